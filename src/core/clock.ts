@@ -1,0 +1,12 @@
+/** Where time comes from. Passed in everywhere, so that a test can live through months. */
+export interface Clock {
+  /** Milliseconds since 1970-01-01T00:00:00Z. */
+  nowMs(): number
+}
+
+export const systemClock: Clock = { nowMs: () => Date.now() }
+
+/** Whole seconds since 1970, the NumericDate of RFC 7519 §2. */
+export function now_s(clock: Clock): number {
+  return Math.floor(clock.nowMs() / 1000)
+}

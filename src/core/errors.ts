@@ -1,0 +1,115 @@
+/**
+ * Every failure that a caller can meet has one stable code, and this is the list of all of them.
+ *
+ * `status` is the HTTP status that the services answer with, `title` the short sentence a client
+ * reads (RFC 9457 §3.1). docs/errors.md explains each; a test fails when one is missing there.
+ */
+export const errorCodes = {
+  // A bearer token that is not accepted (RFC 6750 §3.1).
+  token_missing: { status: 401, title: 'A bearer token is required.' },
+  token_malformed: { status: 401, title: 'The token is not well formed.' },
+  token_algorithm: { status: 401, title: 'The token names an algorithm that is not accepted.' },
+  token_type: { status: 401, title: 'The token is not an access token.' },
+  token_key_unknown: { status: 401, title: 'The token is signed by a key that is not known.' },
+  token_signature: { status: 401, title: 'The signature of the token is not valid.' },
+  token_claims: { status: 401, title: 'The claims of the token are not acceptable.' },
+  token_expired: { status: 401, title: 'The token has expired.' },
+  token_not_yet_valid: { status: 401, title: 'The token is not valid yet.' },
+  token_revoked: { status: 401, title: 'The session of the token has ended.' },
+  scope_insufficient: { status: 403, title: 'The token lacks a scope that this needs.' },
+  keys_unavailable: { status: 503, title: 'The keys of the issuer are not available.' },
+
+  // Signing in and staying signed in.
+  credentials_invalid: { status: 401, title: 'The user name or the password is wrong.' },
+  client_unknown: { status: 400, title: 'No client of this id is configured.' },
+  scope_not_allowed: { status: 400, title: 'The client may not ask for this scope.' },
+  refresh_token_missing: { status: 401, title: 'A refresh token is required.' },
+  refresh_token_malformed: { status: 401, title: 'The refresh token was not issued here.' },
+  refresh_token_unknown: { status: 401, title: 'The session of the refresh token is not known.' },
+  refresh_token_expired: { status: 401, title: 'The session has expired.' },
+  refresh_token_revoked: { status: 401, title: 'The session has ended.' },
+  refresh_token_reused: { status: 401, title: 'The refresh token was used before.' },
+  cookie_duplicated: { status: 400, title: 'The refresh cookie was sent more than once.' },
+  origin_not_allowed: { status: 403, title: 'This origin may not call with cookies.' },
+  session_not_found: { status: 404, title: 'The user has no session of this id.' },
+  token_too_large: { status: 500, title: 'The access token would be too large.' },
+
+  // Accounts.
+  account_exists: { status: 409, title: 'An account of this login name exists.' },
+  account_not_found: { status: 404, title: 'No account of this login name exists.' },
+  login_name_invalid: { status: 422, title: 'The login name is not acceptable.' },
+  password_invalid: { status: 422, title: 'The password is not acceptable.' },
+  password_hash_invalid: { status: 422, title: 'The password hash is of no known form.' },
+
+  // Requests (bad input) and the service itself.
+  request_malformed: { status: 400, title: 'The request is not well formed.' },
+  request_invalid: { status: 422, title: 'The request has fields that are not acceptable.' },
+  request_timeout: { status: 408, title: 'The request took too long to arrive.' },
+  header_too_large: { status: 431, title: 'The header of the request is too large.' },
+  body_too_large: { status: 413, title: 'The body of the request is too large.' },
+  content_type_unsupported: { status: 415, title: 'The body must be application/json.' },
+  route_not_found: { status: 404, title: 'There is nothing at this address.' },
+  method_not_allowed: { status: 405, title: 'This address does not take this method.' },
+  store_unavailable: { status: 503, title: 'A store is not available.' },
+  overloaded: { status: 503, title: 'The service has too much to do.' },
+  shutting_down: { status: 503, title: 'The service is shutting down.' },
+  internal_error: { status: 500, title: 'Something went wrong inside the service.' },
+
+  // Configuration and start.
+  config_invalid: { status: 500, title: 'The configuration is not acceptable.' },
+  port_in_use: { status: 500, title: 'The port is in use by another program.' },
+  key_store_invalid: { status: 500, title: 'The key store holds something that is not a key.' },
+  migration_failed: {
+    status: 500,
+    title: 'The schema of a store could not be brought up to date.',
+  },
+} as const satisfies Record<string, { status: number; title: string }>
+
+export type ErrorCode = keyof typeof errorCodes
+
+/** One unacceptable field of an input: a JSON Pointer (RFC 6901) to it, and what is wrong. */
+export interface FieldProblem {
+  readonly pointer: string
+  readonly detail: string
+}
+
+export interface ErrorDetails {
+  /** A sentence for the caller. Never holds a secret, a token or an internal message. */
+  readonly detail?: string
+  /** The unacceptable fields, when the input was readable. */
+  readonly problems?: readonly FieldProblem[]
+  /** After how many seconds it is worth trying again (RFC 9110 §10.2.3). */
+  readonly retryAfter_s?: number
+  /** What really happened: for the log, never for the caller. */
+  readonly cause?: unknown
+}
+
+/** The one error class of Gatepass. `code` is stable; `message` is for people and may change. */
+export class GatepassError extends Error {
+  override readonly name = 'GatepassError'
+  readonly code: ErrorCode
+  readonly problems: readonly FieldProblem[] | undefined
+  readonly retryAfter_s: number | undefined
+  readonly detail: string | undefined
+
+  constructor(code: ErrorCode, details: ErrorDetails = {}) {
+    super(
+      details.detail ?? errorCodes[code].title,
+      details.cause === undefined ? undefined : { cause: details.cause },
+    )
+    this.code = code
+    this.detail = details.detail
+    this.problems = details.problems
+    this.retryAfter_s = details.retryAfter_s
+  }
+
+  /** The HTTP status that belongs to the code. */
+  get status(): number {
+    return errorCodes[this.code].status
+  }
+}
+
+/** Whether `error` is ours and, when codes are given, has one of them. */
+export function isGatepassError(error: unknown, ...codes: ErrorCode[]): error is GatepassError {
+  return error instanceof GatepassError && (codes.length === 0 || codes.includes(error.code))
+}

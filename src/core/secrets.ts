@@ -1,0 +1,21 @@
+import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+
+/** 128 random bits in base64url: 22 characters that nobody can guess. */
+export function randomId(): string {
+  return randomBytes(16).toString('base64url')
+}
+
+/** SHA-256 of a text, for keeping a stranger's value at a fixed size and out of the store. */
+export function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest()
+}
+
+/** HMAC-SHA-256 (RFC 2104). */
+export function hmac(secret: Buffer, text: string): Buffer {
+  return createHmac('sha256', secret).update(text).digest()
+}
+
+/** Compares in a time that depends on the lengths only. */
+export function equalBytes(a: Buffer, b: Buffer): boolean {
+  return a.length === b.length && timingSafeEqual(a, b)
+}

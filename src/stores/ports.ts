@@ -1,0 +1,108 @@
+import type { JsonObject } from '../core/json.ts'
+
+/** Someone who can sign in. */
+export interface Account {
+  /** The user's id, the `sub` of every token. Never changes. */
+  readonly sub: string
+  /** The name typed at login, normalised. Unique. */
+  readonly loginName: string
+  /** A PHC string: Argon2id, or an imported bcrypt or scrypt hash until the next login. */
+  readonly passwordHash: string
+  /** What else is known of the user; scopes choose which of it becomes a claim. */
+  readonly attributes: JsonObject
+  readonly disabled: boolean
+  readonly createdAtMs: number
+  readonly updatedAtMs: number
+}
+
+export interface AccountStore {
+  /** Throws `account_exists` when the login name is taken; nothing is written then. */
+  create(account: Account): Promise<void>
+  /** Creates those whose login name is free, all in one commit; returns the names that were taken. */
+  createMany(accounts: readonly Account[]): Promise<string[]>
+  findByLoginName(loginName: string): Promise<Account | null>
+  findBySub(sub: string): Promise<Account | null>
+  /** Replaces the hash, only where it still is `expectedHash` if that is given. Tells whether it did. */
+  setPasswordHash(
+    sub: string,
+    passwordHash: string,
+    nowMs: number,
+    expectedHash?: string,
+  ): Promise<boolean>
+  setDisabled(sub: string, disabled: boolean, nowMs: number): Promise<boolean>
+  /** By login name, those after `after`, at most `limit`. */
+  list(page: { after?: string; limit: number }): Promise<Account[]>
+  /** Resolves when the store answers; throws `store_unavailable` when it does not. */
+  ping(): Promise<void>
+  close(): Promise<void>
+}
+
+/** One sign-in on one device. One row, however often it is refreshed (invariant 2). */
+export interface Session {
+  readonly sid: string
+  readonly sub: string
+  readonly clientId: string
+  readonly scope: string
+  readonly amr: readonly string[]
+  /** What the device called itself at login, cut to a bounded length; '' when it did not. */
+  readonly userAgent: string
+  readonly createdAtMs: number
+  /** The end that no refresh moves. */
+  readonly endsAtMs: number
+  /** The end unless it is refreshed before. */
+  readonly expiresAtMs: number
+  /** How often its refresh token was replaced. */
+  readonly generation: number
+  /** When the current generation was minted. */
+  readonly mintedAtMs: number
+  /** Whether the current generation has come back to us. */
+  readonly presented: boolean
+  /** Digest of the Idempotency-Key that made the current generation, if there was one. */
+  readonly idempotencyKey: Buffer | null
+  readonly revokedAtMs: number | null
+}
+
+export type RotationOutcome = 'rotated' | 'replayed' | 'reused' | 'revoked' | 'expired' | 'unknown'
+
+export interface RotationRequest {
+  readonly sid: string
+  /** The generation of the presented token, whose MAC was found good. */
+  readonly generation: number
+  /** Digest of the request's Idempotency-Key. */
+  readonly idempotencyKey: Buffer | null
+  readonly nowMs: number
+  readonly policy: RotationPolicy
+}
+
+export interface RotationPolicy {
+  /** How long a replaced token still answers. 0 is the strict rule of RFC 9700 §4.14. */
+  readonly graceMs: number
+  /** A session that is not refreshed for this long ends. */
+  readonly idleMs: number
+  /** How long a revoked row is kept, so that `revoked` can be told from `unknown`. */
+  readonly revokedKeptMs: number
+}
+
+export interface RotationResult {
+  readonly outcome: RotationOutcome
+  /** The session after the rotation; null when it is unknown. */
+  readonly session: Session | null
+}
+
+export interface SessionStore {
+  create(session: Session): Promise<void>
+  /** Invariant 4: one atomic compare-and-set. */
+  rotate(request: RotationRequest): Promise<RotationResult>
+  /** The session, if it is neither revoked nor expired. */
+  find(sid: string, nowMs: number): Promise<Session | null>
+  /** The user's live sessions, newest first. */
+  listBySub(sub: string, nowMs: number): Promise<Session[]>
+  /** Ends one session for good. False when there was no live one. */
+  revoke(sid: string, nowMs: number, keptMs: number): Promise<boolean>
+  /** Ends all sessions of a user; returns how many were live. */
+  revokeAll(sub: string, nowMs: number, keptMs: number): Promise<number>
+  /** Removes some rows that have expired, at most `limit` looked at; call again while it is true. */
+  removeExpired(nowMs: number, limit: number): Promise<boolean>
+  ping(): Promise<void>
+  close(): Promise<void>
+}

@@ -1,0 +1,132 @@
+import { chmodSync, mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { GatepassError } from '../../core/errors.ts'
+import { type Migration, migrate } from './migrations.ts'
+
+/** How long a statement waits for another process's write before it gives up. */
+const busyTimeoutMs = 250
+/** What a caller is told to wait when the database did not answer. */
+const retryAfter_s = 1
+
+/**
+ * One SQLite file whose writes are durable when they are acknowledged, and fast all the same.
+ *
+ * `synchronous = FULL` costs one disk flush a commit. So the writes that arrive in one turn of the
+ * event loop are run in one transaction (group commit), and each is answered after its commit.
+ */
+export class SqliteDatabase {
+  readonly #db: DatabaseSync
+  #queue: Write<unknown>[] = []
+
+  /**
+   * @param path a file, made with its folder when missing; or `:memory:`
+   * @throws `store_unavailable` when it can't be opened, `migration_failed`
+   */
+  constructor(path: string, migrations: readonly Migration[]) {
+    this.#db = open(path)
+    try {
+      migrate(this.#db, migrations)
+    } catch (error) {
+      this.#db.close()
+      throw error
+    }
+  }
+
+  prepare(sql: string) {
+    return this.#db.prepare(sql)
+  }
+
+  /** Runs a read at once. */
+  async read<T>(query: () => T): Promise<T> {
+    try {
+      return query()
+    } catch (error) {
+      throw unavailable(error)
+    }
+  }
+
+  /**
+   * Runs a write in the next group. `change` runs alone and at once inside the transaction, so what
+   * it reads is what it writes upon. It must not throw after its first statement that writes.
+   */
+  write<T>(change: () => T): Promise<T> {
+    if (this.#queue.length === 0) setImmediate(() => this.#commitGroup())
+    return new Promise<T>((resolve, reject) => {
+      this.#queue.push({ change, resolve: resolve as (value: unknown) => void, reject })
+    })
+  }
+
+  async ping(): Promise<void> {
+    await this.read(() => this.#db.prepare('SELECT 1').get())
+  }
+
+  async close(): Promise<void> {
+    this.#commitGroup()
+    if (this.#db.isOpen) this.#db.close()
+  }
+
+  #commitGroup(): void {
+    const group = this.#queue
+    if (group.length === 0) return
+    this.#queue = []
+    const settle: (() => void)[] = []
+    try {
+      this.#db.exec('BEGIN IMMEDIATE')
+      for (const write of group) settle.push(run(write))
+      this.#db.exec('COMMIT')
+    } catch (error) {
+      this.#rollBack()
+      for (const write of group) write.reject(unavailable(error))
+      return
+    }
+    for (const answer of settle) answer()
+  }
+
+  #rollBack(): void {
+    try {
+      if (this.#db.isOpen && this.#db.isTransaction) this.#db.exec('ROLLBACK')
+    } catch {
+      // SQLite has rolled back by itself (a full disk, an I/O error): there is nothing left to undo.
+    }
+  }
+}
+
+interface Write<T> {
+  readonly change: () => T
+  readonly resolve: (value: T) => void
+  readonly reject: (reason: unknown) => void
+}
+
+/** Runs one write of a group; the answer waits until the group is committed. */
+function run(write: Write<unknown>): () => void {
+  try {
+    const value = write.change()
+    return () => write.resolve(value)
+  } catch (error) {
+    // Our own refusals concern this write only; anything else is the database's and ends the group.
+    if (!(error instanceof GatepassError)) throw error
+    return () => write.reject(error)
+  }
+}
+
+function open(path: string): DatabaseSync {
+  try {
+    if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    const db = new DatabaseSync(path, { timeout: busyTimeoutMs })
+    // Who reads the file reads password hashes: it is the owner's alone. WAL files inherit the mode.
+    if (path !== ':memory:') chmodSync(path, 0o600)
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
+    return db
+  } catch (error) {
+    throw new GatepassError('store_unavailable', {
+      detail: `The SQLite file ${path} can't be opened.`,
+      cause: error,
+    })
+  }
+}
+
+function unavailable(error: unknown): GatepassError {
+  if (error instanceof GatepassError) return error
+  return new GatepassError('store_unavailable', { cause: error, retryAfter_s })
+}
