@@ -1,0 +1,64 @@
+import type { webcrypto } from 'node:crypto'
+import { CompactSign, type CryptoKey } from 'jose'
+import { GatepassError } from '../core/errors.ts'
+import { type Algorithm, algorithms } from './algorithms.ts'
+import { type AccessTokenClaims, accessTokenType } from './claims.ts'
+
+/** A private key and the one algorithm that it signs with. */
+export interface SigningKey {
+  readonly kid: string
+  readonly alg: Algorithm
+  readonly key: CryptoKey
+}
+
+/** Half of the 8 KB that many servers and proxies allow for one header field. */
+export const maxAccessTokenBytes = 4096
+
+/** How many claims a refusal names. */
+const namedClaims = 3
+
+/**
+ * Signs an access token (RFC 9068, RFC 7515 §7.1).
+ *
+ * By `CompactSign`, for it signs the very bytes that were measured; `SignJWT` first copies the
+ * claims and then serialises them again.
+ *
+ * @throws `token_too_large`, before anything is signed, naming the largest claims but no value
+ */
+export async function signAccessToken(claims: AccessTokenClaims, key: SigningKey): Promise<string> {
+  const header = { alg: key.alg, kid: key.kid, typ: accessTokenType }
+  const payload = Buffer.from(JSON.stringify(claims))
+  const bytes =
+    base64urlLength(Buffer.byteLength(JSON.stringify(header))) +
+    base64urlLength(payload.length) +
+    base64urlLength(signatureBytes(key)) +
+    2
+  if (bytes > maxAccessTokenBytes) throw tooLarge(bytes, claims)
+  return new CompactSign(payload).setProtectedHeader(header).sign(key.key)
+}
+
+/** How many characters without padding (RFC 7515 §2) hold so many bytes. */
+function base64urlLength(bytes: number): number {
+  return Math.ceil((bytes * 4) / 3)
+}
+
+function signatureBytes({ alg, key }: SigningKey): number {
+  const fixed = algorithms[alg].signatureBytes
+  if (fixed !== null) return fixed
+  // An RSA signature is as long as the modulus (RFC 8017 §8).
+  const { modulusLength } = key.algorithm as webcrypto.RsaHashedKeyAlgorithm
+  return Math.ceil(modulusLength / 8)
+}
+
+function tooLarge(bytes: number, claims: AccessTokenClaims): GatepassError {
+  const largest = Object.entries(claims)
+    .map(([name, value]) => ({ name, bytes: Buffer.byteLength(JSON.stringify(value) ?? '') }))
+    .sort((a, b) => b.bytes - a.bytes)
+    .slice(0, namedClaims)
+    .map((claim) => `${claim.name} (${claim.bytes} bytes)`)
+  return new GatepassError('token_too_large', {
+    detail:
+      `The access token would have ${bytes} bytes; at most ${maxAccessTokenBytes} are allowed. ` +
+      `The largest claims: ${largest.join(', ')}.`,
+  })
+}

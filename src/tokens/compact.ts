@@ -1,0 +1,87 @@
+import { GatepassError } from '../core/errors.ts'
+import { type Algorithm, isAlgorithm } from './algorithms.ts'
+import { decodeBase64url } from './base64url.ts'
+import { accessTokenType } from './claims.ts'
+import { isJsonObject, parseStrictJson } from './json.ts'
+
+/** The default of the longest token that is looked at, in bytes. An ML-DSA-44 one has about 4000. */
+export const maxTokenBytesDefault = 8192
+
+const maxKeyIdLength = 256
+
+/** An access token, taken apart but not yet believed. */
+export interface CompactToken {
+  readonly header: { readonly alg: Algorithm; readonly kid: string }
+  /** The whole token. */
+  readonly text: string
+  /** What was signed: the token up to its second dot (RFC 7515 §5.2). */
+  readonly signingInput: string
+  /** The claims as bytes. Not to be read before the signature is found good. */
+  readonly payloadBytes: Buffer
+  readonly signature: Buffer
+}
+
+/**
+ * Takes an access token (RFC 9068) in JWS Compact Serialization (RFC 7515 §3.1) apart, strictly:
+ * one text only for a token, and nothing in its header that is not understood.
+ *
+ * Of the header only `alg`, `typ`, `kid` and `crit` are read. A key or an address in it (`jwk`,
+ * `x5c`, `jku`, `x5u`) is never used.
+ *
+ * @param maxBytes a longer token is refused unread
+ * @throws `token_malformed` for a text that is no such token, `crit` in any form, or a bad `kid`;
+ *   `token_algorithm` if `alg` is not one of ours; `token_type` if it is not an access token;
+ *   `token_key_unknown` if it names no key
+ */
+export function parseCompact(token: string, maxBytes = maxTokenBytesDefault): CompactToken {
+  // What passes below is ASCII, so its length in characters is its length in bytes.
+  if (typeof token !== 'string' || token.length > maxBytes) throw malformed()
+  const headerEnd = token.indexOf('.')
+  const payloadEnd = token.indexOf('.', headerEnd + 1)
+  if (headerEnd === -1 || payloadEnd === -1 || token.includes('.', payloadEnd + 1)) {
+    throw malformed()
+  }
+  const headerBytes = decodeBase64url(token.slice(0, headerEnd))
+  const payloadBytes = decodeBase64url(token.slice(headerEnd + 1, payloadEnd))
+  const signature = decodeBase64url(token.slice(payloadEnd + 1))
+  if (headerBytes === null || payloadBytes === null || signature === null) throw malformed()
+  return {
+    header: readHeader(headerBytes),
+    text: token,
+    signingInput: token.slice(0, payloadEnd),
+    payloadBytes,
+    signature,
+  }
+}
+
+function readHeader(bytes: Buffer): CompactToken['header'] {
+  const header = parseStrictJson(bytes)
+  // We understand no extension, so whatever `crit` lists is not understood (RFC 7515 §4.1.11).
+  if (!isJsonObject(header) || Object.hasOwn(header, 'crit')) throw malformed()
+  if (!isAlgorithm(header.alg)) throw new GatepassError('token_algorithm')
+  if (!isAccessTokenType(header.typ)) throw new GatepassError('token_type')
+  if (header.kid === undefined) throw new GatepassError('token_key_unknown')
+  if (!isKeyId(header.kid)) throw malformed()
+  return { alg: header.alg, kid: header.kid }
+}
+
+/** `typ` is a media type: its case and an "application/" before it say nothing (RFC 7515 §4.1.9). */
+function isAccessTokenType(typ: unknown): boolean {
+  if (typeof typ !== 'string') return false
+  const type = typ.toLowerCase()
+  return type === accessTokenType || type === `application/${accessTokenType}`
+}
+
+/** Whether a value can be the id of a key: some text of bounded length without control characters. */
+export function isKeyId(value: unknown): value is string {
+  if (typeof value !== 'string' || value === '' || value.length > maxKeyIdLength) return false
+  for (let at = 0; at < value.length; at += 1) {
+    const code = value.charCodeAt(at)
+    if (code < 0x20 || (code >= 0x7f && code < 0xa0)) return false
+  }
+  return true
+}
+
+function malformed(): GatepassError {
+  return new GatepassError('token_malformed')
+}

@@ -1,0 +1,126 @@
+import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
+import type { JsonObject } from '../core/json.ts'
+import { type Algorithm, algorithmNames, algorithms, isAlgorithm } from './algorithms.ts'
+import { decodeBase64url } from './base64url.ts'
+import { isKeyId } from './compact.ts'
+import { isEd25519PublicPoint } from './ed25519-point.ts'
+import { isJsonObject } from './json.ts'
+
+/** A public key, bound to the one algorithm it verifies. */
+export interface VerificationKey {
+  readonly kid: string
+  readonly alg: Algorithm
+  readonly key: KeyObject
+  /** The length that a signature by this key has; one of any other length is not by it. */
+  readonly signatureBytes: number
+}
+
+export type ImportedKey =
+  | { readonly ok: true; readonly key: VerificationKey }
+  | { readonly ok: false; readonly kid: string | null; readonly reason: string }
+
+/** The public members of each key type: RFC 7518 §6, RFC 8037 §2, RFC 9964 §3. */
+const publicMembers = { EC: ['x', 'y'], OKP: ['x'], RSA: ['n', 'e'], AKP: ['pub'] } as const
+
+/** The private members of every key type, and the secret of a symmetric one. */
+const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'priv', 'k']
+
+const coordinateBytes = 32
+/** Below, it can be factored; above, a verification takes long enough to be an attack. */
+const modulusBits = { min: 2048, max: 8192 }
+/** A larger exponent makes verification slow, and nobody needs one. */
+const exponentBytesMax = 4
+
+/**
+ * Makes a verification key of a JWK (RFC 7517). The JWK must name its algorithm and its id, and be
+ * a public key that is fit for that algorithm. Never throws: a key that is refused comes back with
+ * the reason, so that the others of its set can serve.
+ */
+export function importVerificationKey(jwk: unknown): ImportedKey {
+  if (!isJsonObject(jwk)) return { ok: false, kid: null, reason: 'it is not a JSON object' }
+  const kid = isKeyId(jwk.kid) ? jwk.kid : null
+  const refuse = (reason: string): ImportedKey => ({ ok: false, kid, reason })
+
+  if (kid === null) return refuse('it has no acceptable kid')
+  const { alg } = jwk
+  if (!isAlgorithm(alg)) return refuse(`its alg must be one of ${algorithmNames.join(', ')}`)
+  const purposeProblem = findPurposeProblem(jwk, alg)
+  if (purposeProblem !== null) return refuse(purposeProblem)
+  const members = readPublicMembers(jwk, alg)
+  if (members === null) return refuse('its public members are missing or not canonical base64url')
+  const valueProblem = findValueProblem(members, alg)
+  if (valueProblem !== null) return refuse(valueProblem)
+
+  const key = createKey(jwk, members, alg)
+  if (key === null) return refuse('it is not a valid public key')
+  const bits = key.asymmetricKeyDetails?.modulusLength
+  if (bits !== undefined && (bits < modulusBits.min || bits > modulusBits.max)) {
+    return refuse(`its modulus must have ${modulusBits.min} to ${modulusBits.max} bits`)
+  }
+  const signatureBytes = algorithms[alg].signatureBytes ?? Math.ceil((bits ?? 0) / 8)
+  return { ok: true, key: Object.freeze({ kid, alg, key, signatureBytes }) }
+}
+
+/** Why a key is not meant for verifying with this algorithm; null if it is. */
+function findPurposeProblem(jwk: JsonObject, alg: Algorithm): string | null {
+  const { kty, crv } = algorithms[alg]
+  if (privateMembers.some((member) => Object.hasOwn(jwk, member))) return 'it is not a public key'
+  if (jwk.kty !== kty) return `the kty of a key for ${alg} must be ${kty}`
+  if (crv !== null && jwk.crv !== crv) return `the crv of a key for ${alg} must be ${crv}`
+  if (jwk.use !== undefined && jwk.use !== 'sig') return 'its use must be sig'
+  const operations = jwk.key_ops
+  if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) {
+    return 'its key_ops must include verify'
+  }
+  return null
+}
+
+function readPublicMembers(jwk: JsonObject, alg: Algorithm): Map<string, Buffer> | null {
+  const members = new Map<string, Buffer>()
+  for (const name of publicMembers[algorithms[alg].kty]) {
+    const text = jwk[name]
+    const bytes = typeof text === 'string' ? decodeBase64url(text) : null
+    if (bytes === null || bytes.length === 0) return null
+    members.set(name, bytes)
+  }
+  return members
+}
+
+/** What is wrong with the numbers of a key that OpenSSL would take; null if nothing is. */
+function findValueProblem(members: ReadonlyMap<string, Buffer>, alg: Algorithm): string | null {
+  const { kty } = algorithms[alg]
+  if (kty === 'RSA') return findExponentProblem(members)
+  if (kty === 'AKP') return null
+  for (const bytes of members.values()) {
+    if (bytes.length !== coordinateBytes)
+      return `its coordinates must have ${coordinateBytes} bytes`
+    if (kty === 'OKP' && !isEd25519PublicPoint(bytes)) return 'its point is not fit to be a key'
+  }
+  return null
+}
+
+function findExponentProblem(members: ReadonlyMap<string, Buffer>): string | null {
+  for (const bytes of members.values()) {
+    if (bytes[0] === 0) return 'its numbers must have no leading zero' // RFC 7518 §2
+  }
+  const exponent = members.get('e') ?? Buffer.alloc(0)
+  if (exponent.length > exponentBytesMax) return `its e must have at most ${exponentBytesMax} bytes`
+  const e = exponent.readUIntBE(0, exponent.length)
+  return e >= 3 && e % 2 === 1 ? null : 'its e must be odd and at least 3'
+}
+
+/** Only what was checked goes in. OpenSSL refuses a P-256 point that is not on its curve. */
+function createKey(
+  jwk: JsonObject,
+  members: ReadonlyMap<string, Buffer>,
+  alg: Algorithm,
+): KeyObject | null {
+  const { kty, crv } = algorithms[alg]
+  const key: JsonWebKey = { kty, ...(crv === null ? { alg } : { crv }) }
+  for (const name of members.keys()) key[name] = jwk[name]
+  try {
+    return createPublicKey({ key, format: 'jwk' })
+  } catch {
+    return null
+  }
+}

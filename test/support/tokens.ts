@@ -1,0 +1,110 @@
+import { constants, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+import type { JsonObject } from '../../src/core/json.ts'
+import { type Algorithm, algorithms } from '../../src/tokens/algorithms.ts'
+
+export const issuer = 'https://auth.test'
+export const audience = 'https://api.test'
+/** 2026-11-24T00:00:00Z, in seconds: the instant at which the tests of tokens take place. */
+export const now_s = 1_795_478_400
+
+/** A key pair of a test, and what an issuer would publish of it. */
+export interface TestKey {
+  readonly kid: string
+  readonly alg: Algorithm
+  readonly privateKey: KeyObject
+  readonly publicJwk: {
+    readonly kid: string
+    readonly alg: Algorithm
+    readonly [name: string]: string
+  }
+}
+
+/** A clock that stands still until it is told to move. */
+export class TestClock {
+  #nowMs: number
+
+  constructor(start_s = now_s) {
+    this.#nowMs = start_s * 1000
+  }
+
+  nowMs(): number {
+    return this.#nowMs
+  }
+
+  advance_s(seconds: number): void {
+    this.#nowMs += seconds * 1000
+  }
+}
+
+export function makeKey(alg: Algorithm, kid = `key-${alg}`): TestKey {
+  const { publicKey, privateKey } = makeKeyPair(alg)
+  const jwk = publicKey.export({ format: 'jwk' }) as Record<string, string>
+  return { kid, alg, privateKey, publicJwk: { ...jwk, kid, alg, use: 'sig' } }
+}
+
+function makeKeyPair(alg: Algorithm): { publicKey: KeyObject; privateKey: KeyObject } {
+  if (alg === 'ES256') return generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  if (alg === 'Ed25519') return generateKeyPairSync('ed25519')
+  if (alg === 'ML-DSA-44') return generateKeyPairSync('ml-dsa-44')
+  return generateKeyPairSync('rsa', { modulusLength: 2048 })
+}
+
+/** The claims of a good token; a member given as undefined is left out. */
+export function claimsWith(changes: Readonly<Record<string, unknown>> = {}): JsonObject {
+  return {
+    iss: issuer,
+    sub: 'user-1',
+    aud: audience,
+    exp: now_s + 300,
+    iat: now_s,
+    jti: 'token-1',
+    client_id: 'web',
+    scope: 'orders:read profile',
+    sid: 'session-1',
+    ...changes,
+  } as JsonObject
+}
+
+export function headerWith(
+  key: TestKey,
+  changes: Readonly<Record<string, unknown>> = {},
+): JsonObject {
+  return { alg: key.alg, typ: 'at+jwt', kid: key.kid, ...changes } as JsonObject
+}
+
+export interface TokenParts {
+  /** An object, or the very text or bytes. */
+  readonly header?: JsonObject | string | Buffer
+  readonly payload?: JsonObject | string | Buffer
+}
+
+/** Signs a token of any content, good or bad. */
+export function mint(key: TestKey, parts: TokenParts = {}): string {
+  const { header = headerWith(key), payload = claimsWith() } = parts
+  const signingInput = `${encode(header)}.${encode(payload)}`
+  return `${signingInput}.${signBytes(key, signingInput).toString('base64url')}`
+}
+
+export function encode(part: JsonObject | string | Buffer): string {
+  const bytes = Buffer.isBuffer(part)
+    ? part
+    : typeof part === 'string'
+      ? part
+      : JSON.stringify(part)
+  return Buffer.from(bytes as string).toString('base64url')
+}
+
+export function signBytes({ alg, privateKey: key }: TestKey, signingInput: string): Buffer {
+  const bytes = Buffer.from(signingInput)
+  const { digest } = algorithms[alg]
+  if (alg === 'ES256') return sign(digest, bytes, { key, dsaEncoding: 'ieee-p1363' })
+  if (alg !== 'PS256') return sign(digest, bytes, key)
+  return sign(digest, bytes, { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 })
+}
+
+/** A token with its signature replaced by other bytes. */
+export function withSignature(token: string, change: (signature: Buffer) => Buffer): string {
+  const end = token.lastIndexOf('.')
+  const signature = Buffer.from(token.slice(end + 1), 'base64url')
+  return `${token.slice(0, end)}.${change(signature).toString('base64url')}`
+}

@@ -1,0 +1,130 @@
+import t from 'tap'
+import { algorithmNames } from '../../src/tokens/algorithms.ts'
+import { isKeyId, parseCompact } from '../../src/tokens/compact.ts'
+import { claimsWith, encode, headerWith, makeKey, mint } from '../support/tokens.ts'
+
+const key = makeKey('ES256')
+const good = mint(key)
+
+/** An unsigned token with this header. */
+const withHeader = (header: object | string) =>
+  `${encode(typeof header === 'string' ? header : JSON.stringify(header))}.${encode(claimsWith())}.AAAA`
+
+t.test('takes a token of every algorithm apart', async (t) => {
+  for (const alg of algorithmNames) {
+    const key = makeKey(alg)
+    const token = mint(key)
+    const parsed = parseCompact(token)
+    t.same(parsed.header, { alg, kid: key.kid })
+    t.equal(parsed.text, token)
+    t.equal(`${parsed.signingInput}.${parsed.signature.toString('base64url')}`, token)
+    t.same(JSON.parse(parsed.payloadBytes.toString()), claimsWith())
+  }
+})
+
+t.test('refuses what is not three parts in canonical base64url', async (t) => {
+  const refused = {
+    nothing: '',
+    'one part': 'AAAA',
+    'two parts': good.slice(0, good.lastIndexOf('.')),
+    'four parts': `${good}.`,
+    'the five parts of a JWE': `${encode(headerWith(key))}.AAAA.AAAA.AAAA.AAAA`,
+    'dots alone': '..',
+    'an empty header': `.${good.slice(good.indexOf('.') + 1)}`,
+    padding: `${good}=`,
+    'a space before': ` ${good}`,
+    'a line break after': `${good}\n`,
+    'a header that is an array': withHeader('[]'),
+    'a header that is null': withHeader('null'),
+    'a header that is a text': withHeader('"at+jwt"'),
+    'a header that is not JSON': withHeader('{'),
+    'a member given twice': withHeader(
+      '{"alg":"ES256","typ":"at+jwt","kid":"a","\\u0061lg":"RS256"}',
+    ),
+  }
+  for (const [what, token] of Object.entries(refused)) {
+    t.throws(() => parseCompact(token), { code: 'token_malformed' }, what)
+  }
+  for (const value of [undefined, null, 1, {}, [], Buffer.from(good)]) {
+    t.throws(() => parseCompact(value as string), { code: 'token_malformed' })
+  }
+})
+
+t.test('looks at the size first', async (t) => {
+  t.throws(() => parseCompact(good, good.length - 1), { code: 'token_malformed' })
+  t.equal(parseCompact(good, good.length).text, good)
+  t.throws(() => parseCompact('.'.repeat(10_000_000)), { code: 'token_malformed' })
+})
+
+t.test('takes the algorithms of our table only', async (t) => {
+  for (const alg of [
+    'none',
+    'NONE',
+    'HS256',
+    'es256',
+    'EdDSA',
+    'ES384',
+    '',
+    null,
+    1,
+    ['ES256'],
+    'toString',
+    undefined,
+  ]) {
+    t.throws(() => parseCompact(withHeader(headerWith(key, { alg }))), { code: 'token_algorithm' })
+  }
+})
+
+t.test('takes access tokens only', async (t) => {
+  for (const typ of ['at+jwt', 'AT+JWT', 'application/at+jwt', 'Application/AT+jwt']) {
+    t.ok(parseCompact(withHeader(headerWith(key, { typ }))), typ)
+  }
+  for (const typ of [
+    'JWT',
+    'id_token',
+    'logout+jwt',
+    'dpop+jwt',
+    'at+jwt ',
+    'x/at+jwt',
+    '',
+    null,
+    ['at+jwt'],
+    undefined,
+  ]) {
+    t.throws(() => parseCompact(withHeader(headerWith(key, { typ }))), { code: 'token_type' })
+  }
+})
+
+t.test('refuses crit in any form', async (t) => {
+  for (const crit of [[], ['b64'], ['exp', 'exp'], ['unknown'], 'b64', null, {}, 0]) {
+    t.throws(() => parseCompact(withHeader(headerWith(key, { crit, b64: true }))), {
+      code: 'token_malformed',
+    })
+  }
+})
+
+t.test('wants the id of a key', async (t) => {
+  t.throws(() => parseCompact(withHeader(headerWith(key, { kid: undefined }))), {
+    code: 'token_key_unknown',
+  })
+  for (const kid of ['', 1, null, ['a'], {}, 'a\0b', 'a\nb', 'a\x7f', 'a\x85', 'x'.repeat(257)]) {
+    t.throws(() => parseCompact(withHeader(headerWith(key, { kid }))), { code: 'token_malformed' })
+    t.notOk(isKeyId(kid))
+  }
+  for (const kid of ['x'.repeat(256), "' OR 1=1 --", '../../etc/passwd', 'schlüssel']) {
+    t.equal(parseCompact(withHeader(headerWith(key, { kid }))).header.kid, kid)
+  }
+})
+
+t.test('no message holds anything of the token', async (t) => {
+  const secret = 'c2VjcmV0LXZhbHVl'
+  for (const token of [secret, `${secret}.${secret}.${secret}`, withHeader(`{"${secret}`)]) {
+    try {
+      parseCompact(token)
+      t.fail('it was taken')
+    } catch (error) {
+      const { message, cause } = error as Error
+      t.notMatch(`${message} ${cause}`, secret)
+    }
+  }
+})

@@ -1,0 +1,84 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { parseStrictJson } from '../../src/tokens/json.ts'
+
+const parse = (text: string) => parseStrictJson(Buffer.from(text))
+
+t.test('gives what JSON.parse gives', async () => {
+  fc.assert(
+    fc.property(fc.json({ maxDepth: 6 }), fc.constantFrom(undefined, 2, '\t'), (text, space) => {
+      const written = JSON.stringify(JSON.parse(text), null, space)
+      return JSON.stringify(parse(written)) === JSON.stringify(JSON.parse(written))
+    }),
+  )
+})
+
+t.test('takes values of every kind', async (t) => {
+  t.equal(parse('null'), null)
+  t.equal(parse(' 1 '), 1)
+  t.equal(parse('1e400'), Number.POSITIVE_INFINITY)
+  t.same(parse('{"a":":\\":","b":{"a":[{"a":1},{"a":"\\\\"}]}}'), {
+    a: ':":',
+    b: { a: [{ a: 1 }, { a: '\\' }] },
+  })
+  t.ok(Object.hasOwn(Object(parse('{"__proto__":{"a":1}}')), '__proto__'))
+})
+
+t.test('refuses a member given twice, at any level and in any spelling', async (t) => {
+  for (const text of [
+    '{"a":1,"a":1}',
+    '{"alg":1,"\\u0061lg":2}',
+    '{"a":{"b":1,"c":2,"b":3}}',
+    '[{"a":1},{"b":[{"a":1,"a":2}]}]',
+    '{"":1,"":2}',
+    '{"__proto__":1,"__proto__":2}',
+    '{"a\\"":1,"a\\u0022":2}',
+    '{"1":1,"1":2}',
+  ]) {
+    t.equal(parse(text), undefined, text)
+  }
+  fc.assert(
+    fc.property(
+      fc.dictionary(fc.string(), fc.jsonValue(), { minKeys: 1 }),
+      fc.nat(),
+      (object, at) => {
+        const members = Object.entries(object).map(
+          ([k, v]) => `${JSON.stringify(k)}:${JSON.stringify(v)}`,
+        )
+        const doubled = [...members, members[at % members.length]].join(',')
+        return parse(`{${doubled}}`) === undefined
+      },
+    ),
+  )
+})
+
+t.test('refuses bytes that are not UTF-8, and a byte order mark', async (t) => {
+  for (const bytes of [
+    [0x22, 0xff, 0x22],
+    [0x22, 0xc0, 0x80, 0x22], // an overlong null
+    [0x22, 0xed, 0xa0, 0x80, 0x22], // half of a surrogate pair
+    [0xef, 0xbb, 0xbf, 0x7b, 0x7d],
+    [0x7b, 0x00, 0x7d, 0x00], // UTF-16
+  ]) {
+    t.equal(parseStrictJson(Uint8Array.from(bytes)), undefined)
+  }
+})
+
+t.test('refuses nesting deeper than 16', async (t) => {
+  const nested = (depth: number) => '['.repeat(depth) + ']'.repeat(depth)
+  t.ok(Array.isArray(parse(nested(16))))
+  t.equal(parse(nested(17)), undefined)
+  t.equal(parse(nested(100_000)), undefined)
+  t.equal(parse('{"a":'.repeat(17) + 1 + '}'.repeat(17)), undefined)
+})
+
+t.test('never throws', async (t) => {
+  for (const text of ['', '{', '{"a":1,}', "{'a':1}", '1 2', 'NaN', '{"a":1}x', '// x\n1']) {
+    t.equal(parse(text), undefined, text)
+  }
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
+      parseStrictJson(bytes)
+    }),
+  )
+})

@@ -1,0 +1,154 @@
+import { generateKeyPairSync } from 'node:crypto'
+import t from 'tap'
+import { type Algorithm, algorithmNames } from '../../src/tokens/algorithms.ts'
+import { isEd25519PublicPoint } from '../../src/tokens/ed25519-point.ts'
+import { importVerificationKey } from '../../src/tokens/verification-key.ts'
+import { makeKey } from '../support/tokens.ts'
+
+const keys = new Map(algorithmNames.map((alg) => [alg, makeKey(alg).publicJwk]))
+
+/** A good key of an algorithm with members changed; one given as undefined is left out. */
+function jwkWith(alg: Algorithm, changes: Record<string, unknown> = {}): Record<string, unknown> {
+  const jwk: Record<string, unknown> = { ...keys.get(alg), ...changes }
+  return Object.fromEntries(Object.entries(jwk).filter(([, value]) => value !== undefined))
+}
+
+function reasonOf(jwk: unknown): string {
+  const imported = importVerificationKey(jwk)
+  return imported.ok ? 'accepted' : imported.reason
+}
+
+function rsaJwk(modulusLength: number, publicExponent = 65537): Record<string, unknown> {
+  const { publicKey } = generateKeyPairSync('rsa', { modulusLength, publicExponent })
+  return { ...publicKey.export({ format: 'jwk' }), kid: 'rsa', alg: 'RS256' }
+}
+
+t.test('binds a key to the one algorithm it names', async (t) => {
+  const signatureBytes = { ES256: 64, Ed25519: 64, RS256: 256, PS256: 256, 'ML-DSA-44': 2420 }
+  for (const alg of algorithmNames) {
+    const imported = importVerificationKey(jwkWith(alg))
+    t.ok(imported.ok, alg)
+    if (!imported.ok) continue
+    t.match(imported.key, { alg, kid: `key-${alg}`, signatureBytes: signatureBytes[alg] })
+    t.equal(imported.key.key.type, 'public')
+  }
+})
+
+t.test('takes what a published key may have besides', async (t) => {
+  const more = { use: undefined, key_ops: ['verify'], x5c: ['AAAA'], x5t: 'AAAA', ext: true }
+  t.equal(reasonOf(jwkWith('ES256', more)), 'accepted')
+})
+
+t.test('refuses a key without an id or an algorithm of ours', async (t) => {
+  for (const kid of [undefined, '', 1, 'a\nb', 'x'.repeat(257)]) {
+    t.match(reasonOf(jwkWith('ES256', { kid })), 'kid')
+  }
+  for (const alg of [undefined, 'none', 'HS256', 'ES384', 'EdDSA', 'RS512', 1]) {
+    t.match(reasonOf(jwkWith('ES256', { alg })), 'its alg must be one of')
+  }
+})
+
+t.test('refuses a key of another type than its algorithm', async (t) => {
+  for (const of of algorithmNames) {
+    for (const alg of algorithmNames) {
+      const sameType =
+        of === alg ||
+        (of.endsWith('S256') && alg.endsWith('S256') && of !== 'ES256' && alg !== 'ES256')
+      t.equal(reasonOf(jwkWith(of, { alg })) === 'accepted', sameType, `${of} as ${alg}`)
+    }
+  }
+  t.match(reasonOf(jwkWith('ES256', { crv: 'P-384' })), 'crv')
+  t.match(reasonOf(jwkWith('Ed25519', { crv: 'X25519' })), 'crv')
+  t.match(reasonOf(jwkWith('ES256', { crv: undefined })), 'crv')
+})
+
+t.test('refuses secrets, private keys and whatever is no key', async (t) => {
+  t.not(reasonOf({ kty: 'oct', k: 'AAAA', kid: 'a', alg: 'HS256' }), 'accepted')
+  t.not(reasonOf({ kty: 'oct', k: 'AAAA', kid: 'a', alg: 'ES256' }), 'accepted')
+  for (const member of ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'priv', 'k']) {
+    t.match(reasonOf(jwkWith('RS256', { [member]: 'AAAA' })), 'not a public key', member)
+  }
+  for (const value of [null, undefined, 'secret', '', 1, [], Buffer.from('secret')]) {
+    t.not(reasonOf(value), 'accepted')
+  }
+})
+
+t.test('refuses a key that is meant for something else', async (t) => {
+  for (const use of ['enc', '', null]) t.match(reasonOf(jwkWith('ES256', { use })), 'use')
+  for (const key_ops of [[], ['sign'], 'verify', null]) {
+    t.match(reasonOf(jwkWith('ES256', { key_ops })), 'key_ops')
+  }
+})
+
+t.test('refuses weak and costly RSA keys', async (t) => {
+  t.match(reasonOf(rsaJwk(1024)), 'modulus')
+  t.match(reasonOf(rsaJwk(2040)), 'modulus')
+  t.equal(reasonOf(rsaJwk(2048, 3)), 'accepted')
+  const tooLong = Buffer.alloc(1025, 0xff).toString('base64url')
+  t.match(reasonOf(jwkWith('RS256', { n: tooLong })), 'modulus')
+  for (const [e, why] of [
+    ['AQ', 'odd'], // 1
+    ['Ag', 'odd'], // 2
+    ['AQAA', 'odd'], // 65536
+    ['AQAAAAE', 'at most'], // 2 ** 32 + 1
+    ['AAEAAQ', 'leading zero'],
+    ['', 'public members'],
+  ]) {
+    t.match(reasonOf(jwkWith('RS256', { e })), why, `e = ${e}`)
+    t.match(reasonOf(jwkWith('PS256', { e })), why, `e = ${e}`)
+  }
+  t.match(reasonOf(jwkWith('RS256', { n: `AAAA${keys.get('RS256')?.n}` })), 'leading zero')
+})
+
+t.test('refuses points that are not on the curve', async (t) => {
+  const zero = Buffer.alloc(32).toString('base64url')
+  const { x, y } = jwkWith('ES256')
+  t.match(reasonOf(jwkWith('ES256', { x: y })), 'not a valid public key')
+  t.match(reasonOf(jwkWith('ES256', { x: zero, y: zero })), 'not a valid public key')
+  t.match(reasonOf(jwkWith('ES256', { x: `AAAA${x}` })), '32 bytes')
+  t.match(reasonOf(jwkWith('Ed25519', { x: zero })), 'point')
+  t.match(reasonOf(jwkWith('Ed25519', { x: Buffer.alloc(32, 255).toString('base64url') })), 'point')
+  t.match(reasonOf(jwkWith('Ed25519', { x: 'AAAA' })), '32 bytes')
+})
+
+t.test('an Ed25519 key is a point of the curve with a large order', async (t) => {
+  const zeros = '00'.repeat(30)
+  // The encodings of the points of order 1, 2, 4 and 8.
+  for (const hex of [
+    `0100${zeros}`,
+    `ecff${'ff'.repeat(29)}7f`,
+    `0000${zeros}`,
+    `0000${'00'.repeat(29)}80`,
+    '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
+    '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85',
+    'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
+    'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa',
+  ]) {
+    t.notOk(isEd25519PublicPoint(Buffer.from(hex, 'hex')), hex)
+  }
+  t.notOk(isEd25519PublicPoint(Buffer.from(`0200${zeros}`, 'hex')), 'no point has y = 2')
+  t.notOk(isEd25519PublicPoint(Buffer.from(`eeff${'ff'.repeat(29)}7f`, 'hex')), 'y = p + 1')
+  for (let count = 0; count < 20; count += 1) {
+    const { x } = generateKeyPairSync('ed25519').publicKey.export({ format: 'jwk' })
+    t.ok(isEd25519PublicPoint(Buffer.from(x ?? '', 'base64url')))
+  }
+})
+
+t.test('refuses public members that are missing, empty or not canonical', async (t) => {
+  for (const [alg, member] of [
+    ['ES256', 'y'],
+    ['Ed25519', 'x'],
+    ['RS256', 'n'],
+    ['ML-DSA-44', 'pub'],
+  ] as const) {
+    const text = keys.get(alg)?.[member]
+    for (const value of [undefined, '', 1, `${text}=`, ` ${text}`, [text]]) {
+      t.match(
+        reasonOf(jwkWith(alg, { [member]: value })),
+        'public members',
+        `${alg}, ${typeof value}`,
+      )
+    }
+  }
+  t.not(reasonOf(jwkWith('ML-DSA-44', { pub: 'AAAA' })), 'accepted')
+})
