@@ -1,0 +1,151 @@
+import { constants } from 'node:fs'
+import { access, link, mkdir, open, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { GatepassError } from '../core/errors.ts'
+import { randomId } from '../core/secrets.ts'
+import { keyNamePattern, parseKeyRecord } from './record.ts'
+import type { KeyRecord, KeyStore } from './store.ts'
+
+const suffix = '.json'
+const retryAfter_s = 1
+
+/**
+ * Signing keys in a folder (`file:keys`) that several processes may share, one `.json` file a key.
+ * Files of other kinds are left alone.
+ */
+export class FileKeyStore implements KeyStore {
+  readonly #folder: string
+
+  /** @param folder made, for its owner alone, with the first key */
+  constructor(folder: string) {
+    this.#folder = folder
+  }
+
+  async list(): Promise<KeyRecord[]> {
+    const files = await this.#do(() => listFolder(this.#folder))
+    const names = files.filter(isKeyFile).map((file) => file.slice(0, -suffix.length))
+    const records = await Promise.all(names.map((name) => this.#read(name)))
+    return records.filter((record) => record !== null)
+  }
+
+  async insertIfAbsent(record: KeyRecord): Promise<boolean> {
+    const path = this.#pathOf(record.name)
+    // Not a name that list() reads, so what is left when we are killed is never taken for a key.
+    const temporary = join(this.#folder, `.${record.name}.${randomId()}.tmp`)
+    return this.#do(async () => {
+      await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+      try {
+        await writeDurably(temporary, `${JSON.stringify(record, null, 2)}\n`)
+        // A link, unlike a rename, fails when the name is taken: that makes the insert atomic.
+        await link(temporary, path)
+        await syncFolder(this.#folder)
+        return true
+      } catch (error) {
+        if (hasCode(error, 'EEXIST')) return false
+        throw error
+      } finally {
+        await rm(temporary, { force: true })
+      }
+    })
+  }
+
+  async remove(name: string): Promise<void> {
+    const path = this.#pathOf(name)
+    await this.#do(() => rm(path, { force: true }))
+  }
+
+  async ping(): Promise<void> {
+    await this.#do(() => access(this.#folder, constants.R_OK | constants.X_OK))
+  }
+
+  async close(): Promise<void> {
+    // Nothing is held open.
+  }
+
+  /** Null when the file went away since the folder was read. */
+  async #read(name: string): Promise<KeyRecord | null> {
+    const path = this.#pathOf(name)
+    const text = await this.#do(() => readPrivately(path))
+    if (text === null) return null
+    const record = await parseKeyRecord(text, path)
+    if (record.name !== name) throw invalid(`${path} holds the key of another name`)
+    return record
+  }
+
+  #pathOf(name: string): string {
+    if (!keyNamePattern.test(name)) throw invalid(`${JSON.stringify(name)} can't name a key`)
+    return join(this.#folder, `${name}${suffix}`)
+  }
+
+  async #do<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      if (error instanceof GatepassError) throw error
+      throw new GatepassError('store_unavailable', {
+        detail: `The key folder ${this.#folder} can't be used.`,
+        cause: error,
+        retryAfter_s,
+      })
+    }
+  }
+}
+
+function isKeyFile(file: string): boolean {
+  return file.endsWith(suffix) && !file.startsWith('.')
+}
+
+async function listFolder(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder)
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return []
+    throw error
+  }
+}
+
+/** Refuses a file that others may read: who holds the key can sign for anyone. */
+async function readPrivately(path: string): Promise<string | null> {
+  let file: Awaited<ReturnType<typeof open>>
+  try {
+    file = await open(path, 'r')
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return null
+    throw error
+  }
+  try {
+    const { mode } = await file.stat()
+    if ((mode & 0o077) !== 0) throw invalid(`${path} is open to others: chmod 600 it`)
+    return await file.readFile('utf8')
+  } finally {
+    await file.close()
+  }
+}
+
+async function writeDurably(path: string, text: string): Promise<void> {
+  const file = await open(path, 'wx', 0o600)
+  try {
+    await file.writeFile(text)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+/** Without it the new name may be lost with the power, and tokens be left without their key. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code
+}
+
+function invalid(why: string): GatepassError {
+  return new GatepassError('key_store_invalid', { detail: `${why}.` })
+}

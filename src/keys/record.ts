@@ -1,0 +1,109 @@
+import {
+  type CryptoKey,
+  calculateJwkThumbprint,
+  exportJWK,
+  generateKeyPair,
+  importJWK,
+  type JWK,
+} from 'jose'
+import { z } from 'zod'
+import { GatepassError } from '../core/errors.ts'
+import { type Algorithm, algorithmNames, algorithms } from '../tokens/algorithms.ts'
+import type { KeyRecord } from './store.ts'
+
+/** Safe as a file name on every system, and short. */
+export const keyNamePattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/
+
+/** The least that RFC 7518 §3.3 allows. More makes each signature slower, by the length cubed. */
+const rsaModulusBits = 2048
+
+/** What of each key type is public (RFC 7518 §6, RFC 8037 §2, RFC 9964 §3). */
+const publicMembers = {
+  EC: ['kty', 'crv', 'x', 'y'],
+  OKP: ['kty', 'crv', 'x'],
+  RSA: ['kty', 'n', 'e'],
+  AKP: ['kty', 'pub'],
+} as const satisfies Record<string, readonly (keyof JWK)[]>
+
+const recordSchema = z.strictObject({
+  name: z.string().regex(keyNamePattern),
+  kid: z.string(),
+  alg: z.enum(algorithmNames),
+  createdAtMs: z.int().nonnegative(),
+  activateAtMs: z.int().nonnegative(),
+  privateJwk: z.record(z.string(), z.string()),
+})
+
+/** Makes a new private key. RSA takes some tenths of a second, on a thread of its own. */
+export async function generateKey(alg: Algorithm): Promise<Pick<KeyRecord, 'kid' | 'privateJwk'>> {
+  const { privateKey } = await generateKeyPair(alg, {
+    extractable: true,
+    modulusLength: rsaModulusBits,
+  })
+  const privateJwk = await exportJWK(privateKey)
+  return { kid: await calculateJwkThumbprint(privateJwk), privateJwk }
+}
+
+/** The public half, as it stands in a JWKS (RFC 7517 §4). */
+export function publicJwkOf(record: KeyRecord): JWK {
+  const { kty } = algorithms[record.alg]
+  const members = publicMembers[kty].map((member) => [member, record.privateJwk[member]])
+  return { ...Object.fromEntries(members), kid: record.kid, alg: record.alg, use: 'sig' }
+}
+
+/** @throws `key_store_invalid` when its members make no key; without a cause, as below */
+export async function importPrivateKey(record: KeyRecord): Promise<CryptoKey> {
+  try {
+    const { kty } = algorithms[record.alg]
+    return await importJWK({ ...record.privateJwk, kty }, record.alg)
+  } catch {
+    throw new GatepassError('key_store_invalid', {
+      detail: `The key ${record.name} has a private key that can't be used.`,
+    })
+  }
+}
+
+/**
+ * Reads a stored record and trusts nothing in it: a kid that is not the thumbprint of its key would
+ * let one key pass for another.
+ *
+ * @param source names the place for whoever has to repair it
+ * @throws `key_store_invalid`; without a cause, for a parser's message may quote the private key
+ */
+export async function parseKeyRecord(text: string, source: string): Promise<KeyRecord> {
+  const refuse = (why: string) =>
+    new GatepassError('key_store_invalid', { detail: `${source} does not hold a key: ${why}.` })
+
+  const parsed = recordSchema.safeParse(parseJson(text))
+  if (!parsed.success) {
+    const members = new Set(parsed.error.issues.map(({ path }) => String(path[0] ?? 'record')))
+    throw refuse(`not acceptable: ${[...members].join(', ')}`)
+  }
+  const record = parsed.data
+  const { kty, crv } = algorithms[record.alg]
+  if (record.privateJwk.kty !== kty || (crv !== null && record.privateJwk.crv !== crv)) {
+    throw refuse('it is of another type than its algorithm')
+  }
+  if ((await thumbprint(record.privateJwk)) !== record.kid) {
+    throw refuse('its kid is not its thumbprint')
+  }
+  return record
+}
+
+/** Undefined for what is not JSON, which no schema accepts. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** Null when a member that it is made of is missing. */
+async function thumbprint(jwk: JWK): Promise<string | null> {
+  try {
+    return await calculateJwkThumbprint(jwk)
+  } catch {
+    return null
+  }
+}

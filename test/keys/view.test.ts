@@ -1,0 +1,60 @@
+import { createHash } from 'node:crypto'
+import t from 'tap'
+import { generateKey, importPrivateKey, publicJwkOf } from '../../src/keys/record.ts'
+import { eventsBetween, type KeyView, type RingKey, viewAt } from '../../src/keys/view.ts'
+import { policy, startMs } from './support.ts'
+
+async function ringKey(activateAtMs: number): Promise<RingKey> {
+  const made = await generateKey('Ed25519')
+  const name = `manual-${activateAtMs}-Ed25519`
+  const record = { ...made, name, alg: 'Ed25519' as const, createdAtMs: 0, activateAtMs }
+  const { kid, alg, createdAtMs } = record
+  const key = await importPrivateKey(record)
+  return { name, kid, alg, createdAtMs, activateAtMs, key, publicJwk: publicJwkOf(record) }
+}
+
+const first = await ringKey(startMs)
+const second = await ringKey(startMs + 10_000)
+const keys = [first, second]
+const at = (timeMs: number, before: KeyView | null = null) => viewAt(keys, policy, timeMs, before)
+
+t.test('all keys but the removed are published, in turn', async (t) => {
+  const kids = (view: KeyView) => view.publicKeys.map(({ kid }) => kid)
+  t.strictSame(kids(at(startMs)), [first.kid, second.kid], 'active, pending')
+  t.strictSame(kids(at(startMs + 10_000)), [first.kid, second.kid], 'retiring, active')
+  t.strictSame(kids(at(startMs + 13_500)), [second.kid], 'removed, active')
+})
+
+t.test('the JWKS is the public keys, tagged by its content', async (t) => {
+  const { jwks, publicKeys } = at(startMs)
+  t.strictSame(JSON.parse(jwks.body), { keys: publicKeys })
+  t.equal(jwks.etag, `"${createHash('sha256').update(jwks.body).digest('base64url')}"`)
+  t.equal(jwks.maxAge_s, 1)
+  t.equal(at(startMs + 10_000).jwks.etag, jwks.etag, 'the same keys, the same tag')
+  t.not(at(startMs + 13_500).jwks.etag, jwks.etag)
+})
+
+t.test('what is published is the same object while the same keys are in it', async (t) => {
+  const view = at(startMs)
+  const later = at(startMs + 10_000, view)
+  t.equal(later.jwks, view.jwks)
+  t.equal(later.publicKeys, view.publicKeys)
+  t.not(at(startMs + 13_500, later).jwks, view.jwks)
+})
+
+t.test('a view says for how long it holds', async (t) => {
+  const { fromMs, untilMs, signing } = at(startMs + 12_000)
+  t.strictSame({ fromMs, untilMs }, { fromMs: startMs + 10_000, untilMs: startMs + 13_500 })
+  t.equal(signing?.kid, second.kid)
+  t.equal(viewAt([], policy, startMs, null).signing, null)
+})
+
+t.test('events tell two views apart', async (t) => {
+  const empty = viewAt([], policy, startMs, null)
+  t.strictSame(eventsBetween(empty, at(startMs)), [{ name: 'key.activated', kid: first.kid }])
+  t.strictSame(eventsBetween(at(startMs), at(startMs + 1)), [])
+  t.strictSame(eventsBetween(at(startMs), at(startMs + 13_500)), [
+    { name: 'key.activated', kid: second.kid },
+    { name: 'key.removed', kid: first.kid },
+  ])
+})
