@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { GatepassError } from '../../core/errors.ts'
-import { type Migration, migrate } from './migrations.ts'
+import { migrate, type Schema } from './migrations.ts'
 
 /** How long a statement waits for another process's write before it gives up. */
 const busyTimeoutMs = 250
@@ -23,10 +23,10 @@ export class SqliteDatabase {
    * @param path a file, made with its folder when missing; or `:memory:`
    * @throws `store_unavailable` when it can't be opened, `migration_failed`
    */
-  constructor(path: string, migrations: readonly Migration[]) {
+  constructor(path: string, schema: Schema) {
     this.#db = open(path)
     try {
-      migrate(this.#db, migrations)
+      migrate(this.#db, schema)
     } catch (error) {
       this.#db.close()
       throw error
@@ -111,14 +111,16 @@ function run(write: Write<unknown>): () => void {
 }
 
 function open(path: string): DatabaseSync {
+  let db: DatabaseSync | null = null
   try {
     if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    const db = new DatabaseSync(path, { timeout: busyTimeoutMs })
+    db = new DatabaseSync(path, { timeout: busyTimeoutMs })
     // Who reads the file reads password hashes: it is the owner's alone. WAL files inherit the mode.
     if (path !== ':memory:') chmodSync(path, 0o600)
     db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
     return db
   } catch (error) {
+    db?.close()
     throw new GatepassError('store_unavailable', {
       detail: `The SQLite file ${path} can't be opened.`,
       cause: error,

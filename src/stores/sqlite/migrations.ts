@@ -8,30 +8,39 @@ export interface Migration {
   readonly sql: string
 }
 
+/** The tables of one store. Stores may share a file: each keeps count of its own steps. */
+export interface Schema {
+  readonly name: string
+  readonly migrations: readonly Migration[]
+}
+
 /**
- * Brings a database up to the last migration, each in its place and once, all in one transaction.
+ * Brings a schema up to its last migration, each in its place and once, all in one transaction.
  * Several processes may start at once: the first one in holds the write lock, the others wait.
  *
  * @throws `migration_failed` when a step fails, was changed, or is not known to this version
  */
-export function migrate(db: DatabaseSync, migrations: readonly Migration[]): void {
+export function migrate(db: DatabaseSync, { name: schema, migrations }: Schema): void {
   try {
     db.exec('BEGIN IMMEDIATE')
     db.exec(
       `CREATE TABLE IF NOT EXISTS migrations (
-         position INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL) STRICT`,
+         schema TEXT, position INTEGER, name TEXT NOT NULL, checksum TEXT NOT NULL,
+         PRIMARY KEY (schema, position)) STRICT, WITHOUT ROWID`,
     )
-    const applied = db.prepare('SELECT name, checksum FROM migrations ORDER BY position').all()
+    const applied = db
+      .prepare('SELECT name, checksum FROM migrations WHERE schema = ? ORDER BY position')
+      .all(schema)
     if (applied.length > migrations.length) {
       throw new Error(`the schema is newer than this version: ${applied.at(-1)?.name}`)
     }
-    const insert = db.prepare('INSERT INTO migrations (position, name, checksum) VALUES (?, ?, ?)')
+    const insert = db.prepare('INSERT INTO migrations VALUES (?, ?, ?, ?)')
     for (const [position, migration] of migrations.entries()) {
       const sum = checksum(migration)
       const before = applied[position]
       if (before === undefined) {
         db.exec(migration.sql)
-        insert.run(position, migration.name, sum)
+        insert.run(schema, position, migration.name, sum)
       } else if (before.name !== migration.name || before.checksum !== sum) {
         throw new Error(`the step ${before.name} is not the one that was applied`)
       }

@@ -1,0 +1,151 @@
+import type { StatementSync } from 'node:sqlite'
+import { GatepassError } from '../../core/errors.ts'
+import type { JsonObject } from '../../core/json.ts'
+import type { Account, AccountStore } from '../ports.ts'
+import { SqliteDatabase } from './database.ts'
+import type { Schema } from './migrations.ts'
+
+const schema: Schema = {
+  name: 'accounts',
+  migrations: [
+    {
+      name: 'accounts',
+      sql: `
+      CREATE TABLE accounts (
+        sub TEXT PRIMARY KEY,
+        login_name TEXT NOT NULL UNIQUE,
+        password_hash TEXT NOT NULL,
+        attributes TEXT NOT NULL,
+        disabled INTEGER NOT NULL,
+        created_at_ms INTEGER NOT NULL,
+        updated_at_ms INTEGER NOT NULL
+      ) STRICT;
+    `,
+    },
+  ],
+}
+
+/** Accounts in one SQLite file (`sqlite:`). */
+export class SqliteAccountStore implements AccountStore {
+  readonly #db: SqliteDatabase
+  readonly #insert: StatementSync
+  readonly #selectByLoginName: StatementSync
+  readonly #selectBySub: StatementSync
+  readonly #selectPage: StatementSync
+  readonly #updateHash: StatementSync
+  readonly #updateExpectedHash: StatementSync
+  readonly #updateDisabled: StatementSync
+
+  /** @throws `store_unavailable`, `migration_failed` */
+  constructor(path: string) {
+    this.#db = new SqliteDatabase(path, schema)
+    // A taken name is an outcome, not an error: one would end the whole group of writes.
+    this.#insert = this.#db.prepare(
+      'INSERT INTO accounts VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
+    )
+    this.#selectByLoginName = this.#db.prepare('SELECT * FROM accounts WHERE login_name = ?')
+    this.#selectBySub = this.#db.prepare('SELECT * FROM accounts WHERE sub = ?')
+    this.#selectPage = this.#db.prepare(
+      'SELECT * FROM accounts WHERE login_name > ? ORDER BY login_name LIMIT ?',
+    )
+    const setHash = 'UPDATE accounts SET password_hash = ?, updated_at_ms = ? WHERE sub = ?'
+    this.#updateHash = this.#db.prepare(setHash)
+    this.#updateExpectedHash = this.#db.prepare(`${setHash} AND password_hash = ?`)
+    this.#updateDisabled = this.#db.prepare(
+      'UPDATE accounts SET disabled = ?, updated_at_ms = ? WHERE sub = ?',
+    )
+  }
+
+  create(account: Account): Promise<void> {
+    return this.#db.write(() => {
+      if (!this.#tryInsert(account)) throw new GatepassError('account_exists')
+    })
+  }
+
+  createMany(accounts: readonly Account[]): Promise<string[]> {
+    return this.#db.write(() =>
+      accounts.filter((account) => !this.#tryInsert(account)).map(({ loginName }) => loginName),
+    )
+  }
+
+  findByLoginName(loginName: string): Promise<Account | null> {
+    return this.#db.read(() => toAccount(this.#selectByLoginName.get(loginName)))
+  }
+
+  findBySub(sub: string): Promise<Account | null> {
+    return this.#db.read(() => toAccount(this.#selectBySub.get(sub)))
+  }
+
+  setPasswordHash(
+    sub: string,
+    passwordHash: string,
+    nowMs: number,
+    expectedHash?: string,
+  ): Promise<boolean> {
+    return this.#db.write(() => {
+      const { changes } =
+        expectedHash === undefined
+          ? this.#updateHash.run(passwordHash, nowMs, sub)
+          : this.#updateExpectedHash.run(passwordHash, nowMs, sub, expectedHash)
+      return changes === 1
+    })
+  }
+
+  setDisabled(sub: string, disabled: boolean, nowMs: number): Promise<boolean> {
+    return this.#db.write(
+      () => this.#updateDisabled.run(Number(disabled), nowMs, sub).changes === 1,
+    )
+  }
+
+  list({ after = '', limit }: { after?: string; limit: number }): Promise<Account[]> {
+    return this.#db.read(() =>
+      this.#selectPage.all(after, limit).flatMap((row) => toAccount(row) ?? []),
+    )
+  }
+
+  ping(): Promise<void> {
+    return this.#db.ping()
+  }
+
+  close(): Promise<void> {
+    return this.#db.close()
+  }
+
+  #tryInsert(account: Account): boolean {
+    const { changes } = this.#insert.run(
+      account.sub,
+      account.loginName,
+      account.passwordHash,
+      JSON.stringify(account.attributes),
+      Number(account.disabled),
+      account.createdAtMs,
+      account.updatedAtMs,
+    )
+    return changes === 1
+  }
+}
+
+interface AccountRow {
+  readonly sub: string
+  readonly login_name: string
+  readonly password_hash: string
+  readonly attributes: string
+  readonly disabled: number
+  readonly created_at_ms: number
+  readonly updated_at_ms: number
+}
+
+/** The table is STRICT, so a row is what its columns say. */
+function toAccount(row: unknown): Account | null {
+  if (row === undefined) return null
+  const account = row as AccountRow
+  return {
+    sub: account.sub,
+    loginName: account.login_name,
+    passwordHash: account.password_hash,
+    attributes: JSON.parse(account.attributes) as JsonObject,
+    disabled: account.disabled === 1,
+    createdAtMs: account.created_at_ms,
+    updatedAtMs: account.updated_at_ms,
+  }
+}

@@ -1,0 +1,205 @@
+import type { StatementSync } from 'node:sqlite'
+import type { RotationRequest, RotationResult, Session, SessionStore } from '../ports.ts'
+import { decideRotation, revoke } from '../rotation.ts'
+import { SqliteDatabase } from './database.ts'
+import type { Schema } from './migrations.ts'
+
+const schema: Schema = {
+  name: 'sessions',
+  migrations: [
+    {
+      name: 'sessions',
+      sql: `
+      CREATE TABLE sessions (
+        sid TEXT PRIMARY KEY,
+        sub TEXT NOT NULL,
+        client_id TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        amr TEXT NOT NULL,
+        user_agent TEXT NOT NULL,
+        created_at_ms INTEGER NOT NULL,
+        ends_at_ms INTEGER NOT NULL,
+        expires_at_ms INTEGER NOT NULL,
+        generation INTEGER NOT NULL,
+        minted_at_ms INTEGER NOT NULL,
+        presented INTEGER NOT NULL,
+        idempotency_key BLOB,
+        revoked_at_ms INTEGER
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX sessions_by_sub ON sessions (sub);
+    `,
+    },
+  ],
+}
+
+/** Sessions in one SQLite file (`sqlite:`). Rotation is the pure rule inside a write transaction. */
+export class SqliteSessionStore implements SessionStore {
+  readonly #db: SqliteDatabase
+  readonly #insert: StatementSync
+  readonly #select: StatementSync
+  readonly #selectBySub: StatementSync
+  readonly #update: StatementSync
+  readonly #slice: StatementSync
+  readonly #delete: StatementSync
+  /** Where the sweep of expired rows goes on; '' is the start of the table. */
+  #sweptTo = ''
+
+  constructor(path: string) {
+    this.#db = new SqliteDatabase(path, schema)
+    this.#insert = this.#db.prepare(
+      'INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+    )
+    this.#select = this.#db.prepare('SELECT * FROM sessions WHERE sid = ?')
+    this.#selectBySub = this.#db.prepare(
+      'SELECT * FROM sessions WHERE sub = ? ORDER BY created_at_ms DESC, sid',
+    )
+    this.#update = this.#db.prepare(
+      `UPDATE sessions SET generation = ?, minted_at_ms = ?, presented = ?, idempotency_key = ?,
+         expires_at_ms = ?, revoked_at_ms = ? WHERE sid = ?`,
+    )
+    this.#slice = this.#db.prepare(
+      'SELECT sid, expires_at_ms FROM sessions WHERE sid > ? ORDER BY sid LIMIT ?',
+    )
+    this.#delete = this.#db.prepare('DELETE FROM sessions WHERE sid = ?')
+  }
+
+  create(session: Session): Promise<void> {
+    return this.#db.write(() => {
+      this.#insert.run(
+        session.sid,
+        session.sub,
+        session.clientId,
+        session.scope,
+        session.amr.join(' '),
+        session.userAgent,
+        session.createdAtMs,
+        session.endsAtMs,
+        session.expiresAtMs,
+        session.generation,
+        session.mintedAtMs,
+        Number(session.presented),
+        session.idempotencyKey,
+        session.revokedAtMs,
+      )
+    })
+  }
+
+  rotate(request: RotationRequest): Promise<RotationResult> {
+    return this.#db.write(() => {
+      const before = this.#load(request.sid)
+      if (before === null) return { outcome: 'unknown', session: null }
+      const decision = decideRotation(before, request)
+      if (decision.session !== before) this.#save(decision.session)
+      return decision
+    })
+  }
+
+  find(sid: string, nowMs: number): Promise<Session | null> {
+    return this.#db.read(() => {
+      const session = this.#load(sid)
+      return session !== null && isLive(session, nowMs) ? session : null
+    })
+  }
+
+  listBySub(sub: string, nowMs: number): Promise<Session[]> {
+    return this.#db.read(() => this.#loadLive(sub, nowMs))
+  }
+
+  revoke(sid: string, nowMs: number, keptMs: number): Promise<boolean> {
+    return this.#db.write(() => {
+      const session = this.#load(sid)
+      if (session === null || !isLive(session, nowMs)) return false
+      this.#save(revoke(session, nowMs, keptMs))
+      return true
+    })
+  }
+
+  revokeAll(sub: string, nowMs: number, keptMs: number): Promise<number> {
+    return this.#db.write(() => {
+      const live = this.#loadLive(sub, nowMs)
+      for (const session of live) this.#save(revoke(session, nowMs, keptMs))
+      return live.length
+    })
+  }
+
+  removeExpired(nowMs: number, limit: number): Promise<boolean> {
+    return this.#db.write(() => {
+      const slice = this.#slice.all(this.#sweptTo, limit)
+      for (const row of slice) {
+        if (Number(row.expires_at_ms) <= nowMs) this.#delete.run(String(row.sid))
+      }
+      this.#sweptTo = slice.length < limit ? '' : String(slice.at(-1)?.sid)
+      return this.#sweptTo !== ''
+    })
+  }
+
+  ping(): Promise<void> {
+    return this.#db.ping()
+  }
+
+  close(): Promise<void> {
+    return this.#db.close()
+  }
+
+  #load(sid: string): Session | null {
+    const row = this.#select.get(sid)
+    return row === undefined ? null : toSession(row as unknown as SessionRow)
+  }
+
+  #loadLive(sub: string, nowMs: number): Session[] {
+    const rows = this.#selectBySub.all(sub) as unknown as SessionRow[]
+    return rows.map(toSession).filter((session) => isLive(session, nowMs))
+  }
+
+  #save(session: Session): void {
+    this.#update.run(
+      session.generation,
+      session.mintedAtMs,
+      Number(session.presented),
+      session.idempotencyKey,
+      session.expiresAtMs,
+      session.revokedAtMs,
+      session.sid,
+    )
+  }
+}
+
+function isLive(session: Session, nowMs: number): boolean {
+  return session.revokedAtMs === null && nowMs < session.expiresAtMs
+}
+
+interface SessionRow {
+  readonly sid: string
+  readonly sub: string
+  readonly client_id: string
+  readonly scope: string
+  readonly amr: string
+  readonly user_agent: string
+  readonly created_at_ms: number
+  readonly ends_at_ms: number
+  readonly expires_at_ms: number
+  readonly generation: number
+  readonly minted_at_ms: number
+  readonly presented: number
+  readonly idempotency_key: Uint8Array | null
+  readonly revoked_at_ms: number | null
+}
+
+function toSession(row: SessionRow): Session {
+  return {
+    sid: row.sid,
+    sub: row.sub,
+    clientId: row.client_id,
+    scope: row.scope,
+    amr: row.amr.split(' '),
+    userAgent: row.user_agent,
+    createdAtMs: row.created_at_ms,
+    endsAtMs: row.ends_at_ms,
+    expiresAtMs: row.expires_at_ms,
+    generation: row.generation,
+    mintedAtMs: row.minted_at_ms,
+    presented: row.presented === 1,
+    idempotencyKey: row.idempotency_key === null ? null : Buffer.from(row.idempotency_key),
+    revokedAtMs: row.revoked_at_ms,
+  }
+}

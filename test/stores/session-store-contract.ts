@@ -1,0 +1,128 @@
+import type { Test } from 'tap'
+import { digest, randomId } from '../../src/core/secrets.ts'
+import type { RotationRequest, Session, SessionStore } from '../../src/stores/ports.ts'
+import { decideRotation } from '../../src/stores/rotation.ts'
+import { policy, rotation, session, t0 } from '../support/sessions.ts'
+
+/** What every SessionStore promises, run against the real store. `open` gives an empty one. */
+export function sessionStoreContract(t: Test, open: () => Promise<SessionStore>): void {
+  const withStore = (title: string, body: (t: Test, store: SessionStore) => Promise<void>) =>
+    t.test(title, async (t) => {
+      const store = await open()
+      t.teardown(() => store.close())
+      await body(t, store)
+    })
+
+  withStore('gives back what was created', async (t, store) => {
+    const one = session({ sid: randomId(), userAgent: 'Ünïcode/1.0 "quoted"', amr: ['pwd', 'otp'] })
+    await store.create(one)
+    t.same(await store.find(one.sid, t0), one)
+    t.equal(await store.find(randomId(), t0), null)
+  })
+
+  withStore('hides what has expired or was revoked', async (t, store) => {
+    const one = session({ sid: randomId() })
+    await store.create(one)
+    t.equal(await store.find(one.sid, one.expiresAtMs), null)
+    t.equal(await store.revoke(one.sid, t0 + 1, policy.revokedKeptMs), true)
+    t.equal(await store.revoke(one.sid, t0 + 2, policy.revokedKeptMs), false)
+    t.equal(await store.find(one.sid, t0 + 2), null)
+  })
+
+  withStore("lists a user's sessions, newest first, and nobody else's", async (t, store) => {
+    const mine = [2, 0, 1].map((n) => session({ sid: randomId(), createdAtMs: t0 + n }))
+    await Promise.all(mine.map((one) => store.create(one)))
+    await store.create(session({ sid: randomId(), sub: 'user-2' }))
+    const listed = await store.listBySub('user-1', t0)
+    t.same(
+      listed.map((one) => one.createdAtMs),
+      [t0 + 2, t0 + 1, t0],
+    )
+  })
+
+  withStore('ends all sessions of a user at once', async (t, store) => {
+    const mine = Array.from({ length: 3 }, () => session({ sid: randomId() }))
+    const other = session({ sid: randomId(), sub: 'user-2' })
+    await Promise.all([...mine, other].map((one) => store.create(one)))
+    t.equal(await store.revokeAll('user-1', t0, policy.revokedKeptMs), 3)
+    t.equal(await store.revokeAll('user-1', t0, policy.revokedKeptMs), 0)
+    t.same(await store.listBySub('user-1', t0), [])
+    t.same(await store.find(other.sid, t0), other)
+  })
+
+  withStore('does not know a session that was never created', async (t, store) => {
+    t.same(await store.rotate(rotation({ sid: randomId() })), { outcome: 'unknown', session: null })
+  })
+
+  withStore('50 requests with one token get one successor', async (t, store) => {
+    const one = session({ sid: randomId() })
+    await store.create(one)
+    const request = rotation({ sid: one.sid, nowMs: t0 + policy.graceMs })
+    const results = await Promise.all(Array.from({ length: 50 }, () => store.rotate(request)))
+    t.equal(results.filter(({ outcome }) => outcome === 'rotated').length, 1)
+    t.equal(results.filter(({ outcome }) => outcome === 'replayed').length, 49)
+    t.same([...new Set(results.map(({ session }) => session?.generation))], [1])
+  })
+
+  withStore('decides every rotation as the rule does, and remembers it', async (t, store) => {
+    for (let round = 0; round < 20; round++) await follow(t, store, round)
+  })
+
+  withStore('a revoked session never comes back', async (t, store) => {
+    const one = session({ sid: randomId() })
+    await store.create(one)
+    await Promise.all([
+      store.revoke(one.sid, t0 + 20_000, policy.revokedKeptMs),
+      ...[0, 1, 5].map((generation) =>
+        store.rotate(rotation({ sid: one.sid, generation, nowMs: t0 + 20_000 })),
+      ),
+    ])
+    const { outcome } = await store.rotate(rotation({ sid: one.sid, nowMs: t0 + 20_001 }))
+    t.equal(outcome, 'revoked')
+    t.equal(await store.find(one.sid, t0 + 20_001), null)
+  })
+
+  withStore('removes what has expired, a slice at a time', async (t, store) => {
+    const all = Array.from({ length: 25 }, (_, n) =>
+      session({ sid: randomId(), expiresAtMs: t0 + (n % 2 === 0 ? 1_000 : 9_000) }),
+    )
+    await Promise.all(all.map((one) => store.create(one)))
+    let slices = 1
+    while (await store.removeExpired(t0 + 5_000, 10)) slices++
+    t.ok(slices >= 2)
+    const left = await store.listBySub('user-1', t0)
+    t.equal(left.length, 12)
+    for (const one of all.filter(({ expiresAtMs }) => expiresAtMs < t0 + 5_000)) {
+      t.equal((await store.rotate(rotation({ sid: one.sid, nowMs: t0 }))).outcome, 'unknown')
+    }
+  })
+
+  withStore('answers a ping', async (t, store) => {
+    await t.resolves(store.ping())
+  })
+}
+
+/** Drives one session with varied requests, beside the pure rule. */
+async function follow(t: Test, store: SessionStore, seed: number): Promise<void> {
+  let expected: Session = session({ sid: randomId(), sub: `user-${seed}` })
+  await store.create(expected)
+  let nowMs = t0
+  let random = seed + 1
+  const next = (below: number) => {
+    random = (random * 48_271) % 2_147_483_647
+    return random % below
+  }
+  for (let step = 0; step < 15; step++) {
+    nowMs += next(3) * 6_000
+    const offset = [0, 0, 0, -1, -1, 1, -2][next(step < 10 ? 6 : 7)] ?? 0
+    const request: RotationRequest = rotation({
+      sid: expected.sid,
+      generation: Math.max(0, expected.generation + offset),
+      idempotencyKey: next(2) === 0 ? null : digest(`key ${next(3)}`),
+      nowMs,
+    })
+    const decision = decideRotation(expected, request)
+    t.same(await store.rotate(request), decision)
+    expected = decision.session
+  }
+}

@@ -1,0 +1,33 @@
+import { join } from 'node:path'
+import t from 'tap'
+import { SqliteAccountStore } from '../../../src/stores/sqlite/accounts.ts'
+import { account } from '../../support/accounts.ts'
+import { accountStoreContract } from '../account-store-contract.ts'
+
+const folder = t.testdir()
+let opened = 0
+accountStoreContract(t, async () => {
+  opened += 1
+  return new SqliteAccountStore(join(folder, `${opened}.db`))
+})
+
+t.test('accounts outlive the store', async (t) => {
+  const path = join(t.testdir(), 'accounts.db')
+  const alice = account()
+  const first = new SqliteAccountStore(path)
+  await first.create(alice)
+  await first.close()
+  const second = new SqliteAccountStore(path)
+  t.teardown(() => second.close())
+  t.strictSame(await second.findByLoginName('alice'), alice)
+})
+
+t.test('two processes see one another, and share the names', async (t) => {
+  const path = join(t.testdir(), 'accounts.db')
+  const [one, other] = [new SqliteAccountStore(path), new SqliteAccountStore(path)]
+  t.teardown(() => Promise.all([one.close(), other.close()]))
+  const alice = account()
+  await one.create(alice)
+  t.strictSame(await other.findBySub(alice.sub), alice)
+  await t.rejects(other.create(account()), { code: 'account_exists' })
+})

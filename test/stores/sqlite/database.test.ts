@@ -1,0 +1,212 @@
+import { spawn } from 'node:child_process'
+import { statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { DatabaseSync } from 'node:sqlite'
+import t, { type Test } from 'tap'
+import { GatepassError } from '../../../src/core/errors.ts'
+import { SqliteDatabase } from '../../../src/stores/sqlite/database.ts'
+
+const schema = {
+  name: 'numbers',
+  migrations: [
+    { name: 'numbers', sql: 'CREATE TABLE numbers (n INTEGER PRIMARY KEY, filler BLOB) STRICT' },
+  ],
+}
+
+/** A database of numbers in a folder of its own, and another connection to the same file. */
+function openNumbers(t: Test) {
+  const path = join(t.testdir(), 'numbers.db')
+  const db = new SqliteDatabase(path, schema)
+  const other = new DatabaseSync(path)
+  t.teardown(async () => {
+    other.close()
+    await db.close()
+  })
+  const insert = db.prepare('INSERT INTO numbers (n) VALUES (?)')
+  const add = (n: number) => db.write(() => Number(insert.run(n).changes))
+  const stored = () =>
+    other
+      .prepare('SELECT n FROM numbers ORDER BY n')
+      .all()
+      .map(({ n }) => Number(n))
+  return { path, db, other, add, stored }
+}
+
+/** How many pages the write-ahead log holds; each transaction adds those it changed. */
+function pagesInLog(connection: DatabaseSync): number {
+  return Number(connection.prepare('PRAGMA wal_checkpoint(PASSIVE)').get()?.log)
+}
+
+t.test('writes of one turn are one transaction', async (t) => {
+  const { add, other, stored } = openNumbers(t)
+  pagesInLog(other)
+  const numbers = Array.from({ length: 500 }, (_, n) => n)
+  await Promise.all(numbers.map(add))
+  t.strictSame(stored(), numbers)
+  const together = pagesInLog(other)
+  t.ok(together < 30, `${together} pages`)
+  for (const n of numbers.slice(0, 50)) await add(1000 + n)
+  const apart = pagesInLog(other)
+  t.ok(apart >= 50, `${apart} pages`)
+})
+
+t.test('a write is answered once others can see it, and not before', async (t) => {
+  const { db, add, stored } = openNumbers(t)
+  let seenInside: number[] = []
+  const first = add(1)
+  const second = db.write(() => {
+    seenInside = stored()
+    return 'value'
+  })
+  t.strictSame(stored(), [], 'nothing runs before the turn ends')
+  t.equal(await second, 'value')
+  t.strictSame(seenInside, [], 'others see nothing of an open transaction')
+  t.equal(await first, 1)
+  t.strictSame(stored(), [1])
+})
+
+t.test('a write sees what those before it in its group have written', async (t) => {
+  const { db, add } = openNumbers(t)
+  const count = db.prepare('SELECT count(*) AS count FROM numbers')
+  const counts = await Promise.all([
+    db.write(() => count.get()?.count),
+    add(1),
+    db.write(() => count.get()?.count),
+  ])
+  t.strictSame(counts, [0, 1, 1])
+})
+
+t.test('a refusal hurts nobody else in its group', async (t) => {
+  const { db, add, stored } = openNumbers(t)
+  const refusal = db.write(() => {
+    throw new GatepassError('account_exists')
+  })
+  const results = await Promise.allSettled([add(1), refusal, add(2)])
+  t.match(results, [
+    { status: 'fulfilled' },
+    { status: 'rejected', reason: { code: 'account_exists' } },
+    { status: 'fulfilled' },
+  ])
+  t.strictSame(stored(), [1, 2])
+})
+
+t.test('an error of the database undoes the whole group, and says so to all', async (t) => {
+  const { add, stored } = openNumbers(t)
+  await add(1)
+  const results = await Promise.allSettled([add(2), add(1), add(3)])
+  for (const result of results) {
+    t.match(result, { status: 'rejected', reason: { code: 'store_unavailable', retryAfter_s: 1 } })
+  }
+  t.strictSame(stored(), [1])
+  await add(4)
+  t.strictSame(stored(), [1, 4], 'and the next group goes through')
+})
+
+t.test('a full disk undoes the whole group', async (t) => {
+  const { db, add, stored } = openNumbers(t)
+  await add(1)
+  const limit = db.prepare('PRAGMA max_page_count = 10').get()
+  t.match(limit, { max_page_count: 10 })
+  const insertLarge = db.prepare('INSERT INTO numbers VALUES (?, ?)')
+  const large = db.write(() => insertLarge.run(2, Buffer.alloc(1_000_000)))
+  const results = await Promise.allSettled([add(3), large, add(4)])
+  for (const result of results) {
+    t.match(result, { status: 'rejected', reason: { code: 'store_unavailable' } })
+  }
+  await add(5)
+  t.strictSame(stored(), [1, 5])
+})
+
+t.test('while another process holds the lock, writes fail soon and reads go on', async (t) => {
+  const { db, other, add, stored } = openNumbers(t)
+  await add(1)
+  other.exec('BEGIN IMMEDIATE')
+  const startedAtMs = performance.now()
+  const writes = await Promise.allSettled([add(2), add(3)])
+  const tookMs = performance.now() - startedAtMs
+  for (const result of writes) {
+    t.match(result, { status: 'rejected', reason: { code: 'store_unavailable', status: 503 } })
+  }
+  t.ok(tookMs < 2000, `after ${tookMs} ms`)
+  const count = db.prepare('SELECT count(*) AS count FROM numbers')
+  t.equal(await db.read(() => count.get()?.count), 1)
+  await db.ping()
+  other.exec('ROLLBACK')
+  await add(4)
+  t.strictSame(stored(), [1, 4])
+})
+
+t.test('what was acknowledged outlives a kill', async (t) => {
+  const path = join(t.testdir(), 'numbers.db')
+  const program = join(import.meta.dirname, 'programs', 'write-forever.ts')
+  const child = spawn(process.execPath, [program, path], { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  const acknowledged: number[] = []
+  for await (const line of createInterface(child.stdout)) {
+    // What is in the pipe when it dies was acknowledged, too.
+    acknowledged.push(Number(line))
+    if (acknowledged.length === 500) child.kill('SIGKILL')
+  }
+  const after = new DatabaseSync(path)
+  t.teardown(() => after.close())
+  t.match(after.prepare('PRAGMA integrity_check').get(), { integrity_check: 'ok' })
+  const rows = after.prepare('SELECT n FROM numbers').all()
+  const stored = new Set(rows.map(({ n }) => Number(n)))
+  t.ok(acknowledged.length >= 500)
+  t.strictSame(
+    acknowledged.filter((n) => !stored.has(n)),
+    [],
+  )
+})
+
+t.test('closing first commits what waits; after it nothing is accepted', async (t) => {
+  const path = join(t.testdir(), 'numbers.db')
+  const db = new SqliteDatabase(path, schema)
+  const insert = db.prepare('INSERT INTO numbers (n) VALUES (?)')
+  const waiting = db.write(() => insert.run(1))
+  await db.close()
+  t.match(await waiting, { changes: 1 })
+  await t.rejects(
+    db.write(() => insert.run(2)),
+    { code: 'store_unavailable' },
+  )
+  await t.rejects(
+    db.read(() => insert.run(2)),
+    { code: 'store_unavailable' },
+  )
+  await t.rejects(db.ping(), { code: 'store_unavailable' })
+  await db.close()
+})
+
+t.test('the file and its folders are made, for the owner alone', async (t) => {
+  const folder = join(t.testdir(), 'a', 'b')
+  const path = join(folder, 'numbers.db')
+  const db = new SqliteDatabase(path, schema)
+  t.teardown(() => db.close())
+  const insert = db.prepare('INSERT INTO numbers (n) VALUES (?)')
+  await db.write(() => insert.run(1))
+  for (const file of [path, `${path}-wal`, `${path}-shm`]) {
+    t.equal(statSync(file).mode & 0o777, 0o600, file)
+  }
+  t.equal(statSync(folder).mode & 0o777, 0o700)
+})
+
+t.test('what cannot be opened is named', async (t) => {
+  const folder = t.testdir({ 'not-a-folder': '' })
+  const garbage = join(folder, 'garbage.db')
+  writeFileSync(garbage, 'This is no database. '.repeat(100))
+  for (const path of [folder, join(folder, 'not-a-folder', 'numbers.db'), garbage]) {
+    t.throws(() => new SqliteDatabase(path, schema), {
+      code: 'store_unavailable',
+      detail: `The SQLite file ${path} can't be opened.`,
+    })
+  }
+})
+
+t.test('in memory it lasts as long as it is open', async (t) => {
+  const db = new SqliteDatabase(':memory:', schema)
+  t.teardown(() => db.close())
+  const insert = db.prepare('INSERT INTO numbers (n) VALUES (?)')
+  t.match(await db.write(() => insert.run(1)), { changes: 1 })
+})

@@ -1,0 +1,107 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import t from 'tap'
+import { type Migration, migrate } from '../../../src/stores/sqlite/migrations.ts'
+
+const first = { name: 'first', sql: 'CREATE TABLE things (n INTEGER) STRICT' }
+const second = {
+  name: 'second',
+  sql: 'INSERT INTO things VALUES (1); INSERT INTO things VALUES (2)',
+}
+const third = { name: 'third', sql: 'ALTER TABLE things ADD COLUMN label TEXT' }
+
+const schema = (migrations: readonly Migration[]) => ({ name: 'things', migrations })
+
+function things(db: DatabaseSync): unknown[] {
+  return db
+    .prepare('SELECT * FROM things')
+    .all()
+    .map((row) => ({ ...row }))
+}
+
+function open() {
+  const db = new DatabaseSync(':memory:')
+  t.teardown(() => db.close())
+  return db
+}
+
+t.test('each step is applied once, in order', async (t) => {
+  const db = open()
+  migrate(db, schema([first, second]))
+  migrate(db, schema([first, second]))
+  t.strictSame(things(db), [{ n: 1 }, { n: 2 }])
+  migrate(db, schema([first, second, third]))
+  t.strictSame(things(db), [
+    { n: 1, label: null },
+    { n: 2, label: null },
+  ])
+})
+
+t.test('stores that share a file each count their own steps', async (t) => {
+  const db = open()
+  migrate(db, schema([first]))
+  migrate(db, { name: 'others', migrations: [{ name: 'one', sql: 'CREATE TABLE others (n) ' }] })
+  migrate(db, schema([first, second]))
+  t.strictSame(things(db), [{ n: 1 }, { n: 2 }])
+})
+
+const refused: Record<string, Migration[]> = {
+  'a step that was changed': [first, { ...second, sql: 'INSERT INTO things VALUES (3)' }],
+  'a step of another name': [first, { ...second, name: 'other' }],
+  'another order': [second, first],
+  'a schema newer than the program': [first],
+  'no steps at all': [],
+  'a changed step with a new one behind': [{ ...first, sql: 'SELECT 1' }, second, third],
+}
+
+for (const [what, steps] of Object.entries(refused)) {
+  t.test(`refused, and nothing touched: ${what}`, async (t) => {
+    const db = open()
+    migrate(db, schema([first, second]))
+    t.throws(() => migrate(db, schema(steps)), { code: 'migration_failed' })
+    t.notOk(db.isTransaction)
+    t.strictSame(things(db), [{ n: 1 }, { n: 2 }])
+    t.doesNotThrow(() => migrate(db, schema([first, second])))
+  })
+}
+
+t.test('a step that fails leaves nothing of those before it', async (t) => {
+  const db = open()
+  const failing = {
+    name: 'failing',
+    sql: 'INSERT INTO things VALUES (3); INSERT INTO no_such VALUES (1)',
+  }
+  t.throws(() => migrate(db, schema([first, second, failing])), {
+    code: 'migration_failed',
+    detail: /no such table: no_such/,
+  })
+  t.notOk(db.isTransaction)
+  t.strictSame(db.prepare('SELECT name FROM sqlite_schema').all(), [])
+  migrate(db, schema([first, second]))
+  t.strictSame(things(db), [{ n: 1 }, { n: 2 }])
+})
+
+t.test('several processes that start at once apply each step once', async (t) => {
+  const path = join(t.testdir(), 'new.db')
+  const program = join(import.meta.dirname, 'programs', 'migrate.ts')
+  const children = Array.from({ length: 6 }, () =>
+    spawn(process.execPath, [program, path], { stdio: ['pipe', 'pipe', 'inherit'] }),
+  )
+  t.teardown(() => children.map((child) => child.kill('SIGKILL')))
+  await Promise.all(children.map(({ stdout }) => once(stdout, 'data')))
+  const exits = children.map((child) => once(child, 'exit'))
+  for (const { stdin } of children) stdin.write('go\n')
+  t.strictSame(
+    (await Promise.all(exits)).map(([code]) => code),
+    children.map(() => 0),
+  )
+  const db = new DatabaseSync(path)
+  t.teardown(() => db.close())
+  const rows = db.prepare('SELECT n FROM first').all()
+  t.strictSame(
+    rows.map(({ n }) => n),
+    [1, 2],
+  )
+})

@@ -1,0 +1,44 @@
+import { join } from 'node:path'
+import t from 'tap'
+import { randomId } from '../../../src/core/secrets.ts'
+import { SqliteSessionStore } from '../../../src/stores/sqlite/sessions.ts'
+import { rotation, session, t0 } from '../../support/sessions.ts'
+import { sessionStoreContract } from '../session-store-contract.ts'
+
+sessionStoreContract(
+  t,
+  async () => new SqliteSessionStore(join(t.testdir(), randomId(), 'sessions.db')),
+)
+
+t.test('invariant 2: one row a session, however often it is refreshed', async (t) => {
+  const path = join(t.testdir(), 'sessions.db')
+  const store = new SqliteSessionStore(path)
+  const one = session({ sid: randomId(), expiresAtMs: Number.MAX_SAFE_INTEGER })
+  await store.create(one)
+  for (let generation = 0; generation < 100; generation++) {
+    await store.rotate(
+      rotation({ sid: one.sid, generation, nowMs: t0 + (generation + 1) * 20_000 }),
+    )
+  }
+  await store.close()
+  const { DatabaseSync } = await import('node:sqlite')
+  const db = new DatabaseSync(path)
+  t.teardown(() => db.close())
+  t.equal(db.prepare('SELECT count(*) AS n FROM sessions').get()?.n, 1)
+  t.equal(db.prepare('SELECT generation FROM sessions').get()?.generation, 100)
+})
+
+t.test('two processes on one file agree on the successor', async (t) => {
+  const path = join(t.testdir(), 'sessions.db')
+  const stores = [new SqliteSessionStore(path), new SqliteSessionStore(path)]
+  t.teardown(() => Promise.all(stores.map((store) => store.close())))
+  const one = session({ sid: randomId() })
+  await stores[0]?.create(one)
+  const request = rotation({ sid: one.sid, nowMs: t0 + 20_000 })
+  const results = await Promise.all(stores.map((store) => store.rotate(request)))
+  t.same(results.map(({ outcome }) => outcome).sort(), ['replayed', 'rotated'])
+  t.same(
+    results.map(({ session }) => session?.generation),
+    [1, 1],
+  )
+})

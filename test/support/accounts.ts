@@ -1,0 +1,19 @@
+import { randomUUID } from 'node:crypto'
+import type { Account } from '../../src/stores/ports.ts'
+
+export const someHash = '$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'
+const createdAtMs = Date.UTC(2030, 0, 1)
+
+/** An account of a new user. */
+export function account(changes: Partial<Account> = {}): Account {
+  return {
+    sub: randomUUID(),
+    loginName: 'alice',
+    passwordHash: someHash,
+    attributes: {},
+    disabled: false,
+    createdAtMs,
+    updatedAtMs: createdAtMs,
+    ...changes,
+  }
+}

@@ -1,0 +1,37 @@
+import type { RotationPolicy, RotationRequest, Session } from '../../src/stores/ports.ts'
+
+export const t0 = Date.UTC(2026, 0, 1)
+
+export const policy: RotationPolicy = { graceMs: 10_000, idleMs: 3_600_000, revokedKeptMs: 300_000 }
+
+/** A session that was signed in at `t0`, changed as the test needs it. */
+export function session(changes: Partial<Session> = {}): Session {
+  return {
+    sid: 'AAAAAAAAAAAAAAAAAAAAAA',
+    sub: 'user-1',
+    clientId: 'web',
+    scope: 'data:read data:write',
+    amr: ['pwd'],
+    userAgent: 'test/1.0',
+    createdAtMs: t0,
+    endsAtMs: t0 + 86_400_000,
+    expiresAtMs: t0 + policy.idleMs,
+    generation: 0,
+    mintedAtMs: t0,
+    presented: false,
+    idempotencyKey: null,
+    revokedAtMs: null,
+    ...changes,
+  }
+}
+
+export function rotation(changes: Partial<RotationRequest> = {}): RotationRequest {
+  return {
+    sid: 'AAAAAAAAAAAAAAAAAAAAAA',
+    generation: 0,
+    idempotencyKey: null,
+    nowMs: t0,
+    policy,
+    ...changes,
+  }
+}
