@@ -1,0 +1,56 @@
+import type { Clock } from '../core/clock.ts'
+import type { AccountStore, RotationPolicy, SessionStore } from '../stores/ports.ts'
+import type { SigningKey } from '../tokens/access-token.ts'
+import { createRefreshTokenCodec, type RefreshTokenCodec } from '../tokens/refresh-token.ts'
+import { type Client, Clients } from './clients.ts'
+import { Login } from './login.ts'
+import type { PasswordHasher } from './passwords/hasher.ts'
+import { Refresh } from './refresh.ts'
+import { Sessions } from './sessions.ts'
+import { TokenMinter } from './tokens.ts'
+
+export interface IssuerOptions {
+  /** The `iss` of every token. */
+  readonly issuer: string
+  /** The `aud` of clients that have none of their own. */
+  readonly audience: string
+  readonly accessTtl_s: number
+  readonly clients: readonly [Client, ...Client[]]
+  /** MAC secrets of refresh tokens, newest first. */
+  readonly secrets: readonly [Buffer, ...Buffer[]]
+  readonly rotation: RotationPolicy
+  /** The end of a session that no refresh moves, counted from the login. */
+  readonly sessionMaxMs: number
+  readonly accounts: AccountStore
+  readonly sessions: SessionStore
+  readonly hasher: PasswordHasher
+  readonly clock: Clock
+  /** The key to sign with now. */
+  signingKey(): SigningKey
+}
+
+/** The use cases of an issuer. */
+export interface Issuer {
+  readonly login: Login
+  readonly refresh: Refresh
+  readonly sessions: Sessions
+  readonly accounts: AccountStore
+  readonly refreshTokens: RefreshTokenCodec
+  readonly scopesSupported: readonly string[]
+}
+
+export function createIssuer(options: IssuerOptions): Issuer {
+  const { accounts, clock, rotation } = options
+  const clients = new Clients(options.clients)
+  const refreshTokens = createRefreshTokenCodec(options.secrets)
+  const minter = new TokenMinter({ ...options, clients, refreshTokens })
+  const common = { sessions: options.sessions, clock, minter }
+  return {
+    login: new Login({ ...options, clients, minter, sessionIdleMs: rotation.idleMs }),
+    refresh: new Refresh({ ...common, refreshTokens, policy: rotation }),
+    sessions: new Sessions({ ...common, revokedKeptMs: rotation.revokedKeptMs }),
+    accounts,
+    refreshTokens,
+    scopesSupported: clients.scopesSupported(),
+  }
+}

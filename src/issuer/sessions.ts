@@ -1,0 +1,60 @@
+import type { Clock } from '../core/clock.ts'
+import { GatepassError } from '../core/errors.ts'
+import type { Session, SessionStore } from '../stores/ports.ts'
+import type { Audit } from './audit.ts'
+
+export interface SessionsOptions {
+  readonly sessions: SessionStore
+  readonly clock: Clock
+  /** How long an ended session is told from an unknown one. */
+  readonly revokedKeptMs: number
+}
+
+/** What a signed-in user may do with the sessions of the account. */
+export class Sessions {
+  readonly #options: SessionsOptions
+
+  constructor(options: SessionsOptions) {
+    this.#options = options
+  }
+
+  /** The user's devices, newest first. */
+  list(sub: string): Promise<Session[]> {
+    return this.#options.sessions.listBySub(sub, this.#options.clock.nowMs())
+  }
+
+  isLive(sid: string): Promise<boolean> {
+    return this.#options.sessions
+      .find(sid, this.#options.clock.nowMs())
+      .then((session) => session !== null)
+  }
+
+  /** Signs out. Asking again is no error: the session has ended, which is what was asked. */
+  async logout(sid: string, audit: Audit): Promise<void> {
+    if (await this.#revoke(sid)) audit('logout', { sid })
+  }
+
+  async logoutAll(sub: string, audit: Audit): Promise<void> {
+    const { sessions, clock, revokedKeptMs } = this.#options
+    const count = await sessions.revokeAll(sub, clock.nowMs(), revokedKeptMs)
+    audit('logout.all', { sub, count })
+  }
+
+  /**
+   * Ends one of the user's sessions.
+   * @throws `session_not_found`, for another user's session too
+   */
+  async end(sub: string, sid: string, audit: Audit): Promise<void> {
+    const { sessions, clock } = this.#options
+    const session = await sessions.find(sid, clock.nowMs())
+    if (session?.sub !== sub || !(await this.#revoke(sid))) {
+      throw new GatepassError('session_not_found')
+    }
+    audit('session.ended', { sub, sid })
+  }
+
+  #revoke(sid: string): Promise<boolean> {
+    const { sessions, clock, revokedKeptMs } = this.#options
+    return sessions.revoke(sid, clock.nowMs(), revokedKeptMs)
+  }
+}

@@ -1,0 +1,84 @@
+import { type Clock, now_s } from '../core/clock.ts'
+import { randomId } from '../core/secrets.ts'
+import type { AccountStore, Session } from '../stores/ports.ts'
+import { type SigningKey, signAccessToken } from '../tokens/access-token.ts'
+import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
+import { attributeClaims, type Clients, claimNames } from './clients.ts'
+
+/** What a client holds after a login or a refresh. */
+export interface TokenSet {
+  readonly accessToken: string
+  readonly expiresIn_s: number
+  readonly scope: string
+  readonly sessionId: string
+  readonly refreshToken: string
+  readonly refreshExpiresIn_s: number
+}
+
+export interface TokenMinterOptions {
+  readonly issuer: string
+  /** The `aud` of clients that have none of their own. */
+  readonly audience: string
+  readonly accessTtl_s: number
+  readonly clients: Clients
+  readonly accounts: AccountStore
+  readonly refreshTokens: RefreshTokenCodec
+  readonly clock: Clock
+  /** The key to sign with now. */
+  signingKey(): SigningKey
+}
+
+/** Turns the state of a session into the tokens that speak for it. */
+export class TokenMinter {
+  readonly #options: TokenMinterOptions
+
+  constructor(options: TokenMinterOptions) {
+    this.#options = options
+  }
+
+  /** @throws `token_too_large`, `store_unavailable`, `keys_unavailable` */
+  async mint(session: Session): Promise<TokenSet> {
+    const { refreshTokens, accessTtl_s, clock } = this.#options
+    return {
+      accessToken: await this.#accessToken(session),
+      expiresIn_s: accessTtl_s,
+      scope: session.scope,
+      sessionId: session.sid,
+      refreshToken: refreshTokens.mint(session),
+      refreshExpiresIn_s: Math.max(1, Math.floor((session.expiresAtMs - clock.nowMs()) / 1000)),
+    }
+  }
+
+  async #accessToken(session: Session): Promise<string> {
+    const { issuer, audience, accessTtl_s, clients, clock } = this.#options
+    const client = clients.find(session.clientId)
+    const extra = await this.#extraClaims(session)
+    const iat = now_s(clock)
+    return signAccessToken(
+      {
+        ...extra,
+        iss: issuer,
+        sub: session.sub,
+        aud: client?.audience ?? audience,
+        exp: iat + accessTtl_s,
+        iat,
+        jti: randomId(),
+        client_id: session.clientId,
+        scope: session.scope,
+        sid: session.sid,
+        auth_time: Math.floor(session.createdAtMs / 1000),
+        amr: session.amr,
+      },
+      this.#options.signingKey(),
+    )
+  }
+
+  /** Read afresh at each refresh, so that a changed role is in the next token; not read if not used. */
+  async #extraClaims(session: Session) {
+    const client = this.#options.clients.find(session.clientId)
+    const names = client === undefined ? [] : claimNames(client, session.scope)
+    if (names.length === 0) return {}
+    const account = await this.#options.accounts.findBySub(session.sub)
+    return account === null ? {} : attributeClaims(account, names)
+  }
+}

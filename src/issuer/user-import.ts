@@ -1,0 +1,135 @@
+import { randomUUID } from 'node:crypto'
+import { z } from 'zod'
+import type { Clock } from '../core/clock.ts'
+import { isGatepassError } from '../core/errors.ts'
+import type { Account, AccountStore } from '../stores/ports.ts'
+import { parseStrictJson } from '../tokens/json.ts'
+import { type Line, readLines } from './lines.ts'
+import { normalizeLoginName } from './login-name.ts'
+import { parsePasswordHash } from './passwords/phc.ts'
+
+export interface ImportCounts {
+  readonly imported: number
+  /** Lines whose login name or `sub` an account has already; also one of an earlier line. */
+  readonly skipped: number
+  readonly bad: number
+}
+
+export interface ImportProgress extends ImportCounts {
+  readonly lines: number
+  readonly bytes: number
+}
+
+export interface ImportOptions {
+  readonly accounts: Pick<AccountStore, 'createMany'>
+  readonly clock: Clock
+  /** Called after each batch, and at the end. */
+  readonly onProgress?: (progress: ImportProgress) => void
+  /** Called for each line that was left out. The reason holds no value of the line. */
+  readonly onProblem?: (lineNumber: number, reason: string) => void
+  /** Accounts created in one commit. */
+  readonly batchSize?: number
+}
+
+const lineBytesMax = 64 * 1024
+const reasonLengthMax = 200
+const byteOrderMark = Buffer.from('\ufeff')
+
+const lineSchema = z.strictObject({
+  login_name: z.string(),
+  password_hash: z.string(),
+  // It travels in a header and a claim, and never changes: OpenID Connect Core §2 has these limits.
+  sub: z
+    .string()
+    .regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 visible ASCII characters')
+    .default(() => randomUUID()),
+  attributes: z.record(z.string(), z.json()).default({}),
+  disabled: z.boolean().default(false),
+})
+
+/**
+ * Creates the accounts that an NDJSON stream describes, one a line:
+ * `{"login_name", "password_hash", "sub"?, "attributes"?, "disabled"?}`. A bad line is reported and
+ * left out. What was imported stays when it breaks off: run again, it skips those.
+ *
+ * @throws `store_unavailable`; whatever the stream throws
+ */
+export async function importUsers(
+  ndjson: AsyncIterable<Uint8Array>,
+  { accounts, clock, onProgress, onProblem, batchSize = 500 }: ImportOptions,
+): Promise<ImportCounts> {
+  const counts = { imported: 0, skipped: 0, bad: 0 }
+  let position = { lines: 0, bytes: 0 }
+  let batch: Account[] = []
+
+  async function commit(): Promise<void> {
+    const taken = await accounts.createMany(batch)
+    counts.skipped += taken.length
+    counts.imported += batch.length - taken.length
+    batch = []
+    onProgress?.({ ...counts, ...position })
+  }
+
+  for await (const line of readLines(ndjson, lineBytesMax)) {
+    position = { lines: line.number, bytes: line.endByte }
+    const entry = readEntry(line, clock.nowMs())
+    if (entry.problem !== undefined) {
+      counts.bad += 1
+      onProblem?.(line.number, entry.problem)
+    } else if (entry.account !== undefined) {
+      batch.push(entry.account)
+      if (batch.length >= batchSize) await commit()
+    }
+  }
+  await commit()
+  return counts
+}
+
+interface Entry {
+  readonly account?: Account
+  readonly problem?: string
+}
+
+/** The account of a line, or why there is none; neither for a blank line. */
+function readEntry(line: Line, nowMs: number): Entry {
+  if (line.bytes === null) return { problem: `It is longer than ${lineBytesMax} bytes.` }
+  const bytes = line.number === 1 ? withoutByteOrderMark(line.bytes) : line.bytes
+  if (isBlank(bytes)) return {}
+  const value = parseStrictJson(bytes)
+  if (value === undefined) {
+    return { problem: 'It is not JSON in UTF-8 with each member once and little nesting.' }
+  }
+  const fields = lineSchema.safeParse(value)
+  if (!fields.success) return { problem: describe(fields.error) }
+  return toAccount(fields.data, nowMs)
+}
+
+function toAccount(fields: z.infer<typeof lineSchema>, nowMs: number): Entry {
+  const { login_name, password_hash, sub, attributes, disabled } = fields
+  try {
+    const loginName = normalizeLoginName(login_name)
+    parsePasswordHash(password_hash)
+    const times = { createdAtMs: nowMs, updatedAtMs: nowMs }
+    return {
+      account: { sub, loginName, passwordHash: password_hash, attributes, disabled, ...times },
+    }
+  } catch (error) {
+    if (isGatepassError(error, 'login_name_invalid')) return { problem: error.message }
+    if (!isGatepassError(error, 'password_hash_invalid')) throw error
+    return { problem: `The password hash is not acceptable. ${error.message}` }
+  }
+}
+
+/** Names the fields at fault. It may end up on a terminal: bounded, and nothing that controls it. */
+function describe(error: z.ZodError): string {
+  const problems = error.issues.map(({ path, message }) => [...path, message].join(': '))
+  return problems.join('; ').replace(/\p{C}/gu, '\ufffd').slice(0, reasonLengthMax)
+}
+
+function withoutByteOrderMark(bytes: Buffer): Buffer {
+  return bytes.indexOf(byteOrderMark) === 0 ? bytes.subarray(byteOrderMark.length) : bytes
+}
+
+function isBlank(bytes: Buffer): boolean {
+  return bytes.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d)
+}

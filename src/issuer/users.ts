@@ -1,0 +1,119 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import type { Clock } from '../core/clock.ts'
+import { GatepassError } from '../core/errors.ts'
+import type { JsonObject } from '../core/json.ts'
+import type { Account, AccountStore, SessionStore } from '../stores/ports.ts'
+import { normalizeLoginName } from './login-name.ts'
+import type { PasswordHasher } from './passwords/hasher.ts'
+import { checkPassword } from './passwords/rules.ts'
+
+/** An account as its administrator sees it: without the hash. */
+export type User = Omit<Account, 'passwordHash'>
+
+export interface UsersDependencies {
+  readonly accounts: AccountStore
+  readonly sessions: Pick<SessionStore, 'revokeAll'>
+  readonly hasher: Pick<PasswordHasher, 'hash'>
+  readonly clock: Clock
+  /** How long an ended session is kept, so that its tokens are told from unknown ones. */
+  readonly revokedKeptMs: number
+}
+
+export interface NewUser {
+  readonly loginName: string
+  readonly password: string
+  readonly attributes?: JsonObject
+}
+
+/** What an administrator does with accounts. Login names are taken as typed. */
+export interface Users {
+  /** @throws `login_name_invalid`, `password_invalid`, `account_exists` */
+  add(user: NewUser): Promise<User>
+  /** All users by login name, read a page at a time. */
+  list(): AsyncIterable<User>
+  /**
+   * Sets the password and ends all sessions of the user; returns how many were live.
+   * @throws `password_invalid`, `account_not_found`
+   */
+  setPassword(loginName: string, password: string): Promise<number>
+  /**
+   * Refuses further logins and ends all sessions of the user; returns how many were live.
+   * @throws `account_not_found`
+   */
+  disable(loginName: string): Promise<number>
+  /** @throws `account_not_found` */
+  enable(loginName: string): Promise<void>
+}
+
+const pageSize = 500
+
+export function createUsers(dependencies: UsersDependencies): Users {
+  const { accounts, sessions, hasher, clock, revokedKeptMs } = dependencies
+
+  async function find(loginName: string): Promise<Account> {
+    const account = await accounts.findByLoginName(normalizeLoginName(loginName))
+    if (account === null) throw new GatepassError('account_not_found')
+    return account
+  }
+
+  function endSessions(sub: string): Promise<number> {
+    return sessions.revokeAll(sub, clock.nowMs(), revokedKeptMs)
+  }
+
+  return {
+    async add({ loginName, password, attributes = {} }) {
+      const name = normalizeLoginName(loginName)
+      checkPassword(password)
+      const passwordHash = await hasher.hash(password)
+      const nowMs = clock.nowMs()
+      const user = {
+        sub: randomUUID(),
+        loginName: name,
+        attributes,
+        disabled: false,
+        createdAtMs: nowMs,
+        updatedAtMs: nowMs,
+      }
+      await accounts.create({ ...user, passwordHash })
+      return user
+    },
+
+    async *list() {
+      let page = await accounts.list({ limit: pageSize })
+      while (page.length > 0) {
+        for (const { passwordHash: _, ...user } of page) yield user
+        const after = page.at(-1)?.loginName ?? ''
+        page = await accounts.list({ after, limit: pageSize })
+      }
+    },
+
+    // In both of these the account changes first: a login that comes in between is already refused.
+    async setPassword(loginName, password) {
+      checkPassword(password)
+      const { sub } = await find(loginName)
+      const passwordHash = await hasher.hash(password)
+      await accounts.setPasswordHash(sub, passwordHash, clock.nowMs())
+      return endSessions(sub)
+    },
+
+    async disable(loginName) {
+      const { sub } = await find(loginName)
+      await accounts.setDisabled(sub, true, clock.nowMs())
+      return endSessions(sub)
+    },
+
+    async enable(loginName) {
+      const { sub } = await find(loginName)
+      await accounts.setDisabled(sub, false, clock.nowMs())
+    },
+  }
+}
+
+/** 32 characters that are hard to mistake for one another (Crockford's base 32). */
+const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'
+
+/** A password of 100 random bits that can be read out loud: `7k2m-x9qd-…`, five groups of four. */
+export function generatePassword(): string {
+  const digits = Array.from(randomBytes(20), (byte) => alphabet[byte % alphabet.length]).join('')
+  return digits.replace(/(?<=.)(?=(.{4})+$)/g, '-')
+}

@@ -1,0 +1,102 @@
+import t from 'tap'
+import { Gate } from '../../../src/issuer/passwords/gate.ts'
+
+/** A work that ends when told to. */
+function work() {
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  let started = false
+  const run = () => {
+    started = true
+    return promise
+  }
+  return { run, resolve, reject, isStarted: () => started }
+}
+
+function gateAt(limits: { maxConcurrent: number; maxQueued: number }) {
+  const clock = { ms: 0, nowMs: () => clock.ms }
+  return { gate: new Gate(limits, clock), clock }
+}
+
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
+
+t.test('as many as allowed run, the next wait in order', async (t) => {
+  const { gate } = gateAt({ maxConcurrent: 2, maxQueued: 2 })
+  const works = [work(), work(), work(), work()]
+  const answers = works.map(({ run }) => gate.run(run))
+  await turn()
+  t.strictSame(
+    works.map((one) => one.isStarted()),
+    [true, true, false, false],
+  )
+  works[1]?.resolve('second')
+  t.equal(await answers[1], 'second')
+  await turn()
+  t.strictSame(
+    works.map((one) => one.isStarted()),
+    [true, true, true, false],
+  )
+  for (const one of works) one.resolve('done')
+  t.strictSame(await Promise.all(answers), ['done', 'second', 'done', 'done'])
+})
+
+t.test('a place that comes free is not taken by one who comes later', async (t) => {
+  const { gate } = gateAt({ maxConcurrent: 1, maxQueued: 2 })
+  const [first, second, third] = [work(), work(), work()]
+  const firstAnswer = gate.run(first.run)
+  const secondAnswer = gate.run(second.run)
+  await turn()
+  first.resolve('first')
+  await firstAnswer
+  const thirdAnswer = gate.run(third.run)
+  await turn()
+  t.strictSame([second.isStarted(), third.isStarted()], [true, false])
+  second.resolve('second')
+  third.resolve('third')
+  t.strictSame(await Promise.all([secondAnswer, thirdAnswer]), ['second', 'third'])
+})
+
+t.test('past the queue it refuses, with the time that the queue takes', async (t) => {
+  const { gate, clock } = gateAt({ maxConcurrent: 2, maxQueued: 10 })
+  // Long enough for the running average to be about four seconds.
+  for (let round = 0; round < 100; round += 1) {
+    await gate.run(async () => {
+      clock.ms += 4000
+    })
+  }
+  const works = Array.from({ length: 12 }, work)
+  const answers = works.map(({ run }) => gate.run(run))
+  const refused = work()
+  await t.rejects(gate.run(refused.run), { code: 'overloaded', status: 503, retryAfter_s: 20 })
+  t.notOk(refused.isStarted())
+  for (const one of works) one.resolve('done')
+  await Promise.all(answers)
+  t.equal(await gate.run(async () => 'open again'), 'open again')
+})
+
+t.test('the time told stays between 1 s and 60 s, though the clock jumps', async (t) => {
+  const { gate, clock } = gateAt({ maxConcurrent: 1, maxQueued: 1 })
+  const overloaded = async (retryAfter_s: number) => {
+    const works = [work(), work()]
+    const answers = works.map(({ run }) => gate.run(run))
+    await t.rejects(gate.run(work().run), { code: 'overloaded', retryAfter_s })
+    for (const one of works) one.resolve('done')
+    await Promise.all(answers)
+  }
+  await overloaded(1)
+  await gate.run(async () => {
+    clock.ms -= 3_600_000
+  })
+  await overloaded(1)
+  await gate.run(async () => {
+    clock.ms += 3_600_000
+  })
+  await overloaded(60)
+})
+
+t.test('a work that fails gives its place back', async (t) => {
+  const { gate } = gateAt({ maxConcurrent: 1, maxQueued: 1 })
+  const failing = gate.run(() => Promise.reject(new Error('no memory')))
+  const next = gate.run(async () => 'next')
+  await t.rejects(failing, { message: 'no memory' })
+  t.equal(await next, 'next')
+})

@@ -1,0 +1,146 @@
+import t from 'tap'
+import { isGatepassError } from '../../../src/core/errors.ts'
+import type { Deriver } from '../../../src/issuer/passwords/derive.ts'
+import { PasswordHasher } from '../../../src/issuer/passwords/hasher.ts'
+import type { Recipe } from '../../../src/issuer/passwords/recipe.ts'
+
+const cheap = { memory_kib: 64, passes: 1 }
+const stored = (cost: string) =>
+  `$argon2id$v=19$${cost}$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4`
+const scrypt = '$scrypt$ln=14,r=8,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4'
+const bcrypt = '$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'
+
+t.test('verifies what it has hashed, and nothing else', async (t) => {
+  const hasher = new PasswordHasher(cheap)
+  const hash = await hasher.hash('correct horse')
+  t.match(hash, /^\$argon2id\$v=19\$m=64,t=1,p=1\$[^$]{22}\$[^$]{43}$/)
+  t.not(await hasher.hash('correct horse'), hash, 'the salt is new each time')
+  t.ok(await hasher.verify('correct horse', hash))
+  for (const wrong of ['correct horsf', 'Correct horse', 'correct horse ', 'correct horse\0', '']) {
+    t.notOk(await hasher.verify(wrong, hash), JSON.stringify(wrong))
+  }
+})
+
+t.test("hashes with OWASP's cost unless told otherwise", async (t) => {
+  t.match(await new PasswordHasher().hash('correct horse'), /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/)
+})
+
+t.test('a password is the bytes that were typed', async (t) => {
+  const hasher = new PasswordHasher(cheap)
+  for (const password of ['\0'.repeat(8), '  spaces  ', 'grün😀!', 'a'.repeat(1024)]) {
+    t.ok(await hasher.verify(password, await hasher.hash(password)))
+  }
+  const composed = await hasher.hash('gr\u00fcn1234')
+  t.notOk(await hasher.verify('gru\u0308n1234', composed))
+})
+
+t.test('one that could not be chosen is wrong, even where the bytes would match', async (t) => {
+  const hasher = new PasswordHasher(cheap)
+  const longest = 'a'.repeat(1024)
+  t.notOk(await hasher.verify(`${longest}b`, await hasher.hash(longest)))
+  t.notOk(await hasher.verify('password\ud800', await hasher.hash('password\ufffd')))
+})
+
+/** Notes what it is asked, and answers at once. */
+function countingDeriver() {
+  const asked: { recipe: Recipe; passwordBytes: number; digestBytes: number }[] = []
+  const deriver: Deriver = {
+    async derive(password, recipe, digestBytes) {
+      asked.push({ recipe, passwordBytes: password.length, digestBytes })
+      return Buffer.alloc(digestBytes)
+    },
+    close: async () => {},
+  }
+  return { deriver, asked }
+}
+
+t.test('an unknown name takes the same work as a known one (I4)', async (t) => {
+  const { deriver, asked } = countingDeriver()
+  const hasher = new PasswordHasher(cheap, deriver)
+  t.strictSame(asked, [], 'and there is nothing left to prepare at the first one')
+  const known = await hasher.hash('correct horse')
+  asked.length = 0
+  for (const password of ['wrong password', '', 'x', 'a'.repeat(5000), '\ud800']) {
+    await hasher.verify(password, known)
+    t.equal(await hasher.verifyNothing(password), false)
+    const [forKnown, forNothing, ...more] = asked.splice(0)
+    t.strictSame(more, [])
+    const withoutSalt = { recipe: { salt: null } }
+    t.strictSame(
+      { ...forKnown, recipe: { ...forKnown?.recipe, ...withoutSalt.recipe } },
+      { ...forNothing, recipe: { ...forNothing?.recipe, ...withoutSalt.recipe } },
+    )
+    t.ok((forKnown?.passwordBytes ?? 0) <= 1024)
+  }
+})
+
+t.test('no password is the one of nothing', async (t) => {
+  const hasher = new PasswordHasher(cheap)
+  t.equal(await hasher.verifyNothing('correct horse'), false)
+})
+
+t.test('a hash is made again when the setting has grown or its scheme is old', async (t) => {
+  const hasher = new PasswordHasher({ memory_kib: 4096, passes: 3 }, countingDeriver().deriver)
+  t.notOk(hasher.needsRehash(await hasher.hash('correct horse')))
+  t.notOk(hasher.needsRehash(stored('m=4096,t=3,p=1')))
+  t.notOk(hasher.needsRehash(stored('m=8192,t=4,p=2')), 'stronger than set is kept')
+  t.ok(hasher.needsRehash(stored('m=4095,t=3,p=1')))
+  t.ok(hasher.needsRehash(stored('m=8192,t=2,p=1')))
+  t.ok(hasher.needsRehash(scrypt))
+  t.ok(hasher.needsRehash(bcrypt))
+})
+
+t.test('a stored hash that is none is a fault of ours', async (t) => {
+  const hasher = new PasswordHasher(cheap)
+  await t.rejects(hasher.verify('correct horse', 'plain text'), { code: 'internal_error' })
+  t.throws(() => hasher.needsRehash('plain text'), { code: 'internal_error' })
+})
+
+t.test('a cost that no stored hash may have is refused at the start', async (t) => {
+  for (const cost of [{ memory_kib: 7 }, { passes: 0 }, { passes: 1.5 }, { parallelism: 17 }]) {
+    t.throws(() => new PasswordHasher(cost), { code: 'config_invalid' })
+  }
+})
+
+t.test('so many at once, so many waiting, the rest is refused (I6)', async (t) => {
+  let running = 0
+  let mostRunning = 0
+  const deriver: Deriver = {
+    async derive(_password, _recipe, digestBytes) {
+      running += 1
+      mostRunning = Math.max(mostRunning, running)
+      await new Promise<void>((resolve) => setImmediate(resolve))
+      running -= 1
+      return Buffer.alloc(digestBytes)
+    },
+    close: async () => {},
+  }
+  const hasher = new PasswordHasher({ ...cheap, maxConcurrent: 3, maxQueued: 4 }, deriver)
+  const attempts = Array.from({ length: 20 }, () => hasher.verifyNothing('correct horse'))
+  const results = await Promise.allSettled(attempts)
+  const refused = results.filter(
+    (one) => one.status === 'rejected' && isGatepassError(one.reason, 'overloaded'),
+  )
+  t.equal(mostRunning, 3)
+  t.equal(refused.length, 13)
+})
+
+t.test('those who wait for bcrypt do not hold up the others', async (t) => {
+  const bcryptDone = Promise.withResolvers<void>()
+  const deriver: Deriver = {
+    async derive(_password, recipe, digestBytes) {
+      if (recipe.scheme === 'bcrypt') await bcryptDone.promise
+      return Buffer.alloc(digestBytes)
+    },
+    close: async () => {},
+  }
+  const hasher = new PasswordHasher({ ...cheap, maxConcurrent: 2, maxQueued: 4 }, deriver)
+  const old = Array.from({ length: 5 }, () => hasher.verify('correct horse', bcrypt))
+  await t.rejects(hasher.verify('correct horse', bcrypt), { code: 'overloaded' })
+  t.equal(await hasher.verifyNothing('correct horse'), false)
+  bcryptDone.resolve()
+  t.strictSame(
+    await Promise.all(old),
+    Array.from({ length: 5 }, () => false),
+  )
+})

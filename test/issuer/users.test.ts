@@ -1,0 +1,111 @@
+import t, { type Test } from 'tap'
+import { createUsers, generatePassword } from '../../src/issuer/users.ts'
+import { SqliteAccountStore } from '../../src/stores/sqlite/accounts.ts'
+import { account, someHash } from '../support/accounts.ts'
+import { collect } from '../support/collect.ts'
+
+const revokedKeptMs = 300_000
+
+/** The use cases on an empty store, with a hash that can be read and notes of what was called. */
+function setUp(t: Test) {
+  const accounts = new SqliteAccountStore(':memory:')
+  t.teardown(() => accounts.close())
+  const clock = { ms: 1_000_000, nowMs: () => clock.ms }
+  const revoked: unknown[] = []
+  const sessions = {
+    revokeAll: async (sub: string, nowMs: number, keptMs: number) => {
+      revoked.push({ sub, nowMs, keptMs, account: await accounts.findBySub(sub) })
+      return 3
+    },
+  }
+  const hasher = { hash: async (password: string) => `hash of ${password}` }
+  const users = createUsers({ accounts, sessions, hasher, clock, revokedKeptMs })
+  return { users, accounts, clock, revoked }
+}
+
+t.test('adds a user', async (t) => {
+  const { users, accounts } = setUp(t)
+  const attributes = { email: 'alice@example.com' }
+  const user = await users.add({ loginName: 'ALICE', password: 'correct horse', attributes })
+  t.match(user.sub, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/)
+  t.strictSame(user, {
+    sub: user.sub,
+    loginName: 'alice',
+    attributes,
+    disabled: false,
+    createdAtMs: 1_000_000,
+    updatedAtMs: 1_000_000,
+  })
+  t.strictSame(await accounts.findByLoginName('alice'), {
+    ...user,
+    passwordHash: 'hash of correct horse',
+  })
+})
+
+t.test('refuses a user whose name or password is not acceptable, or taken', async (t) => {
+  const { users } = setUp(t)
+  await users.add({ loginName: 'alice', password: 'correct horse' })
+  const add = (loginName: string, password: string) => users.add({ loginName, password })
+  await t.rejects(add('Alice', 'correct horse'), { code: 'account_exists' })
+  await t.rejects(add(' bob', 'correct horse'), { code: 'login_name_invalid' })
+  await t.rejects(add('bob', 'horse'), { code: 'password_invalid' })
+  t.equal((await collect(users.list())).length, 1)
+})
+
+t.test('lists all users by name, without their hashes', async (t) => {
+  const { users, accounts } = setUp(t)
+  const loginNames = Array.from({ length: 1203 }, (_, n) => String(n).padStart(6, '0'))
+  await accounts.createMany(loginNames.map((loginName) => account({ loginName })))
+  const listed = await collect(users.list())
+  t.strictSame(
+    listed.map(({ loginName }) => loginName),
+    loginNames,
+  )
+  t.notMatch(JSON.stringify(listed), someHash)
+})
+
+t.test('a new password ends the sessions, once it is set', async (t) => {
+  const { users, accounts, clock, revoked } = setUp(t)
+  const { sub } = await users.add({ loginName: 'alice', password: 'correct horse' })
+  clock.ms += 5000
+  t.equal(await users.setPassword('Alice', 'battery staple'), 3)
+  const changed = await accounts.findBySub(sub)
+  t.match(changed, { passwordHash: 'hash of battery staple', updatedAtMs: 1_005_000 })
+  t.strictSame(revoked, [{ sub, nowMs: 1_005_000, keptMs: revokedKeptMs, account: changed }])
+})
+
+t.test('disabling ends the sessions, once nobody can sign in; enabling does not', async (t) => {
+  const { users, accounts, clock, revoked } = setUp(t)
+  const { sub } = await users.add({ loginName: 'alice', password: 'correct horse' })
+  clock.ms += 5000
+  t.equal(await users.disable('Alice'), 3)
+  const disabled = await accounts.findBySub(sub)
+  t.match(disabled, { disabled: true, updatedAtMs: 1_005_000 })
+  t.strictSame(revoked, [{ sub, nowMs: 1_005_000, keptMs: revokedKeptMs, account: disabled }])
+  await users.enable('Alice')
+  t.match(await accounts.findBySub(sub), { disabled: false })
+  t.equal(revoked.length, 1)
+})
+
+t.test('what concerns an unknown user, or a bad password, changes nothing', async (t) => {
+  const { users, accounts, revoked } = setUp(t)
+  const { sub } = await users.add({ loginName: 'alice', password: 'correct horse' })
+  const before = await accounts.findBySub(sub)
+  await t.rejects(users.setPassword('bob', 'battery staple'), { code: 'account_not_found' })
+  await t.rejects(users.setPassword('alice', 'horse'), { code: 'password_invalid' })
+  await t.rejects(users.disable('bob'), { code: 'account_not_found' })
+  await t.rejects(users.enable('bob'), { code: 'account_not_found' })
+  t.strictSame(await accounts.findBySub(sub), before)
+  t.strictSame(revoked, [])
+})
+
+t.test('a generated password is long, readable and new each time', async (t) => {
+  const passwords = new Set(Array.from({ length: 1000 }, generatePassword))
+  t.equal(passwords.size, 1000)
+  for (const password of passwords) {
+    if (!/^([0-9a-hjkmnp-tv-z]{4}-){4}[0-9a-hjkmnp-tv-z]{4}$/.test(password)) t.fail(password)
+  }
+  // 20 characters of 32 are 100 bits, when each of the 32 is used.
+  const used = new Set([...passwords].join('').replaceAll('-', ''))
+  t.equal(used.size, 32)
+})
