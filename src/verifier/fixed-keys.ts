@@ -1,0 +1,13 @@
+import type { KeySet } from './key-set.ts'
+import type { KeySource } from './key-source.ts'
+
+/** Keys that were given once and never change. */
+export function createFixedKeys(set: KeySet): KeySource {
+  return {
+    find: set.find,
+    ready: async () => {},
+    refresh: async () => {},
+    status: () => ({ count: set.count, age_s: null, refused: set.refused, lastError: null }),
+    close: async () => {},
+  }
+}

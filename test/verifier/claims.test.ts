@@ -1,0 +1,109 @@
+import t from 'tap'
+import type { JsonObject } from '../../src/core/json.ts'
+import { type ClaimRules, checkClaims } from '../../src/verifier/claims.ts'
+import { audience, claimsWith, issuer, now_s } from '../support/tokens.ts'
+
+const rules: ClaimRules = { issuer, audiences: [audience], clockTolerance_s: 5 }
+
+const check = (claims: JsonObject, changes: Partial<ClaimRules> = {}, at_s = now_s) =>
+  checkClaims(Buffer.from(JSON.stringify(claims)), { ...rules, ...changes }, at_s)
+
+t.test('gives all claims, frozen at every level', async (t) => {
+  const claims = claimsWith({ aud: [audience], amr: ['pwd'], auth_time: 1, nbf: 1, x: { y: [{}] } })
+  const checked = check(claims)
+  t.same(checked, claims)
+  const isFrozen = (value: unknown): boolean =>
+    Object(value) !== value ||
+    (Object.isFrozen(value) && Object.values(value as object).every(isFrozen))
+  t.ok(isFrozen(checked))
+})
+
+t.test('wants every required claim in its form', async (t) => {
+  const wrong: Record<string, unknown[]> = {
+    iss: [undefined, null, '', 1, [issuer], `${issuer}/`],
+    sub: [undefined, null, '', 1, ['a'], {}],
+    aud: [
+      undefined,
+      null,
+      '',
+      1,
+      [],
+      {},
+      [1],
+      [audience, 1],
+      'https://other.test',
+      ['https://other.test'],
+    ],
+    exp: [undefined, null, -1, 1.5, '1', 2 ** 53, [1], {}],
+    iat: [undefined, null, -1, 1.5, '1', 2 ** 53, [1], {}],
+    jti: [undefined, null, '', 1],
+    client_id: [undefined, null, '', 1],
+  }
+  for (const [name, values] of Object.entries(wrong)) {
+    for (const value of values) {
+      const claims = claimsWith({ [name]: value })
+      t.throws(() => check(claims), { code: 'token_claims' }, `${name}: ${JSON.stringify(value)}`)
+    }
+  }
+})
+
+t.test('wants an optional claim in its form, when it is there', async (t) => {
+  const wrong: Record<string, unknown[]> = {
+    nbf: [null, -1, 1.5, '1', 2 ** 53],
+    auth_time: [null, -1, 1.5, '1', 2 ** 53],
+    scope: [null, 1, ['a']],
+    sid: [null, 1, ['a']],
+    amr: [null, 'pwd', [1], {}],
+  }
+  for (const [name, values] of Object.entries(wrong)) {
+    for (const value of values) {
+      const claims = claimsWith({ [name]: value })
+      t.throws(() => check(claims), { code: 'token_claims' }, `${name}: ${JSON.stringify(value)}`)
+    }
+    t.ok(check(claimsWith({ [name]: undefined })), `${name} left out`)
+  }
+})
+
+t.test('is for one of the accepted audiences', async (t) => {
+  const audiences = ['a', 'b']
+  for (const aud of ['a', 'b', ['b'], ['x', 'b']]) t.ok(check(claimsWith({ aud }), { audiences }))
+  for (const aud of ['x', 'ab', 'A', ['x']]) {
+    t.throws(() => check(claimsWith({ aud }), { audiences }), { code: 'token_claims' })
+  }
+  t.ok(check(claimsWith({ aud: 'anybody' }), { audiences: null }))
+  t.throws(() => check(claimsWith({ aud: [] }), { audiences: null }), { code: 'token_claims' })
+})
+
+t.test('expires to the second, with the tolerance', async (t) => {
+  const claims = claimsWith({ exp: now_s, iat: now_s - 300 })
+  t.ok(check(claims, {}, now_s + 4))
+  t.throws(() => check(claims, {}, now_s + 5), { code: 'token_expired' })
+  t.ok(check(claims, { clockTolerance_s: 0 }, now_s - 1))
+  t.throws(() => check(claims, { clockTolerance_s: 0 }, now_s), { code: 'token_expired' })
+})
+
+t.test('begins to the second, with the tolerance', async (t) => {
+  for (const claim of ['nbf', 'iat']) {
+    const claims = claimsWith({ [claim]: now_s + 10, exp: now_s + 300 })
+    t.throws(() => check(claims, {}, now_s + 4), { code: 'token_not_yet_valid' }, claim)
+    t.ok(check(claims, {}, now_s + 5), claim)
+    t.throws(() => check(claims, { clockTolerance_s: 0 }, now_s + 9), {
+      code: 'token_not_yet_valid',
+    })
+    t.ok(check(claims, { clockTolerance_s: 0 }, now_s + 10))
+  }
+  t.ok(check(claimsWith({ nbf: now_s - 100, iat: now_s })), 'the later of the two counts')
+})
+
+t.test('the log learns which rule it was, and no claim', async (t) => {
+  const claims = claimsWith({ aud: 'https://secret.test' })
+  try {
+    check(claims)
+    t.fail('it was accepted')
+  } catch (error) {
+    const { message, cause } = error as Error
+    t.match(cause, { message: 'aud is another audience' })
+    t.notMatch(message, 'aud')
+    t.notMatch(`${message} ${cause}`, 'secret')
+  }
+})

@@ -1,0 +1,101 @@
+import t from 'tap'
+import { isGatepassError } from '../../src/core/errors.ts'
+import { createVerifier, type VerifierOptions } from '../../src/verifier/index.ts'
+import { options } from './harness.ts'
+
+/** The pointers to what is wrong with these options. */
+function problemsOf(given: unknown): string[] {
+  try {
+    createVerifier(given as VerifierOptions)
+    return []
+  } catch (error) {
+    if (!isGatepassError(error, 'config_invalid')) throw error
+    return (error.problems ?? []).map(({ pointer }) => pointer)
+  }
+}
+
+t.test('takes what the documentation shows', async (t) => {
+  const remote = { issuer: 'https://auth.example.com', audience: 'https://api.example.com' }
+  const good = [
+    options,
+    remote,
+    { ...remote, issuer: 'http://localhost:4000/' },
+    { ...remote, audience: null },
+    { ...remote, audience: ['a', 'b'] },
+    { ...remote, issuer: 'any name', jwksUri: 'https://keys.example.com/jwks?tenant=1' },
+    { ...options, issuer: 'any name' },
+    { ...remote, keys: createVerifierKeys() },
+    { ...options, revocations: { isRevoked: () => false }, clock: { nowMs: () => 0 } },
+    { ...options, clockTolerance_s: 0, maxTokenBytes: 256, fetchTimeoutMs: 10, keysMaxAge_s: 1 },
+    { ...options, clockTolerance_s: undefined, jwksUri: undefined },
+  ]
+  for (const given of good) t.same(problemsOf(given), [])
+})
+
+function createVerifierKeys() {
+  return {
+    find: () => 'keys_unavailable',
+    ready: async () => {},
+    refresh: async () => {},
+    status: () => ({ count: 0, age_s: null, refused: [], lastError: null }),
+    close: async () => {},
+  }
+}
+
+t.test('A22: refuses every value out of its range', async (t) => {
+  const wrong: Record<string, unknown[]> = {
+    issuer: [undefined, null, '', 1, ['https://auth.test'], /./],
+    audience: [undefined, '', 1, [], [''], ['a', 1], {}, /./],
+    clockTolerance_s: [Number.POSITIVE_INFINITY, Number.NaN, -1, 301, 0.5, '5', null],
+    maxTokenBytes: [Number.POSITIVE_INFINITY, 0, 255, 65_537, '8192', null],
+    fetchTimeoutMs: [Number.POSITIVE_INFINITY, 0, 60_001, null],
+    keysMaxAge_s: [Number.POSITIVE_INFINITY, 0, -1, 31 * 86_400, null],
+    jwks: [null, '', 'secret', [], {}, { keys: [] }, { keys: ['secret'] }],
+    revocations: [null, {}, () => false, { isRevoked: true }],
+    clock: [null, {}, Date],
+    clockTolerence_s: [5],
+    algorithms: [['none']],
+  }
+  for (const [name, values] of Object.entries(wrong)) {
+    for (const value of values) {
+      t.same(problemsOf({ ...options, [name]: value }), [`/${name}`], `${name}: ${String(value)}`)
+    }
+  }
+  for (const given of [undefined, null, 'https://auth.test', 1]) t.same(problemsOf(given), [''])
+})
+
+t.test('refuses addresses that keys cannot be fetched from', async (t) => {
+  const { jwks: _, ...remote } = options
+  for (const address of [
+    'auth.test',
+    'ftp://auth.test',
+    'file:///keys',
+    'https://user:pw@auth.test',
+    'https://',
+  ]) {
+    t.same(problemsOf({ ...remote, issuer: address }), ['/issuer'], address)
+    t.same(problemsOf({ ...remote, jwksUri: address }), ['/jwksUri'], address)
+  }
+  for (const address of ['https://auth.test?a', 'https://auth.test#a']) {
+    t.same(problemsOf({ ...remote, issuer: address }), ['/issuer'], address)
+  }
+})
+
+t.test('wants one origin of keys', async (t) => {
+  t.same(problemsOf({ ...options, jwksUri: 'https://auth.test/keys' }), ['/keys'])
+  t.same(problemsOf({ ...options, keys: createVerifierKeys() }), ['/keys'])
+})
+
+t.test('lists every problem at once', async (t) => {
+  const given = { audience: undefined, clockTolerance_s: 1e9, jwks: { keys: [] }, colour: 'red' }
+  t.same(problemsOf(given).sort(), [
+    '/audience',
+    '/clockTolerance_s',
+    '/colour',
+    '/issuer',
+    '/jwks',
+  ])
+  t.throws(() => createVerifier(given as unknown as VerifierOptions), {
+    message: /\/colour: .*\/jwks: /,
+  })
+})

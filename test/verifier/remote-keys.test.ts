@@ -1,0 +1,366 @@
+import { once } from 'node:events'
+import t, { type Test } from 'tap'
+import {
+  createVerifier,
+  type KeySourceStatus,
+  type Verifier,
+  type VerifierOptions,
+} from '../../src/verifier/index.ts'
+import { claimsWith, makeKey, mint, now_s, TestClock, type TestKey } from '../support/tokens.ts'
+import { answerOf } from './harness.ts'
+import { JwksServer, respond, serve } from './jwks-server.ts'
+
+const first = makeKey('ES256', 'first')
+const second = makeKey('ES256', 'second')
+const day_s = 86_400
+
+interface Setting {
+  readonly server: JwksServer
+  readonly clock: TestClock
+  readonly verifier: Verifier
+  /** The code for a token of this key, asked for with or without a wait. */
+  readonly answer: (key: TestKey) => Promise<string>
+  readonly answerSync: (key: TestKey) => Promise<string>
+}
+
+/** A verifier of an issuer that answers as given. Its tokens are valid for ten days. */
+async function setUp(
+  t: Test,
+  answer: JwksServer['answer'],
+  changes: Partial<VerifierOptions> = {},
+): Promise<Setting> {
+  const server = await JwksServer.open(t, answer)
+  const clock = new TestClock()
+  const verifier = createVerifier({ issuer: server.issuer, audience: null, clock, ...changes })
+  t.teardown(() => verifier.close())
+  const payload = claimsWith({ iss: server.issuer, exp: now_s + 10 * day_s })
+  return {
+    server,
+    clock,
+    verifier,
+    answer: (key) => answerOf(() => verifier.verify(mint(key, { payload }))),
+    answerSync: (key) => answerOf(async () => verifier.verifySync(mint(key, { payload }))),
+  }
+}
+
+/** Resolves when a fetch that began in the background has changed the status so. */
+async function until(
+  { verifier }: Setting,
+  isSo: (status: KeySourceStatus) => boolean,
+): Promise<void> {
+  while (!isSo(verifier.status().keys)) await new Promise((resolve) => setImmediate(resolve))
+}
+
+t.test('fetches the keys once, from below the issuer', async (t) => {
+  const paths: (string | undefined)[] = []
+  const answer = serve([first])
+  const { verifier, ...setting } = await setUp(t, (request, response) => {
+    paths.push(request.url)
+    answer(request, response)
+  })
+  t.equal(await setting.answerSync(makeKey('ES256', 'x')), 'keys_unavailable')
+  await verifier.ready()
+  await verifier.ready()
+  t.equal(await setting.answer(first), 'accepted')
+  t.equal(await setting.answerSync(first), 'accepted')
+  t.same(paths, ['/.well-known/jwks.json'])
+  t.same(verifier.status().keys, { count: 1, age_s: 0, refused: [], lastError: null })
+  setting.clock.advance_s(7)
+  t.equal(verifier.status().keys.age_s, 7)
+})
+
+t.test('fetches from another address, if it is told one', async (t) => {
+  const elsewhere = await JwksServer.open(t, serve([first]))
+  const { answer, server } = await setUp(t, respond(500, ''), {
+    jwksUri: `${elsewhere.issuer}/k?a=1`,
+  })
+  t.equal(await answer(first), 'accepted')
+  t.equal(server.requests, 0)
+})
+
+t.test('a crowd at the start makes one request', async (t) => {
+  const { answer, server } = await setUp(t, serve([first]))
+  const answers = await Promise.all(Array.from({ length: 50 }, () => answer(first)))
+  t.same(new Set(answers), new Set(['accepted']))
+  t.equal(server.requests, 1)
+})
+
+t.test('A29: a flood of unknown kids makes one request a cooldown', async (t) => {
+  const { answer, server, clock, verifier } = await setUp(t, serve([first]))
+  await verifier.ready()
+  const flood = async () => {
+    const kids = Array.from({ length: 300 }, (_, number) => ({
+      ...second,
+      kid: `unknown-${number}`,
+    }))
+    const answers = await Promise.all([answer(first), ...kids.map(answer), answer(first)])
+    t.equal(answers.shift(), 'accepted')
+    t.equal(answers.pop(), 'accepted')
+    t.same(new Set(answers), new Set(['token_key_unknown']))
+  }
+  await flood()
+  t.equal(server.requests, 1, 'the keys were fetched a moment ago')
+  clock.advance_s(5)
+  await flood()
+  await flood()
+  t.equal(server.requests, 2)
+  clock.advance_s(4)
+  await flood()
+  t.equal(server.requests, 2)
+})
+
+t.test('A29: after a flood a new key is found, and meanwhile known keys do not wait', async (t) => {
+  const { answer, answerSync, server, clock, verifier } = await setUp(t, serve([first]))
+  await verifier.ready()
+  clock.advance_s(5)
+  const held = Promise.withResolvers<void>()
+  server.answer = async (request, response) => {
+    await held.promise
+    serve([first, second])(request, response)
+  }
+  const requested = server.nextRequest()
+  const waiting = [
+    answer(second),
+    ...Array.from({ length: 100 }, () => answer({ ...second, kid: 'x' })),
+  ]
+  await requested
+  t.equal(await answer(first), 'accepted', 'while the fetch is under way')
+  t.equal(await answerSync(first), 'accepted')
+  held.resolve()
+  const [found, ...others] = await Promise.all(waiting)
+  t.equal(found, 'accepted')
+  t.same(new Set(others), new Set(['token_key_unknown']))
+  t.equal(server.requests, 2)
+})
+
+t.test('an unknown kid met by verifySync is known to the next call', async (t) => {
+  const setting = await setUp(t, serve([first]))
+  await setting.verifier.ready()
+  setting.server.answer = serve([first, second])
+  setting.clock.advance_s(5)
+  t.equal(await setting.answerSync(second), 'token_key_unknown')
+  await until(setting, ({ age_s }) => age_s === 0)
+  t.equal(await setting.answerSync(second), 'accepted')
+})
+
+t.test('a kid of another algorithm asks for nothing', async (t) => {
+  const { answer, server, clock } = await setUp(t, serve([first]))
+  t.equal(await answer(first), 'accepted')
+  clock.advance_s(5)
+  t.equal(await answer(makeKey('Ed25519', 'first')), 'token_algorithm')
+  t.equal(server.requests, 1)
+})
+
+t.test('A10: the set is replaced whole', async (t) => {
+  const setting = await setUp(t, serve([first, second]))
+  t.equal(await setting.answer(first), 'accepted')
+  setting.server.answer = serve([second])
+  setting.clock.advance_s(240)
+  t.equal(await setting.answer(first), 'accepted', 'the fetch is only now under way')
+  await until(setting, ({ age_s }) => age_s === 0)
+  t.equal(await setting.answer(first), 'token_key_unknown')
+  t.equal(await setting.answerSync(first), 'token_key_unknown')
+  t.equal(await setting.answer(second), 'accepted')
+})
+
+t.test('A10: a key that was replaced under its kid no longer verifies', async (t) => {
+  const setting = await setUp(t, serve([first]))
+  t.equal(await setting.answer(first), 'accepted')
+  setting.server.answer = serve([makeKey('ES256', 'first')])
+  setting.clock.advance_s(240)
+  await setting.answer(first)
+  await until(setting, ({ age_s }) => age_s === 0)
+  t.equal(await setting.answer(first), 'token_signature')
+})
+
+t.test('keys are fetched anew when four fifths of their freshness have passed', async (t) => {
+  const cases: [Record<string, string>, number][] = [
+    [{}, 240],
+    [{ 'cache-control': 'public, max-age=100' }, 80],
+    [{ 'cache-control': 'Max-Age=100', age: '50' }, 40],
+    [{ 'cache-control': 'max-age=99999999' }, 2880],
+    [{ 'cache-control': 'max-age=0' }, 1],
+    [{ 'cache-control': 'max-age=10', age: '500' }, 1],
+    [{ 'cache-control': 'max-age=soon, s-maxage=7' }, 240],
+    [{ 'cache-control': 'no-store' }, 240],
+  ]
+  for (const [headers, after_s] of cases) {
+    const { answer, answerSync, server, clock, verifier } = await setUp(t, serve([first], headers))
+    await verifier.ready()
+    clock.advance_s(after_s - 1)
+    await answer(first)
+    t.equal(server.requests, 1, JSON.stringify(headers))
+    clock.advance_s(1)
+    const requested = server.nextRequest()
+    t.equal(await answerSync(first), 'accepted')
+    await requested
+    t.equal(server.requests, 2)
+    await verifier.close()
+  }
+})
+
+t.test('keys are fetched anew without a token coming by', async (t) => {
+  const { server, verifier } = await setUp(t, serve([first], { 'cache-control': 'max-age=1' }))
+  await verifier.ready()
+  await server.nextRequest()
+  t.equal(server.requests, 2)
+})
+
+t.test('a clock that was set back delays nothing', async (t) => {
+  const { answer, server, clock, verifier } = await setUp(t, serve([first]), {
+    clockTolerance_s: 300,
+  })
+  await verifier.ready()
+  server.answer = serve([first, second])
+  clock.advance_s(-200)
+  t.equal(await answer(second), 'accepted')
+  t.equal(server.requests, 2)
+})
+
+const oneKey = JSON.stringify(first.publicJwk)
+const failures: Record<string, { answer: JwksServer['answer']; error: RegExp }> = {
+  'an error': { answer: respond(500, 'oops'), error: /status 500/ },
+  'another status': { answer: respond(203, `{"keys":[${oneKey}]}`), error: /status 203/ },
+  nothing: { answer: respond(204, ''), error: /status 204/ },
+  'a page': { answer: respond(200, '<html>', { 'content-type': 'text/html' }), error: /JSON/ },
+  'an empty body': { answer: respond(200, ''), error: /JSON/ },
+  'a member given twice': { answer: respond(200, `{"keys":[],"keys":[${oneKey}]}`), error: /JSON/ },
+  'an array': { answer: respond(200, `[${oneKey}]`), error: /no array of keys/ },
+  'another object': { answer: respond(200, '{"key":[]}'), error: /no array of keys/ },
+  'an empty set': { answer: respond(200, '{"keys":[]}'), error: /there are no keys/ },
+  'no key of ours': {
+    answer: respond(200, '{"keys":[{"kty":"oct","kid":"a"}]}'),
+    error: /no key can be used: a: /,
+  },
+  'too many keys': {
+    answer: respond(200, JSON.stringify({ keys: Array(65).fill(1) })),
+    error: /more than 64/,
+  },
+  'a redirect': {
+    answer: (request, response) => {
+      if (request.url === '/moved') serve([first])(request, response)
+      else response.writeHead(302, { location: '/moved' }).end()
+    },
+    error: /redirect/,
+  },
+  silence: { answer: () => {}, error: /no full answer within 200 ms/ },
+  'silence after the head': {
+    answer: (_request, response) => {
+      response.writeHead(200).flushHeaders()
+    },
+    error: /no full answer within 200 ms/,
+  },
+  'a slow body': {
+    answer: (_request, response) => {
+      const timer = setInterval(() => response.write(' '), 5)
+      response.once('close', () => clearInterval(timer))
+    },
+    error: /no full answer within 200 ms/,
+  },
+  'a closed connection': {
+    answer: (_request, response) => response.destroy(),
+    error: /fetch failed: /,
+  },
+  'half a body': {
+    answer: (_request, response) => {
+      response.writeHead(200, { 'content-length': 1000 })
+      response.write('{"keys":[', () => response.destroy())
+    },
+    error: /./,
+  },
+}
+
+/** Short where nothing else ends the fetch, else so long that a busy machine does not matter. */
+const timeoutMs = (what: string) => (/silence|slow/.test(what) ? 200 : 5000)
+
+t.test('A30: whatever goes wrong at the start is 503, and heals', async (t) => {
+  for (const [what, failure] of Object.entries(failures)) {
+    const { answer, answerSync, server, clock, verifier } = await setUp(t, failure.answer, {
+      fetchTimeoutMs: timeoutMs(what),
+    })
+    await t.rejects(verifier.ready(), { code: 'keys_unavailable', status: 503 }, what)
+    t.equal(await answer(first), 'keys_unavailable', what)
+    t.equal(await answerSync(first), 'keys_unavailable', what)
+    t.match(verifier.status().keys, { count: 0, age_s: null, lastError: failure.error }, what)
+    server.answer = serve([first])
+    clock.advance_s(5)
+    t.equal(await answer(first), 'accepted', what)
+    t.match(verifier.status().keys, { count: 1, lastError: null }, what)
+  }
+})
+
+t.test('A30: whatever goes wrong later, the last good set serves for a day', async (t) => {
+  for (const [what, failure] of Object.entries(failures)) {
+    const setting = await setUp(t, serve([first]), { fetchTimeoutMs: timeoutMs(what) })
+    const { answer, answerSync, server, clock, verifier } = setting
+    await verifier.ready()
+    server.answer = failure.answer
+    clock.advance_s(240)
+    t.equal(await answer(first), 'accepted', what)
+    await until(setting, ({ lastError }) => lastError !== null)
+    t.match(verifier.status().keys, { count: 1, age_s: 240, lastError: failure.error }, what)
+    t.equal(await answer(second), 'token_key_unknown', what)
+    clock.advance_s(day_s - 240)
+    t.equal(await answerSync(first), 'accepted', what)
+    clock.advance_s(1)
+    t.equal(await answer(first), 'keys_unavailable', what)
+    t.equal(await answerSync(first), 'keys_unavailable', what)
+    await t.rejects(verifier.ready(), { code: 'keys_unavailable' })
+    server.answer = serve([first])
+    await verifier.ready()
+    t.equal(await answer(first), 'accepted', what)
+  }
+})
+
+t.test('A30: an endless body is cut off', async (t) => {
+  const { server, verifier } = await setUp(t, (_request, response) => {
+    const more = () => {
+      while (response.write(' '.repeat(16_384)));
+    }
+    response.on('drain', more)
+    more()
+  })
+  const answer = server.answer
+  const cutOff = Promise.withResolvers<void>()
+  server.answer = (request, response) => {
+    once(response, 'close').then(() => cutOff.resolve())
+    answer(request, response)
+  }
+  await t.rejects(verifier.ready(), { code: 'keys_unavailable' })
+  t.match(verifier.status().keys.lastError, /longer than 65536 bytes/)
+  await cutOff.promise
+})
+
+t.test('nobody listening is 503', async (t) => {
+  const { server, answer, verifier } = await setUp(t, serve([first]))
+  server.close()
+  t.equal(await answer(first), 'keys_unavailable')
+  t.match(verifier.status().keys.lastError, /fetch failed: .*ECONNREFUSED/)
+})
+
+t.test('the age at which keys no longer serve can be set', async (t) => {
+  const { answer, server, clock } = await setUp(t, serve([first]), { keysMaxAge_s: 60 })
+  t.equal(await answer(first), 'accepted')
+  server.answer = respond(500, '')
+  clock.advance_s(60)
+  t.equal(await answer(first), 'accepted')
+  clock.advance_s(1)
+  t.equal(await answer(first), 'keys_unavailable')
+})
+
+t.test('close ends a fetch that is under way, and all that would follow', async (t) => {
+  const { answer, answerSync, server, clock, verifier } = await setUp(t, serve([first]))
+  await verifier.ready()
+  server.answer = () => {}
+  clock.advance_s(240)
+  const requested = server.nextRequest()
+  t.equal(await answerSync(first), 'accepted')
+  await requested
+  await verifier.close()
+  await verifier.close()
+  t.match(verifier.status().keys.lastError, /closed/)
+  clock.advance_s(240)
+  t.equal(await answer(first), 'accepted')
+  t.equal(await answer(second), 'token_key_unknown')
+  t.equal(server.requests, 2)
+})

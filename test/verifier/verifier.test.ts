@@ -1,0 +1,192 @@
+import fc from 'fast-check'
+import { SignJWT } from 'jose'
+import t from 'tap'
+import {
+  createVerifier,
+  GatepassError,
+  type KeySource,
+  type Verifier,
+} from '../../src/verifier/index.ts'
+import {
+  claimsWith,
+  encode,
+  headerWith,
+  issuer,
+  mint,
+  now_s,
+  TestClock,
+} from '../support/tokens.ts'
+import { answerOf, keyOf, keys, openHarness, options } from './harness.ts'
+
+const verifier = createVerifier(options)
+const token = mint(keyOf('ES256'))
+
+t.test('gives the same claims by both ways', async (t) => {
+  t.same(await verifier.verify(token), claimsWith())
+  t.same(verifier.verifySync(token), claimsWith())
+})
+
+t.test('accepts what jose signs, with every algorithm', async (t) => {
+  const expect = await openHarness(t)
+  for (const { alg, kid, privateKey } of keys) {
+    const token = await new SignJWT(claimsWith())
+      .setProtectedHeader({ alg, kid, typ: 'at+jwt' })
+      .sign(privateKey)
+    await expect(token, 'accepted', alg)
+  }
+})
+
+t.test('checks the signature before any claim', async (t) => {
+  const expect = await openHarness(t)
+  for (const payload of [claimsWith({ exp: 1 }), claimsWith({ iss: 'x' }), '{', '']) {
+    const forged = `${encode(headerWith(keyOf('ES256')))}.${encode(payload)}.${'A'.repeat(86)}`
+    await expect(forged, 'token_signature')
+  }
+})
+
+t.test('refuses an expired token, one from the future, and one for others', async (t) => {
+  const expect = await openHarness(t)
+  for (const key of keys) {
+    const mintWith = (changes: Record<string, unknown>) =>
+      mint(key, { payload: claimsWith(changes) })
+    await expect(mintWith({ exp: now_s - 5 }), 'token_expired')
+    await expect(mintWith({ exp: now_s - 4 }), 'accepted', 'within the tolerance')
+    await expect(mintWith({ nbf: now_s + 6 }), 'token_not_yet_valid')
+    await expect(mintWith({ iat: now_s + 6 }), 'token_not_yet_valid')
+    await expect(mintWith({ aud: 'https://other.test' }), 'token_claims')
+  }
+})
+
+t.test('no other text than that of a token is accepted for it', async (t) => {
+  const put = fc.oneof(fc.string({ maxLength: 2 }), fc.constantFrom('.', '=', 'A', '-', '_', ' '))
+  for (const key of keys) {
+    const token = mint(key)
+    fc.assert(
+      fc.property(fc.nat(token.length), fc.nat(2), put, (at, cut, put) => {
+        const changed = token.slice(0, at) + put + token.slice(at + cut)
+        return changed === token || codeOf(verifier, changed) !== 'accepted'
+      }),
+      { numRuns: 300 },
+    )
+    t.equal(codeOf(verifier, token), 'accepted')
+  }
+})
+
+t.test('parts of two good tokens do not make a third', async (t) => {
+  const expect = await openHarness(t)
+  for (const key of keys) {
+    const [header, payload] = mint(key, { payload: claimsWith({ sub: 'admin' }) }).split('.')
+    const [, , signature] = mint(key).split('.')
+    await expect(`${header}.${payload}.${signature}`, 'token_signature')
+  }
+})
+
+t.test(
+  'whatever is passed, nothing but a GatepassError is thrown, and both ways agree',
+  async (t) => {
+    const parts = fc.array(fc.oneof(fc.json(), fc.string()).map(encode), { maxLength: 5 })
+    const headers = fc
+      .record({
+        alg: fc.constantFrom('ES256', 'RS256', 'none'),
+        typ: fc.constant('at+jwt'),
+        kid: fc.constantFrom('key-ES256', 'x'),
+      })
+      .map((header) => `${encode(header)}.${encode('{}')}.AAAA`)
+    const texts = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      parts.map((all) => all.join('.')),
+      headers,
+    )
+    await fc.assert(
+      fc.asyncProperty(texts, async (text) => {
+        return (await answerOf(() => verifier.verify(text))) === codeOf(verifier, text)
+      }),
+    )
+    for (const value of [undefined, null, 0, {}, [], [token], Buffer.from(token), Symbol('x')]) {
+      t.equal(codeOf(verifier, value as string), 'token_malformed')
+      await t.rejects(verifier.verify(value as string), { code: 'token_malformed' })
+    }
+  },
+)
+
+function codeOf(verifier: Verifier, token: string): string {
+  try {
+    verifier.verifySync(token)
+    return 'accepted'
+  } catch (error) {
+    if (error instanceof GatepassError) return error.code
+    throw error
+  }
+}
+
+t.test('no error holds anything of the token', async (t) => {
+  const marks = { payload: claimsWith({ sub: 'secret-user', aud: 'secret-audience' }) }
+  const tokens = [
+    mint(keyOf('ES256'), marks),
+    mint(keyOf('ES256'), { payload: '{"secret' }),
+    'secret.secret.secret',
+  ]
+  for (const token of tokens) {
+    const error = await verifier.verify(token).catch((error) => error)
+    const { message, detail, stack, cause } = error
+    t.notMatch([message, detail, stack, cause?.message, cause?.stack].join(' '), /secret/)
+    for (const part of token.split('.')) t.notOk(`${message} ${cause?.message}`.includes(part))
+  }
+})
+
+t.test('asks for revocations at each use, after all else', async (t) => {
+  const revoked = new Set<string>()
+  const expect = await openHarness(t, {
+    revocations: { isRevoked: (claims) => revoked.has(claims.sid ?? '') },
+  })
+  await expect(token, 'accepted')
+  revoked.add('session-1')
+  await expect(token, 'token_revoked')
+  await expect(mint(keyOf('ES256'), { payload: claimsWith({ exp: 1 }) }), 'token_expired')
+  revoked.clear()
+  await expect(token, 'accepted')
+})
+
+t.test('a part that fails refuses the token', async (t) => {
+  const isRevoked = () => {
+    throw new TypeError('the feed broke')
+  }
+  const expect = await openHarness(t, { revocations: { isRevoked } })
+  await expect(token, 'internal_error')
+})
+
+t.test('a token expires while the verifier runs', async (t) => {
+  const clock = new TestClock()
+  const expect = await openHarness(t, { clock })
+  await expect(token, 'accepted')
+  clock.advance_s(304)
+  await expect(token, 'accepted')
+  clock.advance_s(1)
+  await expect(token, 'token_expired')
+})
+
+t.test('takes the keys of another origin, and closes it', async (t) => {
+  const events: string[] = []
+  const keys: KeySource = {
+    find: () => 'keys_unavailable',
+    ready: async () => void events.push('ready'),
+    refresh: async () => void events.push('refresh'),
+    status: () => ({ count: 0, age_s: null, refused: [], lastError: null }),
+    close: async () => void events.push('close'),
+  }
+  const { jwks: _, ...others } = options
+  const verifier = createVerifier({ ...others, keys })
+  await verifier.ready()
+  t.equal(await answerOf(() => verifier.verify(token)), 'keys_unavailable')
+  t.equal(codeOf(verifier, token), 'keys_unavailable')
+  await verifier.close()
+  t.same(events, ['ready', 'refresh', 'refresh', 'close'])
+})
+
+t.test('fixed keys are ready at once and do not age', async (t) => {
+  const verifier = createVerifier(options)
+  await verifier.ready()
+  t.same(verifier.status().keys, { count: keys.length, age_s: null, refused: [], lastError: null })
+  await verifier.close()
+  t.equal(verifier.verifySync(token).iss, issuer, 'what is in memory still serves')
+})
