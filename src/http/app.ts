@@ -1,0 +1,133 @@
+import type { Socket } from 'node:net'
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+} from 'fastify'
+import { validatorCompiler } from 'fastify-type-provider-zod'
+import { type FieldProblem, GatepassError } from '../core/errors.ts'
+import { challengeHeaders } from '../verifier/challenge.ts'
+import { problemType, toGatepassError, toProblem } from './problem.ts'
+import { requestIdOf } from './request-id.ts'
+
+/** Limits on what a stranger may send. */
+const bodyBytesMax = 16 * 1024
+const headerBytesMax = 16 * 1024
+const headersTimeoutMs = 5_000
+const requestTimeoutMs = 10_000
+/** Longer than the idle time of common load balancers (60 s), so that they close first. */
+const keepAliveTimeoutMs = 72_000
+
+/** A Fastify instance with our limits, errors and request ids; both services are built on it. */
+export function createApp(logger: FastifyBaseLogger): FastifyInstance {
+  const app = fastify({
+    loggerInstance: logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    requestIdHeader: false,
+    genReqId: requestIdOf,
+    bodyLimit: bodyBytesMax,
+    requestTimeout: requestTimeoutMs,
+    keepAliveTimeout: keepAliveTimeoutMs,
+    http: { headersTimeout: headersTimeoutMs, maxHeaderSize: headerBytesMax },
+    routerOptions: { maxParamLength: 128 },
+    clientErrorHandler: answerBrokenRequest,
+    frameworkErrors: (error, request, reply) => sendError(error, request, reply as FastifyReply),
+  }) as FastifyInstance
+  app.removeContentTypeParser('text/plain')
+  app.setValidatorCompiler(validatorCompiler)
+  app.setSerializerCompiler(() => JSON.stringify)
+  app.setErrorHandler(sendError)
+  app.setNotFoundHandler(() => {
+    throw new GatepassError('route_not_found')
+  })
+  app.addHook('onRequest', async (_request, reply) => {
+    reply.header('x-content-type-options', 'nosniff')
+  })
+  return app
+}
+
+/**
+ * Makes every address that was registered so far answer 405 and `Allow` to the methods it does not
+ * take (RFC 9110 §15.5.6). To be called once, after the last route.
+ */
+export function refuseOtherMethods(app: FastifyInstance, routes: RouteTable): void {
+  for (const [url, methods] of routes) {
+    // The catch-all of CORS preflights: what is nowhere stays 404.
+    if (url === '*') continue
+    const others = app.supportedMethods.filter((method) => !methods.has(method))
+    if (others.length === 0) continue
+    const allow = [...methods].sort().join(', ')
+    app.route({
+      method: others,
+      url,
+      schema: { hide: true },
+      // Before the body is read: it does not matter what it holds.
+      onRequest: async (_request, reply) => {
+        reply.header('allow', allow)
+        throw new GatepassError('method_not_allowed')
+      },
+      handler: async () => {},
+    })
+  }
+}
+
+export type RouteTable = ReadonlyMap<string, ReadonlySet<string>>
+
+/** Collects the addresses and their methods as they are registered. */
+export function collectRoutes(app: FastifyInstance): RouteTable {
+  const routes = new Map<string, Set<string>>()
+  app.addHook('onRoute', ({ url, method }) => {
+    const methods = routes.get(url) ?? new Set()
+    for (const one of [method].flat()) methods.add(one)
+    routes.set(url, methods)
+  })
+  return routes
+}
+
+function sendError(thrown: FastifyError | unknown, request: FastifyRequest, reply: FastifyReply) {
+  const error = invalidFields(thrown) ?? toGatepassError(thrown)
+  if (error.status >= 500)
+    request.log.error({ err: error.cause ?? error, code: error.code }, 'failed')
+  if (error.retryAfter_s !== undefined) reply.header('retry-after', String(error.retryAfter_s))
+  // A refused bearer token carries its challenge, wherever in a request it was refused.
+  if (error.code.startsWith('token_') && !reply.hasHeader('www-authenticate')) {
+    reply.headers(challengeHeaders(error))
+  }
+  return reply
+    .code(error.status)
+    .type(problemType)
+    .header('cache-control', 'no-store')
+    .serializer(JSON.stringify)
+    .send(toProblem(error, request.id))
+}
+
+/** The paths of what a schema did not accept. Says what was expected, never what was sent. */
+function invalidFields(error: unknown): GatepassError | null {
+  const { validation, validationContext } = error as FastifyError
+  if (validation === undefined) return null
+  const problems = validation.map(
+    (issue): FieldProblem => ({
+      pointer: `/${validationContext ?? 'body'}${issue.instancePath}`.replace(/\/$/, ''),
+      detail: issue.message ?? 'is not acceptable',
+    }),
+  )
+  return new GatepassError('request_invalid', { problems })
+}
+
+/** What is not even HTTP never reaches a route: it is answered on the bare socket. */
+function answerBrokenRequest(thrown: Error, socket: Socket): void {
+  if (!socket.writable) {
+    socket.destroy()
+    return
+  }
+  const error = toGatepassError(thrown)
+  const refused = error.code === 'internal_error' ? new GatepassError('request_malformed') : error
+  const body = JSON.stringify(toProblem(refused))
+  socket.end(
+    `HTTP/1.1 ${refused.status} \r\nContent-Type: ${problemType}\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  )
+}

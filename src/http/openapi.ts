@@ -1,0 +1,67 @@
+import swagger from '@fastify/swagger'
+import type { FastifyInstance } from 'fastify'
+import {
+  createJsonSchemaTransform,
+  createJsonSchemaTransformObject,
+} from 'fastify-type-provider-zod'
+import type { core } from 'zod'
+
+/** The security schemes that routes refer to. */
+export const bearer = [{ bearer: [] }]
+
+export interface OpenApiInfo {
+  readonly title: string
+  readonly description: string
+  readonly version: string
+}
+
+/** Serves `/openapi.json`, made from the schemas of the routes that are registered after it. */
+export function serveOpenApi(app: FastifyInstance, info: OpenApiInfo): void {
+  app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { ...info, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
+      components: {
+        securitySchemes: {
+          bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+          cookie: { type: 'apiKey', in: 'cookie', name: '__Host-gatepass' },
+        },
+      },
+    },
+    transform: createJsonSchemaTransform({ zodToJsonConfig: { override: simplify } }),
+    transformObject: (document) => dropUnused(nameSchemas(document)),
+  })
+  app.after(() => {
+    app.get(
+      '/openapi.json',
+      { schema: { summary: 'This document', tags: ['service'] } },
+      async (_request, reply) =>
+        reply.header('cache-control', 'public, max-age=300').send(app.swagger()),
+    )
+  })
+}
+
+const nameSchemas = createJsonSchemaTransformObject({ zodToJsonConfig: { override: simplify } })
+
+/** Leaves out what zod says beyond what a reader wants to know, and gives 204 its lack of a body. */
+function simplify({
+  zodSchema,
+  jsonSchema,
+}: Parameters<NonNullable<core.ToJSONSchemaParams['override']>>[0]) {
+  if (jsonSchema.format !== undefined) delete jsonSchema.pattern
+  if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum
+  if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum
+  if (zodSchema._zod.def.type === 'undefined') jsonSchema.type = 'null'
+}
+
+type OpenApiDocument = ReturnType<typeof nameSchemas>
+
+/** Each named schema is made in an input and an output form; only those that are referred to stay. */
+function dropUnused(document: OpenApiDocument): OpenApiDocument {
+  const { components } = document as { components?: { schemas?: Record<string, unknown> } }
+  const text = JSON.stringify('paths' in document && document.paths)
+  for (const name of Object.keys(components?.schemas ?? {})) {
+    if (!text.includes(`"#/components/schemas/${name}"`)) delete components?.schemas?.[name]
+  }
+  return document
+}

@@ -1,0 +1,25 @@
+import type { FastifyRequest } from 'fastify'
+import { GatepassError } from '../core/errors.ts'
+
+/**
+ * Refuses a call that a page of another site makes with the user's cookie (I3). A browser says who
+ * calls in `Sec-Fetch-Site` and `Origin`, and no page can change them; what sends neither is not a
+ * browser and has no cookies of a victim.
+ */
+export class OriginGuard {
+  readonly #allowed: ReadonlySet<string>
+
+  /** @param allowed the origin of the issuer itself, and those of its front ends */
+  constructor(allowed: readonly string[]) {
+    this.#allowed = new Set(allowed)
+  }
+
+  /** @throws `origin_not_allowed` */
+  check(request: FastifyRequest): void {
+    const site = request.headers['sec-fetch-site']
+    if (site === 'same-origin' || site === 'none') return
+    const { origin } = request.headers
+    if (origin === undefined ? site === undefined : this.#allowed.has(origin)) return
+    throw new GatepassError('origin_not_allowed')
+  }
+}

@@ -1,0 +1,47 @@
+import { type ErrorCode, errorCodes, GatepassError } from '../core/errors.ts'
+
+export const problemType = 'application/problem+json'
+
+/** What a client reads of a failure (RFC 9457). */
+export interface Problem {
+  readonly type: string
+  readonly title: string
+  readonly status: number
+  readonly code: ErrorCode
+  readonly detail?: string
+  readonly errors?: readonly { readonly pointer: string; readonly detail: string }[]
+  readonly request_id?: string
+}
+
+export function toProblem(error: GatepassError, requestId?: string): Problem {
+  const { status, title } = errorCodes[error.code]
+  return {
+    type: `urn:gatepass:error:${error.code}`,
+    title,
+    status,
+    code: error.code,
+    ...(error.detail !== undefined && status < 500 && { detail: error.detail }),
+    ...(error.problems !== undefined && { errors: error.problems }),
+    ...(requestId !== undefined && { request_id: requestId }),
+  }
+}
+
+/** What Fastify and Node report, in our codes; anything else is our own fault. */
+export function toGatepassError(error: unknown): GatepassError {
+  if (error instanceof GatepassError) return error
+  const { code, statusCode } = error as { code?: string; statusCode?: number }
+  const known = code === undefined ? undefined : foreignCodes[code]
+  if (known !== undefined) return new GatepassError(known, { cause: error })
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    return new GatepassError('request_malformed', { cause: error })
+  }
+  return new GatepassError('internal_error', { cause: error })
+}
+
+const foreignCodes: Readonly<Record<string, ErrorCode>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: 'body_too_large',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'content_type_unsupported',
+  FST_ERR_REOPENED_CLOSE_SERVER: 'shutting_down',
+  HPE_HEADER_OVERFLOW: 'header_too_large',
+  ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
+}

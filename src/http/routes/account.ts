@@ -1,0 +1,120 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import { GatepassError } from '../../core/errors.ts'
+import type { Audit } from '../../issuer/audit.ts'
+import type { Issuer } from '../../issuer/issuer.ts'
+import type { Session } from '../../stores/ports.ts'
+import { gatepassAuth } from '../../verifier/fastify.ts'
+import type { Verifier } from '../../verifier/verifier.ts'
+import { bearer } from '../openapi.ts'
+import { me, noContent, problem, sessionList, sessionParams } from '../schemas.ts'
+
+export interface AccountDeps {
+  readonly issuer: Issuer
+  readonly verifier: Verifier
+  auditOf(request: FastifyRequest): Audit
+}
+
+/** What a signed-in user sees and ends: `/me`, `/sessions`, `/logout/all`. All by bearer token. */
+export async function accountRoutes(instance: FastifyInstance, deps: AccountDeps): Promise<void> {
+  const app = instance.withTypeProvider<ZodTypeProvider>()
+  const { auditOf } = deps
+  const { sessions, accounts } = deps.issuer
+  await app.register(gatepassAuth, { verifier: deps.verifier })
+
+  // The issuer has the sessions at hand, so here a signed-out token ends at once.
+  app.addHook('preHandler', async (request) => {
+    const { sid } = request.auth ?? {}
+    if (sid === undefined || !(await sessions.isLive(sid))) throw new GatepassError('token_revoked')
+  })
+
+  app.get(
+    '/me',
+    {
+      schema: {
+        summary: "The user's own record",
+        tags: ['account'],
+        security: bearer,
+        response: { 200: me, default: problem },
+      },
+    },
+    async (request) => {
+      const account = await accounts.findBySub(caller(request).sub)
+      if (account === null) throw new GatepassError('token_revoked')
+      return {
+        sub: account.sub,
+        username: account.loginName,
+        attributes: { ...account.attributes },
+        created_at: new Date(account.createdAtMs).toISOString(),
+      }
+    },
+  )
+
+  app.get(
+    '/sessions',
+    {
+      schema: {
+        summary: "The user's devices",
+        tags: ['account'],
+        security: bearer,
+        response: { 200: sessionList, default: problem },
+      },
+    },
+    async (request) => {
+      const { sub, sid } = caller(request)
+      return { sessions: (await sessions.list(sub)).map((one) => toDevice(one, sid)) }
+    },
+  )
+
+  app.delete(
+    '/sessions/:id',
+    {
+      schema: {
+        summary: 'Sign one device out',
+        tags: ['account'],
+        security: bearer,
+        params: sessionParams,
+        response: { 204: noContent, default: problem },
+      },
+    },
+    async (request, reply) => {
+      await sessions.end(caller(request).sub, request.params.id, auditOf(request))
+      return reply.code(204).send(undefined)
+    },
+  )
+
+  app.post(
+    '/logout/all',
+    {
+      schema: {
+        summary: 'End every session of the user',
+        tags: ['account'],
+        security: bearer,
+        response: { 204: noContent, default: problem },
+      },
+    },
+    async (request, reply) => {
+      await sessions.logoutAll(caller(request).sub, auditOf(request))
+      return reply.code(204).send(undefined)
+    },
+  )
+}
+
+/** The verified claims; the guard let nobody through without. */
+function caller(request: FastifyRequest) {
+  if (request.auth === null) throw new GatepassError('token_missing')
+  return request.auth
+}
+
+function toDevice(session: Session, currentSid: string | undefined) {
+  return {
+    session_id: session.sid,
+    client_id: session.clientId,
+    scope: session.scope,
+    user_agent: session.userAgent,
+    created_at: new Date(session.createdAtMs).toISOString(),
+    last_used_at: new Date(session.mintedAtMs).toISOString(),
+    expires_at: new Date(session.expiresAtMs).toISOString(),
+    current: session.sid === currentSid,
+  }
+}

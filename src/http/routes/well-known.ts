@@ -1,0 +1,63 @@
+import type { FastifyInstance } from 'fastify'
+import type { Issuer } from '../../issuer/issuer.ts'
+import { jwks, notModified, serverMetadata } from '../schemas.ts'
+
+export interface WellKnownDeps {
+  readonly issuerUrl: string
+  readonly issuer: Pick<Issuer, 'scopesSupported'>
+  /** The JWKS as it is now, with its ETag. */
+  jwks(): { readonly body: string; readonly etag: string; readonly maxAge_s: number }
+}
+
+/** What verifiers and client libraries look up: RFC 7517 keys and RFC 8414 metadata. */
+export function wellKnownRoutes(app: FastifyInstance, deps: WellKnownDeps): void {
+  app.get(
+    '/.well-known/jwks.json',
+    {
+      schema: {
+        summary: 'The public keys (RFC 7517)',
+        tags: ['discovery'],
+        response: { 200: jwks, 304: notModified },
+      },
+    },
+    async (request, reply) => {
+      const { body, etag, maxAge_s } = deps.jwks()
+      reply.header('etag', etag).header('cache-control', `public, max-age=${maxAge_s}`)
+      if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send()
+      return reply.type('application/jwk-set+json').serializer(String).send(body)
+    },
+  )
+
+  const metadata = JSON.stringify({
+    issuer: deps.issuerUrl,
+    jwks_uri: `${deps.issuerUrl}/.well-known/jwks.json`,
+    scopes_supported: deps.issuer.scopesSupported,
+    // Users sign in by POST /login; none of the OAuth grants is offered.
+    response_types_supported: [],
+    grant_types_supported: [],
+    service_documentation: `${deps.issuerUrl}/openapi.json`,
+  })
+  app.get(
+    '/.well-known/oauth-authorization-server',
+    {
+      schema: {
+        summary: 'The metadata of the issuer (RFC 8414)',
+        tags: ['discovery'],
+        response: { 200: serverMetadata },
+      },
+    },
+    async (_request, reply) =>
+      reply
+        .type('application/json')
+        .header('cache-control', 'public, max-age=300')
+        .serializer(String)
+        .send(metadata),
+  )
+}
+
+/** RFC 9110 §13.1.2: any of a list, compared weakly, or `*`. */
+function matches(ifNoneMatch: string | undefined, etag: string): boolean {
+  if (ifNoneMatch === undefined) return false
+  const tags = ifNoneMatch.split(',').map((tag) => tag.trim())
+  return tags.some((tag) => tag === '*' || tag === etag || tag === `W/${etag}`)
+}

@@ -1,0 +1,133 @@
+import { z } from 'zod'
+import { errorCodes } from '../core/errors.ts'
+
+/**
+ * What goes over the wire. The same schemas check requests, type handlers, and make the OpenAPI
+ * document. Fields that are not named here are refused (422), so that a misspelled one is noticed.
+ */
+
+/** Passwords have their own rule in bytes; this only bounds what is read. */
+const passwordLengthMax = 1024
+const refreshTokenLengthMax = 256
+
+export const loginBody = z.strictObject({
+  username: z.string().min(1).max(254).meta({ description: 'The login name.' }),
+  password: z.string().min(1).max(passwordLengthMax),
+  scope: z.string().max(1024).optional().meta({
+    description: 'Space separated (RFC 6749 §3.3). Without it the default of the client.',
+  }),
+  client_id: z
+    .string()
+    .min(1)
+    .max(64)
+    .optional()
+    .meta({ description: 'The configured client; without it the first one.' }),
+  refresh_token_in: z
+    .enum(['cookie', 'body'])
+    .default('cookie')
+    .meta({ description: 'How the refresh token is handed over.' }),
+})
+
+const refreshToken = z.string().min(1).max(refreshTokenLengthMax)
+
+export const refreshBody = z
+  .strictObject({ refresh_token: refreshToken.optional() })
+  .nullish()
+  .meta({ description: 'Left out when the refresh token comes as a cookie.' })
+
+export type RefreshBody = z.infer<typeof refreshBody>
+
+export const refreshHeaders = z.looseObject({
+  'idempotency-key': z.string().min(1).max(255).optional().meta({
+    description:
+      'One for each refresh attempt, kept over its retries: a lost answer can then be asked for again, however late.',
+  }),
+})
+
+export const tokenResponse = z
+  .object({
+    access_token: z.string(),
+    token_type: z.literal('Bearer'),
+    expires_in: z.int().meta({ description: 'Seconds.' }),
+    scope: z.string(),
+    session_id: z.string(),
+    refresh_token: z.string().optional(),
+    refresh_token_expires_in: z.int().optional().meta({ description: 'Seconds.' }),
+  })
+  .meta({ id: 'TokenResponse', description: 'In the form of RFC 6749 §5.1.' })
+
+export type TokenResponse = z.infer<typeof tokenResponse>
+
+const instant = z.iso.datetime()
+
+export const sessionList = z
+  .object({
+    sessions: z.array(
+      z.object({
+        session_id: z.string(),
+        client_id: z.string(),
+        scope: z.string(),
+        user_agent: z.string(),
+        created_at: instant,
+        last_used_at: instant,
+        expires_at: instant,
+        current: z.boolean().meta({ description: 'Whether it is the session of this request.' }),
+      }),
+    ),
+  })
+  .meta({ id: 'SessionList' })
+
+export const sessionParams = z.object({ id: z.string().min(1).max(64) })
+
+export const me = z
+  .object({
+    sub: z.string(),
+    username: z.string(),
+    attributes: z.record(z.string(), z.unknown()),
+    created_at: instant,
+  })
+  .meta({ id: 'Me' })
+
+export const noContent = z.undefined().meta({ description: 'Done; there is nothing to say.' })
+
+export const notModified = z.undefined().meta({ description: 'The copy at hand is current.' })
+
+/** RFC 7517 §5. */
+export const jwks = z
+  .object({ keys: z.array(z.looseObject({ kty: z.string(), kid: z.string(), alg: z.string() })) })
+  .meta({ id: 'JsonWebKeySet' })
+
+/** RFC 8414 §2. */
+export const serverMetadata = z
+  .looseObject({ issuer: z.string(), jwks_uri: z.string() })
+  .meta({ id: 'AuthorizationServerMetadata' })
+
+export const claims = z
+  .looseObject({ iss: z.string(), sub: z.string(), exp: z.int() })
+  .meta({ id: 'AccessTokenClaims', description: 'The claims of RFC 9068 §2.2.' })
+
+export const verifyQuery = z.looseObject({
+  scope: z
+    .string()
+    .max(1024)
+    .optional()
+    .meta({ description: 'Scopes that the token must have, space separated.' }),
+})
+
+export const verified = z.undefined().meta({
+  description:
+    'The token is good. `X-Auth-Subject`, `X-Auth-Session`, `X-Auth-Scope` and `X-Auth-Client` tell whose it is.',
+})
+
+/** RFC 9457. */
+export const problem = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    code: z.enum(Object.keys(errorCodes) as [string, ...string[]]),
+    detail: z.string().optional(),
+    errors: z.array(z.object({ pointer: z.string(), detail: z.string() })).optional(),
+    request_id: z.string().optional(),
+  })
+  .meta({ id: 'Problem', description: 'What went wrong (RFC 9457); `code` is stable.' })

@@ -1,0 +1,145 @@
+import t from 'tap'
+import { bearer, password, startIssuer } from '../support/issuer.ts'
+
+t.test("GET /me is the user's own record, and not a word more", async (t) => {
+  const issuer = await startIssuer(t)
+  const { access_token } = await issuer.signIn()
+  const response = await issuer.call({ url: '/me', headers: bearer(access_token) })
+  t.same(Object.keys(response.json()).sort(), ['attributes', 'created_at', 'sub', 'username'])
+  t.match(response.json(), { username: 'ada', attributes: { name: 'Ada' } })
+})
+
+t.test('GET /sessions lists the devices and marks this one', async (t) => {
+  const issuer = await startIssuer(t)
+  const body = { username: 'ada', password }
+  const headers = { 'user-agent': 'Phone/1.0'.padEnd(500, 'x') }
+  const phone = (await issuer.call({ method: 'POST', url: '/login', body, headers })).json()
+  issuer.clock.advance_s(5)
+  const laptop = await issuer.signIn()
+  const response = await issuer.call({ url: '/sessions', headers: bearer(laptop.access_token) })
+  const { sessions } = response.json()
+  t.match(sessions, [
+    { session_id: laptop.session_id, client_id: 'web', current: true },
+    { session_id: phone.session_id, user_agent: /^Phone/, current: false },
+  ])
+  t.equal(sessions[1].user_agent.length, 256)
+  t.ok(Date.parse(sessions[0].created_at) > Date.parse(sessions[1].created_at))
+})
+
+t.test('DELETE /sessions/{id} signs one device out', async (t) => {
+  const issuer = await startIssuer(t)
+  const phone = await issuer.signIn()
+  const laptop = await issuer.signIn()
+  const remove = (id: string) =>
+    issuer.call({ method: 'DELETE', url: `/sessions/${id}`, headers: bearer(laptop.access_token) })
+  t.equal((await remove(phone.session_id)).statusCode, 204)
+  t.match((await issuer.refresh(phone.refresh_token)).json(), { code: 'refresh_token_revoked' })
+  t.match((await remove(phone.session_id)).json(), { status: 404, code: 'session_not_found' })
+  t.equal((await issuer.refresh(laptop.refresh_token)).statusCode, 200)
+})
+
+t.test("nobody ends another user's session, or learns that there is one", async (t) => {
+  const issuer = await startIssuer(t)
+  await issuer.users.add({ loginName: 'eve', password })
+  const ada = await issuer.signIn()
+  const eve = await issuer.signIn({ username: 'eve' })
+  const response = await issuer.call({
+    method: 'DELETE',
+    url: `/sessions/${ada.session_id}`,
+    headers: bearer(eve.access_token),
+  })
+  t.match(response.json(), { status: 404, code: 'session_not_found' })
+  t.equal((await issuer.refresh(ada.refresh_token)).statusCode, 200)
+})
+
+t.test('POST /logout/all ends every session of the user, and no other', async (t) => {
+  const issuer = await startIssuer(t)
+  await issuer.users.add({ loginName: 'eve', password })
+  const [one, two, eve] = [
+    await issuer.signIn(),
+    await issuer.signIn(),
+    await issuer.signIn({ username: 'eve' }),
+  ]
+  const url = '/logout/all'
+  const response = await issuer.call({ method: 'POST', url, headers: bearer(one.access_token) })
+  t.equal(response.statusCode, 204)
+  for (const { refresh_token, access_token } of [one, two]) {
+    t.equal((await issuer.refresh(refresh_token)).statusCode, 401)
+    const me = await issuer.call({ url: '/me', headers: bearer(access_token) })
+    t.match(me.json(), { code: 'token_revoked' })
+  }
+  t.equal((await issuer.refresh(eve.refresh_token)).statusCode, 200)
+  t.match(
+    issuer.audit().find(({ event }) => event === 'logout.all'),
+    { count: 2 },
+  )
+})
+
+t.test('POST /logout ends this session by cookie, body or bearer token', async (t) => {
+  const issuer = await startIssuer(t)
+  for (const by of ['cookie', 'body', 'bearer'] as const) {
+    const { refresh_token, access_token } = await issuer.signIn()
+    const response = await issuer.call({
+      method: 'POST',
+      url: '/logout',
+      ...(by === 'cookie' && { cookies: { '__Host-gatepass': refresh_token } }),
+      ...(by === 'body' && { body: { refresh_token } }),
+      ...(by === 'bearer' && { headers: bearer(access_token) }),
+    })
+    t.equal(response.statusCode, 204, by)
+    t.equal(response.body, '')
+    if (by === 'cookie') t.match(response.cookies[0], { name: '__Host-gatepass', value: '' })
+    t.match((await issuer.refresh(refresh_token)).json(), { code: 'refresh_token_revoked' })
+  }
+  t.equal(issuer.audit().filter(({ event }) => event === 'logout').length, 3)
+})
+
+t.test('signing out twice is no error; signing out nobody is', async (t) => {
+  const issuer = await startIssuer(t)
+  const { refresh_token } = await issuer.signIn()
+  const logout = () => issuer.call({ method: 'POST', url: '/logout', body: { refresh_token } })
+  t.equal((await logout()).statusCode, 204)
+  t.equal((await logout()).statusCode, 204)
+  const nobody = await issuer.call({ method: 'POST', url: '/logout' })
+  t.match(nobody.json(), { status: 401, code: 'refresh_token_missing' })
+})
+
+t.test('a disabled user is out at once', async (t) => {
+  const issuer = await startIssuer(t)
+  const { refresh_token, access_token } = await issuer.signIn()
+  await issuer.users.disable('ada')
+  t.equal((await issuer.refresh(refresh_token)).statusCode, 401)
+  t.equal((await issuer.call({ url: '/me', headers: bearer(access_token) })).statusCode, 401)
+})
+
+t.test('every route of the account needs a good token, and says how to bring one', async (t) => {
+  const issuer = await startIssuer(t)
+  const { access_token } = await issuer.signIn()
+  for (const [method, url] of [
+    ['GET', '/me'],
+    ['GET', '/sessions'],
+    ['DELETE', '/sessions/x'],
+    ['POST', '/logout/all'],
+  ] as const) {
+    const none = await issuer.call({ method, url })
+    t.match(none.json(), { status: 401, code: 'token_missing' }, url)
+    t.equal(none.headers['www-authenticate'], 'Bearer')
+    const bad = await issuer.call({
+      method,
+      url,
+      headers: bearer(`${access_token.slice(0, -3)}AAA`),
+    })
+    t.match(bad.json(), { status: 401, code: /^token_(signature|malformed)$/ }, url)
+    t.match(bad.headers['www-authenticate'], /error="invalid_token"/)
+  }
+})
+
+t.test('an access token dies at its second', async (t) => {
+  const issuer = await startIssuer(t)
+  const { access_token } = await issuer.signIn()
+  const me = () => issuer.call({ url: '/me', headers: bearer(access_token) })
+  issuer.clock.advance_s(299)
+  t.equal((await me()).statusCode, 200)
+  issuer.clock.advance_s(6)
+  t.match((await me()).json(), { code: 'token_expired' })
+})

@@ -1,0 +1,165 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect } from 'node:net'
+import t from 'tap'
+import { password, startIssuer, type TestIssuer } from '../support/issuer.ts'
+
+const json = { 'content-type': 'application/json' }
+
+/** Sends bytes as they are, and gives back all that comes until the other side closes. */
+async function sendRaw(issuer: TestIssuer, text: string): Promise<string> {
+  await issuer.app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = issuer.app.server.address() as AddressInfo
+  const socket = connect(port, '127.0.0.1')
+  socket.write(text)
+  let received = ''
+  socket.setEncoding('utf8').on('data', (part) => {
+    received += part
+  })
+  await once(socket, 'close')
+  return received
+}
+
+t.test('malformed JSON is 400', async (t) => {
+  const issuer = await startIssuer(t)
+  for (const body of [
+    '{"username":',
+    '',
+    '{"username":"a","username"',
+    '\u0000',
+    '{"__proto__":{}}',
+  ]) {
+    const response = await issuer.call({ method: 'POST', url: '/login', headers: json, body })
+    t.match(response.json(), { status: 400, code: 'request_malformed' }, body)
+    t.match(response.headers['content-type'], 'application/problem+json')
+  }
+})
+
+t.test('unknown and mistyped fields are 422, with their paths', async (t) => {
+  const issuer = await startIssuer(t)
+  const body = { username: 7, password, pasword: 'x', refresh_token_in: 'header' }
+  const response = await issuer.call({ method: 'POST', url: '/login', body })
+  t.match(response.json(), { status: 422, code: 'request_invalid' })
+  const pointers = response.json().errors.map(({ pointer }: { pointer: string }) => pointer)
+  t.same(pointers.sort(), ['/body', '/body/refresh_token_in', '/body/username'])
+  t.match(response.body, /pasword/)
+  t.notMatch(response.body, password)
+})
+
+t.test('what is no object, or far too deep, is refused', async (t) => {
+  const issuer = await startIssuer(t)
+  for (const body of ['[]', '"text"', '1', 'null', `${'['.repeat(5_000)}${']'.repeat(5_000)}`]) {
+    const response = await issuer.call({ method: 'POST', url: '/login', headers: json, body })
+    t.match(response.json(), { status: 422, code: 'request_invalid' })
+  }
+})
+
+t.test('another content type is 415', async (t) => {
+  const issuer = await startIssuer(t)
+  for (const type of [
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data',
+    'x',
+  ]) {
+    const headers = { 'content-type': type }
+    const response = await issuer.call({ method: 'POST', url: '/login', headers, body: 'a=b' })
+    t.match(response.json(), { status: 415, code: 'content_type_unsupported' }, type)
+  }
+})
+
+t.test('a body over 16 KiB is 413', async (t) => {
+  const issuer = await startIssuer(t)
+  const body = { username: 'ada', password: 'x'.repeat(16 * 1024) }
+  const response = await issuer.call({ method: 'POST', url: '/login', body })
+  t.match(response.json(), { status: 413, code: 'body_too_large' })
+})
+
+t.test('an unknown address is 404, another method 405 with Allow', async (t) => {
+  const issuer = await startIssuer(t)
+  for (const url of ['/', '/logins', '/sessions/a/b', '/%00', '/login/']) {
+    const response = await issuer.call({ url })
+    t.match(response.json(), { status: 404, code: 'route_not_found' }, url)
+  }
+  for (const [method, url, allow] of [
+    ['GET', '/login', 'POST'],
+    ['PUT', '/refresh', 'POST'],
+    ['POST', '/me', 'GET, HEAD'],
+    ['GET', '/sessions/abc', 'DELETE'],
+    ['DELETE', '/.well-known/jwks.json', 'GET, HEAD'],
+  ] as const) {
+    const response = await issuer.call({ method, url })
+    t.match(response.json(), { status: 405, code: 'method_not_allowed' }, url)
+    t.equal(response.headers.allow, allow)
+  }
+})
+
+t.test('an address that is no address is 400 or 404', async (t) => {
+  const issuer = await startIssuer(t)
+  const response = await issuer.call({ url: '/sessions/%zz' })
+  t.match(response.json(), { status: 400, code: 'request_malformed' })
+})
+
+t.test('an Idempotency-Key has a length', async (t) => {
+  const issuer = await startIssuer(t)
+  const { refresh_token } = await issuer.signIn()
+  const response = await issuer.refresh(refresh_token, { 'idempotency-key': 'x'.repeat(256) })
+  t.match(response.json(), { status: 422, errors: [{ pointer: '/headers/idempotency-key' }] })
+})
+
+t.test('what is no HTTP is answered in our form', async (t) => {
+  const issuer = await startIssuer(t)
+  const answer = await sendRaw(issuer, 'NONSENSE\r\n\r\n')
+  t.match(answer, /^HTTP\/1\.1 400 /)
+  t.match(answer, /"code":"request_malformed"/)
+})
+
+t.test('I7: a flood of headers is 431', async (t) => {
+  const issuer = await startIssuer(t)
+  const answer = await sendRaw(
+    issuer,
+    `GET / HTTP/1.1\r\nHost: x\r\n${`X-Flood: ${'y'.repeat(1000)}\r\n`.repeat(20)}\r\n`,
+  )
+  t.match(answer, /^HTTP\/1\.1 431 /)
+  t.match(answer, /"code":"header_too_large"/)
+})
+
+t.test('I7: requests have their time limits', async (t) => {
+  const { app } = await startIssuer(t)
+  t.ok(app.server.requestTimeout > 0 && app.server.requestTimeout <= 10_000)
+  t.ok(app.server.headersTimeout > 0 && app.server.headersTimeout <= app.server.requestTimeout)
+})
+
+t.test('a client that vanishes mid-request leaves nothing behind', async (t) => {
+  const issuer = await startIssuer(t)
+  await issuer.app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = issuer.app.server.address() as AddressInfo
+  const sockets = Array.from({ length: 20 }, () => connect(port, '127.0.0.1'))
+  const body = JSON.stringify({ username: 'ada', password })
+  const closed = sockets.map((socket) => {
+    socket.write(
+      `POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(0, 10)}`,
+      () => socket.destroy(),
+    )
+    return once(socket, 'close')
+  })
+  await Promise.all(closed)
+  const open = () =>
+    new Promise<number>((resolve) =>
+      issuer.app.server.getConnections((_error, count) => resolve(count)),
+    )
+  while ((await open()) > 0) await new Promise(setImmediate)
+  t.equal((await issuer.login()).statusCode, 200)
+  const { sub = '' } = (await issuer.accounts.findByLoginName('ada')) ?? {}
+  t.equal((await issuer.sessions.listBySub(sub, issuer.clock.nowMs())).length, 1)
+})
+
+t.test('an error inside says nothing to the client, and all to the log', async (t) => {
+  const issuer = await startIssuer(t)
+  issuer.accounts.findByLoginName = async () => {
+    throw new Error('the innards: table accounts')
+  }
+  const response = await issuer.login()
+  t.match(response.json(), { status: 500, code: 'internal_error', request_id: String })
+  t.notMatch(response.body, /innards/)
+  t.match(JSON.stringify(issuer.lines.find(({ code }) => code === 'internal_error')), /innards/)
+})

@@ -1,0 +1,162 @@
+import t from 'tap'
+import { audience, claimsOf, issuerUrl, password, startIssuer } from '../support/issuer.ts'
+
+t.test('hands out an access token of RFC 9068 and the refresh token as a cookie', async (t) => {
+  const issuer = await startIssuer(t)
+  const response = await issuer.login()
+  t.equal(response.statusCode, 200)
+  t.equal(response.headers['cache-control'], 'no-store')
+  const body = response.json()
+  t.match(body, { token_type: 'Bearer', expires_in: 300, scope: 'data:read', session_id: String })
+  t.notOk('refresh_token' in body)
+
+  const header = JSON.parse(Buffer.from(body.access_token.split('.')[0], 'base64url').toString())
+  t.match(header, { typ: 'at+jwt', alg: 'ES256', kid: /^[\w-]{43}$/ })
+  const now_s = Math.floor(issuer.clock.nowMs() / 1000)
+  const { sub } = (await issuer.accounts.findByLoginName('ada')) ?? {}
+  t.same(Object.keys(claimsOf(body.access_token)).length, 11)
+  t.match(claimsOf(body.access_token), {
+    iss: issuerUrl,
+    sub,
+    aud: audience,
+    exp: now_s + 300,
+    iat: now_s,
+    jti: /^[\w-]{22}$/,
+    client_id: 'web',
+    scope: 'data:read',
+    sid: body.session_id,
+    auth_time: now_s,
+    amr: ['pwd'],
+  })
+
+  const [cookie] = response.cookies as unknown as Record<string, unknown>[]
+  t.match(cookie, {
+    name: '__Host-gatepass',
+    value: /^gpr_/,
+    path: '/',
+    httpOnly: true,
+    secure: true,
+    sameSite: 'Strict',
+    maxAge: 3600,
+  })
+  t.notOk(cookie?.domain)
+})
+
+t.test('hands the refresh token out in the body when asked to', async (t) => {
+  const issuer = await startIssuer(t)
+  const response = await issuer.login({ refresh_token_in: 'body' })
+  t.match(response.json(), { refresh_token: /^gpr_/, refresh_token_expires_in: 3600 })
+  t.same(response.cookies, [])
+})
+
+t.test('I4: answers alike for an unknown name, a wrong password, a disabled account', async (t) => {
+  const issuer = await startIssuer(t)
+  await issuer.users.add({ loginName: 'eve', password })
+  await issuer.users.disable('eve')
+  const answers = await Promise.all(
+    [
+      { username: 'nobody' },
+      { password: 'wrong password' },
+      { username: 'eve' },
+      { username: ' \u0000' },
+    ].map(async (extra) => {
+      const response = await issuer.login(extra)
+      const { request_id: _, ...problem } = response.json()
+      return { status: response.statusCode, problem, cookies: response.cookies }
+    }),
+  )
+  for (const answer of answers) t.same(answer, answers[0])
+  t.match(answers[0], { status: 401, problem: { code: 'credentials_invalid' }, cookies: [] })
+  t.equal(issuer.audit().filter(({ event }) => event === 'login.failed').length, 4)
+})
+
+t.test('takes a login name in any case and form', async (t) => {
+  const issuer = await startIssuer(t)
+  t.equal((await issuer.login({ username: 'ADA' })).statusCode, 200)
+  t.equal((await issuer.login({ username: 'ＡＤＡ' })).statusCode, 200)
+})
+
+t.test('grants the scopes that are asked for, with the claims they bring', async (t) => {
+  const issuer = await startIssuer(t)
+  const { access_token, scope } = await issuer.signIn({ scope: 'profile data:write profile' })
+  t.equal(scope, 'profile data:write')
+  t.match(claimsOf(access_token), { scope, name: 'Ada', roles: ['admin'] })
+  t.notOk('secret_note' in claimsOf(access_token))
+})
+
+t.test('refuses a scope that the client may not ask for, before any password work', async (t) => {
+  const issuer = await startIssuer(t)
+  const response = await issuer.login({ scope: 'data:read admin' })
+  t.equal(response.statusCode, 400)
+  t.match(response.json(), { code: 'scope_not_allowed', detail: /admin/ })
+})
+
+t.test('a client has its own audience and scopes', async (t) => {
+  const issuer = await startIssuer(t, {
+    clients: [
+      { client_id: 'web', scopes: { a: [] } },
+      { client_id: 'app', audience: ['https://one', 'https://two'], scopes: { b: [], c: [] } },
+    ],
+  })
+  const { access_token } = await issuer.signIn({ client_id: 'app' })
+  t.match(claimsOf(access_token), {
+    aud: ['https://one', 'https://two'],
+    client_id: 'app',
+    scope: 'b c',
+  })
+  t.match((await issuer.login({ client_id: 'none' })).json(), {
+    status: 400,
+    code: 'client_unknown',
+  })
+})
+
+t.test(
+  'refuses to mint a token over the budget, says which claim, and leaves no session',
+  async (t) => {
+    const issuer = await startIssuer(t)
+    await issuer.users.add({ loginName: 'max', password, attributes: { name: 'x'.repeat(5000) } })
+    const response = await issuer.login({ username: 'max', scope: 'profile' })
+    t.match(response.json(), { status: 500, code: 'token_too_large' })
+    t.notMatch(response.body, /xxxx/)
+    const logged = issuer.lines.find(({ code }) => code === 'token_too_large')
+    t.match(JSON.stringify(logged), /name/)
+    const { sub = '' } = (await issuer.accounts.findByLoginName('max')) ?? {}
+    t.same(await issuer.sessions.listBySub(sub, issuer.clock.nowMs()), [])
+  },
+)
+
+t.test('makes an old hash stronger at login', async (t) => {
+  const issuer = await startIssuer(t)
+  const before = await issuer.accounts.findByLoginName('ada')
+  // bcrypt of "U*U", the password of a published test vector.
+  const bcrypt = '$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'
+  await issuer.accounts.setPasswordHash(before?.sub ?? '', bcrypt, 0)
+  t.equal((await issuer.login({ password: 'U*U' })).statusCode, 200)
+  const after = await issuer.accounts.findByLoginName('ada')
+  t.match(after?.passwordHash, /^\$argon2id\$/)
+  t.equal((await issuer.login({ password: 'U*U' })).statusCode, 200)
+})
+
+t.test('I8: never adopts a session that the caller brings along', async (t) => {
+  const issuer = await startIssuer(t)
+  const { refresh_token, session_id } = await issuer.signIn()
+  const response = await issuer.call({
+    method: 'POST',
+    url: '/login',
+    body: { username: 'ada', password },
+    cookies: { '__Host-gatepass': refresh_token },
+  })
+  t.not(response.json().session_id, session_id)
+})
+
+for (const algorithm of ['ES256', 'Ed25519', 'RS256', 'PS256', 'ML-DSA-44'] as const) {
+  t.test(`signs with ${algorithm}, and accepts its own token`, async (t) => {
+    const issuer = await startIssuer(t, { algorithm })
+    const { access_token } = await issuer.signIn()
+    const response = await issuer.call({
+      url: '/me',
+      headers: { authorization: `Bearer ${access_token}` },
+    })
+    t.match(response.json(), { username: 'ada', attributes: { name: 'Ada' } })
+  })
+}

@@ -1,0 +1,153 @@
+import t from 'tap'
+import { startIssuer } from '../support/issuer.ts'
+
+const cookieName = '__Host-gatepass'
+const afterGrace_s = 10
+
+t.test('replaces the refresh token and mints the next access token', async (t) => {
+  const issuer = await startIssuer(t)
+  const { refresh_token, access_token, session_id } = await issuer.signIn()
+  issuer.clock.advance_s(afterGrace_s)
+  const response = await issuer.refresh(refresh_token)
+  t.equal(response.statusCode, 200)
+  t.equal(response.headers['cache-control'], 'no-store')
+  t.match(response.json(), { session_id, refresh_token: /\.1\./, scope: 'data:read' })
+  t.not(response.json().access_token, access_token)
+})
+
+t.test('by cookie it answers by cookie', async (t) => {
+  const issuer = await startIssuer(t)
+  const { refresh_token } = await issuer.signIn()
+  issuer.clock.advance_s(afterGrace_s)
+  const response = await issuer.call({
+    method: 'POST',
+    url: '/refresh',
+    cookies: { [cookieName]: refresh_token },
+  })
+  t.equal(response.statusCode, 200)
+  t.notOk('refresh_token' in response.json())
+  t.match(response.cookies[0], { name: cookieName, value: /\.1\./, httpOnly: true, secure: true })
+})
+
+t.test('invariant 4: fifty at once get one successor', async (t) => {
+  const issuer = await startIssuer(t)
+  const { refresh_token } = await issuer.signIn()
+  issuer.clock.advance_s(afterGrace_s)
+  const answers = await Promise.all(Array.from({ length: 50 }, () => issuer.refresh(refresh_token)))
+  t.same([...new Set(answers.map(({ statusCode }) => statusCode))], [200])
+  t.equal(new Set(answers.map((answer) => answer.json().refresh_token)).size, 1)
+})
+
+t.test('a lost answer is given again days later to who has the key', async (t) => {
+  const issuer = await startIssuer(t)
+  const { refresh_token } = await issuer.signIn()
+  issuer.clock.advance_s(afterGrace_s)
+  const key = { 'idempotency-key': '"attempt-1"' }
+  const lost = await issuer.refresh(refresh_token, key)
+  issuer.clock.advance_s(3_000)
+  const again = await issuer.refresh(refresh_token, key)
+  t.equal(again.statusCode, 200)
+  t.equal(again.json().refresh_token, lost.json().refresh_token)
+})
+
+t.test(
+  'I1: reuse after grace ends the session, its access tokens too, and is told once',
+  async (t) => {
+    const issuer = await startIssuer(t)
+    const { refresh_token, session_id } = await issuer.signIn()
+    issuer.clock.advance_s(afterGrace_s)
+    const next = (await issuer.refresh(refresh_token)).json()
+    issuer.clock.advance_s(afterGrace_s)
+
+    const reused = await issuer.refresh(refresh_token)
+    t.match(reused.json(), { status: 401, code: 'refresh_token_reused' })
+    t.match((await issuer.refresh(next.refresh_token)).json(), { code: 'refresh_token_revoked' })
+    t.match((await issuer.refresh(refresh_token)).json(), { code: 'refresh_token_revoked' })
+    const me = await issuer.call({
+      url: '/me',
+      headers: { authorization: `Bearer ${next.access_token}` },
+    })
+    t.match(me.json(), { status: 401, code: 'token_revoked' })
+    t.match(me.headers['www-authenticate'], /invalid_token/)
+    const told = issuer.audit().filter(({ event }) => event === 'refresh.reused')
+    t.match(told, [{ sid: session_id, sub: String }])
+    t.equal(told.length, 1)
+  },
+)
+
+t.test('an idle session expires', async (t) => {
+  const issuer = await startIssuer(t)
+  const { refresh_token } = await issuer.signIn()
+  issuer.clock.advance_s(3_600)
+  t.match((await issuer.refresh(refresh_token)).json(), { code: 'refresh_token_expired' })
+})
+
+t.test('I2: what is forged never reaches the store', async (t) => {
+  const issuer = await startIssuer(t)
+  const { refresh_token } = await issuer.signIn()
+  await issuer.sessions.close()
+  for (const forged of [
+    refresh_token.slice(0, -1),
+    refresh_token.replace('.0.', '.1.'),
+    'gpr_nonsense',
+    refresh_token.replace('gpr_', 'gpr-'),
+  ]) {
+    t.match((await issuer.refresh(forged)).json(), { status: 401, code: 'refresh_token_malformed' })
+  }
+  const stored = await issuer.refresh(refresh_token)
+  t.match(stored.json(), { status: 503, code: 'store_unavailable' })
+  t.equal(stored.headers['retry-after'], '1')
+})
+
+t.test('without a token it says so', async (t) => {
+  const issuer = await startIssuer(t)
+  const response = await issuer.call({ method: 'POST', url: '/refresh' })
+  t.match(response.json(), { status: 401, code: 'refresh_token_missing' })
+})
+
+t.test(
+  'a cookie that can never work again is taken back; during an outage it is kept',
+  async (t) => {
+    const issuer = await startIssuer(t)
+    const { refresh_token } = await issuer.signIn()
+    const byCookie = (value: string) =>
+      issuer.call({ method: 'POST', url: '/refresh', cookies: { [cookieName]: value } })
+
+    const dead = await byCookie('gpr_of_nobody')
+    t.equal(dead.statusCode, 401)
+    t.match(dead.cookies[0], {
+      name: cookieName,
+      value: '',
+      httpOnly: true,
+      secure: true,
+      path: '/',
+    })
+    t.equal((dead.cookies[0] as { expires?: Date }).expires?.getTime(), 0)
+
+    await issuer.sessions.close()
+    const outage = await byCookie(refresh_token)
+    t.equal(outage.statusCode, 503)
+    t.same(outage.cookies, [])
+  },
+)
+
+t.test('I8: a cookie that came twice is refused and cleared', async (t) => {
+  const issuer = await startIssuer(t)
+  const { refresh_token } = await issuer.signIn()
+  const response = await issuer.call({
+    method: 'POST',
+    url: '/refresh',
+    headers: { cookie: `${cookieName}=planted; ${cookieName}=${refresh_token}` },
+  })
+  t.match(response.json(), { status: 400, code: 'cookie_duplicated' })
+  t.match(response.cookies[0], { name: cookieName, value: '' })
+})
+
+t.test('claims are those of the account as it is now', async (t) => {
+  const issuer = await startIssuer(t)
+  const { refresh_token } = await issuer.signIn({ scope: 'profile' })
+  await issuer.users.setPassword('ada', 'another good password')
+  issuer.clock.advance_s(afterGrace_s)
+  // A changed password ends the sessions that were there before.
+  t.match((await issuer.refresh(refresh_token)).json(), { code: 'refresh_token_revoked' })
+})

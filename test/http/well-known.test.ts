@@ -1,0 +1,90 @@
+import t from 'tap'
+import { issuerUrl, startIssuer } from '../support/issuer.ts'
+
+t.test('the JWKS can be cached, and asked for again cheaply', async (t) => {
+  const issuer = await startIssuer(t)
+  const url = '/.well-known/jwks.json'
+  const first = await issuer.call({ url })
+  t.match(first.headers, {
+    'content-type': /^application\/jwk-set\+json/,
+    'cache-control': 'public, max-age=300',
+    etag: /^"[\w-]+"$/,
+  })
+  const { keys } = first.json()
+  t.equal(keys.length, 1)
+  t.same(Object.keys(keys[0]).sort(), ['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y'])
+
+  const etag = String(first.headers.etag)
+  for (const tag of [etag, `W/${etag}`, `"other", ${etag}`, '*']) {
+    const again = await issuer.call({ url, headers: { 'if-none-match': tag } })
+    t.equal(again.statusCode, 304, tag)
+    t.equal(again.body, '')
+    t.equal(again.headers.etag, etag)
+  }
+  t.equal((await issuer.call({ url, headers: { 'if-none-match': '"other"' } })).statusCode, 200)
+  const head = await issuer.call({ method: 'HEAD', url })
+  t.equal(head.statusCode, 200)
+  t.equal(head.headers.etag, etag)
+})
+
+t.test('a rotation shows in the JWKS at once', async (t) => {
+  const issuer = await startIssuer(t)
+  const url = '/.well-known/jwks.json'
+  const before = await issuer.call({ url })
+  await issuer.keys.rotate()
+  const after = await issuer.call({
+    url,
+    headers: { 'if-none-match': String(before.headers.etag) },
+  })
+  t.equal(after.statusCode, 200)
+  t.equal(after.json().keys.length, 2)
+})
+
+t.test('A27: the metadata comes from the settings, whatever the Host header says', async (t) => {
+  const issuer = await startIssuer(t)
+  const response = await issuer.call({
+    url: '/.well-known/oauth-authorization-server',
+    headers: { host: 'evil.example', 'x-forwarded-host': 'evil.example' },
+  })
+  t.match(response.headers, { 'content-type': /^application\/json/ })
+  t.match(response.json(), {
+    issuer: issuerUrl,
+    jwks_uri: `${issuerUrl}/.well-known/jwks.json`,
+    response_types_supported: [],
+    scopes_supported: ['data:read', 'data:write', 'profile'],
+  })
+  t.notMatch(response.body, /evil/)
+})
+
+t.test('the OpenAPI document describes every route there is', async (t) => {
+  const issuer = await startIssuer(t)
+  const document = (await issuer.call({ url: '/openapi.json' })).json()
+  t.equal(document.openapi, '3.1.0')
+  t.same(Object.keys(document.paths).sort(), [
+    '/.well-known/jwks.json',
+    '/.well-known/oauth-authorization-server',
+    '/login',
+    '/logout',
+    '/logout/all',
+    '/me',
+    '/openapi.json',
+    '/refresh',
+    '/sessions',
+    '/sessions/{id}',
+  ])
+  const login = document.paths['/login'].post
+  t.match(login.requestBody.content['application/json'].schema, {
+    additionalProperties: false,
+    required: ['username', 'password'],
+  })
+  t.same(Object.keys(document.components.schemas).sort(), [
+    'AuthorizationServerMetadata',
+    'JsonWebKeySet',
+    'Me',
+    'Problem',
+    'SessionList',
+    'TokenResponse',
+  ])
+  t.notOk(document.paths['/logout'].post.responses['204'].content)
+  t.match(document.paths['/refresh'].post.parameters, [{ name: 'idempotency-key', in: 'header' }])
+})

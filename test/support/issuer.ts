@@ -1,0 +1,147 @@
+import { join } from 'node:path'
+import type { InjectOptions } from 'fastify'
+import { pino } from 'pino'
+import type { Test } from 'tap'
+import { buildIssuerApp } from '../../src/http/issuer-app.ts'
+import { Metrics } from '../../src/http/metrics.ts'
+import { createRingKeySource } from '../../src/http/ring-key-source.ts'
+import type { Client } from '../../src/issuer/clients.ts'
+import { createIssuer } from '../../src/issuer/issuer.ts'
+import { PasswordHasher } from '../../src/issuer/passwords/hasher.ts'
+import { createUsers } from '../../src/issuer/users.ts'
+import { FileKeyStore } from '../../src/keys/file-store.ts'
+import { KeyRing } from '../../src/keys/ring.ts'
+import { SqliteAccountStore } from '../../src/stores/sqlite/accounts.ts'
+import { SqliteSessionStore } from '../../src/stores/sqlite/sessions.ts'
+import type { Algorithm } from '../../src/tokens/algorithms.ts'
+import { createVerifier } from '../../src/verifier/verifier.ts'
+import { FakeClock } from './clock.ts'
+import { policy } from './sessions.ts'
+
+export const issuerUrl = 'https://auth.example.com'
+export const audience = 'https://api.example.com'
+export const password = 'correct horse battery staple'
+
+export const webClient: Client = {
+  client_id: 'web',
+  scopes: { profile: ['name', 'roles'], 'data:read': [], 'data:write': [] },
+  default_scope: 'data:read',
+}
+
+export interface TestIssuerOptions {
+  readonly clients?: readonly [Client, ...Client[]]
+  readonly allowedOrigins?: readonly string[]
+  readonly algorithm?: Algorithm
+  readonly cookieSecure?: boolean
+}
+
+/** A whole issuer on real stores in a folder of its own, with cheap hashes and a clock to turn. */
+export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
+  const folder = t.testdir()
+  const clock = new FakeClock()
+  const lines: Record<string, unknown>[] = []
+  const logger = pino({ level: 'debug' }, { write: (line: string) => lines.push(JSON.parse(line)) })
+  const accounts = new SqliteAccountStore(join(folder, 'accounts.db'))
+  const sessions = new SqliteSessionStore(join(folder, 'sessions.db'))
+  const hasher = new PasswordHasher({ memory_kib: 8, passes: 1 })
+  const keys = await KeyRing.open({
+    store: new FileKeyStore(join(folder, 'keys')),
+    algorithm: options.algorithm ?? 'ES256',
+    policy: {
+      rotationMs: 30 * 86_400_000,
+      jwksMaxAgeMs: 300_000,
+      clockSkewMs: 5_000,
+      accessTtlMs: 300_000,
+    },
+    clock,
+  })
+  const app = buildIssuerApp({
+    logger,
+    metrics: new Metrics(),
+    version: '0.0.0-test',
+    issuerUrl,
+    cookieSecure: options.cookieSecure ?? true,
+    allowedOrigins: options.allowedOrigins ?? [],
+    issuer: createIssuer({
+      issuer: issuerUrl,
+      audience,
+      accessTtl_s: 300,
+      clients: options.clients ?? [webClient],
+      secrets: [Buffer.from('a test secret of at least 32 characters')],
+      rotation: policy,
+      sessionMaxMs: 86_400_000,
+      accounts,
+      sessions,
+      hasher,
+      clock,
+      signingKey: () => keys.signingKey(),
+    }),
+    verifier: createVerifier({
+      issuer: issuerUrl,
+      audience: null,
+      keys: createRingKeySource(keys),
+      clock,
+    }),
+    jwks: () => keys.jwks(),
+  })
+  const users = createUsers({
+    accounts,
+    sessions,
+    hasher,
+    clock,
+    revokedKeptMs: policy.revokedKeptMs,
+  })
+  t.teardown(async () => {
+    await app.close()
+    await Promise.all([keys.close(), accounts.close(), sessions.close(), hasher.close()])
+  })
+  await app.ready()
+  await users.add({
+    loginName: 'ada',
+    password,
+    attributes: { name: 'Ada', roles: ['admin'], secret_note: 'not for tokens' },
+  })
+
+  const call = (request: InjectOptions) => app.inject(request)
+  return {
+    app,
+    call,
+    clock,
+    keys,
+    accounts,
+    sessions,
+    users,
+    lines,
+    /** The audit lines so far, as `event` and who. */
+    audit: () => lines.filter((line) => line.audit === true),
+    login: (extra: Record<string, unknown> = {}) =>
+      call({ method: 'POST', url: '/login', body: { username: 'ada', password, ...extra } }),
+    /** Signs in and returns the tokens, the refresh token in the body. */
+    async signIn(extra: Record<string, unknown> = {}) {
+      const response = await call({
+        method: 'POST',
+        url: '/login',
+        body: { username: 'ada', password, refresh_token_in: 'body', ...extra },
+      })
+      return response.json() as {
+        access_token: string
+        refresh_token: string
+        session_id: string
+        scope: string
+      }
+    },
+    refresh: (refresh_token: string, headers: Record<string, string> = {}) =>
+      call({ method: 'POST', url: '/refresh', body: { refresh_token }, headers }),
+  }
+}
+
+export type TestIssuer = Awaited<ReturnType<typeof startIssuer>>
+
+export function bearer(token: string) {
+  return { authorization: `Bearer ${token}` }
+}
+
+/** The claims of a token, unverified. */
+export function claimsOf(token: string): Record<string, unknown> {
+  return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
+}
