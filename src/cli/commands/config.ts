@@ -1,0 +1,25 @@
+import type { Source } from '../../config/load.ts'
+import { environmentName, type Role } from '../../config/setting.ts'
+import { settings as allSettings } from '../../config/settings.ts'
+import { type CliContext, configOf } from '../context.ts'
+import { print } from '../output.ts'
+
+/** `gatepass config`: every effective setting, where it comes from, and its unit. */
+export function showConfig(context: CliContext, options: { role: Role; json: boolean }): void {
+  const { effective } = configOf(context, options.role)
+  const rows = effective.map(({ name, value, source }) => {
+    const { secret, unit } = allSettings.find((setting) => setting.name === name) ?? {}
+    return {
+      setting: environmentName(name),
+      value: secret ? `hidden (${(value as unknown[]).length})` : (value ?? null),
+      unit: unit || null,
+      source: sourceText(source),
+    }
+  })
+  print(context.stdout, rows, options.json)
+}
+
+function sourceText(source: Source): string {
+  if (typeof source === 'string') return source
+  return 'env' in source ? source.env : source.file
+}

@@ -1,0 +1,67 @@
+import { systemClock } from '../../core/clock.ts'
+import { auditTo } from '../../http/audit-log.ts'
+import { buildIssuerApp } from '../../http/issuer-app.ts'
+import { Metrics } from '../../http/metrics.ts'
+import { createRingKeySource } from '../../http/ring-key-source.ts'
+import { createIssuer } from '../../issuer/issuer.ts'
+import { createVerifier } from '../../verifier/verifier.ts'
+import { type CliContext, configOf, packageVersion } from '../context.ts'
+import { createLogger } from '../logger.ts'
+import { issuerPolicy, openAccountParts, openKeys } from '../parts.ts'
+import { serve } from '../serve.ts'
+import { startSweep } from '../sweep.ts'
+
+/** `gatepass issuer`: signs users in and publishes the keys. */
+export async function runIssuer(context: CliContext): Promise<void> {
+  const { settings } = configOf(context, 'issuer')
+  const logger = createLogger(settings, 'issuer')
+  const metrics = new Metrics()
+  const audit = auditTo(logger, metrics)
+  const parts = await openAccountParts(settings, context.cwd)
+  const keys = await openKeys(settings, context.cwd, ({ name, kid }) => audit(name, { kid }))
+  const sweep = startSweep(parts.sessions, systemClock, logger)
+
+  const app = buildIssuerApp({
+    logger,
+    metrics,
+    version: packageVersion(),
+    issuerUrl: settings.issuer,
+    cookieSecure: settings.cookie_secure,
+    allowedOrigins: settings.allowed_origins,
+    issuer: createIssuer({
+      ...issuerPolicy(settings),
+      ...parts,
+      clock: systemClock,
+      signingKey: () => keys.signingKey(),
+    }),
+    // Its own tokens, whatever audience they are for: who holds one may end its session.
+    verifier: createVerifier({
+      issuer: settings.issuer,
+      audience: null,
+      keys: createRingKeySource(keys),
+      clockTolerance_s: settings.clock_skew_s,
+    }),
+    jwks: () => keys.jwks(),
+  })
+
+  await serve(
+    {
+      app,
+      metrics,
+      logger,
+      checks: {
+        accounts: () => parts.accounts.ping(),
+        sessions: () => parts.sessions.ping(),
+        keys: async () => {
+          if (keys.lastError !== null) throw keys.lastError
+        },
+      },
+      close: async () => {
+        sweep.stop()
+        await keys.close()
+        await parts.close()
+      },
+    },
+    settings,
+  )
+}

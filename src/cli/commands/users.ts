@@ -1,0 +1,115 @@
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { systemClock } from '../../core/clock.ts'
+import { GatepassError } from '../../core/errors.ts'
+import type { JsonObject } from '../../core/json.ts'
+import { importUsers } from '../../issuer/user-import.ts'
+import { generatePassword } from '../../issuer/users.ts'
+import { type CliContext, configOf } from '../context.ts'
+import { isoTime, print } from '../output.ts'
+import { type AccountParts, openAccountParts } from '../parts.ts'
+import { readPassword } from '../prompt.ts'
+
+/** Opens the stores, runs the work and closes them, whatever comes of it. */
+async function withAccounts<T>(
+  context: CliContext,
+  work: (parts: AccountParts) => Promise<T>,
+): Promise<T> {
+  const parts = await openAccountParts(configOf(context, 'issuer').settings, context.cwd)
+  try {
+    return await work(parts)
+  } finally {
+    await parts.close()
+  }
+}
+
+export interface AddOptions {
+  readonly generatePassword?: boolean
+  readonly attributes?: string
+}
+
+export async function addUser(context: CliContext, name: string, options: AddOptions) {
+  const attributes = parseAttributes(options.attributes ?? '{}')
+  await withAccounts(context, async ({ users }) => {
+    const password = options.generatePassword ? generatePassword() : await readPassword(context)
+    const { sub } = await users.add({ loginName: name, password, attributes })
+    context.stderr.write(`Added ${name} (${sub}).\n`)
+    if (options.generatePassword) context.stdout.write(`${password}\n`)
+  })
+}
+
+export async function listUsers(context: CliContext, options: { json: boolean }) {
+  await withAccounts(context, async ({ users }) => {
+    const rows = []
+    for await (const { loginName, sub, disabled, createdAtMs, attributes } of users.list()) {
+      rows.push({
+        login_name: loginName,
+        sub,
+        disabled,
+        created_at: isoTime(createdAtMs),
+        attributes,
+      })
+    }
+    print(context.stdout, rows, options.json)
+  })
+}
+
+export async function changePassword(context: CliContext, name: string) {
+  await withAccounts(context, async ({ users }) => {
+    const ended = await users.setPassword(name, await readPassword(context))
+    context.stderr.write(`The password of ${name} is changed; sessions ended: ${ended}.\n`)
+  })
+}
+
+export async function disableUser(context: CliContext, name: string) {
+  await withAccounts(context, async ({ users }) => {
+    const ended = await users.disable(name)
+    context.stderr.write(`${name} can't sign in any more; sessions ended: ${ended}.\n`)
+  })
+}
+
+export async function enableUser(context: CliContext, name: string) {
+  await withAccounts(context, async ({ users }) => {
+    await users.enable(name)
+    context.stderr.write(`${name} can sign in again.\n`)
+  })
+}
+
+/** @param file a path, or `-` for standard input */
+export async function importFile(context: CliContext, file: string, options: { json: boolean }) {
+  const { stdin, stdout, stderr } = context
+  const path = resolve(context.cwd, file)
+  const bytesTotal = file === '-' ? null : (await stat(path)).size
+  const ndjson = file === '-' ? stdin : createReadStream(path)
+  const counts = await withAccounts(context, ({ accounts }) =>
+    importUsers(ndjson as AsyncIterable<Uint8Array>, {
+      accounts,
+      clock: systemClock,
+      onProblem: (line, reason) => stderr.write(`line ${line}: ${reason}\n`),
+      onProgress: ({ lines, bytes, imported }) => {
+        const share = bytesTotal ? ` (${Math.floor((100 * bytes) / bytesTotal)} %)` : ''
+        stderr.write(`${lines} lines read${share}, ${imported} imported\n`)
+      },
+    }),
+  )
+  if (options.json) stdout.write(`${JSON.stringify(counts)}\n`)
+  else {
+    const { imported, skipped, bad } = counts
+    stdout.write(`${imported} imported, ${skipped} skipped (they exist), ${bad} bad lines\n`)
+  }
+  if (counts.bad > 0) process.exitCode = 1
+}
+
+/** @throws `request_invalid` */
+function parseAttributes(text: string): JsonObject {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+      return value as JsonObject
+    }
+  } catch {
+    // Said below, in the same words as for JSON that is no object.
+  }
+  throw new GatepassError('request_invalid', { detail: 'The attributes must be a JSON object.' })
+}

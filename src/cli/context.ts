@@ -1,0 +1,36 @@
+import { readFileSync } from 'node:fs'
+import { type Environment, type LoadedConfig, loadConfig } from '../config/load.ts'
+import type { Role } from '../config/setting.ts'
+import type { SettingName } from '../config/settings.ts'
+
+/** What a command may touch of the world around it. */
+export interface CliContext {
+  readonly env: Environment
+  readonly cwd: string
+  readonly stdin: NodeJS.ReadStream
+  readonly stdout: NodeJS.WritableStream
+  readonly stderr: NodeJS.WritableStream
+  /** The settings file named on the command line. */
+  configFile?: string
+}
+
+/** @throws `config_invalid` with all problems */
+export function configOf(
+  context: CliContext,
+  role: Role,
+  defaults: Partial<Record<SettingName, unknown>> = {},
+): LoadedConfig {
+  const { env, cwd, configFile } = context
+  return loadConfig({
+    role,
+    env,
+    cwd,
+    defaults,
+    ...(configFile !== undefined && { file: configFile }),
+  })
+}
+
+export function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}

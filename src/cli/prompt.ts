@@ -1,0 +1,49 @@
+import type { CliContext } from './context.ts'
+
+const passwordBytesMax = 4096
+
+/** Everything that comes on standard input, without the last line break. */
+export async function readPassword(context: CliContext): Promise<string> {
+  return context.stdin.isTTY ? askPassword(context) : readPiped(context.stdin)
+}
+
+async function readPiped(stdin: NodeJS.ReadStream): Promise<string> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of stdin) {
+    chunks.push(chunk as Buffer)
+    length += (chunk as Buffer).length
+    if (length > passwordBytesMax) break
+  }
+  return Buffer.concat(chunks)
+    .toString('utf8')
+    .replace(/\r?\n$/, '')
+}
+
+/** Asks on the terminal; what is typed is not shown. */
+function askPassword({ stdin, stderr }: CliContext): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  let typed = ''
+  const finish = () => {
+    stdin.setRawMode(false).pause().off('data', onData)
+    stderr.write('\n')
+  }
+  const onData = (data: Buffer) => {
+    for (const character of data.toString('utf8')) {
+      if (character === '\r' || character === '\n') {
+        finish()
+        resolve(typed)
+        return
+      }
+      if (character === '\u0003') {
+        finish()
+        reject(new Error('cancelled'))
+        return
+      }
+      typed = character === '\u007f' ? [...typed].slice(0, -1).join('') : typed + character
+    }
+  }
+  stderr.write('Password: ')
+  stdin.setRawMode(true).resume().on('data', onData)
+  return promise
+}

@@ -1,0 +1,50 @@
+export interface Welcome {
+  readonly issuer: string
+  readonly ports: readonly { readonly name: string; readonly port: number }[]
+  readonly user: string
+  readonly password: string
+  readonly stateFolder: string
+  readonly keysUrl: string
+  readonly secretIsNew: boolean
+  readonly since_ms: number
+}
+
+/** What `gatepass dev` shows: where things are, and lines to paste. */
+export function welcome(about: Welcome): string {
+  const { issuer, ports, user, password, stateFolder } = about
+  const verifiers = ports.slice(1).map(({ port }) => `http://localhost:${port}`)
+  const jar = `${stateFolder}/cookies`
+  const login = JSON.stringify({ username: user, password })
+  const where = ports.map(
+    ({ name, port }) =>
+      `  ${name.padEnd(11)} http://localhost:${port}   health and metrics http://localhost:${port + 1}/metrics`,
+  )
+  return `
+Gatepass is ready (${about.since_ms} ms)
+
+${where.join('\n')}
+  API         ${issuer}/openapi.json
+  state       ${stateFolder}/ (users, sessions, logs), signing keys in ${about.keysUrl}
+${about.secretIsNew ? `  secret      made for this installation, in ${stateFolder}/secret\n` : ''}
+  demo user   ${user}
+  password    ${password}
+
+Sign in, and keep the access token:
+
+  TOKEN=$(curl -s -c ${jar} -H 'Content-Type: application/json' \\
+    -d '${login}' \\
+    ${issuer}/login | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
+
+Any replica accepts it, and asks nobody:
+
+${verifiers.map((address) => `  curl -i -H "Authorization: Bearer $TOKEN" ${address}/verify`).join('\n')}
+  curl -s -H "Authorization: Bearer $TOKEN" ${verifiers[0]}/whoami
+
+Refresh, and sign out:
+
+  curl -s -b ${jar} -c ${jar} -X POST ${issuer}/refresh
+  curl -i -b ${jar} -c ${jar} -X POST ${issuer}/logout
+
+Ctrl-C stops everything.
+`
+}
