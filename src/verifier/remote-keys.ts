@@ -5,8 +5,10 @@ import { fetchKeySet } from './fetch-key-set.ts'
 import type { KeySet } from './key-set.ts'
 import type { KeyLookup, KeySource, KeySourceStatus } from './key-source.ts'
 
-/** The least time between a fetch that ended and the next one for an unknown `kid`, or a retry. */
+/** The least time between a fetch that went well and the next one for an unknown `kid`. */
 const cooldownMs = 5000
+/** How soon a fetch that failed is tried again; doubles with each failure, up to the cooldown. */
+const firstRetryMs = 200
 /** The part of its freshness after which a set is fetched again, to have a newer one in time. */
 const refreshAfter = 0.8
 
@@ -23,7 +25,7 @@ export interface RemoteKeysOptions {
  * The keys that an issuer publishes, fetched and kept.
  *
  * Fetches happen one at a time: when a set is about to be no longer fresh, and for an unknown
- * `kid`, though then not within 5 s of the last fetch. However many unknown ones there are, the
+ * `kid`, though then not within 5 s of the last good fetch. However many unknown ones there are, the
  * issuer sees one request a cooldown, and a token of a known key waits for none of them. A set is
  * replaced whole, so a key that is no longer published is no longer known. If a fetch fails, the
  * last good set serves until it is `maxAge_s` old.
@@ -38,6 +40,8 @@ class RemoteKeys implements KeySource {
   #fetching: Promise<void> | null = null
   #lastFetchEndedMs: number | null = null
   #nextFetchMs = 0
+  #refreshFromMs = 0
+  #failures = 0
   #lastError: Error | null = null
   #timer: NodeJS.Timeout | undefined
   #aborter: AbortController | null = null
@@ -62,10 +66,7 @@ class RemoteKeys implements KeySource {
   }
 
   async refresh(): Promise<void> {
-    const ended = this.#lastFetchEndedMs
-    if (this.#fetching || ended === null || this.#hasPassed(ended + cooldownMs)) {
-      await this.#fetchOnce()
-    }
+    if (this.#fetching || this.#hasPassed(this.#refreshFromMs)) await this.#fetchOnce()
   }
 
   status(): KeySourceStatus {
@@ -106,24 +107,27 @@ class RemoteKeys implements KeySource {
       aborter.abort(new Error(`there was no full answer within ${fetchTimeoutMs} ms`))
     }, fetchTimeoutMs)
     this.#aborter = aborter
-    let waitMs = cooldownMs
     try {
       const { set, freshFor_s } = await fetchKeySet(jwksUri, aborter.signal)
       this.#loaded = { set, atMs: this.#nowMs() }
       this.#lastError = null
-      waitMs = freshFor_s * 1000 * refreshAfter
+      this.#failures = 0
+      this.#schedule(freshFor_s * 1000 * refreshAfter, cooldownMs)
     } catch (error) {
       this.#lastError = error instanceof Error ? error : new Error('the fetch failed')
+      const retryMs = Math.min(firstRetryMs * 2 ** this.#failures, cooldownMs)
+      this.#failures += 1
+      this.#schedule(retryMs, retryMs)
     } finally {
       clearTimeout(deadline)
-      this.#schedule(waitMs)
     }
   }
 
   /** By a timer, for when no token comes by; and by the clock, for when a timer is late. */
-  #schedule(waitMs: number): void {
+  #schedule(waitMs: number, quietMs: number): void {
     this.#lastFetchEndedMs = this.#nowMs()
     this.#nextFetchMs = this.#lastFetchEndedMs + waitMs
+    this.#refreshFromMs = this.#lastFetchEndedMs + quietMs
     clearTimeout(this.#timer)
     if (this.#closed) return
     this.#timer = setTimeout(() => void this.#fetchOnce(), waitMs).unref()

@@ -85,6 +85,16 @@ t.test('a crowd at the start makes one request', async (t) => {
   t.equal(server.requests, 1)
 })
 
+t.test('an issuer that starts a moment later is found a moment later', async (t) => {
+  const { answer, server, clock } = await setUp(t, respond(503, ''))
+  t.equal(await answer(first), 'keys_unavailable')
+  t.equal(await answer(first), 'keys_unavailable')
+  t.equal(server.requests, 1)
+  server.answer = serve([first])
+  clock.advance_s(1)
+  t.equal(await answer(first), 'accepted')
+})
+
 t.test('A29: a flood of unknown kids makes one request a cooldown', async (t) => {
   const { answer, server, clock, verifier } = await setUp(t, serve([first]))
   await verifier.ready()

@@ -1,0 +1,174 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { type LoadOptions, loadConfig } from '../../src/config/load.ts'
+import { GatepassError } from '../../src/core/errors.ts'
+
+const secret = 'a secret of at least thirty-two characters'.replaceAll(' ', '-')
+const env = { GATEPASS_SECRET: secret }
+
+function load(options: Partial<LoadOptions> = {}) {
+  return loadConfig({ role: 'issuer', env, cwd: '/nonexistent', ...options })
+}
+
+/** The problems that a configuration is refused for, as `pointer detail`. */
+function problems(options: Partial<LoadOptions>): string[] {
+  try {
+    load(options)
+    return []
+  } catch (error) {
+    if (!(error instanceof GatepassError) || error.code !== 'config_invalid') throw error
+    return (error.problems ?? []).map(({ pointer, detail }) => `${pointer} ${detail}`)
+  }
+}
+
+t.test('has the defaults of the design', async (t) => {
+  t.match(load().settings, {
+    mode: 'production',
+    issuer: 'http://localhost:4000',
+    audience: 'http://localhost',
+    host: '127.0.0.1',
+    port: 4000,
+    admin_port: 4001,
+    accounts_url: 'sqlite:.gatepass/accounts.db',
+    keys_url: 'file:keys',
+    algorithm: 'ES256',
+    access_ttl_s: 300,
+    grace_s: 10,
+    session_idle_s: 14 * 86_400,
+    session_max_s: 90 * 86_400,
+    key_rotation_s: 30 * 86_400,
+    jwks_max_age_s: 300,
+    clock_skew_s: 5,
+    allowed_origins: [],
+  })
+  t.match(load({ role: 'verifier', env: {} }).settings, { port: 4100, admin_port: 4101 })
+})
+
+t.test('the environment wins over the file, the file over the default', async (t) => {
+  const cwd = t.testdir({ 'gatepass.json': '{"grace_s": 20, "access_ttl_s": 60, "port": 1}' })
+  const { settings, effective } = load({ cwd, env: { ...env, GATEPASS_GRACE_S: '30' } })
+  t.match(settings, { grace_s: 30, access_ttl_s: 60, port: 1, clock_skew_s: 5 })
+  const sourceOf = (name: string) => effective.find((one) => one.name === name)?.source
+  t.same(sourceOf('grace_s'), { env: 'GATEPASS_GRACE_S' })
+  t.same(sourceOf('access_ttl_s'), { file: join(cwd, 'gatepass.json') })
+  t.same(sourceOf('clock_skew_s'), 'default')
+})
+
+t.test('every setting can come from a mounted file', async (t) => {
+  const cwd = t.testdir({ secret: `${secret}\n`, port: '8080' })
+  const { settings } = load({
+    cwd,
+    env: { GATEPASS_SECRET_FILE: 'secret', GATEPASS_PORT_FILE: join(cwd, 'port') },
+  })
+  t.match(settings, { secret: [secret], port: 8080 })
+  t.match(problems({ cwd, env: { ...env, GATEPASS_SECRET_FILE: 'secret' } }), [/is set twice/])
+  t.match(problems({ cwd, env: { GATEPASS_SECRET_FILE: 'missing' } }), [/can't be read \(ENOENT\)/])
+})
+
+t.test('lists every problem, not the first only', async (t) => {
+  const found = problems({
+    env: {
+      GATEPASS_PORT: 'eighty',
+      GATEPASS_ACCESS_TTL_S: '0',
+      GATEPASS_ALGORITHM: 'HS256',
+      GATEPASS_ISSUER: 'auth.example.com',
+      GATEPASS_ALLOWED_ORIGINS: 'https://a.example, https://b.example/',
+      GATEPASS_COOKIE_SECURE: 'maybe',
+      GATEPASS_ACCES_TTL_S: '5',
+    },
+  })
+  t.match(found.sort(), [
+    /^GATEPASS_ACCESS_TTL_S /,
+    /^GATEPASS_ACCES_TTL_S is not a setting; is GATEPASS_ACCESS_TTL_S meant\?/,
+    /^GATEPASS_ALGORITHM /,
+    /^GATEPASS_ALLOWED_ORIGINS\/1 must be an origin/,
+    /^GATEPASS_COOKIE_SECURE /,
+    /^GATEPASS_ISSUER must be an http\(s\) URL/,
+    /^GATEPASS_PORT /,
+    /^GATEPASS_SECRET is required and not set/,
+  ])
+})
+
+t.test('no problem shows a value that may be a secret', async (t) => {
+  const found = problems({ env: { GATEPASS_SECRET: 'short-hunter2' } })
+  t.match(found, [/^GATEPASS_SECRET\/0 must have at least 32 characters/])
+  t.notMatch(found.join(), /hunter2/)
+})
+
+t.test('several secrets, newest first, by comma or line', async (t) => {
+  const older = `${secret}-older`
+  t.same(load({ env: { GATEPASS_SECRET: `${secret},${older}` } }).settings.secret, [secret, older])
+  t.same(load({ env: { GATEPASS_SECRET: `${secret}\n${older}` } }).settings.secret, [secret, older])
+})
+
+t.test('production refuses what would be unsafe; development does not', async (t) => {
+  const unsafe = { GATEPASS_ISSUER: 'http://auth.example.com', GATEPASS_COOKIE_SECURE: 'false' }
+  t.match(problems({ env: { ...env, ...unsafe } }), [
+    /^GATEPASS_ISSUER must be https in production/,
+    /^GATEPASS_COOKIE_SECURE must be true in production/,
+  ])
+  t.same(problems({ env: { ...env, ...unsafe, GATEPASS_MODE: 'development' } }), [])
+  t.match(problems({ role: 'verifier', env: unsafe }), [/^GATEPASS_ISSUER must be https/])
+})
+
+t.test('settings that contradict one another are refused', async (t) => {
+  const check = (changes: Record<string, string>) => problems({ env: { ...env, ...changes } })
+  t.match(check({ GATEPASS_SESSION_MAX_S: '60', GATEPASS_SESSION_IDLE_S: '61' }), [
+    /IDLE_S must not/,
+  ])
+  t.match(check({ GATEPASS_GRACE_S: '60', GATEPASS_SESSION_IDLE_S: '60' }), [
+    /GRACE_S must be short/,
+  ])
+  t.match(check({ GATEPASS_ARGON2_MEMORY_KIB: '8', GATEPASS_ARGON2_PARALLELISM: '4' }), [
+    /does not fit/,
+  ])
+})
+
+t.test('invariant 5: a lead too short for the JWKS max-age is refused', async (t) => {
+  const check = (rotation: string) =>
+    problems({ env: { ...env, GATEPASS_KEY_ROTATION_S: rotation } })
+  t.match(check('300'), [/^GATEPASS_KEY_ROTATION_S .*must be longer/])
+  t.same(check('3600'), [])
+})
+
+t.test('times may be as short as a second', async (t) => {
+  const short = {
+    GATEPASS_ACCESS_TTL_S: '1',
+    GATEPASS_JWKS_MAX_AGE_S: '1',
+    GATEPASS_CLOCK_SKEW_S: '0',
+    GATEPASS_KEY_ROTATION_S: '2',
+    GATEPASS_GRACE_S: '0',
+    GATEPASS_SESSION_IDLE_S: '1',
+    GATEPASS_SESSION_MAX_S: '1',
+  }
+  t.same(problems({ env: { ...env, ...short } }), [])
+})
+
+t.test('clients are checked as a whole', async (t) => {
+  const clients = [
+    { client_id: 'web', scopes: { a: ['name'], 'b c': [] }, default_scope: 'a z' },
+    { client_id: 'web', scopes: { a: ['sub'] }, scope: 'x' },
+  ]
+  const found = problems({ env: { ...env, GATEPASS_CLIENTS: JSON.stringify(clients) } })
+  t.ok(found.length >= 3, found.join('\n'))
+  t.match(found.join('\n'), /scopes/)
+  t.match(found.join('\n'), /claim that Gatepass makes itself/)
+})
+
+t.test('a settings file that is none, or names what is no setting, is refused', async (t) => {
+  const cwd = t.testdir({ 'gatepass.json': '{"port": 1,' })
+  t.match(problems({ cwd }), [/is not a JSON object of settings/])
+  writeFileSync(join(cwd, 'gatepass.json'), '{"grace": 1, "graces": 2, "colour": "red"}')
+  t.match(problems({ cwd }), [
+    'grace is not a setting; is grace_s meant?',
+    'graces is not a setting; is grace_s meant?',
+    'colour is not a setting',
+  ])
+  t.match(problems({ cwd, file: 'other.json' }), [/can't be read/])
+})
+
+t.test("another program's variables are not our concern", async (t) => {
+  const kubernetes = { GATEPASS_SERVICE_HOST: '10.0.0.1', GATEPASS_PORT_4000_TCP: 'tcp://10.0.0.1' }
+  t.same(problems({ env: { ...env, ...kubernetes } }), [])
+})
