@@ -1,8 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { GatepassError } from '../core/errors.ts'
 import type { ReadyMessage } from './serve.ts'
+
+const readyPollMs = 25
 
 export interface ChildOptions {
   readonly name: string
@@ -22,11 +25,12 @@ const main = fileURLToPath(
 /** A service process of `gatepass dev`. */
 export class Child {
   readonly name: string
-  /** Resolves when it takes requests; rejects when it ends before that. */
-  readonly ready: Promise<ReadyMessage>
+  /** Resolves when it is ready; rejects when it ends before that. */
+  readonly ready: Promise<void>
   /** Resolves with its exit code, however it ends. */
   readonly exited: Promise<number>
   readonly #process: ChildProcess
+  #hasEnded = false
 
   constructor({ name, role, args, env, cwd, logPath, stderr }: ChildOptions) {
     this.name = name
@@ -39,16 +43,29 @@ export class Child {
     closeSync(log)
     // What it has to say to a person: a port in use, a bad setting.
     this.#process.stderr?.on('data', (text: Buffer) => stderr.write(text))
-    this.exited = new Promise((resolve) => {
+    this.exited = new Promise<number>((resolve) => {
       this.#process.once('exit', (code) => resolve(code ?? 1))
       this.#process.once('error', () => resolve(1))
+    }).finally(() => {
+      this.#hasEnded = true
     })
-    this.ready = new Promise((resolve, reject) => {
+    const listening = new Promise<ReadyMessage>((resolve, reject) => {
       this.#process.once('message', (message) => resolve(message as ReadyMessage))
-      this.exited.then(() =>
-        reject(new GatepassError('internal_error', { detail: `The ${name} did not start.` })),
-      )
+      this.exited.then(() => reject(this.#notStarted()))
     })
+    this.ready = listening.then(({ adminPort }) => this.#untilReady(adminPort))
+  }
+
+  /** A verifier listens before it has keys; it is ready when it has them. */
+  async #untilReady(adminPort: number): Promise<void> {
+    while (!(await answersOk(`http://127.0.0.1:${adminPort}/readyz`))) {
+      if (this.#hasEnded) throw this.#notStarted()
+      await sleep(readyPollMs)
+    }
+  }
+
+  #notStarted(): GatepassError {
+    return new GatepassError('internal_error', { detail: `The ${this.name} did not start.` })
   }
 
   /** Asks it to finish and close, by message: a signal may have come from the terminal already. */
@@ -58,5 +75,13 @@ export class Child {
 
   kill(): void {
     this.#process.kill('SIGKILL')
+  }
+}
+
+async function answersOk(url: string): Promise<boolean> {
+  try {
+    return (await fetch(url)).ok
+  } catch {
+    return false
   }
 }

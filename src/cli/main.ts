@@ -14,5 +14,6 @@ const context: CliContext = {
 try {
   await buildProgram(context).parseAsync()
 } catch (error) {
-  process.exitCode = report(error, process.stderr)
+  // Whatever was opened before it failed (a timer, a channel to a parent) must not keep it alive.
+  process.exit(report(error, process.stderr))
 }

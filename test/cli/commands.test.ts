@@ -1,0 +1,165 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { packageVersion } from '../../src/cli/context.ts'
+import { run } from '../support/processes.ts'
+
+const env = { GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters' }
+const password = 'correct horse battery staple'
+
+t.test('--help and --version', async (t) => {
+  const cwd = t.testdir()
+  const help = await run(t, ['--help'], { cwd })
+  t.equal(help.code, 0)
+  for (const word of [
+    'dev',
+    'issuer',
+    'verifier',
+    'keys',
+    'users',
+    'migrate',
+    'config',
+    'Exit codes',
+  ]) {
+    t.match(help.stdout, word)
+  }
+  t.match((await run(t, ['users', 'import', '--help'], { cwd })).stdout, /"login_name"/)
+  const version = await run(t, ['--version'], { cwd })
+  t.equal(version.stdout, `${packageVersion()}\n`)
+})
+
+t.test('wrong usage exits with 2, and suggests', async (t) => {
+  const cwd = t.testdir()
+  const misspelt = await run(t, ['isuer'], { cwd })
+  t.equal(misspelt.code, 2)
+  t.match(misspelt.stderr, /Did you mean issuer\?/)
+  t.equal((await run(t, ['users', 'add'], { cwd })).code, 2)
+  t.equal((await run(t, ['config', '--role', 'cook'], { cwd })).code, 2)
+})
+
+t.test('a bad configuration lists all its problems and exits with 2', async (t) => {
+  const bad = { GATEPASS_PORT: 'x', GATEPASS_COOKIE_SECURE: 'false' }
+  const { code, stderr } = await run(t, ['issuer'], { cwd: t.testdir(), env: bad })
+  t.equal(code, 2)
+  t.match(stderr, /GATEPASS_PORT/)
+  t.match(stderr, /GATEPASS_SECRET is required/)
+  t.notMatch(stderr, /^ +at /m)
+})
+
+t.test('a missing secret refuses to start outside dev', async (t) => {
+  for (const mode of ['production', 'development']) {
+    const env = { GATEPASS_MODE: mode }
+    const { code, stderr } = await run(t, ['issuer'], { cwd: t.testdir(), env })
+    t.equal(code, 2)
+    t.match(stderr, /GATEPASS_SECRET is required and not set/)
+  }
+})
+
+t.test('config shows value, unit and source, and hides secrets', async (t) => {
+  const cwd = t.testdir({ 'gatepass.json': '{"grace_s": 20}' })
+  const more = { ...env, GATEPASS_ACCESS_TTL_S: '60' }
+  const { stdout, code } = await run(t, ['config', '--json'], { cwd, env: more })
+  t.equal(code, 0)
+  const rows: Record<string, unknown>[] = JSON.parse(stdout)
+  const row = (name: string) => rows.find(({ setting }) => setting === name)
+  t.same(row('GATEPASS_ACCESS_TTL_S'), {
+    setting: 'GATEPASS_ACCESS_TTL_S',
+    value: 60,
+    unit: 'seconds',
+    source: 'GATEPASS_ACCESS_TTL_S',
+  })
+  t.match(row('GATEPASS_GRACE_S'), { value: 20, source: join(cwd, 'gatepass.json') })
+  t.match(row('GATEPASS_HOST'), { value: '127.0.0.1', unit: null, source: 'default' })
+  t.match(row('GATEPASS_SECRET'), { value: 'hidden (1)' })
+  t.notMatch(stdout, env.GATEPASS_SECRET)
+  const verifier = await run(t, ['config', '--role', 'verifier'], { cwd })
+  t.match(verifier.stdout, /GATEPASS_JWKS_URL/)
+  t.notMatch(verifier.stdout, /GATEPASS_SECRET/)
+})
+
+t.test('users: add, list, passwd, disable, enable', async (t) => {
+  const cwd = t.testdir()
+  const users = (args: string[], input = '') => run(t, ['users', ...args], { cwd, env, input })
+  const added = await users(['add', 'Ada', '--attributes', '{"name":"Ada"}'], `${password}\n`)
+  t.equal(added.code, 0)
+  t.match(added.stderr, /Added Ada/)
+  t.equal((await users(['add', 'ada'], password)).code, 1)
+  t.match((await users(['add', 'bob'], 'short')).stderr, /password_invalid/)
+  t.match((await users(['add', 'bob', '--attributes', '[1]'], password)).stderr, /JSON object/)
+  const generated = await users(['add', 'eve', '--generate-password'])
+  t.match(generated.stdout, /^[0-9a-z-]{24}\n$/)
+
+  t.equal((await users(['passwd', 'ada'], 'another good password')).code, 0)
+  t.equal((await users(['disable', 'ada'])).code, 0)
+  t.match((await users(['disable', 'nobody'])).stderr, /account_not_found/)
+  const { stdout } = await users(['list', '--json'])
+  t.match(JSON.parse(stdout), [
+    { login_name: 'ada', disabled: true, attributes: { name: 'Ada' } },
+    { login_name: 'eve', disabled: false },
+  ])
+  t.notMatch(stdout, /argon2/)
+  t.equal((await users(['enable', 'ada'])).code, 0)
+  t.match((await users(['list'])).stdout, /^LOGIN_NAME +SUB +DISABLED/)
+})
+
+t.test('users import: good lines are in, each bad line is named by its number', async (t) => {
+  const cwd = t.testdir()
+  const bcrypt = '$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'
+  const lines = [
+    JSON.stringify({ login_name: 'ada', password_hash: bcrypt, attributes: { name: 'Ada' } }),
+    '{"login_name": "bob"',
+    JSON.stringify({ login_name: 'ADA', password_hash: bcrypt }),
+    JSON.stringify({ login_name: 'eve', password_hash: 'md5:1234' }),
+    JSON.stringify({ login_name: 'max', password_hash: bcrypt }),
+  ]
+  writeFileSync(join(cwd, 'users.ndjson'), lines.join('\n'))
+  const fromFile = await run(t, ['users', 'import', 'users.ndjson'], { cwd, env })
+  t.equal(fromFile.code, 1)
+  t.equal(fromFile.stdout, '2 imported, 1 skipped (they exist), 2 bad lines\n')
+  t.match(fromFile.stderr, /^line 2: /m)
+  t.match(fromFile.stderr, /^line 4: /m)
+  t.match(fromFile.stderr, /5 lines read \(100 %\)/)
+  t.notMatch(fromFile.stderr, /md5:1234/)
+
+  const input = JSON.stringify({ login_name: 'zoe', password_hash: bcrypt })
+  const piped = await run(t, ['users', 'import', '-', '--json'], { cwd, env, input })
+  t.equal(piped.code, 0)
+  t.same(JSON.parse(piped.stdout), { imported: 1, skipped: 0, bad: 0 })
+  const missing = await run(t, ['users', 'import', 'missing.ndjson'], { cwd, env })
+  t.equal(missing.code, 1)
+  t.match(missing.stderr, /no such file/)
+})
+
+t.test('keys list makes none; keys rotate publishes one that signs later', async (t) => {
+  const cwd = t.testdir()
+  const keys = (args: string[]) => run(t, ['keys', ...args], { cwd, env })
+  t.equal((await keys(['list'])).stdout, 'none\n')
+  const rotated = await keys(['rotate'])
+  t.equal(rotated.code, 0)
+  t.match(rotated.stdout, /It signs from 20\d\d-/)
+  const listed = JSON.parse((await keys(['list', '--json'])).stdout)
+  t.match(listed, [
+    { state: 'active', alg: 'ES256', removed_at: String },
+    { state: 'pending', removed_at: null },
+  ])
+  t.notMatch(JSON.stringify(listed), /"d"|private/)
+})
+
+t.test('migrate says what is up to date, however often', async (t) => {
+  const cwd = t.testdir()
+  for (let n = 0; n < 2; n++) {
+    const { code, stdout } = await run(t, ['migrate'], { cwd, env })
+    t.equal(code, 0)
+    t.match(stdout, /accounts: up to date.*\nsessions: up to date/)
+  }
+})
+
+t.test('both stores fit into one file', async (t) => {
+  const cwd = t.testdir()
+  const one = {
+    ...env,
+    GATEPASS_ACCOUNTS_URL: 'sqlite:all.db',
+    GATEPASS_SESSIONS_URL: 'sqlite:all.db',
+  }
+  t.equal((await run(t, ['users', 'add', 'ada'], { cwd, env: one, input: password })).code, 0)
+})

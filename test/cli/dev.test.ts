@@ -1,0 +1,137 @@
+import { once } from 'node:events'
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { freePort, TestProcess } from '../support/processes.ts'
+
+/** A port with free ones 1, 100, 101, 200 and 201 above it. */
+async function freeBasePort(): Promise<number> {
+  for (;;) {
+    const base = Math.min(await freePort(), 60_000)
+    const all = [0, 1, 100, 101, 200, 201].map((above) => isFree(base + above))
+    if ((await Promise.all(all)).every(Boolean)) return base
+  }
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer()
+  const free = new Promise<boolean>((resolve) => {
+    server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true))
+  })
+  const answer = await free
+  server.close()
+  return answer
+}
+
+async function startDev(t: Test, cwd: string, port: number) {
+  const dev = TestProcess.start(t, ['dev', '--port', String(port)], { cwd })
+  await dev.line(/Ctrl-C stops everything/)
+  const password = /password +(\S+)/.exec(dev.stdout)?.[1] ?? ''
+  return { dev, password, issuer: `http://localhost:${port}` }
+}
+
+async function login(issuer: string, password: string) {
+  const response = await fetch(`${issuer}/login`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ username: 'demo', password, refresh_token_in: 'body' }),
+  })
+  t.equal(response.status, 200)
+  return (await response.json()) as { access_token: string; refresh_token: string }
+}
+
+t.test('the main job: sign in once, verified on two replicas, refreshed, signed out', async (t) => {
+  const cwd = t.testdir()
+  const port = await freeBasePort()
+  const { dev, password, issuer } = await startDev(t, cwd, port)
+  const { access_token, refresh_token } = await login(issuer, password)
+  const headers = { authorization: `Bearer ${access_token}` }
+
+  for (const verifier of [port + 100, port + 200]) {
+    const verified = await fetch(`http://localhost:${verifier}/verify?scope=data:read`, { headers })
+    t.equal(verified.status, 200)
+    t.match(verified.headers.get('x-auth-scope'), 'data:read data:write')
+    const refused = await fetch(`http://localhost:${verifier}/verify?scope=admin`, { headers })
+    t.equal(refused.status, 403)
+    t.match(refused.headers.get('www-authenticate'), /insufficient_scope/)
+    const ready = await fetch(`http://localhost:${verifier + 1}/readyz`)
+    t.equal(ready.status, 200)
+  }
+  const post = (path: string) =>
+    fetch(`${issuer}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ refresh_token }),
+    })
+  t.equal((await post('/refresh')).status, 200)
+  t.equal((await post('/logout')).status, 204)
+  t.equal((await post('/refresh')).status, 401)
+
+  // The lines to paste name this installation's addresses and password.
+  t.match(dev.stdout, `"username":"demo","password":"${password}"`)
+  t.match(dev.stdout, `${issuer}/refresh`)
+  t.equal(await dev.stop('SIGINT'), 0)
+  t.match(dev.stdout, /Stopped\./)
+})
+
+t.test('a second start keeps users, sessions and keys', async (t) => {
+  const cwd = t.testdir()
+  const port = await freeBasePort()
+  const first = await startDev(t, cwd, port)
+  const { access_token, refresh_token } = await login(first.issuer, first.password)
+  const jwks = await (await fetch(`${first.issuer}/.well-known/jwks.json`)).text()
+  t.equal(await first.dev.stop('SIGTERM'), 0)
+
+  const second = await startDev(t, cwd, port)
+  t.equal(second.password, first.password)
+  t.equal(await (await fetch(`${second.issuer}/.well-known/jwks.json`)).text(), jwks)
+  const verified = await fetch(`http://localhost:${port + 100}/verify`, {
+    headers: { authorization: `Bearer ${access_token}` },
+  })
+  t.equal(verified.status, 200)
+  const refreshed = await fetch(`${second.issuer}/refresh`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ refresh_token }),
+  })
+  t.equal(refreshed.status, 200)
+})
+
+t.test('what it keeps is readable by its owner only', async (t) => {
+  const cwd = t.testdir()
+  const { dev } = await startDev(t, cwd, await freeBasePort())
+  await dev.stop()
+  const mode = (path: string) => statSync(join(cwd, path)).mode & 0o077
+  for (const path of ['secret', 'demo-password', 'accounts.db', 'sessions.db', 'issuer.log']) {
+    t.equal(mode(`.gatepass/${path}`), 0, path)
+  }
+  t.equal(mode('.gatepass'), 0)
+  t.equal(readFileSync(join(cwd, '.gatepass/secret'), 'utf8').trim().length, 43)
+})
+
+t.test('a port in use is a plain sentence, and nothing is left running', async (t) => {
+  const port = await freeBasePort()
+  const taken = createServer().listen(port, '127.0.0.1')
+  await once(taken, 'listening')
+  t.teardown(() => taken.close())
+  const cwd = t.testdir()
+  const dev = TestProcess.start(t, ['dev', '--port', String(port)], { cwd })
+  t.equal(await dev.exited, 1)
+  t.match(dev.stderr, `Port ${port} is in use by another program. Stop it, or set GATEPASS_PORT`)
+  t.notMatch(dev.stderr, /^ +at /m)
+  t.ok(existsSync(join(cwd, '.gatepass')))
+  t.ok(await isFree(port + 100))
+  t.ok(await isFree(port + 200))
+})
+
+t.test('when one process dies the others end, and it is said', async (t) => {
+  const cwd = t.testdir()
+  const port = await freeBasePort()
+  const { dev } = await startDev(t, cwd, port)
+  const log = readFileSync(join(cwd, '.gatepass/verifier-1.log'), 'utf8')
+  process.kill(JSON.parse(log.slice(0, log.indexOf('\n'))).pid, 'SIGKILL')
+  t.equal(await dev.exited, 1)
+  t.match(dev.stderr, /The verifier-1 ended/)
+  t.ok(await isFree(port))
+})

@@ -1,0 +1,130 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import t, { type Test } from 'tap'
+import { run, TestProcess, untilStatus } from '../support/processes.ts'
+
+const secret = 'a-secret-of-at-least-thirty-two-characters'
+const anyPort = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: '0' }
+const env = { GATEPASS_SECRET: secret, ...anyPort }
+const password = 'correct horse battery staple'
+
+async function startIssuer(t: Test, cwd: string, more: Record<string, string> = {}) {
+  const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...env, ...more } })
+  const { port, adminPort } = await issuer.ready()
+  return { issuer, url: `http://127.0.0.1:${port}`, admin: `http://127.0.0.1:${adminPort}`, port }
+}
+
+function post(url: string, body: unknown) {
+  return fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+}
+
+async function signIn(url: string) {
+  const body = { username: 'ada', password, refresh_token_in: 'body' }
+  return (await (await post(`${url}/login`, body)).json()) as {
+    access_token: string
+    refresh_token: string
+  }
+}
+
+t.test('SIGTERM: readiness goes 503, what is in flight ends, then it exits with 0', async (t) => {
+  const { issuer, url, admin, port } = await startIssuer(t, t.testdir(), { GATEPASS_DRAIN_S: '1' })
+  await untilStatus(`${admin}/readyz`, 200)
+  // A request that has begun: its last byte comes after the signal.
+  const socket = connect(port, '127.0.0.1')
+  const body = JSON.stringify({ username: 'nobody', password })
+  socket.write(
+    `POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(0, -1)}`,
+  )
+  await new Promise(setImmediate)
+  const exited = issuer.stop('SIGTERM')
+  await untilStatus(`${admin}/readyz`, 503)
+  t.equal((await fetch(`${url}/.well-known/jwks.json`)).status, 200, 'it drains first')
+  socket.write(body.slice(-1))
+  const [answer] = await once(socket, 'data')
+  t.match(String(answer), /^HTTP\/1\.1 401 /)
+  t.equal(await exited, 0)
+  t.match(issuer.stdout, /"msg":"stopped"/)
+})
+
+t.test('a second signal ends it at once', async (t) => {
+  const { issuer, admin } = await startIssuer(t, t.testdir(), { GATEPASS_DRAIN_S: '60' })
+  issuer.stop('SIGTERM')
+  await untilStatus(`${admin}/readyz`, 503)
+  t.equal(await issuer.stop('SIGTERM'), 1)
+})
+
+t.test('a request that never ends does not hold it up for longer than it may', async (t) => {
+  const { issuer, port } = await startIssuer(t, t.testdir(), { GATEPASS_SHUTDOWN_S: '1' })
+  const socket = connect(port, '127.0.0.1')
+  socket.on('error', () => {})
+  socket.write(
+    'POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Type: application/json\r\n\r\n',
+  )
+  await once(socket, 'connect')
+  await issuer.stop('SIGTERM')
+  t.pass('it ended')
+})
+
+t.test('killed at any moment, it loses nothing that it has acknowledged', async (t) => {
+  const cwd = t.testdir()
+  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
+  const strict = { GATEPASS_GRACE_S: '0' }
+  const held: string[] = []
+  for (let round = 0; round < 3; round++) {
+    const { issuer, url } = await startIssuer(t, cwd, strict)
+    // What was acknowledged before the last kill still rotates.
+    for (const [index, token] of held.entries()) {
+      const response = await post(`${url}/refresh`, { refresh_token: token })
+      t.equal(response.status, 200)
+      held[index] = ((await response.json()) as { refresh_token: string }).refresh_token
+    }
+    for (let n = 0; n < 3; n++) held.push((await signIn(url)).refresh_token)
+    t.equal(await issuer.stop('SIGKILL'), 'SIGKILL')
+  }
+})
+
+t.test('metrics and health are on the admin port, and only there', async (t) => {
+  const { url, admin } = await startIssuer(t, t.testdir())
+  await post(`${url}/login`, { username: 'nobody', password })
+  const metrics = await (await fetch(`${admin}/metrics`)).text()
+  t.match(metrics, /gatepass_events_total\{event="login\.failed"\} 1/)
+  t.match(
+    metrics,
+    /gatepass_http_request_duration_seconds_count\{method="POST",route="\/login",status="401"\} 1/,
+  )
+  t.match(metrics, /process_resident_memory_bytes/)
+  t.equal((await fetch(`${admin}/livez`)).status, 200)
+  for (const path of ['/metrics', '/livez', '/readyz']) {
+    t.equal((await fetch(`${url}${path}`)).status, 404)
+  }
+})
+
+t.test('a verifier without an issuer starts, says 503, and recovers by itself', async (t) => {
+  const cwd = t.testdir()
+  const { issuer, url, port } = await startIssuer(t, cwd)
+  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
+  const { access_token } = await signIn(url)
+  await issuer.stop()
+  const verifier = TestProcess.start(t, ['verifier'], {
+    cwd,
+    env: { ...anyPort, GATEPASS_JWKS_URL: `${url}/.well-known/jwks.json` },
+  })
+  const ports = await verifier.ready()
+  const verify = () =>
+    fetch(`http://127.0.0.1:${ports.port}/verify`, {
+      headers: { authorization: `Bearer ${access_token}` },
+    })
+  const refused = await verify()
+  t.equal(refused.status, 503)
+  t.match(await refused.json(), { code: 'keys_unavailable' })
+  t.ok(refused.headers.get('retry-after'))
+  await untilStatus(`http://127.0.0.1:${ports.adminPort}/readyz`, 503)
+
+  await startIssuer(t, cwd, { GATEPASS_PORT: String(port) })
+  await untilStatus(`http://127.0.0.1:${ports.adminPort}/readyz`, 200)
+  t.equal((await verify()).status, 200)
+})

@@ -1,0 +1,139 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Test } from 'tap'
+import { projectFolder } from './project.ts'
+
+export interface ProcessOptions {
+  readonly cwd: string
+  /** The whole environment but PATH: no setting of the caller's slips in. */
+  readonly env?: Readonly<Record<string, string>>
+  /** What runs; by default the command line of Gatepass, from the sources. */
+  readonly command?: readonly string[]
+  /** What comes on standard input. */
+  readonly input?: string
+  /** Who it runs as. */
+  readonly user?: { readonly uid: number; readonly gid: number }
+}
+
+const gatepass = [process.execPath, join(projectFolder, 'src/cli/main.ts')]
+
+/**
+ * The program and arguments that run a command with this environment and no more. The test runner
+ * puts a loader of its own into the environment of each child; env(1) takes it out again.
+ */
+export function withEnv(
+  env: Readonly<Record<string, string | undefined>>,
+  command: readonly string[],
+): [string, string[]] {
+  const pairs = Object.entries(env).filter(([, value]) => value !== undefined)
+  return ['env', ['-i', ...pairs.map(([name, value]) => `${name}=${value}`), ...command]]
+}
+
+/** A process that a test has started. It is killed when the test ends, if it has not stopped. */
+export class TestProcess {
+  stderr = ''
+  /** Resolves with the exit code, or the signal, when it has ended and all its output is here. */
+  readonly exited: Promise<number | string>
+  readonly #lines: string[] = []
+  readonly #changes = new EventEmitter()
+  readonly #process: ChildProcess
+  #hasEnded = false
+
+  private constructor(t: Test, args: readonly string[], options: ProcessOptions) {
+    const env = { PATH: process.env.PATH, ...options.env }
+    const child = spawn(...withEnv(env, [...(options.command ?? gatepass), ...args]), {
+      cwd: options.cwd,
+      stdio: 'pipe',
+      ...options.user,
+    })
+    this.#process = child
+    child.stdin.on('error', () => {}).end(options.input ?? '')
+    child.stderr.on('data', (text: Buffer) => {
+      this.stderr += text
+    })
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      this.#lines.push(line)
+      this.#changes.emit('change')
+    })
+    this.exited = once(child, 'close').then(([code, signal]) => {
+      this.#hasEnded = true
+      this.#changes.emit('change')
+      return code ?? signal
+    })
+    t.teardown(async () => {
+      child.kill('SIGKILL')
+      await this.exited
+    })
+  }
+
+  /** Starts `gatepass` with these arguments. */
+  static start(t: Test, args: readonly string[], options: ProcessOptions): TestProcess {
+    return new TestProcess(t, args, options)
+  }
+
+  /** All of its standard output so far. */
+  get stdout(): string {
+    return this.#lines.map((line) => `${line}\n`).join('')
+  }
+
+  /** Waits for a line of standard output that matches. Rejects when the process ends before. */
+  async line(pattern: RegExp): Promise<string> {
+    for (;;) {
+      const found = this.#lines.find((line) => pattern.test(line))
+      if (found !== undefined) return found
+      if (this.#hasEnded) throw new Error(`It ended too soon:\n${this.stdout}${this.stderr}`)
+      await once(this.#changes, 'change')
+    }
+  }
+
+  /** Waits for a service to take requests, and gives the ports that its log names. */
+  async ready(): Promise<{ port: number; adminPort: number }> {
+    return JSON.parse(await this.line(/"msg":"ready"/))
+  }
+
+  /** Asks it to stop, as an operator would, and resolves like `exited`. */
+  stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | string> {
+    this.#process.kill(signal)
+    return this.exited
+  }
+}
+
+/** Runs `gatepass` to its end. */
+export async function run(t: Test, args: readonly string[], options: ProcessOptions) {
+  const process = TestProcess.start(t, args, options)
+  const code = await process.exited
+  return { code, stdout: process.stdout, stderr: process.stderr }
+}
+
+/** A port that is free now, for programs that can't tell which one they took. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (typeof address !== 'object' || address === null) throw new Error('there is no port')
+  return address.port
+}
+
+/** Asks an address over and over until it answers with this status. */
+export async function untilStatus(url: string, status: number, timeoutMs = 10_000): Promise<void> {
+  const deadlineMs = performance.now() + timeoutMs
+  let last: unknown
+  while (performance.now() < deadlineMs) {
+    try {
+      const response = await fetch(url)
+      await response.body?.cancel()
+      last = response.status
+      if (last === status) return
+    } catch (error) {
+      last = error
+    }
+    await sleep(20)
+  }
+  throw new Error(`${url} did not answer ${status}`, { cause: last })
+}
