@@ -89,19 +89,45 @@ export interface RotationResult {
   readonly session: Session | null
 }
 
+/**
+ * What verifiers must hear of: access tokens that ended before they expire (invariant 6). Tokens
+ * that were signed at `atMs` or before are meant; later ones are not.
+ */
+export interface Revocation {
+  /** Its place in the log. Later entries, of whatever replica, are greater in the store's order. */
+  readonly position: string
+  readonly kind: 'session' | 'user' | 'all'
+  /** The `sid` or `sub`; '' when it is about everybody. */
+  readonly id: string
+  readonly atMs: number
+}
+
+/** The start of the revocation log. */
+export const logStart = ''
+
 export interface SessionStore {
   create(session: Session): Promise<void>
-  /** Invariant 4: one atomic compare-and-set. */
+  /** Invariant 4: one atomic compare-and-set. Reuse is noted in the revocation log. */
   rotate(request: RotationRequest): Promise<RotationResult>
   /** The session, if it is neither revoked nor expired. */
   find(sid: string, nowMs: number): Promise<Session | null>
   /** The user's live sessions, newest first. */
   listBySub(sub: string, nowMs: number): Promise<Session[]>
-  /** Ends one session for good. False when there was no live one. */
+  /** Ends one session for good, and notes it in the log. False when there was no live one. */
   revoke(sid: string, nowMs: number, keptMs: number): Promise<boolean>
-  /** Ends all sessions of a user; returns how many were live. */
+  /** Ends all sessions of a user, and notes it in the log; returns how many were live. */
   revokeAll(sub: string, nowMs: number, keptMs: number): Promise<number>
-  /** Removes some rows that have expired, at most `limit` looked at; call again while it is true. */
+  /**
+   * The entries of the revocation log behind a position, oldest first, at most `limit`. A reader
+   * that goes on from the last position it saw misses none. Entries are kept for `keptMs` at least.
+   */
+  revocationsAfter(position: string, limit: number): Promise<Revocation[]>
+  /** Notes in the log that every token signed until now has ended (a compromised key). */
+  revokeEverybody(nowMs: number, keptMs: number): Promise<void>
+  /**
+   * Removes some of what has expired, sessions and log entries, at most `limit` rows looked at;
+   * call again while it is true.
+   */
   removeExpired(nowMs: number, limit: number): Promise<boolean>
   ping(): Promise<void>
   close(): Promise<void>

@@ -1,6 +1,11 @@
 import type { Test } from 'tap'
 import { digest, randomId } from '../../src/core/secrets.ts'
-import type { RotationRequest, Session, SessionStore } from '../../src/stores/ports.ts'
+import {
+  logStart,
+  type RotationRequest,
+  type Session,
+  type SessionStore,
+} from '../../src/stores/ports.ts'
 import { decideRotation } from '../../src/stores/rotation.ts'
 import { policy, rotation, session, t0 } from '../support/sessions.ts'
 
@@ -95,6 +100,69 @@ export function sessionStoreContract(t: Test, open: () => Promise<SessionStore>)
     for (const one of all.filter(({ expiresAtMs }) => expiresAtMs < t0 + 5_000)) {
       t.equal((await store.rotate(rotation({ sid: one.sid, nowMs: t0 }))).outcome, 'unknown')
     }
+  })
+
+  withStore('notes what was revoked, in order, for readers that go on', async (t, store) => {
+    const all = Array.from({ length: 4 }, (_, n) => session({ sid: randomId(), sub: `user-${n}` }))
+    await Promise.all(all.map((one) => store.create(one)))
+    const [a, b] = [all[0]?.sid ?? '', all[1]?.sid ?? '']
+    t.same(await store.revocationsAfter(logStart, 10), [])
+    await store.revoke(a, t0 + 1, policy.revokedKeptMs)
+    await store.revoke(a, t0 + 2, policy.revokedKeptMs)
+    await store.rotate(rotation({ sid: b, nowMs: t0 + 20_000 }))
+    await store.rotate(rotation({ sid: b, nowMs: t0 + 50_000 }))
+    await store.rotate(rotation({ sid: b, nowMs: t0 + 50_001 }))
+    const first = await store.revocationsAfter(logStart, 10)
+    t.match(first, [
+      { kind: 'session', id: a, atMs: t0 + 1 },
+      { kind: 'session', id: b, atMs: t0 + 50_000 },
+    ])
+    t.equal(first.length, 2)
+    await store.revokeAll('user-2', t0 + 60_000, policy.revokedKeptMs)
+    await store.revokeAll('nobody', t0 + 60_001, policy.revokedKeptMs)
+    await store.revokeEverybody(t0 + 60_002, policy.revokedKeptMs)
+    const next = await store.revocationsAfter(first.at(-1)?.position ?? '', 10)
+    t.match(next, [
+      { kind: 'user', id: 'user-2', atMs: t0 + 60_000 },
+      { kind: 'user', id: 'nobody' },
+      { kind: 'all', id: '', atMs: t0 + 60_002 },
+    ])
+    t.equal((await store.revocationsAfter(logStart, 2)).length, 2)
+    t.same(await store.revocationsAfter(next.at(-1)?.position ?? '', 10), [])
+  })
+
+  withStore('a reader that follows the log misses nothing that others write', async (t, store) => {
+    const all = Array.from({ length: 60 }, () => session({ sid: randomId() }))
+    await Promise.all(all.map((one) => store.create(one)))
+    const seen: string[] = []
+    let position = logStart
+    const follow = async () => {
+      for (const entry of await store.revocationsAfter(position, 7)) {
+        seen.push(entry.id)
+        position = entry.position
+      }
+    }
+    const writes = all.map((one) => store.revoke(one.sid, t0 + 1, policy.revokedKeptMs))
+    for (let look = 0; look < 5; look++) await follow()
+    await Promise.all(writes)
+    while (seen.length < all.length) {
+      const before = seen.length
+      await follow()
+      if (seen.length === before) break
+    }
+    t.same(seen.toSorted(), all.map(({ sid }) => sid).toSorted())
+  })
+
+  withStore('forgets what was revoked once every token of then has expired', async (t, store) => {
+    await store.revokeAll('user-1', t0, policy.revokedKeptMs)
+    await store.revokeAll('user-2', t0 + 1_000, policy.revokedKeptMs)
+    const seen = (await store.revocationsAfter(logStart, 10)).at(-1)?.position ?? ''
+    while (await store.removeExpired(t0 + policy.revokedKeptMs, 10));
+    t.match(await store.revocationsAfter(logStart, 10), [{ id: 'user-2' }])
+    while (await store.removeExpired(t0 + 2 * policy.revokedKeptMs, 10));
+    t.same(await store.revocationsAfter(logStart, 10), [])
+    await store.revokeAll('user-3', t0 + 2_000, policy.revokedKeptMs)
+    t.match(await store.revocationsAfter(seen, 10), [{ id: 'user-3' }])
   })
 
   withStore('answers a ping', async (t, store) => {

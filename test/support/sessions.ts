@@ -1,6 +1,7 @@
 import type { RotationPolicy, RotationRequest, Session } from '../../src/stores/ports.ts'
 
-export const t0 = Date.UTC(2026, 0, 1)
+/** Far off, so that no store's own clock expires what a test still needs. */
+export const t0 = Date.UTC(2100, 0, 1)
 
 export const policy: RotationPolicy = { graceMs: 10_000, idleMs: 3_600_000, revokedKeptMs: 300_000 }
 

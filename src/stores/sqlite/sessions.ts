@@ -1,8 +1,15 @@
 import type { StatementSync } from 'node:sqlite'
-import type { RotationRequest, RotationResult, Session, SessionStore } from '../ports.ts'
+import type {
+  Revocation,
+  RotationRequest,
+  RotationResult,
+  Session,
+  SessionStore,
+} from '../ports.ts'
 import { decideRotation, revoke } from '../rotation.ts'
 import { SqliteDatabase } from './database.ts'
 import type { Schema } from './migrations.ts'
+import { revocationsMigration, SqliteRevocationLog } from './revocations.ts'
 
 const schema: Schema = {
   name: 'sessions',
@@ -29,12 +36,14 @@ const schema: Schema = {
       CREATE INDEX sessions_by_sub ON sessions (sub);
     `,
     },
+    revocationsMigration,
   ],
 }
 
 /** Sessions in one SQLite file (`sqlite:`). Rotation is the pure rule inside a write transaction. */
 export class SqliteSessionStore implements SessionStore {
   readonly #db: SqliteDatabase
+  readonly #log: SqliteRevocationLog
   readonly #insert: StatementSync
   readonly #select: StatementSync
   readonly #selectBySub: StatementSync
@@ -46,6 +55,7 @@ export class SqliteSessionStore implements SessionStore {
 
   constructor(path: string) {
     this.#db = new SqliteDatabase(path, schema)
+    this.#log = new SqliteRevocationLog(this.#db)
     this.#insert = this.#db.prepare(
       'INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
     )
@@ -90,6 +100,9 @@ export class SqliteSessionStore implements SessionStore {
       if (before === null) return { outcome: 'unknown', session: null }
       const decision = decideRotation(before, request)
       if (decision.session !== before) this.#save(decision.session)
+      if (decision.outcome === 'reused') {
+        this.#log.append('session', request.sid, request.nowMs, request.policy.revokedKeptMs)
+      }
       return decision
     })
   }
@@ -110,6 +123,7 @@ export class SqliteSessionStore implements SessionStore {
       const session = this.#load(sid)
       if (session === null || !isLive(session, nowMs)) return false
       this.#save(revoke(session, nowMs, keptMs))
+      this.#log.append('session', sid, nowMs, keptMs)
       return true
     })
   }
@@ -118,8 +132,18 @@ export class SqliteSessionStore implements SessionStore {
     return this.#db.write(() => {
       const live = this.#loadLive(sub, nowMs)
       for (const session of live) this.#save(revoke(session, nowMs, keptMs))
+      // With no live session too: an access token may outlive the session that it came from.
+      this.#log.append('user', sub, nowMs, keptMs)
       return live.length
     })
+  }
+
+  revocationsAfter(position: string, limit: number): Promise<Revocation[]> {
+    return this.#db.read(() => this.#log.after(position, limit))
+  }
+
+  revokeEverybody(nowMs: number, keptMs: number): Promise<void> {
+    return this.#db.write(() => this.#log.append('all', '', nowMs, keptMs))
   }
 
   removeExpired(nowMs: number, limit: number): Promise<boolean> {
@@ -129,7 +153,8 @@ export class SqliteSessionStore implements SessionStore {
         if (Number(row.expires_at_ms) <= nowMs) this.#delete.run(String(row.sid))
       }
       this.#sweptTo = slice.length < limit ? '' : String(slice.at(-1)?.sid)
-      return this.#sweptTo !== ''
+      const moreInLog = this.#log.removeExpired(nowMs, limit)
+      return this.#sweptTo !== '' || moreInLog
     })
   }
 

@@ -1,0 +1,66 @@
+import type { StatementSync } from 'node:sqlite'
+import type { Revocation } from '../ports.ts'
+import type { SqliteDatabase } from './database.ts'
+import type { Migration } from './migrations.ts'
+
+export const revocationsMigration: Migration = {
+  name: 'revocations',
+  // AUTOINCREMENT: a position is never given out twice, though the newest row was removed.
+  sql: `
+    CREATE TABLE revocations (
+      position INTEGER PRIMARY KEY AUTOINCREMENT,
+      kind TEXT NOT NULL,
+      id TEXT NOT NULL,
+      at_ms INTEGER NOT NULL,
+      expires_at_ms INTEGER NOT NULL
+    ) STRICT;
+  `,
+}
+
+/** The revocation log, beside the sessions in their file. What it changes, a write must contain. */
+export class SqliteRevocationLog {
+  readonly #insert: StatementSync
+  readonly #selectAfter: StatementSync
+  readonly #deleteExpired: StatementSync
+
+  constructor(db: SqliteDatabase) {
+    this.#insert = db.prepare(
+      'INSERT INTO revocations (kind, id, at_ms, expires_at_ms) VALUES (?, ?, ?, ?)',
+    )
+    this.#selectAfter = db.prepare(
+      'SELECT position, kind, id, at_ms FROM revocations WHERE position > ? ORDER BY position LIMIT ?',
+    )
+    // Those with the same time to live expire in the order of their positions, or nearly so.
+    this.#deleteExpired = db.prepare(
+      `DELETE FROM revocations WHERE expires_at_ms <= ? AND position IN
+         (SELECT position FROM revocations ORDER BY position LIMIT ?)`,
+    )
+  }
+
+  append(kind: Revocation['kind'], id: string, atMs: number, keptMs: number): void {
+    this.#insert.run(kind, id, atMs, atMs + keptMs)
+  }
+
+  after(position: string, limit: number): Revocation[] {
+    // A position that is none of ours is before all of them.
+    const rows = this.#selectAfter.all(Number(position) || 0, limit)
+    return (rows as unknown as RevocationRow[]).map((row) => ({
+      position: String(row.position),
+      kind: row.kind,
+      id: row.id,
+      atMs: row.at_ms,
+    }))
+  }
+
+  /** Removes expired entries, at most `limit`; tells whether there may be more. */
+  removeExpired(nowMs: number, limit: number): boolean {
+    return this.#deleteExpired.run(nowMs, limit).changes === limit
+  }
+}
+
+interface RevocationRow {
+  readonly position: number
+  readonly kind: Revocation['kind']
+  readonly id: string
+  readonly at_ms: number
+}
