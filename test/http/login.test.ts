@@ -1,4 +1,5 @@
 import t from 'tap'
+import { PasswordHasher } from '../../src/issuer/passwords/hasher.ts'
 import { audience, claimsOf, issuerUrl, password, startIssuer } from '../support/issuer.ts'
 
 t.test('hands out an access token of RFC 9068 and the refresh token as a cookie', async (t) => {
@@ -136,6 +137,23 @@ t.test('makes an old hash stronger at login', async (t) => {
   t.match(after?.passwordHash, /^\$argon2id\$/)
   t.equal((await issuer.login({ password: 'U*U' })).statusCode, 200)
 })
+
+t.test(
+  'I6: past the queue a login gets 503 and Retry-After, and a refresh is served',
+  async (t) => {
+    const hasher = new PasswordHasher({ memory_kib: 8, passes: 1, maxConcurrent: 1, maxQueued: 2 })
+    const issuer = await startIssuer(t, { hasher })
+    const { refresh_token } = await issuer.signIn()
+    const storm = Array.from({ length: 50 }, () => issuer.login())
+    t.equal((await issuer.refresh(refresh_token)).statusCode, 200)
+    const answers = await Promise.all(storm)
+    const refused = answers.filter(({ statusCode }) => statusCode === 503)
+    t.ok(refused.length > 0 && refused.length < 50)
+    t.match(refused[0]?.json(), { code: 'overloaded' })
+    t.match(refused[0]?.headers['retry-after'], /^[1-9]\d*$/)
+    t.equal((await issuer.login()).statusCode, 200)
+  },
+)
 
 t.test('I8: never adopts a session that the caller brings along', async (t) => {
   const issuer = await startIssuer(t)

@@ -33,6 +33,7 @@ export interface TestIssuerOptions {
   readonly allowedOrigins?: readonly string[]
   readonly algorithm?: Algorithm
   readonly cookieSecure?: boolean
+  readonly hasher?: PasswordHasher
 }
 
 /** A whole issuer on real stores in a folder of its own, with cheap hashes and a clock to turn. */
@@ -43,7 +44,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   const logger = pino({ level: 'debug' }, { write: (line: string) => lines.push(JSON.parse(line)) })
   const accounts = new SqliteAccountStore(join(folder, 'accounts.db'))
   const sessions = new SqliteSessionStore(join(folder, 'sessions.db'))
-  const hasher = new PasswordHasher({ memory_kib: 8, passes: 1 })
+  const hasher = options.hasher ?? new PasswordHasher({ memory_kib: 8, passes: 1 })
   const keys = await KeyRing.open({
     store: new FileKeyStore(join(folder, 'keys')),
     algorithm: options.algorithm ?? 'ES256',
