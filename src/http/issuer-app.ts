@@ -10,13 +10,15 @@ import { serveOpenApi } from './openapi.ts'
 import { OriginGuard } from './origin.ts'
 import { RefreshCookie } from './refresh-cookie.ts'
 import { type AccountDeps, accountRoutes } from './routes/account.ts'
+import { type RevocationDeps, revocationRoutes } from './routes/revocations.ts'
 import { type SignInDeps, signInRoutes } from './routes/sign-in.ts'
 import { type WellKnownDeps, wellKnownRoutes } from './routes/well-known.ts'
 
 export interface IssuerAppDeps
   extends Omit<SignInDeps, 'cookie' | 'origins' | 'auditOf'>,
     Omit<AccountDeps, 'auditOf'>,
-    WellKnownDeps {
+    WellKnownDeps,
+    RevocationDeps {
   readonly logger: FastifyBaseLogger
   readonly metrics: Metrics
   readonly version: string
@@ -54,6 +56,7 @@ export function buildIssuerApp(options: IssuerAppDeps): FastifyInstance {
     })
   }
   app.register(async (scope) => wellKnownRoutes(scope, deps))
+  app.register(async (scope) => revocationRoutes(scope, deps))
   app.register(async (scope) => signInRoutes(scope, deps))
   app.register(async (scope) => accountRoutes(scope, deps))
   app.register(async (scope) => refuseOtherMethods(scope, routes))

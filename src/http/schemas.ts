@@ -102,6 +102,15 @@ export const serverMetadata = z
   .looseObject({ issuer: z.string(), jwks_uri: z.string() })
   .meta({ id: 'AuthorizationServerMetadata' })
 
+export const snapshot = z.string().meta({
+  description: 'A JWS of type `gatepass-revocations+jwt`; its payload lists what was revoked.',
+})
+
+export const revocationStream = z.string().meta({
+  description:
+    '`text/event-stream`. Each `revocation` event is a security event token (RFC 8417) in the form of CAEP `session-revoked`.',
+})
+
 export const claims = z
   .looseObject({ iss: z.string(), sub: z.string(), exp: z.int() })
   .meta({ id: 'AccessTokenClaims', description: 'The claims of RFC 9068 §2.2.' })

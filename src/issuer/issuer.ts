@@ -1,7 +1,7 @@
 import type { Clock } from '../core/clock.ts'
 import type { AccountStore, RotationPolicy, SessionStore } from '../stores/ports.ts'
-import type { SigningKey } from '../tokens/access-token.ts'
 import { createRefreshTokenCodec, type RefreshTokenCodec } from '../tokens/refresh-token.ts'
+import type { SigningKey } from '../tokens/sign.ts'
 import { type Client, Clients } from './clients.ts'
 import { Login } from './login.ts'
 import type { PasswordHasher } from './passwords/hasher.ts'

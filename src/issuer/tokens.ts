@@ -1,8 +1,9 @@
 import { type Clock, now_s } from '../core/clock.ts'
 import { randomId } from '../core/secrets.ts'
 import type { AccountStore, Session } from '../stores/ports.ts'
-import { type SigningKey, signAccessToken } from '../tokens/access-token.ts'
+import { signAccessToken } from '../tokens/access-token.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
+import type { SigningKey } from '../tokens/sign.ts'
 import { attributeClaims, type Clients, claimNames } from './clients.ts'
 
 /** What a client holds after a login or a refresh. */

@@ -1,5 +1,5 @@
 import { GatepassError } from '../core/errors.ts'
-import type { SigningKey } from '../tokens/access-token.ts'
+import type { SigningKey } from '../tokens/sign.ts'
 import { manualKey, plannedKey } from './plan.ts'
 import { forgettableKeys, type KeyPolicy, type KeyStatus, keyStatuses, pollMs } from './schedule.ts'
 import { createKey, type KeyMaking, readKeys } from './upkeep.ts'

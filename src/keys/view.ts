@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { CryptoKey, JWK } from 'jose'
-import type { SigningKey } from '../tokens/access-token.ts'
+import type { SigningKey } from '../tokens/sign.ts'
 import { activeKey, type KeyPolicy, keyState, steadyTime } from './schedule.ts'
 import type { KeyInfo } from './store.ts'
 

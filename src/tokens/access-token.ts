@@ -1,15 +1,8 @@
 import type { webcrypto } from 'node:crypto'
-import { CompactSign, type CryptoKey } from 'jose'
 import { GatepassError } from '../core/errors.ts'
-import { type Algorithm, algorithms } from './algorithms.ts'
+import { algorithms } from './algorithms.ts'
 import { type AccessTokenClaims, accessTokenType } from './claims.ts'
-
-/** A private key and the one algorithm that it signs with. */
-export interface SigningKey {
-  readonly kid: string
-  readonly alg: Algorithm
-  readonly key: CryptoKey
-}
+import { jwsHeader, type SigningKey, signCompact } from './sign.ts'
 
 /** Half of the 8 KB that many servers and proxies allow for one header field. */
 export const maxAccessTokenBytes = 4096
@@ -18,15 +11,12 @@ export const maxAccessTokenBytes = 4096
 const namedClaims = 3
 
 /**
- * Signs an access token (RFC 9068, RFC 7515 §7.1).
- *
- * By `CompactSign`, for it signs the very bytes that were measured; `SignJWT` first copies the
- * claims and then serialises them again.
+ * Signs an access token (RFC 9068).
  *
  * @throws `token_too_large`, before anything is signed, naming the largest claims but no value
  */
 export async function signAccessToken(claims: AccessTokenClaims, key: SigningKey): Promise<string> {
-  const header = { alg: key.alg, kid: key.kid, typ: accessTokenType }
+  const header = jwsHeader(key, accessTokenType)
   const payload = Buffer.from(JSON.stringify(claims))
   const bytes =
     base64urlLength(Buffer.byteLength(JSON.stringify(header))) +
@@ -34,7 +24,7 @@ export async function signAccessToken(claims: AccessTokenClaims, key: SigningKey
     base64urlLength(signatureBytes(key)) +
     2
   if (bytes > maxAccessTokenBytes) throw tooLarge(bytes, claims)
-  return new CompactSign(payload).setProtectedHeader(header).sign(key.key)
+  return signCompact(payload, accessTokenType, key)
 }
 
 /** How many characters without padding (RFC 7515 §2) hold so many bytes. */

@@ -69,6 +69,8 @@ t.test('the OpenAPI document describes every route there is', async (t) => {
     '/me',
     '/openapi.json',
     '/refresh',
+    '/revocations',
+    '/revocations/stream',
     '/sessions',
     '/sessions/{id}',
   ])

@@ -8,6 +8,7 @@ import { createRingKeySource } from '../../src/http/ring-key-source.ts'
 import type { Client } from '../../src/issuer/clients.ts'
 import { createIssuer } from '../../src/issuer/issuer.ts'
 import { PasswordHasher } from '../../src/issuer/passwords/hasher.ts'
+import { RevocationFeed } from '../../src/issuer/revocation-feed.ts'
 import { createUsers } from '../../src/issuer/users.ts'
 import { FileKeyStore } from '../../src/keys/file-store.ts'
 import { KeyRing } from '../../src/keys/ring.ts'
@@ -43,7 +44,8 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   const lines: Record<string, unknown>[] = []
   const logger = pino({ level: 'debug' }, { write: (line: string) => lines.push(JSON.parse(line)) })
   const accounts = new SqliteAccountStore(join(folder, 'accounts.db'))
-  const sessions = new SqliteSessionStore(join(folder, 'sessions.db'))
+  const sessionsPath = join(folder, 'sessions.db')
+  const sessions = new SqliteSessionStore(sessionsPath)
   const hasher = options.hasher ?? new PasswordHasher({ memory_kib: 8, passes: 1 })
   const keys = await KeyRing.open({
     store: new FileKeyStore(join(folder, 'keys')),
@@ -56,6 +58,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     },
     clock,
   })
+  const revocations = await RevocationFeed.open({ sessions, clock, keptMs: policy.revokedKeptMs })
   const app = buildIssuerApp({
     logger,
     metrics: new Metrics(),
@@ -84,6 +87,9 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
       clock,
     }),
     jwks: () => keys.jwks(),
+    revocations,
+    clock,
+    signingKey: () => keys.signingKey(),
   })
   const users = createUsers({
     accounts,
@@ -94,7 +100,8 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   })
   t.teardown(async () => {
     await app.close()
-    await Promise.all([keys.close(), accounts.close(), sessions.close(), hasher.close()])
+    await Promise.all([keys.close(), revocations.close()])
+    await Promise.all([accounts.close(), sessions.close(), hasher.close()])
   })
   await app.ready()
   await users.add({
@@ -109,8 +116,10 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     call,
     clock,
     keys,
+    revocations,
     accounts,
     sessions,
+    sessionsPath,
     users,
     lines,
     /** The audit lines so far, as `event` and who. */

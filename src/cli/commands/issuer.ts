@@ -4,6 +4,7 @@ import { buildIssuerApp } from '../../http/issuer-app.ts'
 import { Metrics } from '../../http/metrics.ts'
 import { createRingKeySource } from '../../http/ring-key-source.ts'
 import { createIssuer } from '../../issuer/issuer.ts'
+import { RevocationFeed } from '../../issuer/revocation-feed.ts'
 import { createVerifier } from '../../verifier/verifier.ts'
 import { type CliContext, configOf, packageVersion } from '../context.ts'
 import { createLogger } from '../logger.ts'
@@ -19,6 +20,13 @@ export async function runIssuer(context: CliContext): Promise<void> {
   const audit = auditTo(logger, metrics)
   const parts = await openAccountParts(settings, context.cwd)
   const keys = await openKeys(settings, context.cwd, ({ name, kid }) => audit(name, { kid }))
+  const signingKey = () => keys.signingKey()
+  const policy = issuerPolicy(settings)
+  const revocations = await RevocationFeed.open({
+    sessions: parts.sessions,
+    clock: systemClock,
+    keptMs: policy.rotation.revokedKeptMs,
+  })
   const sweep = startSweep(parts.sessions, systemClock, logger)
 
   const app = buildIssuerApp({
@@ -29,10 +37,10 @@ export async function runIssuer(context: CliContext): Promise<void> {
     cookieSecure: settings.cookie_secure,
     allowedOrigins: settings.allowed_origins,
     issuer: createIssuer({
-      ...issuerPolicy(settings),
+      ...policy,
       ...parts,
       clock: systemClock,
-      signingKey: () => keys.signingKey(),
+      signingKey,
     }),
     // Its own tokens, whatever audience they are for: who holds one may end its session.
     verifier: createVerifier({
@@ -42,6 +50,9 @@ export async function runIssuer(context: CliContext): Promise<void> {
       clockTolerance_s: settings.clock_skew_s,
     }),
     jwks: () => keys.jwks(),
+    revocations,
+    clock: systemClock,
+    signingKey,
   })
 
   await serve(
@@ -55,10 +66,13 @@ export async function runIssuer(context: CliContext): Promise<void> {
         keys: async () => {
           if (keys.lastError !== null) throw keys.lastError
         },
+        revocations: async () => {
+          if (revocations.lastError !== null) throw revocations.lastError
+        },
       },
       close: async () => {
         sweep.stop()
-        await keys.close()
+        await Promise.all([keys.close(), revocations.close()])
         await parts.close()
       },
     },

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Issuer } from '../../issuer/issuer.ts'
+import { matches } from '../conditional.ts'
 import { jwks, notModified, serverMetadata } from '../schemas.ts'
 
 export interface WellKnownDeps {
@@ -53,11 +54,4 @@ export function wellKnownRoutes(app: FastifyInstance, deps: WellKnownDeps): void
         .serializer(String)
         .send(metadata),
   )
-}
-
-/** RFC 9110 §13.1.2: any of a list, compared weakly, or `*`. */
-function matches(ifNoneMatch: string | undefined, etag: string): boolean {
-  if (ifNoneMatch === undefined) return false
-  const tags = ifNoneMatch.split(',').map((tag) => tag.trim())
-  return tags.some((tag) => tag === '*' || tag === etag || tag === `W/${etag}`)
 }

@@ -1,0 +1,141 @@
+import type { ServerResponse } from 'node:http'
+import type { FastifyInstance } from 'fastify'
+import { type Clock, now_s } from '../../core/clock.ts'
+import { GatepassError } from '../../core/errors.ts'
+import type { RevocationFeed } from '../../issuer/revocation-feed.ts'
+import type { Revocation } from '../../stores/ports.ts'
+import { signRevocationEvent, signRevocationSnapshot } from '../../tokens/revocations.ts'
+import type { SigningKey } from '../../tokens/sign.ts'
+import { matches } from '../conditional.ts'
+import { notModified, problem, revocationStream, snapshot } from '../schemas.ts'
+
+/** A comment line this often, so that a dead connection is noticed at both ends. */
+const heartbeatMs = 5_000
+/** What a follower is asked to wait before it comes again. */
+const retryMs = 1_000
+/** Followers of one replica. Each is a verifier, so this is far above what there is. */
+const followersMax = 10_000
+/** A follower that has so much unread is cut off; it resumes where it was. */
+const unreadBytesMax = 1024 * 1024
+
+export interface RevocationDeps {
+  readonly issuerUrl: string
+  readonly revocations: RevocationFeed
+  readonly clock: Clock
+  signingKey(): SigningKey
+}
+
+/** `/revocations` and `/revocations/stream`: what verifiers follow (invariant 6). */
+export function revocationRoutes(app: FastifyInstance, deps: RevocationDeps): void {
+  const { issuerUrl, revocations, clock, signingKey } = deps
+  const followers = new Set<ServerResponse>()
+
+  let last = { etag: '', at_s: 0, body: Promise.resolve('') }
+  /** Signed once a second at most, however many ask. */
+  function currentSnapshot(): typeof last {
+    const etag = `"${revocations.position}"`
+    const at_s = now_s(clock)
+    if (last.etag !== etag || last.at_s !== at_s) {
+      const state = { position: revocations.position, entries: revocations.entriesAfter() }
+      last = { etag, at_s, body: signRevocationSnapshot(state, issuerUrl, at_s, signingKey()) }
+    }
+    return last
+  }
+
+  /** Each event is signed once, however many follow. */
+  const signed = new WeakMap<Revocation, Promise<string>>()
+  function eventText(entry: Revocation): Promise<string> {
+    const known = signed.get(entry)
+    if (known !== undefined) return known
+    const text = signRevocationEvent(entry, issuerUrl, now_s(clock), signingKey()).then(
+      (token) => `id: ${entry.position}\nevent: revocation\ndata: ${token}\n\n`,
+    )
+    signed.set(entry, text)
+    return text
+  }
+
+  app.get(
+    '/revocations',
+    {
+      schema: {
+        summary: 'What was revoked within one access-token lifetime, as one signed snapshot',
+        tags: ['revocation'],
+        response: { 200: snapshot, 304: notModified },
+      },
+    },
+    async (request, reply) => {
+      const { etag, body } = currentSnapshot()
+      reply.header('etag', etag).header('cache-control', 'public, max-age=1')
+      if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send()
+      return reply
+        .type('application/jwt')
+        .serializer(String)
+        .send(await body)
+    },
+  )
+
+  app.get(
+    '/revocations/stream',
+    {
+      exposeHeadRoute: false,
+      schema: {
+        summary: 'The same as it happens: server-sent events, each a security event token (CAEP)',
+        description:
+          'Goes on behind `Last-Event-ID`; without it begins with all that still matters.',
+        tags: ['revocation'],
+        response: { 200: revocationStream, default: problem },
+      },
+    },
+    async (request, reply) => {
+      if (followers.size >= followersMax) throw new GatepassError('overloaded', { retryAfter_s: 5 })
+      const lastEventId = request.headers['last-event-id']
+      reply.hijack()
+      const stream = reply.raw
+      stream.writeHead(200, {
+        'content-type': 'text/event-stream',
+        'cache-control': 'no-store',
+        'x-accel-buffering': 'no',
+      })
+      stream.write(`retry: ${retryMs}\n\n`)
+      follow(stream, typeof lastEventId === 'string' ? lastEventId : undefined)
+    },
+  )
+
+  function follow(stream: ServerResponse, lastEventId: string | undefined): void {
+    // One after the other, so that events keep their order though each is signed on its own.
+    let written = Promise.resolve()
+    const send = (entries: readonly Revocation[]) => {
+      for (const entry of entries) {
+        written = written
+          .then(async () => write(stream, await eventText(entry)))
+          // What can't be told now is told when the follower comes again.
+          .catch(() => void stream.destroy())
+      }
+    }
+    const unsubscribe = revocations.subscribe(send)
+    followers.add(stream)
+    stream.on('error', () => {})
+    stream.on('close', () => {
+      unsubscribe()
+      followers.delete(stream)
+    })
+    send(revocations.entriesAfter(lastEventId))
+  }
+
+  const heartbeat = setInterval(() => {
+    for (const stream of followers) write(stream, ':\n\n')
+  }, heartbeatMs).unref()
+
+  // Streams have no end of their own: without this the service would wait for them for ever.
+  app.addHook('preClose', async () => {
+    clearInterval(heartbeat)
+    for (const stream of followers) stream.end()
+  })
+}
+
+/** Writes to a follower that is there and reads. */
+function write(stream: ServerResponse, text: string): void {
+  if (stream.writableEnded || stream.destroyed) return
+  if (stream.writableLength > unreadBytesMax) stream.destroy()
+  else stream.write(text)
+}

@@ -1,0 +1,78 @@
+import type { JsonObject } from '../core/json.ts'
+import { type SigningKey, signCompact } from './sign.ts'
+
+/** What was revoked: one session, all of a user, or everything signed until then. */
+export interface RevokedSubject {
+  readonly kind: 'session' | 'user' | 'all'
+  /** The `sid` or `sub`; '' when it is about everybody. */
+  readonly id: string
+  /** Tokens that were signed until then have ended. */
+  readonly atMs: number
+}
+
+/** The `typ` of a security event token (RFC 8417 §2.3). */
+export const securityEventType = 'secevent+jwt'
+/** The `typ` of our snapshot; of no other use. */
+export const snapshotType = 'gatepass-revocations+jwt'
+/** The event type of OpenID CAEP §3.1. */
+export const sessionRevokedEvent =
+  'https://schemas.openid.net/secevent/caep/event-type/session-revoked'
+
+export interface RevocationEvent extends RevokedSubject {
+  /** Its place in the log; the `jti` too, as it names the event on every replica. */
+  readonly position: string
+}
+
+/** One revocation as a signed security event token: CAEP `session-revoked`. Times in seconds. */
+export function signRevocationEvent(
+  event: RevocationEvent,
+  issuer: string,
+  iat: number,
+  key: SigningKey,
+): Promise<string> {
+  const claims: JsonObject = {
+    iss: issuer,
+    iat,
+    jti: event.position,
+    sub_id: subjectId(event, issuer),
+    events: { [sessionRevokedEvent]: { event_timestamp: Math.floor(event.atMs / 1000) } },
+  }
+  return signCompact(Buffer.from(JSON.stringify(claims)), securityEventType, key)
+}
+
+/** RFC 9493: the session, the user, or the issuer as a whole. */
+function subjectId({ kind, id }: RevokedSubject, issuer: string): JsonObject {
+  if (kind === 'session') return { format: 'complex', session: { format: 'opaque', id } }
+  if (kind === 'user') return { format: 'iss_sub', iss: issuer, sub: id }
+  return { format: 'complex', tenant: { format: 'uri', uri: issuer } }
+}
+
+export interface RevocationSnapshot {
+  /** The last entry that it holds; '' for an empty log. */
+  readonly position: string
+  readonly entries: readonly RevokedSubject[]
+}
+
+/** All that is revoked and not yet expired, as one signed text. */
+export function signRevocationSnapshot(
+  { position, entries }: RevocationSnapshot,
+  issuer: string,
+  iat: number,
+  key: SigningKey,
+): Promise<string> {
+  const times = (kind: RevokedSubject['kind']) =>
+    Object.fromEntries(
+      entries
+        .filter((entry) => entry.kind === kind)
+        .map(({ id, atMs }) => [id, Math.floor(atMs / 1000)]),
+    )
+  const claims: JsonObject = {
+    iss: issuer,
+    iat,
+    position,
+    sessions: times('session'),
+    users: times('user'),
+    all: times('all')[''] ?? null,
+  }
+  return signCompact(Buffer.from(JSON.stringify(claims)), snapshotType, key)
+}

@@ -1,0 +1,155 @@
+import type { AddressInfo } from 'node:net'
+import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
+import t, { type Test } from 'tap'
+import { bearer, issuerUrl, startIssuer, type TestIssuer } from '../support/issuer.ts'
+import { policy } from '../support/sessions.ts'
+
+const caepEvent = 'https://schemas.openid.net/secevent/caep/event-type/session-revoked'
+
+/** The payload of a text that this issuer has signed as this kind. */
+async function signedBy(issuer: TestIssuer, text: string, typ: string) {
+  const jwks = createLocalJWKSet(JSON.parse(issuer.keys.jwks().body))
+  const { payload } = await jwtVerify(text, jwks, {
+    issuer: issuerUrl,
+    typ,
+    currentDate: new Date(issuer.clock.nowMs()),
+  })
+  return payload
+}
+
+async function snapshot(issuer: TestIssuer) {
+  await issuer.revocations.refresh()
+  const response = await issuer.call({ url: '/revocations' })
+  return signedBy(issuer, response.body, 'gatepass-revocations+jwt')
+}
+
+/** Follows the stream as a verifier would; `next()` gives one event after the other. */
+async function follow(t: Test, issuer: TestIssuer, lastEventId?: string) {
+  if (!issuer.app.server.listening) await issuer.app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = issuer.app.server.address() as AddressInfo
+  const aborter = new AbortController()
+  t.teardown(() => aborter.abort())
+  const response = await fetch(`http://127.0.0.1:${port}/revocations/stream`, {
+    signal: aborter.signal,
+    headers: lastEventId === undefined ? {} : { 'last-event-id': lastEventId },
+  })
+  const reader = (response.body ?? new ReadableStream())
+    .pipeThrough(new TextDecoderStream())
+    .getReader()
+  let text = ''
+  return {
+    response,
+    stop: () => aborter.abort(),
+    async next(): Promise<{ id: string; token: string } | null> {
+      for (;;) {
+        const event = /id: (.*)\nevent: revocation\ndata: (.*)\n\n/.exec(text)
+        if (event !== null) {
+          text = text.slice(event.index + event[0].length)
+          return { id: event[1] ?? '', token: event[2] ?? '' }
+        }
+        const { value, done } = await reader.read()
+        if (done) return null
+        text += value
+      }
+    },
+  }
+}
+
+t.test('the snapshot holds sessions, users and everybody, each with its time', async (t) => {
+  const issuer = await startIssuer(t)
+  t.match(await snapshot(issuer), {
+    iss: issuerUrl,
+    position: '',
+    sessions: {},
+    users: {},
+    all: null,
+  })
+  const { refresh_token, session_id } = await issuer.signIn()
+  await issuer.call({ method: 'POST', url: '/logout', body: { refresh_token } })
+  const { access_token } = await issuer.signIn()
+  await issuer.call({ method: 'POST', url: '/logout/all', headers: bearer(access_token) })
+  await issuer.sessions.revokeEverybody(issuer.clock.nowMs(), policy.revokedKeptMs)
+  const now_s = Math.floor(issuer.clock.nowMs() / 1000)
+  const { sub = '' } = (await issuer.accounts.findByLoginName('ada')) ?? {}
+  t.match(await snapshot(issuer), {
+    iat: now_s,
+    position: '3',
+    sessions: { [session_id]: now_s },
+    users: { [sub]: now_s },
+    all: now_s,
+  })
+})
+
+t.test('the snapshot is asked for again cheaply, and forgets what is moot', async (t) => {
+  const issuer = await startIssuer(t)
+  const { refresh_token } = await issuer.signIn()
+  await issuer.call({ method: 'POST', url: '/logout', body: { refresh_token } })
+  await issuer.revocations.refresh()
+  const first = await issuer.call({ url: '/revocations' })
+  t.equal(first.headers['cache-control'], 'public, max-age=1')
+  const headers = { 'if-none-match': String(first.headers.etag) }
+  t.equal((await issuer.call({ url: '/revocations', headers })).statusCode, 304)
+  issuer.clock.advanceMs(policy.revokedKeptMs)
+  t.match(await snapshot(issuer), { sessions: {} })
+})
+
+t.test('the stream tells a reuse as a CAEP event, signed', async (t) => {
+  const issuer = await startIssuer(t)
+  const stream = await follow(t, issuer)
+  t.match(stream.response.headers.get('content-type'), 'text/event-stream')
+  const { refresh_token, session_id } = await issuer.signIn()
+  issuer.clock.advance_s(10)
+  await issuer.refresh(refresh_token)
+  issuer.clock.advance_s(10)
+  t.match((await issuer.refresh(refresh_token)).json(), { code: 'refresh_token_reused' })
+  const event = await stream.next()
+  t.equal(decodeProtectedHeader(event?.token ?? '').typ, 'secevent+jwt')
+  t.match(await signedBy(issuer, event?.token ?? '', 'secevent+jwt'), {
+    jti: event?.id,
+    sub_id: { format: 'complex', session: { format: 'opaque', id: session_id } },
+    events: { [caepEvent]: { event_timestamp: Math.floor(issuer.clock.nowMs() / 1000) } },
+  })
+})
+
+t.test('a follower that comes again resumes; one that is new gets all that matters', async (t) => {
+  const issuer = await startIssuer(t)
+  for (const sub of ['a', 'b', 'c']) {
+    await issuer.sessions.revokeAll(sub, issuer.clock.nowMs(), policy.revokedKeptMs)
+  }
+  await issuer.revocations.refresh()
+  const ids = async (lastEventId: string | undefined, count: number) => {
+    const stream = await follow(t, issuer, lastEventId)
+    const seen = []
+    for (let n = 0; n < count; n++) seen.push((await stream.next())?.id)
+    stream.stop()
+    return seen
+  }
+  t.same(await ids(undefined, 3), ['1', '2', '3'])
+  t.same(await ids('1', 2), ['2', '3'])
+  t.same(await ids('of another store', 3), ['1', '2', '3'])
+})
+
+t.test('what one replica revokes is on the stream of the other, in order', async (t) => {
+  const issuer = await startIssuer(t)
+  const stream = await follow(t, issuer)
+  const { SqliteSessionStore } = await import('../../src/stores/sqlite/sessions.ts')
+  const other = new SqliteSessionStore(issuer.sessionsPath)
+  t.teardown(() => other.close())
+  const startedMs = performance.now()
+  for (let n = 0; n < 20; n++)
+    await other.revokeAll(`user-${n}`, issuer.clock.nowMs(), policy.revokedKeptMs)
+  const seen = []
+  for (let n = 0; n < 20; n++) seen.push((await stream.next())?.id)
+  t.same(
+    seen,
+    Array.from({ length: 20 }, (_, n) => String(n + 1)),
+  )
+  t.comment(`told within ${Math.round(performance.now() - startedMs)} ms`)
+})
+
+t.test('a stream does not hold the service up when it closes', async (t) => {
+  const issuer = await startIssuer(t)
+  const stream = await follow(t, issuer)
+  await issuer.app.close()
+  t.equal(await stream.next(), null)
+})
