@@ -1,16 +1,24 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { projectFolder } from './project.ts'
 
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** This Node comes first, whatever else the machine has. */
+const PATH = `${dirname(process.execPath)}:${process.env.PATH}`
+
+/** The environment for programs that need the network, and so what is set on this machine for it. */
+export const machineEnv: Environment = { ...process.env, PATH, NODE_OPTIONS: undefined }
+
 export interface ProcessOptions {
   readonly cwd: string
   /** The whole environment but PATH: no setting of the caller's slips in. */
-  readonly env?: Readonly<Record<string, string>>
+  readonly env?: Environment
   /** What runs; by default the command line of Gatepass, from the sources. */
   readonly command?: readonly string[]
   /** What comes on standard input. */
@@ -25,10 +33,7 @@ const gatepass = [process.execPath, join(projectFolder, 'src/cli/main.ts')]
  * The program and arguments that run a command with this environment and no more. The test runner
  * puts a loader of its own into the environment of each child; env(1) takes it out again.
  */
-export function withEnv(
-  env: Readonly<Record<string, string | undefined>>,
-  command: readonly string[],
-): [string, string[]] {
+export function withEnv(env: Environment, command: readonly string[]): [string, string[]] {
   const pairs = Object.entries(env).filter(([, value]) => value !== undefined)
   return ['env', ['-i', ...pairs.map(([name, value]) => `${name}=${value}`), ...command]]
 }
@@ -44,7 +49,7 @@ export class TestProcess {
   #hasEnded = false
 
   private constructor(t: Test, args: readonly string[], options: ProcessOptions) {
-    const env = { PATH: process.env.PATH, ...options.env }
+    const env = { PATH, ...options.env }
     const child = spawn(...withEnv(env, [...(options.command ?? gatepass), ...args]), {
       cwd: options.cwd,
       stdio: 'pipe',
@@ -102,7 +107,7 @@ export class TestProcess {
   }
 }
 
-/** Runs `gatepass` to its end. */
+/** Runs `gatepass`, or another command, to its end. */
 export async function run(t: Test, args: readonly string[], options: ProcessOptions) {
   const process = TestProcess.start(t, args, options)
   const code = await process.exited

@@ -1,16 +1,16 @@
 import { execFileSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join, resolve } from 'node:path'
 import type { Test } from 'tap'
 
 /** The top folder of this project. */
-export const projectFolder = fileURLToPath(new URL('../..', import.meta.url))
+export const projectFolder = resolve(import.meta.dirname, '../..')
 
 /** What a clean check-out would hold, with work not committed yet: paths from the top folder. */
 export function projectFiles(): string[] {
-  const git = ['-c', `safe.directory=${dirname(join(projectFolder, '.git'))}`]
+  // A check-out may belong to another user, as in a CI container.
+  const git = ['-c', `safe.directory=${projectFolder}`]
   const list = ['ls-files', '-z', '--cached', '--others', '--exclude-standard']
   const out = execFileSync('git', [...git, ...list], { cwd: projectFolder, encoding: 'utf8' })
   const paths = out.split('\0').filter((path) => path !== '')
@@ -23,7 +23,6 @@ export function readProjectFile(path: string): string {
 
 interface Manifest {
   readonly dependencies: Readonly<Record<string, string>>
-  readonly devDependencies: Readonly<Record<string, string>>
 }
 
 export function readManifest(): Manifest {

@@ -1,0 +1,46 @@
+# The service: an issuer by default; a verifier, or any other command, by argument.
+#   docker run -v gatepass:/data -e GATEPASS_SECRET=... -p 4000:4000 gatepass
+#   docker run -p 4100:4100 gatepass verifier
+
+FROM node:24-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json ./
+# No package needs its install script here; the one named "node" would fetch a second Node.
+RUN npm ci --ignore-scripts
+COPY tsconfig.json tsconfig.build.json ./
+COPY scripts scripts
+COPY src src
+RUN npm run build
+RUN install -d -m 700 /data /data/keys
+
+FROM node:24-slim AS dependencies
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci --ignore-scripts --omit=dev
+
+FROM node:24-slim
+LABEL org.opencontainers.image.title="Gatepass" \
+      org.opencontainers.image.description="Stateless JWT authentication: an issuer that signs, any number of verifiers that check alone." \
+      org.opencontainers.image.licenses="Apache-2.0"
+WORKDIR /app
+COPY --from=dependencies /app/node_modules node_modules
+COPY --from=build /app/dist dist
+COPY package.json LICENSE ./
+COPY --from=build --chown=1000:1000 /data /data
+
+# The user "node". By number, as Kubernetes can't tell whether a name is root (runAsNonRoot).
+USER 1000:1000
+# All that is ever written is in here: the root file system may be read-only.
+VOLUME /data
+ENV GATEPASS_HOST=0.0.0.0 \
+    GATEPASS_ACCOUNTS_URL=sqlite:/data/accounts.db \
+    GATEPASS_SESSIONS_URL=sqlite:/data/sessions.db \
+    GATEPASS_KEYS_URL=file:/data/keys
+
+EXPOSE 4000 4001 4100 4101
+# The admin port that was set; otherwise that of the issuer or of the verifier, whichever this is.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --start-interval=1s \
+  CMD ["node", "-e", "const set = process.env.GATEPASS_ADMIN_PORT; Promise.any((set ? [set] : [4001, 4101]).map(async (port) => { if (!(await fetch(`http://127.0.0.1:${port}/livez`)).ok) throw port })).catch(() => process.exit(1))"]
+
+ENTRYPOINT ["node", "dist/cli/main.js"]
+CMD ["issuer"]

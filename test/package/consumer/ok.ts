@@ -1,0 +1,55 @@
+/** A program that uses the package as the README says. It must compile, and it is run. */
+import Fastify from 'fastify'
+import {
+  type AccessTokenClaims,
+  createVerifier,
+  type ErrorCode,
+  isGatepassError,
+  type VerifierOptions,
+} from 'gatepass'
+import { gatepassAuth } from 'gatepass/fastify'
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+
+const issuer = 'https://auth.example.com'
+const audience = 'https://api.example.com'
+
+const { publicKey, privateKey } = await generateKeyPair('ES256')
+const jwk = { ...(await exportJWK(publicKey)), kid: 'key-1', alg: 'ES256', use: 'sig' }
+const token = await new SignJWT({ client_id: 'web', scope: 'orders:read' })
+  .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: 'key-1' })
+  .setIssuer(issuer)
+  .setAudience(audience)
+  .setSubject('ada')
+  .setJti('token-1')
+  .setIssuedAt()
+  .setExpirationTime('5 minutes')
+  .sign(privateKey)
+
+const options: VerifierOptions = { issuer, audience, jwks: { keys: [jwk] } }
+const verifier = createVerifier(options)
+await verifier.ready()
+const claims: AccessTokenClaims = await verifier.verify(token)
+
+let refused: ErrorCode | undefined
+try {
+  verifier.verifySync(`${token.slice(0, -8)}AAAAAAAA`)
+} catch (error) {
+  if (isGatepassError(error)) refused = error.code
+}
+
+const app = Fastify()
+await app.register(gatepassAuth, { verifier })
+app.get('/orders', (request) => ({ user: request.auth?.sub }))
+app.post('/orders', { config: { auth: { scope: 'orders:write' } } }, () => ({}))
+app.get('/prices', { config: { auth: false } }, (request) => ({ user: request.auth }))
+
+const headers = { authorization: `Bearer ${token}` }
+const orders = await app.inject({ url: '/orders', headers })
+const order = await app.inject({ method: 'POST', url: '/orders', headers })
+const prices = await app.inject('/prices')
+const guest = await app.inject('/orders')
+await app.close()
+await verifier.close()
+
+const statuses = [orders, order, prices, guest].map(({ statusCode }) => statusCode)
+console.log(JSON.stringify({ sub: claims.sub, refused, statuses, orders: orders.json() }))

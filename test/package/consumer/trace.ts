@@ -1,0 +1,12 @@
+/** Prints the address of every module that importing the package loads. */
+import { registerHooks } from 'node:module'
+
+const loaded: string[] = []
+registerHooks({
+  load(url, context, next) {
+    loaded.push(url)
+    return next(url, context)
+  },
+})
+await import('gatepass')
+console.log(JSON.stringify(loaded))

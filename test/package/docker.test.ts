@@ -1,0 +1,142 @@
+import { cpSync, existsSync, lstatSync, mkdirSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { settings } from '../../src/config/settings.ts'
+import { build, type Image, withoutIgnored } from '../support/dockerfile.ts'
+import { freePort, TestProcess, untilStatus } from '../support/processes.ts'
+import {
+  outsideFolder,
+  projectFiles,
+  projectFolder,
+  readManifest,
+  readProjectFile,
+} from '../support/project.ts'
+
+/** There need not be a container engine: the Dockerfile is replayed, and what it starts, started. */
+
+interface Lock {
+  readonly packages: Readonly<Record<string, { readonly dev?: boolean }>>
+}
+
+const folder = outsideFolder(t)
+const image = buildImage(join(folder, 'build'))
+
+function buildImage(buildFolder: string): Image {
+  const context = join(folder, 'context')
+  for (const file of withoutIgnored(projectFiles(), readProjectFile('.dockerignore'))) {
+    cpSync(join(projectFolder, file), join(context, file))
+  }
+  mkdirSync(buildFolder)
+  return build(readProjectFile('Dockerfile'), context, buildFolder)
+}
+
+/** Starts a container: entry point and arguments, as the image's user where this one may. */
+function start(t: Test, args: readonly string[], env: Record<string, string>): TestProcess {
+  const [uid = 0, gid = 0] = image.user.split(':').map(Number)
+  return TestProcess.start(t, args, {
+    command: image.entrypoint,
+    cwd: image.path('.'),
+    env: { ...image.env, ...env },
+    ...(process.getuid?.() === 0 && { user: { uid, gid } }),
+  })
+}
+
+/** Each file outside of the volumes, with what a write to it would change. */
+function fixedFiles(): string[] {
+  const volumes = image.volumes.map((volume) => image.path(volume))
+  return readdirSync(image.root, { recursive: true, encoding: 'utf8' })
+    .map((path) => join(image.root, path))
+    .filter((path) => !volumes.some((volume) => path.startsWith(volume)))
+    .map((path) => {
+      const { size, mtimeMs, mode } = lstatSync(path)
+      return [path, size, mtimeMs, mode].join(' ')
+    })
+}
+
+function healthOf(t: Test, env: Record<string, string>): Promise<number | string> {
+  return TestProcess.start(t, [], {
+    command: image.healthcheck,
+    cwd: image.path('.'),
+    env: { ...image.env, ...env },
+  }).exited
+}
+
+t.test('the build context holds what the build needs, and nothing else', async (t) => {
+  const files = withoutIgnored(projectFiles(), readProjectFile('.dockerignore'))
+  const tops = new Set(files.map((file) => file.split('/')[0]))
+  t.same(
+    [...tops].sort(),
+    'LICENSE package-lock.json package.json scripts src tsconfig.build.json tsconfig.json'.split(
+      ' ',
+    ),
+  )
+})
+
+t.test('the image holds no development dependency, and every other', async (t) => {
+  const { packages } = JSON.parse(readProjectFile('package-lock.json')) as Lock
+  const onlyForDevelopment = Object.keys(packages).filter((path) => packages[path]?.dev)
+  const has = (path: string) => existsSync(image.path(path))
+  t.ok(onlyForDevelopment.includes('node_modules/typescript'))
+  t.same(onlyForDevelopment.filter(has), [])
+  const needed = Object.keys(readManifest().dependencies).map((name) => `node_modules/${name}`)
+  t.same(needed.filter(has), needed)
+})
+
+t.test('the image holds the build and no sources', async (t) => {
+  const names = readdirSync(image.path('.'))
+  t.same(names.sort(), ['LICENSE', 'dist', 'node_modules', 'package.json'])
+})
+
+t.test('the image does not run as root', async (t) => {
+  // Kubernetes can check a number only.
+  t.match(image.user, /^[1-9]\d*:[1-9]\d*$/)
+})
+
+t.test('the image says what it is', async (t) => {
+  const { description, license } = JSON.parse(readProjectFile('package.json'))
+  t.same(image.labels, {
+    'org.opencontainers.image.title': 'Gatepass',
+    'org.opencontainers.image.description': description,
+    'org.opencontainers.image.licenses': license,
+  })
+})
+
+t.test('issuer and verifier run, are healthy, write to the volume only, and stop', async (t) => {
+  const before = fixedFiles()
+  const [issuerAdmin, verifierAdmin] = [await freePort(), await freePort()]
+  const issuerEnv = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: String(issuerAdmin) }
+  const secret = 's'.repeat(32)
+  const issuer = start(t, image.cmd, { ...issuerEnv, GATEPASS_SECRET: secret })
+  const { port } = await issuer.ready()
+  const jwksUrl = `http://127.0.0.1:${port}/.well-known/jwks.json`
+
+  const verifierEnv = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: String(verifierAdmin) }
+  const verifier = start(t, ['verifier'], { ...verifierEnv, GATEPASS_JWKS_URL: jwksUrl })
+  await verifier.ready()
+
+  await untilStatus(`http://127.0.0.1:${issuerAdmin}/readyz`, 200)
+  await untilStatus(`http://127.0.0.1:${verifierAdmin}/readyz`, 200)
+  t.equal(await healthOf(t, issuerEnv), 0)
+  t.equal(await healthOf(t, verifierEnv), 0)
+  const { keys } = (await (await fetch(jwksUrl)).json()) as { keys: unknown[] }
+  t.equal(keys.length, 1)
+
+  t.equal(await issuer.stop(), 0, issuer.stderr)
+  t.equal(await verifier.stop(), 0, verifier.stderr)
+  t.equal(await healthOf(t, issuerEnv), 1, 'what does not run is not healthy')
+  t.same(fixedFiles(), before)
+  t.ok(readdirSync(image.path('/data')).includes('accounts.db'))
+})
+
+t.test('without GATEPASS_ADMIN_PORT the health check asks the ports of both roles', async (t) => {
+  const printFetch = 'globalThis.fetch = async (url) => (console.log(url), { ok: false })'
+  const check = TestProcess.start(t, [], {
+    command: image.healthcheck,
+    cwd: image.path('.'),
+    env: { ...image.env, NODE_OPTIONS: `--import="data:text/javascript,${printFetch}"` },
+  })
+  t.equal(await check.exited, 1)
+  const { defaultByRole } = settings.find(({ name }) => name === 'admin_port') ?? {}
+  const asked = Object.values(defaultByRole ?? {}).map((port) => `http://127.0.0.1:${port}/livez\n`)
+  t.same(check.stdout, asked.join(''))
+})

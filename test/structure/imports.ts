@@ -1,0 +1,48 @@
+import { dirname, join } from 'node:path'
+import { projectFiles, readProjectFile } from '../support/project.ts'
+
+export interface Import {
+  readonly from: string
+  /** A file of ours by its path, anything else as it stands in the source. */
+  readonly to: string
+  /** Whether it is gone when the program runs. */
+  readonly isType: boolean
+}
+
+// The formatter sees to it that a statement starts its line, with single quotes: a statement in a
+// comment or in a text is never taken for one.
+const names = /(?:[\w$]+|\* as [\w$]+|\*|\{[^}]*\})/.source
+const statement = new RegExp(
+  `^(?:import|export) (type )?${names}(?:, ${names})? from '([^']+)'|^import '([^']+)'`,
+  'gm',
+)
+const dynamic = /\bimport\('([^']+)'\)/g
+
+export const sourceFiles: readonly string[] = projectFiles().filter((path) =>
+  /^src\/.*\.ts$/.test(path),
+)
+
+export const imports: readonly Import[] = sourceFiles.flatMap((from) => {
+  const text = readProjectFile(from)
+  return [
+    ...[...text.matchAll(statement)].map(([, type, path, bare]) =>
+      importOf(from, path ?? bare ?? '', type !== undefined),
+    ),
+    ...[...text.matchAll(dynamic)].map(([, path]) => importOf(from, path ?? '', false)),
+  ]
+})
+
+function importOf(from: string, path: string, isType: boolean): Import {
+  return { from, to: path.startsWith('.') ? join(dirname(from), path) : path, isType }
+}
+
+/** `src/issuer/login.ts` → `issuer`; null for what is not ours. */
+export function folderOf(path: string): string | null {
+  return /^src\/([^/]+)\//.exec(path)?.[1] ?? null
+}
+
+/** `@fastify/cors/types` → `@fastify/cors`; null for our files and for what is in Node. */
+export function packageOf(path: string): string | null {
+  if (folderOf(path) !== null || path.startsWith('node:')) return null
+  return /^(@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? null
+}
