@@ -3,7 +3,7 @@ import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { GatepassError } from '../core/errors.ts'
-import type { ReadyMessage } from './serve.ts'
+import { type ReadyMessage, stopMessage } from './life.ts'
 
 const readyPollMs = 25
 
@@ -70,7 +70,7 @@ export class Child {
 
   /** Asks it to finish and close, by message: a signal may have come from the terminal already. */
   stop(): void {
-    if (this.#process.connected) this.#process.send('stop')
+    if (this.#process.connected) this.#process.send(stopMessage)
   }
 
   kill(): void {

@@ -220,6 +220,12 @@ const table = {
     asText,
     'The least severe log line that is written. Audit lines are `info`; `debug` adds one line a request.',
   ),
+  workers: setting(
+    both,
+    z.int().min(1).max(256).default(1),
+    asNumber,
+    'Processes behind one port. Each is a replica like any other; the admin port speaks for all.',
+  ),
   drain_s: setting(
     both,
     seconds(0, 300).default(0),

@@ -11,11 +11,13 @@ import { createLogger } from '../logger.ts'
 import { issuerPolicy, openAccountParts, openKeys } from '../parts.ts'
 import { serve } from '../serve.ts'
 import { startSweep } from '../sweep.ts'
+import { isPrimaryOfMany, runWorkers } from '../workers.ts'
 
 /** `gatepass issuer`: signs users in and publishes the keys. */
 export async function runIssuer(context: CliContext): Promise<void> {
   const { settings } = configOf(context, 'issuer')
   const logger = createLogger(settings, 'issuer')
+  if (isPrimaryOfMany(settings)) return runWorkers(logger, settings)
   const metrics = new Metrics()
   const audit = auditTo(logger, metrics)
   const parts = await openAccountParts(settings, context.cwd)

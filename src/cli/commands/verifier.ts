@@ -5,11 +5,13 @@ import { createVerifier } from '../../verifier/verifier.ts'
 import { type CliContext, configOf, packageVersion } from '../context.ts'
 import { createLogger } from '../logger.ts'
 import { serve } from '../serve.ts'
+import { isPrimaryOfMany, runWorkers } from '../workers.ts'
 
 /** `gatepass verifier`: checks tokens for reverse proxies. */
 export async function runVerifier(context: CliContext): Promise<void> {
   const { settings } = configOf(context, 'verifier')
   const logger = createLogger(settings, 'verifier')
+  if (isPrimaryOfMany(settings)) return runWorkers(logger, settings)
   const metrics = new Metrics()
   const verifier = createVerifier({
     issuer: settings.issuer,

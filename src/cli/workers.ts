@@ -1,0 +1,61 @@
+import cluster, { type Worker } from 'node:cluster'
+import { once } from 'node:events'
+import type { Logger } from 'pino'
+import type { Settings } from '../config/settings.ts'
+import { GatepassError } from '../core/errors.ts'
+import { buildAdminApp } from '../http/admin-app.ts'
+import { type ReadyMessage, startLife, stopMessage, tellReady } from './life.ts'
+import { listen } from './listen.ts'
+import { workersMetrics, workersReadiness } from './reports.ts'
+
+/** A worker that dies is replaced, but not faster than this. */
+const restartDelayMs = 1_000
+
+/** Whether this process is to start workers, and not to be the service itself. */
+export function isPrimaryOfMany(settings: Settings): boolean {
+  return settings.workers > 1 && cluster.isPrimary
+}
+
+/**
+ * Runs `GATEPASS_WORKERS` processes behind one port (`node:cluster`), and keeps that many alive. The
+ * workers are replicas like any others: they share nothing but the stores.
+ *
+ * @throws `internal_error` when one of the first does not start; `port_in_use`
+ */
+export async function runWorkers(logger: Logger, settings: Settings): Promise<void> {
+  const admin = buildAdminApp({
+    logger,
+    readiness: () => workersReadiness(life.isDraining()),
+    metrics: workersMetrics,
+  })
+  const life = startLife(logger, settings, async () => {
+    await Promise.all(Object.values(cluster.workers ?? {}).map(stop))
+    await admin.close()
+  })
+  const ready = Array.from({ length: settings.workers }, () => untilReady(cluster.fork()))
+  const [first] = await Promise.all(ready)
+  const adminPort = await listen(admin, settings, 'admin_port')
+  cluster.on('exit', (worker, code, signal) => {
+    if (life.isDraining() || worker.exitedAfterDisconnect) return
+    logger.error({ worker: worker.process.pid, code, signal }, 'a worker died; replacing it')
+    setTimeout(() => life.isDraining() || cluster.fork(), restartDelayMs).unref()
+  })
+  tellReady(logger, settings, first?.port ?? settings.port, adminPort)
+}
+
+function untilReady(worker: Worker): Promise<ReadyMessage> {
+  return new Promise((resolve, reject) => {
+    worker.once('message', resolve)
+    // It has told the reason on standard error. Once it was ready, this says nothing any more.
+    worker.once('exit', () => {
+      reject(new GatepassError('internal_error', { detail: 'A worker did not start.' }))
+    })
+  })
+}
+
+async function stop(worker: Worker | undefined): Promise<void> {
+  if (worker === undefined || worker.isDead()) return
+  const exited = once(worker, 'exit')
+  if (worker.isConnected()) worker.send(stopMessage)
+  await exited
+}
