@@ -1,14 +1,9 @@
-import {
-  type CryptoKey,
-  calculateJwkThumbprint,
-  exportJWK,
-  generateKeyPair,
-  importJWK,
-  type JWK,
-} from 'jose'
+import { createPrivateKey, type JsonWebKey, type KeyObject } from 'node:crypto'
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose'
 import { z } from 'zod'
 import { GatepassError } from '../core/errors.ts'
 import { type Algorithm, algorithmNames, algorithms } from '../tokens/algorithms.ts'
+import { readyForJws } from '../tokens/node-key.ts'
 import type { KeyRecord } from './store.ts'
 
 /** Safe as a file name on every system, and short. */
@@ -52,10 +47,11 @@ export function publicJwkOf(record: KeyRecord): JWK {
 }
 
 /** @throws `key_store_invalid` when its members make no key; without a cause, as below */
-export async function importPrivateKey(record: KeyRecord): Promise<CryptoKey> {
+export function importPrivateKey(record: KeyRecord): KeyObject {
   try {
     const { kty } = algorithms[record.alg]
-    return await importJWK({ ...record.privateJwk, kty }, record.alg)
+    const key = { ...record.privateJwk, kty } as JsonWebKey
+    return readyForJws(createPrivateKey({ key, format: 'jwk' }), record.alg)
   } catch {
     throw new GatepassError('key_store_invalid', {
       detail: `The key ${record.name} has a private key that can't be used.`,

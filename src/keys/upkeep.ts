@@ -43,7 +43,7 @@ export async function readKeys(store: KeyStore, known: readonly RingKey[]): Prom
   const imported = new Map(known.map(({ kid, key }) => [kid, key]))
   const toRingKey = async (record: KeyRecord): Promise<RingKey> => ({
     ...keyInfo(record),
-    key: imported.get(record.kid) ?? (await importPrivateKey(record)),
+    key: imported.get(record.kid) ?? importPrivateKey(record),
     publicJwk: publicJwkOf(record),
   })
   return inTurn(await Promise.all((await store.list()).map(toRingKey)))

@@ -1,12 +1,12 @@
-import { createHash } from 'node:crypto'
-import type { CryptoKey, JWK } from 'jose'
+import { createHash, type KeyObject } from 'node:crypto'
+import type { JWK } from 'jose'
 import type { SigningKey } from '../tokens/sign.ts'
 import { activeKey, type KeyPolicy, keyState, steadyTime } from './schedule.ts'
 import type { KeyInfo } from './store.ts'
 
 /** A key as a replica holds it: ready to sign, and its public half ready to be published. */
 export interface RingKey extends KeyInfo {
-  readonly key: CryptoKey
+  readonly key: KeyObject
   readonly publicJwk: JWK
 }
 

@@ -1,4 +1,3 @@
-import type { webcrypto } from 'node:crypto'
 import { GatepassError } from '../core/errors.ts'
 import { algorithms } from './algorithms.ts'
 import { type AccessTokenClaims, accessTokenType } from './claims.ts'
@@ -36,8 +35,7 @@ function signatureBytes({ alg, key }: SigningKey): number {
   const fixed = algorithms[alg].signatureBytes
   if (fixed !== null) return fixed
   // An RSA signature is as long as the modulus (RFC 8017 §8).
-  const { modulusLength } = key.algorithm as webcrypto.RsaHashedKeyAlgorithm
-  return Math.ceil(modulusLength / 8)
+  return Math.ceil((key.asymmetricKeyDetails?.modulusLength ?? 0) / 8)
 }
 
 function tooLarge(bytes: number, claims: AccessTokenClaims): GatepassError {

@@ -5,11 +5,13 @@ import { decodeBase64url } from './base64url.ts'
 import { isKeyId } from './compact.ts'
 import { isEd25519PublicPoint } from './ed25519-point.ts'
 import { isJsonObject } from './json.ts'
+import { readyForJws } from './node-key.ts'
 
 /** A public key, bound to the one algorithm it verifies. */
 export interface VerificationKey {
   readonly kid: string
   readonly alg: Algorithm
+  /** Made ready by `readyForJws`. */
   readonly key: KeyObject
   /** The length that a signature by this key has; one of any other length is not by it. */
   readonly signatureBytes: number
@@ -58,7 +60,7 @@ export function importVerificationKey(jwk: unknown): ImportedKey {
     return refuse(`its modulus must have ${modulusBits.min} to ${modulusBits.max} bits`)
   }
   const signatureBytes = algorithms[alg].signatureBytes ?? Math.ceil((bits ?? 0) / 8)
-  return { ok: true, key: Object.freeze({ kid, alg, key, signatureBytes }) }
+  return { ok: true, key: Object.freeze({ kid, alg, key: readyForJws(key, alg), signatureBytes }) }
 }
 
 /** Why a key is not meant for verifying with this algorithm; null if it is. */

@@ -1,9 +1,11 @@
+import { KeyObject, type webcrypto } from 'node:crypto'
 import { decodeProtectedHeader, generateKeyPair, jwtVerify } from 'jose'
 import t from 'tap'
 import { isGatepassError } from '../../src/core/errors.ts'
 import { maxAccessTokenBytes, signAccessToken } from '../../src/tokens/access-token.ts'
 import { type Algorithm, algorithmNames } from '../../src/tokens/algorithms.ts'
 import type { AccessTokenClaims } from '../../src/tokens/claims.ts'
+import { readyForJws } from '../../src/tokens/node-key.ts'
 
 const claims: AccessTokenClaims = {
   iss: 'https://auth.example.com',
@@ -19,8 +21,15 @@ const claims: AccessTokenClaims = {
 const now = new Date(1_700_000_100_000)
 
 async function newKey(alg: Algorithm, modulusLength = 2048) {
-  const { privateKey, publicKey } = await generateKeyPair(alg, { modulusLength })
-  return { publicKey, signing: { kid: 'k'.repeat(43), alg, key: privateKey } }
+  const { privateKey, publicKey } = await generateKeyPair(alg, { modulusLength, extractable: true })
+  return {
+    publicKey,
+    signing: {
+      kid: 'k'.repeat(43),
+      alg,
+      key: readyForJws(KeyObject.from(privateKey as webcrypto.CryptoKey), alg),
+    },
+  }
 }
 
 async function refusalOf(tooLarge: AccessTokenClaims, key: Awaited<ReturnType<typeof newKey>>) {
