@@ -1,9 +1,11 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
+import type { Session } from '../../../src/stores/ports.ts'
 import { SqliteSessionStore } from '../../../src/stores/sqlite/sessions.ts'
 import { rotation, session, t0 } from '../../support/sessions.ts'
 import { sessionStoreContract } from '../session-store-contract.ts'
+import { sessionWorld } from '../session-world.ts'
 
 sessionStoreContract(
   t,
@@ -41,4 +43,23 @@ t.test('two processes on one file agree on the successor', async (t) => {
     results.map(({ session }) => session?.generation),
     [1, 1],
   )
+})
+
+sessionWorld(t, async () => {
+  const path = join(t.testdir(), randomId(), 'sessions.db')
+  const store = new SqliteSessionStore(path)
+  const { DatabaseSync } = await import('node:sqlite')
+  const other = new DatabaseSync(path)
+  t.teardown(() => other.close())
+  const restore = other.prepare(
+    `UPDATE sessions SET generation = ?, minted_at_ms = ?, presented = ?, idempotency_key = ?,
+       expires_at_ms = ? WHERE sid = ?`,
+  )
+  return {
+    store,
+    rollBack: async (old: Session) => {
+      const { generation, mintedAtMs, presented, idempotencyKey, expiresAtMs, sid } = old
+      restore.run(generation, mintedAtMs, Number(presented), idempotencyKey, expiresAtMs, sid)
+    },
+  }
 })

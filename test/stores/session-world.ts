@@ -1,0 +1,217 @@
+import fc from 'fast-check'
+import type { Test } from 'tap'
+import { digest, randomId } from '../../src/core/secrets.ts'
+import type { RotationResult, Session, SessionStore } from '../../src/stores/ports.ts'
+import { policy, session, t0 } from '../support/sessions.ts'
+
+/**
+ * A small world around one session: an honest client with some tabs behind a network that delays,
+ * doubles and loses, several issuer replicas whose clocks differ, and a store that may fail over.
+ * It runs the real store, in the order that its events have in time.
+ */
+
+const graceMs = policy.graceMs
+const skewMs = 1_000
+/** What a request and its answer may take together, so that a client without keys is safe. */
+const delayMaxMs = graceMs - 2 * skewMs
+/** No session in here is ever idle for as long as it may be. */
+const restMaxMs = policy.idleMs / 4
+
+/** What one refresh of one tab meets. */
+interface Trip {
+  /** How long after the one before it is sent. */
+  readonly restMs: number
+  readonly requestMs: number
+  readonly answerMs: number
+  /** The network delivers the request a second time, so much after the first. */
+  readonly doubledAfterMs: number | null
+  readonly isAnswerLost: boolean
+  /** Which replica answers. */
+  readonly replica: number
+  /** Other tabs that send the same token at the same time. */
+  readonly tabs: number
+  /** The store fails over before it: that many of the last writes are gone. */
+  readonly writesLost: number
+}
+
+const share = (max: number) => fc.nat({ max: Math.floor(max) })
+
+const trip = (changes: Partial<Record<keyof Trip, fc.Arbitrary<unknown>>> = {}) =>
+  fc.record({
+    restMs: fc.oneof(share(3 * graceMs), share(restMaxMs)),
+    requestMs: share(delayMaxMs / 3),
+    answerMs: share(delayMaxMs / 3),
+    doubledAfterMs: fc.option(share(delayMaxMs / 3)),
+    isAnswerLost: fc.constant(false),
+    replica: share(2),
+    tabs: share(4),
+    writesLost: fc.constant(0),
+    ...changes,
+  }) as fc.Arbitrary<Trip>
+
+/** Puts an older state of a session into the store, as a fail-over does. */
+export type RollBack = (session: Session) => Promise<void>
+
+class World {
+  readonly #store: SessionStore
+  readonly #rollBack: RollBack | null
+  readonly #sid = randomId()
+  readonly #clockErrorsMs: readonly number[]
+  /** Every state that the store was in, the newest last. */
+  readonly #states: Session[] = []
+  #held = 0
+  #pendingKey: Buffer | null = null
+  #nowMs = t0
+  readonly generations = new Set<number>()
+
+  constructor(store: SessionStore, rollBack: RollBack | null, clockErrorsMs: readonly number[]) {
+    this.#store = store
+    this.#rollBack = rollBack
+    this.#clockErrorsMs = clockErrorsMs
+  }
+
+  async signIn(): Promise<void> {
+    const first = session({ sid: this.#sid, sub: this.#sid, endsAtMs: Number.MAX_SAFE_INTEGER })
+    await this.#store.create(first)
+    this.#states.push(first)
+  }
+
+  /** One refresh by all tabs that are open. Throws when the client is signed out. */
+  async refresh(trip: Trip, withKey: boolean): Promise<void> {
+    this.#nowMs += trip.restMs
+    if (trip.writesLost > 0) await this.#failOver(trip.writesLost)
+    if (withKey) this.#pendingKey ??= digest(randomId())
+    const generation = this.#held
+    const atMs = this.#nowMs + trip.requestMs
+    const sendAll = Array.from({ length: 1 + trip.tabs }, () => this.#send(generation, atMs, trip))
+    const answers = await Promise.all(sendAll)
+    if (trip.doubledAfterMs !== null) {
+      answers.push(await this.#send(generation, atMs + trip.doubledAfterMs, trip))
+    }
+    this.#nowMs = atMs + (trip.doubledAfterMs ?? 0) + trip.answerMs
+    if (trip.isAnswerLost) return
+    // The answers arrive in any order: the client ends up with the last one.
+    for (const { session } of answers) this.#held = session?.generation ?? this.#held
+    this.#pendingKey = null
+  }
+
+  /** The live successors that the client was given at one time. */
+  async #send(generation: number, atMs: number, { replica }: Trip): Promise<RotationResult> {
+    const result = await this.#store.rotate({
+      sid: this.#sid,
+      generation,
+      idempotencyKey: this.#pendingKey,
+      nowMs: atMs + (this.#clockErrorsMs[replica] ?? 0),
+      policy,
+    })
+    if (result.session === null || !['rotated', 'replayed'].includes(result.outcome)) {
+      throw new Error(`signed out: ${generation} is ${result.outcome}`)
+    }
+    this.#states.push(result.session)
+    return result
+  }
+
+  async #failOver(writesLost: number): Promise<void> {
+    const state = this.#states.at(-1 - writesLost) ?? this.#states[0]
+    if (state !== undefined) await this.#rollBack?.(state)
+  }
+}
+
+const clockErrors = fc.tuple(
+  ...[0, 1, 2].map(() => fc.integer({ min: -skewMs / 2, max: skewMs / 2 })),
+)
+
+/**
+ * The properties of invariant 4, on a real store.
+ * @param rollBack where the test can make the store forget writes
+ */
+export function sessionWorld(
+  t: Test,
+  open: () => Promise<{ store: SessionStore; rollBack: RollBack | null }>,
+  { runs = 60 } = {},
+): void {
+  async function holds(
+    t: Test,
+    trips: fc.Arbitrary<Trip[]>,
+    withKey: boolean,
+    canRollBack = false,
+  ): Promise<void> {
+    const { store, rollBack } = await open()
+    t.teardown(() => store.close())
+    if (canRollBack && rollBack === null) return void t.pass('nothing can be rolled back here')
+    await fc.assert(
+      fc.asyncProperty(trips, clockErrors, async (trips, errors) => {
+        const world = new World(store, rollBack, errors)
+        await world.signIn()
+        for (const one of trips) await world.refresh(one, withKey)
+      }),
+      { numRuns: runs },
+    )
+    t.pass('nobody was signed out')
+  }
+
+  t.test('property: tabs, delays and doubles within grace sign nobody out', (t) =>
+    holds(t, fc.array(trip(), { maxLength: 15 }), false),
+  )
+
+  t.test('property: who retries with the key is never signed out, however late', (t) => {
+    const lost = trip({ isAnswerLost: fc.boolean() })
+    return holds(t, fc.array(lost, { maxLength: 15 }), true)
+  })
+
+  t.test('property: a fail-over that loses the last writes signs nobody out', (t) => {
+    const failing = trip({ writesLost: share(5) })
+    return holds(t, fc.array(failing, { maxLength: 15 }), false, true)
+  })
+
+  t.test('property: a thief with any older token, and the owner, do not both go on', async (t) => {
+    const { store } = await open()
+    t.teardown(() => store.close())
+    const restMs = fc.integer({ min: graceMs, max: restMaxMs })
+    const story = fc.record({
+      before: fc.array(restMs, { minLength: 1, maxLength: 6 }),
+      stolen: fc.nat(6),
+      after: fc.array(fc.tuple(fc.boolean(), restMs), { minLength: 1, maxLength: 12 }),
+    })
+    await fc.assert(
+      fc.asyncProperty(story, async ({ before, stolen, after }) => {
+        const sid = randomId()
+        await store.create(session({ sid, sub: sid, endsAtMs: Number.MAX_SAFE_INTEGER }))
+        let nowMs = t0
+        const held = { owner: 0, thief: 0 }
+        const refresh = async (who: keyof typeof held, restMs: number) => {
+          nowMs += restMs
+          const result = await store.rotate({
+            sid,
+            generation: held[who],
+            idempotencyKey: null,
+            nowMs,
+            policy,
+          })
+          held[who] = result.session?.generation ?? held[who]
+          return result.outcome
+        }
+        for (const rest of before) await refresh('owner', rest)
+        held.thief = Math.min(stolen, held.owner)
+        const seen = { owner: false, thief: false }
+        for (const [isThief, rest] of after) {
+          const who = isThief ? 'thief' : 'owner'
+          const outcome = await refresh(who, rest)
+          // Both have refreshed, each outside the other's grace window: one of them was found out.
+          if (seen[isThief ? 'owner' : 'thief'] && seen[who] === false) {
+            seen[who] = true
+            if (outcome === 'rotated') return false
+          }
+          seen[who] = true
+          if (outcome === 'reused') {
+            const next = await refresh('owner', rest)
+            return next === 'revoked' && (await store.find(sid, nowMs)) === null
+          }
+        }
+        return !(seen.owner && seen.thief)
+      }),
+      { numRuns: runs },
+    )
+    t.pass('one of them was found out')
+  })
+}
