@@ -1,14 +1,25 @@
 /** Installs the Debian packages that tests need and that are missing. Silent when none is. */
 import { spawnSync } from 'node:child_process'
-import { constants } from 'node:fs'
+import { constants, globSync } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 
 /** Programs that tests start, each with the package that holds it. */
-const packageOf = { nginx: 'nginx' }
+const packageOf = {
+  initdb: 'postgresql',
+  nginx: 'nginx',
+  openssl: 'openssl',
+  'redis-cli': 'redis-tools',
+  'redis-sentinel': 'redis-sentinel',
+  'redis-server': 'redis-server',
+}
 
-/** Servers are in sbin, which is not on everybody's PATH. */
-const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin']
+/** Servers are in sbin, which is not on everybody's PATH, and those of Postgres nowhere on it. */
+const folders = [
+  ...(process.env.PATH ?? '').split(delimiter),
+  ...['/usr/local/sbin', '/usr/sbin'],
+  ...globSync('/usr/lib/postgresql/*/bin'),
+]
 
 /** What says "no" to every start of a service during an install (invoke-rc.d(8)). */
 const policyFile = '/usr/sbin/policy-rc.d'

@@ -91,13 +91,13 @@ export interface RotationResult {
 
 /**
  * What verifiers must hear of: access tokens that ended before they expire (invariant 6). Tokens
- * that were signed at `atMs` or before are meant; later ones are not.
+ * that were signed at `atMs` or before are meant; later ones are not. With a key all are meant.
  */
 export interface Revocation {
   /** Its place in the log. Later entries, of whatever replica, are greater in the store's order. */
   readonly position: string
-  readonly kind: 'session' | 'user' | 'all'
-  /** The `sid` or `sub`; '' when it is about everybody. */
+  readonly kind: 'session' | 'user' | 'all' | 'key'
+  /** The `sid`, `sub` or `kid`; '' when it is about everybody. */
   readonly id: string
   readonly atMs: number
 }
@@ -122,8 +122,10 @@ export interface SessionStore {
    * that goes on from the last position it saw misses none. Entries are kept for `keptMs` at least.
    */
   revocationsAfter(position: string, limit: number): Promise<Revocation[]>
-  /** Notes in the log that every token signed until now has ended (a compromised key). */
+  /** Notes in the log that every token signed until now has ended. */
   revokeEverybody(nowMs: number, keptMs: number): Promise<void>
+  /** Notes in the log that a signing key is trusted no more. */
+  revokeKey(kid: string, nowMs: number, keptMs: number): Promise<void>
   /**
    * Removes some of what has expired, sessions and log entries, at most `limit` rows looked at;
    * call again while it is true.

@@ -1,16 +1,23 @@
+import { deepStrictEqual } from 'node:assert/strict'
+import fc from 'fast-check'
 import type { Test } from 'tap'
 import { digest, randomId } from '../../src/core/secrets.ts'
-import {
-  logStart,
-  type RotationRequest,
-  type Session,
-  type SessionStore,
-} from '../../src/stores/ports.ts'
+import { logStart, type RotationRequest, type SessionStore } from '../../src/stores/ports.ts'
 import { decideRotation } from '../../src/stores/rotation.ts'
 import { policy, rotation, session, t0 } from '../support/sessions.ts'
 
+/** What is not the same for every store. */
+export interface StoreTraits {
+  /** It removes expired sessions by its own clock, and leaves only the log to `removeExpired`. */
+  readonly expiresByItself?: boolean
+}
+
 /** What every SessionStore promises, run against the real store. `open` gives an empty one. */
-export function sessionStoreContract(t: Test, open: () => Promise<SessionStore>): void {
+export function sessionStoreContract(
+  t: Test,
+  open: () => Promise<SessionStore>,
+  { expiresByItself = false }: StoreTraits = {},
+): void {
   const withStore = (title: string, body: (t: Test, store: SessionStore) => Promise<void>) =>
     t.test(title, async (t) => {
       const store = await open()
@@ -69,8 +76,13 @@ export function sessionStoreContract(t: Test, open: () => Promise<SessionStore>)
     t.same([...new Set(results.map(({ session }) => session?.generation))], [1])
   })
 
-  withStore('decides every rotation as the rule does, and remembers it', async (t, store) => {
-    for (let round = 0; round < 20; round++) await follow(t, store, round)
+  withStore('decides every rotation as the rule does, and remembers it', async (_t, store) => {
+    const graces = fc.constantFrom(policy.graceMs, 0)
+    const steps = fc.array(step, { minLength: 1, maxLength: 12 })
+    await fc.assert(
+      fc.asyncProperty(graces, steps, (graceMs, steps) => follow(store, graceMs, steps)),
+      { numRuns: 60 },
+    )
   })
 
   withStore('a revoked session never comes back', async (t, store) => {
@@ -87,7 +99,8 @@ export function sessionStoreContract(t: Test, open: () => Promise<SessionStore>)
     t.equal(await store.find(one.sid, t0 + 20_001), null)
   })
 
-  withStore('removes what has expired, a slice at a time', async (t, store) => {
+  const whereSwept = expiresByItself ? (..._: Parameters<typeof withStore>) => {} : withStore
+  whereSwept('removes what has expired, a slice at a time', async (t, store) => {
     const all = Array.from({ length: 25 }, (_, n) =>
       session({ sid: randomId(), expiresAtMs: t0 + (n % 2 === 0 ? 1_000 : 9_000) }),
     )
@@ -170,27 +183,31 @@ export function sessionStoreContract(t: Test, open: () => Promise<SessionStore>)
   })
 }
 
-/** Drives one session with varied requests, beside the pure rule. */
-async function follow(t: Test, store: SessionStore, seed: number): Promise<void> {
-  let expected: Session = session({ sid: randomId(), sub: `user-${seed}` })
+/** One request: how long after the one before by its replica's clock, for which generation. */
+const step = fc.record({
+  waitMs: fc.oneof(fc.integer({ min: -12_000, max: 12_000 }), fc.integer({ min: 0, max: 60_000 })),
+  ahead: fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, fc.integer({ min: -2, max: 2 })),
+  key: fc.constantFrom(null, digest('key 1'), digest('key 2')),
+})
+
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never
+
+/** Drives one session, beside the pure rule. */
+async function follow(store: SessionStore, graceMs: number, steps: readonly Step[]): Promise<void> {
+  let expected = session({ sid: randomId() })
   await store.create(expected)
   let nowMs = t0
-  let random = seed + 1
-  const next = (below: number) => {
-    random = (random * 48_271) % 2_147_483_647
-    return random % below
-  }
-  for (let step = 0; step < 15; step++) {
-    nowMs += next(3) * 6_000
-    const offset = [0, 0, 0, -1, -1, 1, -2][next(step < 10 ? 6 : 7)] ?? 0
+  for (const { waitMs, ahead, key } of steps) {
+    nowMs += waitMs
     const request: RotationRequest = rotation({
       sid: expected.sid,
-      generation: Math.max(0, expected.generation + offset),
-      idempotencyKey: next(2) === 0 ? null : digest(`key ${next(3)}`),
+      generation: Math.max(0, expected.generation + ahead),
+      idempotencyKey: key,
       nowMs,
+      policy: { ...policy, graceMs },
     })
     const decision = decideRotation(expected, request)
-    t.same(await store.rotate(request), decision)
+    deepStrictEqual(await store.rotate(request), decision)
     expected = decision.session
   }
 }

@@ -15,7 +15,7 @@ const skewMs = 1_000
 /** What a request and its answer may take together, so that a client without keys is safe. */
 const delayMaxMs = graceMs - 2 * skewMs
 /** No session in here is ever idle for as long as it may be. */
-const restMaxMs = policy.idleMs / 4
+const restMaxMs = policy.idleMs / 20
 
 /** What one refresh of one tab meets. */
 interface Trip {

@@ -1,9 +1,9 @@
 import type { StatementSync } from 'node:sqlite'
 import { GatepassError } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/json.ts'
+import type { Schema } from '../migrations.ts'
 import type { Account, AccountStore } from '../ports.ts'
 import { SqliteDatabase } from './database.ts'
-import type { Schema } from './migrations.ts'
 
 const schema: Schema = {
   name: 'accounts',

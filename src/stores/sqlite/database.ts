@@ -2,7 +2,8 @@ import { chmodSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { GatepassError } from '../../core/errors.ts'
-import { migrate, type Schema } from './migrations.ts'
+import type { Schema } from '../migrations.ts'
+import { migrate } from './migrations.ts'
 
 /** How long a statement waits for another process's write before it gives up. */
 const busyTimeoutMs = 250

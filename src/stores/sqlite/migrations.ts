@@ -1,18 +1,11 @@
-import { createHash } from 'node:crypto'
 import type { DatabaseSync } from 'node:sqlite'
-import { GatepassError } from '../../core/errors.ts'
-
-/** One step of a schema. Once released its SQL never changes: a new step follows instead. */
-export interface Migration {
-  readonly name: string
-  readonly sql: string
-}
-
-/** The tables of one store. Stores may share a file: each keeps count of its own steps. */
-export interface Schema {
-  readonly name: string
-  readonly migrations: readonly Migration[]
-}
+import { isGatepassError } from '../../core/errors.ts'
+import {
+  type AppliedMigration,
+  migrationFailed,
+  pendingMigrations,
+  type Schema,
+} from '../migrations.ts'
 
 /**
  * Brings a schema up to its last migration, each in its place and once, all in one transaction.
@@ -20,7 +13,7 @@ export interface Schema {
  *
  * @throws `migration_failed` when a step fails, was changed, or is not known to this version
  */
-export function migrate(db: DatabaseSync, { name: schema, migrations }: Schema): void {
+export function migrate(db: DatabaseSync, schema: Schema): void {
   try {
     db.exec('BEGIN IMMEDIATE')
     db.exec(
@@ -30,31 +23,15 @@ export function migrate(db: DatabaseSync, { name: schema, migrations }: Schema):
     )
     const applied = db
       .prepare('SELECT name, checksum FROM migrations WHERE schema = ? ORDER BY position')
-      .all(schema)
-    if (applied.length > migrations.length) {
-      throw new Error(`the schema is newer than this version: ${applied.at(-1)?.name}`)
-    }
+      .all(schema.name)
     const insert = db.prepare('INSERT INTO migrations VALUES (?, ?, ?, ?)')
-    for (const [position, migration] of migrations.entries()) {
-      const sum = checksum(migration)
-      const before = applied[position]
-      if (before === undefined) {
-        db.exec(migration.sql)
-        insert.run(schema, position, migration.name, sum)
-      } else if (before.name !== migration.name || before.checksum !== sum) {
-        throw new Error(`the step ${before.name} is not the one that was applied`)
-      }
+    for (const step of pendingMigrations(schema, applied as unknown as AppliedMigration[])) {
+      db.exec(step.sql)
+      insert.run(schema.name, step.position, step.name, step.checksum)
     }
     db.exec('COMMIT')
   } catch (error) {
     if (db.isTransaction) db.exec('ROLLBACK')
-    throw new GatepassError('migration_failed', {
-      detail: `The schema could not be brought up to date: ${error instanceof Error ? error.message : error}`,
-      cause: error,
-    })
+    throw isGatepassError(error) ? error : migrationFailed(error)
   }
-}
-
-function checksum(migration: Migration): string {
-  return createHash('sha256').update(migration.sql).digest('hex')
 }

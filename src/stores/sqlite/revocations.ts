@@ -1,7 +1,7 @@
 import type { StatementSync } from 'node:sqlite'
+import type { Migration } from '../migrations.ts'
 import type { Revocation } from '../ports.ts'
 import type { SqliteDatabase } from './database.ts'
-import type { Migration } from './migrations.ts'
 
 export const revocationsMigration: Migration = {
   name: 'revocations',

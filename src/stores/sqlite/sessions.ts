@@ -1,4 +1,5 @@
 import type { StatementSync } from 'node:sqlite'
+import type { Schema } from '../migrations.ts'
 import type {
   Revocation,
   RotationRequest,
@@ -8,7 +9,6 @@ import type {
 } from '../ports.ts'
 import { decideRotation, revoke } from '../rotation.ts'
 import { SqliteDatabase } from './database.ts'
-import type { Schema } from './migrations.ts'
 import { revocationsMigration, SqliteRevocationLog } from './revocations.ts'
 
 const schema: Schema = {
@@ -144,6 +144,10 @@ export class SqliteSessionStore implements SessionStore {
 
   revokeEverybody(nowMs: number, keptMs: number): Promise<void> {
     return this.#db.write(() => this.#log.append('all', '', nowMs, keptMs))
+  }
+
+  revokeKey(kid: string, nowMs: number, keptMs: number): Promise<void> {
+    return this.#db.write(() => this.#log.append('key', kid, nowMs, keptMs))
   }
 
   removeExpired(nowMs: number, limit: number): Promise<boolean> {

@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
-import { type Migration, migrate } from '../../../src/stores/sqlite/migrations.ts'
+import type { Migration } from '../../../src/stores/migrations.ts'
+import { migrate } from '../../../src/stores/sqlite/migrations.ts'
 
 const first = { name: 'first', sql: 'CREATE TABLE things (n INTEGER) STRICT' }
 const second = {

@@ -1,0 +1,83 @@
+import { RateLimiterPostgres } from 'rate-limiter-flexible'
+import { type Counter, type CounterOptions, type CounterStore, counterBy } from '../counters.ts'
+import type { Schema } from '../migrations.ts'
+import { PostgresDatabase, type PostgresOptions } from './database.ts'
+
+// The columns are those that rate-limiter-flexible reads and writes.
+const schema: Schema = {
+  name: 'counters',
+  migrations: [
+    {
+      name: 'counters',
+      sql: `
+      CREATE TABLE gatepass.counters (
+        key TEXT COLLATE "C" PRIMARY KEY,
+        points INTEGER NOT NULL,
+        expire BIGINT NOT NULL
+      );
+      CREATE INDEX counters_by_expire ON gatepass.counters (expire);
+    `,
+    },
+  ],
+}
+
+/** A few expired rows: each write removes more than it makes, so that they never pile up. */
+const removeExpired = {
+  name: 'delete expired counters',
+  text: `
+    DELETE FROM gatepass.counters WHERE key IN
+      (SELECT key FROM gatepass.counters WHERE expire <= $1 ORDER BY expire LIMIT 2
+       FOR UPDATE SKIP LOCKED)`,
+}
+
+/** Attempts to sign in are few beside refreshes: they have no use for more. */
+const connectionsMax = 2
+
+/** Counters in Postgres (`postgres:`). */
+export class PostgresCounterStore implements CounterStore {
+  readonly #db: PostgresDatabase
+
+  private constructor(db: PostgresDatabase) {
+    this.#db = db
+  }
+
+  /** @throws `config_invalid`, `store_unavailable`, `migration_failed` */
+  static async open(url: string, options?: PostgresOptions): Promise<PostgresCounterStore> {
+    return new PostgresCounterStore(
+      await PostgresDatabase.open(url, schema, { connectionsMax, ...options }),
+    )
+  }
+
+  counter({ name, limit, window_s }: CounterOptions): Counter {
+    return counterBy(
+      new RateLimiterPostgres({
+        storeClient: { query: (query: Query) => this.#query(query) },
+        storeType: 'client',
+        schemaName: 'gatepass',
+        tableName: 'counters',
+        tableCreated: true,
+        clearExpiredByTimeout: false,
+        keyPrefix: name,
+        points: limit,
+        duration: window_s,
+      }),
+    )
+  }
+
+  close(): Promise<void> {
+    return this.#db.close()
+  }
+
+  /** What the library uses of a client of `pg`, within our deadlines. */
+  async #query({ name, text, values }: Query) {
+    const result = await this.#db.run({ name, text }, values)
+    if (text.trimStart().startsWith('INSERT')) await this.#db.run(removeExpired, [Date.now()])
+    return result
+  }
+}
+
+interface Query {
+  readonly name: string
+  readonly text: string
+  readonly values: readonly unknown[]
+}

@@ -1,0 +1,109 @@
+import type { Migration } from '../migrations.ts'
+import type { Revocation } from '../ports.ts'
+import type { PostgresDatabase } from './database.ts'
+
+export const revocationsMigration: Migration = {
+  name: 'revocations',
+  sql: `
+    CREATE TABLE gatepass.revocations (
+      position BIGINT PRIMARY KEY,
+      at_ms BIGINT NOT NULL,
+      expires_at_ms BIGINT NOT NULL,
+      kind TEXT NOT NULL,
+      id TEXT NOT NULL
+    );
+    CREATE TABLE gatepass.revocations_end (
+      only_row BOOLEAN PRIMARY KEY DEFAULT true CHECK (only_row),
+      position BIGINT NOT NULL
+    );
+    INSERT INTO gatepass.revocations_end (position) VALUES (0);
+  `,
+}
+
+/**
+ * The end of a WITH list that appends the row of `entries` (kind, id, at_ms, expires_at_ms), if
+ * there is one, to the log.
+ *
+ * A reader asks for what is behind the last position it saw, so an entry must not appear before
+ * one that is already seen; a sequence would allow it, for transactions commit in any order. So the
+ * last position is a row: who appends holds its lock until it has committed, and the next one
+ * counts on from there. It is the last lock that a statement takes, so it is in no deadlock.
+ *
+ * The position follows the clock: after a fail-over that lost entries, those that come are greater
+ * than those that readers saw.
+ */
+export function appendTo(entries: string): string {
+  return `
+    log_end AS (
+      UPDATE gatepass.revocations_end AS log_end SET position =
+        greatest(log_end.position + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
+      FROM ${entries}
+      RETURNING log_end.position, ${entries}.*
+    ), logged AS (
+      INSERT INTO gatepass.revocations (position, kind, id, at_ms, expires_at_ms)
+      SELECT position, kind, id, at_ms, expires_at_ms FROM log_end
+    )`
+}
+
+/** Appends one entry. Parameters: 1 kind, 2 id, 3 at, 4 kept. */
+const append = {
+  name: 'append revocation',
+  text: `
+    WITH entry AS (
+      SELECT $1::text AS kind, $2::text AS id, $3::bigint AS at_ms, $3 + $4::bigint AS expires_at_ms
+    ), ${appendTo('entry')}
+    SELECT 1`,
+}
+
+const selectAfter = {
+  name: 'revocations after',
+  text: `
+    SELECT position, kind, id, at_ms FROM gatepass.revocations
+    WHERE position > $1 ORDER BY position LIMIT $2`,
+}
+
+/** Those with the same time to live expire in the order of their positions, or nearly so. */
+const deleteExpired = {
+  name: 'delete expired revocations',
+  text: `
+    DELETE FROM gatepass.revocations WHERE expires_at_ms <= $1 AND position IN
+      (SELECT position FROM gatepass.revocations ORDER BY position LIMIT $2)`,
+}
+
+/** The revocation log, beside the sessions. */
+export class PostgresRevocationLog {
+  readonly #db: PostgresDatabase
+
+  constructor(db: PostgresDatabase) {
+    this.#db = db
+  }
+
+  async append(kind: Revocation['kind'], id: string, atMs: number, keptMs: number): Promise<void> {
+    await this.#db.run(append, [kind, id, atMs, keptMs])
+  }
+
+  async after(position: string, limit: number): Promise<Revocation[]> {
+    // A position that is none of ours is before all of them.
+    const last = /^\d{1,15}$/.test(position) ? position : '0'
+    const { rows } = await this.#db.run<RevocationRow>(selectAfter, [last, limit], true)
+    return rows.map((row) => ({
+      position: String(row.position),
+      kind: row.kind,
+      id: row.id,
+      atMs: row.at_ms,
+    }))
+  }
+
+  /** Removes expired entries, at most `limit`; tells whether there may be more. */
+  async removeExpired(nowMs: number, limit: number): Promise<boolean> {
+    const { rowCount } = await this.#db.run(deleteExpired, [nowMs, limit])
+    return rowCount === limit
+  }
+}
+
+interface RevocationRow {
+  readonly position: number
+  readonly kind: Revocation['kind']
+  readonly id: string
+  readonly at_ms: number
+}

@@ -1,0 +1,161 @@
+import type {
+  Revocation,
+  RotationOutcome,
+  RotationRequest,
+  RotationResult,
+  Session,
+  SessionStore,
+} from '../ports.ts'
+import { PostgresDatabase, type PostgresOptions } from './database.ts'
+import { PostgresRevocationLog } from './revocations.ts'
+import { rotate } from './rotation.ts'
+import * as statements from './session-statements.ts'
+
+/** Before the first row of a table, in the order in which rows lie in it. */
+const tableStart = '(0,0)'
+
+/** Sessions in Postgres (`postgres:`), for any number of issuers. */
+export class PostgresSessionStore implements SessionStore {
+  readonly #db: PostgresDatabase
+  readonly #log: PostgresRevocationLog
+  /** Where the sweep of expired rows goes on. */
+  #sweptTo = tableStart
+
+  private constructor(db: PostgresDatabase) {
+    this.#db = db
+    this.#log = new PostgresRevocationLog(db)
+  }
+
+  /** @throws `config_invalid`, `store_unavailable`, `migration_failed` */
+  static async open(url: string, options?: PostgresOptions): Promise<PostgresSessionStore> {
+    return new PostgresSessionStore(await PostgresDatabase.open(url, statements.schema, options))
+  }
+
+  async create(session: Session): Promise<void> {
+    await this.#db.run(statements.insert, [
+      session.sid,
+      session.sub,
+      session.clientId,
+      session.scope,
+      session.amr.join(' '),
+      session.userAgent,
+      session.createdAtMs,
+      session.endsAtMs,
+      session.expiresAtMs,
+      session.generation,
+      session.mintedAtMs,
+      session.presented,
+      session.idempotencyKey,
+      session.revokedAtMs,
+    ])
+  }
+
+  async rotate(request: RotationRequest): Promise<RotationResult> {
+    const { sid, generation, idempotencyKey, nowMs, policy } = request
+    const { graceMs, idleMs, revokedKeptMs } = policy
+    // Where the connection broke, the rotation may have happened. The same request once more is
+    // then answered by its replay, as long as grace lasts: without, it would be taken for reuse.
+    // (One that has found reuse is told `revoked` the second time; the log has the entry.)
+    const isRepeatable = graceMs > this.#db.timeoutMs
+    const { rows } = await this.#db.run<SessionRow & { readonly outcome: RotationOutcome }>(
+      rotate,
+      [sid, generation, idempotencyKey, nowMs, graceMs, idleMs, revokedKeptMs],
+      isRepeatable,
+    )
+    const [row] = rows
+    if (row === undefined) return { outcome: 'unknown', session: null }
+    return { outcome: row.outcome, session: toSession(row) }
+  }
+
+  async find(sid: string, nowMs: number): Promise<Session | null> {
+    const { rows } = await this.#db.run<SessionRow>(statements.select, [sid, nowMs], true)
+    return rows[0] === undefined ? null : toSession(rows[0])
+  }
+
+  async listBySub(sub: string, nowMs: number): Promise<Session[]> {
+    const { rows } = await this.#db.run<SessionRow>(statements.selectBySub, [sub, nowMs], true)
+    return rows.map(toSession)
+  }
+
+  async revoke(sid: string, nowMs: number, keptMs: number): Promise<boolean> {
+    const { rowCount } = await this.#db.run(statements.revoke, [sid, nowMs, keptMs])
+    return rowCount === 1
+  }
+
+  async revokeAll(sub: string, nowMs: number, keptMs: number): Promise<number> {
+    const { rows } = await this.#db.run<{ sessions: number }>(statements.revokeAll, [
+      sub,
+      nowMs,
+      keptMs,
+    ])
+    return rows[0]?.sessions ?? 0
+  }
+
+  revocationsAfter(position: string, limit: number): Promise<Revocation[]> {
+    return this.#log.after(position, limit)
+  }
+
+  revokeEverybody(nowMs: number, keptMs: number): Promise<void> {
+    return this.#log.append('all', '', nowMs, keptMs)
+  }
+
+  revokeKey(kid: string, nowMs: number, keptMs: number): Promise<void> {
+    return this.#log.append('key', kid, nowMs, keptMs)
+  }
+
+  async removeExpired(nowMs: number, limit: number): Promise<boolean> {
+    const values = [this.#sweptTo, nowMs, limit]
+    const { rows } = await this.#db.run<{ seen: number; last: string | null }>(
+      statements.deleteExpired,
+      values,
+    )
+    const { seen = 0, last = null } = rows[0] ?? {}
+    this.#sweptTo = seen < limit ? tableStart : (last ?? tableStart)
+    const moreInLog = await this.#log.removeExpired(nowMs, limit)
+    return this.#sweptTo !== tableStart || moreInLog
+  }
+
+  ping(): Promise<void> {
+    return this.#db.ping()
+  }
+
+  close(): Promise<void> {
+    return this.#db.close()
+  }
+}
+
+interface SessionRow {
+  readonly sid: string
+  readonly sub: string
+  readonly client_id: string
+  readonly scope: string
+  readonly amr: string
+  readonly user_agent: string
+  readonly created_at_ms: number
+  readonly ends_at_ms: number
+  readonly expires_at_ms: number
+  readonly generation: number
+  readonly minted_at_ms: number
+  readonly presented: boolean
+  readonly idempotency_key: Buffer | null
+  readonly revoked_at_ms: number | null
+}
+
+function toSession(row: SessionRow): Session {
+  return {
+    sid: row.sid,
+    sub: row.sub,
+    clientId: row.client_id,
+    scope: row.scope,
+    amr: row.amr.split(' '),
+    userAgent: row.user_agent,
+    createdAtMs: row.created_at_ms,
+    endsAtMs: row.ends_at_ms,
+    expiresAtMs: row.expires_at_ms,
+    generation: row.generation,
+    mintedAtMs: row.minted_at_ms,
+    presented: row.presented,
+    idempotencyKey: row.idempotency_key,
+    revokedAtMs: row.revoked_at_ms,
+  }
+}

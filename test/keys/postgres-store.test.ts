@@ -1,0 +1,62 @@
+import t, { type Test } from 'tap'
+import { PostgresKeyStore } from '../../src/keys/postgres-store.ts'
+import type { StoredKey } from '../../src/keys/store.ts'
+import { PostgresServer } from '../support/postgres.ts'
+
+const server = await PostgresServer.start(t)
+
+/** Some replicas' stores in one new database. */
+async function open(t: Test, replicas = 1) {
+  const url = await server.createDatabase()
+  const stores = await Promise.all(
+    Array.from({ length: replicas }, () => PostgresKeyStore.open(url)),
+  )
+  t.teardown(() => Promise.all(stores.map((store) => store.close())))
+  const [store] = stores
+  if (store === undefined) throw new Error('none was opened')
+  return { url, store, stores }
+}
+
+const key = (name: string, text = `{"of":"${name}"}`): StoredKey => ({ name, text })
+
+t.test('a key is there for every replica, as it was', async (t) => {
+  const { url, store } = await open(t)
+  t.strictSame(await store.list(), [])
+  const all = [key('epoch-1-ES256'), key('epoch-2-ES256', '"Ünï\\u0000"\n')]
+  for (const one of all) t.equal(await store.insertIfAbsent(one), true)
+  const other = await PostgresKeyStore.open(url)
+  t.teardown(() => other.close())
+  const listed = await other.list()
+  t.strictSame(
+    listed.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+    all,
+  )
+})
+
+t.test('of many who insert one name, one does', async (t) => {
+  const { stores } = await open(t, 8)
+  const keys = stores.map((_, n) => key('epoch-1-ES256', `"${n}"`))
+  const inserted = await Promise.all(keys.map((one, n) => stores[n]?.insertIfAbsent(one)))
+  t.equal(inserted.filter(Boolean).length, 1)
+  t.strictSame(await stores[0]?.list(), [keys[inserted.indexOf(true)]])
+})
+
+t.test('replaces a text; what was removed does not come back', async (t) => {
+  const { store } = await open(t)
+  await store.insertIfAbsent(key('a'))
+  await store.insertIfAbsent(key('b'))
+  await store.replace(key('a', '"new"'))
+  await store.remove('b')
+  await store.remove('b')
+  await store.replace(key('b', '"new"'))
+  t.strictSame(await store.list(), [key('a', '"new"')])
+})
+
+t.test('answers a ping until it is closed', async (t) => {
+  const { store } = await open(t)
+  await store.ping()
+  await store.close()
+  await store.close()
+  await t.rejects(store.ping(), { code: 'store_unavailable' })
+  await t.rejects(store.list(), { code: 'store_unavailable' })
+})

@@ -1,0 +1,97 @@
+import { mock } from 'node:test'
+import type { Test } from 'tap'
+import type { CounterStore } from '../../src/stores/counters.ts'
+
+/** Lets the time stand still, for the library too; returns what moves it on. */
+export function stopTime(t: Test): (seconds: number) => void {
+  mock.timers.enable({ apis: ['Date'], now: Date.UTC(2026, 0, 1) })
+  t.teardown(() => mock.timers.reset())
+  return (seconds) => mock.timers.tick(seconds * 1000)
+}
+
+export interface CounterStoreContract {
+  /** Opens the same store once more, as another process would. */
+  open(): Promise<CounterStore>
+  /** Lets so many seconds go by. */
+  wait(seconds: number): Promise<void> | void
+}
+
+/** What every store of counters promises. Each test needs a store that is empty. */
+export function counterStoreContract(
+  t: Test,
+  start: (t: Test) => Promise<CounterStoreContract>,
+): void {
+  const options = { name: 'test', limit: 2, window_s: 3 }
+
+  t.test('counts by key, to the limit and beyond', async (t) => {
+    const { open } = await start(t)
+    const counter = (await open()).counter(options)
+    t.equal(await counter.read('a'), null)
+    t.match(await counter.add('a'), { count: 1, isWithin: true })
+    t.match(await counter.add('a'), { count: 2, isWithin: true })
+    t.match(await counter.add('a'), { count: 3, isWithin: false })
+    t.match(await counter.add('b'), { count: 1, isWithin: true })
+    const { count, resetsInMs } = (await counter.read('a')) ?? {}
+    t.equal(count, 3)
+    t.ok(resetsInMs !== undefined && resetsInMs > 0 && resetsInMs <= 3000, `${resetsInMs} ms`)
+  })
+
+  t.test('a window begins with its first event, and has the length it was given', async (t) => {
+    const { open, wait } = await start(t)
+    const counter = (await open()).counter(options)
+    await counter.add('short', 1)
+    await counter.add('long')
+    await wait(1.5)
+    t.equal(await counter.read('short'), null)
+    t.match(await counter.add('long', 1), { count: 2 }, 'its window goes on')
+    await wait(1)
+    t.match(await counter.read('long'), { count: 2 })
+    await wait(1)
+    t.equal(await counter.read('long'), null)
+    t.match(await counter.add('long'), { count: 1, isWithin: true })
+  })
+
+  t.test('what is taken back has not been, and never counts below nothing', async (t) => {
+    const { open, wait } = await start(t)
+    const counter = (await open()).counter(options)
+    await counter.add('a')
+    const { takeBack } = await counter.add('a')
+    await takeBack()
+    t.match(await counter.read('a'), { count: 1 })
+    const late = await counter.add('a')
+    await wait(3.5)
+    await late.takeBack()
+    t.match(await counter.add('a'), { count: 1 })
+  })
+
+  t.test('a key that is reset starts again', async (t) => {
+    const { open } = await start(t)
+    const counter = (await open()).counter(options)
+    await counter.reset('a')
+    await counter.add('a')
+    await counter.reset('a')
+    t.match(await counter.add('a'), { count: 1 })
+  })
+
+  t.test('processes count together, counters of other names apart', async (t) => {
+    const { open } = await start(t)
+    const [one, other] = [await open(), await open()]
+    await one.counter(options).add('a')
+    t.match(await other.counter(options).add('a'), { count: 2 })
+    t.match(await other.counter({ ...options, name: 'test2' }).add('a'), { count: 1 })
+  })
+
+  t.test('of many that are added at once, each gets a number of its own', async (t) => {
+    const { open } = await start(t)
+    const counters = [await open(), await open()].map((store) => store.counter(options))
+    const added = await Promise.all(
+      Array.from({ length: 20 }, () => counters.map((counter) => counter.add('a'))).flat(),
+    )
+    const counts = added.map(({ count }) => count).sort((a, b) => a - b)
+    t.strictSame(
+      counts,
+      Array.from({ length: 40 }, (_, index) => index + 1),
+    )
+    t.equal(added.filter(({ isWithin }) => isWithin).length, 2)
+  })
+}

@@ -1,0 +1,33 @@
+import t from 'tap'
+import { PostgresAccountStore } from '../../../src/stores/postgres/accounts.ts'
+import { account } from '../../support/accounts.ts'
+import { PostgresServer } from '../../support/postgres.ts'
+import { accountStoreContract } from '../account-store-contract.ts'
+
+const server = await PostgresServer.start(t, { settings: { deadlock_timeout: '50ms' } })
+
+accountStoreContract(t, async () => PostgresAccountStore.open(await server.createDatabase()))
+
+t.test('replicas see one another, and share the names', async (t) => {
+  const url = await server.createDatabase()
+  const [one, other] = [await PostgresAccountStore.open(url), await PostgresAccountStore.open(url)]
+  t.teardown(() => Promise.all([one.close(), other.close()]))
+  const alice = account()
+  await one.create(alice)
+  t.strictSame(await other.findBySub(alice.sub), alice)
+  await t.rejects(other.create(account()), { code: 'account_exists' })
+})
+
+t.test('imports that meet from both ends do not end in a deadlock', async (t) => {
+  const url = await server.createDatabase()
+  const [one, other] = [await PostgresAccountStore.open(url), await PostgresAccountStore.open(url)]
+  t.teardown(() => Promise.all([one.close(), other.close()]))
+  const names = Array.from({ length: 2_000 }, (_, n) => `user-${n}`)
+  const accounts = (all: string[]) => all.map((loginName) => account({ loginName }))
+  const taken = await Promise.all([
+    one.createMany(accounts(names)),
+    other.createMany(accounts(names.toReversed())),
+  ])
+  t.equal(taken.flat().length, names.length, 'each name was taken from one of them')
+  t.equal((await one.list({ limit: 5_000 })).length, names.length)
+})

@@ -1,0 +1,74 @@
+import t from 'tap'
+import { PostgresAccountStore } from '../../../src/stores/postgres/accounts.ts'
+import { makeCertificates } from '../../support/certificates.ts'
+import { PostgresServer } from '../../support/postgres.ts'
+
+const certificates = makeCertificates(t, 'DNS:localhost')
+const server = await PostgresServer.start(t, { tls: certificates })
+const direct = await server.createDatabase()
+
+/** The database by one of its host's two names, with these parameters. */
+function urlOf(host: string, parameters: Record<string, string>): string {
+  const url = new URL(direct)
+  url.hostname = host
+  for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value)
+  return url.href
+}
+
+const { ca } = certificates
+
+for (const [host, parameters] of [
+  ['localhost', { sslmode: 'verify-full', sslrootcert: ca }],
+  // It is not for this name.
+  ['127.0.0.1', { sslmode: 'verify-ca', sslrootcert: ca }],
+  ['127.0.0.1', { sslmode: 'require' }],
+] as const) {
+  t.test(`TLS to ${host} by ${parameters.sslmode}`, async (t) => {
+    const store = await PostgresAccountStore.open(urlOf(host, parameters))
+    t.teardown(() => store.close())
+    await store.ping()
+    const connections = await server.query(
+      `SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'gatepass'`,
+    )
+    t.same(connections, [{ ssl: true }])
+    await store.close()
+    await server.untilAlone(direct)
+  })
+}
+
+for (const [what, host, parameters] of [
+  ['a certificate for another name', '127.0.0.1', { sslmode: 'verify-full', sslrootcert: ca }],
+  ['an authority that is not trusted', 'localhost', { sslmode: 'verify-full' }],
+] as const) {
+  t.test(`refused: ${what}`, async (t) => {
+    await t.rejects(PostgresAccountStore.open(urlOf(host, parameters)), {
+      code: 'store_unavailable',
+      detail: /can't be used: .*(certificate|altnames)/,
+    })
+  })
+}
+
+t.test('a server without TLS is not spoken to in plain text instead', async (t) => {
+  const plain = await PostgresServer.start(t)
+  const url = `${await plain.createDatabase()}?sslmode=require`
+  await t.rejects(PostgresAccountStore.open(url), {
+    code: 'store_unavailable',
+    detail: /does not support SSL/,
+  })
+})
+
+t.test('certificates that can not be read are a matter of configuration', async (t) => {
+  const parameters = { sslmode: 'verify-full', sslrootcert: `${ca}.no` }
+  await t.rejects(PostgresAccountStore.open(urlOf('localhost', parameters)), {
+    code: 'config_invalid',
+    detail: /sslrootcert .*\.no of the Postgres URL can't be read/,
+  })
+})
+
+t.test('by the Unix socket', async (t) => {
+  const url = new URL(direct)
+  const socket = `postgres://gatepass@${encodeURIComponent(server.folder)}:${server.port}`
+  const store = await PostgresAccountStore.open(`${socket}${url.pathname}`)
+  t.teardown(() => store.close())
+  await store.ping()
+})

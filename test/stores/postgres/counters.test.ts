@@ -1,0 +1,28 @@
+import t from 'tap'
+import { PostgresCounterStore } from '../../../src/stores/postgres/counters.ts'
+import { PostgresServer } from '../../support/postgres.ts'
+import { counterStoreContract, stopTime } from '../counter-store-contract.ts'
+
+const server = await PostgresServer.start(t)
+
+counterStoreContract(t, async (t) => {
+  const url = await server.createDatabase()
+  const open = async () => {
+    const store = await PostgresCounterStore.open(url)
+    t.teardown(() => store.close())
+    return store
+  }
+  return { open, wait: stopTime(t) }
+})
+
+t.test('expired rows do not pile up', async (t) => {
+  const url = await server.createDatabase()
+  const store = await PostgresCounterStore.open(url)
+  t.teardown(() => store.close())
+  const wait = stopTime(t)
+  const counter = store.counter({ name: 'test', limit: 1, window_s: 60 })
+  for (let n = 0; n < 10; n++) await counter.add(`old-${n}`)
+  wait(61)
+  for (let n = 0; n < 10; n++) await counter.add(`new-${n}`)
+  t.same(await server.query('SELECT count(*)::int AS n FROM gatepass.counters', url), [{ n: 10 }])
+})

@@ -1,0 +1,212 @@
+import t, { type Test } from 'tap'
+import { isGatepassError } from '../../../src/core/errors.ts'
+import { PostgresDatabase, type PostgresOptions } from '../../../src/stores/postgres/database.ts'
+import { PostgresServer } from '../../support/postgres.ts'
+import { Relay } from './relay.ts'
+
+const server = await PostgresServer.start(t)
+
+const schema = {
+  name: 'numbers',
+  migrations: [
+    {
+      name: 'numbers',
+      sql: `CREATE TABLE gatepass.numbers (n BIGINT PRIMARY KEY);
+            CREATE SEQUENCE gatepass.attempts`,
+    },
+  ],
+}
+
+const insert = { name: 'insert', text: 'INSERT INTO gatepass.numbers VALUES ($1)' }
+const nap = { name: 'nap', text: 'SELECT pg_sleep($1)' }
+const gone = { code: 'store_unavailable', status: 503, retryAfter_s: 1 }
+
+/** What a call may take beyond its deadline: timers and a busy machine. */
+const slackMs = 250
+
+async function open(t: Test, options?: PostgresOptions, url?: string) {
+  const direct = url ?? (await server.createDatabase())
+  const db = await PostgresDatabase.open(direct, schema, options)
+  t.teardown(() => db.close())
+  const stored = async () => {
+    const rows = await server.query('SELECT n FROM gatepass.numbers ORDER BY n', direct)
+    return rows.map(({ n }) => Number(n))
+  }
+  return { db, url: direct, stored }
+}
+
+/** How a call ends, and when. */
+async function timed(call: Promise<unknown>): Promise<{ tookMs: number; error: unknown }> {
+  const startMs = performance.now()
+  const error = await call.then(
+    () => null,
+    (error: unknown) => error,
+  )
+  return { tookMs: performance.now() - startMs, error }
+}
+
+t.test('a statement that takes too long ends in time, at the server too', async (t) => {
+  const { db, url } = await open(t, { timeoutMs: 300 })
+  const { tookMs, error } = await timed(db.run(nap, [5]))
+  t.match(error, gone)
+  t.ok(tookMs > 250 && tookMs < 300 + slackMs, `after ${tookMs} ms`)
+  await db.ping()
+  await db.close()
+  await server.untilAlone(url)
+})
+
+t.test('connections are bounded, and so is the wait for one', async (t) => {
+  const { db, url } = await open(t, { connectionsMax: 2, waitingMax: 5, timeoutMs: 1_000 })
+  const calls = Array.from({ length: 20 }, () => timed(db.run(nap, [0.1])))
+  const ended = await Promise.all(calls)
+  const refused = ended.filter(({ error }) => error !== null)
+  t.equal(refused.length, 13, 'two run and five wait')
+  for (const { error, tookMs } of refused) {
+    t.match(error, { ...gone, cause: { message: 'too many calls wait' } })
+    t.ok(tookMs < 100, 'refused at once')
+  }
+  const connected = await server.query(
+    `SELECT count(*)::int AS n FROM pg_stat_activity
+     WHERE datname = current_database() AND usename <> current_user`,
+    url,
+  )
+  t.same(connected, [{ n: 2 }])
+})
+
+t.test('a peer that accepts and never answers is not waited for', async (t) => {
+  const relay = await Relay.start(t, server.port)
+  relay.silence()
+  const url = relay.through(await server.createDatabase())
+  const start = await timed(PostgresDatabase.open(url, schema, { timeoutMs: 300 }))
+  t.match(start.error, { code: 'store_unavailable', detail: /Postgres at 127\.0\.0\.1:\d+ / })
+  t.ok(start.tookMs < 300 + slackMs, `after ${start.tookMs} ms`)
+})
+
+t.test('nor is one that falls silent', async (t) => {
+  const relay = await Relay.start(t, server.port)
+  const url = relay.through(await server.createDatabase())
+  const { db } = await open(t, { timeoutMs: 400, connectionsMax: 3 }, url)
+  await Promise.all([db.ping(), db.ping()])
+  relay.silence()
+  // Two on connections that were there, one on a new one, and three that wait.
+  const calls = Array.from({ length: 6 }, () => timed(db.ping()))
+  for (const { tookMs, error } of await Promise.all(calls)) {
+    t.match(error, gone)
+    t.ok(tookMs < 400 + slackMs, `after ${tookMs} ms`)
+  }
+  relay.pass()
+  await db.ping()
+  relay.silence()
+  const { tookMs } = await timed(db.close())
+  t.ok(tookMs < 400 + slackMs, 'and closing does not wait for it either')
+})
+
+t.test('a statement is repeated when it was undone, three times at most', async (t) => {
+  for (const code of ['40001', '40P01']) {
+    const { db, url, stored } = await open(t)
+    const failUntil = (attempt: number) =>
+      server.query(
+        `CREATE OR REPLACE FUNCTION gatepass.fail() RETURNS trigger LANGUAGE plpgsql
+           SECURITY DEFINER AS $$ BEGIN
+             IF nextval('gatepass.attempts') < ${attempt} THEN
+               RAISE EXCEPTION 'undone' USING ERRCODE = '${code}';
+             END IF;
+             RETURN NEW;
+           END $$;
+         CREATE OR REPLACE TRIGGER fail BEFORE INSERT ON gatepass.numbers
+           FOR EACH ROW EXECUTE FUNCTION gatepass.fail();
+         ALTER SEQUENCE gatepass.attempts RESTART`,
+        url,
+      )
+    await failUntil(4)
+    await db.run(insert, [1])
+    await failUntil(5)
+    await t.rejects(db.run(insert, [2]), { ...gone, cause: { code } })
+    await db.run(insert, [2])
+    t.same(await stored(), [1, 2])
+  }
+})
+
+t.test('what was refused is not repeated, and leaves the connection as it is', async (t) => {
+  const { db, stored } = await open(t, { connectionsMax: 1 })
+  const backend = { name: 'backend', text: 'SELECT pg_backend_pid() AS pid' }
+  const { rows } = await db.run(backend, [])
+  await db.run(insert, [1])
+  await t.rejects(db.run(insert, [1]), { ...gone, cause: { code: '23505' } })
+  t.same((await db.run(backend, [])).rows, rows)
+  t.same(await stored(), [1])
+})
+
+t.test('where it may have happened, only what does no harm twice is repeated', async (t) => {
+  const relay = await Relay.start(t, server.port)
+  const direct = await server.createDatabase()
+  const { db } = await open(t, { connectionsMax: 1 }, relay.through(direct))
+  const next = { name: 'next', text: `SELECT nextval('gatepass.attempts') AS n` }
+  await db.ping()
+  relay.cutNextAnswer()
+  await t.rejects(db.run(next, []), gone)
+  t.same((await db.run(next, [])).rows, [{ n: 2 }], 'it had happened, and once')
+  relay.cutNextAnswer()
+  t.same((await db.run(next, [], true)).rows, [{ n: 4 }])
+})
+
+t.test('no value of a row reaches the error', async (t) => {
+  const { db, url } = await open(t)
+  await server.query('ALTER TABLE gatepass.numbers ADD CHECK (n < 1000000)', url)
+  const error = await db.run(insert, [7_777_777]).catch((error: unknown) => error)
+  t.match(error, { ...gone, cause: { code: '23514' } })
+  const { cause } = error as Error
+  t.notMatch(JSON.stringify({ ...(cause as Error), message: (cause as Error).message }), /7777777/)
+  t.notMatch(String((cause as Error).stack), /7777777/)
+})
+
+t.test('says why it can not be opened, and never the password', async (t) => {
+  const url = new URL(await server.createDatabase())
+  const why = async (changes: Partial<URL>) => {
+    const other = Object.assign(new URL(url), changes)
+    const error = await PostgresDatabase.open(other.href, schema).catch((error: unknown) => error)
+    t.ok(isGatepassError(error, 'store_unavailable'))
+    t.notMatch(JSON.stringify(error), /correct-horse|wrong-horse/)
+    return (error as Error).message
+  }
+  t.match(await why({ password: 'wrong-horse' }), /password authentication failed/)
+  t.match(await why({ password: '' }), /password/)
+  t.match(await why({ pathname: '/nowhere' }), /database "nowhere" does not exist/)
+  t.match(await why({ port: '1' }), /Postgres at 127\.0\.0\.1:1 can't be used: .*ECONNREFUSED/)
+  t.match(await why({ hostname: 'localhost', port: '1' }), /Postgres at localhost:1 .*ECONNREFUSED/)
+})
+
+t.test('closing lets what is here end, and takes no more', async (t) => {
+  const { db, stored } = await open(t, { connectionsMax: 1 })
+  const calls = [db.run(nap, [0.1]), db.run(insert, [1]), db.run(insert, [2])]
+  const closed = db.close()
+  await t.rejects(db.ping(), gone)
+  await Promise.all(calls)
+  await closed
+  t.same(await stored(), [1, 2])
+})
+
+t.test('nothing comes from the environment of the process', async (t) => {
+  const url = await server.createDatabase()
+  const environment = {
+    PGHOST: '192.0.2.1',
+    PGUSER: 'nobody',
+    PGPASSWORD: 'wrong',
+    PGSSLMODE: 'require',
+    PGSSLNEGOTIATION: 'direct',
+    PGOPTIONS: '-c statement_timeout=1',
+    PGCONNECT_TIMEOUT: '1',
+    PGAPPNAME: 'other',
+  }
+  const before = { ...process.env }
+  t.teardown(() => {
+    process.env = before
+  })
+  Object.assign(process.env, environment)
+  const { db } = await open(t, {}, url)
+  const text = `SELECT current_setting('statement_timeout') AS timeout,
+    current_setting('application_name') AS name, current_user::text AS user`
+  t.same((await db.run({ name: 'settings', text }, [])).rows, [
+    { timeout: '2s', name: 'gatepass', user: 'gatepass' },
+  ])
+})

@@ -1,0 +1,156 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { isGatepassError } from '../../../src/core/errors.ts'
+import { randomId } from '../../../src/core/secrets.ts'
+import { PostgresSessionStore } from '../../../src/stores/postgres/sessions.ts'
+import { PostgresServer } from '../../support/postgres.ts'
+import { policy, rotation, session, t0 } from '../../support/sessions.ts'
+import { Relay } from './relay.ts'
+
+// Durable as in production: what was acknowledged must be there after a kill.
+const server = await PostgresServer.start(t, { settings: { fsync: 'on' } })
+
+const timeoutMs = 1_000
+const slackMs = 250
+
+/** A device that refreshes over and over, and repeats what was not answered. */
+class Device {
+  readonly sid = randomId()
+  /** What was acknowledged last. */
+  generation = 0
+  refused = 0
+  slowestMs = 0
+  #nowMs = t0
+  readonly #store: PostgresSessionStore
+
+  constructor(store: PostgresSessionStore) {
+    this.#store = store
+  }
+
+  signIn(): Promise<void> {
+    return this.#store.create(session({ sid: this.sid, endsAtMs: Number.MAX_SAFE_INTEGER }))
+  }
+
+  /** Rotates once. Throws when it is signed out, or told anything but to come back later. */
+  async refresh(): Promise<void> {
+    this.#nowMs += policy.graceMs
+    const request = rotation({ sid: this.sid, generation: this.generation, nowMs: this.#nowMs })
+    for (;;) {
+      const startMs = performance.now()
+      try {
+        const { outcome, session } = await this.#store.rotate(request)
+        if (outcome !== 'rotated' && outcome !== 'replayed') throw new Error(outcome)
+        this.generation = session?.generation ?? 0
+        return
+      } catch (error) {
+        if (!isGatepassError(error, 'store_unavailable')) throw error
+        this.refused += 1
+        await sleep(20)
+      } finally {
+        this.slowestMs = Math.max(this.slowestMs, performance.now() - startMs)
+      }
+    }
+  }
+}
+
+/** Lets devices refresh while something happens to the server, and looks at what is left. */
+async function live(t: Test, happens: () => Promise<void>): Promise<void> {
+  const url = await server.createDatabase()
+  const store = await PostgresSessionStore.open(url, { timeoutMs })
+  t.teardown(() => store.close())
+  const devices = Array.from({ length: 12 }, () => new Device(store))
+  await Promise.all(devices.map((device) => device.signIn()))
+  let isOver = false
+  const lives = devices.map(async (device) => {
+    while (!isOver) await device.refresh()
+  })
+  await Promise.race([sleep(200), ...lives])
+  const before = devices.map(({ generation }) => generation)
+  await Promise.race([happens(), ...lives])
+  await Promise.race([sleep(200), ...lives])
+  isOver = true
+  await Promise.all(lives)
+  for (const [n, device] of devices.entries()) {
+    t.ok(device.generation > (before[n] ?? 0), 'it went on by itself')
+    t.ok(device.slowestMs < timeoutMs + slackMs, `no call took longer: ${device.slowestMs} ms`)
+    const stored = await store.find(device.sid, t0)
+    t.equal(stored?.generation, device.generation, 'nothing that was acknowledged is lost')
+  }
+}
+
+t.test('Postgres is restarted under load', (t) =>
+  live(t, async () => {
+    await server.stop('SIGINT')
+    await server.up()
+  }),
+)
+
+t.test('Postgres is gone for longer than a deadline', (t) =>
+  live(t, async () => {
+    await server.stop('SIGQUIT')
+    await sleep(1.5 * timeoutMs)
+    await server.up()
+  }),
+)
+
+t.test('Postgres is killed under load', (t) =>
+  live(t, async () => {
+    await server.kill()
+    await server.up()
+  }),
+)
+
+t.test('all connections are ended by an administrator, over and over', (t) =>
+  live(t, async () => {
+    for (let n = 0; n < 10; n++) {
+      await server.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'gatepass'`,
+      )
+      await sleep(20)
+    }
+  }),
+)
+
+t.test('connections to a server that only reads now are left for others', async (t) => {
+  const url = await server.createDatabase()
+  const store = await PostgresSessionStore.open(url)
+  t.teardown(() => store.close())
+  // As for a primary that became a standby, behind an address that finds the new primary.
+  const readsOnly = (is: 'on' | 'off') =>
+    server.query(
+      `ALTER DATABASE ${new URL(url).pathname.slice(1)} SET default_transaction_read_only = ${is}`,
+    )
+  await readsOnly('on')
+  const first = session({ sid: randomId() })
+  await t.rejects(store.create(first), { code: 'store_unavailable', cause: { code: '25006' } })
+  await readsOnly('off')
+  await store.create(first)
+  t.same(await store.find(first.sid, t0), first)
+})
+
+t.test('a rotation whose answer is lost is repeated, and its replay is the answer', async (t) => {
+  const url = await server.createDatabase()
+  const relay = await Relay.start(t, server.port)
+  const store = await PostgresSessionStore.open(relay.through(url))
+  t.teardown(() => store.close())
+  const one = session({ sid: randomId() })
+  await store.create(one)
+  relay.cutNextAnswer()
+  const nowMs = t0 + policy.graceMs
+  const result = await store.rotate(rotation({ sid: one.sid, nowMs }))
+  t.match(result, { outcome: 'replayed', session: { generation: 1, mintedAtMs: nowMs } })
+})
+
+t.test('without grace it is not repeated: it would be taken for reuse', async (t) => {
+  const url = await server.createDatabase()
+  const relay = await Relay.start(t, server.port)
+  const store = await PostgresSessionStore.open(relay.through(url))
+  t.teardown(() => store.close())
+  const one = session({ sid: randomId() })
+  await store.create(one)
+  relay.cutNextAnswer()
+  const strict = { ...policy, graceMs: 0 }
+  const request = rotation({ sid: one.sid, nowMs: t0 + 1, policy: strict })
+  await t.rejects(store.rotate(request), { code: 'store_unavailable' })
+  t.match(await store.find(one.sid, t0 + 1), { generation: 1, revokedAtMs: null })
+})

@@ -1,0 +1,113 @@
+import t from 'tap'
+import { PostgresKeyStore } from '../../../src/keys/postgres-store.ts'
+import type { Migration } from '../../../src/stores/migrations.ts'
+import { PostgresAccountStore } from '../../../src/stores/postgres/accounts.ts'
+import { migrate } from '../../../src/stores/postgres/migrations.ts'
+import { PostgresSessionStore } from '../../../src/stores/postgres/sessions.ts'
+import { parsePostgresUrl } from '../../../src/stores/postgres/url.ts'
+import { account } from '../../support/accounts.ts'
+import { PostgresServer } from '../../support/postgres.ts'
+
+const server = await PostgresServer.start(t)
+
+const first = { name: 'first', sql: 'CREATE TABLE gatepass.things (n INTEGER)' }
+const second = {
+  name: 'second',
+  sql: 'INSERT INTO gatepass.things VALUES (1); INSERT INTO gatepass.things VALUES (2)',
+}
+const third = { name: 'third', sql: 'ALTER TABLE gatepass.things ADD COLUMN label TEXT' }
+
+function apply(url: string, migrations: readonly Migration[], name = 'things'): Promise<void> {
+  return migrate(parsePostgresUrl(url), { name, migrations }, 2_000)
+}
+
+const things = (url: string) => server.query('SELECT * FROM gatepass.things ORDER BY n', url)
+
+t.test('each step is applied once, in order', async (t) => {
+  const url = await server.createDatabase()
+  await apply(url, [first, second])
+  await apply(url, [first, second])
+  t.same(await things(url), [{ n: 1 }, { n: 2 }])
+  await apply(url, [first, second, third])
+  t.same(await things(url), [
+    { n: 1, label: null },
+    { n: 2, label: null },
+  ])
+})
+
+const refused: Record<string, Migration[]> = {
+  'a step that was changed': [first, { ...second, sql: 'SELECT 1' }],
+  'a step of another name': [first, { ...second, name: 'other' }],
+  'another order': [second, first],
+  'a schema newer than the program': [first],
+  'a changed step with a new one behind': [{ ...first, sql: 'SELECT 1' }, second, third],
+}
+
+for (const [what, steps] of Object.entries(refused)) {
+  t.test(`refused, and nothing touched: ${what}`, async (t) => {
+    const url = await server.createDatabase()
+    await apply(url, [first, second])
+    await t.rejects(apply(url, steps), { code: 'migration_failed' })
+    t.same(await things(url), [{ n: 1 }, { n: 2 }])
+  })
+}
+
+t.test('a step that fails leaves nothing of those before it', async (t) => {
+  const url = await server.createDatabase()
+  const failing = { name: 'failing', sql: 'INSERT INTO gatepass.no_such VALUES (1)' }
+  await t.rejects(apply(url, [first, failing]), {
+    code: 'migration_failed',
+    detail: /relation "gatepass.no_such" does not exist/,
+  })
+  const schemas = await server.query(`SELECT 1 FROM pg_namespace WHERE nspname = 'gatepass'`, url)
+  t.same(schemas, [])
+})
+
+t.test('several replicas that start at once apply each step once', async (t) => {
+  const url = await server.createDatabase()
+  const slow = { name: 'slow', sql: 'SELECT pg_sleep(0.2)' }
+  await Promise.all(Array.from({ length: 8 }, () => apply(url, [first, slow, second])))
+  t.same(await things(url), [{ n: 1 }, { n: 2 }])
+})
+
+t.test('stores that start at once share a database', async (t) => {
+  const url = await server.createDatabase()
+  const opened = await Promise.all(
+    Array.from({ length: 3 }, () => [
+      PostgresAccountStore.open(url),
+      PostgresSessionStore.open(url),
+      PostgresKeyStore.open(url),
+    ]).flat(),
+  )
+  await Promise.all(opened.map((store) => store.ping()))
+  await Promise.all(opened.map((store) => store.close()))
+  t.same(await server.query('SELECT DISTINCT schema FROM gatepass.migrations ORDER BY 1', url), [
+    { schema: 'accounts' },
+    { schema: 'keys' },
+    { schema: 'sessions' },
+  ])
+})
+
+t.test('a service needs no right to change tables once they are there', async (t) => {
+  const url = await server.createDatabase()
+  const database = new URL(url).pathname.slice(1)
+  await (await PostgresAccountStore.open(url)).close()
+  await server.query(`CREATE ROLE service LOGIN PASSWORD 'other'`)
+  await server.query(
+    `REVOKE ALL ON DATABASE ${database} FROM PUBLIC; GRANT CONNECT ON DATABASE ${database} TO service`,
+  )
+  await server.query(
+    `GRANT USAGE ON SCHEMA gatepass TO service; GRANT SELECT ON gatepass.migrations TO service;
+     GRANT SELECT, INSERT, UPDATE ON gatepass.accounts TO service`,
+    url,
+  )
+  const asService = new URL(url)
+  Object.assign(asService, { username: 'service', password: 'other' })
+  const store = await PostgresAccountStore.open(asService.href)
+  t.teardown(() => store.close())
+  await store.create(account())
+  await t.rejects(PostgresSessionStore.open(asService.href), {
+    code: 'migration_failed',
+    detail: /permission denied/,
+  })
+})

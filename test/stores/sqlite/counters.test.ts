@@ -1,0 +1,63 @@
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import t, { type Test } from 'tap'
+import { SqliteCounterStore } from '../../../src/stores/sqlite/counters.ts'
+import { SqliteSessionStore } from '../../../src/stores/sqlite/sessions.ts'
+import { counterStoreContract, stopTime } from '../counter-store-contract.ts'
+
+function open(t: Test, path: string): SqliteCounterStore {
+  const store = new SqliteCounterStore(path)
+  t.teardown(() => store.close())
+  return store
+}
+
+counterStoreContract(t, async (t) => {
+  const path = join(t.testdir(), 'counters.db')
+  return { open: async () => open(t, path), wait: stopTime(t) }
+})
+
+t.test('expired rows do not pile up', async (t) => {
+  const wait = stopTime(t)
+  const path = join(t.testdir(), 'counters.db')
+  const counter = open(t, path).counter({ name: 'test', limit: 1, window_s: 60 })
+  const rows = () => {
+    const db = new DatabaseSync(path)
+    const row = db.prepare('SELECT count(*) AS n FROM counters').get()
+    db.close()
+    return row?.n
+  }
+  for (let key = 0; key < 100; key += 1) await counter.add(`before-${key}`)
+  t.equal(rows(), 100)
+  wait(61)
+  for (let key = 0; key < 60; key += 1) await counter.add(`after-${key}`)
+  t.equal(rows(), 60)
+})
+
+t.test(
+  'it shares the file of the sessions, and lives as long as the process in memory',
+  async (t) => {
+    const path = join(t.testdir(), 'sessions.db')
+    const sessions = new SqliteSessionStore(path)
+    t.teardown(() => sessions.close())
+    const shared = open(t, path).counter({ name: 'test', limit: 1, window_s: 60 })
+    t.match(await shared.add('a'), { count: 1 })
+    const inMemory = open(t, ':memory:').counter({ name: 'test', limit: 1, window_s: 60 })
+    t.match(await inMemory.add('a'), { count: 1 })
+  },
+)
+
+t.test('a database that does not answer is an outage', async (t) => {
+  const path = join(t.testdir(), 'counters.db')
+  const counter = open(t, path).counter({ name: 'test', limit: 1, window_s: 60 })
+  const { takeBack } = await counter.add('a')
+  const locked = new DatabaseSync(path)
+  t.teardown(() => locked.close())
+  locked.exec('BEGIN IMMEDIATE')
+  const outage = { code: 'store_unavailable', retryAfter_s: 1 }
+  await t.rejects(counter.add('a'), outage)
+  await t.rejects(takeBack(), outage)
+  await t.rejects(counter.reset('a'), outage)
+  t.match(await counter.read('a'), { count: 1 }, 'reading needs no lock')
+  locked.exec('ROLLBACK; DROP TABLE counters')
+  await t.rejects(counter.read('a'), outage)
+})

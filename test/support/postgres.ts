@@ -1,0 +1,195 @@
+import { execFileSync } from 'node:child_process'
+import { chownSync, existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+import type { Test } from 'tap'
+import type { Certificates } from './certificates.ts'
+import { freePort, TestProcess } from './processes.ts'
+import { outsideFolder } from './project.ts'
+
+/** Who owns the databases, as a service would: not a superuser. */
+const owner = { user: 'gatepass', password: 'correct-horse' }
+const superuser = 'postgres'
+
+interface ServerOptions {
+  /** The server's certificate: then it takes TLS connections, besides others. */
+  readonly tls?: Pick<Certificates, 'cert' | 'key'>
+  /** Server settings besides those of a test server, such as `{ max_connections: '20' }`. */
+  readonly settings?: Readonly<Record<string, string>>
+}
+
+/** One connection of a store. */
+interface Activity {
+  readonly isBlocked: boolean
+}
+
+/** A real Postgres of one test file, on a port of its own. It ends with the test. */
+export class PostgresServer {
+  readonly port: number
+  /** The Unix socket is here: the superuser comes in by it without a password. */
+  readonly folder: string
+  readonly #t: Test
+  readonly #settings: Readonly<Record<string, string>>
+  #process: TestProcess | null = null
+  #databases = 0
+
+  private constructor(t: Test, folder: string, port: number, settings: Record<string, string>) {
+    this.port = port
+    this.folder = folder
+    this.#t = t
+    this.#settings = settings
+  }
+
+  static async start(t: Test, { tls, settings = {} }: ServerOptions = {}): Promise<PostgresServer> {
+    const folder = outsideFolder(t)
+    initdb(folder)
+    if (tls !== undefined) own(tls.key)
+    const server = new PostgresServer(t, folder, await freePort(), {
+      // A test loses nothing with the power.
+      fsync: 'off',
+      ...(tls && { ssl: 'on', ssl_cert_file: tls.cert, ssl_key_file: tls.key }),
+      ...settings,
+    })
+    await server.up()
+    await server.query(`CREATE ROLE ${owner.user} LOGIN PASSWORD '${owner.password}'`)
+    return server
+  }
+
+  /** Makes a database and gives its URL. */
+  async createDatabase(): Promise<string> {
+    this.#databases += 1
+    const name = `test_${this.#databases}`
+    await this.query(`CREATE DATABASE ${name} OWNER ${owner.user}`)
+    return `postgres://${owner.user}:${owner.password}@127.0.0.1:${this.port}/${name}`
+  }
+
+  /** Runs a statement as superuser; in the database that a URL names, if one is given. */
+  async query(sql: string, url?: string): Promise<Record<string, unknown>[]> {
+    const client = await this.connect(url)
+    try {
+      return (await client.query(sql)).rows
+    } finally {
+      await client.end()
+    }
+  }
+
+  /** Another connection for the test, as superuser; whoever asked for it ends it. */
+  async connect(url?: string): Promise<pg.Client> {
+    const database = url === undefined ? superuser : new URL(url).pathname.slice(1)
+    const client = new pg.Client({
+      host: this.folder,
+      port: this.port,
+      user: superuser,
+      database,
+      ssl: false,
+    })
+    client.on('error', () => {})
+    await client.connect()
+    return client
+  }
+
+  /** Waits until so many statements wait for a lock in the database that a URL names. */
+  async untilBlocked(count: number, url: string): Promise<void> {
+    await this.#untilActivity(
+      url,
+      (all) => all.filter(({ isBlocked }) => isBlocked).length >= count,
+    )
+  }
+
+  /** Waits until the others have left that database, and what they did is in the statistics. */
+  async untilAlone(url: string): Promise<void> {
+    await this.#untilActivity(url, (all) => all.length === 0)
+  }
+
+  async #untilActivity(url: string, isSo: (others: Activity[]) => boolean): Promise<void> {
+    const client = await this.connect(url)
+    try {
+      for (;;) {
+        const { rows } = await client.query<Activity>(
+          `SELECT wait_event_type = 'Lock' AS "isBlocked" FROM pg_stat_activity
+           WHERE datname = current_database() AND usename <> current_user`,
+        )
+        if (isSo(rows)) return
+        await sleep(5)
+      }
+    } finally {
+      await client.end()
+    }
+  }
+
+  /** Starts it again after `stop` or `kill`, and waits until it takes connections. */
+  async up(): Promise<void> {
+    const options = {
+      ...this.#settings,
+      port: String(this.port),
+      listen_addresses: '127.0.0.1',
+      unix_socket_directories: this.folder,
+    }
+    const settings = Object.entries(options).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+    this.#process = TestProcess.start(this.#t, ['-D', dataFolder(this.folder), ...settings], {
+      cwd: this.folder,
+      // Its log goes to standard error, and a TestProcess waits for lines of standard output.
+      command: ['sh', '-c', 'exec "$0" "$@" 2>&1', join(programs(), 'postgres')],
+      ...runAs(),
+    })
+    // Ends before it is killed: a killed one leaves shared memory behind.
+    this.#t.teardown(() => this.stop('SIGQUIT'))
+    await this.#process.line(/ready to accept connections/)
+  }
+
+  /** Ends every connection, then itself: 'SIGINT' in good order, 'SIGQUIT' as after a crash. */
+  async stop(signal: 'SIGINT' | 'SIGQUIT' = 'SIGINT'): Promise<void> {
+    await this.#process?.stop(signal)
+  }
+
+  /** Kills it at once. Its processes notice, one by one; resolves when the last one is gone. */
+  async kill(): Promise<void> {
+    await this.#process?.stop('SIGKILL')
+  }
+}
+
+function dataFolder(folder: string): string {
+  return join(folder, 'data')
+}
+
+function initdb(folder: string): void {
+  const data = dataFolder(folder)
+  mkdirSync(data, { mode: 0o700 })
+  own(folder)
+  own(data)
+  const auth = ['--auth-local=trust', '--auth-host=scram-sha-256']
+  const options = ['--no-sync', '--encoding=UTF8', '--locale=C', '-U', superuser, ...auth]
+  execFileSync(join(programs(), 'initdb'), ['-D', data, ...options], {
+    cwd: folder,
+    stdio: ['ignore', 'ignore', 'pipe'],
+    ...runAs().user,
+  })
+}
+
+/** Gives a file or a folder to whom the server runs as. */
+function own(path: string): void {
+  const { user } = runAs()
+  if (user !== undefined) chownSync(path, user.uid, user.gid)
+}
+
+/** Postgres refuses to run as root: then it runs as the user that its package made. */
+function runAs(): { user?: { uid: number; gid: number } } {
+  if (process.getuid?.() !== 0) return {}
+  const idOf = (flag: string) =>
+    Number(execFileSync('id', [flag, superuser], { encoding: 'utf8' }).trim())
+  return { user: { uid: idOf('-u'), gid: idOf('-g') } }
+}
+
+/** The folder of the newest Postgres: Debian's are not on the PATH. */
+function programs(): string {
+  const debian = '/usr/lib/postgresql'
+  const versions = existsSync(debian) ? readdirSync(debian) : []
+  const folders = versions
+    .toSorted((a, b) => Number(b) - Number(a))
+    .map((version) => join(debian, version, 'bin'))
+  const path = (process.env.PATH ?? '').split(delimiter)
+  const found = [...folders, ...path].find((folder) => existsSync(join(folder, 'initdb')))
+  if (found === undefined) throw new Error('Postgres is not installed: npm run test:deps')
+  return found
+}
