@@ -1,0 +1,71 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { RedisArguments, RedisReply } from './connection.ts'
+import { isAnswer, isUnknownScript, isWorthAnother, toldApart } from './failures.ts'
+import type { Script } from './scripts.ts'
+
+/** What a call may ask of Redis before its deadline. */
+export interface RedisCall {
+  /**
+   * @param key says which server; every key of the command must be on its slot
+   * @param isRepeatable whether it may be sent again when its answer was lost, though it may have run
+   */
+  command(key: string, command: RedisArguments, isRepeatable?: boolean): Promise<RedisReply>
+  /** A script with one key. */
+  script(
+    script: Script,
+    key: string,
+    args: RedisArguments,
+    isRepeatable?: boolean,
+  ): Promise<RedisReply>
+}
+
+export type Send = (
+  key: string,
+  command: RedisArguments,
+  signal: AbortSignal,
+) => Promise<RedisReply>
+
+/** How long to wait before a command is sent again. */
+const repeatMinMs = 25
+const repeatMaxMs = 200
+
+/** One call, which sends its commands again until they are answered or its time is over. */
+export class Call implements RedisCall {
+  /** Why a command was sent again, the last time. */
+  lastError: Error | null = null
+  readonly #send: Send
+  readonly #signal: AbortSignal
+
+  constructor(send: Send, signal: AbortSignal) {
+    this.#send = send
+    this.#signal = signal
+  }
+
+  async command(key: string, command: RedisArguments, isRepeatable = true): Promise<RedisReply> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.#send(key, command, this.#signal)
+      } catch (error) {
+        const mayRepeat = isWorthAnother(error) || (isRepeatable && !isAnswer(error))
+        if (!mayRepeat || this.#signal.aborted) throw error
+        this.lastError = toldApart(error)
+        const delayMs = Math.min(repeatMaxMs, repeatMinMs * 2 ** attempt)
+        await sleep(delayMs * (0.5 + Math.random() / 2), null, { signal: this.#signal })
+      }
+    }
+  }
+
+  async script(
+    script: Script,
+    key: string,
+    args: RedisArguments,
+    isRepeatable = true,
+  ): Promise<RedisReply> {
+    try {
+      return await this.command(key, ['EVALSHA', script.sha, '1', key, ...args], isRepeatable)
+    } catch (error) {
+      if (!isUnknownScript(error)) throw error
+      return this.command(key, ['EVAL', script.text, '1', key, ...args], isRepeatable)
+    }
+  }
+}

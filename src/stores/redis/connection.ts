@@ -1,0 +1,197 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import {
+  createClient,
+  createCluster,
+  createSentinel,
+  RESP_TYPES,
+  type RedisClientOptions,
+} from '@redis/client'
+import { GatepassError } from '../../core/errors.ts'
+import type { RedisCredentials, RedisTarget, RedisTlsFiles } from './url.ts'
+
+/** What a command answers, text as bytes. */
+export type RedisReply = null | number | Buffer | readonly RedisReply[]
+export type RedisArguments = readonly (string | Buffer)[]
+
+/** A server, a Cluster or the primary that the sentinels name, all alike. */
+export interface RedisConnection {
+  /** Resolves when commands can be sent. May try for ever: `destroy` ends that. */
+  connect(): Promise<unknown>
+  /**
+   * Sends one command to whoever has the key. An aborted signal takes it back if it was not written
+   * to the wire; a written one the client waits for however long it takes.
+   */
+  send(key: string, command: RedisArguments, signal: AbortSignal): Promise<RedisReply>
+  /** Waits for what is under way, and closes. */
+  close(): Promise<unknown>
+  /** Closes at once; what is under way is rejected. */
+  destroy(): void
+}
+
+export interface ConnectionLimits {
+  /** How long anything may stay silent: a connection attempt, a handshake, a server. */
+  readonly silenceMs: number
+  /** How many commands may wait for one server. */
+  readonly queueMax: number
+}
+
+const reconnectMinMs = 50
+const reconnectMaxMs = 2_000
+
+/** Grows with each attempt, up to two seconds, and differs by half from replica to replica. */
+export function reconnectDelayMs(attempt: number): number {
+  const delayMs = Math.min(reconnectMaxMs, reconnectMinMs * 2 ** Math.min(attempt, 10))
+  return delayMs * (0.5 + Math.random() / 2)
+}
+
+/** Makes a connection that is not connected yet; hears of each error that the client meets. */
+export type ConnectionMaker = (onError: (error: unknown) => void) => RedisConnection
+
+/** @throws `config_invalid` when a file can't be read */
+export function connectionMaker(
+  target: RedisTarget,
+  cwd: string,
+  limits: ConnectionLimits,
+): ConnectionMaker {
+  const options = clientOptions(target, tlsOptions(target.tls, cwd), limits)
+  switch (target.topology) {
+    case 'single':
+      return (onError) => serverConnection(target, options, onError)
+    case 'cluster':
+      return (onError) => clusterConnection(target, options, onError)
+    case 'sentinel':
+      return (onError) => sentinelConnection(target, options, onError)
+  }
+}
+
+// Replies are bytes, as a row is. The client's own timeout ends only what it could not write yet and
+// costs a signal for each command: the deadline is ours (link.ts).
+const commandOptions = { timeout: 0, typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } }
+
+type Options = ReturnType<typeof clientOptions>
+
+/** What every client is given, whoever makes it. */
+function clientOptions(
+  { credentials }: RedisTarget,
+  tls: ReturnType<typeof tlsOptions>,
+  { silenceMs, queueMax }: ConnectionLimits,
+) {
+  return {
+    ...credentialsOptions(credentials),
+    name: 'gatepass',
+    // Each would need one more command to be allowed, and tells us nothing.
+    disableClientInfo: true,
+    maintNotifications: 'disabled',
+    commandsQueueMaxLength: queueMax,
+    // A ping that is not answered makes an idle connection time out; so does a silent handshake.
+    pingInterval: silenceMs,
+    socket: {
+      ...tls,
+      connectTimeout: silenceMs,
+      socketTimeout: 2 * silenceMs,
+      reconnectStrategy: reconnectDelayMs,
+    },
+  } as const satisfies RedisClientOptions
+}
+
+function credentialsOptions({ username, password }: RedisCredentials) {
+  return { ...(username !== '' && { username }), ...(password !== '' && { password }) }
+}
+
+function tlsOptions(files: RedisTlsFiles | null, cwd: string) {
+  if (files === null) return { tls: false } as const
+  const read = (path: string) => {
+    try {
+      return readFileSync(resolve(cwd, path))
+    } catch (error) {
+      throw new GatepassError('config_invalid', {
+        detail: 'A file that a Redis URL names for TLS cannot be read.',
+        cause: error,
+      })
+    }
+  }
+  return {
+    tls: true,
+    // Said here, so that no environment variable turns it off.
+    rejectUnauthorized: true,
+    ...(files.ca !== '' && { ca: read(files.ca) }),
+    ...(files.cert !== '' && { cert: read(files.cert), key: read(files.key) }),
+  } as const
+}
+
+function serverConnection(
+  target: RedisTarget & { topology: 'single' },
+  options: Options,
+  onError: (error: unknown) => void,
+): RedisConnection {
+  const [node] = target.nodes
+  const client = createClient({
+    ...options,
+    commandOptions,
+    database: target.database,
+    socket: { ...options.socket, ...node },
+  })
+  client.on('error', onError)
+  return {
+    connect: () => client.connect(),
+    send: (_key, command, abortSignal) => client.sendCommand(command, { abortSignal }),
+    close: () => client.close(),
+    destroy: () => client.destroy(),
+  }
+}
+
+/** How long a node may be away before the others are asked who serves its slots. */
+const topologyRefreshMs = 200
+
+function clusterConnection(
+  target: RedisTarget & { topology: 'cluster' },
+  options: Options,
+  onError: (error: unknown) => void,
+): RedisConnection {
+  const cluster = createCluster({
+    commandOptions,
+    rootNodes: target.nodes.map((node) => ({ socket: { ...options.socket, ...node } })),
+    defaults: options,
+    // Otherwise one node that is down keeps the client from learning about all the others.
+    minimizeConnections: true,
+    topologyRefreshOnReconnectionAttemptStrategy: topologyRefreshMs,
+  })
+  cluster.on('error', onError)
+  cluster.on('node-error', onError)
+  return {
+    connect: () => cluster.connect(),
+    send: (key, command, abortSignal) =>
+      cluster.sendCommand(key, false, [...command], { abortSignal }),
+    close: () => cluster.close(),
+    destroy: () => cluster.destroy(),
+  }
+}
+
+function sentinelConnection(
+  target: RedisTarget & { topology: 'sentinel' },
+  options: Options,
+  onError: (error: unknown) => void,
+): RedisConnection {
+  const { username: _, password: __, ...anonymous } = options
+  const sentinel = createSentinel({
+    commandOptions,
+    name: target.masterName,
+    sentinelRootNodes: [...target.nodes],
+    nodeClientOptions: { ...options, database: target.database },
+    sentinelClientOptions: { ...anonymous, ...credentialsOptions(target.sentinelCredentials) },
+    // It would send a command again whose answer was lost, which is for us to decide.
+    maxCommandRediscovers: 0,
+    // Without it two commands at once may both wait for the one connection, for ever.
+    reserveClient: true,
+    passthroughClientErrorEvents: true,
+  })
+  sentinel.on('error', onError)
+  return {
+    connect: () => sentinel.connect(),
+    send: (_key, command, abortSignal) =>
+      sentinel.sendCommand(false, [...command], { abortSignal }),
+    close: () => sentinel.close(),
+    destroy: () => void sentinel.destroy().catch(onError),
+  }
+}

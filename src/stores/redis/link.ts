@@ -1,0 +1,185 @@
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Call, type RedisCall, type Send } from './call.ts'
+import { type ConnectionMaker, type RedisConnection, reconnectDelayMs } from './connection.ts'
+import { hopelessness, isAnswer, isDemoted, toldApart, unavailable } from './failures.ts'
+
+export interface LinkLimits {
+  /** How long a call takes at most, whatever Redis does. */
+  readonly deadlineMs: number
+  /** How many calls may be under way. */
+  readonly callsMax: number
+  /** How long the start waits for a Redis that is not there. */
+  readonly openMs: number
+}
+
+/**
+ * The way to Redis. The client alone waits for ever for the answer to a command that it has written,
+ * and some of its states only a new client leaves. So every call has a deadline here, and one that
+ * reaches it makes us connect anew, in the background, to where Redis is now. When nothing at all was
+ * heard meanwhile, the old connection is given up at once, so that nothing more is sent into it that
+ * might run much later.
+ */
+export class RedisLink {
+  readonly #make: ConnectionMaker
+  readonly #limits: LinkLimits
+  /** null while there is none to use; calls wait for `#reconnecting` then. */
+  #connection: RedisConnection | null = null
+  #openedAtMs = 0
+  #heardAtMs = 0
+  #lastError: Error | null = null
+  #reconnecting: Promise<void> | null = null
+  /** Old connections, which finish what they have begun. */
+  readonly #retiring = new Set<Promise<void>>()
+  readonly #closing = new AbortController()
+  #calls = 0
+  #onIdle = () => {}
+
+  private constructor(make: ConnectionMaker, limits: LinkLimits) {
+    this.#make = make
+    this.#limits = limits
+  }
+
+  /** @throws `store_unavailable`: soon when it is hopeless, else when Redis has not come in time */
+  static async open(make: ConnectionMaker, limits: LinkLimits): Promise<RedisLink> {
+    const link = new RedisLink(make, limits)
+    const untilMs = performance.now() + limits.openMs
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await link.#connect()
+        return link
+      } catch (error) {
+        const detail = hopelessness(error)
+        const delayMs = reconnectDelayMs(attempt)
+        if (detail !== null || performance.now() + delayMs > untilMs) {
+          throw unavailable(error, detail ?? 'Redis does not answer.')
+        }
+        await sleep(delayMs)
+      }
+    }
+  }
+
+  /**
+   * Does something with Redis before the deadline. What `work` tries after it is not sent.
+   * @throws `store_unavailable`
+   */
+  async run<T>(work: (call: RedisCall) => Promise<T>): Promise<T> {
+    if (this.#closing.signal.aborted) throw unavailable(new Error('The store is closed.'))
+    if (this.#calls >= this.#limits.callsMax) throw unavailable(new Error('Too many calls wait.'))
+    const startedAtMs = performance.now()
+    const end = new AbortController()
+    const call = new Call(this.#send, end.signal)
+    const { promise: expired, reject } = Promise.withResolvers<never>()
+    const timer = setTimeout(() => {
+      const cause = call.lastError ?? this.#lastError ?? undefined
+      reject(new Error('Redis did not answer in time.', { cause }))
+      this.#onExpired(startedAtMs)
+    }, this.#limits.deadlineMs)
+    this.#calls++
+    try {
+      return await Promise.race([work(call), expired])
+    } catch (error) {
+      end.abort()
+      throw unavailable(error)
+    } finally {
+      clearTimeout(timer)
+      if (--this.#calls === 0) this.#onIdle()
+    }
+  }
+
+  /** Lets the calls under way end, which their deadlines make sure of, and closes. */
+  async close(): Promise<void> {
+    this.#closing.abort()
+    if (this.#calls > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onIdle = resolve
+      })
+    }
+    if (this.#connection !== null) this.#retire(this.#connection)
+    this.#connection = null
+    await Promise.all([this.#reconnecting, ...this.#retiring])
+  }
+
+  readonly #send: Send = async (key, command, signal) => {
+    if (this.#connection === null) await this.#reconnecting
+    if (this.#connection === null) throw new Error('There is no connection.')
+    try {
+      const reply = await this.#connection.send(key, command, signal)
+      this.#heardAtMs = performance.now()
+      return reply
+    } catch (error) {
+      const nowMs = performance.now()
+      if (isAnswer(error)) this.#heardAtMs = nowMs
+      // Not again and again: who is asked for the primary may not know the new one yet.
+      if (isDemoted(error) && nowMs - this.#openedAtMs > this.#limits.deadlineMs) this.#reconnect()
+      throw error
+    }
+  }
+
+  #onExpired(startedAtMs: number): void {
+    // It waited for a connection that has been replaced since.
+    if (startedAtMs < this.#openedAtMs) return
+    if (this.#heardAtMs < startedAtMs) {
+      this.#connection?.destroy()
+      this.#connection = null
+    }
+    this.#reconnect()
+  }
+
+  /** Connects anew in the background, until it works or the link is closed. */
+  #reconnect(): void {
+    this.#reconnecting ??= this.#untilConnected()
+      .catch(() => {})
+      .finally(() => {
+        this.#reconnecting = null
+      })
+  }
+
+  async #untilConnected(): Promise<void> {
+    const { signal } = this.#closing
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      try {
+        await this.#connect()
+        return
+      } catch {
+        await sleep(reconnectDelayMs(attempt), null, { signal })
+      }
+    }
+  }
+
+  /** One attempt. The connection before goes on until then, and ends what it has begun. */
+  async #connect(): Promise<void> {
+    this.#lastError = null
+    const connection = this.#make((error) => {
+      this.#lastError = toldApart(error)
+    })
+    const tooLate = AbortSignal.any([
+      AbortSignal.timeout(this.#limits.deadlineMs),
+      this.#closing.signal,
+    ])
+    try {
+      await Promise.race([connection.connect(), once(tooLate, 'abort')])
+      tooLate.throwIfAborted()
+    } catch (error) {
+      connection.destroy()
+      throw this.#lastError ?? error
+    }
+    if (this.#connection !== null) this.#retire(this.#connection)
+    this.#connection = connection
+    this.#openedAtMs = performance.now()
+  }
+
+  #retire(connection: RedisConnection): void {
+    const limit = new AbortController()
+    const pause = sleep(this.#limits.deadlineMs, null, { signal: limit.signal })
+    const retired = Promise.race([connection.close(), pause])
+      .catch(() => {})
+      .then(() => {
+        limit.abort()
+        connection.destroy()
+        this.#retiring.delete(retired)
+      })
+    pause.catch(() => {})
+    this.#retiring.add(retired)
+  }
+}

@@ -1,0 +1,22 @@
+import { connectionMaker } from './connection.ts'
+import { RedisLink } from './link.ts'
+import { parseRedisUrl } from './url.ts'
+
+export interface RedisOptions {
+  /** The folder that relative paths in the URL start from. */
+  readonly cwd?: string
+  /** How long a call takes at most. */
+  readonly deadlineMs?: number
+  /** How long to wait for a Redis that is not there yet. */
+  readonly openMs?: number
+}
+
+/** How many commands or calls may wait. */
+const queueMax = 10_000
+
+/** @throws `config_invalid`, `store_unavailable` */
+export function openLink(url: string, options: RedisOptions): Promise<RedisLink> {
+  const { cwd = '.', deadlineMs = 1_000, openMs = 5_000 } = options
+  const make = connectionMaker(parseRedisUrl(url), cwd, { silenceMs: deadlineMs, queueMax })
+  return RedisLink.open(make, { deadlineMs, callsMax: queueMax, openMs })
+}

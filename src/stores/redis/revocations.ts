@@ -1,0 +1,70 @@
+import type { Revocation } from '../ports.ts'
+import type { RedisCall } from './call.ts'
+
+const key = 'gp:revocations'
+
+/**
+ * The revocation log: one stream, whose ids are the positions. Redis makes them of its own clock and
+ * never lets them fall, so they say the order and nothing else; what has expired is told by the times
+ * in the entries, which are ours.
+ *
+ * A fail-over may lose the newest entries. A reader may have seen them, so its position may be ahead
+ * of the log; it still misses nothing that is appended later, because the ids of the new primary are
+ * of a later time, if the fail-over took longer than the clocks of the two servers are apart.
+ */
+export async function append(
+  call: RedisCall,
+  kind: Revocation['kind'],
+  id: string,
+  atMs: number,
+  keptMs: number,
+): Promise<void> {
+  const fields = ['kind', kind, 'id', id, 'at', String(atMs), 'expires', String(atMs + keptMs)]
+  await call.command(key, ['XADD', key, '*', ...fields])
+}
+
+export async function entriesAfter(
+  call: RedisCall,
+  position: string,
+  limit: number,
+): Promise<Revocation[]> {
+  // A position that is none of ours is before all of them.
+  const start = /^\d{1,19}-\d{1,19}$/.test(position) ? `(${position}` : '-'
+  return (await range(call, start, limit)).map(({ position, kind, id, at }) => ({
+    position,
+    kind: kind as Revocation['kind'],
+    id: id ?? '',
+    atMs: Number(at),
+  }))
+}
+
+/** Removes expired entries among the `limit` oldest; tells whether there may be more. */
+export async function removeExpired(
+  call: RedisCall,
+  nowMs: number,
+  limit: number,
+): Promise<boolean> {
+  const oldest = await range(call, '-', limit)
+  const expired = oldest.filter(({ expires }) => Number(expires) <= nowMs)
+  if (expired.length === 0) return false
+  await call.command(key, ['XDEL', key, ...expired.map(({ position }) => position)])
+  return expired.length === limit
+}
+
+/** Resolves when Redis answers for the log. */
+export async function probe(call: RedisCall): Promise<void> {
+  await range(call, '-', 1)
+}
+
+type Fields = Readonly<Record<string, string>> & { readonly position: string }
+
+async function range(call: RedisCall, start: string, limit: number): Promise<Fields[]> {
+  const reply = await call.command(key, ['XRANGE', key, start, '+', 'COUNT', String(limit)])
+  return (reply as [Buffer, Buffer[]][]).map(toFields)
+}
+
+function toFields([position, fields]: [Buffer, Buffer[]]): Fields {
+  const pairs: Record<string, string> = {}
+  for (let n = 0; n + 1 < fields.length; n += 2) pairs[String(fields[n])] = String(fields[n + 1])
+  return { ...pairs, position: String(position) }
+}

@@ -1,0 +1,136 @@
+import { inspect } from 'node:util'
+import t, { type Test } from 'tap'
+import { GatepassError } from '../../../src/core/errors.ts'
+import { randomId } from '../../../src/core/secrets.ts'
+import { RedisSessionStore } from '../../../src/stores/redis/sessions.ts'
+import { makeCertificates } from '../../support/certificates.ts'
+import { startCluster, startRedis, startSentinels } from '../../support/redis.ts'
+import { session, t0 } from '../../support/sessions.ts'
+import { sessionStoreContract } from '../session-store-contract.ts'
+
+/** What the user of the store must be allowed. */
+const rule = [
+  ...['~gp:*', 'resetchannels', '-@all', '+ping', '+eval', '+evalsha', '+get', '+set'],
+  ...['+zadd', '+zrange', '+zrem', '+zremrangebyscore', '+pexpiretime', '+pexpireat'],
+  ...['+xadd', '+xrange', '+xdel'],
+]
+/** In a Cluster, besides. */
+const clusterRule = ['+cluster|slots', '+asking']
+
+const localhost = 'DNS:localhost,IP:127.0.0.1'
+const password = 's3cret/with?odd@signs'
+const quoted = encodeURIComponent(password)
+
+async function works(t: Test, url: string): Promise<void> {
+  const store = await RedisSessionStore.open(url)
+  t.teardown(() => store.close())
+  const one = session({ sid: randomId() })
+  await store.create(one)
+  t.same(await store.find(one.sid, t0), one)
+}
+
+/** Resolves with what the operator reads. */
+async function refused(t: Test, url: string): Promise<string> {
+  const error = await RedisSessionStore.open(url, { deadlineMs: 500, openMs: 500 }).then(
+    () => null,
+    (error) => error,
+  )
+  if (!(error instanceof GatepassError)) throw new Error('it was not refused', { cause: error })
+  t.equal(error.code, 'store_unavailable')
+  const all = inspect(error, { depth: 10, showHidden: true })
+  t.notMatch(all, password)
+  return error.detail ?? ''
+}
+
+t.test('TLS with the certificate of an authority that the URL names', async (t) => {
+  const certificates = makeCertificates(t, localhost)
+  const server = await startRedis(t, { tls: certificates })
+  await works(t, server.url)
+  await works(t, server.url.replace('127.0.0.1', 'localhost'))
+})
+
+t.test('TLS with a certificate that nobody vouches for is refused', async (t) => {
+  const [one, other] = [makeCertificates(t, localhost), makeCertificates(t, localhost)]
+  const { port } = await startRedis(t, { tls: one })
+  t.match(await refused(t, `rediss://127.0.0.1:${port}?ca=${other.ca}`), /certificate/)
+  t.match(await refused(t, `rediss://127.0.0.1:${port}`), /certificate/)
+  t.match(await refused(t, `redis://127.0.0.1:${port}`), /does not answer/)
+})
+
+t.test('TLS with the certificate of another host is refused', async (t) => {
+  const server = await startRedis(t, { tls: makeCertificates(t, 'DNS:redis.example') })
+  t.match(await refused(t, server.url), /certificate or host name/)
+})
+
+t.test('TLS with a certificate of our own, where the server wants one', async (t) => {
+  const certificates = makeCertificates(t, localhost)
+  const { cert, key } = certificates
+  const options = ['--tls-auth-clients', 'yes']
+  const { url } = await startRedis(t, { tls: certificates, options })
+  await works(t, `${url}&cert=${cert}&key=${key}`)
+  t.match(await refused(t, url), /certificate/)
+})
+
+t.test('a file of the URL that is not there is an error of the configuration', async (t) => {
+  const opening = RedisSessionStore.open('rediss://127.0.0.1:1?ca=missing.pem', { cwd: '/' })
+  await t.rejects(opening, { code: 'config_invalid' })
+})
+
+t.test('the user `default` with a password', async (t) => {
+  const server = await startRedis(t, { password: 'word' })
+  await works(t, server.url)
+  const host = `127.0.0.1:${server.port}`
+  t.match(await refused(t, `redis://:${quoted}@${host}`), /password/)
+  t.match(await refused(t, `redis://${host}`), /password/)
+})
+
+t.test('an ACL user who is allowed what the store needs, and no more', async (t) => {
+  const server = await startRedis(t)
+  await server.ask('ACL', 'SETUSER', 'gatepass', 'on', `>${password}`, ...rule)
+  const host = `127.0.0.1:${server.port}`
+  t.match(await refused(t, `redis://gatepass:other@${host}`), /password/)
+  t.match(await refused(t, `redis://nobody:${quoted}@${host}`), /password/)
+  await server.ask('ACL', 'LOG', 'RESET')
+  await server.ask('CONFIG', 'RESETSTAT')
+  t.test('suffices', async (t) => {
+    const open = async () => {
+      await server.ask('FLUSHALL')
+      await server.ask('SCRIPT', 'FLUSH')
+      return RedisSessionStore.open(`redis://gatepass:${quoted}@${host}`, { deadlineMs: 1_000 })
+    }
+    sessionStoreContract(t, open, { expiresByItself: true })
+  })
+  t.test('is used', async (t) => {
+    const stats = String(await server.ask('INFO', 'commandstats'))
+    const used = [...stats.matchAll(/^cmdstat_([a-z|]+):/gm)].map(([, name]) => `+${name}`)
+    const allowed = rule.filter((one) => one.startsWith('+') && one !== '+ping')
+    t.same(
+      allowed.filter((one) => !used.includes(one)),
+      [],
+    )
+    t.same(await server.ask('ACL', 'LOG'), [])
+  })
+})
+
+t.test('a Cluster with TLS and an ACL user', async (t) => {
+  const tls = makeCertificates(t, localhost)
+  const cluster = await startCluster(t, { tls })
+  for (const node of cluster.nodes) {
+    const user = ['gatepass', 'on', `>${password}`, ...rule, ...clusterRule]
+    await node.ask('ACL', 'SETUSER', ...user)
+  }
+  const url = cluster.url.replace('://', `://gatepass:${quoted}@`)
+  await Promise.all([1, 2, 3, 4, 5, 6].map(() => works(t, url)))
+  t.match(await refused(t, url.replace(quoted, 'other')), /password/)
+})
+
+t.test('Sentinel with TLS and passwords', async (t) => {
+  const tls = makeCertificates(t, localhost)
+  const { url, primary } = await startSentinels(t, { tls, password: 'word' })
+  await works(t, url)
+  await primary.ask('ACL', 'SETUSER', 'gatepass', 'on', `>${password}`, ...rule)
+  const withUser = url.replace(':word@', `gatepass:${quoted}@`)
+  await works(t, `${withUser}&sentinel_password=word`)
+  t.match(await refused(t, `${withUser}&sentinel_password=other`), /password/)
+  t.match(await refused(t, url.replace(':word@', `gatepass:other@`)), /password/)
+})

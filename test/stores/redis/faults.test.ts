@@ -1,0 +1,189 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { GatepassError } from '../../../src/core/errors.ts'
+import { randomId } from '../../../src/core/secrets.ts'
+import { RedisSessionStore } from '../../../src/stores/redis/sessions.ts'
+import { freePort } from '../../support/processes.ts'
+import { startRedis, until } from '../../support/redis.ts'
+import { policy, rotation, session, t0 } from '../../support/sessions.ts'
+import { lateMs } from './lateness.ts'
+
+const deadlineMs = 500
+
+/** Resolves with how long it took to be answered `store_unavailable`. */
+async function unavailable(t: Test, call: Promise<unknown>): Promise<number> {
+  const startMs = performance.now()
+  const error = await call.then(
+    () => null,
+    (error) => error,
+  )
+  const tookMs = performance.now() - startMs
+  if (!(error instanceof GatepassError)) throw new Error('it was answered', { cause: error })
+  t.match(error, { code: 'store_unavailable', retryAfter_s: 1 })
+  return tookMs
+}
+
+/** Between the store and a server: it counts the scripts that are run, and may lose an answer. */
+class Wire {
+  scripts = 0
+  losesNextAnswer = false
+  readonly #server = createServer((client) => this.#connect(client))
+  readonly #sockets = new Set<Socket>()
+  readonly #port: number
+
+  private constructor(port: number) {
+    this.#port = port
+  }
+
+  static async start(t: Test, port: number): Promise<{ wire: Wire; url: string }> {
+    const wire = new Wire(port)
+    const server = wire.#server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    t.teardown(() => {
+      for (const socket of wire.#sockets) socket.destroy()
+      server.close()
+    })
+    return { wire, url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}` }
+  }
+
+  #connect(client: Socket): void {
+    const server = connect(this.#port, '127.0.0.1')
+    const both = [client, server]
+    for (const socket of both) {
+      this.#sockets.add(socket)
+      socket.on('error', () => {}).on('close', () => both.map((one) => one.destroy()))
+    }
+    client.on('data', (data) => {
+      this.scripts += data.toString('latin1').split('EVALSHA').length - 1
+      server.write(data)
+    })
+    server.on('data', (data) => {
+      if (this.losesNextAnswer) client.destroy()
+      else client.write(data)
+      this.losesNextAnswer = false
+    })
+  }
+}
+
+t.test('a server that falls silent is given up within the deadline, and taken again', async (t) => {
+  const server = await startRedis(t)
+  const store = await RedisSessionStore.open(server.url, { deadlineMs })
+  t.teardown(() => store.close())
+  const one = session({ sid: randomId() })
+  await store.create(one)
+  server.freeze()
+  const calls = [
+    store.rotate(rotation({ sid: one.sid })),
+    store.create(session({ sid: randomId() })),
+    store.revoke(one.sid, t0, policy.revokedKeptMs),
+    store.listBySub('user-1', t0),
+    store.revocationsAfter('', 10),
+    store.ping(),
+  ]
+  for (const tookMs of await Promise.all(calls.map((call) => unavailable(t, call)))) {
+    t.ok(tookMs < deadlineMs + lateMs(), `${tookMs} ms`)
+  }
+  const tookMs = await unavailable(t, store.find(one.sid, t0))
+  t.ok(tookMs < deadlineMs + lateMs(), `${tookMs} ms with no connection`)
+  server.thaw()
+  await until(async () => (await store.find(one.sid, t0)) !== null, 5_000)
+  t.equal((await store.rotate(rotation({ sid: one.sid }))).outcome, 'replayed')
+})
+
+t.test('a server that is started again is found again', async (t) => {
+  const first = await startRedis(t)
+  const store = await RedisSessionStore.open(first.url, { deadlineMs })
+  t.teardown(() => store.close())
+  await first.kill()
+  const tookMs = await unavailable(t, store.ping())
+  t.ok(tookMs < deadlineMs + lateMs(), `${tookMs} ms`)
+  await startRedis(t, { port: first.port })
+  await until(async () => store.ping().then(() => true), 5_000)
+})
+
+t.test('a short break is not noticed', async (t) => {
+  const server = await startRedis(t)
+  const store = await RedisSessionStore.open(server.url)
+  t.teardown(() => store.close())
+  for (let round = 0; round < 5; round++) {
+    await server.ask('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    await t.resolves(store.create(session({ sid: randomId() })))
+  }
+})
+
+t.test('what can not be reached is told at the start, in time', async (t) => {
+  const silent = createServer(() => {}).listen(0, '127.0.0.1')
+  t.teardown(() => silent.close())
+  await once(silent, 'listening')
+  const ports = [(silent.address() as AddressInfo).port, await freePort()]
+  const urls = ports.flatMap((port) => [
+    `redis://127.0.0.1:${port}`,
+    `rediss://127.0.0.1:${port}`,
+    `redis+cluster://127.0.0.1:${port}`,
+    `redis+sentinel://127.0.0.1:${port}/main`,
+  ])
+  const open = (url: string) => RedisSessionStore.open(url, { deadlineMs: 200, openMs: 400 })
+  const times = await Promise.all(urls.map((url) => unavailable(t, open(url))))
+  for (const [n, tookMs] of times.entries()) {
+    t.ok(tookMs < 200 + 400 + lateMs(), `${urls[n]} after ${tookMs} ms`)
+  }
+})
+
+t.test('a lost answer is asked for again with grace, and never without', async (t) => {
+  const server = await startRedis(t)
+  const { wire, url } = await Wire.start(t, server.port)
+  const store = await RedisSessionStore.open(url)
+  t.teardown(() => store.close())
+  const [one, other] = [session({ sid: randomId() }), session({ sid: randomId() })]
+  await store.create(one)
+  await store.create(other)
+  // From now on the server knows the script.
+  await store.rotate(rotation({ sid: one.sid }))
+  const nowMs = t0 + 2 * policy.graceMs
+
+  wire.losesNextAnswer = true
+  wire.scripts = 0
+  const { outcome, session: after } = await store.rotate(rotation({ sid: one.sid, nowMs }))
+  t.equal(outcome, 'replayed')
+  t.equal(after?.generation, 1)
+  t.equal(wire.scripts, 2)
+
+  wire.losesNextAnswer = true
+  wire.scripts = 0
+  const strict = { ...policy, graceMs: 0 }
+  await unavailable(t, store.rotate(rotation({ sid: other.sid, nowMs, policy: strict })))
+  t.equal(wire.scripts, 1)
+  t.equal((await store.find(other.sid, nowMs))?.generation, 1)
+})
+
+t.test('more calls than may wait are refused at once', async (t) => {
+  const server = await startRedis(t)
+  const store = await RedisSessionStore.open(server.url, { deadlineMs: 2_000 })
+  t.teardown(() => store.close())
+  server.freeze()
+  const calls = Array.from({ length: 10_000 }, () => store.find('x', t0).catch(() => null))
+  t.ok((await unavailable(t, store.find('x', t0))) < 200)
+  server.thaw()
+  t.same([...new Set(await Promise.all(calls))], [null])
+})
+
+t.test('close() lets calls end, and takes no more', async (t) => {
+  const server = await startRedis(t)
+  const store = await RedisSessionStore.open(server.url, { deadlineMs })
+  const one = session({ sid: randomId() })
+  const creating = store.create(one)
+  const closing = store.close()
+  await creating
+  await closing
+  await unavailable(t, store.find(one.sid, t0))
+
+  const other = await RedisSessionStore.open(server.url, { deadlineMs })
+  t.same(await other.find(one.sid, t0), one)
+  server.freeze()
+  const finding = unavailable(t, other.find(one.sid, t0))
+  const startMs = performance.now()
+  await other.close()
+  t.ok(performance.now() - startMs < 2 * deadlineMs + lateMs())
+  await finding
+})

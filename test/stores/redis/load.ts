@@ -1,0 +1,108 @@
+import { EventEmitter } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Test } from 'tap'
+import { isGatepassError } from '../../../src/core/errors.ts'
+import { digest, randomId } from '../../../src/core/secrets.ts'
+import type { RotationPolicy, SessionStore } from '../../../src/stores/ports.ts'
+import { session } from '../../support/sessions.ts'
+
+/** Short, so that nearly every call is a rotation. */
+const policy: RotationPolicy = { graceMs: 100, idleMs: 3_600_000, revokedKeptMs: 300_000 }
+const pauseMs = 40
+
+export interface LoadReport {
+  /** Calls that were answered with tokens. */
+  readonly answered: number
+  /** Calls that were answered with `store_unavailable`. */
+  readonly unavailable: number
+  /** What no honest client may be told; empty when all is well. */
+  readonly wrong: readonly string[]
+  /** The slowest answer. */
+  readonly slowestMs: number
+}
+
+/**
+ * Honest clients, each with a session of its own, that refresh as fast as they may. One that gets no
+ * answer tries again with the same Idempotency-Key until it gets one.
+ */
+export class Load {
+  readonly #store: SessionStore
+  readonly #sids: readonly string[]
+  readonly #clients: readonly Promise<void>[]
+  readonly #answers = new EventEmitter()
+  #isStopping = false
+  #answered = 0
+  #unavailable = 0
+  #slowestMs = 0
+  readonly #wrong: string[] = []
+
+  private constructor(store: SessionStore, sids: readonly string[]) {
+    this.#store = store
+    this.#sids = sids
+    this.#clients = sids.map((sid) => this.#refresh(sid))
+  }
+
+  /** @param sids of sessions to make and refresh, until the test ends if it does not stop it */
+  static async start(t: Test, store: SessionStore, sids: readonly string[]): Promise<Load> {
+    const nowMs = Date.now()
+    const times = { createdAtMs: nowMs, mintedAtMs: nowMs, endsAtMs: nowMs + 86_400_000 }
+    await Promise.all(
+      sids.map((sid) =>
+        store.create(session({ ...times, sid, expiresAtMs: nowMs + policy.idleMs })),
+      ),
+    )
+    const load = new Load(store, sids)
+    t.teardown(() => load.stop())
+    return load
+  }
+
+  /** Resolves when every client was answered since. */
+  async untilAllAnswered(timeoutMs = 20_000): Promise<void> {
+    const waiting = new Set(this.#sids)
+    const deadlineMs = performance.now() + timeoutMs
+    const onAnswer = (sid: string) => waiting.delete(sid)
+    this.#answers.on('answer', onAnswer)
+    while (waiting.size > 0) {
+      if (performance.now() > deadlineMs) throw new Error(`${waiting.size} clients get no answer`)
+      await sleep(20)
+    }
+    this.#answers.off('answer', onAnswer)
+  }
+
+  async stop(): Promise<LoadReport> {
+    this.#isStopping = true
+    await Promise.all(this.#clients)
+    return {
+      answered: this.#answered,
+      unavailable: this.#unavailable,
+      wrong: this.#wrong,
+      slowestMs: this.#slowestMs,
+    }
+  }
+
+  async #refresh(sid: string): Promise<void> {
+    let generation = 0
+    let idempotencyKey = digest(randomId())
+    while (!this.#isStopping) {
+      const startedAtMs = performance.now()
+      try {
+        const nowMs = Date.now()
+        const request = { sid, generation, idempotencyKey, nowMs, policy }
+        const { outcome, session } = await this.#store.rotate(request)
+        if (session === null || (outcome !== 'rotated' && outcome !== 'replayed')) {
+          this.#wrong.push(`generation ${generation} of ${sid} is ${outcome}`)
+          return
+        }
+        this.#answered++
+        this.#answers.emit('answer', sid)
+        generation = session.generation
+        idempotencyKey = digest(randomId())
+      } catch (error) {
+        if (isGatepassError(error, 'store_unavailable')) this.#unavailable++
+        else this.#wrong.push(String(error))
+      }
+      this.#slowestMs = Math.max(this.#slowestMs, performance.now() - startedAtMs)
+      await sleep(pauseMs * Math.random())
+    }
+  }
+}

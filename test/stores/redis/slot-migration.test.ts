@@ -1,0 +1,66 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { RedisSessionStore } from '../../../src/stores/redis/sessions.ts'
+import { meet, type RedisServer, startCluster, startNode, untilInfo } from '../../support/redis.ts'
+import { lateMs } from './lateness.ts'
+import { Load } from './load.ts'
+
+const deadlineMs = 1_000
+
+/** Moves a slot with all that is in it, some keys at a time, as `redis-cli --cluster reshard` does. */
+async function moveSlot(
+  slot: string,
+  from: RedisServer,
+  to: RedisServer,
+  all: readonly RedisServer[],
+): Promise<void> {
+  const [fromId, toId] = await Promise.all([from, to].map((node) => node.ask('CLUSTER', 'MYID')))
+  await to.ask('CLUSTER', 'SETSLOT', slot, 'IMPORTING', String(fromId))
+  await from.ask('CLUSTER', 'SETSLOT', slot, 'MIGRATING', String(toId))
+  for (;;) {
+    const keys = (await from.ask('CLUSTER', 'GETKEYSINSLOT', slot, '5')) as string[]
+    if (keys.length === 0) break
+    await from.ask('MIGRATE', '127.0.0.1', `${to.port}`, '', '0', '5000', 'KEYS', ...keys)
+    // Time for the clients to meet a slot that is here and there.
+    await sleep(25)
+  }
+  // The new owner first, so that there is one at any time.
+  for (const node of [to, from, ...all]) {
+    await node.ask('CLUSTER', 'SETSLOT', slot, 'NODE', String(toId))
+  }
+}
+
+t.test('sessions move from node to node while they are refreshed', async (t) => {
+  const { url, nodes } = await startCluster(t)
+  const newcomer = await startNode(t)
+  const [first, second, third] = nodes
+  if (first === undefined || second === undefined || third === undefined)
+    throw new Error('no nodes')
+  await meet(newcomer, first)
+  for (const node of [newcomer, ...nodes]) {
+    await untilInfo(node, 'CLUSTER', 'cluster_known_nodes:4\r')
+    await untilInfo(node, 'CLUSTER', 'cluster_state:ok')
+  }
+  const store = await RedisSessionStore.open(url, { deadlineMs })
+  t.teardown(() => store.close())
+  // All of them are in the slot of the tag, 8338, which is the second primary's.
+  const sids = Array.from({ length: 50 }, (_, n) => `{tag}${n}`)
+  const slot = String(await first.ask('CLUSTER', 'KEYSLOT', '{tag}'))
+  t.ok(Number(slot) > 5460 && Number(slot) <= 10_922, slot)
+  const load = await Load.start(t, store, sids)
+  await load.untilAllAnswered()
+  for (const [from, to] of [
+    [second, first],
+    [first, third],
+    // It has served no slot yet, and knows no script.
+    [third, newcomer],
+    [newcomer, second],
+  ] as const) {
+    await moveSlot(slot, from, to, [newcomer, ...nodes])
+    await load.untilAllAnswered()
+  }
+  const report = await load.stop()
+  t.same(report.wrong, [])
+  t.ok(report.slowestMs < deadlineMs + lateMs(), `the slowest took ${report.slowestMs} ms`)
+  t.equal(report.unavailable, 0)
+})

@@ -1,0 +1,240 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createClient } from '@redis/client'
+import type { Test } from 'tap'
+import type { Certificates } from './certificates.ts'
+import { freePort, TestProcess } from './processes.ts'
+import { outsideFolder } from './project.ts'
+
+/** Real Redis servers, each in a folder of its own, that keep nothing on disk. */
+
+const startMs = 20_000
+
+/** How a server is to be reached. */
+export interface RedisAccess {
+  readonly tls?: Certificates
+  /** Of the user `default`. */
+  readonly password?: string
+}
+
+export interface RedisServer {
+  readonly port: number
+  readonly url: string
+  kill(): Promise<unknown>
+  /** From now on it accepts connections, and answers nothing. */
+  freeze(): void
+  thaw(): void
+  /** What it answers to a command, as `default`. */
+  ask(...command: string[]): Promise<unknown>
+}
+
+interface ServerOptions extends RedisAccess {
+  readonly port?: number
+  /** Options of redis.conf, as on the command line. */
+  readonly options?: readonly string[]
+}
+
+export async function startRedis(t: Test, server: ServerOptions = {}): Promise<RedisServer> {
+  const port = server.port ?? (await freePort())
+  const args = [
+    ...['--save', '', '--appendonly', 'no', '--repl-diskless-sync-delay', '0'],
+    ...accessOptions(port, server).flatMap(([name, value]) => [`--${name}`, value]),
+    ...(server.options ?? []),
+  ]
+  return start(t, 'redis-server', args, /Ready to accept connections/, port, server)
+}
+
+async function start(
+  t: Test,
+  program: string,
+  args: readonly string[],
+  ready: RegExp,
+  port: number,
+  access: RedisAccess,
+): Promise<RedisServer> {
+  const process = TestProcess.start(t, args, { cwd: outsideFolder(t), command: [program] })
+  const late = sleep(startMs, null, { ref: false }).then(() => {
+    throw new Error(`${program} did not start in time`)
+  })
+  await Promise.race([process.line(ready), late])
+  return {
+    port,
+    url: urlOf('', [`127.0.0.1:${port}`], access),
+    kill: () => process.stop('SIGKILL'),
+    freeze: () => void process.stop('SIGSTOP'),
+    thaw: () => void process.stop('SIGCONT'),
+    ask: asker(t, port, access),
+  }
+}
+
+/** Lines of redis.conf or of sentinel.conf. */
+function accessOptions(port: number, { tls, password }: RedisAccess): [string, string][] {
+  return [
+    ['bind', '127.0.0.1'],
+    ['port', tls === undefined ? String(port) : '0'],
+    ...(password === undefined
+      ? []
+      : [pair('requirepass', password), pair('masterauth', password)]),
+    ...(tls === undefined
+      ? []
+      : [
+          ...[pair('tls-port', String(port)), pair('tls-auth-clients', 'no')],
+          ...[pair('tls-replication', 'yes'), pair('tls-ca-cert-file', tls.ca)],
+          ...[pair('tls-cert-file', tls.cert), pair('tls-key-file', tls.key)],
+        ]),
+  ]
+}
+
+const pair = (name: string, value: string): [string, string] => [name, value]
+
+function urlOf(kind: string, hosts: readonly string[], access: RedisAccess, path = ''): string {
+  const { tls, password } = access
+  const scheme = `${tls === undefined ? 'redis' : 'rediss'}${kind}`
+  const userinfo = password === undefined ? '' : `:${password}@`
+  const query = tls === undefined ? '' : `?ca=${encodeURIComponent(tls.ca)}`
+  return `${scheme}://${userinfo}${hosts.join(',')}${path}${query}`
+}
+
+/** Asks over one connection, which is made anew when it was lost. */
+function asker(t: Test, port: number, { tls, password }: RedisAccess): RedisServer['ask'] {
+  const secure = tls && ({ tls: true, ca: readFileSync(tls.ca) } as const)
+  let connected: ReturnType<typeof connect> | null = null
+  t.teardown(async () => (await connected?.catch(() => null))?.destroy())
+  const connect = async () => {
+    const client = createClient({
+      socket: { port, host: '127.0.0.1', reconnectStrategy: false, ...secure },
+      ...(password !== undefined && { password }),
+    })
+    client.on('error', () => {
+      connected = null
+    })
+    return client.connect()
+  }
+  return async (...command) => {
+    connected ??= connect()
+    return (await connected).sendCommand(command)
+  }
+}
+
+export interface RedisCluster {
+  /** The primaries, then the replicas. */
+  readonly nodes: readonly RedisServer[]
+  readonly url: string
+  /** Removes every key. */
+  empty(): Promise<void>
+}
+
+interface ClusterOptions extends RedisAccess {
+  /** Of each primary. */
+  readonly replicas?: number
+  readonly nodeTimeoutMs?: number
+}
+
+/** Three primaries with a third of the slots each. */
+export async function startCluster(t: Test, options: ClusterOptions = {}): Promise<RedisCluster> {
+  const count = 3 * (1 + (options.replicas ?? 0))
+  const nodes = await Promise.all(Array.from({ length: count }, () => startNode(t, options)))
+  const primaries = nodes.slice(0, 3)
+  await Promise.all(nodes.map((node, n) => node.ask('CLUSTER', 'SET-CONFIG-EPOCH', `${n + 1}`)))
+  for (const [node, ...range] of [
+    [primaries[0], '0', '5460'],
+    [primaries[1], '5461', '10922'],
+    [primaries[2], '10923', '16383'],
+  ] as const) {
+    await node?.ask('CLUSTER', 'ADDSLOTSRANGE', ...range)
+  }
+  for (const node of nodes.slice(1)) await meet(node, nodes[0])
+  for (const node of nodes) await untilInfo(node, 'CLUSTER', `cluster_known_nodes:${count}\r`)
+  for (const [n, replica] of nodes.slice(3).entries()) {
+    const id = String(await primaries[n % 3]?.ask('CLUSTER', 'MYID'))
+    await replica.ask('CLUSTER', 'REPLICATE', id)
+  }
+  for (const node of nodes) await untilInfo(node, 'CLUSTER', 'cluster_state:ok')
+  for (const replica of nodes.slice(3)) await untilInfo(replica, 'INFO', 'master_link_status:up')
+  const hosts = primaries.map(({ port }) => `127.0.0.1:${port}`)
+  const empty = async () => {
+    await Promise.all(primaries.map((node) => node.ask('FLUSHALL')))
+  }
+  return { nodes, url: urlOf('+cluster', hosts, options), empty }
+}
+
+const busPorts = new Map<number, number>()
+
+/** A node with no slots that no other knows yet. */
+export async function startNode(t: Test, options: ClusterOptions = {}): Promise<RedisServer> {
+  const busPort = await freePort()
+  const node = await startRedis(t, {
+    ...options,
+    options: [
+      ...['--cluster-enabled', 'yes', '--cluster-port', String(busPort)],
+      ...['--tls-cluster', options.tls === undefined ? 'no' : 'yes'],
+      ...['--cluster-node-timeout', String(options.nodeTimeoutMs ?? 5_000)],
+      ...['--cluster-replica-validity-factor', '0', '--cluster-allow-replica-migration', 'no'],
+    ],
+  })
+  busPorts.set(node.port, busPort)
+  return node
+}
+
+/** Makes a node known to the nodes that another one knows. */
+export async function meet(node: RedisServer, other: RedisServer | undefined): Promise<void> {
+  const address = ['127.0.0.1', String(node.port), String(busPorts.get(node.port))]
+  await other?.ask('CLUSTER', 'MEET', ...address)
+}
+
+/** Asks for `INFO`, or for `CLUSTER INFO`, until it says so. */
+export function untilInfo(
+  node: RedisServer,
+  section: 'INFO' | 'CLUSTER',
+  text: string,
+): Promise<void> {
+  const command = section === 'INFO' ? ['INFO'] : ['CLUSTER', 'INFO']
+  return until(async () => String(await node.ask(...command)).includes(text))
+}
+
+export interface RedisSentinels {
+  readonly primary: RedisServer
+  readonly replicas: readonly RedisServer[]
+  readonly url: string
+}
+
+/** A primary with two replicas, and three sentinels who call it down after half a second. */
+export async function startSentinels(t: Test, access: RedisAccess = {}): Promise<RedisSentinels> {
+  const primary = await startRedis(t, access)
+  const options = ['--replicaof', `127.0.0.1 ${primary.port}`]
+  const replicas = await Promise.all([1, 2].map(() => startRedis(t, { ...access, options })))
+  await untilInfo(primary, 'INFO', 'connected_slaves:2')
+  const sentinels = await Promise.all([1, 2, 3].map(() => startSentinel(t, primary, access)))
+  for (const one of sentinels) await untilInfo(one, 'INFO', 'slaves=2,sentinels=3')
+  const hosts = sentinels.map(({ port }) => `127.0.0.1:${port}`)
+  return { primary, replicas, url: urlOf('+sentinel', hosts, access, '/main') }
+}
+
+async function startSentinel(
+  t: Test,
+  primary: RedisServer,
+  access: RedisAccess,
+): Promise<RedisServer> {
+  const port = await freePort()
+  const file = join(outsideFolder(t), 'sentinel.conf')
+  const lines = [
+    ...accessOptions(port, access).filter(([name]) => name !== 'masterauth'),
+    ['sentinel monitor', `main 127.0.0.1 ${primary.port} 2`],
+    ['sentinel down-after-milliseconds', 'main 500'],
+    ['sentinel failover-timeout', 'main 3000'],
+    ...(access.password === undefined ? [] : [['sentinel auth-pass', `main ${access.password}`]]),
+  ]
+  writeFileSync(file, lines.map((line) => `${line.join(' ')}\n`).join(''))
+  return start(t, 'redis-sentinel', [file], /\+monitor/, port, access)
+}
+
+/** Asks until it is so, for a while. */
+export async function until(isSo: () => Promise<boolean>, timeoutMs = startMs): Promise<void> {
+  const deadlineMs = performance.now() + timeoutMs
+  while (performance.now() < deadlineMs) {
+    if (await isSo().catch(() => false)) return
+    await sleep(25)
+  }
+  throw new Error('it did not come to be so in time')
+}
