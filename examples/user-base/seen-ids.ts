@@ -1,0 +1,28 @@
+/**
+ * The ids of messages that were taken, for as long as somebody could send one again. With more than
+ * one process they would be kept where all of them look, in Redis for instance (SET NX EX).
+ */
+export class SeenIds {
+  /** Id and until when it is remembered: the oldest first, as all are remembered equally long. */
+  readonly #until = new Map<string, number>()
+  readonly #rememberedMs: number
+  readonly #max: number
+
+  constructor(rememberedMs: number, max: number) {
+    this.#rememberedMs = rememberedMs
+    this.#max = max
+  }
+
+  /** Remembers an id; says `seen` for one that was, and `full` when there is no room for more. */
+  add(id: string, nowMs: number): 'new' | 'seen' | 'full' {
+    for (const [oldest, untilMs] of this.#until) {
+      if (untilMs > nowMs) break
+      this.#until.delete(oldest)
+    }
+    if (this.#until.has(id)) return 'seen'
+    // To forget the oldest instead would open the door to those who fill the memory.
+    if (this.#until.size >= this.#max) return 'full'
+    this.#until.set(id, nowMs + this.#rememberedMs)
+    return 'new'
+  }
+}

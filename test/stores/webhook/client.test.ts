@@ -1,0 +1,158 @@
+import t from 'tap'
+import { account } from '../../support/accounts.ts'
+import { FakeClock } from '../../support/clock.ts'
+import {
+  type Handler,
+  openStore,
+  otherSecret,
+  secret,
+  signed,
+  startUserBase,
+  TestUserBase,
+} from './support.ts'
+
+const none = { account: null }
+const unavailable = { code: 'store_unavailable', status: 503 }
+
+/** Answers in these ways, one after another, and with the last one from then on. */
+function inTurn(...answers: [Handler, ...Handler[]]): Handler {
+  return (request, response) => {
+    const answer = answers.length > 1 ? answers.shift() : answers[0]
+    answer?.(request, response)
+  }
+}
+
+const outages: Record<string, Handler> = {
+  'status 502': signed({}, { status: 502 }),
+  'status 503': signed({}, { status: 503 }),
+  'status 504': signed({}, { status: 504 }),
+  'a closed connection': (request) => request.socket.destroy(),
+}
+
+for (const [what, outage] of Object.entries(outages)) {
+  t.test(`after ${what} a read is attempted once more, as a new message`, async (t) => {
+    const userBase = await TestUserBase.start(t, inTurn(outage, signed(none)))
+    const store = openStore(t, userBase.url)
+    t.equal(await store.findByLoginName('ada'), null)
+    const [first, second] = userBase.requests
+    t.equal(userBase.requests.length, 2)
+    t.equal(first?.body, second?.body)
+    t.not(first?.id, second?.id)
+    userBase.answer = outage
+    await t.rejects(store.findBySub('user-1'), unavailable)
+    t.equal(userBase.requests.length, 4, 'and no more than once')
+  })
+
+  t.test(`after ${what} a write is not: it may have happened`, async (t) => {
+    const userBase = await TestUserBase.start(t, outage)
+    const store = openStore(t, userBase.url)
+    await t.rejects(store.create(account()), unavailable)
+    await t.rejects(store.setPasswordHash('user-1', 'new', 1, 'old'), unavailable)
+    await t.rejects(store.setDisabled('user-1', true, 1), unavailable)
+    t.equal(userBase.requests.length, 3)
+  })
+}
+
+t.test('what was answered is not asked again', async (t) => {
+  const userBase = await TestUserBase.start(t, signed({}, { status: 500 }))
+  const store = openStore(t, userBase.url)
+  for (const status of [400, 401, 404, 409, 413, 429, 500]) {
+    userBase.answer = signed({}, { status })
+    const before = userBase.requests.length
+    await t.rejects(store.findByLoginName('ada'), unavailable)
+    t.equal(userBase.requests.length, before + 1, `status ${status}`)
+  }
+})
+
+t.test('outages open the breaker, and its probe closes it', async (t) => {
+  const clock = new FakeClock(Date.now())
+  const userBase = await TestUserBase.start(t, signed({}, { status: 503 }))
+  const store = openStore(t, userBase.url, { clock })
+  for (let n = 0; n < 5; n++) await t.rejects(store.setDisabled('user-1', true, 1), unavailable)
+  t.equal(userBase.requests.length, 5)
+  await t.rejects(store.findByLoginName('ada'), { ...unavailable, message: /not answered lately/ })
+  await t.rejects(store.ping(), { ...unavailable, retryAfter_s: 1 })
+  t.equal(userBase.requests.length, 5, 'it is left alone')
+
+  clock.advance_s(1)
+  await t.rejects(store.findByLoginName('ada'), unavailable)
+  t.equal(userBase.requests.length, 6, 'the probe is not repeated')
+  await t.rejects(store.ping(), { ...unavailable, retryAfter_s: 2 })
+
+  clock.advance_s(2)
+  userBase.answer = signed(none)
+  t.equal(await store.findByLoginName('ada'), null)
+  t.equal(await store.findByLoginName('bob'), null)
+})
+
+t.test('a name that the user base chokes on does not lock others out', async (t) => {
+  const userBase = await TestUserBase.start(t, (request, response) => {
+    const answer = request.body.includes('odd') ? signed({}, { status: 500 }) : signed(none)
+    answer(request, response)
+  })
+  const store = openStore(t, userBase.url)
+  for (let n = 0; n < 50; n++) await t.rejects(store.findByLoginName('odd'), unavailable)
+  t.equal(await store.findByLoginName('ada'), null)
+})
+
+t.test('calls under way are bounded: a burst waits, a flood is refused at once', async (t) => {
+  const { promise: arrived, resolve } = Promise.withResolvers<() => void>()
+  const userBase = await TestUserBase.start(t, (request, response) => {
+    resolve(() => signed(none)(request, response))
+  })
+  const store = openStore(t, userBase.url, { callsMax: 1, waitingMax: 3 })
+  const calls = Array.from({ length: 4 }, (_, n) => store.findBySub(`user-${n}`))
+  const release = await arrived
+  await t.rejects(store.ping(), { ...unavailable, message: /too many calls/ })
+  t.equal(userBase.requests.length, 1)
+  userBase.answer = signed(none)
+  release()
+  t.strictSame(await Promise.all(calls), [null, null, null, null])
+  t.strictSame(
+    userBase.requests.map(({ body }) => JSON.parse(body).data.sub),
+    ['user-0', 'user-1', 'user-2', 'user-3'],
+    'in their turn',
+  )
+  userBase.answer = signed({})
+  await store.ping()
+})
+
+t.test('who waits for a turn waits no longer than the deadline', async (t) => {
+  const userBase = await TestUserBase.start(t, () => {})
+  const store = openStore(t, userBase.url, { callsMax: 1, waitingMax: 1, timeoutMs: 100 })
+  const late = { ...unavailable, message: /no full answer within 100 ms/ }
+  await Promise.all([t.rejects(store.ping(), late), t.rejects(store.ping(), late)])
+  userBase.answer = signed({})
+  await store.ping()
+})
+
+t.test('close waits for what is under way', async (t) => {
+  const { promise: arrived, resolve } = Promise.withResolvers<() => void>()
+  const userBase = await TestUserBase.start(t, (request, response) => {
+    resolve(() => signed(none)(request, response))
+  })
+  const store = openStore(t, userBase.url)
+  const call = store.findByLoginName('ada')
+  const release = await arrived
+  let isClosed = false
+  const closed = store.close().then(() => {
+    isClosed = true
+  })
+  await t.rejects(store.ping(), { ...unavailable, message: /closed/ })
+  t.notOk(isClosed)
+  release()
+  t.equal(await call, null)
+  await closed
+})
+
+t.test('the secrets can be changed on one side first, whichever that is', async (t) => {
+  const secrets = [otherSecret, secret]
+  const old = await startUserBase(t)
+  const both = await startUserBase(t, { secrets })
+  const fresh = await startUserBase(t, { secrets: [otherSecret] })
+  for (const { url } of [old, both, fresh]) await openStore(t, url, { secrets }).ping()
+  await openStore(t, both.url, { secrets: [secret] }).ping()
+  await openStore(t, both.url, { secrets: [otherSecret] }).ping()
+  await t.rejects(openStore(t, fresh.url, { secrets: [secret] }).ping(), unavailable)
+  await t.rejects(openStore(t, old.url, { secrets: [] }).ping(), unavailable)
+})

@@ -1,0 +1,175 @@
+import { createServer as createTcpServer, type Socket } from 'node:net'
+import { inspect } from 'node:util'
+import t from 'tap'
+import { isGatepassError } from '../../../src/core/errors.ts'
+import { answerBytesMax } from '../../../src/stores/webhook/exchange.ts'
+import { account, someHash } from '../../support/accounts.ts'
+import { FakeClock } from '../../support/clock.ts'
+import { freePort } from '../../support/processes.ts'
+import {
+  type Handler,
+  openStore,
+  otherSecret,
+  secret,
+  signed,
+  startUserBase,
+  TestUserBase,
+} from './support.ts'
+
+const timeoutMs = 150
+/** What a shared machine may add to a deadline. */
+const marginMs = 1_000
+
+const none = { account: null }
+/** The answer to a message that is not the one that was sent. */
+const earlierAnswer: Handler = signed(none, { id: 'msg_earlier' })
+
+/** What a user base may do wrong, and what is said of it. */
+const misbehaviours: Record<string, { answer: Handler; message: RegExp }> = {
+  'is silent': { answer: () => {}, message: /no full answer within 150 ms/ },
+  'never ends its header': {
+    answer: (_request, response) => response.socket?.write('HTTP/1.1 200 OK\r\n'),
+    message: /no full answer/,
+  },
+  'is slow with its body': {
+    answer: (_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' }).write('{')
+      const timer = setInterval(() => response.write(' '), 20)
+      response.on('close', () => clearInterval(timer))
+    },
+    message: /no full answer/,
+  },
+  'never ends its body': {
+    answer: (_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' })
+      const more = () => {
+        while (response.write(' '.repeat(16 * 1024)));
+      }
+      response.on('drain', more)
+      more()
+    },
+    message: new RegExp(`longer than ${answerBytesMax} bytes`),
+  },
+  'breaks off': {
+    answer: (_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json', 'content-length': '100' })
+      response.write('{', () => response.destroy())
+    },
+    message: /the connection failed/,
+  },
+  'closes the connection': {
+    answer: (request) => request.socket.destroy(),
+    message: /the connection failed \([A-Z_]+\)/,
+  },
+  'does not speak HTTP': {
+    answer: (_request, response) => response.socket?.end(`hello ${someHash}\r\n\r\n`),
+    message: /the connection failed \(HTTPParserError\)/,
+  },
+  'has an error': { answer: signed(none, { status: 500 }), message: /status 500/ },
+  'does not know us': { answer: signed(none, { status: 401 }), message: /status 401/ },
+  'is overloaded': { answer: signed(none, { status: 503 }), message: /status 503/ },
+  'says that nothing came of it': { answer: signed(none, { status: 204 }), message: /status 204/ },
+  'sends us elsewhere': {
+    answer: signed(none, { status: 307, headers: { location: '/elsewhere' } }),
+    message: /status 307/,
+  },
+  'sends a page': {
+    answer: signed(none, { headers: { 'content-type': 'text/html' } }),
+    message: /type application\/json/,
+  },
+  'sends nothing': { answer: signed(''), message: /JSON/ },
+  'sends garbage': { answer: signed(`{"account": "${someHash}`), message: /JSON/ },
+  'sends a member twice': {
+    answer: signed('{"account": null, "account": null}'),
+    message: /JSON/,
+  },
+  'sends something else': { answer: signed({ users: [] }), message: /not as agreed/ },
+  'does not sign': {
+    answer: signed(none, { headers: { 'webhook-signature': '' } }),
+    message: /not signed/,
+  },
+  'signs with another secret': {
+    answer: signed(none, { secret: otherSecret }),
+    message: /not signed/,
+  },
+  'sends an answer that it gave before': { answer: earlierAnswer, message: /not signed/ },
+  'sends us back what we sent': {
+    answer: (request, response) => {
+      const names = ['webhook-id', 'webhook-timestamp', 'webhook-signature', 'content-type']
+      const headers = names.map((name) => [name, String(request.headers[name])])
+      response.writeHead(200, Object.fromEntries(headers)).end(request.body)
+    },
+    message: /not as agreed/,
+  },
+}
+
+for (const [what, { answer, message }] of Object.entries(misbehaviours)) {
+  t.test(`a user base that ${what} is unavailable, within the deadline`, async (t) => {
+    const userBase = await TestUserBase.start(t, answer)
+    const store = openStore(t, userBase.url, { timeoutMs })
+    const startedMs = performance.now()
+    const error = await store.findByLoginName('ada').catch((error: unknown) => error)
+    t.ok(performance.now() - startedMs < timeoutMs + marginMs)
+    t.match(error, { code: 'store_unavailable', status: 503, retryAfter_s: 1, message })
+    t.notOk(inspect(error, { depth: 9, showHidden: true }).includes(someHash))
+    const { requests } = userBase
+    t.ok(
+      requests.every(({ body }) => body.includes('accounts.find')),
+      'nothing else was sent',
+    )
+  })
+}
+
+t.test('nobody there, or nobody who speaks TLS', async (t) => {
+  const port = await freePort()
+  const unavailable = {
+    code: 'store_unavailable',
+    message: /the connection failed \(ECONNREFUSED\)/,
+  }
+  await t.rejects(openStore(t, `http://127.0.0.1:${port}/`).ping(), unavailable)
+  const { url } = await startUserBase(t)
+  const overTls = openStore(t, url.replace('http:', 'https:'))
+  await t.rejects(overTls.ping(), { code: 'store_unavailable', message: /the connection failed/ })
+})
+
+t.test('a connection that is taken and then left alone', async (t) => {
+  const sockets: Socket[] = []
+  const server = createTcpServer((socket) => sockets.push(socket))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  const { port } = server.address() as { port: number }
+  const store = openStore(t, `http://127.0.0.1:${port}/`, { timeoutMs })
+  await t.rejects(store.findBySub('user-1'), { message: /no full answer within 150 ms/ })
+  await t.rejects(store.setDisabled('user-1', true, 1), { message: /no full answer/ })
+})
+
+t.test('clocks that are too far apart', async (t) => {
+  const clock = new FakeClock(Date.now())
+  const { url, lines } = await startUserBase(t)
+  const store = openStore(t, url, { clock })
+  clock.advance_s(295)
+  await store.ping()
+  clock.advance_s(10)
+  await t.rejects(store.ping(), { code: 'store_unavailable', message: /status 401/ })
+  t.equal(lines.at(-1)?.status, 401)
+})
+
+t.test('no secret and no hash is in what an error or a store shows', async (t) => {
+  const userBase = await TestUserBase.start(t, signed({}, { status: 500 }))
+  const store = openStore(t, userBase.url)
+  const alice = account()
+  const errors = await Promise.all(
+    [
+      () => store.create(alice),
+      () => store.setPasswordHash(alice.sub, someHash, 1, someHash),
+      () => store.findBySub(alice.sub),
+    ].map((call) => call().catch((error: unknown) => error)),
+  )
+  t.ok(errors.every((error) => isGatepassError(error, 'store_unavailable')))
+  const shown = inspect([errors, store], { depth: 9, showHidden: true }) + JSON.stringify(errors)
+  const key = secret.slice('whsec_'.length)
+  t.notOk([someHash, secret, key, alice.sub].some((text) => shown.includes(text)))
+})

@@ -1,0 +1,97 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { buffer } from 'node:stream/consumers'
+import type { Test } from 'tap'
+import { sign } from '../../../examples/user-base/signature.ts'
+import { createUserBase, type UserBaseOptions } from '../../../examples/user-base/user-base.ts'
+import { Users } from '../../../examples/user-base/users.ts'
+import { WebhookAccountStore } from '../../../src/stores/webhook/accounts.ts'
+import type { WebhookOptions } from '../../../src/stores/webhook/client.ts'
+
+export const secret = `whsec_${Buffer.alloc(32, 'a').toString('base64')}`
+export const otherSecret = `whsec_${Buffer.alloc(32, 'b').toString('base64')}`
+
+/** Listens on a free port until the test is over; gives the address. */
+export async function listen(t: Test, server: Server): Promise<string> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/gatepass`
+}
+
+/** The sample server, with no users yet. */
+export async function startUserBase(t: Test, options: Partial<UserBaseOptions> = {}) {
+  const users = new Users()
+  const lines: { type: string; status: number }[] = []
+  const server = createUserBase({
+    users,
+    secrets: [secret],
+    log: (line) => lines.push(line),
+    ...options,
+  })
+  return { url: await listen(t, server), users, server, lines }
+}
+
+export type Handler = (
+  request: IncomingMessage & { readonly body: string },
+  response: ServerResponse,
+) => void
+
+/** A user base that does what the test says, and keeps what it was sent. */
+export class TestUserBase {
+  url = ''
+  answer: Handler
+  readonly requests: { readonly id: string; readonly body: string }[] = []
+  readonly server: Server
+
+  private constructor(answer: Handler) {
+    this.answer = answer
+    this.server = createServer(async (request, response) => {
+      const body = (await buffer(request)).toString()
+      this.requests.push({ id: String(request.headers['webhook-id']), body })
+      this.answer(Object.assign(request, { body }), response)
+    })
+  }
+
+  static async start(t: Test, answer: Handler): Promise<TestUserBase> {
+    const userBase = new TestUserBase(answer)
+    userBase.url = await listen(t, userBase.server)
+    return userBase
+  }
+}
+
+export interface AnswerChanges {
+  readonly status?: number
+  readonly headers?: Readonly<Record<string, string>>
+  readonly secret?: string
+  /** The message that the answer says it belongs to. */
+  readonly id?: string
+}
+
+/** Answers as a user base should, but for the changes. */
+export function signed(value: unknown, changes: AnswerChanges = {}): Handler {
+  return (request, response) => {
+    const body = Buffer.from(typeof value === 'string' ? value : JSON.stringify(value))
+    const id = changes.id ?? String(request.headers['webhook-id'])
+    const timestamp = String(Math.floor(Date.now() / 1000))
+    response
+      .writeHead(changes.status ?? 200, {
+        'content-type': 'application/json',
+        'webhook-timestamp': timestamp,
+        'webhook-signature': sign({ id, timestamp, body }, changes.secret ?? secret),
+        ...changes.headers,
+      })
+      .end(body)
+  }
+}
+
+/** A store that is closed when the test is over. */
+export function openStore(t: Test, url: string, options: Partial<WebhookOptions> = {}) {
+  const store = new WebhookAccountStore({ url, secrets: [secret], ...options })
+  t.teardown(() => store.close())
+  return store
+}
