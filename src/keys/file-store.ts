@@ -1,10 +1,10 @@
 import { constants } from 'node:fs'
-import { access, link, mkdir, open, readdir, rm } from 'node:fs/promises'
+import { access, chmod, link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GatepassError } from '../core/errors.ts'
 import { randomId } from '../core/secrets.ts'
-import { keyNamePattern, parseKeyRecord } from './record.ts'
-import type { KeyRecord, KeyStore } from './store.ts'
+import { keyNamePattern } from './record.ts'
+import type { KeyStore, StoredKey } from './store.ts'
 
 const suffix = '.json'
 const retryAfter_s = 1
@@ -21,32 +21,19 @@ export class FileKeyStore implements KeyStore {
     this.#folder = folder
   }
 
-  async list(): Promise<KeyRecord[]> {
+  async list(): Promise<StoredKey[]> {
     const files = await this.#do(() => listFolder(this.#folder))
     const names = files.filter(isKeyFile).map((file) => file.slice(0, -suffix.length))
-    const records = await Promise.all(names.map((name) => this.#read(name)))
-    return records.filter((record) => record !== null)
+    const keys = await Promise.all(names.map((name) => this.#read(name)))
+    return keys.filter((key) => key !== null)
   }
 
-  async insertIfAbsent(record: KeyRecord): Promise<boolean> {
-    const path = this.#pathOf(record.name)
-    // Not a name that list() reads, so what is left when we are killed is never taken for a key.
-    const temporary = join(this.#folder, `.${record.name}.${randomId()}.tmp`)
-    return this.#do(async () => {
-      await mkdir(this.#folder, { recursive: true, mode: 0o700 })
-      try {
-        await writeDurably(temporary, `${JSON.stringify(record, null, 2)}\n`)
-        // A link, unlike a rename, fails when the name is taken: that makes the insert atomic.
-        await link(temporary, path)
-        await syncFolder(this.#folder)
-        return true
-      } catch (error) {
-        if (hasCode(error, 'EEXIST')) return false
-        throw error
-      } finally {
-        await rm(temporary, { force: true })
-      }
-    })
+  async insertIfAbsent(key: StoredKey): Promise<boolean> {
+    return this.#write(key, linkIfAbsent)
+  }
+
+  async replace(key: StoredKey): Promise<void> {
+    await this.#write(key, rename)
   }
 
   async remove(name: string): Promise<void> {
@@ -63,13 +50,28 @@ export class FileKeyStore implements KeyStore {
   }
 
   /** Null when the file went away since the folder was read. */
-  async #read(name: string): Promise<KeyRecord | null> {
+  async #read(name: string): Promise<StoredKey | null> {
     const path = this.#pathOf(name)
     const text = await this.#do(() => readPrivately(path))
-    if (text === null) return null
-    const record = await parseKeyRecord(text, path)
-    if (record.name !== name) throw invalid(`${path} holds the key of another name`)
-    return record
+    return text === null ? null : { name, text }
+  }
+
+  /** Writes a file whole under another name, and then gives it its own. */
+  #write<T>({ name, text }: StoredKey, give: (from: string, to: string) => Promise<T>): Promise<T> {
+    const path = this.#pathOf(name)
+    // Not a name that list() reads, so what is left when we are killed is never taken for a key.
+    const temporary = join(this.#folder, `.${name}.${randomId()}.tmp`)
+    return this.#do(async () => {
+      await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+      try {
+        await writeDurably(temporary, text)
+        const given = await give(temporary, path)
+        await syncFolder(this.#folder)
+        return given
+      } finally {
+        await rm(temporary, { force: true })
+      }
+    })
   }
 
   #pathOf(name: string): string {
@@ -97,10 +99,25 @@ function isKeyFile(file: string): boolean {
 
 async function listFolder(folder: string): Promise<string[]> {
   try {
+    await refuseWriters(folder)
     return await readdir(folder)
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return []
     throw error
+  }
+}
+
+/** Who may write to the folder may put a file of theirs in the place of a key. */
+async function refuseWriters(folder: string): Promise<void> {
+  const { mode } = await stat(folder)
+  if ((mode & 0o002) !== 0) throw invalid(`Anybody may write to ${folder}: chmod 700 it`)
+  if ((mode & 0o020) === 0) return
+  try {
+    // A folder is like that in every checkout under a umask of 002. What a group would have of it
+    // is nothing: it can't read the keys.
+    await chmod(folder, mode & 0o7755)
+  } catch {
+    throw invalid(`A group may write to ${folder}: chmod g-w it`)
   }
 }
 
@@ -129,6 +146,17 @@ async function writeDurably(path: string, text: string): Promise<void> {
     await file.sync()
   } finally {
     await file.close()
+  }
+}
+
+/** A link, unlike a rename, fails when the name is taken: that makes the insert atomic. */
+async function linkIfAbsent(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to)
+    return true
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return false
+    throw error
   }
 }
 

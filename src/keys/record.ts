@@ -1,8 +1,7 @@
 import { createPrivateKey, type JsonWebKey, type KeyObject } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose'
-import { z } from 'zod'
 import { GatepassError } from '../core/errors.ts'
-import { type Algorithm, algorithmNames, algorithms } from '../tokens/algorithms.ts'
+import { type Algorithm, algorithms } from '../tokens/algorithms.ts'
 import { readyForJws } from '../tokens/node-key.ts'
 import type { KeyRecord } from './store.ts'
 
@@ -19,15 +18,6 @@ const publicMembers = {
   RSA: ['kty', 'n', 'e'],
   AKP: ['kty', 'pub'],
 } as const satisfies Record<string, readonly (keyof JWK)[]>
-
-const recordSchema = z.strictObject({
-  name: z.string().regex(keyNamePattern),
-  kid: z.string(),
-  alg: z.enum(algorithmNames),
-  createdAtMs: z.int().nonnegative(),
-  activateAtMs: z.int().nonnegative(),
-  privateJwk: z.record(z.string(), z.string()),
-})
 
 /** Makes a new private key. RSA takes some tenths of a second, on a thread of its own. */
 export async function generateKey(alg: Algorithm): Promise<Pick<KeyRecord, 'kid' | 'privateJwk'>> {
@@ -46,7 +36,7 @@ export function publicJwkOf(record: KeyRecord): JWK {
   return { ...Object.fromEntries(members), kid: record.kid, alg: record.alg, use: 'sig' }
 }
 
-/** @throws `key_store_invalid` when its members make no key; without a cause, as below */
+/** @throws `key_store_invalid` when its members make no key; no cause, it may quote the key */
 export function importPrivateKey(record: KeyRecord): KeyObject {
   try {
     const { kty } = algorithms[record.alg]
@@ -60,39 +50,15 @@ export function importPrivateKey(record: KeyRecord): KeyObject {
 }
 
 /**
- * Reads a stored record and trusts nothing in it: a kid that is not the thumbprint of its key would
- * let one key pass for another.
- *
- * @param source names the place for whoever has to repair it
- * @throws `key_store_invalid`; without a cause, for a parser's message may quote the private key
+ * What is wrong with a record, in words; null when nothing is. A kid that is not the thumbprint of
+ * its key would let one key pass for another.
  */
-export async function parseKeyRecord(text: string, source: string): Promise<KeyRecord> {
-  const refuse = (why: string) =>
-    new GatepassError('key_store_invalid', { detail: `${source} does not hold a key: ${why}.` })
-
-  const parsed = recordSchema.safeParse(parseJson(text))
-  if (!parsed.success) {
-    const members = new Set(parsed.error.issues.map(({ path }) => String(path[0] ?? 'record')))
-    throw refuse(`not acceptable: ${[...members].join(', ')}`)
+export async function recordProblem({ alg, kid, privateJwk }: KeyRecord): Promise<string | null> {
+  const { kty, crv } = algorithms[alg]
+  if (privateJwk.kty !== kty || (crv !== null && privateJwk.crv !== crv)) {
+    return 'it is of another type than its algorithm'
   }
-  const record = parsed.data
-  const { kty, crv } = algorithms[record.alg]
-  if (record.privateJwk.kty !== kty || (crv !== null && record.privateJwk.crv !== crv)) {
-    throw refuse('it is of another type than its algorithm')
-  }
-  if ((await thumbprint(record.privateJwk)) !== record.kid) {
-    throw refuse('its kid is not its thumbprint')
-  }
-  return record
-}
-
-/** Undefined for what is not JSON, which no schema accepts. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
+  return (await thumbprint(privateJwk)) === kid ? null : 'its kid is not its thumbprint'
 }
 
 /** Null when a member that it is made of is missing. */

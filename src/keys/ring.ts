@@ -1,11 +1,17 @@
 import { GatepassError } from '../core/errors.ts'
 import type { SigningKey } from '../tokens/sign.ts'
-import { manualKey, plannedKey } from './plan.ts'
+import { manualKey, plannedKey, replacementKey } from './plan.ts'
 import { forgettableKeys, type KeyPolicy, type KeyStatus, keyStatuses, pollMs } from './schedule.ts'
-import { createKey, type KeyMaking, readKeys } from './upkeep.ts'
+import type { KeyStore } from './store.ts'
+import { createKey, type KeyMaking, ringKeys } from './upkeep.ts'
+import { KeyVault } from './vault.ts'
 import { eventsBetween, type KeyView, type PublishedJwks, type RingKey, viewAt } from './view.ts'
 
-export interface KeyRingOptions extends KeyMaking {
+export interface KeyRingOptions extends Omit<KeyMaking, 'vault'> {
+  /** Closed with the ring. */
+  readonly store: KeyStore
+  /** What private keys are encrypted under, newest first; without any they are in the clear. */
+  readonly secrets?: readonly string[]
   readonly policy: KeyPolicy
 }
 
@@ -16,15 +22,15 @@ export interface KeyRingOptions extends KeyMaking {
  * its instant, whether or not the store can be reached then.
  */
 export class KeyRing {
-  readonly #options: KeyRingOptions
+  readonly #options: KeyMaking & { readonly policy: KeyPolicy }
   #keys: readonly RingKey[] = []
   #view: KeyView
   #refreshing: Promise<void> | null = null
   #lastError: Error | null = null
   #timer: NodeJS.Timeout | undefined
 
-  private constructor(options: KeyRingOptions) {
-    this.#options = options
+  private constructor({ store, secrets = [], ...options }: KeyRingOptions) {
+    this.#options = { ...options, vault: new KeyVault(store, secrets) }
     this.#view = viewAt([], options.policy, options.clock.nowMs(), null)
   }
 
@@ -34,7 +40,12 @@ export class KeyRing {
    */
   static async open(options: KeyRingOptions): Promise<KeyRing> {
     const ring = new KeyRing(options)
-    await ring.#load()
+    try {
+      await ring.#load()
+    } catch (error) {
+      await ring.close()
+      throw error
+    }
     // Twice as often as is promised, which leaves the other half for the look itself.
     ring.#timer = setInterval(() => ring.refresh(), pollMs(options.policy) / 2).unref()
     return ring
@@ -85,6 +96,12 @@ export class KeyRing {
     return this.#refreshing
   }
 
+  /** Like `refresh`, by a look that begins after this call: one under way may be too early. */
+  async refreshAnew(): Promise<void> {
+    await this.#refreshing
+    await this.refresh()
+  }
+
   /**
    * Makes a new key out of turn. It signs after the lead, like any other.
    * @throws `store_unavailable`
@@ -92,30 +109,58 @@ export class KeyRing {
   async rotate(): Promise<KeyStatus> {
     const { algorithm, policy } = this.#options
     const planned = await createKey(this.#options, (nowMs) => manualKey(algorithm, policy, nowMs))
-    // A look that is under way may have been too early for the new key.
+    await this.refreshAnew()
+    return this.#known(({ name }) => name === planned?.name)
+  }
+
+  /**
+   * Takes a compromised key out for good. If it is the one that signs, a new one signs at once; it
+   * is not announced, for this is an emergency. A key that is revoked already stays as it is.
+   *
+   * @returns null when there is no key of this id
+   * @throws `store_unavailable`; what it has done by then stays, and it can be called again
+   */
+  async revoke(kid: string): Promise<KeyStatus | null> {
+    const { algorithm, policy, clock, vault } = this.#options
+    await this.refreshAnew()
+    const key = this.#keys.find((one) => one.kid === kid)
+    if (key === undefined) return null
+    if (key.revokedAtMs === null) {
+      const plan = (nowMs: number) => replacementKey(kid, this.#keys, algorithm, policy, nowMs)
+      // The new one first: at no time is there none that may sign.
+      if (plan(clock.nowMs()) !== null) await createKey(this.#options, plan)
+      await vault.revoke(kid, clock.nowMs())
+      await this.refreshAnew()
+    }
+    return this.#known((status) => status.kid === kid && status.state === 'revoked')
+  }
+
+  /** Stops looking at the store, and closes it. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer)
     await this.#refreshing
-    await this.refresh()
-    const status = this.list().find(({ name }) => name === planned?.name)
+    await this.#options.vault.close()
+  }
+
+  /** The key as it is after a change; if it is not there, the look at the store has failed. */
+  #known(isMeant: (status: KeyStatus) => boolean): KeyStatus {
+    const status = this.list().find(isMeant)
     if (status === undefined) throw this.#lastError ?? new GatepassError('store_unavailable')
     return status
   }
 
-  /** Stops looking at the store. */
-  async close(): Promise<void> {
-    clearInterval(this.#timer)
-    await this.#refreshing
-  }
-
   async #load(): Promise<void> {
-    const { store, algorithm, policy, clock } = this.#options
-    this.#adopt(await readKeys(store, this.#keys))
+    const { vault, algorithm, policy, clock } = this.#options
+    const stored = await vault.list()
+    this.#adopt(ringKeys(stored, this.#keys))
     const plan = (nowMs: number) => plannedKey(this.#keys, algorithm, policy, nowMs)
     if (plan(clock.nowMs()) !== null) {
       await createKey(this.#options, plan)
-      this.#adopt(await readKeys(store, this.#keys))
+      this.#adopt(ringKeys(await vault.list(), this.#keys))
     }
+    await vault.sealAnew(stored)
     for (const { name } of forgettableKeys(this.#keys, policy, clock.nowMs())) {
-      await store.remove(name)
+      await vault.remove(name)
     }
   }
 

@@ -2,7 +2,8 @@ import { type KeyInfo, keyInfo } from './store.ts'
 
 /**
  * When each key is published, signs, stops and goes (invariant 5). All of it is a pure function of
- * the keys in the store, the policy and the time, so replicas agree without a word.
+ * the keys in the store, the policy and the time, so replicas agree without a word. A revoked key
+ * has no turn: the others take theirs as if it had never been.
  */
 
 /** The four lengths that the life of a key follows from, in milliseconds. */
@@ -17,8 +18,11 @@ export interface KeyPolicy {
   readonly accessTtlMs: number
 }
 
-/** `pending` is published and does not sign yet, `retiring` is published and signs no more. */
-export type KeyState = 'pending' | 'active' | 'retiring' | 'removed'
+/**
+ * `pending` is published and does not sign yet, `retiring` is published and signs no more. What is
+ * `removed` or `revoked` is not published and does not sign.
+ */
+export type KeyState = 'pending' | 'active' | 'retiring' | 'removed' | 'revoked'
 
 /** What becomes of a key, for whoever looks after them. */
 export interface KeyStatus extends KeyInfo {
@@ -62,6 +66,11 @@ export function inTurn<Key extends KeyInfo>(keys: readonly Key[]): Key[] {
   return keys.toSorted((a, b) => a.activateAtMs - b.activateAtMs || (a.kid < b.kid ? -1 : 1))
 }
 
+/** The keys that are not revoked. */
+export function trusted<Key extends KeyInfo>(keys: readonly Key[]): Key[] {
+  return keys.filter((key) => key.revokedAtMs === null)
+}
+
 /**
  * The key that signs. Before the first turn of all (a clock that was set back, the key before lost)
  * it is the one whose turn comes first: its early tokens may have to wait for a fresh JWKS, but
@@ -73,12 +82,13 @@ export function activeKey<Key extends KeyInfo>(
   keys: readonly Key[],
   nowMs: number,
 ): Key | undefined {
-  return keys.findLast((key) => key.activateAtMs <= nowMs) ?? keys[0]
+  const turns = trusted(keys)
+  return turns.findLast((key) => key.activateAtMs <= nowMs) ?? turns[0]
 }
 
 /**
  * When the last token of a key has expired by every clock, so that it need not be published; null
- * for the key that none follows.
+ * for the key that none follows. A revoked key went when it was revoked.
  *
  * @param keys in turn
  */
@@ -87,7 +97,9 @@ export function removedAtMs(
   keys: readonly KeyInfo[],
   policy: KeyPolicy,
 ): number | null {
-  const next = keys[keys.findIndex(({ kid }) => kid === key.kid) + 1]
+  if (key.revokedAtMs !== null) return key.revokedAtMs
+  const turns = trusted(keys)
+  const next = turns[turns.findIndex(({ kid }) => kid === key.kid) + 1]
   return next ? next.activateAtMs + policy.accessTtlMs + policy.clockSkewMs : null
 }
 
@@ -98,6 +110,7 @@ export function keyState(
   policy: KeyPolicy,
   nowMs: number,
 ): KeyState {
+  if (key.revokedAtMs !== null) return 'revoked'
   if (key.kid === activeKey(keys, nowMs)?.kid) return 'active'
   if (key.activateAtMs > nowMs) return 'pending'
   return nowMs < (removedAtMs(key, keys, policy) ?? Infinity) ? 'retiring' : 'removed'
@@ -122,7 +135,7 @@ export function steadyTime(
   policy: KeyPolicy,
   nowMs: number,
 ): { fromMs: number; untilMs: number } {
-  const changes = keys.flatMap((key) => [
+  const changes = trusted(keys).flatMap((key) => [
     key.activateAtMs,
     removedAtMs(key, keys, policy) ?? Infinity,
   ])
@@ -132,12 +145,19 @@ export function steadyTime(
   }
 }
 
-/** The keys that the store may forget: removed, and for one more token life to be safe. */
+/**
+ * The keys that the store may forget: removed, or so long revoked as they would be retiring, and
+ * for one more token life to be safe.
+ */
 export function forgettableKeys<Key extends KeyInfo>(
   keys: readonly Key[],
   policy: KeyPolicy,
   nowMs: number,
 ): Key[] {
   const beforeMs = nowMs - policy.accessTtlMs
-  return keys.filter((key) => keyState(key, keys, policy, beforeMs) === 'removed')
+  return keys.filter((key) =>
+    key.revokedAtMs === null
+      ? keyState(key, keys, policy, beforeMs) === 'removed'
+      : key.revokedAtMs + policy.accessTtlMs + policy.clockSkewMs <= beforeMs,
+  )
 }

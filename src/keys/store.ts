@@ -11,28 +11,47 @@ export interface KeyInfo {
   readonly createdAtMs: number
   /** From when on it signs, until one of a later turn does. */
   readonly activateAtMs: number
+  /** When it was taken out for good; null for a key that is trusted. */
+  readonly revokedAtMs: number | null
 }
 
 /** The key without what is secret in it. */
-export function keyInfo({ name, kid, alg, createdAtMs, activateAtMs }: KeyInfo): KeyInfo {
-  return { name, kid, alg, createdAtMs, activateAtMs }
+export function keyInfo(key: KeyInfo): KeyInfo {
+  const { name, kid, alg, createdAtMs, activateAtMs, revokedAtMs } = key
+  return { name, kid, alg, createdAtMs, activateAtMs, revokedAtMs }
 }
 
-/** A signing key as it is kept. */
+/** A signing key, opened. */
 export interface KeyRecord extends KeyInfo {
   readonly privateJwk: JWK
 }
 
-/** Where the replicas of an issuer share their signing keys. */
+/** What a store keeps under a name. The text is JSON, and no concern of the store. */
+export interface StoredKey {
+  /** Of `keyNamePattern`. */
+  readonly name: string
+  readonly text: string
+}
+
+/**
+ * Where the replicas of an issuer share their signing keys: texts by name. It never sees the secret
+ * that they are encrypted under (`KeyVault`), nor does it read them.
+ */
 export interface KeyStore {
   /**
-   * All keys, in no order.
-   * @throws `key_store_invalid` when something in it is no key, `store_unavailable`
+   * All there is, in no order.
+   * @throws `key_store_invalid` when what it holds may have been seen or put there by others,
+   *   `store_unavailable`
    */
-  list(): Promise<KeyRecord[]>
-  /** Inserts a record unless one of its name is there, in one atomic step. Tells whether it did. */
-  insertIfAbsent(record: KeyRecord): Promise<boolean>
-  /** Removes a key for good. It is no error when there is none of this name. */
+  list(): Promise<StoredKey[]>
+  /** Inserts a text unless one of its name is there, in one atomic step. Tells whether it did. */
+  insertIfAbsent(key: StoredKey): Promise<boolean>
+  /**
+   * Replaces a text, so that whoever looks sees the one before or this one. A name that was removed
+   * a moment ago may come back: what is over by the clock or by a revocation stays over.
+   */
+  replace(key: StoredKey): Promise<void>
+  /** Removes a name for good. It is no error when there is none of this name. */
   remove(name: string): Promise<void>
   /** Resolves when the store answers; throws `store_unavailable` when it does not. */
   ping(): Promise<void>

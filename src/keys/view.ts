@@ -1,7 +1,7 @@
 import { createHash, type KeyObject } from 'node:crypto'
 import type { JWK } from 'jose'
 import type { SigningKey } from '../tokens/sign.ts'
-import { activeKey, type KeyPolicy, keyState, steadyTime } from './schedule.ts'
+import { activeKey, type KeyPolicy, keyState, steadyTime, trusted } from './schedule.ts'
 import type { KeyInfo } from './store.ts'
 
 /** A key as a replica holds it: ready to sign, and its public half ready to be published. */
@@ -13,10 +13,10 @@ export interface RingKey extends KeyInfo {
 /**
  * Something to note down. `key.created`: this process put a new key into the store.
  * `key.activated`: this process signs with it from now on. `key.removed`: this process publishes it
- * no more.
+ * no more. `key.revoked`: the same, because it was revoked.
  */
 export interface KeyEvent {
-  readonly name: 'key.created' | 'key.activated' | 'key.removed'
+  readonly name: 'key.created' | 'key.activated' | 'key.removed' | 'key.revoked'
   readonly kid: string
 }
 
@@ -37,6 +37,8 @@ export interface KeyView {
   readonly signing: SigningKey | null
   readonly publicKeys: readonly JWK[]
   readonly jwks: PublishedJwks
+  /** The kids that are trusted no more. */
+  readonly revoked: ReadonlySet<string>
 }
 
 /**
@@ -49,10 +51,11 @@ export function viewAt(
   nowMs: number,
   before: KeyView | null,
 ): KeyView {
-  const published = keys.filter((key) => keyState(key, keys, policy, nowMs) !== 'removed')
+  const published = trusted(keys).filter((key) => keyState(key, keys, policy, nowMs) !== 'removed')
   return {
     ...steadyTime(keys, policy, nowMs),
     signing: activeKey(keys, nowMs) ?? null,
+    revoked: new Set(keys.filter((key) => key.revokedAtMs !== null).map(({ kid }) => kid)),
     ...(before !== null && publishes(before, published)
       ? { publicKeys: before.publicKeys, jwks: before.jwks }
       : publish(published, policy)),
@@ -67,7 +70,8 @@ export function eventsBetween(before: KeyView, after: KeyView): KeyEvent[] {
   }
   const published = new Set(after.publicKeys.map(({ kid }) => kid))
   for (const { kid } of before.publicKeys) {
-    if (kid !== undefined && !published.has(kid)) events.push({ name: 'key.removed', kid })
+    if (kid === undefined || published.has(kid)) continue
+    events.push({ name: after.revoked.has(kid) ? 'key.revoked' : 'key.removed', kid })
   }
   return events
 }

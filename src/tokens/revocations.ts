@@ -1,12 +1,15 @@
 import type { JsonObject } from '../core/json.ts'
 import { type SigningKey, signCompact } from './sign.ts'
 
-/** What was revoked: one session, all of a user, or everything signed until then. */
+/** What was revoked: one session, all of a user, everything signed until then, or a signing key. */
 export interface RevokedSubject {
-  readonly kind: 'session' | 'user' | 'all'
-  /** The `sid` or `sub`; '' when it is about everybody. */
+  readonly kind: 'session' | 'user' | 'all' | 'key'
+  /** The `sid`, `sub` or `kid`; '' when it is about everybody. */
   readonly id: string
-  /** Tokens that were signed until then have ended. */
+  /**
+   * Tokens that were signed until then have ended. With a key all of its tokens have, whatever they
+   * say of themselves: whoever has it can sign for any time.
+   */
   readonly atMs: number
 }
 
@@ -18,30 +21,35 @@ export const snapshotType = 'gatepass-revocations+jwt'
 export const sessionRevokedEvent =
   'https://schemas.openid.net/secevent/caep/event-type/session-revoked'
 
+/** No specification has an event for a key that got out, so this type is ours (RFC 8417 §2.2). */
+export const keyRevokedEvent = 'urn:gatepass:secevent:key-revoked'
+
 export interface RevocationEvent extends RevokedSubject {
   /** Its place in the log; the `jti` too, as it names the event on every replica. */
   readonly position: string
 }
 
-/** One revocation as a signed security event token: CAEP `session-revoked`. Times in seconds. */
+/** One revocation as a signed security event token (RFC 8417). Times in seconds. */
 export function signRevocationEvent(
   event: RevocationEvent,
   issuer: string,
   iat: number,
   key: SigningKey,
 ): Promise<string> {
+  const type = event.kind === 'key' ? keyRevokedEvent : sessionRevokedEvent
   const claims: JsonObject = {
     iss: issuer,
     iat,
     jti: event.position,
     sub_id: subjectId(event, issuer),
-    events: { [sessionRevokedEvent]: { event_timestamp: Math.floor(event.atMs / 1000) } },
+    events: { [type]: { event_timestamp: Math.floor(event.atMs / 1000) } },
   }
   return signCompact(Buffer.from(JSON.stringify(claims)), securityEventType, key)
 }
 
-/** RFC 9493: the session, the user, or the issuer as a whole. */
+/** RFC 9493: the session, the user, the key, or the issuer as a whole. */
 function subjectId({ kind, id }: RevokedSubject, issuer: string): JsonObject {
+  if (kind === 'key') return { format: 'opaque', id }
   if (kind === 'session') return { format: 'complex', session: { format: 'opaque', id } }
   if (kind === 'user') return { format: 'iss_sub', iss: issuer, sub: id }
   return { format: 'complex', tenant: { format: 'uri', uri: issuer } }
@@ -72,6 +80,7 @@ export function signRevocationSnapshot(
     position,
     sessions: times('session'),
     users: times('user'),
+    keys: times('key'),
     all: times('all')[''] ?? null,
   }
   return signCompact(Buffer.from(JSON.stringify(claims)), snapshotType, key)

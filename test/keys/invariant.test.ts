@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { type KeyPolicy, keyState, leadMs, pollMs } from '../../src/keys/schedule.ts'
+import { activeKey, type KeyPolicy, keyState, leadMs, pollMs } from '../../src/keys/schedule.ts'
 import { type History, live, type Run, type Signing, signings } from './world.ts'
 
 /** Invariant 5 over whole histories: keys are published before they sign and after they stop. */
@@ -32,20 +32,23 @@ function livesOf(policy: KeyPolicy, beginMs: number): fc.Arbitrary<Run[]> {
     pace: extreme,
     alg: fc.constantFrom('ES256' as const, 'RS256' as const),
     rotations: fc.array(part, { maxLength: 2 }),
+    revocations: fc.array(fc.record({ when: part, which: part }), { maxLength: 2 }),
   })
   return fc.array(life, { minLength: 1, maxLength: 3 }).map((lives) => {
     let atMs = beginMs
-    return lives.map(({ away, awake, ahead, pace, alg, rotations }) => {
+    return lives.map(({ away, awake, ahead, pace, alg, rotations, revocations }) => {
       const startMs = atMs + Math.floor(away * 2 * policy.rotationMs)
       const lengthMs = 1 + Math.floor(awake * 2 * policy.rotationMs)
       atMs = startMs + lengthMs
+      const within = (share: number) => startMs + Math.floor(share * (lengthMs - 1))
       return {
         startMs,
         endMs: atMs,
         aheadMs: Math.floor(ahead * policy.clockSkewMs),
         alg,
         everyMs: Math.ceil((pollMs(policy) * (1 + pace)) / 2),
-        rotations: rotations.map((share) => startMs + Math.floor(share * (lengthMs - 1))),
+        rotations: rotations.map(within),
+        revocations: revocations.map(({ when, which }) => ({ atMs: within(when), which })),
       }
     })
   })
@@ -71,9 +74,13 @@ function copiesFor(signing: Signing, history: History, policy: KeyPolicy) {
   const made = history.made.get(signing.kid)
   const oldestMs = signing.fromMs - policy.jwksMaxAgeMs
   return {
-    // The very first key can't be announced; it counts from when every replica has noticed it.
-    fromMs: made?.isFirst ? Math.max(oldestMs, made.atMs + pollMs(policy)) : oldestMs,
-    untilMs: signing.untilMs - 1 + signing.run.aheadMs + policy.accessTtlMs,
+    // The very first key can't be announced, nor one in the place of a key that was revoked; it
+    // counts from when every replica has noticed it.
+    fromMs: made?.isUrgent ? Math.max(oldestMs, made.atMs + pollMs(policy)) : oldestMs,
+    untilMs: Math.min(
+      signing.untilMs - 1 + signing.run.aheadMs + policy.accessTtlMs,
+      history.revokedAtMs.get(signing.kid) ?? Infinity,
+    ),
   }
 }
 
@@ -108,6 +115,47 @@ t.test('no verifier ever meets an unexpired token whose key it can not know', as
   t.pass()
 })
 
+t.test('a revoked key never signs and is never published once a replica has looked', async (t) => {
+  let seen = 0
+  fc.assert(
+    fc.property(worlds, ({ policy, replicas }) => {
+      const history = live(replicas.flat(), policy)
+      for (const { run, fromMs, untilMs, keys } of history.spans) {
+        for (const key of keys) {
+          const revokedAtMs = history.revokedAtMs.get(key.kid) ?? Infinity
+          if (revokedAtMs >= fromMs) continue
+          seen++
+          for (const atMs of [fromMs, untilMs]) {
+            const state = keyState(key, keys, policy, atMs + run.aheadMs)
+            if (state !== 'revoked') throw new Error(`${key.kid} is ${state} at ${atMs}`)
+          }
+        }
+      }
+      const late = signings(history).find(({ run, kid, fromMs }) => {
+        const revokedAtMs = history.revokedAtMs.get(kid) ?? Infinity
+        return fromMs >= revokedAtMs + run.everyMs
+      })
+      if (late !== undefined) throw new Error(`${late.kid} signs at ${late.fromMs}`)
+    }),
+    { numRuns: 500 },
+  )
+  t.ok(seen > 100, `${seen} looks at revoked keys`)
+})
+
+t.test('whatever is revoked, a replica that has looked has a key to sign with', async (t) => {
+  fc.assert(
+    fc.property(worlds, ({ policy, replicas }) => {
+      const history = live(replicas.flat(), policy)
+      for (const { run, fromMs, keys } of history.spans) {
+        const active = activeKey(keys, fromMs + run.aheadMs)
+        if (active === undefined) throw new Error(`there is none at ${fromMs}`)
+      }
+    }),
+    { numRuns: 300 },
+  )
+  t.pass()
+})
+
 t.test('while one replica is up, each epoch has its key, on the instant', async (t) => {
   fc.assert(
     fc.property(policies, fc.nat(), (policy, phase) => {
@@ -121,6 +169,7 @@ t.test('while one replica is up, each epoch has its key, on the instant', async 
         alg: 'ES256',
         everyMs: pollMs(policy),
         rotations: [],
+        revocations: [],
       }
       const { spans } = live([run], policy)
       const turns = new Set(spans.flatMap(({ keys }) => keys.map((key) => key.activateAtMs)))

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { manualKey, type PlannedKey, plannedKey } from '../../src/keys/plan.ts'
+import { manualKey, type PlannedKey, plannedKey, replacementKey } from '../../src/keys/plan.ts'
 import { activeKey, inTurn } from '../../src/keys/schedule.ts'
 import type { KeyInfo } from '../../src/keys/store.ts'
 import { fakeKey, policy, startMs } from './support.ts'
@@ -11,7 +11,7 @@ const current = fakeKey(startMs)
 
 function made(planned: PlannedKey | null): KeyInfo {
   if (planned === null) throw new Error('nothing was planned')
-  return { ...planned, kid: `kid of ${planned.name}`, createdAtMs: 0 }
+  return { ...planned, kid: `kid of ${planned.name}`, createdAtMs: 0, revokedAtMs: null }
 }
 
 t.test('the very first key signs at once, and all replicas plan the same', async (t) => {
@@ -88,4 +88,64 @@ t.test('keys from a clock that was far ahead do not stop the rotation', async (t
   const planned = plannedKey([future], 'ES256', policy, startMs + 2_000)
   t.match(planned, { name: 'epoch-100-ES256', activateAtMs: startMs + 2_000 + lead })
   t.equal(plannedKey([future, made(planned)], 'ES256', policy, startMs + 2_000), null)
+})
+
+t.test('the key that signs is replaced at once, by every clock', async (t) => {
+  const nowMs = startMs + 4_000
+  const planned = replacementKey(current.kid, [current], 'RS256', policy, nowMs)
+  t.strictSame(planned, {
+    name: `after-${current.kid}`,
+    alg: 'RS256',
+    activateAtMs: nowMs - policy.clockSkewMs,
+  })
+  const revoked = { ...current, revokedAtMs: nowMs }
+  const keys = inTurn([revoked, made(planned)])
+  for (const clockMs of [nowMs - policy.clockSkewMs, nowMs, nowMs + policy.clockSkewMs]) {
+    t.equal(activeKey(keys, clockMs)?.kid, made(planned).kid)
+  }
+  t.equal(plannedKey(keys, 'RS256', policy, nowMs), null, 'it is the key of this epoch')
+})
+
+t.test('a replacement has its turn behind every key before', async (t) => {
+  const old = fakeKey(startMs - policy.rotationMs)
+  const nowMs = startMs + 1
+  const planned = replacementKey(current.kid, [old, current], 'ES256', policy, nowMs)
+  t.match(planned, { activateAtMs: startMs })
+  const keys = inTurn([old, { ...current, revokedAtMs: nowMs }, made(planned)])
+  t.equal(activeKey(keys, startMs)?.kid, made(planned).kid)
+})
+
+t.test('a key that signs nowhere needs no replacement', async (t) => {
+  const old = fakeKey(startMs - policy.rotationMs)
+  const next = fakeKey(nextMs)
+  const keys = [old, current, next]
+  const isReplaced = ({ kid }: KeyInfo, nowMs: number) =>
+    replacementKey(kid, keys, 'ES256', policy, nowMs) !== null
+  const { clockSkewMs: skew } = policy
+  t.ok(isReplaced(old, startMs + skew - 1), 'a clock that is behind has it sign')
+  t.notOk(isReplaced(old, startMs + skew))
+  t.notOk(isReplaced(next, nextMs - skew - poll - 1))
+  t.ok(isReplaced(next, nextMs - skew - poll), 'one ahead has it sign before this is noticed')
+  t.notOk(replacementKey('unknown', keys, 'ES256', policy, startMs))
+})
+
+t.test(
+  'the key of an epoch that was revoked before its turn is made again, announced',
+  async (t) => {
+    const nowMs = nextMs - lead
+    const revoked = fakeKey(nextMs, { revokedAtMs: nowMs })
+    const planned = plannedKey([current, revoked], 'ES256', policy, nowMs)
+    t.match(planned, { name: 'epoch-101-ES256-2', activateAtMs: nextMs })
+    t.equal(plannedKey([current, revoked, made(planned)], 'ES256', policy, nowMs), null)
+    const again = { ...made(planned), revokedAtMs: nowMs }
+    t.match(plannedKey([current, revoked, again], 'ES256', policy, nowMs), {
+      name: 'epoch-101-ES256-3',
+    })
+  },
+)
+
+t.test('when every key is revoked there is a new one at once', async (t) => {
+  const revoked = { ...current, revokedAtMs: startMs + 1 }
+  const planned = plannedKey([revoked], 'ES256', policy, startMs + 2)
+  t.match(planned, { name: 'epoch-100-ES256-2', activateAtMs: startMs })
 })

@@ -1,40 +1,19 @@
 import { calculateJwkThumbprint, importJWK } from 'jose'
 import t from 'tap'
-import { isGatepassError } from '../../src/core/errors.ts'
 import {
-  generateKey,
   importPrivateKey,
   keyNamePattern,
-  parseKeyRecord,
   publicJwkOf,
+  recordProblem,
 } from '../../src/keys/record.ts'
 import type { KeyRecord } from '../../src/keys/store.ts'
 import { algorithmNames } from '../../src/tokens/algorithms.ts'
+import { newRecord } from './support.ts'
 
-async function newRecord(alg: KeyRecord['alg'] = 'Ed25519'): Promise<KeyRecord> {
-  return {
-    ...(await generateKey(alg)),
-    name: `epoch-1-${alg}`,
-    alg,
-    createdAtMs: 1,
-    activateAtMs: 2,
-  }
-}
-
-async function refusalOf(text: string) {
-  try {
-    await parseKeyRecord(text, 'the file')
-  } catch (error) {
-    if (isGatepassError(error, 'key_store_invalid')) return error
-    throw error
-  }
-  throw new Error('it was accepted')
-}
-
-t.test('a key of every algorithm survives being kept', async (t) => {
+t.test('a key of every algorithm is made, and is ready to sign', async (t) => {
   for (const alg of algorithmNames) {
-    const record = await newRecord(alg)
-    t.strictSame(await parseKeyRecord(JSON.stringify(record), 'the file'), record, alg)
+    const record = await newRecord({ alg })
+    t.equal(await recordProblem(record), null, alg)
     t.equal(importPrivateKey(record).type, 'private')
   }
 })
@@ -48,7 +27,7 @@ t.test('the public half has exactly the public members', async (t) => {
     'ML-DSA-44': ['kty', 'pub'],
   }
   for (const alg of algorithmNames) {
-    const record = await newRecord(alg)
+    const record = await newRecord({ alg })
     const jwk = publicJwkOf(record)
     t.strictSame(Object.keys(jwk), [...members[alg], 'kid', 'alg', 'use'], alg)
     t.match(jwk, { kid: record.kid, alg, use: 'sig' })
@@ -58,44 +37,22 @@ t.test('the public half has exactly the public members', async (t) => {
 })
 
 t.test('RSA keys have 2048 bits', async (t) => {
-  const { n } = publicJwkOf(await newRecord('RS256'))
+  const { n } = publicJwkOf(await newRecord({ alg: 'RS256' }))
   t.equal(Buffer.from(String(n), 'base64url').length, 256)
 })
 
-t.test('what is not a key is refused, and says where and why', async (t) => {
+t.test('a record whose parts do not fit is a problem', async (t) => {
   const record = await newRecord()
   const other = await newRecord()
-  const cases: [string, RegExp][] = [
-    ['', /record/],
-    ['null', /record/],
-    ['[]', /record/],
-    [JSON.stringify({ ...record, name: '../../etc/passwd' }), /name/],
-    [JSON.stringify({ ...record, alg: 'HS256' }), /alg/],
-    [JSON.stringify({ ...record, activateAtMs: '2' }), /activateAtMs/],
-    [JSON.stringify({ ...record, activateAtMs: 1.5 }), /activateAtMs/],
-    [JSON.stringify({ ...record, createdAtMs: -1 }), /createdAtMs/],
-    [JSON.stringify({ ...record, extra: 1 }), /record/],
-    [JSON.stringify({ ...record, privateJwk: null }), /privateJwk/],
-    [JSON.stringify({ ...record, alg: 'ES256' }), /another type/],
-    [JSON.stringify({ ...record, privateJwk: { ...record.privateJwk, crv: 'X' } }), /another type/],
-    [JSON.stringify({ ...record, privateJwk: { kty: 'OKP', crv: 'Ed25519' } }), /thumbprint/],
-    [JSON.stringify({ ...record, kid: other.kid }), /thumbprint/],
+  const { privateJwk } = record
+  const cases: [Partial<KeyRecord>, RegExp][] = [
+    [{ alg: 'ES256' }, /another type/],
+    [{ privateJwk: { ...privateJwk, crv: 'X' } }, /another type/],
+    [{ privateJwk: { kty: 'OKP', crv: 'Ed25519' } }, /thumbprint/],
+    [{ privateJwk: other.privateJwk }, /thumbprint/],
+    [{ kid: other.kid }, /thumbprint/],
   ]
-  for (const [text, why] of cases) {
-    const { detail } = await refusalOf(text)
-    t.match(detail, why)
-    t.match(detail, /^the file does not hold a key/)
-  }
-})
-
-t.test('no refusal repeats a private key', async (t) => {
-  const record = await newRecord()
-  const secret = String(record.privateJwk.d)
-  const text = JSON.stringify(record)
-  for (const broken of [text.slice(0, -2), `${text}}`, text.replace(secret, `${secret}"`)]) {
-    const error = await refusalOf(broken)
-    t.notMatch(`${error.message} ${error.detail} ${error.cause}`, secret.slice(0, 8))
-  }
+  for (const [changes, why] of cases) t.match(await recordProblem({ ...record, ...changes }), why)
 })
 
 t.test('members that make no key are refused without a word about them', async (t) => {

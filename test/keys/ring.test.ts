@@ -6,9 +6,10 @@ import t, { type Test } from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
 import { FileKeyStore } from '../../src/keys/file-store.ts'
 import { KeyRing, type KeyRingOptions } from '../../src/keys/ring.ts'
+import { KeyVault } from '../../src/keys/vault.ts'
 import type { KeyEvent } from '../../src/keys/view.ts'
 import { signAccessToken } from '../../src/tokens/access-token.ts'
-import { FakeClock, MemoryKeyStore, policy, startMs } from './support.ts'
+import { FakeClock, MemoryKeyStore, newRecord, policy, startMs } from './support.ts'
 
 const lead = 1_700
 const nextMs = startMs + policy.rotationMs
@@ -129,10 +130,10 @@ t.test('a key is taken out of the store some time after its removal', async (t) 
   await ring.refresh()
   clock.timeMs = nextMs + 2 * policy.accessTtlMs + policy.clockSkewMs - 1
   await ring.refresh()
-  t.equal(store.records.size, 2)
+  t.equal(store.texts.size, 2)
   clock.timeMs++
   await ring.refresh()
-  t.strictSame([...store.records.keys()], ['epoch-101-Ed25519'])
+  t.strictSame([...store.texts.keys()], ['epoch-101-Ed25519'])
   await ring.refresh()
   t.strictSame(states(ring), ['active'])
 })
@@ -154,11 +155,11 @@ t.test('when the store fails the keys stay, and the error is there to be seen', 
 t.test('a store that lost all its keys is not taken for a new one', async (t) => {
   const { ring, store } = await openRing(t)
   const { kid } = ring.signingKey()
-  store.records.clear()
+  store.texts.clear()
   await ring.refresh()
   t.match(ring.lastError, { code: 'key_store_invalid' })
   t.equal(ring.signingKey().kid, kid)
-  t.equal(store.records.size, 0)
+  t.equal(store.texts.size, 0)
 })
 
 t.test('a ring does not open on a store that it can not use', async (t) => {
@@ -166,12 +167,10 @@ t.test('a ring does not open on a store that it can not use', async (t) => {
   store.fault = new GatepassError('store_unavailable')
   await t.rejects(openRing(t, { store }), { code: 'store_unavailable' })
 
-  const good = await openRing(t)
-  const [record] = good.store.records.values()
-  if (record === undefined) throw new Error('no key')
+  const record = await newRecord()
   const privateJwk = { ...record.privateJwk, d: 'AAAA' }
   const broken = new MemoryKeyStore()
-  broken.records.set(record.name, { ...record, privateJwk })
+  await new KeyVault(broken, []).insertIfAbsent({ ...record, privateJwk })
   await t.rejects(openRing(t, { store: broken }), { code: 'key_store_invalid' })
 })
 
@@ -242,7 +241,7 @@ t.test('a clock set back, by a little or a lot, leaves nobody without a key', as
   t.strictSame(publishedKids(ring), published)
   await ring.refresh()
   t.equal(ring.lastError, null)
-  t.ok(store.records.has('epoch-101-Ed25519'))
+  t.ok(store.texts.has('epoch-101-Ed25519'))
 
   clock.timeMs = nextMs + 1
   await ring.refresh()
@@ -282,4 +281,134 @@ t.test('keys of every algorithm sign', async (t) => {
     t.equal(key.type, 'private')
     t.equal(ring.publicKeys()[0]?.alg, algorithm)
   }
+})
+
+const secrets = ['a key-encryption secret for the tests']
+
+t.test('two rings on one folder: what one revokes the other stops to sign with', async (t) => {
+  const folder = t.testdir()
+  const clock = new FakeClock(startMs)
+  const open = () => openRing(t, { store: new FileKeyStore(folder), clock, secrets })
+  const a = await open()
+  const b = await open()
+  const { kid } = a.ring.signingKey()
+  t.equal(b.ring.signingKey().kid, kid)
+
+  clock.timeMs += 2_000
+  t.match(await a.ring.revoke(kid), { kid, state: 'revoked', revokedAtMs: clock.timeMs })
+  const next = a.ring.signingKey().kid
+  t.not(next, kid)
+  t.strictSame(publishedKids(a.ring), [next])
+  t.equal(b.ring.signingKey().kid, kid, 'it has not looked yet')
+  await b.ring.refresh()
+  t.equal(b.ring.signingKey().kid, next)
+  t.strictSame(publishedKids(b.ring), [next])
+  t.equal(a.ring.jwks().etag, b.ring.jwks().etag)
+  t.strictSame(states(b.ring), ['revoked', 'active'])
+
+  const revoked = { name: 'key.revoked' as const, kid }
+  for (const { events } of [a, b]) {
+    t.strictSame(
+      events.filter(({ name }) => name === 'key.revoked'),
+      [revoked],
+    )
+  }
+})
+
+t.test('a replica that starts later never trusts a revoked key', async (t) => {
+  const { ring, store, clock } = await openRing(t, { secrets })
+  const { kid } = ring.signingKey()
+  await ring.revoke(kid)
+  for (const timeMs of [startMs - 20_000, startMs, startMs + 1_000]) {
+    clock.timeMs = timeMs
+    const later = await openRing(t, { store, clock, secrets })
+    t.not(later.ring.signingKey().kid, kid)
+    t.notOk(publishedKids(later.ring).includes(kid))
+  }
+})
+
+t.test('revoking again changes nothing, and an unknown key is said to be none', async (t) => {
+  const { ring, store, clock } = await openRing(t)
+  const { kid } = ring.signingKey()
+  const first = await ring.revoke(kid)
+  const texts = new Map(store.texts)
+  clock.timeMs += 100
+  t.strictSame(await ring.revoke(kid), first)
+  t.strictSame(store.texts, texts)
+  t.equal(await ring.revoke('unknown'), null)
+  t.strictSame(store.texts, texts)
+})
+
+t.test(
+  'a pending key that is revoked has an announced successor, the active one stays',
+  async (t) => {
+    const { ring, clock } = await openRing(t)
+    const { kid } = ring.signingKey()
+    clock.timeMs = nextMs - lead
+    await ring.refresh()
+    const pending = ring.list()[1]?.kid ?? ''
+    await ring.revoke(pending)
+    t.equal(ring.signingKey().kid, kid)
+    const stateOf = new Map(ring.list().map((key) => [key.kid, key.state]))
+    t.equal(stateOf.get(pending), 'revoked')
+    const successor = ring.list().find(({ state }) => state === 'pending')
+    t.match(successor, { name: 'epoch-101-Ed25519-2', activateAtMs: nextMs })
+    clock.timeMs = nextMs
+    t.equal(ring.signingKey().kid, successor?.kid)
+  },
+)
+
+t.test('all keys can be revoked, one by one, and there is always one that signs', async (t) => {
+  const { ring, clock } = await openRing(t)
+  clock.timeMs = nextMs - lead
+  await ring.refresh()
+  const all = ring.list().map(({ kid }) => kid)
+  for (const kid of all) await ring.revoke(kid)
+  t.notOk(all.includes(ring.signingKey().kid))
+  t.notOk(publishedKids(ring).some((kid) => all.includes(String(kid))))
+})
+
+t.test('a revoked key is taken out of the store, its revocation stays', async (t) => {
+  const { ring, clock, store } = await openRing(t)
+  const { kid } = ring.signingKey()
+  await ring.revoke(kid)
+  clock.timeMs += 2 * policy.accessTtlMs + policy.clockSkewMs
+  await ring.refresh()
+  t.notOk(store.texts.has('epoch-100-Ed25519'))
+  t.ok(store.texts.has(`revoked-${kid}`))
+  await ring.refresh()
+  t.strictSame(states(ring), ['active'])
+})
+
+t.test(
+  'a revocation that the store does not take is an error, and can be tried again',
+  async (t) => {
+    const { ring, store } = await openRing(t)
+    const { kid } = ring.signingKey()
+    store.fault = new GatepassError('store_unavailable')
+    await t.rejects(ring.revoke(kid), { code: 'store_unavailable' })
+    t.equal(ring.signingKey().kid, kid)
+    store.fault = null
+    t.match(await ring.revoke(kid), { state: 'revoked' })
+  },
+)
+
+t.test('looking anew does not settle for a look that has begun before', async (t) => {
+  const { ring, store } = await openRing(t)
+  store.lists = 0
+  await Promise.all([ring.refresh(), ring.refreshAnew()])
+  t.equal(store.lists, 2)
+})
+
+t.test('keys are encrypted with a secret, and one without it does not start', async (t) => {
+  const { ring, store } = await openRing(t, { secrets })
+  t.equal([...store.texts.values()].filter((text) => text.includes('privateJwk')).length, 0)
+  await t.rejects(openRing(t, { store }), { code: 'key_store_invalid' })
+  const other = ['another key-encryption secret, newer', ...secrets]
+  const { ring: later } = await openRing(t, { store, secrets: other })
+  t.equal(later.signingKey().kid, ring.signingKey().kid)
+  await openRing(t, { store, secrets: other.slice(0, 1) })
+  await ring.refresh()
+  t.match(ring.lastError, { code: 'key_store_invalid' }, 'one that was not told is not ready')
+  t.equal(ring.signingKey().kid, later.signingKey().kid, 'and goes on with the keys it has')
 })

@@ -103,3 +103,33 @@ t.test('a key is forgotten one token life after it was removed', async (t) => {
   t.strictSame(forgotten(startMs + 16_500), [first.kid])
   t.strictSame(forgotten(startMs + 999_999), [first.kid, second.kid], 'never the last one')
 })
+
+t.test('a revoked key has no turn: it neither signs nor is it published', async (t) => {
+  const revokedAtMs = startMs + 12_000
+  const gone = { ...second, revokedAtMs }
+  const left = [first, gone, third]
+  const states = (timeMs: number) => left.map((key) => keyState(key, left, policy, timeMs))
+  t.strictSame(states(startMs + 1), ['active', 'revoked', 'pending'], 'by a clock that is behind')
+  t.strictSame(states(startMs + 12_000), ['active', 'revoked', 'pending'])
+  t.strictSame(states(startMs + 20_000), ['retiring', 'revoked', 'active'])
+  t.equal(activeKey(left, startMs + 12_000)?.kid, first.kid)
+  t.equal(removedAtMs(gone, left, policy), revokedAtMs)
+  t.equal(removedAtMs(first, left, policy), third.activateAtMs + 3_000 + 500)
+  t.strictSame(steadyTime(left, policy, startMs + 12_000), {
+    fromMs: startMs,
+    untilMs: startMs + 20_000,
+  })
+})
+
+t.test('a key before the first turn is never a revoked one', async (t) => {
+  const left = [{ ...first, revokedAtMs: startMs }, second]
+  t.equal(activeKey(left, startMs + 1)?.kid, second.kid)
+  t.equal(activeKey([{ ...first, revokedAtMs: startMs }], startMs), undefined)
+})
+
+t.test('a revoked key is forgotten when it would have been', async (t) => {
+  const left = [{ ...first, revokedAtMs: startMs + 1_000 }, second]
+  const forgotten = (timeMs: number) => forgettableKeys(left, policy, timeMs).map(({ kid }) => kid)
+  t.strictSame(forgotten(startMs + 1_000 + 3_500 + 2_999), [])
+  t.strictSame(forgotten(startMs + 1_000 + 3_500 + 3_000), [first.kid])
+})

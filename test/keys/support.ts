@@ -1,6 +1,7 @@
 import type { Clock } from '../../src/core/clock.ts'
+import { generateKey } from '../../src/keys/record.ts'
 import type { KeyPolicy } from '../../src/keys/schedule.ts'
-import type { KeyInfo, KeyRecord, KeyStore } from '../../src/keys/store.ts'
+import type { KeyInfo, KeyRecord, KeyStore, StoredKey } from '../../src/keys/store.ts'
 
 /** Lead 1,700 ms: 1,000 of max-age, 500 of skew, 200 until a key is noticed. */
 export const policy: KeyPolicy = {
@@ -34,32 +35,46 @@ export function fakeKey(activateAtMs: number, rest: Partial<KeyInfo> = {}): KeyI
     alg: 'ES256',
     createdAtMs: 0,
     activateAtMs,
+    revokedAtMs: null,
     ...rest,
   }
 }
 
+/** A key with key material. */
+export async function newRecord(changes: Partial<KeyInfo> = {}): Promise<KeyRecord> {
+  const alg = changes.alg ?? 'Ed25519'
+  const made = await generateKey(alg)
+  const times = { createdAtMs: 1, activateAtMs: 2, revokedAtMs: null }
+  return { name: `epoch-1-${alg}`, alg, ...times, ...changes, ...made }
+}
+
 /** A store in memory that can be broken. */
 export class MemoryKeyStore implements KeyStore {
-  readonly records = new Map<string, KeyRecord>()
+  readonly texts = new Map<string, string>()
   fault: Error | null = null
   lists = 0
 
-  async list(): Promise<KeyRecord[]> {
+  async list(): Promise<StoredKey[]> {
     this.lists++
     this.#answer()
-    return [...this.records.values()]
+    return [...this.texts].map(([name, text]) => ({ name, text }))
   }
 
-  async insertIfAbsent(record: KeyRecord): Promise<boolean> {
+  async insertIfAbsent({ name, text }: StoredKey): Promise<boolean> {
     this.#answer()
-    if (this.records.has(record.name)) return false
-    this.records.set(record.name, record)
+    if (this.texts.has(name)) return false
+    this.texts.set(name, text)
     return true
+  }
+
+  async replace({ name, text }: StoredKey): Promise<void> {
+    this.#answer()
+    this.texts.set(name, text)
   }
 
   async remove(name: string): Promise<void> {
     this.#answer()
-    this.records.delete(name)
+    this.texts.delete(name)
   }
 
   async ping(): Promise<void> {

@@ -1,21 +1,15 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import { generateKey, importPrivateKey, publicJwkOf } from '../../src/keys/record.ts'
+import { ringKeys } from '../../src/keys/upkeep.ts'
 import { eventsBetween, type KeyView, type RingKey, viewAt } from '../../src/keys/view.ts'
-import { policy, startMs } from './support.ts'
+import { newRecord, policy, startMs } from './support.ts'
 
-async function ringKey(activateAtMs: number): Promise<RingKey> {
-  const made = await generateKey('Ed25519')
-  const name = `manual-${activateAtMs}-Ed25519`
-  const record = { ...made, name, alg: 'Ed25519' as const, createdAtMs: 0, activateAtMs }
-  const { kid, alg, createdAtMs } = record
-  const key = await importPrivateKey(record)
-  return { name, kid, alg, createdAtMs, activateAtMs, key, publicJwk: publicJwkOf(record) }
-}
-
-const first = await ringKey(startMs)
-const second = await ringKey(startMs + 10_000)
-const keys = [first, second]
+const records = await Promise.all([
+  newRecord({ activateAtMs: startMs }),
+  newRecord({ activateAtMs: startMs + 10_000, name: 'epoch-2-Ed25519' }),
+])
+const keys = ringKeys(records, [])
+const [first, second] = keys as [RingKey, RingKey]
 const at = (timeMs: number, before: KeyView | null = null) => viewAt(keys, policy, timeMs, before)
 
 t.test('all keys but the removed are published, in turn', async (t) => {
@@ -57,4 +51,18 @@ t.test('events tell two views apart', async (t) => {
     { name: 'key.activated', kid: second.kid },
     { name: 'key.removed', kid: first.kid },
   ])
+})
+
+t.test('a revoked key is published no more, at once, and the event says why', async (t) => {
+  const revoked = [{ ...first, revokedAtMs: startMs + 5_000 }, second]
+  const view = viewAt(revoked, policy, startMs + 5_000, at(startMs))
+  t.strictSame(view.publicKeys, [second.publicJwk])
+  t.equal(view.signing?.kid, second.kid)
+  t.strictSame(eventsBetween(at(startMs), view), [
+    { name: 'key.activated', kid: second.kid },
+    { name: 'key.revoked', kid: first.kid },
+  ])
+  const last = viewAt([{ ...first, revokedAtMs: startMs }], policy, startMs, view)
+  t.equal(last.signing, null, 'and never signs, though there is no other')
+  t.strictSame(last.publicKeys, [])
 })

@@ -1,4 +1,4 @@
-import { manualKey, type PlannedKey, plannedKey } from '../../src/keys/plan.ts'
+import { manualKey, type PlannedKey, plannedKey, replacementKey } from '../../src/keys/plan.ts'
 import { activeKey, forgettableKeys, inTurn, type KeyPolicy } from '../../src/keys/schedule.ts'
 import type { KeyInfo } from '../../src/keys/store.ts'
 import type { Algorithm } from '../../src/tokens/algorithms.ts'
@@ -14,6 +14,8 @@ export interface Run {
   readonly everyMs: number
   /** When it is told to rotate by hand. */
   readonly rotations: readonly number[]
+  /** When it is told to revoke a key, and which of those there are, as a share of their number. */
+  readonly revocations: readonly { readonly atMs: number; readonly which: number }[]
 }
 
 /** What a run knew from one look at the store until before the next. */
@@ -28,21 +30,33 @@ export interface Span {
 export interface History {
   readonly spans: readonly Span[]
   /** By kid: when the key was put into the store, and whether it signed at once. */
-  readonly made: ReadonlyMap<string, { readonly atMs: number; readonly isFirst: boolean }>
+  readonly made: ReadonlyMap<string, { readonly atMs: number; readonly isUrgent: boolean }>
+  /** By kid: when it was revoked. */
+  readonly revokedAtMs: ReadonlyMap<string, number>
 }
 
 /** Lets the runs share one store, in true time, and notes what each of them knew when. */
 export function live(runs: readonly Run[], policy: KeyPolicy): History {
   const store = new Map<string, KeyInfo>()
-  const made = new Map<string, { atMs: number; isFirst: boolean }>()
+  const made = new Map<string, { atMs: number; isUrgent: boolean }>()
+  const revokedAtMs = new Map<string, number>()
   const spans: Span[] = []
 
-  const insert = (planned: PlannedKey | null, atMs: number, isFirst = false) => {
+  const insert = (planned: PlannedKey | null, atMs: number, isUrgent = false) => {
     if (planned === null || store.has(planned.name)) return
     // Neither rising nor falling with time, as a thumbprint is.
     const kid = `${(made.size * 7_919) % 100_003}`
-    made.set(kid, { atMs, isFirst })
-    store.set(planned.name, { ...planned, kid, createdAtMs: atMs })
+    made.set(kid, { atMs, isUrgent })
+    store.set(planned.name, { ...planned, kid, createdAtMs: atMs, revokedAtMs: null })
+  }
+  const revoke = (run: Run, atMs: number, which: number) => {
+    const keys = [...store.values()].filter((key) => key.revokedAtMs === null)
+    const key = keys[Math.min(Math.floor(which * keys.length), keys.length - 1)]
+    if (key === undefined) return
+    const nowMs = atMs + run.aheadMs
+    insert(replacementKey(key.kid, [...store.values()], run.alg, policy, nowMs), atMs, true)
+    store.set(key.name, { ...key, revokedAtMs: nowMs })
+    revokedAtMs.set(key.kid, atMs)
   }
   const look = (run: Run, atMs: number) => {
     const nowMs = atMs + run.aheadMs
@@ -63,10 +77,14 @@ export function live(runs: readonly Run[], policy: KeyPolicy): History {
       atMs,
       happen: () => insert(manualKey(run.alg, policy, atMs + run.aheadMs), atMs),
     }))
-    return [...looks, ...rotations]
+    const revocations = run.revocations.map(({ atMs, which }) => ({
+      atMs,
+      happen: () => revoke(run, atMs, which),
+    }))
+    return [...looks, ...rotations, ...revocations]
   })
   for (const { happen } of events.sort((a, b) => a.atMs - b.atMs)) happen()
-  return { spans, made }
+  return { spans, made, revokedAtMs }
 }
 
 /** A stretch of true time in which a run signs with one key. */

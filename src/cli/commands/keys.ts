@@ -1,10 +1,15 @@
-import { type CliContext, configOf } from '../context.ts'
+import type { Settings } from '../../config/settings.ts'
+import { systemClock } from '../../core/clock.ts'
+import { GatepassError } from '../../core/errors.ts'
+import type { KeyStatus } from '../../keys/schedule.ts'
+import { openSessionStore } from '../../stores/open.ts'
+import { adminConfigOf, type CliContext, configOf } from '../context.ts'
 import { isoTime, print } from '../output.ts'
-import { keyStatusesOf, openKeys } from '../parts.ts'
+import { keyStatusesOf, openKeys, revocationsToldMs } from '../parts.ts'
 
 /** `gatepass keys list`: every key, and where it stands in its life. */
 export async function listKeys(context: CliContext, options: { json: boolean }): Promise<void> {
-  const { settings } = configOf(context, 'issuer')
+  const { settings } = adminConfigOf(context)
   const keys = await keyStatusesOf(settings, context.cwd)
   const rows = keys.map((key) => ({
     name: key.name,
@@ -29,5 +34,63 @@ export async function rotateKeys(context: CliContext, options: { json: boolean }
     context.stdout.write(
       `The key ${kid} (${alg}) is published. It signs from ${row.activates_at} on, when every verifier has it.\n`,
     )
+  }
+}
+
+/**
+ * `gatepass keys revoke`: the end of keys that got out, for issuers and verifiers alike.
+ * @param wanted their kids or their names: a kid may look like an option
+ */
+export async function revokeKeys(
+  context: CliContext,
+  wanted: readonly string[],
+  options: { json: boolean },
+): Promise<void> {
+  const { settings } = configOf(context, 'issuer')
+  const keys = await openKeys(settings, context.cwd)
+  const kids = wanted.map((one) => kidOf(one, keys.list()))
+  for (const kid of kids) await keys.revoke(kid)
+  const { kid: signing, alg } = keys.signingKey()
+  const rows = keys
+    .list()
+    .filter(({ kid }) => kids.includes(kid))
+    .map((key) => ({ kid: key.kid, revoked_at: isoTime(key.revokedAtMs), signing }))
+  await keys.close()
+  await tellVerifiers(settings, context.cwd, kids)
+  if (options.json) return print(context.stdout, rows, true)
+  for (const { kid } of rows) {
+    context.stdout.write(
+      `The key ${kid} is revoked: it is published no more, and its tokens are refused.\n`,
+    )
+  }
+  context.stdout.write(`The key ${signing} (${alg}) signs. Clients that are refused refresh.\n`)
+}
+
+/** @throws `config_invalid` when there is no such key */
+function kidOf(wanted: string, keys: readonly KeyStatus[]): string {
+  const key = keys.find(({ kid }) => kid === wanted) ?? keys.find(({ name }) => name === wanted)
+  if (key !== undefined) return key.kid
+  const detail = `There is no key ${wanted}; "gatepass keys list" shows all there are.`
+  throw new GatepassError('config_invalid', { detail })
+}
+
+/** Notes it in the log that verifiers follow, for as long as they may not know it otherwise. */
+async function tellVerifiers(
+  settings: Settings,
+  cwd: string,
+  kids: readonly string[],
+): Promise<void> {
+  try {
+    const sessions = await openSessionStore(settings.sessions_url, cwd)
+    const nowMs = systemClock.nowMs()
+    for (const kid of kids) await sessions.revokeKey(kid, nowMs, revocationsToldMs(settings))
+    await sessions.close()
+  } catch (error) {
+    throw new GatepassError('store_unavailable', {
+      detail:
+        "The key is revoked, but the session store can't be reached to tell verifiers: they trust " +
+        'it for as long as their copy of the JWKS is fresh. Do this again.',
+      cause: error,
+    })
   }
 }

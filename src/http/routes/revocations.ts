@@ -30,27 +30,30 @@ export function revocationRoutes(app: FastifyInstance, deps: RevocationDeps): vo
   const { issuerUrl, revocations, clock, signingKey } = deps
   const followers = new Set<ServerResponse>()
 
-  let last = { etag: '', at_s: 0, body: Promise.resolve('') }
+  let last = { etag: '', at_s: 0, kid: '', body: Promise.resolve('') }
   /** Signed once a second at most, however many ask. */
   function currentSnapshot(): typeof last {
     const etag = `"${revocations.position}"`
     const at_s = now_s(clock)
-    if (last.etag !== etag || last.at_s !== at_s) {
+    const key = signingKey()
+    if (last.etag !== etag || last.at_s !== at_s || last.kid !== key.kid) {
       const state = { position: revocations.position, entries: revocations.entriesAfter() }
-      last = { etag, at_s, body: signRevocationSnapshot(state, issuerUrl, at_s, signingKey()) }
+      const body = signRevocationSnapshot(state, issuerUrl, at_s, key)
+      last = { etag, at_s, kid: key.kid, body }
     }
     return last
   }
 
-  /** Each event is signed once, however many follow. */
-  const signed = new WeakMap<Revocation, Promise<string>>()
+  /** Each event is signed once by each key, however many follow: the one before may be revoked. */
+  const signed = new WeakMap<Revocation, { readonly kid: string; readonly text: Promise<string> }>()
   function eventText(entry: Revocation): Promise<string> {
+    const key = signingKey()
     const known = signed.get(entry)
-    if (known !== undefined) return known
-    const text = signRevocationEvent(entry, issuerUrl, now_s(clock), signingKey()).then(
+    if (known?.kid === key.kid) return known.text
+    const text = signRevocationEvent(entry, issuerUrl, now_s(clock), key).then(
       (token) => `id: ${entry.position}\nevent: revocation\ndata: ${token}\n\n`,
     )
-    signed.set(entry, text)
+    signed.set(entry, { kid: key.kid, text })
     return text
   }
 

@@ -1,0 +1,195 @@
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { run, TestProcess, untilStatus } from '../support/processes.ts'
+
+const [older, newer] = ['older-keys-secret'.padEnd(32, '.'), 'newer-keys-secret'.padEnd(32, '.')]
+const env = {
+  GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+  GATEPASS_KEYS_SECRET: newer,
+  GATEPASS_PORT: '0',
+  GATEPASS_ADMIN_PORT: '0',
+}
+const password = 'correct horse battery staple'
+
+type Env = Readonly<Record<string, string | undefined>>
+
+interface KeyRow {
+  readonly name: string
+  readonly kid: string
+  readonly state: string
+}
+
+async function startIssuer(t: Test, cwd: string, more: Env = {}) {
+  const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...env, ...more } })
+  const { port, adminPort } = await issuer.ready()
+  const url = `http://127.0.0.1:${port}`
+  const get = (path: string, token = '') =>
+    fetch(`${url}${path}`, { headers: { authorization: `Bearer ${token}` } })
+  return { issuer, url, get, admin: `http://127.0.0.1:${adminPort}` }
+}
+
+async function post(url: string, body: object) {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+  return (await response.json()) as { access_token: string; refresh_token: string }
+}
+
+const signIn = (url: string) =>
+  post(`${url}/login`, { username: 'ada', password, refresh_token_in: 'body' })
+
+const keys = (t: Test, cwd: string, args: string[], more: Env = {}) =>
+  run(t, ['keys', ...args], { cwd, env: { ...env, ...more } })
+
+async function listKeys(t: Test, cwd: string, more: Env = {}): Promise<KeyRow[]> {
+  return JSON.parse((await keys(t, cwd, ['list', '--json'], more)).stdout)
+}
+
+/** The texts of all key files. */
+function keyFiles(cwd: string): string[] {
+  const folder = join(cwd, 'keys')
+  return readdirSync(folder).map((file) => readFileSync(join(folder, file), 'utf8'))
+}
+
+/** How long it takes until an answer has a text no more. */
+async function msUntilGone(get: () => Promise<Response>, text: string): Promise<number> {
+  const startMs = performance.now()
+  while ((await (await get()).text()).includes(text)) {
+    if (performance.now() - startMs > 10_000) throw new Error(`${text} is still there`)
+    await sleep(10)
+  }
+  return performance.now() - startMs
+}
+
+t.test('a key that got out is revoked on every replica at once', async (t) => {
+  const cwd = t.testdir()
+  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
+  const replicas = [await startIssuer(t, cwd), await startIssuer(t, cwd)]
+  const [first] = replicas
+  if (first === undefined) throw new Error('there is none')
+  const before = await signIn(first.url)
+  for (const { get } of replicas) t.equal((await get('/me', before.access_token)).status, 200)
+  const [{ kid } = { kid: '' }] = await listKeys(t, cwd)
+
+  const revoked = await keys(t, cwd, ['revoke', kid, '--json'])
+  t.equal(revoked.code, 0, revoked.stderr)
+  const [row] = JSON.parse(revoked.stdout)
+  t.match(row, { kid, revoked_at: /^20/, signing: String })
+  for (const { get, issuer } of replicas) {
+    const goneMs = await msUntilGone(() => get('/.well-known/jwks.json'), kid)
+    t.ok(goneMs < 1_000, `gone after ${Math.round(goneMs)} ms`)
+    t.match(await (await get('/.well-known/jwks.json')).text(), row.signing)
+    const refused = await get('/me', before.access_token)
+    t.equal(refused.status, 401)
+    t.match(await refused.json(), { code: 'token_key_unknown' })
+
+    const snapshot = await (await get('/revocations')).text()
+    const payload = Buffer.from(snapshot.split('.')[1] ?? '', 'base64url').toString()
+    t.match(JSON.parse(payload), { keys: { [kid]: Number } })
+    await issuer.line(new RegExp(`"event":"key\\.revoked","kid":"${kid}"`))
+  }
+
+  const { access_token } = await signIn(first.url)
+  const refreshed = await post(`${first.url}/refresh`, { refresh_token: before.refresh_token })
+  for (const { get } of replicas) {
+    t.equal((await get('/me', access_token)).status, 200, 'a new login works')
+    t.equal((await get('/me', refreshed.access_token)).status, 200, 'so do old sessions')
+  }
+  t.match(await listKeys(t, cwd), [
+    { kid, state: 'revoked' },
+    { kid: row.signing, state: 'active' },
+  ])
+})
+
+t.test('keys are revoked by kid or name, again too, and said in plain words', async (t) => {
+  const cwd = t.testdir()
+  await keys(t, cwd, ['rotate'])
+  const [active, pending] = await listKeys(t, cwd)
+  const names = [active?.name ?? '', pending?.kid ?? '']
+  for (let time = 0; time < 2; time++) {
+    // A kid may begin with a hyphen.
+    const { code, stdout } = await keys(t, cwd, ['revoke', '--', ...names])
+    t.equal(code, 0)
+    t.match(stdout, `The key ${active?.kid} is revoked`)
+    t.match(stdout, `The key ${pending?.kid} is revoked`)
+    t.match(stdout, /The key \S{43} \(ES256\) signs\./)
+  }
+  const states = (await listKeys(t, cwd)).map(({ state }) => state)
+  t.same(states.sort(), ['active', 'revoked', 'revoked'])
+  t.equal((await keys(t, cwd, ['revoke'])).code, 2)
+  const unknown = await keys(t, cwd, ['revoke', 'nothing'])
+  t.equal(unknown.code, 2)
+  t.match(unknown.stderr, /There is no key nothing; "gatepass keys list" shows all there are/)
+})
+
+t.test('when verifiers can not be told it is said, and done again', async (t) => {
+  const cwd = t.testdir({ blocked: '' })
+  await keys(t, cwd, ['rotate'])
+  const [{ kid } = { kid: '' }] = await listKeys(t, cwd)
+  const away = { GATEPASS_SESSIONS_URL: 'sqlite:blocked/sessions.db' }
+  const failed = await keys(t, cwd, ['revoke', '--', kid], away)
+  t.equal(failed.code, 1)
+  t.match(failed.stderr, /is revoked, but .* can't be reached to tell verifiers.*Do this again/)
+  t.match(await listKeys(t, cwd), [{ kid, state: 'revoked' }, {}, {}])
+  t.equal((await keys(t, cwd, ['revoke', '--', kid])).code, 0)
+})
+
+t.test(
+  'where keys have no secret of their own, that of refresh tokens encrypts them',
+  async (t) => {
+    const cwd = t.testdir()
+    const bare = { GATEPASS_KEYS_SECRET: undefined }
+    t.equal((await keys(t, cwd, ['rotate'], bare)).code, 0)
+    t.match(keyFiles(cwd), [/"encryptedKey"/, /"encryptedKey"/])
+    t.notMatch(keyFiles(cwd), [/"privateJwk"/])
+    const short = await keys(t, cwd, ['rotate'], { GATEPASS_KEYS_SECRET: 'short-secret' })
+    t.match(short.stderr, /GATEPASS_KEYS_SECRET\/0 must have at least 32 characters/)
+    t.notMatch(short.stderr, /short-secret/)
+  },
+)
+
+t.test('a key-encryption secret is replaced while issuers run', async (t) => {
+  const cwd = t.testdir()
+  const start = (secrets: string[] | undefined) =>
+    startIssuer(t, cwd, { GATEPASS_KEYS_SECRET: secrets?.join() })
+  const jwksOf = async ({ get }: Awaited<ReturnType<typeof start>>) =>
+    (await get('/.well-known/jwks.json')).text()
+  const first = await start(undefined)
+  const jwks = await jwksOf(first)
+  await first.issuer.stop()
+
+  let texts = keyFiles(cwd)
+  for (const secrets of [[older], [older, newer], [newer, older], [newer]]) {
+    const issuer = await start(secrets)
+    t.equal(await jwksOf(issuer), jwks, 'it is the same key')
+    t.equal((await fetch(`${issuer.admin}/readyz`)).status, 200)
+    await issuer.issuer.stop()
+    const [before] = texts
+    texts = keyFiles(cwd)
+    t.match(texts, [/"encryptedKey"/])
+    t.notMatch(texts, [/"privateJwk"/])
+    const isFirstSecretNew = secrets.length === 1 ? secrets[0] === older : secrets[0] === newer
+    t.equal(texts[0] !== before, isFirstSecretNew, `encrypted anew: ${secrets.length} secrets`)
+  }
+  const refused = await keys(t, cwd, ['rotate'], { GATEPASS_KEYS_SECRET: older })
+  t.equal(refused.code, 1)
+  t.match(refused.stderr, /"epoch-\d+-ES256".*no secret in GATEPASS_KEYS_SECRET or/)
+  for (const secret of [older, newer]) t.notMatch(refused.stderr, secret)
+})
+
+t.test('who else may write to the keys is refused, at the start and while it runs', async (t) => {
+  const cwd = t.testdir()
+  const { admin } = await startIssuer(t, cwd, { GATEPASS_JWKS_MAX_AGE_S: '1' })
+  await untilStatus(`${admin}/readyz`, 200)
+  chmodSync(join(cwd, 'keys'), 0o777)
+  await untilStatus(`${admin}/readyz`, 503)
+  t.match((await keys(t, cwd, ['list'])).stderr, /Anybody may write to .*chmod 700/)
+  chmodSync(join(cwd, 'keys'), 0o700)
+  await untilStatus(`${admin}/readyz`, 200)
+  writeFileSync(join(cwd, 'keys', 'other.json'), '{}', { mode: 0o644 })
+  await untilStatus(`${admin}/readyz`, 503)
+})
