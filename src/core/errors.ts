@@ -21,6 +21,7 @@ export const errorCodes = {
 
   // Signing in and staying signed in.
   credentials_invalid: { status: 401, title: 'The user name or the password is wrong.' },
+  too_many_attempts: { status: 429, title: 'There were too many attempts; wait before the next.' },
   client_unknown: { status: 400, title: 'No client of this id is configured.' },
   scope_not_allowed: { status: 400, title: 'The client may not ask for this scope.' },
   refresh_token_missing: { status: 401, title: 'A refresh token is required.' },
@@ -30,7 +31,7 @@ export const errorCodes = {
   refresh_token_revoked: { status: 401, title: 'The session has ended.' },
   refresh_token_reused: { status: 401, title: 'The refresh token was used before.' },
   cookie_duplicated: { status: 400, title: 'The refresh cookie was sent more than once.' },
-  origin_not_allowed: { status: 403, title: 'This origin may not call with cookies.' },
+  origin_not_allowed: { status: 403, title: 'This origin is not allowed.' },
   session_not_found: { status: 404, title: 'The user has no session of this id.' },
   token_too_large: { status: 500, title: 'The access token would be too large.' },
 
@@ -40,6 +41,7 @@ export const errorCodes = {
   login_name_invalid: { status: 422, title: 'The login name is not acceptable.' },
   password_invalid: { status: 422, title: 'The password is not acceptable.' },
   password_hash_invalid: { status: 422, title: 'The password hash is of no known form.' },
+  operation_unsupported: { status: 501, title: 'The account store does not offer this.' },
 
   // Requests (bad input) and the service itself.
   request_malformed: { status: 400, title: 'The request is not well formed.' },

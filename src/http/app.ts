@@ -18,25 +18,44 @@ const bodyBytesMax = 16 * 1024
 const headerBytesMax = 16 * 1024
 const headersTimeoutMs = 5_000
 const requestTimeoutMs = 10_000
+const checkingIntervalMs = 1_000
 /** Longer than the idle time of common load balancers (60 s), so that they close first. */
 const keepAliveTimeoutMs = 72_000
 
-/** A Fastify instance with our limits, errors and request ids; both services are built on it. */
-export function createApp(logger: FastifyBaseLogger): FastifyInstance {
+/**
+ * A Fastify instance with our limits, errors and request ids; both services are built on it.
+ *
+ * @param trustedProxies whose `X-Forwarded-For` says where a request comes from; from anywhere else
+ *   the header is ignored, since every stranger can send one
+ */
+export function createApp(
+  logger: FastifyBaseLogger,
+  trustedProxies: readonly string[] = [],
+): FastifyInstance {
   const app = fastify({
     loggerInstance: logger,
-    logController: new LogController({ disableRequestLogging: true }),
+    logController: new LogController({
+      disableRequestLogging: true,
+      requestIdLogLabel: 'request_id',
+    }),
     requestIdHeader: false,
     genReqId: requestIdOf,
     bodyLimit: bodyBytesMax,
     requestTimeout: requestTimeoutMs,
     keepAliveTimeout: keepAliveTimeoutMs,
-    http: { headersTimeout: headersTimeoutMs, maxHeaderSize: headerBytesMax },
+    http: {
+      headersTimeout: headersTimeoutMs,
+      maxHeaderSize: headerBytesMax,
+      // Node looks for requests that are over time this often only.
+      connectionsCheckingInterval: checkingIntervalMs,
+    },
     routerOptions: { maxParamLength: 128 },
+    trustProxy: trustedProxies.length > 0 && [...trustedProxies],
     clientErrorHandler: answerBrokenRequest,
     frameworkErrors: (error, request, reply) => sendError(error, request, reply as FastifyReply),
   }) as FastifyInstance
-  app.removeContentTypeParser('text/plain')
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, parseJson(app))
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(() => JSON.stringify)
   app.setErrorHandler(sendError)
@@ -47,6 +66,16 @@ export function createApp(logger: FastifyBaseLogger): FastifyInstance {
     reply.header('x-content-type-options', 'nosniff')
   })
   return app
+}
+
+/** JSON as Fastify reads it; but many clients name the type of a body that they do not send. */
+function parseJson(app: FastifyInstance) {
+  const parse = app.getDefaultJsonParser('error', 'error')
+  type Done = (error: Error | null, body?: unknown) => void
+  return (request: FastifyRequest, body: string, done: Done) => {
+    if (body === '') done(null, undefined)
+    else parse(request, body, done)
+  }
 }
 
 /**
@@ -89,8 +118,10 @@ export function collectRoutes(app: FastifyInstance): RouteTable {
 
 function sendError(thrown: FastifyError | unknown, request: FastifyRequest, reply: FastifyReply) {
   const error = invalidFields(thrown) ?? toGatepassError(thrown)
-  if (error.status >= 500)
-    request.log.error({ err: error.cause ?? error, code: error.code }, 'failed')
+  const line = { err: error.cause ?? error, code: error.code }
+  // A storm is no fault, and the metrics count it: a line for each request would fill the disk.
+  if (error.status >= 500 && error.code !== 'overloaded') request.log.error(line, 'failed')
+  else request.log.debug(line, 'refused')
   if (error.retryAfter_s !== undefined) reply.header('retry-after', String(error.retryAfter_s))
   // A refused bearer token carries its challenge, wherever in a request it was refused.
   if (error.code.startsWith('token_') && !reply.hasHeader('www-authenticate')) {

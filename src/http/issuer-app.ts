@@ -8,14 +8,14 @@ import { auditTo } from './audit-log.ts'
 import type { Metrics } from './metrics.ts'
 import { serveOpenApi } from './openapi.ts'
 import { OriginGuard } from './origin.ts'
-import { RefreshCookie } from './refresh-cookie.ts'
+import { DeviceCookie, RefreshCookie } from './refresh-cookie.ts'
 import { type AccountDeps, accountRoutes } from './routes/account.ts'
 import { type RevocationDeps, revocationRoutes } from './routes/revocations.ts'
 import { type SignInDeps, signInRoutes } from './routes/sign-in.ts'
 import { type WellKnownDeps, wellKnownRoutes } from './routes/well-known.ts'
 
 export interface IssuerAppDeps
-  extends Omit<SignInDeps, 'cookie' | 'origins' | 'auditOf'>,
+  extends Omit<SignInDeps, 'cookie' | 'deviceCookie' | 'origins' | 'auditOf'>,
     Omit<AccountDeps, 'auditOf'>,
     WellKnownDeps,
     RevocationDeps {
@@ -26,15 +26,18 @@ export interface IssuerAppDeps
   readonly cookieSecure: boolean
   /** Front ends on other origins. */
   readonly allowedOrigins: readonly string[]
+  /** Proxies that are believed whom they forward for: addresses and CIDR ranges. */
+  readonly trustedProxies: readonly string[]
 }
 
 /** The issuer's public HTTP service. Composition only: it starts nothing and reads no environment. */
 export function buildIssuerApp(options: IssuerAppDeps): FastifyInstance {
-  const app = createApp(options.logger)
+  const app = createApp(options.logger, options.trustedProxies)
   const routes = collectRoutes(app)
   const deps = {
     ...options,
     cookie: new RefreshCookie(options.cookieSecure),
+    deviceCookie: new DeviceCookie(options.cookieSecure),
     origins: new OriginGuard([new URL(options.issuerUrl).origin, ...options.allowedOrigins]),
     auditOf: (request: FastifyRequest): Audit => auditTo(request.log, options.metrics),
   }

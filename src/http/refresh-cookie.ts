@@ -1,8 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { GatepassError } from '../core/errors.ts'
+import { GatepassError, isGatepassError } from '../core/errors.ts'
 
-/** The refresh token's cookie (RFC 6265bis): never readable by a script, never sent by another site. */
-export class RefreshCookie {
+/** A cookie that no script can read and no other site can send (RFC 6265bis). */
+class HostCookie {
   readonly #name: string
   readonly #attributes: {
     readonly path: '/'
@@ -12,13 +12,13 @@ export class RefreshCookie {
   }
 
   /** @param secure with it the name has the `__Host-` prefix: no other host can set it */
-  constructor(secure: boolean) {
-    this.#name = secure ? '__Host-gatepass' : 'gatepass'
+  constructor(name: string, secure: boolean) {
+    this.#name = secure ? `__Host-${name}` : name
     this.#attributes = { path: '/', httpOnly: true, sameSite: 'strict', secure }
   }
 
-  set(reply: FastifyReply, refreshToken: string, expiresIn_s: number): void {
-    reply.setCookie(this.#name, refreshToken, { ...this.#attributes, maxAge: expiresIn_s })
+  set(reply: FastifyReply, value: string, expiresIn_s: number): void {
+    reply.setCookie(this.#name, value, { ...this.#attributes, maxAge: expiresIn_s })
   }
 
   clear(reply: FastifyReply): void {
@@ -26,15 +26,46 @@ export class RefreshCookie {
   }
 
   /**
-   * The refresh token that came as a cookie.
+   * What came as the cookie.
    * @throws `cookie_duplicated` when it came twice: one of them was planted by somebody else
    */
   read(request: FastifyRequest): string | undefined {
-    const token = request.cookies[this.#name]
-    if (token === undefined) return undefined
+    const value = request.cookies[this.#name]
+    if (value === undefined) return undefined
     const pairs = (request.headers.cookie ?? '').split(';')
     const named = pairs.filter((pair) => pair.split('=', 1)[0]?.trim() === this.#name)
     if (named.length > 1) throw new GatepassError('cookie_duplicated')
-    return token
+    return value
+  }
+}
+
+/** The refresh token's cookie. */
+export class RefreshCookie extends HostCookie {
+  constructor(secure: boolean) {
+    super('gatepass', secure)
+  }
+}
+
+/** What browsers let a cookie live at most (RFC 6265bis §5.5). */
+const deviceExpiresIn_s = 400 * 86_400
+
+/** The cookie by which a device is known again, long after its sessions have ended. */
+export class DeviceCookie extends HostCookie {
+  constructor(secure: boolean) {
+    super('gatepass-device', secure)
+  }
+
+  /** Two of them are as good as none: one was planted, and which does not matter. */
+  override read(request: FastifyRequest): string | undefined {
+    try {
+      return super.read(request)
+    } catch (error) {
+      if (isGatepassError(error, 'cookie_duplicated')) return undefined
+      throw error
+    }
+  }
+
+  remember(reply: FastifyReply, deviceToken: string): void {
+    this.set(reply, deviceToken, deviceExpiresIn_s)
   }
 }

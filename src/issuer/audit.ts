@@ -2,6 +2,7 @@
 export const auditEvents = [
   'login.ok',
   'login.failed',
+  'login.throttled',
   'refresh.rotated',
   'refresh.replayed',
   'refresh.reused',
@@ -12,11 +13,7 @@ export const auditEvents = [
   'key.created',
   'key.activated',
   'key.removed',
-  'account.added',
-  'account.password_changed',
-  'account.disabled',
-  'account.enabled',
-  'accounts.imported',
+  'key.revoked',
 ] as const
 
 export type AuditEvent = (typeof auditEvents)[number]
@@ -28,6 +25,8 @@ export interface AuditFields {
   readonly client_id?: string
   readonly kid?: string
   readonly reason?: string
+  /** The network of a stranger, as CIDR. */
+  readonly network?: string
   readonly count?: number
 }
 

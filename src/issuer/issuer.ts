@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts'
+import type { CounterStore } from '../stores/counters.ts'
 import type { AccountStore, RotationPolicy, SessionStore } from '../stores/ports.ts'
 import { createRefreshTokenCodec, type RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import type { SigningKey } from '../tokens/sign.ts'
@@ -7,6 +8,7 @@ import { Login } from './login.ts'
 import type { PasswordHasher } from './passwords/hasher.ts'
 import { Refresh } from './refresh.ts'
 import { Sessions } from './sessions.ts'
+import { LoginThrottle } from './throttle/login-throttle.ts'
 import { TokenMinter } from './tokens.ts'
 
 export interface IssuerOptions {
@@ -16,13 +18,15 @@ export interface IssuerOptions {
   readonly audience: string
   readonly accessTtl_s: number
   readonly clients: readonly [Client, ...Client[]]
-  /** MAC secrets of refresh tokens, newest first. */
+  /** MAC secrets of refresh tokens, newest first; what else needs one derives it from these. */
   readonly secrets: readonly [Buffer, ...Buffer[]]
   readonly rotation: RotationPolicy
   /** The end of a session that no refresh moves, counted from the login. */
   readonly sessionMaxMs: number
   readonly accounts: AccountStore
   readonly sessions: SessionStore
+  /** Where failed logins are counted. */
+  readonly counters: CounterStore
   readonly hasher: PasswordHasher
   readonly clock: Clock
   /** The key to sign with now. */
@@ -45,10 +49,18 @@ export function createIssuer(options: IssuerOptions): Issuer {
   const refreshTokens = createRefreshTokenCodec(options.secrets)
   const minter = new TokenMinter({ ...options, clients, refreshTokens })
   const common = { sessions: options.sessions, clock, minter }
+  const sessions = new Sessions({ ...common, revokedKeptMs: rotation.revokedKeptMs })
   return {
-    login: new Login({ ...options, clients, minter, sessionIdleMs: rotation.idleMs }),
+    login: new Login({
+      ...options,
+      clients,
+      minter,
+      userSessions: sessions,
+      throttle: new LoginThrottle(options.counters, options.secrets),
+      sessionIdleMs: rotation.idleMs,
+    }),
     refresh: new Refresh({ ...common, refreshTokens, policy: rotation }),
-    sessions: new Sessions({ ...common, revokedKeptMs: rotation.revokedKeptMs }),
+    sessions,
     accounts,
     refreshTokens,
     scopesSupported: clients.scopesSupported(),

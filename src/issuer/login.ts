@@ -6,6 +6,8 @@ import type { Audit } from './audit.ts'
 import { type Clients, grantScope } from './clients.ts'
 import { normalizeLoginName } from './login-name.ts'
 import type { PasswordHasher } from './passwords/hasher.ts'
+import type { Sessions } from './sessions.ts'
+import type { LoginThrottle } from './throttle/login-throttle.ts'
 import type { TokenMinter, TokenSet } from './tokens.ts'
 
 /** What is kept of a User-Agent header. */
@@ -17,11 +19,23 @@ export interface LoginRequest {
   readonly scope?: string | undefined
   readonly clientId?: string | undefined
   readonly userAgent: string
+  /** The IP address that the request comes from. */
+  readonly address: string
+  /** What the device was given when somebody signed in on it before. */
+  readonly deviceToken?: string | undefined
+}
+
+/** What a device holds after a login. */
+export interface SignedIn extends TokenSet {
+  /** Tells later attempts from here apart from those of strangers; it opens nothing. */
+  readonly deviceToken: string
 }
 
 export interface LoginOptions {
   readonly accounts: AccountStore
   readonly sessions: SessionStore
+  readonly userSessions: Pick<Sessions, 'makeRoom'>
+  readonly throttle: LoginThrottle
   readonly hasher: PasswordHasher
   readonly clients: Clients
   readonly minter: TokenMinter
@@ -40,50 +54,70 @@ export class Login {
 
   /**
    * @throws `credentials_invalid` alike for an unknown name, a wrong password and a disabled account;
+   *   `too_many_attempts` before any look at the account or the password;
    *   `client_unknown`, `scope_not_allowed`, `overloaded`, `store_unavailable`
    */
-  async signIn(request: LoginRequest, audit: Audit): Promise<TokenSet> {
-    const client = this.#options.clients.get(request.clientId)
+  async signIn(request: LoginRequest, audit: Audit): Promise<SignedIn> {
+    const { clients, minter, sessions, userSessions, throttle } = this.#options
+    const client = clients.get(request.clientId)
     const scope = grantScope(client, request.scope)
     const account = await this.#authenticate(request, audit)
     const session = this.#newSession(account, client.client_id, scope, request.userAgent)
     // Minted first: a token that can't be made must not leave a session behind.
-    const tokens = await this.#options.minter.mint(session)
-    await this.#options.sessions.create(session)
+    const tokens = await minter.mint(session)
+    await userSessions.makeRoom(session.sub, audit)
+    await sessions.create(session)
     audit('login.ok', { sub: session.sub, sid: session.sid, client_id: session.clientId })
-    return tokens
+    const deviceToken = throttle.devices.remember(request.deviceToken, account.loginName)
+    return { ...tokens, deviceToken }
   }
 
+  /** The account, if the throttle lets the attempt through and the password is the right one. */
   async #authenticate(request: LoginRequest, audit: Audit): Promise<Account> {
-    const { accounts, hasher } = this.#options
-    const account = await this.#find(request.username)
-    if (account === null) {
-      await hasher.verifyNothing(request.password)
-      audit('login.failed', { reason: 'unknown_name' })
-      throw new GatepassError('credentials_invalid')
+    const { username, address, deviceToken, password } = request
+    const { throttle } = this.#options
+    const name = normalForm(username)
+    const attempter = { name: name ?? username, address, deviceToken }
+    const { attempt, outcome } = await throttle.inTurn(attempter, async () => {
+      const attempt = await throttle.begin(attempter)
+      const outcome = await this.#check(name, password).catch(async (error: unknown) => {
+        await settle(attempt.abandoned())
+        throw error
+      })
+      if ('account' in outcome) await settle(attempt.succeeded())
+      return { attempt, outcome }
+    })
+    if ('account' in outcome) return outcome.account
+    audit('login.failed', outcome)
+    const { sub } = outcome
+    for (const { limit, network } of attempt.exhausted) {
+      audit('login.throttled', { ...(sub && { sub }), ...(network && { network }), reason: limit })
     }
-    if (!(await hasher.verify(request.password, account.passwordHash))) {
-      audit('login.failed', { sub: account.sub, reason: 'wrong_password' })
-      throw new GatepassError('credentials_invalid')
+    throw new GatepassError('credentials_invalid')
+  }
+
+  /** The account of a name and a password, or why there is none. */
+  async #check(
+    name: string | null,
+    password: string,
+  ): Promise<{ account: Account } | { sub?: string; reason: string }> {
+    const { accounts, hasher } = this.#options
+    const account = name === null ? null : await accounts.findByLoginName(name)
+    if (account === null) {
+      await hasher.verifyNothing(password)
+      return { reason: 'unknown_name' }
+    }
+    const { sub } = account
+    if (!(await hasher.verify(password, account.passwordHash))) {
+      return { sub, reason: 'wrong_password' }
     }
     // The hash took a while: the account may have been disabled, or its password changed, meanwhile.
-    const current = await accounts.findBySub(account.sub)
+    const current = await accounts.findBySub(sub)
     if (current === null || current.disabled || current.passwordHash !== account.passwordHash) {
-      audit('login.failed', { sub: account.sub, reason: 'account_disabled_or_changed' })
-      throw new GatepassError('credentials_invalid')
+      return { sub, reason: 'account_disabled_or_changed' }
     }
-    if (hasher.needsRehash(current.passwordHash)) await this.#rehash(current, request.password)
-    return current
-  }
-
-  async #find(username: string): Promise<Account | null> {
-    try {
-      return await this.#options.accounts.findByLoginName(normalizeLoginName(username))
-    } catch (error) {
-      // No account can have such a name: it is unknown like any other.
-      if (isGatepassError(error, 'login_name_invalid')) return null
-      throw error
-    }
+    if (hasher.needsRehash(current.passwordHash)) await this.#rehash(current, password)
+    return { account: current }
   }
 
   /** Makes an old or imported hash as strong as the setting asks; the login does not hang on it. */
@@ -117,4 +151,21 @@ export class Login {
       revokedAtMs: null,
     }
   }
+}
+
+/** The name in the form that accounts are stored under, or null for one that no account can have. */
+function normalForm(username: string): string | null {
+  try {
+    return normalizeLoginName(username)
+  } catch (error) {
+    if (isGatepassError(error, 'login_name_invalid')) return null
+    throw error
+  }
+}
+
+/** Tells the throttle how an attempt went. Should its store be gone by now, that stands as it is. */
+async function settle(told: Promise<void>): Promise<void> {
+  await told.catch((error: unknown) => {
+    if (!isGatepassError(error, 'store_unavailable')) throw error
+  })
 }

@@ -10,6 +10,9 @@ export interface SessionsOptions {
   readonly revokedKeptMs: number
 }
 
+/** Sessions that a user may have. Whoever signs in over and over makes none beyond. */
+const sessionsMax = 100
+
 /** What a signed-in user may do with the sessions of the account. */
 export class Sessions {
   readonly #options: SessionsOptions
@@ -27,6 +30,13 @@ export class Sessions {
     return this.#options.sessions
       .find(sid, this.#options.clock.nowMs())
       .then((session) => session !== null)
+  }
+
+  /** Ends the oldest sessions of a user who has as many as there may be, before there is one more. */
+  async makeRoom(sub: string, audit: Audit): Promise<void> {
+    for (const { sid } of (await this.list(sub)).slice(sessionsMax - 1)) {
+      if (await this.#revoke(sid)) audit('session.ended', { sub, sid, reason: 'too_many_sessions' })
+    }
   }
 
   /** Signs out. Asking again is no error: the session has ended, which is what was asked. */

@@ -21,13 +21,7 @@ async function sendRaw(issuer: TestIssuer, text: string): Promise<string> {
 
 t.test('malformed JSON is 400', async (t) => {
   const issuer = await startIssuer(t)
-  for (const body of [
-    '{"username":',
-    '',
-    '{"username":"a","username"',
-    '\u0000',
-    '{"__proto__":{}}',
-  ]) {
+  for (const body of ['{"username":', '{"username":"a","username"', '\u0000', '{"__proto__":{}}']) {
     const response = await issuer.call({ method: 'POST', url: '/login', headers: json, body })
     t.match(response.json(), { status: 400, code: 'request_malformed' }, body)
     t.match(response.headers['content-type'], 'application/problem+json')
@@ -47,7 +41,14 @@ t.test('unknown and mistyped fields are 422, with their paths', async (t) => {
 
 t.test('what is no object, or far too deep, is refused', async (t) => {
   const issuer = await startIssuer(t)
-  for (const body of ['[]', '"text"', '1', 'null', `${'['.repeat(5_000)}${']'.repeat(5_000)}`]) {
+  for (const body of [
+    '',
+    '[]',
+    '"text"',
+    '1',
+    'null',
+    `${'['.repeat(5_000)}${']'.repeat(5_000)}`,
+  ]) {
     const response = await issuer.call({ method: 'POST', url: '/login', headers: json, body })
     t.match(response.json(), { status: 422, code: 'request_invalid' })
   }

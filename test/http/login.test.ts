@@ -144,7 +144,7 @@ t.test(
     const hasher = new PasswordHasher({ memory_kib: 8, passes: 1, maxConcurrent: 1, maxQueued: 2 })
     const issuer = await startIssuer(t, { hasher })
     const { refresh_token } = await issuer.signIn()
-    const storm = Array.from({ length: 50 }, () => issuer.login())
+    const storm = Array.from({ length: 50 }, (_, n) => issuer.login({ username: `user-${n}` }))
     t.equal((await issuer.refresh(refresh_token)).statusCode, 200)
     const answers = await Promise.all(storm)
     const refused = answers.filter(({ statusCode }) => statusCode === 503)

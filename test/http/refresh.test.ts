@@ -99,10 +99,12 @@ t.test('I2: what is forged never reaches the store', async (t) => {
   t.equal(stored.headers['retry-after'], '1')
 })
 
-t.test('without a token it says so', async (t) => {
+t.test('without a token it says so, also where a type is named for no body', async (t) => {
   const issuer = await startIssuer(t)
-  const response = await issuer.call({ method: 'POST', url: '/refresh' })
-  t.match(response.json(), { status: 401, code: 'refresh_token_missing' })
+  for (const headers of [{}, { 'content-type': 'application/json' }]) {
+    const response = await issuer.call({ method: 'POST', url: '/refresh', headers })
+    t.match(response.json(), { status: 401, code: 'refresh_token_missing' })
+  }
 })
 
 t.test(

@@ -32,5 +32,5 @@ t.test('the id is in the audit line and in the problem', async (t) => {
     headers: { traceparent: `00-${trace}-00f067aa0ba902b7-01` },
   })
   t.equal(response.json().request_id, trace)
-  t.match(issuer.audit().at(-1), { event: 'login.failed', reqId: trace })
+  t.match(issuer.audit().at(-1), { event: 'login.failed', request_id: trace })
 })

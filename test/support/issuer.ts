@@ -13,6 +13,7 @@ import { createUsers } from '../../src/issuer/users.ts'
 import { FileKeyStore } from '../../src/keys/file-store.ts'
 import { KeyRing } from '../../src/keys/ring.ts'
 import { SqliteAccountStore } from '../../src/stores/sqlite/accounts.ts'
+import { SqliteCounterStore } from '../../src/stores/sqlite/counters.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/sessions.ts'
 import type { Algorithm } from '../../src/tokens/algorithms.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
@@ -34,6 +35,7 @@ export interface TestIssuerOptions {
   readonly allowedOrigins?: readonly string[]
   readonly algorithm?: Algorithm
   readonly cookieSecure?: boolean
+  readonly trustedProxies?: readonly string[]
   readonly hasher?: PasswordHasher
 }
 
@@ -46,6 +48,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   const accounts = new SqliteAccountStore(join(folder, 'accounts.db'))
   const sessionsPath = join(folder, 'sessions.db')
   const sessions = new SqliteSessionStore(sessionsPath)
+  const counters = new SqliteCounterStore(sessionsPath)
   const hasher = options.hasher ?? new PasswordHasher({ memory_kib: 8, passes: 1 })
   const keys = await KeyRing.open({
     store: new FileKeyStore(join(folder, 'keys')),
@@ -66,6 +69,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     issuerUrl,
     cookieSecure: options.cookieSecure ?? true,
     allowedOrigins: options.allowedOrigins ?? [],
+    trustedProxies: options.trustedProxies ?? [],
     issuer: createIssuer({
       issuer: issuerUrl,
       audience,
@@ -76,6 +80,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
       sessionMaxMs: 86_400_000,
       accounts,
       sessions,
+      counters,
       hasher,
       clock,
       signingKey: () => keys.signingKey(),
@@ -101,7 +106,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   t.teardown(async () => {
     await app.close()
     await Promise.all([keys.close(), revocations.close()])
-    await Promise.all([accounts.close(), sessions.close(), hasher.close()])
+    await Promise.all([accounts, sessions, counters, hasher].map((one) => one.close()))
   })
   await app.ready()
   await users.add({

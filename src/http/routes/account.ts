@@ -23,7 +23,8 @@ export async function accountRoutes(instance: FastifyInstance, deps: AccountDeps
   await app.register(gatepassAuth, { verifier: deps.verifier })
 
   // The issuer has the sessions at hand, so here a signed-out token ends at once.
-  app.addHook('preHandler', async (request) => {
+  app.addHook('preHandler', async (request, reply) => {
+    reply.header('cache-control', 'no-store')
     const { sid } = request.auth ?? {}
     if (sid === undefined || !(await sessions.isLive(sid))) throw new GatepassError('token_revoked')
   })

@@ -7,7 +7,7 @@ import type { TokenSet } from '../../issuer/tokens.ts'
 import { bearerToken } from '../../verifier/bearer.ts'
 import type { Verifier } from '../../verifier/verifier.ts'
 import type { OriginGuard } from '../origin.ts'
-import type { RefreshCookie } from '../refresh-cookie.ts'
+import type { DeviceCookie, RefreshCookie } from '../refresh-cookie.ts'
 import {
   loginBody,
   noContent,
@@ -23,6 +23,7 @@ export interface SignInDeps {
   readonly issuer: Issuer
   readonly verifier: Verifier
   readonly cookie: RefreshCookie
+  readonly deviceCookie: DeviceCookie
   readonly origins: OriginGuard
   auditOf(request: FastifyRequest): Audit
 }
@@ -30,7 +31,7 @@ export interface SignInDeps {
 /** `/login`, `/refresh` and `/logout`: what a front end calls. */
 export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void {
   const app = instance.withTypeProvider<ZodTypeProvider>()
-  const { issuer, cookie, origins, auditOf } = deps
+  const { issuer, cookie, deviceCookie, origins, auditOf } = deps
 
   /** The refresh token of a request, by body or by cookie; a cookie only from an allowed origin. */
   function presented(request: FastifyRequest, body: RefreshBody) {
@@ -70,12 +71,21 @@ export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void 
     async (request, reply) => {
       origins.check(request)
       const { username, password, scope, client_id, refresh_token_in } = request.body
-      const userAgent = request.headers['user-agent'] ?? ''
-      const tokens = await issuer.login.signIn(
-        { username, password, scope, clientId: client_id, userAgent },
+      const { deviceToken, ...tokens } = await issuer.login.signIn(
+        {
+          username,
+          password,
+          scope,
+          clientId: client_id,
+          userAgent: request.headers['user-agent'] ?? '',
+          address: request.ip,
+          deviceToken: deviceCookie.read(request),
+        },
         auditOf(request),
       )
-      return answer(reply, tokens, refresh_token_in)
+      const body = answer(reply, tokens, refresh_token_in)
+      if (refresh_token_in === 'cookie') deviceCookie.remember(reply, deviceToken)
+      return body
     },
   )
 

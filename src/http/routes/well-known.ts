@@ -38,8 +38,10 @@ export function wellKnownRoutes(app: FastifyInstance, deps: WellKnownDeps): void
     grant_types_supported: [],
     service_documentation: `${deps.issuerUrl}/openapi.json`,
   })
+  // RFC 8414 §3: the path of an issuer's name stands behind the well-known part.
+  const { pathname } = new URL(deps.issuerUrl)
   app.get(
-    '/.well-known/oauth-authorization-server',
+    `/.well-known/oauth-authorization-server${pathname === '/' ? '' : pathname}`,
     {
       schema: {
         summary: 'The metadata of the issuer (RFC 8414)',

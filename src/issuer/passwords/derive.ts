@@ -1,8 +1,9 @@
-import { argon2, scrypt } from 'node:crypto'
-import { promisify } from 'node:util'
-import { BcryptThread } from './bcrypt.ts'
-import { fromBcryptBase64 } from './phc.ts'
-import type { Argon2idRecipe, Recipe, ScryptRecipe } from './recipe.ts'
+import { once } from 'node:events'
+import { extname } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { GatepassError } from '../../core/errors.ts'
+import type { DeriveJob } from './derive-worker.ts'
+import type { Recipe } from './recipe.ts'
 
 /** Makes digests: the one slow step of everything here. */
 export interface Deriver {
@@ -10,44 +11,69 @@ export interface Deriver {
   close(): Promise<void>
 }
 
-const runArgon2 = promisify(argon2)
-const runScrypt = promisify<Buffer, Buffer, number, object, Buffer>(scrypt)
-/** How many characters of a bcrypt hash are its digest. */
-const bcryptDigestLength = 31
-
-/** Derives off the main thread: Argon2id and scrypt in Node's thread pool, bcrypt in a thread. */
+/** Derives off the main thread, as many at once as are asked for. */
 export function createDeriver(): Deriver {
-  const bcrypt = new BcryptThread()
-  return {
-    async derive(password, recipe, digestBytes) {
-      if (recipe.scheme === 'argon2id') return deriveArgon2id(password, recipe, digestBytes)
-      if (recipe.scheme === 'scrypt') return deriveScrypt(password, recipe, digestBytes)
-      const job = { password: password.toString(), settings: recipe.settings }
-      return fromBcryptBase64((await bcrypt.hash(job)).slice(-bcryptDigestLength))
-    },
-    close: () => bcrypt.close(),
+  return new ThreadDeriver()
+}
+
+/** The worker beside this file, be it the source or what was built from it. */
+const workerUrl = new URL(`./derive-worker${extname(import.meta.filename)}`, import.meta.url)
+
+/**
+ * Derives in threads of its own and not in Node's pool, whose four threads have signatures to make
+ * and files to read: a login storm would keep every refresh waiting behind hashes. And one's own
+ * threads can give way to the others (see the worker).
+ *
+ * A thread has one job at a time. It is started by the first job that finds none free, and keeps the
+ * process alive only while it has one.
+ */
+class ThreadDeriver implements Deriver {
+  readonly #threads = new Set<Worker>()
+  readonly #free: Worker[] = []
+  #closing = new AbortController()
+
+  async derive(password: Buffer, recipe: Recipe, digestBytes: number): Promise<Buffer> {
+    const { signal } = this.#closing
+    const thread = this.#free.pop() ?? this.#start()
+    thread.ref()
+    try {
+      const answered = once(thread, 'message', { signal })
+      thread.postMessage(jobOf(password, recipe, digestBytes))
+      const [digest] = await answered
+      thread.unref()
+      this.#free.push(thread)
+      return Buffer.from(digest)
+    } catch (error) {
+      if (signal.aborted) throw new GatepassError('shutting_down')
+      throw new GatepassError('internal_error', { cause: error })
+    }
+  }
+
+  async close(): Promise<void> {
+    const threads = [...this.#threads]
+    this.#threads.clear()
+    this.#free.length = 0
+    this.#closing.abort()
+    this.#closing = new AbortController()
+    await Promise.all(threads.map((thread) => thread.terminate()))
+  }
+
+  #start(): Worker {
+    // Options of the process, such as a loader or --input-type, are not meant for this file.
+    const thread = new Worker(workerUrl, { execArgv: [] })
+    this.#threads.add(thread)
+    // It ends after an error, which its job, if it has one, is told of too.
+    thread.on('error', () => {
+      this.#threads.delete(thread)
+      const at = this.#free.indexOf(thread)
+      if (at >= 0) this.#free.splice(at, 1)
+    })
+    return thread
   }
 }
 
-function deriveArgon2id(password: Buffer, recipe: Argon2idRecipe, digestBytes: number) {
-  return runArgon2('argon2id', {
-    message: password,
-    nonce: recipe.salt,
-    memory: recipe.memory_kib,
-    passes: recipe.passes,
-    parallelism: recipe.parallelism,
-    tagLength: digestBytes,
-  })
-}
-
-function deriveScrypt(password: Buffer, recipe: ScryptRecipe, digestBytes: number) {
-  const { log2Cost, blockSize, parallelism } = recipe
-  const cost = 2 ** log2Cost
-  return runScrypt(password, recipe.salt, digestBytes, {
-    cost,
-    blockSize,
-    parallelization: parallelism,
-    // Exactly what the algorithm takes: without it everything above 32 MiB is refused.
-    maxmem: 128 * blockSize * (cost + parallelism + 2),
-  })
+/** Copies: a small Buffer is a piece of a large one, which would be sent whole. */
+function jobOf(password: Buffer, recipe: Recipe, digestBytes: number): DeriveJob {
+  const ownRecipe = 'salt' in recipe ? { ...recipe, salt: Buffer.from(recipe.salt) } : recipe
+  return { password: Uint8Array.from(password), recipe: ownRecipe, digestBytes }
 }

@@ -4,22 +4,37 @@ import { GatepassError } from '../../core/errors.ts'
 export interface GateLimits {
   readonly maxConcurrent: number
   readonly maxQueued: number
+  /** Who has waited so long is refused; who would have to is refused at once. */
+  readonly maxWaitMs: number
 }
 
 /** What a work is taken to last before one has been seen. */
 const firstGuessMs = 50
 /** The weight of the newest duration in the running average. */
 const newestWeight = 0.1
+/** A clock that jumps must not close the gate for long: no work counts for more than so many waits. */
+const durationMax_waits = 10
 const retryAfterMax_s = 60
 
+/** One who waits for a place. */
+interface Waiter {
+  enter(): void
+}
+
 /**
- * Lets so many works run at once, so many more wait, first in first out, and refuses the rest.
- * A refused caller costs nothing; one accepted and then kept waiting for minutes costs memory.
+ * Lets so many works run at once and some more wait, in order, and refuses the rest. A refused
+ * caller costs nothing; one accepted and then kept waiting for minutes costs memory.
+ *
+ * The queue is never longer than what can be served in `maxWaitMs`. So first in, first out is fair
+ * and wastes nothing: whoever is let in is served in time. (Last in, first out answers more of a
+ * queue that is longer than that, by giving up those who came first.) The deadline is there for when
+ * works take longer than they did before.
  */
 export class Gate {
   readonly #limits: GateLimits
   readonly #clock: Clock
-  readonly #waiting: (() => void)[] = []
+  /** In the order in which they came. */
+  readonly #waiting = new Set<Waiter>()
   #running = 0
   #averageMs = firstGuessMs
 
@@ -28,40 +43,69 @@ export class Gate {
     this.#clock = clock
   }
 
-  /** @throws `overloaded` at once when the queue is full; whatever the work throws */
+  /**
+   * @throws `overloaded`, at once when the queue is too long or later when the deadline has passed;
+   *   whatever the work throws
+   */
   async run<T>(work: () => Promise<T>): Promise<T> {
     await this.#enter()
     const startedAtMs = this.#clock.nowMs()
     try {
       return await work()
     } finally {
-      const tookMs = Math.max(0, this.#clock.nowMs() - startedAtMs)
-      this.#averageMs += (tookMs - this.#averageMs) * newestWeight
+      this.#learn(this.#clock.nowMs() - startedAtMs)
       this.#leave()
     }
   }
 
   async #enter(): Promise<void> {
-    if (this.#running < this.#limits.maxConcurrent) {
+    const { maxConcurrent, maxQueued, maxWaitMs } = this.#limits
+    if (this.#running < maxConcurrent) {
       this.#running += 1
       return
     }
-    if (this.#waiting.length >= this.#limits.maxQueued) {
-      throw new GatepassError('overloaded', { retryAfter_s: this.#drainTime_s() })
-    }
-    await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    const length = this.#waiting.size
+    if (length >= maxQueued || this.#waitMs(length + 1) > maxWaitMs) throw this.#overloaded()
+    await this.#wait(maxWaitMs)
+  }
+
+  #wait(maxWaitMs: number): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const waiter = { enter: resolve }
+    const deadline = setTimeout(() => {
+      this.#waiting.delete(waiter)
+      reject(this.#overloaded())
+    }, maxWaitMs)
+    this.#waiting.add(waiter)
+    return promise.finally(() => clearTimeout(deadline))
   }
 
   /** Hands the place to who waits longest, so that nobody who comes now can take it. */
   #leave(): void {
-    const next = this.#waiting.shift()
-    if (next === undefined) this.#running -= 1
-    else next()
+    const [next] = this.#waiting
+    if (next === undefined) {
+      this.#running -= 1
+      return
+    }
+    this.#waiting.delete(next)
+    next.enter()
   }
 
-  /** How long the queue takes to empty. */
-  #drainTime_s(): number {
-    const drainMs = (this.#waiting.length * this.#averageMs) / this.#limits.maxConcurrent
-    return Math.min(retryAfterMax_s, Math.max(1, Math.ceil(drainMs / 1000)))
+  #learn(tookMs: number): void {
+    const { maxWaitMs } = this.#limits
+    const durationMs = Math.min(Math.max(0, tookMs), durationMax_waits * maxWaitMs)
+    this.#averageMs += (durationMs - this.#averageMs) * newestWeight
+  }
+
+  /** How long it takes until so many works have ended. */
+  #waitMs(works: number): number {
+    return (works * this.#averageMs) / this.#limits.maxConcurrent
+  }
+
+  /** Says to come again when the queue has emptied. */
+  #overloaded(): GatepassError {
+    const drain_s = Math.ceil(this.#waitMs(this.#waiting.size) / 1000)
+    const retryAfter_s = Math.min(retryAfterMax_s, Math.max(1, drain_s))
+    return new GatepassError('overloaded', { retryAfter_s })
   }
 }

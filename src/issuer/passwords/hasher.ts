@@ -20,6 +20,8 @@ export interface PasswordHasherOptions {
   readonly maxConcurrent?: number
   /** Hashes that wait; 256. Past that `overloaded` is thrown. */
   readonly maxQueued?: number
+  /** How long a hash may wait; 2 s. `overloaded` is thrown for one that would wait longer. */
+  readonly maxWaitMs?: number
   /** Measures how long a hash takes, to tell a refused caller when to try again. */
   readonly clock?: Clock
 }
@@ -39,16 +41,17 @@ export class PasswordHasher {
   /** @throws `config_invalid` when the cost is outside what a stored hash may have */
   constructor(options: PasswordHasherOptions = {}, deriver: Deriver = createDeriver()) {
     const { memory_kib = 19 * 1024, passes = 2, parallelism = 1 } = options
-    const { maxConcurrent = availableParallelism(), maxQueued = 256, clock = systemClock } = options
+    const { maxConcurrent = availableParallelism(), maxQueued = 256, maxWaitMs = 2_000 } = options
+    const { clock = systemClock } = options
     this.#cost = { memory_kib, passes, parallelism }
     const problem = argon2idProblem(this.#cost)
     if (problem !== null) {
       throw new GatepassError('config_invalid', { detail: `The cost of Argon2id: ${problem}` })
     }
     this.#deriver = deriver
-    this.#gate = new Gate({ maxConcurrent, maxQueued }, clock)
-    // bcrypt has one thread. Those who wait for it must not hold the places of everybody else.
-    this.#bcryptGate = new Gate({ maxConcurrent: 1, maxQueued }, clock)
+    this.#gate = new Gate({ maxConcurrent, maxQueued, maxWaitMs }, clock)
+    // bcrypt takes several times as long. Its hashes must not hold the places of everybody else.
+    this.#bcryptGate = new Gate({ maxConcurrent: 1, maxQueued, maxWaitMs }, clock)
     this.#nothing = { recipe: this.#newRecipe(), digest: randomBytes(digestBytes) }
   }
 
@@ -94,7 +97,7 @@ export class PasswordHasher {
     )
   }
 
-  /** Ends the bcrypt thread, if one was started. */
+  /** Ends the threads. */
   close(): Promise<void> {
     return this.#deriver.close()
   }

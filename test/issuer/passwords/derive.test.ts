@@ -1,5 +1,9 @@
 import { spawn } from 'node:child_process'
+import { randomFill } from 'node:crypto'
 import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { getPriority } from 'node:os'
+import { promisify } from 'node:util'
 import t from 'tap'
 import { createDeriver } from '../../../src/issuer/passwords/derive.ts'
 import { PasswordHasher } from '../../../src/issuer/passwords/hasher.ts'
@@ -78,6 +82,35 @@ t.test('bcrypt does not hold up the event loop', async (t) => {
   await deriver.derive(Buffer.from('U*U'), slow.recipe, 23)
   clearInterval(timer)
   t.ok(turns >= 3, `${turns} turns`)
+})
+
+t.test("a storm of hashes leaves Node's thread pool to the others (I6)", async (t) => {
+  const deriver = createDeriver()
+  t.teardown(() => deriver.close())
+  const salt = Buffer.alloc(16)
+  const slow = { scheme: 'argon2id', memory_kib: 65_536, passes: 4, parallelism: 1, salt } as const
+  let hashed = 0
+  // As many as the pool has threads.
+  const storm = Array.from({ length: 4 }, async () => {
+    await deriver.derive(Buffer.from('password'), slow, 32)
+    hashed += 1
+  })
+  await promisify(randomFill)(Buffer.alloc(1))
+  t.equal(hashed, 0)
+  await Promise.all(storm)
+})
+
+t.test('hashing gives way to other threads', { skip: process.platform !== 'linux' }, async (t) => {
+  const deriver = createDeriver()
+  t.teardown(() => deriver.close())
+  await deriver.derive(Buffer.from('U*U'), bcrypt.recipe, 23)
+  // proc_pid_stat(5): the 19th field, the 17th behind the name in brackets, is the nice value.
+  const nice = readdirSync('/proc/self/task').map((id) => {
+    const stat = readFileSync(`/proc/self/task/${id}/stat`, 'utf8')
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])
+  })
+  t.ok(nice.includes(10), `${nice}`)
+  t.equal(getPriority(), 0, 'the thread that answers requests has the usual priority')
 })
 
 t.test('many at once get each its own answer', async (t) => {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Gate } from '../../../src/issuer/passwords/gate.ts'
+import { Gate, type GateLimits } from '../../../src/issuer/passwords/gate.ts'
 
 /** A work that ends when told to. */
 function work() {
@@ -12,9 +12,19 @@ function work() {
   return { run, resolve, reject, isStarted: () => started }
 }
 
-function gateAt(limits: { maxConcurrent: number; maxQueued: number }) {
+function gateAt(limits: Partial<GateLimits>) {
   const clock = { ms: 0, nowMs: () => clock.ms }
-  return { gate: new Gate(limits, clock), clock }
+  const all = { maxConcurrent: 1, maxQueued: 100, maxWaitMs: 60_000, ...limits }
+  return { gate: new Gate(all, clock), clock }
+}
+
+/** Lets the gate see so many works of this duration that it takes it for the usual one. */
+async function teach(gate: Gate, clock: { ms: number }, durationMs: number) {
+  for (let round = 0; round < 100; round += 1) {
+    await gate.run(async () => {
+      clock.ms += durationMs
+    })
+  }
 }
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
@@ -57,12 +67,7 @@ t.test('a place that comes free is not taken by one who comes later', async (t) 
 
 t.test('past the queue it refuses, with the time that the queue takes', async (t) => {
   const { gate, clock } = gateAt({ maxConcurrent: 2, maxQueued: 10 })
-  // Long enough for the running average to be about four seconds.
-  for (let round = 0; round < 100; round += 1) {
-    await gate.run(async () => {
-      clock.ms += 4000
-    })
-  }
+  await teach(gate, clock, 4000)
   const works = Array.from({ length: 12 }, work)
   const answers = works.map(({ run }) => gate.run(run))
   const refused = work()
@@ -74,7 +79,7 @@ t.test('past the queue it refuses, with the time that the queue takes', async (t
 })
 
 t.test('the time told stays between 1 s and 60 s, though the clock jumps', async (t) => {
-  const { gate, clock } = gateAt({ maxConcurrent: 1, maxQueued: 1 })
+  const { gate, clock } = gateAt({ maxQueued: 1, maxWaitMs: 600_000 })
   const overloaded = async (retryAfter_s: number) => {
     const works = [work(), work()]
     const answers = works.map(({ run }) => gate.run(run))
@@ -99,4 +104,40 @@ t.test('a work that fails gives its place back', async (t) => {
   const next = gate.run(async () => 'next')
   await t.rejects(failing, { message: 'no memory' })
   t.equal(await next, 'next')
+})
+
+t.test('who would wait longer than allowed is refused at once', async (t) => {
+  const { gate, clock } = gateAt({ maxConcurrent: 2, maxWaitMs: 5000 })
+  await teach(gate, clock, 4000)
+  const works = Array.from({ length: 4 }, work)
+  const answers = works.map(({ run }) => gate.run(run))
+  const refused = work()
+  await t.rejects(gate.run(refused.run), { code: 'overloaded', retryAfter_s: 4 })
+  t.notOk(refused.isStarted())
+  for (const one of works) one.resolve('done')
+  t.strictSame(await Promise.all(answers), ['done', 'done', 'done', 'done'])
+})
+
+t.test('who has waited as long as allowed is refused, and the next has the place', async (t) => {
+  const { gate } = gateAt({ maxWaitMs: 60 })
+  const [first, late, next] = [work(), work(), work()]
+  const firstAnswer = gate.run(first.run)
+  await t.rejects(gate.run(late.run), { code: 'overloaded', status: 503, retryAfter_s: 1 })
+  const nextAnswer = gate.run(next.run)
+  first.resolve('first')
+  next.resolve('next')
+  t.strictSame(await Promise.all([firstAnswer, nextAnswer]), ['first', 'next'])
+  t.strictSame([late.isStarted(), next.isStarted()], [false, true])
+})
+
+t.test('a clock that jumps does not close the gate for long', async (t) => {
+  const { gate, clock } = gateAt({ maxWaitMs: 2000 })
+  await gate.run(async () => {
+    clock.ms += 3_600_000
+  })
+  for (let round = 0; round < 10; round += 1) await gate.run(async () => {})
+  const first = work()
+  const answers = [gate.run(first.run), gate.run(async () => 'second')]
+  first.resolve('first')
+  t.strictSame(await Promise.all(answers), ['first', 'second'])
 })

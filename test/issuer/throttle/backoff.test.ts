@@ -1,0 +1,98 @@
+import t, { type Test } from 'tap'
+import { Backoff, type Taken } from '../../../src/issuer/throttle/backoff.ts'
+import { SqliteCounterStore } from '../../../src/stores/sqlite/counters.ts'
+import { stopTime } from '../../stores/counter-store-contract.ts'
+
+const rules = { free: 3, freeWindow_s: 100, pauseMax_s: 8, memory_s: 1000 }
+
+function start(t: Test) {
+  const wait = stopTime(t)
+  const store = new SqliteCounterStore(':memory:')
+  t.teardown(() => store.close())
+  const backoff = new Backoff(store, 'test', rules)
+  /** One attempt: let through, or the seconds it has to wait. */
+  const attempt = async (key = 'a'): Promise<Taken | number> => {
+    const { waitMs, level } = await backoff.look(key)
+    if (waitMs > 0) return waitMs / 1000
+    const taken = await backoff.take(key, level)
+    return typeof taken === 'number' ? taken / 1000 : taken
+  }
+  return { backoff, attempt, wait }
+}
+
+function isTaken(attempt: Taken | number): attempt is Taken {
+  return typeof attempt !== 'number'
+}
+
+/** An attempt that must be let through. */
+async function taken(attempt: Promise<Taken | number>): Promise<Taken> {
+  const one = await attempt
+  if (!isTaken(one)) throw new Error(`it has to wait ${one} s`)
+  return one
+}
+
+t.test('after the free attempts each pause is twice as long, up to the longest', async (t) => {
+  const { attempt, wait } = start(t)
+  for (let free = 1; free <= 3; free += 1) t.match(await attempt(), { isLast: free === 3 })
+  const pauses: number[] = []
+  for (let round = 0; round < 6; round += 1) {
+    t.match(await attempt(), { isLast: true })
+    const pause = await attempt()
+    t.equal(await attempt(), pause, 'asking again makes it no longer')
+    pauses.push(Number(pause))
+    wait(Number(pause))
+  }
+  t.strictSame(pauses, [1, 2, 4, 8, 8, 8])
+})
+
+t.test('keys are counted apart', async (t) => {
+  const { attempt } = start(t)
+  for (let round = 0; round < 4; round += 1) await attempt('a')
+  t.equal(await attempt('a'), 1)
+  t.ok(isTaken(await attempt('b')))
+})
+
+t.test('free attempts come back with the next window, pauses are remembered longer', async (t) => {
+  const { attempt, wait } = start(t)
+  for (let round = 0; round < 3; round += 1) await attempt('free')
+  for (let round = 0; round < 4; round += 1) await attempt('slow')
+  wait(100)
+  for (let round = 0; round < 3; round += 1) t.ok(isTaken(await attempt('free')))
+  t.ok(isTaken(await attempt('slow')))
+  t.equal(await attempt('slow'), 2)
+  wait(900)
+  for (let round = 0; round < 4; round += 1) t.ok(isTaken(await attempt('slow')))
+  t.equal(await attempt('slow'), 1)
+})
+
+t.test('an attempt that is given back has not been', async (t) => {
+  const { attempt, wait } = start(t)
+  for (let round = 0; round < 20; round += 1) await (await taken(attempt())).giveBack()
+  for (let round = 0; round < 3; round += 1) await attempt()
+  for (let round = 0; round < 20; round += 1) await (await taken(attempt())).giveBack()
+  t.ok(isTaken(await attempt()))
+  wait(1)
+  t.ok(isTaken(await attempt()))
+  t.equal(await attempt(), 2, 'the pause has not grown by what was given back')
+})
+
+t.test('one that is forgiven takes those before it along', async (t) => {
+  const { attempt, wait } = start(t)
+  for (let round = 0; round < 4; round += 1) await attempt()
+  wait(1)
+  await (await taken(attempt())).forgive()
+  for (let round = 0; round < 4; round += 1) t.ok(isTaken(await attempt()))
+  t.equal(await attempt(), 1)
+})
+
+t.test('of a hundred at once, no more are let through than of a hundred in turn', async (t) => {
+  const { attempt, wait } = start(t)
+  const storm = async () => {
+    const attempts = await Promise.all(Array.from({ length: 100 }, () => attempt()))
+    return attempts.filter(isTaken).length
+  }
+  t.equal(await storm(), 4)
+  t.equal(await storm(), 0)
+  wait(1)
+  t.equal(await storm(), 1)
+})

@@ -1,0 +1,60 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { DeviceTokens } from '../../../src/issuer/throttle/device-tokens.ts'
+import { createRefreshTokenCodec } from '../../../src/tokens/refresh-token.ts'
+
+const [oldSecret, newSecret] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)]
+const devices = new DeviceTokens([newSecret])
+
+t.test('a device is known to those who signed in on it, and to nobody else', async (t) => {
+  const token = devices.remember(undefined, 'ada')
+  t.match(token, /^gpd_[\w-]{22}\.[\w-]{43}$/)
+  t.match(devices.knownId(token, 'ada'), /^[\w-]{22}$/)
+  t.equal(devices.knownId(token, 'eve'), null)
+  t.equal(devices.knownId(undefined, 'ada'), null)
+  t.not(devices.knownId(devices.remember(undefined, 'ada'), 'ada'), devices.knownId(token, 'ada'))
+})
+
+t.test('it stays the same device for the last four who share it', async (t) => {
+  const names = ['ada', 'bob', 'cleo', 'dan', 'eve']
+  let token: string | undefined
+  for (const name of names) token = devices.remember(token, name)
+  const ids = names.map((name) => devices.knownId(token, name))
+  t.equal(ids[0], null)
+  t.match(ids[1], /^[\w-]{22}$/)
+  t.same(ids.slice(1), Array(4).fill(ids[1]))
+  const again = devices.remember(token, 'bob')
+  t.equal(again.length, token?.length, 'nobody is in it twice')
+  t.equal(devices.knownId(again, 'cleo'), ids[1])
+})
+
+t.test('a change of secrets signs no device out', async (t) => {
+  const token = new DeviceTokens([oldSecret]).remember(undefined, 'ada')
+  const both = new DeviceTokens([newSecret, oldSecret])
+  const id = both.knownId(token, 'ada')
+  t.ok(id)
+  t.equal(devices.knownId(token, 'ada'), null)
+  t.equal(devices.knownId(both.remember(token, 'ada'), 'ada'), id)
+})
+
+t.test('a MAC of it is worth nothing as a refresh token', async (t) => {
+  const refreshTokens = createRefreshTokenCodec([newSecret])
+  const token = devices.remember(undefined, '.0')
+  const asRefreshToken = token.replace('gpd_', 'gpr_').replace('.', '.0.')
+  t.throws(() => refreshTokens.parse(asRefreshToken), { code: 'refresh_token_malformed' })
+})
+
+t.test('what nobody has minted makes no device known', async (t) => {
+  const token = devices.remember(undefined, 'ada')
+  const changed = fc
+    .tuple(fc.nat(token.length - 1), fc.constantFrom(...'AZaz09-_. '))
+    .map(([at, character]) => token.slice(0, at) + character + token.slice(at + 1))
+  const cut = fc.nat(token.length - 1).map((length) => token.slice(0, length))
+  const longer = fc.string({ minLength: 1, maxLength: 400 }).map((text) => token + text)
+  fc.assert(
+    fc.property(fc.oneof(changed, cut, fc.string()), (forged) => {
+      t.ok(forged === token || devices.knownId(forged, 'ada') === null, forged)
+    }),
+  )
+  fc.assert(fc.property(longer, (text) => devices.remember(text, 'ada').length <= 202))
+})

@@ -1,0 +1,193 @@
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import t, { type Test } from 'tap'
+import { isGatepassError } from '../../../src/core/errors.ts'
+import { type Attempter, LoginThrottle } from '../../../src/issuer/throttle/login-throttle.ts'
+import { limitRules } from '../../../src/issuer/throttle/rules.ts'
+import { SqliteCounterStore } from '../../../src/stores/sqlite/counters.ts'
+import { stopTime } from '../../stores/counter-store-contract.ts'
+
+const secrets = [Buffer.from('a test secret of at least 32 characters')] as const
+const day_s = 86_400
+
+function start(t: Test) {
+  const wait = stopTime(t)
+  const path = join(t.testdir(), 'counters.db')
+  const replica = () => {
+    const store = new SqliteCounterStore(path)
+    t.teardown(() => store.close())
+    return new LoginThrottle(store, secrets)
+  }
+  return { wait, replica, path, throttle: replica() }
+}
+
+const stranger: Attempter = { name: 'ada', address: '203.0.113.7', deviceToken: undefined }
+const elsewhere = { ...stranger, address: '198.51.100.1' }
+
+/** Fails once: 0, or the seconds that the attempt would have to wait. */
+async function fail(throttle: LoginThrottle, who: Attempter = stranger): Promise<number> {
+  try {
+    await throttle.begin(who)
+    return 0
+  } catch (error) {
+    if (isGatepassError(error, 'too_many_attempts')) return error.retryAfter_s ?? Number.NaN
+    throw error
+  }
+}
+
+/** Guesses for so long as fast as is allowed; returns how many guesses there were. */
+async function guess(
+  throttle: LoginThrottle,
+  wait: (seconds: number) => void,
+  duration_s: number,
+  next: () => Attempter,
+): Promise<number> {
+  let [guesses, now_s] = [0, 0]
+  for (;;) {
+    const pause_s = await fail(throttle, next())
+    if (pause_s === 0) guesses += 1
+    now_s += pause_s
+    if (now_s > duration_s) return guesses
+    wait(pause_s)
+  }
+}
+
+t.test('one stranger has 40 guesses a day at an account, and its owner no trouble', async (t) => {
+  const { throttle, wait } = start(t)
+  t.equal(await guess(throttle, wait, day_s - 1, () => stranger), 40)
+  t.equal(await fail(throttle, elsewhere), 0)
+})
+
+t.test('a patient one, who never has to wait, has 120', async (t) => {
+  const { throttle, wait } = start(t)
+  let guesses = 0
+  for (let hour = 0; hour < 24; hour += 1) {
+    for (let round = 0; round < 5; round += 1) guesses += Number((await fail(throttle)) === 0)
+    wait(3600)
+  }
+  t.equal(guesses, 120)
+  t.equal(await fail(throttle), 0, 'and no pause so far')
+})
+
+t.test('strangers from everywhere have 1,500 together', async (t) => {
+  const { throttle, wait } = start(t)
+  let addresses = 0
+  const next = () => {
+    addresses += 1
+    return { ...stranger, address: `10.${addresses >> 8}.${addresses & 0xff}.1` }
+  }
+  const guesses = await guess(throttle, wait, day_s - 1, next)
+  t.ok(guesses > 1400 && guesses <= 1500, `${guesses}`)
+  t.ok((await fail(throttle, elsewhere)) <= 60, 'the owner with a new device waits a minute')
+})
+
+t.test('a known device is counted apart', async (t) => {
+  const { throttle } = start(t)
+  for (let round = 0; round < 200; round += 1) {
+    await fail(throttle, { ...stranger, address: `10.0.${round}.1` })
+  }
+  const owner = { ...elsewhere, deviceToken: throttle.devices.remember(undefined, 'ada') }
+  t.ok((await fail(throttle, elsewhere)) > 0)
+  await (await throttle.begin(owner)).succeeded()
+  t.ok((await fail(throttle, elsewhere)) > 0, 'its good login is no help to strangers')
+
+  const forged = { ...elsewhere, deviceToken: `${owner.deviceToken.slice(0, -1)}!` }
+  t.ok((await fail(throttle, forged)) > 0)
+  const ofAnother = throttle.devices.remember(undefined, 'eve')
+  t.ok((await fail(throttle, { ...elsewhere, deviceToken: ofAnother })) > 0)
+
+  for (let round = 0; round < 6; round += 1) t.equal(await fail(throttle, owner), 0)
+  t.equal(await fail(throttle, owner), 1, 'a thief of the device does not guess for long')
+})
+
+t.test('one password tried on many accounts: the network is slowed down', async (t) => {
+  const { throttle, wait } = start(t)
+  const spray = async (count: number, addressOf: (index: number) => string) => {
+    const pauses = []
+    for (let index = 0; index < count; index += 1) {
+      const name = `user-${index}-of-${count}`
+      pauses.push(await fail(throttle, { ...stranger, name, address: addressOf(index) }))
+    }
+    return pauses.filter((pause) => pause === 0).length
+  }
+  t.equal(await spray(300, () => stranger.address), 101)
+  t.equal(await spray(300, () => '2001:db8::1'), 101)
+  t.equal(await spray(10, (index) => `2001:db8::${index + 2}`), 0, 'a /56 is one customer')
+  const everywhere = (index: number) => `192.0.2.${index % 256}`
+  t.equal(await spray(1500, everywhere), 1001)
+  t.equal(await fail(throttle, { ...elsewhere, name: 'bob' }), 0)
+  wait(600)
+  t.equal(await spray(300, () => stranger.address), 101)
+})
+
+t.test('a good login does not make up for guesses at other accounts', async (t) => {
+  const { throttle } = start(t)
+  const ownAccount = { ...stranger, name: 'mallory' }
+  let guesses = 0
+  for (let round = 0; round < 300; round += 1) {
+    const attempt = await throttle.begin(ownAccount).catch(() => null)
+    await attempt?.succeeded()
+    guesses += Number((await fail(throttle, { ...stranger, name: `user-${round}` })) === 0)
+  }
+  t.equal(guesses, 101)
+})
+
+t.test('a good login clears what its user mistyped', async (t) => {
+  const { throttle } = start(t)
+  for (let round = 0; round < 4; round += 1) await fail(throttle)
+  await (await throttle.begin(stranger)).succeeded()
+  for (let round = 0; round < 6; round += 1) t.equal(await fail(throttle), 0)
+  t.equal(await fail(throttle), 1)
+})
+
+t.test('an attempt that came to nothing does not count', async (t) => {
+  const { throttle } = start(t)
+  for (let round = 0; round < 200; round += 1) await (await throttle.begin(stranger)).abandoned()
+  t.equal(await fail(throttle), 0)
+})
+
+t.test('a refused attempt wears out no other limit', async (t) => {
+  const { throttle, path } = start(t)
+  for (let round = 0; round < 6; round += 1) await fail(throttle)
+  const db = new DatabaseSync(path)
+  t.teardown(() => db.close())
+  const state = () => db.prepare('SELECT * FROM counters ORDER BY key').all()
+  const before = state()
+  await Promise.all(Array.from({ length: 500 }, () => fail(throttle)))
+  t.same(state(), before)
+})
+
+t.test('replicas count together, also what comes at once', async (t) => {
+  const { replica } = start(t)
+  const replicas = [replica(), replica()]
+  const attempts = Array.from({ length: 50 }, () => replicas.map((one) => fail(one)))
+  const pauses = await Promise.all(attempts.flat())
+  t.equal(pauses.filter((pause) => pause === 0).length, limitRules.account_in_network.free + 1)
+})
+
+t.test('it says which limits the next attempt will meet', async (t) => {
+  const { throttle } = start(t)
+  const exhausted = []
+  for (let round = 0; round < 6; round += 1) {
+    exhausted.push((await throttle.begin(stranger)).exhausted.map(({ limit }) => limit))
+  }
+  const limit = 'account_in_network'
+  t.strictSame(exhausted, [[], [], [], [], [limit], [limit]])
+})
+
+t.test('no name and no address is in the store', async (t) => {
+  const { throttle, path } = start(t)
+  const deviceToken = throttle.devices.remember(undefined, 'ada-lovelace')
+  for (let round = 0; round < 6; round += 1) {
+    await fail(throttle, { ...stranger, name: 'ada-lovelace' })
+    await fail(throttle, { ...stranger, name: 'ada-lovelace', deviceToken })
+  }
+  const db = new DatabaseSync(path)
+  t.teardown(() => db.close())
+  for (const { key } of db.prepare('SELECT key FROM counters').all()) {
+    t.match(
+      key,
+      /^login\.(device|account|account_in_network|network|wide_network)\.(free|level|turn):[\w-]{43}$/,
+    )
+  }
+})

@@ -1,0 +1,45 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { networksOf } from '../../../src/issuer/throttle/network.ts'
+
+const known: Record<string, [narrow: string, wide: string]> = {
+  '203.0.113.7': ['203.0.113.7/32', '203.0.113.0/24'],
+  '203.0.113.7:54321': ['203.0.113.7/32', '203.0.113.0/24'],
+  '::ffff:203.0.113.7': ['203.0.113.7/32', '203.0.113.0/24'],
+  '::ffff:cb00:7107': ['203.0.113.7/32', '203.0.113.0/24'],
+  '2001:db8:1:23ff::1': ['2001:db8:1:2300::/56', '2001:db8:1::/48'],
+  '2001:0DB8:0001:2300:ffff:ffff:ffff:ffff': ['2001:db8:1:2300::/56', '2001:db8:1::/48'],
+  '2001:db8::1:2:3:4': ['2001:db8:0:0::/56', '2001:db8:0::/48'],
+  '::1': ['0:0:0:0::/56', '0:0:0::/48'],
+  '1::': ['1:0:0:0::/56', '1:0:0::/48'],
+  'fe80::1%eth0': ['fe80:0:0:0::/56', 'fe80:0:0::/48'],
+}
+
+for (const [address, [narrow, wide]] of Object.entries(known)) {
+  t.test(`${address} is in ${narrow} and ${wide}`, async (t) => {
+    t.strictSame(networksOf(address), { narrow, wide })
+  })
+}
+
+t.test('what is no address is counted as one', async (t) => {
+  for (const text of ['', 'unknown', '_hidden', '1.2.3', '1.2.3.4.5', '[::1]:80', '::1::2']) {
+    t.strictSame(networksOf(text), { narrow: 'unknown', wide: 'unknown' }, text)
+  }
+})
+
+t.test('addresses share a network exactly when they share its bits', async (t) => {
+  const group = fc.integer({ min: 0, max: 0xffff })
+  const address = fc.tuple(fc.constantFrom(0x2001, 0x2a00), group, group, group, group)
+  const textOf = (groups: number[]) => `${groups.map((one) => one.toString(16)).join(':')}::`
+  fc.assert(
+    fc.property(address, fc.integer({ min: 16, max: 79 }), (groups, flipped) => {
+      const others = groups.with(
+        flipped >> 4,
+        (groups[flipped >> 4] ?? 0) ^ (0x8000 >> (flipped % 16)),
+      )
+      const [one, other] = [networksOf(textOf(groups)), networksOf(textOf(others))]
+      t.equal(one.narrow === other.narrow, flipped >= 56)
+      t.equal(one.wide === other.wide, flipped >= 48)
+    }),
+  )
+})
