@@ -1,7 +1,11 @@
 import { readFileSync } from 'node:fs'
-import { type Environment, type LoadedConfig, loadConfig } from '../config/load.ts'
+import {
+  type Environment,
+  type LoadedConfig,
+  type LoadOptions,
+  loadConfig,
+} from '../config/load.ts'
 import type { Role } from '../config/setting.ts'
-import type { SettingName } from '../config/settings.ts'
 
 /** What a command may touch of the world around it. */
 export interface CliContext {
@@ -18,16 +22,21 @@ export interface CliContext {
 export function configOf(
   context: CliContext,
   role: Role,
-  defaults: Partial<Record<SettingName, unknown>> = {},
+  options: Pick<LoadOptions, 'defaults' | 'optional'> = {},
 ): LoadedConfig {
   const { env, cwd, configFile } = context
   return loadConfig({
     role,
     env,
     cwd,
-    defaults,
     ...(configFile !== undefined && { file: configFile }),
+    ...options,
   })
+}
+
+/** The issuer's settings for a command that mints no tokens, and so can do without their secret. */
+export function adminConfigOf(context: CliContext): LoadedConfig {
+  return configOf(context, 'issuer', { optional: ['secret'] })
 }
 
 export function packageVersion(): string {

@@ -21,7 +21,7 @@ function keep(path: string, make: () => string): { text: string; isNew: boolean 
   return { text, isNew: true }
 }
 
-/** The MAC secret of this installation's refresh tokens. */
+/** The secret of this installation's refresh tokens and signing keys. */
 export function keepSecret(path: string) {
   return keep(path, () => randomBytes(32).toString('base64url'))
 }

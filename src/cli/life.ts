@@ -26,7 +26,11 @@ export interface Life {
  *
  * @param close ends what is in flight and gives back what is held
  */
-export function startLife(logger: Logger, settings: Settings, close: () => Promise<void>): Life {
+export function startLife(
+  logger: Logger,
+  settings: Pick<Settings, 'drain_s' | 'shutdown_s'>,
+  close: () => Promise<void>,
+): Life {
   let draining = false
   const stop = closeWithGrace(
     { delay: (settings.drain_s + settings.shutdown_s) * 1000, logger: false },

@@ -1,13 +1,12 @@
-import { resolve } from 'node:path'
+import { availableParallelism } from 'node:os'
 import type { Settings } from '../config/settings.ts'
 import { systemClock } from '../core/clock.ts'
 import { PasswordHasher } from '../issuer/passwords/hasher.ts'
 import { createUsers, type Users } from '../issuer/users.ts'
-import { FileKeyStore } from '../keys/file-store.ts'
+import { openKeyStore } from '../keys/open.ts'
 import { KeyRing } from '../keys/ring.ts'
-import { type KeyPolicy, type KeyStatus, keyStatuses } from '../keys/schedule.ts'
-import type { KeyStore } from '../keys/store.ts'
-import { readKeys } from '../keys/upkeep.ts'
+import { inTurn, type KeyPolicy, type KeyStatus, keyStatuses } from '../keys/schedule.ts'
+import { KeyVault } from '../keys/vault.ts'
 import type { KeyEvent } from '../keys/view.ts'
 import { openAccountStore, openSessionStore } from '../stores/open.ts'
 import type { AccountStore, SessionStore } from '../stores/ports.ts'
@@ -35,6 +34,15 @@ function revokedKeptMs(settings: Settings): number {
   return (settings.access_ttl_s + settings.clock_skew_s) * 1000
 }
 
+/**
+ * How long verifiers are told of a revocation: as above, and until none has a copy of the JWKS left
+ * that was made before a key in it was revoked.
+ */
+export function revocationsToldMs(settings: Settings): number {
+  const jwksKeptMs = (settings.jwks_max_age_s + settings.clock_skew_s) * 1000
+  return Math.max(revokedKeptMs(settings), jwksKeptMs)
+}
+
 /** The schema has seen to it that there is one. */
 function atLeastOne<T>(items: readonly T[]): readonly [T, ...T[]] {
   return items as readonly T[] as readonly [T, ...T[]]
@@ -49,22 +57,26 @@ function keyPolicy(settings: Settings): KeyPolicy {
   }
 }
 
+/** The workers are on one machine: together they hash on each core once. */
 function createHasher(settings: Settings): PasswordHasher {
   return new PasswordHasher({
     memory_kib: settings.argon2_memory_kib,
     passes: settings.argon2_passes,
     parallelism: settings.argon2_parallelism,
+    maxConcurrent: Math.max(1, Math.floor(availableParallelism() / settings.workers)),
     maxQueued: settings.hash_queue_max,
+    maxWaitMs: settings.hash_queue_wait_s * 1000,
   })
 }
 
-export function openKeys(
+export async function openKeys(
   settings: Settings,
   cwd: string,
   onChange?: (event: KeyEvent) => void,
 ): Promise<KeyRing> {
   return KeyRing.open({
-    store: openKeyStore(settings, cwd),
+    store: await openKeyStore(settings.keys_url, cwd),
+    secrets: [...settings.keys_secret, ...settings.secret],
     algorithm: settings.algorithm,
     policy: keyPolicy(settings),
     clock: systemClock,
@@ -72,14 +84,11 @@ export function openKeys(
   })
 }
 
-/** Every key and where it stands, without making or changing any. */
+/** Every key and where it stands, without making, changing or opening any. */
 export async function keyStatusesOf(settings: Settings, cwd: string): Promise<KeyStatus[]> {
-  const keys = await readKeys(openKeyStore(settings, cwd), [])
-  return keyStatuses(keys, keyPolicy(settings), systemClock.nowMs())
-}
-
-function openKeyStore(settings: Settings, cwd: string): KeyStore {
-  return new FileKeyStore(resolve(cwd, settings.keys_url.slice('file:'.length)))
+  const store = await openKeyStore(settings.keys_url, cwd)
+  const infos = await new KeyVault(store, []).infos().finally(() => store.close())
+  return keyStatuses(inTurn(infos), keyPolicy(settings), systemClock.nowMs())
 }
 
 export interface AccountParts {
@@ -92,7 +101,8 @@ export interface AccountParts {
 
 /** What works on accounts needs sessions too: a changed password ends them. */
 export async function openAccountParts(settings: Settings, cwd: string): Promise<AccountParts> {
-  const accounts = await openAccountStore(settings.accounts_url, cwd)
+  const { accounts_url, webhook_secret } = settings
+  const accounts = await openAccountStore(accounts_url, cwd, webhook_secret)
   const sessions = await openSessionStore(settings.sessions_url, cwd)
   const hasher = createHasher(settings)
   const users = createUsers({

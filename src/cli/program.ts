@@ -52,10 +52,10 @@ function addServices(program: Command, context: CliContext): void {
 }
 
 function addKeys(program: Command, context: CliContext): void {
-  const keys = program.command('keys').description('look at signing keys, or rotate them')
+  const keys = program.command('keys').description('look at signing keys, rotate or revoke them')
   keys
     .command('list')
-    .description('show every key: pending, active or retiring')
+    .description('show every key: pending, active, retiring or revoked')
     .addOption(json())
     .action(async (options) => (await import('./commands/keys.ts')).listKeys(context, options))
   keys
@@ -63,6 +63,14 @@ function addKeys(program: Command, context: CliContext): void {
     .description('publish a new key now; it signs once every verifier has it')
     .addOption(json())
     .action(async (options) => (await import('./commands/keys.ts')).rotateKeys(context, options))
+  keys
+    .command('revoke')
+    .description('refuse keys that got out, and all their tokens; a new one signs at once')
+    .argument('<key...>', 'their kids or names, as "keys list" shows them')
+    .addOption(json())
+    .action(async (keys, options) =>
+      (await import('./commands/keys.ts')).revokeKeys(context, keys, options),
+    )
 }
 
 function addUsers(program: Command, context: CliContext): void {

@@ -2,7 +2,8 @@ export interface Welcome {
   readonly issuer: string
   readonly ports: readonly { readonly name: string; readonly port: number }[]
   readonly user: string
-  readonly password: string
+  /** Null where users come from an existing user base. */
+  readonly password: string | null
   readonly stateFolder: string
   readonly keysUrl: string
   readonly secretIsNew: boolean
@@ -11,7 +12,9 @@ export interface Welcome {
 
 /** What `gatepass dev` shows: where things are, and lines to paste. */
 export function welcome(about: Welcome): string {
-  const { issuer, ports, user, password, stateFolder } = about
+  const { issuer, ports, stateFolder } = about
+  const user = about.password === null ? '<name>' : about.user
+  const password = about.password ?? '<password>'
   const verifiers = ports.slice(1).map(({ port }) => `http://localhost:${port}`)
   const jar = `${stateFolder}/cookies`
   const login = JSON.stringify({ username: user, password })

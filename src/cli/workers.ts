@@ -28,7 +28,9 @@ export async function runWorkers(logger: Logger, settings: Settings): Promise<vo
     readiness: () => workersReadiness(life.isDraining()),
     metrics: workersMetrics,
   })
-  const life = startLife(logger, settings, async () => {
+  // The workers drain and finish on their own; this process waits for them, and a moment longer.
+  const patience = { drain_s: 0, shutdown_s: settings.drain_s + settings.shutdown_s + 1 }
+  const life = startLife(logger, patience, async () => {
     await Promise.all(Object.values(cluster.workers ?? {}).map(stop))
     await admin.close()
   })

@@ -3,6 +3,7 @@ import { argon2idProblem } from '../issuer/passwords/recipe.ts'
 import { schedulePolicyProblems } from '../keys/schedule.ts'
 import { environmentName, type Role } from './setting.ts'
 import type { SettingName, Settings } from './settings.ts'
+import { storeProblems } from './store-checks.ts'
 
 /** Hosts that only this machine can reach, where plain http gives nothing away. */
 const loopbackHosts = new Set(['localhost', '127.0.0.1', '[::1]'])
@@ -17,6 +18,8 @@ export function crossCheck(values: Partial<Settings>, role: Role): FieldProblem[
         ...lifetimes(config),
         ...keyLifeCycle(config),
         ...hashing(config),
+        ...webhook(config),
+        ...storeProblems(config),
       ]
     : publicAddress(config)
 }
@@ -62,6 +65,32 @@ function hashing(config: Settings): FieldProblem[] {
     parallelism: config.argon2_parallelism,
   })
   return detail === null ? [] : [problem('argon2_memory_kib', `does not fit: ${detail}`)]
+}
+
+function webhook({ mode, accounts_url, webhook_secret }: Settings): FieldProblem[] {
+  if (!accounts_url.startsWith('webhook+')) return []
+  const problems: FieldProblem[] = []
+  const url = URL.parse(accounts_url.slice('webhook+'.length))
+  if (url === null || url.username !== '' || url.password !== '' || /[?#\s]/.test(accounts_url)) {
+    problems.push(
+      problem('accounts_url', 'must be an address without user name, password, query or fragment'),
+    )
+  } else if (
+    mode === 'production' &&
+    url.protocol !== 'https:' &&
+    !loopbackHosts.has(url.hostname)
+  ) {
+    problems.push(
+      problem(
+        'accounts_url',
+        'must be webhook+https in production: password hashes pass through it',
+      ),
+    )
+  }
+  if (webhook_secret.length === 0) {
+    problems.push(problem('webhook_secret', 'is required when accounts are behind a webhook'))
+  }
+  return problems
 }
 
 function problem(name: SettingName, detail: string): FieldProblem {

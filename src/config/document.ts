@@ -12,7 +12,7 @@ export function configDocument(): string {
     clients,
     table(clientColumns, clientRows()),
     clientRules,
-    `\`\`\`json\n${JSON.stringify(defaultClients, null, 2)}\n\`\`\``,
+    `\`\`\`json\n${json(defaultClients)}\n\`\`\``,
   ]
   return `${parts.map((part) => part.trim()).join('\n\n')}\n`
 }
@@ -103,9 +103,22 @@ function clientRows(): Row[] {
   ])
 }
 
+/** In the form that the formatter gives a table: its columns are as wide as their widest cells. */
 function table(columns: Row, rows: readonly Row[]): string {
-  const line = (cells: Row) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
-  return [columns, columns.map(() => '---'), ...rows].map(line).join('\n')
+  const lines = [columns, ...rows].map((cells) => cells.map((cell) => cell.replaceAll('|', '\\|')))
+  const widths = columns.map((_, at) => Math.max(...lines.map((cells) => cells[at]?.length ?? 0)))
+  const [head = [], ...body] = lines
+  return [head, widths.map((width) => '-'.repeat(width)), ...body]
+    .map((cells) => `| ${cells.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join(' | ')} |`)
+    .join('\n')
+}
+
+/** Laid out as the formatter does: a list of texts stays on its line. */
+function json(value: unknown): string {
+  const text = JSON.stringify(value, null, 2)
+  return text.replace(/\[\s*("[^[\]{}]*")\s*\]/g, (_, items: string) => {
+    return `[${items.replaceAll(/\s*\n\s*/g, ' ')}]`
+  })
 }
 
 function code(text: string): string {
@@ -116,8 +129,9 @@ const introduction = `# Configuration
 
 <!-- Made of src/config by "npm run docs". A change made here is lost. -->
 
-Everything has a default but \`GATEPASS_SECRET\`. \`gatepass config\` shows each setting as it is in
-effect, and where it comes from:
+Everything has a default but \`GATEPASS_SECRET\`, which \`gatepass issuer\`, \`keys rotate\` and
+\`keys revoke\` need. \`gatepass config\` shows each setting as it is in effect, and where it comes from;
+of a secret it says how many there are, and an address it shows without its password:
 
 \`\`\`console
 $ GATEPASS_SECRET_FILE=secret gatepass config
@@ -174,15 +188,22 @@ const rules = `
   [keys](operations.md#signing-keys).
 - \`GATEPASS_ARGON2_MEMORY_KIB\` is at least 8 times \`GATEPASS_ARGON2_PARALLELISM\`, and times
   \`GATEPASS_ARGON2_PASSES\` at most 4194304.
+- The addresses of stores are of the forms that [stores](stores.md) shows.
+- A webhook has \`GATEPASS_WEBHOOK_SECRET\`, and an address without user name, password, query or
+  fragment.
 
 With \`GATEPASS_MODE=production\`, the default, also:
 
 - \`GATEPASS_ISSUER\` is https, unless its host is \`localhost\`, \`127.0.0.1\` or \`[::1]\`.
 - \`GATEPASS_COOKIE_SECURE\` is \`true\`.
+- Postgres and Redis on another machine are reached by TLS, or \`GATEPASS_PLAINTEXT_STORES\` is
+  \`true\`.
+- A webhook is https, unless its host is \`localhost\`, \`127.0.0.1\` or \`[::1]\`.
 
 ## The settings file
 
-A JSON object of settings. Secrets are better kept out of it: give them by \`GATEPASS_SECRET_FILE\`.
+A JSON object of settings. Secrets are better kept out of it: give them by \`GATEPASS_SECRET_FILE\`,
+and an address with a password in it by \`GATEPASS_SESSIONS_URL_FILE\`.
 
 \`\`\`json
 {

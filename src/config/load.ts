@@ -17,6 +17,8 @@ export interface LoadOptions {
   readonly file?: string
   /** What stands in for a default, below the settings file (`gatepass dev`). */
   readonly defaults?: Readonly<Partial<Record<SettingName, unknown>>>
+  /** Required settings that this use can do without. */
+  readonly optional?: readonly SettingName[]
 }
 
 /** Where the value of a setting came from. */
@@ -52,6 +54,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   for (const setting of settingsOf(options.role)) {
     const found = findValue(setting, options, file, problems)
     if (found === null) continue
+    if (found.value === undefined && options.optional?.includes(setting.name)) continue
     const parsed = setting.schema.safeParse(found.value)
     if (parsed.success) {
       values[setting.name] = parsed.data

@@ -21,6 +21,19 @@ export interface Setting<T = unknown> {
   readonly defaultByRole?: Readonly<Record<Role, unknown>>
 }
 
+type Extras = Partial<Pick<Setting, 'unit' | 'secret' | 'defaultByRole'>>
+
+/** A setting but its name, which is its key in the table of them. */
+export function setting<T>(
+  roles: readonly Role[],
+  schema: z.ZodType<T>,
+  fromText: Setting['fromText'],
+  description: string,
+  extras: Extras = {},
+) {
+  return { roles, schema, fromText, description, unit: '', secret: false, ...extras }
+}
+
 /** `access_ttl_s` → `GATEPASS_ACCESS_TTL_S`. */
 export function environmentName(name: string): string {
   return `GATEPASS_${name.toUpperCase()}`

@@ -1,55 +1,35 @@
 import { z } from 'zod'
+import { redisSchemes } from '../stores/redis/url.ts'
 import { algorithmNames } from '../tokens/algorithms.ts'
 import { clientsSchema, defaultClients } from './clients.ts'
-import { asFlag, asJson, asList, asNumber, asText, type Role, type Setting } from './setting.ts'
+import {
+  addressRange,
+  baseUrl,
+  listOf,
+  origin,
+  port,
+  seconds,
+  secret,
+  storeUrl,
+  webhookSecret,
+} from './forms.ts'
+import { hashSettings } from './hash-settings.ts'
+import {
+  asFlag,
+  asJson,
+  asList,
+  asNumber,
+  asText,
+  type Role,
+  type Setting,
+  setting,
+} from './setting.ts'
 
 const day_s = 86_400
+const postgresSchemes = ['postgres:', 'postgresql:']
 const both: readonly Role[] = ['issuer', 'verifier']
 const issuer: readonly Role[] = ['issuer']
 const verifier: readonly Role[] = ['verifier']
-
-const seconds = (min: number, max: number) => z.int().min(min).max(max)
-const port = z.int().min(0).max(65_535)
-
-/** `http(s)://host[:port][/path]`, nothing behind it: RFC 8414 §2 wants neither query nor fragment. */
-const baseUrl = z.string().refine((text) => {
-  const url = URL.parse(text)
-  return (
-    url !== null &&
-    (url.protocol === 'https:' || url.protocol === 'http:') &&
-    !/[?#\s]|\/$/.test(text) &&
-    url.username === ''
-  )
-}, 'must be an http(s) URL without a trailing slash, query or fragment')
-
-const origin = z
-  .string()
-  .refine(
-    (text) => URL.parse(text)?.origin === text,
-    'must be an origin such as https://app.example',
-  )
-
-const storeUrl = (...schemes: string[]) =>
-  z
-    .string()
-    .refine(
-      (text) => schemes.some((scheme) => text.startsWith(scheme) && text.length > scheme.length),
-      `must start with ${schemes.join(' or ')}`,
-    )
-
-const secret = z.string().min(32, 'must have at least 32 characters').max(1024)
-
-type Extras = Partial<Pick<Setting, 'unit' | 'secret' | 'defaultByRole'>>
-
-function setting<T>(
-  roles: readonly Role[],
-  schema: z.ZodType<T>,
-  fromText: Setting['fromText'],
-  description: string,
-  extras: Extras = {},
-) {
-  return { roles, schema, fromText, description, unit: '', secret: false, ...extras }
-}
 
 /** Every setting there is, in the order that the documentation shows. */
 const table = {
@@ -84,30 +64,51 @@ const table = {
   ),
   accounts_url: setting(
     issuer,
-    storeUrl('sqlite:').default('sqlite:.gatepass/accounts.db'),
+    storeUrl('sqlite:', ...postgresSchemes, 'webhook+https://', 'webhook+http://').default(
+      'sqlite:.gatepass/accounts.db',
+    ),
     asText,
-    'Where accounts are kept.',
+    'Where accounts are kept ([stores](stores.md)); `webhook+https://` and an address is an existing user base ([webhook](webhook.md)).',
   ),
   sessions_url: setting(
     issuer,
-    storeUrl('sqlite:').default('sqlite:.gatepass/sessions.db'),
+    storeUrl('sqlite:', ...postgresSchemes, ...redisSchemes).default(
+      'sqlite:.gatepass/sessions.db',
+    ),
     asText,
-    'Where sessions are kept.',
+    'Where sessions, the revocation log and the counters of failed logins are kept ([stores](stores.md)).',
   ),
   keys_url: setting(
     issuer,
-    storeUrl('file:').default('file:keys'),
+    storeUrl('file:', ...postgresSchemes).default('file:keys'),
     asText,
-    'Where signing keys are kept.',
+    'Where signing keys are kept ([stores](stores.md)).',
+  ),
+  plaintext_stores: setting(
+    issuer,
+    z.boolean().default(false),
+    asFlag,
+    'Whether production may reach a store on another machine without TLS: on a network that nobody else is on.',
+  ),
+  keys_secret: setting(
+    issuer,
+    listOf(z.array(secret).max(8).default([])),
+    asList,
+    'The secrets that private signing keys are encrypted under where they are kept, newest first: the first one encrypts, each decrypts. Those of GATEPASS_SECRET stand behind them, and do it alone where none is set.',
+    { secret: true },
   ),
   secret: setting(
     issuer,
-    z.preprocess(
-      (value) => (typeof value === 'string' ? asList(value) : value),
-      z.array(secret).min(1).max(8),
-    ),
+    listOf(z.array(secret).min(1).max(8)),
     asList,
     'The secrets that refresh tokens are authenticated with, newest first: the first one mints, each is accepted. `gatepass dev` makes one; everywhere else it is required.',
+    { secret: true },
+  ),
+  webhook_secret: setting(
+    issuer,
+    listOf(z.array(webhookSecret).max(8).default([])),
+    asList,
+    'The secrets that messages to an existing user base are signed with, newest first; required with a webhook. Each of them signs, so that both sides can be changed one by one.',
     { secret: true },
   ),
   algorithm: setting(
@@ -171,6 +172,12 @@ const table = {
     asList,
     'Front ends on other origins that may call with cookies (CORS with credentials).',
   ),
+  trusted_proxies: setting(
+    issuer,
+    listOf(z.array(addressRange).max(100).default([])),
+    asList,
+    'Reverse proxies in front of the issuer, as addresses or CIDR ranges: their `X-Forwarded-For` says where a login comes from. Behind a proxy that is not named here all users share one address, and its limits.',
+  ),
   cookie_secure: setting(
     issuer,
     z.boolean().default(true),
@@ -183,31 +190,7 @@ const table = {
     asJson,
     'The front ends that users sign in with: `client_id`, `audience`, `scopes` (each with the account attributes that become claims), `default_scope`. A login that names no client gets the first.',
   ),
-  argon2_memory_kib: setting(
-    issuer,
-    z.int().min(8).max(1_048_576).default(19_456),
-    asNumber,
-    'Memory of one Argon2id hash. A hash made with less is made again at the next login.',
-    { unit: 'KiB' },
-  ),
-  argon2_passes: setting(
-    issuer,
-    z.int().min(1).max(64).default(2),
-    asNumber,
-    'Passes of Argon2id over its memory.',
-  ),
-  argon2_parallelism: setting(
-    issuer,
-    z.int().min(1).max(16).default(1),
-    asNumber,
-    'Lanes of Argon2id.',
-  ),
-  hash_queue_max: setting(
-    issuer,
-    z.int().min(1).max(100_000).default(256),
-    asNumber,
-    'How many logins may wait for their hash; the next one gets 503 and Retry-After.',
-  ),
+  ...hashSettings,
   jwks_url: setting(
     verifier,
     baseUrl.optional(),

@@ -77,6 +77,13 @@ t.test('config shows value, unit and source, and hides secrets', async (t) => {
   t.notMatch(verifier.stdout, /GATEPASS_SECRET/)
 })
 
+t.test('what mints no token needs no secret', async (t) => {
+  const cwd = t.testdir()
+  for (const args of [['users', 'list'], ['keys', 'list'], ['migrate'], ['config']]) {
+    t.equal((await run(t, args, { cwd })).code, 0, args.join(' '))
+  }
+})
+
 t.test('users: add, list, passwd, disable, enable', async (t) => {
   const cwd = t.testdir()
   const users = (args: string[], input = '') => run(t, ['users', ...args], { cwd, env, input })

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { FileKeyStore } from '../../src/keys/file-store.ts'
+import { KeySeal } from '../../src/keys/seal.ts'
 import { run, TestProcess } from '../support/processes.ts'
 
 const macSecret = 'mac-secret-that-must-never-be-seen-anywhere'
@@ -97,11 +99,11 @@ t.test('I10: a whole run shows none of the secrets that it used', async (t) => {
   t.equal(await issuer.stop(), 0)
   t.equal(await verifier.stop(), 0)
   outputs.push(issuer.stdout, issuer.stderr, verifier.stdout, verifier.stderr)
-  const keyFile = (await import('node:fs'))
-    .readdirSync(join(cwd, 'keys'))
-    .find((name) => name.endsWith('.json'))
-  const key = JSON.parse(readFileSync(join(cwd, 'keys', keyFile ?? ''), 'utf8'))
-  secrets.add(key.privateJwk.d)
+  for (const stored of await new FileKeyStore(join(cwd, 'keys')).list()) {
+    t.notMatch(stored.text, '"d"', 'it is encrypted')
+    const { privateJwk } = await new KeySeal([macSecret]).open(stored)
+    secrets.add(String(privateJwk.d))
+  }
 
   const output = outputs.join('\n')
   t.ok(secrets.size >= 8, 'there were secrets to look for')

@@ -9,8 +9,8 @@ const env = {
 }
 const password = 'correct horse battery staple'
 
-async function startIssuer(t: Test, cwd: string) {
-  const issuer = TestProcess.start(t, ['issuer'], { cwd, env })
+async function startIssuer(t: Test, cwd: string, more: Record<string, string> = {}) {
+  const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...env, ...more } })
   await issuer.line(/"adminPort":[1-9]\d*,.*"msg":"ready"/)
   const lines = issuer.stdout
     .trim()
@@ -61,6 +61,15 @@ t.test('a worker that dies is replaced', async (t) => {
   await issuer.line(new RegExp(`"pid":(?!${workers.join('|')})\\d+.*"adminPort":0.*"msg":"ready"`))
   await untilStatus(`${admin}/readyz`, 200)
   t.equal(await issuer.stop(), 0)
+})
+
+t.test('the workers drain once, and the whole ends within the time it has', async (t) => {
+  const more = { GATEPASS_DRAIN_S: '2', GATEPASS_SHUTDOWN_S: '1' }
+  const { issuer, admin } = await startIssuer(t, t.testdir(), more)
+  const exited = issuer.stop()
+  await untilStatus(`${admin}/readyz`, 503)
+  t.equal(await exited, 0)
+  t.equal(issuer.stdout.match(/"msg":"stopped"/g)?.length, 3)
 })
 
 t.test('workers do not outlive a primary that was killed', async (t) => {

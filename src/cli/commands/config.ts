@@ -1,22 +1,28 @@
 import type { Source } from '../../config/load.ts'
 import { environmentName, type Role } from '../../config/setting.ts'
 import { settings as allSettings } from '../../config/settings.ts'
+import { withoutSecrets } from '../../stores/open.ts'
 import { type CliContext, configOf } from '../context.ts'
 import { print } from '../output.ts'
 
 /** `gatepass config`: every effective setting, where it comes from, and its unit. */
 export function showConfig(context: CliContext, options: { role: Role; json: boolean }): void {
-  const { effective } = configOf(context, options.role)
+  const { effective } = configOf(context, options.role, { optional: ['secret'] })
   const rows = effective.map(({ name, value, source }) => {
     const { secret, unit } = allSettings.find((setting) => setting.name === name) ?? {}
     return {
       setting: environmentName(name),
-      value: secret ? `hidden (${(value as unknown[]).length})` : (value ?? null),
+      value: secret ? `hidden (${(value as unknown[]).length})` : shown(value),
       unit: unit || null,
       source: sourceText(source),
     }
   })
   print(context.stdout, rows, options.json)
+}
+
+/** An address may hold a password. */
+function shown(value: unknown): unknown {
+  return typeof value === 'string' ? withoutSecrets(value) : (value ?? null)
 }
 
 function sourceText(source: Source): string {

@@ -5,10 +5,13 @@ import { Metrics } from '../../http/metrics.ts'
 import { createRingKeySource } from '../../http/ring-key-source.ts'
 import { createIssuer } from '../../issuer/issuer.ts'
 import { RevocationFeed } from '../../issuer/revocation-feed.ts'
+import type { KeyRing } from '../../keys/ring.ts'
+import { openCounterStore } from '../../stores/open.ts'
+import type { SessionStore } from '../../stores/ports.ts'
 import { createVerifier } from '../../verifier/verifier.ts'
 import { type CliContext, configOf, packageVersion } from '../context.ts'
 import { createLogger } from '../logger.ts'
-import { issuerPolicy, openAccountParts, openKeys } from '../parts.ts'
+import { issuerPolicy, openAccountParts, openKeys, revocationsToldMs } from '../parts.ts'
 import { serve } from '../serve.ts'
 import { startSweep } from '../sweep.ts'
 import { isPrimaryOfMany, runWorkers } from '../workers.ts'
@@ -21,13 +24,14 @@ export async function runIssuer(context: CliContext): Promise<void> {
   const metrics = new Metrics()
   const audit = auditTo(logger, metrics)
   const parts = await openAccountParts(settings, context.cwd)
+  const counters = await openCounterStore(settings.sessions_url, context.cwd)
   const keys = await openKeys(settings, context.cwd, ({ name, kid }) => audit(name, { kid }))
   const signingKey = () => keys.signingKey()
   const policy = issuerPolicy(settings)
   const revocations = await RevocationFeed.open({
-    sessions: parts.sessions,
+    sessions: { revocationsAfter: withKeysGone(parts.sessions, keys) },
     clock: systemClock,
-    keptMs: policy.rotation.revokedKeptMs,
+    keptMs: revocationsToldMs(settings),
   })
   const sweep = startSweep(parts.sessions, systemClock, logger)
 
@@ -38,9 +42,11 @@ export async function runIssuer(context: CliContext): Promise<void> {
     issuerUrl: settings.issuer,
     cookieSecure: settings.cookie_secure,
     allowedOrigins: settings.allowed_origins,
+    trustedProxies: settings.trusted_proxies,
     issuer: createIssuer({
       ...policy,
       ...parts,
+      counters,
       clock: systemClock,
       signingKey,
     }),
@@ -75,9 +81,18 @@ export async function runIssuer(context: CliContext): Promise<void> {
       close: async () => {
         sweep.stop()
         await Promise.all([keys.close(), revocations.close()])
-        await parts.close()
+        await Promise.all([parts.close(), counters.close()])
       },
     },
     settings,
   )
+}
+
+/** The log, read such that a revoked key is gone before it could sign the news of its own end. */
+function withKeysGone(sessions: SessionStore, keys: KeyRing): SessionStore['revocationsAfter'] {
+  return async (position, limit) => {
+    const entries = await sessions.revocationsAfter(position, limit)
+    if (entries.some(({ kind }) => kind === 'key')) await keys.refreshAnew()
+    return entries
+  }
 }

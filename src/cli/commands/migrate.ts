@@ -1,16 +1,26 @@
-import { openAccountStore, openSessionStore } from '../../stores/open.ts'
-import { type CliContext, configOf } from '../context.ts'
+import { openKeyStore } from '../../keys/open.ts'
+import {
+  openAccountStore,
+  openCounterStore,
+  openSessionStore,
+  withoutSecrets,
+} from '../../stores/open.ts'
+import { adminConfigOf, type CliContext } from '../context.ts'
 
 /** `gatepass migrate`: brings the schema of every store up to date; doing it twice changes nothing. */
 export async function migrateStores(context: CliContext): Promise<void> {
-  const { settings } = configOf(context, 'issuer')
+  const { settings } = adminConfigOf(context)
   for (const [name, open, url] of [
     ['accounts', openAccountStore, settings.accounts_url],
     ['sessions', openSessionStore, settings.sessions_url],
+    ['counters', openCounterStore, settings.sessions_url],
+    ['keys', openKeyStore, settings.keys_url],
   ] as const) {
+    // A user base is not ours to migrate.
+    if (url.startsWith('webhook+')) continue
     // Opening a store migrates it.
     const store = await open(url, context.cwd)
     await store.close()
-    context.stdout.write(`${name}: up to date (${url})\n`)
+    context.stdout.write(`${name}: up to date (${withoutSecrets(url)})\n`)
   }
 }

@@ -6,7 +6,7 @@ import { GatepassError } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/json.ts'
 import { importUsers } from '../../issuer/user-import.ts'
 import { generatePassword } from '../../issuer/users.ts'
-import { type CliContext, configOf } from '../context.ts'
+import { adminConfigOf, type CliContext } from '../context.ts'
 import { isoTime, print } from '../output.ts'
 import { type AccountParts, openAccountParts } from '../parts.ts'
 import { readPassword } from '../prompt.ts'
@@ -16,7 +16,7 @@ async function withAccounts<T>(
   context: CliContext,
   work: (parts: AccountParts) => Promise<T>,
 ): Promise<T> {
-  const parts = await openAccountParts(configOf(context, 'issuer').settings, context.cwd)
+  const parts = await openAccountParts(adminConfigOf(context).settings, context.cwd)
   try {
     return await work(parts)
   } finally {

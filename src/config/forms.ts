@@ -1,0 +1,56 @@
+import { isIP } from 'node:net'
+import { z } from 'zod'
+import { asList } from './setting.ts'
+
+/** What the values of settings look like, where more than one may look so. */
+
+export const seconds = (min: number, max: number) => z.int().min(min).max(max)
+export const port = z.int().min(0).max(65_535)
+
+/** `http(s)://host[:port][/path]`, nothing behind it: RFC 8414 §2 wants neither query nor fragment. */
+export const baseUrl = z.string().refine((text) => {
+  const url = URL.parse(text)
+  return (
+    url !== null &&
+    (url.protocol === 'https:' || url.protocol === 'http:') &&
+    !/[?#\s]|\/$/.test(text) &&
+    url.username === ''
+  )
+}, 'must be an http(s) URL without a trailing slash, query or fragment')
+
+export const origin = z
+  .string()
+  .refine(
+    (text) => URL.parse(text)?.origin === text,
+    'must be an origin such as https://app.example',
+  )
+
+export const storeUrl = (...schemes: string[]) =>
+  z
+    .string()
+    .refine(
+      (text) => schemes.some((scheme) => text.startsWith(scheme) && text.length > scheme.length),
+      `must start with ${schemes.join(' or ')}`,
+    )
+
+export const secret = z.string().min(32, 'must have at least 32 characters').max(1024)
+
+/** Standard Webhooks 1.0.0: 24 to 64 random bytes. */
+export const webhookSecret = z.string().refine((text) => {
+  const bytes = Buffer.from(text.replace(/^whsec_/, ''), 'base64')
+  return text === `whsec_${bytes.toString('base64')}` && bytes.length >= 24 && bytes.length <= 64
+}, 'must be whsec_ and 24 to 64 bytes in base64')
+
+/** An IP address, or a range of them as CIDR. A range of all addresses is no range. */
+export const addressRange = z.string().refine((text) => {
+  const [address = '', prefix, ...rest] = text.split('/')
+  const bits = { 0: 0, 4: 32, 6: 128 }[isIP(address)] ?? 0
+  if (prefix === undefined) return bits > 0
+  return (
+    /^\d{1,3}$/.test(prefix) && Number(prefix) >= 1 && Number(prefix) <= bits && rest.length === 0
+  )
+}, 'must be an IP address or a range such as 10.0.0.0/8')
+
+/** A list that the settings file may give as one text, too. */
+export const listOf = <T extends z.ZodType>(list: T) =>
+  z.preprocess((value) => (typeof value === 'string' ? asList(value) : value), list)

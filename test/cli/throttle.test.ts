@@ -1,0 +1,38 @@
+import t from 'tap'
+import { run, TestProcess } from '../support/processes.ts'
+
+const env = {
+  GATEPASS_MODE: 'development',
+  GATEPASS_SECRET: 'a test secret of at least 32 characters'.replaceAll(' ', '-'),
+  GATEPASS_PORT: '0',
+  GATEPASS_ADMIN_PORT: '0',
+  GATEPASS_ARGON2_MEMORY_KIB: '64',
+  GATEPASS_TRUSTED_PROXIES: '127.0.0.1',
+}
+
+t.test('I5: replicas on one store count guesses together', async (t) => {
+  const cwd = t.testdir()
+  await run(t, ['users', 'add', 'ada'], { cwd, env, input: 'correct horse battery staple' })
+  const replicas = [1, 2].map(() => TestProcess.start(t, ['issuer'], { cwd, env }))
+  const [one, other] = await Promise.all(
+    replicas.map(async (replica) => `http://127.0.0.1:${(await replica.ready()).port}/login`),
+  )
+  const guess = async (url: string | undefined, address: string) => {
+    const response = await fetch(url ?? '', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-forwarded-for': address },
+      body: JSON.stringify({ username: 'ada', password: 'wrong password' }),
+    })
+    await response.body?.cancel()
+    return response
+  }
+  const storm = Array.from({ length: 20 }, () => [guess(one, '10.0.0.1'), guess(other, '10.0.0.1')])
+  const statuses = (await Promise.all(storm.flat())).map(({ status }) => status)
+  const tried = statuses.filter((status) => status === 401).length
+  // Six at once; on a machine so slow that pauses pass meanwhile, one more for each.
+  t.ok(tried >= 6 && tried <= 9, `${tried} were tried`)
+  t.equal(statuses.filter((status) => status === 429).length, 40 - tried)
+  t.match((await guess(other, '10.0.0.1')).headers.get('retry-after'), /^\d+$/)
+  t.equal((await guess(other, '192.0.2.1')).status, 401)
+  for (const replica of replicas) t.equal(await replica.stop(), 0)
+})

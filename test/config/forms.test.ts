@@ -1,0 +1,36 @@
+import t from 'tap'
+import { addressRange } from '../../src/config/forms.ts'
+
+t.test('a proxy is named by its address or by a range of them', async (t) => {
+  for (const text of [
+    '10.0.0.1',
+    '10.0.0.0/8',
+    '10.0.0.1/32',
+    '::1',
+    'fd00::/8',
+    '2001:db8::1/128',
+  ]) {
+    t.ok(addressRange.safeParse(text).success, text)
+  }
+})
+
+t.test('nothing else is a proxy, and nobody can mean them all', async (t) => {
+  const wrong = [
+    '',
+    'localhost',
+    'loopback',
+    '10.0.0',
+    '10.0.0.256',
+    '10.0.0.0/',
+    '10.0.0.0/33',
+    '10.0.0.0/8/8',
+    '10.0.0.0/255.0.0.0',
+    '10.0.0.0/+8',
+    '0.0.0.0/0',
+    '::/0',
+    '::/129',
+    '*',
+    'true',
+  ]
+  for (const text of wrong) t.notOk(addressRange.safeParse(text).success, text)
+})

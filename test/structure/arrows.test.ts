@@ -1,0 +1,82 @@
+import t from 'tap'
+import { readManifest, readProjectFile } from '../support/project.ts'
+import { folderOf, type Import, imports, packageOf, sourceFiles } from './imports.ts'
+
+/** The arrows of the design: each folder, and the folders whose code it may use. */
+const mayUse: Readonly<Record<string, readonly string[]>> = {
+  core: [],
+  tokens: ['core'],
+  keys: ['core', 'tokens', 'stores'],
+  stores: ['core', 'tokens'],
+  issuer: ['core', 'tokens', 'keys', 'stores'],
+  verifier: ['core', 'tokens'],
+  data: ['core', 'tokens', 'stores', 'verifier'],
+  http: ['core', 'tokens', 'keys', 'issuer', 'verifier', 'data'],
+  // The rules for a setting are those of the part that it is for.
+  config: ['core', 'tokens', 'keys', 'stores', 'issuer'],
+  cli: ['core', 'tokens', 'keys', 'stores', 'issuer', 'verifier', 'data', 'http', 'config'],
+  browser: [],
+}
+
+/** The folders that it may name types of, besides. */
+const mayName: Readonly<Record<string, readonly string[]>> = {
+  http: ['stores'],
+  browser: ['core', 'tokens', 'http'],
+}
+
+function list(found: readonly Import[]): string[] {
+  return found.map(({ from, to }) => `${from} imports ${to}`)
+}
+
+t.test('no import escapes this test', async (t) => {
+  const written = /^(?! *\*| *\/\/).*( from '|^import '|\bimport\(|\brequire\()/gm
+  for (const path of sourceFiles) {
+    const seen = imports.filter(({ from }) => from === path)
+    t.equal(seen.length, readProjectFile(path).match(written)?.length ?? 0, path)
+  }
+})
+
+t.test('each folder imports only those that the design allows', async (t) => {
+  const wrong = imports.filter(({ from, to, isType }) => {
+    const [folder, other] = [folderOf(from), folderOf(to)]
+    if (folder === null || other === null || folder === other) return false
+    if (mayUse[folder]?.includes(other)) return false
+    return !(isType && mayName[folder]?.includes(other))
+  })
+  t.same(list(wrong), [])
+})
+
+t.test('no file needs itself to run, by whatever way round', async (t) => {
+  const needed = Map.groupBy(
+    imports.filter(({ isType }) => !isType),
+    ({ from }) => from,
+  )
+  const done = new Set<string>()
+  const circles: string[] = []
+  const follow = (path: string, way: readonly string[]) => {
+    if (way.includes(path)) circles.push([...way.slice(way.indexOf(path)), path].join(' → '))
+    if (done.has(path)) return
+    done.add(path)
+    for (const { to } of needed.get(path) ?? []) follow(to, [...way, path])
+  }
+  for (const path of sourceFiles) follow(path, [])
+  t.same(circles, [])
+})
+
+t.test('only the command line and the settings know the environment', async (t) => {
+  const reads = sourceFiles.filter((path) => readProjectFile(path).includes('process.env'))
+  t.same(
+    reads.filter((path) => !/^src\/(cli|config)\//.test(path)),
+    [],
+  )
+})
+
+t.test('only the SQLite stores know SQLite', async (t) => {
+  const users = imports.filter(({ to }) => to === 'node:sqlite')
+  t.same(list(users.filter(({ from }) => !from.startsWith('src/stores/sqlite/'))), [])
+})
+
+t.test('what is imported is declared, and what is declared is imported', async (t) => {
+  const packages = imports.map(({ to }) => packageOf(to)).filter((name) => name !== null)
+  t.same([...new Set(packages)].sort(), Object.keys(readManifest().dependencies).sort())
+})
