@@ -1,8 +1,9 @@
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
 import { environmentName } from '../../src/config/setting.ts'
@@ -11,11 +12,13 @@ import { outsideFolder, projectFolder } from '../support/project.ts'
 import {
   compose,
   envOf,
-  mountsIn,
+  graceMs,
+  mountSecrets,
   nginxConf,
   ownServices,
   startNginx,
   startStack,
+  subnet,
 } from './compose.ts'
 
 const services = Object.entries(compose.services)
@@ -34,7 +37,7 @@ t.test('there are two issuers and three verifiers', async (t) => {
 })
 
 t.test('the settings of each service are settings of its role, and acceptable', async (t) => {
-  const mounts = mountsIn(outsideFolder(t))
+  const mounts = await mountSecrets(t, outsideFolder(t))
   for (const service of ownServices) {
     const { name, role } = service
     const known = settingsOf(role).map((setting) => environmentName(setting.name))
@@ -45,6 +48,26 @@ t.test('the settings of each service are settings of its role, and acceptable', 
     const { settings } = loadConfig({ role, env: envOf(service, mounts), cwd: t.testdir() })
     t.equal(settings.mode, 'production')
   }
+})
+
+t.test('issuers share the stores, and nothing else', async (t) => {
+  const mounts = await mountSecrets(t, outsideFolder(t))
+  for (const service of ownServices.filter(({ role }) => role === 'issuer')) {
+    const env = envOf(service, mounts)
+    const { settings } = loadConfig({ role: 'issuer', env, cwd: t.testdir() })
+    const url = /^postgres:\/\/gatepass:[0-9a-f]{64}@postgres\/gatepass\?sslmode=disable$/
+    t.match(settings.accounts_url, url)
+    t.equal(settings.keys_url, settings.accounts_url)
+    t.match(settings.sessions_url, /^redis:\/\/:[0-9a-f]{64}@redis$/)
+    t.equal(compose.services[service.name]?.volumes, undefined)
+  }
+})
+
+t.test('issuers believe what their own network says of a client, and nobody else', async (t) => {
+  for (const { role, env } of ownServices) {
+    if (role === 'issuer') t.equal(env.GATEPASS_TRUSTED_PROXIES, subnet)
+  }
+  t.match(nginxConf, /proxy_set_header X-Forwarded-For \$remote_addr;/)
 })
 
 t.test('every service is locked down', async (t) => {
@@ -83,14 +106,6 @@ t.test('what a service mounts is there', async (t) => {
       t.ok(isThere, `${name}: ${source}`)
     }
   }
-})
-
-t.test('what no store uses yet runs when its profile is asked for, and only then', async (t) => {
-  const inProfile = services.filter(([, { profiles }]) => profiles?.includes('scale-out'))
-  t.same(
-    inProfile.map(([name]) => name),
-    ['postgres', 'redis'],
-  )
 })
 
 t.test('nginx knows every issuer and every verifier', async (t) => {
@@ -134,24 +149,55 @@ const forged = {
   'X-Forwarded-Proto': 'mallory',
 }
 
+interface LoginFrom {
+  readonly port: number
+  /** An address of this machine: all that begin with 127 are. */
+  readonly from: string
+  readonly body: object
+}
+
+async function statusOfLogin({ port, from, body }: LoginFrom): Promise<number | undefined> {
+  const headers = { 'content-type': 'application/json' }
+  const target = { method: 'POST', host: '127.0.0.1', port, path: '/login', headers }
+  const sent = request({ ...target, localAddress: from, agent: false }).end(JSON.stringify(body))
+  const [response] = await once(sent, 'response')
+  response.resume()
+  return response.statusCode
+}
+
+interface Tokens {
+  readonly access_token: string
+  readonly session_id: string
+}
+
+/** The tokens of an answer: the access token, and the cookie with the refresh token. */
+async function tokensOf(response: Response) {
+  const body = (await response.json()) as Tokens
+  return { ...body, cookie: response.headers.getSetCookie()[0]?.split(';')[0] ?? '' }
+}
+
 t.test('through nginx', async (t) => {
   const application = await startApplication(t)
-  const { url, folder, demoPort, running, username, password } = await startStack(
-    t,
-    application.address,
-  )
-  const post = (path: string, init: RequestInit = {}) =>
-    fetch(`${url}${path}`, { method: 'POST', ...init })
+  const stack = await startStack(t, application.address)
+  const { url, issuers, folder, publicPort, demoPort, running, username, password } = stack
+  const [issuer1 = '', issuer2 = ''] = issuers
+  const signIn = (address: string) =>
+    fetch(`${address}/login`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ username, password }),
+    })
+  const refresh = (address: string, cookie: string) =>
+    fetch(`${address}/refresh`, { method: 'POST', headers: { cookie } })
   const demo = (token: string, headers: Record<string, string> = {}) =>
     fetch(`${url}/demo/`, { headers: { ...headers, authorization: `Bearer ${token}` } })
 
-  const login = await post('/login', {
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ username, password }),
-  })
+  const atIssuer1 = await tokensOf(await signIn(issuer1))
+  const login = await signIn(url)
   t.equal(login.status, 200)
-  const first = (await login.json()) as { access_token: string; session_id: string }
-  const cookie = login.headers.getSetCookie()[0]?.split(';')[0] ?? ''
+  const first = await tokensOf(login)
+  // From then on a refresh of either session rotates.
+  const graceIsOver = sleep(graceMs)
   const subject = JSON.parse(
     Buffer.from(first.access_token.split('.')[1] ?? '', 'base64url').toString(),
   ).sub
@@ -188,25 +234,57 @@ t.test('through nginx', async (t) => {
   })
 
   await t.test('what is not offered is not there', async (t) => {
-    for (const path of ['/_verify', '/verify', '/metrics', '/readyz', '/nowhere']) {
+    const ours = ['/_verify', '/verify', '/metrics', '/readyz']
+    for (const path of [...ours, '/revocations', '/revocations/stream', '/nowhere']) {
       t.equal((await fetch(`${url}${path}`)).status, 404, path)
     }
   })
 
-  await t.test('it goes on with one issuer and one verifier', async (t) => {
-    const stopped = ['issuer-1', 'verifier-1', 'verifier-2'].map((name) => running[name]?.stop())
-    t.same(await Promise.all(stopped), [0, 0, 0])
-    const refresh = await post('/refresh', { headers: { cookie } })
-    t.equal(refresh.status, 200)
-    const next = (await refresh.json()) as { access_token: string }
+  await t.test('verifiers find at each issuer what was revoked', async (t) => {
+    for (const issuer of issuers) t.equal((await fetch(`${issuer}/revocations`)).status, 200)
+  })
+
+  await t.test('who guesses has to wait, and who calls from another address has not', async (t) => {
+    const tryFrom = (from: string) =>
+      statusOfLogin({ port: publicPort, from, body: { username, password: 'wrong' } })
+    const tries: (number | undefined)[] = []
+    // The first pauses are short: on a busy machine one may be over before the next try.
+    do tries.push(await tryFrom('127.0.0.2'))
+    while (tries.at(-1) === 401 && tries.length < 12)
+    t.equal(tries.at(-1), 429)
+    t.equal(await tryFrom('127.0.0.3'), 401)
+  })
+
+  await t.test('50 refreshes at both issuers at once have one successor', async (t) => {
+    await graceIsOver
+    const asked = Array.from({ length: 50 }, (_, n) =>
+      refresh(n % 2 === 0 ? issuer1 : issuer2, atIssuer1.cookie),
+    )
+    const answers = await Promise.all(asked)
+    t.same(new Set(answers.map(({ status }) => status)), new Set([200]))
+    const next = await Promise.all(answers.map(tokensOf))
+    const [successor = '', ...others] = new Set(next.map(({ cookie }) => cookie))
+    t.same(others, [])
+    // Generation 1: of all these, one has rotated.
+    t.match(successor, /=gpr_[^.]+\.1\./)
+    t.ok(next.every(({ session_id }) => session_id === atIssuer1.session_id))
+  })
+
+  await t.test('a session goes on when an issuer and two verifiers die', async (t) => {
+    const names = ['issuer-1', 'verifier-1', 'verifier-2']
+    await Promise.all(names.map((name) => running[name]?.stop('SIGKILL')))
+    const answer = await refresh(url, first.cookie)
+    t.equal(answer.status, 200)
+    const next = await tokensOf(answer)
     t.not(next.access_token, first.access_token)
+    t.not(next.cookie, first.cookie)
     for (const token of [first.access_token, next.access_token]) {
       t.equal((await demo(token)).status, 200)
     }
   })
 
   await t.test('without a verifier the answer is 503, not 401', async (t) => {
-    await running['verifier-3']?.stop()
+    t.equal(await running['verifier-3']?.stop(), 0)
     const answer = await demo(first.access_token)
     t.equal(answer.status, 503)
     t.equal(answer.headers.get('retry-after'), '5')
@@ -216,7 +294,7 @@ t.test('through nginx', async (t) => {
     const log = readFileSync(join(folder, 'stdout'), 'utf8')
     t.match(log, /"GET \/demo\/ HTTP/)
     t.notMatch(log, first.access_token)
-    t.notMatch(log, cookie)
+    t.notMatch(log, first.cookie)
   })
 
   await t.test('the application of the example says whom it was told of', async (t) => {

@@ -1,13 +1,15 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { parse } from 'yaml'
 import type { Role } from '../../src/config/setting.ts'
 import { pairs, parseDockerfile } from '../support/dockerfile.ts'
+import { PostgresServer } from '../support/postgres.ts'
 import { freePort, run, TestProcess, untilStatus } from '../support/processes.ts'
 import { outsideFolder, readProjectFile } from '../support/project.ts'
+import { startRedis } from '../support/redis.ts'
 
-/** compose.yaml, read and run: its services from the sources, and nginx from this machine. */
+/** compose.yaml, read and run: our services from the sources, the others from this machine. */
 
 export interface Service {
   readonly image: string
@@ -15,7 +17,6 @@ export interface Service {
   readonly environment?: Readonly<Record<string, string>>
   readonly secrets?: readonly string[]
   readonly volumes?: readonly string[]
-  readonly profiles?: readonly string[]
   readonly ports?: readonly string[]
   readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>
   readonly healthcheck?: object
@@ -28,9 +29,15 @@ interface Compose {
   readonly services: Readonly<Record<string, Service>>
   readonly secrets: Readonly<Record<string, { readonly file: string }>>
   readonly volumes: Readonly<Record<string, null>>
+  readonly networks: {
+    readonly default: { readonly ipam: { readonly config: readonly { readonly subnet: string }[] } }
+  }
 }
 
-export const compose = parse(readProjectFile('compose.yaml'), { merge: true }) as Compose
+const composeText = readProjectFile('compose.yaml')
+export const compose = parse(composeText, { merge: true }) as Compose
+/** Whose `X-Forwarded-For` the issuers believe. */
+export const subnet = compose.networks.default.ipam.config[0]?.subnet ?? ''
 export const nginxConf = readProjectFile('examples/compose/nginx.conf')
 
 /** A service of ours: its role and all its settings, those of the image among them. */
@@ -66,13 +73,41 @@ export function envOf(service: OwnService, replacements: Replacements): Record<s
   return Object.fromEntries(env.map(([name, text]) => [name, replaceAll(text, replacements)]))
 }
 
-/** Folders in the place of what compose.yaml mounts. */
-export function mountsIn(folder: string): Replacements {
-  mkdirSync(join(folder, 'secrets'))
-  for (const name of Object.keys(compose.secrets)) {
-    writeFileSync(join(folder, 'secrets', name), `${'s'.repeat(64)}\n`)
+/** The commands at the top of compose.yaml, up to those that need a container engine. */
+const setUp = composeText
+  .slice(0, composeText.indexOf('#   docker'))
+  .matchAll(/^# {3}(.+)$/gm)
+  .map(([, command]) => command)
+  .toArray()
+  .join('\n')
+
+/** Makes the secrets as compose.yaml says, and a folder in the place of where it mounts them. */
+export async function mountSecrets(t: Test, folder: string) {
+  const shell = ['sh', '-e', '-c', setUp]
+  const { code, stderr } = await run(t, [], { command: shell, cwd: folder })
+  if (code !== 0) throw new Error(`The secrets could not be made: ${stderr}`)
+  const mounted = join(folder, 'secrets')
+  mkdirSync(mounted)
+  for (const [name, { file }] of Object.entries(compose.secrets)) {
+    copyFileSync(join(folder, file), join(mounted, name))
   }
-  return { '/run/secrets': join(folder, 'secrets'), '/data': join(folder, 'data') }
+  return { '/run/secrets': mounted }
+}
+
+/** Starts the stores with the passwords in this folder, and makes the URLs there lead to them. */
+async function startStores(t: Test, mounted: string): Promise<void> {
+  const read = (name: string) => readFileSync(join(mounted, name), 'utf8').trim()
+  const point = (name: string, host: string, port: number) =>
+    writeFileSync(join(mounted, name), read(name).replace(`@${host}`, `@127.0.0.1:${port}`))
+  const [postgres, redis] = await Promise.all([
+    PostgresServer.start(t),
+    startRedis(t, { password: read('redis_password') }),
+  ])
+  // As the image does it: the database has the name of its user.
+  await postgres.query(`ALTER ROLE gatepass PASSWORD '${read('postgres_password')}'`)
+  await postgres.query('CREATE DATABASE gatepass OWNER gatepass')
+  point('postgres_url', 'postgres', postgres.port)
+  point('redis_url', 'redis', redis.port)
 }
 
 /** Starts nginx with the configuration of the example, all that it writes being in this folder. */
@@ -94,15 +129,24 @@ export function startNginx(
   })
 }
 
+/** Shorter than compose.yaml has it, for a test that outlives it: a refresh rotates only then. */
+export const graceMs = 3_000
+
 /**
- * Starts all that compose.yaml runs by default, and adds a user.
+ * Starts all that compose.yaml runs, and adds a user.
  *
  * @param application the address of what nginx guards
  */
 export async function startStack(t: Test, application: string) {
   const folder = outsideFolder(t)
   const [publicPort, demoPort] = [await freePort(), await freePort()]
-  const replacements = { ...mountsIn(folder), 'localhost:8080': `localhost:${publicPort}` }
+  const secrets = await mountSecrets(t, folder)
+  await startStores(t, secrets['/run/secrets'])
+  const replacements = {
+    ...secrets,
+    [subnet]: '127.0.0.1',
+    'localhost:8080': `localhost:${publicPort}`,
+  }
   const addresses: Record<string, string> = {}
   const envs: Record<string, Record<string, string>> = {}
   const running: Record<string, TestProcess> = {}
@@ -116,6 +160,7 @@ export async function startStack(t: Test, application: string) {
     const env = {
       ...envOf(service, { ...replacements, 'issuer:4000': addresses['issuer-1:4000'] ?? '' }),
       ...{ GATEPASS_HOST: '127.0.0.1', GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: '0' },
+      ...(service.role === 'issuer' && { GATEPASS_GRACE_S: String(graceMs / 1000) }),
     }
     const process = TestProcess.start(t, [service.role], { cwd: folder, env })
     running[service.name] = process
@@ -140,5 +185,9 @@ export async function startStack(t: Test, application: string) {
     cwd: folder,
     env: envs['issuer-1'] ?? {},
   })
-  return { folder, url, demoPort, running, username: 'ada', password: added.stdout.trim() }
+  const issuers = ownServices
+    .filter(({ role }) => role === 'issuer')
+    .map(({ address }) => `http://${addresses[address]}`)
+  const password = added.stdout.trim()
+  return { folder, url, issuers, publicPort, demoPort, running, username: 'ada', password }
 }
