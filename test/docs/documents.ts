@@ -1,0 +1,59 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+export const projectFolder = fileURLToPath(new URL('../..', import.meta.url))
+
+/** What people read, as paths from the top folder. */
+export const documentPaths: readonly string[] = [
+  'README.md',
+  'CHANGELOG.md',
+  'keys/README.md',
+  ...readdirSync(join(projectFolder, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`)
+    .sort(),
+]
+
+export function readDocument(path: string): string {
+  return readFileSync(join(projectFolder, path), 'utf8')
+}
+
+export interface CodeBlock {
+  readonly language: string
+  readonly text: string
+  /** How many lines of the document come before its text. */
+  readonly linesBefore: number
+}
+
+export function codeBlocks(markdown: string): CodeBlock[] {
+  return [...markdown.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map((found) => {
+    const [, language = '', text = ''] = found
+    const linesBefore = markdown.slice(0, found.index).split('\n').length
+    return { language, text, linesBefore }
+  })
+}
+
+/** The text without its code blocks. */
+export function proseOf(markdown: string): string {
+  return markdown.replace(/^```.*?^```$/gms, '')
+}
+
+/** The rows of each table under a heading: the cells without the spaces around them. */
+export function tableRows(markdown: string, heading: string): string[][] {
+  const [, ...sections] = proseOf(markdown).split(/^(?=#+ )/m)
+  const section = sections.find((one) => one.replace(/^#+ /, '').startsWith(`${heading}\n`))
+  if (section === undefined) throw new Error(`there is no heading ${heading}`)
+  const lines = section.split('\n').filter((line) => line.startsWith('|'))
+  return lines.map((line) =>
+    line
+      .split(/(?<!\\)\|/)
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  )
+}
+
+/** The texts in a document that are set as code: `like this`. */
+export function codeSpans(text: string): string[] {
+  return [...text.matchAll(/`([^`\n]+)`/g)].map(([, span = '']) => span)
+}

@@ -1,0 +1,18 @@
+import t from 'tap'
+import { errorCodes } from '../../src/core/errors.ts'
+import { readDocument } from './documents.ts'
+
+/** The first cells of each row that starts with a code. */
+const documented = [...readDocument('docs/errors.md').matchAll(/^\| `([a-z_]+)` *\| (\d{3}) *\|/gm)]
+
+t.test('docs/errors.md explains every code, once, and no other', async (t) => {
+  t.same(documented.map(([, code]) => code).sort(), Object.keys(errorCodes).sort())
+})
+
+t.test('it gives each code its status', async (t) => {
+  const statuses = Object.entries(errorCodes).map(([code, { status }]) => [code, status])
+  t.same(
+    Object.fromEntries(documented.map(([, code, status]) => [code, Number(status)])),
+    Object.fromEntries(statuses),
+  )
+})

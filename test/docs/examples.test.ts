@@ -1,0 +1,55 @@
+import { spawnSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { codeBlocks, documentPaths, projectFolder, readDocument } from './documents.ts'
+
+/** What an application has in its tsconfig, and the entries of the package as they are here. */
+const tsconfig = {
+  extends: join(projectFolder, 'tsconfig.json'),
+  compilerOptions: {
+    types: ['node'],
+    typeRoots: [join(projectFolder, 'node_modules/@types')],
+    paths: {
+      gatepass: [join(projectFolder, 'src/verifier/index.ts')],
+      'gatepass/fastify': [join(projectFolder, 'src/verifier/fastify.ts')],
+    },
+  },
+  include: ['*.ts'],
+  exclude: [],
+}
+
+/** Fails to compile unless the names above lead to the real types. */
+const wrongUse = `import { createVerifier } from 'gatepass'
+// @ts-expect-error: to accept any audience takes an explicit null
+createVerifier({ issuer: 'https://auth.example.com' })
+import { gatepassAuth } from 'gatepass/fastify'
+import Fastify from 'fastify'
+// @ts-expect-error: there is no such demand
+Fastify().register(gatepassAuth).get('/', { config: { auth: { scopes: 'a' } } }, () => '')
+`
+
+t.test('every TypeScript example compiles', async (t) => {
+  // Within the project, so that fastify is found as an application finds it.
+  const folder = t.testdir({
+    'tsconfig.json': JSON.stringify(tsconfig),
+    'wrong-use.ts': wrongUse,
+  })
+  let count = 0
+  for (const path of documentPaths) {
+    const examples = codeBlocks(readDocument(path)).filter(({ language }) => language === 'ts')
+    for (const { text, linesBefore } of examples) {
+      count += 1
+      // Errors are reported with the line that they have in the document.
+      const name = `${path.replaceAll('/', '-')}-${count}.ts`
+      writeFileSync(join(folder, name), '\n'.repeat(linesBefore) + text)
+    }
+  }
+  t.ok(count > 5, `there are ${count}`)
+  const tsc = join(projectFolder, 'node_modules/typescript/lib/tsc.js')
+  const { status, stdout, stderr } = spawnSync(process.execPath, [tsc, '-p', folder], {
+    encoding: 'utf8',
+  })
+  t.equal(stdout + stderr, '')
+  t.equal(status, 0)
+})

@@ -1,0 +1,59 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import t from 'tap'
+import { Metrics } from '../../src/http/metrics.ts'
+import { buildVerifierApp } from '../../src/http/verifier-app.ts'
+import { createVerifier } from '../../src/verifier/verifier.ts'
+import { startIssuer } from '../support/issuer.ts'
+import { makeKey } from '../support/tokens.ts'
+import { codeSpans, projectFolder, proseOf, readDocument } from './documents.ts'
+
+const document = proseOf(readDocument('docs/http-api.md'))
+
+/** The headings that are about a route: `POST /login`, or `/verify` for any method. */
+const headings = [...document.matchAll(/^### `(.+)`$/gm)].map(([, route = '']) => route)
+
+interface OpenApi {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+}
+
+/** `POST /login` of an OpenAPI document; HEAD comes with GET and goes without saying. */
+function routesOf({ paths }: OpenApi): string[] {
+  return Object.entries(paths).flatMap(([path, operations]) => {
+    const methods = Object.keys(operations).filter((method) => method !== 'head')
+    return methods.length > 3 ? [path] : methods.map((one) => `${one.toUpperCase()} ${path}`)
+  })
+}
+
+t.test('docs/http-api.md has a section for each route there is, and for no other', async (t) => {
+  const issuer = await startIssuer(t)
+  const verifierApp = buildVerifierApp({
+    logger: pino({ level: 'silent' }),
+    metrics: new Metrics(),
+    version: '0.0.0-test',
+    verifier: createVerifier({
+      issuer: 'https://auth.example.com',
+      audience: null,
+      jwks: { keys: [makeKey('ES256').publicJwk] },
+    }),
+  })
+  t.teardown(() => verifierApp.close())
+  const ofIssuer = await issuer.call({ url: '/openapi.json' })
+  const ofVerifier = await verifierApp.inject('/openapi.json')
+  const routes = [...routesOf(ofIssuer.json()), ...routesOf(ofVerifier.json())]
+  t.same([...headings].sort(), [...new Set(routes)].sort())
+})
+
+t.test('it names the routes of the admin port', async (t) => {
+  const source = readFileSync(join(projectFolder, 'src/http/admin-app.ts'), 'utf8')
+  const routes = [...source.matchAll(/app\.get\('(.+?)'/g)].map(([, url]) => `GET ${url}`)
+  t.ok(routes.length > 0)
+  const named = codeSpans(document)
+  for (const route of routes) t.ok(named.includes(route), route)
+})
+
+t.test('the script for a page is JavaScript', async (t) => {
+  const [, script = ''] = /```js\n(.*?)```/s.exec(readDocument('docs/http-api.md')) ?? []
+  t.doesNotThrow(() => new Function(script))
+})

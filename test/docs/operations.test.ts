@@ -1,0 +1,26 @@
+import t from 'tap'
+import { Metrics } from '../../src/http/metrics.ts'
+import { auditEvents } from '../../src/issuer/audit.ts'
+import { codeSpans, readDocument, tableRows } from './documents.ts'
+
+const document = readDocument('docs/operations.md')
+
+/** What the rows of a table are about: the code in their first cells. */
+function namesUnder(heading: string): string[] {
+  return tableRows(document, heading).flatMap(([first = '']) => codeSpans(first))
+}
+
+t.test('docs/operations.md explains every audit event, in their order, and no other', async (t) => {
+  t.same(namesUnder('Audit events'), auditEvents)
+})
+
+t.test('it names every metric of ours, with its labels', async (t) => {
+  const metrics = new Metrics()
+  t.teardown(() => metrics.registry.clear())
+  const documented = namesUnder('Metrics').filter((name) => name.startsWith('gatepass_'))
+  const ours = metrics.registry
+    .getMetricsAsArray()
+    .map(({ name }) => name)
+    .filter((name) => name.startsWith('gatepass_'))
+  t.same(documented.sort(), ours.sort())
+})
