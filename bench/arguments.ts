@@ -1,0 +1,68 @@
+import { parseArgs } from 'node:util'
+import type { BenchOptions, Scenario } from './harness/scenario.ts'
+import { scenarios } from './scenarios/index.ts'
+
+const full = { rounds: 5, duration_s: 8, warmup_s: 3, connections: 64 }
+const quick = { rounds: 2, duration_s: 2, warmup_s: 1, connections: 64 }
+
+export const usage = `npm run bench -- <scenario>... [options]
+
+Scenarios
+${scenarios.map(({ name, title }) => `  ${name.padEnd(9)} ${title}`).join('\n')}
+
+Options
+  --rounds <n>       how often each subject is measured (${full.rounds})
+  --duration <s>     how long one measurement lasts (${full.duration_s})
+  --connections <n>  how many connections ask at once (${full.connections})
+  --quick            ${quick.rounds} rounds of ${quick.duration_s} s: to see that all works, not to quote
+  --json             print the result as JSON instead of a table
+  --document         put the table into docs/benchmarks.md as well
+`
+
+export interface Arguments {
+  readonly chosen: readonly Scenario[]
+  readonly options: BenchOptions
+  readonly asJson: boolean
+  readonly intoDocument: boolean
+}
+
+/** @throws with the reason, when the arguments are not acceptable */
+export function readArguments(args: readonly string[]): Arguments {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      rounds: { type: 'string' },
+      duration: { type: 'string' },
+      connections: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      document: { type: 'boolean', default: false },
+    },
+  })
+  if (positionals.length === 0) throw new Error('Name a scenario.')
+  const base = values.quick ? quick : full
+  return {
+    chosen: positionals.map(findScenario),
+    options: {
+      rounds: positiveInteger(values.rounds, base.rounds),
+      duration_s: positiveInteger(values.duration, base.duration_s),
+      warmup_s: base.warmup_s,
+      connections: positiveInteger(values.connections, base.connections),
+    },
+    asJson: values.json,
+    intoDocument: values.document,
+  }
+}
+
+function findScenario(name: string): Scenario {
+  const found = scenarios.find((scenario) => scenario.name === name)
+  if (found === undefined) throw new Error(`There is no scenario ${name}.`)
+  return found
+}
+
+function positiveInteger(text: string | undefined, byDefault: number): number {
+  if (text === undefined) return byDefault
+  if (!/^[1-9]\d*$/.test(text)) throw new Error(`${text} is not a positive whole number.`)
+  return Number(text)
+}

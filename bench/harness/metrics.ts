@@ -1,0 +1,32 @@
+export interface Metric {
+  readonly label: string
+  readonly digits: number
+  /** Whether it is what the subject is measured for, so that its spread is shown too. */
+  readonly isMain: boolean
+}
+
+/** Everything that a measurement can give, in the order that the table shows. */
+export const metrics = {
+  per_second: { label: 'per second', digits: 0, isMain: true },
+  /** For each second of processor time of the server: steadier when others use the machine too. */
+  per_core_second: { label: 'per core-second', digits: 0, isMain: true },
+  ready_ms: { label: 'ready ms', digits: 0, isMain: true },
+  resident_mib: { label: 'resident MiB', digits: 1, isMain: true },
+  p50_ms: { label: 'p50 ms', digits: 2, isMain: false },
+  p99_ms: { label: 'p99 ms', digits: 2, isMain: false },
+  /** Processor time over elapsed time. */
+  server_busy: { label: 'server busy', digits: 2, isMain: false },
+  load_busy: { label: 'load busy', digits: 2, isMain: false },
+} as const satisfies Record<string, Metric>
+
+export type MetricName = keyof typeof metrics
+
+export const metricNames = Object.keys(metrics) as MetricName[]
+
+/** `12,345` or `0.96`. */
+export function formatNumber(value: number, digits: number): string {
+  return value.toLocaleString('en-US', {
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  })
+}

@@ -1,0 +1,56 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { type Compared, compare } from './compare.ts'
+import { describeGatepass, describeMachine } from './machine.ts'
+import { runRounds, type Series } from './rounds.ts'
+import type { Bench, BenchOptions, Readings, Scenario } from './scenario.ts'
+
+const folder = new URL('../results/', import.meta.url)
+
+/** All that is known of one run, raw values included. */
+export interface Result {
+  readonly scenario: string
+  readonly title: string
+  readonly date: string
+  readonly gatepass: ReturnType<typeof describeGatepass>
+  readonly node: string
+  readonly machine: ReturnType<typeof describeMachine>
+  readonly options: BenchOptions
+  readonly subjects: readonly Series[]
+  readonly comparisons: readonly Compared[]
+}
+
+export async function runScenario(
+  scenario: Scenario,
+  bench: Bench,
+  onReading: (round: number, subject: string, readings: Readings) => void,
+): Promise<Result> {
+  // Looked at before we put load on the machine ourselves.
+  const machine = describeMachine(bench)
+  const { subjects, comparisons, close } = await scenario.prepare(bench)
+  try {
+    const series = await runRounds(subjects, bench.options.rounds, onReading)
+    return {
+      scenario: scenario.name,
+      title: scenario.title,
+      date: new Date().toISOString(),
+      gatepass: describeGatepass(),
+      node: process.version,
+      machine,
+      options: bench.options,
+      subjects: series,
+      comparisons: comparisons.map((one) => compare(one, series)),
+    }
+  } finally {
+    await close()
+  }
+}
+
+/** @returns the path of the file it was put in */
+export function saveResult(result: Result): string {
+  mkdirSync(folder, { recursive: true })
+  const instant = result.date.replaceAll(/[:.]/g, '-')
+  const path = fileURLToPath(new URL(`${result.scenario}-${instant}.json`, folder))
+  writeFileSync(path, `${JSON.stringify(result, null, 2)}\n`)
+  return path
+}

@@ -1,0 +1,27 @@
+import type { Readings, Subject } from './scenario.ts'
+
+/** A subject's readings, one for each round. */
+export interface Series {
+  readonly subject: string
+  readonly readings: readonly Readings[]
+}
+
+/**
+ * Measures every subject once in each round, A B C, C B A, A B C: whatever else the machine does
+ * meets them all alike, and none always comes after the same one.
+ */
+export async function runRounds(
+  subjects: readonly Subject[],
+  rounds: number,
+  onReading: (round: number, subject: string, readings: Readings) => void,
+): Promise<Series[]> {
+  const bySubject = new Map<string, Readings[]>(subjects.map(({ name }) => [name, []]))
+  for (let round = 0; round < rounds; round++) {
+    for (const subject of round % 2 === 0 ? subjects : [...subjects].reverse()) {
+      const readings = await subject.measure()
+      bySubject.get(subject.name)?.push(readings)
+      onReading(round + 1, subject.name, readings)
+    }
+  }
+  return [...bySubject].map(([subject, readings]) => ({ subject, readings }))
+}

@@ -1,0 +1,68 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Arguments, readArguments, usage } from './arguments.ts'
+import { chooseCores } from './harness/cores.ts'
+import { insertReport } from './harness/document.ts'
+import { markdownReport, readingsLine, textReport } from './harness/report.ts'
+import { type Result, runScenario, saveResult } from './harness/result.ts'
+import type { Bench, Scenario } from './harness/scenario.ts'
+
+const document = new URL('../docs/benchmarks.md', import.meta.url)
+
+/** Progress goes to standard error, so that the result can be piped on. */
+function tell(line: string): void {
+  process.stderr.write(`${line}\n`)
+}
+
+function run(scenario: Scenario, bench: Bench): Promise<Result> {
+  const { name } = scenario
+  tell(`${name}: preparing`)
+  return runScenario(scenario, bench, (round, subject, readings) =>
+    tell(`${name} ${round}/${bench.options.rounds} ${subject}: ${readingsLine(readings)}`),
+  )
+}
+
+function publish(result: Result, { asJson, intoDocument }: Arguments): void {
+  tell(`raw values: ${saveResult(result)}`)
+  process.stdout.write(
+    asJson ? `${JSON.stringify(result, null, 2)}\n` : `\n${textReport(result)}\n`,
+  )
+  if (intoDocument) {
+    const text = readFileSync(document, 'utf8')
+    writeFileSync(document, insertReport(text, result.scenario, markdownReport(result)))
+  }
+}
+
+/** A folder for data, which goes when this process does, however it ends. */
+function makeScratch(): string {
+  const scratch = mkdtempSync(join(tmpdir(), 'gatepass-bench-'))
+  process.once('exit', () => rmSync(scratch, { recursive: true, force: true }))
+  process.once('SIGINT', () => process.exit(130))
+  process.once('SIGTERM', () => process.exit(143))
+  return scratch
+}
+
+async function main(given: Arguments): Promise<void> {
+  const cores = chooseCores()
+  if ('unpinned' in cores) tell(`Server and load are not pinned to cores: ${cores.unpinned}.`)
+  const root = makeScratch()
+  for (const scenario of given.chosen) {
+    const result = await run(scenario, {
+      options: given.options,
+      cores: 'unpinned' in cores ? null : cores,
+      scratch: mkdtempSync(join(root, `${scenario.name}-`)),
+    })
+    publish(result, given)
+  }
+}
+
+let given: Arguments | null = null
+try {
+  given = readArguments(process.argv.slice(2))
+  await main(given)
+} catch (error) {
+  tell(error instanceof Error ? error.message : String(error))
+  if (given === null) tell(`\n${usage}`)
+  process.exitCode = given === null ? 2 : 1
+}

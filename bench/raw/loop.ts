@@ -1,0 +1,31 @@
+import { processorTime_s } from '../harness/process-figures.ts'
+import type { Readings } from '../harness/scenario.ts'
+
+/** Does one work over and over, one at a time, and tells the parent how often a second. */
+export async function runLoop(work: () => unknown): Promise<void> {
+  const [warmup_s = 0, duration_s = 0] = process.argv.slice(2).map(Number)
+  process.once('disconnect', () => process.exit())
+  await repeat(work, warmup_s)
+  const busyBefore_s = processorTime_s(process.pid)
+  const { times, elapsed_s } = await repeat(work, duration_s)
+  const busy_s = processorTime_s(process.pid) - busyBefore_s
+  process.send?.({
+    per_second: times / elapsed_s,
+    per_core_second: times / busy_s,
+    server_busy: busy_s / elapsed_s,
+  } satisfies Readings)
+}
+
+async function repeat(work: () => unknown, duration_s: number) {
+  const start = performance.now()
+  let times = 0
+  let elapsed_s = 0
+  while (elapsed_s < duration_s) {
+    const pending = work()
+    // Waiting for what is there already would cost a turn of the microtask queue.
+    if (pending instanceof Promise) await pending
+    times += 1
+    elapsed_s = (performance.now() - start) / 1000
+  }
+  return { times, elapsed_s }
+}

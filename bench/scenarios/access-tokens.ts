@@ -1,0 +1,45 @@
+import { generateKeyPairSync } from 'node:crypto'
+import { exportJWK } from 'jose'
+import { randomId } from '../../src/core/secrets.ts'
+import { signAccessToken } from '../../src/tokens/access-token.ts'
+import { readyForJws } from '../../src/tokens/node-key.ts'
+import type { SigningKey } from '../../src/tokens/sign.ts'
+
+export const issuer = 'https://auth.example.com'
+export const audience = 'https://api.example.com'
+const hour_s = 3600
+
+/** A key of our own, and its public half as an issuer publishes it. */
+export async function createSigningKey(): Promise<{ key: SigningKey; jwks: { keys: object[] } }> {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const named = { kid: randomId(), alg: 'ES256' } as const
+  return {
+    key: { ...named, key: readyForJws(privateKey, 'ES256') },
+    jwks: { keys: [{ ...(await exportJWK(publicKey)), ...named, use: 'sig' }] },
+  }
+}
+
+/** Access tokens as an issuer makes them, each of another user and session. */
+export function signTokens(count: number, key: SigningKey): Promise<string[]> {
+  const iat = Math.floor(Date.now() / 1000)
+  return Promise.all(
+    Array.from({ length: count }, () =>
+      signAccessToken(
+        {
+          iss: issuer,
+          sub: randomId(),
+          aud: audience,
+          exp: iat + hour_s,
+          iat,
+          jti: randomId(),
+          client_id: 'default',
+          scope: 'data:read data:write',
+          sid: randomId(),
+          auth_time: iat,
+          amr: ['pwd'],
+        },
+        key,
+      ),
+    ),
+  )
+}

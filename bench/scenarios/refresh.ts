@@ -1,0 +1,98 @@
+import { join } from 'node:path'
+import { randomId } from '../../src/core/secrets.ts'
+import type { Session } from '../../src/stores/ports.ts'
+import { SqliteSessionStore } from '../../src/stores/sqlite/sessions.ts'
+import { createRefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
+import { byRate } from '../harness/compare.ts'
+import { isInMemory } from '../harness/machine.ts'
+import type { Scenario } from '../harness/scenario.ts'
+import type { ServerSpec } from '../harness/server.ts'
+import { loop, served } from '../harness/subjects.ts'
+import type { Traffic } from '../load/traffic.ts'
+import { bareSpec } from './bare-server.ts'
+import { IssuerService } from './issuer-service.ts'
+
+/** So many that the rows of one commit lie far apart, as they do where each is somebody else's. */
+const sessionCount = 65_536
+const hour_ms = 3_600_000
+const path = '/refresh'
+const headers = { 'content-type': 'application/json' }
+
+export const refresh: Scenario = {
+  name: 'refresh',
+  title: `the issuer rotating ${sessionCount.toLocaleString('en-US')} sessions on SQLite, each rotation durable before its answer`,
+  async prepare(bench) {
+    if (isInMemory(bench.scratch)) {
+      throw new Error('a flush to memory costs nothing: set TMPDIR to a folder on a disk')
+    }
+    // The strict rule: within a grace window a second refresh would rotate nothing.
+    const issuer = await IssuerService.create(bench, { GATEPASS_GRACE_S: '0' })
+    const tokens = await createSessions(issuer)
+    const body = JSON.stringify({ refresh_token: tokens[0] })
+    const answer = await issuer.sampleAnswer(bench, path, { method: 'POST', headers, body })
+    const same = (): Traffic => ({
+      kind: 'fixed',
+      requests: [{ method: 'POST', path, headers, body }],
+    })
+    return {
+      subjects: [
+        served(
+          {
+            name: 'issuer',
+            server: () => issuer.spec(),
+            traffic: () => ({ kind: 'refresh', tokens }),
+          },
+          bench,
+        ),
+        served({ name: 'signing route', server: () => signSpec(answer), traffic: same }, bench),
+        served({ name: 'bare route', server: () => bareSpec(answer), traffic: same }, bench),
+        loop({ name: 'raw signing', module: new URL('../raw/sign.ts', import.meta.url) }, bench),
+      ],
+      comparisons: [
+        ...byRate({ subject: 'issuer', target: { atLeast: 10_000 } }),
+        ...byRate({ subject: 'issuer', limit: 'signing route' }),
+        ...byRate({ subject: 'issuer', limit: 'raw signing' }),
+        ...byRate({ subject: 'issuer', limit: 'bare route' }),
+      ],
+      close: async () => {},
+    }
+  },
+}
+
+/** Lays out the sessions as logins would; returns the refresh token of each. */
+async function createSessions({ template, secret }: IssuerService): Promise<string[]> {
+  const codec = createRefreshTokenCodec([Buffer.from(secret)])
+  const store = new SqliteSessionStore(join(template, '.gatepass/sessions.db'))
+  const sessions = Array.from({ length: sessionCount }, newSession)
+  await Promise.all(sessions.map((session) => store.create(session)))
+  await store.close()
+  return sessions.map((session) => codec.mint(session))
+}
+
+function newSession(): Session {
+  const nowMs = Date.now()
+  return {
+    sid: randomId(),
+    sub: randomId(),
+    clientId: 'default',
+    scope: 'data:read data:write',
+    amr: ['pwd'],
+    userAgent: 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0',
+    createdAtMs: nowMs,
+    endsAtMs: nowMs + hour_ms,
+    expiresAtMs: nowMs + hour_ms,
+    generation: 0,
+    mintedAtMs: nowMs,
+    presented: false,
+    idempotencyKey: null,
+    revokedAtMs: null,
+  }
+}
+
+/** A route that signs a token of the same length as the one in `answer`. */
+function signSpec(answer: string): ServerSpec {
+  const { access_token } = JSON.parse(answer) as { access_token: string }
+  const signingInput = access_token.slice(0, access_token.lastIndexOf('.'))
+  const module = new URL('../servers/sign.ts', import.meta.url)
+  return { name: 'signing route', module, args: [signingInput] }
+}
