@@ -5,7 +5,7 @@ import { Gate } from '../passwords/gate.ts'
  * Attempts of one account that this process looks at together. An attempt counts as failed until its
  * password was looked at, so more of them at once would use up what is free, though all are right.
  */
-const limits = { maxConcurrent: 2, maxQueued: 256, maxWaitMs: 2_000 }
+const limits = { maxConcurrent: 2, maxQueued: 256, maxWaitMs: 5_000 }
 
 /** Lets the attempts on one key go on a few at a time; the others wait for their turn. */
 export class Turns {
