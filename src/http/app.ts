@@ -62,8 +62,9 @@ export function createApp(
   app.setNotFoundHandler(() => {
     throw new GatepassError('route_not_found')
   })
-  app.addHook('onRequest', async (_request, reply) => {
+  app.addHook('onRequest', (_request, reply, done) => {
     reply.header('x-content-type-options', 'nosniff')
+    done()
   })
   return app
 }

@@ -13,6 +13,7 @@ import { type AccountDeps, accountRoutes } from './routes/account.ts'
 import { type RevocationDeps, revocationRoutes } from './routes/revocations.ts'
 import { type SignInDeps, signInRoutes } from './routes/sign-in.ts'
 import { type WellKnownDeps, wellKnownRoutes } from './routes/well-known.ts'
+import { shortcutJwks } from './shortcut.ts'
 
 export interface IssuerAppDeps
   extends Omit<SignInDeps, 'cookie' | 'deviceCookie' | 'origins' | 'auditOf'>,
@@ -47,7 +48,6 @@ export function buildIssuerApp(options: IssuerAppDeps): FastifyInstance {
     description: 'Signs users in and publishes the keys that verify their tokens.',
     version: options.version,
   })
-  app.register(cookiePlugin)
   if (options.allowedOrigins.length > 0) {
     app.register(cors, {
       origin: [...options.allowedOrigins],
@@ -60,8 +60,12 @@ export function buildIssuerApp(options: IssuerAppDeps): FastifyInstance {
   }
   app.register(async (scope) => wellKnownRoutes(scope, deps))
   app.register(async (scope) => revocationRoutes(scope, deps))
-  app.register(async (scope) => signInRoutes(scope, deps))
+  app.register(async (scope) => {
+    await scope.register(cookiePlugin)
+    signInRoutes(scope, deps)
+  })
   app.register(async (scope) => accountRoutes(scope, deps))
   app.register(async (scope) => refuseOtherMethods(scope, routes))
+  shortcutJwks(app, deps.jwks, options.metrics)
   return app
 }

@@ -9,6 +9,7 @@ export class Metrics {
   readonly registry = new Registry()
   readonly #requests: Histogram<'method' | 'route' | 'status'>
   readonly #events: Counter<'event'>
+  readonly #jwks: Counter
 
   constructor() {
     collectDefaultMetrics({ register: this.registry })
@@ -25,16 +26,27 @@ export class Metrics {
       labelNames: ['event'],
       registers: [this.registry],
     })
+    this.#jwks = new Counter({
+      name: 'gatepass_jwks_requests_total',
+      help: 'Plain requests for the JWKS; those with a condition are among the HTTP requests.',
+      registers: [this.registry],
+    })
   }
 
   /** Measures every request of an app. */
   observe(app: FastifyInstance): void {
-    app.addHook('onResponse', async (request, reply) => {
+    app.addHook('onResponse', (request, reply, done) => {
       const route = request.routeOptions.url ?? 'none'
       const labels = { method: request.method, route, status: reply.statusCode }
       this.#requests.observe(labels, reply.elapsedTime / 1000)
       request.log.debug({ ...labels, duration_ms: reply.elapsedTime }, 'answered')
+      done()
     })
+  }
+
+  /** One request for the JWKS that took the shortcut. */
+  countJwks(): void {
+    this.#jwks.inc()
   }
 
   countEvent(event: string): void {

@@ -1,6 +1,7 @@
 import { type KeyObject, sign } from 'node:crypto'
 import { promisify } from 'node:util'
 import { type Algorithm, algorithms } from './algorithms.ts'
+import { rawFromDer } from './ecdsa.ts'
 
 /** A private key and the one algorithm that it signs with. */
 export interface SigningKey {
@@ -37,6 +38,6 @@ const signInPool = promisify<string | null, Buffer, KeyObject, Buffer>(sign)
 /** A signature by an elliptic curve takes less time than a hand-over to a thread; others stall. */
 function signBytes(bytes: Buffer, { alg, key }: SigningKey): Buffer | Promise<Buffer> {
   const { digest } = algorithms[alg]
-  const isShort = alg === 'ES256' || alg === 'Ed25519'
-  return isShort ? sign(digest, bytes, key) : signInPool(digest, bytes, key)
+  if (alg === 'ES256') return rawFromDer(sign(digest, bytes, key))
+  return alg === 'Ed25519' ? sign(digest, bytes, key) : signInPool(digest, bytes, key)
 }

@@ -2,6 +2,7 @@ import { verify } from 'node:crypto'
 import { compactVerify } from 'jose'
 import { algorithms } from '../tokens/algorithms.ts'
 import type { CompactToken } from '../tokens/compact.ts'
+import { derFromRaw } from '../tokens/ecdsa.ts'
 import type { VerificationKey } from '../tokens/verification-key.ts'
 
 /** Whether the signature of a token is by this key. On a thread of the pool. */
@@ -23,7 +24,8 @@ export function verifySignatureSync(token: CompactToken, key: VerificationKey): 
   if (token.signature.length !== key.signatureBytes || token.header.alg !== key.alg) return false
   try {
     const signed = Buffer.from(token.signingInput, 'ascii')
-    return verify(algorithms[key.alg].digest, signed, key.key, token.signature)
+    const signature = key.alg === 'ES256' ? derFromRaw(token.signature) : token.signature
+    return verify(algorithms[key.alg].digest, signed, key.key, signature)
   } catch {
     return false
   }

@@ -21,7 +21,7 @@ export function wellKnownRoutes(app: FastifyInstance, deps: WellKnownDeps): void
         response: { 200: jwks, 304: notModified },
       },
     },
-    async (request, reply) => {
+    (request, reply) => {
       const { body, etag, maxAge_s } = deps.jwks()
       reply.header('etag', etag).header('cache-control', `public, max-age=${maxAge_s}`)
       if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send()
