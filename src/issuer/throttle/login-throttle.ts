@@ -79,18 +79,24 @@ export class LoginThrottle {
     const waitMs = Math.max(...steps.map((step) => step.waitMs))
     if (waitMs > 0) throw tooManyAttempts(waitMs)
 
+    // All at once, so that a store can write them together; what one refuses is given back to the rest.
+    const answers = await Promise.all(
+      steps.map(async (step) => {
+        return { step, answer: await this.#limits[step.limit].take(step.key, step.level) }
+      }),
+    )
     const taken: (Taken & Step)[] = []
+    const pauses: number[] = []
+    for (const { step, answer } of answers) {
+      if (typeof answer === 'number') pauses.push(answer)
+      else taken.push({ ...step, ...answer })
+    }
     const giveBack = async () => {
       await Promise.all(taken.map((one) => one.giveBack()))
     }
-    // In turn, from the narrowest: what one of them refuses must not wear out those that others use.
-    for (const step of steps) {
-      const one = await this.#limits[step.limit].take(step.key, step.level)
-      if (typeof one === 'number') {
-        await giveBack()
-        throw tooManyAttempts(one)
-      }
-      taken.push({ ...step, ...one })
+    if (pauses.length > 0) {
+      await giveBack()
+      throw tooManyAttempts(Math.max(...pauses))
     }
     return {
       exhausted: taken.filter((one) => one.isLast),

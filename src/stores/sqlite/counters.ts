@@ -22,14 +22,16 @@ const schema: Schema = {
   ],
 }
 
-/** Expired rows that each write removes: more than it makes, so that they never pile up. */
-const removedByWrite = 2
+/** Every so many writes remove twice as many expired rows as they make: they never pile up. */
+const writesBetween = 8
+const removedAtOnce = 2 * writesBetween
 
 /** Counters in one SQLite file, which may be that of another store (`sqlite:`). */
 export class SqliteCounterStore implements CounterStore {
   readonly #db: SqliteDatabase
   readonly #client: BetterSqlite3
   readonly #removeExpired: StatementSync
+  #writes = 0
 
   /** @throws `store_unavailable`, `migration_failed` */
   constructor(path: string) {
@@ -39,7 +41,7 @@ export class SqliteCounterStore implements CounterStore {
     this.#db.prepare('PRAGMA synchronous = NORMAL').get()
     this.#removeExpired = this.#db.prepare(
       `DELETE FROM counters WHERE key IN
-         (SELECT key FROM counters WHERE expire <= ? ORDER BY expire LIMIT ${removedByWrite})`,
+         (SELECT key FROM counters WHERE expire <= ? ORDER BY expire LIMIT ${removedAtOnce})`,
     )
     this.#client = this.#asBetterSqlite3()
   }
@@ -80,7 +82,8 @@ export class SqliteCounterStore implements CounterStore {
       }),
       transaction: (change) => () =>
         this.#db.write(() => {
-          this.#removeExpired.run(Date.now())
+          if (this.#writes % writesBetween === 0) this.#removeExpired.run(Date.now())
+          this.#writes += 1
           return change()
         }),
     }
