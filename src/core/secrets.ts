@@ -1,8 +1,15 @@
 import { createHmac, hash, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto'
 
+const idBytes = 16
+/** Random bytes that no id has used yet: drawn in bulk, a tenth of the cost of a draw for each. */
+let unused = { bytes: Buffer.alloc(0), at: 0 }
+
 /** 128 random bits in base64url: 22 characters that nobody can guess. */
 export function randomId(): string {
-  return randomBytes(16).toString('base64url')
+  if (unused.at === unused.bytes.length) unused = { bytes: randomBytes(256 * idBytes), at: 0 }
+  const start = unused.at
+  unused.at += idBytes
+  return unused.bytes.toString('base64url', start, unused.at)
 }
 
 /** SHA-256 of a text, for keeping a stranger's value at a fixed size and out of the store. */

@@ -7,6 +7,8 @@ import { migrate } from './migrations.ts'
 
 /** How long a statement waits for another process's write before it gives up. */
 const busyTimeoutMs = 250
+/** So many turns of the event loop a write waits at most for others to join it. */
+const turnsMax = 8
 /** Pages kept in memory, taken as they are needed: a hundred thousand sessions. */
 const cache_kib = 32 * 1024
 /** What a caller is told to wait when the database did not answer. */
@@ -15,8 +17,9 @@ const retryAfter_s = 1
 /**
  * One SQLite file whose writes are durable when they are acknowledged, and fast all the same.
  *
- * `synchronous = FULL` costs one disk flush a commit. So the writes that arrive in one turn of the
- * event loop are run in one transaction (group commit), and each is answered after its commit.
+ * `synchronous = FULL` costs one disk flush a commit. So the writes that arrive together, within
+ * some turns of the event loop, are run in one transaction (group commit), and each is answered after
+ * its commit.
  */
 export class SqliteDatabase {
   readonly #db: DatabaseSync
@@ -58,9 +61,17 @@ export class SqliteDatabase {
    * it reads is what it writes upon. It must not throw after its first statement that writes.
    */
   write<T>(change: () => T): Promise<T> {
-    if (this.#queue.length === 0) setImmediate(() => this.#commitGroup())
+    if (this.#queue.length === 0) this.#awaitGroup(0, turnsMax)
     return new Promise<T>((resolve, reject) => {
       this.#queue.push({ change, resolve: resolve as (value: unknown) => void, reject })
+    })
+  }
+
+  /** Commits once a turn of the event loop has brought no more: under load that makes groups large. */
+  #awaitGroup(seen: number, turns: number): void {
+    setImmediate(() => {
+      if (turns > 0 && this.#queue.length > seen) this.#awaitGroup(this.#queue.length, turns - 1)
+      else this.#commitGroup()
     })
   }
 
