@@ -6,6 +6,7 @@ import type {
   Session,
   SessionStore,
 } from '../ports.ts'
+import { type SessionRow, toSession } from '../session-row.ts'
 import { PostgresDatabase, type PostgresOptions } from './database.ts'
 import { PostgresRevocationLog } from './revocations.ts'
 import { rotate } from './rotation.ts'
@@ -121,41 +122,5 @@ export class PostgresSessionStore implements SessionStore {
 
   close(): Promise<void> {
     return this.#db.close()
-  }
-}
-
-interface SessionRow {
-  readonly sid: string
-  readonly sub: string
-  readonly client_id: string
-  readonly scope: string
-  readonly amr: string
-  readonly user_agent: string
-  readonly created_at_ms: number
-  readonly ends_at_ms: number
-  readonly expires_at_ms: number
-  readonly generation: number
-  readonly minted_at_ms: number
-  readonly presented: boolean
-  readonly idempotency_key: Buffer | null
-  readonly revoked_at_ms: number | null
-}
-
-function toSession(row: SessionRow): Session {
-  return {
-    sid: row.sid,
-    sub: row.sub,
-    clientId: row.client_id,
-    scope: row.scope,
-    amr: row.amr.split(' '),
-    userAgent: row.user_agent,
-    createdAtMs: row.created_at_ms,
-    endsAtMs: row.ends_at_ms,
-    expiresAtMs: row.expires_at_ms,
-    generation: row.generation,
-    mintedAtMs: row.minted_at_ms,
-    presented: row.presented,
-    idempotencyKey: row.idempotency_key,
-    revokedAtMs: row.revoked_at_ms,
   }
 }

@@ -8,6 +8,7 @@ import type {
   SessionStore,
 } from '../ports.ts'
 import { decideRotation, revoke } from '../rotation.ts'
+import { type SessionRow, toSession } from '../session-row.ts'
 import { SqliteDatabase } from './database.ts'
 import { revocationsMigration, SqliteRevocationLog } from './revocations.ts'
 
@@ -195,40 +196,4 @@ export class SqliteSessionStore implements SessionStore {
 
 function isLive(session: Session, nowMs: number): boolean {
   return session.revokedAtMs === null && nowMs < session.expiresAtMs
-}
-
-interface SessionRow {
-  readonly sid: string
-  readonly sub: string
-  readonly client_id: string
-  readonly scope: string
-  readonly amr: string
-  readonly user_agent: string
-  readonly created_at_ms: number
-  readonly ends_at_ms: number
-  readonly expires_at_ms: number
-  readonly generation: number
-  readonly minted_at_ms: number
-  readonly presented: number
-  readonly idempotency_key: Uint8Array | null
-  readonly revoked_at_ms: number | null
-}
-
-function toSession(row: SessionRow): Session {
-  return {
-    sid: row.sid,
-    sub: row.sub,
-    clientId: row.client_id,
-    scope: row.scope,
-    amr: row.amr.split(' '),
-    userAgent: row.user_agent,
-    createdAtMs: row.created_at_ms,
-    endsAtMs: row.ends_at_ms,
-    expiresAtMs: row.expires_at_ms,
-    generation: row.generation,
-    mintedAtMs: row.minted_at_ms,
-    presented: row.presented === 1,
-    idempotencyKey: row.idempotency_key === null ? null : Buffer.from(row.idempotency_key),
-    revokedAtMs: row.revoked_at_ms,
-  }
 }
