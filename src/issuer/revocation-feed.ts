@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts'
+import { SingleFlight } from '../core/single-flight.ts'
 import { logStart, type Revocation, type SessionStore } from '../stores/ports.ts'
 
 /** How often a replica looks at the log: what another one writes is out within a quarter second. */
@@ -25,8 +26,7 @@ export class RevocationFeed {
   readonly #timer: NodeJS.Timeout
   #entries: Revocation[] = []
   #position = logStart
-  #refreshing: Promise<void> | null = null
-  #lastError: Error | null = null
+  readonly #look = new SingleFlight(() => this.#read())
 
   private constructor(options: RevocationFeedOptions) {
     this.#options = options
@@ -42,7 +42,7 @@ export class RevocationFeed {
 
   /** What went wrong at the last look; null when nothing did. For readiness. */
   get lastError(): Error | null {
-    return this.#lastError
+    return this.#look.lastError
   }
 
   /** The last entry that is known; '' before the first. */
@@ -67,24 +67,12 @@ export class RevocationFeed {
 
   /** Looks at the log now. Never rejects. */
   refresh(): Promise<void> {
-    this.#refreshing ??= this.#read()
-      .then(
-        () => {
-          this.#lastError = null
-        },
-        (error: Error) => {
-          this.#lastError = error
-        },
-      )
-      .finally(() => {
-        this.#refreshing = null
-      })
-    return this.#refreshing
+    return this.#look.run()
   }
 
   async close(): Promise<void> {
     clearInterval(this.#timer)
-    await this.#refreshing
+    await this.#look.settled()
     this.#listeners.clear()
   }
 

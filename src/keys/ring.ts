@@ -1,4 +1,5 @@
 import { GatepassError } from '../core/errors.ts'
+import { SingleFlight } from '../core/single-flight.ts'
 import type { SigningKey } from '../tokens/sign.ts'
 import { manualKey, plannedKey, replacementKey } from './plan.ts'
 import { forgettableKeys, type KeyPolicy, type KeyStatus, keyStatuses, pollMs } from './schedule.ts'
@@ -25,8 +26,7 @@ export class KeyRing {
   readonly #options: KeyMaking & { readonly policy: KeyPolicy }
   #keys: readonly RingKey[] = []
   #view: KeyView
-  #refreshing: Promise<void> | null = null
-  #lastError: Error | null = null
+  readonly #look = new SingleFlight(() => this.#load())
   #timer: NodeJS.Timeout | undefined
 
   private constructor({ store, secrets = [], ...options }: KeyRingOptions) {
@@ -53,7 +53,7 @@ export class KeyRing {
 
   /** What went wrong when the store was last looked at; null when nothing did. For readiness. */
   get lastError(): Error | null {
-    return this.#lastError
+    return this.#look.lastError
   }
 
   /** @throws `keys_unavailable` when there is no key at all */
@@ -81,24 +81,12 @@ export class KeyRing {
 
   /** Looks at the store now. Never rejects: the keys stay what they were, `lastError` says why. */
   refresh(): Promise<void> {
-    this.#refreshing ??= this.#load()
-      .then(
-        () => {
-          this.#lastError = null
-        },
-        (error: Error) => {
-          this.#lastError = error
-        },
-      )
-      .finally(() => {
-        this.#refreshing = null
-      })
-    return this.#refreshing
+    return this.#look.run()
   }
 
   /** Like `refresh`, by a look that begins after this call: one under way may be too early. */
   async refreshAnew(): Promise<void> {
-    await this.#refreshing
+    await this.#look.settled()
     await this.refresh()
   }
 
@@ -138,14 +126,14 @@ export class KeyRing {
   /** Stops looking at the store, and closes it. */
   async close(): Promise<void> {
     clearInterval(this.#timer)
-    await this.#refreshing
+    await this.#look.settled()
     await this.#options.vault.close()
   }
 
   /** The key as it is after a change; if it is not there, the look at the store has failed. */
   #known(isMeant: (status: KeyStatus) => boolean): KeyStatus {
     const status = this.list().find(isMeant)
-    if (status === undefined) throw this.#lastError ?? new GatepassError('store_unavailable')
+    if (status === undefined) throw this.#look.lastError ?? new GatepassError('store_unavailable')
     return status
   }
 

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { environmentName } from '../../config/setting.ts'
-import type { SettingName } from '../../config/settings.ts'
+import type { SettingName, Settings } from '../../config/settings.ts'
 import { GatepassError } from '../../core/errors.ts'
 import { Child } from '../child.ts'
 import { type CliContext, configOf } from '../context.ts'
@@ -23,12 +23,11 @@ export async function runDev(context: CliContext, options: { port: string }): Pr
   const basePort = parsePort(options.port)
   const state = join(context.cwd, stateFolder)
   mkdirSync(state, { recursive: true, mode: 0o700 })
-  const secretPath = join(state, 'secret')
-  const { isNew } = keepSecret(secretPath)
+  const { text: secret, isNew } = keepSecret(join(state, 'secret'))
   const made: Partial<Record<SettingName, string>> = {
     mode: 'development',
     issuer: `http://localhost:${basePort}`,
-    secret: keepSecret(secretPath).text,
+    secret,
   }
   const { settings, effective } = configOf(context, 'issuer', { defaults: made })
 
@@ -58,7 +57,7 @@ export async function runDev(context: CliContext, options: { port: string }): Pr
   stopOnSignal(children)
   try {
     const [password] = await Promise.all([
-      demoPassword(context, made, join(state, 'demo-password')),
+      demoPassword(settings, context.cwd, join(state, 'demo-password')),
       ...children.map((child) => child.ready),
     ])
     context.stdout.write(
@@ -84,15 +83,10 @@ export async function runDev(context: CliContext, options: { port: string }): Pr
   await stopTogether(children, context)
 }
 
-async function demoPassword(
-  context: CliContext,
-  made: Partial<Record<SettingName, string>>,
-  path: string,
-): Promise<string | null> {
-  const { settings } = configOf(context, 'issuer', { defaults: made })
+async function demoPassword(settings: Settings, cwd: string, path: string): Promise<string | null> {
   // Somebody else's user base gets no user of ours.
   if (settings.accounts_url.startsWith('webhook+')) return null
-  const parts = await openAccountParts(settings, context.cwd)
+  const parts = await openAccountParts(settings, cwd)
   try {
     return await keepDemoUser(parts.users, path)
   } finally {

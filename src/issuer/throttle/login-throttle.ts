@@ -1,3 +1,4 @@
+import { createSecretKey, type KeyObject } from 'node:crypto'
 import { GatepassError } from '../../core/errors.ts'
 import { hmac } from '../../core/secrets.ts'
 import type { CounterStore } from '../../stores/counters.ts'
@@ -40,7 +41,7 @@ interface Step extends Exhausted {
 export class LoginThrottle {
   readonly devices: DeviceTokens
   readonly #limits: Readonly<Record<LimitName, Backoff>>
-  readonly #keySecret: Buffer
+  readonly #keySecret: KeyObject
   readonly #turns = new Turns()
 
   /** @param secrets those of the refresh tokens, newest first */
@@ -54,7 +55,7 @@ export class LoginThrottle {
       network: backoff('network'),
       wide_network: backoff('wide_network'),
     }
-    this.#keySecret = hmac(secrets[0], 'gatepass login throttle')
+    this.#keySecret = createSecretKey(hmac(secrets[0], 'gatepass login throttle'))
   }
 
   /**
