@@ -40,7 +40,7 @@ export function plannedKey(
   if (before?.alg === alg && epochOf(before.activateAtMs, policy) >= epoch) return null
   const name = epochName(epoch, alg, keys)
   if (keys.some((key) => key.name === name)) return null
-  // A tie would go by kid, and a key of the wrong algorithm could win it.
+  // Where two share a turn, the key of the wrong algorithm could win it.
   return { name, alg, activateAtMs: Math.max(dueMs, (before?.activateAtMs ?? 0) + 1) }
 }
 

@@ -61,9 +61,15 @@ export function epochOf(timeMs: number, policy: KeyPolicy): number {
   return Math.floor(timeMs / policy.rotationMs)
 }
 
-/** The keys in the order of their turns. Ties go by `kid`, so that all replicas agree. */
+/**
+ * The keys in the order of their turns. Of those that share one, the one made last signs, so that
+ * what replaces a revoked key is not behind another; or it goes by `kid`, so that all replicas agree.
+ */
 export function inTurn<Key extends KeyInfo>(keys: readonly Key[]): Key[] {
-  return keys.toSorted((a, b) => a.activateAtMs - b.activateAtMs || (a.kid < b.kid ? -1 : 1))
+  return keys.toSorted(
+    (a, b) =>
+      a.activateAtMs - b.activateAtMs || a.createdAtMs - b.createdAtMs || (a.kid < b.kid ? -1 : 1),
+  )
 }
 
 /** The keys that are not revoked. */
@@ -100,7 +106,16 @@ export function removedAtMs(
   if (key.revokedAtMs !== null) return key.revokedAtMs
   const turns = trusted(keys)
   const next = turns[turns.findIndex(({ kid }) => kid === key.kid) + 1]
-  return next ? next.activateAtMs + policy.accessTtlMs + policy.clockSkewMs : null
+  return next ? takenOverMs(next, policy) + policy.accessTtlMs + policy.clockSkewMs : null
+}
+
+/**
+ * When a key signs on every replica, and the one before it on none. One that is announced is known
+ * everywhere before its turn. One in the place of a key that was revoked is not: it takes over where
+ * it is noticed, and its instant of creation is by a clock that may be behind all others.
+ */
+function takenOverMs(key: KeyInfo, policy: KeyPolicy): number {
+  return Math.max(key.activateAtMs, key.createdAtMs + pollMs(policy) + policy.clockSkewMs)
 }
 
 /** @param keys all of the store, in turn */

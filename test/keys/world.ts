@@ -42,26 +42,27 @@ export function live(runs: readonly Run[], policy: KeyPolicy): History {
   const revokedAtMs = new Map<string, number>()
   const spans: Span[] = []
 
-  const insert = (planned: PlannedKey | null, atMs: number, isUrgent = false) => {
+  const insert = (run: Run, planned: PlannedKey | null, atMs: number, isUrgent = false) => {
     if (planned === null || store.has(planned.name)) return
     // Neither rising nor falling with time, as a thumbprint is.
     const kid = `${(made.size * 7_919) % 100_003}`
     made.set(kid, { atMs, isUrgent })
-    store.set(planned.name, { ...planned, kid, createdAtMs: atMs, revokedAtMs: null })
+    const createdAtMs = atMs + run.aheadMs
+    store.set(planned.name, { ...planned, kid, createdAtMs, revokedAtMs: null })
   }
   const revoke = (run: Run, atMs: number, which: number) => {
     const keys = [...store.values()].filter((key) => key.revokedAtMs === null)
     const key = keys[Math.min(Math.floor(which * keys.length), keys.length - 1)]
     if (key === undefined) return
     const nowMs = atMs + run.aheadMs
-    insert(replacementKey(key.kid, [...store.values()], run.alg, policy, nowMs), atMs, true)
+    insert(run, replacementKey(key.kid, [...store.values()], run.alg, policy, nowMs), atMs, true)
     store.set(key.name, { ...key, revokedAtMs: nowMs })
     revokedAtMs.set(key.kid, atMs)
   }
   const look = (run: Run, atMs: number) => {
     const nowMs = atMs + run.aheadMs
     const seen = [...store.values()]
-    insert(plannedKey(seen, run.alg, policy, nowMs), atMs, seen.length === 0)
+    insert(run, plannedKey(seen, run.alg, policy, nowMs), atMs, seen.length === 0)
     const keys = inTurn([...store.values()])
     for (const { name } of forgettableKeys(keys, policy, nowMs)) store.delete(name)
     const untilMs = Math.min(atMs + run.everyMs, run.endMs)
@@ -75,7 +76,7 @@ export function live(runs: readonly Run[], policy: KeyPolicy): History {
     }
     const rotations = run.rotations.map((atMs) => ({
       atMs,
-      happen: () => insert(manualKey(run.alg, policy, atMs + run.aheadMs), atMs),
+      happen: () => insert(run, manualKey(run.alg, policy, atMs + run.aheadMs), atMs),
     }))
     const revocations = run.revocations.map(({ atMs, which }) => ({
       atMs,

@@ -1,0 +1,46 @@
+import { type KeyPolicy, keyState, pollMs } from '../../src/keys/schedule.ts'
+import { type History, live, type Run, type Signing, signings } from './world.ts'
+
+/**
+ * The true times of every JWKS copy that a verifier may use for some unexpired token of `signing`:
+ * from one max-age before the first token until the last one expires, by a clock that is behind.
+ */
+function copiesFor(signing: Signing, history: History, policy: KeyPolicy) {
+  const made = history.made.get(signing.kid)
+  const oldestMs = signing.fromMs - policy.jwksMaxAgeMs
+  return {
+    // The very first key can't be announced, nor one in the place of a key that was revoked; it
+    // counts from when every replica has noticed it.
+    fromMs: made?.isUrgent ? Math.max(oldestMs, made.atMs + pollMs(policy)) : oldestMs,
+    untilMs: Math.min(
+      signing.untilMs - 1 + signing.run.aheadMs + policy.accessTtlMs,
+      history.revokedAtMs.get(signing.kid) ?? Infinity,
+    ),
+  }
+}
+
+/** The tokens that some copy of the JWKS would refuse, in words. */
+function refusals(history: History, policy: KeyPolicy): string[] {
+  const problems: string[] = []
+  for (const signing of signings(history)) {
+    const copies = copiesFor(signing, history, policy)
+    for (const { run, fromMs, untilMs, keys } of history.spans) {
+      const firstMs = Math.max(fromMs, copies.fromMs)
+      const lastMs = Math.min(untilMs, copies.untilMs) - 1
+      if (firstMs > lastMs) continue
+      const key = keys.find(({ kid }) => kid === signing.kid)
+      if (key === undefined) {
+        problems.push(`${signing.kid} of ${signing.fromMs} is not known at ${firstMs}`)
+      } else if (keyState(key, keys, policy, lastMs + run.aheadMs) === 'removed') {
+        problems.push(`${signing.kid} of ${signing.fromMs} is removed at ${lastMs}`)
+      }
+    }
+  }
+  return problems
+}
+
+/** Throws when some verifier would refuse an unexpired token of an unrevoked key. */
+export function neverRefused(replicas: readonly Run[][], policy: KeyPolicy): void {
+  const [problem] = refusals(live(replicas.flat(), policy), policy)
+  if (problem !== undefined) throw new Error(problem)
+}
