@@ -16,8 +16,15 @@ export const errorCodes = {
   token_expired: { status: 401, title: 'The token has expired.' },
   token_not_yet_valid: { status: 401, title: 'The token is not valid yet.' },
   token_revoked: { status: 401, title: 'The session of the token has ended.' },
+  token_unbound: { status: 401, title: 'The token is not bound to a key, which this needs.' },
   scope_insufficient: { status: 403, title: 'The token lacks a scope that this needs.' },
+  revocations_stale: { status: 503, title: 'What has been revoked is not known to be recent.' },
   keys_unavailable: { status: 503, title: 'The keys of the issuer are not available.' },
+
+  // A proof that the sender of a token has its key (RFC 9449).
+  dpop_proof_missing: { status: 401, title: 'A DPoP proof by the key of the token is required.' },
+  dpop_proof_invalid: { status: 401, title: 'The DPoP proof is not acceptable.' },
+  dpop_proof_replayed: { status: 401, title: 'The DPoP proof was used before.' },
 
   // Signing in and staying signed in.
   credentials_invalid: { status: 401, title: 'The user name or the password is wrong.' },
@@ -34,6 +41,16 @@ export const errorCodes = {
   origin_not_allowed: { status: 403, title: 'This origin is not allowed.' },
   session_not_found: { status: 404, title: 'The user has no session of this id.' },
   token_too_large: { status: 500, title: 'The access token would be too large.' },
+
+  // Session data.
+  data_field_invalid: { status: 422, title: 'No field can have this name.' },
+  data_field_not_found: { status: 404, title: 'There is no such field.' },
+  data_value_invalid: { status: 422, title: 'The value is nothing that JSON can hold.' },
+  data_value_unexpected: { status: 500, title: 'A stored value is not of the form it must have.' },
+  data_value_too_large: { status: 413, title: 'The value is too large.' },
+  data_fields_exceeded: { status: 422, title: 'There would be too many fields.' },
+  data_conflict: { status: 412, title: 'The field has changed meanwhile.' },
+  data_precondition_required: { status: 428, title: 'A change must say what it expects.' },
 
   // Accounts.
   account_exists: { status: 409, title: 'An account of this login name exists.' },
@@ -53,9 +70,14 @@ export const errorCodes = {
   route_not_found: { status: 404, title: 'There is nothing at this address.' },
   method_not_allowed: { status: 405, title: 'This address does not take this method.' },
   store_unavailable: { status: 503, title: 'A store is not available.' },
+  clock_skew: { status: 503, title: 'The clock of the machine is wrong.' },
   overloaded: { status: 503, title: 'The service has too much to do.' },
   shutting_down: { status: 503, title: 'The service is shutting down.' },
   internal_error: { status: 500, title: 'Something went wrong inside the service.' },
+
+  // The command line, for people who sign in by it.
+  issuer_unavailable: { status: 503, title: 'The issuer cannot be reached.' },
+  not_signed_in: { status: 401, title: 'Nobody is signed in here.' },
 
   // Configuration and start.
   config_invalid: { status: 500, title: 'The configuration is not acceptable.' },

@@ -13,6 +13,10 @@ export class SingleFlight {
     return this.#lastError
   }
 
+  get isUnderWay(): boolean {
+    return this.#underWay !== null
+  }
+
   /** Does the work. Never rejects: `lastError` says how it went. */
   run(): Promise<void> {
     this.#underWay ??= this.#work()

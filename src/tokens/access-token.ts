@@ -1,34 +1,39 @@
 import { GatepassError } from '../core/errors.ts'
 import { algorithms } from './algorithms.ts'
+import { base64urlLength } from './base64url.ts'
 import { type AccessTokenClaims, accessTokenType } from './claims.ts'
+import { encryptedTokenBytes, encryptToken } from './encrypted-token.ts'
+import type { EncryptionKey } from './encryption-key.ts'
 import { jwsHeader, type SigningKey, signCompact } from './sign.ts'
 
-/** Half of the 8 KB that many servers and proxies allow for one header field. */
+/** Half of the 8 KB that many servers and proxies allow for one header field. As it is sent. */
 export const maxAccessTokenBytes = 4096
 
 /** How many claims a refusal names. */
 const namedClaims = 3
 
 /**
- * Signs an access token (RFC 9068).
+ * Signs an access token (RFC 9068), and encrypts it where its audience has a key.
  *
  * @throws `token_too_large`, before anything is signed, naming the largest claims but no value
  */
-export async function signAccessToken(claims: AccessTokenClaims, key: SigningKey): Promise<string> {
+export async function signAccessToken(
+  claims: AccessTokenClaims,
+  key: SigningKey,
+  encryptionKey: EncryptionKey | null = null,
+): Promise<string> {
   const header = jwsHeader(key, accessTokenType)
   const payload = Buffer.from(JSON.stringify(claims))
-  const bytes =
+  const signedBytes =
     base64urlLength(Buffer.byteLength(JSON.stringify(header))) +
     base64urlLength(payload.length) +
     base64urlLength(signatureBytes(key)) +
     2
+  const bytes =
+    encryptionKey === null ? signedBytes : encryptedTokenBytes(signedBytes, encryptionKey)
   if (bytes > maxAccessTokenBytes) throw tooLarge(bytes, claims)
-  return signCompact(payload, accessTokenType, key)
-}
-
-/** How many characters without padding (RFC 7515 §2) hold so many bytes. */
-function base64urlLength(bytes: number): number {
-  return Math.ceil((bytes * 4) / 3)
+  const signed = await signCompact(payload, accessTokenType, key)
+  return encryptionKey === null ? signed : encryptToken(signed, encryptionKey)
 }
 
 function signatureBytes({ alg, key }: SigningKey): number {

@@ -7,3 +7,8 @@ export function decodeBase64url(text: string): Buffer | null {
   const bytes = Buffer.from(text, 'base64url')
   return bytes.toString('base64url') === text ? bytes : null
 }
+
+/** How many characters without padding (RFC 7515 §2) hold so many bytes. */
+export function base64urlLength(bytes: number): number {
+  return Math.ceil((bytes * 4) / 3)
+}

@@ -26,6 +26,8 @@ export interface AccessTokenClaims {
   readonly auth_time?: number
   /** How the user signed in (RFC 8176). */
   readonly amr?: readonly string[]
+  /** The key that it is bound to, by its thumbprint (RFC 9449 §6.1): of no use without a proof. */
+  readonly cnf?: { readonly jkt: string }
   /** What else the client's scopes bring along. */
   readonly [name: string]: JsonValue | undefined
 }

@@ -34,27 +34,49 @@ export interface CompactToken {
  *   `token_key_unknown` if it names no key
  */
 export function parseCompact(token: string, maxBytes = maxTokenBytesDefault): CompactToken {
-  // What passes below is ASCII, so its length in characters is its length in bytes.
-  if (typeof token !== 'string' || token.length > maxBytes) throw malformed()
-  const headerEnd = token.indexOf('.')
-  const payloadEnd = token.indexOf('.', headerEnd + 1)
-  if (headerEnd === -1 || payloadEnd === -1 || token.includes('.', payloadEnd + 1)) {
-    throw malformed()
-  }
-  const headerBytes = decodeBase64url(token.slice(0, headerEnd))
-  const payloadBytes = decodeBase64url(token.slice(headerEnd + 1, payloadEnd))
-  const signature = decodeBase64url(token.slice(payloadEnd + 1))
-  if (headerBytes === null || payloadBytes === null || signature === null) throw malformed()
+  const parts = typeof token === 'string' ? splitCompact(token, maxBytes) : null
+  if (parts === null) throw malformed()
   return {
-    header: readHeader(headerBytes),
+    header: readHeader(parts.headerBytes),
     text: token,
-    signingInput: token.slice(0, payloadEnd),
-    payloadBytes,
-    signature,
+    signingInput: parts.signingInput,
+    payloadBytes: parts.payloadBytes,
+    signature: parts.signature,
   }
 }
 
+/** The parts of a JWS in Compact Serialization (RFC 7515 §3.1), as bytes. */
+export interface CompactParts {
+  readonly headerBytes: Buffer
+  readonly payloadBytes: Buffer
+  readonly signature: Buffer
+  /** What was signed: the text up to its second dot (RFC 7515 §5.2). */
+  readonly signingInput: string
+}
+
+/** Takes a JWS apart; null for a text that is too long, or not the one text of such bytes. */
+export function splitCompact(text: string, maxBytes: number): CompactParts | null {
+  // What passes below is ASCII, so its length in characters is its length in bytes.
+  if (text.length > maxBytes) return null
+  const headerEnd = text.indexOf('.')
+  const payloadEnd = text.indexOf('.', headerEnd + 1)
+  if (headerEnd === -1 || payloadEnd === -1 || text.includes('.', payloadEnd + 1)) return null
+  const headerBytes = decodeBase64url(text.slice(0, headerEnd))
+  const payloadBytes = decodeBase64url(text.slice(headerEnd + 1, payloadEnd))
+  const signature = decodeBase64url(text.slice(payloadEnd + 1))
+  if (headerBytes === null || payloadBytes === null || signature === null) return null
+  return { headerBytes, payloadBytes, signature, signingInput: text.slice(0, payloadEnd) }
+}
+
+/** The header that was read last: most tokens have the same, and reading it takes long. */
+let last: { readonly bytes: Buffer; readonly header: CompactToken['header'] } | null = null
+
 function readHeader(bytes: Buffer): CompactToken['header'] {
+  if (last === null || !bytes.equals(last.bytes)) last = { bytes, header: readNewHeader(bytes) }
+  return last.header
+}
+
+function readNewHeader(bytes: Buffer): CompactToken['header'] {
   const header = parseStrictJson(bytes)
   // We understand no extension, so whatever `crit` lists is not understood (RFC 7515 §4.1.11).
   if (!isJsonObject(header) || Object.hasOwn(header, 'crit')) throw malformed()
@@ -66,7 +88,7 @@ function readHeader(bytes: Buffer): CompactToken['header'] {
 }
 
 /** `typ` is a media type: its case and an "application/" before it say nothing (RFC 7515 §4.1.9). */
-function isAccessTokenType(typ: unknown): boolean {
+export function isAccessTokenType(typ: unknown): boolean {
   if (typeof typ !== 'string') return false
   const type = typ.toLowerCase()
   return type === accessTokenType || type === `application/${accessTokenType}`

@@ -25,17 +25,41 @@ export function rawFromDer(der: Buffer): Buffer {
 
 /** @param raw 64 bytes */
 export function derFromRaw(raw: Buffer): Buffer {
-  const r = integer(raw.subarray(0, numberBytes))
-  const s = integer(raw.subarray(numberBytes))
-  return Buffer.concat([Buffer.from([sequenceTag, r.length + s.length]), r, s])
+  const r = firstDigit(raw, 0)
+  const s = firstDigit(raw, numberBytes)
+  const rLength = integerLength(raw, r, numberBytes)
+  const sLength = integerLength(raw, s, 2 * numberBytes)
+  const der = Buffer.allocUnsafe(6 + rLength + sLength)
+  der[0] = sequenceTag
+  der[1] = 4 + rLength + sLength
+  writeInteger(der, 2, raw, r, numberBytes, rLength)
+  writeInteger(der, 4 + rLength, raw, s, 2 * numberBytes, sLength)
+  return der
 }
 
-/** The shortest form of a number that is not negative. */
-function integer(number: Buffer): Buffer {
-  let start = 0
-  while (start < number.length - 1 && number[start] === 0) start += 1
-  const digits = number.subarray(start)
-  const isSignBitSet = (digits[0] ?? 0) >= 0x80
-  const head = isSignBitSet ? [integerTag, digits.length + 1, 0] : [integerTag, digits.length]
-  return Buffer.concat([Buffer.from(head), digits])
+/** Where the shortest form of the number at `start` begins: one byte is left at least. */
+function firstDigit(raw: Buffer, start: number): number {
+  let at = start
+  while (at < start + numberBytes - 1 && raw[at] === 0) at += 1
+  return at
+}
+
+function integerLength(raw: Buffer, start: number, end: number): number {
+  const isSignBitSet = (raw[start] ?? 0) >= 0x80
+  return end - start + (isSignBitSet ? 1 : 0)
+}
+
+function writeInteger(
+  der: Buffer,
+  at: number,
+  raw: Buffer,
+  start: number,
+  end: number,
+  length: number,
+): void {
+  der[at] = integerTag
+  der[at + 1] = length
+  // Overwritten, unless a zero has to say that the number is not negative.
+  der[at + 2] = 0
+  raw.copy(der, at + 2 + length - (end - start), start, end)
 }

@@ -27,6 +27,8 @@ export const keyRevokedEvent = 'urn:gatepass:secevent:key-revoked'
 export interface RevocationEvent extends RevokedSubject {
   /** Its place in the log; the `jti` too, as it names the event on every replica. */
   readonly position: string
+  /** The place of the one before it, so that a follower knows that it missed none; '' if unknown. */
+  readonly previous: string
 }
 
 /** One revocation as a signed security event token (RFC 8417). Times in seconds. */
@@ -41,6 +43,7 @@ export function signRevocationEvent(
     iss: issuer,
     iat,
     jti: event.position,
+    previous: event.previous,
     sub_id: subjectId(event, issuer),
     events: { [type]: { event_timestamp: Math.floor(event.atMs / 1000) } },
   }
@@ -59,11 +62,15 @@ export interface RevocationSnapshot {
   /** The last entry that it holds; '' for an empty log. */
   readonly position: string
   readonly entries: readonly RevokedSubject[]
+  /** How long an entry matters after its time. */
+  readonly kept_s: number
+  /** When the log was last read: what was revoked later may be missing. */
+  readonly readAt_s: number
 }
 
 /** All that is revoked and not yet expired, as one signed text. */
 export function signRevocationSnapshot(
-  { position, entries }: RevocationSnapshot,
+  { position, entries, kept_s, readAt_s }: RevocationSnapshot,
   issuer: string,
   iat: number,
   key: SigningKey,
@@ -77,6 +84,8 @@ export function signRevocationSnapshot(
   const claims: JsonObject = {
     iss: issuer,
     iat,
+    read_at: readAt_s,
+    kept_s,
     position,
     sessions: times('session'),
     users: times('user'),

@@ -1,4 +1,4 @@
-import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
+import { createPublicKey, type KeyObject } from 'node:crypto'
 import type { JsonObject } from '../core/json.ts'
 import { type Algorithm, algorithmNames, algorithms, isAlgorithm } from './algorithms.ts'
 import { decodeBase64url } from './base64url.ts'
@@ -15,6 +15,8 @@ export interface VerificationKey {
   readonly key: KeyObject
   /** The length that a signature by this key has; one of any other length is not by it. */
   readonly signatureBytes: number
+  /** The key as a JWK, of nothing but what was checked. Equal for equal keys. */
+  readonly jwk: Readonly<Record<string, string>>
 }
 
 export type ImportedKey =
@@ -37,8 +39,13 @@ const exponentBytesMax = 4
  * Makes a verification key of a JWK (RFC 7517). The JWK must name its algorithm and its id, and be
  * a public key that is fit for that algorithm. Never throws: a key that is refused comes back with
  * the reason, so that the others of its set can serve.
+ *
+ * @param known keys imported before: one that is the same comes back as the same object, at once
  */
-export function importVerificationKey(jwk: unknown): ImportedKey {
+export function importVerificationKey(
+  jwk: unknown,
+  known: readonly VerificationKey[] = [],
+): ImportedKey {
   if (!isJsonObject(jwk)) return { ok: false, kid: null, reason: 'it is not a JSON object' }
   const kid = isKeyId(jwk.kid) ? jwk.kid : null
   const refuse = (reason: string): ImportedKey => ({ ok: false, kid, reason })
@@ -50,17 +57,21 @@ export function importVerificationKey(jwk: unknown): ImportedKey {
   if (purposeProblem !== null) return refuse(purposeProblem)
   const members = readPublicMembers(jwk, alg)
   if (members === null) return refuse('its public members are missing or not canonical base64url')
+  const checked = checkedJwk(jwk, kid, alg)
+  const same = known.find((key) => isSameJwk(key.jwk, checked))
+  if (same !== undefined) return { ok: true, key: same }
   const valueProblem = findValueProblem(members, alg)
   if (valueProblem !== null) return refuse(valueProblem)
 
-  const key = createKey(jwk, members, alg)
+  const key = createKey(checked)
   if (key === null) return refuse('it is not a valid public key')
   const bits = key.asymmetricKeyDetails?.modulusLength
   if (bits !== undefined && (bits < modulusBits.min || bits > modulusBits.max)) {
     return refuse(`its modulus must have ${modulusBits.min} to ${modulusBits.max} bits`)
   }
   const signatureBytes = algorithms[alg].signatureBytes ?? Math.ceil((bits ?? 0) / 8)
-  return { ok: true, key: Object.freeze({ kid, alg, key: readyForJws(key, alg), signatureBytes }) }
+  const bound = { kid, alg, key: readyForJws(key, alg), signatureBytes, jwk: checked }
+  return { ok: true, key: Object.freeze(bound) }
 }
 
 /** Why a key is not meant for verifying with this algorithm; null if it is. */
@@ -111,17 +122,27 @@ function findExponentProblem(members: ReadonlyMap<string, Buffer>): string | nul
   return e >= 3 && e % 2 === 1 ? null : 'its e must be odd and at least 3'
 }
 
-/** Only what was checked goes in. OpenSSL refuses a P-256 point that is not on its curve. */
-function createKey(
-  jwk: JsonObject,
-  members: ReadonlyMap<string, Buffer>,
-  alg: Algorithm,
-): KeyObject | null {
+/** Its public members are canonical, so one key has one such JWK. */
+function checkedJwk(jwk: JsonObject, kid: string, alg: Algorithm): VerificationKey['jwk'] {
   const { kty, crv } = algorithms[alg]
-  const key: JsonWebKey = { kty, ...(crv === null ? { alg } : { crv }) }
-  for (const name of members.keys()) key[name] = jwk[name]
+  const members = publicMembers[kty].map((name) => [name, jwk[name] as string])
+  return Object.freeze({
+    kty,
+    ...(crv !== null && { crv }),
+    kid,
+    alg,
+    ...Object.fromEntries(members),
+  })
+}
+
+function isSameJwk(one: VerificationKey['jwk'], other: VerificationKey['jwk']): boolean {
+  return Object.keys(one).every((name) => one[name] === other[name])
+}
+
+/** Only what was checked goes in. OpenSSL refuses a P-256 point that is not on its curve. */
+function createKey({ kid: _, ...jwk }: VerificationKey['jwk']): KeyObject | null {
   try {
-    return createPublicKey({ key, format: 'jwk' })
+    return createPublicKey({ key: jwk, format: 'jwk' })
   } catch {
     return null
   }

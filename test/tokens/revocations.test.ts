@@ -24,11 +24,12 @@ t.test('each kind is told of in the words of RFC 9493', async (t) => {
     ['key', 'k1', 'urn:gatepass:secevent:key-revoked', { format: 'opaque', id: 'k1' }],
   ]
   for (const [kind, id, type, sub_id] of cases) {
-    const event = { kind, id, atMs, position: '7' }
+    const event = { kind, id, atMs, position: '7', previous: '6' }
     t.strictSame(payloadOf(await signRevocationEvent(event, issuer, now_s, key)), {
       iss: issuer,
       iat: now_s,
       jti: '7',
+      previous: '6',
       sub_id,
       events: { [type]: { event_timestamp: now_s } },
     })
@@ -42,10 +43,12 @@ t.test('a snapshot lists each kind by its ids', async (t) => {
     { kind: 'user', id: 'u1', atMs },
     { kind: 'key', id: 'k2', atMs: atMs + 1 },
   ]
-  const snapshot = { position: '4', entries }
+  const snapshot = { position: '4', entries, kept_s: 305, readAt_s: now_s - 1 }
   t.strictSame(payloadOf(await signRevocationSnapshot(snapshot, issuer, now_s, key)), {
     iss: issuer,
     iat: now_s,
+    read_at: now_s - 1,
+    kept_s: 305,
     position: '4',
     sessions: { s1: now_s },
     users: { u1: now_s },

@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto'
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import t from 'tap'
 import { type Algorithm, algorithmNames } from '../../src/tokens/algorithms.ts'
 import { isEd25519PublicPoint } from '../../src/tokens/ed25519-point.ts'
@@ -128,6 +128,21 @@ t.test('an Ed25519 key is a point of the curve with a large order', async (t) =>
   }
   t.notOk(isEd25519PublicPoint(Buffer.from(`0200${zeros}`, 'hex')), 'no point has y = 2')
   t.notOk(isEd25519PublicPoint(Buffer.from(`eeff${'ff'.repeat(29)}7f`, 'hex')), 'y = p + 1')
+  // By Euler's criterion, which the check itself does not use: half of all y are on the curve.
+  const p = 2n ** 255n - 19n
+  const power = (base: bigint, exponent: bigint): bigint => {
+    if (exponent === 0n) return 1n
+    const root = power((base * base) % p, exponent / 2n)
+    return exponent % 2n === 1n ? (root * base) % p : root
+  }
+  const d = (p - ((121665n * power(121666n, p - 2n)) % p)) % p
+  for (let count = 0; count < 50; count += 1) {
+    const encoded = randomBytes(32)
+    const y = BigInt(`0x${Buffer.from(encoded).reverse().toString('hex')}`) % 2n ** 255n
+    const xSquared = (y * y - 1n + p) * power(d * y * y + 1n, p - 2n)
+    const isOnCurve = y < p && power(xSquared % p, (p - 1n) / 2n) !== p - 1n
+    t.equal(isEd25519PublicPoint(encoded), isOnCurve, encoded.toString('hex'))
+  }
   for (let count = 0; count < 20; count += 1) {
     const { x } = generateKeyPairSync('ed25519').publicKey.export({ format: 'jwk' })
     t.ok(isEd25519PublicPoint(Buffer.from(x ?? '', 'base64url')))

@@ -1,0 +1,120 @@
+import { hash } from 'node:crypto'
+import { GatepassError } from '../core/errors.ts'
+import type { JsonObject, JsonValue } from '../core/json.ts'
+import { type Algorithm, isAlgorithm } from './algorithms.ts'
+import { type CompactToken, splitCompact } from './compact.ts'
+import { isJsonObject, parseStrictJson } from './json.ts'
+import { jwkThumbprint } from './jwk-thumbprint.ts'
+import { importVerificationKey, type VerificationKey } from './verification-key.ts'
+
+/** The longest proof that is looked at, in bytes. One by ML-DSA-44 has about 5500, by ES256 500. */
+export const maxProofBytes = 8192
+
+const jtiLengthMax = 256
+const methodLengthMax = 32
+const uriLengthMax = 4096
+
+const proofType = 'dpop+jwt'
+
+/** A DPoP proof (RFC 9449 §4.2), taken apart but not yet believed. */
+export interface DpopProof {
+  readonly header: { readonly alg: Algorithm; readonly jwk: JsonObject }
+  /** The thumbprint of its key (RFC 7638): what the `cnf.jkt` of a token must be. */
+  readonly jkt: string
+  /** What its signature is checked of; its key goes by the thumbprint. */
+  readonly jws: CompactToken
+  readonly claims: DpopClaims
+}
+
+export interface DpopClaims {
+  /** The method of the request that it is for. */
+  readonly htm: string
+  /** The URI of that request. */
+  readonly htu: string
+  /** When it was made, in seconds. */
+  readonly iat: number
+  /** Its own id. */
+  readonly jti: string
+  /** The hash of the access token that it goes with; a request for a token has none. */
+  readonly ath: string | null
+}
+
+/**
+ * Takes a proof apart, as strictly as an access token: one text only, no member given twice, and
+ * nothing in `crit`. Its key is compared with a thumbprint before anything is done with it, so the
+ * work on a stranger's key is that of a hash.
+ *
+ * @throws `dpop_proof_invalid`; the cause says why, without a word of the proof
+ */
+export function parseDpopProof(text: string): DpopProof {
+  const parts = splitCompact(text, maxProofBytes)
+  if (parts === null) throw invalidProof('it is no JWS')
+  const header = parseStrictJson(parts.headerBytes)
+  if (!isJsonObject(header) || Object.hasOwn(header, 'crit')) throw invalidProof('its header')
+  const { alg, jwk, typ } = header
+  if (!isProofType(typ)) throw invalidProof('its typ is another')
+  if (!isAlgorithm(alg)) throw invalidProof('its alg is not accepted')
+  if (!isJsonObject(jwk)) throw invalidProof('it has no jwk')
+  const jkt = jwkThumbprint(jwk, alg)
+  if (jkt === null) throw invalidProof('its jwk is not one for its alg')
+  const { signingInput, payloadBytes, signature } = parts
+  return {
+    header: { alg, jwk },
+    jkt,
+    jws: { header: { alg, kid: jkt }, text, signingInput, payloadBytes, signature },
+    claims: readClaims(payloadBytes),
+  }
+}
+
+/**
+ * The key of a proof, held to the same rules as a key of an issuer.
+ *
+ * @param known the key of an earlier proof, which it may be again
+ * @throws `dpop_proof_invalid` for a private, symmetric, weak or mismatched key
+ */
+export function importProofKey(
+  { header: { alg, jwk }, jkt }: DpopProof,
+  known?: VerificationKey,
+): VerificationKey {
+  if (jwk.alg !== undefined && jwk.alg !== alg) throw invalidProof('its jwk is for another alg')
+  const imported = importVerificationKey({ ...jwk, alg, kid: jkt }, known && [known])
+  if (!imported.ok) throw invalidProof(`its jwk: ${imported.reason}`)
+  return imported.key
+}
+
+/** What the `ath` of a proof must be that goes with an access token (RFC 9449 §4.2). */
+export function accessTokenHash(token: string): string {
+  return hash('sha256', token, 'base64url')
+}
+
+/** The client reads the code alone; the log, which rule it was. */
+export function invalidProof(reason: string): GatepassError {
+  return new GatepassError('dpop_proof_invalid', { cause: new Error(`DPoP proof: ${reason}`) })
+}
+
+/** A media type, as with an access token (RFC 7515 §4.1.9). */
+function isProofType(typ: JsonValue | undefined): boolean {
+  if (typeof typ !== 'string') return false
+  const type = typ.toLowerCase()
+  return type === proofType || type === `application/${proofType}`
+}
+
+function readClaims(payloadBytes: Buffer): DpopClaims {
+  const claims = parseStrictJson(payloadBytes)
+  if (!isJsonObject(claims)) throw invalidProof('its payload is not a JSON object')
+  const { htm, htu, iat, jti, ath = null } = claims
+  const hasForm =
+    isText(htm, methodLengthMax) &&
+    isText(htu, uriLengthMax) &&
+    isText(jti, jtiLengthMax) &&
+    (ath === null || typeof ath === 'string') &&
+    typeof iat === 'number' &&
+    Number.isSafeInteger(iat) &&
+    iat >= 0
+  if (!hasForm) throw invalidProof('a claim is missing or of the wrong form')
+  return { htm, htu, iat, jti, ath }
+}
+
+function isText(value: JsonValue | undefined, lengthMax: number): value is string {
+  return typeof value === 'string' && value !== '' && value.length <= lengthMax
+}

@@ -1,0 +1,45 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose'
+import type { Algorithm } from '../../src/tokens/algorithms.ts'
+
+/** The key of a client, by a library that was not written here. */
+export interface ProofKey {
+  readonly alg: Algorithm
+  readonly privateKey: Awaited<ReturnType<typeof generateKeyPair>>['privateKey']
+  readonly publicJwk: JWK
+  readonly privateJwk: JWK
+  readonly jkt: string
+}
+
+export async function makeProofKey(alg: Algorithm = 'ES256'): Promise<ProofKey> {
+  const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true })
+  const publicJwk = await exportJWK(publicKey)
+  const privateJwk = await exportJWK(privateKey)
+  return { alg, privateKey, publicJwk, privateJwk, jkt: await calculateJwkThumbprint(publicJwk) }
+}
+
+/** What a proof is to say; a member given as undefined is left out. */
+export interface ProofParts {
+  readonly htm?: string
+  readonly htu?: string
+  /** In seconds. */
+  readonly iat?: number
+  readonly jti?: string
+  /** The access token that it goes with. */
+  readonly token?: string
+  readonly claims?: Readonly<Record<string, unknown>>
+  readonly header?: Readonly<Record<string, unknown>>
+}
+
+/** A DPoP proof (RFC 9449 §4.2). */
+export function makeProof(
+  key: Pick<ProofKey, 'alg' | 'privateKey' | 'publicJwk'>,
+  parts: ProofParts,
+): Promise<string> {
+  const { htm = 'GET', htu, jti = randomUUID(), token } = parts
+  const iat = parts.iat ?? Math.floor(Date.now() / 1000)
+  const ath = token && createHash('sha256').update(token).digest('base64url')
+  return new SignJWT({ htm, htu, iat, jti, ...(ath && { ath }), ...parts.claims })
+    .setProtectedHeader({ alg: key.alg, typ: 'dpop+jwt', jwk: key.publicJwk, ...parts.header })
+    .sign(key.privateKey)
+}
