@@ -1,6 +1,5 @@
-import type { Clock } from '../../core/clock.ts'
-import type { GatepassError } from '../../core/errors.ts'
-import { unavailable } from './failures.ts'
+import type { Clock } from '../core/clock.ts'
+import { GatepassError } from '../core/errors.ts'
 
 export interface BreakerOptions {
   /** How many failures in a row open it. */
@@ -88,5 +87,8 @@ export class Breaker {
 }
 
 function refusal(leftMs: number): GatepassError {
-  return unavailable('it has not answered lately', Math.max(1, Math.ceil(leftMs / 1000)))
+  return new GatepassError('store_unavailable', {
+    detail: 'The store has not answered lately, and is left alone for a while.',
+    retryAfter_s: Math.max(1, Math.ceil(leftMs / 1000)),
+  })
 }

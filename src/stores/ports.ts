@@ -60,9 +60,19 @@ export interface Session {
   /** Digest of the Idempotency-Key that made the current generation, if there was one. */
   readonly idempotencyKey: Buffer | null
   readonly revokedAtMs: number | null
+  /** The key that it is bound to, as its thumbprint (RFC 7638); null when it is bound to none. */
+  readonly jkt: string | null
 }
 
-export type RotationOutcome = 'rotated' | 'replayed' | 'reused' | 'revoked' | 'expired' | 'unknown'
+/** `unproven`: the session is bound to a key, of which the request has not shown possession. */
+export type RotationOutcome =
+  | 'rotated'
+  | 'replayed'
+  | 'reused'
+  | 'revoked'
+  | 'expired'
+  | 'unknown'
+  | 'unproven'
 
 export interface RotationRequest {
   readonly sid: string
@@ -70,6 +80,8 @@ export interface RotationRequest {
   readonly generation: number
   /** Digest of the request's Idempotency-Key. */
   readonly idempotencyKey: Buffer | null
+  /** The key that the request has shown possession of. */
+  readonly jkt: string | null
   readonly nowMs: number
   readonly policy: RotationPolicy
 }
@@ -131,6 +143,8 @@ export interface SessionStore {
    * call again while it is true.
    */
   removeExpired(nowMs: number, limit: number): Promise<boolean>
+  /** The time by the store's own clock; null for a store on this machine, which has none. */
+  clockMs(): Promise<number | null>
   ping(): Promise<void>
   close(): Promise<void>
 }

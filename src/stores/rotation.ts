@@ -15,6 +15,8 @@ export function decideRotation(session: Session, request: RotationRequest): Rota
   const { nowMs, policy } = request
   if (session.revokedAtMs !== null) return { outcome: 'revoked', session }
   if (nowMs >= session.expiresAtMs) return { outcome: 'expired', session }
+  // Without the key a token is worth nothing, and says nothing about what its owner did with it.
+  if (session.jkt !== null && session.jkt !== request.jkt) return { outcome: 'unproven', session }
 
   // A replica whose clock runs behind must not see a young generation as an old one.
   const withinGrace = Math.max(0, nowMs - session.mintedAtMs) < policy.graceMs
@@ -35,9 +37,11 @@ export function decideRotation(session: Session, request: RotationRequest): Rota
     if (session.presented) return { outcome: 'replayed', session }
     return { outcome: 'replayed', session: { ...session, presented: true } }
   }
-  if (ahead === -1 && (withinGrace || retriesLostAnswer(session, request))) {
-    return { outcome: 'replayed', session }
+  if (ahead === -1 && retriesLostAnswer(session, request)) {
+    // Grace begins anew: a copy of this very request may be on its way, or one of another tab.
+    return { outcome: 'replayed', session: mint(session, request, session.generation) }
   }
+  if (ahead === -1 && withinGrace) return { outcome: 'replayed', session }
   return { outcome: 'reused', session: revoke(session, nowMs, policy.revokedKeptMs) }
 }
 

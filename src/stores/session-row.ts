@@ -17,6 +17,7 @@ export interface SessionRow {
   readonly presented: boolean | number
   readonly idempotency_key: Uint8Array | null
   readonly revoked_at_ms: number | null
+  readonly jkt: string | null
 }
 
 export function toSession(row: SessionRow): Session {
@@ -35,5 +36,6 @@ export function toSession(row: SessionRow): Session {
     presented: Boolean(row.presented),
     idempotencyKey: row.idempotency_key === null ? null : Buffer.from(row.idempotency_key),
     revokedAtMs: row.revoked_at_ms,
+    jkt: row.jkt,
   }
 }

@@ -54,10 +54,16 @@ const table: Row[] = [
   },
   {
     title: 'the one before, days later, with the key that made the current one',
-    session: fifth({ expiresAtMs: t0 + 14 * 86_400_000 }),
+    session: fifth({ expiresAtMs: t0 + 14 * 86_400_000, endsAtMs: t0 + 90 * 86_400_000 }),
     request: { generation: 4, nowMs: t0 + 3 * 86_400_000, idempotencyKey: key },
     outcome: 'replayed',
-    after: unchanged,
+    after: {
+      generation: 5,
+      mintedAtMs: t0 + 3 * 86_400_000,
+      presented: false,
+      idempotencyKey: key,
+      expiresAtMs: t0 + 3 * 86_400_000 + policy.idleMs,
+    },
   },
   {
     title: 'the same with another key is reuse',

@@ -41,6 +41,11 @@ export function sessionStoreContract(
     t.equal(await store.find(one.sid, t0 + 2), null)
   })
 
+  withStore('tells the time by its own clock, if it has one', async (t, store) => {
+    const nowMs = Date.now()
+    t.ok(Math.abs(((await store.clockMs()) ?? nowMs) - nowMs) < 1_000)
+  })
+
   withStore("lists a user's sessions, newest first, and nobody else's", async (t, store) => {
     const mine = [2, 0, 1].map((n) => session({ sid: randomId(), createdAtMs: t0 + n }))
     await Promise.all(mine.map((one) => store.create(one)))
@@ -78,11 +83,35 @@ export function sessionStoreContract(
 
   withStore('decides every rotation as the rule does, and remembers it', async (_t, store) => {
     const graces = fc.constantFrom(policy.graceMs, 0)
-    const steps = fc.array(step, { minLength: 1, maxLength: 12 })
+    const story = fc.record({
+      graceMs: graces,
+      isBound: fc.boolean(),
+      steps: fc.array(step, { minLength: 1, maxLength: 12 }),
+    })
     await fc.assert(
-      fc.asyncProperty(graces, steps, (graceMs, steps) => follow(store, graceMs, steps)),
-      { numRuns: 60 },
+      fc.asyncProperty(story, (story) => follow(store, story)),
+      { numRuns: 80 },
     )
+  })
+
+  withStore('a session that is bound to a key yields to that key alone', async (t, store) => {
+    const jkt = thisKey ?? null
+    const one = session({ sid: randomId(), jkt })
+    await store.create(one)
+    t.same(await store.find(one.sid, t0), one)
+    const nowMs = t0 + 20_000
+    for (const other of [null, thatKey ?? null]) {
+      const request = rotation({ sid: one.sid, nowMs, jkt: other })
+      t.same(await store.rotate(request), { outcome: 'unproven', session: one })
+    }
+    t.same(await store.find(one.sid, t0), one, 'as it was')
+    t.same(await store.revocationsAfter(logStart, 10), [])
+    const { outcome, session: after } = await store.rotate(
+      rotation({ sid: one.sid, nowMs, jkt, idempotencyKey: digest('key') }),
+    )
+    t.equal(outcome, 'rotated')
+    t.match(after, { generation: 1, jkt })
+    t.same(await store.find(one.sid, nowMs), after)
   })
 
   withStore('a revoked session never comes back', async (t, store) => {
@@ -183,26 +212,37 @@ export function sessionStoreContract(
   })
 }
 
+/** Thumbprints of two keys. */
+const [thisKey, thatKey] = ['this', 'that'].map((key) => digest(key).toString('base64url'))
+
 /** One request: how long after the one before by its replica's clock, for which generation. */
 const step = fc.record({
   waitMs: fc.oneof(fc.integer({ min: -12_000, max: 12_000 }), fc.integer({ min: 0, max: 60_000 })),
   ahead: fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, fc.integer({ min: -2, max: 2 })),
   key: fc.constantFrom(null, digest('key 1'), digest('key 2')),
+  jkt: fc.oneof(
+    { weight: 4, arbitrary: fc.constant(thisKey) },
+    fc.constantFrom(null, thatKey),
+  ) as fc.Arbitrary<string | null>,
 })
 
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never
 
 /** Drives one session, beside the pure rule. */
-async function follow(store: SessionStore, graceMs: number, steps: readonly Step[]): Promise<void> {
-  let expected = session({ sid: randomId() })
+async function follow(
+  store: SessionStore,
+  { graceMs, isBound, steps }: { graceMs: number; isBound: boolean; steps: readonly Step[] },
+): Promise<void> {
+  let expected = session({ sid: randomId(), jkt: isBound ? (thisKey ?? null) : null })
   await store.create(expected)
   let nowMs = t0
-  for (const { waitMs, ahead, key } of steps) {
+  for (const { waitMs, ahead, key, jkt } of steps) {
     nowMs += waitMs
     const request: RotationRequest = rotation({
       sid: expected.sid,
       generation: Math.max(0, expected.generation + ahead),
       idempotencyKey: key,
+      jkt,
       nowMs,
       policy: { ...policy, graceMs },
     })

@@ -3,6 +3,7 @@ import type { Test } from 'tap'
 import { digest, randomId } from '../../src/core/secrets.ts'
 import type { RotationResult, Session, SessionStore } from '../../src/stores/ports.ts'
 import { policy, session, t0 } from '../support/sessions.ts'
+import { sessionTabs } from './session-tabs-properties.ts'
 
 /**
  * A small world around one session: an honest client with some tabs behind a network that delays,
@@ -101,6 +102,7 @@ class World {
       sid: this.#sid,
       generation,
       idempotencyKey: this.#pendingKey,
+      jkt: null,
       nowMs: atMs + (this.#clockErrorsMs[replica] ?? 0),
       policy,
     })
@@ -130,6 +132,8 @@ export function sessionWorld(
   open: () => Promise<{ store: SessionStore; rollBack: RollBack | null }>,
   { runs = 60 } = {},
 ): void {
+  sessionTabs(t, async () => (await open()).store, runs)
+
   async function holds(
     t: Test,
     trips: fc.Arbitrary<Trip[]>,
@@ -185,6 +189,7 @@ export function sessionWorld(
             sid,
             generation: held[who],
             idempotencyKey: null,
+            jkt: null,
             nowMs,
             policy,
           })

@@ -22,6 +22,7 @@ export function session(changes: Partial<Session> = {}): Session {
     presented: false,
     idempotencyKey: null,
     revokedAtMs: null,
+    jkt: null,
     ...changes,
   }
 }
@@ -31,6 +32,7 @@ export function rotation(changes: Partial<RotationRequest> = {}): RotationReques
     sid: 'AAAAAAAAAAAAAAAAAAAAAA',
     generation: 0,
     idempotencyKey: null,
+    jkt: null,
     nowMs: t0,
     policy,
     ...changes,

@@ -30,18 +30,19 @@ export const schema: Schema = {
     `,
     },
     revocationsMigration,
+    { name: 'session keys', sql: 'ALTER TABLE gatepass.sessions ADD COLUMN jkt TEXT' },
   ],
 }
 
 /** By name: a statement that is prepared must go on working when a column is added. */
 const columns = `sid, sub, client_id, scope, amr, user_agent, created_at_ms, ends_at_ms,
-  expires_at_ms, generation, minted_at_ms, presented, idempotency_key, revoked_at_ms`
+  expires_at_ms, generation, minted_at_ms, presented, idempotency_key, revoked_at_ms, jkt`
 
 export const insert: Statement = {
   name: 'insert session',
   text: `
     INSERT INTO gatepass.sessions (${columns})
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
 }
 
 export const select: Statement = {
@@ -112,4 +113,9 @@ export const deleteExpired: Statement = {
         AND ctid = ANY (ARRAY (SELECT place FROM slice WHERE expires_at_ms <= $2))
     )
     SELECT count(*) AS seen, max(place)::text AS last FROM slice`,
+}
+
+export const clock: Statement = {
+  name: 'clock',
+  text: 'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now',
 }

@@ -48,11 +48,12 @@ export class PostgresSessionStore implements SessionStore {
       session.presented,
       session.idempotencyKey,
       session.revokedAtMs,
+      session.jkt,
     ])
   }
 
   async rotate(request: RotationRequest): Promise<RotationResult> {
-    const { sid, generation, idempotencyKey, nowMs, policy } = request
+    const { sid, generation, idempotencyKey, jkt, nowMs, policy } = request
     const { graceMs, idleMs, revokedKeptMs } = policy
     // Where the connection broke, the rotation may have happened. The same request once more is
     // then answered by its replay, as long as grace lasts: without, it would be taken for reuse.
@@ -60,7 +61,7 @@ export class PostgresSessionStore implements SessionStore {
     const isRepeatable = graceMs > this.#db.timeoutMs
     const { rows } = await this.#db.run<SessionRow & { readonly outcome: RotationOutcome }>(
       rotate,
-      [sid, generation, idempotencyKey, nowMs, graceMs, idleMs, revokedKeptMs],
+      [sid, generation, idempotencyKey, nowMs, graceMs, idleMs, revokedKeptMs, jkt],
       isRepeatable,
     )
     const [row] = rows
@@ -114,6 +115,11 @@ export class PostgresSessionStore implements SessionStore {
     this.#sweptTo = seen < limit ? tableStart : (last ?? tableStart)
     const moreInLog = await this.#log.removeExpired(nowMs, limit)
     return this.#sweptTo !== tableStart || moreInLog
+  }
+
+  async clockMs(): Promise<number> {
+    const { rows } = await this.#db.run<{ now: number }>(statements.clock, [], true)
+    return Number(rows[0]?.now)
   }
 
   ping(): Promise<void> {

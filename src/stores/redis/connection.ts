@@ -67,7 +67,10 @@ export function connectionMaker(
 
 // Replies are bytes, as a row is. The client's own timeout ends only what it could not write yet and
 // costs a signal for each command: the deadline is ours (link.ts).
-const commandOptions = { timeout: 0, typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } }
+const commandOptions = {
+  timeout: 0,
+  typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer, [RESP_TYPES.MAP]: Array },
+}
 
 type Options = ReturnType<typeof clientOptions>
 

@@ -28,6 +28,7 @@ export class RedisLink {
   #openedAtMs = 0
   #heardAtMs = 0
   #lastError: Error | null = null
+  #disturbances = 0
   #reconnecting: Promise<void> | null = null
   /** Old connections, which finish what they have begun. */
   readonly #retiring = new Set<Promise<void>>()
@@ -85,6 +86,14 @@ export class RedisLink {
       clearTimeout(timer)
       if (--this.#calls === 0) this.#onIdle()
     }
+  }
+
+  /**
+   * Grows whenever a connection was lost or replaced. Where it is the same before and after, what was
+   * sent meanwhile went over one connection.
+   */
+  get disturbances(): number {
+    return this.#disturbances
   }
 
   /** Lets the calls under way end, which their deadlines make sure of, and closes. */
@@ -151,6 +160,7 @@ export class RedisLink {
   async #connect(): Promise<void> {
     this.#lastError = null
     const connection = this.#make((error) => {
+      this.#disturbances += 1
       this.#lastError = toldApart(error)
     })
     const tooLate = AbortSignal.any([
@@ -166,6 +176,7 @@ export class RedisLink {
     }
     if (this.#connection !== null) this.#retire(this.#connection)
     this.#connection = connection
+    this.#disturbances += 1
     this.#openedAtMs = performance.now()
   }
 

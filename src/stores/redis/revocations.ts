@@ -56,6 +56,12 @@ export async function probe(call: RedisCall): Promise<void> {
   await range(call, '-', 1)
 }
 
+/** The time by the server that keeps the log. */
+export async function clockMs(call: RedisCall): Promise<number> {
+  const [seconds, microseconds] = (await call.command(key, ['TIME'])) as [Buffer, Buffer]
+  return Number(String(seconds)) * 1000 + Number(String(microseconds)) / 1000
+}
+
 type Fields = Readonly<Record<string, string>> & { readonly position: string }
 
 async function range(call: RedisCall, start: string, limit: number): Promise<Fields[]> {

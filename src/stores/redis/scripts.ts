@@ -19,23 +19,28 @@ const row = `
 local function load()
   local row = redis.call('GET', KEYS[1])
   if not row then return nil end
-  local s, version, rest = {}, nil, nil
-  version, s.flags, s.generation, s.minted, s.expires, s.ends, s.created, s.revoked, rest =
+  local s, rest = {}, nil
+  s.version, s.flags, s.generation, s.minted, s.expires, s.ends, s.created, s.revoked, rest =
     struct.unpack('${layout.header}', row)
-  if version ~= ${layout.version} then error('a session has a layout that is not known') end
+  if s.version ~= ${layout.version} and s.version ~= ${layout.boundVersion} then
+    error('a session has a layout that is not known')
+  end
   s.presented = bit.band(s.flags, ${flags.presented}) ~= 0
   s.owesLogEntry = bit.band(s.flags, ${flags.owesLogEntry}) ~= 0
   local restStart = rest
   if bit.band(s.flags, ${flags.hasDigest}) ~= 0 then restStart = rest + ${layout.digestLength} end
   s.digest = string.sub(row, rest, restStart - 1)
   s.rest = string.sub(row, restStart)
+  if s.version == ${layout.boundVersion} then
+    s.jkt = string.sub(row, restStart, restStart + ${layout.digestLength - 1})
+  end
   return s, row
 end
 
 local function save(s)
   local bits = (s.presented and ${flags.presented} or 0) + (s.digest ~= '' and ${flags.hasDigest} or 0)
     + (s.owesLogEntry and ${flags.owesLogEntry} or 0)
-  local row = struct.pack('${layout.header}', ${layout.version}, bits, s.generation, s.minted,
+  local row = struct.pack('${layout.header}', s.version, bits, s.generation, s.minted,
     s.expires, s.ends, s.created, s.revoked) .. s.digest .. s.rest
   redis.call('SET', KEYS[1], row, 'PXAT', string.format('%.0f', s.expires + ${expiryMarginMs}))
   return row
@@ -46,7 +51,8 @@ end
  * Invariant 4, the same rule as `decideRotation`, and told apart from it by no test.
  *
  * KEYS[1] the session; ARGV the presented generation, the digest of the Idempotency-Key or '', now,
- * grace, idle and revokedKept in ms. Returns the outcome, and the row unless it is unknown.
+ * grace, idle and revokedKept in ms, and the thumbprint of the key that the request has or ''.
+ * Returns the outcome, and the row unless it is unknown.
  *
  * A session that was found reused stays `reused` until the revocation log has it (sessions.ts).
  */
@@ -59,6 +65,7 @@ local presented, now, grace, idle, kept =
 
 if s.revoked ~= 0 then return {s.owesLogEntry and 'reused' or 'revoked', row} end
 if now >= s.expires then return {'expired', row} end
+if s.jkt and s.jkt ~= ARGV[7] then return {'unproven', row} end
 
 local withinGrace = math.max(0, now - s.minted) < grace
 local ahead = presented - s.generation
@@ -80,7 +87,8 @@ if ahead == 0 then
   return {'replayed', save(s)}
 end
 local retriesLostAnswer = not s.presented and s.digest ~= '' and s.digest == digest
-if ahead == -1 and (withinGrace or retriesLostAnswer) then return {'replayed', row} end
+if ahead == -1 and retriesLostAnswer then return {'replayed', mint(s.generation, false)} end
+if ahead == -1 and withinGrace then return {'replayed', row} end
 
 s.revoked, s.expires, s.owesLogEntry = now, now + kept, true
 return {'reused', save(s)}

@@ -62,9 +62,10 @@ export class RedisSessionStore implements SessionStore {
   }
 
   rotate({ sid, ...request }: RotationRequest): Promise<RotationResult> {
-    const { generation, idempotencyKey, nowMs, policy } = request
+    const { generation, idempotencyKey, jkt, nowMs, policy } = request
     const times = [nowMs, policy.graceMs, policy.idleMs, policy.revokedKeptMs].map(String)
-    const args = [String(generation), idempotencyKey ?? '', ...times]
+    const keyBytes = Buffer.from(jkt ?? '', 'base64url')
+    const args = [String(generation), idempotencyKey ?? '', ...times, keyBytes]
     // Had the lost answer been a rotation, then without grace the same token again is reuse.
     const isRepeatable = policy.graceMs > 0
     return this.#link.run(async (call) => {
@@ -139,6 +140,10 @@ export class RedisSessionStore implements SessionStore {
   /** Log entries only: sessions Redis removes by itself. */
   removeExpired(nowMs: number, limit: number): Promise<boolean> {
     return this.#link.run((call) => log.removeExpired(call, nowMs, limit))
+  }
+
+  clockMs(): Promise<number> {
+    return this.#link.run(log.clockMs)
   }
 
   ping(): Promise<void> {

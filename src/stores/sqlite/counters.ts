@@ -1,10 +1,9 @@
-import type { SQLInputValue, StatementSync } from 'node:sqlite'
-import { RateLimiterSQLite } from 'rate-limiter-flexible'
-import { type Counter, type CounterOptions, type CounterStore, counterBy } from '../counters.ts'
+import type { StatementSync } from 'node:sqlite'
+import { systemClock } from '../../core/clock.ts'
+import type { Added, Count, Counter, CounterOptions, CounterStore } from '../counters.ts'
 import type { Schema } from '../migrations.ts'
 import { SqliteDatabase } from './database.ts'
 
-// The columns are those that rate-limiter-flexible reads and writes.
 const schema: Schema = {
   name: 'counters',
   migrations: [
@@ -16,22 +15,31 @@ const schema: Schema = {
         points INTEGER NOT NULL,
         expire INTEGER NOT NULL
       ) STRICT, WITHOUT ROWID;
-      CREATE INDEX counters_by_expire ON counters (expire);
     `,
     },
   ],
 }
 
-/** Every so many writes remove twice as many expired rows as they make: they never pile up. */
+/** Every so many writes look at twice as many rows as they can have made: expired ones never pile up. */
 const writesBetween = 8
-const removedAtOnce = 2 * writesBetween
+const lookedAtOnce = 2 * writesBetween
 
-/** Counters in one SQLite file, which may be that of another store (`sqlite:`). */
+/**
+ * Counters in one SQLite file (`sqlite:`), best one of their own: what one connection writes to a
+ * file, the others have to read again. There is a row only for what counts, so that a file has few
+ * pages, however many sign in: an attempt that was none is deleted, not counted down to nothing.
+ */
 export class SqliteCounterStore implements CounterStore {
   readonly #db: SqliteDatabase
-  readonly #client: BetterSqlite3
-  readonly #removeExpired: StatementSync
+  readonly #select: StatementSync
+  readonly #add: StatementSync
+  readonly #delete: StatementSync
+  readonly #deleteOnly: StatementSync
+  readonly #takeOne: StatementSync
+  readonly #slice: StatementSync
   #writes = 0
+  /** Where the sweep of expired rows goes on; '' is the start of the table. */
+  #sweptTo = ''
 
   /** @throws `store_unavailable`, `migration_failed` */
   constructor(path: string) {
@@ -39,61 +47,77 @@ export class SqliteCounterStore implements CounterStore {
     // For this connection alone. What a power failure takes back is a few seconds of counting; a
     // flush to the disk at each attempt would keep every refresh waiting.
     this.#db.prepare('PRAGMA synchronous = NORMAL').get()
-    this.#removeExpired = this.#db.prepare(
-      `DELETE FROM counters WHERE key IN
-         (SELECT key FROM counters WHERE expire <= ? ORDER BY expire LIMIT ${removedAtOnce})`,
+    this.#select = this.#db.prepare('SELECT points, expire FROM counters WHERE key = ?')
+    this.#add = this.#db.prepare(
+      `INSERT INTO counters VALUES (?1, 1, ?2) ON CONFLICT DO UPDATE SET
+         points = iif(expire <= ?3, 1, points + 1), expire = iif(expire <= ?3, ?2, expire)
+       RETURNING points, expire`,
     )
-    this.#client = this.#asBetterSqlite3()
+    this.#delete = this.#db.prepare('DELETE FROM counters WHERE key = ?')
+    this.#deleteOnly = this.#db.prepare(
+      'DELETE FROM counters WHERE key = ? AND expire = ? AND points = 1',
+    )
+    this.#takeOne = this.#db.prepare(
+      'UPDATE counters SET points = points - 1 WHERE key = ? AND expire = ?',
+    )
+    this.#slice = this.#db.prepare(
+      `SELECT key, expire FROM counters WHERE key > ? ORDER BY key LIMIT ${lookedAtOnce}`,
+    )
   }
 
   counter({ name, limit, window_s }: CounterOptions): Counter {
-    return counterBy(
-      new RateLimiterSQLite({
-        storeClient: this.#client,
-        storeType: 'better-sqlite3',
-        tableName: 'counters',
-        tableCreated: true,
-        keyPrefix: name,
-        points: limit,
-        duration: window_s,
-      }),
-    )
+    const rowKey = (key: string) => `${name}:${key}`
+    return {
+      read: (key) => this.#db.read(() => this.#count(rowKey(key))),
+      add: (key, length_s = window_s) =>
+        this.#db.write(() => this.#addOne(rowKey(key), limit, length_s * 1000)),
+      reset: (key) =>
+        this.#db.write(() => {
+          this.#delete.run(rowKey(key))
+        }),
+    }
   }
 
   close(): Promise<void> {
     return this.#db.close()
   }
 
-  /**
-   * What the library uses of better-sqlite3, on our connection. Its one transaction, a single
-   * statement, joins the next group of writes; the library awaits what it returns.
-   */
-  #asBetterSqlite3(): BetterSqlite3 {
-    const statements = new Map<string, StatementSync>()
-    const statement = (sql: string): StatementSync => {
-      const known = statements.get(sql) ?? this.#db.prepare(sql)
-      statements.set(sql, known)
-      return known
-    }
+  #count(rowKey: string): Count | null {
+    const row = this.#select.get(rowKey) as CounterRow | undefined
+    const resetsInMs = (row?.expire ?? 0) - systemClock.nowMs()
+    return row === undefined || resetsInMs <= 0 ? null : { count: row.points, resetsInMs }
+  }
+
+  #addOne(rowKey: string, limit: number, windowMs: number): Added {
+    const nowMs = systemClock.nowMs()
+    if (this.#writes % writesBetween === 0) this.#removeExpired(nowMs)
+    this.#writes += 1
+    const row = this.#add.get(rowKey, nowMs + windowMs, nowMs) as unknown as CounterRow
     return {
-      prepare: (sql) => ({
-        get: (...values) => statement(sql).get(...values),
-        run: (...values) => statement(sql).run(...values),
-      }),
-      transaction: (change) => () =>
-        this.#db.write(() => {
-          if (this.#writes % writesBetween === 0) this.#removeExpired.run(Date.now())
-          this.#writes += 1
-          return change()
-        }),
+      count: row.points,
+      resetsInMs: row.expire - nowMs,
+      isWithin: row.points <= limit,
+      takeBack: () => this.#takeBack(rowKey, row.expire),
     }
+  }
+
+  /** The end of its window tells whether it is still counted there. */
+  #takeBack(rowKey: string, expire: number): Promise<void> {
+    return this.#db.write(() => {
+      if (this.#deleteOnly.run(rowKey, expire).changes === 0) this.#takeOne.run(rowKey, expire)
+    })
+  }
+
+  #removeExpired(nowMs: number): void {
+    const slice = this.#slice.all(this.#sweptTo) as unknown as CounterRow[]
+    for (const { key, expire } of slice) if (expire <= nowMs) this.#delete.run(key)
+    this.#sweptTo = slice.length < lookedAtOnce ? '' : (slice.at(-1)?.key ?? '')
   }
 }
 
-interface BetterSqlite3 {
-  prepare(sql: string): {
-    get(...values: SQLInputValue[]): unknown
-    run(...values: SQLInputValue[]): unknown
-  }
-  transaction<T>(change: () => T): () => Promise<T>
+interface CounterRow {
+  readonly key: string
+  readonly points: number
+  /** When its window ends, in ms since 1970. */
+  readonly expire: number
 }

@@ -11,6 +11,13 @@ const busyTimeoutMs = 250
 const turnsMax = 8
 /** Pages kept in memory, taken as they are needed: a hundred thousand sessions. */
 const cache_kib = 32 * 1024
+/**
+ * A rotation changes one row, and a commit writes whole pages: with small ones there is less to write.
+ * Takes effect when a file is made.
+ */
+const page_bytes = 2048
+/** The write-ahead log is copied back when it has so many pages, 8 MiB: rarely, as it is work of its own. */
+const checkpoint_pages = 4000
 /** What a caller is told to wait when the database did not answer. */
 const retryAfter_s = 1
 
@@ -25,7 +32,11 @@ export class SqliteDatabase {
   readonly #db: DatabaseSync
   readonly #begin: StatementSync
   readonly #commit: StatementSync
+  /** Writes the first page anew as it is. (An UPDATE that changes nothing would write nothing.) */
+  readonly #touch: StatementSync
   #queue: Write<unknown>[] = []
+  /** Whether a group has failed, by more than a lock, and no ping has found since that writes work. */
+  #hasFailed = false
 
   /**
    * @param path a file, made with its folder when missing; or `:memory:`
@@ -41,6 +52,7 @@ export class SqliteDatabase {
     }
     this.#begin = this.#db.prepare('BEGIN IMMEDIATE')
     this.#commit = this.#db.prepare('COMMIT')
+    this.#touch = this.#db.prepare('PRAGMA user_version = 0')
   }
 
   prepare(sql: string) {
@@ -75,8 +87,14 @@ export class SqliteDatabase {
     })
   }
 
+  /**
+   * While writes fail, as on a full disk, this tries one: that reads work is no help then, and whoever
+   * waits for this to resolve sends no writes.
+   */
   async ping(): Promise<void> {
-    await this.read(() => this.#db.prepare('SELECT 1').get())
+    if (!this.#hasFailed) return void (await this.read(() => this.#db.prepare('SELECT 1').get()))
+    await this.write(() => this.#touch.run())
+    this.#hasFailed = false
   }
 
   async close(): Promise<void> {
@@ -94,6 +112,7 @@ export class SqliteDatabase {
       for (const write of group) settle.push(run(write))
       this.#commit.run()
     } catch (error) {
+      this.#hasFailed ||= !isBusy(error)
       this.#rollBack()
       for (const write of group) write.reject(unavailable(error))
       return
@@ -136,7 +155,8 @@ function open(path: string): DatabaseSync {
     // Who reads the file reads password hashes: it is the owner's alone. WAL files inherit the mode.
     if (path !== ':memory:') chmodSync(path, 0o600)
     db.exec(
-      `PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -${cache_kib}`,
+      `PRAGMA page_size = ${page_bytes}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+       PRAGMA cache_size = -${cache_kib}; PRAGMA wal_autocheckpoint = ${checkpoint_pages}`,
     )
     return db
   } catch (error) {
@@ -146,6 +166,11 @@ function open(path: string): DatabaseSync {
       cause: error,
     })
   }
+}
+
+/** Somebody else was writing for too long: SQLITE_BUSY, whose extended codes share its low byte. */
+function isBusy(error: unknown): boolean {
+  return (Number((error as { errcode?: unknown }).errcode) & 0xff) === 5
 }
 
 function unavailable(error: unknown): GatepassError {

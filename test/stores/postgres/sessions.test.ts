@@ -198,7 +198,9 @@ t.test('a deadlock is survived', async (t) => {
   await other.query('COMMIT')
   t.equal(await ended, 2)
   t.equal((await store.revocationsAfter(logStart, 10)).length, 1)
+  // Statistics are there when their connection has ended.
   await store.close()
+  await server.untilAlone(url)
   const [found] = await server.query(`SELECT deadlocks::int FROM pg_stat_database
     WHERE datname = '${new URL(url).pathname.slice(1)}'`)
   t.equal(found?.deadlocks, 1, 'there was one')

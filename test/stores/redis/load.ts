@@ -87,7 +87,7 @@ export class Load {
       const startedAtMs = performance.now()
       try {
         const nowMs = Date.now()
-        const request = { sid, generation, idempotencyKey, nowMs, policy }
+        const request = { sid, generation, idempotencyKey, jkt: null, nowMs, policy }
         const { outcome, session } = await this.#store.rotate(request)
         if (session === null || (outcome !== 'rotated' && outcome !== 'replayed')) {
           this.#wrong.push(`generation ${generation} of ${sid} is ${outcome}`)

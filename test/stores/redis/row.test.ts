@@ -1,4 +1,5 @@
 import { deepStrictEqual } from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
 import { digest, randomId } from '../../../src/core/secrets.ts'
@@ -27,6 +28,7 @@ t.test('property: what is read is what was written', async () => {
       presented: fc.boolean(),
       idempotencyKey: fc.option(fc.string().map(digest)),
       revokedAtMs: fc.option(time),
+      jkt: fc.option(fc.string().map((key) => digest(key).toString('base64url'))),
     },
     { noNullPrototype: true },
   )
@@ -39,7 +41,7 @@ t.test('property: what is read is what was written', async () => {
 
 t.test('a row of another layout is not taken for a session', async (t) => {
   const row = encodeSession(session())
-  row.writeUInt8(2, 0)
+  row.writeUInt8(3, 0)
   t.throws(() => decodeSession('sid', row), /layout/)
 })
 
@@ -50,7 +52,7 @@ t.test('a session takes less than 300 bytes beyond what its keys cost', async (t
   const usage = async (key: string) => Number(await server.ask('MEMORY', 'USAGE', key))
   const userAgent =
     'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36'
-  const [sid, sub] = [randomId(), randomId()]
+  const [sid, sub] = [randomId(), randomUUID()]
   await store.create(session({ sid, sub, userAgent, idempotencyKey: digest('key') }))
   let bytes = 0
   for (const key of [`gp:s:${sid}`, `gp:u:${sub}`]) {

@@ -1,0 +1,164 @@
+import fc from 'fast-check'
+import type { Test } from 'tap'
+import type { RotationOutcome, SessionStore } from '../../src/stores/ports.ts'
+import { policy } from '../support/sessions.ts'
+import { Browser, type Story, slowStory, storyOf, type Try } from './session-tabs.ts'
+
+const accepted: readonly RotationOutcome[] = ['rotated', 'replayed']
+
+/** The story told to the end. Throws when the owner is signed out, or is given two successors. */
+async function tell(store: SessionStore, story: Story, withKey: boolean): Promise<void> {
+  const browser = new Browser(store, withKey, story.clockErrorsMs)
+  await browser.signIn()
+  browser.plan(story.refreshes)
+  await browser.timeline.run()
+  let newest = 0
+  for (const { presented, result } of browser.results) {
+    if (!accepted.includes(result.outcome)) throw new Error(`${presented} is ${result.outcome}`)
+    const generation = result.session?.generation ?? -1
+    if (generation < newest || generation > presented + 1) {
+      throw new Error(`${presented} is given ${generation} after ${newest}`)
+    }
+    newest = generation
+  }
+}
+
+/** Whatever the tabs send from some instant on, late copies too, the session stays ended. */
+async function staysEnded(store: SessionStore, story: Story, endsAfterMs: number): Promise<void> {
+  const browser = new Browser(store, true, story.clockErrorsMs)
+  await browser.signIn()
+  browser.plan(story.refreshes)
+  let before = 0
+  browser.timeline.in(endsAfterMs, async () => {
+    await store.revoke(browser.sid, browser.timeline.nowMs, 100 * policy.idleMs)
+    before = browser.results.length
+  })
+  await browser.timeline.run()
+  const back = browser.results.slice(before).find(({ result }) => result.outcome !== 'revoked')
+  if (back !== undefined) throw new Error(`${back.presented} is ${back.result.outcome}`)
+  if ((await store.find(browser.sid, browser.timeline.nowMs)) !== null) throw new Error('it lives')
+}
+
+/** Somebody who has copied the cookie, and when he uses it: how long after the theft. */
+interface Theft {
+  readonly afterMs: number
+  readonly usesMs: readonly number[]
+}
+
+async function isFoundOut(store: SessionStore, story: Story, theft: Theft): Promise<void> {
+  const browser = new Browser(store, false, story.clockErrorsMs)
+  await browser.signIn()
+  browser.plan(story.refreshes)
+  let stolen = 0
+  const use = async () => {
+    const { outcome, session } = await browser.deliver(stolen, null)
+    if (accepted.includes(outcome)) stolen = session?.generation ?? stolen
+    return outcome
+  }
+  browser.timeline.in(theft.afterMs, () => {
+    stolen = browser.held
+    for (const useMs of theft.usesMs) browser.timeline.in(useMs, use)
+  })
+  await browser.timeline.run()
+  // Both once more, each outside the window of the other, and the owner again.
+  const refresh = async () => {
+    browser.timeline.nowMs += 2 * policy.graceMs
+    const { outcome, session } = await browser.deliver(browser.held, null)
+    if (accepted.includes(outcome)) browser.held = session?.generation ?? browser.held
+  }
+  await refresh()
+  browser.timeline.nowMs += 2 * policy.graceMs
+  const outcome = await use()
+  if (accepted.includes(outcome)) throw new Error(`the thief's is ${outcome}`)
+  await refresh()
+  if ((await store.find(browser.sid, browser.timeline.nowMs)) !== null) throw new Error('it lives')
+}
+
+const prompt: Try = {
+  requestMs: 0,
+  answerMs: 0,
+  copyAfterMs: null,
+  lost: 'nothing',
+  retryAfterMs: 0,
+  replica: 0,
+}
+
+/**
+ * The computer sleeps on a lost answer. When it wakes, one tab is answered by the key and goes on;
+ * the request of another tab, or a copy of the first, comes right behind.
+ */
+const wakings: Story[] = [
+  [
+    { ...prompt, lost: 'answer' as const, retryAfterMs: 60_000 },
+    { ...prompt, copyAfterMs: 600 },
+  ],
+  [
+    { ...prompt, lost: 'answer' as const, retryAfterMs: policy.graceMs - 1 },
+    { ...prompt, copyAfterMs: 600 },
+  ],
+].map((tries) => ({
+  refreshes: [
+    { restMs: policy.graceMs, tab: 0, tries },
+    { restMs: (tries[0]?.retryAfterMs ?? 0) + 1, tab: 1, tries: [prompt] },
+  ],
+  clockErrorsMs: [0, 0, 0],
+}))
+
+/** The properties of invariant 4 with requests that are late, doubled and out of order. */
+export function sessionTabs(t: Test, open: () => Promise<SessionStore>, runs: number): void {
+  const withStore = (title: string, body: (store: SessionStore) => Promise<unknown>) =>
+    t.test(title, async (t) => {
+      const store = await open()
+      t.teardown(() => store.close())
+      await body(store)
+      t.pass()
+    })
+  const numRuns = runs
+
+  withStore('property: requests out of order, by delays within grace, sign nobody out', (store) =>
+    fc.assert(
+      fc.asyncProperty(storyOf(false), (story) => tell(store, story, false)),
+      { numRuns },
+    ),
+  )
+
+  withStore('property: nor do answers that take nearly half of grace', (store) =>
+    fc.assert(
+      fc.asyncProperty(slowStory, fc.boolean(), (story, withKey) => tell(store, story, withKey)),
+      { numRuns },
+    ),
+  )
+
+  withStore('property: nor do they when lost answers are asked for again, with the key', (store) =>
+    fc.assert(
+      fc.asyncProperty(storyOf(true), (story) => tell(store, story, true)),
+      { numRuns },
+    ),
+  )
+
+  withStore('counterexample: another copy right behind the answer by key', async (store) => {
+    for (const story of wakings) await tell(store, story, true)
+  })
+
+  withStore('property: a session that was ended stays so, whatever is on its way', (store) =>
+    fc.assert(
+      fc.asyncProperty(storyOf(true), fc.nat(policy.idleMs / 6), (story, endsAfterMs) =>
+        staysEnded(store, story, endsAfterMs),
+      ),
+      { numRuns },
+    ),
+  )
+
+  const theft = fc.record({
+    afterMs: fc.nat(policy.idleMs / 6),
+    usesMs: fc.array(fc.oneof(fc.nat(3 * policy.graceMs), fc.nat(policy.idleMs / 6)), {
+      maxLength: 6,
+    }),
+  })
+  withStore('property: a thief among late and doubled requests is found out', (store) =>
+    fc.assert(
+      fc.asyncProperty(storyOf(false), theft, (story, theft) => isFoundOut(store, story, theft)),
+      { numRuns },
+    ),
+  )
+}

@@ -1,0 +1,64 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import t from 'tap'
+import { logStart } from '../../../src/stores/ports.ts'
+import { SqliteAccountStore } from '../../../src/stores/sqlite/accounts.ts'
+import { SqliteSessionStore } from '../../../src/stores/sqlite/sessions.ts'
+import { policy, rotation, session, t0 } from '../../support/sessions.ts'
+
+/** A database as an earlier version has left it. */
+function left(dir: string, version: number): string {
+  const path = join(dir, 'gatepass.db')
+  const db = new DatabaseSync(path)
+  db.exec(readFileSync(new URL(`schema-${version}.sql`, import.meta.url), 'utf8'))
+  db.close()
+  return path
+}
+
+t.test('schema 1: accounts are found and can be changed', async (t) => {
+  const store = new SqliteAccountStore(left(t.testdir(), 1))
+  t.teardown(() => store.close())
+  t.match(await store.findByLoginName('alice'), {
+    sub: 'user-1',
+    attributes: { name: 'Alice' },
+    disabled: false,
+    createdAtMs: t0,
+  })
+  t.ok(await store.setDisabled('user-1', true, t0 + 1))
+  t.match(await store.findBySub('user-1'), { disabled: true, updatedAtMs: t0 + 1 })
+})
+
+t.test('schema 1: sessions go on as if nothing had happened', async (t) => {
+  const path = left(t.testdir(), 1)
+  const store = new SqliteSessionStore(path)
+  t.teardown(() => store.close())
+  const live = session({ sid: 'live-session-000000000', scope: 'data:read' })
+  t.same(await store.find(live.sid, t0), live)
+  t.equal((await store.listBySub('user-1', t0)).length, 2)
+
+  const late = t0 + policy.graceMs
+  t.match(await store.rotate(rotation({ sid: live.sid, nowMs: late })), {
+    outcome: 'rotated',
+    session: { generation: 1, jkt: null },
+  })
+  const retry = { sid: 'keyed-session-00000000', generation: 4, nowMs: late }
+  const idempotencyKey = Buffer.alloc(32, 7)
+  t.match(await store.rotate(rotation({ ...retry, idempotencyKey })), { outcome: 'replayed' })
+  t.match(await store.rotate(rotation({ sid: 'ended-session-00000000', nowMs: late })), {
+    outcome: 'revoked',
+  })
+  t.match(await store.revocationsAfter(logStart, 10), [
+    { kind: 'session', id: 'ended-session-00000000', atMs: t0 + 1 },
+  ])
+  t.ok(await store.revoke(live.sid, late, policy.revokedKeptMs))
+  t.equal((await store.revocationsAfter(logStart, 10)).length, 2)
+})
+
+t.test('schema 1: opened again, nothing is left to do', async (t) => {
+  const path = left(t.testdir(), 1)
+  await new SqliteSessionStore(path).close()
+  const store = new SqliteSessionStore(path)
+  t.teardown(() => store.close())
+  t.equal((await store.listBySub('user-1', t0)).length, 2)
+})
