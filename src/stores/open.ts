@@ -1,7 +1,10 @@
 import { resolve } from 'node:path'
 import type { CounterStore } from './counters.ts'
+import type { DataStore } from './data-store.ts'
 import type { AccountStore, SessionStore } from './ports.ts'
 
+/** Counters in SQLite have a file beside the one of the sessions: each would slow the other down. */
+const countersSuffix = '.counters'
 /** `webhook+https://…` is the address of a user base. */
 const webhookPrefix = 'webhook+'
 
@@ -57,7 +60,35 @@ export async function openCounterStore(url: string, cwd: string): Promise<Counte
     return PostgresCounterStore.open(url)
   }
   const { SqliteCounterStore } = await import('./sqlite/counters.ts')
-  return new SqliteCounterStore(sqlitePath(url, cwd))
+  const path = sqlitePath(url, cwd)
+  return new SqliteCounterStore(path === ':memory:' ? path : `${path}${countersSuffix}`)
+}
+
+export interface DataStoreOptions {
+  /** How long a call takes at most. SQLite is asked at once. */
+  readonly deadlineMs: number
+  /** How many replicas of a Redis must have a change before it is acknowledged. */
+  readonly replicas: number
+  /** How long to wait for a store that is not there yet. */
+  readonly openMs?: number
+}
+
+/** Like `openAccountStore`. */
+export async function openDataStore(
+  url: string,
+  cwd: string,
+  { replicas, ...options }: DataStoreOptions,
+): Promise<DataStore> {
+  if (isRedis(url)) {
+    const { RedisDataStore } = await import('./redis/data.ts')
+    return RedisDataStore.open(url, { ...options, replicas, cwd })
+  }
+  if (isMemcached(url)) {
+    const { MemcachedDataStore } = await import('./memcached/data.ts')
+    return MemcachedDataStore.open(url, { ...options, cwd })
+  }
+  const { SqliteDataStore } = await import('./sqlite/data.ts')
+  return new SqliteDataStore(sqlitePath(url, cwd))
 }
 
 export function isPostgres(url: string): boolean {
@@ -66,6 +97,10 @@ export function isPostgres(url: string): boolean {
 
 function isRedis(url: string): boolean {
   return url.startsWith('redis')
+}
+
+function isMemcached(url: string): boolean {
+  return url.startsWith('memcached')
 }
 
 /** `sqlite:<path>`, or `sqlite::memory:`, which lasts as long as the process. */

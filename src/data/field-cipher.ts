@@ -1,0 +1,91 @@
+import {
+  createCipheriv,
+  createDecipheriv,
+  createSecretKey,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto'
+import { hmac } from '../core/secrets.ts'
+import type { DataOwner } from '../stores/data-store.ts'
+
+/** Where a value belongs. A value that was copied to another place does not decrypt there. */
+export interface FieldPlace {
+  readonly owner: DataOwner
+  readonly field: string
+  readonly version: string
+}
+
+const algorithm = 'aes-256-gcm'
+/** Of the form below, should it ever change. */
+const form = 1
+const keyIdBytes = 4
+const nonceBytes = 12
+const tagBytes = 16
+const headBytes = 1 + keyIdBytes + nonceBytes
+
+/**
+ * Encrypts values for the store (AES-256-GCM, NIST SP 800-38D), so that who reads the store learns
+ * how long they are and no more.
+ *
+ * Sealed, a value is: form, 1 byte; id of the secret, 4; nonce, 12; ciphertext; tag, 16. Each owner
+ * has a key of their own, derived from the secret (NIST SP 800-108, HMAC-SHA-256). So random nonces
+ * are safe however many owners there are: one of them would have to write 2³² times.
+ */
+export class FieldCipher {
+  readonly #roots: readonly Root[]
+
+  /**
+   * @param secrets newest first, each with 256 bits that nobody can guess: the first one encrypts,
+   *   each decrypts
+   */
+  constructor(secrets: readonly [string, ...string[]]) {
+    this.#roots = secrets.map(toRoot)
+  }
+
+  seal(place: FieldPlace, value: Buffer): Buffer {
+    const [newest] = this.#roots as [Root]
+    const nonce = randomBytes(nonceBytes)
+    const cipher = createCipheriv(algorithm, ownerKey(newest, place.owner), nonce)
+    cipher.setAAD(boundTo(place))
+    const ciphertext = [cipher.update(value), cipher.final()]
+    return Buffer.concat([Buffer.of(form), newest.id, nonce, ...ciphertext, cipher.getAuthTag()])
+  }
+
+  /** Null for what was not sealed for this place, was changed, or is of a secret not known here. */
+  open(place: FieldPlace, sealed: Buffer): Buffer | null {
+    if (sealed.length < headBytes + tagBytes || sealed[0] !== form) return null
+    const id = sealed.subarray(1, 1 + keyIdBytes)
+    const root = this.#roots.find((one) => one.id.equals(id))
+    if (root === undefined) return null
+    const nonce = sealed.subarray(1 + keyIdBytes, headBytes)
+    const decipher = createDecipheriv(algorithm, ownerKey(root, place.owner), nonce, {
+      authTagLength: tagBytes,
+    })
+    decipher.setAAD(boundTo(place))
+    decipher.setAuthTag(sealed.subarray(-tagBytes))
+    try {
+      const ciphertext = sealed.subarray(headBytes, -tagBytes)
+      return Buffer.concat([decipher.update(ciphertext), decipher.final()])
+    } catch {
+      return null
+    }
+  }
+}
+
+interface Root {
+  readonly id: Buffer
+  readonly key: KeyObject
+}
+
+function toRoot(secret: string): Root {
+  const key = createSecretKey(hmac(Buffer.from(secret), 'gatepass session data 1'))
+  return { key, id: hmac(key, 'id').subarray(0, keyIdBytes) }
+}
+
+function ownerKey(root: Root, { scope, id }: DataOwner): Buffer {
+  return hmac(root.key, `key ${scope} ${id}`)
+}
+
+function boundTo({ owner, field, version }: FieldPlace): Buffer {
+  return Buffer.from(JSON.stringify([owner.scope, owner.id, field, version]))
+}

@@ -1,0 +1,199 @@
+import type { StatementSync } from 'node:sqlite'
+import type {
+  DataOwner,
+  DataPromises,
+  DataRemoval,
+  DataStore,
+  DataWrite,
+  RemovalOutcome,
+  StoredField,
+  WriteOutcome,
+} from '../data-store.ts'
+import type { Schema } from '../migrations.ts'
+import { SqliteDatabase } from './database.ts'
+
+const schema: Schema = {
+  name: 'data',
+  migrations: [
+    {
+      name: 'data',
+      sql: `
+      CREATE TABLE data_owners (
+        owner TEXT PRIMARY KEY,
+        expires_at_ms INTEGER NOT NULL,
+        ended INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE data_fields (
+        owner TEXT NOT NULL,
+        field TEXT NOT NULL,
+        version TEXT NOT NULL,
+        value BLOB NOT NULL,
+        UNIQUE (owner, field)
+      ) STRICT;
+    `,
+    },
+  ],
+}
+
+/** Session data in one SQLite file (`sqlite:`). A change is one transaction, shared with others. */
+export class SqliteDataStore implements DataStore {
+  readonly promises: DataPromises = { durable: true, keepsAll: true }
+  readonly #db: SqliteDatabase
+  readonly #owner: StatementSync
+  readonly #setOwner: StatementSync
+  readonly #deleteOwner: StatementSync
+  readonly #field: StatementSync
+  readonly #value: StatementSync
+  readonly #fields: StatementSync
+  readonly #count: StatementSync
+  readonly #insert: StatementSync
+  readonly #update: StatementSync
+  readonly #delete: StatementSync
+  readonly #deleteAll: StatementSync
+  readonly #slice: StatementSync
+  /** Where the sweep of expired owners goes on; '' is the start of the table. */
+  #sweptTo = ''
+
+  /** @throws `store_unavailable`, `migration_failed` */
+  constructor(path: string) {
+    this.#db = new SqliteDatabase(path, schema)
+    const prepare = (sql: string) => this.#db.prepare(sql)
+    this.#owner = prepare('SELECT expires_at_ms, ended FROM data_owners WHERE owner = ?')
+    this.#setOwner = prepare('INSERT OR REPLACE INTO data_owners VALUES (?, ?, ?)')
+    this.#deleteOwner = prepare('DELETE FROM data_owners WHERE owner = ?')
+    this.#field = prepare('SELECT rowid, version FROM data_fields WHERE owner = ? AND field = ?')
+    this.#value = prepare(
+      'SELECT field, version, value FROM data_fields WHERE owner = ? AND field = ?',
+    )
+    this.#fields = prepare('SELECT field, version, value FROM data_fields WHERE owner = ?')
+    this.#count = prepare('SELECT count(*) AS n FROM data_fields WHERE owner = ?')
+    this.#insert = prepare('INSERT INTO data_fields VALUES (?, ?, ?, ?)')
+    this.#update = prepare('UPDATE data_fields SET version = ?, value = ? WHERE rowid = ?')
+    this.#delete = prepare('DELETE FROM data_fields WHERE rowid = ?')
+    this.#deleteAll = prepare('DELETE FROM data_fields WHERE owner = ?')
+    this.#slice = prepare(
+      'SELECT owner, expires_at_ms FROM data_owners WHERE owner > ? ORDER BY owner LIMIT ?',
+    )
+  }
+
+  read(owner: DataOwner, fields: readonly string[] | 'all', nowMs: number) {
+    return this.#db.read(() => {
+      const key = keyOf(owner)
+      if (this.#stateOf(key, nowMs) !== 'alive') return new Map<string, StoredField>()
+      const rows =
+        fields === 'all'
+          ? this.#fields.all(key)
+          : fields.map((field) => this.#value.get(key, field)).filter((row) => row !== undefined)
+      return new Map((rows as unknown as FieldRow[]).map(toEntry))
+    })
+  }
+
+  write(write: DataWrite): Promise<WriteOutcome> {
+    const { owner, field, value, version, expected, fieldsMax, expiresAtMs, nowMs } = write
+    return this.#db.write(() => {
+      const key = keyOf(owner)
+      const state = this.#stateOf(key, nowMs)
+      if (state === 'ended') return 'ended'
+      if (state === 'gone') this.#deleteAll.run(key)
+      const found = this.#find(key, field)
+      if (!isExpected(found, expected)) return 'conflict'
+      if (found !== null) this.#update.run(version, value, found.rowid)
+      else if (Number(this.#count.get(key)?.n) >= fieldsMax) return 'full'
+      else this.#insert.run(key, field, version, value)
+      this.#extend(key, state, expiresAtMs)
+      return 'written'
+    })
+  }
+
+  remove({ owner, field, expected, nowMs }: DataRemoval): Promise<RemovalOutcome> {
+    return this.#db.write(() => {
+      const key = keyOf(owner)
+      const state = this.#stateOf(key, nowMs)
+      if (state === 'ended') return 'ended'
+      const found = state === 'alive' ? this.#find(key, field) : null
+      if (!isExpected(found, expected)) return 'conflict'
+      if (found === null) return 'absent'
+      this.#delete.run(found.rowid)
+      return 'removed'
+    })
+  }
+
+  touch(owner: DataOwner, expiresAtMs: number, nowMs: number): Promise<void> {
+    return this.#db.write(() => {
+      const key = keyOf(owner)
+      const state = this.#stateOf(key, nowMs)
+      if (state === 'alive') this.#extend(key, state, expiresAtMs)
+    })
+  }
+
+  end(owner: DataOwner, untilMs: number, nowMs: number): Promise<void> {
+    return this.#db.write(() => {
+      const key = keyOf(owner)
+      this.#deleteAll.run(key)
+      if (untilMs > nowMs) this.#setOwner.run(key, untilMs, 1)
+      else this.#deleteOwner.run(key)
+    })
+  }
+
+  removeExpired(nowMs: number, limit: number): Promise<boolean> {
+    return this.#db.write(() => {
+      const slice = this.#slice.all(this.#sweptTo, limit)
+      for (const row of slice) {
+        if (Number(row.expires_at_ms) > nowMs) continue
+        this.#deleteAll.run(String(row.owner))
+        this.#deleteOwner.run(String(row.owner))
+      }
+      this.#sweptTo = slice.length < limit ? '' : String(slice.at(-1)?.owner)
+      return this.#sweptTo !== ''
+    })
+  }
+
+  ping(): Promise<void> {
+    return this.#db.ping()
+  }
+
+  close(): Promise<void> {
+    return this.#db.close()
+  }
+
+  /** `gone`: there is no row, or one whose time is over and whose fields must not be seen again. */
+  #stateOf(key: string, nowMs: number): OwnerState {
+    const row = this.#owner.get(key)
+    if (row === undefined || Number(row.expires_at_ms) <= nowMs) return 'gone'
+    return row.ended === 1 ? 'ended' : 'alive'
+  }
+
+  #extend(key: string, state: OwnerState, expiresAtMs: number): void {
+    const isLater = state === 'gone' || Number(this.#owner.get(key)?.expires_at_ms) < expiresAtMs
+    if (isLater) this.#setOwner.run(key, expiresAtMs, 0)
+  }
+
+  #find(key: string, field: string): FoundField | null {
+    return (this.#field.get(key, field) as unknown as FoundField | undefined) ?? null
+  }
+}
+
+type OwnerState = 'alive' | 'ended' | 'gone'
+
+interface FoundField {
+  readonly rowid: number
+  readonly version: string
+}
+
+interface FieldRow {
+  readonly field: string
+  readonly version: string
+  readonly value: Uint8Array
+}
+
+function keyOf({ scope, id }: DataOwner): string {
+  return `${scope}:${id}`
+}
+
+function toEntry({ field, version, value }: FieldRow): [string, StoredField] {
+  return [field, { version, value: Buffer.from(value) }]
+}
+
+function isExpected(found: FoundField | null, expected: DataWrite['expected']): boolean {
+  return expected === undefined || (found?.version ?? null) === expected
+}

@@ -1,0 +1,60 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { FieldCipher, type FieldPlace } from '../../src/data/field-cipher.ts'
+
+const [oldSecret, newSecret] = ['o'.repeat(43), 'n'.repeat(43)] as const
+const name = fc.stringMatching(/^[\w-]{1,20}$/)
+const place: fc.Arbitrary<FieldPlace> = fc.record({
+  owner: fc.record({ scope: fc.constantFrom('session', 'user'), id: name }),
+  field: name,
+  version: name,
+})
+const bytes = fc.uint8Array({ maxLength: 2000 }).map((array) => Buffer.from(array))
+
+t.test('a value comes back where it was sealed, and nowhere else', async () => {
+  const cipher = new FieldCipher([newSecret])
+  fc.assert(
+    fc.property(place, place, bytes, (here, there, value) => {
+      const sealed = cipher.seal(here, value)
+      const isSame = JSON.stringify(here) === JSON.stringify(there)
+      const opened = cipher.open(here, sealed)
+      return opened?.equals(value) === true && (isSame || cipher.open(there, sealed) === null)
+    }),
+  )
+})
+
+t.test('no byte can be changed, added or left out', async () => {
+  const cipher = new FieldCipher([newSecret])
+  fc.assert(
+    fc.property(place, bytes, fc.nat(), fc.integer({ min: 1, max: 255 }), (here, value, at, x) => {
+      const sealed = cipher.seal(here, value)
+      const changed = Buffer.from(sealed)
+      const index = at % sealed.length
+      changed[index] = (changed[index] ?? 0) ^ x
+      const others = [changed, sealed.subarray(0, index), Buffer.concat([sealed, Buffer.of(0)])]
+      return others.every((other) => cipher.open(here, other) === null)
+    }),
+  )
+})
+
+t.test('secrets rotate: the first one seals, each opens', async (t) => {
+  const here: FieldPlace = { owner: { scope: 'user', id: 'u' }, field: 'cart', version: 'v' }
+  const value = Buffer.from('2 shirts')
+  const [before, during, after] = [
+    new FieldCipher([oldSecret]),
+    new FieldCipher([newSecret, oldSecret]),
+    new FieldCipher([newSecret]),
+  ]
+  t.same(during.open(here, before.seal(here, value)), value)
+  t.same(after.open(here, during.seal(here, value)), value)
+  t.equal(after.open(here, before.seal(here, value)), null)
+})
+
+t.test('the same value is sealed otherwise each time, and not to be seen', async (t) => {
+  const cipher = new FieldCipher([newSecret])
+  const here: FieldPlace = { owner: { scope: 'user', id: 'u' }, field: 'cart', version: 'v' }
+  const value = Buffer.from('a secret wish')
+  const [one, other] = [cipher.seal(here, value), cipher.seal(here, value)]
+  t.notOk(one.equals(other))
+  t.notOk(one.includes('wish'))
+})

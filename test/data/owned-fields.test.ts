@@ -1,0 +1,105 @@
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { randomId } from '../../src/core/secrets.ts'
+import { FieldCipher } from '../../src/data/field-cipher.ts'
+import { fieldsMax, valueBytesMax } from '../../src/data/limits.ts'
+import { OwnedFields } from '../../src/data/owned-fields.ts'
+import type { DataOwner } from '../../src/stores/data-store.ts'
+import { SqliteDataStore } from '../../src/stores/sqlite/data.ts'
+
+const hour_ms = 3_600_000
+const secret = 's'.repeat(43)
+
+function open(t: Test, owner: DataOwner = { scope: 'session', id: randomId() }) {
+  const store = new SqliteDataStore(join(t.testdir(), randomId(), 'data.db'))
+  t.teardown(() => store.close())
+  const unreadable: string[] = []
+  const clock = { nowMs: () => Date.now() }
+  const fieldsWith = (secrets: [string, ...string[]], of = owner) =>
+    new OwnedFields(
+      {
+        store,
+        cipher: new FieldCipher(secrets),
+        clock,
+        onUnreadable: (_, f) => unreadable.push(f),
+      },
+      of,
+      Date.now() + hour_ms,
+    )
+  return { store, owner, unreadable, fields: fieldsWith([secret]), fieldsWith }
+}
+
+t.test('a value of any JSON comes back with its version', async (t) => {
+  const { fields } = open(t)
+  for (const value of [null, 0, 'ü', [1, { a: [] }], { items: { shirt: 2 } }]) {
+    const version = await fields.set('cart', value)
+    t.same(await fields.get('cart'), { value, version })
+  }
+  t.equal(await fields.get('other'), null)
+  await fields.set('theme', 'dark')
+  t.same([...(await fields.getAll()).keys()].sort(), ['cart', 'theme'])
+  t.same([...(await fields.getMany(['theme', 'none'])).keys()], ['theme'])
+})
+
+t.test('a change that expects something else is a conflict', async (t) => {
+  const { fields } = open(t)
+  const version = await fields.set('cart', 1, null)
+  await t.rejects(fields.set('cart', 2, null), { code: 'data_conflict' })
+  await t.rejects(fields.delete('cart', randomId()), { code: 'data_conflict' })
+  await fields.set('cart', 2, version)
+  await t.rejects(fields.set('cart', 3, version), { code: 'data_conflict' })
+  t.equal(await fields.delete('cart'), true)
+  t.equal(await fields.delete('cart'), false)
+})
+
+t.test('each limit is an error of its own', async (t) => {
+  const { fields } = open(t)
+  for (const name of ['', 'a b', 'ä', 'a/b', '..', 'a'.repeat(65)]) {
+    await t.rejects(fields.set(name, 1), { code: 'data_field_invalid' }, name)
+    await t.rejects(fields.get(name), { code: 'data_field_invalid' }, name)
+    await t.rejects(fields.delete(name), { code: 'data_field_invalid' }, name)
+  }
+  await t.rejects(fields.set('a', undefined as never), { code: 'data_value_invalid' })
+  await fields.set('a', 'x'.repeat(valueBytesMax - 2))
+  await t.rejects(fields.set('a', 'x'.repeat(valueBytesMax - 1)), { code: 'data_value_too_large' })
+  for (let n = 1; n < fieldsMax; n++) await fields.set(`f${n}`, n)
+  await t.rejects(fields.set('one-more', 1), { code: 'data_fields_exceeded' })
+})
+
+t.test('a session that has ended takes nothing more', async (t) => {
+  const { fields, store, owner } = open(t)
+  await fields.set('cart', 1)
+  await store.end(owner, Date.now() + hour_ms, Date.now())
+  t.equal(await fields.get('cart'), null)
+  await t.rejects(fields.set('cart', 1), { code: 'token_revoked' })
+  await t.rejects(fields.delete('cart'), { code: 'token_revoked' })
+})
+
+t.test('a value that was copied to another session is not read there', async (t) => {
+  const { fields, store, owner, unreadable, fieldsWith } = open(t)
+  const thief: DataOwner = { scope: 'session', id: randomId() }
+  await fields.set('cart', 'mine')
+  const stored = (await store.read(owner, 'all', Date.now())).get('cart')
+  if (stored === undefined) throw new Error('nothing was stored')
+  const nowMs = Date.now()
+  await store.write({
+    owner: thief,
+    field: 'cart',
+    ...stored,
+    fieldsMax,
+    expiresAtMs: nowMs + hour_ms,
+    nowMs,
+  })
+  t.equal(await fieldsWith([secret], thief).get('cart'), null)
+  t.same(unreadable, ['cart'])
+})
+
+t.test('what no secret opens is gone, is told of, and can be written over', async (t) => {
+  const { fields, unreadable, fieldsWith } = open(t)
+  await fields.set('cart', 1)
+  const later = fieldsWith(['n'.repeat(43)])
+  t.equal(await later.get('cart'), null)
+  t.same(unreadable, ['cart'])
+  await later.set('cart', 2)
+  t.same((await later.get('cart'))?.value, 2)
+})

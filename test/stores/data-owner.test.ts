@@ -1,0 +1,19 @@
+import t from 'tap'
+import { dataOwner } from '../../src/stores/data-owner.ts'
+
+t.test('an owner is of one scope, one issuer and one id', async (t) => {
+  const ids = [
+    dataOwner('session', 'https://a.example', 'one'),
+    dataOwner('session', 'https://a.example', 'two'),
+    dataOwner('session', 'https://b.example', 'one'),
+    dataOwner('session', 'https://a.exampleo', 'ne'),
+  ].map(({ id }) => id)
+  t.equal(new Set(ids).size, 4)
+  t.same(dataOwner('user', 'https://a.example', 'one'), { scope: 'user', id: ids[0] })
+})
+
+t.test('whatever the id, every store can take it', async (t) => {
+  for (const id of ['', 'a b', '\r\nflush_all\r\n', '{tag}', 'ä'.repeat(1_000)]) {
+    t.match(dataOwner('user', 'https://a.example', id).id, /^[\w-]{32}$/)
+  }
+})

@@ -1,0 +1,186 @@
+import { deepStrictEqual } from 'node:assert/strict'
+import fc from 'fast-check'
+import type { Test } from 'tap'
+import { randomId } from '../../src/core/secrets.ts'
+import type { DataOwner, DataRemoval, DataStore, DataWrite } from '../../src/stores/data-store.ts'
+import { t0 } from '../support/sessions.ts'
+
+/** What every DataStore promises, run against the real store. `open` gives one that may hold others' data. */
+export function dataStoreContract(t: Test, open: () => Promise<DataStore>): void {
+  const withStore = (title: string, body: (t: Test, store: DataStore) => Promise<void>) =>
+    t.test(title, async (t) => {
+      const store = await open()
+      t.teardown(() => store.close())
+      await body(t, store)
+    })
+
+  withStore('gives back what was written, field by field', async (t, store) => {
+    const owner = newOwner()
+    const [cart, theme] = [write({ owner, field: 'cart' }), write({ owner, field: 'theme' })]
+    t.same([await store.write(cart), await store.write(theme)], ['written', 'written'])
+    t.same(await store.read(owner, 'all', t0), fieldsOf(cart, theme))
+    t.same(await store.read(owner, ['theme', 'other'], t0), fieldsOf(theme))
+    t.same(await store.read(newOwner(), 'all', t0), new Map())
+  })
+
+  withStore('takes any bytes of a field, up to the largest', async (t, store) => {
+    for (const value of [Buffer.alloc(0), Buffer.from([0, 13, 10, 255]), Buffer.alloc(66_000, 7)]) {
+      const one = write({ owner: newOwner(), value })
+      t.equal(await store.write(one), 'written')
+      t.same(await store.read(one.owner, 'all', t0), fieldsOf(one))
+    }
+  })
+
+  withStore('keeps owners of one id in two scopes apart', async (t, store) => {
+    const id = randomId()
+    const ofUser = write({ owner: { scope: 'user', id } })
+    await store.write(ofUser)
+    t.same(await store.read({ scope: 'session', id }, 'all', t0), new Map())
+    await store.end({ scope: 'session', id }, later, t0)
+    t.same(await store.read(ofUser.owner, 'all', t0), fieldsOf(ofUser))
+  })
+
+  withStore('writes only what is as expected', async (t, store) => {
+    const owner = newOwner()
+    const [first, second, third] = [write({ owner }), write({ owner }), write({ owner })]
+    t.equal(await store.write({ ...first, expected: randomId() }), 'conflict')
+    t.equal(await store.write({ ...first, expected: null }), 'written')
+    t.equal(await store.write({ ...second, expected: null }), 'conflict')
+    t.equal(await store.write({ ...second, expected: randomId() }), 'conflict')
+    t.same(await store.read(owner, 'all', t0), fieldsOf(first))
+    t.equal(await store.write({ ...second, expected: first.version }), 'written')
+    t.equal(await store.write(third), 'written')
+    t.same(await store.read(owner, 'all', t0), fieldsOf(third))
+  })
+
+  withStore('removes only what is as expected', async (t, store) => {
+    const one = write({ owner: newOwner() })
+    const removal: DataRemoval = { owner: one.owner, field: one.field, nowMs: t0 }
+    t.equal(await store.remove(removal), 'absent')
+    t.equal(await store.remove({ ...removal, expected: one.version }), 'conflict')
+    await store.write(one)
+    t.equal(await store.remove({ ...removal, expected: randomId() }), 'conflict')
+    t.equal(await store.remove({ ...removal, expected: one.version }), 'removed')
+    t.equal(await store.remove(removal), 'absent')
+    t.same(await store.read(one.owner, 'all', t0), new Map())
+    t.equal(await store.write({ ...one, expected: one.version }), 'conflict', 'it was removed')
+  })
+
+  withStore('of many writers that expect the same, one wins', async (t, store) => {
+    const owner = newOwner()
+    const first = write({ owner })
+    await store.write(first)
+    const writes = Array.from({ length: 50 }, () => write({ owner, expected: first.version }))
+    const outcomes = await Promise.all(writes.map((one) => store.write(one)))
+    t.equal(outcomes.filter((outcome) => outcome === 'written').length, 1)
+    t.equal(outcomes.filter((outcome) => outcome === 'conflict').length, 49)
+    const winner = writes[outcomes.indexOf('written')] as DataWrite
+    t.same(await store.read(owner, 'all', t0), fieldsOf(winner))
+  })
+
+  withStore('refuses a field too many, and takes one in its place', async (t, store) => {
+    const owner = newOwner()
+    const fields = Array.from({ length: 4 }, (_, n) => write({ owner, field: `f${n}` }))
+    const limited = fields.map((one) => ({ ...one, fieldsMax: 3 }))
+    const outcomes = []
+    for (const one of limited) outcomes.push(await store.write(one))
+    t.same(outcomes, ['written', 'written', 'written', 'full'])
+    t.equal(await store.write({ ...write({ owner, field: 'f0' }), fieldsMax: 3 }), 'written')
+    await store.remove({ owner, field: 'f1', nowMs: t0 })
+    t.equal(await store.write({ ...write({ owner, field: 'f3' }), fieldsMax: 3 }), 'written')
+  })
+
+  withStore('what has ended never comes back', async (t, store) => {
+    const one = write({ owner: newOwner() })
+    await store.write(one)
+    await store.end(one.owner, later, t0)
+    t.same(await store.read(one.owner, 'all', t0), new Map())
+    t.equal(await store.write(write({ owner: one.owner })), 'ended')
+    t.equal(await store.write(write({ owner: one.owner, expected: one.version })), 'ended')
+    t.equal(await store.remove({ owner: one.owner, field: one.field, nowMs: t0 }), 'ended')
+    await store.touch(one.owner, later, t0)
+    t.same(await store.read(one.owner, 'all', t0), new Map())
+    await store.end(one.owner, later, t0)
+  })
+
+  withStore('an end that is over makes room for new data', async (t, store) => {
+    const [old, fresh] = [newOwner()].flatMap((owner) => [write({ owner }), write({ owner })])
+    await store.write(old as DataWrite)
+    await store.end((old as DataWrite).owner, t0, t0)
+    t.equal(await store.write(fresh as DataWrite), 'written')
+    t.same(await store.read((old as DataWrite).owner, 'all', t0), fieldsOf(fresh as DataWrite))
+  })
+
+  withStore('a write that races with the end leaves nothing', async (t, store) => {
+    for (let round = 0; round < 20; round++) {
+      const owner = newOwner()
+      const writes = Array.from({ length: 5 }, (_, n) => write({ owner, field: `f${n}` }))
+      const [before, after] = [writes.slice(0, 2), writes.slice(2)]
+      await Promise.all([
+        ...before.map((one) => store.write(one)),
+        store.end(owner, later, t0),
+        ...after.map((one) => store.write(one)),
+      ])
+      t.same(await store.read(owner, 'all', t0), new Map())
+    }
+  })
+
+  withStore('any history of one owner is that of a map', async (_t, store) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
+        const owner = newOwner()
+        const model = new Map<string, DataWrite>()
+        for (const { field, kind, expects } of steps) {
+          const current = model.get(field)?.version ?? null
+          const expected = { right: current, wrong: randomId(), any: undefined }[expects]
+          if (kind === 'write') {
+            const one = write({ owner, field, expected })
+            const outcome = await store.write(one)
+            if (outcome !== (expects === 'wrong' ? 'conflict' : 'written')) return false
+            if (outcome === 'written') model.set(field, one)
+          } else {
+            const outcome = await store.remove({ owner, field, expected, nowMs: t0 })
+            const removed = current === null ? 'absent' : 'removed'
+            if (outcome !== (expects === 'wrong' ? 'conflict' : removed)) return false
+            if (outcome === 'removed') model.delete(field)
+          }
+        }
+        deepStrictEqual(await store.read(owner, 'all', t0), fieldsOf(...model.values()))
+        return true
+      }),
+      { numRuns: 30 },
+    )
+  })
+}
+
+const hour_ms = 3_600_000
+/** Stores with a clock of their own go by it: so far ahead of every clock that the tests know. */
+export const later = Math.max(t0, Date.now()) + hour_ms
+
+const step = fc.record({
+  field: fc.constantFrom('cart', 'theme', 'step'),
+  kind: fc.constantFrom('write', 'write', 'remove'),
+  expects: fc.constantFrom('right', 'wrong', 'any'),
+})
+
+export function newOwner(): DataOwner {
+  return { scope: 'session', id: randomId() }
+}
+
+/** A write of something new; `given` says what matters. */
+export function write(given: Partial<DataWrite> & { readonly owner: DataOwner }): DataWrite {
+  const version = randomId()
+  return {
+    field: 'cart',
+    value: Buffer.from(`value ${version}`),
+    version,
+    fieldsMax: 64,
+    expiresAtMs: later,
+    nowMs: t0,
+    ...given,
+  }
+}
+
+export function fieldsOf(...writes: readonly DataWrite[]) {
+  return new Map(writes.map(({ field, value, version }) => [field, { value, version }]))
+}

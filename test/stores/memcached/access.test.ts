@@ -1,0 +1,111 @@
+import { execFileSync } from 'node:child_process'
+import { dirname } from 'node:path'
+import { inspect } from 'node:util'
+import t, { type Test } from 'tap'
+import { GatepassError } from '../../../src/core/errors.ts'
+import { MemcachedDataStore } from '../../../src/stores/memcached/data.ts'
+import { type Certificates, makeCertificates } from '../../support/certificates.ts'
+import { startMemcached, urlOf } from '../../support/memcached.ts'
+import { fieldsOf, newOwner, write } from '../data-store-contract.ts'
+
+const localhost = 'DNS:localhost,IP:127.0.0.1'
+const password = 's3cret/with?odd@signs'
+const credentials = { username: 'gatepass', password }
+
+async function works(t: Test, url: string): Promise<void> {
+  const store = await MemcachedDataStore.open(url, { deadlineMs: 1_000 })
+  t.teardown(() => store.close())
+  const one = write({ owner: newOwner() })
+  t.equal(await store.write(one), 'written')
+  t.same(await store.read(one.owner, 'all'), fieldsOf(one))
+}
+
+/** Resolves with what the operator reads. */
+async function refused(t: Test, url: string): Promise<string> {
+  const error = await MemcachedDataStore.open(url, { openMs: 500 }).then(
+    () => null,
+    (error) => error,
+  )
+  if (!(error instanceof GatepassError)) throw new Error('it was not refused', { cause: error })
+  t.equal(error.code, 'store_unavailable')
+  t.notMatch(inspect(error, { depth: 10, showHidden: true }), password)
+  return error.detail ?? ''
+}
+
+/** A certificate of the same authority that has expired. */
+function expired(certificates: Certificates): Certificates {
+  const cwd = dirname(certificates.ca)
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd, stdio: 'pipe' })
+  const validity = ['-not_before', '20200101000000Z', '-not_after', '20200102000000Z']
+  openssl(
+    ...['req', '-x509', '-key', 'server.key', '-out', 'expired.crt', '-subj', '/CN=server'],
+    ...['-CA', 'ca.crt', '-CAkey', 'ca.key', ...validity],
+    ...['-addext', `subjectAltName=${localhost}`, '-addext', 'basicConstraints=critical,CA:FALSE'],
+  )
+  return { ...certificates, cert: certificates.cert.replace('server.crt', 'expired.crt') }
+}
+
+t.test('TLS with the certificate of an authority that the URL names', async (t) => {
+  const { url, port } = await startMemcached(t, { tls: makeCertificates(t, localhost) })
+  await works(t, url)
+  await works(t, url.replace('127.0.0.1', 'localhost'))
+  t.match(await refused(t, `memcached://127.0.0.1:${port}`), /No memcached node answers/)
+})
+
+t.test('TLS with a certificate that nobody vouches for is refused', async (t) => {
+  const [one, other] = [makeCertificates(t, localhost), makeCertificates(t, localhost)]
+  const { port } = await startMemcached(t, { tls: one })
+  t.match(await refused(t, urlOf([port], { tls: other })), /certificate/)
+  t.match(await refused(t, `memcacheds://127.0.0.1:${port}`), /certificate/)
+})
+
+t.test('TLS with the certificate of another host is refused', async (t) => {
+  const { url } = await startMemcached(t, { tls: makeCertificates(t, 'DNS:cache.example') })
+  t.match(await refused(t, url), /certificate or host name/)
+})
+
+t.test('TLS with an expired certificate is refused', async (t) => {
+  const { url } = await startMemcached(t, { tls: expired(makeCertificates(t, localhost)) })
+  t.match(await refused(t, url), /certificate/)
+})
+
+t.test('TLS with a certificate of our own, where the server wants one', async (t) => {
+  const tls = makeCertificates(t, localhost)
+  const stranger = makeCertificates(t, localhost)
+  const { url } = await startMemcached(t, { tls, wantsCertificate: true })
+  await works(t, `${url}&cert=${tls.cert}&key=${tls.key}`)
+  t.match(await refused(t, url), /certificate|No memcached node answers/)
+  const wrong = `${url}&cert=${stranger.cert}&key=${stranger.key}`
+  t.match(await refused(t, wrong), /certificate|No memcached node answers/)
+})
+
+t.test('a file of the URL that is not there is an error of the configuration', async (t) => {
+  const opening = MemcachedDataStore.open('memcacheds://127.0.0.1:1?ca=no.pem', { cwd: '/' })
+  await t.rejects(opening, { code: 'config_invalid' })
+})
+
+t.test('a user name and a password', async (t) => {
+  const { url, port } = await startMemcached(t, { credentials })
+  await works(t, url)
+  const other = { username: 'gatepass', password: 'other' }
+  t.match(await refused(t, urlOf([port], { credentials: other })), /refuses .* password/)
+  t.match(await refused(t, urlOf([port])), /demands a user name and a password/)
+})
+
+t.test('a user name and a password over TLS', async (t) => {
+  const { url } = await startMemcached(t, { credentials, tls: makeCertificates(t, localhost) })
+  await works(t, url)
+  t.match(await refused(t, url.replace('gatepass:', 'somebody:')), /refuses/)
+})
+
+t.test('a server that demands no password is not told ours', async (t) => {
+  const server = await startMemcached(t)
+  t.match(await refused(t, urlOf([server.port], { credentials })), /demands no password/)
+  t.equal(await server.stat('cmd_set'), 0)
+})
+
+t.test('one node of three that refuses us stops the start', async (t) => {
+  const [one, other] = [await startMemcached(t, { credentials }), await startMemcached(t)]
+  const detail = await refused(t, urlOf([one.port, other.port], { credentials }))
+  t.match(detail, `127.0.0.1:${other.port}`)
+})

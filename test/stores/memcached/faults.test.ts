@@ -1,0 +1,184 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { GatepassError } from '../../../src/core/errors.ts'
+import { MemcachedDataStore } from '../../../src/stores/memcached/data.ts'
+import { startMemcached, urlOf } from '../../support/memcached.ts'
+import { freePort } from '../../support/processes.ts'
+import { until } from '../../support/until.ts'
+import { fieldsOf, newOwner, write } from '../data-store-contract.ts'
+import { lateMs } from '../redis/lateness.ts'
+
+const deadlineMs = 250
+
+/** Resolves with how long it took to be answered `store_unavailable`. */
+async function unavailable(t: Test, call: Promise<unknown>): Promise<number> {
+  const startMs = performance.now()
+  const error = await call.then(
+    () => null,
+    (error) => error,
+  )
+  const tookMs = performance.now() - startMs
+  if (!(error instanceof GatepassError)) throw new Error('it was answered', { cause: error })
+  t.match(error, { code: 'store_unavailable', retryAfter_s: 1 })
+  return tookMs
+}
+
+async function open(t: Test, url: string): Promise<MemcachedDataStore> {
+  const store = await MemcachedDataStore.open(url)
+  t.teardown(() => store.close())
+  return store
+}
+
+/** A peer that signs us in, and then answers whatever it is told to. */
+async function startPeer(t: Test, answer: (socket: Socket, text: string) => void): Promise<string> {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    socket
+      .on('error', () => {})
+      .on('data', (data) => {
+        const text = data.toString('latin1')
+        if (text === 'mn\r\n') socket.write('MN\r\n')
+        else answer(socket, text)
+      })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  return urlOf([(server.address() as AddressInfo).port])
+}
+
+t.test('a node that is killed: its owners hear so in time, others notice nothing', async (t) => {
+  const nodes = [await startMemcached(t), await startMemcached(t), await startMemcached(t)]
+  const store = await open(t, urlOf(nodes.map(({ port }) => port)))
+  const writes = Array.from({ length: 60 }, () => write({ owner: newOwner() }))
+  for (const one of writes) await store.write(one)
+  const port = nodes[0]?.port as number
+  const lost = Number(await nodes[0]?.stat('curr_items')) / 2
+  await nodes[0]?.kill()
+  let refused = 0
+  for (const one of writes) {
+    const startMs = performance.now()
+    const found = await store.read(one.owner, 'all').catch((error) => error)
+    t.ok(performance.now() - startMs < deadlineMs + lateMs())
+    if (found instanceof Map) t.same(found, fieldsOf(one))
+    else {
+      t.match(found, { code: 'store_unavailable', retryAfter_s: 1 })
+      refused += 1
+    }
+  }
+  t.equal(refused, lost)
+  await t.resolves(store.ping(), 'two of three answer')
+
+  await startMemcached(t, { port })
+  let misses = 0
+  for (const one of writes) {
+    const read = async () => store.read(one.owner, 'all').catch(() => null)
+    await until('it answers again', async () => (await read()) !== null)
+    const found = await store.read(one.owner, 'all')
+    if (found.size > 0) t.same(found, fieldsOf(one))
+    else misses += 1
+  }
+  t.equal(misses, lost, 'it has forgotten all, and the others nothing')
+})
+
+t.test('a silent node costs the deadline, then nothing, and is found again', async (t) => {
+  const server = await startMemcached(t)
+  const store = await open(t, server.url)
+  const one = write({ owner: newOwner() })
+  await store.write(one)
+  server.freeze()
+  const many = await Promise.all(
+    Array.from({ length: 20 }, () => unavailable(t, store.read(one.owner, 'all'))),
+  )
+  for (const tookMs of many) {
+    t.ok(tookMs > deadlineMs - 50 && tookMs < deadlineMs + lateMs(), `${tookMs} ms`)
+  }
+  await t.rejects(store.read(one.owner, 'all'), { message: /is left alone/ })
+  server.thaw()
+  const read = async () => (await store.read(one.owner, 'all').catch(() => null)) !== null
+  await until('it answers again', read)
+  t.same(await store.read(one.owner, 'all'), fieldsOf(one))
+})
+
+t.test('half an answer is none, and what comes after it is nobody’s', async (t) => {
+  const tokensOf = (text: string) => [...text.matchAll(/ O(\w+)\r/g)].map(([, token]) => token)
+  let first: Socket | null = null
+  const url = await startPeer(t, (socket, text) => {
+    const [field, index] = tokensOf(text)
+    first ??= socket
+    if (first === socket) socket.write(`EN O${field}\r\nVA 500 c1 O${index}\r\nlive`)
+    else socket.write(`EN O${field}\r\nEN O${index}\r\n`)
+  })
+  const store = await open(t, url)
+  const unanswered = async () => {
+    const tookMs = await unavailable(t, store.read(newOwner(), ['a']))
+    t.ok(tookMs < deadlineMs + lateMs(), `${tookMs} ms`)
+  }
+  // The first reply of the half is heard; it is after a call that heard nothing at all that the
+  // connection is given up.
+  await unanswered()
+  await unanswered()
+  t.same(await store.read(newOwner(), ['a']), new Map())
+})
+
+t.test('an answer with the token of another command is nobody’s', async (t) => {
+  for (const wrong of [
+    (token: string) => `VA 3 c1 O${token}x\r\nabc\r\n`,
+    () => 'VA 3 c1\r\nabc\r\n',
+    (token: string) => `HD O${token}\r\n`,
+    () => 'ERROR\r\n',
+    () => 'CLIENT_ERROR bad\r\n',
+    () => 'nonsense\r\n',
+    (token: string) => `EN O${token}\r\nEN O${token}\r\nEN O${token}\r\n`,
+  ]) {
+    let closed = 0
+    const url = await startPeer(t, (socket, text) => {
+      socket.once('close', () => {
+        closed += 1
+      })
+      const token = / O(\w+)\r/.exec(text)?.[1] ?? ''
+      socket.write(wrong(token))
+    })
+    const store = await open(t, url)
+    await t.rejects(store.read(newOwner(), ['a']), { cause: { cause: { name: 'ProtocolError' } } })
+    await until('the connection is given up', () => closed > 0)
+  }
+})
+
+t.test('what can not be reached is told at the start, in time', async (t) => {
+  const silent = createServer(() => {}).listen(0, '127.0.0.1')
+  t.teardown(() => silent.close())
+  await once(silent, 'listening')
+  const ports = [(silent.address() as AddressInfo).port, await freePort()]
+  for (const port of ports) {
+    for (const url of [`memcached://127.0.0.1:${port}`, `memcacheds://127.0.0.1:${port}`]) {
+      const tookMs = await unavailable(t, MemcachedDataStore.open(url, { openMs: 300 }))
+      t.ok(tookMs < 1_400 + lateMs(), `${url} after ${tookMs} ms`)
+    }
+  }
+})
+
+t.test('more calls than may wait are refused at once', async (t) => {
+  const server = await startMemcached(t)
+  const store = await open(t, server.url)
+  server.freeze()
+  const owner = newOwner()
+  const calls = Array.from({ length: 2_000 }, () => store.read(owner, 'all').catch(() => null))
+  await t.rejects(store.read(owner, 'all'), { cause: { message: 'Too many calls wait.' } })
+  server.thaw()
+  await Promise.all(calls)
+})
+
+t.test('close() lets calls end, and takes no more', async (t) => {
+  const server = await startMemcached(t)
+  const store = await MemcachedDataStore.open(server.url)
+  const one = write({ owner: newOwner() })
+  const writing = store.write(one)
+  await store.close()
+  t.equal(await writing, 'written')
+  await unavailable(t, store.read(one.owner, 'all'))
+})

@@ -1,0 +1,57 @@
+import type { Command } from '../../../src/stores/memcached/commands.ts'
+import type { Exchanger } from '../../../src/stores/memcached/node.ts'
+import type { Reply, ReplyCode } from '../../../src/stores/memcached/replies.ts'
+
+interface Item {
+  readonly data: Buffer
+  readonly flags: string
+  readonly cas: string
+}
+
+/** What memcached does with the commands that the store sends, without its clock. */
+export class ModelMemcached {
+  readonly items = new Map<string, Item>()
+  #cas = 0
+
+  /** @param pause waits before each command, while others' commands run */
+  exchanger(pause: () => Promise<unknown>): Exchanger {
+    return async (commands) => {
+      const replies: Reply[] = []
+      for (const command of commands) {
+        await pause()
+        replies.push(this.#answer(command))
+      }
+      return replies
+    }
+  }
+
+  #answer({ head, data }: Command): Reply {
+    const [name = '', key = '', ...flags] = head.split(' ')
+    const item = this.items.get(key)
+    if (name === 'mg') return get(item, flags)
+    const cas = flags.find((flag) => flag.startsWith('C'))?.slice(1)
+    if (item === undefined && (cas !== undefined || name === 'md')) return reply('NF')
+    if (cas !== undefined && cas !== item?.cas) return reply('EX')
+    if (name === 'md') this.items.delete(key)
+    if (name === 'md') return reply('HD')
+    if (flags.includes('ME') && item !== undefined) return reply('NS')
+    this.#cas += 1
+    const clientFlags = flags.find((flag) => flag.startsWith('F'))?.slice(1) ?? ''
+    const stored = { data: data as Buffer, flags: clientFlags, cas: String(this.#cas) }
+    this.items.set(key, stored)
+    return reply('HD', [['c', stored.cas]])
+  }
+}
+
+function get(item: Item | undefined, flags: readonly string[]): Reply {
+  if (item === undefined) return reply('EN')
+  const told: [string, string][] = [
+    ['c', item.cas],
+    ['f', item.flags],
+  ]
+  return flags.includes('v') ? reply('VA', told, item.data) : reply('HD', told)
+}
+
+function reply(code: ReplyCode, flags: [string, string][] = [], data: Buffer | null = null): Reply {
+  return { code, flags: new Map(flags), data, message: '' }
+}

@@ -1,0 +1,116 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { randomId } from '../../../src/core/secrets.ts'
+import { MemcachedDataStore } from '../../../src/stores/memcached/data.ts'
+import { fieldKeyOf, placeOf } from '../../../src/stores/memcached/items.ts'
+import { t0 } from '../../support/sessions.ts'
+import { later, newOwner, write } from '../data-store-contract.ts'
+import { type Done, isLinearizable } from './histories.ts'
+import { ModelMemcached } from './model-memcached.ts'
+
+/** One caller's steps, each after the one before; `last` expects what it read or wrote last. */
+const step = fc.record({
+  kind: fc.constantFrom('write', 'write', 'write', 'remove', 'read', 'end', 'erase', 'drop'),
+  field: fc.constantFrom('a', 'b'),
+  expects: fc.constantFrom('any', 'absent', 'last'),
+  /** Of a drop: whether it is of the index. */
+  isAll: fc.boolean(),
+})
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never
+
+const callers = fc.array(fc.array(step, { minLength: 1, maxLength: 4 }), {
+  minLength: 2,
+  maxLength: 4,
+})
+
+/** Runs the callers at once; which of them goes on is up to the scheduler, at each command. */
+async function historyOf(
+  scheduler: fc.Scheduler,
+  steps: readonly (readonly Step[])[],
+  fieldsMax: number,
+): Promise<Done[]> {
+  const memcached = new ModelMemcached()
+  const exchanger = memcached.exchanger(() => scheduler.schedule(Promise.resolve()))
+  const node = {
+    run: <T>(work: (e: typeof exchanger) => Promise<T>) => work(exchanger),
+    close: async () => {},
+  }
+  const store = new MemcachedDataStore([node], ['node'])
+  const owner = newOwner()
+  const { indexKey } = placeOf(owner)
+  const history: Done[] = []
+  let time = 0
+
+  const drop = async (field: string) => {
+    await scheduler.schedule(Promise.resolve())
+    const key = field === '' ? indexKey : fieldKeyOf(indexKey, field)
+    // What says that a slot is retired must last as long as any call.
+    if (memcached.items.get(key)?.data.length !== randomId().length) memcached.items.delete(key)
+    return ''
+  }
+  const call = async (last: Map<string, string | null>, { kind, field, expects, isAll }: Step) => {
+    const expected = { any: undefined, absent: null, last: last.get(field) ?? null }[expects]
+    const one = write({ owner, field, expected, fieldsMax, value: Buffer.alloc(0) })
+    const isWhole = kind === 'end' || kind === 'erase' || (kind === 'drop' && isAll)
+    const begunAt = ++time
+    const run: Record<Step['kind'], () => Promise<string>> = {
+      write: () => store.write(one),
+      remove: () => store.remove({ owner, field, expected, nowMs: t0 }),
+      read: async () => (await store.read(owner, [field])).get(field)?.version ?? '',
+      end: async () => String(await store.end(owner, later, t0)),
+      erase: async () => String(await store.end(owner, t0, t0)),
+      drop: () => drop(isAll ? '' : field),
+    }
+    const outcome = await run[kind]()
+    if (kind === 'read') last.set(field, outcome === '' ? null : outcome)
+    if (outcome === 'written') last.set(field, one.version)
+    const { version } = one
+    const done = { kind, version, expected, outcome, begunAt, doneAt: ++time }
+    history.push({ ...done, field: isWhole ? '' : field })
+  }
+  const all = steps.map(async (own) => {
+    const last = new Map<string, string | null>()
+    for (const one of own) await call(last, one)
+  })
+  await scheduler.waitFor(Promise.all(all))
+  // What is left can be read, and nothing else.
+  for (const field of ['a', 'b'] as const) {
+    const reading = call(new Map(), { kind: 'read', field, expects: 'any', isAll: false })
+    await scheduler.waitFor(reading)
+  }
+  return history
+}
+
+t.test('whatever comes between the commands of a call, its outcome is right', async (t) => {
+  const outcomes = new Set<string>()
+  await fc.assert(
+    fc.asyncProperty(
+      fc.scheduler(),
+      callers,
+      fc.integer({ min: 1, max: 2 }),
+      async (s, steps, max) => {
+        const history = await historyOf(s, steps, max)
+        for (const { kind, outcome } of history) outcomes.add(kind === 'read' ? 'read' : outcome)
+        return isLinearizable(history, max)
+      },
+    ),
+    { numRuns: 500 },
+  )
+  for (const outcome of ['written', 'conflict', 'full', 'ended', 'removed', 'absent']) {
+    t.ok(outcomes.has(outcome), outcome)
+  }
+})
+
+t.test('the check finds a value that comes back', async (t) => {
+  const common = { field: 'a', expected: undefined, version: 'v' }
+  const at = (begunAt: number) => ({ begunAt, doneAt: begunAt + 0.5 })
+  const history: Done[] = [
+    { ...common, kind: 'write', outcome: 'written', ...at(1) },
+    { ...common, kind: 'end', outcome: '', ...at(2) },
+  ]
+  t.equal(isLinearizable([...history, { ...common, kind: 'read', outcome: '', ...at(3) }], 1), true)
+  t.equal(
+    isLinearizable([...history, { ...common, kind: 'read', outcome: 'v', ...at(3) }], 1),
+    false,
+  )
+})

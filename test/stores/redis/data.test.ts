@@ -1,0 +1,67 @@
+import t, { type Test } from 'tap'
+import { RedisDataStore } from '../../../src/stores/redis/data.ts'
+import { startCluster, startRedis, startSentinels, until } from '../../support/redis.ts'
+import { t0 } from '../../support/sessions.ts'
+import { dataStoreContract, fieldsOf, newOwner, write } from '../data-store-contract.ts'
+
+function contract(t: Test, url: string, replicas = 0): void {
+  dataStoreContract(t, () => RedisDataStore.open(url, { replicas, deadlineMs: 1_000 }))
+}
+
+t.test('one server', async (t) => contract(t, (await startRedis(t)).url))
+t.test('a Cluster', async (t) => contract(t, (await startCluster(t)).url))
+t.test('Sentinel, with a replica confirming', async (t) => {
+  contract(t, (await startSentinels(t)).url, 1)
+})
+
+t.test('data goes when its time is over, which a write or a touch puts off', async (t) => {
+  const server = await startRedis(t)
+  const store = await RedisDataStore.open(server.url)
+  t.teardown(() => store.close())
+  const one = write({ owner: newOwner(), expiresAtMs: Date.now() + 60_000 })
+  await store.write(one)
+  const [key = ''] = (await server.ask('KEYS', '*')) as string[]
+  const expiry = async () => Number(await server.ask('PEXPIRETIME', key))
+  t.equal(await expiry(), one.expiresAtMs)
+  await store.touch(one.owner, one.expiresAtMs - 1000)
+  t.equal(await expiry(), one.expiresAtMs, 'never brought forward')
+  await store.touch(one.owner, one.expiresAtMs + 1000)
+  t.equal(await expiry(), one.expiresAtMs + 1000)
+  await server.ask('PEXPIRE', key, '1')
+  await until(async () => (await store.read(one.owner, 'all', t0)).size === 0)
+  await store.touch(one.owner, one.expiresAtMs)
+  t.equal(await server.ask('EXISTS', key), 0)
+})
+
+t.test('a write whose answer was lost may be sent again', async (t) => {
+  const server = await startRedis(t)
+  const store = await RedisDataStore.open(server.url)
+  t.teardown(() => store.close())
+  const one = write({ owner: newOwner(), expected: null })
+  t.same([await store.write(one), await store.write(one)], ['written', 'written'])
+  t.same(await store.read(one.owner, 'all', t0), fieldsOf(one))
+})
+
+t.test('a read is one round trip, whatever is read', async (t) => {
+  const server = await startRedis(t)
+  const store = await RedisDataStore.open(server.url)
+  t.teardown(() => store.close())
+  const owner = newOwner()
+  await store.write(write({ owner }))
+  const calls = async () => {
+    const stats = String(await server.ask('INFO', 'stats'))
+    return Number(/total_commands_processed:(\d+)/.exec(stats)?.[1])
+  }
+  for (const fields of [['cart'], ['cart', 'theme', 'step'], 'all'] as const) {
+    const before = await calls()
+    await store.read(owner, fields, t0)
+    t.equal((await calls()) - before, 2, 'the read, and the question for the count')
+  }
+})
+
+t.test('with a replica to confirm, a change that none has is no success', async (t) => {
+  const { url } = await startRedis(t)
+  const store = await RedisDataStore.open(url, { replicas: 1 })
+  t.teardown(() => store.close())
+  await t.rejects(store.write(write({ owner: newOwner() })), { code: 'store_unavailable' })
+})

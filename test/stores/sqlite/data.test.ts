@@ -1,0 +1,47 @@
+import { join } from 'node:path'
+import t from 'tap'
+import { randomId } from '../../../src/core/secrets.ts'
+import { SqliteDataStore } from '../../../src/stores/sqlite/data.ts'
+import { t0 } from '../../support/sessions.ts'
+import { dataStoreContract, fieldsOf, newOwner, write } from '../data-store-contract.ts'
+
+const path = () => join(t.testdir(), randomId(), 'data.db')
+
+dataStoreContract(t, async () => new SqliteDataStore(path()))
+
+t.test('data goes when its time is over, which a write or a touch puts off', async (t) => {
+  const store = new SqliteDataStore(path())
+  t.teardown(() => store.close())
+  const one = write({ owner: newOwner(), expiresAtMs: t0 + 100 })
+  await store.write(one)
+  await store.touch(one.owner, t0 + 50, t0)
+  t.same(await store.read(one.owner, 'all', t0 + 99), fieldsOf(one))
+  t.same(await store.read(one.owner, 'all', t0 + 100), new Map())
+  await store.touch(one.owner, t0 + 200, t0 + 100)
+  t.same(await store.read(one.owner, 'all', t0 + 100), new Map(), 'too late')
+
+  const next = write({ ...one, field: 'theme', nowMs: t0 + 100, expiresAtMs: t0 + 200 })
+  t.equal(await store.write(next), 'written')
+  t.same(await store.read(one.owner, 'all', t0 + 199), fieldsOf(next), 'the old field stays away')
+  await store.touch(one.owner, t0 + 300, t0 + 150)
+  t.same(await store.read(one.owner, 'all', t0 + 299), fieldsOf(next))
+})
+
+t.test('the sweep removes what has expired, in small batches, and nothing else', async (t) => {
+  const file = path()
+  const store = new SqliteDataStore(file)
+  const kept = write({ owner: newOwner(), expiresAtMs: t0 + 1000 })
+  await store.write(kept)
+  for (let n = 0; n < 10; n++) await store.write(write({ owner: newOwner(), expiresAtMs: t0 + 1 }))
+  await store.end(newOwner(), t0 + 1, t0)
+  let batches = 1
+  while (await store.removeExpired(t0 + 10, 4)) batches += 1
+  t.equal(batches, 4)
+  t.same(await store.read(kept.owner, 'all', t0 + 10), fieldsOf(kept))
+  await store.close()
+  const { DatabaseSync } = await import('node:sqlite')
+  const db = new DatabaseSync(file)
+  t.teardown(() => db.close())
+  t.equal(db.prepare('SELECT count(*) AS n FROM data_fields').get()?.n, 1)
+  t.equal(db.prepare('SELECT count(*) AS n FROM data_owners').get()?.n, 1)
+})

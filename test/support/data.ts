@@ -1,0 +1,77 @@
+import { join } from 'node:path'
+import type { InjectOptions } from 'fastify'
+import { pino } from 'pino'
+import type { Test } from 'tap'
+import { randomId } from '../../src/core/secrets.ts'
+import { DataService } from '../../src/data/data-service.ts'
+import { dataMetrics } from '../../src/http/data-metrics.ts'
+import { Metrics } from '../../src/http/metrics.ts'
+import { buildVerifierApp } from '../../src/http/verifier-app.ts'
+import type { DataStore } from '../../src/stores/data-store.ts'
+import { SqliteDataStore } from '../../src/stores/sqlite/data.ts'
+import { createVerifier } from '../../src/verifier/verifier.ts'
+import { audience, claimsWith, issuer, makeKey, mint, TestClock } from './tokens.ts'
+
+export const dataSecret = 'd'.repeat(43)
+export const lifetimes = { sessionMax_s: 86_400, accessTtl_s: 300, userTtl_s: 100 * 86_400 }
+
+const key = makeKey('ES256')
+
+/** What a token of these claims is presented by. */
+export function tokenOf(changes: Readonly<Record<string, unknown>> = {}) {
+  const payload = claimsWith({ scope: 'data:read data:write', ...changes })
+  return { authorization: `Bearer ${mint(key, { payload })}` }
+}
+
+export function newDataStore(t: Test): DataStore {
+  const store = new SqliteDataStore(join(t.testdir(), randomId(), 'data.db'))
+  t.teardown(() => store.close())
+  return store
+}
+
+export interface VerifierOptions {
+  readonly store?: DataStore
+  readonly requiresPrecondition?: boolean
+  readonly allowedOrigins?: readonly string[]
+}
+
+/** The verifier service with session data, on SQLite unless told otherwise. */
+export async function startVerifier(t: Test, options: VerifierOptions = {}) {
+  const { store = newDataStore(t), requiresPrecondition = false, allowedOrigins = [] } = options
+  const clock = new TestClock()
+  const metrics = new Metrics()
+  const observer = dataMetrics(metrics.registry)
+  const secrets = [dataSecret] as const
+  const app = buildVerifierApp({
+    logger: pino({ level: 'silent' }),
+    metrics,
+    version: '0.0.0-test',
+    verifier: createVerifier({ issuer, audience, jwks: { keys: [key.publicJwk] }, clock }),
+    allowedOrigins,
+    data: {
+      data: new DataService({ ...lifetimes, store, secrets, clock, observer }),
+      requiresPrecondition,
+    },
+  })
+  t.teardown(() => app.close())
+  await app.ready()
+  const call = (
+    method: 'GET' | 'HEAD' | 'PUT' | 'DELETE' | 'POST' | 'OPTIONS',
+    url: string,
+    { headers = {}, ...rest }: Omit<InjectOptions, 'method' | 'url'> = {},
+  ) => app.inject({ method, url, headers: { ...tokenOf(), ...headers }, ...rest })
+  return {
+    app,
+    store,
+    clock,
+    metrics,
+    call,
+    get: (url: string, headers = {}) => call('GET', url, { headers }),
+    put: (url: string, value: unknown, headers: Record<string, string> = {}) =>
+      call('PUT', url, {
+        headers: { 'content-type': 'application/json', ...headers },
+        payload: JSON.stringify(value),
+      }),
+    remove: (url: string, headers = {}) => call('DELETE', url, { headers }),
+  }
+}

@@ -1,0 +1,118 @@
+import { writeFileSync } from 'node:fs'
+import { connect as connectTcp } from 'node:net'
+import { join } from 'node:path'
+import { connect as connectTls } from 'node:tls'
+import type { Test } from 'tap'
+import type { Certificates } from './certificates.ts'
+import { freePort, TestProcess } from './processes.ts'
+import { outsideFolder } from './project.ts'
+import { until } from './until.ts'
+
+/** Real memcached servers. */
+
+export interface MemcachedAccess {
+  readonly tls?: Certificates
+  /** Whether the server wants a certificate that the authority of `tls` has signed. */
+  readonly wantsCertificate?: boolean
+  readonly credentials?: { readonly username: string; readonly password: string }
+}
+
+export interface MemcachedServer {
+  readonly port: number
+  readonly url: string
+  kill(): Promise<unknown>
+  /** From now on it accepts connections, and answers nothing. */
+  freeze(): void
+  thaw(): void
+  /** What it answers to a line of the classic protocol, up to a line that ends with `end`. */
+  ask(line: string, end?: string): Promise<string>
+  /** One figure of `stats`. */
+  stat(name: string): Promise<number>
+}
+
+interface ServerOptions extends MemcachedAccess {
+  readonly port?: number
+  /** As on the command line. */
+  readonly options?: readonly string[]
+}
+
+export async function startMemcached(
+  t: Test,
+  server: ServerOptions = {},
+): Promise<MemcachedServer> {
+  const port = server.port ?? (await freePort())
+  const folder = outsideFolder(t)
+  // It does not run as root, and reads its files as who it becomes.
+  const user = process.getuid?.() === 0 ? ['-u', 'root'] : []
+  const args = [
+    ...['-l', '127.0.0.1', '-p', String(port), '-U', '0', '-t', '2', ...user],
+    ...accessOptions(server, folder),
+    ...(server.options ?? []),
+  ]
+  const running = TestProcess.start(t, args, { cwd: folder, command: ['memcached'] })
+  await until('memcached listens', () => connects(port))
+  const ask: MemcachedServer['ask'] = (line, end = 'END') => askServer(port, server, line, end)
+  return {
+    port,
+    url: urlOf([port], server),
+    kill: () => running.stop('SIGKILL'),
+    freeze: () => void running.stop('SIGSTOP'),
+    thaw: () => void running.stop('SIGCONT'),
+    ask,
+    stat: async (name) =>
+      Number(new RegExp(`^STAT ${name} (\\S+)\r$`, 'm').exec(await ask('stats'))?.[1]),
+  }
+}
+
+/** The URL of several nodes that are reached in the same way. */
+export function urlOf(ports: readonly number[], access: MemcachedAccess = {}): string {
+  const { tls, credentials } = access
+  const scheme = tls === undefined ? 'memcached' : 'memcacheds'
+  const userinfo =
+    credentials === undefined
+      ? ''
+      : `${encodeURIComponent(credentials.username)}:${encodeURIComponent(credentials.password)}@`
+  const query = tls === undefined ? '' : `?ca=${encodeURIComponent(tls.ca)}`
+  return `${scheme}://${userinfo}${ports.map((port) => `127.0.0.1:${port}`).join(',')}${query}`
+}
+
+function accessOptions(access: MemcachedAccess, folder: string): string[] {
+  const { tls, wantsCertificate, credentials } = access
+  const options: string[] = []
+  if (tls !== undefined) {
+    const files = `ssl_chain_cert=${tls.cert},ssl_key=${tls.key},ssl_ca_cert=${tls.ca}`
+    options.push('-Z', '-o', `${files},ssl_verify_mode=${wantsCertificate ? 2 : 0}`)
+  }
+  if (credentials !== undefined) {
+    const file = join(folder, 'users')
+    writeFileSync(file, `${credentials.username}:${credentials.password}\n`)
+    options.push('-Y', file)
+  }
+  return options
+}
+
+function connects(port: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  const socket = connectTcp(port, '127.0.0.1', () => resolve(true))
+  socket.on('error', () => resolve(false))
+  return promise.finally(() => socket.destroy())
+}
+
+function askServer(
+  port: number,
+  { tls }: MemcachedAccess,
+  line: string,
+  end: string,
+): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  const address = { port, host: '127.0.0.1' }
+  const socket =
+    tls === undefined ? connectTcp(address) : connectTls({ ...address, rejectUnauthorized: false })
+  let text = ''
+  socket.on('error', reject).on('data', (chunk) => {
+    text += chunk
+    if (text.endsWith(`${end}\r\n`)) resolve(text)
+  })
+  socket.write(`${line}\r\n`)
+  return promise.finally(() => socket.destroy())
+}
