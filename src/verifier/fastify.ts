@@ -1,22 +1,48 @@
 /** The public entry `gatepass/fastify`. */
-import type { FastifyInstance, FastifyReply, FastifyRequest, RegisterOptions } from 'fastify'
+import type {
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  FastifySchema,
+  RegisterOptions,
+} from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
-import { GatepassError, isGatepassError } from '../core/errors.ts'
-import { type AccessTokenClaims, hasScopes } from '../tokens/claims.ts'
-import { isJsonObject } from '../tokens/json.ts'
-import { bearerToken } from './bearer.ts'
-import { challengeHeaders, isScopeList } from './challenge.ts'
-import type { VerifierOptions } from './options.ts'
+import type { AccessTokenClaims } from '../tokens/claims.ts'
+import { type RequestTarget, readPublicUrl } from './dpop/request-target.ts'
+import { createGuard, type Guard, type RouteAuth } from './guard.ts'
+import type { IssuersOptions, VerifierOptions } from './options.ts'
 import { createVerifier, type Verifier } from './verifier.ts'
 
-/** A verifier that is there already, or the options to make one of. */
-export type GatepassAuthOptions = { readonly verifier: Verifier } | VerifierOptions
-
-/** What a route asks of a token beyond being valid. */
-export interface RouteAuth {
-  /** The scopes it must have, all of them, separated by spaces (RFC 6749 §3.3). */
-  readonly scope?: string
+/** Where requests come in, for the proofs of DPoP tokens (RFC 9449). */
+export interface DpopOptions {
+  /**
+   * The public address that the routes are below, such as `https://api.example.com`: a proof must
+   * be for a URI there. By default that is what Fastify says, by `Host`, and by `X-Forwarded-*` if
+   * its `trustProxy` is set.
+   */
+  readonly publicUrl?: string
+  /** The method and URI of a request where it was first made, when that is not here. */
+  readonly requestTarget?: (request: FastifyRequest) => RequestTarget
 }
+
+export interface DescribeOptions {
+  /**
+   * Has the OpenAPI document of `@fastify/swagger` say what token each route asks for. It must have
+   * the `securitySchemes` that this module exports.
+   */
+  readonly openapi?: boolean
+}
+
+/** A verifier that is there already, or the options to make one of. */
+export type GatepassAuthOptions = (
+  | { readonly verifier: Verifier }
+  | VerifierOptions
+  | IssuersOptions
+) &
+  DpopOptions &
+  DescribeOptions
+
+export type { RouteAuth } from './guard.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -28,8 +54,6 @@ declare module 'fastify' {
     auth?: false | RouteAuth
   }
 }
-
-type Guard = (request: FastifyRequest, reply: FastifyReply) => Promise<void>
 
 /**
  * Guards the routes of the scope it is registered in, and of the scopes within: each asks for a
@@ -55,29 +79,103 @@ type Guard = (request: FastifyRequest, reply: FastifyReply) => Promise<void>
 export const gatepassAuth = fastifyPlugin<GatepassAuthOptions>(
   async (app, options) => {
     const verifier = openVerifier(app, options)
+    const targetOf = options.requestTarget ?? readPublicUrl(options.publicUrl)
+    const guards = new WeakSet<object>()
+    const makeHook = (auth: RouteAuth | undefined) => {
+      const hook = createHook(createGuard(verifier, auth), targetOf)
+      guards.add(hook)
+      return hook
+    }
     app.decorateRequest('auth', null)
     app.addHook('onRoute', (route) => {
       const auth = route.config?.auth
       if (auth === false) return
-      route.onRequest = [createGuard(verifier, auth), ...[route.onRequest ?? []].flat()]
+      if (options.openapi) route.schema = describeSecurity(route.schema, auth)
+      const hooks = [route.onRequest ?? []].flat()
+      // The HEAD that Fastify adds to a GET has its hooks, with the guard among them.
+      if (!hooks.some((hook) => guards.has(hook))) route.onRequest = [makeHook(auth), ...hooks]
     })
-    // A route that was declared after register(), but before the plugin was loaded for want of an
-    // await, has escaped the hook above. It must not be open for that.
-    app.addHook('preParsing', (request, reply, payload, done) => {
-      const isSettled = request.auth !== null || request.is404
-      const auth = isSettled ? false : request.routeOptions.config.auth
-      if (auth === false) return done(null, payload)
-      createGuard(verifier, auth)(request, reply).then(() => done(null, payload), done)
-    })
+    // A hook for each request costs as much as the check itself, so only where it may be needed.
+    if (hasRoutes(app)) guardLateRoutes(app, makeHook)
   },
   { name: 'gatepass-auth', fastify: '5.x' },
 )
+
+type Done = (error?: Error) => void
+type Hook = (request: FastifyRequest, reply: FastifyReply, done: Done) => void
+
+/** By callback and not by promise: for a token that is known, a promise costs more than the check. */
+function createHook(guard: Guard, targetOf: (request: FastifyRequest) => RequestTarget): Hook {
+  function refuse(request: FastifyRequest, reply: FastifyReply, error: Error, done: Done): void {
+    reply.headers(guard.challenge(error, request.headers))
+    done(error)
+  }
+  return (request, reply, done) => {
+    let claims: AccessTokenClaims | Promise<AccessTokenClaims>
+    try {
+      claims = guard.check(request.headers, () => targetOf(request))
+    } catch (error) {
+      return refuse(request, reply, error as Error, done)
+    }
+    if (!(claims instanceof Promise)) {
+      request.auth = claims
+      return done()
+    }
+    claims.then(
+      (later) => {
+        request.auth = later
+        done()
+      },
+      (error: Error) => refuse(request, reply, error, done),
+    )
+  }
+}
+
+/** Whether there is any route yet, here or elsewhere in the application. */
+function hasRoutes(app: FastifyInstance): boolean {
+  return app.printRoutes() !== fastifyWithoutRoutes
+}
+
+const fastifyWithoutRoutes = '(empty tree)'
+
+/**
+ * A route that was declared after register(), but before the plugin was loaded for want of an
+ * await, has escaped the `onRoute` hook. It must not be open for that.
+ */
+function guardLateRoutes(
+  app: FastifyInstance,
+  makeHook: (auth: RouteAuth | undefined) => Hook,
+): void {
+  const late = new WeakMap<object, Hook>()
+  app.addHook('preParsing', (request, reply, payload, done) => {
+    if (request.auth !== null || request.is404) return done(null, payload)
+    const { config } = request.routeOptions
+    if (config.auth === false) return done(null, payload)
+    const hook = late.get(config) ?? makeHook(config.auth)
+    late.set(config, hook)
+    hook(request, reply, (error) => (error ? done(error) : done(null, payload)))
+  })
+}
+
+/** The schemes by which the routes are described, for `components` of an OpenAPI document. */
+export const securitySchemes = {
+  bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+  dpop: { type: 'http', scheme: 'dpop', bearerFormat: 'JWT' },
+} as const
+
+/** The schema of a route with what its token must be like, for `@fastify/swagger`. */
+function describeSecurity(schema: FastifySchema | undefined, auth: RouteAuth | undefined) {
+  if (schema?.security !== undefined) return schema
+  const scopes = auth?.scope?.split(' ').filter((scope) => scope !== '') ?? []
+  return { ...schema, security: [auth?.dpop ? { dpop: scopes } : { bearer: scopes }] }
+}
 
 /** The verifier that was passed in; or one of our own, which lives as long as the application. */
 function openVerifier(app: FastifyInstance, options: GatepassAuthOptions): Verifier {
   if ('verifier' in options && options.verifier) return options.verifier
   // What Fastify itself takes along with the options of a plugin.
-  const { prefix, logLevel, logSerializers, ...own } = options as VerifierOptions & RegisterOptions
+  const { prefix, logLevel, logSerializers, publicUrl, requestTarget, openapi, ...own } =
+    options as VerifierOptions & DpopOptions & DescribeOptions & RegisterOptions
   const verifier = createVerifier(own)
   app.addHook('onReady', async () => {
     // Not awaited: without keys the service answers 503, and may do so before they come.
@@ -85,32 +183,4 @@ function openVerifier(app: FastifyInstance, options: GatepassAuthOptions): Verif
   })
   app.addHook('onClose', () => verifier.close())
   return verifier
-}
-
-function createGuard(verifier: Verifier, auth: RouteAuth | undefined): Guard {
-  const scope = readScope(auth)
-  return async function guard(request, reply) {
-    try {
-      const claims = await verifier.verify(bearerToken(request.headers.authorization))
-      if (!hasScopes(claims.scope, scope)) throw new GatepassError('scope_insufficient')
-      request.auth = claims
-    } catch (error) {
-      if (isGatepassError(error)) reply.headers(challengeHeaders(error, scope))
-      throw error
-    }
-  }
-}
-
-/** @throws `config_invalid`, as a misspelt demand must not be taken for none */
-function readScope(auth: RouteAuth | undefined): string {
-  if (auth === undefined) return ''
-  if (isJsonObject(auth)) {
-    const { scope, ...others } = auth
-    const isKnown = Object.keys(others).length === 0
-    if (isKnown && scope === undefined) return ''
-    if (isKnown && typeof scope === 'string' && isScopeList(scope)) return scope
-  }
-  throw new GatepassError('config_invalid', {
-    detail: 'The auth of a route must be false, or { scope } with scopes separated by spaces.',
-  })
 }

@@ -1,38 +1,114 @@
 import type { FieldProblem } from '../core/errors.ts'
-import type { VerifierOptions } from './options.ts'
-
-type OptionName = keyof VerifierOptions
+import type { CommonOptions, IssuerOptions } from './options.ts'
+import { revocationProblems } from './revocations/options.ts'
+import { cacheBytesRange } from './token-cache.ts'
+import { isWebAddress } from './web-address.ts'
 
 /** What a program in plain JavaScript passes may be anything. */
-type Given = { readonly [name in OptionName]?: unknown }
+type Given = Readonly<Record<string, unknown>>
 
 export type NumberLimits = Readonly<Record<string, { readonly min: number; readonly max: number }>>
 
-/** The options that are objects of functions, with the functions that each must have. */
-const methods = {
-  keys: ['find', 'ready', 'refresh', 'status', 'close'],
-  revocations: ['isRevoked'],
-  clock: ['nowMs'],
-} as const satisfies { readonly [name in OptionName]?: readonly string[] }
+/** The options of a kind: those with a rule of their own, numbers, and objects of functions. */
+interface Kind {
+  readonly plain: readonly string[]
+  readonly numbers: NumberLimits
+  /** The functions that each must have. */
+  readonly methods: Readonly<Record<string, readonly string[]>>
+}
+
+/** More issuers than anybody trusts are a mistake; each may cost a signature a token. */
+const issuersMax = 32
+
+const issuerPlain = [
+  'issuer',
+  'audience',
+  'jwks',
+  'jwksUri',
+  'jwksFile',
+  'revocations',
+] satisfies (keyof IssuerOptions)[]
+
+/** The rules of the last two are those of decryption.ts. */
+const commonPlain = ['cache', 'decryptionKeys', 'encryptedTokens'] satisfies (keyof CommonOptions)[]
+
+const issuerMethods = {
+  keys: ['find', 'ready', 'refresh', 'refreshNow', 'status', 'close'],
+} satisfies { [name in keyof IssuerOptions]?: string[] }
+
+const commonMethods = { clock: ['nowMs'] } satisfies { [name in keyof CommonOptions]?: string[] }
 
 /** Everything that is wrong with the options of a verifier, but for the keys in `jwks`. */
-export function findOptionProblems(options: unknown, numbers: NumberLimits): FieldProblem[] {
-  if (typeof options !== 'object' || options === null) {
-    return [{ pointer: '', detail: 'the options must be an object' }]
+export function findOptionProblems(
+  options: unknown,
+  numbers: { readonly common: NumberLimits; readonly issuer: NumberLimits },
+): FieldProblem[] {
+  if (!isRecord(options)) return [{ pointer: '', detail: 'the options must be an object' }]
+  const ofIssuer: Kind = { plain: issuerPlain, numbers: numbers.issuer, methods: issuerMethods }
+  const common: Kind = { plain: commonPlain, numbers: numbers.common, methods: commonMethods }
+  if (!Object.hasOwn(options, 'issuers')) {
+    const kind: Kind = {
+      plain: [...common.plain, ...issuerPlain],
+      numbers: { ...common.numbers, ...ofIssuer.numbers },
+      methods: { ...common.methods, ...ofIssuer.methods },
+    }
+    return [
+      ...generalProblems(options, kind),
+      ...issuerProblems(options),
+      ...cacheProblems(options),
+    ]
   }
-  const given: Given = options
   return [
-    ...unknownNames(given, numbers),
-    ...issuerAndAudience(given),
-    ...addressOfKeys(given),
-    ...numbersOutOfRange(given, numbers),
-    ...missingMethods(given),
+    ...cacheProblems(options),
+    ...generalProblems(options, { ...common, plain: [...common.plain, 'issuers'] }),
+    ...issuersProblems(options.issuers, ofIssuer),
   ]
 }
 
+function* cacheProblems({ cache }: Given): Iterable<FieldProblem> {
+  if (cache === undefined || cache === false) return
+  if (!isRecord(cache) || Object.keys(cache).join() !== 'maxBytes') {
+    yield problem('cache', 'it must be false or { maxBytes }')
+    return
+  }
+  for (const { pointer, detail } of numbersOutOfRange(cache, { maxBytes: cacheBytesRange })) {
+    yield problem(`cache${pointer}`, detail)
+  }
+}
+
+function* issuersProblems(issuers: unknown, kind: Kind): Iterable<FieldProblem> {
+  if (!Array.isArray(issuers) || issuers.length === 0 || issuers.length > issuersMax) {
+    yield problem('issuers', `it must be an array of 1 to ${issuersMax} issuers`)
+    return
+  }
+  const names = new Set<unknown>()
+  for (const [at, given] of issuers.entries()) {
+    if (!isRecord(given)) {
+      yield problem(`issuers/${at}`, 'it must be an object')
+      continue
+    }
+    for (const { pointer, detail } of [...generalProblems(given, kind), ...issuerProblems(given)]) {
+      yield problem(`issuers/${at}${pointer}`, detail)
+    }
+    if (names.has(given.issuer)) yield problem(`issuers/${at}/issuer`, 'it is there already')
+    names.add(given.issuer)
+  }
+}
+
+function* generalProblems(given: Given, kind: Kind): Iterable<FieldProblem> {
+  yield* unknownNames(given, kind)
+  yield* numbersOutOfRange(given, kind.numbers)
+  yield* missingMethods(given, kind.methods)
+}
+
+function* issuerProblems(given: Given): Iterable<FieldProblem> {
+  yield* issuerAndAudience(given)
+  yield* addressOfKeys(given)
+  yield* revocationProblems(given)
+}
+
 /** A misspelt option would leave a check out. */
-function* unknownNames(given: Given, numbers: NumberLimits): Iterable<FieldProblem> {
-  const plain = ['issuer', 'audience', 'jwks', 'jwksUri']
+function* unknownNames(given: Given, { plain, numbers, methods }: Kind): Iterable<FieldProblem> {
   const known = new Set([...plain, ...Object.keys(numbers), ...Object.keys(methods)])
   for (const name of Object.keys(given)) {
     if (!known.has(name)) yield problem(name, 'there is no such option')
@@ -50,11 +126,19 @@ function* issuerAndAudience({ issuer, audience }: Given): Iterable<FieldProblem>
   }
 }
 
-function* addressOfKeys({ issuer, jwks, jwksUri, keys }: Given): Iterable<FieldProblem> {
+function* addressOfKeys(given: Given): Iterable<FieldProblem> {
+  const { issuer, jwks, jwksUri, jwksFile, keys } = given
   const sources = [jwks, jwksUri, keys].filter((source) => source !== undefined)
   if (sources.length > 1) yield problem('keys', 'only one of jwks, jwksUri and keys can be given')
   if (jwksUri !== undefined && !isWebAddress(jwksUri)) {
     yield problem('jwksUri', 'it must be an http or https address')
+  }
+  if (isRecord(keys) && typeof keys.version !== 'number') {
+    yield problem('keys', 'it must have a version, a number')
+  }
+  if (jwksFile !== undefined && !isName(jwksFile)) yield problem('jwksFile', 'it must be a path')
+  if (jwksFile !== undefined && (jwks !== undefined || keys !== undefined)) {
+    yield problem('jwksFile', 'it keeps keys that are fetched, and these are given')
   }
   if (sources.length > 0 || !isName(issuer)) return
   if (!isWebAddress(issuer) || issuer.includes('?') || issuer.includes('#')) {
@@ -64,7 +148,7 @@ function* addressOfKeys({ issuer, jwks, jwksUri, keys }: Given): Iterable<FieldP
 
 function* numbersOutOfRange(given: Given, numbers: NumberLimits): Iterable<FieldProblem> {
   for (const [name, { min, max }] of Object.entries(numbers)) {
-    const value = given[name as OptionName]
+    const value = given[name]
     if (value === undefined) continue
     if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {
       yield problem(name, `it must be a whole number from ${min} to ${max}`)
@@ -72,9 +156,9 @@ function* numbersOutOfRange(given: Given, numbers: NumberLimits): Iterable<Field
   }
 }
 
-function* missingMethods(given: Given): Iterable<FieldProblem> {
+function* missingMethods(given: Given, methods: Kind['methods']): Iterable<FieldProblem> {
   for (const [name, required] of Object.entries(methods)) {
-    const value = given[name as OptionName]
+    const value = given[name]
     if (value === undefined) continue
     const found = (value ?? {}) as Readonly<Record<string, unknown>>
     if (!required.every((method) => typeof found[method] === 'function')) {
@@ -87,12 +171,10 @@ function problem(name: string, detail: string): FieldProblem {
   return { pointer: `/${name}`, detail }
 }
 
-function isName(value: unknown): value is string {
-  return typeof value === 'string' && value !== ''
+function isRecord(value: unknown): value is Given {
+  return typeof value === 'object' && value !== null
 }
 
-function isWebAddress(value: unknown): boolean {
-  const url = typeof value === 'string' ? URL.parse(value) : null
-  const isWeb = url?.protocol === 'https:' || url?.protocol === 'http:'
-  return isWeb && url?.username === '' && url.password === ''
+function isName(value: unknown): value is string {
+  return typeof value === 'string' && value !== ''
 }

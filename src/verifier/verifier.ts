@@ -1,39 +1,65 @@
-import { now_s } from '../core/clock.ts'
 import { GatepassError, isGatepassError } from '../core/errors.ts'
 import type { AccessTokenClaims } from '../tokens/claims.ts'
-import { parseCompact } from '../tokens/compact.ts'
-import type { VerificationKey } from '../tokens/verification-key.ts'
-import { checkClaims } from './claims.ts'
-import type { KeyLookup, KeySourceStatus } from './key-source.ts'
-import { readOptions, type VerifierOptions } from './options.ts'
-import { verifySignature, verifySignatureSync } from './signature.ts'
-
-export interface VerifierStatus {
-  readonly keys: KeySourceStatus
-}
+import { type CompactToken, parseCompact } from '../tokens/compact.ts'
+import { checkTimes } from './claims.ts'
+import { checkDemands, type TokenDemands } from './demands.ts'
+import { checkPossession } from './dpop/possession.ts'
+import { DpopProofs } from './dpop/proofs.ts'
+import {
+  type Judgement,
+  judge,
+  type Step,
+  type TrustedIssuer,
+  type VerifiedToken,
+} from './judgement.ts'
+import { type IssuersOptions, readOptions, type VerifierOptions } from './options.ts'
+import { Outcomes } from './outcomes.ts'
+import { checkSignature, verifySignatureSync } from './signature.ts'
+import type { IssuerStatus, VerifierStatus } from './status.ts'
+import type { CachedToken } from './token-cache.ts'
 
 /** Checks access tokens from memory. Nothing but a GatepassError is ever thrown. */
 export interface Verifier {
-  /** Resolves when the keys are here; throws `keys_unavailable` if they cannot be had. */
+  /**
+   * Resolves when the keys are here, and the first attempt at the revocations is over, whatever came
+   * of that; throws `keys_unavailable` if the keys cannot be had.
+   */
   ready(): Promise<void>
   /**
    * The claims of a token, if it is accepted. Waits for one fetch of the keys if the token names a
    * key that is not known, unless one was made a moment ago.
    *
+   * @param demands what this use asks for, beyond a token that is valid
    * @throws `token_malformed`, `token_algorithm`, `token_type`, `token_key_unknown`,
    *   `token_signature`, `token_claims`, `token_expired`, `token_not_yet_valid`, `token_revoked`,
-   *   `keys_unavailable`
+   *   `scope_insufficient`, `token_unbound`, `dpop_proof_missing`, `dpop_proof_invalid`,
+   *   `dpop_proof_replayed`, `revocations_stale`, `keys_unavailable`
    */
-  verify(token: string): Promise<AccessTokenClaims>
+  verify(token: string, demands?: TokenDemands): Promise<AccessTokenClaims>
   /** The same answer at once, from the keys that are in memory now. */
-  verifySync(token: string): AccessTokenClaims
+  verifySync(token: string, demands?: TokenDemands): AccessTokenClaims
+  /**
+   * As `verify`, but without a promise where nothing has to be waited for, as for a token that is in
+   * the cache. What it does not accept it throws, or the promise rejects.
+   */
+  verifyEagerly(
+    token: string,
+    demands?: TokenDemands,
+  ): AccessTokenClaims | Promise<AccessTokenClaims>
+  /**
+   * The claims of a token that is in the cache and accepted. Undefined for any other, which is not
+   * counted: another of these methods has to be asked about it.
+   */
+  verifyKnown(token: string, demands?: TokenDemands): AccessTokenClaims | undefined
   status(): VerifierStatus
-  /** Stops fetching keys. Tokens can still be checked with those in memory. */
+  /** Stops fetching keys and following revocations. Tokens can still be checked with those in memory. */
   close(): Promise<void>
 }
 
+const noDemands: TokenDemands = {}
+
 /**
- * Makes a verifier of the access tokens of one issuer (RFC 9068).
+ * Makes a verifier of the access tokens (RFC 9068) of one issuer, or of several.
  *
  * ```ts
  * import { createVerifier } from 'gatepass'
@@ -45,63 +71,190 @@ export interface Verifier {
  * await verifier.ready()
  *
  * export async function subjectOf(token: string): Promise<string> {
- *   const claims = await verifier.verify(token)
+ *   const claims = await verifier.verify(token, { scope: 'orders:read' })
  *   return claims.sub
  * }
  * ```
  *
  * @throws `config_invalid`, with every problem in `problems`
  */
-export function createVerifier(options: VerifierOptions): Verifier {
-  const { keys, maxTokenBytes, rules, revocations, clock } = readOptions(options)
+export function createVerifier(options: VerifierOptions | IssuersOptions): Verifier {
+  const { issuers, cache, maxTokenBytes, unwrap, dpop, clock } = readOptions(options)
+  const proofs = new DpopProofs(dpop)
+  const outcomes = new Outcomes()
 
-  /** What remains to be checked when the signature is found good or bad. */
-  function accept(signatureIsGood: boolean, payloadBytes: Buffer): AccessTokenClaims {
-    if (!signatureIsGood) throw new GatepassError('token_signature')
-    const claims = checkClaims(payloadBytes, rules, now_s(clock))
-    if (revocations?.isRevoked(claims)) throw new GatepassError('token_revoked')
+  /** A token that was found good before, unless its key has gone since. */
+  function recall(token: string): CachedToken | undefined {
+    const known = typeof token === 'string' ? cache?.find(token) : undefined
+    if (known === undefined) return undefined
+    const { key, issuer } = known.origin
+    const { version } = issuer.keys
+    if (known.origin.keysVersion !== version) {
+      if (issuer.keys.find(key.kid, key.alg) !== key) {
+        cache?.drop(token)
+        return undefined
+      }
+      known.origin.keysVersion = version
+    }
+    return known
+  }
+
+  /** What must hold at each use, whether the token was met before or not. */
+  function accept(
+    claims: AccessTokenClaims,
+    { key, issuer }: Pick<VerifiedToken, 'key' | 'issuer'>,
+    demands: TokenDemands,
+    presented: string,
+  ): AccessTokenClaims {
+    checkTimes(claims, issuer.rules, Math.floor(clock.nowMs() / 1000))
+    if (issuer.revocations?.isRevoked(claims, key.kid)) throw new GatepassError('token_revoked')
+    checkPossession(proofs, claims, presented, demands.dpop)
+    checkDemands(claims, demands, issuer.revocations)
+    outcomes.accepted()
     return claims
   }
 
+  /** Keeps what is good for now; whether this use of it is, does not matter. */
+  function admit(token: string, found: VerifiedToken, demands: TokenDemands): AccessTokenClaims {
+    cache?.keep(token, found, Math.floor(clock.nowMs() / 1000))
+    return accept(found.claims, found, demands, token)
+  }
+
+  function refusal(error: unknown): GatepassError {
+    const refused = asOurs(error)
+    outcomes.refused(refused.code)
+    return refused
+  }
+
+  function open(token: string): CompactToken {
+    cache?.countMiss()
+    return parseCompact(unwrap(token), maxTokenBytes)
+  }
+
+  function verifySync(token: string, demands = noDemands): AccessTokenClaims {
+    try {
+      const known = recall(token)
+      if (known !== undefined) return accept(known.claims, known.origin, demands, token)
+      const parsed = open(token)
+      const judgement = judge(parsed, issuers)
+      let next = judgement.next()
+      while (!next.done) next = judgement.next(answerAtOnce(next.value, parsed))
+      return admit(token, next.value, demands)
+    } catch (error) {
+      throw refusal(error)
+    }
+  }
+
+  function verifyEagerly(token: string, demands = noDemands) {
+    try {
+      const known = recall(token)
+      if (known !== undefined) return accept(known.claims, known.origin, demands, token)
+      const parsed = open(token)
+      const ends = { accept: (found: VerifiedToken) => admit(token, found, demands), refusal }
+      return proceed(judge(parsed, issuers), parsed, ends)
+    } catch (error) {
+      throw refusal(error)
+    }
+  }
+
+  function verifyKnown(token: string, demands = noDemands): AccessTokenClaims | undefined {
+    try {
+      const known = recall(token)
+      return known && accept(known.claims, known.origin, demands, token)
+    } catch {
+      return undefined
+    }
+  }
+
   return {
-    ready: () => keys.ready(),
-    async verify(token) {
-      try {
-        const parsed = parseCompact(token, maxTokenBytes)
-        const { kid, alg } = parsed.header
-        let found = keys.find(kid, alg)
-        if (mayBePublished(found)) {
-          await keys.refresh()
-          found = keys.find(kid, alg)
-        }
-        return accept(await verifySignature(parsed, keyOf(found)), parsed.payloadBytes)
-      } catch (error) {
-        throw asOurs(error)
+    async ready() {
+      await Promise.all(
+        issuers.flatMap(({ keys, revocations }) => [keys.ready(), revocations?.ready?.()]),
+      )
+    },
+    async verify(token, demands) {
+      return verifyEagerly(token, demands)
+    },
+    verifyEagerly,
+    verifySync,
+    verifyKnown,
+    status() {
+      const { keys, revocations } = statusOf(issuers[0])
+      return {
+        keys,
+        revocations,
+        issuers: issuers.map(statusOf),
+        cache: cache?.status() ?? null,
+        outcomes: outcomes.counts(),
       }
     },
-    verifySync(token) {
-      try {
-        const parsed = parseCompact(token, maxTokenBytes)
-        const found = keys.find(parsed.header.kid, parsed.header.alg)
-        if (mayBePublished(found)) void keys.refresh() // for the next token
-        return accept(verifySignatureSync(parsed, keyOf(found)), parsed.payloadBytes)
-      } catch (error) {
-        throw asOurs(error)
-      }
+    async close() {
+      await Promise.all(
+        issuers.flatMap(({ keys, revocations }) => [keys.close(), revocations?.close?.()]),
+      )
     },
-    status: () => ({ keys: keys.status() }),
-    close: () => keys.close(),
   }
 }
 
-/** Whether the issuer may have a key for us that we do not have yet. */
-function mayBePublished(found: KeyLookup): boolean {
-  return found === 'token_key_unknown' || found === 'keys_unavailable'
+/** What a judgement comes to: the claims, or the error to throw. */
+interface Ends {
+  accept(found: VerifiedToken): AccessTokenClaims
+  refusal(error: unknown): GatepassError
 }
 
-function keyOf(found: KeyLookup): VerificationKey {
-  if (typeof found === 'string') throw new GatepassError(found)
-  return found
+/** Takes a judgement to its end, at once as long as no step has to be waited for. */
+function proceed(
+  judgement: Judgement,
+  token: CompactToken,
+  ends: Ends,
+): AccessTokenClaims | Promise<AccessTokenClaims> {
+  let next = judgement.next()
+  while (!next.done) {
+    const answer = answerTo(next.value, token)
+    if (typeof answer !== 'boolean') return proceedLater(judgement, token, ends, answer)
+    next = judgement.next(answer)
+  }
+  return ends.accept(next.value)
+}
+
+async function proceedLater(
+  judgement: Judgement,
+  token: CompactToken,
+  ends: Ends,
+  answer: Promise<boolean>,
+): Promise<AccessTokenClaims> {
+  try {
+    let next = judgement.next(await answer)
+    while (!next.done) next = judgement.next(await answerTo(next.value, token))
+    return ends.accept(next.value)
+  } catch (error) {
+    throw ends.refusal(error)
+  }
+}
+
+function answerTo(step: Step, token: CompactToken): boolean | Promise<boolean> {
+  return 'verify' in step
+    ? checkSignature(token, step.verify)
+    : refresh(step.refresh, token.header.kid)
+}
+
+function answerAtOnce(step: Step, token: CompactToken): boolean {
+  if ('verify' in step) return verifySignatureSync(token, step.verify)
+  void refresh(step.refresh, token.header.kid) // for the next token
+  return false
+}
+
+async function refresh(issuers: readonly TrustedIssuer[], kid: string): Promise<true> {
+  await Promise.all(issuers.map(({ keys }) => keys.refresh(kid)))
+  return true
+}
+
+function statusOf({ rules, keys, revocations }: TrustedIssuer): IssuerStatus {
+  return {
+    issuer: rules.issuer,
+    keys: keys.status(),
+    revocations: revocations?.status?.() ?? null,
+  }
 }
 
 /** A failure of a part that was passed in, such as the revocations, refuses the token too. */

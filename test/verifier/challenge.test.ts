@@ -1,9 +1,10 @@
 import t from 'tap'
 import { type ErrorCode, GatepassError } from '../../src/core/errors.ts'
+import type { TokenScheme } from '../../src/verifier/authorization.ts'
 import { challengeHeaders, isScopeList } from '../../src/verifier/challenge.ts'
 
-const headersOf = (code: ErrorCode, scope?: string) =>
-  challengeHeaders(new GatepassError(code), scope)
+const headersOf = (code: ErrorCode, scope?: string, scheme?: TokenScheme) =>
+  challengeHeaders(new GatepassError(code), scope, scheme)
 
 t.test('asks for a token without an error, when there was none', async (t) => {
   t.same(headersOf('token_missing'), { 'www-authenticate': 'Bearer' })
@@ -26,6 +27,31 @@ t.test('names the scope that is missing', async (t) => {
   t.same(headersOf('scope_insufficient', 'orders:read orders:write'), {
     'www-authenticate': 'Bearer error="insufficient_scope", scope="orders:read orders:write"',
   })
+})
+
+t.test('says which proofs are accepted, where a token was presented with one', async (t) => {
+  const algs = 'algs="ES256 Ed25519 RS256 PS256 ML-DSA-44"'
+  t.same(headersOf('token_missing', '', 'DPoP'), { 'www-authenticate': `DPoP ${algs}` })
+  t.same(headersOf('token_expired', '', 'DPoP'), {
+    'www-authenticate': `DPoP error="invalid_token", error_description="token_expired", ${algs}`,
+  })
+  t.same(headersOf('scope_insufficient', 'read', 'DPoP'), {
+    'www-authenticate': 'DPoP error="insufficient_scope", scope="read"',
+  })
+})
+
+t.test('asks for a proof, however the token was presented', async (t) => {
+  for (const [code, error] of [
+    ['token_unbound', 'invalid_token'],
+    ['dpop_proof_missing', 'invalid_token'],
+    ['dpop_proof_invalid', 'invalid_dpop_proof'],
+    ['dpop_proof_replayed', 'invalid_dpop_proof'],
+  ] as const) {
+    const start = `DPoP error="${error}", error_description="${code}", algs="`
+    t.ok(headersOf(code, '', 'Bearer')['www-authenticate']?.startsWith(start))
+  }
+  const { 'www-authenticate': challenge = '' } = headersOf('dpop_proof_missing', '', 'DPoP')
+  t.match(challenge, /^DPoP error="invalid_dpop_proof"/)
 })
 
 t.test('lets no scope break out of the header', async (t) => {

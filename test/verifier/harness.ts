@@ -1,11 +1,11 @@
-import Fastify from 'fastify'
 import type { Test } from 'tap'
-import { errorCodes, isGatepassError } from '../../src/core/errors.ts'
 import { algorithmNames } from '../../src/tokens/algorithms.ts'
-import { gatepassAuth } from '../../src/verifier/fastify.ts'
 import type { VerifierOptions } from '../../src/verifier/options.ts'
-import { createVerifier } from '../../src/verifier/verifier.ts'
+import { createVerifier, type Verifier } from '../../src/verifier/verifier.ts'
 import { audience, issuer, makeKey, TestClock, type TestKey } from '../support/tokens.ts'
+import { adapters } from './adapters.ts'
+
+export { answerOf } from './adapters.ts'
 
 /** One key of each algorithm. */
 export const keys: readonly TestKey[] = algorithmNames.map((alg) => makeKey(alg))
@@ -23,44 +23,24 @@ export const options: VerifierOptions = { issuer, audience, jwks, clock: new Tes
 /** Expects one answer, the code of an error or "accepted", from every way of checking a token. */
 export type Expect = (token: string, answer: string, what?: string) => Promise<void>
 
-/** Drives a token through `verify`, `verifySync` and the Fastify plugin. */
+/** Drives a token through the library, the Fastify plugin and the forward-auth route. */
 export async function openHarness(
   t: Test,
   changes: Partial<VerifierOptions> = {},
 ): Promise<Expect> {
   const verifier = createVerifier({ ...options, ...changes })
-  const app = Fastify()
-  await app.register(gatepassAuth, { verifier })
-  app.get('/', (request) => request.auth)
-  await app.ready()
-  t.teardown(() => app.close())
   t.teardown(() => verifier.close())
-
-  return async (token, answer, what = answer) => {
-    const answers = {
-      verify: await answerOf(() => verifier.verify(token)),
-      verifySync: await answerOf(async () => verifier.verifySync(token)),
-      plugin: await pluginAnswer(token),
-    }
-    t.same(answers, { verify: answer, verifySync: answer, plugin: answer }, what)
-  }
-
-  async function pluginAnswer(token: string): Promise<string> {
-    const response = await app.inject({ url: '/', headers: { authorization: `Bearer ${token}` } })
-    const { code } = response.json()
-    if (response.statusCode === 200 && code === undefined) return 'accepted'
-    const { status } = errorCodes[code as keyof typeof errorCodes]
-    return response.statusCode === status ? code : `${code} with status ${response.statusCode}`
-  }
+  return overEveryAdapter(t, verifier)
 }
 
-/** "accepted", or the code of the GatepassError that was thrown. Any other error goes on. */
-export async function answerOf(check: () => Promise<unknown>): Promise<string> {
-  try {
-    await check()
-    return 'accepted'
-  } catch (error) {
-    if (!isGatepassError(error)) throw error
-    return error.code
+/** The same for a verifier that is there already. */
+export async function overEveryAdapter(t: Test, verifier: Verifier): Promise<Expect> {
+  const ways = await Promise.all(
+    Object.entries(adapters).map(async ([name, open]) => [name, await open(t, verifier)] as const),
+  )
+  return async (token, answer, what = answer) => {
+    const answers: Record<string, string> = {}
+    for (const [name, present] of ways) answers[name] = await present(token)
+    t.same(answers, Object.fromEntries(ways.map(([name]) => [name, answer])), what)
   }
 }

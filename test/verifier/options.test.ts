@@ -25,6 +25,7 @@ t.test('takes what the documentation shows', async (t) => {
     { ...remote, issuer: 'any name', jwksUri: 'https://keys.example.com/jwks?tenant=1' },
     { ...options, issuer: 'any name' },
     { ...remote, keys: createVerifierKeys() },
+    { ...remote, jwksFile: 'jwks.json' },
     { ...options, revocations: { isRevoked: () => false }, clock: { nowMs: () => 0 } },
     { ...options, clockTolerance_s: 0, maxTokenBytes: 256, fetchTimeoutMs: 10, keysMaxAge_s: 1 },
     { ...options, clockTolerance_s: undefined, jwksUri: undefined },
@@ -34,9 +35,11 @@ t.test('takes what the documentation shows', async (t) => {
 
 function createVerifierKeys() {
   return {
+    version: 1,
     find: () => 'keys_unavailable',
     ready: async () => {},
     refresh: async () => {},
+    refreshNow: async () => {},
     status: () => ({ count: 0, age_s: null, refused: [], lastError: null }),
     close: async () => {},
   }
@@ -51,7 +54,7 @@ t.test('A22: refuses every value out of its range', async (t) => {
     fetchTimeoutMs: [Number.POSITIVE_INFINITY, 0, 60_001, null],
     keysMaxAge_s: [Number.POSITIVE_INFINITY, 0, -1, 31 * 86_400, null],
     jwks: [null, '', 'secret', [], {}, { keys: [] }, { keys: ['secret'] }],
-    revocations: [null, {}, () => false, { isRevoked: true }],
+    revocations: [null, 1, 'true', () => false],
     clock: [null, {}, Date],
     clockTolerence_s: [5],
     algorithms: [['none']],
@@ -84,6 +87,22 @@ t.test('refuses addresses that keys cannot be fetched from', async (t) => {
 t.test('wants one origin of keys', async (t) => {
   t.same(problemsOf({ ...options, jwksUri: 'https://auth.test/keys' }), ['/keys'])
   t.same(problemsOf({ ...options, keys: createVerifierKeys() }), ['/keys'])
+})
+
+t.test('a file keeps none but fetched keys', async (t) => {
+  const { jwks: _, ...remote } = options
+  const keys = createVerifierKeys()
+  t.same(problemsOf({ ...options, jwksFile: 'jwks.json' }), ['/jwksFile'])
+  t.same(problemsOf({ ...remote, keys, jwksFile: 'jwks.json' }), ['/jwksFile'])
+  for (const jwksFile of ['', null, 1]) t.same(problemsOf({ ...remote, jwksFile }), ['/jwksFile'])
+})
+
+t.test('a key source has all its methods, and a version', async (t) => {
+  const { jwks: _, ...remote } = options
+  for (const missing of ['find', 'refreshNow', 'version']) {
+    const keys = { ...createVerifierKeys(), [missing]: undefined }
+    t.same(problemsOf({ ...remote, keys }), ['/keys'], missing)
+  }
 })
 
 t.test('lists every problem at once', async (t) => {

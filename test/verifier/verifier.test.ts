@@ -5,6 +5,7 @@ import {
   createVerifier,
   GatepassError,
   type KeySource,
+  type KeySourceStatus,
   type Verifier,
 } from '../../src/verifier/index.ts'
 import {
@@ -167,11 +168,22 @@ t.test('a token expires while the verifier runs', async (t) => {
 
 t.test('takes the keys of another origin, and closes it', async (t) => {
   const events: string[] = []
+  const status: KeySourceStatus = {
+    count: 0,
+    source: 'own',
+    age_s: null,
+    nextRefresh_s: null,
+    refused: [],
+    lastError: null,
+    fileError: null,
+  }
   const keys: KeySource = {
     find: () => 'keys_unavailable',
     ready: async () => void events.push('ready'),
+    version: 1,
     refresh: async () => void events.push('refresh'),
-    status: () => ({ count: 0, age_s: null, refused: [], lastError: null }),
+    refreshNow: async () => void events.push('refreshNow'),
+    status: () => status,
     close: async () => void events.push('close'),
   }
   const { jwks: _, ...others } = options
@@ -186,7 +198,12 @@ t.test('takes the keys of another origin, and closes it', async (t) => {
 t.test('fixed keys are ready at once and do not age', async (t) => {
   const verifier = createVerifier(options)
   await verifier.ready()
-  t.same(verifier.status().keys, { count: keys.length, age_s: null, refused: [], lastError: null })
+  t.match(verifier.status().keys, {
+    count: keys.length,
+    source: 'fixed',
+    age_s: null,
+    lastError: null,
+  })
   await verifier.close()
   t.equal(verifier.verifySync(token).iss, issuer, 'what is in memory still serves')
 })

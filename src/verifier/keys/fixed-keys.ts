@@ -4,10 +4,20 @@ import type { KeySource } from './key-source.ts'
 /** Keys that were given once and never change. */
 export function createFixedKeys(set: KeySet): KeySource {
   return {
+    version: 1,
     find: set.find,
     ready: async () => {},
     refresh: async () => {},
-    status: () => ({ count: set.count, age_s: null, refused: set.refused, lastError: null }),
+    refreshNow: async () => {},
+    status: () => ({
+      count: set.count,
+      source: 'fixed',
+      age_s: null,
+      nextRefresh_s: null,
+      refused: set.refused,
+      lastError: null,
+      fileError: null,
+    }),
     close: async () => {},
   }
 }

@@ -1,55 +1,10 @@
 import { once } from 'node:events'
-import t, { type Test } from 'tap'
-import {
-  createVerifier,
-  type KeySourceStatus,
-  type Verifier,
-  type VerifierOptions,
-} from '../../src/verifier/index.ts'
-import { claimsWith, makeKey, mint, now_s, TestClock, type TestKey } from '../support/tokens.ts'
-import { answerOf } from './harness.ts'
-import { JwksServer, respond, serve } from './jwks-server.ts'
-
-const first = makeKey('ES256', 'first')
-const second = makeKey('ES256', 'second')
-const day_s = 86_400
-
-interface Setting {
-  readonly server: JwksServer
-  readonly clock: TestClock
-  readonly verifier: Verifier
-  /** The code for a token of this key, asked for with or without a wait. */
-  readonly answer: (key: TestKey) => Promise<string>
-  readonly answerSync: (key: TestKey) => Promise<string>
-}
-
-/** A verifier of an issuer that answers as given. Its tokens are valid for ten days. */
-async function setUp(
-  t: Test,
-  answer: JwksServer['answer'],
-  changes: Partial<VerifierOptions> = {},
-): Promise<Setting> {
-  const server = await JwksServer.open(t, answer)
-  const clock = new TestClock()
-  const verifier = createVerifier({ issuer: server.issuer, audience: null, clock, ...changes })
-  t.teardown(() => verifier.close())
-  const payload = claimsWith({ iss: server.issuer, exp: now_s + 10 * day_s })
-  return {
-    server,
-    clock,
-    verifier,
-    answer: (key) => answerOf(() => verifier.verify(mint(key, { payload }))),
-    answerSync: (key) => answerOf(async () => verifier.verifySync(mint(key, { payload }))),
-  }
-}
-
-/** Resolves when a fetch that began in the background has changed the status so. */
-async function until(
-  { verifier }: Setting,
-  isSo: (status: KeySourceStatus) => boolean,
-): Promise<void> {
-  while (!isSo(verifier.status().keys)) await new Promise((resolve) => setImmediate(resolve))
-}
+import { gzipSync } from 'node:zlib'
+import t from 'tap'
+import { createVerifier } from '../../../src/verifier/index.ts'
+import { makeKey } from '../../support/tokens.ts'
+import { JwksServer, respond, serve } from '../jwks-server.ts'
+import { day_s, first, second, setUp, until } from './setting.ts'
 
 t.test('fetches the keys once, from below the issuer', async (t) => {
   const paths: (string | undefined)[] = []
@@ -64,18 +19,27 @@ t.test('fetches the keys once, from below the issuer', async (t) => {
   t.equal(await setting.answer(first), 'accepted')
   t.equal(await setting.answerSync(first), 'accepted')
   t.same(paths, ['/.well-known/jwks.json'])
-  t.same(verifier.status().keys, { count: 1, age_s: 0, refused: [], lastError: null })
+  t.same(verifier.status().keys, {
+    count: 1,
+    source: 'network',
+    age_s: 0,
+    nextRefresh_s: 240,
+    refused: [],
+    lastError: null,
+    fileError: null,
+  })
   setting.clock.advance_s(7)
-  t.equal(verifier.status().keys.age_s, 7)
+  t.match(verifier.status().keys, { age_s: 7, nextRefresh_s: 233 })
 })
 
 t.test('fetches from another address, if it is told one', async (t) => {
+  const { issuer } = await JwksServer.open(t, respond(500, ''))
   const elsewhere = await JwksServer.open(t, serve([first]))
-  const { answer, server } = await setUp(t, respond(500, ''), {
-    jwksUri: `${elsewhere.issuer}/k?a=1`,
-  })
-  t.equal(await answer(first), 'accepted')
-  t.equal(server.requests, 0)
+  const jwksUri = `${elsewhere.issuer}/k?a=1`
+  const verifier = createVerifier({ issuer, audience: null, jwksUri })
+  t.teardown(() => verifier.close())
+  await verifier.ready()
+  t.equal(elsewhere.requests, 1)
 })
 
 t.test('a crowd at the start makes one request', async (t) => {
@@ -217,9 +181,7 @@ t.test('keys are fetched anew without a token coming by', async (t) => {
 })
 
 t.test('a clock that was set back delays nothing', async (t) => {
-  const { answer, server, clock, verifier } = await setUp(t, serve([first]), {
-    clockTolerance_s: 300,
-  })
+  const { answer, server, clock, verifier } = await setUp(t, serve([first]))
   await verifier.ready()
   server.answer = serve([first, second])
   clock.advance_s(-200)
@@ -232,7 +194,19 @@ const failures: Record<string, { answer: JwksServer['answer']; error: RegExp }> 
   'an error': { answer: respond(500, 'oops'), error: /status 500/ },
   'another status': { answer: respond(203, `{"keys":[${oneKey}]}`), error: /status 203/ },
   nothing: { answer: respond(204, ''), error: /status 204/ },
-  'a page': { answer: respond(200, '<html>', { 'content-type': 'text/html' }), error: /JSON/ },
+  'a page': {
+    answer: respond(200, '<html>', { 'content-type': 'text/html' }),
+    error: /content type of the answer is not JSON/,
+  },
+  'keys in a text': {
+    answer: serve([first], { 'content-type': 'text/plain' }),
+    error: /content type of the answer is not JSON/,
+  },
+  'keys of no type': {
+    answer: (_request, response) => response.writeHead(200).end(`{"keys":[${oneKey}]}`),
+    error: /content type of the answer is not JSON/,
+  },
+  'a 304 that nobody asked for': { answer: respond(304, ''), error: /status 304/ },
   'an empty body': { answer: respond(200, ''), error: /JSON/ },
   'a member given twice': { answer: respond(200, `{"keys":[],"keys":[${oneKey}]}`), error: /JSON/ },
   'an array': { answer: respond(200, `[${oneKey}]`), error: /no array of keys/ },
@@ -246,22 +220,30 @@ const failures: Record<string, { answer: JwksServer['answer']; error: RegExp }> 
     answer: respond(200, JSON.stringify({ keys: Array(65).fill(1) })),
     error: /more than 64/,
   },
+  'a small body that becomes a large one': {
+    answer: (_request, response) => {
+      const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' }
+      response.writeHead(200, headers).end(gzipSync(Buffer.alloc(10_000_000, ' ')))
+    },
+    error: /longer than 65536 bytes/,
+  },
   'a redirect': {
     answer: (request, response) => {
       if (request.url === '/moved') serve([first])(request, response)
       else response.writeHead(302, { location: '/moved' }).end()
     },
-    error: /redirect/,
+    error: /status 302, and no redirect is followed/,
   },
   silence: { answer: () => {}, error: /no full answer within 200 ms/ },
   'silence after the head': {
     answer: (_request, response) => {
-      response.writeHead(200).flushHeaders()
+      response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders()
     },
     error: /no full answer within 200 ms/,
   },
   'a slow body': {
     answer: (_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' })
       const timer = setInterval(() => response.write(' '), 5)
       response.once('close', () => clearInterval(timer))
     },
@@ -273,7 +255,7 @@ const failures: Record<string, { answer: JwksServer['answer']; error: RegExp }> 
   },
   'half a body': {
     answer: (_request, response) => {
-      response.writeHead(200, { 'content-length': 1000 })
+      response.writeHead(200, { 'content-type': 'application/json', 'content-length': 1000 })
       response.write('{"keys":[', () => response.destroy())
     },
     error: /./,
@@ -324,6 +306,7 @@ t.test('A30: whatever goes wrong later, the last good set serves for a day', asy
 
 t.test('A30: an endless body is cut off', async (t) => {
   const { server, verifier } = await setUp(t, (_request, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' })
     const more = () => {
       while (response.write(' '.repeat(16_384)));
     }
@@ -349,7 +332,7 @@ t.test('nobody listening is 503', async (t) => {
 })
 
 t.test('the age at which keys no longer serve can be set', async (t) => {
-  const { answer, server, clock } = await setUp(t, serve([first]), { keysMaxAge_s: 60 })
+  const { answer, server, clock } = await setUp(t, serve([first]), { maxAge_s: 60 })
   t.equal(await answer(first), 'accepted')
   server.answer = respond(500, '')
   clock.advance_s(60)
@@ -373,4 +356,23 @@ t.test('close ends a fetch that is under way, and all that would follow', async 
   t.equal(await answer(first), 'accepted')
   t.equal(await answer(second), 'token_key_unknown')
   t.equal(server.requests, 2)
+})
+
+t.test('close leaves no timer behind', async (t) => {
+  const started = t.capture(globalThis, 'setTimeout', setTimeout)
+  const { answer, keys, verifier } = await setUp(t, respond(500, ''), { jwksFile: '/nowhere/a' })
+  t.equal(await answer(first), 'keys_unavailable')
+  t.ok(keys.status().nextRefresh_s !== null)
+  await verifier.close()
+  t.equal(keys.status().nextRefresh_s, null)
+  await keys.refreshNow()
+  await keys.refresh('first')
+  // Node's fetch keeps timers of its own.
+  const ours = started().filter(({ at }) => at?.fileName?.includes('src/verifier/'))
+  const timers = ours.map((call) => Reflect.get(call, 'returned') as NodeJS.Timeout)
+  t.ok(timers.length >= 3, 'of the deadline, of the file, and of the next fetch')
+  t.same(
+    timers.filter((timer) => !Reflect.get(timer, '_destroyed')),
+    [],
+  )
 })

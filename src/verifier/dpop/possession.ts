@@ -1,0 +1,36 @@
+import { GatepassError } from '../../core/errors.ts'
+import type { AccessTokenClaims } from '../../tokens/claims.ts'
+import type { DpopProofs } from './proofs.ts'
+
+/** How a token was presented by the scheme `DPoP` (RFC 9449 §7.1). */
+export interface DpopPresentation {
+  /** The `DPoP` header of the request; undefined when there was none. */
+  readonly proof: string | undefined
+  /** The method of the request. */
+  readonly method: string
+  /** The absolute URI of the request, as its client has called it. Query and fragment do not matter. */
+  readonly uri: string
+}
+
+/**
+ * Checks that a token which is bound to a key was presented with a proof of it, and one that is not
+ * as a bearer token: neither passes for the other (RFC 9449 §7.2).
+ *
+ * @param token as it was presented
+ * @param dpop undefined when it was presented as a bearer token
+ * @throws `dpop_proof_missing`, `dpop_proof_invalid`, `dpop_proof_replayed`, `token_unbound`
+ */
+export function checkPossession(
+  proofs: DpopProofs,
+  { cnf }: AccessTokenClaims,
+  token: string,
+  dpop: DpopPresentation | undefined,
+): void {
+  if (cnf === undefined) {
+    if (dpop === undefined) return
+    throw new GatepassError('token_unbound')
+  }
+  if (typeof dpop?.proof !== 'string') throw new GatepassError('dpop_proof_missing')
+  const { method, uri } = dpop
+  proofs.check(dpop.proof, { method, uri, bound: { token, jkt: cnf.jkt } })
+}

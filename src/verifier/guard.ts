@@ -1,0 +1,96 @@
+import { GatepassError, isGatepassError } from '../core/errors.ts'
+import type { AccessTokenClaims } from '../tokens/claims.ts'
+import { isJsonObject } from '../tokens/json.ts'
+import { authorizationScheme, type PresentationHeaders, presentedToken } from './authorization.ts'
+import { challengeHeaders, isScopeList } from './challenge.ts'
+import type { TokenDemands } from './demands.ts'
+import type { RequestTarget } from './dpop/request-target.ts'
+import type { Verifier } from './verifier.ts'
+
+/** What a route asks of a token beyond being valid. */
+export interface RouteAuth {
+  /** The scopes it must have, all of them, separated by spaces (RFC 6749 §3.3). */
+  readonly scope?: string
+  /** `aud` must hold one of these too, besides one of those in the options of the verifier. */
+  readonly audience?: string | readonly string[]
+  /**
+   * Answers 503 rather than trust a list of revocations that is older than this; true stands for
+   * 30 s. By default a token is accepted however old the list is.
+   */
+  readonly failClosed?: boolean | { readonly maxStaleness_s: number }
+  /** Whether it must be bound to a key (RFC 9449). By default a bearer token will do. */
+  readonly dpop?: boolean | 'required'
+}
+
+/** The guard of a route, whatever the framework. */
+export interface Guard {
+  /**
+   * The claims of the token that a request presents; at once if nothing has to be waited for.
+   *
+   * @param target method and absolute URI of the request; asked for a DPoP token alone
+   */
+  check(
+    headers: PresentationHeaders,
+    target: () => RequestTarget,
+  ): AccessTokenClaims | Promise<AccessTokenClaims>
+  /** The headers of an answer that refuses a request with this error. */
+  challenge(error: unknown, headers: PresentationHeaders): Readonly<Record<string, string>>
+}
+
+/** @throws `config_invalid`, as a misspelt demand must not be taken for none */
+export function createGuard(verifier: Verifier, auth: RouteAuth = {}): Guard {
+  const { dpop: boundTo, ...demands }: RouteAuth = readDemands(auth)
+  const needsKey = Boolean(boundTo)
+
+  function admit(claims: AccessTokenClaims): AccessTokenClaims {
+    if (needsKey && claims.cnf === undefined) throw new GatepassError('token_unbound')
+    return claims
+  }
+
+  return {
+    check(headers, target) {
+      const { token, dpop } = presentedToken(headers, target)
+      const claims = verifier.verifyEagerly(
+        token,
+        dpop === undefined ? demands : { ...demands, dpop },
+      )
+      return claims instanceof Promise ? claims.then(admit) : admit(claims)
+    },
+    challenge(error, { authorization }) {
+      if (!isGatepassError(error)) return {}
+      const scheme = authorizationScheme(authorization) ?? (needsKey ? 'DPoP' : 'Bearer')
+      return challengeHeaders(error, demands.scope, scheme)
+    },
+  }
+}
+
+type Demand = keyof RouteAuth
+
+const isDemand: { readonly [name in Demand]: (value: unknown) => boolean } = {
+  scope: (value) => typeof value === 'string' && isScopeList(value),
+  audience: (value) => {
+    const names = [value].flat()
+    return names.length > 0 && names.every((name) => typeof name === 'string' && name !== '')
+  },
+  failClosed: (value) => typeof value === 'boolean' || isStaleness(value),
+  dpop: (value) => typeof value === 'boolean' || value === 'required',
+}
+
+function isStaleness(value: unknown): boolean {
+  if (!isJsonObject(value) || Object.keys(value).join() !== 'maxStaleness_s') return false
+  return Number.isFinite(value.maxStaleness_s) && Number(value.maxStaleness_s) >= 0
+}
+
+function readDemands(auth: unknown): RouteAuth & Pick<TokenDemands, 'scope'> {
+  if (isJsonObject(auth)) {
+    const given = Object.entries(auth).filter(([, value]) => value !== undefined)
+    const isRight = ([name, value]: readonly [string, unknown]) =>
+      Object.hasOwn(isDemand, name) && isDemand[name as Demand](value)
+    if (given.every(isRight)) return Object.fromEntries(given)
+  }
+  throw new GatepassError('config_invalid', {
+    detail:
+      'The auth of a route must be false, or { scope, audience, failClosed, dpop }, ' +
+      'with scopes separated by spaces.',
+  })
+}

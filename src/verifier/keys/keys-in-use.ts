@@ -1,0 +1,56 @@
+import { haveSameKeys, type KeySet } from './key-set.ts'
+
+/** Where a set is from, and when it was last known to be its issuer's. */
+export interface LoadedSet {
+  readonly set: KeySet
+  readonly source: 'network' | 'file'
+  readonly loadedAtMs: number
+}
+
+/**
+ * The set that keys are looked up in: replaced whole, no longer used when it is too old, and with a
+ * number that each change of it raises.
+ */
+export class KeysInUse {
+  readonly #maxAgeMs: number
+  #loaded: LoadedSet | null = null
+  /** What was in use when somebody last looked. */
+  #seen: KeySet | null = null
+  #version = 0
+
+  constructor(maxAge_s: number) {
+    this.#maxAgeMs = maxAge_s * 1000
+  }
+
+  /** The last set, however old it is. */
+  get loaded(): LoadedSet | null {
+    return this.#loaded
+  }
+
+  /** The set, if there is one that is not too old. */
+  at(nowMs: number): KeySet | null {
+    const loaded = this.#loaded
+    const isUsable = loaded !== null && nowMs - loaded.loadedAtMs <= this.#maxAgeMs
+    const set = isUsable ? loaded.set : null
+    if (set !== this.#seen) this.#see(set)
+    return set
+  }
+
+  versionAt(nowMs: number): number {
+    this.at(nowMs)
+    return this.#version
+  }
+
+  /** @returns whether the keys are others than before */
+  replace(loaded: LoadedSet): boolean {
+    const previous = this.#loaded?.set ?? null
+    this.#loaded = loaded
+    return previous === null || !haveSameKeys(previous, loaded.set)
+  }
+
+  #see(set: KeySet | null): void {
+    const isSame = set !== null && this.#seen !== null && haveSameKeys(set, this.#seen)
+    if (!isSame) this.#version += 1
+    this.#seen = set
+  }
+}

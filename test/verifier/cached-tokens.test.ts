@@ -1,0 +1,152 @@
+import t from 'tap'
+import { createVerifier, type KeySource } from '../../src/verifier/index.ts'
+import { createFixedKeys } from '../../src/verifier/keys/fixed-keys.ts'
+import { readKeySet } from '../../src/verifier/keys/key-set.ts'
+import {
+  audience,
+  claimsWith,
+  issuer,
+  makeKey,
+  mint,
+  TestClock,
+  withSignature,
+} from '../support/tokens.ts'
+import { answerOf, keyOf, openHarness, options, overEveryAdapter } from './harness.ts'
+
+const key = keyOf('ES256')
+const token = mint(key)
+
+t.test('a repeated token comes from the cache, as the same frozen claims', async (t) => {
+  const verifier = createVerifier(options)
+  const claims = await verifier.verify(token)
+  // As a server has it: another string of the same text.
+  const again = `${token.slice(0, 9)}${token.slice(9)}`
+  t.equal(verifier.verifySync(again), claims)
+  t.equal(verifier.verifyEagerly(again), claims)
+  t.equal(await verifier.verify(again), claims)
+  t.ok(Object.isFrozen(claims))
+  t.match(verifier.status().cache, { tokens: 1, hits: 3, misses: 1 })
+})
+
+t.test('it can be switched off, or have another size', async (t) => {
+  const verifier = createVerifier({ ...options, cache: false })
+  t.not(verifier.verifySync(token), verifier.verifySync(token))
+  t.equal(verifier.status().cache, null)
+  const small = createVerifier({ ...options, cache: { maxBytes: 1024 ** 2 } })
+  t.equal(small.status().cache?.maxBytes, 1024 ** 2)
+  for (const cache of [true, null, {}, { maxBytes: 1 }, { maxBytes: 1024 ** 2, x: 1 }, 5]) {
+    t.throws(
+      () => createVerifier({ ...options, cache } as never),
+      { code: 'config_invalid' },
+      JSON.stringify(cache),
+    )
+  }
+})
+
+t.test('A21: nothing that was refused is kept', async (t) => {
+  const verifier = createVerifier(options)
+  const forged = withSignature(token, (signature) => signature.reverse())
+  const bad = [
+    forged,
+    mint(key, { payload: claimsWith({ exp: 1 }) }),
+    mint(key, { payload: claimsWith({ aud: 'x' }) }),
+    'a.b.c',
+    token.slice(1),
+    undefined as unknown as string,
+  ]
+  for (const one of [...bad, ...bad]) await answerOf(() => verifier.verify(one))
+  t.match(verifier.status().cache, { tokens: 0, bytes: 0 })
+})
+
+t.test('A21: a changed text of a cached token is not that token', async (t) => {
+  const expect = await openHarness(t)
+  await expect(token, 'accepted')
+  const [header, , signature] = token.split('.')
+  const other = mint(key, { payload: claimsWith({ sub: 'admin' }) }).split('.')[1]
+  await expect(`${header}.${other}.${signature}`, 'token_signature')
+  await expect(token, 'accepted')
+})
+
+t.test('A21: time and demands are checked at each use', async (t) => {
+  const clock = new TestClock()
+  const verifier = createVerifier({ ...options, clock })
+  verifier.verifySync(token)
+  const codeFor = (demands: object) => answerOf(() => verifier.verify(token, demands))
+  t.equal(await codeFor({ scope: 'orders:read' }), 'accepted')
+  t.equal(await codeFor({ scope: 'orders:write' }), 'scope_insufficient')
+  t.equal(await codeFor({ audience }), 'accepted')
+  t.equal(await codeFor({ audience: ['https://x.test', audience] }), 'accepted')
+  t.equal(await codeFor({ audience: 'https://x.test' }), 'token_claims')
+  t.equal(await codeFor({ failClosed: true }), 'revocations_stale', 'nothing is followed')
+  t.equal(await codeFor({ failClosed: false }), 'accepted')
+  clock.advance_s(305)
+  t.equal(await codeFor({}), 'token_expired')
+  clock.advance_s(-600)
+  t.equal(await codeFor({}), 'token_not_yet_valid', 'the clock was set back')
+})
+
+t.test('fails closed by the age of the list of revocations', async (t) => {
+  let staleness_s = 0
+  const revocations = { isRevoked: () => false, staleness_s: () => staleness_s }
+  const verifier = createVerifier({ ...options, revocations })
+  const codeFor = (failClosed: boolean | { maxStaleness_s: number }) =>
+    answerOf(() => verifier.verify(token, { failClosed }))
+  for (const [age_s, byDefault, strictly] of [
+    [0, 'accepted', 'accepted'],
+    [5, 'accepted', 'accepted'],
+    [6, 'accepted', 'revocations_stale'],
+    [31, 'revocations_stale', 'revocations_stale'],
+    [Number.NaN, 'revocations_stale', 'revocations_stale'],
+  ] as const) {
+    staleness_s = age_s
+    t.equal(await codeFor(true), byDefault)
+    t.equal(await codeFor({ maxStaleness_s: 5 }), strictly)
+    t.equal(await codeFor(false), 'accepted')
+  }
+})
+
+/** Keys that change when they are told to. */
+function changingKeys(first: object[]) {
+  let fixed = createFixedKeys(readKeySet({ keys: first }))
+  let version = 1
+  const source: KeySource = {
+    ...fixed,
+    get version() {
+      return version
+    },
+    find: (kid, alg) => fixed.find(kid, alg),
+  }
+  return {
+    source,
+    replace(keys: object[]) {
+      fixed = createFixedKeys(readKeySet({ keys }))
+      version += 1
+    },
+    fail() {
+      fixed = { ...fixed, find: () => 'keys_unavailable' }
+      version += 1
+    },
+  }
+}
+
+t.test(
+  'A10, A21: a token dies with its key, and lives on with a set that still has it',
+  async (t) => {
+    const other = makeKey('ES256', 'other')
+    const keys = changingKeys([key.publicJwk])
+    const verifier = createVerifier({ issuer, audience, keys: keys.source, clock: new TestClock() })
+    const expect = await overEveryAdapter(t, verifier)
+    await expect(token, 'accepted')
+    keys.replace([key.publicJwk, other.publicJwk])
+    await expect(token, 'accepted')
+    keys.replace([other.publicJwk])
+    await expect(token, 'token_key_unknown')
+    t.equal(verifier.status().cache?.tokens, 0)
+    keys.replace([{ ...makeKey('ES256', key.kid).publicJwk }])
+    await expect(token, 'token_signature', 'another key of the same id')
+    keys.replace([key.publicJwk])
+    await expect(token, 'accepted')
+    keys.fail()
+    await expect(token, 'keys_unavailable', 'not 401, and not from the cache')
+  },
+)

@@ -1,0 +1,131 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { normalTargetUri } from '../../../src/verifier/dpop/target-uri.ts'
+
+const same = [
+  ['https://api.test', 'https://api.test/'],
+  ['https://api.test/', 'https://api.test:443/'],
+  ['http://api.test/', 'HTTP://API.Test:80/'],
+  ['https://api.test/a/b', 'https://api.test/a/./x/../b'],
+  ['https://api.test/a/b', 'https://api.test/a/%2E/x/%2e%2E/b'],
+  ['https://api.test/~user', 'https://api.test/%7Euser'],
+  ['https://api.test/a-b_c.d', 'https://api.test/%61%2Db%5fc%2ed'],
+  ['https://api.test/a%2Fb', 'https://api.test/a%2fb'],
+  ['https://api.test/%C3%A4', 'https://api.test/%c3%a4'],
+  ['https://api.test/a', 'https://api.test/a?b=c'],
+  ['https://api.test/a', 'https://api.test/a#b?c'],
+  ['https://[::1]/a', 'https://[0:0:0:0:0:0:0:1]:443/a'],
+] as const
+
+t.test('is the same for what RFC 3986 has for the same', async (t) => {
+  for (const [a, b] of same) {
+    t.type(normalTargetUri(a), 'string')
+    t.equal(normalTargetUri(a), normalTargetUri(b), b)
+  }
+})
+
+const different = [
+  ['https://api.test/', 'http://api.test/'],
+  ['https://api.test/', 'https://api.test:8443/'],
+  ['http://api.test/', 'http://api.test:443/'],
+  ['https://api.test/', 'https://api.test.evil.test/'],
+  ['https://api.test/a', 'https://api.test/a/'],
+  ['https://api.test/a', 'https://api.test/A'],
+  ['https://api.test/a/b', 'https://api.test/a%2Fb'],
+  ['https://api.test/a/b', 'https://api.test/a//b'],
+  ['https://api.test/a?b', 'https://api.test/a%3Fb'],
+] as const
+
+t.test('is another for what may be another resource', async (t) => {
+  for (const [a, b] of different) t.not(normalTargetUri(a), normalTargetUri(b), b)
+})
+
+t.test('is null for what is no http URI, or hides where it leads', async (t) => {
+  for (const text of [
+    '',
+    '/a',
+    '//api.test/a',
+    'api.test/a',
+    'ftp://api.test/a',
+    'https:api.test/a',
+    'https:///api.test/a',
+    'https:/api.test/a',
+    'https://user@api.test/a',
+    'https://user:word@api.test/',
+    'https://api.test@evil.test/',
+    'https://api.test\\@evil.test/',
+    'https://api.test/a\\b',
+    ' https://api.test/',
+    'https://api.test/a b',
+    'https://api.test/a\tb',
+    'https://api.test/a\n',
+    'https://äpi.test/',
+    'https://api.test/ä',
+    'https://api.test/%',
+    'https://api.test/%4',
+    'https://api.test/%zz',
+    'https://api.test:99999/',
+    'https://api test/',
+    'https://?a',
+    'https://#a',
+    'undefined://undefined/a',
+  ]) {
+    t.equal(normalTargetUri(text), null, text)
+  }
+})
+
+/** A path, in which each character may be written as itself or encoded. */
+const unreserved = [...'abcXYZ019-._~']
+const character = fc.record({
+  text: fc.constantFrom(...unreserved),
+  isEncoded: fc.boolean(),
+  isLower: fc.boolean(),
+})
+const path = fc.array(fc.array(character, { minLength: 1, maxLength: 6 }), { maxLength: 5 })
+
+const encodeCharacter = (text: string, isLower: boolean) => {
+  const hex = text.charCodeAt(0).toString(16)
+  return `%${isLower ? hex : hex.toUpperCase()}`
+}
+
+t.test('property: however its characters are written, a path is one', async () => {
+  fc.assert(
+    fc.property(path, (segments) => {
+      const written = segments.map((segment) =>
+        segment
+          .map(({ text, isEncoded, isLower }) =>
+            isEncoded ? encodeCharacter(text, isLower) : text,
+          )
+          .join(''),
+      )
+      const plain = segments.map((segment) => segment.map(({ text }) => text).join(''))
+      return (
+        normalTargetUri(`https://api.test/${written.join('/')}`) ===
+        normalTargetUri(`HTTPS://API.TEST:443/${plain.join('/')}?query#fragment`)
+      )
+    }),
+    { numRuns: 500 },
+  )
+})
+
+t.test('property: the normal form is its own, and is a URI of ASCII without query', async () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.webUrl({ withQueryParameters: true, withFragments: true }),
+        fc.string().map((text) => `https://api.test/${text}`),
+        fc.string(),
+      ),
+      (text) => {
+        const normal = normalTargetUri(text)
+        if (normal === null) return true
+        return (
+          normalTargetUri(normal) === normal &&
+          /^https?:\/\/[\x21-\x7e]+$/.test(normal) &&
+          !/[?#]/.test(normal)
+        )
+      },
+    ),
+    { numRuns: 2000 },
+  )
+})

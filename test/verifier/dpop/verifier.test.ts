@@ -1,0 +1,101 @@
+import t from 'tap'
+import { createVerifier } from '../../../src/verifier/verifier.ts'
+import { makeProof, makeProofKey, type ProofParts } from '../../support/dpop.ts'
+import {
+  audience,
+  claimsWith,
+  issuer,
+  makeKey,
+  mint,
+  now_s,
+  TestClock,
+} from '../../support/tokens.ts'
+
+const signingKey = makeKey('ES256')
+const key = await makeProofKey()
+const otherKey = await makeProofKey()
+const uri = 'https://api.test/orders'
+const unbound = mint(signingKey)
+const bound = mint(signingKey, { payload: claimsWith({ cnf: { jkt: key.jkt } }) })
+
+function start() {
+  const clock = new TestClock()
+  return createVerifier({ issuer, audience, jwks: { keys: [signingKey.publicJwk] }, clock })
+}
+
+async function presented(token: string, parts: ProofParts = {}, by = key) {
+  const proof = await makeProof(by, { htu: uri, iat: now_s, token, ...parts })
+  return { dpop: { proof, method: 'GET', uri } }
+}
+
+t.test('a bound token is accepted with a proof by its key, and each proof once', async (t) => {
+  const verifier = start()
+  const first = await presented(bound)
+  t.match(await verifier.verify(bound, first), { cnf: { jkt: key.jkt } })
+  await t.rejects(verifier.verify(bound, first), { code: 'dpop_proof_replayed' })
+  t.match(verifier.verifySync(bound, await presented(bound)), { sub: 'user-1' })
+  t.throws(() => verifier.verifySync(bound, first), { code: 'dpop_proof_replayed' })
+})
+
+t.test('a bound token is refused without a proof, and by another key', async (t) => {
+  const verifier = start()
+  for (const [demands, code] of [
+    [{}, 'dpop_proof_missing'],
+    [{ dpop: { proof: undefined, method: 'GET', uri } }, 'dpop_proof_missing'],
+    [{ dpop: { proof: 7 as never, method: 'GET', uri } }, 'dpop_proof_missing'],
+    [await presented(bound, {}, otherKey), 'dpop_proof_invalid'],
+    [await presented(bound, { token: unbound }), 'dpop_proof_invalid'],
+    [await presented(bound, { htm: 'POST' }), 'dpop_proof_invalid'],
+  ] as const) {
+    await t.rejects(verifier.verify(bound, demands), { code })
+    t.throws(() => verifier.verifySync(bound, demands), { code })
+  }
+})
+
+t.test('an unbound token is a bearer token, and nothing else', async (t) => {
+  const verifier = start()
+  t.match(await verifier.verify(unbound), { sub: 'user-1' })
+  const demands = await presented(unbound)
+  await t.rejects(verifier.verify(unbound, demands), { code: 'token_unbound' })
+})
+
+t.test('the proof is looked at before the scope, and after the token', async (t) => {
+  const verifier = start()
+  const scope = 'admin'
+  await t.rejects(verifier.verify(bound, { scope }), { code: 'dpop_proof_missing' })
+  const demands = { ...(await presented(bound)), scope }
+  await t.rejects(verifier.verify(bound, demands), { code: 'scope_insufficient' })
+  const expired = mint(signingKey, {
+    payload: claimsWith({ exp: now_s - 60, cnf: { jkt: key.jkt } }),
+  })
+  await t.rejects(verifier.verify(expired), { code: 'token_expired' })
+})
+
+t.test('a token that is bound in another way is not taken for a bearer token', async (t) => {
+  const verifier = start()
+  for (const cnf of [
+    null,
+    'x',
+    [],
+    {},
+    { jkt: '' },
+    { jkt: 7 },
+    { jkt: `${key.jkt}A` },
+    { jwk: key.publicJwk },
+    { 'x5t#S256': key.jkt },
+    { jkt: key.jkt, kid: 'other' },
+  ]) {
+    const token = mint(signingKey, { payload: JSON.stringify({ ...claimsWith(), cnf }) })
+    await t.rejects(verifier.verify(token), { code: 'token_claims' }, JSON.stringify(cnf))
+    await t.rejects(verifier.verify(token, await presented(token)), { code: 'token_claims' })
+  }
+})
+
+t.test('the options have limits', async (t) => {
+  for (const options of [{ dpopMaxAge_s: 4 }, { dpopMaxAge_s: 301 }, { dpopProofsMax: 63 }]) {
+    const jwks = { keys: [signingKey.publicJwk] }
+    t.throws(() => createVerifier({ issuer, audience, jwks, ...options }), {
+      code: 'config_invalid',
+    })
+  }
+})

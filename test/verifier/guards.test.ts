@@ -1,0 +1,135 @@
+import swagger from '@fastify/swagger'
+import Fastify, { type FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { gatepassAuth, securitySchemes } from '../../src/verifier/fastify.ts'
+import { createVerifier } from '../../src/verifier/index.ts'
+import { audience, claimsWith, mint } from '../support/tokens.ts'
+import { keyOf, options } from './harness.ts'
+
+const headers = { authorization: `Bearer ${mint(keyOf('ES256'))}` }
+
+async function guardedApp(t: Test, given = {}): Promise<FastifyInstance> {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(gatepassAuth, { ...options, ...given })
+  return app
+}
+
+async function codeOf(app: FastifyInstance, url: string): Promise<string> {
+  const response = await app.inject({ url, headers })
+  return response.statusCode === 200 ? 'accepted' : response.json().code
+}
+
+t.test('a route asks for an audience of its own', async (t) => {
+  const other = 'https://billing.test'
+  const app = await guardedApp(t)
+  app.get('/a', { config: { auth: { audience } } }, () => 'ok')
+  app.get('/b', { config: { auth: { audience: other } } }, () => 'ok')
+  app.get('/c', { config: { auth: { audience: [other, audience] } } }, () => 'ok')
+  // Twice, because the second time the token comes from the cache.
+  for (const _ of [1, 2]) {
+    t.equal(await codeOf(app, '/a'), 'accepted')
+    t.equal(await codeOf(app, '/b'), 'token_claims')
+    t.equal(await codeOf(app, '/c'), 'accepted')
+  }
+})
+
+t.test('a route fails closed', async (t) => {
+  let staleness_s = 0
+  const revocations = { isRevoked: () => false, staleness_s: () => staleness_s }
+  const app = await guardedApp(t, { revocations })
+  app.get('/open', () => 'ok')
+  app.get('/closed', { config: { auth: { failClosed: true } } }, () => 'ok')
+  app.get('/strict', { config: { auth: { failClosed: { maxStaleness_s: 2 } } } }, () => 'ok')
+  const codes = async () => [
+    await codeOf(app, '/open'),
+    await codeOf(app, '/closed'),
+    await codeOf(app, '/strict'),
+  ]
+  t.same(await codes(), ['accepted', 'accepted', 'accepted'])
+  staleness_s = 3
+  t.same(await codes(), ['accepted', 'accepted', 'revocations_stale'])
+  staleness_s = 60
+  t.same(await codes(), ['accepted', 'revocations_stale', 'revocations_stale'])
+  const refused = await app.inject({ url: '/closed', headers })
+  t.equal(refused.statusCode, 503)
+  t.equal(refused.headers['retry-after'], '1')
+})
+
+t.test('a misspelt demand stops the start', async (t) => {
+  const app = await guardedApp(t)
+  for (const auth of [
+    { audience: '' },
+    { audience: [] },
+    { audience: [1] },
+    { failClosed: 'yes' },
+    { failClosed: {} },
+    { failClosed: { maxStaleness_s: -1 } },
+    { failClosed: { maxStaleness_s: Number.POSITIVE_INFINITY } },
+    { failClosed: { maxStaleness_s: 1, more: 1 } },
+    { toString: 'a' },
+  ]) {
+    t.throws(
+      () => app.get('/', { config: { auth: auth as never } }, () => 'ok'),
+      { code: 'config_invalid' },
+      JSON.stringify(auth),
+    )
+  }
+})
+
+t.test('checks a token once a request, HEAD too', async (t) => {
+  const inner = createVerifier(options)
+  let checks = 0
+  const app = await guardedApp(t, {
+    verifier: {
+      ...inner,
+      verifyEagerly: (...given: Parameters<typeof inner.verifyEagerly>) => {
+        checks += 1
+        return inner.verifyEagerly(...given)
+      },
+    },
+  })
+  app.get('/', () => 'ok')
+  await app.inject({ method: 'GET', url: '/', headers })
+  t.equal(checks, 1)
+  await app.inject({ method: 'HEAD', url: '/', headers })
+  t.equal(checks, 2)
+})
+
+t.test('several issuers behind one plugin', async (t) => {
+  const { issuer, jwks, clock } = options
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(gatepassAuth, {
+    ...(clock && { clock }),
+    issuers: [{ issuer, audience, ...(jwks && { jwks }) }],
+  })
+  app.get('/', (request) => request.auth)
+  t.same((await app.inject({ url: '/', headers })).json(), claimsWith())
+})
+
+t.test('the OpenAPI document tells what each route asks for', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(swagger, { openapi: { components: { securitySchemes } } })
+  await app.register(gatepassAuth, { ...options, openapi: true })
+  const own = [{ bearer: ['own'] }]
+  app.get('/plain', () => 'ok')
+  app.get('/scope', { config: { auth: { scope: 'a b' } } }, () => 'ok')
+  app.get('/dpop', { config: { auth: { dpop: 'required' } } }, () => 'ok')
+  app.get('/open', { config: { auth: false } }, () => 'ok')
+  app.get('/own', { schema: { security: own } }, () => 'ok')
+  await app.ready()
+  const { paths = {}, components } = app.swagger() as {
+    paths?: Record<string, { get?: { security?: unknown } }>
+    components?: object
+  }
+  const security = (path: string) => paths[path]?.get?.security
+  t.same(security('/plain'), [{ bearer: [] }])
+  t.same(security('/scope'), [{ bearer: ['a', 'b'] }])
+  t.same(security('/dpop'), [{ dpop: [] }])
+  t.equal(security('/open'), undefined)
+  t.same(security('/own'), own)
+  t.match(components, { securitySchemes: { bearer: { scheme: 'bearer' }, dpop: {} } })
+  t.equal((await app.inject('/plain')).statusCode, 401)
+})

@@ -1,0 +1,151 @@
+import t from 'tap'
+import { isGatepassError } from '../../src/core/errors.ts'
+import type { Algorithm } from '../../src/tokens/algorithms.ts'
+import { createVerifier, type KeySource } from '../../src/verifier/index.ts'
+import { audience, claimsWith, headerWith, makeKey, mint, TestClock } from '../support/tokens.ts'
+import { answerOf, overEveryAdapter } from './harness.ts'
+
+const clock = new TestClock()
+const [issuerA, issuerB] = ['https://a.test', 'https://b.test']
+/** Two keys of one id: each issuer names its keys as it likes. */
+const keyA = makeKey('ES256', 'same')
+const keyB = makeKey('ES256', 'same')
+const jwksOf = (...keys: { publicJwk: object }[]) => ({ keys: keys.map((key) => key.publicJwk) })
+const tokenOf = (key: typeof keyA, changes: Record<string, unknown>) =>
+  mint(key, { payload: claimsWith(changes) })
+
+t.test('takes the tokens of each issuer', async (t) => {
+  const verifier = createVerifier({
+    clock,
+    issuers: [
+      { issuer: issuerA, audience, jwks: jwksOf(keyA) },
+      { issuer: issuerB, audience: 'https://other.test', jwks: jwksOf(makeKey('RS256'), keyB) },
+    ],
+  })
+  const expect = await overEveryAdapter(t, verifier)
+  await expect(tokenOf(keyA, { iss: issuerA }), 'accepted')
+  await expect(tokenOf(keyB, { iss: issuerB, aud: 'https://other.test' }), 'accepted')
+  await expect(tokenOf(keyB, { iss: issuerB }), 'token_claims', 'the audience is the issuer’s')
+  await expect(tokenOf(makeKey('ES256', 'same'), { iss: issuerA }), 'token_signature')
+  await expect(tokenOf(makeKey('ES256', 'none'), { iss: issuerA }), 'token_key_unknown')
+  t.same(
+    verifier.status().issuers.map(({ issuer, keys }) => [issuer, keys.count]),
+    [
+      [issuerA, 1],
+      [issuerB, 2],
+    ],
+  )
+})
+
+t.test('A8: no key speaks for another issuer, in whichever order they stand', async (t) => {
+  const a = { issuer: issuerA, audience, jwks: jwksOf(keyA) }
+  const b = { issuer: issuerB, audience, jwks: jwksOf(keyB) }
+  for (const issuers of [
+    [a, b],
+    [b, a],
+  ]) {
+    const expect = await overEveryAdapter(t, createVerifier({ clock, issuers }))
+    await expect(tokenOf(keyA, { iss: issuerA }), 'accepted', 'a clash of ids shuts nobody out')
+    await expect(tokenOf(keyB, { iss: issuerB }), 'accepted')
+    await expect(tokenOf(keyB, { iss: issuerA }), 'token_claims')
+    await expect(tokenOf(keyA, { iss: issuerB }), 'token_claims')
+  }
+})
+
+t.test('A8: an issuer that publishes the key of another gains nothing by it', async (t) => {
+  const issuers = [
+    { issuer: issuerB, audience, jwks: jwksOf(keyA) },
+    { issuer: issuerA, audience, jwks: jwksOf(keyA) },
+  ]
+  const verifier = createVerifier({ clock, issuers })
+  t.equal((await verifier.verify(tokenOf(keyA, { iss: issuerA }))).iss, issuerA)
+  const expect = await overEveryAdapter(t, verifier)
+  await expect(tokenOf(keyA, { iss: 'https://c.test' }), 'token_claims')
+})
+
+t.test('while the keys of one are missing, only its own tokens wait for them', async (t) => {
+  const asked: string[] = []
+  const missing: KeySource = {
+    version: 1,
+    find: (_kid: string, _alg: Algorithm) => 'keys_unavailable',
+    ready: async () => {},
+    refresh: async (kid) => void asked.push(kid),
+    refreshNow: async () => {},
+    status: () => ({
+      count: 0,
+      source: null,
+      age_s: null,
+      nextRefresh_s: null,
+      refused: [],
+      lastError: null,
+      fileError: null,
+    }),
+    close: async () => {},
+  }
+  const verifier = createVerifier({
+    clock,
+    issuers: [
+      { issuer: issuerA, audience, keys: missing },
+      { issuer: issuerB, audience, jwks: jwksOf(keyB) },
+    ],
+  })
+  t.equal(await answerOf(() => verifier.verify(tokenOf(keyB, { iss: issuerB }))), 'accepted')
+  t.same(asked, [])
+  const ofA = tokenOf(makeKey('ES256', 'a-1'), { iss: issuerA })
+  t.equal(await answerOf(() => verifier.verify(ofA)), 'keys_unavailable')
+  t.same(asked, ['a-1'])
+})
+
+t.test('a revocation is that of its issuer', async (t) => {
+  const revoked = (names: string[]) => ({
+    isRevoked: ({ sid = '' }: { sid?: string }) => names.includes(sid),
+  })
+  const verifier = createVerifier({
+    clock,
+    issuers: [
+      { issuer: issuerA, audience, jwks: jwksOf(keyA), revocations: revoked(['session-1']) },
+      { issuer: issuerB, audience, jwks: jwksOf(keyB), revocations: revoked([]) },
+    ],
+  })
+  const expect = await overEveryAdapter(t, verifier)
+  await expect(tokenOf(keyA, { iss: issuerA }), 'token_revoked')
+  await expect(tokenOf(keyB, { iss: issuerB }), 'accepted')
+})
+
+function problemsOf(given: object): string[] {
+  try {
+    createVerifier(given as never)
+    return []
+  } catch (error) {
+    if (!isGatepassError(error, 'config_invalid')) throw error
+    return (error.problems ?? []).map(({ pointer }) => pointer)
+  }
+}
+
+t.test('wants each issuer once, and whole', async (t) => {
+  const a = { issuer: issuerA, audience, jwks: jwksOf(keyA) }
+  const wrong: [unknown, string][] = [
+    [[], '/issuers'],
+    [null, '/issuers'],
+    [Array(33).fill(a), '/issuers'],
+    [[a, a], '/issuers/1/issuer'],
+    [[a, null], '/issuers/1'],
+    [[{ ...a, audience: undefined }], '/issuers/0/audience'],
+    [[{ ...a, clockTolerance_s: 1 }], '/issuers/0/clockTolerance_s'],
+    [[{ ...a, jwks: { keys: [] } }], '/issuers/0/jwks'],
+  ]
+  for (const [issuers, pointer] of wrong) {
+    t.match(problemsOf({ issuers }), [pointer])
+  }
+  t.throws(() => createVerifier({ ...a, issuers: [a] } as never), { code: 'config_invalid' })
+})
+
+t.test('a token names its algorithm, whoever signed it', async (t) => {
+  const header = headerWith(keyA, { alg: 'RS256' })
+  const verifier = createVerifier({
+    clock,
+    issuers: [{ issuer: issuerA, audience, jwks: jwksOf(keyA) }],
+  })
+  const token = mint(keyA, { header, payload: claimsWith({ iss: issuerA }) })
+  t.equal(await answerOf(() => verifier.verify(token)), 'token_algorithm')
+})

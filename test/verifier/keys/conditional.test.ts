@@ -1,0 +1,92 @@
+import t from 'tap'
+import { type JwksServer, respond, serve } from '../jwks-server.ts'
+import { day_s, first, second, setUp } from './setting.ts'
+
+/** Publishes the first key with an entity tag, and answers 304 to who has it; tells what it got. */
+function conditional(
+  seen: (string | undefined)[],
+  headers: Record<string, string> = {},
+): JwksServer['answer'] {
+  return (request, response) => {
+    const known = request.headers['if-none-match']
+    seen.push(known)
+    const all = { etag: '"one"', ...headers }
+    if (known === '"one"') response.writeHead(304, all).end()
+    else serve([first], all)(request, response)
+  }
+}
+
+t.test('a set that is still the same is not sent again, and its age begins anew', async (t) => {
+  const seen: (string | undefined)[] = []
+  const { answer, clock, keys } = await setUp(t, conditional(seen))
+  await keys.ready()
+  const { version } = keys
+  const key = keys.find('first', 'ES256')
+  clock.advance_s(day_s - 1)
+  await keys.refreshNow()
+  t.same(seen, [undefined, '"one"'])
+  t.match(keys.status(), { count: 1, age_s: 0, nextRefresh_s: 240, lastError: null })
+  clock.advance_s(day_s - 1)
+  t.equal(await answer(first), 'accepted', 'a day after it was confirmed')
+  t.equal(keys.find('first', 'ES256'), key)
+  t.equal(keys.version, version)
+})
+
+t.test('a set that was too old serves again when it is confirmed', async (t) => {
+  const { answer, answerSync, server, clock, keys } = await setUp(t, conditional([]))
+  await keys.ready()
+  const { version } = keys
+  const { answer: healthy } = server
+  server.answer = respond(500, '')
+  clock.advance_s(day_s + 1)
+  t.equal(await answer(first), 'keys_unavailable')
+  t.equal(keys.version, version + 1)
+  server.answer = healthy
+  clock.advance_s(5)
+  t.equal(await answer(first), 'accepted')
+  t.equal(await answerSync(first), 'accepted')
+  t.equal(keys.version, version + 2)
+})
+
+t.test('a 304 says how long the set is fresh from then on', async (t) => {
+  const headers = { 'cache-control': 'max-age=300' }
+  const { keys } = await setUp(t, conditional([], headers))
+  await keys.ready()
+  headers['cache-control'] = 'max-age=100'
+  await keys.refreshNow()
+  t.equal(keys.status().nextRefresh_s, 80)
+})
+
+t.test('the tag is that of the last set, and forgotten with it', async (t) => {
+  const seen: (string | undefined)[] = []
+  const { server, keys } = await setUp(t, conditional(seen))
+  await keys.ready()
+  server.answer = (request, response) => {
+    seen.push(request.headers['if-none-match'])
+    serve([first, second])(request, response)
+  }
+  await keys.refreshNow()
+  await keys.refreshNow()
+  t.same(seen, [undefined, '"one"', undefined])
+})
+
+t.test('a tag of any length is no burden', async (t) => {
+  const seen: (string | undefined)[] = []
+  const { keys } = await setUp(t, conditional(seen, { etag: `"${'x'.repeat(255)}"` }))
+  await keys.ready()
+  await keys.refreshNow()
+  t.same(seen, [undefined, undefined])
+})
+
+t.test('an answer that cannot be used leaves the tag of the set in use', async (t) => {
+  const seen: (string | undefined)[] = []
+  const { server, keys } = await setUp(t, conditional(seen))
+  await keys.ready()
+  const { answer } = server
+  server.answer = respond(200, '{"keys":[]}', { etag: '"empty"' })
+  await keys.refreshNow()
+  t.match(keys.status(), { count: 1, lastError: /there are no keys/ })
+  server.answer = answer
+  await keys.refreshNow()
+  t.same(seen, [undefined, '"one"'])
+})

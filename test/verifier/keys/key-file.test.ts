@@ -1,0 +1,213 @@
+import { execFileSync } from 'node:child_process'
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import type { RemoteKeysOptions } from '../../../src/verifier/keys/remote-keys.ts'
+import { outsideFolder } from '../../support/project.ts'
+import { now_s } from '../../support/tokens.ts'
+import { type JwksServer, respond, serve } from '../jwks-server.ts'
+import { day_s, first, type Setting, second, setUp, until } from './setting.ts'
+
+/** A verifier with a file, which was written so long before its start; null for no file. */
+async function withFile(
+  t: Test,
+  {
+    age_s,
+    text,
+    answer,
+    ...changes
+  }: {
+    readonly age_s: number | null
+    readonly text?: string
+    readonly answer: JwksServer['answer']
+  } & Partial<RemoteKeysOptions>,
+): Promise<Setting & { readonly path: string }> {
+  const path = join(outsideFolder(t), 'jwks.json')
+  if (age_s !== null) {
+    writeFileSync(path, text ?? JSON.stringify({ keys: [first.publicJwk] }))
+    utimesSync(path, now_s - age_s, now_s - age_s)
+  }
+  return { path, ...(await setUp(t, answer, { jwksFile: path, ...changes })) }
+}
+
+t.test('A30: a replica starts from the file while the issuer is away', async (t) => {
+  const setting = await withFile(t, { age_s: 3600, answer: respond(503, '') })
+  const { answer, answerSync, clock, keys, server } = setting
+  t.equal(await answerSync(first), 'keys_unavailable', 'nothing is read before it is needed')
+  t.equal(await answer(first), 'accepted')
+  await keys.ready()
+  t.match(keys.status(), {
+    count: 1,
+    source: 'file',
+    age_s: 3600,
+    lastError: /503/,
+    fileError: null,
+  })
+  t.equal(await answer(second), 'token_key_unknown')
+  server.answer = serve([second])
+  clock.advance_s(5)
+  t.equal(await answer(second), 'accepted')
+  t.equal(await answer(first), 'token_key_unknown', 'the set is replaced whole')
+  t.match(keys.status(), { source: 'network', age_s: 0 })
+})
+
+t.test('A30: an issuer that is silent keeps nobody waiting for its deadline', async (t) => {
+  const { answer, keys } = await withFile(t, { age_s: 0, answer: () => {}, fetchTimeoutMs: 60_000 })
+  t.equal(await answer(first), 'accepted')
+  t.match(keys.status(), { source: 'file', lastError: null })
+  await keys.close()
+})
+
+t.test('an issuer that answers goes before the file', async (t) => {
+  const { answer, keys } = await withFile(t, { age_s: 0, answer: serve([second]) })
+  t.equal(await answer(first), 'token_key_unknown')
+  t.equal(await answer(second), 'accepted')
+  t.match(keys.status(), { source: 'network', fileError: null })
+})
+
+t.test('the keys of the file are as old as the file', async (t) => {
+  const { answer, clock, keys } = await withFile(t, { age_s: day_s - 10, answer: respond(503, '') })
+  t.equal(await answer(first), 'accepted')
+  clock.advance_s(10)
+  t.equal(await answer(first), 'accepted')
+  clock.advance_s(1)
+  t.equal(await answer(first), 'keys_unavailable')
+  t.match(keys.status(), { count: 0, source: 'file', age_s: day_s + 1 })
+
+  const late = await withFile(t, { age_s: day_s + 1, answer: respond(503, '') })
+  await t.rejects(late.keys.ready(), { code: 'keys_unavailable' })
+  t.match(late.keys.status(), { count: 0, source: 'file', age_s: day_s + 1 })
+})
+
+t.test('a file from the future counts as written now', async (t) => {
+  const { answer, clock, keys } = await withFile(t, {
+    age_s: -10 * day_s,
+    answer: respond(503, ''),
+  })
+  t.equal(await answer(first), 'accepted')
+  t.equal(keys.status().age_s, 0)
+  clock.advance_s(day_s + 1)
+  t.equal(await answer(first), 'keys_unavailable')
+})
+
+t.test('a file that cannot be used is named, and stops nothing', async (t) => {
+  const good = JSON.stringify({ keys: [first.publicJwk] })
+  const cases: Record<string, [string | null, RegExp]> = {
+    'no file': [null, /cannot be read: ENOENT/],
+    'an empty file': ['', /not acceptable JSON/],
+    'half a file': [good.slice(0, -5), /not acceptable JSON/],
+    'a long file': [' '.repeat(70_000), /longer than 65536 bytes/],
+    'no keys': ['{"keys":[]}', /there are no keys/],
+    'no set': ['[]', /no array of keys/],
+    'the keys of another issuer': [
+      `{"jwks_uri":"https://a.test/",${good.slice(1)}`,
+      /another address/,
+    ],
+  }
+  for (const [what, [text, error]] of Object.entries(cases)) {
+    const file = text === null ? { age_s: null } : { age_s: 0, text }
+    const { answer, server, clock, keys } = await withFile(t, { ...file, answer: respond(500, '') })
+    t.equal(await answer(first), 'keys_unavailable', what)
+    t.equal(server.requests, 1, what)
+    t.match(keys.status(), { source: null, fileError: error }, what)
+    server.answer = serve([first])
+    clock.advance_s(5)
+    t.equal(await answer(first), 'accepted', what)
+    await keys.close()
+    t.equal(keys.status().fileError, null, `${what}: it was written anew`)
+  }
+})
+
+t.test('no file is read that anybody may write, nor a pipe or a folder', async (t) => {
+  const open = await withFile(t, { age_s: 0, answer: respond(500, '') })
+  chmodSync(open.path, 0o666)
+  t.equal(await open.answer(first), 'keys_unavailable')
+  t.match(open.keys.status().fileError, /anybody may write/)
+
+  const pipe = await withFile(t, { age_s: null, answer: respond(500, '') })
+  execFileSync('mkfifo', [pipe.path])
+  t.equal(await pipe.answer(first), 'keys_unavailable')
+  t.match(pipe.keys.status().fileError, /not a file/)
+
+  const folder = await withFile(t, { age_s: null, answer: respond(500, '') })
+  mkdirSync(folder.path)
+  t.equal(await folder.answer(first), 'keys_unavailable')
+  t.match(folder.keys.status().fileError, /not a file/)
+  folder.server.answer = serve([first])
+  folder.clock.advance_s(5)
+  t.equal(await folder.answer(first), 'accepted')
+  await folder.keys.close()
+  t.match(folder.keys.status().fileError, /cannot be written: E/)
+  t.same(readdirSync(join(folder.path, '..')), ['jwks.json'], 'nothing is left over')
+})
+
+t.test('what was fetched is kept, and starts the next one', async (t) => {
+  const { path, keys, server } = await withFile(t, { age_s: null, answer: serve([first, second]) })
+  await keys.ready()
+  await keys.close()
+  const { mode, mtimeMs } = statSync(path)
+  t.equal(mode & 0o777, 0o644 & ~process.umask())
+  t.equal(mtimeMs, now_s * 1000, 'the time at which the keys were loaded')
+  const { keys: kept, jwks_uri: jwksUri } = JSON.parse(readFileSync(path, 'utf8'))
+  t.same(kept, [first.publicJwk, second.publicJwk])
+  t.equal(jwksUri, `${server.issuer}/.well-known/jwks.json`)
+  t.same(readdirSync(join(path, '..')), ['jwks.json'])
+
+  server.answer = respond(500, '')
+  const next = await setUp(t, respond(500, ''), { jwksFile: path, jwksUri })
+  await next.keys.ready()
+  t.match(next.keys.status(), { count: 2, source: 'file', refused: [] })
+  // The keys of the file are those of the issuer, so nothing changes when it is back.
+  const { version } = next.keys
+  const key = next.keys.find('first', 'ES256')
+  server.answer = serve([first, second])
+  await next.keys.refreshNow()
+  t.equal(next.keys.status().source, 'network')
+  t.equal(next.keys.find('first', 'ES256'), key)
+  t.equal(next.keys.version, version)
+})
+
+t.test('the file follows the keys, and is confirmed once a minute', async (t) => {
+  const { path, keys, clock, server, ...setting } = await withFile(t, {
+    age_s: null,
+    answer: serve([first], { etag: '"a"' }),
+  })
+  const isWrittenAfter = (after_s: number) =>
+    until(setting, () => {
+      return statSync(path, { throwIfNoEntry: false })?.mtimeMs === (now_s + after_s) * 1000
+    })
+  await keys.ready()
+  await isWrittenAfter(0)
+  server.answer = respond(304, '')
+  clock.advance_s(59)
+  await keys.refreshNow()
+  clock.advance_s(1)
+  await keys.refreshNow()
+  await isWrittenAfter(60) // so it was not after 59
+  clock.advance_s(1)
+  server.answer = serve([second])
+  await keys.refreshNow()
+  await isWrittenAfter(61)
+  await keys.close()
+  t.same(JSON.parse(readFileSync(path, 'utf8')).keys, [second.publicJwk])
+  t.match(keys.status(), { count: 1, fileError: null })
+})
+
+t.test('private members and refused keys are not kept', async (t) => {
+  const leaked = { ...second.publicJwk, d: 'c2VjcmV0' }
+  const { path, keys } = await withFile(t, {
+    age_s: null,
+    answer: respond(200, JSON.stringify({ keys: [first.publicJwk, leaked] })),
+  })
+  await keys.ready()
+  await keys.close()
+  t.same(JSON.parse(readFileSync(path, 'utf8')).keys, [first.publicJwk])
+})

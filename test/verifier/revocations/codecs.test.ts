@@ -1,0 +1,121 @@
+import t from 'tap'
+import type { JsonObject } from '../../../src/core/json.ts'
+import {
+  type RevokedSubject,
+  signRevocationEvent,
+  signRevocationSnapshot,
+} from '../../../src/tokens/revocations.ts'
+import { readEvent } from '../../../src/verifier/revocations/event.ts'
+import { readSnapshot } from '../../../src/verifier/revocations/snapshot.ts'
+import { issuer, makeKey, now_s } from '../../support/tokens.ts'
+
+const { kid, alg, privateKey } = makeKey('ES256')
+const key = { kid, alg, key: privateKey }
+const at = { atMs: now_s * 1000 + 999 }
+const subjects: readonly RevokedSubject[] = [
+  { kind: 'session', id: 'session-1', ...at },
+  { kind: 'user', id: 'user-1', ...at },
+  { kind: 'all', id: '', ...at },
+  { kind: 'key', id: 'key-1', ...at },
+]
+const caep = 'https://schemas.openid.net/secevent/caep/event-type/session-revoked'
+
+function payloadOf(jws: string): Buffer {
+  return Buffer.from(jws.split('.')[1] ?? '', 'base64url')
+}
+
+function bytes(value: unknown): Buffer {
+  return Buffer.from(JSON.stringify(value))
+}
+
+async function eventOf(subject: RevokedSubject): Promise<JsonObject> {
+  const event = { ...subject, position: '7', previous: '6' }
+  return JSON.parse(payloadOf(await signRevocationEvent(event, issuer, now_s, key)).toString())
+}
+
+t.test('reads what an issuer signs', async (t) => {
+  for (const subject of subjects) {
+    t.same(readEvent(bytes(await eventOf(subject)), issuer), {
+      position: '7',
+      previous: '6',
+      entry: { kind: subject.kind, id: subject.id, at_s: now_s },
+    })
+  }
+  const snapshot = { position: '4', entries: subjects, kept_s: 305, readAt_s: now_s - 1 }
+  const jws = await signRevocationSnapshot(snapshot, issuer, now_s, key)
+  const { entries, ...others } = readSnapshot(payloadOf(jws), issuer)
+  t.same(others, { position: '4', kept_s: 305, readAt_s: now_s - 1 })
+  const expected = subjects.map(({ kind, id }) => ({ kind, id, at_s: now_s }))
+  const byKind = (a: { kind: string }, b: { kind: string }) => a.kind.localeCompare(b.kind)
+  t.same([...entries].sort(byKind), expected.sort(byKind))
+})
+
+t.test('an event that is not understood is refused, not left out', async (t) => {
+  const good = await eventOf({ kind: 'session', id: 'session-1', ...at })
+  const changes: Record<string, unknown>[] = [
+    { iss: 'https://other.test' },
+    { iss: [issuer] },
+    { iat: `${now_s}` },
+    { jti: '' },
+    { jti: 7 },
+    { jti: 'a\nb' },
+    { jti: 'x'.repeat(129) },
+    { previous: undefined },
+    { events: {} },
+    { events: { 'urn:other': { event_timestamp: now_s } } },
+    { events: { [caep]: { event_timestamp: now_s }, 'urn:other': {} } },
+    { events: { [caep]: {} } },
+    { events: { [caep]: { event_timestamp: -1 } } },
+    { events: { [caep]: { event_timestamp: 1e300 } } },
+    { events: [] },
+    { sub_id: undefined },
+    { sub_id: 'session-1' },
+    { sub_id: { format: 'opaque', id: 'session-1' } },
+    { sub_id: { format: 'complex', session: { format: 'opaque', id: '' } } },
+    { sub_id: { format: 'complex', session: { format: 'opaque', id: 'x'.repeat(513) } } },
+    { sub_id: { format: 'complex', session: { format: 'opaque', id: 'a' }, device: {} } },
+    { sub_id: { format: 'complex', tenant: { format: 'uri', uri: 'https://other.test' } } },
+    { sub_id: { format: 'iss_sub', iss: 'https://other.test', sub: 'user-1' } },
+  ]
+  for (const change of changes) {
+    const text = bytes({ ...good, ...change })
+    t.throws(() => readEvent(text, issuer), Error, JSON.stringify(change))
+  }
+  t.ok(readEvent(bytes({ ...good, txn: 'another claim' }), issuer))
+  t.throws(() => readEvent(bytes([good]), issuer), /not a JSON object/)
+  const twice = JSON.stringify(good).replace('{', '{"iss":"x",')
+  t.throws(() => readEvent(Buffer.from(twice), issuer), /not a JSON object/)
+})
+
+t.test('so is a snapshot', async (t) => {
+  const good = {
+    iss: issuer,
+    iat: now_s,
+    read_at: now_s,
+    kept_s: 305,
+    position: '4',
+    sessions: { a: now_s },
+    users: {},
+    keys: {},
+    all: null,
+  }
+  t.ok(readSnapshot(bytes(good), issuer))
+  const changes: Record<string, unknown>[] = [
+    { iss: 'https://other.test' },
+    { devices: { a: now_s } },
+    { read_at: undefined },
+    { kept_s: -1 },
+    { position: null },
+    { position: 'a b' },
+    { sessions: undefined },
+    { users: [] },
+    { users: { '': now_s } },
+    { keys: { a: `${now_s}` } },
+    { all: undefined },
+    { all: 'now' },
+  ]
+  for (const change of changes) {
+    const text = bytes({ ...good, ...change })
+    t.throws(() => readSnapshot(text, issuer), Error, Object.keys(change).join())
+  }
+})

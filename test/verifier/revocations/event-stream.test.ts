@@ -1,0 +1,74 @@
+import fc from 'fast-check'
+import t from 'tap'
+import {
+  EventStreamReader,
+  eventBytesMax,
+  type StreamMessage,
+} from '../../../src/verifier/revocations/event-stream.ts'
+
+function readAll(...chunks: (string | Uint8Array)[]): StreamMessage[] {
+  const reader = new EventStreamReader()
+  return chunks.flatMap((chunk) => reader.read(Buffer.from(chunk as string)))
+}
+
+const stream = 'retry: 1000\n\n:\n\nid: 7.ü\nevent: revocation\ndata: a\ndata:b\n\n: x\nfoo: 1\n\n'
+const messages = [
+  { type: 'retry', afterMs: 1000 },
+  { type: 'comment' },
+  { type: 'event', id: '7.ü', name: 'revocation', data: 'a\nb' },
+  { type: 'comment' },
+]
+
+t.test('reads what an issuer writes, in whatever pieces it comes', async (t) => {
+  t.same(readAll(stream), messages)
+  t.same(readAll(stream.replaceAll('\n', '\r\n')), messages)
+  const bytes = Buffer.from(stream)
+  fc.assert(
+    fc.property(fc.array(fc.nat(bytes.length)), (cuts) => {
+      const at = [0, ...cuts.sort((a, b) => a - b), bytes.length]
+      const chunks = at.slice(1).map((end, n) => bytes.subarray(at[n], end))
+      t.same(readAll(...chunks), messages)
+    }),
+    { numRuns: 100 },
+  )
+})
+
+t.test('an event holds nothing of the one before', async (t) => {
+  t.same(readAll('id: 1\nevent: a\ndata: x\n\ndata: y\n\n').at(1), {
+    type: 'event',
+    id: '',
+    name: '',
+    data: 'y',
+  })
+})
+
+t.test('a line, or an event, without end is given up', async (t) => {
+  const half = 'x'.repeat(eventBytesMax / 2)
+  t.throws(() => readAll(`data: ${half}`, half), /longer than/)
+  t.throws(() => readAll(`: ${half}`, half, half), /longer than/, 'a comment')
+  t.throws(() => readAll(`data: ${half}\n`, `data: ${half}\n`, 'data: x\n'), /longer than/)
+  const reader = new EventStreamReader()
+  for (let n = 0; n < 10; n++) t.equal(reader.read(Buffer.from(`data: ${half}\n\n`)).length, 1)
+})
+
+t.test('what is not UTF-8 is refused', async (t) => {
+  t.throws(() => readAll(Buffer.from([0x64, 0xff, 0x0a])))
+})
+
+t.test('whatever comes is read, or refused by an Error', async (t) => {
+  const piece = fc.oneof(
+    fc.constantFrom('\n', '\r\n', 'data:', 'id: ', ':', 'retry: 5', 'event: '),
+    fc.uint8Array({ maxLength: 5 }),
+  )
+  const known = ['event', 'comment', 'retry']
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 20 }), (pieces) => {
+      try {
+        return readAll(...pieces).every(({ type }) => known.includes(type))
+      } catch (error) {
+        return error instanceof TypeError // bytes that are no UTF-8
+      }
+    }),
+  )
+  t.pass('no other type came of it')
+})

@@ -1,0 +1,149 @@
+import t from 'tap'
+import { createVerifier } from '../../../src/verifier/index.ts'
+import { audience, claimsWith, issuer, makeKey, mint, now_s } from '../../support/tokens.ts'
+import { until } from '../../support/until.ts'
+import { answerOf } from '../harness.ts'
+import { JwksServer, serve } from '../jwks-server.ts'
+import { openFollowing } from './support.ts'
+
+t.test('hears of each kind, and refuses from then on', async (t) => {
+  const { feed, answer, status, untilState } = await openFollowing(t)
+  await feed.add('session', 'session-0')
+  await untilState('streaming')
+  t.equal(await answer(), 'accepted')
+  await feed.add('session', 'session-1')
+  await until('the session', async () => (await answer()) === 'token_revoked')
+  t.equal(await answer({ sid: 'session-2' }), 'accepted')
+  await feed.add('user', 'user-2')
+  await until('the user', async () => {
+    return (await answer({ sid: 'session-2', sub: 'user-2' })) === 'token_revoked'
+  })
+  t.equal(await answer({ sid: 'session-2' }), 'accepted')
+  await feed.add('all', '')
+  await until('everybody', async () => (await answer({ sid: 'session-2' })) === 'token_revoked')
+  t.match(status(), { state: 'streaming', loaded: true, entries: 4, lastError: null })
+})
+
+t.test('A21: a token that was accepted is refused once its session is revoked', async (t) => {
+  const { feed, key, verifier, untilState } = await openFollowing(t)
+  await untilState('streaming')
+  const token = mint(key, { payload: claimsWith({ sid: 'session-9' }) })
+  for (let n = 0; n < 3; n++) t.equal(await answerOf(() => verifier.verify(token)), 'accepted')
+  verifier.verifySync(token)
+  await feed.add('session', 'session-9')
+  await until('the end', async () => (await answerOf(() => verifier.verify(token))) !== 'accepted')
+  t.throws(() => verifier.verifySync(token), { code: 'token_revoked' })
+})
+
+t.test('ready() waits for the snapshot, and does not fail for want of one', async (t) => {
+  const { feed, answer, verifier } = await openFollowing(t)
+  await feed.add('session', 'session-1')
+  await verifier.ready()
+  t.equal(await answer(), 'token_revoked')
+
+  const other = await openFollowing(t, { uri: 'http://127.0.0.1:1/revocations' })
+  await other.verifier.ready()
+  t.equal(await other.answer(), 'accepted')
+  t.match(other.status(), { state: 'down', loaded: false, lastError: /ECONNREFUSED|bad port/ })
+})
+
+t.test('a stream that was cut goes on where it was', async (t) => {
+  const { feed, answer, untilState } = await openFollowing(t)
+  await untilState('streaming')
+  const { position } = await feed.add('session', 'session-0')
+  await until('it is heard', async () => (await answer({ sid: 'session-0' })) !== 'accepted')
+  feed.cut()
+  await until('it is gone', () => feed.followers === 0)
+  await feed.add('session', 'session-1')
+  await until('the missed one', async () => (await answer()) === 'token_revoked')
+  t.equal(feed.streamsFrom.at(-1), position)
+  t.equal(feed.snapshots, 1, 'no snapshot was needed')
+})
+
+t.test('where an event is missing, the snapshot is loaded anew', async (t) => {
+  const { feed, answer, status, untilState } = await openFollowing(t)
+  await untilState('streaming')
+  await feed.add('session', 'session-1', now_s, 'lost')
+  await feed.add('session', 'session-2')
+  await until('both', async () => {
+    const answers = [await answer(), await answer({ sid: 'session-2' })]
+    return answers.every((one) => one === 'token_revoked')
+  })
+  t.equal(feed.snapshots, 2)
+  await untilState('streaming')
+  t.equal(feed.streamsFrom.at(-1), 'a2')
+  t.equal(status().entries, 2)
+})
+
+t.test('so it is when the log begins again, and nothing is forgotten', async (t) => {
+  const { feed, answer, untilState } = await openFollowing(t)
+  await untilState('streaming')
+  await feed.add('session', 'session-1')
+  await until('it is heard', async () => (await answer()) === 'token_revoked')
+  feed.restartLog()
+  feed.cut()
+  await feed.add('session', 'session-2', now_s, 'lost')
+  await feed.add('session', 'session-3')
+  await until('all', async () => {
+    const sids = ['session-1', 'session-2', 'session-3']
+    const answers = await Promise.all(sids.map((sid) => answer({ sid })))
+    return answers.every((one) => one === 'token_revoked')
+  })
+  await until('it goes on', () => feed.streamsFrom.at(-1) === 'aa2')
+})
+
+t.test('a revoked key is refused at once, in tokens and on the feed', async (t) => {
+  const { feed, key, clock, answer, verifier, untilState, untilError } = await openFollowing(t)
+  await untilState('streaming')
+  await feed.add('key', key.kid)
+  await until('the key', async () => (await answer()) === 'token_revoked')
+  t.equal(await answer({ iat: now_s + 4 }), 'token_revoked', 'whatever it says of its time')
+  await feed.add('session', 'session-1')
+  await untilError(/revoked key/)
+  clock.advance_s(1)
+  t.equal(verifier.status().revocations?.entries, 1, 'what the key signs is not taken in')
+})
+
+t.test('a key that is revoked has the keys fetched past their cooldown', async (t) => {
+  const { feed, key, clock } = await openFollowing(t)
+  const next = makeKey('ES256', 'next')
+  const server = await JwksServer.open(t, serve([key]))
+  const verifier = createVerifier({
+    issuer,
+    audience,
+    jwksUri: `${server.issuer}/jwks`,
+    clock,
+    revocations: { uri: feed.uri },
+  })
+  t.teardown(() => verifier.close())
+  const answer = (by = key) => answerOf(async () => verifier.verifySync(mint(by)))
+  await verifier.ready()
+  await until('it streams', () => verifier.status().revocations?.state === 'streaming')
+  t.equal(await answer(), 'accepted')
+  const { requests } = server
+  server.answer = serve([next])
+  await feed.add('key', key.kid)
+  await until('the new key', async () => (await answer(next)) === 'accepted')
+  t.equal(await answer(), 'token_key_unknown')
+  t.equal(server.requests, requests + 1)
+})
+
+t.test('an entry goes one token lifetime after its time', async (t) => {
+  const { feed, clock, answer, untilState, status } = await openFollowing(t)
+  await untilState('streaming')
+  await feed.add('user', 'user-1', now_s - 310)
+  await feed.add('user', 'user-2', now_s - 311)
+  await until('one', async () => (await answer({ iat: now_s - 310 })) === 'token_revoked')
+  t.equal(status().entries, 1, 'the other is past 305 s and the tolerance of 5')
+  clock.advance_s(1)
+  t.equal(await answer({ iat: now_s }), 'accepted')
+})
+
+t.test('close() ends it all, and what is in memory is still refused', async (t) => {
+  const { feed, answer, verifier, untilState } = await openFollowing(t)
+  await feed.add('session', 'session-1')
+  await untilState('streaming')
+  await verifier.close()
+  await until('it is gone', () => feed.followers === 0)
+  t.equal(await answer(), 'token_revoked')
+})

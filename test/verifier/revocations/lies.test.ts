@@ -1,0 +1,145 @@
+import t, { type Test } from 'tap'
+import { securityEventType, snapshotType } from '../../../src/tokens/revocations.ts'
+import { claimsWith, headerWith, makeKey, mint, now_s } from '../../support/tokens.ts'
+import { until } from '../../support/until.ts'
+import { openFollowing } from './support.ts'
+
+const thief = makeKey('ES256')
+
+function replaced(text: string, part: RegExp, by: string): string {
+  return text.replace(part, by)
+}
+
+t.test('an event that is not of the issuer is not taken in, and ends the stream', async (t) => {
+  type One = Awaited<ReturnType<typeof openFollowing>>
+  const entry = { kind: 'session', id: 'session-1', atMs: now_s * 1000 } as const
+  const lies: Record<string, [(one: One) => Promise<string> | string, RegExp]> = {
+    'another signer': [
+      ({ feed }) => feed.eventText({ ...entry, position: 'a1', previous: '' }, thief),
+      /signature is not valid/,
+    ],
+    'an access token in place of an event': [
+      ({ key }) => `id: a1\nevent: revocation\ndata: ${mint(key)}\n\n`,
+      /typ is not secevent/,
+    ],
+    'an access token that calls itself an event': [
+      ({ key }) => {
+        const header = headerWith(key, { typ: securityEventType })
+        const token = mint(key, { header, payload: claimsWith() })
+        return `id: a1\nevent: revocation\ndata: ${token}\n\n`
+      },
+      /wrong form/,
+    ],
+    'another id': [
+      async ({ feed }) => {
+        const text = await feed.eventText({ ...entry, position: 'a1', previous: '' })
+        return replaced(text, /^id: a1/, 'id: a2')
+      },
+      /id of another/,
+    ],
+    'another name': [
+      async ({ feed }) => {
+        const text = await feed.eventText({ ...entry, position: 'a1', previous: '' })
+        return replaced(text, /^event: revocation/m, 'event: other')
+      },
+      /name that is not understood/,
+    ],
+    'no token': [() => 'id: a1\nevent: revocation\ndata: x\n\n', /no compact JWS/],
+    'a line without end': [() => `data: ${'x'.repeat(20_000)}`, /longer than 16384 bytes/],
+    'an event without end': [() => 'data: xxxxxxx\n'.repeat(3_000), /longer than 16384 bytes/],
+  }
+  for (const [what, [lie, error]] of Object.entries(lies)) {
+    await t.test(what, async (t: Test) => {
+      const one = await openFollowing(t)
+      await one.untilState('streaming')
+      // What ends a stream is a single lie; the next stream is honest again.
+      one.feed.write(await lie(one))
+      await one.untilError(error)
+      t.equal(await one.answer(), 'accepted')
+      t.equal(one.status().entries, 0)
+      await one.feed.add('session', 'session-1')
+      await until('the truth', async () => (await one.answer()) === 'token_revoked')
+    })
+  }
+})
+
+t.test('events told again, old or new, change nothing', async (t) => {
+  const { feed, answer, status, untilState } = await openFollowing(t)
+  await untilState('streaming')
+  const entry = await feed.add('user', 'user-1', now_s)
+  await feed.add('user', 'user-1', now_s + 2)
+  await until('both', async () => (await answer({ iat: now_s + 2 })) === 'token_revoked')
+  await feed.send(entry)
+  await until('the stream ends', () => feed.streamsFrom.length > 1)
+  await untilState('streaming')
+  t.equal(await answer({ iat: now_s + 2 }), 'token_revoked', 'the later rule stands')
+  t.equal(status().entries, 1)
+})
+
+t.test('a feed that lies at each attempt is asked less and less', async (t) => {
+  const { feed, untilError } = await openFollowing(t)
+  feed.onStream = async (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    const entry = { kind: 'session', id: 's', atMs: now_s * 1000, position: 'x', previous: 'y' }
+    response.write(`retry: 100\n\n${await feed.eventText(entry as never)}`)
+  }
+  await untilError(/does not follow/)
+  const before = feed.streamsFrom.length
+  await new Promise((resolve) => setTimeout(resolve, 2_000))
+  t.ok(feed.streamsFrom.length - before < 8, `${feed.streamsFrom.length - before} attempts`)
+})
+
+t.test('a snapshot that is not of the issuer is not taken in', async (t) => {
+  const entries = [{ kind: 'session', id: 'session-1', atMs: now_s * 1000 }] as const
+  type Feed = Awaited<ReturnType<typeof openFollowing>>['feed']
+  const lies: Record<string, [(feed: Feed) => Promise<string> | string, RegExp]> = {
+    'another signer': [(feed) => feed.snapshotText(entries, thief), /signature is not valid/],
+    'of another issuer': [
+      (feed) => feed.snapshotText(entries, feed.key, 'https://other.test'),
+      /another issuer/,
+    ],
+    'an access token': [(feed) => mint(feed.key), /typ is not gatepass-revocations/],
+    'what calls itself one': [
+      (feed) => mint(feed.key, { header: headerWith(feed.key, { typ: snapshotType }) }),
+      /not understood/,
+    ],
+    'no token': [() => '{"sessions":{}}', /no compact JWS/],
+    'without end': [() => 'x'.repeat(33 * 1024 * 1024), /longer than 33554432 bytes/],
+  }
+  for (const [what, [lie, error]] of Object.entries(lies)) {
+    await t.test(what, async (t: Test) => {
+      const { feed, answer, status, untilError } = await openFollowing(t)
+      feed.onSnapshot = async (_request, response) => response.end(await lie(feed))
+      await untilError(error)
+      t.match(status(), { state: 'down', loaded: false, entries: 0 })
+      t.equal(await answer(), 'accepted')
+      t.equal(await answer({}, feed.key, { failClosed: true }), 'revocations_stale')
+    })
+  }
+})
+
+t.test('an old snapshot, given again, brings nothing back and proves nothing', async (t) => {
+  const { feed, clock, answer, status, untilState } = await openFollowing(t, { stream: false })
+  const old = await feed.snapshotText()
+  await feed.add('session', 'session-1')
+  await untilState('polling')
+  t.equal(await answer(), 'token_revoked')
+  feed.onSnapshot = (_request, response) => response.end(old)
+  clock.advance_s(100)
+  const { snapshots } = feed
+  await until('two polls', () => feed.snapshots >= snapshots + 2)
+  t.equal(await answer(), 'token_revoked')
+  t.ok(status().lag_s >= 90)
+})
+
+t.test('more than fits becomes a coarser rule, and it is said', async (t) => {
+  const { feed, answer, status, untilState } = await openFollowing(t, { entriesMax: 100 })
+  for (let n = 0; n < 150; n++) await feed.add('session', `s${n}`, now_s - 150 + n, 'lost')
+  await untilState('streaming')
+  t.ok(status().entries <= 101)
+  t.ok(status().coarsened > 0)
+  for (const n of [0, 50, 149]) {
+    t.equal(await answer({ sid: `s${n}`, iat: now_s - 150 + n }), 'token_revoked', `s${n}`)
+  }
+  t.equal(await answer({ iat: now_s }), 'accepted')
+})

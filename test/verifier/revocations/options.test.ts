@@ -1,0 +1,86 @@
+import t from 'tap'
+import { createVerifier, type VerifierOptions } from '../../../src/verifier/index.ts'
+import { openRevocations } from '../../../src/verifier/revocations/options.ts'
+import { audience, issuer, makeKey, TestClock } from '../../support/tokens.ts'
+import { until } from '../../support/until.ts'
+import { FeedServer } from './feed-server.ts'
+import { openFollowing } from './support.ts'
+
+const jwks = { keys: [makeKey('ES256').publicJwk] }
+
+t.test('what is not acceptable is refused, with its name', async (t) => {
+  const cases: [unknown, string][] = [
+    ['yes', '/revocations'],
+    [null, '/revocations'],
+    [{ url: 'https://a.test' }, '/revocations/url'],
+    [{ uri: 'ftp://a.test' }, '/revocations/uri'],
+    [{ uri: 'https://user:password@a.test' }, '/revocations/uri'],
+    [{ uri: 'https://a.test?x=1' }, '/revocations/uri'],
+    [{ stream: 'no' }, '/revocations/stream'],
+    [{ pollInterval_s: 0 }, '/revocations/pollInterval_s'],
+    [{ pollInterval_s: 1.5 }, '/revocations/pollInterval_s'],
+    [{ streamSilence_s: Number.POSITIVE_INFINITY }, '/revocations/streamSilence_s'],
+    [{ entriesMax: 1e9 }, '/revocations/entriesMax'],
+    [{ maxStaleness_s: 1 }, '/revocations/maxStaleness_s'],
+  ]
+  for (const [revocations, pointer] of cases) {
+    const options = { issuer, audience, jwks, revocations } as VerifierOptions
+    t.throws(
+      () => createVerifier(options),
+      { code: 'config_invalid', problems: [{ pointer }] },
+      JSON.stringify(revocations),
+    )
+  }
+  const named = { issuer: 'no address', audience, jwks, revocations: true }
+  t.throws(() => createVerifier(named), {
+    code: 'config_invalid',
+    problems: [{ pointer: '/revocations/uri' }],
+  })
+})
+
+t.test('none are followed unless it is asked for', async (t) => {
+  for (const revocations of [undefined, false]) {
+    const verifier = createVerifier({
+      issuer,
+      audience,
+      jwks,
+      ...(revocations !== undefined && { revocations }),
+    })
+    t.equal(verifier.status().revocations, null)
+  }
+  const own = { isRevoked: () => true }
+  const parts = { clock: new TestClock(), clockTolerance_s: 5, fetchTimeoutMs: 5_000 }
+  const keys = {} as never
+  t.equal(openRevocations({ issuer, audience, revocations: own }, { ...parts, keys }), own)
+})
+
+t.test('the feed is where the keys are, or at the issuer', async (t) => {
+  const feed = await FeedServer.open(t, makeKey('ES256'))
+  const base = feed.uri.slice(0, -'/revocations'.length)
+  const places: Partial<VerifierOptions>[] = [
+    { issuer: base },
+    { issuer: `${base}/` },
+    { issuer: 'https://auth.test', jwksUri: `${base}/.well-known/jwks.json` },
+    { issuer: base, jwksUri: 'http://127.0.0.1:1/keys' },
+  ]
+  for (const place of places) {
+    const before = feed.snapshots
+    const verifier = createVerifier({ issuer, audience, revocations: true, ...place })
+    await until('it asks there', () => feed.snapshots > before)
+    await verifier.close()
+  }
+})
+
+t.test('maxStaleness_s holds where a use does not say otherwise', async (t) => {
+  const { feed, clock, answer, untilState } = await openFollowing(t, { maxStaleness_s: 20 })
+  await untilState('streaming')
+  t.equal(await answer(), 'accepted')
+  feed.onStream = (_request, response) => response.writeHead(503).end()
+  feed.onSnapshot = (_request, response) => response.writeHead(503).end()
+  feed.cut()
+  await untilState('down')
+  clock.advance_s(21)
+  t.equal(await answer(), 'revocations_stale')
+  t.equal(await answer({}, feed.key, { failClosed: true }), 'accepted', '30 s')
+  t.equal(await answer({}, feed.key, { failClosed: false }), 'accepted')
+})

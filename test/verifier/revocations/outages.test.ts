@@ -1,0 +1,154 @@
+import t from 'tap'
+import { makeKey, now_s } from '../../support/tokens.ts'
+import { until } from '../../support/until.ts'
+import { follow, openFollowing } from './support.ts'
+
+t.test('without a stream it polls, and hears within an interval', async (t) => {
+  for (const status of [404, 429, 500, 503]) {
+    const { feed, answer, untilState, ...one } = await openFollowing(t)
+    feed.onStream = (_request, response) => response.writeHead(status).end()
+    await untilState('polling')
+    await one.untilError(new RegExp(`status ${status}`))
+    await feed.add('session', 'session-1')
+    await until('it is polled', async () => (await answer()) === 'token_revoked', 2_000)
+    t.equal(one.status().state, 'polling')
+    await one.verifier.close()
+  }
+})
+
+t.test('it polls alone when told to', async (t) => {
+  const { feed, answer, untilState } = await openFollowing(t, { stream: false })
+  await untilState('polling')
+  await feed.add('session', 'session-1')
+  await until('it is polled', async () => (await answer()) === 'token_revoked', 2_000)
+  t.same(feed.streamsFrom, [])
+})
+
+t.test('who is asked to come later comes later', async (t) => {
+  const { feed, untilState } = await openFollowing(t)
+  feed.onStream = (_request, response) => response.writeHead(503, { 'retry-after': '60' }).end()
+  feed.onSnapshot = (_request, response) => response.writeHead(429, { 'retry-after': '60' }).end()
+  await untilState('down')
+  const { streamsFrom, snapshots } = feed
+  await new Promise((resolve) => setTimeout(resolve, 1_500))
+  t.equal(feed.streamsFrom.length, streamsFrom.length)
+  t.ok(feed.snapshots <= snapshots + 1, 'a first poll may still have been under way')
+})
+
+t.test('a stream that is silent, from whenever, is given up for polls', async (t) => {
+  t.jobs = 4
+  for (const silentFrom of ['start', 'headers', 'heartbeat', 'drops'] as const) {
+    t.test(silentFrom, { buffered: true }, async (t) => {
+      const { feed, answer, ...one } = await openFollowing(t, { streamSilence_s: 1 })
+      feed.onStream = (_request, response) => {
+        if (silentFrom === 'start') return
+        response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders()
+        if (silentFrom === 'heartbeat') response.write(':\n\n')
+        if (silentFrom !== 'drops') return
+        const drops = setInterval(() => response.write('x'), 50)
+        response.on('close', () => clearInterval(drops))
+      }
+      await one.untilError(/nothing was heard on the stream for 1000 ms/)
+      await one.untilState('polling')
+      await feed.add('session', 'session-1')
+      await until('it is polled', async () => (await answer()) === 'token_revoked', 4_000)
+      feed.onStream = null
+      await one.untilState('streaming')
+    })
+  }
+})
+
+t.test('a feed that is gone and comes back, while things happened', async (t) => {
+  const { feed, answer, untilState, status } = await openFollowing(t)
+  await feed.add('session', 'session-0')
+  await untilState('streaming')
+  const { port } = feed
+  await feed.close()
+  await untilState('down')
+  t.equal(await answer({ sid: 'session-0' }), 'token_revoked', 'what it knows still counts')
+  t.equal(await answer(), 'accepted', 'and it fails open')
+  await feed.add('session', 'session-1')
+  await feed.listen(port)
+  await untilState('streaming')
+  await until('the missed one', async () => (await answer()) === 'token_revoked')
+  t.equal(status().lastError, null)
+})
+
+t.test('failClosed: a list that is too old refuses, by the clock', async (t) => {
+  const { feed, clock, answer, untilState, status } = await openFollowing(t)
+  const failClosed = { failClosed: { maxStaleness_s: 30 } }
+  const strict = () => answer({}, feed.key, failClosed)
+  await untilState('streaming')
+  t.equal(await strict(), 'accepted')
+  feed.onSnapshot = (_request, response) => response.writeHead(500).end()
+  feed.onStream = (_request, response) => response.writeHead(500).end()
+  feed.cut()
+  await untilState('down')
+  clock.advance_s(30)
+  t.equal(status().lag_s, 30)
+  t.equal(await strict(), 'accepted')
+  clock.advance_s(1)
+  t.equal(await strict(), 'revocations_stale')
+  t.equal(await answer(), 'accepted', 'a route that fails open')
+  feed.onSnapshot = null
+  await until('a poll', async () => (await strict()) === 'accepted')
+})
+
+t.test(
+  'failClosed: before the first snapshot, and when time goes back, nothing is recent',
+  async (t) => {
+    const { feed, clock, answer, untilState } = await openFollowing(t, { streamSilence_s: 300 })
+    const strict = () => answer({ iat: now_s - 100 }, feed.key, { failClosed: true })
+    feed.onSnapshot = (_request, response) => response.writeHead(500).end()
+    await untilState('down')
+    t.equal(await strict(), 'revocations_stale')
+    feed.onSnapshot = null
+    await untilState('streaming')
+    await until('it is current', async () => (await strict()) === 'accepted')
+    clock.advance_s(-4)
+    t.equal(await strict(), 'accepted', 'within the tolerance')
+    clock.advance_s(-60)
+    t.equal(await strict(), 'revocations_stale')
+    feed.heartbeat()
+    await until('a heartbeat', async () => (await strict()) === 'accepted')
+  },
+)
+
+t.test('a snapshot is as old as the issuer says, who may not read its log', async (t) => {
+  const { feed, clock, answer, untilState, status } = await openFollowing(t, { stream: false })
+  feed.readAt_s = now_s - 100
+  await untilState('polling')
+  await until('it is loaded', () => status().loaded)
+  t.equal(status().lag_s, 95, 'less the tolerance')
+  t.equal(await answer({}, feed.key, { failClosed: true }), 'revocations_stale')
+  feed.readAt_s = now_s + 3
+  await feed.add('session', 'session-2')
+  await until('a newer one', async () => {
+    return (await answer({}, feed.key, { failClosed: true })) === 'accepted'
+  })
+  t.equal(status().lag_s, 0)
+  clock.advance_s(1)
+})
+
+t.test("two verifiers of one feed don't come back at the same moment", async (t) => {
+  const { feed, clock, key, untilState } = await openFollowing(t)
+  const others = Array.from({ length: 8 }, () => follow(t, feed, clock, [key.publicJwk]))
+  await Promise.all([untilState('streaming'), ...others.map((one) => one.untilState('streaming'))])
+  const times: number[] = []
+  feed.onStream = (_request, response) => {
+    times.push(performance.now())
+    response.writeHead(503).end()
+  }
+  feed.cut()
+  await until('all came', () => times.length >= 9)
+  t.ok(Math.max(...times) - Math.min(...times) > 10, 'they are spread')
+})
+
+t.test('what is signed by a key that nobody publishes is not taken in', async (t) => {
+  const { feed, key, answer, untilState, untilError } = await openFollowing(t)
+  await untilState('streaming')
+  feed.key = makeKey('ES256', 'unknown')
+  await feed.add('session', 'session-1')
+  await untilError(/key that is not known/)
+  t.equal(await answer({}, key), 'accepted')
+})

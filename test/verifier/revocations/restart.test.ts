@@ -1,0 +1,89 @@
+import t, { type Test } from 'tap'
+import { createVerifier } from '../../../src/verifier/index.ts'
+import { freePort, run, TestProcess } from '../../support/processes.ts'
+import { until } from '../../support/until.ts'
+import { answerOf } from '../harness.ts'
+
+const password = 'correct horse battery staple'
+
+/** An issuer, or another one beside it on the same stores. */
+async function startIssuer(t: Test, cwd: string, name: string, port: number) {
+  const env = {
+    GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+    GATEPASS_ISSUER: name,
+    GATEPASS_PORT: String(port),
+    GATEPASS_ADMIN_PORT: '0',
+    GATEPASS_ARGON2_MEMORY_KIB: '1024',
+  }
+  const process = TestProcess.start(t, ['issuer'], { cwd, env })
+  const ready = await process.ready()
+  const post = async (path: string, body: unknown) => {
+    const response = await fetch(`http://127.0.0.1:${ready.port}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+    if (!response.ok) throw new Error(`${path} answered ${response.status}`)
+    return response.status === 204 ? null : response.json()
+  }
+  const signIn = async () =>
+    (await post('/login', { username: 'ada', password, refresh_token_in: 'body' })) as {
+      access_token: string
+      refresh_token: string
+    }
+  return {
+    process,
+    env,
+    signIn,
+    logout: (refresh_token: string) => post('/logout', { refresh_token }),
+  }
+}
+
+t.test('an issuer that is killed and started again: nothing is missed', async (t) => {
+  const cwd = t.testdir()
+  const port = await freePort()
+  const name = `http://localhost:${port}`
+  const issuer = await startIssuer(t, cwd, name, port)
+  await run(t, ['users', 'add', 'ada'], { cwd, env: issuer.env, input: password })
+  const [before, during, after] = [
+    await issuer.signIn(),
+    await issuer.signIn(),
+    await issuer.signIn(),
+  ]
+  const replicas = Array.from({ length: 3 }, () =>
+    createVerifier({
+      issuer: name,
+      audience: null,
+      jwksUri: `http://127.0.0.1:${port}/.well-known/jwks.json`,
+      revocations: { pollInterval_s: 2 },
+    }),
+  )
+  t.teardown(() => Promise.all(replicas.map((one) => one.close())))
+  await Promise.all(replicas.map((one) => one.ready()))
+  const states = () => replicas.map((one) => one.status().revocations?.state)
+  await until('all stream', () => states().every((state) => state === 'streaming'))
+  const untilRefused = (token: string) =>
+    until('all refuse it', async () => {
+      const answers = await Promise.all(
+        replicas.map((one) => answerOf(async () => one.verifySync(token))),
+      )
+      return answers.every((answer) => answer === 'token_revoked')
+    })
+
+  await issuer.logout(before.refresh_token)
+  await untilRefused(before.access_token)
+  await issuer.process.stop('SIGKILL')
+  await until('all notice', () => states().every((state) => state !== 'streaming'))
+  for (const one of replicas) {
+    t.equal(await answerOf(() => one.verify(before.access_token)), 'token_revoked')
+    t.ok(await one.verify(during.access_token), 'and nobody else is kept out')
+  }
+
+  const beside = await startIssuer(t, cwd, name, 0)
+  await beside.logout(during.refresh_token)
+  const again = await startIssuer(t, cwd, name, port)
+  await untilRefused(during.access_token)
+  await until('all stream again', () => states().every((state) => state === 'streaming'))
+  await again.logout(after.refresh_token)
+  await untilRefused(after.access_token)
+})

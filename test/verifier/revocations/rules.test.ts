@@ -1,0 +1,96 @@
+import t from 'tap'
+import type { AccessTokenClaims } from '../../../src/tokens/claims.ts'
+import { RevocationRules } from '../../../src/verifier/revocations/rules.ts'
+import { claimsWith, now_s } from '../../support/tokens.ts'
+
+function claims(changes: Record<string, unknown> = {}): AccessTokenClaims {
+  return claimsWith(changes) as unknown as AccessTokenClaims
+}
+
+t.test('a session ends for good, by whatever clock its tokens were signed', async (t) => {
+  const rules = new RevocationRules(100)
+  t.notOk(rules.isRevoked(claims(), 'k1'))
+  t.ok(rules.add({ kind: 'session', id: 'session-1', at_s: now_s }))
+  t.ok(rules.isRevoked(claims({ iat: now_s - 10 }), 'k1'))
+  t.ok(rules.isRevoked(claims({ iat: now_s + 3 }), 'k1'), 'signed by a replica that is ahead')
+  t.notOk(rules.isRevoked(claims({ sid: 'session-2' }), 'k1'))
+  t.notOk(rules.isRevoked(claims({ sid: undefined }), 'k1'))
+})
+
+t.test('a user, and everybody, until a time', async (t) => {
+  for (const kind of ['user', 'all'] as const) {
+    const rules = new RevocationRules(100)
+    rules.add({ kind, id: kind === 'user' ? 'user-1' : '', at_s: now_s })
+    t.ok(rules.isRevoked(claims({ iat: now_s }), 'k1'), kind)
+    t.notOk(rules.isRevoked(claims({ iat: now_s + 1 }), 'k1'), `${kind}, signed in again`)
+    t.equal(rules.isRevoked(claims({ sub: 'user-2' }), 'k1'), kind === 'all')
+  }
+})
+
+t.test('a key, whatever its tokens say of when they were signed', async (t) => {
+  const rules = new RevocationRules(100)
+  rules.add({ kind: 'key', id: 'k1', at_s: now_s })
+  t.ok(rules.isRevoked(claims({ iat: now_s + 1000 }), 'k1'))
+  t.notOk(rules.isRevoked(claims(), 'k2'))
+  t.ok(rules.isKeyRevoked('k1'))
+})
+
+t.test('A28: of two not-before rules the later wins, whichever came last', async (t) => {
+  for (const times of [
+    [now_s, now_s - 100],
+    [now_s - 100, now_s],
+  ]) {
+    for (const [first, second] of [
+      ['user', 'user'],
+      ['all', 'all'],
+      ['all', 'user'],
+      ['user', 'all'],
+    ] as const) {
+      const rules = new RevocationRules(100)
+      rules.add({ kind: first, id: first === 'user' ? 'user-1' : '', at_s: times[0] ?? 0 })
+      rules.add({ kind: second, id: second === 'user' ? 'user-1' : '', at_s: times[1] ?? 0 })
+      t.ok(rules.isRevoked(claims({ iat: now_s }), 'k1'), `${first} ${second} ${times}`)
+      t.notOk(rules.isRevoked(claims({ iat: now_s + 1 }), 'k1'))
+    }
+  }
+})
+
+t.test('an entry goes when its time is over, and not before', async (t) => {
+  const rules = new RevocationRules(100)
+  rules.add({ kind: 'session', id: 'session-1', at_s: now_s })
+  rules.add({ kind: 'user', id: 'user-2', at_s: now_s })
+  rules.add({ kind: 'all', id: '', at_s: now_s - 1000 })
+  rules.add({ kind: 'key', id: 'k1', at_s: now_s })
+  t.equal(rules.entries, 4)
+  rules.prune(now_s + 305, 305)
+  t.equal(rules.entries, 3, 'the rule for all was older')
+  rules.prune(now_s + 306, 305)
+  t.equal(rules.entries, 1)
+  t.ok(rules.isKeyRevoked('k1'), 'the key may be in a set that is kept for long')
+  rules.prune(now_s + 40 * 86_400, 305)
+  t.equal(rules.entries, 0)
+  t.notOk(rules.isRevoked(claims(), 'k1'))
+})
+
+t.test('too many become one rule for all: nothing revoked is accepted', async (t) => {
+  const rules = new RevocationRules(1000)
+  const at = (n: number) => now_s - 100_000 + n
+  for (let n = 0; n < 50_000; n++) {
+    rules.add({ kind: n % 2 === 0 ? 'session' : 'user', id: `id-${n}`, at_s: at(n) })
+    if (rules.entries > 1001) return t.fail('it grows')
+  }
+  t.ok(rules.coarsened > 0)
+  const accepted = Array.from({ length: 50_000 }, (_, n) => n).filter((n) => {
+    const subject = n % 2 === 0 ? { sid: `id-${n}` } : { sub: `id-${n}` }
+    return !rules.isRevoked(claims({ ...subject, iat: at(n) }), 'k1')
+  })
+  t.same(accepted, [])
+  t.notOk(rules.isRevoked(claims({ iat: at(50_000) }), 'k1'), 'what is newer is good')
+})
+
+t.test('more revoked keys than there can be are said to be too many', async (t) => {
+  const rules = new RevocationRules(100)
+  for (let n = 0; n < 1000; n++) rules.add({ kind: 'key', id: `k${n}`, at_s: now_s })
+  t.throws(() => rules.add({ kind: 'key', id: 'one more', at_s: now_s }), /more than 1000 keys/)
+  t.notOk(rules.add({ kind: 'key', id: 'k1', at_s: now_s }), 'a known one is none more')
+})

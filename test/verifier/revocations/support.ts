@@ -1,0 +1,47 @@
+import type { Test } from 'tap'
+import { createVerifier, type RevocationOptions } from '../../../src/verifier/index.ts'
+import { audience, claimsWith, issuer, makeKey, mint, TestClock } from '../../support/tokens.ts'
+import { until } from '../../support/until.ts'
+import { answerOf } from '../harness.ts'
+import { FeedServer } from './feed-server.ts'
+
+/** A verifier that follows a feed of which the test has the pen. */
+export async function openFollowing(t: Test, options: RevocationOptions = {}) {
+  const key = makeKey('ES256')
+  const feed = await FeedServer.open(t, key)
+  const clock = new TestClock()
+  return { key, feed, clock, ...follow(t, feed, clock, [key.publicJwk], options) }
+}
+
+/** Another verifier of the same feed. */
+export function follow(
+  t: Test,
+  feed: FeedServer,
+  clock: TestClock,
+  keys: readonly object[],
+  options: RevocationOptions = {},
+) {
+  const verifier = createVerifier({
+    issuer,
+    audience,
+    jwks: { keys },
+    clock,
+    revocations: { uri: feed.uri, pollInterval_s: 1, ...options },
+  })
+  t.teardown(() => verifier.close())
+  const status = () => {
+    const { revocations } = verifier.status()
+    if (revocations === null) throw new Error('no revocations are followed')
+    return revocations
+  }
+  return {
+    verifier,
+    status,
+    /** "accepted", or why a token with these claims is refused. */
+    answer: (claims: Record<string, unknown> = {}, by = feed.key, demands = {}) =>
+      answerOf(() => verifier.verify(mint(by, { payload: claimsWith(claims) }), demands)),
+    untilState: (state: string) => until(state, () => status().state === state),
+    untilError: (pattern: RegExp) =>
+      until(String(pattern), () => pattern.test(status().lastError ?? '')),
+  }
+}

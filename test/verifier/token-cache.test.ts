@@ -1,0 +1,136 @@
+import fc from 'fast-check'
+import t from 'tap'
+import type { TrustedIssuer, VerifiedToken } from '../../src/verifier/judgement.ts'
+import { createFixedKeys } from '../../src/verifier/keys/fixed-keys.ts'
+import { readKeySet } from '../../src/verifier/keys/key-set.ts'
+import { cacheBytesRange, TokenCache } from '../../src/verifier/token-cache.ts'
+import { audience, claimsWith, issuer, now_s } from '../support/tokens.ts'
+import { jwks, keyOf } from './harness.ts'
+
+const keys = createFixedKeys(readKeySet(jwks))
+const found = keys.find(keyOf('ES256').kid, 'ES256')
+if (typeof found === 'string') throw new Error(found)
+const trusted: TrustedIssuer = {
+  rules: { issuer, audiences: [audience], clockTolerance_s: 5 },
+  keys,
+  revocations: null,
+}
+
+const goodFor = (life_s: number): VerifiedToken => ({
+  claims: claimsWith({ exp: now_s + life_s }) as VerifiedToken['claims'],
+  key: found,
+  issuer: trusted,
+})
+const good = goodFor(300)
+
+/** A text of the length of a token, each number another one. */
+const textOf = (n: number) => `${'x'.repeat(460)}.${String(n).padStart(86, '0')}`
+
+function filled(count: number, maxBytes: number): TokenCache {
+  const cache = new TokenCache(maxBytes)
+  for (let n = 0; n < count; n += 1) cache.keep(textOf(n), good, now_s)
+  return cache
+}
+
+t.test('gives what it was given, and nothing for any other text', async (t) => {
+  const cache = filled(1, cacheBytesRange.byDefault)
+  t.equal(cache.find(textOf(0))?.claims, good.claims)
+  t.equal(cache.find(textOf(1)), undefined)
+  t.equal(cache.find(''), undefined)
+  t.match(cache.status(), { tokens: 1, hits: 1, misses: 2, evictions: 0 })
+})
+
+t.test('A21: texts that end alike are never taken for one another', async (t) => {
+  const cache = new TokenCache(cacheBytesRange.byDefault)
+  const [one, other] = [`a${textOf(0)}`, `b${textOf(0)}`]
+  cache.keep(one, good, now_s)
+  t.equal(cache.find(other), undefined)
+  const second = goodFor(200)
+  cache.keep(other, second, now_s)
+  t.equal(cache.find(other)?.claims, second.claims)
+  t.equal(cache.find(one), undefined, 'the later of them is kept')
+  t.equal(cache.status().tokens, 1)
+  cache.drop(one)
+  t.equal(cache.find(other)?.claims, second.claims)
+})
+
+t.test('does not keep what is about to expire', async (t) => {
+  const cache = new TokenCache(cacheBytesRange.byDefault)
+  cache.keep(textOf(0), goodFor(1), now_s)
+  cache.keep(textOf(1), goodFor(-4), now_s)
+  t.equal(cache.status().tokens, 0)
+  cache.keep(textOf(2), goodFor(2), now_s)
+  t.equal(cache.status().tokens, 1)
+})
+
+t.test('forgets what is dropped', async (t) => {
+  const cache = filled(3, cacheBytesRange.byDefault)
+  cache.drop(textOf(1))
+  cache.drop(textOf(1))
+  t.same(
+    [0, 1, 2].map((n) => cache.find(textOf(n)) !== undefined),
+    [true, false, true],
+  )
+  for (const n of [0, 2]) cache.drop(textOf(n))
+  t.match(cache.status(), { tokens: 0, bytes: 0 })
+})
+
+t.test('a flood of tokens that are sent once does not grow it, nor evict the others', async (t) => {
+  const { min: maxBytes } = cacheBytesRange
+  const cache = filled(100, maxBytes)
+  for (let n = 0; n < 100; n += 1) cache.find(textOf(n))
+  let largest = 0
+  for (let n = 100; n < 20_000; n += 1) {
+    cache.keep(textOf(n), good, now_s)
+    largest = Math.max(largest, cache.status().bytes)
+  }
+  t.ok(largest <= maxBytes)
+  const left = Array.from({ length: 100 }, (_, n) => cache.find(textOf(n)) !== undefined)
+  t.notOk(left.includes(false), 'all are left')
+  t.ok(cache.status().evictions > 18_000)
+})
+
+t.test('those that are no longer sent make room for others in the end', async (t) => {
+  const cache = new TokenCache(cacheBytesRange.min)
+  const use = (start: number) => {
+    for (let n = start; n < start + 2_000; n += 1) {
+      cache.keep(textOf(n), good, now_s)
+      cache.find(textOf(n))
+    }
+  }
+  use(0)
+  use(10_000)
+  const left = Array.from({ length: 2_000 }, (_, n) => cache.find(textOf(n)) !== undefined)
+  t.notOk(left.includes(true), 'none is left')
+  t.ok(cache.find(textOf(11_999)))
+})
+
+t.test('whatever happens, it stays within its room and tells no lies', async () => {
+  const maxBytes = cacheBytesRange.min
+  const action = fc.record({ what: fc.constantFrom('keep', 'find', 'drop'), n: fc.nat(40) })
+  fc.assert(
+    fc.property(fc.array(action, { maxLength: 200 }), (actions) => {
+      const cache = new TokenCache(maxBytes)
+      // Long, so that a few fill it.
+      const text = (n: number) => `${'y'.repeat(30_000)}.${textOf(n)}`
+      const given = new Map<string, VerifiedToken>()
+      for (const { what, n } of actions) {
+        const token = text(n)
+        if (what === 'keep') {
+          const verified = goodFor(300 + n)
+          given.set(token, verified)
+          cache.keep(token, verified, now_s)
+        } else if (what === 'drop') {
+          given.delete(token)
+          cache.drop(token)
+        } else {
+          const claims = cache.find(token)?.claims
+          if (claims !== undefined && claims !== given.get(token)?.claims) return false
+        }
+        const { bytes, tokens } = cache.status()
+        if (bytes > maxBytes || tokens > given.size || bytes < tokens) return false
+      }
+      return true
+    }),
+  )
+})
