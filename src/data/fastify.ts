@@ -202,9 +202,10 @@ async function openStore(
   clock: Clock,
 ): Promise<DataStore> {
   if (typeof given !== 'string') return given
-  const open = () => openDataStore(given, '.', { deadlineMs, replicas, openMs: 0 })
+  const open = async () =>
+    withBreaker(await openDataStore(given, '.', { deadlineMs, replicas, openMs: 0 }), clock)
   const warn = (error: unknown) => app.log.warn(error)
-  const store = withBreaker(await openOrFollow(open, warn), clock)
+  const store = await openOrFollow(open, warn)
   const sweep = startSweep(store, clock, warn)
   app.addHook('onClose', async () => {
     sweep.stop()

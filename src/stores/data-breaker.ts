@@ -11,6 +11,7 @@ const limits = { failuresMax: 5, firstOpenMs: 500, openMsMax: 10_000 }
  * waiting for its deadline. One call at a time finds out whether it answers again.
  */
 export function withBreaker(store: DataStore, clock: Clock): DataStore {
+  if (store.guardsItself) return store
   const isFailure = (error: unknown) => isGatepassError(error, 'store_unavailable')
   const breaker = new Breaker({ ...limits, clock, isFailure })
   const guarded =

@@ -56,6 +56,8 @@ export interface DataPromises {
 /** Fields of sessions and users, each changed by compare-and-set, all gone at a stated time. */
 export interface DataStore {
   readonly promises: DataPromises
+  /** It leaves alone those of its nodes that do not answer, each by itself: nobody else need. */
+  readonly guardsItself?: true
   /** The fields of these names that are there, or all fields; one round trip. */
   read(
     owner: DataOwner,

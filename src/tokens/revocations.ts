@@ -68,6 +68,15 @@ export interface RevocationSnapshot {
   readonly readAt_s: number
 }
 
+/** When each was revoked, in seconds; of two entries the later time, whichever was noted first. */
+function latestTimes(entries: readonly RevokedSubject[]): JsonObject {
+  const times = new Map<string, number>()
+  for (const { id, atMs } of entries) {
+    times.set(id, Math.max(times.get(id) ?? 0, Math.floor(atMs / 1000)))
+  }
+  return Object.fromEntries(times)
+}
+
 /** All that is revoked and not yet expired, as one signed text. */
 export function signRevocationSnapshot(
   { position, entries, kept_s, readAt_s }: RevocationSnapshot,
@@ -76,11 +85,7 @@ export function signRevocationSnapshot(
   key: SigningKey,
 ): Promise<string> {
   const times = (kind: RevokedSubject['kind']) =>
-    Object.fromEntries(
-      entries
-        .filter((entry) => entry.kind === kind)
-        .map(({ id, atMs }) => [id, Math.floor(atMs / 1000)]),
-    )
+    latestTimes(entries.filter((entry) => entry.kind === kind))
   const claims: JsonObject = {
     iss: issuer,
     iat,

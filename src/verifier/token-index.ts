@@ -19,11 +19,15 @@ interface Indexed {
  */
 export class TokenIndex<E extends Indexed> {
   /** Nobody can make tokens that are all at the same place, without knowing this. */
-  readonly #seed = randomInt(2 ** 32)
+  readonly #seed: number
   /** 0 where there is no entry. */
   #prints = new Uint32Array(slotsMin)
   #entries: (E | undefined)[] = new Array(slotsMin).fill(undefined)
   #size = 0
+
+  constructor(seed = randomInt(2 ** 32)) {
+    this.#seed = seed
+  }
 
   get size(): number {
     return this.#size

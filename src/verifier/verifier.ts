@@ -14,9 +14,9 @@ import {
 } from './judgement.ts'
 import { type IssuersOptions, readOptions, type VerifierOptions } from './options.ts'
 import { Outcomes } from './outcomes.ts'
+import { recall } from './recall.ts'
 import { checkSignature, verifySignatureSync } from './signature.ts'
 import type { IssuerStatus, VerifierStatus } from './status.ts'
-import type { CachedToken } from './token-cache.ts'
 
 /** Checks access tokens from memory. Nothing but a GatepassError is ever thrown. */
 export interface Verifier {
@@ -83,22 +83,6 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
   const proofs = new DpopProofs(dpop)
   const outcomes = new Outcomes()
 
-  /** A token that was found good before, unless its key has gone since. */
-  function recall(token: string): CachedToken | undefined {
-    const known = typeof token === 'string' ? cache?.find(token) : undefined
-    if (known === undefined) return undefined
-    const { key, issuer } = known.origin
-    const { version } = issuer.keys
-    if (known.origin.keysVersion !== version) {
-      if (issuer.keys.find(key.kid, key.alg) !== key) {
-        cache?.drop(token)
-        return undefined
-      }
-      known.origin.keysVersion = version
-    }
-    return known
-  }
-
   /** What must hold at each use, whether the token was met before or not. */
   function accept(
     claims: AccessTokenClaims,
@@ -133,7 +117,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
 
   function verifySync(token: string, demands = noDemands): AccessTokenClaims {
     try {
-      const known = recall(token)
+      const known = recall(cache, token)
       if (known !== undefined) return accept(known.claims, known.origin, demands, token)
       const parsed = open(token)
       const judgement = judge(parsed, issuers)
@@ -147,7 +131,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
 
   function verifyEagerly(token: string, demands = noDemands) {
     try {
-      const known = recall(token)
+      const known = recall(cache, token)
       if (known !== undefined) return accept(known.claims, known.origin, demands, token)
       const parsed = open(token)
       const ends = { accept: (found: VerifiedToken) => admit(token, found, demands), refusal }
@@ -159,7 +143,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
 
   function verifyKnown(token: string, demands = noDemands): AccessTokenClaims | undefined {
     try {
-      const known = recall(token)
+      const known = recall(cache, token)
       return known && accept(known.claims, known.origin, demands, token)
     } catch {
       return undefined

@@ -37,3 +37,10 @@ t.test('a store that does not answer is left alone, and tried again later', asyn
   t.same(await read(), new Map())
   t.equal(asked, 6)
 })
+
+t.test('a store with breakers of its own is left as it is', async (t) => {
+  const store = open()
+  t.teardown(() => store.close())
+  const guarded: DataStore = Object.assign(store, { guardsItself: true as const })
+  t.equal(withBreaker(guarded, new FakeClock()), guarded)
+})

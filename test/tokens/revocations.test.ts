@@ -56,3 +56,16 @@ t.test('a snapshot lists each kind by its ids', async (t) => {
     all: null,
   })
 })
+
+t.test(
+  'A28: of two entries about one user the later time is told, whichever came last',
+  async (t) => {
+    const times = [atMs, atMs - 10_000]
+    for (const order of [times, times.toReversed()]) {
+      const entries = order.map((one): RevokedSubject => ({ kind: 'user', id: 'u1', atMs: one }))
+      const snapshot = { position: '2', entries, kept_s: 305, readAt_s: now_s }
+      const { users } = payloadOf(await signRevocationSnapshot(snapshot, issuer, now_s, key))
+      t.strictSame(users, { u1: now_s })
+    }
+  },
+)

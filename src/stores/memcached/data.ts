@@ -52,6 +52,7 @@ type Node = Pick<MemcachedNode, 'run' | 'close'>
  */
 export class MemcachedDataStore implements DataStore {
   readonly promises: DataPromises = { durable: false, keepsAll: false }
+  readonly guardsItself = true
   readonly #nodes: readonly Node[]
   readonly #ring: Ring
 

@@ -1,0 +1,74 @@
+import type { Logger } from 'pino'
+import { dataUrl } from '../config/data-settings.ts'
+import type { Settings } from '../config/settings.ts'
+import { systemClock } from '../core/clock.ts'
+import { GatepassError } from '../core/errors.ts'
+import { DataService } from '../data/data-service.ts'
+import type { DataObserver } from '../data/observed-store.ts'
+import { withBreaker } from '../stores/data-breaker.ts'
+import { openOrFollow } from '../stores/data-reopening.ts'
+import type { DataStore } from '../stores/data-store.ts'
+import { openDataStore } from '../stores/open.ts'
+import { startSweep } from '../stores/sweep.ts'
+
+/** How settings become session data. Null everywhere: none is kept. */
+
+/** The store for a command, which fails when it is not there. */
+export async function openDataNow(settings: Settings, cwd: string): Promise<DataStore | null> {
+  const url = dataUrl(settings)
+  return url === null ? null : openDataStore(url, cwd, optionsOf(settings))
+}
+
+/**
+ * The store for a service, which starts without it: signing in and checking tokens do not need it. What
+ * has expired is removed in the background.
+ */
+export async function openDataForService(
+  settings: Settings,
+  cwd: string,
+  logger: Logger,
+): Promise<DataStore | null> {
+  const url = dataUrl(settings)
+  if (url === null) return null
+  const open = async () =>
+    withBreaker(await openDataStore(url, cwd, { ...optionsOf(settings), openMs: 0 }), systemClock)
+  const store = await openOrFollow(open, (err) =>
+    logger.warn({ err }, 'the store of session data is not there yet'),
+  )
+  const sweep = startSweep(store, systemClock, (err) =>
+    logger.warn({ err }, 'expired session data could not be removed; trying again later'),
+  )
+  return {
+    ...store,
+    close: async () => {
+      sweep.stop()
+      await store.close()
+    },
+  }
+}
+
+export function dataService(
+  settings: Settings,
+  store: DataStore,
+  observer?: DataObserver,
+): DataService {
+  const [first, ...others] = settings.data_secret
+  if (first === undefined) {
+    throw new GatepassError('config_invalid', {
+      detail: 'Session data can be read with GATEPASS_DATA_SECRET only.',
+    })
+  }
+  return new DataService({
+    store,
+    secrets: [first, ...others],
+    clock: systemClock,
+    sessionMax_s: settings.session_max_s,
+    accessTtl_s: settings.access_ttl_s,
+    userTtl_s: settings.data_user_ttl_s,
+    ...(observer && { observer }),
+  })
+}
+
+function optionsOf({ data_deadline_ms, data_replicas }: Settings) {
+  return { deadlineMs: data_deadline_ms, replicas: data_replicas }
+}

@@ -1,0 +1,42 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { TokenIndex } from '../../src/verifier/token-index.ts'
+
+interface Entry {
+  readonly token: string
+  readonly n: number
+}
+
+/** All tails are alike, or few, or many: so entries collide always, often, or seldom. */
+const tails = fc.constantFrom(1, 3, 1000)
+
+t.test('does as a Map does, however many collide', async () => {
+  const action = fc.record({ what: fc.constantFrom('set', 'set', 'delete'), n: fc.nat(120) })
+  fc.assert(
+    fc.property(tails, fc.nat(), fc.array(action, { maxLength: 400 }), (tails, seed, actions) => {
+      const index = new TokenIndex<Entry>(seed)
+      const model = new Map<string, Entry>()
+      const textOf = (n: number) => `${n}.${String(n % tails).padStart(20, 'x')}`
+      for (const { what, n } of actions) {
+        const entry = { token: textOf(n), n }
+        if (what === 'set') {
+          index.set(entry)
+          model.set(entry.token, entry)
+        } else {
+          index.delete(entry.token)
+          model.delete(entry.token)
+        }
+      }
+      const all = Array.from({ length: 121 }, (_, n) => textOf(n))
+      return index.size === model.size && all.every((one) => index.find(one) === model.get(one))
+    }),
+  )
+})
+
+t.test('finds each of many, and no text that is none of them', async (t) => {
+  const index = new TokenIndex<Entry>()
+  for (let n = 0; n < 5_000; n += 1) index.set({ token: `a.b.${n}`, n })
+  t.equal(index.size, 5_000)
+  t.ok(Array.from({ length: 5_000 }, (_, n) => index.find(`a.b.${n}`)?.n === n).every(Boolean))
+  for (const text of ['', '0', 'a.b.', 'a.b.5000', 'b.b.1']) t.equal(index.find(text), undefined)
+})
