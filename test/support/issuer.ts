@@ -5,6 +5,7 @@ import type { Test } from 'tap'
 import { buildIssuerApp } from '../../src/http/issuer-app.ts'
 import { Metrics } from '../../src/http/metrics.ts'
 import { createRingKeySource } from '../../src/http/ring-key-source.ts'
+import type { AudienceKeys } from '../../src/issuer/audiences.ts'
 import type { Client } from '../../src/issuer/clients.ts'
 import { createIssuer } from '../../src/issuer/issuer.ts'
 import { PasswordHasher } from '../../src/issuer/passwords/hasher.ts'
@@ -16,6 +17,7 @@ import { SqliteAccountStore } from '../../src/stores/sqlite/accounts.ts'
 import { SqliteCounterStore } from '../../src/stores/sqlite/counters.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/sessions.ts'
 import type { Algorithm } from '../../src/tokens/algorithms.ts'
+import { DpopProofs, dpopDefaults } from '../../src/verifier/dpop/proofs.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
 import { FakeClock } from './clock.ts'
 import { policy } from './sessions.ts'
@@ -33,6 +35,9 @@ export const webClient: Client = {
 export interface TestIssuerOptions {
   readonly clients?: readonly [Client, ...Client[]]
   readonly allowedOrigins?: readonly string[]
+  readonly encryptionKeys?: AudienceKeys
+  /** What the issuer itself opens encrypted tokens with. */
+  readonly decryptionKeys?: readonly object[]
   readonly algorithm?: Algorithm
   readonly cookieSecure?: boolean
   readonly trustedProxies?: readonly string[]
@@ -75,6 +80,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
       audience,
       accessTtl_s: 300,
       clients: options.clients ?? [webClient],
+      encryptionKeys: options.encryptionKeys ?? new Map(),
       secrets: [Buffer.from('a test secret of at least 32 characters')],
       rotation: policy,
       sessionMaxMs: 86_400_000,
@@ -85,11 +91,16 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
       clock,
       signingKey: () => keys.signingKey(),
     }),
+    proofs: new DpopProofs({ ...dpopDefaults, clockTolerance_s: 5, clock }),
     verifier: createVerifier({
       issuer: issuerUrl,
       audience: null,
       keys: createRingKeySource(keys),
       clock,
+      ...(options.decryptionKeys && {
+        decryptionKeys: options.decryptionKeys,
+        encryptedTokens: 'optional',
+      }),
     }),
     jwks: () => keys.jwks(),
     revocations,

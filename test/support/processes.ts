@@ -80,6 +80,10 @@ export class TestProcess {
     return new TestProcess(t, args, options)
   }
 
+  get pid(): number {
+    return this.#process.pid ?? 0
+  }
+
   /** All of its standard output so far. */
   get stdout(): string {
     return this.#lines.map((line) => `${line}\n`).join('')

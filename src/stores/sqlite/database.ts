@@ -7,6 +7,8 @@ import { migrate } from './migrations.ts'
 
 /** How long a statement waits for another process's write before it gives up. */
 const busyTimeoutMs = 250
+/** The same for the start, where several processes may have a file to make or to migrate. */
+const openTimeoutMs = 5_000
 /** So many turns of the event loop a write waits at most for others to join it. */
 const turnsMax = 8
 /** Pages kept in memory, taken as they are needed: a hundred thousand sessions. */
@@ -50,6 +52,7 @@ export class SqliteDatabase {
       this.#db.close()
       throw error
     }
+    this.#db.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`)
     this.#begin = this.#db.prepare('BEGIN IMMEDIATE')
     this.#commit = this.#db.prepare('COMMIT')
     this.#touch = this.#db.prepare('PRAGMA user_version = 0')
@@ -151,7 +154,7 @@ function open(path: string): DatabaseSync {
   let db: DatabaseSync | null = null
   try {
     if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    db = new DatabaseSync(path, { timeout: busyTimeoutMs })
+    db = new DatabaseSync(path, { timeout: openTimeoutMs })
     // Who reads the file reads password hashes: it is the owner's alone. WAL files inherit the mode.
     if (path !== ':memory:') chmodSync(path, 0o600)
     db.exec(
