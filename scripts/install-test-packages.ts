@@ -1,18 +1,23 @@
 /** Installs the Debian packages that tests need and that are missing. Silent when none is. */
 import { spawnSync } from 'node:child_process'
-import { constants, globSync } from 'node:fs'
+import { constants, existsSync, globSync } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 
 /** Programs that tests start, each with the package that holds it. */
 const packageOf = {
+  chromium: 'chromium',
   initdb: 'postgresql',
+  memcached: 'memcached',
   nginx: 'nginx',
   openssl: 'openssl',
   'redis-cli': 'redis-tools',
   'redis-sentinel': 'redis-sentinel',
   'redis-server': 'redis-server',
 }
+
+/** Files that those programs load. */
+const packageOfFile = { '/usr/share/lua/5.4/socket/http.lua': 'lua-socket' }
 
 /** Servers are in sbin, which is not on everybody's PATH, and those of Postgres nowhere on it. */
 const folders = [
@@ -57,6 +62,10 @@ apt-get install -qq -y --no-install-recommends "$@"
 const missing: string[] = []
 for (const [program, name] of Object.entries(packageOf)) {
   if (!(await has(program))) missing.push(name)
+}
+
+for (const [file, name] of Object.entries(packageOfFile)) {
+  if (!existsSync(file)) missing.push(name)
 }
 
 if (missing.length > 0) {

@@ -1,0 +1,93 @@
+import type { Prover } from './dpop.ts'
+import { AuthClientError, errorOf, unreachable } from './errors.ts'
+import type { TokenAnswer } from './held-token.ts'
+import type { Platform } from './platform.ts'
+
+/** One request takes no longer: less than the grace time, so that a repeat still falls into it. */
+const answerMsMax = 8_000
+const triesMax = 4
+/** The first pause; each is twice as long as the one before, give or take a half. */
+const pauseMsMin = 300
+/** Who is told to come back later than this is told of it at once. */
+const pauseMsMax = 10_000
+
+/** Requests to the issuer itself, with the cookies that it has set. */
+export class IssuerCalls {
+  readonly #issuer: string
+  readonly #platform: Platform
+  readonly #prover: Prover | null
+  /** How far the issuer's clock is ahead of ours: proofs are dated by it. */
+  #aheadMs = 0
+
+  constructor(issuer: string, platform: Platform, prover: Prover | null) {
+    this.#issuer = issuer
+    this.#platform = platform
+    this.#prover = prover
+  }
+
+  /** Adds the access token to a request, and the proof that it needs. */
+  async authorize(request: Request, token?: TokenAnswer): Promise<Request> {
+    const { headers, method, url } = request
+    if (token) headers.set('authorization', `${token.token_type} ${token.access_token}`)
+    if (this.#prover && (!token || token.token_type === 'DPoP')) {
+      const nowMs = this.#platform.wallMs() + this.#aheadMs
+      const proven = { method, url, token: token?.access_token, nowMs }
+      headers.set('dpop', await this.#prover.prove(proven))
+    }
+    return request
+  }
+
+  /** The answer as it was parsed; undefined when there was none to parse. */
+  async post(path: string, init: RequestInit, token?: TokenAnswer): Promise<unknown> {
+    const wasAheadMs = this.#aheadMs
+    const request = new Request(this.#issuer + path, {
+      ...init,
+      method: 'POST',
+      credentials: 'include',
+      signal: AbortSignal.timeout(answerMsMax),
+    })
+    await this.authorize(request, token)
+    try {
+      const response = await this.#platform.fetch(request)
+      this.#learnTime(response)
+      if (response.status === 204) return undefined
+      if (response.ok) return await response.json()
+      throw await errorOf(response)
+    } catch (error) {
+      if (!(error instanceof AuthClientError)) throw unreachable()
+      // A clock that is minutes off: now it is known by how much.
+      const isOff = Math.abs(this.#aheadMs - wasAheadMs) > 2_000
+      if (isOff && error.code === 'dpop_proof_invalid') return this.post(path, init, token)
+      throw error
+    }
+  }
+
+  /**
+   * Makes a call again while it may still succeed.
+   * @param isMoot whether nobody cares any more; then it ends with undefined
+   */
+  async persist<T>(
+    call: () => Promise<T>,
+    isMoot: () => boolean,
+    pause: (ms: number) => Promise<unknown>,
+  ): Promise<T | undefined> {
+    for (let tries = 1; !isMoot(); tries++) {
+      try {
+        return await call()
+      } catch (error) {
+        const { status, retryAfter_s = 0 } = error as Partial<AuthClientError>
+        const mayPass = status === 0 || status === 429 || (status ?? 0) >= 500
+        const backoffMs = pauseMsMin * 2 ** (tries - 1) * (0.5 + this.#platform.random())
+        const pauseMs = Math.max(retryAfter_s * 1000, backoffMs)
+        if (!mayPass || tries === triesMax || pauseMs > pauseMsMax) throw error
+        await pause(pauseMs)
+      }
+    }
+    return undefined
+  }
+
+  #learnTime(response: Response): void {
+    const dateMs = Date.parse(response.headers.get('date') ?? '')
+    if (dateMs) this.#aheadMs = dateMs - this.#platform.wallMs()
+  }
+}

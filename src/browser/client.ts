@@ -1,0 +1,123 @@
+import { Attempt } from './attempt.ts'
+import { IssuerCalls } from './calls.ts'
+import { keptKeys, Prover } from './dpop.ts'
+import { AuthClientError, errorOf, unreachable } from './errors.ts'
+import type { HeldToken } from './held-token.ts'
+import type { Platform } from './platform.ts'
+import { TabSession } from './tab-session.ts'
+import type {
+  AuthClient,
+  AuthClientOptions,
+  AuthState,
+  Credentials,
+  DeviceSession,
+  KeyPair,
+  User,
+} from './types.ts'
+
+/** A token as young as this that is refused would be refused again: the next one says the same. */
+const youngMs = 1_000
+
+/** See `AuthClient`. */
+export class Client implements AuthClient {
+  readonly #issuer: string
+  readonly #clientId: string | undefined
+  readonly #origins: ReadonlySet<string>
+  readonly #platform: Platform
+  readonly #calls: IssuerCalls
+  readonly #session: TabSession
+
+  constructor(options: AuthClientOptions, platform: Platform) {
+    const { origins = [], clientId, dpop } = options
+    const issuer = options.issuer.replace(/\/+$/, '')
+    const name = `gatepass ${issuer}`
+    const keys = async () => (dpop === true ? keptKeys(issuer) : (dpop as KeyPair))
+    this.#issuer = issuer
+    this.#clientId = clientId
+    this.#origins = new Set([issuer, ...origins].map((url) => new URL(url).origin))
+    this.#platform = platform
+    this.#calls = new IssuerCalls(issuer, platform, dpop ? new Prover(keys) : null)
+    const attempt = new Attempt(platform.item(name))
+    this.#session = new TabSession(name, platform, this.#calls, attempt)
+  }
+
+  get state(): AuthState {
+    return this.#session.state
+  }
+
+  async login({ username, password, scope }: Credentials): Promise<void> {
+    const fields = { username, password, scope, client_id: this.#clientId }
+    await this.#session.begin({
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(fields),
+    })
+  }
+
+  logout(): Promise<void> {
+    return this.#session.leave()
+  }
+
+  async logoutEverywhere(): Promise<void> {
+    await this.#call('/logout/all', 'POST')
+    await this.logout()
+  }
+
+  // Functions of their own, so that they can be handed to a library.
+  readonly fetch = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
+    const request = new Request(input, init)
+    if (!this.#origins.has(new URL(request.url).origin)) return this.#platform.fetch(request)
+    const held = await this.#session.current()
+    const response = await this.#send(request.clone(), held)
+    if (response.status !== 401 || !held || held.ageMs < youngMs) return response
+    const next = await this.#session.renew(held)
+    if (!next || next === held) return response
+    response.body?.cancel()
+    return this.#send(request, next)
+  }
+
+  readonly getAccessToken = async (): Promise<string | null> => {
+    return (await this.#session.current())?.answer.access_token ?? null
+  }
+
+  async user(): Promise<User | null> {
+    return (await this.#call('/me')) as User | null
+  }
+
+  async sessions(): Promise<readonly DeviceSession[]> {
+    const answer = (await this.#call('/sessions')) as { sessions: DeviceSession[] } | null
+    return answer?.sessions ?? []
+  }
+
+  async endSession(sessionId: string): Promise<void> {
+    const { state } = this
+    if (state.status === 'signed-in' && state.sessionId === sessionId) return this.logout()
+    await this.#call(`/sessions/${encodeURIComponent(sessionId)}`, 'DELETE')
+  }
+
+  onChange(listener: (state: AuthState) => void): () => void {
+    const { listeners } = this.#session
+    listeners.add(listener)
+    return () => listeners.delete(listener)
+  }
+
+  close(): void {
+    this.#session.close()
+  }
+
+  /** A call with the access token: its answer; null when nobody is signed in, or there is none. */
+  async #call(path: string, method = 'GET'): Promise<unknown> {
+    try {
+      const response = await this.fetch(this.#issuer + path, { method })
+      if (response.ok) return response.status === 204 ? null : await response.json()
+      if (this.state.status === 'signed-out') return null
+      throw await errorOf(response)
+    } catch (error) {
+      throw error instanceof AuthClientError ? error : unreachable()
+    }
+  }
+
+  async #send(request: Request, held: HeldToken | null): Promise<Response> {
+    if (held) await this.#calls.authorize(request, held.answer)
+    return this.#platform.fetch(request)
+  }
+}

@@ -1,0 +1,30 @@
+import { Client } from './client.ts'
+import { browser } from './platform.ts'
+import type { AuthClient, AuthClientOptions } from './types.ts'
+
+export { AuthClientError } from './errors.ts'
+export type {
+  AuthClient,
+  AuthClientOptions,
+  AuthErrorCode,
+  AuthState,
+  Credentials,
+  DeviceSession,
+  KeyPair,
+  User,
+} from './types.ts'
+
+/**
+ * A client of the issuer for a front end: it signs a user in and keeps the user signed in.
+ *
+ * ```ts
+ * import { createAuthClient } from 'gatepass/browser'
+ *
+ * const auth = createAuthClient({ issuer: 'https://auth.example.com' })
+ * await auth.login({ username: 'ada', password: 'correct horse battery staple' })
+ * const orders = await auth.fetch('https://auth.example.com/me')
+ * ```
+ */
+export function createAuthClient(options: AuthClientOptions): AuthClient {
+  return new Client(options, browser)
+}

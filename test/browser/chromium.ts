@@ -1,0 +1,60 @@
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { type BrowserContext, chromium, type Page } from 'playwright-core'
+import type { Test } from 'tap'
+
+/** What a page of these tests has as globals. */
+export interface PageGlobals {
+  readonly auth: import('../../src/browser/types.ts').AuthClient
+  /** The states that its listener was called with. */
+  readonly heard: string[]
+  /** What its Content-Security-Policy has kept it from. */
+  readonly violations: string[]
+}
+
+const flags = [
+  ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
+  ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
+]
+
+/**
+ * Chromium with a new profile, for which hosts are ports of this machine, and the certificate there
+ * is a good one.
+ * @param ports by host; `*` is any other
+ */
+export async function startChromium(
+  t: Test,
+  cert: string,
+  ports: Readonly<Record<string, number>>,
+) {
+  const rules = Object.entries(ports).map(([host, port]) => `MAP ${host} 127.0.0.1:${port}`)
+  const browser = await chromium.launch({
+    executablePath: '/usr/bin/chromium',
+    args: [
+      ...flags,
+      `--host-resolver-rules=${rules.join(', ')}`,
+      `--ignore-certificate-errors-spki-list=${publicKeyHash(cert)}`,
+    ],
+  })
+  t.teardown(() => browser.close())
+  return {
+    /** A user with a browser of their own. */
+    async user(): Promise<BrowserContext> {
+      return browser.newContext()
+    },
+  }
+}
+
+/** Opens a page and waits for its client. */
+export async function openTab(user: BrowserContext, url: string): Promise<Page> {
+  const page = await user.newPage()
+  await page.goto(url)
+  await page.waitForFunction('window.auth')
+  return page
+}
+
+function publicKeyHash(cert: string): string {
+  const pem = execFileSync('openssl', ['x509', '-in', cert, '-pubkey', '-noout'], { stdio: 'pipe' })
+  const der = Buffer.from(String(pem).replace(/-----.*-----/g, ''), 'base64')
+  return createHash('sha256').update(der).digest('base64')
+}

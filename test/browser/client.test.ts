@@ -1,0 +1,207 @@
+import t, { type Test } from 'tap'
+import { problem } from './fake-issuer.ts'
+import { issuerUrl, type Tab, World } from './world.ts'
+
+const me = `${issuerUrl}/me`
+const ada = { username: 'ada', password: 'right' }
+
+/** A world in which a user has signed in, in the first tab. */
+async function signedIn(): Promise<{ world: World; tab: Tab }> {
+  const world = new World()
+  const tab = world.open()
+  await world.until(tab.client.login(ada))
+  return { world, tab }
+}
+
+async function refuses(t: Test, promise: Promise<unknown>, code: string): Promise<void> {
+  await t.rejects(promise, { name: 'AuthClientError', code })
+}
+
+t.test('a user signs in, is seen to be, and signs out', async (t) => {
+  const world = new World()
+  const { client, heard } = world.open()
+  t.same(client.state, { status: 'unknown' })
+  t.equal(await world.until(client.getAccessToken()), null)
+  t.same(client.state, { status: 'signed-out' })
+  await refuses(t, world.until(client.login({ ...ada, password: 'no' })), 'credentials_invalid')
+  await world.until(client.login(ada))
+  t.match(client.state, { status: 'signed-in', sessionId: 'ada-0', scope: 'data:read' })
+  t.equal(await world.until(client.getAccessToken()), 'token-0')
+  t.match(await world.until(client.user()), { sub: 'ada-0' })
+  await world.until(client.logout())
+  t.same(client.state, { status: 'signed-out' })
+  t.equal(await world.until(client.user()), null)
+  t.same(await world.until(client.sessions()), [])
+  t.same(heard, ['signed-out', 'signed-in', 'signed-out'])
+  t.same([...world.items], [], 'nothing is left')
+})
+
+t.test('the token goes to the origins that may have it, and nowhere else', async (t) => {
+  const world = new World()
+  const api = 'https://api.example.com'
+  const { client } = world.open({ origins: [api] })
+  await world.until(client.login(ada))
+  const seen: (string | null)[] = []
+  world.issuer.answer = ({ token }) => {
+    seen.push(token)
+    return { status: 200, body: {} }
+  }
+  for (const url of [
+    me,
+    `${api}/orders`,
+    'https://api.example.com.evil.example/',
+    'http://api.example.com/',
+  ]) {
+    await world.until(client.fetch(url))
+  }
+  t.same(seen, ['token-0', 'token-0', null, null])
+})
+
+t.test('the next token is fetched before this one ends, and nobody waits for it', async (t) => {
+  const { world, tab } = await signedIn()
+  await world.advance(245_000)
+  t.equal(await world.until(tab.client.getAccessToken()), 'token-0')
+  await world.advance(100)
+  t.equal(await world.until(tab.client.getAccessToken()), 'token-1')
+  t.equal(world.issuer.log.filter((line) => line.startsWith('refresh')).length, 1)
+})
+
+t.test('however many ask, one refresh is made', async (t) => {
+  const { world, tab } = await signedIn()
+  await world.advance(400_000)
+  const tokens = Array.from({ length: 10 }, () => tab.client.getAccessToken())
+  t.same(new Set(await world.until(Promise.all(tokens))), new Set(['token-1']))
+  t.same(world.issuer.log, ['login ada-0', 'refresh rotated'])
+})
+
+t.test(
+  'a 401 has the token refreshed and the request made again, body and all, once',
+  async (t) => {
+    const { world, tab } = await signedIn()
+    await world.advance(2_000)
+    const bodies: string[] = []
+    const { answer } = world.issuer
+    world.issuer.answer = (request) => {
+      if (request.path !== '/orders') return answer.call(world.issuer, request)
+      bodies.push(`${request.token} ${request.body}`)
+      return problem(401, 'token_expired')
+    }
+    const init = { method: 'POST', body: 'an order' }
+    const response = await world.until(tab.client.fetch(`${issuerUrl}/orders`, init))
+    t.equal(response.status, 401)
+    t.same(bodies, ['token-0 an order', 'token-1 an order'])
+    await world.until(tab.client.fetch(`${issuerUrl}/orders`, init))
+    t.equal(bodies.length, 3, 'a token that was just made is not replaced again')
+  },
+)
+
+t.test('a session that has ended elsewhere is noticed at the first 401', async (t) => {
+  const { world, tab } = await signedIn()
+  const other = world.open()
+  await world.until(other.client.getAccessToken())
+  await world.advance(2_000)
+  world.issuer.end('ada-0')
+  t.equal((await world.until(tab.client.fetch(me))).status, 401)
+  t.equal(tab.client.state.status, 'signed-out')
+  await world.advance(10)
+  t.equal(other.client.state.status, 'signed-out', 'and the other tabs are told')
+})
+
+t.test('the issuer being away signs nobody out', async (t) => {
+  const { world, tab } = await signedIn()
+  await world.advance(400_000)
+  world.fate = () => 'request lost'
+  await refuses(t, world.until(tab.client.getAccessToken()), 'issuer_unreachable')
+  await refuses(t, world.until(tab.client.user()), 'issuer_unreachable')
+  t.equal(tab.client.state.status, 'signed-in')
+  world.fate = () => 'fine'
+  t.equal(await world.until(tab.client.getAccessToken()), 'token-1')
+})
+
+t.test(
+  'while the token is good, an issuer that is away is asked every 5 seconds at most',
+  async (t) => {
+    const { world, tab } = await signedIn()
+    await world.advance(245_000)
+    let asked = 0
+    world.fate = () => {
+      asked += 1
+      return 'request lost'
+    }
+    for (let n = 0; n < 100; n++) {
+      t.equal(await world.until(tab.client.getAccessToken()), 'token-0')
+      await world.advance(100)
+    }
+    t.ok(asked >= 4 && asked <= 8, `${asked} requests in 10 seconds`)
+  },
+)
+
+t.test('503 and 429 are asked again, after as long as they say', async (t) => {
+  const { world, tab } = await signedIn()
+  await world.advance(400_000)
+  const wait = { headers: { 'retry-after': '7' } }
+  world.issuer.instead.push(problem(503, 'store_unavailable', wait), problem(429, 'overloaded'))
+  const beforeMs = world.nowMs
+  t.equal(await world.until(tab.client.getAccessToken()), 'token-1')
+  t.ok(world.nowMs - beforeMs >= 7_000 && world.nowMs - beforeMs < 10_000)
+  t.equal(new Set(world.issuer.keys).size, 1)
+
+  await world.advance(400_000)
+  world.issuer.instead.push(problem(503, 'overloaded', { headers: { 'retry-after': '60' } }))
+  const error = await world.until(tab.client.getAccessToken()).catch((error) => error)
+  t.match(error, { code: 'overloaded', status: 503, retryAfter_s: 60 }, 'too long to wait')
+})
+
+t.test('back on the network, what waits goes on at once', async (t) => {
+  const { world, tab } = await signedIn()
+  await world.advance(400_000)
+  world.issuer.instead.push(problem(503, 'overloaded', { headers: { 'retry-after': '9' } }))
+  const token = tab.client.getAccessToken()
+  await world.advance(1_000)
+  tab.wake(false)
+  await world.advance(100)
+  t.equal(tab.client.state.status, 'signed-in')
+  t.equal(await token, 'token-1')
+})
+
+t.test('an answer of something else than the issuer signs nobody out', async (t) => {
+  const { world, tab } = await signedIn()
+  for (const answer of [{ status: 401 }, problem(403, 'origin_not_allowed'), { status: 404 }]) {
+    await world.advance(400_000)
+    world.issuer.instead.push(answer)
+    const error = await world.until(tab.client.getAccessToken()).catch((error) => error)
+    t.match(error, { name: 'AuthClientError', status: answer.status })
+    t.equal(tab.client.state.status, 'signed-in')
+    t.type(await world.until(tab.client.getAccessToken()), 'string')
+  }
+})
+
+t.test(
+  'a listener that throws harms nothing, and one that is taken off hears nothing',
+  async (t) => {
+    const world = new World()
+    const { client } = world.open()
+    let heard = 0
+    const stop = client.onChange(() => {
+      heard += 1
+    })
+    await world.until(client.login(ada))
+    stop()
+    await world.until(client.logout())
+    t.equal(heard, 1)
+  },
+)
+
+t.test('closed, it hears nothing more', async (t) => {
+  const { world, tab } = await signedIn()
+  tab.client.close()
+  await world.until(tab.client.logout())
+  t.same(tab.heard, ['signed-in'])
+})
+
+t.test('fetch and getAccessToken can be handed on', async (t) => {
+  const { world, tab } = await signedIn()
+  const { fetch, getAccessToken } = tab.client
+  t.equal((await world.until(fetch(me))).status, 200)
+  t.equal(await world.until(getAccessToken()), 'token-0')
+})

@@ -1,0 +1,45 @@
+import t from 'tap'
+import { Prover } from '../../src/browser/dpop.ts'
+import { parseDpopProof } from '../../src/tokens/dpop-proof.ts'
+import { DpopProofs, dpopDefaults } from '../../src/verifier/dpop/proofs.ts'
+import { FakeClock } from '../support/clock.ts'
+
+const url = 'https://api.example.com/orders'
+
+function makeKeys() {
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256' }
+  return crypto.subtle.generateKey(algorithm, false, ['sign', 'verify'])
+}
+
+t.test('its proofs are those that the issuer and the verifiers accept', async (t) => {
+  const clock = new FakeClock()
+  const prover = new Prover(makeKeys)
+  const proofs = new DpopProofs({ ...dpopDefaults, clockTolerance_s: 5, clock })
+  const proven = { method: 'POST', url: `${url}?a=b#c`, nowMs: clock.nowMs() }
+  const first = await prover.prove(proven)
+  const jkt = proofs.check(first, { method: 'POST', uri: url })
+  t.equal(proofs.check(await prover.prove(proven), { method: 'POST', uri: url }), jkt, 'one key')
+  t.throws(() => proofs.check(first, { method: 'POST', uri: url }), { code: 'dpop_proof_replayed' })
+  const { claims, header } = parseDpopProof(first)
+  t.match(claims, { htm: 'POST', htu: url, iat: clock.nowMs() / 1000, ath: null })
+  t.same(Object.keys(header.jwk).sort(), ['crv', 'kty', 'x', 'y'])
+})
+
+t.test('a proof for a token has its hash', async (t) => {
+  const prover = new Prover(makeKeys)
+  const proof = await prover.prove({ method: 'GET', url, token: 'a.b.c', nowMs: 0 })
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode('a.b.c'))
+  t.equal(parseDpopProof(proof).claims.ath, Buffer.from(digest).toString('base64url'))
+})
+
+t.test('keys that could not be had are asked for again', async (t) => {
+  let tries = 0
+  const prover = new Prover(async () => {
+    tries += 1
+    if (tries === 1) throw new Error('there is no storage')
+    return makeKeys()
+  })
+  const proven = { method: 'GET', url, nowMs: 0 }
+  await t.rejects(prover.prove(proven), { message: 'there is no storage' })
+  t.type(await prover.prove(proven), 'string')
+})

@@ -1,0 +1,171 @@
+import { once } from 'node:events'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { connect } from 'node:net'
+import t, { type Test } from 'tap'
+import { codeBlocks, readDocument } from '../docs/documents.ts'
+import { makeCertificates } from '../support/certificates.ts'
+import { freePort, TestProcess } from '../support/processes.ts'
+import { outsideFolder } from '../support/project.ts'
+import { until } from '../support/until.ts'
+import { openTab, startChromium } from './chromium.ts'
+import { frontEnd, passTo, password, startFront, startIssuer } from './front.ts'
+
+/** The set-ups of docs/front-end.md, with real names, TLS, and a browser that keeps to its rules. */
+
+const certificates = makeCertificates(t, 'DNS:*.example.com,DNS:shop.example')
+const front = await startFront(t, certificates)
+const nginxPort = await freePort()
+const chromium = await startChromium(t, certificates.cert, {
+  'shop.example.com': nginxPort,
+  '*': front.port,
+})
+
+/** Signs in, lives through the end of a token and a reload; gives what the page then knows of the user. */
+async function signInAndReload(t: Test, url: string) {
+  const user = await chromium.user()
+  t.teardown(() => user.close())
+  const page = await openTab(user, url)
+  await page.evaluate(`auth.login({ username: 'ada', password: '${password}' })`)
+  t.match(await page.evaluate('auth.user()'), { username: 'ada' })
+  await page.reload()
+  const known = await page.evaluate('auth.user()')
+  t.same(await page.evaluate('violations'), [])
+  return { page, user, known }
+}
+
+/** The shop: its pages, and what it was sent. */
+async function startShop(t: Test) {
+  const cookies: string[] = []
+  const pages = await frontEnd(t, { issuer: 'https://shop.example.com/auth' })
+  const server = createServer((request, response) => {
+    cookies.push(request.headers.cookie ?? '')
+    pages(request, response)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return { cookies, port: (server.address() as { port: number }).port }
+}
+
+/** nginx with the configuration of the guide, but for ports and files. */
+async function startNginx(t: Test, ports: { issuer: number; shop: number }) {
+  const [block] = codeBlocks(readDocument('docs/front-end.md')).filter(
+    ({ language }) => language === 'nginx',
+  )
+  const changes = {
+    'listen 443': `listen 127.0.0.1:${nginxPort}`,
+    '127.0.0.1:4000': `127.0.0.1:${ports.issuer}`,
+    '127.0.0.1:3000': `127.0.0.1:${ports.shop}`,
+    '/etc/nginx/shop.crt': certificates.cert,
+    '/etc/nginx/shop.key': certificates.key,
+  }
+  const server = Object.entries(changes).reduce(
+    (text, pair) => text.replaceAll(...pair),
+    block?.text ?? '',
+  )
+  const folder = outsideFolder(t)
+  mkdirSync(`${folder}/temporary`)
+  const places = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (kind) => `${kind}_temp_path ${folder}/temporary/${kind};`,
+  )
+  const http = `access_log off; ${places.join(' ')} ${server}`
+  const conf = `pid ${folder}/pid; events {} http { ${http} }`
+  writeFileSync(`${folder}/nginx.conf`, conf)
+  const nginx = TestProcess.start(t, [], {
+    command: [
+      ...['nginx', '-c', `${folder}/nginx.conf`, '-e', `${folder}/error`],
+      ...['-g', 'daemon off; master_process off;'],
+    ],
+    cwd: folder,
+    env: { PATH: `${process.env.PATH}:/usr/sbin` },
+  })
+  let end: number | string | undefined
+  nginx.exited.then((code) => {
+    end = code
+  })
+  await until('nginx listens', async () => {
+    if (end !== undefined) throw new Error(`it ended with ${end}: ${nginx.stderr}`)
+    const socket = connect(nginxPort, '127.0.0.1')
+    const isOpen = await once(socket, 'connect').then(
+      () => true,
+      () => false,
+    )
+    socket.destroy()
+    return isOpen
+  })
+}
+
+t.test('one origin, the issuer behind a path', async (t) => {
+  const issuerUrl = 'https://shop.example.com/auth'
+  const issuer = await startIssuer(t, {
+    GATEPASS_ISSUER: issuerUrl,
+    GATEPASS_TRUSTED_PROXIES: '127.0.0.1',
+  })
+  const shop = await startShop(t)
+  await startNginx(t, { issuer: issuer.port, shop: shop.port })
+  for (const query of ['', '?dpop']) {
+    const { page, user, known } = await signInAndReload(t, `https://shop.example.com/${query}`)
+    t.match(known, { username: 'ada' })
+    const cookies = await user.cookies()
+    t.match(
+      cookies.find(({ name }) => name === '__Host-gatepass'),
+      { domain: 'shop.example.com', path: '/', httpOnly: true, secure: true, sameSite: 'Strict' },
+    )
+    const read = (path: string) =>
+      page.evaluate(`fetch('${path}').then((response) => response.json())`)
+    const metadata = await read('/.well-known/oauth-authorization-server/auth')
+    t.match(metadata, { issuer: issuerUrl, jwks_uri: `${issuerUrl}/.well-known/jwks.json` })
+    t.match(await read('/auth/.well-known/jwks.json'), { keys: [{ kty: 'EC' }] })
+    await page.evaluate('auth.logout()')
+    await page.reload()
+    t.equal(await page.evaluate('auth.user()'), null)
+  }
+  t.ok(shop.cookies.some((cookie) => cookie.includes('__Host-gatepass-device')))
+  t.notOk(
+    shop.cookies.some((cookie) => cookie.includes('gpr_')),
+    'no refresh token',
+  )
+})
+
+t.test('a sibling sub-domain, and one that is not allowed', async (t) => {
+  const issuerUrl = 'https://auth.example.com'
+  const issuer = await startIssuer(t, {
+    GATEPASS_ISSUER: issuerUrl,
+    GATEPASS_ALLOWED_ORIGINS: 'https://app.example.com',
+  })
+  front.hosts.set('app.example.com', await frontEnd(t, { issuer: issuerUrl }))
+  front.hosts.set('blog.example.com', await frontEnd(t, { issuer: issuerUrl }))
+  front.hosts.set('auth.example.com', passTo(issuer.port))
+  const { page, user, known } = await signInAndReload(t, 'https://app.example.com/')
+  t.match(known, { username: 'ada' })
+  t.match(await page.evaluate('auth.sessions()'), [{ current: true }])
+  const blog = await openTab(user, 'https://blog.example.com/')
+  const refused = 'auth.getAccessToken().catch((error) => error.code)'
+  t.equal(await blog.evaluate(refused), 'issuer_unreachable', 'no CORS, so nothing is read')
+  t.match(await page.evaluate('auth.user()'), { username: 'ada' })
+  await page.evaluate('auth.logoutEverywhere()')
+  t.equal(await page.evaluate('auth.state.status'), 'signed-out')
+  t.same(
+    (await user.cookies()).map(({ name }) => name),
+    ['__Host-gatepass-device'],
+  )
+})
+
+t.test('another site: signed in until the reload', async (t) => {
+  const issuerUrl = 'https://login.example.com'
+  const issuer = await startIssuer(t, {
+    GATEPASS_ISSUER: issuerUrl,
+    GATEPASS_ALLOWED_ORIGINS: 'https://shop.example',
+  })
+  front.hosts.set('shop.example', await frontEnd(t, { issuer: issuerUrl }))
+  front.hosts.set('login.example.com', passTo(issuer.port))
+  const { page, user, known } = await signInAndReload(t, 'https://shop.example/')
+  t.equal(known, null)
+  t.same(await user.cookies(), [])
+  await page.evaluate(`auth.login({ username: 'ada', password: '${password}' })`)
+  await page.evaluate('auth.logout()')
+  t.equal(issuer.audit('logout'), 1, 'by the access token')
+})

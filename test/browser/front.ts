@@ -1,0 +1,99 @@
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { type IncomingMessage, request, type ServerResponse } from 'node:http'
+import { createServer } from 'node:https'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { bundle, bundles } from '../../scripts/browser-bundles.ts'
+import type { Certificates } from '../support/certificates.ts'
+import { run, TestProcess } from '../support/processes.ts'
+import { outsideFolder } from '../support/project.ts'
+
+export const password = 'correct horse battery staple'
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void
+
+/** The internet: one port that speaks TLS for all hosts. */
+export async function startFront(t: Test, { cert, key }: Certificates) {
+  const hosts = new Map<string, Handler>()
+  const options = { cert: readFileSync(cert), key: readFileSync(key) }
+  const server = createServer(options, (request, response) => {
+    const handler = hosts.get(request.headers.host ?? '')
+    // One connection a request: the browser repeats nothing by itself.
+    response.setHeader('connection', 'close')
+    if (handler) handler(request, response)
+    else response.writeHead(404).end()
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const { port } = server.address() as { port: number }
+  return { port, hosts }
+}
+
+/** What becomes of a request on its way; `held` ones are never answered. */
+export type Fate = 'fine' | 'answer lost' | 'held'
+
+/** Passes requests on to a port of this machine; a fate is for a POST, not for its preflight. */
+export function passTo(port: number, fateOf: (path: string) => Fate = () => 'fine'): Handler {
+  return (incoming, response) => {
+    const { method, url: path = '/', headers } = incoming
+    const fate = method === 'POST' ? fateOf(path) : 'fine'
+    const outgoing = request({ host: '127.0.0.1', port, method, path, headers }, (answer) => {
+      if (fate === 'held') answer.resume()
+      else if (fate === 'answer lost') response.destroy()
+      else {
+        response.writeHead(answer.statusCode ?? 502, { ...answer.headers, connection: 'close' })
+        answer.pipe(response)
+      }
+    })
+    outgoing.on('error', () => response.destroy())
+    incoming.pipe(outgoing)
+  }
+}
+
+/** A front end with a strict Content-Security-Policy, which makes a client with these options. */
+export async function frontEnd(t: Test, options: { readonly issuer: string }): Promise<Handler> {
+  const script = bundles.find(({ format }) => format === 'iife')
+  if (!script) throw new Error('there is no bundle for a script tag')
+  const file = join(outsideFolder(t), script.file)
+  await bundle(script, file)
+  const csp = `default-src 'none'; script-src 'self'; connect-src ${new URL(options.issuer).origin}`
+  const html = `<!doctype html><script src="gatepass.js"></script><script src="page.js"></script>`
+  const page = `
+    var heard = [], violations = []
+    addEventListener('securitypolicyviolation', (event) => violations.push(event.violatedDirective))
+    var auth = gatepass.createAuthClient({ ...${JSON.stringify(options)}, dpop: location.search === '?dpop' })
+    auth.onChange(({ status }) => heard.push(status))`
+  const files = new Map([
+    ['gatepass.js', readFileSync(file, 'utf8')],
+    ['page.js', page],
+  ])
+  return ({ url = '' }, response) => {
+    const name = url.replace(/.*\//, '')
+    const text = files.get(name)
+    response.setHeader('content-security-policy', csp)
+    response.setHeader('content-type', text === undefined ? 'text/html' : 'text/javascript')
+    response.end(text ?? html)
+  }
+}
+
+/** A real issuer in a process of its own, with the user `ada`. */
+export async function startIssuer(t: Test, env: Readonly<Record<string, string>>) {
+  const cwd = t.testdir()
+  const all = {
+    GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+    GATEPASS_PORT: '0',
+    GATEPASS_ADMIN_PORT: '0',
+    GATEPASS_ARGON2_MEMORY_KIB: '8',
+    ...env,
+  }
+  await run(t, ['users', 'add', 'ada'], { cwd, env: all, input: password })
+  const issuer = TestProcess.start(t, ['issuer'], { cwd, env: all })
+  const { port } = await issuer.ready()
+  const audit = (event: string) =>
+    issuer.stdout.split('\n').filter((line) => line.includes(`"event":"${event}"`)).length
+  return { port, audit }
+}

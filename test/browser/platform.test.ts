@@ -1,0 +1,93 @@
+import t from 'tap'
+import { browser } from '../../src/browser/platform.ts'
+import { until } from '../support/until.ts'
+
+/** What Node has of a browser: Web Locks and BroadcastChannel; it has no page and no storage. */
+
+t.test('work is done alone, one after the other', async (t) => {
+  const seen: string[] = []
+  const work = (name: string) => async () => {
+    seen.push(`${name} begins`)
+    await browser.pause(5)
+    seen.push(`${name} ends`)
+    return name
+  }
+  const both = [browser.alone('turns', 1_000, work('a')), browser.alone('turns', 1_000, work('b'))]
+  t.same(await Promise.all(both), ['a', 'b'])
+  t.same(seen, ['a begins', 'a ends', 'b begins', 'b ends'])
+})
+
+t.test('who is stuck loses its turn after a while, and still gets its result', async (t) => {
+  let finish = (_result: string) => {}
+  const stuck = browser.alone(
+    'stuck',
+    1_000,
+    () =>
+      new Promise<string>((resolve) => {
+        finish = resolve
+      }),
+  )
+  t.equal(await browser.alone('stuck', 20, async () => 'next'), 'next')
+  t.equal(await browser.alone('stuck', 1_000, async () => 'last'), 'last', 'nobody waits again')
+  finish('late')
+  t.equal(await stuck, 'late')
+})
+
+t.test('work that fails lets the next one in', async (t) => {
+  const failing = browser.alone('failing', 1_000, async () => {
+    throw new Error('no')
+  })
+  await t.rejects(failing, { message: 'no' })
+  t.equal(await browser.alone('failing', 1_000, async () => 1), 1)
+})
+
+t.test(
+  'without storage an item is kept in memory, and where storage is forbidden or full',
+  async (t) => {
+    const forbidden = () => {
+      throw new Error('not here')
+    }
+    const full = { getItem: () => null, setItem: forbidden, removeItem: forbidden }
+    const closed = { getItem: forbidden, setItem: forbidden, removeItem: forbidden }
+    t.teardown(() => Reflect.deleteProperty(globalThis, 'localStorage'))
+    for (const value of [undefined, full, closed]) {
+      Object.defineProperty(globalThis, 'localStorage', { value, configurable: true })
+      const item = browser.item('an item')
+      t.equal(item.get(), null)
+      item.set('a text')
+      t.equal(item.get(), 'a text')
+      item.set(null)
+      t.equal(item.get(), null)
+    }
+  },
+)
+
+t.test('channels of one name hear one another, and not themselves', async (t) => {
+  const heard: unknown[] = []
+  const one = browser.channel('name', (message) => heard.push(['one', message]))
+  const two = browser.channel('name', (message) => heard.push(['two', message]))
+  one.post({ a: 1 })
+  await until('it arrives', () => heard.length > 0)
+  t.same(heard, [['two', { a: 1 }]])
+  one.close()
+  two.close()
+})
+
+t.test(
+  'a page that comes online wakes the client, until it does not listen any more',
+  async (t) => {
+    const page = new EventTarget()
+    const names = ['addEventListener', 'removeEventListener'] as const
+    for (const name of names) Reflect.set(globalThis, name, page[name].bind(page))
+    t.teardown(() => {
+      for (const name of names) Reflect.deleteProperty(globalThis, name)
+    })
+    const woken: boolean[] = []
+    const stop = browser.onWake((wasAway) => woken.push(wasAway))
+    page.dispatchEvent(new Event('online'))
+    page.dispatchEvent(Object.assign(new Event('pageshow'), { persisted: true }))
+    stop()
+    page.dispatchEvent(new Event('online'))
+    t.same(woken, [false, true])
+  },
+)

@@ -1,0 +1,210 @@
+import type { BrowserContext, Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { makeCertificates } from '../support/certificates.ts'
+import { until } from '../support/until.ts'
+import { openTab, startChromium } from './chromium.ts'
+import { type Fate, frontEnd, passTo, password, startFront, startIssuer } from './front.ts'
+
+/** Tabs of a real browser, before a real issuer whose answers get lost. */
+
+const app = 'https://app.example.com/'
+const issuerUrl = 'https://auth.example.com'
+const graceMs = 1_000
+
+const certificates = makeCertificates(t, 'DNS:*.example.com')
+const front = await startFront(t, certificates)
+const issuer = await startIssuer(t, {
+  GATEPASS_ISSUER: issuerUrl,
+  GATEPASS_ALLOWED_ORIGINS: new URL(app).origin,
+  GATEPASS_ACCESS_TTL_S: '1',
+  GATEPASS_GRACE_S: String(graceMs / 1000),
+})
+let fateOf: (path: string) => Fate = () => 'fine'
+let refreshes = 0
+front.hosts.set('app.example.com', await frontEnd(t, { issuer: issuerUrl }))
+front.hosts.set(
+  'auth.example.com',
+  passTo(issuer.port, (path) => {
+    if (path === '/refresh') refreshes += 1
+    return fateOf(path)
+  }),
+)
+const chromium = await startChromium(t, certificates.cert, { '*': front.port })
+
+const status = (page: Page): Promise<string> => page.evaluate('auth.state.status')
+const call = (page: Page): Promise<number> =>
+  page.evaluate(`auth.fetch('${issuerUrl}/me').then((response) => response.status)`)
+
+async function signIn(page: Page): Promise<void> {
+  await page.evaluate(`auth.login({ username: 'ada', password: '${password}' })`)
+}
+
+/** A user who is signed in, with so many tabs. */
+async function withTabs(t: Test, count: number, url = app) {
+  fateOf = () => 'fine'
+  const user = await chromium.user()
+  t.teardown(() => user.close())
+  const first = await openTab(user, url)
+  await signIn(first)
+  const tabs = [first]
+  while (tabs.length < count) tabs.push(await openTab(user, url))
+  for (const tab of tabs) t.equal(await call(tab), 200)
+  return { user, tabs, first, last: tabs.at(-1) ?? first }
+}
+
+async function pass(ms: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+/** Lets the next refresh reach the issuer, and gives when it did; its answer never arrives. */
+function holdNextRefresh(): Promise<void> {
+  return new Promise((resolve) => {
+    fateOf = (path) => {
+      if (path !== '/refresh') return 'fine'
+      fateOf = () => 'fine'
+      resolve()
+      return 'held'
+    }
+  })
+}
+
+async function crash(user: BrowserContext, page: Page): Promise<void> {
+  const devtools = await user.newCDPSession(page)
+  const crashed = page.waitForEvent('crash')
+  devtools.send('Page.crash').catch(() => {})
+  await crashed
+}
+
+t.test('five tabs over many refreshes, a third of them lost: nobody is signed out', async (t) => {
+  const { tabs } = await withTabs(t, 5)
+  const before = refreshes
+  let count = 0
+  let lost = 0
+  fateOf = (path) => {
+    if (path !== '/refresh' || ++count % 3 !== 0) return 'fine'
+    lost += 1
+    return 'answer lost'
+  }
+  const found = await Promise.all(
+    tabs.map((tab) =>
+      tab.evaluate(`(async () => {
+        const statuses = new Set()
+        for (const end = performance.now() + 5000; performance.now() < end; ) {
+          statuses.add((await auth.fetch('${issuerUrl}/me')).status)
+          await new Promise((resolve) => setTimeout(resolve, 50))
+        }
+        return { statuses: [...statuses], signedOut: heard.includes('signed-out'), violations }
+      })()`),
+    ),
+  )
+  for (const one of found) t.same(one, { statuses: [200], signedOut: false, violations: [] })
+  t.ok(lost > 0, `${lost} of ${refreshes - before} refreshes lost their answer`)
+  t.ok(refreshes - before < 25, 'the tabs share what they get')
+  t.equal(issuer.audit('refresh.reused'), 0)
+})
+
+t.test('a tab that crashes while it has the lock lets the next one in at once', async (t) => {
+  const { user, first, last } = await withTabs(t, 2)
+  await pass(1_100)
+  const isHeld = holdNextRefresh()
+  call(first).catch(() => {})
+  await isHeld
+  const startMs = performance.now()
+  const waiting = call(last)
+  await crash(user, first)
+  t.equal(await waiting, 200)
+  t.ok(performance.now() - startMs < 4_000, 'before it would have been taken from it')
+})
+
+t.test(
+  'one that crashed long ago, and whose answer was lost, is made up for by its key',
+  async (t) => {
+    const { user, first } = await withTabs(t, 1)
+    await pass(1_100)
+    const isHeld = holdNextRefresh()
+    call(first).catch(() => {})
+    await isHeld
+    await pass(graceMs + 200)
+    await crash(user, first)
+    const next = await openTab(user, app)
+    t.equal(await call(next), 200)
+    t.equal(issuer.audit('refresh.reused'), 0)
+  },
+)
+
+t.test('a reload in the middle of a refresh', async (t) => {
+  const { first } = await withTabs(t, 1)
+  await pass(1_100)
+  const isHeld = holdNextRefresh()
+  call(first).catch(() => {})
+  await isHeld
+  await pass(graceMs + 200)
+  await first.reload()
+  t.equal(await call(first), 200)
+  t.equal(issuer.audit('refresh.reused'), 0)
+})
+
+t.test('a sign-out is seen by the other tab', async (t) => {
+  const { first, last } = await withTabs(t, 2)
+  await first.evaluate('auth.logout()')
+  await last.waitForFunction("auth.state.status === 'signed-out'")
+  t.equal(await last.evaluate('heard.at(-1)'), 'signed-out')
+  t.equal(await call(last), 401)
+  await last.reload()
+  t.equal(await last.evaluate('auth.user()'), null)
+})
+
+t.test('sleep and wake: a frozen tab holds up nobody, and knows what it missed', async (t) => {
+  const { user, first, last } = await withTabs(t, 2)
+  const devtools = await user.newCDPSession(first)
+  await devtools.send('Page.setWebLifecycleState', { state: 'frozen' })
+  await pass(1_500)
+  t.equal(await call(last), 200)
+  await devtools.send('Page.setWebLifecycleState', { state: 'active' })
+  t.equal(await call(first), 200)
+  await devtools.send('Page.setWebLifecycleState', { state: 'frozen' })
+  await last.evaluate('auth.logout()')
+  await devtools.send('Page.setWebLifecycleState', { state: 'active' })
+  await first.waitForFunction("auth.state.status === 'signed-out'")
+})
+
+t.test(
+  'a page that is back from the back/forward cache asks if it is still signed in',
+  async (t) => {
+    const { first } = await withTabs(t, 1)
+    const before = refreshes
+    await first.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    await until('it asks', () => refreshes > before)
+  },
+)
+
+t.test('offline and back', async (t) => {
+  const { user, first } = await withTabs(t, 1)
+  await user.setOffline(true)
+  await pass(1_100)
+  const failed = first.evaluate('auth.getAccessToken().catch((error) => error.code)')
+  t.equal(await failed, 'issuer_unreachable')
+  t.equal(await status(first), 'signed-in')
+  await user.setOffline(false)
+  t.equal(await call(first), 200)
+})
+
+for (const minutes of [-7, 7]) {
+  t.test(`a clock that is ${minutes} minutes off, with tokens bound to a key`, async (t) => {
+    const user = await chromium.user()
+    t.teardown(() => user.close())
+    await user.addInitScript(`{
+      const now = Date.now
+      Date.now = () => now() + ${minutes} * 60_000
+    }`)
+    const page = await openTab(user, `${app}?dpop`)
+    await signIn(page)
+    t.equal(await call(page), 200)
+    await pass(1_100)
+    t.equal(await call(page), 200)
+    await page.reload()
+    t.equal(await call(page), 200, 'the key is still there')
+    const token: string = await page.evaluate('auth.getAccessToken()')
+    t.type(JSON.parse(atob(token.split('.')[1] ?? '')).cnf.jkt, 'string')
+  })
+}

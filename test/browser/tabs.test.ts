@@ -1,0 +1,179 @@
+import t from 'tap'
+import { issuerUrl, settle, World } from './world.ts'
+
+const me = `${issuerUrl}/me`
+const ada = { username: 'ada', password: 'right' }
+
+async function withTabs(count: number, world = new World()) {
+  const tabs = Array.from({ length: count }, () => world.open())
+  const [first = world.open()] = tabs
+  await world.until(first.client.login(ada))
+  await world.advance(10)
+  return { world, tabs, first }
+}
+
+t.test('a sign-in in one tab is one in all of them, without a request', async (t) => {
+  const { world, tabs } = await withTabs(5)
+  for (const { client } of tabs) t.equal(await world.until(client.getAccessToken()), 'token-0')
+  t.same(world.issuer.log, ['login ada-0'])
+})
+
+t.test('five tabs that need a token at once make one refresh', async (t) => {
+  const { world, tabs } = await withTabs(5)
+  await world.advance(400_000)
+  const tokens = tabs.map(({ client }) => client.getAccessToken())
+  t.same(new Set(await world.until(Promise.all(tokens))), new Set(['token-1']))
+  t.same(world.issuer.log, ['login ada-0', 'refresh rotated'])
+})
+
+t.test('a sign-out is seen by the other tabs, and by what they are about to do', async (t) => {
+  const { world, tabs, first } = await withTabs(3)
+  const [, second, third] = tabs
+  await world.advance(400_000)
+  const token = second?.client.getAccessToken()
+  await settle()
+  await world.until(first.client.logout())
+  await world.until(Promise.resolve(token))
+  await world.advance(1_000)
+  for (const tab of [first, second, third]) t.equal(tab?.client.state.status, 'signed-out')
+  t.same(world.issuer.liveSessions, [])
+  t.equal(await world.until(world.open().client.getAccessToken()), null)
+})
+
+t.test('a sign-out that the issuer has not heard of holds, and reaches it later', async (t) => {
+  const { world, first } = await withTabs(1)
+  world.fate = () => 'request lost'
+  await t.rejects(world.until(first.client.logout()), { code: 'issuer_unreachable' })
+  t.equal(first.client.state.status, 'signed-out')
+  t.same(world.issuer.liveSessions, ['ada-0'])
+  first.kill()
+  const next = world.open()
+  t.equal(
+    await world.until(next.client.getAccessToken()),
+    null,
+    'nor does a new page sign in again',
+  )
+  world.fate = () => 'fine'
+  next.wake(false)
+  await world.advance(1_000)
+  t.same(world.issuer.liveSessions, [])
+  t.notOk(world.issuer.log.some((line) => line.startsWith('refresh')))
+})
+
+t.test('who signs in again after such a sign-out stays in', async (t) => {
+  const { world, first } = await withTabs(1)
+  world.fate = () => 'request lost'
+  await t.rejects(world.until(first.client.logout()))
+  world.fate = () => 'fine'
+  await world.until(first.client.login({ ...ada, username: 'bob' }))
+  t.same(world.issuer.liveSessions, ['bob-1'])
+  await world.advance(400_000)
+  t.equal((await world.until(first.client.fetch(me))).status, 200)
+})
+
+t.test('sign-out on all devices', async (t) => {
+  const { world, tabs, first } = await withTabs(2)
+  await world.until(first.client.logoutEverywhere())
+  await world.advance(10)
+  for (const { client } of tabs) t.equal(client.state.status, 'signed-out')
+  t.same(world.issuer.liveSessions, [])
+})
+
+t.test('somebody else signs in, in another tab: all tabs are theirs', async (t) => {
+  const { world, tabs } = await withTabs(3)
+  const [, second, third] = tabs
+  await world.until(second?.client.login({ ...ada, username: 'bob' }) ?? Promise.reject())
+  await world.advance(10)
+  t.match(third?.client.state, { sessionId: 'bob-1' })
+})
+
+t.test(
+  'an answer that was lost for a day is had by the key, in a page that was opened since',
+  async (t) => {
+    const { world, first } = await withTabs(1)
+    await world.advance(400_000)
+    world.fate = () => 'answer lost'
+    const lost = first.client.getAccessToken()
+    await world.advance(100)
+    first.kill()
+    lost.catch(() => {})
+    await world.advance(86_400_000)
+    world.fate = () => 'fine'
+    t.type(await world.until(world.open().client.getAccessToken()), 'string')
+    t.same(world.issuer.log, ['login ada-0', 'refresh rotated', 'refresh replayed'])
+    t.equal(new Set(world.issuer.keys).size, 1)
+  },
+)
+
+t.test('each attempt has a key of its own, which no other session had', async (t) => {
+  const { world, first } = await withTabs(1)
+  for (let n = 0; n < 3; n++) {
+    await world.advance(400_000)
+    await world.until(first.client.getAccessToken())
+  }
+  await world.until(first.client.login(ada))
+  await world.advance(400_000)
+  await world.until(first.client.getAccessToken())
+  t.equal(new Set(world.issuer.keys).size, 4)
+})
+
+t.test('a tab that is killed while it has the lock holds up nobody', async (t) => {
+  const { world, tabs, first } = await withTabs(2)
+  await world.advance(400_000)
+  world.fate = () => 'answer lost'
+  first.client.getAccessToken().catch(() => {})
+  await world.advance(30)
+  world.fate = () => 'fine'
+  const token = tabs[1]?.client.getAccessToken()
+  await world.advance(100)
+  t.equal(world.holder, first)
+  first.kill()
+  const beforeMs = world.nowMs
+  t.type(await world.until(token ?? Promise.reject()), 'string')
+  t.ok(world.nowMs - beforeMs < 100)
+})
+
+t.test('one that is frozen with it, for 5 seconds', async (t) => {
+  const { world, tabs, first } = await withTabs(2)
+  await world.advance(400_000)
+  const frozen = first.client.getAccessToken()
+  await world.advance(10)
+  first.freeze()
+  const beforeMs = world.nowMs
+  t.type(await world.until(tabs[1]?.client.getAccessToken() ?? Promise.reject()), 'string')
+  t.ok(world.nowMs - beforeMs < 5_200)
+  await world.advance(3_600_000)
+  t.equal((await world.until(tabs[1]?.client.fetch(me) ?? Promise.reject())).status, 200)
+  first.thaw()
+  await world.until(frozen)
+  t.equal((await world.until(first.client.fetch(me))).status, 200)
+  t.notOk(world.issuer.log.includes('refresh reused'))
+})
+
+t.test('a frozen tab hears of a sign-out when it thaws, and one in the cache asks', async (t) => {
+  const { world, tabs, first } = await withTabs(3)
+  const [, frozen, cached] = tabs
+  frozen?.freeze()
+  if (cached) cached.receive = () => {}
+  await world.until(first.client.logout())
+  await world.advance(3_600_000)
+  frozen?.thaw()
+  t.equal(frozen?.client.state.status, 'signed-out')
+  t.equal(cached?.client.state.status, 'signed-in')
+  cached?.wake(true)
+  await world.advance(1_000)
+  t.equal(cached?.client.state.status, 'signed-out')
+})
+
+t.test('without locks and storage, as some private modes have it, all of this works', async (t) => {
+  const world = new World()
+  world.hasLocks = false
+  world.hasStorage = false
+  const { tabs } = await withTabs(5, world)
+  for (let n = 0; n < 20; n++) {
+    await world.advance(400_000)
+    const tokens = tabs.map(({ client }) => client.getAccessToken())
+    for (const token of await world.until(Promise.all(tokens))) t.type(token, 'string')
+  }
+  t.notOk(world.issuer.log.includes('refresh reused'))
+})
