@@ -21,7 +21,7 @@ function keep(path: string, make: () => string): { text: string; isNew: boolean 
   return { text, isNew: true }
 }
 
-/** The secret of this installation's refresh tokens and signing keys. */
+/** A secret of this installation: of its refresh tokens and signing keys, or of its session data. */
 export function keepSecret(path: string) {
   return keep(path, () => randomBytes(32).toString('base64url'))
 }

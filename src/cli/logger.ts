@@ -1,8 +1,9 @@
-import { destination, type Logger, pino, stdTimeFunctions } from 'pino'
+import { type Logger, pino, stdTimeFunctions } from 'pino'
 import type { Role } from '../config/setting.ts'
 import type { Settings } from '../config/settings.ts'
+import { LogLines } from './log-lines.ts'
 
-/** JSON lines on standard output, written behind the requests rather than between them. */
+/** JSON lines on standard output. */
 export function createLogger(settings: Pick<Settings, 'log_level'>, service: Role): Logger {
   return pino(
     {
@@ -11,6 +12,6 @@ export function createLogger(settings: Pick<Settings, 'log_level'>, service: Rol
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (level) => ({ level }) },
     },
-    destination({ fd: 1, sync: false }),
+    new LogLines(),
   )
 }

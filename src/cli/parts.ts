@@ -1,6 +1,9 @@
 import { availableParallelism } from 'node:os'
+import { dataUrl } from '../config/data-settings.ts'
 import type { Settings } from '../config/settings.ts'
 import { systemClock } from '../core/clock.ts'
+import { GatepassError } from '../core/errors.ts'
+import type { AudienceKeys } from '../issuer/audiences.ts'
 import { PasswordHasher } from '../issuer/passwords/hasher.ts'
 import { createUsers, type Users } from '../issuer/users.ts'
 import { openKeyStore } from '../keys/open.ts'
@@ -10,6 +13,7 @@ import { KeyVault } from '../keys/vault.ts'
 import type { KeyEvent } from '../keys/view.ts'
 import { openAccountStore, openSessionStore } from '../stores/open.ts'
 import type { AccountStore, SessionStore } from '../stores/ports.ts'
+import { importEncryptionKey } from '../tokens/encryption-key.ts'
 
 /** How settings become the parts of an issuer; every command that needs one takes it from here. */
 
@@ -19,6 +23,7 @@ export function issuerPolicy(settings: Settings) {
     audience: settings.audience,
     accessTtl_s: settings.access_ttl_s,
     clients: atLeastOne(settings.clients),
+    encryptionKeys: encryptionKeys(settings),
     secrets: atLeastOne(settings.secret.map((secret) => Buffer.from(secret))),
     rotation: {
       graceMs: settings.grace_s * 1000,
@@ -29,9 +34,32 @@ export function issuerPolicy(settings: Settings) {
   }
 }
 
+function encryptionKeys({ audiences }: Settings): AudienceKeys {
+  return new Map(
+    audiences.map(({ audience, encryption_key }) => {
+      const imported = importEncryptionKey(encryption_key)
+      if (!imported.ok) throw new GatepassError('config_invalid', { detail: imported.reason })
+      return [audience, imported.key]
+    }),
+  )
+}
+
 /** Until the last access token of an ended session has expired, by any clock. */
-function revokedKeptMs(settings: Settings): number {
+function tokensLastMs(settings: Settings): number {
   return (settings.access_ttl_s + settings.clock_skew_s) * 1000
+}
+
+/** So long the log has a session whose data is to be ended: a store may be away for that time. */
+const dataEndKeptMs = 3_600_000
+
+/** As above; and where sessions have data, until that has ended too. */
+function revokedKeptMs(settings: Settings): number {
+  return Math.max(tokensLastMs(settings), dataUrl(settings) === null ? 0 : dataEndKeptMs)
+}
+
+/** How long the data of an ended session stays closed: one who writes may be slow besides. */
+export function dataClosedMs(settings: Settings): number {
+  return tokensLastMs(settings) + settings.clock_skew_s * 1000 + 60_000
 }
 
 /**
@@ -40,7 +68,7 @@ function revokedKeptMs(settings: Settings): number {
  */
 export function revocationsToldMs(settings: Settings): number {
   const jwksKeptMs = (settings.jwks_max_age_s + settings.clock_skew_s) * 1000
-  return Math.max(revokedKeptMs(settings), jwksKeptMs)
+  return Math.max(tokensLastMs(settings), jwksKeptMs)
 }
 
 /** The schema has seen to it that there is one. */
@@ -111,6 +139,8 @@ export async function openAccountParts(settings: Settings, cwd: string): Promise
     hasher,
     clock: systemClock,
     revokedKeptMs: revokedKeptMs(settings),
+    // The log has them, and the issuers end their data by it.
+    ...(dataUrl(settings) !== null && { onEnded: () => {} }),
   })
   return {
     accounts,

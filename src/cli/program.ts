@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander'
+import { encryptionCurves } from '../tokens/encryption-key.ts'
 import { type CliContext, packageVersion } from './context.ts'
 
 /**
@@ -27,6 +28,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.`,
   addServices(program, context)
   addKeys(program, context)
   addUsers(program, context)
+  addData(program, context)
+  addPeople(program, context)
   addMaintenance(program, context)
   return program
 }
@@ -52,7 +55,9 @@ function addServices(program: Command, context: CliContext): void {
 }
 
 function addKeys(program: Command, context: CliContext): void {
-  const keys = program.command('keys').description('look at signing keys, rotate or revoke them')
+  const keys = program
+    .command('keys')
+    .description('look at signing keys, rotate or revoke them; make keys for encryption')
   keys
     .command('list')
     .description('show every key: pending, active, retiring or revoked')
@@ -70,6 +75,18 @@ function addKeys(program: Command, context: CliContext): void {
     .addOption(json())
     .action(async (keys, options) =>
       (await import('./commands/keys.ts')).revokeKeys(context, keys, options),
+    )
+  keys
+    .command('encryption')
+    .description('make a key pair for encrypted tokens; prints the public key')
+    .argument('<file>', 'where the private key goes: a new file')
+    .addOption(
+      new Option('--curve <name>', 'the curve of the keys')
+        .choices(encryptionCurves)
+        .default('P-256'),
+    )
+    .action(async (file, options) =>
+      (await import('./commands/encryption-key.ts')).makeEncryptionKey(context, file, options),
     )
 }
 
@@ -111,6 +128,68 @@ The hash is Argon2id or scrypt in PHC form, or bcrypt. A bad line is reported an
 who exists is skipped. Exits 1 when there was a bad line.`,
     )
     .action(async (file, options) => (await load()).importFile(context, file, options))
+}
+
+function addData(program: Command, context: CliContext): void {
+  const load = () => import('./commands/data.ts')
+  const user = () =>
+    new Option(
+      '--user <login-name>',
+      'whose: their own data, and that of their live sessions',
+    ).makeOptionMandatory()
+  const data = program.command('data').description('hand over or erase what is kept for a user')
+  data
+    .command('export')
+    .description('show all session data and user data of a user')
+    .addOption(user())
+    .addOption(json())
+    .action(async (options) => (await load()).exportData(context, options))
+  data
+    .command('erase')
+    .description('remove the same; who is signed in stays so')
+    .addOption(user())
+    .action(async (options) => (await load()).eraseData(context, options))
+}
+
+function issuerOption(): Option {
+  return new Option('--issuer <url>', 'the issuer; else GATEPASS_ISSUER')
+}
+
+function addPeople(program: Command, context: CliContext): void {
+  const load = () => import('./commands/login.ts')
+  program
+    .command('login [user-name]')
+    .description('sign in from this terminal; the password is asked for, or on standard input')
+    .addOption(issuerOption())
+    .option('--client <id>', 'the client to sign in with; else the first one of the issuer')
+    .option('--scope <scopes>', 'separated by spaces; else the default of the client')
+    .action(async (name, options) => (await load()).login(context, name, options))
+  program
+    .command('logout')
+    .description('end the session of this terminal everywhere')
+    .addOption(issuerOption())
+    .action(async (options) => (await load()).logout(context, options))
+  program
+    .command('token')
+    .description('print an access token that is good for a while, refreshed if need be')
+    .addOption(issuerOption())
+    .action(async (options) => (await load()).printToken(context, options))
+    .command('inspect [token]')
+    .description('say what a token allows, or why it is refused ("-": from standard input)')
+    .addOption(issuerOption())
+    .option('--jwks <file>', 'the keys, from a file; then nothing is asked of any issuer')
+    .option('--audience <name>', 'whom it must be for; else anybody')
+    .addOption(json())
+    .addHelpText(
+      'after',
+      `
+Without a token it is the one of "gatepass login". It is sent nowhere: keys and revocations are
+fetched, and compared here. Exits 0 when it is accepted, 1 when it is refused or could not be checked.`,
+    )
+    .action(async (token, _own, command) => {
+      const { inspectToken } = await import('./commands/inspect.ts')
+      await inspectToken(context, token, command.optsWithGlobals())
+    })
 }
 
 function addMaintenance(program: Command, context: CliContext): void {

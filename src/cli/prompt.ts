@@ -1,3 +1,5 @@
+import { createInterface } from 'node:readline/promises'
+import { GatepassError } from '../core/errors.ts'
 import type { CliContext } from './context.ts'
 
 const passwordBytesMax = 4096
@@ -7,13 +9,27 @@ export async function readPassword(context: CliContext): Promise<string> {
   return context.stdin.isTTY ? askPassword(context) : readPiped(context.stdin)
 }
 
-async function readPiped(stdin: NodeJS.ReadStream): Promise<string> {
+/** Asks on the terminal for what may be seen. */
+export async function askLine({ stdin, stderr }: CliContext, prompt: string): Promise<string> {
+  const lines = createInterface({ input: stdin, output: stderr })
+  try {
+    return (await lines.question(prompt)).trim()
+  } finally {
+    lines.close()
+  }
+}
+
+/** Standard input to its end, without the last line break. What is longer than allowed is cut. */
+export async function readPiped(
+  stdin: NodeJS.ReadStream,
+  bytesMax = passwordBytesMax,
+): Promise<string> {
   const chunks: Buffer[] = []
   let length = 0
   for await (const chunk of stdin) {
     chunks.push(chunk as Buffer)
     length += (chunk as Buffer).length
-    if (length > passwordBytesMax) break
+    if (length > bytesMax) break
   }
   return Buffer.concat(chunks)
     .toString('utf8')
@@ -37,7 +53,7 @@ function askPassword({ stdin, stderr }: CliContext): Promise<string> {
       }
       if (character === '\u0003') {
         finish()
-        reject(new Error('cancelled'))
+        reject(new GatepassError('request_invalid', { detail: 'Cancelled.' }))
         return
       }
       typed = character === '\u007f' ? [...typed].slice(0, -1).join('') : typed + character

@@ -27,7 +27,7 @@ Gatepass is ready (${about.since_ms} ms)
 
 ${where.join('\n')}
   API         ${issuer}/openapi.json
-  state       ${stateFolder}/ (users, sessions, logs), signing keys in ${about.keysUrl}
+  state       ${stateFolder}/ (users, sessions, their data, logs), signing keys in ${about.keysUrl}
 ${about.secretIsNew ? `  secret      made for this installation, in ${stateFolder}/secret\n` : ''}
   demo user   ${user}
   password    ${password}
@@ -42,6 +42,12 @@ Any replica accepts it, and asks nobody:
 
 ${verifiers.map((address) => `  curl -i -H "Authorization: Bearer $TOKEN" ${address}/verify`).join('\n')}
   curl -s -H "Authorization: Bearer $TOKEN" ${verifiers[0]}/whoami
+
+What a session keeps, every replica has, until it signs out:
+
+  curl -i -X PUT -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
+    -d '{"shirt":1}' ${verifiers[0]}/data/session/cart
+  curl -s -H "Authorization: Bearer $TOKEN" ${verifiers[1]}/data/session/cart
 
 Refresh, and sign out:
 

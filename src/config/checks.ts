@@ -1,6 +1,9 @@
 import type { FieldProblem } from '../core/errors.ts'
 import { argon2idProblem } from '../issuer/passwords/recipe.ts'
 import { schedulePolicyProblems } from '../keys/schedule.ts'
+import { audienceProblems, decryptionProblems } from './audiences.ts'
+import { dataProblems } from './data-settings.ts'
+import { revocationProblems } from './revocation-settings.ts'
 import { environmentName, type Role } from './setting.ts'
 import type { SettingName, Settings } from './settings.ts'
 import { storeProblems } from './store-checks.ts'
@@ -19,9 +22,16 @@ export function crossCheck(values: Partial<Settings>, role: Role): FieldProblem[
         ...keyLifeCycle(config),
         ...hashing(config),
         ...webhook(config),
-        ...storeProblems(config),
+        ...audienceProblems(config),
+        ...storeProblems(config, role),
       ]
-    : publicAddress(config)
+    : [
+        ...publicAddress(config),
+        ...decryptionProblems(config),
+        ...revocationProblems(config),
+        ...dataProblems(config, role),
+        ...storeProblems(config, role),
+      ]
 }
 
 function publicAddress(config: Settings): FieldProblem[] {

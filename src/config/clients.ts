@@ -24,6 +24,8 @@ export const clientSchema = z.strictObject({
   scopes: z.record(scopeName, z.array(claimName)),
   /** What it gets when it asks for none; without it, all its scopes. */
   default_scope: z.string().optional(),
+  /** Whether its tokens must be bound to a key (RFC 9449); without it they may. */
+  dpop: z.enum(['optional', 'required']).optional(),
 })
 
 export type Client = z.infer<typeof clientSchema>

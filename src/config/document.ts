@@ -1,7 +1,8 @@
 import { z } from 'zod'
+import { audiencesText } from './audiences-document.ts'
 import { type Client, clientSchema, defaultClients } from './clients.ts'
 import { environmentName } from './setting.ts'
-import { type settings as allSettings, settings } from './settings.ts'
+import { type settings as allSettings, type SettingName, settings } from './settings.ts'
 
 /** The text of docs/config.md. What the schemas know is asked of them, so that it can't be wrong. */
 export function configDocument(): string {
@@ -13,12 +14,16 @@ export function configDocument(): string {
     table(clientColumns, clientRows()),
     clientRules,
     `\`\`\`json\n${json(defaultClients)}\n\`\`\``,
+    audiencesText,
   ]
   return `${parts.map((part) => part.trim()).join('\n\n')}\n`
 }
 
 type Setting = (typeof allSettings)[number]
 type Row = readonly string[]
+
+/** Settings that share the section of another one. */
+const sections: { readonly [name in SettingName]?: string } = { decryption_keys: 'audiences' }
 
 const settingColumns = ['Setting', 'Default', 'Allowed', 'Read by', 'Meaning']
 const clientColumns = ['Field', 'Required', 'Meaning']
@@ -70,7 +75,7 @@ function allowed({ name, schema, unit }: Setting): string {
       : `a list of ${form.minItems} to ${form.maxItems}`
   const { items } = form
   if (typeof items !== 'object' || Array.isArray(items) || items.type !== 'string') {
-    return `${size}: [below](#${name})`
+    return `${size}: [below](#${sections[name] ?? name})`
   }
   return `${size}; each ${textRule(items, refusal(schema, ['?']))}`
 }
@@ -92,6 +97,7 @@ const clientMeanings = {
     'The scopes that it may ask for. Each lists the account attributes that it turns into claims.',
   default_scope:
     'What a login gets that asks for no scope, separated by spaces. Without it all its scopes.',
+  dpop: '`required`: each login and refresh must show possession of a key ([DPoP](security.md#tokens-bound-to-a-key)). Without it, or with `optional`, it may.',
 } as const satisfies Record<keyof Client, string>
 
 function clientRows(): Row[] {
@@ -163,13 +169,13 @@ To know:
 - Giving a setting both ways, by itself and with \`_FILE\`, is an error.
 - White space at the end of a \`_FILE\` is cut off.
 - In a variable, a list is separated by commas or white space, \`true\` may be \`1\` and \`false\` may
-  be \`0\`, and \`GATEPASS_CLIENTS\` is JSON.
+  be \`0\`; \`GATEPASS_CLIENTS\`, \`GATEPASS_AUDIENCES\` and \`GATEPASS_DECRYPTION_KEYS\` are JSON.
 - Relative paths, in store addresses too, start from the working folder.
 - A name in the settings file that is no setting is an error. In the environment only a name that is
   at most two letters away from a setting is, because a cluster may put variables of its own there.
 - Every problem is reported at once, and the process exits with code 2.
 
-\`gatepass dev\` sets the mode, the issuer, the ports and the secret for what it starts. Except for
+\`gatepass dev\` sets the mode, the issuer, the ports and the secrets for what it starts. Except for
 the ports, whatever you set yourself stays.
 
 ## Settings
@@ -188,7 +194,9 @@ const rules = `
   [keys](operations.md#signing-keys).
 - \`GATEPASS_ARGON2_MEMORY_KIB\` is at least 8 times \`GATEPASS_ARGON2_PARALLELISM\`, and times
   \`GATEPASS_ARGON2_PASSES\` at most 4194304.
-- The addresses of stores are of the forms that [stores](stores.md) shows.
+- The addresses of stores are of the forms that [stores](stores.md) and
+  [session data](session-data.md#which-store) show.
+- A verifier with \`GATEPASS_DATA_URL\` has \`GATEPASS_DATA_SECRET\`.
 - A webhook has \`GATEPASS_WEBHOOK_SECRET\`, and an address without user name, password, query or
   fragment.
 
@@ -196,8 +204,8 @@ With \`GATEPASS_MODE=production\`, the default, also:
 
 - \`GATEPASS_ISSUER\` is https, unless its host is \`localhost\`, \`127.0.0.1\` or \`[::1]\`.
 - \`GATEPASS_COOKIE_SECURE\` is \`true\`.
-- Postgres and Redis on another machine are reached by TLS, or \`GATEPASS_PLAINTEXT_STORES\` is
-  \`true\`.
+- Postgres, Redis and memcached on another machine are reached by TLS, or
+  \`GATEPASS_PLAINTEXT_STORES\` is \`true\`.
 - A webhook is https, unless its host is \`localhost\`, \`127.0.0.1\` or \`[::1]\`.
 
 ## The settings file

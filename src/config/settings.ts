@@ -1,7 +1,9 @@
 import { z } from 'zod'
 import { redisSchemes } from '../stores/redis/url.ts'
 import { algorithmNames } from '../tokens/algorithms.ts'
+import { audienceSettings } from './audience-settings.ts'
 import { clientsSchema, defaultClients } from './clients.ts'
+import { dataSettings } from './data-settings.ts'
 import {
   addressRange,
   baseUrl,
@@ -14,6 +16,7 @@ import {
   webhookSecret,
 } from './forms.ts'
 import { hashSettings } from './hash-settings.ts'
+import { revocationSettings } from './revocation-settings.ts'
 import {
   asFlag,
   asJson,
@@ -85,7 +88,7 @@ const table = {
     'Where signing keys are kept ([stores](stores.md)).',
   ),
   plaintext_stores: setting(
-    issuer,
+    both,
     z.boolean().default(false),
     asFlag,
     'Whether production may reach a store on another machine without TLS: on a network that nobody else is on.',
@@ -118,7 +121,7 @@ const table = {
     'The algorithm that access tokens are signed with.',
   ),
   access_ttl_s: setting(
-    issuer,
+    both,
     seconds(1, day_s).default(300),
     asNumber,
     'How long an access token is valid.',
@@ -139,7 +142,7 @@ const table = {
     { unit: 'seconds' },
   ),
   session_max_s: setting(
-    issuer,
+    both,
     seconds(1, 400 * day_s).default(90 * day_s),
     asNumber,
     'A session ends after this time, however often it is refreshed.',
@@ -167,16 +170,16 @@ const table = {
     { unit: 'seconds' },
   ),
   allowed_origins: setting(
-    issuer,
+    both,
     z.array(origin).max(100).default([]),
     asList,
-    'Front ends on other origins that may call with cookies (CORS with credentials).',
+    'Front ends on other origins. They may call the issuer with cookies (CORS with credentials), and `/whoami` and `/data` of a verifier with a token.',
   ),
   trusted_proxies: setting(
-    issuer,
+    both,
     listOf(z.array(addressRange).max(100).default([])),
     asList,
-    'Reverse proxies in front of the issuer, as addresses or CIDR ranges: their `X-Forwarded-For` says where a login comes from. Behind a proxy that is not named here all users share one address, and its limits.',
+    'Reverse proxies in front of the service, as addresses or CIDR ranges. For the issuer their `X-Forwarded-For` says where a login comes from: behind a proxy that is not named here all users share one address, and its limits. For the verifier their `X-Forwarded-*` say which request [a DPoP proof](verifier.md#dpop) is for.',
   ),
   cookie_secure: setting(
     issuer,
@@ -188,15 +191,30 @@ const table = {
     issuer,
     clientsSchema.default(defaultClients),
     asJson,
-    'The front ends that users sign in with: `client_id`, `audience`, `scopes` (each with the account attributes that become claims), `default_scope`. A login that names no client gets the first.',
+    'The front ends that users sign in with: `client_id`, `audience`, `scopes` (each with the account attributes that become claims), `default_scope`, `dpop` (`required`: its tokens must be [bound to a key](security.md#tokens-bound-to-a-key); else they may). A login that names no client gets the first.',
   ),
+  ...audienceSettings,
   ...hashSettings,
+  public_url: setting(
+    verifier,
+    baseUrl.optional(),
+    asText,
+    'The address that clients call the services behind the proxy by, which [DPoP proofs](verifier.md#dpop) are for. Without it, that of the request.',
+  ),
   jwks_url: setting(
     verifier,
     baseUrl.optional(),
     asText,
     'Where a verifier fetches the JWKS, when not below the address of the issuer (a name inside a cluster).',
   ),
+  jwks_file: setting(
+    verifier,
+    z.string().min(1).max(4096).optional(),
+    asText,
+    'A file in which a verifier keeps the last JWKS, so that it can [start without the issuer](operations.md#a-start-without-the-issuer).',
+  ),
+  ...revocationSettings,
+  ...dataSettings,
   log_level: setting(
     both,
     z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),

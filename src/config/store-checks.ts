@@ -1,18 +1,26 @@
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
+import { parseMemcachedUrl } from '../stores/memcached/url.ts'
 import { isPostgres } from '../stores/open.ts'
 import { isLocal, parsePostgresUrl } from '../stores/postgres/url.ts'
 import { parseRedisUrl } from '../stores/redis/url.ts'
-import { environmentName } from './setting.ts'
+import { dataUrl } from './data-settings.ts'
+import { environmentName, type Role } from './setting.ts'
 import type { Settings } from './settings.ts'
 
-const names = ['accounts_url', 'sessions_url', 'keys_url'] as const
+/** The addresses that a process of this role opens. */
+function urlsOf(config: Settings, role: Role) {
+  const data_url = dataUrl(config) ?? ''
+  if (role === 'verifier') return { data_url }
+  const { accounts_url, sessions_url, keys_url } = config
+  return { accounts_url, sessions_url, keys_url, data_url }
+}
 
 /** What is wrong with the addresses of stores; never quotes one, as there may be a password in it. */
-export function storeProblems(config: Settings): FieldProblem[] {
-  return names.flatMap((name) => {
+export function storeProblems(config: Settings, role: Role): FieldProblem[] {
+  return Object.entries(urlsOf(config, role)).flatMap(([name, url]) => {
     const pointer = environmentName(name)
     try {
-      const isOpen = isPlaintextAway(config[name])
+      const isOpen = isPlaintextAway(url)
       if (!isOpen || config.mode !== 'production' || config.plaintext_stores) return []
     } catch (error) {
       if (!(error instanceof GatepassError)) throw error
@@ -31,6 +39,10 @@ function isPlaintextAway(url: string): boolean {
   }
   if (url.startsWith('redis')) {
     const { tls, nodes } = parseRedisUrl(url)
+    return tls === null && !nodes.every(isLocal)
+  }
+  if (url.startsWith('memcached')) {
+    const { tls, nodes } = parseMemcachedUrl(url)
     return tls === null && !nodes.every(isLocal)
   }
   return false

@@ -9,9 +9,11 @@ import fastify, {
 } from 'fastify'
 import { validatorCompiler } from 'fastify-type-provider-zod'
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
+import { authorizationScheme } from '../verifier/authorization.ts'
 import { challengeHeaders } from '../verifier/challenge.ts'
 import { problemType, toGatepassError, toProblem } from './problem.ts'
 import { requestIdOf } from './request-id.ts'
+import { RequestLog } from './request-log.ts'
 
 /** Limits on what a stranger may send. */
 const bodyBytesMax = 16 * 1024
@@ -38,6 +40,8 @@ export function createApp(
       disableRequestLogging: true,
       requestIdLogLabel: 'request_id',
     }),
+    childLoggerFactory: (parent, bindings, options) =>
+      new RequestLog(parent, () => parent.child(bindings, options)),
     requestIdHeader: false,
     genReqId: requestIdOf,
     bodyLimit: bodyBytesMax,
@@ -124,9 +128,11 @@ function sendError(thrown: FastifyError | unknown, request: FastifyRequest, repl
   if (error.status >= 500 && error.code !== 'overloaded') request.log.error(line, 'failed')
   else request.log.debug(line, 'refused')
   if (error.retryAfter_s !== undefined) reply.header('retry-after', String(error.retryAfter_s))
-  // A refused bearer token carries its challenge, wherever in a request it was refused.
-  if (error.code.startsWith('token_') && !reply.hasHeader('www-authenticate')) {
-    reply.headers(challengeHeaders(error))
+  // A refused token or proof carries its challenge, wherever in a request it was refused.
+  if (/^(token|dpop)_/.test(error.code) && !reply.hasHeader('www-authenticate')) {
+    const expected = error.code.startsWith('dpop_') ? 'DPoP' : 'Bearer'
+    const scheme = authorizationScheme(request.headers.authorization) ?? expected
+    reply.headers(challengeHeaders(error, '', scheme))
   }
   return reply
     .code(error.status)

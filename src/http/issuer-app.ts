@@ -40,7 +40,7 @@ export function buildIssuerApp(options: IssuerAppDeps): FastifyInstance {
     cookie: new RefreshCookie(options.cookieSecure),
     deviceCookie: new DeviceCookie(options.cookieSecure),
     origins: new OriginGuard([new URL(options.issuerUrl).origin, ...options.allowedOrigins]),
-    auditOf: (request: FastifyRequest): Audit => auditTo(request.log, options.metrics),
+    auditOf: (request: FastifyRequest): Audit => auditTo(app.log, options.metrics, request.id),
   }
   options.metrics.observe(app)
   serveOpenApi(app, {
@@ -53,8 +53,8 @@ export function buildIssuerApp(options: IssuerAppDeps): FastifyInstance {
       origin: [...options.allowedOrigins],
       credentials: true,
       methods: ['GET', 'POST', 'DELETE'],
-      allowedHeaders: ['authorization', 'content-type', 'idempotency-key'],
-      exposedHeaders: ['retry-after', 'www-authenticate'],
+      allowedHeaders: ['authorization', 'content-type', 'dpop', 'idempotency-key'],
+      exposedHeaders: ['date', 'retry-after', 'www-authenticate'],
       maxAge: 600,
     })
   }

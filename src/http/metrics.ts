@@ -10,6 +10,7 @@ export class Metrics {
   readonly #requests: Histogram<'method' | 'route' | 'status'>
   readonly #events: Counter<'event'>
   readonly #jwks: Counter
+  readonly #verify: Counter
 
   constructor() {
     collectDefaultMetrics({ register: this.registry })
@@ -31,15 +32,21 @@ export class Metrics {
       help: 'Plain requests for the JWKS; those with a condition are among the HTTP requests.',
       registers: [this.registry],
     })
+    this.#verify = new Counter({
+      name: 'gatepass_verify_requests_total',
+      help: 'Answers of /verify to known tokens; all others are among the HTTP requests.',
+      registers: [this.registry],
+    })
   }
 
   /** Measures every request of an app. */
   observe(app: FastifyInstance): void {
+    const isVerbose = app.log.level === 'debug' || app.log.level === 'trace'
     app.addHook('onResponse', (request, reply, done) => {
       const route = request.routeOptions.url ?? 'none'
       const labels = { method: request.method, route, status: reply.statusCode }
       this.#requests.observe(labels, reply.elapsedTime / 1000)
-      request.log.debug({ ...labels, duration_ms: reply.elapsedTime }, 'answered')
+      if (isVerbose) request.log.debug({ ...labels, duration_ms: reply.elapsedTime }, 'answered')
       done()
     })
   }
@@ -47,6 +54,11 @@ export class Metrics {
   /** One request for the JWKS that took the shortcut. */
   countJwks(): void {
     this.#jwks.inc()
+  }
+
+  /** One request to `/verify` that took the shortcut. */
+  countVerify(): void {
+    this.#verify.inc()
   }
 
   countEvent(event: string): void {

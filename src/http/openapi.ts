@@ -7,7 +7,7 @@ import {
 import type { core } from 'zod'
 
 /** The security schemes that routes refer to. */
-export const bearer = [{ bearer: [] }]
+export const bearer = [{ bearer: [] }, { dpop: [] }]
 
 export interface OpenApiInfo {
   readonly title: string
@@ -24,6 +24,13 @@ export function serveOpenApi(app: FastifyInstance, info: OpenApiInfo): void {
       components: {
         securitySchemes: {
           bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+          dpop: {
+            type: 'http',
+            scheme: 'dpop',
+            bearerFormat: 'JWT',
+            description:
+              'A token that is bound to a key, and a proof in the header `DPoP` (RFC 9449).',
+          },
           cookie: { type: 'apiKey', in: 'cookie', name: '__Host-gatepass' },
         },
       },

@@ -1,30 +1,43 @@
 import type { KeyRing } from '../keys/ring.ts'
-import { type KeySet, readKeySet } from '../verifier/key-set.ts'
-import type { KeySource } from '../verifier/key-source.ts'
+import { haveSameKeys, type KeySet, readKeySet } from '../verifier/keys/key-set.ts'
+import type { KeySource } from '../verifier/keys/key-source.ts'
 
 /** The issuer's own keys, for the verifier in its own process: nothing is fetched. */
 export function createRingKeySource(ring: KeyRing): KeySource {
   let published = ring.publicKeys()
   let keySet = readKeySet({ keys: published })
+  let version = 1
 
   /** The ring gives out the same array for as long as the same keys are published. */
   function current(): KeySet {
     const now = ring.publicKeys()
     if (now !== published) {
-      keySet = readKeySet({ keys: now })
+      const next = readKeySet({ keys: now }, keySet)
+      if (!haveSameKeys(next, keySet)) version += 1
+      keySet = next
       published = now
     }
     return keySet
   }
 
   return {
+    get version() {
+      current()
+      return version
+    },
     find: (kid, alg) => current().find(kid, alg),
     ready: async () => {},
     refresh: async () => {},
-    status: () => {
-      const { count, refused } = current()
-      return { count, refused, age_s: null, lastError: null }
-    },
+    refreshNow: async () => {},
+    status: () => ({
+      count: current().count,
+      source: 'own',
+      age_s: null,
+      nextRefresh_s: null,
+      refused: current().refused,
+      lastError: null,
+      fileError: null,
+    }),
     close: async () => {},
   }
 }

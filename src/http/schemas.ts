@@ -37,17 +37,26 @@ export const refreshBody = z
 
 export type RefreshBody = z.infer<typeof refreshBody>
 
+const dpopHeader = z.string().optional().meta({
+  description: 'A proof of possession of a key, which the tokens are bound to (RFC 9449 §5).',
+})
+
+export const loginHeaders = z.looseObject({ dpop: dpopHeader })
+
 export const refreshHeaders = z.looseObject({
   'idempotency-key': z.string().min(1).max(255).optional().meta({
     description:
       'One for each refresh attempt, kept over its retries: a lost answer can then be asked for again, however late.',
   }),
+  dpop: dpopHeader,
 })
 
 export const tokenResponse = z
   .object({
     access_token: z.string(),
-    token_type: z.literal('Bearer'),
+    token_type: z.enum(['Bearer', 'DPoP']).meta({
+      description: '`DPoP` when the access token is bound to a key (RFC 9449 §5).',
+    }),
     expires_in: z.int().meta({ description: 'Seconds.' }),
     scope: z.string(),
     session_id: z.string(),

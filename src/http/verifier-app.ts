@@ -1,20 +1,35 @@
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
+import type { RequestTarget } from '../verifier/dpop/request-target.ts'
+import { gatepassAuth } from '../verifier/fastify.ts'
 import type { Verifier } from '../verifier/verifier.ts'
 import { collectRoutes, createApp, refuseOtherMethods } from './app.ts'
+import { crossOriginRoutes } from './cross-origin.ts'
+import { forwardedTarget } from './forwarded-target.ts'
 import type { Metrics } from './metrics.ts'
 import { serveOpenApi } from './openapi.ts'
-import { verifyRoutes } from './routes/verify.ts'
+import { type DataDeps, dataRoutes } from './routes/data.ts'
+import { verifyRoutes, whoamiRoute } from './routes/verify.ts'
+import { shortcutVerify } from './verify-shortcut.ts'
 
 export interface VerifierAppDeps {
   readonly logger: FastifyBaseLogger
   readonly metrics: Metrics
   readonly version: string
   readonly verifier: Verifier
+  /** Proxies that are believed what they forward: addresses and CIDR ranges. */
+  readonly trustedProxies?: readonly string[]
+  /** The address that clients call the services behind the proxy by. */
+  readonly publicUrl?: string | undefined
+  /** Pages of these origins may call what is for people, with their token. */
+  readonly allowedOrigins?: readonly string[]
+  /** null where no session data is kept. */
+  readonly data?: DataDeps | null
 }
 
 /** The verifier's HTTP service. Composition only: it starts nothing and reads no environment. */
 export function buildVerifierApp(deps: VerifierAppDeps): FastifyInstance {
-  const app = createApp(deps.logger)
+  const { trustedProxies = [], publicUrl } = deps
+  const app = createApp(deps.logger, trustedProxies)
   const routes = collectRoutes(app)
   deps.metrics.observe(app)
   serveOpenApi(app, {
@@ -22,7 +37,25 @@ export function buildVerifierApp(deps: VerifierAppDeps): FastifyInstance {
     description: 'Checks access tokens for services and reverse proxies.',
     version: deps.version,
   })
-  app.register(async (scope) => verifyRoutes(scope, deps.verifier))
+  const requestTarget = forwardedTarget({ trustedProxies, publicUrl })
+  app.register(async (scope) => verifyRoutes(scope, deps.verifier, requestTarget))
+  app.register((scope) =>
+    crossOriginRoutes(scope, deps.allowedOrigins ?? [], (pages) =>
+      peopleRoutes(pages, deps, requestTarget),
+    ),
+  )
   app.register(async (scope) => refuseOtherMethods(scope, routes))
+  shortcutVerify(app, deps.verifier, deps.metrics)
   return app
+}
+
+/** What a person's own page or program calls, and no proxy. */
+async function peopleRoutes(
+  scope: FastifyInstance,
+  { verifier, data = null }: VerifierAppDeps,
+  requestTarget: (request: FastifyRequest) => RequestTarget,
+): Promise<void> {
+  await scope.register(gatepassAuth, { verifier, requestTarget })
+  whoamiRoute(scope)
+  if (data !== null) dataRoutes(scope, data)
 }

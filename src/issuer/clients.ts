@@ -11,6 +11,8 @@ export interface Client {
   readonly scopes: Readonly<Record<string, readonly string[]>>
   /** What it gets when it asks for none; without it, all its scopes. */
   readonly default_scope?: string | undefined
+  /** Whether its tokens must be bound to a key (RFC 9449); without it they may. */
+  readonly dpop?: 'optional' | 'required' | undefined
 }
 
 /** The configured clients. The first one serves a login that names none. */
@@ -57,6 +59,16 @@ export function grantScope(client: Client, requested: string | undefined): strin
     })
   }
   return scopes.join(' ')
+}
+
+/**
+ * @param jkt the key that a client has shown possession of
+ * @throws `dpop_proof_missing` when it has to and has not
+ */
+export function requireKey(client: Client | undefined, jkt: string | undefined): void {
+  if (client?.dpop === 'required' && jkt === undefined) {
+    throw new GatepassError('dpop_proof_missing')
+  }
 }
 
 /** The names of the attributes that a scope turns into claims. */

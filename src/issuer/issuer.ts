@@ -3,6 +3,7 @@ import type { CounterStore } from '../stores/counters.ts'
 import type { AccountStore, RotationPolicy, SessionStore } from '../stores/ports.ts'
 import { createRefreshTokenCodec, type RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import type { SigningKey } from '../tokens/sign.ts'
+import type { AudienceKeys } from './audiences.ts'
 import { type Client, Clients } from './clients.ts'
 import { Login } from './login.ts'
 import type { PasswordHasher } from './passwords/hasher.ts'
@@ -18,6 +19,8 @@ export interface IssuerOptions {
   readonly audience: string
   readonly accessTtl_s: number
   readonly clients: readonly [Client, ...Client[]]
+  /** The audiences whose tokens are encrypted. */
+  readonly encryptionKeys?: AudienceKeys
   /** MAC secrets of refresh tokens, newest first; what else needs one derives it from these. */
   readonly secrets: readonly [Buffer, ...Buffer[]]
   readonly rotation: RotationPolicy
@@ -29,6 +32,8 @@ export interface IssuerOptions {
   readonly counters: CounterStore
   readonly hasher: PasswordHasher
   readonly clock: Clock
+  /** Told of each session that has ended, where sessions have data. */
+  readonly onEnded?: ((sid: string) => void) | undefined
   /** The key to sign with now. */
   signingKey(): SigningKey
 }
@@ -44,11 +49,11 @@ export interface Issuer {
 }
 
 export function createIssuer(options: IssuerOptions): Issuer {
-  const { accounts, clock, rotation } = options
+  const { accounts, clock, rotation, onEnded } = options
   const clients = new Clients(options.clients)
   const refreshTokens = createRefreshTokenCodec(options.secrets)
   const minter = new TokenMinter({ ...options, clients, refreshTokens })
-  const common = { sessions: options.sessions, clock, minter }
+  const common = { sessions: options.sessions, clock, minter, onEnded }
   const sessions = new Sessions({ ...common, revokedKeptMs: rotation.revokedKeptMs })
   return {
     login: new Login({
@@ -59,7 +64,7 @@ export function createIssuer(options: IssuerOptions): Issuer {
       throttle: new LoginThrottle(options.counters, options.secrets),
       sessionIdleMs: rotation.idleMs,
     }),
-    refresh: new Refresh({ ...common, refreshTokens, policy: rotation }),
+    refresh: new Refresh({ ...common, clients, refreshTokens, policy: rotation }),
     sessions,
     accounts,
     refreshTokens,

@@ -3,7 +3,7 @@ import { GatepassError, isGatepassError } from '../core/errors.ts'
 import { randomId } from '../core/secrets.ts'
 import type { Account, AccountStore, Session, SessionStore } from '../stores/ports.ts'
 import type { Audit } from './audit.ts'
-import { type Clients, grantScope } from './clients.ts'
+import { type Client, type Clients, grantScope, requireKey } from './clients.ts'
 import { normalizeLoginName } from './login-name.ts'
 import type { PasswordHasher } from './passwords/hasher.ts'
 import type { Sessions } from './sessions.ts'
@@ -23,6 +23,8 @@ export interface LoginRequest {
   readonly address: string
   /** What the device was given when somebody signed in on it before. */
   readonly deviceToken?: string | undefined
+  /** The key that the client has shown possession of (RFC 9449); the session is bound to it. */
+  readonly jkt?: string | undefined
 }
 
 /** What a device holds after a login. */
@@ -55,14 +57,15 @@ export class Login {
   /**
    * @throws `credentials_invalid` alike for an unknown name, a wrong password and a disabled account;
    *   `too_many_attempts` before any look at the account or the password;
-   *   `client_unknown`, `scope_not_allowed`, `overloaded`, `store_unavailable`
+   *   `client_unknown`, `scope_not_allowed`, `dpop_proof_missing`, `overloaded`, `store_unavailable`
    */
   async signIn(request: LoginRequest, audit: Audit): Promise<SignedIn> {
     const { clients, minter, sessions, userSessions, throttle } = this.#options
     const client = clients.get(request.clientId)
     const scope = grantScope(client, request.scope)
+    requireKey(client, request.jkt)
     const account = await this.#authenticate(request, audit)
-    const session = this.#newSession(account, client.client_id, scope, request.userAgent)
+    const session = this.#newSession(account, client, scope, request)
     // Minted first: a token that can't be made must not leave a session behind.
     const tokens = await minter.mint(session)
     await userSessions.makeRoom(session.sub, audit)
@@ -131,13 +134,14 @@ export class Login {
     }
   }
 
-  #newSession(account: Account, clientId: string, scope: string, userAgent: string): Session {
+  #newSession(account: Account, client: Client, scope: string, request: LoginRequest): Session {
     const { clock, sessionIdleMs, sessionMaxMs } = this.#options
+    const { userAgent, jkt = null } = request
     const nowMs = clock.nowMs()
     return {
       sid: randomId(),
       sub: account.sub,
-      clientId,
+      clientId: client.client_id,
       scope,
       amr: ['pwd'],
       userAgent: userAgent.slice(0, userAgentLengthMax),
@@ -149,6 +153,7 @@ export class Login {
       presented: false,
       idempotencyKey: null,
       revokedAtMs: null,
+      jkt,
     }
   }
 }

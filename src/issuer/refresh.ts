@@ -4,14 +4,48 @@ import { digest } from '../core/secrets.ts'
 import type { RotationPolicy, RotationResult, Session, SessionStore } from '../stores/ports.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import type { Audit } from './audit.ts'
+import { type Clients, requireKey } from './clients.ts'
 import type { TokenMinter, TokenSet } from './tokens.ts'
 
 export interface RefreshOptions {
   readonly sessions: SessionStore
   readonly refreshTokens: RefreshTokenCodec
   readonly minter: TokenMinter
+  readonly clients: Clients
   readonly policy: RotationPolicy
   readonly clock: Clock
+  /** Told of a session that reuse has ended. */
+  readonly onEnded?: ((sid: string) => void) | undefined
+}
+
+export interface RefreshRequest {
+  readonly refreshToken: string
+  /** One a refresh attempt, kept over its retries; any text. */
+  readonly idempotencyKey?: string | undefined
+  /** The key that the client has shown possession of (RFC 9449). */
+  readonly jkt?: string | undefined
+}
+
+export interface RefreshedTokens extends TokenSet {
+  /** Whether the refresh token should be put into a cookie again. */
+  readonly setsCookie: boolean
+}
+
+/**
+ * Who presents the current token has it in a cookie, and is not given it again late in its grace time:
+ * such an answer might be so slow that it comes behind the one that brings the successor, and would
+ * put the old token in its place. Early it does no harm, as there is no successor before the grace
+ * time is over.
+ *
+ * @param presented the generation of the token that came
+ * @param session as it is after the rotation
+ */
+export function setsCookie(
+  presented: number,
+  session: Session,
+  { nowMs, graceMs }: { readonly nowMs: number; readonly graceMs: number },
+): boolean {
+  return session.generation !== presented || nowMs - session.mintedAtMs <= graceMs / 2
 }
 
 /** Replaces a refresh token and mints the next access token (invariants 3 and 4). */
@@ -23,25 +57,33 @@ export class Refresh {
   }
 
   /**
-   * @param idempotencyKey one a refresh attempt, kept over its retries; any text
+   * Without the key of a session that is bound to one, the session stays as it is. The access token
+   * of one that is not is bound to the key that is shown, and to that alone: were the session too,
+   * whoever stole its refresh token could lock its owner out.
+   *
    * @throws `refresh_token_malformed` without touching the store, `refresh_token_reused`,
-   *   `refresh_token_revoked`, `refresh_token_expired`, `refresh_token_unknown`, `store_unavailable`
+   *   `refresh_token_revoked`, `refresh_token_expired`, `refresh_token_unknown`,
+   *   `dpop_proof_missing`, `dpop_proof_invalid`, `store_unavailable`
    */
-  async rotate(
-    refreshToken: string,
-    idempotencyKey: string | undefined,
-    audit: Audit,
-  ): Promise<TokenSet> {
-    const { sessions, refreshTokens, minter, policy, clock } = this.#options
+  async rotate(request: RefreshRequest, audit: Audit): Promise<RefreshedTokens> {
+    const { sessions, refreshTokens, minter, clients, policy, clock, onEnded } = this.#options
+    const { refreshToken, idempotencyKey, jkt } = request
     const { sid, generation } = refreshTokens.parse(refreshToken)
+    const nowMs = clock.nowMs()
     const result = await sessions.rotate({
       sid,
       generation,
       idempotencyKey: idempotencyKey === undefined ? null : digest(idempotencyKey),
-      nowMs: clock.nowMs(),
+      jkt: jkt ?? null,
+      nowMs,
       policy,
     })
-    return minter.mint(accepted(result, sid, audit))
+    if (result.outcome === 'reused') onEnded?.(sid)
+    const session = accepted(result, { sid, jkt }, audit)
+    requireKey(clients.find(session.clientId), jkt)
+    const tokens = await minter.mint(session, jkt)
+    const { graceMs } = policy
+    return { ...tokens, setsCookie: setsCookie(generation, session, { nowMs, graceMs }) }
   }
 }
 
@@ -50,10 +92,15 @@ const refusals = {
   revoked: 'refresh_token_revoked',
   expired: 'refresh_token_expired',
   unknown: 'refresh_token_unknown',
+  unproven: 'dpop_proof_invalid',
 } as const satisfies Record<string, ErrorCode>
 
 /** The session, when the rotation went well; tells the audit log either way. */
-function accepted({ outcome, session }: RotationResult, sid: string, audit: Audit): Session {
+function accepted(
+  { outcome, session }: RotationResult,
+  { sid, jkt }: { readonly sid: string; readonly jkt: string | undefined },
+  audit: Audit,
+): Session {
   const who = session === null ? { sid } : { sid, sub: session.sub, client_id: session.clientId }
   if (session !== null && (outcome === 'rotated' || outcome === 'replayed')) {
     audit(`refresh.${outcome}`, who)
@@ -61,5 +108,6 @@ function accepted({ outcome, session }: RotationResult, sid: string, audit: Audi
   }
   if (outcome === 'reused') audit('refresh.reused', who)
   else audit('refresh.refused', { ...who, reason: outcome })
+  if (outcome === 'unproven' && jkt === undefined) throw new GatepassError('dpop_proof_missing')
   throw new GatepassError(refusals[outcome as keyof typeof refusals])
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts'
+import { digest } from '../core/secrets.ts'
 import { SingleFlight } from '../core/single-flight.ts'
 import { logStart, type Revocation, type SessionStore } from '../stores/ports.ts'
 
@@ -14,7 +15,16 @@ export interface RevocationFeedOptions {
   readonly keptMs: number
 }
 
-type Listener = (entries: readonly Revocation[]) => void
+/**
+ * An entry as verifiers are told of it. Its position has a mark of what it says: a log that was lost,
+ * or set back to a backup, counts from the same numbers again, but tells of other things.
+ */
+export interface FeedEntry extends Revocation {
+  /** The position of the entry before it; '' before the first one that this replica has read. */
+  readonly previous: string
+}
+
+type Listener = (entries: readonly FeedEntry[]) => void
 
 /**
  * One replica's copy of the revocation log (invariant 6): followed in the background, answered from
@@ -24,8 +34,11 @@ export class RevocationFeed {
   readonly #options: RevocationFeedOptions
   readonly #listeners = new Set<Listener>()
   readonly #timer: NodeJS.Timeout
-  #entries: Revocation[] = []
+  #entries: FeedEntry[] = []
   #position = logStart
+  /** The same as the store counts. */
+  #storePosition = logStart
+  #readAtMs: number | null = null
   readonly #look = new SingleFlight(() => this.#read())
 
   private constructor(options: RevocationFeedOptions) {
@@ -45,6 +58,16 @@ export class RevocationFeed {
     return this.#look.lastError
   }
 
+  /** When the log was last read; null before the first time. */
+  get readAtMs(): number | null {
+    return this.#readAtMs
+  }
+
+  /** How long an entry matters after its time. */
+  get keptMs(): number {
+    return this.#options.keptMs
+  }
+
   /** The last entry that is known; '' before the first. */
   get position(): string {
     return this.#position
@@ -54,7 +77,7 @@ export class RevocationFeed {
    * What still matters, oldest first, behind a position. A position that is not known (too old, or
    * lost with a store) gives all: an entry that is told twice does no harm.
    */
-  entriesAfter(position: string = logStart): readonly Revocation[] {
+  entriesAfter(position: string = logStart): readonly FeedEntry[] {
     const at = this.#entries.findIndex((entry) => entry.position === position)
     return this.#entries.slice(at + 1)
   }
@@ -78,18 +101,35 @@ export class RevocationFeed {
 
   async #read(): Promise<void> {
     const { sessions, clock, keptMs } = this.#options
+    const startedAtMs = clock.nowMs()
     let page: Revocation[]
     do {
-      page = await sessions.revocationsAfter(this.#position, pageSize)
-      const last = page.at(-1)
-      if (last === undefined) break
-      this.#entries.push(...page)
-      this.#position = last.position
-      for (const listener of this.#listeners) listener(page)
+      page = await sessions.revocationsAfter(this.#storePosition, pageSize)
+      if (page.length > 0) this.#take(page)
     } while (page.length === pageSize)
+    this.#readAtMs = startedAtMs
 
     const expiredMs = clock.nowMs() - keptMs
     const live = this.#entries.findIndex(({ atMs }) => atMs > expiredMs)
     this.#entries.splice(0, live === -1 ? this.#entries.length : live)
   }
+
+  #take(page: readonly Revocation[]): void {
+    const entries = page.map((entry) => {
+      const previous = this.#position
+      this.#position = markedPosition(entry)
+      this.#storePosition = entry.position
+      return { ...entry, position: this.#position, previous }
+    })
+    this.#entries.push(...entries)
+    for (const listener of this.#listeners) listener(entries)
+  }
+}
+
+/** The same on every replica that reads the same log. */
+function markedPosition({ position, kind, id, atMs }: Revocation): string {
+  const mark = digest(JSON.stringify([kind, id, atMs]))
+    .toString('base64url')
+    .slice(0, 8)
+  return `${position}.${mark}`
 }

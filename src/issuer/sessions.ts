@@ -2,12 +2,11 @@ import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import type { Session, SessionStore } from '../stores/ports.ts'
 import type { Audit } from './audit.ts'
+import { type EndingOptions, endAllOf } from './ending.ts'
 
-export interface SessionsOptions {
+export interface SessionsOptions extends EndingOptions {
   readonly sessions: SessionStore
   readonly clock: Clock
-  /** How long an ended session is told from an unknown one. */
-  readonly revokedKeptMs: number
 }
 
 /** Sessions that a user may have. Whoever signs in over and over makes none beyond. */
@@ -45,8 +44,7 @@ export class Sessions {
   }
 
   async logoutAll(sub: string, audit: Audit): Promise<void> {
-    const { sessions, clock, revokedKeptMs } = this.#options
-    const count = await sessions.revokeAll(sub, clock.nowMs(), revokedKeptMs)
+    const count = await endAllOf(sub, this.#options)
     audit('logout.all', { sub, count })
   }
 
@@ -63,8 +61,10 @@ export class Sessions {
     audit('session.ended', { sub, sid })
   }
 
-  #revoke(sid: string): Promise<boolean> {
-    const { sessions, clock, revokedKeptMs } = this.#options
-    return sessions.revoke(sid, clock.nowMs(), revokedKeptMs)
+  async #revoke(sid: string): Promise<boolean> {
+    const { sessions, clock, revokedKeptMs, onEnded } = this.#options
+    const isEnded = await sessions.revoke(sid, clock.nowMs(), revokedKeptMs)
+    if (isEnded) onEnded?.(sid)
+    return isEnded
   }
 }

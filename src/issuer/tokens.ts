@@ -4,11 +4,14 @@ import type { AccountStore, Session } from '../stores/ports.ts'
 import { signAccessToken } from '../tokens/access-token.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import type { SigningKey } from '../tokens/sign.ts'
+import { type AudienceKeys, encryptionKeyFor } from './audiences.ts'
 import { attributeClaims, type Clients, claimNames } from './clients.ts'
 
 /** What a client holds after a login or a refresh. */
 export interface TokenSet {
   readonly accessToken: string
+  /** How the access token is presented: RFC 6750, or with a proof of its key (RFC 9449 §7.1). */
+  readonly tokenType: 'Bearer' | 'DPoP'
   readonly expiresIn_s: number
   readonly scope: string
   readonly sessionId: string
@@ -22,6 +25,8 @@ export interface TokenMinterOptions {
   readonly audience: string
   readonly accessTtl_s: number
   readonly clients: Clients
+  /** The audiences whose tokens are encrypted. */
+  readonly encryptionKeys?: AudienceKeys
   readonly accounts: AccountStore
   readonly refreshTokens: RefreshTokenCodec
   readonly clock: Clock
@@ -37,11 +42,15 @@ export class TokenMinter {
     this.#options = options
   }
 
-  /** @throws `token_too_large`, `store_unavailable`, `keys_unavailable` */
-  async mint(session: Session): Promise<TokenSet> {
+  /**
+   * @param jkt the key that the access token is bound to; null leaves it a bearer token
+   * @throws `token_too_large`, `store_unavailable`, `keys_unavailable`
+   */
+  async mint(session: Session, jkt = session.jkt): Promise<TokenSet> {
     const { refreshTokens, accessTtl_s, clock } = this.#options
     return {
-      accessToken: await this.#accessToken(session),
+      accessToken: await this.#accessToken(session, jkt),
+      tokenType: jkt === null ? 'Bearer' : 'DPoP',
       expiresIn_s: accessTtl_s,
       scope: session.scope,
       sessionId: session.sid,
@@ -50,9 +59,11 @@ export class TokenMinter {
     }
   }
 
-  async #accessToken(session: Session): Promise<string> {
+  async #accessToken(session: Session, jkt: string | null): Promise<string> {
     const { issuer, audience, accessTtl_s, clients, clock } = this.#options
+    const { encryptionKeys = new Map() } = this.#options
     const client = clients.find(session.clientId)
+    const aud = client?.audience ?? audience
     const extra = await this.#extraClaims(session)
     const iat = now_s(clock)
     return signAccessToken(
@@ -60,7 +71,7 @@ export class TokenMinter {
         ...extra,
         iss: issuer,
         sub: session.sub,
-        aud: client?.audience ?? audience,
+        aud,
         exp: iat + accessTtl_s,
         iat,
         jti: randomId(),
@@ -69,8 +80,10 @@ export class TokenMinter {
         sid: session.sid,
         auth_time: Math.floor(session.createdAtMs / 1000),
         amr: session.amr,
+        ...(jkt !== null && { cnf: { jkt } }),
       },
       this.#options.signingKey(),
+      encryptionKeyFor(aud, encryptionKeys),
     )
   }
 

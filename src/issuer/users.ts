@@ -1,8 +1,8 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import type { JsonObject } from '../core/json.ts'
-import type { Account, AccountStore, SessionStore } from '../stores/ports.ts'
+import type { Account, AccountStore } from '../stores/ports.ts'
+import { type EndingOptions, endAllOf } from './ending.ts'
 import { normalizeLoginName } from './login-name.ts'
 import type { PasswordHasher } from './passwords/hasher.ts'
 import { checkPassword } from './passwords/rules.ts'
@@ -10,13 +10,9 @@ import { checkPassword } from './passwords/rules.ts'
 /** An account as its administrator sees it: without the hash. */
 export type User = Omit<Account, 'passwordHash'>
 
-export interface UsersDependencies {
+export interface UsersDependencies extends EndingOptions {
   readonly accounts: AccountStore
-  readonly sessions: Pick<SessionStore, 'revokeAll'>
   readonly hasher: Pick<PasswordHasher, 'hash'>
-  readonly clock: Clock
-  /** How long an ended session is kept, so that its tokens are told from unknown ones. */
-  readonly revokedKeptMs: number
 }
 
 export interface NewUser {
@@ -48,7 +44,7 @@ export interface Users {
 const pageSize = 500
 
 export function createUsers(dependencies: UsersDependencies): Users {
-  const { accounts, sessions, hasher, clock, revokedKeptMs } = dependencies
+  const { accounts, hasher, clock } = dependencies
 
   async function find(loginName: string): Promise<Account> {
     const account = await accounts.findByLoginName(normalizeLoginName(loginName))
@@ -57,7 +53,7 @@ export function createUsers(dependencies: UsersDependencies): Users {
   }
 
   function endSessions(sub: string): Promise<number> {
-    return sessions.revokeAll(sub, clock.nowMs(), revokedKeptMs)
+    return endAllOf(sub, dependencies)
   }
 
   return {

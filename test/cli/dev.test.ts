@@ -4,6 +4,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { freePort, TestProcess } from '../support/processes.ts'
+import { until } from '../support/until.ts'
 
 /** A port with free ones 1, 100, 101, 200 and 201 above it. */
 async function freeBasePort(): Promise<number> {
@@ -58,6 +59,14 @@ t.test('the main job: sign in once, verified on two replicas, refreshed, signed 
     const ready = await fetch(`http://localhost:${verifier + 1}/readyz`)
     t.equal(ready.status, 200)
   }
+  const written = await fetch(`http://localhost:${port + 100}/data/session/cart`, {
+    method: 'PUT',
+    headers: { ...headers, 'content-type': 'application/json' },
+    body: '["shirt"]',
+  })
+  t.equal(written.status, 201)
+  const read = await fetch(`http://localhost:${port + 200}/data/session/cart`, { headers })
+  t.same(await read.json(), ['shirt'], 'the other replica has the cart')
   const post = (path: string) =>
     fetch(`${issuer}${path}`, {
       method: 'POST',
@@ -67,6 +76,13 @@ t.test('the main job: sign in once, verified on two replicas, refreshed, signed 
   t.equal((await post('/refresh')).status, 200)
   t.equal((await post('/logout')).status, 204)
   t.equal((await post('/refresh')).status, 401)
+  for (const verifier of [port + 100, port + 200]) {
+    const isRefused = async () => {
+      const response = await fetch(`http://localhost:${verifier}/verify`, { headers })
+      return response.status === 401
+    }
+    await until('the access token has ended too', isRefused, 1_000)
+  }
 
   // The lines to paste name this installation's addresses and password.
   t.match(dev.stdout, `"username":"demo","password":"${password}"`)

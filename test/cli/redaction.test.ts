@@ -129,7 +129,7 @@ t.test('I9: the database holds no token and no password', async (t) => {
   })
   const { refresh_token, access_token } = (await response.json()) as Record<string, string>
   await issuer.stop()
-  for (const name of ['accounts.db', 'sessions.db']) {
+  for (const name of ['accounts.db', 'sessions.db', 'sessions.db.counters']) {
     const bytes = readFileSync(join(cwd, '.gatepass', name)).toString('latin1')
     for (const secret of [password, refresh_token, access_token, macSecret]) {
       t.notOk(bytes.includes(secret?.slice(secret.lastIndexOf('.') + 1) ?? ''), name)

@@ -29,6 +29,39 @@ t.test('by cookie it answers by cookie', async (t) => {
   t.match(response.cookies[0], { name: cookieName, value: /\.1\./, httpOnly: true, secure: true })
 })
 
+t.test('an answer that was overtaken does not put the old cookie back', async (t) => {
+  const issuer = await startIssuer(t)
+  const byCookie = (value: string) =>
+    issuer.call({ method: 'POST', url: '/refresh', cookies: { [cookieName]: value } })
+  let jar = (await issuer.signIn()).refresh_token
+  /** What a browser does with an answer, whenever it comes. */
+  const arrives = (answer: Awaited<ReturnType<typeof byCookie>>) => {
+    t.equal(answer.statusCode, 200)
+    jar = answer.cookies[0]?.value ?? jar
+  }
+
+  issuer.clock.advance_s(afterGrace_s / 2)
+  const early = await byCookie(jar)
+  t.equal(early.cookies[0]?.value, jar, 'in the first half of grace it is set again')
+  issuer.clock.advance_s(afterGrace_s / 2 - 1)
+  const slow = await byCookie(jar)
+  t.same(slow.cookies, [], 'in the second half it is not')
+  issuer.clock.advance_s(1)
+  arrives(await byCookie(jar))
+  arrives(slow)
+  t.match(jar, /\.1\./)
+  issuer.clock.advance_s(afterGrace_s)
+  arrives(await byCookie(jar))
+  t.match(jar, /\.2\./, 'and the session goes on')
+})
+
+t.test('in the body the refresh token is in every answer', async (t) => {
+  const issuer = await startIssuer(t)
+  const { refresh_token } = await issuer.signIn()
+  issuer.clock.advance_s(afterGrace_s - 1)
+  t.match((await issuer.refresh(refresh_token)).json(), { refresh_token })
+})
+
 t.test('invariant 4: fifty at once get one successor', async (t) => {
   const issuer = await startIssuer(t)
   const { refresh_token } = await issuer.signIn()

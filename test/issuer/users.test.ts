@@ -13,6 +13,8 @@ function setUp(t: Test) {
   const clock = { ms: 1_000_000, nowMs: () => clock.ms }
   const revoked: unknown[] = []
   const sessions = {
+    listBySub: async () => [],
+    revoke: async () => false,
     revokeAll: async (sub: string, nowMs: number, keptMs: number) => {
       revoked.push({ sub, nowMs, keptMs, account: await accounts.findBySub(sub) })
       return 3

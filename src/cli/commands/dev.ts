@@ -28,6 +28,7 @@ export async function runDev(context: CliContext, options: { port: string }): Pr
     mode: 'development',
     issuer: `http://localhost:${basePort}`,
     secret,
+    data_secret: keepSecret(join(state, 'data-secret')).text,
   }
   const { settings, effective } = configOf(context, 'issuer', { defaults: made })
 
@@ -116,7 +117,9 @@ async function stopTogether(children: readonly Child[], context: CliContext): Pr
   }
   for (const child of children) child.stop()
   await Promise.all(children.map((child) => child.exited))
-  context.stdout.write('Stopped. Users, sessions and keys are kept for the next start.\n')
+  context.stdout.write(
+    'Stopped. Users, sessions, their data and keys are kept for the next start.\n',
+  )
   // Signal handlers would keep nothing alive, but leave no doubt.
   process.removeAllListeners('SIGINT').removeAllListeners('SIGTERM')
 }

@@ -1,19 +1,34 @@
+import type { Logger } from 'pino'
+import type { Settings } from '../../config/settings.ts'
 import { systemClock } from '../../core/clock.ts'
+import { observedStore } from '../../data/observed-store.ts'
 import { auditTo } from '../../http/audit-log.ts'
+import { observeClock } from '../../http/clock-metrics.ts'
+import { dataMetrics } from '../../http/data-metrics.ts'
 import { buildIssuerApp } from '../../http/issuer-app.ts'
 import { Metrics } from '../../http/metrics.ts'
 import { createRingKeySource } from '../../http/ring-key-source.ts'
+import { ClockWatch } from '../../issuer/clock-watch.ts'
+import { DataEnd } from '../../issuer/data-end.ts'
 import { createIssuer } from '../../issuer/issuer.ts'
 import { RevocationFeed } from '../../issuer/revocation-feed.ts'
 import type { KeyRing } from '../../keys/ring.ts'
 import { openCounterStore } from '../../stores/open.ts'
 import type { SessionStore } from '../../stores/ports.ts'
-import { createVerifier } from '../../verifier/verifier.ts'
+import { startSweep } from '../../stores/sweep.ts'
+import { DpopProofs, dpopDefaults } from '../../verifier/dpop/proofs.ts'
+import { createVerifier, type Verifier } from '../../verifier/verifier.ts'
 import { type CliContext, configOf, packageVersion } from '../context.ts'
+import { openDataForService } from '../data-parts.ts'
 import { createLogger } from '../logger.ts'
-import { issuerPolicy, openAccountParts, openKeys, revocationsToldMs } from '../parts.ts'
+import {
+  dataClosedMs,
+  issuerPolicy,
+  openAccountParts,
+  openKeys,
+  revocationsToldMs,
+} from '../parts.ts'
 import { serve } from '../serve.ts'
-import { startSweep } from '../sweep.ts'
 import { isPrimaryOfMany, runWorkers } from '../workers.ts'
 
 /** `gatepass issuer`: signs users in and publishes the keys. */
@@ -33,7 +48,12 @@ export async function runIssuer(context: CliContext): Promise<void> {
     clock: systemClock,
     keptMs: revocationsToldMs(settings),
   })
-  const sweep = startSweep(parts.sessions, systemClock, logger)
+  const sweep = startSweep(parts.sessions, systemClock, (err) =>
+    logger.warn({ err }, 'expired sessions could not be removed; trying again later'),
+  )
+  const clockWatch = await watchClock(settings, parts.sessions, metrics)
+  const dataEnd = await openDataEnd(settings, context.cwd, { logger, metrics, ...parts })
+  dataEnd?.listenTo(revocations)
 
   const app = buildIssuerApp({
     logger,
@@ -49,14 +69,14 @@ export async function runIssuer(context: CliContext): Promise<void> {
       counters,
       clock: systemClock,
       signingKey,
+      ...(dataEnd && { onEnded: (sid) => dataEnd.endSoon(sid) }),
     }),
-    // Its own tokens, whatever audience they are for: who holds one may end its session.
-    verifier: createVerifier({
-      issuer: settings.issuer,
-      audience: null,
-      keys: createRingKeySource(keys),
+    proofs: new DpopProofs({
+      ...dpopDefaults,
       clockTolerance_s: settings.clock_skew_s,
+      clock: systemClock,
     }),
+    verifier: ownVerifier(settings, keys),
     jwks: () => keys.jwks(),
     revocations,
     clock: systemClock,
@@ -77,15 +97,74 @@ export async function runIssuer(context: CliContext): Promise<void> {
         revocations: async () => {
           if (revocations.lastError !== null) throw revocations.lastError
         },
+        clock: async () => clockWatch.check(),
       },
       close: async () => {
         sweep.stop()
-        await Promise.all([keys.close(), revocations.close()])
+        await Promise.all([keys, revocations, clockWatch, dataEnd].map((one) => one?.close()))
         await Promise.all([parts.close(), counters.close()])
       },
     },
     settings,
   )
+}
+
+/** Of its own tokens, whatever audience they are for: who holds one may end its session. */
+function ownVerifier(settings: Settings, keys: KeyRing): Verifier {
+  return createVerifier({
+    issuer: settings.issuer,
+    audience: null,
+    keys: createRingKeySource(keys),
+    clockTolerance_s: settings.clock_skew_s,
+    ...(settings.decryption_keys.length > 0 && {
+      decryptionKeys: settings.decryption_keys,
+      encryptedTokens: 'optional',
+    }),
+  })
+}
+
+interface DataEndParts {
+  readonly logger: Logger
+  readonly metrics: Metrics
+  readonly sessions: SessionStore
+}
+
+/** What ends the data of sessions that have ended; null where they have none. */
+async function openDataEnd(
+  settings: Settings,
+  cwd: string,
+  { logger, metrics, sessions }: DataEndParts,
+) {
+  const store = await openDataForService(settings, cwd, logger)
+  if (store === null) return null
+  const end = new DataEnd({
+    data: observedStore(store, dataMetrics(metrics.registry)),
+    sessions,
+    issuer: settings.issuer,
+    clock: systemClock,
+    tokensLastMs: dataClosedMs(settings),
+    onFailure: (err) => logger.warn({ err }, 'session data could not be ended; trying again'),
+  })
+  return {
+    listenTo: (feed: RevocationFeed) => end.listenTo(feed),
+    endSoon: (sid: string) => end.endSoon(sid),
+    close: async () => {
+      await end.close()
+      await store.close()
+    },
+  }
+}
+
+/** Compares the clock with the one of the store, for readiness and as a metric. */
+async function watchClock(settings: Settings, sessions: SessionStore, metrics: Metrics) {
+  const watch = await ClockWatch.open({
+    sessions,
+    clock: systemClock,
+    skewMs: settings.clock_skew_s * 1000,
+    keptMs: revocationsToldMs(settings),
+  })
+  observeClock(metrics.registry, () => watch.offsetMs)
+  return watch
 }
 
 /** The log, read such that a revoked key is gone before it could sign the news of its own end. */

@@ -1,3 +1,4 @@
+import { dataUrl } from '../../config/data-settings.ts'
 import { openKeyStore } from '../../keys/open.ts'
 import {
   openAccountStore,
@@ -6,6 +7,7 @@ import {
   withoutSecrets,
 } from '../../stores/open.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
+import { openDataNow } from '../data-parts.ts'
 
 /** `gatepass migrate`: brings the schema of every store up to date; doing it twice changes nothing. */
 export async function migrateStores(context: CliContext): Promise<void> {
@@ -23,4 +25,7 @@ export async function migrateStores(context: CliContext): Promise<void> {
     await store.close()
     context.stdout.write(`${name}: up to date (${withoutSecrets(url)})\n`)
   }
+  const data = await openDataNow(settings, context.cwd)
+  await data?.close()
+  if (data) context.stdout.write(`data: up to date (${withoutSecrets(dataUrl(settings) ?? '')})\n`)
 }

@@ -1,8 +1,14 @@
+import type { Settings } from '../../config/settings.ts'
 import { GatepassError } from '../../core/errors.ts'
+import { dataMetrics } from '../../http/data-metrics.ts'
 import { Metrics } from '../../http/metrics.ts'
+import { observeRevocations } from '../../http/revocation-metrics.ts'
 import { buildVerifierApp } from '../../http/verifier-app.ts'
+import { observeVerifier } from '../../http/verifier-metrics.ts'
+import type { RevocationOptions } from '../../verifier/revocations/options.ts'
 import { createVerifier } from '../../verifier/verifier.ts'
 import { type CliContext, configOf, packageVersion } from '../context.ts'
+import { dataService, openDataForService } from '../data-parts.ts'
 import { createLogger } from '../logger.ts'
 import { serve } from '../serve.ts'
 import { isPrimaryOfMany, runWorkers } from '../workers.ts'
@@ -18,22 +24,70 @@ export async function runVerifier(context: CliContext): Promise<void> {
     audience: settings.audience,
     clockTolerance_s: settings.clock_skew_s,
     ...(settings.jwks_url !== undefined && { jwksUri: settings.jwks_url }),
+    ...(settings.jwks_file !== undefined && { jwksFile: settings.jwks_file }),
+    revocations: revocationsOf(settings),
+    ...(settings.decryption_keys.length > 0 && {
+      decryptionKeys: settings.decryption_keys,
+      encryptedTokens: settings.encrypted_tokens ?? 'required',
+    }),
   })
+  observeVerifier(metrics.registry, () => verifier.status())
+  const { revocations } = verifier.status()
+  if (revocations !== null) {
+    observeRevocations(metrics.registry, () => verifier.status().revocations ?? revocations)
+  }
   // Without keys it starts all the same, says 503, and goes on asking.
-  verifier.ready().catch((error: unknown) => logger.warn({ err: error }, 'no keys yet'))
+  verifier.ready().then(
+    () => {
+      const { source, age_s, lastError } = verifier.status().keys
+      if (source === 'file') logger.warn({ age_s, lastError }, 'the keys are from the file')
+    },
+    (error: unknown) => logger.warn({ err: error }, 'no keys yet'),
+  )
+
+  const store = await openDataForService(settings, context.cwd, logger)
 
   await serve(
     {
-      app: buildVerifierApp({ logger, metrics, version: packageVersion(), verifier }),
+      app: buildVerifierApp({
+        logger,
+        metrics,
+        version: packageVersion(),
+        verifier,
+        trustedProxies: settings.trusted_proxies,
+        publicUrl: settings.public_url,
+        allowedOrigins: settings.allowed_origins,
+        data: store && {
+          data: dataService(settings, store, dataMetrics(metrics.registry)),
+          requiresPrecondition: settings.data_precondition === 'required',
+        },
+      }),
       metrics,
       logger,
+      // Neither revocations nor session data are: a verifier without is better than none, and says so
+      // elsewhere.
       checks: {
         keys: async () => {
           if (verifier.status().keys.count === 0) throw new GatepassError('keys_unavailable')
         },
       },
-      close: () => verifier.close(),
+      close: async () => {
+        await Promise.all([verifier.close(), store?.close()])
+      },
     },
     settings,
   )
+}
+
+function revocationsOf(settings: Settings): RevocationOptions | false {
+  const { revocations, revocations_url, revocations_poll_s, revocations_max_staleness_s } = settings
+  if (revocations === 'off') return false
+  return {
+    stream: revocations === 'stream',
+    pollInterval_s: revocations_poll_s,
+    ...(revocations_url !== undefined && { uri: revocations_url }),
+    ...(revocations_max_staleness_s !== undefined && {
+      maxStaleness_s: revocations_max_staleness_s,
+    }),
+  }
 }

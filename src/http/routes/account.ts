@@ -12,6 +12,8 @@ import { me, noContent, problem, sessionList, sessionParams } from '../schemas.t
 export interface AccountDeps {
   readonly issuer: Issuer
   readonly verifier: Verifier
+  /** The public address of the issuer. */
+  readonly issuerUrl: string
   auditOf(request: FastifyRequest): Audit
 }
 
@@ -20,7 +22,7 @@ export async function accountRoutes(instance: FastifyInstance, deps: AccountDeps
   const app = instance.withTypeProvider<ZodTypeProvider>()
   const { auditOf } = deps
   const { sessions, accounts } = deps.issuer
-  await app.register(gatepassAuth, { verifier: deps.verifier })
+  await app.register(gatepassAuth, { verifier: deps.verifier, publicUrl: deps.issuerUrl })
 
   // The issuer has the sessions at hand, so here a signed-out token ends at once.
   app.addHook('preHandler', async (request, reply) => {

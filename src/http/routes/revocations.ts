@@ -2,19 +2,22 @@ import type { ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { type Clock, now_s } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
-import type { RevocationFeed } from '../../issuer/revocation-feed.ts'
-import type { Revocation } from '../../stores/ports.ts'
+import type { FeedEntry, RevocationFeed } from '../../issuer/revocation-feed.ts'
 import { signRevocationEvent, signRevocationSnapshot } from '../../tokens/revocations.ts'
 import type { SigningKey } from '../../tokens/sign.ts'
 import { matches } from '../conditional.ts'
+import { Places } from '../places.ts'
 import { notModified, problem, revocationStream, snapshot } from '../schemas.ts'
 
 /** A comment line this often, so that a dead connection is noticed at both ends. */
 const heartbeatMs = 5_000
 /** What a follower is asked to wait before it comes again. */
 const retryMs = 1_000
-/** Followers of one replica. Each is a verifier, so this is far above what there is. */
-const followersMax = 10_000
+/**
+ * Followers of one replica: in all, of one address (or IPv6 /56), and of the network around it. Each
+ * is a verifier, so this is far above what there is, though many share an address.
+ */
+const followersMax = { all: 10_000, narrow: 500, wide: 2_000 }
 /** A follower that has so much unread is cut off; it resumes where it was. */
 const unreadBytesMax = 1024 * 1024
 
@@ -29,6 +32,7 @@ export interface RevocationDeps {
 export function revocationRoutes(app: FastifyInstance, deps: RevocationDeps): void {
   const { issuerUrl, revocations, clock, signingKey } = deps
   const followers = new Set<ServerResponse>()
+  const places = new Places(followersMax)
 
   let last = { etag: '', at_s: 0, kid: '', body: Promise.resolve('') }
   /** Signed once a second at most, however many ask. */
@@ -37,7 +41,12 @@ export function revocationRoutes(app: FastifyInstance, deps: RevocationDeps): vo
     const at_s = now_s(clock)
     const key = signingKey()
     if (last.etag !== etag || last.at_s !== at_s || last.kid !== key.kid) {
-      const state = { position: revocations.position, entries: revocations.entriesAfter() }
+      const state = {
+        position: revocations.position,
+        entries: revocations.entriesAfter(),
+        kept_s: Math.ceil(revocations.keptMs / 1000),
+        readAt_s: Math.floor((revocations.readAtMs ?? 0) / 1000),
+      }
       const body = signRevocationSnapshot(state, issuerUrl, at_s, key)
       last = { etag, at_s, kid: key.kid, body }
     }
@@ -45,8 +54,8 @@ export function revocationRoutes(app: FastifyInstance, deps: RevocationDeps): vo
   }
 
   /** Each event is signed once by each key, however many follow: the one before may be revoked. */
-  const signed = new WeakMap<Revocation, { readonly kid: string; readonly text: Promise<string> }>()
-  function eventText(entry: Revocation): Promise<string> {
+  const signed = new WeakMap<FeedEntry, { readonly kid: string; readonly text: Promise<string> }>()
+  function eventText(entry: FeedEntry): Promise<string> {
     const key = signingKey()
     const known = signed.get(entry)
     if (known?.kid === key.kid) return known.text
@@ -69,7 +78,11 @@ export function revocationRoutes(app: FastifyInstance, deps: RevocationDeps): vo
     async (request, reply) => {
       const { etag, body } = currentSnapshot()
       reply.header('etag', etag).header('cache-control', 'public, max-age=1')
-      if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send()
+      // Nothing new is not said by one who can't read the log: the snapshot says how old it is.
+      const isCurrent = revocations.lastError === null
+      if (isCurrent && matches(request.headers['if-none-match'], etag)) {
+        return reply.code(304).send()
+      }
       return reply
         .type('application/jwt')
         .serializer(String)
@@ -90,10 +103,13 @@ export function revocationRoutes(app: FastifyInstance, deps: RevocationDeps): vo
       },
     },
     async (request, reply) => {
-      if (followers.size >= followersMax) throw new GatepassError('overloaded', { retryAfter_s: 5 })
+      const leave = places.take(request.ip)
+      if (leave === null) throw new GatepassError('overloaded', { retryAfter_s: 5 })
       const lastEventId = request.headers['last-event-id']
       reply.hijack()
       const stream = reply.raw
+      if (stream.destroyed) return leave()
+      stream.once('close', leave)
       stream.writeHead(200, {
         'content-type': 'text/event-stream',
         'cache-control': 'no-store',
@@ -107,7 +123,7 @@ export function revocationRoutes(app: FastifyInstance, deps: RevocationDeps): vo
   function follow(stream: ServerResponse, lastEventId: string | undefined): void {
     // One after the other, so that events keep their order though each is signed on its own.
     let written = Promise.resolve()
-    const send = (entries: readonly Revocation[]) => {
+    const send = (entries: readonly FeedEntry[]) => {
       for (const entry of entries) {
         written = written
           .then(async () => write(stream, await eventText(entry)))
@@ -125,7 +141,9 @@ export function revocationRoutes(app: FastifyInstance, deps: RevocationDeps): vo
     send(revocations.entriesAfter(lastEventId))
   }
 
+  // It says that there is nothing else to tell, so there is none while the log can't be read.
   const heartbeat = setInterval(() => {
+    if (revocations.lastError !== null) return
     for (const stream of followers) write(stream, ':\n\n')
   }, heartbeatMs).unref()
 

@@ -3,13 +3,18 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatepassError, isGatepassError } from '../../core/errors.ts'
 import type { Audit } from '../../issuer/audit.ts'
 import type { Issuer } from '../../issuer/issuer.ts'
+import type { RefreshedTokens } from '../../issuer/refresh.ts'
 import type { TokenSet } from '../../issuer/tokens.ts'
-import { bearerToken } from '../../verifier/bearer.ts'
+import { presentedToken } from '../../verifier/authorization.ts'
+import type { DpopProofs } from '../../verifier/dpop/proofs.ts'
+import { type TargetOf, targetBelow } from '../../verifier/dpop/request-target.ts'
 import type { Verifier } from '../../verifier/verifier.ts'
+import { bearer } from '../openapi.ts'
 import type { OriginGuard } from '../origin.ts'
 import type { DeviceCookie, RefreshCookie } from '../refresh-cookie.ts'
 import {
   loginBody,
+  loginHeaders,
   noContent,
   problem,
   type RefreshBody,
@@ -21,7 +26,11 @@ import {
 
 export interface SignInDeps {
   readonly issuer: Issuer
+  /** The public address of the issuer. */
+  readonly issuerUrl: string
   readonly verifier: Verifier
+  /** Checks the proofs of logins and refreshes. */
+  readonly proofs: DpopProofs
   readonly cookie: RefreshCookie
   readonly deviceCookie: DeviceCookie
   readonly origins: OriginGuard
@@ -31,7 +40,7 @@ export interface SignInDeps {
 /** `/login`, `/refresh` and `/logout`: what a front end calls. */
 export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void {
   const app = instance.withTypeProvider<ZodTypeProvider>()
-  const { issuer, cookie, deviceCookie, origins, auditOf } = deps
+  const { issuer, proofs, cookie, deviceCookie, origins, auditOf } = deps
 
   /** The refresh token of a request, by body or by cookie; a cookie only from an allowed origin. */
   function presented(request: FastifyRequest, body: RefreshBody) {
@@ -42,12 +51,26 @@ export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void 
     return { token, by: 'cookie' } as const
   }
 
-  function answer(reply: FastifyReply, tokens: TokenSet, by: 'cookie' | 'body'): TokenResponse {
+  const targetOf = targetBelow(deps.issuerUrl)
+
+  /** The key that a request has shown possession of; undefined when it has not tried to. */
+  function provenKey(request: FastifyRequest): string | undefined {
+    const { dpop } = request.headers
+    return dpop === undefined ? undefined : proofs.check(String(dpop), targetOf(request))
+  }
+
+  function answer(
+    reply: FastifyReply,
+    tokens: TokenSet & Partial<RefreshedTokens>,
+    by: 'cookie' | 'body',
+  ): TokenResponse {
     reply.header('cache-control', 'no-store')
-    if (by === 'cookie') cookie.set(reply, tokens.refreshToken, tokens.refreshExpiresIn_s)
+    const { setsCookie = true } = tokens
+    if (by === 'cookie' && setsCookie)
+      cookie.set(reply, tokens.refreshToken, tokens.refreshExpiresIn_s)
     return {
       access_token: tokens.accessToken,
-      token_type: 'Bearer',
+      token_type: tokens.tokenType,
       expires_in: tokens.expiresIn_s,
       scope: tokens.scope,
       session_id: tokens.sessionId,
@@ -64,12 +87,14 @@ export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void 
       schema: {
         summary: 'Sign in with a password',
         tags: ['sign-in'],
+        headers: loginHeaders,
         body: loginBody,
         response: { 200: tokenResponse, default: problem },
       },
     },
     async (request, reply) => {
       origins.check(request)
+      const jkt = provenKey(request)
       const { username, password, scope, client_id, refresh_token_in } = request.body
       const { deviceToken, ...tokens } = await issuer.login.signIn(
         {
@@ -80,6 +105,7 @@ export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void 
           userAgent: request.headers['user-agent'] ?? '',
           address: request.ip,
           deviceToken: deviceCookie.read(request),
+          jkt,
         },
         auditOf(request),
       )
@@ -104,8 +130,14 @@ export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void 
     async (request, reply) => {
       const found = presented(request, request.body)
       if (found === null) throw new GatepassError('refresh_token_missing')
-      const key = request.headers['idempotency-key']
-      const tokens = await issuer.refresh.rotate(found.token, key, auditOf(request))
+      const tokens = await issuer.refresh.rotate(
+        {
+          refreshToken: found.token,
+          idempotencyKey: request.headers['idempotency-key'],
+          jkt: provenKey(request),
+        },
+        auditOf(request),
+      )
       return answer(reply, tokens, found.by)
     },
   )
@@ -116,7 +148,7 @@ export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void 
       schema: {
         summary: 'End this session everywhere',
         tags: ['sign-in'],
-        security: [{ cookie: [] }, { bearer: [] }, {}],
+        security: [{ cookie: [] }, ...bearer, {}],
         body: refreshBody,
         response: { 204: noContent, default: problem },
       },
@@ -125,7 +157,7 @@ export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void 
       const found = presented(request, request.body)
       const sid = found
         ? issuer.refreshTokens.parse(found.token).sid
-        : await sessionOfBearer(request, deps.verifier)
+        : await sessionOfToken(request, deps.verifier, targetOf)
       await issuer.sessions.logout(sid, auditOf(request))
       if (found?.by === 'cookie') cookie.clear(reply)
       return reply.code(204).header('cache-control', 'no-store').send(undefined)
@@ -148,9 +180,14 @@ const deadCookie: ReadonlySet<string> = new Set([
   'refresh_token_reused',
 ])
 
-async function sessionOfBearer(request: FastifyRequest, verifier: Verifier): Promise<string> {
+async function sessionOfToken(
+  request: FastifyRequest,
+  verifier: Verifier,
+  targetOf: TargetOf,
+): Promise<string> {
   if (request.headers.authorization === undefined) throw new GatepassError('refresh_token_missing')
-  const { sid } = await verifier.verify(bearerToken(request.headers.authorization))
+  const { token, dpop } = presentedToken(request.headers, () => targetOf(request))
+  const { sid } = await verifier.verify(token, { dpop })
   if (sid === undefined) throw new GatepassError('token_claims')
   return sid
 }

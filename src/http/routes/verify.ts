@@ -1,16 +1,25 @@
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatepassError } from '../../core/errors.ts'
 import { type AccessTokenClaims, hasScopes } from '../../tokens/claims.ts'
+import { authorizationScheme } from '../../verifier/authorization.ts'
 import { challengeHeaders } from '../../verifier/challenge.ts'
+import type { RequestTarget } from '../../verifier/dpop/request-target.ts'
 import { gatepassAuth } from '../../verifier/fastify.ts'
 import type { Verifier } from '../../verifier/verifier.ts'
 import { bearer } from '../openapi.ts'
 import { claims, problem, verified, verifyQuery } from '../schemas.ts'
 
-/** `/verify` for reverse proxies, and `/whoami` for people. */
-export async function verifyRoutes(instance: FastifyInstance, verifier: Verifier): Promise<void> {
-  await instance.register(gatepassAuth, { verifier })
+/**
+ * `/verify` for reverse proxies.
+ * @param requestTarget the request that a proxy asks about, for the proof of its token
+ */
+export async function verifyRoutes(
+  instance: FastifyInstance,
+  verifier: Verifier,
+  requestTarget: (request: FastifyRequest) => RequestTarget,
+): Promise<void> {
+  await instance.register(gatepassAuth, { verifier, requestTarget })
   const app = instance.withTypeProvider<ZodTypeProvider>()
 
   // A proxy hands on the method and the headers of the request that it asks about, and perhaps its
@@ -27,7 +36,7 @@ export async function verifyRoutes(instance: FastifyInstance, verifier: Verifier
     schema: {
       summary: 'Forward-auth: is this request signed in?',
       description:
-        'For nginx `auth_request`, Traefik ForwardAuth, Caddy `forward_auth` and Envoy `ext_authz`. Takes any method; looks at `Authorization` only.',
+        'For nginx `auth_request`, Traefik ForwardAuth, Caddy `forward_auth` and Envoy `ext_authz`. Takes any method; looks at `Authorization` only, and for a DPoP token at `DPoP` and what a trusted proxy says of the request in `X-Forwarded-Method`, `-Uri`, `-Proto` and `-Host`.',
       tags: ['verify'],
       security: bearer,
       querystring: verifyQuery,
@@ -37,14 +46,18 @@ export async function verifyRoutes(instance: FastifyInstance, verifier: Verifier
       const token = request.auth
       if (token === null) throw new GatepassError('token_missing')
       requireScope(token, request.query.scope ?? '', reply)
-      return reply
-        .headers(identityHeaders(token))
-        .header('cache-control', 'no-store')
-        .send(undefined)
+      const headers = identityHeaders(token)
+      for (let at = 0; at < headers.length; at += 2) {
+        reply.header(headers[at] ?? '', headers[at + 1])
+      }
+      return reply.header('cache-control', 'no-store').send(undefined)
     },
   })
+}
 
-  app.get(
+/** `/whoami` for people. The instance guards its routes. */
+export function whoamiRoute(instance: FastifyInstance): void {
+  instance.withTypeProvider<ZodTypeProvider>().get(
     '/whoami',
     {
       schema: {
@@ -65,22 +78,33 @@ export async function verifyRoutes(instance: FastifyInstance, verifier: Verifier
 function requireScope(token: AccessTokenClaims, scope: string, reply: FastifyReply): void {
   if (hasScopes(token.scope, scope)) return
   const error = new GatepassError('scope_insufficient')
-  reply.headers(challengeHeaders(error, scope))
+  const scheme = authorizationScheme(reply.request.headers.authorization) ?? 'Bearer'
+  reply.headers(challengeHeaders(error, scope, scheme))
   throw error
 }
 
-/** Who it is, for the service behind the proxy. The proxy must not let a client set these itself. */
-function identityHeaders(token: AccessTokenClaims): Record<string, string> {
-  return {
-    'x-auth-subject': headerValue(token.sub),
-    'x-auth-session': headerValue(token.sid ?? ''),
-    'x-auth-scope': headerValue(token.scope ?? ''),
-    'x-auth-client': headerValue(token.client_id),
-  }
+/**
+ * Who it is, for the service behind the proxy: names and values by turns. The proxy must not let a
+ * client set these itself.
+ */
+export function identityHeaders(token: AccessTokenClaims): string[] {
+  return [
+    'x-auth-subject',
+    headerValue(token.sub),
+    'x-auth-session',
+    headerValue(token.sid ?? ''),
+    'x-auth-scope',
+    headerValue(token.scope ?? ''),
+    'x-auth-client',
+    headerValue(token.client_id),
+  ]
 }
+
+const unsafe = /[^\x20-\x24\x26-\x7e]/
 
 /** Percent-encodes all but printable ASCII, and `%` itself, so that no claim can break out. */
 function headerValue(text: string): string {
+  if (!unsafe.test(text)) return text
   return text.replaceAll(/[^\x20-\x24\x26-\x7e]+/g, (part) =>
     encodeURIComponent(part.toWellFormed()),
   )

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Issuer } from '../../issuer/issuer.ts'
+import { algorithmNames } from '../../tokens/algorithms.ts'
 import { matches } from '../conditional.ts'
 import { jwks, notModified, serverMetadata } from '../schemas.ts'
 
@@ -36,6 +37,7 @@ export function wellKnownRoutes(app: FastifyInstance, deps: WellKnownDeps): void
     // Users sign in by POST /login; none of the OAuth grants is offered.
     response_types_supported: [],
     grant_types_supported: [],
+    dpop_signing_alg_values_supported: algorithmNames,
     service_documentation: `${deps.issuerUrl}/openapi.json`,
   })
   // RFC 8414 §3: the path of an issuer's name stands behind the well-known part.

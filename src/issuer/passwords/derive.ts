@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { GatepassError } from '../../core/errors.ts'
@@ -19,6 +18,12 @@ export function createDeriver(): Deriver {
 /** The worker beside this file, be it the source or what was built from it. */
 const workerUrl = new URL(`./derive-worker${extname(import.meta.filename)}`, import.meta.url)
 
+/** A thread, and who waits for its digest. */
+interface Thread {
+  readonly worker: Worker
+  job: PromiseWithResolvers<Buffer> | null
+}
+
 /**
  * Derives in threads of its own and not in Node's pool, whose four threads have signatures to make
  * and files to read: a login storm would keep every refresh waiting behind hashes. And one's own
@@ -28,45 +33,45 @@ const workerUrl = new URL(`./derive-worker${extname(import.meta.filename)}`, imp
  * process alive only while it has one.
  */
 class ThreadDeriver implements Deriver {
-  readonly #threads = new Set<Worker>()
-  readonly #free: Worker[] = []
-  #closing = new AbortController()
+  readonly #threads = new Set<Thread>()
+  readonly #free: Thread[] = []
 
-  async derive(password: Buffer, recipe: Recipe, digestBytes: number): Promise<Buffer> {
-    const { signal } = this.#closing
+  derive(password: Buffer, recipe: Recipe, digestBytes: number): Promise<Buffer> {
     const thread = this.#free.pop() ?? this.#start()
-    thread.ref()
-    try {
-      const answered = once(thread, 'message', { signal })
-      thread.postMessage(jobOf(password, recipe, digestBytes))
-      const [digest] = await answered
-      thread.unref()
-      this.#free.push(thread)
-      return Buffer.from(digest)
-    } catch (error) {
-      if (signal.aborted) throw new GatepassError('shutting_down')
-      throw new GatepassError('internal_error', { cause: error })
-    }
+    const job = Promise.withResolvers<Buffer>()
+    thread.job = job
+    thread.worker.ref()
+    thread.worker.postMessage(jobOf(password, recipe, digestBytes))
+    return job.promise
   }
 
   async close(): Promise<void> {
     const threads = [...this.#threads]
     this.#threads.clear()
     this.#free.length = 0
-    this.#closing.abort()
-    this.#closing = new AbortController()
-    await Promise.all(threads.map((thread) => thread.terminate()))
+    for (const { job } of threads) job?.reject(new GatepassError('shutting_down'))
+    await Promise.all(threads.map(({ worker }) => worker.terminate()))
   }
 
-  #start(): Worker {
+  #start(): Thread {
     // Options of the process, such as a loader or --input-type, are not meant for this file.
-    const thread = new Worker(workerUrl, { execArgv: [] })
+    const thread: Thread = { worker: new Worker(workerUrl, { execArgv: [] }), job: null }
     this.#threads.add(thread)
+    thread.worker.on('message', (digest: Uint8Array) => {
+      const { job } = thread
+      // An answer from before the end of a thread that is no longer ours.
+      if (!this.#threads.has(thread)) return
+      thread.job = null
+      thread.worker.unref()
+      this.#free.push(thread)
+      job?.resolve(Buffer.from(digest))
+    })
     // It ends after an error, which its job, if it has one, is told of too.
-    thread.on('error', () => {
+    thread.worker.on('error', (cause) => {
       this.#threads.delete(thread)
       const at = this.#free.indexOf(thread)
       if (at >= 0) this.#free.splice(at, 1)
+      thread.job?.reject(new GatepassError('internal_error', { cause }))
     })
     return thread
   }

@@ -6,6 +6,8 @@ export interface GateLimits {
   readonly maxQueued: number
   /** Who has waited so long is refused; who would have to is refused at once. */
   readonly maxWaitMs: number
+  /** While others wait, so many finished works are answered together; 1. */
+  readonly together?: number
 }
 
 /** What a work is taken to last before one has been seen. */
@@ -35,6 +37,8 @@ export class Gate {
   readonly #clock: Clock
   /** In the order in which they came. */
   readonly #waiting = new Set<Waiter>()
+  /** Whose work is done, and who go on together. */
+  #done: (() => void)[] = []
   #running = 0
   #averageMs = firstGuessMs
 
@@ -55,7 +59,24 @@ export class Gate {
     } finally {
       this.#learn(this.#clock.nowMs() - startedAtMs)
       this.#leave()
+      await this.#goOn()
     }
+  }
+
+  /**
+   * What comes after a work that has used up the caches of the processor is slow the first time, and
+   * quick for those who come right behind. So they go together while there is a queue; whoever is
+   * held back has one behind them whose work is going on, and will let them go.
+   */
+  #goOn(): Promise<void> | undefined {
+    const { together = 1 } = this.#limits
+    if (this.#waiting.size > 0 && this.#done.length + 1 < together) {
+      return new Promise((resolve) => this.#done.push(resolve))
+    }
+    const done = this.#done
+    this.#done = []
+    for (const goOn of done) goOn()
+    return undefined
   }
 
   async #enter(): Promise<void> {

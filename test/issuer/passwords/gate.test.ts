@@ -141,3 +141,32 @@ t.test('a clock that jumps does not close the gate for long', async (t) => {
   first.resolve('first')
   t.strictSame(await Promise.all(answers), ['first', 'second'])
 })
+
+t.test('while others wait, so many are answered together as it is told', async (t) => {
+  const { gate } = gateAt({ together: 3 })
+  const works = Array.from({ length: 6 }, work)
+  const answered: number[] = []
+  const answers = works.map(async ({ run }, index) => {
+    await gate.run(run).catch(() => {})
+    answered.push(index)
+  })
+  const seen: number[] = []
+  for (const [index, { resolve, reject }] of works.entries()) {
+    if (index === 1) reject(new Error('it failed'))
+    else resolve('done')
+    await turn()
+    seen.push(answered.length)
+  }
+  // The last two: nobody waits behind the one, so that nobody is there to let the other go later.
+  t.strictSame(seen, [0, 0, 3, 3, 5, 6])
+  await Promise.all(answers)
+})
+
+t.test('nobody is held back when nobody waits', async (t) => {
+  const { gate } = gateAt({ together: 3, maxConcurrent: 2 })
+  const endless = work()
+  const held = gate.run(endless.run)
+  t.equal(await gate.run(async () => 'at once'), 'at once')
+  endless.resolve('done')
+  t.equal(await held, 'done')
+})

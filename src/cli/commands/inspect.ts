@@ -1,0 +1,74 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { systemClock } from '../../core/clock.ts'
+import { GatepassError } from '../../core/errors.ts'
+import { isJsonObject, parseStrictJson } from '../../tokens/json.ts'
+import { type CliContext, configOf } from '../context.ts'
+import { exitCodes } from '../errors.ts'
+import { reportAsJson, reportInWords } from '../inspect/report.ts'
+import { type InspectRequest, judgeToken } from '../inspect/verdict.ts'
+import { readPiped } from '../prompt.ts'
+import { type IssuerOption, issuerOf, sessionOf } from './login.ts'
+
+export interface InspectOptions extends IssuerOption {
+  readonly jwks?: string
+  readonly audience?: string
+  readonly json: boolean
+}
+
+const jwksBytesMax = 64 * 1024
+const tokenBytesMax = 64 * 1024
+
+/** `gatepass token inspect`: a token in words, and whether a verifier accepts it. */
+export async function inspectToken(
+  context: CliContext,
+  given: string | undefined,
+  options: InspectOptions,
+): Promise<void> {
+  const request = requestOf(context, await tokenOf(context, given, options), options)
+  const verdict = await judgeToken(request)
+  const now_s = Math.floor(systemClock.nowMs() / 1000)
+  const report = options.json ? reportAsJson : reportInWords
+  context.stdout.write(report(verdict, request, now_s))
+  if (verdict.code !== null) process.exitCode = exitCodes.failed
+}
+
+async function tokenOf(
+  context: CliContext,
+  given: string | undefined,
+  options: InspectOptions,
+): Promise<string> {
+  if (given === undefined) return (await sessionOf(context, options).current()).access_token
+  const text = given === '-' ? await readPiped(context.stdin, tokenBytesMax) : given
+  // As it is copied from a header, or from the lines of a terminal.
+  const token = text.trim().replace(/^(?:authorization: *)?(?:bearer|dpop) +/i, '')
+  if (token !== '') return token
+  throw new GatepassError('request_invalid', { detail: 'There is no token to inspect.' })
+}
+
+function requestOf(context: CliContext, token: string, options: InspectOptions): InspectRequest {
+  const { settings } = configOf(context, 'verifier')
+  const jwks = options.jwks === undefined ? null : readJwks(resolve(context.cwd, options.jwks))
+  const isOwnIssuer = options.issuer === undefined
+  return {
+    token,
+    // With a file the keys are what is trusted, and any issuer is as good as another.
+    issuer: jwks === null || !isOwnIssuer ? issuerOf(context, options) : null,
+    audience: options.audience ?? null,
+    jwks,
+    // Where the settings have the keys, they have those of their own issuer.
+    jwksUri: isOwnIssuer ? settings.jwks_url : undefined,
+    decryptionKeys: settings.decryption_keys,
+    clockTolerance_s: settings.clock_skew_s,
+  }
+}
+
+/** @throws `config_invalid` */
+function readJwks(path: string): { readonly keys: readonly object[] } {
+  const bytes = readFileSync(path)
+  const jwks = bytes.length > jwksBytesMax ? undefined : parseStrictJson(bytes)
+  if (isJsonObject(jwks) && Array.isArray(jwks.keys)) {
+    return { keys: jwks.keys as readonly object[] }
+  }
+  throw new GatepassError('config_invalid', { detail: `${path} is not a JWK Set (RFC 7517 §5).` })
+}

@@ -1,0 +1,64 @@
+import { systemClock } from '../../core/clock.ts'
+import { GatepassError } from '../../core/errors.ts'
+import { type CliContext, configOf } from '../context.ts'
+import { oneLine } from '../printable.ts'
+import { askLine, readPassword } from '../prompt.ts'
+import { IssuerClient } from '../signed-in/issuer-client.ts'
+import { DeviceSession } from '../signed-in/session.ts'
+import { StateFile } from '../signed-in/state.ts'
+
+/** For people at a terminal: `gatepass login`, `token` and `logout`. */
+
+export interface IssuerOption {
+  readonly issuer?: string
+}
+
+export interface LoginOptions extends IssuerOption {
+  readonly client?: string
+  readonly scope?: string
+}
+
+export async function login(
+  context: CliContext,
+  name: string | undefined,
+  options: LoginOptions,
+): Promise<void> {
+  const session = sessionOf(context, options)
+  const username = name ?? (await askName(context))
+  const password = await readPassword(context)
+  const { client, scope } = options
+  const { issuer } = await session.login({ username, password, client, scope })
+  context.stderr.write(`Signed in as ${oneLine(username)} at ${issuer}.\n`)
+}
+
+export async function logout(context: CliContext, options: IssuerOption): Promise<void> {
+  const { username, issuer } = await sessionOf(context, options).logout()
+  context.stderr.write(`${oneLine(username)} is signed out of ${issuer}.\n`)
+}
+
+export async function printToken(context: CliContext, options: IssuerOption): Promise<void> {
+  context.stdout.write(`${await sessionOf(context, options).accessToken()}\n`)
+}
+
+export function sessionOf(context: CliContext, options: IssuerOption): DeviceSession {
+  const issuer = issuerOf(context, options)
+  const file = new StateFile(context, issuer)
+  return new DeviceSession({ issuer, client: new IssuerClient(issuer), file, clock: systemClock })
+}
+
+/**
+ * The issuer that was named, or that of the settings, by the same rules: https, unless it is here.
+ * @throws `config_invalid`
+ */
+export function issuerOf(context: CliContext, { issuer }: IssuerOption): string {
+  if (issuer === undefined) return configOf(context, 'verifier').settings.issuer
+  const env = { ...context.env, GATEPASS_ISSUER: issuer, GATEPASS_ISSUER_FILE: undefined }
+  return configOf({ ...context, env }, 'verifier').settings.issuer
+}
+
+/** Standard input is for the password, unless somebody sits there. */
+async function askName(context: CliContext): Promise<string> {
+  if (context.stdin.isTTY) return askLine(context, 'User name: ')
+  const detail = 'Name the user: gatepass login <user-name>. Standard input is for the password.'
+  throw new GatepassError('request_invalid', { detail })
+}

@@ -1,0 +1,107 @@
+import { type ErrorCode, type FieldProblem, GatepassError } from '../../core/errors.ts'
+import { maxTokenBytesDefault } from '../../tokens/compact.ts'
+import { readUnwrap } from '../../verifier/decryption.ts'
+import { createVerifier } from '../../verifier/verifier.ts'
+import { type DecodedToken, decode } from './decoded.ts'
+
+export interface InspectRequest {
+  readonly token: string
+  /** null for the one that the token names, where the keys alone are trusted. */
+  readonly issuer: string | null
+  /** null accepts a token for anybody. */
+  readonly audience: string | null
+  /** A JWK Set to check with; without it the keys and revocations of the issuer are fetched. */
+  readonly jwks: { readonly keys: readonly object[] } | null
+  readonly jwksUri?: string | undefined
+  readonly decryptionKeys: readonly object[]
+  readonly clockTolerance_s: number
+}
+
+/** What a verifier says of a token, and what it looks like. */
+export interface Verdict {
+  readonly decoded: DecodedToken
+  /** The issuer that it was checked against. */
+  readonly issuer: string
+  /** Why it is refused; null if it is accepted. */
+  readonly code: ErrorCode | null
+  readonly signature: 'good' | 'bad' | 'not checked'
+  /** Whether it is of use only with a proof of its key (RFC 9449). */
+  readonly needsProof: boolean
+  /** Whether it was compared with what the issuer has revoked. */
+  readonly revocationsChecked: boolean
+  /** Why there are no keys; null if there are. */
+  readonly keysError: string | null
+}
+
+const refusedAfterSignature: ReadonlySet<string> = new Set([
+  'token_claims',
+  'token_expired',
+  'token_not_yet_valid',
+  'token_revoked',
+] satisfies ErrorCode[])
+
+/** Checks a token as every verifier does. Keys and revocations are fetched; the token goes nowhere. */
+export async function judgeToken(request: InspectRequest): Promise<Verdict> {
+  const { audience, jwks, jwksUri, clockTolerance_s } = request
+  const signed = openToken(request)
+  const decoded = decode(signed ?? request.token)
+  const issuer = request.issuer ?? issuerSaid(decoded)
+  const verifier = createVerifier({
+    issuer,
+    audience,
+    clockTolerance_s,
+    ...(jwks === null ? { revocations: { stream: false } } : { jwks }),
+    ...(jwks === null && jwksUri !== undefined && { jwksUri }),
+  })
+  try {
+    // Without keys the token says so itself.
+    await verifier.ready().catch(() => {})
+    const refusal =
+      signed === null
+        ? new GatepassError('token_key_unknown')
+        : await verifier.verify(signed).then(
+            () => null,
+            (error: GatepassError) => error,
+          )
+    const { keys, revocations } = verifier.status()
+    const needsProof = refusal?.code === 'dpop_proof_missing'
+    const code = needsProof ? null : (refusal?.code ?? null)
+    return {
+      decoded,
+      issuer,
+      code,
+      signature: signatureOf(code),
+      needsProof,
+      // What is refused for anything else is not looked up.
+      revocationsChecked:
+        revocations?.loaded === true && (code === null || code === 'token_revoked'),
+      keysError: keys.count > 0 ? null : keys.lastError,
+    }
+  } finally {
+    await verifier.close()
+  }
+}
+
+/** What is encrypted in it, or itself; null for one that is encrypted for a key that is not here. */
+function openToken({ token, decryptionKeys }: InspectRequest): string | null {
+  if (decryptionKeys.length === 0) return token
+  const problems: FieldProblem[] = []
+  const options = { decryptionKeys, encryptedTokens: 'optional' } as const
+  const unwrap = readUnwrap(options, maxTokenBytesDefault, problems)
+  if (problems.length > 0) throw new GatepassError('config_invalid', { problems })
+  try {
+    return unwrap(token)
+  } catch (error) {
+    return error instanceof GatepassError && error.code === 'token_key_unknown' ? null : token
+  }
+}
+
+function signatureOf(code: ErrorCode | null): Verdict['signature'] {
+  if (code === null || refusedAfterSignature.has(code)) return 'good'
+  return code === 'token_signature' ? 'bad' : 'not checked'
+}
+
+function issuerSaid({ claims }: DecodedToken): string {
+  const iss = claims?.iss
+  return typeof iss === 'string' && iss !== '' ? iss : 'unknown'
+}

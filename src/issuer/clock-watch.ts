@@ -1,0 +1,105 @@
+import { uptime } from 'node:os'
+import type { Clock } from '../core/clock.ts'
+import { GatepassError } from '../core/errors.ts'
+import { SingleFlight } from '../core/single-flight.ts'
+import type { SessionStore } from '../stores/ports.ts'
+
+/** How often the clocks are compared. */
+const pollMs = 5_000
+/** No skew is taken for less: neither the way to a store nor the clock since the boot is more exact. */
+const skewMinMs = 1_000
+
+export interface ClockWatchOptions {
+  readonly sessions: Pick<SessionStore, 'clockMs'>
+  readonly clock: Clock
+  /** How far apart the clocks of two machines may be. */
+  readonly skewMs: number
+  /** For how long what was made by the time before a jump still matters. */
+  readonly keptMs: number
+  /** Milliseconds since the boot, time asleep included; nobody sets this clock. */
+  readonly uptimeMs?: () => number
+}
+
+/**
+ * Finds out when the clock of this machine is wrong (attack I11).
+ *
+ * Where replicas share a store, the clock of the store is the measure. A store on this machine has no
+ * other clock than ours; there a jump is seen by the time since the boot. Which of the two times was
+ * right can't be known. So the new one is taken for right when nothing of the old one matters any more.
+ */
+export class ClockWatch {
+  readonly #options: ClockWatchOptions
+  readonly #skewMs: number
+  readonly #uptimeMs: () => number
+  readonly #look = new SingleFlight(() => this.#measure())
+  readonly #timer: NodeJS.Timeout
+  #offsetMs: number | null = null
+  #isWrong = false
+  /** Our time at the boot, by the clock before a jump and by the clock now. */
+  #bootAtMs: number
+  #jump: { readonly bootAtMs: number; readonly seenAtMs: number } | null = null
+
+  private constructor(options: ClockWatchOptions) {
+    this.#options = options
+    this.#skewMs = Math.max(options.skewMs, skewMinMs)
+    this.#uptimeMs = options.uptimeMs ?? (() => uptime() * 1000)
+    this.#bootAtMs = options.clock.nowMs() - this.#uptimeMs()
+    this.#timer = setInterval(() => this.refresh(), pollMs).unref()
+  }
+
+  /** Compares the clocks. A store that is away now is asked again. */
+  static async open(options: ClockWatchOptions): Promise<ClockWatch> {
+    const watch = new ClockWatch(options)
+    await watch.refresh()
+    return watch
+  }
+
+  /** By how much our clock is ahead; null while that is not known. */
+  get offsetMs(): number | null {
+    return this.#look.lastError === null ? this.#offsetMs : null
+  }
+
+  /** Compares the clocks now. Never rejects: `check` says how it went. */
+  refresh(): Promise<void> {
+    return this.#look.run()
+  }
+
+  /** @throws `clock_skew`; `store_unavailable` when the clocks could not be compared */
+  check(): void {
+    if (this.#look.lastError !== null) throw this.#look.lastError
+    if (this.#isWrong) throw new GatepassError('clock_skew')
+  }
+
+  /** Stops to look. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer)
+    await this.#look.settled()
+  }
+
+  async #measure(): Promise<void> {
+    const { sessions, clock } = this.#options
+    const sentAtMs = performance.now()
+    const storeMs = await sessions.clockMs()
+    const tripMs = performance.now() - sentAtMs
+    this.#offsetMs = storeMs === null ? this.#jumpMs() : clock.nowMs() - tripMs / 2 - storeMs
+    // The store read its clock at some time of the trip: only what is beyond doubt counts.
+    const doubtMs = storeMs === null ? 0 : tripMs / 2
+    this.#isWrong = Math.abs(this.#offsetMs) - doubtMs > this.#skewMs
+  }
+
+  /** By how much our clock has jumped, for as long as that matters. */
+  #jumpMs(): number {
+    const nowMs = this.#uptimeMs()
+    const bootAtMs = this.#options.clock.nowMs() - nowMs
+    const isSame = (otherMs: number) => Math.abs(bootAtMs - otherMs) <= this.#skewMs
+    if (isSame(this.#bootAtMs)) {
+      this.#jump = null
+    } else if (this.#jump === null || !isSame(this.#jump.bootAtMs)) {
+      this.#jump = { bootAtMs, seenAtMs: nowMs }
+    } else if (nowMs - this.#jump.seenAtMs >= this.#options.keptMs) {
+      this.#bootAtMs = bootAtMs
+      this.#jump = null
+    }
+    return bootAtMs - this.#bootAtMs
+  }
+}

@@ -1,0 +1,202 @@
+import t, { type Test } from 'tap'
+import { run, TestProcess, untilStatus } from '../support/processes.ts'
+import { outsideFolder } from '../support/project.ts'
+import { startRedis } from '../support/redis.ts'
+import { until } from '../support/until.ts'
+
+const secrets = {
+  GATEPASS_SECRET: 's'.repeat(43),
+  GATEPASS_DATA_SECRET: 'd'.repeat(43),
+}
+const ports = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: '0' }
+const password = 'correct horse battery staple'
+
+/** The services in one folder. Verifiers hear of no revocation: here it is the data that must go. */
+async function startServices(t: Test, settings: Record<string, string> = {}) {
+  const cwd = outsideFolder(t)
+  const env = { ...secrets, ...ports, GATEPASS_AUDIENCE: 'https://api.example.com', ...settings }
+  const add = await run(t, ['users', 'add', 'ada'], { cwd, env, input: `${password}\n` })
+  t.equal(add.code, 0, add.stderr)
+
+  const startIssuer = async () => {
+    const process = TestProcess.start(t, ['issuer'], { cwd, env })
+    const { port, adminPort } = await process.ready()
+    const at = `http://127.0.0.1:${port}`
+    return { process, at, metrics: () => text(`http://127.0.0.1:${adminPort}/metrics`) }
+  }
+  const startVerifier = async (issuer: string) => {
+    const process = TestProcess.start(t, ['verifier'], {
+      cwd,
+      env: {
+        ...env,
+        GATEPASS_JWKS_URL: `${issuer}/.well-known/jwks.json`,
+        GATEPASS_REVOCATIONS: 'off',
+      },
+    })
+    const { port, adminPort } = await process.ready()
+    await untilStatus(`http://127.0.0.1:${adminPort}/readyz`, 200)
+    return { process, at: `http://127.0.0.1:${port}` }
+  }
+  const command = (...args: string[]) => run(t, args, { cwd, env })
+  return { cwd, env, startIssuer, startVerifier, command }
+}
+
+async function text(url: string): Promise<string> {
+  return (await fetch(url)).text()
+}
+
+async function post(url: string, body: object, headers: Record<string, string> = {}) {
+  const json = { 'content-type': 'application/json' }
+  return fetch(url, {
+    method: 'POST',
+    headers: { ...json, ...headers },
+    body: JSON.stringify(body),
+  })
+}
+
+interface Tokens {
+  readonly access_token: string
+  readonly refresh_token: string
+  readonly session_id: string
+}
+
+async function login(issuer: string): Promise<Tokens> {
+  const body = { username: 'ada', password, refresh_token_in: 'body' }
+  const response = await post(`${issuer}/login`, { ...body, scope: 'data:read data:write' })
+  t.equal(response.status, 200)
+  return (await response.json()) as Tokens
+}
+
+function dataOf({ access_token }: Tokens) {
+  const authorization = `Bearer ${access_token}`
+  return {
+    put: (url: string, value: unknown) =>
+      fetch(url, {
+        method: 'PUT',
+        headers: { authorization, 'content-type': 'application/json' },
+        body: JSON.stringify(value),
+      }),
+    get: (url: string) => fetch(url, { headers: { authorization } }),
+    authorization,
+  }
+}
+
+t.test('every replica has the data; sign-out ends that of the session alone', async (t) => {
+  const { startIssuer, startVerifier, command, cwd, env } = await startServices(t)
+  const issuer = await startIssuer()
+  const [one, two] = [await startVerifier(issuer.at), await startVerifier(issuer.at)]
+  const [tokens, others] = [await login(issuer.at), await login(issuer.at)]
+  const [mine, other] = [dataOf(tokens), dataOf(others)]
+  t.equal((await mine.put(`${one.at}/data/session/cart`, ['shirt'])).status, 201)
+  t.equal((await mine.put(`${two.at}/data/user/theme`, 'dark')).status, 201)
+  t.equal((await other.put(`${two.at}/data/session/cart`, ['hat'])).status, 201)
+  t.same(await (await mine.get(`${two.at}/data/session/cart`)).json(), ['shirt'])
+
+  const exported = await command('data', 'export', '--user', 'ADA', '--json')
+  t.equal(exported.code, 0, exported.stderr)
+  const rows = (JSON.parse(exported.stdout) as { scope: string; value: unknown }[]).map(
+    ({ scope, value }) => `${scope} ${JSON.stringify(value)}`,
+  )
+  t.same(rows.sort(), ['session ["hat"]', 'session ["shirt"]', 'user "dark"'])
+
+  const blind = await run(t, ['data', 'export', '--user', 'ada'], {
+    cwd,
+    env: { ...env, GATEPASS_DATA_SECRET: 'e'.repeat(43) },
+  })
+  t.equal(blind.code, 1)
+  t.match(blind.stderr, /could not be decrypted, and are left out: 3\./)
+
+  t.equal((await post(`${issuer.at}/logout`, { refresh_token: tokens.refresh_token })).status, 204)
+  const isGone = async () => (await mine.get(`${one.at}/data/session/cart`)).status === 404
+  await until('the data has ended', isGone, 2_000)
+  t.equal((await mine.put(`${two.at}/data/session/cart`, 1)).status, 401, 'and is closed')
+  t.same(await (await other.get(`${one.at}/data/session/cart`)).json(), ['hat'])
+  t.same(await (await other.get(`${one.at}/data/user/theme`)).json(), 'dark')
+  t.match(await issuer.metrics(), /operation="end",outcome="ok"/)
+
+  const erased = await command('data', 'erase', '--user', 'ada')
+  t.equal(erased.code, 0, erased.stderr)
+  t.match(erased.stderr, /live sessions: 1/)
+  t.equal((await other.get(`${two.at}/data/user/theme`)).status, 404)
+  t.equal((await other.get(`${two.at}/data/session/cart`)).status, 404)
+  t.equal((await other.put(`${two.at}/data/session/cart`, 1)).status, 201, 'still signed in')
+  t.equal((await command('data', 'erase', '--user', 'nobody')).code, 1)
+  t.match((await command('migrate')).stdout, /^data: up to date/m)
+
+  // From the command line, where no issuer is asked.
+  const late = await login(issuer.at)
+  await dataOf(late).put(`${one.at}/data/session/cart`, 1)
+  t.equal((await command('users', 'disable', 'ada')).code, 0)
+  const areGone = async () =>
+    (await other.get(`${one.at}/data/session/cart`)).status === 404 &&
+    (await dataOf(late).get(`${one.at}/data/session/cart`)).status === 404
+  await until('all of them have ended', areGone, 3_000)
+})
+
+t.test('a store that is away at the logout, and an issuer that dies, end it later', async (t) => {
+  const redis = await startRedis(t)
+  const { startIssuer, startVerifier } = await startServices(t, { GATEPASS_DATA_URL: redis.url })
+  const issuer = await startIssuer()
+  const verifier = await startVerifier(issuer.at)
+  const cart = `${verifier.at}/data/session/cart`
+  const all: Tokens[] = []
+  for (let n = 0; n < 3; n++) {
+    const tokens = await login(issuer.at)
+    t.equal((await dataOf(tokens).put(cart, n)).status, 201)
+    all.push(tokens)
+  }
+  const [first, second] = all as [Tokens, Tokens]
+  redis.freeze()
+  const startedAtMs = performance.now()
+  t.equal((await post(`${issuer.at}/logout`, { refresh_token: first.refresh_token })).status, 204)
+  t.ok(performance.now() - startedAtMs < 200, 'the logout does not wait for it')
+  const { authorization } = dataOf(second)
+  t.equal((await post(`${issuer.at}/logout/all`, {}, { authorization })).status, 204)
+  const silent = await dataOf(first).get(cart)
+  t.equal(silent.status, 503)
+  t.ok(silent.headers.has('retry-after'))
+  await issuer.process.stop('SIGKILL')
+  redis.thaw()
+  const isThere = async () => (await dataOf(first).get(cart)).status === 200
+  await until('the store answers, and has it still', isThere)
+  await startIssuer()
+  for (const tokens of all) {
+    const isGone = async () => (await dataOf(tokens).get(cart)).status === 404
+    await until('the data has ended', isGone, 3_000)
+    t.equal((await dataOf(tokens).put(cart, 1)).status, 401)
+  }
+  await verifier.process.stop()
+})
+
+t.test('services start without their store of session data', async (t) => {
+  const { startIssuer, startVerifier } = await startServices(t, {
+    GATEPASS_DATA_URL: 'redis://127.0.0.1:1',
+  })
+  const issuer = await startIssuer()
+  const verifier = await startVerifier(issuer.at)
+  const tokens = await login(issuer.at)
+  const { get } = dataOf(tokens)
+  t.equal((await get(`${verifier.at}/verify`)).status, 200)
+  t.equal((await get(`${verifier.at}/data/session/cart`)).status, 503)
+  t.equal(await verifier.process.stop(), 0)
+  t.equal(await issuer.process.stop(), 0)
+})
+
+t.test('what is unsafe does not start', async (t) => {
+  const cwd = t.testdir()
+  const env = { ...secrets, ...ports, GATEPASS_DATA_URL: 'redis://redis.example.com' }
+  for (const role of ['verifier', 'issuer']) {
+    const { code, stderr } = await run(t, [role], { cwd, env })
+    t.equal(code, 2, role)
+    t.match(stderr, /GATEPASS_DATA_URL needs TLS in production/)
+  }
+  const { code, stderr } = await run(t, ['verifier'], {
+    cwd,
+    env: { GATEPASS_DATA_URL: 'sqlite:data.db' },
+  })
+  t.equal(code, 2)
+  t.match(stderr, /GATEPASS_DATA_SECRET is required with GATEPASS_DATA_URL/)
+  const off = await run(t, ['data', 'erase', '--user', 'ada'], { cwd })
+  t.equal(off.code, 2)
+  t.match(off.stderr, 'GATEPASS_DATA_URL is not set')
+})

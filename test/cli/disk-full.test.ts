@@ -1,0 +1,197 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { freePort, run, TestProcess, untilStatus } from '../support/processes.ts'
+import { outsideFolder } from '../support/project.ts'
+import { until } from '../support/until.ts'
+
+const password = 'correct horse battery staple'
+const sessionCount = 20
+/** Nothing takes longer, or it counts as a hang. */
+const deadlineMs = 5_000
+/** So that the log of the database does not fill a small disk by itself before it is wrapped. */
+const pauseMs = 20
+
+/** The issuer's disk, as far as the test has a hand in it. */
+interface Disk {
+  readonly folder: string
+  /** From now on nothing more can be written for the process. */
+  fill(pid: number): void
+  free(pid: number): void
+}
+
+/** A file system in memory, which a file of zeros fills to the last block. Null where none can be mounted. */
+function smallDisk(t: Test): Disk | null {
+  const folder = join(outsideFolder(t), 'disk')
+  mkdirSync(folder)
+  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=48m', 'tmpfs', folder])
+  if (status !== 0) return null
+  t.teardown(() => execFileSync('umount', ['--lazy', folder]))
+  const ballast = join(folder, 'ballast')
+  return {
+    folder,
+    fill() {
+      const file = openSync(ballast, 'w')
+      try {
+        for (;;) writeSync(file, Buffer.alloc(4096))
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+      } finally {
+        closeSync(file)
+      }
+    },
+    free: () => rmSync(ballast),
+  }
+}
+
+/** The size that the kernel lets files of the process have, as a quota does. */
+function limitedDisk(t: Test): Disk {
+  const limit = (pid: number, bytes: string) =>
+    execFileSync('prlimit', ['--pid', String(pid), `--fsize=${bytes}:`])
+  return {
+    folder: outsideFolder(t),
+    fill: (pid) => limit(pid, '0'),
+    free: (pid) => limit(pid, 'unlimited'),
+  }
+}
+
+interface Answer {
+  readonly path: string
+  readonly status: number
+  readonly body: { readonly refresh_token: string; readonly code?: string }
+}
+
+/** The clients of an issuer, and whatever they were told that they should not have been. */
+class Clients {
+  readonly faults: unknown[] = []
+  readonly counts: Record<string, number> = {}
+  readonly #url: string
+
+  constructor(url: string) {
+    this.#url = url
+  }
+
+  /** An answer other than 200, or 503 with Retry-After, before the deadline is a fault. */
+  async post(path: string, body: object, key = randomUUID()): Promise<Answer> {
+    const startedAtMs = performance.now()
+    const response = await fetch(`${this.#url}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'idempotency-key': key },
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(deadlineMs),
+    })
+    const answer = {
+      path,
+      status: response.status,
+      body: (await response.json()) as Answer['body'],
+    }
+    const tookMs = performance.now() - startedAtMs
+    const isAllowed =
+      answer.status === 200 || (answer.status === 503 && response.headers.has('retry-after'))
+    if (!isAllowed)
+      this.faults.push({ path, status: answer.status, code: answer.body.code, tookMs })
+    const name = `${path} ${answer.status}`
+    this.counts[name] = (this.counts[name] ?? 0) + 1
+    return answer
+  }
+
+  login(username: string): Promise<Answer> {
+    return this.post('/login', { username, password, refresh_token_in: 'body' })
+  }
+
+  count(name: string): number {
+    return this.counts[name] ?? 0
+  }
+}
+
+/** Refreshes over and over, each attempt by one key until it is answered. Gives the last token. */
+async function keepRefreshing(clients: Clients, first: string, end: AbortSignal): Promise<string> {
+  let refresh_token = first
+  let key = randomUUID()
+  for (;;) {
+    const { status, body } = await clients.post('/refresh', { refresh_token }, key)
+    if (status === 200) {
+      refresh_token = body.refresh_token
+      key = randomUUID()
+      if (end.aborted) return refresh_token
+    } else if (status !== 503) return ''
+    await sleep(pauseMs)
+  }
+}
+
+async function keepSigningIn(clients: Clients, username: string, end: AbortSignal) {
+  while (!end.aborted) {
+    await clients.login(username)
+    await sleep(pauseMs)
+  }
+}
+
+async function startOn(t: Test, { folder }: Disk) {
+  const env = {
+    GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+    GATEPASS_PORT: String(await freePort()),
+    GATEPASS_ADMIN_PORT: '0',
+    // Each refresh rotates, so each one writes.
+    GATEPASS_GRACE_S: '0',
+    GATEPASS_ARGON2_MEMORY_KIB: '8',
+  }
+  for (const name of ['ada', 'bob']) {
+    await run(t, ['users', 'add', name], { cwd: folder, env, input: password })
+  }
+  const issuer = TestProcess.start(t, ['issuer'], { cwd: folder, env })
+  const { port, adminPort } = await issuer.ready()
+  const clients = new Clients(`http://127.0.0.1:${port}`)
+  return { issuer, clients, readyUrl: `http://127.0.0.1:${adminPort}/readyz` }
+}
+
+/** Lets the disk be full under load for a while, and counts what that has cost. */
+async function survives(t: Test, disk: Disk): Promise<void> {
+  const { issuer, clients, readyUrl } = await startOn(t, disk)
+  const held: string[] = []
+  for (let n = 0; n < sessionCount; n++) {
+    held.push((await clients.login('ada')).body.refresh_token)
+  }
+
+  const end = new AbortController()
+  const load = Promise.all([
+    Promise.all(held.map((token) => keepRefreshing(clients, token, end.signal))),
+    keepSigningIn(clients, 'bob', end.signal),
+  ])
+  await until('it is under load', () => clients.count('/refresh 200') > 5 * sessionCount)
+  disk.fill(issuer.pid)
+  await until('both fail', () =>
+    ['/refresh 503', '/login 503'].every((name) => clients.count(name) > sessionCount),
+  )
+  await untilStatus(readyUrl, 503)
+  const { checks } = (await (await fetch(readyUrl)).json()) as { checks: Record<string, string> }
+  t.equal(checks.sessions, 'store_unavailable', 'readiness says so')
+
+  disk.free(issuer.pid)
+  await untilStatus(readyUrl, 200)
+  const before = { ...clients.counts }
+  await until('both work', () =>
+    ['/refresh 200', '/login 200'].every(
+      (name) => clients.count(name) > (before[name] ?? 0) + sessionCount,
+    ),
+  )
+  end.abort()
+  const [last] = await load
+  t.same(clients.faults, [], 'nothing but 200, and 503 with Retry-After')
+  t.notOk(last.includes(''), 'nobody was signed out')
+  const generations = last.map((token) => Number(token.split('.')[1]))
+  const rotations = generations.reduce((sum, one) => sum + one, 0)
+  t.equal(rotations, clients.count('/refresh 200'), 'each answer was one rotation')
+  t.comment(JSON.stringify(clients.counts))
+  t.equal(await issuer.stop(), 0, 'the process has lived through it')
+}
+
+t.test('a disk that is full costs time, and no session', async (t) => {
+  const disk = smallDisk(t)
+  if (disk === null) t.pass('where a file system can be mounted', { skip: true })
+  else await survives(t, disk)
+})
+
+t.test('nor does a limit on what the process may write', (t) => survives(t, limitedDisk(t)))

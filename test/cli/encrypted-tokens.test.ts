@@ -1,0 +1,54 @@
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { freePort, run, TestProcess, untilStatus } from '../support/processes.ts'
+
+const password = 'correct horse battery staple'
+const audience = 'https://api.example.com'
+
+for (const curve of ['P-256', 'X25519']) {
+  t.test(`keys encryption makes a pair on ${curve} that issuer and verifier take`, async (t) => {
+    const cwd = t.testdir()
+    const made = await run(t, ['keys', 'encryption', 'key.json', '--curve', curve], { cwd })
+    t.equal(made.code, 0, made.stderr)
+    const publicJwk = JSON.parse(made.stdout)
+    const [privateJwk] = JSON.parse(readFileSync(join(cwd, 'key.json'), 'utf8'))
+    t.match(publicJwk, { crv: curve, use: 'enc', alg: 'ECDH-ES', kid: /^[\w-]{43}$/ })
+    t.notOk('d' in publicJwk)
+    t.same({ ...publicJwk, d: privateJwk.d }, privateJwk)
+    t.equal(statSync(join(cwd, 'key.json')).mode & 0o777, 0o600)
+    const again = await run(t, ['keys', 'encryption', 'key.json'], { cwd })
+    t.equal(again.code, 2)
+    t.match(again.stderr, /key\.json can't be made \(EEXIST\)/)
+
+    const port = await freePort()
+    const env = {
+      GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+      GATEPASS_ISSUER: `http://127.0.0.1:${port}`,
+      GATEPASS_AUDIENCE: audience,
+      GATEPASS_ADMIN_PORT: '0',
+    }
+    const audiences = JSON.stringify([{ audience, encryption_key: publicJwk }])
+    const issuerEnv = { ...env, GATEPASS_PORT: `${port}`, GATEPASS_AUDIENCES: audiences }
+    const keyEnv = { ...env, GATEPASS_PORT: '0', GATEPASS_DECRYPTION_KEYS_FILE: 'key.json' }
+    await run(t, ['users', 'add', 'ada'], { cwd, env: issuerEnv, input: password })
+    await TestProcess.start(t, ['issuer'], { cwd, env: issuerEnv }).ready()
+    const login = await fetch(`${env.GATEPASS_ISSUER}/login`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ username: 'ada', password }),
+    })
+    const { access_token } = (await login.json()) as { access_token: string }
+    t.equal(access_token.split('.').length, 5)
+
+    const verifier = TestProcess.start(t, ['verifier'], { cwd, env: keyEnv })
+    const address = await verifier.ready()
+    await untilStatus(`http://127.0.0.1:${address.adminPort}/readyz`, 200)
+    const headers = { authorization: `Bearer ${access_token}` }
+    const whoami = await fetch(`http://127.0.0.1:${address.port}/whoami`, { headers })
+    t.match(await whoami.json(), { aud: audience, iss: env.GATEPASS_ISSUER })
+    t.notOk(verifier.stdout.includes(privateJwk.d), 'no key in the log')
+    const shown = await run(t, ['config', '--role', 'verifier', '--json'], { cwd, env: keyEnv })
+    t.notOk(shown.stdout.includes(privateJwk.d), 'nor in what config shows')
+  })
+}

@@ -1,0 +1,186 @@
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { freePort, run, TestProcess } from '../support/processes.ts'
+
+const password = 'correct horse battery staple'
+
+/** A running issuer that knows ada. No refresh token answers twice. */
+async function startIssuer(t: Test) {
+  const cwd = t.testdir()
+  const port = await freePort()
+  const env = {
+    GATEPASS_ISSUER: `http://127.0.0.1:${port}`,
+    GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+    GATEPASS_PORT: `${port}`,
+    GATEPASS_ADMIN_PORT: '0',
+    GATEPASS_GRACE_S: '0',
+  }
+  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
+  const service = TestProcess.start(t, ['issuer'], { cwd, env })
+  await service.ready()
+  return { issuer: env.GATEPASS_ISSUER, stop: () => service.stop() }
+}
+
+/** A machine of ada's. */
+function openTerminal(t: Test, issuer: string) {
+  const cwd = t.testdir()
+  const env = { GATEPASS_ISSUER: issuer, XDG_STATE_HOME: join(cwd, 'state') }
+  const gatepass = (args: readonly string[], input = '') => run(t, args, { cwd, env, input })
+  const folder = join(cwd, 'state', 'gatepass')
+  const path = join(folder, `${encodeURIComponent(issuer)}.json`)
+  const state = () => JSON.parse(readFileSync(path, 'utf8'))
+  /** Changes the file, as time or a crash would. */
+  const change = (changes: object) =>
+    writeFileSync(path, JSON.stringify({ ...state(), ...changes }), { mode: 0o600 })
+  const expire = (changes: object = {}) => change({ expires_at_ms: Date.now() - 1000, ...changes })
+  const login = () => gatepass(['login', 'ada'], password)
+  return { gatepass, login, folder, path, state, change, expire }
+}
+
+const { issuer, stop } = await startIssuer(t)
+
+async function status(token: string): Promise<number> {
+  const response = await fetch(`${issuer}/me`, { headers: { authorization: `Bearer ${token}` } })
+  await response.body?.cancel()
+  return response.status
+}
+
+t.test('login, token, logout', async (t) => {
+  const { gatepass, login, folder, path, state } = openTerminal(t, issuer)
+  const nobody = await gatepass(['token'])
+  t.match(nobody, { code: 1, stdout: '', stderr: /Nobody is signed in .* Run: gatepass login/ })
+
+  const wrong = await gatepass(['login', 'ada'], 'a wrong password')
+  t.match(wrong, { code: 1, stderr: /The user name or the password is wrong/ })
+  t.match(await gatepass(['login'], password), { code: 1, stderr: /Name the user/ })
+
+  const first = await login()
+  t.match(first, { code: 0, stdout: '', stderr: /^Signed in as ada at http:.*\.\n$/ })
+  t.equal(statSync(path).mode & 0o777, 0o600)
+  t.equal(statSync(folder).mode & 0o777, 0o700)
+  for (const secret of [state().refresh_token, state().access_token, password]) {
+    t.notOk(first.stderr.includes(secret))
+  }
+
+  const token = await gatepass(['token'])
+  t.equal(token.code, 0)
+  t.equal(await status(token.stdout.trim()), 200)
+  t.equal((await gatepass(['token'])).stdout, token.stdout, 'good for a while, so not refreshed')
+
+  t.equal((await login()).code, 0)
+  t.equal(await status(token.stdout.trim()), 401, 'the session before has ended')
+
+  const { access_token } = state()
+  t.match(await gatepass(['logout']), { code: 0, stderr: /ada is signed out of/ })
+  t.equal(await status(access_token), 401)
+  t.same(
+    readdirSync(folder).filter((name) => !name.endsWith('.lock')),
+    [],
+  )
+})
+
+t.test('terminals that refresh at once get one token, over and over', async (t) => {
+  const { gatepass, login, expire } = openTerminal(t, issuer)
+  await login()
+  const seen = new Set<string>()
+  for (let round = 0; round < 2; round += 1) {
+    expire()
+    const all = await Promise.all([1, 2, 3].map(() => gatepass(['token'])))
+    t.same(
+      all.map(({ code, stdout }) => [code, stdout]),
+      all.map(() => [0, all[0]?.stdout]),
+    )
+    seen.add(all[0]?.stdout ?? '')
+    t.equal(await status((all[0]?.stdout ?? '').trim()), 200)
+  }
+  t.equal(seen.size, 2)
+})
+
+t.test('a refresh whose answer was lost is asked for again by its key', async (t) => {
+  const { gatepass, login, path, state, expire } = openTerminal(t, issuer)
+  const loseAnswer = (key: string) =>
+    fetch(`${issuer}/refresh`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'idempotency-key': key },
+      body: JSON.stringify({ refresh_token: state().refresh_token }),
+    })
+  await login()
+  t.equal((await loseAnswer('k1')).status, 200)
+  expire({ idempotency_key: 'k1' })
+  t.equal((await gatepass(['token'])).code, 0)
+  t.equal(state().idempotency_key, null)
+  expire()
+  t.equal((await gatepass(['token'])).code, 0, 'and goes on as ever')
+
+  t.equal((await loseAnswer('of somebody else')).status, 200)
+  expire()
+  const refused = await gatepass(['token'])
+  t.match(refused, { code: 1, stdout: '' })
+  t.match(refused.stderr, /was used before\. You are signed out of .*\(refresh_token_reused\)/)
+  t.notOk(existsSync(path), 'nothing is kept that can never work again')
+})
+
+// The issuer is not there for what comes behind.
+t.test('while the issuer is away', async (t) => {
+  const { gatepass, login, path, state, change, expire } = openTerminal(t, issuer)
+  await login()
+  await stop()
+  const { access_token } = state()
+  change({ obtained_at_ms: Date.now() - 100_000, expires_at_ms: Date.now() + 10_000 })
+  const still = await gatepass(['token'])
+  t.equal(still.stdout, `${access_token}\n`, 'a token that is good still serves')
+
+  const { idempotency_key } = state()
+  t.match(idempotency_key, /^[\w-]{22}$/, 'the key is kept for the next attempt')
+  expire()
+  const away = await gatepass(['token'])
+  t.match(away, { code: 1, stdout: '', stderr: /can't be reached\. \(issuer_unavailable\)/ })
+  t.equal(state().idempotency_key, idempotency_key)
+  t.match(await gatepass(['logout']), { code: 1, stderr: /can't be reached/ })
+  t.ok(state().refresh_token, 'logout can be tried again')
+
+  chmodSync(path, 0o640)
+  t.match(await gatepass(['token']), { code: 2, stderr: /Others may read .* chmod 600/ })
+  writeFileSync(path, 'gpr_half a fi')
+  chmodSync(path, 0o600)
+  const damaged = await gatepass(['token'])
+  t.match(damaged, { code: 2, stderr: /is damaged\. Delete it, and sign in again\./ })
+  t.notMatch(damaged.stderr, /gpr_/)
+})
+
+t.test('where the file is, and where a password does not go', async (t) => {
+  const cwd = t.testdir()
+  const seen: string[] = []
+  const answers: Record<string, [number, Record<string, string>, string]> = {
+    '/moved/login': [307, { location: '/elsewhere' }, ''],
+    '/rude/login': [400, {}, '{"code": "scope_not_allowed", "detail": "\\u001b[2Jno"}'],
+    '/login': [
+      200,
+      {},
+      '{"access_token":"a","expires_in":300,"scope":"","session_id":"s","refresh_token":"gpr_r"}',
+    ],
+  }
+  const server = createServer((request, response) => {
+    seen.push(request.url ?? '')
+    const [status, headers, body] = answers[request.url ?? ''] ?? [200, {}, 'hello']
+    response.writeHead(status, headers).end(body)
+  })
+  const port = await freePort()
+  server.listen(port, '127.0.0.1')
+  t.teardown(() => server.close())
+  const login = (issuer: string, env: Record<string, string> = {}) =>
+    run(t, ['login', 'ada', '--issuer', issuer], { cwd, env, input: password })
+  const base = `http://127.0.0.1:${port}`
+
+  t.match(await login('http://auth.example.com'), { code: 2, stderr: /must be https/ })
+  t.match(await login(`${base}/moved`), { code: 1, stderr: /answered with status 307/ })
+  t.match(await login(`${base}/other`), { code: 1, stderr: /does not answer as an issuer does/ })
+  t.match((await login(`${base}/rude`)).stderr, '\\u001b[2Jno (scope_not_allowed)')
+  t.same(seen, ['/moved/login', '/other/login', '/rude/login'])
+
+  t.equal((await login(base, { HOME: cwd, XDG_STATE_HOME: 'relative' })).code, 0)
+  const name = `${encodeURIComponent(base)}.json`
+  t.ok(statSync(join(cwd, '.local', 'state', 'gatepass', name)).isFile())
+})

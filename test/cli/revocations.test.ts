@@ -1,0 +1,98 @@
+import t, { type Test } from 'tap'
+import { TestProcess, untilStatus } from '../support/processes.ts'
+import { audience, claimsWith, issuer, makeKey, mint } from '../support/tokens.ts'
+import { until } from '../support/until.ts'
+import { JwksServer, serve } from '../verifier/jwks-server.ts'
+import { FeedServer } from '../verifier/revocations/feed-server.ts'
+
+const key = makeKey('ES256')
+
+/** A verifier service whose feed the test writes. */
+async function startVerifier(t: Test, settings: Record<string, string>) {
+  const feed = await FeedServer.open(t, key)
+  const keys = await JwksServer.open(t, serve([key]))
+  const verifier = TestProcess.start(t, ['verifier'], {
+    cwd: t.testdir(),
+    env: {
+      GATEPASS_ISSUER: issuer,
+      GATEPASS_AUDIENCE: audience,
+      GATEPASS_PORT: '0',
+      GATEPASS_ADMIN_PORT: '0',
+      GATEPASS_JWKS_URL: `${keys.issuer}/jwks`,
+      GATEPASS_REVOCATIONS_URL: feed.uri,
+      GATEPASS_REVOCATIONS_POLL_S: '1',
+      ...settings,
+    },
+  })
+  const { port, adminPort } = await verifier.ready()
+  const now_s = Math.floor(Date.now() / 1000)
+  const payload = claimsWith({ iat: now_s, exp: now_s + 300 })
+  const admin = `http://127.0.0.1:${adminPort}`
+  await untilStatus(`${admin}/readyz`, 200)
+  return {
+    feed,
+    now_s,
+    verify: () =>
+      fetch(`http://127.0.0.1:${port}/verify`, {
+        headers: { authorization: `Bearer ${mint(key, { payload })}` },
+      }),
+    metrics: async () => (await fetch(`${admin}/metrics`)).text(),
+    readyStatus: async () => (await fetch(`${admin}/readyz`)).status,
+  }
+}
+
+t.test('the service follows the stream, and its metrics say how well', async (t) => {
+  const { feed, now_s, verify, metrics, readyStatus } = await startVerifier(t, {})
+  await until('it streams', async () =>
+    (await metrics()).includes('gatepass_revocations_state{state="streaming"} 1'),
+  )
+  t.equal((await verify()).status, 200)
+  await feed.add('session', 'session-1', now_s)
+  await until('it is refused', async () => (await verify()).status === 401)
+  const text = await metrics()
+  t.match(text, /^gatepass_revocations_entries 1$/m)
+  t.match(text, /^gatepass_revocations_coarsened 0$/m)
+  t.match(text, /^gatepass_revocations_lag_seconds \d/m)
+  await feed.close()
+  await until('it is down', async () =>
+    (await metrics()).includes('gatepass_revocations_state{state="down"} 1'),
+  )
+  t.equal(await readyStatus(), 200, 'a verifier without news is better than none')
+})
+
+t.test('told to, it polls, or leaves it', async (t) => {
+  const polling = await startVerifier(t, { GATEPASS_REVOCATIONS: 'poll' })
+  await polling.feed.add('session', 'session-1', polling.now_s)
+  await until('it is refused', async () => (await polling.verify()).status === 401, 3_000)
+  t.same(polling.feed.streamsFrom, [])
+  t.match(await polling.metrics(), /gatepass_revocations_state\{state="polling"\} 1/)
+
+  const off = await startVerifier(t, { GATEPASS_REVOCATIONS: 'off' })
+  t.equal((await off.verify()).status, 200)
+  t.equal(off.feed.snapshots, 0)
+  t.notMatch(await off.metrics(), /gatepass_revocations/)
+})
+
+t.test('with a limit it answers 503 once its list is too old', async (t) => {
+  const { feed, verify, readyStatus } = await startVerifier(t, {
+    GATEPASS_REVOCATIONS_MAX_STALENESS_S: '10',
+  })
+  await until('it is current', async () => (await verify()).status === 200)
+  await feed.close()
+  await until('it is too old', async () => (await verify()).status === 503, 15_000)
+  const refused = await verify()
+  t.match(await refused.json(), { code: 'revocations_stale' })
+  t.ok(refused.headers.get('retry-after'))
+  t.equal(await readyStatus(), 200)
+})
+
+t.test('settings that do not go together do not start', async (t) => {
+  for (const settings of [{ GATEPASS_REVOCATIONS: 'off' }, { GATEPASS_REVOCATIONS_POLL_S: '60' }]) {
+    const verifier = TestProcess.start(t, ['verifier'], {
+      cwd: t.testdir(),
+      env: { GATEPASS_REVOCATIONS_MAX_STALENESS_S: '30', ...settings },
+    })
+    t.not(await verifier.exited, 0)
+    t.match(verifier.stderr, 'GATEPASS_REVOCATIONS_MAX_STALENESS_S')
+  }
+})

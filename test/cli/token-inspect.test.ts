@@ -1,0 +1,95 @@
+import { writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
+import t from 'tap'
+import { freePort, run, TestProcess } from '../support/processes.ts'
+import { claimsWith, makeKey, mint } from '../support/tokens.ts'
+
+const password = 'correct horse battery staple'
+const key = makeKey('ES256')
+const now_s = Math.floor(Date.now() / 1000)
+
+t.test('the token of a login: accepted, and revoked once it is signed out', async (t) => {
+  const cwd = t.testdir()
+  const port = await freePort()
+  const env = {
+    GATEPASS_ISSUER: `http://127.0.0.1:${port}`,
+    XDG_STATE_HOME: join(cwd, 'state'),
+    GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+    GATEPASS_ADMIN_PORT: '0',
+    GATEPASS_PORT: `${port}`,
+  }
+  const gatepass = (args: readonly string[], input = '') => run(t, args, { cwd, env, input })
+  await gatepass(['users', 'add', 'ada'], password)
+  await TestProcess.start(t, ['issuer'], { cwd, env }).ready()
+  await gatepass(['login', 'ada'], password)
+
+  const own = await gatepass(['token', 'inspect'])
+  t.match(own, { code: 0, stdout: /^It is accepted for [45] minutes/ })
+  t.match(own.stdout, `http://127.0.0.1:${port} does not say that it was revoked.`)
+  const token = (await gatepass(['token'])).stdout
+  t.notOk(own.stdout.includes(token.trim()), 'it is not repeated')
+
+  await gatepass(['logout'])
+  const revoked = await gatepass(['token', 'inspect', '-', '--json'], `Bearer ${token}\n`)
+  t.equal(revoked.code, 1)
+  t.match(JSON.parse(revoked.stdout), {
+    accepted: false,
+    code: 'token_revoked',
+    reason: /Its session has ended/,
+    signature: 'good',
+    revocations_checked: true,
+  })
+  t.match(await gatepass(['token', 'inspect']), { code: 1, stderr: /Nobody is signed in/ })
+})
+
+t.test('nothing of the token is sent anywhere', async (t) => {
+  const received: string[] = []
+  const server = createServer((request, response) => {
+    received.push(`${request.method} ${request.url} ${request.rawHeaders.join(' ')}`)
+    request.on('data', (body) => received.push(String(body)))
+    response.writeHead(200, { 'content-type': 'application/json' })
+    response.end(
+      request.url?.endsWith('jwks.json') ? JSON.stringify({ keys: [key.publicJwk] }) : '',
+    )
+  })
+  const port = await freePort()
+  server.listen(port, '127.0.0.1')
+  t.teardown(() => server.close())
+  const issuer = `http://127.0.0.1:${port}`
+  const payload = claimsWith({ iss: issuer, iat: now_s, exp: now_s + 300 })
+  const token = mint(key, { payload })
+  const cwd = t.testdir()
+  const inspect = (...args: string[]) => run(t, ['token', 'inspect', ...args], { cwd })
+
+  const found = await inspect(token, '--issuer', issuer)
+  t.match(found, { code: 0, stdout: /Whether its session has ended since was not checked/ })
+  t.same(received.map((line) => line.split(' ', 2).join(' ')).sort(), [
+    'GET /.well-known/jwks.json',
+    'GET /revocations',
+  ])
+  for (const part of token.split('.')) t.notOk(received.some((line) => line.includes(part)))
+
+  received.length = 0
+  writeFileSync(join(cwd, 'jwks.json'), JSON.stringify({ keys: [key.publicJwk] }))
+  t.equal((await inspect(token, '--jwks', 'jwks.json')).code, 0)
+  t.same(received, [], 'with a file nobody is asked')
+  server.close()
+  server.closeAllConnections()
+
+  const away = await inspect(token, '--issuer', issuer)
+  t.match(away, {
+    code: 1,
+    stdout: /^Not checked \(keys_unavailable\)\. .* nothing about the token/,
+  })
+  t.match(away.stdout, /What it says, which was not verified:/)
+})
+
+t.test('wrong usage', async (t) => {
+  const cwd = t.testdir({ 'not.json': '[]', 'empty.json': '{"keys": []}' })
+  const inspect = (...args: string[]) => run(t, ['token', 'inspect', ...args], { cwd })
+  t.match(await inspect('-'), { code: 1, stderr: /There is no token to inspect/ })
+  t.match(await inspect('x', '--jwks', 'not.json'), { code: 2, stderr: /is not a JWK Set/ })
+  t.match(await inspect('x', '--jwks', 'empty.json'), { code: 2, stderr: /there are no keys/ })
+  t.equal((await inspect('x', 'y')).code, 2)
+})

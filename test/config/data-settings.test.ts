@@ -1,0 +1,63 @@
+import t from 'tap'
+import { dataUrl } from '../../src/config/data-settings.ts'
+import { loadConfig } from '../../src/config/load.ts'
+import type { Role } from '../../src/config/setting.ts'
+import { GatepassError } from '../../src/core/errors.ts'
+
+const secret = 's'.repeat(32)
+
+function load(env: Record<string, string>, role: Role = 'verifier') {
+  const all = { GATEPASS_SECRET: secret, ...env }
+  return loadConfig({ role, env: all, cwd: t.testdirName }).settings
+}
+
+/** What is wrong with them, as `setting: detail`. */
+function problems(env: Record<string, string>, role: Role = 'verifier'): string[] {
+  try {
+    load(env, role)
+    return []
+  } catch (error) {
+    if (!(error instanceof GatepassError)) throw error
+    return (error.problems ?? []).map(({ pointer, detail }) => `${pointer}: ${detail}`)
+  }
+}
+
+t.test('there is session data where there is a secret for it, or an address', async (t) => {
+  t.equal(dataUrl(load({})), null)
+  t.equal(dataUrl(load({ GATEPASS_DATA_SECRET: secret })), 'sqlite:.gatepass/data.db')
+  const both = { GATEPASS_DATA_SECRET: secret, GATEPASS_DATA_URL: 'rediss://redis.example.com' }
+  t.equal(dataUrl(load(both)), 'rediss://redis.example.com')
+  t.equal(dataUrl(load({ ...both, GATEPASS_DATA_URL: 'off' })), null)
+})
+
+t.test('an issuer ends data without the secret, a verifier does nothing without', async (t) => {
+  const env = { GATEPASS_DATA_URL: 'memcacheds://cache.example.com' }
+  t.equal(dataUrl(load(env, 'issuer')), env.GATEPASS_DATA_URL)
+  t.same(problems(env), ['GATEPASS_DATA_SECRET: is required with GATEPASS_DATA_URL'])
+  t.same(problems({ GATEPASS_DATA_URL: 'off' }), [])
+  t.match(problems({ GATEPASS_DATA_SECRET: 'short' }), [/at least 32 characters/])
+})
+
+t.test('production reaches a store on another machine by TLS, unless told otherwise', async (t) => {
+  for (const role of ['issuer', 'verifier'] as const) {
+    const check = (url: string, more = {}) =>
+      problems({ GATEPASS_DATA_URL: url, GATEPASS_DATA_SECRET: secret, ...more }, role)
+    for (const url of ['redis://redis.example.com', 'memcached://127.0.0.1,10.0.0.1:11211']) {
+      t.match(check(url), [/GATEPASS_DATA_URL: needs TLS in production/], url)
+      t.same(check(url, { GATEPASS_PLAINTEXT_STORES: 'true' }), [])
+      t.same(check(url, { GATEPASS_MODE: 'development' }), [])
+    }
+    for (const url of [
+      'redis://127.0.0.1',
+      'rediss://redis.example.com',
+      'memcached://localhost:11211',
+      'memcacheds://cache.example.com',
+      'sqlite:data.db',
+    ]) {
+      t.same(check(url), [], url)
+    }
+    t.match(check('redis://:geheim@'), [/can't be used/])
+    t.notMatch(check('redis://:geheim@').join(), 'geheim')
+    t.match(check('postgres://db'), [/must be off, or start with sqlite: or redis:/])
+  }
+})

@@ -1,0 +1,159 @@
+import { pino } from 'pino'
+import t, { type Test } from 'tap'
+import { GatepassError } from '../../src/core/errors.ts'
+import { randomId } from '../../src/core/secrets.ts'
+import { buildAdminApp } from '../../src/http/admin-app.ts'
+import { observeClock } from '../../src/http/clock-metrics.ts'
+import { Metrics } from '../../src/http/metrics.ts'
+import { checkReadiness } from '../../src/http/readiness.ts'
+import { ClockWatch, type ClockWatchOptions } from '../../src/issuer/clock-watch.ts'
+import type { SessionStore } from '../../src/stores/ports.ts'
+import { PostgresSessionStore } from '../../src/stores/postgres/sessions.ts'
+import { RedisSessionStore } from '../../src/stores/redis/sessions.ts'
+import { SqliteSessionStore } from '../../src/stores/sqlite/sessions.ts'
+import { FakeClock } from '../support/clock.ts'
+import { PostgresServer } from '../support/postgres.ts'
+import { startRedis } from '../support/redis.ts'
+import { policy, rotation, session, t0 } from '../support/sessions.ts'
+
+const skewMs = 5_000
+const keptMs = 305_000
+
+/** A watch, and what the admin port says of it after another look. */
+async function watched(
+  t: Test,
+  options: Pick<ClockWatchOptions, 'sessions' | 'clock' | 'uptimeMs'>,
+) {
+  const watch = await ClockWatch.open({ ...options, skewMs, keptMs })
+  const metrics = new Metrics()
+  observeClock(metrics.registry, () => watch.offsetMs)
+  const admin = buildAdminApp({
+    logger: pino({ level: 'silent' }),
+    readiness: () => checkReadiness({ clock: async () => watch.check() }, false),
+    metrics: () => metrics.registry.metrics(),
+  })
+  t.teardown(async () => {
+    metrics.registry.clear()
+    await Promise.all([admin.close(), watch.close()])
+  })
+  return async () => {
+    await watch.refresh()
+    const { statusCode, body } = await admin.inject('/readyz')
+    const { payload } = await admin.inject('/metrics')
+    const [, offset_s] = payload.match(/^gatepass_clock_offset_seconds (\S+)$/m) ?? []
+    return { status: statusCode, clock: JSON.parse(body).checks.clock, offset_s: Number(offset_s) }
+  }
+}
+
+const right = { status: 200, clock: 'ok' }
+const wrong = { status: 503, clock: 'clock_skew' }
+
+const postgres = await PostgresServer.start(t)
+const redis = await startRedis(t)
+const shared: Record<string, () => Promise<SessionStore>> = {
+  Postgres: async () => PostgresSessionStore.open(await postgres.createDatabase()),
+  Redis: async () => RedisSessionStore.open(redis.url),
+}
+
+for (const [name, open] of Object.entries(shared)) {
+  t.test(
+    `I11, ${name}: a clock further off than the skew is told, until it is right`,
+    async (t) => {
+      const sessions = await open()
+      t.teardown(() => sessions.close())
+      let errorMs = 0
+      const look = await watched(t, { sessions, clock: { nowMs: () => Date.now() + errorMs } })
+      for (const sign of [1, -1]) {
+        for (const [ms, expected] of [
+          [0, right],
+          [skewMs - 1_000, right],
+          [skewMs + 2_000, wrong],
+          [86_400_000, wrong],
+          [0, right],
+        ] as const) {
+          errorMs = sign * ms
+          const seen = await look()
+          t.match(seen, expected, `${errorMs} ms ahead`)
+          t.ok(Math.abs(seen.offset_s - errorMs / 1000) < 1, `measured as ${seen.offset_s} s`)
+        }
+      }
+    },
+  )
+
+  t.test(`I11, ${name}: within the skew a client goes from one replica to another`, async (t) => {
+    const sessions = await open()
+    t.teardown(() => sessions.close())
+    const { sid } = session({ sid: randomId() })
+    const ahead = (atMs: number) => atMs + skewMs
+    const behind = (atMs: number) => atMs
+    await sessions.create(session({ sid, createdAtMs: ahead(t0), mintedAtMs: ahead(t0) }))
+    const refresh = async (generation: number, nowMs: number) =>
+      (await sessions.rotate(rotation({ sid, generation, nowMs }))).outcome
+
+    t.ok(await sessions.find(sid, behind(t0)), 'what the one has made is there for the other')
+    t.equal(await refresh(0, behind(t0)), 'replayed')
+    const one = t0 + policy.graceMs
+    t.equal(await refresh(0, ahead(one)), 'rotated')
+    t.equal(await refresh(0, behind(one)), 'replayed', 'a second tab')
+    const two = one + policy.graceMs + skewMs
+    t.equal(await refresh(1, behind(two)), 'rotated')
+    t.equal(await refresh(1, ahead(two + policy.graceMs - skewMs - 1)), 'replayed', 'a late copy')
+    t.ok(await sessions.revoke(sid, ahead(two), policy.revokedKeptMs))
+    t.equal(await refresh(2, behind(two)), 'revoked')
+  })
+}
+
+/** On one machine: its clock, and the time since its boot. */
+async function onOneMachine(t: Test) {
+  const sessions = new SqliteSessionStore(':memory:')
+  t.teardown(() => sessions.close())
+  const clock = new FakeClock()
+  const boot = new FakeClock(0)
+  const look = await watched(t, { sessions, clock, uptimeMs: () => boot.nowMs() })
+  const pass = (ms: number) => {
+    clock.advanceMs(ms)
+    boot.advanceMs(ms)
+  }
+  return { clock, pass, look }
+}
+
+t.test('I11, SQLite: a clock that is set is told, until it is set back', async (t) => {
+  const { clock, pass, look } = await onOneMachine(t)
+  pass(8 * 3_600_000)
+  t.same(await look(), { ...right, offset_s: 0 }, 'time that has passed, asleep too, is none')
+  for (const sign of [1, -1]) {
+    clock.advanceMs(sign * skewMs)
+    t.same(await look(), { ...right, offset_s: (sign * skewMs) / 1000 })
+    clock.advanceMs(sign * 1)
+    t.match(await look(), wrong)
+    clock.advanceMs(-sign * (skewMs + 1))
+    t.same(await look(), { ...right, offset_s: 0 })
+  }
+})
+
+t.test('I11, SQLite: a time that stays is the right one in the end', async (t) => {
+  const { clock, pass, look } = await onOneMachine(t)
+  clock.advanceMs(-3_600_000)
+  t.match(await look(), wrong)
+  pass(keptMs - 1)
+  t.match(await look(), wrong)
+  clock.advanceMs(-60_000)
+  pass(1)
+  t.match(await look(), wrong, 'another jump begins anew')
+  pass(keptMs)
+  t.same(await look(), { ...right, offset_s: 0 })
+  clock.advanceMs(3_660_000)
+  t.match(await look(), wrong, 'from there on a jump is one in either direction')
+})
+
+t.test('a clock that could not be compared is told as what prevented it', async (t) => {
+  let error: Error | null = new GatepassError('store_unavailable')
+  const clockMs = async () => {
+    if (error !== null) throw error
+    return Date.now()
+  }
+  const look = await watched(t, { sessions: { clockMs }, clock: { nowMs: () => Date.now() } })
+  t.same(await look(), { status: 503, clock: 'store_unavailable', offset_s: Number.NaN })
+  error = null
+  t.match(await look(), right)
+})

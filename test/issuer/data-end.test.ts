@@ -1,0 +1,236 @@
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { GatepassError } from '../../src/core/errors.ts'
+import { randomId } from '../../src/core/secrets.ts'
+import { DataEnd } from '../../src/issuer/data-end.ts'
+import { endAllOf } from '../../src/issuer/ending.ts'
+import { RevocationFeed } from '../../src/issuer/revocation-feed.ts'
+import { Sessions } from '../../src/issuer/sessions.ts'
+import { dataOwner } from '../../src/stores/data-owner.ts'
+import type { DataStore, DataWrite } from '../../src/stores/data-store.ts'
+import { RedisDataStore } from '../../src/stores/redis/data.ts'
+import { SqliteDataStore } from '../../src/stores/sqlite/data.ts'
+import { SqliteSessionStore } from '../../src/stores/sqlite/sessions.ts'
+import { FakeClock } from '../support/clock.ts'
+import { startRedis } from '../support/redis.ts'
+import { policy, session, t0 } from '../support/sessions.ts'
+import { until } from '../support/until.ts'
+
+const issuer = 'https://auth.example.com'
+const tokensLastMs = 365_000
+const keptMs = 3_600_000
+const forever = t0 + 1_000 * keptMs
+
+async function setUp(t: Test, given?: DataStore) {
+  const clock = new FakeClock(t0)
+  const folder = t.testdir()
+  const sessions = new SqliteSessionStore(join(folder, 'sessions.db'))
+  const real = given ?? new SqliteDataStore(join(folder, 'data.db'))
+  t.teardown(() => Promise.all([sessions.close(), real.close()]))
+  const ended: string[] = []
+  let isAway = false
+  const data: Pick<DataStore, 'end'> = {
+    end: async (owner, ...rest) => {
+      if (isAway) throw new GatepassError('store_unavailable')
+      await real.end(owner, ...rest)
+      ended.push(owner.id)
+    },
+  }
+  const failures: unknown[] = []
+  const open = () => {
+    const options = { data, sessions, issuer, clock, tokensLastMs }
+    const end = new DataEnd({ ...options, onFailure: (error) => failures.push(error) })
+    t.teardown(() => end.close())
+    return end
+  }
+  return {
+    clock,
+    sessions,
+    data: real,
+    ended,
+    failures,
+    open,
+    setAway: (value: boolean) => {
+      isAway = value
+    },
+    /** A session that has data. */
+    async begin(sub = 'user-1') {
+      const sid = randomId()
+      await sessions.create(session({ sid, sub, endsAtMs: forever, expiresAtMs: forever }))
+      await real.write(writeOf(sid))
+      return sid
+    },
+    hasData: async (sid: string) => (await real.read(ownerOf(sid), 'all', clock.nowMs())).size > 0,
+  }
+}
+
+const ownerOf = (sid: string) => dataOwner('session', issuer, sid)
+
+function writeOf(sid: string, nowMs = t0): DataWrite {
+  const expiresAtMs = t0 + 86_400_000
+  const value = Buffer.from('cart')
+  return {
+    owner: ownerOf(sid),
+    field: 'cart',
+    value,
+    version: randomId(),
+    fieldsMax: 64,
+    expiresAtMs,
+    nowMs,
+  }
+}
+
+t.test('whatever ends a session in the log ends its data, and no other', async (t) => {
+  const { sessions, begin, hasData, open } = await setUp(t)
+  const [one, two, three, other] = [
+    await begin(),
+    await begin(),
+    await begin(),
+    await begin('user-2'),
+  ]
+  const end = open()
+  await sessions.revoke(one, t0, keptMs)
+  await sessions.rotate({
+    ...{ sid: two, generation: 0, idempotencyKey: null, jkt: null, policy },
+    nowMs: t0 + 20_000,
+  })
+  const reuse = await sessions.rotate({
+    ...{ sid: two, generation: 0, idempotencyKey: null, jkt: null, policy },
+    nowMs: t0 + 60_000,
+  })
+  t.equal(reuse.outcome, 'reused')
+  await sessions.revokeEverybody(t0, keptMs)
+  await sessions.revokeKey('a-key', t0, keptMs)
+  await end.refresh()
+  t.same(await Promise.all([one, two, three, other].map(hasData)), [false, false, true, true])
+})
+
+t.test('all sessions of a user end one by one, so that their data does', async (t) => {
+  const { sessions, clock, begin, hasData, open } = await setUp(t)
+  const sids = await Promise.all([1, 2, 3].map(() => begin()))
+  const other = await begin('user-2')
+  const told: string[] = []
+  const onEnded = (sid: string) => told.push(sid)
+  const options = { sessions, clock, revokedKeptMs: keptMs, onEnded }
+  t.equal(await endAllOf('user-1', options), 3)
+  t.same(told.sort(), sids.toSorted())
+  t.equal(await endAllOf('user-1', options), 0)
+  await open().refresh()
+  for (const sid of sids) t.equal(await hasData(sid), false)
+  t.equal(await hasData(other), true)
+})
+
+t.test('a sign-out tells at once of each session that it ended', async (t) => {
+  const { sessions, clock, begin } = await setUp(t)
+  const [one, two, three] = [await begin(), await begin(), await begin()]
+  const told: string[] = []
+  const onEnded = (sid: string) => told.push(sid)
+  const of = new Sessions({ sessions, clock, revokedKeptMs: keptMs, onEnded })
+  await of.logout(one, () => {})
+  await of.logout(one, () => {})
+  await of.end('user-1', two, () => {})
+  t.same(told, [one, two])
+  await of.logoutAll('user-1', () => {})
+  t.same(told, [one, two, three])
+})
+
+t.test('a store that is away is asked again until it has ended the data', async (t) => {
+  const { sessions, begin, hasData, open, setAway, failures, clock } = await setUp(t)
+  const sids = await Promise.all([1, 2].map(() => begin()))
+  const end = open()
+  setAway(true)
+  for (const sid of sids) await sessions.revoke(sid, clock.nowMs(), keptMs)
+  end.endSoon(String(sids[0]))
+  await end.refresh()
+  await end.refresh()
+  t.equal(failures.length, 1, 'told once')
+  clock.advance_s(3_000)
+  setAway(false)
+  await until('the retry has ended it', async () => !(await hasData(String(sids[1]))), 3_000)
+  t.equal(await hasData(String(sids[0])), false)
+  setAway(true)
+  await sessions.revoke(await begin(), clock.nowMs(), keptMs)
+  await end.refresh()
+  t.equal(failures.length, 2)
+})
+
+t.test('an issuer that died before is made good by the next start', async (t) => {
+  const { sessions, begin, hasData, open, setAway, clock } = await setUp(t)
+  const sid = await begin()
+  setAway(true)
+  const first = open()
+  await sessions.revoke(sid, clock.nowMs(), keptMs)
+  await first.refresh()
+  await first.close()
+  setAway(false)
+  t.equal(await hasData(sid), true)
+  await open().refresh()
+  t.equal(await hasData(sid), false)
+})
+
+t.test('the feed tells of new entries, without a wait', async (t) => {
+  const { sessions, begin, hasData, open, clock } = await setUp(t)
+  const feed = await RevocationFeed.open({ sessions, clock, keptMs })
+  t.teardown(() => feed.close())
+  const end = open()
+  end.listenTo(feed)
+  const sid = await begin()
+  await sessions.revoke(sid, clock.nowMs(), keptMs)
+  await feed.refresh()
+  await until('it has ended', async () => !(await hasData(sid)), 500)
+})
+
+t.test('more entries than are dealt with at once are all dealt with', async (t) => {
+  const { sessions, ended, open, begin, hasData } = await setUp(t)
+  const last = await begin()
+  for (let n = 0; n < 250; n++) {
+    const sid = randomId()
+    await sessions.create(session({ sid }))
+    await sessions.revoke(sid, t0, keptMs)
+  }
+  await sessions.revoke(last, t0, keptMs)
+  await open().refresh()
+  t.equal(ended.length, 251)
+  t.equal(await hasData(last), false)
+})
+
+/** Many write while the session ends: whatever comes first, nothing is there when all is done. */
+async function race(t: Test, open: (folder: string) => Promise<DataStore>) {
+  const data = await open(t.testdir())
+  const { sessions, clock, open: openEnd, begin, hasData } = await setUp(t, data)
+  const end = openEnd()
+  for (let round = 0; round < 20; round++) {
+    const sid = await begin()
+    let isOver = false
+    const write = async () => {
+      const outcomes: string[] = []
+      while (!isOver) outcomes.push(await data.write(writeOf(sid, clock.nowMs())))
+      outcomes.push(await data.write(writeOf(sid, clock.nowMs())))
+      return outcomes
+    }
+    const writers = [write(), write(), write(), write()]
+    await new Promise(setImmediate)
+    await sessions.revoke(sid, clock.nowMs(), keptMs)
+    if (round % 2 === 0) end.endSoon(sid)
+    await end.refresh()
+    t.equal(await hasData(sid), false, 'it is gone')
+    isOver = true
+    for (const outcomes of await Promise.all(writers)) {
+      const first = outcomes.indexOf('ended')
+      t.ok(first >= 0 && outcomes.slice(first).every((one) => one === 'ended'), 'and closed')
+    }
+    // By the slowest clock, with the last token.
+    clock.advanceMs(tokensLastMs - 1)
+    t.equal(await data.write(writeOf(sid, clock.nowMs())), 'ended')
+    t.equal(await hasData(sid), false)
+  }
+}
+
+t.test('no write brings it back: SQLite', (t) =>
+  race(t, async (folder) => new SqliteDataStore(join(folder, 'data.db'))),
+)
+
+t.test('no write brings it back: Redis', async (t) => {
+  const { url } = await startRedis(t)
+  await race(t, () => RedisDataStore.open(url, { deadlineMs: 2_000 }))
+})
