@@ -1,0 +1,64 @@
+-- Asks a verifier whether a request may pass. What is not accepted is answered here.
+
+local socket = 'unix@/run/haproxy/gatepass.sock'
+local timeout_ms = 4000
+
+-- Headers that a verifier sets, and what an answer that refuses hands on.
+local identity = { 'x-auth-subject', 'x-auth-session', 'x-auth-scope', 'x-auth-client' }
+local handed_on = { 'www-authenticate', 'retry-after', 'content-type', 'cache-control' }
+local refusals = { [401] = true, [403] = true, [503] = true }
+
+-- All values of a header in one; nil without any. HAProxy counts them from 0.
+local function value_of(headers, name)
+  local values = headers and headers[name]
+  if values == nil then return nil end
+  local all = {}
+  for index = 0, #values do all[#all + 1] = values[index] end
+  return table.concat(all, ', ')
+end
+
+-- Of the request, a verifier gets the token, and what the proof of a token that is bound to a key
+-- has to be for.
+local function headers_for_verifier(txn)
+  local got = txn.http:req_get_headers()
+  local said = {
+    ['authorization'] = value_of(got, 'authorization'),
+    ['dpop'] = value_of(got, 'dpop'),
+    ['x-forwarded-method'] = txn.sf:method(),
+    ['x-forwarded-proto'] = value_of(got, 'x-forwarded-proto'),
+    ['x-forwarded-host'] = value_of(got, 'host'),
+    ['x-forwarded-uri'] = txn.sf:pathq(),
+  }
+  local headers = {}
+  for name, value in pairs(said) do headers[name] = { value } end
+  return headers
+end
+
+local function refuse(txn, status, answer)
+  local reply = txn:reply({ status = status })
+  for _, name in ipairs(handed_on) do
+    local value = value_of(answer.headers, name)
+    if value ~= nil then reply:add_header(name, value) end
+  end
+  if status == 503 and value_of(answer.headers, 'retry-after') == nil then
+    reply:add_header('retry-after', '5')
+  end
+  if refusals[answer.status] then reply:set_body(answer.body or '') end
+  txn:done(reply)
+end
+
+core.register_action('gatepass', { 'http-req' }, function(txn)
+  local answer = core.httpclient():get({
+    url = 'http://gatepass/verify?scope=' .. (txn:get_var('txn.scope') or ''),
+    dst = socket,
+    headers = headers_for_verifier(txn),
+    timeout = timeout_ms,
+  })
+  if answer.status ~= 200 then
+    return refuse(txn, refusals[answer.status] and answer.status or 503, answer)
+  end
+  for _, name in ipairs(identity) do
+    txn.http:req_set_header(name, value_of(answer.headers, name) or '')
+  end
+  txn:set_var('txn.gatepass', 'accepted')
+end)

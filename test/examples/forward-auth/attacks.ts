@@ -1,0 +1,163 @@
+import type { Test } from 'tap'
+import { bearer, identityOf, tokenWith } from './answers.ts'
+import { type Answer, headersLike, type RawHeaders } from './client.ts'
+import type { Behind } from './start.ts'
+
+/** Who it says it is, in every spelling that some application takes for ours. */
+const forgedIdentity: RawHeaders = [
+  ...['X-Auth-Subject', 'mallory', 'x-auth-session', 'mallory', 'X-AUTH-SCOPE', 'mallory'],
+  ...['X-Auth-Client', 'mallory', 'x-Auth-subject', 'mallory', 'X-Auth-Subject', 'mallory2'],
+  ...['X_Auth_Subject', 'mallory', 'X-Auth_Subject', 'mallory', 'x_auth-scope', 'mallory'],
+  ...['X_AUTH_SESSION', 'mallory', 'X_Auth_Client', 'mallory', 'X.Auth.Subject', 'mallory'],
+  ...['X-Auth-Subject-', 'm', 'X-Auth-Roles', 'mallory'],
+]
+
+/** Where it says that it comes from, and what it says that it asks for. */
+const forgedTarget: RawHeaders = [
+  ...['X-Forwarded-For', '10.66.66.66', 'x-forwarded-host', 'mallory.test'],
+  ...['X-Forwarded-Proto', 'mallory', 'X-Forwarded-Method', 'MALLORY'],
+  ...['X-Forwarded-Uri', '/public/mallory', 'X-Forwarded-User', 'mallory'],
+  ...['X-Forwarded-Port', '66', 'X-Forwarded-Prefix', '/mallory', 'X-Forwarded-Server', 'mallory'],
+  ...['X-Original-URL', '/public/mallory', 'X-Original-URI', '/public/mallory'],
+  ...['X-Original-Method', 'MALLORY', 'X-Original-Host', 'mallory.test'],
+  ...['X-Rewrite-URL', '/public/mallory', 'X-Real-IP', '10.66.66.66'],
+  ...['X_Forwarded_For', '10.66.66.66', 'X_Forwarded_Uri', '/public/mallory'],
+  ...['X_Original_URL', '/public/mallory', 'Forwarded', 'for=10.66.66.66;host=mallory.test'],
+]
+
+export const forged = [...forgedIdentity, ...forgedTarget]
+export const ofMallory = /mallory|10\.66\.66/i
+
+/** A24: what a client says of itself neither gets through nor changes the decision. */
+export async function testForgedHeaders(t: Test, behind: Behind): Promise<void> {
+  const { application, verifiers, call } = behind
+
+  await t.test('A24: beside a token forged headers do not get through', async (t) => {
+    const paths = { '/orders/7': 'orders:read profile', '/reports/7': 'reports:read' }
+    for (const [path, scope] of Object.entries(paths)) {
+      for (const headers of [
+        [...forged, ...bearer({ scope })],
+        [...bearer({ scope }), ...forged],
+      ]) {
+        t.equal((await call({ path, headers })).status, 200)
+        const [seen] = application.requests.splice(0)
+        const identity = withoutNear(headersLike(seen?.headers ?? [], 'x-auth'))
+        t.same(identity, identityOf('user-1', scope))
+        const rest = withoutNear(headersLike(seen?.headers ?? [], ''))
+        t.notMatch(JSON.stringify(rest), ofMallory)
+      }
+    }
+  })
+
+  await t.test('A24: nor in the place of what a token does not say', async (t) => {
+    const headers = [...forged, ...bearer({ scope: undefined, sid: undefined })]
+    t.equal((await call({ headers })).status, 200)
+    const [seen] = application.requests.splice(0)
+    const said = withoutNear(headersLike(seen?.headers ?? [], 'x-auth'))
+    t.same(
+      said.filter(([, value]) => value !== ''),
+      identityOf('user-1').filter(([name = '']) => /client|subject/.test(name)),
+    )
+  })
+
+  await t.test('A24: and open nothing', async (t) => {
+    for (const [path, status, headers] of [
+      ['/orders/7', 401, forged],
+      ['/orders/7', 401, [...forged, 'Authorization', `Bearer ${tokenWith()}x`]],
+      ['/reports/7', 403, [...forged, 'X-Auth-Scope', 'reports:read', ...bearer()]],
+      ['/reports/7?scope=', 403, bearer()],
+      ['/reports/7?scope=profile', 403, [...forged, ...bearer()]],
+    ] as const) {
+      const answer = await call({ path, headers })
+      t.equal(answer.status, status, path)
+      t.notMatch(JSON.stringify(answer), ofMallory)
+    }
+    t.same(application.requests, [])
+  })
+
+  await t.test('A24: where no token is needed they do not get through either', async (t) => {
+    t.equal((await call({ path: '/public/', headers: forged })).status, 200)
+    const [seen] = application.requests.splice(0)
+    t.notMatch(JSON.stringify(withoutNear(headersLike(seen?.headers ?? [], ''))), ofMallory)
+    t.same(withoutNear(headersLike(seen?.headers ?? [], 'x-auth')), [])
+  })
+
+  await t.test('A24: a verifier hears the truth of where a request goes', async (t) => {
+    verifiers.requests.length = 0
+    await call({ path: '/orders/7?a=b', method: 'PUT', headers: [...forged, ...bearer()] })
+    application.requests.length = 0
+    const [seen, ...others] = verifiers.requests
+    t.same(others, [])
+    t.match(seen?.path, /^\/verify(\?scope=?)?$/)
+    t.match(Object.fromEntries(headersLike(seen?.headers ?? [], 'x-forwarded')), {
+      'x-forwarded-method': 'PUT',
+      'x-forwarded-uri': '/orders/7?a=b',
+      'x-forwarded-proto': 'http',
+      'x-forwarded-host': `127.0.0.1:${behind.port}`,
+    })
+    t.same(headersLike(seen?.headers ?? [], 'x-original'), [])
+  })
+}
+
+/** Ways around the proxy's own rules. */
+export async function testDetours(t: Test, { application, call }: Behind): Promise<void> {
+  const reached = () => application.requests.splice(0)
+
+  await t.test('A24: a client cannot have our headers taken off as hop-by-hop', async (t) => {
+    const names = 'X-Auth-Subject, X-Auth-Session, X-Auth-Scope, X-Auth-Client, X-Forwarded-For'
+    for (const connection of [`close, ${names}`, `${names}, close`]) {
+      const headers = ['Connection', connection, ...bearer()]
+      const { status } = await call({ headers })
+      if (status !== 200) t.match(status, /^4/)
+      else {
+        const [seen] = reached()
+        t.same(headersLike(seen?.headers ?? [], 'x-auth'), identityOf('user-1'))
+      }
+      t.same(reached(), [])
+    }
+  })
+
+  await t.test('A24: two Authorization headers are of one user, or none', async (t) => {
+    const bad = ['Authorization', `Bearer ${tokenWith({ sub: 'mallory' })}x`]
+    for (const headers of [
+      [...bearer(), ...bad],
+      [...bad, ...bearer()],
+    ]) {
+      const answer = await call({ headers })
+      for (const seen of reached()) {
+        t.same(headersLike(seen.headers, 'x-auth'), identityOf('user-1'))
+      }
+      t.ok([200, 400, 401].includes(answer.status ?? 0), `${answer.status}`)
+    }
+  })
+
+  await t.test('a public path leads to nothing else', async (t) => {
+    for (const path of [
+      ...['/public/../orders/7', '/public/../reports/7', '/public/%2e%2e/reports/7'],
+      ...['/public/..%2freports/7', '/public/%2e%2e%2freports/7', '/public/..;/reports/7'],
+      ...['/public/..\\reports/7', '/public/%2e%2e%5creports/7', '//reports/7', '/./reports/7'],
+      ...['/%72eports/7', '/reports%2f7', '/public/x/../../reports/7'],
+    ]) {
+      checkPath(t, path, await call({ path }))
+    }
+    // Signed in, but without the scope of the place.
+    for (const path of ['/%72eports/7', '/./reports/7', '//reports/7', '/x/../reports/7']) {
+      checkPath(t, path, await call({ path, headers: bearer() }))
+    }
+  })
+
+  /** Refused, or it has reached what it names however an application reads it. */
+  function checkPath(t: Test, path: string, answer: Answer): void {
+    for (const seen of reached()) {
+      const decoded = decodeURIComponent(seen.path).replaceAll('\\', '/').replaceAll(';', '')
+      const { pathname } = new URL(decoded.replaceAll(/\/+/g, '/'), 'http://a')
+      t.notMatch(pathname, /^\/(reports|orders)\//, `${path} → ${seen.path}: ${answer.status}`)
+    }
+    t.ok(answer.status !== undefined && answer.status < 500, `${path}: ${answer.status}`)
+  }
+}
+
+/** Names that begin like ours, which only some proxies can take away. */
+function withoutNear(pairs: readonly (readonly [string, string])[]) {
+  return pairs.filter(([name]) => name !== 'x-auth-roles' && name !== 'x-auth-subject-')
+}

@@ -1,0 +1,48 @@
+import { once } from 'node:events'
+import { type IncomingHttpHeaders, request } from 'node:http'
+
+/** Names and values in turn, sent as they are: in this case, and as often as they stand here. */
+export type RawHeaders = readonly string[]
+
+export interface Call {
+  readonly path?: string
+  readonly method?: string
+  readonly headers?: RawHeaders
+  readonly body?: string
+}
+
+export interface Answer {
+  readonly status: number | undefined
+  readonly headers: IncomingHttpHeaders
+  readonly rawHeaders: RawHeaders
+  readonly body: string
+}
+
+/** A client that sends what no honest one would: neither path nor headers are put in order. */
+export function clientOf(port: number): (call: Call) => Promise<Answer> {
+  return async ({ path = '/', method = 'GET', headers = [], body = '' }) => {
+    const ownConnection = namesOf(headers).includes('connection') ? [] : ['Connection', 'close']
+    const length = body === '' ? [] : ['Content-Length', String(Buffer.byteLength(body))]
+    const sent = request({
+      ...{ host: '127.0.0.1', port, method, path, agent: false },
+      headers: ['Host', `127.0.0.1:${port}`, ...ownConnection, ...length, ...headers],
+    }).end(body)
+    const [response] = await once(sent, 'response')
+    const text = Buffer.concat(await response.toArray()).toString()
+    const { statusCode: status, rawHeaders } = response
+    return { status, headers: response.headers, rawHeaders, body: text }
+  }
+}
+
+/** The names, in small letters. */
+export function namesOf(headers: RawHeaders): string[] {
+  return headers.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase())
+}
+
+/** The pairs whose name begins so for an application that takes any separator for any other. */
+export function headersLike(headers: RawHeaders, start: string): (readonly [string, string])[] {
+  return namesOf(headers)
+    .map((name, index) => [name, headers[index * 2 + 1] ?? ''] as const)
+    .filter(([name]) => name.replaceAll(/[^a-z0-9]/g, '-').startsWith(start))
+    .sort()
+}

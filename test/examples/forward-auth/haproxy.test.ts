@@ -1,0 +1,25 @@
+import t from 'tap'
+import { bearer } from './answers.ts'
+import { type ProxyExample, startBehind } from './start.ts'
+import { testForwardAuth } from './suite.ts'
+
+const haproxy: ProxyExample = {
+  folder: 'forward-auth/haproxy',
+  files: ['haproxy.cfg', 'gatepass.lua'],
+  command: (folder) => ['haproxy', '-db', '-f', `${folder}/haproxy.cfg`],
+  changes: (folder) => ({ '/run/haproxy/': `${folder}/`, '/etc/haproxy/': `${folder}/` }),
+}
+
+testForwardAuth('HAProxy', haproxy)
+
+t.test('HAProxy keeps closed when its Lua fails', async (t) => {
+  const changes = (folder: string) => ({
+    ...haproxy.changes?.(folder),
+    'core.httpclient()': "error('it fails')",
+  })
+  const { application, call } = await startBehind(t, { ...haproxy, changes })
+  const answer = await call({ headers: bearer() })
+  t.equal(answer.status, 503)
+  t.equal(answer.headers['retry-after'], '5')
+  t.same(application.requests, [])
+})

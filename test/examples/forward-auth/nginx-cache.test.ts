@@ -1,0 +1,77 @@
+import t from 'tap'
+import { testAnswers, tokenWith } from './answers.ts'
+import { testForgedHeaders } from './attacks.ts'
+import { nginx } from './nginx.ts'
+import { testOutages } from './outages.ts'
+import { testProofs } from './proofs.ts'
+import { startBehind } from './start.ts'
+
+/** As the example says: with the lines taken in that keep answers. */
+const caching = {
+  ...nginx,
+  changes: (folder: string) => ({
+    ...nginx.changes?.(folder),
+    [`${folder}/shm/`]: `${folder}/`,
+    '#cache ': '',
+  }),
+}
+
+t.test('through nginx that keeps answers', async (t) => {
+  const behind = await startBehind(t, caching)
+  const { verifiers, application, call } = behind
+  /** Calls, and counts how often a verifier was asked. */
+  const ask = async (token: string, path = '/orders/7', scheme = 'Bearer') => {
+    verifiers.requests.length = 0
+    const answer = await call({ path, headers: ['Authorization', `${scheme} ${token}`] })
+    return { status: answer.status, asked: verifiers.requests.length }
+  }
+
+  await t.test('answers', (t) => testAnswers(t, behind))
+  await t.test('forged headers', (t) => testForgedHeaders(t, behind))
+  await t.test('proofs', (t) => testProofs(t, behind))
+  await t.test('outages', (t) => testOutages(t, behind))
+
+  await t.test('a verifier is asked once for a token', async (t) => {
+    const token = tokenWith()
+    t.same(await ask(token), { status: 200, asked: 1 })
+    for (let n = 0; n < 5; n += 1) t.same(await ask(token, `/${n}`), { status: 200, asked: 0 })
+  })
+
+  await t.test('and again for another scope', async (t) => {
+    const token = tokenWith()
+    t.same(await ask(token), { status: 200, asked: 1 })
+    t.same(await ask(token, '/reports/7'), { status: 403, asked: 1 })
+    t.same(await ask(token, '/reports/7'), { status: 403, asked: 1 }, 'a refusal is not kept')
+  })
+
+  await t.test('no two tokens share an entry', async (t) => {
+    const token = tokenWith({ sub: 'ada' })
+    t.same(await ask(token), { status: 200, asked: 1 })
+    const end = token.lastIndexOf('.') + 1
+    const swapped = `${token.slice(0, end)}${token[end] === 'A' ? 'B' : 'A'}${token.slice(end + 1)}`
+    for (const other of [swapped, token.slice(0, -1), `${token}x`, `${token.slice(0, end)}`, 'x']) {
+      t.same(await ask(other), { status: 401, asked: 1 })
+    }
+    t.same(await ask(token, '/', 'DPoP'), { status: 401, asked: 1 }, 'nor two schemes')
+    application.requests.length = 0
+    t.same(await ask(tokenWith({ sub: 'grace' })), { status: 200, asked: 1 })
+    t.same(await ask(token), { status: 200, asked: 0 })
+    const subjects = application.requests.map(({ headers }) => {
+      return headers[headers.indexOf('X-Auth-Subject') + 1]
+    })
+    t.same(subjects, ['grace', 'ada'])
+  })
+
+  await t.test('a token that has ended goes on for 6 seconds at most', async (t) => {
+    const token = tokenWith()
+    const askedAt = performance.now()
+    t.same(await ask(token), { status: 200, asked: 1 })
+    verifiers.clock.advance_s(3600)
+    t.same(await ask(token), { status: 200, asked: 0 }, 'this is what it costs')
+    let last = await ask(token)
+    while (last.status === 200 && performance.now() - askedAt < 10_000) last = await ask(token)
+    const seconds = (performance.now() - askedAt) / 1000
+    t.same(last, { status: 401, asked: 1 })
+    t.ok(seconds < 6.5, `after ${seconds} s`)
+  })
+})

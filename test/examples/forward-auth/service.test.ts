@@ -1,0 +1,26 @@
+import t from 'tap'
+import { bearer, identityOf } from './answers.ts'
+import { forged, ofMallory } from './attacks.ts'
+import { clientOf, headersLike, namesOf } from './client.ts'
+import { startVerifiers } from './servers.ts'
+
+t.test('A24: the service answers with headers that it made itself, and no others', async (t) => {
+  const { addresses } = await startVerifiers(t)
+  const call = clientOf(Number(addresses[0]?.split(':')[1]))
+  const own = ['cache-control', 'connection', 'content-length', 'date', 'x-content-type-options']
+  const refused = ['content-type', 'www-authenticate']
+  for (const [headers, status, names] of [
+    [bearer(), 200, ['x-auth-client', 'x-auth-scope', 'x-auth-session', 'x-auth-subject']],
+    [[], 401, refused],
+  ] as const) {
+    for (const before of [[], forged]) {
+      const answer = await call({ path: '/verify', headers: [...before, ...headers] })
+      t.equal(answer.status, status)
+      t.same(namesOf(answer.rawHeaders).sort(), [...own, ...names].sort())
+      t.notMatch(JSON.stringify(answer), ofMallory)
+      if (status === 200) {
+        t.same(headersLike(answer.rawHeaders, 'x-auth'), identityOf('user-1'))
+      }
+    }
+  }
+})

@@ -1,0 +1,87 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { freePort, TestProcess } from '../../support/processes.ts'
+import { outsideFolder, readProjectFile } from '../../support/project.ts'
+import { until } from '../../support/until.ts'
+import { type Call, clientOf } from './client.ts'
+import { startApplication, startVerifiers } from './servers.ts'
+
+export interface ProxyExample {
+  /** The folder of the example, below examples/forward-auth, and its files. */
+  readonly folder: string
+  readonly files: readonly string[]
+  /** The command that starts it in the foreground, given where its files are. */
+  readonly command: (folder: string) => readonly string[]
+  /** What else is to be changed in the files, for this machine. */
+  readonly changes?: (folder: string) => Readonly<Record<string, string>>
+}
+
+/** Starts a proxy with the files of its example, before two verifiers and an application. */
+export async function startBehind(t: Test, proxy: ProxyExample) {
+  const application = await startApplication(t)
+  const verifiers = await startVerifiers(t)
+  const folder = outsideFolder(t)
+  const port = await freePort()
+  const [first = '', second = ''] = verifiers.addresses
+  writeExample(proxy, folder, {
+    'verifier-1:4100': first,
+    'verifier-2:4100': second,
+    'application:3000': application.address,
+    ...listeningAt(port),
+    ...proxy.changes?.(folder),
+  })
+  const process = startProxy(t, proxy.command(folder), folder)
+  await untilListening(process, clientOf(port))
+  application.requests.length = 0
+  verifiers.requests.length = 0
+  return { application, verifiers, port, call: clientOf(port), process }
+}
+
+export type Behind = Awaited<ReturnType<typeof startBehind>>
+
+/** The ways in which the examples say that they listen at 8080 of every address. */
+function listeningAt(port: number): Record<string, string> {
+  return {
+    'listen 8080': `listen 127.0.0.1:${port}`,
+    'Listen 8080': `Listen 127.0.0.1:${port}`,
+    'bind :8080': `bind 127.0.0.1:${port}`,
+    'http://:8080': `http://127.0.0.1:${port}`,
+  }
+}
+
+/** Writes the files of an example, with these texts in the place of those. */
+export function writeExample(
+  example: Pick<ProxyExample, 'folder' | 'files'>,
+  folder: string,
+  changes: Readonly<Record<string, string>>,
+): void {
+  for (const file of example.files) {
+    const text = readProjectFile(join('examples', example.folder, file))
+    const changed = Object.entries(changes).reduce((text, pair) => text.replaceAll(...pair), text)
+    writeFileSync(join(folder, file), changed)
+  }
+}
+
+export function startProxy(t: Test, command: readonly string[], folder: string): TestProcess {
+  mkdirSync(join(folder, 'home'))
+  const PATH = `${process.env.PATH}:/usr/sbin`
+  return TestProcess.start(t, [], { command, cwd: folder, env: { PATH, HOME: `${folder}/home` } })
+}
+
+export async function untilListening(
+  process: TestProcess,
+  call: (call: Call) => Promise<unknown>,
+): Promise<void> {
+  let end: number | string | undefined
+  process.exited.then((code) => {
+    end = code
+  })
+  await until('the proxy listens', async () => {
+    if (end !== undefined) throw new Error(`it ended with ${end}: ${process.stderr}`)
+    return call({ path: '/public/' }).then(
+      () => true,
+      () => false,
+    )
+  })
+}

@@ -1,0 +1,18 @@
+import t from 'tap'
+import { testAnswers } from './answers.ts'
+import { testDetours, testForgedHeaders } from './attacks.ts'
+import { testOutages } from './outages.ts'
+import { testProofs } from './proofs.ts'
+import { type ProxyExample, startBehind } from './start.ts'
+
+/** What holds before every proxy: the example's own files, run by the proxy itself. */
+export function testForwardAuth(name: string, proxy: ProxyExample): void {
+  t.test(`through ${name}`, async (t) => {
+    const behind = await startBehind(t, proxy)
+    await t.test('answers', (t) => testAnswers(t, behind))
+    await t.test('forged headers', (t) => testForgedHeaders(t, behind))
+    await t.test('detours', (t) => testDetours(t, behind))
+    await t.test('proofs', (t) => testProofs(t, behind))
+    await t.test('outages', (t) => testOutages(t, behind))
+  })
+}
