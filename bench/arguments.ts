@@ -8,7 +8,7 @@ const quick = { rounds: 2, duration_s: 2, warmup_s: 1, connections: 64 }
 export const usage = `npm run bench -- <scenario>... [options]
 
 Scenarios
-${scenarios.map(({ name, title }) => `  ${name.padEnd(9)} ${title}`).join('\n')}
+${scenarios.map(({ name, title }) => `  ${name.padEnd(22)} ${title}`).join('\n')}
 
 Options
   --rounds <n>       how often each subject is measured (${full.rounds})

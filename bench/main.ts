@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Arguments, readArguments, usage } from './arguments.ts'
@@ -37,6 +37,8 @@ function publish(result: Result, { asJson, intoDocument }: Arguments): void {
 /** A folder for data, which goes when this process does, however it ends. */
 function makeScratch(): string {
   const scratch = mkdtempSync(join(tmpdir(), 'gatepass-bench-'))
+  // Postgres may have to run as another user, and its folder is in here.
+  chmodSync(scratch, 0o711)
   process.once('exit', () => rmSync(scratch, { recursive: true, force: true }))
   process.once('SIGINT', () => process.exit(130))
   process.once('SIGTERM', () => process.exit(143))
@@ -48,12 +50,21 @@ async function main(given: Arguments): Promise<void> {
   if ('unpinned' in cores) tell(`Server and load are not pinned to cores: ${cores.unpinned}.`)
   const root = makeScratch()
   for (const scenario of given.chosen) {
-    const result = await run(scenario, {
-      options: given.options,
-      cores: 'unpinned' in cores ? null : cores,
-      scratch: mkdtempSync(join(root, `${scenario.name}-`)),
-    })
-    publish(result, given)
+    const scratch = join(root, scenario.name)
+    mkdirSync(scratch)
+    const ends: (() => Promise<void>)[] = []
+    try {
+      const result = await run(scenario, {
+        options: given.options,
+        cores: 'unpinned' in cores ? null : cores,
+        scratch,
+        defer: (end) => void ends.unshift(end),
+      })
+      publish(result, given)
+    } finally {
+      for (const end of ends) await end()
+      rmSync(scratch, { recursive: true, force: true })
+    }
   }
 }
 

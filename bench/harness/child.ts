@@ -22,6 +22,17 @@ process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
 
+/** The command that runs another one on a core. */
+export function commandOn(core: keyof Cores, cores: Cores | null, command: string[]): string[] {
+  return cores === null ? command : ['taskset', '--cpu-list', String(cores[core]), ...command]
+}
+
+/** However this process ends, that one ends first. */
+export function endWithUs(child: ChildProcess): void {
+  running.add(child)
+  child.once('exit', () => running.delete(child))
+}
+
 /**
  * A fresh Node process on a core of its own. It tells results by message, its standard output goes
  * nowhere (that is where services log), and its standard error is ours.
@@ -34,8 +45,7 @@ export class Child {
 
   constructor({ name, module, args = [], env = {}, cwd, core }: ChildSpec, cores: Cores | null) {
     const node = [process.execPath, fileURLToPath(module), ...args]
-    const [command = '', ...rest] =
-      cores === null ? node : ['taskset', '--cpu-list', String(cores[core]), ...node]
+    const [command = '', ...rest] = commandOn(core, cores, node)
     const nowhere = openSync(devNull, 'w')
     this.#name = name
     this.#process = spawn(command, rest, {
@@ -44,12 +54,12 @@ export class Child {
       ...(cwd !== undefined && { cwd }),
     })
     closeSync(nowhere)
-    running.add(this.#process)
+    endWithUs(this.#process)
     this.pid = this.#process.pid ?? Number.NaN
     this.#exited = new Promise<void>((resolve) => {
       this.#process.once('exit', () => resolve())
       this.#process.once('error', () => resolve())
-    }).finally(() => running.delete(this.#process))
+    })
   }
 
   send(message: Serializable): void {

@@ -27,22 +27,18 @@ export async function runScenario(
 ): Promise<Result> {
   // Looked at before we put load on the machine ourselves.
   const machine = describeMachine(bench)
-  const { subjects, comparisons, close } = await scenario.prepare(bench)
-  try {
-    const series = await runRounds(subjects, bench.options.rounds, onReading)
-    return {
-      scenario: scenario.name,
-      title: scenario.title,
-      date: new Date().toISOString(),
-      gatepass: describeGatepass(),
-      node: process.version,
-      machine,
-      options: bench.options,
-      subjects: series,
-      comparisons: comparisons.map((one) => compare(one, series)),
-    }
-  } finally {
-    await close()
+  const { subjects, comparisons } = await scenario.prepare(bench)
+  const series = await runRounds(subjects, bench.options.rounds, onReading)
+  return {
+    scenario: scenario.name,
+    title: scenario.title,
+    date: new Date().toISOString(),
+    gatepass: describeGatepass(),
+    node: process.version,
+    machine,
+    options: bench.options,
+    subjects: series,
+    comparisons: comparisons.map((one) => compare(one, series)),
   }
 }
 

@@ -38,13 +38,13 @@ export interface Bench {
   readonly cores: Cores | null
   /** An empty folder that is removed afterwards. */
   readonly scratch: string
+  /** Has something ended when the scenario is over, however it went; the newest first. */
+  defer(end: () => Promise<void>): void
 }
 
 export interface PreparedScenario {
   readonly subjects: readonly Subject[]
   readonly comparisons: readonly Comparison[]
-  /** Ends what `prepare` started. */
-  close(): Promise<void>
 }
 
 export interface Scenario {

@@ -1,13 +1,16 @@
 import { processorTime_s } from '../harness/process-figures.ts'
 import type { Readings } from '../harness/scenario.ts'
 
-/** Does one work over and over, one at a time, and tells the parent how often a second. */
-export async function runLoop(work: () => unknown): Promise<void> {
+/**
+ * Does one work over and over, one at a time, and tells the parent how often a second.
+ * @param timesEach how often between two looks at the clock
+ */
+export async function runLoop(work: () => unknown, timesEach = 1): Promise<void> {
   const [warmup_s = 0, duration_s = 0] = process.argv.slice(2).map(Number)
   process.once('disconnect', () => process.exit())
-  await repeat(work, warmup_s)
+  await repeat(work, warmup_s, timesEach)
   const busyBefore_s = processorTime_s(process.pid)
-  const { times, elapsed_s } = await repeat(work, duration_s)
+  const { times, elapsed_s } = await repeat(work, duration_s, timesEach)
   const busy_s = processorTime_s(process.pid) - busyBefore_s
   process.send?.({
     per_second: times / elapsed_s,
@@ -16,15 +19,17 @@ export async function runLoop(work: () => unknown): Promise<void> {
   } satisfies Readings)
 }
 
-async function repeat(work: () => unknown, duration_s: number) {
+async function repeat(work: () => unknown, duration_s: number, timesEach: number) {
   const start = performance.now()
   let times = 0
   let elapsed_s = 0
   while (elapsed_s < duration_s) {
-    const pending = work()
-    // Waiting for what is there already would cost a turn of the microtask queue.
-    if (pending instanceof Promise) await pending
-    times += 1
+    for (let time = 0; time < timesEach; time += 1) {
+      const pending = work()
+      // Waiting for what is there already would cost a turn of the microtask queue.
+      if (pending instanceof Promise) await pending
+    }
+    times += timesEach
     elapsed_s = (performance.now() - start) / 1000
   }
   return { times, elapsed_s }

@@ -1,7 +1,8 @@
-import { generateKeyPairSync } from 'node:crypto'
-import { exportJWK } from 'jose'
+import { KeyObject } from 'node:crypto'
+import { exportJWK, generateKeyPair } from 'jose'
 import { randomId } from '../../src/core/secrets.ts'
 import { signAccessToken } from '../../src/tokens/access-token.ts'
+import type { Algorithm } from '../../src/tokens/algorithms.ts'
 import { readyForJws } from '../../src/tokens/node-key.ts'
 import type { SigningKey } from '../../src/tokens/sign.ts'
 
@@ -10,11 +11,13 @@ export const audience = 'https://api.example.com'
 const hour_s = 3600
 
 /** A key of our own, and its public half as an issuer publishes it. */
-export async function createSigningKey(): Promise<{ key: SigningKey; jwks: { keys: object[] } }> {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const named = { kid: randomId(), alg: 'ES256' } as const
+export async function createSigningKey(
+  alg: Algorithm = 'ES256',
+): Promise<{ key: SigningKey; jwks: { keys: object[] } }> {
+  const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true })
+  const named = { kid: randomId(), alg }
   return {
-    key: { ...named, key: readyForJws(privateKey, 'ES256') },
+    key: { ...named, key: readyForJws(KeyObject.from(privateKey), alg) },
     jwks: { keys: [{ ...(await exportJWK(publicKey)), ...named, use: 'sig' }] },
   }
 }

@@ -2,7 +2,25 @@ import type { Scenario } from '../harness/scenario.ts'
 import { jwks } from './jwks.ts'
 import { login } from './login.ts'
 import { refresh } from './refresh.ts'
+import { refreshScale } from './refresh-scale.ts'
+import { refreshStores } from './refresh-stores.ts'
+import { refreshStorm } from './refresh-storm.ts'
+import { revocation } from './revocation.ts'
+import { sessionSize } from './session-size.ts'
 import { startup } from './startup.ts'
 import { verify } from './verify.ts'
+import { verifyLoop } from './verify-loop.ts'
 
-export const scenarios: readonly Scenario[] = [verify, login, refresh, jwks, startup]
+export const scenarios: readonly Scenario[] = [
+  verify,
+  verifyLoop,
+  login,
+  refresh,
+  refreshStores,
+  refreshStorm,
+  ...refreshScale,
+  sessionSize,
+  jwks,
+  revocation,
+  startup,
+]

@@ -21,16 +21,23 @@ export class IssuerService {
   readonly #folder: string
   readonly #settings: Settings
 
-  private constructor(scratch: string, settings: Settings) {
-    this.template = join(scratch, 'issuer-template')
-    this.#folder = join(scratch, 'issuer')
+  private constructor(folder: string, settings: Settings) {
+    this.template = `${folder}-template`
+    this.#folder = folder
     this.#settings = settings
     mkdirSync(this.template)
   }
 
-  /** Makes the template by a first start: its keys and empty databases. */
-  static async create(bench: Bench, settings: Settings = {}): Promise<IssuerService> {
-    const issuer = new IssuerService(bench.scratch, settings)
+  /**
+   * Makes the template by a first start: its keys and empty databases.
+   * @param name tells it from others of the same scenario
+   */
+  static async create(
+    bench: Bench,
+    settings: Settings = {},
+    name = 'issuer',
+  ): Promise<IssuerService> {
+    const issuer = new IssuerService(join(bench.scratch, name), settings)
     const server = await startServer(issuer.#specIn(issuer.template, fromSource), bench)
     await server.stop()
     return issuer
@@ -41,6 +48,11 @@ export class IssuerService {
     rmSync(this.#folder, { recursive: true, force: true })
     cpSync(this.template, this.#folder, { recursive: true })
     return this.#specIn(this.#folder, program)
+  }
+
+  /** A start on the template itself, where a copy would take too long. */
+  specInPlace(program: URL = fromSource): ServerSpec {
+    return this.#specIn(this.template, program)
   }
 
   /** The body of one answer, for a server beside it to send the same. */

@@ -20,7 +20,6 @@ export const jwks: Scenario = {
         served({ name: 'bare route', server: () => bareSpec(body), traffic }, bench),
       ],
       comparisons: byRate({ subject: 'issuer', limit: 'bare route', target: { atLeast: 0.9 } }),
-      close: async () => {},
     }
   },
 }

@@ -1,7 +1,3 @@
-import { join } from 'node:path'
-import { randomId } from '../../src/core/secrets.ts'
-import type { Session } from '../../src/stores/ports.ts'
-import { SqliteSessionStore } from '../../src/stores/sqlite/sessions.ts'
 import { createRefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
 import { byRate } from '../harness/compare.ts'
 import { isInMemory } from '../harness/machine.ts'
@@ -11,10 +7,10 @@ import { loop, served } from '../harness/subjects.ts'
 import type { Traffic } from '../load/traffic.ts'
 import { bareSpec } from './bare-server.ts'
 import { IssuerService } from './issuer-service.ts'
+import { fillSqlite, newSession } from './sessions.ts'
 
 /** So many that the rows of one commit lie far apart, as they do where each is somebody else's. */
 const sessionCount = 65_536
-const hour_ms = 3_600_000
 const path = '/refresh'
 const headers = { 'content-type': 'application/json' }
 
@@ -54,7 +50,6 @@ export const refresh: Scenario = {
         ...byRate({ subject: 'issuer', limit: 'raw signing' }),
         ...byRate({ subject: 'issuer', limit: 'bare route' }),
       ],
-      close: async () => {},
     }
   },
 }
@@ -62,31 +57,9 @@ export const refresh: Scenario = {
 /** Lays out the sessions as logins would; returns the refresh token of each. */
 async function createSessions({ template, secret }: IssuerService): Promise<string[]> {
   const codec = createRefreshTokenCodec([Buffer.from(secret)])
-  const store = new SqliteSessionStore(join(template, '.gatepass/sessions.db'))
   const sessions = Array.from({ length: sessionCount }, newSession)
-  await Promise.all(sessions.map((session) => store.create(session)))
-  await store.close()
+  await fillSqlite(sessions, template)
   return sessions.map((session) => codec.mint(session))
-}
-
-function newSession(): Session {
-  const nowMs = Date.now()
-  return {
-    sid: randomId(),
-    sub: randomId(),
-    clientId: 'default',
-    scope: 'data:read data:write',
-    amr: ['pwd'],
-    userAgent: 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0',
-    createdAtMs: nowMs,
-    endsAtMs: nowMs + hour_ms,
-    expiresAtMs: nowMs + hour_ms,
-    generation: 0,
-    mintedAtMs: nowMs,
-    presented: false,
-    idempotencyKey: null,
-    revokedAtMs: null,
-  }
 }
 
 /** A route that signs a token of the same length as the one in `answer`. */

@@ -21,6 +21,7 @@ export const startup: Scenario = {
     const issuer = await IssuerService.create(bench)
     const { jwks } = await createSigningKey()
     const keyServer = await startKeyServer(jwks)
+    bench.defer(() => keyServer.close())
     const verifier = { issuer: issuerName, audience, jwksUrl: keyServer.jwksUrl }
     return {
       subjects: [
@@ -33,7 +34,6 @@ export const startup: Scenario = {
         { subject, metric: 'ready_ms', target: { under: readyWithin_ms } },
         { subject, metric: 'resident_mib', target: { under: residentWithin_mib } },
       ]),
-      close: () => keyServer.close(),
     }
   },
 }

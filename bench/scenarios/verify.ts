@@ -1,66 +1,127 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { randomId } from '../../src/core/secrets.ts'
 import { byRate } from '../harness/compare.ts'
-import type { Comparison, Scenario } from '../harness/scenario.ts'
-import type { ServerSpec } from '../harness/server.ts'
-import { loop, served } from '../harness/subjects.ts'
+import type { Bench, Comparison, Scenario, Target } from '../harness/scenario.ts'
+import { type ServedSubject, served } from '../harness/subjects.ts'
 import type { Traffic } from '../load/traffic.ts'
+import { startRedis } from '../stores/redis.ts'
 import { audience, createSigningKey, issuer, signTokens } from './access-tokens.ts'
 import { bareSpec } from './bare-server.ts'
 import { startKeyServer } from './key-server.ts'
 import { verifierSpec } from './verifier-service.ts'
 
 /** One token says what a look-up costs; so many in turn, what a busy service meets. */
-const tokenCount = 2048
+const tokenCounts = { one: 1, some: 2048, many: 100_000 }
+/** So few tokens are kept that each is new when it comes again. */
+const smallCacheBytes = 1024 ** 2
 const body = JSON.stringify({ orders: [] })
+
+const bare = 'bare route'
+const raw = 'bare route that verifies'
+const guarded = {
+  one: 'guarded route, one token',
+  some: 'guarded route, 2,048 tokens',
+  many: 'guarded route, 100,000 tokens',
+  new: 'guarded route, new tokens',
+}
+const service = { one: '/verify, one token', some: '/verify, 2,048 tokens' }
+const rival = { one: '@fastify/jwt, one token', some: '@fastify/jwt, 2,048 tokens' }
+const session = '@fastify/session on Redis'
 
 export const verify: Scenario = {
   name: 'verify',
-  title: 'a guarded route and the forward-auth service, beside a bare route and a raw verification',
+  title: 'a guarded route and the forward-auth service, beside a bare route and what others use',
   async prepare(bench) {
     const { key, jwks } = await createSigningKey()
     const keyServer = await startKeyServer(jwks)
-    const tokens = await signTokens(tokenCount, key)
-    const one = () => trafficOf(tokens.slice(0, 1))
-    const inTurn = () => trafficOf(tokens)
-    const bare = () => bareSpec(body)
-    const guarded = () => guardedSpec(jwks)
-    const service = () => verifierSpec({ issuer, audience, jwksUrl: keyServer.jwksUrl })
-    const subjects = [
-      served({ name: 'bare route', server: bare, traffic: one }, bench),
-      served({ name: 'guarded route, one token', server: guarded, traffic: one }, bench),
-      served({ name: 'guarded route, 2,048 tokens', server: guarded, traffic: inTurn }, bench),
-      served({ name: '/verify, one token', server: service, traffic: one }, bench),
-      served({ name: '/verify, 2,048 tokens', server: service, traffic: inTurn }, bench),
-      loop(
-        { name: 'raw verification', module: new URL('../raw/verify.ts', import.meta.url) },
-        bench,
-      ),
-    ]
-    const verifying = subjects.slice(1, -1).map(({ name }) => name)
+    bench.defer(() => keyServer.close())
+    const tokens = await signTokens(tokenCounts.many, key)
+    const traffic = {
+      one: trafficOf(tokens.slice(0, tokenCounts.one), bench),
+      some: trafficOf(tokens.slice(0, tokenCounts.some), bench),
+      many: trafficOf(tokens, bench),
+    }
+    const settings = [body, issuer, audience, JSON.stringify(jwks)]
+    const guardedBy = (file: string, ...more: string[]) => ({
+      name: file,
+      module: new URL(`../servers/${file}`, import.meta.url),
+      args: [...settings, ...more],
+    })
+    const ours = () => guardedBy('guarded.ts')
+    const forgetful = () => guardedBy('guarded.ts', String(smallCacheBytes))
+    const others = () => guardedBy('fastify-jwt.ts')
+    const forwardAuth = () => verifierSpec({ issuer, audience, jwksUrl: keyServer.jwksUrl })
+    const subject = (name: string, server: ServedSubject['server'], sent: keyof typeof traffic) =>
+      served({ name, server, traffic: () => traffic[sent] }, bench)
     return {
-      subjects,
-      comparisons: [
-        ...verifying.flatMap((subject) => byRate({ subject, limit: 'bare route' })),
-        ...verifying.map((subject): Comparison => {
-          return { subject, metric: 'per_core_second', limit: 'raw verification' }
-        }),
+      subjects: [
+        subject(bare, () => bareSpec(body), 'one'),
+        subject(guarded.one, ours, 'one'),
+        subject(guarded.some, ours, 'some'),
+        subject(guarded.many, ours, 'many'),
+        subject(guarded.new, forgetful, 'many'),
+        subject(service.one, forwardAuth, 'one'),
+        subject(service.some, forwardAuth, 'some'),
+        subject(rival.one, others, 'one'),
+        subject(rival.some, others, 'some'),
+        served(await sessionSubject(bench), bench),
+        subject(raw, () => guardedBy('verifying.ts'), 'many'),
       ],
-      close: () => keyServer.close(),
+      comparisons,
     }
   },
 }
 
-function guardedSpec(jwks: object): ServerSpec {
-  const module = new URL('../servers/guarded.ts', import.meta.url)
-  return { name: 'guarded route', module, args: [body, issuer, audience, JSON.stringify(jwks)] }
+const comparisons: readonly Comparison[] = [
+  ...besides(bare, [
+    [guarded.one, { atLeast: 0.92 }],
+    [guarded.some, { atLeast: 0.9 }],
+    [guarded.many, { atLeast: 0.85 }],
+    [service.one, { atLeast: 0.85 }],
+    [service.some, { atLeast: 0.85 }],
+  ]),
+  ...besides(raw, [[guarded.new, { atLeast: 0.95 }]]),
+  ...besides(rival.one, [[guarded.one, { atLeast: 1.3 }]]),
+  ...besides(rival.some, [[guarded.some, { atLeast: 6 }]]),
+  ...besides(session, [[guarded.one, { atLeast: 1.6 }]]),
+]
+
+function besides(
+  limit: string,
+  rows: readonly (readonly [subject: string, target: Target])[],
+): Comparison[] {
+  return rows.flatMap(([subject, target]) => byRate({ subject, limit, target }))
 }
 
-function trafficOf(tokens: readonly string[]): Traffic {
+function trafficOf(tokens: readonly string[], bench: Bench): Traffic {
+  const file = join(bench.scratch, `tokens-${tokens.length}`)
+  writeFileSync(file, tokens.join('\n'))
+  return { kind: 'tokens', path: '/verify', header: 'Authorization: Bearer ', file }
+}
+
+/** One session, signed in before the load. */
+async function sessionSubject(bench: Bench): Promise<ServedSubject> {
+  const redis = await startRedis(bench)
+  const secret = randomId() + randomId()
+  let cookie = ''
   return {
-    kind: 'fixed',
-    requests: tokens.map((token) => ({
-      method: 'GET',
-      path: '/verify',
-      headers: { authorization: `Bearer ${token}` },
-    })),
+    name: session,
+    server: () => ({
+      name: session,
+      module: new URL('../servers/fastify-session.ts', import.meta.url),
+      args: [body, redis.url, secret],
+    }),
+    async check(url) {
+      const login = await fetch(`${url}/login`)
+      cookie = login.headers.get('set-cookie')?.split(';')[0] ?? ''
+      if ((await fetch(url, { headers: { cookie } })).status !== 200) throw new Error('no session')
+    },
+    traffic() {
+      const file = join(bench.scratch, 'cookie')
+      writeFileSync(file, cookie)
+      return { kind: 'tokens', path: '/verify', header: 'Cookie: ', file }
+    },
+    store: redis,
   }
 }

@@ -63,3 +63,23 @@ t.test('a token that is not the next one of its session fails the run', async (t
     t.same(reasons, ['a refresh token was not rotated'], wrong)
   }
 })
+
+t.test('other servers are asked as they want to be, and give any other token', async (t) => {
+  const asked = {
+    plain: '{"refresh_token":"a"}',
+    oauth: 'grant_type=refresh_token&client_id=spa&refresh_token=a',
+  }
+  for (const dialect of ['plain', 'oauth'] as const) {
+    const reasons: string[] = []
+    const traffic = { kind: 'refresh', dialect, tokens: ['a'] } as const
+    const [client] = connect(
+      1,
+      createSetUp(traffic, 1, (reason) => reasons.push(reason)),
+    )
+    t.equal(client?.body, asked[dialect])
+    client?.answer(200, 'b')
+    t.same(reasons, [])
+    client?.answer(200, 'b')
+    t.same(reasons, ['a refresh token was not rotated'], dialect)
+  }
+})

@@ -1,0 +1,72 @@
+import { createPublicKey, type JsonWebKey, verify } from 'node:crypto'
+import { createVerifier as createFastJwt } from 'fast-jwt'
+import { type Algorithm, algorithms } from '../../src/tokens/algorithms.ts'
+import { parseCompact } from '../../src/tokens/compact.ts'
+import { derFromRaw } from '../../src/tokens/ecdsa.ts'
+import { readyForJws } from '../../src/tokens/node-key.ts'
+import { createVerifier } from '../../src/verifier/verifier.ts'
+import { audience, createSigningKey, issuer, signTokens } from '../scenarios/access-tokens.ts'
+import { runLoop } from './loop.ts'
+
+/**
+ * One verification in this process: of a token that is new each time, of one that was met before,
+ * or of nothing but its signature. A token comes as a server has it, as a new string cut out of a
+ * header each time: a string that is the same object is found sooner, which no server meets.
+ */
+
+const [, , what = '', alg = 'ES256'] = process.argv.slice(2) as [string, string, string, Algorithm]
+/** More than the small cache of `new` holds. */
+const tokenCount = 4096
+const smallCacheBytes = 1024 ** 2
+/** A look at the clock costs a good part of a look-up. */
+const timesEach = 100
+
+const { key, jwks } = await createSigningKey(alg)
+const tokens = await signTokens(what === 'new' ? tokenCount : 1, key)
+const headers = tokens.map((token) => Buffer.from(`Bearer ${token}`, 'latin1'))
+let turn = 0
+
+/** The next token as a new string. */
+function next(): string {
+  turn = (turn + 1) % headers.length
+  return (headers[turn] as Buffer).toString('latin1').slice('Bearer '.length)
+}
+
+const works: Readonly<Record<string, () => unknown>> = {
+  raw: rawWork,
+  new: () => verifierWork({ maxBytes: smallCacheBytes }),
+  repeated: () => verifierWork(undefined),
+  'fast-jwt': fastJwtWork,
+}
+
+function rawWork() {
+  const { signingInput, signature } = parseCompact(tokens[0] ?? '')
+  const publicKey = createPublicKey({ key: jwks.keys[0] as JsonWebKey, format: 'jwk' })
+  const ready = readyForJws(publicKey, alg)
+  const signed = Buffer.from(signingInput)
+  const bytes = alg === 'ES256' ? derFromRaw(signature) : signature
+  return () => verify(algorithms[alg].digest, signed, ready, bytes)
+}
+
+function verifierWork(cache: { maxBytes: number } | undefined) {
+  const verifier = createVerifier({ issuer, audience, jwks, ...(cache && { cache }) })
+  return () => verifier.verifySync(next())
+}
+
+function fastJwtWork() {
+  const publicKey = createPublicKey({ key: jwks.keys[0] as JsonWebKey, format: 'jwk' })
+  const pem = publicKey.export({ type: 'spki', format: 'pem' })
+  const check = createFastJwt({
+    key: pem,
+    cache: true,
+    algorithms: ['ES256'],
+    allowedIss: issuer,
+    allowedAud: audience,
+  })
+  return () => check(next())
+}
+
+const make = works[what]
+if (make === undefined) throw new Error(`there is no work ${what}`)
+const work = make() as () => unknown
+await runLoop(work, what === 'raw' || what === 'new' ? 1 : timesEach)

@@ -1,0 +1,23 @@
+import { createPublicKey, type JsonWebKey } from 'node:crypto'
+import fastifyJwt from '@fastify/jwt'
+import fastify from 'fastify'
+import { serve } from './ready.ts'
+
+/** The bare server behind @fastify/jwt, with its cache on. */
+
+const [body = '{}', issuer = '', audience = '', jwks = '{}'] = process.argv.slice(2)
+const [key] = (JSON.parse(jwks) as { keys: JsonWebKey[] }).keys
+if (key === undefined) throw new Error('there is no key')
+const pem = createPublicKey({ key, format: 'jwk' }).export({ type: 'spki', format: 'pem' })
+const app = fastify()
+await app.register(fastifyJwt, {
+  secret: { public: String(pem), private: '' },
+  verify: { cache: true, algorithms: ['ES256'], allowedIss: issuer, allowedAud: audience },
+})
+app.get('*', {
+  onRequest: async (request) => {
+    await request.jwtVerify()
+  },
+  handler: (_request, reply) => reply.type('application/json').send(body),
+})
+await serve(app)
