@@ -12,6 +12,10 @@ const tsconfig = {
     typeRoots: [join(projectFolder, 'node_modules/@types')],
     paths: {
       gatepass: [join(projectFolder, 'src/verifier/index.ts')],
+      'gatepass/express': [join(projectFolder, 'src/verifier/express.ts')],
+      'gatepass/fetch': [join(projectFolder, 'src/verifier/fetch.ts')],
+      'gatepass/data': [join(projectFolder, 'src/data/fastify.ts')],
+      'gatepass/browser': [join(projectFolder, 'src/browser/index.ts')],
       'gatepass/fastify': [join(projectFolder, 'src/verifier/fastify.ts')],
     },
   },

@@ -1,12 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { pino } from 'pino'
 import t from 'tap'
-import { Metrics } from '../../src/http/metrics.ts'
-import { buildVerifierApp } from '../../src/http/verifier-app.ts'
-import { createVerifier } from '../../src/verifier/verifier.ts'
+import { startVerifier } from '../support/data.ts'
 import { startIssuer } from '../support/issuer.ts'
-import { makeKey } from '../support/tokens.ts'
 import { codeSpans, projectFolder, proseOf, readDocument } from './documents.ts'
 
 const document = proseOf(readDocument('docs/http-api.md'))
@@ -28,19 +24,9 @@ function routesOf({ paths }: OpenApi): string[] {
 
 t.test('docs/http-api.md has a section for each route there is, and for no other', async (t) => {
   const issuer = await startIssuer(t)
-  const verifierApp = buildVerifierApp({
-    logger: pino({ level: 'silent' }),
-    metrics: new Metrics(),
-    version: '0.0.0-test',
-    verifier: createVerifier({
-      issuer: 'https://auth.example.com',
-      audience: null,
-      jwks: { keys: [makeKey('ES256').publicJwk] },
-    }),
-  })
-  t.teardown(() => verifierApp.close())
+  const verifier = await startVerifier(t)
   const ofIssuer = await issuer.call({ url: '/openapi.json' })
-  const ofVerifier = await verifierApp.inject('/openapi.json')
+  const ofVerifier = await verifier.app.inject('/openapi.json')
   const routes = [...routesOf(ofIssuer.json()), ...routesOf(ofVerifier.json())]
   t.same([...headings].sort(), [...new Set(routes)].sort())
 })

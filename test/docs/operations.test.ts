@@ -1,5 +1,9 @@
 import t from 'tap'
+import { observeClock } from '../../src/http/clock-metrics.ts'
+import { dataMetrics } from '../../src/http/data-metrics.ts'
 import { Metrics } from '../../src/http/metrics.ts'
+import { observeRevocations } from '../../src/http/revocation-metrics.ts'
+import { observeVerifier } from '../../src/http/verifier-metrics.ts'
 import { auditEvents } from '../../src/issuer/audit.ts'
 import { codeSpans, readDocument, tableRows } from './documents.ts'
 
@@ -17,6 +21,13 @@ t.test('docs/operations.md explains every audit event, in their order, and no ot
 t.test('it names every metric of ours, with its labels', async (t) => {
   const metrics = new Metrics()
   t.teardown(() => metrics.registry.clear())
+  const nobodyAsks = () => {
+    throw new Error('nobody asks for values')
+  }
+  observeRevocations(metrics.registry, nobodyAsks)
+  observeVerifier(metrics.registry, nobodyAsks)
+  observeClock(metrics.registry, () => null)
+  dataMetrics(metrics.registry)
   const documented = namesUnder('Metrics').filter((name) => name.startsWith('gatepass_'))
   const ours = metrics.registry
     .getMetricsAsArray()

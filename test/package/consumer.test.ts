@@ -92,13 +92,16 @@ t.test('the program runs', async (t) => {
     refused: 'token_signature',
     statuses: [200, 403, 200, 401],
     orders: { user: 'ada' },
+    others: ['function', 'ada', 'unknown'],
+    theme: { before: 'light', after: 'dark' },
   })
 })
 
 t.test('the verifier brings no framework, no logger, no store and no settings along', async (t) => {
   const urls: string[] = JSON.parse(await inConsumer('node', 'trace.ts'))
   const packages = urls.map((url) => /.*\/node_modules\/((@[^/]+\/)?[^/]+)\//.exec(url)?.[1] ?? url)
-  t.same([...new Set(packages)].sort(), ['gatepass', 'jose', 'node:crypto'])
+  const foreign = packages.filter((name) => !name.startsWith('node:'))
+  t.same([...new Set(foreign)], ['gatepass'])
   const folders = urls.map((url) => /\/gatepass\/dist\/([^/]+)/.exec(url)?.[1])
   t.same([...new Set(folders.filter((name) => name !== undefined))].sort(), [
     'core',

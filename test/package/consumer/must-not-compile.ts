@@ -1,18 +1,20 @@
 /** Mistakes that the types must catch: each line that ends in a code must give that error. */
 import Fastify from 'fastify'
 import { createVerifier, GatepassError, type VerifierOptions } from 'gatepass'
-import { createRemoteKeys } from 'gatepass/dist/verifier/remote-keys.js' // TS2307
+import { createAuthClient } from 'gatepass/browser'
+import { gatepassData } from 'gatepass/data'
+import { createRemoteKeys } from 'gatepass/dist/verifier/keys/remote-keys.js' // TS2307
 import { gatepassAuth } from 'gatepass/fastify'
 
 const issuer = 'https://auth.example.com'
 const audience = 'https://api.example.com'
 
 // Skipping a check takes an explicit null.
-createVerifier({ issuer }) // TS2741
-createVerifier({ audience }) // TS2741
+createVerifier({ issuer }) // TS2345
+createVerifier({ audience }) // TS2345
 createVerifier({ issuer, audience: undefined }) // TS2322
 createVerifier({ issuer, audience: 1 }) // TS2322
-createVerifier({ issuer, audience, keysMaxAge: 60 }) // TS2561
+createVerifier({ issuer, audience, keysMaxAge: 60 }) // TS2353
 createVerifier({ issuer, audience, jwks: 'https://auth.example.com/keys' }) // TS2322
 
 const verifier = createVerifier({ issuer, audience })
@@ -25,6 +27,16 @@ const app = Fastify()
 app.register(gatepassAuth, {}) // TS2769
 app.get('/', { config: { auth: { scope: ['a'] } } }, () => ({})) // TS2322
 app.get('/', (request) => request.auth.sub) // TS18047
+
+// Data is of the fields that ok.ts declares, and of their types.
+const secrets = ['secret']
+app.register(gatepassData, { store: 'sqlite:data.db', secrets, fields: {} }) // TS2769
+app.get('/', (request) => request.data.user.get('themes')) // TS2345
+app.get('/', (request) => request.data.session.get('theme')) // TS2345
+app.get('/', (request) => request.data.user.set('theme', 'pink')) // TS2345
+
+createAuthClient({}) // TS2741
+createAuthClient({ issuer, audience }) // TS2353
 
 new GatepassError('no_such_code') // TS2345
 export const options: VerifierOptions = { issuer, audience, role, createRemoteKeys } // TS2353

@@ -7,8 +7,13 @@ import {
   isGatepassError,
   type VerifierOptions,
 } from 'gatepass'
+import { type AuthClient, createAuthClient } from 'gatepass/browser'
+import { gatepassData } from 'gatepass/data'
+import { type ConnectMiddleware, requireToken } from 'gatepass/express'
 import { gatepassAuth } from 'gatepass/fastify'
+import { tokenGuard } from 'gatepass/fetch'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+import { z } from 'zod'
 
 const issuer = 'https://auth.example.com'
 const audience = 'https://api.example.com'
@@ -37,8 +42,24 @@ try {
   if (isGatepassError(error)) refused = error.code
 }
 
+const fields = { user: { theme: z.enum(['light', 'dark']).default('light') } }
+
+declare module 'gatepass/data' {
+  interface DataTypes {
+    fields: typeof fields
+  }
+}
+
 const app = Fastify()
 await app.register(gatepassAuth, { verifier })
+await app.register(gatepassData, { store: 'sqlite::memory:', secrets: ['s'.repeat(32)], fields })
+app.get('/theme', async (request) => {
+  const before: 'light' | 'dark' = await request.data.user.get('theme')
+  const after = await request.data.user.update('theme', (theme) =>
+    theme === 'light' ? 'dark' : 'light',
+  )
+  return { before, after }
+})
 app.get('/orders', (request) => ({ user: request.auth?.sub }))
 app.post('/orders', { config: { auth: { scope: 'orders:write' } } }, () => ({}))
 app.get('/prices', { config: { auth: false } }, (request) => ({ user: request.auth }))
@@ -47,9 +68,18 @@ const headers = { authorization: `Bearer ${token}` }
 const orders = await app.inject({ url: '/orders', headers })
 const order = await app.inject({ method: 'POST', url: '/orders', headers })
 const prices = await app.inject('/prices')
+const theme = (await app.inject({ url: '/theme', headers })).json()
 const guest = await app.inject('/orders')
+const middleware: ConnectMiddleware = requireToken(verifier, { scope: 'orders:read' })
+const fetched = await tokenGuard(verifier)(new Request(`${audience}/orders`, { headers }))
 await app.close()
 await verifier.close()
 
+const auth: AuthClient = createAuthClient({ issuer, origins: [audience] })
+auth.close()
+
 const statuses = [orders, order, prices, guest].map(({ statusCode }) => statusCode)
-console.log(JSON.stringify({ sub: claims.sub, refused, statuses, orders: orders.json() }))
+const others = [typeof middleware, fetched.claims?.sub, auth.state.status]
+console.log(
+  JSON.stringify({ sub: claims.sub, refused, statuses, orders: orders.json(), others, theme }),
+)
