@@ -1,13 +1,14 @@
 import { once } from 'node:events'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
+import type { ServerAddress } from '../server-url.ts'
 import { authenticate, type Command, noop } from './commands.ts'
 import { NoAnswerError, noAnswer, RefusalError } from './failures.ts'
 import { ProtocolError, type Reply, ReplyParser } from './replies.ts'
-import type { MemcachedAddress, MemcachedCredentials } from './url.ts'
+import type { MemcachedCredentials } from './url.ts'
 
 export interface ConnectionSettings {
-  readonly address: MemcachedAddress
+  readonly address: ServerAddress
   readonly credentials: MemcachedCredentials | null
   /** null is plain text. */
   readonly tls: ConnectionOptions | null

@@ -1,11 +1,9 @@
-import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ConnectionOptions } from 'node:tls'
-import { GatepassError } from '../../core/errors.ts'
+import type { TlsFiles } from '../server-url.ts'
 import { hopelessness, unavailable } from './failures.ts'
 import { MemcachedNode } from './node.ts'
-import { type MemcachedTarget, type MemcachedTlsFiles, nameOf } from './url.ts'
+import { type MemcachedTarget, nameOf, urlReader } from './url.ts'
 
 export interface MemcachedOptions {
   /** The folder that relative paths in the URL start from. */
@@ -71,22 +69,11 @@ function errorOf(node: MemcachedNode): Promise<unknown> {
   )
 }
 
-function tlsOptions(files: MemcachedTlsFiles, cwd: string): ConnectionOptions {
-  const read = (path: string) => {
-    try {
-      return readFileSync(resolve(cwd, path))
-    } catch (error) {
-      throw new GatepassError('config_invalid', {
-        detail: 'A file that a Memcached URL names for TLS cannot be read.',
-        cause: error,
-      })
-    }
-  }
+function tlsOptions(files: TlsFiles, cwd: string): ConnectionOptions {
   return {
     // Said here, so that no environment variable turns it off.
     rejectUnauthorized: true,
     minVersion: 'TLSv1.2',
-    ...(files.ca !== '' && { ca: read(files.ca) }),
-    ...(files.cert !== '' && { cert: read(files.cert), key: read(files.key) }),
+    ...urlReader.readTlsFiles(files, cwd),
   }
 }

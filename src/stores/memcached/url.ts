@@ -1,9 +1,4 @@
-import { GatepassError } from '../../core/errors.ts'
-
-export interface MemcachedAddress {
-  readonly host: string
-  readonly port: number
-}
+import { type ServerAddress, ServerUrlReader, type TlsFiles, tlsParameters } from '../server-url.ts'
 
 /** For memcached's own authentication (`-Y`). */
 export interface MemcachedCredentials {
@@ -11,25 +6,19 @@ export interface MemcachedCredentials {
   readonly password: string
 }
 
-/** Files in PEM; '' where none is named. Without `ca` the machine's own certificates count. */
-export interface MemcachedTlsFiles {
-  readonly ca: string
-  readonly cert: string
-  readonly key: string
-}
-
 /** What a URL says about where the nodes are and how to get in. */
 export interface MemcachedTarget {
-  readonly nodes: readonly MemcachedAddress[]
+  readonly nodes: readonly ServerAddress[]
   /** null: the nodes ask for none. */
   readonly credentials: MemcachedCredentials | null
   /** null is plain text. With TLS the certificate and its host name are always checked. */
-  readonly tls: MemcachedTlsFiles | null
+  readonly tls: TlsFiles | null
 }
 
 const defaultPort = 11_211
 const nodesMax = 100
-const tlsParameters = ['ca', 'cert', 'key']
+/** Reads, and says what is wrong. */
+export const urlReader = new ServerUrlReader('Memcached')
 const pattern = /^(memcacheds?):\/\/([^/?#]*)\/?(?:\?([^#]*))?$/
 
 /**
@@ -41,7 +30,7 @@ const pattern = /^(memcacheds?):\/\/([^/?#]*)\/?(?:\?([^#]*))?$/
 export function parseMemcachedUrl(text: string): MemcachedTarget {
   const [, scheme, authority = '', query = ''] = pattern.exec(text) ?? []
   if (scheme === undefined) {
-    throw invalid(
+    throw urlReader.invalid(
       'must be memcached://host:port,host:port; in a password, percent-encode @ : / ? # and %',
     )
   }
@@ -49,64 +38,45 @@ export function parseMemcachedUrl(text: string): MemcachedTarget {
   return {
     nodes: addressesOf(authority.slice(userinfoEnd + 1)),
     credentials: userinfoEnd === -1 ? null : credentialsOf(authority.slice(0, userinfoEnd)),
-    tls: tlsOf(scheme, new URLSearchParams(query)),
+    tls: tlsOf(scheme, query),
   }
 }
 
 /** What the node is called, in the ring and to the operator. */
-export function nameOf({ host, port }: MemcachedAddress): string {
+export function nameOf({ host, port }: ServerAddress): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
-function addressesOf(text: string): MemcachedAddress[] {
+function addressesOf(text: string): ServerAddress[] {
   const nodes = text.split(',').map(addressOf)
-  if (nodes.length > nodesMax) throw invalid(`may name ${nodesMax} nodes at most`)
-  if (new Set(nodes.map(nameOf)).size < nodes.length) throw invalid('names a node twice')
+  if (nodes.length > nodesMax) throw urlReader.invalid(`may name ${nodesMax} nodes at most`)
+  if (new Set(nodes.map(nameOf)).size < nodes.length) throw urlReader.invalid('names a node twice')
   return nodes
 }
 
-function addressOf(text: string): MemcachedAddress {
-  const [, host, port] = /^(\[[0-9A-Fa-f:.]+\]|[^\s:[\]@]+)(?::(\d{1,5}))?$/.exec(text) ?? []
-  const number = port === undefined ? defaultPort : Number(port)
-  if (host === undefined || number < 1 || number > 65_535) {
-    throw invalid('must name its nodes as host:port, with commas between them')
+function addressOf(text: string): ServerAddress {
+  const address = urlReader.address(text, defaultPort)
+  if (address === null) {
+    throw urlReader.invalid('must name its nodes as host:port, with commas between them')
   }
-  return { host: host.replace(/^\[|\]$/g, '').toLowerCase(), port: number }
+  return { ...address, host: address.host.toLowerCase() }
 }
 
 /** memcached reads a name up to a colon in its file, up to a space on the wire, and no other space. */
 function credentialsOf(userinfo: string): MemcachedCredentials {
-  const [, username = '', password = ''] = /^([^:]*):?(.*)$/.exec(userinfo)?.map(decode) ?? []
+  const [, username = '', password = ''] =
+    /^([^:]*):?(.*)$/.exec(userinfo)?.map((part) => urlReader.decode(part)) ?? []
   if (username === '' || password === '') {
-    throw invalid('must have a user name and a password, or neither')
+    throw urlReader.invalid('must have a user name and a password, or neither')
   }
   if (/[\s:]|\p{Cc}/u.test(username) || /\s|\p{Cc}/u.test(password)) {
-    throw invalid('has a user name or a password that memcached cannot hold')
+    throw urlReader.invalid('has a user name or a password that memcached cannot hold')
   }
   return { username, password }
 }
 
-function tlsOf(scheme: string, parameters: URLSearchParams): MemcachedTlsFiles | null {
-  const known = scheme === 'memcacheds' ? tlsParameters : []
-  const names = [...parameters.keys()]
-  if (names.some((name) => !known.includes(name)) || new Set(names).size < names.length) {
-    const allowed = known.length === 0 ? 'no parameter' : `each of ${known.join(', ')} at most once`
-    throw invalid(`may have ${allowed} behind the question mark`)
-  }
-  if (known.length === 0) return null
-  const [ca = '', cert = '', key = ''] = known.map((name) => parameters.get(name) ?? '')
-  if ((cert === '') !== (key === '')) throw invalid('must name cert and key together')
-  return { ca, cert, key }
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    throw invalid('has a percent sign that is not percent-encoded')
-  }
-}
-
-function invalid(detail: string): GatepassError {
-  return new GatepassError('config_invalid', { detail: `A Memcached URL ${detail}.` })
+function tlsOf(scheme: string, query: string): TlsFiles | null {
+  const isTls = scheme === 'memcacheds'
+  const parameters = urlReader.parameters(query, isTls ? tlsParameters : [])
+  return isTls ? urlReader.tlsFiles(parameters) : null
 }

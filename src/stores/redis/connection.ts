@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
 import {
   createClient,
   createCluster,
@@ -7,8 +5,8 @@ import {
   RESP_TYPES,
   type RedisClientOptions,
 } from '@redis/client'
-import { GatepassError } from '../../core/errors.ts'
-import type { RedisCredentials, RedisTarget, RedisTlsFiles } from './url.ts'
+import type { TlsFiles } from '../server-url.ts'
+import { type RedisCredentials, type RedisTarget, urlReader } from './url.ts'
 
 /** What a command answers, text as bytes. */
 export type RedisReply = null | number | Buffer | readonly RedisReply[]
@@ -102,25 +100,10 @@ function credentialsOptions({ username, password }: RedisCredentials) {
   return { ...(username !== '' && { username }), ...(password !== '' && { password }) }
 }
 
-function tlsOptions(files: RedisTlsFiles | null, cwd: string) {
+function tlsOptions(files: TlsFiles | null, cwd: string) {
   if (files === null) return { tls: false } as const
-  const read = (path: string) => {
-    try {
-      return readFileSync(resolve(cwd, path))
-    } catch (error) {
-      throw new GatepassError('config_invalid', {
-        detail: 'A file that a Redis URL names for TLS cannot be read.',
-        cause: error,
-      })
-    }
-  }
-  return {
-    tls: true,
-    // Said here, so that no environment variable turns it off.
-    rejectUnauthorized: true,
-    ...(files.ca !== '' && { ca: read(files.ca) }),
-    ...(files.cert !== '' && { cert: read(files.cert), key: read(files.key) }),
-  } as const
+  // Said here, so that no environment variable turns it off.
+  return { tls: true, rejectUnauthorized: true, ...urlReader.readTlsFiles(files, cwd) } as const
 }
 
 function serverConnection(

@@ -1,9 +1,4 @@
-import { GatepassError } from '../../core/errors.ts'
-
-export interface RedisAddress {
-  readonly host: string
-  readonly port: number
-}
+import { type ServerAddress, ServerUrlReader, type TlsFiles, tlsParameters } from '../server-url.ts'
 
 /** '' is Redis's own `default` user, and no password at all. */
 export interface RedisCredentials {
@@ -11,20 +6,13 @@ export interface RedisCredentials {
   readonly password: string
 }
 
-/** Files in PEM; '' where none is named. Without `ca` the machine's own certificates count. */
-export interface RedisTlsFiles {
-  readonly ca: string
-  readonly cert: string
-  readonly key: string
-}
-
 /** What a URL says about where Redis is and how to get in. */
 export type RedisTarget = {
   /** The server; or some nodes of a Cluster; or some of the sentinels. */
-  readonly nodes: readonly RedisAddress[]
+  readonly nodes: readonly ServerAddress[]
   readonly credentials: RedisCredentials
   /** null is plain text. With TLS the certificate and its host name are always checked. */
-  readonly tls: RedisTlsFiles | null
+  readonly tls: TlsFiles | null
 } & (
   | { readonly topology: 'single'; readonly database: number }
   | { readonly topology: 'cluster' }
@@ -46,7 +34,8 @@ export const redisSchemes = [
   'rediss+sentinel:',
 ] as const
 
-const tlsParameters = ['ca', 'cert', 'key']
+/** Reads, and says what is wrong. */
+export const urlReader = new ServerUrlReader('Redis')
 const sentinelParameters = ['sentinel_username', 'sentinel_password']
 const pattern = /^(rediss?)(?:\+(cluster|sentinel))?:\/\/([^/?#]*)(\/[^?#]*)?(?:\?([^#]*))?$/
 
@@ -64,36 +53,47 @@ const pattern = /^(rediss?)(?:\+(cluster|sentinel))?:\/\/([^/?#]*)(\/[^?#]*)?(?:
 export function parseRedisUrl(text: string): RedisTarget {
   const [, scheme, kind, authority = '', path = '', query = ''] = pattern.exec(text) ?? []
   if (scheme === undefined) {
-    throw invalid('must be redis://host:port; in a password, percent-encode @ : / ? # and %')
+    throw urlReader.invalid(
+      'must be redis://host:port; in a password, percent-encode @ : / ? # and %',
+    )
   }
   const topology = kind === 'cluster' || kind === 'sentinel' ? kind : 'single'
   const userinfoEnd = authority.lastIndexOf('@')
   const credentials = credentialsOf(authority.slice(0, Math.max(0, userinfoEnd)))
   const nodes = addressesOf(authority.slice(userinfoEnd + 1), topology === 'sentinel')
-  const parameters = parametersOf(query, [
+  const parameters = urlReader.parameters(query, [
     ...(scheme === 'rediss' ? tlsParameters : []),
     ...(topology === 'sentinel' ? sentinelParameters : []),
   ])
-  const common = { nodes, credentials, tls: scheme === 'rediss' ? tlsOf(parameters) : null }
-  const segments = path.split('/').slice(1).map(decode)
+  const common = {
+    nodes,
+    credentials,
+    tls: scheme === 'rediss' ? urlReader.tlsFiles(parameters) : null,
+  }
+  const segments = path
+    .split('/')
+    .slice(1)
+    .map((part) => urlReader.decode(part))
   if (topology === 'cluster') {
-    if (databaseOf(segments) !== 0) throw invalid('names a database, and a Cluster has only one')
+    if (databaseOf(segments) !== 0)
+      throw urlReader.invalid('names a database, and a Cluster has only one')
     return { ...common, topology }
   }
   if (topology === 'single') {
-    if (nodes.length > 1) throw invalid('names more than one server; is it a Cluster?')
+    if (nodes.length > 1) throw urlReader.invalid('names more than one server; is it a Cluster?')
     return { ...common, topology, database: databaseOf(segments) }
   }
   const [masterName = '', ...rest] = segments
-  if (masterName === '') throw invalid('must end in /<master name>, the one the sentinels know')
+  if (masterName === '')
+    throw urlReader.invalid('must end in /<master name>, the one the sentinels know')
   const sentinelCredentials = sentinelCredentialsOf(parameters) ?? credentials
   return { ...common, topology, masterName, database: databaseOf(rest), sentinelCredentials }
 }
 
 function credentialsOf(userinfo: string): RedisCredentials {
   const colon = userinfo.indexOf(':')
-  const username = decode(colon === -1 ? userinfo : userinfo.slice(0, colon))
-  const password = colon === -1 ? '' : decode(userinfo.slice(colon + 1))
+  const username = urlReader.decode(colon === -1 ? userinfo : userinfo.slice(0, colon))
+  const password = colon === -1 ? '' : urlReader.decode(userinfo.slice(colon + 1))
   return withPassword({ username, password })
 }
 
@@ -106,56 +106,27 @@ function sentinelCredentialsOf(parameters: URLSearchParams): RedisCredentials | 
 
 function withPassword(credentials: RedisCredentials): RedisCredentials {
   if (credentials.username !== '' && credentials.password === '') {
-    throw invalid(
+    throw urlReader.invalid(
       'has a user name without a password; without a user name it is redis://:password@…',
     )
   }
   return credentials
 }
 
-function addressesOf(text: string, isSentinel: boolean): RedisAddress[] {
+function addressesOf(text: string, isSentinel: boolean): ServerAddress[] {
   return text.split(',').map((one) => {
-    const [, host, port] = /^(\[[0-9A-Fa-f:.]+\]|[^\s:[\]@]+)(?::(\d{1,5}))?$/.exec(one) ?? []
-    const number = port === undefined ? (isSentinel ? 26_379 : 6379) : Number(port)
-    if (host === undefined || number < 1 || number > 65_535) {
-      throw invalid('must name its hosts as host:port, with commas between them')
+    const address = urlReader.address(one, isSentinel ? 26_379 : 6379)
+    if (address === null) {
+      throw urlReader.invalid('must name its hosts as host:port, with commas between them')
     }
-    return { host: host.replace(/^\[|\]$/g, ''), port: number }
+    return address
   })
-}
-
-function parametersOf(query: string, known: readonly string[]): URLSearchParams {
-  const parameters = new URLSearchParams(query)
-  const names = [...parameters.keys()]
-  if (names.some((name) => !known.includes(name)) || new Set(names).size < names.length) {
-    const allowed = known.length === 0 ? 'no parameter' : `each of ${known.join(', ')} at most once`
-    throw invalid(`may have ${allowed} behind the question mark`)
-  }
-  return parameters
-}
-
-function tlsOf(parameters: URLSearchParams): RedisTlsFiles {
-  const [ca = '', cert = '', key = ''] = tlsParameters.map((name) => parameters.get(name) ?? '')
-  if ((cert === '') !== (key === '')) throw invalid('must name cert and key together')
-  return { ca, cert, key }
 }
 
 function databaseOf(segments: readonly string[]): number {
   const [text = '', ...rest] = segments
   if (rest.length > 0 || !/^\d{0,5}$/.test(text)) {
-    throw invalid('must name its database by a number, behind one slash')
+    throw urlReader.invalid('must name its database by a number, behind one slash')
   }
   return Number(text)
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    throw invalid('has a percent sign that is not percent-encoded')
-  }
-}
-
-function invalid(detail: string): GatepassError {
-  return new GatepassError('config_invalid', { detail: `A Redis URL ${detail}.` })
 }

@@ -1,0 +1,87 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { GatepassError } from '../core/errors.ts'
+
+/** Files in PEM; '' where none is named. Without `ca` the machine's own certificates count. */
+export interface TlsFiles {
+  readonly ca: string
+  readonly cert: string
+  readonly key: string
+}
+
+export interface ServerAddress {
+  readonly host: string
+  readonly port: number
+}
+
+/** What a URL may say behind the question mark about TLS. */
+export const tlsParameters: readonly string[] = ['ca', 'cert', 'key']
+
+/**
+ * What the URLs of servers have in common. Whatever is wrong is `config_invalid`, and its detail
+ * holds nothing of the URL, as that may hold a password.
+ */
+export class ServerUrlReader {
+  readonly #server: string
+
+  /** @param server whose URLs they are, for the messages */
+  constructor(server: string) {
+    this.#server = server
+  }
+
+  invalid(detail: string): GatepassError {
+    return new GatepassError('config_invalid', { detail: `A ${this.#server} URL ${detail}.` })
+  }
+
+  /** Undoes percent-encoding. */
+  decode(text: string): string {
+    try {
+      return decodeURIComponent(text)
+    } catch {
+      throw this.invalid('has a percent sign that is not percent-encoded')
+    }
+  }
+
+  /** @returns null for what is not host:port */
+  address(text: string, defaultPort: number): ServerAddress | null {
+    const [, host, port] = /^(\[[0-9A-Fa-f:.]+\]|[^\s:[\]@]+)(?::(\d{1,5}))?$/.exec(text) ?? []
+    const number = port === undefined ? defaultPort : Number(port)
+    if (host === undefined || number < 1 || number > 65_535) return null
+    return { host: host.replace(/^\[|\]$/g, ''), port: number }
+  }
+
+  parameters(query: string, known: readonly string[]): URLSearchParams {
+    const parameters = new URLSearchParams(query)
+    const names = [...parameters.keys()]
+    if (names.some((name) => !known.includes(name)) || new Set(names).size < names.length) {
+      const allowed =
+        known.length === 0 ? 'no parameter' : `each of ${known.join(', ')} at most once`
+      throw this.invalid(`may have ${allowed} behind the question mark`)
+    }
+    return parameters
+  }
+
+  tlsFiles(parameters: URLSearchParams): TlsFiles {
+    const [ca = '', cert = '', key = ''] = tlsParameters.map((name) => parameters.get(name) ?? '')
+    if ((cert === '') !== (key === '')) throw this.invalid('must name cert and key together')
+    return { ca, cert, key }
+  }
+
+  /** What is in the files, for a TLS client. */
+  readTlsFiles({ ca, cert, key }: TlsFiles, cwd: string) {
+    const read = (path: string) => {
+      try {
+        return readFileSync(resolve(cwd, path))
+      } catch (error) {
+        throw new GatepassError('config_invalid', {
+          detail: `A file that a ${this.#server} URL names for TLS cannot be read.`,
+          cause: error,
+        })
+      }
+    }
+    return {
+      ...(ca !== '' && { ca: read(ca) }),
+      ...(cert !== '' && { cert: read(cert), key: read(key) }),
+    }
+  }
+}
