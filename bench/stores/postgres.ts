@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process'
-import { chownSync, existsSync, mkdirSync, readdirSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { chownSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import pg from 'pg'
+import { postgresPrograms, postgresUser, superuser } from '../../test/support/postgres-programs.ts'
 import type { Bench } from '../harness/scenario.ts'
-import { freePort, type Store, startDaemon, type User } from './daemon.ts'
+import { freePort, type Store, startDaemon } from './daemon.ts'
 
-const superuser = 'postgres'
 const role = 'gatepass'
 
 /** As installed, durable, with the memory and the log that a server of sessions is given. */
@@ -18,11 +18,11 @@ export interface PostgresStore extends Store {
 
 export async function startPostgres(bench: Bench): Promise<PostgresStore> {
   const cwd = join(bench.scratch, 'postgres')
-  const user = runAs()
+  const user = postgresUser()
   mkdirSync(cwd)
   if (user !== undefined) chownSync(cwd, user.uid, user.gid)
   const data = join(cwd, 'data')
-  const programs = programsFolder()
+  const programs = postgresPrograms()
   const auth = ['--auth=trust', '--encoding=UTF8', '--locale=C', '-U', superuser]
   execFileSync(join(programs, 'initdb'), ['-D', data, ...auth], { cwd, stdio: 'ignore', ...user })
   const port = await freePort()
@@ -65,25 +65,4 @@ export async function withPostgres<T>(
   } finally {
     await client.end()
   }
-}
-
-/** Postgres refuses to run as root: then it runs as the user that its package made. */
-function runAs(): User | undefined {
-  if (process.getuid?.() !== 0) return undefined
-  const idOf = (flag: string) =>
-    Number(execFileSync('id', [flag, superuser], { encoding: 'utf8' }).trim())
-  return { uid: idOf('-u'), gid: idOf('-g') }
-}
-
-/** The folder of the newest Postgres: Debian's are not on the PATH. */
-function programsFolder(): string {
-  const debian = '/usr/lib/postgresql'
-  const versions = existsSync(debian) ? readdirSync(debian) : []
-  const folders = versions
-    .toSorted((a, b) => Number(b) - Number(a))
-    .map((version) => join(debian, version, 'bin'))
-  const path = (process.env.PATH ?? '').split(delimiter)
-  const found = [...folders, ...path].find((folder) => existsSync(join(folder, 'initdb')))
-  if (found === undefined) throw new Error('Postgres is not installed: npm run test:deps')
-  return found
 }

@@ -1,16 +1,16 @@
 import { execFileSync } from 'node:child_process'
-import { chownSync, existsSync, mkdirSync, readdirSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { chownSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { Test } from 'tap'
 import type { Certificates } from './certificates.ts'
+import { postgresPrograms, postgresUser, superuser } from './postgres-programs.ts'
 import { freePort, TestProcess } from './processes.ts'
 import { outsideFolder } from './project.ts'
 
 /** Who owns the databases, as a service would: not a superuser. */
 const owner = { user: 'gatepass', password: 'correct-horse' }
-const superuser = 'postgres'
 
 interface ServerOptions {
   /** The server's certificate: then it takes TLS connections, besides others. */
@@ -130,7 +130,7 @@ export class PostgresServer {
     this.#process = TestProcess.start(this.#t, ['-D', dataFolder(this.folder), ...settings], {
       cwd: this.folder,
       // Its log goes to standard error, and a TestProcess waits for lines of standard output.
-      command: ['sh', '-c', 'exec "$0" "$@" 2>&1', join(programs(), 'postgres')],
+      command: ['sh', '-c', 'exec "$0" "$@" 2>&1', join(postgresPrograms(), 'postgres')],
       ...runAs(),
     })
     // Ends before it is killed: a killed one leaves shared memory behind.
@@ -160,7 +160,7 @@ function initdb(folder: string): void {
   own(data)
   const auth = ['--auth-local=trust', '--auth-host=scram-sha-256']
   const options = ['--no-sync', '--encoding=UTF8', '--locale=C', '-U', superuser, ...auth]
-  execFileSync(join(programs(), 'initdb'), ['-D', data, ...options], {
+  execFileSync(join(postgresPrograms(), 'initdb'), ['-D', data, ...options], {
     cwd: folder,
     stdio: ['ignore', 'ignore', 'pipe'],
     ...runAs().user,
@@ -173,23 +173,7 @@ function own(path: string): void {
   if (user !== undefined) chownSync(path, user.uid, user.gid)
 }
 
-/** Postgres refuses to run as root: then it runs as the user that its package made. */
-function runAs(): { user?: { uid: number; gid: number } } {
-  if (process.getuid?.() !== 0) return {}
-  const idOf = (flag: string) =>
-    Number(execFileSync('id', [flag, superuser], { encoding: 'utf8' }).trim())
-  return { user: { uid: idOf('-u'), gid: idOf('-g') } }
-}
-
-/** The folder of the newest Postgres: Debian's are not on the PATH. */
-function programs(): string {
-  const debian = '/usr/lib/postgresql'
-  const versions = existsSync(debian) ? readdirSync(debian) : []
-  const folders = versions
-    .toSorted((a, b) => Number(b) - Number(a))
-    .map((version) => join(debian, version, 'bin'))
-  const path = (process.env.PATH ?? '').split(delimiter)
-  const found = [...folders, ...path].find((folder) => existsSync(join(folder, 'initdb')))
-  if (found === undefined) throw new Error('Postgres is not installed: npm run test:deps')
-  return found
+function runAs() {
+  const user = postgresUser()
+  return user === undefined ? {} : { user }
 }

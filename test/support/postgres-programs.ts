@@ -1,0 +1,27 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+
+/** Who owns the server, and the account of the machine that Debian's package made for it. */
+export const superuser = 'postgres'
+
+/** Postgres refuses to run as root: then it runs as the user that its package made. */
+export function postgresUser(): { uid: number; gid: number } | undefined {
+  if (process.getuid?.() !== 0) return undefined
+  const idOf = (flag: string) =>
+    Number(execFileSync('id', [flag, superuser], { encoding: 'utf8' }).trim())
+  return { uid: idOf('-u'), gid: idOf('-g') }
+}
+
+/** The folder of the newest Postgres: Debian's are not on the PATH. */
+export function postgresPrograms(): string {
+  const debian = '/usr/lib/postgresql'
+  const versions = existsSync(debian) ? readdirSync(debian) : []
+  const folders = versions
+    .toSorted((a, b) => Number(b) - Number(a))
+    .map((version) => join(debian, version, 'bin'))
+  const path = (process.env.PATH ?? '').split(delimiter)
+  const found = [...folders, ...path].find((folder) => existsSync(join(folder, 'initdb')))
+  if (found === undefined) throw new Error('Postgres is not installed: npm run test:deps')
+  return found
+}
