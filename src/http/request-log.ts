@@ -2,6 +2,11 @@ import type { FastifyBaseLogger } from 'fastify'
 
 type Level = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent'
 
+/** Whether each request gets a line. */
+export function logsRequests({ level }: Pick<FastifyBaseLogger, 'level'>): boolean {
+  return level === 'debug' || level === 'trace'
+}
+
 /**
  * The logger of one request, which names it in each line. It is made when it is first used: most
  * requests write no line, and making one costs more than checking a token.

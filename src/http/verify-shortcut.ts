@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import type { TokenDemands } from '../verifier/demands.ts'
 import type { Verifier } from '../verifier/verifier.ts'
 import type { Metrics } from './metrics.ts'
+import { logsRequests } from './request-log.ts'
 import { identityHeaders } from './routes/verify.ts'
 import { addShortcut } from './shortcut.ts'
 
@@ -25,7 +26,7 @@ const fixedHeaders = [
  */
 export function shortcutVerify(app: FastifyInstance, verifier: Verifier, metrics: Metrics): void {
   // Who logs each request has to see each.
-  if (app.log.level === 'debug' || app.log.level === 'trace') return
+  if (logsRequests(app.log)) return
   let scopeUrl = ''
   let scopeDemand: TokenDemands = {}
   addShortcut(app, (request, response) => {
