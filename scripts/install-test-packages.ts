@@ -3,21 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { constants, existsSync, globSync } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
-
-/** Programs that tests start, each with the package that holds it. */
-const packageOf = {
-  chromium: 'chromium',
-  initdb: 'postgresql',
-  memcached: 'memcached',
-  nginx: 'nginx',
-  openssl: 'openssl',
-  'redis-cli': 'redis-tools',
-  'redis-sentinel': 'redis-sentinel',
-  'redis-server': 'redis-server',
-}
-
-/** Files that those programs load. */
-const packageOfFile = { '/usr/share/lua/5.4/socket/http.lua': 'lua-socket' }
+import { packageOf, packageOfFile } from './test-packages.ts'
 
 /** Servers are in sbin, which is not on everybody's PATH, and those of Postgres nowhere on it. */
 const folders = [

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
+import { packageOf } from '../../scripts/test-packages.ts'
 import { projectFolder } from './project.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -38,6 +39,15 @@ export function withEnv(env: Environment, command: readonly string[]): [string, 
   return ['env', ['-i', ...pairs.map(([name, value]) => `${name}=${value}`), ...command]]
 }
 
+/** What every Debian machine with Node has. */
+const everywhere = ['node', 'npm', 'prlimit', 'sh', 'tar']
+
+/** A program that only this machine happens to have would fail on a fresh one: so it fails here too. */
+function refuseUnlisted([program = '']: readonly string[]): void {
+  if (program.includes('/') || program in packageOf || everywhere.includes(program)) return
+  throw new Error(`${program} is not in scripts/test-packages.ts`)
+}
+
 /** A process that a test has started. It is killed when the test ends, if it has not stopped. */
 export class TestProcess {
   stderr = ''
@@ -50,7 +60,9 @@ export class TestProcess {
 
   private constructor(t: Test, args: readonly string[], options: ProcessOptions) {
     const env = { PATH, ...options.env }
-    const child = spawn(...withEnv(env, [...(options.command ?? gatepass), ...args]), {
+    const command = options.command ?? gatepass
+    refuseUnlisted(command)
+    const child = spawn(...withEnv(env, [...command, ...args]), {
       cwd: options.cwd,
       stdio: 'pipe',
       ...options.user,

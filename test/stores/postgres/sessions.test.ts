@@ -244,14 +244,16 @@ t.test('a sweep looks at every row once a round, whatever changes', async (t) =>
 t.test(
   'invariant 2: one row a session, which stays on its page when it is refreshed',
   async (t) => {
-    const { store, other } = await open(t)
+    const { url, store, other } = await open(t)
     const all = Array.from({ length: 500 }, () => session({ sid: randomId() }))
     await Promise.all(all.map((one) => store.create(one)))
     for (let generation = 0; generation < 10; generation++) {
       const nowMs = t0 + (generation + 1) * 20_000
       await Promise.all(all.map(({ sid }) => store.rotate(rotation({ sid, generation, nowMs }))))
     }
+    // Statistics are there when their connection has ended.
     await store.close()
+    await server.untilAlone(url)
     const { rows } = await other.query(
       `SELECT (SELECT count(*)::int FROM gatepass.sessions) AS rows,
        n_tup_upd::int AS updates, n_tup_hot_upd::int AS heap_only
