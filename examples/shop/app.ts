@@ -1,0 +1,77 @@
+import cors from '@fastify/cors'
+import Fastify, { type FastifyInstance } from 'fastify'
+import { validatorCompiler } from 'fastify-type-provider-zod'
+import type { Verifier } from 'gatepass'
+import { type DataStore, type GatepassDataOptions, gatepassData } from 'gatepass/data'
+import { gatepassAuth } from 'gatepass/fastify'
+import { fields } from './data.ts'
+import { ShopError, sendProblem } from './problems.ts'
+import { cartRoutes, catalogueRoutes, orderRoutes, preferenceRoutes } from './routes.ts'
+
+export interface ShopDeps
+  extends Omit<GatepassDataOptions, 'store' | 'fields' | 'observer' | 'clock'> {
+  /** Says which replica has answered. */
+  readonly name: string
+  /** Checks tokens, from memory. Closed by whoever made it. */
+  readonly verifier: Verifier
+  /** The address of a store, which is then closed with the app; or one that is open. */
+  readonly store: string | DataStore
+  /** Pages of these origins may call the shop. */
+  readonly allowedOrigins?: readonly string[]
+  readonly logLevel?: string
+}
+
+/** A replica of the shop. Composition only: it listens nowhere and reads no environment. */
+export function buildShop(deps: ShopDeps): FastifyInstance {
+  const { name, verifier, allowedOrigins = [], logLevel = 'warn', ...data } = deps
+  const app = Fastify({
+    logger: { level: logLevel },
+    bodyLimit: 16 * 1024,
+    requestTimeout: 10_000,
+    // Longer than the idle time of common load balancers (60 s), so that they close first.
+    keepAliveTimeout: 72_000,
+  })
+  app.setValidatorCompiler(validatorCompiler)
+  app.setErrorHandler(sendProblem)
+  app.setNotFoundHandler(() => {
+    throw new ShopError('route_not_found', 'There is nothing at this address.')
+  })
+  app.addHook('onRequest', (_request, reply, done) => {
+    reply.header('x-replica', name)
+    done()
+  })
+  if (allowedOrigins.length > 0) allowPages(app, allowedOrigins)
+  app.register(async (shop) => {
+    await shop.register(gatepassAuth, { verifier })
+    await shop.register(gatepassData, { ...data, fields })
+    await catalogueRoutes(shop)
+    await cartRoutes(shop)
+    await orderRoutes(shop)
+    await preferenceRoutes(shop)
+  })
+  app.register(async (health) => healthRoutes(health, verifier))
+  return app
+}
+
+/** With a token, and never with cookies: so no page can act for a user who is signed in elsewhere. */
+function allowPages(app: FastifyInstance, origins: readonly string[]): void {
+  app.register(cors, {
+    origin: [...origins],
+    methods: ['GET', 'POST', 'PUT', 'DELETE'],
+    allowedHeaders: ['authorization', 'content-type', 'dpop', 'idempotency-key'],
+    exposedHeaders: ['retry-after', 'www-authenticate', 'x-replica'],
+    maxAge: 600,
+  })
+}
+
+/**
+ * Ready with the keys to check tokens by. The store is not asked: it is the same for all replicas, and
+ * without it there is still the catalogue.
+ */
+function healthRoutes(app: FastifyInstance, verifier: Verifier): void {
+  app.get('/livez', () => ({ status: 'ok' }))
+  app.get('/readyz', (_request, reply) => {
+    const hasKeys = verifier.status().keys.count > 0
+    return reply.code(hasKeys ? 200 : 503).send({ keys: hasKeys ? 'ok' : 'keys_unavailable' })
+  })
+}

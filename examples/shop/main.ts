@@ -1,0 +1,63 @@
+import type { AddressInfo } from 'node:net'
+import { createVerifier, type VerifierOptions } from 'gatepass'
+import { buildShop } from './app.ts'
+import { readSettings, type ShopSettings } from './settings.ts'
+
+/** Starts one replica of the shop. README.md says how. */
+
+/** How long the last requests may take when it is told to stop. */
+const shutdownMs = 10_000
+
+const settings = readSettings(process.env)
+const verifier = createVerifier(verifierOptions(settings))
+const app = buildShop({
+  name: settings.SHOP_NAME,
+  verifier,
+  store: settings.GATEPASS_DATA_URL,
+  secrets: settings.GATEPASS_DATA_SECRET,
+  deadlineMs: settings.GATEPASS_DATA_DEADLINE_MS,
+  replicas: settings.GATEPASS_DATA_REPLICAS,
+  allowedOrigins: settings.SHOP_ALLOWED_ORIGINS,
+  logLevel: settings.SHOP_LOG_LEVEL,
+  ...(settings.GATEPASS_SESSION_MAX_S && { sessionMax_s: settings.GATEPASS_SESSION_MAX_S }),
+  ...(settings.GATEPASS_ACCESS_TTL_S && { accessTtl_s: settings.GATEPASS_ACCESS_TTL_S }),
+})
+
+let isStopping = false
+
+/** Answers what is under way, closes, and ends. */
+async function stop(): Promise<void> {
+  if (isStopping) return
+  isStopping = true
+  setTimeout(() => process.exit(1), shutdownMs).unref()
+  await app.close()
+  await verifier.close()
+  process.exit()
+}
+
+process.on('SIGTERM', stop)
+process.on('SIGINT', stop)
+// A parent that has started it with a channel ends it by message, or by its own death.
+process.on('message', (message) => message === 'stop' && stop())
+process.on('disconnect', stop)
+
+await app.listen({ host: settings.SHOP_HOST, port: settings.SHOP_PORT })
+// Without keys it says 503, and goes on asking for them.
+await verifier.ready().catch((error: unknown) => app.log.warn(error))
+const { port } = app.server.address() as AddressInfo
+console.log(JSON.stringify({ msg: 'ready', name: settings.SHOP_NAME, port }))
+process.send?.({ type: 'ready', name: settings.SHOP_NAME, port })
+
+function verifierOptions(settings: ShopSettings): VerifierOptions {
+  const jwksUri = settings.GATEPASS_JWKS_URL
+  const uri = settings.GATEPASS_REVOCATIONS_URL
+  return {
+    issuer: settings.GATEPASS_ISSUER,
+    audience: settings.GATEPASS_AUDIENCE,
+    ...(jwksUri && { jwksUri }),
+    revocations: settings.GATEPASS_REVOCATIONS !== 'off' && {
+      stream: settings.GATEPASS_REVOCATIONS === 'stream',
+      ...(uri && { uri }),
+    },
+  }
+}

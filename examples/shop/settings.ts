@@ -1,0 +1,43 @@
+import { readFileSync } from 'node:fs'
+import { z } from 'zod'
+
+const list = z
+  .string()
+  .default('')
+  .transform((text) => text.split(/[\s,]+/).filter(Boolean))
+const number = z.coerce.number().int()
+
+/** The environment of a replica. What Gatepass has too is named and meant as there. */
+const environment = z.object({
+  SHOP_HOST: z.string().default('127.0.0.1'),
+  SHOP_PORT: number.min(0).max(65_535).default(4300),
+  /** Which replica this is, in `X-Replica`. */
+  SHOP_NAME: z
+    .string()
+    .regex(/^[\w.-]{1,64}$/)
+    .default(`shop-${process.pid}`),
+  SHOP_ALLOWED_ORIGINS: list,
+  SHOP_LOG_LEVEL: z.enum(['silent', 'error', 'warn', 'info', 'debug']).default('warn'),
+  GATEPASS_ISSUER: z.url().default('http://localhost:4000'),
+  GATEPASS_AUDIENCE: z.string().min(1).default('http://localhost'),
+  GATEPASS_JWKS_URL: z.url().optional(),
+  GATEPASS_REVOCATIONS: z.enum(['stream', 'poll', 'off']).default('stream'),
+  GATEPASS_REVOCATIONS_URL: z.url().optional(),
+  GATEPASS_DATA_URL: z.string().default('sqlite:.gatepass/data.db'),
+  GATEPASS_DATA_SECRET: list.refine((secrets) => secrets.length > 0, 'is required'),
+  GATEPASS_DATA_DEADLINE_MS: number.min(10).max(10_000).default(250),
+  GATEPASS_DATA_REPLICAS: number.min(0).max(16).default(0),
+  GATEPASS_SESSION_MAX_S: number.min(1).optional(),
+  GATEPASS_ACCESS_TTL_S: number.min(1).optional(),
+})
+
+export type ShopSettings = z.infer<typeof environment>
+
+/** @throws an error whose message names every setting that is not acceptable, and quotes none */
+export function readSettings(env: NodeJS.ProcessEnv): ShopSettings {
+  const file = env.GATEPASS_DATA_SECRET_FILE
+  const secret = file === undefined ? env.GATEPASS_DATA_SECRET : readFileSync(file, 'utf8')
+  const result = environment.safeParse({ ...env, GATEPASS_DATA_SECRET: secret })
+  if (result.success) return result.data
+  throw new Error(z.prettifyError(result.error))
+}
