@@ -5,11 +5,9 @@ import { systemClock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import { DataService } from '../data/data-service.ts'
 import type { DataObserver } from '../data/observed-store.ts'
-import { withBreaker } from '../stores/data-breaker.ts'
-import { openOrFollow } from '../stores/data-reopening.ts'
 import type { DataStore } from '../stores/data-store.ts'
+import { type KeptDataStore, keepDataStore } from '../stores/data-upkeep.ts'
 import { openDataStore } from '../stores/open.ts'
-import { startSweep } from '../stores/sweep.ts'
 
 /** How settings become session data. Null everywhere: none is kept. */
 
@@ -27,24 +25,17 @@ export async function openDataForService(
   settings: Settings,
   cwd: string,
   logger: Logger,
-): Promise<DataStore | null> {
+): Promise<KeptDataStore | null> {
   const url = dataUrl(settings)
   if (url === null) return null
-  const open = async () =>
-    withBreaker(await openDataStore(url, cwd, { ...optionsOf(settings), openMs: 0 }), systemClock)
-  const store = await openOrFollow(open, (err) =>
-    logger.warn({ err }, 'the store of session data is not there yet'),
-  )
-  const sweep = startSweep(store, systemClock, (err) =>
-    logger.warn({ err }, 'expired session data could not be removed; trying again later'),
-  )
-  return {
-    ...store,
-    close: async () => {
-      sweep.stop()
-      await store.close()
-    },
-  }
+  return keepDataStore(url, {
+    ...optionsOf(settings),
+    cwd,
+    clock: systemClock,
+    onAway: (err) => logger.warn({ err }, 'the store of session data is not there yet'),
+    onSweepError: (err) =>
+      logger.warn({ err }, 'expired session data could not be removed; trying again later'),
+  })
 }
 
 export function dataService(

@@ -3,11 +3,8 @@ import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify
 import fastifyPlugin from 'fastify-plugin'
 import { type Clock, systemClock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
-import { withBreaker } from '../stores/data-breaker.ts'
-import { openOrFollow } from '../stores/data-reopening.ts'
 import type { DataStore } from '../stores/data-store.ts'
-import { openDataStore } from '../stores/open.ts'
-import { startSweep } from '../stores/sweep.ts'
+import { keepDataStore } from '../stores/data-upkeep.ts'
 // For request.auth.
 import type {} from '../verifier/fastify.ts'
 import { type DataLifetimes, type DataScope, DataService } from './data-service.ts'
@@ -202,15 +199,16 @@ async function openStore(
   clock: Clock,
 ): Promise<DataStore> {
   if (typeof given !== 'string') return given
-  const open = async () =>
-    withBreaker(await openDataStore(given, '.', { deadlineMs, replicas, openMs: 0 }), clock)
   const warn = (error: unknown) => app.log.warn(error)
-  const store = await openOrFollow(open, warn)
-  const sweep = startSweep(store, clock, warn)
-  app.addHook('onClose', async () => {
-    sweep.stop()
-    await store.close()
+  const { store, close } = await keepDataStore(given, {
+    cwd: '.',
+    deadlineMs,
+    replicas,
+    clock,
+    onAway: warn,
+    onSweepError: warn,
   })
+  app.addHook('onClose', close)
   return store
 }
 

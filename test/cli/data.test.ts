@@ -1,6 +1,8 @@
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { startMemcached, urlOf } from '../support/memcached.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
-import { outsideFolder } from '../support/project.ts'
+import { outsideFolder, projectFolder } from '../support/project.ts'
 import { startRedis } from '../support/redis.ts'
 import { until } from '../support/until.ts'
 
@@ -9,12 +11,19 @@ const secrets = {
   GATEPASS_DATA_SECRET: 'd'.repeat(43),
 }
 const ports = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: '0' }
+/** Two dozen processes compile the same sources, and hash a few passwords: both as little as may be. */
+const quick = {
+  NODE_COMPILE_CACHE: join(projectFolder, 'node_modules/.cache/gatepass-tests'),
+  GATEPASS_ARGON2_MEMORY_KIB: '8',
+  GATEPASS_ARGON2_PASSES: '1',
+}
 const password = 'correct horse battery staple'
 
 /** The services in one folder. Verifiers hear of no revocation: here it is the data that must go. */
 async function startServices(t: Test, settings: Record<string, string> = {}) {
   const cwd = outsideFolder(t)
-  const env = { ...secrets, ...ports, GATEPASS_AUDIENCE: 'https://api.example.com', ...settings }
+  const audience = { GATEPASS_AUDIENCE: 'https://api.example.com' }
+  const env = { ...secrets, ...ports, ...quick, ...audience, ...settings }
   const add = await run(t, ['users', 'add', 'ada'], { cwd, env, input: `${password}\n` })
   t.equal(add.code, 0, add.stderr)
 
@@ -81,56 +90,78 @@ function dataOf({ access_token }: Tokens) {
   }
 }
 
-t.test('every replica has the data; sign-out ends that of the session alone', async (t) => {
-  const { startIssuer, startVerifier, command, cwd, env } = await startServices(t)
-  const issuer = await startIssuer()
-  const [one, two] = [await startVerifier(issuer.at), await startVerifier(issuer.at)]
-  const [tokens, others] = [await login(issuer.at), await login(issuer.at)]
-  const [mine, other] = [dataOf(tokens), dataOf(others)]
-  t.equal((await mine.put(`${one.at}/data/session/cart`, ['shirt'])).status, 201)
-  t.equal((await mine.put(`${two.at}/data/user/theme`, 'dark')).status, 201)
-  t.equal((await other.put(`${two.at}/data/session/cart`, ['hat'])).status, 201)
-  t.same(await (await mine.get(`${two.at}/data/session/cart`)).json(), ['shirt'])
+type Services = Awaited<ReturnType<typeof startServices>>
 
-  const exported = await command('data', 'export', '--user', 'ADA', '--json')
+/** Two people's sessions on two replicas, of which one signs out. */
+async function signOutOne(t: Test, { startIssuer, startVerifier }: Services) {
+  const issuer = await startIssuer()
+  const [one, two] = await Promise.all([startVerifier(issuer.at), startVerifier(issuer.at)])
+  const [tokens, others] = await Promise.all([login(issuer.at), login(issuer.at)])
+  const [mine, other] = [dataOf(tokens), dataOf(others)]
+  const cart = '/data/session/cart'
+  t.equal((await mine.put(`${one.at}${cart}`, ['shirt'])).status, 201)
+  t.equal((await mine.put(`${two.at}/data/user/theme`, 'dark')).status, 201)
+  t.equal((await other.put(`${two.at}${cart}`, ['hat'])).status, 201)
+  t.same(await (await mine.get(`${two.at}${cart}`)).json(), ['shirt'])
+  const signOut = async () => {
+    const { refresh_token } = tokens
+    t.equal((await post(`${issuer.at}/logout`, { refresh_token })).status, 204)
+    const isGone = async () => (await mine.get(`${one.at}${cart}`)).status === 404
+    await until('the data has ended', isGone, 2_000)
+    t.equal((await mine.put(`${two.at}${cart}`, 1)).status, 401, 'and is closed')
+    t.same(await (await other.get(`${one.at}${cart}`)).json(), ['hat'])
+    t.same(await (await other.get(`${one.at}/data/user/theme`)).json(), 'dark')
+    t.match(await issuer.metrics(), /operation="end",outcome="ok"/)
+  }
+  return { issuer, one, two, mine, other, cart, signOut }
+}
+
+t.test('every replica has the data; sign-out ends that of the session alone', async (t) => {
+  const services = await startServices(t)
+  const { command, cwd, env } = services
+  const { issuer, one, two, other, cart, signOut } = await signOutOne(t, services)
+  const without = { cwd, env: { ...env, GATEPASS_DATA_SECRET: 'e'.repeat(43) } }
+  const [exported, blind] = await Promise.all([
+    command('data', 'export', '--user', 'ADA', '--json'),
+    run(t, ['data', 'export', '--user', 'ada'], without),
+  ])
   t.equal(exported.code, 0, exported.stderr)
   const rows = (JSON.parse(exported.stdout) as { scope: string; value: unknown }[]).map(
     ({ scope, value }) => `${scope} ${JSON.stringify(value)}`,
   )
   t.same(rows.sort(), ['session ["hat"]', 'session ["shirt"]', 'user "dark"'])
-
-  const blind = await run(t, ['data', 'export', '--user', 'ada'], {
-    cwd,
-    env: { ...env, GATEPASS_DATA_SECRET: 'e'.repeat(43) },
-  })
   t.equal(blind.code, 1)
   t.match(blind.stderr, /could not be decrypted, and are left out: 3\./)
-
-  t.equal((await post(`${issuer.at}/logout`, { refresh_token: tokens.refresh_token })).status, 204)
-  const isGone = async () => (await mine.get(`${one.at}/data/session/cart`)).status === 404
-  await until('the data has ended', isGone, 2_000)
-  t.equal((await mine.put(`${two.at}/data/session/cart`, 1)).status, 401, 'and is closed')
-  t.same(await (await other.get(`${one.at}/data/session/cart`)).json(), ['hat'])
-  t.same(await (await other.get(`${one.at}/data/user/theme`)).json(), 'dark')
-  t.match(await issuer.metrics(), /operation="end",outcome="ok"/)
+  await signOut()
 
   const erased = await command('data', 'erase', '--user', 'ada')
   t.equal(erased.code, 0, erased.stderr)
   t.match(erased.stderr, /live sessions: 1/)
   t.equal((await other.get(`${two.at}/data/user/theme`)).status, 404)
-  t.equal((await other.get(`${two.at}/data/session/cart`)).status, 404)
-  t.equal((await other.put(`${two.at}/data/session/cart`, 1)).status, 201, 'still signed in')
-  t.equal((await command('data', 'erase', '--user', 'nobody')).code, 1)
-  t.match((await command('migrate')).stdout, /^data: up to date/m)
+  t.equal((await other.get(`${two.at}${cart}`)).status, 404)
+  t.equal((await other.put(`${two.at}${cart}`, 1)).status, 201, 'still signed in')
+  const [nobody, migrated] = await Promise.all([
+    command('data', 'erase', '--user', 'nobody'),
+    command('migrate'),
+  ])
+  t.equal(nobody.code, 1)
+  t.match(migrated.stdout, /^data: up to date/m)
 
   // From the command line, where no issuer is asked.
-  const late = await login(issuer.at)
-  await dataOf(late).put(`${one.at}/data/session/cart`, 1)
+  const late = dataOf(await login(issuer.at))
+  await late.put(`${one.at}${cart}`, 1)
   t.equal((await command('users', 'disable', 'ada')).code, 0)
   const areGone = async () =>
-    (await other.get(`${one.at}/data/session/cart`)).status === 404 &&
-    (await dataOf(late).get(`${one.at}/data/session/cart`)).status === 404
+    (await other.get(`${one.at}${cart}`)).status === 404 &&
+    (await late.get(`${one.at}${cart}`)).status === 404
   await until('all of them have ended', areGone, 3_000)
+})
+
+t.test('so it is on memcached', async (t) => {
+  const [first, second] = await Promise.all([startMemcached(t), startMemcached(t)])
+  const GATEPASS_DATA_URL = urlOf([first.port, second.port])
+  const { signOut } = await signOutOne(t, await startServices(t, { GATEPASS_DATA_URL }))
+  await signOut()
 })
 
 t.test('a store that is away at the logout, and an issuer that dies, end it later', async (t) => {
@@ -184,19 +215,21 @@ t.test('services start without their store of session data', async (t) => {
 
 t.test('what is unsafe does not start', async (t) => {
   const cwd = t.testdir()
+  const start = (args: string[], env: Record<string, string> = {}) =>
+    run(t, args, { cwd, env: { ...quick, ...env } })
   const env = { ...secrets, ...ports, GATEPASS_DATA_URL: 'redis://redis.example.com' }
-  for (const role of ['verifier', 'issuer']) {
-    const { code, stderr } = await run(t, [role], { cwd, env })
-    t.equal(code, 2, role)
+  const [verifier, issuer, withoutSecret, off] = await Promise.all([
+    start(['verifier'], env),
+    start(['issuer'], env),
+    start(['verifier'], { GATEPASS_DATA_URL: 'sqlite:data.db' }),
+    start(['data', 'erase', '--user', 'ada']),
+  ])
+  for (const { code, stderr } of [verifier, issuer]) {
+    t.equal(code, 2)
     t.match(stderr, /GATEPASS_DATA_URL needs TLS in production/)
   }
-  const { code, stderr } = await run(t, ['verifier'], {
-    cwd,
-    env: { GATEPASS_DATA_URL: 'sqlite:data.db' },
-  })
-  t.equal(code, 2)
-  t.match(stderr, /GATEPASS_DATA_SECRET is required with GATEPASS_DATA_URL/)
-  const off = await run(t, ['data', 'erase', '--user', 'ada'], { cwd })
+  t.equal(withoutSecret.code, 2)
+  t.match(withoutSecret.stderr, /GATEPASS_DATA_SECRET is required with GATEPASS_DATA_URL/)
   t.equal(off.code, 2)
   t.match(off.stderr, 'GATEPASS_DATA_URL is not set')
 })

@@ -1,98 +1,15 @@
-import { join } from 'node:path'
 import Fastify, { type FastifyRequest } from 'fastify'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { z } from 'zod'
-import { randomId } from '../../src/core/secrets.ts'
-import { DataService } from '../../src/data/data-service.ts'
-import {
-  dataOf,
-  type GatepassDataOptions,
-  gatepassData,
-  type RequestData,
-} from '../../src/data/fastify.ts'
-import { dataOwner } from '../../src/stores/data-owner.ts'
-import type { DataStore } from '../../src/stores/data-store.ts'
-import { SqliteDataStore } from '../../src/stores/sqlite/data.ts'
+import { dataOf, gatepassData } from '../../src/data/fastify.ts'
 import type { AccessTokenClaims } from '../../src/tokens/claims.ts'
 import { gatepassAuth } from '../../src/verifier/fastify.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
-import { dataSecret, lifetimes, newDataStore } from '../support/data.ts'
-import { startRedis } from '../support/redis.ts'
-import { audience, claimsWith, issuer, makeKey, mint, TestClock } from '../support/tokens.ts'
+import { dataSecret, newDataStore } from '../support/data.ts'
+import { audience, claimsWith, issuer } from '../support/tokens.ts'
+import { bearer, fields, key, start, type Work } from './app.ts'
 
-const key = makeKey('ES256')
 const claims = claimsWith() as unknown as AccessTokenClaims
-const bearer = () => ({ authorization: `Bearer ${mint(key)}` })
-
-const fields = {
-  session: {
-    cart: z.array(z.string()).default([]),
-    count: z.int(),
-    since: z.codec(z.iso.datetime(), z.date(), {
-      decode: (text) => new Date(text),
-      encode: (date) => date.toISOString(),
-    }),
-  },
-  user: { theme: z.enum(['light', 'dark']).catch('light'), name: z.string().max(5) },
-}
-
-type Work = (data: RequestData<typeof fields>) => Promise<unknown>
-
-/** An application whose one guarded route does what the test says, and what it answers. */
-async function start(t: Test, changes: Partial<GatepassDataOptions> = {}) {
-  const clock = new TestClock()
-  const app = Fastify()
-  const store = changes.store ?? newDataStore(t)
-  const data = new DataService({
-    ...lifetimes,
-    store: store as DataStore,
-    secrets: [dataSecret],
-    clock,
-  })
-  const verifier = createVerifier({ issuer, audience, jwks: { keys: [key.publicJwk] }, clock })
-  await app.register(gatepassAuth, { verifier })
-  await app.register(gatepassData, { store, secrets: [dataSecret], fields, clock, ...changes })
-  let work: Work = async () => null
-  const handler = async (request: FastifyRequest) => ({
-    answer: (await work(dataOf(request, fields))) ?? null,
-  })
-  app.get('/guarded', handler)
-  app.get('/open', { config: { auth: false } }, handler)
-  app.get('/other-fields', async (request) => dataOf(request, { session: fields.session }))
-  t.teardown(() => app.close())
-  await app.ready()
-  const run = async (does: Work, { url = '/guarded', headers = bearer() as object } = {}) => {
-    work = does
-    return app.inject({ url, headers: { ...headers } })
-  }
-  return {
-    app,
-    clock,
-    store,
-    data,
-    run,
-    answer: async (does: Work) => (await run(does)).json().answer,
-  }
-}
-
-t.test('fields are read and written by their types', async (t) => {
-  const { answer } = await start(t)
-  t.same(await answer(({ session }) => session.get('cart')), [], 'its default')
-  t.equal(await answer(({ session }) => session.get('count')), null)
-  await answer(({ session }) => session.set('cart', ['shirt']))
-  await answer(({ session }) => session.set('count', 2))
-  await answer(({ session }) => session.set('since', new Date(0)))
-  await answer(({ user }) => user.set('theme', 'dark'))
-  t.same(await answer(({ session }) => session.getMany(['cart', 'count'])), {
-    cart: ['shirt'],
-    count: 2,
-  })
-  const year: Work = async ({ session }) => (await session.get('since'))?.getUTCFullYear()
-  t.equal(await answer(year), 1970)
-  t.equal(await answer(({ user }) => user.get('theme')), 'dark')
-  t.equal(await answer(({ session }) => session.delete('count')), true)
-  t.equal(await answer(({ session }) => session.delete('count')), false)
-})
 
 t.test('the types refuse what the schemas refuse', async (t) => {
   const { run } = await start(t)
@@ -135,43 +52,6 @@ t.test('an anonymous request never reaches the store, nor one that touches nothi
   t.equal(calls, 2)
   await run(({ session }) => session.update('cart', (cart) => [...cart, 'x']))
   t.equal(calls, 4)
-})
-
-t.test('an update loses nothing that others write, on however many replicas', async (t) => {
-  const path = join(t.testdir(), 'data.db')
-  const stores = Array.from({ length: 4 }, () => new SqliteDataStore(path))
-  t.teardown(() => Promise.all(stores.map((store) => store.close())))
-  const replicas = await Promise.all(stores.map((store) => start(t, { store })))
-  const add: Work = ({ session }) => session.update('cart', (cart) => [...cart, randomId()])
-  const additions = Array.from({ length: 200 }, (_, n) => replicas[n % 4]?.run(add))
-  const statuses = (await Promise.all(additions)).map((response) => response?.statusCode)
-  t.same(new Set(statuses), new Set([200]))
-  const cart = await replicas[0]?.answer(({ session }) => session.get('cart'))
-  t.equal(new Set(cart).size, 200)
-})
-
-t.test('on Redis too; and a read is one command there', async (t) => {
-  const redis = await startRedis(t)
-  const options = { store: redis.url, deadlineMs: 2_000 }
-  const replicas = await Promise.all([1, 2, 3, 4].map(() => start(t, options)))
-  const add: Work = ({ session }) => session.update('cart', (cart) => [...cart, randomId()])
-  const additions = Array.from({ length: 200 }, (_, n) => replicas[n % 4]?.run(add))
-  const statuses = (await Promise.all(additions)).map((response) => response?.statusCode)
-  t.same(new Set(statuses), new Set([200]))
-  const [replica] = replicas
-  t.match(await replica?.answer(({ session }) => session.get('cart')), { length: 200 })
-
-  const calls = async () => {
-    const stats = String(await redis.ask('INFO', 'commandstats'))
-    return [...stats.matchAll(/^cmdstat_(h\w*|eval\w*):calls=(\d+)/gm)]
-      .map(([, name, count]) => `${name} ${count}`)
-      .sort()
-  }
-  await redis.ask('CONFIG', 'RESETSTAT')
-  await replica?.answer(({ session }) => session.get('cart'))
-  t.same(await calls(), ['hmget 1'])
-  await replica?.answer(({ session }) => session.getMany(['cart', 'count', 'since']))
-  t.same(await calls(), ['hmget 2'])
 })
 
 t.test('what an update throws changes nothing, and the next one goes on', async (t) => {
@@ -225,22 +105,6 @@ t.test('a field that can not be read is written anew by an update', async (t) =>
   await second.answer(({ session }) => session.update('cart', (cart) => [...cart, 'new']))
   t.same(await second.answer(({ session }) => session.get('cart')), ['new'])
 })
-
-t.test(
-  'after the session has ended a change is refused, and data of the user is not',
-  async (t) => {
-    const { run, answer, store, clock } = await start(t)
-    await answer(({ session }) => session.set('count', 1))
-    await answer(({ user }) => user.set('theme', 'dark'))
-    const nowMs = clock.nowMs()
-    const owner = dataOwner('session', issuer, 'session-1')
-    await (store as DataStore).end(owner, nowMs + 60_000, nowMs)
-    t.equal(await answer(({ session }) => session.get('count')), null)
-    const refused = await run(({ session }) => session.update('count', () => 2))
-    t.match(refused.json(), { statusCode: 401, code: 'token_revoked' })
-    t.equal(await answer(({ user }) => user.get('theme')), 'dark')
-  },
-)
 
 t.test('a store of another machine that is away is 503, and no reason not to start', async (t) => {
   const { run } = await start(t, { store: 'redis://127.0.0.1:1', deadlineMs: 100 })

@@ -1,52 +1,19 @@
 import t from 'tap'
-import { GatepassError } from '../../src/core/errors.ts'
 import { valueBytesMax } from '../../src/data/limits.ts'
-import { dataOwner } from '../../src/stores/data-owner.ts'
-import type { DataStore } from '../../src/stores/data-store.ts'
-import { lifetimes, newDataStore, startVerifier, tokenOf } from '../support/data.ts'
-import { issuer, now_s } from '../support/tokens.ts'
+import { MemcachedDataStore } from '../../src/stores/memcached/data.ts'
+import { RedisDataStore } from '../../src/stores/redis/data.ts'
+import { lifetimes, startVerifier, tokenOf } from '../support/data.ts'
+import { dataStores } from '../support/data-stores.ts'
+import { startMemcached } from '../support/memcached.ts'
+import { startRedis } from '../support/redis.ts'
+import { now_s } from '../support/tokens.ts'
+import { dataRoutesContract } from './data-routes-contract.ts'
 
 const cart = '/data/session/cart'
 
-t.test('a field is written, read by itself and with the others, and removed', async (t) => {
-  const { get, put, remove } = await startVerifier(t)
-  t.match((await get(cart)).json(), { status: 404, code: 'data_field_not_found' })
-  const first = await put(cart, { items: ['shirt'] })
-  t.equal(first.statusCode, 201)
-  t.equal(first.body, '')
-  const second = await put(cart, { items: ['shirt', 'hat'] })
-  t.equal(second.statusCode, 204)
-  t.not(second.headers.etag, first.headers.etag)
-
-  const read = await get(cart)
-  t.equal(read.statusCode, 200)
-  t.same(read.json(), { items: ['shirt', 'hat'] })
-  t.equal(read.headers.etag, second.headers.etag)
-  t.equal(read.headers['cache-control'], 'no-store')
-  t.match(read.headers['content-type'], /^application\/json/)
-
-  t.same((await get('/data/session')).json(), {
-    fields: { cart: { value: { items: ['shirt', 'hat'] }, etag: read.headers.etag } },
-  })
-  t.same((await get('/data/user')).json(), { fields: {} })
-  t.equal((await remove(cart)).statusCode, 204)
-  t.equal((await get(cart)).statusCode, 404)
-  t.equal((await remove(cart)).statusCode, 204, 'asked for again, it is done')
-})
-
-t.test('any JSON value is a value', async (t) => {
-  const { get, put, call } = await startVerifier(t)
-  for (const value of [null, false, 0, '', 'text', [], {}, { a: [1, null, { b: 'ü' }] }]) {
-    await put(cart, value)
-    const read = await get(cart)
-    t.equal(read.body, JSON.stringify(value))
-    t.match(read.headers['content-type'], /^application\/json/)
-  }
-  const head = await call('HEAD', cart)
-  t.equal(head.statusCode, 200)
-  t.match(head.headers.etag, /^".+"$/)
-  t.equal(head.body, '')
-})
+for (const [name, prepare] of dataStores) {
+  t.test(name, async (t) => dataRoutesContract(t, await prepare(t)))
+}
 
 t.test('If-None-Match of a read saves the body', async (t) => {
   const { get, put } = await startVerifier(t)
@@ -56,27 +23,6 @@ t.test('If-None-Match of a read saves the body', async (t) => {
   t.equal(current.body, '')
   t.equal(current.headers.etag, etag)
   t.equal((await get(cart, { 'if-none-match': '"other"' })).statusCode, 200)
-})
-
-t.test('a change is made only where it finds what it expects', async (t) => {
-  const { get, put, remove } = await startVerifier(t)
-  const conflict = { status: 412, code: 'data_conflict' }
-  t.match((await put(cart, 1, { 'if-match': '"none"' })).json(), conflict)
-  t.match((await put(cart, 1, { 'if-match': '*' })).json(), conflict)
-  t.match((await remove(cart, { 'if-match': '*' })).json(), conflict)
-  const first = await put(cart, 1, { 'if-none-match': '*' })
-  t.equal(first.statusCode, 201)
-  t.match((await put(cart, 2, { 'if-none-match': '*' })).json(), conflict)
-  const etag = String(first.headers.etag)
-  const second = await put(cart, 2, { 'if-match': etag })
-  t.equal(second.statusCode, 204)
-  t.match((await put(cart, 3, { 'if-match': etag })).json(), conflict)
-  t.match((await remove(cart, { 'if-match': etag })).json(), conflict)
-  t.equal((await put(cart, 3, { 'if-match': '*' })).statusCode, 204)
-  const last = await get(cart)
-  t.equal(last.json(), 3)
-  t.equal((await remove(cart, { 'if-match': String(last.headers.etag) })).statusCode, 204)
-  t.equal((await get(cart)).statusCode, 404)
 })
 
 t.test('a precondition that is not understood changes nothing', async (t) => {
@@ -136,13 +82,6 @@ t.test('each limit has its answer', async (t) => {
   t.match((await call('POST', cart)).json(), { status: 405 })
 })
 
-t.test('one more than so many fields is refused', async (t) => {
-  const { put } = await startVerifier(t)
-  for (let n = 0; n < 64; n++) await put(`/data/user/f${n}`, n)
-  t.match((await put('/data/user/f64', 1)).json(), { status: 422, code: 'data_fields_exceeded' })
-  t.equal((await put('/data/user/f0', 1)).statusCode, 204)
-})
-
 t.test('reading and writing take their scopes, and a token', async (t) => {
   const { call, get, put, remove } = await startVerifier(t)
   const reader = tokenOf({ scope: 'data:read' })
@@ -162,23 +101,6 @@ t.test('reading and writing take their scopes, and a token', async (t) => {
   }
 })
 
-t.test('whose data it is the token alone says', async (t) => {
-  const { get, put } = await startVerifier(t)
-  const theme = '/data/user/theme'
-  await put(cart, 'mine')
-  await put(theme, 'dark')
-  const otherSession = tokenOf({ sid: 'session-2' })
-  t.equal((await get(cart, otherSession)).statusCode, 404)
-  t.equal((await get(theme, otherSession)).json(), 'dark')
-  // Even a user whose id is another's session.
-  const otherUser = tokenOf({ sub: 'session-1', sid: 'user-1' })
-  t.equal((await get(cart, otherUser)).statusCode, 404)
-  t.equal((await get(theme, otherUser)).statusCode, 404)
-  const without = await get(cart, tokenOf({ sid: undefined }))
-  t.match(without.json(), { status: 401, code: 'token_claims' })
-  t.equal((await get(theme, tokenOf({ sid: undefined }))).json(), 'dark')
-})
-
 t.test('data lasts as long as its session may, and that of a user longer', async (t) => {
   const { clock, get, put } = await startVerifier(t)
   const claims = { auth_time: now_s - 1_000 }
@@ -194,70 +116,26 @@ t.test('data lasts as long as its session may, and that of a user longer', async
   t.equal((await get('/data/user/theme', later(left_s))).statusCode, 200)
 })
 
-t.test('what has ended can neither be read nor written', async (t) => {
-  const { clock, get, put, remove, store } = await startVerifier(t)
-  await put(cart, 1)
-  await put('/data/user/theme', 1)
-  const nowMs = clock.nowMs()
-  await store.end(dataOwner('session', issuer, 'session-1'), nowMs + 60_000, nowMs)
-  t.equal((await get(cart)).statusCode, 404)
-  const refused = await put(cart, 2)
-  t.match(refused.json(), { status: 401, code: 'token_revoked' })
-  t.match(refused.headers['www-authenticate'], /^Bearer error="invalid_token"/)
-  t.match((await remove(cart)).json(), { status: 401, code: 'token_revoked' })
-  t.equal((await get('/data/user/theme')).statusCode, 200)
-})
-
-t.test('a store that is away is 503 with Retry-After', async (t) => {
-  const unavailable = async () => {
-    throw new GatepassError('store_unavailable', { retryAfter_s: 1 })
+t.test('a store that falls silent or is killed is 503 with Retry-After', async (t) => {
+  const [redis, memcached] = await Promise.all([startRedis(t), startMemcached(t)])
+  const options = { deadlineMs: 100 }
+  for (const [server, store] of [
+    [redis, await RedisDataStore.open(redis.url, options)],
+    [memcached, await MemcachedDataStore.open(memcached.url, options)],
+  ] as const) {
+    t.teardown(() => store.close())
+    const { get, put, remove, metrics, call } = await startVerifier(t, { store })
+    for (const fails of ['freeze', 'kill'] as const) {
+      await server[fails]()
+      for (const response of [await get(cart), await put(cart, 1), await remove(cart)]) {
+        t.match(response.json(), { status: 503, code: 'store_unavailable' })
+        t.equal(response.headers['retry-after'], '1')
+      }
+    }
+    t.equal((await call('GET', '/verify')).statusCode, 200)
+    t.match(
+      await metrics.registry.metrics(),
+      'gatepass_data_operation_duration_seconds_count{operation="read",outcome="unavailable"} 2',
+    )
   }
-  const real = newDataStore(t)
-  const store: DataStore = {
-    promises: real.promises,
-    read: unavailable,
-    write: unavailable,
-    remove: unavailable,
-    touch: unavailable,
-    end: unavailable,
-    removeExpired: unavailable,
-    ping: unavailable,
-    close: async () => {},
-  }
-  const { get, put, remove, metrics, call } = await startVerifier(t, { store })
-  for (const response of [await get(cart), await put(cart, 1), await remove(cart)]) {
-    t.match(response.json(), { status: 503, code: 'store_unavailable' })
-    t.equal(response.headers['retry-after'], '1')
-  }
-  t.equal((await call('GET', '/verify')).statusCode, 200)
-  t.match(
-    await metrics.registry.metrics(),
-    'gatepass_data_operation_duration_seconds_count{operation="read",outcome="unavailable"} 1',
-  )
-})
-
-t.test('hits, misses and values that nobody can read are counted', async (t) => {
-  const { get, put, metrics, store, clock } = await startVerifier(t)
-  await put(cart, 1)
-  await get(cart)
-  await get('/data/session')
-  await get('/data/session/none')
-  const nowMs = clock.nowMs()
-  await store.write({
-    owner: dataOwner('session', issuer, 'session-1'),
-    field: 'forged',
-    value: Buffer.from('{"admin":true}'),
-    version: 'forged',
-    fieldsMax: 64,
-    expiresAtMs: nowMs + 1_000,
-    nowMs,
-  })
-  t.equal((await get('/data/session/forged')).statusCode, 404)
-  const text = await metrics.registry.metrics()
-  t.match(text, /^gatepass_data_hits_total 3$/m)
-  t.match(text, /^gatepass_data_misses_total 1$/m)
-  t.match(text, /^gatepass_data_unreadable_total 1$/m)
-  const created = await put('/data/session/forged', 2, { 'if-none-match': '*' })
-  t.equal(created.statusCode, 201, 'it is as good as gone')
-  t.equal((await get('/data/session/forged')).json(), 2)
 })

@@ -3,7 +3,7 @@ import type { InjectOptions } from 'fastify'
 import { pino } from 'pino'
 import type { Test } from 'tap'
 import { randomId } from '../../src/core/secrets.ts'
-import { DataService } from '../../src/data/data-service.ts'
+import { type DataLifetimes, DataService } from '../../src/data/data-service.ts'
 import { dataMetrics } from '../../src/http/data-metrics.ts'
 import { Metrics } from '../../src/http/metrics.ts'
 import { buildVerifierApp } from '../../src/http/verifier-app.ts'
@@ -14,6 +14,9 @@ import { audience, claimsWith, issuer, makeKey, mint, TestClock } from './tokens
 
 export const dataSecret = 'd'.repeat(43)
 export const lifetimes = { sessionMax_s: 86_400, accessTtl_s: 300, userTtl_s: 100 * 86_400 }
+const decades_s = 20 * 365 * 86_400
+/** For stores that go by their own clock, which is far ahead of the tests' one day. */
+export const longLifetimes = { ...lifetimes, sessionMax_s: decades_s, userTtl_s: decades_s }
 
 const key = makeKey('ES256')
 
@@ -33,6 +36,7 @@ export interface VerifierOptions {
   readonly store?: DataStore
   readonly requiresPrecondition?: boolean
   readonly allowedOrigins?: readonly string[]
+  readonly lifetimes?: DataLifetimes
 }
 
 /** The verifier service with session data, on SQLite unless told otherwise. */
@@ -49,7 +53,13 @@ export async function startVerifier(t: Test, options: VerifierOptions = {}) {
     verifier: createVerifier({ issuer, audience, jwks: { keys: [key.publicJwk] }, clock }),
     allowedOrigins,
     data: {
-      data: new DataService({ ...lifetimes, store, secrets, clock, observer }),
+      data: new DataService({
+        ...(options.lifetimes ?? lifetimes),
+        store,
+        secrets,
+        clock,
+        observer,
+      }),
       requiresPrecondition,
     },
   })

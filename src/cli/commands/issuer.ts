@@ -28,6 +28,7 @@ import {
   openKeys,
   revocationsToldMs,
 } from '../parts.ts'
+import { playgroundParts } from '../playground-parts.ts'
 import { serve } from '../serve.ts'
 import { isPrimaryOfMany, runWorkers } from '../workers.ts'
 
@@ -54,6 +55,8 @@ export async function runIssuer(context: CliContext): Promise<void> {
   const clockWatch = await watchClock(settings, parts.sessions, metrics)
   const dataEnd = await openDataEnd(settings, context.cwd, { logger, metrics, ...parts })
   dataEnd?.listenTo(revocations)
+  const verifier = ownVerifier(settings, keys)
+  const playground = await playgroundParts(settings, { ...parts, keys, verifier })
 
   const app = buildIssuerApp({
     logger,
@@ -76,11 +79,12 @@ export async function runIssuer(context: CliContext): Promise<void> {
       clockTolerance_s: settings.clock_skew_s,
       clock: systemClock,
     }),
-    verifier: ownVerifier(settings, keys),
+    verifier,
     jwks: () => keys.jwks(),
     revocations,
     clock: systemClock,
     signingKey,
+    ...playground,
   })
 
   await serve(
@@ -135,10 +139,10 @@ async function openDataEnd(
   cwd: string,
   { logger, metrics, sessions }: DataEndParts,
 ) {
-  const store = await openDataForService(settings, cwd, logger)
-  if (store === null) return null
+  const kept = await openDataForService(settings, cwd, logger)
+  if (kept === null) return null
   const end = new DataEnd({
-    data: observedStore(store, dataMetrics(metrics.registry)),
+    data: observedStore(kept.store, dataMetrics(metrics.registry)),
     sessions,
     issuer: settings.issuer,
     clock: systemClock,
@@ -150,7 +154,7 @@ async function openDataEnd(
     endSoon: (sid: string) => end.endSoon(sid),
     close: async () => {
       await end.close()
-      await store.close()
+      await kept.close()
     },
   }
 }

@@ -45,7 +45,7 @@ export async function runVerifier(context: CliContext): Promise<void> {
     (error: unknown) => logger.warn({ err: error }, 'no keys yet'),
   )
 
-  const store = await openDataForService(settings, context.cwd, logger)
+  const kept = await openDataForService(settings, context.cwd, logger)
 
   await serve(
     {
@@ -57,8 +57,8 @@ export async function runVerifier(context: CliContext): Promise<void> {
         trustedProxies: settings.trusted_proxies,
         publicUrl: settings.public_url,
         allowedOrigins: settings.allowed_origins,
-        data: store && {
-          data: dataService(settings, store, dataMetrics(metrics.registry)),
+        data: kept && {
+          data: dataService(settings, kept.store, dataMetrics(metrics.registry)),
           requiresPrecondition: settings.data_precondition === 'required',
         },
       }),
@@ -72,7 +72,7 @@ export async function runVerifier(context: CliContext): Promise<void> {
         },
       },
       close: async () => {
-        await Promise.all([verifier.close(), store?.close()])
+        await Promise.all([verifier.close(), kept?.close()])
       },
     },
     settings,

@@ -1,0 +1,81 @@
+import t, { type Test } from 'tap'
+import { randomId } from '../../src/core/secrets.ts'
+import { dataOwner } from '../../src/stores/data-owner.ts'
+import type { DataStore } from '../../src/stores/data-store.ts'
+import { longLifetimes } from '../support/data.ts'
+import { dataStores, type OpenStore } from '../support/data-stores.ts'
+import { startRedis } from '../support/redis.ts'
+import { issuer } from '../support/tokens.ts'
+import { start, type Work } from './app.ts'
+
+const add: Work = ({ session }) => session.update('cart', (cart) => [...cart, randomId()])
+
+/** What the plugin does on every store. */
+function pluginContract(t: Test, open: OpenStore): void {
+  const startOn = (t: Test, store: DataStore) => start(t, { ...longLifetimes, store })
+
+  t.test('fields are read and written by their types', async (t) => {
+    const { answer } = await startOn(t, await open(t))
+    t.same(await answer(({ session }) => session.get('cart')), [], 'its default')
+    t.equal(await answer(({ session }) => session.get('count')), null)
+    await answer(({ session }) => session.set('cart', ['shirt']))
+    await answer(({ session }) => session.set('count', 2))
+    await answer(({ session }) => session.set('since', new Date(0)))
+    await answer(({ user }) => user.set('theme', 'dark'))
+    t.same(await answer(({ session }) => session.getMany(['cart', 'count'])), {
+      cart: ['shirt'],
+      count: 2,
+    })
+    const year: Work = async ({ session }) => (await session.get('since'))?.getUTCFullYear()
+    t.equal(await answer(year), 1970)
+    t.equal(await answer(({ user }) => user.get('theme')), 'dark')
+    t.equal(await answer(({ session }) => session.delete('count')), true)
+    t.equal(await answer(({ session }) => session.delete('count')), false)
+  })
+
+  t.test('of 200 updates of one cart on four replicas none is lost', async (t) => {
+    const first = await open(t)
+    const others = await Promise.all([1, 2, 3].map(() => open.again(t)))
+    const replicas = await Promise.all([first, ...others].map((store) => startOn(t, store)))
+    const additions = Array.from({ length: 200 }, (_, n) => replicas[n % 4]?.run(add))
+    const statuses = (await Promise.all(additions)).map((response) => response?.statusCode)
+    t.same(new Set(statuses), new Set([200]))
+    const cart = await replicas[0]?.answer(({ session }) => session.get('cart'))
+    t.equal(new Set(cart).size, 200)
+  })
+
+  t.test('after the session has ended a change is refused, that of user data is not', async (t) => {
+    const store = await open(t)
+    const { run, answer, clock } = await startOn(t, store)
+    await answer(({ session }) => session.set('count', 1))
+    await answer(({ user }) => user.set('theme', 'dark'))
+    const nowMs = clock.nowMs()
+    const owner = dataOwner('session', issuer, 'session-1')
+    await store.end(owner, nowMs + longLifetimes.userTtl_s * 1000, nowMs)
+    t.equal(await answer(({ session }) => session.get('count')), null)
+    const refused = await run(({ session }) => session.update('count', () => 2))
+    t.match(refused.json(), { statusCode: 401, code: 'token_revoked' })
+    t.equal(await answer(({ user }) => user.get('theme')), 'dark')
+  })
+}
+
+for (const [name, prepare] of dataStores) {
+  t.test(name, async (t) => pluginContract(t, await prepare(t)))
+}
+
+t.test('on Redis a read is one command, of however many fields', async (t) => {
+  const redis = await startRedis(t)
+  const { answer } = await start(t, { ...longLifetimes, store: redis.url, deadlineMs: 2_000 })
+  await answer(add)
+  const calls = async () => {
+    const stats = String(await redis.ask('INFO', 'commandstats'))
+    return [...stats.matchAll(/^cmdstat_([a-z|]+):calls=(\d+)/gm)]
+      .map(([, name, count]) => `${name} ${count}`)
+      .filter((one) => !/^(config|info)/.test(one))
+  }
+  await redis.ask('CONFIG', 'RESETSTAT')
+  await answer(({ session }) => session.get('cart'))
+  t.same(await calls(), ['hmget 1'])
+  await answer(({ session }) => session.getMany(['cart', 'count', 'since']))
+  t.same(await calls(), ['hmget 2'])
+})

@@ -1,0 +1,168 @@
+import type { Test } from 'tap'
+import { valueBytesMax } from '../../src/data/limits.ts'
+import { dataOwner } from '../../src/stores/data-owner.ts'
+import { longLifetimes, startVerifier, tokenOf } from '../support/data.ts'
+import type { OpenStore } from '../support/data-stores.ts'
+import { issuer } from '../support/tokens.ts'
+
+const cart = '/data/session/cart'
+
+/** What the routes do on every store. `open` gives one with nothing in it. */
+export function dataRoutesContract(t: Test, open: OpenStore): void {
+  const start = async (t: Test) =>
+    startVerifier(t, { store: await open(t), lifetimes: longLifetimes })
+
+  t.test('a field is written, read by itself and with the others, and removed', async (t) => {
+    const { get, put, remove } = await start(t)
+    t.match((await get(cart)).json(), { status: 404, code: 'data_field_not_found' })
+    const first = await put(cart, { items: ['shirt'] })
+    t.equal(first.statusCode, 201)
+    t.equal(first.body, '')
+    const second = await put(cart, { items: ['shirt', 'hat'] })
+    t.equal(second.statusCode, 204)
+    t.not(second.headers.etag, first.headers.etag)
+
+    const read = await get(cart)
+    t.equal(read.statusCode, 200)
+    t.same(read.json(), { items: ['shirt', 'hat'] })
+    t.equal(read.headers.etag, second.headers.etag)
+    t.equal(read.headers['cache-control'], 'no-store')
+    t.match(read.headers['content-type'], /^application\/json/)
+
+    t.same((await get('/data/session')).json(), {
+      fields: { cart: { value: { items: ['shirt', 'hat'] }, etag: read.headers.etag } },
+    })
+    t.same((await get('/data/user')).json(), { fields: {} })
+    t.equal((await remove(cart)).statusCode, 204)
+    t.equal((await get(cart)).statusCode, 404)
+    t.equal((await remove(cart)).statusCode, 204, 'asked for again, it is done')
+  })
+
+  t.test('any JSON value is a value', async (t) => {
+    const { get, put, call } = await start(t)
+    for (const value of [null, false, 0, '', 'text', [], {}, { a: [1, null, { b: 'ü' }] }]) {
+      await put(cart, value)
+      const read = await get(cart)
+      t.equal(read.body, JSON.stringify(value))
+      t.match(read.headers['content-type'], /^application\/json/)
+    }
+    const head = await call('HEAD', cart)
+    t.equal(head.statusCode, 200)
+    t.match(head.headers.etag, /^".+"$/)
+    t.equal(head.body, '')
+  })
+
+  t.test('a change is made only where it finds what it expects', async (t) => {
+    const { get, put, remove } = await start(t)
+    const conflict = { status: 412, code: 'data_conflict' }
+    t.match((await put(cart, 1, { 'if-match': '"none"' })).json(), conflict)
+    t.match((await put(cart, 1, { 'if-match': '*' })).json(), conflict)
+    t.match((await remove(cart, { 'if-match': '*' })).json(), conflict)
+    const first = await put(cart, 1, { 'if-none-match': '*' })
+    t.equal(first.statusCode, 201)
+    t.match((await put(cart, 2, { 'if-none-match': '*' })).json(), conflict)
+    const etag = String(first.headers.etag)
+    const second = await put(cart, 2, { 'if-match': etag })
+    t.equal(second.statusCode, 204)
+    t.match((await put(cart, 3, { 'if-match': etag })).json(), conflict)
+    t.match((await remove(cart, { 'if-match': etag })).json(), conflict)
+    t.equal((await put(cart, 3, { 'if-match': '*' })).statusCode, 204)
+    const last = await get(cart)
+    t.equal(last.json(), 3)
+    t.equal((await remove(cart, { 'if-match': String(last.headers.etag) })).statusCode, 204)
+    t.equal((await get(cart)).statusCode, 404)
+  })
+
+  t.test('one more than so many fields is refused', async (t) => {
+    const { put } = await start(t)
+    for (let n = 0; n < 64; n++) await put(`/data/user/f${n}`, n)
+    t.match((await put('/data/user/f64', 1)).json(), { status: 422, code: 'data_fields_exceeded' })
+    t.equal((await put('/data/user/f0', 1)).statusCode, 204)
+  })
+
+  t.test('whose data it is the token alone says', async (t) => {
+    const { get, put } = await start(t)
+    const theme = '/data/user/theme'
+    await put(cart, 'mine')
+    await put(theme, 'dark')
+    const otherSession = tokenOf({ sid: 'session-2' })
+    t.equal((await get(cart, otherSession)).statusCode, 404)
+    t.equal((await get(theme, otherSession)).json(), 'dark')
+    // Even a user whose id is another's session.
+    const otherUser = tokenOf({ sub: 'session-1', sid: 'user-1' })
+    t.equal((await get(cart, otherUser)).statusCode, 404)
+    t.equal((await get(theme, otherUser)).statusCode, 404)
+    const without = await get(cart, tokenOf({ sid: undefined }))
+    t.match(without.json(), { status: 401, code: 'token_claims' })
+    t.equal((await get(theme, tokenOf({ sid: undefined }))).json(), 'dark')
+  })
+
+  t.test('what has ended can neither be read nor written', async (t) => {
+    const { clock, get, put, remove, store } = await start(t)
+    await put(cart, 1)
+    await put('/data/user/theme', 1)
+    const nowMs = clock.nowMs()
+    await store.end(dataOwner('session', issuer, 'session-1'), nowMs + longLifetimes.userTtl_s * 1000, nowMs)
+    t.equal((await get(cart)).statusCode, 404)
+    const refused = await put(cart, 2)
+    t.match(refused.json(), { status: 401, code: 'token_revoked' })
+    t.match(refused.headers['www-authenticate'], /^Bearer error="invalid_token"/)
+    t.match((await remove(cart)).json(), { status: 401, code: 'token_revoked' })
+    t.equal((await get('/data/user/theme')).statusCode, 200)
+  })
+
+  t.test('hits, misses and values that nobody can read are counted', async (t) => {
+    const { get, put, metrics, store, clock } = await start(t)
+    await put(cart, 1)
+    await get(cart)
+    await get('/data/session')
+    await get('/data/session/none')
+    const nowMs = clock.nowMs()
+    await store.write({
+      owner: dataOwner('session', issuer, 'session-1'),
+      field: 'forged',
+      value: Buffer.from('{"admin":true}'),
+      version: 'forged',
+      fieldsMax: 64,
+      expiresAtMs: nowMs + longLifetimes.userTtl_s * 1000,
+      nowMs,
+    })
+    t.equal((await get('/data/session/forged')).statusCode, 404)
+    const text = await metrics.registry.metrics()
+    t.match(text, /^gatepass_data_hits_total 3$/m)
+    t.match(text, /^gatepass_data_misses_total 1$/m)
+    t.match(text, /^gatepass_data_unreadable_total 1$/m)
+    const created = await put('/data/session/forged', 2, { 'if-none-match': '*' })
+    t.equal(created.statusCode, 201, 'it is as good as gone')
+    t.equal((await get('/data/session/forged')).json(), 2)
+  })
+
+  t.test('a value as large as may be', async (t) => {
+    const { get, put } = await start(t)
+    const longest = 'x'.repeat(valueBytesMax - 2)
+    t.equal((await put(cart, longest)).statusCode, 201)
+    t.equal((await get(cart)).json(), longest)
+  })
+
+  t.test('of many that add by If-Match to one cart, none loses what another added', async (t) => {
+    const store = await open(t)
+    const replicas = await Promise.all(
+      [1, 2, 3, 4].map(() => startVerifier(t, { store, lifetimes: longLifetimes })),
+    )
+    const add = async (item: number) => {
+      const replica = replicas[item % replicas.length] as (typeof replicas)[number]
+      for (;;) {
+        const found = await replica.get(cart)
+        const items = found.statusCode === 404 ? [] : found.json()
+        const etag = found.headers.etag
+        const condition = etag === undefined ? { 'if-none-match': '*' } : { 'if-match': etag }
+        const { statusCode } = await replica.put(cart, [...items, item], condition)
+        if (statusCode !== 412) return statusCode
+      }
+    }
+    const statuses = await Promise.all(Array.from({ length: 30 }, (_, item) => add(item)))
+    t.same(statuses.filter((status) => status !== 201).length, 29)
+    const items = (await replicas[0]?.get(cart))?.json() as number[]
+    t.equal(new Set(items).size, 30)
+  })
+}

@@ -1,0 +1,62 @@
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { randomId } from '../../src/core/secrets.ts'
+import type { DataStore } from '../../src/stores/data-store.ts'
+import { MemcachedDataStore } from '../../src/stores/memcached/data.ts'
+import { RedisDataStore } from '../../src/stores/redis/data.ts'
+import { SqliteDataStore } from '../../src/stores/sqlite/data.ts'
+import { startMemcached, urlOf } from './memcached.ts'
+import { startRedis } from './redis.ts'
+
+/** Opens a store with nothing in it, until the test ends. */
+export interface OpenStore {
+  (t: Test): Promise<DataStore>
+  /** The same store once more, as another replica would. */
+  again(t: Test): Promise<DataStore>
+}
+
+/** A loaded machine is no outage. */
+const options = { deadlineMs: 2_000 }
+
+async function onSqlite(): Promise<OpenStore> {
+  let path = ''
+  const again = async (t: Test) => closedWith(t, new SqliteDataStore(path))
+  const open = (t: Test) => {
+    path = join(t.testdir(), randomId(), 'data.db')
+    return again(t)
+  }
+  return Object.assign(open, { again })
+}
+
+async function onRedis(t: Test): Promise<OpenStore> {
+  const server = await startRedis(t)
+  const again = async (t: Test) => closedWith(t, await RedisDataStore.open(server.url, options))
+  const open = async (t: Test) => {
+    await server.ask('FLUSHALL')
+    return again(t)
+  }
+  return Object.assign(open, { again })
+}
+
+async function onMemcached(t: Test): Promise<OpenStore> {
+  const nodes = await Promise.all([startMemcached(t), startMemcached(t)])
+  const url = urlOf(nodes.map(({ port }) => port))
+  const again = async (t: Test) => closedWith(t, await MemcachedDataStore.open(url, options))
+  const open = async (t: Test) => {
+    await Promise.all(nodes.map((node) => node.ask('flush_all', 'OK')))
+    return again(t)
+  }
+  return Object.assign(open, { again })
+}
+
+function closedWith(t: Test, store: DataStore): DataStore {
+  t.teardown(() => store.close())
+  return store
+}
+
+/** Every store of session data, each on a real server that lasts as long as the test. */
+export const dataStores: readonly (readonly [string, (t: Test) => Promise<OpenStore>])[] = [
+  ['SQLite', onSqlite],
+  ['Redis', onRedis],
+  ['memcached', onMemcached],
+]
