@@ -6,6 +6,7 @@ const full = { rounds: 5, duration_s: 8, warmup_s: 3, connections: 64 }
 const quick = { rounds: 2, duration_s: 2, warmup_s: 1, connections: 64 }
 
 export const usage = `npm run bench -- <scenario>... [options]
+npm run bench -- report [file] [--publish]
 
 Scenarios
 ${scenarios.map(({ name, title }) => `  ${name.padEnd(22)} ${title}`).join('\n')}
@@ -43,7 +44,7 @@ export function readArguments(args: readonly string[]): Arguments {
   if (positionals.length === 0) throw new Error('Name a scenario.')
   const base = values.quick ? quick : full
   return {
-    chosen: positionals.map(findScenario),
+    chosen: [...new Set(positionals.flatMap(findScenarios))],
     options: {
       rounds: positiveInteger(values.rounds, base.rounds),
       duration_s: positiveInteger(values.duration, base.duration_s),
@@ -55,9 +56,12 @@ export function readArguments(args: readonly string[]): Arguments {
   }
 }
 
-function findScenario(name: string): Scenario {
-  const found = scenarios.find((scenario) => scenario.name === name)
-  if (found === undefined) throw new Error(`There is no scenario ${name}.`)
+/** The one of this name, or all of a family: `peers` is every `peers-…`. */
+function findScenarios(name: string): Scenario[] {
+  const exact = scenarios.filter((scenario) => scenario.name === name)
+  const found =
+    exact.length > 0 ? exact : scenarios.filter((one) => one.name.startsWith(`${name}-`))
+  if (found.length === 0) throw new Error(`There is no scenario ${name}.`)
   return found
 }
 

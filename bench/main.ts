@@ -7,6 +7,7 @@ import { insertReport } from './harness/document.ts'
 import { markdownReport, readingsLine, textReport } from './harness/report.ts'
 import { type Result, runScenario, saveResult } from './harness/result.ts'
 import type { Bench, Scenario } from './harness/scenario.ts'
+import { report } from './report/command.ts'
 
 const document = new URL('../docs/benchmarks.md', import.meta.url)
 
@@ -68,12 +69,24 @@ async function main(given: Arguments): Promise<void> {
   }
 }
 
+/** What is no scenario, by its name. */
+const commands = new Map<string, (args: readonly string[]) => void | Promise<void>>([
+  ['report', (args) => report(args, tell)],
+])
+
 let given: Arguments | null = null
+const [name = '', ...rest] = process.argv.slice(2)
+const command = commands.get(name)
 try {
-  given = readArguments(process.argv.slice(2))
-  await main(given)
+  if (command !== undefined) {
+    await command(rest)
+  } else {
+    given = readArguments([name, ...rest].filter(Boolean))
+    await main(given)
+  }
 } catch (error) {
   tell(error instanceof Error ? error.message : String(error))
-  if (given === null) tell(`\n${usage}`)
-  process.exitCode = given === null ? 2 : 1
+  const isMisused = command === undefined && given === null
+  if (isMisused) tell(`\n${usage}`)
+  process.exitCode = isMisused ? 2 : 1
 }

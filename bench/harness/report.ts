@@ -19,8 +19,8 @@ function parts(result: Result, render: (table: Table) => string): string[] {
   const waited = result.subjects.filter(wasWaiting).map(({ subject }) => subject)
   return [
     heading(result),
-    render(figures(result)),
-    ...(result.comparisons.length > 0 ? [render(comparisons(result))] : []),
+    render(figuresTable(result)),
+    ...(result.comparisons.length > 0 ? [render(comparisonsTable(result))] : []),
     ...(waited.length > 0
       ? [`Not busy all the time, so compare by the core-second: ${waited.join(', ')}.`]
       : []),
@@ -38,7 +38,16 @@ export function readingsLine(readings: Readings): string {
     .join(', ')
 }
 
-function heading({ scenario, title, date, gatepass, node, machine, options }: Result): string {
+/** What was measured, on what. */
+export function heading({
+  scenario,
+  title,
+  date,
+  gatepass,
+  node,
+  machine,
+  options,
+}: Result): string {
   const { rounds, duration_s, connections } = options
   const version = gatepass.commit?.slice(0, 8) ?? gatepass.version
   const pinned = machine.cores_pinned === null ? 'not pinned' : 'pinned to one core each'
@@ -52,7 +61,7 @@ function heading({ scenario, title, date, gatepass, node, machine, options }: Re
 }
 
 /** Every subject and what was measured of it, medians over the rounds. */
-function figures({ subjects }: Result): Table {
+export function figuresTable({ subjects }: Result): Table {
   const shown = metricNames.filter((name) =>
     subjects.some(({ readings }) => readings.some((reading) => reading[name] !== undefined)),
   )
@@ -81,7 +90,7 @@ function cellsOf(name: MetricName, values: readonly number[]): string[] {
 }
 
 /** Each figure beside its limit, and what became of the target. */
-function comparisons({ comparisons }: Result): Table {
+export function comparisonsTable({ comparisons }: Result): Table {
   return {
     head: ['compared', 'measure', 'beside', 'value', 'min – max', 'target', 'verdict'],
     rows: comparisons.map(({ subject, metric, limit, value, target, verdict }) => {
