@@ -1,0 +1,74 @@
+import { randomInt, randomUUID } from 'node:crypto'
+import { setImmediate as turn } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { startRedis } from '../../support/redis.ts'
+import { type Answer, newPerson, publishKeys, type Replica, startReplica } from './replicas.ts'
+
+const products = ['shirt', 'socks', 'mug', 'hat', 'lamp', 'bag']
+const additionsEach = 60
+const replicasCount = 4
+const killsMax = 3
+
+/** Does it at one replica after the other, until one of them answers that it is done. */
+async function insist(
+  shops: readonly Replica[],
+  first: number,
+  act: (shop: Replica | undefined) => Promise<Answer>,
+): Promise<{ readonly tries: number; readonly answer: Answer }> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      const answer = await act(shops[(first + tries) % shops.length])
+      if (answer.status < 500 && answer.status !== 412) return { tries, answer }
+    } catch {
+      // It died, before it has done it or after.
+      await turn()
+    }
+  }
+}
+
+async function fillWhileReplicasDie(t: Test, store: string): Promise<void> {
+  t.testdir()
+  const env = { ...(await publishKeys(t)), GATEPASS_DATA_URL: store }
+  const start = (n: number) => startReplica(t, `shop-${n}`, env)
+  const shops = await Promise.all(Array.from({ length: replicasCount }, (_, n) => start(n)))
+
+  let acknowledged = 0
+  let repeated = 0
+  const kills: Promise<void>[] = []
+  const total = additionsEach * products.length
+  const killAt = Array.from({ length: killsMax }, (_, n) =>
+    randomInt((n * total) / (killsMax + 1) + 1, ((n + 1) * total) / (killsMax + 1)),
+  )
+  async function killAndRestart(n: number): Promise<void> {
+    await shops[n]?.process.stop('SIGKILL')
+    shops[n] = await start(n)
+  }
+
+  const ada = newPerson()
+  async function write(product: string, offset: number): Promise<void> {
+    for (let n = 0; n < additionsEach; n += 1) {
+      const key = randomUUID()
+      const { tries, answer } = await insist(shops, n + offset, (shop) =>
+        ada.add(shop, product, 1, key),
+      )
+      t.equal(answer.status, 200)
+      acknowledged += 1
+      if (tries > 1) repeated += 1
+      if (acknowledged === killAt[kills.length]) kills.push(killAndRestart(kills.length))
+    }
+  }
+  await Promise.all(products.map(write))
+  await Promise.all(kills)
+
+  t.equal(kills.length, killsMax)
+  t.ok(repeated > 0, `${repeated} of ${acknowledged} additions were sent again`)
+  const expected = Object.fromEntries(products.map((product) => [product, additionsEach]))
+  // None was lost and none was doubled, and those that died know it again.
+  for (const shop of shops) t.same(await ada.cart(shop), expected)
+}
+
+t.test('replicas die while a cart is filled: each addition is there once, on Redis', async (t) => {
+  await fillWhileReplicasDie(t, (await startRedis(t)).url)
+})
+
+t.test('and on SQLite', (t) => fillWhileReplicasDie(t, 'sqlite:data.db'))

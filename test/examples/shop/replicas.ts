@@ -1,0 +1,140 @@
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { randomId } from '../../../src/core/secrets.ts'
+import { TestProcess } from '../../support/processes.ts'
+import { projectFolder } from '../../support/project.ts'
+import { audience, claimsWith, issuer, makeKey, mint } from '../../support/tokens.ts'
+import { JwksServer, serve } from '../../verifier/jwks-server.ts'
+
+/** Replicas of the shop, as processes, and people who use them. */
+
+const key = makeKey('ES256')
+const shop = [
+  process.execPath,
+  '--conditions=gatepass-source',
+  join(projectFolder, 'examples/shop/main.ts'),
+]
+
+export const dataSecret = 's'.repeat(43)
+/** All replicas compile the same sources. */
+export const compileCache = join(projectFolder, 'node_modules/.cache/gatepass-tests')
+
+/** What an issuer publishes, for replicas whose tokens a test has made. */
+export async function publishKeys(t: Test): Promise<Record<string, string>> {
+  const keys = await JwksServer.open(t, serve([key]))
+  return {
+    GATEPASS_ISSUER: issuer,
+    GATEPASS_AUDIENCE: audience,
+    GATEPASS_JWKS_URL: `${keys.issuer}/jwks`,
+    GATEPASS_REVOCATIONS: 'off',
+  }
+}
+
+export interface Replica {
+  readonly name: string
+  readonly url: string
+  readonly process: TestProcess
+}
+
+export async function startReplica(
+  t: Test,
+  name: string,
+  env: Readonly<Record<string, string>>,
+): Promise<Replica> {
+  const process = TestProcess.start(t, [], {
+    cwd: t.testdirName,
+    command: shop,
+    env: {
+      NODE_COMPILE_CACHE: compileCache,
+      SHOP_NAME: name,
+      SHOP_PORT: '0',
+      GATEPASS_DATA_SECRET: dataSecret,
+      // A machine that runs tests is a slow one.
+      GATEPASS_DATA_DEADLINE_MS: '5000',
+      ...env,
+    },
+  })
+  const { port } = await process.ready()
+  return { name, url: `http://127.0.0.1:${port}`, process }
+}
+
+/** Several replicas with one store between them. */
+export async function startReplicas(
+  t: Test,
+  count: number,
+  env: Readonly<Record<string, string>>,
+): Promise<Replica[]> {
+  t.testdir()
+  const all = { ...(await publishKeys(t)), ...env }
+  const names = Array.from({ length: count }, (_, n) => `shop-${n + 1}`)
+  return Promise.all(names.map((name) => startReplica(t, name, all)))
+}
+
+/** A token of a session that has just begun, and of a user of its own unless told otherwise. */
+export function newToken(changes: Readonly<Record<string, unknown>> = {}): string {
+  const now_s = Math.floor(Date.now() / 1000)
+  const payload = claimsWith({
+    ...{ sub: randomId(), sid: randomId(), scope: 'data:read data:write' },
+    ...{ iat: now_s, auth_time: now_s, exp: now_s + 300 },
+    ...changes,
+  })
+  return mint(key, { payload })
+}
+
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  // biome-ignore lint/suspicious/noExplicitAny: each test knows what it asked for
+  readonly body: any
+}
+
+interface CallOptions {
+  readonly body?: unknown
+  readonly key?: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** Somebody who is signed in: calls any replica. */
+export function personWith(token: string) {
+  async function call(
+    method: string,
+    replica: Replica | undefined,
+    path: string,
+    { body, key, headers }: CallOptions = {},
+  ): Promise<Answer> {
+    const response = await fetch(`${replica?.url}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${token}`,
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...(key !== undefined && { 'idempotency-key': key }),
+        ...headers,
+      },
+      ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    return { status: response.status, headers: response.headers, body: text && JSON.parse(text) }
+  }
+  return {
+    call,
+    get: (replica: Replica | undefined, path: string) => call('GET', replica, path),
+    add: (replica: Replica | undefined, product: string, quantity = 1, key?: string) =>
+      call('POST', replica, '/cart/items', {
+        body: { product, quantity },
+        ...(key !== undefined && { key }),
+      }),
+    checkOut: (replica: Replica | undefined, key?: string) =>
+      call('POST', replica, '/checkout', key === undefined ? {} : { key }),
+    /** How many of each product are in the cart. */
+    async cart(replica: Replica | undefined): Promise<Record<string, number>> {
+      const { body } = await call('GET', replica, '/cart')
+      const items = body.items as { product: string; quantity: number }[]
+      return Object.fromEntries(items.map(({ product, quantity }) => [product, quantity]))
+    },
+  }
+}
+
+export type Person = ReturnType<typeof personWith>
+
+export const newPerson = (changes: Readonly<Record<string, unknown>> = {}): Person =>
+  personWith(newToken(changes))
