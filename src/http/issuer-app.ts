@@ -1,14 +1,16 @@
 import cookiePlugin from '@fastify/cookie'
-import cors from '@fastify/cors'
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
 import type { Audit } from '../issuer/audit.ts'
 import type { Issuer } from '../issuer/issuer.ts'
 import { collectRoutes, createApp, refuseOtherMethods } from './app.ts'
 import { auditTo } from './audit-log.ts'
+import { allowOrigins, corsHeaders } from './cors.ts'
+import { EarlyRefreshes } from './early-refresh.ts'
 import type { Metrics } from './metrics.ts'
 import { serveOpenApi } from './openapi.ts'
 import { OriginGuard } from './origin.ts'
 import { DeviceCookie, RefreshCookie } from './refresh-cookie.ts'
+import { shortcutRefresh } from './refresh-shortcut.ts'
 import { type AccountDeps, accountRoutes } from './routes/account.ts'
 import { type RevocationDeps, revocationRoutes } from './routes/revocations.ts'
 import { type SignInDeps, signInRoutes } from './routes/sign-in.ts'
@@ -16,7 +18,7 @@ import { type WellKnownDeps, wellKnownRoutes } from './routes/well-known.ts'
 import { shortcutJwks } from './shortcut.ts'
 
 export interface IssuerAppDeps
-  extends Omit<SignInDeps, 'cookie' | 'deviceCookie' | 'origins' | 'auditOf'>,
+  extends Omit<SignInDeps, 'cookie' | 'deviceCookie' | 'origins' | 'early' | 'auditOf'>,
     Omit<AccountDeps, 'auditOf'>,
     WellKnownDeps,
     RevocationDeps {
@@ -29,6 +31,10 @@ export interface IssuerAppDeps
   readonly allowedOrigins: readonly string[]
   /** Proxies that are believed whom they forward for: addresses and CIDR ranges. */
   readonly trustedProxies: readonly string[]
+  /** Told of each audit event of a request, besides the log. */
+  readonly onAudit?: Audit
+  /** Adds what else is served at this address. */
+  readonly extra?: (scope: FastifyInstance) => Promise<void>
 }
 
 /** The issuer's public HTTP service. Composition only: it starts nothing and reads no environment. */
@@ -39,8 +45,9 @@ export function buildIssuerApp(options: IssuerAppDeps): FastifyInstance {
     ...options,
     cookie: new RefreshCookie(options.cookieSecure),
     deviceCookie: new DeviceCookie(options.cookieSecure),
+    early: new EarlyRefreshes(),
     origins: new OriginGuard([new URL(options.issuerUrl).origin, ...options.allowedOrigins]),
-    auditOf: (request: FastifyRequest): Audit => auditTo(app.log, options.metrics, request.id),
+    auditOf: (request: FastifyRequest) => auditOf(app, options, request.id),
   }
   options.metrics.observe(app)
   serveOpenApi(app, {
@@ -48,16 +55,7 @@ export function buildIssuerApp(options: IssuerAppDeps): FastifyInstance {
     description: 'Signs users in and publishes the keys that verify their tokens.',
     version: options.version,
   })
-  if (options.allowedOrigins.length > 0) {
-    app.register(cors, {
-      origin: [...options.allowedOrigins],
-      credentials: true,
-      methods: ['GET', 'POST', 'DELETE'],
-      allowedHeaders: ['authorization', 'content-type', 'dpop', 'idempotency-key'],
-      exposedHeaders: ['date', 'retry-after', 'www-authenticate'],
-      maxAge: 600,
-    })
-  }
+  allowOrigins(app, options.allowedOrigins)
   app.register(async (scope) => wellKnownRoutes(scope, deps))
   app.register(async (scope) => revocationRoutes(scope, deps))
   app.register(async (scope) => {
@@ -65,7 +63,24 @@ export function buildIssuerApp(options: IssuerAppDeps): FastifyInstance {
     signInRoutes(scope, deps)
   })
   app.register(async (scope) => accountRoutes(scope, deps))
+  if (options.extra) app.register(options.extra)
   app.register(async (scope) => refuseOtherMethods(scope, routes))
   shortcutJwks(app, deps.jwks, options.metrics)
+  shortcutRefresh(app, {
+    ...deps,
+    refresh: options.issuer.refresh,
+    corsHeaders: corsHeaders(options.allowedOrigins),
+    auditOf: (requestId) => auditOf(app, options, requestId),
+  })
   return app
+}
+
+function auditOf(app: FastifyInstance, options: IssuerAppDeps, requestId: string): Audit {
+  const { metrics, onAudit } = options
+  const log = auditTo(app.log, metrics, requestId)
+  if (onAudit === undefined) return log
+  return (event, fields) => {
+    log(event, fields)
+    onAudit(event, fields)
+  }
 }

@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify'
+import type { IncomingMessage } from 'node:http'
 import { GatepassError } from '../core/errors.ts'
 
 /**
@@ -14,12 +14,15 @@ export class OriginGuard {
     this.#allowed = new Set(allowed)
   }
 
+  allows({ headers }: Pick<IncomingMessage, 'headers'>): boolean {
+    const site = headers['sec-fetch-site']
+    if (site === 'same-origin' || site === 'none') return true
+    const { origin } = headers
+    return origin === undefined ? site === undefined : this.#allowed.has(origin)
+  }
+
   /** @throws `origin_not_allowed` */
-  check(request: FastifyRequest): void {
-    const site = request.headers['sec-fetch-site']
-    if (site === 'same-origin' || site === 'none') return
-    const { origin } = request.headers
-    if (origin === undefined ? site === undefined : this.#allowed.has(origin)) return
-    throw new GatepassError('origin_not_allowed')
+  check(request: Pick<IncomingMessage, 'headers'>): void {
+    if (!this.allows(request)) throw new GatepassError('origin_not_allowed')
   }
 }

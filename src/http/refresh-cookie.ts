@@ -1,6 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { GatepassError, isGatepassError } from '../core/errors.ts'
 
+const plainValue = /^[\w.-]{1,256}$/
+
 /** A cookie that no script can read and no other site can send (RFC 6265bis). */
 class HostCookie {
   readonly #name: string
@@ -15,6 +17,25 @@ class HostCookie {
   constructor(name: string, secure: boolean) {
     this.#name = secure ? `__Host-${name}` : name
     this.#attributes = { path: '/', httpOnly: true, sameSite: 'strict', secure }
+  }
+
+  /** What `set` writes, for a value that needs no encoding; a test compares the two. */
+  header(value: string, expiresIn_s: number): string {
+    const secure = this.#attributes.secure ? ' Secure;' : ''
+    return `${this.#name}=${value}; Max-Age=${expiresIn_s}; Path=/; HttpOnly;${secure} SameSite=Strict`
+  }
+
+  /** What came as the cookie; null unless it came once, and in characters that mean themselves. */
+  plainValue(header: string | undefined): string | null {
+    if (header === undefined) return null
+    let value: string | null = null
+    for (const pair of header.split(';')) {
+      const equals = pair.indexOf('=')
+      if ((equals < 0 ? pair : pair.slice(0, equals)).trim() !== this.#name) continue
+      if (value !== null || equals < 0) return null
+      value = pair.slice(equals + 1)
+    }
+    return value !== null && plainValue.test(value) ? value : null
   }
 
   set(reply: FastifyReply, value: string, expiresIn_s: number): void {

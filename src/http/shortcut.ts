@@ -3,18 +3,19 @@ import type { FastifyInstance } from 'fastify'
 import type { Metrics } from './metrics.ts'
 import type { WellKnownDeps } from './routes/well-known.ts'
 
-type Handler = (request: IncomingMessage, response: ServerResponse) => void
+export type Handler = (request: IncomingMessage, response: ServerResponse) => void
 
 /**
  * Answers plain requests of one kind before Fastify sees them, at half the cost. All others go to
  * the routes, which must give the same answer to the plain ones too. While the application closes
  * everything does, as Fastify then tells clients to leave.
  *
- * @param answer false, and nothing done yet, for a request that is not plain
+ * @param answer false, and nothing done yet, for a request that is not plain; it may leave one to
+ *   the route later, too
  */
 export function addShortcut(
   app: FastifyInstance,
-  answer: (request: IncomingMessage, response: ServerResponse) => boolean,
+  answer: (request: IncomingMessage, response: ServerResponse, route: Handler) => boolean,
 ): void {
   const [route] = app.server.listeners('request') as Handler[]
   if (route === undefined) throw new Error('the server has no handler yet')
@@ -25,7 +26,7 @@ export function addShortcut(
   })
   app.server.removeAllListeners('request')
   app.server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-    if (isClosing || !answer(request, response)) route(request, response)
+    if (isClosing || !answer(request, response, route)) route(request, response)
   })
 }
 

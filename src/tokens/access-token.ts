@@ -4,7 +4,7 @@ import { base64urlLength } from './base64url.ts'
 import { type AccessTokenClaims, accessTokenType } from './claims.ts'
 import { encryptedTokenBytes, encryptToken } from './encrypted-token.ts'
 import type { EncryptionKey } from './encryption-key.ts'
-import { jwsHeader, type SigningKey, signCompact } from './sign.ts'
+import { encodedHeader, type SigningKey, signCompact } from './sign.ts'
 
 /** Half of the 8 KB that many servers and proxies allow for one header field. As it is sent. */
 export const maxAccessTokenBytes = 4096
@@ -22,10 +22,9 @@ export async function signAccessToken(
   key: SigningKey,
   encryptionKey: EncryptionKey | null = null,
 ): Promise<string> {
-  const header = jwsHeader(key, accessTokenType)
   const payload = Buffer.from(JSON.stringify(claims))
   const signedBytes =
-    base64urlLength(Buffer.byteLength(JSON.stringify(header))) +
+    encodedHeader(key, accessTokenType).length +
     base64urlLength(payload.length) +
     base64urlLength(signatureBytes(key)) +
     2

@@ -16,6 +16,18 @@ export function jwsHeader({ alg, kid }: SigningKey, typ: string) {
   return { alg, kid, typ }
 }
 
+/** The last header of each key, for as long as the key is used: nearly all are of one type. */
+const lastHeaders = new WeakMap<SigningKey, { readonly typ: string; readonly encoded: string }>()
+
+/** That header as it is in a JWS. */
+export function encodedHeader(signingKey: SigningKey, typ: string): string {
+  const last = lastHeaders.get(signingKey)
+  if (last?.typ === typ) return last.encoded
+  const encoded = Buffer.from(JSON.stringify(jwsHeader(signingKey, typ))).toString('base64url')
+  lastHeaders.set(signingKey, { typ, encoded })
+  return encoded
+}
+
 /**
  * Signs bytes as a compact JWS (RFC 7515 §7.1).
  *
@@ -27,8 +39,7 @@ export async function signCompact(
   typ: string,
   signingKey: SigningKey,
 ): Promise<string> {
-  const header = Buffer.from(JSON.stringify(jwsHeader(signingKey, typ)))
-  const input = `${header.toString('base64url')}.${payload.toString('base64url')}`
+  const input = `${encodedHeader(signingKey, typ)}.${payload.toString('base64url')}`
   const signature = await signBytes(Buffer.from(input), signingKey)
   return `${input}.${signature.toString('base64url')}`
 }

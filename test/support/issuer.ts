@@ -42,6 +42,8 @@ export interface TestIssuerOptions {
   readonly cookieSecure?: boolean
   readonly trustedProxies?: readonly string[]
   readonly hasher?: PasswordHasher
+  /** At `debug` each request is logged, and none takes a shortcut. */
+  readonly logLevel?: 'debug' | 'info'
 }
 
 /** A whole issuer on real stores in a folder of its own, with cheap hashes and a clock to turn. */
@@ -49,7 +51,10 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   const folder = t.testdir()
   const clock = new FakeClock()
   const lines: Record<string, unknown>[] = []
-  const logger = pino({ level: 'debug' }, { write: (line: string) => lines.push(JSON.parse(line)) })
+  const logger = pino(
+    { level: options.logLevel ?? 'debug' },
+    { write: (line: string) => lines.push(JSON.parse(line)) },
+  )
   const accounts = new SqliteAccountStore(join(folder, 'accounts.db'))
   const sessionsPath = join(folder, 'sessions.db')
   const sessions = new SqliteSessionStore(sessionsPath)
@@ -67,9 +72,10 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     clock,
   })
   const revocations = await RevocationFeed.open({ sessions, clock, keptMs: policy.revokedKeptMs })
+  const metrics = new Metrics()
   const app = buildIssuerApp({
     logger,
-    metrics: new Metrics(),
+    metrics,
     version: '0.0.0-test',
     issuerUrl,
     cookieSecure: options.cookieSecure ?? true,
@@ -134,6 +140,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     keys,
     revocations,
     accounts,
+    metrics,
     sessions,
     sessionsPath,
     users,

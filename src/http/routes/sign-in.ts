@@ -9,6 +9,7 @@ import { presentedToken } from '../../verifier/authorization.ts'
 import type { DpopProofs } from '../../verifier/dpop/proofs.ts'
 import { type TargetOf, targetBelow } from '../../verifier/dpop/request-target.ts'
 import type { Verifier } from '../../verifier/verifier.ts'
+import type { EarlyRefreshes } from '../early-refresh.ts'
 import { bearer } from '../openapi.ts'
 import type { OriginGuard } from '../origin.ts'
 import type { DeviceCookie, RefreshCookie } from '../refresh-cookie.ts'
@@ -23,6 +24,7 @@ import {
   type TokenResponse,
   tokenResponse,
 } from '../schemas.ts'
+import { isSetAsCookie, type TokenPlace, tokenResponseOf } from '../token-response.ts'
 
 export interface SignInDeps {
   readonly issuer: Issuer
@@ -34,13 +36,15 @@ export interface SignInDeps {
   readonly cookie: RefreshCookie
   readonly deviceCookie: DeviceCookie
   readonly origins: OriginGuard
+  /** What the shortcut of `/refresh` leaves to its route. */
+  readonly early: EarlyRefreshes
   auditOf(request: FastifyRequest): Audit
 }
 
 /** `/login`, `/refresh` and `/logout`: what a front end calls. */
 export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void {
   const app = instance.withTypeProvider<ZodTypeProvider>()
-  const { issuer, proofs, cookie, deviceCookie, origins, auditOf } = deps
+  const { issuer, proofs, cookie, deviceCookie, origins, early, auditOf } = deps
 
   /** The refresh token of a request, by body or by cookie; a cookie only from an allowed origin. */
   function presented(request: FastifyRequest, body: RefreshBody) {
@@ -62,23 +66,13 @@ export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void 
   function answer(
     reply: FastifyReply,
     tokens: TokenSet & Partial<RefreshedTokens>,
-    by: 'cookie' | 'body',
+    by: TokenPlace,
   ): TokenResponse {
     reply.header('cache-control', 'no-store')
-    const { setsCookie = true } = tokens
-    if (by === 'cookie' && setsCookie)
+    if (isSetAsCookie(tokens, by)) {
       cookie.set(reply, tokens.refreshToken, tokens.refreshExpiresIn_s)
-    return {
-      access_token: tokens.accessToken,
-      token_type: tokens.tokenType,
-      expires_in: tokens.expiresIn_s,
-      scope: tokens.scope,
-      session_id: tokens.sessionId,
-      ...(by === 'body' && {
-        refresh_token: tokens.refreshToken,
-        refresh_token_expires_in: tokens.refreshExpiresIn_s,
-      }),
     }
+    return tokenResponseOf(tokens, by)
   }
 
   app.post(
@@ -126,8 +120,10 @@ export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void 
         body: refreshBody,
         response: { 200: tokenResponse, default: problem },
       },
+      preParsing: early.preParsing,
     },
     async (request, reply) => {
+      early.throwRefusal(request.raw)
       const found = presented(request, request.body)
       if (found === null) throw new GatepassError('refresh_token_missing')
       const tokens = await issuer.refresh.rotate(
