@@ -60,7 +60,10 @@ export function counterBy(limiter: RateLimiterAbstract): Counter {
       ...countOf(result),
       isWithin,
       async takeBack() {
-        if (systemClock.nowMs() < endsAtMs) await limiter.reward(key).catch(unavailable)
+        if (systemClock.nowMs() >= endsAtMs) return
+        const { consumedPoints } = await limiter.reward(key).catch(unavailable)
+        // It was counted no more, since a reset. What is added meanwhile keeps its one.
+        if (consumedPoints < 0) await limiter.penalty(key).catch(unavailable)
       },
     }
   }

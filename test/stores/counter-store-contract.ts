@@ -64,6 +64,15 @@ export function counterStoreContract(
     t.match(await counter.add('a'), { count: 1 })
   })
 
+  t.test('what was reset can be taken back no more', async (t) => {
+    const { open } = await start(t)
+    const counter = (await open()).counter(options)
+    const before = await Promise.all([counter.add('a'), counter.add('a')])
+    await counter.reset('a')
+    await Promise.all(before.map(({ takeBack }) => takeBack()))
+    t.match(await counter.add('a'), { count: 1 })
+  })
+
   t.test('a key that is reset starts again', async (t) => {
     const { open } = await start(t)
     const counter = (await open()).counter(options)
