@@ -82,6 +82,7 @@ function* issuersProblems(issuers: unknown, kind: Kind): Iterable<FieldProblem> 
     return
   }
   const names = new Set<unknown>()
+  const files = new Set<unknown>()
   for (const [at, given] of issuers.entries()) {
     if (!isRecord(given)) {
       yield problem(`issuers/${at}`, 'it must be an object')
@@ -92,6 +93,11 @@ function* issuersProblems(issuers: unknown, kind: Kind): Iterable<FieldProblem> 
     }
     if (names.has(given.issuer)) yield problem(`issuers/${at}/issuer`, 'it is there already')
     names.add(given.issuer)
+    const { jwksFile } = given
+    if (isName(jwksFile) && files.has(jwksFile)) {
+      yield problem(`issuers/${at}/jwksFile`, 'it keeps the keys of another issuer')
+    }
+    files.add(jwksFile)
   }
 }
 

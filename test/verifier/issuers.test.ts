@@ -124,6 +124,7 @@ function problemsOf(given: object): string[] {
 
 t.test('wants each issuer once, and whole', async (t) => {
   const a = { issuer: issuerA, audience, jwks: jwksOf(keyA) }
+  const kept = { audience, jwksFile: 'jwks.json' }
   const wrong: [unknown, string][] = [
     [[], '/issuers'],
     [null, '/issuers'],
@@ -131,6 +132,7 @@ t.test('wants each issuer once, and whole', async (t) => {
     [[a, a], '/issuers/1/issuer'],
     [[a, null], '/issuers/1'],
     [[{ ...a, audience: undefined }], '/issuers/0/audience'],
+    [['a', 'b'].map((it) => ({ ...kept, issuer: `https://${it}.test` })), '/issuers/1/jwksFile'],
     [[{ ...a, clockTolerance_s: 1 }], '/issuers/0/clockTolerance_s'],
     [[{ ...a, jwks: { keys: [] } }], '/issuers/0/jwks'],
   ]
