@@ -102,7 +102,11 @@ export function dataRoutesContract(t: Test, open: OpenStore): void {
     await put(cart, 1)
     await put('/data/user/theme', 1)
     const nowMs = clock.nowMs()
-    await store.end(dataOwner('session', issuer, 'session-1'), nowMs + longLifetimes.userTtl_s * 1000, nowMs)
+    await store.end(
+      dataOwner('session', issuer, 'session-1'),
+      nowMs + longLifetimes.userTtl_s * 1000,
+      nowMs,
+    )
     t.equal((await get(cart)).statusCode, 404)
     const refused = await put(cart, 2)
     t.match(refused.json(), { status: 401, code: 'token_revoked' })

@@ -15,6 +15,9 @@ const shop = [
   join(projectFolder, 'examples/shop/main.ts'),
 ]
 
+/** The public half, for a verifier that needs no issuer. */
+export const verificationKey = key.publicJwk
+
 export const dataSecret = 's'.repeat(43)
 /** All replicas compile the same sources. */
 export const compileCache = join(projectFolder, 'node_modules/.cache/gatepass-tests')
