@@ -7,6 +7,7 @@ const quick = { rounds: 2, duration_s: 2, warmup_s: 1, connections: 64 }
 
 export const usage = `npm run bench -- <scenario>... [options]
 npm run bench -- report [file] [--publish]
+npm run bench -- compare <revision> [<scenario>...] [options]
 
 Scenarios
 ${scenarios.map(({ name, title }) => `  ${name.padEnd(22)} ${title}`).join('\n')}
@@ -33,31 +34,47 @@ export function readArguments(args: readonly string[]): Arguments {
     args: [...args],
     allowPositionals: true,
     options: {
-      rounds: { type: 'string' },
-      duration: { type: 'string' },
-      connections: { type: 'string' },
-      quick: { type: 'boolean', default: false },
+      ...benchOptionFlags,
       json: { type: 'boolean', default: false },
       document: { type: 'boolean', default: false },
     },
   })
   if (positionals.length === 0) throw new Error('Name a scenario.')
-  const base = values.quick ? quick : full
   return {
     chosen: [...new Set(positionals.flatMap(findScenarios))],
-    options: {
-      rounds: positiveInteger(values.rounds, base.rounds),
-      duration_s: positiveInteger(values.duration, base.duration_s),
-      warmup_s: base.warmup_s,
-      connections: positiveInteger(values.connections, base.connections),
-    },
+    options: readBenchOptions(values),
     asJson: values.json,
     intoDocument: values.document,
   }
 }
 
+/** For `parseArgs`: how often, how long and by how many connections anything is measured. */
+export const benchOptionFlags = {
+  rounds: { type: 'string' },
+  duration: { type: 'string' },
+  connections: { type: 'string' },
+  quick: { type: 'boolean', default: false },
+} as const
+
+interface BenchOptionValues {
+  readonly rounds?: string | undefined
+  readonly duration?: string | undefined
+  readonly connections?: string | undefined
+  readonly quick: boolean
+}
+
+export function readBenchOptions(values: BenchOptionValues): BenchOptions {
+  const base = values.quick ? quick : full
+  return {
+    rounds: positiveInteger(values.rounds, base.rounds),
+    duration_s: positiveInteger(values.duration, base.duration_s),
+    warmup_s: base.warmup_s,
+    connections: positiveInteger(values.connections, base.connections),
+  }
+}
+
 /** The one of this name, or all of a family: `peers` is every `peers-…`. */
-function findScenarios(name: string): Scenario[] {
+export function findScenarios(name: string): Scenario[] {
   const exact = scenarios.filter((scenario) => scenario.name === name)
   const found =
     exact.length > 0 ? exact : scenarios.filter((one) => one.name.startsWith(`${name}-`))
@@ -65,7 +82,7 @@ function findScenarios(name: string): Scenario[] {
   return found
 }
 
-function positiveInteger(text: string | undefined, byDefault: number): number {
+export function positiveInteger(text: string | undefined, byDefault: number): number {
   if (text === undefined) return byDefault
   if (!/^[1-9]\d*$/.test(text)) throw new Error(`${text} is not a positive whole number.`)
   return Number(text)

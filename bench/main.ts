@@ -6,8 +6,10 @@ import { chooseCores } from './harness/cores.ts'
 import { insertReport } from './harness/document.ts'
 import { markdownReport, readingsLine, textReport } from './harness/report.ts'
 import { type Result, runScenario, saveResult } from './harness/result.ts'
-import type { Bench, Scenario } from './harness/scenario.ts'
+import type { Bench, BenchOptions, Scenario } from './harness/scenario.ts'
 import { report } from './report/command.ts'
+import { readCompareArguments } from './revisions/arguments.ts'
+import { runCompareCommand } from './revisions/command.ts'
 
 const document = new URL('../docs/benchmarks.md', import.meta.url)
 
@@ -46,22 +48,18 @@ function makeScratch(): string {
   return scratch
 }
 
-async function main(given: Arguments): Promise<void> {
+/** What measurements are made with; each has a folder of its own, and ends what it has begun. */
+function makeBenches(options: BenchOptions) {
   const cores = chooseCores()
   if ('unpinned' in cores) tell(`Server and load are not pinned to cores: ${cores.unpinned}.`)
   const root = makeScratch()
-  for (const scenario of given.chosen) {
-    const scratch = join(root, scenario.name)
+  return async (name: string, work: (bench: Bench) => Promise<void>): Promise<void> => {
+    const scratch = join(root, name)
     mkdirSync(scratch)
     const ends: (() => Promise<void>)[] = []
+    const defer: Bench['defer'] = (end) => void ends.unshift(end)
     try {
-      const result = await run(scenario, {
-        options: given.options,
-        cores: 'unpinned' in cores ? null : cores,
-        scratch,
-        defer: (end) => void ends.unshift(end),
-      })
-      publish(result, given)
+      await work({ options, cores: 'unpinned' in cores ? null : cores, scratch, defer })
     } finally {
       for (const end of ends) await end()
       rmSync(scratch, { recursive: true, force: true })
@@ -69,8 +67,24 @@ async function main(given: Arguments): Promise<void> {
   }
 }
 
+async function main(given: Arguments): Promise<void> {
+  const withBench = makeBenches(given.options)
+  for (const scenario of given.chosen) {
+    await withBench(scenario.name, async (bench) => publish(await run(scenario, bench), given))
+  }
+}
+
 /** What is no scenario, by its name. */
 const commands = new Map<string, (args: readonly string[]) => void | Promise<void>>([
+  [
+    'compare',
+    (args) => {
+      const wanted = readCompareArguments(args)
+      return makeBenches(wanted.options)('compare', (bench) =>
+        runCompareCommand(wanted, bench, tell),
+      )
+    },
+  ],
   ['report', (args) => report(args, tell)],
 ])
 

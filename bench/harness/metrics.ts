@@ -12,6 +12,10 @@ export const metrics = {
   per_core_second: { label: 'per core-second', digits: 0, isMain: true },
   /** Processor time for each answer, of the server and of the store that it asks. */
   cost_us: { label: 'µs a request', digits: 0, isMain: false },
+  /** Commands that the store has run for each answer; a script is one. */
+  store_commands: { label: 'store commands a request', digits: 2, isMain: false },
+  /** Executed in user space by the server for each answer, where the machine counts them. */
+  instructions: { label: 'instructions', digits: 0, isMain: false },
   bytes_per_session: { label: 'bytes a session', digits: 0, isMain: true },
   ready_ms: { label: 'ready ms', digits: 0, isMain: true },
   resident_mib: { label: 'resident MiB', digits: 1, isMain: true },

@@ -29,6 +29,8 @@ export interface BenchOptions {
   readonly warmup_s: number
   /** How many connections ask at once, each one request at a time. */
   readonly connections: number
+  /** Whether instructions are counted as well, which takes a process more. */
+  readonly countsInstructions?: boolean
 }
 
 /** What a scenario measures with. */

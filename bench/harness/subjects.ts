@@ -1,6 +1,7 @@
 import type { LoadOrder, LoadOutcome } from '../load/main.ts'
 import type { Traffic } from '../load/traffic.ts'
 import { Child } from './child.ts'
+import { countsInstructionsVariable } from './instructions.ts'
 import type { Bench, Readings, Subject } from './scenario.ts'
 import { type Server, type ServerSpec, startServer } from './server.ts'
 
@@ -45,13 +46,14 @@ export function served(subject: ServedSubject, bench: Bench): Subject {
 }
 
 async function runLoads(subject: ServedSubject, server: Server, bench: Bench): Promise<Readings> {
-  const { duration_s, warmup_s, connections } = bench.options
+  const { duration_s, warmup_s, connections, countsInstructions = false } = bench.options
   const common = { url: server.url, serverPid: server.pid, duration_s, warmup_s }
   const { beside, pace_per_second, store } = subject
   const order: LoadOrder = {
     ...common,
     connections: subject.connections ?? connections,
     traffic: subject.traffic(),
+    countsInstructions,
     ...(pace_per_second !== undefined && { pace_per_second }),
     ...(store !== undefined && { storePid: store.pid }),
   }
@@ -90,9 +92,10 @@ export function loop({ name, module, args = [] }: LoopSubject, bench: Bench): Su
   return {
     name,
     async measure() {
-      const { warmup_s, duration_s } = bench.options
+      const { warmup_s, duration_s, countsInstructions = false } = bench.options
       const all = [String(warmup_s), String(duration_s), ...args]
-      const child = new Child({ name, module, args: all, core: 'server' }, bench.cores)
+      const env = countsInstructions ? { [countsInstructionsVariable]: '1' } : {}
+      const child = new Child({ name, module, args: all, env, core: 'server' }, bench.cores)
       try {
         return await child.message<Readings>()
       } finally {

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { countInstructions } from '../harness/instructions.ts'
 import { familyTime_s, processorTime_s } from '../harness/process-figures.ts'
 import type { Readings } from '../harness/scenario.ts'
 import { percentile } from '../harness/statistics.ts'
@@ -18,6 +19,7 @@ export interface LoadOrder extends LoadSpec {
   readonly pace_per_second?: number
   /** What else than 200 an answer may be; such answers are not counted. */
   readonly refusals?: readonly number[]
+  readonly countsInstructions?: boolean
 }
 
 export type LoadOutcome = { readonly readings: Readings } | { readonly failure: string }
@@ -42,15 +44,20 @@ async function carryOut(order: LoadOrder): Promise<LoadOutcome> {
     : startPaced(order, pace_per_second, events))
   const measure = async () => {
     await sleep(warmup_s * 1000)
+    const count = order.countsInstructions ? await countInstructions(order.serverPid) : null
     const begin = usage(order)
     isMeasuring = true
     await sleep(duration_s * 1000)
     isMeasuring = false
     const end = usage(order)
+    const instructions = (await count?.stop()) ?? null
     load.stop()
     await load.ended
     if (latencies_ms.length === 0) throw new Error('no request had an answer')
-    return readings(begin, end, latencies_ms)
+    return {
+      ...readings(begin, end, latencies_ms),
+      ...(instructions !== null && { instructions: instructions / latencies_ms.length }),
+    }
   }
   try {
     return { readings: await Promise.race([measure(), failed.promise]) }

@@ -1,3 +1,4 @@
+import { countInstructions, countsInstructionsVariable } from '../harness/instructions.ts'
 import { processorTime_s } from '../harness/process-figures.ts'
 import type { Readings } from '../harness/scenario.ts'
 
@@ -9,13 +10,17 @@ export async function runLoop(work: () => unknown, timesEach = 1): Promise<void>
   const [warmup_s = 0, duration_s = 0] = process.argv.slice(2).map(Number)
   process.once('disconnect', () => process.exit())
   await repeat(work, warmup_s, timesEach)
+  const isCounting = process.env[countsInstructionsVariable] !== undefined
+  const count = isCounting ? await countInstructions(process.pid) : null
   const busyBefore_s = processorTime_s(process.pid)
   const { times, elapsed_s } = await repeat(work, duration_s, timesEach)
   const busy_s = processorTime_s(process.pid) - busyBefore_s
+  const instructions = (await count?.stop()) ?? null
   process.send?.({
     per_second: times / elapsed_s,
     per_core_second: times / busy_s,
     server_busy: busy_s / elapsed_s,
+    ...(instructions !== null && { instructions: instructions / times }),
   } satisfies Readings)
 }
 

@@ -24,25 +24,27 @@ export async function createSigningKey(
 
 /** Access tokens as an issuer makes them, each of another user and session. */
 export function signTokens(count: number, key: SigningKey): Promise<string[]> {
-  const iat = Math.floor(Date.now() / 1000)
-  return Promise.all(
-    Array.from({ length: count }, () =>
-      signAccessToken(
-        {
-          iss: issuer,
-          sub: randomId(),
-          aud: audience,
-          exp: iat + hour_s,
-          iat,
-          jti: randomId(),
-          client_id: 'default',
-          scope: 'data:read data:write',
-          sid: randomId(),
-          auth_time: iat,
-          amr: ['pwd'],
-        },
-        key,
-      ),
-    ),
-  )
+  return Promise.all(Array.from({ length: count }, () => signToken(key)))
+}
+
+/** @param options how long ago it was made, and for whom; by default now, and for the audience */
+export function signToken(
+  key: SigningKey,
+  { age_s = 0, aud = audience }: { readonly age_s?: number; readonly aud?: string } = {},
+): Promise<string> {
+  const iat = Math.floor(Date.now() / 1000) - age_s
+  const claims = {
+    iss: issuer,
+    sub: randomId(),
+    aud,
+    exp: iat + hour_s,
+    iat,
+    jti: randomId(),
+    client_id: 'default',
+    scope: 'data:read data:write',
+    sid: randomId(),
+    auth_time: iat,
+    amr: ['pwd'],
+  }
+  return signAccessToken(claims, key)
 }

@@ -1,6 +1,7 @@
 import type { Scenario } from '../harness/scenario.ts'
 import { jwks } from './jwks.ts'
 import { login } from './login.ts'
+import { peers } from './peers.ts'
 import { refresh } from './refresh.ts'
 import { refreshScale } from './refresh-scale.ts'
 import { refreshStores } from './refresh-stores.ts'
@@ -23,4 +24,5 @@ export const scenarios: readonly Scenario[] = [
   jwks,
   revocation,
   startup,
+  ...peers,
 ]

@@ -2,12 +2,12 @@ import { createRefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
 import { byRate } from '../harness/compare.ts'
 import { isInMemory } from '../harness/machine.ts'
 import type { Scenario } from '../harness/scenario.ts'
-import type { ServerSpec } from '../harness/server.ts'
 import { loop, served } from '../harness/subjects.ts'
 import type { Traffic } from '../load/traffic.ts'
 import { bareSpec } from './bare-server.ts'
 import { IssuerService } from './issuer-service.ts'
 import { fillSqlite, newSession } from './sessions.ts'
+import { signingSpec } from './signing-route.ts'
 
 /** So many that the rows of one commit lie far apart, as they do where each is somebody else's. */
 const sessionCount = 65_536
@@ -40,7 +40,7 @@ export const refresh: Scenario = {
           },
           bench,
         ),
-        served({ name: 'signing route', server: () => signSpec(answer), traffic: same }, bench),
+        served({ name: 'signing route', server: () => signingSpec(answer), traffic: same }, bench),
         served({ name: 'bare route', server: () => bareSpec(answer), traffic: same }, bench),
         loop({ name: 'raw signing', module: new URL('../raw/sign.ts', import.meta.url) }, bench),
       ],
@@ -60,12 +60,4 @@ async function createSessions({ template, secret }: IssuerService): Promise<stri
   const sessions = Array.from({ length: sessionCount }, newSession)
   await fillSqlite(sessions, template)
   return sessions.map((session) => codec.mint(session))
-}
-
-/** A route that signs a token of the same length as the one in `answer`. */
-function signSpec(answer: string): ServerSpec {
-  const { access_token } = JSON.parse(answer) as { access_token: string }
-  const signingInput = access_token.slice(0, access_token.lastIndexOf('.'))
-  const module = new URL('../servers/sign.ts', import.meta.url)
-  return { name: 'signing route', module, args: [signingInput] }
 }

@@ -82,7 +82,7 @@ interface Answer {
   readonly refresh_token: string
 }
 
-/** That a refresh token is replaced and then refused, and that the access token is signed by ES256. */
+/** That a refresh token is replaced and then refused, as a forged one is, and that the access token is signed by ES256. */
 async function checkRotation(url: string, form: Form, refusal: number): Promise<void> {
   const ask = (token: string) => fetch(url, { method: 'POST', ...form(token) })
   const first = await ask(checkedToken)
@@ -97,4 +97,6 @@ async function checkRotation(url: string, form: Form, refusal: number): Promise<
   if (!second.ok) throw new Error(`${url} refuses the token that it gave`)
   const again = await ask(checkedToken)
   if (again.status !== refusal) throw new Error(`${url} takes a refresh token twice`)
+  const forged = await ask(`${refresh_token.slice(0, -1)}!`)
+  if (forged.status !== refusal) throw new Error(`${url} takes a refresh token that is forged`)
 }

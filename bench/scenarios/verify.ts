@@ -1,21 +1,13 @@
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { randomId } from '../../src/core/secrets.ts'
 import { byRate } from '../harness/compare.ts'
 import type { Bench, Comparison, Scenario, Target } from '../harness/scenario.ts'
 import { type ServedSubject, served } from '../harness/subjects.ts'
-import type { Traffic } from '../load/traffic.ts'
 import { startRedis } from '../stores/redis.ts'
 import { audience, createSigningKey, issuer, signTokens } from './access-tokens.ts'
 import { bareSpec } from './bare-server.ts'
+import { body, linesTraffic, smallCache_bytes, tokenCounts, trafficOf } from './guarded-traffic.ts'
 import { startKeyServer } from './key-server.ts'
 import { verifierSpec } from './verifier-service.ts'
-
-/** One token says what a look-up costs; so many in turn, what a busy service meets. */
-const tokenCounts = { one: 1, some: 2048, many: 100_000 }
-/** So few tokens are kept that each is new when it comes again. */
-const smallCacheBytes = 1024 ** 2
-const body = JSON.stringify({ orders: [] })
 
 const bare = 'bare route'
 const raw = 'bare route that verifies'
@@ -49,7 +41,7 @@ export const verify: Scenario = {
       args: [...settings, ...more],
     })
     const ours = () => guardedBy('guarded.ts')
-    const forgetful = () => guardedBy('guarded.ts', String(smallCacheBytes))
+    const forgetful = () => guardedBy('guarded.ts', String(smallCache_bytes))
     const others = () => guardedBy('fastify-jwt.ts')
     const forwardAuth = () => verifierSpec({ issuer, audience, jwksUrl: keyServer.jwksUrl })
     const subject = (name: string, server: ServedSubject['server'], sent: keyof typeof traffic) =>
@@ -94,12 +86,6 @@ function besides(
   return rows.flatMap(([subject, target]) => byRate({ subject, limit, target }))
 }
 
-function trafficOf(tokens: readonly string[], bench: Bench): Traffic {
-  const file = join(bench.scratch, `tokens-${tokens.length}`)
-  writeFileSync(file, tokens.join('\n'))
-  return { kind: 'tokens', path: '/verify', header: 'Authorization: Bearer ', file }
-}
-
 /** One session, signed in before the load. */
 async function sessionSubject(bench: Bench): Promise<ServedSubject> {
   const redis = await startRedis(bench)
@@ -117,11 +103,7 @@ async function sessionSubject(bench: Bench): Promise<ServedSubject> {
       cookie = login.headers.get('set-cookie')?.split(';')[0] ?? ''
       if ((await fetch(url, { headers: { cookie } })).status !== 200) throw new Error('no session')
     },
-    traffic() {
-      const file = join(bench.scratch, 'cookie')
-      writeFileSync(file, cookie)
-      return { kind: 'tokens', path: '/verify', header: 'Cookie: ', file }
-    },
+    traffic: () => linesTraffic('cookie', 'Cookie: ', [cookie], bench),
     store: redis,
   }
 }

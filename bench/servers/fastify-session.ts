@@ -4,15 +4,16 @@ import { createClient } from '@redis/client'
 import fastify from 'fastify'
 import { serve } from './ready.ts'
 
-/** The bare server behind @fastify/session, its sessions in Redis. */
+/** The bare server behind @fastify/session, its sessions in Redis, each of which may hold a cart. */
 
 declare module 'fastify' {
   interface Session {
     user?: string
+    cart?: unknown
   }
 }
 
-const [body = '{}', redisUrl = '', secret = ''] = process.argv.slice(2)
+const [body = '{}', redisUrl = '', secret = '', cart] = process.argv.slice(2)
 const ttl_s = 3600
 const redis = createClient({ url: redisUrl })
 await redis.connect()
@@ -41,10 +42,11 @@ await app.register(fastifySession, {
 })
 app.get('/login', (request, reply) => {
   request.session.user = 'ada'
+  if (cart !== undefined) request.session.cart = JSON.parse(cart)
   return reply.type('application/json').send(body)
 })
 app.get('*', (request, reply) => {
   if (request.session.user === undefined) return reply.code(401).send()
-  return reply.type('application/json').send(body)
+  return request.session.cart ?? reply.type('application/json').send(body)
 })
 await serve(app)

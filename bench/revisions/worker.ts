@@ -1,0 +1,57 @@
+import { mkdirSync } from 'node:fs'
+import type { Cores } from '../harness/cores.ts'
+import type { Bench, BenchOptions, PreparedScenario, Readings } from '../harness/scenario.ts'
+import { scenarios } from '../scenarios/index.ts'
+
+/**
+ * Measures one revision: this file runs in a copy of it, and prepares one scenario there. Then it
+ * measures a subject whenever it is asked to, until it is told to end.
+ */
+
+export interface WorkerSettings {
+  readonly scenario: string
+  readonly options: BenchOptions
+  readonly cores: Cores | null
+  readonly scratch: string
+}
+
+export type WorkerOrder = { readonly measure: string } | { readonly end: true }
+
+export type WorkerAnswer =
+  | { readonly subjects: readonly string[] }
+  | { readonly readings: Readings }
+  | { readonly failure: string }
+  | { readonly ended: true }
+
+const settings = JSON.parse(process.argv[2] ?? '{}') as WorkerSettings
+const ends: (() => Promise<void>)[] = []
+let prepared: PreparedScenario = { subjects: [], comparisons: [] }
+
+async function prepare(): Promise<WorkerAnswer> {
+  const { scenario: name, options, cores, scratch } = settings
+  const scenario = scenarios.find((one) => one.name === name)
+  if (scenario === undefined) throw new Error(`there is no scenario ${name}`)
+  mkdirSync(scratch, { recursive: true })
+  const bench: Bench = { options, cores, scratch, defer: (end) => void ends.unshift(end) }
+  prepared = await scenario.prepare(bench)
+  return { subjects: prepared.subjects.map((subject) => subject.name) }
+}
+
+async function carryOut(order: WorkerOrder): Promise<WorkerAnswer> {
+  if ('end' in order) {
+    for (const end of ends) await end()
+    return { ended: true }
+  }
+  const subject = prepared.subjects.find(({ name }) => name === order.measure)
+  if (subject === undefined) throw new Error(`there is no subject ${order.measure}`)
+  return { readings: await subject.measure() }
+}
+
+async function answer(work: Promise<WorkerAnswer>): Promise<void> {
+  const told = await work.catch((error): WorkerAnswer => ({ failure: String(error) }))
+  process.send?.(told)
+}
+
+process.on('message', (order) => void answer(carryOut(order as WorkerOrder)))
+process.once('disconnect', () => process.exit())
+await answer(prepare())

@@ -1,0 +1,26 @@
+import t from 'tap'
+import { readArguments } from '../../bench/arguments.ts'
+import { scenarios } from '../../bench/scenarios/index.ts'
+
+const namesOf = (...args: string[]) => readArguments(args).chosen.map(({ name }) => name)
+
+t.test('a scenario has a name of its own', async (t) => {
+  t.equal(new Set(scenarios.map(({ name }) => name)).size, scenarios.length)
+})
+
+t.test('the name of a family stands for all of it, and each is run once', async (t) => {
+  const peers = namesOf('peers')
+  t.ok(peers.length > 5)
+  t.ok(peers.every((name) => name.startsWith('peers-')))
+  t.same(namesOf('peers', 'peers-login'), peers)
+})
+
+t.test('a scenario is not taken for a family of the same name', async (t) => {
+  t.same(namesOf('refresh'), ['refresh'])
+})
+
+t.test('what is not known is refused', async (t) => {
+  t.throws(() => readArguments([]), /Name a scenario/)
+  t.throws(() => readArguments(['nothing']), /no scenario nothing/)
+  t.throws(() => readArguments(['jwks', '--rounds', '0']), /positive whole number/)
+})
