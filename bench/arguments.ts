@@ -6,6 +6,7 @@ const full = { rounds: 5, duration_s: 8, warmup_s: 3, connections: 64 }
 const quick = { rounds: 2, duration_s: 2, warmup_s: 1, connections: 64 }
 
 export const usage = `npm run bench -- <scenario>... [options]
+npm run bench -- surge [options]
 npm run bench -- report [file] [--publish]
 npm run bench -- compare <revision> [<scenario>...] [options]
 

@@ -10,7 +10,10 @@ import type { Bench, BenchOptions, Scenario } from './harness/scenario.ts'
 import { report } from './report/command.ts'
 import { readCompareArguments } from './revisions/arguments.ts'
 import { runCompareCommand } from './revisions/command.ts'
+import { readSurgeArguments, runSurgeCommand } from './surge/command.ts'
 
+/** A surge has sizes of its own. */
+const noOptions: BenchOptions = { rounds: 1, duration_s: 0, warmup_s: 0, connections: 0 }
 const document = new URL('../docs/benchmarks.md', import.meta.url)
 
 /** Progress goes to standard error, so that the result can be piped on. */
@@ -86,6 +89,13 @@ const commands = new Map<string, (args: readonly string[]) => void | Promise<voi
     },
   ],
   ['report', (args) => report(args, tell)],
+  [
+    'surge',
+    (args) => {
+      const surge = readSurgeArguments(args)
+      return makeBenches(noOptions)('surge', (bench) => runSurgeCommand(surge, bench, tell))
+    },
+  ],
 ])
 
 let given: Arguments | null = null

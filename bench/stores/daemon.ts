@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { commandOn, endWithUs } from '../harness/child.ts'
+import type { Cores } from '../harness/cores.ts'
 import type { Bench } from '../harness/scenario.ts'
 
 /** A database server that a scenario has started. */
@@ -22,6 +23,8 @@ interface DaemonSpec {
   readonly cwd: string
   readonly user?: User
   readonly stopSignal: NodeJS.Signals
+  /** `load` unless it is part of what is measured, as a proxy is. */
+  readonly core?: keyof Cores
   /** Rejects as long as it takes no requests. */
   isReady(): Promise<unknown>
 }
@@ -30,11 +33,11 @@ const startTimeoutMs = 30_000
 const pollMs = 50
 
 /**
- * Starts a database server, until the scenario is over. It runs on the core of the load, for every subject alike: the core of
- * the server is for what is measured.
+ * Starts a database server, until the scenario is over. It runs on the core of the load, for every
+ * subject alike: the core of the server is for what is measured.
  */
 export async function startDaemon(spec: DaemonSpec, bench: Bench): Promise<number> {
-  const [command = '', ...args] = commandOn('load', bench.cores, [...spec.command])
+  const [command = '', ...args] = commandOn(spec.core ?? 'load', bench.cores, [...spec.command])
   const child = spawn(command, args, { cwd: spec.cwd, stdio: 'ignore', ...spec.user })
   const exited = new Promise<void>((resolve) => {
     child.once('exit', () => resolve())

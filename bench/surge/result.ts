@@ -30,6 +30,8 @@ export interface SurgeOptions {
   readonly shops: number
   readonly issuers: number
   readonly accessTtl_s: number
+  /** The share of the answers to refreshes that never reach the client. */
+  readonly lostRefreshes: number
   /** What a password hash costs here; far below what it should in production. */
   readonly argon2id: { memory_kib: number; passes: number; parallelism: number }
   /** Broken on purpose, to see that the counters are not blind; null in an honest run. */
@@ -51,6 +53,8 @@ export interface SystemResult {
   readonly title: string
   /** What runs: the processes, and how they were set up. */
   readonly setUp: readonly string[]
+  /** What it took with no pauses between requests, before the surge. */
+  readonly capacity_per_second: number
   readonly phases: readonly Phase[]
   /** One entry a second. */
   readonly series: readonly Moment[]

@@ -1,4 +1,4 @@
-import type { Cores } from '../harness/cores.ts'
+import type { Bench } from '../harness/scenario.ts'
 import type { SurgeOptions } from './result.ts'
 import type { ActionName } from './script.ts'
 
@@ -21,7 +21,7 @@ export interface System {
   /** A short name: the key in the result. */
   readonly name: string
   readonly title: string
-  /** Starts everything, with all users in it. What it starts is ended by `ctx.defer`, or by `stop`. */
+  /** Starts everything, with all users in it. What it starts is ended by `ctx.bench.defer`, or by `stop`. */
   start(ctx: SurgeContext): Promise<RunningSystem>
 }
 
@@ -30,12 +30,11 @@ export interface SurgeContext {
   readonly users: readonly User[]
   /** The password hash of all of them: a PHC string of Argon2id of the cost in `options`. */
   readonly passwordHash: string
-  /** Where servers run: `server`; databases too, unless the system measures them. Null: not pinned. */
-  readonly cores: Cores | null
-  /** An empty folder of this system. */
-  readonly scratch: string
-  /** Has something ended when the system has had its surge, however it went; the newest first. */
-  defer(end: () => Promise<void>): void
+  /**
+   * The cores, an empty folder of this system, and what ends with it. Servers and the proxy run on the
+   * core `server`, databases on the core `load`, as startDaemon has it.
+   */
+  readonly bench: Bench
   tell(line: string): void
 }
 
@@ -77,6 +76,8 @@ export interface Call {
    * carries an Idempotency-Key that the server minds.
    */
   readonly isRepeatable: boolean
+  /** The load sets it: that its answer gets lost on the way, with this probability. */
+  readonly lossShare?: number
 }
 
 export interface Answer {

@@ -26,6 +26,7 @@ export function madeUpSystem(name: string, title: string, share: number): System
   const isGood = share === 0
   return {
     ...{ name, title, setUp: [`${title}, made up`], series, failures: [] },
+    capacity_per_second: 800,
     phases: script.stretches.map((stretch) => ({
       ...stretch,
       ...{ rate: stretch.factor * 40, ended_per_second: stretch.factor * 40, requests: 400 },
@@ -66,6 +67,7 @@ export function madeUpSurge(): SurgeResult {
     options: {
       ...{ isQuick: false, users: 2000, verifiers: 3, shops: 2, issuers: 2, accessTtl_s: 30 },
       ...{ argon2id: { memory_kib: 64, passes: 1, parallelism: 1 }, fault: null },
+      lostRefreshes: 0.02,
     },
     script,
     calibration: { capacity_per_second: 800, share: 0.5, unit_per_second: 40 },
