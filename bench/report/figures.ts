@@ -14,7 +14,7 @@ export interface Goal {
 /** The four that should be zero. */
 export const goals: readonly Goal[] = [
   {
-    label: 'failed requests',
+    label: 'failed actions',
     short: 'failed',
     read: ({ totals }) => totals.failures,
   },

@@ -1,7 +1,7 @@
 import type { SurgeResult, SystemResult } from '../surge/result.ts'
 import { duration, linearScale, niceTicks, type Scale, shortNumber } from './charts/scale.ts'
 import { drawSeries, type TimeSeries } from './charts/time-chart.ts'
-import { goals, isOurs, peakOf, pointsOf, until_sOf } from './figures.ts'
+import { goals, isOurs, peakOf, pointsOf, until_sOf, whole } from './figures.ts'
 import { type Content, type Markup, tag, textOf } from './markup.ts'
 import { chartStyle, colours } from './theme.ts'
 
@@ -71,20 +71,21 @@ const pictureStyle = `
 `
 
 function head(
-  { machine, date, versions }: SurgeResult,
+  { machine, date, versions, calibration }: SurgeResult,
   first: SystemResult | undefined,
   x: Scale,
   bottom: number,
 ): Content {
   const commit = versions.gatepass.commit?.slice(0, 8) ?? versions.gatepass.version
   const about = `${machine.cpu}, ${machine.cores} cores · Node ${versions.node} · ${commit} · ${date.slice(0, 10)}`
+  const unit = calibration.unit_per_second
   const names = [...goals.map(({ short }) => short), 'p99 at 10×']
   return [
     tag('text', { class: 'heading', x: margin, y: 34 }, heading),
     tag(
       'text',
       { class: 'note', x: margin, y: 54 },
-      'Actions a second; in red, those that failed.',
+      `Actions a second, ${whole(unit)} at 1× and ${whole(10 * unit)} at 10×; in red, those that failed.`,
     ),
     tag('text', { class: 'note', x: width - margin, y: 34, 'text-anchor': 'end' }, about),
     names.map((name, n) => columnHead(name, n)),

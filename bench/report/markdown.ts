@@ -10,7 +10,10 @@ export function surgeMarkdown(result: SurgeResult): string {
 
 function table({ systems }: SurgeResult): string {
   return markdownTable({
-    head: ['system', 'actions', ...goals.map(({ label }) => label), 'p50 at 10×', 'p99 at 10×'],
+    head: [
+      ...['system', 'actions', ...goals.map(({ label }) => label)],
+      ...['p50 at 10×', 'p99 at 10×', 'most a second'],
+    ],
     rows: Object.values(systems).map((system) => {
       const peak = peakOf(system)
       return [
@@ -18,6 +21,7 @@ function table({ systems }: SurgeResult): string {
         whole(system.totals.actions),
         ...goals.map(({ read }) => countText(read(system))),
         ...[peak?.p50, peak?.p99].map((value) => (value === undefined ? '–' : duration(value))),
+        whole(system.capacity_per_second),
       ]
     }),
   })
@@ -33,10 +37,16 @@ function sentence({ machine, versions, options, calibration, date }: SurgeResult
   const commit = gatepass.commit?.slice(0, 8) ?? gatepass.version
   return [
     `${whole(options.users)} signed-in users, from ${whole(calibration.unit_per_second)} actions a second`,
-    `to ten times as many and back. Gatepass ${commit}${gatepass.isModified ? ' with changes' : ''},`,
+    `to ten times as many, ${percent(calibration.share)} of the most that Gatepass takes, and back;`,
+    `access tokens of ${options.accessTtl_s} s, and ${percent(options.lostRefreshes)} of the answers to`,
+    `refreshes lost on the way. Gatepass ${commit}${gatepass.isModified ? ' with changes' : ''},`,
     `Node ${node}, nginx ${nginx}, Redis ${redis}, ${machine.cpu} with ${machine.cores} cores,`,
     `${date.slice(0, 10)}${options.isQuick ? '; a quick run, not to quote' : ''}.`,
   ].join(' ')
+}
+
+function percent(share: number): string {
+  return `${Number((share * 100).toPrecision(3))} %`
 }
 
 /** A cell ends at a bar. */

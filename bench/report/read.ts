@@ -21,7 +21,10 @@ const surge = z.looseObject({
     nginx: text,
     redis: text,
   }),
-  options: z.looseObject({ isQuick: z.boolean(), users: count, fault: text.nullable() }),
+  options: z.looseObject({
+    ...{ isQuick: z.boolean(), users: count, fault: text.nullable() },
+    ...{ accessTtl_s: count, lostRefreshes: count },
+  }),
   calibration: z.looseObject({ capacity_per_second: count, share: count, unit_per_second: count }),
   systems: z.record(
     text,
@@ -29,6 +32,7 @@ const surge = z.looseObject({
       name: text,
       title: text,
       setUp: z.array(text),
+      capacity_per_second: count,
       phases: z.array(
         z.looseObject({
           ...{ name: text, startMs: count, endMs: count, factor: count, rate: count },

@@ -1,7 +1,8 @@
-import type { Compared } from '../harness/compare.ts'
-import { metrics } from '../harness/metrics.ts'
+import { type Compared, isPresent } from '../harness/compare.ts'
+import { type MetricName, metricNames, metrics } from '../harness/metrics.ts'
 import { comparisonsTable, figuresTable, heading } from '../harness/report.ts'
 import type { Result } from '../harness/result.ts'
+import { summarize } from '../harness/statistics.ts'
 import type { Table } from '../harness/table.ts'
 import { type Bar, barChart } from './charts/bars.ts'
 import { shortNumber } from './charts/scale.ts'
@@ -13,8 +14,9 @@ import { type Content, type Markup, tag } from './markup.ts'
 export function scenarioSection(result: Result): Markup {
   const { scenario } = result
   return tag('article', { id: `scenario-${scenario}` }, [
-    tag('h3', {}, `${scenario}: ${result.title}`),
+    tag('h3', {}, scenario),
     tag('p', { class: 'soft' }, heading(result)),
+    subjectChart(result),
     limitCharts(result.comparisons),
     tag('details', {}, [
       tag('summary', {}, 'All figures'),
@@ -28,6 +30,30 @@ export function scenarioSection(result: Result): Markup {
 
 function tableOf(caption: string, { head, rows }: Table): Markup {
   return htmlTable({ caption, head, rows })
+}
+
+/** By processor time where there is that: what else the machine did is not in it. */
+const byPreference: readonly MetricName[] = [
+  'per_core_second',
+  'per_second',
+  ...metricNames.filter((name) => metrics[name].isMain),
+]
+
+/** All subjects beside one another, by what they were measured for. */
+function subjectChart({ subjects }: Result): Content {
+  const readingsOf = (name: MetricName) =>
+    subjects.flatMap(({ subject, readings }) => {
+      const values = readings.map((one) => one[name]).filter(isPresent)
+      return values.length === 0 ? [] : [{ subject, ...summarize(values) }]
+    })
+  const metric = byPreference.find((name) => readingsOf(name).length > 1)
+  if (metric === undefined) return null
+  const { label } = metrics[metric]
+  const bars = readingsOf(metric).map(({ subject, median: value, min, max }): Bar => {
+    const className = /^gatepass\b/i.test(subject) ? 'ours' : 'other'
+    return { label: subject, value, min, max, className }
+  })
+  return figure(`All that was measured: ${label}`, barChart(label, bars, shortNumber))
 }
 
 /** One chart for each unit: shares of a limit together, and each metric by itself. */
