@@ -1,4 +1,6 @@
 import type { Scenario } from '../harness/scenario.ts'
+import { dataAway, dataChange, dataRead, dataWrites } from './data.ts'
+import { dataSize } from './data-size.ts'
 import { jwks } from './jwks.ts'
 import { login } from './login.ts'
 import { peers } from './peers.ts'
@@ -21,6 +23,11 @@ export const scenarios: readonly Scenario[] = [
   refreshStorm,
   ...refreshScale,
   sessionSize,
+  dataRead,
+  dataChange,
+  dataWrites,
+  dataAway,
+  dataSize,
   jwks,
   revocation,
   startup,

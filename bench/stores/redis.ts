@@ -57,3 +57,20 @@ export function usedMemory_bytes(url: string): Promise<number> {
     return Number(/^used_memory:(\d+)/m.exec(info)?.[1])
   })
 }
+
+/** What is asked to find out, and by a client for itself. */
+const ownCommands = /^(config|info|client|hello|ping|command|select)\b/
+
+/** How many commands clients have sent while something was done. What a script calls counts as one. */
+export function commandsOf(url: string, work: () => Promise<void>): Promise<number> {
+  return withRedis(url, async (redis) => {
+    await redis.sendCommand(['CONFIG', 'RESETSTAT'])
+    await work()
+    const stats = String(await redis.sendCommand(['INFO', 'commandstats']))
+    const calls = [...stats.matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm)]
+      .filter(([, name = '']) => !ownCommands.test(name))
+      .map(([, name = '', count]) => [name, Number(count)] as const)
+    const scripts = calls.filter(([name]) => name.startsWith('eval'))
+    return (scripts.length > 0 ? scripts : calls).reduce((sum, [, count]) => sum + count, 0)
+  })
+}
