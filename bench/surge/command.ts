@@ -15,13 +15,13 @@ export const surgeUsage = `npm run bench -- surge [options]
 
   A shop under ten times the load, while replicas die, the Redis primary fails over and keys rotate.
 
-  --quick          a surge of some 25 s: to see that all works, not to quote
-  --systems <list> some of ${systems.map(({ name }) => name).join(', ')}
-  --fault <name>   break it on purpose, to see that the counters are not blind:
+  --quick            a surge of some 25 s: to see that all works, not to quote
+  --systems <list>   some of ${systems.map(({ name }) => name).join(', ')}
+  --fault <name>     break it on purpose, to see that the counters are not blind:
 ${Object.entries(faults)
-  .map(([name, what]) => `                   ${name.padEnd(19)} ${what}`)
+  .map(([name, { what, seenBy }]) => `                     ${name.padEnd(19)} ${what}: ${seenBy}`)
   .join('\n')}
-  --json           print the result as JSON instead of a table
+  --json             print the result as JSON instead of a table
 `
 
 export interface SurgeArguments {

@@ -1,13 +1,23 @@
-import type { SurgeOptions } from './result.ts'
+import type { SurgeOptions, Totals } from './result.ts'
 import { createScript, type Script } from './script.ts'
 
-/** What can be broken on purpose, to see that the counters are not blind. */
+/** What can be broken on purpose, and the counter that has to see it. */
 export const faults = {
-  'no-grace': 'GATEPASS_GRACE_S=0 and clients without Idempotency-Key: users are signed out',
-  'ignore-revocations': 'GATEPASS_REVOCATIONS=off: sign-outs do not bite',
-  'lose-writes': 'carts in a Redis with neither replica nor disk, which is killed: items are lost',
-  impatient: 'clients that never ask twice: failures are seen',
-} as const
+  'no-grace': {
+    what: 'GATEPASS_GRACE_S=0, and clients without Idempotency-Key',
+    seenBy: 'signedOut',
+  },
+  'ignore-revocations': { what: 'GATEPASS_REVOCATIONS=off', seenBy: 'lateSignOuts' },
+  'lose-writes': {
+    what: 'carts in a Redis with neither replica nor disk, which is killed',
+    seenBy: 'lostItems',
+  },
+  'blind-writes': {
+    what: 'shops that write a cart without comparing what is there',
+    seenBy: 'lostItems',
+  },
+  impatient: { what: 'clients that never ask twice', seenBy: 'failures' },
+} as const satisfies Record<string, { what: string; seenBy: keyof Totals }>
 
 export type FaultName = keyof typeof faults
 

@@ -6,9 +6,11 @@ import { Crowd } from './load/crowd.ts'
 import { Recorder } from './load/recorder.ts'
 import { watchSignOut } from './load/sign-out-watch.ts'
 import type { SurgeEvent, SystemResult } from './result.ts'
-import type { Script, Step } from './script.ts'
+import { factorAt, type Script, type Step } from './script.ts'
 import type { RunningSystem, SurgeContext, System } from './system.ts'
 
+/** How often it is told how it goes. */
+const tellEveryMs = 5_000
 /** Users whom one sign-out step signs out, one after the other. */
 const signOutsPerStep = 2
 
@@ -77,8 +79,10 @@ class Surge {
     this.#recorder.begin()
     // All users are active at ten times the unit.
     this.#crowd.start(script, (1000 * this.#ctx.users.length) / (10 * unit))
+    const ticker = setInterval(() => this.#tell(script), tellEveryMs)
     const steps = Promise.all(script.steps.map((step) => this.#takeStep(step)))
     await sleep(script.endMs)
+    clearInterval(ticker)
     const client = figures()
     await steps
     this.#over.abort()
@@ -88,12 +92,21 @@ class Surge {
     return { client, events: this.#events.toSorted((a, b) => a.tMs - b.tMs) }
   }
 
+  #tell(script: Script): void {
+    const nowMs = this.#recorder.nowMs()
+    const { failuresByKind, signedOut, lostItems } = this.#recorder
+    const rate = this.#recorder.endedSince(nowMs - tellEveryMs) / (tellEveryMs / 1000)
+    this.#ctx.tell(
+      `${secondsOf(nowMs)}  ${factorAt(script, nowMs)}×: ${Math.round(rate)} actions a second; so far ${failuresByKind.sum} failures, ${signedOut} signed out, ${lostItems} items lost`,
+    )
+  }
+
   async #takeStep({ atMs, name }: Step): Promise<void> {
     await sleep(atMs)
     const tMs = Math.round(this.#recorder.nowMs())
     const detail = name === 'sign-out' ? await this.#signOut() : await this.#running.act(name)
     this.#events.push({ tMs, name, detail: detail ?? '', applies: detail !== null })
-    this.#ctx.tell(`${(tMs / 1000).toFixed(1).padStart(6)} s  ${name}: ${detail ?? 'not here'}`)
+    this.#ctx.tell(`${secondsOf(tMs)}  ${name}: ${detail ?? 'not here'}`)
   }
 
   async #signOut(): Promise<string | null> {
@@ -122,6 +135,10 @@ class Surge {
     const note = (biteMs: number) => void this.#recorder.signOutBites_ms.push(biteMs)
     this.#watches.push(watchSignOut(watched).then(note))
   }
+}
+
+function secondsOf(ms: number): string {
+  return `${(ms / 1000).toFixed(1).padStart(6)} s`
 }
 
 /** @returns what says how it was, from now until it is called */

@@ -6,6 +6,7 @@ export type ActionKind =
   | 'browse'
   | 'see cart'
   | 'add'
+  | 'add two at once'
   | 'remove'
   | 'check out'
   | 'see orders'
@@ -16,7 +17,8 @@ export type ActionKind =
 const shares: readonly (readonly [ActionKind, number])[] = [
   ['browse', 0.36],
   ['see cart', 0.14],
-  ['add', 0.2],
+  ['add', 0.15],
+  ['add two at once', 0.05],
   ['remove', 0.04],
   ['check out', 0.05],
   ['see orders', 0.12],
@@ -47,7 +49,8 @@ const calls: Partial<Record<ActionKind, Call>> = {
 export function callFor(kind: ActionKind, product: string): Call {
   const key = { 'idempotency-key': randomUUID() }
   switch (kind) {
-    case 'add': {
+    case 'add':
+    case 'add two at once': {
       const body = { product, quantity: 1 }
       return { method: 'POST', path: '/cart/items', headers: key, body, isRepeatable: true }
     }

@@ -20,6 +20,8 @@ export class Crowd {
   readonly #exchanger: Exchanger
   readonly #recorder: Recorder
   readonly #busy = new Set<Promise<void>>()
+  /** Those in the middle of something. */
+  readonly #acting = new Set<Visitor>()
   /** Those who do something else now than what the schedule says. */
   readonly #away = new Set<Visitor>()
   #isOver = false
@@ -78,7 +80,7 @@ export class Crowd {
 
   /** Does something with a user who is signed in and not in the middle of anything else. */
   async withSomebody(work: (visitor: Visitor) => Promise<void>): Promise<void> {
-    const free = this.visitors.find((one) => one.isSignedIn && !this.#away.has(one))
+    const free = this.#somebody()
     if (free === undefined) return
     this.#away.add(free)
     try {
@@ -86,6 +88,13 @@ export class Crowd {
     } finally {
       this.#away.delete(free)
     }
+  }
+
+  /** Who comes first, from anywhere among those who are active at the least load. */
+  #somebody(): Visitor | undefined {
+    const from = Math.floor((Math.random() * this.visitors.length) / fullFactor)
+    const inTurn = [...this.visitors.slice(from), ...this.visitors.slice(0, from)]
+    return inTurn.find((one) => one.isSignedIn && !this.#acting.has(one) && !this.#away.has(one))
   }
 
   /** Resolves when what was begun has ended. */
@@ -119,7 +128,9 @@ export class Crowd {
       const isActive = index < (this.visitors.length * factorAt(script, dueMs)) / fullFactor
       if (isActive) {
         await this.#untilBack(visitor)
+        this.#acting.add(visitor)
         await this.#track(visitor.act(dueMs))
+        this.#acting.delete(visitor)
       }
       dueMs += -Math.log(1 - Math.random()) * thinkMs
     }

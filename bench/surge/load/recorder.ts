@@ -66,6 +66,12 @@ export class Recorder implements RequestEvents {
     }
   }
 
+  /** How many actions have ended since then. */
+  endedSince(ms: number): number {
+    const first = this.ended.findLastIndex(({ endMs }) => endMs < ms) + 1
+    return this.ended.length - first
+  }
+
   /** @param failure the answer that the user got in the place of what was asked for */
   acted(name: string, dueMs: number, failure: Answer | null): void {
     if (!this.#isOn) return

@@ -37,6 +37,7 @@ export class Visitor {
   readonly #deps: VisitorDeps
   readonly #book = new CartBook()
   #held: HeldSession | null = null
+  #signingIn: Promise<Answer | null> | null = null
 
   constructor(user: User, deps: VisitorDeps) {
     this.user = user
@@ -89,8 +90,10 @@ export class Visitor {
     await held.ensure()
     await held.settled()
     const { headers } = held.session
-    const answer = await scheme.signOutEverywhere?.(ask, held.session)
-    if (answer === undefined || !isGood(answer)) return { headers, failure: answer ?? nothing }
+    const answer = (await scheme.signOutEverywhere?.(ask, held.session)) ?? nothing
+    // As auth.logoutEverywhere has it: when an answer was lost, the repeat finds nobody signed in.
+    const isOut = isGood(answer) || (answer.status === 401 && (await held.renew()) === 'over')
+    if (!isOut) return { headers, failure: answer }
     this.#left()
     return { headers, failure: null }
   }
@@ -104,6 +107,10 @@ export class Visitor {
   async #carryOut(kind: ActionKind | 'sign in'): Promise<Answer | null> {
     if (kind === 'sign in') return this.signIn()
     if (kind === 'sign out and in') return this.#signOutAndIn()
+    if (kind === 'add two at once') {
+      const both = await Promise.all([this.#carryOut('add'), this.#carryOut('add')])
+      return both.find((failure) => failure !== null) ?? null
+    }
     const product = pick(kind === 'remove' ? this.#book.products : this.#deps.products)
     const answer = await this.#ask(callFor(kind, product))
     return this.#learn(kind, product, answer)
@@ -131,25 +138,32 @@ export class Visitor {
     const held = this.#held
     if (held === null) return nothing
     const ensured = await held.ensure()
-    if (ensured === 'over') return this.#ended(call)
+    if (ensured === 'over') return this.#ended(held, call)
     const send = () => {
       const headers = { ...held.session.headers, ...call.headers }
       return this.#deps.ask({ ...call, headers })
     }
     const answer = await send()
     if (answer.status !== 401) return answer
-    if (held.ageMs < youngMs || (await held.renew()) === 'over') return this.#ended(call)
+    if (held.ageMs < youngMs || (await held.renew()) === 'over') {
+      return this.#ended(held, call)
+    }
     return send()
   }
 
   /** Signed out without having asked for it: the user signs in again, and does it then. */
-  async #ended(call: Call): Promise<Answer> {
-    this.#deps.recorder.count('signedOut')
-    this.#held = null
-    const refusal = await this.signIn()
-    if (refusal !== null || this.#held === null) return refusal ?? nothing
-    const { headers } = (this.#held as HeldSession).session
-    return this.#deps.ask({ ...call, headers: { ...headers, ...call.headers } })
+  async #ended(held: HeldSession, call: Call): Promise<Answer> {
+    // Of two requests at once, the first sees to that for both.
+    if (this.#held === held) {
+      this.#deps.recorder.count('signedOut')
+      this.#held = null
+      this.#signingIn = this.signIn()
+    }
+    const refusal = await this.#signingIn
+    const now = this.#held as HeldSession | null
+    if (now === null) return refusal ?? nothing
+    const headers = { ...now.session.headers, ...call.headers }
+    return this.#deps.ask({ ...call, headers })
   }
 
   /** What an answer says of the cart. @returns the answer, when it is a failure */

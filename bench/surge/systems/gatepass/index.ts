@@ -68,7 +68,7 @@ async function start(ctx: SurgeContext): Promise<RunningSystem> {
 function describe({ options }: SurgeContext): string[] {
   const { issuers, verifiers, shops, accessTtl_s } = options
   return [
-    `nginx; ${issuers} issuers; ${verifiers} verifiers for forward-auth on /orders; ${shops} replicas of examples/shop`,
+    `nginx; ${issuers} issuers; ${verifiers} verifiers for forward-auth on /orders; ${shops} replicas of examples/shop, asked in turn`,
     'accounts and keys in Postgres, sessions and carts in Redis: a primary, 2 replicas, 3 sentinels (down after 500 ms), min-replicas-to-write 1, GATEPASS_DATA_REPLICAS=1',
     `access tokens of ${accessTtl_s} s, grace 10 s, JWKS max-age 2 s`,
   ]

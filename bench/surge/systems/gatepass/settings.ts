@@ -23,6 +23,8 @@ export interface GatepassPlaces {
 const jwksMaxAge_s = 2
 const clockSkew_s = 1
 
+const blindWrites = new URL('blind-writes.ts', import.meta.url).href
+
 export function gatepassSettings(places: GatepassPlaces, options: SurgeOptions): GatepassSettings {
   const { argon2id, accessTtl_s, fault } = options
   const common = {
@@ -61,7 +63,10 @@ export function gatepassSettings(places: GatepassPlaces, options: SurgeOptions):
       ...reader,
       GATEPASS_DATA_SECRET: newSecret(),
       SHOP_PORT: '0',
-      NODE_OPTIONS: '--conditions=gatepass-source',
+      NODE_OPTIONS: [
+        '--conditions=gatepass-source',
+        ...(fault === 'blind-writes' ? [`--import=${blindWrites}`] : []),
+      ].join(' '),
     },
   }
 }
