@@ -46,6 +46,7 @@ export function heading({
   gatepass,
   node,
   machine,
+  packages = {},
   options,
 }: Result): string {
   const { rounds, duration_s, connections } = options
@@ -57,7 +58,13 @@ export function heading({
     `Gatepass ${version}${gatepass.isModified ? ' with changes' : ''}, Node ${node},`,
     `${machine.cpu} with ${machine.cores} cores, load average ${machine.load_before.toFixed(1)} before,`,
     `${date.slice(0, 10)}.`,
+    ...versionsLine(packages),
   ].join(' ')
+}
+
+function versionsLine(packages: Readonly<Record<string, string>>): string[] {
+  const all = Object.entries(packages).map(([name, version]) => `${name} ${version}`)
+  return all.length === 0 ? [] : [`With ${all.join(', ')}.`]
 }
 
 /** Every subject and what was measured of it, medians over the rounds. */

@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { versionsOf } from '../peers/versions.ts'
 import { type Compared, compare } from './compare.ts'
 import { describeGatepass, describeMachine } from './machine.ts'
 import { runRounds, type Series } from './rounds.ts'
@@ -15,6 +16,8 @@ export interface Result {
   readonly gatepass: ReturnType<typeof describeGatepass>
   readonly node: string
   readonly machine: ReturnType<typeof describeMachine>
+  /** The versions of what it was measured beside. */
+  readonly packages?: Readonly<Record<string, string>>
   readonly options: BenchOptions
   readonly subjects: readonly Series[]
   readonly comparisons: readonly Compared[]
@@ -36,6 +39,7 @@ export async function runScenario(
     gatepass: describeGatepass(),
     node: process.version,
     machine,
+    ...(scenario.packages && { packages: versionsOf(scenario.packages) }),
     options: bench.options,
     subjects: series,
     comparisons: comparisons.map((one) => compare(one, series)),

@@ -9,6 +9,8 @@ export interface Subject {
   readonly name: string
   /** Starts its processes afresh, measures once and ends them. Rejects when an answer was wrong. */
   measure(): Promise<Readings>
+  /** The instructions of one work, where they can be counted without a processor that tells. */
+  countInstructions?(times: number): Promise<number>
 }
 
 export type Target = { readonly atLeast: number } | { readonly under: number }
@@ -52,6 +54,8 @@ export interface PreparedScenario {
 export interface Scenario {
   readonly name: string
   readonly title: string
+  /** Packages whose versions belong to the result. */
+  readonly packages?: readonly string[]
   /** Makes the data that all rounds share. */
   prepare(bench: Bench): Promise<PreparedScenario>
 }

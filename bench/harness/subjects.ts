@@ -1,5 +1,6 @@
 import type { LoadOrder, LoadOutcome } from '../load/main.ts'
 import type { Traffic } from '../load/traffic.ts'
+import { countByCachegrind } from './cachegrind.ts'
 import { Child } from './child.ts'
 import { countsInstructionsVariable } from './instructions.ts'
 import type { Bench, Readings, Subject } from './scenario.ts'
@@ -67,7 +68,7 @@ async function runLoads(subject: ServedSubject, server: Server, bench: Bench): P
   return { ...readings, ...(per_second !== undefined && { beside_per_second: per_second }) }
 }
 
-async function runLoad(name: string, order: LoadOrder, bench: Bench): Promise<Readings> {
+export async function runLoad(name: string, order: LoadOrder, bench: Bench): Promise<Readings> {
   const module = new URL('../load/main.ts', import.meta.url)
   const load = new Child({ name: `load on ${name}`, module, core: 'load' }, bench.cores)
   try {
@@ -102,5 +103,6 @@ export function loop({ name, module, args = [] }: LoopSubject, bench: Bench): Su
         await child.stop()
       }
     },
+    countInstructions: (times) => countByCachegrind(module, ['0', '0', ...args], times),
   }
 }

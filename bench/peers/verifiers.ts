@@ -4,6 +4,7 @@ import { createVerifier as createFastJwt } from 'fast-jwt'
 import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose'
 import jsonwebtoken from 'jsonwebtoken'
 import { createVerifier } from '../../src/verifier/verifier.ts'
+import { tunedCache } from './tuned-cache.ts'
 
 /** Whose tokens are taken, and by which keys. */
 export interface Trust {
@@ -17,15 +18,23 @@ export type Check = (token: string) => unknown
 
 /** So few tokens are kept that each is new when it comes again. */
 const smallCache_bytes = 1024 ** 2
-/** What fast-jwt needs to keep all that are sent; by default it keeps 1,000. */
-const largeCache_tokens = 131_072
 
 /** Each as its own documentation sets it up, for the same issuer, audience and algorithm. */
 const verifiers = {
-  gatepass: gatepass(),
-  'gatepass, nothing kept': gatepass({ maxBytes: smallCache_bytes }),
-  'fast-jwt': fastJwt(true),
-  'fast-jwt, cache for all': fastJwt(largeCache_tokens),
+  gatepass: (trust: Trust): Check => {
+    const verifier = gatepass(trust)
+    return (token) => verifier.verify(token)
+  },
+  'gatepass, verifySync': (trust: Trust): Check => {
+    const verifier = gatepass(trust)
+    return (token) => verifier.verifySync(token)
+  },
+  'gatepass, nothing kept': (trust: Trust): Check => {
+    const verifier = gatepass(trust, { maxBytes: smallCache_bytes })
+    return (token) => verifier.verify(token)
+  },
+  'fast-jwt': fastJwt({ cache: true }),
+  'fast-jwt, tuned': fastJwt(tunedCache),
   jose: ({ issuer, audience, jwks }: Trust): Check => {
     const keys = createLocalJWKSet(jwks)
     return (token) => jwtVerify(token, keys, { issuer, audience })
@@ -53,18 +62,15 @@ export function keepsTokens(name: VerifierName): boolean {
   return name.startsWith('gatepass') || name.startsWith('fast-jwt')
 }
 
-function gatepass(cache?: { readonly maxBytes: number }) {
-  return ({ issuer, audience, jwks }: Trust): Check => {
-    const verifier = createVerifier({ issuer, audience, jwks, ...(cache && { cache }) })
-    return (token) => verifier.verifyEagerly(token)
-  }
+function gatepass({ issuer, audience, jwks }: Trust, cache?: { readonly maxBytes: number }) {
+  return createVerifier({ issuer, audience, jwks, ...(cache && { cache }) })
 }
 
-function fastJwt(cache: true | number) {
+function fastJwt(cache: { readonly cache: true } | typeof tunedCache) {
   return ({ issuer: allowedIss, audience: allowedAud, jwks }: Trust): Check => {
     const key = onlyKeyOf(jwks).export({ type: 'spki', format: 'pem' })
     const algorithms = ['ES256' as const]
-    return createFastJwt({ key, cache, algorithms, allowedIss, allowedAud })
+    return createFastJwt({ key, ...cache, algorithms, allowedIss, allowedAud })
   }
 }
 

@@ -1,3 +1,4 @@
+import { timesVariable } from '../harness/cachegrind.ts'
 import { countInstructions, countsInstructionsVariable } from '../harness/instructions.ts'
 import { processorTime_s } from '../harness/process-figures.ts'
 import type { Readings } from '../harness/scenario.ts'
@@ -9,6 +10,8 @@ import type { Readings } from '../harness/scenario.ts'
 export async function runLoop(work: () => unknown, timesEach = 1): Promise<void> {
   const [warmup_s = 0, duration_s = 0] = process.argv.slice(2).map(Number)
   process.once('disconnect', () => process.exit())
+  const fixedTimes = process.env[timesVariable]
+  if (fixedTimes !== undefined) return doTimes(work, Number(fixedTimes))
   await repeat(work, warmup_s, timesEach)
   const isCounting = process.env[countsInstructionsVariable] !== undefined
   const count = isCounting ? await countInstructions(process.pid) : null
@@ -29,13 +32,17 @@ async function repeat(work: () => unknown, duration_s: number, timesEach: number
   let times = 0
   let elapsed_s = 0
   while (elapsed_s < duration_s) {
-    for (let time = 0; time < timesEach; time += 1) {
-      const pending = work()
-      // Waiting for what is there already would cost a turn of the microtask queue.
-      if (pending instanceof Promise) await pending
-    }
+    await doTimes(work, timesEach)
     times += timesEach
     elapsed_s = (performance.now() - start) / 1000
   }
   return { times, elapsed_s }
+}
+
+async function doTimes(work: () => unknown, times: number): Promise<void> {
+  for (let time = 0; time < times; time += 1) {
+    const pending = work()
+    // Waiting for what is there already would cost a turn of the microtask queue.
+    if (pending instanceof Promise) await pending
+  }
 }

@@ -14,6 +14,8 @@ export const compareUsage = `npm run bench -- compare <revision> [<scenario>...]
   <scenario>           by default ${byDefault.join(' and ')}
   --subject <name>     one subject of theirs; may be given several times. By default all
   --tolerance <%>      (${toleranceByDefault_percent})
+  --cachegrind         count the instructions of loops by Valgrind as well: a minute for each subject,
+                       and steadier than any time
   --json               print the result as JSON instead of a table
   --rounds, --duration, --connections, --quick   as for any scenario
 `
@@ -24,6 +26,7 @@ export interface CompareArguments {
   /** Empty for all. */
   readonly subjects: readonly string[]
   readonly tolerance_percent: number
+  readonly usesCachegrind: boolean
   readonly asJson: boolean
   readonly options: BenchOptions
 }
@@ -45,6 +48,7 @@ function read(args: readonly string[]): CompareArguments {
       ...benchOptionFlags,
       subject: { type: 'string', multiple: true, default: [] },
       tolerance: { type: 'string' },
+      cachegrind: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
     },
   })
@@ -58,6 +62,7 @@ function read(args: readonly string[]): CompareArguments {
     scenarios: [...new Set(names.flatMap(findScenarios).map(({ name }) => name))],
     subjects: values.subject,
     tolerance_percent: positiveInteger(values.tolerance, toleranceByDefault_percent),
+    usesCachegrind: values.cachegrind,
     asJson: values.json,
     options,
   }

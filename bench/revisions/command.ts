@@ -1,3 +1,4 @@
+import { hasCachegrind } from '../harness/cachegrind.ts'
 import { countsInstructions } from '../harness/instructions.ts'
 import { describeMachine } from '../harness/machine.ts'
 import type { Bench } from '../harness/scenario.ts'
@@ -14,13 +15,16 @@ export async function runCompareCommand(
   tell: (line: string) => void,
 ): Promise<void> {
   const machine = describeMachine(bench)
-  const isCounting = countsInstructions()
+  const { usesCachegrind } = given
+  if (usesCachegrind && !hasCachegrind()) throw new Error('Valgrind is not installed.')
+  const countsByPerf = !usesCachegrind && countsInstructions()
   const { commit, hasOtherPackages, ...trees } = copyTrees(given.revision, bench.scratch)
   if (hasOtherPackages) tell('Other packages than the revision asks for: both run on those here.')
-  const counting = { ...bench, options: { ...given.options, countsInstructions: isCounting } }
+  const counting = { ...bench, options: { ...given.options, countsInstructions: countsByPerf } }
+  const context = { bench: counting, usesCachegrind, tell }
   const pairs: Pair[] = []
   for (const scenario of given.scenarios) {
-    pairs.push(...(await runPairs(scenario, trees, given.subjects, counting, tell)))
+    pairs.push(...(await runPairs(scenario, trees, given.subjects, context)))
   }
   const rows = pairs.flatMap((pair) => rowsOf(pair, given.tolerance_percent / 100))
   if (given.asJson) {
@@ -29,18 +33,24 @@ export async function runCompareCommand(
     process.stdout.write(`${JSON.stringify({ ...result, pairs, rows }, null, 2)}\n`)
   } else {
     process.stdout.write(
-      `\n${headingOf(given, commit, isCounting)}\n\n${textTable(revisionTable(rows))}\n`,
+      `\n${headingOf(given, commit, countsByPerf)}\n\n${textTable(revisionTable(rows))}\n`,
     )
   }
   if (rows.some(({ isRegression }) => isRegression)) process.exitCode = 1
 }
 
-function headingOf(given: CompareArguments, commit: string, isCounting: boolean): string {
+function headingOf(given: CompareArguments, commit: string, countsByPerf: boolean): string {
   const { rounds, duration_s, connections } = given.options
   return [
     `What is here beside ${given.revision} (${commit.slice(0, 8)}), ${rounds} rounds of ${duration_s} s,`,
     `${connections} connections. Ratios are geometric means over the rounds, with a paired t-interval`,
     `of 95 % on their logarithms; a regression is one that is wholly beyond ${given.tolerance_percent} %.`,
-    `Instruction counts: ${isCounting ? 'in user space, by perf' : 'not available on this machine'}.`,
+    `Instruction counts: ${counterOf(given, countsByPerf)}.`,
   ].join('\n')
+}
+
+function counterOf({ usesCachegrind }: CompareArguments, countsByPerf: boolean): string {
+  if (usesCachegrind) return 'of loops, by Cachegrind'
+  if (countsByPerf) return 'in user space, by perf'
+  return 'this machine lets perf count none; --cachegrind simulates a processor that does'
 }

@@ -1,8 +1,10 @@
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Child } from '../harness/child.ts'
+import { isPresent } from '../harness/compare.ts'
 import { readingsLine } from '../harness/report.ts'
 import type { Bench, Readings } from '../harness/scenario.ts'
+import { median } from '../harness/statistics.ts'
 import type { WorkerAnswer, WorkerOrder, WorkerSettings } from './worker.ts'
 
 /** What one subject gave, here and at the revision, one value for each round. */
@@ -19,6 +21,19 @@ export interface Trees {
 }
 
 type Side = keyof Trees
+type Tell = (line: string) => void
+type Workers = Readonly<Record<Side, Worker>>
+
+export interface PairsContext {
+  readonly bench: Bench
+  readonly usesCachegrind: boolean
+  readonly tell: Tell
+}
+
+/** How often instructions are counted on each side: what is random differs from one to the next. */
+const counts = 3
+/** Over as many works as take so long on a processor that is not simulated. */
+const counted_s = 0.1
 
 /**
  * Measures each subject on both sides, one right after the other, and the other way round in the
@@ -28,10 +43,9 @@ export async function runPairs(
   scenario: string,
   trees: Trees,
   wanted: readonly string[],
-  bench: Bench,
-  tell: (line: string) => void,
+  { bench, usesCachegrind, tell }: PairsContext,
 ): Promise<Pair[]> {
-  const workers = {
+  const workers: Workers = {
     ours: new Worker('ours', scenario, trees.ours, bench),
     theirs: new Worker('theirs', scenario, trees.theirs, bench),
   }
@@ -47,15 +61,30 @@ export async function runPairs(
       const sides: Side[] = isEven ? ['ours', 'theirs'] : ['theirs', 'ours']
       for (const pair of isEven ? pairs : pairs.toReversed()) {
         for (const side of sides) {
-          const readings = await workers[side].measure(pair.subject)
+          const readings = await workers[side].ask({ measure: pair.subject })
           pair[side].push(readings)
           tell(`${scenario} ${round + 1} ${pair.subject}, ${side}: ${readingsLine(readings)}`)
         }
       }
     }
+    if (usesCachegrind) for (const pair of pairs) await countBoth(pair, workers, tell)
     return pairs
   } finally {
     await Promise.all([workers.ours.end(), workers.theirs.end()])
+  }
+}
+
+/** Adds counts of instructions; what is no loop has none. */
+async function countBoth(pair: Pair, workers: Workers, tell: Tell): Promise<void> {
+  const rates = pair.ours.map(({ per_second }) => per_second).filter(isPresent)
+  const times = Math.ceil(median(rates) * counted_s)
+  for (let count = 0; count < counts; count++) {
+    for (const side of ['ours', 'theirs'] as const) {
+      const readings = await workers[side].ask({ count: pair.subject, times })
+      if (readings.instructions === undefined) return
+      pair[side].push(readings)
+      tell(`${pair.scenario} ${pair.subject}, ${side}: ${readingsLine(readings)}`)
+    }
   }
 }
 
@@ -86,19 +115,15 @@ class Worker {
     return 'subjects' in answer ? answer.subjects : []
   }
 
-  async measure(subject: string): Promise<Readings> {
-    const answer = await this.#ask({ measure: subject })
+  async ask(order: WorkerOrder): Promise<Readings> {
+    this.#child.send(order)
+    const answer = await this.#answer()
     return 'readings' in answer ? answer.readings : {}
   }
 
   async end(): Promise<void> {
-    await this.#ask({ end: true }).catch(() => {})
+    await this.ask({ end: true }).catch(() => {})
     await this.#child.stop()
-  }
-
-  async #ask(order: WorkerOrder): Promise<WorkerAnswer> {
-    this.#child.send(order)
-    return this.#answer()
   }
 
   async #answer(): Promise<WorkerAnswer> {

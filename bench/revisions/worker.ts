@@ -15,7 +15,11 @@ export interface WorkerSettings {
   readonly scratch: string
 }
 
-export type WorkerOrder = { readonly measure: string } | { readonly end: true }
+export type WorkerOrder =
+  | { readonly measure: string }
+  /** The instructions of one work in a loop, counted over so many. */
+  | { readonly count: string; readonly times: number }
+  | { readonly end: true }
 
 export type WorkerAnswer =
   | { readonly subjects: readonly string[] }
@@ -42,9 +46,12 @@ async function carryOut(order: WorkerOrder): Promise<WorkerAnswer> {
     for (const end of ends) await end()
     return { ended: true }
   }
-  const subject = prepared.subjects.find(({ name }) => name === order.measure)
-  if (subject === undefined) throw new Error(`there is no subject ${order.measure}`)
-  return { readings: await subject.measure() }
+  const wanted = 'count' in order ? order.count : order.measure
+  const subject = prepared.subjects.find(({ name }) => name === wanted)
+  if (subject === undefined) throw new Error(`there is no subject ${wanted}`)
+  if (!('count' in order)) return { readings: await subject.measure() }
+  const instructions = await subject.countInstructions?.(order.times)
+  return { readings: instructions === undefined ? {} : { instructions } }
 }
 
 async function answer(work: Promise<WorkerAnswer>): Promise<void> {

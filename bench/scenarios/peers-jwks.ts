@@ -19,6 +19,7 @@ interface KeyPublisher {
 export const peersJwks: Scenario = {
   name: 'peers-jwks',
   title: 'the public keys, each beside a bare route with the same body',
+  packages: ['oidc-provider', 'better-auth', 'fastify'],
   async prepare(bench) {
     installPeers()
     const issuer = await IssuerService.create(bench)

@@ -22,6 +22,7 @@ const scrypt = 'scrypt, nothing else'
 export const peersLogin: Scenario = {
   name: 'peers-login',
   title: 'sign-ins by password, each beside its own hash in a loop',
+  packages: ['@fastify/jwt', 'better-auth', 'fastify'],
   async prepare(bench) {
     installPeers()
     const raw = (name: string, file: string) =>

@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { createSamples, rowName, wronglyTaken } from '../../bench/peers/samples.ts'
+import { versionsOf } from '../../bench/peers/versions.ts'
 import { audience, createSigningKey, issuer } from '../../bench/scenarios/access-tokens.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
 
@@ -39,6 +41,26 @@ t.test('a row says what its subject takes and ought to refuse', async (t) => {
     'lax (takes tokens that are altered, unsigned, expired, for somebody else)',
   )
   t.equal(rowName('strict', []), 'strict')
+})
+
+t.test('versions are those that are installed, and what is not installed has none', async (t) => {
+  const installed = (name: string): string =>
+    JSON.parse(readFileSync(`node_modules/${name}/package.json`, 'utf8')).version
+  t.same(versionsOf(['fastify', 'fast-jwt']), {
+    fastify: installed('fastify'),
+    'fast-jwt': installed('fast-jwt'),
+  })
+  t.throws(() => versionsOf(['no-such-package']), /no-such-package is not installed/)
+})
+
+t.test('every peer is pinned, and the lock file names no registry', async (t) => {
+  const manifest = JSON.parse(readFileSync('bench/peers/package.json', 'utf8'))
+  const lock = readFileSync('bench/peers/package-lock.json', 'utf8')
+  const { packages } = JSON.parse(lock)
+  for (const [name, version] of Object.entries(manifest.dependencies)) {
+    t.equal(packages[`node_modules/${name}`].version, version, name)
+  }
+  t.notMatch(lock, /https?:\/\/(?!registry\.npmjs\.org|github\.com)[^"]*\.tgz/)
 })
 
 t.test('who refuses the good one is not measured', async (t) => {

@@ -49,6 +49,14 @@ t.test('a report shows every subject, and each figure beside its limit', async (
   ])
 })
 
+t.test('what it was measured beside is named with its version', async (t) => {
+  const packages = { 'fast-jwt': '6.3.6', jose: '6.2.18' }
+  t.match(
+    textReport({ ...result, packages }),
+    /2026-11-24\. With fast-jwt 6\.3\.6, jose 6\.2\.18\.\n/,
+  )
+})
+
 t.test('the same goes into a document, in the place that is marked for it', async (t) => {
   const before = 'Figures.\n\n<!-- bench:refresh -->\nold\n<!-- /bench:refresh -->\n\nMore.\n'
   const after = insertReport(before, 'refresh', markdownReport(result))

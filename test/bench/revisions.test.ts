@@ -1,9 +1,16 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
+import { parseCachegrind } from '../../bench/harness/cachegrind.ts'
 import { parsePerfCount } from '../../bench/harness/instructions.ts'
 import { readCompareArguments } from '../../bench/revisions/arguments.ts'
 import { rowsOf } from '../../bench/revisions/comparison.ts'
 import { findingOf, isRegression, ratioOf } from '../../bench/revisions/ratio.ts'
+import { copyTrees } from '../../bench/revisions/trees.ts'
+
+const isCheckout = existsSync(new URL('../../.git', import.meta.url))
 
 t.test('a ratio is the geometric mean over the rounds, with a t-interval', async (t) => {
   // By hand: logs of 2 and 8 are ln 4 ± ln 2, so the standard error is ln 2, and t is 12.706.
@@ -82,6 +89,40 @@ t.test(
     t.throws(() => readCompareArguments(['HEAD', '--tolerance', '0']), /positive whole number/)
   },
 )
+
+t.test(
+  'the sources of a revision and those here, by the benchmark that is here',
+  {
+    skip: isCheckout ? false : 'this is no checkout',
+  },
+  async (t) => {
+    const { commit, ours, theirs } = copyTrees('HEAD', t.testdir())
+    const file = 'src/verifier/verifier.ts'
+    const textIn = (tree: string, path: string) => readFileSync(join(tree, path), 'utf8')
+    const committed = execFileSync('git', ['show', `${commit}:${file}`], { encoding: 'utf8' })
+    t.equal(textIn(theirs, file), committed)
+    t.equal(textIn(ours, file), readFileSync(file, 'utf8'))
+    const worker = 'bench/revisions/worker.ts'
+    t.equal(textIn(theirs, worker), textIn(ours, worker))
+    t.ok(existsSync(join(theirs, 'node_modules/fastify')))
+  },
+)
+
+t.test(
+  'a revision that is none is refused, and no option is taken for one',
+  {
+    skip: isCheckout ? false : 'this is no checkout',
+  },
+  async (t) => {
+    t.throws(() => copyTrees('no-such-revision', t.testdir()), /no revision no-such-revision/)
+    t.throws(() => copyTrees('--all', t.testdir()), /no revision --all/)
+  },
+)
+
+t.test('what Cachegrind counted is read, and nothing is not taken for a count', async (t) => {
+  t.equal(parseCachegrind('==7== \n==7== I refs:        254,010,445\n'), 254_010_445)
+  t.throws(() => parseCachegrind('==7== Command: node'), /gave no count/)
+})
 
 t.test('what perf counted is read, and what it could not count is not', async (t) => {
   t.equal(parsePerfCount('12345,,instructions:u,1000,100.00,,\n'), 12_345)
