@@ -6,10 +6,12 @@ export interface HtmlTable {
   readonly caption: string
   readonly head: readonly string[]
   readonly rows: readonly (readonly Content[])[]
+  /** Whether the cells are texts, and not figures. */
+  readonly isText?: boolean
 }
 
 /** Figures to the right, and what a row is about as its heading. Wide ones scroll by themselves. */
-export function htmlTable({ caption, head, rows }: HtmlTable): Markup {
+export function htmlTable({ caption, head, rows, isText = false }: HtmlTable): Markup {
   const headings = head.map((cell) => tag('th', { scope: 'col' }, cell))
   const lines = rows.map(([first = null, ...cells]) =>
     tag(
@@ -23,7 +25,7 @@ export function htmlTable({ caption, head, rows }: HtmlTable): Markup {
     caption,
     tag(
       'table',
-      {},
+      isText ? { class: 'texts' } : {},
       tag('caption', {}, caption),
       tag('thead', {}, tag('tr', {}, headings)),
       tag('tbody', {}, lines),

@@ -124,7 +124,7 @@ function machineTable({ machine, versions, options, calibration }: SurgeResult):
     ...Object.entries(options).map(([name, value]) => [name, optionText(value)]),
   ]
   const head = ['what', 'value']
-  return htmlTable({ caption: 'What the figures depend on', head, rows })
+  return htmlTable({ caption: 'What the figures depend on', head, rows, isText: true })
 }
 
 function changes({ isModified }: { isModified: boolean }): string {

@@ -57,10 +57,9 @@ export function idOf({ name }: SystemResult): string {
 
 export function systemSection(system: SystemResult): Markup {
   const { title, setUp, events } = system
-  const told = events.map(({ tMs, name, detail, applies }) => ({
-    at_s: tMs / 1000,
-    label: applies ? detail || name : `${name}: nothing of the kind`,
-  }))
+  const told = events
+    .filter(({ applies }) => applies)
+    .map(({ tMs, name, detail }) => ({ at_s: tMs / 1000, label: labelOf(name, detail) }))
   const happened = eventChart(`${title}: events`, until_sOf(system), bandsOf(system), told)
   return section(
     idOf(system),
@@ -71,12 +70,36 @@ export function systemSection(system: SystemResult): Markup {
       setUp.map((line) => tag('li', {}, line)),
     ),
     figure('What happened', happened),
+    spared(system),
     loadFigure(system),
     latencyFigure(system),
     phaseTable(system),
     kindTable('What users saw fail', system.totals.failuresByKind),
     kindTable('What failed at first, retries aside', system.totals.firstFailuresByKind),
     remarks(system),
+  )
+}
+
+/** What was done, with what it was done to: most details say both. */
+function labelOf(name: string, detail: string): string {
+  const step = names.get(name)
+  return step === undefined ? detail || name : `${step}: ${detail}`
+}
+
+const names: ReadonlyMap<string, string> = new Map([
+  ['fail-over', 'fail-over'],
+  ['rotate-keys', 'keys'],
+  ['sign-out', 'signed out'],
+])
+
+/** What the script has for others. */
+function spared({ events }: SystemResult): Content {
+  const steps = [...new Set(events.filter(({ applies }) => !applies).map(({ name }) => name))]
+  if (steps.length === 0) return null
+  return tag(
+    'p',
+    { class: 'soft' },
+    `Not here, as there is nothing of the kind: ${steps.join(', ')}.`,
   )
 }
 

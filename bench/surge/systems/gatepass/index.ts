@@ -14,7 +14,7 @@ import { gatepassSettings } from './settings.ts'
 /** The product, as docs/operations.md and examples/ set it up. */
 export const gatepass: System = {
   name: 'gatepass',
-  title: 'Gatepass: access tokens checked by each replica, sessions and carts in Redis',
+  title: 'Gatepass',
   start,
 }
 
@@ -70,6 +70,6 @@ function describe({ options }: SurgeContext): string[] {
   return [
     `nginx; ${issuers} issuers; ${verifiers} verifiers for forward-auth on /orders; ${shops} replicas of examples/shop, asked in turn`,
     'accounts and keys in Postgres, sessions and carts in Redis: a primary, 2 replicas, 3 sentinels (down after 500 ms), min-replicas-to-write 1, GATEPASS_DATA_REPLICAS=1',
-    `access tokens of ${accessTtl_s} s, grace 10 s, JWKS max-age 2 s`,
+    `access tokens of ${accessTtl_s} s, which every replica checks by itself; grace 10 s, JWKS max-age 2 s`,
   ]
 }
