@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { Bench } from '../harness/scenario.ts'
+import { publish, writePage } from '../report/write.ts'
 import { runSurge } from './main.ts'
 import { type FaultName, faults, sizeOf } from './options.ts'
 import type { SurgeResult } from './result.ts'
@@ -22,6 +23,7 @@ ${Object.entries(faults)
   .map(([name, { what, seenBy }]) => `                     ${name.padEnd(19)} ${what}: ${seenBy}`)
   .join('\n')}
   --json             print the result as JSON instead of a table
+  --document         put it into README.md, docs/benchmarks.md and docs/images/surge.svg as well
 `
 
 export interface SurgeArguments {
@@ -29,6 +31,7 @@ export interface SurgeArguments {
   readonly only: readonly System[]
   readonly fault: FaultName | null
   readonly asJson: boolean
+  readonly intoDocument: boolean
 }
 
 /** @throws with the reason, when the arguments are not acceptable */
@@ -48,6 +51,7 @@ function readOptions(args: readonly string[]): SurgeArguments {
       systems: { type: 'string' },
       fault: { type: 'string' },
       json: { type: 'boolean', default: false },
+      document: { type: 'boolean', default: false },
     },
   })
   const { fault = null } = values
@@ -56,25 +60,32 @@ function readOptions(args: readonly string[]): SurgeArguments {
     throw new Error(`There is no fault ${fault}.`)
   const unknown = only.find((name) => !systems.some((one) => one.name === name))
   if (unknown !== undefined) throw new Error(`There is no system ${unknown}.`)
+  const isWhole =
+    !values.quick && fault === null && systems.every(({ name }) => only.includes(name))
+  if (values.document && !isWhole) throw new Error('Only a whole and honest run is for a document.')
   return {
     isQuick: values.quick,
     only: systems.filter(({ name }) => only.includes(name)),
     // Only our own system is made to fail.
     fault: fault as FaultName | null,
     asJson: values.json,
+    intoDocument: values.document,
   }
 }
 
 /** Runs it, and leaves all that is known of it in `bench/results/`. */
 export async function runSurgeCommand(
-  { isQuick, only, fault, asJson }: SurgeArguments,
+  { isQuick, only, fault, asJson, intoDocument }: SurgeArguments,
   bench: Bench,
   tell: (line: string) => void,
 ): Promise<void> {
   const size = sizeOf(isQuick, fault)
   const chosen = fault === null ? only : systems.slice(0, 1)
   const result = await runSurge({ size, systems: chosen, bench, tell })
-  tell(`raw values: ${save(result)}`)
+  const path = save(result)
+  tell(`raw values: ${path}`)
+  tell(`report: ${writePage(path, tell)}`)
+  if (intoDocument) publish(path)
   process.stdout.write(
     asJson ? `${JSON.stringify(result, null, 2)}\n` : `\n${surgeTable(result)}\n`,
   )

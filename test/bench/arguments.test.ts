@@ -1,6 +1,7 @@
 import t from 'tap'
 import { readArguments } from '../../bench/arguments.ts'
 import { scenarios } from '../../bench/scenarios/index.ts'
+import { readSurgeArguments } from '../../bench/surge/command.ts'
 
 const namesOf = (...args: string[]) => readArguments(args).chosen.map(({ name }) => name)
 
@@ -23,4 +24,12 @@ t.test('what is not known is refused', async (t) => {
   t.throws(() => readArguments([]), /Name a scenario/)
   t.throws(() => readArguments(['nothing']), /no scenario nothing/)
   t.throws(() => readArguments(['jwks', '--rounds', '0']), /positive whole number/)
+})
+
+t.test('what shows less than a whole surge is not for a document', async (t) => {
+  t.equal(readSurgeArguments(['--document']).intoDocument, true)
+  for (const less of ['--quick', '--systems=gatepass', '--fault=impatient']) {
+    t.throws(() => readSurgeArguments(['--document', less]), /Only a whole and honest run/)
+  }
+  t.throws(() => readSurgeArguments(['--systems=nothing']), /no system nothing/)
 })
