@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, type Serializable, spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -9,33 +9,39 @@ const readyPollMs = 25
 
 export interface ChildOptions {
   readonly name: string
-  readonly role: 'issuer' | 'verifier'
-  readonly args: readonly string[]
+  /** What Node runs: its options, the program, the arguments. */
+  readonly command: readonly string[]
+  /** Whether it has `/readyz` on an admin port; else it is ready when it says so. */
+  readonly hasReadiness: boolean
   readonly env: Readonly<Record<string, string | undefined>>
   readonly cwd: string
   /** Where its log lines go. */
   readonly logPath: string
   readonly stderr: NodeJS.WritableStream
+  /** Told of what it has to say besides. */
+  readonly onMessage?: (message: unknown) => void
 }
 
-const main = fileURLToPath(
+/** The program of this command line. */
+export const mainProgram = fileURLToPath(
   new URL(import.meta.url.endsWith('.ts') ? './main.ts' : './main.js', import.meta.url),
 )
 
 /** A service process of `gatepass dev`. */
 export class Child {
   readonly name: string
-  /** Resolves when it is ready; rejects when it ends before that. */
-  readonly ready: Promise<void>
+  /** Resolves with its port when it is ready; rejects when it ends before that. */
+  readonly ready: Promise<number>
   /** Resolves with its exit code, however it ends. */
   readonly exited: Promise<number>
   readonly #process: ChildProcess
   #hasEnded = false
 
-  constructor({ name, role, args, env, cwd, logPath, stderr }: ChildOptions) {
+  constructor(options: ChildOptions) {
+    const { name, command, env, cwd, logPath, stderr, hasReadiness, onMessage } = options
     this.name = name
     const log = openSync(logPath, 'w', 0o600)
-    this.#process = spawn(process.execPath, [main, ...args, role], {
+    this.#process = spawn(process.execPath, command, {
       cwd,
       env,
       stdio: ['ignore', log, 'pipe', 'ipc'],
@@ -50,10 +56,14 @@ export class Child {
       this.#hasEnded = true
     })
     const listening = new Promise<ReadyMessage>((resolve, reject) => {
-      this.#process.once('message', (message) => resolve(message as ReadyMessage))
+      this.#process.on('message', (message) => isReady(message) && resolve(message))
       this.exited.then(() => reject(this.#notStarted()))
     })
-    this.ready = listening.then(({ adminPort }) => this.#untilReady(adminPort))
+    if (onMessage) this.#process.on('message', onMessage)
+    this.ready = listening.then(async ({ port, adminPort }) => {
+      if (hasReadiness) await this.#untilReady(adminPort)
+      return port
+    })
   }
 
   /** A verifier listens before it has keys; it is ready when it has them. */
@@ -70,12 +80,21 @@ export class Child {
 
   /** Asks it to finish and close, by message: a signal may have come from the terminal already. */
   stop(): void {
-    if (this.#process.connected) this.#process.send(stopMessage)
+    this.send(stopMessage)
+  }
+
+  /** Says something to it; to one that is gone, nothing. */
+  send(message: Serializable): void {
+    if (this.#process.connected) this.#process.send(message, () => {})
   }
 
   kill(): void {
     this.#process.kill('SIGKILL')
   }
+}
+
+function isReady(message: unknown): message is ReadyMessage {
+  return (message as Partial<ReadyMessage> | null)?.type === 'ready'
 }
 
 async function answersOk(url: string): Promise<boolean> {

@@ -7,6 +7,7 @@ export interface Welcome {
   readonly stateFolder: string
   readonly keysUrl: string
   readonly secretIsNew: boolean
+  readonly hasPlayground: boolean
   readonly since_ms: number
 }
 
@@ -24,7 +25,7 @@ export function welcome(about: Welcome): string {
   )
   return `
 Gatepass is ready (${about.since_ms} ms)
-
+${about.hasPlayground ? playground(about) : ''}
 ${where.join('\n')}
   API         ${issuer}/openapi.json
   state       ${stateFolder}/ (users, sessions, their data, logs), signing keys in ${about.keysUrl}
@@ -55,5 +56,16 @@ Refresh, and sign out:
   curl -i -b ${jar} -c ${jar} -X POST ${issuer}/logout
 
 Ctrl-C stops everything.
+`
+}
+
+/**
+ * The page where one sees it all work. The password stands behind the `#`, which a browser keeps to
+ * itself; so no address gives it away to whoever asks.
+ */
+function playground({ issuer, password }: Welcome): string {
+  const fragment = password === null ? '' : `#password=${encodeURIComponent(password)}`
+  return `
+  playground  ${issuer}/${fragment}
 `
 }

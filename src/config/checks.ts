@@ -18,6 +18,7 @@ export function crossCheck(values: Partial<Settings>, role: Role): FieldProblem[
     ? [
         ...publicAddress(config),
         ...cookie(config),
+        ...playground(config),
         ...lifetimes(config),
         ...keyLifeCycle(config),
         ...hashing(config),
@@ -46,6 +47,11 @@ function cookie(config: Settings): FieldProblem[] {
   return [
     problem('cookie_secure', 'must be true in production: the refresh cookie would be readable'),
   ]
+}
+
+function playground(config: Settings): FieldProblem[] {
+  if (config.mode !== 'production' || !config.playground) return []
+  return [problem('playground', 'must be false in production: it stops and starts processes')]
 }
 
 function lifetimes(config: Settings): FieldProblem[] {

@@ -16,6 +16,7 @@ import {
   webhookSecret,
 } from './forms.ts'
 import { hashSettings } from './hash-settings.ts'
+import { processSettings } from './process-settings.ts'
 import { revocationSettings } from './revocation-settings.ts'
 import {
   asFlag,
@@ -215,32 +216,7 @@ const table = {
   ),
   ...revocationSettings,
   ...dataSettings,
-  log_level: setting(
-    both,
-    z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
-    asText,
-    'The least severe log line that is written. Audit lines are `info`; `debug` adds one line a request.',
-  ),
-  workers: setting(
-    both,
-    z.int().min(1).max(256).default(1),
-    asNumber,
-    'Processes behind one port. Each is a replica like any other; the admin port speaks for all.',
-  ),
-  drain_s: setting(
-    both,
-    seconds(0, 300).default(0),
-    asNumber,
-    'How long the service goes on answering after SIGTERM has turned its readiness to 503.',
-    { unit: 'seconds' },
-  ),
-  shutdown_s: setting(
-    both,
-    seconds(1, 300).default(10),
-    asNumber,
-    'How long requests in flight may take to end after that.',
-    { unit: 'seconds' },
-  ),
+  ...processSettings,
 }
 
 export type SettingName = keyof typeof table

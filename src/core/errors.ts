@@ -60,6 +60,11 @@ export const errorCodes = {
   password_hash_invalid: { status: 422, title: 'The password hash is of no known form.' },
   operation_unsupported: { status: 501, title: 'The account store does not offer this.' },
 
+  // The playground of `gatepass dev`.
+  replica_not_found: { status: 404, title: 'There is no replica of this name.' },
+  replicas_exceeded: { status: 422, title: 'There would be too many replicas.' },
+  replica_unavailable: { status: 503, title: 'No replica has answered.' },
+
   // Requests (bad input) and the service itself.
   request_malformed: { status: 400, title: 'The request is not well formed.' },
   request_invalid: { status: 422, title: 'The request has fields that are not acceptable.' },

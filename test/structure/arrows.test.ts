@@ -14,7 +14,12 @@ const mayUse: Readonly<Record<string, readonly string[]>> = {
   http: ['core', 'tokens', 'keys', 'issuer', 'verifier', 'data'],
   // The rules for a setting are those of the part that it is for.
   config: ['core', 'tokens', 'keys', 'stores', 'issuer'],
-  cli: ['core', 'tokens', 'keys', 'stores', 'issuer', 'verifier', 'data', 'http', 'config'],
+  // Its page runs the client; its server guards by the plugin, as any service would.
+  playground: ['core', 'verifier', 'browser'],
+  cli: [
+    ...['core', 'tokens', 'keys', 'stores', 'issuer', 'verifier', 'data', 'http', 'config'],
+    'playground',
+  ],
   browser: [],
 }
 
@@ -22,6 +27,7 @@ const mayUse: Readonly<Record<string, readonly string[]>> = {
 const mayName: Readonly<Record<string, readonly string[]>> = {
   http: ['stores'],
   browser: ['core', 'tokens', 'http'],
+  playground: ['keys', 'issuer'],
 }
 
 function list(found: readonly Import[]): string[] {

@@ -3,20 +3,25 @@ import { join } from 'node:path'
 import { environmentName } from '../../config/setting.ts'
 import type { SettingName, Settings } from '../../config/settings.ts'
 import { GatepassError } from '../../core/errors.ts'
-import { Child } from '../child.ts'
+import type { Child } from '../child.ts'
 import { type CliContext, configOf } from '../context.ts'
 import { demoUser, keepDemoUser, keepSecret } from '../demo.ts'
+import { DevProcesses } from '../dev-processes.ts'
+import { Fleet } from '../fleet.ts'
 import { openAccountParts } from '../parts.ts'
+import { servesPlayground } from '../playground-parts.ts'
 import { welcome } from '../welcome.ts'
 
 const stateFolder = '.gatepass'
 
-/** The processes of `gatepass dev`: their ports are so far above the base port. */
-const processes = [
-  { name: 'issuer', role: 'issuer', above: 0 },
-  { name: 'verifier-1', role: 'verifier', above: 100 },
-  { name: 'verifier-2', role: 'verifier', above: 200 },
+/** The verifiers that are there from the start: their ports are so far above the base port. */
+const verifiers = [
+  { name: 'verifier-1', above: 100 },
+  { name: 'verifier-2', above: 200 },
 ] as const
+
+/** Rotated keys sign within seconds, so that one can watch. */
+const jwksMaxAge_s = 10
 
 /** `gatepass dev`: an issuer and two verifiers on embedded defaults, until Ctrl-C. */
 export async function runDev(context: CliContext, options: { port: string }): Promise<void> {
@@ -24,64 +29,79 @@ export async function runDev(context: CliContext, options: { port: string }): Pr
   const state = join(context.cwd, stateFolder)
   mkdirSync(state, { recursive: true, mode: 0o700 })
   const { text: secret, isNew } = keepSecret(join(state, 'secret'))
-  const made: Partial<Record<SettingName, string>> = {
+  const made: Partial<Record<SettingName, string | number | boolean>> = {
     mode: 'development',
     issuer: `http://localhost:${basePort}`,
     secret,
     data_secret: keepSecret(join(state, 'data-secret')).text,
+    jwks_max_age_s: jwksMaxAge_s,
+    playground: true,
   }
   const { settings, effective } = configOf(context, 'issuer', { defaults: made })
 
   // What the user has set stays; what we made up for them goes to the processes.
   const ours = effective.filter(({ source }) => source === 'dev').map(({ name }) => name)
   const env: Record<string, string | undefined> = { ...context.env }
-  for (const name of ours) env[environmentName(name)] = made[name]
+  for (const name of ours) env[environmentName(name)] = String(made[name])
   // Node keeps what it compiled here: the next start takes a third less time.
   env.NODE_COMPILE_CACHE ??= join(state, 'compile-cache')
 
-  const children = processes.map(
-    ({ name, role, above }) =>
-      new Child({
-        name,
-        role,
-        args: context.configFile === undefined ? [] : ['--config', context.configFile],
-        env: {
-          ...env,
-          GATEPASS_PORT: String(basePort + above),
-          GATEPASS_ADMIN_PORT: String(basePort + above + 1),
-        },
-        cwd: context.cwd,
-        logPath: join(state, `${name}.log`),
-        stderr: context.stderr,
-      }),
-  )
-  stopOnSignal(children)
+  const lost = Promise.withResolvers<Ended>()
+  const processes = new DevProcesses({ context, settings, env, basePort, state })
+  const fleet: Fleet = new Fleet({
+    kinds: processes.kinds,
+    start: (kind, name, above) => processes.replica(kind, name, above),
+    tell: (message) => issuer.send(message),
+    onLost: (name, code) => {
+      if (verifiers.some((one) => one.name === name)) lost.resolve({ name, code })
+      else context.stderr.write(`The ${name} ended (exit code ${code}); the others go on.\n`)
+    },
+  })
+  const issuer = processes.issuer((message) => fleet.receive(message))
+  const all: DevParts = { issuer, fleet, lost: lost.promise }
+  stopOnSignal(all)
   try {
     const [password] = await Promise.all([
       demoPassword(settings, context.cwd, join(state, 'demo-password')),
-      ...children.map((child) => child.ready),
+      issuer.ready,
+      ...verifiers.map(({ above }) => fleet.add('verifier', above)),
     ])
     context.stdout.write(
       welcome({
         issuer: settings.issuer,
-        ports: processes.map(({ name, above }) => ({ name, port: basePort + above })),
+        ports: [{ name: 'issuer', above: 0 }, ...verifiers].map(({ name, above }) => ({
+          name,
+          port: basePort + above,
+        })),
         user: demoUser,
         password,
         stateFolder,
         keysUrl: settings.keys_url,
         secretIsNew: isNew && ours.includes('secret'),
+        hasPlayground: servesPlayground(settings),
         since_ms: Math.round(performance.now()),
       }),
     )
   } catch (error) {
-    for (const child of children) child.stop()
-    await Promise.all(children.map((child) => child.exited))
+    await stopAll(all)
     // The process that did not start has said why.
     if (!(error instanceof GatepassError && error.code === 'internal_error')) throw error
     process.exitCode = 1
     return
   }
-  await stopTogether(children, context)
+  await stopTogether(all, context)
+}
+
+interface Ended {
+  readonly name: string
+  readonly code: number
+}
+
+interface DevParts {
+  readonly issuer: Child
+  readonly fleet: Fleet
+  /** A verifier that ended by itself. */
+  readonly lost: Promise<Ended>
 }
 
 async function demoPassword(settings: Settings, cwd: string, path: string): Promise<string | null> {
@@ -95,28 +115,37 @@ async function demoPassword(settings: Settings, cwd: string, path: string): Prom
   }
 }
 
-function stopOnSignal(children: readonly Child[]): void {
+function stopOnSignal({ issuer, fleet }: DevParts): void {
   let asked = false
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
-      if (asked) for (const child of children) child.kill()
-      else for (const child of children) child.stop()
+      if (asked) {
+        issuer.kill()
+        fleet.kill()
+      } else {
+        issuer.stop()
+        fleet.end()
+      }
       asked = true
     })
   }
 }
 
+async function stopAll({ issuer, fleet }: DevParts): Promise<void> {
+  issuer.stop()
+  fleet.end()
+  await Promise.all([issuer.exited, fleet.ended()])
+}
+
 /** Waits for the end; when one process ends by itself, the others end too. */
-async function stopTogether(children: readonly Child[], context: CliContext): Promise<void> {
-  const first = await Promise.race(
-    children.map(async (child) => ({ child, code: await child.exited })),
-  )
+async function stopTogether(all: DevParts, context: CliContext): Promise<void> {
+  const issuerEnded = all.issuer.exited.then((code): Ended => ({ name: 'issuer', code }))
+  const first = await Promise.race([issuerEnded, all.lost])
   if (first.code !== 0) {
-    context.stderr.write(`The ${first.child.name} ended (exit code ${first.code}); stopping.\n`)
+    context.stderr.write(`The ${first.name} ended (exit code ${first.code}); stopping.\n`)
     process.exitCode = 1
   }
-  for (const child of children) child.stop()
-  await Promise.all(children.map((child) => child.exited))
+  await stopAll(all)
   context.stdout.write(
     'Stopped. Users, sessions, their data and keys are kept for the next start.\n',
   )

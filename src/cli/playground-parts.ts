@@ -1,0 +1,49 @@
+import type { Settings } from '../config/settings.ts'
+import { systemClock } from '../core/clock.ts'
+import type { IssuerAppDeps } from '../http/issuer-app.ts'
+import type { KeyRing } from '../keys/ring.ts'
+import type { SessionStore } from '../stores/ports.ts'
+import type { Verifier } from '../verifier/verifier.ts'
+import { demoUser } from './demo.ts'
+import { FleetLink } from './fleet-link.ts'
+
+/** Of several workers none could speak for all, so then there is no playground. */
+export function servesPlayground(settings: Settings): boolean {
+  return settings.playground && settings.workers === 1
+}
+
+interface PlaygroundParts {
+  readonly keys: KeyRing
+  readonly sessions: SessionStore
+  readonly verifier: Verifier
+}
+
+/** What the playground adds to the issuer: nothing where it is off, and its code is not loaded. */
+export async function playgroundParts(
+  settings: Settings,
+  { keys, sessions, verifier }: PlaygroundParts,
+): Promise<Pick<IssuerAppDeps, 'onAudit' | 'extra'>> {
+  if (!servesPlayground(settings)) return {}
+  const [{ playground }, { EventLog }] = await Promise.all([
+    import('../playground/playground.ts'),
+    import('../playground/event-log.ts'),
+  ])
+  const events = new EventLog(systemClock)
+  const deps = {
+    issuerUrl: settings.issuer,
+    username: demoUser,
+    accessTtl_s: settings.access_ttl_s,
+    graceMs: settings.grace_s * 1000,
+    clock: systemClock,
+    keys,
+    verifier,
+    events,
+    lineOf: (sid: string) => sessions.find(sid, systemClock.nowMs()),
+  }
+  return {
+    onAudit: (event, fields) => events.add(event, fields),
+    // Not before: the first who listens to the parent takes all that waited, and the end of a process
+    // is told that way too.
+    extra: (scope) => playground(scope, { ...deps, replicas: new FleetLink(process) }),
+  }
+}

@@ -1,0 +1,34 @@
+import type { Clock } from '../core/clock.ts'
+import type { AuditEvent, AuditFields } from '../issuer/audit.ts'
+import type { PlaygroundEvent } from './api.ts'
+
+const keptMax = 200
+
+/** The last lines of the audit log, for the page to show. */
+export class EventLog {
+  readonly #clock: Clock
+  readonly #events: PlaygroundEvent[] = []
+  #lastId = 0
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  add(event: AuditEvent, { sid, kid, reason }: AuditFields): void {
+    this.#lastId++
+    this.#events.push({
+      id: this.#lastId,
+      at: new Date(this.#clock.nowMs()).toISOString(),
+      event,
+      ...(sid !== undefined && { session_id: sid }),
+      ...(kid !== undefined && { kid }),
+      ...(reason !== undefined && { reason }),
+    })
+    if (this.#events.length > keptMax) this.#events.shift()
+  }
+
+  /** Oldest first. */
+  after(id: number): readonly PlaygroundEvent[] {
+    return this.#events.filter((event) => event.id > id)
+  }
+}

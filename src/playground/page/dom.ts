@@ -1,0 +1,96 @@
+/** What the page makes its elements of: no markup in a text, so none can slip in. */
+
+type Child = Node | string
+type Attributes = Readonly<Record<string, string | number | boolean | undefined>>
+
+function fill<E extends Element>(
+  element: E,
+  attributes: Attributes,
+  children: readonly Child[],
+): E {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === undefined || value === false) continue
+    element.setAttribute(name, value === true ? '' : String(value))
+  }
+  element.append(...children)
+  return element
+}
+
+export function el<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Attributes = {},
+  ...children: readonly Child[]
+): HTMLElementTagNameMap[K] {
+  return fill(document.createElement(tag), attributes, children)
+}
+
+export function svg<K extends keyof SVGElementTagNameMap>(
+  tag: K,
+  attributes: Attributes = {},
+  ...children: readonly Child[]
+): SVGElementTagNameMap[K] {
+  return fill(document.createElementNS('http://www.w3.org/2000/svg', tag), attributes, children)
+}
+
+/** An element of the page that must be there. */
+export function byId<E extends HTMLElement = HTMLElement>(id: string): E {
+  const found = document.getElementById(id)
+  if (found === null) throw new Error(`the page has no #${id}`)
+  return found as E
+}
+
+export function setText(element: Element, text: string): void {
+  // A text that is set anew is read out anew.
+  if (element.textContent !== text) element.textContent = text
+}
+
+/** A button whose work is not begun twice. */
+export function button(
+  label: string,
+  attributes: Attributes,
+  work: () => Promise<void> | void,
+): HTMLButtonElement {
+  const made = el('button', { type: 'button', ...attributes }, label)
+  made.addEventListener('click', () => busyWhile(made, work))
+  return made
+}
+
+/**
+ * Runs what a button is for. It stays where the focus is meanwhile: a disabled one would lose it.
+ */
+export async function busyWhile(
+  element: HTMLElement,
+  work: () => Promise<void> | void,
+): Promise<void> {
+  if (element.getAttribute('aria-disabled') === 'true') return
+  element.setAttribute('aria-disabled', 'true')
+  try {
+    await work()
+  } catch (error) {
+    notify(messageOf(error), 'bad')
+  } finally {
+    element.removeAttribute('aria-disabled')
+  }
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+const noticeMs = 6_000
+
+/** Says something at the edge of the page, for a while; screen readers read it out. */
+export function notify(text: string, kind: 'good' | 'bad' | 'plain' = 'plain'): void {
+  const notice = el('p', { class: `notice ${kind}` }, text)
+  byId('notices').append(notice)
+  setTimeout(() => notice.remove(), noticeMs)
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+/** Ids are long; their start tells them apart. */
+export function short(id: string): string {
+  return `${id.slice(0, 8)}…`
+}

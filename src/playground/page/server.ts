@@ -1,0 +1,109 @@
+import type { PlaygroundState, ReplicaKind } from '../api.ts'
+
+/** The address of the issuer, which the page is at. */
+export const issuer = new URL('.', document.baseURI).href.replace(/\/$/, '')
+
+/** An answer that says no (RFC 9457). */
+export class Refused extends Error {
+  readonly status: number
+  readonly code: string
+
+  constructor(status: number, code: string, title: string) {
+    super(title)
+    this.status = status
+    this.code = code
+  }
+}
+
+interface Problem {
+  readonly code?: string
+  readonly title?: string
+}
+
+/** The answer as JSON; undefined when it has none. */
+export async function jsonOf<T>(response: Response): Promise<T> {
+  const text = await response.text()
+  const value: unknown = text === '' ? undefined : JSON.parse(text)
+  if (response.ok) return value as T
+  const { code = 'unknown', title = `It was answered by ${response.status}.` } = (value ??
+    {}) as Problem
+  throw new Refused(response.status, code, title)
+}
+
+async function call<T>(path: string, method = 'GET', body?: object): Promise<T> {
+  const response = await fetch(`${issuer}/playground/${path}`, {
+    method,
+    ...(body && {
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    }),
+  })
+  return jsonOf<T>(response)
+}
+
+/** What the page asks of `gatepass dev`. */
+export const controls = {
+  addReplica: (kind: ReplicaKind) => call<{ name: string }>('replicas', 'POST', { kind }),
+  stopReplica: (name: string) => call<void>(`replicas/${encodeURIComponent(name)}`, 'DELETE'),
+  rotateKeys: () => call<{ kid: string }>('keys/rotate', 'POST'),
+}
+
+const pollMs = 1_000
+const hiddenPollMs = 5_000
+
+type Listener = (state: PlaygroundState) => void
+
+/**
+ * The state of the playground, asked for once a second. A stream would hold one of the six connections
+ * that a browser has for all tabs of a site; so five tabs would leave one for everything else.
+ */
+export class StateFeed {
+  readonly #listeners = new Set<Listener>()
+  #last: PlaygroundState | null = null
+  #lastEvent = 0
+  #timer: ReturnType<typeof setTimeout> | undefined
+  #asking: Promise<void> | null = null
+
+  get last(): PlaygroundState | null {
+    return this.#last
+  }
+
+  onState(listener: Listener): () => void {
+    this.#listeners.add(listener)
+    if (this.#last) listener({ ...this.#last, events: [] })
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Asks now. Never rejects: where nobody answers it is asked again. */
+  ask(): Promise<void> {
+    this.#asking ??= this.#ask().finally(() => {
+      this.#asking = null
+      clearTimeout(this.#timer)
+      this.#timer = setTimeout(() => this.ask(), document.hidden ? hiddenPollMs : pollMs)
+    })
+    return this.#asking
+  }
+
+  /** Resolves with the first state that is as wanted. */
+  until(isWanted: (state: PlaygroundState) => boolean): Promise<PlaygroundState> {
+    return new Promise((resolve) => {
+      const stop = this.onState((state) => {
+        if (!isWanted(state)) return
+        queueMicrotask(() => stop())
+        resolve(state)
+      })
+    })
+  }
+
+  async #ask(): Promise<void> {
+    try {
+      const state = await call<PlaygroundState>(`state?after=${this.#lastEvent}`)
+      this.#last = state
+      this.#lastEvent = state.events.at(-1)?.id ?? this.#lastEvent
+      for (const listener of this.#listeners) listener(state)
+      document.documentElement.classList.remove('lost')
+    } catch {
+      document.documentElement.classList.add('lost')
+    }
+  }
+}

@@ -1,0 +1,176 @@
+import type { FastifyInstance } from 'fastify'
+import type { Clock } from '../core/clock.ts'
+import { GatepassError } from '../core/errors.ts'
+import type { KeyRing } from '../keys/ring.ts'
+import { gatepassAuth } from '../verifier/fastify.ts'
+import type { Verifier } from '../verifier/verifier.ts'
+import type { KeyState, PlaygroundState, SessionLine } from './api.ts'
+import { Balancer } from './balancer.ts'
+import type { EventLog } from './event-log.ts'
+import { addPageHeaders, PlaygroundGuard } from './guard.ts'
+import { indexPath, PageFiles } from './page-files.ts'
+import { type Replicas, replicaKinds, replicasMax } from './replicas.ts'
+
+/** What the playground shows of the refresh line of a session. */
+export interface LineInfo {
+  readonly generation: number
+  readonly mintedAtMs: number
+}
+
+export interface PlaygroundDeps {
+  /** The public address of the issuer, at which the page is. */
+  readonly issuerUrl: string
+  /** Whose name the form to sign in suggests. */
+  readonly username: string
+  readonly accessTtl_s: number
+  readonly graceMs: number
+  readonly clock: Clock
+  readonly keys: Pick<KeyRing, 'list' | 'rotate'>
+  readonly verifier: Verifier
+  readonly replicas: Replicas
+  readonly events: EventLog
+  /** null for a session that has ended. */
+  lineOf(sid: string): Promise<LineInfo | null>
+}
+
+const hide = { hide: true }
+
+/**
+ * The page on which one sees it all work, and what it asks for. For `gatepass dev` alone: it kills
+ * and starts processes for whoever sits at this machine.
+ */
+export async function playground(app: FastifyInstance, deps: PlaygroundDeps): Promise<void> {
+  const guard = new PlaygroundGuard(deps.issuerUrl)
+  const balancer = new Balancer(deps.replicas)
+  app.addHook('onRequest', async (_request, reply) => addPageHeaders(reply))
+  app.addHook('onClose', async () => balancer.close())
+  pageRoutes(app, deps, guard)
+  await app.register(async (scope) => {
+    scope.addHook('onRequest', async (request) => guard.checkCaller(request))
+    stateRoute(scope, deps)
+    controlRoutes(scope, deps)
+    await scope.register(async (inner) => sessionRoute(inner, deps))
+    await scope.register(async (inner) => replicaRoutes(inner, balancer))
+  })
+}
+
+function pageRoutes(app: FastifyInstance, deps: PlaygroundDeps, guard: PlaygroundGuard): void {
+  const files = new PageFiles()
+  app.get('/', { schema: hide }, async (request, reply) => {
+    // Cookies and the rights of the page hang on its name: whoever came by another is sent there.
+    if (guard.hasOtherName(request)) return reply.redirect(`${deps.issuerUrl}/`)
+    guard.checkMachine(request)
+    const { type, text } = await files.read(indexPath)
+    return reply.type(type).serializer(String).send(text)
+  })
+  app.get<{ Params: { '*': string } }>(
+    '/playground/files/*',
+    { schema: hide },
+    async (request, reply) => {
+      guard.checkMachine(request)
+      const { type, text } = await files.read(request.params['*'])
+      return reply.type(type).serializer(String).send(text)
+    },
+  )
+}
+
+function stateRoute(app: FastifyInstance, deps: PlaygroundDeps): void {
+  const { username, accessTtl_s, graceMs, replicas, events } = deps
+  app.get<{ Querystring: { after?: string } }>(
+    '/playground/state',
+    { schema: hide },
+    async (request): Promise<PlaygroundState> => {
+      // Whatever asks for this is the page: an image on somebody's page is not.
+      replicas.open()
+      const list = replicas.list()
+      return {
+        username,
+        access_ttl_s: accessTtl_s,
+        grace_s: graceMs / 1000,
+        replicas: list.map(({ name, kind, port }) => ({ name, kind, ready: port !== null })),
+        replicas_max: replicasMax,
+        kinds: replicas.kinds(),
+        keys: publishedKeys(deps),
+        events: events.after(Number(request.query.after ?? 0)),
+      }
+    },
+  )
+}
+
+function publishedKeys({ keys, clock }: PlaygroundDeps): KeyState[] {
+  const nowMs = clock.nowMs()
+  return keys.list().flatMap(({ kid, state, activateAtMs }) => {
+    if (state === 'removed' || state === 'revoked') return []
+    return [{ kid, state, signs_in_s: Math.max(0, Math.ceil((activateAtMs - nowMs) / 1000)) }]
+  })
+}
+
+function controlRoutes(app: FastifyInstance, { replicas, keys }: PlaygroundDeps): void {
+  app.post<{ Body: { kind?: unknown } | undefined }>(
+    '/playground/replicas',
+    { schema: hide },
+    async (request, reply) => {
+      const kinds = replicas.kinds()
+      const kind = kinds.find((one) => one === request.body?.kind)
+      if (kind === undefined) {
+        const detail = `must be ${kinds.join(' or ') || 'nothing: `gatepass dev` starts replicas'}`
+        throw new GatepassError('request_invalid', {
+          problems: [{ pointer: '/body/kind', detail }],
+        })
+      }
+      return reply.code(201).send({ name: await replicas.add(kind) })
+    },
+  )
+  app.delete<{ Params: { name: string } }>(
+    '/playground/replicas/:name',
+    { schema: hide },
+    async (request, reply) => {
+      await replicas.stop(request.params.name)
+      return reply.code(204).send(undefined)
+    },
+  )
+  app.post('/playground/keys/rotate', { schema: hide }, async () => {
+    const { kid } = await keys.rotate()
+    return { kid }
+  })
+}
+
+async function sessionRoute(app: FastifyInstance, deps: PlaygroundDeps): Promise<void> {
+  const { verifier, issuerUrl, clock, graceMs, lineOf } = deps
+  await app.register(gatepassAuth, { verifier, publicUrl: issuerUrl })
+  app.get('/playground/session', { schema: hide }, async (request): Promise<SessionLine> => {
+    const { sid } = request.auth ?? {}
+    const line = sid === undefined ? null : await lineOf(sid)
+    if (sid === undefined || line === null) throw new GatepassError('token_revoked')
+    const leftMs = line.mintedAtMs + graceMs - clock.nowMs()
+    return {
+      session_id: sid,
+      generation: line.generation,
+      grace_left_ms: Math.max(0, leftMs),
+    }
+  })
+}
+
+function replicaRoutes(app: FastifyInstance, balancer: Balancer): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+  for (const kind of replicaKinds) {
+    const prefix = `/playground/${kind}`
+    app.route<{ Body: Buffer | undefined }>({
+      method: ['GET', 'POST', 'PUT', 'DELETE'],
+      url: `${prefix}/*`,
+      schema: hide,
+      handler: async (request, reply) => {
+        const { method, url, headers, body } = request
+        const path = url.slice(prefix.length)
+        const answer = await balancer.forward(kind, { method, path, headers, body })
+        return reply
+          .code(answer.status)
+          .headers(answer.headers)
+          .header('x-replica', answer.replica)
+          .serializer((payload: unknown) => payload as string)
+          .send(answer.body)
+      },
+    })
+  }
+}
