@@ -7,7 +7,8 @@ const quick = { rounds: 2, duration_s: 2, warmup_s: 1, connections: 64 }
 
 export const usage = `npm run bench -- <scenario>... [options]
 npm run bench -- surge [options]
-npm run bench -- report [file] [--publish]
+npm run bench -- scale [options]
+npm run bench -- report [file] [--document]
 npm run bench -- compare <revision> [<scenario>...] [options]
 
 Scenarios

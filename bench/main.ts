@@ -10,6 +10,8 @@ import type { Bench, BenchOptions, Scenario } from './harness/scenario.ts'
 import { report } from './report/command.ts'
 import { readCompareArguments } from './revisions/arguments.ts'
 import { runCompareCommand } from './revisions/command.ts'
+import { readScaleArguments } from './scale/arguments.ts'
+import { runScaleCommand } from './scale/command.ts'
 import { readSurgeArguments, runSurgeCommand } from './surge/command.ts'
 
 /** A surge has sizes of its own. */
@@ -89,6 +91,13 @@ const commands = new Map<string, (args: readonly string[]) => void | Promise<voi
     },
   ],
   ['report', (args) => report(args, tell)],
+  [
+    'scale',
+    (args) => {
+      const scale = readScaleArguments(args)
+      return makeBenches(scale.options)('scale', (bench) => runScaleCommand(scale, bench, tell))
+    },
+  ],
   [
     'surge',
     (args) => {

@@ -16,6 +16,8 @@ export type ServerSpec = Omit<ChildSpec, 'core'>
 export interface Server {
   readonly pid: number
   readonly url: string
+  /** Where a service tells its metrics; null of what is none. */
+  readonly adminUrl: string | null
   /** How long it took from the start of the process until it took requests. */
   readonly ready_ms: number
   stop(): Promise<void>
@@ -28,8 +30,10 @@ export async function startServer(spec: ServerSpec, bench: Bench): Promise<Serve
   try {
     const { port, adminPort } = await child.message<ReadyMessage>()
     const ready_ms = performance.now() - startedAtMs
-    if (adminPort !== undefined) await untilReady(`http://127.0.0.1:${adminPort}/readyz`)
-    return { pid: child.pid, url: `http://127.0.0.1:${port}`, ready_ms, stop: () => child.stop() }
+    const adminUrl = adminPort === undefined ? null : `http://127.0.0.1:${adminPort}`
+    if (adminUrl !== null) await untilReady(`${adminUrl}/readyz`)
+    const url = `http://127.0.0.1:${port}`
+    return { pid: child.pid, url, adminUrl, ready_ms, stop: () => child.stop() }
   } catch (error) {
     await child.stop()
     throw error

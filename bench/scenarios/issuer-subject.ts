@@ -10,10 +10,10 @@ export interface IssuerSubject {
   /** How the issuer is told where its sessions are, and the like. */
   readonly settings: Readonly<Record<string, string>>
   readonly sessionCount: number
-  /** How many of them are refreshed; by default all. */
+  /** How many of them are refreshed, from all over the store; by default all. */
   readonly refreshedCount?: number
   /** Stores sessions for an issuer that starts from this folder. */
-  fill(sessions: readonly Session[], template: string): Promise<void>
+  fill(sessions: Iterable<Session>, template: string): Promise<void>
   readonly store?: { readonly pid: number }
   /** Whether it runs on what the rounds before left, as a copy would take long. */
   readonly isKept?: boolean
@@ -34,10 +34,9 @@ export async function issuerSubject(
   bench: Bench,
 ): Promise<ServedSubject> {
   const issuer = await IssuerService.create(bench, { GATEPASS_GRACE_S: '0', ...settings }, name)
-  const sessions = Array.from({ length: sessionCount }, newSession)
-  await fill(sessions, issuer.template)
+  const sids: string[] = []
+  await fill(newSessions(sessionCount, refreshedCount, sids), issuer.template)
   const codec = createRefreshTokenCodec([Buffer.from(issuer.secret)])
-  const sids = sessions.slice(0, refreshedCount).map(({ sid }) => sid)
   let round = 0
   return {
     name,
@@ -47,5 +46,15 @@ export async function issuerSubject(
       return { kind: 'refresh', tokens: sids.map((sid) => codec.mint({ sid, generation })) }
     },
     ...(store !== undefined && { store }),
+  }
+}
+
+/** One after the other, as many would not fit into memory; the ids of some of them are noted. */
+function* newSessions(count: number, notedCount = count, sids: string[]): Generator<Session> {
+  const step = Math.max(1, Math.floor(count / notedCount))
+  for (let n = 0; n < count; n++) {
+    const session = newSession()
+    if (n % step === 0 && sids.length < notedCount) sids.push(session.sid)
+    yield session
   }
 }

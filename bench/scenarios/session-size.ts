@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { mkdtempSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Session } from '../../src/stores/ports.ts'
@@ -16,11 +15,7 @@ export const sessionSize: Scenario = {
   name: 'session-size',
   title: `what a session takes in each store, of ${sessionCount.toLocaleString('en-US')} sessions of as many users`,
   async prepare(bench) {
-    const sessions = Array.from({ length: sessionCount }, () => ({
-      ...newSession(),
-      // As a client sends one with each refresh.
-      idempotencyKey: randomBytes(32),
-    }))
+    const sessions = Array.from({ length: sessionCount }, newSession)
     const redis = await startRedis(bench)
     const postgres = await startPostgres(bench)
     const inRedis = () => redisSize_bytes(redis.url, () => fillRedis(sessions, redis.url))

@@ -1,15 +1,21 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { randomId } from '../../src/core/secrets.ts'
-import type { Session, SessionStore } from '../../src/stores/ports.ts'
+import type { Session } from '../../src/stores/ports.ts'
 import { PostgresSessionStore } from '../../src/stores/postgres/sessions.ts'
-import { RedisSessionStore } from '../../src/stores/redis/sessions.ts'
+import { encodeSession } from '../../src/stores/redis/row.ts'
+import { expiryMarginMs } from '../../src/stores/redis/scripts.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/sessions.ts'
 import { withPostgres } from '../stores/postgres.ts'
 
 const day_ms = 24 * 3600 * 1000
 /** How many are written at once. */
 const chunkLength = 1_000
+/** Taken as it is needed; holds the pages of ten million. */
+const sqliteCache_kib = 8 * 1024 ** 2
 
 /** A session as a login makes it, of a browser, and each of another user. */
 export function newSession(): Session {
@@ -28,32 +34,79 @@ export function newSession(): Session {
     generation: 0,
     mintedAtMs: nowMs,
     presented: false,
-    idempotencyKey: null,
+    // Browsers send one with each refresh; its digest is kept.
+    idempotencyKey: randomBytes(32),
     jkt: null,
     revokedAtMs: null,
   }
 }
 
-// Their ids are random, so that those that are written together end up far apart.
+// Their ids are random, so that those that are written together end up far apart. They are written
+// past the stores, into what the stores have made: one by one, ten million would take hours.
 
-/** @param folder where an issuer runs */
-export function fillSqlite(sessions: readonly Session[], folder: string): Promise<void> {
-  return fill(new SqliteSessionStore(join(folder, '.gatepass/sessions.db')), sessions)
-}
-
-export async function fillRedis(sessions: readonly Session[], url: string): Promise<void> {
-  await fill(await RedisSessionStore.open(url), sessions)
-}
-
-async function fill(store: SessionStore, sessions: readonly Session[]): Promise<void> {
-  for (const chunk of chunksOf(sessions)) {
-    await Promise.all(chunk.map((session) => store.create(session)))
+/**
+ * By one transaction that nothing could undo, on all pages in memory.
+ * @param folder where an issuer runs
+ */
+export async function fillSqlite(sessions: Iterable<Session>, folder: string): Promise<void> {
+  const path = join(folder, '.gatepass/sessions.db')
+  await new SqliteSessionStore(path).close()
+  const db = new DatabaseSync(path)
+  db.exec(`PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
+    PRAGMA cache_size = -${sqliteCache_kib}; BEGIN EXCLUSIVE`)
+  const insert = db.prepare(insertOne)
+  for (const session of sessions) {
+    const { sid, sub, idempotencyKey } = session
+    insert.run(sid, sub, idempotencyKey, ...commonValues(session))
   }
-  await store.close()
+  db.exec('COMMIT; PRAGMA journal_mode = WAL')
+  db.close()
 }
 
-/** By statements of many rows: one by one, a million would take minutes. */
-export async function fillPostgres(sessions: readonly Session[], url: string): Promise<void> {
+const insertOne = `
+  INSERT INTO sessions (sid, sub, idempotency_key, client_id, scope, amr, user_agent,
+    created_at_ms, ends_at_ms, expires_at_ms, minted_at_ms, generation, presented)
+  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?8, 0, 0)`
+
+/** By commands without replies. */
+export async function fillRedis(sessions: Iterable<Session>, url: string): Promise<void> {
+  // Which database of the server it is, the client knows how to say.
+  const { hostname, port, pathname } = new URL(url)
+  const socket = connect(Number(port), hostname)
+  await once(socket, 'connect')
+  const send = async (text: string) => {
+    if (!socket.write(text, 'latin1')) await once(socket, 'drain')
+  }
+  await send(redisCommand('CLIENT', 'REPLY', 'OFF'))
+  await send(redisCommand('SELECT', pathname.slice(1) || '0'))
+  for (const chunk of chunksOf(sessions)) await send(chunk.map(redisCommands).join(''))
+  const answered = once(socket, 'data')
+  await send(redisCommand('CLIENT', 'REPLY', 'ON'))
+  await answered
+  socket.destroy()
+}
+
+/** What the store does for a new session. */
+function redisCommands(session: Session): string {
+  const { sid, sub, endsAtMs, expiresAtMs } = session
+  const user = `gp:u:${sub}`
+  const row = encodeSession(session).toString('latin1')
+  const expiry = String(expiresAtMs + expiryMarginMs)
+  return [
+    redisCommand('SET', `gp:s:${sid}`, row, 'PXAT', expiry),
+    redisCommand('ZADD', user, String(endsAtMs), sid),
+    redisCommand('PEXPIREAT', user, String(endsAtMs + expiryMarginMs)),
+  ].join('')
+}
+
+/** In the protocol of Redis, one byte a character. */
+function redisCommand(...parts: readonly string[]): string {
+  const texts = parts.map((part) => `$${part.length}\r\n${part}\r\n`)
+  return `*${parts.length}\r\n${texts.join('')}`
+}
+
+/** By statements of many rows. */
+export async function fillPostgres(sessions: Iterable<Session>, url: string): Promise<void> {
   // Makes the tables.
   await (await PostgresSessionStore.open(url)).close()
   await withPostgres(url, async (client) => {
@@ -75,14 +128,19 @@ const insertMany = `
   SELECT sid, sub, idempotency_key, $4, $5, $6, $7, $8, $9, $10, $8, 0, FALSE
   FROM unnest($1::text[], $2::text[], $3::bytea[]) AS new (sid, sub, idempotency_key)`
 
-/** What the sessions of a chunk have in common. */
-function commonValues(session: Session): unknown[] {
+/** What sessions that were made together have in common. */
+function commonValues(session: Session): (string | number)[] {
   const { clientId, scope, amr, userAgent, createdAtMs, endsAtMs, expiresAtMs } = session
   return [clientId, scope, amr.join(' '), userAgent, createdAtMs, endsAtMs, expiresAtMs]
 }
 
-function* chunksOf(sessions: readonly Session[]): Generator<readonly Session[]> {
-  for (let start = 0; start < sessions.length; start += chunkLength) {
-    yield sessions.slice(start, start + chunkLength)
+function* chunksOf(sessions: Iterable<Session>): Generator<Session[]> {
+  let chunk: Session[] = []
+  for (const session of sessions) {
+    chunk.push(session)
+    if (chunk.length < chunkLength) continue
+    yield chunk
+    chunk = []
   }
+  if (chunk.length > 0) yield chunk
 }
