@@ -34,14 +34,15 @@ export interface CompactToken {
  *   `token_key_unknown` if it names no key
  */
 export function parseCompact(token: string, maxBytes = maxTokenBytesDefault): CompactToken {
-  const parts = typeof token === 'string' ? splitCompact(token, maxBytes) : null
-  if (parts === null) throw malformed()
+  const texts = typeof token === 'string' ? cutCompact(token, maxBytes) : null
+  const body = texts && decodeBody(texts)
+  if (texts === null || body === null) throw malformed()
   return {
-    header: readHeader(parts.headerBytes),
+    header: readHeader(texts.header),
     text: token,
-    signingInput: parts.signingInput,
-    payloadBytes: parts.payloadBytes,
-    signature: parts.signature,
+    signingInput: texts.signingInput,
+    payloadBytes: body.payloadBytes,
+    signature: body.signature,
   }
 }
 
@@ -56,23 +57,49 @@ export interface CompactParts {
 
 /** Takes a JWS apart; null for a text that is too long, or not the one text of such bytes. */
 export function splitCompact(text: string, maxBytes: number): CompactParts | null {
-  // What passes below is ASCII, so its length in characters is its length in bytes.
+  const texts = cutCompact(text, maxBytes)
+  if (texts === null) return null
+  const headerBytes = decodeBase64url(texts.header)
+  const body = decodeBody(texts)
+  return headerBytes && body && { headerBytes, ...body, signingInput: texts.signingInput }
+}
+
+interface CompactTexts {
+  readonly header: string
+  readonly payload: string
+  readonly signature: string
+  readonly signingInput: string
+}
+
+function cutCompact(text: string, maxBytes: number): CompactTexts | null {
+  // What passes as base64url is ASCII, so its length in characters is its length in bytes.
   if (text.length > maxBytes) return null
   const headerEnd = text.indexOf('.')
   const payloadEnd = text.indexOf('.', headerEnd + 1)
   if (headerEnd === -1 || payloadEnd === -1 || text.includes('.', payloadEnd + 1)) return null
-  const headerBytes = decodeBase64url(text.slice(0, headerEnd))
-  const payloadBytes = decodeBase64url(text.slice(headerEnd + 1, payloadEnd))
-  const signature = decodeBase64url(text.slice(payloadEnd + 1))
-  if (headerBytes === null || payloadBytes === null || signature === null) return null
-  return { headerBytes, payloadBytes, signature, signingInput: text.slice(0, payloadEnd) }
+  return {
+    header: text.slice(0, headerEnd),
+    payload: text.slice(headerEnd + 1, payloadEnd),
+    signature: text.slice(payloadEnd + 1),
+    signingInput: text.slice(0, payloadEnd),
+  }
+}
+
+function decodeBody(texts: CompactTexts): Pick<CompactParts, 'payloadBytes' | 'signature'> | null {
+  const payloadBytes = decodeBase64url(texts.payload)
+  const signature = decodeBase64url(texts.signature)
+  return payloadBytes && signature && { payloadBytes, signature }
 }
 
 /** The header that was read last: most tokens have the same, and reading it takes long. */
-let last: { readonly bytes: Buffer; readonly header: CompactToken['header'] } | null = null
+let last: { readonly text: string; readonly header: CompactToken['header'] } | null = null
 
-function readHeader(bytes: Buffer): CompactToken['header'] {
-  if (last === null || !bytes.equals(last.bytes)) last = { bytes, header: readNewHeader(bytes) }
+function readHeader(text: string): CompactToken['header'] {
+  if (text !== last?.text) {
+    const bytes = decodeBase64url(text)
+    if (bytes === null) throw malformed()
+    last = { text, header: readNewHeader(bytes) }
+  }
   return last.header
 }
 

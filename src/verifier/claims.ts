@@ -95,8 +95,9 @@ export function isFor(aud: AccessTokenClaims['aud'], accepted: readonly string[]
 
 /** Claims may be handed to many requests, none of which may change what the next one sees. */
 function deepFreeze<T extends JsonValue>(value: T): T {
-  if (typeof value !== 'object' || value === null) return value
-  for (const child of Object.values(value)) deepFreeze(child)
+  for (const child of Object.values(value as JsonObject)) {
+    if (typeof child === 'object' && child !== null && !Object.isFrozen(child)) deepFreeze(child)
+  }
   return Object.freeze(value)
 }
 

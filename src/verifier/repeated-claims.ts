@@ -6,8 +6,9 @@ const names = ['iss', 'aud', 'client_id', 'scope', 'amr'] as const
 const valuesMax = 256
 const lengthMax = 512
 
-/** Values by their JSON. */
-const seen = new Map<string, JsonValue>()
+const texts = new Map<string, string>()
+/** By their JSON. */
+const lists = new Map<string, JsonValue>()
 
 /** Has claims of one value share it, so that it is in memory once and not with each token. */
 export function shareRepeated(claims: JsonObject): void {
@@ -18,11 +19,15 @@ export function shareRepeated(claims: JsonObject): void {
 }
 
 function sharedOf(value: JsonValue): JsonValue {
-  const json = JSON.stringify(value)
-  if (json.length > lengthMax) return value
-  const known = seen.get(json)
+  if (typeof value === 'string') return firstEqual(texts, value, value)
+  return firstEqual(lists, JSON.stringify(value), value)
+}
+
+function firstEqual<V>(seen: Map<string, V>, text: string, value: V): V {
+  if (text.length > lengthMax) return value
+  const known = seen.get(text)
   if (known !== undefined) return known
   if (seen.size >= valuesMax) seen.clear()
-  seen.set(json, value)
+  seen.set(text, value)
   return value
 }

@@ -33,12 +33,24 @@ export interface CachedToken {
 }
 
 interface Entry extends CachedToken {
-  readonly token: string
+  token: string
+  claims: AccessTokenClaims
   queue: Queue
   wasUsed: boolean
   newer: Entry | null
   older: Entry | null
 }
+
+/** In the place of the claims of a token that is gone; nobody would take them for good. */
+const goneClaims: AccessTokenClaims = Object.freeze({
+  iss: '',
+  sub: '',
+  aud: '',
+  exp: 0,
+  iat: 0,
+  jti: '',
+  client_id: '',
+})
 
 /** What is left of a token's life for it to be worth keeping. */
 const lifeMin_s = 2
@@ -148,9 +160,15 @@ export class TokenCache {
     }
   }
 
+  /**
+   * What is gone lets go of everything: until it looks at all of the heap, V8 takes for alive what an
+   * old object points to, be that object itself dead. It would copy each token that was ever kept.
+   */
   #remove(entry: Entry): void {
     this.#entries.delete(entry.token)
     entry.queue.remove(entry)
+    entry.token = ''
+    entry.claims = goneClaims
   }
 }
 
@@ -176,6 +194,8 @@ class Queue {
     else older.newer = newer
     if (newer === null) this.#newest = older
     else newer.older = older
+    entry.older = null
+    entry.newer = null
     this.bytes -= bytesOf(entry)
   }
 }

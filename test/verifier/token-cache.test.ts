@@ -57,6 +57,13 @@ t.test('A21: texts that end alike are never taken for one another', async (t) =>
   t.equal(cache.find(other)?.claims, second.claims)
 })
 
+t.test('what is gone lets go of its token and its claims', async (t) => {
+  const cache = filled(1, cacheBytesRange.byDefault)
+  const known = cache.find(textOf(0))
+  cache.drop(textOf(0))
+  t.match(known, { token: '', claims: { sub: '', exp: 0 }, newer: null, older: null })
+})
+
 t.test('does not keep what is about to expire', async (t) => {
   const cache = new TokenCache(cacheBytesRange.byDefault)
   cache.keep(textOf(0), goodFor(1), now_s)
