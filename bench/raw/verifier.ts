@@ -7,11 +7,11 @@ import { readyForJws } from '../../src/tokens/node-key.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
 import { audience, createSigningKey, issuer, signTokens } from '../scenarios/access-tokens.ts'
 import { runLoop } from './loop.ts'
+import { nextInTurn } from './new-strings.ts'
 
 /**
  * One verification in this process: of a token that is new each time, of one that was met before,
- * or of nothing but its signature. A token comes as a server has it, as a new string cut out of a
- * header each time: a string that is the same object is found sooner, which no server meets.
+ * or of nothing but its signature.
  */
 
 const [, , what = '', alg = 'ES256'] = process.argv.slice(2) as [string, string, string, Algorithm]
@@ -23,14 +23,7 @@ const timesEach = 100
 
 const { key, jwks } = await createSigningKey(alg)
 const tokens = await signTokens(what === 'new' ? tokenCount : 1, key)
-const headers = tokens.map((token) => Buffer.from(`Bearer ${token}`, 'latin1'))
-let turn = 0
-
-/** The next token as a new string. */
-function next(): string {
-  turn = (turn + 1) % headers.length
-  return (headers[turn] as Buffer).toString('latin1').slice('Bearer '.length)
-}
+const next = nextInTurn(tokens)
 
 const works: Readonly<Record<string, () => unknown>> = {
   raw: rawWork,
