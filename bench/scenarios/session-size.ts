@@ -2,8 +2,9 @@ import { mkdtempSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Session } from '../../src/stores/ports.ts'
 import type { Bench, Scenario, Subject } from '../harness/scenario.ts'
-import { startPostgres, withPostgres } from '../stores/postgres.ts'
+import { startPostgres } from '../stores/postgres.ts'
 import { startRedis, usedMemory_bytes, withRedis } from '../stores/redis.ts'
+import { postgresSize_bytes } from './session-places.ts'
 import { fillPostgres, fillRedis, fillSqlite, newSession } from './sessions.ts'
 
 /** Just below a power of two, where the tables of Redis are full: what it costs at its best. */
@@ -53,12 +54,6 @@ async function sqliteSize_bytes(sessions: readonly Session[], bench: Bench): Pro
   const folder = mkdtempSync(join(bench.scratch, 'sqlite-'))
   await fillSqlite(sessions, folder)
   return statSync(join(folder, '.gatepass/sessions.db')).size
-}
-
-/** The table with its indexes, as it was filled. */
-function postgresSize_bytes(url: string): Promise<number> {
-  const text = `SELECT pg_total_relation_size('gatepass.sessions')::float AS bytes`
-  return withPostgres(url, async (client) => (await client.query(text)).rows[0]?.bytes)
 }
 
 /** What an empty Redis takes more when this is done. */
