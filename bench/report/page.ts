@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs'
 import type { Result } from '../harness/result.ts'
+import type { ScaleResult } from '../scale/result.ts'
 import type { SurgeResult } from '../surge/result.ts'
 import { isOurs, whole } from './figures.ts'
 import { htmlTable, section } from './html.ts'
 import { type Content, jsonForScript, Markup, tag, textOf } from './markup.ts'
+import { scaleSection } from './scale-section.ts'
 import { scenarioSection } from './scenario-sections.ts'
 import { comparisonTable, idOf, systemSection, tiles } from './surge-sections.ts'
 import { chartStyle, colours } from './theme.ts'
@@ -17,17 +19,20 @@ export interface PageParts {
   readonly surge: SurgeResult
   /** Of the other scenarios, the newest result each. */
   readonly others: readonly Result[]
+  /** The newest one, if there is any. */
+  readonly scale: ScaleResult | null
   /** The name of the file that the surge was read from. */
   readonly fileName: string
   /** The picture of all systems. */
   readonly picture: string
 }
 
-export function reportPage({ surge, others, fileName, picture }: PageParts): string {
+export function reportPage(parts: PageParts): string {
+  const { surge, others, scale, fileName, picture } = parts
   const systems = Object.values(surge.systems)
   const ours = systems.find(isOurs)
   const body = [
-    tag('header', {}, heading(surge), contents(surge, others)),
+    tag('header', {}, heading(surge), contents(parts)),
     tag('main', {}, [
       warnings(surge),
       ours === undefined ? null : tiles(ours),
@@ -43,6 +48,7 @@ export function reportPage({ surge, others, fileName, picture }: PageParts): str
       others.length === 0
         ? null
         : section('others', 'Other scenarios', others.map(scenarioSection)),
+      scale === null ? null : scaleSection(scale),
       section('machine', 'Machine and versions', machineTable(surge)),
       section('raw', 'Raw figures', raw(surge, fileName)),
     ]),
@@ -79,11 +85,12 @@ function heading({ options, calibration, date, script }: SurgeResult): Content {
   ]
 }
 
-function contents(surge: SurgeResult, others: readonly Result[]): Markup {
+function contents({ surge, others, scale }: PageParts): Markup {
   const links = [
     ['#systems', 'All systems'],
     ...Object.values(surge.systems).map((system) => [`#${idOf(system)}`, system.title]),
     ...(others.length === 0 ? [] : [['#others', 'Other scenarios']]),
+    ...(scale === null ? [] : [['#scale', 'Costs as work grows']]),
     ['#machine', 'Machine and versions'],
     ['#raw', 'Raw figures'],
   ]

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { z } from 'zod'
 import type { Result } from '../harness/result.ts'
+import type { ScaleResult } from '../scale/result.ts'
 import type { SurgeResult } from '../surge/result.ts'
 
 /** Reads the files that runs leave, and says of one that it can't read what it misses. */
@@ -68,6 +69,28 @@ const scenarioResult = z.looseObject({
   comparisons: z.array(z.looseObject({ subject: text, metric: text })),
 })
 
+const scale = z.looseObject({
+  kind: z.literal('scale'),
+  ...{ date: text, node: text },
+  sweeps: z.array(
+    z.looseObject({
+      ...{ name: text, title: text, of: text, leftOut: z.array(text) },
+      columns: z.array(z.looseObject({ key: text, label: text, digits: count })),
+      points: z.array(z.looseObject({ size: count, readings: z.array(perName) })),
+      growth: z.array(z.looseObject({ key: text, tenfold: count })),
+    }),
+  ),
+  simulation: z
+    .looseObject({
+      costs: z.looseObject({
+        ...{ signIn_us: count, entry_bytes: count, entry_us: count },
+        stores: z.array(z.looseObject({ title: text, sessions: count })),
+      }),
+      needs: z.array(z.looseObject({ devices: count })),
+    })
+    .nullable(),
+})
+
 /** @throws with what is wrong, when it is no result of a surge, or one of another form */
 export function parseSurge(json: string, name: string): SurgeResult {
   return parse(surge, json, name, 'the result of a surge') as unknown as SurgeResult
@@ -79,6 +102,10 @@ export function readSurge(path: string): SurgeResult {
 
 export function parseScenario(json: string, name: string): Result {
   return parse(scenarioResult, json, name, 'the result of a scenario') as unknown as Result
+}
+
+export function parseScale(json: string, name: string): ScaleResult {
+  return parse(scale, json, name, 'the result of a scale run') as unknown as ScaleResult
 }
 
 function parse<T>(schema: z.ZodType<T>, json: string, name: string, what: string): T {

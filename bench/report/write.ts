@@ -3,12 +3,13 @@ import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { insertReport } from '../harness/document.ts'
 import type { Result } from '../harness/result.ts'
+import type { ScaleResult } from '../scale/result.ts'
 import type { SurgeResult } from '../surge/result.ts'
 import { compactJson } from './compact-json.ts'
 import { surgeImage } from './image.ts'
 import { surgeMarkdown } from './markdown.ts'
 import { reportPage } from './page.ts'
-import { parseScenario, readSurge } from './read.ts'
+import { parseScale, parseScenario, readSurge } from './read.ts'
 
 /** Writes the page beside a result, and, when asked, what the README shows. */
 
@@ -27,8 +28,9 @@ const documents = ['../../README.md', '../../docs/benchmarks.md'].map((path) =>
 export function writePage(path: string, tell: (line: string) => void): string {
   const surge = readSurge(path)
   const others = newestOthers(dirname(path), tell)
+  const scale = newestScale(dirname(path), tell)
   const page = path.replace(/(\.json)?$/, '.html')
-  const parts = { surge, others, fileName: basename(path), picture: surgeImage(surge) }
+  const parts = { surge, others, scale, fileName: basename(path), picture: surgeImage(surge) }
   writeFileSync(page, reportPage(parts))
   return page
 }
@@ -70,15 +72,31 @@ export function newestSurge(): string {
 /** Of each other scenario the newest result; one that can't be read is told of, and left out. */
 function newestOthers(folder: string, tell: (line: string) => void): Result[] {
   const found = new Map<string, Result>()
-  for (const name of filesOf(folder, /^(?!surge-\d{4}-).*-\d{4}-\d\d-\d\dT[\d-]+Z\.json$/)) {
-    try {
-      const result = parseScenario(readFileSync(join(folder, name), 'utf8'), name)
-      if (!found.has(result.scenario)) found.set(result.scenario, result)
-    } catch (error) {
-      tell(error instanceof Error ? error.message : String(error))
-    }
+  const pattern = /^(?!(?:surge|scale)-\d{4}-).*-\d{4}-\d\d-\d\dT[\d-]+Z\.json$/
+  for (const name of filesOf(folder, pattern)) {
+    const result = readOrTell(join(folder, name), parseScenario, tell)
+    if (result !== null && !found.has(result.scenario)) found.set(result.scenario, result)
   }
   return [...found.values()].sort((a, b) => a.scenario.localeCompare(b.scenario))
+}
+
+function newestScale(folder: string, tell: (line: string) => void): ScaleResult | null {
+  const [newest] = filesOf(folder, /^scale-\d{4}-.*Z\.json$/)
+  return newest === undefined ? null : readOrTell(join(folder, newest), parseScale, tell)
+}
+
+/** Null, and said why, when it can't be read. */
+function readOrTell<T>(
+  path: string,
+  parse: (json: string, name: string) => T,
+  tell: (line: string) => void,
+): T | null {
+  try {
+    return parse(readFileSync(path, 'utf8'), basename(path))
+  } catch (error) {
+    tell(error instanceof Error ? error.message : String(error))
+    return null
+  }
 }
 
 /** The newest first: names end in their instant. */

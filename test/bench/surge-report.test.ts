@@ -9,7 +9,7 @@ import { surgeMarkdown } from '../../bench/report/markdown.ts'
 import { jsonForScript, tag } from '../../bench/report/markup.ts'
 import { parseSurge } from '../../bench/report/read.ts'
 import { publishedJson, writePage } from '../../bench/report/write.ts'
-import { madeUpSurge, madeUpSystem } from './surge-results.ts'
+import { madeUpScale, madeUpSurge, madeUpSystem } from './surge-results.ts'
 
 const surge = madeUpSurge()
 
@@ -51,6 +51,7 @@ t.test('a page needs nothing but itself, and holds what was recorded', async (t)
   const titled = { ...surge, systems: { ...surge.systems, x: madeUpSystem('x', '<b>x</b>', 0.1) } }
   writeFileSync(join(folder, name), JSON.stringify(titled))
   writeFileSync(join(folder, 'login-2026-11-24T11-00-00-000Z.json'), '{"scenario": 1}')
+  writeFileSync(join(folder, 'scale-2026-11-24T10-00-00-000Z.json'), JSON.stringify(madeUpScale))
   const told: string[] = []
   const page = writePage(join(folder, name), (line) => told.push(line))
   t.same(
@@ -61,6 +62,7 @@ t.test('a page needs nothing but itself, and holds what was recorded', async (t)
   t.notMatch(html, /(src|href)="(https?:|\/\/)|url\(|@import/)
   t.notMatch(html, '<b>x')
   t.match(html, '&lt;b&gt;x&lt;/b&gt;')
+  t.match(html, /<th scope="row">10,000<\/th><td>42\.0<\/td>/)
   t.notMatch(html, /NaN|undefined/)
   const [, json = ''] = /<script type="application\/json"[^>]*>(.*?)<\/script>/s.exec(html) ?? []
   t.same(JSON.parse(json), titled)

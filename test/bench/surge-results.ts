@@ -40,6 +40,7 @@ export function madeUpSystem(name: string, title: string, share: number): System
       ...{ failures, failuresByKind: isGood ? {} : { '502': failures } },
       ...{
         signedOut: isGood ? 0 : 214,
+        signedOutByReason: isGood ? {} : { '401 unauthorized': 214 },
         lostItems: isGood ? 0 : 80,
         cartsWithLoss: isGood ? 0 : 61,
       },
@@ -79,4 +80,17 @@ export function madeUpSurge(): SurgeResult {
       'hand-rolled': madeUpSystem('hand-rolled', '@fastify/jwt, hand-rolled on Redis', 0.02),
     },
   }
+}
+
+export const madeUpScale = {
+  kind: 'scale',
+  ...{ date: '2026-11-24T10:00:00.000Z', node: 'v24.0.0', simulation: null },
+  sweeps: [
+    {
+      ...{ name: 'tokens', title: 'a verification', of: 'tokens', leftOut: ['1,000,000 tokens'] },
+      columns: [{ key: 'ns', label: 'ns', digits: 1, tenfoldUnder: 1.1 }],
+      points: [1000, 10_000].map((size) => ({ size, readings: [{ ns: 40 + size / 5000 }] })),
+      growth: [{ key: 'ns', exponent: 0.02, tenfold: 1.05, ends: 1.05 }],
+    },
+  ],
 }
