@@ -85,6 +85,7 @@ function fastifyRows({ areNew }: TokenMix, { trust }: PeersMaterial): Guarded[] 
     areNew
       ? row('gatepass, nothing kept', plugin, String(smallCache_bytes))
       : row('gatepass', plugin),
+    ...(areNew ? [] : [hook('gatepass, verifySync')]),
     row('@fastify/jwt', jwtPlugin),
     ...(areNew ? [] : [row('@fastify/jwt, tuned', jwtPlugin, 'tuned')]),
     hook('fast-jwt'),
