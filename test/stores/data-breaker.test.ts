@@ -38,6 +38,28 @@ t.test('a store that does not answer is left alone, and tried again later', asyn
   t.equal(asked, 6)
 })
 
+t.test('a store that takes no changes can be read, and is asked again every second', async (t) => {
+  const store = open()
+  t.teardown(() => store.close())
+  let asked = 0
+  const failing: DataStore = Object.assign(Object.create(store) as DataStore, {
+    touch: async () => {
+      asked += 1
+      throw new GatepassError('store_unavailable', { retryAfter_s: 1 })
+    },
+    read: (...args: Parameters<DataStore['read']>) => store.read(...args),
+  })
+  const clock = new FakeClock()
+  const guarded = withBreaker(failing, clock)
+  const owner = newOwner()
+  for (let tenths = 0; tenths < 100; tenths++) {
+    await t.rejects(guarded.touch(owner, clock.nowMs()), { code: 'store_unavailable' })
+    t.same(await guarded.read(owner, ['cart'], clock.nowMs()), new Map())
+    clock.advanceMs(100)
+  }
+  t.equal(asked, 5 + 1 + 9, 'at first, after half a second, and after each second of ten')
+})
+
 t.test('a store with breakers of its own is left as it is', async (t) => {
   const store = open()
   t.teardown(() => store.close())

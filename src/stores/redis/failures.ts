@@ -5,7 +5,7 @@ import { GatepassError } from '../../core/errors.ts'
 const retryAfter_s = 1
 
 /** Answers of a server that did nothing, and that it or its successor gives no more in a moment. */
-const notNow = /^(TRYAGAIN|CLUSTERDOWN|LOADING|MASTERDOWN|READONLY|BUSY|MOVED|ASK) /
+const notNow = /^(TRYAGAIN|CLUSTERDOWN|LOADING|MASTERDOWN|NOREPLICAS|READONLY|BUSY|MOVED|ASK) /
 
 /** Whether the command has certainly not run, and may in a moment. */
 export function isWorthAnother(error: unknown): boolean {

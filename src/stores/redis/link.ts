@@ -71,11 +71,16 @@ export class RedisLink {
     const end = new AbortController()
     const call = new Call(this.#send, end.signal)
     const { promise: expired, reject } = Promise.withResolvers<never>()
-    const timer = setTimeout(() => {
+    let isOver = false
+    const expire = () => {
+      if (isOver) return
       const cause = call.lastError ?? this.#lastError ?? undefined
       reject(new Error('Redis did not answer in time.', { cause }))
       this.#onExpired(startedAtMs)
-    }, this.#limits.deadlineMs)
+    }
+    // After a pause of this process timers come first, though the answer may be there: it is read
+    // before an immediate.
+    const timer = setTimeout(() => setImmediate(expire), this.#limits.deadlineMs)
     this.#calls++
     try {
       return await Promise.race([work(call), expired])
@@ -83,6 +88,7 @@ export class RedisLink {
       end.abort()
       throw unavailable(error)
     } finally {
+      isOver = true
       clearTimeout(timer)
       if (--this.#calls === 0) this.#onIdle()
     }
