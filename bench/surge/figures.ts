@@ -53,7 +53,8 @@ export function totalsOf(recorder: Recorder): Totals {
   return {
     failures: recorder.failuresByKind.sum,
     failuresByKind: recorder.failuresByKind.toObject(),
-    signedOut: recorder.signedOut,
+    signedOut: recorder.signedOutByReason.sum,
+    signedOutByReason: recorder.signedOutByReason.toObject(),
     lostItems: recorder.lostItems,
     cartsWithLoss: recorder.usersWithLoss.size,
     signOuts: bites.length,

@@ -121,6 +121,8 @@ export interface Totals {
   readonly failuresByKind: Readonly<Record<string, number>>
   /** Users who had to sign in again and had not signed out. */
   readonly signedOut: number
+  /** By what the server said. */
+  readonly signedOutByReason: Readonly<Record<string, number>>
   /** Items of carts that were acknowledged and then gone; and whose cart it was. */
   readonly lostItems: number
   readonly cartsWithLoss: number

@@ -94,10 +94,10 @@ class Surge {
 
   #tell(script: Script): void {
     const nowMs = this.#recorder.nowMs()
-    const { failuresByKind, signedOut, lostItems } = this.#recorder
+    const { failuresByKind, signedOutByReason, lostItems } = this.#recorder
     const rate = this.#recorder.endedSince(nowMs - tellEveryMs) / (tellEveryMs / 1000)
     this.#ctx.tell(
-      `${secondsOf(nowMs)}  ${factorAt(script, nowMs)}×: ${Math.round(rate)} actions a second; so far ${failuresByKind.sum} failures, ${signedOut} signed out, ${lostItems} items lost`,
+      `${secondsOf(nowMs)}  ${factorAt(script, nowMs)}×: ${Math.round(rate)} actions a second; so far ${failuresByKind.sum} failures, ${signedOutByReason.sum} signed out, ${lostItems} items lost`,
     )
   }
 

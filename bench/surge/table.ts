@@ -50,6 +50,7 @@ function notes({ totals, client }: SystemResult): string[] {
       .join(', ') || 'none'
   return [
     `failures: ${list(totals.failuresByKind)}`,
+    `signed out: ${list(totals.signedOutByReason)}`,
     `first attempts that failed: ${list(totals.firstFailuresByKind)}; retries: ${totals.retries}`,
     `sign-outs were last accepted after (ms): ${totals.signOutBites_ms.join(', ') || '-'}`,
     `carts compared: ${totals.cartsCompared}; items lost: ${totals.lostItems}, doubled: ${totals.doubledItems}; refreshes: ${totals.refreshes}; logins: ${totals.logins}`,

@@ -56,6 +56,7 @@ t.test('a renewal that is refused: users are signed out', async (t) => {
   const result = await surge(t, { forgets: 0.3 })
   t.same(seen(result), ['signedOut', 'lostItems'], 'the cart of this shop goes with the session')
   t.ok(result.totals.logins >= result.totals.signedOut)
+  t.same(Object.keys(result.totals.signedOutByReason), ['401'])
 })
 
 t.test('an addition that is acknowledged and not kept: items are lost', async (t) => {

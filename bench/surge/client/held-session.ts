@@ -30,6 +30,7 @@ export class HeldSession {
   #key = ''
   #restingUntilMs = 0
   #underWay: Promise<Renewal> | null = null
+  #refusal: Answer | null = null
 
   /** @param bornMs when the request for it was sent, by performance.now() */
   constructor(
@@ -47,6 +48,11 @@ export class HeldSession {
 
   get session(): Session {
     return this.#session
+  }
+
+  /** What the server said when it was over. */
+  get refusal(): Answer | null {
+    return this.#refusal
   }
 
   get ageMs(): number {
@@ -97,7 +103,10 @@ export class HeldSession {
       this.#options.renewed()
       return 'renewed'
     }
-    if (isOver(result)) return 'over'
+    if (isOver(result)) {
+      this.#refusal = result
+      return 'over'
+    }
     this.#restingUntilMs = performance.now() + restMs
     return 'failed'
   }

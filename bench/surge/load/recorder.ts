@@ -31,7 +31,7 @@ export class Recorder implements RequestEvents {
   readonly signOutBites_ms: number[] = []
   requests = 0
   retries = 0
-  signedOut = 0
+  readonly signedOutByReason = new Tally()
   lostItems = 0
   doubledItems = 0
   cartsCompared = 0
@@ -89,16 +89,22 @@ export class Recorder implements RequestEvents {
     if (lost.length > 0) this.usersWithLoss.add(user)
   }
 
-  count(what: 'signedOut' | 'logins' | 'refreshes'): void {
+  /** Somebody is signed out who has not asked for it. @param refusal what the server said; null if nothing */
+  lostSession(refusal: Answer | null): void {
+    const { status = 0, body } = refusal ?? {}
+    if (this.#isOn) this.signedOutByReason.add(`${status} ${codeOf(body)}`.trim())
+  }
+
+  count(what: 'logins' | 'refreshes'): void {
     if (this.#isOn) this[what]++
   }
 
   #failed(action: string, { status, body }: Answer, tMs: number): void {
-    const { code } = (body ?? {}) as { code?: unknown }
-    const kind = kindOf(status, typeof code === 'string' ? code : '')
+    const code = codeOf(body)
+    const kind = kindOf(status, code)
     this.failuresByKind.add(`${action} ${kind}`)
     if (this.failures.length < failuresMax) {
-      this.failures.push({ tMs: Math.round(tMs), action, kind, code: String(code ?? '') })
+      this.failures.push({ tMs: Math.round(tMs), action, kind, code })
     }
   }
 
@@ -108,6 +114,12 @@ export class Recorder implements RequestEvents {
     this.seconds.set(at, found)
     return found
   }
+}
+
+/** Also of RFC 6749. */
+function codeOf(body: unknown): string {
+  const { code, error } = (body ?? {}) as { code?: unknown; error?: unknown }
+  return String(code ?? error ?? '')
 }
 
 function kindOf(status: number, reason: string): string {

@@ -146,22 +146,22 @@ export class Visitor {
     const answer = await send()
     if (answer.status !== 401) return answer
     if (held.ageMs < youngMs || (await held.renew()) === 'over') {
-      return this.#ended(held, call)
+      return this.#ended(held, call, answer)
     }
     return send()
   }
 
   /** Signed out without having asked for it: the user signs in again, and does it then. */
-  async #ended(held: HeldSession, call: Call): Promise<Answer> {
+  async #ended(held: HeldSession, call: Call, refusal: Answer | null = null): Promise<Answer> {
     // Of two requests at once, the first sees to that for both.
     if (this.#held === held) {
-      this.#deps.recorder.count('signedOut')
+      this.#deps.recorder.lostSession(held.refusal ?? refusal)
       this.#held = null
       this.#signingIn = this.signIn()
     }
-    const refusal = await this.#signingIn
+    const loginRefusal = await this.#signingIn
     const now = this.#held as HeldSession | null
-    if (now === null) return refusal ?? nothing
+    if (now === null) return loginRefusal ?? nothing
     const headers = { ...now.session.headers, ...call.headers }
     return this.#deps.ask({ ...call, headers })
   }
