@@ -5,6 +5,8 @@ import type { Script } from './scripts.ts'
 
 /** What a call may ask of Redis before its deadline. */
 export interface RedisCall {
+  /** Whether a command was sent again of which nobody knows whether it ran the first time. */
+  readonly isInDoubt: boolean
   /**
    * @param key says which server; every key of the command must be on its slot
    * @param isRepeatable whether it may be sent again when its answer was lost, though it may have run
@@ -33,6 +35,7 @@ const repeatMaxMs = 200
 export class Call implements RedisCall {
   /** Why a command was sent again, the last time. */
   lastError: Error | null = null
+  isInDoubt = false
   readonly #send: Send
   readonly #signal: AbortSignal
 
@@ -49,6 +52,7 @@ export class Call implements RedisCall {
         const mayRepeat = isWorthAnother(error) || (isRepeatable && !isAnswer(error))
         if (!mayRepeat || this.#signal.aborted) throw error
         this.lastError = toldApart(error)
+        if (!isAnswer(error)) this.isInDoubt = true
         const delayMs = Math.min(repeatMaxMs, repeatMinMs * 2 ** attempt)
         await sleep(delayMs * (0.5 + Math.random() / 2), null, { signal: this.#signal })
       }

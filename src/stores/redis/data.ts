@@ -92,16 +92,14 @@ export class RedisDataStore implements DataStore {
       String(fieldsMax),
       String(expiresAtMs),
     ]
-    return String(await this.#change(owner, writeFieldScript, args, true)) as WriteOutcome
+    return (await this.#change(owner, writeFieldScript, args, true)) as WriteOutcome
   }
 
   async remove({ owner, field, expected }: DataRemoval): Promise<RemovalOutcome> {
     const args = [field, ...expectation(expected)]
     // The second time it would not find what the first has removed.
     const isRepeatable = expected === undefined
-    return String(
-      await this.#change(owner, removeFieldScript, args, isRepeatable),
-    ) as RemovalOutcome
+    return (await this.#change(owner, removeFieldScript, args, isRepeatable)) as RemovalOutcome
   }
 
   async touch(owner: DataOwner, expiresAtMs: number): Promise<void> {
@@ -129,13 +127,16 @@ export class RedisDataStore implements DataStore {
     script: Script,
     args: readonly (string | Buffer)[],
     isRepeatable: boolean,
-  ): Promise<RedisReply> {
+  ): Promise<string> {
     const key = keyOf(owner)
     const link = this.#changes
     return link.run(async (call) => {
-      for (;;) {
+      for (let isFirst = true; ; isFirst = false) {
         const { disturbances } = link
-        const reply = await call.script(script, key, args, isRepeatable)
+        const reply = String(await call.script(script, key, args, isRepeatable))
+        // It may have been done the first time, and somebody else have built on it since.
+        const isInDoubt = call.isInDoubt || !isFirst
+        if (isInDoubt && inDoubt.has(reply)) throw unavailable(new Error(`It is ${reply} by now.`))
         if (this.#replicas === 0) return reply
         const wait = ['WAIT', String(this.#replicas), String(this.#replicasMs)]
         const reached = (await call.command(key, wait)) as number
@@ -149,6 +150,9 @@ export class RedisDataStore implements DataStore {
     })
   }
 }
+
+/** What says nothing about a write that was sent before, and not answered. */
+const inDoubt: ReadonlySet<string> = new Set<WriteOutcome>(['conflict', 'full'])
 
 function keyOf({ scope, id }: DataOwner): string {
   return `gp:d:${scope}:${id}`

@@ -3,6 +3,7 @@ import { RedisDataStore } from '../../../src/stores/redis/data.ts'
 import { startCluster, startRedis, startSentinels, until } from '../../support/redis.ts'
 import { t0 } from '../../support/sessions.ts'
 import { dataStoreContract, fieldsOf, newOwner, write } from '../data-store-contract.ts'
+import { Wire } from './wire.ts'
 
 function contract(t: Test, url: string, replicas = 0): void {
   dataStoreContract(t, () => RedisDataStore.open(url, { replicas, deadlineMs: 1_000 }))
@@ -40,6 +41,27 @@ t.test('a write whose answer was lost may be sent again', async (t) => {
   const one = write({ owner: newOwner(), expected: null })
   t.same([await store.write(one), await store.write(one)], ['written', 'written'])
   t.same(await store.read(one.owner, 'all', t0), fieldsOf(one))
+})
+
+t.test('a write that was done, unheard, and built upon is no conflict', async (t) => {
+  const server = await startRedis(t)
+  const { wire, url } = await Wire.start(t, server.port)
+  const options = { deadlineMs: 5_000 }
+  const [store, other] = [
+    await RedisDataStore.open(url, options),
+    await RedisDataStore.open(server.url, options),
+  ]
+  t.teardown(() => Promise.all([store.close(), other.close()]))
+  const owner = newOwner()
+  const first = write({ owner, expected: null })
+  const [second, third] = [write({ owner, expected: first.version }), write({ owner })]
+  await store.write(first)
+  wire.losesNextAnswer = true
+  wire.afterLoss = () => other.write({ ...third, expected: second.version })
+  // Who is told of a conflict would do it once more.
+  await t.rejects(store.write(second), { code: 'store_unavailable' })
+  t.same(await other.read(owner, 'all', t0), fieldsOf(third))
+  t.equal(await store.write(write({ owner, expected: second.version })), 'conflict')
 })
 
 t.test('a read is one round trip, whatever is read', async (t) => {

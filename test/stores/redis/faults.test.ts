@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import t, { type Test } from 'tap'
 import { GatepassError } from '../../../src/core/errors.ts'
 import { randomId } from '../../../src/core/secrets.ts'
@@ -8,6 +8,7 @@ import { freePort } from '../../support/processes.ts'
 import { startRedis, until } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
 import { lateMs } from './lateness.ts'
+import { Wire } from './wire.ts'
 
 const deadlineMs = 500
 
@@ -22,48 +23,6 @@ async function unavailable(t: Test, call: Promise<unknown>): Promise<number> {
   if (!(error instanceof GatepassError)) throw new Error('it was answered', { cause: error })
   t.match(error, { code: 'store_unavailable', retryAfter_s: 1 })
   return tookMs
-}
-
-/** Between the store and a server: it counts the scripts that are run, and may lose an answer. */
-class Wire {
-  scripts = 0
-  losesNextAnswer = false
-  readonly #server = createServer((client) => this.#connect(client))
-  readonly #sockets = new Set<Socket>()
-  readonly #port: number
-
-  private constructor(port: number) {
-    this.#port = port
-  }
-
-  static async start(t: Test, port: number): Promise<{ wire: Wire; url: string }> {
-    const wire = new Wire(port)
-    const server = wire.#server.listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    t.teardown(() => {
-      for (const socket of wire.#sockets) socket.destroy()
-      server.close()
-    })
-    return { wire, url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}` }
-  }
-
-  #connect(client: Socket): void {
-    const server = connect(this.#port, '127.0.0.1')
-    const both = [client, server]
-    for (const socket of both) {
-      this.#sockets.add(socket)
-      socket.on('error', () => {}).on('close', () => both.map((one) => one.destroy()))
-    }
-    client.on('data', (data) => {
-      this.scripts += data.toString('latin1').split('EVALSHA').length - 1
-      server.write(data)
-    })
-    server.on('data', (data) => {
-      if (this.losesNextAnswer) client.destroy()
-      else client.write(data)
-      this.losesNextAnswer = false
-    })
-  }
 }
 
 t.test('a server that falls silent is given up within the deadline, and taken again', async (t) => {

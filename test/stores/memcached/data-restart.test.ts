@@ -1,0 +1,49 @@
+import { randomInt } from 'node:crypto'
+import t from 'tap'
+import { MemcachedDataStore } from '../../../src/stores/memcached/data.ts'
+import { placeOf } from '../../../src/stores/memcached/items.ts'
+import { startMemcached, urlOf } from '../../support/memcached.ts'
+import { DataLoad } from '../data-load.ts'
+import { lateMs } from '../redis/lateness.ts'
+
+const deadlineMs = 1_000
+const cartCount = 24
+
+t.test('a node is killed and brought back while carts are filled', async (t) => {
+  const nodes = await Promise.all([1, 2, 3].map(() => startMemcached(t)))
+  const [first] = nodes
+  if (first === undefined) throw new Error('there is no node')
+  const store = await MemcachedDataStore.open(urlOf(nodes.map(({ port }) => port)), { deadlineMs })
+  t.teardown(() => store.close())
+  const load = new DataLoad(t, store, cartCount)
+  await load.untilAllAcknowledged()
+  await load.untilAcknowledged(randomInt(1, 200))
+  await first.kill()
+  const killedAtMs = performance.now()
+  // The other nodes go on.
+  await load.untilAcknowledged(300)
+  const again = await startMemcached(t, { port: first.port })
+  const backAtMs = performance.now()
+  await load.untilAllAcknowledged()
+  const { wrong, slowestMs, unavailable } = await load.stop()
+  t.same(wrong, [])
+  t.ok(unavailable > 0)
+  t.ok(slowestMs < deadlineMs + lateMs(), `the slowest took ${slowestMs} ms`)
+
+  let forgotten = 0
+  for (const cart of load.carts) {
+    const items = await load.itemsOf(cart)
+    const { indexKey } = placeOf(cart.owner)
+    const wasKilled = /^HD/.test(await again.ask(`mg ${indexKey}`, ''))
+    if (!wasKilled) {
+      t.same(cart.lost(items), [], 'another node has kept all')
+      continue
+    }
+    forgotten += 1
+    t.same(cart.lost(items, { fromMs: backAtMs }), [], 'all since it is back')
+    const before = cart.acknowledged.filter(({ atMs }) => atMs < killedAtMs)
+    t.ok(before.length > 0)
+    t.same(cart.lost(items, { toMs: killedAtMs }).length, before.length, 'and nothing from before')
+  }
+  t.ok(forgotten > 0 && forgotten < cartCount, `${forgotten} carts were on that node`)
+})

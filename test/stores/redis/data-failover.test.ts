@@ -1,0 +1,54 @@
+import { randomInt } from 'node:crypto'
+import t, { type Test } from 'tap'
+import { RedisDataStore } from '../../../src/stores/redis/data.ts'
+import { type RedisServer, startCluster, startSentinels } from '../../support/redis.ts'
+import { DataLoad } from '../data-load.ts'
+import { lateMs } from './lateness.ts'
+
+const deadlineMs = 1_000
+const cartCount = 12
+
+/** What the documentation asks of servers that are to lose nothing. */
+async function demandReplicas(servers: readonly RedisServer[]): Promise<void> {
+  const setting = ['min-replicas-to-write', '1', 'min-replicas-max-lag', '2']
+  await Promise.all(servers.map((server) => server.ask('CONFIG', 'SET', ...setting)))
+}
+
+/** Carts are filled, and the server goes at a moment of its own: what was acknowledged stays. */
+async function losesNothing(
+  t: Test,
+  { url, primary, fault }: { url: string; primary: RedisServer; fault: 'kill' | 'freeze' },
+): Promise<void> {
+  const store = await RedisDataStore.open(url, { deadlineMs, replicas: 1 })
+  t.teardown(() => store.close())
+  const load = new DataLoad(t, store, cartCount)
+  await load.untilAllAcknowledged()
+  await load.untilAcknowledged(randomInt(1, 200))
+  await primary[fault]()
+  await load.untilAllAcknowledged()
+  // It comes back as a replica of the new one, and what it alone had is gone.
+  if (fault === 'freeze') primary.thaw()
+  await load.untilAcknowledged(300)
+  await load.untilAllAcknowledged()
+  const { wrong, slowestMs, unavailable, acknowledged } = await load.stop()
+  t.same(wrong, [])
+  t.ok(unavailable > 0)
+  t.ok(slowestMs < deadlineMs + lateMs(), `the slowest took ${slowestMs} ms`)
+  for (const cart of load.carts) t.same(cart.lost(await load.itemsOf(cart)), [])
+  t.comment(`${acknowledged} were acknowledged, ${unavailable} had no answer`)
+}
+
+for (const fault of ['kill', 'freeze'] as const) {
+  t.test(`no acknowledged change is lost under Sentinel: ${fault}`, async (t) => {
+    const { url, primary, replicas } = await startSentinels(t)
+    await demandReplicas([primary, ...replicas])
+    await losesNothing(t, { url, primary, fault })
+  })
+
+  t.test(`no acknowledged change is lost in a Cluster: ${fault}`, async (t) => {
+    // The one that takes over has a replica as well.
+    const { url, nodes } = await startCluster(t, { replicas: 2, nodeTimeoutMs: 1_000 })
+    await demandReplicas(nodes)
+    await losesNothing(t, { url, primary: nodes[0] as RedisServer, fault })
+  })
+}
