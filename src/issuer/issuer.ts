@@ -36,6 +36,8 @@ export interface IssuerOptions {
   readonly onEnded?: ((sid: string) => void) | undefined
   /** The key to sign with now. */
   signingKey(): SigningKey
+  /** The last second whose tokens have ended for a user, if that was lately. */
+  readonly endedUntil_s?: ((sub: string) => number | null) | undefined
 }
 
 /** The use cases of an issuer. */

@@ -5,6 +5,8 @@ import { logStart, type Revocation, type SessionStore } from '../stores/ports.ts
 
 /** How often a replica looks at the log: what another one writes is out within a quarter second. */
 const pollMs = 100
+/** So long an entry matters to what is signed after it: more than clocks of replicas may differ. */
+const latelyMs = 10_000
 /** Entries read in one look. */
 const pageSize = 1000
 
@@ -39,6 +41,8 @@ export class RevocationFeed {
   /** The same as the store counts. */
   #storePosition = logStart
   #readAtMs: number | null = null
+  /** Who has ended all sessions lately, and when; '' is everybody. */
+  readonly #endedAtMs = new Map<string, number>()
   readonly #look = new SingleFlight(() => this.#read())
 
   private constructor(options: RevocationFeedOptions) {
@@ -82,6 +86,15 @@ export class RevocationFeed {
     return this.#entries.slice(at + 1)
   }
 
+  /**
+   * The last second whose tokens have ended for this user, who may have signed in again in that very
+   * second; null where that is long ago. Tokens tell time in whole seconds.
+   */
+  endedUntil_s(sub: string): number | null {
+    const atMs = Math.max(this.#endedAtMs.get(sub) ?? 0, this.#endedAtMs.get('') ?? 0)
+    return atMs === 0 ? null : Math.floor(atMs / 1000)
+  }
+
   /** Hands new entries over as they come, until the returned function is called. */
   subscribe(listener: Listener): () => void {
     this.#listeners.add(listener)
@@ -112,6 +125,9 @@ export class RevocationFeed {
     const expiredMs = clock.nowMs() - keptMs
     const live = this.#entries.findIndex(({ atMs }) => atMs > expiredMs)
     this.#entries.splice(0, live === -1 ? this.#entries.length : live)
+    for (const [sub, atMs] of this.#endedAtMs) {
+      if (atMs < clock.nowMs() - latelyMs) this.#endedAtMs.delete(sub)
+    }
   }
 
   #take(page: readonly Revocation[]): void {
@@ -122,6 +138,9 @@ export class RevocationFeed {
       return { ...entry, position: this.#position, previous }
     })
     this.#entries.push(...entries)
+    for (const { kind, id, atMs } of page) {
+      if (kind === 'user' || kind === 'all') this.#endedAtMs.set(kind === 'all' ? '' : id, atMs)
+    }
     for (const listener of this.#listeners) listener(entries)
   }
 }

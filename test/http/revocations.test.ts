@@ -1,5 +1,5 @@
 import type { AddressInfo } from 'node:net'
-import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
+import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
 import { bearer, issuerUrl, startIssuer, type TestIssuer } from '../support/issuer.ts'
 import { policy } from '../support/sessions.ts'
@@ -79,6 +79,26 @@ t.test('the snapshot holds sessions, users and everybody, each with its time', a
     all: now_s,
   })
 })
+
+t.test(
+  'who signs in again in the second of the sign-out has a token that outlives it',
+  async (t) => {
+    const issuer = await startIssuer(t)
+    const { access_token } = await issuer.signIn()
+    await issuer.call({ method: 'POST', url: '/logout/all', headers: bearer(access_token) })
+    const { users } = await snapshot(issuer)
+    const [ended_s] = Object.values(users as Record<string, number>)
+    const next = async () => decodeJwt((await issuer.signIn()).access_token)
+    t.equal(ended_s, Math.floor(issuer.clock.nowMs() / 1000))
+    const token = await next()
+    t.equal(token.iat, Number(ended_s) + 1)
+    t.equal(token.exp, Number(token.iat) + 300)
+    issuer.clock.advance_s(1)
+    t.equal((await next()).iat, Number(ended_s) + 1)
+    issuer.clock.advance_s(20)
+    t.equal((await next()).iat, Number(ended_s) + 21)
+  },
+)
 
 t.test('the snapshot is asked for again cheaply, and forgets what is moot', async (t) => {
   const issuer = await startIssuer(t)

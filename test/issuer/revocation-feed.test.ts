@@ -56,6 +56,28 @@ t.test('reads all there is, however many pages, and hands over what is new', asy
   t.same(feed.entriesAfter(previous), [next])
 })
 
+t.test('knows who has ended all sessions lately', async (t) => {
+  const log = new Log()
+  const { feed, clock } = await open(t, log)
+  const end = async (kind: 'user' | 'session' | 'all', id: string) => {
+    log.entries.push({ position: String(log.entries.length + 1), kind, id, atMs: clock.nowMs() })
+    await feed.refresh()
+  }
+  const second = () => Math.floor(clock.nowMs() / 1000)
+  await end('user', 'ada')
+  await end('session', 'eve')
+  const first = second()
+  t.equal(feed.endedUntil_s('ada'), first)
+  t.equal(feed.endedUntil_s('eve'), null)
+  clock.advanceMs(5_000)
+  await end('all', '')
+  t.equal(feed.endedUntil_s('ada'), second())
+  t.equal(feed.endedUntil_s('eve'), second())
+  clock.advanceMs(10_001)
+  await feed.refresh()
+  t.equal(feed.endedUntil_s('ada'), null)
+})
+
 t.test('a log that begins again is not taken for a longer one', async (t) => {
   const { feed: before, clock } = await open(t, logOf(2, 'a'))
   const { feed: after } = await open(t, logOf(3, 'b'))

@@ -96,6 +96,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
       hasher,
       clock,
       signingKey: () => keys.signingKey(),
+      endedUntil_s: (sub) => revocations.endedUntil_s(sub),
     }),
     proofs: new DpopProofs({ ...dpopDefaults, clockTolerance_s: 5, clock }),
     verifier: createVerifier({

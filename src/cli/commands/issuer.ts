@@ -72,6 +72,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
       counters,
       clock: systemClock,
       signingKey,
+      endedUntil_s: (sub) => revocations.endedUntil_s(sub),
       ...(dataEnd && { onEnded: (sid) => dataEnd.endSoon(sid) }),
     }),
     proofs: new DpopProofs({
