@@ -22,6 +22,8 @@ const keyIdBytes = 4
 const nonceBytes = 12
 const tagBytes = 16
 const headBytes = 1 + keyIdBytes + nonceBytes
+/** Making a key takes three times as long as decrypting a small value with it. */
+const keptKeysMax = 10_000
 
 /**
  * Encrypts values for the store (AES-256-GCM, NIST SP 800-38D), so that who reads the store learns
@@ -65,7 +67,10 @@ export class FieldCipher {
     decipher.setAuthTag(sealed.subarray(-tagBytes))
     try {
       const ciphertext = sealed.subarray(headBytes, -tagBytes)
-      return Buffer.concat([decipher.update(ciphertext), decipher.final()])
+      const plain = decipher.update(ciphertext)
+      // Brings nothing more, but throws if anything was changed.
+      decipher.final()
+      return plain
     } catch {
       return null
     }
@@ -75,15 +80,22 @@ export class FieldCipher {
 interface Root {
   readonly id: Buffer
   readonly key: KeyObject
+  /** Keys of owners, who was met last at the end. */
+  readonly kept: Map<string, KeyObject>
 }
 
 function toRoot(secret: string): Root {
   const key = createSecretKey(hmac(Buffer.from(secret), 'gatepass session data 1'))
-  return { key, id: hmac(key, 'id').subarray(0, keyIdBytes) }
+  return { key, id: hmac(key, 'id').subarray(0, keyIdBytes), kept: new Map() }
 }
 
-function ownerKey(root: Root, { scope, id }: DataOwner): Buffer {
-  return hmac(root.key, `key ${scope} ${id}`)
+function ownerKey({ key, kept }: Root, { scope, id }: DataOwner): KeyObject {
+  const name = `key ${scope} ${id}`
+  const found = kept.get(name) ?? createSecretKey(hmac(key, name))
+  kept.delete(name)
+  kept.set(name, found)
+  if (kept.size > keptKeysMax) kept.delete(kept.keys().next().value ?? '')
+  return found
 }
 
 function boundTo({ owner, field, version }: FieldPlace): Buffer {

@@ -58,3 +58,18 @@ t.test('the same value is sealed otherwise each time, and not to be seen', async
   t.notOk(one.equals(other))
   t.notOk(one.includes('wish'))
 })
+
+t.test('owners whose keys are no longer kept are read all the same', async (t) => {
+  const cipher = new FieldCipher([newSecret])
+  const of = (n: number): FieldPlace => ({
+    owner: { scope: 'session', id: `s${n}` },
+    field: 'cart',
+    version: 'v',
+  })
+  const count = 10_100
+  const sealed = Array.from({ length: count }, (_, n) => cipher.seal(of(n), Buffer.from(`${n}`)))
+  for (const n of [0, 99, 100, count - 1]) {
+    t.same(cipher.open(of(n), sealed[n] as Buffer), Buffer.from(`${n}`))
+    t.equal(cipher.open(of(n + 1), sealed[n] as Buffer), null)
+  }
+})
