@@ -29,6 +29,8 @@ export interface TokenTraffic {
   readonly header: string
   /** The tokens, one a line: too many for a message. */
   readonly file: string
+  /** Whether the time counts from the first one on, as for a server that knows none of them again. */
+  readonly countsAtOnce?: boolean
 }
 
 export type Traffic = FixedTraffic | RefreshTraffic | TokenTraffic
