@@ -52,6 +52,7 @@ const surge = z.looseObject({
       ),
       totals: z.looseObject({
         ...{ failures: count, failuresByKind: perName, signedOut: count, lostItems: count },
+        signedOutByReason: perName,
         ...{ cartsWithLoss: count, signOuts: count, lateSignOuts: count, doubledItems: count },
         ...{ signOutBites_ms: z.array(count), actions: count, firstFailures: count },
         ...{ firstFailuresByKind: perName, cartsCompared: count },

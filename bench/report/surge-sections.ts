@@ -75,6 +75,7 @@ export function systemSection(system: SystemResult): Markup {
     latencyFigure(system),
     phaseTable(system),
     kindTable('What users saw fail', system.totals.failuresByKind),
+    kindTable('What the server said to users who were signed out', system.totals.signedOutByReason),
     kindTable('What failed at first, retries aside', system.totals.firstFailuresByKind),
     remarks(system),
   )

@@ -98,7 +98,7 @@ function rivalOf(running: RunningSystem, ask: Ask): Rival {
 /** What is the same in all of them. */
 async function shop(t: Test, { ask, get, add, cart, signIn, running }: Rival): Promise<void> {
   const wrong = await running.scheme.login(ask, { ...ada, password: 'wrong' })
-  t.match(wrong, { status: 401 }, 'a wrong password')
+  t.match(wrong, { status: 401, body: { code: 'not_signed_in' } }, 'a wrong password')
   t.match(await get('/cart', { headers: {}, life_ms: null, secret: '' }), { status: 401 })
   const session = await signIn()
   const { headers } = session

@@ -4,7 +4,8 @@ import { StoreAway } from './refusals.ts'
 /** The Redis that all replicas of a rival share, by its sentinels, with the defaults of its client. */
 
 const scanMs = 1_000
-const replicasMs = 1_000
+/** After a fail-over the last replica may still be catching up. */
+const replicasMs = 500
 
 export type RedisValue = string | number | null | readonly RedisValue[]
 
@@ -25,6 +26,7 @@ export async function connectRedis(url: string): Promise<SharedRedis> {
   const reads = await connect(url)
   // Whoever waits for a replica holds up what comes behind on the same connection.
   const changes = await connect(url)
+  const replicas = new ReplicaWait(changes)
   let primaries = 0
   changes.on('topology-change', ({ type }) => {
     if (type === 'MASTER_CHANGE') primaries++
@@ -33,17 +35,41 @@ export async function connectRedis(url: string): Promise<SharedRedis> {
     send: (...command) => send(reads, command),
     async sendSafely(...command) {
       const before = primaries
-      const [reply, reached] = await Promise.all([
-        send(changes, command),
-        send(changes, ['WAIT', '1', String(replicasMs)]),
-      ])
+      const [reply, reached] = await Promise.all([send(changes, command), replicas.reached()])
       // Another primary knows nothing of what was waited for.
-      if (Number(reached) < 1 || primaries !== before) throw new StoreAway('not on a replica')
+      if (reached < 1 || primaries !== before) throw new StoreAway('not on a replica')
       return reply
     },
     async close() {
       await Promise.all([reads.close(), changes.close()])
     },
+  }
+}
+
+/**
+ * One `WAIT` at a time, for all that was sent before it. One for each change would hold up those behind
+ * it, and they the next, for as long as there is no replica.
+ */
+class ReplicaWait {
+  readonly #client: Client
+  #last: Promise<unknown> = Promise.resolve()
+  #next: Promise<number> | null = null
+
+  constructor(client: Client) {
+    this.#client = client
+  }
+
+  /** How many replicas have what this connection has sent until now. */
+  reached(): Promise<number> {
+    this.#next ??= this.#last.then(() => this.#wait())
+    return this.#next
+  }
+
+  #wait(): Promise<number> {
+    this.#next = null
+    const reply = send(this.#client, ['WAIT', '1', String(replicasMs)]).then(Number)
+    this.#last = reply.catch(() => {})
+    return reply
   }
 }
 

@@ -1,4 +1,4 @@
-import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import fastify, { type FastifyError, type FastifyInstance, type FastifyRequest } from 'fastify'
 import { validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { digestOf, showCart, withItem, withoutProduct } from '../../../../examples/shop/cart.ts'
@@ -25,9 +25,12 @@ export interface ShopParts {
 export function createApp(name: string): FastifyInstance {
   const app = fastify({ requestTimeout: 10_000, keepAliveTimeout: 72_000 })
   app.setValidatorCompiler(validatorCompiler)
-  app.setErrorHandler((error: Error, request, reply) => {
-    if (!(error instanceof StoreAway)) return sendProblem(error as never, request, reply)
-    return reply.code(503).header('retry-after', '1').send({ code: 'store_unavailable' })
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    if (error instanceof StoreAway) {
+      return reply.code(503).header('retry-after', '1').send({ code: 'store_unavailable' })
+    }
+    if (error.statusCode === 401) return reply.code(401).send({ code: error.code })
+    return sendProblem(error, request, reply)
   })
   app.addHook('onRequest', (_request, reply, done) => {
     reply.header('x-replica', name)
