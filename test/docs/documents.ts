@@ -9,6 +9,7 @@ export const documentPaths: readonly string[] = [
   'README.md',
   'CHANGELOG.md',
   'keys/README.md',
+  'examples/shop/README.md',
   ...readdirSync(join(projectFolder, 'docs'))
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`)
