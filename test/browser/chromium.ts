@@ -17,6 +17,18 @@ const flags = [
   ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
 ]
 
+/** Chromium with a new profile. */
+export async function launchChromium(t: Test, args: readonly string[] = []) {
+  const browser = await chromium.launch({
+    executablePath: '/usr/bin/chromium',
+    args: [...flags, ...args],
+    // As people have it: a page that is left is kept for the way back.
+    ignoreDefaultArgs: ['--disable-back-forward-cache'],
+  })
+  t.teardown(() => browser.close())
+  return browser
+}
+
 /**
  * Chromium with a new profile, for which hosts are ports of this machine, and the certificate there
  * is a good one.
@@ -28,15 +40,10 @@ export async function startChromium(
   ports: Readonly<Record<string, number>>,
 ) {
   const rules = Object.entries(ports).map(([host, port]) => `MAP ${host} 127.0.0.1:${port}`)
-  const browser = await chromium.launch({
-    executablePath: '/usr/bin/chromium',
-    args: [
-      ...flags,
-      `--host-resolver-rules=${rules.join(', ')}`,
-      `--ignore-certificate-errors-spki-list=${publicKeyHash(cert)}`,
-    ],
-  })
-  t.teardown(() => browser.close())
+  const browser = await launchChromium(t, [
+    `--host-resolver-rules=${rules.join(', ')}`,
+    `--ignore-certificate-errors-spki-list=${publicKeyHash(cert)}`,
+  ])
   return {
     /** A user with a browser of their own. */
     async user(): Promise<BrowserContext> {

@@ -36,11 +36,14 @@ export async function startFront(t: Test, { cert, key }: Certificates) {
 /** What becomes of a request on its way; `held` ones are never answered. */
 export type Fate = 'fine' | 'answer lost' | 'held'
 
-/** Passes requests on to a port of this machine; a fate is for a POST, not for its preflight. */
-export function passTo(port: number, fateOf: (path: string) => Fate = () => 'fine'): Handler {
+/** Passes requests on to a port of this machine; a fate is for a request, not for its preflight. */
+export function passTo(
+  port: number,
+  fateOf: (path: string, incoming: IncomingMessage) => Fate = () => 'fine',
+): Handler {
   return (incoming, response) => {
     const { method, url: path = '/', headers } = incoming
-    const fate = method === 'POST' ? fateOf(path) : 'fine'
+    const fate = method === 'OPTIONS' ? 'fine' : fateOf(path, incoming)
     const outgoing = request({ host: '127.0.0.1', port, method, path, headers }, (answer) => {
       if (fate === 'held') answer.resume()
       else if (fate === 'answer lost') response.destroy()

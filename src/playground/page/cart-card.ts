@@ -77,20 +77,14 @@ function kindOf({ kinds, replicas }: PlaygroundState): 'shop' | 'verifier' | nul
 function showShelf(products: readonly Product[], add: (id: string) => Promise<void>): void {
   const shelf = byId('shelf')
   if (shelf.children.length > 0) return
-  shelf.append(
-    ...products.map(({ id, name }) =>
-      el(
-        'li',
-        {},
-        button('', { class: 'product' }, () => add(id)),
-      ),
-    ),
-  )
-  for (const [at, { name, price }] of products.entries()) {
-    shelf.children[at]?.firstElementChild?.append(
+  const item = ({ id, name, price }: Product) => {
+    const one = button('', { class: 'product' }, () => add(id))
+    one.append(
       el('span', { class: 'visually-hidden' }, 'Add to the cart: '),
       el('span', { class: 'name' }, name),
       el('span', { class: 'price' }, price),
     )
+    return el('li', {}, one)
   }
+  shelf.append(...products.map(item))
 }

@@ -1,0 +1,152 @@
+import type { Page } from 'playwright-core'
+import t from 'tap'
+import { until } from '../../support/until.ts'
+import { focusOf, read, startPlayground, textOf } from './playground.ts'
+
+/** Each control of the page, by mouse or keyboard, in front of real replicas. */
+
+const playground = await startPlayground(t)
+
+/** Whether a replica has answered again since. */
+async function answersMore(page: Page, replica: string): Promise<void> {
+  const total = async () => Number(await read(page, `[data-name="${replica}"] .total`))
+  const before = await total()
+  await until(`${replica} answers`, async () => (await total()) > before)
+}
+
+t.test('signing in by keyboard: a wrong password, the right one, and out again', async (t) => {
+  const page = await (await playground.user(t)).newPage()
+  await page.goto(playground.url)
+  const username = page.locator('#username')
+  await until('the name is filled in', async () => (await username.inputValue()) === 'demo')
+  t.equal(await page.locator('#where-password').isVisible(), true, 'where the password is')
+  await page.locator('#password').focus()
+  await page.keyboard.type('not the one')
+  await page.keyboard.press('Enter')
+  t.match(await textOf(page, '#sign-in-error'), /password/)
+  t.equal(await focusOf(page), 'password')
+  t.equal(await page.locator('#password').getAttribute('aria-invalid'), 'true')
+  await page.keyboard.press('ControlOrMeta+a')
+  await page.keyboard.type(playground.password)
+  await page.keyboard.press('Enter')
+  t.equal(await textOf(page, '#user-name'), 'demo')
+  await page.locator('#sign-out').press('Enter')
+  t.match(await textOf(page, '#farewell'), /You have signed out/)
+  t.equal(await focusOf(page), 'welcome-title')
+})
+
+t.test('the link of the terminal fills the password in, and does not keep it', async (t) => {
+  const page = await playground.open(t)
+  t.equal(page.url(), `${playground.url}/`)
+  t.equal(await page.locator('#password').inputValue(), playground.password)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.locator('#dashboard').waitFor()
+  await page.reload()
+  await page.locator('#dashboard').waitFor()
+  t.equal(await textOf(page, '#user-name'), 'demo', 'a reload changes nothing')
+})
+
+t.test('the access token is decoded, its life runs down, and it can be copied', async (t) => {
+  const page = await playground.openSignedIn(t)
+  const left = await textOf(page, '#token-left', /\d+ s/)
+  await until('it runs down', async () => (await read(page, '#token-left')) !== left)
+  t.match(await read(page, '#token-claims'), /iss issuer\s*http:\/\/localhost/)
+  t.match(await read(page, '#token-header'), /alg algorithm\s*ES256/)
+  const token = await read(page, '#token-text')
+  await page.locator('#copy-token').click()
+  await textOf(page, '#notices', /copied/)
+  t.equal(await page.evaluate('navigator.clipboard.readText()'), token)
+  await page.locator('summary').press('Enter')
+  t.equal(await page.locator('#token-claims').isVisible(), false)
+  t.equal(await read(page, '#generation'), '0')
+  await textOf(page, '#grace', /is over/)
+  await page.locator('#refresh-now').press('Space')
+  await textOf(page, '#generation', /^1$/)
+  t.equal(await read(page, '#beads .current'), 'generation 1')
+  t.not(await read(page, '#token-text'), token)
+})
+
+t.test('the cart is the same whichever replica answers, and after a reload', async (t) => {
+  const page = await playground.openSignedIn(t)
+  await page.getByRole('button', { name: 'Add to the cart: Linen shirt' }).click()
+  await page.getByRole('button', { name: 'Add to the cart: Linen shirt' }).press('Enter')
+  await page.getByRole('button', { name: 'Add to the cart: Felt hat' }).click()
+  await textOf(page, '#cart', /2 ×\s*Linen shirt.*1 ×\s*Felt hat/)
+  const answered = new Set<string>()
+  while (answered.size < 2) {
+    const before = await read(page, '#cart-replica')
+    await page.locator('#reload-cart').click()
+    await until('another one answers', async () => (await read(page, '#cart-replica')) !== before)
+    answered.add(await read(page, '#cart-replica'))
+    t.match(await read(page, '#cart'), /2 ×\s*Linen shirt/)
+  }
+  await page.getByRole('button', { name: 'Remove Linen shirt' }).click()
+  await textOf(page, '#cart-total', /^€45\.00$/)
+  t.equal(await focusOf(page), 'cart', 'the focus is not lost')
+  await page.reload()
+  await textOf(page, '#cart', /^1 ×\s*Felt hat/)
+})
+
+t.test('a replica is killed and another joins: no request fails', async (t) => {
+  const page = await playground.openSignedIn(t)
+  await page.locator('input[value="10"]').focus()
+  await page.keyboard.press('ArrowRight')
+  await answersMore(page, 'verifier-2')
+  await page.getByRole('button', { name: 'Stop verifier-2' }).click()
+  await page.locator('[data-name="verifier-2"][data-state="stopped"]').waitFor()
+  t.equal(await focusOf(page), 'replicas')
+  await page.getByRole('button', { name: 'Stop shop-1' }).press('Enter')
+  await page.locator('[data-name="shop-1"][data-state="stopped"]').waitFor()
+  await page.locator('#add-verifier').click()
+  await textOf(page, '#notices', /verifier-3 has joined/)
+  await page.locator('#add-shop').press('Enter')
+  await textOf(page, '#notices', /shop-3 has joined/)
+  for (const name of ['verifier-1', 'verifier-3', 'shop-2', 'shop-3']) await answersMore(page, name)
+  t.equal(await read(page, '#failures'), '0')
+  const marks = page.locator('#answers [title]')
+  t.match(await marks.last().getAttribute('title'), /^GET \/(verify|cart): 200 by \w+-\d, \d+ ms$/)
+  t.equal(await page.locator('#answers .fill-failure').count(), 0)
+  t.ok((await page.locator('#requests-chart path').count()) >= 5, 'a colour for each replica')
+  await page.getByText('Off', { exact: true }).click()
+  await until('nothing is sent any more', async () => {
+    const before = await page.locator('#answers').innerHTML()
+    await page.waitForTimeout(400)
+    return (await page.locator('#answers').innerHTML()) === before
+  })
+})
+
+t.test('devices: another one signs in, and is signed out; then all of them', async (t) => {
+  const page = await playground.openSignedIn(t)
+  await page.locator('#sign-out-everywhere').waitFor()
+  const count = Number(await textOf(page, '#device-count', /[1-9]/))
+  await page.reload()
+  await page.locator('#dashboard').waitFor()
+  const dialog = page.getByRole('dialog')
+  await page.locator('#add-device').click()
+  await dialog.waitFor()
+  await page.keyboard.press('Escape')
+  await dialog.waitFor({ state: 'hidden' })
+  await page.locator('#add-device').click()
+  await dialog.getByRole('button', { name: 'Cancel' }).click()
+  t.equal(await read(page, '#device-count'), String(count), 'nobody has signed in')
+  await page.locator('#add-device').click()
+  await page.keyboard.type(playground.password)
+  await page.keyboard.press('Enter')
+  await textOf(page, '#device-count', new RegExp(`^${count + 1}$`))
+  await page.locator('#devices li:not(:has(.badge)) button').first().click()
+  await textOf(page, '#device-count', new RegExp(`^${count}$`))
+  t.equal(await read(page, '#devices .badge'), 'this device')
+
+  const [tab] = await Promise.all([
+    page.context().waitForEvent('page'),
+    page.getByRole('link', { name: 'Open another tab' }).click(),
+  ])
+  await tab.locator('#dashboard').waitFor()
+  await page.locator('#sign-out-everywhere').click()
+  await textOf(page, '#farewell', /You have signed out/)
+  await textOf(tab, '#farewell', /from another tab or device/)
+})
+
+t.test('nothing was complained about', async (t) => {
+  t.same(playground.complaints, [])
+})
