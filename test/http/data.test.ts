@@ -2,7 +2,7 @@ import t from 'tap'
 import { valueBytesMax } from '../../src/data/limits.ts'
 import { MemcachedDataStore } from '../../src/stores/memcached/data.ts'
 import { RedisDataStore } from '../../src/stores/redis/data.ts'
-import { lifetimes, startVerifier, tokenOf } from '../support/data.ts'
+import { lifetimes, longLifetimes, startVerifier, tokenOf } from '../support/data.ts'
 import { dataStores } from '../support/data-stores.ts'
 import { startMemcached } from '../support/memcached.ts'
 import { startRedis } from '../support/redis.ts'
@@ -114,6 +114,36 @@ t.test('data lasts as long as its session may, and that of a user longer', async
   clock.advance_s(1)
   t.equal((await get(cart, later(left_s))).statusCode, 404)
   t.equal((await get('/data/user/theme', later(left_s))).statusCode, 200)
+})
+
+t.test('a full server drops fields: each is a miss, which is counted', async (t) => {
+  const [redis, memcached] = await Promise.all([
+    startRedis(t, { options: ['--maxmemory', '4mb', '--maxmemory-policy', 'allkeys-lru'] }),
+    startMemcached(t, { options: ['-m', '2'] }),
+  ])
+  const options = { deadlineMs: 2_000 }
+  for (const store of [
+    await RedisDataStore.open(redis.url, options),
+    await MemcachedDataStore.open(memcached.url, options),
+  ]) {
+    t.teardown(() => store.close())
+    const { get, put, metrics } = await startVerifier(t, { store, lifetimes: longLifetimes })
+    const carts = Array.from({ length: 400 }, (_, n) => ({
+      token: tokenOf({ sid: `session-${n}` }),
+      value: `${n} `.repeat(4_000),
+    }))
+    for (const { token, value } of carts) t.equal((await put(cart, value, token)).statusCode, 201)
+    let misses = 0
+    for (const { token, value } of carts) {
+      const answer = await get(cart, token)
+      if (answer.statusCode === 404) misses += 1
+      else t.equal(answer.json(), value, 'its own')
+    }
+    t.ok(misses > 0 && misses < carts.length, `${misses} misses`)
+    const text = await metrics.registry.metrics()
+    t.match(text, new RegExp(`^gatepass_data_misses_total ${misses}$`, 'm'))
+    t.match(text, new RegExp(`^gatepass_data_hits_total ${carts.length - misses}$`, 'm'))
+  }
 })
 
 t.test('a store that falls silent or is killed is 503 with Retry-After', async (t) => {
