@@ -3,6 +3,7 @@ export const packageOf: Readonly<Record<string, string>> = {
   apache2: 'apache2',
   caddy: 'caddy',
   chromium: 'chromium',
+  curl: 'curl',
   haproxy: 'haproxy',
   initdb: 'postgresql',
   memcached: 'memcached',

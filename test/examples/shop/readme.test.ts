@@ -1,0 +1,81 @@
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { codeBlocks, readDocument } from '../../docs/documents.ts'
+import { freePort, run, TestProcess } from '../../support/processes.ts'
+import { outsideFolder, projectFolder } from '../../support/project.ts'
+import { compileCache } from './replicas.ts'
+
+/** The commands of each console block of the README, on ports that are free here. */
+function commandBlocks(ports: Readonly<Record<string, number>>): string[][] {
+  const blocks = codeBlocks(readDocument('examples/shop/README.md'))
+  return blocks
+    .filter(({ language }) => language === 'console')
+    .map(({ text }) =>
+      text
+        .replaceAll(/\b4\d{3}\b/g, (port) => String(ports[port] ?? port))
+        // The same program, without a parent that would outlive or be outlived.
+        .replaceAll('npm run --silent gatepass --', 'node src/cli/main.ts')
+        .split('\n')
+        .filter((line) => line.startsWith('$ '))
+        .map((line) => line.slice(2)),
+    )
+}
+
+/** Where the services keep what they would keep in the folder of Gatepass. */
+function settingsIn(folder: string, issuerPort: number): Record<string, string> {
+  return {
+    HOME: folder,
+    XDG_STATE_HOME: folder,
+    NODE_COMPILE_CACHE: compileCache,
+    GATEPASS_PORT: String(issuerPort),
+    GATEPASS_ADMIN_PORT: '0',
+    GATEPASS_ISSUER: `http://localhost:${issuerPort}`,
+    GATEPASS_ACCOUNTS_URL: `sqlite:${folder}/accounts.db`,
+    GATEPASS_SESSIONS_URL: `sqlite:${folder}/sessions.db`,
+    GATEPASS_KEYS_URL: `file:${join(folder, 'keys')}`,
+    GATEPASS_DATA_URL: `sqlite:${folder}/data.db`,
+    // A machine that runs tests is a slow one.
+    GATEPASS_DATA_DEADLINE_MS: '5000',
+    GATEPASS_ARGON2_MEMORY_KIB: '8',
+    GATEPASS_ARGON2_PASSES: '1',
+  }
+}
+
+/** The secrets that the first lines make, as all the rest is to have them. */
+async function exportsOf(t: Test, lines: readonly string[]): Promise<Record<string, string>> {
+  const names = lines.map((line) => /^export (\w+)=/.exec(line)?.[1] ?? '')
+  const script = [...lines, ...names.map((name) => `echo "$${name}"`)].join('\n')
+  const { stdout } = await run(t, ['-c', script], { cwd: projectFolder, command: ['sh'] })
+  const values = stdout.trim().split('\n')
+  return Object.fromEntries(names.map((name, at) => [name, values[at] ?? '']))
+}
+
+t.test('what the README says works as it says', async (t) => {
+  const ports = { 4000: await freePort(), 4300: await freePort(), 4301: await freePort() }
+  const [setUp = [], replicas = [], use = []] = commandBlocks(ports)
+  const isExport = (line: string) => line.startsWith('export ')
+  const secrets = await exportsOf(t, setUp.filter(isExport))
+  t.equal(secrets.GATEPASS_DATA_SECRET?.length, 44)
+  const env = { ...settingsIn(outsideFolder(t), ports[4000]), ...secrets }
+  const where = { cwd: projectFolder, env, command: ['sh'] }
+  const serve = (line: string) =>
+    // Settings that come before a program are for env(1).
+    TestProcess.start(t, ['-c', `exec env ${line}`], where).ready()
+
+  const [addUser = '', issuer = ''] = setUp.filter((line) => !isExport(line))
+  const added = await run(t, ['-c', addUser], where)
+  t.match(added.stdout + added.stderr, /ada/)
+  await serve(issuer)
+  t.equal(replicas.length, 2)
+  await Promise.all(replicas.map(serve))
+
+  const used = await run(t, ['-ec', use.map((line) => `${line}; echo`).join('\n')], where)
+  t.equal(used.code, 0, used.stderr)
+  const answers = used.stdout.split('\n').filter((line) => line.startsWith('{'))
+  const [mug, filled, cart, order, orders] = answers.map((line) => JSON.parse(line))
+  t.match(mug, { id: 'mug', currency: 'EUR' })
+  t.match(filled.items, [{ product: 'mug', quantity: 2 }])
+  t.same(cart, filled, 'the other replica has it')
+  t.match(order.lines, [{ product: 'mug', quantity: 2 }])
+  t.same(orders, { orders: [order] })
+})
