@@ -23,6 +23,7 @@ export const scaleUsage = `npm run bench -- scale [options]
   --sessions <n>   how many sessions at most (${sizesMax.sessions}); 1e7 takes 6 GB of memory or disk in each store
   --only <sweep>   ${sweeps.map(({ name }) => name).join(', ')}; may be given several times
   --into <file>    put the sweeps into the results of an earlier run, in place of the same ones there
+  --simulate       measure nothing more, and report what --into has
   --rounds <n>     how often each size is measured (${rounds})
   --duration <s>   how long one measurement lasts (${duration_s})
   --quick          small sizes and short rounds: to see that all works, not to quote
@@ -57,11 +58,13 @@ function readOptions(args: readonly string[]): ScaleArguments {
       sessions: { type: 'string' },
       only: { type: 'string', multiple: true, default: [] },
       into: { type: 'string' },
+      simulate: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       document: { type: 'boolean', default: false },
     },
   })
-  const { only, quick } = values
+  const { only, quick, simulate } = values
+  if (simulate && values.into === undefined) throw new Error('Name the results with --into.')
   const unknown = only.find((name) => !sweeps.some((one) => one.name === name))
   if (unknown !== undefined) throw new Error(`There is no sweep ${unknown}.`)
   const byDefault = quick ? quickSizesMax : sizesMax
@@ -69,7 +72,7 @@ function readOptions(args: readonly string[]): ScaleArguments {
   const most = new Map<string, number>(Object.entries({ ...byDefault, sessions }))
   const own = quick ? {} : { rounds, duration: duration_s }
   return {
-    chosen: sweeps.filter(({ name }) => only.length === 0 || only.includes(name)),
+    chosen: sweeps.filter(({ name }) => !simulate && (only.length === 0 || only.includes(name))),
     options: readBenchOptions({ ...own, ...values }),
     sizeMax: ({ of }) => most.get(of) ?? Number.POSITIVE_INFINITY,
     into: values.into ?? null,

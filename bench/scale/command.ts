@@ -9,7 +9,7 @@ import type { ScaleArguments } from './arguments.ts'
 import type { ScaleResult, SweepResult } from './result.ts'
 import { costsOf } from './simulation/costs.ts'
 import { simulate } from './simulation/simulate.ts'
-import { runSweep } from './sweep.ts'
+import { growthsOf, runSweep } from './sweep.ts'
 import { sweeps } from './sweeps/index.ts'
 import { costsTable, needsTable, sweepReport } from './tables.ts'
 
@@ -50,10 +50,15 @@ function emptyResult(bench: Bench): ScaleResult {
   }
 }
 
+/** What the rounds gave, with what this version makes of it. */
 function readResult(path: string): ScaleResult {
   const result = JSON.parse(readFileSync(path, 'utf8')) as ScaleResult
   if (result.kind !== 'scale') throw new Error(`${path} is not the result of this`)
-  return result
+  const again = (sweep: SweepResult) => ({
+    ...sweep,
+    growth: growthsOf(sweep.columns, sweep.points),
+  })
+  return { ...result, sweeps: result.sweeps.map(again) }
 }
 
 function newPath({ date }: ScaleResult): string {

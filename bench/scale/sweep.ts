@@ -2,7 +2,7 @@ import { describeGatepass } from '../harness/machine.ts'
 import { runRounds } from '../harness/rounds.ts'
 import type { Bench } from '../harness/scenario.ts'
 import { median } from '../harness/statistics.ts'
-import { growthOf } from './growth.ts'
+import { growthOf, type Measured } from './growth.ts'
 import type { Column, ColumnGrowth, Figures, Point, SweepResult } from './result.ts'
 
 /** One size of a sweep, ready to be measured. */
@@ -55,7 +55,7 @@ export async function runSweep(
     date: new Date().toISOString(),
     gatepass: describeGatepass(),
     options: bench.options,
-    growth: columns.flatMap((column) => growthOfColumn(column, points)),
+    growth: growthsOf(columns, points),
   }
 }
 
@@ -65,14 +65,36 @@ export function medianOf({ readings }: Point, key: string): number | null {
   return values.length === 0 ? null : median(values)
 }
 
-function growthOfColumn({ key, tenfoldUnder }: Column, points: readonly Point[]): ColumnGrowth[] {
-  const measured = points.flatMap((point) => {
-    const value = medianOf(point, key)
-    return value === null || value <= 0 ? [] : [[point.size, value] as const]
+/**
+ * How each column grows. A line is laid through the figures of one round, because they met the same
+ * weather; the median of the rounds is what counts.
+ */
+export function growthsOf(columns: readonly Column[], points: readonly Point[]): ColumnGrowth[] {
+  return columns
+    .filter(({ tenfoldUnder }) => tenfoldUnder !== undefined)
+    .flatMap(({ key }) => {
+      const rounds = points[0]?.readings.map((_, round) => measuredIn(round, key, points)) ?? []
+      const lines = rounds.filter((measured) => measured.length > 1)
+      if (lines.length === 0) return []
+      const exponent = median(lines.map((measured) => growthOf(measured).exponent))
+      const ends = median(lines.map((measured) => last(measured) / first(measured)))
+      return [{ key, exponent, tenfold: 10 ** exponent, ends }]
+    })
+}
+
+function measuredIn(round: number, key: string, points: readonly Point[]): Measured[] {
+  return points.flatMap(({ size, readings }) => {
+    const value = readings[round]?.[key] ?? 0
+    return value > 0 ? [[size, value] as const] : []
   })
-  if (tenfoldUnder === undefined || measured.length < 2) return []
-  const ends = (measured.at(-1)?.[1] ?? Number.NaN) / (measured[0]?.[1] ?? Number.NaN)
-  return [{ key, ends, ...growthOf(measured) }]
+}
+
+function first(measured: readonly Measured[]): number {
+  return measured[0]?.[1] ?? Number.NaN
+}
+
+function last(measured: readonly Measured[]): number {
+  return measured.at(-1)?.[1] ?? Number.NaN
 }
 
 function figuresLine(columns: readonly Column[], figures: Figures): string {

@@ -17,7 +17,9 @@ export function nanosecondsOf(
   { count, tokenAt }: TokenLoop,
   verify: (token: string) => unknown,
   duration_s: number,
+  nowMs = () => performance.now(),
 ): number {
+  const run = (work: () => void, part_s: number) => nanosecondsEach(work, part_s, nowMs)
   const order = shuffled(count)
   let at = 0
   const next = () => {
@@ -30,7 +32,8 @@ export function nanosecondsOf(
   }
   const whole = () => verify(next())
   run(whole, duration_s / 4)
-  const [makes_ns, wholes_ns] = [0, 0].map(() => [] as number[]) as [number[], number[]]
+  const makes_ns: number[] = []
+  const wholes_ns: number[] = []
   for (let part = 0; part < 4; part++) {
     makes_ns.push(run(makeOnly, duration_s / 16))
     wholes_ns.push(run(whole, duration_s / 4))
@@ -39,14 +42,14 @@ export function nanosecondsOf(
   return mean(wholes_ns) - mean(makes_ns)
 }
 
-function run(work: () => void, duration_s: number): number {
-  const start = performance.now()
+function nanosecondsEach(work: () => void, duration_s: number, nowMs: () => number): number {
+  const start = nowMs()
   let times = 0
   let elapsedMs = 0
   while (elapsedMs < 1000 * duration_s) {
     for (let time = 0; time < timesEach; time++) work()
     times += timesEach
-    elapsedMs = performance.now() - start
+    elapsedMs = nowMs() - start
   }
   return (1e6 * elapsedMs) / times
 }
