@@ -1,30 +1,12 @@
 import { randomInt, randomUUID } from 'node:crypto'
-import { setImmediate as turn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { startRedis } from '../../support/redis.ts'
-import { type Answer, newPerson, publishKeys, type Replica, startReplica } from './replicas.ts'
+import { insist, newPerson, publishKeys, startReplica } from './replicas.ts'
 
 const products = ['shirt', 'socks', 'mug', 'hat', 'lamp', 'bag']
 const additionsEach = 60
 const replicasCount = 4
 const killsMax = 3
-
-/** Does it at one replica after the other, until one of them answers that it is done. */
-async function insist(
-  shops: readonly Replica[],
-  first: number,
-  act: (shop: Replica | undefined) => Promise<Answer>,
-): Promise<{ readonly tries: number; readonly answer: Answer }> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      const answer = await act(shops[(first + tries) % shops.length])
-      if (answer.status < 500 && answer.status !== 412) return { tries, answer }
-    } catch {
-      // It died, before it has done it or after.
-      await turn()
-    }
-  }
-}
 
 async function fillWhileReplicasDie(t: Test, store: string): Promise<void> {
   t.testdir()

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
 import { TestProcess } from '../../support/processes.ts'
@@ -141,3 +142,20 @@ export type Person = ReturnType<typeof personWith>
 
 export const newPerson = (changes: Readonly<Record<string, unknown>> = {}): Person =>
   personWith(newToken(changes))
+
+/** Does it at one replica after the other, until one of them answers that it is done. */
+export async function insist(
+  shops: readonly Replica[],
+  first: number,
+  act: (shop: Replica | undefined) => Promise<Answer>,
+): Promise<{ readonly tries: number; readonly answer: Answer }> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      const answer = await act(shops[(first + tries) % shops.length])
+      if (answer.status < 500 && answer.status !== 412) return { tries, answer }
+    } catch {
+      // It died, before it has done it or after.
+      await turn()
+    }
+  }
+}
