@@ -77,7 +77,7 @@ interface Usage {
 function usage({ serverPid, storePid }: LoadOrder): Usage {
   return {
     at_s: performance.now() / 1000,
-    server_s: processorTime_s(serverPid),
+    server_s: familyTime_s(serverPid),
     store_s: storePid === undefined ? null : familyTime_s(storePid),
     load_s: processorTime_s(process.pid),
   }

@@ -17,7 +17,7 @@ const deviceName = '__Host-gatepass-device'
 
 /** An issuer whose hashes are counted, and a clock for its limits. */
 async function start(t: Test, options: TestIssuerOptions = {}) {
-  const inner = createDeriver()
+  const inner = createDeriver(4)
   let hashes = 0
   const deriver: Deriver = {
     derive(...job) {

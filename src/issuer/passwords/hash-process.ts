@@ -1,28 +1,36 @@
-import { argon2Sync, scryptSync } from 'node:crypto'
+import { argon2, scrypt } from 'node:crypto'
 import { setPriority } from 'node:os'
-import { parentPort } from 'node:worker_threads'
-import { hashSync } from 'bcryptjs'
+import { promisify } from 'node:util'
+import { hash } from 'bcryptjs'
 import { fromBcryptBase64 } from './phc.ts'
 import type { Argon2idRecipe, BcryptRecipe, Recipe, ScryptRecipe } from './recipe.ts'
 
-/** What a thread is asked; it answers with the digest. */
-export interface DeriveJob {
+/** What the process is asked. */
+export interface HashJob {
+  readonly id: number
   readonly password: Uint8Array
   readonly recipe: Recipe
   readonly digestBytes: number
 }
 
+/** What it answers; without a digest when the job could not be done. */
+export interface HashAnswer {
+  readonly id: number
+  readonly digest?: Uint8Array
+  readonly error?: string
+}
+
 /** How many characters of a bcrypt hash are its digest. */
 const bcryptDigestLength = 31
 
-function derive({ password, recipe, digestBytes }: DeriveJob): Uint8Array {
+function derive({ password, recipe, digestBytes }: HashJob): Promise<Uint8Array> {
   if (recipe.scheme === 'argon2id') return deriveArgon2id(password, recipe, digestBytes)
   if (recipe.scheme === 'scrypt') return deriveScrypt(password, recipe, digestBytes)
   return deriveBcrypt(password, recipe)
 }
 
 function deriveArgon2id(password: Uint8Array, recipe: Argon2idRecipe, digestBytes: number) {
-  return argon2Sync('argon2id', {
+  return promisify(argon2)('argon2id', {
     message: password,
     nonce: recipe.salt,
     memory: recipe.memory_kib,
@@ -35,32 +43,50 @@ function deriveArgon2id(password: Uint8Array, recipe: Argon2idRecipe, digestByte
 function deriveScrypt(password: Uint8Array, recipe: ScryptRecipe, digestBytes: number) {
   const { log2Cost, blockSize, parallelism, salt } = recipe
   const cost = 2 ** log2Cost
-  return scryptSync(password, salt, digestBytes, {
+  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
+  const options = {
     cost,
     blockSize,
     parallelization: parallelism,
     // Exactly what the algorithm takes: without it everything above 32 MiB is refused.
     maxmem: 128 * blockSize * (cost + parallelism + 2),
-  })
+  }
+  scrypt(password, salt, digestBytes, options, (error, digest) =>
+    error === null ? resolve(digest) : reject(error),
+  )
+  return promise
 }
 
-function deriveBcrypt(password: Uint8Array, { settings }: BcryptRecipe) {
-  const hash = hashSync(Buffer.from(password).toString(), settings)
-  return fromBcryptBase64(hash.slice(-bcryptDigestLength))
+/** On the one thread of JavaScript here, in slices of 100 ms at most. */
+async function deriveBcrypt(password: Uint8Array, { settings }: BcryptRecipe) {
+  const text = await hash(Buffer.from(password).toString(), settings)
+  return fromBcryptBase64(text.slice(-bcryptDigestLength))
 }
 
 /*
- * Below the thread that answers requests: hashing takes what the others leave, but where they leave
- * nothing still about a tenth. Only on Linux does a thread have a priority of its own (setpriority(2)).
+ * Below whoever answers requests: hashing takes what the others leave, but where they leave nothing
+ * still about a tenth. The threads that hash are started later, and inherit it.
  */
 const niceness = 10
 
-if (process.platform === 'linux') {
+try {
+  setPriority(0, niceness)
+} catch {
+  // A sandbox may forbid it; hashes come out the same.
+}
+
+async function answer(job: HashJob): Promise<HashAnswer> {
+  const { id } = job
   try {
-    setPriority(0, niceness)
-  } catch {
-    // A sandbox may forbid it; hashes come out the same.
+    return { id, digest: await derive(job) }
+  } catch (error) {
+    return { id, error: String(error) }
   }
 }
 
-parentPort?.on('message', (job: DeriveJob) => parentPort?.postMessage(derive(job)))
+process.on('message', async (job: HashJob) => process.send?.(await answer(job)))
+// It ends with the process that it works for, however that ends; and not before, should a terminal
+// interrupt both: logins under way are answered.
+process.on('disconnect', () => process.exit())
+process.on('SIGINT', () => {})
+process.on('SIGTERM', () => {})

@@ -41,7 +41,7 @@ export class PasswordHasher {
   readonly #nothing: PasswordHash<Argon2idRecipe>
 
   /** @throws `config_invalid` when the cost is outside what a stored hash may have */
-  constructor(options: PasswordHasherOptions = {}, deriver: Deriver = createDeriver()) {
+  constructor(options: PasswordHasherOptions = {}, deriver?: Deriver) {
     const { memory_kib = 19 * 1024, passes = 2, parallelism = 1 } = options
     const { maxConcurrent = availableParallelism(), maxQueued = 256, maxWaitMs = 2_000 } = options
     const { clock = systemClock } = options
@@ -50,7 +50,7 @@ export class PasswordHasher {
     if (problem !== null) {
       throw new GatepassError('config_invalid', { detail: `The cost of Argon2id: ${problem}` })
     }
-    this.#deriver = deriver
+    this.#deriver = deriver ?? createDeriver(maxConcurrent)
     this.#gate = new Gate({ maxConcurrent, maxQueued, maxWaitMs, together }, clock)
     // bcrypt takes several times as long. Its hashes must not hold the places of everybody else.
     this.#bcryptGate = new Gate({ maxConcurrent: 1, maxQueued, maxWaitMs }, clock)
@@ -99,7 +99,7 @@ export class PasswordHasher {
     )
   }
 
-  /** Ends the threads. */
+  /** Ends the processes that hash. */
   close(): Promise<void> {
     return this.#deriver.close()
   }

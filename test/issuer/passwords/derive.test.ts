@@ -3,6 +3,7 @@ import { randomFill } from 'node:crypto'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { getPriority } from 'node:os'
+import { setImmediate } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { createDeriver } from '../../../src/issuer/passwords/derive.ts'
@@ -72,7 +73,7 @@ t.test('scrypt gets the memory that its limits allow', async (t) => {
 const bcrypt = parsePasswordHash('$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW')
 
 t.test('bcrypt does not hold up the event loop', async (t) => {
-  const deriver = createDeriver()
+  const deriver = createDeriver(2)
   t.teardown(() => deriver.close())
   const slow = parsePasswordHash('$2a$11$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW')
   let turns = 0
@@ -85,7 +86,7 @@ t.test('bcrypt does not hold up the event loop', async (t) => {
 })
 
 t.test("a storm of hashes leaves Node's thread pool to the others (I6)", async (t) => {
-  const deriver = createDeriver()
+  const deriver = createDeriver(2)
   t.teardown(() => deriver.close())
   const salt = Buffer.alloc(16)
   const slow = { scheme: 'argon2id', memory_kib: 65_536, passes: 4, parallelism: 1, salt } as const
@@ -100,21 +101,57 @@ t.test("a storm of hashes leaves Node's thread pool to the others (I6)", async (
   await Promise.all(storm)
 })
 
-t.test('hashing gives way to other threads', { skip: process.platform !== 'linux' }, async (t) => {
-  const deriver = createDeriver()
-  t.teardown(() => deriver.close())
-  await deriver.derive(Buffer.from('U*U'), bcrypt.recipe, 23)
-  // proc_pid_stat(5): the 19th field, the 17th behind the name in brackets, is the nice value.
-  const nice = readdirSync('/proc/self/task').map((id) => {
-    const stat = readFileSync(`/proc/self/task/${id}/stat`, 'utf8')
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])
+/** The processes that this one has started, by proc_pid_children(5). */
+function children(): string[] {
+  const found = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8')
+  return found.split(' ').filter((pid) => pid !== '')
+}
+
+/** The names of the threads of a process, and their nice values (proc_pid_stat(5): the 19th field). */
+function threadsOf(pid: string): { name: string; nice: number }[] {
+  return readdirSync(`/proc/${pid}/task`).map((id) => {
+    const stat = readFileSync(`/proc/${pid}/task/${id}/stat`, 'utf8')
+    const end = stat.lastIndexOf(')')
+    const nice = Number(stat.slice(end + 2).split(' ')[16])
+    return { name: stat.slice(stat.indexOf('(') + 1, end), nice }
   })
-  t.ok(nice.includes(10), `${nice}`)
+}
+
+const onLinux = { skip: process.platform !== 'linux' }
+
+t.test('hashing gives way to whoever answers requests', onLinux, async (t) => {
+  const before = children()
+  const deriver = createDeriver(2)
+  t.teardown(() => deriver.close())
+  const salt = Buffer.alloc(16)
+  const cheap = { scheme: 'argon2id', memory_kib: 64, passes: 1, parallelism: 1, salt } as const
+  await deriver.derive(Buffer.from('password'), cheap, 32)
+  const [pid = '', ...others] = children().filter((child) => !before.includes(child))
+  t.strictSame(others, [], 'one process')
+  const hashing = threadsOf(pid).filter(({ name }) => name.startsWith('libuv'))
+  t.strictSame(
+    hashing.map(({ nice }) => nice),
+    [10, 10],
+    'as many threads as there are hashes at once',
+  )
   t.equal(getPriority(), 0, 'the thread that answers requests has the usual priority')
 })
 
+t.test('it is told nothing of our environment', onLinux, async (t) => {
+  const before = children()
+  const deriver = createDeriver(1)
+  t.teardown(() => deriver.close())
+  process.env.GATEPASS_SECRET = 'a secret of this process'
+  t.teardown(() => delete process.env.GATEPASS_SECRET)
+  await deriver.derive(Buffer.from('U*U'), bcrypt.recipe, 23)
+  const [pid = ''] = children().filter((child) => !before.includes(child))
+  const environment = readFileSync(`/proc/${pid}/environ`, 'utf8')
+  t.match(environment, 'UV_THREADPOOL_SIZE=1')
+  t.notMatch(environment, 'a secret of this process')
+})
+
 t.test('many at once get each its own answer', async (t) => {
-  const deriver = createDeriver()
+  const deriver = createDeriver(2)
   t.teardown(() => deriver.close())
   const answers = ['U*U', 'other', 'U*U'].map((password) =>
     deriver.derive(Buffer.from(password), bcrypt.recipe, 23),
@@ -124,7 +161,7 @@ t.test('many at once get each its own answer', async (t) => {
 })
 
 t.test('closing ends what is under way, and more can follow', async (t) => {
-  const deriver = createDeriver()
+  const deriver = createDeriver(2)
   t.teardown(() => deriver.close())
   await deriver.close()
   const underWay = deriver.derive(Buffer.from('U*U'), bcrypt.recipe, 23)
@@ -135,16 +172,41 @@ t.test('closing ends what is under way, and more can follow', async (t) => {
   t.ok(after.equals(bcrypt.digest))
 })
 
-t.test('a thread that dies is an error of its jobs, and the next job starts another', async (t) => {
-  const deriver = createDeriver()
+t.test('a job that cannot be done is an error, and of no other job', async (t) => {
+  const deriver = createDeriver(1)
   t.teardown(() => deriver.close())
   const broken = { scheme: 'bcrypt', settings: 'not bcrypt', cost: 5 } as const
-  await t.rejects(deriver.derive(Buffer.from('U*U'), broken, 23), { code: 'internal_error' })
-  const after = await deriver.derive(Buffer.from('U*U'), bcrypt.recipe, 23)
-  t.ok(after.equals(bcrypt.digest))
+  const failed = t.rejects(deriver.derive(Buffer.from('U*U'), broken, 23), {
+    code: 'internal_error',
+  })
+  t.ok((await deriver.derive(Buffer.from('U*U'), bcrypt.recipe, 23)).equals(bcrypt.digest))
+  await failed
 })
 
-t.test('the thread neither ends a process too early nor keeps it alive', async (t) => {
+t.test(
+  'a process that dies is an error of its jobs, the next starts another',
+  onLinux,
+  async (t) => {
+    const before = children()
+    const deriver = createDeriver(1)
+    t.teardown(() => deriver.close())
+    const kill = () => {
+      const [pid] = children().filter((child) => !before.includes(child))
+      process.kill(Number(pid), 'SIGKILL')
+    }
+    const lost = t.rejects(deriver.derive(Buffer.from('U*U'), bcrypt.recipe, 23), {
+      code: 'internal_error',
+    })
+    kill()
+    await lost
+    t.ok((await deriver.derive(Buffer.from('U*U'), bcrypt.recipe, 23)).equals(bcrypt.digest))
+    kill()
+    while (children().length > before.length) await setImmediate()
+    t.ok((await deriver.derive(Buffer.from('U*U'), bcrypt.recipe, 23)).equals(bcrypt.digest))
+  },
+)
+
+t.test('hashing neither ends a process too early nor keeps it alive', async (t) => {
   const module = new URL('../../../src/issuer/passwords/hasher.ts', import.meta.url)
   const program = `
     import { PasswordHasher } from ${JSON.stringify(module.href)}
