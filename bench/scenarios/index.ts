@@ -13,10 +13,12 @@ import { sessionSize } from './session-size.ts'
 import { startup } from './startup.ts'
 import { verify } from './verify.ts'
 import { verifyLoop } from './verify-loop.ts'
+import { verifyMemory } from './verify-memory.ts'
 
 export const scenarios: readonly Scenario[] = [
   verify,
   verifyLoop,
+  verifyMemory,
   login,
   refresh,
   refreshStores,
