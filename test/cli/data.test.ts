@@ -160,8 +160,22 @@ t.test('every replica has the data; sign-out ends that of the session alone', as
 t.test('so it is on memcached', async (t) => {
   const [first, second] = await Promise.all([startMemcached(t), startMemcached(t)])
   const GATEPASS_DATA_URL = urlOf([first.port, second.port])
-  const { signOut } = await signOutOne(t, await startServices(t, { GATEPASS_DATA_URL }))
+  const services = await startServices(t, { GATEPASS_DATA_URL })
+  const { signOut, other, one, cart } = await signOutOne(t, services)
   await signOut()
+  const exported = await services.command('data', 'export', '--user', 'ada', '--json')
+  t.equal(exported.code, 0, exported.stderr)
+  const values = (JSON.parse(exported.stdout) as { value: unknown }[]).map(({ value }) => value)
+  t.same(values, ['dark', ['hat']])
+  t.equal((await services.command('data', 'erase', '--user', 'ada')).code, 0)
+  t.equal((await other.get(`${one.at}${cart}`)).status, 404)
+  t.equal((await other.get(`${one.at}/data/user/theme`)).status, 404)
+
+  await second.kill()
+  await first.kill()
+  const failed = await services.command('data', 'export', '--user', 'ada')
+  t.equal(failed.code, 1)
+  t.match(failed.stderr, /store_unavailable/)
 })
 
 t.test('a store that is away at the logout, and an issuer that dies, end it later', async (t) => {
