@@ -53,7 +53,9 @@ t.test('a store that takes no changes can be read, and is asked again every seco
   const guarded = withBreaker(failing, clock)
   const owner = newOwner()
   for (let tenths = 0; tenths < 100; tenths++) {
-    await t.rejects(guarded.touch(owner, clock.nowMs()), { code: 'store_unavailable' })
+    await t.rejects(guarded.touch(owner, clock.nowMs(), clock.nowMs()), {
+      code: 'store_unavailable',
+    })
     t.same(await guarded.read(owner, ['cart'], clock.nowMs()), new Map())
     clock.advanceMs(100)
   }

@@ -35,9 +35,9 @@ export interface ConnectionLimits {
 }
 
 const reconnectMinMs = 50
-const reconnectMaxMs = 2_000
+const reconnectMaxMs = 500
 
-/** Grows with each attempt, up to two seconds, and differs by half from replica to replica. */
+/** Grows with each attempt, up to half a second, and differs by half from replica to replica. */
 export function reconnectDelayMs(attempt: number): number {
   const delayMs = Math.min(reconnectMaxMs, reconnectMinMs * 2 ** Math.min(attempt, 10))
   return delayMs * (0.5 + Math.random() / 2)

@@ -7,6 +7,8 @@ import { hopelessness, isAnswer, isDemoted, toldApart, unavailable } from './fai
 export interface LinkLimits {
   /** How long a call takes at most, whatever Redis does. */
   readonly deadlineMs: number
+  /** How long an attempt to connect takes at most; longer than a call, or a busy machine never connects. */
+  readonly connectMs: number
   /** How many calls may be under way. */
   readonly callsMax: number
   /** How long the start waits for a Redis that is not there. */
@@ -170,7 +172,7 @@ export class RedisLink {
       this.#lastError = toldApart(error)
     })
     const tooLate = AbortSignal.any([
-      AbortSignal.timeout(this.#limits.deadlineMs),
+      AbortSignal.timeout(this.#limits.connectMs),
       this.#closing.signal,
     ])
     try {

@@ -11,12 +11,15 @@ export interface RedisOptions {
   readonly openMs?: number
 }
 
+/** Some round trips: to a sentinel, to the primary that it names, and who we are. */
+const connectMsMin = 1_000
 /** How many commands or calls may wait. */
 const queueMax = 10_000
 
 /** @throws `config_invalid`, `store_unavailable` */
 export function openLink(url: string, options: RedisOptions): Promise<RedisLink> {
   const { cwd = '.', deadlineMs = 1_000, openMs = 5_000 } = options
-  const make = connectionMaker(parseRedisUrl(url), cwd, { silenceMs: deadlineMs, queueMax })
-  return RedisLink.open(make, { deadlineMs, callsMax: queueMax, openMs })
+  const connectMs = Math.max(deadlineMs, connectMsMin)
+  const make = connectionMaker(parseRedisUrl(url), cwd, { silenceMs: connectMs, queueMax })
+  return RedisLink.open(make, { deadlineMs, connectMs, callsMax: queueMax, openMs })
 }

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
@@ -26,6 +28,23 @@ t.test('an answer that is there is taken, though we were away past the deadline'
   while (performance.now() < untilMs);
   t.match(await found, { sid: one.sid })
   await busy
+})
+
+t.test('to connect may take longer than a call, as it does on a busy machine', async (t) => {
+  const redis = await startRedis(t)
+  const slow = createServer((client) => {
+    const server = connect(redis.port, '127.0.0.1')
+    for (const socket of [client, server]) socket.on('error', () => {})
+    client.once('close', () => server.destroy())
+    setTimeout(() => client.pipe(server).pipe(client), 300)
+  }).listen(0, '127.0.0.1')
+  await once(slow, 'listening')
+  t.teardown(() => slow.close())
+  const { port } = slow.address() as AddressInfo
+  const options = { deadlineMs: 100, openMs: 1_000 }
+  const store = await RedisSessionStore.open(`redis://127.0.0.1:${port}`, options)
+  await store.ping()
+  await store.close()
 })
 
 t.test('a primary that has no replica yet is asked again', async (t) => {
