@@ -98,6 +98,29 @@ async function startNginx(t: Test, ports: { issuer: number; shop: number }) {
   })
 }
 
+t.test('the browser of these tests blocks the cookies of third parties', async (t) => {
+  front.hosts.set('tracker.example', ({ headers, url }, response) => {
+    response.setHeader('access-control-allow-origin', headers.origin ?? '*')
+    response.setHeader('access-control-allow-credentials', 'true')
+    if (url === '/set') response.setHeader('set-cookie', 'id=1; Secure; SameSite=None; Path=/')
+    response.end(headers.cookie ?? 'none')
+  })
+  const user = await chromium.user()
+  t.teardown(() => user.close())
+  const page = await user.newPage()
+  const cookies: Record<string, string> = {}
+  for (const host of ['news.example.com', 'news.tracker.example']) {
+    front.hosts.set(host, (_request, response) => response.end('news'))
+    await page.goto(`https://${host}/`)
+    cookies[host] = await page.evaluate(`(async () => {
+      const ask = (path) => fetch('https://tracker.example' + path, { credentials: 'include' })
+      await ask('/set')
+      return (await ask('/get')).text()
+    })()`)
+  }
+  t.same(cookies, { 'news.example.com': 'none', 'news.tracker.example': 'id=1' })
+})
+
 t.test('one origin, the issuer behind a path', async (t) => {
   const issuerUrl = 'https://shop.example.com/auth'
   const issuer = await startIssuer(t, {

@@ -22,6 +22,7 @@ const issuer = await startIssuer(t, {
 let fateOf: (path: string) => Fate = () => 'fine'
 let refreshes = 0
 front.hosts.set('app.example.com', await frontEnd(t, { issuer: issuerUrl }))
+front.hosts.set('elsewhere.example.com', (_request, response) => response.end('elsewhere'))
 front.hosts.set(
   'auth.example.com',
   passTo(issuer.port, (path) => {
@@ -168,15 +169,47 @@ t.test('sleep and wake: a frozen tab holds up nobody, and knows what it missed',
   await first.waitForFunction("auth.state.status === 'signed-out'")
 })
 
-t.test(
-  'a page that is back from the back/forward cache asks if it is still signed in',
-  async (t) => {
-    const { first } = await withTabs(t, 1)
-    const before = refreshes
-    await first.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
-    await until('it asks', () => refreshes > before)
-  },
-)
+/** Leaves a page for another, and comes back to it after a while. */
+async function leaveAndReturn(page: Page, meanwhile: () => Promise<unknown>): Promise<void> {
+  await page.evaluate('globalThis.isKept = true')
+  await page.goto('https://elsewhere.example.com/')
+  await meanwhile()
+  await page.goBack({ waitUntil: 'commit' })
+}
+
+t.test('back from the back/forward cache the client goes on', async (t) => {
+  const { first } = await withTabs(t, 1)
+  const before = refreshes
+  await leaveAndReturn(first, () => pass(1_100))
+  await until('it asks whether it is still signed in', () => refreshes > before)
+  t.equal(await call(first), 200)
+  t.equal(await first.evaluate('isKept'), true, 'it is the page that was left')
+  t.equal(await first.evaluate("heard.includes('signed-out')"), false)
+})
+
+t.test('signed out by another device meanwhile, it finds out when it is back', async (t) => {
+  const { first } = await withTabs(t, 1)
+  const token: string = await first.evaluate('auth.getAccessToken()')
+  await leaveAndReturn(first, async () => {
+    const headers = { authorization: `Bearer ${token}` }
+    const answer = await fetch(`http://127.0.0.1:${issuer.port}/logout/all`, {
+      method: 'POST',
+      headers,
+    })
+    t.equal(answer.status, 204)
+  })
+  await until('it is signed out', async () => (await status(first)) === 'signed-out')
+  t.equal(await first.evaluate('isKept'), true)
+  t.equal(await first.evaluate('heard.at(-1)'), 'signed-out')
+})
+
+t.test('signed out in another tab meanwhile, it is as well', async (t) => {
+  const { first, last } = await withTabs(t, 2)
+  await leaveAndReturn(first, () => last.evaluate('auth.logout()'))
+  // A message for a page that is kept makes the browser drop it: it is loaded anew.
+  await until('it is there', () => first.evaluate("typeof auth === 'object'"))
+  t.equal(await first.evaluate('auth.user()'), null)
+})
 
 t.test('offline and back', async (t) => {
   const { user, first } = await withTabs(t, 1)
