@@ -46,11 +46,13 @@ export class FieldCipher {
 
   seal(place: FieldPlace, value: Buffer): Buffer {
     const [newest] = this.#roots as [Root]
-    const nonce = randomBytes(nonceBytes)
+    const nonce = freshNonce()
     const cipher = createCipheriv(algorithm, ownerKey(newest, place.owner), nonce)
     cipher.setAAD(boundTo(place))
-    const ciphertext = [cipher.update(value), cipher.final()]
-    return Buffer.concat([Buffer.of(form), newest.id, nonce, ...ciphertext, cipher.getAuthTag()])
+    const ciphertext = cipher.update(value)
+    // Brings nothing more, but makes the tag.
+    cipher.final()
+    return Buffer.concat([newest.head, nonce, ciphertext, cipher.getAuthTag()])
   }
 
   /** Null for what was not sealed for this place, was changed, or is of a secret not known here. */
@@ -77,8 +79,19 @@ export class FieldCipher {
   }
 }
 
+/** Random bytes that no nonce has used yet: drawn in bulk, a tenth of the cost of a draw for each. */
+let unused = { bytes: Buffer.alloc(0), at: 0 }
+
+function freshNonce(): Buffer {
+  if (unused.at === unused.bytes.length) unused = { bytes: randomBytes(256 * nonceBytes), at: 0 }
+  unused.at += nonceBytes
+  return unused.bytes.subarray(unused.at - nonceBytes, unused.at)
+}
+
 interface Root {
   readonly id: Buffer
+  /** What comes before the nonce. */
+  readonly head: Buffer
   readonly key: KeyObject
   /** Keys of owners, who was met last at the end. */
   readonly kept: Map<string, KeyObject>
@@ -86,7 +99,8 @@ interface Root {
 
 function toRoot(secret: string): Root {
   const key = createSecretKey(hmac(Buffer.from(secret), 'gatepass session data 1'))
-  return { key, id: hmac(key, 'id').subarray(0, keyIdBytes), kept: new Map() }
+  const id = hmac(key, 'id').subarray(0, keyIdBytes)
+  return { key, id, head: Buffer.concat([Buffer.of(form), id]), kept: new Map() }
 }
 
 function ownerKey({ key, kept }: Root, { scope, id }: DataOwner): KeyObject {

@@ -73,3 +73,12 @@ t.test('owners whose keys are no longer kept are read all the same', async (t) =
     t.equal(cipher.open(of(n + 1), sealed[n] as Buffer), null)
   }
 })
+
+t.test('no nonce comes twice', async (t) => {
+  const cipher = new FieldCipher([newSecret])
+  const here: FieldPlace = { owner: { scope: 'user', id: 'u' }, field: 'cart', version: 'v' }
+  const nonces = Array.from({ length: 2_000 }, () =>
+    cipher.seal(here, Buffer.alloc(0)).toString('hex', 5, 17),
+  )
+  t.equal(new Set(nonces).size, nonces.length)
+})
