@@ -89,6 +89,11 @@ export async function runSurgeCommand(
   process.stdout.write(
     asJson ? `${JSON.stringify(result, null, 2)}\n` : `\n${surgeTable(result)}\n`,
   )
+  if (fault === null) return
+  const { seenBy } = faults[fault]
+  const count = result.systems.gatepass?.totals[seenBy] ?? 0
+  tell(`${fault}: ${seenBy} is ${count}`)
+  if (count === 0) throw new Error('Nothing has seen the fault.')
 }
 
 /** @returns the path of the file it was put in */

@@ -6,8 +6,10 @@ import t, { type Test } from 'tap'
 import { Exchanger } from '../../bench/surge/client/exchange.ts'
 import { HeldSession } from '../../bench/surge/client/held-session.ts'
 import { createAsk, triesMax } from '../../bench/surge/client/patience.ts'
+import { Recorder } from '../../bench/surge/load/recorder.ts'
 import { watchSignOut } from '../../bench/surge/load/sign-out-watch.ts'
-import type { Answer, ClientScheme, Session } from '../../bench/surge/system.ts'
+import { Visitor } from '../../bench/surge/load/visitor.ts'
+import type { Answer, Ask, ClientScheme, Session } from '../../bench/surge/system.ts'
 
 async function listen(t: Test, listener: RequestListener): Promise<string> {
   const server = createServer(listener).listen(0, '127.0.0.1')
@@ -119,6 +121,32 @@ t.test('who is refused is over, and so is who can not renew', async (t) => {
   t.equal(await held.ensure(), 'renewed', 'it has no end')
   t.equal(keys.length, 0)
 })
+
+t.test(
+  'nobody is signed out by an old token that is refused while the next one is here',
+  async (t) => {
+    const recorder = new Recorder()
+    recorder.begin()
+    const life_ms = 90
+    const scheme: ClientScheme = {
+      login: async () => ({ headers: { token: 'old' }, life_ms, secret: '' }),
+      logout: async () => refused,
+      refresh: async () => ({ headers: { token: 'new' }, life_ms: 60_000, secret: '' }),
+    }
+    const ask: Ask = async ({ headers }) => {
+      await sleep(5)
+      return headers?.token === 'new' ? { status: 200, headers: {}, body: { items: [] } } : refused
+    }
+    const deps = { ask, scheme, recorder, products: [], lossShare: 0 }
+    const visitor = new Visitor({ name: 'ada', password: '' }, deps)
+    t.equal(await visitor.signIn(), null)
+    // The next one is asked for in the background by now.
+    await sleep(0.7 * life_ms)
+    t.equal(await visitor.checkCart(), null)
+    t.equal(recorder.signedOutByReason.sum, 0)
+    t.equal(recorder.refreshes, 1)
+  },
+)
 
 t.test('a sign-out has bitten when every replica refuses, and new ones too', async (t) => {
   const startMs = performance.now()

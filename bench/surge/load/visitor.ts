@@ -143,8 +143,11 @@ export class Visitor {
       const headers = { ...held.session.headers, ...call.headers }
       return this.#deps.ask({ ...call, headers })
     }
+    const { session } = held
     const answer = await send()
     if (answer.status !== 401) return answer
+    // It was renewed meanwhile, and what was refused is the old one.
+    if (held.session !== session) return send()
     if (held.ageMs < youngMs || (await held.renew()) === 'over') {
       return this.#ended(held, call, answer)
     }
