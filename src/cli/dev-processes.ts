@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { dataUrl } from '../config/data-settings.ts'
-import type { Settings } from '../config/settings.ts'
+import { environmentName } from '../config/setting.ts'
+import { settings as allSettings, type Settings } from '../config/settings.ts'
 import type { ReplicaKind } from '../playground/replicas.ts'
 import { Child, mainProgram } from './child.ts'
 import type { CliContext } from './context.ts'
@@ -61,7 +62,7 @@ export class DevProcesses {
       ],
       hasReadiness: true,
       env: {
-        ...env,
+        ...(role === 'issuer' ? env : withoutSecrets(env)),
         GATEPASS_PORT: String(port),
         GATEPASS_ADMIN_PORT: String(port === 0 ? 0 : port + 1),
       },
@@ -76,7 +77,7 @@ export class DevProcesses {
       command: ['--conditions=gatepass-source', shopProgram],
       hasReadiness: false,
       env: {
-        ...env,
+        ...withoutSecrets(env),
         SHOP_PORT: '0',
         SHOP_NAME: name,
         GATEPASS_ISSUER: settings.issuer,
@@ -94,6 +95,14 @@ export class DevProcesses {
     const { cwd, stderr } = context
     return { name, cwd, stderr, logPath: join(state, `${name}.log`) }
   }
+}
+
+/** What replicas get: none of the secrets that only an issuer has to know. */
+function withoutSecrets(env: DevProcessesOptions['env']): DevProcessesOptions['env'] {
+  const secret = allSettings.filter((one) => one.secret && !one.roles.includes('verifier'))
+  const names = secret.map(({ name }) => environmentName(name))
+  const unset = names.flatMap((name) => [name, `${name}_FILE`])
+  return { ...env, ...Object.fromEntries(unset.map((name) => [name, undefined])) }
 }
 
 /** A file by its whole path, wherever the reader looks from. */

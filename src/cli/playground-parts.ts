@@ -2,6 +2,7 @@ import type { Settings } from '../config/settings.ts'
 import { systemClock } from '../core/clock.ts'
 import type { IssuerAppDeps } from '../http/issuer-app.ts'
 import type { KeyRing } from '../keys/ring.ts'
+import type { EventLog } from '../playground/event-log.ts'
 import type { SessionStore } from '../stores/ports.ts'
 import type { Verifier } from '../verifier/verifier.ts'
 import { demoUser } from './demo.ts'
@@ -12,7 +13,15 @@ export function servesPlayground(settings: Settings): boolean {
   return settings.playground && settings.workers === 1
 }
 
+/** The log that the page shows; null where there is no playground. */
+export async function openEventLog(settings: Settings): Promise<EventLog | null> {
+  if (!servesPlayground(settings)) return null
+  const { EventLog } = await import('../playground/event-log.ts')
+  return new EventLog(systemClock)
+}
+
 interface PlaygroundParts {
+  readonly events: EventLog | null
   readonly keys: KeyRing
   readonly sessions: SessionStore
   readonly verifier: Verifier
@@ -21,14 +30,10 @@ interface PlaygroundParts {
 /** What the playground adds to the issuer: nothing where it is off, and its code is not loaded. */
 export async function playgroundParts(
   settings: Settings,
-  { keys, sessions, verifier }: PlaygroundParts,
+  { keys, sessions, verifier, events }: PlaygroundParts,
 ): Promise<Pick<IssuerAppDeps, 'onAudit' | 'extra'>> {
-  if (!servesPlayground(settings)) return {}
-  const [{ playground }, { EventLog }] = await Promise.all([
-    import('../playground/playground.ts'),
-    import('../playground/event-log.ts'),
-  ])
-  const events = new EventLog(systemClock)
+  if (events === null) return {}
+  const { playground } = await import('../playground/playground.ts')
   const deps = {
     issuerUrl: settings.issuer,
     username: demoUser,

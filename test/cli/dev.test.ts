@@ -2,35 +2,10 @@ import { once } from 'node:events'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
-import { freePort, TestProcess } from '../support/processes.ts'
+import t from 'tap'
+import { freeBasePort, isFree, startDev } from '../support/dev.ts'
+import { TestProcess } from '../support/processes.ts'
 import { until } from '../support/until.ts'
-
-/** A port with free ones 1, 100, 101, 200 and 201 above it. */
-async function freeBasePort(): Promise<number> {
-  for (;;) {
-    const base = Math.min(await freePort(), 60_000)
-    const all = [0, 1, 100, 101, 200, 201].map((above) => isFree(base + above))
-    if ((await Promise.all(all)).every(Boolean)) return base
-  }
-}
-
-async function isFree(port: number): Promise<boolean> {
-  const server = createServer()
-  const free = new Promise<boolean>((resolve) => {
-    server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true))
-  })
-  const answer = await free
-  server.close()
-  return answer
-}
-
-async function startDev(t: Test, cwd: string, port: number) {
-  const dev = TestProcess.start(t, ['dev', '--port', String(port)], { cwd })
-  await dev.line(/Ctrl-C stops everything/)
-  const password = /password +(\S+)/.exec(dev.stdout)?.[1] ?? ''
-  return { dev, password, issuer: `http://localhost:${port}` }
-}
 
 async function login(issuer: string, password: string) {
   const response = await fetch(`${issuer}/login`, {
@@ -45,7 +20,7 @@ async function login(issuer: string, password: string) {
 t.test('the main job: sign in once, verified on two replicas, refreshed, signed out', async (t) => {
   const cwd = t.testdir()
   const port = await freeBasePort()
-  const { dev, password, issuer } = await startDev(t, cwd, port)
+  const { dev, password, issuer } = await startDev(t, { cwd, port })
   const { access_token, refresh_token } = await login(issuer, password)
   const headers = { authorization: `Bearer ${access_token}` }
 
@@ -94,12 +69,12 @@ t.test('the main job: sign in once, verified on two replicas, refreshed, signed 
 t.test('a second start keeps users, sessions and keys', async (t) => {
   const cwd = t.testdir()
   const port = await freeBasePort()
-  const first = await startDev(t, cwd, port)
+  const first = await startDev(t, { cwd, port })
   const { access_token, refresh_token } = await login(first.issuer, first.password)
   const jwks = await (await fetch(`${first.issuer}/.well-known/jwks.json`)).text()
   t.equal(await first.dev.stop('SIGTERM'), 0)
 
-  const second = await startDev(t, cwd, port)
+  const second = await startDev(t, { cwd, port })
   t.equal(second.password, first.password)
   t.equal(await (await fetch(`${second.issuer}/.well-known/jwks.json`)).text(), jwks)
   const verified = await fetch(`http://localhost:${port + 100}/verify`, {
@@ -116,7 +91,7 @@ t.test('a second start keeps users, sessions and keys', async (t) => {
 
 t.test('what it keeps is readable by its owner only', async (t) => {
   const cwd = t.testdir()
-  const { dev } = await startDev(t, cwd, await freeBasePort())
+  const { dev } = await startDev(t, { cwd })
   await dev.stop()
   const mode = (path: string) => statSync(join(cwd, path)).mode & 0o077
   for (const path of ['secret', 'demo-password', 'accounts.db', 'sessions.db', 'issuer.log']) {
@@ -144,7 +119,7 @@ t.test('a port in use is a plain sentence, and nothing is left running', async (
 t.test('when one process dies the others end, and it is said', async (t) => {
   const cwd = t.testdir()
   const port = await freeBasePort()
-  const { dev } = await startDev(t, cwd, port)
+  const { dev } = await startDev(t, { cwd, port })
   const log = readFileSync(join(cwd, '.gatepass/verifier-1.log'), 'utf8')
   process.kill(JSON.parse(log.slice(0, log.indexOf('\n'))).pid, 'SIGKILL')
   t.equal(await dev.exited, 1)

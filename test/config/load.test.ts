@@ -112,6 +112,13 @@ t.test('production refuses what would be unsafe; development does not', async (t
   t.match(problems({ role: 'verifier', env: unsafe }), [/^GATEPASS_ISSUER must be https/])
 })
 
+t.test('the playground is off, and refused in production', async (t) => {
+  t.equal(load().settings.playground, false)
+  const on = { ...env, GATEPASS_PLAYGROUND: 'true' }
+  t.match(problems({ env: on }), [/^GATEPASS_PLAYGROUND must be false in production: it stops/])
+  t.same(problems({ env: { ...on, GATEPASS_MODE: 'development' } }), [])
+})
+
 t.test('settings that contradict one another are refused', async (t) => {
   const check = (changes: Record<string, string>) => problems({ env: { ...env, ...changes } })
   t.match(check({ GATEPASS_SESSION_MAX_S: '60', GATEPASS_SESSION_IDLE_S: '61' }), [

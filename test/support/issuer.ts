@@ -1,11 +1,12 @@
 import { join } from 'node:path'
-import type { InjectOptions } from 'fastify'
+import type { FastifyInstance, InjectOptions } from 'fastify'
 import { pino } from 'pino'
 import type { Test } from 'tap'
 import { buildIssuerApp } from '../../src/http/issuer-app.ts'
 import { Metrics } from '../../src/http/metrics.ts'
 import { createRingKeySource } from '../../src/http/ring-key-source.ts'
 import type { AudienceKeys } from '../../src/issuer/audiences.ts'
+import type { Audit } from '../../src/issuer/audit.ts'
 import type { Client } from '../../src/issuer/clients.ts'
 import { createIssuer } from '../../src/issuer/issuer.ts'
 import { PasswordHasher } from '../../src/issuer/passwords/hasher.ts'
@@ -18,7 +19,7 @@ import { SqliteCounterStore } from '../../src/stores/sqlite/counters.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/sessions.ts'
 import type { Algorithm } from '../../src/tokens/algorithms.ts'
 import { DpopProofs, dpopDefaults } from '../../src/verifier/dpop/proofs.ts'
-import { createVerifier } from '../../src/verifier/verifier.ts'
+import { createVerifier, type Verifier } from '../../src/verifier/verifier.ts'
 import { FakeClock } from './clock.ts'
 import { policy } from './sessions.ts'
 
@@ -44,6 +45,16 @@ export interface TestIssuerOptions {
   readonly hasher?: PasswordHasher
   /** At `debug` each request is logged, and none takes a shortcut. */
   readonly logLevel?: 'debug' | 'info'
+  readonly onAudit?: Audit
+  /** What else it serves. */
+  readonly extra?: (scope: FastifyInstance, parts: ExtraParts) => Promise<void>
+}
+
+export interface ExtraParts {
+  readonly clock: FakeClock
+  readonly keys: KeyRing
+  readonly sessions: SqliteSessionStore
+  readonly verifier: Verifier
 }
 
 /** A whole issuer on real stores in a folder of its own, with cheap hashes and a clock to turn. */
@@ -73,7 +84,20 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   })
   const revocations = await RevocationFeed.open({ sessions, clock, keptMs: policy.revokedKeptMs })
   const metrics = new Metrics()
+  const verifier = createVerifier({
+    issuer: issuerUrl,
+    audience: null,
+    keys: createRingKeySource(keys),
+    clock,
+    ...(options.decryptionKeys && {
+      decryptionKeys: options.decryptionKeys,
+      encryptedTokens: 'optional',
+    }),
+  })
+  const { onAudit, extra } = options
   const app = buildIssuerApp({
+    ...(onAudit && { onAudit }),
+    ...(extra && { extra: (scope) => extra(scope, { clock, keys, sessions, verifier }) }),
     logger,
     metrics,
     version: '0.0.0-test',
@@ -99,16 +123,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
       endedUntil_s: (sub) => revocations.endedUntil_s(sub),
     }),
     proofs: new DpopProofs({ ...dpopDefaults, clockTolerance_s: 5, clock }),
-    verifier: createVerifier({
-      issuer: issuerUrl,
-      audience: null,
-      keys: createRingKeySource(keys),
-      clock,
-      ...(options.decryptionKeys && {
-        decryptionKeys: options.decryptionKeys,
-        encryptedTokens: 'optional',
-      }),
-    }),
+    verifier,
     jwks: () => keys.jwks(),
     revocations,
     clock,

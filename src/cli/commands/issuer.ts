@@ -28,7 +28,7 @@ import {
   openKeys,
   revocationsToldMs,
 } from '../parts.ts'
-import { playgroundParts } from '../playground-parts.ts'
+import { openEventLog, playgroundParts } from '../playground-parts.ts'
 import { serve } from '../serve.ts'
 import { isPrimaryOfMany, runWorkers } from '../workers.ts'
 
@@ -41,7 +41,11 @@ export async function runIssuer(context: CliContext): Promise<void> {
   const audit = auditTo(logger, metrics)
   const parts = await openAccountParts(settings, context.cwd)
   const counters = await openCounterStore(settings.sessions_url, context.cwd)
-  const keys = await openKeys(settings, context.cwd, ({ name, kid }) => audit(name, { kid }))
+  const events = await openEventLog(settings)
+  const keys = await openKeys(settings, context.cwd, ({ name, kid }) => {
+    audit(name, { kid })
+    events?.add(name, { kid })
+  })
   const signingKey = () => keys.signingKey()
   const policy = issuerPolicy(settings)
   const revocations = await RevocationFeed.open({
@@ -56,7 +60,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
   const dataEnd = await openDataEnd(settings, context.cwd, { logger, metrics, ...parts })
   dataEnd?.listenTo(revocations)
   const verifier = ownVerifier(settings, keys)
-  const playground = await playgroundParts(settings, { ...parts, keys, verifier })
+  const playground = await playgroundParts(settings, { ...parts, keys, verifier, events })
 
   const app = buildIssuerApp({
     logger,

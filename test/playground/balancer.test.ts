@@ -1,0 +1,178 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import t, { type Test } from 'tap'
+import { Balancer, type Outgoing } from '../../src/playground/balancer.ts'
+import type { Replica } from '../../src/playground/replicas.ts'
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void
+
+async function listen(t: Test, handler: Handler): Promise<Server> {
+  const server = createServer(handler).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close().closeAllConnections())
+  return server
+}
+
+function replica(name: string, server: Server): Replica {
+  return { name, kind: 'verifier', port: (server.address() as AddressInfo).port }
+}
+
+function startBalancer(t: Test, replicas: readonly Replica[]): Balancer {
+  const balancer = new Balancer({ list: () => replicas })
+  t.teardown(() => balancer.close())
+  return balancer
+}
+
+const get: Outgoing = { method: 'GET', path: '/verify', headers: {}, body: undefined }
+const post: Outgoing = { ...get, method: 'POST', body: Buffer.from('{}') }
+
+t.test('every replica is asked', async (t) => {
+  const names = ['a', 'b', 'c']
+  const servers = await Promise.all(names.map(() => listen(t, (_, response) => response.end())))
+  const balancer = startBalancer(
+    t,
+    servers.map((server, index) => replica(names[index] ?? '', server)),
+  )
+  const met = new Set<string>()
+  // That one of three is never met is less likely than one in 10^34.
+  for (let count = 0; count < 200; count++)
+    met.add((await balancer.forward('verifier', get)).replica)
+  t.same([...met].sort(), names)
+})
+
+t.test('where one is gone another answers, and nobody notices', async (t) => {
+  let count = 0
+  const alive = await listen(t, (_, response) => {
+    count++
+    response.end()
+  })
+  const gone = await listen(t, () => {})
+  const list = [replica('gone', gone), replica('alive', alive)]
+  gone.close()
+  await once(gone, 'close')
+  const balancer = startBalancer(t, list)
+  for (let tries = 0; tries < 20; tries++) {
+    t.equal((await balancer.forward('verifier', post)).replica, 'alive')
+  }
+  t.equal(count, 20, 'each was done once')
+})
+
+t.test('one that dies with a request has it repeated where that does no harm', async (t) => {
+  let deaths = 0
+  const dying = await listen(t, (request) => {
+    deaths++
+    request.socket.destroy()
+  })
+  let done = 0
+  const alive = await listen(t, (_, response) => {
+    done++
+    response.end()
+  })
+  const balancer = startBalancer(t, [replica('dying', dying), replica('alive', alive)])
+  const keyed = { ...post, headers: { 'idempotency-key': 'k1' } }
+  for (const outgoing of [get, keyed, { ...get, method: 'HEAD' }]) {
+    for (let tries = 0; tries < 10; tries++) {
+      t.equal((await balancer.forward('verifier', outgoing)).replica, 'alive')
+    }
+  }
+  t.equal(done, 30)
+  t.ok(deaths > 0, 'some of them had met the other first')
+})
+
+t.test('what may have been done is not done again', async (t) => {
+  let count = 0
+  const servers = await Promise.all(
+    ['a', 'b'].map(() =>
+      listen(t, (request) => {
+        count++
+        request.socket.destroy()
+      }),
+    ),
+  )
+  const balancer = startBalancer(
+    t,
+    servers.map((server, index) => replica(String(index), server)),
+  )
+  await t.rejects(balancer.forward('verifier', post), { code: 'replica_unavailable' })
+  t.equal(count, 1)
+  await t.rejects(balancer.forward('verifier', get), { code: 'replica_unavailable' })
+  t.equal(count, 3)
+})
+
+t.test('what may not be repeated goes by a connection of its own', async (t) => {
+  const ports = new Set<number | undefined>()
+  const server = await listen(t, (request, response) => {
+    ports.add(request.socket.remotePort)
+    response.end()
+  })
+  const balancer = startBalancer(t, [replica('a', server)])
+  await balancer.forward('verifier', get)
+  await balancer.forward('verifier', get)
+  t.equal(ports.size, 1, 'reads keep theirs')
+  await balancer.forward('verifier', post)
+  await balancer.forward('verifier', post)
+  t.equal(ports.size, 3)
+})
+
+t.test('an answer that breaks off is asked for again', async (t) => {
+  const breaking = await listen(t, (_, response) => {
+    response.writeHead(200, { 'content-length': '1000' })
+    response.write('half', () => response.destroy())
+  })
+  const whole = await listen(t, (_, response) => response.end('whole'))
+  const balancer = startBalancer(t, [replica('breaking', breaking), replica('whole', whole)])
+  for (let tries = 0; tries < 10; tries++) {
+    t.equal(String((await balancer.forward('verifier', get)).body), 'whole')
+  }
+})
+
+t.test('an answer without end is none', async (t) => {
+  const server = await listen(t, (_, response) => {
+    const write = () => response.destroyed || response.write(Buffer.alloc(65_536), write)
+    write()
+  })
+  const balancer = startBalancer(t, [replica('a', server)])
+  await t.rejects(balancer.forward('verifier', get), { code: 'replica_unavailable' })
+})
+
+t.test('a replica gets the token, and never a cookie; a page gets no cookie of it', async (t) => {
+  let seen: IncomingMessage['headers'] = {}
+  const server = await listen(t, (request, response) => {
+    seen = request.headers
+    response.writeHead(418, {
+      etag: '"1"',
+      'content-type': 'text/x',
+      'set-cookie': 'a=b',
+      'content-security-policy': 'none',
+    })
+    request.pipe(response)
+  })
+  const balancer = startBalancer(t, [replica('a', server)])
+  const headers = {
+    authorization: 'Bearer x',
+    'if-match': '"0"',
+    cookie: 'gatepass_refresh=secret',
+    origin: 'http://localhost:4000',
+    host: 'localhost:4000',
+    'x-forwarded-for': '127.0.0.1',
+    connection: 'upgrade',
+  }
+  const answer = await balancer.forward('verifier', { ...post, headers })
+  t.match(seen, { authorization: 'Bearer x', 'if-match': '"0"', 'content-length': '2' })
+  for (const name of ['cookie', 'origin', 'x-forwarded-for']) t.notOk(name in seen, name)
+  t.equal(answer.status, 418)
+  t.equal(String(answer.body), '{}')
+  t.same(answer.headers, { etag: '"1"', 'content-type': 'text/x' })
+})
+
+t.test('no other kind is asked, and none that is starting', async (t) => {
+  const server = await listen(t, (_, response) => response.end())
+  const shop: Replica = { ...replica('shop', server), kind: 'shop' }
+  const balancer = startBalancer(t, [shop, { name: 'new', kind: 'verifier', port: null }])
+  await t.rejects(balancer.forward('verifier', get), {
+    code: 'replica_unavailable',
+    retryAfter_s: 1,
+  })
+  t.equal((await balancer.forward('shop', get)).replica, 'shop')
+})

@@ -1,0 +1,214 @@
+import type { InjectOptions } from 'fastify'
+import t, { type Test } from 'tap'
+import { EventLog } from '../../src/playground/event-log.ts'
+import { playground } from '../../src/playground/playground.ts'
+import type { Replica, ReplicaKind, Replicas } from '../../src/playground/replicas.ts'
+import { FakeClock } from '../support/clock.ts'
+import { bearer, issuerUrl, startIssuer } from '../support/issuer.ts'
+import { policy } from '../support/sessions.ts'
+import { loadPage } from './pages.ts'
+
+const { origin, host } = new URL(issuerUrl)
+
+/** Replicas that are only told of. */
+class FakeReplicas implements Replicas {
+  opened = 0
+  #list: Replica[] = [{ name: 'verifier-1', kind: 'verifier', port: 1 }]
+  readonly #kinds: readonly ReplicaKind[]
+
+  constructor(kinds: readonly ReplicaKind[]) {
+    this.#kinds = kinds
+  }
+
+  list = () => this.#list
+  kinds = () => this.#kinds
+
+  open(): void {
+    this.opened++
+  }
+
+  async add(kind: ReplicaKind): Promise<string> {
+    this.#list.push({ name: `${kind}-9`, kind, port: null })
+    return `${kind}-9`
+  }
+
+  async stop(name: string): Promise<void> {
+    this.#list = this.#list.filter((one) => one.name !== name)
+  }
+}
+
+async function start(t: Test, kinds: readonly ReplicaKind[] = ['verifier', 'shop']) {
+  const replicas = new FakeReplicas(kinds)
+  const events = new EventLog(new FakeClock())
+  const issuer = await startIssuer(t, {
+    onAudit: (event, fields) => events.add(event, fields),
+    extra: (scope, { clock, keys, sessions, verifier }) =>
+      playground(scope, {
+        issuerUrl,
+        username: 'ada',
+        accessTtl_s: 300,
+        graceMs: policy.graceMs,
+        clock,
+        keys,
+        verifier,
+        replicas,
+        events,
+        lineOf: (sid) => sessions.find(sid, clock.nowMs()),
+      }),
+  })
+  /** As the page does it. */
+  const ask = ({ headers, ...request }: InjectOptions) =>
+    issuer.call({
+      ...request,
+      headers: { host, origin, 'sec-fetch-site': 'same-origin', ...headers },
+    })
+  return { ...issuer, replicas, ask }
+}
+
+t.test('the page, and all that it loads', async (t) => {
+  const { call, replicas } = await start(t)
+  const loaded = await loadPage(async (url) => {
+    const { statusCode, headers, payload } = await call({ url, headers: { host } })
+    t.match(headers['content-security-policy'], "default-src 'none'", url)
+    t.equal(headers['x-content-type-options'], 'nosniff', url)
+    return { status: statusCode, type: String(headers['content-type']), text: payload }
+  })
+  for (const [path, { status }] of loaded) t.equal(status, 200, path)
+  t.ok([...loaded.keys()].some((path) => path.endsWith('/browser/index.ts')))
+  t.equal(replicas.opened, 0, 'nothing starts before the page itself asks')
+})
+
+t.test(
+  'by another name of this machine one is sent on; by a foreign one nothing is told',
+  async (t) => {
+    const { call } = await start(t)
+    const local = await call({ url: '/', headers: { host: '127.0.0.1:4000' } })
+    t.equal(local.statusCode, 302)
+    t.equal(local.headers.location, `${issuerUrl}/`)
+    for (const url of ['/', '/playground/files/playground/page/main.ts', '/playground/state']) {
+      const headers = { host: 'evil.test', origin: 'http://evil.test' }
+      t.match(await call({ url, headers }), { statusCode: 403 }, url)
+    }
+  },
+)
+
+t.test('the state: replicas, keys, and events after the last', async (t) => {
+  const { ask, login, replicas, keys } = await start(t)
+  await login({ password: 'wrong' })
+  await login()
+  const state = (await ask({ url: '/playground/state' })).json()
+  t.match(state, {
+    username: 'ada',
+    access_ttl_s: 300,
+    grace_s: policy.graceMs / 1000,
+    replicas: [{ name: 'verifier-1', kind: 'verifier', ready: true }],
+    kinds: ['verifier', 'shop'],
+    keys: [{ kid: keys.signingKey().kid, state: 'active', signs_in_s: 0 }],
+    events: [
+      { id: 1, event: 'login.failed' },
+      { id: 2, event: 'login.ok' },
+    ],
+  })
+  t.notMatch(JSON.stringify(state.replicas), 'port')
+  const later = (await ask({ url: '/playground/state?after=1' })).json()
+  t.match(later.events, [{ id: 2 }])
+  t.equal(later.events.length, 1)
+  t.equal(replicas.opened, 2)
+})
+
+t.test('controls: add, stop, rotate', async (t) => {
+  const { ask, replicas, clock } = await start(t)
+  const added = await ask({ method: 'POST', url: '/playground/replicas', body: { kind: 'shop' } })
+  t.equal(added.statusCode, 201)
+  t.same(added.json(), { name: 'shop-9' })
+  const stopped = await ask({ method: 'DELETE', url: '/playground/replicas/verifier-1' })
+  t.equal(stopped.statusCode, 204)
+  t.same(
+    replicas.list().map(({ name }) => name),
+    ['shop-9'],
+  )
+  const { kid } = (await ask({ method: 'POST', url: '/playground/keys/rotate' })).json()
+  const keysOf = async () => (await ask({ url: '/playground/state' })).json().keys
+  t.match(await keysOf(), [{ state: 'active' }, { kid, state: 'pending', signs_in_s: 310 }])
+  clock.advance_s(305)
+  t.match(await keysOf(), [{}, { kid, signs_in_s: 5 }])
+})
+
+t.test('a kind that cannot be started is refused, and said', async (t) => {
+  const { ask } = await start(t, ['verifier'])
+  for (const body of [
+    { kind: 'shop' },
+    { kind: 'issuer' },
+    { kind: ['verifier'] },
+    {},
+    undefined,
+  ]) {
+    const answer = await ask({ method: 'POST', url: '/playground/replicas', ...(body && { body }) })
+    t.equal(answer.statusCode, 422)
+    t.same(answer.json().errors, [{ pointer: '/body/kind', detail: 'must be verifier' }])
+  }
+})
+
+t.test('another page can do nothing and learn nothing', async (t) => {
+  const { call, replicas, keys } = await start(t)
+  const before = keys.list().length
+  const requests: InjectOptions[] = [
+    { url: '/playground/state' },
+    { url: '/playground/session' },
+    { url: '/playground/verifier/verify' },
+    { method: 'POST', url: '/playground/replicas', body: { kind: 'verifier' } },
+    { method: 'DELETE', url: '/playground/replicas/verifier-1' },
+    { method: 'POST', url: '/playground/keys/rotate' },
+  ]
+  for (const request of requests) {
+    for (const headers of [
+      { host },
+      { host, origin: 'https://evil.test' },
+      { host, origin: 'https://evil.test', 'sec-fetch-site': 'cross-site' },
+      { host, 'sec-fetch-site': 'cross-site' },
+    ]) {
+      const { statusCode, payload } = await call({ ...request, headers })
+      t.equal(statusCode, 403, `${request.url} ${JSON.stringify(headers)}`)
+      t.match(payload, 'origin_not_allowed')
+    }
+    const far = await call({ ...request, headers: { host, origin }, remoteAddress: '10.0.0.7' })
+    t.equal(far.statusCode, 403)
+  }
+  t.equal(replicas.list().length, 1)
+  t.equal(replicas.opened, 0)
+  t.equal(keys.list().length, before)
+})
+
+t.test('the line of a session: its generation, and the grace time left', async (t) => {
+  const { ask, signIn, refresh, clock, call } = await start(t)
+  const { access_token, refresh_token, session_id } = await signIn()
+  const line = async () => {
+    const answer = await ask({ url: '/playground/session', headers: bearer(access_token) })
+    return answer.json()
+  }
+  t.same(await line(), { session_id, generation: 0, grace_left_ms: policy.graceMs })
+  clock.advanceMs(policy.graceMs + 1)
+  await refresh(refresh_token)
+  clock.advanceMs(1_000)
+  t.same(await line(), { session_id, generation: 1, grace_left_ms: policy.graceMs - 1_000 })
+  clock.advanceMs(policy.graceMs)
+  t.match(await line(), { grace_left_ms: 0 })
+  await call({ method: 'POST', url: '/logout', headers: bearer(access_token) })
+  t.match(await line(), { code: 'token_revoked' })
+  t.match((await ask({ url: '/playground/session' })).json(), { code: 'token_missing' })
+})
+
+t.test('no replica that answers is 503', async (t) => {
+  const { ask } = await start(t)
+  const answer = await ask({ url: '/playground/shop/cart' })
+  t.equal(answer.statusCode, 503)
+  t.equal(answer.json().code, 'replica_unavailable')
+  t.equal(answer.headers['retry-after'], '1')
+})
+
+t.test('an issuer without it has nothing there', async (t) => {
+  const { call } = await startIssuer(t)
+  for (const url of ['/', '/playground/state', '/playground/files/playground/page/main.ts']) {
+    t.equal((await call({ url, headers: { host } })).statusCode, 404, url)
+  }
+})
