@@ -9,6 +9,7 @@ import { body, linesTraffic, smallCache_bytes, trafficOf } from './guarded-traff
 import { startKeyServer } from './key-server.ts'
 import { type PeersMaterial, preparePeers, type TokenMix, tokenMixes } from './peers-tokens.ts'
 
+const cachedSession = 'better-auth session, cookie cache'
 const fastifyBare = 'bare route, Fastify'
 const expressBare = 'bare route, Express'
 const checkingBare = 'bare route that checks a signature'
@@ -33,6 +34,7 @@ export const peersHttp: readonly Scenario[] = tokenMixes.map((mix) => ({
     const keyServer = await startKeyServer(material.trust.jwks)
     bench.defer(() => keyServer.close())
     const traffic = trafficOf(material.tokens, bench)
+    const hasSession = mix.name === 'one'
     const atOnce = { ...traffic, countsAtOnce: true }
     const fastify = fastifyRows(mix, material)
     const express = expressRows(mix, material, keyServer.jwksUrl)
@@ -44,14 +46,17 @@ export const peersHttp: readonly Scenario[] = tokenMixes.map((mix) => ({
       ...rows.map(({ name, keepsTokens, spec }) => {
         return { name, server: spec, traffic: () => (keepsTokens ? traffic : atOnce) }
       }),
-      ...(mix.name === 'one' ? [await betterAuthSubject(bench)] : []),
+      ...(hasSession ? [await betterAuthSubject(bench)] : []),
       { name: fastifyBare, server: () => bareSpec(body), traffic: () => atOnce },
       { name: expressBare, server: () => expressSpec('bare', [body]), traffic: () => atOnce },
       { name: checkingBare, server: checkingSpec, traffic: () => atOnce },
     ]
     return {
       subjects: subjects.map((subject) => served(subject, bench)),
-      comparisons: comparisonsOf(rows, rows[0]?.name ?? ''),
+      comparisons: [
+        ...comparisonsOf(rows, rows[0]?.name ?? ''),
+        ...(hasSession ? sessionComparisons : []),
+      ],
     }
   },
 }))
@@ -66,6 +71,10 @@ function comparisonsOf(rows: readonly Guarded[], ours: string): Comparison[] {
     ...others.map(({ name }) => ({ subject: ours, metric, limit: name })),
   ]
 }
+
+const sessionComparisons: readonly Comparison[] = [
+  { subject: cachedSession, metric: 'per_core_second', limit: fastifyBare },
+]
 
 /** What a route costs that checks a signature at each request, and does nothing else. */
 function checkingSpec(): ServerSpec {
@@ -143,7 +152,7 @@ async function accepts(url: string, token: string): Promise<boolean> {
  * database is asked. It is checked at every start, as its users are made there.
  */
 async function betterAuthSubject(bench: Bench): Promise<ServedSubject> {
-  const name = 'better-auth session, cookie cache'
+  const name = cachedSession
   const server = new BetterAuth(3, bench)
   let cookie = ''
   return {
