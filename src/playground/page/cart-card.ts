@@ -82,6 +82,7 @@ function showShelf(products: readonly Product[], add: (id: string) => Promise<vo
     one.append(
       el('span', { class: 'visually-hidden' }, 'Add to the cart: '),
       el('span', { class: 'name' }, name),
+      ' ',
       el('span', { class: 'price' }, price),
     )
     return el('li', {}, one)

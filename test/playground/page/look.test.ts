@@ -1,0 +1,202 @@
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import type { BrowserContextOptions, Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { projectFolder } from '../../support/project.ts'
+import { read, startPlayground, textOf } from './playground.ts'
+
+/** That everybody can use the page: in both themes, on a phone, by keyboard, with a screen reader. */
+
+const playground = await startPlayground(t)
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+
+const desk = { viewport: { width: 1280, height: 900 } }
+const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }
+
+const looks: Readonly<Record<string, BrowserContextOptions>> = {
+  light: { ...desk, colorScheme: 'light' },
+  dark: { ...desk, colorScheme: 'dark' },
+  'light, on a phone': { ...phone, colorScheme: 'light' },
+  'dark, on a phone': { ...phone, colorScheme: 'dark' },
+}
+
+interface Finding {
+  readonly id: string
+  readonly impact: string
+  readonly nodes: readonly { readonly target: readonly string[] }[]
+}
+
+/** Nothing that axe finds is serious or critical, and nothing sticks out at the side. */
+async function isFine(t: Test, page: Page, where: string): Promise<void> {
+  // What fades in has less contrast until it is there.
+  await page.evaluate('Promise.allSettled(document.getAnimations().map((one) => one.finished))')
+  await page.evaluate(axe)
+  const found: readonly Finding[] = await page.evaluate('axe.run().then((r) => r.violations)')
+  const grave = found
+    .filter(({ impact }) => ['serious', 'critical'].includes(impact))
+    .map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(' ')).join(', ')}`)
+  t.same(grave, [], where)
+  t.equal(await overhang(page), 0, `${where}: as wide as the window`)
+}
+
+function overhang(page: Page): Promise<number> {
+  return page.evaluate(
+    'document.documentElement.scrollWidth - document.documentElement.clientWidth',
+  )
+}
+
+for (const [look, options] of Object.entries(looks)) {
+  t.test(`${look}: everybody can read it`, async (t) => {
+    const page = await playground.open(t, options)
+    await page.locator('#password').fill('not the one')
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    await textOf(page, '#sign-in-error')
+    await isFine(t, page, 'the form')
+    await page.locator('#password').fill(playground.password)
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    await page.locator('#shelf button').first().click()
+    await page.locator('#cart li').waitFor()
+    await page.locator('#run-elsewhere').waitFor()
+    await page.locator('#run-tabs').click()
+    await page.locator('#tabs-steps .good').first().waitFor()
+    await page.locator('#add-device').click()
+    await textOf(page, '#notices')
+    await isFine(t, page, 'the dashboard')
+    await page.setViewportSize({ width: 320, height: 700 })
+    t.equal(await overhang(page), 0, 'the narrowest window there is, or a big one at 400 %')
+    await page.reload()
+    await page.locator('#add-device').click()
+    await page.getByRole('dialog').waitFor()
+    await isFine(t, page, 'the dialog')
+  })
+}
+
+/** Where the keyboard goes: by its name, and whether one sees where it is. */
+const focused = `(() => {
+  const here = document.activeElement
+  const shown = here.type === 'radio' ? here.nextElementSibling : here
+  const name = here.getAttribute('aria-label') ?? (here.labels?.[0] ?? here).textContent
+  return { name: name.trim(), isSeen: getComputedStyle(shown).outlineStyle !== 'none' }
+})()`
+
+/** Each of them is pressed in a test; what is new on the page needs one too. */
+const controls = [
+  ...['Skip to the content', 'Sign out', 'Sign out everywhere', 'Theme: as the system'],
+  ...['Stop verifier-1', 'Stop verifier-2', 'Stop shop-1', 'Stop shop-2'],
+  ...['Add a verifier', 'Add a shop', '10/s', 'What it says', 'Refresh now', 'Copy'],
+  ...['Sign out this device', 'Sign in as another device', 'Open another tab'],
+  ...['Linen shirt €59.00', 'Wool trousers €89.00', 'Merino jumper €79.50', 'Rain coat €149.00']
+    .concat('Walking socks €12.90', 'Felt hat €45.00')
+    .map((name) => `Add to the cart: ${name}`),
+  ...['Ask another replica', 'Replay an old token', 'Refresh five at once', 'Rotate the keys'],
+  'Sign me out',
+]
+
+t.test('the keyboard comes to each control, and one sees where it is', async (t) => {
+  const page = await playground.openSignedIn(t)
+  await page.locator('#sign-out-everywhere').click()
+  await page.locator('#welcome').waitFor()
+  await page.locator('#password').press('Enter')
+  for (const name of ['verifier-1', 'verifier-2', 'shop-1', 'shop-2']) {
+    await page.getByRole('button', { name: `Stop ${name}` }).waitFor()
+  }
+  await textOf(page, '#device-count', /^1$/)
+  await page.reload()
+  await page.locator('#shelf button').first().waitFor()
+  await page.locator('#devices button').waitFor()
+  const found: string[] = []
+  for (const _ of controls) {
+    await page.keyboard.press('Tab')
+    const { name, isSeen }: { name: string; isSeen: boolean } = await page.evaluate(focused)
+    t.ok(isSeen, name)
+    found.push(name)
+  }
+  // Shops start at once: which of them is first is a matter of luck.
+  t.same(found.toSorted(), controls.toSorted())
+  const places: readonly string[] = await page.evaluate(
+    `[...document.querySelectorAll('a, button, summary, input')]
+      .filter((one) => one.checkVisibility() && (one.type !== 'radio' || one.checked))
+      .map((one) => one.getAttribute('aria-label') ?? (one.labels?.[0] ?? one).textContent.trim())`,
+  )
+  t.same(places, found, 'in the order of the page, and to all there is')
+  await page.locator('.skip').press('Enter')
+  await page.keyboard.press('Tab')
+  t.match(await page.evaluate(focused), { name: /^Stop / })
+})
+
+t.test('the theme is chosen, and kept', async (t) => {
+  const page = await playground.open(t, { colorScheme: 'dark' })
+  const background = () => page.evaluate('getComputedStyle(document.body).backgroundColor')
+  const theme = page.locator('#theme')
+  const dark = await background()
+  t.equal(await theme.getAttribute('aria-label'), 'Theme: as the system')
+  await theme.press('Enter')
+  t.equal(await theme.getAttribute('aria-label'), 'Theme: light')
+  const light = await background()
+  t.not(light, dark)
+  await page.reload()
+  await textOf(page, '#welcome')
+  t.equal(await background(), light)
+  await theme.press('Enter')
+  t.equal(await background(), dark)
+  await page.emulateMedia({ colorScheme: 'light' })
+  t.equal(await background(), dark, 'whatever the system says')
+})
+
+t.test('who wants no motion gets none', async (t) => {
+  const moving = (page: Page): Promise<number> =>
+    page.evaluate(`[...document.querySelectorAll('*')].filter((one) => {
+      const { animationName, transitionDuration } = getComputedStyle(one)
+      return animationName !== 'none' || transitionDuration !== '0s'
+    }).length`)
+  for (const reducedMotion of ['reduce', 'no-preference'] as const) {
+    const page = await playground.openSignedIn(t, { reducedMotion })
+    await page.locator('#add-device').click()
+    await textOf(page, '#notices')
+    t.equal((await moving(page)) === 0, reducedMotion === 'reduce', reducedMotion)
+  }
+})
+
+t.test('it says so when the issuer is gone', async (t) => {
+  const page = await playground.openSignedIn(t)
+  await page.context().setOffline(true)
+  await textOf(page, '.connection-lost', /does not answer/)
+  await page.context().setOffline(false)
+  await page.locator('.connection-lost').waitFor({ state: 'hidden' })
+  t.equal(await read(page, '#user-name'), 'demo')
+})
+
+/** Draws them anew: `PICTURES=1 npx tap --timeout=300 test/playground/page/look.test.ts`. */
+const pictures = { skip: process.env.PICTURES === undefined && 'only by PICTURES=1' }
+const pictureBytesMax = 200_000
+
+for (const colorScheme of ['light', 'dark'] as const) {
+  t.test(`the picture of the README, ${colorScheme}`, pictures, async (t) => {
+    const own = await startPlayground(t)
+    const page = await own.openSignedIn(t, { viewport: { width: 1280, height: 960 }, colorScheme })
+    for (const drill of ['tabs', 'keys']) {
+      await page.locator(`#run-${drill}`).click()
+      await page.locator(`#${drill}-steps[data-result="good"]`).waitFor()
+    }
+    await page.waitForTimeout(10_000)
+    await page.getByRole('button', { name: 'Stop verifier-2' }).click()
+    await page.waitForTimeout(5_000)
+    await page.locator('#add-verifier').click()
+    await textOf(page, '#notices', /has joined/)
+    await page.waitForTimeout(20_000)
+    await page.evaluate('document.activeElement.blur()')
+    await page.evaluate('scrollTo(0, 0)')
+    const path = join(projectFolder, `docs/images/playground-${colorScheme}.png`)
+    const picture = await page.screenshot({ path })
+    t.ok(picture.length < pictureBytesMax, `${picture.length} bytes`)
+  })
+}
+
+t.test('nothing was complained about', async (t) => {
+  const gone = /ERR_INTERNET_DISCONNECTED/
+  t.same(
+    playground.complaints.filter((text) => !gone.test(text)),
+    [],
+  )
+})
