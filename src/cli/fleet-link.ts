@@ -27,7 +27,10 @@ export class FleetLink implements Replicas {
   /** @param parent this process; without a channel to a parent there are no replicas */
   constructor(parent: Pick<NodeJS.Process, 'send' | 'on'>) {
     const send = parent.send?.bind(parent)
-    this.#send = send === undefined ? null : (message) => void send(message)
+    // A parent that is gone is the end of this process as well: nobody is left to be told of it.
+    const ignore = () => {}
+    this.#send =
+      send === undefined ? null : (message) => void send(message, undefined, undefined, ignore)
     parent.on('message', (message: unknown) => {
       if (isFleetMessage<FleetMessage>(message)) this.#receive(message)
     })

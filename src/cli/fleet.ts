@@ -21,6 +21,9 @@ export interface FleetOptions {
   onLost(name: string, code: number): void
 }
 
+/** One that is not ready by then will not be. */
+const startMsMax = 60_000
+
 /** The shop is started when the page is first looked at: so many replicas of it. */
 const shopsAtOpen = 2
 
@@ -47,11 +50,14 @@ export class Fleet {
     this.#members.set(name, member)
     this.#tellAll()
     child.exited.then((code) => this.#ended(name, member, code))
+    const tooLate = setTimeout(() => child.kill(), startMsMax)
     try {
       member.port = await child.ready
     } catch (error) {
       child.kill()
       throw error
+    } finally {
+      clearTimeout(tooLate)
     }
     this.#tellAll()
     return name

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { mock } from 'node:test'
 import t from 'tap'
 import type { Child } from '../../src/cli/child.ts'
 import { Fleet } from '../../src/cli/fleet.ts'
@@ -51,6 +52,7 @@ function startFleet(kinds: readonly ReplicaKind[] = ['verifier', 'shop']) {
     tell: (message: FleetMessage) => child.emit('message', message),
     onLost: (name, code) => lost.push(`${name} ${code}`),
   })
+  t.teardown(() => fleet.end())
   const send = (message: FleetRequest) => {
     fleet.receive(message)
     return true
@@ -101,6 +103,18 @@ t.test('one that does not start is an error, and makes room', async (t) => {
   childOf('shop-1').ends(1)
   await t.rejects(added, { code: 'internal_error' })
   t.same(link.list(), [])
+})
+
+t.test('one that never gets ready is given up', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const { link, childOf } = startFleet()
+  const added = link.add('shop')
+  mock.timers.tick(59_999)
+  t.same(childOf('shop-1').done, [])
+  mock.timers.tick(1)
+  await t.rejects(added, { code: 'internal_error' })
+  t.match(childOf('shop-1').done, ['kill'])
 })
 
 t.test('there are eight at most', async (t) => {

@@ -1,6 +1,8 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { loadPage } from '../playground/pages.ts'
+import { startDev } from '../support/dev.ts'
 import { machineEnv, run } from '../support/processes.ts'
 import { outsideFolder, projectFiles, projectFolder, readProjectFile } from '../support/project.ts'
 
@@ -51,7 +53,7 @@ t.test('the tarball holds the build, and no sources, tests or tools', async (t) 
   const { stdout } = await run(t, ['-tzf', tarball], { command: ['tar'], cwd: folder })
   const files = stdout.trim().split('\n')
   const expected =
-    /^package\/(package\.json|LICENSE|README\.md|CHANGELOG\.md|docs\/.*|dist\/.*\.(js|d\.ts))$/
+    /^package\/(package\.json|LICENSE|README\.md|CHANGELOG\.md|docs\/.*|dist\/.*\.(js|d\.ts)|dist\/playground\/page\/\w+\.(html|css|svg))$/
   t.same(
     files.filter((file) => !expected.test(file)),
     [],
@@ -115,6 +117,22 @@ t.test('the verifier brings no framework, no logger, no store and no settings al
 
 t.test('the command is there', async (t) => {
   t.match(await inConsumer('node_modules/.bin/gatepass', '--help'), /^Usage: gatepass/)
+})
+
+t.test('`gatepass dev` serves the playground, without the shop', async (t) => {
+  const command = [process.execPath, 'node_modules/gatepass/dist/cli/main.js']
+  const { dev, issuer } = await startDev(t, { cwd: consumer, command })
+  const loaded = await loadPage(async (path) => {
+    const answer = await fetch(`${issuer}${path}`)
+    const type = answer.headers.get('content-type') ?? ''
+    return { status: answer.status, type, text: await answer.text() }
+  })
+  for (const [path, { status }] of loaded) t.equal(status, 200, path)
+  t.ok([...loaded.keys()].some((path) => path.endsWith('/browser/index.js')))
+  const state = await fetch(`${issuer}/playground/state`, { headers: { origin: issuer } })
+  t.match(await state.json(), { kinds: ['verifier'] })
+  t.equal(await dev.stop('SIGINT'), 0)
+  t.equal(dev.stderr, '')
 })
 
 t.test('what is not exported cannot be imported', async (t) => {
