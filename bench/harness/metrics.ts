@@ -12,8 +12,8 @@ export const metrics = {
   per_core_second: { label: 'per core-second', digits: 0, isMain: true },
   /** Processor time for each answer, of the server and of the store that it asks. */
   cost_us: { label: 'µs a request', digits: 0, isMain: false },
-  /** Commands that the store has run for each answer; a script is one. */
-  store_commands: { label: 'store commands a request', digits: 2, isMain: false },
+  /** To the store, for each answer, as the store has counted them. */
+  round_trips: { label: 'round trips a request', digits: 2, isMain: false },
   /** Executed in user space by the server for each answer, where the machine counts them. */
   instructions: { label: 'instructions', digits: 0, isMain: false },
   bytes_per_session: { label: 'bytes a session', digits: 0, isMain: true },

@@ -5,7 +5,7 @@ import type { AccessTokenClaims } from '../../src/tokens/claims.ts'
 import type { Bench, Subject } from '../harness/scenario.ts'
 import { type ServedSubject, served } from '../harness/subjects.ts'
 import type { Store } from '../stores/daemon.ts'
-import { commandsOf } from '../stores/redis.ts'
+import { roundTripsOf } from '../stores/redis.ts'
 import { audience, createSigningKey, issuer, signTokens } from './access-tokens.ts'
 import { linesTraffic } from './guarded-traffic.ts'
 
@@ -134,9 +134,9 @@ interface CountedSubject extends Omit<ServedSubject, 'check' | 'store'> {
   ask(url: string): Promise<void>
 }
 
-/** A server under load, and how many commands of its store a request is. */
+/** A server under load, and how many round trips to its store a request is. */
 function counted({ signIn, ask, ...subject }: CountedSubject, bench: Bench): Subject {
-  let commands = 0
+  let roundTrips = 0
   const measured = served(
     {
       ...subject,
@@ -144,14 +144,14 @@ function counted({ signIn, ask, ...subject }: CountedSubject, bench: Bench): Sub
         await signIn?.(url)
         // The first time may ask for more: a script that the store does not know yet.
         await ask(url)
-        commands = await commandsOf(subject.store.url, () => ask(url))
+        roundTrips = await roundTripsOf(subject.store.url, () => ask(url))
       },
     },
     bench,
   )
   const measure = async () => ({
     ...(await measured.measure()),
-    store_commands: commands / countedRequests,
+    round_trips: roundTrips / countedRequests,
   })
   return { name: subject.name, measure }
 }

@@ -19,8 +19,8 @@ export const dataRead: Scenario = {
       subjects: [servers.subject(read, 'read'), sessionSubject(session, bench, redis)],
       comparisons: [
         ...byRate({ subject: read, limit: session, target: { atLeast: 1.3 } }),
-        { subject: read, metric: 'store_commands', target: { atLeast: 1 } },
-        { subject: read, metric: 'store_commands', target: { under: 1.001 } },
+        { subject: read, metric: 'round_trips', target: { atLeast: 1 } },
+        { subject: read, metric: 'round_trips', target: { under: 1.001 } },
       ],
     }
   },
@@ -42,7 +42,7 @@ export const dataChange: Scenario = {
       ],
       comparisons: [
         ...byRate({ subject: change, limit: plain, target: { atLeast: 0.8 } }),
-        { subject: change, metric: 'store_commands', target: { under: 1.001 } },
+        { subject: change, metric: 'round_trips', target: { under: 1.001 } },
       ],
     }
   },

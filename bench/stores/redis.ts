@@ -58,19 +58,17 @@ export function usedMemory_bytes(url: string): Promise<number> {
   })
 }
 
-/** What is asked to find out, and by a client for itself. */
-const ownCommands = /^(config|info|client|hello|ping|command|select)\b/
-
-/** How many commands clients have sent while something was done. What a script calls counts as one. */
-export function commandsOf(url: string, work: () => Promise<void>): Promise<number> {
+/**
+ * How many round trips clients have made while something was done that sends one command after the other:
+ * so often has the server read something that was not our own question, or the ping of an idle client.
+ */
+export function roundTripsOf(url: string, work: () => Promise<void>): Promise<number> {
   return withRedis(url, async (redis) => {
     await redis.sendCommand(['CONFIG', 'RESETSTAT'])
     await work()
-    const stats = String(await redis.sendCommand(['INFO', 'commandstats']))
-    const calls = [...stats.matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm)]
-      .filter(([, name = '']) => !ownCommands.test(name))
-      .map(([, name = '', count]) => [name, Number(count)] as const)
-    const scripts = calls.filter(([name]) => name.startsWith('eval'))
-    return (scripts.length > 0 ? scripts : calls).reduce((sum, [, count]) => sum + count, 0)
+    const info = String(await redis.sendCommand(['INFO', 'stats', 'commandstats']))
+    const figure = (pattern: RegExp) => Number(pattern.exec(info)?.[1] ?? 0)
+    const reads = figure(/^total_reads_processed:(\d+)/m)
+    return reads - 1 - figure(/^cmdstat_ping:calls=(\d+)/m)
   })
 }
