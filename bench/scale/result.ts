@@ -36,6 +36,8 @@ export interface SweepResult {
   readonly date: string
   readonly gatepass: ReturnType<typeof describeGatepass>
   readonly options: BenchOptions
+  /** How many processes wanted a core before it began; above 0.5 somebody else is at work. */
+  readonly load_before: number
   readonly columns: readonly Column[]
   readonly points: readonly Point[]
   readonly growth: readonly ColumnGrowth[]

@@ -1,3 +1,4 @@
+import { loadavg } from 'node:os'
 import { describeGatepass } from '../harness/machine.ts'
 import { runRounds } from '../harness/rounds.ts'
 import type { Bench } from '../harness/scenario.ts'
@@ -37,6 +38,7 @@ export async function runSweep(
   tell: (line: string) => void,
 ): Promise<SweepResult> {
   const { name, title, of, columns } = sweep
+  const load_before = loadavg()[0] ?? 0
   const leftOut: string[] = []
   const chosen: number[] = []
   for (const size of sweep.sizes) {
@@ -55,6 +57,7 @@ export async function runSweep(
     date: new Date().toISOString(),
     gatepass: describeGatepass(),
     options: bench.options,
+    load_before,
     growth: growthsOf(columns, points),
   }
 }

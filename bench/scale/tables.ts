@@ -11,12 +11,13 @@ export function sweepReport(
   { machine, node }: ScaleResult,
   render: (table: Table) => string,
 ): string[] {
-  const { name, title, date, gatepass, options, leftOut } = sweep
+  const { name, title, date, gatepass, options, load_before, leftOut } = sweep
   const version = gatepass.commit?.slice(0, 8) ?? gatepass.version
   const heading = [
     `scale ${name}: ${title}. ${options.rounds} rounds of ${options.duration_s} s, medians.`,
     `Gatepass ${version}${gatepass.isModified ? ' with changes' : ''}, Node ${node},`,
-    `${machine.cpu} with ${machine.cores} cores, ${date.slice(0, 10)}.`,
+    `${machine.cpu} with ${machine.cores} cores, load average ${load_before.toFixed(1)} before,`,
+    `${date.slice(0, 10)}.`,
   ].join(' ')
   return [
     heading,
@@ -58,15 +59,17 @@ function growthLines({ of, columns, points, growth }: SweepResult): string {
 
 /** What was measured of all that the simulation stands on, and of the other stores. */
 export function costsTable({ costs }: Simulation): Table {
-  const { signIn_us, entry_bytes, entry_us } = costs
+  const { signIn_us, feedEntry } = costs
   const signIn = `${formatNumber(signIn_us / 1000, 1)} ms of a core`
-  const entry = `${formatNumber(entry_bytes, 0)} bytes, ${formatNumber(entry_us, 1)} µs to load`
+  const entry =
+    feedEntry &&
+    `${formatNumber(feedEntry.bytes, 0)} bytes, ${formatNumber(feedEntry.us, 1)} µs to load`
   return {
     head: ['work', 'takes'],
     rows: [
       ...costs.stores.map(storeRow),
       ['a sign-in', signIn],
-      ['a revocation in the feed, for each verifier', entry],
+      ...(entry === null ? [] : [['a revocation in the feed, for each verifier', entry]]),
     ],
   }
 }
@@ -86,7 +89,8 @@ function storeRow({ title, sessions, ...costs }: StoreCosts): string[] {
 
 interface Row {
   readonly label: string
-  read(needs: Needs): string
+  /** Null where it was not measured. */
+  read(needs: Needs): string | null
 }
 
 const rows: readonly Row[] = [
@@ -104,8 +108,11 @@ const rows: readonly Row[] = [
   { label: 'memory of the primaries', read: (one) => gigabytes(one.memory_bytes) },
   { label: 'with a replica each', read: (one) => gigabytes(2 * one.memory_bytes) },
   { label: 'entries of the feed', read: (one) => formatSize(one.feedEntries) },
-  { label: 'its snapshot', read: (one) => `${rounded(one.feed_bytes / 1e6)} MB` },
-  { label: 'a verifier loads it in', read: (one) => `${rounded(one.feedLoad_ms)} ms` },
+  {
+    label: 'its snapshot',
+    read: ({ feed }) => feed && `${rounded(feed.bytes / 1e6)} MB`,
+  },
+  { label: 'a verifier loads it in', read: ({ feed }) => feed && `${rounded(feed.load_ms)} ms` },
   { label: 'refresh, p50', read: (one) => `${rounded(one.refreshP50_ms)} ms` },
   { label: 'refresh, p99', read: (one) => `${rounded(one.refreshP99_ms)} ms` },
   { label: 'sign-in, p99', read: (one) => `${rounded(one.signInP99_ms)} ms` },
@@ -118,7 +125,10 @@ const rows: readonly Row[] = [
 export function needsTable({ needs }: Simulation): Table {
   return {
     head: ['devices', ...needs.map(({ devices }) => formatSize(devices))],
-    rows: rows.map(({ label, read }) => [label, ...needs.map(read)]),
+    rows: rows.flatMap(({ label, read }) => {
+      const cells = needs.map(read).filter((cell) => cell !== null)
+      return cells.length === 0 ? [] : [[label, ...cells]]
+    }),
   }
 }
 

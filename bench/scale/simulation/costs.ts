@@ -17,27 +17,28 @@ export interface StoreCosts {
 /** What was measured, with the sessions on Redis. */
 export interface Costs extends StoreCosts {
   readonly signIn_us: number
-  /** Of the snapshot, for each entry. */
-  readonly entry_bytes: number
-  /** What a verifier takes to load an entry. */
-  readonly entry_us: number
+  /** What each entry of the feed adds to its snapshot, and to the time that a verifier loads it. */
+  readonly feedEntry: { readonly bytes: number; readonly us: number } | null
   /** The same of each store; what is simulated is Redis. */
   readonly stores: readonly StoreCosts[]
 }
 
-export const sweepsOfCosts = ['sessions-redis', 'sign-in', 'revocations'] as const
-
-/** The costs that a run has measured; null as long as one of these sweeps is missing. */
+/** The costs that a run has measured; null as long as there is none of Redis, or of a sign-in. */
 export function costsOf(sweeps: readonly SweepResult[]): Costs | null {
-  const [sessions, signIn, revocations] = sweepsOfCosts.map((name) =>
+  const [sessions, signIn, revocations] = ['sessions-redis', 'sign-in', 'revocations'].map((name) =>
     sweeps.find((sweep) => sweep.name === name),
   )
-  if (sessions === undefined || signIn === undefined || revocations === undefined) return null
+  if (sessions === undefined || signIn === undefined) return null
   return {
     ...storeCostsOf(sessions),
     signIn_us: last(signIn, 'issuer_us'),
-    entry_bytes: ofEach(revocations, 'snapshot_bytes'),
-    entry_us: 1000 * ofEach(revocations, 'load_ms'),
+    feedEntry:
+      revocations === undefined
+        ? null
+        : {
+            bytes: ofEach(revocations, 'snapshot_bytes'),
+            us: 1000 * ofEach(revocations, 'load_ms'),
+          },
     stores: sweeps.filter(({ of }) => of === 'sessions').map(storeCostsOf),
   }
 }

@@ -31,8 +31,8 @@ export interface Plan {
   readonly memory_bytes: number
   /** Sign-outs that verifiers have to know of. */
   readonly feedEntries: number
-  readonly feed_bytes: number
-  readonly feedLoad_ms: number
+  /** Null where the feed was not measured. */
+  readonly feed: { readonly bytes: number; readonly load_ms: number } | null
 }
 
 export interface Latencies {
@@ -72,6 +72,7 @@ export function planFor(devices: number, costs: Costs, given: Assumptions): Plan
   const refreshLoad = (answered_per_second * costs.refresh_us * growth) / 1e6
   const hashLoad = (signIns_per_second * costs.signIn_us) / 1e6
   const storeLoad = (stored_per_second * costs.store_us * growth) / 1e6
+  const { feedEntry } = costs
   const feedEntries = Math.ceil(signIns_per_second * given.accessTtl_s)
   return {
     ...{ refreshes_per_second, signIns_per_second, refreshLoad, hashLoad, storeLoad },
@@ -84,8 +85,10 @@ export function planFor(devices: number, costs: Costs, given: Assumptions): Plan
     sessions_bytes,
     memory_bytes: sessions_bytes / given.memoryShare,
     feedEntries,
-    feed_bytes: feedEntries * costs.entry_bytes,
-    feedLoad_ms: (feedEntries * costs.entry_us) / 1000,
+    feed: feedEntry && {
+      bytes: feedEntries * feedEntry.bytes,
+      load_ms: (feedEntries * feedEntry.us) / 1000,
+    },
   }
 }
 
@@ -102,7 +105,7 @@ export function latenciesOf(
   given: Assumptions,
 ): Latencies {
   const slice = sliceOf(devices * given.shareInUse, plan)
-  const crowd = crowdOf(devices, plan, given, slice.share)
+  const crowd = crowdOf(devices, plan, given, slice)
   const from_s = simulated_s / 5
   const to_s = from_s + given.outage_s
   const run = (outage: { from_s: number; to_s: number; within_s: number } | null) => {
@@ -133,26 +136,35 @@ interface Slice {
 }
 
 /**
- * Some of the cores, with their share of the devices and of the rest: whoever is sent anywhere at
- * random leaves each as busy as the others, and none hears of another. Where the share is no whole
- * number, it is rounded so that what there is gets fuller.
+ * Some of the cores, with their share of the devices and of the primaries: whoever is sent anywhere at
+ * random leaves each as busy as the others, and none hears of another. Of the numbers of cores that
+ * could be, it takes the one whose share of the primaries is nearest to a whole number; what is over
+ * makes them fuller.
  */
 function sliceOf(inUse: number, { refreshCores, hashCores, shards }: Plan): Slice {
+  const least = Math.ceil(refreshCores / shards)
   const wanted = Math.floor((refreshCores * inUseMax) / inUse)
-  const least = Math.ceil(refreshCores / Math.min(hashCores, shards))
-  const cores = Math.min(refreshCores, Math.max(1, least, wanted))
+  const most = Math.min(refreshCores, Math.max(2 * least, wanted))
+  const shardsOf = (cores: number) => Math.floor((shards * cores) / refreshCores + 1e-9)
+  const excessOf = (cores: number) => (shards * cores) / refreshCores / shardsOf(cores)
+  let cores = most
+  for (let fewer = most - 1; fewer >= least; fewer--) {
+    if (excessOf(fewer) < excessOf(cores)) cores = fewer
+  }
   const share = cores / refreshCores
-  const part = (count: number) => Math.floor(count * share + 1e-9)
-  return { share, refreshCores: cores, hashCores: part(hashCores), shards: part(shards) }
+  const ofHashes = Math.max(1, Math.round(hashCores * share))
+  return { share, refreshCores: cores, hashCores: ofHashes, shards: shardsOf(cores) }
 }
 
-function crowdOf(devices: number, plan: Plan, given: Assumptions, share: number): Crowd {
+function crowdOf(devices: number, plan: Plan, given: Assumptions, slice: Slice): Crowd {
+  // As many as its cores that hash get, or the rounding of these would make them fuller.
+  const signIns_per_second = (plan.signIns_per_second * slice.hashCores) / plan.hashCores
   return {
-    devices: Math.round(devices * given.shareInUse * share),
+    devices: Math.round(devices * given.shareInUse * slice.share),
     ttl_s: given.accessTtl_s,
     jitter: given.refreshJitter,
-    signIns_per_second: plan.signIns_per_second * share,
-    signOuts_per_second: plan.signIns_per_second * share,
+    signIns_per_second,
+    signOuts_per_second: signIns_per_second,
   }
 }
 
