@@ -1,11 +1,9 @@
-import { execFile, spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 
 /** Tells a loop to do its work so many times and end, whatever the clock says. */
 export const timesVariable = 'GATEPASS_BENCH_TIMES'
-
-const run = promisify(execFile)
 
 /** Code is made while it runs, which Valgrind has to look for; nothing may hang on what a thread does when. */
 const valgrind = ['--tool=cachegrind', '--cache-sim=no', '--cachegrind-out-file=/dev/null']
@@ -40,8 +38,14 @@ export async function countByCachegrind(
 async function instructionsOf(module: URL, args: readonly string[], times: number) {
   const env = { PATH: process.env.PATH, [timesVariable]: String(times) }
   const command = [...valgrind, ...steadily, fileURLToPath(module), ...args]
-  const { stderr } = await run('valgrind', command, { env })
-  return parseCachegrind(stderr)
+  // By its channel it learns of our end, however we end, and ends as well.
+  const child = spawn('valgrind', command, { env, stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
+  let text = ''
+  child.stderr?.setEncoding('utf8').on('data', (chunk) => {
+    text += chunk
+  })
+  await once(child, 'close')
+  return parseCachegrind(text)
 }
 
 /** @throws when there is no total in what Cachegrind printed */

@@ -11,7 +11,10 @@ export async function runLoop(work: () => unknown, timesEach = 1): Promise<void>
   const [warmup_s = 0, duration_s = 0] = process.argv.slice(2).map(Number)
   process.once('disconnect', () => process.exit())
   const fixedTimes = process.env[timesVariable]
-  if (fixedTimes !== undefined) return doTimes(work, Number(fixedTimes))
+  if (fixedTimes !== undefined) {
+    await doTimes(work, Number(fixedTimes))
+    process.exit()
+  }
   await repeat(work, warmup_s, timesEach)
   const isCounting = process.env[countsInstructionsVariable] !== undefined
   const count = isCounting ? await countInstructions(process.pid) : null
