@@ -4,7 +4,7 @@ import type { Page } from './page.ts'
 import { SecondDevice } from './second-device.ts'
 
 /** The devices that the user is signed in on, each with its end. */
-export function startDevicesCard({ auth, feed, password }: Page): void {
+export function startDevicesCard({ auth, feed, password, expectEnd }: Page): void {
   const list = byId('devices')
   let shown = ''
   const show = async () => {
@@ -20,6 +20,7 @@ export function startDevicesCard({ auth, feed, password }: Page): void {
   const row = (device: DeviceSession) => {
     const name = nameOf(device.user_agent)
     const end = async () => {
+      if (device.current) expectEnd('here')
       await auth.endSession(device.session_id)
       await feed.ask()
       await show()

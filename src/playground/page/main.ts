@@ -25,8 +25,8 @@ const page: Page = {
   feed: new StateFeed(),
   traffic: new Traffic(auth),
   password: () => keeper.ask(),
-  expectEnd: (atMs) => {
-    leaving = atMs
+  expectEnd: (by) => {
+    leaving = by
   },
 }
 

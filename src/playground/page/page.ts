@@ -9,6 +9,6 @@ export interface Page {
   readonly traffic: Traffic
   /** The password, from the form or asked for anew; null when the user has no mind to give it. */
   password(): Promise<string | null>
-  /** This session is about to be ended from elsewhere, at an instant of `performance.now()`. */
-  expectEnd(atMs: number): void
+  /** This session is about to end: by this page, or from elsewhere at an instant of `performance.now()`. */
+  expectEnd(by: 'here' | number): void
 }

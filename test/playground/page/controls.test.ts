@@ -64,6 +64,8 @@ t.test('the access token is decoded, its life runs down, and it can be copied', 
   await textOf(page, '#generation', /^1$/)
   t.equal(await read(page, '#beads .current'), 'generation 1')
   t.not(await read(page, '#token-text'), token)
+  await page.getByRole('button', { name: 'Sign out this device' }).click()
+  t.match(await textOf(page, '#farewell'), /You have signed out/)
 })
 
 t.test('the cart is the same whichever replica answers, and after a reload', async (t) => {
