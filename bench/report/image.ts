@@ -1,5 +1,5 @@
 import type { SurgeResult, SystemResult } from '../surge/result.ts'
-import { duration, linearScale, niceTicks, type Scale, shortNumber } from './charts/scale.ts'
+import { duration, linearScale, type Scale, shortNumber } from './charts/scale.ts'
 import { drawSeries, type TimeSeries } from './charts/time-chart.ts'
 import { goals, isOurs, peakOf, pointsOf, until_sOf, whole } from './figures.ts'
 import { type Content, type Markup, tag, textOf } from './markup.ts'
@@ -42,7 +42,7 @@ function drawing(result: SurgeResult, attributes: Record<string, string | number
   const height = headHeight + systems.length * rowHeight + footHeight
   const until_s = Math.max(1, ...systems.map(until_sOf))
   const x = linearScale({ from: 0, to: until_s }, { from: margin, to: stripRight })
-  const most = Math.max(1, ...systems.flatMap(({ series }) => series.map((one) => one.requests)))
+  const most = 10 * result.calibration.unit_per_second * shownBeyond
   const ground = { x: 0.5, y: 0.5, width: width - 1, height: height - 1, rx: 10 }
   return tag(
     'svg',
@@ -56,6 +56,9 @@ function drawing(result: SurgeResult, attributes: Record<string, string | number
     legend(height - 13),
   )
 }
+
+/** What was late is made up for at once, many times the load: of that, so much is shown. */
+const shownBeyond = 1.5
 
 const heading = 'A tenfold surge while servers die'
 
@@ -85,7 +88,7 @@ function head(
     tag(
       'text',
       { class: 'note', x: margin, y: 54 },
-      `Actions a second, ${whole(unit)} at 1× and ${whole(10 * unit)} at 10×; in red, those that failed.`,
+      `Actions a second, ${whole(unit)} at 1× and ${whole(10 * unit)} at 10×; in red, those that failed. What is made up for later is cut off.`,
     ),
     tag('text', { class: 'note', x: width - margin, y: 34, 'text-anchor': 'end' }, about),
     names.map((name, n) => columnHead(name, n)),
@@ -122,8 +125,8 @@ function badge(sign: string, x: number, y: number): Content {
 
 function row(system: SystemResult, top: number, x: Scale, most: number): Content {
   const bottom = top + rowHeight - 8
-  const ticks = niceTicks(most)
-  const y = linearScale({ from: 0, to: ticks.at(-1) ?? 1 }, { from: bottom, to: top + 26 })
+  const linear = linearScale({ from: 0, to: most }, { from: bottom, to: top + 26 })
+  const y: Scale = (value) => linear(Math.min(value, most))
   const colour = isOurs(system) ? 'ours' : 'other'
   const done = pointsOf(system, ({ requests }) => requests)
   const failed = pointsOf(system, ({ failures }) => failures)
@@ -146,7 +149,7 @@ function count(value: number | null, column: number, y: number): Markup {
   if (value === null) return plain('–', column, y)
   const className = `count ${value === 0 ? 'good' : 'failed'}`
   const at = { class: className, x: middleOf(column), y, 'text-anchor': 'middle' }
-  return tag('text', at, shortNumber(value))
+  return tag('text', at, value < 10_000 ? whole(value) : shortNumber(value))
 }
 
 function plain(text: string, column: number, y: number): Markup {

@@ -1,12 +1,8 @@
 import { readFileSync } from 'node:fs'
-import type { Result } from '../harness/result.ts'
-import type { ScaleResult } from '../scale/result.ts'
 import type { SurgeResult } from '../surge/result.ts'
 import { isOurs, whole } from './figures.ts'
 import { htmlTable, section } from './html.ts'
 import { type Content, jsonForScript, Markup, tag, textOf } from './markup.ts'
-import { scaleSection } from './scale-section.ts'
-import { scenarioSection } from './scenario-sections.ts'
 import { comparisonTable, idOf, systemSection, tiles } from './surge-sections.ts'
 import { chartStyle, colours } from './theme.ts'
 
@@ -17,10 +13,10 @@ const script = readFileSync(new URL('page-script.js', import.meta.url), 'utf8')
 
 export interface PageParts {
   readonly surge: SurgeResult
-  /** Of the other scenarios, the newest result each. */
-  readonly others: readonly Result[]
-  /** The newest one, if there is any. */
-  readonly scale: ScaleResult | null
+  /** Of the other scenarios, what there is to say of the newest result each. */
+  readonly others: readonly Markup[]
+  /** How costs grow, if that was measured. */
+  readonly scale: Markup | null
   /** The name of the file that the surge was read from. */
   readonly fileName: string
   /** The picture of all systems. */
@@ -45,10 +41,8 @@ export function reportPage(parts: PageParts): string {
         comparisonTable(systems),
       ),
       systems.map(systemSection),
-      others.length === 0
-        ? null
-        : section('others', 'Other scenarios', others.map(scenarioSection)),
-      scale === null ? null : scaleSection(scale),
+      others.length === 0 ? null : section('others', 'Other scenarios', others),
+      scale,
       section('machine', 'Machine and versions', machineTable(surge)),
       section('raw', 'Raw figures', raw(surge, fileName)),
     ]),

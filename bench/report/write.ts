@@ -2,14 +2,15 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { insertReport } from '../harness/document.ts'
-import type { Result } from '../harness/result.ts'
-import type { ScaleResult } from '../scale/result.ts'
 import type { SurgeResult } from '../surge/result.ts'
 import { compactJson } from './compact-json.ts'
 import { surgeImage } from './image.ts'
 import { surgeMarkdown } from './markdown.ts'
+import type { Markup } from './markup.ts'
 import { reportPage } from './page.ts'
 import { parseScale, parseScenario, readSurge } from './read.ts'
+import { scaleSection } from './scale-section.ts'
+import { scenarioSection } from './scenario-sections.ts'
 
 /** Writes the page beside a result, and, when asked, what the README shows. */
 
@@ -20,7 +21,7 @@ export const publishedPath = fileURLToPath(new URL('surge.json', import.meta.url
 
 export const imagePath = fileURLToPath(new URL('../../docs/images/surge.svg', import.meta.url))
 
-const documents = ['../../README.md', '../../docs/benchmarks.md'].map((path) =>
+export const documents = ['../../README.md', '../../docs/benchmarks.md'].map((path) =>
   fileURLToPath(new URL(path, import.meta.url)),
 )
 
@@ -69,32 +70,34 @@ export function newestSurge(): string {
   return join(results, newest)
 }
 
-/** Of each other scenario the newest result; one that can't be read is told of, and left out. */
-function newestOthers(folder: string, tell: (line: string) => void): Result[] {
-  const found = new Map<string, Result>()
+/** Of each other scenario the newest result; one that can't be shown is told of, and left out. */
+function newestOthers(folder: string, tell: (line: string) => void): Markup[] {
+  const found = new Map<string, Markup>()
   const pattern = /^(?!(?:surge|scale)-\d{4}-).*-\d{4}-\d\d-\d\dT[\d-]+Z\.json$/
   for (const name of filesOf(folder, pattern)) {
-    const result = readOrTell(join(folder, name), parseScenario, tell)
-    if (result !== null && !found.has(result.scenario)) found.set(result.scenario, result)
+    showOrTell(name, tell, () => {
+      const result = parseScenario(readFileSync(join(folder, name), 'utf8'), name)
+      if (!found.has(result.scenario)) found.set(result.scenario, scenarioSection(result))
+    })
   }
-  return [...found.values()].sort((a, b) => a.scenario.localeCompare(b.scenario))
+  return [...found].sort(([a], [b]) => a.localeCompare(b)).map(([, section]) => section)
 }
 
-function newestScale(folder: string, tell: (line: string) => void): ScaleResult | null {
-  const [newest] = filesOf(folder, /^scale-\d{4}-.*Z\.json$/)
-  return newest === undefined ? null : readOrTell(join(folder, newest), parseScale, tell)
+function newestScale(folder: string, tell: (line: string) => void): Markup | null {
+  for (const name of filesOf(folder, /^scale-\d{4}-.*Z\.json$/)) {
+    const show = () => scaleSection(parseScale(readFileSync(join(folder, name), 'utf8'), name))
+    const shown = showOrTell(name, tell, show)
+    if (shown !== null) return shown
+  }
+  return null
 }
 
-/** Null, and said why, when it can't be read. */
-function readOrTell<T>(
-  path: string,
-  parse: (json: string, name: string) => T,
-  tell: (line: string) => void,
-): T | null {
+/** A result of another revision may have another form: that is no reason to show nothing. */
+function showOrTell<T>(name: string, tell: (line: string) => void, show: () => T): T | null {
   try {
-    return parse(readFileSync(path, 'utf8'), basename(path))
+    return show()
   } catch (error) {
-    tell(error instanceof Error ? error.message : String(error))
+    tell(`${name} is left out: ${error instanceof Error ? error.message : error}`)
     return null
   }
 }

@@ -7,8 +7,14 @@ import { compactJson } from '../../bench/report/compact-json.ts'
 import { surgeImage } from '../../bench/report/image.ts'
 import { surgeMarkdown } from '../../bench/report/markdown.ts'
 import { jsonForScript, tag } from '../../bench/report/markup.ts'
-import { parseSurge } from '../../bench/report/read.ts'
-import { publishedJson, writePage } from '../../bench/report/write.ts'
+import { parseSurge, readSurge } from '../../bench/report/read.ts'
+import {
+  documents,
+  imagePath,
+  publishedJson,
+  publishedPath,
+  writePage,
+} from '../../bench/report/write.ts'
 import { madeUpScale, madeUpSurge, madeUpSystem } from './surge-results.ts'
 
 const surge = madeUpSurge()
@@ -109,4 +115,13 @@ t.test('what is published yields the same table and the same picture', async (t)
       t.same(JSON.parse(compactJson(value)), JSON.parse(JSON.stringify(value)))
     }),
   )
+})
+
+t.test('README, docs and picture show the run that is kept beside the report', async (t) => {
+  const kept = readSurge(publishedPath)
+  const lines = surgeMarkdown(kept)
+  for (const document of documents) {
+    t.match(readFileSync(document, 'utf8'), `<!-- bench:surge -->\n${lines}\n<!-- /bench:surge -->`)
+  }
+  t.equal(readFileSync(imagePath, 'utf8'), surgeImage(kept))
 })
