@@ -9,8 +9,10 @@ import { functionLengths } from './functions.ts'
 const fileLinesMax = 260
 const functionLinesMax = 70
 
-// This file has to name what it looks for.
-const files = projectFiles().filter((path) => path !== 'test/structure/tidy.test.ts')
+// This file has to name what it looks for, and no picture says anything in letters.
+const files = projectFiles().filter(
+  (path) => path !== 'test/structure/tidy.test.ts' && !path.endsWith('.png'),
+)
 const sources = files.filter((path) => /^src\/.*\.ts$/.test(path))
 const tests = files.filter((path) => /^test\/.*\.ts$/.test(path))
 
