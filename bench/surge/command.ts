@@ -16,7 +16,7 @@ export const surgeUsage = `npm run bench -- surge [options]
 
   A shop under ten times the load, while replicas die, the Redis primary fails over and keys rotate.
 
-  --quick            a surge of some 25 s: to see that all works, not to quote
+  --quick            a surge of some 20 s: to see that all works, not to quote
   --systems <list>   some of ${systems.map(({ name }) => name).join(', ')}
   --fault <name>     break it on purpose, to see that the counters are not blind:
 ${Object.entries(faults)

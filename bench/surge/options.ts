@@ -44,7 +44,7 @@ export function sizeOf(isQuick: boolean, fault: FaultName | null): SurgeSize {
   return isQuick
     ? {
         options: { isQuick, users: 1000, accessTtl_s: 15, ...common },
-        script: createScript(1_500),
+        script: createScript(1_300),
         floodMs: 2_000,
         share,
       }
