@@ -121,9 +121,16 @@ t.test('replicas die, come and go while requests go on', async (t) => {
   isOver = true
   await traffic
   t.same(wrong, [], 'nobody noticed')
+
+  // One that was added may die by itself, and takes nothing along.
+  t.equal(await caller.add('verifier'), 'verifier-4')
+  process.kill(pidOf(cwd, 'verifier-3'), 'SIGKILL')
+  const lost = 'The verifier-3 ended (exit code 1); the others go on.\n'
+  await until('it is said', () => dev.stderr === lost)
+  t.same((await caller.ready()).sort(), ['shop-1', 'shop-2', 'verifier-4'])
   t.equal(await dev.stop('SIGINT'), 0)
-  t.equal(dev.stderr, '')
-  for (const name of ['issuer', 'verifier-3']) t.notOk(isAlive(pidOf(cwd, name)), name)
+  t.equal(dev.stderr, lost)
+  for (const name of ['issuer', 'verifier-4']) t.notOk(isAlive(pidOf(cwd, name)), name)
 })
 
 t.test('it can be turned off, and `gatepass issuer` has none', async (t) => {
