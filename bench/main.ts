@@ -2,6 +2,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Arguments, readArguments, usage } from './arguments.ts'
+import { build } from './harness/built.ts'
 import { chooseCores } from './harness/cores.ts'
 import { insertReport } from './harness/document.ts'
 import { markdownReport, readingsLine, textReport } from './harness/report.ts'
@@ -58,6 +59,9 @@ function makeBenches(options: BenchOptions) {
   const cores = chooseCores()
   if ('unpinned' in cores) tell(`Server and load are not pinned to cores: ${cores.unpinned}.`)
   const root = makeScratch()
+  const tree = join(root, 'built')
+  mkdirSync(tree)
+  build(tree)
   return async (name: string, work: (bench: Bench) => Promise<void>): Promise<void> => {
     const scratch = join(root, name)
     mkdirSync(scratch)

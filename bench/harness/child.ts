@@ -2,11 +2,14 @@ import { type ChildProcess, type Serializable, spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { devNull } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { builtOf } from './built.ts'
 import type { Cores } from './cores.ts'
 
 export interface ChildSpec {
   readonly name: string
   readonly module: URL
+  /** Has it run from its source, types and all. */
+  readonly fromSource?: boolean
   readonly args?: readonly string[]
   /** All that it gets of an environment. */
   readonly env?: Readonly<Record<string, string>>
@@ -43,8 +46,10 @@ export class Child {
   readonly #process: ChildProcess
   readonly #exited: Promise<void>
 
-  constructor({ name, module, args = [], env = {}, cwd, core }: ChildSpec, cores: Cores | null) {
-    const node = [process.execPath, fileURLToPath(module), ...args]
+  constructor(spec: ChildSpec, cores: Cores | null) {
+    const { name, module, fromSource = false, args = [], env = {}, cwd, core } = spec
+    const program = fromSource ? module : builtOf(module)
+    const node = [process.execPath, fileURLToPath(program), ...args]
     const [command = '', ...rest] = commandOn(core, cores, node)
     const nowhere = openSync(devNull, 'w')
     this.#name = name

@@ -1,13 +1,13 @@
 import { setImmediate } from 'node:timers/promises'
+import { createVerifier } from '../../src/verifier/verifier.ts'
 import { resident_mib } from '../harness/process-figures.ts'
 import { readTokens } from '../scale/workers/token-file.ts'
 import { audience, issuer } from '../scenarios/access-tokens.ts'
 
 /** By how much a process gets larger that checks tokens, each once, and keeps them. */
 
-const [module = '', jwks = '', path = '', count = ''] = process.argv.slice(2)
+const [jwks = '', path = '', count = ''] = process.argv.slice(2)
 process.once('disconnect', () => process.exit())
-const { createVerifier }: typeof import('../../src/verifier/verifier.ts') = await import(module)
 const tokens = readTokens(path, Number(count))
 /** So many requests may come in one turn of the event loop. */
 const turnCount = 64

@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Bench } from '../harness/scenario.ts'
 import { type ServerSpec, startServer } from '../harness/server.ts'
-import { fromSource } from './programs.ts'
+import { program } from './programs.ts'
 
 /** Settings by the names of the environment. */
 type Settings = Readonly<Record<string, string>>
@@ -38,21 +38,21 @@ export class IssuerService {
     name = 'issuer',
   ): Promise<IssuerService> {
     const issuer = new IssuerService(join(bench.scratch, name), settings)
-    const server = await startServer(issuer.#specIn(issuer.template, fromSource), bench)
+    const server = await startServer(issuer.#specIn(issuer.template), bench)
     await server.stop()
     return issuer
   }
 
   /** A start on a fresh copy of the template. */
-  spec(program: URL = fromSource): ServerSpec {
+  spec(): ServerSpec {
     rmSync(this.#folder, { recursive: true, force: true })
     cpSync(this.template, this.#folder, { recursive: true })
-    return this.#specIn(this.#folder, program)
+    return this.#specIn(this.#folder)
   }
 
   /** A start on the template itself, where a copy would take too long. */
-  specInPlace(program: URL = fromSource): ServerSpec {
-    return this.#specIn(this.template, program)
+  specInPlace(): ServerSpec {
+    return this.#specIn(this.template)
   }
 
   /** The body of one answer, for a server beside it to send the same. */
@@ -67,7 +67,7 @@ export class IssuerService {
     }
   }
 
-  #specIn(cwd: string, program: URL): ServerSpec {
+  #specIn(cwd: string): ServerSpec {
     const env = {
       GATEPASS_PORT: '0',
       GATEPASS_ADMIN_PORT: '0',

@@ -1,5 +1,5 @@
 import type { ServerSpec } from '../harness/server.ts'
-import { fromSource } from './programs.ts'
+import { program } from './programs.ts'
 
 export interface VerifierSettings {
   readonly issuer: string
@@ -8,7 +8,7 @@ export interface VerifierSettings {
 }
 
 /** A verifier as it runs in production. */
-export function verifierSpec(settings: VerifierSettings, program: URL = fromSource): ServerSpec {
+export function verifierSpec(settings: VerifierSettings): ServerSpec {
   return {
     name: 'verifier',
     module: program,

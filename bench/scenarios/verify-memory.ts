@@ -4,7 +4,6 @@ import { Child } from '../harness/child.ts'
 import type { Bench, Readings, Scenario, Subject } from '../harness/scenario.ts'
 import { createSigningKey, signTokens } from './access-tokens.ts'
 import { tokenCounts } from './guarded-traffic.ts'
-import { compile } from './programs.ts'
 
 const residentWithin_mib = 120
 /** MiB, of the three that V8 has for young objects. */
@@ -20,8 +19,7 @@ export const verifyMemory: Scenario = {
     const path = join(bench.scratch, 'tokens')
     const tokens = await signTokens(tokenCounts.many, key)
     writeFileSync(path, `${tokens.join('\n')}\n`)
-    const verifier = new URL('../verifier/verifier.js', compile(bench)).href
-    const args = [verifier, JSON.stringify(jwks), path, String(tokenCounts.many)]
+    const args = [JSON.stringify(jwks), path, String(tokenCounts.many)]
     const flags = youngSizes.map(withYoung)
     return {
       subjects: [

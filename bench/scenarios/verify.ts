@@ -7,7 +7,6 @@ import { audience, createSigningKey, issuer, signTokens } from './access-tokens.
 import { bareSpec } from './bare-server.ts'
 import { body, linesTraffic, smallCache_bytes, tokenCounts, trafficOf } from './guarded-traffic.ts'
 import { startKeyServer } from './key-server.ts'
-import { compile } from './programs.ts'
 import { verifierSpec } from './verifier-service.ts'
 
 const bare = 'bare route'
@@ -41,13 +40,11 @@ export const verify: Scenario = {
       module: new URL(`../servers/${file}`, import.meta.url),
       args: [...settings, ...more],
     })
-    const shipped = compile(bench)
-    const plugin = new URL('../verifier/fastify.js', shipped).href
-    const ours = () => guardedBy('guarded.ts', '', plugin)
-    const forgetful = () => guardedBy('guarded.ts', String(smallCache_bytes), plugin)
+    const ours = () => guardedBy('guarded.ts')
+    const forgetful = () => guardedBy('guarded.ts', String(smallCache_bytes))
     const others = () => guardedBy('fastify-jwt.ts')
     const trust = { issuer, audience, jwksUrl: keyServer.jwksUrl }
-    const forwardAuth = () => verifierSpec(trust, shipped)
+    const forwardAuth = () => verifierSpec(trust)
     const subject = (name: string, server: ServedSubject['server'], sent: keyof typeof traffic) =>
       served({ name, server, traffic: () => traffic[sent] }, bench)
     return {

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { commandOn } from '../../../harness/child.ts'
 import type { Bench } from '../../../harness/scenario.ts'
-import { fromSource } from '../../../scenarios/programs.ts'
+import { program } from '../../../scenarios/programs.ts'
 import type { SurgeOptions } from '../../result.ts'
 import type { ActionName } from '../../script.ts'
 import { Replicas } from '../replicas.ts'
@@ -24,7 +24,7 @@ export class Fleet {
   constructor(settings: GatepassSettings, cwd: string, bench: Bench) {
     const { issuer, verifier, shop } = settings
     const ours = (role: string, env: Readonly<Record<string, string>>) => (name: string) => {
-      return { name, module: fromSource, args: [role], cwd, env }
+      return { name, module: program, args: [role], cwd, env }
     }
     const shopSpec = (name: string) => {
       return { name, module: shopProgram, cwd, env: { ...shop, SHOP_NAME: name } }
@@ -76,7 +76,7 @@ export class Fleet {
   async #rotateKeys(): Promise<string> {
     const [command = '', ...args] = commandOn('server', this.#bench.cores, [
       process.execPath,
-      fileURLToPath(fromSource),
+      fileURLToPath(program),
       ...['keys', 'rotate', '--json'],
     ])
     const env = { PATH: process.env.PATH, ...this.#settings.issuer }

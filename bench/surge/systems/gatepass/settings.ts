@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { builtOf } from '../../../harness/built.ts'
 import type { SurgeOptions } from '../../result.ts'
 
 type Environment = Readonly<Record<string, string>>
@@ -23,7 +24,7 @@ export interface GatepassPlaces {
 const jwksMaxAge_s = 2
 const clockSkew_s = 1
 
-const blindWrites = new URL('blind-writes.ts', import.meta.url).href
+const blindWrites = new URL('blind-writes.ts', import.meta.url)
 
 export function gatepassSettings(places: GatepassPlaces, options: SurgeOptions): GatepassSettings {
   const { argon2id, accessTtl_s, fault } = options
@@ -65,7 +66,7 @@ export function gatepassSettings(places: GatepassPlaces, options: SurgeOptions):
       SHOP_PORT: '0',
       NODE_OPTIONS: [
         '--conditions=gatepass-source',
-        ...(fault === 'blind-writes' ? [`--import=${blindWrites}`] : []),
+        ...(fault === 'blind-writes' ? [`--import=${builtOf(blindWrites).href}`] : []),
       ].join(' '),
     },
   }
