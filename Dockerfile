@@ -7,7 +7,7 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 # No package needs its install script here; the one named "node" would fetch a second Node.
 RUN npm ci --ignore-scripts
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json tsconfig.build.json tsconfig.page.json tsconfig.page-build.json ./
 COPY scripts scripts
 COPY src src
 RUN npm run build

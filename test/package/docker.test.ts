@@ -64,12 +64,9 @@ function healthOf(t: Test, env: Record<string, string>): Promise<number | string
 t.test('the build context holds what the build needs, and nothing else', async (t) => {
   const files = withoutIgnored(projectFiles(), readProjectFile('.dockerignore'))
   const tops = new Set(files.map((file) => file.split('/')[0]))
-  t.same(
-    [...tops].sort(),
-    'LICENSE package-lock.json package.json scripts src tsconfig.build.json tsconfig.json'.split(
-      ' ',
-    ),
-  )
+  const projects = ['', '.build', '.page', '.page-build'].map((name) => `tsconfig${name}.json`)
+  const others = ['LICENSE', 'package-lock.json', 'package.json', 'scripts', 'src']
+  t.same([...tops].sort(), [...others, ...projects].sort())
 })
 
 t.test('the image holds no development dependency, and every other', async (t) => {

@@ -1,5 +1,12 @@
 import type { PlaygroundState } from '../api.ts'
-import { type CartApi, type CartView, type Product, SessionCart, ShopCart } from './carts.ts'
+import {
+  type CartAnswer,
+  type CartApi,
+  type CartView,
+  type Product,
+  SessionCart,
+  ShopCart,
+} from './carts.ts'
 import { busyWhile, button, byId, el, messageOf, setText } from './dom.ts'
 import type { Page } from './page.ts'
 
@@ -18,12 +25,16 @@ export function startCartCard({ auth, feed, traffic }: Page): void {
     setText(byId('cart-total'), view.total)
     if (replica !== null) setText(byId('cart-replica'), `answered by ${replica}`)
   }
-  const act = async (
-    call: (api: CartApi) => Promise<{ view: CartView; replica: string | null }>,
-  ) => {
-    if (api === null || auth.state.status !== 'signed-in') return
-    const { view, replica } = await call(api)
-    show(view, replica)
+  let turn: Promise<void> = Promise.resolve()
+  // One after the other: of two at once the older view could be answered last, and stay.
+  const act = (call: (api: CartApi) => Promise<CartAnswer>): Promise<void> => {
+    const acted = turn.then(async () => {
+      if (api === null || auth.state.status !== 'signed-in') return
+      const { view, replica } = await call(api)
+      show(view, replica)
+    })
+    turn = acted.catch(() => {})
+    return acted
   }
   const line = ({ product, name, quantity }: CartView['items'][number]) =>
     el(

@@ -71,6 +71,7 @@ t.test('the access token is decoded, its life runs down, and it can be copied', 
 t.test('the cart is the same whichever replica answers, and after a reload', async (t) => {
   const page = await playground.openSignedIn(t)
   await page.getByRole('button', { name: 'Add to the cart: Linen shirt' }).click()
+  await textOf(page, '#cart', /1 ×\s*Linen shirt/)
   await page.getByRole('button', { name: 'Add to the cart: Linen shirt' }).press('Enter')
   await page.getByRole('button', { name: 'Add to the cart: Felt hat' }).click()
   await textOf(page, '#cart', /2 ×\s*Linen shirt.*1 ×\s*Felt hat/)
