@@ -1,4 +1,4 @@
-import { argon2, scrypt } from 'node:crypto'
+import { argon2, type ScryptOptions, scrypt } from 'node:crypto'
 import { setPriority } from 'node:os'
 import { promisify } from 'node:util'
 import { hash } from 'bcryptjs'
@@ -23,6 +23,9 @@ export interface HashAnswer {
 /** How many characters of a bcrypt hash are its digest. */
 const bcryptDigestLength = 31
 
+const argon2InPool = promisify(argon2)
+const scryptInPool = promisify<Uint8Array, Uint8Array, number, ScryptOptions, Buffer>(scrypt)
+
 function derive({ password, recipe, digestBytes }: HashJob): Promise<Uint8Array> {
   if (recipe.scheme === 'argon2id') return deriveArgon2id(password, recipe, digestBytes)
   if (recipe.scheme === 'scrypt') return deriveScrypt(password, recipe, digestBytes)
@@ -30,7 +33,7 @@ function derive({ password, recipe, digestBytes }: HashJob): Promise<Uint8Array>
 }
 
 function deriveArgon2id(password: Uint8Array, recipe: Argon2idRecipe, digestBytes: number) {
-  return promisify(argon2)('argon2id', {
+  return argon2InPool('argon2id', {
     message: password,
     nonce: recipe.salt,
     memory: recipe.memory_kib,
@@ -43,18 +46,13 @@ function deriveArgon2id(password: Uint8Array, recipe: Argon2idRecipe, digestByte
 function deriveScrypt(password: Uint8Array, recipe: ScryptRecipe, digestBytes: number) {
   const { log2Cost, blockSize, parallelism, salt } = recipe
   const cost = 2 ** log2Cost
-  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
-  const options = {
+  return scryptInPool(password, salt, digestBytes, {
     cost,
     blockSize,
     parallelization: parallelism,
     // Exactly what the algorithm takes: without it everything above 32 MiB is refused.
     maxmem: 128 * blockSize * (cost + parallelism + 2),
-  }
-  scrypt(password, salt, digestBytes, options, (error, digest) =>
-    error === null ? resolve(digest) : reject(error),
-  )
-  return promise
+  })
 }
 
 /** On the one thread of JavaScript here, in slices of 100 ms at most. */
