@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { builtOf } from './built.ts'
 
 /** Tells a loop to do its work so many times and end, whatever the clock says. */
 export const timesVariable = 'GATEPASS_BENCH_TIMES'
@@ -37,7 +38,7 @@ export async function countByCachegrind(
 
 async function instructionsOf(module: URL, args: readonly string[], times: number) {
   const env = { PATH: process.env.PATH, [timesVariable]: String(times) }
-  const command = [...valgrind, ...steadily, fileURLToPath(module), ...args]
+  const command = [...valgrind, ...steadily, fileURLToPath(builtOf(module)), ...args]
   // By its channel it learns of our end, however we end, and ends as well.
   const child = spawn('valgrind', command, { env, stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
   let text = ''

@@ -1,4 +1,6 @@
 import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { build } from '../harness/built.ts'
 import type { Cores } from '../harness/cores.ts'
 import type { Bench, BenchOptions, PreparedScenario, Readings } from '../harness/scenario.ts'
 import { scenarios } from '../scenarios/index.ts'
@@ -35,7 +37,9 @@ async function prepare(): Promise<WorkerAnswer> {
   const { scenario: name, options, cores, scratch } = settings
   const scenario = scenarios.find((one) => one.name === name)
   if (scenario === undefined) throw new Error(`there is no scenario ${name}`)
-  mkdirSync(scratch, { recursive: true })
+  const tree = join(scratch, 'built')
+  mkdirSync(tree, { recursive: true })
+  build(tree)
   const bench: Bench = { options, cores, scratch, defer: (end) => void ends.unshift(end) }
   prepared = await scenario.prepare(bench)
   return { subjects: prepared.subjects.map((subject) => subject.name) }
