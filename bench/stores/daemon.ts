@@ -1,6 +1,4 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import type { AddressInfo } from 'node:net'
-import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { commandOn, endWithUs } from '../harness/child.ts'
 import type { Cores } from '../harness/cores.ts'
@@ -66,13 +64,4 @@ async function untilReady({ command, isReady }: DaemonSpec, child: ChildProcess)
       await sleep(pollMs)
     }
   }
-}
-
-/** A port that is free now, for programs that can't tell which one they took. */
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }

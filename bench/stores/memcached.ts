@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { freePort } from '../../scripts/free-port.ts'
 import type { Bench } from '../harness/scenario.ts'
-import { freePort, type Store, startDaemon } from './daemon.ts'
+import { type Store, startDaemon } from './daemon.ts'
 
 /** One memcached with room for what a scenario stores. */
 export async function startMemcached(bench: Bench): Promise<Store> {

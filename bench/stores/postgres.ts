@@ -2,9 +2,10 @@ import { execFileSync } from 'node:child_process'
 import { chownSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
+import { freePort } from '../../scripts/free-port.ts'
 import { postgresPrograms, postgresUser, superuser } from '../../test/support/postgres-programs.ts'
 import type { Bench } from '../harness/scenario.ts'
-import { freePort, type Store, startDaemon } from './daemon.ts'
+import { type Store, startDaemon } from './daemon.ts'
 
 const role = 'gatepass'
 

@@ -1,8 +1,9 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { createClient } from '@redis/client'
+import { freePort } from '../../scripts/free-port.ts'
 import type { Bench } from '../harness/scenario.ts'
-import { freePort, type Store, startDaemon } from './daemon.ts'
+import { type Store, startDaemon } from './daemon.ts'
 
 /**
  * As docs/stores.md has it, with what Redis does by default: each write is in the append-only file,

@@ -1,7 +1,8 @@
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { freePort, run, TestProcess, untilStatus } from '../support/processes.ts'
+import { freePort } from '../../scripts/free-port.ts'
+import { run, TestProcess, untilStatus } from '../support/processes.ts'
 
 const password = 'correct horse battery staple'
 const audience = 'https://api.example.com'

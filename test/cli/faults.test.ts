@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { freePort, run, TestProcess } from '../support/processes.ts'
+import { freePort } from '../../scripts/free-port.ts'
+import { run, TestProcess } from '../support/processes.ts'
 
 const password = 'correct horse battery staple'
 const sessionCount = 40

@@ -2,7 +2,8 @@ import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSy
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { freePort, run, TestProcess } from '../support/processes.ts'
+import { freePort } from '../../scripts/free-port.ts'
+import { run, TestProcess } from '../support/processes.ts'
 
 const password = 'correct horse battery staple'
 

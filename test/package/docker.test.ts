@@ -1,9 +1,10 @@
 import { cpSync, existsSync, lstatSync, mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { freePort } from '../../scripts/free-port.ts'
 import { settings } from '../../src/config/settings.ts'
 import { build, type Image, withoutIgnored } from '../support/dockerfile.ts'
-import { freePort, TestProcess, untilStatus } from '../support/processes.ts'
+import { TestProcess, untilStatus } from '../support/processes.ts'
 import {
   outsideFolder,
   projectFiles,

@@ -4,9 +4,10 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { Test } from 'tap'
+import { freePort } from '../../scripts/free-port.ts'
 import type { Certificates } from './certificates.ts'
 import { postgresPrograms, postgresUser, superuser } from './postgres-programs.ts'
-import { freePort, TestProcess } from './processes.ts'
+import { TestProcess } from './processes.ts'
 import { outsideFolder } from './project.ts'
 
 /** Who owns the databases, as a service would: not a superuser. */

@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
-import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -128,17 +127,6 @@ export async function run(t: Test, args: readonly string[], options: ProcessOpti
   const process = TestProcess.start(t, args, options)
   const code = await process.exited
   return { code, stdout: process.stdout, stderr: process.stderr }
-}
-
-/** A port that is free now, for programs that can't tell which one they took. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (typeof address !== 'object' || address === null) throw new Error('there is no port')
-  return address.port
 }
 
 /** Asks an address over and over until it answers with this status. */

@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from '@redis/client'
 import type { Test } from 'tap'
+import { freePort } from '../../scripts/free-port.ts'
 import type { Certificates } from './certificates.ts'
-import { freePort, TestProcess } from './processes.ts'
+import { TestProcess } from './processes.ts'
 import { outsideFolder } from './project.ts'
 
 /** Real Redis servers, each in a folder of its own, that keep nothing on disk. */

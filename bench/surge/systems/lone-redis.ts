@@ -1,7 +1,8 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { freePort } from '../../../scripts/free-port.ts'
 import type { Bench } from '../../harness/scenario.ts'
-import { freePort, startDaemon } from '../../stores/daemon.ts'
+import { startDaemon } from '../../stores/daemon.ts'
 import { withRedis } from '../../stores/redis.ts'
 
 /** A Redis with no replica that keeps nothing on disk: what carts should not be in. */

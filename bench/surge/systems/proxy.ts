@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Bench } from '../../harness/scenario.ts'
-import { freePort, startDaemon } from '../../stores/daemon.ts'
+import { startDaemon } from '../../stores/daemon.ts'
 
 const servedMsMax = 10_000
 
@@ -12,9 +12,6 @@ export interface Proxy {
   /** Takes in what `config` says now: the old workers end what they have begun. */
   reload(): void
 }
-
-/** A free port for the proxy, or for one more of its servers. */
-export { freePort }
 
 /**
  * @param port where it listens

@@ -2,8 +2,9 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from '@redis/client'
+import { freePort } from '../../../scripts/free-port.ts'
 import type { Bench } from '../../harness/scenario.ts'
-import { freePort, startDaemon } from '../../stores/daemon.ts'
+import { startDaemon } from '../../stores/daemon.ts'
 import { withRedis } from '../../stores/redis.ts'
 
 /**

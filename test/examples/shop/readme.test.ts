@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { freePort } from '../../../scripts/free-port.ts'
 import { codeBlocks, readDocument } from '../../docs/documents.ts'
-import { freePort, run, TestProcess } from '../../support/processes.ts'
+import { run, TestProcess } from '../../support/processes.ts'
 import { outsideFolder, projectFolder } from '../../support/project.ts'
 import { compileCache } from './replicas.ts'
 

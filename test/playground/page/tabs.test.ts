@@ -1,9 +1,9 @@
 import { createServer } from 'node:http'
 import type { Page } from 'playwright-core'
 import t from 'tap'
+import { freePort } from '../../../scripts/free-port.ts'
 import { type Fate, passTo } from '../../browser/front.ts'
 import { freeBasePort } from '../../support/dev.ts'
-import { freePort } from '../../support/processes.ts'
 import { startPlayground } from './playground.ts'
 
 /**

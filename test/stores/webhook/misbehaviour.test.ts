@@ -1,11 +1,11 @@
 import { createServer as createTcpServer, type Socket } from 'node:net'
 import { inspect } from 'node:util'
 import t from 'tap'
+import { freePort } from '../../../scripts/free-port.ts'
 import { isGatepassError } from '../../../src/core/errors.ts'
 import { answerBytesMax } from '../../../src/stores/webhook/exchange.ts'
 import { account, someHash } from '../../support/accounts.ts'
 import { FakeClock } from '../../support/clock.ts'
-import { freePort } from '../../support/processes.ts'
 import {
   type Handler,
   openStore,

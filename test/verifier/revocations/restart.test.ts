@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
+import { freePort } from '../../../scripts/free-port.ts'
 import { createVerifier } from '../../../src/verifier/index.ts'
-import { freePort, run, TestProcess } from '../../support/processes.ts'
+import { run, TestProcess } from '../../support/processes.ts'
 import { until } from '../../support/until.ts'
 import { answerOf } from '../harness.ts'
 
