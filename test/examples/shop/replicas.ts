@@ -129,10 +129,10 @@ export function personWith(token: string) {
       }),
     checkOut: (replica: Replica | undefined, key?: string) =>
       call('POST', replica, '/checkout', key === undefined ? {} : { key }),
-    /** How many of each product are in the cart. */
+    /** How many of each product are in the cart, asked until the replica can tell. */
     async cart(replica: Replica | undefined): Promise<Record<string, number>> {
-      const { body } = await call('GET', replica, '/cart')
-      const items = body.items as { product: string; quantity: number }[]
+      const { answer } = await insist([replica], 0, (shop) => call('GET', shop, '/cart'))
+      const items = answer.body.items as { product: string; quantity: number }[]
       return Object.fromEntries(items.map(({ product, quantity }) => [product, quantity]))
     },
   }
@@ -145,7 +145,7 @@ export const newPerson = (changes: Readonly<Record<string, unknown>> = {}): Pers
 
 /** Does it at one replica after the other, until one of them answers that it is done. */
 export async function insist(
-  shops: readonly Replica[],
+  shops: readonly (Replica | undefined)[],
   first: number,
   act: (shop: Replica | undefined) => Promise<Answer>,
 ): Promise<{ readonly tries: number; readonly answer: Answer }> {
