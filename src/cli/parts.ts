@@ -129,9 +129,9 @@ export interface AccountParts {
 
 /** What works on accounts needs sessions too: a changed password ends them. */
 export async function openAccountParts(settings: Settings, cwd: string): Promise<AccountParts> {
-  const { accounts_url, webhook_secret } = settings
+  const { accounts_url, webhook_secret, sessions_url, sessions_replicas } = settings
   const accounts = await openAccountStore(accounts_url, cwd, webhook_secret)
-  const sessions = await openSessionStore(settings.sessions_url, cwd)
+  const sessions = await openSessionStore(sessions_url, cwd, sessions_replicas)
   const hasher = createHasher(settings)
   const users = createUsers({
     accounts,

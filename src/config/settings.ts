@@ -82,6 +82,12 @@ const table = {
     asText,
     'Where sessions, the revocation log and the counters of failed logins are kept ([stores](stores.md)).',
   ),
+  sessions_replicas: setting(
+    issuer,
+    z.int().min(0).max(16).default(0),
+    asNumber,
+    'How many replicas of a Redis must have a login or a sign-out before it is acknowledged ([what a fail-over loses](stores.md#what-a-fail-over-loses)).',
+  ),
   keys_url: setting(
     issuer,
     storeUrl('file:', ...postgresSchemes).default('file:keys'),

@@ -35,11 +35,20 @@ export async function openAccountStore(
   return new SqliteAccountStore(sqlitePath(url, cwd))
 }
 
-/** Like `openAccountStore`. */
-export async function openSessionStore(url: string, cwd: string): Promise<SessionStore> {
+/**
+ * Like `openAccountStore`.
+ *
+ * @param replicas how many replicas of a Redis must have a session, or its end, before that is
+ *   acknowledged
+ */
+export async function openSessionStore(
+  url: string,
+  cwd: string,
+  replicas = 0,
+): Promise<SessionStore> {
   if (isRedis(url)) {
     const { RedisSessionStore } = await import('./redis/sessions.ts')
-    return RedisSessionStore.open(url, { cwd })
+    return RedisSessionStore.open(url, { cwd, replicas })
   }
   if (isPostgres(url)) {
     const { PostgresSessionStore } = await import('./postgres/sessions.ts')

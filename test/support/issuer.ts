@@ -14,6 +14,7 @@ import { RevocationFeed } from '../../src/issuer/revocation-feed.ts'
 import { createUsers } from '../../src/issuer/users.ts'
 import { FileKeyStore } from '../../src/keys/file-store.ts'
 import { KeyRing } from '../../src/keys/ring.ts'
+import type { SessionStore } from '../../src/stores/ports.ts'
 import { SqliteAccountStore } from '../../src/stores/sqlite/accounts.ts'
 import { SqliteCounterStore } from '../../src/stores/sqlite/counters.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/sessions.ts'
@@ -46,6 +47,10 @@ export interface TestIssuerOptions {
   /** At `debug` each request is logged, and none takes a shortcut. */
   readonly logLevel?: 'debug' | 'info'
   readonly onAudit?: Audit
+  /** Where sessions are, if not in a file; closed with the issuer. */
+  readonly sessions?: SessionStore
+  /** When it is, if it matters. */
+  readonly startMs?: number
   /** What else it serves. */
   readonly extra?: (scope: FastifyInstance, parts: ExtraParts) => Promise<void>
 }
@@ -53,14 +58,14 @@ export interface TestIssuerOptions {
 export interface ExtraParts {
   readonly clock: FakeClock
   readonly keys: KeyRing
-  readonly sessions: SqliteSessionStore
+  readonly sessions: SessionStore
   readonly verifier: Verifier
 }
 
 /** A whole issuer on real stores in a folder of its own, with cheap hashes and a clock to turn. */
 export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   const folder = t.testdir()
-  const clock = new FakeClock()
+  const clock = new FakeClock(options.startMs)
   const lines: Record<string, unknown>[] = []
   const logger = pino(
     { level: options.logLevel ?? 'debug' },
@@ -68,7 +73,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   )
   const accounts = new SqliteAccountStore(join(folder, 'accounts.db'))
   const sessionsPath = join(folder, 'sessions.db')
-  const sessions = new SqliteSessionStore(sessionsPath)
+  const sessions = options.sessions ?? new SqliteSessionStore(sessionsPath)
   const counters = new SqliteCounterStore(sessionsPath)
   const hasher = options.hasher ?? new PasswordHasher({ memory_kib: 8, passes: 1 })
   const keys = await KeyRing.open({

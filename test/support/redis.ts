@@ -194,6 +194,18 @@ export function untilInfo(
   return until(async () => String(await node.ask(...command)).includes(text))
 }
 
+/** What the documentation asks of servers that are to lose nothing. */
+export async function demandReplicas(servers: readonly RedisServer[]): Promise<void> {
+  const setting = ['min-replicas-to-write', '1', 'min-replicas-max-lag', '2']
+  await Promise.all(servers.map((server) => server.ask('CONFIG', 'SET', ...setting)))
+}
+
+/** From now on no replica can follow it, and those who are connected don't notice. */
+export async function cutOffReplicas(primary: RedisServer): Promise<void> {
+  await primary.ask('CONFIG', 'SET', 'requirepass', 'word')
+  await primary.ask('CLIENT', 'KILL', 'TYPE', 'replica')
+}
+
 export interface RedisSentinels {
   readonly primary: RedisServer
   readonly replicas: readonly RedisServer[]

@@ -81,7 +81,8 @@ async function tellVerifiers(
   kids: readonly string[],
 ): Promise<void> {
   try {
-    const sessions = await openSessionStore(settings.sessions_url, cwd)
+    const { sessions_url, sessions_replicas } = settings
+    const sessions = await openSessionStore(sessions_url, cwd, sessions_replicas)
     const nowMs = systemClock.nowMs()
     for (const kid of kids) await sessions.revokeKey(kid, nowMs, revocationsToldMs(settings))
     await sessions.close()

@@ -9,6 +9,7 @@ import type {
   StoredField,
   WriteOutcome,
 } from '../data-store.ts'
+import { Changes, type ReplicaOptions } from './changes.ts'
 import type { RedisReply } from './connection.ts'
 import {
   endedMark,
@@ -19,21 +20,10 @@ import {
 } from './data-scripts.ts'
 import { unavailable } from './failures.ts'
 import type { RedisLink } from './link.ts'
-import { openLink, type RedisOptions } from './open.ts'
 import type { Script } from './scripts.ts'
-
-export interface RedisDataOptions extends RedisOptions {
-  /**
-   * How many replicas must have a change before it is acknowledged (`WAIT`). Together with
-   * `min-replicas-to-write` at the servers no acknowledged change is lost at a fail-over. Default 0.
-   */
-  readonly replicas?: number
-}
 
 /** A cart is no reason to keep a request waiting for long. */
 const defaultDeadlineMs = 250
-/** The part of the deadline that replicas have. */
-const replicaShare = 0.5
 
 /**
  * Session data in Redis 7 or later, or Valkey: one server, a Cluster, or what sentinels watch
@@ -46,30 +36,20 @@ const replicaShare = 0.5
 export class RedisDataStore implements DataStore {
   readonly promises: DataPromises = { durable: true, keepsAll: true }
   readonly #link: RedisLink
-  /** A connection that waits for replicas keeps all behind it waiting: changes have their own then. */
-  readonly #changes: RedisLink
-  readonly #replicas: number
-  readonly #replicasMs: number
+  readonly #changes: Changes
 
-  private constructor(links: { link: RedisLink; changes: RedisLink }, options: RedisDataOptions) {
-    const { replicas = 0, deadlineMs = defaultDeadlineMs } = options
-    this.#link = links.link
-    this.#changes = links.changes
-    this.#replicas = replicas
-    this.#replicasMs = Math.max(1, Math.floor(deadlineMs * replicaShare))
+  private constructor(link: RedisLink, changes: Changes) {
+    this.#link = link
+    this.#changes = changes
   }
 
   /** @throws `config_invalid`, `store_unavailable` */
-  static async open(url: string, given: RedisDataOptions = {}): Promise<RedisDataStore> {
-    const options = { deadlineMs: defaultDeadlineMs, ...given }
-    const link = await openLink(url, options)
-    if ((options.replicas ?? 0) === 0) return new RedisDataStore({ link, changes: link }, options)
-    try {
-      return new RedisDataStore({ link, changes: await openLink(url, options) }, options)
-    } catch (error) {
-      await link.close()
-      throw error
-    }
+  static async open(url: string, options: ReplicaOptions = {}): Promise<RedisDataStore> {
+    const { link, changes } = await Changes.openBoth(url, {
+      deadlineMs: defaultDeadlineMs,
+      ...options,
+    })
+    return new RedisDataStore(link, changes)
   }
 
   read(owner: DataOwner, fields: readonly string[] | 'all', _nowMs: number) {
@@ -119,7 +99,7 @@ export class RedisDataStore implements DataStore {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...new Set([this.#link, this.#changes])].map((link) => link.close()))
+    await Promise.all([this.#link.close(), this.#changes.close()])
   }
 
   #change(
@@ -129,24 +109,15 @@ export class RedisDataStore implements DataStore {
     isRepeatable: boolean,
   ): Promise<string> {
     const key = keyOf(owner)
-    const link = this.#changes
-    return link.run(async (call) => {
-      for (let isFirst = true; ; isFirst = false) {
-        const { disturbances } = link
+    return this.#changes.run((call) => {
+      const write = async (isFirst: boolean) => {
         const reply = String(await call.script(script, key, args, isRepeatable))
         // It may have been done the first time, and somebody else have built on it since.
         const isInDoubt = call.isInDoubt || !isFirst
         if (isInDoubt && inDoubt.has(reply)) throw unavailable(new Error(`It is ${reply} by now.`))
-        if (this.#replicas === 0) return reply
-        const wait = ['WAIT', String(this.#replicas), String(this.#replicasMs)]
-        const reached = (await call.command(key, wait)) as number
-        if (link.disturbances === disturbances) {
-          if (reached >= this.#replicas) return reply
-          throw unavailable(new Error(`Only ${reached} replicas have the change.`))
-        }
-        // Redis waits for what this connection has written, which may have been another one.
-        if (!isRepeatable) throw unavailable(new Error('The connection was lost meanwhile.'))
+        return reply
       }
+      return this.#changes.make(call, [key], write, isRepeatable)
     })
   }
 }

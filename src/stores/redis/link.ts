@@ -96,6 +96,11 @@ export class RedisLink {
     }
   }
 
+  /** How long a call takes at most. */
+  get deadlineMs(): number {
+    return this.#limits.deadlineMs
+  }
+
   /**
    * Grows whenever a connection was lost or replaced. Where it is the same before and after, what was
    * sent meanwhile went over one connection.

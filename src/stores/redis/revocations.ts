@@ -1,7 +1,8 @@
 import type { Revocation } from '../ports.ts'
 import type { RedisCall } from './call.ts'
 
-const key = 'gp:revocations'
+/** Of the whole log. */
+export const key = 'gp:revocations'
 
 /**
  * The revocation log: one stream, whose ids are the positions. Redis makes them of its own clock and
@@ -14,14 +15,13 @@ const key = 'gp:revocations'
  */
 export async function append(
   call: RedisCall,
-  kind: Revocation['kind'],
-  id: string,
-  atMs: number,
-  keptMs: number,
+  ...[kind, id, atMs, keptMs]: NewEntry
 ): Promise<void> {
   const fields = ['kind', kind, 'id', id, 'at', String(atMs), 'expires', String(atMs + keptMs)]
   await call.command(key, ['XADD', key, '*', ...fields])
 }
+
+export type NewEntry = [kind: Revocation['kind'], id: string, atMs: number, keptMs: number]
 
 export async function entriesAfter(
   call: RedisCall,

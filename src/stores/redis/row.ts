@@ -13,7 +13,7 @@ import { abridge, unabridge } from './abridge.ts'
  * | byte | holds |
  * | --- | --- |
  * | 0 | the version of this layout: 2 when the session is bound to a key, else 1 |
- * | 1 | flags: 1 presented, 2 a digest follows, 4 the log has not heard of its revocation |
+ * | 1 | flags: 1 presented, 2 a digest follows, 4 the log has not heard of its revocation, 8 its end is in doubt |
  * | 2 | generation, 5 bytes |
  * | 7, 13, 19, 25, 31 | minted, expires, ends, created, revoked (0: it is not), 6 bytes each, ms |
  * | 37 | the digest, 32 bytes, or nothing |
@@ -30,9 +30,13 @@ export const layout = {
   digestLength: 32,
 } as const
 
-export const flags = { presented: 1, hasDigest: 2, owesLogEntry: 4 } as const
+export const flags = { presented: 1, hasDigest: 2, owesLogEntry: 4, isInDoubt: 8 } as const
 
 const headerLength = 37
+
+export function sessionKey(sid: string): string {
+  return `gp:s:${sid}`
+}
 
 /** The last time that six bytes hold, in the year 10889; it stands for `Number.MAX_SAFE_INTEGER`. */
 const endlessMs = 2 ** 48 - 1
@@ -87,6 +91,16 @@ export function decodeSession(sid: string, row: Buffer): Session {
     revokedAtMs: revokedAtMs === 0 ? null : revokedAtMs,
     jkt: isBound ? row.toString('base64url', jktStart, restStart) : null,
   }
+}
+
+/** Whether a session was ended, and replicas have not confirmed it. */
+export function isEndInDoubt(row: Buffer): boolean {
+  return (row.readUInt8(1) & flags.isInDoubt) !== 0
+}
+
+/** Whether a session was found reused, and the log has not heard of it. */
+export function owesLogEntry(row: Buffer): boolean {
+  return (row.readUInt8(1) & flags.owesLogEntry) !== 0
 }
 
 function endOf(storedMs: number): number {

@@ -27,6 +27,7 @@ local function load()
   end
   s.presented = bit.band(s.flags, ${flags.presented}) ~= 0
   s.owesLogEntry = bit.band(s.flags, ${flags.owesLogEntry}) ~= 0
+  s.isInDoubt = bit.band(s.flags, ${flags.isInDoubt}) ~= 0
   local restStart = rest
   if bit.band(s.flags, ${flags.hasDigest}) ~= 0 then restStart = rest + ${layout.digestLength} end
   s.digest = string.sub(row, rest, restStart - 1)
@@ -39,7 +40,7 @@ end
 
 local function save(s)
   local bits = (s.presented and ${flags.presented} or 0) + (s.digest ~= '' and ${flags.hasDigest} or 0)
-    + (s.owesLogEntry and ${flags.owesLogEntry} or 0)
+    + (s.owesLogEntry and ${flags.owesLogEntry} or 0) + (s.isInDoubt and ${flags.isInDoubt} or 0)
   local row = struct.pack('${layout.header}', s.version, bits, s.generation, s.minted,
     s.expires, s.ends, s.created, s.revoked) .. s.digest .. s.rest
   redis.call('SET', KEYS[1], row, 'PXAT', string.format('%.0f', s.expires + ${expiryMarginMs}))
@@ -96,22 +97,41 @@ return {'reused', save(s)}
 
 /**
  * Ends a session that the revocation log has heard of. KEYS[1] the session; ARGV now and how long
- * its row is kept, in ms. Returns 1 when it ended one that was live, also when it is asked again by
- * the same request.
+ * its row is kept, in ms. Returns 1 when it ended one that was live or whose end was in doubt, also
+ * when it is asked again by the same request.
  */
 export const revokeScript = scriptOf(`${row}
 local now, kept = tonumber(ARGV[1]), tonumber(ARGV[2])
 local s = load()
 if not s then return 0 end
 if s.revoked ~= 0 then
-  if s.owesLogEntry then
-    s.owesLogEntry = false
+  local isUnfinished = s.owesLogEntry or s.isInDoubt
+  if isUnfinished then
+    s.owesLogEntry, s.isInDoubt = false, false
     save(s)
   end
-  return s.revoked == now and 1 or 0
+  return (isUnfinished or s.revoked == now) and 1 or 0
 end
 if now >= s.expires then return 0 end
 s.revoked, s.expires = now, now + kept
+save(s)
+return 1
+`)
+
+/**
+ * The same, for replicas to confirm: until `revokeScript` is run too, the end is in doubt. Of one that
+ * has ended already the row is written anew, so that there is something that can be waited for.
+ */
+export const beginRevokeScript = scriptOf(`${row}
+local now, kept = tonumber(ARGV[1]), tonumber(ARGV[2])
+local s = load()
+if not s then return 0 end
+if s.revoked ~= 0 then
+  save(s)
+  return (s.owesLogEntry or s.isInDoubt or s.revoked == now) and 1 or 0
+end
+if now >= s.expires then return 0 end
+s.revoked, s.expires, s.isInDoubt = now, now + kept, true
 save(s)
 return 1
 `)

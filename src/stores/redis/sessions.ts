@@ -7,16 +7,14 @@ import type {
   SessionStore,
 } from '../ports.ts'
 import type { RedisCall } from './call.ts'
+import { Changes, type ReplicaOptions } from './changes.ts'
+import { inChunks } from './chunks.ts'
+import { Endings } from './endings.ts'
 import type { RedisLink } from './link.ts'
-import { openLink, type RedisOptions } from './open.ts'
 import * as log from './revocations.ts'
-import { decodeSession, encodeSession } from './row.ts'
-import { expiryMarginMs, indexScript, revokeScript, rotateScript } from './scripts.ts'
+import { decodeSession, encodeSession, isEndInDoubt, owesLogEntry, sessionKey } from './row.ts'
+import { expiryMarginMs, indexScript, rotateScript } from './scripts.ts'
 
-/** How many sessions of a user are asked for at once. */
-const chunkLength = 200
-
-const sessionKey = (sid: string) => `gp:s:${sid}`
 const userKey = (sub: string) => `gp:u:${sub}`
 
 /**
@@ -38,87 +36,112 @@ const userKey = (sub: string) => `gp:u:${sub}`
  * Redis replicates after it has answered, so a fail-over may lose the last writes. A rotation is made
  * good by the row "above *c*" of invariant 4, a login by another. A session whose end is lost goes on
  * until it is ended again, and one whose note is lost is missing from its user's list.
+ *
+ * With `replicas` none of this is lost but rotations, which do not wait: what begins or ends a session
+ * is acknowledged when so many replicas have it. Until then its end is in doubt. It refreshes no
+ * more, but counts as live otherwise, so that whoever asked, and was told of a failure, can ask again.
  */
 export class RedisSessionStore implements SessionStore {
   readonly #link: RedisLink
+  readonly #changes: Changes
+  readonly #endings: Endings
 
-  private constructor(link: RedisLink) {
+  private constructor(link: RedisLink, changes: Changes) {
     this.#link = link
+    this.#changes = changes
+    this.#endings = new Endings(changes)
   }
 
   /** @throws `config_invalid`, `store_unavailable` */
-  static async open(url: string, options: RedisOptions = {}): Promise<RedisSessionStore> {
-    return new RedisSessionStore(await openLink(url, options))
+  static async open(url: string, options: ReplicaOptions = {}): Promise<RedisSessionStore> {
+    const { link, changes } = await Changes.openBoth(url, options)
+    return new RedisSessionStore(link, changes)
   }
 
   create(session: Session): Promise<void> {
     const { sid, sub, createdAtMs, expiresAtMs, endsAtMs } = session
     const expiry = String(expiresAtMs + expiryMarginMs)
-    return this.#link.run(async (call) => {
-      const key = sessionKey(sid)
-      await call.command(key, ['SET', key, encodeSession(session), 'PXAT', expiry])
-      await call.script(indexScript, userKey(sub), [sid, String(endsAtMs), String(createdAtMs)])
-    })
+    const [key, listKey] = [sessionKey(sid), userKey(sub)]
+    return this.#changes.run((call) =>
+      this.#changes.make(call, [key, listKey], async () => {
+        await call.command(key, ['SET', key, encodeSession(session), 'PXAT', expiry])
+        await call.script(indexScript, listKey, [sid, String(endsAtMs), String(createdAtMs)])
+      }),
+    )
   }
 
-  rotate({ sid, ...request }: RotationRequest): Promise<RotationResult> {
+  async rotate({ sid, ...request }: RotationRequest): Promise<RotationResult> {
     const { generation, idempotencyKey, jkt, nowMs, policy } = request
     const times = [nowMs, policy.graceMs, policy.idleMs, policy.revokedKeptMs].map(String)
     const keyBytes = Buffer.from(jkt ?? '', 'base64url')
     const args = [String(generation), idempotencyKey ?? '', ...times, keyBytes]
     // Had the lost answer been a rotation, then without grace the same token again is reuse.
     const isRepeatable = policy.graceMs > 0
-    return this.#link.run(async (call) => {
-      const reply = await call.script(rotateScript, sessionKey(sid), args, isRepeatable)
-      const [outcome, row] = reply as [Buffer, Buffer?]
-      const session = row === undefined ? null : decodeSession(sid, row)
-      const result = { outcome: String(outcome) as RotationOutcome, session }
-      if (result.outcome === 'reused') {
-        await log.append(call, 'session', sid, session?.revokedAtMs ?? nowMs, policy.revokedKeptMs)
-        await this.#end(call, sid, nowMs, policy.revokedKeptMs)
-      }
-      return result
-    })
+    const reply = await this.#link.run((call) =>
+      call.script(rotateScript, sessionKey(sid), args, isRepeatable),
+    )
+    const [name, row] = reply as [Buffer, Buffer?]
+    const outcome = String(name) as RotationOutcome
+    if (row === undefined) return { outcome, session: null }
+    const session = decodeSession(sid, row)
+    if (outcome === 'reused' || isEndInDoubt(row)) {
+      const { revokedAtMs } = session
+      await this.#changes.run(async (call) => {
+        await this.#endings.note(call, 'session', sid, revokedAtMs ?? nowMs, policy.revokedKeptMs)
+        await this.#endings.end(call, [sid], nowMs, policy.revokedKeptMs)
+      })
+    }
+    return { outcome, session }
   }
 
   find(sid: string, nowMs: number): Promise<Session | null> {
     return this.#link.run(async (call) => {
-      const session = await this.#load(call, sid)
-      return session !== null && isLive(session, nowMs) ? session : null
+      const found = await this.#load(call, sid)
+      return found !== null && isLive(found, nowMs) ? found.session : null
     })
   }
 
   listBySub(sub: string, nowMs: number): Promise<Session[]> {
     return this.#link.run(async (call) => {
       const sids = await this.#sidsOf(call, sub)
-      const sessions = await inChunks(sids, (sid) => this.#load(call, sid))
+      const found = await inChunks(sids, (sid) => this.#load(call, sid))
       // An expired one stays: by a slower clock it may not be, and be refreshed.
-      const ended = sids.filter((_, n) => !sessions[n] || sessions[n].revokedAtMs !== null)
-      await this.#strikeOut(call, sub, ended)
-      const live = sessions.filter((session) => session !== null && isLive(session, nowMs))
-      return (live as Session[]).toSorted(
-        (a, b) => b.createdAtMs - a.createdAtMs || (a.sid < b.sid ? -1 : 1),
+      await this.#strikeOut(
+        call,
+        sub,
+        sids.filter((_, n) => !found[n] || isOver(found[n])),
       )
+      const live = found.filter((one) => one !== null).filter((one) => isLive(one, nowMs))
+      return live
+        .map(({ session }) => session)
+        .toSorted((a, b) => b.createdAtMs - a.createdAtMs || (a.sid < b.sid ? -1 : 1))
     })
   }
 
   revoke(sid: string, nowMs: number, keptMs: number): Promise<boolean> {
-    return this.#link.run(async (call) => {
-      const session = await this.#load(call, sid)
-      if (session === null || !isLive(session, nowMs)) return false
-      await log.append(call, 'session', sid, nowMs, keptMs)
-      const isEnded = await this.#end(call, sid, nowMs, keptMs)
-      await this.#strikeOut(call, session.sub, [sid])
+    return this.#changes.run(async (call) => {
+      const found = await this.#load(call, sid)
+      if (found === null || nowMs >= found.session.expiresAtMs) return false
+      if (
+        isOver(found) &&
+        !found.owesLogEntry &&
+        !(await this.#endings.isLost(call, sid, nowMs, keptMs))
+      ) {
+        return false
+      }
+      await this.#endings.note(call, 'session', sid, nowMs, keptMs)
+      const [isEnded = false] = await this.#endings.end(call, [sid], nowMs, keptMs)
+      await this.#strikeOut(call, found.session.sub, [sid])
       return isEnded
     })
   }
 
   revokeAll(sub: string, nowMs: number, keptMs: number): Promise<number> {
-    return this.#link.run(async (call) => {
+    return this.#changes.run(async (call) => {
       // With no live session too: an access token may outlive the session that it came from.
-      await log.append(call, 'user', sub, nowMs, keptMs)
+      await this.#endings.note(call, 'user', sub, nowMs, keptMs)
       const sids = await this.#sidsOf(call, sub)
-      const areEnded = await inChunks(sids, (sid) => this.#end(call, sid, nowMs, keptMs))
+      const areEnded = await this.#endings.end(call, sids, nowMs, keptMs)
       const ended = sids.filter((_, n) => areEnded[n])
       await this.#strikeOut(call, sub, ended)
       return ended.length
@@ -130,11 +153,11 @@ export class RedisSessionStore implements SessionStore {
   }
 
   revokeEverybody(nowMs: number, keptMs: number): Promise<void> {
-    return this.#link.run((call) => log.append(call, 'all', '', nowMs, keptMs))
+    return this.#changes.run((call) => this.#endings.note(call, 'all', '', nowMs, keptMs))
   }
 
   revokeKey(kid: string, nowMs: number, keptMs: number): Promise<void> {
-    return this.#link.run((call) => log.append(call, 'key', kid, nowMs, keptMs))
+    return this.#changes.run((call) => this.#endings.note(call, 'key', kid, nowMs, keptMs))
   }
 
   /** Log entries only: sessions Redis removes by itself. */
@@ -150,20 +173,19 @@ export class RedisSessionStore implements SessionStore {
     return this.#link.run(log.probe)
   }
 
-  close(): Promise<void> {
-    return this.#link.close()
+  async close(): Promise<void> {
+    await Promise.all([this.#link.close(), this.#changes.close()])
   }
 
-  async #load(call: RedisCall, sid: string): Promise<Session | null> {
+  async #load(call: RedisCall, sid: string): Promise<Found | null> {
     const key = sessionKey(sid)
-    const row = await call.command(key, ['GET', key])
-    return row === null ? null : decodeSession(sid, row as Buffer)
-  }
-
-  /** Whether there was a live one to end. */
-  async #end(call: RedisCall, sid: string, nowMs: number, keptMs: number): Promise<boolean> {
-    const args = [String(nowMs), String(keptMs)]
-    return (await call.script(revokeScript, sessionKey(sid), args)) === 1
+    const row = (await call.command(key, ['GET', key])) as Buffer | null
+    if (row === null) return null
+    return {
+      session: decodeSession(sid, row),
+      isInDoubt: isEndInDoubt(row),
+      owesLogEntry: owesLogEntry(row),
+    }
   }
 
   async #sidsOf(call: RedisCall, sub: string): Promise<string[]> {
@@ -178,15 +200,17 @@ export class RedisSessionStore implements SessionStore {
   }
 }
 
-function isLive(session: Session, nowMs: number): boolean {
-  return session.revokedAtMs === null && nowMs < session.expiresAtMs
+interface Found {
+  readonly session: Session
+  readonly isInDoubt: boolean
+  readonly owesLogEntry: boolean
 }
 
-/** Does it for all of them in their order, and for a bounded number at once. */
-async function inChunks<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = []
-  for (let start = 0; start < items.length; start += chunkLength) {
-    results.push(...(await Promise.all(items.slice(start, start + chunkLength).map(work))))
-  }
-  return results
+/** Whether it has ended, beyond doubt. */
+function isOver({ session, isInDoubt }: Found): boolean {
+  return session.revokedAtMs !== null && !isInDoubt
+}
+
+function isLive(found: Found, nowMs: number): boolean {
+  return !isOver(found) && nowMs < found.session.expiresAtMs
 }

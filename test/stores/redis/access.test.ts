@@ -21,8 +21,8 @@ const localhost = 'DNS:localhost,IP:127.0.0.1'
 const password = 's3cret/with?odd@signs'
 const quoted = encodeURIComponent(password)
 
-async function works(t: Test, url: string): Promise<void> {
-  const store = await RedisSessionStore.open(url)
+async function works(t: Test, url: string, replicas = 0): Promise<void> {
+  const store = await RedisSessionStore.open(url, { replicas })
   t.teardown(() => store.close())
   const one = session({ sid: randomId() })
   await store.create(one)
@@ -131,6 +131,8 @@ t.test('Sentinel with TLS and passwords', async (t) => {
   await primary.ask('ACL', 'SETUSER', 'gatepass', 'on', `>${password}`, ...rule)
   const withUser = url.replace(':word@', `gatepass:${quoted}@`)
   await works(t, `${withUser}&sentinel_password=word`)
+  await primary.ask('ACL', 'SETUSER', 'gatepass', '+wait')
+  await works(t, `${withUser}&sentinel_password=word`, 1)
   t.match(await refused(t, `${withUser}&sentinel_password=other`), /password/)
   t.match(await refused(t, url.replace(':word@', `gatepass:other@`)), /password/)
 })

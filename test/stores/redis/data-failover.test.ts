@@ -1,18 +1,17 @@
 import { randomInt } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { RedisDataStore } from '../../../src/stores/redis/data.ts'
-import { type RedisServer, startCluster, startSentinels } from '../../support/redis.ts'
+import {
+  demandReplicas,
+  type RedisServer,
+  startCluster,
+  startSentinels,
+} from '../../support/redis.ts'
 import { DataLoad } from '../data-load.ts'
 import { lateMs } from './lateness.ts'
 
 const deadlineMs = 1_000
 const cartCount = 12
-
-/** What the documentation asks of servers that are to lose nothing. */
-async function demandReplicas(servers: readonly RedisServer[]): Promise<void> {
-  const setting = ['min-replicas-to-write', '1', 'min-replicas-max-lag', '2']
-  await Promise.all(servers.map((server) => server.ask('CONFIG', 'SET', ...setting)))
-}
 
 /** Carts are filled, and the server goes at a moment of its own: what was acknowledged stays. */
 async function losesNothing(

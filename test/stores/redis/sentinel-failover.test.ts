@@ -1,7 +1,7 @@
 import t from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/sessions.ts'
-import { startSentinels, until } from '../../support/redis.ts'
+import { cutOffReplicas, startSentinels, until } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
 import { lateMs } from './lateness.ts'
 import { Load } from './load.ts'
@@ -38,9 +38,7 @@ t.test('a fail-over that loses rotations signs nobody out', async (t) => {
   await store.create(one)
   await refresh(0, 1)
   t.equal(await primary.ask('WAIT', '2', '5000'), 2)
-  // From now on the replicas can't follow it, and those who are connected don't notice.
-  await primary.ask('CONFIG', 'SET', 'requirepass', 'word')
-  await primary.ask('CLIENT', 'KILL', 'TYPE', 'replica')
+  await cutOffReplicas(primary)
   await refresh(1, 2)
   t.equal((await refresh(2, 3)).session?.generation, 3)
   await primary.kill()

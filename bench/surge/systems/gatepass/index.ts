@@ -70,7 +70,7 @@ function describe({ options }: SurgeContext): string[] {
   const { issuers, verifiers, shops, accessTtl_s } = options
   return [
     `nginx; ${issuers} issuers; ${verifiers} verifiers for forward-auth on /orders; ${shops} replicas of examples/shop, asked in turn`,
-    'accounts and keys in Postgres, sessions and carts in Redis: a primary, 2 replicas, 3 sentinels (down after 500 ms), min-replicas-to-write 1, GATEPASS_DATA_REPLICAS=1',
+    'accounts and keys in Postgres, sessions and carts in Redis: a primary, 2 replicas, 3 sentinels (down after 500 ms), min-replicas-to-write 1, GATEPASS_SESSIONS_REPLICAS=1 and GATEPASS_DATA_REPLICAS=1',
     `access tokens of ${accessTtl_s} s, which every replica checks by itself; grace 10 s, JWKS max-age 2 s`,
   ]
 }

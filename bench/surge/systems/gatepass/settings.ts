@@ -51,6 +51,7 @@ export function gatepassSettings(places: GatepassPlaces, options: SurgeOptions):
       GATEPASS_ACCOUNTS_URL: places.postgresUrl,
       GATEPASS_KEYS_URL: places.postgresUrl,
       GATEPASS_SESSIONS_URL: places.sessionsUrl,
+      GATEPASS_SESSIONS_REPLICAS: '1',
       GATEPASS_TRUSTED_PROXIES: '127.0.0.1',
       GATEPASS_ARGON2_MEMORY_KIB: String(argon2id.memory_kib),
       GATEPASS_ARGON2_PASSES: String(argon2id.passes),

@@ -1,0 +1,282 @@
+import { randomInt } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { isGatepassError } from '../../../src/core/errors.ts'
+import { randomId } from '../../../src/core/secrets.ts'
+import { RevocationFeed } from '../../../src/issuer/revocation-feed.ts'
+import { logStart, type Session } from '../../../src/stores/ports.ts'
+import { RedisSessionStore } from '../../../src/stores/redis/sessions.ts'
+import { FakeClock } from '../../support/clock.ts'
+import {
+  cutOffReplicas,
+  demandReplicas,
+  type RedisServer,
+  startCluster,
+  startSentinels,
+  until,
+} from '../../support/redis.ts'
+import { policy, rotation, session, t0 } from '../../support/sessions.ts'
+import { lateMs } from './lateness.ts'
+
+/** A sign-out that was acknowledged is not lost when the primary fails right after it. */
+
+const deadlineMs = 1_000
+const kept = policy.revokedKeptMs
+const sessionCount = 400
+const signOutsAtOnce = 8
+
+interface Fault {
+  readonly url: string
+  readonly primary: RedisServer
+  readonly fault: 'kill' | 'freeze'
+}
+
+/** Asks until there is an answer; told of each time that there was none. */
+async function answerOf<T>(call: () => Promise<T>, onFailure = () => {}): Promise<T> {
+  for (;;) {
+    try {
+      return await call()
+    } catch (error) {
+      if (!isGatepassError(error, 'store_unavailable')) throw error
+      onFailure()
+      await sleep(20)
+    }
+  }
+}
+
+/** Many sign out, and the server goes at a moment of its own. */
+async function losesNoSignOut(t: Test, { url, primary, fault }: Fault): Promise<void> {
+  const store = await RedisSessionStore.open(url, { deadlineMs, replicas: 1 })
+  const clock = new FakeClock(Date.now())
+  const feed = await RevocationFeed.open({ sessions: store, clock, keptMs: kept })
+  t.teardown(async () => {
+    await feed.close()
+    await store.close()
+  })
+  const sids = Array.from({ length: sessionCount }, randomId)
+  await Promise.all(sids.map((sid) => store.create(session({ sid, sub: sid }))))
+  const leaving = sids.slice(sessionCount / 10)
+  const waiting = [...leaving]
+  let failures = 0
+  const users = Array.from({ length: signOutsAtOnce }, async () => {
+    for (let sid = waiting.pop(); sid !== undefined; sid = waiting.pop()) {
+      const leavingSid = sid
+      await answerOf(
+        () => store.revoke(leavingSid, Date.now(), kept),
+        () => failures++,
+      )
+    }
+  })
+  const left = sessionCount / 2 + randomInt(sessionCount / 4)
+  while (waiting.length > left) await sleep(1)
+  await primary[fault]()
+  await Promise.all(users)
+  // It comes back as a replica of the new one, and what it alone had is gone.
+  if (fault === 'freeze') primary.thaw()
+  t.ok(failures > 0)
+  t.comment(`${failures} sign-outs were asked for again`)
+
+  const noted = () => new Set(feed.entriesAfter().map(({ id }) => id))
+  await until(async () => leaving.every((sid) => noted().has(sid)))
+  const told = noted()
+  for (const sid of sids) {
+    const isLeft = leaving.includes(sid)
+    const { outcome } = await answerOf(() => store.rotate(rotation({ sid })))
+    const state = { outcome, isLive: (await store.find(sid, t0)) !== null, isNoted: told.has(sid) }
+    const expected = isLeft
+      ? { outcome: 'revoked', isLive: false, isNoted: true }
+      : { outcome: 'replayed', isLive: true, isNoted: false }
+    t.same(state, expected, sid)
+  }
+}
+
+for (const fault of ['kill', 'kill', 'freeze'] as const) {
+  t.test(`under Sentinel: ${fault}`, async (t) => {
+    const { url, primary, replicas } = await startSentinels(t)
+    await demandReplicas([primary, ...replicas])
+    await losesNoSignOut(t, { url, primary, fault })
+  })
+}
+
+for (const fault of ['kill', 'freeze'] as const) {
+  t.test(`in a Cluster: ${fault}`, async (t) => {
+    // The one that takes over has a replica as well.
+    const { url, nodes } = await startCluster(t, { replicas: 2, nodeTimeoutMs: 1_000 })
+    await demandReplicas(nodes)
+    await losesNoSignOut(t, { url, primary: nodes[0] as RedisServer, fault })
+  })
+}
+
+for (const replicas of [0, 1]) {
+  t.test(`what no replica has is lost, with ${replicas} to confirm`, async (t) => {
+    const { url, primary } = await startSentinels(t)
+    const store = await RedisSessionStore.open(url, { deadlineMs, replicas })
+    t.teardown(() => store.close())
+    const one = session({ sid: randomId() })
+    await store.create(one)
+    t.equal(await primary.ask('WAIT', '2', '5000'), 2)
+    await cutOffReplicas(primary)
+    const revoking = store.revoke(one.sid, t0, kept)
+    if (replicas === 0) t.equal(await revoking, true, 'and yet it was acknowledged')
+    else await t.rejects(revoking, { code: 'store_unavailable', retryAfter_s: 1 })
+    await primary.kill()
+    await until(async () => (await store.rotate(rotation({ sid: one.sid }))).outcome === 'replayed')
+    t.same((await store.find(one.sid, t0))?.revokedAtMs, null)
+    if (replicas === 1) await until(() => store.revoke(one.sid, t0 + 1, kept))
+  })
+}
+
+t.test(
+  'while replicas are silent nothing is acknowledged, and later all that is asked again',
+  async (t) => {
+    const { url, primary, replicas } = await startSentinels(t)
+    const store = await RedisSessionStore.open(url, { deadlineMs, replicas: 1 })
+    t.teardown(() => store.close())
+    const [one, other, reused, rotating, listed] = Array.from({ length: 5 }, () =>
+      session({ sid: randomId(), sub: randomId(), generation: 3 }),
+    ) as [Session, Session, Session, Session, Session]
+    for (const each of [one, other, reused, rotating]) await store.create(each)
+    for (const replica of replicas) replica.freeze()
+
+    const stolen = rotation({ sid: reused.sid, generation: 1 })
+    const calls: Record<string, () => Promise<unknown>> = {
+      create: () => store.create(listed),
+      revoke: () => store.revoke(one.sid, t0 + 1, kept),
+      revokeAll: () => store.revokeAll(other.sub, t0 + 1, kept),
+      revokeEverybody: () => store.revokeEverybody(t0 + 1, kept),
+      revokeKey: () => store.revokeKey('kid', t0 + 1, kept),
+      'the end of a reused session': () => store.rotate(stolen),
+    }
+    for (const [name, call] of Object.entries(calls)) {
+      const startMs = performance.now()
+      const failing = t.rejects(call(), { code: 'store_unavailable', retryAfter_s: 1 }, name)
+      await sleep(50)
+      const rotatedMs = performance.now()
+      t.equal(
+        (await store.rotate(rotation({ sid: rotating.sid, generation: 3 }))).outcome,
+        'replayed',
+      )
+      t.ok(performance.now() - rotatedMs < lateMs(), 'rotations do not wait')
+      await failing
+      t.ok(performance.now() - startMs < 2 * deadlineMs + lateMs())
+    }
+
+    t.match(await store.find(one.sid, t0), one, 'nothing ends before replicas have that in the log')
+    t.equal(await store.find(reused.sid, t0), null, 'a stolen one is of no use')
+    for (const replica of replicas) replica.thaw()
+    t.equal(await primary.ask('WAIT', '2', '5000'), 2)
+    t.equal(await store.revoke(one.sid, t0 + 2, kept), true)
+    t.equal(await store.revoke(one.sid, t0 + 3, kept), false)
+    t.equal(await store.revokeAll(other.sub, t0 + 2, kept), 1)
+    t.equal(await store.revokeAll(other.sub, t0 + 3, kept), 0)
+    t.equal((await store.rotate(stolen)).outcome, 'reused')
+    t.equal((await store.rotate(stolen)).outcome, 'revoked')
+    for (const { sid } of [one, other, reused]) {
+      t.equal(await store.find(sid, t0), null)
+      t.equal((await store.rotate(rotation({ sid, generation: 3 }))).outcome, 'revoked')
+    }
+  },
+)
+
+/** A session of which the end can't be confirmed, though that it is in the log can. */
+async function startDoubt(t: Test) {
+  const { url, nodes } = await startCluster(t, { replicas: 1 })
+  const store = await RedisSessionStore.open(url, { deadlineMs, replicas: 1 })
+  t.teardown(() => store.close())
+  const third = async (key: string) =>
+    Math.floor((3 * Number(await nodes[0]?.ask('CLUSTER', 'KEYSLOT', key))) / 16_384)
+  const away = (1 + (await third('gp:revocations'))) % 3
+  let sid = randomId()
+  while ((await third(`gp:s:${sid}`)) !== away) sid = randomId()
+  const one = session({ sid })
+  await store.create(one)
+  const [primary, replica] = [nodes[away], nodes[away + 3]] as [RedisServer, RedisServer]
+  replica.freeze()
+  await t.rejects(store.revoke(one.sid, t0, kept), { code: 'store_unavailable' })
+  const settle = async () => {
+    replica.thaw()
+    t.equal(await primary.ask('WAIT', '1', '5000'), 1)
+  }
+  return { store, one, settle }
+}
+
+t.test('a session whose end is in doubt can be ended again', async (t) => {
+  const { store, one, settle } = await startDoubt(t)
+  t.match(await store.find(one.sid, t0), { sid: one.sid }, 'so whoever has its token may do it')
+  t.match(await store.listBySub(one.sub, t0), [{ sid: one.sid }])
+  await t.rejects(store.rotate(rotation({ sid: one.sid })), { code: 'store_unavailable' })
+  await t.rejects(store.revoke(one.sid, t0, kept), { code: 'store_unavailable' })
+  await settle()
+  t.equal(await store.revoke(one.sid, t0 + 1, kept), true)
+  t.equal(await store.revoke(one.sid, t0 + 2, kept), false)
+  t.equal(await store.find(one.sid, t0), null)
+  t.same(await store.listBySub(one.sub, t0), [])
+  t.equal((await store.rotate(rotation({ sid: one.sid }))).outcome, 'revoked')
+})
+
+t.test('all sessions of a user, one of which has an end in doubt, can be ended', async (t) => {
+  const { store, one, settle } = await startDoubt(t)
+  await t.rejects(store.revokeAll(one.sub, t0, kept), { code: 'store_unavailable' })
+  await settle()
+  t.equal(await store.revokeAll(one.sub, t0 + 1, kept), 1)
+  t.equal(await store.find(one.sid, t0), null)
+})
+
+t.test('a refresh of a session whose end is in doubt ends it', async (t) => {
+  const { store, one, settle } = await startDoubt(t)
+  await settle()
+  t.equal((await store.rotate(rotation({ sid: one.sid }))).outcome, 'revoked')
+  t.equal(await store.find(one.sid, t0), null)
+})
+
+t.test('who asks for the end of what has ended is answered when replicas have that', async (t) => {
+  const { url, primary, replicas } = await startSentinels(t)
+  const [hasty, store] = [
+    await RedisSessionStore.open(url, { deadlineMs }),
+    await RedisSessionStore.open(url, { deadlineMs, replicas: 1 }),
+  ]
+  t.teardown(() => Promise.all([hasty.close(), store.close()]))
+  const one = session({ sid: randomId() })
+  await store.create(one)
+  for (const replica of replicas) replica.freeze()
+  t.equal(await hasty.revoke(one.sid, t0, kept), true)
+  await t.rejects(store.revoke(one.sid, t0 + 1, kept), { code: 'store_unavailable' })
+  for (const replica of replicas) replica.thaw()
+  t.equal(await primary.ask('WAIT', '2', '5000'), 2)
+  t.equal(await store.revoke(one.sid, t0 + 1, kept), false)
+})
+
+t.test('a sign-out after a reuse that the log has not heard of puts it there', async (t) => {
+  const { url, primary } = await startSentinels(t)
+  const store = await RedisSessionStore.open(url, { deadlineMs })
+  t.teardown(() => store.close())
+  const one = session({ sid: randomId(), generation: 3 })
+  await store.create(one)
+  // A stream can't be added to a string.
+  await primary.ask('SET', 'gp:revocations', '')
+  await t.rejects(store.rotate(rotation({ sid: one.sid, generation: 1 })), {
+    code: 'store_unavailable',
+  })
+  await primary.ask('DEL', 'gp:revocations')
+  t.equal(await store.revoke(one.sid, t0 + 1, kept), true)
+  t.match(await store.revocationsAfter(logStart, 10), [{ kind: 'session', id: one.sid }])
+})
+
+t.test(
+  'changes have a link of their own where replicas confirm them, and only there',
+  async (t) => {
+    const { url, primary } = await startSentinels(t)
+    const links = async () =>
+      String(await primary.ask('CLIENT', 'LIST', 'TYPE', 'normal')).split('name=gatepass').length -
+      1
+    const before = await links()
+    const one = await RedisSessionStore.open(url)
+    t.teardown(() => one.close())
+    await one.ping()
+    const eachOpens = (await links()) - before
+    const two = await RedisSessionStore.open(url, { replicas: 1 })
+    t.teardown(() => two.close())
+    await two.ping()
+    t.equal((await links()) - before, 3 * eachOpens)
+  },
+)
