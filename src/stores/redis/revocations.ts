@@ -10,8 +10,8 @@ export const key = 'gp:revocations'
  * in the entries, which are ours.
  *
  * A fail-over may lose the newest entries. A reader may have seen them, so its position may be ahead
- * of the log; it still misses nothing that is appended later, because the ids of the new primary are
- * of a later time, if the fail-over took longer than the clocks of the two servers are apart.
+ * of the log, and, where the clock of the new primary is behind, of what is appended later. Therefore a
+ * reader goes on only from an entry that is there, and otherwise begins anew.
  */
 export async function append(
   call: RedisCall,
@@ -28,14 +28,24 @@ export async function entriesAfter(
   position: string,
   limit: number,
 ): Promise<Revocation[]> {
-  // A position that is none of ours is before all of them.
-  const start = /^\d{1,19}-\d{1,19}$/.test(position) ? `(${position}` : '-'
-  return (await range(call, start, limit)).map(({ position, kind, id, at }) => ({
+  const entries = (await following(call, position, limit)) ?? (await range(call, '-', limit))
+  return entries.map(({ position, kind, id, at }) => ({
     position,
     kind: kind as Revocation['kind'],
     id: id ?? '',
     atMs: Number(at),
   }))
+}
+
+/** What is behind an entry; null when that has been removed, or lost, or never was. */
+async function following(
+  call: RedisCall,
+  position: string,
+  limit: number,
+): Promise<Fields[] | null> {
+  if (!/^\d{1,19}-\d{1,19}$/.test(position)) return null
+  const [seen, ...entries] = await range(call, position, limit + 1)
+  return seen?.position === position ? entries : null
 }
 
 /** Removes expired entries among the `limit` oldest; tells whether there may be more. */
