@@ -210,6 +210,8 @@ export interface RedisSentinels {
   readonly primary: RedisServer
   readonly replicas: readonly RedisServer[]
   readonly url: string
+  /** Makes a replica the primary; the one before hears of it some ten seconds later. */
+  failOver(): Promise<unknown>
 }
 
 /** A primary with two replicas, and three sentinels who call it down after half a second. */
@@ -221,7 +223,12 @@ export async function startSentinels(t: Test, access: RedisAccess = {}): Promise
   const sentinels = await Promise.all([1, 2, 3].map(() => startSentinel(t, primary, access)))
   for (const one of sentinels) await untilInfo(one, 'INFO', 'slaves=2,sentinels=3')
   const hosts = sentinels.map(({ port }) => `127.0.0.1:${port}`)
-  return { primary, replicas, url: urlOf('+sentinel', hosts, access, '/main') }
+  return {
+    primary,
+    replicas,
+    url: urlOf('+sentinel', hosts, access, '/main'),
+    failOver: async () => sentinels[0]?.ask('SENTINEL', 'FAILOVER', 'main'),
+  }
 }
 
 async function startSentinel(

@@ -36,7 +36,9 @@ export class Changes {
     const link = await openLink(url, options)
     if (replicas === 0) return { link, changes: new Changes(link, replicas) }
     try {
-      return { link, changes: new Changes(await openLink(url, options), replicas) }
+      const own = await openLink(url, options)
+      own.twin = link
+      return { link, changes: new Changes(own, replicas) }
     } catch (error) {
       await link.close()
       throw error
@@ -77,6 +79,7 @@ export class Changes {
       if (this.#link.disturbances === disturbances) {
         const reached = Math.min(...(counts as number[]))
         if (reached >= this.#replicas) return result
+        this.#link.doubt()
         throw unavailable(new Error(`Only ${reached} replicas have the change.`))
       }
       if (!isRepeatable) throw unavailable(new Error('The connection was lost meanwhile.'))

@@ -29,6 +29,11 @@ export function isDemoted(error: unknown): boolean {
   return isAnswer(error) && error.message.startsWith('READONLY')
 }
 
+/** The primary has fewer replicas than it must have to write. */
+export function isWithoutReplicas(error: unknown): boolean {
+  return isAnswer(error) && error.message.startsWith('NOREPLICAS')
+}
+
 /** What went wrong as our own error; the log gets what Redis said, without what we had said. */
 export function unavailable(cause: unknown, detail?: string): GatepassError {
   if (cause instanceof GatepassError) return cause

@@ -2,7 +2,14 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Call, type RedisCall, type Send } from './call.ts'
 import { type ConnectionMaker, type RedisConnection, reconnectDelayMs } from './connection.ts'
-import { hopelessness, isAnswer, isDemoted, toldApart, unavailable } from './failures.ts'
+import {
+  hopelessness,
+  isAnswer,
+  isDemoted,
+  isWithoutReplicas,
+  toldApart,
+  unavailable,
+} from './failures.ts'
 
 export interface LinkLimits {
   /** How long a call takes at most, whatever Redis does. */
@@ -37,6 +44,8 @@ export class RedisLink {
   readonly #closing = new AbortController()
   #calls = 0
   #onIdle = () => {}
+  /** Another way to the same Redis, which is left together with this one. */
+  #twin: RedisLink | null = null
 
   private constructor(make: ConnectionMaker, limits: LinkLimits) {
     this.#make = make
@@ -109,6 +118,19 @@ export class RedisLink {
     return this.#disturbances
   }
 
+  /** Another way to the same Redis, which should be left whenever this one is. */
+  set twin(twin: RedisLink) {
+    this.#twin = twin
+  }
+
+  /**
+   * To be told where a primary has too few replicas: they may have gone to another one, and it be the last
+   * to hear of that.
+   */
+  doubt(): void {
+    this.#leave(this.#limits.connectMs)
+  }
+
   /** Lets the calls under way end, which their deadlines make sure of, and closes. */
   async close(): Promise<void> {
     this.#closing.abort()
@@ -130,12 +152,20 @@ export class RedisLink {
       this.#heardAtMs = performance.now()
       return reply
     } catch (error) {
-      const nowMs = performance.now()
-      if (isAnswer(error)) this.#heardAtMs = nowMs
-      // Not again and again: who is asked for the primary may not know the new one yet.
-      if (isDemoted(error) && nowMs - this.#openedAtMs > this.#limits.deadlineMs) this.#reconnect()
+      if (isAnswer(error)) this.#heardAtMs = performance.now()
+      if (isDemoted(error)) this.#leave(this.#limits.deadlineMs)
+      if (isWithoutReplicas(error)) this.doubt()
       throw error
     }
+  }
+
+  /**
+   * Goes to where Redis is now. Not again and again: who is asked for the primary may not know the new
+   * one yet.
+   */
+  #leave(pauseMs: number): void {
+    if (this.#twin !== null) this.#twin.#leave(pauseMs)
+    if (performance.now() - this.#openedAtMs > pauseMs) this.#reconnect()
   }
 
   #onExpired(startedAtMs: number): void {
