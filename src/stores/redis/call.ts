@@ -12,10 +12,10 @@ export interface RedisCall {
    * @param isRepeatable whether it may be sent again when its answer was lost, though it may have run
    */
   command(key: string, command: RedisArguments, isRepeatable?: boolean): Promise<RedisReply>
-  /** A script with one key. */
+  /** A script of one key, or of several that are on one slot. */
   script(
     script: Script,
-    key: string,
+    keys: string | readonly string[],
     args: RedisArguments,
     isRepeatable?: boolean,
   ): Promise<RedisReply>
@@ -61,15 +61,18 @@ export class Call implements RedisCall {
 
   async script(
     script: Script,
-    key: string,
+    keys: string | readonly string[],
     args: RedisArguments,
     isRepeatable = true,
   ): Promise<RedisReply> {
+    const all = typeof keys === 'string' ? [keys] : keys
+    const [first = ''] = all
+    const given = [String(all.length), ...all, ...args]
     try {
-      return await this.command(key, ['EVALSHA', script.sha, '1', key, ...args], isRepeatable)
+      return await this.command(first, ['EVALSHA', script.sha, ...given], isRepeatable)
     } catch (error) {
       if (!isUnknownScript(error)) throw error
-      return this.command(key, ['EVAL', script.text, '1', key, ...args], isRepeatable)
+      return this.command(first, ['EVAL', script.text, ...given], isRepeatable)
     }
   }
 }

@@ -6,54 +6,79 @@ import { scriptOf } from './scripts.ts'
  */
 export const endedMark = '!'
 
+/** A function that tells whether a field has a version. */
+const hasVersion = `
+local function hasVersion(field, version)
+  local length = #version
+  return string.byte(field, length + 1) == 0 and string.sub(field, 1, length) == version
+end
+`
+
 /**
  * Looks a field up, and whether the owner has ended; then whether the field is as expected. Redis runs
  * one script at a time, and more than half of what one takes is Lua: so it calls and copies little.
  */
 const check = `
-local found = redis.call('HMGET', KEYS[1], ARGV[1], '${endedMark}')
+local found = redis.call('HMGET', key, ARGV[at + 1], '${endedMark}')
 if found[2] then return 'ended' end
-local current, how, wanted = found[1], ARGV[2], ARGV[3] .. '\\0'
-local isExpected = how == 'any'
-if how == 'absent' then isExpected = not current end
-if how == 'is' then isExpected = current and string.sub(current, 1, #wanted) == wanted end
-`
-
-const extend = `
-if redis.call('PEXPIRETIME', KEYS[1]) < tonumber(expiry) then
-  redis.call('PEXPIREAT', KEYS[1], expiry)
-end
+local current, how = found[1], ARGV[at + 2]
+local isExpected = how == 'any' or (how == 'absent' and not current)
+  or (how == 'is' and current and hasVersion(current, ARGV[at + 3]))
 `
 
 /**
- * KEYS[1] the owner; ARGV the field, what is expected and its version, the new version, the value, how
- * many fields there may be, and the expiry in ms. A write that has been done already is done well.
+ * KEYS owners; ARGV for each how many fields, and their names. Answers for each with their values, or
+ * with what is wrong with that one.
  */
-export const writeFieldScript = scriptOf(`${check}
-local version, expiry = ARGV[4] .. '\\0', ARGV[7]
-if not isExpected then
-  if current and string.sub(current, 1, #version) == version then return 'written' end
-  return 'conflict'
+export const readFieldsScript = scriptOf(`
+local answers, at = {}, 1
+for n, key in ipairs(KEYS) do
+  local last = at + tonumber(ARGV[at])
+  answers[n] = redis.pcall('HMGET', key, unpack(ARGV, at + 1, last))
+  at = last + 1
 end
-if not current and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[6]) then return 'full' end
-redis.call('HSET', KEYS[1], ARGV[1], version .. ARGV[5])
-${extend}
-return 'written'
+return answers
+`)
+
+/**
+ * KEYS owners; ARGV for each the field, what is expected and its version, the new version, the value,
+ * how many fields there may be, and the expiry in ms. A write that has been done already is done well.
+ * Answers for each, as above.
+ */
+export const writeFieldsScript = scriptOf(`
+${hasVersion}
+local function write(key, at)
+  ${check}
+  local version = ARGV[at + 4]
+  if not isExpected then
+    return current and hasVersion(current, version) and 'written' or 'conflict'
+  end
+  local others = current and 1 or redis.call('HLEN', key)
+  if not current and others >= tonumber(ARGV[at + 6]) then return 'full' end
+  redis.call('HSET', key, ARGV[at + 1], version .. '\\0' .. ARGV[at + 5])
+  if others == 0 then
+    redis.call('PEXPIREAT', key, ARGV[at + 7])
+  else
+    redis.call('PEXPIREAT', key, ARGV[at + 7], 'GT')
+  end
+  return 'written'
+end
+local answers = {}
+for n, key in ipairs(KEYS) do
+  local isDone, answer = pcall(write, key, 7 * (n - 1))
+  if not isDone and type(answer) ~= 'table' then answer = {err = 'ERR ' .. tostring(answer)} end
+  answers[n] = answer
+end
+return answers
 `)
 
 /** KEYS[1] the owner; ARGV the field, what is expected and its version. */
-export const removeFieldScript = scriptOf(`${check}
+export const removeFieldScript = scriptOf(`
+${hasVersion}
+local key, at = KEYS[1], 0
+${check}
 if not isExpected then return 'conflict' end
-return redis.call('HDEL', KEYS[1], ARGV[1]) == 1 and 'removed' or 'absent'
-`)
-
-/** KEYS[1] the owner; ARGV the expiry in ms. */
-export const touchFieldsScript = scriptOf(`
-local expiry = ARGV[1]
-if redis.call('EXISTS', KEYS[1]) == 1 then
-  ${extend}
-end
-return 1
+return redis.call('HDEL', key, ARGV[1]) == 1 and 'removed' or 'absent'
 `)
 
 /** KEYS[1] the owner; ARGV until when in ms, or '' for no longer than now. */

@@ -4,30 +4,45 @@ import type {
   DataRemoval,
   DataStore,
   DataWrite,
-  Expected,
   RemovalOutcome,
-  StoredField,
   WriteOutcome,
 } from '../data-store.ts'
+import { Batcher } from './batcher.ts'
+import type { RedisCall } from './call.ts'
 import { Changes, type ReplicaOptions } from './changes.ts'
 import type { RedisReply } from './connection.ts'
+import { expectation, type Fields, fieldsOfHash, fieldsOfNames } from './data-fields.ts'
 import {
-  endedMark,
   endFieldsScript,
+  readFieldsScript,
   removeFieldScript,
-  touchFieldsScript,
-  writeFieldScript,
+  writeFieldsScript,
 } from './data-scripts.ts'
 import { unavailable } from './failures.ts'
 import type { RedisLink } from './link.ts'
-import type { Script } from './scripts.ts'
+import { parseRedisUrl } from './url.ts'
 
 /** A cart is no reason to keep a request waiting for long. */
 const defaultDeadlineMs = 250
+/**
+ * What goes to Redis as one script, for which others don't wait long; and while it works on these, the
+ * next ones are made ready.
+ */
+const ownersTogetherMax = 32
+const fieldsTogetherMax = 256
+const valueBytesTogetherMax = 256 * 1024
+
+interface FieldsRead {
+  readonly key: string
+  readonly fields: readonly string[]
+}
 
 /**
  * Session data in Redis 7 or later, or Valkey: one server, a Cluster, or what sentinels watch
  * (url.ts). Redis removes by its own clock what has expired.
+ *
+ * What is asked in one turn of the event loop, of any owners, goes to Redis as one command, but in a
+ * Cluster, where no two owners need be on one node.
  *
  * It keeps what it acknowledged as long as it is told to keep anything: with `appendonly yes` over a
  * restart, with `maxmemory-policy noeviction` when it is full. Without `replicas` a fail-over may lose
@@ -37,57 +52,68 @@ export class RedisDataStore implements DataStore {
   readonly promises: DataPromises = { durable: true, keepsAll: true }
   readonly #link: RedisLink
   readonly #changes: Changes
+  readonly #reads: Batcher<FieldsRead, Fields>
+  readonly #writes: Batcher<DataWrite, WriteOutcome>
 
-  private constructor(link: RedisLink, changes: Changes) {
+  private constructor(link: RedisLink, changes: Changes, itemsMax: number) {
     this.#link = link
     this.#changes = changes
+    const [ofReads, ofWrites] = [fieldsTogetherMax, valueBytesTogetherMax]
+    this.#reads = new Batcher((reads) => this.#readTogether(reads), {
+      itemsMax,
+      weightMax: ofReads,
+    })
+    this.#writes = new Batcher((writes) => this.#writeTogether(writes), {
+      itemsMax,
+      weightMax: ofWrites,
+    })
   }
 
   /** @throws `config_invalid`, `store_unavailable` */
-  static async open(url: string, options: ReplicaOptions = {}): Promise<RedisDataStore> {
-    const { link, changes } = await Changes.openBoth(url, {
-      deadlineMs: defaultDeadlineMs,
-      ...options,
-    })
-    return new RedisDataStore(link, changes)
+  static async open(url: string, given: ReplicaOptions = {}): Promise<RedisDataStore> {
+    const options = { deadlineMs: defaultDeadlineMs, ...given }
+    const itemsMax = parseRedisUrl(url).topology === 'cluster' ? 1 : ownersTogetherMax
+    const { link, changes } = await Changes.openBoth(url, options)
+    return new RedisDataStore(link, changes, itemsMax)
   }
 
-  read(owner: DataOwner, fields: readonly string[] | 'all', _nowMs: number) {
+  async read(owner: DataOwner, fields: readonly string[] | 'all', _nowMs: number): Promise<Fields> {
     const key = keyOf(owner)
-    return this.#link.run(async (call) => {
-      if (fields === 'all') return toFields(pairs(await call.command(key, ['HGETALL', key])))
-      if (fields.length === 0) return new Map<string, StoredField>()
-      const values = (await call.command(key, ['HMGET', key, ...fields])) as (Buffer | null)[]
-      return toFields(fields.map((field, at) => [field, values[at] ?? null]))
-    })
+    if (fields === 'all') {
+      return fieldsOfHash(await this.#link.run((call) => call.command(key, ['HGETALL', key])))
+    }
+    return fields.length > 0 ? this.#reads.add({ key, fields }, fields.length) : new Map()
   }
 
-  async write(write: DataWrite): Promise<WriteOutcome> {
-    const { owner, field, expected, version, value, fieldsMax, expiresAtMs } = write
-    const args = [
-      field,
-      ...expectation(expected),
-      version,
-      value,
-      String(fieldsMax),
-      String(expiresAtMs),
-    ]
-    return (await this.#change(owner, writeFieldScript, args, true)) as WriteOutcome
+  write(write: DataWrite): Promise<WriteOutcome> {
+    return this.#writes.add(write, write.value.length)
   }
 
   async remove({ owner, field, expected }: DataRemoval): Promise<RemovalOutcome> {
-    const args = [field, ...expectation(expected)]
+    const key = keyOf(owner)
     // The second time it would not find what the first has removed.
     const isRepeatable = expected === undefined
-    return (await this.#change(owner, removeFieldScript, args, isRepeatable)) as RemovalOutcome
+    const args = [field, ...expectation(expected)]
+    const { reply, isInDoubt } = await this.#change(
+      [key],
+      (call) => call.script(removeFieldScript, key, args, isRepeatable),
+      isRepeatable,
+    )
+    const outcome = certain<RemovalOutcome>(reply, isInDoubt)
+    if (outcome instanceof Error) throw outcome
+    return outcome
   }
 
   async touch(owner: DataOwner, expiresAtMs: number): Promise<void> {
-    await this.#change(owner, touchFieldsScript, [String(expiresAtMs)], true)
+    const key = keyOf(owner)
+    const command = ['PEXPIREAT', key, String(expiresAtMs), 'GT']
+    await this.#change([key], (call) => call.command(key, command))
   }
 
   async end(owner: DataOwner, untilMs: number, nowMs: number): Promise<void> {
-    await this.#change(owner, endFieldsScript, [untilMs > nowMs ? String(untilMs) : ''], true)
+    const key = keyOf(owner)
+    const args = [untilMs > nowMs ? String(untilMs) : '']
+    await this.#change([key], (call) => call.script(endFieldsScript, key, args))
   }
 
   async removeExpired(): Promise<boolean> {
@@ -102,57 +128,78 @@ export class RedisDataStore implements DataStore {
     await Promise.all([this.#link.close(), this.#changes.close()])
   }
 
-  #change(
-    owner: DataOwner,
-    script: Script,
-    args: readonly (string | Buffer)[],
-    isRepeatable: boolean,
-  ): Promise<string> {
-    const key = keyOf(owner)
-    return this.#changes.run((call) => {
-      const write = async (isFirst: boolean) => {
-        const reply = String(await call.script(script, key, args, isRepeatable))
-        // It may have been done the first time, and somebody else have built on it since.
-        const isInDoubt = call.isInDoubt || !isFirst
-        if (isInDoubt && inDoubt.has(reply)) throw unavailable(new Error(`It is ${reply} by now.`))
-        return reply
-      }
-      return this.#changes.make(call, [key], write, isRepeatable)
+  #readTogether(reads: readonly FieldsRead[]): Promise<(Fields | Error)[]> {
+    return this.#link.run(async (call) => {
+      const answers = await valuesOf(call, reads)
+      return answers.map((values, n) => {
+        if (values instanceof Error) return unavailable(values)
+        return fieldsOfNames(reads[n]?.fields ?? [], values)
+      })
     })
   }
+
+  async #writeTogether(writes: readonly DataWrite[]): Promise<(WriteOutcome | Error)[]> {
+    const keys = writes.map(({ owner }) => keyOf(owner))
+    const args = writes.flatMap((write) => [
+      write.field,
+      ...expectation(write.expected),
+      write.version,
+      write.value,
+      String(write.fieldsMax),
+      String(write.expiresAtMs),
+    ])
+    const { reply, isInDoubt } = await this.#change(keys, (call) =>
+      call.script(writeFieldsScript, keys, args),
+    )
+    return (reply as Answers<Buffer>).map((answer) =>
+      answer instanceof Error ? unavailable(answer) : certain(answer, isInDoubt),
+    )
+  }
+
+  /** What Redis answered to a change, and whether it may have had it before. */
+  #change(
+    keys: readonly string[],
+    send: (call: RedisCall) => Promise<RedisReply>,
+    isRepeatable = true,
+  ): Promise<{ readonly reply: RedisReply; readonly isInDoubt: boolean }> {
+    return this.#changes.run((call) => {
+      const write = async (isFirst: boolean) => {
+        const reply = await send(call)
+        return { reply, isInDoubt: call.isInDoubt || !isFirst }
+      }
+      // Keys that are changed together are on one server.
+      return this.#changes.make(call, keys.slice(0, 1), write, isRepeatable)
+    })
+  }
+}
+
+/** Of a script that answers for each of its keys. */
+type Answers<T> = readonly (T | Error)[]
+type Values = readonly (Buffer | null)[]
+
+async function valuesOf(call: RedisCall, reads: readonly FieldsRead[]): Promise<Answers<Values>> {
+  const [only, ...others] = reads
+  if (only !== undefined && others.length === 0) {
+    return [(await call.command(only.key, ['HMGET', only.key, ...only.fields])) as Values]
+  }
+  const keys = reads.map(({ key }) => key)
+  const args = reads.flatMap(({ fields }) => [String(fields.length), ...fields])
+  return (await call.script(readFieldsScript, keys, args)) as Answers<Values>
 }
 
 /** What says nothing about a write that was sent before, and not answered. */
 const inDoubt: ReadonlySet<string> = new Set<WriteOutcome>(['conflict', 'full'])
 
+/** An outcome; or that it may have come about when the change was sent before, unheard. */
+function certain<T extends WriteOutcome | RemovalOutcome>(
+  reply: RedisReply,
+  isInDoubt: boolean,
+): T | Error {
+  const outcome = String(reply)
+  if (!isInDoubt || !inDoubt.has(outcome)) return outcome as T
+  return unavailable(new Error(`It is ${outcome} by now.`))
+}
+
 function keyOf({ scope, id }: DataOwner): string {
   return `gp:d:${scope}:${id}`
-}
-
-function expectation(expected: Expected): [string, string] {
-  if (expected === undefined) return ['any', '']
-  return expected === null ? ['absent', ''] : ['is', expected]
-}
-
-/** A hash as Redis answers it: names and values by turns. */
-function pairs(reply: RedisReply): [string, Buffer][] {
-  const items = reply as readonly Buffer[]
-  const found: [string, Buffer][] = []
-  for (let at = 0; at + 1 < items.length; at += 2) {
-    found.push([String(items[at]), items[at + 1] as Buffer])
-  }
-  return found
-}
-
-function toFields(entries: readonly (readonly [string, Buffer | null])[]) {
-  const fields = new Map<string, StoredField>()
-  for (const [field, bytes] of entries) {
-    if (bytes === null || field === endedMark) continue
-    const end = bytes.indexOf(0)
-    fields.set(field, {
-      version: bytes.toString('latin1', 0, end),
-      value: bytes.subarray(end + 1),
-    })
-  }
-  return fields
 }

@@ -81,6 +81,44 @@ t.test('a read is one round trip, whatever is read', async (t) => {
   }
 })
 
+t.test('what is asked at once is one command', async (t) => {
+  const server = await startRedis(t)
+  const store = await RedisDataStore.open(server.url)
+  t.teardown(() => store.close())
+  const writes = Array.from({ length: 20 }, () => write({ owner: newOwner() }))
+  const scripts = async () => {
+    const stats = String(await server.ask('INFO', 'commandstats'))
+    return Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1] ?? 0)
+  }
+  const writeAll = () => Promise.all(writes.map((one) => store.write(one)))
+  const readAll = () => Promise.all(writes.map(({ owner }) => store.read(owner, ['cart'], t0)))
+  await writeAll()
+  await readAll()
+  const before = await scripts()
+  t.same(await writeAll(), Array(20).fill('written'))
+  t.same(
+    await readAll(),
+    writes.map((one) => fieldsOf(one)),
+  )
+  t.equal((await scripts()) - before, 2)
+})
+
+t.test('a key of another type is in nobody else’s way', async (t) => {
+  const server = await startRedis(t)
+  const store = await RedisDataStore.open(server.url)
+  t.teardown(() => store.close())
+  const [good, bad] = [write({ owner: newOwner() }), write({ owner: newOwner() })]
+  await server.ask('SET', `gp:d:${bad.owner.scope}:${bad.owner.id}`, 'text')
+  const wrong = { code: 'store_unavailable', cause: { message: /WRONGTYPE/ } }
+  const [refused, written] = [store.write(bad), store.write(good)]
+  await t.rejects(refused, wrong)
+  t.equal(await written, 'written')
+  const cartOf = ({ owner }: typeof good) => store.read(owner, ['cart'], t0)
+  const [unread, read] = [cartOf(bad), cartOf(good)]
+  await t.rejects(unread, wrong)
+  t.same(await read, fieldsOf(good))
+})
+
 t.test('with a replica to confirm, a change that none has is no success', async (t) => {
   const { url } = await startRedis(t)
   const store = await RedisDataStore.open(url, { replicas: 1 })

@@ -1,0 +1,39 @@
+import type { Expected, StoredField } from '../data-store.ts'
+import type { RedisReply } from './connection.ts'
+import { endedMark } from './data-scripts.ts'
+
+export type Fields = Map<string, StoredField>
+
+/** What a script takes to know what is expected: how, and which version. */
+export function expectation(expected: Expected): [string, string] {
+  if (expected === undefined) return ['any', '']
+  return expected === null ? ['absent', ''] : ['is', expected]
+}
+
+/** The fields of a hash as Redis answers it: names and values by turns. */
+export function fieldsOfHash(reply: RedisReply): Fields {
+  const items = reply as readonly Buffer[]
+  const fields: Fields = new Map()
+  for (let at = 0; at + 1 < items.length; at += 2) {
+    addField(fields, String(items[at]), items[at + 1] as Buffer)
+  }
+  return fields
+}
+
+/** Those fields that were asked for and are there. */
+export function fieldsOfNames(names: readonly string[], values: readonly (Buffer | null)[]) {
+  const fields: Fields = new Map()
+  for (const [at, name] of names.entries()) {
+    const bytes = values[at] ?? null
+    if (bytes !== null) addField(fields, name, bytes)
+  }
+  return fields
+}
+
+/** A field is its version, a zero byte, its value. */
+function addField(fields: Fields, name: string, bytes: Buffer): void {
+  if (name === endedMark) return
+  const end = bytes.indexOf(0)
+  const version = bytes.toString('latin1', 0, end)
+  fields.set(name, { version, value: bytes.subarray(end + 1) })
+}

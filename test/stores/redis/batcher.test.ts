@@ -1,0 +1,57 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import t from 'tap'
+import { Batcher } from '../../../src/stores/redis/batcher.ts'
+
+function batcherOf(limits = {}) {
+  const sent: string[][] = []
+  const send = async (items: readonly string[]) => {
+    sent.push([...items])
+    if (items.includes('all fail')) throw new Error('no answer')
+    return items.map((item) => (item === 'bad' ? new Error('this one') : item.toUpperCase()))
+  }
+  return { sent, batcher: new Batcher(send, { itemsMax: 3, weightMax: 10, ...limits }) }
+}
+
+t.test('what comes in one turn goes together, and each has its own answer', async (t) => {
+  const { sent, batcher } = batcherOf()
+  t.same(await Promise.all([batcher.add('a', 1), batcher.add('b', 1)]), ['A', 'B'])
+  t.equal(await batcher.add('c', 1), 'C')
+  t.same(sent, [['a', 'b'], ['c']])
+})
+
+t.test('so many go at once, the rest with the next', async (t) => {
+  const { sent, batcher } = batcherOf()
+  const answers = ['a', 'b', 'c', 'd'].map((item) => batcher.add(item, 1))
+  t.same(sent, [['a', 'b', 'c']])
+  t.same(await Promise.all(answers), ['A', 'B', 'C', 'D'])
+  t.same(sent, [['a', 'b', 'c'], ['d']])
+})
+
+t.test('what is too heavy for those before it goes after them', async (t) => {
+  const { sent, batcher } = batcherOf()
+  await Promise.all([batcher.add('a', 6), batcher.add('b', 5), batcher.add('c', 500)])
+  t.same(sent, [['a'], ['b'], ['c']])
+})
+
+t.test('with one at most, none waits for a turn', async (t) => {
+  const { sent, batcher } = batcherOf({ itemsMax: 1 })
+  batcher.add('a', 1)
+  batcher.add('b', 1)
+  t.same(sent, [['a'], ['b']])
+  await turn()
+  t.equal(sent.length, 2)
+})
+
+t.test('an error of one is of nobody else', async (t) => {
+  const { batcher } = batcherOf()
+  const [good, bad] = [batcher.add('a', 1), batcher.add('bad', 1)]
+  await t.rejects(bad, { message: 'this one' })
+  t.equal(await good, 'A')
+})
+
+t.test('a call that fails fails for all', async (t) => {
+  const { batcher } = batcherOf()
+  const both = [batcher.add('a', 1), batcher.add('all fail', 1)]
+  for (const one of both) await t.rejects(one, { message: 'no answer' })
+  t.equal(await batcher.add('b', 1), 'B')
+})
