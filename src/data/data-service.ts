@@ -25,13 +25,21 @@ export interface DataServiceOptions extends DataLifetimes {
   /** What values are encrypted under, newest first. */
   readonly secrets: readonly [string, ...string[]]
   readonly clock: Clock
+  /** Told of what happens, for metrics. */
   readonly observer?: DataObserver
+  /** Told of each value that does not decrypt. */
+  onUnreadable?(): void
 }
 
 /** Session data: whose it is, by the verified claims of who asks, and until when. */
 export class DataService {
   readonly #context: FieldsContext
   readonly #lifetimes: DataLifetimes
+  /** Owners by the claims that say so, of which a verifier gives the same for each use of a token. */
+  readonly #owners = {
+    session: new WeakMap<object, DataOwner>(),
+    user: new WeakMap<object, DataOwner>(),
+  }
 
   constructor(options: DataServiceOptions) {
     const { store, secrets, clock, observer } = options
@@ -40,7 +48,10 @@ export class DataService {
       store: observer === undefined ? store : observedStore(store, observer),
       cipher: new FieldCipher(secrets),
       clock,
-      onUnreadable: () => observer?.unreadable(),
+      onUnreadable() {
+        observer?.unreadable()
+        options.onUnreadable?.()
+      },
     }
   }
 
@@ -50,17 +61,21 @@ export class DataService {
    * @throws `token_claims` for a token that is of no session
    */
   fieldsOf(scope: DataScope, claims: AccessTokenClaims): OwnedFields {
-    const { iss, sub, sid } = claims
-    if (scope === 'user') return this.#fields(dataOwner(scope, iss, sub), this.#userEndMs())
-    if (sid === undefined) {
-      throw new GatepassError('token_claims', { detail: 'Session data needs the claim sid.' })
-    }
-    return this.#fields(dataOwner(scope, iss, sid), this.#sessionEndMs(claims))
+    const owner = this.#ownerOf(scope, claims)
+    return this.#fields(owner, scope === 'user' ? this.#userEndMs() : this.#sessionEndMs(claims))
   }
 
   /** All that is kept of an owner, for whoever administers it. */
   exported(owner: DataOwner): Promise<Map<string, Field>> {
     return this.#fields(owner, 0).getAll()
+  }
+
+  #ownerOf(scope: DataScope, claims: AccessTokenClaims): DataOwner {
+    const known = this.#owners[scope].get(claims)
+    if (known !== undefined) return known
+    const owner = ownerOf(scope, claims)
+    this.#owners[scope].set(claims, owner)
+    return owner
   }
 
   #fields(owner: DataOwner, expiresAtMs: number): OwnedFields {
@@ -81,4 +96,10 @@ export class DataService {
     const begunMs = Math.min((auth_time ?? iat) * 1000, this.#context.clock.nowMs())
     return Math.max(begunMs + (sessionMax_s + accessTtl_s) * 1000, exp * 1000)
   }
+}
+
+function ownerOf(scope: DataScope, { iss, sub, sid }: AccessTokenClaims): DataOwner {
+  if (scope === 'user') return dataOwner(scope, iss, sub)
+  if (sid !== undefined) return dataOwner(scope, iss, sid)
+  throw new GatepassError('token_claims', { detail: 'Session data needs the claim sid.' })
 }

@@ -114,28 +114,12 @@ export const gatepassData = fastifyPlugin<GatepassDataOptions>(
     const clock = options.clock ?? systemClock
     const secrets = checkSecrets(options.secrets)
     const store = await openStore(app, options, clock)
-    const observer = loudObserver(app.log, clock, options.observer)
-    const data = new DataService({ ...defaults, ...options, store, secrets, clock, observer })
-    const updates = new Updates()
-
-    const fieldsOf = (request: FastifyRequest, scope: DataScope) => () => {
-      if (request.auth === null) throw new GatepassError('token_missing')
-      return data.fieldsOf(scope, request.auth)
-    }
-    const make = (request: FastifyRequest): RequestData => ({
-      session: new TypedFields(schemas.session, fieldsOf(request, 'session'), updates),
-      user: new TypedFields(schemas.user, fieldsOf(request, 'user'), updates),
-    })
-    const known = new WeakMap<FastifyRequest, RequestData>()
+    const onUnreadable = warnOfUnreadable(app.log, clock)
+    const data = new DataService({ ...defaults, ...options, store, secrets, clock, onUnreadable })
+    const source = { data, schemas, updates: new Updates(), given: options.fields }
     app.decorateRequest('data', {
       getter() {
-        const request = this as unknown as FastifyRequest
-        const made = known.get(request) ?? make(request)
-        if (!known.has(request)) {
-          known.set(request, made)
-          fieldsBehind.set(made, options.fields)
-        }
-        return made
+        return new CallerData(source, this as unknown as FastifyRequest)
       },
     })
     app.addHook('onError', async (_request, reply, error) => {
@@ -148,8 +132,47 @@ export const gatepassData = fastifyPlugin<GatepassDataOptions>(
   { name: 'gatepass-data', fastify: '5.x', dependencies: ['gatepass-auth'] },
 )
 
-/** What each `request.data` was made of. */
-const fieldsBehind = new WeakMap<object, DataSchemas>()
+/** What `request.data` is made of. */
+interface DataSource {
+  readonly data: DataService
+  readonly schemas: { readonly [S in DataScope]: SchemasOf<AppSchemas, S> }
+  readonly updates: Updates
+  /** The schemas, as the plugin was given them. */
+  readonly given: DataSchemas
+}
+
+/** Keeps nothing of its own: one costs less to make each time than to find again. */
+class CallerData implements RequestData {
+  readonly #source: DataSource
+  readonly #request: FastifyRequest
+
+  constructor(source: DataSource, request: FastifyRequest) {
+    this.#source = source
+    this.#request = request
+  }
+
+  get session() {
+    const { schemas, updates } = this.#source
+    return new TypedFields(schemas.session, this.#opener('session'), updates)
+  }
+
+  get user() {
+    const { schemas, updates } = this.#source
+    return new TypedFields(schemas.user, this.#opener('user'), updates)
+  }
+
+  static isMadeOf(data: object, fields: DataSchemas): boolean {
+    return data instanceof CallerData && data.#source.given === fields
+  }
+
+  #opener(scope: DataScope) {
+    return () => {
+      const { auth } = this.#request
+      if (auth === null) throw new GatepassError('token_missing')
+      return this.#source.data.fieldsOf(scope, auth)
+    }
+  }
+}
 
 /**
  * `request.data` with the types of these fields, where `DataTypes` does not say them: in a program of
@@ -160,7 +183,7 @@ const fieldsBehind = new WeakMap<object, DataSchemas>()
  */
 export function dataOf<F extends DataSchemas>(request: FastifyRequest, fields: F): RequestData<F> {
   const data: object | undefined = request.data
-  if (data !== undefined && fieldsBehind.get(data) === fields) return data as RequestData<F>
+  if (data !== undefined && CallerData.isMadeOf(data, fields)) return data as RequestData<F>
   throw new GatepassError('config_invalid', {
     detail: 'gatepassData was not registered here with these fields.',
   })
@@ -212,22 +235,13 @@ async function openStore(
   return store
 }
 
-/** An observer that also says in the log that there is something to look into. */
-function loudObserver(
-  log: FastifyBaseLogger,
-  clock: Clock,
-  observer: DataObserver | undefined,
-): DataObserver {
+/** Says in the log that there is something to look into. */
+function warnOfUnreadable(log: FastifyBaseLogger, clock: Clock): () => void {
   let warnedAtMs = Number.NEGATIVE_INFINITY
-  return {
-    operation: (...args) => observer?.operation(...args),
-    fieldsRead: (...args) => observer?.fieldsRead(...args),
-    unreadable() {
-      observer?.unreadable()
-      const nowMs = clock.nowMs()
-      if (nowMs - warnedAtMs < warningPauseMs) return
-      warnedAtMs = nowMs
-      log.warn('session data can not be decrypted: it was changed, or its secret is not known')
-    },
+  return () => {
+    const nowMs = clock.nowMs()
+    if (nowMs - warnedAtMs < warningPauseMs) return
+    warnedAtMs = nowMs
+    log.warn('session data can not be decrypted: it was changed, or its secret is not known')
   }
 }

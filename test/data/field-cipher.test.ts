@@ -82,3 +82,20 @@ t.test('no nonce comes twice', async (t) => {
   )
   t.equal(new Set(nonces).size, nonces.length)
 })
+
+t.test('what was opened before opens again only as it was', async (t) => {
+  const cipher = new FieldCipher([newSecret])
+  const here: FieldPlace = { owner: { scope: 'user', id: 'u' }, field: 'cart', version: 'v' }
+  const value = Buffer.from('2 shirts')
+  const sealed = cipher.seal(here, value)
+  const changed = Buffer.from(sealed)
+  changed[20] = (changed[20] ?? 0) ^ 1
+  for (let n = 0; n < 2; n++) {
+    t.same(cipher.open(here, sealed), value)
+    t.equal(cipher.open(here, changed), null)
+    t.equal(cipher.open({ ...here, version: 'w' }, sealed), null)
+    t.equal(cipher.open({ ...here, field: 'theme' }, sealed), null)
+  }
+  const next = cipher.seal({ ...here, version: 'w' }, Buffer.from('3 shirts'))
+  t.same(cipher.open({ ...here, version: 'w' }, next), Buffer.from('3 shirts'))
+})
