@@ -39,19 +39,22 @@ export type Judgement = Generator<Step, VerifiedToken, boolean>
  *   `keys_unavailable`
  */
 export function* judge(token: CompactToken, issuers: readonly TrustedIssuer[]): Judgement {
+  const { kid, alg } = token.header
   const refusals: Refusal[] = []
   const lacking: TrustedIssuer[] = []
   for (const issuer of issuers) {
-    const found = issuer.keys.find(token.header.kid, token.header.alg)
-    const judged = yield* tryKey(token, issuer, found)
+    const found = issuer.keys.find(kid, alg)
+    const isSigned = typeof found !== 'string' && (yield { verify: found })
+    const judged = judgedBy(issuer, found, isSigned, token)
     if (typeof judged !== 'string') return judged
     refusals.push(judged)
     if (mayBePublished(judged)) lacking.push(issuer)
   }
   if (lacking.length > 0 && (yield { refresh: lacking })) {
     for (const issuer of lacking) {
-      const found = issuer.keys.find(token.header.kid, token.header.alg)
-      const judged = yield* tryKey(token, issuer, found)
+      const found = issuer.keys.find(kid, alg)
+      const isSigned = typeof found !== 'string' && (yield { verify: found })
+      const judged = judgedBy(issuer, found, isSigned, token)
       if (typeof judged !== 'string') return judged
       refusals[issuers.indexOf(issuer)] = judged
     }
@@ -70,13 +73,15 @@ const mostTelling = [
 
 type Refusal = (typeof mostTelling)[number]
 
-function* tryKey(
-  token: CompactToken,
+/** @param isSigned whether the signature was found good by the key */
+function judgedBy(
   issuer: TrustedIssuer,
   found: KeyLookup,
-): Generator<Step, VerifiedToken | Refusal, boolean> {
+  isSigned: boolean,
+  token: CompactToken,
+): VerifiedToken | Refusal {
   if (typeof found === 'string') return found
-  if (!(yield { verify: found })) return 'token_signature'
+  if (!isSigned) return 'token_signature'
   const claims = readClaims(token.payloadBytes)
   if (claims.iss !== issuer.rules.issuer) return 'token_claims'
   checkAudience(claims, issuer.rules)

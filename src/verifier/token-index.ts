@@ -8,6 +8,8 @@ const prime = 0x01000193
 
 interface Indexed {
   readonly token: string
+  /** For the index alone, which sets it: an entry is found again without a look at its text. */
+  print: number
 }
 
 /**
@@ -21,7 +23,7 @@ export class TokenIndex<E extends Indexed> {
   /** Nobody can make tokens that are all at the same place, without knowing this. */
   readonly #seed: number
   /** 0 where there is no entry. */
-  #prints = new Uint32Array(slotsMin)
+  #prints = new Int32Array(slotsMin)
   #entries: (E | undefined)[] = new Array(slotsMin).fill(undefined)
   #size = 0
 
@@ -37,21 +39,30 @@ export class TokenIndex<E extends Indexed> {
     return this.#entries[this.#slotOf(token, this.#printOf(token))]
   }
 
-  /** Adds an entry, or puts it in the place of that of the same token. */
-  set(entry: E): void {
+  /**
+   * Adds an entry, or puts it in the place of that of the same token.
+   *
+   * @returns the entry that was in its place
+   */
+  set(entry: E): E | undefined {
     if (2 * (this.#size + 1) > this.#prints.length) this.#grow()
-    const print = this.#printOf(entry.token)
-    const slot = this.#slotOf(entry.token, print)
-    if (this.#prints[slot] === 0) this.#size += 1
-    this.#prints[slot] = print
+    entry.print = this.#printOf(entry.token)
+    const slot = this.#slotOf(entry.token, entry.print)
+    const replaced = this.#entries[slot]
+    if (replaced === undefined) this.#size += 1
+    this.#prints[slot] = entry.print
     this.#entries[slot] = entry
+    return replaced
   }
 
-  delete(token: string): void {
-    let empty = this.#slotOf(token, this.#printOf(token))
-    if (this.#prints[empty] === 0) return
-    this.#size -= 1
+  delete(entry: E): void {
     const last = this.#prints.length - 1
+    let empty = entry.print & last
+    while (this.#entries[empty] !== entry) {
+      if (this.#prints[empty] === 0) return
+      empty = (empty + 1) & last
+    }
+    this.#size -= 1
     // What comes after moves up, where it would not be found beyond an empty slot.
     for (let slot = (empty + 1) & last; this.#prints[slot] !== 0; slot = (slot + 1) & last) {
       const print = this.#prints[slot] ?? 0
@@ -81,12 +92,12 @@ export class TokenIndex<E extends Indexed> {
     for (let at = Math.max(0, token.length - tailLength); at < token.length; at += 1) {
       hash = Math.imul(hash ^ token.charCodeAt(at), prime)
     }
-    return (hash ^ (hash >>> 15)) >>> 0 || 1
+    return hash ^ (hash >>> 15) || 1
   }
 
   #grow(): void {
     const entries = this.#entries
-    this.#prints = new Uint32Array(2 * entries.length)
+    this.#prints = new Int32Array(2 * entries.length)
     this.#entries = new Array(2 * entries.length).fill(undefined)
     this.#size = 0
     for (const entry of entries) if (entry !== undefined) this.set(entry)

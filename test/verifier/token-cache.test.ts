@@ -57,6 +57,27 @@ t.test('A21: texts that end alike are never taken for one another', async (t) =>
   t.equal(cache.find(other)?.claims, second.claims)
 })
 
+t.test('takes a token of any length, one after the other', async (t) => {
+  const cache = new TokenCache(cacheBytesRange.byDefault)
+  const texts = [10, 20_000, 0, 9_000, 40_000].map((length) => `${'z'.repeat(length)}.${length}`)
+  for (const text of texts) cache.keep(text, good, now_s)
+  for (const text of texts) {
+    t.equal(cache.find(text)?.claims, good.claims, `of ${text.length} characters`)
+    t.equal(cache.find(`${text}0`), undefined)
+  }
+})
+
+t.test('a token that is kept again is there once', async (t) => {
+  const cache = filled(3, cacheBytesRange.byDefault)
+  const { bytes } = cache.status()
+  const again = goodFor(200)
+  cache.keep(textOf(1), again, now_s)
+  t.match(cache.status(), { tokens: 3, bytes, evictions: 0 })
+  t.equal(cache.find(textOf(1))?.claims, again.claims)
+  for (const n of [0, 1, 2]) cache.drop(textOf(n))
+  t.match(cache.status(), { tokens: 0, bytes: 0 })
+})
+
 t.test('what is gone lets go of its token and its claims', async (t) => {
   const cache = filled(1, cacheBytesRange.byDefault)
   const known = cache.find(textOf(0))

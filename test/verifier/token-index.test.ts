@@ -5,7 +5,10 @@ import { TokenIndex } from '../../src/verifier/token-index.ts'
 interface Entry {
   readonly token: string
   readonly n: number
+  print: number
 }
+
+const entryOf = (token: string, n: number): Entry => ({ token, n, print: 0 })
 
 /** All tails are alike, or few, or many: so entries collide always, often, or seldom. */
 const tails = fc.constantFrom(1, 3, 1000)
@@ -18,13 +21,15 @@ t.test('does as a Map does, however many collide', async () => {
       const model = new Map<string, Entry>()
       const textOf = (n: number) => `${n}.${String(n % tails).padStart(20, 'x')}`
       for (const { what, n } of actions) {
-        const entry = { token: textOf(n), n }
+        const token = textOf(n)
+        const known = model.get(token)
         if (what === 'set') {
-          index.set(entry)
-          model.set(entry.token, entry)
-        } else {
-          index.delete(entry.token)
-          model.delete(entry.token)
+          const entry = entryOf(token, n)
+          model.set(token, entry)
+          if (index.set(entry) !== known) return false
+        } else if (known !== undefined) {
+          model.delete(token)
+          index.delete(known)
         }
       }
       const all = Array.from({ length: 121 }, (_, n) => textOf(n))
@@ -33,9 +38,22 @@ t.test('does as a Map does, however many collide', async () => {
   )
 })
 
+t.test('deletes the entry that it is given, and no other of the same token', async (t) => {
+  const index = new TokenIndex<Entry>()
+  const [first, second] = [entryOf('a.b.c', 1), entryOf('a.b.c', 2)]
+  index.set(first)
+  t.equal(index.set(second), first)
+  index.delete(first)
+  index.delete(entryOf('x.y.z', 3))
+  t.equal(index.find('a.b.c'), second)
+  index.delete(second)
+  index.delete(second)
+  t.equal(index.size, 0)
+})
+
 t.test('finds each of many, and no text that is none of them', async (t) => {
   const index = new TokenIndex<Entry>()
-  for (let n = 0; n < 5_000; n += 1) index.set({ token: `a.b.${n}`, n })
+  for (let n = 0; n < 5_000; n += 1) index.set(entryOf(`a.b.${n}`, n))
   t.equal(index.size, 5_000)
   t.ok(Array.from({ length: 5_000 }, (_, n) => index.find(`a.b.${n}`)?.n === n).every(Boolean))
   for (const text of ['', '0', 'a.b.', 'a.b.5000', 'b.b.1']) t.equal(index.find(text), undefined)
