@@ -126,6 +126,20 @@ t.test('issuer and verifier run, are healthy, write to the volume only, and stop
   t.ok(readdirSync(image.path('/data')).includes('accounts.db'))
 })
 
+t.test('V8 keeps the space for young objects small, however many of them stay', async (t) => {
+  const fill = `
+    const kept = Array.from({ length: 2_000_000 }, (_, n) => ({ n }))
+    const spaces = require('node:v8').getHeapSpaceStatistics()
+    console.log(spaces.find((space) => space.space_name === 'new_space').space_size / 1024 ** 2, kept.length)`
+  const run = TestProcess.start(t, [], {
+    command: ['node', '-e', fill],
+    cwd: image.path('.'),
+    env: image.env,
+  })
+  t.equal(await run.exited, 0, run.stderr)
+  t.ok(Number.parseFloat(run.stdout) <= 2 * 8, run.stdout)
+})
+
 t.test('without GATEPASS_ADMIN_PORT the health check asks the ports of both roles', async (t) => {
   const printFetch = 'globalThis.fetch = async (url) => (console.log(url), { ok: false })'
   const check = TestProcess.start(t, [], {
