@@ -11,8 +11,8 @@ const busyTimeoutMs = 250
 const openTimeoutMs = 5_000
 /** So many turns of the event loop a write waits at most for others to join it. */
 const turnsMax = 8
-/** Pages kept in memory, taken as they are needed: a hundred thousand sessions. */
-const cache_kib = 32 * 1024
+/** Pages kept in memory, taken as they are needed: two hundred thousand sessions. */
+const cache_kib = 64 * 1024
 /**
  * A rotation changes one row, and a commit writes whole pages: with small ones there is less to write.
  * Takes effect when a file is made.
