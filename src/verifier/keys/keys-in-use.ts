@@ -5,6 +5,8 @@ export interface LoadedSet {
   readonly set: KeySet
   readonly source: 'network' | 'file'
   readonly loadedAtMs: number
+  /** So long its issuer means to publish no other one that is used at once. */
+  readonly freshForMs: number
 }
 
 /**
@@ -34,6 +36,12 @@ export class KeysInUse {
     const set = isUsable ? loaded.set : null
     if (set !== this.#seen) this.#see(set)
     return set
+  }
+
+  /** Whether there may be keys by now that the set does not have. */
+  isStaleAt(nowMs: number): boolean {
+    const loaded = this.#loaded
+    return loaded === null || nowMs - loaded.loadedAtMs > loaded.freshForMs
   }
 
   versionAt(nowMs: number): number {

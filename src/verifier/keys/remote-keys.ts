@@ -74,7 +74,9 @@ class RemoteKeys implements KeySource {
   find(kid: string, alg: Algorithm): KeyLookup {
     const nowMs = this.#nowMs()
     this.#keepFresh(nowMs)
-    return this.#keys.at(nowMs)?.find(kid, alg) ?? 'keys_unavailable'
+    const found = this.#keys.at(nowMs)?.find(kid, alg) ?? 'keys_unavailable'
+    // An honest token may be of a key that is newer than what could be fetched.
+    return found === 'token_key_unknown' && this.#keys.isStaleAt(nowMs) ? 'keys_unavailable' : found
   }
 
   async ready(): Promise<void> {
@@ -157,7 +159,7 @@ class RemoteKeys implements KeySource {
     if (!kept || this.#keys.loaded !== null) return
     // A file from the future would serve for longer than it may.
     const loadedAtMs = Math.min(kept.loadedAtMs, this.#nowMs())
-    this.#keys.replace({ set: kept.set, source: 'file', loadedAtMs })
+    this.#keys.replace({ set: kept.set, source: 'file', loadedAtMs, freshForMs: 0 })
   }
 
   async #fetch(): Promise<void> {
@@ -193,7 +195,8 @@ class RemoteKeys implements KeySource {
     const isUnchanged = jwks === undefined && previous !== null
     const set = isUnchanged ? previous : readKeySet(jwks, previous)
     const loadedAtMs = this.#nowMs()
-    if (this.#keys.replace({ set, source: 'network', loadedAtMs })) this.#absent.clear()
+    const freshForMs = freshFor_s * 1000
+    if (this.#keys.replace({ set, source: 'network', loadedAtMs, freshForMs })) this.#absent.clear()
     this.#etag = etag
     this.#schedule.succeeded(freshFor_s)
     this.#file?.keep(set, loadedAtMs)

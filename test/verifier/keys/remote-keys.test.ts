@@ -117,6 +117,21 @@ t.test('an unknown kid met by verifySync is known to the next call', async (t) =
   t.equal(await setting.answerSync(second), 'accepted')
 })
 
+t.test('A30: a set that is no longer fresh says nothing of a key that it lacks', async (t) => {
+  const { answer, answerSync, server, clock, verifier } = await setUp(t, serve([first]))
+  await verifier.ready()
+  server.answer = respond(503, '')
+  clock.advance_s(300)
+  t.equal(await answer(second), 'token_key_unknown', 'so long the issuer publishes keys ahead')
+  clock.advance_s(1)
+  t.equal(await answer(second), 'keys_unavailable')
+  t.equal(await answerSync(second), 'keys_unavailable')
+  t.equal(await answer(first), 'accepted')
+  server.answer = serve([first])
+  clock.advance_s(60)
+  t.equal(await answer(second), 'token_key_unknown')
+})
+
 t.test('a kid of another algorithm asks for nothing', async (t) => {
   const { answer, server, clock } = await setUp(t, serve([first]))
   t.equal(await answer(first), 'accepted')
@@ -354,7 +369,7 @@ t.test('close ends a fetch that is under way, and all that would follow', async 
   t.match(verifier.status().keys.lastError, /closed/)
   clock.advance_s(240)
   t.equal(await answer(first), 'accepted')
-  t.equal(await answer(second), 'token_key_unknown')
+  t.equal(await answer(second), 'keys_unavailable')
   t.equal(server.requests, 2)
 })
 
