@@ -38,6 +38,8 @@ export interface IssuerOptions {
   signingKey(): SigningKey
   /** The last second whose tokens have ended for a user, if that was lately. */
   readonly endedUntil_s?: ((sub: string) => number | null) | undefined
+  /** Has `endedUntil_s` know of all that has ended by now, at whichever replica. Never rejects. */
+  readonly refreshEnded?: (() => Promise<void>) | undefined
 }
 
 /** The use cases of an issuer. */

@@ -101,9 +101,15 @@ export class RevocationFeed {
     return () => this.#listeners.delete(listener)
   }
 
-  /** Looks at the log now. Never rejects. */
+  /** Looks at the log, if nobody is looking. Never rejects. */
   refresh(): Promise<void> {
     return this.#look.run()
+  }
+
+  /** Looks at the log as it is now: a look that is under way may have missed the last. Never rejects. */
+  async refreshNow(): Promise<void> {
+    await this.#look.settled()
+    await this.#look.run()
   }
 
   async close(): Promise<void> {

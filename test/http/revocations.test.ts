@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
+import { SqliteSessionStore } from '../../src/stores/sqlite/sessions.ts'
 import { bearer, issuerUrl, startIssuer, type TestIssuer } from '../support/issuer.ts'
 import { policy } from '../support/sessions.ts'
 
@@ -99,6 +100,20 @@ t.test(
     t.equal((await next()).iat, Number(ended_s) + 21)
   },
 )
+
+t.test('also where another replica has ended the sessions a moment ago', async (t) => {
+  const issuer = await startIssuer(t)
+  const other = new SqliteSessionStore(issuer.sessionsPath)
+  t.teardown(() => other.close())
+  const { sub = '' } = decodeJwt((await issuer.signIn()).access_token)
+  // More than once, as this replica may happen to look at the log in between.
+  for (let times = 0; times < 5; times++) {
+    await other.revokeAll(sub, issuer.clock.nowMs(), policy.revokedKeptMs)
+    const ended_s = Math.floor(issuer.clock.nowMs() / 1000)
+    t.equal(decodeJwt((await issuer.signIn()).access_token).iat, ended_s + 1)
+    issuer.clock.advance_s(2)
+  }
+})
 
 t.test('the snapshot is asked for again cheaply, and forgets what is moot', async (t) => {
   const issuer = await startIssuer(t)

@@ -56,6 +56,16 @@ t.test('reads all there is, however many pages, and hands over what is new', asy
   t.same(feed.entriesAfter(previous), [next])
 })
 
+t.test('a look that is asked for now knows of what came while another was under way', async (t) => {
+  const log = new Log()
+  const { feed, clock } = await open(t, log)
+  const underWay = feed.refresh()
+  log.add(1, clock.nowMs())
+  await feed.refreshNow()
+  t.equal(feed.entriesAfter().length, 1)
+  await underWay
+})
+
 t.test('knows who has ended all sessions lately', async (t) => {
   const log = new Log()
   const { feed, clock } = await open(t, log)

@@ -126,6 +126,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
       clock,
       signingKey: () => keys.signingKey(),
       endedUntil_s: (sub) => revocations.endedUntil_s(sub),
+      refreshEnded: () => revocations.refreshNow(),
     }),
     proofs: new DpopProofs({ ...dpopDefaults, clockTolerance_s: 5, clock }),
     verifier,

@@ -77,6 +77,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
       clock: systemClock,
       signingKey,
       endedUntil_s: (sub) => revocations.endedUntil_s(sub),
+      refreshEnded: () => revocations.refreshNow(),
       ...(dataEnd && { onEnded: (sid) => dataEnd.endSoon(sid) }),
     }),
     proofs: new DpopProofs({
