@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
@@ -34,9 +34,8 @@ export function build(folder: string): void {
   writeFileSync(config, JSON.stringify({ extends: extended, compilerOptions, include, exclude }))
   const compiler = path('node_modules/typescript/bin/tsc')
   execFileSync(process.execPath, [compiler, '--project', config], { stdio: ['ignore', 2, 2] })
-  for (const name of linked) {
-    if (existsSync(path(name))) symlinkSync(path(name), join(folder, name))
-  }
+  // What is not there yet may be installed before it is looked for.
+  for (const name of linked) symlinkSync(path(name), join(folder, name))
   // By its name the package is what was built, whatever a process is told to prefer.
   const packageJson = readFileSync(path('package.json'), 'utf8')
   const withoutSources = packageJson.replaceAll('"gatepass-source"', '"no-source"')
