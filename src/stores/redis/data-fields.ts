@@ -4,10 +4,10 @@ import { endedMark } from './data-scripts.ts'
 
 export type Fields = Map<string, StoredField>
 
-/** What a script takes to know what is expected: how, and which version. */
-export function expectation(expected: Expected): [string, string] {
-  if (expected === undefined) return ['any', '']
-  return expected === null ? ['absent', ''] : ['is', expected]
+/** As the scripts take it. */
+export function expectation(expected: Expected): string {
+  if (expected === undefined) return '*'
+  return expected === null ? '' : `=${expected}`
 }
 
 /** The fields of a hash as Redis answers it: names and values by turns. */

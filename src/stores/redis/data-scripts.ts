@@ -15,15 +15,21 @@ end
 `
 
 /**
- * Looks a field up, and whether the owner has ended; then whether the field is as expected. Redis runs
- * one script at a time, and more than half of what one takes is Lua: so it calls and copies little.
+ * Looks a field up, and whether the owner has ended; then whether the field is as expected: '*' for
+ * anything, '' for absent, or '=' and the version. Redis runs one script at a time, and more than half of
+ * what one takes is Lua: so it calls and copies little.
  */
 const check = `
-local found = redis.call('HMGET', key, ARGV[at + 1], '${endedMark}')
+local found = redis.pcall('HMGET', key, ARGV[at + 1], '${endedMark}')
+if found.err then return found end
 if found[2] then return 'ended' end
-local current, how = found[1], ARGV[at + 2]
-local isExpected = how == 'any' or (how == 'absent' and not current)
-  or (how == 'is' and current and hasVersion(current, ARGV[at + 3]))
+local current, expected = found[1], ARGV[at + 2]
+local isExpected = expected == '*'
+if expected == '' then
+  isExpected = not current
+elseif current and not isExpected then
+  isExpected = hasVersion(current, string.sub(expected, 2))
+end
 `
 
 /**
@@ -41,38 +47,34 @@ return answers
 `)
 
 /**
- * KEYS owners; ARGV for each the field, what is expected and its version, the new version, the value,
- * how many fields there may be, and the expiry in ms. A write that has been done already is done well.
- * Answers for each, as above.
+ * KEYS owners; ARGV for each the field, what is expected, the new version, the value, how many fields
+ * there may be, and the expiry in ms. A write that has been done already is done well. Answers for each,
+ * as above.
  */
 export const writeFieldsScript = scriptOf(`
 ${hasVersion}
 local function write(key, at)
   ${check}
-  local version = ARGV[at + 4]
+  local version = ARGV[at + 3]
   if not isExpected then
     return current and hasVersion(current, version) and 'written' or 'conflict'
   end
   local others = current and 1 or redis.call('HLEN', key)
-  if not current and others >= tonumber(ARGV[at + 6]) then return 'full' end
-  redis.call('HSET', key, ARGV[at + 1], version .. '\\0' .. ARGV[at + 5])
+  if not current and others >= tonumber(ARGV[at + 5]) then return 'full' end
+  redis.call('HSET', key, ARGV[at + 1], version .. '\\0' .. ARGV[at + 4])
   if others == 0 then
-    redis.call('PEXPIREAT', key, ARGV[at + 7])
+    redis.call('PEXPIREAT', key, ARGV[at + 6])
   else
-    redis.call('PEXPIREAT', key, ARGV[at + 7], 'GT')
+    redis.call('PEXPIREAT', key, ARGV[at + 6], 'GT')
   end
   return 'written'
 end
 local answers = {}
-for n, key in ipairs(KEYS) do
-  local isDone, answer = pcall(write, key, 7 * (n - 1))
-  if not isDone and type(answer) ~= 'table' then answer = {err = 'ERR ' .. tostring(answer)} end
-  answers[n] = answer
-end
+for n, key in ipairs(KEYS) do answers[n] = write(key, 6 * (n - 1)) end
 return answers
 `)
 
-/** KEYS[1] the owner; ARGV the field, what is expected and its version. */
+/** KEYS[1] the owner; ARGV the field, what is expected. */
 export const removeFieldScript = scriptOf(`
 ${hasVersion}
 local key, at = KEYS[1], 0

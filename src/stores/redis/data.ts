@@ -93,7 +93,7 @@ export class RedisDataStore implements DataStore {
     const key = keyOf(owner)
     // The second time it would not find what the first has removed.
     const isRepeatable = expected === undefined
-    const args = [field, ...expectation(expected)]
+    const args = [field, expectation(expected)]
     const { reply, isInDoubt } = await this.#change(
       [key],
       (call) => call.script(removeFieldScript, key, args, isRepeatable),
@@ -142,7 +142,7 @@ export class RedisDataStore implements DataStore {
     const keys = writes.map(({ owner }) => keyOf(owner))
     const args = writes.flatMap((write) => [
       write.field,
-      ...expectation(write.expected),
+      expectation(write.expected),
       write.version,
       write.value,
       String(write.fieldsMax),
