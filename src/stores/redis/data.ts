@@ -58,14 +58,13 @@ export class RedisDataStore implements DataStore {
   private constructor(link: RedisLink, changes: Changes, itemsMax: number) {
     this.#link = link
     this.#changes = changes
-    const [ofReads, ofWrites] = [fieldsTogetherMax, valueBytesTogetherMax]
     this.#reads = new Batcher((reads) => this.#readTogether(reads), {
       itemsMax,
-      weightMax: ofReads,
+      weightMax: fieldsTogetherMax,
     })
     this.#writes = new Batcher((writes) => this.#writeTogether(writes), {
       itemsMax,
-      weightMax: ofWrites,
+      weightMax: valueBytesTogetherMax,
     })
   }
 
