@@ -21,8 +21,8 @@ import type { IssuerStatus, VerifierStatus } from './status.ts'
 /** Checks access tokens from memory. Nothing but a GatepassError is ever thrown. */
 export interface Verifier {
   /**
-   * Resolves when the keys are here, and the first attempt at the revocations is over, whatever came
-   * of that; throws `keys_unavailable` if the keys cannot be had.
+   * Resolves when the keys are here, and the revocations, though for those it waits no more than a
+   * second after a first attempt that failed; throws `keys_unavailable` if the keys cannot be had.
    */
   ready(): Promise<void>
   /**

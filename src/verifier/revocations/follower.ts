@@ -13,6 +13,8 @@ import { openSigned } from './signed.ts'
 import { readSnapshot } from './snapshot.ts'
 import { Stream } from './stream.ts'
 
+/** So long a start waits for the list after a first attempt that failed: for two more of them. */
+const startMs = 1_000
 /** How often what has become moot is dropped. */
 const pruneEveryMs = 10_000
 /** What entries count for until an issuer says how long. */
@@ -53,7 +55,8 @@ export class RevocationFollower implements Revocations {
   readonly #freshness: Freshness
   readonly #polls: Polls
   readonly #stream: Stream | null
-  readonly #firstPoll: Promise<void>
+  readonly #started: Promise<void>
+  readonly #loaded = Promise.withResolvers<void>()
   readonly #pruning: NodeJS.Timeout
   /** All up to here is known; null while a snapshot is needed. */
   #position: string | null = null
@@ -77,7 +80,7 @@ export class RevocationFollower implements Revocations {
     })
     this.#pruning = setInterval(() => this.#prune(), pruneEveryMs).unref()
     this.#polls.start()
-    this.#firstPoll = this.#polls.now()
+    this.#started = this.#start()
     this.#stream = options.stream ? this.#openStream(uri) : null
   }
 
@@ -89,9 +92,12 @@ export class RevocationFollower implements Revocations {
     return this.#freshness.staleness_s()
   }
 
-  /** Resolves when the first attempt is over, whatever came of it. */
+  /**
+   * Resolves when the list is here, or a second after a first attempt that failed. A replica that starts
+   * in the moment in which an issuer dies would otherwise accept for a moment who has signed out.
+   */
   ready(): Promise<void> {
-    return this.#firstPoll
+    return this.#started
   }
 
   status(): RevocationsStatus {
@@ -110,7 +116,16 @@ export class RevocationFollower implements Revocations {
   /** Stops following. What is in memory is still refused. */
   async close(): Promise<void> {
     clearInterval(this.#pruning)
+    this.#loaded.resolve()
     await Promise.all([this.#polls.close(), this.#stream?.close()])
+  }
+
+  async #start(): Promise<void> {
+    await this.#polls.now()
+    const late = Promise.withResolvers<void>()
+    const timer = setTimeout(late.resolve, startMs)
+    await Promise.race([this.#loaded.promise, late.promise])
+    clearTimeout(timer)
   }
 
   #openStream(uri: string): Stream {
@@ -152,6 +167,7 @@ export class RevocationFollower implements Revocations {
     this.#position = position
     this.#etag = fetched.etag
     this.#freshness.prove(readAt_s)
+    this.#loaded.resolve()
   }
 
   async #hear(id: string, name: string, data: string): Promise<void> {

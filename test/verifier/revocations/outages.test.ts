@@ -24,6 +24,29 @@ t.test('it polls alone when told to', async (t) => {
   t.same(feed.streamsFrom, [])
 })
 
+t.test('who starts while an issuer dies has the list before it is ready', async (t) => {
+  const { key, feed, clock } = await openFollowing(t)
+  await feed.add('session', 'session-1')
+  let failures = 0
+  feed.onSnapshot = (_request, response) => {
+    failures += 1
+    response.writeHead(503).end()
+    feed.onSnapshot = null
+  }
+  const { verifier, answer } = follow(t, feed, clock, [key.publicJwk], { stream: false })
+  await verifier.ready()
+  t.equal(failures, 1)
+  t.equal(await answer(), 'token_revoked')
+})
+
+t.test('who starts while no issuer is there is ready all the same', async (t) => {
+  const { key, feed, clock } = await openFollowing(t)
+  feed.onSnapshot = (_request, response) => response.writeHead(503).end()
+  const { verifier, answer } = follow(t, feed, clock, [key.publicJwk], { stream: false })
+  await verifier.ready()
+  t.equal(await answer(), 'accepted')
+})
+
 t.test('who is asked to come later comes later', async (t) => {
   const { feed, untilState } = await openFollowing(t)
   feed.onStream = (_request, response) => response.writeHead(503, { 'retry-after': '60' }).end()
