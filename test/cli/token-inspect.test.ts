@@ -65,10 +65,8 @@ t.test('nothing of the token is sent anywhere', async (t) => {
 
   const found = await inspect(token, '--issuer', issuer)
   t.match(found, { code: 0, stdout: /Whether its session has ended since was not checked/ })
-  t.same(received.map((line) => line.split(' ', 2).join(' ')).sort(), [
-    'GET /.well-known/jwks.json',
-    'GET /revocations',
-  ])
+  const asked = new Set(received.map((line) => line.split(' ', 2).join(' ')))
+  t.same([...asked].sort(), ['GET /.well-known/jwks.json', 'GET /revocations'])
   for (const part of token.split('.')) t.notOk(received.some((line) => line.includes(part)))
 
   received.length = 0
