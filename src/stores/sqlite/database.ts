@@ -9,6 +9,7 @@ import { migrate } from './migrations.ts'
 const busyTimeoutMs = 250
 /** The same for the start, where several processes may have a file to make or to migrate. */
 const openTimeoutMs = 5_000
+const setUpPauseMs = 5
 /** So many turns of the event loop a write waits at most for others to join it. */
 const turnsMax = 8
 /** Pages kept in memory, taken as they are needed: two hundred thousand sessions. */
@@ -157,10 +158,7 @@ function open(path: string): DatabaseSync {
     db = new DatabaseSync(path, { timeout: openTimeoutMs })
     // Who reads the file reads password hashes: it is the owner's alone. WAL files inherit the mode.
     if (path !== ':memory:') chmodSync(path, 0o600)
-    db.exec(
-      `PRAGMA page_size = ${page_bytes}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-       PRAGMA cache_size = -${cache_kib}; PRAGMA wal_autocheckpoint = ${checkpoint_pages}`,
-    )
+    setUp(db)
     return db
   } catch (error) {
     db?.close()
@@ -170,6 +168,28 @@ function open(path: string): DatabaseSync {
     })
   }
 }
+
+/**
+ * Of several processes that start at once one makes the file, and its log. SQLite lets nobody wait for
+ * that, whatever its timeout says: so we do.
+ */
+function setUp(db: DatabaseSync): void {
+  const untilMs = performance.now() + openTimeoutMs
+  for (;;) {
+    try {
+      db.exec(
+        `PRAGMA page_size = ${page_bytes}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+         PRAGMA cache_size = -${cache_kib}; PRAGMA wal_autocheckpoint = ${checkpoint_pages}`,
+      )
+      return
+    } catch (error) {
+      if (!isBusy(error) || performance.now() > untilMs) throw error
+      Atomics.wait(nobodyWakes, 0, 0, setUpPauseMs)
+    }
+  }
+}
+
+const nobodyWakes = new Int32Array(new SharedArrayBuffer(4))
 
 /** Somebody else was writing for too long: SQLITE_BUSY, whose extended codes share its low byte. */
 function isBusy(error: unknown): boolean {
