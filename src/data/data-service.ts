@@ -37,8 +37,8 @@ export class DataService {
   readonly #lifetimes: DataLifetimes
   /** Owners by the claims that say so, of which a verifier gives the same for each use of a token. */
   readonly #owners = {
-    session: new WeakMap<object, DataOwner>(),
-    user: new WeakMap<object, DataOwner>(),
+    session: new WeakMap<AccessTokenClaims, DataOwner>(),
+    user: new WeakMap<AccessTokenClaims, DataOwner>(),
   }
 
   constructor(options: DataServiceOptions) {

@@ -94,7 +94,7 @@ export class RedisDataStore implements DataStore {
     const isRepeatable = expected === undefined
     const args = [field, expectation(expected)]
     const { reply, isInDoubt } = await this.#change(
-      [key],
+      key,
       (call) => call.script(removeFieldScript, key, args, isRepeatable),
       isRepeatable,
     )
@@ -106,13 +106,13 @@ export class RedisDataStore implements DataStore {
   async touch(owner: DataOwner, expiresAtMs: number): Promise<void> {
     const key = keyOf(owner)
     const command = ['PEXPIREAT', key, String(expiresAtMs), 'GT']
-    await this.#change([key], (call) => call.command(key, command))
+    await this.#change(key, (call) => call.command(key, command))
   }
 
   async end(owner: DataOwner, untilMs: number, nowMs: number): Promise<void> {
     const key = keyOf(owner)
     const args = [untilMs > nowMs ? String(untilMs) : '']
-    await this.#change([key], (call) => call.script(endFieldsScript, key, args))
+    await this.#change(key, (call) => call.script(endFieldsScript, key, args))
   }
 
   async removeExpired(): Promise<boolean> {
@@ -147,7 +147,8 @@ export class RedisDataStore implements DataStore {
       String(write.fieldsMax),
       String(write.expiresAtMs),
     ])
-    const { reply, isInDoubt } = await this.#change(keys, (call) =>
+    const [first = ''] = keys
+    const { reply, isInDoubt } = await this.#change(first, (call) =>
       call.script(writeFieldsScript, keys, args),
     )
     return (reply as Answers<Buffer>).map((answer) =>
@@ -155,9 +156,13 @@ export class RedisDataStore implements DataStore {
     )
   }
 
-  /** What Redis answered to a change, and whether it may have had it before. */
+  /**
+   * What Redis answered to a change, and whether it may have had it before.
+   *
+   * @param key of what is changed; other keys that are changed with it are on the same server
+   */
   #change(
-    keys: readonly string[],
+    key: string,
     send: (call: RedisCall) => Promise<RedisReply>,
     isRepeatable = true,
   ): Promise<{ readonly reply: RedisReply; readonly isInDoubt: boolean }> {
@@ -166,8 +171,7 @@ export class RedisDataStore implements DataStore {
         const reply = await send(call)
         return { reply, isInDoubt: call.isInDoubt || !isFirst }
       }
-      // Keys that are changed together are on one server.
-      return this.#changes.make(call, keys.slice(0, 1), write, isRepeatable)
+      return this.#changes.make(call, [key], write, isRepeatable)
     })
   }
 }
