@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { RedisArguments, RedisReply } from './connection.ts'
+import type { Lane, RedisArguments, RedisReply } from './connection.ts'
 import { isAnswer, isUnknownScript, isWorthAnother, toldApart } from './failures.ts'
 import type { Script } from './scripts.ts'
 
@@ -25,6 +25,7 @@ export type Send = (
   key: string,
   command: RedisArguments,
   signal: AbortSignal,
+  lane: Lane,
 ) => Promise<RedisReply>
 
 /** How long to wait before a command is sent again. */
@@ -38,16 +39,18 @@ export class Call implements RedisCall {
   isInDoubt = false
   readonly #send: Send
   readonly #signal: AbortSignal
+  readonly #lane: Lane
 
-  constructor(send: Send, signal: AbortSignal) {
+  constructor(send: Send, signal: AbortSignal, lane: Lane) {
     this.#send = send
     this.#signal = signal
+    this.#lane = lane
   }
 
   async command(key: string, command: RedisArguments, isRepeatable = true): Promise<RedisReply> {
     for (let attempt = 0; ; attempt++) {
       try {
-        return await this.#send(key, command, this.#signal)
+        return await this.#send(key, command, this.#signal, this.#lane)
       } catch (error) {
         const mayRepeat = isWorthAnother(error) || (isRepeatable && !isAnswer(error))
         if (!mayRepeat || this.#signal.aborted) throw error

@@ -25,24 +25,15 @@ export class Changes {
   }
 
   /**
-   * A connection that waits for replicas keeps all behind it waiting: changes have their own then, and
-   * otherwise that of all else.
+   * Opens the way to Redis, and that for changes, which have a lane of their own where they wait.
    * @throws `config_invalid`, `store_unavailable`
    */
-  static async openBoth(
+  static async open(
     url: string,
     { replicas = 0, ...options }: ReplicaOptions,
   ): Promise<{ link: RedisLink; changes: Changes }> {
-    const link = await openLink(url, options)
-    if (replicas === 0) return { link, changes: new Changes(link, replicas) }
-    try {
-      const own = await openLink(url, options)
-      own.twin = link
-      return { link, changes: new Changes(own, replicas) }
-    } catch (error) {
-      await link.close()
-      throw error
-    }
+    const link = await openLink(url, options, replicas === 0 ? 1 : 2)
+    return { link, changes: new Changes(link, replicas) }
   }
 
   /** Whether replicas are waited for. */
@@ -52,7 +43,7 @@ export class Changes {
 
   /** Like `run` of a link. */
   run<T>(work: (call: RedisCall) => Promise<T>): Promise<T> {
-    return this.#link.run(work)
+    return this.#link.run(work, this.areConfirmed ? 1 : 0)
   }
 
   /**
@@ -84,10 +75,5 @@ export class Changes {
       }
       if (!isRepeatable) throw unavailable(new Error('The connection was lost meanwhile.'))
     }
-  }
-
-  /** Closes the link, if it is one of their own. */
-  async close(): Promise<void> {
-    if (this.areConfirmed) await this.#link.close()
   }
 }

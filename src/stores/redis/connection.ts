@@ -12,7 +12,16 @@ import { type RedisCredentials, type RedisTarget, urlReader } from './url.ts'
 export type RedisReply = null | number | Buffer | readonly RedisReply[]
 export type RedisArguments = readonly (string | Buffer)[]
 
-/** A server, a Cluster or the primary that the sentinels name, all alike. */
+/**
+ * Which of the connections to one server a command takes. What waits for replicas (`WAIT`) keeps all
+ * behind it waiting, and so has one of its own where there are two.
+ */
+export type Lane = 0 | 1
+
+/**
+ * A server, a Cluster or the primary that the sentinels name, all alike. Its lanes never lead to two
+ * primaries: what is read is what was acknowledged.
+ */
 export interface RedisConnection {
   /** Resolves when commands can be sent. May try for ever: `destroy` ends that. */
   connect(): Promise<unknown>
@@ -20,7 +29,7 @@ export interface RedisConnection {
    * Sends one command to whoever has the key. An aborted signal takes it back if it was not written
    * to the wire; a written one the client waits for however long it takes.
    */
-  send(key: string, command: RedisArguments, signal: AbortSignal): Promise<RedisReply>
+  send(key: string, command: RedisArguments, signal: AbortSignal, lane: Lane): Promise<RedisReply>
   /** Waits for what is under way, and closes. */
   close(): Promise<unknown>
   /** Closes at once; what is under way is rejected. */
@@ -32,6 +41,7 @@ export interface ConnectionLimits {
   readonly silenceMs: number
   /** How many commands may wait for one server. */
   readonly queueMax: number
+  readonly lanes: 1 | 2
 }
 
 const reconnectMinMs = 50
@@ -53,13 +63,29 @@ export function connectionMaker(
   limits: ConnectionLimits,
 ): ConnectionMaker {
   const options = clientOptions(target, tlsOptions(target.tls, cwd), limits)
+  const { lanes } = limits
   switch (target.topology) {
     case 'single':
-      return (onError) => serverConnection(target, options, onError)
+      return (onError) => inLanes(lanes, () => serverConnection(target, options, onError))
     case 'cluster':
-      return (onError) => clusterConnection(target, options, onError)
+      return (onError) => inLanes(lanes, () => clusterConnection(target, options, onError))
     case 'sentinel':
-      return (onError) => sentinelConnection(target, options, onError)
+      return (onError) => sentinelConnection(target, options, lanes, onError)
+  }
+}
+
+/** Of several, where each leads to the same servers, whoever made it. */
+function inLanes(lanes: number, make: () => RedisConnection): RedisConnection {
+  const first = make()
+  if (lanes === 1) return first
+  const all = [first, make()] as const
+  return {
+    connect: () => Promise.all(all.map((one) => one.connect())),
+    send: (key, command, signal, lane) => all[lane].send(key, command, signal, lane),
+    close: () => Promise.all(all.map((one) => one.close())),
+    destroy: () => {
+      for (const one of all) one.destroy()
+    },
   }
 }
 
@@ -157,6 +183,7 @@ function clusterConnection(
 function sentinelConnection(
   target: RedisTarget & { topology: 'sentinel' },
   options: Options,
+  lanes: number,
   onError: (error: unknown) => void,
 ): RedisConnection {
   const { username: _, password: __, ...anonymous } = options
@@ -170,13 +197,24 @@ function sentinelConnection(
     maxCommandRediscovers: 0,
     // Without it two commands at once may both wait for the one connection, for ever.
     reserveClient: true,
+    // Two clients could be told of two primaries while the sentinels tell one another.
+    masterPoolSize: lanes,
     passthroughClientErrorEvents: true,
   })
   sentinel.on('error', onError)
+  let second: Pick<typeof sentinel, 'sendCommand'> = sentinel
   return {
-    connect: () => sentinel.connect(),
-    send: (_key, command, abortSignal) =>
-      sentinel.sendCommand(false, [...command], { abortSignal }),
+    connect: async () => {
+      await sentinel.connect()
+      if (lanes === 2) second = await sentinel.acquire()
+      sentinel.on('topology-change', ({ type }) => {
+        if (type === 'MASTER_CHANGE') onError(new Error('Another server is the primary now.'))
+      })
+    },
+    send: (_key, command, abortSignal, lane) => {
+      const client = lane === 0 ? sentinel : second
+      return client.sendCommand(false, [...command], { abortSignal })
+    },
     close: () => sentinel.close(),
     destroy: () => void sentinel.destroy().catch(onError),
   }

@@ -72,7 +72,7 @@ export class RedisDataStore implements DataStore {
   static async open(url: string, given: ReplicaOptions = {}): Promise<RedisDataStore> {
     const options = { deadlineMs: defaultDeadlineMs, ...given }
     const itemsMax = parseRedisUrl(url).topology === 'cluster' ? 1 : ownersTogetherMax
-    const { link, changes } = await Changes.openBoth(url, options)
+    const { link, changes } = await Changes.open(url, options)
     return new RedisDataStore(link, changes, itemsMax)
   }
 
@@ -123,8 +123,8 @@ export class RedisDataStore implements DataStore {
     await this.#link.run((call) => call.command('', ['PING']))
   }
 
-  async close(): Promise<void> {
-    await Promise.all([this.#link.close(), this.#changes.close()])
+  close(): Promise<void> {
+    return this.#link.close()
   }
 
   #readTogether(reads: readonly FieldsRead[]): Promise<(Fields | Error)[]> {

@@ -1,7 +1,12 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Call, type RedisCall, type Send } from './call.ts'
-import { type ConnectionMaker, type RedisConnection, reconnectDelayMs } from './connection.ts'
+import {
+  type ConnectionMaker,
+  type Lane,
+  type RedisConnection,
+  reconnectDelayMs,
+} from './connection.ts'
 import {
   hopelessness,
   isAnswer,
@@ -35,7 +40,8 @@ export class RedisLink {
   /** null while there is none to use; calls wait for `#reconnecting` then. */
   #connection: RedisConnection | null = null
   #openedAtMs = 0
-  #heardAtMs = 0
+  /** When each lane last brought an answer. */
+  readonly #heardAtMs = [0, 0]
   #lastError: Error | null = null
   #disturbances = 0
   #reconnecting: Promise<void> | null = null
@@ -44,8 +50,6 @@ export class RedisLink {
   readonly #closing = new AbortController()
   #calls = 0
   #onIdle = () => {}
-  /** Another way to the same Redis, which is left together with this one. */
-  #twin: RedisLink | null = null
 
   private constructor(make: ConnectionMaker, limits: LinkLimits) {
     this.#make = make
@@ -75,19 +79,19 @@ export class RedisLink {
    * Does something with Redis before the deadline. What `work` tries after it is not sent.
    * @throws `store_unavailable`
    */
-  async run<T>(work: (call: RedisCall) => Promise<T>): Promise<T> {
+  async run<T>(work: (call: RedisCall) => Promise<T>, lane: Lane = 0): Promise<T> {
     if (this.#closing.signal.aborted) throw unavailable(new Error('The store is closed.'))
     if (this.#calls >= this.#limits.callsMax) throw unavailable(new Error('Too many calls wait.'))
     const startedAtMs = performance.now()
     const end = new AbortController()
-    const call = new Call(this.#send, end.signal)
+    const call = new Call(this.#send, end.signal, lane)
     const { promise: expired, reject } = Promise.withResolvers<never>()
     let isOver = false
     const expire = () => {
       if (isOver) return
       const cause = call.lastError ?? this.#lastError ?? undefined
       reject(new Error('Redis did not answer in time.', { cause }))
-      this.#onExpired(startedAtMs)
+      this.#onExpired(startedAtMs, lane)
     }
     // After a pause of this process timers come first, though the answer may be there: it is read
     // before an immediate.
@@ -118,11 +122,6 @@ export class RedisLink {
     return this.#disturbances
   }
 
-  /** Another way to the same Redis, which should be left whenever this one is. */
-  set twin(twin: RedisLink) {
-    this.#twin = twin
-  }
-
   /**
    * To be told where a primary has too few replicas: they may have gone to another one, and it be the last
    * to hear of that.
@@ -144,15 +143,15 @@ export class RedisLink {
     await Promise.all([this.#reconnecting, ...this.#retiring])
   }
 
-  readonly #send: Send = async (key, command, signal) => {
+  readonly #send: Send = async (key, command, signal, lane) => {
     if (this.#connection === null) await this.#reconnecting
     if (this.#connection === null) throw new Error('There is no connection.')
     try {
-      const reply = await this.#connection.send(key, command, signal)
-      this.#heardAtMs = performance.now()
+      const reply = await this.#connection.send(key, command, signal, lane)
+      this.#heardAtMs[lane] = performance.now()
       return reply
     } catch (error) {
-      if (isAnswer(error)) this.#heardAtMs = performance.now()
+      if (isAnswer(error)) this.#heardAtMs[lane] = performance.now()
       if (isDemoted(error)) this.#leave(this.#limits.deadlineMs)
       if (isWithoutReplicas(error)) this.doubt()
       throw error
@@ -164,14 +163,13 @@ export class RedisLink {
    * one yet.
    */
   #leave(pauseMs: number): void {
-    if (this.#twin !== null) this.#twin.#leave(pauseMs)
     if (performance.now() - this.#openedAtMs > pauseMs) this.#reconnect()
   }
 
-  #onExpired(startedAtMs: number): void {
+  #onExpired(startedAtMs: number, lane: Lane): void {
     // It waited for a connection that has been replaced since.
     if (startedAtMs < this.#openedAtMs) return
-    if (this.#heardAtMs < startedAtMs) {
+    if ((this.#heardAtMs[lane] ?? 0) < startedAtMs) {
       this.#connection?.destroy()
       this.#connection = null
     }

@@ -16,10 +16,14 @@ const connectMsMin = 1_000
 /** How many commands or calls may wait. */
 const queueMax = 10_000
 
-/** @throws `config_invalid`, `store_unavailable` */
-export function openLink(url: string, options: RedisOptions): Promise<RedisLink> {
+/**
+ * @param lanes how many connections to each server
+ * @throws `config_invalid`, `store_unavailable`
+ */
+export function openLink(url: string, options: RedisOptions, lanes: 1 | 2 = 1): Promise<RedisLink> {
   const { cwd = '.', deadlineMs = 1_000, openMs = 5_000 } = options
   const connectMs = Math.max(deadlineMs, connectMsMin)
-  const make = connectionMaker(parseRedisUrl(url), cwd, { silenceMs: connectMs, queueMax })
+  const limits = { silenceMs: connectMs, queueMax, lanes }
+  const make = connectionMaker(parseRedisUrl(url), cwd, limits)
   return RedisLink.open(make, { deadlineMs, connectMs, callsMax: queueMax, openMs })
 }

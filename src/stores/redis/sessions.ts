@@ -54,7 +54,7 @@ export class RedisSessionStore implements SessionStore {
 
   /** @throws `config_invalid`, `store_unavailable` */
   static async open(url: string, options: ReplicaOptions = {}): Promise<RedisSessionStore> {
-    const { link, changes } = await Changes.openBoth(url, options)
+    const { link, changes } = await Changes.open(url, options)
     return new RedisSessionStore(link, changes)
   }
 
@@ -173,8 +173,8 @@ export class RedisSessionStore implements SessionStore {
     return this.#link.run(log.probe)
   }
 
-  async close(): Promise<void> {
-    await Promise.all([this.#link.close(), this.#changes.close()])
+  close(): Promise<void> {
+    return this.#link.close()
   }
 
   async #load(call: RedisCall, sid: string): Promise<Found | null> {
