@@ -11,7 +11,12 @@ export interface Revocations {
   staleness_s?(): number
   /** How old the list may be for a use that does not say; without it, as old as it is. */
   readonly maxStaleness_s?: number
-  /** Resolves when there is something to go by, or none could be had. Waited for by `ready()`. */
+  /**
+   * Whether there is nothing to go by yet. The first token then waits for `ready()`, and so does the
+   * `ready()` of the verifier.
+   */
+  readonly isPending?: boolean
+  /** Resolves when there is something to go by, or none could be had. */
   ready?(): Promise<void>
   status?(): RevocationsStatus
   /** Called when the verifier is closed. */

@@ -5,29 +5,24 @@ import { checkTimes } from './claims.ts'
 import { checkDemands, type TokenDemands } from './demands.ts'
 import { checkPossession } from './dpop/possession.ts'
 import { DpopProofs } from './dpop/proofs.ts'
-import {
-  type Judgement,
-  judge,
-  type Step,
-  type TrustedIssuer,
-  type VerifiedToken,
-} from './judgement.ts'
+import { type Judgement, judge, type TrustedIssuer, type VerifiedToken } from './judgement.ts'
 import { type IssuersOptions, readOptions, type VerifierOptions } from './options.ts'
 import { Outcomes } from './outcomes.ts'
 import { recall } from './recall.ts'
-import { checkSignature, verifySignatureSync } from './signature.ts'
 import type { IssuerStatus, VerifierStatus } from './status.ts'
+import { take, takeAtOnce } from './steps.ts'
 
 /** Checks access tokens from memory. Nothing but a GatepassError is ever thrown. */
 export interface Verifier {
   /**
-   * Resolves when the keys are here, and the revocations, though for those it waits no more than a
-   * second after a first attempt that failed; throws `keys_unavailable` if the keys cannot be had.
+   * Resolves when the keys are here, and the list of what was revoked, though for that it waits no more
+   * than two seconds; throws `keys_unavailable` if the keys cannot be had.
    */
   ready(): Promise<void>
   /**
    * The claims of a token, if it is accepted. Waits for one fetch of the keys if the token names a
-   * key that is not known, unless one was made a moment ago.
+   * key that is not known, unless one was made a moment ago; and after the start for the list of what
+   * was revoked, as `ready` does.
    *
    * @param demands what this use asks for, beyond a token that is valid
    * @throws `token_malformed`, `token_algorithm`, `token_type`, `token_key_unknown`,
@@ -36,7 +31,7 @@ export interface Verifier {
    *   `dpop_proof_replayed`, `revocations_stale`, `keys_unavailable`
    */
   verify(token: string, demands?: TokenDemands): Promise<AccessTokenClaims>
-  /** The same answer at once, from the keys that are in memory now. */
+  /** The same answer at once, from what is in memory now: `revocations_stale` before the first list. */
   verifySync(token: string, demands?: TokenDemands): AccessTokenClaims
   /**
    * As `verify`, but without a promise where nothing has to be waited for, as for a token that is in
@@ -122,7 +117,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
       const parsed = open(token)
       const judgement = judge(parsed, issuers)
       let next = judgement.next()
-      while (!next.done) next = judgement.next(answerAtOnce(next.value, parsed))
+      while (!next.done) next = judgement.next(takeAtOnce(next.value, parsed))
       return admit(token, next.value, demands)
     } catch (error) {
       throw refusal(error)
@@ -153,7 +148,10 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
   return {
     async ready() {
       await Promise.all(
-        issuers.flatMap(({ keys, revocations }) => [keys.ready(), revocations?.ready?.()]),
+        issuers.map(async ({ keys, revocations }) => {
+          await keys.ready()
+          await revocations?.ready?.()
+        }),
       )
     },
     async verify(token, demands) {
@@ -194,7 +192,7 @@ function proceed(
 ): AccessTokenClaims | Promise<AccessTokenClaims> {
   let next = judgement.next()
   while (!next.done) {
-    const answer = answerTo(next.value, token)
+    const answer = take(next.value, token)
     if (typeof answer !== 'boolean') return proceedLater(judgement, token, ends, answer)
     next = judgement.next(answer)
   }
@@ -209,28 +207,11 @@ async function proceedLater(
 ): Promise<AccessTokenClaims> {
   try {
     let next = judgement.next(await answer)
-    while (!next.done) next = judgement.next(await answerTo(next.value, token))
+    while (!next.done) next = judgement.next(await take(next.value, token))
     return ends.accept(next.value)
   } catch (error) {
     throw ends.refusal(error)
   }
-}
-
-function answerTo(step: Step, token: CompactToken): boolean | Promise<boolean> {
-  return 'verify' in step
-    ? checkSignature(token, step.verify)
-    : refresh(step.refresh, token.header.kid)
-}
-
-function answerAtOnce(step: Step, token: CompactToken): boolean {
-  if ('verify' in step) return verifySignatureSync(token, step.verify)
-  void refresh(step.refresh, token.header.kid) // for the next token
-  return false
-}
-
-async function refresh(issuers: readonly TrustedIssuer[], kid: string): Promise<true> {
-  await Promise.all(issuers.map(({ keys }) => keys.refresh(kid)))
-  return true
 }
 
 function statusOf({ rules, keys, revocations }: TrustedIssuer): IssuerStatus {

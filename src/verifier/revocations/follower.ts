@@ -13,8 +13,8 @@ import { openSigned } from './signed.ts'
 import { readSnapshot } from './snapshot.ts'
 import { Stream } from './stream.ts'
 
-/** So long a start waits for the list after a first attempt that failed: for two more of them. */
-const startMs = 1_000
+/** So long the first token waits for the list: for some more attempts, should the first one fail. */
+const startMs = 2_000
 /** How often what has become moot is dropped. */
 const pruneEveryMs = 10_000
 /** What entries count for until an issuer says how long. */
@@ -55,9 +55,10 @@ export class RevocationFollower implements Revocations {
   readonly #freshness: Freshness
   readonly #polls: Polls
   readonly #stream: Stream | null
-  readonly #started: Promise<void>
   readonly #loaded = Promise.withResolvers<void>()
   readonly #pruning: NodeJS.Timeout
+  #isPending = true
+  #ready: Promise<void> | null = null
   /** All up to here is known; null while a snapshot is needed. */
   #position: string | null = null
   /** The last event of the stream that is open; a poll meanwhile may know of later ones. */
@@ -80,7 +81,7 @@ export class RevocationFollower implements Revocations {
     })
     this.#pruning = setInterval(() => this.#prune(), pruneEveryMs).unref()
     this.#polls.start()
-    this.#started = this.#start()
+    void this.#polls.now()
     this.#stream = options.stream ? this.#openStream(uri) : null
   }
 
@@ -92,12 +93,17 @@ export class RevocationFollower implements Revocations {
     return this.#freshness.staleness_s()
   }
 
+  get isPending(): boolean {
+    return this.#isPending
+  }
+
   /**
-   * Resolves when the list is here, or a second after a first attempt that failed. A replica that starts
-   * in the moment in which an issuer dies would otherwise accept for a moment who has signed out.
+   * Resolves when the list is here, or two seconds after the first call. To be called when there are
+   * keys: the list is signed.
    */
   ready(): Promise<void> {
-    return this.#started
+    this.#ready ??= this.#firstList()
+    return this.#ready
   }
 
   status(): RevocationsStatus {
@@ -120,12 +126,14 @@ export class RevocationFollower implements Revocations {
     await Promise.all([this.#polls.close(), this.#stream?.close()])
   }
 
-  async #start(): Promise<void> {
-    await this.#polls.now()
+  async #firstList(): Promise<void> {
+    if (!this.#isPending) return
     const late = Promise.withResolvers<void>()
     const timer = setTimeout(late.resolve, startMs)
+    void this.#polls.now()
     await Promise.race([this.#loaded.promise, late.promise])
     clearTimeout(timer)
+    this.#isPending = false
   }
 
   #openStream(uri: string): Stream {
@@ -167,6 +175,7 @@ export class RevocationFollower implements Revocations {
     this.#position = position
     this.#etag = fetched.etag
     this.#freshness.prove(readAt_s)
+    this.#isPending = false
     this.#loaded.resolve()
   }
 

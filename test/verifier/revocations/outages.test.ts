@@ -1,5 +1,5 @@
-import t from 'tap'
-import { makeKey, now_s } from '../../support/tokens.ts'
+import t, { type Test } from 'tap'
+import { claimsWith, makeKey, mint, now_s } from '../../support/tokens.ts'
 import { until } from '../../support/until.ts'
 import { follow, openFollowing } from './support.ts'
 
@@ -24,26 +24,46 @@ t.test('it polls alone when told to', async (t) => {
   t.same(feed.streamsFrom, [])
 })
 
-t.test('who starts while an issuer dies has the list before it is ready', async (t) => {
+/** Fails the next look at the list, as an issuer does that dies; and what a verifier then starts with. */
+async function openFailing(t: Test, failuresMax: number) {
   const { key, feed, clock } = await openFollowing(t)
   await feed.add('session', 'session-1')
   let failures = 0
   feed.onSnapshot = (_request, response) => {
     failures += 1
     response.writeHead(503).end()
-    feed.onSnapshot = null
+    if (failures === failuresMax) feed.onSnapshot = null
   }
-  const { verifier, answer } = follow(t, feed, clock, [key.publicJwk], { stream: false })
+  const started = follow(t, feed, clock, [key.publicJwk], { stream: false })
+  return { ...started, feed, failures: () => failures }
+}
+
+t.test('who starts while an issuer dies has the list before it is ready', async (t) => {
+  const { verifier, answer, failures } = await openFailing(t, 1)
   await verifier.ready()
-  t.equal(failures, 1)
+  t.equal(failures(), 1)
+  t.equal(await answer(), 'token_revoked')
+})
+
+t.test('the first token waits for the list', async (t) => {
+  const { answer, failures } = await openFailing(t, 2)
+  t.equal(await answer(), 'token_revoked')
+  t.equal(failures(), 2)
+})
+
+t.test('who cannot wait is told to come again', async (t) => {
+  const { verifier, feed, answer } = await openFailing(t, 1)
+  const token = mint(feed.key, { payload: claimsWith({ sid: 'session-2' }) })
+  t.throws(() => verifier.verifySync(token), { code: 'revocations_stale' })
+  await until('the list is there', async () => verifier.status().revocations?.loaded === true)
+  t.match(verifier.verifySync(token), { sid: 'session-2' })
   t.equal(await answer(), 'token_revoked')
 })
 
 t.test('who starts while no issuer is there is ready all the same', async (t) => {
-  const { key, feed, clock } = await openFollowing(t)
-  feed.onSnapshot = (_request, response) => response.writeHead(503).end()
-  const { verifier, answer } = follow(t, feed, clock, [key.publicJwk], { stream: false })
+  const { verifier, answer, failures } = await openFailing(t, Number.POSITIVE_INFINITY)
   await verifier.ready()
+  t.ok(failures() > 1)
   t.equal(await answer(), 'accepted')
 })
 
