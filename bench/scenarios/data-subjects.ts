@@ -17,7 +17,10 @@ const countedRequests = 50
 
 /** Servers that do one thing with one field of each of these sessions. */
 export interface DataServers {
-  subject(name: string, what: 'read' | 'update' | 'compare-and-set' | 'set'): Subject
+  subject(
+    name: string,
+    what: 'read' | 'update' | 'compare-and-set' | 'set' | 'set, encrypted',
+  ): Subject
   /** The store answers while the server starts, and then nothing. */
   silenced(name: string, what: 'away' | 'away, unguarded'): Subject
 }

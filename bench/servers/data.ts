@@ -2,8 +2,10 @@ import fastify, { type FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { systemClock } from '../../src/core/clock.ts'
 import { isGatepassError } from '../../src/core/errors.ts'
+import { randomId } from '../../src/core/secrets.ts'
 import { DataService } from '../../src/data/data-service.ts'
 import { dataOf, gatepassData } from '../../src/data/fastify.ts'
+import { FieldCipher } from '../../src/data/field-cipher.ts'
 import type { DataStore } from '../../src/stores/data-store.ts'
 import { openDataStore } from '../../src/stores/open.ts'
 import { openLink } from '../../src/stores/redis/open.ts'
@@ -12,7 +14,7 @@ import { serve } from './ready.ts'
 
 /**
  * The guarded server with one field of session data: each request reads it, or writes it. Beside that
- * the same server writing the same text by a plain SET.
+ * the same server writing the same text by a plain SET, as it is or encrypted.
  */
 
 const [
@@ -53,25 +55,43 @@ async function updates(): Promise<(request: FastifyRequest) => Promise<unknown>>
 async function comparesAndSets(): Promise<(request: FastifyRequest) => Promise<unknown>> {
   const store = await openDataStore(storeUrl, '.', { deadlineMs, replicas: 0 })
   const data = new DataService({ ...lifetimes, store, secrets: [secret], clock: systemClock })
-  const versions = new Map<string, string>()
+  const known = new Map<string, { version: string | undefined }>()
   return async (request) => {
     const claims = request.auth
     if (claims?.sid === undefined) throw new Error('there is no session')
     const own = data.fieldsOf('session', claims)
+    const last = known.get(claims.sid) ?? { version: undefined }
+    if (last.version === undefined) known.set(claims.sid, last)
     // One that is asked twice at once loses, as it should, and then knows nothing.
-    const expected = versions.get(claims.sid) ?? (await own.get('cart'))?.version ?? null
-    versions.delete(claims.sid)
-    versions.set(claims.sid, await own.set('cart', cart, expected))
+    const expected = last.version ?? (await own.get('cart'))?.version ?? null
+    last.version = undefined
+    last.version = await own.set('cart', cart, expected)
     return cart
   }
 }
 
 async function sets(): Promise<(request: FastifyRequest) => Promise<unknown>> {
+  return setter(() => JSON.stringify(cart))
+}
+
+/** As a compare-and-set would write it, whatever was there before. */
+async function setsEncrypted(): Promise<(request: FastifyRequest) => Promise<unknown>> {
+  const cipher = new FieldCipher([secret])
+  return setter((id) => {
+    const place = { owner: { scope: 'session', id }, field: 'cart', version: randomId() } as const
+    return cipher.seal(place, Buffer.from(JSON.stringify(cart)))
+  })
+}
+
+async function setter(
+  textOf: (sid: string) => string | Buffer,
+): Promise<(request: FastifyRequest) => Promise<unknown>> {
   const link = await openLink(storeUrl, { deadlineMs })
   return async (request) => {
-    const key = `set:${request.auth?.sid}`
+    const sid = request.auth?.sid ?? ''
+    const key = `set:${sid}`
     const expiresAt = String(systemClock.nowMs() + lifetimes.sessionMax_s * 1000)
-    const command = ['SET', key, JSON.stringify(cart), 'PXAT', expiresAt]
+    const command = ['SET', key, textOf(sid), 'PXAT', expiresAt]
     await link.run((call) => call.command(key, command))
     return cart
   }
@@ -98,6 +118,7 @@ const works = {
   update: updates,
   'compare-and-set': comparesAndSets,
   set: sets,
+  'set, encrypted': setsEncrypted,
   away: () => readsWhileAway(storeUrl),
   /** Each request waits for the deadline: a store that is open already has no breaker around it. */
   'away, unguarded': async () =>

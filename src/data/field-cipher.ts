@@ -56,13 +56,17 @@ export class FieldCipher {
 
   seal(place: FieldPlace, value: Buffer): Buffer {
     const [newest] = this.#roots as [Root]
+    const sealed = Buffer.allocUnsafe(headBytes + value.length + tagBytes)
+    sealed.set(newest.head)
     const nonce = freshNonce()
+    sealed.set(nonce, headBytes - nonceBytes)
     const cipher = createCipheriv(algorithm, ownerKey(newest, place.owner), nonce)
     cipher.setAAD(boundTo(place))
-    const ciphertext = cipher.update(value)
+    sealed.set(cipher.update(value), headBytes)
     // Brings nothing more, but makes the tag.
     cipher.final()
-    return Buffer.concat([newest.head, nonce, ciphertext, cipher.getAuthTag()])
+    sealed.set(cipher.getAuthTag(), headBytes + value.length)
+    return sealed
   }
 
   /**
@@ -149,6 +153,7 @@ function ownerKey({ key, kept }: Root, { scope, id }: DataOwner): KeyObject {
   return made
 }
 
+/** In JSON: no id, field or version of ours needs escaping, and what a store makes up is like none of them. */
 function boundTo({ owner, field, version }: FieldPlace): Buffer {
-  return Buffer.from(JSON.stringify([owner.scope, owner.id, field, version]))
+  return Buffer.from(`["${owner.scope}","${owner.id}","${field}","${version}"]`)
 }

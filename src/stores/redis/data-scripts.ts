@@ -47,13 +47,15 @@ return answers
 `)
 
 /**
- * KEYS owners; ARGV for each the field, what is expected, the new version, the value, how many fields
- * there may be, and the expiry in ms. A write that has been done already is done well. Answers for each,
- * as above.
+ * KEYS owners; ARGV the values, one after the other, and for each owner the field, what is expected, the
+ * new version, how long its value is, how many fields there may be, and the expiry in ms. A write that has
+ * been done already is done well. Answers for each, as above.
+ *
+ * The values are one argument because a client writes each argument of bytes to its socket by itself.
  */
 export const writeFieldsScript = scriptOf(`
 ${hasVersion}
-local function write(key, at)
+local function write(key, at, from, to)
   ${check}
   local version = ARGV[at + 3]
   if not isExpected then
@@ -61,7 +63,7 @@ local function write(key, at)
   end
   local others = current and 1 or redis.call('HLEN', key)
   if not current and others >= tonumber(ARGV[at + 5]) then return 'full' end
-  redis.call('HSET', key, ARGV[at + 1], version .. '\\0' .. ARGV[at + 4])
+  redis.call('HSET', key, ARGV[at + 1], version .. '\\0' .. string.sub(ARGV[1], from, to))
   if others == 0 then
     redis.call('PEXPIREAT', key, ARGV[at + 6])
   else
@@ -69,8 +71,12 @@ local function write(key, at)
   end
   return 'written'
 end
-local answers = {}
-for n, key in ipairs(KEYS) do answers[n] = write(key, 6 * (n - 1)) end
+local answers, at, read = {}, 1, 0
+for n, key in ipairs(KEYS) do
+  local to = read + tonumber(ARGV[at + 4])
+  answers[n] = write(key, at, read + 1, to)
+  at, read = at + 6, to
+end
 return answers
 `)
 

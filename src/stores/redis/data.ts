@@ -139,14 +139,12 @@ export class RedisDataStore implements DataStore {
 
   async #writeTogether(writes: readonly DataWrite[]): Promise<(WriteOutcome | Error)[]> {
     const keys = writes.map(({ owner }) => keyOf(owner))
-    const args = writes.flatMap((write) => [
-      write.field,
-      expectation(write.expected),
-      write.version,
-      write.value,
-      String(write.fieldsMax),
-      String(write.expiresAtMs),
-    ])
+    const args: (string | Buffer)[] = [Buffer.concat(writes.map(({ value }) => value))]
+    for (const write of writes) {
+      const { field, expected, version, value, fieldsMax, expiresAtMs } = write
+      args.push(field, expectation(expected), version, String(value.length))
+      args.push(String(fieldsMax), String(expiresAtMs))
+    }
     const [first = ''] = keys
     const { reply, isInDoubt } = await this.#change(first, (call) =>
       call.script(writeFieldsScript, keys, args),
