@@ -1,4 +1,4 @@
-import type { Expected, StoredField } from '../data-store.ts'
+import type { DataWrite, Expected, StoredField } from '../data-store.ts'
 import type { RedisReply } from './connection.ts'
 import { endedMark } from './data-scripts.ts'
 
@@ -30,10 +30,27 @@ export function fieldsOfNames(names: readonly string[], values: readonly (Buffer
   return fields
 }
 
-/** A field is its version, a zero byte, its value. */
+// A field is its version, a zero byte, its value.
+
 function addField(fields: Fields, name: string, bytes: Buffer): void {
   if (name === endedMark) return
   const end = bytes.indexOf(0)
   const version = bytes.toString('latin1', 0, end)
   fields.set(name, { version, value: bytes.subarray(end + 1) })
+}
+
+/** How long a field is that is to be stored. */
+export function lengthOf({ version, value }: Pick<DataWrite, 'version' | 'value'>): number {
+  return version.length + 1 + value.length
+}
+
+/** The fields that are to be stored, one after the other. */
+export function bytesOf(writes: readonly Pick<DataWrite, 'version' | 'value'>[]): Buffer {
+  const bytes = Buffer.allocUnsafe(writes.reduce((sum, write) => sum + lengthOf(write), 0))
+  let at = 0
+  for (const { version, value } of writes) {
+    at += bytes.write(`${version}\0`, at, 'latin1')
+    at += value.copy(bytes, at)
+  }
+  return bytes
 }

@@ -47,35 +47,33 @@ return answers
 `)
 
 /**
- * KEYS owners; ARGV the values, one after the other, and for each owner the field, what is expected, the
- * new version, how long its value is, how many fields there may be, and the expiry in ms. A write that has
- * been done already is done well. Answers for each, as above.
+ * KEYS owners; ARGV what is to be stored, one after the other, and for each owner the field, what is
+ * expected, how long what is to be stored is, how many fields there may be, and the expiry in ms. A write
+ * that has been done already is done well. Answers for each, as above.
  *
- * The values are one argument because a client writes each argument of bytes to its socket by itself.
+ * What is to be stored is one argument because a client writes each argument of bytes by itself.
  */
 export const writeFieldsScript = scriptOf(`
 ${hasVersion}
 local function write(key, at, from, to)
   ${check}
-  local version = ARGV[at + 3]
-  if not isExpected then
-    return current and hasVersion(current, version) and 'written' or 'conflict'
-  end
+  local new = string.sub(ARGV[1], from, to)
+  if not isExpected then return current == new and 'written' or 'conflict' end
   local others = current and 1 or redis.call('HLEN', key)
-  if not current and others >= tonumber(ARGV[at + 5]) then return 'full' end
-  redis.call('HSET', key, ARGV[at + 1], version .. '\\0' .. string.sub(ARGV[1], from, to))
+  if not current and others >= tonumber(ARGV[at + 4]) then return 'full' end
+  redis.call('HSET', key, ARGV[at + 1], new)
   if others == 0 then
-    redis.call('PEXPIREAT', key, ARGV[at + 6])
+    redis.call('PEXPIREAT', key, ARGV[at + 5])
   else
-    redis.call('PEXPIREAT', key, ARGV[at + 6], 'GT')
+    redis.call('PEXPIREAT', key, ARGV[at + 5], 'GT')
   end
   return 'written'
 end
 local answers, at, read = {}, 1, 0
 for n, key in ipairs(KEYS) do
-  local to = read + tonumber(ARGV[at + 4])
+  local to = read + tonumber(ARGV[at + 3])
   answers[n] = write(key, at, read + 1, to)
-  at, read = at + 6, to
+  at, read = at + 5, to
 end
 return answers
 `)

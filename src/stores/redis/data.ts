@@ -11,7 +11,14 @@ import { Batcher } from './batcher.ts'
 import type { RedisCall } from './call.ts'
 import { Changes, type ReplicaOptions } from './changes.ts'
 import type { RedisReply } from './connection.ts'
-import { expectation, type Fields, fieldsOfHash, fieldsOfNames } from './data-fields.ts'
+import {
+  bytesOf,
+  expectation,
+  type Fields,
+  fieldsOfHash,
+  fieldsOfNames,
+  lengthOf,
+} from './data-fields.ts'
 import {
   endFieldsScript,
   readFieldsScript,
@@ -139,11 +146,10 @@ export class RedisDataStore implements DataStore {
 
   async #writeTogether(writes: readonly DataWrite[]): Promise<(WriteOutcome | Error)[]> {
     const keys = writes.map(({ owner }) => keyOf(owner))
-    const args: (string | Buffer)[] = [Buffer.concat(writes.map(({ value }) => value))]
+    const args: (string | Buffer)[] = [bytesOf(writes)]
     for (const write of writes) {
-      const { field, expected, version, value, fieldsMax, expiresAtMs } = write
-      args.push(field, expectation(expected), version, String(value.length))
-      args.push(String(fieldsMax), String(expiresAtMs))
+      args.push(write.field, expectation(write.expected), String(lengthOf(write)))
+      args.push(String(write.fieldsMax), String(write.expiresAtMs))
     }
     const [first = ''] = keys
     const { reply, isInDoubt } = await this.#change(first, (call) =>
