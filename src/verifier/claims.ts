@@ -20,7 +20,7 @@ export interface ClaimRules {
  * @returns the claims, frozen at all levels
  * @throws `token_claims` if they are not those of an access token (RFC 9068 §2.2)
  */
-export function readClaims(payloadBytes: Uint8Array): AccessTokenClaims {
+export function readClaims(payloadBytes: Buffer): AccessTokenClaims {
   const claims = parseStrictJson(payloadBytes)
   if (!isJsonObject(claims)) throw unacceptable('the payload is not a JSON object')
   if (!hasAccessTokenForm(claims)) throw unacceptable('a claim is missing or of the wrong form')

@@ -20,29 +20,13 @@ export interface VerifiedToken {
   readonly issuer: TrustedIssuer
 }
 
-/** What `judge` needs done: a signature checked, newer keys asked for, or a first list waited for. */
+/** What `judge` needs done: a signature checked, or newer keys asked for. */
 export type Step =
   | { readonly verify: VerificationKey }
   | { readonly refresh: readonly TrustedIssuer[] }
-  | { readonly await: Revocations }
 
 /** The answer to a step: whether the signature is good, or whether there may be newer keys now. */
 export type Judgement = Generator<Step, VerifiedToken, boolean>
-
-/**
- * Finds out whose token it is, and has that issuer's list of what is revoked waited for, if there is
- * none yet.
- *
- * @throws `token_signature`, `token_claims`, `token_key_unknown`, `token_algorithm` or
- *   `keys_unavailable`
- */
-export function* judge(token: CompactToken, issuers: readonly TrustedIssuer[]): Judgement {
-  const found = yield* identify(token, issuers)
-  const { revocations } = found.issuer
-  // Who starts in the moment in which an issuer dies would otherwise accept who has signed out.
-  if (revocations?.isPending) yield { await: revocations }
-  return found
-}
 
 /**
  * Finds out whose token it is. Each issuer is asked for the key by `kid` and `alg`; no claim is read
@@ -50,8 +34,11 @@ export function* judge(token: CompactToken, issuers: readonly TrustedIssuer[]): 
  * with the `kid`, or even the key, of another neither speaks for it nor keeps its tokens out.
  *
  * When no key fits, those issuers that may have published a newer one are asked for it once.
+ *
+ * @throws `token_signature`, `token_claims`, `token_key_unknown`, `token_algorithm` or
+ *   `keys_unavailable`
  */
-function* identify(token: CompactToken, issuers: readonly TrustedIssuer[]): Judgement {
+export function* judge(token: CompactToken, issuers: readonly TrustedIssuer[]): Judgement {
   const { kid, alg } = token.header
   const refusals: Refusal[] = []
   const lacking: TrustedIssuer[] = []

@@ -10,7 +10,7 @@ import { type IssuersOptions, readOptions, type VerifierOptions } from './option
 import { Outcomes } from './outcomes.ts'
 import { recall } from './recall.ts'
 import type { IssuerStatus, VerifierStatus } from './status.ts'
-import { take, takeAtOnce } from './steps.ts'
+import { demandFirstList, firstList, take, takeAtOnce } from './steps.ts'
 
 /** Checks access tokens from memory. Nothing but a GatepassError is ever thrown. */
 export interface Verifier {
@@ -118,6 +118,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
       const judgement = judge(parsed, issuers)
       let next = judgement.next()
       while (!next.done) next = judgement.next(takeAtOnce(next.value, parsed))
+      demandFirstList(next.value)
       return admit(token, next.value, demands)
     } catch (error) {
       throw refusal(error)
@@ -184,7 +185,7 @@ interface Ends {
   refusal(error: unknown): GatepassError
 }
 
-/** Takes a judgement to its end, at once as long as no step has to be waited for. */
+/** Takes a judgement to its end, at once as long as nothing has to be waited for. */
 function proceed(
   judgement: Judgement,
   token: CompactToken,
@@ -196,7 +197,8 @@ function proceed(
     if (typeof answer !== 'boolean') return proceedLater(judgement, token, ends, answer)
     next = judgement.next(answer)
   }
-  return ends.accept(next.value)
+  const list = firstList(next.value)
+  return list === undefined ? ends.accept(next.value) : acceptAfter(list, next.value, ends)
 }
 
 async function proceedLater(
@@ -208,7 +210,21 @@ async function proceedLater(
   try {
     let next = judgement.next(await answer)
     while (!next.done) next = judgement.next(await take(next.value, token))
+    await firstList(next.value)
     return ends.accept(next.value)
+  } catch (error) {
+    throw ends.refusal(error)
+  }
+}
+
+async function acceptAfter(
+  list: Promise<void>,
+  found: VerifiedToken,
+  ends: Ends,
+): Promise<AccessTokenClaims> {
+  try {
+    await list
+    return ends.accept(found)
   } catch (error) {
     throw ends.refusal(error)
   }

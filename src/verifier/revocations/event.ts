@@ -18,7 +18,7 @@ export interface FollowedEvent {
  *
  * @throws Error
  */
-export function readEvent(payloadBytes: Uint8Array, issuer: string): FollowedEvent {
+export function readEvent(payloadBytes: Buffer, issuer: string): FollowedEvent {
   const claims = parseStrictJson(payloadBytes)
   if (!isJsonObject(claims)) throw new Error('its payload is not a JSON object')
   const { iss, iat, jti, previous, sub_id, events } = claims

@@ -31,7 +31,7 @@ const members = new Set([
  *
  * @throws Error
  */
-export function readSnapshot(payloadBytes: Uint8Array, issuer: string): FollowedSnapshot {
+export function readSnapshot(payloadBytes: Buffer, issuer: string): FollowedSnapshot {
   const claims = parseStrictJson(payloadBytes)
   if (!isJsonObject(claims)) throw new Error('its payload is not a JSON object')
   if (claims.iss !== issuer) throw new Error('its iss is another issuer')
