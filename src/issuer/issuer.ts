@@ -53,12 +53,13 @@ export interface Issuer {
 }
 
 export function createIssuer(options: IssuerOptions): Issuer {
-  const { accounts, clock, rotation, onEnded } = options
+  const { accounts, clock, rotation, onEnded, refreshEnded } = options
   const clients = new Clients(options.clients)
   const refreshTokens = createRefreshTokenCodec(options.secrets)
   const minter = new TokenMinter({ ...options, clients, refreshTokens })
   const common = { sessions: options.sessions, clock, minter, onEnded }
-  const sessions = new Sessions({ ...common, revokedKeptMs: rotation.revokedKeptMs })
+  const { revokedKeptMs } = rotation
+  const sessions = new Sessions({ ...common, revokedKeptMs, refreshEnded })
   return {
     login: new Login({
       ...options,

@@ -7,12 +7,17 @@ import { type EndingOptions, endAllOf } from './ending.ts'
 export interface SessionsOptions extends EndingOptions {
   readonly sessions: SessionStore
   readonly clock: Clock
+  /** Has this replica's feed of revocations know of all that has ended by now. Never rejects. */
+  readonly refreshEnded?: (() => Promise<void>) | undefined
 }
 
 /** Sessions that a user may have. Whoever signs in over and over makes none beyond. */
 const sessionsMax = 100
 
-/** What a signed-in user may do with the sessions of the account. */
+/**
+ * What a signed-in user may do with the sessions of the account. Who is told that a session has ended can
+ * rely on it that this replica tells the verifiers, even if the store is away from then on.
+ */
 export class Sessions {
   readonly #options: SessionsOptions
 
@@ -41,11 +46,13 @@ export class Sessions {
   /** Signs out. Asking again is no error: the session has ended, which is what was asked. */
   async logout(sid: string, audit: Audit): Promise<void> {
     if (await this.#revoke(sid)) audit('logout', { sid })
+    await this.#options.refreshEnded?.()
   }
 
   async logoutAll(sub: string, audit: Audit): Promise<void> {
     const count = await endAllOf(sub, this.#options)
     audit('logout.all', { sub, count })
+    await this.#options.refreshEnded?.()
   }
 
   /**
@@ -59,6 +66,7 @@ export class Sessions {
       throw new GatepassError('session_not_found')
     }
     audit('session.ended', { sub, sid })
+    await this.#options.refreshEnded?.()
   }
 
   async #revoke(sid: string): Promise<boolean> {

@@ -115,6 +115,36 @@ t.test('also where another replica has ended the sessions a moment ago', async (
   }
 })
 
+t.test(
+  'who is told of the end of a session finds it in the feed, whatever becomes of the store',
+  async (t) => {
+    const issuer = await startIssuer(t)
+    const ends = {
+      logout: async () => {
+        const { refresh_token } = await issuer.signIn()
+        return issuer.call({ method: 'POST', url: '/logout', body: { refresh_token } })
+      },
+      'logout/all': async () => {
+        const { access_token } = await issuer.signIn()
+        return issuer.call({ method: 'POST', url: '/logout/all', headers: bearer(access_token) })
+      },
+      sessions: async () => {
+        const { access_token, session_id } = await issuer.signIn()
+        const url = `/sessions/${session_id}` as const
+        return issuer.call({ method: 'DELETE', url, headers: bearer(access_token) })
+      },
+    }
+    for (const [name, end] of Object.entries(ends)) {
+      // More than once, as the feed may happen to look at the log just then.
+      for (let times = 0; times < 5; times++) {
+        const before = issuer.revocations.entriesAfter().length
+        t.equal((await end()).statusCode, 204)
+        t.ok(issuer.revocations.entriesAfter().length > before, name)
+      }
+    }
+  },
+)
+
 t.test('the snapshot is asked for again cheaply, and forgets what is moot', async (t) => {
   const issuer = await startIssuer(t)
   const { refresh_token } = await issuer.signIn()

@@ -12,7 +12,7 @@ import { notModified, problem, revocationStream, snapshot } from '../schemas.ts'
 /** A comment line this often, so that a dead connection is noticed at both ends. */
 const heartbeatMs = 5_000
 /** What a follower is asked to wait before it comes again. */
-const retryMs = 1_000
+const retryMs = 250
 /**
  * Followers of one replica: in all, of one address (or IPv6 /56), and of the network around it. Each
  * is a verifier, so this is far above what there is, though many share an address.

@@ -4,7 +4,7 @@ import { EventStreamReader, type StreamMessage } from './event-stream.ts'
 import { askedWaitMs, openStream } from './http.ts'
 
 /** What a feed is given between two attempts until it names its own time (`retry`). */
-const firstRetryMs = 1_000
+const firstRetryMs = 250
 const maxRetryMs = 30_000
 /** How soon it is asked again for a position that is not known; that costs nothing. */
 const positionWaitMs = 500
