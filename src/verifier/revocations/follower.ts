@@ -149,9 +149,9 @@ export class RevocationFollower implements Revocations {
         return this.#position
       },
       onEvent: ({ id, name, data }) => this.#hear(id, name, data),
-      onCurrent: () => {
+      onCurrent: (isSteady) => {
         this.#freshness.prove()
-        this.#polls.stop()
+        if (isSteady) this.#polls.stop()
       },
       onEnd: () => {
         this.#polls.start()

@@ -21,8 +21,12 @@ export interface StreamOptions {
   readonly position: () => Promise<string | null>
   /** Takes one event in. What it throws ends this stream. */
   readonly onEvent: (message: EventMessage) => Promise<void>
-  /** Called at each sign that nothing is missing: a heartbeat, or an event that was taken in. */
-  readonly onCurrent: () => void
+  /**
+   * Called at each sign that nothing is missing: a heartbeat, or an event that was taken in.
+   * `isSteady` is false for the first one after a stream that fell silent: a proxy may let that much
+   * through, and then no more.
+   */
+  readonly onCurrent: (isSteady: boolean) => void
   readonly onEnd: () => void
 }
 
@@ -33,6 +37,8 @@ export class Stream {
   readonly #backoff: Backoff
   readonly #ended: Promise<void>
   #isOpen = false
+  /** Whether the last one fell silent, and this one has not yet done better. */
+  #isDoubtful = false
   #lastError: Error | null = null
   #wake: () => void = () => {}
 
@@ -42,7 +48,7 @@ export class Stream {
     this.#ended = this.#run()
   }
 
-  /** Whether there is one now from which something was heard. */
+  /** Whether there is one now that has given a sign. */
   get isOpen(): boolean {
     return this.#isOpen
   }
@@ -85,6 +91,7 @@ export class Stream {
     const { uri, clock, silenceMs } = this.#options
     const silent = new AbortController()
     const timer = setTimeout(() => {
+      this.#isDoubtful = true
       silent.abort(new Error(`nothing was heard on the stream for ${silenceMs} ms`))
     }, silenceMs)
     try {
@@ -108,7 +115,7 @@ export class Stream {
 
   async #take(message: StreamMessage): Promise<void> {
     const { onEvent, onCurrent } = this.#options
-    this.#isOpen = true
+    const isFirst = !this.#isOpen
     if (message.type === 'retry') {
       this.#backoff.firstMs = message.afterMs
       return
@@ -116,7 +123,9 @@ export class Stream {
     if (message.type === 'event') await onEvent(message)
     // A feed that ends each stream after an event still gets its rest.
     else this.#backoff.reset()
-    onCurrent()
+    this.#isOpen = true
+    if (!isFirst) this.#isDoubtful = false
+    onCurrent(!this.#isDoubtful)
   }
 
   #pause(ms: number): Promise<void> {
