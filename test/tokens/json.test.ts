@@ -34,6 +34,12 @@ t.test('refuses a member given twice, at any level and in any spelling', async (
     '{"__proto__":1,"__proto__":2}',
     '{"a\\"":1,"a\\u0022":2}',
     '{"1":1,"1":2}',
+    // Where space before a colon, or a colon in a string, makes up for a member.
+    '{"a" :1,"a":2}',
+    '{"a":1,"a"\n:2}',
+    '{"a":":","a":1}',
+    '{"a\\":":1,"a\\":":2}',
+    '{"b":" :","a":1,"a":2}',
   ]) {
     t.equal(parse(text), undefined, text)
   }
