@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 /** What the benchmark is made of. It is the one that is here, for every revision alike. */
-const ofBenchmark = ['bench', 'test/support']
+const ofBenchmark = ['bench', 'scripts', 'test/support']
 /** What is measured. */
 const ofRevision = ['src', 'package.json', 'tsconfig.json', 'tsconfig.build.json']
 const left = ['node_modules', 'results']

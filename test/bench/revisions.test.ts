@@ -105,6 +105,11 @@ t.test(
     const worker = 'bench/revisions/worker.ts'
     t.equal(textIn(theirs, worker), textIn(ours, worker))
     t.ok(existsSync(join(theirs, 'node_modules/fastify')))
+    // Whatever the scenarios load is there too, and of that tree.
+    for (const tree of [ours, theirs]) {
+      const { scenarios } = await import(join(tree, 'bench/scenarios/index.ts'))
+      t.ok(scenarios.length > 0)
+    }
   },
 )
 
