@@ -32,5 +32,8 @@ export function firstList({ issuer }: VerifiedToken): Promise<void> | undefined 
 
 /** @throws `revocations_stale` before there is that list, which is asked for then */
 export function demandFirstList(found: VerifiedToken): void {
-  if (firstList(found) !== undefined) throw new GatepassError('revocations_stale')
+  const list = firstList(found)
+  if (list === undefined) return
+  list.catch(() => {}) // nobody waits for it
+  throw new GatepassError('revocations_stale')
 }

@@ -1,5 +1,14 @@
 import t, { type Test } from 'tap'
-import { claimsWith, makeKey, mint, now_s } from '../../support/tokens.ts'
+import { createVerifier } from '../../../src/verifier/index.ts'
+import {
+  audience,
+  claimsWith,
+  issuer,
+  makeKey,
+  mint,
+  now_s,
+  TestClock,
+} from '../../support/tokens.ts'
 import { until } from '../../support/until.ts'
 import { follow, openFollowing } from './support.ts'
 
@@ -59,6 +68,24 @@ t.test('who cannot wait is told to come again', async (t) => {
   t.match(verifier.verifySync(token), { sid: 'session-2' })
   t.equal(await answer(), 'token_revoked')
 })
+
+t.test(
+  'a list of another kind that never comes refuses who cannot wait, and no more',
+  async (t) => {
+    const key = makeKey('ES256')
+    const ready = () => Promise.reject(new Error('it never comes'))
+    const verifier = createVerifier({
+      issuer,
+      audience,
+      jwks: { keys: [key.publicJwk] },
+      clock: new TestClock(),
+      revocations: { isRevoked: () => false, isPending: true, ready },
+    })
+    // An unhandled rejection would end this process.
+    t.throws(() => verifier.verifySync(mint(key)), { code: 'revocations_stale' })
+    await t.rejects(verifier.verify(mint(key)), { code: 'internal_error' })
+  },
+)
 
 t.test('who starts while no issuer is there is ready all the same', async (t) => {
   const { verifier, answer, failures } = await openFailing(t, Number.POSITIVE_INFINITY)
