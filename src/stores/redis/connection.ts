@@ -74,7 +74,7 @@ export function connectionMaker(
   }
 }
 
-/** Of several, where each leads to the same servers, whoever made it. */
+/** A connection for each lane. Made one by one, they lead to the same servers all the same. */
 function inLanes(lanes: number, make: () => RedisConnection): RedisConnection {
   const first = make()
   if (lanes === 1) return first

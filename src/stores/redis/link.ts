@@ -41,7 +41,7 @@ export class RedisLink {
   #connection: RedisConnection | null = null
   #openedAtMs = 0
   /** When each lane last brought an answer. */
-  readonly #heardAtMs = [0, 0]
+  readonly #heardAtMs: Record<Lane, number> = [0, 0]
   #lastError: Error | null = null
   #disturbances = 0
   #reconnecting: Promise<void> | null = null
@@ -169,7 +169,7 @@ export class RedisLink {
   #onExpired(startedAtMs: number, lane: Lane): void {
     // It waited for a connection that has been replaced since.
     if (startedAtMs < this.#openedAtMs) return
-    if ((this.#heardAtMs[lane] ?? 0) < startedAtMs) {
+    if (this.#heardAtMs[lane] < startedAtMs) {
       this.#connection?.destroy()
       this.#connection = null
     }
