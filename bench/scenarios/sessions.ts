@@ -8,6 +8,7 @@ import type { Session } from '../../src/stores/ports.ts'
 import { PostgresSessionStore } from '../../src/stores/postgres/sessions.ts'
 import { encodeSession } from '../../src/stores/redis/row.ts'
 import { expiryMarginMs } from '../../src/stores/redis/scripts.ts'
+import { numberOf } from '../../src/stores/sqlite/session-schema.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/sessions.ts'
 import { withPostgres } from '../stores/postgres.ts'
 
@@ -54,6 +55,7 @@ export async function fillSqlite(sessions: Iterable<Session>, folder: string): P
   const db = new DatabaseSync(path)
   db.exec(`PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
     PRAGMA cache_size = -${sqliteCache_kib}; BEGIN EXCLUSIVE`)
+  db.function('number_of', (sid) => numberOf(String(sid)))
   const insert = db.prepare(insertOne)
   for (const session of sessions) {
     const { sid, sub, idempotencyKey } = session
@@ -64,9 +66,9 @@ export async function fillSqlite(sessions: Iterable<Session>, folder: string): P
 }
 
 const insertOne = `
-  INSERT INTO sessions (sid, sub, idempotency_key, client_id, scope, amr, user_agent,
+  INSERT INTO sessions (number, sid, sub, idempotency_key, client_id, scope, amr, user_agent,
     created_at_ms, ends_at_ms, expires_at_ms, minted_at_ms, generation, presented)
-  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?8, 0, 0)`
+  VALUES (number_of(?1), ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?8, 0, 0)`
 
 /** By commands without replies. */
 export async function fillRedis(sessions: Iterable<Session>, url: string): Promise<void> {

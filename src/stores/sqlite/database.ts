@@ -1,28 +1,32 @@
 import { chmodSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
 import { GatepassError } from '../../core/errors.ts'
 import type { Schema } from '../migrations.ts'
 import { migrate } from './migrations.ts'
 
 /** How long a statement waits for another process's write before it gives up. */
 const busyTimeoutMs = 250
-/** The same for the start, where several processes may have a file to make or to migrate. */
+/** The same for the start, where several processes may have a file to make. */
 const openTimeoutMs = 5_000
 const setUpPauseMs = 5
+/** And for another process that brings a file up to date: a million sessions take it five seconds. */
+const migrationTimeoutMs = 60_000
 /** So many turns of the event loop a write waits at most for others to join it. */
 const turnsMax = 8
-/** Pages kept in memory, taken as they are needed: two hundred thousand sessions. */
+/** Pages kept in memory, taken as they are needed: a hundred and fifty thousand sessions. */
 const cache_kib = 64 * 1024
-/**
- * A rotation changes one row, and a commit writes whole pages: with small ones there is less to write.
- * Takes effect when a file is made.
- */
-const page_bytes = 2048
-/** The write-ahead log is copied back when it has so many pages, 8 MiB: rarely, as it is work of its own. */
-const checkpoint_pages = 4000
+/** The write-ahead log is copied back when it has grown to this: rarely, as it is work of its own. */
+const checkpoint_bytes = 8 * 1024 ** 2
 /** What a caller is told to wait when the database did not answer. */
 const retryAfter_s = 1
+
+export interface SqliteOptions {
+  /** How large the pages of a file are that is made; by default 2,048. One that is there keeps its own. */
+  readonly page_bytes?: number
+  /** What the SQL of its schema can call, by name. */
+  readonly functions?: Readonly<Record<string, (value: SQLOutputValue) => bigint>>
+}
 
 /**
  * One SQLite file whose writes are durable when they are acknowledged, and fast all the same.
@@ -45,9 +49,11 @@ export class SqliteDatabase {
    * @param path a file, made with its folder when missing; or `:memory:`
    * @throws `store_unavailable` when it can't be opened, `migration_failed`
    */
-  constructor(path: string, schema: Schema) {
-    this.#db = open(path)
+  constructor(path: string, schema: Schema, { page_bytes, functions = {} }: SqliteOptions = {}) {
+    this.#db = open(path, page_bytes)
     try {
+      for (const [name, run] of Object.entries(functions)) this.#db.function(name, run)
+      this.#db.exec(`PRAGMA busy_timeout = ${migrationTimeoutMs}`)
       migrate(this.#db, schema)
     } catch (error) {
       this.#db.close()
@@ -151,14 +157,14 @@ function run(write: Write<unknown>): () => void {
   }
 }
 
-function open(path: string): DatabaseSync {
+function open(path: string, page_bytes = 2048): DatabaseSync {
   let db: DatabaseSync | null = null
   try {
     if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     db = new DatabaseSync(path, { timeout: openTimeoutMs })
     // Who reads the file reads password hashes: it is the owner's alone. WAL files inherit the mode.
     if (path !== ':memory:') chmodSync(path, 0o600)
-    setUp(db)
+    setUp(db, page_bytes)
     return db
   } catch (error) {
     db?.close()
@@ -173,14 +179,16 @@ function open(path: string): DatabaseSync {
  * Of several processes that start at once one makes the file, and its log. SQLite lets nobody wait for
  * that, whatever its timeout says: so we do.
  */
-function setUp(db: DatabaseSync): void {
+function setUp(db: DatabaseSync, newPage_bytes: number): void {
   const untilMs = performance.now() + openTimeoutMs
   for (;;) {
     try {
       db.exec(
-        `PRAGMA page_size = ${page_bytes}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-         PRAGMA cache_size = -${cache_kib}; PRAGMA wal_autocheckpoint = ${checkpoint_pages}`,
+        `PRAGMA page_size = ${newPage_bytes}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+         PRAGMA cache_size = -${cache_kib}`,
       )
+      const page_bytes = Number(db.prepare('PRAGMA page_size').get()?.page_size)
+      db.exec(`PRAGMA wal_autocheckpoint = ${Math.floor(checkpoint_bytes / page_bytes)}`)
       return
     } catch (error) {
       if (!isBusy(error) || performance.now() > untilMs) throw error

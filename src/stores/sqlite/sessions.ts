@@ -1,5 +1,4 @@
 import type { StatementSync } from 'node:sqlite'
-import type { Schema } from '../migrations.ts'
 import type {
   Revocation,
   RotationRequest,
@@ -10,37 +9,18 @@ import type {
 import { decideRotation, revoke } from '../rotation.ts'
 import { type SessionRow, toSession } from '../session-row.ts'
 import { SqliteDatabase } from './database.ts'
-import { revocationsMigration, SqliteRevocationLog } from './revocations.ts'
+import { SqliteRevocationLog } from './revocations.ts'
+import { firstNumber, numberOf, sessionSchema } from './session-schema.ts'
 
-const schema: Schema = {
-  name: 'sessions',
-  migrations: [
-    {
-      name: 'sessions',
-      sql: `
-      CREATE TABLE sessions (
-        sid TEXT PRIMARY KEY,
-        sub TEXT NOT NULL,
-        client_id TEXT NOT NULL,
-        scope TEXT NOT NULL,
-        amr TEXT NOT NULL,
-        user_agent TEXT NOT NULL,
-        created_at_ms INTEGER NOT NULL,
-        ends_at_ms INTEGER NOT NULL,
-        expires_at_ms INTEGER NOT NULL,
-        generation INTEGER NOT NULL,
-        minted_at_ms INTEGER NOT NULL,
-        presented INTEGER NOT NULL,
-        idempotency_key BLOB,
-        revoked_at_ms INTEGER
-      ) STRICT, WITHOUT ROWID;
-      CREATE INDEX sessions_by_sub ON sessions (sub);
-    `,
-    },
-    revocationsMigration,
-    { name: 'session keys', sql: 'ALTER TABLE sessions ADD COLUMN jkt TEXT' },
-  ],
-}
+/**
+ * A rotation changes one row, and a commit writes whole pages, which are then copied back: with small
+ * ones, of three rows, there is less to write.
+ */
+const page_bytes = 1024
+
+/** All but the number, which can be larger than a number of JavaScript. */
+const columns = `sid, sub, client_id, scope, amr, user_agent, created_at_ms, ends_at_ms, expires_at_ms,
+  generation, minted_at_ms, presented, idempotency_key, revoked_at_ms, jkt`
 
 /** Sessions in one SQLite file (`sqlite:`). Rotation is the pure rule inside a write transaction. */
 export class SqliteSessionStore implements SessionStore {
@@ -52,34 +32,39 @@ export class SqliteSessionStore implements SessionStore {
   readonly #update: StatementSync
   readonly #slice: StatementSync
   readonly #delete: StatementSync
-  /** Where the sweep of expired rows goes on; '' is the start of the table. */
-  #sweptTo = ''
+  /** Where the sweep of expired rows goes on. */
+  #sweptTo = firstNumber
 
   constructor(path: string) {
-    this.#db = new SqliteDatabase(path, schema)
+    this.#db = new SqliteDatabase(path, sessionSchema, {
+      page_bytes,
+      functions: { number_of: (sid) => numberOf(String(sid)) },
+    })
     this.#log = new SqliteRevocationLog(this.#db)
     this.#insert = this.#db.prepare(
-      'INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+      'INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
     )
-    this.#select = this.#db.prepare('SELECT * FROM sessions WHERE sid = ?')
+    this.#select = this.#db.prepare(`SELECT ${columns} FROM sessions WHERE number = ? AND sid = ?`)
     // A row as an array costs half of one as an object.
     this.#select.setReturnArrays(true)
     this.#selectBySub = this.#db.prepare(
-      'SELECT * FROM sessions WHERE sub = ? ORDER BY created_at_ms DESC, sid',
+      `SELECT ${columns} FROM sessions WHERE sub = ? ORDER BY created_at_ms DESC, sid`,
     )
     this.#update = this.#db.prepare(
       `UPDATE sessions SET generation = ?, minted_at_ms = ?, presented = ?, idempotency_key = ?,
-         expires_at_ms = ?, revoked_at_ms = ? WHERE sid = ?`,
+         expires_at_ms = ?, revoked_at_ms = ? WHERE number = ? AND sid = ?`,
     )
     this.#slice = this.#db.prepare(
-      'SELECT sid, expires_at_ms FROM sessions WHERE sid > ? ORDER BY sid LIMIT ?',
+      'SELECT number, expires_at_ms FROM sessions WHERE number > ? ORDER BY number LIMIT ?',
     )
-    this.#delete = this.#db.prepare('DELETE FROM sessions WHERE sid = ?')
+    this.#slice.setReadBigInts(true)
+    this.#delete = this.#db.prepare('DELETE FROM sessions WHERE number = ?')
   }
 
   create(session: Session): Promise<void> {
     return this.#db.write(() => {
       this.#insert.run(
+        numberOf(session.sid),
         session.sid,
         session.sub,
         session.clientId,
@@ -159,11 +144,12 @@ export class SqliteSessionStore implements SessionStore {
     return this.#db.write(() => {
       const slice = this.#slice.all(this.#sweptTo, limit)
       for (const row of slice) {
-        if (Number(row.expires_at_ms) <= nowMs) this.#delete.run(String(row.sid))
+        if (Number(row.expires_at_ms) <= nowMs) this.#delete.run(row.number as bigint)
       }
-      this.#sweptTo = slice.length < limit ? '' : String(slice.at(-1)?.sid)
+      const last = slice.length < limit ? undefined : slice.at(-1)
+      this.#sweptTo = (last?.number as bigint | undefined) ?? firstNumber
       const moreInLog = this.#log.removeExpired(nowMs, limit)
-      return this.#sweptTo !== '' || moreInLog
+      return last !== undefined || moreInLog
     })
   }
 
@@ -180,7 +166,7 @@ export class SqliteSessionStore implements SessionStore {
   }
 
   #load(sid: string): Session | null {
-    const values = this.#select.get(sid)
+    const values = this.#select.get(numberOf(sid), sid)
     return values === undefined ? null : toSession(rowOf(values as unknown as SessionValues))
   }
 
@@ -197,6 +183,7 @@ export class SqliteSessionStore implements SessionStore {
       session.idempotencyKey,
       session.expiresAtMs,
       session.revokedAtMs,
+      numberOf(session.sid),
       session.sid,
     )
   }

@@ -55,10 +55,31 @@ t.test('schema 1: sessions go on as if nothing had happened', async (t) => {
   t.equal((await store.revocationsAfter(logStart, 10)).length, 2)
 })
 
-t.test('schema 1: opened again, nothing is left to do', async (t) => {
-  const path = left(t.testdir(), 1)
-  await new SqliteSessionStore(path).close()
-  const store = new SqliteSessionStore(path)
-  t.teardown(() => store.close())
-  t.equal((await store.listBySub('user-1', t0)).length, 2)
-})
+t.test(
+  'schema 2: sessions are found under their numbers, with the keys they are bound to',
+  async (t) => {
+    const store = new SqliteSessionStore(left(t.testdir(), 2))
+    t.teardown(() => store.close())
+    const jkt = 'thumbprint-of-a-key'
+    const bound = session({ sid: 'bound-session-00000000', scope: 'data:read', jkt })
+    t.same(await store.find(bound.sid, t0), bound)
+    t.same(await store.listBySub('user-1', t0), [bound])
+    const request = rotation({ sid: bound.sid, nowMs: t0 + policy.graceMs })
+    t.match(await store.rotate(request), { outcome: 'unproven' })
+    t.match(await store.rotate({ ...request, jkt }), { outcome: 'rotated' })
+    const ended = rotation({ sid: 'ended-session-00000000' })
+    t.match(await store.rotate(ended), { outcome: 'revoked' })
+    await store.removeExpired(t0 + 1 + policy.revokedKeptMs, 100)
+    t.match(await store.rotate(ended), { outcome: 'unknown' })
+  },
+)
+
+for (const version of [1, 2]) {
+  t.test(`schema ${version}: opened again, nothing is left to do`, async (t) => {
+    const path = left(t.testdir(), version)
+    await new SqliteSessionStore(path).close()
+    const store = new SqliteSessionStore(path)
+    t.teardown(() => store.close())
+    t.equal((await store.listBySub('user-1', t0)).length, version === 1 ? 2 : 1)
+  })
+}
