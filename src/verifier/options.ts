@@ -1,6 +1,8 @@
 import { type Clock, systemClock } from '../core/clock.ts'
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
-import { maxTokenBytesDefault } from '../tokens/compact.ts'
+import type { AccessTokenClaims } from '../tokens/claims.ts'
+import { maxTokenBytesDefault, parseCompact } from '../tokens/compact.ts'
+import { readClaims } from './claims.ts'
 import { type DecryptionOptions, readUnwrap } from './decryption.ts'
 import { type DpopProofsOptions, dpopDefaults } from './dpop/proofs.ts'
 import type { TrustedIssuer } from './judgement.ts'
@@ -117,7 +119,9 @@ export function readOptions(options: VerifierOptions | IssuersOptions): Verifier
       }
       // There is one at least: the problems say so otherwise.
     }) as [TrustedIssuer, ...TrustedIssuer[]],
-    cache: openCache(options),
+    cache: openCache(options, (token) => {
+      return readClaims(parseCompact(unwrap(token), maxTokenBytes).payloadBytes)
+    }),
     maxTokenBytes,
     unwrap,
     dpop: {
@@ -154,8 +158,12 @@ function readKeySets(
   })
 }
 
-function openCache({ cache }: CommonOptions): TokenCache | null {
-  return cache === false ? null : new TokenCache(cache?.maxBytes ?? cacheBytesRange.byDefault)
+function openCache(
+  { cache }: CommonOptions,
+  read: (token: string) => AccessTokenClaims,
+): TokenCache | null {
+  if (cache === false) return null
+  return new TokenCache(cache?.maxBytes ?? cacheBytesRange.byDefault, read)
 }
 
 function audiencesOf({ audience }: IssuerOptions): readonly string[] | null {

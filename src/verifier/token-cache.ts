@@ -2,7 +2,8 @@ import type { AccessTokenClaims } from '../tokens/claims.ts'
 import { maxTokenBytesDefault } from '../tokens/compact.ts'
 import type { VerificationKey } from '../tokens/verification-key.ts'
 import type { TrustedIssuer, VerifiedToken } from './judgement.ts'
-import { TokenIndex } from './token-index.ts'
+import { createPrints, TokenIndex } from './token-index.ts'
+import { TrialTokens } from './trial-tokens.ts'
 
 /** Below, there is no use for a cache; above, a heap of Node's default size has no room for it. */
 export const cacheBytesRange = { min: 1024 ** 2, max: 2 * 1024 ** 3, byDefault: 128 * 1024 ** 2 }
@@ -35,11 +36,10 @@ export interface CachedToken {
 
 interface Entry extends CachedToken {
   token: string
-  print: number
+  readonly print: number
   /** What it takes; a look at the length of an old token would go to memory for it. */
   readonly bytes: number
   claims: AccessTokenClaims
-  queue: Queue
   wasUsed: boolean
   newer: Entry | null
   older: Entry | null
@@ -69,27 +69,33 @@ const movesMax = 256
 /**
  * Tokens that were found good, by their text.
  *
- * A new token is on trial, and the oldest on trial goes first. Which has been used again by then
- * stays, in a queue of its own where again the oldest goes that was not used of late. So however
- * many tokens are sent once each, they make one another go and not those that are sent again.
+ * A new token is on trial, and the oldest on trial goes first. Which is used again has its claims read
+ * again, and stays, in a queue of its own where the oldest goes that was not used of late. So
+ * however many tokens are sent once each, they make one another go and not those that are sent again.
  */
 export class TokenCache {
-  readonly #entries = new TokenIndex<Entry>()
+  readonly #printOf = createPrints()
+  readonly #trial: TrialTokens
+  readonly #entries = new TokenIndex<Entry>((entry, token) => entry.token === token)
+  readonly #queue = new Queue()
   readonly #origins = new WeakMap<VerificationKey, TokenOrigin>()
-  readonly #trial = new Queue()
-  readonly #kept = new Queue()
   readonly #maxBytes: number
+  readonly #read: (token: string) => AccessTokenClaims
   #hits = 0
   #misses = 0
   #evictions = 0
 
-  constructor(maxBytes: number) {
+  /** @param read gives the claims of a token whose signature was found good */
+  constructor(maxBytes: number, read: (token: string) => AccessTokenClaims) {
     this.#maxBytes = maxBytes
+    this.#trial = new TrialTokens(maxBytes)
+    this.#read = read
   }
 
   /** Whether it may still be used is for the caller to check: time, key and revocation. */
   find(token: string): CachedToken | undefined {
-    const entry = this.#entries.find(token)
+    const print = this.#printOf(token)
+    const entry = this.#entries.find(token, print) ?? this.#promote(token, print)
     if (entry === undefined) return undefined
     this.#hits += 1
     entry.wasUsed = true
@@ -104,21 +110,28 @@ export class TokenCache {
   /** Keeps a token that was found good just now. */
   keep(token: string, { claims, key, issuer }: VerifiedToken, now_s: number): void {
     if (claims.exp - now_s < lifeMin_s) return
+    this.#trial.add(token, this.#printOf(token), this.#originOf(key, issuer))
+    this.#makeRoom()
+  }
+
+  /** Takes a token that is used again off trial. */
+  #promote(token: string, print: number): Entry | undefined {
+    const origin = this.#trial.take(token, print)
+    if (origin === undefined) return undefined
     const entry: Entry = {
       token: copyOf(token),
-      print: 0,
+      print,
       bytes: entryBytes + Math.ceil(bytesPerCharacter * token.length),
-      claims,
-      origin: this.#originOf(key, issuer),
-      queue: this.#trial,
-      wasUsed: false,
+      claims: this.#read(token),
+      origin,
+      wasUsed: true,
       newer: null,
       older: null,
     }
-    const replaced = this.#entries.set(entry)
-    if (replaced !== undefined) this.#release(replaced)
-    this.#trial.push(entry)
+    this.#entries.set(token, print, entry)
+    this.#queue.push(entry)
     this.#makeRoom()
+    return entry
   }
 
   #originOf(key: VerificationKey, issuer: TrustedIssuer): TokenOrigin {
@@ -131,13 +144,15 @@ export class TokenCache {
   }
 
   drop(token: string): void {
-    const entry = this.#entries.find(token)
+    const print = this.#printOf(token)
+    this.#trial.take(token, print)
+    const entry = this.#entries.find(token, print)
     if (entry !== undefined) this.#remove(entry)
   }
 
   status(): TokenCacheStatus {
     return {
-      tokens: this.#entries.size,
+      tokens: this.#trial.size + this.#entries.size,
       bytes: this.#bytes,
       maxBytes: this.#maxBytes,
       hits: this.#hits,
@@ -147,20 +162,20 @@ export class TokenCache {
   }
 
   get #bytes(): number {
-    return this.#trial.bytes + this.#kept.bytes
+    return this.#trial.bytes + this.#queue.bytes
   }
 
   #makeRoom(): void {
     let moves = 0
     while (this.#bytes > this.#maxBytes) {
-      const isTrial = this.#kept.oldest === null || this.#trial.bytes > this.#maxBytes * trialShare
-      const { oldest } = isTrial ? this.#trial : this.#kept
-      if (oldest === null) return
-      if (oldest.wasUsed && moves < movesMax) {
+      const { oldest } = this.#queue
+      if (oldest === null || this.#trial.bytes > this.#maxBytes * trialShare) {
+        this.#evictions += this.#trial.dropOldest()
+      } else if (oldest.wasUsed && moves < movesMax) {
         moves += 1
         oldest.wasUsed = false
-        oldest.queue.remove(oldest)
-        this.#kept.push(oldest)
+        this.#queue.remove(oldest)
+        this.#queue.push(oldest)
       } else {
         this.#evictions += 1
         this.#remove(oldest)
@@ -168,17 +183,13 @@ export class TokenCache {
     }
   }
 
-  #remove(entry: Entry): void {
-    this.#entries.delete(entry)
-    this.#release(entry)
-  }
-
   /**
    * What is gone lets go of everything: until it looks at all of the heap, V8 takes for alive what an
    * old object points to, be that object itself dead. It would copy each token that was ever kept.
    */
-  #release(entry: Entry): void {
-    entry.queue.remove(entry)
+  #remove(entry: Entry): void {
+    this.#entries.delete(entry.print, entry)
+    this.#queue.remove(entry)
     entry.token = ''
     entry.claims = goneClaims
   }
@@ -201,7 +212,6 @@ class Queue {
   #newest: Entry | null = null
 
   push(entry: Entry): void {
-    entry.queue = this
     entry.older = this.#newest
     entry.newer = null
     if (this.#newest === null) this.oldest = entry

@@ -6,74 +6,84 @@ const slotsMin = 64
 /** FNV-1a: http://www.isthe.com/chongo/tech/comp/fnv/ */
 const prime = 0x01000193
 
-interface Indexed {
-  readonly token: string
-  /** For the index alone, which sets it: an entry is found again without a look at its text. */
-  print: number
+/**
+ * Makes what gives the print of a token: a number, never 0, that others may have too.
+ *
+ * @param seed without it nobody can make tokens that have all the same
+ */
+export function createPrints(seed = randomInt(2 ** 32)): (token: string) => number {
+  return (token) => {
+    let hash = seed
+    for (let at = Math.max(0, token.length - tailLength); at < token.length; at += 1) {
+      hash = Math.imul(hash ^ token.charCodeAt(at), prime)
+    }
+    return hash ^ (hash >>> 15) || 1
+  }
 }
 
 /**
- * Entries by their token, compared whole. A Map of strings would do; but of many entries few are in
- * the processor's caches, and this one looks at far fewer places in memory, and takes less of it.
+ * Values by their token, compared whole, and its print. A Map of strings would do; but of many values
+ * few are in the processor's caches, and this one looks at far fewer places in memory, and takes less
+ * of it.
  *
- * Open addressing: an entry is at the slot that its print says, or in one of the next, up to the
+ * Open addressing: a value is at the slot that its print says, or in one of the next, up to the
  * first empty one. Half of the slots at least are empty.
  */
-export class TokenIndex<E extends Indexed> {
-  /** Nobody can make tokens that are all at the same place, without knowing this. */
-  readonly #seed: number
-  /** 0 where there is no entry. */
+export class TokenIndex<V> {
+  readonly #isOf: (value: V, token: string) => boolean
+  /** 0 where there is no value. */
   #prints = new Int32Array(slotsMin)
-  #entries: (E | undefined)[] = new Array(slotsMin).fill(undefined)
+  #values: (V | undefined)[] = new Array(slotsMin).fill(undefined)
   #size = 0
 
-  constructor(seed = randomInt(2 ** 32)) {
-    this.#seed = seed
+  /** @param isOf whether a value is that of a token */
+  constructor(isOf: (value: V, token: string) => boolean) {
+    this.#isOf = isOf
   }
 
   get size(): number {
     return this.#size
   }
 
-  find(token: string): E | undefined {
-    return this.#entries[this.#slotOf(token, this.#printOf(token))]
+  find(token: string, print: number): V | undefined {
+    return this.#values[this.#slotOf(token, print)]
   }
 
   /**
-   * Adds an entry, or puts it in the place of that of the same token.
+   * Adds a value, or puts it in the place of that of the same token.
    *
-   * @returns the entry that was in its place
+   * @returns the value that was in its place
    */
-  set(entry: E): E | undefined {
+  set(token: string, print: number, value: V): V | undefined {
     if (2 * (this.#size + 1) > this.#prints.length) this.#grow()
-    entry.print = this.#printOf(entry.token)
-    const slot = this.#slotOf(entry.token, entry.print)
-    const replaced = this.#entries[slot]
+    const slot = this.#slotOf(token, print)
+    const replaced = this.#values[slot]
     if (replaced === undefined) this.#size += 1
-    this.#prints[slot] = entry.print
-    this.#entries[slot] = entry
+    this.#prints[slot] = print
+    this.#values[slot] = value
     return replaced
   }
 
-  delete(entry: E): void {
+  /** A value is found by itself: its text may be out of the processor's caches by then. */
+  delete(print: number, value: V): void {
     const last = this.#prints.length - 1
-    let empty = entry.print & last
-    while (this.#entries[empty] !== entry) {
+    let empty = print & last
+    while (this.#values[empty] !== value) {
       if (this.#prints[empty] === 0) return
       empty = (empty + 1) & last
     }
     this.#size -= 1
     // What comes after moves up, where it would not be found beyond an empty slot.
     for (let slot = (empty + 1) & last; this.#prints[slot] !== 0; slot = (slot + 1) & last) {
-      const print = this.#prints[slot] ?? 0
-      const mayMove = ((slot - print) & last) >= ((slot - empty) & last)
+      const moving = this.#prints[slot] ?? 0
+      const mayMove = ((slot - moving) & last) >= ((slot - empty) & last)
       if (!mayMove) continue
-      this.#prints[empty] = print
-      this.#entries[empty] = this.#entries[slot]
+      this.#prints[empty] = moving
+      this.#values[empty] = this.#values[slot]
       empty = slot
     }
     this.#prints[empty] = 0
-    this.#entries[empty] = undefined
+    this.#values[empty] = undefined
   }
 
   /** The slot of a token; the empty one that it would take, if it is not here. */
@@ -81,25 +91,23 @@ export class TokenIndex<E extends Indexed> {
     const last = this.#prints.length - 1
     let slot = print & last
     while (this.#prints[slot] !== 0) {
-      if (this.#prints[slot] === print && this.#entries[slot]?.token === token) break
+      if (this.#prints[slot] === print && this.#isOf(this.#values[slot] as V, token)) break
       slot = (slot + 1) & last
     }
     return slot
   }
 
-  #printOf(token: string): number {
-    let hash = this.#seed
-    for (let at = Math.max(0, token.length - tailLength); at < token.length; at += 1) {
-      hash = Math.imul(hash ^ token.charCodeAt(at), prime)
-    }
-    return hash ^ (hash >>> 15) || 1
-  }
-
   #grow(): void {
-    const entries = this.#entries
-    this.#prints = new Int32Array(2 * entries.length)
-    this.#entries = new Array(2 * entries.length).fill(undefined)
-    this.#size = 0
-    for (const entry of entries) if (entry !== undefined) this.set(entry)
+    const [prints, values] = [this.#prints, this.#values]
+    const last = 2 * values.length - 1
+    this.#prints = new Int32Array(last + 1)
+    this.#values = new Array(last + 1).fill(undefined)
+    for (const [at, print] of prints.entries()) {
+      if (print === 0) continue
+      let slot = print & last
+      while (this.#prints[slot] !== 0) slot = (slot + 1) & last
+      this.#prints[slot] = print
+      this.#values[slot] = values[at]
+    }
   }
 }

@@ -26,8 +26,25 @@ const good = goodFor(300)
 /** A text of the length of a token, each number another one. */
 const textOf = (n: number) => `${'x'.repeat(460)}.${String(n).padStart(86, '0')}`
 
-function filled(count: number, maxBytes: number): TokenCache {
-  const cache = new TokenCache(maxBytes)
+/** A cache, and what it reads when a token is used again: the claims that were given last. */
+function cacheOf(maxBytes: number = cacheBytesRange.byDefault) {
+  const claims = new Map<string, VerifiedToken['claims']>()
+  const read = (token: string) => claims.get(token) ?? { ...good.claims, sub: 'unknown text' }
+  const cache = new TokenCache(maxBytes, read)
+  return {
+    find: (token: string) => cache.find(token),
+    drop: (token: string) => cache.drop(token),
+    status: () => cache.status(),
+    countMiss: () => cache.countMiss(),
+    keep(token: string, verified: VerifiedToken, now_s: number) {
+      claims.set(token, verified.claims)
+      cache.keep(token, verified, now_s)
+    },
+  }
+}
+
+function filled(count: number, maxBytes: number) {
+  const cache = cacheOf(maxBytes)
   for (let n = 0; n < count; n += 1) cache.keep(textOf(n), good, now_s)
   return cache
 }
@@ -43,7 +60,7 @@ t.test('gives what it was given, and nothing for any other text', async (t) => {
 })
 
 t.test('A21: texts that end alike are never taken for one another', async (t) => {
-  const cache = new TokenCache(cacheBytesRange.byDefault)
+  const cache = cacheOf()
   const [one, other] = [`a${textOf(0)}`, `b${textOf(0)}`]
   cache.keep(one, good, now_s)
   t.equal(cache.find(other), undefined)
@@ -58,7 +75,7 @@ t.test('A21: texts that end alike are never taken for one another', async (t) =>
 })
 
 t.test('takes a token of any length, one after the other', async (t) => {
-  const cache = new TokenCache(cacheBytesRange.byDefault)
+  const cache = cacheOf()
   const texts = [10, 20_000, 0, 9_000, 40_000].map((length) => `${'z'.repeat(length)}.${length}`)
   for (const text of texts) cache.keep(text, good, now_s)
   for (const text of texts) {
@@ -86,7 +103,7 @@ t.test('what is gone lets go of its token and its claims', async (t) => {
 })
 
 t.test('does not keep what is about to expire', async (t) => {
-  const cache = new TokenCache(cacheBytesRange.byDefault)
+  const cache = cacheOf()
   cache.keep(textOf(0), goodFor(1), now_s)
   cache.keep(textOf(1), goodFor(-4), now_s)
   t.equal(cache.status().tokens, 0)
@@ -122,7 +139,7 @@ t.test('a flood of tokens that are sent once does not grow it, nor evict the oth
 })
 
 t.test('those that are no longer sent make room for others in the end', async (t) => {
-  const cache = new TokenCache(cacheBytesRange.min)
+  const cache = cacheOf(cacheBytesRange.min)
   const use = (start: number) => {
     for (let n = start; n < start + 2_000; n += 1) {
       cache.keep(textOf(n), good, now_s)
@@ -141,7 +158,7 @@ t.test('whatever happens, it stays within its room and tells no lies', async () 
   const action = fc.record({ what: fc.constantFrom('keep', 'find', 'drop'), n: fc.nat(40) })
   fc.assert(
     fc.property(fc.array(action, { maxLength: 200 }), (actions) => {
-      const cache = new TokenCache(maxBytes)
+      const cache = cacheOf(maxBytes)
       // Long, so that a few fill it.
       const text = (n: number) => `${'y'.repeat(30_000)}.${textOf(n)}`
       const given = new Map<string, VerifiedToken>()
