@@ -9,6 +9,7 @@ const residentWithin_mib = 120
 /** MiB, of the three that V8 has for young objects. */
 const youngSizes = [8, 2]
 const byDefault = 'as Node is by default'
+const usedTwice = (subject: string) => `${subject}, each used twice`
 const withYoung = (size: number) => `--max-semi-space-size=${size}`
 
 export const verifyMemory: Scenario = {
@@ -20,14 +21,17 @@ export const verifyMemory: Scenario = {
     const tokens = await signTokens(tokenCounts.many, key)
     writeFileSync(path, `${tokens.join('\n')}\n`)
     const args = [JSON.stringify(jwks), path, String(tokenCounts.many)]
-    const flags = youngSizes.map(withYoung)
+    const processes = [
+      { name: byDefault, env: {} },
+      ...youngSizes.map(withYoung).map((flag) => ({ name: flag, env: { NODE_OPTIONS: flag } })),
+    ]
     return {
       subjects: [
-        grown(byDefault, args, {}, bench),
-        ...flags.map((flag) => grown(flag, args, { NODE_OPTIONS: flag }, bench)),
+        ...processes.map(({ name, env }) => grown(name, [...args, '1'], env, bench)),
+        ...processes.map(({ name, env }) => grown(usedTwice(name), [...args, '2'], env, bench)),
       ],
-      comparisons: [byDefault, ...flags].map((subject) => ({
-        subject,
+      comparisons: processes.map(({ name }) => ({
+        subject: name,
         metric: 'resident_mib',
         target: { under: residentWithin_mib },
       })),
