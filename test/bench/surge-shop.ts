@@ -125,8 +125,10 @@ class MadeUpShop {
   }
 
   #end({ user }: Held): [number] {
+    const untilMs = Date.now() + (this.#wrongs.lags_ms ?? -1)
     for (const held of this.#sessions.values()) {
-      if (held.user === user) held.untilMs = Date.now() + (this.#wrongs.lags_ms ?? -1)
+      // One that has ended before does not come back.
+      if (held.user === user) held.untilMs = Math.min(held.untilMs, untilMs)
     }
     return [204]
   }

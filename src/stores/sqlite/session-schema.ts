@@ -1,3 +1,4 @@
+import { digest } from '../../core/secrets.ts'
 import type { Schema } from '../migrations.ts'
 import { revocationsMigration } from './revocations.ts'
 
@@ -65,13 +66,22 @@ export const sessionSchema: Schema = {
 /** Where the table begins. */
 export const firstNumber = -(2n ** 63n)
 
-const scratch = Buffer.alloc(16)
+const idBytes = 16
+const idLength = 22
+/** The last character of an id has four of its bits. */
+const lastCharacters = 'AQgw'
+const scratch = Buffer.alloc(idBytes)
 
 /**
- * The rowid of a session: the first half of its id, 64 random bits. That two sessions have it in
- * common is not to be expected in the life of a file; the second one is refused, as two of one id are.
- * What is no id of ours has some number too, so a row is found by both.
+ * The rowid of a session: both halves of its id, 128 random bits, as one number. That two sessions have
+ * it in common is not to be expected in the life of a file; the second one is refused, as two of one id
+ * are. A row is found by both.
  */
 export function numberOf(sid: string): bigint {
-  return scratch.write(sid, 'base64url') < 8 ? 0n : scratch.readBigInt64BE(0)
+  const isOurs =
+    sid.length === idLength &&
+    lastCharacters.includes(sid.charAt(idLength - 1)) &&
+    scratch.write(sid, 'base64url') === idBytes
+  const bytes = isOurs ? scratch : digest(sid)
+  return bytes.readBigInt64BE(0) ^ bytes.readBigInt64BE(idBytes / 2)
 }

@@ -5,21 +5,29 @@ import { firstNumber, numberOf } from '../../../src/stores/sqlite/session-schema
 import { SqliteSessionStore } from '../../../src/stores/sqlite/sessions.ts'
 import { session, t0 } from '../../support/sessions.ts'
 
-t.test('a number is the first half of the id, and depends on nothing else', async (t) => {
+t.test('a number is of the whole id, and of nothing else', async (t) => {
   for (let n = 0; n < 100; n++) {
     const sid = randomId()
-    t.equal(numberOf(sid), Buffer.from(sid, 'base64url').readBigInt64BE(0))
+    const bytes = Buffer.from(sid, 'base64url')
+    t.equal(numberOf(sid), bytes.readBigInt64BE(0) ^ bytes.readBigInt64BE(8))
   }
-  t.equal(numberOf('_'.repeat(22)), -1n)
+  t.equal(numberOf('A'.repeat(22)), 0n)
   t.equal(numberOf(`g${'A'.repeat(21)}`), firstNumber)
 })
 
 t.test(
-  'what is no id of ours has a number that the ids before it have not left there',
+  'what is no id of ours has numbers that differ, and nothing of the ids before it',
   async (t) => {
-    for (const text of ['', 'short', 'ten-bytes', '!'.repeat(22), 'Ω'.repeat(22)]) {
+    const some = Array.from({ length: 50 }, (_, n) => [
+      ...[`s${n}`, `session-${n}`, `live-session-${String(n).padStart(9, '0')}`],
+      ...[`${'A'.repeat(20)}!${n}`, 'Ω'.repeat(22 + n)],
+    ]).flat()
+    const all = ['', ...new Set(some)]
+    const numbers = all.map(numberOf)
+    t.equal(new Set(numbers).size, all.length)
+    for (const [at, text] of all.entries()) {
       numberOf(randomId())
-      t.equal(numberOf(text), 0n, text)
+      if (numberOf(text) !== numbers[at]) return t.fail(text)
     }
   },
 )
@@ -29,7 +37,9 @@ t.test('an id that shares its number with another is another id', async (t) => {
   t.teardown(() => store.close())
   const one = session({ sid: randomId() })
   await store.create(one)
-  const other = `${one.sid.slice(0, 12)}AAAAAAAAAA`
+  // The same halves, the other way round.
+  const bytes = Buffer.from(one.sid, 'base64url')
+  const other = Buffer.concat([bytes.subarray(8), bytes.subarray(0, 8)]).toString('base64url')
   t.equal(numberOf(other), numberOf(one.sid))
   t.equal(await store.find(other, t0), null)
   t.equal(await store.revoke(other, t0, 1), false)
