@@ -68,14 +68,14 @@ export const firstNumber = -(2n ** 63n)
 
 const idBytes = 16
 const idLength = 22
-/** The last character of an id has four of its bits. */
+/** The last character of an id has two of its bits, and four that are zero. */
 const lastCharacters = 'AQgw'
 const scratch = Buffer.alloc(idBytes)
 
 /**
- * The rowid of a session: both halves of its id, 128 random bits, as one number. That two sessions have
- * it in common is not to be expected in the life of a file; the second one is refused, as two of one id
- * are. A row is found by both.
+ * The rowid of a session: the halves of its id, of 128 random bits, as one number; of any other text the
+ * halves of a digest. That two sessions have it in common is not to be expected in the life of a file:
+ * the second one is refused, as two of one id are. A row is found by its number and its id.
  */
 export function numberOf(sid: string): bigint {
   const isOurs =
