@@ -63,7 +63,7 @@ async function deriveBcrypt(password: Uint8Array, { settings }: BcryptRecipe) {
 
 /*
  * Below whoever answers requests: hashing takes what the others leave, but where they leave nothing
- * still about a tenth. The threads that hash are started later, and inherit it.
+ * still about a twentieth. The threads that hash are started later, and inherit it.
  */
 const niceness = 19
 
