@@ -55,11 +55,10 @@ export async function fillSqlite(sessions: Iterable<Session>, folder: string): P
   const db = new DatabaseSync(path)
   db.exec(`PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
     PRAGMA cache_size = -${sqliteCache_kib}; BEGIN EXCLUSIVE`)
-  db.function('number_of', (sid) => numberOf(String(sid)))
   const insert = db.prepare(insertOne)
   for (const session of sessions) {
     const { sid, sub, idempotencyKey } = session
-    insert.run(sid, sub, idempotencyKey, ...commonValues(session))
+    insert.run(sid, sub, idempotencyKey, ...commonValues(session), numberOf(sid))
   }
   db.exec('COMMIT; PRAGMA journal_mode = WAL')
   db.close()
@@ -68,7 +67,7 @@ export async function fillSqlite(sessions: Iterable<Session>, folder: string): P
 const insertOne = `
   INSERT INTO sessions (number, sid, sub, idempotency_key, client_id, scope, amr, user_agent,
     created_at_ms, ends_at_ms, expires_at_ms, minted_at_ms, generation, presented)
-  VALUES (number_of(?1), ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?8, 0, 0)`
+  VALUES (?11, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?8, 0, 0)`
 
 /** By commands without replies. */
 export async function fillRedis(sessions: Iterable<Session>, url: string): Promise<void> {

@@ -91,8 +91,8 @@ export class TrialTokens {
     const { numbers, tokens } = chunk
     for (let at = 0; at < chunk.usedBytes / 4; ) {
       const place = chunk.slot * this.#chunkBytes + 4 * at
-      if (numbers[at + head.origin] !== gone)
-        this.#places.delete(numbers[at + head.print] ?? 0, place)
+      const isHere = numbers[at + head.origin] !== gone
+      if (isHere) this.#places.delete(numbers[at + head.print] ?? 0, place)
       at += head.count + Math.ceil((numbers[at + head.length] ?? 0) / 4)
     }
     this.#dropChunk(chunk)

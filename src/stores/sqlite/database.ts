@@ -16,6 +16,8 @@ const migrationTimeoutMs = 60_000
 const turnsMax = 8
 /** Pages kept in memory, taken as they are needed: a hundred and fifty thousand sessions. */
 const cache_kib = 64 * 1024
+/** Of a file that is made, unless its store asks for another. */
+const defaultPage_bytes = 2048
 /** The write-ahead log is copied back when it has grown to this: rarely, as it is work of its own. */
 const checkpoint_bytes = 8 * 1024 ** 2
 /** What a caller is told to wait when the database did not answer. */
@@ -157,7 +159,7 @@ function run(write: Write<unknown>): () => void {
   }
 }
 
-function open(path: string, page_bytes = 2048): DatabaseSync {
+function open(path: string, page_bytes = defaultPage_bytes): DatabaseSync {
   let db: DatabaseSync | null = null
   try {
     if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
