@@ -40,6 +40,7 @@ interface Entry extends CachedToken {
   /** What it takes; a look at the length of an old token would go to memory for it. */
   readonly bytes: number
   claims: AccessTokenClaims
+  origin: TokenOrigin
   wasUsed: boolean
   newer: Entry | null
   older: Entry | null
@@ -110,7 +111,16 @@ export class TokenCache {
   /** Keeps a token that was found good just now. */
   keep(token: string, { claims, key, issuer }: VerifiedToken, now_s: number): void {
     if (claims.exp - now_s < lifeMin_s) return
-    this.#trial.add(token, this.#printOf(token), this.#originOf(key, issuer))
+    const print = this.#printOf(token)
+    const origin = this.#originOf(key, issuer)
+    // Of requests that checked it at the same time, one has kept it, and another has used it since.
+    const entry = this.#entries.find(token, print)
+    if (entry !== undefined) {
+      entry.claims = claims
+      entry.origin = origin
+      return
+    }
+    this.#trial.add(token, print, origin)
     this.#makeRoom()
   }
 

@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { placeInRows } from '../../bench/report/charts/event-chart.ts'
 import {
@@ -12,6 +11,7 @@ import {
   timeTicks,
 } from '../../bench/report/charts/scale.ts'
 import { timeChart } from '../../bench/report/charts/time-chart.ts'
+import fc from '../support/properties.ts'
 
 const range = { from: 200, to: 0 }
 

@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import t from 'tap'
 import { parseCachegrind } from '../../bench/harness/cachegrind.ts'
 import { parsePerfCount } from '../../bench/harness/instructions.ts'
@@ -9,6 +8,7 @@ import { readCompareArguments } from '../../bench/revisions/arguments.ts'
 import { rowsOf } from '../../bench/revisions/comparison.ts'
 import { findingOf, isRegression, ratioOf } from '../../bench/revisions/ratio.ts'
 import { copyTrees } from '../../bench/revisions/trees.ts'
+import fc from '../support/properties.ts'
 
 const isCheckout = existsSync(new URL('../../.git', import.meta.url))
 

@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { Random } from '../../bench/fuzz/random.ts'
 import { assumptions } from '../../bench/scale/simulation/assumptions.ts'
@@ -7,6 +6,7 @@ import { arrivalsOf, delayedBy, exponential } from '../../bench/scale/simulation
 import { EventQueue } from '../../bench/scale/simulation/event-queue.ts'
 import { journeysOf, Station } from '../../bench/scale/simulation/queues.ts'
 import { latenciesOf, planFor } from '../../bench/scale/simulation/simulate.ts'
+import fc from '../support/properties.ts'
 
 const costs = {
   title: 'a store',

@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { readScaleArguments } from '../../bench/scale/arguments.ts'
 import { growthOf } from '../../bench/scale/growth.ts'
@@ -7,6 +6,7 @@ import type { Column, SweepResult } from '../../bench/scale/result.ts'
 import { runSweep, type Sweep } from '../../bench/scale/sweep.ts'
 import { sweepReport } from '../../bench/scale/tables.ts'
 import { nanosecondsOf } from '../../bench/scale/workers/loop.ts'
+import fc from '../support/properties.ts'
 
 t.test('growth is the exponent of a power, whatever its factor', async () => {
   const sizes = fc.uniqueArray(fc.integer({ min: 1, max: 1e7 }), { minLength: 2, maxLength: 8 })

@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { CartBook } from '../../bench/surge/client/cart-book.ts'
 import { phasesOf, seriesOf, totalsOf } from '../../bench/surge/figures.ts'
@@ -6,6 +5,7 @@ import { callFor, chooseAction } from '../../bench/surge/load/behaviour.ts'
 import { Recorder } from '../../bench/surge/load/recorder.ts'
 import { Tally } from '../../bench/surge/load/tally.ts'
 import { createScript, factorAt } from '../../bench/surge/script.ts'
+import fc from '../support/properties.ts'
 
 const one = (product: string, quantity = 1) => ({ product, quantity })
 

@@ -1,7 +1,6 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import t from 'tap'
 import { compactJson } from '../../bench/report/compact-json.ts'
 import { surgeImage } from '../../bench/report/image.ts'
@@ -15,6 +14,7 @@ import {
   publishedPath,
   writePage,
 } from '../../bench/report/write.ts'
+import fc from '../support/properties.ts'
 import { madeUpScale, madeUpSurge, madeUpSystem } from './surge-results.ts'
 
 const surge = madeUpSurge()

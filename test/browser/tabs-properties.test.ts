@@ -1,5 +1,5 @@
-import fc from 'fast-check'
 import t from 'tap'
+import fc from '../support/properties.ts'
 import { type Fate, issuerUrl, type Tab, World } from './world.ts'
 
 /** Whatever becomes of tabs, requests and time: an honest browser is never signed out. */

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { Recent } from '../../src/core/recent.ts'
+import fc from '../support/properties.ts'
 
 t.test('what is used stays, and what is not used goes', async (t) => {
   const recent = new Recent<number>(8)

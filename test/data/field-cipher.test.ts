@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { FieldCipher, type FieldPlace } from '../../src/data/field-cipher.ts'
+import fc from '../support/properties.ts'
 
 const [oldSecret, newSecret] = ['o'.repeat(43), 'n'.repeat(43)] as const
 const name = fc.stringMatching(/^[\w-]{1,20}$/)

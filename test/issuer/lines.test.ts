@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { readLines } from '../../src/issuer/lines.ts'
 import { collect } from '../support/collect.ts'
+import fc from '../support/properties.ts'
 
 async function* chunks(parts: Iterable<string | Uint8Array>) {
   for (const part of parts) yield Buffer.from(part)

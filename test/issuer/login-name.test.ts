@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { isGatepassError } from '../../src/core/errors.ts'
 import { normalizeLoginName } from '../../src/issuer/login-name.ts'
+import fc from '../support/properties.ts'
 
 const same: Record<string, string[]> = {
   'alice@example.com': ['alice@example.com', 'Alice@Example.COM', 'ａｌｉｃｅ＠example.com'],

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { activeKey, type KeyPolicy, keyState, leadMs, pollMs } from '../../src/keys/schedule.ts'
+import fc from '../support/properties.ts'
 import { neverRefused } from './refusals.ts'
 import { live, type Run, signings } from './world.ts'
 

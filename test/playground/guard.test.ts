@@ -1,8 +1,8 @@
-import fc from 'fast-check'
 import Fastify, { type InjectOptions } from 'fastify'
 import t from 'tap'
 import { isGatepassError } from '../../src/core/errors.ts'
 import { addPageHeaders, PlaygroundGuard } from '../../src/playground/guard.ts'
+import fc from '../support/properties.ts'
 
 const origin = 'http://localhost:4000'
 const host = 'localhost:4000'

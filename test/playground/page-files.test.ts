@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { indexPath, PageFiles } from '../../src/playground/page-files.ts'
 import { projectFiles } from '../support/project.ts'
+import fc from '../support/properties.ts'
 
 const files = new PageFiles()
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import fc from 'fast-check'
 import t from 'tap'
 import { isGatepassError } from '../../src/core/errors.ts'
 import { Breaker } from '../../src/stores/breaker.ts'
 import { FakeClock } from '../support/clock.ts'
+import fc from '../support/properties.ts'
 
 const limits = { failuresMax: 3, firstOpenMs: 1_000, openMsMax: 5_000 }
 const outage = new Error('outage')

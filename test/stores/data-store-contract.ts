@@ -1,8 +1,8 @@
 import { deepStrictEqual } from 'node:assert/strict'
-import fc from 'fast-check'
 import type { Test } from 'tap'
 import { randomId } from '../../src/core/secrets.ts'
 import type { DataOwner, DataRemoval, DataStore, DataWrite } from '../../src/stores/data-store.ts'
+import fc from '../support/properties.ts'
 import { t0 } from '../support/sessions.ts'
 
 /** What every DataStore promises, run against the real store. `open` gives one that may hold others' data. */

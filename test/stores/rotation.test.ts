@@ -1,8 +1,8 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { digest } from '../../src/core/secrets.ts'
 import type { RotationRequest, Session } from '../../src/stores/ports.ts'
 import { decideRotation, revoke } from '../../src/stores/rotation.ts'
+import fc from '../support/properties.ts'
 import { policy, rotation, session, t0 } from '../support/sessions.ts'
 
 const key = digest('attempt-1')

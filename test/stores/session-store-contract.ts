@@ -1,9 +1,9 @@
 import { deepStrictEqual } from 'node:assert/strict'
-import fc from 'fast-check'
 import type { Test } from 'tap'
 import { digest, randomId } from '../../src/core/secrets.ts'
 import { logStart, type RotationRequest, type SessionStore } from '../../src/stores/ports.ts'
 import { decideRotation } from '../../src/stores/rotation.ts'
+import fc from '../support/properties.ts'
 import { policy, rotation, session, t0 } from '../support/sessions.ts'
 
 /** What is not the same for every store. */

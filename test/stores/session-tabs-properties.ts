@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import type { Test } from 'tap'
 import type { RotationOutcome, SessionStore } from '../../src/stores/ports.ts'
+import fc from '../support/properties.ts'
 import { policy } from '../support/sessions.ts'
 import { Browser, type Story, slowStory, storyOf, type Try } from './session-tabs.ts'
 

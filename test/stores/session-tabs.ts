@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import { digest, randomId } from '../../src/core/secrets.ts'
 import { setsCookie } from '../../src/issuer/refresh.ts'
 import type { RotationResult, SessionStore } from '../../src/stores/ports.ts'
+import fc from '../support/properties.ts'
 import { policy, session, t0 } from '../support/sessions.ts'
 import { Timeline } from '../support/timeline.ts'
 

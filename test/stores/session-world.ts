@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import type { Test } from 'tap'
 import { digest, randomId } from '../../src/core/secrets.ts'
 import type { RotationResult, Session, SessionStore } from '../../src/stores/ports.ts'
+import fc from '../support/properties.ts'
 import { policy, session, t0 } from '../support/sessions.ts'
 import { sessionTabs } from './session-tabs-properties.ts'
 

@@ -51,6 +51,14 @@ t.test('no test keeps the others from running', async (t) => {
   t.same(find(tests, /\.only\(/), [])
 })
 
+t.test('each property is tried with inputs as long as it says', async (t) => {
+  const direct = find(tests, /from 'fast-check'/)
+  t.same(
+    direct.map((where) => where.replace(/:\d+$/, '')),
+    ['test/support/properties.ts'],
+  )
+})
+
 t.test('no file knows a machine of a developer', async (t) => {
   t.same(find(files, /(?<![\w.~+=/-])\/(home|root|work)\//), [])
 })

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { decodeBase64url } from '../../src/tokens/base64url.ts'
+import fc from '../support/properties.ts'
 
 t.test('reads what was written in the canonical form', async (t) => {
   fc.assert(

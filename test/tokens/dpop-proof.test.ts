@@ -1,9 +1,9 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
 import { algorithmNames } from '../../src/tokens/algorithms.ts'
 import { accessTokenHash, importProofKey, parseDpopProof } from '../../src/tokens/dpop-proof.ts'
 import { makeProof, makeProofKey } from '../support/dpop.ts'
+import fc from '../support/properties.ts'
 import { encode, makeKey, mint, type TokenParts } from '../support/tokens.ts'
 
 const key = makeKey('ES256')

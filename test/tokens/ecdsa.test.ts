@@ -1,7 +1,7 @@
 import { generateKeyPairSync, sign, verify } from 'node:crypto'
-import fc from 'fast-check'
 import t from 'tap'
 import { derFromRaw, rawFromDer } from '../../src/tokens/ecdsa.ts'
+import fc from '../support/properties.ts'
 
 const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const dsaEncoding = 'ieee-p1363'

@@ -1,5 +1,4 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto'
-import fc from 'fast-check'
 import { CompactEncrypt, compactDecrypt } from 'jose'
 import t from 'tap'
 import { isGatepassError } from '../../src/core/errors.ts'
@@ -21,6 +20,7 @@ import {
 } from '../../src/tokens/encryption-key.ts'
 import { readyForJws } from '../../src/tokens/node-key.ts'
 import { type EncryptionPair, encryptFor, makeEncryptionPair } from '../support/encryption.ts'
+import fc from '../support/properties.ts'
 import { claimsWith, makeKey } from '../support/tokens.ts'
 
 const pairs = encryptionCurves.map((crv) => makeEncryptionPair(crv))

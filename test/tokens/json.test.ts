@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { parseStrictJson } from '../../src/tokens/json.ts'
+import fc from '../support/properties.ts'
 
 const parse = (text: string) => parseStrictJson(Buffer.from(text))
 

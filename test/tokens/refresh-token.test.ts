@@ -1,8 +1,8 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { isGatepassError } from '../../src/core/errors.ts'
 import { randomId } from '../../src/core/secrets.ts'
 import { createRefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
+import fc from '../support/properties.ts'
 
 const oldSecret = Buffer.from('an old secret of at least 32 characters')
 const newSecret = Buffer.from('a new secret of at least 32 characters!')

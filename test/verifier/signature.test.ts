@@ -1,8 +1,8 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { parseCompact } from '../../src/tokens/compact.ts'
 import { importVerificationKey, type VerificationKey } from '../../src/tokens/verification-key.ts'
 import { verifySignature, verifySignatureSync } from '../../src/verifier/signature.ts'
+import fc from '../support/properties.ts'
 import { makeKey, mint, type TestKey, withSignature } from '../support/tokens.ts'
 import { keys } from './harness.ts'
 

@@ -1,9 +1,9 @@
-import fc from 'fast-check'
 import t from 'tap'
 import type { TrustedIssuer, VerifiedToken } from '../../src/verifier/judgement.ts'
 import { createFixedKeys } from '../../src/verifier/keys/fixed-keys.ts'
 import { readKeySet } from '../../src/verifier/keys/key-set.ts'
 import { cacheBytesRange, TokenCache } from '../../src/verifier/token-cache.ts'
+import fc from '../support/properties.ts'
 import { audience, claimsWith, issuer, now_s } from '../support/tokens.ts'
 import { jwks, keyOf } from './harness.ts'
 
@@ -92,6 +92,18 @@ t.test('a token that is kept again is there once', async (t) => {
   t.match(cache.status(), { tokens: 3, bytes, evictions: 0 })
   t.equal(cache.find(textOf(1))?.claims, again.claims)
   for (const n of [0, 1, 2]) cache.drop(textOf(n))
+  t.match(cache.status(), { tokens: 0, bytes: 0 })
+})
+
+t.test('a token that is kept again after it was used is there once', async (t) => {
+  const cache = filled(1, cacheBytesRange.byDefault)
+  cache.find(textOf(0))
+  const { bytes } = cache.status()
+  const again = goodFor(200)
+  cache.keep(textOf(0), again, now_s)
+  t.match(cache.status(), { tokens: 1, bytes, evictions: 0 })
+  t.equal(cache.find(textOf(0))?.claims, again.claims)
+  cache.drop(textOf(0))
   t.match(cache.status(), { tokens: 0, bytes: 0 })
 })
 

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { createPrints, TokenIndex } from '../../src/verifier/token-index.ts'
+import fc from '../support/properties.ts'
 
 interface Entry {
   readonly token: string

@@ -1,8 +1,8 @@
-import fc from 'fast-check'
 import t from 'tap'
 import type { TokenOrigin } from '../../src/verifier/token-cache.ts'
 import { createPrints } from '../../src/verifier/token-index.ts'
 import { TrialTokens } from '../../src/verifier/trial-tokens.ts'
+import fc from '../support/properties.ts'
 
 const roomBytes = 1024 ** 2
 

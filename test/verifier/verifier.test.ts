@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import { SignJWT } from 'jose'
 import t from 'tap'
 import {
@@ -8,6 +7,7 @@ import {
   type KeySourceStatus,
   type Verifier,
 } from '../../src/verifier/index.ts'
+import fc from '../support/properties.ts'
 import {
   claimsWith,
   encode,

@@ -2,6 +2,7 @@ import { equalBytes, hmac, randomId } from '../../core/secrets.ts'
 
 const prefix = 'gpd_'
 const idPattern = /^[\w-]{22}$/
+const macPattern = /^[\w-]{43}$/
 /** People who share a browser. */
 const macsMax = 4
 const lengthMax = prefix.length + 22 + macsMax * 44
@@ -51,7 +52,8 @@ export class DeviceTokens {
 function parse(token: string | undefined): DeviceToken | null {
   if (token === undefined || token.length > lengthMax || !token.startsWith(prefix)) return null
   const [id = '', ...macs] = token.slice(prefix.length).split('.')
-  return idPattern.test(id) ? { id, macs } : null
+  const isWellFormed = idPattern.test(id) && macs.every((mac) => macPattern.test(mac))
+  return isWellFormed ? { id, macs } : null
 }
 
 /** The id has a fixed length, so that no two pairs make the same text. */

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import fc from 'fast-check'
 import t from 'tap'
 import { buildShop } from '../../../examples/shop/app.ts'
 import { GatepassError } from '../../../src/core/errors.ts'
 import type { DataStore } from '../../../src/stores/data-store.ts'
 import { createVerifier } from '../../../src/verifier/verifier.ts'
 import { newDataStore } from '../../support/data.ts'
+import fc from '../../support/properties.ts'
 import { audience, issuer } from '../../support/tokens.ts'
 import { dataSecret, newToken, verificationKey } from './replicas.ts'
 

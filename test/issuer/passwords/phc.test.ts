@@ -1,8 +1,8 @@
 import { deepStrictEqual } from 'node:assert/strict'
-import fc from 'fast-check'
 import t from 'tap'
 import { isGatepassError } from '../../../src/core/errors.ts'
 import { formatArgon2id, parsePasswordHash } from '../../../src/issuer/passwords/phc.ts'
+import fc from '../../support/properties.ts'
 
 const salt = 'c29tZXNhbHQ' // somesalt
 const digest = 'nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4'

@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { DeviceTokens } from '../../../src/issuer/throttle/device-tokens.ts'
 import { createRefreshTokenCodec } from '../../../src/tokens/refresh-token.ts'
+import fc from '../../support/properties.ts'
 
 const [oldSecret, newSecret] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)]
 const devices = new DeviceTokens([newSecret])
@@ -42,6 +42,13 @@ t.test('a MAC of it is worth nothing as a refresh token', async (t) => {
   const token = devices.remember(undefined, '.0')
   const asRefreshToken = token.replace('gpd_', 'gpr_').replace('.', '.0.')
   t.throws(() => refreshTokens.parse(asRefreshToken), { code: 'refresh_token_malformed' })
+})
+
+t.test('what is wrong with a token is not handed on in the next one', async (t) => {
+  const long = `${devices.remember(undefined, 'ada')}${' '.repeat(100)}`
+  const next = devices.remember(long, 'bob')
+  t.equal(next.length, 70)
+  t.ok(devices.knownId(next, 'bob'))
 })
 
 t.test('what nobody has minted makes no device known', async (t) => {

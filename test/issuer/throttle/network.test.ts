@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { networksOf } from '../../../src/issuer/throttle/network.ts'
+import fc from '../../support/properties.ts'
 
 const known: Record<string, [narrow: string, wide: string]> = {
   '203.0.113.7': ['203.0.113.7/32', '203.0.113.0/24'],

@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
 import {
@@ -11,6 +10,7 @@ import {
   fieldKeyOf,
   placeOf,
 } from '../../../src/stores/memcached/items.ts'
+import fc from '../../support/properties.ts'
 
 const slot = fc
   .uint8Array({ minLength: 16, maxLength: 16 })

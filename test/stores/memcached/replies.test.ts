@@ -1,5 +1,4 @@
 import { deepStrictEqual } from 'node:assert/strict'
-import fc from 'fast-check'
 import t from 'tap'
 import {
   ProtocolError,
@@ -7,6 +6,7 @@ import {
   type ReplyCode,
   ReplyParser,
 } from '../../../src/stores/memcached/replies.ts'
+import fc from '../../support/properties.ts'
 
 const limits = { lineBytesMax: 200, dataBytesMax: 1_000 }
 

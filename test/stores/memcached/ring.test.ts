@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { digest } from '../../../src/core/secrets.ts'
 import { Ring } from '../../../src/stores/memcached/ring.ts'
+import fc from '../../support/properties.ts'
 
 const keys = Array.from({ length: 20_000 }, (_, n) => digest(`key ${n}`))
 const names = (count: number, salt: string) =>

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { abridge, unabridge } from '../../../src/stores/redis/abridge.ts'
+import fc from '../../support/properties.ts'
 
 const chrome =
   'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36'

@@ -1,10 +1,10 @@
 import { deepStrictEqual } from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import fc from 'fast-check'
 import t from 'tap'
 import { digest, randomId } from '../../../src/core/secrets.ts'
 import { decodeSession, encodeSession } from '../../../src/stores/redis/row.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/sessions.ts'
+import fc from '../../support/properties.ts'
 import { startRedis } from '../../support/redis.ts'
 import { session } from '../../support/sessions.ts'
 

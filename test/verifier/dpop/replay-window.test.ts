@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { ReplayWindow } from '../../../src/verifier/dpop/replay-window.ts'
+import fc from '../../support/properties.ts'
 
 const t0 = 1_795_478_400
 const maxAge_s = 60

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { normalTargetUri } from '../../../src/verifier/dpop/target-uri.ts'
+import fc from '../../support/properties.ts'
 
 const same = [
   ['https://api.test', 'https://api.test/'],

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { RefreshSchedule } from '../../../src/verifier/keys/refresh-schedule.ts'
+import fc from '../../support/properties.ts'
 import { TestClock } from '../../support/tokens.ts'
 
 function open(random = 1): {

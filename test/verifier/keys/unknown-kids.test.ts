@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { AbsentKids } from '../../../src/verifier/keys/absent-kids.ts'
+import fc from '../../support/properties.ts'
 import { makeKey } from '../../support/tokens.ts'
 import { respond, serve } from '../jwks-server.ts'
 import { first, second, setUp } from './setting.ts'

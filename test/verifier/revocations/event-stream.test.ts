@@ -1,10 +1,10 @@
-import fc from 'fast-check'
 import t from 'tap'
 import {
   EventStreamReader,
   eventBytesMax,
   type StreamMessage,
 } from '../../../src/verifier/revocations/event-stream.ts'
+import fc from '../../support/properties.ts'
 
 function readAll(...chunks: (string | Uint8Array)[]): StreamMessage[] {
   const reader = new EventStreamReader()

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import t from 'tap'
 import type { RevokedSubject } from '../../../src/tokens/revocations.ts'
+import fc from '../../support/properties.ts'
 import { makeKey, now_s, TestClock } from '../../support/tokens.ts'
 import { until } from '../../support/until.ts'
 import { FeedServer } from './feed-server.ts'
