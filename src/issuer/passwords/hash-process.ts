@@ -63,9 +63,10 @@ async function deriveBcrypt(password: Uint8Array, { settings }: BcryptRecipe) {
 
 /*
  * Below whoever answers requests: hashing takes what the others leave, but where they leave nothing
- * still about a twentieth. The threads that hash are started later, and inherit it.
+ * still about a twentieth. With less nobody signs in on a core that several busy processes share; with
+ * more refreshes wait (docs/benchmarks.md). The threads that hash are started later, and inherit it.
  */
-const niceness = 19
+const niceness = 13
 
 try {
   setPriority(0, niceness)

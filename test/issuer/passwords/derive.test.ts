@@ -131,7 +131,7 @@ t.test('hashing gives way to whoever answers requests', onLinux, async (t) => {
   const hashing = threadsOf(pid).filter(({ name }) => name.startsWith('libuv'))
   t.strictSame(
     hashing.map(({ nice }) => nice),
-    [19, 19],
+    [13, 13],
     'as many threads as there are hashes at once',
   )
   t.equal(getPriority(), 0, 'the thread that answers requests has the usual priority')
