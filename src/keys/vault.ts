@@ -1,11 +1,19 @@
 import { KeySeal, type OpenedKey } from './seal.ts'
-import type { KeyInfo, KeyRecord, KeyStore } from './store.ts'
+import type { KeyInfo, KeyRecord, KeyStore, StoredKey } from './store.ts'
 import { isRevocation, readKey, readRevocation, writeRevocation } from './stored-key.ts'
+
+interface Opened {
+  /** As it was stored. */
+  readonly text: string
+  readonly key: OpenedKey
+}
 
 /** The keys of a store: sealed when they are written, opened when they are read. */
 export class KeyVault {
   readonly #store: KeyStore
   readonly #seal: KeySeal
+  /** What the last look has opened, by name: the next one most often finds the same. */
+  #opened: ReadonlyMap<string, Opened> = new Map()
 
   /** @param secrets as those of a `KeySeal` */
   constructor(store: KeyStore, secrets: readonly string[]) {
@@ -16,8 +24,9 @@ export class KeyVault {
   /** @throws `key_store_invalid` when there is something that is no key, `store_unavailable` */
   async list(): Promise<OpenedKey[]> {
     const { keys, revokedAtMsOf } = await this.#read()
-    const opened = await Promise.all(keys.map((key) => this.#seal.open(key)))
-    return opened.map((key) => ({ ...key, revokedAtMs: revokedAtMsOf(key.kid) }))
+    const opened = await Promise.all(keys.map((key) => this.#open(key)))
+    this.#opened = new Map(opened.map((one) => [one.key.name, one]))
+    return opened.map(({ key }) => ({ ...key, revokedAtMs: revokedAtMsOf(key.kid) }))
   }
 
   /** What the records say of the keys, without opening any: it takes no secret. */
@@ -55,6 +64,12 @@ export class KeyVault {
 
   close(): Promise<void> {
     return this.#store.close()
+  }
+
+  async #open(stored: StoredKey): Promise<Opened> {
+    const known = this.#opened.get(stored.name)
+    if (known?.text === stored.text) return known
+    return { text: stored.text, key: await this.#seal.open(stored) }
   }
 
   async #read() {

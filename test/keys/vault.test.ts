@@ -50,6 +50,27 @@ t.test('what is as it should be is not written', async (t) => {
   t.strictSame(store.texts, before)
 })
 
+t.test('what is stored as it was is not opened again', async (t) => {
+  const store = new MemoryKeyStore()
+  const vault = new KeyVault(store, [newer, older])
+  const record = await newRecord()
+  const privateJwk = async () => (await vault.list())[0]?.privateJwk
+  await new KeyVault(store, [older]).insertIfAbsent(record)
+  const first = await privateJwk()
+  t.equal(await privateJwk(), first)
+  await look(vault)
+  const anew = await privateJwk()
+  t.not(anew, first, 'it was encrypted anew')
+  t.strictSame(anew, first)
+
+  store.texts.set('another-name', store.texts.get(record.name) ?? '')
+  await t.rejects(vault.list(), { code: 'key_store_invalid' }, 'it is about another name')
+  store.texts.delete('another-name')
+  t.equal(await privateJwk(), anew)
+  store.texts.clear()
+  t.strictSame(await vault.list(), [])
+})
+
 t.test('the first revocation of a key counts, and sealing it anew keeps it', async (t) => {
   const store = new MemoryKeyStore()
   const record = await newRecord()

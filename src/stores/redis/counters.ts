@@ -54,10 +54,10 @@ export class RedisCounterStore implements CounterStore {
         get: (key: string) => ({
           pTTL: () => ({
             exec: async () => {
-              const [count, ttlMs] = [
-                await command(key, 'GET', key),
-                await command(key, 'PTTL', key),
-              ]
+              const [count, ttlMs] = await Promise.all([
+                command(key, 'GET', key),
+                command(key, 'PTTL', key),
+              ])
               return [count === null ? null : String(count), ttlMs]
             },
           }),
