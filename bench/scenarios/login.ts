@@ -5,8 +5,8 @@ import type { Traffic } from '../load/traffic.ts'
 import { createAccounts, hashSettings } from './accounts.ts'
 import { IssuerService } from './issuer-service.ts'
 
-/** Enough to have a login waiting whenever a hash is done. */
-const connections = 8
+/** A queue, but none that has to wait longer than an issuer lets it (2 s). */
+const connections = 32
 
 export const login: Scenario = {
   name: 'login',

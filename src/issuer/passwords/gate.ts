@@ -6,8 +6,8 @@ export interface GateLimits {
   readonly maxQueued: number
   /** Who has waited so long is refused; who would have to is refused at once. */
   readonly maxWaitMs: number
-  /** While others wait, so many finished works are answered together; 1. */
-  readonly together?: number
+  /** While others wait, so many finished works at most are answered together; 1. */
+  readonly togetherMax?: number
 }
 
 /** What a work is taken to last before one has been seen. */
@@ -65,12 +65,14 @@ export class Gate {
 
   /**
    * What comes after a work that has used up the caches of the processor is slow the first time, and
-   * quick for those who come right behind. So they go together while there is a queue; whoever is
-   * held back has one behind them whose work is going on, and will let them go.
+   * quick for those who come right behind. So they go together while there is a queue, half of it at
+   * most: nobody is held back for longer than others wait anyway. Whoever is held has one behind them
+   * whose work is going on, and will let them go.
    */
   #goOn(): Promise<void> | undefined {
-    const { together = 1 } = this.#limits
-    if (this.#waiting.size > 0 && this.#done.length + 1 < together) {
+    const { togetherMax = 1 } = this.#limits
+    const together = Math.min(togetherMax, Math.ceil((this.#waiting.size + this.#done.length) / 2))
+    if (this.#done.length + 1 < together) {
       return new Promise((resolve) => this.#done.push(resolve))
     }
     const done = this.#done

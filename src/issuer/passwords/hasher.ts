@@ -28,8 +28,8 @@ export interface PasswordHasherOptions {
 
 const saltBytes = 16
 const digestBytes = 32
-/** While others wait, so many are answered together (see `Gate`): the first is held for three hashes. */
-const together = 4
+/** While others wait, so many are answered together (see `Gate`): the first is held for seven hashes at most. */
+const togetherMax = 8
 
 /** Makes and verifies password hashes, with a limit on how many at once (attack I6). */
 export class PasswordHasher {
@@ -51,7 +51,7 @@ export class PasswordHasher {
       throw new GatepassError('config_invalid', { detail: `The cost of Argon2id: ${problem}` })
     }
     this.#deriver = deriver ?? createDeriver(maxConcurrent)
-    this.#gate = new Gate({ maxConcurrent, maxQueued, maxWaitMs, together }, clock)
+    this.#gate = new Gate({ maxConcurrent, maxQueued, maxWaitMs, togetherMax }, clock)
     // bcrypt takes several times as long. Its hashes must not hold the places of everybody else.
     this.#bcryptGate = new Gate({ maxConcurrent: 1, maxQueued, maxWaitMs }, clock)
     this.#nothing = { recipe: this.#newRecipe(), digest: randomBytes(digestBytes) }

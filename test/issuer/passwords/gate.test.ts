@@ -142,9 +142,9 @@ t.test('a clock that jumps does not close the gate for long', async (t) => {
   t.strictSame(await Promise.all(answers), ['first', 'second'])
 })
 
-t.test('while others wait, so many are answered together as it is told', async (t) => {
-  const { gate } = gateAt({ together: 3 })
-  const works = Array.from({ length: 6 }, work)
+/** How many are answered after each work of `count` that came at once, one of which fails. */
+async function answersOf(gate: Gate, count: number): Promise<number[]> {
+  const works = Array.from({ length: count }, work)
   const answered: number[] = []
   const answers = works.map(async ({ run }, index) => {
     await gate.run(run).catch(() => {})
@@ -157,13 +157,23 @@ t.test('while others wait, so many are answered together as it is told', async (
     await turn()
     seen.push(answered.length)
   }
-  // The last two: nobody waits behind the one, so that nobody is there to let the other go later.
-  t.strictSame(seen, [0, 0, 3, 3, 5, 6])
   await Promise.all(answers)
+  return seen
+}
+
+t.test('while others wait, as many are answered together as it is told', async (t) => {
+  const { gate } = gateAt({ togetherMax: 3 })
+  t.strictSame(await answersOf(gate, 12), [0, 0, 3, 3, 3, 6, 6, 8, 9, 10, 11, 12])
+})
+
+t.test('no more are answered together than half of those who are there', async (t) => {
+  const { gate } = gateAt({ togetherMax: 100 })
+  t.strictSame(await answersOf(gate, 9), [0, 0, 0, 4, 4, 6, 7, 8, 9])
+  t.strictSame(await answersOf(gate, 2), [1, 2])
 })
 
 t.test('nobody is held back when nobody waits', async (t) => {
-  const { gate } = gateAt({ together: 3, maxConcurrent: 2 })
+  const { gate } = gateAt({ togetherMax: 3, maxConcurrent: 2 })
   const endless = work()
   const held = gate.run(endless.run)
   t.equal(await gate.run(async () => 'at once'), 'at once')
