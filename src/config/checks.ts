@@ -51,7 +51,13 @@ function cookie(config: Settings): FieldProblem[] {
 
 function playground(config: Settings): FieldProblem[] {
   if (config.mode !== 'production' || !config.playground) return []
-  return [problem('playground', 'must be false in production: it stops and starts processes')]
+  return [
+    problem(
+      'playground',
+      'must be false in production, as it stops and starts processes. `gatepass dev` (npm start) turns it on: ' +
+        'in production run `gatepass issuer` and `gatepass verifier`',
+    ),
+  ]
 }
 
 function lifetimes(config: Settings): FieldProblem[] {

@@ -2,6 +2,7 @@ import type { Clock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
 import type { Algorithm } from '../../tokens/algorithms.ts'
+import { errorText } from '../error-text.ts'
 import { AbsentKids } from './absent-kids.ts'
 import { fetchKeySet, type KeySetAnswer, KeysRefused } from './fetch-key-set.ts'
 import { KeyFile } from './key-file.ts'
@@ -118,7 +119,7 @@ class RemoteKeys implements KeySource {
         ? Math.max(0, Math.ceil((this.#schedule.nextMs - nowMs) / 1000))
         : null,
       refused: loaded?.set.refused ?? [],
-      lastError: lastError && describe(lastError),
+      lastError: lastError && errorText(lastError),
       fileError: this.#file?.lastError ?? null,
     }
   }
@@ -212,9 +213,4 @@ class RemoteKeys implements KeySource {
   #nowMs(): number {
     return this.#options.clock.nowMs()
   }
-}
-
-function describe(error: Error): string {
-  // What fetch() throws says "fetch failed", and the reason in its cause.
-  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
 }

@@ -1,6 +1,7 @@
 import type { Clock } from '../../core/clock.ts'
 import type { AccessTokenClaims } from '../../tokens/claims.ts'
 import { securityEventType, snapshotType } from '../../tokens/revocations.ts'
+import { errorText } from '../error-text.ts'
 import type { KeySource } from '../keys/key-source.ts'
 import type { Revocations, RevocationsStatus } from '../revocation-list.ts'
 import { readEvent } from './event.ts'
@@ -115,7 +116,7 @@ export class RevocationFollower implements Revocations {
       loaded: Number.isFinite(this.#freshness.staleness_s()),
       entries: this.#rules.entries,
       coarsened: this.#rules.coarsened,
-      lastError: error && describe(error),
+      lastError: error && errorText(error),
     }
   }
 
@@ -228,9 +229,4 @@ export class RevocationFollower implements Revocations {
   #now_s(): number {
     return Math.floor(this.#options.clock.nowMs() / 1000)
   }
-}
-
-function describe(error: Error): string {
-  // What fetch() throws says "fetch failed", and the reason in its cause.
-  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
 }
