@@ -32,7 +32,8 @@ type Node = Pick<MemcachedNode, 'run' | 'close'>
  * - `end` replaces the index by a mark, without a condition: from then on no item counts. A write that
  *   read the index before may still store its item, which no slot leads to any more, while its change
  *   of the index fails. Nothing comes back: a later life has other slots. The items are wiped out after
- *   that, each if it is of its old slot.
+ *   that, each if it is of its old slot. So a first write at that time may be acknowledged though there
+ *   was something until the end; it is gone with it.
  * - Two first writes: one creates the index, the other finds it there and begins again. Two of one
  *   field: each expects the item as it read it, so one of them begins again.
  * - The index is dropped and fields stay: all is a miss. The next index has new slots, and the old

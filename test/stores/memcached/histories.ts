@@ -15,10 +15,12 @@ export interface Done {
 
 interface State {
   readonly isEnded: boolean
+  /** When the last of those that ended it was done. */
+  readonly endedAt: number
   readonly fields: ReadonlyMap<string, string>
 }
 
-const empty: State = { isEnded: false, fields: new Map() }
+const empty: State = { isEnded: false, endedAt: 0, fields: new Map() }
 
 /**
  * Whether everything could have been done at one instant each, between its begin and its end, so that
@@ -38,32 +40,40 @@ export function isLinearizable(history: readonly Done[], fieldsMax: number): boo
     const firstEnd = Math.min(...left.map(({ doneAt }) => doneAt))
     return left.some((one) => {
       if (one.begunAt > firstEnd) return false
-      const next = after(state, one, fieldsMax)
-      return (
-        next !== null &&
-        search(
-          next,
-          left.filter((other) => other !== one),
-        )
-      )
+      const others = left.filter((other) => other !== one)
+      return statesAfter(state, one, fieldsMax).some((next) => search(next, others))
     })
   }
   return search(empty, history)
 }
 
-/** null when the outcome is wrong in this state. */
-function after(state: State, done: Done, fieldsMax: number): State | null {
+/** What can be after it; nothing when the outcome is wrong in this state. */
+function statesAfter(state: State, done: Done, fieldsMax: number): State[] {
   const { kind, field, outcome } = done
   const current = state.fields.get(field)
-  if (kind === 'read') return outcome === (current ?? '') ? state : null
-  if (kind === 'end') return { isEnded: true, fields: new Map() }
-  if (kind === 'erase' || (kind === 'drop' && field === '')) return empty
-  if (kind === 'drop') return { ...state, fields: without(state, field) }
-  if (outcome !== right(state, done, fieldsMax)) return null
-  if (outcome === 'written') {
-    return { ...state, fields: new Map([...state.fields, [field, done.version]]) }
+  if (kind === 'read') return outcome === (current ?? '') ? [state] : []
+  if (kind === 'end' || kind === 'erase') {
+    const endedAt = Math.max(state.endedAt, done.doneAt)
+    return [{ isEnded: kind === 'end', endedAt, fields: new Map() }]
   }
-  return outcome === 'removed' ? { ...state, fields: without(state, field) } : state
+  if (kind === 'drop')
+    return [field === '' ? { ...empty, endedAt: state.endedAt } : without(state, field)]
+  const states = isOfTheEnd(state, done) ? [state] : []
+  if (outcome !== right(state, done, fieldsMax)) return states
+  if (outcome === 'written') {
+    states.push(withFields(state, new Map([...state.fields, [field, done.version]])))
+  } else {
+    states.push(outcome === 'removed' ? without(state, field) : state)
+  }
+  return states
+}
+
+/**
+ * Whether it is a first write that came while the owner ended. It may find nothing where something was
+ * until then, and is gone with it.
+ */
+function isOfTheEnd({ endedAt }: State, { kind, expected, outcome, begunAt }: Done): boolean {
+  return kind === 'write' && expected === null && outcome === 'written' && begunAt < endedAt
 }
 
 function right({ isEnded, fields }: State, done: Done, fieldsMax: number): string {
@@ -74,6 +84,10 @@ function right({ isEnded, fields }: State, done: Done, fieldsMax: number): strin
   return current === undefined && fields.size >= fieldsMax ? 'full' : 'written'
 }
 
-function without({ fields }: State, field: string): Map<string, string> {
-  return new Map([...fields].filter(([name]) => name !== field))
+function without(state: State, field: string): State {
+  return withFields(state, new Map([...state.fields].filter(([name]) => name !== field)))
+}
+
+function withFields(state: State, fields: State['fields']): State {
+  return { ...state, fields }
 }

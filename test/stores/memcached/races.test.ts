@@ -101,6 +101,19 @@ t.test('whatever comes between the commands of a call, its outcome is right', as
   }
 })
 
+t.test('the check forgives a first write nothing but an end at the same time', async (t) => {
+  const first = { kind: 'write', field: 'a', expected: null, outcome: 'written' } as const
+  const history = (endAt: number): Done[] => [
+    { ...first, version: 'v', begunAt: 1, doneAt: 2 },
+    { ...first, version: 'w', begunAt: 3, doneAt: 6 },
+    { ...first, kind: 'end', outcome: '', version: '', begunAt: endAt, doneAt: endAt + 0.5 },
+    { ...first, kind: 'read', outcome: '', version: '', begunAt: 8, doneAt: 9 },
+  ]
+  t.equal(isLinearizable(history(4), 1), true)
+  t.equal(isLinearizable(history(7), 1), false, 'there was something, and it had not ended')
+  t.equal(isLinearizable(history(2.3), 1), false, 'it had ended')
+})
+
 t.test('the check finds a value that comes back', async (t) => {
   const common = { field: 'a', expected: undefined, version: 'v' }
   const at = (begunAt: number) => ({ begunAt, doneAt: begunAt + 0.5 })
