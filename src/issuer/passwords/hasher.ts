@@ -28,7 +28,7 @@ export interface PasswordHasherOptions {
 
 const saltBytes = 16
 const digestBytes = 32
-/** While others wait, so many are answered together (see `Gate`): the first is held for seven hashes at most. */
+/** So many at most are answered together (see `Gate`): the first is then held for seven hashes. */
 const togetherMax = 8
 
 /** Makes and verifies password hashes, with a limit on how many at once (attack I6). */
