@@ -1,13 +1,13 @@
-import { argon2, type ScryptOptions, scrypt } from 'node:crypto'
+import { argon2Sync, scryptSync } from 'node:crypto'
+import { readSync, writeSync } from 'node:fs'
 import { setPriority } from 'node:os'
-import { promisify } from 'node:util'
-import { hash } from 'bcryptjs'
+import { hashSync } from 'bcryptjs'
+import { fromFrame, toFrame } from './frames.ts'
 import { fromBcryptBase64 } from './phc.ts'
 import type { Argon2idRecipe, BcryptRecipe, Recipe, ScryptRecipe } from './recipe.ts'
 
 /** What the process is asked. */
 export interface HashJob {
-  readonly id: number
   readonly password: Uint8Array
   readonly recipe: Recipe
   readonly digestBytes: number
@@ -15,7 +15,6 @@ export interface HashJob {
 
 /** What it answers; without a digest when the job could not be done. */
 export interface HashAnswer {
-  readonly id: number
   readonly digest?: Uint8Array
   readonly error?: string
 }
@@ -23,17 +22,14 @@ export interface HashAnswer {
 /** How many characters of a bcrypt hash are its digest. */
 const bcryptDigestLength = 31
 
-const argon2InPool = promisify(argon2)
-const scryptInPool = promisify<Uint8Array, Uint8Array, number, ScryptOptions, Buffer>(scrypt)
-
-function derive({ password, recipe, digestBytes }: HashJob): Promise<Uint8Array> {
+function derive({ password, recipe, digestBytes }: HashJob): Uint8Array {
   if (recipe.scheme === 'argon2id') return deriveArgon2id(password, recipe, digestBytes)
   if (recipe.scheme === 'scrypt') return deriveScrypt(password, recipe, digestBytes)
   return deriveBcrypt(password, recipe)
 }
 
 function deriveArgon2id(password: Uint8Array, recipe: Argon2idRecipe, digestBytes: number) {
-  return argon2InPool('argon2id', {
+  return argon2Sync('argon2id', {
     message: password,
     nonce: recipe.salt,
     memory: recipe.memory_kib,
@@ -46,7 +42,7 @@ function deriveArgon2id(password: Uint8Array, recipe: Argon2idRecipe, digestByte
 function deriveScrypt(password: Uint8Array, recipe: ScryptRecipe, digestBytes: number) {
   const { log2Cost, blockSize, parallelism, salt } = recipe
   const cost = 2 ** log2Cost
-  return scryptInPool(password, salt, digestBytes, {
+  return scryptSync(password, salt, digestBytes, {
     cost,
     blockSize,
     parallelization: parallelism,
@@ -55,16 +51,23 @@ function deriveScrypt(password: Uint8Array, recipe: ScryptRecipe, digestBytes: n
   })
 }
 
-/** On the one thread of JavaScript here, in slices of 100 ms at most. */
-async function deriveBcrypt(password: Uint8Array, { settings }: BcryptRecipe) {
-  const text = await hash(Buffer.from(password).toString(), settings)
+function deriveBcrypt(password: Uint8Array, { settings }: BcryptRecipe) {
+  const text = hashSync(Buffer.from(password).toString(), settings)
   return fromBcryptBase64(text.slice(-bcryptDigestLength))
+}
+
+function answer(job: HashJob): HashAnswer {
+  try {
+    return { digest: derive(job) }
+  } catch (error) {
+    return { error: String(error) }
+  }
 }
 
 /*
  * Below whoever answers requests: hashing takes what the others leave, but where they leave nothing
  * still about a twentieth. With less nobody signs in on a core that several busy processes share; with
- * more refreshes wait (docs/benchmarks.md). The threads that hash are started later, and inherit it.
+ * more refreshes wait (docs/benchmarks.md).
  */
 const niceness = 13
 
@@ -74,18 +77,31 @@ try {
   // A sandbox may forbid it; hashes come out the same.
 }
 
-async function answer(job: HashJob): Promise<HashAnswer> {
-  const { id } = job
-  try {
-    return { id, digest: await derive(job) }
-  } catch (error) {
-    return { id, error: String(error) }
+// It ends with the process that it works for, however that ends; and not before, should a terminal
+// interrupt both: logins under way are answered.
+process.on('SIGINT', () => {})
+process.on('SIGTERM', () => {})
+
+const [standardInput, standardOutput] = [0, 1]
+/** Larger than any job: a password of 1,024 bytes and how to hash it. */
+const buffer = Buffer.alloc(16 * 1024)
+
+/** The next job, waited for; null when nobody is there any more to ask. */
+function nextJob(): HashJob | null {
+  let length = 0
+  for (;;) {
+    const read = readSync(standardInput, buffer, length, buffer.length - length, null)
+    if (read === 0) return null
+    length += read
+    const job = fromFrame(buffer.subarray(0, length))
+    if (job !== undefined) return job as HashJob
   }
 }
 
-process.on('message', async (job: HashJob) => process.send?.(await answer(job)))
-// It ends with the process that it works for, however that ends; and not before, should a terminal
-// interrupt both: logins under way are answered.
-process.on('disconnect', () => process.exit())
-process.on('SIGINT', () => {})
-process.on('SIGTERM', () => {})
+/*
+ * One job after the other and nothing between: what an event loop does for each, its messages and its
+ * threads, would be a hundredth of a hash. Who asks waits for one answer before it asks again.
+ */
+for (let job = nextJob(); job !== null; job = nextJob()) {
+  writeSync(standardOutput, toFrame(answer(job)))
+}
