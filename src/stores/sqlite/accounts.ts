@@ -3,7 +3,7 @@ import { GatepassError } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/json.ts'
 import type { Schema } from '../migrations.ts'
 import type { Account, AccountStore } from '../ports.ts'
-import { SqliteDatabase } from './database.ts'
+import { boundLimit, SqliteDatabase } from './database.ts'
 
 const schema: Schema = {
   name: 'accounts',
@@ -46,7 +46,7 @@ export class SqliteAccountStore implements AccountStore {
     this.#selectByLoginName = this.#db.prepare('SELECT * FROM accounts WHERE login_name = ?')
     this.#selectBySub = this.#db.prepare('SELECT * FROM accounts WHERE sub = ?')
     this.#selectPage = this.#db.prepare(
-      'SELECT * FROM accounts WHERE login_name > ? ORDER BY login_name LIMIT ?',
+      `SELECT * FROM accounts WHERE login_name > ? ORDER BY login_name ${boundLimit}`,
     )
     const setHash = 'UPDATE accounts SET password_hash = ?, updated_at_ms = ? WHERE sub = ?'
     this.#updateHash = this.#db.prepare(setHash)

@@ -10,7 +10,7 @@ import type {
   WriteOutcome,
 } from '../data-store.ts'
 import type { Schema } from '../migrations.ts'
-import { SqliteDatabase } from './database.ts'
+import { boundLimit, SqliteDatabase } from './database.ts'
 
 const schema: Schema = {
   name: 'data',
@@ -72,7 +72,7 @@ export class SqliteDataStore implements DataStore {
     this.#delete = prepare('DELETE FROM data_fields WHERE rowid = ?')
     this.#deleteAll = prepare('DELETE FROM data_fields WHERE owner = ?')
     this.#slice = prepare(
-      'SELECT owner, expires_at_ms FROM data_owners WHERE owner > ? ORDER BY owner LIMIT ?',
+      `SELECT owner, expires_at_ms FROM data_owners WHERE owner > ? ORDER BY owner ${boundLimit}`,
     )
   }
 

@@ -1,7 +1,7 @@
 import type { StatementSync } from 'node:sqlite'
 import type { Migration } from '../migrations.ts'
 import type { Revocation } from '../ports.ts'
-import type { SqliteDatabase } from './database.ts'
+import { boundLimit, type SqliteDatabase } from './database.ts'
 
 export const revocationsMigration: Migration = {
   name: 'revocations',
@@ -28,12 +28,12 @@ export class SqliteRevocationLog {
       'INSERT INTO revocations (kind, id, at_ms, expires_at_ms) VALUES (?, ?, ?, ?)',
     )
     this.#selectAfter = db.prepare(
-      'SELECT position, kind, id, at_ms FROM revocations WHERE position > ? ORDER BY position LIMIT ?',
+      `SELECT position, kind, id, at_ms FROM revocations WHERE position > ? ORDER BY position ${boundLimit}`,
     )
     // Those with the same time to live expire in the order of their positions, or nearly so.
     this.#deleteExpired = db.prepare(
       `DELETE FROM revocations WHERE expires_at_ms <= ? AND position IN
-         (SELECT position FROM revocations ORDER BY position LIMIT ?)`,
+         (SELECT position FROM revocations ORDER BY position ${boundLimit})`,
     )
   }
 

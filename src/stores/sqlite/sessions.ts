@@ -8,7 +8,7 @@ import type {
 } from '../ports.ts'
 import { decideRotation, revoke } from '../rotation.ts'
 import { type SessionRow, toSession } from '../session-row.ts'
-import { SqliteDatabase } from './database.ts'
+import { boundLimit, SqliteDatabase } from './database.ts'
 import { SqliteRevocationLog } from './revocations.ts'
 import { firstNumber, numberOf, sessionSchema } from './session-schema.ts'
 
@@ -55,7 +55,7 @@ export class SqliteSessionStore implements SessionStore {
          expires_at_ms = ?, revoked_at_ms = ? WHERE number = ? AND sid = ?`,
     )
     this.#slice = this.#db.prepare(
-      'SELECT number, expires_at_ms FROM sessions WHERE number > ? ORDER BY number LIMIT ?',
+      `SELECT number, expires_at_ms FROM sessions WHERE number > ? ORDER BY number ${boundLimit}`,
     )
     this.#slice.setReadBigInts(true)
     this.#delete = this.#db.prepare('DELETE FROM sessions WHERE number = ?')
