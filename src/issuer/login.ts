@@ -85,8 +85,7 @@ export class Login {
     const { throttle } = this.#options
     const name = normalForm(username)
     const attempter = { name: name ?? username, address, deviceToken }
-    const { attempt, outcome } = await throttle.inTurn(attempter, async () => {
-      const attempt = await throttle.begin(attempter)
+    const { attempt, outcome } = await throttle.inTurn(attempter, async (attempt) => {
       const outcome = await this.#check(name, password).catch(async (error: unknown) => {
         await settle(attempt.abandoned())
         throw error

@@ -7,82 +7,53 @@ import { fileURLToPath } from 'node:url'
 import { GatepassError } from '../../core/errors.ts'
 import { fromFrame, toFrame } from './frames.ts'
 import type { HashAnswer, HashJob } from './hash-process.ts'
-import type { Recipe } from './recipe.ts'
 
 /** Makes digests: the one slow step of everything here. */
 export interface Deriver {
-  derive(password: Buffer, recipe: Recipe, digestBytes: number): Promise<Buffer>
+  /** Does all of these in turn, and beside what else is asked meanwhile. */
+  derive(jobs: readonly HashJob[]): Promise<PromiseSettledResult<Buffer>[]>
   close(): Promise<void>
 }
 
-/**
- * Derives outside of this process.
- * @param maxConcurrent as many at once, and beside them one by bcrypt, which takes several times as long
- */
-export function createDeriver(maxConcurrent: number): Deriver {
-  const [quick, slow] = [new HashProcesses(maxConcurrent), new HashProcesses(1)]
-  return {
-    derive(password, recipe, digestBytes) {
-      const processes = recipe.scheme === 'bcrypt' ? slow : quick
-      return processes.derive({ password, recipe, digestBytes })
-    },
-    async close() {
-      await Promise.all([quick.close(), slow.close()])
-    },
-  }
+/** Derives outside of this process. */
+export function createDeriver(): Deriver {
+  return new HashProcesses()
 }
 
-interface WaitingJob extends PromiseWithResolvers<Buffer> {
-  readonly job: HashJob
-}
-
-/** As many processes as there may be jobs at once, each started when it is first needed. */
-class HashProcesses {
-  readonly #max: number
+/** As many processes as there were calls at once; whoever calls bounds those. */
+class HashProcesses implements Deriver {
   readonly #all = new Set<HashProcess>()
-  readonly #idle: HashProcess[] = []
-  #waiting: WaitingJob[] = []
+  readonly #idle = new Set<HashProcess>()
 
-  constructor(max: number) {
-    this.#max = max
-  }
-
-  derive(job: HashJob): Promise<Buffer> {
-    const answer = Promise.withResolvers<Buffer>()
-    this.#waiting.push({ job, ...answer })
-    this.#goOn()
-    return answer.promise
+  async derive(jobs: readonly HashJob[]): Promise<PromiseSettledResult<Buffer>[]> {
+    const [process = this.#start()] = this.#idle
+    this.#idle.delete(process)
+    const answers = await process.ask(jobs)
+    if (this.#all.has(process)) this.#idle.add(process)
+    return answers.map(toResult)
   }
 
   async close(): Promise<void> {
     const reason = new GatepassError('shutting_down')
-    for (const { reject } of this.#waiting) reject(reason)
-    this.#waiting = []
     await Promise.all(Array.from(this.#all, (process) => process.close(reason)))
   }
 
-  #goOn(): void {
-    while (this.#waiting.length > 0) {
-      const process = this.#idle.pop() ?? this.#start()
-      const next = process && this.#waiting.shift()
-      if (!next) return
-      const done = process.derive(next.job).finally(() => {
-        if (this.#all.has(process)) this.#idle.push(process)
-        this.#goOn()
-      })
-      done.then(next.resolve, next.reject)
-    }
-  }
-
-  #start(): HashProcess | undefined {
-    if (this.#all.size === this.#max) return undefined
+  #start(): HashProcess {
     const process = new HashProcess(() => {
       this.#all.delete(process)
-      const at = this.#idle.indexOf(process)
-      if (at >= 0) this.#idle.splice(at, 1)
+      this.#idle.delete(process)
     })
     this.#all.add(process)
     return process
+  }
+}
+
+function toResult({ digest, error }: HashAnswer): PromiseSettledResult<Buffer> {
+  // A copy: it arrives as a part of all that was read.
+  if (digest !== undefined) return { status: 'fulfilled', value: Buffer.from(digest) }
+  return {
+    status: 'rejected',
+    reason: new GatepassError('internal_error', { cause: new Error(error) }),
   }
 }
 
@@ -100,16 +71,16 @@ const allocator = [
 ].join(':')
 
 /**
- * A process of its own that hashes, one job at a time. It keeps none of the threads of Node's pool
- * here, which have signatures to make and files to read; it can give way to others, and have an
- * allocator that suits it. Of our environment, in which secrets may be, it is told nothing.
+ * A process of its own that hashes. It keeps none of the threads of Node's pool here, which have
+ * signatures to make and files to read; it can give way to others, and have an allocator that suits it.
+ * Of our environment, in which secrets may be, it is told nothing.
  *
  * It keeps this process alive only while there is a job.
  */
 class HashProcess {
   readonly #child: ChildProcessByStdio<Writable, Readable, null>
   readonly #onEnd: () => void
-  #answering: PromiseWithResolvers<Buffer> | null = null
+  #answering: PromiseWithResolvers<readonly HashAnswer[]> | null = null
   #received = Buffer.alloc(0)
 
   constructor(onEnd: () => void) {
@@ -128,11 +99,12 @@ class HashProcess {
     this.#hold(false)
   }
 
-  derive(job: HashJob): Promise<Buffer> {
-    const answering = Promise.withResolvers<Buffer>()
+  /** @throws `internal_error` when it ends before it has answered */
+  ask(jobs: readonly HashJob[]): Promise<readonly HashAnswer[]> {
+    const answering = Promise.withResolvers<readonly HashAnswer[]>()
     this.#answering = answering
     this.#hold(true)
-    this.#child.stdin.write(toFrame(job))
+    this.#child.stdin.write(toFrame(jobs))
     return answering.promise
   }
 
@@ -143,15 +115,12 @@ class HashProcess {
 
   #receive(bytes: Buffer): void {
     this.#received = Buffer.concat([this.#received, bytes])
-    const answer = fromFrame(this.#received) as HashAnswer | undefined
-    if (answer === undefined) return
+    const answers = fromFrame(this.#received)
+    if (answers === undefined) return
     this.#received = Buffer.alloc(0)
-    const { digest, error } = answer
-    const answering = this.#answering
-    this.#answering = null
     this.#hold(false)
-    if (digest !== undefined) answering?.resolve(Buffer.from(digest))
-    else answering?.reject(new GatepassError('internal_error', { cause: new Error(error) }))
+    this.#answering?.resolve(answers as HashAnswer[])
+    this.#answering = null
   }
 
   /** Whether there was anything to end. */

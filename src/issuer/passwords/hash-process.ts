@@ -6,14 +6,14 @@ import { fromFrame, toFrame } from './frames.ts'
 import { fromBcryptBase64 } from './phc.ts'
 import type { Argon2idRecipe, BcryptRecipe, Recipe, ScryptRecipe } from './recipe.ts'
 
-/** What the process is asked. */
+/** What the process is asked: some of these, to do in turn. */
 export interface HashJob {
   readonly password: Uint8Array
   readonly recipe: Recipe
   readonly digestBytes: number
 }
 
-/** What it answers; without a digest when the job could not be done. */
+/** What it answers to each, all in one; without a digest when the job could not be done. */
 export interface HashAnswer {
   readonly digest?: Uint8Array
   readonly error?: string
@@ -83,25 +83,32 @@ process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})
 
 const [standardInput, standardOutput] = [0, 1]
-/** Larger than any job: a password of 1,024 bytes and how to hash it. */
-const buffer = Buffer.alloc(16 * 1024)
+const chunkBytes = 64 * 1024
 
-/** The next job, waited for; null when nobody is there any more to ask. */
-function nextJob(): HashJob | null {
-  let length = 0
+/** The next jobs, waited for; null when nobody is there any more to ask. */
+function nextJobs(): HashJob[] | null {
+  let received = Buffer.alloc(0)
   for (;;) {
-    const read = readSync(standardInput, buffer, length, buffer.length - length, null)
-    if (read === 0) return null
-    length += read
-    const job = fromFrame(buffer.subarray(0, length))
-    if (job !== undefined) return job as HashJob
+    const chunk = Buffer.allocUnsafe(chunkBytes)
+    const length = readSync(standardInput, chunk)
+    if (length === 0) return null
+    received = Buffer.concat([received, chunk.subarray(0, length)])
+    const jobs = fromFrame(received)
+    if (jobs !== undefined) return jobs as HashJob[]
   }
 }
+
+/** How reading or writing fails when the other end is gone, with something unread or without. */
+const isGone = (code: unknown) => code === 'EPIPE' || code === 'ECONNRESET'
 
 /*
  * One job after the other and nothing between: what an event loop does for each, its messages and its
  * threads, would be a hundredth of a hash. Who asks waits for one answer before it asks again.
  */
-for (let job = nextJob(); job !== null; job = nextJob()) {
-  writeSync(standardOutput, toFrame(answer(job)))
+try {
+  for (let jobs = nextJobs(); jobs !== null; jobs = nextJobs()) {
+    writeSync(standardOutput, toFrame(jobs.map(answer)))
+  }
+} catch (error) {
+  if (!isGone((error as { code?: unknown }).code)) throw error
 }

@@ -5,8 +5,9 @@ import { GatepassError } from '../../core/errors.ts'
 import { equalBytes } from '../../core/secrets.ts'
 import { createDeriver, type Deriver } from './derive.ts'
 import { Gate } from './gate.ts'
+import type { HashJob } from './hash-process.ts'
 import { formatArgon2id, type PasswordHash, parsePasswordHash } from './phc.ts'
-import { type Argon2idCost, type Argon2idRecipe, argon2idProblem, type Recipe } from './recipe.ts'
+import { type Argon2idCost, type Argon2idRecipe, argon2idProblem } from './recipe.ts'
 import { passwordBytesMax } from './rules.ts'
 
 export interface PasswordHasherOptions {
@@ -28,20 +29,20 @@ export interface PasswordHasherOptions {
 
 const saltBytes = 16
 const digestBytes = 32
-/** So many at most are answered together (see `Gate`): the first is then held for seven hashes. */
+/** So many at most are hashed and answered together (see `Gate`): the first waits for seven others. */
 const togetherMax = 8
 
 /** Makes and verifies password hashes, with a limit on how many at once (attack I6). */
 export class PasswordHasher {
   readonly #cost: Argon2idCost
   readonly #deriver: Deriver
-  readonly #gate: Gate
-  readonly #bcryptGate: Gate
+  readonly #gate: Gate<HashJob, Buffer>
+  readonly #bcryptGate: Gate<HashJob, Buffer>
   /** The hash of no password: right form, random digest. Verifying it takes what a real one takes. */
   readonly #nothing: PasswordHash<Argon2idRecipe>
 
   /** @throws `config_invalid` when the cost is outside what a stored hash may have */
-  constructor(options: PasswordHasherOptions = {}, deriver?: Deriver) {
+  constructor(options: PasswordHasherOptions = {}, deriver: Deriver = createDeriver()) {
     const { memory_kib = 19 * 1024, passes = 2, parallelism = 1 } = options
     const { maxConcurrent = availableParallelism(), maxQueued = 256, maxWaitMs = 2_000 } = options
     const { clock = systemClock } = options
@@ -50,10 +51,11 @@ export class PasswordHasher {
     if (problem !== null) {
       throw new GatepassError('config_invalid', { detail: `The cost of Argon2id: ${problem}` })
     }
-    this.#deriver = deriver ?? createDeriver(maxConcurrent)
-    this.#gate = new Gate({ maxConcurrent, maxQueued, maxWaitMs, togetherMax }, clock)
+    this.#deriver = deriver
+    const derive = (jobs: readonly HashJob[]) => deriver.derive(jobs)
+    this.#gate = new Gate({ maxConcurrent, maxQueued, maxWaitMs, togetherMax }, clock, derive)
     // bcrypt takes several times as long. Its hashes must not hold the places of everybody else.
-    this.#bcryptGate = new Gate({ maxConcurrent: 1, maxQueued, maxWaitMs }, clock)
+    this.#bcryptGate = new Gate({ maxConcurrent: 1, maxQueued, maxWaitMs }, clock, derive)
     this.#nothing = { recipe: this.#newRecipe(), digest: randomBytes(digestBytes) }
   }
 
@@ -63,7 +65,7 @@ export class PasswordHasher {
    */
   async hash(password: string): Promise<string> {
     const recipe = this.#newRecipe()
-    const digest = await this.#derive(Buffer.from(password), recipe, digestBytes)
+    const digest = await this.#derive({ password: Buffer.from(password), recipe, digestBytes })
     return formatArgon2id({ recipe, digest })
   }
 
@@ -106,19 +108,19 @@ export class PasswordHasher {
 
   async #matches(password: string, stored: PasswordHash): Promise<boolean> {
     const bytes = Buffer.from(password)
-    const digest = await this.#derive(
-      bytes.subarray(0, passwordBytesMax),
-      stored.recipe,
-      stored.digest.length,
-    )
+    const digest = await this.#derive({
+      password: bytes.subarray(0, passwordBytesMax),
+      recipe: stored.recipe,
+      digestBytes: stored.digest.length,
+    })
     // What was cut off, or replaced in the encoding, was no part of the password that was set.
     const wasWhole = bytes.length <= passwordBytesMax && password.isWellFormed()
     return equalBytes(digest, stored.digest) && wasWhole
   }
 
-  #derive(password: Buffer, recipe: Recipe, length: number): Promise<Buffer> {
-    const gate = recipe.scheme === 'bcrypt' ? this.#bcryptGate : this.#gate
-    return gate.run(() => this.#deriver.derive(password, recipe, length))
+  #derive(job: HashJob): Promise<Buffer> {
+    const gate = job.recipe.scheme === 'bcrypt' ? this.#bcryptGate : this.#gate
+    return gate.run(job)
   }
 
   #newRecipe(): Argon2idRecipe {

@@ -1,3 +1,4 @@
+import { createSecretKey, type KeyObject } from 'node:crypto'
 import { equalBytes, hmac, randomId } from '../../core/secrets.ts'
 
 const prefix = 'gpd_'
@@ -21,12 +22,12 @@ interface DeviceToken {
  * made for a name is worth nothing for another.
  */
 export class DeviceTokens {
-  readonly #keys: readonly [Buffer, ...Buffer[]]
+  readonly #keys: readonly [KeyObject, ...KeyObject[]]
 
   /** @param secrets newest first: the first one makes tokens, each of them is accepted */
   constructor([newest, ...older]: readonly [Buffer, ...Buffer[]]) {
     // Under a label of their own: no such MAC is ever good for a refresh token.
-    const keyOf = (secret: Buffer) => hmac(secret, 'gatepass device token')
+    const keyOf = (secret: Buffer) => createSecretKey(hmac(secret, 'gatepass device token'))
     this.#keys = [keyOf(newest), ...older.map(keyOf)]
   }
 
@@ -57,6 +58,6 @@ function parse(token: string | undefined): DeviceToken | null {
 }
 
 /** The id has a fixed length, so that no two pairs make the same text. */
-function macOf(key: Buffer, id: string, name: string): string {
+function macOf(key: KeyObject, id: string, name: string): string {
   return hmac(key, `${id}${name}`).toString('base64url')
 }

@@ -59,21 +59,20 @@ export class LoginThrottle {
   }
 
   /**
-   * Does what is to be done for an attempt, from `begin` on, when it is its turn among those of the
-   * same account from the same place.
+   * Counts an attempt and does its work, when it is its turn among those of the same account from the
+   * same place.
+   *
+   * @throws `too_many_attempts` with the time to wait; `store_unavailable`, `overloaded`; whatever the
+   *   work throws
    */
-  inTurn<T>(attempter: Attempter, work: () => Promise<T>): Promise<T> {
-    const [narrowest] = this.#stepsOf(attempter)
-    return this.#turns.run(narrowest?.key ?? '', work)
+  inTurn<T>(attempter: Attempter, work: (attempt: Attempt) => Promise<T>): Promise<T> {
+    const steps = this.#stepsOf(attempter)
+    return this.#turns.run(steps[0]?.key ?? '', async () => work(await this.#begin(steps)))
   }
 
-  /**
-   * Counts an attempt.
-   * @throws `too_many_attempts` with the time to wait; `store_unavailable`
-   */
-  async begin(attempter: Attempter): Promise<Attempt> {
+  async #begin(limits: readonly Step[]): Promise<Attempt> {
     const steps = await Promise.all(
-      this.#stepsOf(attempter).map(async (step) => {
+      limits.map(async (step) => {
         return { ...step, ...(await this.#limits[step.limit].look(step.key)) }
       }),
     )

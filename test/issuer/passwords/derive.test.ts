@@ -6,33 +6,47 @@ import { getPriority } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { createDeriver } from '../../../src/issuer/passwords/derive.ts'
+import { createDeriver, type Deriver } from '../../../src/issuer/passwords/derive.ts'
+import type { HashJob } from '../../../src/issuer/passwords/hash-process.ts'
 import { parsePasswordHash } from '../../../src/issuer/passwords/phc.ts'
 
 const bcrypt = parsePasswordHash('$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW')
+const bcryptJob = jobFor('U*U', bcrypt.recipe)
+const argon2id = { scheme: 'argon2id', passes: 1, parallelism: 1, salt: Buffer.alloc(16) } as const
+const cheapJob = jobFor('password', { ...argon2id, memory_kib: 64 })
+
+function jobFor(password: string, recipe: HashJob['recipe']): HashJob {
+  return { password: Buffer.from(password), recipe, digestBytes: 23 }
+}
+
+/** The digest of one job. */
+async function digestOf(deriver: Deriver, job: HashJob): Promise<Buffer> {
+  const [result] = await deriver.derive([job])
+  if (result?.status === 'fulfilled') return result.value
+  throw result?.reason
+}
 
 t.test('bcrypt does not hold up the event loop', async (t) => {
-  const deriver = createDeriver(2)
+  const deriver = createDeriver()
   t.teardown(() => deriver.close())
   const slow = parsePasswordHash('$2a$11$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW')
   let turns = 0
   const timer = setInterval(() => {
     turns += 1
   }, 1)
-  await deriver.derive(Buffer.from('U*U'), slow.recipe, 23)
+  await deriver.derive([{ ...bcryptJob, recipe: slow.recipe }])
   clearInterval(timer)
   t.ok(turns >= 3, `${turns} turns`)
 })
 
 t.test("a storm of hashes leaves Node's thread pool to the others (I6)", async (t) => {
-  const deriver = createDeriver(2)
+  const deriver = createDeriver()
   t.teardown(() => deriver.close())
-  const salt = Buffer.alloc(16)
-  const slow = { scheme: 'argon2id', memory_kib: 65_536, passes: 4, parallelism: 1, salt } as const
+  const slow = jobFor('password', { ...argon2id, memory_kib: 65_536, passes: 4 })
   let hashed = 0
   // As many as the pool has threads.
   const storm = Array.from({ length: 4 }, async () => {
-    await deriver.derive(Buffer.from('password'), slow, 32)
+    await deriver.derive([slow])
     hashed += 1
   })
   await promisify(randomFill)(Buffer.alloc(1))
@@ -46,79 +60,70 @@ function children(): string[] {
   return found.split(' ').filter((pid) => pid !== '')
 }
 
-/** Whether a process does anything still; one that nobody has asked how it ended does not. */
-function isRunning(folder: string): boolean {
-  try {
-    return !/^State:\tZ/m.test(readFileSync(`${folder}/status`, 'utf8'))
-  } catch {
-    return false
-  }
-}
-
 const onLinux = { skip: process.platform !== 'linux' }
 
 t.test('hashing gives way to whoever answers requests', onLinux, async (t) => {
   const before = children()
-  const deriver = createDeriver(2)
+  const deriver = createDeriver()
   t.teardown(() => deriver.close())
-  const salt = Buffer.alloc(16)
-  const cheap = { scheme: 'argon2id', memory_kib: 64, passes: 1, parallelism: 1, salt } as const
-  const jobs = Array.from({ length: 5 }, () => deriver.derive(Buffer.from('password'), cheap, 32))
-  await Promise.all(jobs)
+  for (let round = 0; round < 3; round += 1) {
+    await Promise.all([deriver.derive([cheapJob, cheapJob]), deriver.derive([cheapJob])])
+  }
   const hashing = children().filter((child) => !before.includes(child))
   t.strictSame(
     hashing.map((pid) => getPriority(Number(pid))),
     [13, 13],
-    'as many processes as there may be hashes at once',
+    'as many processes as there are hashes at once',
   )
   t.equal(getPriority(), 0, 'the thread that answers requests has the usual priority')
 })
 
 t.test('it is told nothing of our environment', onLinux, async (t) => {
   const before = children()
-  const deriver = createDeriver(1)
+  const deriver = createDeriver()
   t.teardown(() => deriver.close())
   process.env.GATEPASS_SECRET = 'a secret of this process'
   t.teardown(() => delete process.env.GATEPASS_SECRET)
-  await deriver.derive(Buffer.from('U*U'), bcrypt.recipe, 23)
+  await digestOf(deriver, bcryptJob)
   const [pid = ''] = children().filter((child) => !before.includes(child))
   const environment = readFileSync(`/proc/${pid}/environ`, 'utf8')
   t.match(environment, 'GLIBC_TUNABLES=')
   t.notMatch(environment, 'a secret of this process')
 })
 
-t.test('many at once get each its own answer', async (t) => {
-  const deriver = createDeriver(2)
-  t.teardown(() => deriver.close())
-  const answers = ['U*U', 'other', 'U*U'].map((password) =>
-    deriver.derive(Buffer.from(password), bcrypt.recipe, 23),
-  )
-  const matches = (await Promise.all(answers)).map((digest) => digest.equals(bcrypt.digest))
-  t.strictSame(matches, [true, false, true])
-})
-
-t.test('closing ends what is under way and what waits, and more can follow', async (t) => {
-  const deriver = createDeriver(2)
-  t.teardown(() => deriver.close())
-  await deriver.close()
-  const refused = ['U*U', 'U*U*'].map((password) =>
-    t.rejects(deriver.derive(Buffer.from(password), bcrypt.recipe, 23), { code: 'shutting_down' }),
-  )
-  await deriver.close()
-  await Promise.all(refused)
-  const after = await deriver.derive(Buffer.from('U*U'), bcrypt.recipe, 23)
-  t.ok(after.equals(bcrypt.digest))
-})
-
-t.test('a job that cannot be done is an error, and of no other job', async (t) => {
-  const deriver = createDeriver(1)
+t.test('each job gets its own answer, also one that cannot be done', async (t) => {
+  const deriver = createDeriver()
   t.teardown(() => deriver.close())
   const broken = { scheme: 'bcrypt', settings: 'not bcrypt', cost: 5 } as const
-  const failed = t.rejects(deriver.derive(Buffer.from('U*U'), broken, 23), {
-    code: 'internal_error',
-  })
-  t.ok((await deriver.derive(Buffer.from('U*U'), bcrypt.recipe, 23)).equals(bcrypt.digest))
-  await failed
+  const jobs = [bcryptJob, jobFor('other', bcrypt.recipe), jobFor('U*U', broken), bcryptJob]
+  const [together, apart] = await Promise.all([deriver.derive(jobs), deriver.derive(jobs)])
+  t.strictSame(apart, together)
+  const [first, other, failed, last] = together
+  t.match(first, { status: 'fulfilled', value: bcrypt.digest })
+  t.match(other, { status: 'fulfilled' })
+  t.notMatch(other, { value: bcrypt.digest })
+  t.match(failed, { status: 'rejected', reason: { code: 'internal_error' } })
+  t.strictSame(last, first)
+})
+
+t.test('as many passwords as there are at once, as long as they may be, go through', async (t) => {
+  const deriver = createDeriver()
+  t.teardown(() => deriver.close())
+  const long = { ...cheapJob, password: Buffer.alloc(1024, 'long') }
+  const results = await deriver.derive(Array.from({ length: 256 }, () => long))
+  t.equal(results.length, 256)
+  t.strictSame(results[255], results[0])
+  t.match(results[0], { status: 'fulfilled' })
+})
+
+t.test('closing ends what is under way, and more can follow', async (t) => {
+  const deriver = createDeriver()
+  t.teardown(() => deriver.close())
+  await deriver.close()
+  const refused = t.rejects(digestOf(deriver, bcryptJob), { code: 'shutting_down' })
+  await deriver.close()
+  await refused
+  t.ok((await digestOf(deriver, bcryptJob)).equals(bcrypt.digest))
 })
 
 t.test(
@@ -126,29 +131,27 @@ t.test(
   onLinux,
   async (t) => {
     const before = children()
-    const deriver = createDeriver(1)
+    const deriver = createDeriver()
     t.teardown(() => deriver.close())
     const kill = () => {
       const [pid] = children().filter((child) => !before.includes(child))
       process.kill(Number(pid), 'SIGKILL')
     }
-    const lost = t.rejects(deriver.derive(Buffer.from('U*U'), bcrypt.recipe, 23), {
-      code: 'internal_error',
-    })
+    const lost = t.rejects(digestOf(deriver, bcryptJob), { code: 'internal_error' })
     kill()
     await lost
-    t.ok((await deriver.derive(Buffer.from('U*U'), bcrypt.recipe, 23)).equals(bcrypt.digest))
+    t.ok((await digestOf(deriver, bcryptJob)).equals(bcrypt.digest))
     kill()
     while (children().length > before.length) await setImmediate()
-    t.ok((await deriver.derive(Buffer.from('U*U'), bcrypt.recipe, 23)).equals(bcrypt.digest))
+    t.ok((await digestOf(deriver, bcryptJob)).equals(bcrypt.digest))
   },
 )
 
 t.test('a terminal that interrupts everybody does not end a hash', onLinux, async (t) => {
   const before = children()
-  const deriver = createDeriver(1)
+  const deriver = createDeriver()
   t.teardown(() => deriver.close())
-  const derive = () => deriver.derive(Buffer.from('U*U'), bcrypt.recipe, 23)
+  const derive = () => digestOf(deriver, bcryptJob)
   await derive()
   const underWay = derive()
   const [pid] = children().filter((child) => !before.includes(child))
@@ -167,20 +170,30 @@ t.test('hashing ends with who asked for it, however that ends', onLinux, async (
     import { readFileSync } from 'node:fs'
     import { createDeriver } from ${JSON.stringify(module.href)}
     const salt = Buffer.alloc(16)
-    const cheap = { scheme: 'argon2id', memory_kib: 64, passes: 1, parallelism: 1, salt }
-    await createDeriver(1).derive(Buffer.from('password'), cheap, 32)
+    const recipe = { scheme: 'argon2id', memory_kib: 4096, passes: 1, parallelism: 1, salt }
+    const job = { password: Buffer.from('password'), recipe, digestBytes: 32 }
+    const deriver = createDeriver()
+    await deriver.derive([job])
     console.log(readFileSync('/proc/self/task/' + process.pid + '/children', 'utf8').trim())
+    if (process.argv[1] === 'busy') await deriver.derive(Array.from({ length: 20 }, () => job))
     setInterval(() => {}, 1000)
   `
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  t.teardown(() => child.kill('SIGKILL'))
-  const [output] = (await once(child.stdout, 'data')) as [Buffer]
-  const hashing = `/proc/${output.toString().trim()}`
-  t.ok(existsSync(hashing))
-  child.kill('SIGKILL')
-  while (isRunning(hashing)) await setImmediate()
+  for (const state of ['idle', 'busy']) {
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', program, state], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    t.teardown(() => child.kill('SIGKILL'))
+    // Of both: they share it.
+    let complaints = ''
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      complaints += text
+    })
+    const [output] = (await once(child.stdout, 'data')) as [Buffer]
+    t.ok(existsSync(`/proc/${output.toString().trim()}`), state)
+    child.kill('SIGKILL')
+    await once(child, 'close')
+    t.equal(complaints, '', state)
+  }
 })
 
 t.test('hashing neither ends a process too early nor keeps it alive', async (t) => {

@@ -12,14 +12,23 @@ function work() {
   return { run, resolve, reject, isStarted: () => started }
 }
 
+type Work = () => Promise<unknown>
+type WorkGate = Gate<Work, unknown>
+
+/** A gate for works, which notes how many it serves together. */
 function gateAt(limits: Partial<GateLimits>) {
   const clock = { ms: 0, nowMs: () => clock.ms }
   const all = { maxConcurrent: 1, maxQueued: 100, maxWaitMs: 60_000, ...limits }
-  return { gate: new Gate(all, clock), clock }
+  const groups: number[] = []
+  const gate: WorkGate = new Gate(all, clock, (works) => {
+    groups.push(works.length)
+    return Promise.allSettled(works.map((work) => work()))
+  })
+  return { gate, clock, groups }
 }
 
 /** Lets the gate see so many works of this duration that it takes it for the usual one. */
-async function teach(gate: Gate, clock: { ms: number }, durationMs: number) {
+async function teach(gate: WorkGate, clock: { ms: number }, durationMs: number) {
   for (let round = 0; round < 100; round += 1) {
     await gate.run(async () => {
       clock.ms += durationMs
@@ -142,34 +151,90 @@ t.test('a clock that jumps does not close the gate for long', async (t) => {
   t.strictSame(await Promise.all(answers), ['first', 'second'])
 })
 
-/** How many are answered after each work of `count` that came at once, one of which fails. */
-async function answersOf(gate: Gate, count: number): Promise<number[]> {
+/** Has so many come at once, all of whose works end in order, the second by an error. */
+async function serve(gate: WorkGate, count: number): Promise<unknown[]> {
   const works = Array.from({ length: count }, work)
-  const answered: number[] = []
-  const answers = works.map(async ({ run }, index) => {
-    await gate.run(run).catch(() => {})
-    answered.push(index)
-  })
-  const seen: number[] = []
+  const answers = works.map(({ run }) => gate.run(run))
   for (const [index, { resolve, reject }] of works.entries()) {
     if (index === 1) reject(new Error('it failed'))
-    else resolve('done')
-    await turn()
-    seen.push(answered.length)
+    else resolve(`${index}`)
   }
-  await Promise.all(answers)
-  return seen
+  return (await Promise.allSettled(answers)).map((answer) =>
+    answer.status === 'fulfilled' ? answer.value : answer.reason.message,
+  )
 }
 
-t.test('while others wait, as many are answered together as it is told', async (t) => {
-  const { gate } = gateAt({ togetherMax: 3 })
-  t.strictSame(await answersOf(gate, 12), [0, 0, 3, 3, 3, 6, 6, 8, 9, 10, 11, 12])
+t.test('while others wait, as many are served together as it is told', async (t) => {
+  const { gate, groups } = gateAt({ togetherMax: 3 })
+  t.strictSame(await serve(gate, 5), ['0', 'it failed', '2', '3', '4'])
+  t.strictSame(groups.splice(0), [1, 2, 1, 1])
+  await serve(gate, 12)
+  t.strictSame(groups, [1, 3, 3, 3, 1, 1])
 })
 
-t.test('no more are answered together than half of those who are there', async (t) => {
-  const { gate } = gateAt({ togetherMax: 100 })
-  t.strictSame(await answersOf(gate, 9), [0, 0, 0, 4, 4, 6, 7, 8, 9])
-  t.strictSame(await answersOf(gate, 2), [1, 2])
+t.test('no more are served in one place than its part of half of those who wait', async (t) => {
+  const alone = gateAt({ togetherMax: 100 })
+  await serve(alone.gate, 10)
+  t.strictSame(alone.groups, [1, 5, 2, 1, 1])
+  const beside = gateAt({ togetherMax: 100, maxConcurrent: 2 })
+  await serve(beside.gate, 10)
+  t.strictSame(beside.groups, [1, 1, 2, 2, 1, 1, 1, 1])
+})
+
+t.test('those who are served together are answered together', async (t) => {
+  const { gate } = gateAt({ togetherMax: 2 })
+  const works = Array.from({ length: 4 }, work)
+  const [first, second, third] = works
+  const answered: number[] = []
+  const answers = works.map(async ({ run }, index) => {
+    await gate.run(run)
+    answered.push(index)
+  })
+  first?.resolve('done')
+  await turn()
+  t.strictSame(answered, [0])
+  second?.resolve('done')
+  await turn()
+  t.strictSame(answered, [0])
+  third?.resolve('done')
+  await turn()
+  t.strictSame(answered, [0, 1, 2])
+  works[3]?.resolve('done')
+  await Promise.all(answers)
+})
+
+t.test('what serves a group may fail as a whole', async (t) => {
+  const clock = { nowMs: () => 0 }
+  const limits = { maxConcurrent: 1, maxQueued: 10, maxWaitMs: 60_000, togetherMax: 2 }
+  let isBroken = false
+  const gate = new Gate<string, string>(limits, clock, async (jobs) => {
+    await turn()
+    if (isBroken) throw new Error('out of order')
+    return jobs.map((value) => ({ status: 'fulfilled', value }))
+  })
+  const answers = ['first', 'second', 'third', 'fourth'].map((job) => gate.run(job))
+  t.equal(await answers[0], 'first')
+  isBroken = true
+  await t.rejects(Promise.all([answers[1]]), { message: 'out of order' })
+  await t.rejects(Promise.all([answers[2]]), { message: 'out of order' })
+  isBroken = false
+  t.equal(await answers[3], 'fourth')
+})
+
+t.test('of a group that is served, all but the first count as if they waited', async (t) => {
+  const { gate, clock } = gateAt({ togetherMax: 3, maxWaitMs: 10_000 })
+  await teach(gate, clock, 1000)
+  const works = Array.from({ length: 11 }, work)
+  const answers = works.map(({ run }) => gate.run(run))
+  await t.rejects(gate.run(work().run), { code: 'overloaded' }, 'ten wait')
+  clock.ms += 1000
+  works[0]?.resolve('done')
+  await turn()
+  const more = work()
+  const next = gate.run(more.run)
+  await t.rejects(gate.run(work().run), { code: 'overloaded' }, 'two of three, and eight')
+  for (const { resolve } of [...works, more]) resolve('done')
+  await Promise.all([...answers, next])
 })
 
 t.test('nobody is held back when nobody waits', async (t) => {

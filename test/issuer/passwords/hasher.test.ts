@@ -1,6 +1,7 @@
 import t from 'tap'
 import { isGatepassError } from '../../../src/core/errors.ts'
 import type { Deriver } from '../../../src/issuer/passwords/derive.ts'
+import type { HashJob } from '../../../src/issuer/passwords/hash-process.ts'
 import { PasswordHasher } from '../../../src/issuer/passwords/hasher.ts'
 import type { Recipe } from '../../../src/issuer/passwords/recipe.ts'
 
@@ -41,16 +42,27 @@ t.test('one that could not be chosen is wrong, even where the bytes would match'
   t.notOk(await hasher.verify('password\ud800', await hasher.hash('password\ufffd')))
 })
 
-/** Notes what it is asked, and answers at once. */
-function countingDeriver() {
-  const asked: { recipe: Recipe; passwordBytes: number; digestBytes: number }[] = []
-  const deriver: Deriver = {
-    async derive(password, recipe, digestBytes) {
-      asked.push({ recipe, passwordBytes: password.length, digestBytes })
-      return Buffer.alloc(digestBytes)
+/** Whose digests are all zeros, each when the job is done. */
+function deriverDoing(work: (jobs: readonly HashJob[]) => Promise<void>): Deriver {
+  return {
+    async derive(jobs) {
+      await work(jobs)
+      return jobs.map(({ digestBytes }) => {
+        return { status: 'fulfilled', value: Buffer.alloc(digestBytes) }
+      })
     },
     close: async () => {},
   }
+}
+
+/** Notes what it is asked, and answers at once. */
+function countingDeriver() {
+  const asked: { recipe: Recipe; passwordBytes: number; digestBytes: number }[] = []
+  const deriver = deriverDoing(async (jobs) => {
+    for (const { password, recipe, digestBytes } of jobs) {
+      asked.push({ recipe, passwordBytes: password.length, digestBytes })
+    }
+  })
   return { deriver, asked }
 }
 
@@ -105,16 +117,12 @@ t.test('a cost that no stored hash may have is refused at the start', async (t) 
 t.test('so many at once, so many waiting, the rest is refused (I6)', async (t) => {
   let running = 0
   let mostRunning = 0
-  const deriver: Deriver = {
-    async derive(_password, _recipe, digestBytes) {
-      running += 1
-      mostRunning = Math.max(mostRunning, running)
-      await new Promise<void>((resolve) => setImmediate(resolve))
-      running -= 1
-      return Buffer.alloc(digestBytes)
-    },
-    close: async () => {},
-  }
+  const deriver = deriverDoing(async () => {
+    running += 1
+    mostRunning = Math.max(mostRunning, running)
+    await new Promise<void>((resolve) => setImmediate(resolve))
+    running -= 1
+  })
   const hasher = new PasswordHasher({ ...cheap, maxConcurrent: 3, maxQueued: 4 }, deriver)
   const attempts = Array.from({ length: 20 }, () => hasher.verifyNothing('correct horse'))
   const results = await Promise.allSettled(attempts)
@@ -127,13 +135,9 @@ t.test('so many at once, so many waiting, the rest is refused (I6)', async (t) =
 
 t.test('those who wait for bcrypt do not hold up the others', async (t) => {
   const bcryptDone = Promise.withResolvers<void>()
-  const deriver: Deriver = {
-    async derive(_password, recipe, digestBytes) {
-      if (recipe.scheme === 'bcrypt') await bcryptDone.promise
-      return Buffer.alloc(digestBytes)
-    },
-    close: async () => {},
-  }
+  const deriver = deriverDoing(async ([job]) => {
+    if (job?.recipe.scheme === 'bcrypt') await bcryptDone.promise
+  })
   const hasher = new PasswordHasher({ ...cheap, maxConcurrent: 2, maxQueued: 4 }, deriver)
   const old = Array.from({ length: 5 }, () => hasher.verify('correct horse', bcrypt))
   await t.rejects(hasher.verify('correct horse', bcrypt), { code: 'overloaded' })
