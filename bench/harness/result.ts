@@ -4,7 +4,13 @@ import { versionsOf } from '../peers/versions.ts'
 import { type Compared, compare } from './compare.ts'
 import { describeGatepass, describeMachine } from './machine.ts'
 import { runRounds, type Series } from './rounds.ts'
-import type { Bench, BenchOptions, Readings, Scenario } from './scenario.ts'
+import {
+  type Bench,
+  type BenchOptions,
+  type Readings,
+  type Scenario,
+  withConnections,
+} from './scenario.ts'
 
 const folder = new URL('../results/', import.meta.url)
 
@@ -25,9 +31,10 @@ export interface Result {
 
 export async function runScenario(
   scenario: Scenario,
-  bench: Bench,
+  given: Bench,
   onReading: (round: number, subject: string, readings: Readings) => void,
 ): Promise<Result> {
+  const bench = withConnections(scenario.connections, given)
   // Looked at before we put load on the machine ourselves.
   const machine = describeMachine(bench)
   const { subjects, comparisons } = await scenario.prepare(bench)

@@ -56,6 +56,14 @@ export interface Scenario {
   readonly title: string
   /** Packages whose versions belong to the result. */
   readonly packages?: readonly string[]
+  /** How many connections ask at once, where that is not what all others are measured with. */
+  readonly connections?: number
   /** Makes the data that all rounds share. */
   prepare(bench: Bench): Promise<PreparedScenario>
+}
+
+/** The same bench, with so many connections where that is said. */
+export function withConnections(connections: number | undefined, bench: Bench): Bench {
+  if (connections === undefined) return bench
+  return { ...bench, options: { ...bench.options, connections } }
 }

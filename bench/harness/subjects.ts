@@ -13,8 +13,6 @@ export interface ServedSubject {
   /** Rejects when the server does not do what it is compared for. Asked before the load. */
   check?(url: string): Promise<void>
   traffic(): Traffic
-  /** When fewer than the run's own. */
-  readonly connections?: number
   /** How many requests a second; without it as many as are answered. */
   readonly pace_per_second?: number
   /** What the server keeps its data in, where that is a process of its own. */
@@ -52,7 +50,7 @@ async function runLoads(subject: ServedSubject, server: Server, bench: Bench): P
   const { beside, pace_per_second, store } = subject
   const order: LoadOrder = {
     ...common,
-    connections: subject.connections ?? connections,
+    connections,
     traffic: subject.traffic(),
     countsInstructions,
     ...(pace_per_second !== undefined && { pace_per_second }),

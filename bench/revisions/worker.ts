@@ -2,7 +2,13 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from '../harness/built.ts'
 import type { Cores } from '../harness/cores.ts'
-import type { Bench, BenchOptions, PreparedScenario, Readings } from '../harness/scenario.ts'
+import {
+  type Bench,
+  type BenchOptions,
+  type PreparedScenario,
+  type Readings,
+  withConnections,
+} from '../harness/scenario.ts'
 import { scenarios } from '../scenarios/index.ts'
 
 /**
@@ -41,7 +47,7 @@ async function prepare(): Promise<WorkerAnswer> {
   mkdirSync(tree, { recursive: true })
   build(tree)
   const bench: Bench = { options, cores, scratch, defer: (end) => void ends.unshift(end) }
-  prepared = await scenario.prepare(bench)
+  prepared = await scenario.prepare(withConnections(scenario.connections, bench))
   return { subjects: prepared.subjects.map((subject) => subject.name) }
 }
 

@@ -5,12 +5,11 @@ import type { Traffic } from '../load/traffic.ts'
 import { createAccounts, hashSettings } from './accounts.ts'
 import { IssuerService } from './issuer-service.ts'
 
-/** A queue, but none that has to wait longer than an issuer lets it (2 s). */
-const connections = 32
-
 export const login: Scenario = {
   name: 'login',
   title: 'the issuer signing users in with Argon2id, beside the same hash one at a time in a loop',
+  // A queue, but none that has to wait longer than an issuer lets it (2 s).
+  connections: 32,
   async prepare(bench) {
     const issuer = await IssuerService.create(bench, hashSettings)
     const requests = await createAccounts(issuer.template)
@@ -18,7 +17,7 @@ export const login: Scenario = {
     const module = new URL('../raw/argon2id.ts', import.meta.url)
     return {
       subjects: [
-        served({ name: 'issuer', server: () => issuer.spec(), traffic, connections }, bench),
+        served({ name: 'issuer', server: () => issuer.spec(), traffic }, bench),
         loop({ name: 'raw Argon2id', module }, bench),
       ],
       comparisons: byRate({ subject: 'issuer', limit: 'raw Argon2id', target: { atLeast: 0.95 } }),

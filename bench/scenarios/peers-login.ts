@@ -10,8 +10,6 @@ import { createAccounts, hashSettings } from './accounts.ts'
 import { BetterAuth, origin, password } from './better-auth.ts'
 import { IssuerService } from './issuer-service.ts'
 
-/** Enough to have a login waiting whenever a hash is done. */
-const connections = 8
 const userCount = 4096
 const ours = 'gatepass, Argon2id'
 const byHand = '@fastify/jwt by hand, Argon2id'
@@ -23,6 +21,8 @@ export const peersLogin: Scenario = {
   name: 'peers-login',
   title: 'sign-ins by password, each beside its own hash in a loop',
   packages: ['@fastify/jwt', 'better-auth', 'fastify'],
+  // Enough to have a login waiting whenever a hash is done.
+  connections: 8,
   async prepare(bench) {
     installPeers()
     const raw = (name: string, file: string) =>
@@ -34,7 +34,7 @@ export const peersLogin: Scenario = {
     ]
     return {
       subjects: [
-        ...subjects.map((subject) => served({ ...subject, connections }, bench)),
+        ...subjects.map((subject) => served(subject, bench)),
         raw(argon2id, 'argon2id.ts'),
         raw(scrypt, 'scrypt.ts'),
       ],

@@ -1,3 +1,4 @@
+import { withConnections } from '../../harness/scenario.ts'
 import { served } from '../../harness/subjects.ts'
 import { createAccounts, hashSettings } from '../../scenarios/accounts.ts'
 import { IssuerService } from '../../scenarios/issuer-service.ts'
@@ -25,9 +26,8 @@ export const signIn: Sweep = {
         name: 'issuer',
         server: () => issuer.spec(),
         traffic: () => ({ kind: 'fixed', requests }),
-        connections,
       },
-      bench,
+      withConnections(connections, bench),
     )
     return [
       {
