@@ -1,6 +1,6 @@
-import { createSecretKey, type KeyObject } from 'node:crypto'
+import { createSecretKey } from 'node:crypto'
 import { GatepassError } from '../core/errors.ts'
-import { equalBytes, hmac } from '../core/secrets.ts'
+import { equalTexts, hmacText } from '../core/secrets.ts'
 
 /** What a refresh token says, once its MAC is found good. */
 export interface RefreshTokenParts {
@@ -35,7 +35,7 @@ export function createRefreshTokenCodec(
   return {
     mint({ sid, generation }) {
       const body = `${prefix}${sid}.${generation}`
-      return `${body}.${macOf(newest, body)}`
+      return `${body}.${hmacText(newest, body)}`
     },
     parse(token) {
       const bodyEnd = token.length - macLength - 1
@@ -44,8 +44,8 @@ export function createRefreshTokenCodec(
       }
       const body = token.slice(0, bodyEnd)
       // Compared as text, so that a token has one spelling only.
-      const mac = Buffer.from(token.slice(bodyEnd + 1))
-      if (!accepted.some((secret) => equalBytes(macOf(secret, body), mac))) {
+      const mac = token.slice(bodyEnd + 1)
+      if (!accepted.some((secret) => equalTexts(hmacText(secret, body), mac))) {
         throw new GatepassError('refresh_token_malformed')
       }
       // The MAC is good, so the body is one that mint() wrote.
@@ -53,8 +53,4 @@ export function createRefreshTokenCodec(
       return { sid: body.slice(prefix.length, dot), generation: Number(body.slice(dot + 1)) }
     },
   }
-}
-
-function macOf(secret: KeyObject, body: string): Buffer {
-  return Buffer.from(hmac(secret, body).toString('base64url'))
 }

@@ -1,5 +1,5 @@
 import { createSecretKey, type KeyObject } from 'node:crypto'
-import { equalBytes, hmac, randomId } from '../../core/secrets.ts'
+import { equalTexts, hmac, hmacText, randomId } from '../../core/secrets.ts'
 
 const prefix = 'gpd_'
 const idPattern = /^[\w-]{22}$/
@@ -46,7 +46,7 @@ export class DeviceTokens {
   }
 
   #isOf(id: string, name: string, mac: string): boolean {
-    return this.#keys.some((key) => equalBytes(Buffer.from(macOf(key, id, name)), Buffer.from(mac)))
+    return this.#keys.some((key) => equalTexts(macOf(key, id, name), mac))
   }
 }
 
@@ -59,5 +59,5 @@ function parse(token: string | undefined): DeviceToken | null {
 
 /** The id has a fixed length, so that no two pairs make the same text. */
 function macOf(key: KeyObject, id: string, name: string): string {
-  return hmac(key, `${id}${name}`).toString('base64url')
+  return hmacText(key, `${id}${name}`)
 }

@@ -1,6 +1,6 @@
 import { createSecretKey, type KeyObject } from 'node:crypto'
 import { GatepassError } from '../../core/errors.ts'
-import { hmac } from '../../core/secrets.ts'
+import { hmac, hmacText } from '../../core/secrets.ts'
 import type { CounterStore } from '../../stores/counters.ts'
 import { Backoff, type Taken } from './backoff.ts'
 import { DeviceTokens } from './device-tokens.ts'
@@ -126,7 +126,7 @@ export class LoginThrottle {
 
   /** Neither names nor addresses can be read from the store, or tried out against it. */
   #key(...parts: readonly string[]): string {
-    return hmac(this.#keySecret, JSON.stringify(parts)).toString('base64url')
+    return hmacText(this.#keySecret, JSON.stringify(parts))
   }
 }
 
