@@ -89,13 +89,13 @@ class HashProcess {
       env: { GLIBC_TUNABLES: allocator },
       stdio: ['pipe', 'pipe', 'inherit'],
     })
-    this.#child.stdout.on('data', (bytes: Buffer) => this.#receive(bytes))
     // Whichever of these is first: what is written to a process that has ended is an error too.
     const lost = (cause: unknown) => this.#end(new GatepassError('internal_error', { cause }))
     this.#child.on('error', lost)
+    this.#child.on('exit', (code, signal) => lost(new Error(`hashing ended by ${signal ?? code}`)))
     this.#child.stdin.on('error', lost)
     this.#child.stdout.on('error', lost)
-    this.#child.on('exit', (code, signal) => lost(new Error(`hashing ended by ${signal ?? code}`)))
+    this.#child.stdout.on('data', (bytes: Buffer) => this.#receive(bytes))
     this.#hold(false)
   }
 

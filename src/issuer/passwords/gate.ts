@@ -68,7 +68,7 @@ export class Gate<Job, Result> {
     const { maxConcurrent, maxWaitMs } = this.#limits
     const asker: Asker<Job, Result> = { job, ...Promise.withResolvers<Result>() }
     if (this.#running < maxConcurrent) {
-      this.#start([asker])
+      void this.#start([asker])
     } else if (this.#isFull()) {
       asker.reject(this.#overloaded())
     } else {
@@ -94,9 +94,7 @@ export class Gate<Job, Result> {
     this.#runningJobs += group.length
     for (const { deadline } of group) clearTimeout(deadline)
     const startedAtMs = this.#clock.nowMs()
-    const results = await this.#serve(group.map(({ job }) => job)).catch((reason: unknown) =>
-      group.map(() => ({ status: 'rejected', reason }) as const),
-    )
+    const results = await this.#resultsOf(group.map(({ job }) => job))
     this.#running -= 1
     this.#runningJobs -= group.length
     this.#learn(this.#clock.nowMs() - startedAtMs, group.length)
@@ -115,7 +113,15 @@ export class Gate<Job, Result> {
     const half = Math.ceil(this.#waiting.size / 2 / maxConcurrent)
     const group = Array.from(this.#waiting.values().take(Math.min(togetherMax, half)))
     for (const asker of group) this.#waiting.delete(asker)
-    if (group.length > 0) this.#start(group)
+    if (group.length > 0) void this.#start(group)
+  }
+
+  async #resultsOf(jobs: readonly Job[]): ReturnType<Serve<Job, Result>> {
+    try {
+      return await this.#serve(jobs)
+    } catch (reason) {
+      return jobs.map(() => ({ status: 'rejected', reason }))
+    }
   }
 
   #learn(tookMs: number, jobs: number): void {

@@ -83,13 +83,12 @@ process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})
 
 const [standardInput, standardOutput] = [0, 1]
-const chunkBytes = 64 * 1024
+const chunk = Buffer.allocUnsafe(64 * 1024)
 
 /** The next jobs, waited for; null when nobody is there any more to ask. */
 function nextJobs(): HashJob[] | null {
   let received = Buffer.alloc(0)
   for (;;) {
-    const chunk = Buffer.allocUnsafe(chunkBytes)
     const length = readSync(standardInput, chunk)
     if (length === 0) return null
     received = Buffer.concat([received, chunk.subarray(0, length)])

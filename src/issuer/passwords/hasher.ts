@@ -29,8 +29,8 @@ export interface PasswordHasherOptions {
 
 const saltBytes = 16
 const digestBytes = 32
-/** So many at most are hashed and answered together (see `Gate`): the first waits for seven others. */
-const togetherMax = 8
+/** So many at most are hashed and answered together, where twice as many wait (see `Gate`). */
+const togetherMax = 16
 
 /** Makes and verifies password hashes, with a limit on how many at once (attack I6). */
 export class PasswordHasher {
