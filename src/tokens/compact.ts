@@ -1,7 +1,9 @@
 import { GatepassError } from '../core/errors.ts'
 import { type Algorithm, isAlgorithm } from './algorithms.ts'
-import { decodeBase64url } from './base64url.ts'
+import { decodeBase64url, hasBase64, holdBase64url } from './base64url.ts'
 import { accessTokenType } from './claims.ts'
+import { FixedBytes } from './fixed-bytes.ts'
+import { HeldBytes } from './held-bytes.ts'
 import { isJsonObject, parseStrictJson } from './json.ts'
 
 /** The default of the longest token that is looked at, in bytes. An ML-DSA-44 one has about 4000. */
@@ -9,16 +11,41 @@ export const maxTokenBytesDefault = 8192
 
 const maxKeyIdLength = 256
 
-/** An access token, taken apart but not yet believed. */
-export interface CompactToken {
+/** What it takes to check a signature, by a key that its header names. */
+export interface SignedText {
   readonly header: { readonly alg: Algorithm; readonly kid: string }
-  /** The whole token. */
+  /** All of it. */
   readonly text: string
-  /** What was signed: the token up to its second dot (RFC 7515 §5.2). */
+  /** What was signed: the text up to its second dot (RFC 7515 §5.2). */
   readonly signingInput: string
-  /** The claims as bytes. Not to be read before the signature is found good. */
-  readonly payloadBytes: Buffer
-  readonly signature: Buffer
+  /** In the canonical base64url. */
+  readonly signature: string
+}
+
+/** An access token, taken apart but not yet believed. */
+export interface CompactToken extends SignedText {
+  /** The claims in the canonical base64url. Not to be read before the signature is found good. */
+  readonly payload: string
+}
+
+/** Of the token that was taken apart last. */
+const held = {
+  token: new HeldBytes('utf8'),
+  payload: new HeldBytes('base64url'),
+  signature: new HeldBytes('base64url'),
+}
+
+/** What was signed. As all that is held: there until it is asked for another token. */
+export function signedBytes({ text, signingInput }: SignedText): Buffer {
+  return held.token.having(text).first(signingInput.length)
+}
+
+export function signatureBytes({ signature }: SignedText): Buffer {
+  return held.signature.having(signature).bytes
+}
+
+export function payloadBytes({ payload }: CompactToken): HeldBytes {
+  return held.payload.having(payload)
 }
 
 /**
@@ -35,22 +62,28 @@ export interface CompactToken {
  */
 export function parseCompact(token: string, maxBytes = maxTokenBytesDefault): CompactToken {
   const texts = typeof token === 'string' ? cutCompact(token, maxBytes) : null
-  const body = texts && decodeBody(texts)
-  if (texts === null || body === null) throw malformed()
-  return {
-    header: readHeader(texts.header),
-    text: token,
-    signingInput: texts.signingInput,
-    payloadBytes: body.payloadBytes,
-    signature: body.signature,
-  }
+  if (texts === null || !isBase64url(token, texts)) throw malformed()
+  const { headerEnd, signingInput, payload, signature } = texts
+  return { header: readHeader(token, headerEnd), text: token, signingInput, payload, signature }
 }
 
-/** The parts of a JWS in Compact Serialization (RFC 7515 §3.1), as bytes. */
+/** Whether all of it is, but for what can be seen only when the header is read. */
+function isBase64url(token: string, { payload, signature }: CompactTexts): boolean {
+  const isAscii = held.token.hold(token).length === token.length
+  return (
+    isAscii &&
+    !hasBase64(token) &&
+    holdBase64url(payload, held.payload) &&
+    holdBase64url(signature, held.signature)
+  )
+}
+
+/** The parts of a JWS in Compact Serialization (RFC 7515 §3.1). */
 export interface CompactParts {
   readonly headerBytes: Buffer
   readonly payloadBytes: Buffer
-  readonly signature: Buffer
+  /** In the canonical base64url. */
+  readonly signature: string
   /** What was signed: the text up to its second dot (RFC 7515 §5.2). */
   readonly signingInput: string
 }
@@ -58,14 +91,15 @@ export interface CompactParts {
 /** Takes a JWS apart; null for a text that is too long, or not the one text of such bytes. */
 export function splitCompact(text: string, maxBytes: number): CompactParts | null {
   const texts = cutCompact(text, maxBytes)
-  if (texts === null) return null
-  const headerBytes = decodeBase64url(texts.header)
-  const body = decodeBody(texts)
-  return headerBytes && body && { headerBytes, ...body, signingInput: texts.signingInput }
+  if (texts === null || decodeBase64url(texts.signature) === null) return null
+  const { headerEnd, payload, signature, signingInput } = texts
+  const headerBytes = decodeBase64url(text.slice(0, headerEnd))
+  const payloadBytes = decodeBase64url(payload)
+  return headerBytes && payloadBytes && { headerBytes, payloadBytes, signature, signingInput }
 }
 
 interface CompactTexts {
-  readonly header: string
+  readonly headerEnd: number
   readonly payload: string
   readonly signature: string
   readonly signingInput: string
@@ -76,29 +110,26 @@ function cutCompact(text: string, maxBytes: number): CompactTexts | null {
   if (text.length > maxBytes) return null
   const headerEnd = text.indexOf('.')
   const payloadEnd = text.indexOf('.', headerEnd + 1)
-  if (headerEnd === -1 || payloadEnd === -1 || text.includes('.', payloadEnd + 1)) return null
+  if (headerEnd === -1 || payloadEnd === -1) return null
+  // A third dot would be in the signature, which is no base64url then.
   return {
-    header: text.slice(0, headerEnd),
+    headerEnd,
     payload: text.slice(headerEnd + 1, payloadEnd),
     signature: text.slice(payloadEnd + 1),
     signingInput: text.slice(0, payloadEnd),
   }
 }
 
-function decodeBody(texts: CompactTexts): Pick<CompactParts, 'payloadBytes' | 'signature'> | null {
-  const payloadBytes = decodeBase64url(texts.payload)
-  const signature = decodeBase64url(texts.signature)
-  return payloadBytes && signature && { payloadBytes, signature }
-}
-
 /** The header that was read last: most tokens have the same, and reading it takes long. */
-let last: { readonly text: string; readonly header: CompactToken['header'] } | null = null
+let last: { readonly bytes: FixedBytes; readonly header: CompactToken['header'] } | null = null
 
-function readHeader(text: string): CompactToken['header'] {
-  if (text !== last?.text) {
+/** @param token the one that is held */
+function readHeader(token: string, end: number): CompactToken['header'] {
+  if (last?.bytes.length !== end || !last.bytes.isAt(0, held.token.numbers)) {
+    const text = token.slice(0, end)
     const bytes = decodeBase64url(text)
     if (bytes === null) throw malformed()
-    last = { text, header: readNewHeader(bytes) }
+    last = { bytes: new FixedBytes(text), header: readNewHeader(bytes) }
   }
   return last.header
 }

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { GatepassError } from '../core/errors.ts'
 import type { JsonObject, JsonValue } from '../core/json.ts'
 import { type Algorithm, isAlgorithm } from './algorithms.ts'
-import { type CompactToken, splitCompact } from './compact.ts'
+import { type SignedText, splitCompact } from './compact.ts'
 import { isJsonObject, parseStrictJson } from './json.ts'
 import { jwkThumbprint } from './jwk-thumbprint.ts'
 import { importVerificationKey, type VerificationKey } from './verification-key.ts'
@@ -22,7 +22,7 @@ export interface DpopProof {
   /** The thumbprint of its key (RFC 7638): what the `cnf.jkt` of a token must be. */
   readonly jkt: string
   /** What its signature is checked of; its key goes by the thumbprint. */
-  readonly jws: CompactToken
+  readonly jws: SignedText
   readonly claims: DpopClaims
 }
 
@@ -61,7 +61,7 @@ export function parseDpopProof(text: string): DpopProof {
   return {
     header: { alg, jwk },
     jkt,
-    jws: { header: { alg, kid: jkt }, text, signingInput, payloadBytes, signature },
+    jws: { header: { alg, kid: jkt }, text, signingInput, signature },
     claims: readClaims(payloadBytes),
   }
 }

@@ -1,10 +1,12 @@
 import { GatepassError } from '../core/errors.ts'
 import type { AccessTokenClaims } from '../tokens/claims.ts'
-import type { CompactToken } from '../tokens/compact.ts'
+import { type CompactToken, payloadBytes } from '../tokens/compact.ts'
 import type { VerificationKey } from '../tokens/verification-key.ts'
-import { type ClaimRules, checkAudience, readClaims } from './claims.ts'
+import { type ClaimRules, checkAudience } from './claims.ts'
+import { readHeldClaims } from './held-claims.ts'
 import type { KeyLookup, KeySource } from './keys/key-source.ts'
 import type { Revocations } from './revocation-list.ts'
+import { checkSignature, verifySignatureSync } from './signature.ts'
 
 /** An issuer whose tokens are accepted. */
 export interface TrustedIssuer {
@@ -20,46 +22,88 @@ export interface VerifiedToken {
   readonly issuer: TrustedIssuer
 }
 
-/** What `judge` needs done: a signature checked, or newer keys asked for. */
-export type Step =
-  | { readonly verify: VerificationKey }
-  | { readonly refresh: readonly TrustedIssuer[] }
-
-/** The answer to a step: whether the signature is good, or whether there may be newer keys now. */
-export type Judgement = Generator<Step, VerifiedToken, boolean>
+/** Why none of some issuers has signed a token: a reason for each, in their order. */
+export type Refusals = readonly Refusal[]
 
 /**
  * Finds out whose token it is. Each issuer is asked for the key by `kid` and `alg`; no claim is read
  * until a signature is found good, and then `iss` must be the issuer that the key is of. So an issuer
  * with the `kid`, or even the key, of another neither speaks for it nor keeps its tokens out.
  *
- * When no key fits, those issuers that may have published a newer one are asked for it once.
- *
- * @throws `token_signature`, `token_claims`, `token_key_unknown`, `token_algorithm` or
- *   `keys_unavailable`
+ * @throws `token_claims` for the token of an issuer that is not acceptable, or for others
  */
-export function* judge(token: CompactToken, issuers: readonly TrustedIssuer[]): Judgement {
-  const { kid, alg } = token.header
+export function judgeAtOnce(
+  token: CompactToken,
+  issuers: readonly TrustedIssuer[],
+): VerifiedToken | Refusals {
   const refusals: Refusal[] = []
-  const lacking: TrustedIssuer[] = []
   for (const issuer of issuers) {
-    const found = issuer.keys.find(kid, alg)
-    const isSigned = typeof found !== 'string' && (yield { verify: found })
+    const found = keyOf(token, issuer)
+    const isSigned = typeof found !== 'string' && verifySignatureSync(token, found)
     const judged = judgedBy(issuer, found, isSigned, token)
     if (typeof judged !== 'string') return judged
     refusals.push(judged)
-    if (mayBePublished(judged)) lacking.push(issuer)
   }
-  if (lacking.length > 0 && (yield { refresh: lacking })) {
-    for (const issuer of lacking) {
-      const found = issuer.keys.find(kid, alg)
-      const isSigned = typeof found !== 'string' && (yield { verify: found })
-      const judged = judgedBy(issuer, found, isSigned, token)
-      if (typeof judged !== 'string') return judged
-      refusals[issuers.indexOf(issuer)] = judged
-    }
+  return refusals
+}
+
+/** The same, with the signature checked where it keeps others least. */
+export async function judge(
+  token: CompactToken,
+  issuers: readonly TrustedIssuer[],
+): Promise<VerifiedToken | Refusals> {
+  const refusals: Refusal[] = []
+  for (const issuer of issuers) {
+    const found = keyOf(token, issuer)
+    const isSigned = typeof found !== 'string' && (await checkSignature(token, found))
+    const judged = judgedBy(issuer, found, isSigned, token)
+    if (typeof judged !== 'string') return judged
+    refusals.push(judged)
   }
-  throw refused(mostTelling.find((code) => refusals.includes(code)) ?? 'token_key_unknown')
+  return refusals
+}
+
+/**
+ * The same once more, where an issuer may have published a newer key, when each such issuer has been asked
+ * for it.
+ *
+ * @throws `token_signature`, `token_claims`, `token_key_unknown`, `token_algorithm` or
+ *   `keys_unavailable`, if it is nobody's token then either
+ */
+export async function judgeAnew(
+  token: CompactToken,
+  issuers: readonly TrustedIssuer[],
+  refusals: Refusals,
+): Promise<VerifiedToken> {
+  const lacking = issuers.filter((_, turn) => mayBePublished(refusals[turn]))
+  await askForNewer(lacking, token)
+  const judged = await judge(token, lacking)
+  if (isVerified(judged)) return judged
+  const others = refusals.filter((refusal) => !mayBePublished(refusal))
+  throw refused([...others, ...judged])
+}
+
+/** Has newer keys asked for, but for the next token, and gives the error for this one. */
+export function refusedAtOnce(
+  token: CompactToken,
+  issuers: readonly TrustedIssuer[],
+  refusals: Refusals,
+): GatepassError {
+  const lacking = issuers.filter((_, turn) => mayBePublished(refusals[turn]))
+  void askForNewer(lacking, token)
+  return refused(refusals)
+}
+
+export function isVerified(judged: VerifiedToken | Refusals): judged is VerifiedToken {
+  return !Array.isArray(judged)
+}
+
+async function askForNewer(issuers: readonly TrustedIssuer[], { header }: CompactToken) {
+  await Promise.all(issuers.map(({ keys }) => keys.refresh(header.kid)))
+}
+
+function keyOf({ header }: CompactToken, { keys }: TrustedIssuer): KeyLookup {
+  return keys.find(header.kid, header.alg)
 }
 
 /** Why a token is not one of an issuer; the most telling first, for when the issuers differ. */
@@ -82,18 +126,19 @@ function judgedBy(
 ): VerifiedToken | Refusal {
   if (typeof found === 'string') return found
   if (!isSigned) return 'token_signature'
-  const claims = readClaims(token.payloadBytes)
+  const claims = readHeldClaims(payloadBytes(token))
   if (claims.iss !== issuer.rules.issuer) return 'token_claims'
   checkAudience(claims, issuer.rules)
   return { claims, key: found, issuer }
 }
 
 /** Whether the issuer may have a key for us that we do not have yet. */
-function mayBePublished(refusal: Refusal): boolean {
+function mayBePublished(refusal: Refusal | undefined): boolean {
   return refusal === 'token_key_unknown' || refusal === 'keys_unavailable'
 }
 
-function refused(code: Refusal): GatepassError {
+function refused(refusals: Refusals): GatepassError {
+  const code = mostTelling.find((code) => refusals.includes(code)) ?? 'token_key_unknown'
   if (code !== 'token_claims') return new GatepassError(code)
   return new GatepassError(code, { cause: new Error('iss is another issuer') })
 }

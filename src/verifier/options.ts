@@ -1,10 +1,10 @@
 import { type Clock, systemClock } from '../core/clock.ts'
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
 import type { AccessTokenClaims } from '../tokens/claims.ts'
-import { maxTokenBytesDefault, parseCompact } from '../tokens/compact.ts'
-import { readClaims } from './claims.ts'
+import { maxTokenBytesDefault, parseCompact, payloadBytes } from '../tokens/compact.ts'
 import { type DecryptionOptions, readUnwrap } from './decryption.ts'
 import { type DpopProofsOptions, dpopDefaults } from './dpop/proofs.ts'
+import { readHeldClaims } from './held-claims.ts'
 import type { TrustedIssuer } from './judgement.ts'
 import { createFixedKeys } from './keys/fixed-keys.ts'
 import { type KeySet, readKeySet } from './keys/key-set.ts'
@@ -120,7 +120,7 @@ export function readOptions(options: VerifierOptions | IssuersOptions): Verifier
       // There is one at least: the problems say so otherwise.
     }) as [TrustedIssuer, ...TrustedIssuer[]],
     cache: openCache(options, (token) => {
-      return readClaims(parseCompact(unwrap(token), maxTokenBytes).payloadBytes)
+      return readHeldClaims(payloadBytes(parseCompact(unwrap(token), maxTokenBytes)))
     }),
     maxTokenBytes,
     unwrap,

@@ -5,12 +5,22 @@ import { checkTimes } from './claims.ts'
 import { checkDemands, type TokenDemands } from './demands.ts'
 import { checkPossession } from './dpop/possession.ts'
 import { DpopProofs } from './dpop/proofs.ts'
-import { type Judgement, judge, type TrustedIssuer, type VerifiedToken } from './judgement.ts'
+import { demandFirstList, firstList } from './first-list.ts'
+import {
+  isVerified,
+  judge,
+  judgeAnew,
+  judgeAtOnce,
+  type Refusals,
+  refusedAtOnce,
+  type TrustedIssuer,
+  type VerifiedToken,
+} from './judgement.ts'
 import { type IssuersOptions, readOptions, type VerifierOptions } from './options.ts'
 import { Outcomes } from './outcomes.ts'
 import { recall } from './recall.ts'
+import { isQuickToVerify } from './signature.ts'
 import type { IssuerStatus, VerifierStatus } from './status.ts'
-import { demandFirstList, firstList, take, takeAtOnce } from './steps.ts'
 
 /** Checks access tokens from memory. Nothing but a GatepassError is ever thrown. */
 export interface Verifier {
@@ -77,6 +87,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
   const { issuers, cache, maxTokenBytes, unwrap, dpop, clock } = readOptions(options)
   const proofs = new DpopProofs(dpop)
   const outcomes = new Outcomes()
+  const nowSeconds = () => Math.floor(clock.nowMs() / 1000)
 
   /** What must hold at each use, whether the token was met before or not. */
   function accept(
@@ -84,8 +95,9 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     { key, issuer }: Pick<VerifiedToken, 'key' | 'issuer'>,
     demands: TokenDemands,
     presented: string,
+    now_s = nowSeconds(),
   ): AccessTokenClaims {
-    checkTimes(claims, issuer.rules, Math.floor(clock.nowMs() / 1000))
+    checkTimes(claims, issuer.rules, now_s)
     if (issuer.revocations?.isRevoked(claims, key.kid)) throw new GatepassError('token_revoked')
     checkPossession(proofs, claims, presented, demands.dpop)
     checkDemands(claims, demands, issuer.revocations)
@@ -95,8 +107,9 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
 
   /** Keeps what is good for now; whether this use of it is, does not matter. */
   function admit(token: string, found: VerifiedToken, demands: TokenDemands): AccessTokenClaims {
-    cache?.keep(token, found, Math.floor(clock.nowMs() / 1000))
-    return accept(found.claims, found, demands, token)
+    const now_s = nowSeconds()
+    cache?.keep(token, found, now_s)
+    return accept(found.claims, found, demands, token, now_s)
   }
 
   function refusal(error: unknown): GatepassError {
@@ -115,11 +128,10 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
       const known = recall(cache, token)
       if (known !== undefined) return accept(known.claims, known.origin, demands, token)
       const parsed = open(token)
-      const judgement = judge(parsed, issuers)
-      let next = judgement.next()
-      while (!next.done) next = judgement.next(takeAtOnce(next.value, parsed))
-      demandFirstList(next.value)
-      return admit(token, next.value, demands)
+      const judged = judgeAtOnce(parsed, issuers)
+      if (!isVerified(judged)) throw refusedAtOnce(parsed, issuers, judged)
+      demandFirstList(judged)
+      return admit(token, judged, demands)
     } catch (error) {
       throw refusal(error)
     }
@@ -130,8 +142,26 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
       const known = recall(cache, token)
       if (known !== undefined) return accept(known.claims, known.origin, demands, token)
       const parsed = open(token)
-      const ends = { accept: (found: VerifiedToken) => admit(token, found, demands), refusal }
-      return proceed(judge(parsed, issuers), parsed, ends)
+      const isQuick = isQuickToVerify(parsed.header.alg)
+      const judged = isQuick ? judgeAtOnce(parsed, issuers) : judge(parsed, issuers)
+      const isDone = !(judged instanceof Promise) && isVerified(judged) && !firstList(judged)
+      return isDone ? admit(token, judged, demands) : verifyLater(token, parsed, judged, demands)
+    } catch (error) {
+      throw refusal(error)
+    }
+  }
+
+  async function verifyLater(
+    token: string,
+    parsed: CompactToken,
+    judging: VerifiedToken | Refusals | Promise<VerifiedToken | Refusals>,
+    demands: TokenDemands,
+  ): Promise<AccessTokenClaims> {
+    try {
+      const judged = await judging
+      const found = isVerified(judged) ? judged : await judgeAnew(parsed, issuers, judged)
+      await firstList(found)
+      return admit(token, found, demands)
     } catch (error) {
       throw refusal(error)
     }
@@ -176,57 +206,6 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
         issuers.flatMap(({ keys, revocations }) => [keys.close(), revocations?.close?.()]),
       )
     },
-  }
-}
-
-/** What a judgement comes to: the claims, or the error to throw. */
-interface Ends {
-  accept(found: VerifiedToken): AccessTokenClaims
-  refusal(error: unknown): GatepassError
-}
-
-/** Takes a judgement to its end, at once as long as nothing has to be waited for. */
-function proceed(
-  judgement: Judgement,
-  token: CompactToken,
-  ends: Ends,
-): AccessTokenClaims | Promise<AccessTokenClaims> {
-  let next = judgement.next()
-  while (!next.done) {
-    const answer = take(next.value, token)
-    if (typeof answer !== 'boolean') return proceedLater(judgement, token, ends, answer)
-    next = judgement.next(answer)
-  }
-  const list = firstList(next.value)
-  return list === undefined ? ends.accept(next.value) : acceptAfter(list, next.value, ends)
-}
-
-async function proceedLater(
-  judgement: Judgement,
-  token: CompactToken,
-  ends: Ends,
-  answer: Promise<boolean>,
-): Promise<AccessTokenClaims> {
-  try {
-    let next = judgement.next(await answer)
-    while (!next.done) next = judgement.next(await take(next.value, token))
-    await firstList(next.value)
-    return ends.accept(next.value)
-  } catch (error) {
-    throw ends.refusal(error)
-  }
-}
-
-async function acceptAfter(
-  list: Promise<void>,
-  found: VerifiedToken,
-  ends: Ends,
-): Promise<AccessTokenClaims> {
-  try {
-    await list
-    return ends.accept(found)
-  } catch (error) {
-    throw ends.refusal(error)
   }
 }
 

@@ -1,6 +1,12 @@
 import t from 'tap'
 import { algorithmNames } from '../../src/tokens/algorithms.ts'
-import { isKeyId, parseCompact } from '../../src/tokens/compact.ts'
+import {
+  isKeyId,
+  parseCompact,
+  payloadBytes,
+  signatureBytes,
+  signedBytes,
+} from '../../src/tokens/compact.ts'
 import { claimsWith, encode, headerWith, makeKey, mint } from '../support/tokens.ts'
 
 const key = makeKey('ES256')
@@ -17,8 +23,20 @@ t.test('takes a token of every algorithm apart', async (t) => {
     const parsed = parseCompact(token)
     t.same(parsed.header, { alg, kid: key.kid })
     t.equal(parsed.text, token)
-    t.equal(`${parsed.signingInput}.${parsed.signature.toString('base64url')}`, token)
-    t.same(JSON.parse(parsed.payloadBytes.toString()), claimsWith())
+    t.equal(`${parsed.signingInput}.${parsed.signature}`, token)
+    t.equal(signedBytes(parsed).toString(), parsed.signingInput)
+    t.equal(signatureBytes(parsed).toString('base64url'), parsed.signature)
+    t.same(JSON.parse(payloadBytes(parsed).bytes.toString()), claimsWith())
+  }
+})
+
+t.test('gives the bytes of a token when another one was taken apart since', async (t) => {
+  const [one, other] = [good, mint(makeKey('RS256'))].map((token) => parseCompact(token))
+  if (one === undefined || other === undefined) throw new Error('there are two')
+  for (const parsed of [one, other, one]) {
+    t.equal(signedBytes(parsed).toString(), parsed.signingInput)
+    t.equal(signatureBytes(parsed).toString('base64url'), parsed.signature)
+    t.equal(payloadBytes(parsed).bytes.toString('base64url'), parsed.payload)
   }
 })
 
@@ -32,6 +50,9 @@ t.test('refuses what is not three parts in canonical base64url', async (t) => {
     'dots alone': '..',
     'an empty header': `.${good.slice(good.indexOf('.') + 1)}`,
     padding: `${good}=`,
+    'a header like that before, and more': good.replace('.', 'A.'),
+    'the alphabet of base64': good.replace(/\.[\w-]{4}/, '.+/+/'),
+    'a character whose low byte is a letter': good.replace(/\.[\w-]{4}/, '.AAA\u0141'),
     'a space before': ` ${good}`,
     'a line break after': `${good}\n`,
     'a header that is an array': withHeader('[]'),

@@ -1,5 +1,5 @@
 import { isAlgorithm } from '../../tokens/algorithms.ts'
-import { type CompactToken, isKeyId, splitCompact } from '../../tokens/compact.ts'
+import { isKeyId, type SignedText, splitCompact } from '../../tokens/compact.ts'
 import { isJsonObject, parseStrictJson } from '../../tokens/json.ts'
 import type { KeyLookup, KeySource } from '../keys/key-source.ts'
 import { verifySignature } from '../signature.ts'
@@ -23,7 +23,7 @@ export async function openSigned(
   bytesMax: number,
   { keys, isKeyRevoked }: SignerRules,
 ): Promise<Buffer> {
-  const token = parse(text, typ, bytesMax)
+  const { token, payloadBytes } = parse(text, typ, bytesMax)
   const { kid, alg } = token.header
   if (isKeyRevoked(kid)) throw new Error('it is signed by a revoked key')
   let key = keys.find(kid, alg)
@@ -34,10 +34,14 @@ export async function openSigned(
   }
   if (typeof key === 'string') throw new Error(unfitKey(key))
   if (!(await verifySignature(token, key))) throw new Error('its signature is not valid')
-  return token.payloadBytes
+  return payloadBytes
 }
 
-function parse(text: string, typ: string, bytesMax: number): CompactToken {
+function parse(
+  text: string,
+  typ: string,
+  bytesMax: number,
+): { token: SignedText; payloadBytes: Buffer } {
   const parts = splitCompact(text, bytesMax)
   if (parts === null) throw new Error(`it is no compact JWS of at most ${bytesMax} bytes`)
   const header = parseStrictJson(parts.headerBytes)
@@ -49,7 +53,7 @@ function parse(text: string, typ: string, bytesMax: number): CompactToken {
   const { alg, kid } = header
   if (!isAlgorithm(alg) || !isKeyId(kid)) throw new Error('its alg or kid is not acceptable')
   const { signingInput, payloadBytes, signature } = parts
-  return { header: { alg, kid }, text, signingInput, payloadBytes, signature }
+  return { token: { header: { alg, kid }, text, signingInput, signature }, payloadBytes }
 }
 
 function unfitKey(code: Extract<KeyLookup, string>): string {
