@@ -18,6 +18,8 @@ export interface ChildSpec {
   readonly core: keyof Cores
 }
 
+const settle = new URL('settle.ts', import.meta.url)
+
 const running = new Set<ChildProcess>()
 
 // However this process ends, none of them goes on writing into a folder that is about to go.
@@ -49,7 +51,8 @@ export class Child {
   constructor(spec: ChildSpec, cores: Cores | null) {
     const { name, module, fromSource = false, args = [], env = {}, cwd, core } = spec
     const program = fromSource ? module : builtOf(module)
-    const node = [process.execPath, fileURLToPath(program), ...args]
+    const first = ['--import', builtOf(settle).href]
+    const node = [process.execPath, ...first, fileURLToPath(program), ...args]
     const [command = '', ...rest] = commandOn(core, cores, node)
     const nowhere = openSync(devNull, 'w')
     this.#name = name
