@@ -13,8 +13,8 @@ let built: URL | null = null
 
 /**
  * Compiles sources and bench into a folder, for all that is measured: a process in which Node has
- * stripped the types of its modules takes up to 2 µs longer for each request, and the package is
- * shipped without types. (Why it does is not known; the loaded stripper is enough.)
+ * stripped the types of its modules has taken up to 2 µs longer for each request (perhaps by what
+ * settle.ts is about), and the package is shipped without types.
  */
 export function build(folder: string): void {
   const path = (name: string) => fileURLToPath(new URL(name, root))

@@ -135,9 +135,10 @@ t.test('gives what a full reading gives, or nothing', async (t) => {
           const read = pattern?.read(hold(payload)) ?? null
           if (read === null) continue
           given += 1
-          t.strictSame(read, readClaims(payload))
-          t.strictSame(Object.keys(read), Object.keys(readClaims(payload)))
+          // As text: that tells the order too, and a member may be named `constructor`.
+          if (JSON.stringify(read) !== JSON.stringify(readClaims(payload))) return false
         }
+        return true
       },
     ),
     { numRuns: 2000 },
