@@ -52,8 +52,8 @@ function rawWork() {
 }
 
 function verifierWork(next: () => string, maxBytes?: number) {
-  const cache = maxBytes === undefined ? undefined : { maxBytes }
-  const verifier = createVerifier({ issuer, audience, jwks, ...(cache && { cache }) })
+  const cache = maxBytes === undefined ? {} : { cache: { maxBytes } }
+  const verifier = createVerifier({ issuer, audience, jwks, ...cache })
   return () => verifier.verifySync(next())
 }
 

@@ -75,7 +75,7 @@ export async function judgeAnew(
   issuers: readonly TrustedIssuer[],
   refusals: Refusals,
 ): Promise<VerifiedToken> {
-  const lacking = issuers.filter((_, turn) => mayBePublished(refusals[turn]))
+  const lacking = lackingOf(issuers, refusals)
   await askForNewer(lacking, token)
   const judged = await judge(token, lacking)
   if (isVerified(judged)) return judged
@@ -89,13 +89,17 @@ export function refusedAtOnce(
   issuers: readonly TrustedIssuer[],
   refusals: Refusals,
 ): GatepassError {
-  const lacking = issuers.filter((_, turn) => mayBePublished(refusals[turn]))
-  void askForNewer(lacking, token)
+  void askForNewer(lackingOf(issuers, refusals), token)
   return refused(refusals)
 }
 
 export function isVerified(judged: VerifiedToken | Refusals): judged is VerifiedToken {
   return !Array.isArray(judged)
+}
+
+/** Those that may have a key for the token which we do not have yet. */
+function lackingOf(issuers: readonly TrustedIssuer[], refusals: Refusals): TrustedIssuer[] {
+  return issuers.filter((_, turn) => mayBePublished(refusals[turn]))
 }
 
 async function askForNewer(issuers: readonly TrustedIssuer[], { header }: CompactToken) {

@@ -5,6 +5,7 @@ import { readClaims } from '../../src/verifier/claims.ts'
 import { ClaimsPattern } from '../../src/verifier/claims-pattern.ts'
 import fc from '../support/properties.ts'
 import { claimsWith, now_s } from '../support/tokens.ts'
+import { isFrozen } from './harness.ts'
 
 const held = new HeldBytes('base64url')
 const hold = (payload: Buffer) => held.hold(payload.toString('base64url'))
@@ -38,9 +39,6 @@ t.test('reads what differs in the claims of one token alone, and freezes it', as
   const given = pattern.read(hold(bytesOf(claims)))
   t.same(given, claims)
   t.same(Object.keys(Object(given)), Object.keys(claims), 'in the same order')
-  const isFrozen = (value: unknown): boolean =>
-    Object(value) !== value ||
-    (Object.isFrozen(value) && Object.values(value as object).every(isFrozen))
   t.ok(isFrozen(given))
 })
 

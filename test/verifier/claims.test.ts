@@ -7,6 +7,7 @@ import {
   readClaims,
 } from '../../src/verifier/claims.ts'
 import { audience, claimsWith, issuer, now_s } from '../support/tokens.ts'
+import { isFrozen } from './harness.ts'
 
 const rules: ClaimRules = { issuer, audiences: [audience], clockTolerance_s: 5 }
 
@@ -21,9 +22,6 @@ t.test('gives all claims, frozen at every level', async (t) => {
   const claims = claimsWith({ aud: [audience], amr: ['pwd'], auth_time: 1, nbf: 1, x: { y: [{}] } })
   const checked = check(claims)
   t.same(checked, claims)
-  const isFrozen = (value: unknown): boolean =>
-    Object(value) !== value ||
-    (Object.isFrozen(value) && Object.values(value as object).every(isFrozen))
   t.ok(isFrozen(checked))
 })
 

@@ -44,3 +44,9 @@ export async function overEveryAdapter(t: Test, verifier: Verifier): Promise<Exp
     t.same(answers, Object.fromEntries(ways.map(([name]) => [name, answer])), what)
   }
 }
+
+/** Whether nothing can be changed in a value, at any level. */
+export function isFrozen(value: unknown): boolean {
+  if (Object(value) !== value) return true
+  return Object.isFrozen(value) && Object.values(value as object).every(isFrozen)
+}
