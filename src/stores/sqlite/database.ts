@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
 import { GatepassError } from '../../core/errors.ts'
 import type { Schema } from '../migrations.ts'
+import { Checkpoints } from './checkpoints.ts'
 import { migrate } from './migrations.ts'
 
 /** How long a statement waits for another process's write before it gives up. */
@@ -18,8 +19,6 @@ const turnsMax = 8
 const cache_kib = 64 * 1024
 /** Of a file that is made, unless its store asks for another. */
 const defaultPage_bytes = 2048
-/** The write-ahead log is copied back when it has grown to this: rarely, as it is work of its own. */
-const checkpoint_bytes = 8 * 1024 ** 2
 /**
  * A parameter as a limit. With a bare one SQLite makes its plan by the value, and so compiles the
  * statement anew each time it is bound: seven times as long as a short one takes.
@@ -48,6 +47,7 @@ export class SqliteDatabase {
   readonly #commit: StatementSync
   /** Writes the first page anew as it is. (An UPDATE that changes nothing would write nothing.) */
   readonly #touch: StatementSync
+  readonly #checkpoints: Checkpoints
   #queue: Write<unknown>[] = []
   /** Whether a group has failed, by more than a lock, and no ping has found since that writes work. */
   #hasFailed = false
@@ -70,6 +70,7 @@ export class SqliteDatabase {
     this.#begin = this.#db.prepare('BEGIN IMMEDIATE')
     this.#commit = this.#db.prepare('COMMIT')
     this.#touch = this.#db.prepare('PRAGMA user_version = 0')
+    this.#checkpoints = new Checkpoints(this.#db, path)
   }
 
   prepare(sql: string) {
@@ -116,6 +117,7 @@ export class SqliteDatabase {
 
   async close(): Promise<void> {
     this.#commitGroup()
+    await this.#checkpoints.close()
     if (this.#db.isOpen) this.#db.close()
   }
 
@@ -135,6 +137,7 @@ export class SqliteDatabase {
       return
     }
     for (const answer of settle) answer()
+    this.#checkpoints.afterCommit()
   }
 
   #rollBack(): void {
@@ -194,8 +197,6 @@ function setUp(db: DatabaseSync, newPage_bytes: number): void {
         `PRAGMA page_size = ${newPage_bytes}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
          PRAGMA cache_size = -${cache_kib}`,
       )
-      const page_bytes = Number(db.prepare('PRAGMA page_size').get()?.page_size)
-      db.exec(`PRAGMA wal_autocheckpoint = ${Math.floor(checkpoint_bytes / page_bytes)}`)
       return
     } catch (error) {
       if (!isBusy(error) || performance.now() > untilMs) throw error

@@ -1,11 +1,10 @@
-import { spawn } from 'node:child_process'
 import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
 import { GatepassError } from '../../../src/core/errors.ts'
 import { SqliteDatabase } from '../../../src/stores/sqlite/database.ts'
+import { assertStored, writeUntilKilled } from './writing-process.ts'
 
 const schema = {
   name: 'numbers',
@@ -139,25 +138,9 @@ t.test('while another process holds the lock, writes fail soon and reads go on',
 
 t.test('what was acknowledged outlives a kill', async (t) => {
   const path = join(t.testdir(), 'numbers.db')
-  const program = join(import.meta.dirname, 'programs', 'write-forever.ts')
-  const child = spawn(process.execPath, [program, path], { stdio: ['ignore', 'pipe', 'inherit'] })
-  t.teardown(() => child.kill('SIGKILL'))
-  const acknowledged: number[] = []
-  for await (const line of createInterface(child.stdout)) {
-    // What is in the pipe when it dies was acknowledged, too.
-    acknowledged.push(Number(line))
-    if (acknowledged.length === 500) child.kill('SIGKILL')
-  }
-  const after = new DatabaseSync(path)
-  t.teardown(() => after.close())
-  t.match(after.prepare('PRAGMA integrity_check').get(), { integrity_check: 'ok' })
-  const rows = after.prepare('SELECT n FROM numbers').all()
-  const stored = new Set(rows.map(({ n }) => Number(n)))
+  const acknowledged = await writeUntilKilled(t, path, { count: 500 })
   t.ok(acknowledged.length >= 500)
-  t.strictSame(
-    acknowledged.filter((n) => !stored.has(n)),
-    [],
-  )
+  assertStored(t, path, acknowledged)
 })
 
 t.test('closing first commits what waits; after it nothing is accepted', async (t) => {
