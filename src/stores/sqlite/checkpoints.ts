@@ -74,14 +74,7 @@ export class Checkpoints {
   afterCommit(): void {
     if (this.#isCopying || --this.#commitsUntilLook > 0) return
     this.#commitsUntilLook = commitsPerLook
-    try {
-      if (!this.#hasGrown()) return
-      this.#isCopying = true
-      this.#thread ??= this.#start()
-      this.#thread.postMessage('copy' satisfies CheckpointMessage)
-    } catch {
-      // The commit is done, whatever becomes of this; the next look tells whether it was more than once.
-    }
+    if (this.#hasGrown()) this.#startCopying()
   }
 
   /** Waits for the thread, if there is one; to be called before the connection is closed. */
@@ -92,11 +85,22 @@ export class Checkpoints {
   }
 
   #hasGrown(): boolean {
-    const { log } = this.#look.get() as unknown as LogState
-    const log_bytes = log * this.#page_bytes
-    if (log_bytes < least_bytes) return false
-    const file_bytes = Number(this.#pageCount.get()?.page_count) * this.#page_bytes
-    return log_bytes >= Math.min(file_bytes * partOfFile, most_bytes)
+    try {
+      const { log } = this.#look.get() as unknown as LogState
+      const log_bytes = log * this.#page_bytes
+      if (log_bytes < least_bytes) return false
+      const file_bytes = Number(this.#pageCount.get()?.page_count) * this.#page_bytes
+      return log_bytes >= Math.min(file_bytes * partOfFile, most_bytes)
+    } catch {
+      // The commit is done, whatever is wrong with the look; the next one tells.
+      return false
+    }
+  }
+
+  #startCopying(): void {
+    this.#isCopying = true
+    this.#thread ??= this.#start()
+    this.#thread.postMessage('copy' satisfies CheckpointMessage)
   }
 
   #start(): Worker {
