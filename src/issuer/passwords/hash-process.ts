@@ -66,10 +66,10 @@ function answer(job: HashJob): HashAnswer {
 
 /*
  * Below whoever answers requests: hashing takes what the others leave, but where they leave nothing
- * still about a twentieth. With less nobody signs in on a core that several busy processes share; with
+ * still about a thirtieth. With less nobody signs in on a core that several busy processes share; with
  * more refreshes wait (docs/benchmarks.md).
  */
-const niceness = 13
+const niceness = 15
 
 try {
   setPriority(0, niceness)
