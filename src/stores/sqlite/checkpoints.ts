@@ -14,6 +14,8 @@ const most_bytes = 128 * 1024 ** 2
  * version 3.51 SQLite knows no look, and copies each time: right as well, and slower.)
  */
 const commitsPerLook = 16
+/** After so many it is tried again when others kept it from being copied: sorting a log is some work. */
+const commitsPerRetry = 256
 /** A thread takes some 20 MiB: one that is seldom needed is ended, and started again. */
 const threadIdleMs = 30_000
 
@@ -108,7 +110,8 @@ export class Checkpoints {
     let hasFailed = false
     thread.on('message', (isCopied: boolean) => {
       this.#isCopying = false
-      if (isCopied && this.#db.isOpen) this.#copyRest()
+      if (isCopied) this.#copyRest()
+      else this.#commitsUntilLook = commitsPerRetry
     })
     thread.on('error', () => {
       hasFailed = true
