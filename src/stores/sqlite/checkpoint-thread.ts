@@ -1,11 +1,11 @@
 import { DatabaseSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
-import type { CheckpointMessage, CheckpointThread, LogState } from './checkpoints.ts'
+import type { CheckpointMessage, CheckpointThreadData, LogState } from './checkpoints.ts'
 
 /** So often it goes over what has been written meanwhile; a few times are the rule. */
 const passesMax = 32
 
-const { path, idleMs } = workerData as CheckpointThread
+const { path, idleMs } = workerData as CheckpointThreadData
 const db = new DatabaseSync(path)
 const look = db.prepare('PRAGMA wal_checkpoint(NOOP)')
 const copy = db.prepare('PRAGMA wal_checkpoint(PASSIVE)')

@@ -30,7 +30,7 @@ export interface LogState {
 export type CheckpointMessage = 'copy' | 'close'
 
 /** What a thread is told at its start. */
-export interface CheckpointThread {
+export interface CheckpointThreadData {
   readonly path: string
   readonly idleMs: number
 }
@@ -47,7 +47,7 @@ const program = new URL(`./checkpoint-thread${extname(import.meta.filename)}`, i
  */
 export class Checkpoints {
   readonly #db: DatabaseSync
-  readonly #threadData: CheckpointThread
+  readonly #threadData: CheckpointThreadData
   readonly #page_bytes: number
   readonly #pageCount: StatementSync
   readonly #look: StatementSync

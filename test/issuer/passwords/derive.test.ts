@@ -72,7 +72,7 @@ t.test('hashing gives way to whoever answers requests', onLinux, async (t) => {
   const hashing = children().filter((child) => !before.includes(child))
   t.strictSame(
     hashing.map((pid) => getPriority(Number(pid))),
-    [13, 13],
+    [15, 15],
     'as many processes as there are hashes at once',
   )
   t.equal(getPriority(), 0, 'the thread that answers requests has the usual priority')

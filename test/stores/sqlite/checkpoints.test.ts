@@ -109,7 +109,7 @@ t.test('a thread copies it, and nobody has to commit for that', async (t) => {
 })
 
 t.test('a thread that is not needed ends, and another one goes on', async (t) => {
-  const { db, commit } = watchLog(t, { idleMs: 200 })
+  const { db, commit } = watchLog(t, { idleMs: 500 })
   for (let times = 0; times < 2; times++) {
     commit(writesPerLog + 16)
     const [thread] = (await once(process, 'worker')) as [Worker]
