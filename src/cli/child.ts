@@ -3,6 +3,7 @@ import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { GatepassError } from '../core/errors.ts'
+import { programBeside } from '../core/program.ts'
 import { type ReadyMessage, stopMessage } from './life.ts'
 
 const readyPollMs = 25
@@ -23,9 +24,7 @@ export interface ChildOptions {
 }
 
 /** The program of this command line. */
-export const mainProgram = fileURLToPath(
-  new URL(import.meta.url.endsWith('.ts') ? './main.ts' : './main.js', import.meta.url),
-)
+export const mainProgram = fileURLToPath(programBeside(import.meta, 'main'))
 
 /** A service process of `gatepass dev`. */
 export class Child {

@@ -1,10 +1,10 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
-import { extname } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { GatepassError } from '../../core/errors.ts'
+import { programBeside } from '../../core/program.ts'
 import { fromFrame, toFrame } from './frames.ts'
 import type { HashAnswer, HashJob } from './hash-process.ts'
 
@@ -57,8 +57,7 @@ function toResult({ digest, error }: HashAnswer): PromiseSettledResult<Buffer> {
   }
 }
 
-/** The program beside this file, be it the source or what was built from it. */
-const program = new URL(`./hash-process${extname(import.meta.filename)}`, import.meta.url)
+const program = programBeside(import.meta, 'hash-process')
 
 /*
  * How the allocator of glibc is set up, for what takes and returns 19 MiB at each hash: they stay with

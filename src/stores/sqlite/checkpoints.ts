@@ -1,6 +1,6 @@
-import { extname } from 'node:path'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { Worker } from 'node:worker_threads'
+import { programBeside } from '../../core/program.ts'
 
 /**
  * The log is copied back when it has grown to this part of the file, within these bounds: where there
@@ -35,8 +35,7 @@ export interface CheckpointThreadData {
   readonly idleMs: number
 }
 
-/** The program beside this file, be it the source or what was built from it. */
-const program = new URL(`./checkpoint-thread${extname(import.meta.filename)}`, import.meta.url)
+const program = programBeside(import.meta, 'checkpoint-thread')
 
 /**
  * Has the write-ahead log of a file copied back into it when it has grown, by a thread: that is mostly
