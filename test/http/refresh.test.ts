@@ -166,6 +166,26 @@ t.test(
   },
 )
 
+t.test('I14: a bad token in the body leaves a good cookie alone', async (t) => {
+  const issuer = await startIssuer(t)
+  const { refresh_token: good } = await issuer.signIn()
+  const { refresh_token: ended } = await issuer.signIn()
+  const cookies = { [cookieName]: good }
+  const post = (url: string, refresh_token?: string) =>
+    issuer.call({ method: 'POST', url, cookies, ...(refresh_token && { body: { refresh_token } }) })
+  t.equal((await post('/logout', ended)).statusCode, 204)
+  for (const [url, token, code] of [
+    ['/refresh', ended, 'refresh_token_revoked'],
+    ['/refresh', 'gpr_of_nobody', 'refresh_token_malformed'],
+    ['/logout', 'gpr_of_nobody', 'refresh_token_malformed'],
+  ] as const) {
+    const response = await post(url, token)
+    t.match(response.json(), { code })
+    t.same(response.cookies, [], `${url}, ${code}`)
+  }
+  t.equal((await post('/refresh')).statusCode, 200, 'the cookie still works')
+})
+
 t.test('I8: a cookie that came twice is refused and cleared', async (t) => {
   const issuer = await startIssuer(t)
   const { refresh_token } = await issuer.signIn()

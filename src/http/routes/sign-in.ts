@@ -46,9 +46,10 @@ export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void 
   const app = instance.withTypeProvider<ZodTypeProvider>()
   const { issuer, proofs, cookie, deviceCookie, origins, early, auditOf } = deps
 
-  /** The refresh token of a request, by body or by cookie; a cookie only from an allowed origin. */
-  function presented(request: FastifyRequest, body: RefreshBody) {
-    if (body?.refresh_token !== undefined) return { token: body.refresh_token, by: 'body' } as const
+  /** The refresh token of a request: the body's, else the cookie's. A cookie needs an allowed origin. */
+  function presented(request: FastifyRequest) {
+    const inBody = tokenInBody(request)
+    if (inBody !== undefined) return { token: inBody, by: 'body' } as const
     const token = cookie.read(request)
     if (token === undefined) return null
     origins.check(request)
@@ -124,7 +125,7 @@ export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void 
     },
     async (request, reply) => {
       early.throwRefusal(request.raw)
-      const found = presented(request, request.body)
+      const found = presented(request)
       if (found === null) throw new GatepassError('refresh_token_missing')
       const tokens = await issuer.refresh.rotate(
         {
@@ -150,7 +151,7 @@ export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void 
       },
     },
     async (request, reply) => {
-      const found = presented(request, request.body)
+      const found = presented(request)
       const sid = found
         ? issuer.refreshTokens.parse(found.token).sid
         : await sessionOfToken(request, deps.verifier, targetOf)
@@ -160,11 +161,16 @@ export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void 
     },
   )
 
-  // A cookie that can never work again is taken back, so that the browser stops sending it.
+  // A cookie that can never work again is cleared, so that the browser stops sending it.
   app.addHook('onError', async (request, reply, error) => {
-    if (request.headers.cookie === undefined) return
+    if (request.headers.cookie === undefined || tokenInBody(request) !== undefined) return
     if (isGatepassError(error) && deadCookie.has(error.code)) cookie.clear(reply)
   })
+}
+
+/** A token in the body is used instead of the cookie, so its refusal says nothing about the cookie. */
+function tokenInBody(request: FastifyRequest): string | undefined {
+  return (request.body as RefreshBody)?.refresh_token
 }
 
 const deadCookie: ReadonlySet<string> = new Set([
