@@ -29,7 +29,12 @@ export async function serve(service: Service, settings: Settings): Promise<void>
   const readiness = () => checkReadiness(checks, life.isDraining())
   const admin = cluster.isWorker
     ? null
-    : buildAdminApp({ logger, readiness, metrics: () => metrics.registry.metrics() })
+    : buildAdminApp({
+        logger,
+        hosts: settings.admin_hosts,
+        readiness,
+        metrics: () => metrics.registry.metrics(),
+      })
   const life = startLife(logger, settings, async () => {
     await app.close()
     await service.close()

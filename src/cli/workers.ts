@@ -25,6 +25,7 @@ export function isPrimaryOfMany(settings: Settings): boolean {
 export async function runWorkers(logger: Logger, settings: Settings): Promise<void> {
   const admin = buildAdminApp({
     logger,
+    hosts: settings.admin_hosts,
     readiness: () => workersReadiness(life.isDraining()),
     metrics: workersMetrics,
   })

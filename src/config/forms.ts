@@ -41,6 +41,15 @@ export const webhookSecret = z.string().refine((text) => {
   return text === `whsec_${bytes.toString('base64')}` && bytes.length >= 24 && bytes.length <= 64
 }, 'must be whsec_ and 24 to 64 bytes in base64')
 
+/** A host name; with a dot in front, all names below it. */
+export const hostPattern = z
+  .string()
+  .toLowerCase()
+  .regex(
+    /^\.?[\w-]+(\.[\w-]+)*$/,
+    'must be a host name such as metrics.example.com, or .example.com for all names below it',
+  )
+
 /** An IP address, or a range of them as CIDR. A range of all addresses is no range. */
 export const addressRange = z.string().refine((text) => {
   const [address = '', prefix, ...rest] = text.split('/')

@@ -7,6 +7,7 @@ import { dataSettings } from './data-settings.ts'
 import {
   addressRange,
   baseUrl,
+  hostPattern,
   listOf,
   origin,
   port,
@@ -65,6 +66,12 @@ const table = {
     asNumber,
     'The port for `/livez`, `/readyz` and `/metrics`; 0 takes a free one.',
     { defaultByRole: { issuer: 4001, verifier: 4101 } },
+  ),
+  admin_hosts: setting(
+    both,
+    listOf(z.array(hostPattern).max(100).default([])),
+    asList,
+    'Host names of the admin port, besides IP addresses, `localhost` and names without a dot ([why](operations.md#the-name-of-the-admin-port)).',
   ),
   accounts_url: setting(
     issuer,

@@ -73,6 +73,7 @@ export const errorCodes = {
   body_too_large: { status: 413, title: 'The body of the request is too large.' },
   content_type_unsupported: { status: 415, title: 'The body must be application/json.' },
   route_not_found: { status: 404, title: 'There is nothing at this address.' },
+  host_not_allowed: { status: 421, title: 'The service is not known by this host name.' },
   method_not_allowed: { status: 405, title: 'This address does not take this method.' },
   store_unavailable: { status: 503, title: 'A store is not available.' },
   clock_skew: { status: 503, title: 'The clock of the machine is wrong.' },

@@ -1,13 +1,11 @@
 import { BlockList, isIP } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { GatepassError } from '../core/errors.ts'
+import { isForeignHost } from '../core/foreign-host.ts'
 
 const loopback = new BlockList()
 loopback.addSubnet('127.0.0.0', 8, 'ipv4')
 loopback.addAddress('::1', 'ipv6')
-
-/** Names by which a browser reaches its own machine, whoever it asks. */
-const loopbackName = /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/
 
 function isLoopback(text: string): boolean {
   const address = text.trim().replace(/^::ffff:/, '')
@@ -44,7 +42,7 @@ export class PlaygroundGuard {
 
   /** Whether it came by another name of this machine, such as `127.0.0.1`: not one to work under. */
   hasOtherName({ headers: { host = '' } }: FastifyRequest): boolean {
-    return host !== this.#host && loopbackName.test(host)
+    return host !== '' && host !== this.#host && !isForeignHost(host)
   }
 
   /**

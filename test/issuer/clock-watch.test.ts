@@ -28,6 +28,7 @@ async function watched(
   const metrics = new Metrics()
   observeClock(metrics.registry, () => watch.offsetMs)
   const admin = buildAdminApp({
+    hosts: [],
     logger: pino({ level: 'silent' }),
     readiness: () => checkReadiness({ clock: async () => watch.check() }, false),
     metrics: () => metrics.registry.metrics(),
