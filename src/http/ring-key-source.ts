@@ -1,30 +1,23 @@
 import type { KeyRing } from '../keys/ring.ts'
-import { haveSameKeys, type KeySet, readKeySet } from '../verifier/keys/key-set.ts'
+import { readKeySet } from '../verifier/keys/key-set.ts'
 import type { KeySource } from '../verifier/keys/key-source.ts'
 
 /** The issuer's own keys, for the verifier in its own process: nothing is fetched. */
 export function createRingKeySource(ring: KeyRing): KeySource {
   let published = ring.publicKeys()
   let keySet = readKeySet({ keys: published })
-  let version = 1
 
   /** The ring gives out the same array for as long as the same keys are published. */
-  function current(): KeySet {
+  function current() {
     const now = ring.publicKeys()
     if (now !== published) {
-      const next = readKeySet({ keys: now }, keySet)
-      if (!haveSameKeys(next, keySet)) version += 1
-      keySet = next
+      keySet = readKeySet({ keys: now }, keySet)
       published = now
     }
     return keySet
   }
 
   return {
-    get version() {
-      current()
-      return version
-    },
     find: (kid, alg) => current().find(kid, alg),
     ready: async () => {},
     refresh: async () => {},

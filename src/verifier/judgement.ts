@@ -93,6 +93,11 @@ export function refusedAtOnce(
   return refused(refusals)
 }
 
+/** Whether the issuer still has the key that a token was verified with: the same object. */
+export function isKeyInUse({ key, issuer }: Pick<VerifiedToken, 'key' | 'issuer'>): boolean {
+  return issuer.keys.find(key.kid, key.alg) === key
+}
+
 export function isVerified(judged: VerifiedToken | Refusals): judged is VerifiedToken {
   return !Array.isArray(judged)
 }

@@ -139,9 +139,6 @@ function* addressOfKeys(given: Given): Iterable<FieldProblem> {
   if (jwksUri !== undefined && !isWebAddress(jwksUri)) {
     yield problem('jwksUri', 'it must be an http or https address')
   }
-  if (isRecord(keys) && typeof keys.version !== 'number') {
-    yield problem('keys', 'it must have a version, a number')
-  }
   if (jwksFile !== undefined && !isName(jwksFile)) yield problem('jwksFile', 'it must be a path')
   if (jwksFile !== undefined && (jwks !== undefined || keys !== undefined)) {
     yield problem('jwksFile', 'it keeps keys that are fetched, and these are given')

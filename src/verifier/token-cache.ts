@@ -24,8 +24,6 @@ export interface TokenCacheStatus {
 export interface TokenOrigin {
   readonly issuer: TrustedIssuer
   readonly key: VerificationKey
-  /** The version of the issuer's keys under which the key was last seen among them. */
-  keysVersion: number
 }
 
 /** A token that is kept. */
@@ -146,9 +144,8 @@ export class TokenCache {
 
   #originOf(key: VerificationKey, issuer: TrustedIssuer): TokenOrigin {
     const known = this.#origins.get(key)
-    const { version } = issuer.keys
-    if (known?.issuer === issuer && known.keysVersion === version) return known
-    const origin = { issuer, key, keysVersion: version }
+    if (known?.issuer === issuer) return known
+    const origin = { issuer, key }
     this.#origins.set(key, origin)
     return origin
   }

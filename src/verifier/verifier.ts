@@ -7,6 +7,7 @@ import { checkPossession } from './dpop/possession.ts'
 import { DpopProofs } from './dpop/proofs.ts'
 import { demandFirstList, firstList } from './first-list.ts'
 import {
+  isKeyInUse,
   isVerified,
   judge,
   judgeAnew,
@@ -18,9 +19,9 @@ import {
 } from './judgement.ts'
 import { type IssuersOptions, readOptions, type VerifierOptions } from './options.ts'
 import { Outcomes } from './outcomes.ts'
-import { recall } from './recall.ts'
 import { isQuickToVerify } from './signature.ts'
 import type { IssuerStatus, VerifierStatus } from './status.ts'
+import type { CachedToken } from './token-cache.ts'
 
 /** Checks access tokens from memory. Nothing but a GatepassError is ever thrown. */
 export interface Verifier {
@@ -89,6 +90,14 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
   const outcomes = new Outcomes()
   const nowSeconds = () => Math.floor(clock.nowMs() / 1000)
 
+  /** A token that was verified before, unless its key has left since. */
+  function recall(token: string): CachedToken | undefined {
+    const known = typeof token === 'string' ? cache?.find(token) : undefined
+    if (known === undefined || isKeyInUse(known.origin)) return known
+    cache?.drop(token)
+    return undefined
+  }
+
   /** What must hold at each use, whether the token was met before or not. */
   function accept(
     claims: AccessTokenClaims,
@@ -123,15 +132,19 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     return parseCompact(unwrap(token), maxTokenBytes)
   }
 
+  /** Verifies a token by the keys and the list that are in memory. */
+  function verifiedAtOnce(parsed: CompactToken): VerifiedToken {
+    const judged = judgeAtOnce(parsed, issuers)
+    if (!isVerified(judged)) throw refusedAtOnce(parsed, issuers, judged)
+    demandFirstList(judged)
+    return judged
+  }
+
   function verifySync(token: string, demands = noDemands): AccessTokenClaims {
     try {
-      const known = recall(cache, token)
+      const known = recall(token)
       if (known !== undefined) return accept(known.claims, known.origin, demands, token)
-      const parsed = open(token)
-      const judged = judgeAtOnce(parsed, issuers)
-      if (!isVerified(judged)) throw refusedAtOnce(parsed, issuers, judged)
-      demandFirstList(judged)
-      return admit(token, judged, demands)
+      return admit(token, verifiedAtOnce(open(token)), demands)
     } catch (error) {
       throw refusal(error)
     }
@@ -139,7 +152,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
 
   function verifyEagerly(token: string, demands = noDemands) {
     try {
-      const known = recall(cache, token)
+      const known = recall(token)
       if (known !== undefined) return accept(known.claims, known.origin, demands, token)
       const parsed = open(token)
       const isQuick = isQuickToVerify(parsed.header.alg)
@@ -161,7 +174,8 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
       const judged = await judging
       const found = isVerified(judged) ? judged : await judgeAnew(parsed, issuers, judged)
       await firstList(found)
-      return admit(token, found, demands)
+      // The key may have left the JWKS during these waits.
+      return admit(token, isKeyInUse(found) ? found : verifiedAtOnce(parsed), demands)
     } catch (error) {
       throw refusal(error)
     }
@@ -169,7 +183,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
 
   function verifyKnown(token: string, demands = noDemands): AccessTokenClaims | undefined {
     try {
-      const known = recall(cache, token)
+      const known = recall(token)
       return known && accept(known.claims, known.origin, demands, token)
     } catch {
       return undefined

@@ -66,7 +66,6 @@ t.test('A8: an issuer that publishes the key of another gains nothing by it', as
 t.test('while the keys of one are missing, only its own tokens wait for them', async (t) => {
   const asked: string[] = []
   const missing: KeySource = {
-    version: 1,
     find: (_kid: string, _alg: Algorithm) => 'keys_unavailable',
     ready: async () => {},
     refresh: async (kid) => void asked.push(kid),

@@ -35,7 +35,6 @@ t.test('takes what the documentation shows', async (t) => {
 
 function createVerifierKeys() {
   return {
-    version: 1,
     find: () => 'keys_unavailable',
     ready: async () => {},
     refresh: async () => {},
@@ -97,9 +96,9 @@ t.test('a file keeps none but fetched keys', async (t) => {
   for (const jwksFile of ['', null, 1]) t.same(problemsOf({ ...remote, jwksFile }), ['/jwksFile'])
 })
 
-t.test('a key source has all its methods, and a version', async (t) => {
+t.test('a key source has all its methods', async (t) => {
   const { jwks: _, ...remote } = options
-  for (const missing of ['find', 'refreshNow', 'version']) {
+  for (const missing of ['find', 'refreshNow', 'close']) {
     const keys = { ...createVerifierKeys(), [missing]: undefined }
     t.same(problemsOf({ ...remote, keys }), ['/keys'], missing)
   }

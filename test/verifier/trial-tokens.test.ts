@@ -9,7 +9,7 @@ const roomBytes = 1024 ** 2
 /** Tokens of this size fill a chunk of that room by a few. */
 const textOf = (n: number, length = 3_000) => `${String(n).padEnd(length, '.')}${n % 3}`
 
-const originOf = (version: number) => ({ keysVersion: version }) as TokenOrigin
+const originOf = (n: number) => ({ key: { kid: `key-${n}` } }) as TokenOrigin
 const origins = [originOf(0), originOf(1), originOf(2)]
 
 /** Its callers need no prints, many of which are the same. */
@@ -31,7 +31,7 @@ t.test('gives back once where a token is from, and forgets it with that', async 
   t.equal(take(textOf(1)), origins[1])
   t.equal(take(textOf(1)), undefined)
   t.equal(take(textOf(1, 2_999)), undefined)
-  t.match(take(textOf(9, 200_000)), { keysVersion: 9 })
+  t.match(take(textOf(9, 200_000)), { key: { kid: 'key-9' } })
   t.equal(take(textOf(0)), origins[0])
   t.equal(take(textOf(2)), origins[2])
   t.equal(trial.size, 0)
@@ -44,7 +44,7 @@ t.test('what comes again is where it came last', async (t) => {
   add(textOf(1), originOf(1))
   add(textOf(1), originOf(2))
   t.equal(trial.size, 1)
-  t.match(take(textOf(1)), { keysVersion: 2 })
+  t.match(take(textOf(1)), { key: { kid: 'key-2' } })
   t.equal(trial.size, 0)
 })
 
@@ -61,7 +61,7 @@ t.test('the oldest go first, some at once, and their memory serves the next', as
   t.equal(trial.size, 1_000 - dropped)
   for (let n = 0; n < 1_000; n += 1) {
     const origin = take(textOf(n))
-    if (origin?.keysVersion !== (n < dropped ? undefined : n)) return t.fail(`token ${n}`)
+    if (origin?.key.kid !== (n < dropped ? undefined : `key-${n}`)) return t.fail(`token ${n}`)
   }
 })
 

@@ -180,7 +180,6 @@ t.test('takes the keys of another origin, and closes it', async (t) => {
   const keys: KeySource = {
     find: () => 'keys_unavailable',
     ready: async () => void events.push('ready'),
-    version: 1,
     refresh: async () => void events.push('refresh'),
     refreshNow: async () => void events.push('refreshNow'),
     status: () => status,

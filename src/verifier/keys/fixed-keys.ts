@@ -4,7 +4,6 @@ import type { KeySource } from './key-source.ts'
 /** Keys that were given once and never change. */
 export function createFixedKeys(set: KeySet): KeySource {
   return {
-    version: 1,
     find: set.find,
     ready: async () => {},
     refresh: async () => {},

@@ -32,13 +32,11 @@ export interface KeySourceStatus {
 /** Where a verifier has the public keys of its one issuer from. */
 export interface KeySource {
   /**
-   * Raised whenever the keys in use change, also when they become too old to be used. A key that
-   * stays in use stays the same object, so a `VerificationKey` that is still found is still good.
-   */
-  readonly version: number
-  /**
-   * Looks a key up by both its id and its algorithm, in memory alone. `token_algorithm` is the
-   * answer if the id belongs to a key of another algorithm.
+   * Looks a key up by both its id and its algorithm, in memory alone: it is asked at each use of a
+   * token. `token_algorithm` is the answer if the id belongs to a key of another algorithm.
+   *
+   * A key that stays in use must stay the same object: the verifier compares it to the key that a
+   * token was verified with, and verifies the token again if they differ.
    */
   find(kid: string, alg: Algorithm): KeyLookup
   /** Resolves when keys are here; throws `keys_unavailable` if they cannot be had. */

@@ -9,16 +9,10 @@ export interface LoadedSet {
   readonly freshForMs: number
 }
 
-/**
- * The set that keys are looked up in: replaced whole, no longer used when it is too old, and with a
- * number that each change of it raises.
- */
+/** The set that keys are looked up in: replaced whole, and not used beyond its maximum age. */
 export class KeysInUse {
   readonly #maxAgeMs: number
   #loaded: LoadedSet | null = null
-  /** What was in use when somebody last looked. */
-  #seen: KeySet | null = null
-  #version = 0
 
   constructor(maxAge_s: number) {
     this.#maxAgeMs = maxAge_s * 1000
@@ -33,9 +27,7 @@ export class KeysInUse {
   at(nowMs: number): KeySet | null {
     const loaded = this.#loaded
     const isUsable = loaded !== null && nowMs - loaded.loadedAtMs <= this.#maxAgeMs
-    const set = isUsable ? loaded.set : null
-    if (set !== this.#seen) this.#see(set)
-    return set
+    return isUsable ? loaded.set : null
   }
 
   /** Whether there may be keys by now that the set does not have. */
@@ -44,21 +36,10 @@ export class KeysInUse {
     return loaded === null || nowMs - loaded.loadedAtMs > loaded.freshForMs
   }
 
-  versionAt(nowMs: number): number {
-    this.at(nowMs)
-    return this.#version
-  }
-
   /** @returns whether the keys are others than before */
   replace(loaded: LoadedSet): boolean {
     const previous = this.#loaded?.set ?? null
     this.#loaded = loaded
     return previous === null || !haveSameKeys(previous, loaded.set)
-  }
-
-  #see(set: KeySet | null): void {
-    const isSame = set !== null && this.#seen !== null && haveSameKeys(set, this.#seen)
-    if (!isSame) this.#version += 1
-    this.#seen = set
   }
 }

@@ -66,12 +66,6 @@ class RemoteKeys implements KeySource {
     this.#schedule = new RefreshSchedule(options.clock, options.random ?? Math.random)
   }
 
-  get version(): number {
-    const nowMs = this.#nowMs()
-    this.#keepFresh(nowMs)
-    return this.#keys.versionAt(nowMs)
-  }
-
   find(kid: string, alg: Algorithm): KeyLookup {
     const nowMs = this.#nowMs()
     this.#keepFresh(nowMs)

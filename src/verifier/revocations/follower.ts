@@ -166,6 +166,8 @@ export class RevocationFollower implements Revocations {
     const etag = this.#position === null ? null : this.#etag
     const fetched = await fetchSnapshot(uri, etag, clock, signal)
     if (fetched === null) {
+      // The stream may have skipped an event while this answer was on its way.
+      if (this.#position === null) return this.#load(signal)
       this.#freshness.prove()
       return
     }

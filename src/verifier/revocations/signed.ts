@@ -34,6 +34,9 @@ export async function openSigned(
   }
   if (typeof key === 'string') throw new Error(unfitKey(key))
   if (!(await verifySignature(token, key))) throw new Error('its signature is not valid')
+  // The key may have been withdrawn during these waits.
+  const isWithdrawn = isKeyRevoked(kid) || keys.find(kid, alg) !== key
+  if (isWithdrawn) throw new Error('it is signed by a key that was withdrawn meanwhile')
   return payloadBytes
 }
 

@@ -145,7 +145,7 @@ t.test('A10: the set is replaced whole', async (t) => {
   t.equal(await setting.answer(first), 'accepted')
   setting.server.answer = serve([second])
   setting.clock.advance_s(240)
-  t.equal(await setting.answer(first), 'accepted', 'the fetch is only now under way')
+  t.equal(await setting.answerSync(first), 'accepted', 'the fetch is only now under way')
   await until(setting, ({ age_s }) => age_s === 0)
   t.equal(await setting.answer(first), 'token_key_unknown')
   t.equal(await setting.answerSync(first), 'token_key_unknown')

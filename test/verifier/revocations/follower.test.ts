@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http'
 import t from 'tap'
 import { createVerifier } from '../../../src/verifier/index.ts'
 import { audience, claimsWith, issuer, makeKey, mint, now_s } from '../../support/tokens.ts'
@@ -73,6 +74,31 @@ t.test('where an event is missing, the snapshot is loaded anew', async (t) => {
   await untilState('streaming')
   t.equal(feed.streamsFrom.at(-1), 'a2')
   t.equal(status().entries, 2)
+})
+
+t.test('an answer on its way proves nothing when an event goes missing meanwhile', async (t) => {
+  const { feed, clock, answer, status } = await openFollowing(t)
+  const stream = Promise.withResolvers<ServerResponse>()
+  feed.onStream = (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders()
+    stream.resolve(response)
+  }
+  const response = await stream.promise
+  const asked = Promise.withResolvers<ServerResponse>()
+  feed.onSnapshot = (_request, response) => asked.resolve(response)
+  const onItsWay = await asked.promise
+  await feed.add('session', 'lost', now_s, 'lost')
+  response.write(await feed.eventText(await feed.add('session', 'told')))
+  await until('the event', async () => (await answer({ sid: 'told' })) === 'token_revoked')
+  clock.advance_s(60)
+  const askedAgain = Promise.withResolvers<ServerResponse>()
+  feed.onSnapshot = (_request, response) => askedAgain.resolve(response)
+  onItsWay.writeHead(304).end()
+  const last = await askedAgain.promise
+  t.equal(status().lag_s, 60)
+  t.equal(await answer({ sid: 'lost' }), 'accepted')
+  last.writeHead(200, { 'content-type': 'application/jwt' }).end(await feed.snapshotText())
+  await until('the lost one', async () => (await answer({ sid: 'lost' })) === 'token_revoked')
 })
 
 t.test('so it is when the log begins again, and nothing is forgotten', async (t) => {
