@@ -6,11 +6,11 @@ import { GatepassError } from '../core/errors.ts'
 import type { AudienceKeys } from '../issuer/audiences.ts'
 import { PasswordHasher } from '../issuer/passwords/hasher.ts'
 import { createUsers, type Users } from '../issuer/users.ts'
-import { openKeyStore } from '../keys/open.ts'
-import { KeyRing } from '../keys/ring.ts'
-import { inTurn, type KeyPolicy, type KeyStatus, keyStatuses } from '../keys/schedule.ts'
-import { KeyVault } from '../keys/vault.ts'
-import type { KeyEvent } from '../keys/view.ts'
+import { EncryptedKeyStore } from '../keys/encrypted-key-store.ts'
+import { KeyManager } from '../keys/key-manager.ts'
+import { type KeyPolicy, type KeyStatus, keyStatuses, sortByActivation } from '../keys/lifecycle.ts'
+import { openKeyStore } from '../keys/open-key-store.ts'
+import type { KeyEvent } from '../keys/snapshot.ts'
 import { openAccountStore, openSessionStore } from '../stores/open.ts'
 import type { AccountStore, SessionStore } from '../stores/ports.ts'
 import { importEncryptionKey } from '../tokens/encryption-key.ts'
@@ -101,8 +101,8 @@ export async function openKeys(
   settings: Settings,
   cwd: string,
   onChange?: (event: KeyEvent) => void,
-): Promise<KeyRing> {
-  return KeyRing.open({
+): Promise<KeyManager> {
+  return KeyManager.open({
     store: await openKeyStore(settings.keys_url, cwd),
     secrets: [...settings.keys_secret, ...settings.secret],
     algorithm: settings.algorithm,
@@ -115,8 +115,8 @@ export async function openKeys(
 /** Every key and where it stands, without making, changing or opening any. */
 export async function keyStatusesOf(settings: Settings, cwd: string): Promise<KeyStatus[]> {
   const store = await openKeyStore(settings.keys_url, cwd)
-  const infos = await new KeyVault(store, []).infos().finally(() => store.close())
-  return keyStatuses(inTurn(infos), keyPolicy(settings), systemClock.nowMs())
+  const infos = await new EncryptedKeyStore(store, []).listInfos().finally(() => store.close())
+  return keyStatuses(sortByActivation(infos), keyPolicy(settings), systemClock.nowMs())
 }
 
 export interface AccountParts {

@@ -1,7 +1,7 @@
 import type { Settings } from '../config/settings.ts'
 import { systemClock } from '../core/clock.ts'
 import type { IssuerAppDeps } from '../http/issuer-app.ts'
-import type { KeyRing } from '../keys/ring.ts'
+import type { KeyManager } from '../keys/key-manager.ts'
 import type { EventLog } from '../playground/event-log.ts'
 import type { SessionStore } from '../stores/ports.ts'
 import type { Verifier } from '../verifier/verifier.ts'
@@ -22,7 +22,7 @@ export async function openEventLog(settings: Settings): Promise<EventLog | null>
 
 interface PlaygroundParts {
   readonly events: EventLog | null
-  readonly keys: KeyRing
+  readonly keys: KeyManager
   readonly sessions: SessionStore
   readonly verifier: Verifier
 }

@@ -1,6 +1,6 @@
 import type { FieldProblem } from '../core/errors.ts'
 import { argon2idProblem } from '../issuer/passwords/recipe.ts'
-import { schedulePolicyProblems } from '../keys/schedule.ts'
+import { keyPolicyProblems } from '../keys/lifecycle.ts'
 import { audienceProblems, decryptionProblems } from './audiences.ts'
 import { dataProblems } from './data-settings.ts'
 import { revocationProblems } from './revocation-settings.ts'
@@ -72,7 +72,7 @@ function lifetimes(config: Settings): FieldProblem[] {
 }
 
 function keyLifeCycle(config: Settings): FieldProblem[] {
-  return schedulePolicyProblems({
+  return keyPolicyProblems({
     rotationMs: config.key_rotation_s * 1000,
     jwksMaxAgeMs: config.jwks_max_age_s * 1000,
     clockSkewMs: config.clock_skew_s * 1000,

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
-import type { KeyRing } from '../keys/ring.ts'
+import type { KeyManager } from '../keys/key-manager.ts'
 import { gatepassAuth } from '../verifier/fastify.ts'
 import type { Verifier } from '../verifier/verifier.ts'
 import type { KeyState, PlaygroundState, SessionLine } from './api.ts'
@@ -25,7 +25,7 @@ export interface PlaygroundDeps {
   readonly accessTtl_s: number
   readonly graceMs: number
   readonly clock: Clock
-  readonly keys: Pick<KeyRing, 'list' | 'rotate'>
+  readonly keys: Pick<KeyManager, 'list' | 'rotate'>
   readonly verifier: Verifier
   readonly replicas: Replicas
   readonly events: EventLog

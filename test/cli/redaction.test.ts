@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { FileKeyStore } from '../../src/keys/file-store.ts'
-import { KeySeal } from '../../src/keys/seal.ts'
+import { EncryptedKeyStore } from '../../src/keys/encrypted-key-store.ts'
+import { FileKeyStore } from '../../src/keys/file-key-store.ts'
 import { run, TestProcess } from '../support/processes.ts'
 
 const macSecret = 'mac-secret-that-must-never-be-seen-anywhere'
@@ -99,9 +99,9 @@ t.test('I10: a whole run shows none of the secrets that it used', async (t) => {
   t.equal(await issuer.stop(), 0)
   t.equal(await verifier.stop(), 0)
   outputs.push(issuer.stdout, issuer.stderr, verifier.stdout, verifier.stderr)
-  for (const stored of await new FileKeyStore(join(cwd, 'keys')).list()) {
-    t.notMatch(stored.text, '"d"', 'it is encrypted')
-    const { privateJwk } = await new KeySeal([macSecret]).open(stored)
+  const keyStore = new FileKeyStore(join(cwd, 'keys'))
+  for (const { text } of await keyStore.list()) t.notMatch(text, '"d"', 'it is encrypted')
+  for (const { privateJwk } of await new EncryptedKeyStore(keyStore, [macSecret]).list()) {
     secrets.add(String(privateJwk.d))
   }
 

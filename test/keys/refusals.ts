@@ -1,5 +1,5 @@
-import { type KeyPolicy, keyState, pollMs } from '../../src/keys/schedule.ts'
-import { type History, live, type Run, type Signing, signings } from './world.ts'
+import { type KeyPolicy, keyState, noticeMs } from '../../src/keys/lifecycle.ts'
+import { type History, live, type Run, type Signing, signings } from './simulation.ts'
 
 /**
  * The true times of every JWKS copy that a verifier may use for some unexpired token of `signing`:
@@ -11,7 +11,7 @@ function copiesFor(signing: Signing, history: History, policy: KeyPolicy) {
   return {
     // The very first key can't be announced, nor one in the place of a key that was revoked; it
     // counts from when every replica has noticed it.
-    fromMs: made?.isUrgent ? Math.max(oldestMs, made.atMs + pollMs(policy)) : oldestMs,
+    fromMs: made?.isUrgent ? Math.max(oldestMs, made.atMs + noticeMs(policy)) : oldestMs,
     untilMs: Math.min(
       signing.untilMs - 1 + signing.run.aheadMs + policy.accessTtlMs,
       history.revokedAtMs.get(signing.kid) ?? Infinity,

@@ -1,7 +1,7 @@
 import type { Clock } from '../../src/core/clock.ts'
-import { generateKey } from '../../src/keys/record.ts'
-import type { KeyPolicy } from '../../src/keys/schedule.ts'
-import type { KeyInfo, KeyRecord, KeyStore, StoredKey } from '../../src/keys/store.ts'
+import { generateKey } from '../../src/keys/key-record.ts'
+import type { KeyInfo, KeyRecord, KeyStore, StoredKey } from '../../src/keys/key-store.ts'
+import type { KeyPolicy } from '../../src/keys/lifecycle.ts'
 
 /** Lead 1,700 ms: 1,000 of max-age, 500 of skew, 200 until a key is noticed. */
 export const policy: KeyPolicy = {

@@ -3,8 +3,8 @@ import type { FastifyInstance, InjectOptions } from 'fastify'
 import { pino } from 'pino'
 import type { Test } from 'tap'
 import { buildIssuerApp } from '../../src/http/issuer-app.ts'
+import { createLocalKeySource } from '../../src/http/local-key-source.ts'
 import { Metrics } from '../../src/http/metrics.ts'
-import { createRingKeySource } from '../../src/http/ring-key-source.ts'
 import type { AudienceKeys } from '../../src/issuer/audiences.ts'
 import type { Audit } from '../../src/issuer/audit.ts'
 import type { Client } from '../../src/issuer/clients.ts'
@@ -12,8 +12,8 @@ import { createIssuer } from '../../src/issuer/issuer.ts'
 import { PasswordHasher } from '../../src/issuer/passwords/hasher.ts'
 import { RevocationFeed } from '../../src/issuer/revocation-feed.ts'
 import { createUsers } from '../../src/issuer/users.ts'
-import { FileKeyStore } from '../../src/keys/file-store.ts'
-import { KeyRing } from '../../src/keys/ring.ts'
+import { FileKeyStore } from '../../src/keys/file-key-store.ts'
+import { KeyManager } from '../../src/keys/key-manager.ts'
 import type { SessionStore } from '../../src/stores/ports.ts'
 import { SqliteAccountStore } from '../../src/stores/sqlite/accounts.ts'
 import { SqliteCounterStore } from '../../src/stores/sqlite/counters.ts'
@@ -57,7 +57,7 @@ export interface TestIssuerOptions {
 
 export interface ExtraParts {
   readonly clock: FakeClock
-  readonly keys: KeyRing
+  readonly keys: KeyManager
   readonly sessions: SessionStore
   readonly verifier: Verifier
 }
@@ -76,7 +76,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   const sessions = options.sessions ?? new SqliteSessionStore(sessionsPath)
   const counters = new SqliteCounterStore(sessionsPath)
   const hasher = options.hasher ?? new PasswordHasher({ memory_kib: 8, passes: 1 })
-  const keys = await KeyRing.open({
+  const keys = await KeyManager.open({
     store: new FileKeyStore(join(folder, 'keys')),
     algorithm: options.algorithm ?? 'ES256',
     policy: {
@@ -92,7 +92,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   const verifier = createVerifier({
     issuer: issuerUrl,
     audience: null,
-    keys: createRingKeySource(keys),
+    keys: createLocalKeySource(keys),
     clock,
     ...(options.decryptionKeys && {
       decryptionKeys: options.decryptionKeys,

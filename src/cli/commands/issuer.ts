@@ -6,13 +6,13 @@ import { auditTo } from '../../http/audit-log.ts'
 import { observeClock } from '../../http/clock-metrics.ts'
 import { dataMetrics } from '../../http/data-metrics.ts'
 import { buildIssuerApp } from '../../http/issuer-app.ts'
+import { createLocalKeySource } from '../../http/local-key-source.ts'
 import { Metrics } from '../../http/metrics.ts'
-import { createRingKeySource } from '../../http/ring-key-source.ts'
 import { ClockWatch } from '../../issuer/clock-watch.ts'
 import { DataEnd } from '../../issuer/data-end.ts'
 import { createIssuer } from '../../issuer/issuer.ts'
 import { RevocationFeed } from '../../issuer/revocation-feed.ts'
-import type { KeyRing } from '../../keys/ring.ts'
+import type { KeyManager } from '../../keys/key-manager.ts'
 import { openCounterStore } from '../../stores/open.ts'
 import type { SessionStore } from '../../stores/ports.ts'
 import { startSweep } from '../../stores/sweep.ts'
@@ -120,11 +120,11 @@ export async function runIssuer(context: CliContext): Promise<void> {
 }
 
 /** Of its own tokens, whatever audience they are for: who holds one may end its session. */
-function ownVerifier(settings: Settings, keys: KeyRing): Verifier {
+function ownVerifier(settings: Settings, keys: KeyManager): Verifier {
   return createVerifier({
     issuer: settings.issuer,
     audience: null,
-    keys: createRingKeySource(keys),
+    keys: createLocalKeySource(keys),
     clockTolerance_s: settings.clock_skew_s,
     ...(settings.decryption_keys.length > 0 && {
       decryptionKeys: settings.decryption_keys,
@@ -178,7 +178,7 @@ async function watchClock(settings: Settings, sessions: SessionStore, metrics: M
 }
 
 /** The log, read such that a revoked key is gone before it could sign the news of its own end. */
-function withKeysGone(sessions: SessionStore, keys: KeyRing): SessionStore['revocationsAfter'] {
+function withKeysGone(sessions: SessionStore, keys: KeyManager): SessionStore['revocationsAfter'] {
   return async (position, limit) => {
     const entries = await sessions.revocationsAfter(position, limit)
     if (entries.some(({ kind }) => kind === 'key')) await keys.refreshAnew()

@@ -1,7 +1,7 @@
 import type { Settings } from '../../config/settings.ts'
 import { systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
-import type { KeyStatus } from '../../keys/schedule.ts'
+import type { KeyStatus } from '../../keys/lifecycle.ts'
 import { openSessionStore } from '../../stores/open.ts'
 import { adminConfigOf, type CliContext, configOf } from '../context.ts'
 import { isoTime, print } from '../output.ts'

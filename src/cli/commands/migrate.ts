@@ -1,5 +1,5 @@
 import { dataUrl } from '../../config/data-settings.ts'
-import { openKeyStore } from '../../keys/open.ts'
+import { openKeyStore } from '../../keys/open-key-store.ts'
 import {
   openAccountStore,
   openCounterStore,

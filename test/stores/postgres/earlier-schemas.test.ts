@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import pg from 'pg'
 import t from 'tap'
-import { PostgresKeyStore } from '../../../src/keys/postgres-store.ts'
-import { KeyVault } from '../../../src/keys/vault.ts'
+import { EncryptedKeyStore } from '../../../src/keys/encrypted-key-store.ts'
+import { PostgresKeyStore } from '../../../src/keys/postgres-key-store.ts'
 import { logStart } from '../../../src/stores/ports.ts'
 import { PostgresAccountStore } from '../../../src/stores/postgres/accounts.ts'
 import { PostgresSessionStore } from '../../../src/stores/postgres/sessions.ts'
@@ -73,7 +73,7 @@ t.test('schema 1: the revocation log goes on behind its end', async (t) => {
 
 t.test('schema 1: keys are opened, and one that was revoked stays so', async (t) => {
   const store = await PostgresKeyStore.open(await left(1))
-  const vault = new KeyVault(store, ['a-secret-of-at-least-thirty-two-characters'])
+  const vault = new EncryptedKeyStore(store, ['a-secret-of-at-least-thirty-two-characters'])
   t.teardown(() => vault.close())
   const keys = (await vault.list()).toSorted((a, b) => a.name.localeCompare(b.name))
   t.match(keys, [
@@ -81,7 +81,7 @@ t.test('schema 1: keys are opened, and one that was revoked stays so', async (t)
     { name: 'epoch-1-ES256', revokedAtMs: t0 + 1, isCurrent: false },
     { name: 'epoch-2-ES256', revokedAtMs: null, isCurrent: true, activateAtMs: t0 },
   ])
-  await vault.sealAnew(keys)
+  await vault.reencrypt(keys)
   t.ok((await vault.list()).every(({ isCurrent }) => isCurrent))
 })
 

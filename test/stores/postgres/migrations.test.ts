@@ -1,5 +1,5 @@
 import t from 'tap'
-import { PostgresKeyStore } from '../../../src/keys/postgres-store.ts'
+import { PostgresKeyStore } from '../../../src/keys/postgres-key-store.ts'
 import type { Migration } from '../../../src/stores/migrations.ts'
 import { PostgresAccountStore } from '../../../src/stores/postgres/accounts.ts'
 import { migrate } from '../../../src/stores/postgres/migrations.ts'

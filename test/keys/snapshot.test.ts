@@ -1,19 +1,30 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import { ringKeys } from '../../src/keys/upkeep.ts'
-import { eventsBetween, type KeyView, type RingKey, viewAt } from '../../src/keys/view.ts'
+import { importPrivateKey, publicJwkOf } from '../../src/keys/key-record.ts'
+import { keyInfo } from '../../src/keys/key-store.ts'
+import {
+  eventsBetween,
+  type KeySnapshot,
+  type LoadedKey,
+  snapshotAt,
+} from '../../src/keys/snapshot.ts'
 import { newRecord, policy, startMs } from './support.ts'
 
 const records = await Promise.all([
   newRecord({ activateAtMs: startMs }),
   newRecord({ activateAtMs: startMs + 10_000, name: 'epoch-2-Ed25519' }),
 ])
-const keys = ringKeys(records, [])
-const [first, second] = keys as [RingKey, RingKey]
-const at = (timeMs: number, before: KeyView | null = null) => viewAt(keys, policy, timeMs, before)
+const keys = records.map((record) => ({
+  ...keyInfo(record),
+  key: importPrivateKey(record),
+  publicJwk: publicJwkOf(record),
+}))
+const [first, second] = keys as [LoadedKey, LoadedKey]
+const at = (timeMs: number, before: KeySnapshot | null = null) =>
+  snapshotAt(keys, policy, timeMs, before)
 
 t.test('all keys but the removed are published, in turn', async (t) => {
-  const kids = (view: KeyView) => view.publicKeys.map(({ kid }) => kid)
+  const kids = (snapshot: KeySnapshot) => snapshot.publicKeys.map(({ kid }) => kid)
   t.strictSame(kids(at(startMs)), [first.kid, second.kid], 'active, pending')
   t.strictSame(kids(at(startMs + 10_000)), [first.kid, second.kid], 'retiring, active')
   t.strictSame(kids(at(startMs + 13_500)), [second.kid], 'removed, active')
@@ -29,22 +40,22 @@ t.test('the JWKS is the public keys, tagged by its content', async (t) => {
 })
 
 t.test('what is published is the same object while the same keys are in it', async (t) => {
-  const view = at(startMs)
-  const later = at(startMs + 10_000, view)
-  t.equal(later.jwks, view.jwks)
-  t.equal(later.publicKeys, view.publicKeys)
-  t.not(at(startMs + 13_500, later).jwks, view.jwks)
+  const snapshot = at(startMs)
+  const later = at(startMs + 10_000, snapshot)
+  t.equal(later.jwks, snapshot.jwks)
+  t.equal(later.publicKeys, snapshot.publicKeys)
+  t.not(at(startMs + 13_500, later).jwks, snapshot.jwks)
 })
 
-t.test('a view says for how long it holds', async (t) => {
+t.test('a snapshot says for how long it holds', async (t) => {
   const { fromMs, untilMs, signing } = at(startMs + 12_000)
   t.strictSame({ fromMs, untilMs }, { fromMs: startMs + 10_000, untilMs: startMs + 13_500 })
   t.equal(signing?.kid, second.kid)
-  t.equal(viewAt([], policy, startMs, null).signing, null)
+  t.equal(snapshotAt([], policy, startMs, null).signing, null)
 })
 
 t.test('events tell two views apart', async (t) => {
-  const empty = viewAt([], policy, startMs, null)
+  const empty = snapshotAt([], policy, startMs, null)
   t.strictSame(eventsBetween(empty, at(startMs)), [{ name: 'key.activated', kid: first.kid }])
   t.strictSame(eventsBetween(at(startMs), at(startMs + 1)), [])
   t.strictSame(eventsBetween(at(startMs), at(startMs + 13_500)), [
@@ -55,14 +66,14 @@ t.test('events tell two views apart', async (t) => {
 
 t.test('a revoked key is published no more, at once, and the event says why', async (t) => {
   const revoked = [{ ...first, revokedAtMs: startMs + 5_000 }, second]
-  const view = viewAt(revoked, policy, startMs + 5_000, at(startMs))
-  t.strictSame(view.publicKeys, [second.publicJwk])
-  t.equal(view.signing?.kid, second.kid)
-  t.strictSame(eventsBetween(at(startMs), view), [
+  const snapshot = snapshotAt(revoked, policy, startMs + 5_000, at(startMs))
+  t.strictSame(snapshot.publicKeys, [second.publicJwk])
+  t.equal(snapshot.signing?.kid, second.kid)
+  t.strictSame(eventsBetween(at(startMs), snapshot), [
     { name: 'key.activated', kid: second.kid },
     { name: 'key.revoked', kid: first.kid },
   ])
-  const last = viewAt([{ ...first, revokedAtMs: startMs }], policy, startMs, view)
+  const last = snapshotAt([{ ...first, revokedAtMs: startMs }], policy, startMs, snapshot)
   t.equal(last.signing, null, 'and never signs, though there is no other')
   t.strictSame(last.publicKeys, [])
 })

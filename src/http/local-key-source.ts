@@ -1,18 +1,18 @@
-import type { KeyRing } from '../keys/ring.ts'
+import type { KeyManager } from '../keys/key-manager.ts'
 import { readKeySet } from '../verifier/keys/key-set.ts'
 import type { KeySource } from '../verifier/keys/key-source.ts'
 
-/** The issuer's own keys, for the verifier in its own process: nothing is fetched. */
-export function createRingKeySource(ring: KeyRing): KeySource {
-  let published = ring.publicKeys()
+/** Creates the key source of a verifier in the issuer's own process. Nothing is fetched. */
+export function createLocalKeySource(manager: KeyManager): KeySource {
+  let published = manager.publicKeys()
   let keySet = readKeySet({ keys: published })
 
-  /** The ring gives out the same array for as long as the same keys are published. */
+  /** The manager returns the same array as long as the same keys are published. */
   function current() {
-    const now = ring.publicKeys()
-    if (now !== published) {
-      keySet = readKeySet({ keys: now }, keySet)
-      published = now
+    const latest = manager.publicKeys()
+    if (latest !== published) {
+      keySet = readKeySet({ keys: latest }, keySet)
+      published = latest
     }
     return keySet
   }

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
-import { PostgresKeyStore } from '../../src/keys/postgres-store.ts'
-import type { StoredKey } from '../../src/keys/store.ts'
+import type { StoredKey } from '../../src/keys/key-store.ts'
+import { PostgresKeyStore } from '../../src/keys/postgres-key-store.ts'
 import { PostgresServer } from '../support/postgres.ts'
 
 const server = await PostgresServer.start(t)

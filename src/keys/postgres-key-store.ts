@@ -1,6 +1,6 @@
 import type { Schema } from '../stores/migrations.ts'
 import { PostgresDatabase, type PostgresOptions } from '../stores/postgres/database.ts'
-import type { KeyStore, StoredKey } from './store.ts'
+import type { KeyStore, StoredKey } from './key-store.ts'
 
 const schema: Schema = {
   name: 'keys',
@@ -24,7 +24,7 @@ const insert = {
   text: 'INSERT INTO gatepass.keys (name, record) VALUES ($1, $2) ON CONFLICT DO NOTHING',
 }
 
-/** No insert: a key that another replica has removed must not come back. */
+/** Not an upsert: a key that another replica has removed must not reappear. */
 const update = {
   name: 'update key',
   text: 'UPDATE gatepass.keys SET record = $2 WHERE name = $1',
@@ -32,10 +32,10 @@ const update = {
 
 const deleteOne = { name: 'delete key', text: 'DELETE FROM gatepass.keys WHERE name = $1' }
 
-/** Keys are read now and then by one task of the process: it has no use for more. */
+/** One background task reads the keys. */
 const connectionsMax = 2
 
-/** Signing keys in Postgres (`postgres:`), one row a key. */
+/** Keeps signing keys in Postgres (`postgres:`), one row per key. */
 export class PostgresKeyStore implements KeyStore {
   readonly #db: PostgresDatabase
 

@@ -3,20 +3,20 @@ import { access, chmod, link, mkdir, open, readdir, rename, rm, stat } from 'nod
 import { join } from 'node:path'
 import { GatepassError } from '../core/errors.ts'
 import { randomId } from '../core/secrets.ts'
-import { keyNamePattern } from './record.ts'
-import type { KeyStore, StoredKey } from './store.ts'
+import { keyNamePattern } from './key-record.ts'
+import type { KeyStore, StoredKey } from './key-store.ts'
 
 const suffix = '.json'
 const retryAfter_s = 1
 
 /**
- * Signing keys in a folder (`file:keys`) that several processes may share, one `.json` file a key.
- * Files of other kinds are left alone.
+ * Keeps signing keys in a folder (`file:keys`), one `.json` file per key. Several processes may share
+ * the folder. Other files are left alone.
  */
 export class FileKeyStore implements KeyStore {
   readonly #folder: string
 
-  /** @param folder made, for its owner alone, with the first key */
+  /** @param folder created with the first key, accessible to its owner only */
   constructor(folder: string) {
     this.#folder = folder
   }
@@ -49,17 +49,17 @@ export class FileKeyStore implements KeyStore {
     // Nothing is held open.
   }
 
-  /** Null when the file went away since the folder was read. */
+  /** Null if the file was deleted after the folder was read. */
   async #read(name: string): Promise<StoredKey | null> {
     const path = this.#pathOf(name)
     const text = await this.#do(() => readPrivately(path))
     return text === null ? null : { name, text }
   }
 
-  /** Writes a file whole under another name, and then gives it its own. */
+  /** Writes a temporary file completely, then gives it its final name. */
   #write<T>({ name, text }: StoredKey, give: (from: string, to: string) => Promise<T>): Promise<T> {
     const path = this.#pathOf(name)
-    // Not a name that list() reads, so what is left when we are killed is never taken for a key.
+    // list() ignores this name: a file left behind by a killed process is never read as a key.
     const temporary = join(this.#folder, `.${name}.${randomId()}.tmp`)
     return this.#do(async () => {
       await mkdir(this.#folder, { recursive: true, mode: 0o700 })
@@ -75,7 +75,7 @@ export class FileKeyStore implements KeyStore {
   }
 
   #pathOf(name: string): string {
-    if (!keyNamePattern.test(name)) throw invalid(`${JSON.stringify(name)} can't name a key`)
+    if (!keyNamePattern.test(name)) throw invalid(`${JSON.stringify(name)} cannot name a key`)
     return join(this.#folder, `${name}${suffix}`)
   }
 
@@ -85,7 +85,7 @@ export class FileKeyStore implements KeyStore {
     } catch (error) {
       if (error instanceof GatepassError) throw error
       throw new GatepassError('store_unavailable', {
-        detail: `The key folder ${this.#folder} can't be used.`,
+        detail: `The key folder ${this.#folder} cannot be used.`,
         cause: error,
         retryAfter_s,
       })
@@ -107,21 +107,21 @@ async function listFolder(folder: string): Promise<string[]> {
   }
 }
 
-/** Who may write to the folder may put a file of theirs in the place of a key. */
+/** Refuses a folder that other users may write to: they could replace a key. */
 async function refuseWriters(folder: string): Promise<void> {
   const { mode } = await stat(folder)
   if ((mode & 0o002) !== 0) throw invalid(`Anybody may write to ${folder}: chmod 700 it`)
   if ((mode & 0o020) === 0) return
   try {
-    // A folder is like that in every checkout under a umask of 002. What a group would have of it
-    // is nothing: it can't read the keys.
+    // Under a umask of 002 every checkout has group-writable folders. The group cannot read the
+    // keys, so it has no use for the permission.
     await chmod(folder, mode & 0o7755)
   } catch {
     throw invalid(`A group may write to ${folder}: chmod g-w it`)
   }
 }
 
-/** Refuses a file that others may read: who holds the key can sign for anyone. */
+/** Reads a file and refuses it if others may read it: the key signs tokens for any user. */
 async function readPrivately(path: string): Promise<string | null> {
   let file: Awaited<ReturnType<typeof open>>
   try {
@@ -149,7 +149,7 @@ async function writeDurably(path: string, text: string): Promise<void> {
   }
 }
 
-/** A link, unlike a rename, fails when the name is taken: that makes the insert atomic. */
+/** A link, unlike a rename, fails if the name exists: this makes the insert atomic. */
 async function linkIfAbsent(from: string, to: string): Promise<boolean> {
   try {
     await link(from, to)
@@ -160,7 +160,7 @@ async function linkIfAbsent(from: string, to: string): Promise<boolean> {
   }
 }
 
-/** Without it the new name may be lost with the power, and tokens be left without their key. */
+/** Makes the new name survive a power failure. A lost key would invalidate its tokens. */
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r')
   try {

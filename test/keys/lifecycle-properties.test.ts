@@ -1,8 +1,8 @@
 import t from 'tap'
-import { activeKey, type KeyPolicy, keyState, leadMs, pollMs } from '../../src/keys/schedule.ts'
+import { activeKey, type KeyPolicy, keyState, leadMs, noticeMs } from '../../src/keys/lifecycle.ts'
 import fc from '../support/properties.ts'
 import { neverRefused } from './refusals.ts'
-import { live, type Run, signings } from './world.ts'
+import { live, type Run, signings } from './simulation.ts'
 
 /** Invariant 5 over whole histories: keys are published before they sign and after they stop. */
 
@@ -47,7 +47,7 @@ function livesOf(policy: KeyPolicy, beginMs: number): fc.Arbitrary<Run[]> {
         endMs: atMs,
         aheadMs: Math.floor(ahead * policy.clockSkewMs),
         alg,
-        everyMs: Math.ceil((pollMs(policy) * (1 + pace)) / 2),
+        everyMs: Math.ceil((noticeMs(policy) * (1 + pace)) / 2),
         rotations: rotations.map(within),
         revocations: revocations.map(({ when, which }) => ({ atMs: within(when), which })),
       }
@@ -180,7 +180,7 @@ t.test('whatever is revoked, a replica that has looked has a key to sign with', 
 t.test('while one replica is up, each epoch has its key, on the instant', async (t) => {
   fc.assert(
     fc.property(policies, fc.nat(), (policy, phase) => {
-      fc.pre(policy.rotationMs > leadMs(policy) + pollMs(policy))
+      fc.pre(policy.rotationMs > leadMs(policy) + noticeMs(policy))
       const { rotationMs } = policy
       const startMs = 1_700_000_000_000 + (phase % rotationMs)
       const run: Run = {
@@ -188,7 +188,7 @@ t.test('while one replica is up, each epoch has its key, on the instant', async 
         endMs: startMs + 6 * rotationMs,
         aheadMs: 0,
         alg: 'ES256',
-        everyMs: pollMs(policy),
+        everyMs: noticeMs(policy),
         rotations: [],
         revocations: [],
       }

@@ -1,6 +1,14 @@
-import { manualKey, type PlannedKey, plannedKey, replacementKey } from '../../src/keys/plan.ts'
-import { activeKey, forgettableKeys, inTurn, type KeyPolicy } from '../../src/keys/schedule.ts'
-import type { KeyInfo } from '../../src/keys/store.ts'
+import type { KeyInfo } from '../../src/keys/key-store.ts'
+import {
+  activeKey,
+  deletableKeys,
+  dueKey,
+  type KeyPolicy,
+  manualKey,
+  type NewKey,
+  replacementKey,
+  sortByActivation,
+} from '../../src/keys/lifecycle.ts'
 import type { Algorithm } from '../../src/tokens/algorithms.ts'
 
 /** One process from its start to its end, in true time. */
@@ -42,7 +50,7 @@ export function live(runs: readonly Run[], policy: KeyPolicy): History {
   const revokedAtMs = new Map<string, number>()
   const spans: Span[] = []
 
-  const insert = (run: Run, planned: PlannedKey | null, atMs: number, isUrgent = false) => {
+  const insert = (run: Run, planned: NewKey | null, atMs: number, isUrgent = false) => {
     if (planned === null || store.has(planned.name)) return
     // Neither rising nor falling with time, as a thumbprint is.
     const kid = `${(made.size * 7_919) % 100_003}`
@@ -62,9 +70,9 @@ export function live(runs: readonly Run[], policy: KeyPolicy): History {
   const look = (run: Run, atMs: number) => {
     const nowMs = atMs + run.aheadMs
     const seen = [...store.values()]
-    insert(run, plannedKey(seen, run.alg, policy, nowMs), atMs, seen.length === 0)
-    const keys = inTurn([...store.values()])
-    for (const { name } of forgettableKeys(keys, policy, nowMs)) store.delete(name)
+    insert(run, dueKey(seen, run.alg, policy, nowMs), atMs, seen.length === 0)
+    const keys = sortByActivation([...store.values()])
+    for (const { name } of deletableKeys(keys, policy, nowMs)) store.delete(name)
     const untilMs = Math.min(atMs + run.everyMs, run.endMs)
     spans.push({ run, fromMs: atMs, untilMs, keys })
   }

@@ -1,8 +1,8 @@
 import { chmod, link, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { FileKeyStore } from '../../src/keys/file-store.ts'
-import type { StoredKey } from '../../src/keys/store.ts'
+import { FileKeyStore } from '../../src/keys/file-key-store.ts'
+import type { StoredKey } from '../../src/keys/key-store.ts'
 
 let made = 0
 

@@ -1,0 +1,171 @@
+import { hkdfSync } from 'node:crypto'
+import { CompactEncrypt, compactDecrypt, type JWK } from 'jose'
+import {
+  invalidRecord,
+  isRevocation,
+  parseKey,
+  parseRevocation,
+  privateJwkSchema,
+  type RecordInfo,
+  recordProblem,
+  type SerializedKey,
+  serializeKey,
+  serializeRevocation,
+} from './key-record.ts'
+import type { KeyInfo, KeyRecord, KeyStore, StoredKey } from './key-store.ts'
+
+/** A JWK encrypted (RFC 7517 §7) directly with a shared key (RFC 7518 §4.5). */
+const header = { alg: 'dir', enc: 'A256GCM', cty: 'jwk+json' } as const
+
+/** Versioned, in case the set of facts that a ciphertext is bound to changes. */
+const purpose = 'gatepass signing key 1'
+
+export interface DecryptedKey extends KeyRecord {
+  /** False if the record has to be encrypted again: in the clear, or under an older secret. */
+  readonly isCurrent: boolean
+}
+
+interface CachedKey {
+  readonly text: string
+  readonly key: DecryptedKey
+}
+
+/**
+ * Encrypts private keys on the way into a `KeyStore` and decrypts them on the way out.
+ *
+ * Each record is encrypted under a key derived by HKDF (RFC 5869) from the secret and from all
+ * public facts of the record. A ciphertext that was moved to another record, or whose facts were
+ * changed, does not decrypt.
+ */
+export class EncryptedKeyStore {
+  readonly #store: KeyStore
+  readonly #secrets: readonly string[]
+  /** What the last `list` has decrypted, by name. */
+  #cached: ReadonlyMap<string, CachedKey> = new Map()
+
+  /**
+   * @param secrets newest first, each with 256 bits of entropy: the first encrypts, all decrypt.
+   *   Without a secret, keys are stored in the clear.
+   */
+  constructor(store: KeyStore, secrets: readonly string[]) {
+    this.#store = store
+    this.#secrets = secrets
+  }
+
+  /** @throws `key_store_invalid`, which names the record and nothing in it; `store_unavailable` */
+  async list(): Promise<DecryptedKey[]> {
+    const { keys, revokedAtMsOf } = await this.#read()
+    const decrypted = await Promise.all(keys.map((key) => this.#decryptCached(key)))
+    this.#cached = new Map(decrypted.map((one) => [one.key.name, one]))
+    return decrypted.map(({ key }) => ({ ...key, revokedAtMs: revokedAtMsOf(key.kid) }))
+  }
+
+  /** Lists the public facts of all keys. Needs no secret. */
+  async listInfos(): Promise<KeyInfo[]> {
+    const { keys, revokedAtMsOf } = await this.#read()
+    return keys.map((key) => {
+      const { info } = parseKey(key)
+      return { ...info, revokedAtMs: revokedAtMsOf(info.kid) }
+    })
+  }
+
+  /** Inserts a key and returns true, or returns false if its name exists. */
+  async insertIfAbsent(record: KeyRecord): Promise<boolean> {
+    return this.#store.insertIfAbsent(await encrypt(record, this.#secrets[0]))
+  }
+
+  /**
+   * Records that a key is revoked. The record is permanent and separate from the key: neither a
+   * replica that encrypts the key again nor a restored backup undoes it.
+   */
+  async revoke(kid: string, revokedAtMs: number): Promise<void> {
+    await this.#store.insertIfAbsent(serializeRevocation({ kid, revokedAtMs }))
+  }
+
+  /** Encrypts, under the newest secret, the keys that are not current. */
+  async reencrypt(keys: readonly DecryptedKey[]): Promise<void> {
+    for (const key of keys) {
+      if (!key.isCurrent) await this.#store.replace(await encrypt(key, this.#secrets[0]))
+    }
+  }
+
+  async remove(name: string): Promise<void> {
+    await this.#store.remove(name)
+  }
+
+  close(): Promise<void> {
+    return this.#store.close()
+  }
+
+  async #decryptCached(stored: StoredKey): Promise<CachedKey> {
+    const cached = this.#cached.get(stored.name)
+    if (cached?.text === stored.text) return cached
+    return { text: stored.text, key: await decrypt(stored, this.#secrets) }
+  }
+
+  async #read() {
+    const stored = await this.#store.list()
+    const revocations = stored.filter(isRevocation).map(parseRevocation)
+    const revokedAtMs = new Map(revocations.map((one) => [one.kid, one.revokedAtMs]))
+    return {
+      keys: stored.filter((one) => !isRevocation(one)),
+      revokedAtMsOf: (kid: string) => revokedAtMs.get(kid) ?? null,
+    }
+  }
+}
+
+async function encrypt(record: KeyRecord, secret: string | undefined): Promise<StoredKey> {
+  const { privateJwk } = record
+  if (secret === undefined) return serializeKey({ info: record, privateKey: { jwk: privateJwk } })
+  const encrypted = await new CompactEncrypt(Buffer.from(JSON.stringify(privateJwk)))
+    .setProtectedHeader(header)
+    .encrypt(deriveKey(secret, record))
+  return serializeKey({ info: record, privateKey: { encrypted } })
+}
+
+/** Decrypts a record. Accepts a record in the clear, so that encryption can be turned on later. */
+async function decrypt(stored: StoredKey, secrets: readonly string[]): Promise<DecryptedKey> {
+  const serialized = parseKey(stored)
+  const { jwk, isCurrent } = await decryptPrivateKey(serialized, secrets)
+  const record = { ...serialized.info, revokedAtMs: null, privateJwk: jwk }
+  const problem = await recordProblem(record)
+  if (problem !== null) throw invalidRecord(stored.name, problem)
+  return { ...record, isCurrent }
+}
+
+async function decryptPrivateKey(
+  { info, privateKey }: SerializedKey,
+  secrets: readonly string[],
+): Promise<{ jwk: JWK; isCurrent: boolean }> {
+  if ('jwk' in privateKey) return { jwk: privateKey.jwk, isCurrent: secrets.length === 0 }
+  for (const [age, secret] of secrets.entries()) {
+    const text = await decryptText(privateKey.encrypted, deriveKey(secret, info))
+    if (text === null) continue
+    return { jwk: privateJwkSchema.parse(JSON.parse(text)), isCurrent: age === 0 }
+  }
+  throw invalidRecord(
+    info.name,
+    'no secret in GATEPASS_KEYS_SECRET or GATEPASS_SECRET decrypts it. Restore the secret that ' +
+      'encrypted it. If that secret is lost, delete the record: a new key is created, and tokens ' +
+      'of the old key are refused',
+  )
+}
+
+function deriveKey(secret: string, info: RecordInfo): Uint8Array {
+  const { name, kid, alg, createdAtMs, activateAtMs } = info
+  const bound = JSON.stringify([purpose, name, kid, alg, createdAtMs, activateAtMs])
+  return new Uint8Array(hkdfSync('sha256', secret, '', bound, 32))
+}
+
+/** Null if the text is not a JWE of ours, was changed, or is encrypted under another secret. */
+async function decryptText(text: string, key: Uint8Array): Promise<string | null> {
+  try {
+    const { plaintext } = await compactDecrypt(text, key, {
+      keyManagementAlgorithms: [header.alg],
+      contentEncryptionAlgorithms: [header.enc],
+    })
+    return Buffer.from(plaintext).toString()
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,240 @@
+import type { Clock } from '../core/clock.ts'
+import { GatepassError } from '../core/errors.ts'
+import { SingleFlight } from '../core/single-flight.ts'
+import type { Algorithm } from '../tokens/algorithms.ts'
+import type { SigningKey } from '../tokens/sign.ts'
+import { EncryptedKeyStore } from './encrypted-key-store.ts'
+import { generateKey, importPrivateKey, publicJwkOf } from './key-record.ts'
+import { type KeyRecord, type KeyStore, keyInfo } from './key-store.ts'
+import {
+  deletableKeys,
+  dueKey,
+  type KeyPolicy,
+  type KeyStatus,
+  keyStatuses,
+  manualKey,
+  type NewKey,
+  noticeMs,
+  replacementKey,
+  sortByActivation,
+} from './lifecycle.ts'
+import {
+  eventsBetween,
+  type KeyEvent,
+  type KeySnapshot,
+  type LoadedKey,
+  type PublishedJwks,
+  snapshotAt,
+} from './snapshot.ts'
+
+export interface KeyManagerOptions {
+  /** Closed together with the manager. */
+  readonly store: KeyStore
+  /** Secrets that encrypt private keys, newest first. Without a secret, keys are in the clear. */
+  readonly secrets?: readonly string[]
+  /** Algorithm of new keys. Existing keys keep theirs. */
+  readonly algorithm: Algorithm
+  readonly policy: KeyPolicy
+  readonly clock: Clock
+  /** Receives audit events. Must not throw. */
+  readonly onChange?: (event: KeyEvent) => void
+}
+
+/**
+ * Manages the signing keys of one replica: reads and maintains the store in the background, and
+ * answers from memory.
+ *
+ * Each call computes by the clock which key signs and which keys are published. A key activates at
+ * its instant even if the store is unavailable then.
+ */
+export class KeyManager {
+  readonly #options: Omit<KeyManagerOptions, 'store' | 'secrets'>
+  readonly #store: EncryptedKeyStore
+  #keys: readonly LoadedKey[] = []
+  #snapshot: KeySnapshot
+  readonly #maintenance = new SingleFlight(() => this.#maintain())
+  #timer: NodeJS.Timeout | undefined
+
+  private constructor({ store, secrets = [], ...options }: KeyManagerOptions) {
+    this.#options = options
+    this.#store = new EncryptedKeyStore(store, secrets)
+    this.#snapshot = snapshotAt([], options.policy, options.clock.nowMs(), null)
+  }
+
+  /**
+   * Loads the keys and creates the missing ones.
+   * @throws `key_store_invalid`, `store_unavailable`
+   */
+  static async open(options: KeyManagerOptions): Promise<KeyManager> {
+    const manager = new KeyManager(options)
+    try {
+      await manager.#maintain()
+    } catch (error) {
+      await manager.close()
+      throw error
+    }
+    // Twice per notice interval: the second half is left for the read itself.
+    const intervalMs = noticeMs(options.policy) / 2
+    manager.#timer = setInterval(() => manager.refresh(), intervalMs).unref()
+    return manager
+  }
+
+  /** The error of the last store access, or null. For readiness. */
+  get lastError(): Error | null {
+    return this.#maintenance.lastError
+  }
+
+  /** @throws `keys_unavailable` if there is no key at all */
+  signingKey(): SigningKey {
+    const { signing } = this.#current()
+    if (signing === null) throw new GatepassError('keys_unavailable')
+    return signing
+  }
+
+  /** Returns the JWKS to publish. The same object as long as it has the same keys. */
+  jwks(): PublishedJwks {
+    return this.#current().jwks
+  }
+
+  /** Returns the keys of `jwks()`, for a verifier in the same process. */
+  publicKeys(): KeySnapshot['publicKeys'] {
+    return this.#current().publicKeys
+  }
+
+  /** Lists all keys of the store, sorted by activation. */
+  list(): KeyStatus[] {
+    const { policy, clock } = this.#options
+    return keyStatuses(this.#keys, policy, clock.nowMs())
+  }
+
+  /** Reads the store now. Never rejects: on failure the keys stay and `lastError` says why. */
+  refresh(): Promise<void> {
+    return this.#maintenance.run()
+  }
+
+  /** Like `refresh`, with a read that starts after this call. */
+  async refreshAnew(): Promise<void> {
+    await this.#maintenance.settled()
+    await this.refresh()
+  }
+
+  /**
+   * Creates a key outside the schedule. It signs after the lead time, like any other key.
+   * @throws `store_unavailable`
+   */
+  async rotate(): Promise<KeyStatus> {
+    const { algorithm, policy } = this.#options
+    const created = await this.#create((nowMs) => manualKey(algorithm, policy, nowMs))
+    await this.refreshAnew()
+    return this.#statusOf(({ name }) => name === created?.name)
+  }
+
+  /**
+   * Revokes a compromised key. If the key signs, a replacement signs at once and is not announced.
+   * Revoking a key twice changes nothing.
+   *
+   * @returns null if there is no key with this `kid`
+   * @throws `store_unavailable`; the completed steps stay, and the call can be repeated
+   */
+  async revoke(kid: string): Promise<KeyStatus | null> {
+    const { algorithm, policy, clock } = this.#options
+    await this.refreshAnew()
+    const key = this.#keys.find((one) => one.kid === kid)
+    if (key === undefined) return null
+    if (key.revokedAtMs === null) {
+      const replacement = (nowMs: number) =>
+        replacementKey(kid, this.#keys, algorithm, policy, nowMs)
+      // The replacement is inserted first: at every instant some key may sign.
+      if (replacement(clock.nowMs()) !== null) await this.#create(replacement)
+      await this.#store.revoke(kid, clock.nowMs())
+      await this.refreshAnew()
+    }
+    return this.#statusOf((status) => status.kid === kid && status.state === 'revoked')
+  }
+
+  /** Stops the background maintenance and closes the store. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer)
+    await this.#maintenance.settled()
+    await this.#store.close()
+  }
+
+  /** The status after a change. If the key is absent, reading the store has failed. */
+  #statusOf(isMeant: (status: KeyStatus) => boolean): KeyStatus {
+    const status = this.list().find(isMeant)
+    if (status === undefined) {
+      throw this.#maintenance.lastError ?? new GatepassError('store_unavailable')
+    }
+    return status
+  }
+
+  /** Reads the keys, creates the key that is due, and re-encrypts and deletes old records. */
+  async #maintain(): Promise<void> {
+    const { algorithm, policy, clock } = this.#options
+    const stored = await this.#store.list()
+    this.#adopt(stored)
+    const due = (nowMs: number) => dueKey(this.#keys, algorithm, policy, nowMs)
+    if (due(clock.nowMs()) !== null) {
+      await this.#create(due)
+      this.#adopt(await this.#store.list())
+    }
+    await this.#store.reencrypt(stored)
+    for (const { name } of deletableKeys(this.#keys, policy, clock.nowMs())) {
+      await this.#store.remove(name)
+    }
+  }
+
+  /**
+   * Generates a key and inserts it. If another replica was faster, its key is used.
+   *
+   * @param decide called after the generation, which takes a while for RSA: the lead time counts
+   *   from publication
+   */
+  async #create(decide: (nowMs: number) => NewKey | null): Promise<NewKey | null> {
+    const { algorithm, clock, onChange } = this.#options
+    const generated = await generateKey(algorithm)
+    const createdAtMs = clock.nowMs()
+    const key = decide(createdAtMs)
+    if (key === null) return null
+    const record = { ...key, ...generated, createdAtMs, revokedAtMs: null }
+    if (await this.#store.insertIfAbsent(record)) {
+      onChange?.({ name: 'key.created', kid: generated.kid })
+    }
+    return key
+  }
+
+  #adopt(records: readonly KeyRecord[]): void {
+    if (records.length === 0 && this.#keys.length > 0) {
+      // A lost store (an unmounted folder), not a new one: a new key would invalidate every token.
+      throw new GatepassError('key_store_invalid', { detail: 'The key store has lost its keys.' })
+    }
+    this.#keys = loadKeys(records, this.#keys)
+    this.#updateSnapshot()
+  }
+
+  #current(): KeySnapshot {
+    const nowMs = this.#options.clock.nowMs()
+    const { fromMs, untilMs } = this.#snapshot
+    if (nowMs < fromMs || nowMs >= untilMs) this.#updateSnapshot()
+    return this.#snapshot
+  }
+
+  #updateSnapshot(): void {
+    const { policy, clock, onChange } = this.#options
+    const previous = this.#snapshot
+    this.#snapshot = snapshotAt(this.#keys, policy, clock.nowMs(), previous)
+    for (const event of eventsBetween(previous, this.#snapshot)) onChange?.(event)
+  }
+}
+
+/** Imports the private keys, except those that are loaded already. */
+function loadKeys(records: readonly KeyRecord[], loaded: readonly LoadedKey[]): LoadedKey[] {
+  const imported = new Map(loaded.map(({ kid, key }) => [kid, key]))
+  return sortByActivation(
+    records.map((record) => ({
+      ...keyInfo(record),
+      key: imported.get(record.kid) ?? importPrivateKey(record),
+      publicJwk: publicJwkOf(record),
+    })),
+  )
+}

@@ -1,0 +1,178 @@
+import { createPrivateKey, type JsonWebKey, type KeyObject } from 'node:crypto'
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose'
+import { z } from 'zod'
+import { GatepassError } from '../core/errors.ts'
+import { type Algorithm, algorithmNames, algorithms } from '../tokens/algorithms.ts'
+import { readyForJws } from '../tokens/node-key.ts'
+import type { KeyInfo, KeyRecord, StoredKey } from './key-store.ts'
+
+/** Creates, checks and serialises key records. A stored record is not trusted until it is read here. */
+
+/** Safe as a file name on every system, and short. */
+export const keyNamePattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/
+
+/** The minimum of RFC 7518 §3.3. The cost of a signature grows with the cube of the length. */
+const rsaModulusBits = 2048
+
+/** The public members of each key type (RFC 7518 §6, RFC 8037 §2, RFC 9964 §3). */
+const publicMembers = {
+  EC: ['kty', 'crv', 'x', 'y'],
+  OKP: ['kty', 'crv', 'x'],
+  RSA: ['kty', 'n', 'e'],
+  AKP: ['kty', 'pub'],
+} as const satisfies Record<string, readonly (keyof JWK)[]>
+
+/** Generates a private key. RSA takes some tenths of a second, outside the main thread. */
+export async function generateKey(alg: Algorithm): Promise<Pick<KeyRecord, 'kid' | 'privateJwk'>> {
+  const { privateKey } = await generateKeyPair(alg, {
+    extractable: true,
+    modulusLength: rsaModulusBits,
+  })
+  const privateJwk = await exportJWK(privateKey)
+  return { kid: await calculateJwkThumbprint(privateJwk), privateJwk }
+}
+
+/** Returns the public half as it stands in a JWKS (RFC 7517 §4). */
+export function publicJwkOf(record: KeyRecord): JWK {
+  const { kty } = algorithms[record.alg]
+  const members = publicMembers[kty].map((member) => [member, record.privateJwk[member]])
+  return { ...Object.fromEntries(members), kid: record.kid, alg: record.alg, use: 'sig' }
+}
+
+/** @throws `key_store_invalid` if the members are not a key; without a cause, which may quote it */
+export function importPrivateKey(record: KeyRecord): KeyObject {
+  try {
+    const { kty } = algorithms[record.alg]
+    const key = { ...record.privateJwk, kty } as JsonWebKey
+    return readyForJws(createPrivateKey({ key, format: 'jwk' }), record.alg)
+  } catch {
+    throw new GatepassError('key_store_invalid', {
+      detail: `The private key of ${record.name} cannot be used.`,
+    })
+  }
+}
+
+/**
+ * Describes what is wrong with a record, or returns null. A `kid` that is not the thumbprint of its
+ * key would let one key pass for another.
+ */
+export async function recordProblem({ alg, kid, privateJwk }: KeyRecord): Promise<string | null> {
+  const { kty, crv } = algorithms[alg]
+  if (privateJwk.kty !== kty || (crv !== null && privateJwk.crv !== crv)) {
+    return 'its key type does not match its algorithm'
+  }
+  return (await thumbprint(privateJwk)) === kid ? null : 'its kid is not its thumbprint'
+}
+
+/** Null if a member that the thumbprint needs is missing. */
+async function thumbprint(jwk: JWK): Promise<string | null> {
+  try {
+    return await calculateJwkThumbprint(jwk)
+  } catch {
+    return null
+  }
+}
+
+const time = z.int().nonnegative()
+
+/** Every JWK member that we use is a string. */
+export const privateJwkSchema = z.record(z.string(), z.string())
+
+const keySchema = z.strictObject({
+  name: z.string().regex(keyNamePattern),
+  kid: z.string().max(100),
+  alg: z.enum(algorithmNames),
+  createdAtMs: time,
+  activateAtMs: time,
+  // Exactly one of the two: in the clear, or a compact JWE.
+  privateJwk: privateJwkSchema.optional(),
+  encryptedKey: z.string().optional(),
+})
+
+const revocationSchema = z.strictObject({ name: z.string(), kid: z.string(), revokedAtMs: time })
+
+/** The part of a record that is readable without a secret. */
+export type RecordInfo = Omit<KeyInfo, 'revokedAtMs'>
+
+export interface SerializedKey {
+  readonly info: RecordInfo
+  readonly privateKey: { readonly jwk: KeyRecord['privateJwk'] } | { readonly encrypted: string }
+}
+
+export function serializeKey({ info, privateKey }: SerializedKey): StoredKey {
+  const { name, kid, alg, createdAtMs, activateAtMs } = info
+  const secret =
+    'jwk' in privateKey ? { privateJwk: privateKey.jwk } : { encryptedKey: privateKey.encrypted }
+  return toStored({ name, kid, alg, createdAtMs, activateAtMs, ...secret })
+}
+
+/** @throws `key_store_invalid`; without a cause, which may quote the private key */
+export function parseKey(key: StoredKey): SerializedKey {
+  const { privateJwk, encryptedKey, ...info } = parse(key, keySchema)
+  if (privateJwk !== undefined && encryptedKey === undefined) {
+    return { info, privateKey: { jwk: privateJwk } }
+  }
+  if (encryptedKey !== undefined && privateJwk === undefined) {
+    return { info, privateKey: { encrypted: encryptedKey } }
+  }
+  throw invalidRecord(key.name, 'it must have one of privateJwk and encryptedKey')
+}
+
+/** The revocation of a key: a record of its own, so that rewriting the key cannot undo it. */
+export interface KeyRevocation {
+  readonly kid: string
+  readonly revokedAtMs: number
+}
+
+const revocationPrefix = 'revoked-'
+
+export function isRevocation({ name }: StoredKey): boolean {
+  return name.startsWith(revocationPrefix)
+}
+
+export function serializeRevocation({ kid, revokedAtMs }: KeyRevocation): StoredKey {
+  return toStored({ name: `${revocationPrefix}${kid}`, kid, revokedAtMs })
+}
+
+/** @throws `key_store_invalid` */
+export function parseRevocation(key: StoredKey): KeyRevocation {
+  const { kid, revokedAtMs } = parse(key, revocationSchema)
+  if (key.name !== `${revocationPrefix}${kid}`) {
+    throw invalidRecord(key.name, 'its kid does not match its name')
+  }
+  return { kid, revokedAtMs }
+}
+
+export function invalidRecord(name: string, why: string): GatepassError {
+  return new GatepassError('key_store_invalid', {
+    detail: `The record "${name}" in the key store is not acceptable: ${why}.`,
+  })
+}
+
+function toStored<Content extends { readonly name: string }>(content: Content): StoredKey {
+  return { name: content.name, text: `${JSON.stringify(content, null, 2)}\n` }
+}
+
+function parse<Content extends { readonly name: string }>(
+  { name, text }: StoredKey,
+  schema: z.ZodType<Content>,
+): Content {
+  const parsed = schema.safeParse(parseJson(text))
+  if (!parsed.success) {
+    const members = new Set(
+      parsed.error.issues.map(({ path }) => String(path[0] ?? 'the whole text')),
+    )
+    throw invalidRecord(name, `these members are missing or wrong: ${[...members].join(', ')}`)
+  }
+  if (parsed.data.name !== name) throw invalidRecord(name, 'its name member differs')
+  return parsed.data
+}
+
+/** Undefined if the text is not JSON; no schema accepts undefined. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,287 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { CompactEncrypt } from 'jose'
+import t from 'tap'
+import { type DecryptedKey, EncryptedKeyStore } from '../../src/keys/encrypted-key-store.ts'
+import { FileKeyStore } from '../../src/keys/file-key-store.ts'
+import type { KeyRecord, StoredKey } from '../../src/keys/key-store.ts'
+import { algorithmNames } from '../../src/tokens/algorithms.ts'
+import { MemoryKeyStore, newRecord } from './support.ts'
+
+const [older, newer] = ['older-secret'.padEnd(32, '.'), 'newer-secret'.padEnd(32, '.')] as const
+
+/** Encrypts a record by storing it. */
+async function encrypt(record: KeyRecord, secrets: readonly string[]): Promise<StoredKey> {
+  const store = new MemoryKeyStore()
+  await new EncryptedKeyStore(store, secrets).insertIfAbsent(record)
+  return { name: record.name, text: store.texts.get(record.name) ?? '' }
+}
+
+/** Decrypts a record by reading a store that holds it. */
+async function decrypt(stored: StoredKey, secrets: readonly string[]): Promise<DecryptedKey> {
+  const store = new MemoryKeyStore()
+  store.texts.set(stored.name, stored.text)
+  const [key] = await new EncryptedKeyStore(store, secrets).list()
+  if (key === undefined) throw new Error('the store is empty')
+  return key
+}
+
+/** Reads the store and encrypts again, as the key manager does. */
+async function maintain(encrypted: EncryptedKeyStore) {
+  const keys = await encrypted.list()
+  await encrypted.reencrypt(keys)
+  return keys.map(({ name, isCurrent, revokedAtMs }) => ({ name, isCurrent, revokedAtMs }))
+}
+
+t.test('keys in the clear are encrypted at the next look, in place', async (t) => {
+  const folder = t.testdir()
+  const store = new FileKeyStore(folder)
+  const record = await newRecord()
+  await new EncryptedKeyStore(store, []).insertIfAbsent(record)
+  const text = () => readFile(join(folder, `${record.name}.json`), 'utf8')
+  const secret = String(record.privateJwk.d)
+  t.match(await text(), secret)
+
+  const encrypted = new EncryptedKeyStore(store, [newer])
+  t.match(await maintain(encrypted), [{ isCurrent: false }])
+  t.notOk((await text()).includes(secret))
+  t.match(await maintain(encrypted), [{ isCurrent: true }])
+  t.match(await encrypted.list(), [record])
+  t.strictSame(await readdir(folder), [`${record.name}.json`])
+})
+
+t.test('keys under an older secret are encrypted under the first one', async (t) => {
+  const store = new MemoryKeyStore()
+  const record = await newRecord()
+  await new EncryptedKeyStore(store, [older]).insertIfAbsent(record)
+  t.match(await maintain(new EncryptedKeyStore(store, [older, newer])), [{ isCurrent: true }])
+  t.match(await maintain(new EncryptedKeyStore(store, [newer, older])), [{ isCurrent: false }])
+  t.match(await new EncryptedKeyStore(store, [newer]).list(), [record])
+  await t.rejects(new EncryptedKeyStore(store, [older]).list(), { code: 'key_store_invalid' })
+})
+
+t.test('what is as it should be is not written', async (t) => {
+  const store = new MemoryKeyStore()
+  const encrypted = new EncryptedKeyStore(store, [newer])
+  await encrypted.insertIfAbsent(await newRecord())
+  const before = new Map(store.texts)
+  await maintain(encrypted)
+  t.strictSame(store.texts, before)
+})
+
+t.test('what is stored as it was is not opened again', async (t) => {
+  const store = new MemoryKeyStore()
+  const encrypted = new EncryptedKeyStore(store, [newer, older])
+  const record = await newRecord()
+  const privateJwk = async () => (await encrypted.list())[0]?.privateJwk
+  await new EncryptedKeyStore(store, [older]).insertIfAbsent(record)
+  const first = await privateJwk()
+  t.equal(await privateJwk(), first)
+  await maintain(encrypted)
+  const anew = await privateJwk()
+  t.not(anew, first, 'it was encrypted anew')
+  t.strictSame(anew, first)
+
+  store.texts.set('another-name', store.texts.get(record.name) ?? '')
+  await t.rejects(encrypted.list(), { code: 'key_store_invalid' }, 'it is about another name')
+  store.texts.delete('another-name')
+  t.equal(await privateJwk(), anew)
+  store.texts.clear()
+  t.strictSame(await encrypted.list(), [])
+})
+
+t.test('the first revocation of a key counts, and sealing it anew keeps it', async (t) => {
+  const store = new MemoryKeyStore()
+  const record = await newRecord()
+  const other = await newRecord({ name: 'epoch-2-Ed25519' })
+  const old = new EncryptedKeyStore(store, [older])
+  for (const one of [record, other]) await old.insertIfAbsent(one)
+  const [seenBefore] = await old.list()
+  await old.revoke(record.kid, 5)
+  await old.revoke(record.kid, 9)
+
+  const encrypted = new EncryptedKeyStore(store, [newer, older])
+  // By a replica that looked before the revocation, and writes after it.
+  await encrypted.reencrypt([{ ...record, isCurrent: false }])
+  t.match(seenBefore, { revokedAtMs: null })
+  t.match(await maintain(encrypted), [
+    { name: record.name, revokedAtMs: 5 },
+    { name: other.name, revokedAtMs: null },
+  ])
+})
+
+t.test('a revoked key that is brought back is revoked still', async (t) => {
+  const store = new MemoryKeyStore()
+  const encrypted = new EncryptedKeyStore(store, [newer])
+  const record = await newRecord()
+  await encrypted.insertIfAbsent(record)
+  const backup = store.texts.get(record.name) ?? ''
+  await encrypted.revoke(record.kid, 5)
+  await encrypted.remove(record.name)
+  t.strictSame(await encrypted.list(), [])
+  store.texts.set(record.name, backup)
+  t.match(await encrypted.list(), [{ kid: record.kid, revokedAtMs: 5 }])
+})
+
+t.test('what anyone may know of the keys takes no secret', async (t) => {
+  const store = new MemoryKeyStore()
+  const encrypted = new EncryptedKeyStore(store, [newer])
+  const record = await newRecord()
+  await encrypted.insertIfAbsent(record)
+  await encrypted.revoke(record.kid, 5)
+  const { privateJwk, ...info } = record
+  t.strictSame(await new EncryptedKeyStore(store, []).listInfos(), [{ ...info, revokedAtMs: 5 }])
+})
+
+t.test('a record that is none is refused by name', async (t) => {
+  const encrypted = new EncryptedKeyStore(new FileKeyStore(t.testdir()), [])
+  const store = new MemoryKeyStore()
+  await store.insertIfAbsent({ name: 'package', text: '{}' })
+  await t.rejects(new EncryptedKeyStore(store, []).list(), {
+    code: 'key_store_invalid',
+    detail: /"package"/,
+  })
+  t.strictSame(await encrypted.list(), [])
+})
+
+const record = await newRecord()
+const other = await newRecord()
+
+/** The stored record, with members of its JSON changed. */
+function changed(stored: StoredKey, changes: Record<string, unknown>): StoredKey {
+  const content = { ...JSON.parse(stored.text), ...changes }
+  return { name: content.name, text: JSON.stringify(content) }
+}
+
+const encryptedKeyOf = ({ text }: StoredKey): string => JSON.parse(text).encryptedKey
+
+/** With one byte of one of the parts changed. */
+function* tampered(jwe: string): Generator<string> {
+  const parts = jwe.split('.')
+  for (const [position, part] of parts.entries()) {
+    for (const at of Buffer.from(part, 'base64url').keys()) {
+      const bytes = Buffer.from(part, 'base64url')
+      bytes.writeUInt8(bytes.readUInt8(at) ^ (1 << (at % 8)), at)
+      yield parts.with(position, bytes.toString('base64url')).join('.')
+    }
+  }
+}
+
+t.test('a key of every algorithm survives being sealed', async (t) => {
+  for (const alg of algorithmNames) {
+    const record = await newRecord({ alg })
+    const stored = await encrypt(record, [newer])
+    t.strictSame(await decrypt(stored, [newer]), { ...record, isCurrent: true }, alg)
+    t.notMatch(stored.text, 'privateJwk')
+    for (const [member, value] of Object.entries(record.privateJwk)) {
+      if (['kty', 'crv', 'alg', 'e'].includes(member)) continue
+      t.notOk(stored.text.includes(String(value)), `${alg} ${member}`)
+    }
+  }
+})
+
+t.test('it is an encrypted JWK, and sealed anew it is another text', async (t) => {
+  const [a, b] = [await encrypt(record, [newer]), await encrypt(record, [newer])]
+  t.not(encryptedKeyOf(a), encryptedKeyOf(b))
+  const [header = '', key] = encryptedKeyOf(a).split('.')
+  t.equal(key, '')
+  t.strictSame(JSON.parse(Buffer.from(header, 'base64url').toString()), {
+    alg: 'dir',
+    enc: 'A256GCM',
+    cty: 'jwk+json',
+  })
+})
+
+t.test('a ciphertext with any byte changed does not open', async (t) => {
+  const stored = await encrypt(record, [newer])
+  let count = 0
+  for (const encryptedKey of tampered(encryptedKeyOf(stored))) {
+    count++
+    await decrypt(changed(stored, { encryptedKey }), [newer]).then(
+      () => t.fail(`it opened with change ${count}`),
+      (error) => error.code === 'key_store_invalid' || t.fail(error),
+    )
+  }
+  t.ok(count > 200, `${count} changes`)
+})
+
+t.test('nor does one that was moved, or whose record says something else', async (t) => {
+  const stored = await encrypt(record, [newer])
+  const moves: StoredKey[] = [
+    changed(await encrypt(other, [newer]), { encryptedKey: encryptedKeyOf(stored) }),
+    changed(stored, { name: 'epoch-2-Ed25519' }),
+    changed(stored, { kid: other.kid }),
+    changed(stored, { alg: 'ES256' }),
+    changed(stored, { createdAtMs: record.createdAtMs + 1 }),
+    changed(stored, { activateAtMs: record.activateAtMs + 1 }),
+    changed(stored, { encryptedKey: '' }),
+    changed(stored, { encryptedKey: 'a.b.c.d.e' }),
+  ]
+  for (const moved of moves) {
+    await t.rejects(decrypt(moved, [newer]), {
+      code: 'key_store_invalid',
+      detail: `"${moved.name}"`,
+    })
+  }
+})
+
+t.test('only what we encrypt as we do it is opened', async (t) => {
+  const plain = Buffer.from(JSON.stringify(record.privateJwk))
+  const stored = await encrypt(record, [newer])
+  for (const header of [
+    { alg: 'A256KW', enc: 'A256GCM' },
+    { alg: 'A256GCMKW', enc: 'A256GCM' },
+    { alg: 'PBES2-HS256+A128KW', enc: 'A256GCM' },
+  ]) {
+    const encryptedKey = await new CompactEncrypt(plain)
+      .setProtectedHeader(header)
+      .encrypt(Buffer.from(newer))
+    await t.rejects(decrypt(changed(stored, { encryptedKey }), [newer]), {
+      code: 'key_store_invalid',
+    })
+  }
+})
+
+t.test('a wrong secret opens nothing, and the refusal shows neither', async (t) => {
+  const stored = await encrypt(record, [older])
+  for (const secrets of [[newer], [], [`${older}x`]]) {
+    const error = await decrypt(stored, secrets).catch((error: Error) => error)
+    t.match(error, { code: 'key_store_invalid', detail: /"epoch-1-Ed25519".*no secret/ })
+    const text = `${(error as Error).stack} ${(error as Error).cause}`
+    for (const hidden of [older, newer, encryptedKeyOf(stored)]) t.notOk(text.includes(hidden))
+  }
+})
+
+t.test('a secret is replaced in three steps: old, both, new', async (t) => {
+  const isCurrent = async (secrets: string[], stored: StoredKey) =>
+    (await decrypt(stored, secrets)).isCurrent
+  const byOld = await encrypt(record, [older])
+  t.equal(await isCurrent([older], byOld), true)
+  t.equal(await isCurrent([older, newer], byOld), true, 'one may know the new secret first')
+  t.equal(await isCurrent([newer, older], byOld), false, 'to be sealed anew')
+  const byNew = await encrypt(record, [newer, older])
+  t.equal(await isCurrent([older, newer], byNew), false)
+  t.equal(await isCurrent([newer], byNew), true)
+})
+
+t.test('without a secret keys are in the clear, and such are opened by all', async (t) => {
+  const stored = await encrypt(record, [])
+  t.strictSame(JSON.parse(stored.text).privateJwk, record.privateJwk)
+  t.strictSame(await decrypt(stored, []), { ...record, isCurrent: true })
+  t.strictSame(await decrypt(stored, [newer]), { ...record, isCurrent: false })
+})
+
+t.test('a record whose key is not what it says is refused', async (t) => {
+  const lies: Partial<KeyRecord>[] = [
+    { kid: other.kid },
+    { privateJwk: other.privateJwk },
+    { alg: 'ES256' },
+  ]
+  for (const lie of lies) {
+    const stored = changed(await encrypt(record, []), { ...lie })
+    await t.rejects(decrypt(stored, []), { code: 'key_store_invalid', detail: /"epoch-1-Ed25519"/ })
+    // Encrypted by ourselves it is not believed either.
+    const sealed = await encrypt({ ...record, ...lie }, [newer])
+    await t.rejects(decrypt(sealed, [newer]), { code: 'key_store_invalid' })
+  }
+})
