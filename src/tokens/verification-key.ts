@@ -102,7 +102,7 @@ function readPublicMembers(jwk: JsonObject, alg: Algorithm): Map<string, Buffer>
 /** What is wrong with the numbers of a key that OpenSSL would take; null if nothing is. */
 function findValueProblem(members: ReadonlyMap<string, Buffer>, alg: Algorithm): string | null {
   const { kty } = algorithms[alg]
-  if (kty === 'RSA') return findExponentProblem(members)
+  if (kty === 'RSA') return findRsaProblem(members)
   if (kty === 'AKP') return null
   for (const bytes of members.values()) {
     if (bytes.length !== coordinateBytes)
@@ -112,14 +112,45 @@ function findValueProblem(members: ReadonlyMap<string, Buffer>, alg: Algorithm):
   return null
 }
 
-function findExponentProblem(members: ReadonlyMap<string, Buffer>): string | null {
+function findRsaProblem(members: ReadonlyMap<string, Buffer>): string | null {
   for (const bytes of members.values()) {
     if (bytes[0] === 0) return 'its numbers must have no leading zero' // RFC 7518 §2
+  }
+  if (hasRocaFingerprint(members.get('n') ?? Buffer.alloc(0))) {
+    return 'its modulus has the ROCA fingerprint (CVE-2017-15361), so it can be factored'
   }
   const exponent = members.get('e') ?? Buffer.alloc(0)
   if (exponent.length > exponentBytesMax) return `its e must have at most ${exponentBytesMax} bytes`
   const e = exponent.readUIntBE(0, exponent.length)
   return e >= 3 && e % 2 === 1 ? null : 'its e must be odd and at least 3'
+}
+
+/** The library of CVE-2017-15361 chooses its primes modulo a product of these, for 2048 bits or more. */
+const rocaPrimes = oddPrimesUpTo(701)
+const rocaGenerator = 65537
+
+function oddPrimesUpTo(last: number): readonly number[] {
+  const primes: number[] = []
+  for (let n = 3; n <= last; n += 2) if (primes.every((prime) => n % prime !== 0)) primes.push(n)
+  return primes
+}
+
+/**
+ * Whether a modulus was made by the library of CVE-2017-15361: modulo each of the small primes it is
+ * then a power of 65537. Fewer than one in 2^160 of other moduli have this fingerprint.
+ */
+function hasRocaFingerprint(modulusBytes: Buffer): boolean {
+  const modulus = BigInt(`0x${modulusBytes.toString('hex')}`)
+  return rocaPrimes.every((prime) => isRocaPower(Number(modulus % BigInt(prime)), prime))
+}
+
+function isRocaPower(residue: number, prime: number): boolean {
+  let power = 1
+  do {
+    if (power === residue) return true
+    power = (power * rocaGenerator) % prime
+  } while (power !== 1)
+  return false
 }
 
 /** Its public members are canonical, so one key has one such JWK. */

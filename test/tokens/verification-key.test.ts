@@ -3,6 +3,7 @@ import t from 'tap'
 import { type Algorithm, algorithmNames } from '../../src/tokens/algorithms.ts'
 import { isEd25519PublicPoint } from '../../src/tokens/ed25519-point.ts'
 import { importVerificationKey } from '../../src/tokens/verification-key.ts'
+import { base64url, primorial, rocaNumber } from '../support/roca.ts'
 import { makeKey } from '../support/tokens.ts'
 
 const keys = new Map(algorithmNames.map((alg) => [alg, makeKey(alg).publicJwk]))
@@ -98,6 +99,29 @@ t.test('refuses weak and costly RSA keys', async (t) => {
     t.match(reasonOf(jwkWith('PS256', { e })), why, `e = ${e}`)
   }
   t.match(reasonOf(jwkWith('RS256', { n: `AAAA${keys.get('RS256')?.n}` })), 'leading zero')
+})
+
+t.test('A26: refuses moduli with the ROCA fingerprint, and no others', async (t) => {
+  // By how many primes the library takes for keys of 2048, 3072, 3968 and 4096 bits.
+  for (const [bits, count] of [
+    [1024, 126],
+    [1536, 126],
+    [1984, 225],
+    [2048, 225],
+  ] as const) {
+    const product = primorial(count)
+    const modulus = rocaNumber(bits, product) * rocaNumber(bits, product)
+    const jwk = jwkWith('RS256', { n: base64url(modulus) })
+    t.match(reasonOf(jwk), 'ROCA', `${2 * bits} bits`)
+    t.equal(reasonOf({ ...jwk, n: base64url(modulus + 2n) }), 'accepted', 'its neighbour')
+  }
+  for (let n = 0; n < 1000; n += 1) {
+    const bytes = randomBytes(256)
+    bytes.writeUInt8((bytes[0] ?? 0) | 0x80, 0)
+    bytes.writeUInt8((bytes[255] ?? 0) | 1, 255)
+    const reason = reasonOf(jwkWith('RS256', { n: bytes.toString('base64url') }))
+    if (reason !== 'accepted') t.fail(`${reason}: ${bytes.toString('hex')}`)
+  }
 })
 
 t.test('refuses points that are not on the curve', async (t) => {

@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { createVerifier, type VerifierOptions } from '../../../src/verifier/index.ts'
+import { makeRocaKey } from '../../support/roca.ts'
 import {
   claimsWith,
   encode,
@@ -155,4 +156,20 @@ t.test('A26: a weak key is refused and reported, and the others serve', async (t
   await remote.ready()
   t.equal(remote.status().keys.refused.length, 4)
   t.equal(remote.status().keys.count, keys.length)
+})
+
+t.test('A26: an RSA key that can be factored (ROCA) is refused and reported', async (t) => {
+  for (const alg of ['RS256', 'PS256'] as const) {
+    const roca = makeRocaKey(alg, 'roca')
+    const given = { keys: [roca.publicJwk, ...jwks.keys] }
+    const verifier = createVerifier({ ...options, jwks: given })
+    t.match(verifier.status().keys, {
+      count: keys.length,
+      refused: [{ kid: 'roca', reason: /ROCA fingerprint/ }],
+    })
+    const expect = await openHarness(t, { jwks: given })
+    await expect(mint(roca), 'token_key_unknown')
+    await expect(mint(keyOf(alg)), 'accepted')
+    isRefused(t, { jwks: { keys: [roca.publicJwk] } }, 'nor can it be the only key')
+  }
 })
