@@ -11,6 +11,9 @@ export interface PresentedToken {
   readonly dpop: DpopPresentation | undefined
 }
 
+/** A request as its proof must name it, and the object that stands for it. */
+export type PresentingRequest = Omit<DpopPresentation, 'proof'>
+
 /** The headers of a request that present a token, as they came. */
 export interface PresentationHeaders {
   readonly authorization?: string | undefined
@@ -20,13 +23,13 @@ export interface PresentationHeaders {
 /**
  * The token of a request, and the proof that goes with it.
  *
- * @param target method and absolute URI of the request; asked for a DPoP token alone
+ * @param request asked for a DPoP token alone
  * @throws `token_missing` if there is no `Authorization` or it is of another scheme;
  *   `token_malformed` if anything but one credential follows the scheme
  */
 export function presentedToken(
   { authorization, dpop }: PresentationHeaders,
-  target: () => Pick<DpopPresentation, 'method' | 'uri'>,
+  request: () => PresentingRequest,
 ): PresentedToken {
   const scheme = authorizationScheme(authorization)
   if (authorization === undefined || scheme === null) throw new GatepassError('token_missing')
@@ -34,7 +37,7 @@ export function presentedToken(
   if (token === '' || token.includes(' ')) throw new GatepassError('token_malformed')
   if (scheme === 'Bearer') return { token, dpop: undefined }
   // Node joins a header that came twice by a comma, which no proof has in it.
-  return { token, dpop: { proof: dpop === undefined ? undefined : String(dpop), ...target() } }
+  return { token, dpop: { proof: dpop === undefined ? undefined : String(dpop), ...request() } }
 }
 
 /** The scheme of an `Authorization` header, whatever its case; null if it is none of ours. */

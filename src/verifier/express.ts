@@ -65,7 +65,7 @@ export function requireToken(
     }
     let claims: AccessTokenClaims | Promise<AccessTokenClaims>
     try {
-      claims = guard.check(request.headers, () => targetOf(targeted(request)))
+      claims = guard.check(request.headers, () => ({ ...targetOf(targeted(request)), request }))
     } catch (error) {
       return refuse(error)
     }

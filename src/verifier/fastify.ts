@@ -113,7 +113,7 @@ function createHook(guard: Guard, targetOf: (request: FastifyRequest) => Request
   return (request, reply, done) => {
     let claims: AccessTokenClaims | Promise<AccessTokenClaims>
     try {
-      claims = guard.check(request.headers, () => targetOf(request))
+      claims = guard.check(request.headers, () => ({ ...targetOf(request), request }))
     } catch (error) {
       return refuse(request, reply, error as Error, done)
     }

@@ -53,12 +53,13 @@ export function tokenGuard(
     try {
       const claims = await guard.check(headers, () => {
         const { protocol, host, pathname, search } = new URL(request.url)
-        return targetOf({
+        const target = targetOf({
           method: request.method,
           protocol: protocol.slice(0, -1),
           host,
           originalUrl: pathname + search,
         })
+        return { ...target, request }
       })
       return { claims, refusal: null }
     } catch (error) {

@@ -1,10 +1,14 @@
 import { GatepassError, isGatepassError } from '../core/errors.ts'
 import type { AccessTokenClaims } from '../tokens/claims.ts'
 import { isJsonObject } from '../tokens/json.ts'
-import { authorizationScheme, type PresentationHeaders, presentedToken } from './authorization.ts'
+import {
+  authorizationScheme,
+  type PresentationHeaders,
+  type PresentingRequest,
+  presentedToken,
+} from './authorization.ts'
 import { challengeHeaders, isScopeList } from './challenge.ts'
 import type { TokenDemands } from './demands.ts'
-import type { RequestTarget } from './dpop/request-target.ts'
 import type { Verifier } from './verifier.ts'
 
 /** What a route asks of a token beyond being valid. */
@@ -27,11 +31,11 @@ export interface Guard {
   /**
    * The claims of the token that a request presents; at once if nothing has to be waited for.
    *
-   * @param target method and absolute URI of the request; asked for a DPoP token alone
+   * @param request asked for a DPoP token alone
    */
   check(
     headers: PresentationHeaders,
-    target: () => RequestTarget,
+    request: () => PresentingRequest,
   ): AccessTokenClaims | Promise<AccessTokenClaims>
   /** The headers of an answer that refuses a request with this error. */
   challenge(error: unknown, headers: PresentationHeaders): Readonly<Record<string, string>>
@@ -48,8 +52,8 @@ export function createGuard(verifier: Verifier, auth: RouteAuth = {}): Guard {
   }
 
   return {
-    check(headers, target) {
-      const { token, dpop } = presentedToken(headers, target)
+    check(headers, request) {
+      const { token, dpop } = presentedToken(headers, request)
       const claims = verifier.verifyEagerly(
         token,
         dpop === undefined ? demands : { ...demands, dpop },

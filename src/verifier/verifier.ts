@@ -108,8 +108,10 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
   ): AccessTokenClaims {
     checkTimes(claims, issuer.rules, now_s)
     if (issuer.revocations?.isRevoked(claims, key.kid)) throw new GatepassError('token_revoked')
-    checkPossession(proofs, claims, presented, demands.dpop)
+    const proof = checkPossession(proofs, claims, presented, demands.dpop)
     checkDemands(claims, demands, issuer.revocations)
+    // Last, so that a proof is used up by a token that is accepted, and by no other.
+    if (proof !== null) proofs.use(proof, demands.dpop?.request)
     outcomes.accepted()
     return claims
   }

@@ -1,5 +1,6 @@
 import { GatepassError } from '../../core/errors.ts'
 import type { AccessTokenClaims } from '../../tokens/claims.ts'
+import type { DpopProof } from '../../tokens/dpop-proof.ts'
 import type { DpopProofs } from './proofs.ts'
 
 /** How a token was presented by the scheme `DPoP` (RFC 9449 §7.1). */
@@ -10,6 +11,11 @@ export interface DpopPresentation {
   readonly method: string
   /** The absolute URI of the request, as its client has called it. Query and fragment do not matter. */
   readonly uri: string
+  /**
+   * The request, or any object that stands for it. The proof may be presented again for the same
+   * object, so that a request can be checked in several places; for any other it is a replay.
+   */
+  readonly request?: object | undefined
 }
 
 /**
@@ -18,19 +24,20 @@ export interface DpopPresentation {
  *
  * @param token as it was presented
  * @param dpop undefined when it was presented as a bearer token
- * @throws `dpop_proof_missing`, `dpop_proof_invalid`, `dpop_proof_replayed`, `token_unbound`
+ * @returns the proof, which is not used up yet; null for a bearer token
+ * @throws `dpop_proof_missing`, `dpop_proof_invalid`, `token_unbound`
  */
 export function checkPossession(
   proofs: DpopProofs,
   { cnf }: AccessTokenClaims,
   token: string,
   dpop: DpopPresentation | undefined,
-): void {
+): DpopProof | null {
   if (cnf === undefined) {
-    if (dpop === undefined) return
+    if (dpop === undefined) return null
     throw new GatepassError('token_unbound')
   }
   if (typeof dpop?.proof !== 'string') throw new GatepassError('dpop_proof_missing')
   const { method, uri } = dpop
-  proofs.check(dpop.proof, { method, uri, bound: { token, jkt: cnf.jkt } })
+  return proofs.verify(dpop.proof, { method, uri, bound: { token, jkt: cnf.jkt } })
 }

@@ -41,6 +41,8 @@ export class DpopProofs {
   readonly #options: DpopProofsOptions
   readonly #seen: ReplayWindow
   readonly #keys = new Map<string, VerificationKey>()
+  /** The last proof that was used up for a request. */
+  readonly #usedFor = new WeakMap<object, string>()
 
   constructor(options: DpopProofsOptions) {
     this.#options = options
@@ -53,23 +55,46 @@ export class DpopProofs {
   }
 
   /**
+   * Verifies a proof and uses it up.
+   *
    * @returns the thumbprint of the key (RFC 7638) that has made the proof for this request
    * @throws `dpop_proof_invalid`, `dpop_proof_replayed`
    */
   check(text: string, request: ProvenRequest): string {
+    const proof = this.verify(text, request)
+    this.use(proof)
+    return proof.jkt
+  }
+
+  /**
+   * Verifies a proof, all but that it is used once.
+   *
+   * @throws `dpop_proof_invalid`
+   */
+  verify(text: string, request: ProvenRequest): DpopProof {
     const proof = parseDpopProof(text)
-    const { jkt, claims } = proof
+    const { claims } = proof
     const now = now_s(this.#options.clock)
     checkBinding(proof, request)
     checkTarget(proof, request)
     if (claims.iat < now - this.#options.maxAge_s) throw invalidProof('it is too old')
     if (claims.iat > now + this.#options.clockTolerance_s) throw invalidProof('it is of the future')
     this.#checkSignature(proof)
-    // Last, so that only those who have the key can fill the window.
-    const sighting = this.#seen.note(jkt, claims.jti, claims.iat, now)
+    return proof
+  }
+
+  /**
+   * Uses a proof up. It must be verified, so that only those who have the key can fill the window.
+   *
+   * @param request the object that stands for the request, for which a proof may come again
+   * @throws `dpop_proof_replayed`, or `dpop_proof_invalid` if it may have been forgotten
+   */
+  use({ jkt, claims, jws }: DpopProof, request?: object): void {
+    if (request !== undefined && this.#usedFor.get(request) === jws.text) return
+    const sighting = this.#seen.note(jkt, claims.jti, claims.iat, now_s(this.#options.clock))
     if (sighting === 'seen') throw new GatepassError('dpop_proof_replayed')
     if (sighting === 'full') throw invalidProof('it is older than those that are remembered')
-    return jkt
+    if (request !== undefined) this.#usedFor.set(request, jws.text)
   }
 
   #checkSignature(proof: DpopProof): void {

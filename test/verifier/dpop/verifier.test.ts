@@ -52,6 +52,40 @@ t.test('a bound token is refused without a proof, and by another key', async (t)
   }
 })
 
+t.test('a check that refuses the token uses no proof up', async (t) => {
+  const verifier = start()
+  verifier.verifySync(bound, await presented(bound))
+  const proof = await presented(bound)
+  const tooMuch = { ...proof, scope: 'admin' }
+  t.equal(verifier.verifyKnown(bound, tooMuch), undefined)
+  await t.rejects(verifier.verify(bound, tooMuch), { code: 'scope_insufficient' })
+  t.throws(() => verifier.verifySync(bound, tooMuch), { code: 'scope_insufficient' })
+  await t.rejects(verifier.verify(bound, { ...proof, failClosed: true }), {
+    code: 'revocations_stale',
+  })
+  t.match(verifier.verifyKnown(bound, proof), { sub: 'user-1' })
+  t.equal(verifier.verifyKnown(bound, proof), undefined)
+  await t.rejects(verifier.verify(bound, proof), { code: 'dpop_proof_replayed' })
+})
+
+t.test('a proof counts once per request, however often the request is checked', async (t) => {
+  const verifier = start()
+  const { dpop } = await presented(bound)
+  const request = {}
+  for (const scope of ['', 'orders:read', 'profile']) {
+    const demands = { dpop: { ...dpop, request }, scope }
+    t.match(await verifier.verify(bound, demands), { sub: 'user-1' })
+    t.match(verifier.verifySync(bound, demands), { sub: 'user-1' })
+  }
+  const other = { dpop: { ...dpop, request: {} } }
+  await t.rejects(verifier.verify(bound, other), { code: 'dpop_proof_replayed' })
+  await t.rejects(verifier.verify(bound, { dpop }), { code: 'dpop_proof_replayed' })
+  const next = (await presented(bound)).dpop
+  t.ok(await verifier.verify(bound, { dpop: { ...next, request } }), 'another proof')
+  const bent = { ...dpop, request, uri: 'https://api.test/other' }
+  await t.rejects(verifier.verify(bound, { dpop: bent }), { code: 'dpop_proof_invalid' })
+})
+
 t.test('an unbound token is a bearer token, and nothing else', async (t) => {
   const verifier = start()
   t.match(await verifier.verify(unbound), { sub: 'user-1' })

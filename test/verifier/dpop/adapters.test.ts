@@ -1,0 +1,80 @@
+import express from 'express'
+import Fastify from 'fastify'
+import t, { type Test } from 'tap'
+import { requireToken } from '../../../src/verifier/express.ts'
+import { gatepassAuth } from '../../../src/verifier/fastify.ts'
+import { tokenGuard } from '../../../src/verifier/fetch.ts'
+import { createVerifier } from '../../../src/verifier/verifier.ts'
+import { makeProof, makeProofKey } from '../../support/dpop.ts'
+import {
+  audience,
+  claimsWith,
+  issuer,
+  makeKey,
+  mint,
+  now_s,
+  TestClock,
+} from '../../support/tokens.ts'
+import { listen } from '../listen.ts'
+
+const publicUrl = 'https://api.test'
+const signingKey = makeKey('ES256')
+const key = await makeProofKey()
+const bound = mint(signingKey, { payload: claimsWith({ cnf: { jkt: key.jkt } }) })
+
+function makeVerifier(t: Test) {
+  const jwks = { keys: [signingKey.publicJwk] }
+  const verifier = createVerifier({ issuer, audience, jwks, clock: new TestClock() })
+  t.teardown(() => verifier.close())
+  return verifier
+}
+
+async function headersFor(path: string): Promise<Record<string, string>> {
+  const dpop = await makeProof(key, { htu: `${publicUrl}${path}`, iat: now_s, token: bound })
+  return { authorization: `DPoP ${bound}`, dpop }
+}
+
+t.test('Express: several guards of one request take one proof', async (t) => {
+  const verifier = makeVerifier(t)
+  const guard = (scope?: string) =>
+    requireToken(verifier, { publicUrl, ...(scope !== undefined && { scope }) })
+  const app = express()
+  app.set('env', 'production')
+  app.use(guard())
+  app.get('/orders', guard('orders:read'), (_request: unknown, response: { end(): void }) =>
+    response.end(),
+  )
+  app.get('/admin', guard('admin'))
+  const url = await listen(t, app)
+  const headers = await headersFor('/orders')
+  t.equal((await fetch(`${url}/orders`, { headers })).status, 200)
+  t.equal((await fetch(`${url}/orders`, { headers })).status, 401, 'a replay')
+  t.equal((await fetch(`${url}/admin`, { headers: await headersFor('/admin') })).status, 403)
+})
+
+t.test('Fetch: several guards of one request take one proof', async (t) => {
+  const verifier = makeVerifier(t)
+  const [any, read] = [undefined, 'orders:read'].map((scope) =>
+    tokenGuard(verifier, { publicUrl, ...(scope !== undefined && { scope }) }),
+  )
+  const headers = await headersFor('/orders')
+  const request = new Request(`${publicUrl}/orders`, { headers })
+  for (const guard of [any, read]) t.match(await guard?.(request), { refusal: null })
+  const replay = await any?.(new Request(`${publicUrl}/orders`, { headers }))
+  t.equal(replay?.refusal?.status, 401)
+})
+
+t.test('Fastify: a handler checks the request again', async (t) => {
+  const verifier = makeVerifier(t)
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(gatepassAuth, { verifier, publicUrl })
+  app.get('/orders', async (request) => {
+    const proof = String(request.headers.dpop)
+    const dpop = { proof, method: 'GET', uri: `${publicUrl}/orders`, request }
+    return verifier.verify(bound, { dpop, scope: 'orders:read' })
+  })
+  const headers = await headersFor('/orders')
+  t.equal((await app.inject({ url: '/orders', headers })).statusCode, 200)
+  t.equal((await app.inject({ url: '/orders', headers })).statusCode, 401, 'a replay')
+})
