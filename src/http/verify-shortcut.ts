@@ -42,8 +42,9 @@ export function shortcutVerify(app: FastifyInstance, verifier: Verifier, metrics
     if (!authorization.startsWith(scheme)) return false
     const demands = url === path ? noDemands : scopeDemand
     const claims = verifier.verifyKnown(authorization.slice(scheme.length), demands)
-    if (claims === undefined) return false
-    response.writeHead(200, [...fixedHeaders, ...identityHeaders(claims)])
+    const identity = claims && identityHeaders(claims)
+    if (!identity) return false
+    response.writeHead(200, [...fixedHeaders, ...identity])
     response.end()
     metrics.countVerify()
     return true

@@ -41,7 +41,7 @@ async function start(t: Test) {
 
 t.test('the answer to a known token is that of the route, and both are counted', async (t) => {
   const { call, shortcuts, verifier } = await start(t)
-  const odd = claimsWith({ sub: 'a%\r\nx-auth-scope: all ü \ud800', scope, client_id: 'a b' })
+  const odd = claimsWith({ sub: 'a%\r\nx-auth-scope: all ü ', scope, client_id: 'a b' })
   for (const token of [good, mint(key, { payload: odd })]) {
     const before = await shortcuts()
     const route = await call(token)

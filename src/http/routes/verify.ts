@@ -45,8 +45,10 @@ export async function verifyRoutes(
     handler: async (request, reply) => {
       const token = request.auth
       if (token === null) throw new GatepassError('token_missing')
-      requireScope(token, request.query.scope ?? '', reply)
+      const { scope = '' } = request.query
+      if (!hasScopes(token.scope, scope)) throw refusal('scope_insufficient', scope, reply)
       const headers = identityHeaders(token)
+      if (headers === null) throw refusal('token_claims', scope, reply)
       for (let at = 0; at < headers.length; at += 2) {
         reply.header(headers[at] ?? '', headers[at + 1])
       }
@@ -74,38 +76,44 @@ export function whoamiRoute(instance: FastifyInstance): void {
   )
 }
 
-/** @throws `scope_insufficient` */
-function requireScope(token: AccessTokenClaims, scope: string, reply: FastifyReply): void {
-  if (hasScopes(token.scope, scope)) return
-  const error = new GatepassError('scope_insufficient')
+/** The error that refuses a token which the guard has accepted; sets the headers of its answer. */
+function refusal(
+  code: 'scope_insufficient' | 'token_claims',
+  scope: string,
+  reply: FastifyReply,
+): GatepassError {
+  const error = new GatepassError(code)
   const scheme = authorizationScheme(reply.request.headers.authorization) ?? 'Bearer'
   reply.headers(challengeHeaders(error, scope, scheme))
-  throw error
+  return error
 }
 
 /**
- * Who it is, for the service behind the proxy: names and values by turns. The proxy must not let a
- * client set these itself.
+ * The identity of the user, for the service behind the proxy: names and values by turns. The proxy
+ * must not let a client set these headers itself.
+ *
+ * @returns null if a claim is not well-formed Unicode, so that no header can carry it
  */
-export function identityHeaders(token: AccessTokenClaims): string[] {
+export function identityHeaders(token: AccessTokenClaims): string[] | null {
+  const { sub, sid = '', scope = '', client_id } = token
+  if (![sub, sid, scope, client_id].every((claim) => claim.isWellFormed())) return null
   return [
     'x-auth-subject',
-    headerValue(token.sub),
+    headerValue(sub),
     'x-auth-session',
-    headerValue(token.sid ?? ''),
+    headerValue(sid),
     'x-auth-scope',
-    headerValue(token.scope ?? ''),
+    headerValue(scope),
     'x-auth-client',
-    headerValue(token.client_id),
+    headerValue(client_id),
   ]
 }
 
-const unsafe = /[^\x20-\x24\x26-\x7e]/
+/** What a header field cannot carry exactly (RFC 9110 §5.5), and `%`, which marks it. */
+const unsafe = /[^\x20-\x24\x26-\x7e]|^ | $/
 
-/** Percent-encodes all but printable ASCII, and `%` itself, so that no claim can break out. */
+/** Percent-encodes `%`, all but printable ASCII, and spaces at the ends: HTTP drops those. */
 function headerValue(text: string): string {
   if (!unsafe.test(text)) return text
-  return text.replaceAll(/[^\x20-\x24\x26-\x7e]+/g, (part) =>
-    encodeURIComponent(part.toWellFormed()),
-  )
+  return text.replaceAll(/[^\x20-\x24\x26-\x7e]+|^ +| +$/g, encodeURIComponent)
 }
