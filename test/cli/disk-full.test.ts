@@ -1,12 +1,11 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { outsideFolder } from '../support/project.ts'
+import { type Disk, smallDisk } from '../support/small-disk.ts'
 import { until } from '../support/until.ts'
 
 const password = 'correct horse battery staple'
@@ -15,38 +14,6 @@ const sessionCount = 20
 const deadlineMs = 5_000
 /** So that the log of the database does not fill a small disk by itself before it is wrapped. */
 const pauseMs = 20
-
-/** The issuer's disk, as far as the test has a hand in it. */
-interface Disk {
-  readonly folder: string
-  /** From now on nothing more can be written for the process. */
-  fill(pid: number): void
-  free(pid: number): void
-}
-
-/** A file system in memory, which a file of zeros fills to the last block. Null where none can be mounted. */
-function smallDisk(t: Test): Disk | null {
-  const folder = join(outsideFolder(t), 'disk')
-  mkdirSync(folder)
-  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=48m', 'tmpfs', folder])
-  if (status !== 0) return null
-  t.teardown(() => execFileSync('umount', ['--lazy', folder]))
-  const ballast = join(folder, 'ballast')
-  return {
-    folder,
-    fill() {
-      const file = openSync(ballast, 'w')
-      try {
-        for (;;) writeSync(file, Buffer.alloc(4096))
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
-      } finally {
-        closeSync(file)
-      }
-    },
-    free: () => rmSync(ballast),
-  }
-}
 
 /** The size that the kernel lets files of the process have, as a quota does. */
 function limitedDisk(t: Test): Disk {
@@ -190,7 +157,7 @@ async function survives(t: Test, disk: Disk): Promise<void> {
 }
 
 t.test('a disk that is full costs time, and no session', async (t) => {
-  const disk = smallDisk(t)
+  const disk = smallDisk(t, '48m')
   if (disk === null) t.pass('where a file system can be mounted', { skip: true })
   else await survives(t, disk)
 })

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { observeClock } from '../../src/http/clock-metrics.ts'
 import { dataMetrics } from '../../src/http/data-metrics.ts'
+import { observeLog } from '../../src/http/log-metrics.ts'
 import { Metrics } from '../../src/http/metrics.ts'
 import { observeRevocations } from '../../src/http/revocation-metrics.ts'
 import { observeVerifier } from '../../src/http/verifier-metrics.ts'
@@ -27,6 +28,7 @@ t.test('it names every metric of ours, with its labels', async (t) => {
   observeRevocations(metrics.registry, nobodyAsks)
   observeVerifier(metrics.registry, nobodyAsks)
   observeClock(metrics.registry, () => null)
+  observeLog(metrics.registry, nobodyAsks)
   dataMetrics(metrics.registry)
   const documented = namesUnder('Metrics').filter((name) => name.startsWith('gatepass_'))
   const ours = metrics.registry

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { packageOf } from '../../scripts/test-packages.ts'
@@ -23,6 +24,8 @@ export interface ProcessOptions {
   readonly command?: readonly string[]
   /** What comes on standard input. */
   readonly input?: string
+  /** An open file that takes its standard output. By default the test reads it. */
+  readonly stdout?: number
   /** Who it runs as. */
   readonly user?: { readonly uid: number; readonly gid: number }
 }
@@ -63,18 +66,15 @@ export class TestProcess {
     refuseUnlisted(command)
     const child = spawn(...withEnv(env, [...command, ...args]), {
       cwd: options.cwd,
-      stdio: 'pipe',
+      stdio: ['pipe', options.stdout ?? 'pipe', 'pipe'],
       ...options.user,
     })
     this.#process = child
-    child.stdin.on('error', () => {}).end(options.input ?? '')
-    child.stderr.on('data', (text: Buffer) => {
+    child.stdin?.on('error', () => {}).end(options.input ?? '')
+    child.stderr?.on('data', (text: Buffer) => {
       this.stderr += text
     })
-    createInterface({ input: child.stdout }).on('line', (line) => {
-      this.#lines.push(line)
-      this.#changes.emit('change')
-    })
+    if (child.stdout !== null) this.#readLines(child.stdout)
     this.exited = once(child, 'close').then(([code, signal]) => {
       this.#hasEnded = true
       this.#changes.emit('change')
@@ -89,6 +89,13 @@ export class TestProcess {
   /** Starts `gatepass` with these arguments. */
   static start(t: Test, args: readonly string[], options: ProcessOptions): TestProcess {
     return new TestProcess(t, args, options)
+  }
+
+  #readLines(stdout: Readable): void {
+    createInterface({ input: stdout }).on('line', (line) => {
+      this.#lines.push(line)
+      this.#changes.emit('change')
+    })
   }
 
   get pid(): number {

@@ -7,6 +7,7 @@ import { observeClock } from '../../http/clock-metrics.ts'
 import { dataMetrics } from '../../http/data-metrics.ts'
 import { buildIssuerApp } from '../../http/issuer-app.ts'
 import { createLocalKeySource } from '../../http/local-key-source.ts'
+import { observeLog } from '../../http/log-metrics.ts'
 import { Metrics } from '../../http/metrics.ts'
 import { ClockWatch } from '../../issuer/clock-watch.ts'
 import { DataEnd } from '../../issuer/data-end.ts'
@@ -20,6 +21,7 @@ import { DpopProofs, dpopDefaults } from '../../verifier/dpop/proofs.ts'
 import { createVerifier, type Verifier } from '../../verifier/verifier.ts'
 import { type CliContext, configOf, packageVersion } from '../context.ts'
 import { openDataForService } from '../data-parts.ts'
+import { LogOutput } from '../log-output.ts'
 import { createLogger } from '../logger.ts'
 import {
   dataClosedMs,
@@ -35,9 +37,11 @@ import { isPrimaryOfMany, runWorkers } from '../workers.ts'
 /** `gatepass issuer`: signs users in and publishes the keys. */
 export async function runIssuer(context: CliContext): Promise<void> {
   const { settings } = configOf(context, 'issuer')
-  const logger = createLogger(settings, 'issuer')
+  const output = new LogOutput()
+  const logger = createLogger(settings, 'issuer', output)
   if (isPrimaryOfMany(settings)) return runWorkers(logger, settings)
   const metrics = new Metrics()
+  observeLog(metrics.registry, () => output.dropped)
   const audit = auditTo(logger, metrics)
   const parts = await openAccountParts(settings, context.cwd)
   const counters = await openCounterStore(settings.sessions_url, context.cwd)
@@ -48,11 +52,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
   })
   const signingKey = () => keys.signingKey()
   const policy = issuerPolicy(settings)
-  const revocations = await RevocationFeed.open({
-    sessions: { revocationsAfter: withKeysGone(parts.sessions, keys) },
-    clock: systemClock,
-    keptMs: revocationsToldMs(settings),
-  })
+  const revocations = await openRevocations(settings, parts.sessions, keys)
   const sweep = startSweep(parts.sessions, systemClock, (err) =>
     logger.warn({ err }, 'expired sessions could not be removed; trying again later'),
   )
@@ -175,6 +175,14 @@ async function watchClock(settings: Settings, sessions: SessionStore, metrics: M
   })
   observeClock(metrics.registry, () => watch.offsetMs)
   return watch
+}
+
+function openRevocations(settings: Settings, sessions: SessionStore, keys: KeyManager) {
+  return RevocationFeed.open({
+    sessions: { revocationsAfter: withKeysGone(sessions, keys) },
+    clock: systemClock,
+    keptMs: revocationsToldMs(settings),
+  })
 }
 
 /** The log, read such that a revoked key is gone before it could sign the news of its own end. */

@@ -1,6 +1,7 @@
 import type { Settings } from '../../config/settings.ts'
 import { GatepassError } from '../../core/errors.ts'
 import { dataMetrics } from '../../http/data-metrics.ts'
+import { observeLog } from '../../http/log-metrics.ts'
 import { Metrics } from '../../http/metrics.ts'
 import { observeRevocations } from '../../http/revocation-metrics.ts'
 import { buildVerifierApp } from '../../http/verifier-app.ts'
@@ -9,6 +10,7 @@ import type { RevocationOptions } from '../../verifier/revocations/options.ts'
 import { createVerifier } from '../../verifier/verifier.ts'
 import { type CliContext, configOf, packageVersion } from '../context.ts'
 import { dataService, openDataForService } from '../data-parts.ts'
+import { LogOutput } from '../log-output.ts'
 import { createLogger } from '../logger.ts'
 import { serve } from '../serve.ts'
 import { isPrimaryOfMany, runWorkers } from '../workers.ts'
@@ -16,9 +18,11 @@ import { isPrimaryOfMany, runWorkers } from '../workers.ts'
 /** `gatepass verifier`: checks tokens for reverse proxies. */
 export async function runVerifier(context: CliContext): Promise<void> {
   const { settings } = configOf(context, 'verifier')
-  const logger = createLogger(settings, 'verifier')
+  const output = new LogOutput()
+  const logger = createLogger(settings, 'verifier', output)
   if (isPrimaryOfMany(settings)) return runWorkers(logger, settings)
   const metrics = new Metrics()
+  observeLog(metrics.registry, () => output.dropped)
   const verifier = createVerifier({
     issuer: settings.issuer,
     audience: settings.audience,

@@ -1,0 +1,124 @@
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
+import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
+import t from 'tap'
+import { LogOutput } from '../../src/cli/log-output.ts'
+import { makePipe } from '../support/pipe.ts'
+import { run, TestProcess } from '../support/processes.ts'
+import { projectFolder } from '../support/project.ts'
+import { until } from '../support/until.ts'
+
+const line = `${'x'.repeat(999)}\n`
+/** More lines than may wait. */
+const tooMany = 1_500
+
+function flushed(output: LogOutput): Promise<void> {
+  return new Promise((resolve) => output.flush(resolve))
+}
+
+/** All that the pipe holds; '' for an empty one. */
+function readAvailable(reader: number): string {
+  let text = ''
+  const buffer = Buffer.alloc(65_536)
+  try {
+    for (;;) {
+      const bytes = readSync(reader, buffer)
+      if (bytes === 0) return text
+      text += buffer.toString('utf8', 0, bytes)
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
+    return text
+  }
+}
+
+t.test('a full disk costs the lines that are too many, and no more memory', async (t) => {
+  const fd = openSync('/dev/full', 'w')
+  t.teardown(() => closeSync(fd))
+  const output = new LogOutput(fd)
+  for (let n = 0; n < tooMany; n++) output.write(line)
+  t.ok(output.dropped > 0 && output.dropped < tooMany, `${output.dropped} are dropped`)
+  await flushed(output)
+  t.pass('a flush ends although nothing was written')
+})
+
+t.test('a pipe that is read again gets what has waited, and hears of the gap', async (t) => {
+  const { reader, writer } = makePipe(t)
+  const output = new LogOutput(writer)
+  const gaps: number[] = []
+  output.onGap((dropped) => {
+    gaps.push(dropped)
+    output.write('gap\n')
+  })
+  for (let n = 0; n < tooMany; n++) output.write(line)
+  const { dropped } = output
+  t.ok(dropped > 0)
+  await flushed(output)
+
+  let text = ''
+  await until('the gap is told', () => {
+    text += readAvailable(reader)
+    return text.endsWith('gap\n')
+  })
+  t.equal(text, `${line.repeat(tooMany - dropped)}gap\n`, 'no line is torn')
+  t.same(gaps, [dropped])
+  output.write('on it goes\n')
+  await flushed(output)
+  t.equal(readAvailable(reader), 'on it goes\n')
+  t.equal(output.dropped, dropped)
+})
+
+t.test('a closed pipe costs every line, each counted at once', async (t) => {
+  const { writer, closeReader } = makePipe(t)
+  closeReader()
+  const output = new LogOutput(writer)
+  output.onGap(() => t.fail('nothing can be written again'))
+  for (const expected of [2, 4]) {
+    output.write(line)
+    output.write(line)
+    await flushed(output)
+    t.equal(output.dropped, expected)
+  }
+})
+
+/** Writes lines by a `LogOutput` on standard output, and exits at once. */
+const program = `
+  import { LogOutput } from '${join(projectFolder, 'src/cli/log-output.ts')}'
+  const output = new LogOutput()
+  for (let n = 0; n < 100; n++) output.write('${'x'.repeat(99)}\\n')
+  process.exit(0)
+`
+const command = [process.execPath, '--input-type=module', '--eval', program]
+
+t.test('lines that wait when the process exits are written', async (t) => {
+  const { code, stdout } = await run(t, [], { command, cwd: t.testdir() })
+  t.equal(code, 0)
+  t.equal(stdout, `${'x'.repeat(99)}\n`.repeat(100))
+})
+
+t.test('neither a full disk nor a pipe that nobody reads keeps it from exiting', async (t) => {
+  const { writer } = makePipe(t)
+  const filler = new LogOutput(writer)
+  for (let n = 0; n < 100; n++) filler.write(line)
+  await flushed(filler)
+  const full = openSync('/dev/full', 'w')
+  t.teardown(() => closeSync(full))
+  for (const stdout of [full, writer]) {
+    const process = TestProcess.start(t, [], { command, cwd: t.testdir(), stdout })
+    t.equal(await process.exited, 0, process.stderr)
+  }
+})
+
+t.test('a file gets all lines in their order', async (t) => {
+  const path = join(t.testdir(), 'log')
+  const fd = openSync(path, 'a')
+  t.teardown(() => closeSync(fd))
+  const output = new LogOutput(fd)
+  const lines = Array.from({ length: 500 }, (_, n) => `${n} äöü\n`)
+  for (const [n, text] of lines.entries()) {
+    output.write(text)
+    if (n % 100 === 0) await setImmediate()
+  }
+  await flushed(output)
+  t.equal(readFileSync(path, 'utf8'), lines.join(''))
+})

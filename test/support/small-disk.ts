@@ -1,0 +1,42 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { outsideFolder } from './project.ts'
+
+/** The disk of a process, as far as a test has a hand in it. */
+export interface Disk {
+  readonly folder: string
+  /** From now on nothing more can be written for the process. */
+  fill(pid: number): void
+  free(pid: number): void
+}
+
+/**
+ * A file system in memory, which a file of zeros fills to the last block. Null where none can be
+ * mounted.
+ *
+ * @param size as mount(8) takes it, such as `48m`
+ */
+export function smallDisk(t: Test, size: string): Disk | null {
+  const folder = join(outsideFolder(t), 'disk')
+  mkdirSync(folder)
+  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', folder])
+  if (status !== 0) return null
+  t.teardown(() => execFileSync('umount', ['--lazy', folder]))
+  const ballast = join(folder, 'ballast')
+  return {
+    folder,
+    fill() {
+      const file = openSync(ballast, 'w')
+      try {
+        for (;;) writeSync(file, Buffer.alloc(4096))
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+      } finally {
+        closeSync(file)
+      }
+    },
+    free: () => rmSync(ballast),
+  }
+}
