@@ -1,4 +1,15 @@
-import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -121,6 +132,43 @@ t.test('a refresh whose answer was lost is asked for again by its key', async (t
   t.match(refused, { code: 1, stdout: '' })
   t.match(refused.stderr, /was used before\. You are signed out of .*\(refresh_token_reused\)/)
   t.notOk(existsSync(path), 'nothing is kept that can never work again')
+})
+
+const nobody = 65_534
+const isRoot = process.getuid?.() === 0
+
+t.test('a file of another user is refused, and a sign-in replaces it', async (t) => {
+  const { gatepass, login, path, state } = openTerminal(t, issuer)
+  await login()
+  const text = readFileSync(path, 'utf8')
+  // Only root can give a file away; anybody can point to one of root's.
+  if (isRoot) chownSync(path, nobody, nobody)
+  else {
+    rmSync(path)
+    symlinkSync('/etc/passwd', path)
+  }
+  for (const command of ['token', 'logout']) {
+    const refused = await gatepass([command])
+    t.match(refused, { code: 2, stdout: '', stderr: /belongs to another user.*sign in again/ })
+    t.notOk(refused.stderr.includes(JSON.parse(text).refresh_token))
+  }
+  t.equal((await login()).code, 0)
+  t.equal(statSync(path).uid, process.getuid?.())
+  t.equal((await gatepass(['token'])).stdout.trim(), state().access_token)
+})
+
+t.test('nothing is put into a folder that others may write to', async (t) => {
+  const { login, folder } = openTerminal(t, issuer)
+  mkdirSync(folder, { recursive: true })
+  chmodSync(folder, 0o777)
+  t.match(await login(), { code: 2, stderr: /Others may write to .* chmod 700/ })
+  t.same(readdirSync(folder), [])
+  chmodSync(folder, 0o700)
+  if (isRoot) {
+    chownSync(folder, nobody, nobody)
+    t.match(await login(), { code: 2, stderr: /gatepass belongs to another user/ })
+    t.same(readdirSync(folder), [])
+  }
 })
 
 // The issuer is not there for what comes behind.

@@ -1,4 +1,4 @@
-import { constants, mkdirSync } from 'node:fs'
+import { constants, mkdirSync, type Stats, statSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
@@ -28,6 +28,7 @@ export type SignedIn = z.infer<typeof stateSchema>
 const lockWaitMs = 40_000
 const bytesMax = 64 * 1024
 const accessOfOthers = 0o077
+const writeOfOthers = 0o022
 
 /** The file that keeps a sign-in at one issuer: of its owner alone, and always replaced whole. */
 export class StateFile {
@@ -41,7 +42,7 @@ export class StateFile {
 
   /**
    * @returns null if nobody is signed in
-   * @throws `config_invalid` for a file that others may read, or that is none of ours
+   * @throws `config_invalid` for a file that is damaged, of another user, or open to others
    */
   async read(): Promise<SignedIn | null> {
     const text = await readOwn(this.path)
@@ -50,8 +51,7 @@ export class StateFile {
       return stateSchema.parse(JSON.parse(text))
     } catch {
       // The reason would quote the file.
-      const detail = `${this.path} is damaged. Delete it, and sign in again.`
-      throw new GatepassError('config_invalid', { detail })
+      throw refusal(`${this.path} is damaged. Delete it, and sign in again.`)
     }
   }
 
@@ -77,9 +77,17 @@ export class StateFile {
     await rm(this.path, { force: true })
   }
 
-  /** Keeps the other terminals of this user out while `work` runs. */
+  /**
+   * Keeps the other terminals of this user out while `work` runs.
+   * @throws `config_invalid` for a folder of another user, or that others may write to
+   */
   async locked<T>(work: () => Promise<T>): Promise<T> {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
+    const stats = statSync(this.#folder)
+    refuseForeign(this.#folder, stats)
+    if ((stats.mode & writeOfOthers) !== 0) {
+      throw refusal(`Others may write to ${this.#folder}. Run: chmod 700 '${this.#folder}'`)
+    }
     return withFileLock(`${this.path}.lock`, lockWaitMs, work)
   }
 }
@@ -98,13 +106,26 @@ async function readOwn(path: string): Promise<string | null> {
   if (file === null) return null
   try {
     const stats = await file.stat()
+    refuseForeign(path, stats)
     if (!stats.isFile() || (stats.mode & accessOfOthers) !== 0) {
-      const detail = `Others may read ${path}. Run: chmod 600 '${path}'`
-      throw new GatepassError('config_invalid', { detail })
+      throw refusal(`Others may read ${path}. Run: chmod 600 '${path}'`)
     }
     const { buffer, bytesRead } = await file.read(Buffer.alloc(bytesMax), 0, bytesMax)
     return buffer.toString('utf8', 0, bytesRead)
   } finally {
     await file.close()
   }
+}
+
+/** Another user who owns the file knows its tokens, or has put in tokens of their own choice. */
+function refuseForeign(path: string, { uid }: Stats): void {
+  // Windows has no owners of this kind.
+  if (process.geteuid === undefined || uid === process.geteuid()) return
+  throw refusal(
+    `${path} belongs to another user. Run gatepass as that user, or delete it and sign in again.`,
+  )
+}
+
+function refusal(detail: string): GatepassError {
+  return new GatepassError('config_invalid', { detail })
 }
