@@ -68,6 +68,20 @@ t.test('no file knows a package registry', async (t) => {
   t.same(find(['package-lock.json'], /"resolved":/), [])
 })
 
+t.test(
+  'each install script of a dependency is allowed or refused, so that npm does not warn',
+  async (t) => {
+    const { packages } = JSON.parse(readProjectFile('package-lock.json')) as {
+      packages: Record<string, { hasInstallScript?: boolean }>
+    }
+    const { allowScripts } = JSON.parse(readProjectFile('package.json'))
+    const scripted = Object.entries(packages)
+      .filter(([, { hasInstallScript }]) => hasInstallScript)
+      .map(([path]) => path.replace(/.*node_modules\//, ''))
+    t.same(scripted.sort(), Object.keys(allowScripts).sort())
+  },
+)
+
 t.test('tests mirror what they test', async (t) => {
   const unlike = tests
     .filter((path) => path.endsWith('.test.ts'))
