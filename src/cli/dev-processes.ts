@@ -7,6 +7,7 @@ import { settings as allSettings, type Settings } from '../config/settings.ts'
 import type { ReplicaKind } from '../playground/replicas.ts'
 import { Child, mainProgram } from './child.ts'
 import type { CliContext } from './context.ts'
+import { issuerAbove } from './dev-ports.ts'
 
 /** The shop is among the examples of the repository; the published package has none. */
 const shopProgram = fileURLToPath(new URL('../../examples/shop/main.ts', import.meta.url))
@@ -34,7 +35,7 @@ export class DevProcesses {
   }
 
   issuer(onMessage: (message: unknown) => void): Child {
-    return this.#service('issuer', 'issuer', 0, onMessage)
+    return this.#service('issuer', 'issuer', issuerAbove, onMessage)
   }
 
   /** @param above the base port; null takes free ports */

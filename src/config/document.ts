@@ -175,8 +175,8 @@ To know:
   at most two letters away from a setting is, because a cluster may put variables of its own there.
 - Every problem is reported at once, and the process exits with code 2.
 
-\`gatepass dev\` sets the mode, the issuer, the ports and the secrets for what it starts. Except for
-the ports, whatever you set yourself stays.
+\`gatepass dev\` sets the mode, the issuer, the ports, the secrets and \`GATEPASS_KEYS_URL\` for what it
+starts. Except for the ports, whatever you set yourself stays.
 
 ## Settings
 

@@ -6,6 +6,7 @@ import { GatepassError } from '../../core/errors.ts'
 import type { Child } from '../child.ts'
 import { type CliContext, configOf } from '../context.ts'
 import { demoUser, keepDemoUser, keepSecret } from '../demo.ts'
+import { basePortMax, issuerAbove, requireFreePorts, verifiersAbove } from '../dev-ports.ts'
 import { DevProcesses } from '../dev-processes.ts'
 import { Fleet } from '../fleet.ts'
 import { openAccountParts } from '../parts.ts'
@@ -14,11 +15,8 @@ import { welcome } from '../welcome.ts'
 
 const stateFolder = '.gatepass'
 
-/** The verifiers that are there from the start: their ports are so far above the base port. */
-const verifiers = [
-  { name: 'verifier-1', above: 100 },
-  { name: 'verifier-2', above: 200 },
-] as const
+/** The verifiers that are there from the start. */
+const verifiers = verifiersAbove.map((above, index) => ({ name: `verifier-${index + 1}`, above }))
 
 /** Rotated keys sign within seconds, so that one can watch. */
 const jwksMaxAge_s = 10
@@ -33,11 +31,15 @@ export async function runDev(context: CliContext, options: { port: string }): Pr
     mode: 'development',
     issuer: `http://localhost:${basePort}`,
     secret,
+    keys_url: `file:${stateFolder}/keys`,
+    // A secret of the user's may come and go with the shell; the keys of the trial stay readable.
+    keys_secret: secret,
     data_secret: keepSecret(join(state, 'data-secret')).text,
     jwks_max_age_s: jwksMaxAge_s,
     playground: true,
   }
   const { settings, effective } = configOf(context, 'issuer', { defaults: made })
+  await requireFreePorts(context, settings.host, basePort)
 
   // What the user has set stays; what we made up for them goes to the processes.
   const ours = effective.filter(({ source }) => source === 'dev').map(({ name }) => name)
@@ -69,7 +71,7 @@ export async function runDev(context: CliContext, options: { port: string }): Pr
     context.stdout.write(
       welcome({
         issuer: settings.issuer,
-        ports: [{ name: 'issuer', above: 0 }, ...verifiers].map(({ name, above }) => ({
+        ports: [{ name: 'issuer', above: issuerAbove }, ...verifiers].map(({ name, above }) => ({
           name,
           port: basePort + above,
         })),
@@ -155,8 +157,8 @@ async function stopTogether(all: DevParts, context: CliContext): Promise<void> {
 
 function parsePort(text: string): number {
   const port = Number(text)
-  if (Number.isInteger(port) && port >= 1 && port <= 65_000) return port
+  if (Number.isInteger(port) && port >= 1 && port <= basePortMax) return port
   throw new GatepassError('config_invalid', {
-    detail: 'The port must be a number from 1 to 65000.',
+    detail: `The port must be a number from 1 to ${basePortMax}.`,
   })
 }
