@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { Request } from 'autocannon'
 import { systemClock } from '../../src/core/clock.ts'
 import { randomId } from '../../src/core/secrets.ts'
-import { PasswordHasher } from '../../src/issuer/passwords/hasher.ts'
+import { PasswordHasher } from '../../src/issuer/passwords/password-hasher.ts'
 import { SqliteAccountStore } from '../../src/stores/sqlite/accounts.ts'
 import { argon2idCost } from '../raw/argon2id-cost.ts'
 

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { PasswordHasher } from '../../src/issuer/passwords/hasher.ts'
+import { PasswordHasher } from '../../src/issuer/passwords/password-hasher.ts'
 import { describeGatepass, describeMachine } from '../harness/machine.ts'
 import type { Bench } from '../harness/scenario.ts'
 import type { SurgeSize } from './options.ts'

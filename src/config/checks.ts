@@ -1,5 +1,5 @@
 import type { FieldProblem } from '../core/errors.ts'
-import { argon2idProblem } from '../issuer/passwords/recipe.ts'
+import { argon2idProblem } from '../issuer/passwords/password-hash.ts'
 import { keyPolicyProblems } from '../keys/lifecycle.ts'
 import { audienceProblems, decryptionProblems } from './audiences.ts'
 import { dataProblems } from './data-settings.ts'

@@ -5,7 +5,7 @@ import type { Account, AccountStore, Session, SessionStore } from '../stores/por
 import type { Audit } from './audit.ts'
 import { type Client, type Clients, grantScope, requireKey } from './clients.ts'
 import { normalizeLoginName } from './login-name.ts'
-import type { PasswordHasher } from './passwords/hasher.ts'
+import type { PasswordHasher } from './passwords/password-hasher.ts'
 import type { Sessions } from './sessions.ts'
 import type { LoginThrottle } from './throttle/login-throttle.ts'
 import type { TokenMinter, TokenSet } from './tokens.ts'
@@ -110,7 +110,7 @@ export class Login {
     const { accounts, hasher } = this.#options
     const account = name === null ? null : await accounts.findByLoginName(name)
     if (account === null) {
-      await hasher.verifyNothing(password)
+      await hasher.verifyDecoy(password)
       return { reason: 'unknown_name' }
     }
     const { sub } = account

@@ -6,7 +6,7 @@ import type { Account, AccountStore } from '../stores/ports.ts'
 import { parseStrictJson } from '../tokens/json.ts'
 import { type Line, readLines } from './lines.ts'
 import { normalizeLoginName } from './login-name.ts'
-import { parsePasswordHash } from './passwords/phc.ts'
+import { parsePasswordHash } from './passwords/password-hash.ts'
 
 export interface ImportCounts {
   readonly imported: number

@@ -4,8 +4,8 @@ import type { JsonObject } from '../core/json.ts'
 import type { Account, AccountStore } from '../stores/ports.ts'
 import { type EndingOptions, endAllOf } from './ending.ts'
 import { normalizeLoginName } from './login-name.ts'
-import type { PasswordHasher } from './passwords/hasher.ts'
-import { checkPassword } from './passwords/rules.ts'
+import type { PasswordHasher } from './passwords/password-hasher.ts'
+import { checkPassword } from './passwords/password-hasher.ts'
 
 /** An account as its administrator sees it: without the hash. */
 export type User = Omit<Account, 'passwordHash'>

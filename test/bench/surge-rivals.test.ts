@@ -9,7 +9,7 @@ import {
   type RunningSystem,
   type Session,
 } from '../../bench/surge/system.ts'
-import { PasswordHasher } from '../../src/issuer/passwords/hasher.ts'
+import { PasswordHasher } from '../../src/issuer/passwords/password-hasher.ts'
 
 /** Each rival does what a shop does, and loses what it can't help losing, and no more. */
 

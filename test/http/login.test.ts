@@ -1,5 +1,5 @@
 import t from 'tap'
-import { PasswordHasher } from '../../src/issuer/passwords/hasher.ts'
+import { PasswordHasher } from '../../src/issuer/passwords/password-hasher.ts'
 import { audience, claimsOf, issuerUrl, password, startIssuer } from '../support/issuer.ts'
 
 t.test('hands out an access token of RFC 9068 and the refresh token as a cookie', async (t) => {

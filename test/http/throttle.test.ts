@@ -1,8 +1,8 @@
 import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
-import type { Deriver } from '../../src/issuer/passwords/derive.ts'
-import { createDeriver } from '../../src/issuer/passwords/derive.ts'
-import { PasswordHasher } from '../../src/issuer/passwords/hasher.ts'
+import type { Deriver } from '../../src/issuer/passwords/hash-process-pool.ts'
+import { HashProcessPool } from '../../src/issuer/passwords/hash-process-pool.ts'
+import { PasswordHasher } from '../../src/issuer/passwords/password-hasher.ts'
 import { stopTime } from '../stores/counter-store-contract.ts'
 import {
   password,
@@ -17,7 +17,7 @@ const deviceName = '__Host-gatepass-device'
 
 /** An issuer whose hashes are counted, and a clock for its limits. */
 async function start(t: Test, options: TestIssuerOptions = {}) {
-  const inner = createDeriver()
+  const inner = new HashProcessPool()
   let hashes = 0
   const deriver: Deriver = {
     derive(jobs) {

@@ -1,62 +1,73 @@
 import { argon2Sync, scryptSync } from 'node:crypto'
-import { readSync, writeSync } from 'node:fs'
 import { setPriority } from 'node:os'
 import { hashSync } from 'bcryptjs'
-import { fromFrame, toFrame } from './frames.ts'
-import { fromBcryptBase64 } from './phc.ts'
-import type { Argon2idRecipe, BcryptRecipe, Recipe, ScryptRecipe } from './recipe.ts'
+import {
+  type Argon2idParameters,
+  type BcryptParameters,
+  fromBcryptBase64,
+  type HashParameters,
+  type ScryptParameters,
+} from './password-hash.ts'
 
-/** What the process is asked: some of these, to do in turn. */
+/** The program of a hashing process: it receives batches of jobs and replies to each. */
+
 export interface HashJob {
   readonly password: Uint8Array
-  readonly recipe: Recipe
+  readonly parameters: HashParameters
   readonly digestBytes: number
 }
 
-/** What it answers to each, all in one; without a digest when the job could not be done. */
-export interface HashAnswer {
+/** The reply to one job: the digest, or the error if the job could not be done. */
+export interface HashReply {
   readonly digest?: Uint8Array
   readonly error?: string
 }
 
-/** How many characters of a bcrypt hash are its digest. */
+/**
+ * Hashing runs at a low priority, so that refreshes and verifications stay fast under a login storm.
+ * A busy core still gives it about a thirtieth of its time (docs/benchmarks.md).
+ */
+const niceness = 15
+
+/** A bcrypt hash ends with its digest, of this many characters. */
 const bcryptDigestLength = 31
 
-function derive({ password, recipe, digestBytes }: HashJob): Uint8Array {
-  if (recipe.scheme === 'argon2id') return deriveArgon2id(password, recipe, digestBytes)
-  if (recipe.scheme === 'scrypt') return deriveScrypt(password, recipe, digestBytes)
-  return deriveBcrypt(password, recipe)
+function derive({ password, parameters, digestBytes }: HashJob): Uint8Array {
+  switch (parameters.scheme) {
+    case 'argon2id':
+      return deriveArgon2id(password, parameters, digestBytes)
+    case 'scrypt':
+      return deriveScrypt(password, parameters, digestBytes)
+    case 'bcrypt':
+      return deriveBcrypt(password, parameters)
+  }
 }
 
-function deriveArgon2id(password: Uint8Array, recipe: Argon2idRecipe, digestBytes: number) {
+function deriveArgon2id(password: Uint8Array, parameters: Argon2idParameters, tagLength: number) {
+  const { memory_kib, passes, parallelism, salt } = parameters
+  const message = password
   return argon2Sync('argon2id', {
-    message: password,
-    nonce: recipe.salt,
-    memory: recipe.memory_kib,
-    passes: recipe.passes,
-    parallelism: recipe.parallelism,
-    tagLength: digestBytes,
+    ...{ message, nonce: salt, tagLength },
+    ...{ memory: memory_kib, passes, parallelism },
   })
 }
 
-function deriveScrypt(password: Uint8Array, recipe: ScryptRecipe, digestBytes: number) {
-  const { log2Cost, blockSize, parallelism, salt } = recipe
+function deriveScrypt(password: Uint8Array, parameters: ScryptParameters, digestBytes: number) {
+  const { log2Cost, blockSize, parallelism, salt } = parameters
   const cost = 2 ** log2Cost
+  // Exactly the memory of the algorithm. By default Node refuses more than 32 MiB.
+  const maxmem = 128 * blockSize * (cost + parallelism + 2)
   return scryptSync(password, salt, digestBytes, {
-    cost,
-    blockSize,
-    parallelization: parallelism,
-    // Exactly what the algorithm takes: without it everything above 32 MiB is refused.
-    maxmem: 128 * blockSize * (cost + parallelism + 2),
+    ...{ cost, blockSize, parallelization: parallelism, maxmem },
   })
 }
 
-function deriveBcrypt(password: Uint8Array, { settings }: BcryptRecipe) {
+function deriveBcrypt(password: Uint8Array, { settings }: BcryptParameters) {
   const text = hashSync(Buffer.from(password).toString(), settings)
   return fromBcryptBase64(text.slice(-bcryptDigestLength))
 }
 
-function answer(job: HashJob): HashAnswer {
+function reply(job: HashJob): HashReply {
   try {
     return { digest: derive(job) }
   } catch (error) {
@@ -64,50 +75,17 @@ function answer(job: HashJob): HashAnswer {
   }
 }
 
-/*
- * Below whoever answers requests: hashing takes what the others leave, but where they leave nothing
- * still about a thirtieth. With less nobody signs in on a core that several busy processes share; with
- * more refreshes wait (docs/benchmarks.md).
- */
-const niceness = 15
-
 try {
   setPriority(0, niceness)
 } catch {
-  // A sandbox may forbid it; hashes come out the same.
+  // A sandbox may forbid it. The hashes are the same.
 }
 
-// It ends with the process that it works for, however that ends; and not before, should a terminal
-// interrupt both: logins under way are answered.
+// A terminal interrupts parent and child together. The child ends with its parent, after its jobs.
 process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})
-
-const [standardInput, standardOutput] = [0, 1]
-const chunk = Buffer.allocUnsafe(64 * 1024)
-
-/** The next jobs, waited for; null when nobody is there any more to ask. */
-function nextJobs(): HashJob[] | null {
-  let received = Buffer.alloc(0)
-  for (;;) {
-    const length = readSync(standardInput, chunk)
-    if (length === 0) return null
-    received = Buffer.concat([received, chunk.subarray(0, length)])
-    const jobs = fromFrame(received)
-    if (jobs !== undefined) return jobs as HashJob[]
-  }
-}
-
-/** How reading or writing fails when the other end is gone, with something unread or without. */
-const isGone = (code: unknown) => code === 'EPIPE' || code === 'ECONNRESET'
-
-/*
- * One job after the other and nothing between: what an event loop does for each, its messages and its
- * threads, would be a hundredth of a hash. Who asks waits for one answer before it asks again.
- */
-try {
-  for (let jobs = nextJobs(); jobs !== null; jobs = nextJobs()) {
-    writeSync(standardOutput, toFrame(jobs.map(answer)))
-  }
-} catch (error) {
-  if (!isGone((error as { code?: unknown }).code)) throw error
-}
+process.on('disconnect', () => process.exit())
+process.on('message', (jobs: HashJob[]) => {
+  // The callback takes the error of a parent that has exited: there is nobody to reply to.
+  process.send?.(jobs.map(reply), () => {})
+})

@@ -5,8 +5,8 @@ import type { CounterStore } from '../../stores/counters.ts'
 import { Backoff, type Taken } from './backoff.ts'
 import { DeviceTokens } from './device-tokens.ts'
 import { networksOf } from './network.ts'
+import { PerKeyQueue } from './per-key-queue.ts'
 import { type LimitName, limitRules } from './rules.ts'
-import { Turns } from './turns.ts'
 
 /** Who tries to sign in, as far as it is known before the password is looked at. */
 export interface Attempter {
@@ -42,7 +42,7 @@ export class LoginThrottle {
   readonly devices: DeviceTokens
   readonly #limits: Readonly<Record<LimitName, Backoff>>
   readonly #keySecret: KeyObject
-  readonly #turns = new Turns()
+  readonly #queue = new PerKeyQueue()
 
   /** @param secrets those of the refresh tokens, newest first */
   constructor(store: CounterStore, secrets: readonly [Buffer, ...Buffer[]]) {
@@ -67,7 +67,7 @@ export class LoginThrottle {
    */
   inTurn<T>(attempter: Attempter, work: (attempt: Attempt) => Promise<T>): Promise<T> {
     const steps = this.#stepsOf(attempter)
-    return this.#turns.run(steps[0]?.key ?? '', async () => work(await this.#begin(steps)))
+    return this.#queue.run(steps[0]?.key ?? '', async () => work(await this.#begin(steps)))
   }
 
   async #begin(limits: readonly Step[]): Promise<Attempt> {

@@ -3,7 +3,7 @@ import t from 'tap'
 import { SeenIds } from '../../../examples/user-base/seen-ids.ts'
 import { sign } from '../../../examples/user-base/signature.ts'
 import { newUser } from '../../../examples/user-base/users.ts'
-import { parsePasswordHash } from '../../../src/issuer/passwords/phc.ts'
+import { parsePasswordHash } from '../../../src/issuer/passwords/password-hash.ts'
 import { otherSecret, secret, startUserBase } from './support.ts'
 
 interface Sent {
@@ -97,5 +97,5 @@ t.test('refuses everything else', async (t) => {
 
 t.test('its users have hashes that Gatepass knows', async (t) => {
   const { password_hash } = newUser('ada', 'correct horse battery', {})
-  t.match(parsePasswordHash(password_hash), { recipe: { scheme: 'scrypt', log2Cost: 14 } })
+  t.match(parsePasswordHash(password_hash), { parameters: { scheme: 'scrypt', log2Cost: 14 } })
 })

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { PasswordHasher } from '../../../../src/issuer/passwords/hasher.ts'
+import { PasswordHasher } from '../../../../src/issuer/passwords/password-hasher.ts'
 import { NotSignedIn } from './refusals.ts'
 import type { SharedRedis } from './shared-redis.ts'
 

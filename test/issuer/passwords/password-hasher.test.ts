@@ -1,9 +1,9 @@
 import t from 'tap'
 import { isGatepassError } from '../../../src/core/errors.ts'
-import type { Deriver } from '../../../src/issuer/passwords/derive.ts'
 import type { HashJob } from '../../../src/issuer/passwords/hash-process.ts'
-import { PasswordHasher } from '../../../src/issuer/passwords/hasher.ts'
-import type { Recipe } from '../../../src/issuer/passwords/recipe.ts'
+import type { Deriver } from '../../../src/issuer/passwords/hash-process-pool.ts'
+import type { HashParameters } from '../../../src/issuer/passwords/password-hash.ts'
+import { checkPassword, PasswordHasher } from '../../../src/issuer/passwords/password-hasher.ts'
 
 const cheap = { memory_kib: 64, passes: 1 }
 const stored = (cost: string) =>
@@ -57,10 +57,10 @@ function deriverDoing(work: (jobs: readonly HashJob[]) => Promise<void>): Derive
 
 /** Notes what it is asked, and answers at once. */
 function countingDeriver() {
-  const asked: { recipe: Recipe; passwordBytes: number; digestBytes: number }[] = []
+  const asked: { parameters: HashParameters; passwordBytes: number; digestBytes: number }[] = []
   const deriver = deriverDoing(async (jobs) => {
-    for (const { password, recipe, digestBytes } of jobs) {
-      asked.push({ recipe, passwordBytes: password.length, digestBytes })
+    for (const { password, parameters, digestBytes } of jobs) {
+      asked.push({ parameters, passwordBytes: password.length, digestBytes })
     }
   })
   return { deriver, asked }
@@ -74,13 +74,13 @@ t.test('an unknown name takes the same work as a known one (I4)', async (t) => {
   asked.length = 0
   for (const password of ['wrong password', '', 'x', 'a'.repeat(5000), '\ud800']) {
     await hasher.verify(password, known)
-    t.equal(await hasher.verifyNothing(password), false)
+    t.equal(await hasher.verifyDecoy(password), false)
     const [forKnown, forNothing, ...more] = asked.splice(0)
     t.strictSame(more, [])
-    const withoutSalt = { recipe: { salt: null } }
+    const withoutSalt = { parameters: { salt: null } }
     t.strictSame(
-      { ...forKnown, recipe: { ...forKnown?.recipe, ...withoutSalt.recipe } },
-      { ...forNothing, recipe: { ...forNothing?.recipe, ...withoutSalt.recipe } },
+      { ...forKnown, parameters: { ...forKnown?.parameters, ...withoutSalt.parameters } },
+      { ...forNothing, parameters: { ...forNothing?.parameters, ...withoutSalt.parameters } },
     )
     t.ok((forKnown?.passwordBytes ?? 0) <= 1024)
   }
@@ -88,7 +88,7 @@ t.test('an unknown name takes the same work as a known one (I4)', async (t) => {
 
 t.test('no password is the one of nothing', async (t) => {
   const hasher = new PasswordHasher(cheap)
-  t.equal(await hasher.verifyNothing('correct horse'), false)
+  t.equal(await hasher.verifyDecoy('correct horse'), false)
 })
 
 t.test('a hash is made again when the setting has grown or its scheme is old', async (t) => {
@@ -124,7 +124,7 @@ t.test('so many at once, so many waiting, the rest is refused (I6)', async (t) =
     running -= 1
   })
   const hasher = new PasswordHasher({ ...cheap, maxConcurrent: 3, maxQueued: 4 }, deriver)
-  const attempts = Array.from({ length: 20 }, () => hasher.verifyNothing('correct horse'))
+  const attempts = Array.from({ length: 20 }, () => hasher.verifyDecoy('correct horse'))
   const results = await Promise.allSettled(attempts)
   const refused = results.filter(
     (one) => one.status === 'rejected' && isGatepassError(one.reason, 'overloaded'),
@@ -136,15 +136,29 @@ t.test('so many at once, so many waiting, the rest is refused (I6)', async (t) =
 t.test('those who wait for bcrypt do not hold up the others', async (t) => {
   const bcryptDone = Promise.withResolvers<void>()
   const deriver = deriverDoing(async ([job]) => {
-    if (job?.recipe.scheme === 'bcrypt') await bcryptDone.promise
+    if (job?.parameters.scheme === 'bcrypt') await bcryptDone.promise
   })
   const hasher = new PasswordHasher({ ...cheap, maxConcurrent: 2, maxQueued: 4 }, deriver)
   const old = Array.from({ length: 5 }, () => hasher.verify('correct horse', bcrypt))
   await t.rejects(hasher.verify('correct horse', bcrypt), { code: 'overloaded' })
-  t.equal(await hasher.verifyNothing('correct horse'), false)
+  t.equal(await hasher.verifyDecoy('correct horse'), false)
   bcryptDone.resolve()
   t.strictSame(
     await Promise.all(old),
     Array.from({ length: 5 }, () => false),
   )
+})
+
+const accepted = ['12345678', ' '.repeat(8), '\0'.repeat(8), 'äöü€1', '😀😀', 'a'.repeat(1024)]
+const refused = ['', '1234567', 'äöü', '😀abc', 'a'.repeat(1025), '€'.repeat(342), 'abcdefgh\ud800']
+
+t.test('8 to 1,024 bytes of any characters', async (t) => {
+  for (const password of accepted) t.doesNotThrow(() => checkPassword(password), password)
+})
+
+t.test('all else is refused, and not repeated in the message', async (t) => {
+  for (const password of refused) {
+    t.throws(() => checkPassword(password), { code: 'password_invalid', status: 422 })
+  }
+  t.throws(() => checkPassword('hunter2'), { message: /^(?!.*hunter2)/ })
 })

@@ -1,7 +1,7 @@
 import { deepStrictEqual } from 'node:assert/strict'
 import t from 'tap'
 import { isGatepassError } from '../../../src/core/errors.ts'
-import { formatArgon2id, parsePasswordHash } from '../../../src/issuer/passwords/phc.ts'
+import { formatArgon2id, parsePasswordHash } from '../../../src/issuer/passwords/password-hash.ts'
 import fc from '../../support/properties.ts'
 
 const salt = 'c29tZXNhbHQ' // somesalt
@@ -9,10 +9,10 @@ const digest = 'nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4'
 const bcrypt = '$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'
 
 t.test('argon2id is taken apart', async (t) => {
-  const { recipe, digest: bytes } = parsePasswordHash(
+  const { parameters, digest: bytes } = parsePasswordHash(
     `$argon2id$v=19$m=256,t=2,p=1$${salt}$${digest}`,
   )
-  t.strictSame(recipe, {
+  t.strictSame(parameters, {
     scheme: 'argon2id',
     memory_kib: 256,
     passes: 2,
@@ -23,8 +23,8 @@ t.test('argon2id is taken apart', async (t) => {
 })
 
 t.test('scrypt is taken apart', async (t) => {
-  const { recipe } = parsePasswordHash(`$scrypt$ln=15,r=8,p=2$${salt}$${digest}`)
-  t.strictSame(recipe, {
+  const { parameters } = parsePasswordHash(`$scrypt$ln=15,r=8,p=2$${salt}$${digest}`)
+  t.strictSame(parameters, {
     scheme: 'scrypt',
     log2Cost: 15,
     blockSize: 8,
@@ -35,8 +35,8 @@ t.test('scrypt is taken apart', async (t) => {
 
 t.test('bcrypt is taken apart, in each of its spellings', async (t) => {
   for (const name of ['2a', '2b', '2y']) {
-    const { recipe, digest: bytes } = parsePasswordHash(bcrypt.replace('2b', name))
-    t.strictSame(recipe, {
+    const { parameters, digest: bytes } = parsePasswordHash(bcrypt.replace('2b', name))
+    t.strictSame(parameters, {
       scheme: 'bcrypt',
       settings: `$${name}$05$CCCCCCCCCCCCCCCCCCCCC.`,
       cost: 5,
@@ -48,7 +48,7 @@ t.test('bcrypt is taken apart, in each of its spellings', async (t) => {
 t.test('what is written is read again, whatever the cost, salt and digest', async () => {
   const bytes = (minLength: number) =>
     fc.uint8Array({ minLength, maxLength: 64 }).map((array) => Buffer.from(array))
-  const recipes = fc.record(
+  const allParameters = fc.record(
     {
       scheme: fc.constant('argon2id' as const),
       memory_kib: fc.integer({ min: 128, max: 65_536 }),
@@ -59,11 +59,11 @@ t.test('what is written is read again, whatever the cost, salt and digest', asyn
     { noNullPrototype: true },
   )
   fc.assert(
-    fc.property(recipes, bytes(16), (recipe, digest) => {
-      const text = formatArgon2id({ recipe, digest })
+    fc.property(allParameters, bytes(16), (parameters, digest) => {
+      const text = formatArgon2id({ parameters, digest })
       const read = parsePasswordHash(text)
-      deepStrictEqual(read, { recipe, digest })
-      return formatArgon2id({ recipe, digest: read.digest }) === text
+      deepStrictEqual(read, { parameters, digest })
+      return formatArgon2id({ parameters, digest: read.digest }) === text
     }),
     { numRuns: 200 },
   )

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { PasswordHasher } from '../../../src/issuer/passwords/hasher.ts'
+import { PasswordHasher } from '../../../src/issuer/passwords/password-hasher.ts'
 
 const ignoredAfter72 =
   '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789chars after 72 are ignored'

@@ -6,47 +6,47 @@ import { getPriority } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { createDeriver, type Deriver } from '../../../src/issuer/passwords/derive.ts'
 import type { HashJob } from '../../../src/issuer/passwords/hash-process.ts'
-import { parsePasswordHash } from '../../../src/issuer/passwords/phc.ts'
+import { type Deriver, HashProcessPool } from '../../../src/issuer/passwords/hash-process-pool.ts'
+import { parsePasswordHash } from '../../../src/issuer/passwords/password-hash.ts'
 
 const bcrypt = parsePasswordHash('$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW')
-const bcryptJob = jobFor('U*U', bcrypt.recipe)
+const bcryptJob = jobFor('U*U', bcrypt.parameters)
 const argon2id = { scheme: 'argon2id', passes: 1, parallelism: 1, salt: Buffer.alloc(16) } as const
 const cheapJob = jobFor('password', { ...argon2id, memory_kib: 64 })
 
-function jobFor(password: string, recipe: HashJob['recipe']): HashJob {
-  return { password: Buffer.from(password), recipe, digestBytes: 23 }
+function jobFor(password: string, parameters: HashJob['parameters']): HashJob {
+  return { password: Buffer.from(password), parameters, digestBytes: 23 }
 }
 
 /** The digest of one job. */
-async function digestOf(deriver: Deriver, job: HashJob): Promise<Buffer> {
-  const [result] = await deriver.derive([job])
+async function digestOf(pool: Deriver, job: HashJob): Promise<Buffer> {
+  const [result] = await pool.derive([job])
   if (result?.status === 'fulfilled') return result.value
   throw result?.reason
 }
 
 t.test('bcrypt does not hold up the event loop', async (t) => {
-  const deriver = createDeriver()
-  t.teardown(() => deriver.close())
+  const pool = new HashProcessPool()
+  t.teardown(() => pool.close())
   const slow = parsePasswordHash('$2a$11$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW')
   let turns = 0
   const timer = setInterval(() => {
     turns += 1
   }, 1)
-  await deriver.derive([{ ...bcryptJob, recipe: slow.recipe }])
+  await pool.derive([{ ...bcryptJob, parameters: slow.parameters }])
   clearInterval(timer)
   t.ok(turns >= 3, `${turns} turns`)
 })
 
 t.test("a storm of hashes leaves Node's thread pool to the others (I6)", async (t) => {
-  const deriver = createDeriver()
-  t.teardown(() => deriver.close())
+  const pool = new HashProcessPool()
+  t.teardown(() => pool.close())
   const slow = jobFor('password', { ...argon2id, memory_kib: 65_536, passes: 4 })
   let hashed = 0
   // As many as the pool has threads.
   const storm = Array.from({ length: 4 }, async () => {
-    await deriver.derive([slow])
+    await pool.derive([slow])
     hashed += 1
   })
   await promisify(randomFill)(Buffer.alloc(1))
@@ -64,10 +64,10 @@ const onLinux = { skip: process.platform !== 'linux' }
 
 t.test('hashing gives way to whoever answers requests', onLinux, async (t) => {
   const before = children()
-  const deriver = createDeriver()
-  t.teardown(() => deriver.close())
+  const pool = new HashProcessPool()
+  t.teardown(() => pool.close())
   for (let round = 0; round < 3; round += 1) {
-    await Promise.all([deriver.derive([cheapJob, cheapJob]), deriver.derive([cheapJob])])
+    await Promise.all([pool.derive([cheapJob, cheapJob]), pool.derive([cheapJob])])
   }
   const hashing = children().filter((child) => !before.includes(child))
   t.strictSame(
@@ -80,11 +80,11 @@ t.test('hashing gives way to whoever answers requests', onLinux, async (t) => {
 
 t.test('it is told nothing of our environment', onLinux, async (t) => {
   const before = children()
-  const deriver = createDeriver()
-  t.teardown(() => deriver.close())
+  const pool = new HashProcessPool()
+  t.teardown(() => pool.close())
   process.env.GATEPASS_SECRET = 'a secret of this process'
   t.teardown(() => delete process.env.GATEPASS_SECRET)
-  await digestOf(deriver, bcryptJob)
+  await digestOf(pool, bcryptJob)
   const [pid = ''] = children().filter((child) => !before.includes(child))
   const environment = readFileSync(`/proc/${pid}/environ`, 'utf8')
   t.match(environment, 'GLIBC_TUNABLES=')
@@ -92,11 +92,11 @@ t.test('it is told nothing of our environment', onLinux, async (t) => {
 })
 
 t.test('each job gets its own answer, also one that cannot be done', async (t) => {
-  const deriver = createDeriver()
-  t.teardown(() => deriver.close())
+  const pool = new HashProcessPool()
+  t.teardown(() => pool.close())
   const broken = { scheme: 'bcrypt', settings: 'not bcrypt', cost: 5 } as const
-  const jobs = [bcryptJob, jobFor('other', bcrypt.recipe), jobFor('U*U', broken), bcryptJob]
-  const [together, apart] = await Promise.all([deriver.derive(jobs), deriver.derive(jobs)])
+  const jobs = [bcryptJob, jobFor('other', bcrypt.parameters), jobFor('U*U', broken), bcryptJob]
+  const [together, apart] = await Promise.all([pool.derive(jobs), pool.derive(jobs)])
   t.strictSame(apart, together)
   const [first, other, failed, last] = together
   t.match(first, { status: 'fulfilled', value: bcrypt.digest })
@@ -107,23 +107,23 @@ t.test('each job gets its own answer, also one that cannot be done', async (t) =
 })
 
 t.test('as many passwords as there are at once, as long as they may be, go through', async (t) => {
-  const deriver = createDeriver()
-  t.teardown(() => deriver.close())
+  const pool = new HashProcessPool()
+  t.teardown(() => pool.close())
   const long = { ...cheapJob, password: Buffer.alloc(1024, 'long') }
-  const results = await deriver.derive(Array.from({ length: 256 }, () => long))
+  const results = await pool.derive(Array.from({ length: 256 }, () => long))
   t.equal(results.length, 256)
   t.strictSame(results[255], results[0])
   t.match(results[0], { status: 'fulfilled' })
 })
 
 t.test('closing ends what is under way, and more can follow', async (t) => {
-  const deriver = createDeriver()
-  t.teardown(() => deriver.close())
-  await deriver.close()
-  const refused = t.rejects(digestOf(deriver, bcryptJob), { code: 'shutting_down' })
-  await deriver.close()
+  const pool = new HashProcessPool()
+  t.teardown(() => pool.close())
+  await pool.close()
+  const refused = t.rejects(digestOf(pool, bcryptJob), { code: 'shutting_down' })
+  await pool.close()
   await refused
-  t.ok((await digestOf(deriver, bcryptJob)).equals(bcrypt.digest))
+  t.ok((await digestOf(pool, bcryptJob)).equals(bcrypt.digest))
 })
 
 t.test(
@@ -131,27 +131,27 @@ t.test(
   onLinux,
   async (t) => {
     const before = children()
-    const deriver = createDeriver()
-    t.teardown(() => deriver.close())
+    const pool = new HashProcessPool()
+    t.teardown(() => pool.close())
     const kill = () => {
       const [pid] = children().filter((child) => !before.includes(child))
       process.kill(Number(pid), 'SIGKILL')
     }
-    const lost = t.rejects(digestOf(deriver, bcryptJob), { code: 'internal_error' })
+    const lost = t.rejects(digestOf(pool, bcryptJob), { code: 'internal_error' })
     kill()
     await lost
-    t.ok((await digestOf(deriver, bcryptJob)).equals(bcrypt.digest))
+    t.ok((await digestOf(pool, bcryptJob)).equals(bcrypt.digest))
     kill()
     while (children().length > before.length) await setImmediate()
-    t.ok((await digestOf(deriver, bcryptJob)).equals(bcrypt.digest))
+    t.ok((await digestOf(pool, bcryptJob)).equals(bcrypt.digest))
   },
 )
 
 t.test('a terminal that interrupts everybody does not end a hash', onLinux, async (t) => {
   const before = children()
-  const deriver = createDeriver()
-  t.teardown(() => deriver.close())
-  const derive = () => digestOf(deriver, bcryptJob)
+  const pool = new HashProcessPool()
+  t.teardown(() => pool.close())
+  const derive = () => digestOf(pool, bcryptJob)
   await derive()
   const underWay = derive()
   const [pid] = children().filter((child) => !before.includes(child))
@@ -165,17 +165,17 @@ t.test('a terminal that interrupts everybody does not end a hash', onLinux, asyn
 })
 
 t.test('hashing ends with who asked for it, however that ends', onLinux, async (t) => {
-  const module = new URL('../../../src/issuer/passwords/derive.ts', import.meta.url)
+  const module = new URL('../../../src/issuer/passwords/hash-process-pool.ts', import.meta.url)
   const program = `
     import { readFileSync } from 'node:fs'
-    import { createDeriver } from ${JSON.stringify(module.href)}
+    import { HashProcessPool } from ${JSON.stringify(module.href)}
     const salt = Buffer.alloc(16)
-    const recipe = { scheme: 'argon2id', memory_kib: 4096, passes: 1, parallelism: 1, salt }
-    const job = { password: Buffer.from('password'), recipe, digestBytes: 32 }
-    const deriver = createDeriver()
-    await deriver.derive([job])
+    const parameters = { scheme: 'argon2id', memory_kib: 4096, passes: 1, parallelism: 1, salt }
+    const job = { password: Buffer.from('password'), parameters, digestBytes: 32 }
+    const pool = new HashProcessPool()
+    await pool.derive([job])
     console.log(readFileSync('/proc/self/task/' + process.pid + '/children', 'utf8').trim())
-    if (process.argv[1] === 'busy') await deriver.derive(Array.from({ length: 20 }, () => job))
+    if (process.argv[1] === 'busy') await pool.derive(Array.from({ length: 20 }, () => job))
     setInterval(() => {}, 1000)
   `
   for (const state of ['idle', 'busy']) {
@@ -197,7 +197,7 @@ t.test('hashing ends with who asked for it, however that ends', onLinux, async (
 })
 
 t.test('hashing neither ends a process too early nor keeps it alive', async (t) => {
-  const module = new URL('../../../src/issuer/passwords/hasher.ts', import.meta.url)
+  const module = new URL('../../../src/issuer/passwords/password-hasher.ts', import.meta.url)
   const program = `
     import { PasswordHasher } from ${JSON.stringify(module.href)}
     const hasher = new PasswordHasher()

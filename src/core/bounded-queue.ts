@@ -1,0 +1,139 @@
+import type { Clock } from './clock.ts'
+import { GatepassError } from './errors.ts'
+
+export interface QueueLimits {
+  /** Batches that run at the same time. */
+  readonly maxConcurrent: number
+  /** Jobs that may wait. Further jobs are rejected immediately. */
+  readonly maxQueued: number
+  /** Longest wait in milliseconds. A job that cannot start in time is rejected on arrival. */
+  readonly maxWaitMs: number
+  /** Largest batch. Batches form only while jobs are waiting. Default: 1. */
+  readonly maxBatch?: number
+}
+
+/** Runs a batch of jobs and returns one result per job. A rejection applies to the whole batch. */
+export type RunBatch<Job, Result> = (
+  jobs: readonly Job[],
+) => Promise<readonly PromiseSettledResult<Result>[]>
+
+/** Assumed duration of a job until one has been measured. */
+const initialDurationMs = 50
+/** Weight of the newest duration in the moving average. */
+const newestWeight = 0.1
+/** Caps a measured duration, in units of `maxWaitMs`: a clock jump must not block the queue. */
+const maxDurationInWaits = 10
+const maxRetryAfter_s = 60
+
+interface Entry<Job, Result> extends PromiseWithResolvers<Result> {
+  readonly job: Job
+  deadline?: NodeJS.Timeout
+}
+
+/**
+ * A FIFO queue with limits on concurrency, length and waiting time.
+ *
+ * Rejecting early keeps latency and memory bounded: the queue never grows beyond what can run within
+ * `maxWaitMs`, estimated from recent durations. The deadline covers jobs that become slower.
+ *
+ * Batches amortise the fixed cost per run. A batch takes at most half of the waiting jobs, so no
+ * finished job is held back for longer than other jobs wait.
+ */
+export class BoundedQueue<Job, Result> {
+  readonly #limits: QueueLimits
+  readonly #clock: Clock
+  readonly #runBatch: RunBatch<Job, Result>
+  /** In order of arrival. */
+  readonly #waiting = new Set<Entry<Job, Result>>()
+  #runningBatches = 0
+  #runningJobs = 0
+  #averageMs = initialDurationMs
+
+  constructor(limits: QueueLimits, clock: Clock, runBatch: RunBatch<Job, Result>) {
+    this.#limits = limits
+    this.#clock = clock
+    this.#runBatch = runBatch
+  }
+
+  /**
+   * Runs a job when its turn comes.
+   *
+   * @throws `overloaded` immediately if the queue is full, or when the deadline passes; the error of
+   *   the job
+   */
+  run(job: Job): Promise<Result> {
+    const { maxConcurrent, maxWaitMs } = this.#limits
+    const entry: Entry<Job, Result> = { job, ...Promise.withResolvers<Result>() }
+    if (this.#runningBatches < maxConcurrent) {
+      void this.#start([entry])
+    } else if (this.#isFull()) {
+      entry.reject(this.#overloaded())
+    } else {
+      entry.deadline = setTimeout(() => {
+        this.#waiting.delete(entry)
+        entry.reject(this.#overloaded())
+      }, maxWaitMs)
+      this.#waiting.add(entry)
+    }
+    return entry.promise
+  }
+
+  #isFull(): boolean {
+    const { maxQueued, maxWaitMs } = this.#limits
+    // One job of each running batch is about to finish; the other jobs count as waiting.
+    const ahead = this.#waiting.size + this.#runningJobs - this.#runningBatches
+    return this.#waiting.size >= maxQueued || this.#estimateMs(ahead + 1) > maxWaitMs
+  }
+
+  async #start(batch: readonly Entry<Job, Result>[]): Promise<void> {
+    this.#runningBatches += 1
+    this.#runningJobs += batch.length
+    for (const { deadline } of batch) clearTimeout(deadline)
+    const startedAtMs = this.#clock.nowMs()
+    const results = await this.#settle(batch.map(({ job }) => job))
+    this.#runningBatches -= 1
+    this.#runningJobs -= batch.length
+    this.#recordDuration(this.#clock.nowMs() - startedAtMs, batch.length)
+    // Starts the next batch before the callers resume, so that the slot is never idle.
+    this.#startNext()
+    for (const [index, { resolve, reject }] of batch.entries()) {
+      const result = results[index]
+      if (result?.status === 'fulfilled') resolve(result.value)
+      else reject(result?.reason)
+    }
+  }
+
+  #startNext(): void {
+    const { maxConcurrent, maxBatch = 1 } = this.#limits
+    const half = Math.ceil(this.#waiting.size / 2 / maxConcurrent)
+    const batch = Array.from(this.#waiting.values().take(Math.min(maxBatch, half)))
+    for (const entry of batch) this.#waiting.delete(entry)
+    if (batch.length > 0) void this.#start(batch)
+  }
+
+  async #settle(jobs: readonly Job[]): ReturnType<RunBatch<Job, Result>> {
+    try {
+      return await this.#runBatch(jobs)
+    } catch (reason) {
+      return jobs.map(() => ({ status: 'rejected', reason }))
+    }
+  }
+
+  #recordDuration(batchMs: number, jobs: number): void {
+    const limitMs = maxDurationInWaits * this.#limits.maxWaitMs
+    const durationMs = Math.min(Math.max(0, batchMs / jobs), limitMs)
+    this.#averageMs += (durationMs - this.#averageMs) * (1 - (1 - newestWeight) ** jobs)
+  }
+
+  /** Estimates how long this many jobs take. */
+  #estimateMs(jobs: number): number {
+    return (jobs * this.#averageMs) / this.#limits.maxConcurrent
+  }
+
+  /** The error for a rejected job. `Retry-After` is the time until the queue is empty. */
+  #overloaded(): GatepassError {
+    const drain_s = Math.ceil(this.#estimateMs(this.#waiting.size) / 1000)
+    const retryAfter_s = Math.min(maxRetryAfter_s, Math.max(1, drain_s))
+    return new GatepassError('overloaded', { retryAfter_s })
+  }
+}

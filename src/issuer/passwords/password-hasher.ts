@@ -1,0 +1,164 @@
+import { randomBytes } from 'node:crypto'
+import { availableParallelism } from 'node:os'
+import { BoundedQueue } from '../../core/bounded-queue.ts'
+import { type Clock, systemClock } from '../../core/clock.ts'
+import { GatepassError } from '../../core/errors.ts'
+import { equalBytes } from '../../core/secrets.ts'
+import type { HashJob } from './hash-process.ts'
+import { type Deriver, HashProcessPool } from './hash-process-pool.ts'
+import {
+  type Argon2idCost,
+  type Argon2idParameters,
+  argon2idProblem,
+  formatArgon2id,
+  type PasswordHash,
+  parsePasswordHash,
+} from './password-hash.ts'
+
+export interface PasswordHasherOptions {
+  /** Memory of one hash in KiB. Default: 19 MiB, which OWASP recommends with 2 passes. */
+  readonly memory_kib?: number
+  /** Passes over the memory. Default: 2. */
+  readonly passes?: number
+  /** Lanes. Default: 1. */
+  readonly parallelism?: number
+  /** Hashes computed at the same time. Default: the number of cores. */
+  readonly maxConcurrent?: number
+  /** Hashes that may wait. Default: 256. */
+  readonly maxQueued?: number
+  /** Longest wait of a hash in milliseconds. Default: 2,000. */
+  readonly maxWaitMs?: number
+  /** Measures durations, to estimate `Retry-After`. */
+  readonly clock?: Clock
+}
+
+const minPasswordBytes = 8
+const maxPasswordBytes = 1024
+
+/**
+ * Checks that a password may be chosen: 8 to 1,024 bytes of UTF-8, any characters.
+ *
+ * A password is neither trimmed nor normalised. Imported hashes cover the bytes as typed, and a second
+ * attempt with a normalised form would take twice as long, which reveals that the account exists.
+ *
+ * @throws `password_invalid`
+ */
+export function checkPassword(password: string): void {
+  if (!password.isWellFormed()) {
+    throw new GatepassError('password_invalid', { detail: 'The password is not valid Unicode.' })
+  }
+  const bytes = Buffer.byteLength(password)
+  if (bytes < minPasswordBytes || bytes > maxPasswordBytes) {
+    throw new GatepassError('password_invalid', {
+      detail: `The password must have ${minPasswordBytes} to ${maxPasswordBytes} bytes.`,
+    })
+  }
+}
+
+const saltBytes = 16
+const digestBytes = 32
+const maxBatch = 16
+
+/** Creates and verifies password hashes, with limits on concurrency and queue length (attack I6). */
+export class PasswordHasher {
+  readonly #cost: Argon2idCost
+  readonly #deriver: Deriver
+  readonly #queue: BoundedQueue<HashJob, Buffer>
+  readonly #bcryptQueue: BoundedQueue<HashJob, Buffer>
+  /** A hash that no password matches. Verifying it takes as long as verifying a real hash. */
+  readonly #decoy: PasswordHash<Argon2idParameters>
+
+  /** @throws `config_invalid` if the cost exceeds the limits of a stored hash */
+  constructor(options: PasswordHasherOptions = {}, deriver: Deriver = new HashProcessPool()) {
+    const { memory_kib = 19 * 1024, passes = 2, parallelism = 1 } = options
+    const { maxConcurrent = availableParallelism(), maxQueued = 256, maxWaitMs = 2_000 } = options
+    const { clock = systemClock } = options
+    this.#cost = { memory_kib, passes, parallelism }
+    const problem = argon2idProblem(this.#cost)
+    if (problem !== null) {
+      throw new GatepassError('config_invalid', { detail: `The cost of Argon2id: ${problem}` })
+    }
+    this.#deriver = deriver
+    const derive = (jobs: readonly HashJob[]) => deriver.derive(jobs)
+    this.#queue = new BoundedQueue({ maxConcurrent, maxQueued, maxWaitMs, maxBatch }, clock, derive)
+    // bcrypt takes several times as long. A queue of its own keeps it from delaying other logins.
+    this.#bcryptQueue = new BoundedQueue({ maxConcurrent: 1, maxQueued, maxWaitMs }, clock, derive)
+    this.#decoy = { parameters: this.#newParameters(), digest: randomBytes(digestBytes) }
+  }
+
+  /**
+   * Hashes a password with Argon2id and returns a PHC string. The caller has checked the password.
+   * @throws `overloaded`
+   */
+  async hash(password: string): Promise<string> {
+    const parameters = this.#newParameters()
+    const digest = await this.#derive({ password: Buffer.from(password), parameters, digestBytes })
+    return formatArgon2id({ parameters, digest })
+  }
+
+  /**
+   * Tells whether a password matches a stored hash. Hashes also a password that `checkPassword`
+   * refuses: the time must not tell, and an imported hash may be of a short password.
+   *
+   * @throws `overloaded`; `internal_error` if the stored hash cannot be parsed
+   */
+  async verify(password: string, storedHash: string): Promise<boolean> {
+    return this.#matches(password, parseStored(storedHash))
+  }
+
+  /**
+   * Does the work of `verify` for a name without an account (attack I4). The time equals that of an
+   * account whose hash has the current cost. An imported hash has its own time until its first login.
+   *
+   * @throws `overloaded`
+   */
+  async verifyDecoy(password: string): Promise<false> {
+    await this.#matches(password, this.#decoy)
+    return false
+  }
+
+  /** Tells whether a hash has another scheme, less memory or fewer passes than configured. */
+  needsRehash(storedHash: string): boolean {
+    const { parameters } = parseStored(storedHash)
+    return (
+      parameters.scheme !== 'argon2id' ||
+      parameters.memory_kib < this.#cost.memory_kib ||
+      parameters.passes < this.#cost.passes
+    )
+  }
+
+  /** Ends the hashing processes. */
+  close(): Promise<void> {
+    return this.#deriver.close()
+  }
+
+  async #matches(password: string, stored: PasswordHash): Promise<boolean> {
+    const bytes = Buffer.from(password)
+    const digest = await this.#derive({
+      password: bytes.subarray(0, maxPasswordBytes),
+      parameters: stored.parameters,
+      digestBytes: stored.digest.length,
+    })
+    // The bytes that were hashed are not the whole password if it is too long or not valid Unicode.
+    const wasWhole = bytes.length <= maxPasswordBytes && password.isWellFormed()
+    return equalBytes(digest, stored.digest) && wasWhole
+  }
+
+  #derive(job: HashJob): Promise<Buffer> {
+    const queue = job.parameters.scheme === 'bcrypt' ? this.#bcryptQueue : this.#queue
+    return queue.run(job)
+  }
+
+  #newParameters(): Argon2idParameters {
+    return { scheme: 'argon2id', ...this.#cost, salt: randomBytes(saltBytes) }
+  }
+}
+
+/** A stored hash that cannot be parsed is a fault of the service, not of the request. */
+function parseStored(storedHash: string): PasswordHash {
+  try {
+    return parsePasswordHash(storedHash)
+  } catch (error) {
+    throw new GatepassError('internal_error', { cause: error })
+  }
+}
