@@ -8,6 +8,8 @@ import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
 import { environmentName } from '../../src/config/setting.ts'
 import { settingsOf } from '../../src/config/settings.ts'
+import { clientOf } from '../examples/forward-auth/client.ts'
+import { isNormal, trickyTargets } from '../examples/forward-auth/paths.ts'
 import { outsideFolder, projectFolder } from '../support/project.ts'
 import {
   compose,
@@ -230,6 +232,13 @@ t.test('through nginx', async (t) => {
       t.equal(answer.status, 401)
       t.match(answer.headers.get('www-authenticate'), /^Bearer/)
     }
+    t.same(application.requests, [])
+  })
+
+  await t.test('A32: a path that can be read in two ways is refused', async (t) => {
+    const call = clientOf(publicPort)
+    const paths = trickyTargets.filter((path) => path.startsWith('/') && !isNormal(path))
+    for (const path of paths) t.equal((await call({ path })).status, 400, path)
     t.same(application.requests, [])
   })
 

@@ -17,6 +17,16 @@ local kept_out = {
   '^x%-rewrite%-url$', '^x%-real%-ip$', '^forwarded$',
 }
 
+-- Locations are matched against the normalized path, and the application could read the path in another
+-- way. What is not normal is refused: docs/forward-auth.md#paths.
+local normal = '^/([!$&-:=@-Z_a-z~]|%(2[0-246-9A-Ca-c]|3[AC-Eac-e]|[46]0|5[BDEbde]|7[B-Db-d]))*([?]|$)'
+local detour = '^[^?]*(//|(/[.]+|%20)(/|[?]|$))'
+
+local function is_normal(r)
+  local target = r.unparsed_uri
+  return r:regex(target, normal) and not r:regex(target, detour)
+end
+
 local function is_kept_out(name)
   for _, pattern in ipairs(kept_out) do
     if name:lower():find(pattern) then return true end
@@ -67,6 +77,7 @@ local function ask(r)
 end
 
 function check_access(r)
+  if not is_normal(r) then return 400 end
   strip(r)
   if r.subprocess_env['GATEPASS_PUBLIC'] == 'yes' then return apache2.OK end
   local status, headers = ask(r)

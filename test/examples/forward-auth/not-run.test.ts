@@ -16,6 +16,7 @@ t.test('Traefik: every way is stripped, and guarded where it is not public', asy
     .filter(([, { entryPoints }]) => entryPoints.includes('web'))
     .map(([name, { middlewares }]) => [name, middlewares])
   t.same(Object.fromEntries(ways), {
+    odd: ['refuse'],
     application: ['strip', 'gatepass'],
     reports: ['strip', 'gatepass-reports'],
     public: ['strip'],

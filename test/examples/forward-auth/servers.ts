@@ -9,6 +9,7 @@ import { buildVerifierApp } from '../../../src/http/verifier-app.ts'
 import { createVerifier, type Verifier } from '../../../src/verifier/index.ts'
 import { audience, issuer, makeKey, TestClock } from '../../support/tokens.ts'
 import type { RawHeaders } from './client.ts'
+import type { Services } from './services.ts'
 
 export interface SeenRequest {
   readonly method: string
@@ -17,11 +18,22 @@ export interface SeenRequest {
   readonly body: string
 }
 
-/** The service behind the proxy: it keeps what it got, and answers 200. */
-export async function startApplication(t: Test) {
+/** Chooses which of the services of `startServices` answers a request. */
+export const serviceHeader = 'X-Service'
+
+/**
+ * What runs behind the proxy: it keeps each request, and answers 200, or has one of these services
+ * answer where the client names it.
+ */
+export async function startApplication(t: Test, services: Services = {}) {
   const requests: SeenRequest[] = []
   const server = createServer(async (request, response) => {
     const { method = '', url: path = '', rawHeaders: headers } = request
+    const service = services[String(request.headers[serviceHeader.toLowerCase()])]
+    if (service !== undefined) {
+      requests.push({ method, path, headers, body: '' })
+      return service(request, response)
+    }
     const body = Buffer.concat(await request.toArray()).toString()
     requests.push({ method, path, headers, body })
     response.end('the application')

@@ -7,6 +7,7 @@ import { outsideFolder, readProjectFile } from '../../support/project.ts'
 import { until } from '../../support/until.ts'
 import { type Call, clientOf } from './client.ts'
 import { startApplication, startVerifiers } from './servers.ts'
+import { startServices } from './services.ts'
 
 export interface ProxyExample {
   /** The folder of the example, below examples/forward-auth, and its files. */
@@ -20,7 +21,8 @@ export interface ProxyExample {
 
 /** Starts a proxy with the files of its example, before two verifiers and an application. */
 export async function startBehind(t: Test, proxy: ProxyExample) {
-  const application = await startApplication(t)
+  const services = await startServices(t)
+  const application = await startApplication(t, services)
   const verifiers = await startVerifiers(t)
   const folder = outsideFolder(t)
   const port = await freePort()
@@ -36,7 +38,7 @@ export async function startBehind(t: Test, proxy: ProxyExample) {
   await untilListening(process, clientOf(port))
   application.requests.length = 0
   verifiers.requests.length = 0
-  return { application, verifiers, port, call: clientOf(port), process }
+  return { application, services, verifiers, port, call: clientOf(port), process }
 }
 
 export type Behind = Awaited<ReturnType<typeof startBehind>>

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { testAnswers } from './answers.ts'
-import { testDetours, testForgedHeaders } from './attacks.ts'
+import { testForgedHeaders, testMisledProxies } from './attacks.ts'
+import { testDetours } from './detours.ts'
 import { testOutages } from './outages.ts'
 import { testProofs } from './proofs.ts'
 import { type ProxyExample, startBehind } from './start.ts'
@@ -11,6 +12,7 @@ export function testForwardAuth(name: string, proxy: ProxyExample): void {
     const behind = await startBehind(t, proxy)
     await t.test('answers', (t) => testAnswers(t, behind))
     await t.test('forged headers', (t) => testForgedHeaders(t, behind))
+    await t.test('headers that mislead', (t) => testMisledProxies(t, behind))
     await t.test('detours', (t) => testDetours(t, behind))
     await t.test('proofs', (t) => testProofs(t, behind))
     await t.test('outages', (t) => testOutages(t, behind))
