@@ -4,6 +4,7 @@ import type { Settings } from '../config/settings.ts'
 import { systemClock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import type { AudienceKeys } from '../issuer/audiences.ts'
+import { ClockWatch } from '../issuer/clock-watch.ts'
 import { PasswordHasher } from '../issuer/passwords/password-hasher.ts'
 import { createUsers, type Users } from '../issuer/users.ts'
 import { EncryptedKeyStore } from '../keys/encrypted-key-store.ts'
@@ -119,6 +120,23 @@ export async function keyStatusesOf(settings: Settings, cwd: string): Promise<Ke
   return keyStatuses(sortByActivation(infos), keyPolicy(settings), systemClock.nowMs())
 }
 
+/** Compares the clock of this machine with the one of the session store. */
+export function watchClock(settings: Settings, sessions: SessionStore): Promise<ClockWatch> {
+  return ClockWatch.open({
+    sessions,
+    clock: systemClock,
+    skewMs: settings.clock_skew_s * 1000,
+    keptMs: revocationsToldMs(settings),
+  })
+}
+
+/** @throws `clock_skew` where this machine can't say when a session ends */
+export async function checkClock(settings: Settings, sessions: SessionStore): Promise<void> {
+  const watch = await watchClock(settings, sessions)
+  await watch.close()
+  watch.checkSignOut()
+}
+
 export interface AccountParts {
   readonly accounts: AccountStore
   readonly sessions: SessionStore
@@ -139,6 +157,7 @@ export async function openAccountParts(settings: Settings, cwd: string): Promise
     hasher,
     clock: systemClock,
     revokedKeptMs: revokedKeptMs(settings),
+    checkClock: () => checkClock(settings, sessions),
     // The log has them, and the issuers end their data by it.
     ...(dataUrl(settings) !== null && { onEnded: () => {} }),
   })

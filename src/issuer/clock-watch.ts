@@ -28,12 +28,19 @@ export interface ClockWatchOptions {
  * right can't be known. So the new one is taken for right when nothing of the old one matters any more.
  */
 export class ClockWatch {
+  /**
+   * The earlier of the store's time and ours, for all that forgets what has expired: whichever of the
+   * two clocks is ahead, nothing is forgotten too soon.
+   */
+  readonly expiryClock: Clock
   readonly #options: ClockWatchOptions
   readonly #skewMs: number
   readonly #uptimeMs: () => number
   readonly #look = new SingleFlight(() => this.#measure())
   readonly #timer: NodeJS.Timeout
   #offsetMs: number | null = null
+  /** The store's time at an instant of `performance.now()`; null where it has no clock. */
+  #storeTime: { readonly storeMs: number; readonly atMs: number } | null = null
   #isWrong = false
   /** Our time at the boot, by the clock before a jump and by the clock now. */
   #bootAtMs: number
@@ -44,6 +51,9 @@ export class ClockWatch {
     this.#skewMs = Math.max(options.skewMs, skewMinMs)
     this.#uptimeMs = options.uptimeMs ?? (() => uptime() * 1000)
     this.#bootAtMs = options.clock.nowMs() - this.#uptimeMs()
+    this.expiryClock = {
+      nowMs: () => Math.floor(Math.min(options.clock.nowMs(), this.#storeMs())),
+    }
     this.#timer = setInterval(() => this.refresh(), pollMs).unref()
   }
 
@@ -70,6 +80,22 @@ export class ClockWatch {
     if (this.#isWrong) throw new GatepassError('clock_skew')
   }
 
+  /**
+   * Checks that verifiers understand when a sign-out of this issuer happened.
+   *
+   * The store dates the sign-outs of an issuer whose clock is behind. A clock that is ahead dates
+   * them itself, which would hold off the user's next sign-ins for as long; and a store without a
+   * clock of its own takes every time for right.
+   *
+   * @throws `clock_skew`
+   */
+  checkSignOut(): void {
+    const isDatedByStore = this.#storeTime !== null && (this.#offsetMs ?? 0) < 0
+    if (this.#isWrong && !isDatedByStore) {
+      throw new GatepassError('clock_skew', { retryAfter_s: pollMs / 1000 })
+    }
+  }
+
   /** Stops to look. */
   async close(): Promise<void> {
     clearInterval(this.#timer)
@@ -80,11 +106,20 @@ export class ClockWatch {
     const { sessions, clock } = this.#options
     const sentAtMs = performance.now()
     const storeMs = await sessions.clockMs()
-    const tripMs = performance.now() - sentAtMs
+    const atMs = performance.now()
+    const tripMs = atMs - sentAtMs
+    this.#storeTime = storeMs === null ? null : { storeMs: storeMs + tripMs / 2, atMs }
     this.#offsetMs = storeMs === null ? this.#jumpMs() : clock.nowMs() - tripMs / 2 - storeMs
     // The store read its clock at some time of the trip: only what is beyond doubt counts.
     const doubtMs = storeMs === null ? 0 : tripMs / 2
     this.#isWrong = Math.abs(this.#offsetMs) - doubtMs > this.#skewMs
+  }
+
+  /** The store's time, which goes on between two looks by a clock that nobody sets. */
+  #storeMs(): number {
+    if (this.#storeTime === null) return Number.POSITIVE_INFINITY
+    const { storeMs, atMs } = this.#storeTime
+    return storeMs + performance.now() - atMs
   }
 
   /** By how much our clock has jumped, for as long as that matters. */

@@ -40,6 +40,8 @@ export interface IssuerOptions {
   readonly endedUntil_s?: ((sub: string) => number | null) | undefined
   /** Has `endedUntil_s` know of all that has ended by now, at whichever replica. Never rejects. */
   readonly refreshEnded?: (() => Promise<void>) | undefined
+  /** Throws `clock_skew` while verifiers would not understand when a sign-out happened. */
+  readonly checkClock?: (() => void) | undefined
 }
 
 /** The use cases of an issuer. */
@@ -53,13 +55,13 @@ export interface Issuer {
 }
 
 export function createIssuer(options: IssuerOptions): Issuer {
-  const { accounts, clock, rotation, onEnded, refreshEnded } = options
+  const { accounts, clock, rotation, onEnded, refreshEnded, checkClock } = options
   const clients = new Clients(options.clients)
   const refreshTokens = createRefreshTokenCodec(options.secrets)
   const minter = new TokenMinter({ ...options, clients, refreshTokens })
   const common = { sessions: options.sessions, clock, minter, onEnded }
   const { revokedKeptMs } = rotation
-  const sessions = new Sessions({ ...common, revokedKeptMs, refreshEnded })
+  const sessions = new Sessions({ ...common, revokedKeptMs, refreshEnded, checkClock })
   return {
     login: new Login({
       ...options,

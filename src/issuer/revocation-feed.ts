@@ -13,6 +13,8 @@ const pageSize = 1000
 export interface RevocationFeedOptions {
   readonly sessions: Pick<SessionStore, 'revocationsAfter'>
   readonly clock: Clock
+  /** Says what has expired; without it, `clock` does. */
+  readonly expiryClock?: Clock
   /** How long an entry matters: until the last token that it ends has expired by any clock. */
   readonly keptMs: number
 }
@@ -119,7 +121,7 @@ export class RevocationFeed {
   }
 
   async #read(): Promise<void> {
-    const { sessions, clock, keptMs } = this.#options
+    const { sessions, clock, expiryClock = clock, keptMs } = this.#options
     const startedAtMs = clock.nowMs()
     let page: Revocation[]
     do {
@@ -128,11 +130,12 @@ export class RevocationFeed {
     } while (page.length === pageSize)
     this.#readAtMs = startedAtMs
 
-    const expiredMs = clock.nowMs() - keptMs
+    const nowMs = expiryClock.nowMs()
+    const expiredMs = nowMs - keptMs
     const live = this.#entries.findIndex(({ atMs }) => atMs > expiredMs)
     this.#entries.splice(0, live === -1 ? this.#entries.length : live)
     for (const [sub, atMs] of this.#endedAtMs) {
-      if (atMs < clock.nowMs() - latelyMs) this.#endedAtMs.delete(sub)
+      if (atMs < nowMs - latelyMs) this.#endedAtMs.delete(sub)
     }
   }
 

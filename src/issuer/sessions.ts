@@ -9,6 +9,8 @@ export interface SessionsOptions extends EndingOptions {
   readonly clock: Clock
   /** Has this replica's feed of revocations know of all that has ended by now. Never rejects. */
   readonly refreshEnded?: (() => Promise<void>) | undefined
+  /** Throws `clock_skew` while verifiers would not understand when a sign-out happened. */
+  readonly checkClock?: (() => void) | undefined
 }
 
 /** Sessions that a user may have. Whoever signs in over and over makes none beyond. */
@@ -43,13 +45,19 @@ export class Sessions {
     }
   }
 
-  /** Signs out. Asking again is no error: the session has ended, which is what was asked. */
+  /**
+   * Signs out. Asking again is no error: the session has ended, which is what was asked.
+   * @throws `clock_skew`
+   */
   async logout(sid: string, audit: Audit): Promise<void> {
+    this.#options.checkClock?.()
     if (await this.#revoke(sid)) audit('logout', { sid })
     await this.#options.refreshEnded?.()
   }
 
+  /** @throws `clock_skew` */
   async logoutAll(sub: string, audit: Audit): Promise<void> {
+    this.#options.checkClock?.()
     const count = await endAllOf(sub, this.#options)
     audit('logout.all', { sub, count })
     await this.#options.refreshEnded?.()
@@ -57,9 +65,10 @@ export class Sessions {
 
   /**
    * Ends one of the user's sessions.
-   * @throws `session_not_found`, for another user's session too
+   * @throws `session_not_found`, for another user's session too; `clock_skew`
    */
   async end(sub: string, sid: string, audit: Audit): Promise<void> {
+    this.#options.checkClock?.()
     const { sessions, clock } = this.#options
     const session = await sessions.find(sid, clock.nowMs())
     if (session?.sub !== sub || !(await this.#revoke(sid))) {

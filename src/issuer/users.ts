@@ -13,6 +13,8 @@ export type User = Omit<Account, 'passwordHash'>
 export interface UsersDependencies extends EndingOptions {
   readonly accounts: AccountStore
   readonly hasher: Pick<PasswordHasher, 'hash'>
+  /** Rejects with `clock_skew` where verifiers would not understand when a session ended. */
+  readonly checkClock?: () => Promise<void>
 }
 
 export interface NewUser {
@@ -29,12 +31,12 @@ export interface Users {
   list(): AsyncIterable<User>
   /**
    * Sets the password and ends all sessions of the user; returns how many were live.
-   * @throws `password_invalid`, `account_not_found`
+   * @throws `password_invalid`, `account_not_found`, `clock_skew`
    */
   setPassword(loginName: string, password: string): Promise<number>
   /**
    * Refuses further logins and ends all sessions of the user; returns how many were live.
-   * @throws `account_not_found`
+   * @throws `account_not_found`, `clock_skew`
    */
   disable(loginName: string): Promise<number>
   /** @throws `account_not_found` */
@@ -44,7 +46,7 @@ export interface Users {
 const pageSize = 500
 
 export function createUsers(dependencies: UsersDependencies): Users {
-  const { accounts, hasher, clock } = dependencies
+  const { accounts, hasher, clock, checkClock } = dependencies
 
   async function find(loginName: string): Promise<Account> {
     const account = await accounts.findByLoginName(normalizeLoginName(loginName))
@@ -86,6 +88,7 @@ export function createUsers(dependencies: UsersDependencies): Users {
     // In both of these the account changes first: a login that comes in between is already refused.
     async setPassword(loginName, password) {
       checkPassword(password)
+      await checkClock?.()
       const { sub } = await find(loginName)
       const passwordHash = await hasher.hash(password)
       await accounts.setPasswordHash(sub, passwordHash, clock.nowMs())
@@ -93,6 +96,7 @@ export function createUsers(dependencies: UsersDependencies): Users {
     },
 
     async disable(loginName) {
+      await checkClock?.()
       const { sub } = await find(loginName)
       await accounts.setDisabled(sub, true, clock.nowMs())
       return endSessions(sub)

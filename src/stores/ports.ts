@@ -104,6 +104,9 @@ export interface RotationResult {
 /**
  * What verifiers must hear of: access tokens that ended before they expire (invariant 6). Tokens
  * that were signed at `atMs` or before are meant; later ones are not. With a key all are meant.
+ *
+ * `atMs` is the later of two times: that of the store, so that an entry of an issuer whose clock is
+ * behind is not taken for an expired one, and that of the issuer, which has dated the tokens.
  */
 export interface Revocation {
   /** Its place in the log. Later entries, of whatever replica, are greater in the store's order. */

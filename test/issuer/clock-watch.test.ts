@@ -24,7 +24,10 @@ async function watched(
   t: Test,
   options: Pick<ClockWatchOptions, 'sessions' | 'clock' | 'uptimeMs'>,
 ) {
-  const watch = await ClockWatch.open({ ...options, skewMs, keptMs })
+  return lookAt(t, await ClockWatch.open({ ...options, skewMs, keptMs }))
+}
+
+function lookAt(t: Test, watch: ClockWatch) {
   const metrics = new Metrics()
   observeClock(metrics.registry, () => watch.offsetMs)
   const admin = buildAdminApp({
@@ -101,6 +104,32 @@ for (const [name, open] of Object.entries(shared)) {
     t.equal(await refresh(1, ahead(two + policy.graceMs - skewMs - 1)), 'replayed', 'a late copy')
     t.ok(await sessions.revoke(sid, ahead(two), policy.revokedKeptMs))
     t.equal(await refresh(2, behind(two)), 'revoked')
+  })
+}
+
+for (const [name, open] of Object.entries(shared)) {
+  t.test(`${name}: a sign-out needs a clock that is not ahead`, async (t) => {
+    const sessions = await open()
+    t.teardown(() => sessions.close())
+    let errorMs = 0
+    const clock = { nowMs: () => Date.now() + errorMs }
+    const watch = await ClockWatch.open({ sessions, clock, skewMs, keptMs })
+    t.teardown(() => watch.close())
+    const hourMs = 3_600_000
+    const isSoon = (ms: number) => Math.abs(ms - Date.now()) < 2_000
+    t.ok(isSoon(watch.expiryClock.nowMs()))
+    t.ok(Number.isInteger(watch.expiryClock.nowMs()), 'as Postgres has them')
+    for (const ms of [skewMs - 1_000, -hourMs]) {
+      errorMs = ms
+      await watch.refresh()
+      t.doesNotThrow(() => watch.checkSignOut(), `${ms} ms ahead`)
+    }
+    t.ok(watch.expiryClock.nowMs() <= Date.now() - hourMs, 'the earlier time')
+    errorMs = hourMs
+    t.ok(isSoon(watch.expiryClock.nowMs()), 'known without another look')
+    await watch.refresh()
+    t.throws(() => watch.checkSignOut(), { code: 'clock_skew', retryAfter_s: 5 })
+    t.ok(isSoon(watch.expiryClock.nowMs()))
   })
 }
 

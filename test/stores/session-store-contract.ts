@@ -1,7 +1,12 @@
 import { deepStrictEqual } from 'node:assert/strict'
 import type { Test } from 'tap'
 import { digest, randomId } from '../../src/core/secrets.ts'
-import { logStart, type RotationRequest, type SessionStore } from '../../src/stores/ports.ts'
+import {
+  logStart,
+  type RotationRequest,
+  type Session,
+  type SessionStore,
+} from '../../src/stores/ports.ts'
 import { decideRotation } from '../../src/stores/rotation.ts'
 import fc from '../support/properties.ts'
 import { policy, rotation, session, t0 } from '../support/sessions.ts'
@@ -45,6 +50,38 @@ export function sessionStoreContract(
     const nowMs = Date.now()
     t.ok(Math.abs(((await store.clockMs()) ?? nowMs) - nowMs) < 1_000)
   })
+
+  withStore(
+    'dates the log by its own clock, where the one of an issuer is behind',
+    async (t, store) => {
+      const { revokedKeptMs: keptMs } = policy
+      const behindMs = Date.now() - 3_600_000
+      const [ended, reused] = ['ended', 'reused'].map((sub) =>
+        session({ sid: randomId(), sub, generation: 3, mintedAtMs: behindMs - 3_600_000 }),
+      ) as [Session, Session]
+      await Promise.all([store.create(ended), store.create(reused)])
+      const startedMs = Math.floor((await store.clockMs()) ?? behindMs)
+      await store.revoke(ended.sid, behindMs, keptMs)
+      await store.rotate(rotation({ sid: reused.sid, generation: 1, nowMs: behindMs }))
+      await store.revokeAll('user-1', behindMs, keptMs)
+      await store.revokeEverybody(behindMs, keptMs)
+      await store.revokeKey('kid', behindMs, keptMs)
+      const endedMs = Math.ceil((await store.clockMs()) ?? behindMs)
+      const kinds = ['session', 'session', 'user', 'all', 'key']
+      const entries = () => store.revocationsAfter(logStart, 10)
+      t.match(
+        await entries(),
+        kinds.map((kind) => ({ kind })),
+      )
+      for (const { kind, atMs } of await entries()) {
+        t.ok(atMs >= startedMs && atMs <= endedMs, `${kind} at ${atMs}`)
+      }
+      while (await store.removeExpired(startedMs + keptMs - 1, 10));
+      t.equal((await entries()).length, kinds.length, 'they are kept as long as others')
+      while (await store.removeExpired(endedMs + keptMs, 10));
+      t.same(await entries(), [])
+    },
+  )
 
   withStore("lists a user's sessions, newest first, and nobody else's", async (t, store) => {
     const mine = [2, 0, 1].map((n) => session({ sid: randomId(), createdAtMs: t0 + n }))

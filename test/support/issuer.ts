@@ -8,6 +8,7 @@ import { Metrics } from '../../src/http/metrics.ts'
 import type { AudienceKeys } from '../../src/issuer/audiences.ts'
 import type { Audit } from '../../src/issuer/audit.ts'
 import type { Client } from '../../src/issuer/clients.ts'
+import { ClockWatch } from '../../src/issuer/clock-watch.ts'
 import { createIssuer } from '../../src/issuer/issuer.ts'
 import { PasswordHasher } from '../../src/issuer/passwords/password-hasher.ts'
 import { RevocationFeed } from '../../src/issuer/revocation-feed.ts'
@@ -26,6 +27,8 @@ import { policy } from './sessions.ts'
 
 export const issuerUrl = 'https://auth.example.com'
 export const audience = 'https://api.example.com'
+/** What its refresh tokens are authenticated with. */
+export const secret = Buffer.from('a test secret of at least 32 characters')
 export const password = 'correct horse battery staple'
 
 export const webClient: Client = {
@@ -51,6 +54,8 @@ export interface TestIssuerOptions {
   readonly sessions?: SessionStore
   /** When it is, if it matters. */
   readonly startMs?: number
+  /** Whether the clock is compared with the one of the session store, or with this one on SQLite. */
+  readonly watchClock?: true | { readonly uptimeMs: () => number }
   /** What else it serves. */
   readonly extra?: (scope: FastifyInstance, parts: ExtraParts) => Promise<void>
 }
@@ -87,7 +92,13 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     },
     clock,
   })
-  const revocations = await RevocationFeed.open({ sessions, clock, keptMs: policy.revokedKeptMs })
+  const watch = await watchOf(options.watchClock, sessions, clock)
+  const revocations = await RevocationFeed.open({
+    sessions,
+    clock,
+    ...(watch && { expiryClock: watch.expiryClock }),
+    keptMs: policy.revokedKeptMs,
+  })
   const metrics = new Metrics()
   const verifier = createVerifier({
     issuer: issuerUrl,
@@ -116,7 +127,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
       accessTtl_s: 300,
       clients: options.clients ?? [webClient],
       encryptionKeys: options.encryptionKeys ?? new Map(),
-      secrets: [Buffer.from('a test secret of at least 32 characters')],
+      secrets: [secret],
       rotation: policy,
       sessionMaxMs: 86_400_000,
       accounts,
@@ -127,6 +138,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
       signingKey: () => keys.signingKey(),
       endedUntil_s: (sub) => revocations.endedUntil_s(sub),
       refreshEnded: () => revocations.refreshNow(),
+      checkClock: () => watch?.checkSignOut(),
     }),
     proofs: new DpopProofs({ ...dpopDefaults, clockTolerance_s: 5, clock }),
     verifier,
@@ -144,7 +156,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   })
   t.teardown(async () => {
     await app.close()
-    await Promise.all([keys.close(), revocations.close()])
+    await Promise.all([keys.close(), revocations.close(), watch?.close()])
     await Promise.all([accounts, sessions, counters, hasher].map((one) => one.close()))
   })
   await app.ready()
@@ -161,6 +173,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     clock,
     keys,
     revocations,
+    watch,
     accounts,
     metrics,
     sessions,
@@ -188,6 +201,18 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     refresh: (refresh_token: string, headers: Record<string, string> = {}) =>
       call({ method: 'POST', url: '/refresh', body: { refresh_token }, headers }),
   }
+}
+
+function watchOf(given: TestIssuerOptions['watchClock'], sessions: SessionStore, clock: FakeClock) {
+  if (given === undefined) return null
+  const uptime = given === true ? {} : given
+  return ClockWatch.open({
+    ...uptime,
+    sessions,
+    clock,
+    skewMs: 5_000,
+    keptMs: policy.revokedKeptMs,
+  })
 }
 
 export type TestIssuer = Awaited<ReturnType<typeof startIssuer>>

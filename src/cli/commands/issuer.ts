@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import type { Settings } from '../../config/settings.ts'
-import { systemClock } from '../../core/clock.ts'
+import { type Clock, systemClock } from '../../core/clock.ts'
 import { observedStore } from '../../data/observed-store.ts'
 import { auditTo } from '../../http/audit-log.ts'
 import { observeClock } from '../../http/clock-metrics.ts'
@@ -9,7 +9,6 @@ import { buildIssuerApp } from '../../http/issuer-app.ts'
 import { createLocalKeySource } from '../../http/local-key-source.ts'
 import { observeLog } from '../../http/log-metrics.ts'
 import { Metrics } from '../../http/metrics.ts'
-import { ClockWatch } from '../../issuer/clock-watch.ts'
 import { DataEnd } from '../../issuer/data-end.ts'
 import { createIssuer } from '../../issuer/issuer.ts'
 import { RevocationFeed } from '../../issuer/revocation-feed.ts'
@@ -29,6 +28,7 @@ import {
   openAccountParts,
   openKeys,
   revocationsToldMs,
+  watchClock,
 } from '../parts.ts'
 import { openEventLog, playgroundParts } from '../playground-parts.ts'
 import { serve } from '../serve.ts'
@@ -52,11 +52,17 @@ export async function runIssuer(context: CliContext): Promise<void> {
   })
   const signingKey = () => keys.signingKey()
   const policy = issuerPolicy(settings)
-  const revocations = await openRevocations(settings, parts.sessions, keys)
-  const sweep = startSweep(parts.sessions, systemClock, (err) =>
+  const clockWatch = await watchClock(settings, parts.sessions)
+  observeClock(metrics.registry, () => clockWatch.offsetMs)
+  const { expiryClock } = clockWatch
+  const revocations = await openRevocations(settings, {
+    sessions: parts.sessions,
+    keys,
+    expiryClock,
+  })
+  const sweep = startSweep(parts.sessions, expiryClock, (err) =>
     logger.warn({ err }, 'expired sessions could not be removed; trying again later'),
   )
-  const clockWatch = await watchClock(settings, parts.sessions, metrics)
   const dataEnd = await openDataEnd(settings, context.cwd, { logger, metrics, ...parts })
   dataEnd?.listenTo(revocations)
   const verifier = ownVerifier(settings, keys)
@@ -78,6 +84,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
       signingKey,
       endedUntil_s: (sub) => revocations.endedUntil_s(sub),
       refreshEnded: () => revocations.refreshNow(),
+      checkClock: () => clockWatch.checkSignOut(),
       ...(dataEnd && { onEnded: (sid) => dataEnd.endSoon(sid) }),
     }),
     proofs: new DpopProofs({
@@ -165,22 +172,17 @@ async function openDataEnd(
   }
 }
 
-/** Compares the clock with the one of the store, for readiness and as a metric. */
-async function watchClock(settings: Settings, sessions: SessionStore, metrics: Metrics) {
-  const watch = await ClockWatch.open({
-    sessions,
-    clock: systemClock,
-    skewMs: settings.clock_skew_s * 1000,
-    keptMs: revocationsToldMs(settings),
-  })
-  observeClock(metrics.registry, () => watch.offsetMs)
-  return watch
+interface RevocationParts {
+  readonly sessions: SessionStore
+  readonly keys: KeyManager
+  readonly expiryClock: Clock
 }
 
-function openRevocations(settings: Settings, sessions: SessionStore, keys: KeyManager) {
+function openRevocations(settings: Settings, { sessions, keys, expiryClock }: RevocationParts) {
   return RevocationFeed.open({
     sessions: { revocationsAfter: withKeysGone(sessions, keys) },
     clock: systemClock,
+    expiryClock,
     keptMs: revocationsToldMs(settings),
   })
 }

@@ -20,9 +20,12 @@ export const revocationsMigration: Migration = {
   `,
 }
 
+/** The time by the clock of the server, in milliseconds. */
+const serverMs = '(extract(epoch FROM clock_timestamp()) * 1000)::bigint'
+
 /**
- * The end of a WITH list that appends the row of `entries` (kind, id, at_ms, expires_at_ms), if
- * there is one, to the log.
+ * The end of a WITH list that appends the row of `entries` (kind, id, at_ms, kept_ms), if there is
+ * one, to the log. The entry is dated by the server where the issuer's clock, `at_ms`, is behind.
  *
  * A reader asks for what is behind the last position it saw, so an entry must not appear before
  * one that is already seen; a sequence would allow it, for transactions commit in any order. So the
@@ -36,12 +39,12 @@ export function appendTo(entries: string): string {
   return `
     log_end AS (
       UPDATE gatepass.revocations_end AS log_end SET position =
-        greatest(log_end.position + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
+        greatest(log_end.position + 1, ${serverMs})
       FROM ${entries}
-      RETURNING log_end.position, ${entries}.*
+      RETURNING log_end.position, kind, id, greatest(at_ms, ${serverMs}) AS at_ms, kept_ms
     ), logged AS (
       INSERT INTO gatepass.revocations (position, kind, id, at_ms, expires_at_ms)
-      SELECT position, kind, id, at_ms, expires_at_ms FROM log_end
+      SELECT position, kind, id, at_ms, at_ms + kept_ms FROM log_end
     )`
 }
 
@@ -50,7 +53,7 @@ const append = {
   name: 'append revocation',
   text: `
     WITH entry AS (
-      SELECT $1::text AS kind, $2::text AS id, $3::bigint AS at_ms, $3 + $4::bigint AS expires_at_ms
+      SELECT $1::text AS kind, $2::text AS id, $3::bigint AS at_ms, $4::bigint AS kept_ms
     ), ${appendTo('entry')}
     SELECT 1`,
 }

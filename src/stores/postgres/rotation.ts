@@ -71,7 +71,7 @@ export const rotate: Statement = {
         revoked_at_ms = decided.revoked_at_ms
       FROM decided WHERE stored.sid = decided.sid AND decided.changes
     ), reuse AS (
-      SELECT 'session' AS kind, sid AS id, $4 AS at_ms, $4 + $7 AS expires_at_ms
+      SELECT 'session' AS kind, sid AS id, $4 AS at_ms, $7 AS kept_ms
       FROM decided WHERE outcome = 'reused'
     ), ${appendTo('reuse')}
     SELECT * FROM decided`,

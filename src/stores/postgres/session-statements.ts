@@ -67,7 +67,7 @@ export const revoke: Statement = {
     WITH ended AS (
       UPDATE gatepass.sessions SET revoked_at_ms = $2, expires_at_ms = $2 + $3::bigint
       WHERE sid = $1 AND revoked_at_ms IS NULL AND $2 < expires_at_ms
-      RETURNING 'session' AS kind, sid AS id, revoked_at_ms AS at_ms, expires_at_ms
+      RETURNING 'session' AS kind, sid AS id, revoked_at_ms AS at_ms, $3::bigint AS kept_ms
     ), ${appendTo('ended')}
     SELECT 1 FROM ended`,
 }
@@ -90,7 +90,7 @@ export const revokeAll: Statement = {
       FROM live WHERE stored.sid = live.sid
       RETURNING 1
     ), entry AS (
-      SELECT 'user' AS kind, $1 AS id, $2 AS at_ms, $2 + $3 AS expires_at_ms, count(*) AS sessions
+      SELECT 'user' AS kind, $1 AS id, $2 AS at_ms, $3::bigint AS kept_ms, count(*) AS sessions
       FROM ended
     ), ${appendTo('entry')}
     SELECT sessions FROM entry`,

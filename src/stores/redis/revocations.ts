@@ -1,13 +1,26 @@
 import type { Revocation } from '../ports.ts'
 import type { RedisCall } from './call.ts'
+import { scriptOf } from './scripts.ts'
 
 /** Of the whole log. */
 export const key = 'gp:revocations'
 
 /**
+ * Appends an entry, dated by Redis where the issuer's clock is behind. KEYS[1] the log; ARGV kind, id,
+ * the issuer's time and how long the entry is kept, in ms.
+ */
+const appendScript = scriptOf(`
+local time = redis.call('TIME')
+local at = math.max(tonumber(ARGV[3]), time[1] * 1000 + math.floor(time[2] / 1000))
+local function text(ms) return string.format('%.0f', ms) end
+redis.call('XADD', KEYS[1], '*', 'kind', ARGV[1], 'id', ARGV[2],
+  'at', text(at), 'expires', text(at + ARGV[4]))
+return 1
+`)
+
+/**
  * The revocation log: one stream, whose ids are the positions. Redis makes them of its own clock and
- * never lets them fall, so they say the order and nothing else; what has expired is told by the times
- * in the entries, which are ours.
+ * never lets them fall, so they say the order and nothing else.
  *
  * A fail-over may lose the newest entries. A reader may have seen them, so its position may be ahead
  * of the log, and, where the clock of the new primary is behind, of what is appended later. Therefore a
@@ -17,8 +30,7 @@ export async function append(
   call: RedisCall,
   ...[kind, id, atMs, keptMs]: NewEntry
 ): Promise<void> {
-  const fields = ['kind', kind, 'id', id, 'at', String(atMs), 'expires', String(atMs + keptMs)]
-  await call.command(key, ['XADD', key, '*', ...fields])
+  await call.script(appendScript, key, [kind, id, String(atMs), String(keptMs)])
 }
 
 export type NewEntry = [kind: Revocation['kind'], id: string, atMs: number, keptMs: number]
