@@ -1,15 +1,44 @@
-import { execFileSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { readFileSync, statfsSync } from 'node:fs'
 import { cpus, loadavg, release, totalmem, type } from 'node:os'
-import { fileURLToPath } from 'node:url'
 import type { Bench } from './scenario.ts'
 
-const root = fileURLToPath(new URL('../../', import.meta.url))
+/** One core for what is measured, another one for the load and the stores. */
+export interface Cores {
+  readonly server: number
+  readonly load: number
+}
+
 /** `f_type` of a file system in memory (statfs(2)). */
 const tmpfsMagic = 0x01021994
+/** Ticks in a second in `/proc`: fixed for programs, whatever the kernel counts in. */
+const ticksPerSecond = 100
+
+/** @returns the cores to pin to, or why there are none */
+export function chooseCores(): Cores | { readonly unpinned: string } {
+  if (spawnSync('taskset', ['--version']).error !== undefined) {
+    return { unpinned: 'taskset is not installed' }
+  }
+  const status = readFileSync('/proc/self/status', 'utf8')
+  const allowed = /^Cpus_allowed_list:\s*(\S+)$/m.exec(status)?.[1] ?? ''
+  const [server, load] = parseCpuList(allowed)
+  if (server === undefined || load === undefined) {
+    return { unpinned: 'this process may use one core only' }
+  }
+  return { server, load }
+}
+
+/** Reads a list in the form of the Linux kernel: `0-2,5`. */
+export function parseCpuList(text: string): number[] {
+  if (text === '') return []
+  return text.split(',').flatMap((part) => {
+    const [first = 0, last = first] = part.split('-').map(Number)
+    return Array.from({ length: last - first + 1 }, (_, offset) => first + offset)
+  })
+}
 
 /** What a figure depends on besides the code. */
-export function describeMachine({ cores, scratch }: Bench) {
+export function describeMachine({ cores, scratch }: Pick<Bench, 'cores' | 'scratch'>) {
   const all = cpus()
   return {
     cpu: all[0]?.model.trim() ?? 'unknown',
@@ -19,7 +48,7 @@ export function describeMachine({ cores, scratch }: Bench) {
     kernel: `${type()} ${release()}`,
     /** Whether data is flushed to memory only, so that durability costs nothing. */
     data_in_memory: isInMemory(scratch),
-    /** How many processes wanted a core before we began; above 0.5 somebody else is at work. */
+    /** How many processes wanted a core before the run; above 0.5 something else is at work. */
     load_before: loadavg()[0] ?? 0,
   }
 }
@@ -28,22 +57,38 @@ export function isInMemory(folder: string): boolean {
   return statfsSync(folder).type === tmpfsMagic
 }
 
-/** Which Gatepass was measured. */
-export function describeGatepass() {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  const { version } = JSON.parse(text) as { version: string }
-  return {
-    version,
-    commit: git('rev-parse', 'HEAD'),
-    isModified: Boolean(git('status', '--short')),
+/** Processor time of a process so far, all threads, user and system (proc_pid_stat(5)). */
+export function processorTime_s(pid: number): number {
+  return ticks(pid, 2) / ticksPerSecond
+}
+
+/** The same of a process with its children, those that have ended included. */
+export function familyTime_s(pid: number): number {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')
+  return children
+    .filter((child) => child !== '')
+    .reduce((sum, child) => sum + timeOfChild_s(Number(child)), ticks(pid, 4) / ticksPerSecond)
+}
+
+/** 0 when the child has ended meanwhile. */
+function timeOfChild_s(pid: number): number {
+  try {
+    return familyTime_s(pid)
+  } catch {
+    return 0
   }
 }
 
-/** Null outside a checkout, such as in an unpacked archive. */
-function git(...args: string[]): string | null {
-  try {
-    return execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: 'pipe' }).trim()
-  } catch {
-    return null
-  }
+/** The sum of its first fields of time: user, system, and the two of the children waited for. */
+function ticks(pid: number, count: 2 | 4): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  // The second field is the command in parentheses, and may hold spaces.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return fields.slice(11, 11 + count).reduce((sum, field) => sum + Number(field), 0)
+}
+
+/** Memory that a process holds in RAM, what it shares with others included. */
+export function resident_mib(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  return Number(/^VmRSS:\s*(\d+) kB$/m.exec(status)?.[1]) / 1024
 }

@@ -1,30 +1,47 @@
-import { isPresent, wasWaiting } from './compare.ts'
-import { formatNumber, type MetricName, metricNames, metrics } from './metrics.ts'
-import type { Result } from './result.ts'
-import type { Readings, Target } from './scenario.ts'
-import { type Summary, summarize } from './statistics.ts'
-import { markdownTable, type Table, textTable } from './table.ts'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { formatNumber, metricNames, metricOf } from './metrics.ts'
+import type { Provenance, Result } from './result.ts'
+import type { Series } from './rounds.ts'
+import type { Readings } from './scenario.ts'
+import { median } from './statistics.ts'
 
-/** A result for a terminal. */
-export function textReport(result: Result): string {
-  return `${parts(result, textTable).join('\n\n')}\n`
+export interface Table {
+  readonly head: readonly string[]
+  readonly rows: readonly (readonly string[])[]
 }
 
-/** A result for a document. */
-export function markdownReport(result: Result): string {
-  return parts(result, markdownTable).join('\n\n')
+/** The share of a core from which on a figure by the clock says what a server can do. */
+const busyEnough = 0.9
+
+/** For a terminal: the first column to the left, figures to the right. */
+export function textTable({ head, rows }: Table): string {
+  const lines = [head.map((cell) => cell.toUpperCase()), ...rows]
+  const widths = head.map((_, column) => Math.max(...lines.map((row) => row[column]?.length ?? 0)))
+  const pad = (cell: string, column: number) =>
+    column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)
+  return lines.map((row) => row.map(pad).join('  ').trimEnd()).join('\n')
 }
 
-function parts(result: Result, render: (table: Table) => string): string[] {
-  const waited = result.subjects.filter(wasWaiting).map(({ subject }) => subject)
+/** For a document (GitHub Flavored Markdown). */
+export function markdownTable({ head, rows }: Table): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
+  const rule = head.map((_, column) => (column === 0 ? '---' : '--:'))
+  return [line(head), line(rule), ...rows.map(line)].join('\n')
+}
+
+/** What was measured, and its figures. */
+export function reportOf(result: Result, render: (table: Table) => string): string {
+  const { scenario, title, packages, subjects } = result
+  const versions = Object.entries(packages).map(([name, version]) => `${name} ${version}`)
+  const rivals = versions.length === 0 ? '' : ` With ${versions.join(', ')}.`
+  const waiting = subjects.filter(wasWaiting).map(({ subject }) => subject)
   return [
-    heading(result),
-    render(figuresTable(result)),
-    ...(result.comparisons.length > 0 ? [render(comparisonsTable(result))] : []),
-    ...(waited.length > 0
-      ? [`Not busy all the time, so compare by the core-second: ${waited.join(', ')}.`]
+    `${scenario}: ${title}. ${provenanceLine(result)}${rivals}`,
+    render(figuresTable(subjects)),
+    ...(waiting.length > 0
+      ? [`Not busy all the time, so compare by the core-second: ${waiting.join(', ')}.`]
       : []),
-  ]
+  ].join('\n\n')
 }
 
 /** What one measurement gave, in one line. */
@@ -32,96 +49,82 @@ export function readingsLine(readings: Readings): string {
   return metricNames
     .flatMap((name) => {
       const value = readings[name]
-      const { label, digits } = metrics[name]
+      const { label, digits } = metricOf(name)
       return value === undefined ? [] : [`${label} ${formatNumber(value, digits)}`]
     })
     .join(', ')
 }
 
-/** What was measured, on what. */
-export function heading({
-  scenario,
-  title,
-  date,
-  gatepass,
-  node,
-  machine,
-  packages = {},
-  options,
-}: Result): string {
+export function provenanceLine({ date, gatepass, node, machine, options }: Provenance): string {
   const { rounds, duration_s, connections } = options
-  const version = gatepass.commit?.slice(0, 8) ?? gatepass.version
   const pinned = machine.cores_pinned === null ? 'not pinned' : 'pinned to one core each'
+  const commit = `${gatepass.commit.slice(0, 8)}${gatepass.isModified ? ' with changes' : ''}`
   return [
-    `${scenario}: ${title}.`,
     `${rounds} rounds of ${duration_s} s, ${connections} connections, server and load ${pinned}.`,
-    `Gatepass ${version}${gatepass.isModified ? ' with changes' : ''}, Node ${node},`,
-    `${machine.cpu} with ${machine.cores} cores, load average ${machine.load_before.toFixed(1)} before,`,
-    `${date.slice(0, 10)}.`,
-    ...versionsLine(packages),
+    `Gatepass ${commit}, Node ${node}, ${machine.cpu} with ${machine.cores} cores,`,
+    `load average ${machine.load_before.toFixed(1)} before, ${date.slice(0, 10)}.`,
   ].join(' ')
 }
 
-function versionsLine(packages: Readonly<Record<string, string>>): string[] {
-  const all = Object.entries(packages).map(([name, version]) => `${name} ${version}`)
-  return all.length === 0 ? [] : [`With ${all.join(', ')}.`]
-}
-
-/** Every subject and what was measured of it, medians over the rounds. */
-export function figuresTable({ subjects }: Result): Table {
-  const shown = metricNames.filter((name) =>
-    subjects.some(({ readings }) => readings.some((reading) => reading[name] !== undefined)),
-  )
+/** Every subject and what was measured of it: medians over the rounds, and its share of its limit. */
+export function figuresTable(subjects: readonly Series[]): Table {
+  const shown = metricNames.filter((name) => subjects.some((one) => valuesOf(one, name).length > 0))
+  const hasLimits = subjects.some(({ limit }) => limit !== undefined)
+  const headOf = (name: (typeof metricNames)[number]) => {
+    const { label, isMain } = metricOf(name)
+    return isMain ? [label, 'min – max'] : [label]
+  }
   return {
-    head: ['subject', ...shown.flatMap(columnsOf)],
-    rows: subjects.map(({ subject, readings }) => [
-      subject,
-      ...shown.flatMap((name) =>
-        cellsOf(name, readings.map((reading) => reading[name]).filter(isPresent)),
-      ),
+    head: ['subject', ...shown.flatMap(headOf), ...(hasLimits ? ['of its limit', 'limit'] : [])],
+    rows: subjects.map((series) => [
+      series.subject,
+      ...shown.flatMap((name) => cellsOf(series, name)),
+      ...(hasLimits ? limitCells(series, subjects) : []),
     ]),
   }
 }
 
-function columnsOf(name: MetricName): string[] {
-  const { label, isMain } = metrics[name]
-  return isMain ? [label, 'min – max'] : [label]
-}
-
-function cellsOf(name: MetricName, values: readonly number[]): string[] {
-  const { digits, isMain } = metrics[name]
+function cellsOf(series: Series, name: (typeof metricNames)[number]): string[] {
+  const values = valuesOf(series, name)
+  const { digits, isMain } = metricOf(name)
   if (values.length === 0) return isMain ? ['-', '-'] : ['-']
-  const summary = summarize(values)
-  const middle = formatNumber(summary.median, digits)
-  return isMain ? [middle, spread(summary, digits)] : [middle]
+  const middle = formatNumber(median(values), digits)
+  const ends = [Math.min(...values), Math.max(...values)].map((one) => formatNumber(one, digits))
+  return isMain ? [middle, ends.join(' – ')] : [middle]
 }
 
-/** Each figure beside its limit, and what became of the target. */
-export function comparisonsTable({ comparisons }: Result): Table {
-  return {
-    head: ['compared', 'measure', 'beside', 'value', 'min – max', 'target', 'verdict'],
-    rows: comparisons.map(({ subject, metric, limit, value, target, verdict }) => {
-      const { label, digits: ownDigits } = metrics[metric]
-      const digits = limit === undefined ? ownDigits : 2
-      return [
-        subject,
-        label,
-        limit ?? '-',
-        formatNumber(value.median, digits),
-        spread(value, digits),
-        target === undefined ? '-' : formatTarget(target),
-        verdict ?? '-',
-      ]
-    }),
-  }
+/** Shares are taken within each round, as both figures of one met the same other work on the machine. */
+function limitCells(series: Series, all: readonly Series[]): string[] {
+  const limit = all.find(({ subject }) => subject === series.limit)
+  if (limit === undefined) return ['-', '-']
+  const others = valuesOf(limit, 'per_core_second')
+  const shares = valuesOf(series, 'per_core_second').map((value, round) => {
+    return value / (others[round] ?? Number.NaN)
+  })
+  return [formatNumber(median(shares), 2), limit.subject]
 }
 
-function spread({ min, max }: Summary, digits: number): string {
-  return `${formatNumber(min, digits)} – ${formatNumber(max, digits)}`
+function valuesOf({ readings }: Series, name: (typeof metricNames)[number]): number[] {
+  return readings.flatMap((reading) => reading[name] ?? [])
 }
 
-function formatTarget(target: Target): string {
-  return 'atLeast' in target
-    ? `at least ${target.atLeast.toLocaleString('en-US')}`
-    : `under ${target.under.toLocaleString('en-US')}`
+/** Whether a subject was waiting: for the load, for a disk, or for a core that others used. */
+function wasWaiting(series: Series): boolean {
+  const shares = valuesOf(series, 'server_busy')
+  return shares.length > 0 && median(shares) < busyEnough
+}
+
+/** Puts a report between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->` of a document. */
+export function writeInto(document: URL, name: string, report: string): void {
+  writeFileSync(document, insertReport(readFileSync(document, 'utf8'), name, report))
+}
+
+/** @throws when the document has no such place */
+export function insertReport(document: string, name: string, report: string): string {
+  const start = `<!-- bench:${name} -->`
+  const end = `<!-- /bench:${name} -->`
+  const startAt = document.indexOf(start)
+  const endAt = document.indexOf(end)
+  if (startAt === -1 || endAt < startAt) throw new Error(`There is no place for bench:${name}.`)
+  return `${document.slice(0, startAt + start.length)}\n${report}\n${document.slice(endAt)}`
 }

@@ -1,63 +1,85 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { versionsOf } from '../peers/versions.ts'
-import { type Compared, compare } from './compare.ts'
-import { describeGatepass, describeMachine } from './machine.ts'
+import { describeMachine } from './machine.ts'
 import { runRounds, type Series } from './rounds.ts'
 import {
   type Bench,
   type BenchOptions,
+  benchFor,
   type Readings,
   type Scenario,
-  withConnections,
 } from './scenario.ts'
 
 const folder = new URL('../results/', import.meta.url)
+/** Where packages are: those of the rivals alone, and those of the repository. */
+const modules = ['../peers/node_modules/', '../../node_modules/']
 
-/** All that is known of one run, raw values included. */
-export interface Result {
-  readonly scenario: string
-  readonly title: string
+/** What was measured when, and on what. */
+export interface Provenance {
   readonly date: string
-  readonly gatepass: ReturnType<typeof describeGatepass>
+  readonly gatepass: { readonly commit: string; readonly isModified: boolean }
   readonly node: string
   readonly machine: ReturnType<typeof describeMachine>
-  /** The versions of what it was measured beside. */
-  readonly packages?: Readonly<Record<string, string>>
   readonly options: BenchOptions
-  readonly subjects: readonly Series[]
-  readonly comparisons: readonly Compared[]
 }
 
-export async function runScenario(
-  scenario: Scenario,
-  given: Bench,
-  onReading: (round: number, subject: string, readings: Readings) => void,
-): Promise<Result> {
-  const bench = withConnections(scenario.connections, given)
-  // Looked at before we put load on the machine ourselves.
-  const machine = describeMachine(bench)
-  const { subjects, comparisons } = await scenario.prepare(bench)
-  const series = await runRounds(subjects, bench.options.rounds, onReading)
+/** All that is known of one run of a scenario, raw values included. */
+export interface Result extends Provenance {
+  readonly scenario: string
+  readonly title: string
+  /** The versions of the rivals. */
+  readonly packages: Readonly<Record<string, string>>
+  readonly subjects: readonly Series[]
+}
+
+/** Called before there is any load of ours. */
+export function describeRun(bench: Bench): Provenance {
+  const { commit, isModified } = bench.revision
   return {
-    scenario: scenario.name,
-    title: scenario.title,
     date: new Date().toISOString(),
-    gatepass: describeGatepass(),
+    gatepass: { commit, isModified },
     node: process.version,
-    machine,
-    ...(scenario.packages && { packages: versionsOf(scenario.packages) }),
+    machine: describeMachine(bench),
     options: bench.options,
-    subjects: series,
-    comparisons: comparisons.map((one) => compare(one, series)),
   }
 }
 
-/** @returns the path of the file it was put in */
-export function saveResult(result: Result): string {
+/** @param only a part of the names of the subjects to measure; all where it is empty */
+export async function runScenario(
+  scenario: Scenario,
+  given: Bench,
+  only: string,
+  onReading: (round: number, subject: string, readings: Readings) => void,
+): Promise<Result> {
+  const bench = benchFor(scenario, given)
+  const provenance = describeRun(bench)
+  const all = [...(await scenario.ours(bench)), ...((await scenario.rivals?.(bench)) ?? [])]
+  const chosen = all.filter(({ name }) => name.includes(only))
+  return {
+    ...provenance,
+    scenario: scenario.name,
+    title: scenario.title,
+    packages: Object.fromEntries((scenario.packages ?? []).map((name) => [name, versionOf(name)])),
+    subjects: await runRounds(chosen, bench.options.rounds, onReading),
+  }
+}
+
+export function versionOf(name: string): string {
+  const file = modules
+    .map((place) => new URL(`${place}${name}/package.json`, import.meta.url))
+    .find((url) => existsSync(url))
+  if (file === undefined) throw new Error(`${name} is not installed`)
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
+}
+
+/**
+ * Keeps a result in `bench/results`.
+ * @returns the path of its file
+ */
+export function saveResult(kind: string, result: { readonly date: string }): string {
   mkdirSync(folder, { recursive: true })
   const instant = result.date.replaceAll(/[:.]/g, '-')
-  const path = fileURLToPath(new URL(`${result.scenario}-${instant}.json`, folder))
+  const path = fileURLToPath(new URL(`${kind}-${instant}.json`, folder))
   writeFileSync(path, `${JSON.stringify(result, null, 2)}\n`)
   return path
 }

@@ -1,27 +1,27 @@
-import type { Readings } from './scenario.ts'
+import type { Readings, Subject } from './scenario.ts'
 
 /** A subject's readings, one for each round. */
-export interface Series<R = Readings> {
+export interface Series {
   readonly subject: string
-  readonly readings: readonly R[]
+  readonly limit?: string | undefined
+  readonly readings: readonly Readings[]
 }
 
 /**
- * Measures every subject once in each round, A B C, C B A, A B C: whatever else the machine does
- * meets them all alike, and none always comes after the same one.
+ * Measures every subject once in each round, A B C, C B A, A B C: other work on the machine meets all
+ * of them alike, and none always comes after the same one.
  */
-export async function runRounds<R>(
-  subjects: readonly { readonly name: string; measure(): Promise<R> }[],
+export async function runRounds(
+  subjects: readonly Subject[],
   rounds: number,
-  onReading: (round: number, subject: string, readings: R) => void,
-): Promise<Series<R>[]> {
-  const bySubject = new Map<string, R[]>(subjects.map(({ name }) => [name, []]))
-  for (let round = 0; round < rounds; round++) {
-    for (const subject of round % 2 === 0 ? subjects : [...subjects].reverse()) {
-      const readings = await subject.measure()
-      bySubject.get(subject.name)?.push(readings)
-      onReading(round + 1, subject.name, readings)
+  onReading: (round: number, subject: string, readings: Readings) => void,
+): Promise<Series[]> {
+  const all = subjects.map((subject) => ({ subject, readings: [] as Readings[] }))
+  for (let round = 1; round <= rounds; round++) {
+    for (const { subject, readings } of round % 2 === 1 ? all : all.toReversed()) {
+      readings.push(await subject.measure())
+      onReading(round, subject.name, readings.at(-1) ?? {})
     }
   }
-  return [...bySubject].map(([subject, readings]) => ({ subject, readings }))
+  return all.map(({ subject: { name, limit }, readings }) => ({ subject: name, limit, readings }))
 }

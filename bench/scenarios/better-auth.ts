@@ -1,55 +1,52 @@
 import { mkdtempSync } from 'node:fs'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import { randomId } from '../../src/core/secrets.ts'
+import { decodeProtectedHeader } from 'jose'
+import { type Server, startServer } from '../harness/processes.ts'
 import type { Bench } from '../harness/scenario.ts'
-import type { ServerSpec } from '../harness/server.ts'
-import { expireSession, sessionCookieOf } from '../peers/better-auth-users.ts'
-import { body } from './guarded-traffic.ts'
+import type { ServedSubject } from '../harness/subjects.ts'
+import { headerTraffic } from '../tokens.ts'
+
+/** better-auth as a rival: a JWT for a session, and a sign-in. */
 
 /** Its public address, where a browser says that a sign-in comes from. */
-export const origin = 'http://127.0.0.1:3000'
-export const password = 'correct horse battery staple'
+const origin = 'http://127.0.0.1:3000'
+const tokenPath = '/api/auth/token'
 
-/** better-auth on a fresh database, with so many users, each with one session. */
-export class BetterAuth {
-  readonly #secret = `${randomId()}${randomId()}`
-  readonly #bench: Bench
-  readonly #userCount: number
-  #file = ''
+/** On a fresh database, with so many users, each with one session. */
+function start(users: number, password: string, bench: Bench): Promise<Server> {
+  const file = join(mkdtempSync(join(bench.scratch, 'better-auth-')), 'auth.db')
+  return startServer('programs/better-auth', [origin, String(users), password, file], bench)
+}
 
-  constructor(userCount: number, bench: Bench) {
-    this.#bench = bench
-    this.#userCount = userCount
+/** Its sessions have one token that lasts; it gives JWTs for other services. */
+export function betterAuthToken(users: number, bench: Bench): Omit<ServedSubject, 'name'> {
+  let cookies: readonly string[] = []
+  return {
+    start: () => start(users, 'unused password', bench),
+    async check(url) {
+      cookies = (await (await fetch(`${url}/cookies`)).json()) as string[]
+      const ask = (cookie: string) => fetch(`${url}${tokenPath}`, { headers: { cookie } })
+      const [cookie = ''] = cookies
+      const { token } = (await (await ask(cookie)).json()) as { token: string }
+      if (decodeProtectedHeader(token).alg !== 'ES256') throw new Error('it signs by other means')
+      const forged = await ask(cookie.replace('initial-0-', 'initial-1-'))
+      if (forged.status !== 401) throw new Error('a forged session is accepted')
+    },
+    traffic: () =>
+      headerTraffic(
+        cookies.map((cookie) => ({ cookie })),
+        { path: tokenPath, isWarm: false },
+      ),
   }
+}
 
-  spec(): ServerSpec {
-    this.#file = join(mkdtempSync(join(this.#bench.scratch, 'better-auth-')), 'auth.db')
-    return {
-      name: 'better-auth',
-      module: new URL('../peers/better-auth.ts', import.meta.url),
-      args: [body, this.#file, this.#secret, origin, String(this.#userCount), password],
-    }
-  }
-
-  cookieOf(n: number): string {
-    return sessionCookieOf(n, this.#secret)
-  }
-
-  /** Both cookies of a session, as a browser has them after one look at it. */
-  async cachedCookieOf(n: number, url: string): Promise<string> {
-    const headers = { cookie: this.cookieOf(n) }
-    const response = await fetch(`${url}/api/auth/get-session`, { headers })
-    const data = response.headers.getSetCookie().map((line) => line.split(';')[0] ?? '')
-    const cached = data.find((one) => one.startsWith('better-auth.session_data='))
-    if (cached === undefined) throw new Error('better-auth caches no session')
-    return `${headers.cookie}; ${cached}`
-  }
-
-  /** Ends the session of user `n` by time, behind its back. */
-  expire(n: number): void {
-    const database = new DatabaseSync(this.#file)
-    expireSession(database, n)
-    database.close()
-  }
+export function betterAuthLogin(users: number, password: string, bench: Bench) {
+  const headers = { 'content-type': 'application/json', origin }
+  const requests = Array.from({ length: users }, (_, n) => ({
+    method: 'POST',
+    path: '/api/auth/sign-in/email',
+    headers,
+    body: JSON.stringify({ email: `user-${n}@example.com`, password }),
+  }))
+  return { start: () => start(users, password, bench), requests }
 }

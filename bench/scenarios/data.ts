@@ -1,105 +1,82 @@
-import { byRate } from '../harness/compare.ts'
-import { isInMemory } from '../harness/machine.ts'
-import type { Scenario } from '../harness/scenario.ts'
-import { loop } from '../harness/subjects.ts'
-import { startMemcached } from '../stores/memcached.ts'
-import { startRedis } from '../stores/redis.ts'
-import { dataServers, sessionSubject } from './data-subjects.ts'
+import { randomUUID } from 'node:crypto'
+import { startServer } from '../harness/processes.ts'
+import type { Bench, Scenario, Subject } from '../harness/scenario.ts'
+import { served } from '../harness/subjects.ts'
+import { startRedis } from '../stores.ts'
+import { createSigner, headerTraffic } from '../tokens.ts'
 
-const read = 'one field of session data'
-const session = '@fastify/session'
+/** So many sessions ask in turn: no two requests of one are under way at once. */
+const sessions = 2_048
 
-export const dataRead: Scenario = {
-  name: 'data-read',
-  title: 'a guarded request that reads one field on Redis, beside what people use today',
-  async prepare(bench) {
-    const redis = await startRedis(bench)
-    const servers = await dataServers(bench, redis)
-    return {
-      subjects: [servers.subject(read, 'read'), sessionSubject(session, bench, redis)],
-      comparisons: [
-        ...byRate({ subject: read, limit: session, target: { atLeast: 1.3 } }),
-        { subject: read, metric: 'round_trips', target: { atLeast: 1 } },
-        { subject: read, metric: 'round_trips', target: { under: 1.001 } },
-      ],
+type Headers = Readonly<Record<string, string>>
+
+export const data: Scenario = {
+  name: 'data',
+  title: 'a guarded request that reads, or changes, a cart of the session on Redis',
+  packages: ['@fastify/session', '@redis/client'],
+  async ours(bench) {
+    const signer = await createSigner()
+    const tokens = await signer.signMany(sessions)
+    const signedIn = tokens.map((token) => ({ authorization: `Bearer ${token}` }))
+    const args = [randomUUID() + randomUUID(), JSON.stringify(signer.trust)]
+    return cartSubjects('gatepass', { program: 'programs/data', args }, async () => signedIn, bench)
+  },
+  async rivals(bench) {
+    const args = [randomUUID() + randomUUID()]
+    const signIn = async (url: string) => {
+      const login = await fetch(`${url}/login`)
+      await login.arrayBuffer()
+      return { cookie: login.headers.get('set-cookie')?.split(';')[0] ?? '' }
     }
+    const signInAll = async (url: string) => {
+      const all: Headers[] = []
+      for (let n = 0; n < sessions; n++) all.push(await signIn(url))
+      return all
+    }
+    const server = { program: 'programs/session', args }
+    return cartSubjects('@fastify/session', server, signInAll, bench)
   },
 }
 
-const change = 'compare-and-set of one field'
-const encrypted = 'plain SET, encrypted'
-const plain = 'plain SET'
-
-export const dataChange: Scenario = {
-  name: 'data-change',
-  title: 'a guarded request that writes one field on Redis if it is as expected, beside plain SET',
-  async prepare(bench) {
-    const servers = await dataServers(bench, await startRedis(bench))
-    return {
-      subjects: [
-        servers.subject(change, 'compare-and-set'),
-        servers.subject(encrypted, 'set, encrypted'),
-        servers.subject(plain, 'set'),
-        servers.subject('update of one field', 'update'),
-      ],
-      comparisons: [
-        ...byRate({ subject: change, limit: encrypted, target: { atLeast: 0.8 } }),
-        // What encryption costs, too.
-        ...byRate({ subject: change, limit: plain }),
-        { subject: change, metric: 'round_trips', target: { under: 1.001 } },
-      ],
-    }
-  },
+async function cartSubjects(
+  name: string,
+  { program, args }: { readonly program: string; readonly args: readonly string[] },
+  signIn: (url: string) => Promise<readonly Headers[]>,
+  bench: Bench,
+): Promise<Subject[]> {
+  const redis = await startRedis(`${bench.scratch}/${program}-redis`, bench)
+  bench.defer(() => redis.stop())
+  let signedIn: readonly Headers[] = []
+  const subject = (what: string, method: 'GET' | 'POST') =>
+    served(
+      {
+        name: `${name}, ${what}`,
+        start: async () => {
+          return {
+            ...(await startServer(program, [redis.url, ...args], bench)),
+            storePid: redis.pid,
+          }
+        },
+        async check(url) {
+          if (signedIn.length === 0) signedIn = await signIn(url)
+          for (const headers of signedIn) await checkCart(`${url}/cart`, headers)
+        },
+        traffic: () => headerTraffic(signedIn, { method, path: '/cart' }),
+      },
+      bench,
+    )
+  return [subject('read', 'GET'), subject('change', 'POST')]
 }
 
-const inSqlite = 'compare-and-set on SQLite'
-const onRedis = 'compare-and-set on Redis'
-const plainOnRedis = 'plain SET on Redis'
-
-export const dataWrites: Scenario = {
-  name: 'data-writes',
-  title: 'the stores of session data writing one field if it is as expected, without HTTP',
-  async prepare(bench) {
-    if (isInMemory(bench.scratch)) {
-      throw new Error('a flush to memory costs nothing: set TMPDIR to a folder on a disk')
-    }
-    const redis = await startRedis(bench)
-    const memcached = await startMemcached(bench)
-    const module = new URL('../raw/data-writes.ts', import.meta.url)
-    const writes = (name: string, what: string, url: string) =>
-      loop({ name, module, args: [what, url] }, bench)
-    return {
-      subjects: [
-        writes(inSqlite, 'compare-and-set', `sqlite:${bench.scratch}/data.db`),
-        writes(onRedis, 'compare-and-set', redis.url),
-        writes(plainOnRedis, 'set', redis.url),
-        writes('compare-and-set on memcached', 'compare-and-set', memcached.url),
-      ],
-      comparisons: [
-        { subject: inSqlite, metric: 'per_second', target: { atLeast: 20_000 } },
-        ...byRate({ subject: onRedis, limit: plainOnRedis, target: { atLeast: 0.8 } }),
-      ],
-    }
-  },
-}
-
-const guarded = 'the store is silent'
-const unguarded = 'the same, each request waiting'
-/** The deadline of a call, and 50 ms. */
-const latest_ms = 300
-
-export const dataAway: Scenario = {
-  name: 'data-away',
-  title: 'a guarded request that reads one field of a Redis that has fallen silent',
-  async prepare(bench) {
-    const servers = await dataServers(bench, await startRedis(bench))
-    return {
-      subjects: [servers.silenced(guarded, 'away'), servers.silenced(unguarded, 'away, unguarded')],
-      comparisons: [guarded, unguarded].map((subject) => ({
-        subject,
-        metric: 'p99_ms',
-        target: { under: latest_ms },
-      })),
-    }
-  },
+/** Puts a shirt into the cart of a session, and looks whether it is there. */
+async function checkCart(url: string, headers: Headers): Promise<void> {
+  const cartOf = async (method: string) => {
+    const response = await fetch(url, { method, headers })
+    return (await response.json()) as { readonly shirt?: number; readonly hat?: number }
+  }
+  const { shirt } = await cartOf('POST')
+  const cart = await cartOf('GET')
+  if (shirt === undefined || cart.shirt !== shirt || cart.hat !== 1) {
+    throw new Error('a cart was not kept')
+  }
 }

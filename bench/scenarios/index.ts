@@ -1,37 +1,24 @@
 import type { Scenario } from '../harness/scenario.ts'
-import { dataAway, dataChange, dataRead, dataWrites } from './data.ts'
-import { dataSize } from './data-size.ts'
-import { jwks } from './jwks.ts'
+import { data } from './data.ts'
 import { login } from './login.ts'
-import { peers } from './peers.ts'
-import { refresh } from './refresh.ts'
-import { refreshScale } from './refresh-scale.ts'
-import { refreshStores } from './refresh-stores.ts'
-import { refreshStorm } from './refresh-storm.ts'
-import { revocation } from './revocation.ts'
-import { sessionSize } from './session-size.ts'
-import { startup } from './startup.ts'
+import { memory } from './memory.ts'
+import { refresh, refreshBesideLogins } from './refresh.ts'
 import { verify } from './verify.ts'
-import { verifyLoop } from './verify-loop.ts'
-import { verifyMemory } from './verify-memory.ts'
 
 export const scenarios: readonly Scenario[] = [
-  verify,
-  verifyLoop,
-  verifyMemory,
+  ...verify,
+  memory,
   login,
   refresh,
-  refreshStores,
-  refreshStorm,
-  ...refreshScale,
-  sessionSize,
-  dataRead,
-  dataChange,
-  dataWrites,
-  dataAway,
-  dataSize,
-  jwks,
-  revocation,
-  startup,
-  ...peers,
+  refreshBesideLogins,
+  data,
 ]
+
+/** The scenario of a name, or all of a family: `verify` is every `verify-…`. */
+export function findScenarios(name: string): Scenario[] {
+  const exact = scenarios.filter((scenario) => scenario.name === name)
+  const found =
+    exact.length > 0 ? exact : scenarios.filter((one) => one.name.startsWith(`${name}-`))
+  if (found.length === 0) throw new Error(`There is no scenario ${name}.`)
+  return found
+}

@@ -1,63 +1,149 @@
-import { createRefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
-import { byRate } from '../harness/compare.ts'
+import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { isInMemory } from '../harness/machine.ts'
-import type { Scenario } from '../harness/scenario.ts'
-import { loop, served } from '../harness/subjects.ts'
-import type { Traffic } from '../load/traffic.ts'
-import { bareSpec } from './bare-server.ts'
-import { IssuerService } from './issuer-service.ts'
-import { fillSqlite, newSession } from './sessions.ts'
-import { signingSpec } from './signing-route.ts'
+import { installPeers } from '../harness/peers.ts'
+import { type Server, startServer } from '../harness/processes.ts'
+import type { Bench, Scenario, Subject } from '../harness/scenario.ts'
+import { served } from '../harness/subjects.ts'
+import { type Dialect, initialToken, refreshRequest } from '../harness/traffic.ts'
+import { Issuer, type IssuerSpec, loginRequests, signIn } from '../issuer.ts'
+import { startRedis } from '../stores.ts'
+import { betterAuthToken } from './better-auth.ts'
 
-/** So many that the rows of one commit lie far apart, as they do where each is somebody else's. */
-const sessionCount = 65_536
-const path = '/refresh'
-const headers = { 'content-type': 'application/json' }
+/** So many that the rows of one commit lie on different pages, as those of different users do. */
+const sessions = 16_384
+/** Some rivals make their sessions anew at each start, which takes them long. */
+const sessionsOfRivals = 8_192
+const signing = 'a route that only signs'
+/** A refresh inside the grace period would not rotate the token. */
+const settings = { GATEPASS_GRACE_S: '0' }
 
 export const refresh: Scenario = {
   name: 'refresh',
-  title: `the issuer rotating ${sessionCount.toLocaleString('en-US')} sessions on SQLite, each rotation durable before its answer`,
-  async prepare(bench) {
+  title: 'a new access token and the next refresh token, by the store of the sessions',
+  packages: ['fast-jwt', 'oidc-provider', 'better-auth', 'fastify', '@redis/client'],
+  async ours(bench) {
     if (isInMemory(bench.scratch)) {
-      throw new Error('a flush to memory costs nothing: set TMPDIR to a folder on a disk')
+      throw new Error('A flush to memory costs nothing: set TMPDIR to a folder on a disk.')
     }
-    // The strict rule: within a grace window a second refresh would rotate nothing.
-    const issuer = await IssuerService.create(bench, { GATEPASS_GRACE_S: '0' })
-    const tokens = await createSessions(issuer)
-    const body = JSON.stringify({ refresh_token: tokens[0] })
-    const answer = await issuer.sampleAnswer(bench, path, { method: 'POST', headers, body })
-    const same = (): Traffic => ({
-      kind: 'fixed',
-      requests: [{ method: 'POST', path, headers, body }],
-    })
-    return {
-      subjects: [
-        served(
-          {
-            name: 'issuer',
-            server: () => issuer.spec(),
-            traffic: () => ({ kind: 'refresh', tokens }),
-          },
-          bench,
-        ),
-        served({ name: 'signing route', server: () => signingSpec(answer), traffic: same }, bench),
-        served({ name: 'bare route', server: () => bareSpec(answer), traffic: same }, bench),
-        loop({ name: 'raw signing', module: new URL('../raw/sign.ts', import.meta.url) }, bench),
-      ],
-      comparisons: [
-        ...byRate({ subject: 'issuer', target: { atLeast: 10_000 } }),
-        ...byRate({ subject: 'issuer', limit: 'signing route' }),
-        ...byRate({ subject: 'issuer', limit: 'raw signing' }),
-        ...byRate({ subject: 'issuer', limit: 'bare route' }),
-      ],
+    const subjects: Subject[] = []
+    for (const store of ['SQLite', 'Redis', 'Postgres'] as const) {
+      const spec = { name: `refresh-${store}`, store, users: sessions, hash: 'least' } as const
+      const { issuer, tokens } = await issuerWithSessions(spec, sessions, bench)
+      const [checked = '', ...others] = tokens
+      const start = () => issuer.start()
+      subjects.push(rotating(store, { start, dialect: 'gatepass', checked, tokens: others }, bench))
     }
+    return subjects
+  },
+  async rivals(bench) {
+    installPeers()
+    const tokens = Array.from({ length: sessionsOfRivals }, (_, n) => initialToken(n + 1))
+    const common = { checked: initialToken(0), tokens }
+    const count = String(tokens.length + 1)
+    const byHand = { ...common, dialect: 'opaque', start: () => startByHand(count, bench) } as const
+    const startOidcProvider = () => startServer('programs/oidc-provider', [count], bench)
+    const oidc = { ...common, dialect: 'oauth', start: startOidcProvider } as const
+    const requests = [refreshRequest('opaque', 'a'.repeat(90))]
+    const betterAuth = { limit: signing, ...betterAuthToken(sessionsOfRivals, bench) }
+    return [
+      rotating('by hand with fast-jwt, on Redis', byHand, bench),
+      rotating('oidc-provider, in memory', oidc, bench),
+      served({ name: 'better-auth, a JWT and no rotation, on SQLite', ...betterAuth }, bench),
+      served(
+        {
+          name: signing,
+          start: () => startServer('programs/signing', [], bench),
+          traffic: () => ({ kind: 'requests', requests }),
+        },
+        bench,
+      ),
+    ]
   },
 }
 
-/** Lays out the sessions as logins would; returns the refresh token of each. */
-async function createSessions({ template, secret }: IssuerService): Promise<string[]> {
-  const codec = createRefreshTokenCodec([Buffer.from(secret)])
-  const sessions = Array.from({ length: sessionCount }, newSession)
-  await fillSqlite(sessions, template)
-  return sessions.map((session) => codec.mint(session))
+async function issuerWithSessions(spec: IssuerSpec, count: number, bench: Bench) {
+  let tokens: string[] = []
+  const issuer = await Issuer.create({ ...spec, settings }, bench, async (url) => {
+    tokens = (await signIn(url, count)).map(({ refresh_token }) => refresh_token)
+  })
+  return { issuer, tokens }
+}
+
+interface Rotating {
+  start(): Promise<Server>
+  readonly dialect: Dialect
+  /** The refresh token of a session that the load leaves alone. */
+  readonly checked: string
+  readonly tokens: readonly string[]
+}
+
+function rotating(name: string, { start, dialect, checked, tokens }: Rotating, bench: Bench) {
+  const check = (url: string) => checkRotation(url, dialect, checked)
+  const traffic = () => ({ kind: 'refresh', dialect, tokens }) as const
+  return served({ name, limit: signing, start, check, traffic }, bench)
+}
+
+async function startByHand(count: string, bench: Bench): Promise<Server> {
+  const redis = await startRedis(`${bench.scratch}/by-hand-${Math.random()}`, bench)
+  const server = await startServer('programs/refresh-by-hand', [redis.url, count], bench)
+  const stop = async () => {
+    await server.stop()
+    await redis.stop()
+  }
+  return { ...server, storePid: redis.pid, stop }
+}
+
+/**
+ * That a refresh token is replaced, that it is refused then, as a forged one is, and that the access
+ * token is signed by ES256.
+ */
+async function checkRotation(url: string, dialect: Dialect, token: string): Promise<void> {
+  const ask = async (sent: string) => {
+    const { path, ...request } = refreshRequest(dialect, sent)
+    const response = await fetch(`${url}${path}`, request)
+    const body = (await response.json()) as Record<string, string>
+    return { isGood: response.ok, body }
+  }
+  const first = await ask(token)
+  if (!first.isGood) throw new Error(`a refresh was refused: ${JSON.stringify(first.body)}`)
+  const { access_token = '', refresh_token = '' } = first.body
+  const { sub } = decodeJwt(access_token)
+  if (decodeProtectedHeader(access_token).alg !== 'ES256' || sub === undefined) {
+    throw new Error('an access token of another kind was given')
+  }
+  // A forged one first: to see a token twice may end its session.
+  const forged = `${refresh_token.slice(0, -4)}AAAA`
+  if ((await ask(forged)).isGood) throw new Error('a forged refresh token is accepted')
+  if (!(await ask(refresh_token)).isGood) throw new Error('the next refresh token is refused')
+  if ((await ask(token)).isGood) throw new Error('a refresh token is accepted twice')
+}
+
+/** As of 300,000 devices, and far from what a core can do. */
+const perSecond = 1_000
+
+export const refreshBesideLogins: Scenario = {
+  name: 'refresh-beside-logins',
+  title: 'refreshes alone, and while logins keep the hashing busy on the same core',
+  async ours(bench) {
+    const users = 4_096
+    const spec = { name: 'beside-logins', store: 'SQLite', users, hash: 'default' } as const
+    const { issuer, tokens } = await issuerWithSessions(spec, 256, bench)
+    const requests = loginRequests(users)
+    const beside = {
+      traffic: () => ({ kind: 'requests', requests }) as const,
+      // A login is waiting whenever a hash is done; one that would wait too long is refused.
+      connections: 8,
+      refusals: [503],
+    }
+    const common = {
+      start: () => issuer.start(),
+      traffic: () => ({ kind: 'refresh', dialect: 'gatepass', tokens }) as const,
+    }
+    return [
+      { ...common, name: 'paced', perSecond },
+      { ...common, name: 'paced, with logins', perSecond, beside },
+      { ...common, name: 'full' },
+      { ...common, name: 'full, with logins', beside },
+    ].map((subject) => served(subject, bench))
+  },
 }

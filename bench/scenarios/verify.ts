@@ -1,111 +1,161 @@
-import { randomId } from '../../src/core/secrets.ts'
-import { byRate } from '../harness/compare.ts'
-import type { Bench, Comparison, Scenario, Target } from '../harness/scenario.ts'
-import { type ServedSubject, served } from '../harness/subjects.ts'
-import { startRedis } from '../stores/redis.ts'
-import { audience, createSigningKey, issuer, signTokens } from './access-tokens.ts'
-import { bareSpec } from './bare-server.ts'
-import { body, linesTraffic, smallCache_bytes, tokenCounts, trafficOf } from './guarded-traffic.ts'
-import { startKeyServer } from './key-server.ts'
-import { verifierSpec } from './verifier-service.ts'
+import { randomUUID } from 'node:crypto'
+import { installPeers } from '../harness/peers.ts'
+import { type Server, startServer, startService } from '../harness/processes.ts'
+import type { Bench, Scenario, Subject } from '../harness/scenario.ts'
+import { served } from '../harness/subjects.ts'
+import type { Traffic } from '../harness/traffic.ts'
+import { startRedis } from '../stores.ts'
+import {
+  type Algorithm,
+  bearerTraffic,
+  checkSamples,
+  createSamples,
+  createSigner,
+  headerTraffic,
+  publishKeys,
+  type Samples,
+  type Trust,
+} from '../tokens.ts'
 
-const bare = 'bare route'
-const raw = 'bare route that verifies'
-const guarded = {
-  one: 'guarded route, one token',
-  some: 'guarded route, 2,048 tokens',
-  many: 'guarded route, 100,000 tokens',
-  new: 'guarded route, new tokens',
-}
-const service = { one: '/verify, one token', some: '/verify, 2,048 tokens' }
-const rival = { one: '@fastify/jwt, one token', some: '@fastify/jwt, 2,048 tokens' }
-const session = '@fastify/session on Redis'
+/** Which tokens are sent. Those that are new exceed a cache that is as small as it can be. */
+const mixes = [
+  { name: 'one', label: 'one token, repeated', count: 1 },
+  { name: '2048', label: '2,048 tokens in turn', count: 2_048 },
+  { name: 'new', label: 'tokens that are all new', count: 4_096 },
+] as const
 
-export const verify: Scenario = {
-  name: 'verify',
-  title: 'a guarded route and the forward-auth service, beside a bare route and what others use',
-  async prepare(bench) {
-    const { key, jwks } = await createSigningKey()
-    const keyServer = await startKeyServer(jwks)
-    bench.defer(() => keyServer.close())
-    const tokens = await signTokens(tokenCounts.many, key)
-    const traffic = {
-      one: trafficOf(tokens.slice(0, tokenCounts.one), bench),
-      some: trafficOf(tokens.slice(0, tokenCounts.some), bench),
-      many: trafficOf(tokens, bench),
-    }
-    const settings = [body, issuer, audience, JSON.stringify(jwks)]
-    const guardedBy = (file: string, ...more: string[]) => ({
-      name: file,
-      module: new URL(`../servers/${file}`, import.meta.url),
-      args: [...settings, ...more],
-    })
-    const ours = () => guardedBy('guarded.ts')
-    const forgetful = () => guardedBy('guarded.ts', String(smallCache_bytes))
-    const others = () => guardedBy('fastify-jwt.ts')
-    const trust = { issuer, audience, jwksUrl: keyServer.jwksUrl }
-    const forwardAuth = () => verifierSpec(trust)
-    const subject = (name: string, server: ServedSubject['server'], sent: keyof typeof traffic) =>
-      served({ name, server, traffic: () => traffic[sent] }, bench)
-    return {
-      subjects: [
-        subject(bare, () => bareSpec(body), 'one'),
-        subject(guarded.one, ours, 'one'),
-        subject(guarded.some, ours, 'some'),
-        subject(guarded.many, ours, 'many'),
-        subject(guarded.new, forgetful, 'many'),
-        // Next to each other: the machine is not as fast a minute later.
-        subject(raw, () => guardedBy('verifying.ts'), 'many'),
-        subject(service.one, forwardAuth, 'one'),
-        subject(service.some, forwardAuth, 'some'),
-        subject(rival.one, others, 'one'),
-        subject(rival.some, others, 'some'),
-        served(await sessionSubject(bench), bench),
-      ],
-      comparisons,
-    }
-  },
-}
+type Mix = (typeof mixes)[number]
 
-const comparisons: readonly Comparison[] = [
-  ...besides(bare, [
-    [guarded.one, { atLeast: 0.92 }],
-    [guarded.some, { atLeast: 0.9 }],
-    [guarded.many, { atLeast: 0.85 }],
-    [service.one, { atLeast: 0.85 }],
-    [service.some, { atLeast: 0.85 }],
-  ]),
-  ...besides(raw, [[guarded.new, { atLeast: 0.95 }]]),
-  ...besides(rival.one, [[guarded.one, { atLeast: 1.3 }]]),
-  ...besides(rival.some, [[guarded.some, { atLeast: 6 }]]),
-  ...besides(session, [[guarded.one, { atLeast: 1.6 }]]),
-]
+/** What every route answers. */
+const text = JSON.stringify({ orders: [] })
+const bare = 'bare route, Fastify'
+const bareExpress = 'bare route, Express'
+const rawSignature = 'bare route that checks a signature'
+const plugins = ['@fastify/jwt', '@fastify/jwt, tuned']
+const libraries = ['fast-jwt', 'fast-jwt, tuned', 'jose', 'jsonwebtoken', 'aws-jwt-verify']
+const otherPackages = ['fastify', 'express', 'express-oauth2-jwt-bearer', '@fastify/session']
 
-function besides(
-  limit: string,
-  rows: readonly (readonly [subject: string, target: Target])[],
-): Comparison[] {
-  return rows.flatMap(([subject, target]) => byRate({ subject, limit, target }))
-}
+export const verify: readonly Scenario[] = mixes.map((mix) => ({
+  name: `verify-${mix.name}`,
+  title: `a guarded route over HTTP, with ${mix.label}`,
+  packages: [...plugins, ...libraries, ...otherPackages].filter((name) => !name.includes('tuned')),
+  ours: (bench) => oursOf(mix, bench),
+  rivals: (bench) => rivalsOf(mix, bench),
+}))
 
-/** One session, signed in before the load. */
-async function sessionSubject(bench: Bench): Promise<ServedSubject> {
-  const redis = await startRedis(bench)
-  const secret = randomId() + randomId()
-  let cookie = ''
-  return {
-    name: session,
-    server: () => ({
-      name: session,
-      module: new URL('../servers/fastify-session.ts', import.meta.url),
-      args: [body, redis.url, secret],
-    }),
-    async check(url) {
-      const login = await fetch(`${url}/login`)
-      cookie = login.headers.get('set-cookie')?.split(';')[0] ?? ''
-      if ((await fetch(url, { headers: { cookie } })).status !== 200) throw new Error('no session')
-    },
-    traffic: () => linesTraffic('cookie', 'Cookie: ', [cookie], bench),
-    store: redis,
+async function oursOf(mix: Mix, bench: Bench): Promise<Subject[]> {
+  const routes = await GuardedRoutes.create(mix, 'ES256', bench)
+  if (mix.name === 'new') {
+    const byRs256 = await GuardedRoutes.create(mix, 'RS256', bench)
+    return [
+      routes.fastify('guarded route', 'gatepass, nothing kept', rawSignature),
+      byRs256.fastify('guarded route, RS256', 'gatepass, nothing kept', bare),
+    ]
   }
+  return [
+    routes.fastify('guarded route', 'gatepass', bare),
+    await routes.service('/verify', bare),
+    ...(mix.name === 'one' ? [await routes.express('guarded route, Express', 'gatepass')] : []),
+  ]
+}
+
+async function rivalsOf(mix: Mix, bench: Bench): Promise<Subject[]> {
+  installPeers()
+  const routes = await GuardedRoutes.create(mix, 'ES256', bench)
+  const isNew = mix.name === 'new'
+  const keepers = [...plugins, 'fast-jwt', 'fast-jwt, tuned']
+  const onFastify = [...plugins, ...libraries].filter((name) => !isNew || !name.endsWith('tuned'))
+  const limitOf = (name: string) => (isNew || !keepers.includes(name) ? rawSignature : bare)
+  return [
+    ...onFastify.map((name) => routes.fastify(name, name, limitOf(name))),
+    await routes.express('express-oauth2-jwt-bearer, Express', 'express-oauth2-jwt-bearer'),
+    ...(mix.name === 'one' ? [await redisSession(bench)] : []),
+    ...[bare, rawSignature].map((name) => routes.unguarded(name)),
+    routes.unguarded(bareExpress),
+  ]
+}
+
+/** Routes that take the tokens of one signer, and the requests to them. */
+class GuardedRoutes {
+  readonly #trust: Trust
+  readonly #samples: Samples
+  readonly #traffic: Traffic
+  readonly #bench: Bench
+
+  private constructor(trust: Trust, samples: Samples, traffic: Traffic, bench: Bench) {
+    this.#trust = trust
+    this.#samples = samples
+    this.#traffic = traffic
+    this.#bench = bench
+  }
+
+  static async create(mix: Mix, alg: Algorithm, bench: Bench): Promise<GuardedRoutes> {
+    const signer = await createSigner(alg)
+    const traffic = bearerTraffic(await signer.signMany(mix.count), mix.name !== 'new')
+    return new GuardedRoutes(signer.trust, await createSamples(signer), traffic, bench)
+  }
+
+  /** @param guard as programs/fastify.ts knows it */
+  fastify(name: string, guard: string, limit: string): Subject {
+    const args = [guard, JSON.stringify(this.#trust), text]
+    return this.#guarded(name, limit, () => startServer('programs/fastify', args, this.#bench))
+  }
+
+  async express(name: string, guard: string): Promise<Subject> {
+    const { issuer, audience } = this.#trust
+    const args = [guard, text, issuer, audience, await publishKeys(this.#trust, this.#bench)]
+    const start = () => startServer('programs/express', args, this.#bench)
+    return this.#guarded(name, bareExpress, start)
+  }
+
+  async service(name: string, limit: string): Promise<Subject> {
+    const env = {
+      GATEPASS_ISSUER: this.#trust.issuer,
+      GATEPASS_AUDIENCE: this.#trust.audience,
+      GATEPASS_JWKS_URL: await publishKeys(this.#trust, this.#bench),
+    }
+    const { scratch } = this.#bench
+    const start = () => startService('verifier', { cwd: scratch, env }, this.#bench)
+    return this.#guarded(name, limit, start)
+  }
+
+  /** What the same requests cost without a guard. */
+  unguarded(name: string): Subject {
+    const [program, args] =
+      name === bareExpress
+        ? ['programs/express', ['bare', text]]
+        : ['programs/fastify', [name === bare ? 'bare' : 'raw signature', '{}', text]]
+    const start = () => startServer(program, args, this.#bench)
+    return served({ name, start, traffic: () => this.#traffic }, this.#bench)
+  }
+
+  #guarded(name: string, limit: string, start: () => Promise<Server>): Subject {
+    const check = (url: string) => checkSamples(this.#samples, `${url}/verify`)
+    return served({ name, limit, start, check, traffic: () => this.#traffic }, this.#bench)
+  }
+}
+
+/** A session of @fastify/session, signed in before the load. */
+async function redisSession(bench: Bench): Promise<Subject> {
+  const redis = await startRedis(`${bench.scratch}/session-redis`, bench)
+  bench.defer(() => redis.stop())
+  const args = [redis.url, randomUUID() + randomUUID()]
+  let cookie = ''
+  return served(
+    {
+      name: '@fastify/session on Redis',
+      limit: bare,
+      start: async () => {
+        return { ...(await startServer('programs/session', args, bench)), storePid: redis.pid }
+      },
+      async check(url) {
+        const login = await fetch(`${url}/login`)
+        cookie = login.headers.get('set-cookie')?.split(';')[0] ?? ''
+        if ((await fetch(url, { headers: { cookie } })).status !== 200)
+          throw new Error('no session')
+      },
+      traffic: () => headerTraffic([{ cookie }]),
+    },
+    bench,
+  )
 }

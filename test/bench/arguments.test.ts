@@ -1,7 +1,7 @@
 import t from 'tap'
-import { readArguments } from '../../bench/arguments.ts'
-import { scenarios } from '../../bench/scenarios/index.ts'
-import { readSurgeArguments } from '../../bench/surge/command.ts'
+import { readArguments } from '../../bench/old/arguments.ts'
+import { scenarios } from '../../bench/old/scenarios/index.ts'
+import { readSurgeArguments } from '../../bench/old/surge/command.ts'
 
 const namesOf = (...args: string[]) => readArguments(args).chosen.map(({ name }) => name)
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { placeInRows } from '../../bench/report/charts/event-chart.ts'
+import { placeInRows } from '../../bench/old/report/charts/event-chart.ts'
 import {
   clockTime,
   decades,
@@ -9,8 +9,8 @@ import {
   niceTicks,
   shortNumber,
   timeTicks,
-} from '../../bench/report/charts/scale.ts'
-import { timeChart } from '../../bench/report/charts/time-chart.ts'
+} from '../../bench/old/report/charts/scale.ts'
+import { timeChart } from '../../bench/old/report/charts/time-chart.ts'
 import fc from '../support/properties.ts'
 
 const range = { from: 200, to: 0 }

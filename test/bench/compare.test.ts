@@ -1,6 +1,6 @@
 import t from 'tap'
-import { byRate, compare } from '../../bench/harness/compare.ts'
-import type { Series } from '../../bench/harness/rounds.ts'
+import { byRate, compare } from '../../bench/old/harness/compare.ts'
+import type { Series } from '../../bench/old/harness/rounds.ts'
 
 function series(subject: string, values: readonly number[]): Series {
   return { subject, readings: values.map((per_second) => ({ per_second })) }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { parseCpuList } from '../../bench/harness/cores.ts'
+import { parseCpuList } from '../../bench/old/harness/cores.ts'
 
 t.test('reads the lists of cores that the kernel writes', async (t) => {
   t.same(parseCpuList('0'), [0])

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { fuzz } from '../../bench/fuzz/run.ts'
+import { fuzz } from '../../bench/old/fuzz/run.ts'
 
 t.test('no input is accepted but good tokens, and none breaks the verifier', async (t) => {
   const { answers, failures } = await fuzz({ seed: 20_261_124, inputs: 10_000 })

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import { startPaced } from '../../bench/load/paced.ts'
+import { startPaced } from '../../bench/old/load/paced.ts'
 
 t.test('a paced load sends what is due, and counts the wait for a connection', async (t) => {
   const holdMs = 20

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { createSamples, rowName, wronglyTaken } from '../../bench/peers/samples.ts'
-import { versionsOf } from '../../bench/peers/versions.ts'
-import { audience, createSigningKey, issuer } from '../../bench/scenarios/access-tokens.ts'
+import { createSamples, rowName, wronglyTaken } from '../../bench/old/peers/samples.ts'
+import { versionsOf } from '../../bench/old/peers/versions.ts'
+import { audience, createSigningKey, issuer } from '../../bench/old/scenarios/access-tokens.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
 
 const { key, jwks } = await createSigningKey()

@@ -1,9 +1,9 @@
 import t from 'tap'
-import { compare } from '../../bench/harness/compare.ts'
-import { insertReport } from '../../bench/harness/document.ts'
-import { markdownReport, readingsLine, textReport } from '../../bench/harness/report.ts'
-import type { Result } from '../../bench/harness/result.ts'
-import { markdownTable, textTable } from '../../bench/harness/table.ts'
+import { compare } from '../../bench/old/harness/compare.ts'
+import { insertReport } from '../../bench/old/harness/document.ts'
+import { markdownReport, readingsLine, textReport } from '../../bench/old/harness/report.ts'
+import type { Result } from '../../bench/old/harness/result.ts'
+import { markdownTable, textTable } from '../../bench/old/harness/table.ts'
 
 const subjects = [
   { subject: 'issuer', readings: [{ per_second: 9000, p99_ms: 12.345 }, { per_second: 11_000 }] },

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { runRounds } from '../../bench/harness/rounds.ts'
-import type { Subject } from '../../bench/harness/scenario.ts'
+import { runRounds } from '../../bench/old/harness/rounds.ts'
+import type { Subject } from '../../bench/old/harness/scenario.ts'
 
 function counting(name: string, calls: string[]): Subject {
   let times = 0

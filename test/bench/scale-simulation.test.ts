@@ -1,11 +1,11 @@
 import t from 'tap'
-import { Random } from '../../bench/fuzz/random.ts'
-import { assumptions } from '../../bench/scale/simulation/assumptions.ts'
-import { costsOf } from '../../bench/scale/simulation/costs.ts'
-import { arrivalsOf, delayedBy, exponential } from '../../bench/scale/simulation/devices.ts'
-import { EventQueue } from '../../bench/scale/simulation/event-queue.ts'
-import { journeysOf, Station } from '../../bench/scale/simulation/queues.ts'
-import { latenciesOf, planFor } from '../../bench/scale/simulation/simulate.ts'
+import { Random } from '../../bench/old/fuzz/random.ts'
+import { assumptions } from '../../bench/old/scale/simulation/assumptions.ts'
+import { costsOf } from '../../bench/old/scale/simulation/costs.ts'
+import { arrivalsOf, delayedBy, exponential } from '../../bench/old/scale/simulation/devices.ts'
+import { EventQueue } from '../../bench/old/scale/simulation/event-queue.ts'
+import { journeysOf, Station } from '../../bench/old/scale/simulation/queues.ts'
+import { latenciesOf, planFor } from '../../bench/old/scale/simulation/simulate.ts'
 import fc from '../support/properties.ts'
 
 const costs = {

@@ -1,11 +1,11 @@
 import t from 'tap'
-import { readScaleArguments } from '../../bench/scale/arguments.ts'
-import { growthOf } from '../../bench/scale/growth.ts'
-import { readAsked } from '../../bench/scale/issuer-metrics.ts'
-import type { Column, SweepResult } from '../../bench/scale/result.ts'
-import { runSweep, type Sweep } from '../../bench/scale/sweep.ts'
-import { sweepReport } from '../../bench/scale/tables.ts'
-import { nanosecondsOf } from '../../bench/scale/workers/loop.ts'
+import { readScaleArguments } from '../../bench/old/scale/arguments.ts'
+import { growthOf } from '../../bench/old/scale/growth.ts'
+import { readAsked } from '../../bench/old/scale/issuer-metrics.ts'
+import type { Column, SweepResult } from '../../bench/old/scale/result.ts'
+import { runSweep, type Sweep } from '../../bench/old/scale/sweep.ts'
+import { sweepReport } from '../../bench/old/scale/tables.ts'
+import { nanosecondsOf } from '../../bench/old/scale/workers/loop.ts'
 import fc from '../support/properties.ts'
 
 t.test('growth is the exponent of a power, whatever its factor', async () => {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { median, percentile, summarize } from '../../bench/harness/statistics.ts'
+import { median, percentile, summarize } from '../../bench/old/harness/statistics.ts'
 
 t.test('the median is the middle value, or the mean of the two in the middle', async (t) => {
   t.equal(median([9]), 9)

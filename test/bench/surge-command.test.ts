@@ -1,7 +1,7 @@
 import t from 'tap'
-import { readSurgeArguments } from '../../bench/surge/command.ts'
-import { faults, sizeOf } from '../../bench/surge/options.ts'
-import { systems } from '../../bench/surge/systems/index.ts'
+import { readSurgeArguments } from '../../bench/old/surge/command.ts'
+import { faults, sizeOf } from '../../bench/old/surge/options.ts'
+import { systems } from '../../bench/old/surge/systems/index.ts'
 
 const namesOf = (...args: string[]) => readSurgeArguments(args).only.map(({ name }) => name)
 

@@ -1,10 +1,10 @@
 import t from 'tap'
-import { CartBook } from '../../bench/surge/client/cart-book.ts'
-import { phasesOf, seriesOf, totalsOf } from '../../bench/surge/figures.ts'
-import { callFor, chooseAction } from '../../bench/surge/load/behaviour.ts'
-import { Recorder } from '../../bench/surge/load/recorder.ts'
-import { Tally } from '../../bench/surge/load/tally.ts'
-import { createScript, factorAt } from '../../bench/surge/script.ts'
+import { CartBook } from '../../bench/old/surge/client/cart-book.ts'
+import { phasesOf, seriesOf, totalsOf } from '../../bench/old/surge/figures.ts'
+import { callFor, chooseAction } from '../../bench/old/surge/load/behaviour.ts'
+import { Recorder } from '../../bench/old/surge/load/recorder.ts'
+import { Tally } from '../../bench/old/surge/load/tally.ts'
+import { createScript, factorAt } from '../../bench/old/surge/script.ts'
 import fc from '../support/properties.ts'
 
 const one = (product: string, quantity = 1) => ({ product, quantity })

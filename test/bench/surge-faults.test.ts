@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
-import type { SystemResult } from '../../bench/surge/result.ts'
-import { runSystem } from '../../bench/surge/run.ts'
-import { createScript } from '../../bench/surge/script.ts'
+import type { SystemResult } from '../../bench/old/surge/result.ts'
+import { runSystem } from '../../bench/old/surge/run.ts'
+import { createScript } from '../../bench/old/surge/script.ts'
 import { madeUpShop, type Wrongs } from './surge-shop.ts'
 
 /** Each counter of the surge sees its failure, and no other: the whole load, on a shop that is made up. */

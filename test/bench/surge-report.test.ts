@@ -2,18 +2,18 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { compactJson } from '../../bench/report/compact-json.ts'
-import { surgeImage } from '../../bench/report/image.ts'
-import { surgeMarkdown } from '../../bench/report/markdown.ts'
-import { jsonForScript, tag } from '../../bench/report/markup.ts'
-import { parseSurge, readSurge } from '../../bench/report/read.ts'
+import { compactJson } from '../../bench/old/report/compact-json.ts'
+import { surgeImage } from '../../bench/old/report/image.ts'
+import { surgeMarkdown } from '../../bench/old/report/markdown.ts'
+import { jsonForScript, tag } from '../../bench/old/report/markup.ts'
+import { parseSurge, readSurge } from '../../bench/old/report/read.ts'
 import {
   documents,
   imagePath,
   publishedJson,
   publishedPath,
   writePage,
-} from '../../bench/report/write.ts'
+} from '../../bench/old/report/write.ts'
 import fc from '../support/properties.ts'
 import { madeUpScale, madeUpSurge, madeUpSystem } from './surge-results.ts'
 

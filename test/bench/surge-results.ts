@@ -1,5 +1,5 @@
-import type { Moment, SurgeResult, SystemResult } from '../../bench/surge/result.ts'
-import { createScript, type Script } from '../../bench/surge/script.ts'
+import type { Moment, SurgeResult, SystemResult } from '../../bench/old/surge/result.ts'
+import { createScript, type Script } from '../../bench/old/surge/script.ts'
 
 /** Made-up results of a surge: nothing here was measured. */
 

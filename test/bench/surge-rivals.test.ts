@@ -1,14 +1,14 @@
 import t, { type Test } from 'tap'
-import { Exchanger } from '../../bench/surge/client/exchange.ts'
-import { createAsk } from '../../bench/surge/client/patience.ts'
-import { rivals } from '../../bench/surge/rivals/index.ts'
+import { Exchanger } from '../../bench/old/surge/client/exchange.ts'
+import { createAsk } from '../../bench/old/surge/client/patience.ts'
+import { rivals } from '../../bench/old/surge/rivals/index.ts'
 import {
   type Answer,
   type Ask,
   isSession,
   type RunningSystem,
   type Session,
-} from '../../bench/surge/system.ts'
+} from '../../bench/old/surge/system.ts'
 import { PasswordHasher } from '../../src/issuer/passwords/password-hasher.ts'
 
 /** Each rival does what a shop does, and loses what it can't help losing, and no more. */

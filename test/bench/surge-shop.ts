@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { ClientScheme, RunningSystem, System } from '../../bench/surge/system.ts'
+import type { ClientScheme, RunningSystem, System } from '../../bench/old/surge/system.ts'
 
 /** What may be wrong with a shop that is made up, in one process, with all it knows in memory. */
 export interface Wrongs {

@@ -1,6 +1,6 @@
 import type { Client, Request } from 'autocannon'
 import t from 'tap'
-import { createSetUp } from '../../bench/load/traffic.ts'
+import { createSetUp } from '../../bench/old/load/traffic.ts'
 
 /** A connection that sends nothing, and tells what it would send. */
 class FakeClient implements Client {

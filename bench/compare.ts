@@ -1,0 +1,192 @@
+import { parseArgs } from 'node:util'
+import { formatNumber, type MetricName, metricNames, metricOf } from './harness/metrics.ts'
+import { provenanceLine, readingsLine, type Table, textTable } from './harness/report.ts'
+import { describeRun, saveResult } from './harness/result.ts'
+import { runRounds, type Series } from './harness/rounds.ts'
+import { type Bench, type BenchOptions, benchFor, type Scenario } from './harness/scenario.ts'
+import { type Ratio, ratioOf } from './harness/statistics.ts'
+import { type Tell, Workspace } from './harness/workspace.ts'
+import { benchOptionFlags, orUsage, positiveInteger, readBenchOptions } from './options.ts'
+import { findScenarios } from './scenarios/index.ts'
+
+/** What a change to the sources may cost: each path of a request, and memory. */
+const byDefault = ['verify', 'memory', 'login', 'refresh']
+const toleranceByDefault_percent = 5
+
+export const compareUsage = `npm run bench -- compare <base>[..<head>] [<scenario>...] [options]
+
+  Two revisions of Gatepass, by the benchmark that is here. The head is the working tree unless it is
+  named. Ends with status 1 when a figure of the head is worse by more than the tolerance.
+
+  <scenario>           by default ${byDefault.join(', ')}
+  --only <text>        only subjects with this in their name
+  --tolerance <%>      (${toleranceByDefault_percent})
+  --rounds, --duration, --connections, --quick, --json   as for any scenario
+`
+
+interface CompareArguments {
+  readonly base: string
+  /** Undefined for the working tree. */
+  readonly head: string | undefined
+  readonly scenarios: readonly Scenario[]
+  readonly only: string
+  readonly tolerance_percent: number
+  readonly asJson: boolean
+  readonly options: BenchOptions
+}
+
+/** @throws UsageError */
+export function readCompareArguments(args: readonly string[]): CompareArguments {
+  return orUsage(compareUsage, () => {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        ...benchOptionFlags,
+        only: { type: 'string', default: '' },
+        tolerance: { type: 'string' },
+      },
+    })
+    const [revisions = '', ...given] = positionals
+    const [base = '', head] = revisions.split('..')
+    if (base === '') throw new Error('Name a revision.')
+    const options = readBenchOptions(values)
+    if (options.rounds < 2) throw new Error('Take two rounds or more: one says nothing of chance.')
+    return {
+      base,
+      head,
+      scenarios: [...new Set((given.length === 0 ? byDefault : given).flatMap(findScenarios))],
+      only: values.only,
+      tolerance_percent: positiveInteger(values.tolerance, toleranceByDefault_percent),
+      asJson: values.json,
+      options,
+    }
+  })
+}
+
+/** @returns whether all was measured, and no figure of the head is worse by more than the tolerance */
+export async function compare(given: CompareArguments, tell: Tell): Promise<boolean> {
+  const workspace = new Workspace(tell)
+  const sides = {
+    base: { revision: workspace.install(given.base), options: given.options },
+    head: { revision: workspace.install(given.head), options: given.options },
+  }
+  const provenance = await workspace.with('description', sides.head, async (bench) =>
+    describeRun(bench),
+  )
+  const pairs: Pair[] = []
+  let isWhole = true
+  for (const scenario of given.scenarios) {
+    try {
+      const measured = await workspace.with(`${scenario.name}-base`, sides.base, (base) =>
+        workspace.with(`${scenario.name}-head`, sides.head, (head) =>
+          measurePairs(scenario, { base, head }, given.only, tell),
+        ),
+      )
+      pairs.push(...measured)
+    } catch (error) {
+      // The others have taken minutes, and are worth as much without this one.
+      tell(`${scenario.name} has FAILED: ${error instanceof Error ? error.message : error}`)
+      isWhole = false
+    }
+  }
+  if (pairs.length === 0) throw new Error('Nothing was measured.')
+  const rows = pairs.flatMap((pair) => rowsOf(pair, given.tolerance_percent / 100))
+  const { base, head } = sides
+  const result = { ...provenance, base: base.revision, head: head.revision, pairs, rows }
+  tell(`raw values: ${saveResult('compare', result)}`)
+  const heading = [
+    `${head.revision.name} beside ${base.revision.name}. ${provenanceLine(provenance)}`,
+    'A ratio is the geometric mean over the rounds, with a paired t-interval of 95 % on the logarithms.',
+    `A regression is wholly beyond ${given.tolerance_percent} %; figures by the clock are never one.`,
+  ].join('\n')
+  process.stdout.write(
+    given.asJson
+      ? `${JSON.stringify(result, null, 2)}\n`
+      : `\n${heading}\n\n${textTable(compareTable(rows))}\n`,
+  )
+  return isWhole && rows.every(({ isRegression }) => !isRegression)
+}
+
+/** What one subject gave at both revisions, one value for each round. */
+export interface Pair {
+  readonly scenario: string
+  readonly subject: string
+  readonly base: Series['readings']
+  readonly head: Series['readings']
+}
+
+/** Both sides of a subject are measured one right after the other, in alternating order. */
+async function measurePairs(
+  scenario: Scenario,
+  benches: Readonly<Record<'base' | 'head', Bench>>,
+  only: string,
+  tell: Tell,
+): Promise<Pair[]> {
+  tell(`${scenario.name}: preparing both`)
+  const base = await scenario.ours(benchFor(scenario, benches.base))
+  const head = await scenario.ours(benchFor(scenario, benches.head))
+  const chosen = head.filter(({ name }) => name.includes(only))
+  const both = chosen.flatMap((subject) => [
+    ...base.filter(({ name }) => name === subject.name).map((one) => sideOf('base', one)),
+    sideOf('head', subject),
+  ])
+  const { rounds } = benches.head.options
+  const series = await runRounds(both, rounds, (round, name, readings) =>
+    tell(`${scenario.name} ${round}/${rounds} ${name}: ${readingsLine(readings)}`),
+  )
+  const readingsOf = (name: string) =>
+    series.find(({ subject }) => subject === name)?.readings ?? []
+  return chosen.map(({ name }) => ({
+    scenario: scenario.name,
+    subject: name,
+    base: readingsOf(sideOf('base', { name }).name),
+    head: readingsOf(sideOf('head', { name }).name),
+  }))
+}
+
+function sideOf<S extends { readonly name: string }>(side: 'base' | 'head', subject: S): S {
+  return { ...subject, name: `${subject.name}, ${side}` }
+}
+
+export interface CompareRow {
+  readonly scenario: string
+  readonly subject: string
+  readonly metric: MetricName
+  /** Of the head to the base. */
+  readonly ratio: Ratio
+  readonly isRegression: boolean
+}
+
+/** Each metric that both sides have of a subject. */
+export function rowsOf({ scenario, subject, base, head }: Pair, tolerance: number): CompareRow[] {
+  return metricNames.flatMap((metric) => {
+    const [own, other] = [head, base].map((readings) =>
+      readings.flatMap((one) => one[metric] ?? []),
+    )
+    const { better, isByClock = false } = metricOf(metric)
+    if (!own?.length || own.length !== other?.length || better === null) return []
+    const ratio = ratioOf(own, other)
+    const isWorse = better === 'more' ? ratio.high < 1 - tolerance : ratio.low > 1 + tolerance
+    return [{ scenario, subject, metric, ratio, isRegression: isWorse && !isByClock }]
+  })
+}
+
+function compareTable(rows: readonly CompareRow[]): Table {
+  return {
+    head: ['scenario', 'subject', 'measure', 'ratio', '95 % interval', 'finding'],
+    rows: rows.map(({ scenario, subject, metric, ratio, isRegression }) => [
+      scenario,
+      subject,
+      metricOf(metric).label,
+      formatNumber(ratio.value, 3),
+      `${formatNumber(ratio.low, 3)} – ${formatNumber(ratio.high, 3)}`,
+      isRegression ? 'REGRESSION' : findingOf(ratio, metric),
+    ]),
+  }
+}
+
+function findingOf({ low, high }: Ratio, metric: MetricName): string {
+  if (low <= 1 && high >= 1) return 'no difference shown'
+  return high < 1 === (metricOf(metric).better === 'more') ? 'worse' : 'better'
+}

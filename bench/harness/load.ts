@@ -1,0 +1,162 @@
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import autocannon from 'autocannon'
+import { familyTime_s, processorTime_s } from './machine.ts'
+import type { Readings } from './scenario.ts'
+import { percentile } from './statistics.ts'
+import { type Connection, prepareTraffic, type Traffic } from './traffic.ts'
+
+/** The process that makes the load: takes one order by message, and answers with the outcome. */
+
+export interface LoadOrder {
+  readonly url: string
+  readonly connections: number
+  readonly traffic: Traffic
+  readonly serverPid: number
+  /** The server's store, where that is a process of its own. */
+  readonly storePid?: number
+  readonly duration_s: number
+  readonly warmup_s: number
+  /** How many requests a second; without it as many as are answered. */
+  readonly perSecond?: number
+  /** What else than 200 an answer may be; such answers are not counted. */
+  readonly refusals?: readonly number[]
+}
+
+export type LoadOutcome = { readonly readings: Readings } | { readonly failure: string }
+
+/** autocannon is stopped by us; should that fail, it stops itself. */
+const longest_s = 600
+const pollMs = 20
+
+async function carryOut(order: LoadOrder): Promise<LoadOutcome> {
+  const { refusals = [] } = order
+  const failed = Promise.withResolvers<never>()
+  // It may come before anybody waits for it.
+  failed.promise.catch(() => {})
+  const fail = (reason: string) => failed.reject(new Error(reason))
+  const answers = new Answers()
+  const { setUp, warmRequests } = prepareTraffic(order.traffic, order.connections, fail)
+  const { run, ended } = start(order, setUp, fail)
+  run.on('response', (_client: unknown, status: number, _bytes: number, latency_ms: number) => {
+    if (status === 200) answers.add(latency_ms)
+    else if (!refusals.includes(status)) fail(`an answer had the status ${status}`)
+  })
+  const stayAwake = keepAwake()
+  const measure = async () => {
+    await once(run, 'start')
+    await sleep(order.warmup_s * 1000)
+    while (answers.count < warmRequests) await sleep(pollMs)
+    const before = usageOf(order)
+    answers.measure()
+    await sleep(order.duration_s * 1000)
+    const after = usageOf(order)
+    const latencies_ms = answers.take()
+    run.stop()
+    await ended
+    if (latencies_ms.length === 0) throw new Error('no request had an answer')
+    return readingsOf(before, after, latencies_ms)
+  }
+  try {
+    return { readings: await Promise.race([measure(), failed.promise]) }
+  } catch (error) {
+    run.stop()
+    return { failure: error instanceof Error ? error.message : String(error) }
+  } finally {
+    stayAwake.end()
+  }
+}
+
+function start(
+  { url, connections, perSecond }: LoadOrder,
+  setUp: (connection: Connection) => void,
+  fail: (reason: string) => void,
+) {
+  const { promise: ended, resolve } = Promise.withResolvers<void>()
+  const options = {
+    ...{ url, connections, duration: longest_s, setupClient: setUp },
+    ...(perSecond !== undefined && { overallRate: perSecond }),
+  }
+  const run = autocannon(options, (error: Error | null, result?: { readonly errors: number }) => {
+    if (error !== null) fail(error.message)
+    if (result !== undefined && result.errors > 0) fail(`${result.errors} requests had no answer`)
+    resolve()
+  })
+  return { run, ended }
+}
+
+/** Counts answers, and keeps how long they took while it is told to. */
+class Answers {
+  count = 0
+  #latencies_ms: number[] | null = null
+
+  add(latency_ms: number): void {
+    this.count += 1
+    this.#latencies_ms?.push(latency_ms)
+  }
+
+  measure(): void {
+    this.#latencies_ms = []
+  }
+
+  take(): readonly number[] {
+    const taken = this.#latencies_ms ?? []
+    this.#latencies_ms = null
+    return taken
+  }
+}
+
+/**
+ * The load never sleeps. On a virtual machine, to wake a process on another core costs the server a
+ * third of what a request does.
+ */
+function keepAwake(): { end(): void } {
+  let isOver = false
+  const turn = () => {
+    if (!isOver) setImmediate(turn)
+  }
+  turn()
+  return {
+    end() {
+      isOver = true
+    },
+  }
+}
+
+interface Usage {
+  readonly at_s: number
+  readonly server_s: number
+  readonly store_s: number | null
+  readonly load_s: number
+}
+
+function usageOf({ serverPid, storePid }: LoadOrder): Usage {
+  return {
+    at_s: performance.now() / 1000,
+    server_s: familyTime_s(serverPid),
+    store_s: storePid === undefined ? null : familyTime_s(storePid),
+    load_s: processorTime_s(process.pid),
+  }
+}
+
+function readingsOf(before: Usage, after: Usage, latencies_ms: readonly number[]): Readings {
+  const elapsed_s = after.at_s - before.at_s
+  const server_s = after.server_s - before.server_s
+  const store_s = (after.store_s ?? 0) - (before.store_s ?? 0)
+  const sorted = Float64Array.from(latencies_ms).sort()
+  return {
+    per_second: sorted.length / elapsed_s,
+    per_core_second: sorted.length / server_s,
+    cost_us: (1e6 * (server_s + store_s)) / sorted.length,
+    p50_ms: percentile(sorted, 0.5),
+    p99_ms: percentile(sorted, 0.99),
+    server_busy: server_s / elapsed_s,
+    load_busy: (after.load_s - before.load_s) / elapsed_s,
+    ...(before.store_s !== null && { store_busy: store_s / elapsed_s }),
+  }
+}
+
+process.once('message', async (order) => {
+  process.send?.(await carryOut(order as LoadOrder))
+})
+process.once('disconnect', () => process.exit())

@@ -1,0 +1,169 @@
+import { type ChildProcess, type Serializable, spawn } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import { devNull } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from '../../scripts/free-port.ts'
+import type { Cores } from './machine.ts'
+import type { Bench } from './scenario.ts'
+
+export type Environment = Readonly<Record<string, string>>
+
+interface ProcessSpec {
+  readonly name: string
+  readonly command: readonly string[]
+  /** The core that it runs on: that of what is measured, or that of the load and the stores. */
+  readonly core: keyof Cores
+  readonly cwd?: string
+  readonly env?: Environment
+  readonly user?: { readonly uid: number; readonly gid: number }
+  readonly stopSignal?: NodeJS.Signals
+}
+
+const startTimeoutMs = 30_000
+const pollMs = 20
+const running = new Set<ChildProcess>()
+
+// No process outlives this one, however this one ends.
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
+/** The command that runs another one on a core. */
+export function commandOn(core: keyof Cores, cores: Cores | null, command: readonly string[]) {
+  return cores === null ? command : ['taskset', '--cpu-list', String(cores[core]), ...command]
+}
+
+/**
+ * A process on its core. Its standard output goes nowhere (that is where services log), its standard
+ * error is ours, and programs of the benchmark tell their results by message.
+ */
+export class Process {
+  readonly pid: number
+  readonly #name: string
+  readonly #child: ChildProcess
+  readonly #exited: Promise<void>
+  readonly #stopSignal: NodeJS.Signals
+
+  constructor(spec: ProcessSpec, { cores }: Bench) {
+    const [command = '', ...args] = commandOn(spec.core, cores, spec.command)
+    const nowhere = openSync(devNull, 'w')
+    const child = spawn(command, args, {
+      env: { PATH: process.env.PATH, ...spec.env },
+      stdio: ['ignore', nowhere, 'inherit', 'ipc'],
+      ...(spec.cwd !== undefined && { cwd: spec.cwd }),
+      ...spec.user,
+    })
+    closeSync(nowhere)
+    running.add(child)
+    this.#exited = new Promise((resolve) => {
+      child.once('exit', () => resolve()).once('error', () => resolve())
+    })
+    void this.#exited.then(() => running.delete(child))
+    this.pid = child.pid ?? Number.NaN
+    this.#name = spec.name
+    this.#child = child
+    this.#stopSignal = spec.stopSignal ?? 'SIGTERM'
+  }
+
+  send(message: Serializable): void {
+    this.#child.send(message)
+  }
+
+  /** @returns its next message; rejects when it ends without one */
+  message<T>(): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#child.once('message', (message) => resolve(message as T))
+      void this.#exited.then(() => reject(new Error(`${this.#name} ended without an answer`)))
+    })
+  }
+
+  /**
+   * Waits until a question is answered.
+   * @param ask rejects for as long as there is no answer
+   */
+  async ready(ask: () => Promise<unknown>): Promise<void> {
+    const deadlineMs = performance.now() + startTimeoutMs
+    for (;;) {
+      try {
+        await ask()
+        return
+      } catch (cause) {
+        const isOver = this.#child.exitCode !== null || Number.isNaN(this.pid)
+        if (isOver || performance.now() > deadlineMs) {
+          throw new Error(`${this.#name} does not start`, { cause })
+        }
+        await sleep(pollMs)
+      }
+    }
+  }
+
+  /** Ends it, and resolves when it is gone. */
+  async stop(signal = this.#stopSignal): Promise<void> {
+    this.#child.kill(signal)
+    await this.#exited
+  }
+}
+
+/** Starts a program of the benchmark, compiled for the revision that is measured. */
+export function startProgram(
+  name: string,
+  args: readonly string[],
+  bench: Bench,
+  { core = 'server', env = {} }: { core?: keyof Cores; env?: Environment } = {},
+): Process {
+  const command = [...nodeOf(bench), bench.revision.program(name), ...args]
+  return new Process({ name, command, core, env }, bench)
+}
+
+function nodeOf({ revision }: Bench): string[] {
+  return [process.execPath, '--import', revision.program('harness/settle')]
+}
+
+/** A process that answers HTTP. */
+export interface Server {
+  readonly url: string
+  readonly pid: number
+  /** The store that it keeps its data in, where that is a process of its own. */
+  readonly storePid?: number
+  stop(signal?: NodeJS.Signals): Promise<void>
+}
+
+/** Starts a server of the benchmark, which says by message on which port it listens. */
+export async function startServer(
+  name: string,
+  args: readonly string[],
+  bench: Bench,
+  env: Environment = {},
+): Promise<Server> {
+  const program = startProgram(name, args, bench, { env })
+  const { port } = await program.message<{ port: number }>()
+  const url = `http://127.0.0.1:${port}`
+  return { url, pid: program.pid, stop: (signal) => program.stop(signal) }
+}
+
+/** Starts an issuer or a verifier by the command line, and waits until it says that it is ready. */
+export async function startService(
+  role: 'issuer' | 'verifier',
+  { cwd, env }: { readonly cwd: string; readonly env: Environment },
+  bench: Bench,
+): Promise<Server> {
+  const [port, adminPort] = [await freePort(), await freePort()]
+  const ports = { GATEPASS_PORT: String(port), GATEPASS_ADMIN_PORT: String(adminPort) }
+  const command = [...nodeOf(bench), bench.revision.cli, role]
+  const service = new Process(
+    { name: role, command, core: 'server', cwd, env: { ...env, ...ports } },
+    bench,
+  )
+  try {
+    await service.ready(async () => {
+      const response = await fetch(`http://127.0.0.1:${adminPort}/readyz`)
+      if (!response.ok) throw new Error(await response.text())
+      await response.arrayBuffer()
+    })
+  } catch (error) {
+    await service.stop()
+    throw error
+  }
+  const url = `http://127.0.0.1:${port}`
+  return { url, pid: service.pid, stop: (signal) => service.stop(signal) }
+}

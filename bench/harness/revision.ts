@@ -1,0 +1,162 @@
+import { execFileSync } from 'node:child_process'
+import {
+  cpSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { buildSync } from 'esbuild'
+
+const repository = fileURLToPath(new URL('../../', import.meta.url))
+
+/**
+ * Gatepass as its users get it: the tarballs of one revision, unpacked where a program finds them by
+ * name. The benchmark reaches a revision through these packages, its command line and HTTP only, so
+ * that it can compare revisions whose files lie elsewhere.
+ */
+export interface Revision {
+  /** What was asked for: `78ec6fa`, or `working tree`. */
+  readonly name: string
+  readonly commit: string
+  /** Whether the working tree has changes that the commit has not. */
+  readonly isModified: boolean
+  /** The module of the command line. */
+  readonly cli: string
+  /** @returns the compiled module of a program of the benchmark, such as `programs/fastify` */
+  program(name: string): string
+}
+
+/** The programs that run in processes of their own. */
+const programs = [
+  'bench/harness/{load,settle}.ts',
+  'bench/programs/*.ts',
+  'bench/surge/servers/*.ts',
+  'examples/shop/main.ts',
+]
+
+/** Installs the files of the working tree, changed and new ones included, into an empty folder. */
+export function installWorkingTree(folder: string): Revision {
+  const paths = git('ls-files', '-z', '--cached', '--others', '--exclude-standard').split('\0')
+  for (const path of paths.filter((one) => one !== '' && existsSync(join(repository, one)))) {
+    cpSync(join(repository, path), join(folder, path))
+  }
+  const isModified = git('status', '--short') !== ''
+  return install(folder, { name: 'working tree', commit: git('rev-parse', 'HEAD'), isModified })
+}
+
+/**
+ * Installs a commit into an empty folder. An archive and not a worktree: nothing of it stays in the
+ * repository, however the run ends.
+ *
+ * @throws when there is no such revision
+ */
+export function installRevision(name: string, folder: string): Revision {
+  const commit = commitOf(name)
+  const archive = join(folder, 'archive.tar')
+  git('archive', '--format=tar', '-o', archive, commit)
+  execFileSync('tar', ['-xf', archive, '-C', folder])
+  rmSync(archive)
+  return install(folder, { name, commit, isModified: false })
+}
+
+function commitOf(revision: string): string {
+  try {
+    return git('rev-parse', '--verify', '--quiet', '--end-of-options', `${revision}^{commit}`)
+  } catch {
+    throw new Error(`There is no revision ${revision}.`)
+  }
+}
+
+function install(folder: string, source: Pick<Revision, 'name' | 'commit' | 'isModified'>) {
+  addDependencies(folder)
+  const installed = join(folder, 'installed')
+  unpack(pack(folder), join(installed, 'node_modules'))
+  // It keeps the name of the sources' package from those who look for the installed one.
+  writeFileSync(join(installed, 'package.json'), '{ "private": true, "type": "module" }\n')
+  compilePrograms(installed)
+  const gatepass = join(installed, 'node_modules/gatepass')
+  const { bin } = readJson(join(gatepass, 'package.json')) as { bin: { gatepass: string } }
+  return {
+    ...source,
+    cli: join(gatepass, bin.gatepass),
+    program: (name: string) => join(installed, `programs/${name}.js`),
+  }
+}
+
+/** The packages of the lock file: those that are installed here, when it is the same lock file. */
+function addDependencies(folder: string): void {
+  const lockOf = (root: string) => readFileSync(join(root, 'package-lock.json'), 'utf8')
+  if (lockOf(folder) === lockOf(repository)) {
+    symlinkSync(join(repository, 'node_modules'), join(folder, 'node_modules'))
+  } else run('npm', ['ci', '--no-audit', '--no-fund', '--prefer-offline'], folder)
+}
+
+/** @returns the tarballs of all packages; packing builds what it packs */
+function pack(folder: string): string[] {
+  const { scripts } = readJson(join(folder, 'package.json')) as { scripts: object }
+  const tarballs = join(folder, 'dist/packages')
+  if ('pack' in scripts) run('npm', ['run', 'pack'], folder)
+  else {
+    const elsewhere = join(folder, 'packed')
+    mkdirSync(elsewhere)
+    run('npm', ['pack', '--pack-destination', elsewhere], folder)
+    return globSync(join(elsewhere, '*.tgz'))
+  }
+  return globSync(join(tarballs, '*.tgz'))
+}
+
+/** Unpacks each tarball under the name of its package. Its dependencies are in the folders above. */
+function unpack(tarballs: readonly string[], modules: string): void {
+  for (const tarball of tarballs) {
+    const manifest = execFileSync('tar', ['-xOzf', tarball, 'package/package.json'])
+    const { name } = JSON.parse(manifest.toString()) as { name: string }
+    const target = join(modules, name)
+    mkdirSync(target, { recursive: true })
+    execFileSync('tar', ['-xzf', tarball, '-C', target, '--strip-components=1'])
+  }
+  if (!existsSync(join(modules, 'gatepass'))) throw new Error('There is no package gatepass.')
+}
+
+/**
+ * Compiles the programs of this benchmark beside the packages of a revision. Servers run compiled, as
+ * theirs do: Node runs a program slower when it strips the types itself.
+ */
+function compilePrograms(installed: string): void {
+  const outdir = join(installed, 'programs')
+  const paths = globSync(programs, { cwd: repository }).filter((path) => !path.endsWith('.d.ts'))
+  buildSync({
+    absWorkingDir: repository,
+    entryPoints: Object.fromEntries(paths.map((path) => [nameOf(path), path])),
+    outdir,
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node24',
+    packages: 'external',
+    logLevel: 'warning',
+  })
+  symlinkSync(join(repository, 'bench/peers/node_modules'), join(outdir, 'node_modules'))
+}
+
+function nameOf(path: string): string {
+  return path.replace(/^bench\//, '').replace(/\.ts$/, '')
+}
+
+function readJson(path: string): unknown {
+  return JSON.parse(readFileSync(path, 'utf8'))
+}
+
+/** Its output goes to standard error: standard output is for results. */
+function run(command: string, args: readonly string[], cwd: string): void {
+  execFileSync(command, [...args, '--silent'], { cwd, stdio: ['ignore', 2, 2] })
+}
+
+function git(...args: string[]): string {
+  return execFileSync('git', args, { cwd: repository, encoding: 'utf8', stdio: 'pipe' }).trim()
+}

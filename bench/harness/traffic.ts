@@ -1,0 +1,143 @@
+/** A request, in the form that autocannon takes. */
+export interface HttpRequest {
+  readonly method: string
+  readonly path: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+  readonly onResponse?: (status: number, body: string) => void
+}
+
+/** A connection of autocannon. */
+export interface Connection {
+  /** What it sends in turn, from the first one on. */
+  setRequests(requests: readonly HttpRequest[]): void
+  /** The body of the request that it is at. */
+  setBody(body: string): void
+}
+
+/** The same requests over and over; each connection has its share of them. */
+export interface RequestTraffic {
+  readonly kind: 'requests'
+  readonly requests: readonly HttpRequest[]
+  /** Whether the server has met each of them before the measurement begins. */
+  readonly isWarm?: boolean
+}
+
+/**
+ * Refreshes: each connection has its share of the sessions, refreshes one after the other, and comes
+ * back to each with the refresh token that it got there.
+ */
+export interface RefreshTraffic {
+  readonly kind: 'refresh'
+  readonly dialect: Dialect
+  readonly tokens: readonly string[]
+}
+
+export type Traffic = RequestTraffic | RefreshTraffic
+export type Dialect = keyof typeof dialects
+
+/** The client of the `oauth` dialect. */
+export const oauthClientId = 'spa'
+
+/** The opaque refresh token that session number `n` of a rival starts with. */
+export function initialToken(n: number): string {
+  return `initial-${n}`.padEnd(43, '-')
+}
+
+const inJson = (token: string) => JSON.stringify({ refresh_token: token })
+
+/** How servers are asked for a refresh, and what the next refresh token has to be. */
+const dialects = {
+  gatepass: { path: '/refresh', contentType: 'application/json', bodyOf: inJson, isNext },
+  /** A service of one's own, with opaque tokens. */
+  opaque: { path: '/refresh', contentType: 'application/json', bodyOf: inJson, isNext: isAnother },
+  /** The token endpoint of RFC 6749 §6, by a public client. */
+  oauth: {
+    path: '/token',
+    contentType: 'application/x-www-form-urlencoded',
+    bodyOf: (refresh_token: string) =>
+      String(
+        new URLSearchParams({
+          grant_type: 'refresh_token',
+          client_id: oauthClientId,
+          refresh_token,
+        }),
+      ),
+    isNext: isAnother,
+  },
+}
+
+export function refreshRequest(dialect: Dialect, token: string) {
+  const { path, contentType, bodyOf } = dialects[dialect]
+  const headers = { 'content-type': contentType }
+  return { method: 'POST', path, headers, body: bodyOf(token) } satisfies HttpRequest
+}
+
+export interface PreparedTraffic {
+  /** Gives a connection its share. */
+  setUp(connection: Connection): void
+  /** How many requests have to be answered before the measurement begins. */
+  readonly warmRequests: number
+}
+
+/** @param fail called when an answer of status 200 is wrong all the same */
+export function prepareTraffic(
+  traffic: Traffic,
+  connections: number,
+  fail: (reason: string) => void,
+): PreparedTraffic {
+  let count = 0
+  if (traffic.kind === 'refresh') {
+    const { dialect, tokens } = traffic
+    return {
+      setUp: (connection) =>
+        refreshInTurn(connection, dialect, share(tokens, count++, connections), fail),
+      warmRequests: 0,
+    }
+  }
+  const { requests, isWarm = false } = traffic
+  return {
+    // A copy: autocannon builds each request in place, for one connection.
+    setUp: (connection) =>
+      connection.setRequests(share(requests, count++, connections).map((one) => ({ ...one }))),
+    warmRequests: isWarm ? requests.length : 0,
+  }
+}
+
+/** An equal part of all, by the number of the connection; where there are too few, one of them. */
+export function share<T>(all: readonly T[], connection: number, connections: number): T[] {
+  const edge = (n: number) => Math.floor((n * all.length) / connections)
+  const own = all.slice(edge(connection), edge(connection + 1))
+  return own.length > 0 ? own : all.slice(connection % all.length, (connection % all.length) + 1)
+}
+
+function refreshInTurn(
+  connection: Connection,
+  dialect: Dialect,
+  tokens: string[],
+  fail: (reason: string) => void,
+): void {
+  const { bodyOf, isNext } = dialects[dialect]
+  let position = 0
+  const current = () => tokens[position] ?? ''
+  const onResponse = (status: number, text: string) => {
+    if (status !== 200) return
+    const { refresh_token: successor } = JSON.parse(text) as { refresh_token: string }
+    if (!isNext(current(), successor)) fail('a refresh token was not rotated')
+    tokens[position] = successor
+    position = (position + 1) % tokens.length
+    connection.setBody(bodyOf(current()))
+  }
+  connection.setRequests([{ ...refreshRequest(dialect, current()), onResponse }])
+}
+
+/** Whether a token is of the same session (`gpr_<sid>.<generation>.<mac>`), one generation on. */
+function isNext(token: string, successor: string): boolean {
+  const [session, generation] = token.split('.')
+  const [nextSession, nextGeneration] = successor.split('.')
+  return session === nextSession && Number(nextGeneration) === Number(generation) + 1
+}
+
+function isAnother(token: string, successor: unknown): boolean {
+  return typeof successor === 'string' && successor !== token
+}

@@ -1,0 +1,54 @@
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { chooseCores } from './machine.ts'
+import { installRevision, installWorkingTree, type Revision } from './revision.ts'
+import type { Bench, BenchOptions } from './scenario.ts'
+
+export type Tell = (line: string) => void
+
+/** A folder for everything that a run writes, which goes with this process, however it ends. */
+export class Workspace {
+  readonly #root: string
+  readonly #tell: Tell
+  readonly #cores: Bench['cores']
+
+  constructor(tell: Tell) {
+    const cores = chooseCores()
+    if ('unpinned' in cores) tell(`Server and load are not pinned to cores: ${cores.unpinned}.`)
+    this.#cores = 'unpinned' in cores ? null : cores
+    this.#tell = tell
+    this.#root = mkdtempSync(join(tmpdir(), 'gatepass-bench-'))
+    // Postgres runs as another user, in a folder below.
+    chmodSync(this.#root, 0o711)
+    process.once('exit', () => rmSync(this.#root, { recursive: true, force: true }))
+    process.once('SIGINT', () => process.exit(130))
+    process.once('SIGTERM', () => process.exit(143))
+  }
+
+  /** @param name a revision; without it, the working tree */
+  install(name?: string): Revision {
+    this.#tell(`packing ${name ?? 'the working tree'}`)
+    const folder = mkdtempSync(join(this.#root, 'revision-'))
+    chmodSync(folder, 0o711)
+    return name === undefined ? installWorkingTree(folder) : installRevision(name, folder)
+  }
+
+  /** Does some work with a bench of its own, and ends whatever the work has begun. */
+  async with<T>(
+    name: string,
+    { revision, options }: { readonly revision: Revision; readonly options: BenchOptions },
+    work: (bench: Bench) => Promise<T>,
+  ): Promise<T> {
+    const scratch = join(this.#root, name)
+    mkdirSync(scratch)
+    const ends: (() => Promise<void>)[] = []
+    const defer: Bench['defer'] = (end) => void ends.unshift(end)
+    try {
+      return await work({ options, cores: this.#cores, revision, scratch, defer })
+    } finally {
+      for (const end of ends) await end()
+      rmSync(scratch, { recursive: true, force: true })
+    }
+  }
+}

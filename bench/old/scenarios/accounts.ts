@@ -1,0 +1,52 @@
+import { join } from 'node:path'
+import type { Request } from 'autocannon'
+import { systemClock } from '../../../src/core/clock.ts'
+import { randomId } from '../../../src/core/secrets.ts'
+import { PasswordHasher } from '../../../src/issuer/passwords/password-hasher.ts'
+import { SqliteAccountStore } from '../../../src/stores/sqlite/accounts.ts'
+import { argon2idCost } from '../raw/argon2id-cost.ts'
+
+/** So many that none of them signs in often: sessions of a user pile up, and are limited. */
+const accountCount = 4096
+const password = 'correct horse battery staple'
+
+/** Has an issuer hash at the cost that the accounts below are made with. */
+export const hashSettings = {
+  GATEPASS_ARGON2_MEMORY_KIB: String(argon2idCost.memory_kib),
+  GATEPASS_ARGON2_PASSES: String(argon2idCost.passes),
+  GATEPASS_ARGON2_PARALLELISM: String(argon2idCost.parallelism),
+}
+
+/**
+ * Lays out accounts that share a password.
+ * @param template the folder that an issuer starts from
+ * @returns their logins
+ */
+export async function createAccounts(template: string): Promise<Request[]> {
+  const store = new SqliteAccountStore(join(template, '.gatepass/accounts.db'))
+  const passwordHash = await new PasswordHasher(argon2idCost).hash(password)
+  const nowMs = systemClock.nowMs()
+  const loginNames = Array.from({ length: accountCount }, (_, index) => `user-${index}`)
+  await store.createMany(
+    loginNames.map((loginName) => ({
+      sub: randomId(),
+      loginName,
+      passwordHash,
+      attributes: {},
+      disabled: false,
+      createdAtMs: nowMs,
+      updatedAtMs: nowMs,
+    })),
+  )
+  await store.close()
+  return loginNames.map(loginRequest)
+}
+
+function loginRequest(username: string): Request {
+  return {
+    method: 'POST',
+    path: '/login',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ username, password, refresh_token_in: 'body' }),
+  }
+}

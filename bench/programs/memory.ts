@@ -1,0 +1,54 @@
+import { readFileSync } from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { resident_mib } from '../harness/machine.ts'
+import type { Readings } from '../harness/scenario.ts'
+import type { Trust } from '../tokens.ts'
+import { importGatepass, type Verifier } from './packages.ts'
+
+/**
+ * By how much a process grows that verifies tokens, each so many times, and keeps them.
+ * `memory <warmup_s> <duration_s> <trust> <file> <uses>`
+ */
+
+const [, , trust = '{}', file = '', uses = '1'] = process.argv.slice(2)
+process.once('disconnect', () => process.exit())
+/** As a server gets them: each verification is of a new string, cut out of a header. */
+const headers = readFileSync(file, 'latin1')
+  .split('\n')
+  .map((token) => Buffer.from(`Bearer ${token}`, 'latin1'))
+/** So many requests may come in one turn of the event loop. */
+const turnLength = 64
+/** By then the process has loaded and compiled what it needs, which takes memory as well. */
+const warmupCount = 1_000
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+const { createVerifier } = await importGatepass('verifier')
+const options = JSON.parse(trust) as Trust
+
+await verifyMany(createVerifier(options), warmupCount)
+const before = { heap_mib: heap_mib(), resident_mib: resident_mib(process.pid) }
+const verifier = createVerifier(options)
+for (let use = 0; use < Number(uses); use += 1) await verifyMany(verifier, headers.length)
+// Before the garbage is collected: it is what an operator sees.
+const resident = resident_mib(process.pid) - before.resident_mib
+const readings: Readings = { heap_mib: heap_mib() - before.heap_mib, resident_mib: resident }
+// The verifier is in use until here, and so is what it keeps.
+if (verifier.status() !== undefined) process.send?.(readings)
+
+async function verifyMany(one: Verifier, count: number): Promise<void> {
+  for (let index = 0; index < count; index += 1) {
+    one.verifySync((headers[index] as Buffer).toString('latin1').slice('Bearer '.length))
+    if (index % turnLength === 0) await setImmediate()
+  }
+}
+
+/** What is in use, buffers outside the heap included. */
+function heap_mib(): number {
+  collectGarbage()
+  collectGarbage()
+  const { heapUsed, external } = process.memoryUsage()
+  return (heapUsed + external) / 2 ** 20
+}

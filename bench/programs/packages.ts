@@ -1,0 +1,59 @@
+import type { FastifyPluginAsync } from 'fastify'
+import type { Trust } from '../tokens.ts'
+
+/**
+ * What a program uses of Gatepass, by the names of its packages in any revision. The types are written
+ * down here: those of one revision need not be those of another.
+ */
+
+export interface VerifierOptions extends Pick<Trust, 'issuer' | 'audience'> {
+  readonly jwks?: Trust['jwks']
+  readonly jwksUri?: string
+  readonly cache?: { readonly maxBytes: number }
+  readonly revocations?: boolean | { readonly stream: boolean }
+}
+
+export interface Verifier {
+  ready(): Promise<void>
+  verify(token: string): Promise<unknown>
+  verifySync(token: string): unknown
+  status(): unknown
+}
+
+interface Entries {
+  verifier: { createVerifier(options: VerifierOptions): Verifier }
+  fastify: { readonly gatepassAuth: FastifyPluginAsync<VerifierOptions> }
+  express: { requireToken(verifier: Verifier): (...parameters: never[]) => unknown }
+  data: {
+    readonly gatepassData: FastifyPluginAsync<Record<string, unknown>>
+    dataOf(request: object, fields: object): { readonly session: SessionFields }
+  }
+}
+
+export interface SessionFields {
+  get(field: string): Promise<unknown>
+  update(field: string, change: (value: Record<string, number>) => unknown): Promise<unknown>
+}
+
+/** The newest name first. */
+const names: Readonly<Record<keyof Entries, readonly string[]>> = {
+  verifier: ['@gatepass/verifier', 'gatepass'],
+  fastify: ['@gatepass/verifier/fastify', 'gatepass/fastify'],
+  express: ['@gatepass/verifier/express', 'gatepass/express'],
+  data: ['@gatepass/session-data', 'gatepass/data'],
+}
+
+/** Imports an entry of the packages beside this program. */
+export async function importGatepass<E extends keyof Entries>(entry: E): Promise<Entries[E]> {
+  for (const name of names[entry]) {
+    try {
+      return await import(name)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error
+    }
+  }
+  throw new Error(`none of ${names[entry].join(', ')} is installed`)
+}
+
+/** So few tokens are kept that each is new when it comes again. */
+export const smallCache = { maxBytes: 1024 ** 2 }

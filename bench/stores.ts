@@ -1,0 +1,126 @@
+import { execFileSync } from 'node:child_process'
+import { chownSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { createClient } from '@redis/client'
+import pg from 'pg'
+import { freePort } from '../scripts/free-port.ts'
+import { postgresPrograms, postgresUser, superuser } from '../test/support/postgres-programs.ts'
+import { Process } from './harness/processes.ts'
+import type { Bench } from './harness/scenario.ts'
+
+/** A database server in a folder. Started there again it has what it had. */
+export interface Store {
+  readonly url: string
+  readonly pid: number
+  stop(signal?: NodeJS.Signals): Promise<void>
+}
+
+/**
+ * As docs/stores.md has it, with what Redis does by default: each write is in the append-only file,
+ * which is flushed every second. The file is not rewritten, as Redis would choose the instant.
+ */
+const redisSettings = {
+  appendonly: 'yes',
+  appendfsync: 'everysec',
+  'maxmemory-policy': 'noeviction',
+  save: '',
+  'auto-aof-rewrite-percentage': '0',
+}
+
+/** Starts Redis on the core of the load: the core of the server is for what is measured. */
+export async function startRedis(
+  cwd: string,
+  bench: Bench,
+  more: Readonly<Record<string, string>> = {},
+): Promise<Store> {
+  mkdirSync(cwd, { recursive: true })
+  const port = await freePort()
+  const url = `redis://127.0.0.1:${port}`
+  const options = { ...redisSettings, port: String(port), bind: '127.0.0.1', ...more }
+  const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])
+  const redis = new Process(
+    { name: 'Redis', command: ['redis-server', ...args], core: 'load', cwd },
+    bench,
+  )
+  await redis.ready(() => withRedis(url, (client) => client.sendCommand(['PING'])))
+  return { url, pid: redis.pid, stop: (signal) => redis.stop(signal) }
+}
+
+export async function withRedis<T>(
+  url: string,
+  work: (redis: ReturnType<typeof createClient>) => Promise<T>,
+): Promise<T> {
+  // A sentinel knows few commands: none is sent but what the caller asks for.
+  const redis = createClient({ url, socket: { reconnectStrategy: false }, disableClientInfo: true })
+  // The command that fails says so as well.
+  redis.on('error', () => {})
+  await redis.connect()
+  try {
+    return await work(redis as ReturnType<typeof createClient>)
+  } finally {
+    redis.destroy()
+  }
+}
+
+/** The memory of everything that is stored. */
+export function usedMemory_bytes(url: string): Promise<number> {
+  return withRedis(url, async (redis) => {
+    const info = String(await redis.sendCommand(['INFO', 'memory']))
+    return Number(/^used_memory:(\d+)/m.exec(info)?.[1])
+  })
+}
+
+/** As installed, durable, with the memory and the log that a server of sessions is given. */
+const postgresSettings = { shared_buffers: '1GB', max_wal_size: '4GB' }
+const role = 'gatepass'
+
+/** Starts Postgres on the core of the load, with an empty database when the folder is new. */
+export async function startPostgres(cwd: string, bench: Bench): Promise<Store> {
+  const isNew = mkdirSync(cwd, { recursive: true }) !== undefined
+  const user = postgresUser()
+  const data = join(cwd, 'data')
+  const programs = postgresPrograms()
+  if (isNew) {
+    if (user !== undefined) chownSync(cwd, user.uid, user.gid)
+    const auth = ['--auth=trust', '--encoding=UTF8', '--locale=C', '-U', superuser]
+    execFileSync(join(programs, 'initdb'), ['-D', data, ...auth], { cwd, stdio: 'ignore', ...user })
+  }
+  const port = await freePort()
+  const options = {
+    ...postgresSettings,
+    port: String(port),
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: '',
+  }
+  const set = Object.entries(options).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  const postgres = new Process(
+    {
+      name: 'Postgres',
+      command: [join(programs, 'postgres'), '-D', data, ...set],
+      core: 'load',
+      cwd,
+      stopSignal: 'SIGINT',
+      ...(user !== undefined && { user }),
+    },
+    bench,
+  )
+  const adminUrl = `postgres://${superuser}@127.0.0.1:${port}/${superuser}`
+  await postgres.ready(() => queryPostgres(adminUrl, 'SELECT 1'))
+  if (isNew) {
+    await queryPostgres(adminUrl, `CREATE ROLE ${role} LOGIN PASSWORD '${role}'`)
+    await queryPostgres(adminUrl, `CREATE DATABASE ${role} OWNER ${role}`)
+  }
+  const url = `postgres://${role}:${role}@127.0.0.1:${port}/${role}`
+  return { url, pid: postgres.pid, stop: (signal) => postgres.stop(signal) }
+}
+
+export async function queryPostgres(url: string, text: string): Promise<pg.QueryResult> {
+  const client = new pg.Client({ connectionString: url, ssl: false })
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    return await client.query(text)
+  } finally {
+    await client.end()
+  }
+}

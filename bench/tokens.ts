@@ -1,0 +1,129 @@
+import { randomUUID } from 'node:crypto'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+import type { Bench } from './harness/scenario.ts'
+import type { RequestTraffic } from './harness/traffic.ts'
+
+/** Access tokens as an issuer makes them (RFC 9068), signed here: verifiers are measured without one. */
+
+export const issuer = 'https://auth.example.com'
+export const audience = 'https://api.example.com'
+const hour_s = 3600
+
+export type Algorithm = 'ES256' | 'Ed25519' | 'RS256' | 'PS256' | 'ML-DSA-44'
+
+/** Which tokens a server or a library takes. */
+export interface Trust {
+  readonly issuer: string
+  readonly audience: string
+  readonly jwks: { readonly keys: readonly object[] }
+}
+
+export interface TokenSigner {
+  readonly trust: Trust
+  sign(options?: { readonly age_s?: number; readonly aud?: string }): Promise<string>
+  signMany(count: number): Promise<string[]>
+}
+
+/** @param kid of the key; by default it has one of its own */
+export async function createSigner(
+  alg: Algorithm = 'ES256',
+  kid: string = randomUUID(),
+): Promise<TokenSigner> {
+  const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true })
+  const jwk = { ...(await exportJWK(publicKey)), kid, alg, use: 'sig' }
+  const sign: TokenSigner['sign'] = ({ age_s = 0, aud = audience } = {}) => {
+    const iat = Math.floor(Date.now() / 1000) - age_s
+    const claims = {
+      ...{ iss: issuer, sub: randomUUID(), aud, exp: iat + hour_s, iat, jti: randomUUID() },
+      ...{ client_id: 'default', scope: 'data:read data:write', sid: randomUUID() },
+      ...{ auth_time: iat, amr: ['pwd'] },
+    }
+    return new SignJWT(claims).setProtectedHeader({ alg, typ: 'at+jwt', kid }).sign(privateKey)
+  }
+  return {
+    trust: { issuer, audience, jwks: { keys: [jwk] } },
+    sign,
+    signMany: (count) => Promise.all(Array.from({ length: count }, () => sign())),
+  }
+}
+
+/** A token that has to be accepted, and tokens that have to be refused, by what is wrong with them. */
+export interface Samples {
+  readonly good: string
+  readonly bad: Readonly<Record<string, string>>
+}
+
+export async function createSamples(signer: TokenSigner): Promise<Samples> {
+  const [key] = signer.trust.jwks.keys as readonly { kid: string; alg: Algorithm }[]
+  const stranger = await createSigner(key?.alg, key?.kid)
+  const good = await signer.sign()
+  return {
+    good,
+    bad: {
+      forged: await stranger.sign(),
+      altered: withOtherSubject(good),
+      unsigned: unsigned(good),
+      expired: await signer.sign({ age_s: 24 * hour_s }),
+      'for another audience': await signer.sign({ aud: 'https://other.example.com' }),
+    },
+  }
+}
+
+function withOtherSubject(token: string): string {
+  const [header, claims = '', signature] = token.split('.')
+  const changed = { ...JSON.parse(Buffer.from(claims, 'base64url').toString()), sub: 'mallory' }
+  return [header, encode(changed), signature].join('.')
+}
+
+/** `alg: none` (RFC 8725 §2.1). */
+function unsigned(token: string): string {
+  return [encode({ alg: 'none', typ: 'at+jwt' }), token.split('.')[1], ''].join('.')
+}
+
+function encode(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64url')
+}
+
+/** Asks a guarded route for each sample. @throws when a bad one is accepted, or the good one is not */
+export async function checkSamples({ good, bad }: Samples, url: string): Promise<void> {
+  for (const [name, token] of Object.entries({ good, ...bad })) {
+    const response = await fetch(url, { headers: { authorization: `Bearer ${token}` } })
+    await response.arrayBuffer()
+    const expected = name === 'good' ? 200 : 401
+    if (response.status !== expected) {
+      throw new Error(`a token that is ${name} is answered ${response.status}`)
+    }
+  }
+}
+
+/** Publishes a key set over HTTP until the scenario is over. @returns its address */
+export async function publishKeys({ jwks }: Trust, bench: Bench): Promise<string> {
+  const body = JSON.stringify(jwks)
+  const server = createServer((_request, response) => {
+    response.writeHead(200, { 'content-type': 'application/jwk-set+json' }).end(body)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  bench.defer(async () => {
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`
+}
+
+/** Requests to a guarded route, with each of these tokens in turn. */
+export function bearerTraffic(tokens: readonly string[], isWarm = true): RequestTraffic {
+  return headerTraffic(
+    tokens.map((token) => ({ authorization: `Bearer ${token}` })),
+    { isWarm },
+  )
+}
+
+/** The same request with each of these headers in turn. */
+export function headerTraffic(
+  all: readonly Readonly<Record<string, string>>[],
+  { method = 'GET', path = '/verify', isWarm = true } = {},
+): RequestTraffic {
+  return { kind: 'requests', requests: all.map((headers) => ({ method, path, headers })), isWarm }
+}
