@@ -9,33 +9,33 @@ import { type Field, type FieldsContext, OwnedFields } from './owned-fields.ts'
 
 export type DataScope = DataOwner['scope']
 
-/** How long data is kept; the first two as the issuer has them. */
+/** How long data is kept. The first two must equal the settings of the issuer. */
 export interface DataLifetimes {
-  /** How long a session lasts at most. */
+  /** Longest lifetime of a session. */
   readonly sessionMax_s: number
-  /** How long an access token is valid. */
+  /** Lifetime of an access token. */
   readonly accessTtl_s: number
-  /** How long the data of a user is kept after its last change. */
+  /** How long the data of a user is kept after the last change. */
   readonly userTtl_s: number
 }
 
 export interface DataServiceOptions extends DataLifetimes {
-  /** Closed by whoever opened it. */
+  /** The caller closes the store. */
   readonly store: DataStore
-  /** What values are encrypted under, newest first. */
+  /** Secrets that encrypt values, newest first. */
   readonly secrets: readonly [string, ...string[]]
   readonly clock: Clock
-  /** Told of what happens, for metrics. */
+  /** Receives measurements. */
   readonly observer?: DataObserver
-  /** Told of each value that does not decrypt. */
+  /** Called for each value that does not decrypt. */
   onUnreadable?(): void
 }
 
-/** Session data: whose it is, by the verified claims of who asks, and until when. */
+/** Session data: derives the owner and the expiry from the verified claims of the caller. */
 export class DataService {
   readonly #context: FieldsContext
   readonly #lifetimes: DataLifetimes
-  /** Owners by the claims that say so, of which a verifier gives the same for each use of a token. */
+  /** Cached by claims: a verifier returns the same object for each use of a token. */
   readonly #owners = {
     session: new WeakMap<AccessTokenClaims, DataOwner>(),
     user: new WeakMap<AccessTokenClaims, DataOwner>(),
@@ -56,17 +56,17 @@ export class DataService {
   }
 
   /**
-   * The fields of the caller's session, or of the caller.
+   * Returns the fields of the caller's session, or of the caller.
    *
-   * @throws `token_claims` for a token that is of no session
+   * @throws `token_claims` if a token without a session asks for session data
    */
   fieldsOf(scope: DataScope, claims: AccessTokenClaims): OwnedFields {
     const owner = this.#ownerOf(scope, claims)
     return this.#fields(owner, scope === 'user' ? this.#userEndMs() : this.#sessionEndMs(claims))
   }
 
-  /** All that is kept of an owner, for whoever administers it. */
-  exported(owner: DataOwner): Promise<Map<string, Field>> {
+  /** Returns all data of an owner, for administration. */
+  exportAll(owner: DataOwner): Promise<Map<string, Field>> {
     return this.#fields(owner, 0).getAll()
   }
 
@@ -87,9 +87,8 @@ export class DataService {
   }
 
   /**
-   * When the last token of the session has expired, however often it is refreshed. A stranger's
-   * `auth_time` can't make it later than that of a session that begins now, nor does data go before
-   * the token that wrote it.
+   * Returns when the last access token of the session expires. A future `auth_time` counts as now, and
+   * data never expires before the token that wrote it.
    */
   #sessionEndMs({ auth_time, iat, exp }: AccessTokenClaims): number {
     const { sessionMax_s, accessTtl_s } = this.#lifetimes

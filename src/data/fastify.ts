@@ -8,8 +8,8 @@ import { keepDataStore } from '../stores/data-upkeep.ts'
 // For request.auth.
 import type {} from '../verifier/fastify.ts'
 import { type DataLifetimes, type DataScope, DataService } from './data-service.ts'
-import { checkFieldName } from './limits.ts'
 import type { DataObserver } from './observed-store.ts'
+import { checkFieldName } from './owned-fields.ts'
 import { type FieldSchemas, TypedFields } from './typed-fields.ts'
 import { Updates } from './updates.ts'
 
@@ -17,14 +17,14 @@ export type { DataStore } from '../stores/data-store.ts'
 export type { DataObserver } from './observed-store.ts'
 export type { FieldSchemas, Stored, TypedFields } from './typed-fields.ts'
 
-/** The fields of sessions and of users, by scope. */
+/** The fields of sessions and users, by scope. */
 export interface DataSchemas {
   readonly session?: FieldSchemas
   readonly user?: FieldSchemas
 }
 
 /**
- * The types of `request.data`, for an application to say, once:
+ * Declares the types of `request.data`, once per application:
  *
  * ```ts
  * declare module 'gatepass/data' {
@@ -34,9 +34,9 @@ export interface DataSchemas {
  * }
  * ```
  *
- * The plugin then takes these fields and no others, so what is said is what is checked.
+ * The plugin then accepts exactly these fields.
  */
-// biome-ignore lint/suspicious/noEmptyInterface: it is for others to fill
+// biome-ignore lint/suspicious/noEmptyInterface: applications extend it
 export interface DataTypes {}
 
 type AppSchemas = DataTypes extends { readonly fields: infer F extends DataSchemas }
@@ -49,32 +49,32 @@ type SchemasOf<F extends DataSchemas, S extends DataScope> = S extends keyof F
     : never
   : Record<never, never>
 
-/** What a request may read and write. */
+/** The data that a request may read and write. */
 export interface RequestData<F extends DataSchemas = AppSchemas> {
-  /** Ends with the session of the caller. */
+  /** Data of the caller's session; deleted when the session ends. */
   readonly session: TypedFields<SchemasOf<F, 'session'>>
-  /** The caller's, on every device; outlives the session. */
+  /** Data of the caller on every device; outlives the session. */
   readonly user: TypedFields<SchemasOf<F, 'user'>>
 }
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The caller's data. Nobody's, where nobody is signed in: then using it is `token_missing`. */
+    /** The data of the caller. Using it without a signed-in caller throws `token_missing`. */
     data: RequestData
   }
 }
 
 export interface GatepassDataOptions extends Partial<DataLifetimes> {
-  /** The address of a store, such as `rediss://…`; or one that is open, which stays open. */
+  /** URL of a store, such as `rediss://…`, or an open store, which the plugin does not close. */
   readonly store: string | DataStore
-  /** What values are encrypted under, newest first; each has at least 32 characters. */
+  /** Secrets that encrypt values, newest first, each of at least 32 characters. */
   readonly secrets: readonly string[]
   readonly fields: AppSchemas
-  /** How long a call to the store may take. Default 250. */
+  /** Timeout of a call to the store. Default: 250. */
   readonly deadlineMs?: number
-  /** How many replicas of a Redis must have a change before it is acknowledged. Default 0. */
+  /** Redis replicas that must confirm a change. Default: 0. */
   readonly replicas?: number
-  /** Told of what happens, for metrics. */
+  /** Receives measurements. */
   readonly observer?: DataObserver
   readonly clock?: Clock
 }
@@ -82,12 +82,12 @@ export interface GatepassDataOptions extends Partial<DataLifetimes> {
 const day_s = 86_400
 const defaults = { sessionMax_s: 90 * day_s, accessTtl_s: 300, userTtl_s: 400 * day_s }
 const defaultDeadlineMs = 250
-const secretLengthMin = 32
-/** A value that can't be read is logged this often at most: after a lost secret none can. */
-const warningPauseMs = 60_000
+const minSecretLength = 32
+/** Limits warnings about values that do not decrypt: after a lost secret no value does. */
+const minWarningIntervalMs = 60_000
 
 /**
- * Gives each request the data of its caller as `request.data`, where `gatepassAuth` guards it.
+ * Decorates guarded requests with the caller's session data as `request.data`.
  *
  * ```ts
  * import { readFile } from 'node:fs/promises'
@@ -106,7 +106,7 @@ const warningPauseMs = 60_000
  * app.get('/cart', (request) => request.data.session.get('cart'))
  * ```
  *
- * A store that is away does not keep the application from starting.
+ * An unavailable store does not prevent the start of the application.
  */
 export const gatepassData = fastifyPlugin<GatepassDataOptions>(
   async (app, options) => {
@@ -132,16 +132,16 @@ export const gatepassData = fastifyPlugin<GatepassDataOptions>(
   { name: 'gatepass-data', fastify: '5.x', dependencies: ['gatepass-auth'] },
 )
 
-/** What `request.data` is made of. */
+/** What every `request.data` shares. */
 interface DataSource {
   readonly data: DataService
   readonly schemas: { readonly [S in DataScope]: SchemasOf<AppSchemas, S> }
   readonly updates: Updates
-  /** The schemas, as the plugin was given them. */
+  /** The option `fields`, for a comparison by identity. */
   readonly given: DataSchemas
 }
 
-/** Keeps nothing of its own: one costs less to make each time than to find again. */
+/** The value of `request.data`. It holds no state of its own. */
 class CallerData implements RequestData {
   readonly #source: DataSource
   readonly #request: FastifyRequest
@@ -175,11 +175,11 @@ class CallerData implements RequestData {
 }
 
 /**
- * `request.data` with the types of these fields, where `DataTypes` does not say them: in a program of
- * several applications, or in a plugin with data of its own.
+ * Returns `request.data` with the types of given fields, for programs with several applications and
+ * for plugins with their own data, where `DataTypes` cannot declare the types.
  *
- * @param fields the same object that the plugin was given
- * @throws `config_invalid` when it is another one
+ * @param fields the object that was passed to the plugin
+ * @throws `config_invalid` if it is another object
  */
 export function dataOf<F extends DataSchemas>(request: FastifyRequest, fields: F): RequestData<F> {
   const data: object | undefined = request.data
@@ -189,7 +189,7 @@ export function dataOf<F extends DataSchemas>(request: FastifyRequest, fields: F
   })
 }
 
-/** @throws `config_invalid` for the name of a field that no store would take */
+/** @throws `config_invalid` for an invalid field name */
 function checkSchemas({ session = {}, user = {} }: DataSchemas) {
   for (const field of [...Object.keys(session), ...Object.keys(user)]) {
     try {
@@ -207,15 +207,15 @@ function checkSchemas({ session = {}, user = {} }: DataSchemas) {
 /** @throws `config_invalid` */
 function checkSecrets(secrets: readonly string[]): readonly [string, ...string[]] {
   const [first, ...others] = secrets
-  if (first !== undefined && secrets.every((one) => one.length >= secretLengthMin)) {
+  if (first !== undefined && secrets.every((one) => one.length >= minSecretLength)) {
     return [first, ...others]
   }
   throw new GatepassError('config_invalid', {
-    detail: `Session data needs secrets of at least ${secretLengthMin} characters.`,
+    detail: `Session data needs secrets of at least ${minSecretLength} characters.`,
   })
 }
 
-/** The store that was passed in; or one of our own, which lives as long as the application. */
+/** Returns the given store, or opens one that is closed with the application. */
 async function openStore(
   app: FastifyInstance,
   { store: given, deadlineMs = defaultDeadlineMs, replicas = 0 }: GatepassDataOptions,
@@ -235,13 +235,13 @@ async function openStore(
   return store
 }
 
-/** Says in the log that there is something to look into. */
+/** Creates a function that logs a warning, at most once per minute. */
 function warnOfUnreadable(log: FastifyBaseLogger, clock: Clock): () => void {
   let warnedAtMs = Number.NEGATIVE_INFINITY
   return () => {
     const nowMs = clock.nowMs()
-    if (nowMs - warnedAtMs < warningPauseMs) return
+    if (nowMs - warnedAtMs < minWarningIntervalMs) return
     warnedAtMs = nowMs
-    log.warn('session data can not be decrypted: it was changed, or its secret is not known')
+    log.warn('session data does not decrypt: it was changed, or its secret is unknown')
   }
 }

@@ -1,7 +1,7 @@
 import { isGatepassError } from '../core/errors.ts'
 import type { DataStore } from '../stores/data-store.ts'
 
-/** What a call did; `unavailable` is a store that did not answer, `failed` a fault of ours. */
+/** The outcome of a call. `unavailable`: the store did not answer. `failed`: a fault of the service. */
 export const dataOutcomes = [
   'ok',
   'conflict',
@@ -16,32 +16,32 @@ export type DataOutcome = (typeof dataOutcomes)[number]
 export const dataOperations = ['read', 'write', 'remove', 'touch', 'end'] as const
 export type DataOperation = (typeof dataOperations)[number]
 
-/** Told of what happens with session data. None of it names an owner or a field. */
+/** Receives measurements of session data. They name no owner and no field. */
 export interface DataObserver {
   /** A call to the store. */
   operation(operation: DataOperation, outcome: DataOutcome, duration_s: number): void
-  /** Fields that were read; a miss is one that was asked for by name and is not there. */
+  /** Fields that were read. A miss is a named field that is absent. */
   fieldsRead(hits: number, misses: number): void
-  /** A value that does not decrypt. */
+  /** A value did not decrypt. */
   unreadable(): void
 }
 
-/** The store, with each call told to an observer. */
+/** Wraps a store and reports each call to an observer. */
 export function observedStore(store: DataStore, observer: DataObserver): DataStore {
-  async function told<T>(
+  async function report<T>(
     operation: DataOperation,
     call: () => Promise<T>,
     outcomeOf: (result: T) => DataOutcome = () => 'ok',
   ): Promise<T> {
     const startedAtMs = performance.now()
-    const tell = (outcome: DataOutcome) =>
+    const done = (outcome: DataOutcome) =>
       observer.operation(operation, outcome, (performance.now() - startedAtMs) / 1000)
     try {
       const result = await call()
-      tell(outcomeOf(result))
+      done(outcomeOf(result))
       return result
     } catch (error) {
-      tell(isGatepassError(error, 'store_unavailable') ? 'unavailable' : 'failed')
+      done(isGatepassError(error, 'store_unavailable') ? 'unavailable' : 'failed')
       throw error
     }
   }
@@ -49,25 +49,25 @@ export function observedStore(store: DataStore, observer: DataObserver): DataSto
   return {
     promises: store.promises,
     async read(owner, fields, nowMs) {
-      const found = await told('read', () => store.read(owner, fields, nowMs))
+      const found = await report('read', () => store.read(owner, fields, nowMs))
       const asked = fields === 'all' ? found.size : new Set(fields).size
       observer.fieldsRead(found.size, asked - found.size)
       return found
     },
     write: (write) =>
-      told(
+      report(
         'write',
         () => store.write(write),
         (outcome) => (outcome === 'written' ? 'ok' : outcome),
       ),
     remove: (removal) =>
-      told(
+      report(
         'remove',
         () => store.remove(removal),
         (outcome) => (outcome === 'removed' ? 'ok' : outcome),
       ),
-    touch: (...args) => told('touch', () => store.touch(...args)),
-    end: (...args) => told('end', () => store.end(...args)),
+    touch: (...args) => report('touch', () => store.touch(...args)),
+    end: (...args) => report('end', () => store.end(...args)),
     removeExpired: (...args) => store.removeExpired(...args),
     ping: () => store.ping(),
     close: () => store.close(),

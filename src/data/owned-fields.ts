@@ -1,34 +1,72 @@
 import type { Clock } from '../core/clock.ts'
-import { GatepassError } from '../core/errors.ts'
+import { GatepassError, isGatepassError } from '../core/errors.ts'
 import type { JsonValue } from '../core/json.ts'
 import { randomId } from '../core/secrets.ts'
 import type { DataOwner, DataStore, Expected, StoredField } from '../stores/data-store.ts'
 import type { FieldCipher } from './field-cipher.ts'
-import { checkFieldName, encodeValue, fieldsMax } from './limits.ts'
 
-/** A field as its owner sees it. */
+/** Largest value, as JSON in UTF-8. */
+export const maxValueBytes = 64 * 1024
+/** Most fields of one session or one user. */
+export const maxFields = 64
+const maxNameLength = 64
+
+/**
+ * Checks that a name fits into a URL and into the keys of every store: letters, digits, `-`, `_`.
+ *
+ * @throws `data_field_invalid`
+ */
+export function checkFieldName(field: string): void {
+  if (field.length <= maxNameLength && /^[\w-]+$/.test(field)) return
+  throw new GatepassError('data_field_invalid', {
+    detail: `The name of a field must have 1 to ${maxNameLength} letters, digits, - or _.`,
+  })
+}
+
+/** @throws `data_value_invalid` if JSON cannot represent the value, `data_value_too_large` */
+export function encodeValue(value: JsonValue): Buffer {
+  const text = toJson(value)
+  if (text === undefined) throw new GatepassError('data_value_invalid')
+  const bytes = Buffer.from(text)
+  if (bytes.length <= maxValueBytes) return bytes
+  throw new GatepassError('data_value_too_large', {
+    detail: `The value has ${bytes.length} bytes as JSON; the maximum is ${maxValueBytes}.`,
+  })
+}
+
+/** Undefined for a value without a JSON form, such as a function. */
+function toJson(value: JsonValue): string | undefined {
+  try {
+    return JSON.stringify(value)
+  } catch (cause) {
+    // The value is circular, contains a bigint, or is nested too deeply.
+    throw new GatepassError('data_value_invalid', { cause })
+  }
+}
+
+/** A field with its decrypted value. */
 export interface Field {
   readonly value: JsonValue
-  /** Names this value alone: what a change expects to find. */
+  /** Changes with each write. A compare-and-set expects it. */
   readonly version: string
 }
 
-/** What all owners' fields have in common. */
+/** What the fields of all owners share. */
 export interface FieldsContext {
   readonly store: DataStore
   readonly cipher: FieldCipher
   readonly clock: Clock
-  /** Told of a value that does not decrypt: it was tampered with, or its secret is gone. */
+  /** Receives each value that does not decrypt: it was changed, or its secret is unknown. */
   onUnreadable(owner: DataOwner, field: string): void
 }
 
-/** The fields of one session or of one user. Each call is one round trip to the store. */
+/** The fields of one session or one user. Each call is one round trip to the store. */
 export class OwnedFields {
   readonly #context: FieldsContext
   readonly #owner: DataOwner
   readonly #expiresAtMs: number
 
-  /** @param expiresAtMs until when they are kept at least, after a change */
+  /** @param expiresAtMs earliest expiry of the fields after a change */
   constructor(context: FieldsContext, owner: DataOwner, expiresAtMs: number) {
     this.#context = context
     this.#owner = owner
@@ -44,7 +82,7 @@ export class OwnedFields {
     return (await this.getMany([field])).get(field) ?? null
   }
 
-  /** Several at once; those that are not there are left out. Throws like `get`. */
+  /** Reads several fields; absent fields are left out. Throws like `get`. */
   async getMany(fields: readonly string[]): Promise<Map<string, Field>> {
     fields.forEach(checkFieldName)
     return this.#read(fields)
@@ -56,9 +94,9 @@ export class OwnedFields {
   }
 
   /**
-   * Writes a field, if it is as expected: of that version, absent (null), or anything (undefined).
+   * Writes a field if it has the expected version, is absent (null), or in any case (undefined).
    *
-   * @returns its new version
+   * @returns the new version
    * @throws `data_conflict`, `data_field_invalid`, `data_value_invalid`, `data_value_too_large`,
    *   `data_fields_exceeded`, `token_revoked` once the session has ended, `store_unavailable`
    */
@@ -72,7 +110,7 @@ export class OwnedFields {
     }
     if (outcome === 'full') {
       throw new GatepassError('data_fields_exceeded', {
-        detail: `There are ${fieldsMax} fields already, which is the most.`,
+        detail: `There are ${maxFields} fields, which is the maximum.`,
       })
     }
     if (outcome !== 'written') throw refusal(outcome)
@@ -80,9 +118,8 @@ export class OwnedFields {
   }
 
   /**
-   * Removes a field, if it is as expected.
+   * Removes a field if it is as expected, and tells whether it was present.
    *
-   * @returns whether there was one
    * @throws `data_conflict`, `data_field_invalid`, `token_revoked`, `store_unavailable`
    */
   async delete(field: string, expected?: Expected): Promise<boolean> {
@@ -94,7 +131,7 @@ export class OwnedFields {
     return outcome === 'removed'
   }
 
-  /** Keeps what is there for as long as after a change. */
+  /** Extends the expiry of all fields as a change does. */
   touch(): Promise<void> {
     const { store, clock } = this.#context
     return store.touch(this.#owner, this.#expiresAtMs, clock.nowMs())
@@ -105,20 +142,20 @@ export class OwnedFields {
     const place = { owner: this.#owner, field, version: randomId() }
     const outcome = await store.write({
       ...place,
-      value: cipher.seal(place, bytes),
+      value: cipher.encrypt(place, bytes),
       expected,
-      fieldsMax,
+      fieldsMax: maxFields,
       expiresAtMs: this.#expiresAtMs,
       nowMs: clock.nowMs(),
     })
     return { outcome, version: place.version }
   }
 
-  /** The version of a field that is there and can't be read; null for any other. */
+  /** The version of a field that is present and does not decrypt, or null. */
   async #unreadableVersion(field: string): Promise<string | null> {
     const { store, clock } = this.#context
     const stored = (await store.read(this.#owner, [field], clock.nowMs())).get(field)
-    if (stored === undefined || this.#open(field, stored) !== undefined) return null
+    if (stored === undefined || this.#decrypt(field, stored) !== undefined) return null
     return stored.version
   }
 
@@ -126,16 +163,16 @@ export class OwnedFields {
     const { store, clock } = this.#context
     const found = new Map<string, Field>()
     for (const [name, stored] of await store.read(this.#owner, fields, clock.nowMs())) {
-      const value = this.#open(name, stored)
+      const value = this.#decrypt(name, stored)
       if (value !== undefined) found.set(name, { value, version: stored.version })
     }
     return found
   }
 
-  /** Undefined for what can't be read: it is as good as gone, and a write may take its place. */
-  #open(field: string, { value, version }: StoredField): JsonValue | undefined {
+  /** Undefined if the value does not decrypt: it counts as absent, and a write may replace it. */
+  #decrypt(field: string, { value, version }: StoredField): JsonValue | undefined {
     const { cipher, onUnreadable } = this.#context
-    const plain = cipher.open({ owner: this.#owner, field, version }, value)
+    const plain = cipher.decrypt({ owner: this.#owner, field, version }, value)
     if (plain !== null) return JSON.parse(plain.toString()) as JsonValue
     onUnreadable(this.#owner, field)
     return undefined
@@ -144,4 +181,75 @@ export class OwnedFields {
 
 function refusal(outcome: 'conflict' | 'ended'): GatepassError {
   return new GatepassError(outcome === 'conflict' ? 'data_conflict' : 'token_revoked')
+}
+
+/** Expected state before a change: a version, absent (null), present ('any'), or anything. */
+export type Precondition = { readonly version: string } | 'any' | null | undefined
+
+/** Attempts to change a field that must be present while others change it too. */
+const maxAttempts = 8
+
+/**
+ * Writes a field and tells whether it is new. Without a precondition, overwriting costs two round
+ * trips.
+ *
+ * @throws like `OwnedFields.set`
+ */
+export async function putField(
+  fields: OwnedFields,
+  field: string,
+  value: JsonValue,
+  precondition: Precondition,
+): Promise<{ readonly version: string; readonly isNew: boolean }> {
+  if (precondition === null) return { version: await fields.set(field, value, null), isNew: true }
+  if (precondition === undefined) {
+    const version = await nullOnConflict(() => fields.set(field, value, null))
+    if (version !== null) return { version, isNew: true }
+    return { version: await fields.set(field, value), isNew: false }
+  }
+  const write = (expected: string) => fields.set(field, value, expected)
+  const version =
+    precondition === 'any'
+      ? await changePresent(fields, field, write)
+      : await write(precondition.version)
+  return { version, isNew: false }
+}
+
+/**
+ * Removes a field. Without a precondition, removing an absent field is not an error.
+ *
+ * @throws like `OwnedFields.delete`
+ */
+export async function removeField(
+  fields: OwnedFields,
+  field: string,
+  precondition: Precondition,
+): Promise<void> {
+  const remove = (expected?: string | null) => fields.delete(field, expected)
+  if (precondition === 'any') await changePresent(fields, field, remove)
+  else await remove(precondition === null ? null : precondition?.version)
+}
+
+/** Changes a field that must be present, whatever its version. */
+async function changePresent<T>(
+  fields: OwnedFields,
+  field: string,
+  change: (version: string) => Promise<T>,
+): Promise<T> {
+  for (let attempt = 0; attempt < maxAttempts; attempt++) {
+    const found = await fields.get(field)
+    if (found === null) break
+    const done = await nullOnConflict(() => change(found.version))
+    if (done !== null) return done
+  }
+  throw new GatepassError('data_conflict')
+}
+
+async function nullOnConflict<T>(change: () => Promise<T>): Promise<T | null> {
+  try {
+    return await change()
+  } catch (error) {
+    if (isGatepassError(error, 'data_conflict')) return null
+    throw error
+  }
 }

@@ -1,29 +1,29 @@
 import { core } from 'zod'
 import { GatepassError } from '../core/errors.ts'
 import type { JsonValue } from '../core/json.ts'
-import { encodeValue } from './limits.ts'
 import type { OwnedFields } from './owned-fields.ts'
+import { encodeValue } from './owned-fields.ts'
 import type { Updates } from './updates.ts'
 
-/** The fields that there are, each with the schema of its value. */
+/** The schema of each field. */
 export type FieldSchemas = { readonly [field: string]: core.$ZodType }
 
-/** What a field reads as. One that is not there is undefined, unless its schema has a default. */
+/** The value that reading a field returns: undefined if absent, unless the schema has a default. */
 export type Stored<S extends core.$ZodType> =
   undefined extends core.input<S> ? core.output<S> : core.output<S> | undefined
 
 type Name<S extends FieldSchemas> = keyof S & string
 
 /**
- * The fields of one session or of one user, each of the type that its schema has. Nothing is read
- * before it is asked for, and nothing is kept: each call is one round trip, `update` is two.
+ * The typed fields of one session or one user. Nothing is cached: each call is one round trip to the
+ * store, `update` is two.
  */
 export class TypedFields<S extends FieldSchemas> {
   readonly #schemas: S
   readonly #open: () => OwnedFields
   readonly #updates: Updates
 
-  /** @param open the fields of whoever asks; throws where nobody is signed in */
+  /** @param open returns the fields of the caller; throws if nobody is signed in */
   constructor(schemas: S, open: () => OwnedFields, updates: Updates) {
     this.#schemas = schemas
     this.#open = open
@@ -31,15 +31,16 @@ export class TypedFields<S extends FieldSchemas> {
   }
 
   /**
-   * @throws `token_missing`, `data_value_unexpected` where the schema refuses what is stored and has
-   *   no `catch`, `store_unavailable`
+   * Reads a field.
+   * @throws `token_missing`; `data_value_unexpected` if the schema rejects the stored value and has no
+   *   `catch`; `store_unavailable`
    */
   async get<N extends Name<S>>(field: N): Promise<Stored<S[N]>> {
     const schema = this.#schemaOf(field)
     return decode(field, schema, (await this.#open().get(field))?.value)
   }
 
-  /** Several in one round trip. Throws like `get`. */
+  /** Reads several fields in one round trip. Throws like `get`. */
   async getMany<N extends Name<S>>(
     fields: readonly N[],
   ): Promise<{ readonly [F in N]: Stored<S[F]> }> {
@@ -53,7 +54,7 @@ export class TypedFields<S extends FieldSchemas> {
   }
 
   /**
-   * Writes a field, whatever it was. To change what is there, use `update`.
+   * Overwrites a field. To change a value, use `update`.
    *
    * @throws `token_missing`, `token_revoked` once the session has ended, `data_value_invalid`,
    *   `data_value_too_large`, `data_fields_exceeded`, `store_unavailable`
@@ -63,25 +64,23 @@ export class TypedFields<S extends FieldSchemas> {
     await this.#open().set(field, encoded)
   }
 
-  /** Removes a field; tells whether there was one. Throws like `set`. */
+  /** Removes a field and tells whether it was present. Throws like `set`. */
   async delete(field: Name<S>): Promise<boolean> {
     this.#schemaOf(field)
     return this.#open().delete(field)
   }
 
-  /** Keeps all that is there for as long as after a change. */
+  /** Extends the expiry of all fields as a change does. */
   async touch(): Promise<void> {
     await this.#open().touch()
   }
 
   /**
-   * Changes a field without losing what others change meanwhile: when somebody was faster, `change`
-   * is called again, with what is there now. So it must do nothing but work out the next value, and
-   * at once: what it needs to wait for comes before the update.
+   * Changes a field without losing a concurrent change. After a conflict `change` is called again
+   * with the latest value, so it must be synchronous and free of side effects.
    *
    * @returns the value that was written
-   * @throws like `get` and `set`; `data_conflict` when others were faster over and over; what
-   *   `change` throws
+   * @throws like `get` and `set`; `data_conflict` after repeated conflicts; the error of `change`
    */
   async update<N extends Name<S>>(
     field: N,
@@ -89,9 +88,9 @@ export class TypedFields<S extends FieldSchemas> {
   ): Promise<core.output<S[N]>> {
     const schema = this.#schemaOf(field)
     let next: core.output<S[N]> | undefined
-    await this.#updates.make(this.#open(), field, (current) => {
+    await this.#updates.update(this.#open(), field, (current) => {
       next = change(decode(field, schema, current))
-      // As it will be read again: nobody's copy is changed by who changes it next.
+      // A copy as it will be read: the next update must not change a value that was returned.
       return JSON.parse(String(encodeValue(encode(field, schema, next))))
     })
     return next as core.output<S[N]>
@@ -103,7 +102,7 @@ export class TypedFields<S extends FieldSchemas> {
   }
 }
 
-/** What is stored, or undefined, as the schema reads it. */
+/** Decodes a stored value, or undefined, by its schema. */
 function decode<S extends core.$ZodType>(
   field: string,
   schema: S,
@@ -113,11 +112,13 @@ function decode<S extends core.$ZodType>(
   if (result.success) return result.data as Stored<S>
   if (stored === undefined) return undefined as Stored<S>
   throw new GatepassError('data_value_unexpected', {
-    cause: new Error(`The field ${field} holds what its schema refuses.`, { cause: result.error }),
+    cause: new Error(`The field ${field} has a value that its schema rejects.`, {
+      cause: result.error,
+    }),
   })
 }
 
-/** @throws `data_value_invalid`, with the places that the schema refuses */
+/** @throws `data_value_invalid` with the paths that the schema rejects */
 function encode<S extends core.$ZodType>(
   field: string,
   schema: S,
@@ -126,7 +127,7 @@ function encode<S extends core.$ZodType>(
   const result = core.safeEncode(schema, value)
   if (result.success) return result.data as JsonValue
   throw new GatepassError('data_value_invalid', {
-    detail: `The field ${field} can't have this value.`,
+    detail: `The schema of the field ${field} rejects this value.`,
     problems: result.error.issues.map(({ path, message }) => ({
       pointer: `/${path.map(String).join('/')}`,
       detail: message,

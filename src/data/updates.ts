@@ -4,16 +4,16 @@ import type { JsonValue } from '../core/json.ts'
 import type { OwnedFields } from './owned-fields.ts'
 
 /**
- * Works out the next value of a field, from the one that is there or undefined. It may be asked more
- * than once, and does nothing else.
+ * Computes the next value of a field from its current value (undefined if absent). It may be called
+ * more than once and must have no side effect.
  */
 export type Change = (current: JsonValue | undefined) => JsonValue
 
-/** So many times a write is tried when others are faster, each time after a pause. */
-const attemptsMax = 32
-const pauseMsMax = 64
+/** Attempts of a write that meets conflicts, with a pause before each further attempt. */
+const maxAttempts = 32
+const maxPauseMs = 64
 
-interface Waiting {
+interface PendingUpdate {
   readonly fields: OwnedFields
   readonly change: Change
   resolve(): void
@@ -21,20 +21,21 @@ interface Waiting {
 }
 
 /**
- * Changes of fields, none of which is lost: each is a compare-and-set, tried again when somebody else
- * was faster. Those of one field that come to this process while one of them is under way are made
- * together, by one read and one write. So it is replicas that compete, and not requests, and there
- * are never many of them.
+ * Updates fields without losing a concurrent change: each update is a compare-and-set, repeated after
+ * a conflict.
+ *
+ * Updates of one field that arrive while another is in progress are applied together, by one read and
+ * one write. Replicas compete with each other, requests within a replica do not.
  */
 export class Updates {
-  /** By place, what waits for the write that is under way there. */
-  readonly #waiting = new Map<string, Waiting[]>()
+  /** Updates that wait for the write in progress, by owner and field. */
+  readonly #waiting = new Map<string, PendingUpdate[]>()
 
   /**
-   * @throws like `OwnedFields.get` and `set`; `data_conflict` when others were faster over and over;
-   *   what `change` throws
+   * @throws like `OwnedFields.get` and `set`; `data_conflict` after repeated conflicts; the error of
+   *   `change`
    */
-  make(fields: OwnedFields, field: string, change: Change): Promise<void> {
+  update(fields: OwnedFields, field: string, change: Change): Promise<void> {
     const { scope, id } = fields.owner
     const place = `${scope} ${id} ${field}`
     return new Promise((resolve, reject) => {
@@ -45,14 +46,14 @@ export class Updates {
     })
   }
 
-  async #run(place: string, field: string, first: readonly Waiting[]): Promise<void> {
+  async #run(place: string, field: string, first: readonly PendingUpdate[]): Promise<void> {
     for (let batch = first; batch.length > 0; batch = this.#waiting.get(place) ?? []) {
       this.#waiting.set(place, [])
       try {
-        const done = await writeTogether(field, batch)
+        const done = await writeBatch(field, batch)
         for (const one of done) one.resolve()
       } catch (error) {
-        // Who has had an answer already does not hear of it.
+        // Rejecting a settled promise has no effect.
         for (const one of batch) one.reject(error)
       }
     }
@@ -60,14 +61,14 @@ export class Updates {
   }
 }
 
-/** @returns those that were made; the others have been told why not */
-async function writeTogether(
+/** Returns the updates that were written. The others have been rejected. */
+async function writeBatch(
   field: string,
-  batch: readonly Waiting[],
-): Promise<readonly Waiting[]> {
+  batch: readonly PendingUpdate[],
+): Promise<readonly PendingUpdate[]> {
   let left = batch
-  for (let attempt = 0; attempt < attemptsMax; attempt++) {
-    if (attempt > 0) await sleep(Math.random() * Math.min(2 ** attempt, pauseMsMax))
+  for (let attempt = 0; attempt < maxAttempts; attempt++) {
+    if (attempt > 0) await sleep(Math.random() * Math.min(2 ** attempt, maxPauseMs))
     const [first] = left
     if (first === undefined) return []
     const found = await first.fields.get(field)
@@ -84,10 +85,10 @@ async function writeTogether(
   throw new GatepassError('data_conflict', { retryAfter_s: 1 })
 }
 
-/** One after the other. One that throws changes nothing, and is told so. */
-function applyAll(current: JsonValue | undefined, batch: readonly Waiting[]) {
+/** Applies updates one after the other. An update that throws is rejected and changes nothing. */
+function applyAll(current: JsonValue | undefined, batch: readonly PendingUpdate[]) {
   let value = current
-  const made: Waiting[] = []
+  const made: PendingUpdate[] = []
   for (const one of batch) {
     try {
       value = one.change(value)

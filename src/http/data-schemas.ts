@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { valueBytesMax } from '../data/limits.ts'
+import { maxValueBytes } from '../data/owned-fields.ts'
 
 /** What goes over the wire of `/data`, as in schemas.ts. */
 
@@ -29,7 +29,7 @@ export const changeHeaders = z.looseObject({
 
 export const fieldValue = jsonValue.meta({
   id: 'DataValue',
-  description: `Any JSON value, up to ${valueBytesMax / 1024} KiB.`,
+  description: `Any JSON value, up to ${maxValueBytes / 1024} KiB.`,
 })
 
 export const fieldList = z

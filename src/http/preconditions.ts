@@ -1,5 +1,5 @@
 import { GatepassError } from '../core/errors.ts'
-import type { Precondition } from '../data/field-changes.ts'
+import type { Precondition } from '../data/owned-fields.ts'
 
 interface ConditionalHeaders {
   readonly 'if-match'?: string | undefined

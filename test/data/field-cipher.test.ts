@@ -15,10 +15,10 @@ t.test('a value comes back where it was sealed, and nowhere else', async () => {
   const cipher = new FieldCipher([newSecret])
   fc.assert(
     fc.property(place, place, bytes, (here, there, value) => {
-      const sealed = cipher.seal(here, value)
+      const sealed = cipher.encrypt(here, value)
       const isSame = JSON.stringify(here) === JSON.stringify(there)
-      const opened = cipher.open(here, sealed)
-      return opened?.equals(value) === true && (isSame || cipher.open(there, sealed) === null)
+      const opened = cipher.decrypt(here, sealed)
+      return opened?.equals(value) === true && (isSame || cipher.decrypt(there, sealed) === null)
     }),
   )
 })
@@ -27,12 +27,12 @@ t.test('no byte can be changed, added or left out', async () => {
   const cipher = new FieldCipher([newSecret])
   fc.assert(
     fc.property(place, bytes, fc.nat(), fc.integer({ min: 1, max: 255 }), (here, value, at, x) => {
-      const sealed = cipher.seal(here, value)
+      const sealed = cipher.encrypt(here, value)
       const changed = Buffer.from(sealed)
       const index = at % sealed.length
       changed[index] = (changed[index] ?? 0) ^ x
       const others = [changed, sealed.subarray(0, index), Buffer.concat([sealed, Buffer.of(0)])]
-      return others.every((other) => cipher.open(here, other) === null)
+      return others.every((other) => cipher.decrypt(here, other) === null)
     }),
   )
 })
@@ -45,16 +45,16 @@ t.test('secrets rotate: the first one seals, each opens', async (t) => {
     new FieldCipher([newSecret, oldSecret]),
     new FieldCipher([newSecret]),
   ]
-  t.same(during.open(here, before.seal(here, value)), value)
-  t.same(after.open(here, during.seal(here, value)), value)
-  t.equal(after.open(here, before.seal(here, value)), null)
+  t.same(during.decrypt(here, before.encrypt(here, value)), value)
+  t.same(after.decrypt(here, during.encrypt(here, value)), value)
+  t.equal(after.decrypt(here, before.encrypt(here, value)), null)
 })
 
 t.test('the same value is sealed otherwise each time, and not to be seen', async (t) => {
   const cipher = new FieldCipher([newSecret])
   const here: FieldPlace = { owner: { scope: 'user', id: 'u' }, field: 'cart', version: 'v' }
   const value = Buffer.from('a secret wish')
-  const [one, other] = [cipher.seal(here, value), cipher.seal(here, value)]
+  const [one, other] = [cipher.encrypt(here, value), cipher.encrypt(here, value)]
   t.notOk(one.equals(other))
   t.notOk(one.includes('wish'))
 })
@@ -67,10 +67,10 @@ t.test('owners whose keys are no longer kept are read all the same', async (t) =
     version: 'v',
   })
   const count = 10_100
-  const sealed = Array.from({ length: count }, (_, n) => cipher.seal(of(n), Buffer.from(`${n}`)))
+  const sealed = Array.from({ length: count }, (_, n) => cipher.encrypt(of(n), Buffer.from(`${n}`)))
   for (const n of [0, 99, 100, count - 1]) {
-    t.same(cipher.open(of(n), sealed[n] as Buffer), Buffer.from(`${n}`))
-    t.equal(cipher.open(of(n + 1), sealed[n] as Buffer), null)
+    t.same(cipher.decrypt(of(n), sealed[n] as Buffer), Buffer.from(`${n}`))
+    t.equal(cipher.decrypt(of(n + 1), sealed[n] as Buffer), null)
   }
 })
 
@@ -78,7 +78,7 @@ t.test('no nonce comes twice', async (t) => {
   const cipher = new FieldCipher([newSecret])
   const here: FieldPlace = { owner: { scope: 'user', id: 'u' }, field: 'cart', version: 'v' }
   const nonces = Array.from({ length: 2_000 }, () =>
-    cipher.seal(here, Buffer.alloc(0)).toString('hex', 5, 17),
+    cipher.encrypt(here, Buffer.alloc(0)).toString('hex', 5, 17),
   )
   t.equal(new Set(nonces).size, nonces.length)
 })
@@ -87,15 +87,15 @@ t.test('what was opened before opens again only as it was', async (t) => {
   const cipher = new FieldCipher([newSecret])
   const here: FieldPlace = { owner: { scope: 'user', id: 'u' }, field: 'cart', version: 'v' }
   const value = Buffer.from('2 shirts')
-  const sealed = cipher.seal(here, value)
+  const sealed = cipher.encrypt(here, value)
   const changed = Buffer.from(sealed)
   changed[20] = (changed[20] ?? 0) ^ 1
   for (let n = 0; n < 2; n++) {
-    t.same(cipher.open(here, sealed), value)
-    t.equal(cipher.open(here, changed), null)
-    t.equal(cipher.open({ ...here, version: 'w' }, sealed), null)
-    t.equal(cipher.open({ ...here, field: 'theme' }, sealed), null)
+    t.same(cipher.decrypt(here, sealed), value)
+    t.equal(cipher.decrypt(here, changed), null)
+    t.equal(cipher.decrypt({ ...here, version: 'w' }, sealed), null)
+    t.equal(cipher.decrypt({ ...here, field: 'theme' }, sealed), null)
   }
-  const next = cipher.seal({ ...here, version: 'w' }, Buffer.from('3 shirts'))
-  t.same(cipher.open({ ...here, version: 'w' }, next), Buffer.from('3 shirts'))
+  const next = cipher.encrypt({ ...here, version: 'w' }, Buffer.from('3 shirts'))
+  t.same(cipher.decrypt({ ...here, version: 'w' }, next), Buffer.from('3 shirts'))
 })

@@ -2,8 +2,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { randomId } from '../../src/core/secrets.ts'
 import { FieldCipher } from '../../src/data/field-cipher.ts'
-import { fieldsMax, valueBytesMax } from '../../src/data/limits.ts'
-import { OwnedFields } from '../../src/data/owned-fields.ts'
+import { maxFields, maxValueBytes, OwnedFields } from '../../src/data/owned-fields.ts'
 import type { DataOwner } from '../../src/stores/data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data.ts'
 
@@ -60,9 +59,9 @@ t.test('each limit is an error of its own', async (t) => {
     await t.rejects(fields.delete(name), { code: 'data_field_invalid' }, name)
   }
   await t.rejects(fields.set('a', undefined as never), { code: 'data_value_invalid' })
-  await fields.set('a', 'x'.repeat(valueBytesMax - 2))
-  await t.rejects(fields.set('a', 'x'.repeat(valueBytesMax - 1)), { code: 'data_value_too_large' })
-  for (let n = 1; n < fieldsMax; n++) await fields.set(`f${n}`, n)
+  await fields.set('a', 'x'.repeat(maxValueBytes - 2))
+  await t.rejects(fields.set('a', 'x'.repeat(maxValueBytes - 1)), { code: 'data_value_too_large' })
+  for (let n = 1; n < maxFields; n++) await fields.set(`f${n}`, n)
   await t.rejects(fields.set('one-more', 1), { code: 'data_fields_exceeded' })
 })
 
@@ -86,7 +85,7 @@ t.test('a value that was copied to another session is not read there', async (t)
     owner: thief,
     field: 'cart',
     ...stored,
-    fieldsMax,
+    fieldsMax: maxFields,
     expiresAtMs: nowMs + hour_ms,
     nowMs,
   })

@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { valueBytesMax } from '../../src/data/limits.ts'
+import { maxValueBytes } from '../../src/data/owned-fields.ts'
 import { dataOwner } from '../../src/stores/data-owner.ts'
 import { longLifetimes, startVerifier, tokenOf } from '../support/data.ts'
 import type { OpenStore } from '../support/data-stores.ts'
@@ -143,7 +143,7 @@ export function dataRoutesContract(t: Test, open: OpenStore): void {
 
   t.test('a value as large as may be', async (t) => {
     const { get, put } = await start(t)
-    const longest = 'x'.repeat(valueBytesMax - 2)
+    const longest = 'x'.repeat(maxValueBytes - 2)
     t.equal((await put(cart, longest)).statusCode, 201)
     t.equal((await get(cart)).json(), longest)
   })

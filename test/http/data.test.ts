@@ -1,5 +1,5 @@
 import t from 'tap'
-import { valueBytesMax } from '../../src/data/limits.ts'
+import { maxValueBytes } from '../../src/data/owned-fields.ts'
 import { MemcachedDataStore } from '../../src/stores/memcached/data.ts'
 import { RedisDataStore } from '../../src/stores/redis/data.ts'
 import { lifetimes, longLifetimes, startVerifier, tokenOf } from '../support/data.ts'
@@ -55,7 +55,7 @@ t.test('where it is required, a change without a precondition is refused', async
 
 t.test('each limit has its answer', async (t) => {
   const { put, get, call } = await startVerifier(t)
-  const longest = 'x'.repeat(valueBytesMax - 2)
+  const longest = 'x'.repeat(maxValueBytes - 2)
   t.equal((await put(cart, longest)).statusCode, 201)
   t.equal((await get(cart)).json().length, longest.length)
   t.match((await put(cart, `${longest}x`)).json(), { status: 413, code: 'body_too_large' })

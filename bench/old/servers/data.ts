@@ -79,7 +79,7 @@ async function setsEncrypted(): Promise<(request: FastifyRequest) => Promise<unk
   const cipher = new FieldCipher([secret])
   return setter((id) => {
     const place = { owner: { scope: 'session', id }, field: 'cart', version: randomId() } as const
-    return cipher.seal(place, Buffer.from(JSON.stringify(cart)))
+    return cipher.encrypt(place, Buffer.from(JSON.stringify(cart)))
   })
 }
 

@@ -61,7 +61,7 @@ export async function exportData(context: CliContext, options: { user: string; j
     })
     const rows = []
     for (const { owner, sid } of places) {
-      for (const [field, { value }] of await service.exported(owner)) {
+      for (const [field, { value }] of await service.exportAll(owner)) {
         rows.push({ scope: owner.scope, session_id: sid, field, value })
       }
     }

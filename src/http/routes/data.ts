@@ -3,9 +3,8 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatepassError } from '../../core/errors.ts'
 import type { JsonValue } from '../../core/json.ts'
 import type { DataScope, DataService } from '../../data/data-service.ts'
-import { type Precondition, putField, removeField } from '../../data/field-changes.ts'
-import { valueBytesMax } from '../../data/limits.ts'
 import type { OwnedFields } from '../../data/owned-fields.ts'
+import { maxValueBytes, type Precondition, putField, removeField } from '../../data/owned-fields.ts'
 import { matches } from '../conditional.ts'
 import * as form from '../data-schemas.ts'
 import { bearer } from '../openapi.ts'
@@ -104,7 +103,7 @@ function changeRoutes(instance: FastifyInstance, deps: DataDeps): void {
     '/data/:scope/:field',
     {
       // A field may be larger than other bodies.
-      bodyLimit: valueBytesMax,
+      bodyLimit: maxValueBytes,
       config: writes,
       // Afterwards no body looks like null, which is a value.
       preValidation: async ({ body }) => {
