@@ -20,26 +20,38 @@ export interface Life {
   uninstall(): void
 }
 
+/** The work that a process ends before it exits. */
+export interface Work {
+  /** Asks clients to leave, and goes on answering them. */
+  drain(): void
+  /** Ends what is in flight and gives back what is held. */
+  close(): Promise<void>
+  /** What keeps it from closing, for the log. */
+  open(): object
+}
+
 /**
  * The end of a process: on SIGTERM, SIGINT, a message of its parent or the parent's death it drains,
- * closes and exits with 0 within a bounded time. A second signal ends it at once.
- *
- * @param close ends what is in flight and gives back what is held
+ * closes and exits with 0 within a bounded time. A second signal ends it at once. After an error that
+ * nobody caught it does not drain: it closes, and exits with 1.
  */
 export function startLife(
   logger: Logger,
   settings: Pick<Settings, 'drain_s' | 'shutdown_s'>,
-  close: () => Promise<void>,
+  work: Work,
 ): Life {
   let draining = false
+  const onTimeout = () =>
+    logger.error(work.open(), 'stopping took too long; exiting with work that has not ended')
   const stop = closeWithGrace(
-    { delay: (settings.drain_s + settings.shutdown_s) * 1000, logger: false },
+    { delay: (settings.drain_s + settings.shutdown_s) * 1000, logger: false, onTimeout },
     async ({ err, signal }) => {
       if (err) logger.fatal({ err }, 'stopping after an error that nobody caught')
       else logger.info({ signal }, 'stopping')
       draining = true
-      await sleep(settings.drain_s * 1000)
-      await close()
+      work.drain()
+      if (!err) await sleep(settings.drain_s * 1000)
+      await work.close()
       logger.info('stopped')
       await new Promise<void>((resolve) => logger.flush(() => resolve()))
     },

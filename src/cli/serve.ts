@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import type { Settings } from '../config/settings.ts'
 import { buildAdminApp } from '../http/admin-app.ts'
+import { Draining } from '../http/draining.ts'
 import type { Metrics } from '../http/metrics.ts'
 import { checkReadiness, type ReadinessCheck } from '../http/readiness.ts'
 import { startLife, tellReady } from './life.ts'
@@ -35,10 +36,16 @@ export async function serve(service: Service, settings: Settings): Promise<void>
         readiness,
         metrics: () => metrics.registry.metrics(),
       })
-  const life = startLife(logger, settings, async () => {
-    await app.close()
-    await service.close()
-    await admin?.close()
+  const requests = new Draining(app)
+  const adminRequests = admin && new Draining(admin)
+  const life = startLife(logger, settings, {
+    drain: () => requests.start(),
+    close: async () => {
+      await requests.close()
+      await service.close()
+      await adminRequests?.close()
+    },
+    open: () => requests.open,
   })
   if (admin === null) answerReports(readiness, metrics.registry)
 

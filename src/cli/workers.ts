@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import type { Settings } from '../config/settings.ts'
 import { GatepassError } from '../core/errors.ts'
 import { buildAdminApp } from '../http/admin-app.ts'
+import { Draining } from '../http/draining.ts'
 import { type ReadyMessage, startLife, stopMessage, tellReady } from './life.ts'
 import { listen } from './listen.ts'
 import { workersMetrics, workersReadiness } from './reports.ts'
@@ -31,9 +32,14 @@ export async function runWorkers(logger: Logger, settings: Settings): Promise<vo
   })
   // The workers drain and finish on their own; this process waits for them, and a moment longer.
   const patience = { drain_s: 0, shutdown_s: settings.drain_s + settings.shutdown_s + 1 }
-  const life = startLife(logger, patience, async () => {
-    await Promise.all(Object.values(cluster.workers ?? {}).map(stop))
-    await admin.close()
+  const adminRequests = new Draining(admin)
+  const life = startLife(logger, patience, {
+    drain: () => {},
+    close: async () => {
+      await Promise.all(liveWorkers().map(stop))
+      await adminRequests.close()
+    },
+    open: () => ({ workers: liveWorkers().map(({ process }) => process.pid) }),
   })
   const ready = Array.from({ length: settings.workers }, () => untilReady(cluster.fork()))
   const [first] = await Promise.all(ready)
@@ -56,8 +62,13 @@ function untilReady(worker: Worker): Promise<ReadyMessage> {
   })
 }
 
-async function stop(worker: Worker | undefined): Promise<void> {
-  if (worker === undefined || worker.isDead()) return
+function liveWorkers(): Worker[] {
+  return Object.values(cluster.workers ?? {}).filter(
+    (one): one is Worker => one?.isDead() === false,
+  )
+}
+
+async function stop(worker: Worker): Promise<void> {
   const exited = once(worker, 'exit')
   if (worker.isConnected()) worker.send(stopMessage)
   await exited

@@ -27,9 +27,9 @@ export const processSettings = {
   ),
   drain_s: setting(
     both,
-    seconds(0, 300).default(0),
+    seconds(0, 300).default(5),
     asNumber,
-    'How long the service goes on answering after SIGTERM has turned its readiness to 503.',
+    'How long the service goes on taking requests after SIGTERM has turned its readiness to 503. Longer than a balancer needs to notice. `gatepass dev` sets 0.',
     { unit: 'seconds' },
   ),
   shutdown_s: setting(

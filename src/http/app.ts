@@ -47,6 +47,8 @@ export function createApp(
     bodyLimit: bodyBytesMax,
     requestTimeout: requestTimeoutMs,
     keepAliveTimeout: keepAliveTimeoutMs,
+    // A request that arrives while the app closes is answered like any other.
+    return503OnClosing: false,
     http: {
       headersTimeout: headersTimeoutMs,
       maxHeaderSize: headerBytesMax,

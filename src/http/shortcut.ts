@@ -7,8 +7,7 @@ export type Handler = (request: IncomingMessage, response: ServerResponse) => vo
 
 /**
  * Answers plain requests of one kind before Fastify sees them, at half the cost. All others go to
- * the routes, which must give the same answer to the plain ones too. While the application closes
- * everything does, as Fastify then tells clients to leave.
+ * the routes, which must give the same answer to the plain ones too.
  *
  * @param answer false, and nothing done yet, for a request that is not plain; it may leave one to
  *   the route later, too
@@ -19,14 +18,9 @@ export function addShortcut(
 ): void {
   const [route] = app.server.listeners('request') as Handler[]
   if (route === undefined) throw new Error('the server has no handler yet')
-  let isClosing = false
-  app.addHook('preClose', (done) => {
-    isClosing = true
-    done()
-  })
   app.server.removeAllListeners('request')
   app.server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-    if (isClosing || !answer(request, response, route)) route(request, response)
+    if (!answer(request, response, route)) route(request, response)
   })
 }
 

@@ -32,6 +32,9 @@ export interface ProcessOptions {
 
 const gatepass = [process.execPath, join(projectFolder, 'src/cli/main.ts')]
 
+/** There is no balancer that a process would have to wait for when a test stops it. */
+const undrained = { GATEPASS_DRAIN_S: '0' }
+
 /**
  * The program and arguments that run a command with this environment and no more. The test runner
  * puts a loader of its own into the environment of each child; env(1) takes it out again.
@@ -61,8 +64,8 @@ export class TestProcess {
   #hasEnded = false
 
   private constructor(t: Test, args: readonly string[], options: ProcessOptions) {
-    const env = { PATH, ...options.env }
     const command = options.command ?? gatepass
+    const env = { PATH, ...(command === gatepass && undrained), ...options.env }
     refuseUnlisted(command)
     const child = spawn(...withEnv(env, [...command, ...args]), {
       cwd: options.cwd,

@@ -37,6 +37,8 @@ export async function runDev(context: CliContext, options: { port: string }): Pr
     data_secret: keepSecret(join(state, 'data-secret')).text,
     jwks_max_age_s: jwksMaxAge_s,
     playground: true,
+    // Nobody waits for a balancer after Ctrl-C.
+    drain_s: 0,
   }
   const { settings, effective } = configOf(context, 'issuer', { defaults: made })
   await requireFreePorts(context, settings.host, basePort)

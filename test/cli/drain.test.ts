@@ -1,0 +1,81 @@
+import t, { type Test } from 'tap'
+import { run, TestProcess, untilStatus } from '../support/processes.ts'
+import { RawClient } from '../support/raw-client.ts'
+
+const password = 'correct horse battery staple'
+const env = {
+  GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+  GATEPASS_PORT: '0',
+  GATEPASS_ADMIN_PORT: '0',
+}
+/** Longer than the test. */
+const drain = { GATEPASS_DRAIN_S: '60' }
+const jwksPath = '/.well-known/jwks.json'
+const jwks = `GET ${jwksPath} HTTP/1.1\r\nHost: x\r\n\r\n`
+
+async function start(t: Test, role: string, cwd: string, more: Record<string, string> = {}) {
+  const process = TestProcess.start(t, [role], { cwd, env: { ...env, ...more } })
+  const { port, adminPort } = await process.ready()
+  const readyUrl = `http://127.0.0.1:${adminPort}/readyz`
+  await untilStatus(readyUrl, 200)
+  return { process, port, readyUrl }
+}
+
+function postOf(path: string, body: object): string {
+  const text = JSON.stringify(body)
+  const headers = `Content-Type: application/json\r\nContent-Length: ${text.length}`
+  return `POST ${path} HTTP/1.1\r\nHost: x\r\n${headers}\r\n\r\n${text}`
+}
+
+t.test('while it drains each answer is as ever, and closes its connection', async (t) => {
+  const cwd = t.testdir()
+  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
+  const issuer = await start(t, 'issuer', cwd, drain)
+  const url = `http://127.0.0.1:${issuer.port}`
+  const jwksUrl = { GATEPASS_JWKS_URL: `${url}${jwksPath}` }
+  const verifier = await start(t, 'verifier', cwd, { ...drain, ...jwksUrl })
+  const signedIn = await fetch(`${url}/login`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ username: 'ada', password, refresh_token_in: 'body' }),
+  })
+  const { access_token, refresh_token } = (await signedIn.json()) as Record<string, string>
+  const verify = `GET /verify HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${access_token}\r\n\r\n`
+  const refresh = postOf('/refresh', { refresh_token })
+  const calls = [
+    { port: issuer.port, request: jwks },
+    { port: issuer.port, request: refresh },
+    { port: issuer.port, request: postOf('/login', { username: 'ada', password }) },
+    { port: verifier.port, request: verify },
+  ].map((call) => ({ ...call, client: new RawClient(t, call.port) }))
+  // Each connection is kept, and has been used.
+  for (const { client, request } of calls) {
+    const answer = await client.ask(request)
+    t.match(answer, /^HTTP\/1\.1 200 /)
+    t.notMatch(answer, /^connection: close/im)
+  }
+
+  for (const { process, readyUrl } of [issuer, verifier]) {
+    process.stop()
+    await untilStatus(readyUrl, 503)
+  }
+  for (const { client, request, port } of calls) {
+    for (const one of [client, new RawClient(t, port)]) {
+      const answer = await one.ask(request)
+      t.match(answer, /^HTTP\/1\.1 200 /)
+      t.match(answer, /^connection: close/im)
+      await one.closed
+    }
+  }
+})
+
+t.test('no idle connection holds it up: neither one that was used nor a silent one', async (t) => {
+  const { process, port } = await start(t, 'issuer', t.testdir())
+  const [used, silent] = [new RawClient(t, port), new RawClient(t, port)]
+  await used.ask(jwks)
+  await silent.connected
+  // By then both have been accepted.
+  await new RawClient(t, port).ask(jwks)
+  t.equal(await process.stop(), 0)
+  t.match(process.stdout, /"msg":"stopped"/)
+})

@@ -1,0 +1,79 @@
+import type { AddressInfo, Socket } from 'node:net'
+import { pino } from 'pino'
+import t, { type Test } from 'tap'
+import { createApp } from '../../src/http/app.ts'
+import { Draining } from '../../src/http/draining.ts'
+import { RawClient } from '../support/raw-client.ts'
+import { until } from '../support/until.ts'
+
+const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`
+
+/** An app with a route whose answer begins at once and ends when the test says so. */
+async function start(t: Test) {
+  const app = createApp(pino({ level: 'silent' }))
+  const begun = Promise.withResolvers<void>()
+  const end = Promise.withResolvers<void>()
+  app.get('/fast', () => 'fast')
+  app.get('/slow', async (_request, reply) => {
+    reply.hijack().raw.writeHead(200, { 'content-length': '4' }).flushHeaders()
+    begun.resolve()
+    await end.promise
+    reply.raw.end('slow')
+  })
+  const sockets: Socket[] = []
+  app.server.on('connection', (socket: Socket) => sockets.push(socket))
+  const draining = new Draining(app)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  t.teardown(() => {
+    app.server.closeAllConnections()
+    return app.close()
+  })
+  const { port } = app.server.address() as AddressInfo
+  return { app, draining, sockets, port, begun: begun.promise, end: end.resolve }
+}
+
+t.test('an answer that had begun ends, and then its connection, though it was kept', async (t) => {
+  const { app, draining, port, begun, end } = await start(t)
+  const client = new RawClient(t, port)
+  const answer = client.ask(get('/slow'))
+  await begun
+  t.same(draining.open, { connections: 1, requests: ['GET /slow'] })
+  draining.start()
+  const closed = draining.close()
+  await until('it listens no more', () => !app.server.listening)
+  end()
+  t.notMatch(await answer, /^connection: close/im, 'its head was sent before')
+  await Promise.all([client.closed, closed])
+  t.same(draining.open.requests, [])
+})
+
+t.test('a request that arrives while the app closes is answered as ever', async (t) => {
+  const { app, draining, port, sockets } = await start(t)
+  const client = new RawClient(t, port)
+  client.send('GET /fast HTTP/1.1\r\n')
+  await until('it has begun', () => sockets.some(({ bytesRead }) => bytesRead > 0))
+  draining.start()
+  const closed = draining.close()
+  await until('it listens no more', () => !app.server.listening)
+  const answer = await client.ask('Host: x\r\n\r\n')
+  t.match(answer, /^HTTP\/1\.1 200 .*^connection: close.*fast$/ims)
+  await closed
+})
+
+t.test('a request whose client has gone is not open', async (t) => {
+  const { draining, port, begun } = await start(t)
+  const client = new RawClient(t, port)
+  client.send(get('/slow'))
+  await begun
+  client.leave()
+  await until('it is gone', () => draining.open.connections === 0)
+  t.same(draining.open.requests, [])
+})
+
+t.test('a connection that has sent nothing does not keep it from closing', async (t) => {
+  const { draining, port, sockets } = await start(t)
+  const client = new RawClient(t, port)
+  await until('it is there', () => sockets.length > 0)
+  await Promise.all([draining.close(), client.closed])
+  t.pass('it has closed')
+})
