@@ -3,7 +3,7 @@ import { AuthClientError, errorOf, unreachable } from './errors.ts'
 import type { TokenAnswer } from './held-token.ts'
 import type { Platform } from './platform.ts'
 
-/** One request takes no longer: less than the grace time, so that a repeat still falls into it. */
+/** The longest that a request may take: less than the grace period, so that a retry is still within it. */
 const answerMsMax = 8_000
 const triesMax = 4
 /** The first pause; each is twice as long as the one before, give or take a half. */

@@ -32,10 +32,9 @@ export interface RefreshedTokens extends TokenSet {
 }
 
 /**
- * Who presents the current token has it in a cookie, and is not given it again late in its grace time:
- * such an answer might be so slow that it comes behind the one that brings the successor, and would
- * put the old token in its place. Early it does no harm, as there is no successor before the grace
- * time is over.
+ * Decides whether a response sets the cookie. A client that presents the current token has it in its
+ * cookie. Late in the grace period a slow response could overwrite the successor with that token. Early
+ * it does no harm, as there is no successor before the grace period is over.
  *
  * @param presented the generation of the token that came
  * @param session as it is after the rotation

@@ -179,7 +179,7 @@ t.test('another page can do nothing and learn nothing', async (t) => {
   t.equal(keys.list().length, before)
 })
 
-t.test('the line of a session: its generation, and the grace time left', async (t) => {
+t.test('the line of a session: its generation, and the grace period left', async (t) => {
   const { ask, signIn, refresh, clock, call } = await start(t)
   const { access_token, refresh_token, session_id } = await signIn()
   const line = async () => {

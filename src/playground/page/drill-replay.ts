@@ -18,7 +18,7 @@ export const replayDrill: Drill = {
       `A second device has signed in. Its refresh token is generation ${device.generation}; a thief copies it.`,
     )
     for (let times = 0; times < 2; times++) {
-      await wait('The grace time passes', grace_s * 1000 + marginMs)
+      await wait('The grace period passes', grace_s * 1000 + marginMs)
       await device.refresh()
       say(
         `The device refreshes: generation ${device.generation} takes the place of the one before.`,

@@ -17,7 +17,7 @@ export const tabsDrill: Drill = {
     const { say, wait } = story
     const { grace_left_ms } = await readLine(auth)
     if (grace_left_ms > 0) {
-      await wait('The token is new: its grace time passes', grace_left_ms + marginMs)
+      await wait('The token is new: its grace period passes', grace_left_ms + marginMs)
     }
     const { generation: first } = await readLine(auth)
     say(

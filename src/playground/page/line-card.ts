@@ -43,8 +43,8 @@ export async function readLine(auth: Page['auth']): Promise<SessionLine> {
 function showGrace(leftMs: number): void {
   const text =
     leftMs > 0
-      ? `In its grace time: asked again within ${Math.ceil(leftMs / 1000)} s, it is given again.`
-      : 'The grace time is over: the next refresh replaces it.'
+      ? `In its grace period: asked again within ${Math.ceil(leftMs / 1000)} s, it is given again.`
+      : 'The grace period is over: the next refresh replaces it.'
   setText(byId('grace'), text)
 }
 

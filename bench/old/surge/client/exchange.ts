@@ -11,7 +11,7 @@ export interface Exchange {
   readonly reason: string
 }
 
-/** As in gatepass/browser: less than the grace time, so that a repeat still falls into it. */
+/** As in gatepass/browser: less than the grace period, so that a repeat still falls into it. */
 const answerMsMax = 8_000
 
 /** The server has answered, and nobody heard it. */
