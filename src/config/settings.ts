@@ -145,7 +145,7 @@ const table = {
     issuer,
     seconds(0, 600).default(10),
     asNumber,
-    'How long a replaced refresh token still answers; 0 is the strict rule of RFC 9700 §4.14.',
+    'The grace period: how long a replaced refresh token still works. 0 is the strict rule of RFC 9700 §4.14.',
     { unit: 'seconds' },
   ),
   session_idle_s: setting(

@@ -2,6 +2,7 @@ import type { Clock } from '../core/clock.ts'
 import { GatepassError, isGatepassError } from '../core/errors.ts'
 import { randomId } from '../core/secrets.ts'
 import type { Account, AccountStore, Session, SessionStore } from '../stores/ports.ts'
+import { newGeneration } from '../stores/rotation.ts'
 import type { Audit } from './audit.ts'
 import { type Client, type Clients, grantScope, requireKey } from './clients.ts'
 import { normalizeLoginName } from './login-name.ts'
@@ -151,10 +152,7 @@ export class Login {
       createdAtMs: nowMs,
       endsAtMs: nowMs + sessionMaxMs,
       expiresAtMs: nowMs + Math.min(sessionIdleMs, sessionMaxMs),
-      generation: 0,
-      mintedAtMs: nowMs,
-      presented: false,
-      idempotencyKey: null,
+      ...newGeneration(0, nowMs),
       revokedAtMs: null,
       jkt,
     }

@@ -15,6 +15,7 @@ import { type Replicas, replicaKinds, replicasMax } from './replicas.ts'
 export interface LineInfo {
   readonly generation: number
   readonly mintedAtMs: number
+  readonly lastRetryAtMs: number | null
 }
 
 export interface PlaygroundDeps {
@@ -142,7 +143,8 @@ async function sessionRoute(app: FastifyInstance, deps: PlaygroundDeps): Promise
     const { sid } = request.auth ?? {}
     const line = sid === undefined ? null : await lineOf(sid)
     if (sid === undefined || line === null) throw new GatepassError('token_revoked')
-    const leftMs = line.mintedAtMs + graceMs - clock.nowMs()
+    const { mintedAtMs, lastRetryAtMs } = line
+    const leftMs = Math.max(mintedAtMs, lastRetryAtMs ?? 0) + graceMs - clock.nowMs()
     return {
       session_id: sid,
       generation: line.generation,

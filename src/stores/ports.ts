@@ -55,10 +55,20 @@ export interface Session {
   readonly generation: number
   /** When the current generation was minted. */
   readonly mintedAtMs: number
-  /** Whether the current generation has come back to us. */
+  /** Whether a client has presented the current generation. */
   readonly presented: boolean
-  /** Digest of the Idempotency-Key that made the current generation, if there was one. */
+  /** Digest of the Idempotency-Key of the request that minted the current generation, if it had one. */
   readonly idempotencyKey: Buffer | null
+  /** When the request that minted the current generation first came again. */
+  readonly firstRetryAtMs: number | null
+  /** When it last came again, before a client presented the current generation. */
+  readonly lastRetryAtMs: number | null
+  /** Digest of the one other key that was answered because of a retry; see `noKey`. */
+  readonly otherKey: Buffer | null
+  /** Digest of the last key that presented the current generation and was answered with it. */
+  readonly replayKey: Buffer | null
+  /** When that key first came again after the grace period. */
+  readonly lateReplayAtMs: number | null
   readonly revokedAtMs: number | null
   /** The key that it is bound to, as its thumbprint (RFC 7638); null when it is bound to none. */
   readonly jkt: string | null
@@ -87,7 +97,7 @@ export interface RotationRequest {
 }
 
 export interface RotationPolicy {
-  /** How long a replaced token still answers. 0 is the strict rule of RFC 9700 §4.14. */
+  /** The grace period: how long a replaced token still answers. 0 is the strict rule of RFC 9700 §4.14. */
   readonly graceMs: number
   /** A session that is not refreshed for this long ends. */
   readonly idleMs: number

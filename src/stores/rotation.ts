@@ -1,73 +1,125 @@
 import { equalBytes } from '../core/secrets.ts'
 import type { RotationOutcome, RotationRequest, Session } from './ports.ts'
 
-/** What the rule says, and the session as it is from now on; the same object when nothing changed. */
+/** The outcome, and the session after it; the same object when nothing changes. */
 export interface RotationDecision {
   readonly outcome: RotationOutcome
   readonly session: Session
 }
 
+/** Stands for the digest of an Idempotency-Key where a request has none. */
+export const noKey = Buffer.alloc(32)
+
 /**
- * Invariant 4 as a pure function: what becomes of a session when one of its refresh tokens, whose
- * MAC is good, is presented. A store runs it, or its own statement of the same rule, atomically.
+ * Decides what becomes of a session when a client presents one of its refresh tokens, whose MAC is
+ * good: invariant 4, the table in docs/architecture.md. Each store runs this function, or the same
+ * rule in its own language, as one atomic step.
  */
 export function decideRotation(session: Session, request: RotationRequest): RotationDecision {
   const { nowMs, policy } = request
   if (session.revokedAtMs !== null) return { outcome: 'revoked', session }
   if (nowMs >= session.expiresAtMs) return { outcome: 'expired', session }
-  // Without the key a token is worth nothing, and says nothing about what its owner did with it.
+  // A token without its key is worth nothing. It says nothing about the owner of the session either.
   if (session.jkt !== null && session.jkt !== request.jkt) return { outcome: 'unproven', session }
 
-  // A replica whose clock runs behind must not see a young generation as an old one.
-  const withinGrace = Math.max(0, nowMs - session.mintedAtMs) < policy.graceMs
   const ahead = request.generation - session.generation
-
-  // A store fail-over lost writes that we had acknowledged: the MAC proves that this one was ours.
-  if (ahead > 0) {
-    if (policy.graceMs === 0) {
-      return { outcome: 'rotated', session: mint(session, request, request.generation + 1) }
-    }
-    const recovered = mint(session, request, request.generation)
-    return { outcome: 'replayed', session: { ...recovered, presented: true } }
-  }
-  if (ahead === 0) {
-    if (!withinGrace) {
-      return { outcome: 'rotated', session: mint(session, request, session.generation + 1) }
-    }
-    if (session.presented) return { outcome: 'replayed', session }
-    return { outcome: 'replayed', session: { ...session, presented: true } }
-  }
-  if (ahead === -1 && retriesLostAnswer(session, request)) {
-    // Grace begins anew: a copy of this very request may be on its way, or one of another tab.
-    return { outcome: 'replayed', session: mint(session, request, session.generation) }
-  }
-  if (ahead === -1 && withinGrace) return { outcome: 'replayed', session }
-  return { outcome: 'reused', session: revoke(session, nowMs, policy.revokedKeptMs) }
+  const decision =
+    ahead > 0
+      ? decideLost(session, request)
+      : ahead === 0
+        ? decideCurrent(session, request)
+        : ahead === -1 && decideReplaced(session, request)
+  return decision || { outcome: 'reused', session: revoke(session, nowMs, policy.revokedKeptMs) }
 }
 
-/** The session ended for good; the row stays for a while, so that it is `revoked` and not `unknown`. */
+/** Revokes a session for good. Its row stays for `keptMs`, so that it is `revoked`, not `unknown`. */
 export function revoke(session: Session, nowMs: number, keptMs: number): Session {
   return { ...session, revokedAtMs: nowMs, expiresAtMs: nowMs + keptMs }
 }
 
+/** The fields of a generation that was just minted. */
+export function newGeneration(
+  generation: number,
+  mintedAtMs: number,
+  idempotencyKey: Buffer | null = null,
+) {
+  return {
+    generation,
+    mintedAtMs,
+    idempotencyKey,
+    presented: false,
+    firstRetryAtMs: null,
+    lastRetryAtMs: null,
+    otherKey: null,
+    replayKey: null,
+    lateReplayAtMs: null,
+  }
+}
+
+/** A store fail-over lost this generation. The MAC proves that we issued it. */
+function decideLost(session: Session, request: RotationRequest): RotationDecision {
+  const { generation, idempotencyKey, policy } = request
+  if (policy.graceMs === 0) return rotate(session, request)
+  const lost = mint(session, request, generation)
+  return replay({ ...lost, idempotencyKey: null, presented: true, replayKey: idempotencyKey })
+}
+
+function decideCurrent(session: Session, request: RotationRequest): RotationDecision {
+  const { idempotencyKey, nowMs } = request
+  const isReplay = isKey(idempotencyKey, session.replayKey)
+  // A copy of the last retry may be on its way. It needs this generation to be the current one.
+  if (isWithinGrace(session.mintedAtMs, request) || isWithinGrace(session.lastRetryAtMs, request)) {
+    if (session.presented && (isReplay || idempotencyKey === null)) return replay(session)
+    return replay({ ...session, presented: true, replayKey: idempotencyKey ?? session.replayKey })
+  }
+  // A copy of a request that was answered with this generation must not mint the next one: nobody
+  // may read the answer. Without a limit a thief could poll with such a copy and never be noticed.
+  if (!isReplay) return rotate(session, request)
+  if (session.lateReplayAtMs === null) return replay({ ...session, lateReplayAtMs: nowMs })
+  return isWithinGrace(session.lateReplayAtMs, request) ? replay(session) : rotate(session, request)
+}
+
+/** Decides about the generation before the current one. Null: this is reuse. */
+function decideReplaced(session: Session, request: RotationRequest): RotationDecision | null {
+  const { idempotencyKey, nowMs } = request
+  const isRetry = isKey(idempotencyKey, session.idempotencyKey)
+  // The client may never have received the current generation.
+  if (isRetry && !session.presented) {
+    const firstRetryAtMs = session.firstRetryAtMs ?? nowMs
+    return replay({ ...session, firstRetryAtMs, lastRetryAtMs: nowMs })
+  }
+  if (isWithinGrace(session.mintedAtMs, request)) return replay(session)
+  if (isRetry) return isWithinGrace(session.lastRetryAtMs, request) ? replay(session) : null
+  // Another tab of the browser that has retried. Retries do not move this window: a thief who
+  // retries would otherwise keep it open for the owner, and never be noticed.
+  if (!isWithinGrace(session.firstRetryAtMs, request)) return null
+  const otherKey = idempotencyKey ?? noKey
+  if (session.otherKey === null) return replay({ ...session, otherKey })
+  return isKey(otherKey, session.otherKey) ? replay(session) : null
+}
+
+function replay(session: Session): RotationDecision {
+  return { outcome: 'replayed', session }
+}
+
+function rotate(session: Session, request: RotationRequest): RotationDecision {
+  return { outcome: 'rotated', session: mint(session, request, request.generation + 1) }
+}
+
 function mint(session: Session, request: RotationRequest, generation: number): Session {
-  const { nowMs, policy } = request
+  const { nowMs, policy, idempotencyKey } = request
   return {
     ...session,
-    generation,
-    mintedAtMs: nowMs,
-    presented: false,
-    idempotencyKey: request.idempotencyKey,
+    ...newGeneration(generation, nowMs, idempotencyKey),
     expiresAtMs: Math.min(nowMs + policy.idleMs, session.endsAtMs),
   }
 }
 
-/** The client never saw the current generation, and can show the key of the request that made it. */
-function retriesLostAnswer(session: Session, request: RotationRequest): boolean {
-  return (
-    !session.presented &&
-    session.idempotencyKey !== null &&
-    request.idempotencyKey !== null &&
-    equalBytes(session.idempotencyKey, request.idempotencyKey)
-  )
+/** A replica whose clock runs behind sees an instant in its future as one within the grace period. */
+function isWithinGrace(sinceMs: number | null, { nowMs, policy }: RotationRequest): boolean {
+  return sinceMs !== null && Math.max(0, nowMs - sinceMs) < policy.graceMs
+}
+
+function isKey(one: Buffer | null, other: Buffer | null): boolean {
+  return one !== null && other !== null && equalBytes(one, other)
 }

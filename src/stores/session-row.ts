@@ -18,6 +18,11 @@ export interface SessionRow {
   readonly idempotency_key: Uint8Array | null
   readonly revoked_at_ms: number | null
   readonly jkt: string | null
+  readonly first_retry_at_ms: number | null
+  readonly last_retry_at_ms: number | null
+  readonly other_key: Uint8Array | null
+  readonly replay_key: Uint8Array | null
+  readonly late_replay_at_ms: number | null
 }
 
 export function toSession(row: SessionRow): Session {
@@ -34,8 +39,17 @@ export function toSession(row: SessionRow): Session {
     generation: row.generation,
     mintedAtMs: row.minted_at_ms,
     presented: Boolean(row.presented),
-    idempotencyKey: row.idempotency_key === null ? null : Buffer.from(row.idempotency_key),
+    idempotencyKey: toBuffer(row.idempotency_key),
+    firstRetryAtMs: row.first_retry_at_ms,
+    lastRetryAtMs: row.last_retry_at_ms,
+    otherKey: toBuffer(row.other_key),
+    replayKey: toBuffer(row.replay_key),
+    lateReplayAtMs: row.late_replay_at_ms,
     revokedAtMs: row.revoked_at_ms,
     jkt: row.jkt,
   }
+}
+
+function toBuffer(bytes: Uint8Array | null): Buffer | null {
+  return bytes === null ? null : Buffer.from(bytes)
 }

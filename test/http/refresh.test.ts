@@ -108,6 +108,39 @@ t.test(
   },
 )
 
+t.test(
+  'I12: a thief who retries all the time is found by the next refresh of the owner',
+  async (t) => {
+    const issuer = await startIssuer(t)
+    const { refresh_token } = await issuer.signIn()
+    issuer.clock.advance_s(afterGrace_s)
+    const thiefs = { 'idempotency-key': 'of-the-thief' }
+    for (let times = 0; times < 8; times++) {
+      t.equal((await issuer.refresh(refresh_token, thiefs)).statusCode, 200)
+      issuer.clock.advance_s(afterGrace_s - 1)
+    }
+    const owners = await issuer.refresh(refresh_token, { 'idempotency-key': 'of-the-owner' })
+    t.match(owners.json(), { status: 401, code: 'refresh_token_reused' })
+    t.match((await issuer.refresh(refresh_token, thiefs)).json(), { code: 'refresh_token_revoked' })
+  },
+)
+
+t.test('a copy of a refresh that comes after the grace period is answered the same', async (t) => {
+  const issuer = await startIssuer(t)
+  const { refresh_token } = await issuer.signIn()
+  const send = async (token: string, key: string) => {
+    const answer = await issuer.refresh(token, { 'idempotency-key': key })
+    return answer.json().refresh_token
+  }
+  issuer.clock.advance_s(afterGrace_s - 1)
+  t.equal(await send(refresh_token, 'first'), refresh_token)
+  issuer.clock.advance_s(3)
+  t.equal(await send(refresh_token, 'first'), refresh_token, 'a copy, whose answer nobody reads')
+  issuer.clock.advance_s(100)
+  const next = await send(refresh_token, 'second')
+  t.match(next, /\.1\./, 'and the session goes on')
+})
+
 t.test('an idle session expires', async (t) => {
   const issuer = await startIssuer(t)
   const { refresh_token } = await issuer.signIn()

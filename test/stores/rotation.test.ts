@@ -1,12 +1,16 @@
 import t from 'tap'
 import { digest } from '../../src/core/secrets.ts'
 import type { RotationRequest, Session } from '../../src/stores/ports.ts'
-import { decideRotation, revoke } from '../../src/stores/rotation.ts'
+import { decideRotation, newGeneration, noKey, revoke } from '../../src/stores/rotation.ts'
 import fc from '../support/properties.ts'
+import { RuleStore } from '../support/rule-store.ts'
 import { policy, rotation, session, t0 } from '../support/sessions.ts'
+import { sessionWorld } from './session-world.ts'
 
 const key = digest('attempt-1')
 const otherKey = digest('attempt-2')
+const thirdKey = digest('attempt-3')
+const day_ms = 86_400_000
 const strict = { ...policy, graceMs: 0 }
 
 /** Generation 5, minted at t0 by a request that carried `key`, not seen since. */
@@ -53,20 +57,28 @@ const table: Row[] = [
     after: unchanged,
   },
   {
-    title: 'the one before, days later, with the key that made the current one',
-    session: fifth({ expiresAtMs: t0 + 14 * 86_400_000, endsAtMs: t0 + 90 * 86_400_000 }),
-    request: { generation: 4, nowMs: t0 + 3 * 86_400_000, idempotencyKey: key },
+    title: 'a retry days later gets the current one; neither grace period nor session grows',
+    session: fifth({ expiresAtMs: t0 + 14 * day_ms, endsAtMs: t0 + 90 * day_ms }),
+    request: { generation: 4, nowMs: t0 + 3 * day_ms, idempotencyKey: key },
     outcome: 'replayed',
     after: {
-      generation: 5,
-      mintedAtMs: t0 + 3 * 86_400_000,
+      ...unchanged,
       presented: false,
       idempotencyKey: key,
-      expiresAtMs: t0 + 3 * 86_400_000 + policy.idleMs,
+      firstRetryAtMs: t0 + 3 * day_ms,
+      lastRetryAtMs: t0 + 3 * day_ms,
+      expiresAtMs: t0 + 14 * day_ms,
     },
   },
   {
-    title: 'the same with another key is reuse',
+    title: 'the first retry keeps its time when another follows',
+    session: fifth({ firstRetryAtMs: t0 + 1, lastRetryAtMs: t0 + 1 }),
+    request: { generation: 4, nowMs: late + 2, idempotencyKey: key },
+    outcome: 'replayed',
+    after: { ...unchanged, firstRetryAtMs: t0 + 1, lastRetryAtMs: late + 2 },
+  },
+  {
+    title: 'the one before with another key, after grace, is reuse',
     session: fifth(),
     request: { generation: 4, nowMs: late, idempotencyKey: otherKey },
     outcome: 'reused',
@@ -80,11 +92,130 @@ const table: Row[] = [
     after: { revokedAtMs: late },
   },
   {
-    title: 'the same once the current one was seen is reuse, with the key too',
+    title: 'a retry once the current one was seen is reuse',
     session: fifth({ presented: true }),
     request: { generation: 4, nowMs: late, idempotencyKey: key },
     outcome: 'reused',
     after: { revokedAtMs: late },
+  },
+  {
+    title: 'a copy of the last retry, though the current one was seen, gets the current one',
+    session: fifth({ presented: true, firstRetryAtMs: t0 + 1, lastRetryAtMs: late }),
+    request: { generation: 4, nowMs: late + policy.graceMs - 1, idempotencyKey: key },
+    outcome: 'replayed',
+    after: { ...unchanged, firstRetryAtMs: t0 + 1, lastRetryAtMs: late },
+  },
+  {
+    title: 'the same a grace period after the last retry is reuse',
+    session: fifth({ presented: true, firstRetryAtMs: late, lastRetryAtMs: late }),
+    request: { generation: 4, nowMs: late + policy.graceMs, idempotencyKey: key },
+    outcome: 'reused',
+    after: { revokedAtMs: late + policy.graceMs },
+  },
+  {
+    title: 'another key within the grace period of the first retry gets the current one, once',
+    session: fifth({ firstRetryAtMs: late, lastRetryAtMs: late }),
+    request: { generation: 4, nowMs: late + policy.graceMs - 1, idempotencyKey: otherKey },
+    outcome: 'replayed',
+    after: { ...unchanged, otherKey },
+  },
+  {
+    title: 'a copy of that request gets it too',
+    session: fifth({ firstRetryAtMs: late, lastRetryAtMs: late, otherKey }),
+    request: { generation: 4, nowMs: late + 1, idempotencyKey: otherKey },
+    outcome: 'replayed',
+    after: { ...unchanged, otherKey },
+  },
+  {
+    title: 'a second other key is reuse',
+    session: fifth({ firstRetryAtMs: late, lastRetryAtMs: late, otherKey }),
+    request: { generation: 4, nowMs: late + 1, idempotencyKey: thirdKey },
+    outcome: 'reused',
+    after: { revokedAtMs: late + 1 },
+  },
+  {
+    title: 'no key counts as another key',
+    session: fifth({ firstRetryAtMs: late, lastRetryAtMs: late }),
+    request: { generation: 4, nowMs: late + 1 },
+    outcome: 'replayed',
+    after: { ...unchanged, otherKey: noKey },
+  },
+  {
+    title: 'no key after another key is reuse',
+    session: fifth({ firstRetryAtMs: late, lastRetryAtMs: late, otherKey }),
+    request: { generation: 4, nowMs: late + 1 },
+    outcome: 'reused',
+    after: { revokedAtMs: late + 1 },
+  },
+  {
+    title: 'later retries do not let another key in',
+    session: fifth({ firstRetryAtMs: t0 + 1, lastRetryAtMs: late + policy.graceMs }),
+    request: { generation: 4, nowMs: late + policy.graceMs + 1, idempotencyKey: otherKey },
+    outcome: 'reused',
+    after: { revokedAtMs: late + policy.graceMs + 1 },
+  },
+  {
+    title: 'the current one within the grace period of the last retry is not replaced',
+    session: fifth({ firstRetryAtMs: t0 + 1, lastRetryAtMs: late }),
+    request: { generation: 5, nowMs: late + policy.graceMs - 1, idempotencyKey: otherKey },
+    outcome: 'replayed',
+    after: { ...unchanged, presented: true, replayKey: otherKey },
+  },
+  {
+    title: 'the current one within grace is known by its key afterwards',
+    session: fifth({ presented: true, replayKey: otherKey }),
+    request: { generation: 5, nowMs: late - 1, idempotencyKey: thirdKey },
+    outcome: 'replayed',
+    after: { ...unchanged, replayKey: thirdKey },
+  },
+  {
+    title: 'a request without a key does not displace the key that is known',
+    session: fifth({ presented: true, replayKey: otherKey }),
+    request: { generation: 5, nowMs: late - 1 },
+    outcome: 'replayed',
+    after: { ...unchanged, replayKey: otherKey },
+  },
+  {
+    title: 'the current one with the key of its last replay is not replaced, days later',
+    session: fifth({ presented: true, replayKey: otherKey, expiresAtMs: t0 + 14 * day_ms }),
+    request: { generation: 5, nowMs: t0 + 3 * day_ms, idempotencyKey: otherKey },
+    outcome: 'replayed',
+    after: { ...unchanged, lateReplayAtMs: t0 + 3 * day_ms, expiresAtMs: t0 + 14 * day_ms },
+  },
+  {
+    title: 'nor by a copy of that request',
+    session: fifth({ presented: true, replayKey: otherKey, lateReplayAtMs: late }),
+    request: { generation: 5, nowMs: late + policy.graceMs - 1, idempotencyKey: otherKey },
+    outcome: 'replayed',
+    after: { ...unchanged, lateReplayAtMs: late },
+  },
+  {
+    title: 'a grace period after that it is replaced: nobody polls with one key for ever',
+    session: fifth({ presented: true, replayKey: otherKey, lateReplayAtMs: late }),
+    request: { generation: 5, nowMs: late + policy.graceMs, idempotencyKey: otherKey },
+    outcome: 'rotated',
+    after: { generation: 6, replayKey: null, lateReplayAtMs: null, idempotencyKey: otherKey },
+  },
+  {
+    title: 'with another key than that of its last replay it is replaced',
+    session: fifth({ presented: true, replayKey: otherKey }),
+    request: { generation: 5, nowMs: late, idempotencyKey: thirdKey },
+    outcome: 'rotated',
+    after: { generation: 6, replayKey: null },
+  },
+  {
+    title: 'a new generation starts with nothing of the one before',
+    session: fifth({
+      presented: true,
+      firstRetryAtMs: t0,
+      lastRetryAtMs: t0,
+      otherKey,
+      replayKey: otherKey,
+      lateReplayAtMs: t0,
+    }),
+    request: { generation: 5, nowMs: late, idempotencyKey: thirdKey },
+    outcome: 'rotated',
+    after: newGeneration(6, late, thirdKey),
   },
   {
     title: 'two generations back is reuse even within grace',
@@ -98,7 +229,14 @@ const table: Row[] = [
     session: fifth(),
     request: { generation: 8, nowMs: t0 + 1 },
     outcome: 'replayed',
-    after: { generation: 8, mintedAtMs: t0 + 1, presented: true },
+    after: { ...newGeneration(8, t0 + 1), presented: true },
+  },
+  {
+    title: 'a copy of that request finds it current, also after grace',
+    session: fifth({ generation: 8, presented: true, idempotencyKey: null, replayKey: key }),
+    request: { generation: 8, nowMs: late, idempotencyKey: key },
+    outcome: 'replayed',
+    after: { generation: 8, mintedAtMs: t0 },
   },
   {
     title: 'without grace, the current one is replaced in the same millisecond',
@@ -113,6 +251,34 @@ const table: Row[] = [
     request: { generation: 4, nowMs: t0, policy: strict },
     outcome: 'reused',
     after: { revokedAtMs: t0 },
+  },
+  {
+    title: 'without grace, a retry is answered as long as the current one was not seen',
+    session: fifth(),
+    request: { generation: 4, nowMs: late, idempotencyKey: key, policy: strict },
+    outcome: 'replayed',
+    after: unchanged,
+  },
+  {
+    title: 'without grace, a retry lets nobody else in, in the same millisecond',
+    session: fifth({ firstRetryAtMs: late, lastRetryAtMs: late }),
+    request: { generation: 4, nowMs: late, idempotencyKey: otherKey, policy: strict },
+    outcome: 'reused',
+    after: { revokedAtMs: late },
+  },
+  {
+    title: 'without grace, a retry does not keep the current one from being replaced',
+    session: fifth({ firstRetryAtMs: late, lastRetryAtMs: late }),
+    request: { generation: 5, nowMs: late, policy: strict },
+    outcome: 'rotated',
+    after: { generation: 6 },
+  },
+  {
+    title: 'without grace, a retry after the current one was seen is reuse',
+    session: fifth({ presented: true, firstRetryAtMs: late, lastRetryAtMs: late }),
+    request: { generation: 4, nowMs: late, idempotencyKey: key, policy: strict },
+    outcome: 'reused',
+    after: { revokedAtMs: late },
   },
   {
     title: 'without grace, a forgotten one is replaced at once',
@@ -235,3 +401,13 @@ t.test('property: no request changes a revoked session', async () => {
     ),
   )
 })
+
+sessionWorld(
+  t,
+  async () => {
+    const store = new RuleStore()
+    // A session that is created again is as it was then: the writes since are lost.
+    return { store, rollBack: (session) => store.create(session) }
+  },
+  { runs: 500 },
+)

@@ -3,6 +3,7 @@ import type { Test } from 'tap'
 import { digest, randomId } from '../../src/core/secrets.ts'
 import {
   logStart,
+  type RotationOutcome,
   type RotationRequest,
   type Session,
   type SessionStore,
@@ -123,13 +124,108 @@ export function sessionStoreContract(
     const story = fc.record({
       graceMs: graces,
       isBound: fc.boolean(),
-      steps: fc.array(step, { minLength: 1, maxLength: 12 }),
+      steps: fc.array(step, { minLength: 1, maxLength: 16 }),
     })
     await fc.assert(
       fc.asyncProperty(story, (story) => follow(store, story)),
-      { numRuns: 80 },
+      { numRuns: 120 },
     )
   })
+
+  withStore(
+    'every kind of step is decided as the rule does, one after the other',
+    async (t, store) => {
+      const [mine, other, third] = ['mine', 'other', 'third'].map(digest) as [
+        Buffer,
+        Buffer,
+        Buffer,
+      ]
+      let expected = session({ sid: randomId() })
+      await store.create(expected)
+      const { graceMs } = policy
+      let nowMs = t0
+      const sent: [waitMs: number, ahead: number, key: Buffer | null, outcome: RotationOutcome][] =
+        [
+          [graceMs - 1, 0, mine, 'replayed'],
+          [1, 0, mine, 'replayed'],
+          [graceMs - 1, 0, mine, 'replayed'],
+          [1, 0, mine, 'rotated'],
+          [graceMs, -1, mine, 'replayed'],
+          [graceMs - 1, -1, other, 'replayed'],
+          [0, -1, other, 'replayed'],
+          [graceMs, -1, mine, 'replayed'],
+          [graceMs - 1, 0, other, 'replayed'],
+          [0, -1, mine, 'replayed'],
+          [1, 0, null, 'rotated'],
+          [graceMs - 1, -1, third, 'replayed'],
+          [0, 3, third, 'replayed'],
+          [graceMs, 0, third, 'replayed'],
+          [graceMs, 0, other, 'rotated'],
+          [graceMs, -1, other, 'replayed'],
+          [1, -1, null, 'replayed'],
+          [1, -1, third, 'reused'],
+        ]
+      for (const [index, [waitMs, ahead, idempotencyKey, outcome]] of sent.entries()) {
+        nowMs += waitMs
+        const generation = expected.generation + ahead
+        const request = rotation({ sid: expected.sid, generation, idempotencyKey, nowMs })
+        const decision = decideRotation(expected, request)
+        t.equal(decision.outcome, outcome, `step ${index}`)
+        t.same(await store.rotate(request), decision)
+        expected = decision.session
+      }
+    },
+  )
+
+  withStore(
+    'I12: a thief who retries with a key of his own does not keep grace open',
+    async (t, store) => {
+      const one = session({ sid: randomId() })
+      await store.create(one)
+      const { sid } = one
+      const thiefs = { sid, generation: 0, idempotencyKey: digest('of the thief') }
+      let nowMs = t0 + policy.graceMs
+      t.equal((await store.rotate(rotation({ ...thiefs, nowMs }))).outcome, 'rotated')
+      for (let times = 0; times < 6; times++) {
+        nowMs += policy.graceMs - 1_000
+        t.equal((await store.rotate(rotation({ ...thiefs, nowMs }))).outcome, 'replayed')
+      }
+      const owners = rotation({ sid, nowMs: nowMs + 1, idempotencyKey: digest('of the owner') })
+      t.equal((await store.rotate(owners)).outcome, 'reused')
+      t.equal((await store.rotate(rotation({ ...thiefs, nowMs }))).outcome, 'revoked')
+      t.match(await store.revocationsAfter(logStart, 10), [{ kind: 'session', id: sid }])
+    },
+  )
+
+  withStore(
+    'the same refresh made twice gets the same answer, also beyond grace',
+    async (t, store) => {
+      const one = session({ sid: randomId() })
+      await store.create(one)
+      const strict = { ...policy, graceMs: 2_000 }
+      const send = async (atMs: number, key: string, generation = 0) => {
+        const idempotencyKey = digest(key)
+        const request = {
+          sid: one.sid,
+          generation,
+          nowMs: t0 + atMs,
+          idempotencyKey,
+          policy: strict,
+        }
+        const { outcome, session: after } = await store.rotate(rotation(request))
+        return [outcome, after?.generation]
+      }
+      t.same(await send(1_800, 'K1'), ['replayed', 0])
+      t.same(await send(2_200, 'K1'), ['replayed', 0], 'the same request')
+      t.same(await send(4_100, 'K1'), ['replayed', 0], 'and once more')
+      t.same(await send(4_700, 'K2'), ['rotated', 1], 'the next refresh')
+      t.same(await send(4_800, 'K1'), ['replayed', 1], 'a late copy of the first')
+      t.same(await send(7_000, 'K2'), ['replayed', 1], 'the answer was lost')
+      t.same(await send(7_100, 'K3', 1), ['replayed', 1])
+      t.same(await send(9_100, 'K3', 1), ['replayed', 1], 'the same request')
+      t.same(await send(11_000, 'K4', 1), ['rotated', 2])
+    },
+  )
 
   withStore('a session that is bound to a key yields to that key alone', async (t, store) => {
     const jkt = thisKey ?? null
@@ -254,9 +350,16 @@ const [thisKey, thatKey] = ['this', 'that'].map((key) => digest(key).toString('b
 
 /** One request: how long after the one before by its replica's clock, for which generation. */
 const step = fc.record({
-  waitMs: fc.oneof(fc.integer({ min: -12_000, max: 12_000 }), fc.integer({ min: 0, max: 60_000 })),
-  ahead: fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, fc.integer({ min: -2, max: 2 })),
-  key: fc.constantFrom(null, digest('key 1'), digest('key 2')),
+  waitMs: fc.oneof(
+    fc.integer({ min: -12_000, max: 12_000 }),
+    fc.integer({ min: 0, max: 60_000 }),
+    fc.constantFrom(0, 1, policy.graceMs - 1, policy.graceMs),
+  ),
+  ahead: fc.oneof(
+    { weight: 4, arbitrary: fc.constantFrom(0, -1) },
+    fc.integer({ min: -2, max: 2 }),
+  ),
+  key: fc.constantFrom(null, digest('key 1'), digest('key 1'), digest('key 2'), digest('key 3')),
   jkt: fc.oneof(
     { weight: 4, arbitrary: fc.constant(thisKey) },
     fc.constantFrom(null, thatKey),

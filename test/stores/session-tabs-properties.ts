@@ -1,14 +1,15 @@
 import type { Test } from 'tap'
-import type { RotationOutcome, SessionStore } from '../../src/stores/ports.ts'
+import type { RotationOutcome } from '../../src/stores/ports.ts'
 import fc from '../support/properties.ts'
+import type { RotatingStore } from '../support/rule-store.ts'
 import { policy } from '../support/sessions.ts'
-import { Browser, type Story, slowStory, storyOf, type Try } from './session-tabs.ts'
+import { Browser, type Keys, type Story, slowStory, storyOf, type Try } from './session-tabs.ts'
 
 const accepted: readonly RotationOutcome[] = ['rotated', 'replayed']
 
 /** The story told to the end. Throws when the owner is signed out, or is given two successors. */
-async function tell(store: SessionStore, story: Story, withKey: boolean): Promise<void> {
-  const browser = new Browser(store, withKey, story.clockErrorsMs)
+async function tell(store: RotatingStore, story: Story, keys: Keys): Promise<void> {
+  const browser = new Browser(store, keys, story.clockErrorsMs)
   await browser.signIn()
   browser.plan(story.refreshes)
   await browser.timeline.run()
@@ -24,8 +25,8 @@ async function tell(store: SessionStore, story: Story, withKey: boolean): Promis
 }
 
 /** Whatever the tabs send from some instant on, late copies too, the session stays ended. */
-async function staysEnded(store: SessionStore, story: Story, endsAfterMs: number): Promise<void> {
-  const browser = new Browser(store, true, story.clockErrorsMs)
+async function staysEnded(store: RotatingStore, story: Story, endsAfterMs: number): Promise<void> {
+  const browser = new Browser(store, 'shared', story.clockErrorsMs)
   await browser.signIn()
   browser.plan(story.refreshes)
   let before = 0
@@ -45,8 +46,8 @@ interface Theft {
   readonly usesMs: readonly number[]
 }
 
-async function isFoundOut(store: SessionStore, story: Story, theft: Theft): Promise<void> {
-  const browser = new Browser(store, false, story.clockErrorsMs)
+async function isFoundOut(store: RotatingStore, story: Story, theft: Theft): Promise<void> {
+  const browser = new Browser(store, 'none', story.clockErrorsMs)
   await browser.signIn()
   browser.plan(story.refreshes)
   let stolen = 0
@@ -77,7 +78,7 @@ async function isFoundOut(store: SessionStore, story: Story, theft: Theft): Prom
 const prompt: Try = {
   requestMs: 0,
   answerMs: 0,
-  copyAfterMs: null,
+  copy: null,
   lost: 'nothing',
   retryAfterMs: 0,
   replica: 0,
@@ -90,11 +91,11 @@ const prompt: Try = {
 const wakings: Story[] = [
   [
     { ...prompt, lost: 'answer' as const, retryAfterMs: 60_000 },
-    { ...prompt, copyAfterMs: 600 },
+    { ...prompt, copy: { afterMs: 600, read: 'both' as const } },
   ],
   [
     { ...prompt, lost: 'answer' as const, retryAfterMs: policy.graceMs - 1 },
-    { ...prompt, copyAfterMs: 600 },
+    { ...prompt, copy: { afterMs: 600, read: 'both' as const } },
   ],
 ].map((tries) => ({
   refreshes: [
@@ -105,8 +106,8 @@ const wakings: Story[] = [
 }))
 
 /** The properties of invariant 4 with requests that are late, doubled and out of order. */
-export function sessionTabs(t: Test, open: () => Promise<SessionStore>, runs: number): void {
-  const withStore = (title: string, body: (store: SessionStore) => Promise<unknown>) =>
+export function sessionTabs(t: Test, open: () => Promise<RotatingStore>, runs: number): void {
+  const withStore = (title: string, body: (store: RotatingStore) => Promise<unknown>) =>
     t.test(title, async (t) => {
       const store = await open()
       t.teardown(() => store.close())
@@ -117,32 +118,41 @@ export function sessionTabs(t: Test, open: () => Promise<SessionStore>, runs: nu
 
   withStore('property: requests out of order, by delays within grace, sign nobody out', (store) =>
     fc.assert(
-      fc.asyncProperty(storyOf(false), (story) => tell(store, story, false)),
+      fc.asyncProperty(storyOf('none'), (story) => tell(store, story, 'none')),
+      { numRuns },
+    ),
+  )
+
+  withStore('property: nor where each request has a key of its own', (store) =>
+    fc.assert(
+      fc.asyncProperty(storyOf('own'), (story) => tell(store, story, 'own')),
       { numRuns },
     ),
   )
 
   withStore('property: nor do answers that take nearly half of grace', (store) =>
     fc.assert(
-      fc.asyncProperty(slowStory, fc.boolean(), (story, withKey) => tell(store, story, withKey)),
+      fc.asyncProperty(slowStory, fc.constantFrom<Keys>('none', 'shared'), (story, keys) =>
+        tell(store, story, keys),
+      ),
       { numRuns },
     ),
   )
 
   withStore('property: nor do they when lost answers are asked for again, with the key', (store) =>
     fc.assert(
-      fc.asyncProperty(storyOf(true), (story) => tell(store, story, true)),
+      fc.asyncProperty(storyOf('shared'), (story) => tell(store, story, 'shared')),
       { numRuns },
     ),
   )
 
   withStore('counterexample: another copy right behind the answer by key', async (store) => {
-    for (const story of wakings) await tell(store, story, true)
+    for (const story of wakings) await tell(store, story, 'shared')
   })
 
   withStore('property: a session that was ended stays so, whatever is on its way', (store) =>
     fc.assert(
-      fc.asyncProperty(storyOf(true), fc.nat(policy.idleMs / 6), (story, endsAfterMs) =>
+      fc.asyncProperty(storyOf('shared'), fc.nat(policy.idleMs / 6), (story, endsAfterMs) =>
         staysEnded(store, story, endsAfterMs),
       ),
       { numRuns },
@@ -157,7 +167,7 @@ export function sessionTabs(t: Test, open: () => Promise<SessionStore>, runs: nu
   })
   withStore('property: a thief among late and doubled requests is found out', (store) =>
     fc.assert(
-      fc.asyncProperty(storyOf(false), theft, (story, theft) => isFoundOut(store, story, theft)),
+      fc.asyncProperty(storyOf('none'), theft, (story, theft) => isFoundOut(store, story, theft)),
       { numRuns },
     ),
   )

@@ -1,7 +1,8 @@
 import { digest, randomId } from '../../src/core/secrets.ts'
 import { setsCookie } from '../../src/issuer/refresh.ts'
-import type { RotationResult, SessionStore } from '../../src/stores/ports.ts'
+import type { RotationOutcome, RotationResult } from '../../src/stores/ports.ts'
 import fc from '../support/properties.ts'
+import type { RotatingStore } from '../support/rule-store.ts'
 import { policy, session, t0 } from '../support/sessions.ts'
 import { Timeline } from '../support/timeline.ts'
 
@@ -27,13 +28,28 @@ const partMaxMs = Math.floor((graceMs - skewMs) / (3 * triesMax + 3)) - 1
  * and the request between them. It is a little under half of grace.
  */
 const slowMaxMs = Math.floor((graceMs - skewMs) / 2) - partMaxMs - 1
+/**
+ * The latest that a copy comes whose answer nobody reads. A tab may have sent the request just before
+ * it knew the answer to another, which takes two parts; the rest of the grace period is the copy's.
+ */
+const copyMaxMs = graceMs - skewMs - 3 * partMaxMs
+
+/** Whose Idempotency-Key a request has: none, that of an attempt of all tabs, or its own. */
+export type Keys = 'none' | 'shared' | 'own'
+
+/** A second delivery of a request by the network. */
+interface Copy {
+  /** How long after the first. */
+  readonly afterMs: number
+  /** Which answer the tab reads. */
+  readonly read: 'first' | 'second' | 'both'
+}
 
 /** One request, and what becomes of it. */
 export interface Try {
   readonly requestMs: number
   readonly answerMs: number
-  /** The network delivers it a second time, so much after the first. */
-  readonly copyAfterMs: number | null
+  readonly copy: Copy | null
   readonly lost: 'nothing' | 'request' | 'answer'
   /** How long the tab then waits before it tries again. */
   readonly retryAfterMs: number
@@ -58,18 +74,28 @@ const part = fc.integer({ min: 0, max: partMaxMs })
 const slow = fc.integer({ min: 0, max: slowMaxMs })
 const rest = fc.oneof(part, fc.nat(2 * graceMs), fc.nat(policy.idleMs / 60))
 
+const quickCopy = fc.record({
+  afterMs: part,
+  read: fc.constantFrom<Copy['read']>('first', 'second', 'both'),
+})
+const lateCopy = fc.record({
+  afterMs: fc.integer({ min: 0, max: copyMaxMs }),
+  read: fc.constant<Copy['read']>('first'),
+})
+
 const one = {
   requestMs: part,
   answerMs: part,
-  copyAfterMs: fc.option(part),
+  copy: fc.option(quickCopy),
   lost: fc.constantFrom('nothing', 'request', 'answer'),
   retryAfterMs: part,
   replica: fc.nat(2),
 }
 
-/** @param withKey a client with keys may take its time over a retry: it was offline */
-export const storyOf = (withKey: boolean): fc.Arbitrary<Story> => {
-  const lossy = withKey ? { ...one, retryAfterMs: rest } : one
+/** Tabs that share a key may take their time over a retry: they were offline. */
+export const storyOf = (keys: Keys): fc.Arbitrary<Story> => {
+  const patient = { ...one, copy: fc.option(fc.oneof(quickCopy, lateCopy)), retryAfterMs: rest }
+  const lossy = keys === 'shared' ? patient : one
   return storiesOf(fc.array(fc.record(lossy), { minLength: 1, maxLength: triesMax }))
 }
 
@@ -97,7 +123,7 @@ interface Wait {
   last: Try | undefined
 }
 
-/** What all tabs know of an attempt that is not over: one key for all that wait. */
+/** What all tabs know of an attempt that is not over: the key, if all that wait share one. */
 interface Attempt {
   readonly key: Buffer | null
   readonly waiting: Set<Wait>
@@ -111,14 +137,16 @@ export class Browser {
   readonly results: { presented: number; result: RotationResult }[] = []
   /** The generation in the cookie. */
   held = 0
-  readonly #store: SessionStore
-  readonly #withKey: boolean
+  readonly #store: RotatingStore
+  readonly #keys: Keys
   readonly #clockErrorsMs: readonly number[]
   #attempt: Attempt | null = null
+  /** The keys that were answered with the newest generation and had presented it, the last one last. */
+  #replayed: (Buffer | null)[] = []
 
-  constructor(store: SessionStore, withKey: boolean, clockErrorsMs: readonly number[]) {
+  constructor(store: RotatingStore, keys: Keys, clockErrorsMs: readonly number[]) {
     this.#store = store
-    this.#withKey = withKey
+    this.#keys = keys
     this.#clockErrorsMs = clockErrorsMs
   }
 
@@ -155,7 +183,8 @@ export class Browser {
   }
 
   #send(tab: number, tries: readonly Try[]): void {
-    this.#attempt ??= { key: this.#withKey ? digest(randomId()) : null, waiting: new Set() }
+    const isShared = this.#keys === 'shared'
+    this.#attempt ??= { key: isShared ? digest(randomId()) : null, waiting: new Set() }
     const { waiting } = this.#attempt
     // A tab that waits for an answer does not ask again.
     if ([...waiting].some((wait) => wait.tab === tab)) return
@@ -169,25 +198,45 @@ export class Browser {
     wait.last = one
     const presented = this.held
     const lost = more.length === 0 ? 'nothing' : one.lost
-    const arrive = async () => {
+    const key = this.#keys === 'own' ? digest(randomId()) : attempt.key
+    let isCopyPromised = this.#keys === 'shared'
+    const arrive = async ({ isCopy, isRead }: { isCopy: boolean; isRead: boolean }) => {
       const nowMs = this.#clockMs(one.replica)
-      const { outcome, session } = await this.deliver(presented, attempt.key, one.replica)
+      const isPromised = isCopy && isCopyPromised && !this.#isForgotten(key)
+      const { outcome, session } = await this.deliver(presented, key, one.replica)
+      this.#note(presented, key, outcome)
+      isCopyPromised &&= [null, nowMs].includes(session?.lateReplayAtMs ?? null)
       const isSet = session !== null && setsCookie(presented, session, { nowMs, graceMs })
       const cookie = isSet ? session.generation : null
-      // Not lost is a new token after whose making the tab sends no more: a late copy brought it
-      // about, and the tab may have an answer already, by which the old one is still good.
-      const isLast = outcome === 'rotated' && wait.last !== one
-      if (lost === 'answer' && !isLast) return
+      // What a copy mints is read, as the tab may have an answer already and ask no more. Only a copy
+      // of the last replay is sure to mint nothing, and of replays after the grace period the first.
+      const isMinted = outcome === 'rotated' && isCopy && !isPromised
+      if (!isMinted && (lost === 'answer' || !isRead)) return
       this.timeline.in(one.answerMs, () => this.#answered(attempt, wait, cookie))
     }
     if (lost !== 'request') {
-      this.timeline.in(one.requestMs, arrive)
-      if (one.copyAfterMs !== null) this.timeline.in(one.requestMs + one.copyAfterMs, arrive)
+      const { requestMs, copy } = one
+      this.timeline.in(requestMs, () => arrive({ isCopy: false, isRead: copy?.read !== 'second' }))
+      if (copy !== null) {
+        const arriveAgain = () => arrive({ isCopy: true, isRead: copy.read !== 'first' })
+        this.timeline.in(requestMs + copy.afterMs, arriveAgain)
+      }
     }
     if (lost !== 'nothing') {
       const waitMs = one.requestMs + one.answerMs + one.retryAfterMs
       this.timeline.in(waitMs, () => this.#try(attempt, wait, more))
     }
+  }
+
+  #note(presented: number, key: Buffer | null, outcome: RotationOutcome): void {
+    if (outcome === 'rotated') this.#replayed = []
+    const newest = Math.max(...this.results.map(({ result }) => result.session?.generation ?? 0))
+    if (outcome === 'replayed' && presented === newest) this.#replayed.push(key)
+  }
+
+  /** Whether a key was answered with the newest generation, and another one since. */
+  #isForgotten(key: Buffer | null): boolean {
+    return this.#replayed.includes(key) && this.#replayed.at(-1) !== key
   }
 
   /** @param cookie what the answer puts into the jar, whatever is there; null when it sets none */

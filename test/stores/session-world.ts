@@ -1,9 +1,11 @@
 import type { Test } from 'tap'
 import { digest, randomId } from '../../src/core/secrets.ts'
-import type { RotationResult, Session, SessionStore } from '../../src/stores/ports.ts'
+import type { RotationResult, Session } from '../../src/stores/ports.ts'
 import fc from '../support/properties.ts'
+import type { RotatingStore } from '../support/rule-store.ts'
 import { policy, session, t0 } from '../support/sessions.ts'
 import { sessionTabs } from './session-tabs-properties.ts'
+import { sessionThief } from './session-thief.ts'
 
 /**
  * A small world around one session: an honest client with some tabs behind a network that delays,
@@ -54,7 +56,7 @@ const trip = (changes: Partial<Record<keyof Trip, fc.Arbitrary<unknown>>> = {}) 
 export type RollBack = (session: Session) => Promise<void>
 
 class World {
-  readonly #store: SessionStore
+  readonly #store: RotatingStore
   readonly #rollBack: RollBack | null
   readonly #sid = randomId()
   readonly #clockErrorsMs: readonly number[]
@@ -65,7 +67,7 @@ class World {
   #nowMs = t0
   readonly generations = new Set<number>()
 
-  constructor(store: SessionStore, rollBack: RollBack | null, clockErrorsMs: readonly number[]) {
+  constructor(store: RotatingStore, rollBack: RollBack | null, clockErrorsMs: readonly number[]) {
     this.#store = store
     this.#rollBack = rollBack
     this.#clockErrorsMs = clockErrorsMs
@@ -129,10 +131,11 @@ const clockErrors = fc.tuple(
  */
 export function sessionWorld(
   t: Test,
-  open: () => Promise<{ store: SessionStore; rollBack: RollBack | null }>,
+  open: () => Promise<{ store: RotatingStore; rollBack: RollBack | null }>,
   { runs = 60 } = {},
 ): void {
   sessionTabs(t, async () => (await open()).store, runs)
+  sessionThief(t, async () => (await open()).store, runs)
 
   async function holds(
     t: Test,

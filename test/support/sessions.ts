@@ -1,4 +1,5 @@
 import type { RotationPolicy, RotationRequest, Session } from '../../src/stores/ports.ts'
+import { newGeneration } from '../../src/stores/rotation.ts'
 
 /** Far off, so that no store's own clock expires what a test still needs. */
 export const t0 = Date.UTC(2100, 0, 1)
@@ -17,10 +18,7 @@ export function session(changes: Partial<Session> = {}): Session {
     createdAtMs: t0,
     endsAtMs: t0 + 86_400_000,
     expiresAtMs: t0 + policy.idleMs,
-    generation: 0,
-    mintedAtMs: t0,
-    presented: false,
-    idempotencyKey: null,
+    ...newGeneration(0, t0),
     revokedAtMs: null,
     jkt: null,
     ...changes,

@@ -8,6 +8,7 @@ import type { Session } from '../../../src/stores/ports.ts'
 import { PostgresSessionStore } from '../../../src/stores/postgres/sessions.ts'
 import { encodeSession } from '../../../src/stores/redis/row.ts'
 import { expiryMarginMs } from '../../../src/stores/redis/scripts.ts'
+import { newGeneration } from '../../../src/stores/rotation.ts'
 import { numberOf } from '../../../src/stores/sqlite/session-schema.ts'
 import { SqliteSessionStore } from '../../../src/stores/sqlite/sessions.ts'
 import { withPostgres } from '../stores/postgres.ts'
@@ -32,11 +33,8 @@ export function newSession(): Session {
     createdAtMs: nowMs,
     endsAtMs: nowMs + 90 * day_ms,
     expiresAtMs: nowMs + 14 * day_ms,
-    generation: 0,
-    mintedAtMs: nowMs,
-    presented: false,
-    // Browsers send one with each refresh; its digest is kept.
-    idempotencyKey: randomBytes(32),
+    // A browser sends an Idempotency-Key with each refresh. The store keeps its digest.
+    ...newGeneration(0, nowMs, randomBytes(32)),
     jkt: null,
     revokedAtMs: null,
   }

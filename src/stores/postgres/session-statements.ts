@@ -31,18 +31,31 @@ export const schema: Schema = {
     },
     revocationsMigration,
     { name: 'session keys', sql: 'ALTER TABLE gatepass.sessions ADD COLUMN jkt TEXT' },
+    {
+      name: 'retries and replays',
+      sql: `
+      ALTER TABLE gatepass.sessions
+        ADD COLUMN first_retry_at_ms BIGINT,
+        ADD COLUMN last_retry_at_ms BIGINT,
+        ADD COLUMN other_key BYTEA,
+        ADD COLUMN replay_key BYTEA,
+        ADD COLUMN late_replay_at_ms BIGINT;
+    `,
+    },
   ],
 }
 
 /** By name: a statement that is prepared must go on working when a column is added. */
 const columns = `sid, sub, client_id, scope, amr, user_agent, created_at_ms, ends_at_ms,
-  expires_at_ms, generation, minted_at_ms, presented, idempotency_key, revoked_at_ms, jkt`
+  expires_at_ms, generation, minted_at_ms, presented, idempotency_key, revoked_at_ms, jkt,
+  first_retry_at_ms, last_retry_at_ms, other_key, replay_key, late_replay_at_ms`
 
 export const insert: Statement = {
   name: 'insert session',
   text: `
     INSERT INTO gatepass.sessions (${columns})
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+      $20)`,
 }
 
 export const select: Statement = {

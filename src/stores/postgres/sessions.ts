@@ -49,6 +49,11 @@ export class PostgresSessionStore implements SessionStore {
       session.idempotencyKey,
       session.revokedAtMs,
       session.jkt,
+      session.firstRetryAtMs,
+      session.lastRetryAtMs,
+      session.otherKey,
+      session.replayKey,
+      session.lateReplayAtMs,
     ])
   }
 

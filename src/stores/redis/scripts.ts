@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { flags, layout } from './row.ts'
+import { firstExtendedFlag, flags, layout } from './row.ts'
 
 /** A Lua program that runs on one slot, alone and at once. */
 export interface Script {
@@ -19,37 +19,54 @@ const row = `
 local function load()
   local row = redis.call('GET', KEYS[1])
   if not row then return nil end
-  local s, rest = {}, nil
-  s.version, s.flags, s.generation, s.minted, s.expires, s.ends, s.created, s.revoked, rest =
+  local s, bits, at = {}, nil, nil
+  s.version, bits, s.generation, s.minted, s.expires, s.ends, s.created, s.revoked, at =
     struct.unpack('${layout.header}', row)
-  if s.version ~= ${layout.version} and s.version ~= ${layout.boundVersion} then
+  if s.version < ${layout.versionMin} or s.version > ${layout.versionMax} then
     error('a session has a layout that is not known')
   end
-  s.presented = bit.band(s.flags, ${flags.presented}) ~= 0
-  s.owesLogEntry = bit.band(s.flags, ${flags.owesLogEntry}) ~= 0
-  s.isInDoubt = bit.band(s.flags, ${flags.isInDoubt}) ~= 0
-  local restStart = rest
-  if bit.band(s.flags, ${flags.hasDigest}) ~= 0 then restStart = rest + ${layout.digestLength} end
-  s.digest = string.sub(row, rest, restStart - 1)
-  s.rest = string.sub(row, restStart)
-  if s.version == ${layout.boundVersion} then
-    s.jkt = string.sub(row, restStart, restStart + ${layout.digestLength - 1})
+  s.isBound = bit.band(s.version - ${layout.versionMin}, ${layout.bound}) ~= 0
+  local function has(flag) return bit.band(bits, flag) ~= 0 end
+  local function bytes(isThere, length)
+    if not isThere then return '' end
+    at = at + length
+    return string.sub(row, at - length, at - 1)
   end
+  local function time(isThere)
+    if isThere then return (struct.unpack('>I6', bytes(true, ${layout.timeLength}))) end
+  end
+  s.presented = has(${flags.presented})
+  s.owesLogEntry = has(${flags.owesLogEntry})
+  s.isInDoubt = has(${flags.isInDoubt})
+  s.digest = bytes(has(${flags.hasDigest}), ${layout.digestLength})
+  s.firstRetry = time(has(${flags.hasRetries}))
+  s.lastRetry = time(has(${flags.hasRetries}))
+  s.otherKey = bytes(has(${flags.hasOtherKey}), ${layout.digestLength})
+  s.replayKey = bytes(has(${flags.hasReplayKey}), ${layout.digestLength})
+  s.lateReplay = time(has(${flags.hasLateReplay}))
+  s.jkt = bytes(s.isBound, ${layout.digestLength})
+  s.rest = string.sub(row, at)
   return s, row
 end
 
 local function save(s)
+  local function time(ms) return ms and struct.pack('>I6', ms) or '' end
   local bits = (s.presented and ${flags.presented} or 0) + (s.digest ~= '' and ${flags.hasDigest} or 0)
     + (s.owesLogEntry and ${flags.owesLogEntry} or 0) + (s.isInDoubt and ${flags.isInDoubt} or 0)
-  local row = struct.pack('${layout.header}', s.version, bits, s.generation, s.minted,
-    s.expires, s.ends, s.created, s.revoked) .. s.digest .. s.rest
+    + (s.firstRetry and ${flags.hasRetries} or 0) + (s.otherKey ~= '' and ${flags.hasOtherKey} or 0)
+    + (s.replayKey ~= '' and ${flags.hasReplayKey} or 0) + (s.lateReplay and ${flags.hasLateReplay} or 0)
+  local version = ${layout.versionMin} + (s.isBound and ${layout.bound} or 0)
+    + (bits >= ${firstExtendedFlag} and ${layout.extended} or 0)
+  local row = struct.pack('${layout.header}', version, bits, s.generation, s.minted,
+    s.expires, s.ends, s.created, s.revoked) .. s.digest .. time(s.firstRetry) .. time(s.lastRetry)
+    .. s.otherKey .. s.replayKey .. time(s.lateReplay) .. s.jkt .. s.rest
   redis.call('SET', KEYS[1], row, 'PXAT', string.format('%.0f', s.expires + ${expiryMarginMs}))
   return row
 end
 `
 
 /**
- * Invariant 4, the same rule as `decideRotation`, and told apart from it by no test.
+ * Invariant 4, the same rule as `decideRotation`. A test compares the two.
  *
  * KEYS[1] the session; ARGV the presented generation, the digest of the Idempotency-Key or '', now,
  * grace, idle and revokedKept in ms, and the thumbprint of the key that the request has or ''.
@@ -60,39 +77,75 @@ end
 export const rotateScript = scriptOf(`${row}
 local s, row = load()
 if not s then return {'unknown'} end
-local digest = ARGV[2]
+local key = ARGV[2]
 local presented, now, grace, idle, kept =
   tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 
 if s.revoked ~= 0 then return {s.owesLogEntry and 'reused' or 'revoked', row} end
 if now >= s.expires then return {'expired', row} end
-if s.jkt and s.jkt ~= ARGV[7] then return {'unproven', row} end
+if s.isBound and s.jkt ~= ARGV[7] then return {'unproven', row} end
 
-local withinGrace = math.max(0, now - s.minted) < grace
-local ahead = presented - s.generation
+local function isWithinGrace(since) return since ~= nil and math.max(0, now - since) < grace end
+local function isKey(stored) return key ~= '' and stored == key end
 
-local function mint(generation, isPresented)
-  s.generation, s.minted, s.presented, s.digest = generation, now, isPresented, digest
+local function mint(generation)
+  s.generation, s.minted, s.presented, s.digest = generation, now, false, key
+  s.firstRetry, s.lastRetry, s.otherKey, s.replayKey, s.lateReplay = nil, nil, '', '', nil
   s.expires = math.min(now + idle, s.ends)
-  return save(s)
+end
+local function rotated()
+  mint(presented + 1)
+  return {'rotated', save(s)}
+end
+local function replayed(isChanged) return {'replayed', isChanged and save(s) or row} end
+local function reused()
+  s.revoked, s.expires, s.owesLogEntry = now, now + kept, true
+  return {'reused', save(s)}
 end
 
+local ahead = presented - s.generation
 if ahead > 0 then
-  if grace == 0 then return {'rotated', mint(presented + 1, false)} end
-  return {'replayed', mint(presented, true)}
+  if grace == 0 then return rotated() end
+  mint(presented)
+  s.presented, s.digest, s.replayKey = true, '', key
+  return replayed(true)
 end
-if ahead == 0 then
-  if not withinGrace then return {'rotated', mint(presented + 1, false)} end
-  if s.presented then return {'replayed', row} end
-  s.presented = true
-  return {'replayed', save(s)}
-end
-local retriesLostAnswer = not s.presented and s.digest ~= '' and s.digest == digest
-if ahead == -1 and retriesLostAnswer then return {'replayed', mint(s.generation, false)} end
-if ahead == -1 and withinGrace then return {'replayed', row} end
 
-s.revoked, s.expires, s.owesLogEntry = now, now + kept, true
-return {'reused', save(s)}
+if ahead == 0 then
+  local isReplay = isKey(s.replayKey)
+  if isWithinGrace(s.minted) or isWithinGrace(s.lastRetry) then
+    if s.presented and (isReplay or key == '') then return replayed(false) end
+    s.presented = true
+    if key ~= '' then s.replayKey = key end
+    return replayed(true)
+  end
+  if isReplay and not s.lateReplay then
+    s.lateReplay = now
+    return replayed(true)
+  end
+  if isReplay and isWithinGrace(s.lateReplay) then return replayed(false) end
+  return rotated()
+end
+
+if ahead < -1 then return reused() end
+local isRetry = isKey(s.digest)
+if isRetry and not s.presented then
+  s.firstRetry, s.lastRetry = s.firstRetry or now, now
+  return replayed(true)
+end
+if isWithinGrace(s.minted) then return replayed(false) end
+if isRetry then
+  if isWithinGrace(s.lastRetry) then return replayed(false) end
+  return reused()
+end
+if not isWithinGrace(s.firstRetry) then return reused() end
+local otherKey = key ~= '' and key or string.rep('\\0', ${layout.digestLength})
+if s.otherKey == '' then
+  s.otherKey = otherKey
+  return replayed(true)
+end
+if s.otherKey == otherKey then return replayed(false) end
+return reused()
 `)
 
 /**

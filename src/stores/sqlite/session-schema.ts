@@ -60,6 +60,16 @@ export const sessionSchema: Schema = {
       CREATE INDEX sessions_by_sub ON sessions (sub);
     `,
     },
+    {
+      name: 'retries and replays',
+      sql: `
+      ALTER TABLE sessions ADD COLUMN first_retry_at_ms INTEGER;
+      ALTER TABLE sessions ADD COLUMN last_retry_at_ms INTEGER;
+      ALTER TABLE sessions ADD COLUMN other_key BLOB;
+      ALTER TABLE sessions ADD COLUMN replay_key BLOB;
+      ALTER TABLE sessions ADD COLUMN late_replay_at_ms INTEGER;
+    `,
+    },
   ],
 }
 

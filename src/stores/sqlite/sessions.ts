@@ -20,7 +20,8 @@ const page_bytes = 1024
 
 /** All but the number, which can be larger than a number of JavaScript. */
 const columns = `sid, sub, client_id, scope, amr, user_agent, created_at_ms, ends_at_ms, expires_at_ms,
-  generation, minted_at_ms, presented, idempotency_key, revoked_at_ms, jkt`
+  generation, minted_at_ms, presented, idempotency_key, revoked_at_ms, jkt, first_retry_at_ms,
+  last_retry_at_ms, other_key, replay_key, late_replay_at_ms`
 
 /** Sessions in one SQLite file (`sqlite:`). Rotation is the pure rule inside a write transaction. */
 export class SqliteSessionStore implements SessionStore {
@@ -42,7 +43,8 @@ export class SqliteSessionStore implements SessionStore {
     })
     this.#log = new SqliteRevocationLog(this.#db)
     this.#insert = this.#db.prepare(
-      'INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+      `INSERT INTO sessions (number, ${columns})
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     )
     this.#select = this.#db.prepare(`SELECT ${columns} FROM sessions WHERE number = ? AND sid = ?`)
     // A row as an array costs half of one as an object.
@@ -52,7 +54,8 @@ export class SqliteSessionStore implements SessionStore {
     )
     this.#update = this.#db.prepare(
       `UPDATE sessions SET generation = ?, minted_at_ms = ?, presented = ?, idempotency_key = ?,
-         expires_at_ms = ?, revoked_at_ms = ? WHERE number = ? AND sid = ?`,
+         expires_at_ms = ?, revoked_at_ms = ?, first_retry_at_ms = ?, last_retry_at_ms = ?,
+         other_key = ?, replay_key = ?, late_replay_at_ms = ? WHERE number = ? AND sid = ?`,
     )
     this.#slice = this.#db.prepare(
       `SELECT number, expires_at_ms FROM sessions WHERE number > ? ORDER BY number ${boundLimit}`,
@@ -80,6 +83,11 @@ export class SqliteSessionStore implements SessionStore {
         session.idempotencyKey,
         session.revokedAtMs,
         session.jkt,
+        session.firstRetryAtMs,
+        session.lastRetryAtMs,
+        session.otherKey,
+        session.replayKey,
+        session.lateReplayAtMs,
       )
     })
   }
@@ -183,6 +191,11 @@ export class SqliteSessionStore implements SessionStore {
       session.idempotencyKey,
       session.expiresAtMs,
       session.revokedAtMs,
+      session.firstRetryAtMs,
+      session.lastRetryAtMs,
+      session.otherKey,
+      session.replayKey,
+      session.lateReplayAtMs,
       numberOf(session.sid),
       session.sid,
     )
@@ -206,6 +219,11 @@ type SessionValues = [
   idempotency_key: Uint8Array | null,
   revoked_at_ms: number | null,
   jkt: string | null,
+  first_retry_at_ms: number | null,
+  last_retry_at_ms: number | null,
+  other_key: Uint8Array | null,
+  replay_key: Uint8Array | null,
+  late_replay_at_ms: number | null,
 ]
 
 function rowOf(values: SessionValues): SessionRow {
@@ -225,6 +243,11 @@ function rowOf(values: SessionValues): SessionRow {
     idempotency_key: values[12],
     revoked_at_ms: values[13],
     jkt: values[14],
+    first_retry_at_ms: values[15],
+    last_retry_at_ms: values[16],
+    other_key: values[17],
+    replay_key: values[18],
+    late_replay_at_ms: values[19],
   }
 }
 

@@ -58,6 +58,50 @@ t.test('schema 1: sessions go on as if nothing had happened', async (t) => {
   t.same(await store.find(bound.sid, t0), bound, 'and new ones have what the schema lacked')
 })
 
+t.test('schema 2: sessions are as they were, and retries and replays are noted', async (t) => {
+  const store = await PostgresSessionStore.open(await left(2))
+  t.teardown(() => store.close())
+  const key = Buffer.alloc(32, 7)
+  const scope = 'data:read'
+  const jkt = 'thumbprint-of-a-key'
+  const [live, keyed, seen, bound] = [
+    session({ sid: 'live-session-000000000', scope }),
+    session({ sid: 'keyed-session-00000000', scope, generation: 5, idempotencyKey: key }),
+    session({
+      sid: 'seen-session-000000000',
+      scope,
+      generation: 5,
+      presented: true,
+      idempotencyKey: key,
+    }),
+    session({ sid: 'bound-session-00000000', scope, jkt }),
+  ] as const
+  for (const one of [live, keyed, seen, bound]) t.same(await store.find(one.sid, t0), one)
+  t.same(await store.listBySub('user-1', t0), [bound, keyed, live, seen])
+
+  const other = Buffer.alloc(32, 8)
+  const late = t0 + policy.graceMs
+  const send = async (sid: string, generation: number, idempotencyKey: Buffer, nowMs: number) =>
+    (await store.rotate(rotation({ sid, generation, idempotencyKey, nowMs }))).outcome
+  t.equal(await send(keyed.sid, 4, key, late), 'replayed', 'a retry')
+  t.equal(await send(keyed.sid, 4, other, late + 1), 'replayed', 'another tab')
+  t.equal(await send(live.sid, 0, key, late - 1), 'replayed')
+  t.equal(await send(live.sid, 0, key, late), 'replayed', 'a copy')
+  t.equal(await send(seen.sid, 4, key, late), 'reused')
+  t.same(await store.find(keyed.sid, late), {
+    ...keyed,
+    firstRetryAtMs: late,
+    lastRetryAtMs: late,
+    otherKey: other,
+  })
+  t.same(await store.find(live.sid, late), {
+    ...live,
+    presented: true,
+    replayKey: key,
+    lateReplayAtMs: late,
+  })
+})
+
 t.test('schema 1: the revocation log goes on behind its end', async (t) => {
   const store = await PostgresSessionStore.open(await left(1))
   t.teardown(() => store.close())
@@ -94,5 +138,5 @@ t.test('schema 1: two issuers that start at once bring it up to date once', asyn
     `SELECT count(*)::int AS count FROM gatepass.migrations WHERE schema = 'sessions'`,
     url,
   )
-  t.equal(found?.count, 3)
+  t.equal(found?.count, 4)
 })

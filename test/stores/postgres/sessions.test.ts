@@ -14,22 +14,23 @@ const server = await PostgresServer.start(t, {
   settings: { max_connections: '200', deadlock_timeout: '500ms' },
 })
 
-sessionStoreContract(t, async () => PostgresSessionStore.open(await server.createDatabase()))
+/** So that a busy machine does not fail a call. */
+const patient = { timeoutMs: 60_000 }
+
+sessionStoreContract(t, async () =>
+  PostgresSessionStore.open(await server.createDatabase(), patient),
+)
 
 sessionWorld(t, async () => {
   const url = await server.createDatabase()
-  const store = await PostgresSessionStore.open(url)
+  const store = await PostgresSessionStore.open(url, patient)
   const other = await server.connect(url)
   t.teardown(() => other.end())
   return {
     store,
     rollBack: async (old: Session) => {
-      const { generation, mintedAtMs, presented, idempotencyKey, expiresAtMs, sid } = old
-      await other.query(
-        `UPDATE gatepass.sessions SET generation = $1, minted_at_ms = $2, presented = $3,
-           idempotency_key = $4, expires_at_ms = $5 WHERE sid = $6`,
-        [generation, mintedAtMs, presented, idempotencyKey, expiresAtMs, sid],
-      )
+      await other.query('DELETE FROM gatepass.sessions WHERE sid = $1', [old.sid])
+      await store.create(old)
     },
   }
 })
@@ -54,11 +55,11 @@ t.test('property: the statement and the rule agree at every edge of time', async
   const { graceMs, idleMs } = policy
   const step = fc.record({
     waitMs: fc.constantFrom(0, 1, -1, graceMs - 1, graceMs, -graceMs, idleMs - 1, idleMs),
-    ahead: fc.constantFrom(0, 0, 0, -1, -1, 1, -2, 1_000_000_000),
-    key: fc.constantFrom(null, digest('a'), digest('b')),
-    graceMs: fc.constantFrom(graceMs, 0),
+    ahead: fc.constantFrom(0, 0, 0, -1, -1, -1, 1, -2, 1_000_000_000),
+    key: fc.constantFrom(null, digest('a'), digest('a'), digest('b'), digest('c')),
+    graceMs: fc.constantFrom(graceMs, graceMs, 0),
   })
-  const property = fc.asyncProperty(fc.array(step, { maxLength: 8 }), async (steps) => {
+  const property = fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
     let expected = session({ sid: randomId(), endsAtMs: t0 + 2 * idleMs })
     await store.create(expected)
     let nowMs = t0

@@ -2,17 +2,25 @@ import { deepStrictEqual } from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { digest, randomId } from '../../../src/core/secrets.ts'
+import type { Session } from '../../../src/stores/ports.ts'
 import { decodeSession, encodeSession } from '../../../src/stores/redis/row.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/sessions.ts'
 import fc from '../../support/properties.ts'
 import { startRedis } from '../../support/redis.ts'
-import { session } from '../../support/sessions.ts'
+import { rotation, session, t0 } from '../../support/sessions.ts'
+
+/** Sets KEYS[1] to the bytes that ARGV[1] has in hexadecimal. */
+const setHex = `
+local function toByte(digits) return string.char(tonumber(digits, 16)) end
+redis.call('SET', KEYS[1], (string.gsub(ARGV[1], '..', toByte)))
+`
 
 t.test('property: what is read is what was written', async () => {
   const time = fc.integer({ min: 1, max: 2 ** 48 - 2 })
   const end = fc.oneof(time, fc.constant(Number.MAX_SAFE_INTEGER))
   const text = fc.string({ unit: 'grapheme' })
-  const sessions = fc.record(
+  const key = fc.option(fc.string().map(digest))
+  const records = fc.record(
     {
       sid: fc.string(),
       sub: text,
@@ -26,23 +34,64 @@ t.test('property: what is read is what was written', async () => {
       generation: fc.nat(9_999_999_999),
       mintedAtMs: time,
       presented: fc.boolean(),
-      idempotencyKey: fc.option(fc.string().map(digest)),
+      idempotencyKey: key,
+      otherKey: key,
+      replayKey: key,
+      lateReplayAtMs: fc.option(time),
+      retries: fc.option(fc.tuple(time, time)),
       revokedAtMs: fc.option(time),
       jkt: fc.option(fc.string().map((key) => digest(key).toString('base64url'))),
     },
     { noNullPrototype: true },
   )
   fc.assert(
-    fc.property(sessions, (one) =>
-      deepStrictEqual(decodeSession(one.sid, encodeSession(one)), one),
-    ),
+    fc.property(records, ({ retries, ...record }) => {
+      const [firstRetryAtMs, lastRetryAtMs] = retries ?? [null, null]
+      const one = { ...record, firstRetryAtMs, lastRetryAtMs }
+      deepStrictEqual(decodeSession(one.sid, encodeSession(one)), one)
+    }),
   )
 })
 
 t.test('a row of another layout is not taken for a session', async (t) => {
   const row = encodeSession(session())
-  row.writeUInt8(3, 0)
-  t.throws(() => decodeSession('sid', row), /layout/)
+  for (const version of [0, 5]) {
+    row.writeUInt8(version, 0)
+    t.throws(() => decodeSession('sid', row), /layout/)
+  }
+})
+
+t.test('rows as earlier versions wrote them are read, and changed in place', async (t) => {
+  const server = await startRedis(t)
+  const store = await RedisSessionStore.open(server.url)
+  t.teardown(() => store.close())
+  const key = Buffer.alloc(32, 7)
+  const jkt = Buffer.alloc(32, 9).toString('base64url')
+  const scope = 'data:read'
+  const plain = session({
+    sid: 'plain',
+    scope,
+    generation: 5,
+    presented: true,
+    idempotencyKey: key,
+  })
+  const bound = session({ sid: 'bound', scope, generation: 5, jkt })
+  const times = '000000000503bb2cc3d80003bb2cfac68003bb31ea340003bb2cc3d800000000000000'
+  const rest = Buffer.from('["user-1","web","data:read",["pwd"],"test/1.0"]').toString('hex')
+  const rows: [Session, string][] = [
+    [plain, `0103${times}${'07'.repeat(32)}${rest}`],
+    [bound, `0200${times}${'09'.repeat(32)}${rest}`],
+  ]
+  for (const [one, hex] of rows) {
+    await server.ask('EVAL', setHex, '1', `gp:s:${one.sid}`, hex)
+    t.same(await store.find(one.sid, t0), one)
+    t.equal(encodeSession(one).toString('hex'), hex, 'and others are still written so')
+    const request = { sid: one.sid, generation: 5, jkt: one.jkt, idempotencyKey: digest('key') }
+    t.match(await store.rotate(rotation(request)), { outcome: 'replayed' })
+    const changed = { ...one, presented: true, replayKey: digest('key') }
+    t.same(await store.find(one.sid, t0), changed)
+    t.equal(encodeSession(changed)[0], one === plain ? 3 : 4)
+  }
 })
 
 t.test('a session takes less than 300 bytes beyond what its keys cost', async (t) => {

@@ -51,15 +51,12 @@ sessionWorld(t, async () => {
   const { DatabaseSync } = await import('node:sqlite')
   const other = new DatabaseSync(path)
   t.teardown(() => other.close())
-  const restore = other.prepare(
-    `UPDATE sessions SET generation = ?, minted_at_ms = ?, presented = ?, idempotency_key = ?,
-       expires_at_ms = ? WHERE sid = ?`,
-  )
+  const remove = other.prepare('DELETE FROM sessions WHERE sid = ?')
   return {
     store,
     rollBack: async (old: Session) => {
-      const { generation, mintedAtMs, presented, idempotencyKey, expiresAtMs, sid } = old
-      restore.run(generation, mintedAtMs, Number(presented), idempotencyKey, expiresAtMs, sid)
+      remove.run(old.sid)
+      await store.create(old)
     },
   }
 })
