@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
-import { dataUrl } from '../config/data-settings.ts'
 import type { Settings } from '../config/settings.ts'
+import { dataUrl } from '../config/settings.ts'
 import { systemClock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import { DataService } from '../data/data-service.ts'

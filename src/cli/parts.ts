@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os'
-import { dataUrl } from '../config/data-settings.ts'
 import type { Settings } from '../config/settings.ts'
+import { dataUrl } from '../config/settings.ts'
 import { systemClock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import type { AudienceKeys } from '../issuer/audiences.ts'

@@ -1,56 +1,58 @@
-import type { FieldProblem } from '../core/errors.ts'
+import { type FieldProblem, GatepassError } from '../core/errors.ts'
 import { argon2idProblem } from '../issuer/passwords/password-hash.ts'
 import { keyPolicyProblems } from '../keys/lifecycle.ts'
-import { audienceProblems, decryptionProblems } from './audiences.ts'
-import { dataProblems } from './data-settings.ts'
-import { revocationProblems } from './revocation-settings.ts'
+import { parseMemcachedUrl } from '../stores/memcached/url.ts'
+import { isPostgres } from '../stores/open.ts'
+import { isLocal, parsePostgresUrl } from '../stores/postgres/url.ts'
+import { parseRedisUrl } from '../stores/redis/url.ts'
 import { environmentName, type Role } from './setting.ts'
-import type { SettingName, Settings } from './settings.ts'
-import { storeProblems } from './store-checks.ts'
+import { dataUrl, type SettingName, type Settings } from './settings.ts'
 
-/** Hosts that only this machine can reach, where plain http gives nothing away. */
+/** Hosts that only this machine can reach, where plain http is safe. */
 const loopbackHosts = new Set(['localhost', '127.0.0.1', '[::1]'])
 
-/** What must hold between settings, and what production mode does not allow. */
+/** Checks the rules between settings, and what production mode forbids. */
 export function crossCheck(values: Partial<Settings>, role: Role): FieldProblem[] {
   const config = values as Settings
-  return role === 'issuer'
-    ? [
-        ...publicAddress(config),
-        ...cookie(config),
-        ...playground(config),
-        ...lifetimes(config),
-        ...keyLifeCycle(config),
-        ...hashing(config),
-        ...webhook(config),
-        ...audienceProblems(config),
-        ...storeProblems(config, role),
-      ]
-    : [
-        ...publicAddress(config),
-        ...decryptionProblems(config),
-        ...revocationProblems(config),
-        ...dataProblems(config, role),
-        ...storeProblems(config, role),
-      ]
+  const checks = role === 'issuer' ? issuerChecks : verifierChecks
+  return [...checks.flatMap((check) => check(config)), ...checkStores(config, role)]
 }
 
-function publicAddress(config: Settings): FieldProblem[] {
-  const { protocol, hostname } = new URL(config.issuer)
-  if (config.mode !== 'production' || protocol === 'https:' || loopbackHosts.has(hostname))
-    return []
+type Check = (config: Settings) => FieldProblem[]
+
+const issuerChecks: readonly Check[] = [
+  checkIssuerUrl,
+  checkCookie,
+  checkPlayground,
+  checkLifetimes,
+  checkKeyPolicy,
+  checkHashing,
+  checkWebhook,
+  checkAudiences,
+]
+
+const verifierChecks: readonly Check[] = [
+  checkIssuerUrl,
+  checkDecryption,
+  checkRevocations,
+  checkSessionData,
+]
+
+function checkIssuerUrl({ mode, issuer }: Settings): FieldProblem[] {
+  const { protocol, hostname } = new URL(issuer)
+  if (mode !== 'production' || protocol === 'https:' || loopbackHosts.has(hostname)) return []
   return [problem('issuer', 'must be https in production: tokens and passwords pass through it')]
 }
 
-function cookie(config: Settings): FieldProblem[] {
-  if (config.mode !== 'production' || config.cookie_secure) return []
+function checkCookie({ mode, cookie_secure }: Settings): FieldProblem[] {
+  if (mode !== 'production' || cookie_secure) return []
   return [
     problem('cookie_secure', 'must be true in production: the refresh cookie would be readable'),
   ]
 }
 
-function playground(config: Settings): FieldProblem[] {
-  if (config.mode !== 'production' || !config.playground) return []
+function checkPlayground({ mode, playground }: Settings): FieldProblem[] {
+  if (mode !== 'production' || !playground) return []
   return [
     problem(
       'playground',
@@ -60,7 +62,7 @@ function playground(config: Settings): FieldProblem[] {
   ]
 }
 
-function lifetimes(config: Settings): FieldProblem[] {
+function checkLifetimes(config: Settings): FieldProblem[] {
   const problems: FieldProblem[] = []
   if (config.session_idle_s > config.session_max_s) {
     problems.push(problem('session_idle_s', 'must not be longer than GATEPASS_SESSION_MAX_S'))
@@ -71,7 +73,7 @@ function lifetimes(config: Settings): FieldProblem[] {
   return problems
 }
 
-function keyLifeCycle(config: Settings): FieldProblem[] {
+function checkKeyPolicy(config: Settings): FieldProblem[] {
   return keyPolicyProblems({
     rotationMs: config.key_rotation_s * 1000,
     jwksMaxAgeMs: config.jwks_max_age_s * 1000,
@@ -80,7 +82,7 @@ function keyLifeCycle(config: Settings): FieldProblem[] {
   }).map((detail) => problem('key_rotation_s', detail))
 }
 
-function hashing(config: Settings): FieldProblem[] {
+function checkHashing(config: Settings): FieldProblem[] {
   const detail = argon2idProblem({
     memory_kib: config.argon2_memory_kib,
     passes: config.argon2_passes,
@@ -89,7 +91,7 @@ function hashing(config: Settings): FieldProblem[] {
   return detail === null ? [] : [problem('argon2_memory_kib', `does not fit: ${detail}`)]
 }
 
-function webhook({ mode, accounts_url, webhook_secret }: Settings): FieldProblem[] {
+function checkWebhook({ mode, accounts_url, webhook_secret }: Settings): FieldProblem[] {
   if (!accounts_url.startsWith('webhook+')) return []
   const problems: FieldProblem[] = []
   const url = URL.parse(accounts_url.slice('webhook+'.length))
@@ -113,6 +115,101 @@ function webhook({ mode, accounts_url, webhook_secret }: Settings): FieldProblem
     problems.push(problem('webhook_secret', 'is required when accounts are behind a webhook'))
   }
   return problems
+}
+
+/** Checks the audiences with keys against the clients and the algorithm. */
+function checkAudiences({ audience, audiences, clients, algorithm }: Settings): FieldProblem[] {
+  if (audiences.length === 0) return []
+  const problems: FieldProblem[] = []
+  const encrypted = new Set(audiences.map((one) => one.audience))
+  const used = new Set<string>()
+  for (const [index, client] of clients.entries()) {
+    const names = [client.audience ?? audience].flat()
+    for (const name of names) used.add(name)
+    if (names.length > 1 && names.some((name) => encrypted.has(name))) {
+      const detail =
+        'has several values, and one of them has a key: an encrypted token has one reader'
+      problems.push({ pointer: `${environmentName('clients')}/${index}/audience`, detail })
+    }
+  }
+  for (const [index, one] of audiences.entries()) {
+    if (used.has(one.audience)) continue
+    const detail = 'is the audience of no client: its tokens would not be encrypted'
+    problems.push({ pointer: `${environmentName('audiences')}/${index}/audience`, detail })
+  }
+  if (algorithm === 'ML-DSA-44') {
+    problems.push(
+      problem(
+        'algorithm',
+        'must not be ML-DSA-44 if GATEPASS_AUDIENCES has keys: its signature alone is too long',
+      ),
+    )
+  }
+  return problems
+}
+
+function checkDecryption({ encrypted_tokens, decryption_keys }: Settings): FieldProblem[] {
+  if (encrypted_tokens === undefined || decryption_keys.length > 0) return []
+  return [problem('encrypted_tokens', 'needs GATEPASS_DECRYPTION_KEYS')]
+}
+
+function checkRevocations(config: Settings): FieldProblem[] {
+  const { revocations, revocations_poll_s, revocations_max_staleness_s: max_s } = config
+  if (max_s === undefined) return []
+  if (revocations === 'off') {
+    return [
+      problem('revocations_max_staleness_s', 'can only be set if GATEPASS_REVOCATIONS is not off'),
+    ]
+  }
+  if (max_s > revocations_poll_s) return []
+  return [problem('revocations_max_staleness_s', 'must be longer than GATEPASS_REVOCATIONS_POLL_S')]
+}
+
+/** A verifier needs the secret. An issuer only deletes session data. */
+function checkSessionData(config: Settings): FieldProblem[] {
+  if (dataUrl(config) === null || config.data_secret.length > 0) return []
+  return [problem('data_secret', `is required with ${environmentName('data_url')}`)]
+}
+
+/** Checks the URLs of stores. A problem never quotes a URL, which may contain a password. */
+function checkStores(config: Settings, role: Role): FieldProblem[] {
+  return Object.entries(storeUrls(config, role)).flatMap(([name, url]) => {
+    const pointer = environmentName(name)
+    try {
+      const isAllowed = config.mode !== 'production' || config.plaintext_stores
+      if (!isRemotePlaintext(url) || isAllowed) return []
+    } catch (error) {
+      if (!(error instanceof GatepassError)) throw error
+      return [{ pointer, detail: `cannot be used: ${error.message}` }]
+    }
+    const detail = `needs TLS in production, or ${environmentName('plaintext_stores')}=true on a private network`
+    return [{ pointer, detail }]
+  })
+}
+
+/** The stores that a process of this role opens. */
+function storeUrls(config: Settings, role: Role) {
+  const data_url = dataUrl(config) ?? ''
+  if (role === 'verifier') return { data_url }
+  const { accounts_url, sessions_url, keys_url } = config
+  return { accounts_url, sessions_url, keys_url, data_url }
+}
+
+/** Tells whether others could read the traffic to a store. */
+function isRemotePlaintext(url: string): boolean {
+  if (isPostgres(url)) {
+    const target = parsePostgresUrl(url)
+    return target.tlsMode === 'disable' && !isLocal(target)
+  }
+  if (url.startsWith('redis')) {
+    const { tls, nodes } = parseRedisUrl(url)
+    return tls === null && !nodes.every(isLocal)
+  }
+  if (url.startsWith('memcached')) {
+    const { tls, nodes } = parseMemcachedUrl(url)
+    return tls === null && !nodes.every(isLocal)
+  }
+  return false
 }
 
 function problem(name: SettingName, detail: string): FieldProblem {

@@ -1,10 +1,9 @@
 import { z } from 'zod'
-import { audiencesText } from './audiences-document.ts'
 import { type Client, clientSchema, defaultClients } from './clients.ts'
 import { environmentName } from './setting.ts'
 import { type settings as allSettings, type SettingName, settings } from './settings.ts'
 
-/** The text of docs/config.md. What the schemas know is asked of them, so that it can't be wrong. */
+/** Generates docs/config.md. Defaults and limits come from the schemas. */
 export function configDocument(): string {
   const parts = [
     introduction,
@@ -14,7 +13,7 @@ export function configDocument(): string {
     table(clientColumns, clientRows()),
     clientRules,
     `\`\`\`json\n${json(defaultClients)}\n\`\`\``,
-    audiencesText,
+    audiences,
   ]
   return `${parts.map((part) => part.trim()).join('\n\n')}\n`
 }
@@ -22,7 +21,7 @@ export function configDocument(): string {
 type Setting = (typeof allSettings)[number]
 type Row = readonly string[]
 
-/** Settings that share the section of another one. */
+/** Settings that are documented in the section of another setting. */
 const sections: { readonly [name in SettingName]?: string } = { decryption_keys: 'audiences' }
 
 const settingColumns = ['Setting', 'Default', 'Allowed', 'Read by', 'Meaning']
@@ -56,13 +55,13 @@ function defaultText({ name, schema, defaultByRole, unit }: Setting): string {
   return `${code(String(data))}${unit === 'seconds' ? inDays(Number(data)) : ''}`
 }
 
-/** Nobody reads 1209600 as two weeks. */
+/** Adds the number of days to a long duration. */
 function inDays(seconds: number): string {
   const days = seconds / 86_400
   return days >= 1 && Number.isInteger(days) ? ` (${days} days)` : ''
 }
 
-/** What a setting may hold, in the words of its schema. */
+/** Describes the allowed values by the schema. */
 function allowed({ name, schema, unit }: Setting): string {
   const form = z.toJSONSchema(schema, { io: 'input' })
   if (form.enum !== undefined) return form.enum.map((value) => code(String(value))).join(', ')
@@ -85,7 +84,7 @@ function textRule(form: z.core.JSONSchema.BaseSchema, refused: string | undefine
   return refused ?? 'a text'
 }
 
-/** A rule that JSON Schema has no word for is in the message to whoever breaks it. */
+/** Takes a rule that JSON Schema cannot express from the error message of the schema. */
 function refusal(schema: z.ZodType, unacceptable: unknown): string | undefined {
   return schema.safeParse(unacceptable).error?.issues[0]?.message
 }
@@ -109,7 +108,7 @@ function clientRows(): Row[] {
   ])
 }
 
-/** In the form that the formatter gives a table: its columns are as wide as their widest cells. */
+/** Formats a table with aligned columns. */
 function table(columns: Row, rows: readonly Row[]): string {
   const lines = [columns, ...rows].map((cells) => cells.map((cell) => cell.replaceAll('|', '\\|')))
   const widths = columns.map((_, at) => Math.max(...lines.map((cells) => cells[at]?.length ?? 0)))
@@ -119,7 +118,7 @@ function table(columns: Row, rows: readonly Row[]): string {
     .join('\n')
 }
 
-/** Laid out as the formatter does: a list of texts stays on its line. */
+/** Formats JSON with lists of strings on one line. */
 function json(value: unknown): string {
   const text = JSON.stringify(value, null, 2)
   return text.replace(/\[\s*("[^[\]{}]*")\s*\]/g, (_, items: string) => {
@@ -255,4 +254,37 @@ A session whose client was taken out of the settings goes on until it ends. Its 
 audience of the service, and no claims made of attributes.
 
 Without the setting there is one client:
+`
+
+const audiences = `
+## Audiences
+
+Tokens are signed, and can be read by whoever holds them. Those of an audience in
+\`GATEPASS_AUDIENCES\` are encrypted for it too; see [encrypted tokens](verifier.md#encrypted-tokens).
+Both settings are JSON, and \`gatepass keys encryption\` makes the keys:
+
+\`\`\`json
+[
+  {
+    "audience": "https://api.example.com",
+    "encryption_key": {
+      "kty": "EC",
+      "crv": "P-256",
+      "x": "weNJy2HscCSM6AEDTDg04biOvhFhyyWvOHQfeF_PxMQ",
+      "y": "e8lnCO-AlStT-NJVX-crhB7QRYhiix03illJOVAOyck",
+      "kid": "orders-1"
+    }
+  }
+]
+\`\`\`
+
+\`GATEPASS_DECRYPTION_KEYS\` is a list of up to 16 private JWKs, each with its \`kid\`. Give it by
+\`GATEPASS_DECRYPTION_KEYS_FILE\`.
+
+- A key is on \`P-256\` (\`kty\` \`EC\`) or \`X25519\` (\`kty\` \`OKP\`). If it has \`use\` it is \`enc\`, if it
+  has \`alg\` it is \`ECDH-ES\`.
+- Each audience with a key is that of a client. A client that has several audiences may have none
+  with a key, for an encrypted token has one reader.
+- \`GATEPASS_ALGORITHM\` is not \`ML-DSA-44\` then: such a token is too long once it is encrypted.
+- \`GATEPASS_ENCRYPTED_TOKENS\` needs \`GATEPASS_DECRYPTION_KEYS\`.
 `

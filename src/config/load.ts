@@ -3,25 +3,24 @@ import { resolve } from 'node:path'
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
 import { crossCheck } from './checks.ts'
 import { environmentName, type Role } from './setting.ts'
-import { type SettingName, type Settings, type settings, settingsOf } from './settings.ts'
-import { unknownNames } from './unknown-names.ts'
+import { type SettingName, type Settings, settings, settingsOf } from './settings.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
 export interface LoadOptions {
   readonly role: Role
   readonly env: Environment
-  /** The folder that relative paths start from. */
+  /** Base folder of relative paths. */
   readonly cwd: string
-  /** The settings file; without it `gatepass.json` in `cwd`, where there is one. */
+  /** The settings file. Default: `gatepass.json` in `cwd`, if it exists. */
   readonly file?: string
-  /** What stands in for a default, below the settings file (`gatepass dev`). */
+  /** Defaults of `gatepass dev`. The settings file and the environment override them. */
   readonly defaults?: Readonly<Partial<Record<SettingName, unknown>>>
-  /** Required settings that this use can do without. */
+  /** Required settings that the caller does not need. */
   readonly optional?: readonly SettingName[]
 }
 
-/** Where the value of a setting came from. */
+/** The origin of a value. */
 export type Source = 'default' | 'dev' | { readonly file: string } | { readonly env: string }
 
 export interface EffectiveSetting {
@@ -35,14 +34,15 @@ export interface LoadedConfig {
   readonly effective: readonly EffectiveSetting[]
 }
 
-/** The name of the environment variable that points to the settings file. */
+/** The environment variable that names the settings file. */
 export const configFileVariable = 'GATEPASS_CONFIG'
 const defaultFile = 'gatepass.json'
 
 /**
- * Reads the settings of a role: default, then settings file, then environment, the last one winning.
+ * Loads the settings of a role from the defaults, the settings file and the environment, in rising
+ * precedence.
  *
- * @throws `config_invalid` with every problem that was found, not the first only
+ * @throws `config_invalid` with all problems
  */
 export function loadConfig(options: LoadOptions): LoadedConfig {
   const problems: FieldProblem[] = []
@@ -68,7 +68,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
       })
     }
   }
-  // Rules between settings make sense only once each is sound by itself.
+  // Rules between settings apply only to settings that are valid by themselves.
   if (problems.length === 0) problems.push(...crossCheck(values as Partial<Settings>, options.role))
   if (problems.length > 0) throw new GatepassError('config_invalid', { problems })
   return { settings: values as Settings, effective }
@@ -89,7 +89,7 @@ function readSettingsFile(options: LoadOptions, problems: FieldProblem[]): Setti
     if (named !== undefined) {
       problems.push({
         pointer: configFileVariable,
-        detail: `${path} can't be read (${code(error)})`,
+        detail: `${path} cannot be read (${code(error)})`,
       })
     }
     return { path, values: {} }
@@ -112,7 +112,7 @@ function findValue(
 ): { value: unknown; source: Source } | null {
   const variable = environmentName(setting.name)
   const fileVariable = `${variable}_FILE`
-  // Compose and Kubernetes hand on an unset variable as an empty one.
+  // Compose and Kubernetes pass an unset variable as an empty one.
   const text = options.env[variable] || undefined
   const mounted = options.env[fileVariable] || undefined
   if (text !== undefined && mounted !== undefined) {
@@ -122,11 +122,11 @@ function findValue(
   if (text !== undefined) return { value: setting.fromText(text), source: { env: variable } }
   if (mounted !== undefined) {
     try {
-      // An editor's last newline does not belong to a secret.
+      // An editor adds a newline at the end, which is not part of a secret.
       const content = readFileSync(resolve(options.cwd, mounted), 'utf8').trimEnd()
       return { value: setting.fromText(content), source: { env: fileVariable } }
     } catch (error) {
-      problems.push({ pointer: fileVariable, detail: `${mounted} can't be read (${code(error)})` })
+      problems.push({ pointer: fileVariable, detail: `${mounted} cannot be read (${code(error)})` })
       return null
     }
   }
@@ -149,4 +149,61 @@ function lowerFirst(text: string): string {
 
 function code(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : 'unreadable'
+}
+
+/** Variables of Gatepass that are not settings. */
+const otherVariables = [configFileVariable]
+
+/**
+ * Reports names that are not settings. In the settings file every unknown name is a problem. The
+ * environment is shared (Kubernetes sets `GATEPASS_PORT_80_TCP` for a service named gatepass), so
+ * only a likely typing error is a problem there.
+ */
+function unknownNames(
+  env: Readonly<Record<string, string | undefined>>,
+  file: Readonly<Record<string, unknown>>,
+): FieldProblem[] {
+  const names: string[] = settings.map((setting) => setting.name)
+  const variables = [
+    ...names.flatMap((name) => [environmentName(name), `${environmentName(name)}_FILE`]),
+    ...otherVariables,
+  ]
+  const problems: FieldProblem[] = []
+  for (const name of Object.keys(file)) {
+    if (names.includes(name)) continue
+    const meant = nearest(name, names)
+    problems.push({
+      pointer: name,
+      detail: `is not a setting${meant && `; did you mean ${meant}?`}`,
+    })
+  }
+  for (const name of Object.keys(env)) {
+    if (!name.startsWith('GATEPASS_') || variables.includes(name)) continue
+    const meant = nearest(name, variables)
+    if (meant) problems.push({ pointer: name, detail: `is not a setting; did you mean ${meant}?` })
+  }
+  return problems
+}
+
+/** Returns the name within an edit distance of 2, or ''. */
+function nearest(name: string, names: readonly string[]): string {
+  return names.find((other) => distance(name, other) <= 2) ?? ''
+}
+
+/** The Levenshtein distance. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const changed = at(row, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(changed, at(row, j) + 1, at(next, j - 1) + 1))
+    }
+    row = next
+  }
+  return at(row, b.length)
+}
+
+function at(row: readonly number[], index: number): number {
+  return row[index] ?? Number.POSITIVE_INFINITY
 }

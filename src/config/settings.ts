@@ -1,9 +1,18 @@
 import { z } from 'zod'
 import { redisSchemes } from '../stores/redis/url.ts'
 import { algorithmNames } from '../tokens/algorithms.ts'
-import { audienceSettings } from './audience-settings.ts'
+import { audiencesSchema, decryptionKeysSchema } from './audiences.ts'
 import { clientsSchema, defaultClients } from './clients.ts'
-import { dataSettings } from './data-settings.ts'
+import {
+  asFlag,
+  asJson,
+  asList,
+  asNumber,
+  asText,
+  type Role,
+  type Setting,
+  setting,
+} from './setting.ts'
 import {
   addressRange,
   baseUrl,
@@ -15,56 +24,45 @@ import {
   secret,
   storeUrl,
   webhookSecret,
-} from './forms.ts'
-import { hashSettings } from './hash-settings.ts'
-import { processSettings } from './process-settings.ts'
-import { revocationSettings } from './revocation-settings.ts'
-import {
-  asFlag,
-  asJson,
-  asList,
-  asNumber,
-  asText,
-  type Role,
-  type Setting,
-  setting,
-} from './setting.ts'
+} from './validators.ts'
 
 const day_s = 86_400
 const postgresSchemes = ['postgres:', 'postgresql:']
+const dataSchemes = ['sqlite:', ...redisSchemes, 'memcached:', 'memcacheds:']
+const defaultDataUrl = 'sqlite:.gatepass/data.db'
 const both: readonly Role[] = ['issuer', 'verifier']
 const issuer: readonly Role[] = ['issuer']
 const verifier: readonly Role[] = ['verifier']
 
-/** Every setting there is, in the order that the documentation shows. */
+/** All settings, in the order of the documentation. */
 const table = {
   mode: setting(
     both,
     z.enum(['production', 'development']).default('production'),
     asText,
-    'In `production` unsafe settings refuse to start. `gatepass dev` sets `development`.',
+    'In `production`, unsafe settings prevent startup. `gatepass dev` sets `development`.',
   ),
   issuer: setting(
     both,
     baseUrl.default('http://localhost:4000'),
     asText,
-    'The `iss` of every token, and the public base address of the issuer. In production it must be https, unless its host is this machine.',
+    'The `iss` of every token, and the public base URL of the issuer. In production it must be https, unless its host is this machine.',
   ),
   audience: setting(
     both,
     z.string().min(1).max(256).default('http://localhost'),
     asText,
-    'The default `aud` of minted tokens, and the one that a verifier accepts.',
+    'The default `aud` of issued tokens, and the `aud` that a verifier accepts.',
   ),
   host: setting(both, z.string().min(1).default('127.0.0.1'), asText, 'The address to listen on.'),
-  port: setting(both, port, asNumber, 'The port to listen on; 0 takes a free one.', {
+  port: setting(both, port, asNumber, 'The port to listen on; 0 picks a free one.', {
     defaultByRole: { issuer: 4000, verifier: 4100 },
   }),
   admin_port: setting(
     both,
     port,
     asNumber,
-    'The port for `/livez`, `/readyz` and `/metrics`; 0 takes a free one.',
+    'The port of `/livez`, `/readyz` and `/metrics`; 0 picks a free one.',
     { defaultByRole: { issuer: 4001, verifier: 4101 } },
   ),
   admin_hosts: setting(
@@ -79,7 +77,7 @@ const table = {
       'sqlite:.gatepass/accounts.db',
     ),
     asText,
-    'Where accounts are kept ([stores](stores.md)); `webhook+https://` and an address is an existing user base ([webhook](webhook.md)).',
+    'The store of accounts ([stores](stores.md)). `webhook+https://` and an address is an existing user base ([webhook](webhook.md)).',
   ),
   sessions_url: setting(
     issuer,
@@ -87,100 +85,100 @@ const table = {
       'sqlite:.gatepass/sessions.db',
     ),
     asText,
-    'Where sessions, the revocation log and the counters of failed logins are kept ([stores](stores.md)).',
+    'The store of sessions, the revocation log and the counters of failed logins ([stores](stores.md)).',
   ),
   sessions_replicas: setting(
     issuer,
     z.int().min(0).max(16).default(0),
     asNumber,
-    'How many replicas of a Redis must have a login or a sign-out before it is acknowledged ([what a fail-over loses](stores.md#what-a-fail-over-loses)).',
+    'Redis replicas that must confirm a login or a sign-out before it is acknowledged ([what a fail-over loses](stores.md#what-a-fail-over-loses)).',
   ),
   keys_url: setting(
     issuer,
     storeUrl('file:', ...postgresSchemes).default('file:keys'),
     asText,
-    'Where signing keys are kept ([stores](stores.md)).',
+    'The store of signing keys ([stores](stores.md)).',
   ),
   plaintext_stores: setting(
     both,
     z.boolean().default(false),
     asFlag,
-    'Whether production may reach a store on another machine without TLS: on a network that nobody else is on.',
+    'Allows stores on other machines without TLS in production. Safe only on a private network.',
   ),
   keys_secret: setting(
     issuer,
     listOf(z.array(secret).max(8).default([])),
     asList,
-    'The secrets that private signing keys are encrypted under where they are kept, newest first: the first one encrypts, each decrypts. Those of GATEPASS_SECRET stand behind them, and do it alone where none is set.',
+    'The secrets that encrypt private signing keys in the store, newest first: the first encrypts, all decrypt. The secrets of GATEPASS_SECRET follow them, and replace them if none is set.',
     { secret: true },
   ),
   secret: setting(
     issuer,
     listOf(z.array(secret).min(1).max(8)),
     asList,
-    'The secrets that refresh tokens are authenticated with, newest first: the first one mints, each is accepted. `gatepass dev` makes one; everywhere else it is required.',
+    'The secrets that authenticate refresh tokens, newest first: the first signs new tokens, all are accepted. `gatepass dev` creates one; everywhere else it is required.',
     { secret: true },
   ),
   webhook_secret: setting(
     issuer,
     listOf(z.array(webhookSecret).max(8).default([])),
     asList,
-    'The secrets that messages to an existing user base are signed with, newest first; required with a webhook. Each of them signs, so that both sides can be changed one by one.',
+    'The secrets that sign messages to an existing user base, newest first; required with a webhook. All of them sign, so that both sides can be changed one after the other.',
     { secret: true },
   ),
   algorithm: setting(
     issuer,
     z.enum(algorithmNames).default('ES256'),
     asText,
-    'The algorithm that access tokens are signed with.',
+    'The signature algorithm of access tokens.',
   ),
   access_ttl_s: setting(
     both,
     seconds(1, day_s).default(300),
     asNumber,
-    'How long an access token is valid.',
+    'The lifetime of an access token.',
     { unit: 'seconds' },
   ),
   grace_s: setting(
     issuer,
     seconds(0, 600).default(10),
     asNumber,
-    'The grace period: how long a replaced refresh token still works. 0 is the strict rule of RFC 9700 §4.14.',
+    'The grace period: how long a replaced refresh token still answers. 0 is the strict rule of RFC 9700 §4.14.',
     { unit: 'seconds' },
   ),
   session_idle_s: setting(
     issuer,
     seconds(1, 400 * day_s).default(14 * day_s),
     asNumber,
-    'A session that is not refreshed for this long ends.',
+    'A session that is not refreshed for this long expires.',
     { unit: 'seconds' },
   ),
   session_max_s: setting(
     both,
     seconds(1, 400 * day_s).default(90 * day_s),
     asNumber,
-    'A session ends after this time, however often it is refreshed.',
+    'The longest lifetime of a session, however often it is refreshed.',
     { unit: 'seconds' },
   ),
   key_rotation_s: setting(
     issuer,
     seconds(1, 400 * day_s).default(30 * day_s),
     asNumber,
-    'How long one signing key signs.',
+    'How long a signing key signs.',
     { unit: 'seconds' },
   ),
   jwks_max_age_s: setting(
     issuer,
     seconds(1, day_s).default(300),
     asNumber,
-    'How long a verifier may keep its copy of the JWKS.',
+    'How long a verifier may use its copy of the JWKS.',
     { unit: 'seconds' },
   ),
   clock_skew_s: setting(
     both,
     seconds(0, 60).default(5),
     asNumber,
-    'How far apart the clocks of two machines may be.',
+    'The largest difference between the clocks of two machines.',
     { unit: 'seconds' },
   ),
   allowed_origins: setting(
@@ -193,43 +191,192 @@ const table = {
     both,
     listOf(z.array(addressRange).max(100).default([])),
     asList,
-    'Reverse proxies in front of the service, as addresses or CIDR ranges. For the issuer their `X-Forwarded-For` says where a login comes from: behind a proxy that is not named here all users share one address, and its limits. For the verifier their `X-Forwarded-*` say which request [a DPoP proof](verifier.md#dpop) is for.',
+    'Reverse proxies in front of the service, as addresses or CIDR ranges. The issuer takes the client address from their `X-Forwarded-For`; behind an unlisted proxy all users share one address and its login limits. The verifier takes the request that [a DPoP proof](verifier.md#dpop) is for from their `X-Forwarded-*`.',
   ),
   cookie_secure: setting(
     issuer,
     z.boolean().default(true),
     asFlag,
-    'Whether the refresh cookie needs https (`__Host-` name and `Secure`; browsers and curl count localhost as safe). `false` is for development only.',
+    'Whether the refresh cookie needs https (`__Host-` name and `Secure`; browsers and curl treat localhost as safe). `false` is for development only.',
   ),
   clients: setting(
     issuer,
     clientsSchema.default(defaultClients),
     asJson,
-    'The front ends that users sign in with: `client_id`, `audience`, `scopes` (each with the account attributes that become claims), `default_scope`, `dpop` (`required`: its tokens must be [bound to a key](security.md#tokens-bound-to-a-key); else they may). A login that names no client gets the first.',
+    'The front ends that users sign in with: `client_id`, `audience`, `scopes` (each with the account attributes that become claims), `default_scope`, `dpop` (`required`: tokens must be [bound to a key](security.md#tokens-bound-to-a-key)). A login that names no client uses the first.',
   ),
-  ...audienceSettings,
-  ...hashSettings,
+  audiences: setting(
+    issuer,
+    audiencesSchema.default([]),
+    asJson,
+    'The audiences whose tokens are [encrypted](verifier.md#encrypted-tokens): `audience` and `encryption_key`, a public JWK.',
+  ),
+  decryption_keys: setting(
+    both,
+    decryptionKeysSchema.default([]),
+    asJson,
+    'The private JWKs that decrypt tokens for the audience of a verifier. An issuer needs them only to accept encrypted tokens at its own routes.',
+    { secret: true },
+  ),
+  encrypted_tokens: setting(
+    verifier,
+    z.enum(['required', 'optional']).optional(),
+    asText,
+    'Whether a token must be encrypted if GATEPASS_DECRYPTION_KEYS is set. Unset means `required`; `optional` is for a migration.',
+  ),
+  argon2_memory_kib: setting(
+    issuer,
+    z.int().min(8).max(1_048_576).default(19_456),
+    asNumber,
+    'Memory of one Argon2id hash. A hash with less memory is replaced at the next login.',
+    { unit: 'KiB' },
+  ),
+  argon2_passes: setting(
+    issuer,
+    z.int().min(1).max(64).default(2),
+    asNumber,
+    'Passes of Argon2id over its memory.',
+  ),
+  argon2_parallelism: setting(
+    issuer,
+    z.int().min(1).max(16).default(1),
+    asNumber,
+    'Lanes of Argon2id.',
+  ),
+  hash_queue_max: setting(
+    issuer,
+    z.int().min(1).max(100_000).default(256),
+    asNumber,
+    'Logins that may wait for their password hash. Further logins get 503 with `Retry-After`.',
+  ),
+  hash_queue_wait_s: setting(
+    issuer,
+    seconds(1, 60).default(2),
+    asNumber,
+    'Longest wait of a login for its password hash. A login that would wait longer gets 503 with `Retry-After` immediately.',
+    { unit: 'seconds' },
+  ),
   public_url: setting(
     verifier,
     baseUrl.optional(),
     asText,
-    'The address that clients call the services behind the proxy by, which [DPoP proofs](verifier.md#dpop) are for. Without it, that of the request.',
+    'The public address of the services behind the proxy, which [DPoP proofs](verifier.md#dpop) are for. Unset means the address of the request.',
   ),
   jwks_url: setting(
     verifier,
     baseUrl.optional(),
     asText,
-    'Where a verifier fetches the JWKS, when not below the address of the issuer (a name inside a cluster).',
+    'The address of the JWKS, if it is not below the address of the issuer (a name inside a cluster).',
   ),
   jwks_file: setting(
     verifier,
     z.string().min(1).max(4096).optional(),
     asText,
-    'A file in which a verifier keeps the last JWKS, so that it can [start without the issuer](operations.md#a-start-without-the-issuer).',
+    'A file with the last JWKS, so that a verifier can [start without the issuer](operations.md#a-start-without-the-issuer).',
   ),
-  ...revocationSettings,
-  ...dataSettings,
-  ...processSettings,
+  revocations: setting(
+    verifier,
+    z.enum(['stream', 'poll', 'off']).default('stream'),
+    asText,
+    'How a verifier receives [revocations](verifier.md#revocations). `stream`: immediately, and by polling while no stream is available. `poll`: by polling. `off`: a token is accepted until it expires.',
+  ),
+  revocations_url: setting(
+    verifier,
+    baseUrl.optional(),
+    asText,
+    'The address of the revocation feed. Unset means `/revocations` beside the `/.well-known` of GATEPASS_JWKS_URL, or below the address of the issuer.',
+  ),
+  revocations_poll_s: setting(
+    verifier,
+    seconds(1, 3600).default(5),
+    asNumber,
+    'The interval of polls while no stream is available.',
+    { unit: 'seconds' },
+  ),
+  revocations_max_staleness_s: setting(
+    verifier,
+    seconds(10, day_s).optional(),
+    asNumber,
+    'A verifier whose revocations are older answers 503 (fail closed). Unset means fail open: the verifier uses the revocations that it has, however old.',
+    { unit: 'seconds' },
+  ),
+  data_url: setting(
+    both,
+    z
+      .string()
+      .refine(
+        (text) => text === 'off' || storeUrl(...dataSchemes).safeParse(text).success,
+        `must be off, or start with ${dataSchemes.join(' or ')}`,
+      )
+      .optional(),
+    asText,
+    `The store of [session data](session-data.md), or \`off\`. Unset means \`${defaultDataUrl}\` if GATEPASS_DATA_SECRET is set, and else \`off\`. Verifiers read and write session data; issuers delete it with its session.`,
+  ),
+  data_secret: setting(
+    both,
+    listOf(z.array(secret).max(8).default([])),
+    asList,
+    'The secrets that encrypt session data, newest first: the first encrypts, all decrypt. A verifier with session data requires one; an issuer needs it only for `gatepass data export`. `gatepass dev` creates one.',
+    { secret: true },
+  ),
+  data_deadline_ms: setting(
+    both,
+    z.int().min(10).max(10_000).default(250),
+    asNumber,
+    'Timeout of a call to the store of session data. After it the answer is 503.',
+    { unit: 'milliseconds' },
+  ),
+  data_replicas: setting(
+    both,
+    z.int().min(0).max(16).default(0),
+    asNumber,
+    'Redis replicas that must confirm a change of session data before it is acknowledged ([what a fail-over loses](session-data.md#what-each-loses-and-when)).',
+  ),
+  data_user_ttl_s: setting(
+    verifier,
+    seconds(1, 3650 * day_s).default(400 * day_s),
+    asNumber,
+    'How long the data of a user is kept after its last change.',
+    { unit: 'seconds' },
+  ),
+  data_precondition: setting(
+    verifier,
+    z.enum(['optional', 'required']).default('optional'),
+    asText,
+    'Whether each change by `/data` must carry `If-Match` or `If-None-Match: *`. A change without them gets 428.',
+  ),
+  playground: setting(
+    issuer,
+    z.boolean().default(false),
+    asFlag,
+    'Serves [the playground](playground.md). `gatepass dev` turns it on. In production it prevents startup; with several workers it is not available.',
+  ),
+  log_level: setting(
+    both,
+    z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+    asText,
+    'The lowest severity that is logged. Audit lines are `info`; `debug` adds one line per request.',
+  ),
+  workers: setting(
+    both,
+    z.int().min(1).max(256).default(1),
+    asNumber,
+    'Processes behind one port. Each is a replica; the admin port reports for all of them.',
+  ),
+  drain_s: setting(
+    both,
+    seconds(0, 300).default(5),
+    asNumber,
+    'How long the service accepts requests after SIGTERM has turned its readiness to 503. Set it longer than the health-check interval of the balancer. `gatepass dev` sets 0.',
+    { unit: 'seconds' },
+  ),
+  shutdown_s: setting(
+    both,
+    seconds(1, 300).default(10),
+    asNumber,
+    'How long requests in progress may take to finish after that.',
+    { unit: 'seconds' },
+  ),
 }
 
 export type SettingName = keyof typeof table
@@ -241,7 +388,16 @@ export const settings: readonly (Setting & { readonly name: SettingName })[] = O
   table,
 ).map(([name, rest]) => ({ name: name as SettingName, ...rest }))
 
-/** The settings that a process of this role reads. */
+/** Returns the settings that a process of this role reads. */
 export function settingsOf(role: Role) {
   return settings.filter((one) => one.roles.includes(role))
+}
+
+/** Returns the URL of the session data store, or null if session data is off. */
+export function dataUrl({
+  data_url,
+  data_secret,
+}: Pick<Settings, 'data_url' | 'data_secret'>): string | null {
+  if (data_url === 'off') return null
+  return data_url ?? (data_secret.length > 0 ? defaultDataUrl : null)
 }

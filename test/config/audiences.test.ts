@@ -91,7 +91,7 @@ t.test('the keys of a verifier', async (t) => {
   for (const role of ['issuer', 'verifier'] as const) {
     t.same(load(role, { DECRYPTION_KEYS: keys }).decryption_keys, keys)
     const wrong = problems(role, { DECRYPTION_KEYS: [keys[0], first.publicJwk] })
-    t.match(wrong, 'GATEPASS_DECRYPTION_KEYS/1 is no key: it must have its private member d')
+    t.match(wrong, 'GATEPASS_DECRYPTION_KEYS/1 is not a key: it must have its private member d')
     const mixed = { ...first.privateJwk, d: second.privateJwk.d }
     t.notMatch(problems(role, { DECRYPTION_KEYS: [mixed] }), second.privateJwk.d)
     const twice = problems(role, { DECRYPTION_KEYS: [keys[0], keys[0]] })

@@ -63,7 +63,9 @@ t.test('every setting can come from a mounted file', async (t) => {
   })
   t.match(settings, { secret: [secret], port: 8080 })
   t.match(problems({ cwd, env: { ...env, GATEPASS_SECRET_FILE: 'secret' } }), [/is set twice/])
-  t.match(problems({ cwd, env: { GATEPASS_SECRET_FILE: 'missing' } }), [/can't be read \(ENOENT\)/])
+  t.match(problems({ cwd, env: { GATEPASS_SECRET_FILE: 'missing' } }), [
+    /cannot be read \(ENOENT\)/,
+  ])
 })
 
 t.test('lists every problem, not the first only', async (t) => {
@@ -80,7 +82,7 @@ t.test('lists every problem, not the first only', async (t) => {
   })
   t.match(found.sort(), [
     /^GATEPASS_ACCESS_TTL_S /,
-    /^GATEPASS_ACCES_TTL_S is not a setting; is GATEPASS_ACCESS_TTL_S meant\?/,
+    /^GATEPASS_ACCES_TTL_S is not a setting; did you mean GATEPASS_ACCESS_TTL_S\?/,
     /^GATEPASS_ALGORITHM /,
     /^GATEPASS_ALLOWED_ORIGINS\/1 must be an origin/,
     /^GATEPASS_COOKIE_SECURE /,
@@ -168,11 +170,11 @@ t.test('a settings file that is none, or names what is no setting, is refused', 
   t.match(problems({ cwd }), [/is not a JSON object of settings/])
   writeFileSync(join(cwd, 'gatepass.json'), '{"grace": 1, "graces": 2, "colour": "red"}')
   t.match(problems({ cwd }), [
-    'grace is not a setting; is grace_s meant?',
-    'graces is not a setting; is grace_s meant?',
+    'grace is not a setting; did you mean grace_s?',
+    'graces is not a setting; did you mean grace_s?',
     'colour is not a setting',
   ])
-  t.match(problems({ cwd, file: 'other.json' }), [/can't be read/])
+  t.match(problems({ cwd, file: 'other.json' }), [/cannot be read/])
 })
 
 t.test("another program's variables are not our concern", async (t) => {

@@ -1,4 +1,4 @@
-import { dataUrl } from '../../config/data-settings.ts'
+import { dataUrl } from '../../config/settings.ts'
 import { openKeyStore } from '../../keys/open-key-store.ts'
 import {
   openAccountStore,

@@ -2,12 +2,12 @@ import { isIP } from 'node:net'
 import { z } from 'zod'
 import { asList } from './setting.ts'
 
-/** What the values of settings look like, where more than one may look so. */
+/** Validators that several settings share. */
 
 export const seconds = (min: number, max: number) => z.int().min(min).max(max)
 export const port = z.int().min(0).max(65_535)
 
-/** `http(s)://host[:port][/path]`, nothing behind it: RFC 8414 §2 wants neither query nor fragment. */
+/** `http(s)://host[:port][/path]` without query and fragment (RFC 8414 §2). */
 export const baseUrl = z.string().refine((text) => {
   const url = URL.parse(text)
   return (
@@ -41,7 +41,7 @@ export const webhookSecret = z.string().refine((text) => {
   return text === `whsec_${bytes.toString('base64')}` && bytes.length >= 24 && bytes.length <= 64
 }, 'must be whsec_ and 24 to 64 bytes in base64')
 
-/** A host name; with a dot in front, all names below it. */
+/** A host name. With a leading dot: all names below it. */
 export const hostPattern = z
   .string()
   .toLowerCase()
@@ -50,7 +50,7 @@ export const hostPattern = z
     'must be a host name such as metrics.example.com, or .example.com for all names below it',
   )
 
-/** An IP address, or a range of them as CIDR. A range of all addresses is no range. */
+/** An IP address or a CIDR range. A range of all addresses is refused. */
 export const addressRange = z.string().refine((text) => {
   const [address = '', prefix, ...rest] = text.split('/')
   const bits = { 0: 0, 4: 32, 6: 128 }[isIP(address)] ?? 0
@@ -60,6 +60,6 @@ export const addressRange = z.string().refine((text) => {
   )
 }, 'must be an IP address or a range such as 10.0.0.0/8')
 
-/** A list that the settings file may give as one text, too. */
+/** A list, which the settings file may also give as one text. */
 export const listOf = <T extends z.ZodType>(list: T) =>
   z.preprocess((value) => (typeof value === 'string' ? asList(value) : value), list)

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { addressRange } from '../../src/config/forms.ts'
+import { addressRange } from '../../src/config/validators.ts'
 
 t.test('a proxy is named by its address or by a range of them', async (t) => {
   for (const text of [

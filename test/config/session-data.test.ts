@@ -1,7 +1,7 @@
 import t from 'tap'
-import { dataUrl } from '../../src/config/data-settings.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Role } from '../../src/config/setting.ts'
+import { dataUrl } from '../../src/config/settings.ts'
 import { GatepassError } from '../../src/core/errors.ts'
 
 const secret = 's'.repeat(32)
@@ -56,7 +56,7 @@ t.test('production reaches a store on another machine by TLS, unless told otherw
     ]) {
       t.same(check(url), [], url)
     }
-    t.match(check('redis://:geheim@'), [/can't be used/])
+    t.match(check('redis://:geheim@'), [/cannot be used/])
     t.notMatch(check('redis://:geheim@').join(), 'geheim')
     t.match(check('postgres://db'), [/must be off, or start with sqlite: or redis:/])
   }
