@@ -9,6 +9,7 @@ export const packageOf: Readonly<Record<string, string>> = {
   memcached: 'memcached',
   nginx: 'nginx',
   openssl: 'openssl',
+  promtool: 'promtool',
   'redis-cli': 'redis-tools',
   'redis-sentinel': 'redis-sentinel',
   'redis-server': 'redis-server',

@@ -37,7 +37,7 @@ function start(t: Test, args: readonly string[], env: Record<string, string>): T
   return TestProcess.start(t, args, {
     command: image.entrypoint,
     cwd: image.path('.'),
-    env: { ...image.env, ...env },
+    env: { ...image.env, GATEPASS_DRAIN_S: '0', ...env },
     ...(process.getuid?.() === 0 && { user: { uid, gid } }),
   })
 }

@@ -1,0 +1,71 @@
+import t, { type Test } from 'tap'
+import { codeSpans, readDocument, tableRows } from '../docs/documents.ts'
+import { run, TestProcess, untilStatus } from '../support/processes.ts'
+
+const password = 'correct horse battery staple'
+const env = {
+  GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+  GATEPASS_DATA_SECRET: 'another-secret-of-at-least-thirty-two-characters',
+  GATEPASS_PORT: '0',
+  GATEPASS_ADMIN_PORT: '0',
+}
+
+async function start(t: Test, role: string, cwd: string, more: Record<string, string> = {}) {
+  const process = TestProcess.start(t, [role], { cwd, env: { ...env, ...more } })
+  const line = await process.line(/"adminPort":[1-9]\d*,.*"msg":"ready"/)
+  const { port, adminPort } = JSON.parse(line) as Record<string, number>
+  const [url, adminUrl] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${adminPort}`]
+  await untilStatus(`${adminUrl}/readyz`, 200)
+  return { url, metrics: async () => (await fetch(`${adminUrl}/metrics`)).text() }
+}
+
+/** Does one of everything, so that no metric is without a value. */
+async function use(issuerUrl: string, verifierUrl: string): Promise<void> {
+  const post = (path: string, body: object) =>
+    fetch(`${issuerUrl}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+  await post('/login', { username: 'ada', password: 'wrong' })
+  const login = await post('/login', { username: 'ada', password, refresh_token_in: 'body' })
+  const { access_token, refresh_token } = (await login.json()) as Record<string, string>
+  await post('/refresh', { refresh_token })
+  const headers = { authorization: `Bearer ${access_token}` }
+  for (const path of ['/verify', '/verify', '/data/session/cart']) {
+    await fetch(`${verifierUrl}${path}`, { headers })
+  }
+}
+
+/** What promtool finds wrong. */
+async function faultsOf(t: Test, metrics: string): Promise<string> {
+  const options = { command: ['promtool'], cwd: t.testdir(), input: metrics }
+  const { code, stdout, stderr } = await run(t, ['check', 'metrics'], options)
+  return code === 0 ? '' : `${stdout}${stderr}`
+}
+
+function namesIn(metrics: string): string[] {
+  return [...metrics.matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name)
+}
+
+t.test('Prometheus finds no fault with any metric of either service', async (t) => {
+  const cwd = t.testdir()
+  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
+  const issuer = await start(t, 'issuer', cwd)
+  const jwksUrl = { GATEPASS_JWKS_URL: `${issuer.url}/.well-known/jwks.json` }
+  const verifier = await start(t, 'verifier', cwd, jwksUrl)
+  await use(issuer.url, verifier.url)
+  const all = [await issuer.metrics(), await verifier.metrics()]
+  for (const metrics of all) t.equal(await faultsOf(t, metrics), '')
+
+  const rows = tableRows(readDocument('docs/operations.md'), 'Metrics')
+  const documented = rows.flatMap(([first = '']) => codeSpans(first))
+  const seen = new Set(all.flatMap(namesIn))
+  const missing = documented.filter((name) => name.startsWith('gatepass_') && !seen.has(name))
+  t.same(missing, [], 'all were there')
+})
+
+t.test('nor with those of several workers together', async (t) => {
+  const issuer = await start(t, 'issuer', t.testdir(), { GATEPASS_WORKERS: '2' })
+  t.equal(await faultsOf(t, await issuer.metrics()), '')
+})
