@@ -1,0 +1,51 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import t, { type Test } from 'tap'
+import { requireFreePorts } from '../../src/cli/dev-ports.ts'
+import { freeBasePort } from '../support/dev.ts'
+
+const host = '127.0.0.1'
+
+async function take(t: Test, port: number): Promise<void> {
+  const server = createServer().listen(port, host)
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+}
+
+/** What is said of a base port; '' if it will do. */
+async function refusal(port: number, script?: string): Promise<string> {
+  try {
+    await requireFreePorts({ env: { npm_lifecycle_event: script } }, host, port)
+    return ''
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+t.test('a busy port is named, and the command with one that is free', async (t) => {
+  const port = await freeBasePort()
+  t.equal(await refusal(port), '')
+  await take(t, port + 101)
+  for (const [script, command] of [
+    ['start', 'npm start --'],
+    ['gatepass', 'npm run gatepass -- dev'],
+    [undefined, 'gatepass dev'],
+  ] as const) {
+    const told = await refusal(port, script)
+    t.match(told, `Port ${port + 101} is in use by another program. Run: ${command} --port `)
+    t.equal(await refusal(Number(/\d+$/.exec(told)?.[0])), '', told)
+  }
+})
+
+t.test('of several busy ports all are named', async (t) => {
+  const port = await freeBasePort()
+  for (const above of [1, 201, 1100]) await take(t, port + above)
+  const told = await refusal(port)
+  t.match(told, `The ports ${port + 1}, ${port + 201} are in use by other programs.`)
+  t.not(Number(/\d+$/.exec(told)?.[0]), port + 1000, 'which is busy too')
+})
+
+t.test('a host that is none of this machine is for the process to tell', async (t) => {
+  await requireFreePorts({ env: {} }, '203.0.113.1', await freeBasePort())
+  t.pass('nothing is said')
+})
