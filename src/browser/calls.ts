@@ -1,5 +1,5 @@
 import type { Prover } from './dpop.ts'
-import { AuthClientError, errorOf, unreachable } from './errors.ts'
+import { AuthClientError, contentOf, unreachable } from './errors.ts'
 import type { TokenAnswer } from './held-token.ts'
 import type { Platform } from './platform.ts'
 
@@ -16,7 +16,7 @@ export class IssuerCalls {
   readonly #issuer: string
   readonly #platform: Platform
   readonly #prover: Prover | null
-  /** How far the issuer's clock is ahead of ours: proofs are dated by it. */
+  /** How far the issuer's clock is ahead of ours: proofs are dated by it. 0 until its first answer. */
   #aheadMs = 0
 
   constructor(issuer: string, platform: Platform, prover: Prover | null) {
@@ -37,24 +37,31 @@ export class IssuerCalls {
     return request
   }
 
-  /** The answer as it was parsed; undefined when there was none to parse. */
+  /** @returns what the answer holds; null where it has no body */
   async post(path: string, init: RequestInit, token?: TokenAnswer): Promise<unknown> {
     const wasAheadMs = this.#aheadMs
     const request = new Request(this.#issuer + path, {
-      ...init,
       method: 'POST',
       credentials: 'include',
+      ...init,
       signal: AbortSignal.timeout(answerMsMax),
     })
     await this.authorize(request, token)
     try {
       const response = await this.#platform.fetch(request)
       this.#learnTime(response)
-      if (response.status === 204) return undefined
-      if (response.ok) return await response.json()
-      throw await errorOf(response)
+      return await contentOf(response)
     } catch (error) {
-      if (!(error instanceof AuthClientError)) throw unreachable()
+      if (!(error instanceof AuthClientError)) {
+        // Only an allowed origin reads an answer to a request with cookies. Any origin reads the refusal
+        // of a login without them, so it says whether that is why the first answer was kept from us.
+        if (error instanceof TypeError && !this.#aheadMs && !init.credentials) {
+          await this.post('/login', { credentials: 'omit' }).catch((refusal) => {
+            if (refusal.code === 'origin_not_allowed') throw refusal
+          })
+        }
+        throw unreachable()
+      }
       // A clock that is minutes off: now it is known by how much.
       const isOff = Math.abs(this.#aheadMs - wasAheadMs) > 2_000
       if (isOff && error.code === 'dpop_proof_invalid') return this.post(path, init, token)

@@ -1,7 +1,7 @@
 import { Attempt } from './attempt.ts'
 import { IssuerCalls } from './calls.ts'
 import { keptKeys, Prover } from './dpop.ts'
-import { AuthClientError, errorOf, unreachable } from './errors.ts'
+import { AuthClientError, contentOf, unreachable } from './errors.ts'
 import type { HeldToken } from './held-token.ts'
 import type { Platform } from './platform.ts'
 import { TabSession } from './tab-session.ts'
@@ -94,7 +94,7 @@ export class Client implements AuthClient {
     await this.#call(`/sessions/${encodeURIComponent(sessionId)}`, 'DELETE')
   }
 
-  onChange(listener: (state: AuthState) => void): () => void {
+  readonly onChange = (listener: (state: AuthState) => void): (() => void) => {
     const { listeners } = this.#session
     listeners.add(listener)
     return () => listeners.delete(listener)
@@ -108,9 +108,8 @@ export class Client implements AuthClient {
   async #call(path: string, method = 'GET'): Promise<unknown> {
     try {
       const response = await this.fetch(this.#issuer + path, { method })
-      if (response.ok) return response.status === 204 ? null : await response.json()
-      if (this.state.status === 'signed-out') return null
-      throw await errorOf(response)
+      if (!response.ok && this.state.status === 'signed-out') return null
+      return await contentOf(response)
     } catch (error) {
       throw error instanceof AuthClientError ? error : unreachable()
     }

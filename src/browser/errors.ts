@@ -27,11 +27,15 @@ interface Problem {
   readonly title?: string
 }
 
-/** The error that an answer of the issuer is; whatever stands before it may have answered too. */
-export async function errorOf(response: Response): Promise<AuthClientError> {
+/**
+ * What an answer holds; null where it has no body.
+ * @throws the error that it is; whatever stands before the issuer may have answered too
+ */
+export async function contentOf(response: Response): Promise<unknown> {
+  if (response.ok) return response.status === 204 ? null : response.json()
   const problem = (await response.json().catch(() => null)) as Problem | null
   const wait_s = Number(response.headers.get('retry-after') ?? undefined)
-  return new AuthClientError(
+  throw new AuthClientError(
     problem?.code ?? 'issuer_unreachable',
     response.status,
     problem?.title,

@@ -29,9 +29,10 @@ const lateMs = 5_000
  */
 export class HeldToken {
   readonly answer: TokenAnswer
+  /** By the wall clock. */
+  readonly expiresAtMs: number
   readonly #clocks: Clocks
   readonly #bornMonotonicMs: number
-  readonly #bornWallMs: number
   readonly #lifeMs: number
 
   /** @param ageMs how old it is now, at most: since the request for it was sent */
@@ -39,8 +40,8 @@ export class HeldToken {
     this.answer = answer
     this.#clocks = clocks
     this.#bornMonotonicMs = clocks.monotonicMs() - ageMs
-    this.#bornWallMs = clocks.wallMs() - ageMs
     this.#lifeMs = answer.expires_in * 1000
+    this.expiresAtMs = clocks.wallMs() - ageMs + this.#lifeMs
   }
 
   static shared({ answer, ageMs, wallMs }: SharedToken, clocks: Clocks): HeldToken {
@@ -49,11 +50,12 @@ export class HeldToken {
 
   get ageMs(): number {
     const { monotonicMs, wallMs } = this.#clocks
-    return Math.max(monotonicMs() - this.#bornMonotonicMs, wallMs() - this.#bornWallMs)
+    const byWallMs = wallMs() - this.expiresAtMs + this.#lifeMs
+    return Math.max(monotonicMs() - this.#bornMonotonicMs, byWallMs)
   }
 
   get leftMs(): number {
-    return Math.max(0, this.#lifeMs - this.ageMs)
+    return this.#lifeMs - this.ageMs
   }
 
   /** Whether it may still be sent. */

@@ -18,6 +18,7 @@ interface Message {
 }
 
 const ignore = () => {}
+const signedOut: AuthState = Object.freeze({ status: 'signed-out' })
 
 /**
  * The session that all tabs of an origin share, as one of them knows it. The tabs take turns to
@@ -25,6 +26,7 @@ const ignore = () => {}
  * each of them the same answer: nothing but speed depends on it.
  */
 export class TabSession {
+  state: AuthState = Object.freeze({ status: 'unknown' })
   readonly listeners = new Set<(state: AuthState) => void>()
   readonly #name: string
   readonly #platform: Platform
@@ -33,7 +35,6 @@ export class TabSession {
   readonly #channel: Channel
   readonly #stopWaking: () => void
   #wakers: (() => void)[] = []
-  #status: AuthState['status'] = 'unknown'
   #held: HeldToken | null = null
   #refreshing: Promise<HeldToken | null> | null = null
   /** Counts sign-ins and sign-outs: what was asked before one is moot after it. */
@@ -53,17 +54,10 @@ export class TabSession {
     this.#stopWaking = platform.onWake((wasAway) => this.#wake(wasAway))
   }
 
-  get state(): AuthState {
-    const held = this.#held
-    if (!held) return { status: this.#status as 'unknown' | 'signed-out' }
-    const { session_id: sessionId, scope } = held.answer
-    return { status: 'signed-in', sessionId, scope, accessTokenLeftMs: held.leftMs }
-  }
-
   /** A token that may be sent; null when nobody is signed in. */
   async current(): Promise<HeldToken | null> {
     const held = this.#held
-    if (!held) return this.#status === 'signed-out' ? null : this.renew(null)
+    if (!held) return this.state === signedOut ? null : this.renew(null)
     if (!held.isGood) return this.renew(held)
     // Nobody waits for the next one while this one will do, nor fails with it.
     if (held.isDue && this.#platform.monotonicMs() >= this.#restingMs) {
@@ -171,7 +165,9 @@ export class TabSession {
   #take(held: HeldToken): void {
     if (held.answer.session_id !== this.#held?.answer.session_id) this.#turn++
     this.#held = held
-    this.#change('signed-in')
+    const { session_id: sessionId, scope } = held.answer
+    const { expiresAtMs: accessTokenExpiresAtMs } = held
+    this.#change(Object.freeze({ status: 'signed-in', sessionId, scope, accessTokenExpiresAtMs }))
   }
 
   /** @param session which one, for the other tabs; undefined when they find out by themselves */
@@ -184,7 +180,7 @@ export class TabSession {
     this.#turn++
     this.#ended = session
     this.#held = null
-    if (this.#status !== 'signed-out') this.#change('signed-out')
+    if (this.state !== signedOut) this.#change(signedOut)
   }
 
   #receive({ token, ended }: Message): void {
@@ -202,8 +198,8 @@ export class TabSession {
     }
   }
 
-  #change(status: AuthState['status']): void {
-    this.#status = status
+  #change(state: AuthState): void {
+    this.state = state
     // What a listener throws is no failure of ours.
     for (const listener of this.listeners) queueMicrotask(() => listener(this.state))
   }

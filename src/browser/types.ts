@@ -29,15 +29,21 @@ export interface Credentials {
   readonly scope?: string
 }
 
-/** What is known of the session. `unknown` until the issuer was first asked. */
+/**
+ * What is known of the session: `unknown` until the issuer was first asked. Never changes; each change
+ * makes a new object.
+ */
 export type AuthState =
   | { readonly status: 'unknown' | 'signed-out' }
   | {
       readonly status: 'signed-in'
       readonly sessionId: string
       readonly scope: string
-      /** For how long the access token is good, in milliseconds from this moment. */
-      readonly accessTokenLeftMs: number
+      /**
+       * When the access token expires, as `Date.now()` counts: to show to people. Whether a token is
+       * still good is for `getAccessToken` to tell.
+       */
+      readonly accessTokenExpiresAtMs: number
     }
 
 /** `GET /me`. */
@@ -63,7 +69,7 @@ export interface DeviceSession {
 
 /** Keeps a user signed in, in all tabs of an origin. Every rejection is an `AuthClientError`. */
 export interface AuthClient {
-  /** What is known now, without asking. */
+  /** What is known now, without asking: the same object until something changes. */
   readonly state: AuthState
   /** Signs in. Rejects with `credentials_invalid`, or `too_many_attempts` and how long to wait. */
   login(credentials: Credentials): Promise<void>

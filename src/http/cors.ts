@@ -1,5 +1,6 @@
 import cors from '@fastify/cors'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { OriginGuard } from './origin.ts'
 
 const exposedHeaders = ['date', 'retry-after', 'www-authenticate']
 
@@ -14,6 +15,29 @@ export function allowOrigins(app: FastifyInstance, origins: readonly string[]): 
     exposedHeaders,
     maxAge: 600,
   })
+}
+
+/**
+ * Answers the preflight of a page whose origin the route refuses, so that the page can read why. It is
+ * told nothing else, and its requests carry no cookies: `*` is not for those.
+ */
+export function answerRefusedPreflights(app: FastifyInstance, url: string, origins: OriginGuard) {
+  app.addHook('onRequest', async (request, reply) => {
+    const isPreflight = request.headers['access-control-request-method'] !== undefined
+    if (request.routeOptions.url !== url || request.method !== 'OPTIONS' || !isPreflight) return
+    if (origins.allows(request.raw)) return
+    letAnyPageRead(reply)
+    reply.header('access-control-allow-methods', 'POST')
+    reply.header('access-control-allow-headers', 'content-type, dpop')
+    return reply.code(204).send()
+  })
+}
+
+/** Lets any page read an answer without its headers, to a request without cookies. */
+export function letAnyPageRead(reply: FastifyReply): void {
+  reply.removeHeader('access-control-allow-credentials')
+  reply.removeHeader('access-control-expose-headers')
+  reply.header('access-control-allow-origin', '*')
 }
 
 /** The headers that an answer has by that, name and value in turn; a test compares the two. */

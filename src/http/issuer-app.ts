@@ -4,7 +4,7 @@ import type { Audit } from '../issuer/audit.ts'
 import type { Issuer } from '../issuer/issuer.ts'
 import { collectRoutes, createApp, refuseOtherMethods } from './app.ts'
 import { auditTo } from './audit-log.ts'
-import { allowOrigins, corsHeaders } from './cors.ts'
+import { allowOrigins, answerRefusedPreflights, corsHeaders } from './cors.ts'
 import { EarlyRefreshes } from './early-refresh.ts'
 import type { Metrics } from './metrics.ts'
 import { serveOpenApi } from './openapi.ts'
@@ -13,7 +13,7 @@ import { DeviceCookie, RefreshCookie } from './refresh-cookie.ts'
 import { shortcutRefresh } from './refresh-shortcut.ts'
 import { type AccountDeps, accountRoutes } from './routes/account.ts'
 import { type RevocationDeps, revocationRoutes } from './routes/revocations.ts'
-import { type SignInDeps, signInRoutes } from './routes/sign-in.ts'
+import { loginUrl, type SignInDeps, signInRoutes } from './routes/sign-in.ts'
 import { type WellKnownDeps, wellKnownRoutes } from './routes/well-known.ts'
 import { shortcutJwks } from './shortcut.ts'
 
@@ -55,6 +55,7 @@ export function buildIssuerApp(options: IssuerAppDeps): FastifyInstance {
     description: 'Signs users in and publishes the keys that verify their tokens.',
     version: options.version,
   })
+  answerRefusedPreflights(app, loginUrl, deps.origins)
   allowOrigins(app, options.allowedOrigins)
   app.register(async (scope) => wellKnownRoutes(scope, deps))
   app.register(async (scope) => revocationRoutes(scope, deps))

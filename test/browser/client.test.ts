@@ -36,6 +36,62 @@ t.test('a user signs in, is seen to be, and signs out', async (t) => {
   t.same([...world.items], [], 'nothing is left')
 })
 
+t.test('the state is one frozen object for each change, as React wants it', async (t) => {
+  const { world, tab } = await signedIn()
+  const { client } = tab
+  const seen = [client.state]
+  const { onChange } = client
+  onChange((state) => {
+    t.equal(state, client.state)
+    seen.push(state)
+  })
+  await world.advance(100_000)
+  t.equal(client.state, seen[0], 'time passes, and nothing changes')
+  await world.advance(200_000)
+  await world.until(client.getAccessToken())
+  await world.until(client.logout())
+  await world.until(client.logout())
+  t.same(
+    seen.map(({ status }) => status),
+    ['signed-in', 'signed-in', 'signed-out'],
+  )
+  t.equal(new Set(seen).size, 3)
+  t.ok([...seen, world.open().client.state].every(Object.isFrozen))
+})
+
+t.test('a page that may not call is told so, after one request without cookies', async (t) => {
+  const world = new World()
+  const { client } = world.open()
+  const asked: string[] = []
+  world.issuer.answer = ({ path, cookie, body, idempotencyKey }) => {
+    asked.push(path)
+    t.same([cookie, body, idempotencyKey], [null, '', null])
+    // No header of it may be read.
+    return problem(403, 'origin_not_allowed', { headers: { date: '' } })
+  }
+  world.cookie = 'ada-0.0'
+  // The browser keeps the answers to all others from the page.
+  world.fate = (request) => (request.credentials === 'omit' ? 'fine' : 'request lost')
+  await refuses(t, world.until(client.getAccessToken()), 'origin_not_allowed')
+  await refuses(t, world.until(client.login(ada)), 'origin_not_allowed')
+  t.same(asked, ['/login', '/login'])
+  t.equal(client.state.status, 'unknown')
+})
+
+t.test('an issuer that is away is not taken for one that refuses', async (t) => {
+  const world = new World()
+  const { client } = world.open()
+  let lost = 0
+  world.fate = ({ credentials }) => {
+    if (credentials === 'omit') return 'fine'
+    lost += 1
+    return 'request lost'
+  }
+  await refuses(t, world.until(client.getAccessToken()), 'issuer_unreachable')
+  t.equal(lost, 4, 'so it is asked again')
+  t.same(world.issuer.log, [], 'and nobody is signed in by the question')
+})
+
 t.test('the token goes to the origins that may have it, and nowhere else', async (t) => {
   const world = new World()
   const api = 'https://api.example.com'

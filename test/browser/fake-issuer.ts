@@ -67,6 +67,7 @@ export class FakeIssuer {
   }
 
   #login({ body }: FakeRequest): FakeAnswer {
+    if (body === '') return problem(422, 'request_invalid')
     const { username, password } = JSON.parse(body)
     if (password !== 'right') return problem(401, 'credentials_invalid')
     const sid = `${username}-${this.#sessions.size}`

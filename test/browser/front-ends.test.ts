@@ -167,8 +167,11 @@ t.test('a sibling sub-domain, and one that is not allowed', async (t) => {
   t.match(known, { username: 'ada' })
   t.match(await page.evaluate('auth.sessions()'), [{ current: true }])
   const blog = await openTab(user, 'https://blog.example.com/')
-  const refused = 'auth.getAccessToken().catch((error) => error.code)'
-  t.equal(await blog.evaluate(refused), 'issuer_unreachable', 'no CORS, so nothing is read')
+  for (const call of ['getAccessToken()', "login({ username: 'ada', password: 'x' })", 'user()']) {
+    const refused = await blog.evaluate(`auth.${call}.catch((error) => [error.code, error.status])`)
+    t.same(refused, ['origin_not_allowed', 403], call)
+  }
+  t.equal(await blog.evaluate('auth.state.status'), 'unknown')
   t.match(await page.evaluate('auth.user()'), { username: 'ada' })
   await page.evaluate('auth.logoutEverywhere()')
   t.equal(await page.evaluate('auth.state.status'), 'signed-out')

@@ -26,7 +26,7 @@ export class World {
   /** How long the machine has slept: its monotonic clock has not noticed. */
   sleptMs = 0
   latencyMs = 20
-  fate: () => Fate = () => 'fine'
+  fate: (request: Request) => Fate = () => 'fine'
   hasLocks = true
   hasStorage = true
   cookie: string | null = null
@@ -196,13 +196,14 @@ export class Tab {
   async #fetch(request: Request): Promise<Response> {
     const world = this.#world
     const { cookie, latencyMs } = world
-    const fate = world.fate()
+    const fate = world.fate(request)
     const body = await request.text()
     return new Promise((resolve, reject) => {
       const fail = () => this.#deliver(() => reject(new TypeError('the network failed')))
       const arrive = (answer: FakeAnswer) => {
         if (answer.cookie !== undefined) world.cookie = answer.cookie
-        const { status, headers = {} } = answer
+        const { status } = answer
+        const headers = { date: new Date(world.nowMs).toUTCString(), ...answer.headers }
         const text = answer.body === undefined ? null : JSON.stringify(answer.body)
         this.#deliver(() => resolve(new Response(text, { status, headers })))
       }

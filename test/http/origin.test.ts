@@ -88,6 +88,60 @@ t.test('a configured front end gets CORS with credentials, nobody else does', as
   t.not((await preflight(evil)).headers['access-control-allow-origin'], evil)
 })
 
+/** The CORS headers of an answer, and cookies. */
+function told({ headers }: { headers: Record<string, unknown> }) {
+  const names = Object.keys(headers).filter((name) => /^access-control-|^set-cookie$/.test(name))
+  return Object.fromEntries(names.map((name) => [name, headers[name]]))
+}
+
+for (const allowedOrigins of [[], [front]]) {
+  const configured = allowedOrigins.length === 0 ? 'none' : 'another one'
+  t.test(`a page reads that its origin is not allowed, where ${configured} is`, async (t) => {
+    const issuer = await startIssuer(t, { allowedOrigins })
+    const page = { origin: evil, 'sec-fetch-site': 'cross-site' }
+    const preflight = await issuer.call({
+      method: 'OPTIONS',
+      url: '/login',
+      headers: { ...page, 'access-control-request-method': 'POST' },
+    })
+    t.equal(preflight.statusCode, 204)
+    t.same(told(preflight), {
+      'access-control-allow-origin': '*',
+      'access-control-allow-methods': 'POST',
+      'access-control-allow-headers': 'content-type, dpop',
+    })
+    for (const more of [{}, { body: { username: 'ada', password } }]) {
+      const response = await issuer.call({ method: 'POST', url: '/login', headers: page, ...more })
+      t.match(response.json(), { status: 403, code: 'origin_not_allowed' })
+      t.same(told(response), { 'access-control-allow-origin': '*' })
+    }
+    t.same(issuer.audit(), [])
+    for (const [method, url] of [
+      ['OPTIONS', '/refresh'],
+      ['OPTIONS', '/logout/all'],
+      ['POST', '/refresh'],
+      ['GET', '/me'],
+      ['GET', '/nowhere'],
+    ] as const) {
+      const headers = { ...page, 'access-control-request-method': 'POST' }
+      const response = await issuer.call({ method, url, headers })
+      t.notOk('access-control-allow-origin' in response.headers, `${method} ${url}`)
+    }
+  })
+}
+
+t.test('an allowed page that asks the same learns that it is', async (t) => {
+  const issuer = await startIssuer(t, { allowedOrigins: [front] })
+  const headers = { origin: front, 'sec-fetch-site': 'same-site' }
+  const response = await issuer.call({ method: 'POST', url: '/login', headers })
+  t.match(response.json(), { code: 'request_invalid' })
+  t.match(told(response), {
+    'access-control-allow-origin': front,
+    'access-control-allow-credentials': 'true',
+  })
+  t.same(response.cookies, [])
+})
+
 t.test('the token in the body needs no origin: no browser adds it by itself', async (t) => {
   const issuer = await startIssuer(t)
   const { refresh_token } = await issuer.signIn()

@@ -9,6 +9,7 @@ import { presentedToken } from '../../verifier/authorization.ts'
 import type { DpopProofs } from '../../verifier/dpop/proofs.ts'
 import { type TargetOf, targetBelow } from '../../verifier/dpop/request-target.ts'
 import type { Verifier } from '../../verifier/verifier.ts'
+import { letAnyPageRead } from '../cors.ts'
 import type { EarlyRefreshes } from '../early-refresh.ts'
 import { bearer } from '../openapi.ts'
 import type { OriginGuard } from '../origin.ts'
@@ -40,6 +41,8 @@ export interface SignInDeps {
   readonly early: EarlyRefreshes
   auditOf(request: FastifyRequest): Audit
 }
+
+export const loginUrl = '/login'
 
 /** `/login`, `/refresh` and `/logout`: what a front end calls. */
 export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void {
@@ -77,8 +80,13 @@ export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void 
   }
 
   app.post(
-    '/login',
+    loginUrl,
     {
+      onRequest: async (request, reply) => {
+        if (origins.allows(request.raw)) return
+        letAnyPageRead(reply)
+        throw new GatepassError('origin_not_allowed')
+      },
       schema: {
         summary: 'Sign in with a password',
         tags: ['sign-in'],
@@ -88,7 +96,6 @@ export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void 
       },
     },
     async (request, reply) => {
-      origins.check(request)
       const jkt = provenKey(request)
       const { username, password, scope, client_id, refresh_token_in } = request.body
       const { deviceToken, ...tokens } = await issuer.login.signIn(

@@ -28,7 +28,9 @@ export function startTokenCard({ auth }: Page): void {
   auth.onChange(() => showToken().catch(() => {}))
   setInterval(() => {
     const { state } = auth
-    if (state.status === 'signed-in') showLife(state.accessTokenLeftMs / 1000, life_s)
+    if (state.status !== 'signed-in') return
+    const leftMs = state.accessTokenExpiresAtMs - Date.now()
+    showLife(Math.max(0, leftMs / 1000), life_s)
   }, 250)
   const refresh = byId('refresh-now')
   refresh.addEventListener('click', () =>
