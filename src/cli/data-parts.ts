@@ -7,7 +7,7 @@ import { DataService } from '../data/data-service.ts'
 import type { DataObserver } from '../data/observed-store.ts'
 import type { DataStore } from '../stores/data-store.ts'
 import { type KeptDataStore, keepDataStore } from '../stores/data-upkeep.ts'
-import { openDataStore } from '../stores/open.ts'
+import { openDataStore } from '../stores/open-stores.ts'
 
 /** How settings become session data. Null everywhere: none is kept. */
 

@@ -12,7 +12,7 @@ import { KeyManager } from '../keys/key-manager.ts'
 import { type KeyPolicy, type KeyStatus, keyStatuses, sortByActivation } from '../keys/lifecycle.ts'
 import { openKeyStore } from '../keys/open-key-store.ts'
 import type { KeyEvent } from '../keys/snapshot.ts'
-import { openAccountStore, openSessionStore } from '../stores/open.ts'
+import { openAccountStore, openSessionStore } from '../stores/open-stores.ts'
 import type { AccountStore, SessionStore } from '../stores/ports.ts'
 import { importEncryptionKey } from '../tokens/encryption-key.ts'
 

@@ -1,5 +1,5 @@
 import type { Clock } from '../core/clock.ts'
-import type { CounterStore } from '../stores/counters.ts'
+import type { CounterStore } from '../stores/counter-store.ts'
 import type { AccountStore, RotationPolicy, SessionStore } from '../stores/ports.ts'
 import { createRefreshTokenCodec, type RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import type { SigningKey } from '../tokens/sign.ts'

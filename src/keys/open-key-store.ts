@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { isPostgres } from '../stores/open.ts'
+import { isPostgres } from '../stores/open-stores.ts'
 import type { KeyStore } from './key-store.ts'
 
 /**

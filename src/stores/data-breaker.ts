@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts'
 import { isGatepassError } from '../core/errors.ts'
-import { Breaker } from './breaker.ts'
+import { Breaker } from './circuit-breaker.ts'
 import type { DataStore } from './data-store.ts'
 
 /**

@@ -1,9 +1,9 @@
 import type { Clock } from '../core/clock.ts'
+import { startSweep } from './cleanup.ts'
 import { withBreaker } from './data-breaker.ts'
-import { openOrFollow } from './data-reopening.ts'
 import type { DataStore } from './data-store.ts'
-import { type DataStoreOptions, openDataStore } from './open.ts'
-import { startSweep } from './sweep.ts'
+import { type DataStoreOptions, openDataStore } from './open-stores.ts'
+import { openOrFollow } from './resilient-data-store.ts'
 
 export interface KeptDataOptions extends Omit<DataStoreOptions, 'openMs'> {
   /** The folder that a relative path starts from. */

@@ -1,6 +1,6 @@
 import type { InjectOptions } from 'fastify'
 import t, { type Test } from 'tap'
-import { RedisSessionStore } from '../../src/stores/redis/sessions.ts'
+import { RedisSessionStore } from '../../src/stores/redis/session-store.ts'
 import { bearer, startIssuer } from '../support/issuer.ts'
 import { type RedisServer, startCluster } from '../support/redis.ts'
 

@@ -1,6 +1,6 @@
 import { mock } from 'node:test'
 import type { Test } from 'tap'
-import type { CounterStore } from '../../src/stores/counters.ts'
+import type { CounterStore } from '../../src/stores/counter-store.ts'
 
 /** Lets the time stand still, for the library too; returns what moves it on. */
 export function stopTime(t: Test): (seconds: number) => void {

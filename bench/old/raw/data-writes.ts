@@ -1,7 +1,7 @@
 import { createClient } from '@redis/client'
 import { randomId } from '../../../src/core/secrets.ts'
 import type { DataOwner, DataStore } from '../../../src/stores/data-store.ts'
-import { openDataStore } from '../../../src/stores/open.ts'
+import { openDataStore } from '../../../src/stores/open-stores.ts'
 import { openLink } from '../../../src/stores/redis/open.ts'
 import { runInFlight } from './in-flight.ts'
 

@@ -1,6 +1,6 @@
 import { randomId } from '../../../src/core/secrets.ts'
 import { DataService } from '../../../src/data/data-service.ts'
-import { openDataStore } from '../../../src/stores/open.ts'
+import { openDataStore } from '../../../src/stores/open-stores.ts'
 import type { AccessTokenClaims } from '../../../src/tokens/claims.ts'
 import type { Bench, Subject } from '../harness/scenario.ts'
 import { type ServedSubject, served } from '../harness/subjects.ts'

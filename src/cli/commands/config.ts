@@ -1,7 +1,7 @@
 import type { Source } from '../../config/load.ts'
 import { environmentName, type Role } from '../../config/setting.ts'
 import { settings as allSettings } from '../../config/settings.ts'
-import { withoutSecrets } from '../../stores/open.ts'
+import { withoutSecrets } from '../../stores/open-stores.ts'
 import { type CliContext, configOf } from '../context.ts'
 import { print } from '../output.ts'
 

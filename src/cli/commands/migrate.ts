@@ -5,7 +5,7 @@ import {
   openCounterStore,
   openSessionStore,
   withoutSecrets,
-} from '../../stores/open.ts'
+} from '../../stores/open-stores.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
 import { openDataNow } from '../data-parts.ts'
 

@@ -1,4 +1,4 @@
-import type { Counter, CounterStore } from '../../stores/counters.ts'
+import type { Counter, CounterStore } from '../../stores/counter-store.ts'
 
 /** How many failed attempts there may be, and how those beyond are slowed down. */
 export interface BackoffRules {

@@ -1,7 +1,7 @@
 import { createSecretKey, type KeyObject } from 'node:crypto'
 import { GatepassError } from '../../core/errors.ts'
 import { hmac, hmacText } from '../../core/secrets.ts'
-import type { CounterStore } from '../../stores/counters.ts'
+import type { CounterStore } from '../../stores/counter-store.ts'
 import { Backoff, type Taken } from './backoff.ts'
 import { DeviceTokens } from './device-tokens.ts'
 import { networksOf } from './network.ts'

@@ -1,4 +1,4 @@
-import type { ReplyCode } from './replies.ts'
+import type { ReplyCode } from './protocol.ts'
 import type { MemcachedCredentials } from './url.ts'
 
 /** A command of the meta protocol, but for its opaque token. */

@@ -3,8 +3,8 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import type { ServerAddress } from '../server-url.ts'
 import { authenticate, type Command, noop } from './commands.ts'
-import { NoAnswerError, noAnswer, RefusalError } from './failures.ts'
-import { ProtocolError, type Reply, ReplyParser } from './replies.ts'
+import { NoAnswerError, noAnswer, RefusalError } from './errors.ts'
+import { ProtocolError, type Reply, ReplyParser } from './protocol.ts'
 import type { MemcachedCredentials } from './url.ts'
 
 export interface ConnectionSettings {

@@ -1,8 +1,8 @@
-import { Breaker } from '../breaker.ts'
+import { Breaker } from '../circuit-breaker.ts'
 import type { Command } from './commands.ts'
 import { type ConnectionSettings, MemcachedConnection } from './connection.ts'
-import { isOutage, NoAnswerError, TooSlowError, unavailable } from './failures.ts'
-import type { Reply } from './replies.ts'
+import { isOutage, NoAnswerError, TooSlowError, unavailable } from './errors.ts'
+import type { Reply } from './protocol.ts'
 
 /** Sends commands to the node in one go; one round trip. */
 export type Exchanger = (commands: readonly Command[]) => Promise<readonly Reply[]>

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ConnectionOptions } from 'node:tls'
 import type { TlsFiles } from '../server-url.ts'
-import { hopelessness, unavailable } from './failures.ts'
+import { hopelessness, unavailable } from './errors.ts'
 import { MemcachedNode } from './node.ts'
 import { type MemcachedTarget, nameOf, urlReader } from './url.ts'
 

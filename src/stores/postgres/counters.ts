@@ -1,5 +1,10 @@
 import { RateLimiterPostgres } from 'rate-limiter-flexible'
-import { type Counter, type CounterOptions, type CounterStore, counterBy } from '../counters.ts'
+import {
+  type Counter,
+  type CounterOptions,
+  type CounterStore,
+  counterBy,
+} from '../counter-store.ts'
 import type { Schema } from '../migrations.ts'
 import { PostgresDatabase, type PostgresOptions } from './database.ts'
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Lane, RedisArguments, RedisReply } from './connection.ts'
-import { isAnswer, isUnknownScript, isWorthAnother, toldApart } from './failures.ts'
-import type { Script } from './scripts.ts'
+import { isAnswer, isUnknownScript, isWorthAnother, toldApart } from './errors.ts'
+import type { Script } from './session-scripts.ts'
 
 /** What a call may ask of Redis before its deadline. */
 export interface RedisCall {

@@ -1,4 +1,4 @@
-import { scriptOf } from './scripts.ts'
+import { scriptOf } from './session-scripts.ts'
 
 /**
  * The fields of an owner are one hash, so one slot. A field is its version, a zero byte, its value. No

@@ -1,9 +1,9 @@
 import type { RedisCall } from './call.ts'
-import type { Changes } from './changes.ts'
 import { inChunks } from './chunks.ts'
-import * as log from './revocations.ts'
-import { sessionKey } from './row.ts'
-import { beginRevokeScript, revokeScript, type Script } from './scripts.ts'
+import type { Changes } from './replicated-writes.ts'
+import * as log from './revocation-log.ts'
+import { sessionKey } from './session-row.ts'
+import { beginRevokeScript, revokeScript, type Script } from './session-scripts.ts'
 
 /**
  * The steps by which sessions end, each of which replicas confirm, where they are to: that it is in the

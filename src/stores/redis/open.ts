@@ -1,5 +1,5 @@
+import { RedisLink } from './client.ts'
 import { connectionMaker } from './connection.ts'
-import { RedisLink } from './link.ts'
 import { parseRedisUrl } from './url.ts'
 
 export interface RedisOptions {

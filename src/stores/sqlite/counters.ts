@@ -1,6 +1,6 @@
 import type { StatementSync } from 'node:sqlite'
 import { systemClock } from '../../core/clock.ts'
-import type { Added, Count, Counter, CounterOptions, CounterStore } from '../counters.ts'
+import type { Added, Count, Counter, CounterOptions, CounterStore } from '../counter-store.ts'
 import type { Schema } from '../migrations.ts'
 import { SqliteDatabase } from './database.ts'
 

@@ -3,11 +3,11 @@ import type { z } from 'zod'
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { GatepassError, isGatepassError } from '../../core/errors.ts'
 import type { JsonObject, JsonValue } from '../../core/json.ts'
-import { Breaker } from '../breaker.ts'
-import { type Endpoint, exchange, overNetwork } from './exchange.ts'
+import { Breaker } from '../circuit-breaker.ts'
 import { ExchangeError, isOutage, unavailable } from './failures.ts'
 import type { Operation } from './operations.ts'
 import { keyOfSecret } from './signature.ts'
+import { type Endpoint, exchange, overNetwork } from './signed-request.ts'
 import { Slots } from './slots.ts'
 
 export interface WebhookOptions {

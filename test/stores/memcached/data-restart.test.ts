@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto'
 import t from 'tap'
-import { MemcachedDataStore } from '../../../src/stores/memcached/data.ts'
+import { MemcachedDataStore } from '../../../src/stores/memcached/data-store.ts'
 import { placeOf } from '../../../src/stores/memcached/items.ts'
 import { startMemcached, urlOf } from '../../support/memcached.ts'
 import { DataLoad } from '../data-load.ts'

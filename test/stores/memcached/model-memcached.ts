@@ -1,6 +1,6 @@
 import type { Command } from '../../../src/stores/memcached/commands.ts'
 import type { Exchanger } from '../../../src/stores/memcached/node.ts'
-import type { Reply, ReplyCode } from '../../../src/stores/memcached/replies.ts'
+import type { Reply, ReplyCode } from '../../../src/stores/memcached/protocol.ts'
 
 interface Item {
   readonly data: Buffer

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
-import { MemcachedDataStore } from '../../../src/stores/memcached/data.ts'
+import { MemcachedDataStore } from '../../../src/stores/memcached/data-store.ts'
 import { fieldKeyOf, placeOf } from '../../../src/stores/memcached/items.ts'
 import fc from '../../support/properties.ts'
 import { t0 } from '../../support/sessions.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
-import { RedisSessionStore } from '../../../src/stores/redis/sessions.ts'
+import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { startCluster } from '../../support/redis.ts'
 import { session } from '../../support/sessions.ts'
 import { lateMs } from './lateness.ts'

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { RedisDataStore } from '../../../src/stores/redis/data.ts'
+import { RedisDataStore } from '../../../src/stores/redis/data-store.ts'
 import {
   demandReplicas,
   type RedisServer,

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
 import { RevocationFeed } from '../../../src/issuer/revocation-feed.ts'
-import { RedisSessionStore } from '../../../src/stores/redis/sessions.ts'
+import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { FakeClock } from '../../support/clock.ts'
 import { cutOffReplicas, startRedis, startSentinels, until } from '../../support/redis.ts'
 import { policy, session, t0 } from '../../support/sessions.ts'

@@ -5,7 +5,7 @@ import { isGatepassError } from '../../../src/core/errors.ts'
 import { randomId } from '../../../src/core/secrets.ts'
 import { RevocationFeed } from '../../../src/issuer/revocation-feed.ts'
 import { logStart, type Session } from '../../../src/stores/ports.ts'
-import { RedisSessionStore } from '../../../src/stores/redis/sessions.ts'
+import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { FakeClock } from '../../support/clock.ts'
 import {
   cutOffReplicas,

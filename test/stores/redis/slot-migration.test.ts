@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { RedisSessionStore } from '../../../src/stores/redis/sessions.ts'
+import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { meet, type RedisServer, startCluster, startNode, untilInfo } from '../../support/redis.ts'
 import { lateMs } from './lateness.ts'
 import { Load } from './load.ts'

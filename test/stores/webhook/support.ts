@@ -6,7 +6,7 @@ import type { Test } from 'tap'
 import { sign } from '../../../examples/user-base/signature.ts'
 import { createUserBase, type UserBaseOptions } from '../../../examples/user-base/user-base.ts'
 import { Users } from '../../../examples/user-base/users.ts'
-import { WebhookAccountStore } from '../../../src/stores/webhook/accounts.ts'
+import { WebhookAccountStore } from '../../../src/stores/webhook/account-store.ts'
 import type { WebhookOptions } from '../../../src/stores/webhook/client.ts'
 
 export const secret = `whsec_${Buffer.alloc(32, 'a').toString('base64')}`

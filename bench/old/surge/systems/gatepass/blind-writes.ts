@@ -1,4 +1,4 @@
-import { RedisDataStore } from '../../../../../src/stores/redis/data.ts'
+import { RedisDataStore } from '../../../../../src/stores/redis/data-store.ts'
 
 /** Imported before a program it makes each change a blind one: what another has written goes unseen. */
 const { write } = RedisDataStore.prototype

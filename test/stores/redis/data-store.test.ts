@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { RedisDataStore } from '../../../src/stores/redis/data.ts'
+import { RedisDataStore } from '../../../src/stores/redis/data-store.ts'
 import { startCluster, startRedis, startSentinels, until } from '../../support/redis.ts'
 import { t0 } from '../../support/sessions.ts'
 import { dataStoreContract, fieldsOf, newOwner, write } from '../data-store-contract.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { operations } from '../../../examples/user-base/operations.ts'
-import { WebhookAccountStore } from '../../../src/stores/webhook/accounts.ts'
+import { WebhookAccountStore } from '../../../src/stores/webhook/account-store.ts'
 import { account } from '../../support/accounts.ts'
 import { accountStoreContract } from '../account-store-contract.ts'
 import { openStore, secret, signed, startUserBase, TestUserBase } from './support.ts'

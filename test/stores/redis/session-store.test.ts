@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { RedisSessionStore } from '../../../src/stores/redis/sessions.ts'
+import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { startCluster, startRedis, startSentinels } from '../../support/redis.ts'
 import { sessionStoreContract } from '../session-store-contract.ts'
 import { sessionWorld } from '../session-world.ts'

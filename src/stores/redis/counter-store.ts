@@ -1,9 +1,14 @@
 import { RateLimiterRedis } from 'rate-limiter-flexible'
-import { type Counter, type CounterOptions, type CounterStore, counterBy } from '../counters.ts'
+import {
+  type Counter,
+  type CounterOptions,
+  type CounterStore,
+  counterBy,
+} from '../counter-store.ts'
+import type { RedisLink } from './client.ts'
 import type { RedisReply } from './connection.ts'
-import type { RedisLink } from './link.ts'
 import { openLink, type RedisOptions } from './open.ts'
-import { type Script, scriptOf } from './scripts.ts'
+import { type Script, scriptOf } from './session-scripts.ts'
 
 /** Counters in Redis, beside the sessions. Redis measures their windows and removes them. */
 export class RedisCounterStore implements CounterStore {

@@ -1,6 +1,6 @@
 import type { Revocation } from '../ports.ts'
 import type { RedisCall } from './call.ts'
-import { scriptOf } from './scripts.ts'
+import { scriptOf } from './session-scripts.ts'
 
 /** Of the whole log. */
 export const key = 'gp:revocations'

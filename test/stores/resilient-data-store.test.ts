@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
-import { openOrFollow } from '../../src/stores/data-reopening.ts'
 import type { DataOwner, DataStore } from '../../src/stores/data-store.ts'
+import { openOrFollow } from '../../src/stores/resilient-data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data.ts'
 import { until } from '../support/until.ts'
 

@@ -1,6 +1,6 @@
 import type { RedisCall } from './call.ts'
-import { unavailable } from './failures.ts'
-import type { RedisLink } from './link.ts'
+import type { RedisLink } from './client.ts'
+import { unavailable } from './errors.ts'
 import { openLink, type RedisOptions } from './open.ts'
 
 export interface ReplicaOptions extends RedisOptions {

@@ -5,7 +5,7 @@ import {
   type Reply,
   type ReplyCode,
   ReplyParser,
-} from '../../../src/stores/memcached/replies.ts'
+} from '../../../src/stores/memcached/protocol.ts'
 import fc from '../../support/properties.ts'
 
 const limits = { lineBytesMax: 200, dataBytesMax: 1_000 }

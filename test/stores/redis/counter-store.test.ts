@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { RedisCounterStore } from '../../../src/stores/redis/counters.ts'
+import { RedisCounterStore } from '../../../src/stores/redis/counter-store.ts'
 import { startRedis } from '../../support/redis.ts'
 import { counterStoreContract } from '../counter-store-contract.ts'
 

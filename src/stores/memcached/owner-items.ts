@@ -13,7 +13,7 @@ import {
   noIndex,
 } from './items.ts'
 import type { Exchanger } from './node.ts'
-import type { Reply } from './replies.ts'
+import type { Reply } from './protocol.ts'
 
 /** What the items of an owner were when they were read. */
 export interface Found {

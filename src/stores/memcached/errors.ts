@@ -1,5 +1,5 @@
 import { GatepassError } from '../../core/errors.ts'
-import { ProtocolError } from './replies.ts'
+import { ProtocolError } from './protocol.ts'
 
 /** What a caller is told to wait when a node did not answer. */
 const retryAfter_s = 1

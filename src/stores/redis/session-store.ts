@@ -7,13 +7,19 @@ import type {
   SessionStore,
 } from '../ports.ts'
 import type { RedisCall } from './call.ts'
-import { Changes, type ReplicaOptions } from './changes.ts'
 import { inChunks } from './chunks.ts'
+import type { RedisLink } from './client.ts'
 import { Endings } from './endings.ts'
-import type { RedisLink } from './link.ts'
-import * as log from './revocations.ts'
-import { decodeSession, encodeSession, isEndInDoubt, owesLogEntry, sessionKey } from './row.ts'
-import { expiryMarginMs, indexScript, rotateScript } from './scripts.ts'
+import { Changes, type ReplicaOptions } from './replicated-writes.ts'
+import * as log from './revocation-log.ts'
+import {
+  decodeSession,
+  encodeSession,
+  isEndInDoubt,
+  owesLogEntry,
+  sessionKey,
+} from './session-row.ts'
+import { expiryMarginMs, indexScript, rotateScript } from './session-scripts.ts'
 
 const userKey = (sub: string) => `gp:u:${sub}`
 

@@ -14,7 +14,7 @@ import {
   isWithoutReplicas,
   toldApart,
   unavailable,
-} from './failures.ts'
+} from './errors.ts'
 
 export interface LinkLimits {
   /** How long a call takes at most, whatever Redis does. */

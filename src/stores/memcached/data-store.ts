@@ -10,11 +10,11 @@ import type {
   WriteOutcome,
 } from '../data-store.ts'
 import { get } from './commands.ts'
+import { Ring } from './hash-ring.ts'
 import { encodeField, expiryOf, placeOf } from './items.ts'
 import type { MemcachedNode } from './node.ts'
 import { type MemcachedOptions, nodesOf, untilOneAnswers } from './open.ts'
-import { OwnedItems } from './owned-items.ts'
-import { Ring } from './ring.ts'
+import { OwnedItems } from './owner-items.ts'
 import { nameOf, parseMemcachedUrl } from './url.ts'
 
 type Node = Pick<MemcachedNode, 'run' | 'close'>

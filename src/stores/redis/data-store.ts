@@ -9,7 +9,7 @@ import type {
 } from '../data-store.ts'
 import { Batcher } from './batcher.ts'
 import type { RedisCall } from './call.ts'
-import { Changes, type ReplicaOptions } from './changes.ts'
+import type { RedisLink } from './client.ts'
 import type { RedisReply } from './connection.ts'
 import {
   bytesOf,
@@ -25,8 +25,8 @@ import {
   removeFieldScript,
   writeFieldsScript,
 } from './data-scripts.ts'
-import { unavailable } from './failures.ts'
-import type { RedisLink } from './link.ts'
+import { unavailable } from './errors.ts'
+import { Changes, type ReplicaOptions } from './replicated-writes.ts'
 import { parseRedisUrl } from './url.ts'
 
 /** A cart is no reason to keep a request waiting for long. */

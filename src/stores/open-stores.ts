@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import type { CounterStore } from './counters.ts'
+import type { CounterStore } from './counter-store.ts'
 import type { DataStore } from './data-store.ts'
 import type { AccountStore, SessionStore } from './ports.ts'
 
@@ -21,7 +21,7 @@ export async function openAccountStore(
   webhookSecrets: readonly string[] = [],
 ): Promise<AccountStore> {
   if (url.startsWith(webhookPrefix)) {
-    const { WebhookAccountStore } = await import('./webhook/accounts.ts')
+    const { WebhookAccountStore } = await import('./webhook/account-store.ts')
     return new WebhookAccountStore({
       url: url.slice(webhookPrefix.length),
       secrets: webhookSecrets,
@@ -47,7 +47,7 @@ export async function openSessionStore(
   replicas = 0,
 ): Promise<SessionStore> {
   if (isRedis(url)) {
-    const { RedisSessionStore } = await import('./redis/sessions.ts')
+    const { RedisSessionStore } = await import('./redis/session-store.ts')
     return RedisSessionStore.open(url, { cwd, replicas })
   }
   if (isPostgres(url)) {
@@ -61,7 +61,7 @@ export async function openSessionStore(
 /** Opens the counters that belong to a session store, in the same place. Like `openAccountStore`. */
 export async function openCounterStore(url: string, cwd: string): Promise<CounterStore> {
   if (isRedis(url)) {
-    const { RedisCounterStore } = await import('./redis/counters.ts')
+    const { RedisCounterStore } = await import('./redis/counter-store.ts')
     return RedisCounterStore.open(url, { cwd })
   }
   if (isPostgres(url)) {
@@ -89,11 +89,11 @@ export async function openDataStore(
   { replicas, ...options }: DataStoreOptions,
 ): Promise<DataStore> {
   if (isRedis(url)) {
-    const { RedisDataStore } = await import('./redis/data.ts')
+    const { RedisDataStore } = await import('./redis/data-store.ts')
     return RedisDataStore.open(url, { ...options, replicas, cwd })
   }
   if (isMemcached(url)) {
-    const { MemcachedDataStore } = await import('./memcached/data.ts')
+    const { MemcachedDataStore } = await import('./memcached/data-store.ts')
     return MemcachedDataStore.open(url, { ...options, cwd })
   }
   const { SqliteDataStore } = await import('./sqlite/data.ts')

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { MemcachedDataStore } from '../../../src/stores/memcached/data.ts'
+import { MemcachedDataStore } from '../../../src/stores/memcached/data-store.ts'
 import { fieldKeyOf, placeOf } from '../../../src/stores/memcached/items.ts'
 import { type MemcachedServer, startMemcached, urlOf } from '../../support/memcached.ts'
 import { t0 } from '../../support/sessions.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import { isGatepassError } from '../../src/core/errors.ts'
-import { Breaker } from '../../src/stores/breaker.ts'
+import { Breaker } from '../../src/stores/circuit-breaker.ts'
 import { FakeClock } from '../support/clock.ts'
 import fc from '../support/properties.ts'
 

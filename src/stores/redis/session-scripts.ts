@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { firstExtendedFlag, flags, layout } from './row.ts'
+import { firstExtendedFlag, flags, layout } from './session-row.ts'
 
 /** A Lua program that runs on one slot, alone and at once. */
 export interface Script {
