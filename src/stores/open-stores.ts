@@ -28,10 +28,10 @@ export async function openAccountStore(
     })
   }
   if (isPostgres(url)) {
-    const { PostgresAccountStore } = await import('./postgres/accounts.ts')
+    const { PostgresAccountStore } = await import('./postgres/account-store.ts')
     return PostgresAccountStore.open(url)
   }
-  const { SqliteAccountStore } = await import('./sqlite/accounts.ts')
+  const { SqliteAccountStore } = await import('./sqlite/account-store.ts')
   return new SqliteAccountStore(sqlitePath(url, cwd))
 }
 
@@ -51,10 +51,10 @@ export async function openSessionStore(
     return RedisSessionStore.open(url, { cwd, replicas })
   }
   if (isPostgres(url)) {
-    const { PostgresSessionStore } = await import('./postgres/sessions.ts')
+    const { PostgresSessionStore } = await import('./postgres/session-store.ts')
     return PostgresSessionStore.open(url)
   }
-  const { SqliteSessionStore } = await import('./sqlite/sessions.ts')
+  const { SqliteSessionStore } = await import('./sqlite/session-store.ts')
   return new SqliteSessionStore(sqlitePath(url, cwd))
 }
 
@@ -65,10 +65,10 @@ export async function openCounterStore(url: string, cwd: string): Promise<Counte
     return RedisCounterStore.open(url, { cwd })
   }
   if (isPostgres(url)) {
-    const { PostgresCounterStore } = await import('./postgres/counters.ts')
+    const { PostgresCounterStore } = await import('./postgres/counter-store.ts')
     return PostgresCounterStore.open(url)
   }
-  const { SqliteCounterStore } = await import('./sqlite/counters.ts')
+  const { SqliteCounterStore } = await import('./sqlite/counter-store.ts')
   const path = sqlitePath(url, cwd)
   return new SqliteCounterStore(path === ':memory:' ? path : `${path}${countersSuffix}`)
 }
@@ -96,7 +96,7 @@ export async function openDataStore(
     const { MemcachedDataStore } = await import('./memcached/data-store.ts')
     return MemcachedDataStore.open(url, { ...options, cwd })
   }
-  const { SqliteDataStore } = await import('./sqlite/data.ts')
+  const { SqliteDataStore } = await import('./sqlite/data-store.ts')
   return new SqliteDataStore(sqlitePath(url, cwd))
 }
 

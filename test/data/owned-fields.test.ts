@@ -4,7 +4,7 @@ import { randomId } from '../../src/core/secrets.ts'
 import { FieldCipher } from '../../src/data/field-cipher.ts'
 import { maxFields, maxValueBytes, OwnedFields } from '../../src/data/owned-fields.ts'
 import type { DataOwner } from '../../src/stores/data-store.ts'
-import { SqliteDataStore } from '../../src/stores/sqlite/data.ts'
+import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
 
 const hour_ms = 3_600_000
 const secret = 's'.repeat(43)

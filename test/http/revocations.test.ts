@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
-import { SqliteSessionStore } from '../../src/stores/sqlite/sessions.ts'
+import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import { bearer, issuerUrl, startIssuer, type TestIssuer } from '../support/issuer.ts'
 import { policy } from '../support/sessions.ts'
 
@@ -199,7 +199,7 @@ t.test('a follower that comes again resumes; one that is new gets all that matte
 t.test('what one replica revokes is on the stream of the other, in order', async (t) => {
   const issuer = await startIssuer(t)
   const stream = await follow(t, issuer)
-  const { SqliteSessionStore } = await import('../../src/stores/sqlite/sessions.ts')
+  const { SqliteSessionStore } = await import('../../src/stores/sqlite/session-store.ts')
   const other = new SqliteSessionStore(issuer.sessionsPath)
   t.teardown(() => other.close())
   const startedMs = performance.now()

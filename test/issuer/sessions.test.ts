@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { AuditEvent, AuditFields } from '../../src/issuer/audit.ts'
 import { Sessions } from '../../src/issuer/sessions.ts'
-import { SqliteSessionStore } from '../../src/stores/sqlite/sessions.ts'
+import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import { FakeClock } from '../support/clock.ts'
 import { session, t0 } from '../support/sessions.ts'
 

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
 import { PasswordHasher } from '../../src/issuer/passwords/password-hasher.ts'
 import { type ImportProgress, importUsers } from '../../src/issuer/user-import.ts'
-import { SqliteAccountStore } from '../../src/stores/sqlite/accounts.ts'
+import { SqliteAccountStore } from '../../src/stores/sqlite/account-store.ts'
 import { account, someHash } from '../support/accounts.ts'
 
 const clock = { nowMs: () => 1_000_000 }

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { createUsers, generatePassword } from '../../src/issuer/users.ts'
-import { SqliteAccountStore } from '../../src/stores/sqlite/accounts.ts'
+import { SqliteAccountStore } from '../../src/stores/sqlite/account-store.ts'
 import { account, someHash } from '../support/accounts.ts'
 import { collect } from '../support/collect.ts'
 

@@ -4,7 +4,7 @@ import { GatepassError } from '../../src/core/errors.ts'
 import { randomId } from '../../src/core/secrets.ts'
 import { withBreaker } from '../../src/stores/data-breaker.ts'
 import type { DataStore } from '../../src/stores/data-store.ts'
-import { SqliteDataStore } from '../../src/stores/sqlite/data.ts'
+import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
 import { FakeClock } from '../support/clock.ts'
 import { dataStoreContract, newOwner } from './data-store-contract.ts'
 

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
 import type { DataOwner, DataStore } from '../../src/stores/data-store.ts'
 import { openOrFollow } from '../../src/stores/resilient-data-store.ts'
-import { SqliteDataStore } from '../../src/stores/sqlite/data.ts'
+import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
 import { until } from '../support/until.ts'
 
 const owner: DataOwner = { scope: 'session', id: 'one' }

@@ -4,7 +4,7 @@ import { randomId } from '../../src/core/secrets.ts'
 import type { DataStore } from '../../src/stores/data-store.ts'
 import { MemcachedDataStore } from '../../src/stores/memcached/data-store.ts'
 import { RedisDataStore } from '../../src/stores/redis/data-store.ts'
-import { SqliteDataStore } from '../../src/stores/sqlite/data.ts'
+import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
 import { startMemcached, urlOf } from './memcached.ts'
 import { startRedis } from './redis.ts'
 

@@ -8,7 +8,7 @@ import { dataMetrics } from '../../src/http/data-metrics.ts'
 import { Metrics } from '../../src/http/metrics.ts'
 import { buildVerifierApp } from '../../src/http/verifier-app.ts'
 import type { DataStore } from '../../src/stores/data-store.ts'
-import { SqliteDataStore } from '../../src/stores/sqlite/data.ts'
+import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
 import { audience, claimsWith, issuer, makeKey, mint, TestClock } from './tokens.ts'
 

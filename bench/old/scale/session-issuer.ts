@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { Session } from '../../../src/stores/ports.ts'
-import { SqliteSessionStore } from '../../../src/stores/sqlite/sessions.ts'
+import { SqliteSessionStore } from '../../../src/stores/sqlite/session-store.ts'
 import { createRefreshTokenCodec } from '../../../src/tokens/refresh-token.ts'
 import type { Bench } from '../harness/scenario.ts'
 import { IssuerService } from '../scenarios/issuer-service.ts'

@@ -3,7 +3,7 @@ import type { Request } from 'autocannon'
 import { systemClock } from '../../../src/core/clock.ts'
 import { randomId } from '../../../src/core/secrets.ts'
 import { PasswordHasher } from '../../../src/issuer/passwords/password-hasher.ts'
-import { SqliteAccountStore } from '../../../src/stores/sqlite/accounts.ts'
+import { SqliteAccountStore } from '../../../src/stores/sqlite/account-store.ts'
 import { argon2idCost } from '../raw/argon2id-cost.ts'
 
 /** So many that none of them signs in often: sessions of a user pile up, and are limited. */

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Pool, type PoolClient, type QueryConfig, type QueryResult, type QueryResultRow } from 'pg'
 import type { Schema } from '../migrations.ts'
 import { connectionConfig } from './connection.ts'
-import { fateOf, isConnectionSound, unavailable } from './failures.ts'
+import { fateOf, isConnectionSound, unavailable } from './errors.ts'
 import { migrate } from './migrations.ts'
 import { type PostgresTarget, parsePostgresUrl } from './url.ts'
 

@@ -8,7 +8,7 @@ import {
   type Schema,
 } from '../migrations.ts'
 import { connectionConfig } from './connection.ts'
-import { cantOpen } from './failures.ts'
+import { cantOpen } from './errors.ts'
 import type { PostgresTarget } from './url.ts'
 
 /** How long a step may take, and how long a replica waits for another one's. */

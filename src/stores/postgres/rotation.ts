@@ -1,5 +1,5 @@
 import type { Statement } from './database.ts'
-import { appendTo } from './revocations.ts'
+import { appendTo } from './revocation-log.ts'
 
 const isWithinGrace = (column: string) =>
   `(${column} IS NOT NULL AND greatest(0, $4::bigint - ${column}) < $5::bigint)`

@@ -1,6 +1,6 @@
 import type { Schema } from '../migrations.ts'
 import type { Statement } from './database.ts'
-import { appendTo, revocationsMigration } from './revocations.ts'
+import { appendTo, revocationsMigration } from './revocation-log.ts'
 
 export const schema: Schema = {
   name: 'sessions',

@@ -1,6 +1,6 @@
 import { digest } from '../../core/secrets.ts'
 import type { Schema } from '../migrations.ts'
-import { revocationsMigration } from './revocations.ts'
+import { revocationsMigration } from './revocation-log.ts'
 
 /** The sessions, and the log of what was revoked. */
 export const sessionSchema: Schema = {

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { Backoff, type Taken } from '../../../src/issuer/throttle/backoff.ts'
-import { SqliteCounterStore } from '../../../src/stores/sqlite/counters.ts'
+import { SqliteCounterStore } from '../../../src/stores/sqlite/counter-store.ts'
 import { stopTime } from '../../stores/counter-store-contract.ts'
 
 const rules = { free: 3, freeWindow_s: 100, pauseMax_s: 8, memory_s: 1000 }

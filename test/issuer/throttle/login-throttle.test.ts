@@ -8,7 +8,7 @@ import {
   LoginThrottle,
 } from '../../../src/issuer/throttle/login-throttle.ts'
 import { limitRules } from '../../../src/issuer/throttle/rules.ts'
-import { SqliteCounterStore } from '../../../src/stores/sqlite/counters.ts'
+import { SqliteCounterStore } from '../../../src/stores/sqlite/counter-store.ts'
 import { stopTime } from '../../stores/counter-store-contract.ts'
 
 const secrets = [Buffer.from('a test secret of at least 32 characters')] as const

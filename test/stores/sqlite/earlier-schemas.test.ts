@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
 import { logStart } from '../../../src/stores/ports.ts'
-import { SqliteAccountStore } from '../../../src/stores/sqlite/accounts.ts'
-import { SqliteSessionStore } from '../../../src/stores/sqlite/sessions.ts'
+import { SqliteAccountStore } from '../../../src/stores/sqlite/account-store.ts'
+import { SqliteSessionStore } from '../../../src/stores/sqlite/session-store.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
 
 /** A database as an earlier version has left it. */

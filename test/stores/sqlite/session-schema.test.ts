@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
 import { firstNumber, numberOf } from '../../../src/stores/sqlite/session-schema.ts'
-import { SqliteSessionStore } from '../../../src/stores/sqlite/sessions.ts'
+import { SqliteSessionStore } from '../../../src/stores/sqlite/session-store.ts'
 import { session, t0 } from '../../support/sessions.ts'
 
 t.test('a number is of the whole id, and of nothing else', async (t) => {

@@ -1,6 +1,6 @@
 import { systemClock } from '../../../../../src/core/clock.ts'
 import { randomId } from '../../../../../src/core/secrets.ts'
-import { PostgresAccountStore } from '../../../../../src/stores/postgres/accounts.ts'
+import { PostgresAccountStore } from '../../../../../src/stores/postgres/account-store.ts'
 import type { User } from '../../system.ts'
 
 const perCommit = 500

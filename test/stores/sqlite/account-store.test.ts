@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import t from 'tap'
-import { SqliteAccountStore } from '../../../src/stores/sqlite/accounts.ts'
+import { SqliteAccountStore } from '../../../src/stores/sqlite/account-store.ts'
 import { account } from '../../support/accounts.ts'
 import { accountStoreContract } from '../account-store-contract.ts'
 

@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
-import { SqliteCounterStore } from '../../../src/stores/sqlite/counters.ts'
-import { SqliteSessionStore } from '../../../src/stores/sqlite/sessions.ts'
+import { SqliteCounterStore } from '../../../src/stores/sqlite/counter-store.ts'
+import { SqliteSessionStore } from '../../../src/stores/sqlite/session-store.ts'
 import { counterStoreContract, stopTime } from '../counter-store-contract.ts'
 
 function open(t: Test, path: string): SqliteCounterStore {

@@ -8,7 +8,7 @@ import type {
 } from '../ports.ts'
 import { type SessionRow, toSession } from '../session-row.ts'
 import { PostgresDatabase, type PostgresOptions } from './database.ts'
-import { PostgresRevocationLog } from './revocations.ts'
+import { PostgresRevocationLog } from './revocation-log.ts'
 import { rotate } from './rotation.ts'
 import * as statements from './session-statements.ts'
 

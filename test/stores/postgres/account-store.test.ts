@@ -1,5 +1,5 @@
 import t from 'tap'
-import { PostgresAccountStore } from '../../../src/stores/postgres/accounts.ts'
+import { PostgresAccountStore } from '../../../src/stores/postgres/account-store.ts'
 import { account } from '../../support/accounts.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 import { accountStoreContract } from '../account-store-contract.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { PostgresCounterStore } from '../../../src/stores/postgres/counters.ts'
+import { PostgresCounterStore } from '../../../src/stores/postgres/counter-store.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 import { counterStoreContract, stopTime } from '../counter-store-contract.ts'
 

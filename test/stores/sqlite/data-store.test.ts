@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
-import { SqliteDataStore } from '../../../src/stores/sqlite/data.ts'
+import { SqliteDataStore } from '../../../src/stores/sqlite/data-store.ts'
 import { t0 } from '../../support/sessions.ts'
 import { dataStoreContract, fieldsOf, newOwner, write } from '../data-store-contract.ts'
 

@@ -9,7 +9,7 @@ import type {
 import { decideRotation, revoke } from '../rotation.ts'
 import { type SessionRow, toSession } from '../session-row.ts'
 import { boundLimit, SqliteDatabase } from './database.ts'
-import { SqliteRevocationLog } from './revocations.ts'
+import { SqliteRevocationLog } from './revocation-log.ts'
 import { firstNumber, numberOf, sessionSchema } from './session-schema.ts'
 
 /**
