@@ -65,9 +65,9 @@ export interface Session {
   readonly lastRetryAtMs: number | null
   /** Digest of the one other key that was answered because of a retry; see `noKey`. */
   readonly otherKey: Buffer | null
-  /** Digest of the last key that presented the current generation and was answered with it. */
-  readonly replayKey: Buffer | null
-  /** When that key first came again after the grace period. */
+  /** The keys that presented the current generation and were answered with it; see `replayKeyBytes`. */
+  readonly replayKeys: Buffer | null
+  /** When one of those keys first came again after the grace period. */
   readonly lateReplayAtMs: number | null
   readonly revokedAtMs: number | null
   /** The key that it is bound to, as its thumbprint (RFC 7638); null when it is bound to none. */

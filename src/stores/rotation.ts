@@ -11,6 +11,13 @@ export interface RotationDecision {
 export const noKey = Buffer.alloc(32)
 
 /**
+ * How much a generation remembers of the keys it was replayed for: the first four bytes of the digests
+ * of the last eight. Two keys that begin alike cost one more replay, and nothing else.
+ */
+export const replayKeyBytes = 4
+export const replayKeysBytes = 8 * replayKeyBytes
+
+/**
  * Decides what becomes of a session when a client presents one of its refresh tokens, whose MAC is
  * good: invariant 4, the table in docs/architecture.md. Each store runs this function, or the same
  * rule in its own language, as one atomic step.
@@ -51,7 +58,7 @@ export function newGeneration(
     firstRetryAtMs: null,
     lastRetryAtMs: null,
     otherKey: null,
-    replayKey: null,
+    replayKeys: null,
     lateReplayAtMs: null,
   }
 }
@@ -61,16 +68,20 @@ function decideLost(session: Session, request: RotationRequest): RotationDecisio
   const { generation, idempotencyKey, policy } = request
   if (policy.graceMs === 0) return rotate(session, request)
   const lost = mint(session, request, generation)
-  return replay({ ...lost, idempotencyKey: null, presented: true, replayKey: idempotencyKey })
+  const replayKeys = rememberKey(null, idempotencyKey)
+  return replay({ ...lost, idempotencyKey: null, presented: true, replayKeys })
 }
 
 function decideCurrent(session: Session, request: RotationRequest): RotationDecision {
   const { idempotencyKey, nowMs } = request
-  const isReplay = isKey(idempotencyKey, session.replayKey)
+  const isReplay = isRemembered(session.replayKeys, idempotencyKey)
   // A copy of the last retry may be on its way. It needs this generation to be the current one.
   if (isWithinGrace(session.mintedAtMs, request) || isWithinGrace(session.lastRetryAtMs, request)) {
     if (session.presented && (isReplay || idempotencyKey === null)) return replay(session)
-    return replay({ ...session, presented: true, replayKey: idempotencyKey ?? session.replayKey })
+    const replayKeys = isReplay
+      ? session.replayKeys
+      : rememberKey(session.replayKeys, idempotencyKey)
+    return replay({ ...session, presented: true, replayKeys })
   }
   // A copy of a request that was answered with this generation must not mint the next one: nobody
   // may read the answer. Without a limit a thief could poll with such a copy and never be noticed.
@@ -118,6 +129,16 @@ function mint(session: Session, request: RotationRequest, generation: number): S
 /** A replica whose clock runs behind sees an instant in its future as one within the grace period. */
 function isWithinGrace(sinceMs: number | null, { nowMs, policy }: RotationRequest): boolean {
   return sinceMs !== null && Math.max(0, nowMs - sinceMs) < policy.graceMs
+}
+
+function rememberKey(keys: Buffer | null, key: Buffer | null): Buffer | null {
+  if (key === null) return keys
+  const all = Buffer.concat([key.subarray(0, replayKeyBytes), keys ?? Buffer.alloc(0)])
+  return all.subarray(0, replayKeysBytes)
+}
+
+function isRemembered(keys: Buffer | null, key: Buffer | null): boolean {
+  return keys !== null && key !== null && keys.includes(key.subarray(0, replayKeyBytes))
 }
 
 function isKey(one: Buffer | null, other: Buffer | null): boolean {

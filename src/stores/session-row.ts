@@ -21,7 +21,7 @@ export interface SessionRow {
   readonly first_retry_at_ms: number | null
   readonly last_retry_at_ms: number | null
   readonly other_key: Uint8Array | null
-  readonly replay_key: Uint8Array | null
+  readonly replay_keys: Uint8Array | null
   readonly late_replay_at_ms: number | null
 }
 
@@ -43,7 +43,7 @@ export function toSession(row: SessionRow): Session {
     firstRetryAtMs: row.first_retry_at_ms,
     lastRetryAtMs: row.last_retry_at_ms,
     otherKey: toBuffer(row.other_key),
-    replayKey: toBuffer(row.replay_key),
+    replayKeys: toBuffer(row.replay_keys),
     lateReplayAtMs: row.late_replay_at_ms,
     revokedAtMs: row.revoked_at_ms,
     jkt: row.jkt,

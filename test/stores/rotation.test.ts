@@ -1,7 +1,13 @@
 import t from 'tap'
 import { digest } from '../../src/core/secrets.ts'
 import type { RotationRequest, Session } from '../../src/stores/ports.ts'
-import { decideRotation, newGeneration, noKey, revoke } from '../../src/stores/rotation.ts'
+import {
+  decideRotation,
+  newGeneration,
+  noKey,
+  replayKeyBytes,
+  revoke,
+} from '../../src/stores/rotation.ts'
 import fc from '../support/properties.ts'
 import { RuleStore } from '../support/rule-store.ts'
 import { policy, rotation, session, t0 } from '../support/sessions.ts'
@@ -10,7 +16,10 @@ import { sessionWorld } from './session-world.ts'
 const key = digest('attempt-1')
 const otherKey = digest('attempt-2')
 const thirdKey = digest('attempt-3')
+const eightKeys = Array.from({ length: 8 }, (_, n) => digest(`replay-${n}`))
 const day_ms = 86_400_000
+const remembered = (...keys: Buffer[]) =>
+  Buffer.concat(keys.map((one) => one.subarray(0, replayKeyBytes)))
 const strict = { ...policy, graceMs: 0 }
 
 /** Generation 5, minted at t0 by a request that carried `key`, not seen since. */
@@ -159,49 +168,67 @@ const table: Row[] = [
     session: fifth({ firstRetryAtMs: t0 + 1, lastRetryAtMs: late }),
     request: { generation: 5, nowMs: late + policy.graceMs - 1, idempotencyKey: otherKey },
     outcome: 'replayed',
-    after: { ...unchanged, presented: true, replayKey: otherKey },
+    after: { ...unchanged, presented: true, replayKeys: remembered(otherKey) },
   },
   {
     title: 'the current one within grace is known by its key afterwards',
-    session: fifth({ presented: true, replayKey: otherKey }),
+    session: fifth({ presented: true, replayKeys: remembered(otherKey) }),
     request: { generation: 5, nowMs: late - 1, idempotencyKey: thirdKey },
     outcome: 'replayed',
-    after: { ...unchanged, replayKey: thirdKey },
+    after: { ...unchanged, replayKeys: remembered(thirdKey, otherKey) },
   },
   {
-    title: 'a request without a key does not displace the key that is known',
-    session: fifth({ presented: true, replayKey: otherKey }),
+    title: 'eight keys are known; the ninth displaces the first',
+    session: fifth({ presented: true, replayKeys: remembered(...eightKeys) }),
+    request: { generation: 5, nowMs: late - 1, idempotencyKey: thirdKey },
+    outcome: 'replayed',
+    after: { ...unchanged, replayKeys: remembered(thirdKey, ...eightKeys.slice(0, -1)) },
+  },
+  {
+    title: 'the oldest of them is known too',
+    session: fifth({ presented: true, replayKeys: remembered(...eightKeys) }),
+    request: { generation: 5, nowMs: late, idempotencyKey: eightKeys.at(-1) ?? null },
+    outcome: 'replayed',
+    after: { ...unchanged, lateReplayAtMs: late },
+  },
+  {
+    title: 'a request without a key displaces none that is known',
+    session: fifth({ presented: true, replayKeys: remembered(otherKey) }),
     request: { generation: 5, nowMs: late - 1 },
     outcome: 'replayed',
-    after: { ...unchanged, replayKey: otherKey },
+    after: { ...unchanged, replayKeys: remembered(otherKey) },
   },
   {
-    title: 'the current one with the key of its last replay is not replaced, days later',
-    session: fifth({ presented: true, replayKey: otherKey, expiresAtMs: t0 + 14 * day_ms }),
+    title: 'the current one with a key it was replayed for is not replaced, days later',
+    session: fifth({
+      presented: true,
+      replayKeys: remembered(otherKey),
+      expiresAtMs: t0 + 14 * day_ms,
+    }),
     request: { generation: 5, nowMs: t0 + 3 * day_ms, idempotencyKey: otherKey },
     outcome: 'replayed',
     after: { ...unchanged, lateReplayAtMs: t0 + 3 * day_ms, expiresAtMs: t0 + 14 * day_ms },
   },
   {
     title: 'nor by a copy of that request',
-    session: fifth({ presented: true, replayKey: otherKey, lateReplayAtMs: late }),
+    session: fifth({ presented: true, replayKeys: remembered(otherKey), lateReplayAtMs: late }),
     request: { generation: 5, nowMs: late + policy.graceMs - 1, idempotencyKey: otherKey },
     outcome: 'replayed',
     after: { ...unchanged, lateReplayAtMs: late },
   },
   {
     title: 'a grace period after that it is replaced: nobody polls with one key for ever',
-    session: fifth({ presented: true, replayKey: otherKey, lateReplayAtMs: late }),
+    session: fifth({ presented: true, replayKeys: remembered(otherKey), lateReplayAtMs: late }),
     request: { generation: 5, nowMs: late + policy.graceMs, idempotencyKey: otherKey },
     outcome: 'rotated',
-    after: { generation: 6, replayKey: null, lateReplayAtMs: null, idempotencyKey: otherKey },
+    after: { generation: 6, replayKeys: null, lateReplayAtMs: null, idempotencyKey: otherKey },
   },
   {
-    title: 'with another key than that of its last replay it is replaced',
-    session: fifth({ presented: true, replayKey: otherKey }),
+    title: 'with a key that is not known it is replaced',
+    session: fifth({ presented: true, replayKeys: remembered(otherKey) }),
     request: { generation: 5, nowMs: late, idempotencyKey: thirdKey },
     outcome: 'rotated',
-    after: { generation: 6, replayKey: null },
+    after: { generation: 6, replayKeys: null },
   },
   {
     title: 'a new generation starts with nothing of the one before',
@@ -210,7 +237,7 @@ const table: Row[] = [
       firstRetryAtMs: t0,
       lastRetryAtMs: t0,
       otherKey,
-      replayKey: otherKey,
+      replayKeys: remembered(otherKey),
       lateReplayAtMs: t0,
     }),
     request: { generation: 5, nowMs: late, idempotencyKey: thirdKey },
@@ -233,7 +260,12 @@ const table: Row[] = [
   },
   {
     title: 'a copy of that request finds it current, also after grace',
-    session: fifth({ generation: 8, presented: true, idempotencyKey: null, replayKey: key }),
+    session: fifth({
+      generation: 8,
+      presented: true,
+      idempotencyKey: null,
+      replayKeys: remembered(key),
+    }),
     request: { generation: 8, nowMs: late, idempotencyKey: key },
     outcome: 'replayed',
     after: { generation: 8, mintedAtMs: t0 },

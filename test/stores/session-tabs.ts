@@ -141,8 +141,8 @@ export class Browser {
   readonly #keys: Keys
   readonly #clockErrorsMs: readonly number[]
   #attempt: Attempt | null = null
-  /** The keys that were answered with the newest generation and had presented it, the last one last. */
-  #replayed: (Buffer | null)[] = []
+  /** The keys that presented the newest generation and were answered with it, the last one first. */
+  #replayed: Buffer[] = []
 
   constructor(store: RotatingStore, keys: Keys, clockErrorsMs: readonly number[]) {
     this.#store = store
@@ -199,18 +199,19 @@ export class Browser {
     const presented = this.held
     const lost = more.length === 0 ? 'nothing' : one.lost
     const key = this.#keys === 'own' ? digest(randomId()) : attempt.key
-    let isCopyPromised = this.#keys === 'shared'
+    let isFirst = true
     const arrive = async ({ isCopy, isRead }: { isCopy: boolean; isRead: boolean }) => {
       const nowMs = this.#clockMs(one.replica)
-      const isPromised = isCopy && isCopyPromised && !this.#isForgotten(key)
+      const isPromised = isFirst && this.#isRemembered(key)
       const { outcome, session } = await this.deliver(presented, key, one.replica)
       this.#note(presented, key, outcome)
-      isCopyPromised &&= [null, nowMs].includes(session?.lateReplayAtMs ?? null)
+      isFirst &&= [null, nowMs].includes(session?.lateReplayAtMs ?? null)
       const isSet = session !== null && setsCookie(presented, session, { nowMs, graceMs })
       const cookie = isSet ? session.generation : null
-      // What a copy mints is read, as the tab may have an answer already and ask no more. Only a copy
-      // of the last replay is sure to mint nothing, and of replays after the grace period the first.
-      const isMinted = outcome === 'rotated' && isCopy && !isPromised
+      // A copy of a replay mints nothing, if its key is remembered; of replays after the grace period
+      // that is true of the first. What another copy mints is read here: the tab may ask no more.
+      const isMinted = outcome === 'rotated' && isCopy
+      if (isMinted && isPromised) throw new Error(`a copy with ${presented} mints`)
       if (!isMinted && (lost === 'answer' || !isRead)) return
       this.timeline.in(one.answerMs, () => this.#answered(attempt, wait, cookie))
     }
@@ -224,19 +225,20 @@ export class Browser {
     }
     if (lost !== 'nothing') {
       const waitMs = one.requestMs + one.answerMs + one.retryAfterMs
-      this.timeline.in(waitMs, () => this.#try(attempt, wait, more))
+      this.timeline.in(waitMs, () => attempt.waiting.has(wait) && this.#try(attempt, wait, more))
     }
   }
 
   #note(presented: number, key: Buffer | null, outcome: RotationOutcome): void {
     if (outcome === 'rotated') this.#replayed = []
     const newest = Math.max(...this.results.map(({ result }) => result.session?.generation ?? 0))
-    if (outcome === 'replayed' && presented === newest) this.#replayed.push(key)
+    if (key === null || outcome !== 'replayed' || presented !== newest) return
+    if (!this.#isRemembered(key)) this.#replayed.unshift(key)
   }
 
-  /** Whether a key was answered with the newest generation, and another one since. */
-  #isForgotten(key: Buffer | null): boolean {
-    return this.#replayed.includes(key) && this.#replayed.at(-1) !== key
+  /** Eight keys are. */
+  #isRemembered(key: Buffer | null): boolean {
+    return key !== null && this.#replayed.slice(0, 8).includes(key)
   }
 
   /** @param cookie what the answer puts into the jar, whatever is there; null when it sets none */

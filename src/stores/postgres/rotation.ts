@@ -1,8 +1,12 @@
+import { replayKeyBytes, replayKeysBytes } from '../rotation.ts'
 import type { Statement } from './database.ts'
 import { appendTo } from './revocation-log.ts'
 
 const isWithinGrace = (column: string) =>
   `(${column} IS NOT NULL AND greatest(0, $4::bigint - ${column}) < $5::bigint)`
+
+/** What is remembered of the request's Idempotency-Key. */
+const shortKey = `substring($3::bytea, 1, ${replayKeyBytes})`
 
 /** The digest of the request's Idempotency-Key, or what stands for none: `noKey` of ../rotation.ts. */
 const keyOrNone = `coalesce($3, decode(repeat('00', 32), 'hex'))`
@@ -26,7 +30,7 @@ export const rotate: Statement = {
       SELECT *,
         $2::bigint - generation AS ahead,
         coalesce(idempotency_key = $3::bytea, false) AS is_retry,
-        coalesce(replay_key = $3, false) AS is_replay,
+        coalesce(position(${shortKey} in replay_keys) > 0, false) AS is_replay,
         ${isWithinGrace('minted_at_ms')} AS is_young,
         ${isWithinGrace('last_retry_at_ms')} AS is_retried
       FROM gatepass.sessions WHERE sid = $1
@@ -85,8 +89,13 @@ export const rotate: Statement = {
           AS last_retry_at_ms,
         CASE WHEN mints THEN NULL WHEN step = 'note other key' THEN ${keyOrNone} ELSE other_key END
           AS other_key,
-        CASE step WHEN 'rotate' THEN NULL WHEN 'recover' THEN $3
-          WHEN 'note presented' THEN coalesce($3, replay_key) ELSE replay_key END AS replay_key,
+        CASE
+          WHEN step = 'rotate' THEN NULL
+          WHEN step = 'recover' THEN ${shortKey}
+          WHEN step = 'note presented' AND $3 IS NOT NULL AND NOT is_replay
+            THEN substring(${shortKey} || coalesce(replay_keys, ''), 1, ${replayKeysBytes})
+          ELSE replay_keys
+        END AS replay_keys,
         CASE WHEN mints THEN NULL WHEN step = 'note late replay' THEN $4 ELSE late_replay_at_ms END
           AS late_replay_at_ms,
         CASE WHEN mints THEN least($4 + $6::bigint, ends_at_ms) WHEN ends THEN $4 + $7::bigint
@@ -102,7 +111,7 @@ export const rotate: Statement = {
         first_retry_at_ms = result.first_retry_at_ms,
         last_retry_at_ms = result.last_retry_at_ms,
         other_key = result.other_key,
-        replay_key = result.replay_key,
+        replay_keys = result.replay_keys,
         late_replay_at_ms = result.late_replay_at_ms,
         expires_at_ms = result.expires_at_ms,
         revoked_at_ms = result.revoked_at_ms

@@ -38,7 +38,7 @@ export const schema: Schema = {
         ADD COLUMN first_retry_at_ms BIGINT,
         ADD COLUMN last_retry_at_ms BIGINT,
         ADD COLUMN other_key BYTEA,
-        ADD COLUMN replay_key BYTEA,
+        ADD COLUMN replay_keys BYTEA,
         ADD COLUMN late_replay_at_ms BIGINT;
     `,
     },
@@ -48,7 +48,7 @@ export const schema: Schema = {
 /** By name: a statement that is prepared must go on working when a column is added. */
 const columns = `sid, sub, client_id, scope, amr, user_agent, created_at_ms, ends_at_ms,
   expires_at_ms, generation, minted_at_ms, presented, idempotency_key, revoked_at_ms, jkt,
-  first_retry_at_ms, last_retry_at_ms, other_key, replay_key, late_replay_at_ms`
+  first_retry_at_ms, last_retry_at_ms, other_key, replay_keys, late_replay_at_ms`
 
 export const insert: Statement = {
   name: 'insert session',

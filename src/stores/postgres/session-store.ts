@@ -52,7 +52,7 @@ export class PostgresSessionStore implements SessionStore {
       session.firstRetryAtMs,
       session.lastRetryAtMs,
       session.otherKey,
-      session.replayKey,
+      session.replayKeys,
       session.lateReplayAtMs,
     ])
   }

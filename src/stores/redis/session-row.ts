@@ -19,7 +19,7 @@ import { abridge, unabridge } from './abridge.ts'
  * | 37 | flag 2: the digest of the Idempotency-Key that minted the generation, 32 bytes |
  * | then | flag 16: the first and the last retry, 6 bytes each, ms |
  * | then | flag 32: the digest of the other key, 32 bytes |
- * | then | flag 64: the digest of the replay key, 32 bytes |
+ * | then | flag 64: how many bytes of replay keys follow, 1 byte, and those |
  * | then | flag 128: the late replay, 6 bytes, ms |
  * | then | version 2 or 4: the thumbprint of the key that the session is bound to, 32 bytes |
  * | then | `[sub, clientId, scope, amr, userAgent]` |
@@ -46,7 +46,7 @@ export const flags = {
   isInDoubt: 8,
   hasRetries: 16,
   hasOtherKey: 32,
-  hasReplayKey: 64,
+  hasReplayKeys: 64,
   hasLateReplay: 128,
 } as const
 
@@ -64,14 +64,14 @@ const endlessMs = 2 ** 48 - 1
 
 /** @throws RangeError for times and generations that no clock and no client reach */
 export function encodeSession(session: Session): Buffer {
-  const { idempotencyKey, firstRetryAtMs, lastRetryAtMs, otherKey, replayKey } = session
+  const { idempotencyKey, firstRetryAtMs, lastRetryAtMs, otherKey, replayKeys } = session
   const { lateReplayAtMs, jkt } = session
   const bits =
     (session.presented ? flags.presented : 0) |
     (idempotencyKey === null ? 0 : flags.hasDigest) |
     (firstRetryAtMs === null ? 0 : flags.hasRetries) |
     (otherKey === null ? 0 : flags.hasOtherKey) |
-    (replayKey === null ? 0 : flags.hasReplayKey) |
+    (replayKeys === null ? 0 : flags.hasReplayKeys) |
     (lateReplayAtMs === null ? 0 : flags.hasLateReplay)
   const header = Buffer.alloc(headerLength)
   const version =
@@ -93,7 +93,7 @@ export function encodeSession(session: Session): Buffer {
     timeOf(firstRetryAtMs),
     timeOf(lastRetryAtMs),
     otherKey ?? none,
-    replayKey ?? none,
+    replayKeys === null ? none : Buffer.from([replayKeys.length, ...replayKeys]),
     timeOf(lateReplayAtMs),
     Buffer.from(jkt ?? '', 'base64url'),
     Buffer.from(JSON.stringify([sub, clientId, scope, amr, abridge(userAgent)])),
@@ -132,7 +132,7 @@ export function decodeSession(sid: string, row: Buffer): Session {
     firstRetryAtMs: time(flags.hasRetries),
     lastRetryAtMs: time(flags.hasRetries),
     otherKey: digest(flags.hasOtherKey),
-    replayKey: digest(flags.hasReplayKey),
+    replayKeys: (bits & flags.hasReplayKeys) === 0 ? null : Buffer.from(bytes(bytes(1)[0] ?? 0)),
     lateReplayAtMs: time(flags.hasLateReplay),
     jkt: isBound ? bytes(layout.digestLength).toString('base64url') : null,
   }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { replayKeyBytes, replayKeysBytes } from '../rotation.ts'
 import { firstExtendedFlag, flags, layout } from './session-row.ts'
 
 /** A Lua program that runs on one slot, alone and at once. */
@@ -42,7 +43,8 @@ local function load()
   s.firstRetry = time(has(${flags.hasRetries}))
   s.lastRetry = time(has(${flags.hasRetries}))
   s.otherKey = bytes(has(${flags.hasOtherKey}), ${layout.digestLength})
-  s.replayKey = bytes(has(${flags.hasReplayKey}), ${layout.digestLength})
+  local count = bytes(has(${flags.hasReplayKeys}), 1)
+  s.replayKeys = bytes(count ~= '', string.byte(count))
   s.lateReplay = time(has(${flags.hasLateReplay}))
   s.jkt = bytes(s.isBound, ${layout.digestLength})
   s.rest = string.sub(row, at)
@@ -54,12 +56,13 @@ local function save(s)
   local bits = (s.presented and ${flags.presented} or 0) + (s.digest ~= '' and ${flags.hasDigest} or 0)
     + (s.owesLogEntry and ${flags.owesLogEntry} or 0) + (s.isInDoubt and ${flags.isInDoubt} or 0)
     + (s.firstRetry and ${flags.hasRetries} or 0) + (s.otherKey ~= '' and ${flags.hasOtherKey} or 0)
-    + (s.replayKey ~= '' and ${flags.hasReplayKey} or 0) + (s.lateReplay and ${flags.hasLateReplay} or 0)
+    + (s.replayKeys ~= '' and ${flags.hasReplayKeys} or 0) + (s.lateReplay and ${flags.hasLateReplay} or 0)
   local version = ${layout.versionMin} + (s.isBound and ${layout.bound} or 0)
     + (bits >= ${firstExtendedFlag} and ${layout.extended} or 0)
   local row = struct.pack('${layout.header}', version, bits, s.generation, s.minted,
     s.expires, s.ends, s.created, s.revoked) .. s.digest .. time(s.firstRetry) .. time(s.lastRetry)
-    .. s.otherKey .. s.replayKey .. time(s.lateReplay) .. s.jkt .. s.rest
+    .. s.otherKey .. (s.replayKeys ~= '' and string.char(#s.replayKeys) or '') .. s.replayKeys
+    .. time(s.lateReplay) .. s.jkt .. s.rest
   redis.call('SET', KEYS[1], row, 'PXAT', string.format('%.0f', s.expires + ${expiryMarginMs}))
   return row
 end
@@ -78,6 +81,7 @@ export const rotateScript = scriptOf(`${row}
 local s, row = load()
 if not s then return {'unknown'} end
 local key = ARGV[2]
+local shortKey = string.sub(key, 1, ${replayKeyBytes})
 local presented, now, grace, idle, kept =
   tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 
@@ -90,7 +94,7 @@ local function isKey(stored) return key ~= '' and stored == key end
 
 local function mint(generation)
   s.generation, s.minted, s.presented, s.digest = generation, now, false, key
-  s.firstRetry, s.lastRetry, s.otherKey, s.replayKey, s.lateReplay = nil, nil, '', '', nil
+  s.firstRetry, s.lastRetry, s.otherKey, s.replayKeys, s.lateReplay = nil, nil, '', '', nil
   s.expires = math.min(now + idle, s.ends)
 end
 local function rotated()
@@ -107,16 +111,16 @@ local ahead = presented - s.generation
 if ahead > 0 then
   if grace == 0 then return rotated() end
   mint(presented)
-  s.presented, s.digest, s.replayKey = true, '', key
+  s.presented, s.digest, s.replayKeys = true, '', shortKey
   return replayed(true)
 end
 
 if ahead == 0 then
-  local isReplay = isKey(s.replayKey)
+  local isReplay = key ~= '' and string.find(s.replayKeys, shortKey, 1, true) ~= nil
   if isWithinGrace(s.minted) or isWithinGrace(s.lastRetry) then
     if s.presented and (isReplay or key == '') then return replayed(false) end
     s.presented = true
-    if key ~= '' then s.replayKey = key end
+    if not isReplay then s.replayKeys = string.sub(shortKey .. s.replayKeys, 1, ${replayKeysBytes}) end
     return replayed(true)
   end
   if isReplay and not s.lateReplay then

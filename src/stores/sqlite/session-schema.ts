@@ -66,7 +66,7 @@ export const sessionSchema: Schema = {
       ALTER TABLE sessions ADD COLUMN first_retry_at_ms INTEGER;
       ALTER TABLE sessions ADD COLUMN last_retry_at_ms INTEGER;
       ALTER TABLE sessions ADD COLUMN other_key BLOB;
-      ALTER TABLE sessions ADD COLUMN replay_key BLOB;
+      ALTER TABLE sessions ADD COLUMN replay_keys BLOB;
       ALTER TABLE sessions ADD COLUMN late_replay_at_ms INTEGER;
     `,
     },

@@ -21,7 +21,7 @@ const page_bytes = 1024
 /** All but the number, which can be larger than a number of JavaScript. */
 const columns = `sid, sub, client_id, scope, amr, user_agent, created_at_ms, ends_at_ms, expires_at_ms,
   generation, minted_at_ms, presented, idempotency_key, revoked_at_ms, jkt, first_retry_at_ms,
-  last_retry_at_ms, other_key, replay_key, late_replay_at_ms`
+  last_retry_at_ms, other_key, replay_keys, late_replay_at_ms`
 
 /** Sessions in one SQLite file (`sqlite:`). Rotation is the pure rule inside a write transaction. */
 export class SqliteSessionStore implements SessionStore {
@@ -55,7 +55,7 @@ export class SqliteSessionStore implements SessionStore {
     this.#update = this.#db.prepare(
       `UPDATE sessions SET generation = ?, minted_at_ms = ?, presented = ?, idempotency_key = ?,
          expires_at_ms = ?, revoked_at_ms = ?, first_retry_at_ms = ?, last_retry_at_ms = ?,
-         other_key = ?, replay_key = ?, late_replay_at_ms = ? WHERE number = ? AND sid = ?`,
+         other_key = ?, replay_keys = ?, late_replay_at_ms = ? WHERE number = ? AND sid = ?`,
     )
     this.#slice = this.#db.prepare(
       `SELECT number, expires_at_ms FROM sessions WHERE number > ? ORDER BY number ${boundLimit}`,
@@ -86,7 +86,7 @@ export class SqliteSessionStore implements SessionStore {
         session.firstRetryAtMs,
         session.lastRetryAtMs,
         session.otherKey,
-        session.replayKey,
+        session.replayKeys,
         session.lateReplayAtMs,
       )
     })
@@ -194,7 +194,7 @@ export class SqliteSessionStore implements SessionStore {
       session.firstRetryAtMs,
       session.lastRetryAtMs,
       session.otherKey,
-      session.replayKey,
+      session.replayKeys,
       session.lateReplayAtMs,
       numberOf(session.sid),
       session.sid,
@@ -222,7 +222,7 @@ type SessionValues = [
   first_retry_at_ms: number | null,
   last_retry_at_ms: number | null,
   other_key: Uint8Array | null,
-  replay_key: Uint8Array | null,
+  replay_keys: Uint8Array | null,
   late_replay_at_ms: number | null,
 ]
 
@@ -246,7 +246,7 @@ function rowOf(values: SessionValues): SessionRow {
     first_retry_at_ms: values[15],
     last_retry_at_ms: values[16],
     other_key: values[17],
-    replay_key: values[18],
+    replay_keys: values[18],
     late_replay_at_ms: values[19],
   }
 }

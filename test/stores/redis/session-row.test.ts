@@ -5,6 +5,7 @@ import { digest, randomId } from '../../../src/core/secrets.ts'
 import type { Session } from '../../../src/stores/ports.ts'
 import { decodeSession, encodeSession } from '../../../src/stores/redis/session-row.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
+import { replayKeyBytes, replayKeysBytes } from '../../../src/stores/rotation.ts'
 import fc from '../../support/properties.ts'
 import { startRedis } from '../../support/redis.ts'
 import { rotation, session, t0 } from '../../support/sessions.ts'
@@ -19,6 +20,9 @@ t.test('property: what is read is what was written', async () => {
   const time = fc.integer({ min: 1, max: 2 ** 48 - 2 })
   const end = fc.oneof(time, fc.constant(Number.MAX_SAFE_INTEGER))
   const text = fc.string({ unit: 'grapheme' })
+  const keys = fc
+    .uint8Array({ minLength: replayKeyBytes, maxLength: replayKeysBytes })
+    .map((bytes) => Buffer.from(bytes))
   const key = fc.option(fc.string().map(digest))
   const records = fc.record(
     {
@@ -36,7 +40,7 @@ t.test('property: what is read is what was written', async () => {
       presented: fc.boolean(),
       idempotencyKey: key,
       otherKey: key,
-      replayKey: key,
+      replayKeys: fc.option(keys),
       lateReplayAtMs: fc.option(time),
       retries: fc.option(fc.tuple(time, time)),
       revokedAtMs: fc.option(time),
@@ -88,7 +92,11 @@ t.test('rows as earlier versions wrote them are read, and changed in place', asy
     t.equal(encodeSession(one).toString('hex'), hex, 'and others are still written so')
     const request = { sid: one.sid, generation: 5, jkt: one.jkt, idempotencyKey: digest('key') }
     t.match(await store.rotate(rotation(request)), { outcome: 'replayed' })
-    const changed = { ...one, presented: true, replayKey: digest('key') }
+    const changed = {
+      ...one,
+      presented: true,
+      replayKeys: digest('key').subarray(0, replayKeyBytes),
+    }
     t.same(await store.find(one.sid, t0), changed)
     t.equal(encodeSession(changed)[0], one === plain ? 3 : 4)
   }
