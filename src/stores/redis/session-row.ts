@@ -24,7 +24,7 @@ import { abridge, unabridge } from './abridge.ts'
  * | then | version 2 or 4: the thumbprint of the key that the session is bound to, 32 bytes |
  * | then | `[sub, clientId, scope, amr, userAgent]` |
  *
- * Flag 1 says that the generation was presented. The scripts read and write the same (scripts.ts). An
+ * Flag 1 says that the generation was presented. The scripts read and write the same (session-scripts.ts). An
  * issuer that does not know a version refuses the session, so it neither skips the proof of a key nor
  * loses a field.
  */

@@ -15,7 +15,7 @@ export interface Script {
  */
 export const expiryMarginMs = 60_000
 
-/** Reads and writes the row of KEYS[1] in the layout of row.ts. No script writes more than once. */
+/** Reads and writes the row of KEYS[1] in the layout of session-row.ts. No script writes more than once. */
 const row = `
 local function load()
   local row = redis.call('GET', KEYS[1])
@@ -75,7 +75,7 @@ end
  * grace, idle and revokedKept in ms, and the thumbprint of the key that the request has or ''.
  * Returns the outcome, and the row unless it is unknown.
  *
- * A session that was found reused stays `reused` until the revocation log has it (sessions.ts).
+ * A session that was found reused stays `reused` until the revocation log has it (session-store.ts).
  */
 export const rotateScript = scriptOf(`${row}
 local s, row = load()
