@@ -1,47 +1,46 @@
-import { DatabaseSync } from 'node:sqlite'
-import { parentPort, workerData } from 'node:worker_threads'
-import type { CheckpointMessage, CheckpointThreadData, LogState } from './checkpoints.ts'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { workerData } from 'node:worker_threads'
+import type { CheckpointResult, CheckpointThreadData } from './checkpoints.ts'
 
-/** So often it goes over what has been written meanwhile; a few times are the rule. */
-const passesMax = 32
+/** How long a restart of the WAL waits for a writer, and then, while writers wait, for readers. */
+const lockTimeoutMs = 5
+const retryMs = 5
+/** After this many blocked passes in a row, a long read such as a backup needs the WAL as it is. */
+const maxBlockedPasses = 20
 
-const { path, idleMs } = workerData as CheckpointThreadData
-const db = new DatabaseSync(path)
-const look = db.prepare('PRAGMA wal_checkpoint(NOOP)')
+const { path, startPages } = workerData as CheckpointThreadData
+const db = new DatabaseSync(path, { timeout: lockTimeoutMs })
 const copy = db.prepare('PRAGMA wal_checkpoint(PASSIVE)')
-const idle = setTimeout(close, idleMs)
-
-parentPort?.on('message', (message: CheckpointMessage) => {
-  if (message === 'close') return close()
-  parentPort?.postMessage(copyLog())
-  idle.refresh()
-})
-
-function close(): void {
-  clearTimeout(idle)
-  db.close()
-  parentPort?.close()
-}
+const restart = db.prepare('PRAGMA wal_checkpoint(RESTART)')
+process.exitCode = (await copyAndRestart()) ? 0 : 1
+db.close()
 
 /**
- * Copies the log into the file while others write, all but what they write at the end.
+ * Copies the WAL into the database beside the writers, pass by pass, and restarts the WAL when a pass
+ * met no commit: SQLite flushes the database at the end of such a pass.
  *
- * SQLite flushes the file at the end of a pass during which nothing was written, and of no other: so
- * this goes on until there was such a one, and whoever copies the rest has little to flush.
+ * Writers wait during the restart, so everything large has to be flushed before it.
  *
- * @returns whether it was done here: not when another connection is at it, nor when somebody still
- *   reads what was there before, or the disk is full. What is in the log is safe there.
+ * @returns false if a reader blocks it
  */
-function copyLog(): boolean {
-  try {
-    for (let pass = 0; pass < passesMax; pass++) {
-      const { busy, log, checkpointed } = copy.get() as unknown as LogState
-      if (busy !== 0 || checkpointed < log) return false
-      const now = look.get() as unknown as LogState
-      if (now.log === log) break
-    }
-    return true
-  } catch {
-    return false
+async function copyAndRestart(): Promise<boolean> {
+  let lastLog = 0
+  let blockedPasses = 0
+  while (blockedPasses < maxBlockedPasses) {
+    const { busy, log, checkpointed } = run(copy)
+    const isBusy = busy === 1
+    const isBlocked = !isBusy && checkpointed < log
+    const isFlushed = !isBusy && !isBlocked && log === lastLog
+    const isRestarted = !isBusy && log < startPages
+    if (isRestarted || (isFlushed && run(restart).busy === 0)) return true
+    if (isBusy || isBlocked || isFlushed) await sleep(retryMs)
+    blockedPasses = isBlocked ? blockedPasses + 1 : 0
+    lastLog = log
   }
+  return false
+}
+
+function run(statement: StatementSync): CheckpointResult {
+  return statement.get() as unknown as CheckpointResult
 }

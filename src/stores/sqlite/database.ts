@@ -1,17 +1,21 @@
 import { chmodSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { GatepassError } from '../../core/errors.ts'
 import type { Schema } from '../migrations.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { migrate } from './migrations.ts'
 
-/** How long a statement waits for another process's write before it gives up. */
-const busyTimeoutMs = 250
-/** The same for the start, where several processes may have a file to make. */
+/** How long a read or a write waits for another process before it fails. */
+const busyTimeoutMs = 2_000
+/** How long a write waits for a checkpoint that is behind before it makes the WAL larger. */
+const checkpointTimeoutMs = 1_000
+const retryMs = 1
+/** How long opening waits for another process that creates the file. */
 const openTimeoutMs = 5_000
 const setUpPauseMs = 5
-/** And for another process that brings a file up to date: a million sessions take it five seconds. */
+/** How long opening waits for another process that migrates the file; a million sessions take 5 s. */
 const migrationTimeoutMs = 60_000
 /** So many turns of the event loop a write waits at most for others to join it. */
 const turnsMax = 8
@@ -43,8 +47,8 @@ export interface SqliteOptions {
  */
 export class SqliteDatabase {
   readonly #db: DatabaseSync
-  readonly #begin: StatementSync
-  readonly #commit: StatementSync
+  readonly #beginStatement: StatementSync
+  readonly #commitStatement: StatementSync
   /** Writes the first page anew as it is. (An UPDATE that changes nothing would write nothing.) */
   readonly #touch: StatementSync
   readonly #checkpoints: Checkpoints
@@ -66,9 +70,10 @@ export class SqliteDatabase {
       this.#db.close()
       throw error
     }
-    this.#db.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`)
-    this.#begin = this.#db.prepare('BEGIN IMMEDIATE')
-    this.#commit = this.#db.prepare('COMMIT')
+    // To wait, SQLite blocks the event loop. `read` and `write` try again instead.
+    this.#db.exec('PRAGMA busy_timeout = 0')
+    this.#beginStatement = this.#db.prepare('BEGIN IMMEDIATE')
+    this.#commitStatement = this.#db.prepare('COMMIT')
     this.#touch = this.#db.prepare('PRAGMA user_version = 0')
     this.#checkpoints = new Checkpoints(this.#db, path)
   }
@@ -77,12 +82,16 @@ export class SqliteDatabase {
     return this.#db.prepare(sql)
   }
 
-  /** Runs a read at once. */
+  /** Runs a read. */
   async read<T>(query: () => T): Promise<T> {
-    try {
-      return query()
-    } catch (error) {
-      throw unavailable(error)
+    const startedAtMs = performance.now()
+    for (;;) {
+      try {
+        return query()
+      } catch (error) {
+        if (!isBusy(error) || msSince(startedAtMs) >= busyTimeoutMs) throw unavailable(error)
+      }
+      await sleep(retryMs)
     }
   }
 
@@ -92,8 +101,9 @@ export class SqliteDatabase {
    */
   write<T>(change: () => T): Promise<T> {
     if (this.#queue.length === 0) this.#awaitGroup(0, turnsMax)
+    const queuedAtMs = performance.now()
     return new Promise<T>((resolve, reject) => {
-      this.#queue.push({ change, resolve: resolve as (value: unknown) => void, reject })
+      this.#queue.push({ change, queuedAtMs, resolve: resolve as (value: unknown) => void, reject })
     })
   }
 
@@ -101,7 +111,7 @@ export class SqliteDatabase {
   #awaitGroup(seen: number, turns: number): void {
     setImmediate(() => {
       if (turns > 0 && this.#queue.length > seen) this.#awaitGroup(this.#queue.length, turns - 1)
-      else this.#commitGroup()
+      else this.#runGroup()
     })
   }
 
@@ -116,28 +126,55 @@ export class SqliteDatabase {
   }
 
   async close(): Promise<void> {
-    this.#commitGroup()
+    // This write is settled after all writes before it.
+    await this.write(() => undefined).catch(() => undefined)
     await this.#checkpoints.close()
     if (this.#db.isOpen) this.#db.close()
   }
 
-  #commitGroup(): void {
-    const group = this.#queue
-    if (group.length === 0) return
-    this.#queue = []
+  /** Runs the queue as one transaction, or tries again in a moment if it has to wait. */
+  #runGroup(): void {
+    const waitedMs = msSince(this.#queue[0]?.queuedAtMs ?? 0)
+    if (this.#checkpoints.isBehind && waitedMs < checkpointTimeoutMs) this.#runGroupLater()
+    else if (this.#begin()) this.#commitGroup(this.#queue.splice(0))
+    else if (this.#queue.length > 0) this.#runGroupLater()
+  }
+
+  #runGroupLater(): void {
+    setTimeout(() => this.#runGroup(), retryMs)
+  }
+
+  /**
+   * Takes the write lock. If another process has it, rejects the writes that have waited too long.
+   * @returns whether this connection has the lock
+   */
+  #begin(): boolean {
+    try {
+      this.#beginStatement.run()
+      return true
+    } catch (error) {
+      const timeoutMs = isBusy(error) ? busyTimeoutMs : 0
+      this.#hasFailed ||= timeoutMs === 0
+      while (this.#queue[0] !== undefined && msSince(this.#queue[0].queuedAtMs) >= timeoutMs) {
+        this.#queue.shift()?.reject(unavailable(error))
+      }
+      return false
+    }
+  }
+
+  #commitGroup(group: Write<unknown>[]): void {
     const settle: (() => void)[] = []
     try {
-      this.#begin.run()
       for (const write of group) settle.push(run(write))
-      this.#commit.run()
+      this.#commitStatement.run()
     } catch (error) {
-      this.#hasFailed ||= !isBusy(error)
+      this.#hasFailed = true
       this.#rollBack()
       for (const write of group) write.reject(unavailable(error))
       return
     }
     for (const answer of settle) answer()
-    this.#checkpoints.afterCommit()
+    this.#checkpoints.afterCommit(group.length)
   }
 
   #rollBack(): void {
@@ -151,6 +188,7 @@ export class SqliteDatabase {
 
 interface Write<T> {
   readonly change: () => T
+  readonly queuedAtMs: number
   readonly resolve: (value: T) => void
   readonly reject: (reason: unknown) => void
 }
@@ -210,6 +248,10 @@ const nobodyWakes = new Int32Array(new SharedArrayBuffer(4))
 /** Somebody else was writing for too long: SQLITE_BUSY, whose extended codes share its low byte. */
 function isBusy(error: unknown): boolean {
   return (Number((error as { errcode?: unknown }).errcode) & 0xff) === 5
+}
+
+function msSince(startedAtMs: number): number {
+  return performance.now() - startedAtMs
 }
 
 function unavailable(error: unknown): GatepassError {

@@ -4,17 +4,21 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
-import { Checkpoints, type LogState } from '../../../src/stores/sqlite/checkpoints.ts'
+import { type CheckpointResult, Checkpoints } from '../../../src/stores/sqlite/checkpoints.ts'
 import { SqliteDatabase } from '../../../src/stores/sqlite/database.ts'
-import { until } from '../../support/until.ts'
 import { assertStored, writeUntilKilled } from './writing-process.ts'
 
-/** From here on a log is copied back, however small its file is. */
-const least_bytes = 8 * 1024 ** 2
-const row_bytes = 64 * 1024
-/** Written again and again: the file stays small. */
+const mib = 1024 ** 2
+/** The promise. */
+const maxWalBytes = 128 * mib
+/** A checkpoint starts at this size. */
+const startBytes = 32 * mib
+const rowBytes = 64 * 1024
+const rowsPerCheckpoint = startBytes / rowBytes
+/** The WAL is measured after this many writes. */
+const rowsPerMeasurement = 256
+/** Written again and again, so that the file stays small. */
 const rowCount = 16
-const writesPerLog = least_bytes / row_bytes
 const schema = {
   name: 'rows',
   migrations: [
@@ -26,179 +30,155 @@ const schema = {
 }
 const insertRow = 'INSERT OR REPLACE INTO rows VALUES (?, ?, randomblob(?))'
 
-/** A database, and somebody else who looks at its file. */
+/** A database with a writer of rows, and another connection to its file. */
 function openRows(t: Test) {
   const path = join(t.testdir(), 'rows.db')
-  const { db, write } = openWriter(t, path)
-  const other = new DatabaseSync(path)
-  t.teardown(() => other.close())
-  return { path, db, write, other }
-}
-
-function openWriter(t: Test, path: string) {
   const db = new SqliteDatabase(path, schema)
-  t.teardown(() => db.close())
+  const other = new DatabaseSync(path)
+  t.teardown(async () => {
+    if (other.isOpen) other.close()
+    await db.close()
+  })
   const insert = db.prepare(insertRow)
-  const write = (n: number) => db.write(() => insert.run(n % rowCount, n, row_bytes))
-  return { db, write }
+  const write = (n: number, bytes = rowBytes) => db.write(() => insert.run(n % rowCount, n, bytes))
+  /** Writes all rows in one commit each time; the WAL grows by as many bytes as are written. */
+  const writeRows = async (commits: number, first = 0) => {
+    for (let n = first; n < first + commits * rowCount; n += rowCount) {
+      await Promise.all(Array.from({ length: rowCount }, (_, i) => write(n + i)))
+    }
+  }
+  return { path, db, write, writeRows, other }
 }
 
-/** A connection whose log is looked after, with a commit that leaves that to the test. */
-function watchLog(t: Test, { threadPath = '', idleMs = 60_000 } = {}) {
-  const path = join(t.testdir(), 'rows.db')
-  const db = new DatabaseSync(path)
+/** A connection whose checkpoints run in a thread that opens `threadPath`. */
+function openCheckpoints(t: Test, path: string, threadPath = path) {
+  // Commits wait for the restart of the WAL.
+  const db = new DatabaseSync(path, { timeout: 60_000 })
   db.exec(`PRAGMA journal_mode = WAL; ${schema.migrations[0]?.sql}`)
-  const checkpoints = new Checkpoints(db, threadPath || path, idleMs)
+  const checkpoints = new Checkpoints(db, threadPath)
   t.teardown(async () => {
     await checkpoints.close()
     db.close()
   })
   const insert = db.prepare(insertRow)
-  const commit = (count: number) => {
-    for (let n = 0; n < count; n++) {
-      insert.run(n % rowCount, n, row_bytes)
-      checkpoints.afterCommit()
+  const commit = (rows: number) => {
+    for (let n = 0; n < rows; n += rowCount) {
+      db.exec('BEGIN')
+      for (let i = 0; i < rowCount; i++) insert.run(i, n, rowBytes)
+      db.exec('COMMIT')
+      checkpoints.afterCommit(rowCount)
     }
   }
-  return { path, db, checkpoints, commit }
+  return { db, commit }
 }
 
-function logOf(connection: DatabaseSync): LogState {
-  return connection.prepare('PRAGMA wal_checkpoint(NOOP)').get() as unknown as LogState
+function walOf(connection: DatabaseSync): CheckpointResult {
+  return connection.prepare('PRAGMA wal_checkpoint(NOOP)').get() as unknown as CheckpointResult
+}
+
+function walBytes(connection: DatabaseSync): number {
+  const pageBytes = Number(connection.prepare('PRAGMA page_size').get()?.page_size)
+  return walOf(connection).log * pageBytes
 }
 
 function lastWritten(connection: DatabaseSync): unknown {
   return connection.prepare('SELECT max(written) AS last FROM rows').get()?.last
 }
 
-/** Writes one after the other until the log has begun anew so many times, and returns how many. */
-async function writeUntilAnew(
-  write: (n: number) => Promise<unknown>,
-  other: DatabaseSync,
-  times: number,
-) {
-  let [count, anew, last] = [0, 0, 0]
-  while (anew < times) {
-    await write(count++)
-    const { log } = logOf(other)
-    if (log < last) anew++
-    last = log
-  }
-  return count
+for (const [processes, count] of [
+  [1, 4_000],
+  [2, 2_000],
+  [3, 1_400],
+] as const) {
+  t.test(`with ${processes} processes the WAL stays below 128 MiB`, async (t) => {
+    const path = join(t.testdir(), 'numbers.db')
+    const writers = Array.from({ length: processes }, (_, n) =>
+      writeUntilKilled(t, path, { count, filler_bytes: rowBytes, first: (n + 1) * 1_000_000 }),
+    )
+    const acknowledged = (await Promise.all(writers)).flat()
+    // The file keeps the size of the largest WAL: SQLite cuts none below the promise.
+    const { size } = statSync(`${path}-wal`)
+    t.ok(size >= startBytes && size < maxWalBytes, `${size / mib} MiB`)
+    assertStored(t, path, acknowledged)
+  })
 }
 
-t.test('while writes go on, the log is copied back and begins anew', async (t) => {
-  const { path, write, other } = openRows(t)
-  const count = await writeUntilAnew(write, other, 3)
-  t.ok(count > 3 * writesPerLog, `after ${count} writes`)
-  t.equal(lastWritten(other), count - 1)
-  const log_bytes = statSync(`${path}-wal`).size
-  t.ok(log_bytes < 8 * least_bytes, `${log_bytes} bytes`)
-  t.match(other.prepare('PRAGMA integrity_check').get(), { integrity_check: 'ok' })
-})
-
-t.test('a thread copies it, and nobody has to commit for that', async (t) => {
-  const { db, commit } = watchLog(t)
-  commit(writesPerLog - 16)
-  t.match(logOf(db), { checkpointed: 0 }, 'not before it has grown')
-  commit(32)
-  await until('all of it is copied', () => logOf(db).log === logOf(db).checkpointed)
-  commit(1)
-  const { log } = logOf(db)
-  t.ok(log < 50, `${log} pages`)
-})
-
-t.test('a thread that is not needed ends, and another one goes on', async (t) => {
-  const { db, commit } = watchLog(t, { idleMs: 500 })
-  for (let times = 0; times < 2; times++) {
-    commit(writesPerLog + 16)
-    const [thread] = (await once(process, 'worker')) as [Worker]
-    thread.ref()
-    await once(thread, 'exit')
-    const { log, checkpointed } = logOf(db)
-    t.equal(checkpointed, log)
-  }
-})
-
-t.test('a log of a large file may grow larger', async (t) => {
-  const { path, db, checkpoints, commit } = watchLog(t)
-  const fill = `WITH RECURSIVE number (n) AS (SELECT 100 UNION ALL SELECT n + 1 FROM number LIMIT 800)
-    INSERT INTO rows SELECT n, 0, randomblob(?) FROM number`
-  db.prepare(fill).run(row_bytes)
-  db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
-  const quarter = Math.floor(statSync(path).size / 4 / row_bytes)
-  t.ok(quarter - 32 > writesPerLog, `${quarter} writes`)
-  commit(quarter - 32)
-  await checkpoints.close()
-  t.match(logOf(db), { checkpointed: 0 })
-})
-
-t.test('who reads on what was there before keeps the log, and loses nothing', async (t) => {
-  const { write, other } = openRows(t)
-  const reader = new DatabaseSync(other.location() ?? '')
-  t.teardown(() => reader.close())
-  await write(0)
-  reader.exec('BEGIN')
-  t.equal(lastWritten(reader), 0)
-  const count = 3 * writesPerLog
-  for (let n = 1; n <= count; n++) await write(n)
-  t.equal(lastWritten(reader), 0, 'it sees what it saw')
-  t.ok(logOf(other).log > (count * row_bytes) / 4096, 'all is in the log')
-  reader.exec('COMMIT')
-  t.equal(lastWritten(reader), count)
-  await writeUntilAnew((n) => write(count + n), other, 1)
-})
-
-t.test('two that write the same file copy it back between them', async (t) => {
-  const { path, write, other } = openRows(t)
-  const second = openWriter(t, path)
-  const both = (n: number) => Promise.all([write(2 * n), second.write(2 * n + 1)])
-  const count = await writeUntilAnew(both, other, 3)
-  t.equal(lastWritten(other), 2 * count - 1)
-  t.match(other.prepare('PRAGMA integrity_check').get(), { integrity_check: 'ok' })
-})
-
-t.test('without a thread SQLite does it by itself', async (t) => {
-  const { db, commit } = watchLog(t, { threadPath: join(t.testdir(), 'missing', 'rows.db') })
-  const limit = () => Number(db.prepare('PRAGMA wal_autocheckpoint').get()?.wal_autocheckpoint)
-  const before = limit()
-  commit(writesPerLog + 32)
-  await until('it is left to SQLite', () => limit() < before)
-  commit(1)
-  const { log, checkpointed } = logOf(db)
-  t.equal(checkpointed, log)
-})
-
-t.test('closing waits until it is copied, and leaves one file', async (t) => {
-  const path = join(t.testdir(), 'rows.db')
-  const { db, write } = openWriter(t, path)
-  for (let n = 0; n < writesPerLog + 32; n++) await write(n)
-  await Promise.all([db.close(), db.close()])
-  t.notOk(existsSync(`${path}-wal`))
-  const after = new DatabaseSync(path)
-  t.equal(lastWritten(after), writesPerLog + 31)
-  after.close()
-})
-
-t.test('killed at any time of it, a process loses nothing that it has acknowledged', async (t) => {
+t.test('a process killed during a checkpoint loses nothing that it acknowledged', async (t) => {
   const path = join(t.testdir(), 'numbers.db')
   const acknowledged: number[] = []
-  for (let round = 1; round <= 8; round++) {
-    const count = writesPerLog + round * 23
-    const options = { count, filler_bytes: row_bytes, first: round * 10_000 }
+  for (let round = 1; round <= 4; round++) {
+    const count = rowsPerCheckpoint + round * 32
+    const options = { count, filler_bytes: rowBytes, first: round * 10_000 }
     acknowledged.push(...(await writeUntilKilled(t, path, options)))
   }
   assertStored(t, path, acknowledged)
 })
 
-t.test('so do two processes that write the same file', async (t) => {
+t.test('a process that may not start threads restarts its WAL and loses nothing', async (t) => {
   const path = join(t.testdir(), 'numbers.db')
-  const count = 4 * writesPerLog
-  const both = [1, 100_000].map((first) =>
-    writeUntilKilled(t, path, { count, filler_bytes: row_bytes, first }),
-  )
-  const acknowledged = (await Promise.all(both)).flat()
-  const log_bytes = statSync(`${path}-wal`).size
-  t.ok(log_bytes < acknowledged.length * row_bytes, `${log_bytes} bytes`)
+  const nodeOptions = ['--permission', '--allow-fs-read=*', '--allow-fs-write=*']
+  const count = 4 * rowsPerCheckpoint
+  const options = { count, filler_bytes: rowBytes, nodeOptions }
+  const acknowledged = await writeUntilKilled(t, path, options)
+  t.ok(statSync(`${path}-wal`).size < 2 * startBytes)
   assertStored(t, path, acknowledged)
+})
+
+t.test('a thread runs for one checkpoint', async (t) => {
+  const path = join(t.testdir(), 'rows.db')
+  const { db, commit } = openCheckpoints(t, path)
+  for (let times = 0; times < 2; times++) {
+    const started = once(process, 'worker')
+    commit(rowsPerCheckpoint + rowsPerMeasurement)
+    const [thread] = (await started) as [Worker]
+    thread.ref()
+    t.strictSame(await once(thread, 'exit'), [0])
+    commit(rowCount)
+    t.ok(walBytes(db) < startBytes, 'the next commit restarts the WAL')
+  }
+})
+
+t.test('if the thread fails, the connection runs the checkpoint', async (t) => {
+  const folder = t.testdir()
+  const missing = join(folder, 'missing', 'rows.db')
+  const { db, commit } = openCheckpoints(t, join(folder, 'rows.db'), missing)
+  const started = once(process, 'worker')
+  commit(rowsPerCheckpoint + rowsPerMeasurement)
+  const [thread] = (await started) as [Worker]
+  thread.ref()
+  const exited = new Promise((resolve) => thread.once('exit', resolve))
+  t.not(await exited, 0)
+  const { log, checkpointed } = walOf(db)
+  t.equal(checkpointed, log)
+})
+
+t.test('a long read keeps its snapshot and the WAL; after it the WAL is cut', async (t) => {
+  const { path, write, writeRows, other } = openRows(t)
+  const reader = new DatabaseSync(path)
+  t.teardown(() => reader.close())
+  await write(0)
+  reader.exec('BEGIN')
+  t.equal(lastWritten(reader), 0)
+  const count = (maxWalBytes + startBytes) / rowBytes
+  await writeRows(count / rowCount, 1)
+  t.equal(lastWritten(reader), 0, 'the reader sees what it saw')
+  t.ok(statSync(`${path}-wal`).size > maxWalBytes)
+  reader.exec('COMMIT')
+  t.equal(lastWritten(reader), count)
+  let last = count
+  while (statSync(`${path}-wal`).size > maxWalBytes) await write(++last, 10)
+  t.equal(lastWritten(other), last)
+})
+
+t.test('closing during a checkpoint leaves one file', async (t) => {
+  const { path, db, writeRows, other } = openRows(t)
+  other.close()
+  const started = once(process, 'worker')
+  await writeRows((rowsPerCheckpoint + rowsPerMeasurement) / rowCount)
+  await started
+  await Promise.all([db.close(), db.close()])
+  t.notOk(existsSync(`${path}-wal`))
+  const after = new DatabaseSync(path)
+  t.equal(lastWritten(after), rowsPerCheckpoint + rowsPerMeasurement - 1)
+  after.close()
 })

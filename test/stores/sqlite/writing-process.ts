@@ -1,37 +1,46 @@
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { DatabaseSync } from 'node:sqlite'
 import type { Test } from 'tap'
+import { withEnv } from '../../support/processes.ts'
 
 export interface WritingProcess {
-  /** So many writes it has acknowledged when it is killed. */
+  /** The process is killed after this many acknowledged writes. */
   readonly count: number
   readonly filler_bytes?: number
   readonly first?: number
+  /** Options of Node. */
+  readonly nodeOptions?: readonly string[]
 }
+
+const program = join(import.meta.dirname, 'programs', 'write-forever.ts')
 
 /** Has a process write numbers into a database, kills it, and returns what it has acknowledged. */
 export async function writeUntilKilled(
   t: Test,
   path: string,
-  { count, filler_bytes = 0, first = 1 }: WritingProcess,
+  { count, filler_bytes = 0, first = 1, nodeOptions = [] }: WritingProcess,
 ): Promise<number[]> {
-  const program = join(import.meta.dirname, 'programs', 'write-forever.ts')
-  const child = spawn(process.execPath, [program, path, String(filler_bytes), String(first)], {
+  const args = [...nodeOptions, program, path, String(filler_bytes), String(first)]
+  const child = spawn(...withEnv({}, [process.execPath, ...args]), {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
+  const closed = once(child, 'close')
   t.teardown(() => child.kill('SIGKILL'))
   const acknowledged: number[] = []
   for await (const line of createInterface(child.stdout)) {
-    // What is in the pipe when it dies was acknowledged, too.
+    // Lines that are in the pipe when the process dies were acknowledged too.
     acknowledged.push(Number(line))
     if (acknowledged.length === count) child.kill('SIGKILL')
   }
+  const [, signal] = await closed
+  t.equal(signal, 'SIGKILL', 'the writer ends when it is killed')
   return acknowledged
 }
 
-/** Whether the file is whole, and these numbers are in it. */
+/** Asserts that the file is whole and has these numbers. */
 export function assertStored(t: Test, path: string, numbers: readonly number[]): void {
   const after = new DatabaseSync(path)
   t.teardown(() => after.close())

@@ -1,5 +1,6 @@
-// Writes numbers into a database, several at once, and says each after it was acknowledged.
+// Writes numbers into a database, several at once, and prints each after it was acknowledged.
 import { writeSync } from 'node:fs'
+import { GatepassError } from '../../../../src/core/errors.ts'
 import { SqliteDatabase } from '../../../../src/stores/sqlite/database.ts'
 
 const [path = '', filler_bytes = '0', first = '1'] = process.argv.slice(2)
@@ -16,8 +17,20 @@ let next = Number(first)
 async function writeForever(): Promise<never> {
   for (;;) {
     const n = next++
-    await db.write(() => insert.run(n, Number(filler_bytes)))
+    await untilAvailable(() => db.write(() => insert.run(n, Number(filler_bytes))))
     writeSync(1, `${n}\n`)
+  }
+}
+
+/** Clients repeat what a store that other processes keep busy has refused. */
+async function untilAvailable(write: () => Promise<unknown>): Promise<void> {
+  for (;;) {
+    try {
+      await write()
+      return
+    } catch (error) {
+      if (!(error instanceof GatepassError) || error.code !== 'store_unavailable') throw error
+    }
   }
 }
 
