@@ -27,6 +27,8 @@ export interface IssuerAppDeps
   readonly version: string
   readonly issuer: Issuer
   readonly cookieSecure: boolean
+  /** What the names of cookies end with; nothing by default. */
+  readonly cookieSuffix?: string
   /** Front ends on other origins. */
   readonly allowedOrigins: readonly string[]
   /** Proxies that are believed whom they forward for: addresses and CIDR ranges. */
@@ -43,8 +45,8 @@ export function buildIssuerApp(options: IssuerAppDeps): FastifyInstance {
   const routes = collectRoutes(app)
   const deps = {
     ...options,
-    cookie: new RefreshCookie(options.cookieSecure),
-    deviceCookie: new DeviceCookie(options.cookieSecure),
+    cookie: new RefreshCookie(options.cookieSecure, options.cookieSuffix),
+    deviceCookie: new DeviceCookie(options.cookieSecure, options.cookieSuffix),
     early: new EarlyRefreshes(),
     origins: new OriginGuard([new URL(options.issuerUrl).origin, ...options.allowedOrigins]),
     auditOf: (request: FastifyRequest) => auditOf(app, options, request.id),
@@ -54,6 +56,7 @@ export function buildIssuerApp(options: IssuerAppDeps): FastifyInstance {
     title: 'Gatepass issuer',
     description: 'Signs users in and publishes the keys that verify their tokens.',
     version: options.version,
+    cookieName: deps.cookie.name,
   })
   answerRefusedPreflights(app, loginUrl, deps.origins)
   allowOrigins(app, options.allowedOrigins)

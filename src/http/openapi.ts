@@ -13,10 +13,12 @@ export interface OpenApiInfo {
   readonly title: string
   readonly description: string
   readonly version: string
+  /** Of the refresh token, where there is one. */
+  readonly cookieName?: string
 }
 
 /** Serves `/openapi.json`, made from the schemas of the routes that are registered after it. */
-export function serveOpenApi(app: FastifyInstance, info: OpenApiInfo): void {
+export function serveOpenApi(app: FastifyInstance, { cookieName, ...info }: OpenApiInfo): void {
   app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -31,7 +33,7 @@ export function serveOpenApi(app: FastifyInstance, info: OpenApiInfo): void {
             description:
               'A token that is bound to a key, and a proof in the header `DPoP` (RFC 9449).',
           },
-          cookie: { type: 'apiKey', in: 'cookie', name: '__Host-gatepass' },
+          ...(cookieName && { cookie: { type: 'apiKey', in: 'cookie', name: cookieName } }),
         },
       },
     },

@@ -5,7 +5,7 @@ const plainValue = /^[\w.-]{1,256}$/
 
 /** A cookie that no script can read and no other site can send (RFC 6265bis). */
 class HostCookie {
-  readonly #name: string
+  readonly name: string
   readonly #attributes: {
     readonly path: '/'
     readonly httpOnly: true
@@ -15,14 +15,14 @@ class HostCookie {
 
   /** @param secure with it the name has the `__Host-` prefix: no other host can set it */
   constructor(name: string, secure: boolean) {
-    this.#name = secure ? `__Host-${name}` : name
+    this.name = secure ? `__Host-${name}` : name
     this.#attributes = { path: '/', httpOnly: true, sameSite: 'strict', secure }
   }
 
   /** What `set` writes, for a value that needs no encoding; a test compares the two. */
   header(value: string, expiresIn_s: number): string {
     const secure = this.#attributes.secure ? ' Secure;' : ''
-    return `${this.#name}=${value}; Max-Age=${expiresIn_s}; Path=/; HttpOnly;${secure} SameSite=Strict`
+    return `${this.name}=${value}; Max-Age=${expiresIn_s}; Path=/; HttpOnly;${secure} SameSite=Strict`
   }
 
   /** What came as the cookie; null unless it came once, and in characters that mean themselves. */
@@ -31,7 +31,7 @@ class HostCookie {
     let value: string | null = null
     for (const pair of header.split(';')) {
       const equals = pair.indexOf('=')
-      if ((equals < 0 ? pair : pair.slice(0, equals)).trim() !== this.#name) continue
+      if ((equals < 0 ? pair : pair.slice(0, equals)).trim() !== this.name) continue
       if (value !== null || equals < 0) return null
       value = pair.slice(equals + 1)
     }
@@ -39,11 +39,11 @@ class HostCookie {
   }
 
   set(reply: FastifyReply, value: string, expiresIn_s: number): void {
-    reply.setCookie(this.#name, value, { ...this.#attributes, maxAge: expiresIn_s })
+    reply.setCookie(this.name, value, { ...this.#attributes, maxAge: expiresIn_s })
   }
 
   clear(reply: FastifyReply): void {
-    reply.clearCookie(this.#name, this.#attributes)
+    reply.clearCookie(this.name, this.#attributes)
   }
 
   /**
@@ -51,10 +51,10 @@ class HostCookie {
    * @throws `cookie_duplicated` when it came twice: one of them was planted by somebody else
    */
   read(request: FastifyRequest): string | undefined {
-    const value = request.cookies[this.#name]
+    const value = request.cookies[this.name]
     if (value === undefined) return undefined
     const pairs = (request.headers.cookie ?? '').split(';')
-    const named = pairs.filter((pair) => pair.split('=', 1)[0]?.trim() === this.#name)
+    const named = pairs.filter((pair) => pair.split('=', 1)[0]?.trim() === this.name)
     if (named.length > 1) throw new GatepassError('cookie_duplicated')
     return value
   }
@@ -62,8 +62,9 @@ class HostCookie {
 
 /** The refresh token's cookie. */
 export class RefreshCookie extends HostCookie {
-  constructor(secure: boolean) {
-    super('gatepass', secure)
+  /** @param suffix of the name */
+  constructor(secure: boolean, suffix = '') {
+    super(`gatepass${suffix}`, secure)
   }
 }
 
@@ -72,8 +73,9 @@ const deviceExpiresIn_s = 400 * 86_400
 
 /** The cookie by which a device is known again, long after its sessions have ended. */
 export class DeviceCookie extends HostCookie {
-  constructor(secure: boolean) {
-    super('gatepass-device', secure)
+  /** @param suffix of the name */
+  constructor(secure: boolean, suffix = '') {
+    super(`gatepass-device${suffix}`, secure)
   }
 
   /** Two of them are as good as none: one was planted, and which does not matter. */

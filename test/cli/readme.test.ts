@@ -40,6 +40,7 @@ t.test('a trial and a service of your own, in one folder, side by side', async (
   t.equal(used.stdout.match(/^HTTP\/1\.1 200 OK/gm)?.length, 2, 'both verifiers accept the token')
   t.match(used.stdout, /^\{"access_token":"[^"]+"/m)
   t.match(used.stdout, /HTTP\/1\.1 204 No Content/)
+  t.match(used.stdout, `set-cookie: __Host-gatepass-${base}=;`, 'a name of its own on localhost')
 
   // The last command is the service itself.
   const start = service.at(-1) ?? ''

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { startIssuer } from '../support/issuer.ts'
+import { password, startIssuer, type TestIssuer } from '../support/issuer.ts'
 
 const cookieName = '__Host-gatepass'
 const afterGrace_s = 10
@@ -198,6 +198,26 @@ t.test(
     t.same(outage.cookies, [])
   },
 )
+
+t.test("issuers on ports of one host keep out of one another's cookies", async (t) => {
+  const first = await startIssuer(t, { cookieSuffix: '-4000' })
+  const second = await startIssuer(t, { cookieSuffix: '-5000' })
+  const jar: Record<string, string> = {}
+  const call = async (issuer: TestIssuer, url: string, body?: object) => {
+    const response = await issuer.call({ method: 'POST', url, cookies: jar, ...(body && { body }) })
+    for (const { name, value } of response.cookies) jar[name] = value
+    return response.statusCode
+  }
+  for (const issuer of [first, second]) await call(issuer, '/login', { username: 'ada', password })
+  t.same(Object.keys(jar), [
+    ...[`${cookieName}-4000`, `${cookieName}-device-4000`],
+    ...[`${cookieName}-5000`, `${cookieName}-device-5000`],
+  ])
+  t.equal(await call(first, '/refresh'), 200)
+  t.equal(await call(second, '/logout'), 204)
+  t.equal(await call(first, '/refresh'), 200)
+  t.equal(await call(second, '/refresh'), 401)
+})
 
 t.test('I14: a bad token in the body leaves a good cookie alone', async (t) => {
   const issuer = await startIssuer(t)

@@ -45,6 +45,7 @@ export interface TestIssuerOptions {
   readonly decryptionKeys?: readonly object[]
   readonly algorithm?: Algorithm
   readonly cookieSecure?: boolean
+  readonly cookieSuffix?: string
   readonly trustedProxies?: readonly string[]
   readonly hasher?: PasswordHasher
   /** At `debug` each request is logged, and none takes a shortcut. */
@@ -119,6 +120,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     version: '0.0.0-test',
     issuerUrl,
     cookieSecure: options.cookieSecure ?? true,
+    ...(options.cookieSuffix && { cookieSuffix: options.cookieSuffix }),
     allowedOrigins: options.allowedOrigins ?? [],
     trustedProxies: options.trustedProxies ?? [],
     issuer: createIssuer({

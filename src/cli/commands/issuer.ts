@@ -74,6 +74,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
     version: packageVersion(),
     issuerUrl: settings.issuer,
     cookieSecure: settings.cookie_secure,
+    cookieSuffix: cookieSuffix(settings),
     allowedOrigins: settings.allowed_origins,
     trustedProxies: settings.trusted_proxies,
     issuer: createIssuer({
@@ -124,6 +125,15 @@ export async function runIssuer(context: CliContext): Promise<void> {
     },
     settings,
   )
+}
+
+/**
+ * All ports of a host share its cookies: without the port in their names, two trials on localhost
+ * would sign each other's users out.
+ */
+function cookieSuffix({ mode, issuer }: Settings): string {
+  const { port } = new URL(issuer)
+  return mode === 'development' && port !== '' ? `-${port}` : ''
 }
 
 /** Of its own tokens, whatever audience they are for: who holds one may end its session. */
