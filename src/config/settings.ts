@@ -40,7 +40,7 @@ const table = {
     both,
     z.enum(['production', 'development']).default('production'),
     asText,
-    'In `production`, unsafe settings prevent startup. `gatepass dev` sets `development`.',
+    'In `production`, unsafe settings prevent startup. In `development`, the answer to a refused token names its wrong claims. `gatepass dev` sets `development`.',
   ),
   issuer: setting(
     both,

@@ -9,9 +9,10 @@ import fastify, {
 } from 'fastify'
 import { validatorCompiler } from 'fastify-type-provider-zod'
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
+import { problemType, toProblem } from '../core/problem.ts'
 import { authorizationScheme } from '../verifier/authorization.ts'
 import { challengeHeaders } from '../verifier/challenge.ts'
-import { problemType, toGatepassError, toProblem } from './problem.ts'
+import { toGatepassError } from './problem.ts'
 import { requestIdOf } from './request-id.ts'
 import { RequestLog } from './request-log.ts'
 
@@ -29,11 +30,14 @@ const keepAliveTimeoutMs = 72_000
  *
  * @param trustedProxies whose `X-Forwarded-For` says where a request comes from; from anywhere else
  *   the header is ignored, since every stranger can send one
+ * @param namesClaims whether `token_claims` tells a client which claims are wrong: not in production
  */
 export function createApp(
   logger: FastifyBaseLogger,
   trustedProxies: readonly string[] = [],
+  namesClaims = false,
 ): FastifyInstance {
+  const sendError = errorSender(namesClaims)
   const app = fastify({
     loggerInstance: logger,
     logController: new LogController({
@@ -123,25 +127,27 @@ export function collectRoutes(app: FastifyInstance): RouteTable {
   return routes
 }
 
-function sendError(thrown: FastifyError | unknown, request: FastifyRequest, reply: FastifyReply) {
-  const error = invalidFields(thrown) ?? toGatepassError(thrown)
-  const line = { err: error.cause ?? error, code: error.code }
-  // A storm is no fault, and the metrics count it: a line for each request would fill the disk.
-  if (error.status >= 500 && error.code !== 'overloaded') request.log.error(line, 'failed')
-  else request.log.debug(line, 'refused')
-  if (error.retryAfter_s !== undefined) reply.header('retry-after', String(error.retryAfter_s))
-  // A refused token or proof carries its challenge, wherever in a request it was refused.
-  if (/^(token|dpop)_/.test(error.code) && !reply.hasHeader('www-authenticate')) {
-    const expected = error.code.startsWith('dpop_') ? 'DPoP' : 'Bearer'
-    const scheme = authorizationScheme(request.headers.authorization) ?? expected
-    reply.headers(challengeHeaders(error, '', scheme))
+function errorSender(namesClaims: boolean) {
+  return (thrown: FastifyError | unknown, request: FastifyRequest, reply: FastifyReply) => {
+    const error = invalidFields(thrown) ?? toGatepassError(thrown)
+    const line = { err: error.cause ?? error, code: error.code }
+    // A storm is no fault, and the metrics count it: a line for each request would fill the disk.
+    if (error.status >= 500 && error.code !== 'overloaded') request.log.error(line, 'failed')
+    else request.log.debug(line, 'refused')
+    if (error.retryAfter_s !== undefined) reply.header('retry-after', String(error.retryAfter_s))
+    // A refused token or proof carries its challenge, wherever in a request it was refused.
+    if (/^(token|dpop)_/.test(error.code) && !reply.hasHeader('www-authenticate')) {
+      const expected = error.code.startsWith('dpop_') ? 'DPoP' : 'Bearer'
+      const scheme = authorizationScheme(request.headers.authorization) ?? expected
+      reply.headers(challengeHeaders(error, '', scheme))
+    }
+    return reply
+      .code(error.status)
+      .type(problemType)
+      .header('cache-control', 'no-store')
+      .serializer(JSON.stringify)
+      .send(toProblem(error, { requestId: request.id, namesClaims }))
   }
-  return reply
-    .code(error.status)
-    .type(problemType)
-    .header('cache-control', 'no-store')
-    .serializer(JSON.stringify)
-    .send(toProblem(error, request.id))
 }
 
 /** The paths of what a schema did not accept. Says what was expected, never what was sent. */

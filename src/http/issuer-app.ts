@@ -29,6 +29,8 @@ export interface IssuerAppDeps
   readonly cookieSecure: boolean
   /** What the names of cookies end with; nothing by default. */
   readonly cookieSuffix?: string
+  /** Whether `token_claims` tells a client which claims are wrong. Default false. */
+  readonly namesClaims?: boolean
   /** Front ends on other origins. */
   readonly allowedOrigins: readonly string[]
   /** Proxies that are believed whom they forward for: addresses and CIDR ranges. */
@@ -41,7 +43,7 @@ export interface IssuerAppDeps
 
 /** The issuer's public HTTP service. Composition only: it starts nothing and reads no environment. */
 export function buildIssuerApp(options: IssuerAppDeps): FastifyInstance {
-  const app = createApp(options.logger, options.trustedProxies)
+  const app = createApp(options.logger, options.trustedProxies, options.namesClaims)
   const routes = collectRoutes(app)
   const deps = {
     ...options,

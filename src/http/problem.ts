@@ -1,29 +1,8 @@
-import { type ErrorCode, errorCodes, GatepassError } from '../core/errors.ts'
+import { type ErrorCode, GatepassError } from '../core/errors.ts'
 
-export const problemType = 'application/problem+json'
-
-/** What a client reads of a failure (RFC 9457). */
-export interface Problem {
-  readonly type: string
-  readonly title: string
-  readonly status: number
-  readonly code: ErrorCode
-  readonly detail?: string
-  readonly errors?: readonly { readonly pointer: string; readonly detail: string }[]
-  readonly request_id?: string
-}
-
-export function toProblem(error: GatepassError, requestId?: string): Problem {
-  const { status, title } = errorCodes[error.code]
-  return {
-    type: `urn:gatepass:error:${error.code}`,
-    title,
-    status,
-    code: error.code,
-    ...(error.detail !== undefined && status < 500 && { detail: error.detail }),
-    ...(error.problems !== undefined && { errors: error.problems }),
-    ...(requestId !== undefined && { request_id: requestId }),
-  }
+/** Hands a refused token on to the error handler of the service, which logs and answers. */
+export function handOn(error: GatepassError): never {
+  throw error
 }
 
 /** What Fastify and Node report, in our codes; anything else is our own fault. */

@@ -7,6 +7,7 @@ import { crossOriginRoutes } from './cross-origin.ts'
 import { forwardedTarget } from './forwarded-target.ts'
 import type { Metrics } from './metrics.ts'
 import { serveOpenApi } from './openapi.ts'
+import { handOn } from './problem.ts'
 import { type DataDeps, dataRoutes } from './routes/data.ts'
 import { verifyRoutes, whoamiRoute } from './routes/verify.ts'
 import { shortcutVerify } from './verify-shortcut.ts'
@@ -16,6 +17,8 @@ export interface VerifierAppDeps {
   readonly metrics: Metrics
   readonly version: string
   readonly verifier: Verifier
+  /** Whether `token_claims` tells a client which claims are wrong. Default false. */
+  readonly namesClaims?: boolean
   /** Proxies that are believed what they forward: addresses and CIDR ranges. */
   readonly trustedProxies?: readonly string[]
   /** The address that clients call the services behind the proxy by. */
@@ -29,7 +32,7 @@ export interface VerifierAppDeps {
 /** The verifier's HTTP service. Composition only: it starts nothing and reads no environment. */
 export function buildVerifierApp(deps: VerifierAppDeps): FastifyInstance {
   const { trustedProxies = [], publicUrl } = deps
-  const app = createApp(deps.logger, trustedProxies)
+  const app = createApp(deps.logger, trustedProxies, deps.namesClaims)
   const routes = collectRoutes(app)
   deps.metrics.observe(app)
   serveOpenApi(app, {
@@ -55,7 +58,7 @@ async function peopleRoutes(
   { verifier, data = null }: VerifierAppDeps,
   requestTarget: (request: FastifyRequest) => RequestTarget,
 ): Promise<void> {
-  await scope.register(gatepassAuth, { verifier, requestTarget })
+  await scope.register(gatepassAuth, { verifier, requestTarget, onRefused: handOn })
   whoamiRoute(scope)
   if (data !== null) dataRoutes(scope, data)
 }

@@ -1,4 +1,4 @@
-import { GatepassError } from '../core/errors.ts'
+import { type FieldProblem, GatepassError } from '../core/errors.ts'
 import type { JsonObject, JsonValue } from '../core/json.ts'
 import type { AccessTokenClaims } from '../tokens/claims.ts'
 import { isJsonObject, parseStrictJson } from '../tokens/json.ts'
@@ -22,15 +22,28 @@ export interface ClaimRules {
  */
 export function readClaims(payloadBytes: Buffer): AccessTokenClaims {
   const claims = parseStrictJson(payloadBytes)
-  if (!isJsonObject(claims)) throw unacceptable('the payload is not a JSON object')
-  if (!hasAccessTokenForm(claims)) throw unacceptable('a claim is missing or of the wrong form')
-  shareRepeated(claims)
-  return deepFreeze(claims)
+  if (!isJsonObject(claims)) {
+    throw new GatepassError('token_claims', { cause: new Error('the payload is no JSON object') })
+  }
+  const problems = forms.filter(({ name, isFit }) => !isFit(claims[name]))
+  if (problems.length > 0) throw unfitClaims(problems)
+  const accessTokenClaims = claims as AccessTokenClaims & JsonObject
+  shareRepeated(accessTokenClaims)
+  return deepFreeze(accessTokenClaims)
 }
 
 /** @throws `token_claims` if the token is for others */
-export function checkAudience({ aud }: AccessTokenClaims, { audiences }: ClaimRules): void {
-  if (audiences !== null && !isFor(aud, audiences)) throw unacceptable('aud is another audience')
+export function checkAudience(
+  { aud }: AccessTokenClaims,
+  accepted: readonly string[] | null,
+): void {
+  if (accepted === null || isFor(aud, accepted)) return
+  throw unfitClaims([{ name: 'aud', expected: `must be or hold ${oneOf(accepted)}` }])
+}
+
+/** @param issuers those that may have signed the token */
+export function anotherIssuer(issuers: readonly string[]): GatepassError {
+  return unfitClaims([{ name: 'iss', expected: `must be ${oneOf(issuers)}` }])
 }
 
 /**
@@ -63,28 +76,44 @@ const isKeyThumbprint: Check = (value) =>
 const isTime: Check = (value) =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 
-/** Whether the claims required by RFC 9068 §2.2 are there, and these and ours are of their form. */
-function hasAccessTokenForm(claims: JsonObject): claims is AccessTokenClaims & JsonObject {
-  return (
-    isName(claims.iss) &&
-    isName(claims.sub) &&
-    isAudience(claims.aud) &&
-    isTime(claims.exp) &&
-    isTime(claims.iat) &&
-    isName(claims.jti) &&
-    isName(claims.client_id) &&
-    isAbsentOr(isTime, claims.nbf) &&
-    isAbsentOr(isTime, claims.auth_time) &&
-    isAbsentOr(isText, claims.scope) &&
-    isAbsentOr(isText, claims.sid) &&
-    isAbsentOr(isTexts, claims.amr) &&
-    isAbsentOr(isKeyThumbprint, claims.cnf)
-  )
+/** What a claim must be, in words for whoever mints the token. */
+interface ClaimForm {
+  readonly name: string
+  readonly expected: string
+  readonly isFit: Check
 }
 
-function isAbsentOr(check: Check, value: JsonValue | undefined): boolean {
-  return value === undefined || check(value)
-}
+const required = (name: string, isFit: Check, form: string): ClaimForm => ({
+  name,
+  expected: `must be ${form}`,
+  isFit,
+})
+
+const optional = (name: string, isFit: Check, form: string): ClaimForm => ({
+  name,
+  expected: `must be ${form}, or missing`,
+  isFit: (value) => value === undefined || isFit(value),
+})
+
+const nonEmpty = 'a string that is not empty'
+const seconds = 'whole seconds since 1970'
+
+/** The claims that RFC 9068 §2.2 requires, and the form of these and of ours. */
+const forms: readonly ClaimForm[] = [
+  required('iss', isName, nonEmpty),
+  required('sub', isName, nonEmpty),
+  required('aud', isAudience, 'a string, or an array of strings'),
+  required('exp', isTime, seconds),
+  required('iat', isTime, seconds),
+  required('jti', isName, nonEmpty),
+  required('client_id', isName, nonEmpty),
+  optional('nbf', isTime, seconds),
+  optional('auth_time', isTime, seconds),
+  optional('scope', isText, 'a string'),
+  optional('sid', isText, 'a string'),
+  optional('amr', isTexts, 'an array of strings'),
+  optional('cnf', isKeyThumbprint, '{ jkt } with a thumbprint of RFC 7638, and no more'),
+]
 
 /** Whether `aud` holds one of these audiences (RFC 7519 §4.1.3). */
 export function isFor(aud: AccessTokenClaims['aud'], accepted: readonly string[]): boolean {
@@ -101,7 +130,14 @@ function deepFreeze<T extends JsonValue>(value: T): T {
   return Object.freeze(value)
 }
 
-/** The client reads the code alone; the log, which rule it was. */
-function unacceptable(reason: string): GatepassError {
-  return new GatepassError('token_claims', { cause: new Error(reason) })
+/** Says what each claim must be, and nothing of what the token has. */
+function unfitClaims(claims: readonly Pick<ClaimForm, 'name' | 'expected'>[]): GatepassError {
+  const problems = claims.map(
+    ({ name, expected }): FieldProblem => ({ pointer: `/${name}`, detail: expected }),
+  )
+  return new GatepassError('token_claims', { problems })
+}
+
+function oneOf(texts: readonly string[]): string {
+  return texts.map((text) => JSON.stringify(text)).join(' or ')
 }

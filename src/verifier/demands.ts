@@ -1,6 +1,6 @@
 import { GatepassError } from '../core/errors.ts'
 import { type AccessTokenClaims, hasScopes } from '../tokens/claims.ts'
-import { isFor } from './claims.ts'
+import { checkAudience } from './claims.ts'
 import type { DpopPresentation } from './dpop/possession.ts'
 import type { Revocations } from './revocation-list.ts'
 
@@ -40,10 +40,7 @@ export function checkDemands(
     const staleness_s = revocations?.staleness_s?.() ?? Number.POSITIVE_INFINITY
     if (!(staleness_s <= maxStaleness_s)) throw new GatepassError('revocations_stale')
   }
-  if (audience !== undefined && !isFor(claims.aud, [audience].flat())) {
-    const cause = new Error('aud is not the audience that this use is for')
-    throw new GatepassError('token_claims', { cause })
-  }
+  if (audience !== undefined) checkAudience(claims, [audience].flat())
   if (scope !== undefined && !hasScopes(claims.scope, scope)) {
     throw new GatepassError('scope_insufficient')
   }

@@ -7,10 +7,12 @@ import type {
   RegisterOptions,
 } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
+import type { GatepassError } from '../core/errors.ts'
 import type { AccessTokenClaims } from '../tokens/claims.ts'
 import { type RequestTarget, readPublicUrl } from './dpop/request-target.ts'
-import { createGuard, type Guard, type RouteAuth } from './guard.ts'
+import { checkOnRefused, createGuard, type Guard, type RouteAuth } from './guard.ts'
 import type { IssuersOptions, VerifierOptions } from './options.ts'
+import { problemType } from './refusal.ts'
 import { createVerifier, type Verifier } from './verifier.ts'
 
 /** Where requests come in, for the proofs of DPoP tokens (RFC 9449). */
@@ -23,6 +25,19 @@ export interface DpopOptions {
   readonly publicUrl?: string
   /** The method and URI of a request where it was first made, when that is not here. */
   readonly requestTarget?: (request: FastifyRequest) => RequestTarget
+}
+
+export interface RefusalOptions {
+  /**
+   * Answers a refused request in place of the plugin. The status and the challenge of the reply are
+   * set. What it throws goes to the error handler of the application; if it has sent nothing when it
+   * is done, the plugin answers.
+   */
+  readonly onRefused?: (
+    error: GatepassError,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ) => unknown
 }
 
 export interface DescribeOptions {
@@ -40,6 +55,7 @@ export type GatepassAuthOptions = (
   | IssuersOptions
 ) &
   DpopOptions &
+  RefusalOptions &
   DescribeOptions
 
 export type { RouteAuth } from './guard.ts'
@@ -73,16 +89,18 @@ declare module 'fastify' {
  * app.get('/prices', { config: { auth: false } }, () => ({}))
  * ```
  *
- * A refused request gets the GatepassError by way of the error handler of the application, with
- * the headers of the answer set. The handler for unknown addresses is no route and is not guarded.
+ * A refused request is answered with `application/problem+json` (RFC 9457) and its challenge (RFC
+ * 6750 §3). The handler for unknown addresses is no route and is not guarded.
  */
 export const gatepassAuth = fastifyPlugin<GatepassAuthOptions>(
   async (app, options) => {
     const verifier = openVerifier(app, options)
     const targetOf = options.requestTarget ?? readPublicUrl(options.publicUrl)
+    const { onRefused } = options
+    checkOnRefused(onRefused)
     const guards = new WeakSet<object>()
     const makeHook = (auth: RouteAuth | undefined) => {
-      const hook = createHook(createGuard(verifier, auth), targetOf)
+      const hook = createHook(createGuard(verifier, auth), targetOf, onRefused)
       guards.add(hook)
       return hook
     }
@@ -105,17 +123,34 @@ type Done = (error?: Error) => void
 type Hook = (request: FastifyRequest, reply: FastifyReply, done: Done) => void
 
 /** By callback and not by promise: for a token that is known, a promise costs more than the check. */
-function createHook(guard: Guard, targetOf: (request: FastifyRequest) => RequestTarget): Hook {
-  function refuse(request: FastifyRequest, reply: FastifyReply, error: Error, done: Done): void {
-    reply.headers(guard.challenge(error, request.headers))
-    done(error)
+function createHook(
+  guard: Guard,
+  targetOf: (request: FastifyRequest) => RequestTarget,
+  onRefused: RefusalOptions['onRefused'],
+): Hook {
+  async function refuse(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    thrown: unknown,
+    done: Done,
+  ): Promise<void> {
+    const { error, headers, body } = guard.refusal(thrown, request.headers)
+    reply.code(error.status).headers(headers)
+    try {
+      await onRefused?.(error, request, reply)
+    } catch (failure) {
+      return done(failure as Error)
+    }
+    if (reply.sent) return
+    request.log[error.status < 500 ? 'info' : 'error']({ err: error }, 'the request was refused')
+    reply.type(problemType).send(body)
   }
   return (request, reply, done) => {
     let claims: AccessTokenClaims | Promise<AccessTokenClaims>
     try {
       claims = guard.check(request.headers, () => ({ ...targetOf(request), request }))
     } catch (error) {
-      return refuse(request, reply, error as Error, done)
+      return void refuse(request, reply, error, done)
     }
     if (!(claims instanceof Promise)) {
       request.auth = claims
@@ -126,7 +161,7 @@ function createHook(guard: Guard, targetOf: (request: FastifyRequest) => Request
         request.auth = later
         done()
       },
-      (error: Error) => refuse(request, reply, error, done),
+      (error: unknown) => refuse(request, reply, error, done),
     )
   }
 }
@@ -174,8 +209,11 @@ function describeSecurity(schema: FastifySchema | undefined, auth: RouteAuth | u
 function openVerifier(app: FastifyInstance, options: GatepassAuthOptions): Verifier {
   if ('verifier' in options && options.verifier) return options.verifier
   // What Fastify itself takes along with the options of a plugin.
-  const { prefix, logLevel, logSerializers, publicUrl, requestTarget, openapi, ...own } =
-    options as VerifierOptions & DpopOptions & DescribeOptions & RegisterOptions
+  const { prefix, logLevel, logSerializers, ...ours } = options as VerifierOptions & RegisterOptions
+  const { publicUrl, requestTarget, onRefused, openapi, ...own } = ours as VerifierOptions &
+    DpopOptions &
+    RefusalOptions &
+    DescribeOptions
   const verifier = createVerifier(own)
   app.addHook('onReady', async () => {
     // Not awaited: without keys the service answers 503, and may do so before they come.

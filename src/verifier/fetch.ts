@@ -1,8 +1,9 @@
 /** The public entry `gatepass/fetch`. */
-import { errorCodes, GatepassError, isGatepassError } from '../core/errors.ts'
+import type { GatepassError } from '../core/errors.ts'
 import type { AccessTokenClaims } from '../tokens/claims.ts'
 import { readPublicUrl } from './dpop/request-target.ts'
-import { createGuard, type RouteAuth } from './guard.ts'
+import { checkOnRefused, createGuard, type RouteAuth } from './guard.ts'
+import { problemType } from './refusal.ts'
 import type { Verifier } from './verifier.ts'
 
 export type { RouteAuth } from './guard.ts'
@@ -10,6 +11,15 @@ export type { RouteAuth } from './guard.ts'
 export interface FetchAuthOptions extends RouteAuth {
   /** The public address of the service, for the proofs of DPoP tokens (RFC 9449). */
   readonly publicUrl?: string
+  /**
+   * Gives another answer to a refused request. The response that it is given is the one that the guard
+   * would answer with; it may return that one, or take its status and headers.
+   */
+  readonly onRefused?: (
+    error: GatepassError,
+    request: Request,
+    response: Response,
+  ) => Response | Promise<Response>
 }
 
 /** What came of a request: the claims of its token, or the answer that refuses it. */
@@ -37,14 +47,16 @@ export type Authorized =
  * }
  * ```
  *
- * @throws `config_invalid` if the demands are not of their form; the function itself never rejects
+ * @throws `config_invalid` if the options are not of their form; the function itself rejects only if
+ *   `onRefused` does
  */
 export function tokenGuard(
   verifier: Verifier,
-  { publicUrl, ...auth }: FetchAuthOptions = {},
+  { publicUrl, onRefused, ...auth }: FetchAuthOptions = {},
 ): (request: Request) => Promise<Authorized> {
   const guard = createGuard(verifier, auth)
   const targetOf = readPublicUrl(publicUrl)
+  checkOnRefused(onRefused)
   return async (request) => {
     const headers = {
       authorization: request.headers.get('authorization') ?? undefined,
@@ -62,23 +74,13 @@ export function tokenGuard(
         return { ...target, request }
       })
       return { claims, refusal: null }
-    } catch (error) {
-      return { claims: null, refusal: refusalOf(error, guard.challenge(error, headers)) }
+    } catch (thrown) {
+      const { error, headers: challenge, body } = guard.refusal(thrown, headers)
+      const response = new Response(body, {
+        status: error.status,
+        headers: { 'content-type': problemType, ...challenge },
+      })
+      return { claims: null, refusal: (await onRefused?.(error, request, response)) ?? response }
     }
   }
-}
-
-/** RFC 9457. */
-function refusalOf(error: unknown, headers: Readonly<Record<string, string>>): Response {
-  const { code } = isGatepassError(error) ? error : new GatepassError('internal_error')
-  const { status, title } = errorCodes[code]
-  const body = { type: `urn:gatepass:error:${code}`, title, status, code }
-  return new Response(JSON.stringify(body), {
-    status,
-    headers: {
-      'content-type': 'application/problem+json',
-      'cache-control': 'no-store',
-      ...headers,
-    },
-  })
 }

@@ -1,4 +1,4 @@
-import { GatepassError, isGatepassError } from '../core/errors.ts'
+import { GatepassError } from '../core/errors.ts'
 import type { AccessTokenClaims } from '../tokens/claims.ts'
 import { isJsonObject } from '../tokens/json.ts'
 import {
@@ -7,8 +7,9 @@ import {
   type PresentingRequest,
   presentedToken,
 } from './authorization.ts'
-import { challengeHeaders, isScopeList } from './challenge.ts'
+import { isScopeList } from './challenge.ts'
 import type { TokenDemands } from './demands.ts'
+import { type Refusal, refusalOf } from './refusal.ts'
 import type { Verifier } from './verifier.ts'
 
 /** What a route asks of a token beyond being valid. */
@@ -37,8 +38,8 @@ export interface Guard {
     headers: PresentationHeaders,
     request: () => PresentingRequest,
   ): AccessTokenClaims | Promise<AccessTokenClaims>
-  /** The headers of an answer that refuses a request with this error. */
-  challenge(error: unknown, headers: PresentationHeaders): Readonly<Record<string, string>>
+  /** The answer to a request that is refused. */
+  refusal(thrown: unknown, headers: PresentationHeaders): Refusal
 }
 
 /** @throws `config_invalid`, as a misspelt demand must not be taken for none */
@@ -60,12 +61,17 @@ export function createGuard(verifier: Verifier, auth: RouteAuth = {}): Guard {
       )
       return claims instanceof Promise ? claims.then(admit) : admit(claims)
     },
-    challenge(error, { authorization }) {
-      if (!isGatepassError(error)) return {}
+    refusal(thrown, { authorization }) {
       const scheme = authorizationScheme(authorization) ?? (needsKey ? 'DPoP' : 'Bearer')
-      return challengeHeaders(error, demands.scope, scheme)
+      return refusalOf(thrown, demands.scope, scheme)
     },
   }
+}
+
+/** @throws `config_invalid` if it is given and no function */
+export function checkOnRefused(onRefused: unknown): void {
+  if (onRefused === undefined || typeof onRefused === 'function') return
+  throw new GatepassError('config_invalid', { detail: 'onRefused must be a function.' })
 }
 
 type Demand = keyof RouteAuth

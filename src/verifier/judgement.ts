@@ -2,7 +2,7 @@ import { GatepassError } from '../core/errors.ts'
 import type { AccessTokenClaims } from '../tokens/claims.ts'
 import { type CompactToken, payloadBytes } from '../tokens/compact.ts'
 import type { VerificationKey } from '../tokens/verification-key.ts'
-import { type ClaimRules, checkAudience } from './claims.ts'
+import { anotherIssuer, type ClaimRules, checkAudience } from './claims.ts'
 import { readHeldClaims } from './held-claims.ts'
 import type { KeyLookup, KeySource } from './keys/key-source.ts'
 import type { Revocations } from './revocation-list.ts'
@@ -42,7 +42,7 @@ export function judgeAtOnce(
     const isSigned = typeof found !== 'string' && verifySignatureSync(token, found)
     const judged = judgedBy(issuer, found, isSigned, token)
     if (typeof judged !== 'string') return judged
-    refusals.push(judged)
+    refusals.push({ code: judged, issuer })
   }
   return refusals
 }
@@ -58,7 +58,7 @@ export async function judge(
     const isSigned = typeof found !== 'string' && (await checkSignature(token, found))
     const judged = judgedBy(issuer, found, isSigned, token)
     if (typeof judged !== 'string') return judged
-    refusals.push(judged)
+    refusals.push({ code: judged, issuer })
   }
   return refusals
 }
@@ -70,12 +70,8 @@ export async function judge(
  * @throws `token_signature`, `token_claims`, `token_key_unknown`, `token_algorithm` or
  *   `keys_unavailable`, if it is nobody's token then either
  */
-export async function judgeAnew(
-  token: CompactToken,
-  issuers: readonly TrustedIssuer[],
-  refusals: Refusals,
-): Promise<VerifiedToken> {
-  const lacking = lackingOf(issuers, refusals)
+export async function judgeAnew(token: CompactToken, refusals: Refusals): Promise<VerifiedToken> {
+  const lacking = lackingOf(refusals)
   await askForNewer(lacking, token)
   const judged = await judge(token, lacking)
   if (isVerified(judged)) return judged
@@ -84,12 +80,8 @@ export async function judgeAnew(
 }
 
 /** Has newer keys asked for, but for the next token, and gives the error for this one. */
-export function refusedAtOnce(
-  token: CompactToken,
-  issuers: readonly TrustedIssuer[],
-  refusals: Refusals,
-): GatepassError {
-  void askForNewer(lackingOf(issuers, refusals), token)
+export function refusedAtOnce(token: CompactToken, refusals: Refusals): GatepassError {
+  void askForNewer(lackingOf(refusals), token)
   return refused(refusals)
 }
 
@@ -103,8 +95,8 @@ export function isVerified(judged: VerifiedToken | Refusals): judged is Verified
 }
 
 /** Those that may have a key for the token which we do not have yet. */
-function lackingOf(issuers: readonly TrustedIssuer[], refusals: Refusals): TrustedIssuer[] {
-  return issuers.filter((_, turn) => mayBePublished(refusals[turn]))
+function lackingOf(refusals: Refusals): TrustedIssuer[] {
+  return refusals.filter(mayBePublished).map(({ issuer }) => issuer)
 }
 
 async function askForNewer(issuers: readonly TrustedIssuer[], { header }: CompactToken) {
@@ -124,7 +116,12 @@ const mostTelling = [
   'token_key_unknown',
 ] as const
 
-type Refusal = (typeof mostTelling)[number]
+type RefusalCode = (typeof mostTelling)[number]
+
+interface Refusal {
+  readonly code: RefusalCode
+  readonly issuer: TrustedIssuer
+}
 
 /** @param isSigned whether the signature was found good by the key */
 function judgedBy(
@@ -132,22 +129,23 @@ function judgedBy(
   found: KeyLookup,
   isSigned: boolean,
   token: CompactToken,
-): VerifiedToken | Refusal {
+): VerifiedToken | RefusalCode {
   if (typeof found === 'string') return found
   if (!isSigned) return 'token_signature'
   const claims = readHeldClaims(payloadBytes(token))
   if (claims.iss !== issuer.rules.issuer) return 'token_claims'
-  checkAudience(claims, issuer.rules)
+  checkAudience(claims, issuer.rules.audiences)
   return { claims, key: found, issuer }
 }
 
 /** Whether the issuer may have a key for us that we do not have yet. */
-function mayBePublished(refusal: Refusal | undefined): boolean {
-  return refusal === 'token_key_unknown' || refusal === 'keys_unavailable'
+function mayBePublished({ code }: Refusal): boolean {
+  return code === 'token_key_unknown' || code === 'keys_unavailable'
 }
 
 function refused(refusals: Refusals): GatepassError {
-  const code = mostTelling.find((code) => refusals.includes(code)) ?? 'token_key_unknown'
-  if (code !== 'token_claims') return new GatepassError(code)
-  return new GatepassError(code, { cause: new Error('iss is another issuer') })
+  const most = mostTelling.find((code) => refusals.some((refusal) => refusal.code === code))
+  if (most !== 'token_claims') return new GatepassError(most ?? 'token_key_unknown')
+  const signers = refusals.filter(({ code }) => code === 'token_claims')
+  return anotherIssuer(signers.map(({ issuer }) => issuer.rules.issuer))
 }

@@ -137,7 +137,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
   /** Verifies a token by the keys and the list that are in memory. */
   function verifiedAtOnce(parsed: CompactToken): VerifiedToken {
     const judged = judgeAtOnce(parsed, issuers)
-    if (!isVerified(judged)) throw refusedAtOnce(parsed, issuers, judged)
+    if (!isVerified(judged)) throw refusedAtOnce(parsed, judged)
     demandFirstList(judged)
     return judged
   }
@@ -174,7 +174,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
   ): Promise<AccessTokenClaims> {
     try {
       const judged = await judging
-      const found = isVerified(judged) ? judged : await judgeAnew(parsed, issuers, judged)
+      const found = isVerified(judged) ? judged : await judgeAnew(parsed, judged)
       await firstList(found)
       // The key may have left the JWKS during these waits.
       return admit(token, isKeyInUse(found) ? found : verifiedAtOnce(parsed), demands)

@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { GatepassError } from '../../src/core/errors.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import {
   type ClaimRules,
@@ -13,7 +14,7 @@ const rules: ClaimRules = { issuer, audiences: [audience], clockTolerance_s: 5 }
 
 function check(given: JsonObject, changes: Partial<ClaimRules> = {}, at_s = now_s) {
   const claims = readClaims(Buffer.from(JSON.stringify(given)))
-  checkAudience(claims, { ...rules, ...changes })
+  checkAudience(claims, { ...rules, ...changes }.audiences)
   checkTimes(claims, { ...rules, ...changes }, at_s)
   return claims
 }
@@ -102,15 +103,18 @@ t.test('begins to the second, with the tolerance', async (t) => {
   t.ok(check(claimsWith({ nbf: now_s - 100, iat: now_s })), 'the later of the two counts')
 })
 
-t.test('the log learns which rule it was, and no claim', async (t) => {
-  const claims = claimsWith({ aud: 'https://secret.test' })
-  try {
-    check(claims)
-    t.fail('it was accepted')
-  } catch (error) {
-    const { message, cause } = error as Error
-    t.match(cause, { message: 'aud is another audience' })
-    t.notMatch(message, 'aud')
-    t.notMatch(`${message} ${cause}`, 'secret')
-  }
-})
+t.test(
+  'the error says which claim it was and what it must be, and nothing of the token',
+  async (t) => {
+    const claims = claimsWith({ aud: 'https://secret.test' })
+    try {
+      check(claims)
+      t.fail('it was accepted')
+    } catch (error) {
+      const { message, problems } = error as GatepassError
+      t.same(problems, [{ pointer: '/aud', detail: 'must be or hold "https://api.test"' }])
+      t.notMatch(message, 'aud')
+      t.notMatch(JSON.stringify(error), 'secret')
+    }
+  },
+)

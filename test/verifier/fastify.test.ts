@@ -233,8 +233,13 @@ t.test('takes a token from nowhere but the Authorization header', async (t) => {
   t.equal(response.json().code, 'token_missing')
 })
 
-t.test('the error handler of the application gets the error, with the headers set', async (t) => {
-  const app = await guardedApp(t)
+t.test('the error handler of the application gets the error if it is handed on', async (t) => {
+  const app = await guardedApp(t, {
+    ...options,
+    onRefused: (error) => {
+      throw error
+    },
+  })
   app.setErrorHandler((error, _request, reply) => {
     const code = isGatepassError(error) ? error.code : 'other'
     return reply.code(401).send({ mine: code })

@@ -75,6 +75,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
     issuerUrl: settings.issuer,
     cookieSecure: settings.cookie_secure,
     cookieSuffix: cookieSuffix(settings),
+    namesClaims: settings.mode === 'development',
     allowedOrigins: settings.allowed_origins,
     trustedProxies: settings.trusted_proxies,
     issuer: createIssuer({

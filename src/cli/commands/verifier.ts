@@ -58,6 +58,7 @@ export async function runVerifier(context: CliContext): Promise<void> {
         metrics,
         version: packageVersion(),
         verifier,
+        namesClaims: settings.mode === 'development',
         trustedProxies: settings.trusted_proxies,
         publicUrl: settings.public_url,
         allowedOrigins: settings.allowed_origins,

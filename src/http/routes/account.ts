@@ -7,6 +7,7 @@ import type { Session } from '../../stores/ports.ts'
 import { gatepassAuth } from '../../verifier/fastify.ts'
 import type { Verifier } from '../../verifier/verifier.ts'
 import { bearer } from '../openapi.ts'
+import { handOn } from '../problem.ts'
 import { me, noContent, problem, sessionList, sessionParams } from '../schemas.ts'
 
 export interface AccountDeps {
@@ -22,7 +23,11 @@ export async function accountRoutes(instance: FastifyInstance, deps: AccountDeps
   const app = instance.withTypeProvider<ZodTypeProvider>()
   const { auditOf } = deps
   const { sessions, accounts } = deps.issuer
-  await app.register(gatepassAuth, { verifier: deps.verifier, publicUrl: deps.issuerUrl })
+  await app.register(gatepassAuth, {
+    verifier: deps.verifier,
+    publicUrl: deps.issuerUrl,
+    onRefused: handOn,
+  })
 
   // The issuer has the sessions at hand, so here a signed-out token ends at once.
   app.addHook('preHandler', async (request, reply) => {

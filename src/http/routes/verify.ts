@@ -8,6 +8,7 @@ import type { RequestTarget } from '../../verifier/dpop/request-target.ts'
 import { gatepassAuth } from '../../verifier/fastify.ts'
 import type { Verifier } from '../../verifier/verifier.ts'
 import { bearer } from '../openapi.ts'
+import { handOn } from '../problem.ts'
 import { claims, problem, verified, verifyQuery } from '../schemas.ts'
 
 /**
@@ -19,7 +20,7 @@ export async function verifyRoutes(
   verifier: Verifier,
   requestTarget: (request: FastifyRequest) => RequestTarget,
 ): Promise<void> {
-  await instance.register(gatepassAuth, { verifier, requestTarget })
+  await instance.register(gatepassAuth, { verifier, requestTarget, onRefused: handOn })
   const app = instance.withTypeProvider<ZodTypeProvider>()
 
   // A proxy hands on the method and the headers of the request that it asks about, and perhaps its

@@ -1,0 +1,38 @@
+import { GatepassError, isGatepassError } from '../core/errors.ts'
+import { problemType, toProblem } from '../core/problem.ts'
+import type { TokenScheme } from './authorization.ts'
+import { challengeHeaders } from './challenge.ts'
+
+/** The answer to a request that is refused for its token. */
+export interface Refusal {
+  readonly error: GatepassError
+  /** The challenge of a 401 or 403, or the `Retry-After` of a 503; and `Cache-Control`. */
+  readonly headers: Readonly<Record<string, string>>
+  /** Of the media type `problemType`: says no more than the code, whatever the cause. */
+  readonly body: string
+}
+
+export { problemType }
+
+/**
+ * Makes the answer to a request that is refused.
+ *
+ * @param thrown a GatepassError; anything else is a failure of our own, of which a client learns nothing
+ * @param requiredScope as for `challengeHeaders`
+ */
+export function refusalOf(thrown: unknown, requiredScope = '', scheme?: TokenScheme): Refusal {
+  const error = isGatepassError(thrown)
+    ? thrown
+    : new GatepassError('internal_error', { cause: thrown })
+  const challenge = challengeHeaders(error, requiredScope, scheme)
+  return {
+    error,
+    headers: { ...challenge, 'cache-control': 'no-store' },
+    body: JSON.stringify(toProblem(error, { namesClaims: !isProduction() })),
+  }
+}
+
+/** As Express and most build tools have it. */
+function isProduction(): boolean {
+  return process.env.NODE_ENV === 'production'
+}

@@ -1,0 +1,31 @@
+import { pino } from 'pino'
+import t from 'tap'
+import { Metrics } from '../../src/http/metrics.ts'
+import { buildVerifierApp } from '../../src/http/verifier-app.ts'
+import { createVerifier } from '../../src/verifier/verifier.ts'
+import { audience, claimsWith, issuer, makeKey, mint, TestClock } from '../support/tokens.ts'
+
+const key = makeKey('ES256')
+const jwks = { keys: [key.publicJwk] }
+const verifier = createVerifier({ issuer, audience, jwks, clock: new TestClock() })
+const logger = pino({ level: 'silent' })
+const payload = claimsWith({ aud: 'https://secret.test', sub: '' })
+const authorization = `Bearer ${mint(key, { payload })}`
+
+t.test('the service names wrong claims if it is told to, and not in production', async (t) => {
+  const problems = [{ pointer: '/sub', detail: 'must be a string that is not empty' }]
+  for (const namesClaims of [undefined, false, true]) {
+    const app = buildVerifierApp({
+      ...{ logger, metrics: new Metrics(), version: '0', verifier },
+      ...(namesClaims !== undefined && { namesClaims }),
+    })
+    t.teardown(() => app.close())
+    for (const url of ['/verify', '/whoami']) {
+      const response = await app.inject({ url, headers: { authorization } })
+      t.match(response.json(), { status: 401, code: 'token_claims' })
+      t.same(response.json().errors, namesClaims === true ? problems : undefined)
+      t.ok(response.json().request_id)
+      t.notMatch(response.body, 'secret')
+    }
+  }
+})
