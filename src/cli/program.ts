@@ -109,9 +109,16 @@ function addUsers(program: Command, context: CliContext): void {
     .description('change a password, asked for or read from standard input; ends all sessions')
     .action(async (name) => (await load()).changePassword(context, name))
   users
-    .command('disable <login-name>')
+    .command('disable [login-name]')
     .description('refuse further logins and end all sessions')
-    .action(async (name) => (await load()).disableUser(context, name))
+    .option('--id <user-id>', 'the user by id: also one whose account was deleted')
+    .action(async (name, { id }, command) => {
+      if ((name === undefined) === (id === undefined)) {
+        command.error('error: name the user either by login name or with --id')
+      }
+      const { disableUser, disableUserById } = await load()
+      return id === undefined ? disableUser(context, name) : disableUserById(context, id)
+    })
   users
     .command('enable <login-name>')
     .description('let a disabled user sign in again')

@@ -72,7 +72,7 @@ export class Login {
     // All sessions may have been ended a moment ago, and not by this replica: see `TokenMinter`.
     await refreshEnded?.()
     // Minted first: a token that can't be made must not leave a session behind.
-    const tokens = await minter.mint(session)
+    const tokens = await minter.mint(session, account)
     await userSessions.makeRoom(session.sub, audit)
     await sessions.create(session)
     audit('login.ok', { sub: session.sub, sid: session.sid, client_id: session.clientId })

@@ -1,14 +1,24 @@
 import type { Clock } from '../core/clock.ts'
 import { type ErrorCode, GatepassError } from '../core/errors.ts'
 import { digest } from '../core/secrets.ts'
-import type { RotationPolicy, RotationResult, Session, SessionStore } from '../stores/ports.ts'
+import type {
+  Account,
+  AccountStore,
+  RotationPolicy,
+  RotationResult,
+  Session,
+  SessionStore,
+} from '../stores/ports.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import type { Audit } from './audit.ts'
 import { type Clients, requireKey } from './clients.ts'
+import type { Sessions } from './sessions.ts'
 import type { TokenMinter, TokenSet } from './tokens.ts'
 
 export interface RefreshOptions {
+  readonly accounts: Pick<AccountStore, 'findBySub'>
   readonly sessions: SessionStore
+  readonly userSessions: Pick<Sessions, 'endAllOfAccount'>
   readonly refreshTokens: RefreshTokenCodec
   readonly minter: TokenMinter
   readonly clients: Clients
@@ -56,12 +66,15 @@ export class Refresh {
   }
 
   /**
+   * The account is read before the rotation: an outage of its store leaves the session as it is, and a
+   * retry is the first request that the session store sees.
+   *
    * Without the key of a session that is bound to one, the session stays as it is. The access token
    * of one that is not is bound to the key that is shown, and to that alone: were the session too,
    * whoever stole its refresh token could lock its owner out.
    *
    * @throws `refresh_token_malformed` without touching the store, `refresh_token_reused`,
-   *   `refresh_token_revoked`, `refresh_token_expired`, `refresh_token_unknown`,
+   *   `refresh_token_revoked` also where the account is gone or disabled, `refresh_token_expired`, `refresh_token_unknown`,
    *   `dpop_proof_missing`, `dpop_proof_invalid`, `store_unavailable`
    */
   async rotate(request: RefreshRequest, audit: Audit): Promise<RefreshedTokens> {
@@ -69,6 +82,8 @@ export class Refresh {
     const { refreshToken, idempotencyKey, jkt } = request
     const { sid, generation } = refreshTokens.parse(refreshToken)
     const nowMs = clock.nowMs()
+    const live = await sessions.find(sid, nowMs)
+    const account = live && (await this.#accountOf(live, audit))
     const result = await sessions.rotate({
       sid,
       generation,
@@ -79,10 +94,24 @@ export class Refresh {
     })
     if (result.outcome === 'reused') onEnded?.(sid)
     const session = accepted(result, { sid, jkt }, audit)
+    // A fail-over of the store has lost the end of the session in between.
+    if (account === null) throw new GatepassError('refresh_token_revoked')
     requireKey(clients.find(session.clientId), jkt)
-    const tokens = await minter.mint(session, jkt)
+    const tokens = await minter.mint(session, account, jkt)
     const { graceMs } = policy
     return { ...tokens, setsCookie: setsCookie(generation, session, { nowMs, graceMs }) }
+  }
+
+  /** The account of a session. Where it is gone or disabled, all sessions of the user end. */
+  async #accountOf(session: Session, audit: Audit): Promise<Account> {
+    const { accounts, userSessions } = this.#options
+    const { sid, sub, clientId } = session
+    const account = await accounts.findBySub(sub)
+    if (account !== null && !account.disabled) return account
+    const reason = account === null ? 'account_not_found' : 'account_disabled'
+    await userSessions.endAllOfAccount(session, reason, audit)
+    audit('refresh.refused', { sid, sub, client_id: clientId, reason })
+    throw new GatepassError('refresh_token_revoked')
   }
 }
 

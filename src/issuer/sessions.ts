@@ -78,6 +78,17 @@ export class Sessions {
     await this.#options.refreshEnded?.()
   }
 
+  /**
+   * Ends all sessions of a user whose account is gone or disabled. The one that showed it ends in any
+   * case: a fail-over of Redis may have lost it from the list of the user.
+   */
+  async endAllOfAccount({ sub, sid }: Session, reason: string, audit: Audit): Promise<void> {
+    const isEnded = await this.#revoke(sid)
+    const count = Number(isEnded) + (await endAllOf(sub, this.#options))
+    audit('session.ended', { sub, sid, reason, count })
+    await this.#options.refreshEnded?.()
+  }
+
   async #revoke(sid: string): Promise<boolean> {
     const { sessions, clock, revokedKeptMs, onEnded } = this.#options
     const isEnded = await sessions.revoke(sid, clock.nowMs(), revokedKeptMs)

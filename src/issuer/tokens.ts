@@ -1,6 +1,6 @@
 import { type Clock, now_s } from '../core/clock.ts'
 import { randomId } from '../core/secrets.ts'
-import type { AccountStore, Session } from '../stores/ports.ts'
+import type { Account, Session } from '../stores/ports.ts'
 import { signAccessToken } from '../tokens/access-token.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import type { SigningKey } from '../tokens/sign.ts'
@@ -27,7 +27,6 @@ export interface TokenMinterOptions {
   readonly clients: Clients
   /** The audiences whose tokens are encrypted. */
   readonly encryptionKeys?: AudienceKeys
-  readonly accounts: AccountStore
   readonly refreshTokens: RefreshTokenCodec
   readonly clock: Clock
   /** The key to sign with now. */
@@ -45,13 +44,14 @@ export class TokenMinter {
   }
 
   /**
+   * @param account of the user, whose attributes the scopes of the session turn into claims
    * @param jkt the key that the access token is bound to; null leaves it a bearer token
-   * @throws `token_too_large`, `store_unavailable`, `keys_unavailable`
+   * @throws `token_too_large`, `keys_unavailable`
    */
-  async mint(session: Session, jkt = session.jkt): Promise<TokenSet> {
+  async mint(session: Session, account: Account, jkt = session.jkt): Promise<TokenSet> {
     const { refreshTokens, accessTtl_s, clock } = this.#options
     return {
-      accessToken: await this.#accessToken(session, jkt),
+      accessToken: await this.#accessToken(session, account, jkt),
       tokenType: jkt === null ? 'Bearer' : 'DPoP',
       expiresIn_s: accessTtl_s,
       scope: session.scope,
@@ -61,16 +61,16 @@ export class TokenMinter {
     }
   }
 
-  async #accessToken(session: Session, jkt: string | null): Promise<string> {
+  #accessToken(session: Session, account: Account, jkt: string | null): Promise<string> {
     const { issuer, audience, accessTtl_s, clients } = this.#options
     const { encryptionKeys = new Map() } = this.#options
     const client = clients.find(session.clientId)
     const aud = client?.audience ?? audience
-    const extra = await this.#extraClaims(session)
+    const names = client === undefined ? [] : claimNames(client, session.scope)
     const iat = this.#iat(session.sub)
     return signAccessToken(
       {
-        ...extra,
+        ...attributeClaims(account, names),
         iss: issuer,
         sub: session.sub,
         aud,
@@ -97,14 +97,5 @@ export class TokenMinter {
     const now = now_s(this.#options.clock)
     const ended = this.#options.endedUntil_s?.(sub) ?? 0
     return ended < now ? now : Math.min(ended + 1, now + 2)
-  }
-
-  /** Read afresh at each refresh, so that a changed role is in the next token; not read if not used. */
-  async #extraClaims(session: Session) {
-    const client = this.#options.clients.find(session.clientId)
-    const names = client === undefined ? [] : claimNames(client, session.scope)
-    if (names.length === 0) return {}
-    const account = await this.#options.accounts.findBySub(session.sub)
-    return account === null ? {} : attributeClaims(account, names)
   }
 }

@@ -39,19 +39,29 @@ export interface Users {
    * @throws `account_not_found`, `clock_skew`
    */
   disable(loginName: string): Promise<number>
+  /**
+   * The same by the id of the user. Where the account is gone, it ends the sessions that are left.
+   * @throws `account_not_found` when there is neither account nor session; `clock_skew`
+   */
+  disableById(sub: string): Promise<{ readonly hadAccount: boolean; readonly ended: number }>
   /** @throws `account_not_found` */
   enable(loginName: string): Promise<void>
 }
 
 const pageSize = 500
 
+/** A session names its user by id alone. */
+const deletedAdvice =
+  'No account of this login name exists. If the account was deleted, its sessions end when they are ' +
+  'refreshed; "gatepass users disable --id <user id>" ends them at once.'
+
 export function createUsers(dependencies: UsersDependencies): Users {
   const { accounts, hasher, clock, checkClock } = dependencies
 
-  async function find(loginName: string): Promise<Account> {
+  async function find(loginName: string, advice?: string): Promise<Account> {
     const account = await accounts.findByLoginName(normalizeLoginName(loginName))
-    if (account === null) throw new GatepassError('account_not_found')
-    return account
+    if (account !== null) return account
+    throw new GatepassError('account_not_found', advice === undefined ? {} : { detail: advice })
   }
 
   function endSessions(sub: string): Promise<number> {
@@ -97,9 +107,21 @@ export function createUsers(dependencies: UsersDependencies): Users {
 
     async disable(loginName) {
       await checkClock?.()
-      const { sub } = await find(loginName)
+      const { sub } = await find(loginName, deletedAdvice)
       await accounts.setDisabled(sub, true, clock.nowMs())
       return endSessions(sub)
+    },
+
+    async disableById(sub) {
+      await checkClock?.()
+      const account = await accounts.findBySub(sub)
+      if (account !== null) await accounts.setDisabled(sub, true, clock.nowMs())
+      const ended = await endSessions(sub)
+      if (account === null && ended === 0) {
+        const detail = 'There is neither an account nor a session of this user id.'
+        throw new GatepassError('account_not_found', { detail })
+      }
+      return { hadAccount: account !== null, ended }
     },
 
     async enable(loginName) {

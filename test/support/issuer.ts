@@ -15,7 +15,7 @@ import { RevocationFeed } from '../../src/issuer/revocation-feed.ts'
 import { createUsers } from '../../src/issuer/users.ts'
 import { FileKeyStore } from '../../src/keys/file-key-store.ts'
 import { KeyManager } from '../../src/keys/key-manager.ts'
-import type { SessionStore } from '../../src/stores/ports.ts'
+import type { AccountStore, SessionStore } from '../../src/stores/ports.ts'
 import { SqliteAccountStore } from '../../src/stores/sqlite/account-store.ts'
 import { SqliteCounterStore } from '../../src/stores/sqlite/counter-store.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
@@ -51,6 +51,8 @@ export interface TestIssuerOptions {
   /** At `debug` each request is logged, and none takes a shortcut. */
   readonly logLevel?: 'debug' | 'info'
   readonly onAudit?: Audit
+  /** Where accounts are, if not in a file; closed with the issuer. */
+  readonly accounts?: AccountStore
   /** Where sessions are, if not in a file; closed with the issuer. */
   readonly sessions?: SessionStore
   /** When it is, if it matters. */
@@ -77,7 +79,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     { level: options.logLevel ?? 'debug' },
     { write: (line: string) => lines.push(JSON.parse(line)) },
   )
-  const accounts = new SqliteAccountStore(join(folder, 'accounts.db'))
+  const accounts = options.accounts ?? new SqliteAccountStore(join(folder, 'accounts.db'))
   const sessionsPath = join(folder, 'sessions.db')
   const sessions = options.sessions ?? new SqliteSessionStore(sessionsPath)
   const counters = new SqliteCounterStore(sessionsPath)

@@ -48,7 +48,7 @@ export async function accountRoutes(instance: FastifyInstance, deps: AccountDeps
     },
     async (request) => {
       const account = await accounts.findBySub(caller(request).sub)
-      if (account === null) throw new GatepassError('token_revoked')
+      if (account === null || account.disabled) throw new GatepassError('token_revoked')
       return {
         sub: account.sub,
         username: account.loginName,
