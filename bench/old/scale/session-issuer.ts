@@ -3,6 +3,7 @@ import type { Session } from '../../../src/stores/ports.ts'
 import { SqliteSessionStore } from '../../../src/stores/sqlite/session-store.ts'
 import { createRefreshTokenCodec } from '../../../src/tokens/refresh-token.ts'
 import type { Bench } from '../harness/scenario.ts'
+import { createAccountsOf } from '../scenarios/accounts.ts'
 import { IssuerService } from '../scenarios/issuer-service.ts'
 import { fillSqlite, newSession } from '../scenarios/sessions.ts'
 
@@ -29,6 +30,10 @@ export async function sessionIssuer(
   const { live, ended = 0, kept_s = 0 } = counts
   const sessions = Array.from({ length: live + ended }, newSession)
   await fillSqlite(sessions, service.template)
+  await createAccountsOf(
+    sessions.map(({ sub }) => sub),
+    service.template,
+  )
   await end(sessions.slice(live), join(service.template, '.gatepass/sessions.db'), kept_s)
   const codec = createRefreshTokenCodec([Buffer.from(service.secret)])
   const tokens = sessions.slice(0, live).map((session) => codec.mint(session))

@@ -42,6 +42,22 @@ export async function createAccounts(template: string): Promise<Request[]> {
   return loginNames.map(loginRequest)
 }
 
+/** Lays out the accounts that sessions are of: a refresh reads them. Nobody signs in to them. */
+export async function createAccountsOf(subs: readonly string[], template: string): Promise<void> {
+  const store = new SqliteAccountStore(join(template, '.gatepass/accounts.db'))
+  const times = { createdAtMs: systemClock.nowMs(), updatedAtMs: systemClock.nowMs() }
+  for (let start = 0; start < subs.length; start += accountCount) {
+    const chunk = subs.slice(start, start + accountCount)
+    await store.createMany(
+      chunk.map((sub) => ({
+        ...{ sub, loginName: sub, passwordHash: '', attributes: {}, disabled: false },
+        ...times,
+      })),
+    )
+  }
+  await store.close()
+}
+
 function loginRequest(username: string): Request {
   return {
     method: 'POST',

@@ -2,6 +2,7 @@ import type { Session } from '../../../src/stores/ports.ts'
 import { createRefreshTokenCodec } from '../../../src/tokens/refresh-token.ts'
 import type { Bench } from '../harness/scenario.ts'
 import type { ServedSubject } from '../harness/subjects.ts'
+import { createAccountsOf } from './accounts.ts'
 import { IssuerService } from './issuer-service.ts'
 import { newSession } from './sessions.ts'
 
@@ -34,8 +35,12 @@ export async function issuerSubject(
   bench: Bench,
 ): Promise<ServedSubject> {
   const issuer = await IssuerService.create(bench, { GATEPASS_GRACE_S: '0', ...settings }, name)
-  const sids: string[] = []
-  await fill(newSessions(sessionCount, refreshedCount, sids), issuer.template)
+  const noted: Pick<Session, 'sid' | 'sub'>[] = []
+  await fill(newSessions(sessionCount, refreshedCount, noted), issuer.template)
+  await createAccountsOf(
+    noted.map(({ sub }) => sub),
+    issuer.template,
+  )
   const codec = createRefreshTokenCodec([Buffer.from(issuer.secret)])
   let round = 0
   return {
@@ -43,18 +48,24 @@ export async function issuerSubject(
     server: () => (isKept ? issuer.specInPlace() : issuer.spec()),
     traffic() {
       const generation = generationsOfRound * round++
-      return { kind: 'refresh', tokens: sids.map((sid) => codec.mint({ sid, generation })) }
+      return { kind: 'refresh', tokens: noted.map(({ sid }) => codec.mint({ sid, generation })) }
     },
     ...(store !== undefined && { store }),
   }
 }
 
 /** One after the other, as many would not fit into memory; the ids of some of them are noted. */
-function* newSessions(count: number, notedCount = count, sids: string[]): Generator<Session> {
+function* newSessions(
+  count: number,
+  notedCount = count,
+  noted: Pick<Session, 'sid' | 'sub'>[],
+): Generator<Session> {
   const step = Math.max(1, Math.floor(count / notedCount))
   for (let n = 0; n < count; n++) {
     const session = newSession()
-    if (n % step === 0 && sids.length < notedCount) sids.push(session.sid)
+    if (n % step === 0 && noted.length < notedCount) {
+      noted.push({ sid: session.sid, sub: session.sub })
+    }
     yield session
   }
 }

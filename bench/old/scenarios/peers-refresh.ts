@@ -8,6 +8,7 @@ import { type ServedSubject, served } from '../harness/subjects.ts'
 import { installPeers } from '../peers/install.ts'
 import { startRedis } from '../stores/redis.ts'
 import { createSigningKey, signToken } from './access-tokens.ts'
+import { createAccountsOf } from './accounts.ts'
 import { BetterAuth } from './better-auth.ts'
 import { linesTraffic } from './guarded-traffic.ts'
 import { IssuerService } from './issuer-service.ts'
@@ -70,6 +71,7 @@ async function checkOurs(bench: Bench): Promise<void> {
   const session = newSession()
   const expired = { ...newSession(), expiresAtMs: Date.now() - 1 }
   await fillSqlite([session, expired], issuer.template)
+  await createAccountsOf([session.sub, expired.sub], issuer.template)
   const codec = createRefreshTokenCodec([Buffer.from(issuer.secret)])
   const server = await startServer(issuer.spec(), bench)
   try {

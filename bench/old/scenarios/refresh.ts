@@ -4,6 +4,7 @@ import { isInMemory } from '../harness/machine.ts'
 import type { Scenario } from '../harness/scenario.ts'
 import { loop, served } from '../harness/subjects.ts'
 import type { Traffic } from '../load/traffic.ts'
+import { createAccountsOf } from './accounts.ts'
 import { bareSpec } from './bare-server.ts'
 import { IssuerService } from './issuer-service.ts'
 import { fillSqlite, newSession } from './sessions.ts'
@@ -59,5 +60,9 @@ async function createSessions({ template, secret }: IssuerService): Promise<stri
   const codec = createRefreshTokenCodec([Buffer.from(secret)])
   const sessions = Array.from({ length: sessionCount }, newSession)
   await fillSqlite(sessions, template)
+  await createAccountsOf(
+    sessions.map(({ sub }) => sub),
+    template,
+  )
   return sessions.map((session) => codec.mint(session))
 }
