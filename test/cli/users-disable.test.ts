@@ -1,0 +1,46 @@
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import t from 'tap'
+import { randomId } from '../../src/core/secrets.ts'
+import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
+import { run } from '../support/processes.ts'
+import { session } from '../support/sessions.ts'
+
+t.test('users disable: by id also where the account was deleted', async (t) => {
+  const cwd = t.testdir()
+  const users = (...args: string[]) =>
+    run(t, ['users', ...args], { cwd, input: 'correct horse battery' })
+  await users('add', 'ada')
+  const db = new DatabaseSync(join(cwd, '.gatepass/accounts.db'))
+  const sub = String(db.prepare('SELECT sub FROM accounts').get()?.sub)
+  const sessions = new SqliteSessionStore(join(cwd, '.gatepass/sessions.db'))
+  t.teardown(async () => {
+    db.close()
+    await sessions.close()
+  })
+  const one = session({ sid: randomId(), sub })
+  await sessions.create(one)
+  t.match((await users('disable', '--id', sub)).stderr, /can't sign in any more; sessions ended: 1/)
+  t.equal(db.prepare('SELECT disabled FROM accounts').get()?.disabled, 1)
+
+  db.exec('DELETE FROM accounts')
+  const left = session({ sid: randomId(), sub })
+  await sessions.create(left)
+  const byName = await users('disable', 'ada')
+  t.equal(byName.code, 1)
+  t.match(byName.stderr, /account was deleted.*users disable --id.*account_not_found/)
+  const byId = await users('disable', '--id', sub)
+  t.equal(byId.code, 0)
+  t.match(byId.stderr, /No account has the id .*; sessions ended: 1/)
+  t.equal(await sessions.find(left.sid, Date.now()), null)
+  t.match(await sessions.revocationsAfter('', 10), [
+    { kind: 'user', id: sub },
+    { kind: 'user', id: sub },
+  ])
+  const again = await users('disable', '--id', sub)
+  t.equal(again.code, 1)
+  t.match(again.stderr, /neither an account nor a session.*account_not_found/)
+  const misused = await users('disable', 'ada', '--id', sub)
+  t.equal(misused.code, 2)
+  t.match(misused.stderr, /either by login name or with --id/)
+})
