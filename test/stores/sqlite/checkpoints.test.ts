@@ -86,9 +86,9 @@ function lastWritten(connection: DatabaseSync): unknown {
 }
 
 for (const [processes, count] of [
-  [1, 4_000],
-  [2, 2_000],
-  [3, 1_400],
+  [1, 3_000],
+  [2, 1_500],
+  [3, 1_000],
 ] as const) {
   t.test(`with ${processes} processes the WAL stays below 128 MiB`, async (t) => {
     const path = join(t.testdir(), 'numbers.db')
@@ -117,7 +117,7 @@ t.test('a process killed during a checkpoint loses nothing that it acknowledged'
 t.test('a process that may not start threads restarts its WAL and loses nothing', async (t) => {
   const path = join(t.testdir(), 'numbers.db')
   const nodeOptions = ['--permission', '--allow-fs-read=*', '--allow-fs-write=*']
-  const count = 4 * rowsPerCheckpoint
+  const count = 3 * rowsPerCheckpoint
   const options = { count, filler_bytes: rowBytes, nodeOptions }
   const acknowledged = await writeUntilKilled(t, path, options)
   t.ok(statSync(`${path}-wal`).size < 2 * startBytes)

@@ -1,5 +1,4 @@
 // Writes numbers into a database, several at once, and prints each after it was acknowledged.
-import { writeSync } from 'node:fs'
 import { GatepassError } from '../../../../src/core/errors.ts'
 import { SqliteDatabase } from '../../../../src/stores/sqlite/database.ts'
 
@@ -18,7 +17,7 @@ async function writeForever(): Promise<never> {
   for (;;) {
     const n = next++
     await untilAvailable(() => db.write(() => insert.run(n, Number(filler_bytes))))
-    writeSync(1, `${n}\n`)
+    await new Promise((resolve) => process.stdout.write(`${n}\n`, resolve))
   }
 }
 
