@@ -6,8 +6,7 @@ import { GatepassError } from '../core/errors.ts'
 import { DataService } from '../data/data-service.ts'
 import type { DataObserver } from '../data/observed-store.ts'
 import type { DataStore } from '../stores/data-store.ts'
-import { type KeptDataStore, keepDataStore } from '../stores/data-upkeep.ts'
-import { openDataStore } from '../stores/open-stores.ts'
+import { openDataStore, openResilientDataStore } from '../stores/open-stores.ts'
 
 /** How settings become session data. Null everywhere: none is kept. */
 
@@ -17,23 +16,20 @@ export async function openDataNow(settings: Settings, cwd: string): Promise<Data
   return url === null ? null : openDataStore(url, cwd, optionsOf(settings))
 }
 
-/**
- * The store for a service, which starts without it: signing in and checking tokens do not need it. What
- * has expired is removed in the background.
- */
+/** The store for a service. The service starts without it: login and verification do not need it. */
 export async function openDataForService(
   settings: Settings,
   cwd: string,
   logger: Logger,
-): Promise<KeptDataStore | null> {
+): Promise<DataStore | null> {
   const url = dataUrl(settings)
   if (url === null) return null
-  return keepDataStore(url, {
+  return openResilientDataStore(url, cwd, {
     ...optionsOf(settings),
-    cwd,
     clock: systemClock,
-    onAway: (err) => logger.warn({ err }, 'the store of session data is not there yet'),
-    onSweepError: (err) =>
+    onUnavailable: (err) =>
+      logger.warn({ err }, 'the store of session data is unavailable; trying again'),
+    onCleanupError: (err) =>
       logger.warn({ err }, 'expired session data could not be removed; trying again later'),
   })
 }

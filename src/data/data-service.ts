@@ -1,7 +1,6 @@
 import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
-import { dataOwner } from '../stores/data-owner.ts'
-import type { DataOwner, DataStore } from '../stores/data-store.ts'
+import { type DataOwner, type DataStore, dataOwner } from '../stores/data-store.ts'
 import type { AccessTokenClaims } from '../tokens/claims.ts'
 import { FieldCipher } from './field-cipher.ts'
 import { type DataObserver, observedStore } from './observed-store.ts'

@@ -4,7 +4,7 @@ import fastifyPlugin from 'fastify-plugin'
 import { type Clock, systemClock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import type { DataStore } from '../stores/data-store.ts'
-import { keepDataStore } from '../stores/data-upkeep.ts'
+import { openResilientDataStore } from '../stores/open-stores.ts'
 // For request.auth.
 import type {} from '../verifier/fastify.ts'
 import { type DataLifetimes, type DataScope, DataService } from './data-service.ts'
@@ -223,15 +223,14 @@ async function openStore(
 ): Promise<DataStore> {
   if (typeof given !== 'string') return given
   const warn = (error: unknown) => app.log.warn(error)
-  const { store, close } = await keepDataStore(given, {
-    cwd: '.',
+  const store = await openResilientDataStore(given, '.', {
     deadlineMs,
     replicas,
     clock,
-    onAway: warn,
-    onSweepError: warn,
+    onUnavailable: warn,
+    onCleanupError: warn,
   })
-  app.addHook('onClose', close)
+  app.addHook('onClose', () => store.close())
   return store
 }
 

@@ -47,7 +47,6 @@ export function observedStore(store: DataStore, observer: DataObserver): DataSto
   }
 
   return {
-    promises: store.promises,
     async read(owner, fields, nowMs) {
       const found = await report('read', () => store.read(owner, fields, nowMs))
       const asked = fields === 'all' ? found.size : new Set(fields).size

@@ -144,7 +144,7 @@ export class OwnedFields {
       ...place,
       value: cipher.encrypt(place, bytes),
       expected,
-      fieldsMax: maxFields,
+      maxFields,
       expiresAtMs: this.#expiresAtMs,
       nowMs: clock.nowMs(),
     })

@@ -1,7 +1,6 @@
 import type { Clock } from '../core/clock.ts'
 import { SingleFlight } from '../core/single-flight.ts'
-import { dataOwner } from '../stores/data-owner.ts'
-import type { DataStore } from '../stores/data-store.ts'
+import { type DataStore, dataOwner } from '../stores/data-store.ts'
 import { logStart, type Revocation, type SessionStore } from '../stores/ports.ts'
 import type { RevocationFeed } from './revocation-feed.ts'
 

@@ -1,94 +1,96 @@
+import { type BackoffLimits, backoffMs } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 
-export interface BreakerOptions {
-  /** How many failures in a row open it. */
-  readonly failuresMax: number
-  /** How long it stays open at first; twice as long each time that the probe fails. */
-  readonly firstOpenMs: number
-  /** The longest that it stays open. */
-  readonly openMsMax: number
+export interface CircuitBreakerOptions {
+  /** Consecutive failures that open the circuit. */
+  readonly maxFailures: number
+  /** How long the circuit stays open. The period doubles after each failed probe. */
+  readonly openFor: BackoffLimits
   readonly clock: Clock
-  /** Whether an error says that the other side is out of service; any other is an answer. */
+  /** Whether an error means that the other side is out of service. Any other error is an answer. */
   isFailure(error: unknown): boolean
 }
 
 type State =
   | { readonly name: 'closed'; failures: number }
-  | { readonly name: 'open'; readonly sinceMs: number; readonly forMs: number }
-  | { readonly name: 'probing'; readonly openedForMs: number }
+  | {
+      readonly name: 'open'
+      readonly sinceMs: number
+      readonly forMs: number
+      readonly probes: number
+    }
+  | { readonly name: 'half-open'; readonly probes: number }
 
 /**
- * A circuit breaker. After some failures in a row it is open: calls are refused at once, without
- * bothering the other side. When its time is over, one call goes through as a probe; the outcome
- * closes the breaker or opens it for twice as long.
+ * A circuit breaker: while the other side is out of service, calls fail immediately.
+ *
+ * Consecutive failures open the circuit. After the open period one call goes through as a probe. An
+ * answer closes the circuit; a failure opens it again, for longer.
  */
-export class Breaker {
-  readonly #options: BreakerOptions
+export class CircuitBreaker {
+  readonly #options: CircuitBreakerOptions
   #state: State = { name: 'closed', failures: 0 }
 
-  constructor(options: BreakerOptions) {
+  constructor(options: CircuitBreakerOptions) {
     this.#options = options
   }
 
-  /** @throws `store_unavailable` while it is open; whatever the call throws */
+  /** @throws `store_unavailable` while the circuit is open; the error of the call */
   async run<T>(call: () => Promise<T>): Promise<T> {
-    const begunIn = this.#enter()
+    const state = this.#admit()
     try {
       const result = await call()
-      this.#noteAnswer(begunIn)
+      this.#recordAnswer(state)
       return result
     } catch (error) {
-      if (this.#options.isFailure(error)) this.#noteFailure(begunIn)
-      else this.#noteAnswer(begunIn)
+      if (this.#options.isFailure(error)) this.#recordFailure(state)
+      else this.#recordAnswer(state)
       throw error
     }
   }
 
-  /** The state that a call begins in. */
-  #enter(): State {
+  /** Returns the state in which the call starts, or rejects the call. */
+  #admit(): State {
     const state = this.#state
-    if (state.name === 'probing') throw refusal(0)
+    if (state.name === 'half-open') throw circuitOpen(0)
     if (state.name === 'open') {
-      const leftMs = this.#leftMs(state.sinceMs, state.forMs)
-      if (leftMs > 0) throw refusal(leftMs)
-      this.#state = { name: 'probing', openedForMs: state.forMs }
+      const elapsedMs = this.#options.clock.nowMs() - state.sinceMs
+      // A clock that was set back must not keep the circuit open for hours.
+      if (elapsedMs >= 0 && elapsedMs < state.forMs) throw circuitOpen(state.forMs - elapsedMs)
+      this.#state = { name: 'half-open', probes: state.probes + 1 }
     }
     return this.#state
   }
 
-  // A call that began in an earlier state says nothing about this one.
+  // A call that started in an earlier state says nothing about the current state.
 
-  #noteAnswer(begunIn: State): void {
-    if (begunIn !== this.#state) return
-    if (begunIn.name === 'closed') begunIn.failures = 0
+  #recordAnswer(startedIn: State): void {
+    if (startedIn !== this.#state) return
+    if (startedIn.name === 'closed') startedIn.failures = 0
     else this.#state = { name: 'closed', failures: 0 }
   }
 
-  #noteFailure(begunIn: State): void {
-    const { failuresMax, firstOpenMs, openMsMax } = this.#options
-    if (begunIn !== this.#state) return
-    if (begunIn.name === 'probing') this.#open(Math.min(begunIn.openedForMs * 2, openMsMax))
-    else if (begunIn.name === 'closed') {
-      begunIn.failures += 1
-      if (begunIn.failures >= failuresMax) this.#open(firstOpenMs)
+  #recordFailure(startedIn: State): void {
+    if (startedIn !== this.#state) return
+    if (startedIn.name === 'half-open') this.#open(startedIn.probes)
+    else if (startedIn.name === 'closed') {
+      startedIn.failures += 1
+      if (startedIn.failures >= this.#options.maxFailures) this.#open(0)
     }
   }
 
-  #open(forMs: number): void {
-    this.#state = { name: 'open', sinceMs: this.#options.clock.nowMs(), forMs }
-  }
-
-  /** If the clock was set back since, the time is over: it must not stay open for hours. */
-  #leftMs(sinceMs: number, forMs: number): number {
-    const passedMs = this.#options.clock.nowMs() - sinceMs
-    return passedMs < 0 ? 0 : forMs - passedMs
+  /** @param probes failed probes in a row */
+  #open(probes: number): void {
+    const { clock, openFor } = this.#options
+    const forMs = backoffMs(probes, openFor)
+    this.#state = { name: 'open', sinceMs: clock.nowMs(), forMs, probes }
   }
 }
 
-function refusal(leftMs: number): GatepassError {
+function circuitOpen(remainingMs: number): GatepassError {
   return new GatepassError('store_unavailable', {
-    detail: 'The store has not answered lately, and is left alone for a while.',
-    retryAfter_s: Math.max(1, Math.ceil(leftMs / 1000)),
+    detail: 'The store is not responding; calls are blocked until it has recovered.',
+    retryAfter_s: Math.max(1, Math.ceil(remainingMs / 1000)),
   })
 }

@@ -1,41 +1,41 @@
 import type { Clock } from '../core/clock.ts'
 
-/** Rows looked at in one step, so that a request never waits for long. */
+/** Rows per slice: few enough that no request waits long for one. */
 const sliceRows = 500
-const pauseMs = 60_000
-const pauseWithinMs = 100
+const intervalMs = 60_000
+const pauseBetweenSlicesMs = 100
 
-/** A store that some of what has expired can be removed from; true when there may be more. */
-export interface Sweepable {
+/** A store with rows that expire. */
+export interface ExpiringStore {
+  /** Removes some expired rows, looking at `limit` rows at most. Returns whether there may be more. */
   removeExpired(nowMs: number, limit: number): Promise<boolean>
 }
 
 /**
- * Removes what has expired in the background, a slice at a time, round and round.
+ * Removes expired rows in the background, a slice at a time.
  *
- * @param onError told of a step that failed; it is tried again later
+ * @param onError receives the error of a failed slice, which is tried again a minute later
  */
-export function startSweep(
-  store: Sweepable,
+export function startCleanup(
+  store: ExpiringStore,
   clock: Clock,
   onError: (error: unknown) => void,
 ): { stop(): void } {
   let timer: NodeJS.Timeout
   let isStopped = false
-  const step = async () => {
-    let more = false
+  const removeSlice = async () => {
+    let hasMore = false
     try {
-      more = await store.removeExpired(clock.nowMs(), sliceRows)
+      hasMore = await store.removeExpired(clock.nowMs(), sliceRows)
     } catch (error) {
       onError(error)
     }
-    if (!isStopped) schedule(more ? pauseWithinMs : pauseMs)
+    if (!isStopped) schedule(hasMore ? pauseBetweenSlicesMs : intervalMs)
   }
   const schedule = (delayMs: number) => {
-    timer = setTimeout(step, delayMs)
-    timer.unref()
+    timer = setTimeout(removeSlice, delayMs).unref()
   }
-  schedule(pauseMs)
+  schedule(intervalMs)
   return {
     stop() {
       isStopped = true

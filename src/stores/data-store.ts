@@ -1,37 +1,55 @@
-/** Whose data it is: a session's, which ends with it, or a user's, which outlives it. */
+import { digest } from '../core/secrets.ts'
+
+/** The owner of data: a session, whose data ends with it, or a user, whose data outlives sessions. */
 export interface DataOwner {
   readonly scope: 'session' | 'user'
-  /** The `sid` or the `sub`. */
+  /** See `dataOwner`. */
   readonly id: string
 }
 
-/** One field as it is kept. A store knows nothing of what the bytes mean. */
+/** 192 bits: no two owners share an id. */
+const ownerIdLength = 32
+
+/**
+ * Returns the owner that a session or a user is to the store. The id is a digest of issuer and id: ids
+ * of two issuers cannot collide, every id fits into the keys of every store, and the store does not
+ * learn who the users are.
+ *
+ * @param issuer the `iss`
+ * @param id the `sid` or the `sub`
+ */
+export function dataOwner(scope: DataOwner['scope'], issuer: string, id: string): DataOwner {
+  const bytes = digest(JSON.stringify([issuer, id]))
+  return { scope, id: bytes.toString('base64url').slice(0, ownerIdLength) }
+}
+
+/** A stored field. The bytes are opaque to the store. */
 export interface StoredField {
   readonly value: Buffer
-  /** Changes with each write and never comes back, so that it names this value alone. */
+  /** Changes with each write and is never reused, so that it identifies this value. */
   readonly version: string
 }
 
-/** What a field must be for a change to happen: a version; null, absent; undefined, anything. */
+/** The precondition of a change: a version; null, the field is absent; undefined, none. */
 export type Expected = string | null | undefined
 
 export interface DataWrite {
   readonly owner: DataOwner
   readonly field: string
   readonly value: Buffer
-  /** The version that it will have: made by the writer, never used before. */
+  /** The new version, chosen by the writer and never used before. */
   readonly version: string
   readonly expected?: Expected
-  /** A field more than so many is refused. */
-  readonly fieldsMax: number
-  /** When all of the owner's data goes, unless a later write or touch says a later instant. */
+  /** A write that would exceed this number of fields is refused as `full`. */
+  readonly maxFields: number
+  /** When all data of the owner expires, unless a later write or touch names a later instant. */
   readonly expiresAtMs: number
   readonly nowMs: number
 }
 
 /**
- * `conflict`: the field is not as expected. `full`: it would be one too many. `ended`: the owner was
- * ended, and nothing may bring its data back.
+ * `conflict`: the precondition failed. `full`: the owner has `maxFields` fields. `ended`: the owner was
+ * ended, and no write may bring its data back.
  */
 export type WriteOutcome = 'written' | 'conflict' | 'full' | 'ended'
 
@@ -42,23 +60,17 @@ export interface DataRemoval {
   readonly nowMs: number
 }
 
-/** `absent`: there was no such field, and none was expected. */
+/** `absent`: there was no such field, and the precondition allowed that. */
 export type RemovalOutcome = 'removed' | 'absent' | 'conflict' | 'ended'
 
-/** What a store can and cannot promise; the contract suite and the documentation go by it. */
-export interface DataPromises {
-  /** A write that was acknowledged survives a restart of the store. */
-  readonly durable: boolean
-  /** The store never drops a field by itself before it expires, to make room for instance. */
-  readonly keepsAll: boolean
-}
-
-/** Fields of sessions and users, each changed by compare-and-set, all gone at a stated time. */
+/**
+ * Fields of sessions and users. Each field changes by compare-and-set, and all fields of an owner
+ * expire together. Every call throws `store_unavailable` if the store does not respond in time.
+ */
 export interface DataStore {
-  readonly promises: DataPromises
-  /** It leaves alone those of its nodes that do not answer, each by itself: nobody else need. */
-  readonly guardsItself?: true
-  /** The fields of these names that are there, or all fields; one round trip. */
+  /** The store has circuit breakers of its own, one for each of its nodes. */
+  readonly hasCircuitBreaker?: true
+  /** Returns the named fields that exist, or all fields, in one round trip. */
   read(
     owner: DataOwner,
     fields: readonly string[] | 'all',
@@ -68,19 +80,19 @@ export interface DataStore {
   write(write: DataWrite): Promise<WriteOutcome>
   /** One atomic compare-and-delete. */
   remove(removal: DataRemoval): Promise<RemovalOutcome>
-  /** Puts off the expiry of all of the owner's data; never brings it forward. */
+  /** Postpones the expiry of all data of the owner. Never brings it forward. */
   touch(owner: DataOwner, expiresAtMs: number, nowMs: number): Promise<void>
   /**
-   * Removes all of the owner's data, at once and for good: until `untilMs` every write is refused as
-   * `ended`. With an `untilMs` that is over, the data goes and new may come.
+   * Removes all data of the owner immediately, and refuses every write as `ended` until `untilMs`. With
+   * an `untilMs` in the past the data is removed and writes are accepted.
    */
   end(owner: DataOwner, untilMs: number, nowMs: number): Promise<void>
   /**
-   * Removes some of what has expired, at most `limit` rows; call again while it is true. A store that
-   * does so by itself has nothing to do.
+   * Removes some expired data, looking at `limit` rows at most. Returns whether there may be more. A
+   * no-op for a store that expires data by itself.
    */
   removeExpired(nowMs: number, limit: number): Promise<boolean>
-  /** Resolves when the store answers; throws `store_unavailable` when it does not. */
+  /** @throws `store_unavailable` */
   ping(): Promise<void>
   close(): Promise<void>
 }

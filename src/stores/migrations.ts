@@ -1,35 +1,35 @@
 import { createHash } from 'node:crypto'
 import { GatepassError } from '../core/errors.ts'
 
-/** One step of a schema. Once released its SQL never changes: a new step follows instead. */
+/** One step of a schema. Its SQL never changes once released: a further step follows instead. */
 export interface Migration {
   readonly name: string
   readonly sql: string
 }
 
-/** The tables of one store. Stores may share a database: each keeps count of its own steps. */
+/** The tables of one store. Stores may share a database: each schema counts its own steps. */
 export interface Schema {
   readonly name: string
   readonly migrations: readonly Migration[]
 }
 
-/** A step that was applied, as the database remembers it. */
+/** A step that was applied, as the database records it. */
 export interface AppliedMigration {
   readonly name: string
   readonly checksum: string
 }
 
-/** A step that is still to be applied, and how to remember it. */
+/** A step to apply, with the record to write. */
 export interface PendingMigration extends Migration, AppliedMigration {
-  /** Its place among the steps, from 0. */
+  /** Its index among the steps. */
   readonly position: number
 }
 
 /**
- * What is missing in a database, in order.
+ * Returns the steps that a database lacks, in order.
  *
- * @param applied the steps of this schema in the database, in order
- * @throws `migration_failed` when one of them was changed, or is not known to this version
+ * @param applied the steps of this schema that the database records, in order
+ * @throws `migration_failed` if an applied step was changed or is unknown to this version
  */
 export function pendingMigrations(
   { migrations }: Schema,
@@ -43,19 +43,20 @@ export function pendingMigrations(
     position,
     checksum: createHash('sha256').update(migration.sql).digest('hex'),
   }))
-  for (const [position, before] of applied.entries()) {
+  for (const [position, { name, checksum }] of applied.entries()) {
     const step = steps[position]
-    if (before.name !== step?.name || before.checksum !== step.checksum) {
-      throw migrationFailed(`the step ${before.name} is not the one that was applied`)
+    if (name !== step?.name || checksum !== step.checksum) {
+      throw migrationFailed(`the step ${name} differs from the one that was applied`)
     }
   }
   return steps.slice(applied.length)
 }
 
-/** @param why what the database said, or a sentence without its full stop */
-export function migrationFailed(why: unknown): GatepassError {
+/** @param reason the error of the database, or a clause without its full stop */
+export function migrationFailed(reason: unknown): GatepassError {
+  const cause = reason instanceof Error ? reason : undefined
   return new GatepassError('migration_failed', {
-    detail: `The schema could not be brought up to date: ${why instanceof Error ? why.message : why}`,
-    cause: why instanceof Error ? why : undefined,
+    detail: `The schema could not be brought up to date: ${cause?.message ?? reason}`,
+    cause,
   })
 }

@@ -2,17 +2,17 @@ import { resolve } from 'node:path'
 import type { CounterStore } from './counter-store.ts'
 import type { DataStore } from './data-store.ts'
 import type { AccountStore, SessionStore } from './ports.ts'
+import { ResilientDataStore, type ResilientDataStoreOptions } from './resilient-data-store.ts'
 
-/** Counters in SQLite have a file beside the one of the sessions: each would slow the other down. */
+/** Counters in SQLite have a file of their own beside the sessions: one file would slow both down. */
 const countersSuffix = '.counters'
-/** `webhook+https://…` is the address of a user base. */
 const webhookPrefix = 'webhook+'
 
 /**
- * Opens the store that a URL names; its driver is loaded only then.
+ * Opens the account store of a URL and loads its driver.
  *
- * @param cwd the folder that a relative path starts from
- * @param webhookSecrets what messages to a user base are signed with, newest first
+ * @param cwd the folder that relative paths are resolved against
+ * @param webhookSecrets secrets that sign messages to a `webhook+https://…` user base, newest first
  * @throws `config_invalid`, `store_unavailable`, `migration_failed`
  */
 export async function openAccountStore(
@@ -36,10 +36,10 @@ export async function openAccountStore(
 }
 
 /**
- * Like `openAccountStore`.
+ * Opens the session store of a URL and loads its driver.
  *
- * @param replicas how many replicas of a Redis must have a session, or its end, before that is
- *   acknowledged
+ * @param replicas Redis replicas that must have a new or ended session before it is acknowledged
+ * @throws `config_invalid`, `store_unavailable`, `migration_failed`
  */
 export async function openSessionStore(
   url: string,
@@ -58,7 +58,7 @@ export async function openSessionStore(
   return new SqliteSessionStore(sqlitePath(url, cwd))
 }
 
-/** Opens the counters that belong to a session store, in the same place. Like `openAccountStore`. */
+/** Opens the counter store that belongs to the session store of a URL. */
 export async function openCounterStore(url: string, cwd: string): Promise<CounterStore> {
   if (isRedis(url)) {
     const { RedisCounterStore } = await import('./redis/counter-store.ts')
@@ -74,15 +74,19 @@ export async function openCounterStore(url: string, cwd: string): Promise<Counte
 }
 
 export interface DataStoreOptions {
-  /** How long a call takes at most. SQLite is asked at once. */
+  /** Longest duration of a call. SQLite answers immediately. */
   readonly deadlineMs: number
-  /** How many replicas of a Redis must have a change before it is acknowledged. */
+  /** Redis replicas that must have a change before it is acknowledged. */
   readonly replicas: number
-  /** How long to wait for a store that is not there yet. */
+  /** How long to wait for a store that is unavailable. */
   readonly openMs?: number
 }
 
-/** Like `openAccountStore`. */
+/**
+ * Opens the data store of a URL and loads its driver.
+ *
+ * @throws `config_invalid`, `store_unavailable`, `migration_failed`
+ */
 export async function openDataStore(
   url: string,
   cwd: string,
@@ -100,6 +104,24 @@ export async function openDataStore(
   return new SqliteDataStore(sqlitePath(url, cwd))
 }
 
+/**
+ * Opens a data store for a process that serves requests: the start does not wait for the store.
+ *
+ * @throws `config_invalid`, `migration_failed`
+ */
+export function openResilientDataStore(
+  url: string,
+  cwd: string,
+  {
+    deadlineMs,
+    replicas,
+    ...options
+  }: Omit<DataStoreOptions, 'openMs'> & ResilientDataStoreOptions,
+): Promise<DataStore> {
+  const open = () => openDataStore(url, cwd, { deadlineMs, replicas, openMs: 0 })
+  return ResilientDataStore.open(open, options)
+}
+
 export function isPostgres(url: string): boolean {
   return url.startsWith('postgres:') || url.startsWith('postgresql:')
 }
@@ -112,13 +134,13 @@ function isMemcached(url: string): boolean {
   return url.startsWith('memcached')
 }
 
-/** `sqlite:<path>`, or `sqlite::memory:`, which lasts as long as the process. */
+/** Reads `sqlite:<path>`, or `sqlite::memory:` for a database that lasts as long as the process. */
 function sqlitePath(url: string, cwd: string): string {
   const path = url.slice('sqlite:'.length)
   return path === ':memory:' ? path : resolve(cwd, path)
 }
 
-/** A URL without what may be a secret in it, to be shown. */
+/** Removes credentials and query from a URL, so that it can be shown. */
 export function withoutSecrets(url: string): string {
   return url.replace(/(?<=:\/\/)[^@/]*@/, '…@').replace(/\?.*/, '')
 }

@@ -1,63 +1,119 @@
+import { backoffMs } from '../core/backoff.ts'
+import type { Clock } from '../core/clock.ts'
 import { isGatepassError } from '../core/errors.ts'
-import type { DataPromises, DataStore } from './data-store.ts'
+import { CircuitBreaker } from './circuit-breaker.ts'
+import { startCleanup } from './cleanup.ts'
+import type { DataOwner, DataRemoval, DataStore, DataWrite } from './data-store.ts'
 
-const firstPauseMs = 250
-const pauseMsMax = 10_000
-
-/**
- * A store on another machine, whether it is there now or not. A start does not wait for it: until it
- * has come, each call fails, and it is looked for in the background.
- *
- * @param open opens it, or throws `store_unavailable`
- * @param onAway told once, when it was not there at first
- * @throws what `open` throws but `store_unavailable`: an address that can't be used stays so
- */
-export async function openOrFollow(
-  open: () => Promise<DataStore>,
-  onAway: (error: unknown) => void,
-): Promise<DataStore> {
-  try {
-    return await open()
-  } catch (error) {
-    if (!isGatepassError(error, 'store_unavailable')) throw error
-    onAway(error)
-    return new AwaitedDataStore(open, error)
-  }
+export interface ResilientDataStoreOptions {
+  readonly clock: Clock
+  /** Receives the error if the store is unavailable at the start. */
+  onUnavailable(error: unknown): void
+  /** Receives the error when expired data could not be removed. */
+  onCleanupError(error: unknown): void
 }
 
-class AwaitedDataStore implements DataStore {
-  readonly #open: () => Promise<DataStore>
+/** Delay between attempts to open a store that was unavailable at the start. */
+const reopenDelay = { minMs: 250, maxMs: 10_000 }
+
+/**
+ * A probe may take the whole deadline of a call. One a second is cheap, and a longer open period would
+ * make a fail-over of a few seconds noticeably longer.
+ */
+const breakerLimits = { maxFailures: 5, openFor: { minMs: 500, maxMs: 1_000 } }
+
+/**
+ * A data store for a process that serves requests.
+ *
+ * - The start does not wait for the store. Until it is available, calls fail immediately.
+ * - While the store does not respond, circuit breakers fail calls immediately.
+ * - Expired data is removed in the background.
+ */
+export class ResilientDataStore implements DataStore {
+  readonly #openStore: () => Promise<DataStore>
+  readonly #reads: CircuitBreaker
+  /** Of its own: a store may answer reads and be unable to acknowledge changes. */
+  readonly #writes: CircuitBreaker
+  readonly #cleanup: { stop(): void }
+  /** null until the store has been opened. */
   #store: DataStore | null = null
-  #lastError: Error
-  #pauseMs = firstPauseMs
-  #timer: NodeJS.Timeout
-  #attempt: Promise<void> | null = null
+  #lastError: unknown
+  #timer: NodeJS.Timeout | undefined
+  #opening: Promise<void> | null = null
   #isClosed = false
 
-  constructor(open: () => Promise<DataStore>, error: Error) {
-    this.#open = open
-    this.#lastError = error
-    this.#timer = this.#schedule()
+  private constructor(openStore: () => Promise<DataStore>, options: ResilientDataStoreOptions) {
+    const { clock, onCleanupError } = options
+    const isFailure = (error: unknown) => isGatepassError(error, 'store_unavailable')
+    this.#openStore = openStore
+    this.#reads = new CircuitBreaker({ ...breakerLimits, clock, isFailure })
+    this.#writes = new CircuitBreaker({ ...breakerLimits, clock, isFailure })
+    this.#cleanup = startCleanup(this, clock, onCleanupError)
   }
 
-  get promises(): DataPromises {
-    return this.#store?.promises ?? { durable: false, keepsAll: false }
+  /**
+   * @param openStore opens the store, or throws `store_unavailable` if it does not respond
+   * @throws the other errors of `openStore`, such as `config_invalid`
+   */
+  static async open(
+    openStore: () => Promise<DataStore>,
+    options: ResilientDataStoreOptions,
+  ): Promise<ResilientDataStore> {
+    const resilient = new ResilientDataStore(openStore, options)
+    try {
+      resilient.#store = await openStore()
+    } catch (error) {
+      if (!isGatepassError(error, 'store_unavailable')) {
+        await resilient.close()
+        throw error
+      }
+      options.onUnavailable(error)
+      resilient.#lastError = error
+      resilient.#scheduleOpening(0)
+    }
+    return resilient
   }
 
-  read: DataStore['read'] = async (...args) => this.#opened().read(...args)
-  write: DataStore['write'] = async (write) => this.#opened().write(write)
-  remove: DataStore['remove'] = async (removal) => this.#opened().remove(removal)
-  touch: DataStore['touch'] = async (...args) => this.#opened().touch(...args)
-  end: DataStore['end'] = async (...args) => this.#opened().end(...args)
-  removeExpired: DataStore['removeExpired'] = async (...args) =>
-    this.#store?.removeExpired(...args) ?? false
-  ping: DataStore['ping'] = async () => this.#opened().ping()
+  read(owner: DataOwner, fields: readonly string[] | 'all', nowMs: number) {
+    return this.#run(this.#reads, (store) => store.read(owner, fields, nowMs))
+  }
+
+  write(write: DataWrite) {
+    return this.#run(this.#writes, (store) => store.write(write))
+  }
+
+  remove(removal: DataRemoval) {
+    return this.#run(this.#writes, (store) => store.remove(removal))
+  }
+
+  touch(owner: DataOwner, expiresAtMs: number, nowMs: number) {
+    return this.#run(this.#writes, (store) => store.touch(owner, expiresAtMs, nowMs))
+  }
+
+  end(owner: DataOwner, untilMs: number, nowMs: number) {
+    return this.#run(this.#writes, (store) => store.end(owner, untilMs, nowMs))
+  }
+
+  async removeExpired(nowMs: number, limit: number): Promise<boolean> {
+    if (this.#store === null) return false
+    return this.#run(this.#writes, (store) => store.removeExpired(nowMs, limit))
+  }
+
+  async ping(): Promise<void> {
+    await this.#opened().ping()
+  }
 
   async close(): Promise<void> {
     this.#isClosed = true
+    this.#cleanup.stop()
     clearTimeout(this.#timer)
-    await this.#attempt
+    await this.#opening
     await this.#store?.close()
+  }
+
+  async #run<T>(breaker: CircuitBreaker, call: (store: DataStore) => Promise<T>): Promise<T> {
+    const store = this.#opened()
+    return store.hasCircuitBreaker ? call(store) : breaker.run(() => call(store))
   }
 
   #opened(): DataStore {
@@ -65,21 +121,21 @@ class AwaitedDataStore implements DataStore {
     return this.#store
   }
 
-  #schedule(): NodeJS.Timeout {
-    // Not all at once, who lost the same store.
-    const delayMs = this.#pauseMs * (0.5 + Math.random() / 2)
-    return setTimeout(() => {
-      this.#attempt = this.#tryToOpen()
-    }, delayMs).unref()
+  #scheduleOpening(attempt: number): void {
+    this.#timer = setTimeout(
+      () => {
+        this.#opening = this.#tryToOpen(attempt)
+      },
+      backoffMs(attempt, reopenDelay),
+    ).unref()
   }
 
-  async #tryToOpen(): Promise<void> {
+  async #tryToOpen(attempt: number): Promise<void> {
     try {
-      this.#store = await this.#open()
+      this.#store = await this.#openStore()
     } catch (error) {
-      this.#lastError = error as Error
-      this.#pauseMs = Math.min(2 * this.#pauseMs, pauseMsMax)
-      if (!this.#isClosed) this.#timer = this.#schedule()
+      this.#lastError = error
+      if (!this.#isClosed) this.#scheduleOpening(attempt + 1)
     }
   }
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { GatepassError } from '../core/errors.ts'
 
-/** Files in PEM; '' where none is named. Without `ca` the machine's own certificates count. */
+/** Paths of PEM files; '' if not given. Without `ca` the certificate authorities of Node apply. */
 export interface TlsFiles {
   readonly ca: string
   readonly cert: string
@@ -14,17 +14,18 @@ export interface ServerAddress {
   readonly port: number
 }
 
-/** What a URL may say behind the question mark about TLS. */
+/** The query parameters of a URL that name TLS files. */
 export const tlsParameters: readonly string[] = ['ca', 'cert', 'key']
 
 /**
- * What the URLs of servers have in common. Whatever is wrong is `config_invalid`, and its detail
- * holds nothing of the URL, as that may hold a password.
+ * Parses the parts that server URLs have in common.
+ *
+ * Each problem is `config_invalid`. No detail quotes the URL, which may contain a password.
  */
-export class ServerUrlReader {
+export class ServerUrlParser {
   readonly #server: string
 
-  /** @param server whose URLs they are, for the messages */
+  /** @param server the name of the server, for messages */
   constructor(server: string) {
     this.#server = server
   }
@@ -33,7 +34,7 @@ export class ServerUrlReader {
     return new GatepassError('config_invalid', { detail: `A ${this.#server} URL ${detail}.` })
   }
 
-  /** Undoes percent-encoding. */
+  /** Decodes percent-encoding. */
   decode(text: string): string {
     try {
       return decodeURIComponent(text)
@@ -42,7 +43,7 @@ export class ServerUrlReader {
     }
   }
 
-  /** @returns null for what is not host:port */
+  /** Parses `host:port`. Returns null for any other text. */
   address(text: string, defaultPort: number): ServerAddress | null {
     const [, host, port] = /^(\[[0-9A-Fa-f:.]+\]|[^\s:[\]@]+)(?::(\d{1,5}))?$/.exec(text) ?? []
     const number = port === undefined ? defaultPort : Number(port)
@@ -67,7 +68,7 @@ export class ServerUrlReader {
     return { ca, cert, key }
   }
 
-  /** What is in the files, for a TLS client. */
+  /** Reads the files, as options of a TLS client. */
   readTlsFiles({ ca, cert, key }: TlsFiles, cwd: string) {
     const read = (path: string) => {
       try {

@@ -1,7 +1,6 @@
 import t, { type Test } from 'tap'
 import { randomId } from '../../src/core/secrets.ts'
-import { dataOwner } from '../../src/stores/data-owner.ts'
-import type { DataStore } from '../../src/stores/data-store.ts'
+import { type DataStore, dataOwner } from '../../src/stores/data-store.ts'
 import { longLifetimes } from '../support/data.ts'
 import { dataStores, type OpenStore } from '../support/data-stores.ts'
 import { startRedis } from '../support/redis.ts'

@@ -85,7 +85,7 @@ t.test('a value that was copied to another session is not read there', async (t)
     owner: thief,
     field: 'cart',
     ...stored,
-    fieldsMax: maxFields,
+    maxFields,
     expiresAtMs: nowMs + hour_ms,
     nowMs,
   })

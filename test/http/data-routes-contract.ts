@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 import { maxValueBytes } from '../../src/data/owned-fields.ts'
-import { dataOwner } from '../../src/stores/data-owner.ts'
+import { dataOwner } from '../../src/stores/data-store.ts'
 import { longLifetimes, startVerifier, tokenOf } from '../support/data.ts'
 import type { OpenStore } from '../support/data-stores.ts'
 import { issuer } from '../support/tokens.ts'
@@ -127,7 +127,7 @@ export function dataRoutesContract(t: Test, open: OpenStore): void {
       field: 'forged',
       value: Buffer.from('{"admin":true}'),
       version: 'forged',
-      fieldsMax: 64,
+      maxFields: 64,
       expiresAtMs: nowMs + longLifetimes.userTtl_s * 1000,
       nowMs,
     })

@@ -6,8 +6,7 @@ import { DataEnd } from '../../src/issuer/data-end.ts'
 import { endAllOf } from '../../src/issuer/ending.ts'
 import { RevocationFeed } from '../../src/issuer/revocation-feed.ts'
 import { Sessions } from '../../src/issuer/sessions.ts'
-import { dataOwner } from '../../src/stores/data-owner.ts'
-import type { DataStore, DataWrite } from '../../src/stores/data-store.ts'
+import { type DataStore, type DataWrite, dataOwner } from '../../src/stores/data-store.ts'
 import { RedisDataStore } from '../../src/stores/redis/data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
@@ -74,7 +73,7 @@ function writeOf(sid: string, nowMs = t0): DataWrite {
     field: 'cart',
     value,
     version: randomId(),
-    fieldsMax: 64,
+    maxFields: 64,
     expiresAtMs,
     nowMs,
   }

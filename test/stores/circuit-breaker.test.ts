@@ -1,122 +1,143 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import { isGatepassError } from '../../src/core/errors.ts'
-import { Breaker } from '../../src/stores/circuit-breaker.ts'
+import { CircuitBreaker } from '../../src/stores/circuit-breaker.ts'
 import { FakeClock } from '../support/clock.ts'
 import fc from '../support/properties.ts'
 
-const limits = { failuresMax: 3, firstOpenMs: 1_000, openMsMax: 5_000 }
-const outage = new Error('outage')
-const answer = new Error('an answer that is no use')
+const limits = { maxFailures: 3, openFor: { minMs: 1_000, maxMs: 5_000 } }
+const failure = new Error('out of service')
+const answer = new Error('an answer')
 
 function start() {
   const clock = new FakeClock()
-  const isFailure = (error: unknown) => error === outage
-  return { clock, breaker: new Breaker({ ...limits, clock, isFailure }) }
+  const isFailure = (error: unknown) => error === failure
+  return { clock, breaker: new CircuitBreaker({ ...limits, clock, isFailure }) }
 }
 
-/** Calls through the breaker; gives `refused` and when to try again if it did not go through. */
-async function call(breaker: Breaker, outcome: 'ok' | Error): Promise<string> {
-  let wentThrough = false
+type Result = 'ok' | Error
+
+/** Makes a call. Returns its result, or the `Retry-After` of a blocked call. */
+async function call(breaker: CircuitBreaker, result: Result): Promise<Result | number> {
+  let isBlocked = true
   try {
     return await breaker.run(async () => {
-      wentThrough = true
-      if (outcome !== 'ok') throw outcome
-      return 'ok'
+      isBlocked = false
+      if (result !== 'ok') throw result
+      return 'ok' as const
     })
   } catch (error) {
-    if (wentThrough) return error === outage ? 'outage' : 'answer'
+    if (!isBlocked) return error as Error
     if (!isGatepassError(error, 'store_unavailable')) throw error
-    return `refused ${error.retryAfter_s}`
+    return error.retryAfter_s ?? 0
   }
 }
 
-t.test('opens after failures in a row, and then for longer and longer', async (t) => {
+async function open(breaker: CircuitBreaker): Promise<void> {
+  for (let n = 0; n < limits.maxFailures; n++) await call(breaker, failure)
+}
+
+t.test('opens after consecutive failures, for longer after each failed probe', async (t) => {
   const { clock, breaker } = start()
-  for (let n = 0; n < 3; n++) t.equal(await call(breaker, outage), 'outage')
+  await open(breaker)
   for (const openMs of [1_000, 2_000, 4_000, 5_000, 5_000]) {
-    t.equal(await call(breaker, 'ok'), `refused ${openMs / 1000}`)
-    clock.advanceMs(openMs - 1)
-    t.equal(await call(breaker, 'ok'), 'refused 1')
-    clock.advanceMs(1)
-    t.equal(await call(breaker, outage), 'outage', `the probe after ${openMs} ms`)
+    const retryAfter_s = await call(breaker, 'ok')
+    t.ok(Number(retryAfter_s) <= openMs / 1000, `Retry-After ${retryAfter_s}`)
+    // The jitter takes up to half of the period.
+    clock.advanceMs(openMs / 2 - 1)
+    t.equal(await call(breaker, 'ok').then(Number.isInteger), true, 'blocked')
+    clock.advanceMs(openMs / 2 + 1)
+    t.equal(await call(breaker, failure), failure, `the probe after ${openMs} ms`)
   }
   clock.advanceMs(5_000)
   t.equal(await call(breaker, 'ok'), 'ok')
-  t.equal(await call(breaker, outage), 'outage', 'closed again')
+  t.equal(await call(breaker, failure), failure, 'closed again')
 })
 
-t.test('failures that are not in a row do not open it', async (t) => {
+t.test('failures that are not consecutive do not open it', async (t) => {
   const { breaker } = start()
   for (let n = 0; n < 20; n++) {
-    await call(breaker, outage)
-    await call(breaker, outage)
-    t.equal(await call(breaker, n % 2 === 0 ? 'ok' : answer), n % 2 === 0 ? 'ok' : 'answer')
+    await call(breaker, failure)
+    await call(breaker, failure)
+    const between = n % 2 === 0 ? 'ok' : answer
+    t.equal(await call(breaker, between), between)
   }
 })
 
-t.test('an error that is an answer closes it, too', async (t) => {
+t.test('an error that is an answer closes it', async (t) => {
   const { clock, breaker } = start()
-  for (let n = 0; n < 3; n++) await call(breaker, outage)
+  await open(breaker)
   clock.advanceMs(1_000)
-  t.equal(await call(breaker, answer), 'answer')
+  t.equal(await call(breaker, answer), answer)
   t.equal(await call(breaker, 'ok'), 'ok')
 })
 
 t.test('a clock that is set back does not keep it open', async (t) => {
   const { clock, breaker } = start()
-  for (let n = 0; n < 3; n++) await call(breaker, outage)
+  await open(breaker)
   clock.advanceMs(-3_600_000)
   t.equal(await call(breaker, 'ok'), 'ok')
 })
 
 /** Calls that overlap. */
 class Calls {
-  outages = 0
-  readonly #breaker: Breaker
-  readonly #running: ((outcome: 'ok' | Error) => Promise<unknown>)[] = []
+  failures = 0
+  readonly #breaker: CircuitBreaker
+  readonly #running: ((result: Result) => Promise<unknown>)[] = []
 
-  constructor(breaker: Breaker) {
+  constructor(breaker: CircuitBreaker) {
     this.#breaker = breaker
   }
 
-  /** Whether a new call goes through. */
-  begin(): boolean {
+  /** Starts a call. Returns false if it is blocked. */
+  start(): boolean {
     const { promise, resolve, reject } = Promise.withResolvers<string>()
-    let goesThrough = false
-    const ended = this.#breaker
+    let isBlocked = true
+    const settled = this.#breaker
       .run(() => {
-        goesThrough = true
+        isBlocked = false
         return promise
       })
       .catch(() => {})
-    if (!goesThrough) return false
-    this.#running.push((outcome) => {
-      if (outcome === 'ok') resolve(outcome)
-      else reject(outcome)
-      return ended
+    if (isBlocked) return false
+    this.#running.push((result) => {
+      if (result === 'ok') resolve(result)
+      else reject(result)
+      return settled
     })
     return true
   }
 
-  /** Ends the call that runs longest, if there is one. */
-  async end(outcome: 'ok' | Error): Promise<void> {
+  /** Ends the oldest call, if there is one. */
+  async end(result: Result): Promise<void> {
     const end = this.#running.shift()
     if (end === undefined) return
-    if (outcome === outage) this.outages += 1
-    await end(outcome)
+    if (result === failure) this.failures += 1
+    await end(result)
   }
 
-  async endAll(outcome: 'ok' | Error): Promise<void> {
-    while (this.#running.length > 0) await this.end(outcome)
+  async endAll(result: Result): Promise<void> {
+    while (this.#running.length > 0) await this.end(result)
   }
 }
 
-t.test('however calls overlap, it opens for a reason, probes once and recovers', async () => {
+t.test('a call that started before the circuit opened does not open it again', async (t) => {
+  const { clock, breaker } = start()
+  const calls = new Calls(breaker)
+  for (let n = 0; n < 2 * limits.maxFailures; n++) calls.start()
+  for (let n = 0; n < limits.maxFailures; n++) await calls.end(failure)
+  t.notOk(calls.start(), 'open')
+  clock.advanceMs(1_000)
+  t.equal(await call(breaker, 'ok'), 'ok', 'closed by the probe')
+  await calls.endAll(failure)
+  t.ok(calls.start())
+})
+
+t.test('with any overlap of calls it opens for a reason, probes once and recovers', async () => {
   const steps = fc.array(
     fc.oneof(
-      { weight: 2, arbitrary: fc.constant('begin' as const) },
-      { weight: 3, arbitrary: fc.constantFrom('ok' as const, outage, outage, answer) },
+      { weight: 2, arbitrary: fc.constant('start' as const) },
+      { weight: 3, arbitrary: fc.constantFrom('ok' as const, failure, failure, answer) },
       { weight: 1, arbitrary: fc.integer({ min: 1, max: 6_000 }) },
     ),
     { maxLength: 60 },
@@ -127,18 +148,18 @@ t.test('however calls overlap, it opens for a reason, probes once and recovers',
       const calls = new Calls(breaker)
       for (const step of steps) {
         if (typeof step === 'number') clock.advanceMs(step)
-        else if (step !== 'begin') await calls.end(step)
-        else if (!calls.begin()) assert.ok(calls.outages >= limits.failuresMax, 'for a reason')
+        else if (step !== 'start') await calls.end(step)
+        else if (!calls.start()) assert.ok(calls.failures >= limits.maxFailures, 'for a reason')
       }
-      // Three outages open it if it is closed, and the last one if it was probing.
-      await calls.endAll(outage)
-      for (let n = 0; n < limits.failuresMax && calls.begin(); n++) await calls.end(outage)
-      assert.ok(!calls.begin(), 'open')
-      clock.advanceMs(limits.openMsMax)
-      assert.ok(calls.begin(), 'a probe')
-      assert.ok(!calls.begin(), 'and no other')
+      // Three failures open it if it is closed, and one failure if it is half-open.
+      await calls.endAll(failure)
+      for (let n = 0; n < limits.maxFailures && calls.start(); n++) await calls.end(failure)
+      assert.ok(!calls.start(), 'open')
+      clock.advanceMs(limits.openFor.maxMs)
+      assert.ok(calls.start(), 'a probe')
+      assert.ok(!calls.start(), 'and no other')
       await calls.end('ok')
-      assert.ok(calls.begin() && calls.begin(), 'closed')
+      assert.ok(calls.start() && calls.start(), 'closed')
     }),
   )
 })

@@ -27,10 +27,10 @@ export function counterStoreContract(
     const { open } = await start(t)
     const counter = (await open()).counter(options)
     t.equal(await counter.read('a'), null)
-    t.match(await counter.add('a'), { count: 1, isWithin: true })
-    t.match(await counter.add('a'), { count: 2, isWithin: true })
-    t.match(await counter.add('a'), { count: 3, isWithin: false })
-    t.match(await counter.add('b'), { count: 1, isWithin: true })
+    t.match(await counter.add('a'), { count: 1, isWithinLimit: true })
+    t.match(await counter.add('a'), { count: 2, isWithinLimit: true })
+    t.match(await counter.add('a'), { count: 3, isWithinLimit: false })
+    t.match(await counter.add('b'), { count: 1, isWithinLimit: true })
     const { count, resetsInMs } = (await counter.read('a')) ?? {}
     t.equal(count, 3)
     t.ok(resetsInMs !== undefined && resetsInMs > 0 && resetsInMs <= 3000, `${resetsInMs} ms`)
@@ -48,7 +48,7 @@ export function counterStoreContract(
     t.match(await counter.read('long'), { count: 2 })
     await wait(1)
     t.equal(await counter.read('long'), null)
-    t.match(await counter.add('long'), { count: 1, isWithin: true })
+    t.match(await counter.add('long'), { count: 1, isWithinLimit: true })
   })
 
   t.test('what is taken back has not been, and never counts below nothing', async (t) => {
@@ -101,6 +101,6 @@ export function counterStoreContract(
       counts,
       Array.from({ length: 40 }, (_, index) => index + 1),
     )
-    t.equal(added.filter(({ isWithin }) => isWithin).length, 2)
+    t.equal(added.filter(({ isWithinLimit }) => isWithinLimit).length, 2)
   })
 }

@@ -81,13 +81,13 @@ export function dataStoreContract(t: Test, open: () => Promise<DataStore>): void
   withStore('refuses a field too many, and takes one in its place', async (t, store) => {
     const owner = newOwner()
     const fields = Array.from({ length: 4 }, (_, n) => write({ owner, field: `f${n}` }))
-    const limited = fields.map((one) => ({ ...one, fieldsMax: 3 }))
+    const limited = fields.map((one) => ({ ...one, maxFields: 3 }))
     const outcomes = []
     for (const one of limited) outcomes.push(await store.write(one))
     t.same(outcomes, ['written', 'written', 'written', 'full'])
-    t.equal(await store.write({ ...write({ owner, field: 'f0' }), fieldsMax: 3 }), 'written')
+    t.equal(await store.write({ ...write({ owner, field: 'f0' }), maxFields: 3 }), 'written')
     await store.remove({ owner, field: 'f1', nowMs: t0 })
-    t.equal(await store.write({ ...write({ owner, field: 'f3' }), fieldsMax: 3 }), 'written')
+    t.equal(await store.write({ ...write({ owner, field: 'f3' }), maxFields: 3 }), 'written')
   })
 
   withStore('what has ended never comes back', async (t, store) => {
@@ -174,7 +174,7 @@ export function write(given: Partial<DataWrite> & { readonly owner: DataOwner })
     field: 'cart',
     value: Buffer.from(`value ${version}`),
     version,
-    fieldsMax: 64,
+    maxFields: 64,
     expiresAtMs: later,
     nowMs: t0,
     ...given,

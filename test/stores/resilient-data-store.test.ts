@@ -1,72 +1,147 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
-import type { DataOwner, DataStore } from '../../src/stores/data-store.ts'
-import { openOrFollow } from '../../src/stores/resilient-data-store.ts'
+import { randomId } from '../../src/core/secrets.ts'
+import type { DataStore } from '../../src/stores/data-store.ts'
+import { ResilientDataStore } from '../../src/stores/resilient-data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
+import { FakeClock } from '../support/clock.ts'
 import { until } from '../support/until.ts'
+import { dataStoreContract, newOwner } from './data-store-contract.ts'
 
-const owner: DataOwner = { scope: 'session', id: 'one' }
-const unavailable = new GatepassError('store_unavailable')
+const unavailable = new GatepassError('store_unavailable', { retryAfter_s: 1 })
 
-/** Something that opens once it is told to. */
-function setUp(t: Test) {
-  const store = new SqliteDataStore(join(t.testdir(), 'data.db'))
-  t.teardown(() => store.close())
-  const away: unknown[] = []
-  const state = { isThere: false, attempts: 0 }
-  const open = async (): Promise<DataStore> => {
-    state.attempts += 1
-    if (!state.isThere) throw unavailable
-    return store
-  }
-  return { state, away, open: () => openOrFollow(open, (error) => away.push(error)) }
+function sqlite(t: Test): SqliteDataStore {
+  return new SqliteDataStore(join(t.testdir(), randomId(), 'data.db'))
 }
 
-t.test('a store that is there is used as it is', async (t) => {
-  const { state, away, open } = setUp(t)
-  state.isThere = true
-  t.ok((await open()) instanceof SqliteDataStore)
-  t.same(away, [])
+function openResilient(open: () => Promise<DataStore>) {
+  const clock = new FakeClock()
+  const errors: unknown[] = []
+  const onUnavailable = (error: unknown) => errors.push(error)
+  const onCleanupError = (error: unknown) => t.fail(String(error))
+  const opening = ResilientDataStore.open(open, { clock, onUnavailable, onCleanupError })
+  return { clock, errors, opening }
+}
+
+dataStoreContract(t, () => openResilient(async () => sqlite(t)).opening)
+
+/** A store of which some methods are replaced. */
+async function withChanges(t: Test, changes: (store: SqliteDataStore) => Partial<DataStore>) {
+  const store = sqlite(t)
+  const changed: DataStore = Object.assign(Object.create(store) as DataStore, {
+    write: store.write.bind(store),
+    close: store.close.bind(store),
+    ...changes(store),
+  })
+  const { clock, opening } = openResilient(async () => changed)
+  const resilient = await opening
+  t.teardown(() => resilient.close())
+  return { clock, resilient }
+}
+
+t.test('calls are blocked while the store does not respond, and tried again later', async (t) => {
+  let isDown = true
+  let calls = 0
+  const { clock, resilient } = await withChanges(t, (store) => ({
+    read: async (...args) => {
+      calls += 1
+      if (isDown) throw unavailable
+      return store.read(...args)
+    },
+  }))
+  const read = () => resilient.read(newOwner(), ['cart'], clock.nowMs())
+  for (let n = 0; n < 20; n++) {
+    await t.rejects(read(), { code: 'store_unavailable', retryAfter_s: 1 })
+  }
+  t.equal(calls, 5, 'then calls are blocked')
+  isDown = false
+  await t.rejects(read(), { code: 'store_unavailable' })
+  clock.advanceMs(500)
+  t.same(await read(), new Map())
+  t.equal(calls, 6)
 })
 
-t.test('one that is away fails until it has come', async (t) => {
-  const { state, away, open } = setUp(t)
-  const store = await open()
-  t.same(away, [unavailable])
-  await t.rejects(store.read(owner, 'all', 0), { code: 'store_unavailable' })
-  await t.rejects(store.end(owner, 1, 0), { code: 'store_unavailable' })
-  t.equal(await store.removeExpired(0, 1), false)
-  t.equal(store.promises.durable, false)
-  await until('it is looked for again', () => state.attempts > 1)
-  state.isThere = true
-  const answers = async () =>
-    store.ping().then(
+t.test('a store that cannot write is still read, and its writes are probed', async (t) => {
+  let calls = 0
+  const { clock, resilient } = await withChanges(t, (store) => ({
+    touch: async () => {
+      calls += 1
+      throw unavailable
+    },
+    read: (...args) => store.read(...args),
+  }))
+  const owner = newOwner()
+  for (let tenths = 0; tenths < 100; tenths++) {
+    await t.rejects(resilient.touch(owner, clock.nowMs(), clock.nowMs()), {
+      code: 'store_unavailable',
+    })
+    t.same(await resilient.read(owner, ['cart'], clock.nowMs()), new Map())
+    clock.advanceMs(100)
+  }
+  const probes = calls - 5
+  t.ok(probes >= 9 && probes <= 20, `${probes} probes in 10 s, at least one a second`)
+})
+
+t.test('a store with circuit breakers of its own gets no other', async (t) => {
+  let calls = 0
+  const { clock, resilient } = await withChanges(t, () => ({
+    hasCircuitBreaker: true,
+    read: async () => {
+      calls += 1
+      throw unavailable
+    },
+  }))
+  for (let n = 0; n < 20; n++) await t.rejects(resilient.read(newOwner(), 'all', clock.nowMs()))
+  t.equal(calls, 20)
+})
+
+/** A store that can be opened once `isUp` is set. */
+function startUnavailable(t: Test) {
+  const store = sqlite(t)
+  t.teardown(() => store.close())
+  const state = { isUp: false, attempts: 0 }
+  const { errors, opening } = openResilient(async () => {
+    state.attempts += 1
+    if (!state.isUp) throw unavailable
+    return store
+  })
+  return { state, errors, opening }
+}
+
+t.test('a store that is unavailable at the start is opened in the background', async (t) => {
+  const { state, errors, opening } = startUnavailable(t)
+  const resilient = await opening
+  t.same(errors, [unavailable])
+  const owner = newOwner()
+  await t.rejects(resilient.read(owner, 'all', 0), { code: 'store_unavailable' })
+  await t.rejects(resilient.end(owner, 1, 0), { code: 'store_unavailable' })
+  t.equal(await resilient.removeExpired(0, 1), false)
+  await until('it is tried again', () => state.attempts > 1)
+  state.isUp = true
+  const responds = async () =>
+    resilient.ping().then(
       () => true,
       () => false,
     )
-  await until('it is found', answers)
-  t.same(await store.read(owner, 'all', 0), new Map())
-  t.equal(store.promises.durable, true)
-  await store.close()
-  t.equal(away.length, 1)
+  await until('it is opened', responds)
+  t.same(await resilient.read(owner, 'all', 0), new Map())
+  await resilient.close()
+  t.equal(errors.length, 1)
 })
 
-t.test('after it was closed nothing is looked for', async (t) => {
-  const { state, open } = setUp(t)
-  const store = await open()
-  await store.close()
+t.test('after close() no attempt to open the store follows', async (t) => {
+  const { state, opening } = startUnavailable(t)
+  const resilient = await opening
+  await resilient.close()
   const { attempts } = state
   await new Promise((resolve) => setTimeout(resolve, 400))
   t.equal(state.attempts, attempts)
 })
 
-t.test('an address that can not be used is not tried again', async (t) => {
-  const open = async () => {
+t.test('an error of the configuration is thrown', async (t) => {
+  const { opening } = openResilient(async () => {
     throw new GatepassError('config_invalid')
-  }
-  await t.rejects(
-    openOrFollow(open, () => t.fail()),
-    { code: 'config_invalid' },
-  )
+  })
+  await t.rejects(opening, { code: 'config_invalid' })
 })

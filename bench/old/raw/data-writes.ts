@@ -41,7 +41,7 @@ async function compareAndSet(): Promise<(lane: number) => Promise<void>> {
       value,
       version,
       expected: one.version,
-      fieldsMax: 64,
+      maxFields: 64,
       expiresAtMs,
       nowMs: Date.now(),
     })

@@ -13,7 +13,7 @@ import { DataEnd } from '../../issuer/data-end.ts'
 import { createIssuer } from '../../issuer/issuer.ts'
 import { RevocationFeed } from '../../issuer/revocation-feed.ts'
 import type { KeyManager } from '../../keys/key-manager.ts'
-import { startSweep } from '../../stores/cleanup.ts'
+import { startCleanup } from '../../stores/cleanup.ts'
 import { openCounterStore } from '../../stores/open-stores.ts'
 import type { SessionStore } from '../../stores/ports.ts'
 import { DpopProofs, dpopDefaults } from '../../verifier/dpop/proofs.ts'
@@ -60,7 +60,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
     keys,
     expiryClock,
   })
-  const sweep = startSweep(parts.sessions, expiryClock, (err) =>
+  const cleanup = startCleanup(parts.sessions, expiryClock, (err) =>
     logger.warn({ err }, 'expired sessions could not be removed; trying again later'),
   )
   const dataEnd = await openDataEnd(settings, context.cwd, { logger, metrics, ...parts })
@@ -119,7 +119,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
         clock: async () => clockWatch.check(),
       },
       close: async () => {
-        sweep.stop()
+        cleanup.stop()
         await Promise.all([keys, revocations, clockWatch, dataEnd].map((one) => one?.close()))
         await Promise.all([parts.close(), counters.close()])
       },
@@ -163,10 +163,10 @@ async function openDataEnd(
   cwd: string,
   { logger, metrics, sessions }: DataEndParts,
 ) {
-  const kept = await openDataForService(settings, cwd, logger)
-  if (kept === null) return null
+  const data = await openDataForService(settings, cwd, logger)
+  if (data === null) return null
   const end = new DataEnd({
-    data: observedStore(kept.store, dataMetrics(metrics.registry)),
+    data: observedStore(data, dataMetrics(metrics.registry)),
     sessions,
     issuer: settings.issuer,
     clock: systemClock,
@@ -178,7 +178,7 @@ async function openDataEnd(
     endSoon: (sid: string) => end.endSoon(sid),
     close: async () => {
       await end.close()
-      await kept.close()
+      await data.close()
     },
   }
 }

@@ -49,7 +49,7 @@ export async function runVerifier(context: CliContext): Promise<void> {
     (error: unknown) => logger.warn({ err: error }, 'no keys yet'),
   )
 
-  const kept = await openDataForService(settings, context.cwd, logger)
+  const dataStore = await openDataForService(settings, context.cwd, logger)
 
   await serve(
     {
@@ -62,8 +62,8 @@ export async function runVerifier(context: CliContext): Promise<void> {
         trustedProxies: settings.trusted_proxies,
         publicUrl: settings.public_url,
         allowedOrigins: settings.allowed_origins,
-        data: kept && {
-          data: dataService(settings, kept.store, dataMetrics(metrics.registry)),
+        data: dataStore && {
+          data: dataService(settings, dataStore, dataMetrics(metrics.registry)),
           requiresPrecondition: settings.data_precondition === 'required',
         },
       }),
@@ -77,7 +77,7 @@ export async function runVerifier(context: CliContext): Promise<void> {
         },
       },
       close: async () => {
-        await Promise.all([verifier.close(), kept?.close()])
+        await Promise.all([verifier.close(), dataStore?.close()])
       },
     },
     settings,

@@ -67,7 +67,7 @@ export class Backoff {
   async take(key: string, level: number): Promise<Taken | number> {
     if (level <= 0) {
       const free = await this.#free.add(key)
-      if (free.isWithin) {
+      if (free.isWithinLimit) {
         return {
           isLast: free.count >= this.#rules.free,
           giveBack: free.takeBack,
@@ -76,7 +76,7 @@ export class Backoff {
       }
     }
     const turn = await this.#turns.add(key, Math.min(2 ** level, this.#rules.pauseMax_s))
-    if (!turn.isWithin) return turn.resetsInMs
+    if (!turn.isWithinLimit) return turn.resetsInMs
     const raised = await this.#levels.add(key)
     const counters = [this.#free, this.#levels, this.#turns]
     return {

@@ -1,6 +1,5 @@
 import type {
   DataOwner,
-  DataPromises,
   DataRemoval,
   DataStore,
   DataWrite,
@@ -52,8 +51,7 @@ type Node = Pick<MemcachedNode, 'run' | 'close'>
  * nothing and begin anew, and when the node came back, so would the data from before.
  */
 export class MemcachedDataStore implements DataStore {
-  readonly promises: DataPromises = { durable: false, keepsAll: false }
-  readonly guardsItself = true
+  readonly hasCircuitBreaker = true
   readonly #nodes: readonly Node[]
   readonly #ring: Ring
 
@@ -147,14 +145,14 @@ export class MemcachedDataStore implements DataStore {
 
 /** null when something has changed meanwhile, and it is to be tried again. */
 async function tryToWrite(items: OwnedItems, write: DataWrite): Promise<WriteOutcome | null> {
-  const { field, version, value, expected, fieldsMax, expiresAtMs } = write
+  const { field, version, value, expected, maxFields, expiresAtMs } = write
   const found = await items.read([field])
   const { state, slots } = found.index
   if (state === 'ended') return 'ended'
   const current = found.fields.get(field)
   const isDone = current?.version === version
   if (!isDone && !isExpected(current, expected)) return 'conflict'
-  if (!slots.has(field) && slots.size >= fieldsMax) {
+  if (!slots.has(field) && slots.size >= maxFields) {
     return (await items.retire(found)) ? null : 'full'
   }
   const index = await items.extend(found, expiresAtMs, field)

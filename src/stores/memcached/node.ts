@@ -1,4 +1,5 @@
-import { Breaker } from '../circuit-breaker.ts'
+import { systemClock } from '../../core/clock.ts'
+import { CircuitBreaker } from '../circuit-breaker.ts'
 import type { Command } from './commands.ts'
 import { type ConnectionSettings, MemcachedConnection } from './connection.ts'
 import { isOutage, NoAnswerError, TooSlowError, unavailable } from './errors.ts'
@@ -20,14 +21,7 @@ interface Call {
   isOver: boolean
 }
 
-const failuresMax = 5
-const openMinMs = 250
-const openMaxMs = 2_000
-
-/** Differs by up to half from replica to replica, so that not all come back at once. */
-function jittered(timeMs: number): number {
-  return timeMs * (0.5 + Math.random() / 2)
-}
+const breakerLimits = { maxFailures: 5, openFor: { minMs: 250, maxMs: 2_000 } }
 
 /**
  * One node. Each call has a deadline. A connection that says nothing at all during a whole call is
@@ -38,7 +32,7 @@ function jittered(timeMs: number): number {
 export class MemcachedNode {
   readonly #settings: ConnectionSettings
   readonly #limits: NodeLimits
-  readonly #breaker: Breaker
+  readonly #breaker: CircuitBreaker
   #connection: MemcachedConnection | null = null
   #connecting: Promise<MemcachedConnection> | null = null
   #calls = 0
@@ -48,16 +42,9 @@ export class MemcachedNode {
   constructor(settings: ConnectionSettings, limits: NodeLimits) {
     this.#settings = settings
     this.#limits = limits
-    this.#breaker = new Breaker({
-      failuresMax,
-      get firstOpenMs() {
-        return jittered(openMinMs)
-      },
-      get openMsMax() {
-        return jittered(openMaxMs)
-      },
-      // Never set back, nor ahead.
-      clock: { nowMs: () => performance.now() },
+    this.#breaker = new CircuitBreaker({
+      ...breakerLimits,
+      clock: systemClock,
       isFailure: isOutage,
     })
   }

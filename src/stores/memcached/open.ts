@@ -3,7 +3,7 @@ import type { ConnectionOptions } from 'node:tls'
 import type { TlsFiles } from '../server-url.ts'
 import { hopelessness, unavailable } from './errors.ts'
 import { MemcachedNode } from './node.ts'
-import { type MemcachedTarget, nameOf, urlReader } from './url.ts'
+import { type MemcachedTarget, nameOf, urlParser } from './url.ts'
 
 export interface MemcachedOptions {
   /** The folder that relative paths in the URL start from. */
@@ -74,6 +74,6 @@ function tlsOptions(files: TlsFiles, cwd: string): ConnectionOptions {
     // Said here, so that no environment variable turns it off.
     rejectUnauthorized: true,
     minVersion: 'TLSv1.2',
-    ...urlReader.readTlsFiles(files, cwd),
+    ...urlParser.readTlsFiles(files, cwd),
   }
 }

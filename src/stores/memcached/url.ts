@@ -1,4 +1,4 @@
-import { type ServerAddress, ServerUrlReader, type TlsFiles, tlsParameters } from '../server-url.ts'
+import { type ServerAddress, ServerUrlParser, type TlsFiles, tlsParameters } from '../server-url.ts'
 
 /** For memcached's own authentication (`-Y`). */
 export interface MemcachedCredentials {
@@ -17,8 +17,8 @@ export interface MemcachedTarget {
 
 const defaultPort = 11_211
 const nodesMax = 100
-/** Reads, and says what is wrong. */
-export const urlReader = new ServerUrlReader('Memcached')
+
+export const urlParser = new ServerUrlParser('Memcached')
 const pattern = /^(memcacheds?):\/\/([^/?#]*)\/?(?:\?([^#]*))?$/
 
 /**
@@ -30,7 +30,7 @@ const pattern = /^(memcacheds?):\/\/([^/?#]*)\/?(?:\?([^#]*))?$/
 export function parseMemcachedUrl(text: string): MemcachedTarget {
   const [, scheme, authority = '', query = ''] = pattern.exec(text) ?? []
   if (scheme === undefined) {
-    throw urlReader.invalid(
+    throw urlParser.invalid(
       'must be memcached://host:port,host:port; in a password, percent-encode @ : / ? # and %',
     )
   }
@@ -49,15 +49,15 @@ export function nameOf({ host, port }: ServerAddress): string {
 
 function addressesOf(text: string): ServerAddress[] {
   const nodes = text.split(',').map(addressOf)
-  if (nodes.length > nodesMax) throw urlReader.invalid(`may name ${nodesMax} nodes at most`)
-  if (new Set(nodes.map(nameOf)).size < nodes.length) throw urlReader.invalid('names a node twice')
+  if (nodes.length > nodesMax) throw urlParser.invalid(`may name ${nodesMax} nodes at most`)
+  if (new Set(nodes.map(nameOf)).size < nodes.length) throw urlParser.invalid('names a node twice')
   return nodes
 }
 
 function addressOf(text: string): ServerAddress {
-  const address = urlReader.address(text, defaultPort)
+  const address = urlParser.address(text, defaultPort)
   if (address === null) {
-    throw urlReader.invalid('must name its nodes as host:port, with commas between them')
+    throw urlParser.invalid('must name its nodes as host:port, with commas between them')
   }
   return { ...address, host: address.host.toLowerCase() }
 }
@@ -65,18 +65,18 @@ function addressOf(text: string): ServerAddress {
 /** memcached reads a name up to a colon in its file, up to a space on the wire, and no other space. */
 function credentialsOf(userinfo: string): MemcachedCredentials {
   const [, username = '', password = ''] =
-    /^([^:]*):?(.*)$/.exec(userinfo)?.map((part) => urlReader.decode(part)) ?? []
+    /^([^:]*):?(.*)$/.exec(userinfo)?.map((part) => urlParser.decode(part)) ?? []
   if (username === '' || password === '') {
-    throw urlReader.invalid('must have a user name and a password, or neither')
+    throw urlParser.invalid('must have a user name and a password, or neither')
   }
   if (/[\s:]|\p{Cc}/u.test(username) || /\s|\p{Cc}/u.test(password)) {
-    throw urlReader.invalid('has a user name or a password that memcached cannot hold')
+    throw urlParser.invalid('has a user name or a password that memcached cannot hold')
   }
   return { username, password }
 }
 
 function tlsOf(scheme: string, query: string): TlsFiles | null {
   const isTls = scheme === 'memcacheds'
-  const parameters = urlReader.parameters(query, isTls ? tlsParameters : [])
-  return isTls ? urlReader.tlsFiles(parameters) : null
+  const parameters = urlParser.parameters(query, isTls ? tlsParameters : [])
+  return isTls ? urlParser.tlsFiles(parameters) : null
 }

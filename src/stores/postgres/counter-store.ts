@@ -3,7 +3,7 @@ import {
   type Counter,
   type CounterOptions,
   type CounterStore,
-  counterBy,
+  createCounter,
 } from '../counter-store.ts'
 import type { Schema } from '../migrations.ts'
 import { PostgresDatabase, type PostgresOptions } from './database.ts'
@@ -54,7 +54,7 @@ export class PostgresCounterStore implements CounterStore {
   }
 
   counter({ name, limit, window_s }: CounterOptions): Counter {
-    return counterBy(
+    return createCounter(
       new RateLimiterPostgres({
         storeClient: { query: (query: Query) => this.#query(query) },
         storeType: 'client',

@@ -6,7 +6,7 @@ import {
   type RedisClientOptions,
 } from '@redis/client'
 import type { TlsFiles } from '../server-url.ts'
-import { type RedisCredentials, type RedisTarget, urlReader } from './url.ts'
+import { type RedisCredentials, type RedisTarget, urlParser } from './url.ts'
 
 /** What a command answers, text as bytes. */
 export type RedisReply = null | number | Buffer | readonly RedisReply[]
@@ -129,7 +129,7 @@ function credentialsOptions({ username, password }: RedisCredentials) {
 function tlsOptions(files: TlsFiles | null, cwd: string) {
   if (files === null) return { tls: false } as const
   // Said here, so that no environment variable turns it off.
-  return { tls: true, rejectUnauthorized: true, ...urlReader.readTlsFiles(files, cwd) } as const
+  return { tls: true, rejectUnauthorized: true, ...urlParser.readTlsFiles(files, cwd) } as const
 }
 
 function serverConnection(

@@ -3,7 +3,7 @@ import {
   type Counter,
   type CounterOptions,
   type CounterStore,
-  counterBy,
+  createCounter,
 } from '../counter-store.ts'
 import type { RedisLink } from './client.ts'
 import type { RedisReply } from './connection.ts'
@@ -24,7 +24,7 @@ export class RedisCounterStore implements CounterStore {
   }
 
   counter({ name, limit, window_s }: CounterOptions): Counter {
-    return counterBy(
+    return createCounter(
       new RateLimiterRedis({
         storeClient: this.#asClient(),
         useRedisPackage: true,

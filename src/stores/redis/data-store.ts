@@ -1,6 +1,5 @@
 import type {
   DataOwner,
-  DataPromises,
   DataRemoval,
   DataStore,
   DataWrite,
@@ -56,7 +55,6 @@ interface FieldsRead {
  * the last changes.
  */
 export class RedisDataStore implements DataStore {
-  readonly promises: DataPromises = { durable: true, keepsAll: true }
   readonly #link: RedisLink
   readonly #changes: Changes
   readonly #reads: Batcher<FieldsRead, Fields>
@@ -149,7 +147,7 @@ export class RedisDataStore implements DataStore {
     const args: (string | Buffer)[] = [bytesOf(writes)]
     for (const write of writes) {
       args.push(write.field, expectation(write.expected), String(lengthOf(write)))
-      args.push(String(write.fieldsMax), String(write.expiresAtMs))
+      args.push(String(write.maxFields), String(write.expiresAtMs))
     }
     const [first = ''] = keys
     const { reply, isInDoubt } = await this.#change(first, (call) =>

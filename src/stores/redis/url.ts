@@ -1,4 +1,4 @@
-import { type ServerAddress, ServerUrlReader, type TlsFiles, tlsParameters } from '../server-url.ts'
+import { type ServerAddress, ServerUrlParser, type TlsFiles, tlsParameters } from '../server-url.ts'
 
 /** '' is Redis's own `default` user, and no password at all. */
 export interface RedisCredentials {
@@ -34,8 +34,7 @@ export const redisSchemes = [
   'rediss+sentinel:',
 ] as const
 
-/** Reads, and says what is wrong. */
-export const urlReader = new ServerUrlReader('Redis')
+export const urlParser = new ServerUrlParser('Redis')
 const sentinelParameters = ['sentinel_username', 'sentinel_password']
 const pattern = /^(rediss?)(?:\+(cluster|sentinel))?:\/\/([^/?#]*)(\/[^?#]*)?(?:\?([^#]*))?$/
 
@@ -53,7 +52,7 @@ const pattern = /^(rediss?)(?:\+(cluster|sentinel))?:\/\/([^/?#]*)(\/[^?#]*)?(?:
 export function parseRedisUrl(text: string): RedisTarget {
   const [, scheme, kind, authority = '', path = '', query = ''] = pattern.exec(text) ?? []
   if (scheme === undefined) {
-    throw urlReader.invalid(
+    throw urlParser.invalid(
       'must be redis://host:port; in a password, percent-encode @ : / ? # and %',
     )
   }
@@ -61,39 +60,39 @@ export function parseRedisUrl(text: string): RedisTarget {
   const userinfoEnd = authority.lastIndexOf('@')
   const credentials = credentialsOf(authority.slice(0, Math.max(0, userinfoEnd)))
   const nodes = addressesOf(authority.slice(userinfoEnd + 1), topology === 'sentinel')
-  const parameters = urlReader.parameters(query, [
+  const parameters = urlParser.parameters(query, [
     ...(scheme === 'rediss' ? tlsParameters : []),
     ...(topology === 'sentinel' ? sentinelParameters : []),
   ])
   const common = {
     nodes,
     credentials,
-    tls: scheme === 'rediss' ? urlReader.tlsFiles(parameters) : null,
+    tls: scheme === 'rediss' ? urlParser.tlsFiles(parameters) : null,
   }
   const segments = path
     .split('/')
     .slice(1)
-    .map((part) => urlReader.decode(part))
+    .map((part) => urlParser.decode(part))
   if (topology === 'cluster') {
     if (databaseOf(segments) !== 0)
-      throw urlReader.invalid('names a database, and a Cluster has only one')
+      throw urlParser.invalid('names a database, and a Cluster has only one')
     return { ...common, topology }
   }
   if (topology === 'single') {
-    if (nodes.length > 1) throw urlReader.invalid('names more than one server; is it a Cluster?')
+    if (nodes.length > 1) throw urlParser.invalid('names more than one server; is it a Cluster?')
     return { ...common, topology, database: databaseOf(segments) }
   }
   const [masterName = '', ...rest] = segments
   if (masterName === '')
-    throw urlReader.invalid('must end in /<master name>, the one the sentinels know')
+    throw urlParser.invalid('must end in /<master name>, the one the sentinels know')
   const sentinelCredentials = sentinelCredentialsOf(parameters) ?? credentials
   return { ...common, topology, masterName, database: databaseOf(rest), sentinelCredentials }
 }
 
 function credentialsOf(userinfo: string): RedisCredentials {
   const colon = userinfo.indexOf(':')
-  const username = urlReader.decode(colon === -1 ? userinfo : userinfo.slice(0, colon))
-  const password = colon === -1 ? '' : urlReader.decode(userinfo.slice(colon + 1))
+  const username = urlParser.decode(colon === -1 ? userinfo : userinfo.slice(0, colon))
+  const password = colon === -1 ? '' : urlParser.decode(userinfo.slice(colon + 1))
   return withPassword({ username, password })
 }
 
@@ -106,7 +105,7 @@ function sentinelCredentialsOf(parameters: URLSearchParams): RedisCredentials | 
 
 function withPassword(credentials: RedisCredentials): RedisCredentials {
   if (credentials.username !== '' && credentials.password === '') {
-    throw urlReader.invalid(
+    throw urlParser.invalid(
       'has a user name without a password; without a user name it is redis://:password@…',
     )
   }
@@ -115,9 +114,9 @@ function withPassword(credentials: RedisCredentials): RedisCredentials {
 
 function addressesOf(text: string, isSentinel: boolean): ServerAddress[] {
   return text.split(',').map((one) => {
-    const address = urlReader.address(one, isSentinel ? 26_379 : 6379)
+    const address = urlParser.address(one, isSentinel ? 26_379 : 6379)
     if (address === null) {
-      throw urlReader.invalid('must name its hosts as host:port, with commas between them')
+      throw urlParser.invalid('must name its hosts as host:port, with commas between them')
     }
     return address
   })
@@ -126,7 +125,7 @@ function addressesOf(text: string, isSentinel: boolean): ServerAddress[] {
 function databaseOf(segments: readonly string[]): number {
   const [text = '', ...rest] = segments
   if (rest.length > 0 || !/^\d{0,5}$/.test(text)) {
-    throw urlReader.invalid('must name its database by a number, behind one slash')
+    throw urlParser.invalid('must name its database by a number, behind one slash')
   }
   return Number(text)
 }

@@ -1,6 +1,6 @@
 import type { StatementSync } from 'node:sqlite'
 import { systemClock } from '../../core/clock.ts'
-import type { Added, Count, Counter, CounterOptions, CounterStore } from '../counter-store.ts'
+import type { AddedCount, Count, Counter, CounterOptions, CounterStore } from '../counter-store.ts'
 import type { Schema } from '../migrations.ts'
 import { SqliteDatabase } from './database.ts'
 
@@ -88,7 +88,7 @@ export class SqliteCounterStore implements CounterStore {
     return row === undefined || resetsInMs <= 0 ? null : { count: row.points, resetsInMs }
   }
 
-  #addOne(rowKey: string, limit: number, windowMs: number): Added {
+  #addOne(rowKey: string, limit: number, windowMs: number): AddedCount {
     const nowMs = systemClock.nowMs()
     if (this.#writes % writesBetween === 0) this.#removeExpired(nowMs)
     this.#writes += 1
@@ -96,7 +96,7 @@ export class SqliteCounterStore implements CounterStore {
     return {
       count: row.points,
       resetsInMs: row.expire - nowMs,
-      isWithin: row.points <= limit,
+      isWithinLimit: row.points <= limit,
       takeBack: () => this.#takeBack(rowKey, row.expire),
     }
   }

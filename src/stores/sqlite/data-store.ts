@@ -1,7 +1,6 @@
 import type { StatementSync } from 'node:sqlite'
 import type {
   DataOwner,
-  DataPromises,
   DataRemoval,
   DataStore,
   DataWrite,
@@ -37,7 +36,6 @@ const schema: Schema = {
 
 /** Session data in one SQLite file (`sqlite:`). A change is one transaction, shared with others. */
 export class SqliteDataStore implements DataStore {
-  readonly promises: DataPromises = { durable: true, keepsAll: true }
   readonly #db: SqliteDatabase
   readonly #owner: StatementSync
   readonly #setOwner: StatementSync
@@ -89,7 +87,7 @@ export class SqliteDataStore implements DataStore {
   }
 
   write(write: DataWrite): Promise<WriteOutcome> {
-    const { owner, field, value, version, expected, fieldsMax, expiresAtMs, nowMs } = write
+    const { owner, field, value, version, expected, maxFields, expiresAtMs, nowMs } = write
     return this.#db.write(() => {
       const key = keyOf(owner)
       const state = this.#stateOf(key, nowMs)
@@ -98,7 +96,7 @@ export class SqliteDataStore implements DataStore {
       const found = this.#find(key, field)
       if (!isExpected(found, expected)) return 'conflict'
       if (found !== null) this.#update.run(version, value, found.rowid)
-      else if (Number(this.#count.get(key)?.n) >= fieldsMax) return 'full'
+      else if (Number(this.#count.get(key)?.n) >= maxFields) return 'full'
       else this.#insert.run(key, field, version, value)
       this.#extend(key, state, expiresAtMs)
       return 'written'

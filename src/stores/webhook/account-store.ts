@@ -1,16 +1,15 @@
 import { GatepassError, isGatepassError } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/json.ts'
 import type { Account, AccountStore } from '../ports.ts'
-import { WebhookClient, type WebhookOptions } from './client.ts'
-import { unavailable } from './failures.ts'
+import { unavailable, WebhookClient, type WebhookOptions } from './client.ts'
 import * as operations from './operations.ts'
 
-/** How many accounts a page has at most: it must fit into an answer. */
-const pageMax = 100
+/** Largest page, so that it fits into a response. */
+const maxPage = 100
 
 /**
- * The accounts of an existing user base, over a signed webhook (`webhook+https:`). What its owners
- * don't offer throws `operation_unsupported`.
+ * The accounts of an existing user base, over a signed webhook (`webhook+https:`). An operation that
+ * the user base does not implement throws `operation_unsupported`.
  */
 export class WebhookAccountStore implements AccountStore {
   readonly #client: WebhookClient
@@ -54,7 +53,7 @@ export class WebhookAccountStore implements AccountStore {
       const { changed } = await this.#client.call(operations.setPasswordHash, data)
       return changed
     } catch (error) {
-      // A hash made stronger at a login: a user base that keeps its own has just not replaced it.
+      // A login replaces an old hash by a stronger one. A user base may keep the old one.
       if (expectedHash !== undefined && isGatepassError(error, 'operation_unsupported'))
         return false
       throw error
@@ -68,11 +67,11 @@ export class WebhookAccountStore implements AccountStore {
   }
 
   async list({ after = '', limit }: { after?: string; limit: number }): Promise<Account[]> {
-    const data = { after, limit: Math.min(limit, pageMax) }
+    const data = { after, limit: Math.min(limit, maxPage) }
     const { accounts } = await this.#client.call(operations.list, data)
-    // A page that starts over would be read without end.
+    // A page that repeats earlier names would make the caller loop forever.
     if (accounts.length > data.limit || !isAscending([after, ...accounts.map(nameOf)])) {
-      throw unavailable('the list that it sent is too long or not in order')
+      throw unavailable('its list is too long or not in order')
     }
     return accounts
   }
@@ -85,11 +84,11 @@ export class WebhookAccountStore implements AccountStore {
     return this.#client.close()
   }
 
-  /** Another account than the one asked for would sign a stranger in. */
-  async #find(data: JsonObject, isAskedFor: (found: Account) => boolean): Promise<Account | null> {
+  /** Refuses an account other than the requested one, which would log a stranger in. */
+  async #find(data: JsonObject, isRequested: (found: Account) => boolean): Promise<Account | null> {
     const { account } = await this.#client.call(operations.find, data)
-    if (account !== null && !isAskedFor(account)) {
-      throw unavailable('the account that it sent is not the one that was asked for')
+    if (account !== null && !isRequested(account)) {
+      throw unavailable('it returned an account other than the requested one')
     }
     return account
   }
@@ -99,7 +98,7 @@ function nameOf({ loginName }: Account): string {
   return loginName
 }
 
-/** Whether each text comes after the one before, by its bytes in UTF-8. */
+/** Whether the texts are in strictly ascending order of their UTF-8 bytes. */
 function isAscending(texts: readonly string[]): boolean {
   const bytes = texts.map((text) => Buffer.from(text))
   return bytes.every((one, at) => at === 0 || Buffer.compare(bytes[at - 1] ?? one, one) < 0)

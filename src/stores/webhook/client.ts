@@ -1,119 +1,148 @@
+import type { KeyObject } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { z } from 'zod'
+import { BoundedQueue } from '../../core/bounded-queue.ts'
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { GatepassError, isGatepassError } from '../../core/errors.ts'
 import type { JsonObject, JsonValue } from '../../core/json.ts'
-import { Breaker } from '../circuit-breaker.ts'
-import { ExchangeError, isOutage, unavailable } from './failures.ts'
+import { CircuitBreaker } from '../circuit-breaker.ts'
 import type { Operation } from './operations.ts'
 import { keyOfSecret } from './signature.ts'
-import { type Endpoint, exchange, overNetwork } from './signed-request.ts'
-import { Slots } from './slots.ts'
+import { isOutage, sendSignedRequest, UserBaseError } from './signed-request.ts'
 
 export interface WebhookOptions {
-  /** Where the user base takes messages: an http(s) address. */
+  /** The http(s) address of the user base. */
   readonly url: string
-  /** `whsec_…`, newest first: each of them signs, so that both sides can be changed one by one. */
+  /** `whsec_…`, newest first. Every secret signs, so that either side can change its secret first. */
   readonly secrets: readonly string[]
   readonly clock?: Clock
-  /** How long a call may take to the last byte of its answer, a second attempt included; 2,000. */
+  /** Longest duration of a call, including queueing and a second attempt. Default: 2,000. */
   readonly timeoutMs?: number
-  /** How many calls are under way at once; 64. */
-  readonly callsMax?: number
-  /** How many more wait for their turn; 1,000. */
-  readonly waitingMax?: number
+  /** Calls that run at the same time. Default: 64. */
+  readonly maxConcurrent?: number
+  /** Calls that may wait. Default: 1,000. */
+  readonly maxQueued?: number
 }
 
-/** How long a second attempt waits, so that a service that restarts is not asked in vain. */
-const pauseMs = 50
+/** Delay before the second attempt of a read: a service that restarts needs a moment. */
+const retryDelayMs = 50
 
-const breakerLimits = { failuresMax: 5, firstOpenMs: 1_000, openMsMax: 30_000 }
+const breakerLimits = { maxFailures: 5, openFor: { minMs: 1_000, maxMs: 30_000 } }
+
+interface Call {
+  readonly operation: Operation<unknown>
+  readonly body: string
+  readonly signal: AbortSignal
+}
 
 /**
- * Calls a user base. Each call ends within its deadline, if only by `store_unavailable`.
+ * Calls a user base. Every call ends within its deadline.
  *
- * A read is attempted twice where the first attempt has met an outage. A write never is: it may have
- * happened. Outages in a row open the circuit breaker; an answer of any kind does not, or a stranger
- * could lock everybody out with a name that the user base chokes on.
+ * A read is attempted a second time after an outage. A write is not: it may have been applied.
+ * Consecutive outages open the circuit breaker. A response of any kind does not; otherwise one name
+ * that the user base cannot handle would lock everybody out.
  */
 export class WebhookClient {
-  readonly #endpoint: Endpoint
+  readonly #url: string
+  readonly #keys: readonly KeyObject[]
+  readonly #clock: Clock
   readonly #timeoutMs: number
-  readonly #slots: Slots
-  readonly #breaker: Breaker
+  readonly #queue: BoundedQueue<Call, JsonValue>
+  readonly #breaker: CircuitBreaker
   readonly #calls = new Set<Promise<unknown>>()
   #isClosed = false
 
   constructor(options: WebhookOptions) {
     const { url, secrets, clock = systemClock, timeoutMs = 2_000 } = options
-    const { callsMax = 64, waitingMax = 1_000 } = options
-    this.#endpoint = { url, keys: secrets.map(keyOfSecret), clock }
+    const { maxConcurrent = 64, maxQueued = 1_000 } = options
+    this.#url = url
+    this.#keys = secrets.map(keyOfSecret)
+    this.#clock = clock
     this.#timeoutMs = timeoutMs
-    this.#slots = new Slots({ runningMax: callsMax, waitingMax })
-    this.#breaker = new Breaker({ ...breakerLimits, clock, isFailure: isOutage })
+    this.#queue = new BoundedQueue(
+      { maxConcurrent, maxQueued, maxWaitMs: timeoutMs },
+      clock,
+      (calls) => Promise.allSettled(calls.map((call) => this.#send(call))),
+    )
+    this.#breaker = new CircuitBreaker({ ...breakerLimits, clock, isFailure: isOutage })
   }
 
   /** @throws `store_unavailable`, `operation_unsupported` */
   async call<T>(operation: Operation<T>, data: JsonObject): Promise<T> {
     if (this.#isClosed) throw unavailable('the store is closed')
-    const call = this.#withinDeadline((signal) =>
-      this.#slots.run(signal, () => this.#ask(operation, data, signal)),
-    )
+    const body = JSON.stringify({ type: operation.type, data })
+    const call = this.#withDeadline((signal) => this.#queue.run({ operation, body, signal }))
     this.#calls.add(call)
     try {
-      return read(operation, await call)
+      return readAnswer(operation, await call)
     } catch (error) {
-      if (error instanceof ExchangeError) throw unavailable(error.message)
-      if (!isGatepassError(error, 'operation_unsupported')) throw error
-      throw new GatepassError(error.code, {
-        detail: `The user base does not offer ${operation.type}.`,
-      })
+      throw toGatepassError(error, operation.type)
     } finally {
       this.#calls.delete(call)
     }
   }
 
-  /** Lets the calls that are under way end, within their deadlines. */
+  /** Waits for the calls in progress, which end within their deadlines. */
   async close(): Promise<void> {
     this.#isClosed = true
     await Promise.allSettled(this.#calls)
   }
 
-  async #ask(
-    { type, isRead }: Operation<unknown>,
-    data: JsonObject,
-    signal: AbortSignal,
-  ): Promise<JsonValue> {
-    const body = JSON.stringify({ type, data })
-    const attempt = () => this.#breaker.run(() => exchange(this.#endpoint, body, signal))
+  async #send({ operation, body, signal }: Call): Promise<JsonValue> {
+    const endpoint = { url: this.#url, keys: this.#keys, clock: this.#clock }
+    signal.throwIfAborted()
+    const attempt = () => this.#breaker.run(() => sendSignedRequest(endpoint, body, signal))
     try {
       return await attempt()
     } catch (error) {
-      if (!isRead || !isOutage(error) || signal.aborted) throw error
+      if (!operation.isRead || !isOutage(error) || signal.aborted) throw error
     }
-    await overNetwork(signal, () => sleep(pauseMs, undefined, { signal }))
+    await sleep(retryDelayMs, null, { signal }).catch(() => signal.throwIfAborted())
     return attempt()
   }
 
-  async #withinDeadline<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  async #withDeadline<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const aborter = new AbortController()
-    const reason = `there was no full answer within ${this.#timeoutMs} ms`
-    const timer = setTimeout(() => aborter.abort(new ExchangeError(reason, true)), this.#timeoutMs)
+    const reason = `there was no full response within ${this.#timeoutMs} ms`
+    const timer = setTimeout(
+      () => aborter.abort(new UserBaseError(reason, { isOutage: true })),
+      this.#timeoutMs,
+    )
     try {
-      return await work(aborter.signal)
+      return await run(aborter.signal)
     } finally {
       clearTimeout(timer)
     }
   }
 }
 
-function read<T>({ answer }: Operation<T>, value: JsonValue): T {
-  const result = answer.safeParse(value)
-  if (result.success) return result.data
-  throw new ExchangeError(`the answer is not as agreed: ${describe(result.error)}`, false)
+/** @param reason a clause without its full stop, for the log and the command line */
+export function unavailable(reason: string, retryAfter_s = 1): GatepassError {
+  return new GatepassError('store_unavailable', {
+    detail: `The user base is unavailable: ${reason}.`,
+    retryAfter_s,
+  })
 }
 
-/** Names the fields at fault, and nothing that is in them. */
+function readAnswer<T>({ answer }: Operation<T>, value: JsonValue): T {
+  const result = answer.safeParse(value)
+  if (result.success) return result.data
+  const reason = `the response does not match its schema: ${describe(result.error)}`
+  throw new UserBaseError(reason, { isOutage: false })
+}
+
+/** Names the invalid fields, and none of their values. */
 function describe(error: z.ZodError): string {
   return error.issues.map(({ path, code }) => `/${path.join('/')} ${code}`).join(', ')
+}
+
+function toGatepassError(error: unknown, type: string): unknown {
+  if (error instanceof UserBaseError) return unavailable(error.message)
+  if (isGatepassError(error, 'overloaded')) {
+    return unavailable('too many calls are waiting', error.retryAfter_s)
+  }
+  if (isGatepassError(error, 'operation_unsupported')) {
+    return new GatepassError(error.code, { detail: `The user base does not offer ${type}.` })
+  }
+  return error
 }

@@ -3,23 +3,21 @@ import type { JsonObject } from '../../core/json.ts'
 import { isJsonObject } from '../../tokens/json.ts'
 import type { Account } from '../ports.ts'
 
-/** The operations that a user base is asked for; docs/webhook.md describes each. */
-
-/** One kind of message, and what its answer must look like. */
+/** A kind of message and the schema of its response. docs/webhook.md describes each. */
 export interface Operation<T> {
   readonly type: string
   readonly answer: z.ZodType<T>
-  /** It changes nothing, so it does no harm to ask twice. */
+  /** The operation changes nothing, so it may be repeated. */
   readonly isRead: boolean
 }
 
 const account = z
   .strictObject({
-    // It travels in a header and a claim: OpenID Connect Core §2 has these limits.
+    // It travels in a header and a claim: the limits of OpenID Connect Core §2.
     sub: z.string().regex(/^[\x21-\x7e]{1,255}$/),
     login_name: z.string().min(1).max(254),
     password_hash: z.string().min(1).max(512),
-    // As it came: to copy an object is to lose a member named __proto__.
+    // Not copied: a copy would lose a member named __proto__.
     attributes: z.custom<JsonObject>(isJsonObject),
     disabled: z.boolean(),
     created_at_ms: z.int(),
@@ -37,7 +35,7 @@ const account = z
     }),
   )
 
-/** An account as it is in a message. */
+/** Returns an account as the fields of a message. */
 export function accountFields(account: Account): JsonObject {
   return {
     sub: account.sub,

@@ -2,8 +2,8 @@ import { createHmac, createSecretKey, type KeyObject } from 'node:crypto'
 import { equalBytes } from '../../core/secrets.ts'
 
 /**
- * What a signature covers, by Standard Webhooks 1.0.0: the body, and the message that it belongs to.
- * Neither the id nor the timestamp has a dot in it, so that they can't be read in two ways.
+ * The signed content by Standard Webhooks 1.0.0. Neither id nor timestamp contains a dot, so that the
+ * content has one reading only.
  */
 export interface Message {
   readonly id: string
@@ -12,23 +12,23 @@ export interface Message {
   readonly body: string | Uint8Array
 }
 
-/** How a secret is written (`whsec_` and base64), so that libraries and secret scanners know it. */
+/** The prefix of a secret in base64, known to libraries and secret scanners. */
 const secretPrefix = 'whsec_'
 
-/** The scheme of a signature: HMAC-SHA-256. */
+/** HMAC-SHA-256. */
 const version = 'v1'
 
-/** The key that a secret stands for; the settings have checked its form. */
+/** Returns the key of a secret, whose form the settings have checked. */
 export function keyOfSecret(secret: string): KeyObject {
   return createSecretKey(secret.slice(secretPrefix.length), 'base64')
 }
 
-/** The `webhook-signature` of a message: one signature a key, separated by spaces. */
+/** Returns the `webhook-signature` header: one signature per key, separated by spaces. */
 export function signatures(message: Message, keys: readonly KeyObject[]): string {
   return keys.map((key) => `${version},${macOf(message, key)}`).join(' ')
 }
 
-/** Whether one of the signatures in a `webhook-signature` is by one of the keys. */
+/** Whether a `webhook-signature` header has a signature by one of the keys. */
 export function isSigned(message: Message, signature: string, keys: readonly KeyObject[]): boolean {
   if (!/^\d{1,12}$/.test(message.timestamp)) return false
   const given = signature.split(' ').map((one) => Buffer.from(one))

@@ -4,39 +4,57 @@ import { GatepassError } from '../../core/errors.ts'
 import type { JsonValue } from '../../core/json.ts'
 import { randomId } from '../../core/secrets.ts'
 import { parseStrictJson } from '../../tokens/json.ts'
-import { ExchangeError } from './failures.ts'
 import { isSigned, signatures } from './signature.ts'
 
-/** The longest answer that is read, in bytes. */
-export const answerBytesMax = 64 * 1024
+/** Longest response that is read, in bytes. */
+export const maxResponseBytes = 64 * 1024
 
-/** Statuses by which a server, or a proxy before it, says that it can't serve now. */
+/** Statuses of a server, or of a proxy in front of it, that is out of service. */
 const outageStatuses: readonly number[] = [502, 503, 504]
 const statusNotImplemented = 501
 
 export interface Endpoint {
   readonly url: string
-  /** Each of them signs; each is accepted in an answer. */
+  /** Every key signs requests; a response may be signed by any of them. */
   readonly keys: readonly KeyObject[]
   readonly clock: Clock
 }
 
 /**
- * Posts one signed message and reads the answer, whose signature ties it to this message. Follows no
- * redirect, and takes nothing but a 200 with signed JSON in it.
+ * The user base sent no usable response. The message is a clause for the log that never quotes what
+ * was sent or received, as both contain password hashes.
+ */
+export class UserBaseError extends Error {
+  override readonly name = 'UserBaseError'
+  /** Whether the user base is out of service. Otherwise it sent a response of no use. */
+  readonly isOutage: boolean
+
+  constructor(message: string, { isOutage }: { isOutage: boolean }) {
+    super(message)
+    this.isOutage = isOutage
+  }
+}
+
+export function isOutage(error: unknown): boolean {
+  return error instanceof UserBaseError && error.isOutage
+}
+
+/**
+ * Posts a signed message and returns the JSON of the response, whose signature covers the id of the
+ * message (Standard Webhooks). Follows no redirect and accepts only a 200 with signed JSON.
  *
  * @param signal its reason is thrown when it is aborted
- * @throws ExchangeError; `operation_unsupported` when the user base says so
+ * @throws UserBaseError; `operation_unsupported` if the user base responds with 501
  */
-export async function exchange(
+export async function sendSignedRequest(
   { url, keys, clock }: Endpoint,
   body: string,
   signal: AbortSignal,
 ): Promise<JsonValue> {
-  // New for each attempt: a receiver refuses an id that it has seen, as that may be a replay.
+  // New for each attempt: a receiver refuses an id that it has seen as a replay.
   const id = `msg_${randomId()}`
   const timestamp = String(now_s(clock))
-  const response = await overNetwork(signal, () =>
+  const response = await networkStep(signal, () =>
     fetch(url, {
       method: 'POST',
       redirect: 'manual',
@@ -53,71 +71,63 @@ export async function exchange(
       signal,
     }),
   )
-  if (!isUsable(response)) {
-    await overNetwork(signal, async () => response.body?.cancel())
+  if (response.status !== 200 || !isJson(response.headers)) {
+    await networkStep(signal, async () => response.body?.cancel())
     throw refusal(response)
   }
-  const bytes = await overNetwork(signal, () => readBody(response))
-  if (bytes === null) throw unusable(`the answer is longer than ${answerBytesMax} bytes`)
-  const answer = { id, timestamp: response.headers.get('webhook-timestamp') ?? '', body: bytes }
-  if (!isSigned(answer, response.headers.get('webhook-signature') ?? '', keys)) {
-    throw unusable(
-      'the answer is not signed with a secret of ours, or is the answer to another call',
-    )
+  const bytes = await networkStep(signal, () => readBody(response))
+  if (bytes === null) throw unusable(`the response is longer than ${maxResponseBytes} bytes`)
+  const signed = { id, timestamp: response.headers.get('webhook-timestamp') ?? '', body: bytes }
+  if (!isSigned(signed, response.headers.get('webhook-signature') ?? '', keys)) {
+    throw unusable('the response is not signed for this request with a configured secret')
   }
   const value = parseStrictJson(bytes)
-  if (value === undefined) throw unusable('the answer is not acceptable JSON')
+  if (value === undefined) throw unusable('the response is not acceptable JSON')
   return value
 }
 
-function isUsable({ status, headers }: Response): boolean {
-  return status === 200 && isJson(headers)
-}
-
-/** A type without its parameters (RFC 9110 §8.3.1). */
+/** Compares the media type without its parameters (RFC 9110 §8.3.1). */
 function isJson(headers: Headers): boolean {
   const [type = ''] = (headers.get('content-type') ?? '').split(';')
   return type.trim().toLowerCase() === 'application/json'
 }
 
 function refusal({ status }: Response): Error {
-  if (status === 200) return unusable('the answer is not of the type application/json')
+  if (status === 200) return unusable('the response is not of the type application/json')
   if (status === statusNotImplemented) return new GatepassError('operation_unsupported')
-  return new ExchangeError(`the answer has status ${status}`, outageStatuses.includes(status))
+  const isOutage = outageStatuses.includes(status)
+  return new UserBaseError(`the response has status ${status}`, { isOutage })
 }
 
-/** The body; null when it is too long. */
+/** Returns null if the body is too long. */
 async function readBody(response: Response): Promise<Buffer | null> {
   const chunks: Uint8Array[] = []
   let size = 0
   for await (const chunk of response.body ?? []) {
     size += chunk.length
-    if (size > answerBytesMax) return null
+    if (size > maxResponseBytes) return null
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)
 }
 
-/**
- * A step that fails by the network only. Of the error nothing is kept but its code: what fetch()
- * throws may hold what was received.
- */
-export async function overNetwork<T>(signal: AbortSignal, step: () => Promise<T>): Promise<T> {
+/** Runs a step that uses the network. Only the code of its error is kept: `fetch` may quote content. */
+async function networkStep<T>(signal: AbortSignal, step: () => Promise<T>): Promise<T> {
   try {
     return await step()
   } catch (error) {
     if (signal.aborted) throw signal.reason
-    throw new ExchangeError(`the connection failed (${codeOf(error)})`, true)
+    throw new UserBaseError(`the connection failed (${codeOf(error)})`, { isOutage: true })
   }
 }
 
 function codeOf(error: unknown): string {
-  // What fetch() throws is a TypeError, with the reason in its cause.
+  // `fetch` throws a TypeError with the reason as its cause.
   const { cause = error } = error as Error
   const { code, name } = cause as NodeJS.ErrnoException
   return code ?? name
 }
 
-function unusable(reason: string): ExchangeError {
-  return new ExchangeError(reason, false)
+function unusable(reason: string): UserBaseError {
+  return new UserBaseError(reason, { isOutage: false })
 }

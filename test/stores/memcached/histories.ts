@@ -26,7 +26,7 @@ const empty: State = { isEnded: false, endedAt: 0, fields: new Map() }
  * Whether everything could have been done at one instant each, between its begin and its end, so that
  * each outcome is right.
  */
-export function isLinearizable(history: readonly Done[], fieldsMax: number): boolean {
+export function isLinearizable(history: readonly Done[], maxFields: number): boolean {
   const seen = new Set<string>()
   const search = (state: State, left: readonly Done[]): boolean => {
     if (left.length === 0) return true
@@ -41,14 +41,14 @@ export function isLinearizable(history: readonly Done[], fieldsMax: number): boo
     return left.some((one) => {
       if (one.begunAt > firstEnd) return false
       const others = left.filter((other) => other !== one)
-      return statesAfter(state, one, fieldsMax).some((next) => search(next, others))
+      return statesAfter(state, one, maxFields).some((next) => search(next, others))
     })
   }
   return search(empty, history)
 }
 
 /** What can be after it; nothing when the outcome is wrong in this state. */
-function statesAfter(state: State, done: Done, fieldsMax: number): State[] {
+function statesAfter(state: State, done: Done, maxFields: number): State[] {
   const { kind, field, outcome } = done
   const current = state.fields.get(field)
   if (kind === 'read') return outcome === (current ?? '') ? [state] : []
@@ -59,7 +59,7 @@ function statesAfter(state: State, done: Done, fieldsMax: number): State[] {
   if (kind === 'drop')
     return [field === '' ? { ...empty, endedAt: state.endedAt } : without(state, field)]
   const states = isOfTheEnd(state, done) ? [state] : []
-  if (outcome !== right(state, done, fieldsMax)) return states
+  if (outcome !== right(state, done, maxFields)) return states
   if (outcome === 'written') {
     states.push(withFields(state, new Map([...state.fields, [field, done.version]])))
   } else {
@@ -76,12 +76,12 @@ function isOfTheEnd({ endedAt }: State, { kind, expected, outcome, begunAt }: Do
   return kind === 'write' && expected === null && outcome === 'written' && begunAt < endedAt
 }
 
-function right({ isEnded, fields }: State, done: Done, fieldsMax: number): string {
+function right({ isEnded, fields }: State, done: Done, maxFields: number): string {
   if (isEnded) return 'ended'
   const current = fields.get(done.field)
   if (done.expected !== undefined && done.expected !== (current ?? null)) return 'conflict'
   if (done.kind === 'remove') return current === undefined ? 'absent' : 'removed'
-  return current === undefined && fields.size >= fieldsMax ? 'full' : 'written'
+  return current === undefined && fields.size >= maxFields ? 'full' : 'written'
 }
 
 function without(state: State, field: string): State {

@@ -27,7 +27,7 @@ const callers = fc.array(fc.array(step, { minLength: 1, maxLength: 4 }), {
 async function historyOf(
   scheduler: fc.Scheduler,
   steps: readonly (readonly Step[])[],
-  fieldsMax: number,
+  maxFields: number,
 ): Promise<Done[]> {
   const memcached = new ModelMemcached()
   const exchanger = memcached.exchanger(() => scheduler.schedule(Promise.resolve()))
@@ -50,7 +50,7 @@ async function historyOf(
   }
   const call = async (last: Map<string, string | null>, { kind, field, expects, isAll }: Step) => {
     const expected = { any: undefined, absent: null, last: last.get(field) ?? null }[expects]
-    const one = write({ owner, field, expected, fieldsMax, value: Buffer.alloc(0) })
+    const one = write({ owner, field, expected, maxFields, value: Buffer.alloc(0) })
     const isWhole = kind === 'end' || kind === 'erase' || (kind === 'drop' && isAll)
     const begunAt = ++time
     const run: Record<Step['kind'], () => Promise<string>> = {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { dataOwner } from '../../src/stores/data-owner.ts'
+import { dataOwner } from '../../src/stores/data-store.ts'
 
 t.test('an owner is of one scope, one issuer and one id', async (t) => {
   const ids = [
