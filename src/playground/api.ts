@@ -1,4 +1,5 @@
 /** What the playground's server and its page tell one another. */
+import type { AuditEvent } from '../issuer/audit.ts'
 import type { ReplicaKind } from './replicas.ts'
 
 export type { ReplicaKind } from './replicas.ts'
@@ -35,7 +36,7 @@ export interface PlaygroundEvent {
   /** Counts up. */
   readonly id: number
   readonly at: string
-  readonly event: string
+  readonly event: AuditEvent
   readonly session_id?: string
   readonly kid?: string
   readonly reason?: string

@@ -1,21 +1,9 @@
 import type { PlaygroundEvent } from '../api.ts'
 import { byId, el, short } from './dom.ts'
+import { eventWords } from './event-words.ts'
 import type { Page } from './page.ts'
 
 const shownMax = 15
-
-const sentences: Readonly<Record<string, string>> = {
-  'login.ok': 'signed in',
-  'login.failed': 'a password was wrong',
-  'login.throttled': 'too many attempts',
-  'refresh.rotated': 'the refresh token was replaced',
-  'refresh.replayed': 'the same refresh token again: given the same answer',
-  'refresh.reused': 'an old refresh token came back: the session has ended',
-  'refresh.refused': 'a refresh was refused',
-  logout: 'signed out',
-  'logout.all': 'signed out everywhere',
-  'session.ended': 'signed out from another device',
-}
 
 /** The audit log of the issuer, as it grows. */
 export function startEventsCard({ auth, feed }: Page): void {
@@ -29,15 +17,16 @@ export function startEventsCard({ auth, feed }: Page): void {
   })
 }
 
-function row({ event, at, session_id, reason }: PlaygroundEvent, own: string | undefined) {
-  const who = session_id === undefined ? '' : session_id === own ? 'this device' : short(session_id)
+function row({ event, at, session_id, kid, reason }: PlaygroundEvent, own: string | undefined) {
+  const id = session_id ?? kid
+  const who = id === undefined ? '' : id === own ? 'this device' : short(id)
   const more = reason === undefined ? '' : ` (${reason.replaceAll('_', ' ')})`
   return el(
     'li',
     { class: `event ${event.replace('.', '-')}` },
     el('time', { datetime: at }, new Date(at).toLocaleTimeString()),
     el('code', {}, event),
-    el('span', { class: 'sentence' }, `${sentences[event] ?? ''}${more}`),
+    el('span', { class: 'sentence' }, `${eventWords[event]}${more}`),
     el('span', { class: 'who' }, who),
   )
 }

@@ -6,6 +6,7 @@ import { startDrills } from './drills.ts'
 import { startEventsCard } from './events-card.ts'
 import { startKeysCard } from './keys-card.ts'
 import { startLineCard } from './line-card.ts'
+import { startNoneLeft } from './none-left.ts'
 import type { Page } from './page.ts'
 import { startReplicasCard } from './replicas-card.ts'
 import { issuer, StateFeed } from './server.ts'
@@ -89,6 +90,7 @@ startSignIn(page, keeper)
 startTokenCard(page)
 startLineCard(page)
 startReplicasCard(page)
+startNoneLeft(page)
 startKeysCard(page)
 startCartCard(page)
 startDevicesCard(page)

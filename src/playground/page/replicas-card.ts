@@ -128,7 +128,7 @@ class ReplicaRows {
     const total = el('span', { class: 'total' }, '0')
     const bar = el('span', { class: `share ${fill}`, 'aria-hidden': 'true' })
     const stop = button('Stop', { class: 'small danger', 'aria-label': `Stop ${name}` }, () =>
-      this.#stop(name),
+      this.#stop(name, kind),
     )
     const element = el(
       'li',
@@ -144,12 +144,16 @@ class ReplicaRows {
     this.#list.append(element)
   }
 
-  async #stop(name: string): Promise<void> {
+  async #stop(name: string, kind: ReplicaKind): Promise<void> {
     // The button goes with the replica; the focus stays in the list.
     this.#list.focus()
     await controls.stopReplica(name)
     await this.#feed.ask()
-    notify(`${name} was killed without a goodbye. The others go on.`)
+    const goesOn = this.#feed.last?.replicas.some(
+      (one) => one.kind === kind && one.name !== name && one.ready,
+    )
+    const others = goesOn ? 'The other replicas go on.' : `It was the last ${kind}.`
+    notify(`${name} was killed without a goodbye. ${others}`, goesOn ? 'plain' : 'bad')
   }
 
   /** A few of those that were stopped stay, for the story. */

@@ -154,3 +154,32 @@ t.test('devices: another one signs in, and is signed out; then all of them', asy
 t.test('nothing was complained about', async (t) => {
   t.same(playground.complaints, [])
 })
+
+// Requests fail in this one, of which the browser complains.
+t.test('when the last replica of a kind is stopped the page says so, and starts one', async (t) => {
+  const page = await playground.openSignedIn(t)
+  const ready = (kind: string) => page.locator(`[data-kind="${kind}"][data-state="ready"]`)
+  const stopAll = async (kind: string) => {
+    for (let left = await ready(kind).count(); left > 0; left--) {
+      const name = (await ready(kind).first().getAttribute('data-name')) ?? ''
+      await page.getByRole('button', { name: `Stop ${name}` }).click()
+      const told = await textOf(page, '#notices', new RegExp(`${name} was killed`))
+      const words = left > 1 ? 'The other replicas go on.' : `It was the last ${kind}.`
+      t.match(told, `${name} was killed without a goodbye. ${words}`)
+      if (left > 1) t.equal(await read(page, '#none-left'), '')
+      else await textOf(page, '#none-left', new RegExp(`No ${kind} is left`))
+    }
+  }
+  await ready('verifier').nth(1).waitFor()
+  await stopAll('verifier')
+  await until('failures are counted', async () => (await read(page, '#failures')) !== '0')
+  await page.getByRole('button', { name: 'Start a verifier' }).click()
+  await until('the offer is gone', async () => (await read(page, '#none-left')) === '')
+  t.equal(await focusOf(page), 'replicas')
+  await ready('verifier').waitFor()
+  await answersMore(page, (await ready('verifier').getAttribute('data-name')) ?? '')
+  for (const kind of ['shop', 'verifier']) await stopAll(kind)
+  await textOf(page, '#none-left', /No verifier is left.*No shop is left/)
+  await page.reload()
+  await textOf(page, '#none-left', /No verifier is left/)
+})

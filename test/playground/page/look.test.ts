@@ -40,6 +40,15 @@ async function isFine(t: Test, page: Page, where: string): Promise<void> {
   t.equal(await overhang(page), 0, `${where}: as wide as the window`)
 }
 
+/** Each control of the page that is lower than a finger needs (WCAG 2.5.5). */
+function lowTargets(page: Page): Promise<readonly string[]> {
+  return page.evaluate(`[...document.querySelectorAll('a:not(.skip), button, summary, input')]
+    .filter((one) => one.checkVisibility())
+    .map((one) => (one.type === 'radio' ? one.nextElementSibling : one))
+    .filter((one) => one.getBoundingClientRect().height < 44)
+    .map((one) => one.textContent.trim() || one.id)`)
+}
+
 function overhang(page: Page): Promise<number> {
   return page.evaluate(
     'document.documentElement.scrollWidth - document.documentElement.clientWidth',
@@ -53,6 +62,7 @@ for (const [look, options] of Object.entries(looks)) {
     await page.getByRole('button', { name: 'Sign in' }).click()
     await textOf(page, '#sign-in-error')
     await isFine(t, page, 'the form')
+    if (options.isMobile) t.same(await lowTargets(page), [])
     await page.locator('#password').fill(playground.password)
     await page.getByRole('button', { name: 'Sign in' }).click()
     await page.locator('#shelf button').first().click()
@@ -63,12 +73,14 @@ for (const [look, options] of Object.entries(looks)) {
     await page.locator('#add-device').click()
     await textOf(page, '#notices')
     await isFine(t, page, 'the dashboard')
+    if (options.isMobile) t.same(await lowTargets(page), [])
     await page.setViewportSize({ width: 320, height: 700 })
     t.equal(await overhang(page), 0, 'the narrowest window there is, or a big one at 400 %')
     await page.reload()
     await page.locator('#add-device').click()
     await page.getByRole('dialog').waitFor()
     await isFine(t, page, 'the dialog')
+    if (options.isMobile) t.same(await lowTargets(page), [])
   })
 }
 

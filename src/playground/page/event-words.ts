@@ -1,0 +1,19 @@
+import type { AuditEvent } from '../../issuer/audit.ts'
+
+/** What each audit event means, in the words of the page. */
+export const eventWords: Readonly<Record<AuditEvent, string>> = {
+  'login.ok': 'signed in',
+  'login.failed': 'a password was wrong',
+  'login.throttled': 'too many attempts',
+  'refresh.rotated': 'the refresh token was replaced',
+  'refresh.replayed': 'the same refresh token again: given the same answer',
+  'refresh.reused': 'an old refresh token came back: the session has ended',
+  'refresh.refused': 'a refresh was refused',
+  logout: 'signed out',
+  'logout.all': 'signed out everywhere',
+  'session.ended': 'signed out from another device',
+  'key.created': 'a signing key was made',
+  'key.activated': 'tokens are signed by this key',
+  'key.removed': 'the key was taken out of the published keys',
+  'key.revoked': 'the key was revoked: its tokens are refused',
+}
