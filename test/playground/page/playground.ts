@@ -105,7 +105,7 @@ export async function read(page: Page, selector: string): Promise<string> {
 /** The text of an element, once it can be seen and is as wanted. */
 export async function textOf(page: Page, selector: string, wanted = /\S/): Promise<string> {
   const found = page.locator(selector).filter({ hasText: wanted })
-  await found.first().waitFor({ timeout: 15_000 })
+  await found.first().waitFor({ timeout: 60_000 })
   return (await found.first().textContent()) ?? ''
 }
 
