@@ -39,17 +39,3 @@ export function letAnyPageRead(reply: FastifyReply): void {
   reply.removeHeader('access-control-expose-headers')
   reply.header('access-control-allow-origin', '*')
 }
-
-/** The headers that an answer has by that, name and value in turn; a test compares the two. */
-export function corsHeaders(origins: readonly string[]): (origin: string | undefined) => string[] {
-  if (origins.length === 0) return () => []
-  const toAll = [
-    ['vary', 'Origin'],
-    ['access-control-allow-credentials', 'true'],
-    ['access-control-expose-headers', exposedHeaders.join(', ')],
-  ].flat()
-  const toOrigin = new Map(
-    origins.map((origin) => [origin, [...toAll, 'access-control-allow-origin', origin]]),
-  )
-  return (origin) => toOrigin.get(origin ?? '') ?? toAll
-}

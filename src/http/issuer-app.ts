@@ -4,21 +4,18 @@ import type { Audit } from '../issuer/audit.ts'
 import type { Issuer } from '../issuer/issuer.ts'
 import { collectRoutes, createApp, refuseOtherMethods } from './app.ts'
 import { auditTo } from './audit-log.ts'
-import { allowOrigins, answerRefusedPreflights, corsHeaders } from './cors.ts'
-import { EarlyRefreshes } from './early-refresh.ts'
+import { allowOrigins, answerRefusedPreflights } from './cors.ts'
 import type { Metrics } from './metrics.ts'
 import { serveOpenApi } from './openapi.ts'
 import { OriginGuard } from './origin.ts'
 import { DeviceCookie, RefreshCookie } from './refresh-cookie.ts'
-import { shortcutRefresh } from './refresh-shortcut.ts'
 import { type AccountDeps, accountRoutes } from './routes/account.ts'
 import { type RevocationDeps, revocationRoutes } from './routes/revocations.ts'
 import { loginUrl, type SignInDeps, signInRoutes } from './routes/sign-in.ts'
 import { type WellKnownDeps, wellKnownRoutes } from './routes/well-known.ts'
-import { shortcutJwks } from './shortcut.ts'
 
 export interface IssuerAppDeps
-  extends Omit<SignInDeps, 'cookie' | 'deviceCookie' | 'origins' | 'early' | 'auditOf'>,
+  extends Omit<SignInDeps, 'cookie' | 'deviceCookie' | 'origins' | 'auditOf'>,
     Omit<AccountDeps, 'auditOf'>,
     WellKnownDeps,
     RevocationDeps {
@@ -49,7 +46,6 @@ export function buildIssuerApp(options: IssuerAppDeps): FastifyInstance {
     ...options,
     cookie: new RefreshCookie(options.cookieSecure, options.cookieSuffix),
     deviceCookie: new DeviceCookie(options.cookieSecure, options.cookieSuffix),
-    early: new EarlyRefreshes(),
     origins: new OriginGuard([new URL(options.issuerUrl).origin, ...options.allowedOrigins]),
     auditOf: (request: FastifyRequest) => auditOf(app, options, request.id),
   }
@@ -65,19 +61,12 @@ export function buildIssuerApp(options: IssuerAppDeps): FastifyInstance {
   app.register(async (scope) => wellKnownRoutes(scope, deps))
   app.register(async (scope) => revocationRoutes(scope, deps))
   app.register(async (scope) => {
-    await scope.register(cookiePlugin)
+    await scope.register(cookiePlugin, { hook: false })
     signInRoutes(scope, deps)
   })
   app.register(async (scope) => accountRoutes(scope, deps))
   if (options.extra) app.register(options.extra)
   app.register(async (scope) => refuseOtherMethods(scope, routes))
-  shortcutJwks(app, deps.jwks, options.metrics)
-  shortcutRefresh(app, {
-    ...deps,
-    refresh: options.issuer.refresh,
-    corsHeaders: corsHeaders(options.allowedOrigins),
-    auditOf: (requestId) => auditOf(app, options, requestId),
-  })
   return app
 }
 

@@ -1,6 +1,5 @@
 import type { FastifyInstance } from 'fastify'
 import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client'
-import { logsRequests } from './request-log.ts'
 
 /** Seconds; from a cached JWKS to a login that waits in the queue. */
 const buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
@@ -8,16 +7,11 @@ const buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 /** Gauges of prom-client named like counters, which Prometheus warns of. Each is the sum of another. */
 const misnamed = ['handles', 'requests', 'resources'].map((what) => `nodejs_active_${what}_total`)
 
-/** As the route would be counted. */
-const refreshed = { method: 'POST', route: '/refresh', status: 200 }
-
 /** What one process measures. Every label has a value list that a stranger can't make longer. */
 export class Metrics {
   readonly registry = new Registry()
   readonly #requests: Histogram<'method' | 'route' | 'status'>
   readonly #events: Counter<'event'>
-  readonly #jwks: Counter
-  readonly #verify: Counter
 
   constructor() {
     collectDefaultMetrics({ register: this.registry })
@@ -35,43 +29,18 @@ export class Metrics {
       labelNames: ['event'],
       registers: [this.registry],
     })
-    this.#jwks = new Counter({
-      name: 'gatepass_jwks_requests_total',
-      help: 'Plain requests for the JWKS; those with a condition are among the HTTP requests.',
-      registers: [this.registry],
-    })
-    this.#verify = new Counter({
-      name: 'gatepass_verify_requests_total',
-      help: 'Answers of /verify to known tokens; all others are among the HTTP requests.',
-      registers: [this.registry],
-    })
   }
 
   /** Measures every request of an app. */
   observe(app: FastifyInstance): void {
-    const isVerbose = logsRequests(app.log)
     app.addHook('onResponse', (request, reply, done) => {
       const route = request.routeOptions.url ?? 'none'
       const labels = { method: request.method, route, status: reply.statusCode }
       this.#requests.observe(labels, reply.elapsedTime / 1000)
-      if (isVerbose) request.log.debug({ ...labels, duration_ms: reply.elapsedTime }, 'answered')
+      const duration_ms = reply.elapsedTime
+      request.log.debug({ request_id: request.id, ...labels, duration_ms }, 'answered')
       done()
     })
-  }
-
-  /** One request for the JWKS that took the shortcut. */
-  countJwks(): void {
-    this.#jwks.inc()
-  }
-
-  /** One request to `/verify` that took the shortcut. */
-  countVerify(): void {
-    this.#verify.inc()
-  }
-
-  /** One good refresh that took the shortcut, among the requests that took the route. */
-  countRefresh(duration_s: number): void {
-    this.#requests.observe(refreshed, duration_s)
   }
 
   countEvent(event: string): void {

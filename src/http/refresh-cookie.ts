@@ -1,8 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { GatepassError, isGatepassError } from '../core/errors.ts'
 
-const plainValue = /^[\w.-]{1,256}$/
-
 /** A cookie that no script can read and no other site can send (RFC 6265bis). */
 class HostCookie {
   readonly name: string
@@ -19,25 +17,6 @@ class HostCookie {
     this.#attributes = { path: '/', httpOnly: true, sameSite: 'strict', secure }
   }
 
-  /** What `set` writes, for a value that needs no encoding; a test compares the two. */
-  header(value: string, expiresIn_s: number): string {
-    const secure = this.#attributes.secure ? ' Secure;' : ''
-    return `${this.name}=${value}; Max-Age=${expiresIn_s}; Path=/; HttpOnly;${secure} SameSite=Strict`
-  }
-
-  /** What came as the cookie; null unless it came once, and in characters that mean themselves. */
-  plainValue(header: string | undefined): string | null {
-    if (header === undefined) return null
-    let value: string | null = null
-    for (const pair of header.split(';')) {
-      const equals = pair.indexOf('=')
-      if ((equals < 0 ? pair : pair.slice(0, equals)).trim() !== this.name) continue
-      if (value !== null || equals < 0) return null
-      value = pair.slice(equals + 1)
-    }
-    return value !== null && plainValue.test(value) ? value : null
-  }
-
   set(reply: FastifyReply, value: string, expiresIn_s: number): void {
     reply.setCookie(this.name, value, { ...this.#attributes, maxAge: expiresIn_s })
   }
@@ -51,9 +30,11 @@ class HostCookie {
    * @throws `cookie_duplicated` when it came twice: one of them was planted by somebody else
    */
   read(request: FastifyRequest): string | undefined {
-    const value = request.cookies[this.name]
+    const { cookie } = request.headers
+    if (cookie === undefined) return undefined
+    const value = request.server.parseCookie(cookie)[this.name]
     if (value === undefined) return undefined
-    const pairs = (request.headers.cookie ?? '').split(';')
+    const pairs = cookie.split(';')
     const named = pairs.filter((pair) => pair.split('=', 1)[0]?.trim() === this.name)
     if (named.length > 1) throw new GatepassError('cookie_duplicated')
     return value

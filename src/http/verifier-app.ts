@@ -10,7 +10,6 @@ import { serveOpenApi } from './openapi.ts'
 import { handOn } from './problem.ts'
 import { type DataDeps, dataRoutes } from './routes/data.ts'
 import { verifyRoutes, whoamiRoute } from './routes/verify.ts'
-import { shortcutVerify } from './verify-shortcut.ts'
 
 export interface VerifierAppDeps {
   readonly logger: FastifyBaseLogger
@@ -48,7 +47,6 @@ export function buildVerifierApp(deps: VerifierAppDeps): FastifyInstance {
     ),
   )
   app.register(async (scope) => refuseOtherMethods(scope, routes))
-  shortcutVerify(app, deps.verifier, deps.metrics)
   return app
 }
 

@@ -27,23 +27,26 @@ t.test('the JWKS can be cached, and asked for again cheaply', async (t) => {
   t.equal(head.headers.etag, etag)
 })
 
-t.test('over a socket, the plain request for the JWKS gets what the route gives', async (t) => {
-  const issuer = await startIssuer(t)
-  const address = await issuer.app.listen({ port: 0, host: '127.0.0.1' })
-  const url = '/.well-known/jwks.json'
-  const route = await issuer.call({ url })
-  const plain = await fetch(`${address}${url}`)
-  t.equal(await plain.text(), route.body)
-  for (const name of ['etag', 'cache-control', 'x-content-type-options', 'content-length']) {
-    t.equal(plain.headers.get(name), String(route.headers[name]), name)
-  }
-  t.match(plain.headers.get('content-type'), 'application/jwk-set+json')
-  const conditional = { 'if-none-match': String(route.headers.etag) }
-  t.equal((await fetch(`${address}${url}`, { headers: conditional })).status, 304)
-  t.equal((await fetch(`${address}${url}`, { method: 'HEAD' })).status, 200)
-  t.equal((await fetch(`${address}${url}`, { method: 'DELETE' })).status, 405)
-  t.equal((await fetch(`${address}${url}?x=1`)).status, 200)
-})
+t.test(
+  'the JWKS answers conditional requests, HEAD and any query, and refuses other methods',
+  async (t) => {
+    const issuer = await startIssuer(t)
+    const address = await issuer.app.listen({ port: 0, host: '127.0.0.1' })
+    const url = '/.well-known/jwks.json'
+    const route = await issuer.call({ url })
+    const plain = await fetch(`${address}${url}`)
+    t.equal(await plain.text(), route.body)
+    for (const name of ['etag', 'cache-control', 'x-content-type-options', 'content-length']) {
+      t.equal(plain.headers.get(name), String(route.headers[name]), name)
+    }
+    t.match(plain.headers.get('content-type'), 'application/jwk-set+json')
+    const conditional = { 'if-none-match': String(route.headers.etag) }
+    t.equal((await fetch(`${address}${url}`, { headers: conditional })).status, 304)
+    t.equal((await fetch(`${address}${url}`, { method: 'HEAD' })).status, 200)
+    t.equal((await fetch(`${address}${url}`, { method: 'DELETE' })).status, 405)
+    t.equal((await fetch(`${address}${url}?x=1`)).status, 200)
+  },
+)
 
 t.test('a rotation shows in the JWKS at once', async (t) => {
   const issuer = await startIssuer(t)

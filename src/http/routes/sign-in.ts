@@ -10,7 +10,6 @@ import type { DpopProofs } from '../../verifier/dpop/proofs.ts'
 import { type TargetOf, targetBelow } from '../../verifier/dpop/request-target.ts'
 import type { Verifier } from '../../verifier/verifier.ts'
 import { letAnyPageRead } from '../cors.ts'
-import type { EarlyRefreshes } from '../early-refresh.ts'
 import { bearer } from '../openapi.ts'
 import type { OriginGuard } from '../origin.ts'
 import type { DeviceCookie, RefreshCookie } from '../refresh-cookie.ts'
@@ -37,8 +36,6 @@ export interface SignInDeps {
   readonly cookie: RefreshCookie
   readonly deviceCookie: DeviceCookie
   readonly origins: OriginGuard
-  /** What the shortcut of `/refresh` leaves to its route. */
-  readonly early: EarlyRefreshes
   auditOf(request: FastifyRequest): Audit
 }
 
@@ -47,7 +44,7 @@ export const loginUrl = '/login'
 /** `/login`, `/refresh` and `/logout`: what a front end calls. */
 export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void {
   const app = instance.withTypeProvider<ZodTypeProvider>()
-  const { issuer, proofs, cookie, deviceCookie, origins, early, auditOf } = deps
+  const { issuer, proofs, cookie, deviceCookie, origins, auditOf } = deps
 
   /** The refresh token of a request: the body's, else the cookie's. A cookie needs an allowed origin. */
   function presented(request: FastifyRequest) {
@@ -128,10 +125,8 @@ export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void 
         body: refreshBody,
         response: { 200: tokenResponse, default: problem },
       },
-      preParsing: early.preParsing,
     },
     async (request, reply) => {
-      early.throwRefusal(request.raw)
       const found = presented(request)
       if (found === null) throw new GatepassError('refresh_token_missing')
       const tokens = await issuer.refresh.rotate(

@@ -48,12 +48,9 @@ export async function verifyRoutes(
       if (token === null) throw new GatepassError('token_missing')
       const { scope = '' } = request.query
       if (!hasScopes(token.scope, scope)) throw refusal('scope_insufficient', scope, reply)
-      const headers = identityHeaders(token)
-      if (headers === null) throw refusal('token_claims', scope, reply)
-      for (let at = 0; at < headers.length; at += 2) {
-        reply.header(headers[at] ?? '', headers[at + 1])
-      }
-      return reply.header('cache-control', 'no-store').send(undefined)
+      const identity = identityHeaders(token)
+      if (identity === null) throw refusal('token_claims', scope, reply)
+      return reply.headers(identity).header('cache-control', 'no-store').send(undefined)
     },
   })
 }
@@ -90,24 +87,20 @@ function refusal(
 }
 
 /**
- * The identity of the user, for the service behind the proxy: names and values by turns. The proxy
- * must not let a client set these headers itself.
+ * Returns the identity headers for the service behind the proxy. The proxy must not let a client set
+ * these headers.
  *
- * @returns null if a claim is not well-formed Unicode, so that no header can carry it
+ * @returns null if a claim is not well-formed Unicode, which no header can carry
  */
-export function identityHeaders(token: AccessTokenClaims): string[] | null {
+export function identityHeaders(token: AccessTokenClaims): Record<string, string> | null {
   const { sub, sid = '', scope = '', client_id } = token
   if (![sub, sid, scope, client_id].every((claim) => claim.isWellFormed())) return null
-  return [
-    'x-auth-subject',
-    headerValue(sub),
-    'x-auth-session',
-    headerValue(sid),
-    'x-auth-scope',
-    headerValue(scope),
-    'x-auth-client',
-    headerValue(client_id),
-  ]
+  return {
+    'x-auth-subject': headerValue(sub),
+    'x-auth-session': headerValue(sid),
+    'x-auth-scope': headerValue(scope),
+    'x-auth-client': headerValue(client_id),
+  }
 }
 
 /** What a header field cannot carry exactly (RFC 9110 §5.5), and `%`, which marks it. */
