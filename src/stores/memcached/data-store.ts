@@ -10,7 +10,7 @@ import type {
 } from '../data-store.ts'
 import { get } from './commands.ts'
 import { Ring } from './hash-ring.ts'
-import { encodeField, expiryOf, placeOf } from './items.ts'
+import { encodeField, expiryOf, placeOf } from './item-encoding.ts'
 import type { MemcachedNode } from './node.ts'
 import { type MemcachedOptions, nodesOf, untilOneAnswers } from './open.ts'
 import { OwnedItems } from './owner-items.ts'

@@ -11,7 +11,7 @@ import {
   type Index,
   newSlot,
   noIndex,
-} from './items.ts'
+} from './item-encoding.ts'
 import type { Exchanger } from './node.ts'
 import type { Reply } from './protocol.ts'
 

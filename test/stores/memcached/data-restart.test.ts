@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 import t from 'tap'
 import { MemcachedDataStore } from '../../../src/stores/memcached/data-store.ts'
-import { placeOf } from '../../../src/stores/memcached/items.ts'
+import { placeOf } from '../../../src/stores/memcached/item-encoding.ts'
 import { startMemcached, urlOf } from '../../support/memcached.ts'
 import { DataLoad } from '../data-load.ts'
 import { lateMs } from '../redis/lateness.ts'

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { MemcachedDataStore } from '../../../src/stores/memcached/data-store.ts'
-import { fieldKeyOf, placeOf } from '../../../src/stores/memcached/items.ts'
+import { fieldKeyOf, placeOf } from '../../../src/stores/memcached/item-encoding.ts'
 import { type MemcachedServer, startMemcached, urlOf } from '../../support/memcached.ts'
 import { t0 } from '../../support/sessions.ts'
 import { until } from '../../support/until.ts'

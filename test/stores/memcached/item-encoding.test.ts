@@ -9,7 +9,7 @@ import {
   expiryOf,
   fieldKeyOf,
   placeOf,
-} from '../../../src/stores/memcached/items.ts'
+} from '../../../src/stores/memcached/item-encoding.ts'
 import fc from '../../support/properties.ts'
 
 const slot = fc
