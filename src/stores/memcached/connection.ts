@@ -2,22 +2,28 @@ import { once } from 'node:events'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import type { ServerAddress } from '../server-url.ts'
-import { authenticate, type Command, noop } from './commands.ts'
-import { NoAnswerError, noAnswer, RefusalError } from './errors.ts'
-import { ProtocolError, type Reply, ReplyParser } from './protocol.ts'
+import { NoReplyError, RefusalError, toConnectionError } from './errors.ts'
+import {
+  authenticate,
+  type Command,
+  noop,
+  ProtocolError,
+  type Reply,
+  ReplyParser,
+} from './protocol.ts'
 import type { MemcachedCredentials } from './url.ts'
 
 export interface ConnectionSettings {
   readonly address: ServerAddress
   readonly credentials: MemcachedCredentials | null
-  /** null is plain text. */
+  /** null for plain text. */
   readonly tls: ConnectionOptions | null
-  /** How long everything may take until it can be used. */
+  /** Longest time to connect and authenticate. */
   readonly connectMs: number
 }
 
-/** Some commands that went out together. */
-interface Exchange {
+/** Commands that were sent together. */
+interface Batch {
   readonly commands: readonly Command[]
   readonly firstToken: number
   readonly replies: Reply[]
@@ -25,107 +31,106 @@ interface Exchange {
   reject(error: Error): void
 }
 
-/** The longest line that memcached sends is an error of under a hundred bytes. */
-const lineBytesMax = 2_048
-/** What an item holds at most, unless memcached was told otherwise (`-I`). */
-const dataBytesMax = 1_048_576
+/** The longest line of memcached is an error of under a hundred bytes. */
+const maxLineBytes = 2_048
+/** The largest item of a memcached with its default settings (`-I`). */
+const maxDataBytes = 1_048_576
 const keepAliveMs = 10_000
 
 /**
- * One connection to one node, on which commands follow one another without waiting for answers.
+ * A pipelined connection to one node, by the meta protocol.
  *
- * It is our own, as is the parser, because no library does what we need: `memjs` speaks the binary
- * protocol, which memcached has deprecated, without TLS; `memcached` and `memcache-client` have no
- * authentication, and the former no TLS; `memcache` authenticates by the binary protocol only, and
- * leaves it to the order alone whose answer is whose. None speaks the meta protocol, whose tokens
- * tell.
+ * No library speaks the meta protocol with TLS and authentication: `memjs` speaks the deprecated binary
+ * protocol, `memcached` and `memcache-client` cannot authenticate, and `memcache` matches replies to
+ * commands by their order alone.
  *
- * Each answer must carry its command's token and be of a kind that the command can have. Else, and at
- * any error that may leave the two sides out of step, the connection is destroyed, and what waits on
- * it fails: nobody ever gets another's answer.
+ * Every reply must carry the token of its command and a code that the command can have. Any other reply
+ * destroys the connection, so that no caller receives the reply to another command.
  */
 export class MemcachedConnection {
   readonly #socket: Socket
-  readonly #parser = new ReplyParser({ lineBytesMax, dataBytesMax })
-  readonly #waiting: Exchange[] = []
+  readonly #parser = new ReplyParser({ maxLineBytes, maxDataBytes })
+  readonly #batches: Batch[] = []
   #nextToken = 0
-  #end: Error | null = null
-  #heardAtMs = performance.now()
+  #error: Error | null = null
+  #lastReplyAtMs = performance.now()
 
   private constructor(socket: Socket) {
     this.#socket = socket
     socket.setNoDelay(true).setKeepAlive(true, keepAliveMs)
     socket.on('data', (chunk: Buffer) => this.#onData(chunk))
-    socket.on('error', (error) => this.destroy(noAnswer(error)))
-    socket.on('close', () => this.destroy(new NoAnswerError('The node has hung up.')))
+    socket.on('error', (error) => this.destroy(toConnectionError(error)))
+    socket.on('close', () => this.destroy(new NoReplyError('The node closed the connection.')))
   }
 
-  /** Connects, checks the certificate, and signs in. @throws NoAnswerError, RefusalError */
+  /** Connects, checks the certificate and authenticates. @throws NoReplyError, RefusalError */
   static async open(settings: ConnectionSettings): Promise<MemcachedConnection> {
     const { address, tls, connectMs } = settings
     const socket =
       tls === null
         ? connectTcp(address)
         : connectTls({ ...address, ...tls, servername: isIP(address.host) ? '' : address.host })
-    const late = new NoAnswerError('The node did not take the connection in time.')
+    const late = new NoReplyError('The node did not accept the connection in time.')
     const timer = setTimeout(() => socket.destroy(late), connectMs)
     try {
       await once(socket, tls === null ? 'connect' : 'secureConnect')
       const connection = new MemcachedConnection(socket)
-      await connection.#signIn(settings.credentials)
+      await connection.#authenticate(settings.credentials)
       return connection
     } catch (error) {
       socket.on('error', () => {}).destroy()
-      throw noAnswer(error)
+      throw toConnectionError(error)
     } finally {
       clearTimeout(timer)
     }
   }
 
   get isOpen(): boolean {
-    return this.#end === null
+    return this.#error === null
   }
 
-  /** When the last whole answer came, by `performance.now()`. */
-  get heardAtMs(): number {
-    return this.#heardAtMs
+  /** When the last complete reply arrived, by `performance.now()`. */
+  get lastReplyAtMs(): number {
+    return this.#lastReplyAtMs
   }
 
-  /** Sends commands in one go, and gives their answers in order. @throws NoAnswerError, RefusalError */
-  exchange(commands: readonly Command[]): Promise<readonly Reply[]> {
-    if (this.#end !== null) return Promise.reject(this.#end)
+  /** Sends commands together and returns their replies in order. @throws NoReplyError, RefusalError */
+  send(commands: readonly Command[]): Promise<readonly Reply[]> {
+    if (this.#error !== null) return Promise.reject(this.#error)
     if (commands.length === 0) return Promise.resolve([])
     return new Promise((resolve, reject) => {
       const firstToken = this.#nextToken
       this.#nextToken += commands.length
-      this.#waiting.push({ commands, firstToken, replies: [], resolve, reject })
+      this.#batches.push({ commands, firstToken, replies: [], resolve, reject })
       this.#write(commands, firstToken)
     })
   }
 
-  /** Gives it up at once; what waits for an answer is rejected. */
+  /** Closes the connection immediately and rejects all commands without a reply. */
   destroy(reason: Error): void {
-    if (this.#end !== null) return
-    this.#end = reason
+    if (this.#error !== null) return
+    this.#error = reason
     this.#socket.destroy()
-    for (const exchange of this.#waiting.splice(0)) exchange.reject(reason)
+    for (const batch of this.#batches.splice(0)) batch.reject(reason)
   }
 
-  async #signIn(credentials: MemcachedCredentials | null): Promise<void> {
-    const [hello] = await this.exchange([noop])
-    const isAsked = hello?.code === 'CLIENT_ERROR'
+  async #authenticate(credentials: MemcachedCredentials | null): Promise<void> {
+    const [first] = await this.send([noop])
+    const isRequired = first?.code === 'CLIENT_ERROR'
     if (credentials === null) {
-      if (isAsked) throw access('Memcached demands a user name and a password.')
+      if (isRequired) throw notAuthenticated('Memcached requires a user name and a password.')
       return
     }
-    // It would take the password for a value.
-    if (!isAsked) throw access('Memcached demands no password, though one is set.')
-    const [answer] = await this.exchange([authenticate(credentials)])
-    if (answer?.code !== 'STORED') throw access('Memcached refuses the user name or the password.')
+    // A server without authentication would store the password as a value.
+    if (!isRequired) throw notAuthenticated('Memcached requires no password, but one is set.')
+    const [reply] = await this.send([authenticate(credentials)])
+    if (reply?.code !== 'STORED') {
+      throw notAuthenticated('Memcached refuses the user name or the password.')
+    }
   }
 
   #write(commands: readonly Command[], firstToken: number): void {
-    // What is sent in one turn of the event loop goes out together.
+    // One packet for all commands of one turn of the event loop.
     if (this.#socket.writableCorked === 0) {
       this.#socket.cork()
       process.nextTick(() => this.#socket.uncork())
@@ -142,46 +147,46 @@ export class MemcachedConnection {
   }
 
   #onData(chunk: Buffer): void {
-    if (this.#end !== null) return
+    if (this.#error !== null) return
     try {
-      for (const reply of this.#parser.push(chunk)) this.#take(reply)
+      for (const reply of this.#parser.push(chunk)) this.#onReply(reply)
     } catch (error) {
-      this.destroy(noAnswer(error))
+      this.destroy(toConnectionError(error))
     }
   }
 
-  #take(reply: Reply): void {
-    const [exchange] = this.#waiting
-    if (exchange === undefined) throw new ProtocolError('An answer came that nobody waits for.')
-    const { commands, firstToken, replies } = exchange
+  #onReply(reply: Reply): void {
+    const [batch] = this.#batches
+    if (batch === undefined) throw new ProtocolError('A reply arrived without a command.')
+    const { commands, firstToken, replies } = batch
     const at = replies.length
-    if (!isAnswerTo(reply, commands[at] as Command, firstToken + at)) {
-      throw new ProtocolError(`An answer (${reply.code}) is not of the command it should be of.`)
+    if (!isReplyTo(reply, commands[at] as Command, firstToken + at)) {
+      throw new ProtocolError(`A reply (${reply.code}) does not belong to its command.`)
     }
-    this.#heardAtMs = performance.now()
+    this.#lastReplyAtMs = performance.now()
     replies.push(reply)
     if (replies.length < commands.length) return
-    this.#waiting.shift()
+    this.#batches.shift()
     const refusal = replies.find(({ code }) => code === 'SERVER_ERROR')
-    if (refusal === undefined) exchange.resolve(replies)
-    else exchange.reject(new RefusalError(`Memcached says: ${refusal.message}`))
+    if (refusal === undefined) batch.resolve(replies)
+    else batch.reject(new RefusalError(`Memcached says: ${refusal.message}`))
   }
 }
 
 /**
- * An error has no token. `SERVER_ERROR`, as when memory is full, is the answer to one command; the
- * tokens of those after it show that it was. Any other error is about what we have sent.
+ * An error carries no token. `SERVER_ERROR`, for instance when memory is full, is the reply to one
+ * command, as the tokens of later replies confirm. Any other error is about the bytes that we sent.
  */
-function isAnswerTo(reply: Reply, command: Command, token: number): boolean {
-  if (command.isHandshake) return command.codes.includes(reply.code)
+function isReplyTo(reply: Reply, command: Command, token: number): boolean {
+  if (command.isHandshake) return command.replyCodes.includes(reply.code)
   if (reply.code === 'SERVER_ERROR') return true
-  return command.codes.includes(reply.code) && reply.flags.get('O') === tokenOf(token)
+  return command.replyCodes.includes(reply.code) && reply.flags.get('O') === tokenOf(token)
 }
 
 function tokenOf(number: number): string {
   return number.toString(36)
 }
 
-function access(message: string): RefusalError {
-  return new RefusalError(message, { isAccess: true })
+function notAuthenticated(message: string): RefusalError {
+  return new RefusalError(message, { isAuthentication: true })
 }

@@ -1,44 +1,42 @@
 import { GatepassError } from '../../core/errors.ts'
 import { ProtocolError } from './protocol.ts'
 
-/** What a caller is told to wait when a node did not answer. */
 const retryAfter_s = 1
 
-/** There is no answer: a node is down, silent, cut off, or talks nonsense. */
-export class NoAnswerError extends Error {
-  override readonly name = 'NoAnswerError'
+/** No usable reply: the node is down, silent, unreachable, or violates the protocol. */
+export class NoReplyError extends Error {
+  override readonly name = 'NoReplyError'
 }
 
-/** The node has answered meanwhile, but not all in time: it, or what is asked of it, is too much. */
+/** The node replied during the call, but not to all of it before the deadline. */
 export class TooSlowError extends Error {
   override readonly name = 'TooSlowError'
 }
 
-/** The node has spoken, and refuses. The message is its own, or a sentence of ours. */
+/** The node refused. The message is that of the node, or our own. */
 export class RefusalError extends Error {
   override readonly name = 'RefusalError'
-  /** Whether it is about the user name or the password. */
-  readonly isAccess: boolean
+  /** Whether the user name or the password was refused. */
+  readonly isAuthentication: boolean
 
-  constructor(message: string, { isAccess = false } = {}) {
+  constructor(message: string, { isAuthentication = false } = {}) {
     super(message)
-    this.isAccess = isAccess
+    this.isAuthentication = isAuthentication
   }
 }
 
-/** Whether a node is out of service, rather than unwilling. */
+/** Whether the node is out of service, as opposed to refusing one call. */
 export function isOutage(error: unknown): boolean {
-  return error instanceof NoAnswerError || (error instanceof RefusalError && error.isAccess)
+  return error instanceof NoReplyError || (error instanceof RefusalError && error.isAuthentication)
 }
 
-/** What went wrong with a connection; the reason of the system stays readable as its cause. */
-export function noAnswer(error: unknown): Error {
-  if (error instanceof RefusalError || error instanceof NoAnswerError) return error
+/** Converts an error of a connection. An error of the system becomes the cause. */
+export function toConnectionError(error: unknown): Error {
+  if (error instanceof RefusalError || error instanceof NoReplyError) return error
   const reason = error instanceof ProtocolError ? error.message : 'The connection is lost.'
-  return new NoAnswerError(reason, { cause: error })
+  return new NoReplyError(reason, { cause: error })
 }
 
-/** What went wrong as our own error. */
 export function unavailable(cause: unknown, detail?: string): GatepassError {
   if (cause instanceof GatepassError) return cause
   return new GatepassError('store_unavailable', {
@@ -48,9 +46,9 @@ export function unavailable(cause: unknown, detail?: string): GatepassError {
   })
 }
 
-/** Why a node can't be used, when no second attempt would change that; null when one might. */
-export function hopelessness(error: unknown): string | null {
-  if (error instanceof RefusalError && error.isAccess) return error.message
+/** Returns why a retry cannot succeed, or null if it might. */
+export function fatalReason(error: unknown): string | null {
+  if (error instanceof RefusalError && error.isAuthentication) return error.message
   const cause = error instanceof Error ? (error.cause as NodeJS.ErrnoException | undefined) : null
   if (/CERT|SSL|TLS|UNABLE_TO/.test(cause?.code ?? '')) {
     return 'The TLS connection to memcached fails: its certificate or host name, or ours, is refused.'

@@ -1,97 +1,89 @@
 import { digest, randomId } from '../../core/secrets.ts'
 import type { DataOwner, StoredField } from '../data-store.ts'
-import type { Expiry_s } from './commands.ts'
+import type { Expiry_s } from './protocol.ts'
 
-/** What is known of an owner: one item, its index. */
+/** The index of an owner: one item that lists the owner's fields. */
 export interface Index {
   readonly state: 'live' | 'ended'
-  /** When all data goes. */
+  /** When all data of the owner expires. */
   readonly expiry_s: Expiry_s
-  /** When the items of the fields go, no sooner: they need not be touched as long as that suffices. */
+  /** When the items of the fields expire: not before `expiry_s`, so that few touches must reach them. */
   readonly fieldsExpiry_s: Expiry_s
-  /** The random slot of each field's name: an item with another slot is of an earlier life. */
-  readonly slots: ReadonlyMap<string, string>
+  /** The random id of each field's item, by field. An item with another id is from an earlier life. */
+  readonly itemIds: ReadonlyMap<string, string>
 }
 
-export const noIndex: Index = {
+export const emptyIndex: Index = {
   state: 'live',
   expiry_s: 0,
   fieldsExpiry_s: 0,
-  slots: new Map(),
+  itemIds: new Map(),
 }
 
-interface Place {
-  readonly hash: Buffer
-  readonly indexKey: string
-}
-
-/**
- * The digest that says which node an owner is on, and the key of its index: safe characters and
- * always of one length, whatever the id.
- */
-export function placeOf({ scope, id }: DataOwner): Place {
+/** Returns the digest that selects the node of an owner, and the key of the owner's index. */
+export function locate({ scope, id }: DataOwner): { hash: Buffer; indexKey: string } {
   const hash = digest(`${scope}\0${id}`)
   return { hash, indexKey: `gp:i:${hash.toString('base64url')}` }
 }
 
-/** The key of a field, alike. */
+/** Returns the key of a field's item. Like the key of an index, it has one length and safe characters. */
 export function fieldKeyOf(indexKey: string, field: string): string {
   return `gp:f:${digest(`${indexKey} ${field}`).toString('base64url')}`
 }
 
-export const newSlot = randomId
+export const newItemId = randomId
 
-/** 32 bits of a slot, kept as client flags, by which a field is recognised without its value. */
-export function flagsOf(slot: string): number {
-  return Buffer.from(slot, 'base64url').readUInt32BE(0)
+/** 32 bits of an item id, stored as client flags: they identify an item without its value. */
+export function flagsOf(itemId: string): number {
+  return Buffer.from(itemId, 'base64url').readUInt32BE(0)
 }
 
-// An index is text: its state and times, then a line for each field. Names have no spaces.
+// An index is text: its state and times, then a line per field. Field names contain no space.
 
-export function encodeIndex({ state, expiry_s, fieldsExpiry_s, slots }: Index): Buffer {
-  const lines = [...slots].map(([field, slot]) => `\n${field} ${slot}`)
+export function encodeIndex({ state, expiry_s, fieldsExpiry_s, itemIds }: Index): Buffer {
+  const lines = [...itemIds].map(([field, itemId]) => `\n${field} ${itemId}`)
   return Buffer.from(`${state} ${expiry_s} ${fieldsExpiry_s}${lines.join('')}`)
 }
 
-/** null for what is not an index. */
+/** Returns null if the data is not an index. */
 export function decodeIndex(data: Buffer): Index | null {
   const [head = '', ...lines] = data.toString().split('\n')
   const [, state, expiry, fieldsExpiry] = /^(live|ended) (\d{1,10}) (\d{1,10})$/.exec(head) ?? []
-  const slots = lines.map((line) => /^([^ ]+) ([\w-]{22})$/.exec(line))
-  if (state === undefined || slots.includes(null)) return null
+  const entries = lines.map((line) => /^([^ ]+) ([\w-]{22})$/.exec(line))
+  if (state === undefined || entries.includes(null)) return null
   return {
     state: state as Index['state'],
     expiry_s: Number(expiry),
     fieldsExpiry_s: Number(fieldsExpiry),
-    slots: new Map(slots.map((found) => [found?.[1] ?? '', found?.[2] ?? ''])),
+    itemIds: new Map(entries.map((entry) => [entry?.[1] ?? '', entry?.[2] ?? ''])),
   }
 }
 
-// A field is its slot, its version, a zero byte, its value; of a retired slot there is no more than it.
+// The item of a field is its id, the version, a zero byte and the value. A retired item is its id alone.
 
-export function encodeField(slot: string, version: string, value: Buffer): Buffer {
-  return Buffer.concat([Buffer.from(`${slot}${version}\0`, 'latin1'), value])
+export function encodeField(itemId: string, version: string, value: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(`${itemId}${version}\0`, 'latin1'), value])
 }
 
-export function encodeRetired(slot: string): Buffer {
-  return Buffer.from(slot, 'latin1')
+export function encodeRetired(itemId: string): Buffer {
+  return Buffer.from(itemId, 'latin1')
 }
 
-/** null when it is of another slot. */
-export function decodeField(data: Buffer, slot: string): StoredField | 'retired' | null {
-  if (data.toString('latin1', 0, slot.length) !== slot) return null
-  if (data.length === slot.length) return 'retired'
-  const end = data.indexOf(0, slot.length)
+/** Returns null if the item has another id. */
+export function decodeField(data: Buffer, itemId: string): StoredField | 'retired' | null {
+  if (data.toString('latin1', 0, itemId.length) !== itemId) return null
+  if (data.length === itemId.length) return 'retired'
+  const end = data.indexOf(0, itemId.length)
   if (end === -1) return null
-  return { version: data.toString('latin1', slot.length, end), value: data.subarray(end + 1) }
+  return { version: data.toString('latin1', itemId.length, end), value: data.subarray(end + 1) }
 }
 
-/** memcached takes less for a time from now on. */
-const expiryMin_s = 30 * 24 * 3600 + 1
-/** It counts in 32 bits with a sign. */
-const expiryMax_s = 2 ** 31 - 1
+/** memcached reads a smaller number as a period from now. */
+const minExpiry_s = 30 * 24 * 3600 + 1
+/** memcached counts in signed 32-bit numbers. */
+const maxExpiry_s = 2 ** 31 - 1
 
-/** Rounded up to the whole second that memcached counts in. */
+/** Converts a time, rounded up to the whole seconds of memcached. */
 export function expiryOf(timeMs: number): Expiry_s {
-  return Math.min(expiryMax_s, Math.max(expiryMin_s, Math.ceil(timeMs / 1000)))
+  return Math.min(maxExpiry_s, Math.max(minExpiry_s, Math.ceil(timeMs / 1000)))
 }

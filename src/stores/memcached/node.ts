@@ -1,47 +1,50 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ConnectionOptions } from 'node:tls'
 import { systemClock } from '../../core/clock.ts'
 import { CircuitBreaker } from '../circuit-breaker.ts'
-import type { Command } from './commands.ts'
+import { InFlightCalls, withDeadline } from '../in-flight-calls.ts'
+import type { TlsFiles } from '../server-url.ts'
 import { type ConnectionSettings, MemcachedConnection } from './connection.ts'
-import { isOutage, NoAnswerError, TooSlowError, unavailable } from './errors.ts'
-import type { Reply } from './protocol.ts'
+import { fatalReason, isOutage, NoReplyError, TooSlowError, unavailable } from './errors.ts'
+import type { Command, Reply } from './protocol.ts'
+import { type MemcachedTarget, nameOf, urlParser } from './url.ts'
 
-/** Sends commands to the node in one go; one round trip. */
-export type Exchanger = (commands: readonly Command[]) => Promise<readonly Reply[]>
+/** Sends commands to a node together, in one round trip. */
+export type Send = (commands: readonly Command[]) => Promise<readonly Reply[]>
 
-export interface NodeLimits {
-  /** How long a call takes at most, whatever the node does. */
-  readonly deadlineMs: number
-  /** How many calls may be under way. */
-  readonly callsMax: number
+export interface MemcachedOptions {
+  /** The folder that relative paths in the URL are resolved against. */
+  readonly cwd?: string
+  /** Longest duration of a call. */
+  readonly deadlineMs?: number
+  /** How long to wait for a first node to respond. */
+  readonly openMs?: number
 }
 
-interface Call {
-  /** null until there is one. */
-  connection: MemcachedConnection | null
-  isOver: boolean
-}
-
+/** Calls in progress per node; each may hold a value of 64 KiB. */
+const maxCalls = 2_000
+/** A TLS handshake may take longer than a call: later calls profit from it. */
+const connectMs = 1_000
+const openRetryMs = 100
 const breakerLimits = { maxFailures: 5, openFor: { minMs: 250, maxMs: 2_000 } }
 
 /**
- * One node. Each call has a deadline. A connection that says nothing at all during a whole call is
- * given up. After some failures in a row the circuit breaker opens; a single call tries again after a
- * while, connects if need be, and closes it when it succeeds. So a node that is down costs nothing
- * but refusals, and nothing runs in the background.
+ * One node. Every call ends within its deadline.
+ *
+ * A connection without any reply during a whole call is closed. While the node is out of service, the
+ * circuit breaker fails calls immediately; its probe connects again.
  */
 export class MemcachedNode {
   readonly #settings: ConnectionSettings
-  readonly #limits: NodeLimits
+  readonly #deadlineMs: number
   readonly #breaker: CircuitBreaker
+  readonly #calls = new InFlightCalls(maxCalls)
   #connection: MemcachedConnection | null = null
   #connecting: Promise<MemcachedConnection> | null = null
-  #calls = 0
-  #isClosed = false
-  #onIdle = () => {}
 
-  constructor(settings: ConnectionSettings, limits: NodeLimits) {
+  constructor(settings: ConnectionSettings, deadlineMs: number) {
     this.#settings = settings
-    this.#limits = limits
+    this.#deadlineMs = deadlineMs
     this.#breaker = new CircuitBreaker({
       ...breakerLimits,
       clock: systemClock,
@@ -50,77 +53,53 @@ export class MemcachedNode {
   }
 
   /**
-   * Does something with the node before the deadline, all of it on one connection: the number of an
-   * item means nothing on the next one, as the node may have been started anew.
+   * Runs a call. All its commands use one connection: a CAS number of one connection means nothing on
+   * another, as the node may have restarted.
    *
    * @throws `store_unavailable`
    */
-  async run<T>(work: (exchange: Exchanger) => Promise<T>): Promise<T> {
-    if (this.#isClosed) throw unavailable(new Error('The store is closed.'))
-    if (this.#calls >= this.#limits.callsMax) throw unavailable(new Error('Too many calls wait.'))
-    this.#calls += 1
+  async run<T>(call: (send: Send) => Promise<T>): Promise<T> {
     try {
-      return await this.#breaker.run(() => this.#attempt(work))
+      return await this.#calls.run(() => this.#breaker.run(() => this.#runWithDeadline(call)))
     } catch (error) {
       throw unavailable(error)
-    } finally {
-      this.#calls -= 1
-      if (this.#calls === 0) this.#onIdle()
     }
   }
 
-  /** Connects, unless it is connected. @throws NoAnswerError, RefusalError */
+  /** Connects, unless connected. @throws NoReplyError, RefusalError */
   async connect(): Promise<void> {
-    await this.#connected()
+    await this.#getConnection()
   }
 
-  /** Lets the calls under way end, which their deadlines make sure of, and closes. */
+  /** Waits for the calls in progress, which end within their deadlines, and closes the connection. */
   async close(): Promise<void> {
-    this.#isClosed = true
-    if (this.#calls > 0) {
-      await new Promise<void>((resolve) => {
-        this.#onIdle = resolve
+    await this.#calls.close()
+    await this.#connecting?.catch(() => {})
+    this.#connection?.destroy(new NoReplyError('The store is closed.'))
+  }
+
+  #runWithDeadline<T>(call: (send: Send) => Promise<T>): Promise<T> {
+    const startedAtMs = performance.now()
+    let connection: MemcachedConnection | null = null
+    const run = async (signal: AbortSignal) => {
+      const current = await this.#getConnection()
+      connection = current
+      return call((commands) => {
+        signal.throwIfAborted()
+        return current.send(commands)
       })
     }
-    await this.#connecting?.catch(() => {})
-    this.#connection?.destroy(new NoAnswerError('The store is closed.'))
-  }
-
-  async #attempt<T>(work: (exchange: Exchanger) => Promise<T>): Promise<T> {
-    const startedAtMs = performance.now()
-    const call: Call = { connection: null, isOver: false }
-    const { promise: expired, reject } = Promise.withResolvers<never>()
-    const expire = () => {
-      if (call.isOver) return
-      const { connection } = call
-      if (connection?.isOpen && connection.heardAtMs >= startedAtMs) {
-        reject(new TooSlowError('The node answered, but took too long.'))
-        return
+    return withDeadline(this.#deadlineMs, run, () => {
+      if (connection?.isOpen && connection.lastReplyAtMs >= startedAtMs) {
+        return new TooSlowError('The node did not reply to the whole call in time.')
       }
-      const silent = new NoAnswerError('The node did not answer in time.')
-      connection?.destroy(silent)
-      reject(silent)
-    }
-    // The answer may have come while this process was busy: it is read before that.
-    const timer = setTimeout(() => setImmediate(expire), this.#limits.deadlineMs)
-    try {
-      return await Promise.race([this.#work(work, call), expired])
-    } finally {
-      call.isOver = true
-      clearTimeout(timer)
-    }
-  }
-
-  async #work<T>(work: (exchange: Exchanger) => Promise<T>, call: Call): Promise<T> {
-    const connection = await this.#connected()
-    call.connection = connection
-    return work((commands) => {
-      if (call.isOver) throw new NoAnswerError('The time of the call is over.')
-      return connection.exchange(commands)
+      const error = new NoReplyError('The node did not reply in time.')
+      connection?.destroy(error)
+      return error
     })
   }
 
-  async #connected(): Promise<MemcachedConnection> {
+  async #getConnection(): Promise<MemcachedConnection> {
     if (this.#connection?.isOpen) return this.#connection
     this.#connecting ??= MemcachedConnection.open(this.#settings)
       .then((connection) => {
@@ -131,5 +110,62 @@ export class MemcachedNode {
         this.#connecting = null
       })
     return this.#connecting
+  }
+}
+
+/** Creates the nodes of a target in its order, not yet connected. @throws `config_invalid` */
+export function createNodes(
+  { nodes, credentials, tls: files }: MemcachedTarget,
+  { cwd = '.', deadlineMs = 250 }: MemcachedOptions,
+): MemcachedNode[] {
+  const tls = files === null ? null : tlsOptions(files, cwd)
+  return nodes.map(
+    (address) => new MemcachedNode({ address, credentials, tls, connectMs }, deadlineMs),
+  )
+}
+
+/**
+ * Waits until a node responds. The others may be unavailable, but none may refuse our certificate or
+ * our password.
+ *
+ * @throws `store_unavailable`: early for a fatal error, otherwise after `openMs`
+ */
+export async function waitForFirstNode(
+  target: MemcachedTarget,
+  nodes: readonly MemcachedNode[],
+  openMs = 5_000,
+): Promise<void> {
+  const untilMs = performance.now() + openMs
+  for (;;) {
+    const errors = await Promise.all(nodes.map(connectError))
+    for (const [at, error] of errors.entries()) {
+      const detail = fatalReason(error)
+      const address = target.nodes[at]
+      if (detail !== null && address !== undefined) {
+        throw unavailable(error, `${detail} (${nameOf(address)})`)
+      }
+    }
+    if (errors.includes(null)) return
+    if (performance.now() + openRetryMs > untilMs) {
+      throw unavailable(errors[0], 'No memcached node responds.')
+    }
+    await sleep(openRetryMs)
+  }
+}
+
+/** Connects, and returns the error or null. */
+function connectError(node: MemcachedNode): Promise<unknown> {
+  return node.connect().then(
+    () => null,
+    (error) => error,
+  )
+}
+
+function tlsOptions(files: TlsFiles, cwd: string): ConnectionOptions {
+  return {
+    // Explicit, so that no environment variable turns the check off.
+    rejectUnauthorized: true,
+    minVersion: 'TLSv1.2',
+    ...urlParser.readTlsFiles(files, cwd),
   }
 }

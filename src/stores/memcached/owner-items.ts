@@ -1,122 +1,207 @@
 import type { StoredField } from '../data-store.ts'
-import { type Expiry_s, get, type Precondition, peek, put, remove, touch } from './commands.ts'
 import {
   decodeField,
   decodeIndex,
+  emptyIndex,
   encodeIndex,
   encodeRetired,
   expiryOf,
   fieldKeyOf,
   flagsOf,
   type Index,
-  newSlot,
-  noIndex,
+  newItemId,
 } from './item-encoding.ts'
-import type { Exchanger } from './node.ts'
-import type { Reply } from './protocol.ts'
+import type { Send } from './node.ts'
+import {
+  type Expiry_s,
+  get,
+  type Precondition,
+  peek,
+  put,
+  type Reply,
+  remove,
+  touch,
+} from './protocol.ts'
 
-/** What the items of an owner were when they were read. */
-export interface Found {
-  /** Without the slots that are known to be retired. */
+/** The items of an owner at the time of a read. */
+export interface Snapshot {
+  /** Without the fields whose items are retired. */
   readonly index: Index
-  /** For a change of the index: that it is as it was. */
-  readonly indexIs: Precondition
-  /** The fields that were asked for and that are there. */
+  /** The precondition for a change of the index: it is unchanged. */
+  readonly ifIndexUnchanged: Precondition
+  /** The requested fields that exist. */
   readonly fields: ReadonlyMap<string, StoredField>
-  /** For a change of a field's item, which may be there without being of use. */
-  readonly fieldIs: ReadonlyMap<string, Precondition>
+  /** The precondition for a change of each requested field: its item, valid or not, is unchanged. */
+  readonly ifFieldUnchanged: ReadonlyMap<string, Precondition>
 }
 
-/** A field of the index, as far as can be told without its value. */
-interface Peeked {
+/** The item of a field of the index, as far as it is known without its value. */
+interface PeekedItem {
   readonly field: string
-  readonly slot: string
+  readonly itemId: string
   readonly key: string
-  readonly isThere: boolean
-  readonly is: Precondition
+  readonly exists: boolean
+  readonly ifUnchanged: Precondition
 }
 
-/** Items of fields last longer than the index by so much: not every touch needs to reach them. */
+/** How much longer the items of fields last than the index: not every touch must reach them. */
 const fieldsExpiryMargin_s = 600
-/** Longer than any command may be on its way. */
+/** Longer than any command can be in progress. */
 const retiredFor_s = 60
 
-/** The items of one owner, as one call sees them: an index, and one for each field. */
-export class OwnedItems {
-  readonly #exchange: Exchanger
+/** The items of one owner on one node: an index, and one item per field. */
+export class OwnerItems {
+  readonly #send: Send
   readonly #indexKey: string
 
-  constructor(exchange: Exchanger, indexKey: string) {
-    this.#exchange = exchange
+  constructor(send: Send, indexKey: string) {
+    this.#send = send
     this.#indexKey = indexKey
   }
 
   /**
-   * The index and some fields in one round trip. The index comes last: a field whose slot it names was
-   * there when it was read, and who finds none because all has ended learns that too.
+   * Reads the index and some fields in one round trip. The index is read last: a field whose item it
+   * names existed at that time, and a reader of an ended owner learns that the owner has ended.
    */
-  async read(fields: readonly string[]): Promise<Found> {
-    const replies = await this.#exchange([
+  async read(fields: readonly string[]): Promise<Snapshot> {
+    const replies = await this.#send([
       ...fields.map((field) => get(this.#keyOf(field))),
       get(this.#indexKey),
     ])
     const last = replies.at(-1)
     const index = indexOf(last)
-    const slots = new Map(index.slots)
+    const itemIds = new Map(index.itemIds)
     const found = new Map<string, StoredField>()
     for (const [at, field] of fields.entries()) {
-      const slot = slots.get(field)
+      const itemId = itemIds.get(field)
       const data = replies[at]?.data ?? null
-      if (slot === undefined || data === null) continue
-      const stored = decodeField(data, slot)
-      if (stored === 'retired') slots.delete(field)
+      if (itemId === undefined || data === null) continue
+      const stored = decodeField(data, itemId)
+      if (stored === 'retired') itemIds.delete(field)
       else if (stored !== null) found.set(field, stored)
     }
-    const fieldIs = new Map(fields.map((field, at) => [field, unchanged(replies[at])]))
-    return { index: { ...index, slots }, indexIs: unchanged(last), fields: found, fieldIs }
+    return {
+      index: { ...index, itemIds },
+      ifIndexUnchanged: unchanged(last),
+      fields: found,
+      ifFieldUnchanged: new Map(fields.map((field, at) => [field, unchanged(replies[at])])),
+    }
   }
 
-  /** All fields: those of the index, if that names no more by then. Two round trips. */
-  async readAll(): Promise<Found> {
+  /** Reads all fields of the index: two round trips, or more if fields are added meanwhile. */
+  async readAll(): Promise<Snapshot> {
     let fields: readonly string[] = []
     for (;;) {
-      const found = await this.read(fields)
-      const names = [...found.index.slots.keys()]
-      if (names.every((name) => fields.includes(name))) return found
+      const snapshot = await this.read(fields)
+      const names = [...snapshot.index.itemIds.keys()]
+      if (names.every((name) => fields.includes(name))) return snapshot
       fields = names
     }
   }
 
   /**
-   * Puts a field, or none, into the index, and its expiry off.
-   * @returns the index as it is now; null when it has changed meanwhile
+   * Adds a field, or none, to the index and postpones its expiry.
+   * @returns the new index, or null if the index has changed meanwhile
    */
-  async extend(found: Found, expiresAtMs: number, field: string | null): Promise<Index | null> {
-    const { index } = found
+  async extend(
+    snapshot: Snapshot,
+    expiresAtMs: number,
+    field: string | null,
+  ): Promise<Index | null> {
+    const { index } = snapshot
     const expiry_s = Math.max(index.expiry_s, expiryOf(expiresAtMs))
-    const isListed = field === null || index.slots.has(field)
+    const isListed = field === null || index.itemIds.has(field)
     if (isListed && expiry_s === index.expiry_s) return index
-    const reachesFields = expiry_s <= index.fieldsExpiry_s
+    const fieldsLastLongEnough = expiry_s <= index.fieldsExpiry_s
     const next: Index = {
       state: 'live',
       expiry_s,
-      fieldsExpiry_s: reachesFields
+      fieldsExpiry_s: fieldsLastLongEnough
         ? index.fieldsExpiry_s
         : expiryOf((expiry_s + fieldsExpiryMargin_s) * 1000),
-      slots: isListed ? index.slots : new Map([...index.slots, [field, newSlot()]]),
+      itemIds: isListed ? index.itemIds : new Map([...index.itemIds, [field, newItemId()]]),
     }
-    if (!(await this.#putIndex(next, found.indexIs))) return null
-    if (!reachesFields) await this.extendFields([...index.slots.keys()], next.fieldsExpiry_s)
+    if (!(await this.#putIndex(next, snapshot.ifIndexUnchanged))) return null
+    if (!fieldsLastLongEnough) {
+      await this.#extendFields([...index.itemIds.keys()], next.fieldsExpiry_s)
+    }
     return next
   }
 
   /**
-   * Puts the expiry of fields off, until it is what the index says. Another call may do the same with
-   * another time, and the items show no order; the index does.
+   * Replaces the item of a field.
+   * @returns false if the item has changed since the snapshot
    */
-  async extendFields(fields: readonly string[], fieldsExpiry_s: Expiry_s): Promise<void> {
+  async putField(field: string, data: Buffer, index: Index, snapshot: Snapshot): Promise<boolean> {
+    const condition = snapshot.ifFieldUnchanged.get(field) ?? 'absent'
+    const expiry = index.fieldsExpiry_s
+    const flags = flagsOf(index.itemIds.get(field) ?? '')
+    const [stored, after] = await this.#send([
+      put(this.#keyOf(field), { data, expiry, flags }, condition),
+      get(this.#indexKey),
+    ])
+    if (stored?.code !== 'HD') return false
+    const { fieldsExpiry_s } = indexOf(after)
+    if (fieldsExpiry_s > expiry) await this.#extendFields([field], fieldsExpiry_s)
+    return true
+  }
+
+  /** @returns false if the item of the field has changed since the snapshot */
+  async removeField(field: string, snapshot: Snapshot): Promise<boolean> {
+    const condition = snapshot.ifFieldUnchanged.get(field)
+    const [reply] = await this.#send([remove(this.#keyOf(field), condition)])
+    return reply?.code === 'HD'
+  }
+
+  /**
+   * Ends all fields and overwrites their values.
+   * @param expiry of the index that refuses writes; null to accept new writes
+   */
+  async end(expiry: Expiry_s | null): Promise<void> {
+    const data = encodeIndex({ ...emptyIndex, state: 'ended' })
+    const [before] = await this.#send([
+      get(this.#indexKey),
+      expiry === null ? remove(this.#indexKey) : put(this.#indexKey, { data, expiry }, 'any'),
+    ])
+    // Only items of the old index: a new life may have begun. Retired, not removed: a writer that read
+    // before the field existed must not take its absence for an unchanged field.
+    const items = await this.#peek(indexOf(before).itemIds)
+    await this.#retire(items.filter(({ exists }) => exists))
+  }
+
+  /**
+   * Takes fields without an item out of the index: they were removed or evicted.
+   *
+   * A writer may be about to write such a field, so its item is retired first. A writer that expected
+   * the field unchanged then fails, and one that finds the item retired draws a new item id, which
+   * changes the index.
+   *
+   * @returns whether there was such a field, or the index has changed meanwhile
+   */
+  async removeMissing({ index, ifIndexUnchanged }: Snapshot): Promise<boolean> {
+    const items = await this.#peek(index.itemIds)
+    const [after] = await this.#send([peek(this.#indexKey)])
+    // An item with another id may belong to a new life.
+    if (!isSame(unchanged(after), ifIndexUnchanged)) return true
+    const missing = items.filter(({ exists }) => !exists)
+    const replies = await this.#retire(missing)
+    const itemIds = new Map(index.itemIds)
+    for (const [at, { field }] of missing.entries()) {
+      if (replies[at]?.code === 'HD') itemIds.delete(field)
+    }
+    if (itemIds.size < index.itemIds.size) {
+      await this.#putIndex({ ...index, itemIds }, ifIndexUnchanged)
+    }
+    return missing.length > 0
+  }
+
+  /**
+   * Postpones the expiry of fields until it is that of the index. Other calls may set another expiry
+   * at the same time; the index decides.
+   */
+  async #extendFields(fields: readonly string[], fieldsExpiry_s: Expiry_s): Promise<void> {
     for (let expiry_s = fieldsExpiry_s; fields.length > 0; ) {
-      const replies = await this.#exchange([
+      const replies = await this.#send([
         ...fields.map((field) => touch(this.#keyOf(field), expiry_s)),
         get(this.#indexKey),
       ])
@@ -126,92 +211,31 @@ export class OwnedItems {
     }
   }
 
-  /**
-   * Puts a field's item in the place of the one that was found.
-   * @returns whether it was still that one
-   */
-  async putField(field: string, data: Buffer, index: Index, found: Found): Promise<boolean> {
-    const on = found.fieldIs.get(field) ?? 'absent'
-    const expiry = index.fieldsExpiry_s
-    const flags = flagsOf(index.slots.get(field) ?? '')
-    const [stored, after] = await this.#exchange([
-      put(this.#keyOf(field), { data, expiry, flags }, on),
-      get(this.#indexKey),
-    ])
-    if (stored?.code !== 'HD') return false
-    const { fieldsExpiry_s } = indexOf(after)
-    if (fieldsExpiry_s > expiry) await this.extendFields([field], fieldsExpiry_s)
-    return true
-  }
-
-  /** @returns whether the field was still the one that was found, and is gone */
-  async removeField(field: string, found: Found): Promise<boolean> {
-    const [reply] = await this.#exchange([remove(this.#keyOf(field), found.fieldIs.get(field))])
-    return reply?.code === 'HD'
-  }
-
-  /**
-   * Ends all fields, and wipes their values out.
-   * @param expiry of the mark that refuses writes; null for no mark
-   */
-  async end(expiry: Expiry_s | null): Promise<void> {
-    const data = encodeIndex({ ...noIndex, state: 'ended' })
-    const [before] = await this.#exchange([
-      get(this.#indexKey),
-      expiry === null ? remove(this.#indexKey) : put(this.#indexKey, { data, expiry }, 'any'),
-    ])
-    const { slots } = indexOf(before)
-    // Not those of a new life, which may have begun; nor just removed, or who found no field before
-    // there was this one would take its end for that.
-    await this.#retireSlots((await this.#peek(slots)).filter(({ isThere }) => isThere))
-  }
-
-  /**
-   * Takes names without fields out of the index: those of fields that were removed or dropped. A
-   * writer may be about to write such a field, so its slot is retired first, by an item that says so.
-   * Who expected the field as it was is late then, and who finds it retired draws another slot: that
-   * changes the index, so that the name stays in.
-   *
-   * @returns whether there was any, or something has changed meanwhile
-   */
-  async retire({ index, indexIs }: Found): Promise<boolean> {
-    const peeked = await this.#peek(index.slots)
-    const [after] = await this.#exchange([peek(this.#indexKey)])
-    // An item of another slot may be that of a new life.
-    if (!isSame(unchanged(after), indexIs)) return true
-    const gone = peeked.filter(({ isThere }) => !isThere)
-    const outcomes = await this.#retireSlots(gone)
-    const slots = new Map(index.slots)
-    for (const [at, { field }] of gone.entries()) {
-      if (outcomes[at]?.code === 'HD') slots.delete(field)
-    }
-    if (slots.size < index.slots.size) await this.#putIndex({ ...index, slots }, indexIs)
-    return gone.length > 0
-  }
-
-  /** Replaces items as they were peeked at. */
-  #retireSlots(items: readonly Peeked[]): Promise<readonly Reply[]> {
-    return this.#exchange(
-      items.map(({ key, slot, is }) =>
-        put(key, { data: encodeRetired(slot), expiry: retiredFor_s }, is),
+  #retire(items: readonly PeekedItem[]): Promise<readonly Reply[]> {
+    return this.#send(
+      items.map(({ key, itemId, ifUnchanged }) =>
+        put(key, { data: encodeRetired(itemId), expiry: retiredFor_s }, ifUnchanged),
       ),
     )
   }
 
-  /** Whether there is an item of each slot, and which. */
-  async #peek(slots: ReadonlyMap<string, string>): Promise<Peeked[]> {
-    const names = [...slots].map(([field, slot]) => ({ field, slot, key: this.#keyOf(field) }))
-    const replies = await this.#exchange(names.map(({ key }) => peek(key)))
-    return names.map((name, at) => ({
-      ...name,
-      isThere: replies[at]?.flags.get('f') === String(flagsOf(name.slot)),
-      is: unchanged(replies[at]),
+  async #peek(itemIds: ReadonlyMap<string, string>): Promise<PeekedItem[]> {
+    const items = [...itemIds].map(([field, itemId]) => ({
+      field,
+      itemId,
+      key: this.#keyOf(field),
+    }))
+    const replies = await this.#send(items.map(({ key }) => peek(key)))
+    return items.map((item, at) => ({
+      ...item,
+      exists: replies[at]?.flags.get('f') === String(flagsOf(item.itemId)),
+      ifUnchanged: unchanged(replies[at]),
     }))
   }
 
-  async #putIndex(index: Index, on: Precondition): Promise<boolean> {
+  async #putIndex(index: Index, condition: Precondition): Promise<boolean> {
     const item = { data: encodeIndex(index), expiry: index.expiry_s }
-    const [reply] = await this.#exchange([put(this.#indexKey, item, on)])
+    const [reply] = await this.#send([put(this.#indexKey, item, condition)])
     return reply?.code === 'HD'
   }
 
@@ -221,9 +245,10 @@ export class OwnedItems {
 }
 
 function indexOf(reply: Reply | undefined): Index {
-  return (reply?.data && decodeIndex(reply.data)) ?? noIndex
+  return (reply?.data && decodeIndex(reply.data)) ?? emptyIndex
 }
 
+/** The precondition that an item is as in a reply. */
 function unchanged(reply: Reply | undefined): Precondition {
   const cas = reply?.flags.get('c')
   return cas === undefined ? 'absent' : { cas }

@@ -1,15 +1,88 @@
-/** What memcached answers to one command. */
+import type { MemcachedCredentials } from './url.ts'
+
+// Commands of the meta protocol.
+
+export interface Command {
+  /** The first line, without the opaque token. */
+  readonly head: string
+  readonly data?: Buffer
+  /** The reply codes that belong to this command. */
+  readonly replyCodes: readonly ReplyCode[]
+  /** A command of the handshake: it is answered before the next one is sent, and carries no token. */
+  readonly isHandshake?: true
+}
+
+/** A Unix time in seconds; or a period from now in seconds, if under 30 days. */
+export type Expiry_s = number
+
+/** What a change requires at the key: an item with this CAS number, no item, or anything. */
+export type Precondition = { readonly cas: string } | 'absent' | 'any'
+
+export interface Item {
+  readonly data: Buffer
+  readonly expiry: Expiry_s
+  /** Client flags: 32 bits that `peek` returns. */
+  readonly flags?: number
+}
+
+/** Gets the value and the CAS number (`c`), which changes with each store. */
+export function get(key: string): Command {
+  return { head: `mg ${key} v c`, replyCodes: ['VA', 'EN'] }
+}
+
+/** Gets the client flags and the CAS number, without the value. */
+export function peek(key: string): Command {
+  return { head: `mg ${key} f c`, replyCodes: ['HD', 'EN'] }
+}
+
+/** Sets the expiry of an item, if there is one. The CAS number stays. */
+export function touch(key: string, expiry: Expiry_s): Command {
+  return { head: `mg ${key} T${expiry}`, replyCodes: ['HD', 'EN'] }
+}
+
+/** Stores an item. Returns its new CAS number with `HD`. */
+export function put(key: string, { data, expiry, flags = 0 }: Item, on: Precondition): Command {
+  const condition = on === 'any' ? '' : on === 'absent' ? ' ME' : ` C${on.cas}`
+  return {
+    head: `ms ${key} ${data.length} c T${expiry} F${flags}${condition}`,
+    data,
+    replyCodes: ['HD', 'NS', 'EX', 'NF'],
+  }
+}
+
+export function remove(key: string, on: Precondition = 'any'): Command {
+  const condition = typeof on === 'string' ? '' : ` C${on.cas}`
+  return { head: `md ${key}${condition}`, replyCodes: ['HD', 'NF', 'EX'] }
+}
+
+/** A server that requires a password refuses it. */
+export const noop: Command = { head: 'mn', replyCodes: ['MN', 'CLIENT_ERROR'], isHandshake: true }
+
+/** Has the form of a `set`. An item that a server stores from it has already expired. */
+export function authenticate({ username, password }: MemcachedCredentials): Command {
+  const data = Buffer.from(`${username} ${password}`)
+  return {
+    head: `set auth 0 -1 ${data.length}`,
+    data,
+    replyCodes: ['STORED', 'CLIENT_ERROR'],
+    isHandshake: true,
+  }
+}
+
+// Replies.
+
+/** The reply to one command. */
 export interface Reply {
   readonly code: ReplyCode
-  /** Each flag by its letter, with what follows it. */
+  /** The text of each flag, by its letter. */
   readonly flags: ReadonlyMap<string, string>
-  /** The value, of `VA`. */
+  /** The value of a `VA`. */
   readonly data: Buffer | null
-  /** What an error says; '' for any other reply. */
+  /** The text of an error; '' for any other reply. */
   readonly message: string
 }
 
-/** `HD` done; `VA` a value; `EN` and `NF` not there; `NS` not stored; `EX` changed; `MN` no-op done. */
+/** `HD` done, `VA` value, `EN` and `NF` absent, `NS` not stored, `EX` changed, `MN` no-op done. */
 export type ReplyCode = (typeof codes)[number] | (typeof errors)[number]
 
 const codes = ['HD', 'VA', 'EN', 'NF', 'NS', 'EX', 'MN', 'STORED'] as const
@@ -20,12 +93,12 @@ const errorLine = new RegExp(`^(${errors.join('|')})(?: ([ -~]*))?$`)
 const lineEnd = '\r\n'
 const newline = 0x0a
 
-/** The stream is not what memcached sends; where the next reply begins is unknown from here on. */
+/** The stream violates the protocol, so the start of the next reply is unknown. */
 export class ProtocolError extends Error {
   override readonly name = 'ProtocolError'
 }
 
-/** A value that is on its way, with its line end. */
+/** A value and its line end, read in part. */
 interface Body {
   readonly reply: Reply & { readonly data: Buffer }
   readonly end: Buffer
@@ -33,14 +106,14 @@ interface Body {
 }
 
 export interface ReplyLimits {
-  readonly lineBytesMax: number
-  readonly dataBytesMax: number
+  readonly maxLineBytes: number
+  readonly maxDataBytes: number
 }
 
-/** Reads the replies of the meta protocol from chunks of any size. It never holds more than one. */
+/** Parses replies from chunks of any size. Buffers one reply at most. */
 export class ReplyParser {
   readonly #limits: ReplyLimits
-  /** The start of a line whose end has not come. */
+  /** The start of an incomplete line. */
   #line = Buffer.alloc(0)
   #body: Body | null = null
 
@@ -49,8 +122,8 @@ export class ReplyParser {
   }
 
   /**
-   * The replies that this chunk completes. A value never shares its memory with the chunk.
-   * @throws ProtocolError, after which the parser is of no more use
+   * Returns the replies that a chunk completes. A value does not share memory with the chunk.
+   * @throws ProtocolError, after which the parser must not be used
    */
   push(chunk: Buffer): Reply[] {
     const replies: Reply[] = []
@@ -66,20 +139,20 @@ export class ReplyParser {
   #takeLine(chunk: Buffer, start: number, replies: Reply[]): number {
     const found = chunk.indexOf(newline, start)
     const end = found === -1 ? chunk.length : found + 1
-    if (this.#line.length + end - start > this.#limits.lineBytesMax) {
-      throw new ProtocolError('A line of a reply is too long.')
+    if (this.#line.length + end - start > this.#limits.maxLineBytes) {
+      throw new ProtocolError('A reply line is too long.')
     }
     const rest = chunk.subarray(start, end)
     const whole = this.#line.length === 0 ? rest : Buffer.concat([this.#line, rest])
-    // A copy: a few bytes must not keep a whole chunk alive.
+    // Copied, so that a few bytes do not keep a whole chunk in memory.
     this.#line = found === -1 ? Buffer.from(whole) : Buffer.alloc(0)
-    if (found !== -1) this.#read(whole.toString('latin1'), replies)
+    if (found !== -1) this.#parseLine(whole.toString('latin1'), replies)
     return end
   }
 
-  #read(text: string, replies: Reply[]): void {
-    if (!text.endsWith(lineEnd)) throw new ProtocolError('A line of a reply has no proper end.')
-    const reply = replyOf(text.slice(0, -lineEnd.length), this.#limits.dataBytesMax)
+  #parseLine(text: string, replies: Reply[]): void {
+    if (!text.endsWith(lineEnd)) throw new ProtocolError('A reply line has a wrong end.')
+    const reply = parseReply(text.slice(0, -lineEnd.length), this.#limits.maxDataBytes)
     if (reply.data === null) replies.push(reply)
     else this.#body = { reply: { ...reply, data: reply.data }, end: Buffer.alloc(2), length: 0 }
   }
@@ -96,7 +169,7 @@ export class ReplyParser {
     const copied = chunk.copy(body.end, body.length - data.length, at)
     body.length += copied
     if (body.length === data.length + lineEnd.length) {
-      if (String(body.end) !== lineEnd) throw new ProtocolError('A value has no proper end.')
+      if (String(body.end) !== lineEnd) throw new ProtocolError('A value has a wrong end.')
       replies.push(body.reply)
       this.#body = null
     }
@@ -104,15 +177,15 @@ export class ReplyParser {
   }
 }
 
-function replyOf(text: string, dataBytesMax: number): Reply {
+function parseReply(text: string, maxDataBytes: number): Reply {
   const [, error, message = ''] = errorLine.exec(text) ?? []
   if (error !== undefined) {
     return { code: error as ReplyCode, flags: new Map(), data: null, message }
   }
   const [, code, size, rest = ''] = line.exec(text) ?? []
-  if (code === undefined) throw new ProtocolError('A reply is of no known kind.')
+  if (code === undefined) throw new ProtocolError('A reply is of an unknown kind.')
   if ((size !== undefined) !== (code === 'VA')) throw new ProtocolError('A reply has a wrong size.')
-  if (Number(size) > dataBytesMax) throw new ProtocolError('A value is too large.')
+  if (Number(size) > maxDataBytes) throw new ProtocolError('A value is too large.')
   const flags = new Map<string, string>()
   for (const flag of rest.split(' ').slice(1)) {
     const [letter = ''] = flag

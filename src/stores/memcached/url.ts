@@ -1,31 +1,31 @@
 import { type ServerAddress, ServerUrlParser, type TlsFiles, tlsParameters } from '../server-url.ts'
 
-/** For memcached's own authentication (`-Y`). */
+/** The user of memcached's authentication (`-Y`). */
 export interface MemcachedCredentials {
   readonly username: string
   readonly password: string
 }
 
-/** What a URL says about where the nodes are and how to get in. */
+/** The parts of a memcached URL. */
 export interface MemcachedTarget {
   readonly nodes: readonly ServerAddress[]
-  /** null: the nodes ask for none. */
+  /** null if the nodes require none. */
   readonly credentials: MemcachedCredentials | null
-  /** null is plain text. With TLS the certificate and its host name are always checked. */
+  /** null for plain text. With TLS, certificate and host name are always checked. */
   readonly tls: TlsFiles | null
 }
 
 const defaultPort = 11_211
-const nodesMax = 100
+const maxNodes = 100
 
 export const urlParser = new ServerUrlParser('Memcached')
 const pattern = /^(memcacheds?):\/\/([^/?#]*)\/?(?:\?([^#]*))?$/
 
 /**
- * Reads `memcached://user:password@host:port,host:port`, all nodes in any order, and the same with
- * `memcacheds` for TLS, with the files `?ca=…&cert=…&key=…`.
+ * Parses `memcached://user:password@host:port,host:port`, which lists all nodes in any order.
+ * `memcacheds` stands for TLS, with the files `?ca=…&cert=…&key=…`.
  *
- * @throws `config_invalid`; its detail holds nothing of the URL, as that may hold a password
+ * @throws `config_invalid`, which never quotes the URL: it may contain a password
  */
 export function parseMemcachedUrl(text: string): MemcachedTarget {
   const [, scheme, authority = '', query = ''] = pattern.exec(text) ?? []
@@ -42,14 +42,14 @@ export function parseMemcachedUrl(text: string): MemcachedTarget {
   }
 }
 
-/** What the node is called, in the ring and to the operator. */
+/** Returns the name of a node, in the hash ring and in messages. */
 export function nameOf({ host, port }: ServerAddress): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 function addressesOf(text: string): ServerAddress[] {
   const nodes = text.split(',').map(addressOf)
-  if (nodes.length > nodesMax) throw urlParser.invalid(`may name ${nodesMax} nodes at most`)
+  if (nodes.length > maxNodes) throw urlParser.invalid(`may name ${maxNodes} nodes at most`)
   if (new Set(nodes.map(nameOf)).size < nodes.length) throw urlParser.invalid('names a node twice')
   return nodes
 }
@@ -62,7 +62,7 @@ function addressOf(text: string): ServerAddress {
   return { ...address, host: address.host.toLowerCase() }
 }
 
-/** memcached reads a name up to a colon in its file, up to a space on the wire, and no other space. */
+/** In memcached, a colon ends a name in the file of users, and white space ends it on the wire. */
 function credentialsOf(userinfo: string): MemcachedCredentials {
   const [, username = '', password = ''] =
     /^([^:]*):?(.*)$/.exec(userinfo)?.map((part) => urlParser.decode(part)) ?? []

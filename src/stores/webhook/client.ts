@@ -6,6 +6,7 @@ import { type Clock, systemClock } from '../../core/clock.ts'
 import { GatepassError, isGatepassError } from '../../core/errors.ts'
 import type { JsonObject, JsonValue } from '../../core/json.ts'
 import { CircuitBreaker } from '../circuit-breaker.ts'
+import { InFlightCalls, withDeadline } from '../in-flight-calls.ts'
 import type { Operation } from './operations.ts'
 import { keyOfSecret } from './signature.ts'
 import { isOutage, sendSignedRequest, UserBaseError } from './signed-request.ts'
@@ -49,8 +50,7 @@ export class WebhookClient {
   readonly #timeoutMs: number
   readonly #queue: BoundedQueue<Call, JsonValue>
   readonly #breaker: CircuitBreaker
-  readonly #calls = new Set<Promise<unknown>>()
-  #isClosed = false
+  readonly #calls: InFlightCalls
 
   constructor(options: WebhookOptions) {
     const { url, secrets, clock = systemClock, timeoutMs = 2_000 } = options
@@ -64,28 +64,32 @@ export class WebhookClient {
       clock,
       (calls) => Promise.allSettled(calls.map((call) => this.#send(call))),
     )
+    this.#calls = new InFlightCalls(maxConcurrent + maxQueued)
     this.#breaker = new CircuitBreaker({ ...breakerLimits, clock, isFailure: isOutage })
   }
 
   /** @throws `store_unavailable`, `operation_unsupported` */
   async call<T>(operation: Operation<T>, data: JsonObject): Promise<T> {
-    if (this.#isClosed) throw unavailable('the store is closed')
     const body = JSON.stringify({ type: operation.type, data })
-    const call = this.#withDeadline((signal) => this.#queue.run({ operation, body, signal }))
-    this.#calls.add(call)
     try {
-      return readAnswer(operation, await call)
+      return readAnswer(operation, await this.#calls.run(() => this.#enqueue(operation, body)))
     } catch (error) {
       throw toGatepassError(error, operation.type)
-    } finally {
-      this.#calls.delete(call)
     }
   }
 
   /** Waits for the calls in progress, which end within their deadlines. */
-  async close(): Promise<void> {
-    this.#isClosed = true
-    await Promise.allSettled(this.#calls)
+  close(): Promise<void> {
+    return this.#calls.close()
+  }
+
+  #enqueue(operation: Operation<unknown>, body: string): Promise<JsonValue> {
+    const late = `there was no full response within ${this.#timeoutMs} ms`
+    return withDeadline(
+      this.#timeoutMs,
+      (signal) => this.#queue.run({ operation, body, signal }),
+      () => new UserBaseError(late, { isOutage: true }),
+    )
   }
 
   async #send({ operation, body, signal }: Call): Promise<JsonValue> {
@@ -99,20 +103,6 @@ export class WebhookClient {
     }
     await sleep(retryDelayMs, null, { signal }).catch(() => signal.throwIfAborted())
     return attempt()
-  }
-
-  async #withDeadline<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const aborter = new AbortController()
-    const reason = `there was no full response within ${this.#timeoutMs} ms`
-    const timer = setTimeout(
-      () => aborter.abort(new UserBaseError(reason, { isOutage: true })),
-      this.#timeoutMs,
-    )
-    try {
-      return await run(aborter.signal)
-    } finally {
-      clearTimeout(timer)
-    }
   }
 }
 

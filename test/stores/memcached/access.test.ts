@@ -49,7 +49,7 @@ t.test('TLS with the certificate of an authority that the URL names', async (t) 
   const { url, port } = await startMemcached(t, { tls: makeCertificates(t, localhost) })
   await works(t, url)
   await works(t, url.replace('127.0.0.1', 'localhost'))
-  t.match(await refused(t, `memcached://127.0.0.1:${port}`), /No memcached node answers/)
+  t.match(await refused(t, `memcached://127.0.0.1:${port}`), /No memcached node responds/)
 })
 
 t.test('TLS with a certificate that nobody vouches for is refused', async (t) => {
@@ -74,9 +74,9 @@ t.test('TLS with a certificate of our own, where the server wants one', async (t
   const stranger = makeCertificates(t, localhost)
   const { url } = await startMemcached(t, { tls, wantsCertificate: true })
   await works(t, `${url}&cert=${tls.cert}&key=${tls.key}`)
-  t.match(await refused(t, url), /certificate|No memcached node answers/)
+  t.match(await refused(t, url), /certificate|No memcached node responds/)
   const wrong = `${url}&cert=${stranger.cert}&key=${stranger.key}`
-  t.match(await refused(t, wrong), /certificate|No memcached node answers/)
+  t.match(await refused(t, wrong), /certificate|No memcached node responds/)
 })
 
 t.test('a file of the URL that is not there is an error of the configuration', async (t) => {
@@ -89,7 +89,7 @@ t.test('a user name and a password', async (t) => {
   await works(t, url)
   const other = { username: 'gatepass', password: 'other' }
   t.match(await refused(t, urlOf([port], { credentials: other })), /refuses .* password/)
-  t.match(await refused(t, urlOf([port])), /demands a user name and a password/)
+  t.match(await refused(t, urlOf([port])), /requires a user name and a password/)
 })
 
 t.test('a user name and a password over TLS', async (t) => {
@@ -98,9 +98,9 @@ t.test('a user name and a password over TLS', async (t) => {
   t.match(await refused(t, url.replace('gatepass:', 'somebody:')), /refuses/)
 })
 
-t.test('a server that demands no password is not told ours', async (t) => {
+t.test('a server that requires no password is not sent ours', async (t) => {
   const server = await startMemcached(t)
-  t.match(await refused(t, urlOf([server.port], { credentials })), /demands no password/)
+  t.match(await refused(t, urlOf([server.port], { credentials })), /requires no password/)
   t.equal(await server.stat('cmd_set'), 0)
 })
 

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 import t from 'tap'
 import { MemcachedDataStore } from '../../../src/stores/memcached/data-store.ts'
-import { placeOf } from '../../../src/stores/memcached/item-encoding.ts'
+import { locate } from '../../../src/stores/memcached/item-encoding.ts'
 import { startMemcached, urlOf } from '../../support/memcached.ts'
 import { DataLoad } from '../data-load.ts'
 import { lateMs } from '../redis/lateness.ts'
@@ -33,7 +33,7 @@ t.test('a node is killed and brought back while carts are filled', async (t) => 
   let forgotten = 0
   for (const cart of load.carts) {
     const items = await load.itemsOf(cart)
-    const { indexKey } = placeOf(cart.owner)
+    const { indexKey } = locate(cart.owner)
     const wasKilled = /^HD/.test(await again.ask(`mg ${indexKey}`, ''))
     if (!wasKilled) {
       t.same(cart.lost(items), [], 'another node has kept all')

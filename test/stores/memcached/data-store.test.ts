@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { MemcachedDataStore } from '../../../src/stores/memcached/data-store.ts'
-import { fieldKeyOf, placeOf } from '../../../src/stores/memcached/item-encoding.ts'
+import { fieldKeyOf, locate } from '../../../src/stores/memcached/item-encoding.ts'
 import { type MemcachedServer, startMemcached, urlOf } from '../../support/memcached.ts'
 import { t0 } from '../../support/sessions.ts'
 import { until } from '../../support/until.ts'
@@ -32,7 +32,7 @@ t.test('data goes when its time is over, which a write or a touch puts off', asy
   const owner = newOwner()
   const hour_ms = 3_600_000
   const soonMs = Date.now() + hour_ms
-  const { indexKey } = placeOf(owner)
+  const { indexKey } = locate(owner)
   const isNear = (actualMs: number, expectedMs: number) =>
     t.ok(Math.abs(actualMs - expectedMs) <= 3_000, `${actualMs} is near ${expectedMs}`)
   const one = write({ owner, field: 'a', expiresAtMs: soonMs })
@@ -69,7 +69,7 @@ t.test('what has ended is wiped out of the memory', async (t) => {
   for (const untilMs of [later, t0]) {
     const owner = newOwner()
     for (const field of ['a', 'b']) await store.write(write({ owner, field, value }))
-    const keys = ['a', 'b'].map((field) => fieldKeyOf(placeOf(owner).indexKey, field))
+    const keys = ['a', 'b'].map((field) => fieldKeyOf(locate(owner).indexKey, field))
     const values = async () =>
       (await Promise.all(keys.map((key) => server.ask(`get ${key}`)))).join()
     t.match(await values(), secret)
@@ -96,7 +96,7 @@ t.test('a lost index is a miss of all, and what comes after is right', async (t)
   const [one, other] = [write({ owner, field: 'a' }), write({ owner, field: 'b' })]
   await store.write(one)
   await store.write(other)
-  await server.ask(`delete ${placeOf(owner).indexKey}`, 'DELETED')
+  await server.ask(`delete ${locate(owner).indexKey}`, 'DELETED')
   t.same(await store.read(owner, ['a', 'b']), new Map())
   t.equal(await store.write({ ...one, expected: one.version }), 'conflict')
   const next = write({ owner, field: 'a', expected: null })
@@ -107,7 +107,7 @@ t.test('a lost index is a miss of all, and what comes after is right', async (t)
 t.test('what is no index of ours is a miss, and is overwritten', async (t) => {
   const { server, store } = await started(t)
   const one = write({ owner: newOwner() })
-  await server.ask(`set ${placeOf(one.owner).indexKey} 0 0 3\r\nabc`, 'STORED')
+  await server.ask(`set ${locate(one.owner).indexKey} 0 0 3\r\nabc`, 'STORED')
   t.same(await store.read(one.owner, 'all'), new Map())
   t.equal(await store.write(one), 'written')
   t.same(await store.read(one.owner, 'all'), fieldsOf(one))

@@ -172,7 +172,7 @@ t.test('more calls than may wait are refused at once', async (t) => {
   server.freeze()
   const owner = newOwner()
   const calls = Array.from({ length: 2_000 }, () => store.read(owner, 'all').catch(() => null))
-  await t.rejects(store.read(owner, 'all'), { cause: { message: 'Too many calls wait.' } })
+  await t.rejects(store.read(owner, 'all'), { message: /too many calls/ })
   server.thaw()
   await Promise.all(calls)
 })

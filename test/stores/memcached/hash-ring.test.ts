@@ -1,6 +1,6 @@
 import t from 'tap'
 import { digest } from '../../../src/core/secrets.ts'
-import { Ring } from '../../../src/stores/memcached/hash-ring.ts'
+import { HashRing } from '../../../src/stores/memcached/hash-ring.ts'
 import fc from '../../support/properties.ts'
 
 const keys = Array.from({ length: 20_000 }, (_, n) => digest(`key ${n}`))
@@ -8,7 +8,7 @@ const names = (count: number, salt: string) =>
   Array.from({ length: count }, (_, n) => `${salt}-${n}:1`)
 
 function placesOf(nodes: readonly string[]): string[] {
-  const ring = new Ring(nodes)
+  const ring = new HashRing(nodes)
   return keys.map((key) => nodes[ring.nodeOf(key)] as string)
 }
 
@@ -46,7 +46,7 @@ t.test('the order of the nodes does not matter', async () => {
 
 t.test('where an owner is never changes from version to version', async (t) => {
   const nodes = ['10.0.0.1:11211', '10.0.0.2:11211', '10.0.0.3:11211']
-  const ring = new Ring(nodes)
+  const ring = new HashRing(nodes)
   t.same(
     ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'].map((key) => ring.nodeOf(digest(key))),
     [0, 1, 1, 1, 2, 1, 2, 1],

@@ -8,11 +8,11 @@ import {
   encodeRetired,
   expiryOf,
   fieldKeyOf,
-  placeOf,
+  locate,
 } from '../../../src/stores/memcached/item-encoding.ts'
 import fc from '../../support/properties.ts'
 
-const slot = fc
+const itemId = fc
   .uint8Array({ minLength: 16, maxLength: 16 })
   .map((bytes) => Buffer.from(bytes).toString('base64url'))
 const name = fc.oneof(
@@ -25,7 +25,7 @@ const index = fc.record(
     state: fc.constantFrom<'live' | 'ended'>('live', 'ended'),
     expiry_s: time,
     fieldsExpiry_s: time,
-    slots: fc.array(fc.tuple(name, slot), { maxLength: 64 }).map((pairs) => new Map(pairs)),
+    itemIds: fc.array(fc.tuple(name, itemId), { maxLength: 64 }).map((pairs) => new Map(pairs)),
   },
   { noNullPrototype: true },
 )
@@ -39,7 +39,7 @@ t.test('what is not an index is none', async (t) => {
     state: 'live',
     expiry_s: 1,
     fieldsExpiry_s: 2,
-    slots: new Map([['a', randomId()]]),
+    itemIds: new Map([['a', randomId()]]),
   })
   for (const text of [
     '',
@@ -56,9 +56,9 @@ t.test('what is not an index is none', async (t) => {
   fc.assert(fc.property(fc.uint8Array(), (bytes) => decodeIndex(Buffer.from(bytes)) === null))
 })
 
-t.test('a field comes back, in its own slot only', async (t) => {
+t.test('a field comes back, under its own item id only', async (t) => {
   fc.assert(
-    fc.property(slot, slot, fc.uint8Array(), (one, other, bytes) => {
+    fc.property(itemId, itemId, fc.uint8Array(), (one, other, bytes) => {
       const [version, value] = [randomId(), Buffer.from(bytes)]
       const data = encodeField(one, version, value)
       t.strictSame(decodeField(data, one), { version, value })
@@ -81,7 +81,7 @@ t.test('keys are safe, short, and different for what is different', async (t) =>
       ] as const,
   )
   const keys = owners
-    .map((owner) => placeOf(owner).indexKey)
+    .map((owner) => locate(owner).indexKey)
     .flatMap((key) => [key, ...['a', 'b', 'ab', 'x y'].map((field) => fieldKeyOf(key, field))])
   t.ok(keys.every((key) => /^[!-~]{10,60}$/.test(key)))
   t.equal(new Set(keys).size, keys.length)

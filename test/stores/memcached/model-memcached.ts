@@ -1,6 +1,5 @@
-import type { Command } from '../../../src/stores/memcached/commands.ts'
-import type { Exchanger } from '../../../src/stores/memcached/node.ts'
-import type { Reply, ReplyCode } from '../../../src/stores/memcached/protocol.ts'
+import type { Send } from '../../../src/stores/memcached/node.ts'
+import type { Command, Reply, ReplyCode } from '../../../src/stores/memcached/protocol.ts'
 
 interface Item {
   readonly data: Buffer
@@ -14,7 +13,7 @@ export class ModelMemcached {
   #cas = 0
 
   /** @param pause waits before each command, while others' commands run */
-  exchanger(pause: () => Promise<unknown>): Exchanger {
+  sender(pause: () => Promise<unknown>): Send {
     return async (commands) => {
       const replies: Reply[] = []
       for (const command of commands) {

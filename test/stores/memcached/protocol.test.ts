@@ -8,7 +8,7 @@ import {
 } from '../../../src/stores/memcached/protocol.ts'
 import fc from '../../support/properties.ts'
 
-const limits = { lineBytesMax: 200, dataBytesMax: 1_000 }
+const limits = { maxLineBytes: 200, maxDataBytes: 1_000 }
 
 const flags = fc
   .uniqueArray(

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
 import { MemcachedDataStore } from '../../../src/stores/memcached/data-store.ts'
-import { fieldKeyOf, placeOf } from '../../../src/stores/memcached/item-encoding.ts'
+import { fieldKeyOf, locate } from '../../../src/stores/memcached/item-encoding.ts'
 import fc from '../../support/properties.ts'
 import { t0 } from '../../support/sessions.ts'
 import { later, newOwner, write } from '../data-store-contract.ts'
@@ -30,21 +30,21 @@ async function historyOf(
   maxFields: number,
 ): Promise<Done[]> {
   const memcached = new ModelMemcached()
-  const exchanger = memcached.exchanger(() => scheduler.schedule(Promise.resolve()))
+  const send = memcached.sender(() => scheduler.schedule(Promise.resolve()))
   const node = {
-    run: <T>(work: (e: typeof exchanger) => Promise<T>) => work(exchanger),
+    run: <T>(call: (s: typeof send) => Promise<T>) => call(send),
     close: async () => {},
   }
   const store = new MemcachedDataStore([node], ['node'])
   const owner = newOwner()
-  const { indexKey } = placeOf(owner)
+  const { indexKey } = locate(owner)
   const history: Done[] = []
   let time = 0
 
   const drop = async (field: string) => {
     await scheduler.schedule(Promise.resolve())
     const key = field === '' ? indexKey : fieldKeyOf(indexKey, field)
-    // What says that a slot is retired must last as long as any call.
+    // A retired item lasts longer than any call.
     if (memcached.items.get(key)?.data.length !== randomId().length) memcached.items.delete(key)
     return ''
   }
