@@ -120,7 +120,9 @@ export function startNginx(
 ): TestProcess {
   const path = join(folder, 'nginx.conf')
   const files = { '/tmp/': `${folder}/`, '/dev/': `${folder}/` }
-  writeFileSync(path, replaceAll(nginxConf, { ...files, ...replacements }))
+  // The nginx of this machine may be older than the one of compose.yaml, and addresses need no DNS.
+  const unresolved = { ' resolve;': ';' }
+  writeFileSync(path, replaceAll(nginxConf, { ...files, ...unresolved, ...replacements }))
   // One process, so that none is left behind when the test kills it.
   const directives = 'daemon off; master_process off;'
   return TestProcess.start(t, ['-c', path, '-e', `${folder}/stderr`, '-g', directives, ...args], {

@@ -19,13 +19,13 @@ export interface Answer {
 }
 
 /** A client that sends what no honest one would: neither path nor headers are put in order. */
-export function clientOf(port: number): (call: Call) => Promise<Answer> {
+export function clientOf(port: number, host = '127.0.0.1'): (call: Call) => Promise<Answer> {
   return async ({ path = '/', method = 'GET', headers = [], body = '' }) => {
     const ownConnection = namesOf(headers).includes('connection') ? [] : ['Connection', 'close']
     const length = body === '' ? [] : ['Content-Length', String(Buffer.byteLength(body))]
     const sent = request({
-      ...{ host: '127.0.0.1', port, method, path, agent: false },
-      headers: ['Host', `127.0.0.1:${port}`, ...ownConnection, ...length, ...headers],
+      ...{ host, port, method, path, agent: false },
+      headers: ['Host', `${host}:${port}`, ...ownConnection, ...length, ...headers],
     }).end(body)
     const [response] = await once(sent, 'response')
     const text = Buffer.concat(await response.toArray()).toString()

@@ -1,14 +1,8 @@
 import t from 'tap'
 import { bearer } from './answers.ts'
-import { type ProxyExample, startBehind } from './start.ts'
+import { haproxy } from './haproxy.ts'
+import { startBehind } from './start.ts'
 import { testForwardAuth } from './suite.ts'
-
-const haproxy: ProxyExample = {
-  folder: 'forward-auth/haproxy',
-  files: ['haproxy.cfg', 'gatepass.lua'],
-  command: (folder) => ['haproxy', '-db', '-f', `${folder}/haproxy.cfg`],
-  changes: (folder) => ({ '/run/haproxy/': `${folder}/`, '/etc/haproxy/': `${folder}/` }),
-}
 
 testForwardAuth('HAProxy', haproxy)
 

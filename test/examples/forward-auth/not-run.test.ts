@@ -43,6 +43,8 @@ t.test('Envoy: closed on failure, and only what is public goes unasked', async (
   })
   const [{ typed_config: authz }] = manager.http_filters
   t.match(authz, { failure_mode_allow: false, http_service: { path_override: '/verify' } })
+  const [, verifiers] = read('envoy/envoy.yaml').static_resources.clusters
+  t.match(verifiers.health_checks, [{ http_health_check: { path: '/readyz' } }])
   const { patterns } = authz.http_service.authorization_response.allowed_upstream_headers
   const names = identity.map((name) => name.toLowerCase())
   t.same(

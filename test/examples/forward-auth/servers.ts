@@ -4,6 +4,7 @@ import { createServer as createSocketServer, type Server, type Socket } from 'no
 import { pino } from 'pino'
 import type { Test } from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
+import { Draining } from '../../../src/http/draining.ts'
 import { Metrics } from '../../../src/http/metrics.ts'
 import { buildVerifierApp } from '../../../src/http/verifier-app.ts'
 import { createVerifier, type Verifier } from '../../../src/verifier/index.ts'
@@ -47,6 +48,11 @@ export async function startApplication(t: Test, services: Services = {}) {
   return { requests, address: `127.0.0.1:${port}` }
 }
 
+/** Replicas are at the same ports of different hosts, as in production: all that begin with 127 are here. */
+export function hostOf(replica: number): string {
+  return `127.0.1.${replica + 1}`
+}
+
 export type Application = Awaited<ReturnType<typeof startApplication>>
 
 export const signingKey = makeKey('ES256')
@@ -64,7 +70,7 @@ export async function startVerifiers(t: Test) {
   // Nobody listens at the discard port.
   const keyless = createVerifier({ issuer: 'http://127.0.0.1:9', audience, clock })
   const requests: (SeenRequest & { readonly replica: number })[] = []
-  const ports = [await freePort(), await freePort()]
+  const [port, adminPort] = [await freePort(), await freePort()]
   const running: (() => Promise<unknown>)[] = []
 
   async function stop(): Promise<void> {
@@ -77,19 +83,25 @@ export async function startVerifiers(t: Test) {
     for (const [replica, kind] of kinds.entries()) {
       if (kind === 'nothing') continue
       running.push(await serveOne(kind, replica))
+      const readiness: RequestListener = (_request, response) =>
+        response.writeHead(kind === 'without keys' ? 503 : 200).end()
+      running.push(
+        await listen(createServer(readiness), { host: hostOf(replica), port: adminPort }),
+      )
     }
   }
 
   async function serveOne(kind: Kind, replica: number): Promise<() => Promise<unknown>> {
-    const port = ports[replica] ?? 0
-    if (kind === 'silent') return listen(createSocketServer(), port)
-    if (typeof kind === 'function') return listen(createServer(kind), port)
+    const address = { host: hostOf(replica), port }
+    if (kind === 'silent') return listen(createSocketServer(), address)
+    if (typeof kind === 'function') return listen(createServer(kind), address)
     const app = serviceOf(kind === 'good' ? verifier : keyless)
     app.server.prependListener('request', ({ method = '', url: path = '', rawHeaders: headers }) =>
       requests.push({ replica, method, path, headers, body: '' }),
     )
-    await app.listen({ host: '127.0.0.1', port })
-    return () => app.close()
+    const draining = new Draining(app)
+    await app.listen(address)
+    return () => draining.close()
   }
 
   t.teardown(async () => {
@@ -97,8 +109,7 @@ export async function startVerifiers(t: Test) {
     await Promise.all([verifier.close(), keyless.close()])
   })
   await serve('good', 'good')
-  const addresses = ports.map((port) => `127.0.0.1:${port}`)
-  return { addresses, clock, requests, serve }
+  return { port, adminPort, clock, requests, serve }
 }
 
 export type Verifiers = Awaited<ReturnType<typeof startVerifiers>>
@@ -110,10 +121,13 @@ function serviceOf(verifier: Verifier) {
   return buildVerifierApp({ ...common, verifier, trustedProxies: ['127.0.0.1'] })
 }
 
-async function listen(server: Server, port: number): Promise<() => Promise<unknown>> {
+async function listen(
+  server: Server,
+  { host, port }: { readonly host: string; readonly port: number },
+): Promise<() => Promise<unknown>> {
   const sockets = new Set<Socket>()
   server.on('connection', (socket: Socket) => sockets.add(socket.on('error', () => {})))
-  server.listen(port, '127.0.0.1')
+  server.listen(port, host)
   await once(server, 'listening')
   return async () => {
     for (const socket of sockets) socket.destroy()

@@ -6,7 +6,7 @@ import { TestProcess } from '../../support/processes.ts'
 import { outsideFolder, readProjectFile } from '../../support/project.ts'
 import { until } from '../../support/until.ts'
 import { type Call, clientOf } from './client.ts'
-import { startApplication, startVerifiers } from './servers.ts'
+import { hostOf, startApplication, startVerifiers } from './servers.ts'
 import { startServices } from './services.ts'
 
 export interface ProxyExample {
@@ -24,24 +24,40 @@ export async function startBehind(t: Test, proxy: ProxyExample) {
   const services = await startServices(t)
   const application = await startApplication(t, services)
   const verifiers = await startVerifiers(t)
-  const folder = outsideFolder(t)
-  const port = await freePort()
-  const [first = '', second = ''] = verifiers.addresses
-  writeExample(proxy, folder, {
-    'verifier-1:4100': first,
-    'verifier-2:4100': second,
-    'application:3000': application.address,
-    ...listeningAt(port),
-    ...proxy.changes?.(folder),
-  })
-  const process = startProxy(t, proxy.command(folder), folder)
-  await untilListening(process, clientOf(port))
+  const { port, process } = await startExample(t, proxy, { verifiers, application })
   application.requests.length = 0
   verifiers.requests.length = 0
   return { application, services, verifiers, port, call: clientOf(port), process }
 }
 
 export type Behind = Awaited<ReturnType<typeof startBehind>>
+
+interface BehindProxy {
+  /** The ports of every verifier. */
+  readonly verifiers: { readonly port: number; readonly adminPort: number }
+  readonly application: { readonly address: string }
+}
+
+/** Starts a proxy with the files of its example, at a port of its own. */
+export async function startExample(
+  t: Test,
+  proxy: ProxyExample,
+  { verifiers, application }: BehindProxy,
+) {
+  const folder = outsideFolder(t)
+  const port = await freePort()
+  writeExample(proxy, folder, {
+    'verifier-1:4100': `${hostOf(0)}:${verifiers.port}`,
+    'verifier-2:4100': `${hostOf(1)}:${verifiers.port}`,
+    'port 4101': `port ${verifiers.adminPort}`,
+    'application:3000': application.address,
+    ...listeningAt(port),
+    ...proxy.changes?.(folder),
+  })
+  const process = startProxy(t, proxy.command(folder), folder)
+  await untilListening(process, clientOf(port))
+  return { port, process }
+}
 
 /** The ways in which the examples say that they listen at 8080 of every address. */
 function listeningAt(port: number): Record<string, string> {

@@ -1,0 +1,96 @@
+import { once } from 'node:events'
+import { Agent, request } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Test } from 'tap'
+import { type TestProcess, untilStatus } from './processes.ts'
+import { until } from './until.ts'
+
+/** How long a client pauses after an answer. */
+const pauseMs = 2
+/** Each client has to have so many answers after the last restart. */
+const answersAfter = 50
+/** On a busy machine. */
+const patienceMs = 60_000
+
+/** A service in a process of its own, which can be stopped and started at the same ports. */
+export class Replica {
+  readonly #start: () => TestProcess
+  readonly #readyUrl: string
+  #process: TestProcess
+
+  constructor(start: () => TestProcess, readyUrl: string) {
+    this.#start = start
+    this.#readyUrl = readyUrl
+    this.#process = start()
+  }
+
+  ready(): Promise<void> {
+    return untilStatus(this.#readyUrl, 200, patienceMs)
+  }
+
+  /** Resolves when the new one is ready. */
+  async restart(t: Test): Promise<void> {
+    const old = this.#process
+    t.equal(await old.stop(), 0, old.stderr)
+    t.match(old.stdout, /"msg":"stopped"/)
+    this.#process = this.#start()
+    await this.ready()
+  }
+}
+
+interface Call {
+  readonly path: string
+  readonly headers?: Readonly<Record<string, string>>
+  /** Makes it a POST. */
+  readonly body?: string
+}
+
+/** Sends requests on one connection that is kept, and gives the status of each answer. */
+export function callerOf(t: Test, port: number): (call: Call) => Promise<number> {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  t.teardown(() => agent.destroy())
+  return async ({ path, headers = {}, body }) => {
+    const method = body === undefined ? 'GET' : 'POST'
+    const sent = request({ host: '127.0.0.1', port, path, method, headers, agent }).end(body)
+    const [response] = await once(sent, 'response')
+    await response.resume().toArray()
+    return response.statusCode
+  }
+}
+
+/** One client that asks over and over, and keeps whatever was not answered with 200. */
+export class Client {
+  readonly failures: unknown[] = []
+  answers = 0
+  readonly #ask: () => Promise<number>
+
+  /** @param ask sends a request and gives the status of its answer */
+  constructor(ask: () => Promise<number>) {
+    this.#ask = ask
+  }
+
+  async run(end: AbortSignal): Promise<void> {
+    while (!end.aborted) {
+      const outcome = await this.#ask().catch(String)
+      if (outcome !== 200) this.failures.push(outcome)
+      this.answers += 1
+      await sleep(pauseMs)
+    }
+  }
+}
+
+/** Restarts these one after the other while the clients ask, and lets those go on for a while. */
+export async function restartUnder(
+  t: Test,
+  clients: readonly Client[],
+  replicas: readonly Replica[],
+): Promise<void> {
+  const end = new AbortController()
+  const ended = Promise.all(clients.map((client) => client.run(end.signal)))
+  for (const replica of replicas) await replica.restart(t)
+  const enough = clients.map(({ answers }) => answers + answersAfter)
+  const isEnough = () => clients.every(({ answers }, n) => answers >= (enough[n] ?? 0))
+  await until('all goes on', isEnough, patienceMs)
+  end.abort()
+  await ended
+}
