@@ -30,13 +30,10 @@ export function decideRotation(session: Session, request: RotationRequest): Rota
   if (session.jkt !== null && session.jkt !== request.jkt) return { outcome: 'unproven', session }
 
   const ahead = request.generation - session.generation
-  const decision =
-    ahead > 0
-      ? decideLost(session, request)
-      : ahead === 0
-        ? decideCurrent(session, request)
-        : ahead === -1 && decideReplaced(session, request)
-  return decision || { outcome: 'reused', session: revoke(session, nowMs, policy.revokedKeptMs) }
+  if (ahead > 0) return decideLost(session, request)
+  if (ahead === 0) return decideCurrent(session, request)
+  const decision = ahead === -1 ? decideReplaced(session, request) : null
+  return decision ?? { outcome: 'reused', session: revoke(session, nowMs, policy.revokedKeptMs) }
 }
 
 /** Revokes a session for good. Its row stays for `keptMs`, so that it is `revoked`, not `unknown`. */

@@ -59,7 +59,7 @@ class Theft {
   held = 0
   /** The newest generation, and what minted it. */
   newest = 0
-  isThiefs = false
+  isMintedByThief = false
   #mintedAtMs = t0
   #mintKey: Buffer | null = null
   #firstRetryAtMs: number | null = null
@@ -72,7 +72,7 @@ class Theft {
   }
 
   async signIn(): Promise<void> {
-    const { sid } = { sid: this.#sid }
+    const sid = this.#sid
     await this.#store.create(session({ sid, sub: sid, endsAtMs: Number.MAX_SAFE_INTEGER }))
   }
 
@@ -117,7 +117,7 @@ class Theft {
       policy,
     })
     if (outcome === 'rotated') {
-      this.isThiefs = isThief
+      this.isMintedByThief = isThief
       this.newest = session?.generation ?? newest
       this.#mintedAtMs = nowMs
       this.#mintKey = idempotencyKey
@@ -148,7 +148,7 @@ async function tell(store: RotatingStore, { ownerRestsMs, thief }: Story): Promi
       if (act === undefined || thiefAtMs + act.restMs > ownerAtMs) break
       thiefAtMs += act.restMs
       theft.nowMs = thiefAtMs
-      const isStale = act.behind > 0 && theft.newest > 0 && !theft.isThiefs && !theft.isYoung
+      const isStale = act.behind > 0 && theft.newest > 0 && !theft.isMintedByThief && !theft.isYoung
       const outcome = await theft.actAsThief(act)
       if (!accepted.includes(outcome)) return expectEnd(theft)
       if (isStale) throw new Error(`an old token of the thief is ${outcome}`)
@@ -169,33 +169,35 @@ async function expectEnd(theft: Theft): Promise<void> {
 }
 
 /**
- * A thief who minted a generation, or was given one, and then sends one and the same request faster
- * than the grace period. The owner comes back after five grace periods.
+ * A thief who minted a generation, or was given one, and then sends the same few requests faster than
+ * the grace period. The owner comes back after five grace periods.
  */
 interface Polling {
   readonly behind: 0 | 1
+  readonly keys: number
   readonly rhythmMs: number
   readonly ownerRestMs: number
 }
 
 const polling: fc.Arbitrary<Polling> = fc.record({
   behind: fc.constantFrom(0, 1),
+  keys: fc.integer({ min: 1, max: 10 }),
   rhythmMs: fc.integer({ min: graceMs / 10, max: graceMs - 1 }),
   ownerRestMs: fc.integer({ min: 5 * graceMs, max: policy.idleMs / 20 }),
 })
 
 async function poll(store: RotatingStore, story: Polling): Promise<void> {
-  const { behind, rhythmMs, ownerRestMs } = story
+  const { behind, keys, rhythmMs, ownerRestMs } = story
   const theft = new Theft(store)
   await theft.signIn()
   theft.nowMs += graceMs
-  const key = digest('thief')
+  const key = (turn: number) => digest(`thief ${turn % keys}`)
   if (behind === 0) await theft.refreshAsOwner()
-  await theft.actAsThief({ restMs: 0, behind: 0, key })
+  await theft.actAsThief({ restMs: 0, behind: 0, key: key(0) })
   const ownerAtMs = theft.nowMs + ownerRestMs
-  for (; theft.nowMs + rhythmMs <= ownerAtMs; ) {
+  for (let turn = 1; theft.nowMs + rhythmMs <= ownerAtMs; turn++) {
     theft.nowMs += rhythmMs
-    const outcome = await theft.actAsThief({ restMs: rhythmMs, behind, key })
+    const outcome = await theft.actAsThief({ restMs: rhythmMs, behind, key: key(turn) })
     if (!accepted.includes(outcome)) return expectEnd(theft)
   }
   theft.nowMs = ownerAtMs
