@@ -37,7 +37,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       do: fc.constant('network' as const),
-      fates: fc.array(fc.constantFrom<Fate>('fine', 'request lost', 'answer lost'), {
+      fates: fc.array(fc.constantFrom<Fate>('fine', 'request lost', 'answer lost', 'copied'), {
         minLength: 1,
         maxLength: 6,
       }),

@@ -5,8 +5,11 @@ import { type FakeAnswer, FakeIssuer } from './fake-issuer.ts'
 
 export const issuerUrl = 'https://auth.example.com'
 
-/** What becomes of a request: it never arrives, or its answer does not. */
-export type Fate = 'fine' | 'request lost' | 'answer lost'
+/** What becomes of a request: it never arrives, its answer does not, or it arrives twice. */
+export type Fate = 'fine' | 'request lost' | 'answer lost' | 'copied'
+
+/** How much later the second copy of a request arrives. Nobody reads its answer. */
+const copyAfterMs = 4_000
 
 interface Timer {
   readonly atMs: number
@@ -209,14 +212,16 @@ export class Tab {
       }
       world.after(latencyMs, () => {
         if (fate === 'request lost') return fail()
-        const answer = world.issuer.answer({
+        const arrived = {
           method: request.method,
           path: request.url.slice(issuerUrl.length),
           cookie: request.credentials === 'include' ? cookie : null,
           token: request.headers.get('authorization')?.replace(/^\w+ /, '') ?? null,
           idempotencyKey: request.headers.get('idempotency-key'),
           body,
-        })
+        }
+        const answer = world.issuer.answer(arrived)
+        if (fate === 'copied') world.after(copyAfterMs, () => world.issuer.answer(arrived))
         if (fate === 'answer lost') return fail()
         world.after(latencyMs, () => arrive(answer))
       })
