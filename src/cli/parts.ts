@@ -54,7 +54,7 @@ function tokensLastMs(settings: Settings): number {
 const dataEndKeptMs = 3_600_000
 
 /** As above; and where sessions have data, until that has ended too. */
-function revokedKeptMs(settings: Settings): number {
+export function revokedKeptMs(settings: Settings): number {
   return Math.max(tokensLastMs(settings), dataUrl(settings) === null ? 0 : dataEndKeptMs)
 }
 

@@ -1,4 +1,5 @@
-import { Command, Option } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { systemClock } from '../core/clock.ts'
 import { encryptionCurves } from '../tokens/encryption-key.ts'
 import { type CliContext, packageVersion } from './context.ts'
 
@@ -28,6 +29,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.`,
   addServices(program, context)
   addKeys(program, context)
   addUsers(program, context)
+  addSessions(program, context)
   addData(program, context)
   addPeople(program, context)
   addMaintenance(program, context)
@@ -135,6 +137,47 @@ The hash is Argon2id or scrypt in PHC form, or bcrypt. A bad line is reported an
 who exists is skipped. Exits 1 when there was a bad line.`,
     )
     .action(async (file, options) => (await load()).importFile(context, file, options))
+}
+
+function addSessions(program: Command, context: CliContext): void {
+  program
+    .command('sessions')
+    .description('end many sessions at once')
+    .command('end')
+    .description(
+      'end the sessions that were created before a time, or all; with their access tokens',
+    )
+    .addOption(
+      new Option('--before <time>', 'created before this time (ISO 8601)').argParser(pastMs),
+    )
+    .addOption(new Option('--all', 'whenever they were created').conflicts('before'))
+    .addHelpText(
+      'after',
+      `
+For a session store that was restored from a backup: in it, sessions and refresh tokens that have ended
+since are alive again. Access tokens of newer sessions are refused too; their clients refresh.`,
+    )
+    .action(async ({ before, all }, command) => {
+      if (before === undefined && !all) command.error('error: give --before <time> or --all')
+      const { endSessions } = await import('./commands/sessions.ts')
+      await endSessions(context, before ?? Number.MAX_SAFE_INTEGER)
+    })
+}
+
+const isoTime = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/
+
+/** A time of the past in ISO 8601, in milliseconds. */
+function pastMs(text: string): number {
+  const [, day] = isoTime.exec(text) ?? []
+  // The 30th of February would be taken for a day of March.
+  const isDay = day !== undefined && new Date(`${day}T00:00Z`).toJSON()?.startsWith(day)
+  const timeMs = isDay ? Date.parse(text) : Number.NaN
+  if (Number.isNaN(timeMs)) {
+    const form = 'YYYY-MM-DDThh:mm:ssZ, or with an offset such as +01:00 for the Z'
+    throw new InvalidArgumentError(`It must be a time in ISO 8601: ${form}.`)
+  }
+  if (timeMs > systemClock.nowMs()) throw new InvalidArgumentError('It is in the future.')
+  return timeMs
 }
 
 function addData(program: Command, context: CliContext): void {

@@ -29,3 +29,29 @@ export async function endAllOf(sub: string, options: EndingOptions): Promise<num
   }
   return count + (await sessions.revokeAll(sub, clock.nowMs(), revokedKeptMs))
 }
+
+export interface MassEndingOptions extends Pick<EndingOptions, 'clock' | 'revokedKeptMs'> {
+  readonly sessions: Pick<SessionStore, 'endCreatedBefore' | 'revokeEverybody'>
+  /** Ends what belongs to a batch of sessions that have ended. */
+  readonly onEnded?: (sids: readonly string[]) => Promise<void>
+}
+
+/**
+ * Ends all sessions that were created before a time; returns how many were live.
+ *
+ * One entry of the log ends every access token that was signed until then, also those of newer
+ * sessions, whose clients refresh: an entry for each of a million sessions would be too much for
+ * issuers and verifiers. It comes last, as a session may be refreshed until its turn comes.
+ */
+export async function endAllCreatedBefore(
+  beforeMs: number,
+  { sessions, clock, revokedKeptMs, onEnded }: MassEndingOptions,
+): Promise<number> {
+  let count = 0
+  for await (const sids of sessions.endCreatedBefore(beforeMs, clock.nowMs(), revokedKeptMs)) {
+    count += sids.length
+    await onEnded?.(sids)
+  }
+  await sessions.revokeEverybody(clock.nowMs(), revokedKeptMs)
+  return count
+}

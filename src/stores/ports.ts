@@ -143,6 +143,11 @@ export interface SessionStore {
   /** Ends all sessions of a user, and notes it in the log; returns how many were live. */
   revokeAll(sub: string, nowMs: number, keptMs: number): Promise<number>
   /**
+   * Ends every session that was created before a time, and gives the ids of those that it ended, a
+   * batch at a time. Notes nothing in the log: `revokeEverybody` ends the access tokens.
+   */
+  endCreatedBefore(beforeMs: number, nowMs: number, keptMs: number): AsyncIterable<string[]>
+  /**
    * The entries of the revocation log behind a position, oldest first, at most `limit`. A reader
    * that goes on from the last position it saw misses none. Entries are kept for `keptMs` at least.
    */

@@ -74,6 +74,10 @@ export function sessionStoreContract(
         await entries(),
         kinds.map((kind) => ({ kind })),
       )
+      for (const { sid } of [ended, reused]) {
+        const { outcome } = await store.rotate(rotation({ sid, nowMs: Date.now() }))
+        t.equal(outcome, 'revoked', 'the row is kept, too')
+      }
       for (const { kind, atMs } of await entries()) {
         t.ok(atMs >= startedMs && atMs <= endedMs, `${kind} at ${atMs}`)
       }
@@ -104,6 +108,46 @@ export function sessionStoreContract(
     t.same(await store.listBySub('user-1', t0), [])
     t.same(await store.find(other.sid, t0), other)
   })
+
+  withStore(
+    'ends what was created before a time, some at once, and nothing else',
+    async (t, store) => {
+      const created = (createdAtMs: number, count: number, changes: Partial<Session> = {}) =>
+        Array.from({ length: count }, (_, n) =>
+          session({ sid: randomId(), sub: `user-${n % 50}`, createdAtMs, ...changes }),
+        )
+      const old = created(t0 - 1, 700)
+      const others = [...created(t0, 20), ...created(t0 - 1, 20, { expiresAtMs: t0 + 2_000 })]
+      const signedOut = created(t0 - 1, 1)
+      await inTurn([...old, ...others, ...signedOut], (one) => store.create(one))
+      await store.revoke(signedOut[0]?.sid ?? '', t0, policy.revokedKeptMs)
+      const nowMs = t0 + 3_000
+      const end = async () => {
+        const batches: string[][] = []
+        for await (const sids of store.endCreatedBefore(t0, nowMs, policy.revokedKeptMs)) {
+          batches.push(sids)
+        }
+        return batches
+      }
+      const before = await store.revocationsAfter(logStart, 10)
+      const [batches] = await Promise.all([
+        end(),
+        // A refresh in the meantime keeps none of them.
+        inTurn(old, ({ sid }) => store.rotate(rotation({ sid, nowMs }))),
+      ])
+      t.same(batches.flat().toSorted(), old.map(({ sid }) => sid).toSorted())
+      t.ok(batches.length > 1 && batches.every(({ length }) => length > 0 && length <= 500))
+      t.same(await store.revocationsAfter(logStart, 10), before, 'the log is left to the caller')
+      const outcomes = await inTurn(old, async ({ sid }) => {
+        return (await store.rotate(rotation({ sid, nowMs: nowMs + 1 }))).outcome
+      })
+      t.same([...new Set(outcomes)], ['revoked'])
+      for (const one of others) t.same(await store.find(one.sid, t0 + 1_000), one)
+      const listed = await store.listBySub('user-0', t0 + 1_000)
+      t.equal(listed.length, others.filter(({ sub }) => sub === 'user-0').length)
+      t.same(await end(), [], 'there are no more')
+    },
+  )
 
   withStore('does not know a session that was never created', async (t, store) => {
     t.same(await store.rotate(rotation({ sid: randomId() })), { outcome: 'unknown', session: null })
@@ -343,6 +387,15 @@ export function sessionStoreContract(
   withStore('answers a ping', async (t, store) => {
     await t.resolves(store.ping())
   })
+}
+
+/** Does it for all of them, a hundred at once. */
+async function inTurn<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = []
+  for (let start = 0; start < items.length; start += 100) {
+    results.push(...(await Promise.all(items.slice(start, start + 100).map(work))))
+  }
+  return results
 }
 
 /** Thumbprints of two keys. */

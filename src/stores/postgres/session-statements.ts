@@ -110,6 +110,29 @@ export const revokeAll: Statement = {
 }
 
 /**
+ * Ends some sessions, those behind a sid in the order of their ids, as `revokeAll` does.
+ *
+ * Parameters: 1 the sid before, 2 created before, 3 now, 4 kept, 5 how many are looked at.
+ */
+export const endSlice: Statement = {
+  name: 'end sessions of a slice',
+  text: `
+    WITH slice AS MATERIALIZED (
+      SELECT sid FROM gatepass.sessions WHERE sid > $1 ORDER BY sid LIMIT $5
+    ), live AS (
+      SELECT sid FROM gatepass.sessions
+      WHERE sid = ANY (ARRAY (SELECT sid FROM slice))
+        AND created_at_ms < $2 AND revoked_at_ms IS NULL AND $3::bigint < expires_at_ms
+      ORDER BY sid FOR NO KEY UPDATE
+    ), ended AS (
+      UPDATE gatepass.sessions AS stored SET revoked_at_ms = $3, expires_at_ms = $3 + $4::bigint
+      FROM live WHERE stored.sid = live.sid
+      RETURNING stored.sid
+    )
+    SELECT (SELECT max(sid) FROM slice) AS last, ARRAY (SELECT sid FROM ended) AS sids`,
+}
+
+/**
  * Looks at some rows in the order in which they lie in the table, and deletes those that have
  * expired. An index on the expiry would have to change with every rotation. A row that is refreshed
  * meanwhile stays: its new version is looked at again before the delete.

@@ -15,6 +15,15 @@ import * as statements from './session-statements.ts'
 /** Before the first row of a table, in the order in which rows lie in it. */
 const tableStart = '(0,0)'
 
+/** Rows looked at in one statement where all sessions are gone through. */
+const batchRows = 500
+
+interface EndedSlice {
+  /** The last sid that was looked at; null when there was none. */
+  readonly last: string | null
+  readonly sids: string[]
+}
+
 /** Sessions in Postgres (`postgres:`), for any number of issuers. */
 export class PostgresSessionStore implements SessionStore {
   readonly #db: PostgresDatabase
@@ -96,6 +105,20 @@ export class PostgresSessionStore implements SessionStore {
       keptMs,
     ])
     return rows[0]?.sessions ?? 0
+  }
+
+  async *endCreatedBefore(
+    beforeMs: number,
+    nowMs: number,
+    keptMs: number,
+  ): AsyncGenerator<string[]> {
+    for (let after: string | null = ''; after !== null; ) {
+      const values: unknown[] = [after, beforeMs, nowMs, keptMs, batchRows]
+      const { rows } = await this.#db.run<EndedSlice>(statements.endSlice, values)
+      const { last = null, sids = [] }: Partial<EndedSlice> = rows[0] ?? {}
+      if (sids.length > 0) yield sids
+      after = last
+    }
   }
 
   revocationsAfter(position: string, limit: number): Promise<Revocation[]> {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Lane, RedisArguments, RedisReply } from './connection.ts'
+import type { Lane, RedisArguments, RedisReply, Route } from './connection.ts'
 import { isAnswer, isUnknownScript, isWorthAnother, toldApart } from './errors.ts'
 import type { Script } from './session-scripts.ts'
 
@@ -8,10 +8,10 @@ export interface RedisCall {
   /** Whether a command was sent again of which nobody knows whether it ran the first time. */
   readonly isInDoubt: boolean
   /**
-   * @param key says which server; every key of the command must be on its slot
+   * @param route says which server; every key of the command must be there
    * @param isRepeatable whether it may be sent again when its answer was lost, though it may have run
    */
-  command(key: string, command: RedisArguments, isRepeatable?: boolean): Promise<RedisReply>
+  command(route: Route, command: RedisArguments, isRepeatable?: boolean): Promise<RedisReply>
   /** A script of one key, or of several that are on one slot. */
   script(
     script: Script,
@@ -22,7 +22,7 @@ export interface RedisCall {
 }
 
 export type Send = (
-  key: string,
+  route: Route,
   command: RedisArguments,
   signal: AbortSignal,
   lane: Lane,
@@ -47,10 +47,10 @@ export class Call implements RedisCall {
     this.#lane = lane
   }
 
-  async command(key: string, command: RedisArguments, isRepeatable = true): Promise<RedisReply> {
+  async command(route: Route, command: RedisArguments, isRepeatable = true): Promise<RedisReply> {
     for (let attempt = 0; ; attempt++) {
       try {
-        return await this.#send(key, command, this.#signal, this.#lane)
+        return await this.#send(route, command, this.#signal, this.#lane)
       } catch (error) {
         const mayRepeat = isWorthAnother(error) || (isRepeatable && !isAnswer(error))
         if (!mayRepeat || this.#signal.aborted) throw error

@@ -109,6 +109,15 @@ export class RedisLink {
     }
   }
 
+  /** The primaries that share the keys. */
+  primaries(): Promise<readonly string[]> {
+    return this.run(async () => {
+      if (this.#connection === null) await this.#reconnecting
+      if (this.#connection === null) throw new Error('There is no connection.')
+      return this.#connection.primaries()
+    })
+  }
+
   /** How long a call takes at most. */
   get deadlineMs(): number {
     return this.#limits.deadlineMs
@@ -143,11 +152,11 @@ export class RedisLink {
     await Promise.all([this.#reconnecting, ...this.#retiring])
   }
 
-  readonly #send: Send = async (key, command, signal, lane) => {
+  readonly #send: Send = async (route, command, signal, lane) => {
     if (this.#connection === null) await this.#reconnecting
     if (this.#connection === null) throw new Error('There is no connection.')
     try {
-      const reply = await this.#connection.send(key, command, signal, lane)
+      const reply = await this.#connection.send(route, command, signal, lane)
       this.#heardAtMs[lane] = performance.now()
       return reply
     } catch (error) {

@@ -18,6 +18,9 @@ export type RedisArguments = readonly (string | Buffer)[]
  */
 export type Lane = 0 | 1
 
+/** Where a command goes: to whoever has a key, or to one of the primaries. */
+export type Route = string | { readonly primary: string }
+
 /**
  * A server, a Cluster or the primary that the sentinels name, all alike. Its lanes never lead to two
  * primaries: what is read is what was acknowledged.
@@ -25,11 +28,13 @@ export type Lane = 0 | 1
 export interface RedisConnection {
   /** Resolves when commands can be sent. May try for ever: `destroy` ends that. */
   connect(): Promise<unknown>
+  /** The primaries that share the keys, by a name for `send`. A Cluster may change them at any time. */
+  primaries(): readonly string[]
   /**
-   * Sends one command to whoever has the key. An aborted signal takes it back if it was not written
-   * to the wire; a written one the client waits for however long it takes.
+   * Sends one command. An aborted signal takes it back if it was not written to the wire; a written
+   * one the client waits for however long it takes.
    */
-  send(key: string, command: RedisArguments, signal: AbortSignal, lane: Lane): Promise<RedisReply>
+  send(route: Route, command: RedisArguments, signal: AbortSignal, lane: Lane): Promise<RedisReply>
   /** Waits for what is under way, and closes. */
   close(): Promise<unknown>
   /** Closes at once; what is under way is rejected. */
@@ -81,7 +86,8 @@ function inLanes(lanes: number, make: () => RedisConnection): RedisConnection {
   const all = [first, make()] as const
   return {
     connect: () => Promise.all(all.map((one) => one.connect())),
-    send: (key, command, signal, lane) => all[lane].send(key, command, signal, lane),
+    primaries: () => first.primaries(),
+    send: (route, command, signal, lane) => all[lane].send(route, command, signal, lane),
     close: () => Promise.all(all.map((one) => one.close())),
     destroy: () => {
       for (const one of all) one.destroy()
@@ -132,6 +138,9 @@ function tlsOptions(files: TlsFiles | null, cwd: string) {
   return { tls: true, rejectUnauthorized: true, ...urlParser.readTlsFiles(files, cwd) } as const
 }
 
+/** Where there is one primary, whatever its address. */
+const onlyPrimary = ['the primary']
+
 function serverConnection(
   target: RedisTarget & { topology: 'single' },
   options: Options,
@@ -147,7 +156,8 @@ function serverConnection(
   client.on('error', onError)
   return {
     connect: () => client.connect(),
-    send: (_key, command, abortSignal) => client.sendCommand(command, { abortSignal }),
+    primaries: () => onlyPrimary,
+    send: (_route, command, abortSignal) => client.sendCommand(command, { abortSignal }),
     close: () => client.close(),
     destroy: () => client.destroy(),
   }
@@ -173,8 +183,16 @@ function clusterConnection(
   cluster.on('node-error', onError)
   return {
     connect: () => cluster.connect(),
-    send: (key, command, abortSignal) =>
-      cluster.sendCommand(key, false, [...command], { abortSignal }),
+    primaries: () => cluster.masters.map(({ address }) => address),
+    send: async (route, command, abortSignal) => {
+      if (typeof route === 'string') {
+        return cluster.sendCommand(route, false, [...command], { abortSignal })
+      }
+      const node = cluster.nodeByAddress.get(route.primary)
+      if (node === undefined) throw new Error(`Cannot find node ${route.primary}`)
+      const client = await cluster.nodeClient(node)
+      return client.sendCommand(command, { ...commandOptions, abortSignal })
+    },
     close: () => cluster.close(),
     destroy: () => cluster.destroy(),
   }
@@ -211,7 +229,8 @@ function sentinelConnection(
         if (type === 'MASTER_CHANGE') onError(new Error('Another server is the primary now.'))
       })
     },
-    send: (_key, command, abortSignal, lane) => {
+    primaries: () => onlyPrimary,
+    send: (_route, command, abortSignal, lane) => {
       const client = lane === 0 ? sentinel : second
       return client.sendCommand(false, [...command], { abortSignal })
     },

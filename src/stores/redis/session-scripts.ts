@@ -63,7 +63,12 @@ local function save(s)
     s.expires, s.ends, s.created, s.revoked) .. s.digest .. time(s.firstRetry) .. time(s.lastRetry)
     .. s.otherKey .. (s.replayKeys ~= '' and string.char(#s.replayKeys) or '') .. s.replayKeys
     .. time(s.lateReplay) .. s.jkt .. s.rest
-  redis.call('SET', KEYS[1], row, 'PXAT', string.format('%.0f', s.expires + ${expiryMarginMs}))
+  local expires = s.expires
+  if s.revoked ~= 0 then
+    -- By an issuer's clock that is behind, the row of an ended session might have expired already.
+    expires = math.max(expires, redis.call('TIME')[1] * 1000)
+  end
+  redis.call('SET', KEYS[1], row, 'PXAT', string.format('%.0f', expires + ${expiryMarginMs}))
   return row
 end
 `

@@ -21,6 +21,12 @@ import {
 } from './session-row.ts'
 import { expiryMarginMs, indexScript, rotateScript } from './session-scripts.ts'
 
+const keyPrefixLength = sessionKey('').length
+/** Keys looked at in one step where all sessions are gone through. */
+const scanCount = 200
+/** How often they are gone through at most, while each time some are found that go on. */
+const passesMax = 10
+
 const userKey = (sub: string) => `gp:u:${sub}`
 
 /**
@@ -154,6 +160,33 @@ export class RedisSessionStore implements SessionStore {
     })
   }
 
+  async *endCreatedBefore(
+    beforeMs: number,
+    nowMs: number,
+    keptMs: number,
+  ): AsyncGenerator<string[]> {
+    // A scan may miss a key that moves to another node meanwhile, so another one follows.
+    for (let pass = 0, isClean = false; pass < passesMax && !isClean; pass++) {
+      isClean = true
+      for await (const keys of this.#scanSessions()) {
+        const sids = await this.#changes.run(async (call) => {
+          const found = await inChunks(keys, (key) => this.#load(call, key.slice(keyPrefixLength)))
+          const live = found
+            .filter((one) => one !== null)
+            .filter((one) => isLive(one, nowMs) && one.session.createdAtMs < beforeMs)
+            .map(({ session }) => session)
+          const sids = live.map(({ sid }) => sid)
+          const areEnded = await this.#endings.end(call, sids, nowMs, keptMs)
+          await inChunks(live, ({ sub, sid }) => this.#strikeOut(call, sub, [sid]))
+          return sids.filter((_, n) => areEnded[n])
+        })
+        if (sids.length === 0) continue
+        isClean = false
+        yield sids
+      }
+    }
+  }
+
   revocationsAfter(position: string, limit: number): Promise<Revocation[]> {
     return this.#link.run((call) => log.entriesAfter(call, position, limit))
   }
@@ -181,6 +214,20 @@ export class RedisSessionStore implements SessionStore {
 
   close(): Promise<void> {
     return this.#link.close()
+  }
+
+  /** The keys of all sessions, some at a time, of one primary after the other. */
+  async *#scanSessions(): AsyncGenerator<string[]> {
+    for (const primary of await this.#link.primaries()) {
+      let cursor = '0'
+      do {
+        const scan = ['SCAN', cursor, 'MATCH', sessionKey('*'), 'COUNT', String(scanCount)]
+        const reply = await this.#link.run((call) => call.command({ primary }, scan))
+        const [next, keys] = reply as [Buffer, Buffer[]]
+        if (keys.length > 0) yield keys.map(String)
+        cursor = String(next)
+      } while (cursor !== '0')
+    }
   }
 
   async #load(call: RedisCall, sid: string): Promise<Found | null> {

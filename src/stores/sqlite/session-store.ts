@@ -1,4 +1,5 @@
 import type { StatementSync } from 'node:sqlite'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type {
   Revocation,
   RotationRequest,
@@ -18,6 +19,10 @@ import { firstNumber, numberOf, sessionSchema } from './session-schema.ts'
  */
 const page_bytes = 1024
 
+/** Rows looked at in one step where all sessions are gone through, and the pause after each. */
+const batchRows = 500
+const batchPauseMs = 10
+
 /** All but the number, which can be larger than a number of JavaScript. */
 const columns = `sid, sub, client_id, scope, amr, user_agent, created_at_ms, ends_at_ms, expires_at_ms,
   generation, minted_at_ms, presented, idempotency_key, revoked_at_ms, jkt, first_retry_at_ms,
@@ -33,6 +38,8 @@ export class SqliteSessionStore implements SessionStore {
   readonly #update: StatementSync
   readonly #slice: StatementSync
   readonly #delete: StatementSync
+  readonly #selectSliceEnd: StatementSync
+  readonly #endSlice: StatementSync
   /** Where the sweep of expired rows goes on. */
   #sweptTo = firstNumber
 
@@ -62,6 +69,17 @@ export class SqliteSessionStore implements SessionStore {
     )
     this.#slice.setReadBigInts(true)
     this.#delete = this.#db.prepare('DELETE FROM sessions WHERE number = ?')
+    this.#selectSliceEnd = this.#db.prepare(
+      `SELECT max(number) AS number
+       FROM (SELECT number FROM sessions WHERE number > ? ORDER BY number ${boundLimit})`,
+    )
+    this.#selectSliceEnd.setReadBigInts(true)
+    this.#endSlice = this.#db.prepare(
+      `UPDATE sessions SET revoked_at_ms = ?, expires_at_ms = ?
+       WHERE number > ? AND number <= ? AND created_at_ms < ? AND revoked_at_ms IS NULL
+         AND expires_at_ms > ?
+       RETURNING sid`,
+    )
   }
 
   create(session: Session): Promise<void> {
@@ -134,6 +152,26 @@ export class SqliteSessionStore implements SessionStore {
       this.#log.append('user', sub, nowMs, keptMs)
       return live.length
     })
+  }
+
+  async *endCreatedBefore(
+    beforeMs: number,
+    nowMs: number,
+    keptMs: number,
+  ): AsyncGenerator<string[]> {
+    for (let after: bigint | null = firstNumber; after !== null; ) {
+      const start: bigint = after
+      const { end, sids } = await this.#db.write(() => {
+        const end = this.#selectSliceEnd.get(start, batchRows)?.number as bigint | null
+        if (end === null) return { end, sids: [] }
+        const ended = this.#endSlice.all(nowMs, nowMs + keptMs, start, end, beforeMs, nowMs)
+        return { end, sids: ended.map(({ sid }) => String(sid)) }
+      })
+      if (sids.length > 0) yield sids
+      after = end
+      // Other processes have their turn to write.
+      await sleep(batchPauseMs)
+    }
   }
 
   revocationsAfter(position: string, limit: number): Promise<Revocation[]> {

@@ -12,7 +12,7 @@ import { sessionStoreContract } from '../session-store-contract.ts'
 const rule = [
   ...['~gp:*', 'resetchannels', '-@all', '+ping', '+eval', '+evalsha', '+get', '+set'],
   ...['+zadd', '+zrange', '+zrem', '+zremrangebyscore', '+pexpiretime', '+pexpireat'],
-  ...['+xadd', '+xrange', '+xdel', '+time'],
+  ...['+xadd', '+xrange', '+xdel', '+time', '+scan'],
 ]
 /** In a Cluster, besides. */
 const clusterRule = ['+cluster|slots', '+asking']

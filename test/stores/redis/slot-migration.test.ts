@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { meet, type RedisServer, startCluster, startNode, untilInfo } from '../../support/redis.ts'
+import { policy, session, t0 } from '../../support/sessions.ts'
 import { lateMs } from './lateness.ts'
 import { Load } from './load.ts'
 
@@ -64,4 +65,23 @@ t.test('sessions move from node to node while they are refreshed', async (t) => 
   t.same(report.wrong, [])
   t.ok(report.slowestMs < deadlineMs + lateMs(), `the slowest took ${report.slowestMs} ms`)
   t.equal(report.unavailable, 0)
+})
+
+t.test('sessions that move while all are ended are ended too', async (t) => {
+  const { url, nodes } = await startCluster(t)
+  const [first, second] = nodes
+  if (first === undefined || second === undefined) throw new Error('no nodes')
+  const store = await RedisSessionStore.open(url, { deadlineMs })
+  t.teardown(() => store.close())
+  const slot = String(await first.ask('CLUSTER', 'KEYSLOT', '{tag}'))
+  const sids = Array.from({ length: 60 }, (_, n) => (n % 3 === 0 ? `{tag}${n}` : `${n}`))
+  await Promise.all(sids.map((sid) => store.create(session({ sid }))))
+  const ended: string[] = []
+  for await (const batch of store.endCreatedBefore(t0 + 1, t0 + 1, policy.revokedKeptMs)) {
+    // From a node that is not scanned yet to one that is.
+    if (ended.length === 0) await moveSlot(slot, second, first, nodes)
+    ended.push(...batch)
+  }
+  t.same(ended.toSorted(), sids.toSorted())
+  for (const sid of sids) t.equal(await store.find(sid, t0 + 1), null, sid)
 })

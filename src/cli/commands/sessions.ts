@@ -1,0 +1,57 @@
+import type { Settings } from '../../config/settings.ts'
+import { systemClock } from '../../core/clock.ts'
+import { endAllCreatedBefore } from '../../issuer/ending.ts'
+import { type DataStore, dataOwner } from '../../stores/data-store.ts'
+import { openSessionStore } from '../../stores/open-stores.ts'
+import { adminConfigOf, type CliContext } from '../context.ts'
+import { openDataNow } from '../data-parts.ts'
+import { checkClock, dataClosedMs, revokedKeptMs } from '../parts.ts'
+
+/** How many sessions are ended between two lines that say how far it is. */
+const progressStep = 10_000
+
+/** `gatepass sessions end`: ends the sessions that were created before a time, or all. */
+export async function endSessions(context: CliContext, beforeMs: number): Promise<void> {
+  const { settings } = adminConfigOf(context)
+  const { sessions_url, sessions_replicas } = settings
+  const data = await openDataNow(settings, context.cwd)
+  try {
+    const sessions = await openSessionStore(sessions_url, context.cwd, sessions_replicas)
+    try {
+      await checkClock(settings, sessions)
+      let ended = 0
+      const count = await endAllCreatedBefore(beforeMs, {
+        sessions,
+        clock: systemClock,
+        revokedKeptMs: revokedKeptMs(settings),
+        onEnded: async (sids) => {
+          if (data !== null) await endDataOf(sids, data, settings)
+          const steps = Math.floor(ended / progressStep)
+          ended += sids.length
+          if (Math.floor(ended / progressStep) > steps) {
+            context.stderr.write(`${ended} sessions ended so far\n`)
+          }
+        },
+      })
+      context.stdout.write(
+        `Sessions ended: ${count}. Access tokens signed until now are refused.\n`,
+      )
+    } finally {
+      await sessions.close()
+    }
+  } finally {
+    await data?.close()
+  }
+}
+
+/** The log names none of the sessions, so no issuer would end their data. */
+async function endDataOf(
+  sids: readonly string[],
+  data: DataStore,
+  settings: Settings,
+): Promise<void> {
+  const nowMs = systemClock.nowMs()
+  const untilMs = nowMs + dataClosedMs(settings)
+  const owners = sids.map((sid) => dataOwner('session', settings.issuer, sid))
+  await Promise.all(owners.map((owner) => data.end(owner, untilMs, nowMs)))
+}

@@ -1,0 +1,118 @@
+import { copyFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { decodeJwt } from 'jose'
+import t, { type Test } from 'tap'
+import { dataOwner } from '../../src/stores/data-store.ts'
+import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
+import { run, TestProcess } from '../support/processes.ts'
+
+const password = 'correct horse battery staple'
+const issuerUrl = 'http://localhost:4000'
+
+/** An issuer on SQLite that can be stopped and started again. */
+async function setUp(t: Test) {
+  const cwd = t.testdir()
+  const env = {
+    GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+    GATEPASS_DATA_URL: 'sqlite:.gatepass/data.db',
+    GATEPASS_DATA_SECRET: 'another-secret-of-thirty-two-characters',
+    GATEPASS_ARGON2_MEMORY_KIB: '8',
+    GATEPASS_GRACE_S: '0',
+    GATEPASS_PORT: '0',
+    GATEPASS_ADMIN_PORT: '0',
+  }
+  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
+  const start = async () => {
+    const issuer = TestProcess.start(t, ['issuer'], { cwd, env })
+    const { port } = await issuer.ready()
+    const post = async (path: string, body: object) => {
+      const response = await fetch(`http://127.0.0.1:${port}${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      })
+      const text = await response.text()
+      return (text === '' ? {} : JSON.parse(text)) as Record<string, string>
+    }
+    return {
+      stop: () => issuer.stop(),
+      signIn: () => post('/login', { username: 'ada', password, refresh_token_in: 'body' }),
+      refresh: (refresh_token = '') => post('/refresh', { refresh_token }),
+      logout: (refresh_token = '') => post('/logout', { refresh_token }),
+      snapshot: async () => {
+        const response = await fetch(`http://127.0.0.1:${port}/revocations`)
+        return decodeJwt(await response.text())
+      },
+    }
+  }
+  return {
+    cwd,
+    start,
+    sessions: (...args: string[]) => run(t, ['sessions', ...args], { cwd, env }),
+  }
+}
+
+t.test('I15: after a restore, sessions end makes replaced and ended ones dead again', async (t) => {
+  const { cwd, start, sessions } = await setUp(t)
+  const path = join(cwd, '.gatepass/sessions.db')
+  const before = await start()
+  const [going, leaving] = [await before.signIn(), await before.signIn()]
+  const db = new DatabaseSync(path)
+  db.exec(`VACUUM INTO '${path}.backup'`)
+  db.close()
+  const replaced = going.refresh_token
+  const { refresh_token: current } = await before.refresh(replaced)
+  await before.logout(leaving.refresh_token)
+  await before.stop()
+
+  const restore = () => {
+    for (const suffix of ['-wal', '-shm']) rmSync(`${path}${suffix}`, { force: true })
+    copyFileSync(`${path}.backup`, path)
+  }
+  restore()
+  const careless = await start()
+  t.match(await careless.refresh(leaving.refresh_token), { refresh_token: /\.1\./ }, 'signed out')
+  t.match(await careless.refresh(replaced), { refresh_token: current }, 'and yet replaced')
+  await careless.stop()
+
+  restore()
+  const data = new SqliteDataStore(join(cwd, '.gatepass/data.db'))
+  t.teardown(() => data.close())
+  const owner = dataOwner('session', issuerUrl, going.session_id ?? '')
+  const nowMs = Date.now()
+  const field = { owner, field: 'cart', value: Buffer.from('x'), version: '1', maxFields: 64 }
+  await data.write({ ...field, expiresAtMs: nowMs + 3_600_000, nowMs })
+  const restoredAt = new Date().toISOString()
+  const { code, stdout } = await sessions('end', '--before', restoredAt)
+  t.equal(code, 0)
+  t.match(stdout, /^Sessions ended: 2\./)
+  t.equal((await data.read(owner, 'all', Date.now())).size, 0, 'their data ends with them')
+
+  const after = await start()
+  for (const token of [replaced, current, leaving.refresh_token]) {
+    t.match(await after.refresh(token), { status: 401, code: 'refresh_token_revoked' })
+  }
+  const { all } = await after.snapshot()
+  t.ok(Number(all) >= Math.floor(Date.parse(restoredAt) / 1000), 'access tokens end as well')
+  const newer = await after.signIn()
+  t.match(await sessions('end', '--before', restoredAt), { stdout: /^Sessions ended: 0\./ })
+  t.match(await after.refresh(newer.refresh_token), { refresh_token: /\.1\./ })
+  t.match(await sessions('end', '--all'), { stdout: /^Sessions ended: 1\./ })
+  t.match(await after.refresh(newer.refresh_token), { code: 'refresh_token_revoked' })
+  await after.stop()
+})
+
+t.test('sessions end takes one time of the past, in ISO 8601, or all', async (t) => {
+  const cwd = t.testdir()
+  for (const [args, message] of [
+    [['--before', '2026-02-30T00:00:00Z'], /must be a time in ISO 8601/],
+    [['--before', '2026-11-24T12:00:00'], /must be a time in ISO 8601/],
+    [['--before', '2999-01-01T00:00:00Z'], /in the future/],
+    [[], /give --before <time> or --all/],
+  ] as const) {
+    const { code, stderr } = await run(t, ['sessions', 'end', ...args], { cwd })
+    t.equal(code, 2)
+    t.match(stderr, message)
+  }
+})
