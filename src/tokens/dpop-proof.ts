@@ -57,12 +57,12 @@ export function parseDpopProof(text: string): DpopProof {
   if (!isJsonObject(jwk)) throw invalidProof('it has no jwk')
   const jkt = jwkThumbprint(jwk, alg)
   if (jkt === null) throw invalidProof('its jwk is not one for its alg')
-  const { signingInput, payloadBytes, signature } = parts
+  const { signingInput, payload, signature } = parts
   return {
     header: { alg, jwk },
     jkt,
-    jws: { header: { alg, kid: jkt }, text, signingInput, signature },
-    claims: readClaims(payloadBytes),
+    jws: { header: { alg, kid: jkt }, signingInput, signature },
+    claims: readClaims(payload),
   }
 }
 

@@ -3,36 +3,61 @@ import type { JsonObject, JsonValue } from '../core/json.ts'
 import type { AccessTokenClaims } from '../tokens/claims.ts'
 import { isJsonObject, parseStrictJson } from '../tokens/json.ts'
 import { isThumbprint } from '../tokens/jwk-thumbprint.ts'
-import { shareRepeated } from './repeated-claims.ts'
 
 export interface ClaimRules {
-  /** The one accepted `iss`. */
+  /** The accepted `iss`. */
   readonly issuer: string
-  /** The accepted audiences, of which `aud` must hold one; null to accept any `aud`. */
+  /** `aud` must contain one of these; null accepts any `aud`. */
   readonly audiences: readonly string[] | null
-  /** How far the issuer's clock and ours may be apart. */
+  /** Largest accepted difference between the clocks of issuer and verifier, in seconds. */
   readonly clockTolerance_s: number
 }
 
+/** Different values of a claim that are shared. More values mean that tokens do not repeat them. */
+const maxSharedValues = 256
+/** Claims that most tokens of an issuer have in common. */
+const sharedClaims = ['iss', 'aud', 'client_id', 'scope'] as const
+
 /**
- * Reads the claims of a token whose signature was found good.
- *
- * @returns the claims, frozen at all levels
- * @throws `token_claims` if they are not those of an access token (RFC 9068 §2.2)
+ * Reads the claims of tokens. Equal values of `iss`, `aud`, `client_id` and `scope` share one string,
+ * so that many cached tokens take less memory.
  */
-export function readClaims(payloadBytes: Buffer): AccessTokenClaims {
-  const claims = parseStrictJson(payloadBytes)
-  if (!isJsonObject(claims)) {
-    throw new GatepassError('token_claims', { cause: new Error('the payload is no JSON object') })
+export class ClaimsReader {
+  readonly #shared = new Map<string, string>()
+
+  /**
+   * Reads the claims of a token whose signature is valid.
+   *
+   * @returns the claims, deeply frozen
+   * @throws `token_claims` if they are not those of an access token (RFC 9068 §2.2)
+   */
+  read(payload: Buffer): AccessTokenClaims {
+    const claims = parseStrictJson(payload)
+    if (!isJsonObject(claims)) {
+      throw new GatepassError('token_claims', {
+        cause: new Error('the payload is not a JSON object'),
+      })
+    }
+    const problems = forms.filter(({ name, isFit }) => !isFit(claims[name]))
+    if (problems.length > 0) throw unfitClaims(problems)
+    const writable = claims as Record<string, JsonValue | undefined>
+    for (const name of sharedClaims) {
+      const value = writable[name]
+      if (typeof value === 'string') writable[name] = this.#share(value)
+    }
+    return deepFreeze(claims as AccessTokenClaims & JsonObject)
   }
-  const problems = forms.filter(({ name, isFit }) => !isFit(claims[name]))
-  if (problems.length > 0) throw unfitClaims(problems)
-  const accessTokenClaims = claims as AccessTokenClaims & JsonObject
-  shareRepeated(accessTokenClaims)
-  return deepFreeze(accessTokenClaims)
+
+  #share(value: string): string {
+    const known = this.#shared.get(value)
+    if (known !== undefined) return known
+    if (this.#shared.size >= maxSharedValues) this.#shared.clear()
+    this.#shared.set(value, value)
+    return value
+  }
 }
 
-/** @throws `token_claims` if the token is for others */
+/** @throws `token_claims` if the token is for another audience */
 export function checkAudience(
   { aud }: AccessTokenClaims,
   accepted: readonly string[] | null,
@@ -41,13 +66,13 @@ export function checkAudience(
   throw unfitClaims([{ name: 'aud', expected: `must be or hold ${oneOf(accepted)}` }])
 }
 
-/** @param issuers those that may have signed the token */
+/** @param issuers the issuers that may have signed the token */
 export function anotherIssuer(issuers: readonly string[]): GatepassError {
   return unfitClaims([{ name: 'iss', expected: `must be ${oneOf(issuers)}` }])
 }
 
 /**
- * Checks what time changes, so at each use (RFC 9068 §4).
+ * Checks the times of a token, at each use (RFC 9068 §4).
  *
  * @throws `token_expired` or `token_not_yet_valid`
  */
@@ -69,14 +94,14 @@ const isName: Check = (value) => typeof value === 'string' && value !== ''
 const isTexts: Check = (value) => Array.isArray(value) && value.every(isText)
 const isAudience: Check = (value) =>
   isText(value) || (Array.isArray(value) && value.length > 0 && value.every(isText))
-/** A token that is bound in a way we can't check must not pass for a bearer token (RFC 7800 §3.1). */
+/** A token that is bound in an unknown way must not pass for a bearer token (RFC 7800 §3.1). */
 const isKeyThumbprint: Check = (value) =>
   isJsonObject(value) && Object.keys(value).length === 1 && isThumbprint(value.jkt)
 /** A NumericDate (RFC 7519 §2), in whole seconds. */
 const isTime: Check = (value) =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 
-/** What a claim must be, in words for whoever mints the token. */
+/** The required form of a claim, described for the issuer of the token. */
 interface ClaimForm {
   readonly name: string
   readonly expected: string
@@ -98,7 +123,7 @@ const optional = (name: string, isFit: Check, form: string): ClaimForm => ({
 const nonEmpty = 'a string that is not empty'
 const seconds = 'whole seconds since 1970'
 
-/** The claims that RFC 9068 §2.2 requires, and the form of these and of ours. */
+/** The claims of RFC 9068 §2.2 and of Gatepass. */
 const forms: readonly ClaimForm[] = [
   required('iss', isName, nonEmpty),
   required('sub', isName, nonEmpty),
@@ -115,14 +140,14 @@ const forms: readonly ClaimForm[] = [
   optional('cnf', isKeyThumbprint, '{ jkt } with a thumbprint of RFC 7638, and no more'),
 ]
 
-/** Whether `aud` holds one of these audiences (RFC 7519 §4.1.3). */
+/** Tells whether `aud` contains an accepted audience (RFC 7519 §4.1.3). */
 export function isFor(aud: AccessTokenClaims['aud'], accepted: readonly string[]): boolean {
   return typeof aud === 'string'
     ? accepted.includes(aud)
     : aud.some((one) => accepted.includes(one))
 }
 
-/** Claims may be handed to many requests, none of which may change what the next one sees. */
+/** Cached claims are given to many requests: none may change them for the others. */
 function deepFreeze<T extends JsonValue>(value: T): T {
   for (const child of Object.values(value as JsonObject)) {
     if (typeof child === 'object' && child !== null && !Object.isFrozen(child)) deepFreeze(child)
@@ -130,7 +155,7 @@ function deepFreeze<T extends JsonValue>(value: T): T {
   return Object.freeze(value)
 }
 
-/** Says what each claim must be, and nothing of what the token has. */
+/** Describes what each claim must be, and quotes nothing of the token. */
 function unfitClaims(claims: readonly Pick<ClaimForm, 'name' | 'expected'>[]): GatepassError {
   const problems = claims.map(
     ({ name, expected }): FieldProblem => ({ pointer: `/${name}`, detail: expected }),

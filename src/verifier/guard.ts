@@ -8,9 +8,9 @@ import {
   presentedToken,
 } from './authorization.ts'
 import { isScopeList } from './challenge.ts'
-import type { TokenDemands } from './demands.ts'
 import { type Refusal, refusalOf } from './refusal.ts'
-import type { Verifier } from './verifier.ts'
+import type { TokenRequirements } from './requirements.ts'
+import { type AdapterVerifier, type Verifier, verifyNow } from './verifier.ts'
 
 /** What a route asks of a token beyond being valid. */
 export interface RouteAuth {
@@ -42,10 +42,11 @@ export interface Guard {
   refusal(thrown: unknown, headers: PresentationHeaders): Refusal
 }
 
-/** @throws `config_invalid`, as a misspelt demand must not be taken for none */
+/** @throws `config_invalid`: a misspelt requirement must not count as none */
 export function createGuard(verifier: Verifier, auth: RouteAuth = {}): Guard {
-  const { dpop: boundTo, ...demands }: RouteAuth = readDemands(auth)
+  const { dpop: boundTo, ...requirements }: RouteAuth = readRequirements(auth)
   const needsKey = Boolean(boundTo)
+  const verify = (verifier as AdapterVerifier)[verifyNow] ?? verifier.verify
 
   function admit(claims: AccessTokenClaims): AccessTokenClaims {
     if (needsKey && claims.cnf === undefined) throw new GatepassError('token_unbound')
@@ -55,15 +56,12 @@ export function createGuard(verifier: Verifier, auth: RouteAuth = {}): Guard {
   return {
     check(headers, request) {
       const { token, dpop } = presentedToken(headers, request)
-      const claims = verifier.verifyEagerly(
-        token,
-        dpop === undefined ? demands : { ...demands, dpop },
-      )
+      const claims = verify(token, dpop === undefined ? requirements : { ...requirements, dpop })
       return claims instanceof Promise ? claims.then(admit) : admit(claims)
     },
     refusal(thrown, { authorization }) {
       const scheme = authorizationScheme(authorization) ?? (needsKey ? 'DPoP' : 'Bearer')
-      return refusalOf(thrown, demands.scope, scheme)
+      return refusalOf(thrown, requirements.scope, scheme)
     },
   }
 }
@@ -74,9 +72,9 @@ export function checkOnRefused(onRefused: unknown): void {
   throw new GatepassError('config_invalid', { detail: 'onRefused must be a function.' })
 }
 
-type Demand = keyof RouteAuth
+type Requirement = keyof RouteAuth
 
-const isDemand: { readonly [name in Demand]: (value: unknown) => boolean } = {
+const isAcceptable: { readonly [name in Requirement]: (value: unknown) => boolean } = {
   scope: (value) => typeof value === 'string' && isScopeList(value),
   audience: (value) => {
     const names = [value].flat()
@@ -91,11 +89,11 @@ function isStaleness(value: unknown): boolean {
   return Number.isFinite(value.maxStaleness_s) && Number(value.maxStaleness_s) >= 0
 }
 
-function readDemands(auth: unknown): RouteAuth & Pick<TokenDemands, 'scope'> {
+function readRequirements(auth: unknown): RouteAuth & Pick<TokenRequirements, 'scope'> {
   if (isJsonObject(auth)) {
     const given = Object.entries(auth).filter(([, value]) => value !== undefined)
     const isRight = ([name, value]: readonly [string, unknown]) =>
-      Object.hasOwn(isDemand, name) && isDemand[name as Demand](value)
+      Object.hasOwn(isAcceptable, name) && isAcceptable[name as Requirement](value)
     if (given.every(isRight)) return Object.fromEntries(given)
   }
   throw new GatepassError('config_invalid', {

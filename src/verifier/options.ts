@@ -1,11 +1,9 @@
 import { type Clock, systemClock } from '../core/clock.ts'
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
-import type { AccessTokenClaims } from '../tokens/claims.ts'
-import { maxTokenBytesDefault, parseCompact, payloadBytes } from '../tokens/compact.ts'
+import { maxTokenBytesDefault } from '../tokens/compact.ts'
 import { type DecryptionOptions, readUnwrap } from './decryption.ts'
 import { type DpopProofsOptions, dpopDefaults } from './dpop/proofs.ts'
-import { readHeldClaims } from './held-claims.ts'
-import type { TrustedIssuer } from './judgement.ts'
+import type { TrustedIssuer } from './issuer-matching.ts'
 import { createFixedKeys } from './keys/fixed-keys.ts'
 import { type KeySet, readKeySet } from './keys/key-set.ts'
 import type { KeySource } from './keys/key-source.ts'
@@ -119,9 +117,7 @@ export function readOptions(options: VerifierOptions | IssuersOptions): Verifier
       }
       // There is one at least: the problems say so otherwise.
     }) as [TrustedIssuer, ...TrustedIssuer[]],
-    cache: openCache(options, (token) => {
-      return readHeldClaims(payloadBytes(parseCompact(unwrap(token), maxTokenBytes)))
-    }),
+    cache: openCache(options),
     maxTokenBytes,
     unwrap,
     dpop: {
@@ -158,12 +154,8 @@ function readKeySets(
   })
 }
 
-function openCache(
-  { cache }: CommonOptions,
-  read: (token: string) => AccessTokenClaims,
-): TokenCache | null {
-  if (cache === false) return null
-  return new TokenCache(cache?.maxBytes ?? cacheBytesRange.byDefault, read)
+function openCache({ cache }: CommonOptions): TokenCache | null {
+  return cache === false ? null : new TokenCache(cache?.maxBytes ?? cacheBytesRange.byDefault)
 }
 
 function audiencesOf({ audience }: IssuerOptions): readonly string[] | null {

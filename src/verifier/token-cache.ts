@@ -1,165 +1,107 @@
-import type { AccessTokenClaims } from '../tokens/claims.ts'
-import { maxTokenBytesDefault } from '../tokens/compact.ts'
-import type { VerificationKey } from '../tokens/verification-key.ts'
-import type { TrustedIssuer, VerifiedToken } from './judgement.ts'
-import { createPrints, TokenIndex } from './token-index.ts'
-import { TrialTokens } from './trial-tokens.ts'
+import type { VerifiedToken } from './issuer-matching.ts'
 
-/** Below, there is no use for a cache; above, a heap of Node's default size has no room for it. */
+/** Limits of the option `maxBytes`. A heap of Node's default size has no room for more. */
 export const cacheBytesRange = { min: 1024 ** 2, max: 2 * 1024 ** 3, byDefault: 128 * 1024 ** 2 }
 
 export interface TokenCacheStatus {
   readonly tokens: number
-  /** An estimate of the memory in use. */
+  /** Estimated memory in use. */
   readonly bytes: number
   readonly maxBytes: number
-  /** How often a token was found here, and how often it was not, since the start. */
+  /** Lookups that found a token, and lookups that did not, since the start. */
   readonly hits: number
   readonly misses: number
-  /** How many tokens made room for others. */
+  /** Tokens that were removed to make room, since the start. */
   readonly evictions: number
 }
 
-/** Where tokens are from: one for all tokens of a key. */
-export interface TokenOrigin {
-  readonly issuer: TrustedIssuer
-  readonly key: VerificationKey
-}
-
-/** A token that is kept. */
-export interface CachedToken {
-  readonly claims: AccessTokenClaims
-  readonly origin: TokenOrigin
-}
-
-interface Entry extends CachedToken {
-  token: string
-  readonly print: number
-  /** What it takes; a look at the length of an old token would go to memory for it. */
+interface Entry extends VerifiedToken {
+  /** A copy of the text: a slice would keep the whole header of its request in memory. */
+  readonly token: string
   readonly bytes: number
-  claims: AccessTokenClaims
-  origin: TokenOrigin
-  wasUsed: boolean
-  newer: Entry | null
-  older: Entry | null
+  /** Set by a use, cleared when the entry is the oldest of its segment and moves to the end. */
+  isRecent: boolean
 }
 
-/** In the place of the claims of a token that is gone; nobody would take them for good. */
-const goneClaims: AccessTokenClaims = Object.freeze({
-  iss: '',
-  sub: '',
-  aud: '',
-  exp: 0,
-  iat: 0,
-  jti: '',
-  client_id: '',
-})
-
-/** What is left of a token's life for it to be worth keeping. */
-const lifeMin_s = 2
-/** The part of the room that is for tokens which were used once. */
-const trialShare = 1 / 8
-/** Above what was measured: 900 bytes of heap with the claims of a token of 548 characters. */
-const entryBytes = 330
-const bytesPerCharacter = 1.5
-/** How many tokens at most are moved to make room for one, so that no request waits for many. */
-const movesMax = 256
+/** A token with less remaining lifetime is not worth keeping. */
+const minLifetime_s = 2
+/** Conservative estimate of the heap size of an entry, in bytes, besides the text of the token. */
+const entryOverheadBytes = 600
+/** Share of the cache for tokens that were used more than once. */
+const protectedShare = 7 / 8
+/** Recently used entries that one request moves at most, so that no request waits for many. */
+const maxMoves = 256
 
 /**
- * Tokens that were found good, by their text.
+ * Verified tokens by their whole text, in a segmented LRU.
  *
- * A new token is on trial, and the oldest on trial goes first. Which is used again has its claims read
- * again, and stays, in a queue of its own where the oldest goes that was not used of late. So
- * however many tokens are sent once each, they make one another go and not those that are sent again.
+ * A new token enters the probation segment; its second use moves it to the protected segment. Only
+ * the probation segment evicts, so a flood of one-time tokens cannot evict tokens in use. The
+ * protected segment approximates LRU by a flag per entry (CLOCK): a hit costs one lookup.
  */
 export class TokenCache {
-  readonly #printOf = createPrints()
-  readonly #trial: TrialTokens
-  readonly #entries = new TokenIndex<Entry>((entry, token) => entry.token === token)
-  readonly #queue = new Queue()
-  readonly #origins = new WeakMap<VerificationKey, TokenOrigin>()
   readonly #maxBytes: number
-  readonly #read: (token: string) => AccessTokenClaims
+  readonly #probation = new Segment()
+  readonly #protected = new Segment()
   #hits = 0
   #misses = 0
   #evictions = 0
 
-  /** @param read gives the claims of a token whose signature was found good */
-  constructor(maxBytes: number, read: (token: string) => AccessTokenClaims) {
+  constructor(maxBytes: number) {
     this.#maxBytes = maxBytes
-    this.#trial = new TrialTokens(maxBytes)
-    this.#read = read
   }
 
-  /** Whether it may still be used is for the caller to check: time, key and revocation. */
-  find(token: string): CachedToken | undefined {
-    const print = this.#printOf(token)
-    const entry = this.#entries.find(token, print) ?? this.#promote(token, print)
-    if (entry === undefined) return undefined
+  /** Finds a token. The caller checks its expiry, key and revocation. */
+  find(token: string): VerifiedToken | undefined {
+    const entry = this.#protected.get(token) ?? this.#promote(token)
+    if (entry === undefined) {
+      this.#misses += 1
+      return undefined
+    }
     this.#hits += 1
-    entry.wasUsed = true
+    entry.isRecent = true
     return entry
   }
 
-  /** One more token that was not found. */
-  countMiss(): void {
-    this.#misses += 1
-  }
-
-  /** Keeps a token that was found good just now. */
-  keep(token: string, { claims, key, issuer }: VerifiedToken, now_s: number): void {
-    if (claims.exp - now_s < lifeMin_s) return
-    const print = this.#printOf(token)
-    const origin = this.#originOf(key, issuer)
-    // Of requests that checked it at the same time, one has kept it, and another has used it since.
-    const entry = this.#entries.find(token, print)
-    if (entry !== undefined) {
-      entry.claims = claims
-      entry.origin = origin
-      return
+  #promote(token: string): Entry | undefined {
+    const entry = this.#probation.remove(token)
+    if (entry === undefined) return undefined
+    this.#protected.add(entry)
+    for (let moves = 0; this.#protected.bytes > this.#maxBytes * protectedShare; moves += 1) {
+      const oldest = this.#protected.removeOldest()
+      if (oldest === undefined) break
+      const isKept = oldest.isRecent && moves < maxMoves
+      oldest.isRecent = false
+      if (isKept) this.#protected.add(oldest)
+      else this.#probation.add(oldest)
     }
-    this.#trial.add(token, print, origin)
-    this.#makeRoom()
-  }
-
-  /** Takes a token that is used again off trial. */
-  #promote(token: string, print: number): Entry | undefined {
-    const origin = this.#trial.take(token, print)
-    if (origin === undefined) return undefined
-    const entry: Entry = {
-      token: copyOf(token),
-      print,
-      bytes: entryBytes + Math.ceil(bytesPerCharacter * token.length),
-      claims: this.#read(token),
-      origin,
-      wasUsed: true,
-      newer: null,
-      older: null,
-    }
-    this.#entries.set(token, print, entry)
-    this.#queue.push(entry)
-    this.#makeRoom()
     return entry
   }
 
-  #originOf(key: VerificationKey, issuer: TrustedIssuer): TokenOrigin {
-    const known = this.#origins.get(key)
-    if (known?.issuer === issuer) return known
-    const origin = { issuer, key }
-    this.#origins.set(key, origin)
-    return origin
+  /** Adds a token that was verified a moment ago. */
+  add(token: string, { claims, key, issuer }: VerifiedToken, now_s: number): void {
+    if (claims.exp - now_s < minLifetime_s) return
+    const bytes = entryOverheadBytes + token.length
+    const entry = { token: copyOf(token), bytes, claims, key, issuer, isRecent: false }
+    // Concurrent requests may have verified and added the same token.
+    const isProtected = this.#protected.remove(token) !== undefined
+    this.#probation.remove(token)
+    if (isProtected) this.#protected.add(entry)
+    else this.#probation.add(entry)
+    while (this.#bytes > this.#maxBytes) {
+      if (this.#probation.removeOldest() === undefined) this.#protected.removeOldest()
+      this.#evictions += 1
+    }
   }
 
-  drop(token: string): void {
-    const print = this.#printOf(token)
-    this.#trial.take(token, print)
-    const entry = this.#entries.find(token, print)
-    if (entry !== undefined) this.#remove(entry)
+  remove(token: string): void {
+    this.#protected.remove(token)
+    this.#probation.remove(token)
   }
 
   status(): TokenCacheStatus {
     return {
-      tokens: this.#trial.size + this.#entries.size,
+      tokens: this.#probation.size + this.#protected.size,
       bytes: this.#bytes,
       maxBytes: this.#maxBytes,
       hits: this.#hits,
@@ -169,72 +111,62 @@ export class TokenCache {
   }
 
   get #bytes(): number {
-    return this.#trial.bytes + this.#queue.bytes
-  }
-
-  #makeRoom(): void {
-    let moves = 0
-    while (this.#bytes > this.#maxBytes) {
-      const { oldest } = this.#queue
-      if (oldest === null || this.#trial.bytes > this.#maxBytes * trialShare) {
-        this.#evictions += this.#trial.dropOldest()
-      } else if (oldest.wasUsed && moves < movesMax) {
-        moves += 1
-        oldest.wasUsed = false
-        this.#queue.remove(oldest)
-        this.#queue.push(oldest)
-      } else {
-        this.#evictions += 1
-        this.#remove(oldest)
-      }
-    }
-  }
-
-  /**
-   * What is gone lets go of everything: until it looks at all of the heap, V8 takes for alive what an
-   * old object points to, be that object itself dead. It would copy each token that was ever kept.
-   */
-  #remove(entry: Entry): void {
-    this.#entries.delete(entry.print, entry)
-    this.#queue.remove(entry)
-    entry.token = ''
-    entry.claims = goneClaims
+    return this.#probation.bytes + this.#protected.bytes
   }
 }
 
-/** Where tokens are copied. */
-let copied = Buffer.allocUnsafeSlow(maxTokenBytesDefault)
-
-/** The same text on its own: a slice would keep alive what it was cut out of. */
-function copyOf(token: string): string {
-  if (token.length > copied.length) copied = Buffer.allocUnsafeSlow(token.length)
-  copied.write(token, 'latin1')
-  return copied.toString('latin1', 0, token.length)
-}
-
-/** Entries in the order in which they came. */
-class Queue {
+/**
+ * Entries in the order in which they were added.
+ *
+ * The key of an entry is the end of its token, because hashing the whole text takes longer than all
+ * other checks. The whole text is compared. The end is part of a valid signature, which nobody can
+ * choose; should two tokens share it, the later one replaces the other.
+ */
+class Segment {
   bytes = 0
-  oldest: Entry | null = null
-  #newest: Entry | null = null
+  /** A Map keeps the order of insertion. */
+  readonly #entries = new Map<string, Entry>()
 
-  push(entry: Entry): void {
-    entry.older = this.#newest
-    entry.newer = null
-    if (this.#newest === null) this.oldest = entry
-    else this.#newest.newer = entry
-    this.#newest = entry
+  get size(): number {
+    return this.#entries.size
+  }
+
+  get(token: string): Entry | undefined {
+    const entry = this.#entries.get(keyOf(token))
+    return entry?.token === token ? entry : undefined
+  }
+
+  add(entry: Entry): void {
+    this.#removeKey(keyOf(entry.token))
+    this.#entries.set(keyOf(entry.token), entry)
     this.bytes += entry.bytes
   }
 
-  remove(entry: Entry): void {
-    const { older, newer } = entry
-    if (older === null) this.oldest = newer
-    else older.newer = newer
-    if (newer === null) this.#newest = older
-    else newer.older = older
-    entry.older = null
-    entry.newer = null
-    this.bytes -= entry.bytes
+  remove(token: string): Entry | undefined {
+    return this.get(token) && this.#removeKey(keyOf(token))
   }
+
+  removeOldest(): Entry | undefined {
+    const [oldest] = this.#entries.keys()
+    return oldest === undefined ? undefined : this.#removeKey(oldest)
+  }
+
+  #removeKey(key: string): Entry | undefined {
+    const entry = this.#entries.get(key)
+    if (entry === undefined) return undefined
+    this.#entries.delete(key)
+    this.bytes -= entry.bytes
+    return entry
+  }
+}
+
+/** Characters at the end of a token that are its key: over 128 bits of the signature. */
+const keyLength = 22
+
+function keyOf(token: string): string {
+  return token.slice(-keyLength)
+}
+
+function copyOf(token: string): string {
+  return Buffer.from(token, 'latin1').toString('latin1')
 }

@@ -1,71 +1,77 @@
 import { GatepassError, isGatepassError } from '../core/errors.ts'
 import type { AccessTokenClaims } from '../tokens/claims.ts'
 import { type CompactToken, parseCompact } from '../tokens/compact.ts'
-import { checkTimes } from './claims.ts'
-import { checkDemands, type TokenDemands } from './demands.ts'
+import { ClaimsReader, checkTimes } from './claims.ts'
 import { checkPossession } from './dpop/possession.ts'
 import { DpopProofs } from './dpop/proofs.ts'
-import { demandFirstList, firstList } from './first-list.ts'
 import {
+  finalMismatches,
   isKeyInUse,
+  issuersToRefresh,
   isVerified,
-  judge,
-  judgeAnew,
-  judgeAtOnce,
-  type Refusals,
-  refusedAtOnce,
+  type MatchResult,
+  matchIssuer,
+  mismatchError,
   type TrustedIssuer,
   type VerifiedToken,
-} from './judgement.ts'
+} from './issuer-matching.ts'
 import { type IssuersOptions, readOptions, type VerifierOptions } from './options.ts'
 import { Outcomes } from './outcomes.ts'
-import { isQuickToVerify } from './signature.ts'
+import { checkRequirements, type TokenRequirements } from './requirements.ts'
+import { verifySignature, verifySignatureSync } from './signature.ts'
 import type { IssuerStatus, VerifierStatus } from './status.ts'
-import type { CachedToken } from './token-cache.ts'
 
-/** Checks access tokens from memory. Nothing but a GatepassError is ever thrown. */
+/** Verifies access tokens from memory. Every error is a GatepassError. */
 export interface Verifier {
   /**
-   * Resolves when the keys are here, and the list of what was revoked, though for that it waits no more
-   * than two seconds; throws `keys_unavailable` if the keys cannot be had.
+   * Resolves when the keys are loaded and the revocation list is there. Waits for the list two
+   * seconds at most.
+   *
+   * @throws `keys_unavailable` if the keys cannot be fetched
    */
   ready(): Promise<void>
   /**
-   * The claims of a token, if it is accepted. Waits for one fetch of the keys if the token names a
-   * key that is not known, unless one was made a moment ago; and after the start for the list of what
-   * was revoked, as `ready` does.
+   * Verifies an access token and returns its claims.
    *
-   * @param demands what this use asks for, beyond a token that is valid
+   * Waits for one fetch of the keys if the token names an unknown key, unless the keys were fetched a
+   * moment ago. After the start, waits for the revocation list as `ready` does.
+   *
+   * @param requirements what this use requires beyond a valid token
    * @throws `token_malformed`, `token_algorithm`, `token_type`, `token_key_unknown`,
    *   `token_signature`, `token_claims`, `token_expired`, `token_not_yet_valid`, `token_revoked`,
    *   `scope_insufficient`, `token_unbound`, `dpop_proof_missing`, `dpop_proof_invalid`,
    *   `dpop_proof_replayed`, `revocations_stale`, `keys_unavailable`
    */
-  verify(token: string, demands?: TokenDemands): Promise<AccessTokenClaims>
-  /** The same answer at once, from what is in memory now: `revocations_stale` before the first list. */
-  verifySync(token: string, demands?: TokenDemands): AccessTokenClaims
+  verify(token: string, requirements?: TokenRequirements): Promise<AccessTokenClaims>
   /**
-   * As `verify`, but without a promise where nothing has to be waited for, as for a token that is in
-   * the cache. What it does not accept it throws, or the promise rejects.
+   * Verifies a token with the keys and the revocation list in memory.
+   *
+   * @throws as `verify`; `revocations_stale` before the first revocation list
    */
-  verifyEagerly(
-    token: string,
-    demands?: TokenDemands,
-  ): AccessTokenClaims | Promise<AccessTokenClaims>
-  /**
-   * The claims of a token that is in the cache and accepted. Undefined for any other, which is not
-   * counted: another of these methods has to be asked about it.
-   */
-  verifyKnown(token: string, demands?: TokenDemands): AccessTokenClaims | undefined
+  verifySync(token: string, requirements?: TokenRequirements): AccessTokenClaims
   status(): VerifierStatus
-  /** Stops fetching keys and following revocations. Tokens can still be checked with those in memory. */
+  /** Stops fetching keys and following revocations. The verifier still verifies from memory. */
   close(): Promise<void>
 }
 
-const noDemands: TokenDemands = {}
+/**
+ * The method that adapters use. Like `verify`, without a promise if nothing has to be waited for:
+ * for a cached token a promise costs more than the checks.
+ */
+export const verifyNow = Symbol('gatepass.verifyNow')
+
+/** A verifier of this module. Others, such as a test double, may lack `verifyNow`. */
+export interface AdapterVerifier extends Verifier {
+  readonly [verifyNow]?: (
+    token: string,
+    requirements?: TokenRequirements,
+  ) => AccessTokenClaims | Promise<AccessTokenClaims>
+}
+
+const noRequirements: TokenRequirements = {}
 
 /**
- * Makes a verifier of the access tokens (RFC 9068) of one issuer, or of several.
+ * Creates a verifier for the access tokens (RFC 9068) of one issuer, or of several.
  *
  * ```ts
  * import { createVerifier } from 'gatepass'
@@ -87,112 +93,116 @@ const noDemands: TokenDemands = {}
 export function createVerifier(options: VerifierOptions | IssuersOptions): Verifier {
   const { issuers, cache, maxTokenBytes, unwrap, dpop, clock } = readOptions(options)
   const proofs = new DpopProofs(dpop)
+  const reader = new ClaimsReader()
   const outcomes = new Outcomes()
   const nowSeconds = () => Math.floor(clock.nowMs() / 1000)
 
-  /** A token that was verified before, unless its key has left since. */
-  function recall(token: string): CachedToken | undefined {
-    const known = typeof token === 'string' ? cache?.find(token) : undefined
-    if (known === undefined || isKeyInUse(known.origin)) return known
-    cache?.drop(token)
+  /** Returns a cached token. A token whose key left the JWKS is removed. */
+  function lookUp(token: string): VerifiedToken | undefined {
+    const cached = typeof token === 'string' ? cache?.find(token) : undefined
+    if (cached === undefined || isKeyInUse(cached)) return cached
+    cache?.remove(token)
     return undefined
   }
 
-  /** What must hold at each use, whether the token was met before or not. */
+  /** Checks what can change between two uses of a token, cached or not. */
   function accept(
-    claims: AccessTokenClaims,
-    { key, issuer }: Pick<VerifiedToken, 'key' | 'issuer'>,
-    demands: TokenDemands,
-    presented: string,
+    token: string,
+    { claims, key, issuer }: VerifiedToken,
+    requirements: TokenRequirements,
     now_s = nowSeconds(),
   ): AccessTokenClaims {
     checkTimes(claims, issuer.rules, now_s)
     if (issuer.revocations?.isRevoked(claims, key.kid)) throw new GatepassError('token_revoked')
-    const proof = checkPossession(proofs, claims, presented, demands.dpop)
-    checkDemands(claims, demands, issuer.revocations)
-    // Last, so that a proof is used up by a token that is accepted, and by no other.
-    if (proof !== null) proofs.use(proof, demands.dpop?.request)
+    const proof = checkPossession(proofs, claims, token, requirements.dpop)
+    checkRequirements(claims, requirements, issuer.revocations)
+    // Last: only an accepted token uses up its proof.
+    if (proof !== null) proofs.use(proof, requirements.dpop?.request)
     outcomes.accepted()
     return claims
   }
 
-  /** Keeps what is good for now; whether this use of it is, does not matter. */
-  function admit(token: string, found: VerifiedToken, demands: TokenDemands): AccessTokenClaims {
+  /** Caches a verified token, then checks this use of it. */
+  function admit(token: string, verified: VerifiedToken, requirements: TokenRequirements) {
     const now_s = nowSeconds()
-    cache?.keep(token, found, now_s)
-    return accept(found.claims, found, demands, token, now_s)
+    cache?.add(token, verified, now_s)
+    return accept(token, verified, requirements, now_s)
   }
 
-  function refusal(error: unknown): GatepassError {
-    const refused = asOurs(error)
-    outcomes.refused(refused.code)
-    return refused
+  function reject(error: unknown): GatepassError {
+    // A component that was passed in, such as the revocations, may throw anything.
+    const rejection = isGatepassError(error)
+      ? error
+      : new GatepassError('internal_error', { cause: error })
+    outcomes.refused(rejection.code)
+    return rejection
   }
 
-  function open(token: string): CompactToken {
-    cache?.countMiss()
-    return parseCompact(unwrap(token), maxTokenBytes)
-  }
-
-  /** Verifies a token by the keys and the list that are in memory. */
-  function verifiedAtOnce(parsed: CompactToken): VerifiedToken {
-    const judged = judgeAtOnce(parsed, issuers)
-    if (!isVerified(judged)) throw refusedAtOnce(parsed, judged)
-    demandFirstList(judged)
-    return judged
-  }
-
-  function verifySync(token: string, demands = noDemands): AccessTokenClaims {
-    try {
-      const known = recall(token)
-      if (known !== undefined) return accept(known.claims, known.origin, demands, token)
-      return admit(token, verifiedAtOnce(open(token)), demands)
-    } catch (error) {
-      throw refusal(error)
+  /** Verifies with the keys and the revocation list in memory. */
+  function verifyFromMemory(parsed: CompactToken): VerifiedToken {
+    const result = matchIssuer(parsed, issuers, reader, verifySignatureSync)
+    if (!isVerified(result)) {
+      void refreshKeys(issuersToRefresh(result), parsed)
+      throw mismatchError(result)
     }
+    const list = firstRevocationList(result)
+    if (list === undefined) return result
+    list.catch(() => {}) // nobody waits for the list
+    throw new GatepassError('revocations_stale')
   }
 
-  function verifyEagerly(token: string, demands = noDemands) {
-    try {
-      const known = recall(token)
-      if (known !== undefined) return accept(known.claims, known.origin, demands, token)
-      const parsed = open(token)
-      const isQuick = isQuickToVerify(parsed.header.alg)
-      const judged = isQuick ? judgeAtOnce(parsed, issuers) : judge(parsed, issuers)
-      const isDone = !(judged instanceof Promise) && isVerified(judged) && !firstList(judged)
-      return isDone ? admit(token, judged, demands) : verifyLater(token, parsed, judged, demands)
-    } catch (error) {
-      throw refusal(error)
-    }
-  }
-
-  async function verifyLater(
-    token: string,
+  /** Matches again with fresh keys if no issuer matched, and waits for the revocation list. */
+  async function completeMatch(
     parsed: CompactToken,
-    judging: VerifiedToken | Refusals | Promise<VerifiedToken | Refusals>,
-    demands: TokenDemands,
-  ): Promise<AccessTokenClaims> {
+    pending: MatchResult | Promise<MatchResult>,
+  ): Promise<VerifiedToken> {
+    let result = await pending
+    if (!isVerified(result)) {
+      const stale = issuersToRefresh(result)
+      await refreshKeys(stale, parsed)
+      const retried = await matchIssuer(parsed, stale, reader, verifySignature)
+      if (!isVerified(retried)) throw mismatchError([...finalMismatches(result), ...retried])
+      result = retried
+    }
+    await firstRevocationList(result)
+    // The key may have left the JWKS during these waits.
+    return isKeyInUse(result) ? result : verifyFromMemory(parsed)
+  }
+
+  function verifySync(token: string, requirements = noRequirements): AccessTokenClaims {
     try {
-      const judged = await judging
-      const found = isVerified(judged) ? judged : await judgeAnew(parsed, judged)
-      await firstList(found)
-      // The key may have left the JWKS during these waits.
-      return admit(token, isKeyInUse(found) ? found : verifiedAtOnce(parsed), demands)
+      const cached = lookUp(token)
+      if (cached !== undefined) return accept(token, cached, requirements)
+      return admit(
+        token,
+        verifyFromMemory(parseCompact(unwrap(token), maxTokenBytes)),
+        requirements,
+      )
     } catch (error) {
-      throw refusal(error)
+      throw reject(error)
     }
   }
 
-  function verifyKnown(token: string, demands = noDemands): AccessTokenClaims | undefined {
+  function verifyUnlessPending(token: string, requirements = noRequirements) {
     try {
-      const known = recall(token)
-      return known && accept(known.claims, known.origin, demands, token)
-    } catch {
-      return undefined
+      const cached = lookUp(token)
+      if (cached !== undefined) return accept(token, cached, requirements)
+      const parsed = parseCompact(unwrap(token), maxTokenBytes)
+      const result = matchIssuer(parsed, issuers, reader, verifySignature)
+      const isComplete =
+        !(result instanceof Promise) && isVerified(result) && !firstRevocationList(result)
+      if (isComplete) return admit(token, result, requirements)
+      return completeMatch(parsed, result)
+        .then((verified) => admit(token, verified, requirements))
+        .catch((error: unknown) => {
+          throw reject(error)
+        })
+    } catch (error) {
+      throw reject(error)
     }
   }
 
-  return {
+  const verifier: AdapterVerifier = {
     async ready() {
       await Promise.all(
         issuers.map(async ({ keys, revocations }) => {
@@ -201,12 +211,11 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
         }),
       )
     },
-    async verify(token, demands) {
-      return verifyEagerly(token, demands)
+    async verify(token, requirements) {
+      return verifyUnlessPending(token, requirements)
     },
-    verifyEagerly,
+    [verifyNow]: verifyUnlessPending,
     verifySync,
-    verifyKnown,
     status() {
       const { keys, revocations } = statusOf(issuers[0])
       return {
@@ -223,6 +232,19 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
       )
     },
   }
+  return verifier
+}
+
+async function refreshKeys(issuers: readonly TrustedIssuer[], { header }: CompactToken) {
+  await Promise.all(issuers.map(({ keys }) => keys.refresh(header.kid)))
+}
+
+/**
+ * Returns the promise of the first revocation list while it is pending. A verifier that starts while
+ * its issuer fails must not accept revoked tokens.
+ */
+function firstRevocationList({ issuer }: VerifiedToken): Promise<void> | undefined {
+  return issuer.revocations?.isPending ? issuer.revocations.ready?.() : undefined
 }
 
 function statusOf({ rules, keys, revocations }: TrustedIssuer): IssuerStatus {
@@ -231,9 +253,4 @@ function statusOf({ rules, keys, revocations }: TrustedIssuer): IssuerStatus {
     keys: keys.status(),
     revocations: revocations?.status?.() ?? null,
   }
-}
-
-/** A failure of a part that was passed in, such as the revocations, refuses the token too. */
-function asOurs(error: unknown): GatepassError {
-  return isGatepassError(error) ? error : new GatepassError('internal_error', { cause: error })
 }

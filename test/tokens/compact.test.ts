@@ -1,12 +1,6 @@
 import t from 'tap'
 import { algorithmNames } from '../../src/tokens/algorithms.ts'
-import {
-  isKeyId,
-  parseCompact,
-  payloadBytes,
-  signatureBytes,
-  signedBytes,
-} from '../../src/tokens/compact.ts'
+import { isKeyId, parseCompact } from '../../src/tokens/compact.ts'
 import { claimsWith, encode, headerWith, makeKey, mint } from '../support/tokens.ts'
 
 const key = makeKey('ES256')
@@ -16,27 +10,14 @@ const good = mint(key)
 const withHeader = (header: object | string) =>
   `${encode(typeof header === 'string' ? header : JSON.stringify(header))}.${encode(claimsWith())}.AAAA`
 
-t.test('takes a token of every algorithm apart', async (t) => {
+t.test('parses a token of every algorithm', async (t) => {
   for (const alg of algorithmNames) {
     const key = makeKey(alg)
     const token = mint(key)
     const parsed = parseCompact(token)
     t.same(parsed.header, { alg, kid: key.kid })
-    t.equal(parsed.text, token)
-    t.equal(`${parsed.signingInput}.${parsed.signature}`, token)
-    t.equal(signedBytes(parsed).toString(), parsed.signingInput)
-    t.equal(signatureBytes(parsed).toString('base64url'), parsed.signature)
-    t.same(JSON.parse(payloadBytes(parsed).bytes.toString()), claimsWith())
-  }
-})
-
-t.test('gives the bytes of a token when another one was taken apart since', async (t) => {
-  const [one, other] = [good, mint(makeKey('RS256'))].map((token) => parseCompact(token))
-  if (one === undefined || other === undefined) throw new Error('there are two')
-  for (const parsed of [one, other, one]) {
-    t.equal(signedBytes(parsed).toString(), parsed.signingInput)
-    t.equal(signatureBytes(parsed).toString('base64url'), parsed.signature)
-    t.equal(payloadBytes(parsed).bytes.toString('base64url'), parsed.payload)
+    t.equal(`${parsed.signingInput}.${parsed.signature.toString('base64url')}`, token)
+    t.same(JSON.parse(parsed.payload.toString()), claimsWith())
   }
 })
 
@@ -73,7 +54,7 @@ t.test('refuses what is not three parts in canonical base64url', async (t) => {
 
 t.test('looks at the size first', async (t) => {
   t.throws(() => parseCompact(good, good.length - 1), { code: 'token_malformed' })
-  t.equal(parseCompact(good, good.length).text, good)
+  t.ok(parseCompact(good, good.length))
   t.throws(() => parseCompact('.'.repeat(10_000_000)), { code: 'token_malformed' })
 })
 

@@ -3,9 +3,9 @@ import type { GatepassError } from '../../src/core/errors.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import {
   type ClaimRules,
+  ClaimsReader,
   checkAudience,
   checkTimes,
-  readClaims,
 } from '../../src/verifier/claims.ts'
 import { audience, claimsWith, issuer, now_s } from '../support/tokens.ts'
 import { isFrozen } from './harness.ts'
@@ -13,7 +13,7 @@ import { isFrozen } from './harness.ts'
 const rules: ClaimRules = { issuer, audiences: [audience], clockTolerance_s: 5 }
 
 function check(given: JsonObject, changes: Partial<ClaimRules> = {}, at_s = now_s) {
-  const claims = readClaims(Buffer.from(JSON.stringify(given)))
+  const claims = new ClaimsReader().read(Buffer.from(JSON.stringify(given)))
   checkAudience(claims, { ...rules, ...changes }.audiences)
   checkTimes(claims, { ...rules, ...changes }, at_s)
   return claims

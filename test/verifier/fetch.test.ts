@@ -2,6 +2,7 @@ import { Hono } from 'hono'
 import t from 'tap'
 import { tokenGuard } from '../../src/verifier/fetch.ts'
 import { createVerifier } from '../../src/verifier/index.ts'
+import { verifyNow } from '../../src/verifier/verifier.ts'
 import { claimsWith, mint } from '../support/tokens.ts'
 import { keyOf, options } from './harness.ts'
 
@@ -27,7 +28,7 @@ t.test('answers a request that it refuses', async (t) => {
 })
 
 t.test('tells nobody of a failure within', async (t) => {
-  const broken = { ...verifier, verifyEagerly: () => Promise.reject(new Error('secret')) }
+  const broken = { ...verifier, [verifyNow]: () => Promise.reject(new Error('secret')) }
   const { refusal } = await tokenGuard(broken)(requestWith({ headers }))
   t.equal(refusal?.status, 500)
   t.notMatch(await refusal?.text(), 'secret')

@@ -3,6 +3,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { gatepassAuth, securitySchemes } from '../../src/verifier/fastify.ts'
 import { createVerifier } from '../../src/verifier/index.ts'
+import { type AdapterVerifier, verifyNow } from '../../src/verifier/verifier.ts'
 import { audience, claimsWith, mint } from '../support/tokens.ts'
 import { keyOf, options } from './harness.ts'
 
@@ -78,16 +79,16 @@ t.test('a misspelt demand stops the start', async (t) => {
 })
 
 t.test('checks a token once a request, HEAD too', async (t) => {
-  const inner = createVerifier(options)
+  const inner: AdapterVerifier = createVerifier(options)
   let checks = 0
   const app = await guardedApp(t, {
     verifier: {
       ...inner,
-      verifyEagerly: (...given: Parameters<typeof inner.verifyEagerly>) => {
+      [verifyNow]: (...given: Parameters<typeof inner.verify>) => {
         checks += 1
-        return inner.verifyEagerly(...given)
+        return inner.verify(...given)
       },
-    },
+    } as AdapterVerifier,
   })
   app.get('/', () => 'ok')
   await app.inject({ method: 'GET', url: '/', headers })

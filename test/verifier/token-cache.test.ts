@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { TrustedIssuer, VerifiedToken } from '../../src/verifier/judgement.ts'
+import type { TrustedIssuer, VerifiedToken } from '../../src/verifier/issuer-matching.ts'
 import { createFixedKeys } from '../../src/verifier/keys/fixed-keys.ts'
 import { readKeySet } from '../../src/verifier/keys/key-set.ts'
 import { cacheBytesRange, TokenCache } from '../../src/verifier/token-cache.ts'
@@ -26,26 +26,11 @@ const good = goodFor(300)
 /** A text of the length of a token, each number another one. */
 const textOf = (n: number) => `${'x'.repeat(460)}.${String(n).padStart(86, '0')}`
 
-/** A cache, and what it reads when a token is used again: the claims that were given last. */
-function cacheOf(maxBytes: number = cacheBytesRange.byDefault) {
-  const claims = new Map<string, VerifiedToken['claims']>()
-  const read = (token: string) => claims.get(token) ?? { ...good.claims, sub: 'unknown text' }
-  const cache = new TokenCache(maxBytes, read)
-  return {
-    find: (token: string) => cache.find(token),
-    drop: (token: string) => cache.drop(token),
-    status: () => cache.status(),
-    countMiss: () => cache.countMiss(),
-    keep(token: string, verified: VerifiedToken, now_s: number) {
-      claims.set(token, verified.claims)
-      cache.keep(token, verified, now_s)
-    },
-  }
-}
+const cacheOf = (maxBytes: number = cacheBytesRange.byDefault) => new TokenCache(maxBytes)
 
 function filled(count: number, maxBytes: number) {
   const cache = cacheOf(maxBytes)
-  for (let n = 0; n < count; n += 1) cache.keep(textOf(n), good, now_s)
+  for (let n = 0; n < count; n += 1) cache.add(textOf(n), good, now_s)
   return cache
 }
 
@@ -54,30 +39,26 @@ t.test('gives what it was given, and nothing for any other text', async (t) => {
   t.equal(cache.find(textOf(0))?.claims, good.claims)
   t.equal(cache.find(textOf(1)), undefined)
   t.equal(cache.find(''), undefined)
-  t.match(cache.status(), { tokens: 1, hits: 1, misses: 0, evictions: 0 })
-  cache.countMiss()
-  t.match(cache.status(), { hits: 1, misses: 1 })
+  t.match(cache.status(), { tokens: 1, hits: 1, misses: 2, evictions: 0 })
 })
 
 t.test('A21: texts that end alike are never taken for one another', async (t) => {
   const cache = cacheOf()
   const [one, other] = [`a${textOf(0)}`, `b${textOf(0)}`]
-  cache.keep(one, good, now_s)
+  cache.add(one, good, now_s)
   t.equal(cache.find(other), undefined)
   const second = goodFor(200)
-  cache.keep(other, second, now_s)
+  cache.add(other, second, now_s)
   t.equal(cache.find(other)?.claims, second.claims)
-  t.equal(cache.find(one)?.claims, good.claims)
-  t.equal(cache.status().tokens, 2)
-  cache.drop(one)
   t.equal(cache.find(one), undefined)
+  cache.remove(one)
   t.equal(cache.find(other)?.claims, second.claims)
 })
 
 t.test('takes a token of any length, one after the other', async (t) => {
   const cache = cacheOf()
   const texts = [10, 20_000, 0, 9_000, 40_000].map((length) => `${'z'.repeat(length)}.${length}`)
-  for (const text of texts) cache.keep(text, good, now_s)
+  for (const text of texts) cache.add(text, good, now_s)
   for (const text of texts) {
     t.equal(cache.find(text)?.claims, good.claims, `of ${text.length} characters`)
     t.equal(cache.find(`${text}0`), undefined)
@@ -88,10 +69,10 @@ t.test('a token that is kept again is there once', async (t) => {
   const cache = filled(3, cacheBytesRange.byDefault)
   const { bytes } = cache.status()
   const again = goodFor(200)
-  cache.keep(textOf(1), again, now_s)
+  cache.add(textOf(1), again, now_s)
   t.match(cache.status(), { tokens: 3, bytes, evictions: 0 })
   t.equal(cache.find(textOf(1))?.claims, again.claims)
-  for (const n of [0, 1, 2]) cache.drop(textOf(n))
+  for (const n of [0, 1, 2]) cache.remove(textOf(n))
   t.match(cache.status(), { tokens: 0, bytes: 0 })
 })
 
@@ -100,38 +81,31 @@ t.test('a token that is kept again after it was used is there once', async (t) =
   cache.find(textOf(0))
   const { bytes } = cache.status()
   const again = goodFor(200)
-  cache.keep(textOf(0), again, now_s)
+  cache.add(textOf(0), again, now_s)
   t.match(cache.status(), { tokens: 1, bytes, evictions: 0 })
   t.equal(cache.find(textOf(0))?.claims, again.claims)
-  cache.drop(textOf(0))
+  cache.remove(textOf(0))
   t.match(cache.status(), { tokens: 0, bytes: 0 })
-})
-
-t.test('what is gone lets go of its token and its claims', async (t) => {
-  const cache = filled(1, cacheBytesRange.byDefault)
-  const known = cache.find(textOf(0))
-  cache.drop(textOf(0))
-  t.match(known, { token: '', claims: { sub: '', exp: 0 }, newer: null, older: null })
 })
 
 t.test('does not keep what is about to expire', async (t) => {
   const cache = cacheOf()
-  cache.keep(textOf(0), goodFor(1), now_s)
-  cache.keep(textOf(1), goodFor(-4), now_s)
+  cache.add(textOf(0), goodFor(1), now_s)
+  cache.add(textOf(1), goodFor(-4), now_s)
   t.equal(cache.status().tokens, 0)
-  cache.keep(textOf(2), goodFor(2), now_s)
+  cache.add(textOf(2), goodFor(2), now_s)
   t.equal(cache.status().tokens, 1)
 })
 
 t.test('forgets what is dropped', async (t) => {
   const cache = filled(3, cacheBytesRange.byDefault)
-  cache.drop(textOf(1))
-  cache.drop(textOf(1))
+  cache.remove(textOf(1))
+  cache.remove(textOf(1))
   t.same(
     [0, 1, 2].map((n) => cache.find(textOf(n)) !== undefined),
     [true, false, true],
   )
-  for (const n of [0, 2]) cache.drop(textOf(n))
+  for (const n of [0, 2]) cache.remove(textOf(n))
   t.match(cache.status(), { tokens: 0, bytes: 0 })
 })
 
@@ -141,7 +115,7 @@ t.test('a flood of tokens that are sent once does not grow it, nor evict the oth
   for (let n = 0; n < 100; n += 1) cache.find(textOf(n))
   let largest = 0
   for (let n = 100; n < 20_000; n += 1) {
-    cache.keep(textOf(n), good, now_s)
+    cache.add(textOf(n), good, now_s)
     largest = Math.max(largest, cache.status().bytes)
   }
   t.ok(largest <= maxBytes)
@@ -154,7 +128,7 @@ t.test('those that are no longer sent make room for others in the end', async (t
   const cache = cacheOf(cacheBytesRange.min)
   const use = (start: number) => {
     for (let n = start; n < start + 2_000; n += 1) {
-      cache.keep(textOf(n), good, now_s)
+      cache.add(textOf(n), good, now_s)
       cache.find(textOf(n))
     }
   }
@@ -179,10 +153,10 @@ t.test('whatever happens, it stays within its room and tells no lies', async () 
         if (what === 'keep') {
           const verified = goodFor(300 + n)
           given.set(token, verified)
-          cache.keep(token, verified, now_s)
+          cache.add(token, verified, now_s)
         } else if (what === 'drop') {
           given.delete(token)
-          cache.drop(token)
+          cache.remove(token)
         } else {
           const claims = cache.find(token)?.claims
           if (claims !== undefined && claims !== given.get(token)?.claims) return false

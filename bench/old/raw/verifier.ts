@@ -40,8 +40,7 @@ function rawWork() {
   const publicKey = createPublicKey({ key: jwks.keys[0] as JsonWebKey, format: 'jwk' })
   const ready = readyForJws(publicKey, alg)
   const signatures = tokens.map((token) => {
-    const { signingInput, signature: text } = parseCompact(token)
-    const signature = Buffer.from(text, 'base64url')
+    const { signingInput, signature } = parseCompact(token)
     const bytes = alg === 'ES256' ? derFromRaw(signature) : signature
     return { signed: Buffer.from(signingInput), bytes }
   })

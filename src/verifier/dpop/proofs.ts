@@ -90,11 +90,11 @@ export class DpopProofs {
    * @throws `dpop_proof_replayed`, or `dpop_proof_invalid` if it may have been forgotten
    */
   use({ jkt, claims, jws }: DpopProof, request?: object): void {
-    if (request !== undefined && this.#usedFor.get(request) === jws.text) return
+    if (request !== undefined && this.#usedFor.get(request) === jws.signingInput) return
     const sighting = this.#seen.note(jkt, claims.jti, claims.iat, now_s(this.#options.clock))
     if (sighting === 'seen') throw new GatepassError('dpop_proof_replayed')
     if (sighting === 'full') throw invalidProof('it is older than those that are remembered')
-    if (request !== undefined) this.#usedFor.set(request, jws.text)
+    if (request !== undefined) this.#usedFor.set(request, jws.signingInput)
   }
 
   #checkSignature(proof: DpopProof): void {

@@ -55,8 +55,8 @@ function parse(
   if (header.typ !== typ) throw new Error(`its typ is not ${typ}`)
   const { alg, kid } = header
   if (!isAlgorithm(alg) || !isKeyId(kid)) throw new Error('its alg or kid is not acceptable')
-  const { signingInput, payloadBytes, signature } = parts
-  return { token: { header: { alg, kid }, text, signingInput, signature }, payloadBytes }
+  const { signingInput, payload, signature } = parts
+  return { token: { header: { alg, kid }, signingInput, signature }, payloadBytes: payload }
 }
 
 function unfitKey(code: Extract<KeyLookup, string>): string {

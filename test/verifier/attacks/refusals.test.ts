@@ -10,6 +10,7 @@ import { tokenGuard } from '../../../src/verifier/fetch.ts'
 import { createVerifier, type KeySource, type Verifier } from '../../../src/verifier/index.ts'
 import { createFixedKeys } from '../../../src/verifier/keys/fixed-keys.ts'
 import { readKeySet } from '../../../src/verifier/keys/key-set.ts'
+import { type AdapterVerifier, verifyNow } from '../../../src/verifier/verifier.ts'
 import { audience, claimsWith, mint, now_s } from '../../support/tokens.ts'
 import { jwks, keyOf, options } from '../harness.ts'
 import { listen } from '../listen.ts'
@@ -19,9 +20,9 @@ const bearer = (changes: Record<string, unknown> = {}) =>
   `Bearer ${mint(key, { payload: claimsWith(changes) })}`
 
 /** A failure that nobody outside may hear of. */
-const failing: Verifier = {
+const failing: AdapterVerifier = {
   ...createVerifier(options),
-  verifyEagerly: () => {
+  [verifyNow]: () => {
     throw new Error('secret')
   },
 }

@@ -57,14 +57,12 @@ t.test('a check that refuses the token uses no proof up', async (t) => {
   verifier.verifySync(bound, await presented(bound))
   const proof = await presented(bound)
   const tooMuch = { ...proof, scope: 'admin' }
-  t.equal(verifier.verifyKnown(bound, tooMuch), undefined)
   await t.rejects(verifier.verify(bound, tooMuch), { code: 'scope_insufficient' })
   t.throws(() => verifier.verifySync(bound, tooMuch), { code: 'scope_insufficient' })
   await t.rejects(verifier.verify(bound, { ...proof, failClosed: true }), {
     code: 'revocations_stale',
   })
-  t.match(verifier.verifyKnown(bound, proof), { sub: 'user-1' })
-  t.equal(verifier.verifyKnown(bound, proof), undefined)
+  t.match(verifier.verifySync(bound, proof), { sub: 'user-1' })
   await t.rejects(verifier.verify(bound, proof), { code: 'dpop_proof_replayed' })
 })
 

@@ -4,20 +4,20 @@ import { checkAudience } from './claims.ts'
 import type { DpopPresentation } from './dpop/possession.ts'
 import type { Revocations } from './revocation-list.ts'
 
-/** What one use of a token asks of it, beyond being valid. */
-export interface TokenDemands {
-  /** The scopes it must have, all of them, separated by spaces (RFC 6749 §3.3). */
+/** What one use requires beyond a valid token. */
+export interface TokenRequirements {
+  /** Required scopes, separated by spaces (RFC 6749 §3.3). */
   readonly scope?: string
-  /** `aud` must hold one of these too, besides one of those in the options of the verifier. */
+  /** `aud` must contain one of these, and one of the verifier's audiences. */
   readonly audience?: string | readonly string[]
   /**
-   * Refuse rather than trust a list of revocations that is older than this; true stands for 30 s.
-   * By default the list may be as old as the options of the verifier say, or as it is.
+   * Fail closed: refuse if the revocation list is older than this; true means 30 s. Default: the
+   * option of the verifier, else any age.
    */
   readonly failClosed?: boolean | { readonly maxStaleness_s: number }
   /**
-   * The token was presented by the scheme `DPoP`: it must be bound to a key, and this must prove
-   * possession of it (RFC 9449). Without it, a token that is bound to a key is refused.
+   * Set if the token was presented by the scheme `DPoP` (RFC 9449): the token must be bound to a key,
+   * and the proof must be of that key. If unset, a token that is bound to a key is refused.
    */
   readonly dpop?: DpopPresentation | undefined
 }
@@ -25,16 +25,16 @@ export interface TokenDemands {
 const maxStaleness_sDefault = 30
 
 /**
- * Checks what one use of a good token asks for. Called at each use, from the cache or not.
+ * Checks the requirements of one use of a verified token, cached or not.
  *
  * @throws `revocations_stale`, `token_claims` or `scope_insufficient`
  */
-export function checkDemands(
+export function checkRequirements(
   claims: AccessTokenClaims,
-  demands: TokenDemands,
+  requirements: TokenRequirements,
   revocations: Revocations | null,
 ): void {
-  const { failClosed, audience, scope } = demands
+  const { failClosed, audience, scope } = requirements
   const maxStaleness_s = allowedStaleness_s(failClosed, revocations)
   if (maxStaleness_s !== undefined) {
     const staleness_s = revocations?.staleness_s?.() ?? Number.POSITIVE_INFINITY
@@ -47,7 +47,7 @@ export function checkDemands(
 }
 
 function allowedStaleness_s(
-  failClosed: TokenDemands['failClosed'],
+  failClosed: TokenRequirements['failClosed'],
   revocations: Revocations | null,
 ): number | undefined {
   if (failClosed === undefined) return revocations?.maxStaleness_s

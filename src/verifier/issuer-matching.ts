@@ -1,0 +1,136 @@
+import { GatepassError } from '../core/errors.ts'
+import type { AccessTokenClaims } from '../tokens/claims.ts'
+import type { CompactToken } from '../tokens/compact.ts'
+import type { VerificationKey } from '../tokens/verification-key.ts'
+import { anotherIssuer, type ClaimRules, type ClaimsReader, checkAudience } from './claims.ts'
+import type { KeyLookup, KeySource } from './keys/key-source.ts'
+import type { Revocations } from './revocation-list.ts'
+
+/** An issuer whose tokens are accepted. */
+export interface TrustedIssuer {
+  readonly rules: ClaimRules
+  readonly keys: KeySource
+  readonly revocations: Revocations | null
+}
+
+/** A token with a valid signature of a trusted issuer, for an accepted audience. */
+export interface VerifiedToken {
+  readonly claims: AccessTokenClaims
+  readonly key: VerificationKey
+  readonly issuer: TrustedIssuer
+}
+
+/** Why an issuer does not match, most informative first. */
+const mismatchCodes = [
+  'keys_unavailable',
+  'token_claims',
+  'token_signature',
+  'token_algorithm',
+  'token_key_unknown',
+] as const
+
+type MismatchCode = (typeof mismatchCodes)[number]
+
+interface Mismatch {
+  readonly code: MismatchCode
+  readonly issuer: TrustedIssuer
+}
+
+/** The verified token, or why each issuer does not match, in the order of the issuers. */
+export type MatchResult = VerifiedToken | readonly Mismatch[]
+
+type VerifySignature<Verdict> = (token: CompactToken, key: VerificationKey) => Verdict
+
+/**
+ * Finds the issuer that signed a token.
+ *
+ * Each issuer is asked for the key by `kid` and `alg`. No claim is read before a signature is valid,
+ * and `iss` must then be the issuer of that key: an issuer with the `kid`, or even the key, of
+ * another issuer neither speaks for it nor blocks its tokens.
+ *
+ * @returns a promise only if `verifySignature` returns one
+ * @throws `token_claims` if the claims are not acceptable
+ */
+export function matchIssuer(
+  token: CompactToken,
+  issuers: readonly TrustedIssuer[],
+  reader: ClaimsReader,
+  verifySignature: VerifySignature<boolean>,
+): MatchResult
+export function matchIssuer(
+  token: CompactToken,
+  issuers: readonly TrustedIssuer[],
+  reader: ClaimsReader,
+  verifySignature: VerifySignature<boolean | Promise<boolean>>,
+): MatchResult | Promise<MatchResult>
+export function matchIssuer(
+  token: CompactToken,
+  issuers: readonly TrustedIssuer[],
+  reader: ClaimsReader,
+  verifySignature: VerifySignature<boolean | Promise<boolean>>,
+): MatchResult | Promise<MatchResult> {
+  const mismatches: Mismatch[] = []
+  const { header } = token
+
+  function matchFrom(position: number): MatchResult | Promise<MatchResult> {
+    const issuer = issuers[position]
+    if (issuer === undefined) return mismatches
+    const key = issuer.keys.find(header.kid, header.alg)
+    const isSigned = typeof key !== 'string' && verifySignature(token, key)
+    const evaluate = (isValid: boolean) => {
+      const result = evaluateIssuer(issuer, key, isValid, token, reader)
+      if (typeof result !== 'string') return result
+      mismatches.push({ code: result, issuer })
+      return matchFrom(position + 1)
+    }
+    return isSigned instanceof Promise ? isSigned.then(evaluate) : evaluate(isSigned)
+  }
+  return matchFrom(0)
+}
+
+/** @param isSigned whether the signature is valid under the key */
+function evaluateIssuer(
+  issuer: TrustedIssuer,
+  key: KeyLookup,
+  isSigned: boolean,
+  token: CompactToken,
+  reader: ClaimsReader,
+): VerifiedToken | MismatchCode {
+  if (typeof key === 'string') return key
+  if (!isSigned) return 'token_signature'
+  const claims = reader.read(token.payload)
+  if (claims.iss !== issuer.rules.issuer) return 'token_claims'
+  checkAudience(claims, issuer.rules.audiences)
+  return { claims, key, issuer }
+}
+
+export function isVerified(result: MatchResult): result is VerifiedToken {
+  return !Array.isArray(result)
+}
+
+/** Tells whether the issuer still publishes the key that verified a token: the same object. */
+export function isKeyInUse({ key, issuer }: Pick<VerifiedToken, 'key' | 'issuer'>): boolean {
+  return issuer.keys.find(key.kid, key.alg) === key
+}
+
+/** Lists the issuers that may have published a key which is not loaded yet. */
+export function issuersToRefresh(mismatches: readonly Mismatch[]): TrustedIssuer[] {
+  return mismatches.filter(mayBePublished).map(({ issuer }) => issuer)
+}
+
+/** Lists the mismatches that fresh keys cannot change. */
+export function finalMismatches(mismatches: readonly Mismatch[]): Mismatch[] {
+  return mismatches.filter((mismatch) => !mayBePublished(mismatch))
+}
+
+function mayBePublished({ code }: Mismatch): boolean {
+  return code === 'token_key_unknown' || code === 'keys_unavailable'
+}
+
+/** Returns the error for a token that matches no issuer. */
+export function mismatchError(mismatches: readonly Mismatch[]): GatepassError {
+  const code = mismatchCodes.find((one) => mismatches.some((mismatch) => mismatch.code === one))
+  if (code !== 'token_claims') return new GatepassError(code ?? 'token_key_unknown')
+  const signers = mismatches.filter((mismatch) => mismatch.code === 'token_claims')
+  return anotherIssuer(signers.map(({ issuer }) => issuer.rules.issuer))
+}
