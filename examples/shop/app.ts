@@ -30,6 +30,8 @@ export function buildShop(deps: ShopDeps): FastifyInstance {
     requestTimeout: 10_000,
     // Longer than the idle time of common load balancers (60 s), so that they close first.
     keepAliveTimeout: 72_000,
+    // A request that arrives while the shop closes is answered like any other.
+    return503OnClosing: false,
   })
   app.setValidatorCompiler(validatorCompiler)
   app.setErrorHandler(sendProblem)

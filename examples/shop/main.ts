@@ -30,6 +30,8 @@ async function stop(): Promise<void> {
   if (isStopping) return
   isStopping = true
   setTimeout(() => process.exit(1), shutdownMs).unref()
+  // Node looks for idle connections once; one with a request in flight is idle after that.
+  setInterval(() => app.server.closeIdleConnections(), 100).unref()
   await app.close()
   await verifier.close()
   process.exit()

@@ -22,6 +22,7 @@ export class LogOutput implements DestinationStream {
   /** What a write has taken from the waiting lines and not yet written. */
   #rest = Buffer.alloc(0)
   #state: 'idle' | 'scheduled' | 'writing' | 'failed' = 'idle'
+  #isBlocked = false
   #dropped = 0
   #reportedDropped = 0
   #onGap: (dropped: number) => void = () => {}
@@ -60,7 +61,11 @@ export class LogOutput implements DestinationStream {
       this.#onIdle.delete(finish)
       done()
     }
-    const timer = setTimeout(finish, flushMs)
+    const giveUp = () => {
+      this.#isBlocked = this.#state === 'writing'
+      finish()
+    }
+    const timer = setTimeout(giveUp, flushMs)
     this.#onIdle.add(finish)
     if (this.#state === 'idle') finish()
   }
@@ -108,7 +113,10 @@ export class LogOutput implements DestinationStream {
 
   /** Tries once, as the process exits. A write that is in progress ends by itself. */
   #writeLast(): void {
-    const rest = this.#state === 'writing' ? [] : [this.#rest]
+    const isWriting = this.#state === 'writing'
+    // A terminal or a socket that takes nothing: Node would wait for that write for ever.
+    if (isWriting && this.#isBlocked) process.kill(process.pid, 'SIGKILL')
+    const rest = isWriting ? [] : [this.#rest]
     let last = Buffer.concat([...rest, Buffer.from(this.#waiting)])
     try {
       while (last.length > 0) last = last.subarray(writeSync(this.#fd, last))

@@ -109,6 +109,19 @@ t.test('neither a full disk nor a pipe that nobody reads keeps it from exiting',
   }
 })
 
+t.test('nor does a write that blocks, after the flush has waited', async (t) => {
+  const { path } = makePipe(t)
+  const blocking = `
+    import { openSync } from 'node:fs'
+    import { LogOutput } from '${join(projectFolder, 'src/cli/log-output.ts')}'
+    const output = new LogOutput(openSync('${path}', 'w'))
+    output.write('x'.repeat(500_000) + '\\n')
+    output.flush(() => process.exit(0))
+  `
+  const command = [process.execPath, '--input-type=module', '--eval', blocking]
+  t.equal((await run(t, [], { command, cwd: t.testdir() })).code, 'SIGKILL')
+})
+
 t.test('a file gets all lines in their order', async (t) => {
   const path = join(t.testdir(), 'log')
   const fd = openSync(path, 'a')

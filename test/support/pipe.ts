@@ -19,5 +19,5 @@ export function makePipe(t: Test) {
     closeReader()
     closeSync(writer)
   })
-  return { reader, writer, closeReader }
+  return { path, reader, writer, closeReader }
 }

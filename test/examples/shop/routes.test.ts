@@ -1,5 +1,8 @@
 import t from 'tap'
-import { newPerson, personWith, startReplicas } from './replicas.ts'
+import { isFree } from '../../../scripts/free-port.ts'
+import { RawClient } from '../../support/raw-client.ts'
+import { until } from '../../support/until.ts'
+import { newPerson, newToken, personWith, startReplicas } from './replicas.ts'
 
 const shops = await startReplicas(t, 2, {
   GATEPASS_DATA_URL: 'sqlite:data.db',
@@ -196,6 +199,27 @@ t.test('pages of its front end may call it, and no others', async (t) => {
   t.equal(refused.status, 401)
   t.equal(refused.headers.get('access-control-allow-origin'), 'https://front.example.com')
   t.match(refused.headers.get('access-control-expose-headers'), /x-replica/)
+})
+
+t.test('stopped, it answers what has begun, and leaves no connection open', async (t) => {
+  const [one] = await startReplicas(t, 1, { GATEPASS_DATA_URL: 'sqlite:data.db' })
+  const port = Number(new URL(one?.url ?? '').port)
+  const [kept, late] = [new RawClient(t, port), new RawClient(t, port)]
+  const products = 'GET /products HTTP/1.1\r\nHost: x\r\n\r\n'
+  const hasProducts = /^HTTP\/1\.1 200 .*"products"/s
+  // It is in flight when the shop stops listening: its body is not whole.
+  const head = [
+    ...['PUT /preferences HTTP/1.1', 'Host: x', `Authorization: Bearer ${newToken()}`],
+    ...['Content-Type: application/json', 'Content-Length: 2'],
+  ].join('\r\n')
+  kept.send(`${head}\r\n\r\n{`)
+  late.send(products.slice(0, -1))
+  t.match(await new RawClient(t, port).ask(products), hasProducts, 'by then both have begun')
+  const exited = one?.process.stop()
+  await until('it listens no more', () => isFree(port))
+  t.match(await late.ask(products.slice(-1)), hasProducts)
+  t.match(await kept.ask('}'), /^HTTP\/1\.1 [24]/)
+  t.equal(await exited, 0)
 })
 
 t.test('it says how it is, and ends cleanly', async (t) => {
