@@ -7,6 +7,7 @@ import { RedisSessionStore } from '../../src/stores/redis/session-store.ts'
 import { signAccessToken } from '../../src/tokens/access-token.ts'
 import { createRefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
+import { account } from '../support/accounts.ts'
 import { audience, bearer, issuerUrl, secret, startIssuer } from '../support/issuer.ts'
 import { PostgresServer } from '../support/postgres.ts'
 import { startRedis } from '../support/redis.ts'
@@ -56,6 +57,9 @@ async function setUp(t: Test, store: SessionStore, offMs: number) {
       const ends = { endsAtMs: nowMs + 24 * hourMs, expiresAtMs: nowMs + 24 * hourMs }
       const one = session({ sid: randomId(), sub, generation: 3, ...times, ...ends })
       await store.create(one)
+      if ((await issuer.accounts.findBySub(sub)) === null) {
+        await issuer.accounts.create(account({ sub, loginName: sub }))
+      }
       return {
         sid: one.sid,
         refreshToken: codec.mint(one),
