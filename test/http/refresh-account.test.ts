@@ -11,6 +11,7 @@ import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import { WebhookAccountStore } from '../../src/stores/webhook/account-store.ts'
 import { secret, startUserBase } from '../stores/webhook/support.ts'
 import { bearer, startIssuer } from '../support/issuer.ts'
+import { patient } from '../support/patience.ts'
 import { PostgresServer } from '../support/postgres.ts'
 import { outsideFolder } from '../support/project.ts'
 import { startRedis } from '../support/redis.ts'
@@ -56,7 +57,7 @@ const accountStores = {
   },
   Postgres: async (t: Test) => {
     const url = await postgres.createDatabase()
-    const store = await PostgresAccountStore.open(url)
+    const store = await PostgresAccountStore.open(url, patient)
     const other = await postgres.connect(url)
     t.teardown(() => other.end())
     return {
@@ -79,10 +80,10 @@ const accountStores = {
 
 const sessionStores = {
   SQLite: async (t: Test) => new SqliteSessionStore(join(outsideFolder(t), 'signed-in.db')),
-  Postgres: async (_t: Test) => PostgresSessionStore.open(await postgres.createDatabase()),
+  Postgres: async (_t: Test) => PostgresSessionStore.open(await postgres.createDatabase(), patient),
   Redis: async (_t: Test) => {
     await redis.ask('FLUSHALL')
-    return RedisSessionStore.open(redis.url)
+    return RedisSessionStore.open(redis.url, patient)
   },
 } satisfies Record<string, (t: Test) => Promise<SessionStore>>
 

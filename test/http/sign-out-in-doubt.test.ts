@@ -30,7 +30,7 @@ async function start(t: Test, silent: 'log' | 'session') {
     freeze: () => replica.freeze(),
     async thaw() {
       replica.thaw()
-      t.equal(await primary.ask('WAIT', '1', '5000'), 1)
+      t.equal(await primary.ask('WAIT', '1', '60000'), 1)
     },
   }
 }

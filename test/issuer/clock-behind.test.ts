@@ -9,6 +9,7 @@ import { createRefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
 import { account } from '../support/accounts.ts'
 import { audience, bearer, issuerUrl, secret, startIssuer } from '../support/issuer.ts'
+import { patient } from '../support/patience.ts'
 import { PostgresServer } from '../support/postgres.ts'
 import { startRedis } from '../support/redis.ts'
 import { policy, session } from '../support/sessions.ts'
@@ -75,10 +76,10 @@ async function setUp(t: Test, store: SessionStore, offMs: number) {
 const postgres = await PostgresServer.start(t)
 const redis = await startRedis(t)
 const stores: Record<string, () => Promise<SessionStore>> = {
-  Postgres: async () => PostgresSessionStore.open(await postgres.createDatabase()),
+  Postgres: async () => PostgresSessionStore.open(await postgres.createDatabase(), patient),
   Redis: async () => {
     await redis.ask('FLUSHALL')
-    return RedisSessionStore.open(redis.url)
+    return RedisSessionStore.open(redis.url, patient)
   },
 }
 

@@ -12,6 +12,7 @@ import { PostgresSessionStore } from '../../src/stores/postgres/session-store.ts
 import { RedisSessionStore } from '../../src/stores/redis/session-store.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import { FakeClock } from '../support/clock.ts'
+import { patient } from '../support/patience.ts'
 import { PostgresServer } from '../support/postgres.ts'
 import { startRedis } from '../support/redis.ts'
 import { policy, rotation, session, t0 } from '../support/sessions.ts'
@@ -55,8 +56,8 @@ const wrong = { status: 503, clock: 'clock_skew' }
 const postgres = await PostgresServer.start(t)
 const redis = await startRedis(t)
 const shared: Record<string, () => Promise<SessionStore>> = {
-  Postgres: async () => PostgresSessionStore.open(await postgres.createDatabase()),
-  Redis: async () => RedisSessionStore.open(redis.url),
+  Postgres: async () => PostgresSessionStore.open(await postgres.createDatabase(), patient),
+  Redis: async () => RedisSessionStore.open(redis.url, patient),
 }
 
 for (const [name, open] of Object.entries(shared)) {

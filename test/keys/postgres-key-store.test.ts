@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import type { StoredKey } from '../../src/keys/key-store.ts'
 import { PostgresKeyStore } from '../../src/keys/postgres-key-store.ts'
+import { patient } from '../support/patience.ts'
 import { PostgresServer } from '../support/postgres.ts'
 
 const server = await PostgresServer.start(t)
@@ -9,7 +10,7 @@ const server = await PostgresServer.start(t)
 async function open(t: Test, replicas = 1) {
   const url = await server.createDatabase()
   const stores = await Promise.all(
-    Array.from({ length: replicas }, () => PostgresKeyStore.open(url)),
+    Array.from({ length: replicas }, () => PostgresKeyStore.open(url, patient)),
   )
   t.teardown(() => Promise.all(stores.map((store) => store.close())))
   const [store] = stores
@@ -24,7 +25,7 @@ t.test('a key is there for every replica, as it was', async (t) => {
   t.strictSame(await store.list(), [])
   const all = [key('epoch-1-ES256'), key('epoch-2-ES256', '"Ünï\\u0000"\n')]
   for (const one of all) t.equal(await store.insertIfAbsent(one), true)
-  const other = await PostgresKeyStore.open(url)
+  const other = await PostgresKeyStore.open(url, patient)
   t.teardown(() => other.close())
   const listed = await other.list()
   t.strictSame(

@@ -67,7 +67,7 @@ export class DataLoad {
   /** Resolves when so many more additions have been acknowledged. */
   async untilAcknowledged(more: number): Promise<void> {
     const enough = this.#acknowledged + more
-    await until('additions are acknowledged', () => this.#acknowledged >= enough, 20_000)
+    await until('additions are acknowledged', () => this.#acknowledged >= enough)
   }
 
   /** Resolves when every cart has had one more since. */
@@ -75,7 +75,7 @@ export class DataLoad {
     const waiting = new Set(this.carts)
     const onAnswer = (cart: Cart) => waiting.delete(cart)
     this.#answers.on('acknowledged', onAnswer)
-    await until('every cart has one more', () => waiting.size === 0, 20_000)
+    await until('every cart has one more', () => waiting.size === 0)
     this.#answers.off('acknowledged', onAnswer)
   }
 

@@ -6,6 +6,7 @@ import { MemcachedDataStore } from '../../src/stores/memcached/data-store.ts'
 import { RedisDataStore } from '../../src/stores/redis/data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
 import { startMemcached, urlOf } from './memcached.ts'
+import { patient } from './patience.ts'
 import { startRedis } from './redis.ts'
 
 /** Opens a store with nothing in it, until the test ends. */
@@ -14,9 +15,6 @@ export interface OpenStore {
   /** The same store once more, as another replica would. */
   again(t: Test): Promise<DataStore>
 }
-
-/** A loaded machine is no outage. */
-const options = { deadlineMs: 2_000 }
 
 async function onSqlite(): Promise<OpenStore> {
   let path = ''
@@ -30,7 +28,7 @@ async function onSqlite(): Promise<OpenStore> {
 
 async function onRedis(t: Test): Promise<OpenStore> {
   const server = await startRedis(t)
-  const again = async (t: Test) => closedWith(t, await RedisDataStore.open(server.url, options))
+  const again = async (t: Test) => closedWith(t, await RedisDataStore.open(server.url, patient))
   const open = async (t: Test) => {
     await server.ask('FLUSHALL')
     return again(t)
@@ -41,7 +39,7 @@ async function onRedis(t: Test): Promise<OpenStore> {
 async function onMemcached(t: Test): Promise<OpenStore> {
   const nodes = await Promise.all([startMemcached(t), startMemcached(t)])
   const url = urlOf(nodes.map(({ port }) => port))
-  const again = async (t: Test) => closedWith(t, await MemcachedDataStore.open(url, options))
+  const again = async (t: Test) => closedWith(t, await MemcachedDataStore.open(url, patient))
   const open = async (t: Test) => {
     await Promise.all(nodes.map((node) => node.ask('flush_all', 'OK')))
     return again(t)

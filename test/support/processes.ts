@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { packageOf } from '../../scripts/test-packages.ts'
+import { patienceMs } from './patience.ts'
 import { projectFolder } from './project.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -140,7 +141,11 @@ export async function run(t: Test, args: readonly string[], options: ProcessOpti
 }
 
 /** Asks an address over and over until it answers with this status. */
-export async function untilStatus(url: string, status: number, timeoutMs = 10_000): Promise<void> {
+export async function untilStatus(
+  url: string,
+  status: number,
+  timeoutMs = patienceMs,
+): Promise<void> {
   const deadlineMs = performance.now() + timeoutMs
   let last: unknown
   while (performance.now() < deadlineMs) {

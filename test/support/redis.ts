@@ -5,12 +5,11 @@ import { createClient } from '@redis/client'
 import type { Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import type { Certificates } from './certificates.ts'
+import { patienceMs } from './patience.ts'
 import { TestProcess } from './processes.ts'
 import { outsideFolder } from './project.ts'
 
 /** Real Redis servers, each in a folder of its own, that keep nothing on disk. */
-
-const startMs = 20_000
 
 /** How a server is to be reached. */
 export interface RedisAccess {
@@ -55,7 +54,7 @@ async function start(
   access: RedisAccess,
 ): Promise<RedisServer> {
   const process = TestProcess.start(t, args, { cwd: outsideFolder(t), command: [program] })
-  const late = sleep(startMs, null, { ref: false }).then(() => {
+  const late = sleep(patienceMs, null, { ref: false }).then(() => {
     throw new Error(`${program} did not start in time`)
   })
   await Promise.race([process.line(ready), late])
@@ -241,7 +240,8 @@ async function startSentinel(
   const lines = [
     ...accessOptions(port, access).filter(([name]) => name !== 'masterauth'),
     ['sentinel monitor', `main 127.0.0.1 ${primary.port} 2`],
-    ['sentinel down-after-milliseconds', 'main 500'],
+    // Longer than a loaded machine keeps a healthy server waiting.
+    ['sentinel down-after-milliseconds', 'main 2000'],
     ['sentinel failover-timeout', 'main 3000'],
     ...(access.password === undefined ? [] : [['sentinel auth-pass', `main ${access.password}`]]),
   ]
@@ -250,7 +250,7 @@ async function startSentinel(
 }
 
 /** Asks until it is so, for a while. */
-export async function until(isSo: () => Promise<boolean>, timeoutMs = startMs): Promise<void> {
+export async function until(isSo: () => Promise<boolean>, timeoutMs = patienceMs): Promise<void> {
   const deadlineMs = performance.now() + timeoutMs
   while (performance.now() < deadlineMs) {
     if (await isSo().catch(() => false)) return

@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { patienceMs } from './patience.ts'
 
 /** Waits for what no event tells of. Rejects when it does not come true. */
 export async function until(
   what: string,
   check: () => boolean | Promise<boolean>,
-  timeoutMs = 10_000,
+  timeoutMs = patienceMs,
 ): Promise<void> {
   const deadlineMs = performance.now() + timeoutMs
   while (!(await check())) {

@@ -6,6 +6,7 @@ import { GatepassError } from '../../../src/core/errors.ts'
 import { MemcachedDataStore } from '../../../src/stores/memcached/data-store.ts'
 import { type Certificates, makeCertificates } from '../../support/certificates.ts'
 import { startMemcached, urlOf } from '../../support/memcached.ts'
+import { patient } from '../../support/patience.ts'
 import { fieldsOf, newOwner, write } from '../data-store-contract.ts'
 
 const localhost = 'DNS:localhost,IP:127.0.0.1'
@@ -13,7 +14,7 @@ const password = 's3cret/with?odd@signs'
 const credentials = { username: 'gatepass', password }
 
 async function works(t: Test, url: string): Promise<void> {
-  const store = await MemcachedDataStore.open(url, { deadlineMs: 1_000 })
+  const store = await MemcachedDataStore.open(url, patient)
   t.teardown(() => store.close())
   const one = write({ owner: newOwner() })
   t.equal(await store.write(one), 'written')

@@ -9,7 +9,7 @@ import { until } from '../../support/until.ts'
 import { fieldsOf, newOwner, write } from '../data-store-contract.ts'
 import { lateMs } from '../redis/lateness.ts'
 
-const deadlineMs = 250
+const deadlineMs = 2_000
 
 /** Resolves with how long it took to be answered `store_unavailable`. */
 async function unavailable(t: Test, call: Promise<unknown>): Promise<number> {
@@ -25,7 +25,7 @@ async function unavailable(t: Test, call: Promise<unknown>): Promise<number> {
 }
 
 async function open(t: Test, url: string): Promise<MemcachedDataStore> {
-  const store = await MemcachedDataStore.open(url)
+  const store = await MemcachedDataStore.open(url, { deadlineMs })
   t.teardown(() => store.close())
   return store
 }
@@ -63,7 +63,7 @@ t.test('a node that is killed: its owners hear so in time, others notice nothing
   for (const one of writes) {
     const startMs = performance.now()
     const found = await store.read(one.owner, 'all').catch((error) => error)
-    t.ok(performance.now() - startMs < deadlineMs + lateMs())
+    t.ok(performance.now() - startMs < deadlineMs + lateMs)
     if (found instanceof Map) t.same(found, fieldsOf(one))
     else {
       t.match(found, { code: 'store_unavailable', retryAfter_s: 1 })
@@ -95,7 +95,7 @@ t.test('a silent node costs the deadline, then nothing, and is found again', asy
     Array.from({ length: 20 }, () => unavailable(t, store.read(one.owner, 'all'))),
   )
   for (const tookMs of many) {
-    t.ok(tookMs > deadlineMs - 50 && tookMs < deadlineMs + lateMs(), `${tookMs} ms`)
+    t.ok(tookMs > deadlineMs - 50 && tookMs < deadlineMs + lateMs, `${tookMs} ms`)
   }
   // A reply to the write that came late makes those above calls of a node that is slow, not silent.
   await until('calls are blocked', async () => {
@@ -120,7 +120,7 @@ t.test('half an answer is none, and what comes after it is nobody’s', async (t
   const store = await open(t, url)
   const unanswered = async () => {
     const tookMs = await unavailable(t, store.read(newOwner(), ['a']))
-    t.ok(tookMs < deadlineMs + lateMs(), `${tookMs} ms`)
+    t.ok(tookMs < deadlineMs + lateMs, `${tookMs} ms`)
   }
   // The first reply of the half is heard; it is after a call that heard nothing at all that the
   // connection is given up.
@@ -161,7 +161,7 @@ t.test('what can not be reached is told at the start, in time', async (t) => {
   for (const port of ports) {
     for (const url of [`memcached://127.0.0.1:${port}`, `memcacheds://127.0.0.1:${port}`]) {
       const tookMs = await unavailable(t, MemcachedDataStore.open(url, { openMs: 300 }))
-      t.ok(tookMs < 1_400 + lateMs(), `${url} after ${tookMs} ms`)
+      t.ok(tookMs < 1_400 + lateMs, `${url} after ${tookMs} ms`)
     }
   }
 })
@@ -179,7 +179,7 @@ t.test('more calls than may wait are refused at once', async (t) => {
 
 t.test('close() lets calls end, and takes no more', async (t) => {
   const server = await startMemcached(t)
-  const store = await MemcachedDataStore.open(server.url)
+  const store = await MemcachedDataStore.open(server.url, { deadlineMs })
   const one = write({ owner: newOwner() })
   const writing = store.write(one)
   await store.close()

@@ -1,16 +1,22 @@
 import t from 'tap'
 import { PostgresAccountStore } from '../../../src/stores/postgres/account-store.ts'
 import { account } from '../../support/accounts.ts'
+import { patient } from '../../support/patience.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 import { accountStoreContract } from '../account-store-contract.ts'
 
 const server = await PostgresServer.start(t, { settings: { deadlock_timeout: '50ms' } })
 
-accountStoreContract(t, async () => PostgresAccountStore.open(await server.createDatabase()))
+accountStoreContract(t, async () =>
+  PostgresAccountStore.open(await server.createDatabase(), patient),
+)
 
 t.test('replicas see one another, and share the names', async (t) => {
   const url = await server.createDatabase()
-  const [one, other] = [await PostgresAccountStore.open(url), await PostgresAccountStore.open(url)]
+  const [one, other] = [
+    await PostgresAccountStore.open(url, patient),
+    await PostgresAccountStore.open(url, patient),
+  ]
   t.teardown(() => Promise.all([one.close(), other.close()]))
   const alice = account()
   await one.create(alice)
@@ -20,7 +26,10 @@ t.test('replicas see one another, and share the names', async (t) => {
 
 t.test('imports that meet from both ends do not end in a deadlock', async (t) => {
   const url = await server.createDatabase()
-  const [one, other] = [await PostgresAccountStore.open(url), await PostgresAccountStore.open(url)]
+  const [one, other] = [
+    await PostgresAccountStore.open(url, patient),
+    await PostgresAccountStore.open(url, patient),
+  ]
   t.teardown(() => Promise.all([one.close(), other.close()]))
   const names = Array.from({ length: 2_000 }, (_, n) => `user-${n}`)
   const accounts = (all: string[]) => all.map((loginName) => account({ loginName }))

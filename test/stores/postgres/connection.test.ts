@@ -1,6 +1,7 @@
 import t from 'tap'
 import { PostgresAccountStore } from '../../../src/stores/postgres/account-store.ts'
 import { makeCertificates } from '../../support/certificates.ts'
+import { patient } from '../../support/patience.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 
 const certificates = makeCertificates(t, 'DNS:localhost')
@@ -24,7 +25,7 @@ for (const [host, parameters] of [
   ['127.0.0.1', { sslmode: 'require' }],
 ] as const) {
   t.test(`TLS to ${host} by ${parameters.sslmode}`, async (t) => {
-    const store = await PostgresAccountStore.open(urlOf(host, parameters))
+    const store = await PostgresAccountStore.open(urlOf(host, parameters), patient)
     t.teardown(() => store.close())
     await store.ping()
     const connections = await server.query(
@@ -68,7 +69,7 @@ t.test('certificates that can not be read are a matter of configuration', async 
 t.test('by the Unix socket', async (t) => {
   const url = new URL(direct)
   const socket = `postgres://gatepass@${encodeURIComponent(server.folder)}:${server.port}`
-  const store = await PostgresAccountStore.open(`${socket}${url.pathname}`)
+  const store = await PostgresAccountStore.open(`${socket}${url.pathname}`, patient)
   t.teardown(() => store.close())
   await store.ping()
 })

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { PostgresCounterStore } from '../../../src/stores/postgres/counter-store.ts'
+import { patient } from '../../support/patience.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 import { counterStoreContract, stopTime } from '../counter-store-contract.ts'
 
@@ -8,7 +9,7 @@ const server = await PostgresServer.start(t)
 counterStoreContract(t, async (t) => {
   const url = await server.createDatabase()
   const open = async () => {
-    const store = await PostgresCounterStore.open(url)
+    const store = await PostgresCounterStore.open(url, patient)
     t.teardown(() => store.close())
     return store
   }
@@ -17,7 +18,7 @@ counterStoreContract(t, async (t) => {
 
 t.test('expired rows do not pile up', async (t) => {
   const url = await server.createDatabase()
-  const store = await PostgresCounterStore.open(url)
+  const store = await PostgresCounterStore.open(url, patient)
   t.teardown(() => store.close())
   const wait = stopTime(t)
   const counter = store.counter({ name: 'test', limit: 1, window_s: 60 })

@@ -6,6 +6,7 @@ import { PostgresKeyStore } from '../../../src/keys/postgres-key-store.ts'
 import { logStart } from '../../../src/stores/ports.ts'
 import { PostgresAccountStore } from '../../../src/stores/postgres/account-store.ts'
 import { PostgresSessionStore } from '../../../src/stores/postgres/session-store.ts'
+import { patient } from '../../support/patience.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
 
@@ -22,7 +23,7 @@ async function left(version: number): Promise<string> {
 }
 
 t.test('schema 1: accounts are found and can be changed', async (t) => {
-  const store = await PostgresAccountStore.open(await left(1))
+  const store = await PostgresAccountStore.open(await left(1), patient)
   t.teardown(() => store.close())
   t.match(await store.findByLoginName('alice'), {
     sub: 'user-1',
@@ -36,7 +37,7 @@ t.test('schema 1: accounts are found and can be changed', async (t) => {
 })
 
 t.test('schema 1: sessions go on as if nothing had happened', async (t) => {
-  const store = await PostgresSessionStore.open(await left(1))
+  const store = await PostgresSessionStore.open(await left(1), patient)
   t.teardown(() => store.close())
   const live = session({ sid: 'live-session-000000000', scope: 'data:read' })
   t.same(await store.find(live.sid, t0), live)
@@ -59,7 +60,7 @@ t.test('schema 1: sessions go on as if nothing had happened', async (t) => {
 })
 
 t.test('schema 2: sessions are as they were, and retries and replays are noted', async (t) => {
-  const store = await PostgresSessionStore.open(await left(2))
+  const store = await PostgresSessionStore.open(await left(2), patient)
   t.teardown(() => store.close())
   const key = Buffer.alloc(32, 7)
   const scope = 'data:read'
@@ -103,7 +104,7 @@ t.test('schema 2: sessions are as they were, and retries and replays are noted',
 })
 
 t.test('schema 1: the revocation log goes on behind its end', async (t) => {
-  const store = await PostgresSessionStore.open(await left(1))
+  const store = await PostgresSessionStore.open(await left(1), patient)
   t.teardown(() => store.close())
   const before = await store.revocationsAfter(logStart, 10)
   t.match(before, [
@@ -116,7 +117,7 @@ t.test('schema 1: the revocation log goes on behind its end', async (t) => {
 })
 
 t.test('schema 1: keys are opened, and one that was revoked stays so', async (t) => {
-  const store = await PostgresKeyStore.open(await left(1))
+  const store = await PostgresKeyStore.open(await left(1), patient)
   const vault = new EncryptedKeyStore(store, ['a-secret-of-at-least-thirty-two-characters'])
   t.teardown(() => vault.close())
   const keys = (await vault.list()).toSorted((a, b) => a.name.localeCompare(b.name))
@@ -131,7 +132,7 @@ t.test('schema 1: keys are opened, and one that was revoked stays so', async (t)
 
 t.test('schema 1: two issuers that start at once bring it up to date once', async (t) => {
   const url = await left(1)
-  const stores = await Promise.all([1, 2].map(() => PostgresSessionStore.open(url)))
+  const stores = await Promise.all([1, 2].map(() => PostgresSessionStore.open(url, patient)))
   t.teardown(() => Promise.all(stores.map((store) => store.close())))
   for (const store of stores) t.equal((await store.listBySub('user-1', t0)).length, 2)
   const [found] = await server.query(

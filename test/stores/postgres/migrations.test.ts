@@ -6,6 +6,7 @@ import { migrate } from '../../../src/stores/postgres/migrations.ts'
 import { PostgresSessionStore } from '../../../src/stores/postgres/session-store.ts'
 import { parsePostgresUrl } from '../../../src/stores/postgres/url.ts'
 import { account } from '../../support/accounts.ts'
+import { patient } from '../../support/patience.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 
 const server = await PostgresServer.start(t)
@@ -18,7 +19,7 @@ const second = {
 const third = { name: 'third', sql: 'ALTER TABLE gatepass.things ADD COLUMN label TEXT' }
 
 function apply(url: string, migrations: readonly Migration[], name = 'things'): Promise<void> {
-  return migrate(parsePostgresUrl(url), { name, migrations }, 2_000)
+  return migrate(parsePostgresUrl(url), { name, migrations }, patient.timeoutMs)
 }
 
 const things = (url: string) => server.query('SELECT * FROM gatepass.things ORDER BY n', url)
@@ -74,9 +75,9 @@ t.test('stores that start at once share a database', async (t) => {
   const url = await server.createDatabase()
   const opened = await Promise.all(
     Array.from({ length: 3 }, () => [
-      PostgresAccountStore.open(url),
-      PostgresSessionStore.open(url),
-      PostgresKeyStore.open(url),
+      PostgresAccountStore.open(url, patient),
+      PostgresSessionStore.open(url, patient),
+      PostgresKeyStore.open(url, patient),
     ]).flat(),
   )
   await Promise.all(opened.map((store) => store.ping()))
@@ -91,7 +92,7 @@ t.test('stores that start at once share a database', async (t) => {
 t.test('a service needs no right to change tables once they are there', async (t) => {
   const url = await server.createDatabase()
   const database = new URL(url).pathname.slice(1)
-  await (await PostgresAccountStore.open(url)).close()
+  await (await PostgresAccountStore.open(url, patient)).close()
   await server.query(`CREATE ROLE service LOGIN PASSWORD 'other'`)
   await server.query(
     `REVOKE ALL ON DATABASE ${database} FROM PUBLIC; GRANT CONNECT ON DATABASE ${database} TO service`,
@@ -103,7 +104,7 @@ t.test('a service needs no right to change tables once they are there', async (t
   )
   const asService = new URL(url)
   Object.assign(asService, { username: 'service', password: 'other' })
-  const store = await PostgresAccountStore.open(asService.href)
+  const store = await PostgresAccountStore.open(asService.href, patient)
   t.teardown(() => store.close())
   await store.create(account())
   await t.rejects(PostgresSessionStore.open(asService.href), {

@@ -4,6 +4,7 @@ import { digest, randomId } from '../../../src/core/secrets.ts'
 import { logStart, type Session } from '../../../src/stores/ports.ts'
 import { PostgresSessionStore } from '../../../src/stores/postgres/session-store.ts'
 import { decideRotation } from '../../../src/stores/rotation.ts'
+import { patient } from '../../support/patience.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 import fc from '../../support/properties.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
@@ -13,9 +14,6 @@ import { sessionWorld } from '../session-world.ts'
 const server = await PostgresServer.start(t, {
   settings: { max_connections: '200', deadlock_timeout: '500ms' },
 })
-
-/** So that a busy machine does not fail a call. */
-const patient = { timeoutMs: 60_000 }
 
 sessionStoreContract(t, async () =>
   PostgresSessionStore.open(await server.createDatabase(), patient),
@@ -39,7 +37,7 @@ sessionWorld(t, async () => {
 async function open(t: Test, stores = 1) {
   const url = await server.createDatabase()
   const opened: PostgresSessionStore[] = []
-  for (let n = 0; n < stores; n++) opened.push(await PostgresSessionStore.open(url))
+  for (let n = 0; n < stores; n++) opened.push(await PostgresSessionStore.open(url, patient))
   const other = await server.connect(url)
   t.teardown(async () => {
     await other.end()
@@ -174,7 +172,7 @@ t.test('rotations at any isolation that the database prefers', async (t) => {
   const url = await server.createDatabase()
   const name = new URL(url).pathname.slice(1)
   await server.query(`ALTER DATABASE ${name} SET default_transaction_isolation = 'serializable'`)
-  const store = await PostgresSessionStore.open(url)
+  const store = await PostgresSessionStore.open(url, patient)
   t.teardown(() => store.close())
   const one = session({ sid: randomId() })
   await store.create(one)

@@ -4,6 +4,7 @@ import { GatepassError } from '../../../src/core/errors.ts'
 import { randomId } from '../../../src/core/secrets.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { makeCertificates } from '../../support/certificates.ts'
+import { patient } from '../../support/patience.ts'
 import { startCluster, startRedis, startSentinels } from '../../support/redis.ts'
 import { session, t0 } from '../../support/sessions.ts'
 import { sessionStoreContract } from '../session-store-contract.ts'
@@ -22,7 +23,7 @@ const password = 's3cret/with?odd@signs'
 const quoted = encodeURIComponent(password)
 
 async function works(t: Test, url: string, replicas = 0): Promise<void> {
-  const store = await RedisSessionStore.open(url, { replicas })
+  const store = await RedisSessionStore.open(url, { ...patient, replicas })
   t.teardown(() => store.close())
   const one = session({ sid: randomId() })
   await store.create(one)

@@ -32,7 +32,7 @@ async function losesNothing(
   const { wrong, slowestMs, unavailable, acknowledged } = await load.stop()
   t.same(wrong, [])
   t.ok(unavailable > 0)
-  t.ok(slowestMs < deadlineMs + lateMs(), `the slowest took ${slowestMs} ms`)
+  t.ok(slowestMs < deadlineMs + lateMs, `the slowest took ${slowestMs} ms`)
   for (const cart of load.carts) t.same(cart.lost(await load.itemsOf(cart)), [])
   t.comment(`${acknowledged} were acknowledged, ${unavailable} had no answer`)
 }
@@ -46,7 +46,7 @@ for (const fault of ['kill', 'freeze'] as const) {
 
   t.test(`no acknowledged change is lost in a Cluster: ${fault}`, async (t) => {
     // The one that takes over has a replica as well.
-    const { url, nodes } = await startCluster(t, { replicas: 2, nodeTimeoutMs: 1_000 })
+    const { url, nodes } = await startCluster(t, { replicas: 2, nodeTimeoutMs: 2_000 })
     await demandReplicas(nodes)
     await losesNothing(t, { url, primary: nodes[0] as RedisServer, fault })
   })

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { RedisDataStore } from '../../../src/stores/redis/data-store.ts'
+import { patient } from '../../support/patience.ts'
 import { startCluster, startRedis, startSentinels, until } from '../../support/redis.ts'
 import { t0 } from '../../support/sessions.ts'
 import { dataStoreContract, fieldsOf, newOwner, write } from '../data-store-contract.ts'
@@ -17,7 +18,7 @@ t.test('Sentinel, with a replica confirming', async (t) => {
 
 t.test('data goes when its time is over, which a write or a touch puts off', async (t) => {
   const server = await startRedis(t)
-  const store = await RedisDataStore.open(server.url)
+  const store = await RedisDataStore.open(server.url, patient)
   t.teardown(() => store.close())
   const one = write({ owner: newOwner(), expiresAtMs: Date.now() + 60_000 })
   await store.write(one)
@@ -36,7 +37,7 @@ t.test('data goes when its time is over, which a write or a touch puts off', asy
 
 t.test('a write whose answer was lost may be sent again', async (t) => {
   const server = await startRedis(t)
-  const store = await RedisDataStore.open(server.url)
+  const store = await RedisDataStore.open(server.url, patient)
   t.teardown(() => store.close())
   const one = write({ owner: newOwner(), expected: null })
   t.same([await store.write(one), await store.write(one)], ['written', 'written'])
@@ -66,7 +67,7 @@ t.test('a write that was done, unheard, and built upon is no conflict', async (t
 
 t.test('a read is one round trip, whatever is read', async (t) => {
   const server = await startRedis(t)
-  const store = await RedisDataStore.open(server.url)
+  const store = await RedisDataStore.open(server.url, patient)
   t.teardown(() => store.close())
   const owner = newOwner()
   await store.write(write({ owner }))
@@ -83,7 +84,7 @@ t.test('a read is one round trip, whatever is read', async (t) => {
 
 t.test('what is asked at once is one command', async (t) => {
   const server = await startRedis(t)
-  const store = await RedisDataStore.open(server.url)
+  const store = await RedisDataStore.open(server.url, patient)
   t.teardown(() => store.close())
   const writes = Array.from({ length: 20 }, () => write({ owner: newOwner() }))
   const scripts = async () => {
@@ -105,7 +106,7 @@ t.test('what is asked at once is one command', async (t) => {
 
 t.test('a key of another type is in nobody else’s way', async (t) => {
   const server = await startRedis(t)
-  const store = await RedisDataStore.open(server.url)
+  const store = await RedisDataStore.open(server.url, patient)
   t.teardown(() => store.close())
   const [good, bad] = [write({ owner: newOwner() }), write({ owner: newOwner() })]
   await server.ask('SET', `gp:d:${bad.owner.scope}:${bad.owner.id}`, 'text')

@@ -5,12 +5,13 @@ import { freePort } from '../../../scripts/free-port.ts'
 import { GatepassError } from '../../../src/core/errors.ts'
 import { randomId } from '../../../src/core/secrets.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
+import { patient } from '../../support/patience.ts'
 import { startRedis, until } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
 import { lateMs } from './lateness.ts'
 import { Wire } from './wire.ts'
 
-const deadlineMs = 500
+const deadlineMs = 2_000
 
 /** Resolves with how long it took to be answered `store_unavailable`. */
 async function unavailable(t: Test, call: Promise<unknown>): Promise<number> {
@@ -41,13 +42,13 @@ t.test('a server that falls silent is given up within the deadline, and taken ag
     store.ping(),
   ]
   for (const tookMs of await Promise.all(calls.map((call) => unavailable(t, call)))) {
-    t.ok(tookMs < deadlineMs + lateMs(), `${tookMs} ms`)
+    t.ok(tookMs < deadlineMs + lateMs, `${tookMs} ms`)
   }
   const tookMs = await unavailable(t, store.find(one.sid, t0))
-  t.ok(tookMs < deadlineMs + lateMs(), `${tookMs} ms with no connection`)
+  t.ok(tookMs < deadlineMs + lateMs, `${tookMs} ms with no connection`)
   server.thaw()
-  await until(async () => (await store.find(one.sid, t0)) !== null, 5_000)
-  t.equal((await store.rotate(rotation({ sid: one.sid }))).outcome, 'replayed')
+  await until(async () => (await store.find(one.sid, t0)) !== null)
+  await until(async () => (await store.rotate(rotation({ sid: one.sid }))).outcome === 'replayed')
 })
 
 t.test('a server that is started again is found again', async (t) => {
@@ -56,14 +57,14 @@ t.test('a server that is started again is found again', async (t) => {
   t.teardown(() => store.close())
   await first.kill()
   const tookMs = await unavailable(t, store.ping())
-  t.ok(tookMs < deadlineMs + lateMs(), `${tookMs} ms`)
+  t.ok(tookMs < deadlineMs + lateMs, `${tookMs} ms`)
   await startRedis(t, { port: first.port })
-  await until(async () => store.ping().then(() => true), 5_000)
+  await until(async () => store.ping().then(() => true))
 })
 
 t.test('a short break is not noticed', async (t) => {
   const server = await startRedis(t)
-  const store = await RedisSessionStore.open(server.url)
+  const store = await RedisSessionStore.open(server.url, patient)
   t.teardown(() => store.close())
   for (let round = 0; round < 5; round++) {
     await server.ask('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
@@ -85,14 +86,14 @@ t.test('what can not be reached is told at the start, in time', async (t) => {
   const open = (url: string) => RedisSessionStore.open(url, { deadlineMs: 200, openMs: 400 })
   const times = await Promise.all(urls.map((url) => unavailable(t, open(url))))
   for (const [n, tookMs] of times.entries()) {
-    t.ok(tookMs < 200 + 400 + lateMs(), `${urls[n]} after ${tookMs} ms`)
+    t.ok(tookMs < 200 + 400 + lateMs, `${urls[n]} after ${tookMs} ms`)
   }
 })
 
 t.test('a lost answer is asked for again with grace, and never without', async (t) => {
   const server = await startRedis(t)
   const { wire, url } = await Wire.start(t, server.port)
-  const store = await RedisSessionStore.open(url)
+  const store = await RedisSessionStore.open(url, patient)
   t.teardown(() => store.close())
   const [one, other] = [session({ sid: randomId() }), session({ sid: randomId() })]
   await store.create(one)
@@ -122,7 +123,7 @@ t.test('more calls than may wait are refused at once', async (t) => {
   t.teardown(() => store.close())
   server.freeze()
   const calls = Array.from({ length: 10_000 }, () => store.find('x', t0).catch(() => null))
-  t.ok((await unavailable(t, store.find('x', t0))) < 200)
+  await t.rejects(store.find('x', t0), { cause: { message: 'Too many calls wait.' } })
   server.thaw()
   t.same([...new Set(await Promise.all(calls))], [null])
 })
@@ -143,6 +144,6 @@ t.test('close() lets calls end, and takes no more', async (t) => {
   const finding = unavailable(t, other.find(one.sid, t0))
   const startMs = performance.now()
   await other.close()
-  t.ok(performance.now() - startMs < 2 * deadlineMs + lateMs())
+  t.ok(performance.now() - startMs < 2 * deadlineMs + lateMs)
   await finding
 })

@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import { isGatepassError } from '../../../src/core/errors.ts'
 import { digest, randomId } from '../../../src/core/secrets.ts'
 import type { RotationPolicy, SessionStore } from '../../../src/stores/ports.ts'
+import { patienceMs } from '../../support/patience.ts'
 import { session } from '../../support/sessions.ts'
 
 /** Short, so that nearly every call is a rotation. */
@@ -57,7 +58,7 @@ export class Load {
   }
 
   /** Resolves when every client was answered since. */
-  async untilAllAnswered(timeoutMs = 20_000): Promise<void> {
+  async untilAllAnswered(timeoutMs = patienceMs): Promise<void> {
     const waiting = new Set(this.#sids)
     const deadlineMs = performance.now() + timeoutMs
     const onAnswer = (sid: string) => waiting.delete(sid)

@@ -3,6 +3,7 @@ import { randomId } from '../../../src/core/secrets.ts'
 import { RevocationFeed } from '../../../src/issuer/revocation-feed.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { FakeClock } from '../../support/clock.ts'
+import { patient } from '../../support/patience.ts'
 import { cutOffReplicas, startRedis, startSentinels, until } from '../../support/redis.ts'
 import { policy, session, t0 } from '../../support/sessions.ts'
 
@@ -10,7 +11,7 @@ const kept = policy.revokedKeptMs
 
 t.test('a feed misses nothing of a new primary whose clock is behind', async (t) => {
   const { url, primary } = await startSentinels(t)
-  const store = await RedisSessionStore.open(url, { replicas: 1 })
+  const store = await RedisSessionStore.open(url, { ...patient, replicas: 1 })
   const feed = await RevocationFeed.open({
     sessions: store,
     clock: new FakeClock(t0),
@@ -42,7 +43,7 @@ t.test('a feed misses nothing of a new primary whose clock is behind', async (t)
 
 t.test('a reader goes on from an entry that is there, and begins anew without it', async (t) => {
   const server = await startRedis(t)
-  const store = await RedisSessionStore.open(server.url)
+  const store = await RedisSessionStore.open(server.url, patient)
   t.teardown(() => store.close())
   const idsAfter = async (position: string) =>
     (await store.revocationsAfter(position, 2)).map(({ id }) => id)

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
+import { patient } from '../../support/patience.ts'
 import { cutOffReplicas, startSentinels, until } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
 import { lateMs } from './lateness.ts'
@@ -19,25 +20,25 @@ for (const fault of ['kill', 'freeze'] as const) {
     await load.untilAllAnswered()
     // It comes back as a replica of the new one.
     if (fault === 'freeze') primary.thaw()
-    await t.resolves(store.create(session({ sid: randomId() })))
+    await until(() => store.create(session({ sid: randomId() })).then(() => true))
     await load.untilAllAnswered()
     const report = await load.stop()
     t.same(report.wrong, [])
-    t.ok(report.slowestMs < deadlineMs + lateMs(), `the slowest took ${report.slowestMs} ms`)
+    t.ok(report.slowestMs < deadlineMs + lateMs, `the slowest took ${report.slowestMs} ms`)
     t.ok(report.unavailable > 0)
   })
 }
 
 t.test('a fail-over that loses rotations signs nobody out', async (t) => {
   const { url, primary } = await startSentinels(t)
-  const store = await RedisSessionStore.open(url, { deadlineMs })
+  const store = await RedisSessionStore.open(url, patient)
   t.teardown(() => store.close())
   const one = session({ sid: randomId() })
   const refresh = (generation: number, graces: number) =>
     store.rotate(rotation({ sid: one.sid, generation, nowMs: t0 + graces * policy.graceMs }))
   await store.create(one)
   await refresh(0, 1)
-  t.equal(await primary.ask('WAIT', '2', '5000'), 2)
+  t.equal(await primary.ask('WAIT', '2', '60000'), 2)
   await cutOffReplicas(primary)
   await refresh(1, 2)
   t.equal((await refresh(2, 3)).session?.generation, 3)

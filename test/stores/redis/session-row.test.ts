@@ -6,6 +6,7 @@ import type { Session } from '../../../src/stores/ports.ts'
 import { decodeSession, encodeSession } from '../../../src/stores/redis/session-row.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { replayKeyBytes, replayKeysBytes } from '../../../src/stores/rotation.ts'
+import { patient } from '../../support/patience.ts'
 import fc from '../../support/properties.ts'
 import { startRedis } from '../../support/redis.ts'
 import { rotation, session, t0 } from '../../support/sessions.ts'
@@ -67,7 +68,7 @@ t.test('a row of another layout is not taken for a session', async (t) => {
 
 t.test('rows as earlier versions wrote them are read, and changed in place', async (t) => {
   const server = await startRedis(t)
-  const store = await RedisSessionStore.open(server.url)
+  const store = await RedisSessionStore.open(server.url, patient)
   t.teardown(() => store.close())
   const key = Buffer.alloc(32, 7)
   const jkt = Buffer.alloc(32, 9).toString('base64url')
@@ -104,7 +105,7 @@ t.test('rows as earlier versions wrote them are read, and changed in place', asy
 
 t.test('a session takes less than 300 bytes beyond what its keys cost', async (t) => {
   const server = await startRedis(t)
-  const store = await RedisSessionStore.open(server.url)
+  const store = await RedisSessionStore.open(server.url, patient)
   t.teardown(() => store.close())
   const usage = async (key: string) => Number(await server.ask('MEMORY', 'USAGE', key))
   const userAgent =

@@ -1,11 +1,9 @@
 import t, { type Test } from 'tap'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
+import { patient } from '../../support/patience.ts'
 import { startCluster, startRedis, startSentinels } from '../../support/redis.ts'
 import { sessionStoreContract } from '../session-store-contract.ts'
 import { sessionWorld } from '../session-world.ts'
-
-/** So that a busy machine does not fail a call. */
-const patient = { deadlineMs: 60_000, openMs: 60_000 }
 
 /** The contract, on servers that are emptied before each test. */
 function contract(t: Test, url: string, empty: () => Promise<unknown>): void {

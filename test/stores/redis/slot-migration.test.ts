@@ -7,7 +7,7 @@ import { lateMs } from './lateness.ts'
 import { Load } from './load.ts'
 
 /** Long, for no command may fail: a machine with much to do is slow for a while. */
-const deadlineMs = 3_000
+const deadlineMs = 30_000
 
 /** Moves a slot with all that is in it, some keys at a time, as `redis-cli --cluster reshard` does. */
 async function moveSlot(
@@ -63,7 +63,7 @@ t.test('sessions move from node to node while they are refreshed', async (t) => 
   }
   const report = await load.stop()
   t.same(report.wrong, [])
-  t.ok(report.slowestMs < deadlineMs + lateMs(), `the slowest took ${report.slowestMs} ms`)
+  t.ok(report.slowestMs < deadlineMs + lateMs, `the slowest took ${report.slowestMs} ms`)
   t.equal(report.unavailable, 0)
 })
 

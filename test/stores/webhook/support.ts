@@ -91,7 +91,7 @@ export function signed(value: unknown, changes: AnswerChanges = {}): Handler {
 
 /** A store that is closed when the test is over. */
 export function openStore(t: Test, url: string, options: Partial<WebhookOptions> = {}) {
-  const store = new WebhookAccountStore({ url, secrets: [secret], ...options })
+  const store = new WebhookAccountStore({ url, secrets: [secret], timeoutMs: 60_000, ...options })
   t.teardown(() => store.close())
   return store
 }
