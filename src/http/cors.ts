@@ -22,14 +22,17 @@ export function allowOrigins(app: FastifyInstance, origins: readonly string[]): 
  * told nothing else, and its requests carry no cookies: `*` is not for those.
  */
 export function answerRefusedPreflights(app: FastifyInstance, url: string, origins: OriginGuard) {
-  app.addHook('onRequest', async (request, reply) => {
-    const isPreflight = request.headers['access-control-request-method'] !== undefined
-    if (request.routeOptions.url !== url || request.method !== 'OPTIONS' || !isPreflight) return
-    if (origins.allows(request.raw)) return
+  app.addHook('onRequest', (request, reply, done) => {
+    const isRefused =
+      request.method === 'OPTIONS' &&
+      request.routeOptions.url === url &&
+      request.headers['access-control-request-method'] !== undefined &&
+      !origins.allows(request.raw)
+    if (!isRefused) return done()
     letAnyPageRead(reply)
     reply.header('access-control-allow-methods', 'POST')
     reply.header('access-control-allow-headers', 'content-type, dpop')
-    return reply.code(204).send()
+    reply.code(204).send()
   })
 }
 
