@@ -9,9 +9,6 @@ import { policy, rotation, session, t0 } from '../../support/sessions.ts'
 
 /** What is left when something stops between two commands, and how long Redis keeps what. */
 
-/** So that a busy machine does not fail a call. */
-const patient = { deadlineMs: 60_000, openMs: 60_000 }
-
 /** A store whose user may be forbidden a command: what comes after it does not happen. */
 async function openWithUser(t: Test): Promise<{ server: RedisServer; store: SessionStore }> {
   const server = await startRedis(t)
