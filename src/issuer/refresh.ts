@@ -74,16 +74,16 @@ export class Refresh {
    * whoever stole its refresh token could lock its owner out.
    *
    * @throws `refresh_token_malformed` without touching the store, `refresh_token_reused`,
-   *   `refresh_token_revoked` also where the account is gone or disabled, `refresh_token_expired`, `refresh_token_unknown`,
-   *   `dpop_proof_missing`, `dpop_proof_invalid`, `store_unavailable`
+   *   `refresh_token_revoked` (also where the account is gone or disabled), `refresh_token_expired`,
+   *   `refresh_token_unknown`, `dpop_proof_missing`, `dpop_proof_invalid`, `store_unavailable`
    */
   async rotate(request: RefreshRequest, audit: Audit): Promise<RefreshedTokens> {
     const { sessions, refreshTokens, minter, clients, policy, clock, onEnded } = this.#options
     const { refreshToken, idempotencyKey, jkt } = request
     const { sid, generation } = refreshTokens.parse(refreshToken)
-    const nowMs = clock.nowMs()
-    const live = await sessions.find(sid, nowMs)
+    const live = await sessions.find(sid, clock.nowMs())
     const account = live && (await this.#accountOf(live, audit))
+    const nowMs = clock.nowMs()
     const result = await sessions.rotate({
       sid,
       generation,
