@@ -107,7 +107,7 @@ async function signOutOne(t: Test, { startIssuer, startVerifier }: Services) {
     const { refresh_token } = tokens
     t.equal((await post(`${issuer.at}/logout`, { refresh_token })).status, 204)
     const isGone = async () => (await mine.get(`${one.at}${cart}`)).status === 404
-    await until('the data has ended', isGone, 2_000)
+    await until('the data has ended', isGone)
     t.equal((await mine.put(`${two.at}${cart}`, 1)).status, 401, 'and is closed')
     t.same(await (await other.get(`${one.at}${cart}`)).json(), ['hat'])
     t.same(await (await other.get(`${one.at}/data/user/theme`)).json(), 'dark')
@@ -154,7 +154,7 @@ t.test('every replica has the data; sign-out ends that of the session alone', as
   const areGone = async () =>
     (await other.get(`${one.at}${cart}`)).status === 404 &&
     (await late.get(`${one.at}${cart}`)).status === 404
-  await until('all of them have ended', areGone, 3_000)
+  await until('all of them have ended', areGone)
 })
 
 t.test('so it is on memcached', async (t) => {
@@ -207,7 +207,7 @@ t.test('a store that is away at the logout, and an issuer that dies, end it late
   await startIssuer()
   for (const tokens of all) {
     const isGone = async () => (await dataOf(tokens).get(cart)).status === 404
-    await until('the data has ended', isGone, 3_000)
+    await until('the data has ended', isGone)
     t.equal((await dataOf(tokens).put(cart, 1)).status, 401)
   }
   await verifier.process.stop()

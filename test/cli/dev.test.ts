@@ -57,7 +57,7 @@ t.test('the main job: sign in once, verified on two replicas, refreshed, signed 
       const response = await fetch(`http://localhost:${verifier}/verify`, { headers })
       return response.status === 401
     }
-    await until('the access token has ended too', isRefused, 1_000)
+    await until('the access token has ended too', isRefused)
   }
 
   // The lines to paste name this installation's addresses and password.

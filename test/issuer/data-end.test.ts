@@ -145,7 +145,7 @@ t.test('a store that is away is asked again until it has ended the data', async 
   t.equal(failures.length, 1, 'told once')
   clock.advance_s(3_000)
   setAway(false)
-  await until('the retry has ended it', async () => !(await hasData(String(sids[1]))), 3_000)
+  await until('the retry has ended it', async () => !(await hasData(String(sids[1]))))
   t.equal(await hasData(String(sids[0])), false)
   setAway(true)
   await sessions.revoke(await begin(), clock.nowMs(), keptMs)
@@ -176,7 +176,7 @@ t.test('the feed tells of new entries, without a wait', async (t) => {
   const sid = await begin()
   await sessions.revoke(sid, clock.nowMs(), keptMs)
   await feed.refresh()
-  await until('it has ended', async () => !(await hasData(sid)), 500)
+  await until('it has ended', async () => !(await hasData(sid)))
 })
 
 t.test('more entries than are dealt with at once are all dealt with', async (t) => {
