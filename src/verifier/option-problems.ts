@@ -1,6 +1,7 @@
 import type { FieldProblem } from '../core/errors.ts'
 import type { CommonOptions, IssuerOptions } from './options.ts'
 import { revocationProblems } from './revocations/options.ts'
+import { isRequestScoped } from './runtime.ts'
 import { cacheBytesRange } from './token-cache.ts'
 import { isWebAddress } from './web-address.ts'
 
@@ -140,6 +141,9 @@ function* addressOfKeys(given: Given): Iterable<FieldProblem> {
     yield problem('jwksUri', 'it must be an http or https address')
   }
   if (jwksFile !== undefined && !isName(jwksFile)) yield problem('jwksFile', 'it must be a path')
+  if (jwksFile !== undefined && isRequestScoped()) {
+    yield problem('jwksFile', 'there is no file on this runtime that outlives a request')
+  }
   if (jwksFile !== undefined && (jwks !== undefined || keys !== undefined)) {
     yield problem('jwksFile', 'it keeps keys that are fetched, and these are given')
   }

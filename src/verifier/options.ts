@@ -8,9 +8,11 @@ import { createFixedKeys } from './keys/fixed-keys.ts'
 import { type KeySet, readKeySet } from './keys/key-set.ts'
 import type { KeySource } from './keys/key-source.ts'
 import { createRemoteKeys } from './keys/remote-keys.ts'
+import { createRequestKeys } from './keys/request-keys.ts'
 import { findOptionProblems } from './option-problems.ts'
 import type { Revocations } from './revocation-list.ts'
 import { openRevocations, type RevocationOptions } from './revocations/options.ts'
+import { isRequestScoped } from './runtime.ts'
 import { cacheBytesRange, TokenCache } from './token-cache.ts'
 
 /** An issuer, and where its keys are. */
@@ -166,11 +168,12 @@ function openKeys(options: IssuerOptions, keySet: KeySet | null, clock: Clock): 
   if (keySet !== null) return createFixedKeys(keySet)
   const { issuer } = options
   const base = issuer.endsWith('/') ? issuer.slice(0, -1) : issuer
-  return createRemoteKeys({
+  const published = {
     jwksUri: options.jwksUri ?? `${base}/.well-known/jwks.json`,
     fetchTimeoutMs: options.fetchTimeoutMs ?? issuerNumbers.fetchTimeoutMs.byDefault,
     maxAge_s: options.keysMaxAge_s ?? issuerNumbers.keysMaxAge_s.byDefault,
-    jwksFile: options.jwksFile,
     clock,
-  })
+  }
+  if (isRequestScoped()) return createRequestKeys(published)
+  return createRemoteKeys({ ...published, jwksFile: options.jwksFile })
 }

@@ -25,14 +25,19 @@ export function refusalOf(thrown: unknown, requiredScope = '', scheme?: TokenSch
     ? thrown
     : new GatepassError('internal_error', { cause: thrown })
   const challenge = challengeHeaders(error, requiredScope, scheme)
+  const namesClaims = error.code === 'token_claims' && !isProduction()
   return {
     error,
     headers: { ...challenge, 'cache-control': 'no-store' },
-    body: JSON.stringify(toProblem(error, { namesClaims: !isProduction() })),
+    body: JSON.stringify(toProblem(error, { namesClaims })),
   }
 }
 
-/** As Express and most build tools have it. */
+/** By the variable that Express and most build tools read. Deno may forbid that: production, then. */
 function isProduction(): boolean {
-  return process.env.NODE_ENV === 'production'
+  try {
+    return process.env.NODE_ENV === 'production'
+  } catch {
+    return true
+  }
 }

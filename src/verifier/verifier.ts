@@ -142,7 +142,11 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
   function verifyFromMemory(parsed: CompactToken): VerifiedToken {
     const result = matchIssuer(parsed, issuers, reader, verifySignatureSync)
     if (!isVerified(result)) {
-      void refreshKeys(issuersToRefresh(result), parsed)
+      // Where fetches end with their request, one that nobody waits for is not made.
+      void refreshKeys(
+        issuersToRefresh(result).filter(({ keys }) => !keys.renew),
+        parsed,
+      )
       throw mismatchError(result)
     }
     const list = firstRevocationList(result)
@@ -164,6 +168,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
       if (!isVerified(retried)) throw mismatchError([...finalMismatches(result), ...retried])
       result = retried
     }
+    await result.issuer.keys.renew?.()
     await firstRevocationList(result)
     // The key may have left the JWKS during these waits.
     return isKeyInUse(result) ? result : verifyFromMemory(parsed)
@@ -183,14 +188,18 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     }
   }
 
-  function verifyUnlessPending(token: string, requirements = noRequirements) {
+  function verifyUnlessPending(
+    token: string,
+    requirements = noRequirements,
+  ): AccessTokenClaims | Promise<AccessTokenClaims> {
     try {
       const cached = lookUp(token)
+      const renewal = cached?.issuer.keys.renew?.()
+      if (renewal !== undefined) return renewal.then(() => verifyUnlessPending(token, requirements))
       if (cached !== undefined) return accept(token, cached, requirements)
       const parsed = parseCompact(unwrap(token), maxTokenBytes)
       const result = matchIssuer(parsed, issuers, reader, verifySignature)
-      const isComplete =
-        !(result instanceof Promise) && isVerified(result) && !firstRevocationList(result)
+      const isComplete = !(result instanceof Promise) && isVerified(result) && !mayWait(result)
       if (isComplete) return admit(token, result, requirements)
       return completeMatch(parsed, result)
         .then((verified) => admit(token, verified, requirements))
@@ -245,6 +254,11 @@ async function refreshKeys(issuers: readonly TrustedIssuer[], { header }: Compac
  */
 function firstRevocationList({ issuer }: VerifiedToken): Promise<void> | undefined {
   return issuer.revocations?.isPending ? issuer.revocations.ready?.() : undefined
+}
+
+/** Tells whether a verified token may have to wait for keys or for the first revocation list. */
+function mayWait(verified: VerifiedToken): boolean {
+  return verified.issuer.keys.renew !== undefined || firstRevocationList(verified) !== undefined
 }
 
 function statusOf({ rules, keys, revocations }: TrustedIssuer): IssuerStatus {

@@ -13,7 +13,7 @@ function upTo(letter: string, last: number): string[] {
 }
 
 t.test('docs/security.md answers every attack on the list, in its order', async (t) => {
-  t.same(idsUnder('Attacks on a verifier'), [...upTo('A', 32), 'A34'])
+  t.same(idsUnder('Attacks on a verifier'), upTo('A', 34))
   t.same(idsUnder('Attacks on the issuer'), upTo('I', 15))
 })
 

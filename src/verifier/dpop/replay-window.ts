@@ -28,7 +28,8 @@ export type Sighting = 'new' | 'seen' | 'full'
  */
 export class ReplayWindow {
   readonly #options: ReplayWindowOptions
-  readonly #seed = randomBytes(16).toString('base64url')
+  /** Drawn when it is needed: workerd draws no random numbers outside a request. */
+  #seed: string | null = null
   readonly #partitions: readonly Partition[]
 
   constructor(options: ReplayWindowOptions) {
@@ -56,6 +57,7 @@ export class ReplayWindow {
   }
 
   #partitionOf(jkt: string): Partition {
+    this.#seed ??= randomBytes(16).toString('base64url')
     const [byte = 0] = hash('sha256', this.#seed + jkt, 'buffer')
     return this.#partitions[byte % partitionCount] as Partition
   }

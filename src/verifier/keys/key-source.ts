@@ -39,6 +39,11 @@ export interface KeySource {
    * token was verified with, and verifies the token again if they differ.
    */
   find(kid: string, alg: Algorithm): KeyLookup
+  /**
+   * On a runtime where keys can be fetched within a request alone: fetches them if they are due, and
+   * is undefined otherwise. Asked for tokens that are verified. The promise never rejects.
+   */
+  renew?(): Promise<void> | undefined
   /** Resolves when keys are here; throws `keys_unavailable` if they cannot be had. */
   ready(): Promise<void>
   /**

@@ -3,6 +3,7 @@ import type { FieldProblem } from '../../core/errors.ts'
 import type { KeySource } from '../keys/key-source.ts'
 import type { IssuerOptions } from '../options.ts'
 import type { Revocations } from '../revocation-list.ts'
+import { isRequestScoped } from '../runtime.ts'
 import { isWebAddress } from '../web-address.ts'
 import { RevocationFollower } from './follower.ts'
 
@@ -46,6 +47,7 @@ export function* revocationProblems(
 ): Iterable<FieldProblem> {
   const { revocations } = given
   if (revocations === undefined || typeof revocations === 'boolean') {
+    if (revocations === true && isRequestScoped()) yield cannotFollow
     if (revocations === true) yield* addressProblems(given, {})
     return
   }
@@ -54,6 +56,7 @@ export function* revocationProblems(
     return
   }
   if (isList(revocations)) return
+  if (isRequestScoped()) yield cannotFollow
   const options = revocations as Readonly<Record<string, unknown>>
   for (const name of Object.keys(options)) {
     if (!names.has(name)) yield problem(`/${name}`, 'there is no such option')
@@ -68,6 +71,13 @@ export function* revocationProblems(
   }
   yield* addressProblems(given, options)
 }
+
+/** Signed-out tokens would be accepted, and nobody would know. */
+const cannotFollow = problem(
+  '',
+  'this runtime (workerd) ends connections and timers with each request, so it cannot follow revocations: ' +
+    'leave the option out, or pass a list of your own',
+)
 
 function* addressProblems(
   { issuer, jwksUri }: Readonly<Record<string, unknown>>,

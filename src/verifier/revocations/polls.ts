@@ -19,9 +19,11 @@ export interface PollsOptions {
 /** Polls, one at a time, while they are wanted. */
 export class Polls {
   readonly #options: PollsOptions
-  readonly #closing = new AbortController()
   readonly #backoff: Backoff
   readonly #flight: SingleFlight
+  /** Of the poll that is under way. */
+  #aborter: AbortController | null = null
+  #isClosed = false
   #wanted = false
   #hasSucceeded = false
   #timer: NodeJS.Timeout | undefined
@@ -56,7 +58,7 @@ export class Polls {
 
   /** Polls at once. Never rejects: `lastError` says how it went. */
   async now(): Promise<void> {
-    if (this.#closing.signal.aborted) return
+    if (this.#isClosed) return
     clearTimeout(this.#timer)
     const hadFailed = this.lastError !== null
     await this.#flight.run()
@@ -76,7 +78,8 @@ export class Polls {
 
   async close(): Promise<void> {
     this.stop()
-    this.#closing.abort(new Error('the verifier was closed'))
+    this.#isClosed = true
+    this.#aborter?.abort(new Error('the verifier was closed'))
     await this.settled()
   }
 
@@ -90,18 +93,19 @@ export class Polls {
 
   #schedule(waitMs: number): void {
     clearTimeout(this.#timer)
-    if (this.#closing.signal.aborted) return
+    if (this.#isClosed) return
     this.#timer = setTimeout(() => void this.now(), waitMs).unref()
   }
 
   async #poll(): Promise<void> {
     const { load, timeoutMs } = this.#options
-    const late = new AbortController()
+    const aborter = new AbortController()
+    this.#aborter = aborter
     const timer = setTimeout(() => {
-      late.abort(new Error(`there was no full answer within ${timeoutMs} ms`))
+      aborter.abort(new Error(`there was no full answer within ${timeoutMs} ms`))
     }, timeoutMs)
     try {
-      await load(AbortSignal.any([late.signal, this.#closing.signal]))
+      await load(aborter.signal)
     } finally {
       clearTimeout(timer)
     }

@@ -33,9 +33,11 @@ export interface StreamOptions {
 /** Follows the stream, over and over, until it is closed. */
 export class Stream {
   readonly #options: StreamOptions
-  readonly #closing = new AbortController()
   readonly #backoff: Backoff
   readonly #ended: Promise<void>
+  /** Of the stream that is open: `AbortSignal.any` would be collected on Deno before it aborts. */
+  #aborter: AbortController | null = null
+  #isClosed = false
   #isOpen = false
   /** Whether the last one fell silent, and this one has not yet done better. */
   #isDoubtful = false
@@ -64,16 +66,17 @@ export class Stream {
   }
 
   async close(): Promise<void> {
-    this.#closing.abort(new Error('the verifier was closed'))
+    this.#isClosed = true
+    this.#aborter?.abort(new Error('the verifier was closed'))
     this.#wake()
     await this.#ended
   }
 
   async #run(): Promise<void> {
     const { position, onEnd, random } = this.#options
-    while (!this.#closing.signal.aborted) {
+    while (!this.#isClosed) {
       const from = await position()
-      if (this.#closing.signal.aborted) break
+      if (this.#isClosed) break
       if (from === null) {
         await this.#pause(positionWaitMs)
         continue
@@ -89,15 +92,15 @@ export class Stream {
   /** Follows one stream to its end, and returns why it ended. */
   async #follow(from: string): Promise<Error> {
     const { uri, clock, silenceMs } = this.#options
-    const silent = new AbortController()
+    const aborter = new AbortController()
+    this.#aborter = aborter
     const timer = setTimeout(() => {
       this.#isDoubtful = true
-      silent.abort(new Error(`nothing was heard on the stream for ${silenceMs} ms`))
+      aborter.abort(new Error(`nothing was heard on the stream for ${silenceMs} ms`))
     }, silenceMs)
     try {
-      const signal = AbortSignal.any([silent.signal, this.#closing.signal])
       const reader = new EventStreamReader()
-      for await (const chunk of await openStream(uri, from, clock, signal)) {
+      for await (const chunk of await openStream(uri, from, clock, aborter.signal)) {
         for (const message of reader.read(chunk)) {
           await this.#take(message)
           // What comes in drops that never make a whole is silence too.
@@ -109,7 +112,7 @@ export class Stream {
       return error instanceof Error ? error : new Error('the stream failed')
     } finally {
       clearTimeout(timer)
-      silent.abort()
+      aborter.abort()
     }
   }
 
@@ -129,7 +132,7 @@ export class Stream {
   }
 
   #pause(ms: number): Promise<void> {
-    if (this.#closing.signal.aborted) return Promise.resolve()
+    if (this.#isClosed) return Promise.resolve()
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, ms)
       timer.unref()

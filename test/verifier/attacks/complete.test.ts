@@ -6,7 +6,7 @@ t.test('each attack on a verifier is the name of a test', async (t) => {
   const named = tests.flatMap((path) =>
     [...readProjectFile(path).matchAll(/\bt\.test\(\s*['`](A\d+): /g)].map(([, id]) => id),
   )
-  const all = [...Array.from({ length: 32 }, (_, index) => `A${index + 1}`), 'A34']
+  const all = Array.from({ length: 34 }, (_, index) => `A${index + 1}`)
   t.same(
     all.filter((id) => !named.includes(id)),
     [],

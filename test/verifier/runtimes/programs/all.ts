@@ -1,0 +1,64 @@
+/** Prints what a verifier does on the runtime that runs this, and ends by itself. */
+import process from 'node:process'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createVerifier } from '../../../../src/verifier/index.ts'
+import { answerOf, checkFixedKeys, type Setting } from './checks.ts'
+
+export interface AllSetting extends Setting {
+  /** Its JWKS has the first key until `/next` is asked for, and then the second. */
+  readonly keyServer: string
+  readonly firstToken: string
+  readonly secondToken: string
+  /** Revokes the session of each token when `/revoke` is asked for. */
+  readonly feed: string
+  readonly revoke: string
+}
+
+async function until(answer: string, check: () => unknown): Promise<string> {
+  const deadlineMs = performance.now() + 20_000
+  for (;;) {
+    const found = await answerOf(check)
+    if (found === answer || performance.now() > deadlineMs) return found
+    await sleep(5)
+  }
+}
+
+async function checkFetchedKeys(setting: AllSetting) {
+  const { keyServer: issuer, now_s, firstToken, secondToken } = setting
+  let nowMs = now_s * 1000
+  const clock = { nowMs: () => nowMs }
+  const verifier = createVerifier({ issuer, audience: null, clock, clockTolerance_s: 300 })
+  const first = await answerOf(() => verifier.verify(firstToken))
+  await fetch(`${issuer}/next`)
+  // The keys are due by now, and fetched in the background.
+  nowMs += 241_000
+  const gone = await until('token_key_unknown', () => verifier.verify(firstToken))
+  const second = await answerOf(() => verifier.verify(secondToken))
+  await verifier.close()
+  return [first, gone, second]
+}
+
+async function checkRevocations(setting: AllSetting) {
+  const { issuer, audience, jwks, feed: uri, now_s } = setting
+  const clock = { nowMs: () => now_s * 1000 }
+  const revocations = { uri, pollInterval_s: 1 }
+  const verifier = createVerifier({ issuer, audience, jwks, clock, revocations })
+  await verifier.ready()
+  const token = setting.tokens.ES256 ?? ''
+  const before = await answerOf(() => verifier.verify(token))
+  await fetch(setting.revoke)
+  const after = await until('token_revoked', () => verifier.verify(token))
+  await verifier.close()
+  return [before, after]
+}
+
+const [, , text] = process.argv
+if (text !== undefined) {
+  const setting: AllSetting = JSON.parse(text)
+  const result = {
+    ...(await checkFixedKeys(setting)),
+    fetchedKeys: await checkFetchedKeys(setting),
+    revocations: await checkRevocations(setting),
+  }
+  console.log(JSON.stringify(result))
+}

@@ -1,0 +1,77 @@
+import { constants, sign } from 'node:crypto'
+import { makeProof, makeProofKey } from '../../support/dpop.ts'
+import { encryptFor, makeEncryptionPair } from '../../support/encryption.ts'
+import {
+  audience,
+  claimsWith,
+  encode,
+  headerWith,
+  issuer,
+  mint,
+  now_s,
+  type TestKey,
+  withSignature,
+} from '../../support/tokens.ts'
+import { keyOf, keys } from '../harness.ts'
+import type { Setting } from './programs/checks.ts'
+
+/** The length of a signature may stay, but not what it says. */
+const forge = (token: string) => withSignature(token, (signature) => signature.reverse())
+
+function withShortSalt({ privateKey: key, ...named }: TestKey): string {
+  const input = `${encode(headerWith({ privateKey: key, ...named }))}.${encode(claimsWith())}`
+  const padding = constants.RSA_PKCS1_PSS_PADDING
+  const signature = sign('sha256', Buffer.from(input), { key, padding, saltLength: 20 })
+  return `${input}.${signature.toString('base64url')}`
+}
+
+/** The questions to a verifier on any runtime. */
+export async function makeSetting(): Promise<Setting> {
+  const tokens = Object.fromEntries(keys.map((key) => [key.alg, mint(key)]))
+  const pairs = [makeEncryptionPair('P-256'), makeEncryptionPair('X25519')]
+  const proofKey = await makeProofKey()
+  const uri = `${audience}/orders`
+  const token = mint(keyOf('ES256'), { payload: claimsWith({ cnf: { jkt: proofKey.jkt } }) })
+  return {
+    issuer,
+    audience,
+    now_s,
+    jwks: { keys: keys.map((key) => key.publicJwk) },
+    tokens,
+    forged: Object.fromEntries(Object.entries(tokens).map(([alg, one]) => [alg, forge(one)])),
+    shortSalt: withShortSalt(keyOf('PS256')),
+    wrongClaims: mint(keyOf('ES256'), { payload: claimsWith({ aud: 'https://other.test' }) }),
+    decryptionKeys: pairs.map(({ privateJwk }) => privateJwk),
+    encrypted: Object.fromEntries(
+      pairs.map((pair) => [pair.crv, encryptFor(pair, mint(keyOf('ES256')))]),
+    ),
+    bound: { token, proof: await makeProof(proofKey, { htu: uri, iat: now_s, token }), uri },
+  }
+}
+
+/** The answers to expect. A key that the runtime has no algorithm for is refused and reported. */
+export function expectedAnswers(without: readonly string[] = []) {
+  const each = (answer: string) =>
+    Object.fromEntries(
+      keys.map(({ alg }) => [alg, without.includes(alg) ? 'token_key_unknown' : answer]),
+    )
+  return {
+    refusedKeys: without.map((alg) => `key-${alg}`),
+    waiting: each('accepted'),
+    cached: each('accepted'),
+    atOnce: each('accepted'),
+    forged: each('token_signature'),
+    forgedAtOnce: each('token_signature'),
+    shortSalt: 'token_signature',
+    encrypted: { 'P-256': 'accepted', X25519: 'accepted' },
+    bound: ['accepted', 'dpop_proof_replayed'],
+    guard: [
+      'user-1',
+      401,
+      'application/problem+json',
+      'Bearer error="invalid_token", error_description="token_signature"',
+      'token_signature',
+      'token_claims',
+    ],
+  }
+}
