@@ -19,16 +19,16 @@ interface Running {
   readonly adminUrl: string
 }
 
+const cwd = t.testdir()
+const common = {
+  GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+  GATEPASS_LOG_LEVEL: 'debug',
+  GATEPASS_ARGON2_MEMORY_KIB: '8',
+}
+await run(t, ['users', 'add', 'ada'], { cwd, env: common, input: password })
+
 /** An issuer and a verifier whose log lines go to this file. */
 async function startServices(t: Test, stdout: number, issuerEnv: Record<string, string> = {}) {
-  const cwd = t.testdir()
-  const common = {
-    GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
-    GATEPASS_LOG_LEVEL: 'debug',
-    GATEPASS_ARGON2_MEMORY_KIB: '8',
-  }
-  await run(t, ['users', 'add', 'ada'], { cwd, env: common, input: password })
-
   async function start(role: 'issuer' | 'verifier', more: Record<string, string> = {}) {
     const [port, adminPort] = [await freePort(), await freePort()]
     const ports = { GATEPASS_PORT: String(port), GATEPASS_ADMIN_PORT: String(adminPort) }
@@ -38,7 +38,10 @@ async function startServices(t: Test, stdout: number, issuerEnv: Record<string, 
       env: { ...common, ...ports, ...more },
     })
     const adminUrl = `http://127.0.0.1:${adminPort}`
-    await untilStatus(`${adminUrl}/readyz`, 200, patienceMs)
+    const ended = process.exited.then((code) => {
+      throw new Error(`It ended with ${code}: ${process.stderr}`)
+    })
+    await Promise.race([untilStatus(`${adminUrl}/readyz`, 200, patienceMs), ended])
     return { process, url: `http://127.0.0.1:${port}`, adminUrl }
   }
 
@@ -79,20 +82,14 @@ async function serves(t: Test, { issuer, verifier }: Record<'issuer' | 'verifier
   }
 }
 
-async function stops(t: Test, services: Record<'issuer' | 'verifier', Running>) {
-  const { issuer, verifier } = services
-  t.equal(await verifier.process.stop(), 0, verifier.process.stderr)
-  t.equal(await issuer.process.stop(), 0, issuer.process.stderr)
-}
-
 t.test('with a log that is full from the start both serve, and stop', async (t) => {
   const full = openSync('/dev/full', 'w')
   t.teardown(() => closeSync(full))
   const services = await startServices(t, full)
+  await untilDropping(services.issuer)
   await serves(t, services)
-  await Promise.all(Object.values(services).map(untilDropping))
-  await serves(t, services)
-  await stops(t, services)
+  for (const { process } of Object.values(services))
+    t.equal(await process.stop(), 0, process.stderr)
 })
 
 t.test('a disk that is full for a while costs lines, and the log says how many', async (t) => {
@@ -102,7 +99,6 @@ t.test('a disk that is full for a while costs lines, and the log says how many',
   const log = openSync(path, 'a')
   const services = await startServices(t, log)
   closeSync(log)
-  await serves(t, services)
   const { issuer } = services
   disk.fill(issuer.process.pid)
   await untilDropping(issuer)
@@ -113,22 +109,23 @@ t.test('a disk that is full for a while costs lines, and the log says how many',
     /"service":"issuer".*"dropped":(\d+).*log lines/.exec(readFileSync(path, 'utf8'))
   await until('the log goes on', () => told() !== null)
   t.equal(Number(told()?.[1]), await dropped(issuer))
-  await stops(t, services)
+  t.equal(await issuer.process.stop(), 0, issuer.process.stderr)
   t.match(readFileSync(path, 'utf8'), /"service":"issuer".*"msg":"stopped"/)
 })
 
-t.test('a pipe that nobody reads stops neither, though many processes share it', async (t) => {
-  const services = await startServices(t, makePipe(t).writer, { GATEPASS_WORKERS: '2' })
-  await Promise.all(Object.values(services).map(untilDropping))
-  await serves(t, services)
-  await stops(t, services)
-})
-
-t.test('nor does a pipe that is closed', async (t) => {
+t.test('a pipe that nobody reads stops neither, nor does one that is closed', async (t) => {
   const { writer, closeReader } = makePipe(t)
-  const services = await startServices(t, writer)
-  closeReader()
-  await Promise.all(Object.values(services).map(untilDropping))
+  // Many processes share it then.
+  const services = await startServices(t, writer, { GATEPASS_WORKERS: '2' })
+  const { issuer, verifier } = services
+  await untilDropping(issuer)
   await serves(t, services)
-  await stops(t, services)
+  t.equal(await verifier.process.stop(), 0, verifier.process.stderr)
+
+  closeReader()
+  const before = await dropped(issuer)
+  await fetch(`${issuer.url}/nowhere`)
+  await until('each line is lost', async () => (await dropped(issuer)) > before, patienceMs)
+  t.equal((await fetch(`${issuer.url}/.well-known/jwks.json`)).status, 200)
+  t.equal(await issuer.process.stop(), 0, issuer.process.stderr)
 })
