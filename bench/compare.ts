@@ -1,86 +1,40 @@
-import { parseArgs } from 'node:util'
 import { formatNumber, type MetricName, metricNames, metricOf } from './harness/metrics.ts'
 import { provenanceLine, readingsLine, type Table, textTable } from './harness/report.ts'
 import { describeRun, saveResult } from './harness/result.ts'
 import { runRounds, type Series } from './harness/rounds.ts'
-import { type Bench, type BenchOptions, benchFor, type Scenario } from './harness/scenario.ts'
+import { type Bench, benchFor, type Scenario } from './harness/scenario.ts'
 import { type Ratio, ratioOf } from './harness/statistics.ts'
 import { type Tell, Workspace } from './harness/workspace.ts'
-import { benchOptionFlags, orUsage, positiveInteger, readBenchOptions } from './options.ts'
+import { type Arguments, UsageError } from './options.ts'
 import { findScenarios } from './scenarios/index.ts'
 
 /** What a change to the sources may cost: each path of a request, and memory. */
 const byDefault = ['verify', 'memory', 'login', 'refresh']
-const toleranceByDefault_percent = 5
-
-export const compareUsage = `npm run bench -- compare <base>[..<head>] [<scenario>...] [options]
-
-  Two revisions of Gatepass, by the benchmark that is here. The head is the working tree unless it is
-  named. Ends with status 1 when a figure of the head is worse by more than the tolerance.
-
-  <scenario>           by default ${byDefault.join(', ')}
-  --only <text>        only subjects with this in their name
-  --tolerance <%>      (${toleranceByDefault_percent})
-  --rounds, --duration, --connections, --quick, --json   as for any scenario
-`
-
-interface CompareArguments {
-  readonly base: string
-  /** Undefined for the working tree. */
-  readonly head: string | undefined
-  readonly scenarios: readonly Scenario[]
-  readonly only: string
-  readonly tolerance_percent: number
-  readonly asJson: boolean
-  readonly options: BenchOptions
-}
-
-/** @throws UsageError */
-export function readCompareArguments(args: readonly string[]): CompareArguments {
-  return orUsage(compareUsage, () => {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        ...benchOptionFlags,
-        only: { type: 'string', default: '' },
-        tolerance: { type: 'string' },
-      },
-    })
-    const [revisions = '', ...given] = positionals
-    const [base = '', head] = revisions.split('..')
-    if (base === '') throw new Error('Name a revision.')
-    const options = readBenchOptions(values)
-    if (options.rounds < 2) throw new Error('Take two rounds or more: one says nothing of chance.')
-    return {
-      base,
-      head,
-      scenarios: [...new Set((given.length === 0 ? byDefault : given).flatMap(findScenarios))],
-      only: values.only,
-      tolerance_percent: positiveInteger(values.tolerance, toleranceByDefault_percent),
-      asJson: values.json,
-      options,
-    }
-  })
-}
 
 /** @returns whether all was measured, and no figure of the head is worse by more than the tolerance */
-export async function compare(given: CompareArguments, tell: Tell): Promise<boolean> {
+export async function compare(given: Arguments, tell: Tell): Promise<boolean> {
+  const { options, tolerance, only } = given
+  const [revisions = '', ...names] = given.names
+  const [baseName = '', headName] = revisions.split('..')
+  if (baseName === '') throw new UsageError('Name a revision.')
+  if (options.rounds < 2)
+    throw new UsageError('Take two rounds or more: one says nothing of chance.')
+  const scenarios = findScenarios(names.length === 0 ? byDefault : names)
   const workspace = new Workspace(tell)
   const sides = {
-    base: { revision: workspace.install(given.base), options: given.options },
-    head: { revision: workspace.install(given.head), options: given.options },
+    base: { revision: workspace.install(baseName), options },
+    head: { revision: workspace.install(headName), options },
   }
   const provenance = await workspace.with('description', sides.head, async (bench) =>
     describeRun(bench),
   )
   const pairs: Pair[] = []
   let isWhole = true
-  for (const scenario of given.scenarios) {
+  for (const scenario of scenarios) {
     try {
       const measured = await workspace.with(`${scenario.name}-base`, sides.base, (base) =>
         workspace.with(`${scenario.name}-head`, sides.head, (head) =>
-          measurePairs(scenario, { base, head }, given.only, tell),
+          measurePairs(scenario, { base, head }, only, tell),
         ),
       )
       pairs.push(...measured)
@@ -91,20 +45,15 @@ export async function compare(given: CompareArguments, tell: Tell): Promise<bool
     }
   }
   if (pairs.length === 0) throw new Error('Nothing was measured.')
-  const rows = pairs.flatMap((pair) => rowsOf(pair, given.tolerance_percent / 100))
+  const rows = pairs.flatMap((pair) => rowsOf(pair, tolerance))
   const { base, head } = sides
   const result = { ...provenance, base: base.revision, head: head.revision, pairs, rows }
   tell(`raw values: ${saveResult('compare', result)}`)
   const heading = [
     `${head.revision.name} beside ${base.revision.name}. ${provenanceLine(provenance)}`,
-    'A ratio is the geometric mean over the rounds, with a paired t-interval of 95 % on the logarithms.',
-    `A regression is wholly beyond ${given.tolerance_percent} %; figures by the clock are never one.`,
+    `A ratio is a geometric mean with a paired t-interval; a regression is wholly beyond ${100 * tolerance} %.`,
   ].join('\n')
-  process.stdout.write(
-    given.asJson
-      ? `${JSON.stringify(result, null, 2)}\n`
-      : `\n${heading}\n\n${textTable(compareTable(rows))}\n`,
-  )
+  process.stdout.write(`\n${heading}\n\n${textTable(compareTable(rows))}\n`)
   return isWhole && rows.every(({ isRegression }) => !isRegression)
 }
 

@@ -2,10 +2,10 @@ import { execFileSync } from 'node:child_process'
 import { argon2Sync, randomBytes } from 'node:crypto'
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import autocannon from 'autocannon'
+import { createAgent, exchange, inTurns } from './harness/http.ts'
 import { type Environment, type Server, startService } from './harness/processes.ts'
 import type { Bench } from './harness/scenario.ts'
-import { type Connection, type HttpRequest, share } from './harness/traffic.ts'
+import type { HttpRequest } from './harness/traffic.ts'
 import { type Store, startPostgres, startRedis } from './stores.ts'
 
 export type StoreName = 'SQLite' | 'Redis' | 'Postgres'
@@ -13,106 +13,117 @@ export type StoreName = 'SQLite' | 'Redis' | 'Postgres'
 /** What a hash costs by default, and the least that it may cost: for users who only have to exist. */
 export const hashCosts = {
   default: { memory_kib: 19 * 1024, passes: 2, parallelism: 1 },
+  /** Two cores hash some 60 a second at the cost of production: too few for thousands of users. */
+  light: { memory_kib: 1024, passes: 1, parallelism: 1 },
   least: { memory_kib: 8, passes: 1, parallelism: 1 },
 } as const
+
+export type HashName = keyof typeof hashCosts
 
 export interface IssuerSpec {
   readonly name: string
   /** Where sessions are; accounts are in SQLite. */
   readonly store: StoreName
   readonly users: number
-  readonly hash: keyof typeof hashCosts
+  readonly hash: HashName
   readonly settings?: Environment
+}
+
+export interface RunningIssuer extends Server {
+  /** Where its sessions are. */
+  readonly sessionsUrl: string
 }
 
 export const password = 'correct horse battery staple'
 /** How many users sign in at once, where nothing is measured. */
-const connectionsOfSignIn = 32
+const maxSignIns = 32
+
+export interface Issuer {
+  /** The secret of its refresh tokens. */
+  readonly secret: string
+  /** Starts it, and its store, on a fresh copy of what was laid out. */
+  start(): Promise<RunningIssuer>
+  /** Starts it on the original, and leaves what it does there: a copy may take too long. */
+  startInPlace(): Promise<RunningIssuer>
+}
 
 /**
- * An issuer as it runs in production, by its command line, with its log at the default level. Each
- * start is on a fresh copy of a folder, in which the users and the sessions were laid out once by the
- * command line and over HTTP.
+ * Makes an issuer as it runs in production, by its command line, with its log at the default level.
+ * @param layOut is called once, with the issuer running, to make what each start is to find
  */
-export class Issuer {
-  readonly #spec: IssuerSpec
-  readonly #bench: Bench
-  readonly #folder: string
-  readonly #template: string
-  readonly #env: Environment
-
-  private constructor(spec: IssuerSpec, bench: Bench) {
-    const cost = hashCosts[spec.hash]
-    this.#spec = spec
-    this.#bench = bench
-    this.#folder = join(bench.scratch, spec.name)
-    this.#template = `${this.#folder}-template`
-    this.#env = {
-      GATEPASS_SECRET: newSecret(),
-      GATEPASS_KEYS_SECRET: newSecret(),
-      GATEPASS_ARGON2_MEMORY_KIB: String(cost.memory_kib),
-      GATEPASS_ARGON2_PASSES: String(cost.passes),
-      GATEPASS_ARGON2_PARALLELISM: String(cost.parallelism),
-      ...spec.settings,
-    }
+export async function createIssuer(
+  { name, store: storeName, users, hash, settings }: IssuerSpec,
+  bench: Bench,
+  layOut: (running: RunningIssuer) => Promise<void> = async () => {},
+): Promise<Issuer> {
+  const template = join(bench.scratch, `${name}-template`)
+  const copy = join(bench.scratch, name)
+  const secret = newSecret()
+  const env = {
+    ...{ GATEPASS_SECRET: secret, GATEPASS_KEYS_SECRET: newSecret() },
+    ...{ ...hashSettings(hash), ...settings },
   }
-
-  /** @param layOut is called once, with the issuer running, to make what each round is to find */
-  static async create(
-    spec: IssuerSpec,
-    bench: Bench,
-    layOut: (url: string) => Promise<void> = async () => {},
-  ): Promise<Issuer> {
-    const issuer = new Issuer(spec, bench)
-    mkdirSync(issuer.#template)
-    issuer.#importUsers()
-    const server = await issuer.#startIn(issuer.#template)
+  const startIn = async (cwd: string): Promise<RunningIssuer> => {
+    const store = await startStore(storeName, join(cwd, 'store'), bench)
     try {
-      await layOut(server.url)
-    } finally {
-      await server.stop()
-    }
-    return issuer
-  }
-
-  /** Starts it, and its store, on a fresh copy. */
-  async start(): Promise<Server> {
-    rmSync(this.#folder, { recursive: true, force: true })
-    // With its owners: Postgres runs as another user.
-    execFileSync('cp', ['-a', this.#template, this.#folder])
-    return this.#startIn(this.#folder)
-  }
-
-  async #startIn(cwd: string): Promise<Server> {
-    const store = await startStore(this.#spec.store, join(cwd, 'store'), this.#bench)
-    try {
-      const url = store === null ? {} : { GATEPASS_SESSIONS_URL: store.url }
-      const env = { ...this.#env, ...url }
-      const server = await startService('issuer', { cwd, env }, this.#bench)
-      if (store === null) return server
+      const sessionsUrl = store?.url ?? `sqlite:${join(cwd, '.gatepass/sessions.db')}`
+      const own = { ...env, GATEPASS_SESSIONS_URL: sessionsUrl }
+      const server = await startService('issuer', { cwd, env: own }, bench)
       const stop = async () => {
         await server.stop()
-        await store.stop()
+        await store?.stop()
       }
-      return { ...server, storePid: store.pid, stop }
+      return { ...server, sessionsUrl, stop, ...(store !== null && { storePid: store.pid }) }
     } catch (error) {
       await store?.stop()
       throw error
     }
   }
-
-  #importUsers(): void {
-    const passwordHash = hashPassword(this.#spec.hash)
-    const lines = Array.from({ length: this.#spec.users }, (_, n) =>
-      JSON.stringify({ login_name: userName(n), password_hash: passwordHash }),
-    )
-    execFileSync(process.execPath, [this.#bench.revision.cli, 'users', 'import', '-'], {
-      cwd: this.#template,
-      env: { PATH: process.env.PATH, ...this.#env },
-      input: lines.join('\n'),
-      stdio: 'pipe',
-    })
+  mkdirSync(template)
+  importUsers({ count: users, hash, cwd: template, env }, bench)
+  const server = await startIn(template)
+  await layOut(server)
+  await server.stop()
+  return {
+    secret,
+    startInPlace: () => startIn(template),
+    start() {
+      rmSync(copy, { recursive: true, force: true })
+      // With its owners: Postgres runs as another user.
+      execFileSync('cp', ['-a', template, copy])
+      return startIn(copy)
+    },
   }
+}
+
+/** What an issuer is told to hash with. */
+export function hashSettings(hash: HashName): Environment {
+  const { memory_kib, passes, parallelism } = hashCosts[hash]
+  return {
+    GATEPASS_ARGON2_MEMORY_KIB: String(memory_kib),
+    GATEPASS_ARGON2_PASSES: String(passes),
+    GATEPASS_ARGON2_PARALLELISM: String(parallelism),
+  }
+}
+
+interface UserImport {
+  readonly count: number
+  readonly hash: HashName
+  readonly cwd: string
+  readonly env: Environment
+}
+
+/** Adds users by the command line, all with the same password. The `sub` of each is the name. */
+export function importUsers({ count, hash, cwd, env }: UserImport, { revision }: Bench): void {
+  const password_hash = hashPassword(hash)
+  const lines = Array.from({ length: count }, (_, n) =>
+    JSON.stringify({ login_name: userName(n), sub: userName(n), password_hash }),
+  )
+  execFileSync(process.execPath, [revision.cli, 'users', 'import', '-'], {
+    ...{ cwd, env: { PATH: process.env.PATH, ...env } },
+    input: lines.join('\n'),
+    stdio: 'pipe',
+  })
 }
 
 async function startStore(name: StoreName, cwd: string, bench: Bench): Promise<Store | null> {
@@ -134,35 +145,25 @@ export function loginRequests(count: number): HttpRequest[] {
   }))
 }
 
-export interface SignedIn {
-  readonly access_token: string
-  readonly refresh_token: string
-}
-
-/** Signs each of these users in once. */
-export async function signIn(url: string, users: number): Promise<SignedIn[]> {
-  const all: SignedIn[] = []
-  const requests = loginRequests(users).map((request) => ({
-    ...request,
-    onResponse: (status: number, body: string) => {
-      if (status === 200) all.push(JSON.parse(body) as SignedIn)
-    },
-  }))
-  const connections = Math.min(connectionsOfSignIn, users)
-  let connection = 0
-  const setupClient = (own: Connection) =>
-    own.setRequests(share(requests, connection++, connections))
-  await new Promise<void>((resolve, reject) => {
-    autocannon({ url, connections, amount: users, setupClient }, (error: Error | null) =>
-      error === null ? resolve() : reject(error),
-    )
+/** Signs each of so many users in. @returns their refresh tokens */
+export async function signIn(url: string, users: number): Promise<string[]> {
+  const agent = createAgent(maxSignIns)
+  const tokens: string[] = []
+  await inTurns(loginRequests(users), maxSignIns, async ({ body = '', ...request }) => {
+    for (;;) {
+      const answer = await exchange(url, agent, { ...request, body: JSON.parse(body) })
+      const { refresh_token = '' } = answer.body as { refresh_token?: string }
+      if (answer.status === 200) return void tokens.push(refresh_token)
+      // A busy issuer refuses some, who come again.
+      if (answer.status !== 503) throw new Error(`a sign-in was answered ${answer.status}`)
+    }
   })
-  if (all.length !== users) throw new Error(`${all.length} of ${users} users could sign in`)
-  return all
+  agent.destroy()
+  return tokens
 }
 
 /** The hash of the password in the form of PHC. */
-export function hashPassword(cost: keyof typeof hashCosts): string {
+export function hashPassword(cost: HashName): string {
   const { memory_kib: memory, passes, parallelism } = hashCosts[cost]
   const nonce = randomBytes(16)
   const parameters = { message: password, nonce, memory, passes, parallelism, tagLength: 32 }
@@ -172,6 +173,6 @@ export function hashPassword(cost: keyof typeof hashCosts): string {
   return `${header}$${base64(nonce)}$${base64(hash)}`
 }
 
-function newSecret(): string {
+export function newSecret(): string {
   return randomBytes(32).toString('base64url')
 }

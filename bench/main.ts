@@ -1,10 +1,11 @@
-import { parseArgs } from 'node:util'
-import { compare, readCompareArguments } from './compare.ts'
+import { compare } from './compare.ts'
 import { markdownTable, readingsLine, reportOf, textTable, writeInto } from './harness/report.ts'
 import { runScenario, saveResult } from './harness/result.ts'
 import { Workspace } from './harness/workspace.ts'
-import { benchOptionFlags, orUsage, readBenchOptions, UsageError, usage } from './options.ts'
+import { type Arguments, readArguments, UsageError, usage } from './options.ts'
 import { findScenarios } from './scenarios/index.ts'
+import { simulate } from './simulation/command.ts'
+import { surge } from './surge/command.ts'
 
 const document = new URL('../docs/benchmarks.md', import.meta.url)
 
@@ -13,62 +14,43 @@ function tell(line: string): void {
   process.stderr.write(`${line}\n`)
 }
 
-async function measure(args: readonly string[]): Promise<boolean> {
-  const { chosen, values, options } = orUsage(usage, () => readArguments(args))
+async function measure(given: Arguments): Promise<void> {
+  const { options, only, intoDocument } = given
+  const chosen = findScenarios(given.names)
   const workspace = new Workspace(tell)
   const revision = workspace.install()
   for (const scenario of chosen) {
     const { name } = scenario
     const result = await workspace.with(name, { revision, options }, (bench) => {
       tell(`${name}: preparing`)
-      return runScenario(scenario, bench, values.only, (round, subject, readings) =>
+      return runScenario(scenario, bench, only, (round, subject, readings) =>
         tell(`${name} ${round}/${options.rounds} ${subject}: ${readingsLine(readings)}`),
       )
     })
     tell(`raw values: ${saveResult(name, result)}`)
-    const text = values.json ? JSON.stringify(result, null, 2) : reportOf(result, textTable)
-    process.stdout.write(`\n${text}\n`)
-    if (values.document) writeInto(document, name, reportOf(result, markdownTable))
+    process.stdout.write(`\n${reportOf(result, textTable)}\n`)
+    if (intoDocument) writeInto(document, name, reportOf(result, markdownTable))
   }
-  return true
 }
 
-function readArguments(args: readonly string[]) {
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: {
-      ...benchOptionFlags,
-      only: { type: 'string', default: '' },
-      document: { type: 'boolean', default: false },
-    },
-  })
-  if (positionals.length === 0) throw new Error('Name a scenario.')
-  if (values.document && values.only !== '') throw new Error('A document takes whole results.')
-  const chosen = [...new Set(positionals.flatMap(findScenarios))]
-  return { chosen, values, options: readBenchOptions(values) }
+async function run(given: Arguments): Promise<void> {
+  const [command = '', ...names] = given.names
+  if (command === 'compare') {
+    const isWell = await compare({ ...given, names }, tell)
+    if (!isWell) process.exitCode = 1
+  } else if (command === 'simulate') simulate(given)
+  else if (command === 'surge') await surge({ ...given, names }, tell)
+  else await measure(given)
 }
 
-async function runOld(): Promise<boolean> {
-  // It reads the arguments of this process itself.
-  await import('./old/main.ts')
-  return process.exitCode === undefined
-}
-
-/** What is no scenario, by its name. Each says whether all was well. */
-const commands: Readonly<Record<string, (args: readonly string[]) => Promise<boolean>>> = {
-  compare: (args) => compare(readCompareArguments(args), tell),
-  report: runOld,
-  scale: runOld,
-  surge: runOld,
-}
-
-const [name = '', ...rest] = process.argv.slice(2)
 try {
-  const command = Object.hasOwn(commands, name) ? commands[name] : undefined
-  const isWell = await (command?.(rest) ?? measure(process.argv.slice(2)))
-  if (!isWell) process.exitCode = 1
+  await run(readArguments(process.argv.slice(2)))
 } catch (error) {
   tell(error instanceof Error ? error.message : String(error))
-  process.exitCode = error instanceof UsageError ? 2 : 1
+  const { code = '' } = error as NodeJS.ErrnoException
+  const isUsage = error instanceof UsageError || code.startsWith('ERR_PARSE_ARGS')
+  if (isUsage) tell(`\n${usage}`)
+  process.exitCode = isUsage ? 2 : 1
 }
+// Whatever was begun ends with this process.
+process.exit()

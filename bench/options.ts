@@ -1,69 +1,93 @@
+import { parseArgs } from 'node:util'
 import type { BenchOptions } from './harness/scenario.ts'
 import { scenarios } from './scenarios/index.ts'
 
-const full = { rounds: 5, duration_s: 8, warmup_s: 3, connections: 64 }
-const quick = { rounds: 2, duration_s: 2, warmup_s: 1, connections: 64 }
+const full = { rounds: 5, duration_s: 8, warmup_s: 3, connections: 64, maxSessions: 1e6 }
+const quick = { rounds: 2, duration_s: 2, warmup_s: 1, connections: 64, maxSessions: 1e4 }
 
 export const usage = `npm run bench -- <scenario>... [options]
-npm run bench -- compare <revision>[..<revision>] [<scenario>...] [options]
-npm run bench -- scale [options]
-npm run bench -- surge [options]
+npm run bench -- compare <base>[..<head>] [<scenario>...] [options]
+npm run bench -- simulate [options]
+npm run bench -- surge [<system>...] [options]
 
 Scenarios
 ${scenarios.map(({ name, title }) => `  ${name.padEnd(22)} ${title}`).join('\n')}
+  A part of a name is all that begin with it: verify, scale.
+
+compare    Two revisions of Gatepass, by the benchmark that is here; the head is the working tree unless
+           it is named. Ends with status 1 when a figure of the head is worse by more than the tolerance.
+simulate   What numbers of devices need, by the newest results of scale and login.
+surge      A shop under ten times the load, while replicas die, the Redis primary fails over and keys
+           rotate: gatepass, sticky-sessions, redis-sessions, fastify-jwt.
 
 Options
   --only <text>      only subjects with this in their name
   --rounds <n>       how often each subject is measured (${full.rounds})
   --duration <s>     how long one measurement lasts (${full.duration_s})
   --connections <n>  how many connections ask at once (${full.connections})
-  --quick            ${quick.rounds} rounds of ${quick.duration_s} s: to see that all works, not to quote
-  --json             print the result as JSON
-  --document         put the tables into docs/benchmarks.md as well
+  --sessions <n>     how many sessions scale goes up to (${full.maxSessions}); 1e7 takes 6 GB in each store
+  --tolerance <%>    of compare (5)
+  --quick            short, to see that all works and not to quote
+  --document         put the result into the documents as well
 `
 
-/** For `parseArgs`: how often, how long and by how many connections anything is measured. */
-export const benchOptionFlags = {
-  rounds: { type: 'string' },
-  duration: { type: 'string' },
-  connections: { type: 'string' },
-  quick: { type: 'boolean', default: false },
-  json: { type: 'boolean', default: false },
-} as const
-
-interface BenchOptionValues {
-  readonly rounds?: string | undefined
-  readonly duration?: string | undefined
-  readonly connections?: string | undefined
-  readonly quick: boolean
-}
-
-export function readBenchOptions(values: BenchOptionValues): BenchOptions {
-  const base = values.quick ? quick : full
-  return {
-    rounds: positiveInteger(values.rounds, base.rounds),
-    duration_s: positiveInteger(values.duration, base.duration_s),
-    warmup_s: base.warmup_s,
-    connections: positiveInteger(values.connections, base.connections),
-  }
-}
-
-export function positiveInteger(text: string | undefined, byDefault: number): number {
-  if (text === undefined) return byDefault
-  if (!/^[1-9]\d*$/.test(text)) throw new Error(`${text} is not a positive whole number.`)
-  return Number(text)
-}
-
-/** Wrong arguments; the usage is printed with it. */
+/** Wrong arguments. The usage is printed after the message. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-/** Reads arguments with `read`, and adds how they are used to what is wrong with them. */
-export function orUsage<T>(usageText: string, read: () => T): T {
-  try {
-    return read()
-  } catch (error) {
-    throw new UsageError(`${error instanceof Error ? error.message : error}\n\n${usageText}`)
+export interface Arguments {
+  /** The names of scenarios, or a command and what it is about. */
+  readonly names: readonly string[]
+  readonly options: BenchOptions
+  readonly only: string
+  readonly tolerance: number
+  readonly isQuick: boolean
+  readonly intoDocument: boolean
+}
+
+/** @throws UsageError, or what `parseArgs` throws */
+export function readArguments(args: readonly string[]): Arguments {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      only: { type: 'string', default: '' },
+      rounds: { type: 'string' },
+      duration: { type: 'string' },
+      connections: { type: 'string' },
+      sessions: { type: 'string' },
+      tolerance: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      document: { type: 'boolean', default: false },
+    },
+  })
+  const base = values.quick ? quick : full
+  if (positionals.length === 0) throw new UsageError('Name a scenario or a command.')
+  if (values.document && (values.quick || values.only !== '')) {
+    throw new UsageError('Only a whole result is for a document.')
   }
+  return {
+    names: positionals,
+    options: {
+      rounds: positiveInteger(values.rounds, base.rounds),
+      duration_s: positiveInteger(values.duration, base.duration_s),
+      warmup_s: base.warmup_s,
+      connections: positiveInteger(values.connections, base.connections),
+      maxSessions: positiveInteger(values.sessions, base.maxSessions),
+    },
+    only: values.only,
+    tolerance: positiveInteger(values.tolerance, 5) / 100,
+    isQuick: values.quick,
+    intoDocument: values.document,
+  }
+}
+
+/** Also of the form `1e7`. */
+function positiveInteger(text: string | undefined, byDefault: number): number {
+  if (text === undefined) return byDefault
+  if (!/^[1-9]\d*(e\d)?$/.test(text)) {
+    throw new UsageError(`${text} is not a positive whole number.`)
+  }
+  return Number(text)
 }

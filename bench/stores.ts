@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process'
-import { chownSync, mkdirSync } from 'node:fs'
+import { chownSync, mkdirSync, mkdtempSync } from 'node:fs'
 import { join } from 'node:path'
 import { createClient } from '@redis/client'
 import pg from 'pg'
 import { freePort } from '../scripts/free-port.ts'
 import { postgresPrograms, postgresUser, superuser } from '../test/support/postgres-programs.ts'
-import { Process } from './harness/processes.ts'
+import { type Server, startProcess, startServer } from './harness/processes.ts'
 import type { Bench } from './harness/scenario.ts'
 
 /** A database server in a folder. Started there again it has what it had. */
@@ -38,12 +38,27 @@ export async function startRedis(
   const url = `redis://127.0.0.1:${port}`
   const options = { ...redisSettings, port: String(port), bind: '127.0.0.1', ...more }
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])
-  const redis = new Process(
-    { name: 'Redis', command: ['redis-server', ...args], core: 'load', cwd },
+  const redis = startProcess(
+    { name: 'Redis', command: ['redis-server', ...args], core: 'load', cwd, isQuiet: true },
     bench,
   )
   await redis.ready(() => withRedis(url, (client) => client.sendCommand(['PING'])))
-  return { url, pid: redis.pid, stop: (signal) => redis.stop(signal) }
+  return { url, pid: redis.pid, stop: redis.stop }
+}
+
+/** Starts a server of the benchmark that has a Redis of its own, whose address is its first argument. */
+export async function startOnRedis(
+  program: string,
+  args: readonly string[],
+  bench: Bench,
+): Promise<Server> {
+  const redis = await startRedis(mkdtempSync(join(bench.scratch, 'redis-')), bench)
+  const server = await startServer(program, [redis.url, ...args], bench)
+  const stop = async () => {
+    await server.stop()
+    await redis.stop()
+  }
+  return { ...server, storePid: redis.pid, stop }
 }
 
 export async function withRedis<T>(
@@ -93,12 +108,13 @@ export async function startPostgres(cwd: string, bench: Bench): Promise<Store> {
     unix_socket_directories: '',
   }
   const set = Object.entries(options).flatMap(([name, value]) => ['-c', `${name}=${value}`])
-  const postgres = new Process(
+  const postgres = startProcess(
     {
       name: 'Postgres',
       command: [join(programs, 'postgres'), '-D', data, ...set],
       core: 'load',
       cwd,
+      isQuiet: true,
       stopSignal: 'SIGINT',
       ...(user !== undefined && { user }),
     },
@@ -111,7 +127,7 @@ export async function startPostgres(cwd: string, bench: Bench): Promise<Store> {
     await queryPostgres(adminUrl, `CREATE DATABASE ${role} OWNER ${role}`)
   }
   const url = `postgres://${role}:${role}@127.0.0.1:${port}/${role}`
-  return { url, pid: postgres.pid, stop: (signal) => postgres.stop(signal) }
+  return { url, pid: postgres.pid, stop: postgres.stop }
 }
 
 export async function queryPostgres(url: string, text: string): Promise<pg.QueryResult> {

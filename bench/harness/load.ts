@@ -30,40 +30,37 @@ const longest_s = 600
 const pollMs = 20
 
 async function carryOut(order: LoadOrder): Promise<LoadOutcome> {
-  const { refusals = [] } = order
+  const { refusals = [], warmup_s, duration_s, connections } = order
   const failed = Promise.withResolvers<never>()
   // It may come before anybody waits for it.
   failed.promise.catch(() => {})
   const fail = (reason: string) => failed.reject(new Error(reason))
-  const answers = new Answers()
-  const { setUp, warmRequests } = prepareTraffic(order.traffic, order.connections, fail)
+  const { setUp, warmRequests } = prepareTraffic(order.traffic, connections, fail)
   const { run, ended } = start(order, setUp, fail)
+  const latencies_ms: number[] = []
   run.on('response', (_client: unknown, status: number, _bytes: number, latency_ms: number) => {
-    if (status === 200) answers.add(latency_ms)
+    if (status === 200) latencies_ms.push(latency_ms)
     else if (!refusals.includes(status)) fail(`an answer had the status ${status}`)
   })
-  const stayAwake = keepAwake()
   const measure = async () => {
     await once(run, 'start')
-    await sleep(order.warmup_s * 1000)
-    while (answers.count < warmRequests) await sleep(pollMs)
+    await sleep(warmup_s * 1000)
+    while (latencies_ms.length < warmRequests) await sleep(pollMs)
     const before = usageOf(order)
-    answers.measure()
-    await sleep(order.duration_s * 1000)
+    const warmCount = latencies_ms.length
+    await sleep(duration_s * 1000)
     const after = usageOf(order)
-    const latencies_ms = answers.take()
+    const measured = latencies_ms.slice(warmCount)
     run.stop()
     await ended
-    if (latencies_ms.length === 0) throw new Error('no request had an answer')
-    return readingsOf(before, after, latencies_ms)
+    if (measured.length === 0) throw new Error('no request had an answer')
+    return readingsOf(before, after, measured)
   }
   try {
     return { readings: await Promise.race([measure(), failed.promise]) }
   } catch (error) {
     run.stop()
     return { failure: error instanceof Error ? error.message : String(error) }
-  } finally {
-    stayAwake.end()
   }
 }
 
@@ -73,9 +70,14 @@ function start(
   fail: (reason: string) => void,
 ) {
   const { promise: ended, resolve } = Promise.withResolvers<void>()
+  const pace = perSecond === undefined ? {} : { overallRate: perSecond }
   const options = {
-    ...{ url, connections, duration: longest_s, setupClient: setUp },
-    ...(perSecond !== undefined && { overallRate: perSecond }),
+    url,
+    connections,
+    duration: longest_s,
+    timeout: 60,
+    setupClient: setUp,
+    ...pace,
   }
   const run = autocannon(options, (error: Error | null, result?: { readonly errors: number }) => {
     if (error !== null) fail(error.message)
@@ -85,42 +87,12 @@ function start(
   return { run, ended }
 }
 
-/** Counts answers, and keeps how long they took while it is told to. */
-class Answers {
-  count = 0
-  #latencies_ms: number[] | null = null
-
-  add(latency_ms: number): void {
-    this.count += 1
-    this.#latencies_ms?.push(latency_ms)
-  }
-
-  measure(): void {
-    this.#latencies_ms = []
-  }
-
-  take(): readonly number[] {
-    const taken = this.#latencies_ms ?? []
-    this.#latencies_ms = null
-    return taken
-  }
-}
-
 /**
  * The load never sleeps. On a virtual machine, to wake a process on another core costs the server a
  * third of what a request does.
  */
-function keepAwake(): { end(): void } {
-  let isOver = false
-  const turn = () => {
-    if (!isOver) setImmediate(turn)
-  }
-  turn()
-  return {
-    end() {
-      isOver = true
-    },
-  }
+function stayAwake(): void {
+  setImmediate(stayAwake)
 }
 
 interface Usage {
@@ -157,6 +129,7 @@ function readingsOf(before: Usage, after: Usage, latencies_ms: readonly number[]
 }
 
 process.once('message', async (order) => {
+  stayAwake()
   process.send?.(await carryOut(order as LoadOrder))
 })
 process.once('disconnect', () => process.exit())

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync, statfsSync } from 'node:fs'
-import { cpus, loadavg, release, totalmem, type } from 'node:os'
+import { cpus, loadavg } from 'node:os'
 import type { Bench } from './scenario.ts'
 
 /** One core for what is measured, another one for the load and the stores. */
@@ -14,18 +14,13 @@ const tmpfsMagic = 0x01021994
 /** Ticks in a second in `/proc`: fixed for programs, whatever the kernel counts in. */
 const ticksPerSecond = 100
 
-/** @returns the cores to pin to, or why there are none */
-export function chooseCores(): Cores | { readonly unpinned: string } {
-  if (spawnSync('taskset', ['--version']).error !== undefined) {
-    return { unpinned: 'taskset is not installed' }
-  }
+/** @returns null without taskset, or where this process may use one core only */
+export function chooseCores(): Cores | null {
+  if (spawnSync('taskset', ['--version']).error !== undefined) return null
   const status = readFileSync('/proc/self/status', 'utf8')
   const allowed = /^Cpus_allowed_list:\s*(\S+)$/m.exec(status)?.[1] ?? ''
   const [server, load] = parseCpuList(allowed)
-  if (server === undefined || load === undefined) {
-    return { unpinned: 'this process may use one core only' }
-  }
-  return { server, load }
+  return server === undefined || load === undefined ? null : { server, load }
 }
 
 /** Reads a list in the form of the Linux kernel: `0-2,5`. */
@@ -38,21 +33,18 @@ export function parseCpuList(text: string): number[] {
 }
 
 /** What a figure depends on besides the code. */
-export function describeMachine({ cores, scratch }: Pick<Bench, 'cores' | 'scratch'>) {
+export function describeMachine({ cores }: Pick<Bench, 'cores'>) {
   const all = cpus()
   return {
     cpu: all[0]?.model.trim() ?? 'unknown',
     cores: all.length,
     cores_pinned: cores,
-    memory_mib: Math.round(totalmem() / 2 ** 20),
-    kernel: `${type()} ${release()}`,
-    /** Whether data is flushed to memory only, so that durability costs nothing. */
-    data_in_memory: isInMemory(scratch),
     /** How many processes wanted a core before the run; above 0.5 something else is at work. */
     load_before: loadavg()[0] ?? 0,
   }
 }
 
+/** Whether data is flushed to memory only, so that durability costs nothing. */
 export function isInMemory(folder: string): boolean {
   return statfsSync(folder).type === tmpfsMagic
 }

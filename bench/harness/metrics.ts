@@ -2,7 +2,7 @@ interface Metric {
   readonly label: string
   readonly digits: number
   /** Whether it is what subjects are measured for, so that its spread is shown too. */
-  readonly isMain: boolean
+  readonly isMain?: boolean
   /** What `compare` makes of it: which way is better, or nothing where it only says where time went. */
   readonly better: 'more' | 'less' | null
   /** Whether other processes of the machine count as well: shown, and no regression. */
@@ -11,27 +11,25 @@ interface Metric {
 
 /** Everything that a measurement can give, in the order of the tables. */
 export const metrics = {
-  per_second: {
-    ...{ label: 'per second', digits: 0, isMain: false, better: 'more', isByClock: true },
-  },
+  per_second: { label: 'per second', digits: 0, better: 'more', isByClock: true },
   /** For each second of processor time of the server. */
   per_core_second: { label: 'per core-second', digits: 0, isMain: true, better: 'more' },
   /** Processor time for each answer, of the server and of its store. */
-  cost_us: { label: 'µs a request', digits: 0, isMain: false, better: 'less' },
+  cost_us: { label: 'µs a request', digits: 0, better: 'less' },
+  bytes_per_session: { label: 'bytes a session', digits: 0, better: 'less' },
+  load_ms: { label: 'ms to load', digits: 1, better: 'less', isByClock: true },
+  snapshot_bytes: { label: 'bytes of the snapshot', digits: 0, better: 'less' },
   heap_mib: { label: 'heap MiB', digits: 1, isMain: true, better: 'less' },
   resident_mib: { label: 'resident MiB', digits: 1, isMain: true, better: 'less' },
-  p50_ms: { label: 'p50 ms', digits: 2, isMain: false, better: 'less', isByClock: true },
-  p99_ms: { label: 'p99 ms', digits: 2, isMain: false, better: 'less', isByClock: true },
+  p50_ms: { label: 'p50 ms', digits: 2, better: 'less', isByClock: true },
+  p99_ms: { label: 'p99 ms', digits: 2, better: 'less', isByClock: true },
   /** What a second load, beside the one that is measured, was answered. */
-  beside_per_second: {
-    ...{ label: 'beside it, per second', digits: 0, isMain: false, better: 'more' },
-    isByClock: true,
-  },
+  beside_per_second: { label: 'beside it, per second', digits: 0, better: 'more', isByClock: true },
   /** Processor time over elapsed time. */
-  server_busy: { label: 'server busy', digits: 2, isMain: false, better: null },
-  load_busy: { label: 'load busy', digits: 2, isMain: false, better: null },
+  server_busy: { label: 'server busy', digits: 2, better: null },
+  load_busy: { label: 'load busy', digits: 2, better: null },
   /** A store runs on the core of the load: together they show whether that core was full. */
-  store_busy: { label: 'store busy', digits: 2, isMain: false, better: null },
+  store_busy: { label: 'store busy', digits: 2, better: null },
 } as const satisfies Record<string, Metric>
 
 export type MetricName = keyof typeof metrics

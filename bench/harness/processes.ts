@@ -17,6 +17,8 @@ interface ProcessSpec {
   readonly env?: Environment
   readonly user?: { readonly uid: number; readonly gid: number }
   readonly stopSignal?: NodeJS.Signals
+  /** Whether its standard error goes nowhere, as it is a log. */
+  readonly isQuiet?: boolean
 }
 
 const startTimeoutMs = 30_000
@@ -33,74 +35,65 @@ export function commandOn(core: keyof Cores, cores: Cores | null, command: reado
   return cores === null ? command : ['taskset', '--cpu-list', String(cores[core]), ...command]
 }
 
-/**
- * A process on its core. Its standard output goes nowhere (that is where services log), its standard
- * error is ours, and programs of the benchmark tell their results by message.
- */
-export class Process {
+/** A process on its core. */
+export interface Process {
   readonly pid: number
-  readonly #name: string
-  readonly #child: ChildProcess
-  readonly #exited: Promise<void>
-  readonly #stopSignal: NodeJS.Signals
-
-  constructor(spec: ProcessSpec, { cores }: Bench) {
-    const [command = '', ...args] = commandOn(spec.core, cores, spec.command)
-    const nowhere = openSync(devNull, 'w')
-    const child = spawn(command, args, {
-      env: { PATH: process.env.PATH, ...spec.env },
-      stdio: ['ignore', nowhere, 'inherit', 'ipc'],
-      ...(spec.cwd !== undefined && { cwd: spec.cwd }),
-      ...spec.user,
-    })
-    closeSync(nowhere)
-    running.add(child)
-    this.#exited = new Promise((resolve) => {
-      child.once('exit', () => resolve()).once('error', () => resolve())
-    })
-    void this.#exited.then(() => running.delete(child))
-    this.pid = child.pid ?? Number.NaN
-    this.#name = spec.name
-    this.#child = child
-    this.#stopSignal = spec.stopSignal ?? 'SIGTERM'
-  }
-
-  send(message: Serializable): void {
-    this.#child.send(message)
-  }
-
+  send(message: Serializable): void
   /** @returns its next message; rejects when it ends without one */
-  message<T>(): Promise<T> {
-    return new Promise((resolve, reject) => {
-      this.#child.once('message', (message) => resolve(message as T))
-      void this.#exited.then(() => reject(new Error(`${this.#name} ended without an answer`)))
-    })
-  }
-
-  /**
-   * Waits until a question is answered.
-   * @param ask rejects for as long as there is no answer
-   */
-  async ready(ask: () => Promise<unknown>): Promise<void> {
-    const deadlineMs = performance.now() + startTimeoutMs
-    for (;;) {
-      try {
-        await ask()
-        return
-      } catch (cause) {
-        const isOver = this.#child.exitCode !== null || Number.isNaN(this.pid)
-        if (isOver || performance.now() > deadlineMs) {
-          throw new Error(`${this.#name} does not start`, { cause })
-        }
-        await sleep(pollMs)
-      }
-    }
-  }
-
+  message<T>(): Promise<T>
+  /** Waits until a question is answered. @param ask rejects for as long as there is no answer */
+  ready(ask: () => Promise<unknown>): Promise<void>
   /** Ends it, and resolves when it is gone. */
-  async stop(signal = this.#stopSignal): Promise<void> {
-    this.#child.kill(signal)
-    await this.#exited
+  stop(signal?: NodeJS.Signals): Promise<void>
+}
+
+/**
+ * Starts a process. Its standard output goes nowhere (that is where services log), its standard error is
+ * ours, and programs of the benchmark tell their results by message.
+ */
+export function startProcess(spec: ProcessSpec, { cores }: Pick<Bench, 'cores'>): Process {
+  const { name, cwd, stopSignal = 'SIGTERM' } = spec
+  const [command = '', ...args] = commandOn(spec.core, cores, spec.command)
+  const nowhere = openSync(devNull, 'w')
+  const child = spawn(command, args, {
+    env: { PATH: process.env.PATH, ...spec.env },
+    stdio: ['ignore', nowhere, spec.isQuiet ? nowhere : 'inherit', 'ipc'],
+    ...(cwd !== undefined && { cwd }),
+    ...spec.user,
+  })
+  closeSync(nowhere)
+  running.add(child)
+  const exited = new Promise<void>((resolve) => {
+    child.once('exit', () => resolve()).once('error', () => resolve())
+  })
+  void exited.then(() => running.delete(child))
+  return {
+    pid: child.pid ?? Number.NaN,
+    send: (message) => void child.send(message),
+    message: <T>() =>
+      new Promise<T>((resolve, reject) => {
+        child.once('message', (message) => resolve(message as T))
+        void exited.then(() => reject(new Error(`${name} ended without an answer`)))
+      }),
+    async ready(ask) {
+      const deadlineMs = performance.now() + startTimeoutMs
+      for (;;) {
+        try {
+          await ask()
+          return
+        } catch (cause) {
+          const isOver = child.pid === undefined || child.exitCode !== null
+          if (isOver || performance.now() > deadlineMs) {
+            throw new Error(`${name} does not start`, { cause })
+          }
+          await sleep(pollMs)
+        }
+      }
+    },
+    async stop(signal = stopSignal) {
+      child.kill(signal)
+      await exited
+    },
   }
 }
 
@@ -112,7 +105,7 @@ export function startProgram(
   { core = 'server', env = {} }: { core?: keyof Cores; env?: Environment } = {},
 ): Process {
   const command = [...nodeOf(bench), bench.revision.program(name), ...args]
-  return new Process({ name, command, core, env }, bench)
+  return startProcess({ name, command, core, env }, bench)
 }
 
 function nodeOf({ revision }: Bench): string[] {
@@ -138,7 +131,7 @@ export async function startServer(
   const program = startProgram(name, args, bench, { env })
   const { port } = await program.message<{ port: number }>()
   const url = `http://127.0.0.1:${port}`
-  return { url, pid: program.pid, stop: (signal) => program.stop(signal) }
+  return { url, pid: program.pid, stop: program.stop }
 }
 
 /** Starts an issuer or a verifier by the command line, and waits until it says that it is ready. */
@@ -150,10 +143,8 @@ export async function startService(
   const [port, adminPort] = [await freePort(), await freePort()]
   const ports = { GATEPASS_PORT: String(port), GATEPASS_ADMIN_PORT: String(adminPort) }
   const command = [...nodeOf(bench), bench.revision.cli, role]
-  const service = new Process(
-    { name: role, command, core: 'server', cwd, env: { ...env, ...ports } },
-    bench,
-  )
+  const spec = { name: role, command, core: 'server', cwd, env: { ...env, ...ports } } as const
+  const service = startProcess(spec, bench)
   try {
     await service.ready(async () => {
       const response = await fetch(`http://127.0.0.1:${adminPort}/readyz`)
@@ -165,5 +156,5 @@ export async function startService(
     throw error
   }
   const url = `http://127.0.0.1:${port}`
-  return { url, pid: service.pid, stop: (signal) => service.stop(signal) }
+  return { url, pid: service.pid, stop: service.stop }
 }

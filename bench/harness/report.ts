@@ -10,12 +10,9 @@ export interface Table {
   readonly rows: readonly (readonly string[])[]
 }
 
-/** The share of a core from which on a figure by the clock says what a server can do. */
-const busyEnough = 0.9
-
 /** For a terminal: the first column to the left, figures to the right. */
 export function textTable({ head, rows }: Table): string {
-  const lines = [head.map((cell) => cell.toUpperCase()), ...rows]
+  const lines = [head, ...rows]
   const widths = head.map((_, column) => Math.max(...lines.map((row) => row[column]?.length ?? 0)))
   const pad = (cell: string, column: number) =>
     column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)
@@ -31,17 +28,8 @@ export function markdownTable({ head, rows }: Table): string {
 
 /** What was measured, and its figures. */
 export function reportOf(result: Result, render: (table: Table) => string): string {
-  const { scenario, title, packages, subjects } = result
-  const versions = Object.entries(packages).map(([name, version]) => `${name} ${version}`)
-  const rivals = versions.length === 0 ? '' : ` With ${versions.join(', ')}.`
-  const waiting = subjects.filter(wasWaiting).map(({ subject }) => subject)
-  return [
-    `${scenario}: ${title}. ${provenanceLine(result)}${rivals}`,
-    render(figuresTable(subjects)),
-    ...(waiting.length > 0
-      ? [`Not busy all the time, so compare by the core-second: ${waiting.join(', ')}.`]
-      : []),
-  ].join('\n\n')
+  const { scenario, title, subjects } = result
+  return `${scenario}: ${title}. ${provenanceLine(result)}\n\n${render(figuresTable(subjects))}`
 }
 
 /** What one measurement gave, in one line. */
@@ -106,12 +94,6 @@ function limitCells(series: Series, all: readonly Series[]): string[] {
 
 function valuesOf({ readings }: Series, name: (typeof metricNames)[number]): number[] {
   return readings.flatMap((reading) => reading[name] ?? [])
-}
-
-/** Whether a subject was waiting: for the load, for a disk, or for a core that others used. */
-function wasWaiting(series: Series): boolean {
-  const shares = valuesOf(series, 'server_busy')
-  return shares.length > 0 && median(shares) < busyEnough
 }
 
 /** Puts a report between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->` of a document. */

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describeMachine } from './machine.ts'
 import { runRounds, type Series } from './rounds.ts'
@@ -11,8 +11,6 @@ import {
 } from './scenario.ts'
 
 const folder = new URL('../results/', import.meta.url)
-/** Where packages are: those of the rivals alone, and those of the repository. */
-const modules = ['../peers/node_modules/', '../../node_modules/']
 
 /** What was measured when, and on what. */
 export interface Provenance {
@@ -27,8 +25,6 @@ export interface Provenance {
 export interface Result extends Provenance {
   readonly scenario: string
   readonly title: string
-  /** The versions of the rivals. */
-  readonly packages: Readonly<Record<string, string>>
   readonly subjects: readonly Series[]
 }
 
@@ -59,27 +55,24 @@ export async function runScenario(
     ...provenance,
     scenario: scenario.name,
     title: scenario.title,
-    packages: Object.fromEntries((scenario.packages ?? []).map((name) => [name, versionOf(name)])),
     subjects: await runRounds(chosen, bench.options.rounds, onReading),
   }
 }
 
-export function versionOf(name: string): string {
-  const file = modules
-    .map((place) => new URL(`${place}${name}/package.json`, import.meta.url))
-    .find((url) => existsSync(url))
-  if (file === undefined) throw new Error(`${name} is not installed`)
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
-}
-
-/**
- * Keeps a result in `bench/results`.
- * @returns the path of its file
- */
+/** Keeps a result in `bench/results`. @returns the path of its file */
 export function saveResult(kind: string, result: { readonly date: string }): string {
   mkdirSync(folder, { recursive: true })
   const instant = result.date.replaceAll(/[:.]/g, '-')
   const path = fileURLToPath(new URL(`${kind}-${instant}.json`, folder))
   writeFileSync(path, `${JSON.stringify(result, null, 2)}\n`)
   return path
+}
+
+/** @throws when the scenario has left none */
+export function readNewest(scenario: string): Result {
+  const path = globSync(`${fileURLToPath(folder)}${scenario}-[0-9]*Z.json`)
+    .sort()
+    .at(-1)
+  if (path === undefined) throw new Error(`There is no result of ${scenario}: run it first.`)
+  return JSON.parse(readFileSync(path, 'utf8')) as Result
 }

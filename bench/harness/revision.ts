@@ -14,6 +14,8 @@ import { fileURLToPath } from 'node:url'
 import { buildSync } from 'esbuild'
 
 const repository = fileURLToPath(new URL('../../', import.meta.url))
+const peers = join(repository, 'bench/peers')
+const installation = ['ci', '--no-audit', '--no-fund', '--prefer-offline']
 
 /**
  * Gatepass as its users get it: the tarballs of one revision, unpacked where a program finds them by
@@ -94,20 +96,16 @@ function addDependencies(folder: string): void {
   const lockOf = (root: string) => readFileSync(join(root, 'package-lock.json'), 'utf8')
   if (lockOf(folder) === lockOf(repository)) {
     symlinkSync(join(repository, 'node_modules'), join(folder, 'node_modules'))
-  } else run('npm', ['ci', '--no-audit', '--no-fund', '--prefer-offline'], folder)
+  } else run('npm', installation, folder)
 }
 
 /** @returns the tarballs of all packages; packing builds what it packs */
 function pack(folder: string): string[] {
   const { scripts } = readJson(join(folder, 'package.json')) as { scripts: object }
-  const tarballs = join(folder, 'dist/packages')
-  if ('pack' in scripts) run('npm', ['run', 'pack'], folder)
-  else {
-    const elsewhere = join(folder, 'packed')
-    mkdirSync(elsewhere)
-    run('npm', ['pack', '--pack-destination', elsewhere], folder)
-    return globSync(join(elsewhere, '*.tgz'))
-  }
+  const isMany = 'pack' in scripts
+  const tarballs = join(folder, isMany ? 'dist/packages' : 'packed')
+  if (!isMany) mkdirSync(tarballs)
+  run('npm', isMany ? ['run', 'pack'] : ['pack', '--pack-destination', tarballs], folder)
   return globSync(join(tarballs, '*.tgz'))
 }
 
@@ -132,7 +130,9 @@ function compilePrograms(installed: string): void {
   const paths = globSync(programs, { cwd: repository }).filter((path) => !path.endsWith('.d.ts'))
   buildSync({
     absWorkingDir: repository,
-    entryPoints: Object.fromEntries(paths.map((path) => [nameOf(path), path])),
+    entryPoints: Object.fromEntries(
+      paths.map((path) => [path.replace(/^bench\/|\.ts$/g, ''), path]),
+    ),
     outdir,
     bundle: true,
     format: 'esm',
@@ -141,11 +141,15 @@ function compilePrograms(installed: string): void {
     packages: 'external',
     logLevel: 'warning',
   })
-  symlinkSync(join(repository, 'bench/peers/node_modules'), join(outdir, 'node_modules'))
+  symlinkSync(join(peers, 'node_modules'), join(outdir, 'node_modules'))
 }
 
-function nameOf(path: string): string {
-  return path.replace(/^bench\//, '').replace(/\.ts$/, '')
+/**
+ * Installs the rivals that nothing else needs, in the versions of their lock file. They are not among the
+ * packages of the repository, as most of their 25 MB is a whole other auth framework.
+ */
+export function installPeers(): void {
+  if (!existsSync(join(peers, 'node_modules'))) run('npm', installation, peers)
 }
 
 function readJson(path: string): unknown {

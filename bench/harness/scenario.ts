@@ -23,6 +23,8 @@ export interface BenchOptions {
   readonly warmup_s: number
   /** How many connections ask at once, each one request at a time. */
   readonly connections: number
+  /** How many sessions the scenarios of scale go up to. */
+  readonly maxSessions: number
 }
 
 /** What a scenario measures with. */
@@ -47,8 +49,6 @@ export interface Scenario {
   ours(bench: Bench): Promise<readonly Subject[]>
   /** What others use for it, and what the same work costs at the least. */
   rivals?(bench: Bench): Promise<readonly Subject[]>
-  /** Packages among the rivals, whose versions belong to the result. */
-  readonly packages?: readonly string[]
 }
 
 /** The bench of one scenario: with as many connections as the scenario asks for. */

@@ -73,19 +73,15 @@ export function refreshRequest(dialect: Dialect, token: string) {
   return { method: 'POST', path, headers, body: bodyOf(token) } satisfies HttpRequest
 }
 
-export interface PreparedTraffic {
-  /** Gives a connection its share. */
-  setUp(connection: Connection): void
-  /** How many requests have to be answered before the measurement begins. */
-  readonly warmRequests: number
-}
-
-/** @param fail called when an answer of status 200 is wrong all the same */
+/**
+ * Gives each connection its share, and says how many requests have to be answered before a measurement.
+ * @param fail called when an answer of status 200 is wrong all the same
+ */
 export function prepareTraffic(
   traffic: Traffic,
   connections: number,
   fail: (reason: string) => void,
-): PreparedTraffic {
+): { readonly warmRequests: number; setUp(connection: Connection): void } {
   let count = 0
   if (traffic.kind === 'refresh') {
     const { dialect, tokens } = traffic

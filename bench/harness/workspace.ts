@@ -11,12 +11,10 @@ export type Tell = (line: string) => void
 export class Workspace {
   readonly #root: string
   readonly #tell: Tell
-  readonly #cores: Bench['cores']
+  readonly #cores = chooseCores()
 
   constructor(tell: Tell) {
-    const cores = chooseCores()
-    if ('unpinned' in cores) tell(`Server and load are not pinned to cores: ${cores.unpinned}.`)
-    this.#cores = 'unpinned' in cores ? null : cores
+    if (this.#cores === null) tell('Not pinned to cores: that takes taskset, and two cores.')
     this.#tell = tell
     this.#root = mkdtempSync(join(tmpdir(), 'gatepass-bench-'))
     // Postgres runs as another user, in a folder below.

@@ -1,4 +1,4 @@
-import type { RequestListener } from 'node:http'
+import type { RequestListener, ServerResponse } from 'node:http'
 import express from 'express'
 import { importGatepass } from './packages.ts'
 import { serveListener } from './serve.ts'
@@ -25,21 +25,15 @@ const guards: Readonly<Record<string, () => Promise<Middleware>>> = {
   },
 }
 
-interface ExpressResponse {
-  status(code: number): ExpressResponse
-  type(name: string): ExpressResponse
-  send(text: string): void
-}
-
 const middleware = await guards[guard]?.()
 if (middleware === undefined) throw new Error(`there is no guard ${guard}`)
 const app = express()
 app.use(middleware)
-app.get('/verify', (_request: never, response: ExpressResponse) => {
-  response.type('application/json').send(text)
+app.get('/verify', (_request: never, response: ServerResponse) => {
+  response.setHeader('content-type', 'application/json').end(text)
 })
 // That of Express prints every refusal.
-app.use((error: { status?: number }, _request: never, response: ExpressResponse, _next: never) => {
-  response.status(error.status ?? 500).send('')
+app.use((error: { status?: number }, _request: never, response: ServerResponse, _next: never) => {
+  response.writeHead(error.status ?? 500).end()
 })
 await serveListener(app as unknown as RequestListener)

@@ -1,17 +1,9 @@
 import type { FastifyPluginAsync } from 'fastify'
-import type { Trust } from '../tokens.ts'
 
 /**
  * What a program uses of Gatepass, by the names of its packages in any revision. The types are written
  * down here: those of one revision need not be those of another.
  */
-
-export interface VerifierOptions extends Pick<Trust, 'issuer' | 'audience'> {
-  readonly jwks?: Trust['jwks']
-  readonly jwksUri?: string
-  readonly cache?: { readonly maxBytes: number }
-  readonly revocations?: boolean | { readonly stream: boolean }
-}
 
 export interface Verifier {
   ready(): Promise<void>
@@ -21,8 +13,8 @@ export interface Verifier {
 }
 
 interface Entries {
-  verifier: { createVerifier(options: VerifierOptions): Verifier }
-  fastify: { readonly gatepassAuth: FastifyPluginAsync<VerifierOptions> }
+  verifier: { createVerifier(options: object): Verifier }
+  fastify: { readonly gatepassAuth: FastifyPluginAsync<object> }
   express: { requireToken(verifier: Verifier): (...parameters: never[]) => unknown }
   data: {
     readonly gatepassData: FastifyPluginAsync<Record<string, unknown>>
@@ -30,7 +22,7 @@ interface Entries {
   }
 }
 
-export interface SessionFields {
+interface SessionFields {
   get(field: string): Promise<unknown>
   update(field: string, change: (value: Record<string, number>) => unknown): Promise<unknown>
 }

@@ -1,70 +1,56 @@
-import { randomUUID } from 'node:crypto'
-import { startServer } from '../harness/processes.ts'
+import type { Headers } from '../harness/http.ts'
+import type { Server } from '../harness/processes.ts'
 import type { Bench, Scenario, Subject } from '../harness/scenario.ts'
 import { served } from '../harness/subjects.ts'
-import { startRedis } from '../stores.ts'
+import { newSecret } from '../issuer.ts'
+import { startOnRedis } from '../stores.ts'
 import { createSigner, headerTraffic } from '../tokens.ts'
 
 /** So many sessions ask in turn: no two requests of one are under way at once. */
 const sessions = 2_048
 
-type Headers = Readonly<Record<string, string>>
-
 export const data: Scenario = {
   name: 'data',
   title: 'a guarded request that reads, or changes, a cart of the session on Redis',
-  packages: ['@fastify/session', '@redis/client'],
   async ours(bench) {
     const signer = await createSigner()
     const tokens = await signer.signMany(sessions)
     const signedIn = tokens.map((token) => ({ authorization: `Bearer ${token}` }))
-    const args = [randomUUID() + randomUUID(), JSON.stringify(signer.trust)]
-    return cartSubjects('gatepass', { program: 'programs/data', args }, async () => signedIn, bench)
+    const args = [newSecret(), JSON.stringify(signer.trust)]
+    const start = () => startOnRedis('programs/data', args, bench)
+    return cartSubjects('gatepass', start, async () => signedIn, bench)
   },
   async rivals(bench) {
-    const args = [randomUUID() + randomUUID()]
-    const signIn = async (url: string) => {
-      const login = await fetch(`${url}/login`)
-      await login.arrayBuffer()
-      return { cookie: login.headers.get('set-cookie')?.split(';')[0] ?? '' }
-    }
-    const signInAll = async (url: string) => {
-      const all: Headers[] = []
-      for (let n = 0; n < sessions; n++) all.push(await signIn(url))
-      return all
-    }
-    const server = { program: 'programs/session', args }
-    return cartSubjects('@fastify/session', server, signInAll, bench)
+    const start = () => startOnRedis('programs/session', [newSecret()], bench)
+    return cartSubjects('@fastify/session', start, signInAll, bench)
   },
 }
 
-async function cartSubjects(
+async function signInAll(url: string): Promise<Headers[]> {
+  const all: Headers[] = []
+  for (let n = 0; n < sessions; n++) {
+    const login = await fetch(`${url}/login`)
+    await login.arrayBuffer()
+    all.push({ cookie: login.headers.get('set-cookie')?.split(';')[0] ?? '' })
+  }
+  return all
+}
+
+function cartSubjects(
   name: string,
-  { program, args }: { readonly program: string; readonly args: readonly string[] },
+  start: () => Promise<Server>,
   signIn: (url: string) => Promise<readonly Headers[]>,
   bench: Bench,
-): Promise<Subject[]> {
-  const redis = await startRedis(`${bench.scratch}/${program}-redis`, bench)
-  bench.defer(() => redis.stop())
+): Subject[] {
   let signedIn: readonly Headers[] = []
-  const subject = (what: string, method: 'GET' | 'POST') =>
-    served(
-      {
-        name: `${name}, ${what}`,
-        start: async () => {
-          return {
-            ...(await startServer(program, [redis.url, ...args], bench)),
-            storePid: redis.pid,
-          }
-        },
-        async check(url) {
-          if (signedIn.length === 0) signedIn = await signIn(url)
-          for (const headers of signedIn) await checkCart(`${url}/cart`, headers)
-        },
-        traffic: () => headerTraffic(signedIn, { method, path: '/cart' }),
-      },
-      bench,
-    )
+  const check = async (url: string) => {
+    signedIn = await signIn(url)
+    for (const headers of signedIn) await checkCart(`${url}/cart`, headers)
+  }
+  const subject = (what: string, method: 'GET' | 'POST') => {
+    const traffic = () => headerTraffic(signedIn, { method, path: '/cart' })
+    return served({ name: `${name}, ${what}`, start, check, traffic }, bench)
+  }
   return [subject('read', 'GET'), subject('change', 'POST')]
 }
 

@@ -3,6 +3,7 @@ import { data } from './data.ts'
 import { login } from './login.ts'
 import { memory } from './memory.ts'
 import { refresh, refreshBesideLogins } from './refresh.ts'
+import { scale } from './scale.ts'
 import { verify } from './verify.ts'
 
 export const scenarios: readonly Scenario[] = [
@@ -12,13 +13,17 @@ export const scenarios: readonly Scenario[] = [
   refresh,
   refreshBesideLogins,
   data,
+  ...scale,
 ]
 
-/** The scenario of a name, or all of a family: `verify` is every `verify-…`. */
-export function findScenarios(name: string): Scenario[] {
-  const exact = scenarios.filter((scenario) => scenario.name === name)
-  const found =
-    exact.length > 0 ? exact : scenarios.filter((one) => one.name.startsWith(`${name}-`))
-  if (found.length === 0) throw new Error(`There is no scenario ${name}.`)
-  return found
+/** The scenarios of these names, or whose names begin with one of them: `verify` is every `verify-…`. */
+export function findScenarios(names: readonly string[]): readonly Scenario[] {
+  const found = names.flatMap((name) => {
+    const exact = scenarios.filter((one) => one.name === name)
+    const all =
+      exact.length > 0 ? exact : scenarios.filter((one) => one.name.startsWith(`${name}-`))
+    if (all.length === 0) throw new Error(`There is no scenario ${name}.`)
+    return all
+  })
+  return [...new Set(found)]
 }

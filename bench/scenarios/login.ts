@@ -1,12 +1,12 @@
 import { mkdtempSync } from 'node:fs'
 import { join } from 'node:path'
-import { installPeers } from '../harness/peers.ts'
 import { type Server, startServer } from '../harness/processes.ts'
+import { installPeers } from '../harness/revision.ts'
 import type { Bench, Scenario, Subject } from '../harness/scenario.ts'
 import { looped, served } from '../harness/subjects.ts'
 import type { HttpRequest } from '../harness/traffic.ts'
-import { hashCosts, Issuer, loginRequests, password } from '../issuer.ts'
-import { betterAuthLogin } from './better-auth.ts'
+import { createIssuer, hashCosts, loginRequests, password, userName } from '../issuer.ts'
+import { startOnRedis } from '../stores.ts'
 
 /** So many that none signs in often: sessions of a user pile up, and are limited. */
 const users = 4_096
@@ -16,42 +16,49 @@ const scrypt = 'scrypt, nothing else'
 export const login: Scenario = {
   name: 'login',
   title: 'sign-ins by password, each beside its own hash in a loop',
-  packages: ['@fastify/jwt', 'better-auth', 'fastify'],
   // A login is waiting whenever a hash is done, and none waits for too long.
   connections: 8,
   async ours(bench) {
     const spec = { name: 'login', store: 'SQLite', users, hash: 'default' } as const
-    const issuer = await Issuer.create(spec, bench)
-    const signIns = { start: () => issuer.start(), requests: loginRequests(users) }
-    return [loginSubject('gatepass, Argon2id', argon2id, signIns, bench)]
+    const { start } = await createIssuer(spec, bench)
+    return [loginSubject('gatepass, Argon2id', argon2id, start, loginRequests(users), bench)]
   },
   async rivals(bench) {
     installPeers()
     const cost = JSON.stringify(hashCosts.default)
-    const startByHand = () => {
-      const file = join(mkdtempSync(join(bench.scratch, 'by-hand-')), 'users.db')
-      return startServer('programs/login-by-hand', [String(users), password, file, cost], bench)
-    }
-    const byHand = { start: startByHand, requests: loginRequests(users) }
+    const args = [String(users), password, cost]
+    const byHand = () => startOnRedis('programs/by-hand', args, bench)
+    const byHandName = 'by hand with fast-jwt, Argon2id'
     return [
-      loginSubject('@fastify/jwt by hand, Argon2id', argon2id, byHand, bench),
-      loginSubject('better-auth, scrypt', scrypt, betterAuthLogin(users, password, bench), bench),
+      loginSubject(byHandName, argon2id, byHand, loginRequests(users), bench),
+      betterAuth(bench),
       looped(argon2id, 'programs/hash', ['argon2id', cost], bench),
       looped(scrypt, 'programs/hash', ['scrypt'], bench),
     ]
   },
 }
 
-interface SignIns {
-  start(): Promise<Server>
-  readonly requests: readonly HttpRequest[]
+function betterAuth(bench: Bench): Subject {
+  // Its public address, where a browser says that a sign-in comes from.
+  const origin = 'http://127.0.0.1:3000'
+  const headers = { 'content-type': 'application/json', origin }
+  const requests = Array.from({ length: users }, (_, n) => {
+    const body = JSON.stringify({ email: `${userName(n)}@example.com`, password })
+    return { method: 'POST', path: '/api/auth/sign-in/email', headers, body }
+  })
+  const start = () => {
+    const file = join(mkdtempSync(join(bench.scratch, 'better-auth-')), 'auth.db')
+    return startServer('programs/better-auth', [origin, String(users), password, file], bench)
+  }
+  return loginSubject('better-auth, scrypt', scrypt, start, requests, bench)
 }
 
 /** A wrong password is refused before the load; the load shows that a right one is not. */
 function loginSubject(
   name: string,
   limit: string,
-  { start, requests }: SignIns,
+  start: () => Promise<Server>,
+  requests: readonly HttpRequest[],
   bench: Bench,
 ): Subject {
   const check = async (url: string) => {

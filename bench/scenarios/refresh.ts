@@ -1,26 +1,23 @@
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { isInMemory } from '../harness/machine.ts'
-import { installPeers } from '../harness/peers.ts'
 import { type Server, startServer } from '../harness/processes.ts'
 import type { Bench, Scenario, Subject } from '../harness/scenario.ts'
 import { served } from '../harness/subjects.ts'
 import { type Dialect, initialToken, refreshRequest } from '../harness/traffic.ts'
-import { Issuer, type IssuerSpec, loginRequests, signIn } from '../issuer.ts'
-import { startRedis } from '../stores.ts'
-import { betterAuthToken } from './better-auth.ts'
+import { createIssuer, type IssuerSpec, loginRequests, signIn } from '../issuer.ts'
+import { startOnRedis } from '../stores.ts'
 
 /** So many that the rows of one commit lie on different pages, as those of different users do. */
-const sessions = 16_384
-/** Some rivals make their sessions anew at each start, which takes them long. */
-const sessionsOfRivals = 8_192
-const signing = 'a route that only signs'
+const sessions = 8_192
+const signing = 'bare route that signs'
+/** As long as the answer of a refresh. */
+const answer = JSON.stringify({ access_token: 'a'.repeat(850) })
 /** A refresh inside the grace period would not rotate the token. */
 const settings = { GATEPASS_GRACE_S: '0' }
 
 export const refresh: Scenario = {
   name: 'refresh',
   title: 'a new access token and the next refresh token, by the store of the sessions',
-  packages: ['fast-jwt', 'oidc-provider', 'better-auth', 'fastify', '@redis/client'],
   async ours(bench) {
     if (isInMemory(bench.scratch)) {
       throw new Error('A flush to memory costs nothing: set TMPDIR to a folder on a disk.')
@@ -28,45 +25,36 @@ export const refresh: Scenario = {
     const subjects: Subject[] = []
     for (const store of ['SQLite', 'Redis', 'Postgres'] as const) {
       const spec = { name: `refresh-${store}`, store, users: sessions, hash: 'least' } as const
-      const { issuer, tokens } = await issuerWithSessions(spec, sessions, bench)
+      const { start, tokens } = await issuerWithSessions(spec, sessions, bench)
       const [checked = '', ...others] = tokens
-      const start = () => issuer.start()
       subjects.push(rotating(store, { start, dialect: 'gatepass', checked, tokens: others }, bench))
     }
     return subjects
   },
   async rivals(bench) {
-    installPeers()
-    const tokens = Array.from({ length: sessionsOfRivals }, (_, n) => initialToken(n + 1))
+    const tokens = Array.from({ length: sessions }, (_, n) => initialToken(n + 1))
     const common = { checked: initialToken(0), tokens }
     const count = String(tokens.length + 1)
-    const byHand = { ...common, dialect: 'opaque', start: () => startByHand(count, bench) } as const
+    const startByHand = () => startOnRedis('programs/by-hand', [count], bench)
+    const byHand = { ...common, dialect: 'opaque', start: startByHand } as const
     const startOidcProvider = () => startServer('programs/oidc-provider', [count], bench)
     const oidc = { ...common, dialect: 'oauth', start: startOidcProvider } as const
-    const requests = [refreshRequest('opaque', 'a'.repeat(90))]
-    const betterAuth = { limit: signing, ...betterAuthToken(sessionsOfRivals, bench) }
+    const traffic = () => ({ kind: 'requests', requests: [refreshRequest('opaque', 'a')] }) as const
+    const startSigning = () => startServer('programs/fastify', [signing, '{}', answer], bench)
     return [
       rotating('by hand with fast-jwt, on Redis', byHand, bench),
       rotating('oidc-provider, in memory', oidc, bench),
-      served({ name: 'better-auth, a JWT and no rotation, on SQLite', ...betterAuth }, bench),
-      served(
-        {
-          name: signing,
-          start: () => startServer('programs/signing', [], bench),
-          traffic: () => ({ kind: 'requests', requests }),
-        },
-        bench,
-      ),
+      served({ name: signing, start: startSigning, traffic }, bench),
     ]
   },
 }
 
 async function issuerWithSessions(spec: IssuerSpec, count: number, bench: Bench) {
   let tokens: string[] = []
-  const issuer = await Issuer.create({ ...spec, settings }, bench, async (url) => {
-    tokens = (await signIn(url, count)).map(({ refresh_token }) => refresh_token)
+  const { start } = await createIssuer({ ...spec, settings }, bench, async ({ url }) => {
+    tokens = await signIn(url, count)
   })
-  return { issuer, tokens }
+  return { start, tokens }
 }
 
 interface Rotating {
@@ -81,16 +69,6 @@ function rotating(name: string, { start, dialect, checked, tokens }: Rotating, b
   const check = (url: string) => checkRotation(url, dialect, checked)
   const traffic = () => ({ kind: 'refresh', dialect, tokens }) as const
   return served({ name, limit: signing, start, check, traffic }, bench)
-}
-
-async function startByHand(count: string, bench: Bench): Promise<Server> {
-  const redis = await startRedis(`${bench.scratch}/by-hand-${Math.random()}`, bench)
-  const server = await startServer('programs/refresh-by-hand', [redis.url, count], bench)
-  const stop = async () => {
-    await server.stop()
-    await redis.stop()
-  }
-  return { ...server, storePid: redis.pid, stop }
 }
 
 /**
@@ -127,7 +105,7 @@ export const refreshBesideLogins: Scenario = {
   async ours(bench) {
     const users = 4_096
     const spec = { name: 'beside-logins', store: 'SQLite', users, hash: 'default' } as const
-    const { issuer, tokens } = await issuerWithSessions(spec, 256, bench)
+    const { start, tokens } = await issuerWithSessions(spec, 256, bench)
     const requests = loginRequests(users)
     const beside = {
       traffic: () => ({ kind: 'requests', requests }) as const,
@@ -135,10 +113,8 @@ export const refreshBesideLogins: Scenario = {
       connections: 8,
       refusals: [503],
     }
-    const common = {
-      start: () => issuer.start(),
-      traffic: () => ({ kind: 'refresh', dialect: 'gatepass', tokens }) as const,
-    }
+    const traffic = () => ({ kind: 'refresh', dialect: 'gatepass', tokens }) as const
+    const common = { start, traffic }
     return [
       { ...common, name: 'paced', perSecond },
       { ...common, name: 'paced, with logins', perSecond, beside },

@@ -1,10 +1,9 @@
-import { randomUUID } from 'node:crypto'
-import { installPeers } from '../harness/peers.ts'
 import { type Server, startServer, startService } from '../harness/processes.ts'
+import { installPeers } from '../harness/revision.ts'
 import type { Bench, Scenario, Subject } from '../harness/scenario.ts'
 import { served } from '../harness/subjects.ts'
-import type { Traffic } from '../harness/traffic.ts'
-import { startRedis } from '../stores.ts'
+import { newSecret } from '../issuer.ts'
+import { startOnRedis } from '../stores.ts'
 import {
   type Algorithm,
   bearerTraffic,
@@ -13,8 +12,6 @@ import {
   createSigner,
   headerTraffic,
   publishKeys,
-  type Samples,
-  type Trust,
 } from '../tokens.ts'
 
 /** Which tokens are sent. Those that are new exceed a cache that is as small as it can be. */
@@ -33,20 +30,18 @@ const bareExpress = 'bare route, Express'
 const rawSignature = 'bare route that checks a signature'
 const plugins = ['@fastify/jwt', '@fastify/jwt, tuned']
 const libraries = ['fast-jwt', 'fast-jwt, tuned', 'jose', 'jsonwebtoken', 'aws-jwt-verify']
-const otherPackages = ['fastify', 'express', 'express-oauth2-jwt-bearer', '@fastify/session']
 
 export const verify: readonly Scenario[] = mixes.map((mix) => ({
   name: `verify-${mix.name}`,
   title: `a guarded route over HTTP, with ${mix.label}`,
-  packages: [...plugins, ...libraries, ...otherPackages].filter((name) => !name.includes('tuned')),
   ours: (bench) => oursOf(mix, bench),
   rivals: (bench) => rivalsOf(mix, bench),
 }))
 
 async function oursOf(mix: Mix, bench: Bench): Promise<Subject[]> {
-  const routes = await GuardedRoutes.create(mix, 'ES256', bench)
+  const routes = await createRoutes(mix, 'ES256', bench)
   if (mix.name === 'new') {
-    const byRs256 = await GuardedRoutes.create(mix, 'RS256', bench)
+    const byRs256 = await createRoutes(mix, 'RS256', bench)
     return [
       routes.fastify('guarded route', 'gatepass, nothing kept', rawSignature),
       byRs256.fastify('guarded route, RS256', 'gatepass, nothing kept', bare),
@@ -54,100 +49,69 @@ async function oursOf(mix: Mix, bench: Bench): Promise<Subject[]> {
   }
   return [
     routes.fastify('guarded route', 'gatepass', bare),
-    await routes.service('/verify', bare),
-    ...(mix.name === 'one' ? [await routes.express('guarded route, Express', 'gatepass')] : []),
+    routes.service('/verify', bare),
+    ...(mix.name === 'one' ? [routes.express('guarded route, Express', 'gatepass')] : []),
   ]
 }
 
 async function rivalsOf(mix: Mix, bench: Bench): Promise<Subject[]> {
   installPeers()
-  const routes = await GuardedRoutes.create(mix, 'ES256', bench)
+  const routes = await createRoutes(mix, 'ES256', bench)
   const isNew = mix.name === 'new'
   const keepers = [...plugins, 'fast-jwt', 'fast-jwt, tuned']
   const onFastify = [...plugins, ...libraries].filter((name) => !isNew || !name.endsWith('tuned'))
   const limitOf = (name: string) => (isNew || !keepers.includes(name) ? rawSignature : bare)
   return [
     ...onFastify.map((name) => routes.fastify(name, name, limitOf(name))),
-    await routes.express('express-oauth2-jwt-bearer, Express', 'express-oauth2-jwt-bearer'),
-    ...(mix.name === 'one' ? [await redisSession(bench)] : []),
-    ...[bare, rawSignature].map((name) => routes.unguarded(name)),
-    routes.unguarded(bareExpress),
+    routes.express('express-oauth2-jwt-bearer, Express', 'express-oauth2-jwt-bearer'),
+    ...(mix.name === 'one' ? [redisSession(bench)] : []),
+    ...routes.unguarded(),
   ]
 }
 
-/** Routes that take the tokens of one signer, and the requests to them. */
-class GuardedRoutes {
-  readonly #trust: Trust
-  readonly #samples: Samples
-  readonly #traffic: Traffic
-  readonly #bench: Bench
-
-  private constructor(trust: Trust, samples: Samples, traffic: Traffic, bench: Bench) {
-    this.#trust = trust
-    this.#samples = samples
-    this.#traffic = traffic
-    this.#bench = bench
+/** Subjects that take the tokens of one signer, and the requests to them. */
+async function createRoutes({ name: mix, count }: Mix, alg: Algorithm, bench: Bench) {
+  const signer = await createSigner(alg)
+  const samples = await createSamples(signer)
+  const requests = bearerTraffic(await signer.signMany(count), mix !== 'new')
+  const traffic = () => requests
+  const { issuer, audience } = signer.trust
+  const jwksUrl = await publishKeys(signer.trust, bench)
+  const guarded = (name: string, limit: string, start: () => Promise<Server>) => {
+    const check = (url: string) => checkSamples(samples, `${url}/verify`)
+    return served({ name, limit, start, check, traffic }, bench)
   }
-
-  static async create(mix: Mix, alg: Algorithm, bench: Bench): Promise<GuardedRoutes> {
-    const signer = await createSigner(alg)
-    const traffic = bearerTraffic(await signer.signMany(mix.count), mix.name !== 'new')
-    return new GuardedRoutes(signer.trust, await createSamples(signer), traffic, bench)
-  }
-
-  /** @param guard as programs/fastify.ts knows it */
-  fastify(name: string, guard: string, limit: string): Subject {
-    const args = [guard, JSON.stringify(this.#trust), text]
-    return this.#guarded(name, limit, () => startServer('programs/fastify', args, this.#bench))
-  }
-
-  async express(name: string, guard: string): Promise<Subject> {
-    const { issuer, audience } = this.#trust
-    const args = [guard, text, issuer, audience, await publishKeys(this.#trust, this.#bench)]
-    const start = () => startServer('programs/express', args, this.#bench)
-    return this.#guarded(name, bareExpress, start)
-  }
-
-  async service(name: string, limit: string): Promise<Subject> {
-    const env = {
-      GATEPASS_ISSUER: this.#trust.issuer,
-      GATEPASS_AUDIENCE: this.#trust.audience,
-      GATEPASS_JWKS_URL: await publishKeys(this.#trust, this.#bench),
-    }
-    const { scratch } = this.#bench
-    const start = () => startService('verifier', { cwd: scratch, env }, this.#bench)
-    return this.#guarded(name, limit, start)
-  }
-
-  /** What the same requests cost without a guard. */
-  unguarded(name: string): Subject {
-    const [program, args] =
-      name === bareExpress
-        ? ['programs/express', ['bare', text]]
-        : ['programs/fastify', [name === bare ? 'bare' : 'raw signature', '{}', text]]
-    const start = () => startServer(program, args, this.#bench)
-    return served({ name, start, traffic: () => this.#traffic }, this.#bench)
-  }
-
-  #guarded(name: string, limit: string, start: () => Promise<Server>): Subject {
-    const check = (url: string) => checkSamples(this.#samples, `${url}/verify`)
-    return served({ name, limit, start, check, traffic: () => this.#traffic }, this.#bench)
+  const env = { GATEPASS_ISSUER: issuer, GATEPASS_AUDIENCE: audience, GATEPASS_JWKS_URL: jwksUrl }
+  const startFastify = (...args: string[]) => startServer('programs/fastify', args, bench)
+  const startExpress = (...args: string[]) => startServer('programs/express', args, bench)
+  return {
+    /** @param guard as programs/fastify.ts knows it */
+    fastify: (name: string, guard: string, limit: string) =>
+      guarded(name, limit, () => startFastify(guard, JSON.stringify(signer.trust), text)),
+    express: (name: string, guard: string) =>
+      guarded(name, bareExpress, () => startExpress(guard, text, issuer, audience, jwksUrl)),
+    service: (name: string, limit: string) =>
+      guarded(name, limit, () => startService('verifier', { cwd: bench.scratch, env }, bench)),
+    /** What the same requests cost without a guard. */
+    unguarded: () => [
+      served({ name: bare, start: () => startFastify('bare', '{}', text), traffic }, bench),
+      served({ name: bareExpress, start: () => startExpress('bare', text), traffic }, bench),
+      served(
+        { name: rawSignature, start: () => startFastify(rawSignature, '{}', text), traffic },
+        bench,
+      ),
+    ],
   }
 }
 
 /** A session of @fastify/session, signed in before the load. */
-async function redisSession(bench: Bench): Promise<Subject> {
-  const redis = await startRedis(`${bench.scratch}/session-redis`, bench)
-  bench.defer(() => redis.stop())
-  const args = [redis.url, randomUUID() + randomUUID()]
+function redisSession(bench: Bench): Subject {
   let cookie = ''
   return served(
     {
       name: '@fastify/session on Redis',
       limit: bare,
-      start: async () => {
-        return { ...(await startServer('programs/session', args, bench)), storePid: redis.pid }
-      },
+      start: () => startOnRedis('programs/session', [newSecret()], bench),
       async check(url) {
         const login = await fetch(`${url}/login`)
         cookie = login.headers.get('set-cookie')?.split(';')[0] ?? ''

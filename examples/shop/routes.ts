@@ -1,10 +1,10 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { digestOf, showCart, withItem, withoutProduct } from './cart.ts'
 import { allProducts, currency, findProduct } from './catalogue.ts'
 import { checkOut, showOrder } from './checkout.ts'
-import { preferences, quantityMax, shopData } from './data.ts'
+import { preferences, quantityMax, type ShopData, shopData } from './data.ts'
 import { ShopError } from './problems.ts'
 
 /**
@@ -14,6 +14,9 @@ import { ShopError } from './problems.ts'
 const open = { auth: false } as const
 const reads = { auth: { scope: 'data:read' } }
 const writes = { auth: { scope: 'data:write' } }
+
+/** Where the data of the caller is. */
+type DataOf = (request: FastifyRequest) => ShopData
 
 const productId = z.string().max(64)
 const retriable = z.looseObject({ 'idempotency-key': z.string().min(1).max(255).optional() })
@@ -38,11 +41,11 @@ export async function catalogueRoutes(scope: FastifyInstance): Promise<void> {
   )
 }
 
-export async function cartRoutes(scope: FastifyInstance): Promise<void> {
+export async function cartRoutes(scope: FastifyInstance, dataOf: DataOf = shopData): Promise<void> {
   const app = scope.withTypeProvider<ZodTypeProvider>()
 
   app.get('/cart', { config: reads }, async (request) =>
-    showCart(await shopData(request).session.get('shop_cart')),
+    showCart(await dataOf(request).session.get('shop_cart')),
   )
 
   app.post(
@@ -55,7 +58,7 @@ export async function cartRoutes(scope: FastifyInstance): Promise<void> {
         quantity,
         key: digestOf(request.headers['idempotency-key']),
       }
-      const { session } = shopData(request)
+      const { session } = dataOf(request)
       return showCart(await session.update('shop_cart', (cart) => withItem(cart, addition)))
     },
   )
@@ -65,13 +68,16 @@ export async function cartRoutes(scope: FastifyInstance): Promise<void> {
     { config: writes, schema: { params: z.object({ product: productId }) } },
     async (request) => {
       const { product } = request.params
-      const { session } = shopData(request)
+      const { session } = dataOf(request)
       return showCart(await session.update('shop_cart', (cart) => withoutProduct(cart, product)))
     },
   )
 }
 
-export async function orderRoutes(scope: FastifyInstance): Promise<void> {
+export async function orderRoutes(
+  scope: FastifyInstance,
+  dataOf: DataOf = shopData,
+): Promise<void> {
   const app = scope.withTypeProvider<ZodTypeProvider>()
 
   app.post(
@@ -79,26 +85,29 @@ export async function orderRoutes(scope: FastifyInstance): Promise<void> {
     { config: writes, schema: { headers: retriable } },
     async (request, reply) => {
       const key = digestOf(request.headers['idempotency-key'])
-      const { order, isNew } = await checkOut(shopData(request), key, Date.now())
+      const { order, isNew } = await checkOut(dataOf(request), key, Date.now())
       return reply.code(isNew ? 201 : 200).send(showOrder(order))
     },
   )
 
   app.get('/orders', { config: reads }, async (request) => {
-    const orders = await shopData(request).user.get('shop_orders')
+    const orders = await dataOf(request).user.get('shop_orders')
     return { orders: orders.map(showOrder).reverse() }
   })
 }
 
-export async function preferenceRoutes(scope: FastifyInstance): Promise<void> {
+export async function preferenceRoutes(
+  scope: FastifyInstance,
+  dataOf: DataOf = shopData,
+): Promise<void> {
   const app = scope.withTypeProvider<ZodTypeProvider>()
 
   app.get('/preferences', { config: reads }, (request) =>
-    shopData(request).user.get('shop_preferences'),
+    dataOf(request).user.get('shop_preferences'),
   )
 
   app.put('/preferences', { config: writes, schema: { body: preferences } }, async (request) => {
-    await shopData(request).user.set('shop_preferences', request.body)
+    await dataOf(request).user.set('shop_preferences', request.body)
     return request.body
   })
 }

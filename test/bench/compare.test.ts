@@ -1,51 +1,92 @@
 import t from 'tap'
-import { byRate, compare } from '../../bench/old/harness/compare.ts'
-import type { Series } from '../../bench/old/harness/rounds.ts'
+import { compare, type Pair, rowsOf } from '../../bench/compare.ts'
+import { installRevision } from '../../bench/harness/revision.ts'
+import { ratioOf } from '../../bench/harness/statistics.ts'
+import { readArguments } from '../../bench/options.ts'
+import fc from '../support/properties.ts'
 
-function series(subject: string, values: readonly number[]): Series {
-  return { subject, readings: values.map((per_second) => ({ per_second })) }
+t.test('a ratio is the geometric mean over the rounds, with a t-interval', async (t) => {
+  // By hand: logs of 2 and 8 are ln 4 ± ln 2, so the standard error is ln 2, and t is 12.706.
+  const { value, low, high } = ratioOf([2, 8], [1, 1])
+  t.ok(Math.abs(value - 4) < 1e-12)
+  t.ok(Math.abs(Math.log(high / 4) - 12.706 * Math.LN2) < 1e-9)
+  t.ok(Math.abs(Math.log(4 / low) - 12.706 * Math.LN2) < 1e-9)
+})
+
+t.test('rounds that were slow for both sides change nothing', async (t) => {
+  t.same(ratioOf([100, 10, 50], [50, 5, 25]), { value: 2, low: 2, high: 2 })
+})
+
+t.test('the ratio of the sides exchanged is the reciprocal', async () => {
+  const rate = fc.integer({ min: 1 })
+  const rates = fc.array(fc.tuple(rate, rate), { minLength: 2, maxLength: 40 })
+  fc.assert(
+    fc.property(rates, (pairs) => {
+      const [own, others] = [pairs.map(([one]) => one), pairs.map(([, other]) => other)]
+      const [there, back] = [ratioOf(own, others), ratioOf(others, own)]
+      const isClose = (one: number, other: number) => Math.abs(Math.log(one * other)) < 1e-6
+      return isClose(there.value, back.value) && isClose(there.low, back.high)
+    }),
+  )
+})
+
+t.test('one round is not enough, and rounds come in pairs', async (t) => {
+  t.throws(() => ratioOf([1], [1]), RangeError)
+  t.throws(() => ratioOf([1, 2], [1]), RangeError)
+})
+
+/** @param factor of every figure of the head to that of the base */
+function pairOf(factor: number): Pair {
+  const readings = (scale: number) =>
+    [1, 1.01, 0.99].map((noise) => ({
+      per_second: 100 * scale * noise,
+      per_core_second: 100 * scale * noise,
+      heap_mib: 50 * scale * noise,
+      server_busy: 1,
+    }))
+  return { scenario: 's', subject: 'a', base: readings(1), head: readings(factor) }
 }
 
-// The whole machine was slow in the second round.
-const measured = [series('ours', [90, 44, 95]), series('limit', [100, 50, 100])]
+const regressionsOf = (factor: number, tolerance: number) =>
+  rowsOf(pairOf(factor), tolerance)
+    .filter(({ isRegression }) => isRegression)
+    .map(({ metric }) => metric)
 
-t.test('a share is taken within each round', async (t) => {
-  const { value } = compare({ subject: 'ours', metric: 'per_second', limit: 'limit' }, measured)
-  t.same(value, { median: 0.9, min: 0.88, max: 0.95 })
+t.test(
+  'a regression is wholly beyond the tolerance, and by processor time or memory',
+  async (t) => {
+    t.same(regressionsOf(0.8, 0.05), ['per_core_second'])
+    t.same(regressionsOf(1.2, 0.05), ['heap_mib'])
+    t.same(regressionsOf(0.8, 0.25), [])
+    t.same(regressionsOf(0.96, 0.05), [])
+    const metrics = rowsOf(pairOf(1), 0.05).map(({ metric }) => metric)
+    t.same(metrics, ['per_second', 'per_core_second', 'heap_mib'], 'how busy a core was is no row')
+  },
+)
+
+t.test('a figure that one side lacks is not compared', async (t) => {
+  const { head, ...pair } = pairOf(1)
+  t.same(rowsOf({ ...pair, head: head.map(() => ({})) }, 0.05), [])
 })
 
-t.test('the median is judged by the target, in the direction that the target has', async (t) => {
-  const own = { subject: 'ours', metric: 'per_second' } as const
-  const judge = (target: { atLeast: number } | { under: number }) =>
-    compare({ ...own, target }, measured).verdict
-  t.equal(judge({ atLeast: 90 }), 'met')
-  t.equal(judge({ atLeast: 91 }), 'missed')
-  t.equal(judge({ under: 91 }), 'met')
-  t.equal(judge({ under: 90 }), 'missed')
-  t.equal(compare(own, measured).verdict, null)
+t.test('no revision, one round or an unknown scenario is refused before any work', async (t) => {
+  await t.rejects(
+    compare({ ...readArguments(['compare']), names: [] }, () => {}),
+    /Name a revision/,
+  )
+  const one = { ...readArguments(['compare', '--rounds', '1']), names: ['HEAD'] }
+  await t.rejects(
+    compare(one, () => {}),
+    /two rounds or more/,
+  )
+  const unknown = { ...readArguments(['compare']), names: ['HEAD', 'nothing'] }
+  await t.rejects(
+    compare(unknown, () => {}),
+    /no scenario nothing/,
+  )
 })
 
-t.test('what was not measured cannot be compared', async (t) => {
-  t.throws(() => compare({ subject: 'none', metric: 'per_second' }, measured), /no subject none/)
-  t.throws(() => compare({ subject: 'ours', metric: 'ready_ms' }, measured), /ours has no ready_ms/)
-})
-
-t.test('rates are compared by the clock and by processor time', async (t) => {
-  t.same(byRate({ subject: 'ours', limit: 'limit' }), [
-    { subject: 'ours', limit: 'limit', metric: 'per_second' },
-    { subject: 'ours', limit: 'limit', metric: 'per_core_second' },
-  ])
-})
-
-t.test('there is no verdict by the clock when the limit was held up', async (t) => {
-  const busy = (subject: string, server_busy: number): Series => ({
-    subject,
-    readings: [{ per_second: 1, per_core_second: 1, server_busy }],
-  })
-  const verdicts = (...busyShares: [ours: number, limit: number]) =>
-    byRate({ subject: 'ours', limit: 'limit', target: { atLeast: 0.9 } }).map(
-      (one) => compare(one, [busy('ours', busyShares[0]), busy('limit', busyShares[1])]).verdict,
-    )
-  t.same(verdicts(0.5, 0.5), ['unclear', 'met'])
-  t.same(verdicts(0.5, 1), ['met', 'met'], 'a server that waits is slow')
+t.test('a revision that does not exist is refused, and no option is taken for one', async (t) => {
+  t.throws(() => installRevision('no-such-revision', t.testdir()), /no revision no-such-revision/)
+  t.throws(() => installRevision('--all', t.testdir()), /no revision --all/)
 })

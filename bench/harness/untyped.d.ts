@@ -1,0 +1,10 @@
+/* Packages without types, or installed by the first run that needs them: what they export is `any`. */
+declare module 'autocannon'
+declare module 'oidc-provider'
+declare module 'oidc-provider/lib/adapters/memory_adapter.js'
+declare module 'jsonwebtoken'
+declare module 'aws-jwt-verify'
+declare module 'express-oauth2-jwt-bearer'
+declare module 'better-auth'
+declare module 'better-auth/db/migration'
+declare module 'better-auth/node'

@@ -1,0 +1,88 @@
+import { argon2, generateKeyPairSync, randomBytes, randomUUID, timingSafeEqual } from 'node:crypto'
+import { promisify } from 'node:util'
+import { createClient } from '@redis/client'
+import { createSigner } from 'fast-jwt'
+import fastify from 'fastify'
+import { initialToken } from '../harness/traffic.ts'
+import { serve } from './serve.ts'
+
+/**
+ * The sign-in that one writes in an afternoon, well: Argon2id in Node's pool, opaque refresh tokens in
+ * Redis, each taken out when it is used, and access tokens like ours. Nothing counts failures, nothing
+ * tells a retry from a theft, and there is no log. `by-hand <redisUrl> <sessions> <password> <cost>`
+ */
+
+const [redisUrl = '', sessions = '0', password = '', cost = '{}'] = process.argv.slice(2)
+const accessTtl_s = 300
+const refreshTtl_s = 14 * 24 * 3600
+const scope = 'data:read data:write'
+const { privateKey: key } = generateKeyPairSync('ec', {
+  namedCurve: 'P-256',
+  privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  publicKeyEncoding: { type: 'spki', format: 'pem' },
+})
+const kid = randomBytes(32).toString('base64url')
+const sign = createSigner({ key, algorithm: 'ES256', kid, header: { alg: 'ES256', typ: 'at+jwt' } })
+const hash = promisify(argon2)
+const nonce = randomBytes(16)
+const hashOf = (message: string) => {
+  const { memory_kib: memory, passes, parallelism } = JSON.parse(cost)
+  return hash('argon2id', { message, nonce, memory, passes, parallelism, tagLength: 32 })
+}
+
+/** Users share a password, and each has a session. */
+const redis = createClient({ url: redisUrl })
+await redis.connect()
+const stored = cost === '{}' ? '' : (await hashOf(password)).toString('base64')
+for (let n = 0; n < Number(sessions); n++) {
+  await redis.set(`user:user-${n}`, stored)
+  await redis.set(`rt:${initialToken(n)}`, JSON.stringify({ sid: randomUUID(), sub: `user-${n}` }))
+}
+
+const text = { type: 'string' }
+const count = { type: 'integer' }
+const answer = {
+  type: 'object',
+  properties: {
+    ...{ access_token: text, token_type: text, expires_in: count, scope: text },
+    ...{ session_id: text, refresh_token: text, refresh_token_expires_in: count },
+  },
+}
+const body = { type: 'object', required: ['refresh_token'], properties: { refresh_token: text } }
+
+const app = fastify()
+app.addHook('onSend', async (_request, reply) => void reply.header('cache-control', 'no-store'))
+
+app.post<{ Body: { refresh_token: string } }>(
+  '/refresh',
+  { schema: { body, response: { 200: answer } } },
+  async (request, reply) => {
+    const session = await redis.getDel(`rt:${request.body.refresh_token}`)
+    if (session === null) return reply.code(401).send({ error: 'invalid_grant' })
+    return tokensFor(session)
+  },
+)
+
+app.post<{ Body: { username: string; password: string } }>('/login', async (request, reply) => {
+  const { username, password: given } = request.body
+  const expected = Buffer.from((await redis.get(`user:${username}`)) ?? stored, 'base64')
+  if (!timingSafeEqual(await hashOf(given), expected)) return reply.code(401).send()
+  return tokensFor(JSON.stringify({ sid: randomUUID(), sub: username }))
+})
+
+await serve(app)
+
+async function tokensFor(session: string) {
+  const { sid, sub } = JSON.parse(session) as { sid: string; sub: string }
+  const refresh_token = randomBytes(32).toString('base64url')
+  await redis.set(`rt:${refresh_token}`, session, { EX: refreshTtl_s })
+  const iat = Math.floor(Date.now() / 1000)
+  const access_token = sign({
+    ...{ iss: 'http://localhost:4000', sub, aud: 'http://localhost', exp: iat + accessTtl_s, iat },
+    ...{ jti: randomUUID(), client_id: 'default', scope, sid, auth_time: iat, amr: ['pwd'] },
+  })
+  return {
+    ...{ access_token, token_type: 'Bearer', expires_in: accessTtl_s, scope, session_id: sid },
+    ...{ refresh_token, refresh_token_expires_in: refreshTtl_s },
+  }
+}

@@ -1,0 +1,16 @@
+import { importGatepass } from './packages.ts'
+
+/** How long a verifier takes to load the keys and what was revoked. `revocations <issuer>` */
+
+const [jwksOf = ''] = process.argv.slice(2)
+process.once('disconnect', () => process.exit())
+const { createVerifier } = await importGatepass('verifier')
+const startMs = performance.now()
+const verifier = createVerifier({
+  issuer: 'http://localhost:4000',
+  audience: 'http://localhost',
+  jwksUri: `${jwksOf}/.well-known/jwks.json`,
+  revocations: { stream: false },
+})
+await verifier.ready()
+process.send?.({ load_ms: performance.now() - startMs })

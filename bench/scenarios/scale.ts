@@ -1,0 +1,169 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { statSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import { randomId } from '../../src/core/secrets.ts'
+import { openSessionStore } from '../../src/stores/open-stores.ts'
+import type { Session } from '../../src/stores/ports.ts'
+import { newGeneration } from '../../src/stores/rotation.ts'
+import { createRefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
+import { startProgram } from '../harness/processes.ts'
+import type { Bench, Readings, Scenario, Subject } from '../harness/scenario.ts'
+import { served } from '../harness/subjects.ts'
+import { createIssuer, type Issuer, type StoreName, userName } from '../issuer.ts'
+import { queryPostgres, usedMemory_bytes } from '../stores.ts'
+
+/** What becomes of costs as there is more of everything: each subject has ten times what the one before has. */
+
+/** So many sessions come back in turn: about as many as are refreshed in a round. */
+const refreshedCount = 32_768
+/** Further on than any refresh of an earlier round, as after a fail-over that lost writes. */
+const generationsOfRound = 100_000
+/** How many writes to a store are under way at once. */
+const writesAtOnce = 1_000
+const day_ms = 24 * 3600 * 1000
+
+function sessionScale(store: StoreName): Scenario {
+  return {
+    name: `scale-${store.toLowerCase()}`,
+    title: `a refresh, and what a session takes, on ${store}`,
+    async ours(bench) {
+      const sizes = [1e3, 1e4, 1e5, 1e6, 1e7].filter((size) => size <= bench.options.maxSessions)
+      const subjects: Subject[] = []
+      for (const size of sizes) subjects.push(await sessionsOf(size, store, bench))
+      return subjects
+    },
+  }
+}
+
+async function sessionsOf(size: number, store: StoreName, bench: Bench): Promise<Subject> {
+  let sids: string[] = []
+  let bytes_per_session = 0
+  const settings = { GATEPASS_GRACE_S: '0' }
+  const spec = { store, users: refreshedCount, hash: 'least', settings } as const
+  const issuer = await createIssuer(
+    { ...spec, name: `${store}-${size}` },
+    bench,
+    async ({ sessionsUrl }) => {
+      const before = await size_bytes(store, sessionsUrl)
+      sids = await storeSessions(sessionsUrl, size, refreshedCount)
+      bytes_per_session = ((await size_bytes(store, sessionsUrl)) - before) / size
+    },
+  )
+  const codec = createRefreshTokenCodec([Buffer.from(issuer.secret)])
+  let round = 0
+  const subject = served(
+    {
+      name: `${size.toLocaleString('en-US')} sessions`,
+      start: () => issuer.startInPlace(),
+      traffic() {
+        const generation = generationsOfRound * round++
+        const tokens = sids.map((sid) => codec.mint({ sid, generation }))
+        return { kind: 'refresh', dialect: 'gatepass', tokens }
+      },
+    },
+    bench,
+  )
+  return { ...subject, measure: async () => ({ ...(await subject.measure()), bytes_per_session }) }
+}
+
+/** Of everything that is in the store. */
+async function size_bytes(store: StoreName, url: string): Promise<number> {
+  if (store === 'Redis') return usedMemory_bytes(url)
+  if (store === 'Postgres') {
+    const text = `SELECT pg_total_relation_size('gatepass.sessions')::float AS bytes`
+    return (await queryPostgres(url, text)).rows[0]?.bytes
+  }
+  const file = url.slice('sqlite:'.length)
+  const database = new DatabaseSync(file)
+  database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+  database.close()
+  return statSync(file).size
+}
+
+/**
+ * Writes sessions past the issuer, by the store of the working tree: sign-ins would take hours.
+ * @param noted how many of their ids to return, from all over the store; each of these has an account
+ */
+async function storeSessions(url: string, count: number, noted: number): Promise<string[]> {
+  const store = await openSessionStore(url, '.')
+  const step = Math.max(1, Math.floor(count / noted))
+  const sids: string[] = []
+  for (let done = 0; done < count; done += writesAtOnce) {
+    const sessions = Array.from({ length: Math.min(writesAtOnce, count - done) }, (_, n) => {
+      const isNoted = (done + n) % step === 0 && sids.length < noted
+      const session = newSession(isNoted ? userName(sids.length) : randomUUID())
+      if (isNoted) sids.push(session.sid)
+      return session
+    })
+    await Promise.all(sessions.map((session) => store.create(session)))
+  }
+  await store.close()
+  return sids
+}
+
+/** As a login of a browser makes it. */
+function newSession(sub: string): Session {
+  const nowMs = Date.now()
+  return {
+    ...{ sid: randomId(), sub, clientId: 'default', amr: ['pwd'], jkt: null },
+    scope: 'data:read data:write',
+    userAgent:
+      'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36',
+    ...{ createdAtMs: nowMs, endsAtMs: nowMs + 90 * day_ms, expiresAtMs: nowMs + 14 * day_ms },
+    ...{ ...newGeneration(0, nowMs), revokedAtMs: null },
+    // Browsers send one with each refresh; its digest is kept.
+    idempotencyKey: randomBytes(32),
+  }
+}
+
+/** What access tokens live for, and so what the feed keeps its entries for. */
+const kept_s = 3_600
+
+const revocations: Scenario = {
+  name: 'scale-revocations',
+  title: 'a verifier that loads the keys and what was revoked',
+  async ours(bench) {
+    const settings = { GATEPASS_ACCESS_TTL_S: String(kept_s) }
+    const spec = { store: 'SQLite', users: 1, hash: 'least', settings } as const
+    const subjects: Subject[] = []
+    for (const size of [1, 1e3, 1e4, 1e5]) {
+      const issuer = await createIssuer(
+        { ...spec, name: `revocations-${size}` },
+        bench,
+        ({ sessionsUrl }) => revokeSessions(sessionsUrl, size),
+      )
+      const name = `${size.toLocaleString('en-US')} revocations`
+      subjects.push({ name, measure: () => measureFeed(issuer, bench) })
+    }
+    return subjects
+  },
+}
+
+/** Ends so many sessions, each with its entry in the revocation log. */
+async function revokeSessions(url: string, count: number): Promise<void> {
+  const sids = await storeSessions(url, count, count)
+  const store = await openSessionStore(url, '.')
+  for (let done = 0; done < sids.length; done += writesAtOnce) {
+    const some = sids.slice(done, done + writesAtOnce)
+    await Promise.all(some.map((sid) => store.revoke(sid, Date.now(), 1000 * kept_s)))
+  }
+  await store.close()
+}
+
+async function measureFeed(issuer: Issuer, bench: Bench): Promise<Readings> {
+  const server = await issuer.startInPlace()
+  try {
+    const snapshot = await (await fetch(`${server.url}/revocations`)).arrayBuffer()
+    const verifier = startProgram('programs/revocations', [server.url], bench, { core: 'load' })
+    const { load_ms } = await verifier.message<{ load_ms: number }>()
+    await verifier.stop()
+    return { load_ms, snapshot_bytes: snapshot.byteLength }
+  } finally {
+    await server.stop()
+  }
+}
+
+export const scale: readonly Scenario[] = [
+  ...(['SQLite', 'Postgres', 'Redis'] as const).map(sessionScale),
+  revocations,
+]

@@ -1,0 +1,79 @@
+import { formatNumber } from '../harness/metrics.ts'
+import { markdownTable, type Table, textTable, writeInto } from '../harness/report.ts'
+import { assumptions, deviceCounts } from './assumptions.ts'
+import { type Costs, readCosts } from './costs.ts'
+import { type Latencies, latenciesOf, type Plan, planFor } from './simulate.ts'
+
+const document = new URL('../../docs/scaling.md', import.meta.url)
+
+type Needs = Plan & Latencies
+
+/** Works out from the newest results what numbers of devices need. */
+export function simulate({ intoDocument }: { readonly intoDocument: boolean }): void {
+  const costs = readCosts()
+  const needs = deviceCounts.map((devices) => {
+    const plan = planFor(devices, costs, assumptions)
+    return { ...plan, ...latenciesOf(plan, costs, assumptions) }
+  })
+  const tables = { 'scale-costs': costsTable(costs), 'scale-needs': needsTable(needs) }
+  process.stdout.write(`\n${Object.values(tables).map(textTable).join('\n\n')}\n`)
+  if (!intoDocument) return
+  for (const [name, table] of Object.entries(tables)) {
+    writeInto(document, name, markdownTable(table))
+  }
+}
+
+/** What was measured of all that the simulation stands on, and of the other stores. */
+export function costsTable({ stores, signIn_us, feedEntry }: Costs): Table {
+  const whole = (value: number) => formatNumber(value, 0)
+  return {
+    head: ['work', 'takes'],
+    rows: [
+      ...stores.map(({ store, sessions, refresh_us, store_us, session_bytes, tenfold }) => {
+        const ofStore = store_us < 0.5 ? '' : ` and ${whole(store_us)} µs of the store`
+        return [
+          `a refresh, and what a session takes, on ${store}, with ${whole(sessions)} sessions`,
+          `${whole(refresh_us)} µs of a core of the issuer${ofStore}; ${whole(session_bytes)} bytes; with 10 times the sessions ${formatNumber(tenfold, 2)} times the work`,
+        ]
+      }),
+      ['a sign-in', `${formatNumber(signIn_us / 1000, 1)} ms of a core`],
+      [
+        'a revocation in the feed, for each verifier',
+        `${whole(feedEntry.bytes)} bytes, ${formatNumber(feedEntry.us, 1)} µs to load`,
+      ],
+    ],
+  }
+}
+
+const rows: readonly (readonly [label: string, read: (needs: Needs) => string])[] = [
+  ['refreshes a second', (one) => rounded(one.refreshes_per_second)],
+  ['sign-ins a second', (one) => rounded(one.signIns_per_second)],
+  ['busy cores that refresh', (one) => rounded(one.refreshLoad)],
+  ['busy cores that hash', (one) => rounded(one.hashLoad)],
+  ['cores of issuers', (one) => formatNumber(Math.max(2, one.refreshCores + one.hashCores), 0)],
+  ['busy cores of Redis', (one) => rounded(one.storeLoad)],
+  ['Redis primaries', (one) => formatNumber(one.primaries, 0)],
+  ['sessions', (one) => `${rounded(one.sessions_bytes / 1e9)} GB`],
+  ['memory of the primaries', (one) => `${rounded(one.memory_bytes / 1e9)} GB`],
+  ['with a replica each', (one) => `${rounded((2 * one.memory_bytes) / 1e9)} GB`],
+  ['entries of the feed', (one) => formatNumber(one.feedEntries, 0)],
+  ['its snapshot', (one) => `${rounded(one.feed_bytes / 1e6)} MB`],
+  ['a verifier loads it in', (one) => `${rounded(one.feedLoad_ms)} ms`],
+  ['refresh, p50', (one) => `${rounded(one.refreshP50_ms)} ms`],
+  ['refresh, p99', (one) => `${rounded(one.refreshP99_ms)} ms`],
+  ['sign-in, p99', (one) => `${rounded(one.signInP99_ms)} ms`],
+  ['after an outage, all within 1 s again', (one) => `${rounded(one.recovery_s)} s`],
+]
+
+export function needsTable(needs: readonly Needs[]): Table {
+  return {
+    head: ['devices', ...needs.map(({ devices }) => formatNumber(devices, 0))],
+    rows: rows.map(([label, read]) => [label, ...needs.map(read)]),
+  }
+}
+
+/** Two digits that count. */
+function rounded(value: number): string {
+  const digits = { maximumFractionDigits: 6 }
+  return Number(value.toPrecision(2)).toLocaleString('en-US', digits)
+}

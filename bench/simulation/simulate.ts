@@ -1,0 +1,131 @@
+import { percentile } from '../harness/statistics.ts'
+import type { Assumptions } from './assumptions.ts'
+import type { Costs } from './costs.ts'
+
+/** What so many devices need, by their mean load. */
+export interface Plan {
+  readonly devices: number
+  readonly refreshes_per_second: number
+  readonly signIns_per_second: number
+  /** Busy cores of issuers, and how many there are to be. */
+  readonly refreshLoad: number
+  readonly refreshCores: number
+  readonly hashLoad: number
+  readonly hashCores: number
+  readonly storeLoad: number
+  readonly primaries: number
+  readonly sessions_bytes: number
+  /** Of all primaries; as much again for a replica of each. */
+  readonly memory_bytes: number
+  /** Sign-outs that verifiers have to know of. */
+  readonly feedEntries: number
+  readonly feed_bytes: number
+  readonly feedLoad_ms: number
+}
+
+export interface Latencies {
+  readonly refreshP50_ms: number
+  readonly refreshP99_ms: number
+  readonly signInP99_ms: number
+  /** After an outage, until no request waits for longer than a second. */
+  readonly recovery_s: number
+}
+
+const day_s = 86_400
+
+export function planFor(devices: number, costs: Costs, given: Assumptions): Plan {
+  const refreshes_per_second = (devices * given.shareInUse) / given.accessTtl_s
+  const signIns_per_second = (devices * given.signInsADay * given.signInsPeak) / day_s
+  const sessions_bytes = devices * costs.session_bytes
+  const sessionsOfPrimary = (given.redisMemory_bytes * given.memoryShare) / costs.session_bytes
+  const growth = growthBeyond(Math.min(devices, sessionsOfPrimary), costs)
+  // A sign-out, and what a sign-in has the store do, count as much work as a refresh.
+  const answered_per_second = refreshes_per_second + signIns_per_second
+  const refreshLoad = (answered_per_second * costs.refresh_us * growth) / 1e6
+  const hashLoad = (signIns_per_second * costs.signIn_us) / 1e6
+  const storeLoad = ((answered_per_second + signIns_per_second) * costs.store_us * growth) / 1e6
+  const feedEntries = Math.ceil(signIns_per_second * given.accessTtl_s)
+  const full = Math.ceil(devices / sessionsOfPrimary)
+  return {
+    ...{ devices, refreshes_per_second, signIns_per_second, refreshLoad, hashLoad, storeLoad },
+    refreshCores: Math.ceil(refreshLoad / given.coreShare),
+    hashCores: Math.ceil(hashLoad / given.coreShare),
+    primaries: Math.max(full, Math.ceil(storeLoad / given.coreShare)),
+    sessions_bytes,
+    memory_bytes: sessions_bytes / given.memoryShare,
+    feedEntries,
+    feed_bytes: feedEntries * costs.feedEntry.bytes,
+    feedLoad_ms: (feedEntries * costs.feedEntry.us) / 1000,
+  }
+}
+
+/** What more sessions in one store than were measured make of the work, if it goes on like that. */
+function growthBeyond(sessionsOfPrimary: number, { sessions, tenfold }: Costs): number {
+  return Math.max(1, tenfold) ** Math.max(0, Math.log10(sessionsOfPrimary / sessions))
+}
+
+/** So many requests of each kind are simulated, one by one. */
+const requestCount = 300_000
+/** The same chance each time: what changes a result is the code or the costs. */
+const seed = 7
+
+/**
+ * How long requests take. A balancer that knows nothing sends each to any core, and a hash to any primary.
+ * So each of them is a line of its own in which requests arrive at random (Poisson), as they do from many
+ * devices that know nothing of one another, and one of a kind stands for all. Work varies as chance does
+ * (exponentially); a hash always takes the same.
+ */
+export function latenciesOf(plan: Plan, costs: Costs, given: Assumptions): Latencies {
+  const random = createRandom(seed)
+  const exponential = (mean: number) => -mean * Math.log1p(-random())
+  const lineOf = (load: number, servers: number, each_s: () => number, mean_s: number) => {
+    const gap_s = (mean_s * servers) / load
+    return waitInLine(requestCount, () => exponential(gap_s), each_s)
+  }
+  const { refreshes_per_second, signIns_per_second, refreshLoad, storeLoad } = plan
+  const refresh_s = refreshLoad / (refreshes_per_second + signIns_per_second)
+  const store_s = storeLoad / (refreshes_per_second + 2 * signIns_per_second)
+  const hash_s = costs.signIn_us / 1e6
+  const issuer = lineOf(refreshLoad, plan.refreshCores, () => exponential(refresh_s), refresh_s)
+  const store = lineOf(storeLoad, plan.primaries, () => exponential(store_s), store_s)
+  const hashing = lineOf(plan.hashLoad, plan.hashCores, () => hash_s, hash_s)
+  const both = (times: Float64Array) => times.map((time, n) => time + (store[n] ?? 0)).sort()
+  const [refreshes, signIns] = [both(issuer), both(hashing)]
+  return {
+    refreshP50_ms: 1000 * percentile(refreshes, 0.5),
+    refreshP99_ms: 1000 * percentile(refreshes, 0.99),
+    signInP99_ms: 1000 * percentile(signIns, 0.99),
+    recovery_s: recovery_s(plan.refreshLoad / plan.refreshCores, given),
+  }
+}
+
+/** How long each of the requests is in a line that is served first come, first served (Lindley). */
+export function waitInLine(count: number, gap_s: () => number, each_s: () => number): Float64Array {
+  let left_s = 0
+  return new Float64Array(count).map(() => {
+    left_s = Math.max(0, left_s - gap_s()) + each_s()
+    return left_s
+  })
+}
+
+/**
+ * When after an outage the last request is answered that had to wait for longer than a second. Requests
+ * that were due in the outage come soon after it, evenly, on top of those that are due then; the core works
+ * off what piles up with the share of its time that is left.
+ */
+export function recovery_s(load: number, { outage_s, retryWithin_s }: Assumptions): number {
+  const rate = load * (1 + outage_s / retryWithin_s)
+  const backlog_s = Math.max(0, (rate - 1) * retryWithin_s)
+  return backlog_s <= 1 ? 0 : retryWithin_s + (backlog_s - 1) / (1 - load) + 1
+}
+
+/** Random numbers from 0 to below 1 that a seed gives again (mulberry32). */
+export function createRandom(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}

@@ -1,0 +1,72 @@
+/** How many of a product a cart may hold, by what was acknowledged and what is not known. */
+interface Bounds {
+  readonly least: number
+  readonly most: number
+}
+
+export interface CartItem {
+  readonly product: string
+  readonly quantity: number
+}
+
+export interface CartDifference {
+  /** Products of which fewer are there than were acknowledged. */
+  readonly lost: readonly string[]
+  /** Products of which more are there than were ever put in. */
+  readonly doubled: readonly string[]
+}
+
+/**
+ * What a user knows of the cart. An addition that was acknowledged is surely in it; of one that failed
+ * nobody knows, so it counts as most that may be there, and not as least.
+ */
+export class CartBook {
+  #products = new Map<string, Bounds>()
+  /** Whether anything may be in it: after a sign-out, which may end the cart or not. */
+  #isUnknown = false
+
+  get isEmpty(): boolean {
+    return [...this.#products.values()].every(({ least }) => least === 0)
+  }
+
+  added(product: string, quantity: number, isAcknowledged: boolean): void {
+    const { least, most } = this.#of(product)
+    const sure = isAcknowledged ? quantity : 0
+    this.#products.set(product, { least: least + sure, most: most + quantity })
+  }
+
+  /** A check-out: acknowledged, it has emptied the cart. */
+  emptied(isAcknowledged: boolean): void {
+    if (isAcknowledged) this.#products.clear()
+    else
+      for (const [product, { most }] of this.#products)
+        this.#products.set(product, { least: 0, most })
+  }
+
+  /** The next look says what is there. */
+  forget(): void {
+    this.#products.clear()
+    this.#isUnknown = true
+  }
+
+  /** Compares it with what is there, and goes on from that. */
+  compare(items: readonly CartItem[]): CartDifference {
+    const there = new Map(items.map(({ product, quantity }) => [product, quantity]))
+    const all = new Set([...this.#products.keys(), ...there.keys()])
+    const lost = [...all].filter((one) => (there.get(one) ?? 0) < this.#of(one).least)
+    const doubled = this.#isUnknown
+      ? []
+      : [...all].filter((one) => (there.get(one) ?? 0) > this.#of(one).most)
+    this.#isUnknown = false
+    for (const one of all) {
+      const least = there.get(one) ?? 0
+      // What was not known may still arrive late.
+      this.#products.set(one, { least, most: Math.max(least, this.#of(one).most) })
+    }
+    return { lost, doubled }
+  }
+
+  #of(product: string): Bounds {
+    return this.#products.get(product) ?? { least: 0, most: 0 }
+  }
+}

@@ -1,0 +1,127 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Answer, noAnswer } from '../harness/http.ts'
+import { type Ask, type Call, type ClientScheme, isSession, type Session } from './system.ts'
+
+/** A client by the rules of gatepass/browser: when a request is repeated, and a session refreshed. */
+
+const maxTries = 6
+/** The first pause; each is twice as long as the one before, give or take a half, up to the longest. */
+const minPauseMs = 300
+const maxPauseMs = 2_000
+/** A client that is told to come back later than this gives up. */
+const maxRetryAfterMs = 10_000
+
+/**
+ * The rule of gatepass/browser, with two tries more: no answer, 429, 502, 503 and 504 are asked again,
+ * after the longer of `Retry-After` and a pause that grows. Any other answer is final.
+ */
+export function createAsk(send: (call: Call) => Promise<Answer>): Ask {
+  return async (call) => {
+    for (let tries = 1; ; tries++) {
+      const sent = await send(call)
+      const answer = Math.random() < (call.lossShare ?? 0) ? noAnswer('lost on the way') : sent
+      const { status, headers } = answer
+      const mayPass = status === 0 || status === 429 || (status >= 502 && status <= 504)
+      const pauseMs = pauseOf(headers, tries)
+      if (!mayPass || tries === maxTries || pauseMs > maxRetryAfterMs) return answer
+      await sleep(pauseMs)
+    }
+  }
+}
+
+function pauseOf(headers: Answer['headers'], tries: number): number {
+  const backoffMs = Math.min(maxPauseMs, minPauseMs * 2 ** (tries - 1)) * (0.5 + Math.random())
+  return Math.max(Number(headers['retry-after'] ?? 0) * 1000, backoffMs)
+}
+
+/** A refresh begins this long before the end of the token, or a third of its life. */
+const refreshMs = 60_000
+/** A token is no longer sent this long before its end, or a tenth of its life: it has to arrive. */
+const lateMs = 5_000
+
+/** What is known after a refresh: a new session, that it is over, or nothing new. */
+export type Renewal = 'renewed' | 'over' | 'failed'
+
+/**
+ * A session on one device, refreshed by the rule of gatepass/browser: before its end, while the old token
+ * is still used; one refresh at a time; with one key an attempt, kept over all its repetitions.
+ */
+export class HeldSession {
+  readonly #scheme: ClientScheme
+  readonly #ask: Ask
+  readonly #onRefresh: () => void
+  #session: Session
+  #bornMs: number
+  #key = ''
+  #underWay: Promise<Renewal> | null = null
+  #refusal: Answer | null = null
+
+  /** @param ask sends the refreshes, whose answers may get lost */
+  constructor(scheme: ClientScheme, ask: Ask, first: Session, onRefresh: () => void) {
+    this.#scheme = scheme
+    this.#ask = ask
+    this.#session = first
+    this.#bornMs = performance.now()
+    this.#onRefresh = onRefresh
+  }
+
+  get session(): Session {
+    return this.#session
+  }
+
+  /** What the server said when the session was over. */
+  get refusal(): Answer | null {
+    return this.#refusal
+  }
+
+  get ageMs(): number {
+    return performance.now() - this.#bornMs
+  }
+
+  /** Makes the session usable. */
+  async ensure(): Promise<Renewal> {
+    if (this.#endsWithin(lateMs, 0.1)) return this.renew()
+    // No request waits for the next token while this one will do, nor fails with it.
+    if (this.#endsWithin(refreshMs, 1 / 3)) void this.renew()
+    return 'renewed'
+  }
+
+  renew(): Promise<Renewal> {
+    this.#underWay ??= this.#renew().finally(() => {
+      this.#underWay = null
+    })
+    return this.#underWay
+  }
+
+  /** Resolves when no refresh is under way. */
+  async settled(): Promise<void> {
+    await this.#underWay
+  }
+
+  #endsWithin(ms: number, share: number): boolean {
+    const { life_ms } = this.#session
+    return life_ms !== null && life_ms - this.ageMs < Math.min(ms, life_ms * share)
+  }
+
+  async #renew(): Promise<Renewal> {
+    const { refresh } = this.#scheme
+    if (refresh === undefined) return 'over'
+    this.#key ||= randomUUID()
+    const sentMs = performance.now()
+    const result = await refresh(this.#ask, this.#session, this.#key)
+    if (isSession(result)) {
+      this.#session = result
+      this.#bornMs = sentMs
+      this.#key = ''
+      this.#onRefresh()
+      return 'renewed'
+    }
+    // Any other answer says that the server can't tell, and not that the session is over.
+    if ([400, 401, 403].includes(result.status)) {
+      this.#refusal = result
+      return 'over'
+    }
+    return 'failed'
+  }
+}

@@ -1,0 +1,49 @@
+import { writeFileSync } from 'node:fs'
+import { markdownTable, textTable, writeInto } from '../harness/report.ts'
+import { saveResult } from '../harness/result.ts'
+import { type Tell, Workspace } from '../harness/workspace.ts'
+import { type Arguments, UsageError } from '../options.ts'
+import { gatepass } from './gatepass.ts'
+import { surgePicture } from './picture.ts'
+import { surgeReport } from './report.ts'
+import { rivals } from './rivals.ts'
+import { runSurge, type SurgeSize, type WithBench } from './run.ts'
+import { createScript } from './script.ts'
+import type { System } from './system.ts'
+
+/** What goes through the surge, in this order. The load is fitted to what the first one takes. */
+export const systems: readonly System[] = [gatepass, ...rivals]
+
+const root = new URL('../../', import.meta.url)
+
+/** @param given the names are those of systems; all where there are none */
+export async function surge(given: Arguments, tell: Tell): Promise<void> {
+  const { names, options, isQuick, intoDocument } = given
+  const unknown = names.find((name) => !systems.some((one) => one.name === name))
+  if (unknown !== undefined) throw new UsageError(`There is no system ${unknown}.`)
+  if (intoDocument && names.length > 0) throw new UsageError('Only a whole run is for a document.')
+  const chosen = systems.filter(({ name }) => names.length === 0 || names.includes(name))
+  const workspace = new Workspace(tell)
+  const side = { revision: workspace.install(), options }
+  const withBench: WithBench = (name, work) => workspace.with(name, side, work)
+  const result = await runSurge(chosen, sizeOf(isQuick), withBench, tell)
+  tell(`raw values: ${saveResult('surge', result)}`)
+  process.stdout.write(`\n${surgeReport(result, textTable)}\n`)
+  if (!intoDocument) return
+  for (const path of ['README.md', 'docs/benchmarks.md']) {
+    writeInto(new URL(path, root), 'surge', surgeReport(result, markdownTable))
+  }
+  writeFileSync(new URL('docs/images/surge.svg', root), surgePicture(result))
+}
+
+function sizeOf(isQuick: boolean): SurgeSize {
+  const replicas = { issuer: 2, verifier: 3, shop: 3 }
+  const [users, accessTtl_s, beatMs, floodMs] = isQuick
+    ? [1_000, 15, 1_300, 2_000]
+    : [4_000, 30, 4_000, 4_000]
+  return {
+    options: { isQuick, users, replicas, accessTtl_s, lostRefreshes: 0.02 },
+    script: createScript(beatMs),
+    floodMs,
+  }
+}

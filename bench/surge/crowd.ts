@@ -1,0 +1,135 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createAgent, exchange, inTurns } from '../harness/http.ts'
+import { userName } from '../issuer.ts'
+import { createAsk } from './client.ts'
+import type { Fleet } from './fleet.ts'
+import type { Recorder } from './recorder.ts'
+import { factorAt, type Script } from './script.ts'
+import type { SurgeOptions } from './system.ts'
+import { Visitor } from './visitor.ts'
+
+/** How many users sign in, or look into their carts, at once, where there is no schedule. */
+const atOnce = 32
+/** The users that a flood is made of. */
+const floodUsers = 64
+const connections = 256
+/** The factor at which every user is active. */
+const fullFactor = 10
+
+/** All users, and when each of them does the next thing. */
+export class Crowd {
+  readonly #url: string
+  readonly #agent = createAgent(connections)
+  readonly #recorder: Recorder
+  readonly #visitors: readonly Visitor[]
+  readonly #products: string[] = []
+  readonly #busy = new Set<Promise<void>>()
+  /** Those in the middle of something, which is not to be disturbed by anything else. */
+  readonly #acting = new Set<Visitor>()
+  #isOver = false
+
+  constructor(
+    { url, scheme }: Pick<Fleet, 'url' | 'scheme'>,
+    options: SurgeOptions,
+    recorder: Recorder,
+  ) {
+    this.#url = url
+    this.#recorder = recorder
+    const lossShare = options.lostRefreshes
+    const common = { scheme, recorder, products: this.#products, lossShare }
+    this.#visitors = Array.from({ length: options.users }, (_, index) => {
+      // An address of its own, as issuers count failed logins by it.
+      const from = { 'x-forwarded-for': `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}` }
+      const ask = createAsk((call) =>
+        exchange(url, this.#agent, { ...call, headers: { ...from, ...call.headers } }),
+      )
+      return new Visitor(userName(index), { ...common, ask })
+    })
+  }
+
+  /** @throws when somebody can't sign in */
+  async signIn(): Promise<void> {
+    const { body } = await exchange(this.#url, this.#agent, { method: 'GET', path: '/products' })
+    const { products } = body as { products: { id: string }[] }
+    this.#products.push(...products.map(({ id }) => id))
+    await inTurns(this.#visitors, atOnce, async (visitor) => {
+      const refusal = await visitor.signIn()
+      if (refusal === null) return
+      throw new Error(`${visitor.name} can't sign in: ${JSON.stringify(refusal)}`)
+    })
+  }
+
+  /** As much as the system takes: some users without pauses. @returns actions a second */
+  async flood(durationMs: number): Promise<number> {
+    const startMs = performance.now()
+    let count = 0
+    const flood = async (visitor: Visitor) => {
+      for (; performance.now() < startMs + durationMs; count++) await visitor.act(0)
+    }
+    await Promise.all(this.#visitors.slice(-floodUsers).map(flood))
+    return count / ((performance.now() - startMs) / 1000)
+  }
+
+  /** @param thinkMs the mean of the pauses of a user */
+  start(script: Script, thinkMs: number): void {
+    for (const [index, visitor] of this.#visitors.entries()) {
+      void this.#live(visitor, index / this.#visitors.length, script, thinkMs)
+    }
+  }
+
+  /** Does something with a user who is signed in and not in the middle of anything else. */
+  async withSomebody(work: (visitor: Visitor) => Promise<void>): Promise<void> {
+    // From anywhere among those who are active at the least load.
+    const from = Math.floor((Math.random() * this.#visitors.length) / fullFactor)
+    const inTurn = [...this.#visitors.slice(from), ...this.#visitors.slice(0, from)]
+    const free = inTurn.find((one) => one.isSignedIn && !this.#acting.has(one))
+    if (free !== undefined) await this.#occupy(free, work(free))
+  }
+
+  /** Resolves when what was begun has ended. */
+  async settled(): Promise<void> {
+    this.#isOver = true
+    while (this.#busy.size > 0) await Promise.all(this.#busy)
+  }
+
+  /** Looks into every cart. */
+  async checkCarts(): Promise<void> {
+    const signedIn = this.#visitors.filter((one) => one.isSignedIn)
+    await inTurns(signedIn, atOnce, async (visitor) => {
+      const dueMs = this.#recorder.nowMs()
+      this.#recorder.acted('see cart at the end', dueMs, await visitor.checkCart())
+    })
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+
+  /**
+   * A thing is due at its instant, however long the thing before took: it begins at once then, and its
+   * time counts from when it was due.
+   * @param place of the visitor among all, from 0 to below 1: a low one is active at low load
+   */
+  async #live(visitor: Visitor, place: number, script: Script, thinkMs: number): Promise<void> {
+    for (let dueMs = Math.random() * thinkMs; dueMs < script.endMs; dueMs += pauseOf(thinkMs)) {
+      await sleep(Math.max(0, dueMs - this.#recorder.nowMs()))
+      if (this.#isOver) return
+      if (place >= factorAt(script, dueMs) / fullFactor) continue
+      while (this.#acting.has(visitor)) await sleep(10)
+      await this.#occupy(visitor, visitor.act(dueMs))
+    }
+  }
+
+  async #occupy(visitor: Visitor, work: Promise<void>): Promise<void> {
+    this.#acting.add(visitor)
+    this.#busy.add(work)
+    await work.finally(() => {
+      this.#acting.delete(visitor)
+      this.#busy.delete(work)
+    })
+  }
+}
+
+function pauseOf(meanMs: number): number {
+  return -Math.log(1 - Math.random()) * meanMs
+}

@@ -1,0 +1,123 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from '../../scripts/free-port.ts'
+import { type Server, startProcess } from '../harness/processes.ts'
+import type { Bench } from '../harness/scenario.ts'
+import { proxyConfig, type ReplicaAddress } from './nginx.ts'
+import type { ActionName } from './script.ts'
+import { startSentinels } from './sentinels.ts'
+import type { ClientScheme, Kind, SurgeOptions, System } from './system.ts'
+
+/** All processes of a system: what it is made of, the Redis that all systems have, and nginx in front. */
+export interface Fleet {
+  /** Where the load goes. */
+  readonly url: string
+  readonly scheme: ClientScheme
+  /** A guarded address at each replica that is up and checks who calls, to ask it directly. */
+  guards(): readonly string[]
+  /** @returns what was done; null where the system has nothing of the kind */
+  act(action: ActionName): Promise<string | null>
+}
+
+/** Where each kind is asked directly whether a user is signed in. */
+const guardPaths = { verifier: '/verify', shop: '/preferences', issuer: null }
+
+interface Replica {
+  readonly kind: Kind
+  readonly name: string
+  readonly server: Server
+}
+
+export async function startFleet(
+  { prepare }: System,
+  options: SurgeOptions,
+  bench: Bench,
+): Promise<Fleet> {
+  const { redisUrl, failOver } = await startSentinels(bench)
+  const [port, innerPort] = [await freePort(), await freePort()]
+  const [url, innerUrl] = [port, innerPort].map((one) => `http://127.0.0.1:${one}`) as [
+    string,
+    string,
+  ]
+  const { scheme, start, balance, rotateKeys } = await prepare({
+    ...{ options, bench, url, innerUrl, redisUrl },
+  })
+  // A replica that was killed stays dead; another one comes in its place.
+  let replicas: readonly Replica[] = []
+  let count = 0
+  const add = async (kind: Kind) => {
+    const name = `${kind}-${++count}`
+    const server = await start[kind]?.(name)
+    if (server === undefined) return null
+    bench.defer(() => server.stop())
+    replicas = [...replicas, { kind, name, server }]
+    return `${name} added`
+  }
+  const kill = async (kind: Kind) => {
+    const oldest = replicas.find((one) => one.kind === kind)
+    if (oldest === undefined) return null
+    replicas = replicas.filter((one) => one !== oldest)
+    // It gets no chance to say anything.
+    await oldest.server.stop('SIGKILL')
+    return `${oldest.name} killed`
+  }
+  const addressesOf = (kind: Kind): ReplicaAddress[] =>
+    replicas
+      .filter((one) => one.kind === kind)
+      .map(({ name, server }) => ({ name, address: new URL(server.url).host }))
+  const reload = await startNginx(
+    url,
+    () => proxyConfig({ port, innerPort, balance, addressesOf }),
+    bench,
+  )
+  for (const kind of Object.keys(start) as Kind[]) {
+    for (let n = 0; n < options.replicas[kind]; n++) await add(kind)
+    reload()
+  }
+  await untilServed(`${url}/products`)
+  return {
+    url,
+    scheme,
+    guards: () =>
+      replicas.flatMap(({ kind, server }) => {
+        const path = guardPaths[kind]
+        return path === null ? [] : [`${server.url}${path}`]
+      }),
+    async act(action) {
+      if (action === 'fail-over') return failOver()
+      if (action === 'rotate-keys') return (await rotateKeys?.()) ?? null
+      const [verb, kind] = action.split('-') as ['kill' | 'add', Kind]
+      const done = await (verb === 'kill' ? kill(kind) : add(kind))
+      // nginx finds out by itself that one is dead.
+      if (verb === 'add') reload()
+      return done
+    },
+  }
+}
+
+/** @returns what makes it read its configuration again; its old worker ends what it has begun */
+async function startNginx(url: string, config: () => string, bench: Bench): Promise<() => void> {
+  const cwd = join(bench.scratch, 'nginx')
+  mkdirSync(cwd)
+  const file = join(cwd, 'nginx.conf')
+  writeFileSync(file, config())
+  const command = ['nginx', '-p', cwd, '-e', 'stderr', '-c', file]
+  const nginx = startProcess({ name: 'nginx', command, core: 'server', cwd, isQuiet: true }, bench)
+  bench.defer(() => nginx.stop())
+  await nginx.ready(async () => (await fetch(url)).arrayBuffer())
+  return () => {
+    writeFileSync(file, config())
+    process.kill(nginx.pid, 'SIGHUP')
+  }
+}
+
+async function untilServed(url: string): Promise<void> {
+  for (let tries = 0; tries < 200; tries++) {
+    const response = await fetch(url).catch(() => null)
+    await response?.arrayBuffer()
+    if (response?.ok) return
+    await sleep(50)
+  }
+  throw new Error(`${url} is not served`)
+}

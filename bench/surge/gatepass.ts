@@ -1,0 +1,110 @@
+import { execFile } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { Answer } from '../harness/http.ts'
+import { commandOn, type Environment, startServer, startService } from '../harness/processes.ts'
+import { hashSettings, importUsers, newSecret, password } from '../issuer.ts'
+import { startPostgres } from '../stores.ts'
+import {
+  type ClientScheme,
+  cookiesOf,
+  post,
+  type Session,
+  type System,
+  type SystemContext,
+  tokenSession,
+} from './system.ts'
+
+/** Short, so that a rotation of keys fits into the surge: a new key signs 3.2 seconds after it came. */
+const shortKeys = { GATEPASS_JWKS_MAX_AGE_S: '2', GATEPASS_CLOCK_SKEW_S: '1' }
+const run = promisify(execFile)
+
+/**
+ * The product, as docs/operations.md and examples/ set it up: accounts and keys in Postgres, sessions and
+ * carts in Redis, each change on a replica before it is acknowledged.
+ */
+export const gatepass: System = {
+  name: 'gatepass',
+  title: 'Gatepass',
+  async prepare(ctx) {
+    const { bench, options } = ctx
+    const postgres = await startPostgres(join(bench.scratch, 'postgres'), bench)
+    bench.defer(() => postgres.stop())
+    const cwd = join(bench.scratch, 'services')
+    mkdirSync(cwd)
+    const env = environments(ctx, postgres.url)
+    importUsers({ count: options.users, hash: 'light', cwd, env: env.issuer }, bench)
+    return {
+      scheme: gatepassScheme(ctx.url),
+      balance: 'in turn',
+      start: {
+        issuer: () => startService('issuer', { cwd, env: env.issuer }, bench),
+        verifier: () => startService('verifier', { cwd, env: env.verifier }, bench),
+        shop: (name) =>
+          startServer('examples/shop/main', [], bench, { ...env.shop, SHOP_NAME: name }),
+      },
+      /** As an operator does it. */
+      async rotateKeys() {
+        const command = [process.execPath, bench.revision.cli, 'keys', 'rotate', '--json']
+        const [program = '', ...args] = commandOn('server', bench.cores, command)
+        const own = { PATH: process.env.PATH, ...env.issuer }
+        const { stdout } = await run(program, args, { cwd, env: own })
+        const [key] = JSON.parse(stdout) as [{ kid: string; activates_at: string }]
+        return `${key.kid.slice(0, 8)}… is published, and signs from ${key.activates_at.slice(11, 23)} on`
+      },
+    }
+  },
+}
+
+/** What the processes are given; all else is the default. */
+function environments({ url, innerUrl, redisUrl, options }: SystemContext, postgresUrl: string) {
+  const common = {
+    GATEPASS_ISSUER: url,
+    GATEPASS_AUDIENCE: url,
+    GATEPASS_ACCESS_TTL_S: String(options.accessTtl_s),
+    GATEPASS_DATA_URL: redisUrl(1),
+    GATEPASS_DATA_REPLICAS: '1',
+  }
+  const reader = { ...common, GATEPASS_JWKS_URL: `${innerUrl}/.well-known/jwks.json` }
+  return {
+    issuer: {
+      ...common,
+      ...shortKeys,
+      ...hashSettings('light'),
+      GATEPASS_SECRET: newSecret(),
+      GATEPASS_KEYS_SECRET: newSecret(),
+      GATEPASS_ACCOUNTS_URL: postgresUrl,
+      GATEPASS_KEYS_URL: postgresUrl,
+      GATEPASS_SESSIONS_URL: redisUrl(0),
+      GATEPASS_SESSIONS_REPLICAS: '1',
+      GATEPASS_TRUSTED_PROXIES: '127.0.0.1',
+    },
+    verifier: { ...reader, GATEPASS_DATA_URL: 'off' },
+    shop: { ...reader, GATEPASS_DATA_SECRET: newSecret(), SHOP_PORT: '0' },
+  } satisfies Record<string, Environment>
+}
+
+/**
+ * What gatepass/browser does: an access token in memory, the refresh token as a cookie, and a key with
+ * each attempt to refresh. Everything may be sent twice.
+ */
+function gatepassScheme(origin: string): ClientScheme {
+  const headersOf = ({ secret }: Session) => ({ origin, cookie: secret })
+  return {
+    login: async (ask, username) =>
+      sessionOf(await ask(post('/login', { origin }, { username, password })), ''),
+    async refresh(ask, session, key) {
+      const headers = { ...headersOf(session), 'idempotency-key': key }
+      return sessionOf(await ask(post('/refresh', headers)), session.secret)
+    },
+    logout: (ask, session) => ask(post('/logout', headersOf(session))),
+    signOutEverywhere: (ask, { headers }) => ask(post('/logout/all', headers)),
+  }
+}
+
+/** @param cookie what the browser has, where the answer sets none */
+function sessionOf(answer: Answer, cookie: string): Session | Answer {
+  const own = cookiesOf(answer).find((one) => one.startsWith('__Host-gatepass='))
+  return tokenSession(answer, () => own ?? cookie)
+}

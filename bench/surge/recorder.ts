@@ -1,0 +1,155 @@
+import type { Answer } from '../harness/http.ts'
+import { percentile } from '../harness/statistics.ts'
+import type { CartDifference } from './cart-book.ts'
+import type { Script, Stretch } from './script.ts'
+
+/** What became of one level of load. Latency is from when an action was due to its last answer. */
+export interface Phase extends Stretch {
+  readonly requests: number
+  readonly failures: number
+  readonly p50: number
+  readonly p99: number
+}
+
+/** The actions that ended in one second. */
+export interface Moment {
+  readonly tMs: number
+  readonly requests: number
+  readonly failures: number
+}
+
+/** The first four should be zero. */
+export interface Totals {
+  /** Actions that failed for the user, after the client's retries. */
+  readonly failures: number
+  /** Users who had to sign in again and had not signed out. */
+  readonly signedOut: number
+  /** Carts in which an item is missing that was acknowledged. */
+  readonly cartsWithLoss: number
+  /** Sign-outs that were accepted somewhere after a second. */
+  readonly lateSignOuts: number
+  readonly signOuts: number
+  readonly cartsCompared: number
+  readonly lostItems: number
+  /** Items that are in a cart more often than the user put them there. */
+  readonly doubledItems: number
+  readonly actions: number
+  readonly logins: number
+  readonly refreshes: number
+  readonly failuresByKind: Counts
+  /** By what the server said. */
+  readonly signedOutByReason: Counts
+}
+
+export type Counts = Readonly<Record<string, number>>
+
+interface Action {
+  readonly dueMs: number
+  readonly endMs: number
+  /** What failed and how; null when nothing did. */
+  readonly failure: string | null
+}
+
+/** A sign-out that is accepted anywhere after this is late. */
+const lateMs = 1_000
+
+/** Counts all that the load meets, from `begin` on. */
+export class Recorder {
+  readonly #actions: Action[] = []
+  readonly #carts: (CartDifference & { readonly user: string })[] = []
+  readonly #signedOutReasons: string[] = []
+  readonly #signOutDelaysMs: number[] = []
+  readonly #counts = { logins: 0, refreshes: 0 }
+  #beginMs = Number.POSITIVE_INFINITY
+
+  begin(): void {
+    this.#beginMs = performance.now()
+  }
+
+  /** Since the surge began; not finite before. */
+  nowMs(): number {
+    return performance.now() - this.#beginMs
+  }
+
+  /** @param failure the answer that the user got in the place of what was asked for */
+  acted(action: string, dueMs: number, failure: Answer | null): void {
+    const said = failure === null ? null : `${action}: ${describe(failure)}`
+    if (this.#isOn) this.#actions.push({ dueMs, endMs: this.nowMs(), failure: said })
+  }
+
+  compared(user: string, difference: CartDifference): void {
+    if (this.#isOn) this.#carts.push({ user, ...difference })
+  }
+
+  /** A user is signed out without having asked for it. @param refusal what the server said */
+  lostSession(refusal: Answer | null): void {
+    if (this.#isOn) this.#signedOutReasons.push(refusal === null ? 'unknown' : describe(refusal))
+  }
+
+  /** @param delayMs how long after its acknowledgement the sign-out was last accepted; 0 when never */
+  signedOutEverywhere(delayMs: number): void {
+    this.#signOutDelaysMs.push(delayMs)
+  }
+
+  count(what: 'logins' | 'refreshes'): void {
+    if (this.#isOn) this.#counts[what]++
+  }
+
+  get #isOn(): boolean {
+    return Number.isFinite(this.#beginMs)
+  }
+
+  totals(): Totals {
+    const failures = this.#actions.flatMap(({ failure }) => failure ?? [])
+    const withLoss = this.#carts.filter(({ lost }) => lost.length > 0)
+    const sumOf = (what: 'lost' | 'doubled') =>
+      this.#carts.reduce((sum, cart) => sum + cart[what].length, 0)
+    return {
+      failures: failures.length,
+      signedOut: this.#signedOutReasons.length,
+      cartsWithLoss: new Set(withLoss.map(({ user }) => user)).size,
+      lateSignOuts: this.#signOutDelaysMs.filter((ms) => ms > lateMs).length,
+      signOuts: this.#signOutDelaysMs.length,
+      cartsCompared: this.#carts.length,
+      lostItems: sumOf('lost'),
+      doubledItems: sumOf('doubled'),
+      actions: this.#actions.length,
+      ...this.#counts,
+      failuresByKind: countEach(failures),
+      signedOutByReason: countEach(this.#signedOutReasons),
+    }
+  }
+
+  phases({ stretches }: Script): Phase[] {
+    return stretches.map((stretch) => {
+      const isDue = ({ dueMs }: Action) => dueMs >= stretch.startMs && dueMs < stretch.endMs
+      const due = this.#actions.filter(isDue)
+      const latencies = Float64Array.from(due, ({ dueMs, endMs }) => endMs - dueMs).sort()
+      const at = (share: number) => (due.length === 0 ? 0 : percentile(latencies, share))
+      return { ...stretch, ...countsOf(due), p50: at(0.5), p99: at(0.99) }
+    })
+  }
+
+  series({ endMs: untilMs }: Script): Moment[] {
+    const bySecond = Map.groupBy(this.#actions, ({ endMs }) => Math.floor(endMs / 1000))
+    return Array.from({ length: Math.ceil(untilMs / 1000) }, (_, second) => {
+      return { tMs: second * 1000, ...countsOf(bySecond.get(second) ?? []) }
+    })
+  }
+}
+
+function countsOf(actions: readonly Action[]) {
+  const failed = actions.filter(({ failure }) => failure !== null)
+  return { requests: actions.length, failures: failed.length }
+}
+
+function countEach(all: readonly string[]): Counts {
+  const groups = Map.groupBy(all, (one) => one)
+  return Object.fromEntries([...groups].map(([name, same]) => [name, same.length]))
+}
+
+/** The status, and the code of a problem or of RFC 6749. */
+function describe({ status, body }: Answer): string {
+  const { code, error } = (body ?? {}) as { code?: unknown; error?: unknown }
+  return `${status === 0 ? 'no answer' : status} ${code ?? error ?? ''}`.trim()
+}

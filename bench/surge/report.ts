@@ -1,0 +1,88 @@
+import type { Table } from '../harness/report.ts'
+import type { Phase } from './recorder.ts'
+import type { SurgeResult, SystemResult } from './run.ts'
+
+export interface Goal {
+  readonly label: string
+  readonly short: string
+  /** Null where it can't be asked of the system. */
+  read(system: Pick<SystemResult, 'totals'>): number | null
+}
+
+/** The four counts that should be zero. */
+export const goals: readonly Goal[] = [
+  { label: 'failed actions', short: 'failed', read: ({ totals }) => totals.failures },
+  { label: 'users signed out', short: 'signed out', read: ({ totals }) => totals.signedOut },
+  {
+    label: 'carts that lost an item',
+    short: 'carts lost',
+    read: ({ totals }) => totals.cartsWithLoss,
+  },
+  {
+    label: 'sign-outs later than 1 s',
+    short: 'late sign-outs',
+    read: ({ totals }) => (totals.signOuts === 0 ? null : totals.lateSignOuts),
+  },
+]
+
+export function surgeReport(result: SurgeResult, render: (table: Table) => string): string {
+  return `${sentence(result)}\n\n${render(table(result))}`
+}
+
+function table({ systems }: SurgeResult): Table {
+  return {
+    head: [
+      ...['system', 'actions', ...goals.map(({ label }) => label)],
+      ...['p50 at 10×', 'p99 at 10×', 'most a second'],
+    ],
+    rows: systems.map((system) => {
+      const { p50, p99 } = peakOf(system)
+      return [
+        system.title,
+        whole(system.totals.actions),
+        ...goals.map(({ read }) => count(read(system))),
+        ...[p50, p99].map(duration),
+        whole(system.capacity_per_second),
+      ]
+    }),
+  }
+}
+
+/** What the figures depend on. */
+function sentence(result: SurgeResult): string {
+  const { machine, gatepass, node, versions, options, calibration, date } = result
+  const commit = `${gatepass.commit.slice(0, 8)}${gatepass.isModified ? ' with changes' : ''}`
+  return [
+    `${whole(options.users)} signed-in users, from ${whole(calibration.unit_per_second)} actions a second`,
+    `to ten times as many, ${percent(calibration.share)} of the most that Gatepass takes, and back;`,
+    `access tokens of ${options.accessTtl_s} s, and ${percent(options.lostRefreshes)} of the answers to`,
+    `refreshes lost on the way. Gatepass ${commit}, Node ${node}, nginx ${versions.nginx},`,
+    `Redis ${versions.redis}, ${machine.cpu} with ${machine.cores} cores, ${date.slice(0, 10)}`,
+  ]
+    .join(' ')
+    .concat(options.isQuick ? '; a quick run, not to quote.' : '.')
+}
+
+/** The phase with the highest load. */
+export function peakOf({ phases }: Pick<SystemResult, 'phases'>): Pick<Phase, 'p50' | 'p99'> {
+  const none = { factor: 0, p50: 0, p99: 0 }
+  return phases.reduce((most, one) => (one.factor > most.factor ? one : most), none)
+}
+
+export function whole(value: number): string {
+  return Math.round(value).toLocaleString('en-US')
+}
+
+export function count(value: number | null): string {
+  return value === null ? '–' : whole(value)
+}
+
+/** `0.5 ms`, `20 ms`, `3 s`. */
+export function duration(value_ms: number): string {
+  if (value_ms >= 1000) return `${Number((value_ms / 1000).toPrecision(2))} s`
+  return `${Number(value_ms.toPrecision(2))} ms`
+}
+
+function percent(value: number): string {
+  return `${Number((value * 100).toPrecision(3))} %`
+}

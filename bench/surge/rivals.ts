@@ -1,0 +1,115 @@
+import { generateKeyPairSync } from 'node:crypto'
+import type { Answer } from '../harness/http.ts'
+import { startServer } from '../harness/processes.ts'
+import { hashPassword, newSecret, password, userName } from '../issuer.ts'
+import { connectRedis } from './servers/redis.ts'
+import {
+  type ClientScheme,
+  cookiesOf,
+  post,
+  type Session,
+  type System,
+  type SystemContext,
+  tokenSession,
+} from './system.ts'
+
+/** What Gatepass replaces, each set up as its own documentation recommends. */
+
+/** How long sessions last: longer than a surge. */
+const ttl_s = '3600'
+
+/**
+ * The cart is in the session: in the memory of one shop, where no user can be signed out everywhere; or in
+ * Redis, with a set of the sessions of each user for that.
+ */
+function sessionSystem(name: string, title: string, place: 'memory' | 'redis'): System {
+  return {
+    name,
+    title,
+    async prepare(ctx) {
+      await storeAccounts(ctx)
+      const args = [ctx.redisUrl(0), newSecret(), ttl_s, place]
+      return {
+        scheme: cookieScheme(place === 'redis'),
+        balance: place === 'redis' ? 'in turn' : 'sticky',
+        start: {
+          shop: (own) => startServer('surge/servers/session-shop', [own, ...args], ctx.bench),
+        },
+      }
+    },
+  }
+}
+
+/**
+ * Access tokens that each shop checks by itself, from a cache with room for all of them; opaque refresh
+ * tokens in Redis, each taken out when it is used; carts in Redis, each change a compare-and-set.
+ */
+const tokensByHand: System = {
+  name: 'fastify-jwt',
+  title: '@fastify/jwt, refresh by hand on Redis',
+  async prepare(ctx) {
+    await storeAccounts(ctx)
+    const { privateKey, publicKey } = generateKeyPairSync('ec', {
+      namedCurve: 'P-256',
+      privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+      publicKeyEncoding: { type: 'spki', format: 'pem' },
+    })
+    const key = JSON.stringify({ private: privateKey, public: publicKey })
+    const { bench, url, options, redisUrl } = ctx
+    const issuerArgs = [redisUrl(0), ttl_s, url, key, String(options.accessTtl_s)]
+    const shopArgs = [redisUrl(0), ttl_s, url, publicKey]
+    return {
+      scheme: refreshTokenScheme,
+      balance: 'by token',
+      start: {
+        issuer: (own) => startServer('surge/servers/jwt-issuer', [own, ...issuerArgs], bench),
+        shop: (own) => startServer('surge/servers/jwt-shop', [own, ...shopArgs], bench),
+      },
+    }
+  },
+}
+
+/** In the order in which they run. */
+export const rivals: readonly System[] = [
+  sessionSystem('sticky-sessions', '@fastify/session in memory, sticky', 'memory'),
+  sessionSystem('redis-sessions', '@fastify/session on Redis', 'redis'),
+  tokensByHand,
+]
+
+async function storeAccounts({ redisUrl, options }: SystemContext): Promise<void> {
+  const redis = await connectRedis(redisUrl(0))
+  const hash = hashPassword('light')
+  for (let n = 0; n < options.users; n++) await redis.send('SET', `account:${userName(n)}`, hash)
+  await redis.close()
+}
+
+/** A cookie of the server for as long as the session lasts. */
+function cookieScheme(canSignOutEverywhere: boolean): ClientScheme {
+  return {
+    async login(ask, username) {
+      const answer = await ask(post('/login', {}, { username, password }))
+      if (answer.status !== 200) return answer
+      return { headers: { cookie: cookiesOf(answer).join('; ') }, life_ms: null, secret: '' }
+    },
+    logout: (ask, { headers }) => ask(post('/logout', headers)),
+    ...(canSignOutEverywhere && {
+      signOutEverywhere: (ask, { headers }) => ask(post('/logout/all', headers)),
+    }),
+  }
+}
+
+/**
+ * A short access token, and a refresh token that works once. A refresh is repeated when there was no
+ * answer: a token that was used up by then is lost either way.
+ */
+const refreshTokenScheme: ClientScheme = {
+  login: async (ask, username) => sessionOf(await ask(post('/login', {}, { username, password }))),
+  refresh: async (ask, { secret }) =>
+    sessionOf(await ask(post('/refresh', {}, { refresh_token: secret }))),
+  logout: (ask, { secret }) => ask(post('/logout', {}, { refresh_token: secret })),
+  signOutEverywhere: (ask, { headers }) => ask(post('/logout/all', headers)),
+}
+
+function sessionOf(answer: Answer): Session | Answer {
+  return tokenSession(answer, ({ refresh_token }) => refresh_token)
+}

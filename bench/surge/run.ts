@@ -1,0 +1,174 @@
+import { execFileSync } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createAgent, exchange, type Headers } from '../harness/http.ts'
+import { describeRun, type Provenance } from '../harness/result.ts'
+import type { Bench } from '../harness/scenario.ts'
+import type { Tell } from '../harness/workspace.ts'
+import { Crowd } from './crowd.ts'
+import { type Fleet, startFleet } from './fleet.ts'
+import { type Moment, type Phase, Recorder, type Totals } from './recorder.ts'
+import type { Script, Step } from './script.ts'
+import type { SurgeOptions, System } from './system.ts'
+
+/** What `npm run bench -- surge` leaves in `bench/results/surge-<time>.json`. */
+export interface SurgeResult extends Omit<Provenance, 'options'> {
+  readonly versions: { readonly nginx: string; readonly redis: string }
+  readonly options: SurgeOptions
+  readonly script: Script
+  /** Actions a second at 1×, and the share of what the first system took without pauses at 10×. */
+  readonly calibration: { readonly unit_per_second: number; readonly share: number }
+  /** In the order in which they ran. */
+  readonly systems: readonly SystemResult[]
+}
+
+export interface SystemResult {
+  readonly name: string
+  readonly title: string
+  /** Actions a second without pauses, before the surge. */
+  readonly capacity_per_second: number
+  readonly phases: readonly Phase[]
+  /** One entry a second. */
+  readonly series: readonly Moment[]
+  readonly totals: Totals
+}
+
+export interface SurgeSize {
+  readonly options: SurgeOptions
+  readonly script: Script
+  readonly floodMs: number
+}
+
+/**
+ * Ten times the load, as a share of what Gatepass takes in a flood. Replicas that start, keys that are made
+ * and the refreshes are not in the flood, and all replicas have one core: a dead one leaves no room.
+ */
+const share = 0.3
+/** Users whom one step signs out, one after the other. */
+const signOutsPerStep = 2
+
+/** Gives some work a bench of its own, and ends what it has started. */
+export type WithBench = <T>(name: string, work: (bench: Bench) => Promise<T>) => Promise<T>
+
+/** Sends each system through the same surge. */
+export async function runSurge(
+  systems: readonly System[],
+  size: SurgeSize,
+  withBench: WithBench,
+  tell: Tell,
+): Promise<SurgeResult> {
+  const provenance = await withBench('description', async (bench) => {
+    // The load is this process.
+    if (bench.cores !== null) pinOurselves(bench.cores.load)
+    return describeRun(bench)
+  })
+  const results: SystemResult[] = []
+  let unit_per_second = 0
+  const unitFor = (capacity: number) => (unit_per_second ||= (capacity * share) / 10)
+  for (const system of systems) {
+    const { name, title } = system
+    const tellOf = (line: string) => tell(`${name}: ${line}`)
+    const measured = await withBench(name, async (bench) => {
+      tellOf('starting')
+      return runSystem(await startFleet(system, size.options, bench), size, unitFor, tellOf)
+    })
+    results.push({ name, title, ...measured })
+  }
+  const versions = { nginx: versionIn('nginx -v 2>&1'), redis: versionIn('redis-server --version') }
+  const calibration = { share, unit_per_second }
+  const { options, script } = size
+  return { ...provenance, versions, options, script, calibration, systems: results }
+}
+
+function pinOurselves(core: number): void {
+  const args = ['--all-tasks', '--cpu-list', '--pid', String(core), String(process.pid)]
+  execFileSync('taskset', args, { stdio: 'ignore' })
+}
+
+function versionIn(command: string): string {
+  const said = execFileSync('sh', ['-c', command], { encoding: 'utf8' })
+  return /(?:v=|nginx\/)([\d.]+)/.exec(said)?.[1] ?? 'unknown'
+}
+
+/**
+ * Sends one system through the surge.
+ * @param unitFor actions a second at 1×, given what the system took in a flood
+ */
+export async function runSystem(
+  fleet: Fleet,
+  { options, script, floodMs }: SurgeSize,
+  unitFor: (capacity_per_second: number) => number,
+  tell: Tell,
+): Promise<Omit<SystemResult, 'name' | 'title'>> {
+  const recorder = new Recorder()
+  const crowd = new Crowd(fleet, options, recorder)
+  const watches: Promise<void>[] = []
+  const over = new AbortController()
+  const watch = async (headers: Headers) => {
+    const signal = AbortSignal.any([over.signal, AbortSignal.timeout(options.accessTtl_s * 1000)])
+    recorder.signedOutEverywhere(await watchSignOut(headers, fleet, signal))
+  }
+  const signOut = async () => {
+    if (fleet.scheme.signOutEverywhere === undefined) return null
+    const names: string[] = []
+    for (let n = 0; n < signOutsPerStep; n++) {
+      await crowd.withSomebody(async (visitor) => {
+        const dueMs = recorder.nowMs()
+        const { headers, failure } = await visitor.signOutEverywhere()
+        recorder.acted('sign out everywhere', dueMs, failure)
+        if (failure !== null) return
+        names.push(visitor.name)
+        watches.push(watch(headers))
+      })
+    }
+    return `${names.join(', ')} everywhere`
+  }
+  const take = async ({ atMs, name }: Step) => {
+    await sleep(atMs)
+    const done = await (name === 'sign-out' ? signOut() : fleet.act(name))
+    const { actions, failures, signedOut } = recorder.totals()
+    const soFar = `${actions} actions, ${failures} failures, ${signedOut} signed out so far`
+    tell(`${(atMs / 1000).toFixed(1)} s ${name}: ${done ?? 'not here'}; ${soFar}`)
+  }
+  try {
+    tell(`${options.users} users sign in`)
+    await crowd.signIn()
+    const capacity_per_second = await crowd.flood(floodMs)
+    const unit = unitFor(capacity_per_second)
+    tell(`${capacity_per_second.toFixed(0)} actions a second; 1× is ${unit.toFixed(0)}`)
+    recorder.begin()
+    // Pauses with which all users together make ten times the unit.
+    crowd.start(script, (1000 * options.users) / (10 * unit))
+    await Promise.all([sleep(script.endMs), ...script.steps.map(take)])
+    over.abort()
+    await Promise.all(watches)
+    await crowd.settled()
+    await crowd.checkCarts()
+    const [phases, series] = [recorder.phases(script), recorder.series(script)]
+    return { capacity_per_second, phases, series, totals: recorder.totals() }
+  } finally {
+    crowd.close()
+  }
+}
+
+/**
+ * Asks every replica, directly, with the headers that were good until a sign-out.
+ * @returns how long after its acknowledgement they were last accepted; 0 when never
+ */
+async function watchSignOut(headers: Headers, fleet: Fleet, over: AbortSignal): Promise<number> {
+  const agent = createAgent(16)
+  const startMs = performance.now()
+  let delayMs = 0
+  const isRefused = async (guard: string) => {
+    const sentMs = performance.now() - startMs
+    const { status } = await exchange(guard, agent, { method: 'GET', path: '', headers })
+    if (status === 200) delayMs = Math.max(delayMs, sentMs)
+    return status === 401
+  }
+  while (!over.aborted) {
+    const answers = await Promise.all(fleet.guards().map(isRefused))
+    // Often until all of them refuse, and then now and then, as new replicas come.
+    await sleep(answers.includes(false) ? 40 : 1_000)
+  }
+  agent.destroy()
+  return delayMs
+}

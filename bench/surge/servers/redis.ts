@@ -1,0 +1,150 @@
+import { argon2, timingSafeEqual } from 'node:crypto'
+import { promisify } from 'node:util'
+import { createSentinel } from '@redis/client'
+import { z } from 'zod'
+
+/** The Redis that all replicas of a rival share, by its sentinels: accounts, and values that they change. */
+
+/** Nobody is signed in, as far as is known: 401. */
+export class NotSignedIn extends Error {
+  override readonly name = 'NotSignedIn'
+  readonly statusCode = 401
+  readonly code = 'not_signed_in'
+}
+
+/** Redis is out of reach for now: 503 with `Retry-After`, which clients heed. */
+export class StoreUnavailable extends Error {
+  override readonly name = 'StoreUnavailable'
+}
+
+const scanMs = 1_000
+/** After a fail-over the last replica may still be catching up. */
+const replicaTimeoutMs = 500
+
+export type RedisValue = string | number | null | readonly RedisValue[]
+
+export interface SharedRedis {
+  /** @throws StoreUnavailable */
+  send(...command: readonly string[]): Promise<RedisValue>
+  /** The same, and it is on a replica when this resolves, as with GATEPASS_DATA_REPLICAS=1. */
+  sendSafely(...command: readonly string[]): Promise<RedisValue>
+  close(): Promise<void>
+}
+
+/** @param url `redis+sentinel://host:port,host:port/name/database` */
+export async function connectRedis(url: string): Promise<SharedRedis> {
+  const reads = await connect(url)
+  // A wait for a replica holds up what comes behind it on the same connection.
+  const changes = await connect(url)
+  let primaries = 0
+  changes.on('topology-change', ({ type }) => {
+    if (type === 'MASTER_CHANGE') primaries++
+  })
+  // One WAIT at a time, for all that was sent before it: one for each change would hold up the next.
+  let lastWait: Promise<unknown> = Promise.resolve()
+  let nextWait: Promise<number> | null = null
+  const reached = () => {
+    nextWait ??= lastWait.then(() => {
+      nextWait = null
+      const wait = send(changes, ['WAIT', '1', String(replicaTimeoutMs)]).then(Number)
+      lastWait = wait.catch(() => {})
+      return wait
+    })
+    return nextWait
+  }
+  return {
+    send: (...command) => send(reads, command),
+    async sendSafely(...command) {
+      const before = primaries
+      const [reply, replicas] = await Promise.all([send(changes, command), reached()])
+      // Another primary knows nothing of what was waited for.
+      if (replicas < 1 || primaries !== before) throw new StoreUnavailable('not on a replica')
+      return reply
+    },
+    async close() {
+      await Promise.all([reads.close(), changes.close()])
+    },
+  }
+}
+
+async function connect(url: string) {
+  const [, nodes = '', name = '', database] =
+    /^redis\+sentinel:\/\/([^/]+)\/([^/]+)\/(\d+)$/.exec(url) ?? []
+  const sentinelRootNodes = nodes.split(',').map((node) => {
+    const [host = '', port] = node.split(':')
+    return { host, port: Number(port) }
+  })
+  const sentinel = createSentinel({
+    name,
+    sentinelRootNodes,
+    nodeClientOptions: { database: Number(database) },
+    // Without it the only connection may be waited for by two commands for ever.
+    reserveClient: true,
+    scanInterval: scanMs,
+  })
+  // Each command that fails says so itself.
+  sentinel.on('error', () => {})
+  await sentinel.connect()
+  return sentinel
+}
+
+async function send(client: Awaited<ReturnType<typeof connect>>, command: readonly string[]) {
+  try {
+    return await client.sendCommand<RedisValue>(false, [...command])
+  } catch (cause) {
+    throw new StoreUnavailable('Redis does not answer', { cause })
+  }
+}
+
+/** Values that several replicas change: each change is a compare-and-set, and survives a fail-over. */
+export function jsonStore(redis: SharedRedis, ttl_s: string) {
+  /** Empty where there is nothing. */
+  const textOf = async (key: string) => String((await redis.send('GET', key)) ?? '')
+  return {
+    get: async <T>(key: string, byDefault: T): Promise<T> => decode(await textOf(key), byDefault),
+    async update<T>(key: string, byDefault: T, change: (value: T) => T): Promise<T> {
+      for (;;) {
+        const before = await textOf(key)
+        const value = change(decode(before, byDefault))
+        const args = [key, before, JSON.stringify(value), ttl_s]
+        if ((await redis.sendSafely('EVAL', compareAndSet, '1', ...args)) === 1) return value
+      }
+    },
+  }
+}
+
+export type JsonStore = ReturnType<typeof jsonStore>
+
+const compareAndSet = `
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+return 1`
+
+function decode<T>(text: string, byDefault: T): T {
+  return text === '' ? byDefault : (JSON.parse(text) as T)
+}
+
+export const credentials = z.strictObject({ username: z.string(), password: z.string() })
+
+const hash = promisify(argon2)
+
+/** @throws NotSignedIn unless the password is that of the account, by its hash in the form of PHC */
+export async function checkPassword(
+  redis: SharedRedis,
+  { username, password }: z.infer<typeof credentials>,
+): Promise<void> {
+  const stored = String(await redis.send('GET', `account:${username}`))
+  const [, memory, passes, parallelism, nonce = '', expected = ''] =
+    /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$([^$]+)\$([^$]+)$/.exec(stored) ?? []
+  const tag = await hash('argon2id', {
+    message: password,
+    nonce: Buffer.from(nonce, 'base64'),
+    memory: Number(memory),
+    passes: Number(passes),
+    parallelism: Number(parallelism),
+    tagLength: 32,
+  })
+  if (!timingSafeEqual(tag, Buffer.from(expected, 'base64'))) {
+    throw new NotSignedIn('wrong name or password')
+  }
+}

@@ -1,0 +1,107 @@
+import fastifyCookie from '@fastify/cookie'
+import fastifySession, { type SessionStore } from '@fastify/session'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { Cart } from '../../../examples/shop/data.ts'
+import { serve } from '../../programs/serve.ts'
+import { checkPassword, connectRedis, credentials, jsonStore, NotSignedIn } from './redis.ts'
+import { addShop, createApp, dataInSession } from './shop.ts'
+
+/**
+ * A replica of the shop on @fastify/session, as its documentation advises: no empty sessions, no write at
+ * each read, a new id at sign-in. Sessions, with the cart in them, are in its own memory or in Redis;
+ * accounts, orders and preferences are in Redis. `session-shop <name> <redis> <secret> <ttl_s> <place>`
+ */
+
+declare module 'fastify' {
+  interface Session {
+    user?: string
+    shopCart?: Cart
+  }
+}
+
+const [name = '', redisUrl = '', secret = '', ttl_s = '', place = ''] = process.argv.slice(2)
+const redis = await connectRedis(redisUrl)
+const store = jsonStore(redis, ttl_s)
+const isShared = place === 'redis'
+
+/** The commands of connect-redis: each session is one value, written as a whole. Carts are in it. */
+const sessionsInRedis: SessionStore = {
+  get(id, done) {
+    const parse = (text: unknown) => (typeof text === 'string' ? JSON.parse(text) : null)
+    redis.send('GET', sessionKey(id)).then((text) => done(null, parse(text)), done)
+  },
+  set(id, session, done) {
+    const command = ['SET', sessionKey(id), JSON.stringify(session), 'EX', ttl_s]
+    redis.sendSafely(...command).then(() => done(), done)
+  },
+  destroy(id, done) {
+    redis.send('DEL', sessionKey(id)).then(() => done(), done)
+  },
+}
+
+const app = await createApp()
+// In a scope of its own: no session is read for what anybody may see.
+await app.register(async (scope) => {
+  await scope.register(fastifyCookie)
+  await scope.register(fastifySession, {
+    secret,
+    saveUninitialized: false,
+    rolling: false,
+    cookie: { secure: false, sameSite: 'lax' },
+    ...(isShared && { store: sessionsInRedis }),
+  })
+  if (isShared) addSignOutEverywhere(scope)
+  else rememberReplica(scope)
+  addSignIn(scope)
+  const dataOf = ({ session }: FastifyRequest) => dataInSession(session, store, session.user ?? '')
+  addShop(scope, { guard, dataOf })
+})
+await serve(app)
+
+/** By this cookie the proxy knows the way back. */
+function rememberReplica(scope: FastifyInstance): void {
+  scope.addHook('onSend', async (_request, reply) => {
+    reply.setCookie('replica', name, { path: '/', httpOnly: true, sameSite: 'lax' })
+  })
+}
+
+function addSignIn(scope: FastifyInstance): void {
+  const api = scope.withTypeProvider<ZodTypeProvider>()
+  api.post('/login', { schema: { body: credentials } }, async (request) => {
+    await checkPassword(redis, request.body)
+    await request.session.regenerate()
+    request.session.user = request.body.username
+    if (isShared) await redis.send('SADD', sessionsKey(request), request.session.sessionId)
+    return { user: request.body.username }
+  })
+  // Without a session the user is signed out already.
+  api.post('/logout', async (request, reply) => {
+    if (isShared) await redis.send('SREM', sessionsKey(request), request.session.sessionId)
+    await request.session.destroy()
+    return reply.code(204).send()
+  })
+}
+
+/** Not in its documentation, but a set for each user is what one would write. */
+function addSignOutEverywhere(scope: FastifyInstance): void {
+  scope.post('/logout/all', { preHandler: guard }, async (request, reply) => {
+    const key = sessionsKey(request)
+    const ids = (await redis.send('SMEMBERS', key)) as readonly string[]
+    await redis.send('DEL', key, ...ids.map(sessionKey))
+    await request.session.destroy()
+    return reply.code(204).send()
+  })
+}
+
+async function guard({ session }: FastifyRequest): Promise<void> {
+  if (session.user === undefined) throw new NotSignedIn('there is no session')
+}
+
+function sessionsKey({ session }: FastifyRequest): string {
+  return `sessions:${session.user}`
+}
+
+function sessionKey(id: string): string {
+  return `session:${id}`
+}

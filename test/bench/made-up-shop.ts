@@ -1,0 +1,130 @@
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Test } from 'tap'
+import type { Fleet } from '../../bench/surge/fleet.ts'
+import { type ClientScheme, isGood, post } from '../../bench/surge/system.ts'
+
+/** What may be wrong with a shop that is made up, in one process, with all it knows in memory. */
+export interface Wrongs {
+  /** The share of the refreshes that it refuses. */
+  readonly forgets?: number
+  /** Of the additions that it acknowledges and does not keep. */
+  readonly loses?: number
+  /** Of the additions that it makes twice. */
+  readonly doubles?: number
+  /** Of the requests that it answers 500. */
+  readonly breaks?: number
+  /** Of the requests that it answers 503, which a repeat makes good. */
+  readonly stumbles?: number
+  /** How long a session is still accepted after a sign-out everywhere. */
+  readonly lagsMs?: number
+}
+
+const products = ['hat', 'mug', 'map'].map((id) => ({ id }))
+const life_ms = 600
+
+interface Held {
+  readonly user: string
+  readonly cart: Map<string, number>
+  untilMs: number
+}
+
+interface Body {
+  readonly username?: string
+  readonly product?: string
+}
+
+const scheme: ClientScheme = {
+  async login(ask, username) {
+    const answer = await ask(post('/login', {}, { username }))
+    if (!isGood(answer)) return answer
+    const { id } = answer.body as { id: string }
+    return { headers: { 'x-session': id }, life_ms, secret: id }
+  },
+  async refresh(ask, { headers, secret }) {
+    const answer = await ask(post('/refresh', headers))
+    return isGood(answer) ? { headers, life_ms, secret } : answer
+  },
+  logout: (ask, { headers }) => ask(post('/logout', headers)),
+  signOutEverywhere: (ask, { headers }) => ask(post('/logout/all', headers)),
+}
+
+export async function startMadeUpShop(t: Test, wrongs: Wrongs = {}): Promise<Fleet> {
+  const shop = new MadeUpShop(wrongs)
+  const server = createServer((request, response) => void shop.answer(request, response))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const act: Fleet['act'] = async (action) => (action === 'kill-shop' ? 'nothing happened' : null)
+  return { url, scheme, guards: () => [`${url}/preferences`], act }
+}
+
+class MadeUpShop {
+  readonly #wrongs: Wrongs
+  readonly #sessions = new Map<string, Held>()
+  readonly #keys = new Set<string>()
+
+  constructor(wrongs: Wrongs) {
+    this.#wrongs = wrongs
+  }
+
+  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const parts: Buffer[] = []
+    for await (const part of request) parts.push(part)
+    const text = Buffer.concat(parts).toString()
+    const call = `${request.method} ${request.url}`
+    const [status, body] = this.#answer(call, request, text === '' ? {} : JSON.parse(text))
+    response.writeHead(status).end(JSON.stringify(body))
+  }
+
+  #answer(call: string, { headers }: IncomingMessage, body: Body): [number, unknown?] {
+    const id = String(headers['x-session'] ?? '')
+    const held = this.#sessions.get(id)
+    if (call === 'POST /login') return [200, { id: this.#begin(body.username ?? '') }]
+    if (call === 'GET /products') return [200, { products }]
+    if (call === 'POST /logout') return [this.#sessions.delete(id) ? 204 : 401]
+    if (held === undefined || Date.now() > held.untilMs) return [401, { code: 'unknown' }]
+    if (call === 'POST /refresh') return [chance(this.#wrongs.forgets) ? 401 : 200]
+    if (call === 'POST /logout/all') return this.#end(held)
+    if (call === 'GET /preferences') return [200, {}]
+    if (chance(this.#wrongs.breaks)) return [500, { code: 'broken' }]
+    if (chance(this.#wrongs.stumbles)) return [503]
+    if (call === 'POST /cart/items') this.#add(held.cart, body, String(headers['idempotency-key']))
+    const items = [...held.cart].map(([product, quantity]) => ({ product, quantity }))
+    if (call !== 'POST /checkout') return [200, { items }]
+    held.cart.clear()
+    return items.length === 0 ? [409, { code: 'cart_empty' }] : [201, { lines: items }]
+  }
+
+  #add(cart: Held['cart'], { product = '' }: Body, key: string): void {
+    const { loses, doubles } = this.#wrongs
+    if (this.#keys.has(key) || chance(loses)) return
+    this.#keys.add(key)
+    cart.set(product, (cart.get(product) ?? 0) + (chance(doubles) ? 2 : 1))
+  }
+
+  #begin(user: string): string {
+    const id = randomUUID()
+    this.#sessions.set(id, { user, cart: new Map(), untilMs: Number.POSITIVE_INFINITY })
+    return id
+  }
+
+  #end({ user }: Held): [number] {
+    const untilMs = Date.now() + (this.#wrongs.lagsMs ?? -1)
+    for (const held of this.#sessions.values()) {
+      // One that has ended before does not come back.
+      if (held.user === user) held.untilMs = Math.min(held.untilMs, untilMs)
+    }
+    return [204]
+  }
+}
+
+function chance(share = 0): boolean {
+  return Math.random() < share
+}
