@@ -10,7 +10,9 @@ interface DevOptions extends ProcessOptions {
 /** `gatepass dev`, which says what to sign in with. */
 export async function startDev(t: Test, { port: chosen, ...options }: DevOptions) {
   const port = chosen ?? (await freeBasePort())
-  const dev = TestProcess.start(t, ['dev', '--port', String(port)], options)
+  // It has a drain time of its own.
+  const env = { ...options.env, GATEPASS_DRAIN_S: undefined }
+  const dev = TestProcess.start(t, ['dev', '--port', String(port)], { ...options, env })
   await dev.line(/Ctrl-C stops everything/)
   const password = /password +(\S+)/.exec(dev.stdout)?.[1] ?? ''
   return { dev, password, issuer: `http://localhost:${port}` }
