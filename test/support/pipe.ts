@@ -4,7 +4,10 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import { outsideFolder } from './project.ts'
 
-/** A pipe of which the test holds both ends. Neither blocks, and both are closed at the end. */
+/**
+ * A pipe of which the test holds both ends. Neither blocks. The writer stays open: a log output may
+ * try to write again, and another file would get the number of a closed one.
+ */
 export function makePipe(t: Test) {
   const path = join(outsideFolder(t), 'pipe')
   execFileSync('mkfifo', [path])
@@ -15,9 +18,6 @@ export function makePipe(t: Test) {
     if (isRead) closeSync(reader)
     isRead = false
   }
-  t.teardown(() => {
-    closeReader()
-    closeSync(writer)
-  })
+  t.teardown(closeReader)
   return { path, reader, writer, closeReader }
 }
