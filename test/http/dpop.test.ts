@@ -204,7 +204,8 @@ t.test('a client that requires a key gets nothing without', async (t) => {
 t.test('nor is a session of before that refreshed without', async (t) => {
   const { issuer, prove } = await start(t, { clients: [{ ...webClient, dpop: 'required' }] })
   const nowMs = issuer.clock.nowMs()
-  const one = session({ sid: randomId(), createdAtMs: nowMs, mintedAtMs: nowMs })
+  const sub = (await issuer.accounts.findByLoginName('ada'))?.sub ?? ''
+  const one = session({ sid: randomId(), sub, createdAtMs: nowMs, mintedAtMs: nowMs })
   await issuer.sessions.create(one)
   const secret = Buffer.from('a test secret of at least 32 characters')
   const refreshToken = createRefreshTokenCodec([secret]).mint(one)
