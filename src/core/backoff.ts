@@ -8,11 +8,18 @@ export interface BackoffLimits {
 /**
  * Returns how long to wait before a retry: exponential backoff with jitter.
  *
- * Each delay is shortened at random by up to half, so that replicas do not retry at the same time.
- *
  * @param attempt the number of the failed attempt, from 0
+ * @param random returns a number from 0 to below 1
  */
-export function backoffMs(attempt: number, { minMs, maxMs }: BackoffLimits): number {
-  const longestMs = Math.min(maxMs, minMs * 2 ** attempt)
-  return longestMs * (0.5 + Math.random() / 2)
+export function backoffMs(
+  attempt: number,
+  { minMs, maxMs }: BackoffLimits,
+  random: () => number = Math.random,
+): number {
+  return jittered(Math.min(maxMs, minMs * 2 ** attempt), random)
+}
+
+/** Shortens a delay at random by up to half, so that replicas do not retry at the same time. */
+export function jittered(ms: number, random: () => number): number {
+  return ms * (0.5 + random() / 2)
 }

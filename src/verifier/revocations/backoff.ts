@@ -1,4 +1,6 @@
-/** How long to wait before another attempt: twice as long after each failure, and never all at once. */
+import { backoffMs } from '../../core/backoff.ts'
+
+/** Counts failures and returns the delay before the next attempt. */
 export class Backoff {
   readonly #maxMs: number
   readonly #random: () => number
@@ -19,16 +21,13 @@ export class Backoff {
 
   /** The wait after one more failure: between half of it and all, so that many don't come at once. */
   nextMs(): number {
-    const fullMs = Math.min(this.#firstMs * 2 ** this.#failures, this.#maxMs)
+    const limits = { minMs: this.#firstMs, maxMs: this.#maxMs }
+    const delayMs = backoffMs(this.#failures, limits, this.#random)
     this.#failures = Math.min(this.#failures + 1, 30)
-    return jittered(fullMs, this.#random)
+    return delayMs
   }
 
   reset(): void {
     this.#failures = 0
   }
-}
-
-export function jittered(ms: number, random: () => number): number {
-  return ms * (0.5 + random() / 2)
 }

@@ -1,5 +1,6 @@
+import { jittered } from '../../core/backoff.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
-import { Backoff, jittered } from './backoff.ts'
+import { Backoff } from './backoff.ts'
 import { askedWaitMs } from './http.ts'
 
 /** How soon a poll that failed is tried again; doubles with each failure, up to the interval. */
