@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { argon2Sync, randomBytes } from 'node:crypto'
-import { mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { createAgent, exchange, inTurns } from './harness/http.ts'
 import { type Environment, type Server, startService } from './harness/processes.ts'
 import type { Bench } from './harness/scenario.ts'
@@ -37,6 +38,7 @@ export interface RunningIssuer extends Server {
 export const password = 'correct horse battery staple'
 /** How many users sign in at once, where nothing is measured. */
 const maxSignIns = 32
+const maxSignInAttempts = 60
 
 export interface Issuer {
   /** The secret of its refresh tokens. */
@@ -119,11 +121,13 @@ export function importUsers({ count, hash, cwd, env }: UserImport, { revision }:
   const lines = Array.from({ length: count }, (_, n) =>
     JSON.stringify({ login_name: userName(n), sub: userName(n), password_hash }),
   )
-  execFileSync(process.execPath, [revision.cli, 'users', 'import', '-'], {
+  const file = join(cwd, 'users.jsonl')
+  writeFileSync(file, lines.join('\n'))
+  execFileSync(process.execPath, [revision.cli, 'users', 'import', file], {
     ...{ cwd, env: { PATH: process.env.PATH, ...env } },
-    input: lines.join('\n'),
     stdio: 'pipe',
   })
+  rmSync(file)
 }
 
 async function startStore(name: StoreName, cwd: string, bench: Bench): Promise<Store | null> {
@@ -150,12 +154,16 @@ export async function signIn(url: string, users: number): Promise<string[]> {
   const agent = createAgent(maxSignIns)
   const tokens: string[] = []
   await inTurns(loginRequests(users), maxSignIns, async ({ body = '', ...request }) => {
-    for (;;) {
+    for (let attempt = 1; ; attempt++) {
       const answer = await exchange(url, agent, { ...request, body: JSON.parse(body) })
-      const { refresh_token = '' } = answer.body as { refresh_token?: string }
+      const { refresh_token = '' } = (answer.body ?? {}) as { refresh_token?: string }
       if (answer.status === 200) return void tokens.push(refresh_token)
-      // A busy issuer refuses some, who come again.
-      if (answer.status !== 503) throw new Error(`a sign-in was answered ${answer.status}`)
+      // A busy issuer refuses a sign-in, or answers too late.
+      const isBusy = answer.status === 503 || answer.status === 0
+      if (!isBusy || attempt === maxSignInAttempts) {
+        throw new Error(`A sign-in was answered ${answer.status} after ${attempt} attempts.`)
+      }
+      await setTimeout(1_000)
     }
   })
   agent.destroy()
