@@ -1,11 +1,10 @@
 import { availableParallelism } from 'node:os'
-import type { Settings } from '../config/settings.ts'
-import { dataUrl } from '../config/settings.ts'
+import { dataUrl, type Settings } from '../config/settings.ts'
 import { systemClock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
-import type { AudienceKeys } from '../issuer/audiences.ts'
-import { ClockWatch } from '../issuer/clock-watch.ts'
+import { ClockMonitor } from '../issuer/clock-monitor.ts'
 import { PasswordHasher } from '../issuer/passwords/password-hasher.ts'
+import type { AudienceKeys } from '../issuer/token-minter.ts'
 import { createUsers, type Users } from '../issuer/users.ts'
 import { EncryptedKeyStore } from '../keys/encrypted-key-store.ts'
 import { KeyManager } from '../keys/key-manager.ts'
@@ -121,8 +120,8 @@ export async function keyStatusesOf(settings: Settings, cwd: string): Promise<Ke
 }
 
 /** Compares the clock of this machine with the one of the session store. */
-export function watchClock(settings: Settings, sessions: SessionStore): Promise<ClockWatch> {
-  return ClockWatch.open({
+export function watchClock(settings: Settings, sessions: SessionStore): Promise<ClockMonitor> {
+  return ClockMonitor.open({
     sessions,
     clock: systemClock,
     skewMs: settings.clock_skew_s * 1000,

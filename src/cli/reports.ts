@@ -1,6 +1,6 @@
 import cluster, { type Worker } from 'node:cluster'
 import { AggregatorRegistry, type Registry } from 'prom-client'
-import type { Readiness } from '../http/readiness.ts'
+import type { Readiness } from '../http/admin-app.ts'
 
 /** How the primary learns what its workers have to say at the admin port. */
 

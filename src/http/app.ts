@@ -8,8 +8,7 @@ import fastify, {
   LogController,
 } from 'fastify'
 import { validatorCompiler } from 'fastify-type-provider-zod'
-import { type FieldProblem, GatepassError } from '../core/errors.ts'
-import { problemType, toProblem } from '../core/problem.ts'
+import { type FieldProblem, GatepassError, problemType, toProblem } from '../core/errors.ts'
 import { authorizationScheme } from '../verifier/authorization.ts'
 import { challengeHeaders } from '../verifier/challenge.ts'
 import { toGatepassError } from './problem.ts'

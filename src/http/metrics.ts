@@ -1,8 +1,9 @@
 import type { FastifyInstance } from 'fastify'
-import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { DataObserver } from '../data/observed-store.ts'
 
 /** Seconds; from a cached JWKS to a login that waits in the queue. */
-const buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
+const requestBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
 
 /** Gauges of prom-client named like counters, which Prometheus warns of. Each is the sum of another. */
 const misnamed = ['handles', 'requests', 'resources'].map((what) => `nodejs_active_${what}_total`)
@@ -20,7 +21,7 @@ export class Metrics {
       name: 'gatepass_http_request_duration_seconds',
       help: 'Time from the request line to the end of the answer, by route pattern.',
       labelNames: ['method', 'route', 'status'],
-      buckets,
+      buckets: requestBuckets,
       registers: [this.registry],
     })
     this.#events = new Counter({
@@ -45,5 +46,76 @@ export class Metrics {
 
   countEvent(event: string): void {
     this.#events.inc({ event })
+  }
+}
+
+/**
+ * Measures how wrong the clock is. Several processes on one machine have one clock.
+ *
+ * @param offsetMs asked at each look; null leaves the gauge out
+ */
+export function observeClock(registry: Registry, offsetMs: () => number | null): void {
+  new Gauge({
+    name: 'gatepass_clock_offset_seconds',
+    help: 'Seconds by which the clock is ahead of the one of the session store.',
+    aggregator: 'first',
+    registers: [registry],
+    collect() {
+      const offset = offsetMs()
+      if (offset === null) this.remove()
+      else this.set(offset / 1000)
+    },
+  })
+}
+
+/** @param dropped asked at each look */
+export function observeLog(registry: Registry, dropped: () => number): void {
+  new Counter({
+    name: 'gatepass_log_lines_dropped_total',
+    help: 'Log lines that were lost because standard output was full, too slow or closed.',
+    registers: [registry],
+    collect() {
+      this.reset()
+      this.inc(dropped())
+    },
+  })
+}
+
+/** Seconds; from SQLite at hand to a deadline. */
+const dataBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 0.5, 1]
+
+/** Measures session data. No label says whose it is, or what a field is called. */
+export function dataMetrics(registry: Registry): DataObserver {
+  const registers = [registry]
+  const operations = new Histogram({
+    name: 'gatepass_data_operation_duration_seconds',
+    help: 'Time of a call to the store of session data, by what came of it.',
+    labelNames: ['operation', 'outcome'],
+    buckets: dataBuckets,
+    registers,
+  })
+  const hits = new Counter({
+    name: 'gatepass_data_hits_total',
+    help: 'Fields of session data that were read.',
+    registers,
+  })
+  const misses = new Counter({
+    name: 'gatepass_data_misses_total',
+    help: 'Fields that were asked for and not there: never written, expired, or dropped by the store.',
+    registers,
+  })
+  const unreadable = new Counter({
+    name: 'gatepass_data_unreadable_total',
+    help: 'Values that did not decrypt: they were changed, or their secret is not known here.',
+    registers,
+  })
+  return {
+    operation: (operation, outcome, duration_s) =>
+      operations.observe({ operation, outcome }, duration_s),
+    fieldsRead(found, missing) {
+      hits.inc(found)
+      misses.inc(missing)
+    },
+    unreadable: () => unreadable.inc(),
   }
 }

@@ -1,5 +1,8 @@
 import { z } from 'zod'
 import { errorCodes } from '../core/errors.ts'
+import { maxValueBytes } from '../data/owned-fields.ts'
+import type { RefreshedTokens } from '../issuer/refresh.ts'
+import type { TokenSet } from '../issuer/token-minter.ts'
 
 /**
  * What goes over the wire. The same schemas check requests, type handlers, and make the OpenAPI
@@ -149,3 +152,67 @@ export const problem = z
     request_id: z.string().optional(),
   })
   .meta({ id: 'Problem', description: 'What went wrong (RFC 9457); `code` is stable.' })
+
+/** What goes over the wire of `/data`, as in schemas.ts. */
+
+const scope = z.enum(['session', 'user']).meta({
+  description: '`session` ends with the session of the token; `user` outlives it.',
+})
+const field = z.string().meta({ description: 'Up to 64 letters, digits, `-` and `_`.' })
+const jsonValue = z.unknown()
+
+export const scopeParams = z.object({ scope })
+export const fieldParams = z.object({ scope, field })
+
+export const readHeaders = z.looseObject({
+  'if-none-match': z.string().max(1024).optional().meta({
+    description: 'The `ETag` of the copy at hand; 304 says that it is current.',
+  }),
+})
+
+export const changeHeaders = z.looseObject({
+  'if-match': z.string().max(256).optional().meta({
+    description: 'The `ETag` that the field must have, or `*` for any.',
+  }),
+  'if-none-match': z.string().max(256).optional().meta({
+    description: '`*`: there must be no such field.',
+  }),
+})
+
+export const fieldValue = jsonValue.meta({
+  id: 'DataValue',
+  description: `Any JSON value, up to ${maxValueBytes / 1024} KiB.`,
+})
+
+export const fieldList = z
+  .object({
+    fields: z.record(z.string(), z.object({ value: jsonValue, etag: z.string() })),
+  })
+  .meta({ id: 'DataFields', description: 'Each field by its name.' })
+
+export const created = z.undefined().meta({ description: 'There was no such field before.' })
+export const changed = z.undefined().meta({ description: 'The field has the new value.' })
+export const absent = z.undefined().meta({ description: 'There is no such field any more.' })
+
+/** How a refresh token comes and goes. */
+export type TokenPlace = 'cookie' | 'body'
+
+/** The body of the answer to a login or a refresh. */
+export function tokenResponseOf(tokens: TokenSet, by: TokenPlace): TokenResponse {
+  return {
+    access_token: tokens.accessToken,
+    token_type: tokens.tokenType,
+    expires_in: tokens.expiresIn_s,
+    scope: tokens.scope,
+    session_id: tokens.sessionId,
+    ...(by === 'body' && {
+      refresh_token: tokens.refreshToken,
+      refresh_token_expires_in: tokens.refreshExpiresIn_s,
+    }),
+  }
+}
+
+/** Whether the refresh token goes into a cookie. */
+export function isSetAsCookie(tokens: TokenSet & Partial<RefreshedTokens>, by: TokenPlace) {
+  return by === 'cookie' && (tokens.setsCookie ?? true)
+}

@@ -3,14 +3,13 @@ import type { CounterStore } from '../stores/counter-store.ts'
 import type { AccountStore, RotationPolicy, SessionStore } from '../stores/ports.ts'
 import { createRefreshTokenCodec, type RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import type { SigningKey } from '../tokens/sign.ts'
-import type { AudienceKeys } from './audiences.ts'
 import { type Client, Clients } from './clients.ts'
 import { Login } from './login.ts'
 import type { PasswordHasher } from './passwords/password-hasher.ts'
 import { Refresh } from './refresh.ts'
 import { Sessions } from './sessions.ts'
 import { LoginThrottle } from './throttle/login-throttle.ts'
-import { TokenMinter } from './tokens.ts'
+import { type AudienceKeys, TokenMinter } from './token-minter.ts'
 
 export interface IssuerOptions {
   /** The `iss` of every token. */

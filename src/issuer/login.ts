@@ -9,7 +9,7 @@ import { normalizeLoginName } from './login-name.ts'
 import type { PasswordHasher } from './passwords/password-hasher.ts'
 import type { Sessions } from './sessions.ts'
 import type { LoginThrottle } from './throttle/login-throttle.ts'
-import type { TokenMinter, TokenSet } from './tokens.ts'
+import type { TokenMinter, TokenSet } from './token-minter.ts'
 
 /** What is kept of a User-Agent header. */
 const userAgentLengthMax = 256

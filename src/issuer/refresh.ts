@@ -13,7 +13,7 @@ import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import type { Audit } from './audit.ts'
 import { type Clients, requireKey } from './clients.ts'
 import type { Sessions } from './sessions.ts'
-import type { TokenMinter, TokenSet } from './tokens.ts'
+import type { TokenMinter, TokenSet } from './token-minter.ts'
 
 export interface RefreshOptions {
   readonly accounts: Pick<AccountStore, 'findBySub'>

@@ -2,10 +2,9 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { GatepassError } from '../core/errors.ts'
 import type { JsonObject } from '../core/json.ts'
 import type { Account, AccountStore } from '../stores/ports.ts'
-import { type EndingOptions, endAllOf } from './ending.ts'
 import { normalizeLoginName } from './login-name.ts'
-import type { PasswordHasher } from './passwords/password-hasher.ts'
-import { checkPassword } from './passwords/password-hasher.ts'
+import { checkPassword, type PasswordHasher } from './passwords/password-hasher.ts'
+import { type EndingOptions, endAllOf } from './sessions.ts'
 
 /** An account as its administrator sees it: without the hash. */
 export type User = Omit<Account, 'passwordHash'>

@@ -1,5 +1,4 @@
-import { GatepassError, isGatepassError } from '../core/errors.ts'
-import { problemType, toProblem } from '../core/problem.ts'
+import { GatepassError, isGatepassError, problemType, toProblem } from '../core/errors.ts'
 import type { TokenScheme } from './authorization.ts'
 import { challengeHeaders } from './challenge.ts'
 

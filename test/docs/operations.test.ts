@@ -1,10 +1,6 @@
 import t from 'tap'
-import { observeClock } from '../../src/http/clock-metrics.ts'
-import { dataMetrics } from '../../src/http/data-metrics.ts'
-import { observeLog } from '../../src/http/log-metrics.ts'
-import { Metrics } from '../../src/http/metrics.ts'
-import { observeRevocations } from '../../src/http/revocation-metrics.ts'
-import { observeVerifier } from '../../src/http/verifier-metrics.ts'
+import { dataMetrics, Metrics, observeClock, observeLog } from '../../src/http/metrics.ts'
+import { observeRevocations, observeVerifier } from '../../src/http/verifier-metrics.ts'
 import { auditEvents } from '../../src/issuer/audit.ts'
 import { codeSpans, readDocument, tableRows } from './documents.ts'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { AudienceKeys } from '../../src/issuer/audiences.ts'
+import type { AudienceKeys } from '../../src/issuer/token-minter.ts'
 import { importEncryptionKey } from '../../src/tokens/encryption-key.ts'
 import { createVerifier } from '../../src/verifier/index.ts'
 import { makeEncryptionPair } from '../support/encryption.ts'

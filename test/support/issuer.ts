@@ -5,13 +5,13 @@ import type { Test } from 'tap'
 import { buildIssuerApp } from '../../src/http/issuer-app.ts'
 import { createLocalKeySource } from '../../src/http/local-key-source.ts'
 import { Metrics } from '../../src/http/metrics.ts'
-import type { AudienceKeys } from '../../src/issuer/audiences.ts'
 import type { Audit } from '../../src/issuer/audit.ts'
 import type { Client } from '../../src/issuer/clients.ts'
-import { ClockWatch } from '../../src/issuer/clock-watch.ts'
+import { ClockMonitor } from '../../src/issuer/clock-monitor.ts'
 import { createIssuer } from '../../src/issuer/issuer.ts'
 import { PasswordHasher } from '../../src/issuer/passwords/password-hasher.ts'
 import { RevocationFeed } from '../../src/issuer/revocation-feed.ts'
+import type { AudienceKeys } from '../../src/issuer/token-minter.ts'
 import { createUsers } from '../../src/issuer/users.ts'
 import { FileKeyStore } from '../../src/keys/file-key-store.ts'
 import { KeyManager } from '../../src/keys/key-manager.ts'
@@ -210,7 +210,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
 function watchOf(given: TestIssuerOptions['watchClock'], sessions: SessionStore, clock: FakeClock) {
   if (given === undefined) return null
   const uptime = given === true ? {} : given
-  return ClockWatch.open({
+  return ClockMonitor.open({
     ...uptime,
     sessions,
     clock,

@@ -3,15 +3,12 @@ import type { Settings } from '../../config/settings.ts'
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { observedStore } from '../../data/observed-store.ts'
 import { auditTo } from '../../http/audit-log.ts'
-import { observeClock } from '../../http/clock-metrics.ts'
-import { dataMetrics } from '../../http/data-metrics.ts'
 import { buildIssuerApp } from '../../http/issuer-app.ts'
 import { createLocalKeySource } from '../../http/local-key-source.ts'
-import { observeLog } from '../../http/log-metrics.ts'
-import { Metrics } from '../../http/metrics.ts'
-import { DataEnd } from '../../issuer/data-end.ts'
+import { dataMetrics, Metrics, observeClock, observeLog } from '../../http/metrics.ts'
 import { createIssuer } from '../../issuer/issuer.ts'
 import { RevocationFeed } from '../../issuer/revocation-feed.ts'
+import { SessionDataCleanup } from '../../issuer/session-data-cleanup.ts'
 import type { KeyManager } from '../../keys/key-manager.ts'
 import { startCleanup } from '../../stores/cleanup.ts'
 import { openCounterStore } from '../../stores/open-stores.ts'
@@ -165,7 +162,7 @@ async function openDataEnd(
 ) {
   const data = await openDataForService(settings, cwd, logger)
   if (data === null) return null
-  const end = new DataEnd({
+  const end = new SessionDataCleanup({
     data: observedStore(data, dataMetrics(metrics.registry)),
     sessions,
     issuer: settings.issuer,

@@ -1,6 +1,6 @@
 import type { Settings } from '../../config/settings.ts'
 import { systemClock } from '../../core/clock.ts'
-import { endAllCreatedBefore } from '../../issuer/ending.ts'
+import { endAllCreatedBefore } from '../../issuer/sessions.ts'
 import { type DataStore, dataOwner } from '../../stores/data-store.ts'
 import { openSessionStore } from '../../stores/open-stores.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'

@@ -3,12 +3,16 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatepassError } from '../../core/errors.ts'
 import type { JsonValue } from '../../core/json.ts'
 import type { DataScope, DataService } from '../../data/data-service.ts'
-import type { OwnedFields } from '../../data/owned-fields.ts'
-import { maxValueBytes, type Precondition, putField, removeField } from '../../data/owned-fields.ts'
-import { matches } from '../conditional.ts'
-import * as form from '../data-schemas.ts'
+import {
+  maxValueBytes,
+  type OwnedFields,
+  type Precondition,
+  putField,
+  removeField,
+} from '../../data/owned-fields.ts'
+import { entityTag, matches, readPrecondition } from '../conditional-requests.ts'
 import { bearer } from '../openapi.ts'
-import { entityTag, readPrecondition } from '../preconditions.ts'
+import * as form from '../schemas.ts'
 import { notModified, problem } from '../schemas.ts'
 
 export interface DataDeps {

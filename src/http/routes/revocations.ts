@@ -5,8 +5,8 @@ import { GatepassError } from '../../core/errors.ts'
 import type { FeedEntry, RevocationFeed } from '../../issuer/revocation-feed.ts'
 import { signRevocationEvent, signRevocationSnapshot } from '../../tokens/revocations.ts'
 import type { SigningKey } from '../../tokens/sign.ts'
-import { matches } from '../conditional.ts'
-import { Places } from '../places.ts'
+import { matches } from '../conditional-requests.ts'
+import { ConnectionLimits } from '../connection-limits.ts'
 import { notModified, problem, revocationStream, snapshot } from '../schemas.ts'
 
 /** A comment line this often, so that a dead connection is noticed at both ends. */
@@ -32,7 +32,7 @@ export interface RevocationDeps {
 export function revocationRoutes(app: FastifyInstance, deps: RevocationDeps): void {
   const { issuerUrl, revocations, clock, signingKey } = deps
   const followers = new Set<ServerResponse>()
-  const places = new Places(followersMax)
+  const places = new ConnectionLimits(followersMax)
 
   let last = { etag: '', at_s: 0, kid: '', body: Promise.resolve('') }
   /** Signed once a second at most, however many ask. */

@@ -4,16 +4,16 @@ import { GatepassError, isGatepassError } from '../../core/errors.ts'
 import type { Audit } from '../../issuer/audit.ts'
 import type { Issuer } from '../../issuer/issuer.ts'
 import type { RefreshedTokens } from '../../issuer/refresh.ts'
-import type { TokenSet } from '../../issuer/tokens.ts'
+import type { TokenSet } from '../../issuer/token-minter.ts'
 import { presentedToken } from '../../verifier/authorization.ts'
 import type { DpopProofs } from '../../verifier/dpop/proofs.ts'
 import { type TargetOf, targetBelow } from '../../verifier/dpop/request-target.ts'
 import type { Verifier } from '../../verifier/verifier.ts'
-import { letAnyPageRead } from '../cors.ts'
+import type { DeviceCookie, RefreshCookie } from '../cookies.ts'
+import { letAnyPageRead, type OriginGuard } from '../cross-origin.ts'
 import { bearer } from '../openapi.ts'
-import type { OriginGuard } from '../origin.ts'
-import type { DeviceCookie, RefreshCookie } from '../refresh-cookie.ts'
 import {
+  isSetAsCookie,
   loginBody,
   loginHeaders,
   noContent,
@@ -21,10 +21,11 @@ import {
   type RefreshBody,
   refreshBody,
   refreshHeaders,
+  type TokenPlace,
   type TokenResponse,
   tokenResponse,
+  tokenResponseOf,
 } from '../schemas.ts'
-import { isSetAsCookie, type TokenPlace, tokenResponseOf } from '../token-response.ts'
 
 export interface SignInDeps {
   readonly issuer: Issuer

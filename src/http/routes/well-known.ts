@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Issuer } from '../../issuer/issuer.ts'
 import { algorithmNames } from '../../tokens/algorithms.ts'
-import { matches } from '../conditional.ts'
+import { matches } from '../conditional-requests.ts'
 import { jwks, notModified, serverMetadata } from '../schemas.ts'
 
 export interface WellKnownDeps {

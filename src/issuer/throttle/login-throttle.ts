@@ -1,12 +1,12 @@
 import { createSecretKey, type KeyObject } from 'node:crypto'
+import { BoundedQueue } from '../../core/bounded-queue.ts'
+import { systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import { hmac, hmacText } from '../../core/secrets.ts'
 import type { CounterStore } from '../../stores/counter-store.ts'
-import { Backoff, type Taken } from './backoff.ts'
+import { Backoff, type BackoffRules, type Taken } from './backoff.ts'
 import { DeviceTokens } from './device-tokens.ts'
 import { networksOf } from './network.ts'
-import { PerKeyQueue } from './per-key-queue.ts'
-import { type LimitName, limitRules } from './rules.ts'
 
 /** Who tries to sign in, as far as it is known before the password is looked at. */
 export interface Attempter {
@@ -132,4 +132,94 @@ export class LoginThrottle {
 
 function tooManyAttempts(waitMs: number): GatepassError {
   return new GatepassError('too_many_attempts', { retryAfter_s: Math.ceil(waitMs / 1000) })
+}
+
+const minute_s = 60
+const hour_s = 3600
+const day_s = 86_400
+
+export type LimitName = 'device' | 'account_in_network' | 'account' | 'network' | 'wide_network'
+
+export interface LimitRules extends BackoffRules {
+  /** Whether a good login forgets the failures before it, or only does not count as one itself. */
+  readonly forgivenBySuccess: boolean
+}
+
+/**
+ * For one who mistypes, five free attempts are followed by pauses that are hardly felt. For one who
+ * guesses they come to 120 passwords a day: five an hour, or 40 by waiting out the pauses.
+ */
+const oneUser: LimitRules = {
+  free: 5,
+  freeWindow_s: hour_s,
+  pauseMax_s: hour_s,
+  memory_s: day_s,
+  forgivenBySuccess: true,
+}
+
+/** Free attempts and pauses for all who share an address. Good logins don't give others new ones. */
+const manyUsers = {
+  freeWindow_s: 10 * minute_s,
+  pauseMax_s: minute_s,
+  memory_s: 10 * minute_s,
+  forgivenBySuccess: false,
+}
+
+/** The limits on failed logins. docs/security.md says what each is for and what it comes to. */
+export const limitRules: Readonly<Record<LimitName, LimitRules>> = {
+  /** An account, from a device that has signed in to it before. */
+  device: oneUser,
+  /** An account, from one network: a stranger in one place is no trouble to its owner in another. */
+  account_in_network: oneUser,
+  /**
+   * An account, from everywhere but its known devices: at most 1,500 guesses a day, from however
+   * many addresses. Its pauses are short, for the owner's sake who has a new device: it takes a
+   * dozen networks to have each turn, which comes once a minute. A good login does not clear it, or
+   * each login of the owner would give a stranger fifty guesses more.
+   */
+  account: {
+    free: 50,
+    freeWindow_s: hour_s,
+    pauseMax_s: minute_s,
+    memory_s: day_s,
+    forgivenBySuccess: false,
+  },
+  /** One network, whatever the accounts. */
+  network: { ...manyUsers, free: 100 },
+  wide_network: { ...manyUsers, free: 1000 },
+}
+
+/**
+ * Attempts on one account that this process handles at the same time. An attempt counts as failed
+ * until its password is checked: more at once would exhaust the limit although all are right.
+ */
+const limits = { maxConcurrent: 2, maxQueued: 256, maxWaitMs: 5_000 }
+
+type Work = () => Promise<unknown>
+
+/** Limits the concurrency of work per key; further work of the same key waits in a queue. */
+export class PerKeyQueue {
+  readonly #queues = new Map<
+    string,
+    { readonly queue: BoundedQueue<Work, unknown>; users: number }
+  >()
+
+  /** @throws `overloaded`; the error of the work */
+  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const entry = this.#queues.get(key) ?? { queue: createQueue(), users: 0 }
+    this.#queues.set(key, entry)
+    entry.users += 1
+    try {
+      return (await entry.queue.run(work)) as T
+    } finally {
+      entry.users -= 1
+      if (entry.users === 0) this.#queues.delete(key)
+    }
+  }
+}
+
+function createQueue(): BoundedQueue<Work, unknown> {
+  return new BoundedQueue(limits, systemClock, (works) =>
+    Promise.allSettled(works.map((work) => work())),
+  )
 }

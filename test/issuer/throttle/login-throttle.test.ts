@@ -6,8 +6,8 @@ import {
   type Attempt,
   type Attempter,
   LoginThrottle,
+  limitRules,
 } from '../../../src/issuer/throttle/login-throttle.ts'
-import { limitRules } from '../../../src/issuer/throttle/rules.ts'
 import { SqliteCounterStore } from '../../../src/stores/sqlite/counter-store.ts'
 import { stopTime } from '../../stores/counter-store-contract.ts'
 

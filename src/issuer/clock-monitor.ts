@@ -9,7 +9,7 @@ const pollMs = 5_000
 /** No skew is taken for less: neither the way to a store nor the clock since the boot is more exact. */
 const skewMinMs = 1_000
 
-export interface ClockWatchOptions {
+export interface ClockMonitorOptions {
   readonly sessions: Pick<SessionStore, 'clockMs'>
   readonly clock: Clock
   /** How far apart the clocks of two machines may be. */
@@ -27,13 +27,13 @@ export interface ClockWatchOptions {
  * other clock than ours; there a jump is seen by the time since the boot. Which of the two times was
  * right can't be known. So the new one is taken for right when nothing of the old one matters any more.
  */
-export class ClockWatch {
+export class ClockMonitor {
   /**
    * The earlier of the store's time and ours, for all that forgets what has expired: whichever of the
    * two clocks is ahead, nothing is forgotten too soon.
    */
   readonly expiryClock: Clock
-  readonly #options: ClockWatchOptions
+  readonly #options: ClockMonitorOptions
   readonly #skewMs: number
   readonly #uptimeMs: () => number
   readonly #look = new SingleFlight(() => this.#measure())
@@ -46,7 +46,7 @@ export class ClockWatch {
   #bootAtMs: number
   #jump: { readonly bootAtMs: number; readonly seenAtMs: number } | null = null
 
-  private constructor(options: ClockWatchOptions) {
+  private constructor(options: ClockMonitorOptions) {
     this.#options = options
     this.#skewMs = Math.max(options.skewMs, skewMinMs)
     this.#uptimeMs = options.uptimeMs ?? (() => uptime() * 1000)
@@ -58,8 +58,8 @@ export class ClockWatch {
   }
 
   /** Compares the clocks. A store that is away now is asked again. */
-  static async open(options: ClockWatchOptions): Promise<ClockWatch> {
-    const watch = new ClockWatch(options)
+  static async open(options: ClockMonitorOptions): Promise<ClockMonitor> {
+    const watch = new ClockMonitor(options)
     await watch.refresh()
     return watch
   }

@@ -7,8 +7,8 @@ export interface PlaceLimits {
   readonly wide: number
 }
 
-/** Places that connections take and give back, so that no network has all of them. */
-export class Places {
+/** ConnectionLimits that connections take and give back, so that no network has all of them. */
+export class ConnectionLimits {
   readonly #limits: PlaceLimits
   readonly #taken = new Map<string, number>()
   #all = 0

@@ -1,10 +1,11 @@
 import { type Clock, now_s } from '../core/clock.ts'
+import { GatepassError } from '../core/errors.ts'
 import { randomId } from '../core/secrets.ts'
 import type { Account, Session } from '../stores/ports.ts'
 import { signAccessToken } from '../tokens/access-token.ts'
+import type { EncryptionKey } from '../tokens/encryption-key.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import type { SigningKey } from '../tokens/sign.ts'
-import { type AudienceKeys, encryptionKeyFor } from './audiences.ts'
 import { attributeClaims, type Clients, claimNames } from './clients.ts'
 
 /** What a client holds after a login or a refresh. */
@@ -98,4 +99,27 @@ export class TokenMinter {
     const ended = this.#options.endedUntil_s?.(sub) ?? 0
     return ended < now ? now : Math.min(ended + 1, now + 2)
   }
+}
+
+/** The audiences whose tokens are encrypted, and for which key. */
+export type AudienceKeys = ReadonlyMap<string, EncryptionKey>
+
+/**
+ * The key to encrypt a token for its audience with; null if the audience has none.
+ *
+ * @throws `config_invalid` for several audiences of which one has a key: an encrypted token has one
+ *   reader. The settings refuse it too; but a token that must be encrypted never leaves in the clear.
+ */
+export function encryptionKeyFor(
+  aud: string | readonly string[],
+  keys: AudienceKeys,
+): EncryptionKey | null {
+  const audiences = [aud].flat()
+  const [key, ...others] = audiences.map((audience) => keys.get(audience) ?? null)
+  if (others.length === 0) return key ?? null
+  if (key || others.some((other) => other !== null)) {
+    const detail = 'A token for several audiences cannot be encrypted for one of them.'
+    throw new GatepassError('config_invalid', { detail })
+  }
+  return null
 }

@@ -2,11 +2,9 @@ import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
 import { randomId } from '../../src/core/secrets.ts'
-import { buildAdminApp } from '../../src/http/admin-app.ts'
-import { observeClock } from '../../src/http/clock-metrics.ts'
-import { Metrics } from '../../src/http/metrics.ts'
-import { checkReadiness } from '../../src/http/readiness.ts'
-import { ClockWatch, type ClockWatchOptions } from '../../src/issuer/clock-watch.ts'
+import { buildAdminApp, checkReadiness } from '../../src/http/admin-app.ts'
+import { Metrics, observeClock } from '../../src/http/metrics.ts'
+import { ClockMonitor, type ClockMonitorOptions } from '../../src/issuer/clock-monitor.ts'
 import type { SessionStore } from '../../src/stores/ports.ts'
 import { PostgresSessionStore } from '../../src/stores/postgres/session-store.ts'
 import { RedisSessionStore } from '../../src/stores/redis/session-store.ts'
@@ -23,12 +21,12 @@ const keptMs = 305_000
 /** A watch, and what the admin port says of it after another look. */
 async function watched(
   t: Test,
-  options: Pick<ClockWatchOptions, 'sessions' | 'clock' | 'uptimeMs'>,
+  options: Pick<ClockMonitorOptions, 'sessions' | 'clock' | 'uptimeMs'>,
 ) {
-  return lookAt(t, await ClockWatch.open({ ...options, skewMs, keptMs }))
+  return lookAt(t, await ClockMonitor.open({ ...options, skewMs, keptMs }))
 }
 
-function lookAt(t: Test, watch: ClockWatch) {
+function lookAt(t: Test, watch: ClockMonitor) {
   const metrics = new Metrics()
   observeClock(metrics.registry, () => watch.offsetMs)
   const admin = buildAdminApp({
@@ -114,7 +112,7 @@ for (const [name, open] of Object.entries(shared)) {
     t.teardown(() => sessions.close())
     let errorMs = 0
     const clock = { nowMs: () => Date.now() + errorMs }
-    const watch = await ClockWatch.open({ sessions, clock, skewMs, keptMs })
+    const watch = await ClockMonitor.open({ sessions, clock, skewMs, keptMs })
     t.teardown(() => watch.close())
     const hourMs = 3_600_000
     const isSoon = (ms: number) => Math.abs(ms - Date.now()) < 2_000

@@ -2,10 +2,9 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
 import { randomId } from '../../src/core/secrets.ts'
-import { DataEnd } from '../../src/issuer/data-end.ts'
-import { endAllOf } from '../../src/issuer/ending.ts'
 import { RevocationFeed } from '../../src/issuer/revocation-feed.ts'
-import { Sessions } from '../../src/issuer/sessions.ts'
+import { SessionDataCleanup } from '../../src/issuer/session-data-cleanup.ts'
+import { endAllOf, Sessions } from '../../src/issuer/sessions.ts'
 import { type DataStore, type DataWrite, dataOwner } from '../../src/stores/data-store.ts'
 import { RedisDataStore } from '../../src/stores/redis/data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
@@ -38,7 +37,7 @@ async function setUp(t: Test, given?: DataStore) {
   const failures: unknown[] = []
   const open = () => {
     const options = { data, sessions, issuer, clock, tokensLastMs }
-    const end = new DataEnd({ ...options, onFailure: (error) => failures.push(error) })
+    const end = new SessionDataCleanup({ ...options, onFailure: (error) => failures.push(error) })
     t.teardown(() => end.close())
     return end
   }

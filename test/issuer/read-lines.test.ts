@@ -1,5 +1,5 @@
 import t from 'tap'
-import { readLines } from '../../src/issuer/lines.ts'
+import { readLines } from '../../src/issuer/user-import.ts'
 import { collect } from '../support/collect.ts'
 import fc from '../support/properties.ts'
 

@@ -9,7 +9,7 @@ const pageSize = 100
 /** How soon what has failed is tried again. */
 const retryMs = 1_000
 
-export interface DataEndOptions {
+export interface SessionDataCleanupOptions {
   readonly data: Pick<DataStore, 'end'>
   readonly sessions: Pick<SessionStore, 'revocationsAfter'>
   /** The `iss` that the sessions are of. */
@@ -29,15 +29,15 @@ export interface DataEndOptions {
  *
  * Each issuer does so for itself. That is some deletions too many, and no agreement between issuers.
  */
-export class DataEnd {
-  readonly #options: DataEndOptions
+export class SessionDataCleanup {
+  readonly #options: SessionDataCleanupOptions
   readonly #timer: NodeJS.Timeout
   readonly #follow = new SingleFlight(() => this.#read())
   #position = logStart
   #isFailing = false
   #unsubscribe = () => {}
 
-  constructor(options: DataEndOptions) {
+  constructor(options: SessionDataCleanupOptions) {
     this.#options = options
     this.#timer = setInterval(() => this.refresh(), retryMs).unref()
   }
@@ -73,7 +73,7 @@ export class DataEnd {
     let page: Revocation[]
     do {
       page = await this.#options.sessions.revocationsAfter(this.#position, pageSize)
-      // With all sessions of a user, each is in the log by itself (ending.ts).
+      // With all sessions of a user, each is in the log by itself (sessions.ts).
       const ended = page.filter(({ kind }) => kind === 'session')
       await Promise.all(ended.map(({ id, atMs }) => this.#end(id, atMs)))
       this.#position = page.at(-1)?.position ?? this.#position
