@@ -13,6 +13,14 @@ export interface RevokedSubject {
   readonly atMs: number
 }
 
+/** What was revoked, as a feed tells it: times in seconds, as they are in tokens. */
+export interface RevokedEntry {
+  readonly kind: RevokedSubject['kind']
+  /** The `sid`, `sub` or `kid`; '' when it is about everybody. */
+  readonly id: string
+  readonly at_s: number
+}
+
 /** The `typ` of a security event token (RFC 8417 §2.3). */
 export const securityEventType = 'secevent+jwt'
 /** The `typ` of our snapshot; of no other use. */

@@ -3,3 +3,8 @@ export function errorText(error: Error): string {
   // What fetch() throws says "fetch failed", and the reason in its cause.
   return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
 }
+
+/** Digits alone, and as many as a number holds exactly. */
+export function wholeSeconds(text: string | null | undefined): number | null {
+  return text && /^[0-9]{1,10}$/.test(text) ? Number(text) : null
+}

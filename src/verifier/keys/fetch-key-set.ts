@@ -1,5 +1,6 @@
 import type { JsonValue } from '../../core/json.ts'
 import { parseStrictJson } from '../../tokens/json.ts'
+import { wholeSeconds } from '../error-text.ts'
 
 /** The longest JWK Set that is read, in bytes. 64 RSA keys fit, or 30 of ML-DSA-44. */
 export const maxBodyBytes = 64 * 1024
@@ -108,9 +109,4 @@ function freshness_s(headers: Headers): number {
   const maxAge_s = wholeSeconds(maxAge?.slice('max-age='.length)) ?? defaultMaxAge_s
   const freshFor_s = maxAge_s - (wholeSeconds(headers.get('age')) ?? 0)
   return Math.min(Math.max(freshFor_s, maxAgeRange_s.min), maxAgeRange_s.max)
-}
-
-/** Digits alone, and as many as a number holds exactly. */
-export function wholeSeconds(text: string | null | undefined): number | null {
-  return text && /^[0-9]{1,10}$/.test(text) ? Number(text) : null
 }

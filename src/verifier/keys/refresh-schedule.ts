@@ -1,5 +1,5 @@
 import type { Clock } from '../../core/clock.ts'
-import { wholeSeconds } from './fetch-key-set.ts'
+import { wholeSeconds } from '../error-text.ts'
 
 /** The least time between one fetch and the next for an unknown `kid`. */
 export const cooldownMs = 5000

@@ -2,7 +2,7 @@ import type { JsonObject, JsonValue } from '../../core/json.ts'
 import { isJsonObject, parseStrictJson } from '../../tokens/json.ts'
 import { keyRevokedEvent, sessionRevokedEvent } from '../../tokens/revocations.ts'
 import { isId, isPosition, isTime } from './forms.ts'
-import type { RevokedEntry } from './rules.ts'
+import type { RevokedEntry } from '../../tokens/revocations.ts'
 
 /** One step of the log. */
 export interface FollowedEvent {

@@ -1,13 +1,5 @@
 import type { AccessTokenClaims } from '../../tokens/claims.ts'
-import type { RevokedSubject } from '../../tokens/revocations.ts'
-
-/** What was revoked, as a feed tells it: times in seconds, as they are in tokens. */
-export interface RevokedEntry {
-  readonly kind: RevokedSubject['kind']
-  /** The `sid`, `sub` or `kid`; '' when it is about everybody. */
-  readonly id: string
-  readonly at_s: number
-}
+import type { RevokedEntry } from '../../tokens/revocations.ts'
 
 /** No issuer revokes so many keys while any of them could still be in a JWKS. */
 const keysMax = 1000

@@ -1,7 +1,7 @@
 import type { JsonValue } from '../../core/json.ts'
 import { isJsonObject, parseStrictJson } from '../../tokens/json.ts'
 import { isId, isPosition, isTime } from './forms.ts'
-import type { RevokedEntry } from './rules.ts'
+import type { RevokedEntry } from '../../tokens/revocations.ts'
 
 export interface FollowedSnapshot {
   /** The last step of the log that it holds. */
