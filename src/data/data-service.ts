@@ -1,7 +1,7 @@
 import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import { type DataOwner, type DataStore, dataOwner } from '../stores/data-store.ts'
-import type { AccessTokenClaims } from '../tokens/claims.ts'
+import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { FieldCipher } from './field-cipher.ts'
 import { type DataObserver, observedStore } from './observed-store.ts'
 import { type Field, type FieldsContext, OwnedFields } from './owned-fields.ts'

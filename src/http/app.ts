@@ -9,8 +9,8 @@ import fastify, {
 } from 'fastify'
 import { validatorCompiler } from 'fastify-type-provider-zod'
 import { type FieldProblem, GatepassError, problemType, toProblem } from '../core/errors.ts'
-import { authorizationScheme } from '../verifier/authorization.ts'
-import { challengeHeaders } from '../verifier/challenge.ts'
+import { authorizationScheme } from '../verifier/guard.ts'
+import { challengeHeaders } from '../verifier/refusal.ts'
 import { toGatepassError } from './problem.ts'
 import { requestIdOf } from './request-id.ts'
 

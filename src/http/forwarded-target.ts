@@ -1,6 +1,6 @@
 import { BlockList, isIPv6 } from 'node:net'
 import type { FastifyRequest } from 'fastify'
-import { type RequestTarget, readPublicUrl } from '../verifier/dpop/request-target.ts'
+import { type RequestTarget, readPublicUrl } from '../verifier/dpop/target-uri.ts'
 
 export interface ForwardedTargetOptions {
   /** Proxies that are believed what they forward: addresses and CIDR ranges. */

@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
-import type { RequestTarget } from '../verifier/dpop/request-target.ts'
+import type { RequestTarget } from '../verifier/dpop/target-uri.ts'
 import { gatepassAuth } from '../verifier/fastify.ts'
 import type { Verifier } from '../verifier/verifier.ts'
 import { collectRoutes, createApp, refuseOtherMethods } from './app.ts'

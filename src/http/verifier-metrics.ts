@@ -1,6 +1,9 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { KeySourceStatus } from '../verifier/keys/key-source.ts'
-import { type RevocationsStatus, revocationStates } from '../verifier/revocation-list.ts'
+import {
+  type RevocationsStatus,
+  revocationStates,
+} from '../verifier/revocations/revocation-list.ts'
 import type { VerifierStatus } from '../verifier/status.ts'
 import type { TokenCacheStatus } from '../verifier/token-cache.ts'
 

@@ -2,10 +2,9 @@ import { type Clock, now_s } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import { randomId } from '../core/secrets.ts'
 import type { Account, Session } from '../stores/ports.ts'
-import { signAccessToken } from '../tokens/access-token.ts'
 import type { EncryptionKey } from '../tokens/encryption-key.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
-import type { SigningKey } from '../tokens/sign.ts'
+import { type SigningKey, signAccessToken } from '../tokens/signing.ts'
 import { attributeClaims, type Clients, claimNames } from './clients.ts'
 
 /** What a client holds after a login or a refresh. */

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { Clock } from '../core/clock.ts'
 import { isGatepassError } from '../core/errors.ts'
 import type { Account, AccountStore } from '../stores/ports.ts'
-import { parseStrictJson } from '../tokens/json.ts'
+import { parseStrictJson } from '../tokens/strict-decoding.ts'
 import { normalizeLoginName } from './login-name.ts'
 import { parsePasswordHash } from './passwords/password-hash.ts'
 

@@ -2,8 +2,7 @@ import { createPrivateKey, type JsonWebKey, type KeyObject } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose'
 import { z } from 'zod'
 import { GatepassError } from '../core/errors.ts'
-import { type Algorithm, algorithmNames, algorithms } from '../tokens/algorithms.ts'
-import { readyForJws } from '../tokens/node-key.ts'
+import { type Algorithm, algorithmNames, algorithms, readyForJws } from '../tokens/algorithms.ts'
 import type { KeyInfo, KeyRecord, StoredKey } from './key-store.ts'
 
 /** Creates, checks and serialises key records. A stored record is not trusted until it is read here. */

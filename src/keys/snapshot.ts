@@ -1,6 +1,6 @@
 import { createHash, type KeyObject } from 'node:crypto'
 import type { JWK } from 'jose'
-import type { SigningKey } from '../tokens/sign.ts'
+import type { SigningKey } from '../tokens/signing.ts'
 import type { KeyInfo } from './key-store.ts'
 import { activeKey, type KeyPolicy, keyState, stableInterval, withoutRevoked } from './lifecycle.ts'
 

@@ -7,9 +7,8 @@ import {
   type KeyObject,
 } from 'node:crypto'
 import type { JsonObject } from '../core/json.ts'
-import { decodeBase64url } from './base64url.ts'
-import { isKeyId } from './compact.ts'
-import { isJsonObject } from './json.ts'
+import { isKeyId } from './access-token.ts'
+import { decodeBase64url, isJsonObject } from './strict-decoding.ts'
 
 /** The curves that a key for encrypted tokens can be on: RFC 7518 §6.2.1.1, RFC 8037 §3.2. */
 const curves = {

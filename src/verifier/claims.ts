@@ -1,8 +1,8 @@
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
 import type { JsonObject, JsonValue } from '../core/json.ts'
-import type { AccessTokenClaims } from '../tokens/claims.ts'
-import { isJsonObject, parseStrictJson } from '../tokens/json.ts'
-import { isThumbprint } from '../tokens/jwk-thumbprint.ts'
+import type { AccessTokenClaims } from '../tokens/access-token.ts'
+import { isThumbprint } from '../tokens/dpop-proof.ts'
+import { isJsonObject, parseStrictJson } from '../tokens/strict-decoding.ts'
 
 export interface ClaimRules {
   /** The accepted `iss`. */

@@ -1,7 +1,7 @@
 /** The public entry `gatepass/fetch`. */
 import type { GatepassError } from '../core/errors.ts'
-import type { AccessTokenClaims } from '../tokens/claims.ts'
-import { readPublicUrl } from './dpop/request-target.ts'
+import type { AccessTokenClaims } from '../tokens/access-token.ts'
+import { readPublicUrl } from './dpop/target-uri.ts'
 import { checkOnRefused, createGuard, type RouteAuth } from './guard.ts'
 import { problemType } from './refusal.ts'
 import type { Verifier } from './verifier.ts'

@@ -1,10 +1,9 @@
 import { GatepassError } from '../core/errors.ts'
-import type { AccessTokenClaims } from '../tokens/claims.ts'
-import type { CompactToken } from '../tokens/compact.ts'
+import type { AccessTokenClaims, CompactToken } from '../tokens/access-token.ts'
 import type { VerificationKey } from '../tokens/verification-key.ts'
 import { anotherIssuer, type ClaimRules, type ClaimsReader, checkAudience } from './claims.ts'
 import type { KeyLookup, KeySource } from './keys/key-source.ts'
-import type { Revocations } from './revocation-list.ts'
+import type { Revocations } from './revocations/revocation-list.ts'
 
 /** An issuer whose tokens are accepted. */
 export interface TrustedIssuer {

@@ -1,6 +1,12 @@
-import { GatepassError, isGatepassError, problemType, toProblem } from '../core/errors.ts'
-import type { TokenScheme } from './authorization.ts'
-import { challengeHeaders } from './challenge.ts'
+import {
+  type ErrorCode,
+  GatepassError,
+  isGatepassError,
+  problemType,
+  toProblem,
+} from '../core/errors.ts'
+import { algorithmNames } from '../tokens/algorithms.ts'
+import type { TokenScheme } from './guard.ts'
 
 /** The answer to a request that is refused for its token. */
 export interface Refusal {
@@ -39,4 +45,56 @@ function isProduction(): boolean {
   } catch {
     return true
   }
+}
+
+/** Whether a text is a scope list that can stand in a header: RFC 6749 §3.3, and spaces. */
+export function isScopeList(text: string): boolean {
+  return /^[\x21\x23-\x5b\x5d-\x7e ]+$/.test(text)
+}
+
+/**
+ * The headers of an answer that refuses a request for its token: the challenge of RFC 6750 §3 or of
+ * RFC 9449 §7.1, or when to come back if the keys are not available.
+ *
+ * @param requiredScope what the token would have needed, for `scope_insufficient`
+ * @param scheme by which the token was presented, or has to be; what is wrong may say so by itself
+ */
+export function challengeHeaders(
+  error: GatepassError,
+  requiredScope = '',
+  scheme: TokenScheme = 'Bearer',
+): Readonly<Record<string, string>> {
+  if (error.status === 401) return { 'www-authenticate': unauthorized(error, scheme) }
+  if (error.status === 403) return { 'www-authenticate': insufficientScope(requiredScope, scheme) }
+  if (error.status === 503) return { 'retry-after': String(error.retryAfter_s ?? 1) }
+  return {}
+}
+
+/** A request without a token gets no error, as it has made none (RFC 6750 §3.1). */
+function unauthorized({ code }: GatepassError, scheme: TokenScheme): string {
+  const isAboutKey = aboutKeys.has(code)
+  const isDpop = scheme === 'DPoP' || isAboutKey
+  // A bound token that comes as a bearer token is the wrong token there, whatever its proof.
+  const isOfToken =
+    code === 'token_unbound' || (code === 'dpop_proof_missing' && scheme === 'Bearer')
+  const error = isAboutKey && !isOfToken ? 'invalid_dpop_proof' : 'invalid_token'
+  const what = code === 'token_missing' ? [] : [`error="${error}"`, `error_description="${code}"`]
+  const parameters = isDpop ? [...what, acceptedAlgorithms] : what
+  return `${isDpop ? 'DPoP' : 'Bearer'} ${parameters.join(', ')}`.trimEnd()
+}
+
+/** What the challenge of another scheme could not ask for. */
+const aboutKeys: ReadonlySet<ErrorCode> = new Set([
+  'token_unbound',
+  'dpop_proof_missing',
+  'dpop_proof_invalid',
+  'dpop_proof_replayed',
+])
+
+/** What a proof may be signed with (RFC 9449 §7.1). */
+const acceptedAlgorithms = `algs="${algorithmNames.join(' ')}"`
+
+function insufficientScope(requiredScope: string, scheme: TokenScheme): string {
+  const scope = isScopeList(requiredScope) ? `, scope="${requiredScope}"` : ''
+  return `${scheme} error="insufficient_scope"${scope}`
 }

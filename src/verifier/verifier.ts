@@ -1,9 +1,7 @@
 import { GatepassError, isGatepassError } from '../core/errors.ts'
-import type { AccessTokenClaims } from '../tokens/claims.ts'
-import { type CompactToken, parseCompact } from '../tokens/compact.ts'
+import { type AccessTokenClaims, type CompactToken, parseCompact } from '../tokens/access-token.ts'
 import { ClaimsReader, checkTimes } from './claims.ts'
-import { checkPossession } from './dpop/possession.ts'
-import { DpopProofs } from './dpop/proofs.ts'
+import { DpopProofs } from './dpop/dpop-proofs.ts'
 import {
   finalMismatches,
   isKeyInUse,
@@ -16,10 +14,9 @@ import {
   type VerifiedToken,
 } from './issuer-matching.ts'
 import { type IssuersOptions, readOptions, type VerifierOptions } from './options.ts'
-import { Outcomes } from './outcomes.ts'
-import { checkRequirements, type TokenRequirements } from './requirements.ts'
+import { checkPossession, checkRequirements, type TokenRequirements } from './requirements.ts'
 import { verifySignature, verifySignatureSync } from './signature.ts'
-import type { IssuerStatus, VerifierStatus } from './status.ts'
+import { type IssuerStatus, Outcomes, type VerifierStatus } from './status.ts'
 
 /** Verifies access tokens from memory. Every error is a GatepassError. */
 export interface Verifier {

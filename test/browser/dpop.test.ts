@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Prover } from '../../src/browser/dpop.ts'
 import { parseDpopProof } from '../../src/tokens/dpop-proof.ts'
-import { DpopProofs, dpopDefaults } from '../../src/verifier/dpop/proofs.ts'
+import { DpopProofs, dpopDefaults } from '../../src/verifier/dpop/dpop-proofs.ts'
 import { FakeClock } from '../support/clock.ts'
 
 const url = 'https://api.example.com/orders'

@@ -8,7 +8,7 @@ import { EncryptedKeyStore } from '../../src/keys/encrypted-key-store.ts'
 import { FileKeyStore } from '../../src/keys/file-key-store.ts'
 import { KeyManager, type KeyManagerOptions } from '../../src/keys/key-manager.ts'
 import type { KeyEvent } from '../../src/keys/snapshot.ts'
-import { signAccessToken } from '../../src/tokens/access-token.ts'
+import { signAccessToken } from '../../src/tokens/signing.ts'
 import { FakeClock, MemoryKeyStore, newRecord, policy, startMs } from './support.ts'
 
 const lead = 1_700

@@ -1,10 +1,11 @@
-import { createPrivateKey, createPublicKey } from 'node:crypto'
+import { createPrivateKey, createPublicKey, diffieHellman } from 'node:crypto'
 import { CompactEncrypt, compactDecrypt } from 'jose'
 import t from 'tap'
 import { isGatepassError } from '../../src/core/errors.ts'
-import { signAccessToken } from '../../src/tokens/access-token.ts'
-import type { AccessTokenClaims } from '../../src/tokens/claims.ts'
+import type { AccessTokenClaims } from '../../src/tokens/access-token.ts'
+import { readyForJws } from '../../src/tokens/algorithms.ts'
 import {
+  concatKdf,
   decryptToken,
   encryptedTokenBytes,
   encryptToken,
@@ -18,7 +19,7 @@ import {
   importDecryptionKey,
   importEncryptionKey,
 } from '../../src/tokens/encryption-key.ts'
-import { readyForJws } from '../../src/tokens/node-key.ts'
+import { signAccessToken } from '../../src/tokens/signing.ts'
 import { type EncryptionPair, encryptFor, makeEncryptionPair } from '../support/encryption.ts'
 import fc from '../support/properties.ts'
 import { claimsWith, makeKey } from '../support/tokens.ts'
@@ -229,4 +230,50 @@ t.test('what counts for the limit is the token as it is sent', async (t) => {
     t.ok(largest.length > 4090 && largest.length <= 4096, `${largest.length}`)
     t.equal(open(largest, pair).split('.').length, 3)
   }
+})
+
+// RFC 7518, appendix C.
+const alice = {
+  kty: 'EC',
+  crv: 'P-256',
+  x: 'gI0GAILBdu7T53akrFmMyGcsF3n5dO7MmwNBHKW5SV0',
+  y: 'SLW_xSffzlPWrHEVI30DHM_4egVwt3NQqeUD7nMFpps',
+}
+const bob = {
+  kty: 'EC',
+  crv: 'P-256',
+  x: 'weNJy2HscCSM6AEDTDg04biOvhFhyyWvOHQfeF_PxMQ',
+  y: 'e8lnCO-AlStT-NJVX-crhB7QRYhiix03illJOVAOyck',
+  d: 'VEmDZpDXXK8p8N0Cndsxs924q6nS1RXFASRl6BfUqdw',
+}
+const context = {
+  algorithm: 'A128GCM',
+  partyU: Buffer.from('Alice'),
+  partyV: Buffer.from('Bob'),
+  keyBits: 128,
+}
+
+t.test('the example of RFC 7518, appendix C', async (t) => {
+  const secret = diffieHellman({
+    privateKey: createPrivateKey({ key: bob, format: 'jwk' }),
+    publicKey: createPublicKey({ key: alice, format: 'jwk' }),
+  })
+  t.equal(secret.subarray(0, 4).toString('hex'), '9e56d91d')
+  t.equal(concatKdf(secret, context).toString('base64url'), 'VqqN6vgjbSBcIijNcacQGg')
+})
+
+t.test('a key depends on all that it is for', async (t) => {
+  const secret = Buffer.alloc(32, 1)
+  const all = [
+    context,
+    { ...context, algorithm: 'A256GCM' },
+    { ...context, partyU: Buffer.from('Alic'), partyV: Buffer.from('eBob') },
+    { ...context, keyBits: 256 },
+  ].map((each) => concatKdf(secret, each))
+  t.equal(new Set(all.map((key) => key.toString('hex', 0, 16))).size, all.length)
+  t.same(
+    all.map((key) => key.length),
+    [16, 16, 16, 32],
+  )
+  t.throws(() => concatKdf(secret, { ...context, keyBits: 512 }))
 })

@@ -1,8 +1,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import t from 'tap'
 import { type Algorithm, algorithmNames } from '../../src/tokens/algorithms.ts'
-import { isEd25519PublicPoint } from '../../src/tokens/ed25519-point.ts'
-import { importVerificationKey } from '../../src/tokens/verification-key.ts'
+import { importVerificationKey, isEd25519PublicPoint } from '../../src/tokens/verification-key.ts'
 import { base64url, primorial, rocaNumber } from '../support/roca.ts'
 import { makeKey } from '../support/tokens.ts'
 

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createVerifier, type KeySource } from '../../src/verifier/index.ts'
-import { createFixedKeys } from '../../src/verifier/keys/fixed-keys.ts'
 import { readKeySet } from '../../src/verifier/keys/key-set.ts'
+import { createFixedKeys } from '../../src/verifier/keys/key-source.ts'
 import { type AdapterVerifier, verifyNow } from '../../src/verifier/verifier.ts'
 import {
   audience,

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { parseCompact } from '../../src/tokens/compact.ts'
+import { parseCompact } from '../../src/tokens/access-token.ts'
 import { importVerificationKey, type VerificationKey } from '../../src/tokens/verification-key.ts'
 import { verifySignature, verifySignatureSync } from '../../src/verifier/signature.ts'
 import fc from '../support/properties.ts'

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { TrustedIssuer, VerifiedToken } from '../../src/verifier/issuer-matching.ts'
-import { createFixedKeys } from '../../src/verifier/keys/fixed-keys.ts'
 import { readKeySet } from '../../src/verifier/keys/key-set.ts'
+import { createFixedKeys } from '../../src/verifier/keys/key-source.ts'
 import { cacheBytesRange, TokenCache } from '../../src/verifier/token-cache.ts'
 import fc from '../support/properties.ts'
 import { audience, claimsWith, issuer, now_s } from '../support/tokens.ts'

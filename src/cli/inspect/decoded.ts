@@ -1,6 +1,5 @@
 import type { JsonObject } from '../../core/json.ts'
-import { decodeBase64url } from '../../tokens/base64url.ts'
-import { isJsonObject, parseStrictJson } from '../../tokens/json.ts'
+import { decodeBase64url, isJsonObject, parseStrictJson } from '../../tokens/strict-decoding.ts'
 
 /** What a text looks like, before anything of it is believed. */
 export interface DecodedToken {

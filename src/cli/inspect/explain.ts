@@ -1,7 +1,7 @@
 import { errorCodes } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/json.ts'
+import { maxTokenBytesDefault } from '../../tokens/access-token.ts'
 import { algorithmNames } from '../../tokens/algorithms.ts'
-import { maxTokenBytesDefault } from '../../tokens/compact.ts'
 import { oneLine } from '../printable.ts'
 import { spellDuration, spellInstant } from './times.ts'
 import type { InspectRequest, Verdict } from './verdict.ts'

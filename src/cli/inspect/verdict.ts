@@ -1,5 +1,5 @@
 import { type ErrorCode, type FieldProblem, GatepassError } from '../../core/errors.ts'
-import { maxTokenBytesDefault } from '../../tokens/compact.ts'
+import { maxTokenBytesDefault } from '../../tokens/access-token.ts'
 import { readUnwrap } from '../../verifier/decryption.ts'
 import { createVerifier } from '../../verifier/verifier.ts'
 import { type DecodedToken, decode } from './decoded.ts'

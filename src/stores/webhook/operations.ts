@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { JsonObject } from '../../core/json.ts'
-import { isJsonObject } from '../../tokens/json.ts'
+import { isJsonObject } from '../../tokens/strict-decoding.ts'
 import type { Account } from '../ports.ts'
 
 /** A kind of message and the schema of its response. docs/webhook.md describes each. */

@@ -3,7 +3,7 @@ import { type Clock, now_s } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import type { JsonValue } from '../../core/json.ts'
 import { randomId } from '../../core/secrets.ts'
-import { parseStrictJson } from '../../tokens/json.ts'
+import { parseStrictJson } from '../../tokens/strict-decoding.ts'
 import { isSigned, signatures } from './signature.ts'
 
 /** Longest response that is read, in bytes. */

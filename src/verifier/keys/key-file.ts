@@ -2,9 +2,9 @@ import { constants } from 'node:fs'
 import { type FileHandle, open, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { randomId } from '../../core/secrets.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
-import { isJsonObject, parseStrictJson } from '../../tokens/json.ts'
-import { maxBodyBytes } from './fetch-key-set.ts'
+import { isJsonObject, parseStrictJson } from '../../tokens/strict-decoding.ts'
 import { haveSameKeys, type KeySet, readKeySet } from './key-set.ts'
+import { maxBodyBytes } from './published-keys.ts'
 
 /** How old the file may be while its keys stay the same: it says when they were last confirmed. */
 const rewriteAfterMs = 60_000

@@ -1,5 +1,5 @@
 import type { Algorithm } from '../../tokens/algorithms.ts'
-import { isJsonObject } from '../../tokens/json.ts'
+import { isJsonObject } from '../../tokens/strict-decoding.ts'
 import { importVerificationKey, type VerificationKey } from '../../tokens/verification-key.ts'
 import type { KeyLookup } from './key-source.ts'
 

@@ -1,6 +1,6 @@
 import type { Algorithm } from '../../tokens/algorithms.ts'
 import type { VerificationKey } from '../../tokens/verification-key.ts'
-import type { RefusedKey } from './key-set.ts'
+import type { KeySet, RefusedKey } from './key-set.ts'
 
 /** The key that was asked for, or the code of the error to refuse the token with. */
 export type KeyLookup =
@@ -60,4 +60,24 @@ export interface KeySource {
   status(): KeySourceStatus
   /** Stops asking. What is in memory can still be found. */
   close(): Promise<void>
+}
+
+/** Keys that were given once and never change. */
+export function createFixedKeys(set: KeySet): KeySource {
+  return {
+    find: set.find,
+    ready: async () => {},
+    refresh: async () => {},
+    refreshNow: async () => {},
+    status: () => ({
+      count: set.count,
+      source: 'fixed',
+      age_s: null,
+      nextRefresh_s: null,
+      refused: set.refused,
+      lastError: null,
+      fileError: null,
+    }),
+    close: async () => {},
+  }
 }

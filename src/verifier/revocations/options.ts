@@ -2,10 +2,10 @@ import type { Clock } from '../../core/clock.ts'
 import type { FieldProblem } from '../../core/errors.ts'
 import type { KeySource } from '../keys/key-source.ts'
 import type { IssuerOptions } from '../options.ts'
-import type { Revocations } from '../revocation-list.ts'
 import { isRequestScoped } from '../runtime.ts'
 import { isWebAddress } from '../web-address.ts'
-import { RevocationFollower } from './follower.ts'
+import { RevocationFollower } from './feed-follower.ts'
+import type { Revocations } from './revocation-list.ts'
 
 /** How the revocations of an issuer are followed. */
 export interface RevocationOptions {

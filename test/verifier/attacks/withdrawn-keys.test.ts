@@ -1,11 +1,11 @@
 import { availableParallelism } from 'node:os'
 import t, { type Test } from 'tap'
-import { securityEventType } from '../../../src/tokens/revocations.ts'
+import { securityEventType } from '../../../src/tokens/revocation-tokens.ts'
 import { createVerifier, type KeySource, type Verifier } from '../../../src/verifier/index.ts'
-import { createFixedKeys } from '../../../src/verifier/keys/fixed-keys.ts'
 import { readKeySet } from '../../../src/verifier/keys/key-set.ts'
+import { createFixedKeys } from '../../../src/verifier/keys/key-source.ts'
 import { createRemoteKeys } from '../../../src/verifier/keys/remote-keys.ts'
-import { openSigned } from '../../../src/verifier/revocations/signed.ts'
+import { openSigned } from '../../../src/verifier/signature.ts'
 import {
   audience,
   claimsWith,

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { AbsentKids } from '../../../src/verifier/keys/absent-kids.ts'
+import { AbsentKids } from '../../../src/verifier/keys/refresh-schedule.ts'
 import fc from '../../support/properties.ts'
 import { makeKey } from '../../support/tokens.ts'
 import { respond, serve } from '../jwks-server.ts'

@@ -6,7 +6,7 @@ import {
   type RevokedSubject,
   signRevocationEvent,
   signRevocationSnapshot,
-} from '../../../src/tokens/revocations.ts'
+} from '../../../src/tokens/revocation-tokens.ts'
 import { issuer, now_s, type TestKey } from '../../support/tokens.ts'
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => unknown

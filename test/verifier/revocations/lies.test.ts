@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { securityEventType, snapshotType } from '../../../src/tokens/revocations.ts'
+import { securityEventType, snapshotType } from '../../../src/tokens/revocation-tokens.ts'
 import { claimsWith, headerWith, makeKey, mint, now_s } from '../../support/tokens.ts'
 import { until } from '../../support/until.ts'
 import { openFollowing } from './support.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { RevokedSubject } from '../../../src/tokens/revocations.ts'
+import type { RevokedSubject } from '../../../src/tokens/revocation-tokens.ts'
 import fc from '../../support/properties.ts'
 import { makeKey, now_s, TestClock } from '../../support/tokens.ts'
 import { until } from '../../support/until.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { type ErrorCode, GatepassError } from '../../src/core/errors.ts'
-import { type VerificationOutcome, verificationOutcomes } from '../../src/verifier/outcomes.ts'
+import { type VerificationOutcome, verificationOutcomes } from '../../src/verifier/status.ts'
 import { createVerifier, type Verifier } from '../../src/verifier/verifier.ts'
 import { claimsWith, headerWith, makeKey, mint, now_s } from '../support/tokens.ts'
 import { keyOf, options } from './harness.ts'

@@ -1,7 +1,6 @@
 import { jittered } from '../../core/backoff.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
-import { Backoff } from './backoff.ts'
-import { askedWaitMs } from './http.ts'
+import { askedWaitMs, Backoff } from '../http-client.ts'
 
 /** How soon a poll that failed is tried again; doubles with each failure, up to the interval. */
 const firstRetryMs = 200

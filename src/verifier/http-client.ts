@@ -1,4 +1,5 @@
-import type { Clock } from '../../core/clock.ts'
+import { backoffMs } from '../core/backoff.ts'
+import type { Clock } from '../core/clock.ts'
 
 /** The longest snapshot that is read: some 500,000 sessions. */
 export const snapshotBytesMax = 32 * 1024 * 1024
@@ -105,4 +106,47 @@ function readRetryAfter(text: string | null, clock: Clock): number | null {
   if (text === null) return null
   const ms = /^[0-9]{1,9}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - clock.nowMs()
   return Number.isNaN(ms) ? null : Math.min(Math.max(ms, 0), retryAfterMsMax)
+}
+
+/** What went wrong, for whoever looks at a status. Never for a client. */
+export function errorText(error: Error): string {
+  // What fetch() throws says "fetch failed", and the reason in its cause.
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
+}
+
+/** Digits alone, and as many as a number holds exactly. */
+export function wholeSeconds(text: string | null | undefined): number | null {
+  return text && /^[0-9]{1,10}$/.test(text) ? Number(text) : null
+}
+
+/** Counts failures and returns the delay before the next attempt. */
+export class Backoff {
+  readonly #maxMs: number
+  readonly #random: () => number
+  #firstMs: number
+  #failures = 0
+
+  /** @param random a number from 0 to below 1 */
+  constructor(firstMs: number, maxMs: number, random: () => number) {
+    this.#firstMs = firstMs
+    this.#maxMs = maxMs
+    this.#random = random
+  }
+
+  /** What the other side asks for, within reason. */
+  set firstMs(firstMs: number) {
+    this.#firstMs = Math.min(Math.max(firstMs, 100), this.#maxMs)
+  }
+
+  /** The wait after one more failure: between half of it and all, so that many don't come at once. */
+  nextMs(): number {
+    const limits = { minMs: this.#firstMs, maxMs: this.#maxMs }
+    const delayMs = backoffMs(this.#failures, limits, this.#random)
+    this.#failures = Math.min(this.#failures + 1, 30)
+    return delayMs
+  }
+
+  reset(): void {
+    this.#failures = 0
+  }
 }

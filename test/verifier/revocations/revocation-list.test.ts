@@ -1,6 +1,6 @@
 import t from 'tap'
-import type { AccessTokenClaims } from '../../../src/tokens/claims.ts'
-import { RevocationRules } from '../../../src/verifier/revocations/rules.ts'
+import type { AccessTokenClaims } from '../../../src/tokens/access-token.ts'
+import { RevocationRules } from '../../../src/verifier/revocations/revocation-list.ts'
 import { claimsWith, now_s } from '../../support/tokens.ts'
 
 function claims(changes: Record<string, unknown> = {}): AccessTokenClaims {

@@ -1,7 +1,11 @@
 import t from 'tap'
 import type { GatepassError } from '../../../src/core/errors.ts'
 import { algorithmNames } from '../../../src/tokens/algorithms.ts'
-import { DpopProofs, dpopDefaults, type ProvenRequest } from '../../../src/verifier/dpop/proofs.ts'
+import {
+  DpopProofs,
+  dpopDefaults,
+  type ProvenRequest,
+} from '../../../src/verifier/dpop/dpop-proofs.ts'
 import { makeProof, makeProofKey, type ProofParts } from '../../support/dpop.ts'
 import { now_s, TestClock, withSignature } from '../../support/tokens.ts'
 

@@ -1,13 +1,13 @@
 import t from 'tap'
-import type { JsonObject } from '../../../src/core/json.ts'
+import type { JsonObject } from '../../src/core/json.ts'
 import {
   type RevokedSubject,
+  readEvent,
+  readSnapshot,
   signRevocationEvent,
   signRevocationSnapshot,
-} from '../../../src/tokens/revocations.ts'
-import { readEvent } from '../../../src/verifier/revocations/event.ts'
-import { readSnapshot } from '../../../src/verifier/revocations/snapshot.ts'
-import { issuer, makeKey, now_s } from '../../support/tokens.ts'
+} from '../../src/tokens/revocation-tokens.ts'
+import { issuer, makeKey, now_s } from '../support/tokens.ts'
 
 const { kid, alg, privateKey } = makeKey('ES256')
 const key = { kid, alg, key: privateKey }

@@ -3,7 +3,7 @@ import {
   type RevokedSubject,
   signRevocationEvent,
   signRevocationSnapshot,
-} from '../../src/tokens/revocations.ts'
+} from '../../src/tokens/revocation-tokens.ts'
 import { issuer, makeKey, now_s } from '../support/tokens.ts'
 
 const testKey = makeKey('ES256')

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { type ErrorCode, GatepassError } from '../../src/core/errors.ts'
-import type { TokenScheme } from '../../src/verifier/authorization.ts'
-import { challengeHeaders, isScopeList } from '../../src/verifier/challenge.ts'
+import type { TokenScheme } from '../../src/verifier/guard.ts'
+import { challengeHeaders, isScopeList } from '../../src/verifier/refusal.ts'
 
 const headersOf = (code: ErrorCode, scope?: string, scheme?: TokenScheme) =>
   challengeHeaders(new GatepassError(code), scope, scheme)

@@ -1,6 +1,6 @@
 import { generateKeyPairSync, sign, verify } from 'node:crypto'
 import t from 'tap'
-import { derFromRaw, rawFromDer } from '../../src/tokens/ecdsa.ts'
+import { derFromRaw, rawFromDer } from '../../src/tokens/ecdsa-signature.ts'
 import fc from '../support/properties.ts'
 
 const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })

@@ -1,18 +1,18 @@
 import type { Clock } from '../../core/clock.ts'
-import type { AccessTokenClaims } from '../../tokens/claims.ts'
-import { type RevokedEntry, securityEventType, snapshotType } from '../../tokens/revocations.ts'
-import { errorText } from '../error-text.ts'
+import type { AccessTokenClaims } from '../../tokens/access-token.ts'
+import {
+  type RevokedEntry,
+  readEvent,
+  readSnapshot,
+  securityEventType,
+  snapshotType,
+} from '../../tokens/revocation-tokens.ts'
+import { errorText, fetchSnapshot, snapshotBytesMax } from '../http-client.ts'
 import type { KeySource } from '../keys/key-source.ts'
-import type { Revocations, RevocationsStatus } from '../revocation-list.ts'
-import { readEvent } from './event.ts'
-import { eventBytesMax } from './event-stream.ts'
-import { Freshness } from './freshness.ts'
-import { fetchSnapshot, snapshotBytesMax } from './http.ts'
-import { Polls } from './polls.ts'
-import { RevocationRules } from './rules.ts'
-import { openSigned } from './signed.ts'
-import { readSnapshot } from './snapshot.ts'
-import { Stream } from './stream.ts'
+import { openSigned } from '../signature.ts'
+import { eventBytesMax, Stream } from './event-stream.ts'
+import { RevocationRules, type Revocations, type RevocationsStatus } from './revocation-list.ts'
+import { Polls } from './snapshot-poller.ts'
 
 /** So long the first token waits for the list: for some more attempts, should the first one fail. */
 const startMs = 2_000
@@ -230,5 +230,44 @@ export class RevocationFollower implements Revocations {
 
   #now_s(): number {
     return Math.floor(this.#options.clock.nowMs() / 1000)
+  }
+}
+
+/** When a follower last knew that it had missed nothing. */
+export class Freshness {
+  readonly #clock: Clock
+  readonly #toleranceMs: number
+  readonly #startedAtMs: number
+  #provenAtMs: number | null = null
+
+  constructor(clock: Clock, clockTolerance_s: number) {
+    this.#clock = clock
+    this.#toleranceMs = clockTolerance_s * 1000
+    this.#startedAtMs = clock.nowMs()
+  }
+
+  /** Notes that nothing was missing now, or at a time by the clock of the issuer. */
+  prove(issuer_s = Number.POSITIVE_INFINITY): void {
+    // By the clock tolerance in favour of the issuer, and never in the future.
+    const atMs = Math.min(this.#clock.nowMs(), issuer_s * 1000 + this.#toleranceMs)
+    const before = this.#isSetBack() ? null : this.#provenAtMs
+    this.#provenAtMs = Math.max(atMs, before ?? Number.NEGATIVE_INFINITY)
+  }
+
+  /** Seconds since then; before the first time, since the start. */
+  lag_s(): number {
+    const lagMs = this.#clock.nowMs() - (this.#provenAtMs ?? this.#startedAtMs)
+    return Math.max(0, lagMs) / 1000
+  }
+
+  /** The same for who must not be wrong: Infinity before the first time, or if time went back. */
+  staleness_s(): number {
+    if (this.#provenAtMs === null || this.#isSetBack()) return Number.POSITIVE_INFINITY
+    return this.lag_s()
+  }
+
+  /** A clock that was set back would make old proof look new. */
+  #isSetBack(): boolean {
+    return this.#clock.nowMs() < (this.#provenAtMs ?? 0) - this.#toleranceMs
   }
 }
