@@ -8,6 +8,9 @@ export const projectFolder = fileURLToPath(new URL('../..', import.meta.url))
 export const documentPaths: readonly string[] = [
   'README.md',
   'CHANGELOG.md',
+  'CODE_OF_CONDUCT.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
   'keys/README.md',
   'examples/shop/README.md',
   ...readdirSync(join(projectFolder, 'docs'))

@@ -1,0 +1,63 @@
+/**
+ * Runs the test files that this machine can run, and counts those that it skips.
+ *
+ * `--fast` runs the tests that need no server, browser or second process. `--list` prints the files
+ * instead. Other arguments are for tap. With `CI=true`, a missing program is a failure.
+ */
+import { spawnSync } from 'node:child_process'
+import { globSync } from 'node:fs'
+import { join, relative, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type TestNeeds, testNeeds } from './test-needs.ts'
+import { isInstalled, packageOf } from './test-packages.ts'
+
+const projectFolder = fileURLToPath(new URL('..', import.meta.url))
+const tap = fileURLToPath(import.meta.resolve('tap')).replace(
+  /dist.*/,
+  join('dist', 'esm', 'run.mjs'),
+)
+const own = ['--fast', '--list']
+const tapOptions = process.argv.slice(2).filter((option) => !own.includes(option))
+const isFast = process.argv.includes('--fast')
+
+const files = globSync('test/**/*.test.ts', { cwd: projectFolder })
+  .map((path) => path.split(sep).join('/'))
+  .filter((path) => !path.startsWith('test/package/consumer/'))
+  .sort()
+const lacking = new Map(Object.keys(packageOf).map((one) => [one, !isInstalled(one)]))
+
+function missingOf({ programs }: TestNeeds): string[] {
+  return programs.filter((program) => lacking.get(program))
+}
+
+const skipped = new Map<string, string[]>()
+const chosen: string[] = []
+for (const path of files) {
+  const needs = testNeeds(join(projectFolder, path))
+  if (isFast && (needs.processes || needs.programs.length > 0)) continue
+  const missing = process.env.CI === 'true' ? [] : missingOf(needs)
+  if (missing.length === 0) chosen.push(path)
+  else skipped.set(path, missing)
+}
+
+if (process.argv.includes('--list')) {
+  console.log(chosen.join('\n'))
+} else {
+  const paths = chosen.map((path) => relative(process.cwd(), join(projectFolder, path)))
+  const { status } = spawnSync(process.execPath, [tap, ...tapOptions, ...paths], {
+    stdio: 'inherit',
+  })
+  process.exitCode = status ?? 1
+}
+
+if (skipped.size > 0) {
+  const programs = [...new Set([...skipped.values()].flat())]
+  console.error(
+    `\nSkipped ${skipped.size} of ${files.length} test files: they need programs that are missing.`,
+  )
+  for (const program of programs.sort()) {
+    const count = [...skipped.values()].filter((missing) => missing.includes(program)).length
+    console.error(`  ${program}: ${count} files (Debian package ${packageOf[program]})`)
+  }
+  console.error('To run them too: npm run test:deps (Debian and Ubuntu; asks for sudo)')
+}
