@@ -1,10 +1,8 @@
-import { Attempt } from './attempt.ts'
-import { IssuerCalls } from './calls.ts'
+import type { HeldToken } from './access-token.ts'
 import { keptKeys, Prover } from './dpop.ts'
-import { AuthClientError, contentOf, unreachable } from './errors.ts'
-import type { HeldToken } from './held-token.ts'
+import { AuthClientError, contentOf, IssuerCalls, unreachable } from './issuer-calls.ts'
 import type { Platform } from './platform.ts'
-import { TabSession } from './tab-session.ts'
+import { Attempt, TabSession } from './tab-session.ts'
 import type {
   AuthClient,
   AuthClientOptions,

@@ -2,7 +2,7 @@ import { Client } from './client.ts'
 import { browser } from './platform.ts'
 import type { AuthClient, AuthClientOptions } from './types.ts'
 
-export { AuthClientError } from './errors.ts'
+export { AuthClientError } from './issuer-calls.ts'
 export type {
   AuthClient,
   AuthClientOptions,

@@ -1,8 +1,6 @@
-import type { Attempt } from './attempt.ts'
-import type { IssuerCalls } from './calls.ts'
-import type { AuthClientError } from './errors.ts'
-import { HeldToken, type SharedToken, type TokenAnswer } from './held-token.ts'
-import type { Channel, Platform } from './platform.ts'
+import { HeldToken, type SharedToken, type TokenAnswer } from './access-token.ts'
+import type { AuthClientError, IssuerCalls } from './issuer-calls.ts'
+import type { Channel, Item, Platform } from './platform.ts'
 import type { AuthState } from './types.ts'
 
 /** How long a tab waits for another that is refreshing. */
@@ -222,4 +220,53 @@ export class TabSession {
 function saysOver(error: unknown): boolean {
   const { code, status } = error as Partial<AuthClientError>
   return code === 'cookie_duplicated' || (status === 401 && /^(refresh|dpop)_/.test(code ?? ''))
+}
+
+/** In the place of a key: the user has signed out, and the issuer may not have heard of it. */
+const leaving = 'leaving'
+
+/**
+ * The `Idempotency-Key` of the refresh that is under way, kept where all tabs and the next page find
+ * it until its answer has come. By it a lost answer can be had again, by whichever of them asks.
+ *
+ * Kept is `<key>.<how often it was sent>`: a tab that took long to read its answer must not put away
+ * a key that another has sent since, whose answer may be lost.
+ */
+export class Attempt {
+  readonly #item: Item
+
+  constructor(item: Item) {
+    this.#item = item
+  }
+
+  get isLeaving(): boolean {
+    return this.#item.get() === leaving
+  }
+
+  /** To be called for each request. @returns what is kept now; the key is before the dot */
+  send(): string {
+    const [key = '', count = 0] = this.#item.get()?.split('.') ?? []
+    const sent = key ? `${key}.${Number(count) + 1}` : `${randomKey()}.1`
+    this.#item.set(sent)
+    return sent
+  }
+
+  /** The answer came: what is kept goes, if it is still this. */
+  end(kept: string = leaving): void {
+    if (this.#item.get() === kept) this.#item.set(null)
+  }
+
+  leave(): void {
+    this.#item.set(leaving)
+  }
+
+  /** A new session: what was kept is of another. */
+  begin(): void {
+    this.#item.set(null)
+  }
+}
+
+function randomKey(): string {
+  // There is no randomUUID where the page is not secure.
+  return crypto.getRandomValues(new Uint32Array(4)).join('-')
 }

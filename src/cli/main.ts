@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { GatepassError } from '../core/errors.ts'
 import type { CliContext } from './context.ts'
-import { report } from './errors.ts'
+import { report } from './output.ts'
 
 const context: CliContext = {
   env: process.env,

@@ -88,7 +88,7 @@ function addKeys(program: Command, context: CliContext): void {
         .default('P-256'),
     )
     .action(async (file, options) =>
-      (await import('./commands/encryption-key.ts')).makeEncryptionKey(context, file, options),
+      (await import('./commands/keys.ts')).makeEncryptionKey(context, file, options),
     )
 }
 

@@ -1,13 +1,19 @@
 import cluster from 'node:cluster'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
-import type { Settings } from '../config/settings.ts'
-import { buildAdminApp, checkReadiness, type ReadinessCheck } from '../http/admin-app.ts'
+import type { Registry } from 'prom-client'
+import { environmentName } from '../config/setting.ts'
+import type { SettingName, Settings } from '../config/settings.ts'
+import { GatepassError } from '../core/errors.ts'
+import {
+  buildAdminApp,
+  checkReadiness,
+  type Readiness,
+  type ReadinessCheck,
+} from '../http/admin-app.ts'
 import { Draining } from '../http/draining.ts'
 import type { Metrics } from '../http/metrics.ts'
-import { startLife, tellReady } from './life.ts'
-import { listen } from './listen.ts'
-import { answerReports } from './reports.ts'
+import { startLife, tellReady } from './shutdown.ts'
 
 export interface Service {
   readonly app: FastifyInstance
@@ -57,4 +63,50 @@ export async function serve(service: Service, settings: Settings): Promise<void>
     await Promise.allSettled([app.close(), admin?.close(), service.close()])
     throw error
   }
+}
+
+/**
+ * Listens on the port that a setting names, and returns it; a free one for 0.
+ * @throws `port_in_use`
+ */
+export async function listen(
+  app: FastifyInstance,
+  settings: Settings,
+  name: Extract<SettingName, 'port' | 'admin_port'>,
+): Promise<number> {
+  try {
+    await app.listen({ host: settings.host, port: settings[name] })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+    throw new GatepassError('port_in_use', {
+      detail: `Port ${settings[name]} is in use by another program. Stop it, or set ${environmentName(name)} to a free port.`,
+      cause: error,
+    })
+  }
+  const address = app.server.address()
+  return typeof address === 'object' && address !== null ? address.port : settings[name]
+}
+
+/** A request of the primary process to a worker. */
+export interface ReportRequest {
+  readonly type: 'report?'
+  readonly id: number
+}
+
+/** The readiness and metrics of a worker. */
+export interface Report {
+  readonly type: 'report'
+  readonly id: number
+  readonly readiness: Readiness
+  readonly metrics: object[]
+}
+
+/** Answers the primary's requests for readiness and metrics. */
+function answerReports(readiness: () => Promise<Readiness>, registry: Registry): void {
+  process.on('message', async (message: ReportRequest) => {
+    if (message?.type !== 'report?') return
+    const metrics = await registry.getMetricsAsJSON()
+    const report: Report = { type: 'report', id: message.id, readiness: await readiness(), metrics }
+    if (process.connected) process.send?.(report)
+  })
 }

@@ -1,7 +1,7 @@
 import { Agent, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http'
 import { buffer } from 'node:stream/consumers'
 import { GatepassError } from '../core/errors.ts'
-import type { Replica, ReplicaKind, Replicas } from './replicas.ts'
+import type { Replica, ReplicaKind, Replicas } from './api.ts'
 
 const answerMsMax = 5_000
 const bodyBytesMax = 256 * 1024

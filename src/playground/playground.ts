@@ -4,12 +4,18 @@ import { GatepassError } from '../core/errors.ts'
 import type { KeyManager } from '../keys/key-manager.ts'
 import { gatepassAuth } from '../verifier/fastify.ts'
 import type { Verifier } from '../verifier/verifier.ts'
-import type { KeyState, PlaygroundState, SessionLine } from './api.ts'
+import {
+  type KeyState,
+  type PlaygroundState,
+  type Replicas,
+  replicaKinds,
+  replicasMax,
+  type SessionLine,
+} from './api.ts'
 import { Balancer } from './balancer.ts'
 import type { EventLog } from './event-log.ts'
 import { addPageHeaders, PlaygroundGuard } from './guard.ts'
 import { indexPath, PageFiles } from './page-files.ts'
-import { type Replicas, replicaKinds, replicasMax } from './replicas.ts'
 
 /** What the playground shows of the refresh line of a session. */
 export interface LineInfo {

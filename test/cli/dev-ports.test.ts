@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import t, { type Test } from 'tap'
-import { requireFreePorts } from '../../src/cli/dev-ports.ts'
+import { requireFreePorts } from '../../src/cli/dev/processes.ts'
 import { freeBasePort } from '../support/dev.ts'
 
 const host = '127.0.0.1'

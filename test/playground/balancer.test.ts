@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
+import type { Replica } from '../../src/playground/api.ts'
 import { Balancer, type Outgoing } from '../../src/playground/balancer.ts'
-import type { Replica } from '../../src/playground/replicas.ts'
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void
 

@@ -3,10 +3,9 @@ import { GatepassError } from '../../core/errors.ts'
 import { normalizeLoginName } from '../../issuer/login-name.ts'
 import { type DataOwner, type DataStore, dataOwner } from '../../stores/data-store.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
-import { dataService, openDataNow } from '../data-parts.ts'
-import { exitCodes } from '../errors.ts'
-import { print } from '../output.ts'
-import { openAccountParts } from '../parts.ts'
+import { dataService, openDataNow } from '../data-wiring.ts'
+import { openAccountParts } from '../issuer-wiring.ts'
+import { exitCodes, print } from '../output.ts'
 
 /** A user, or one of the user's live sessions. */
 interface Place {

@@ -3,15 +3,19 @@ import { join } from 'node:path'
 import { environmentName } from '../../config/setting.ts'
 import type { SettingName, Settings } from '../../config/settings.ts'
 import { GatepassError } from '../../core/errors.ts'
-import type { Child } from '../child.ts'
 import { type CliContext, configOf } from '../context.ts'
-import { demoUser, keepDemoUser, keepSecret } from '../demo.ts'
-import { basePortMax, issuerAbove, requireFreePorts, verifiersAbove } from '../dev-ports.ts'
-import { DevProcesses } from '../dev-processes.ts'
-import { Fleet } from '../fleet.ts'
-import { openAccountParts } from '../parts.ts'
-import { servesPlayground } from '../playground-parts.ts'
-import { welcome } from '../welcome.ts'
+import { demoUser, keepDemoUser, keepSecret, welcome } from '../dev/demo.ts'
+import {
+  basePortMax,
+  DevProcesses,
+  issuerAbove,
+  requireFreePorts,
+  verifiersAbove,
+} from '../dev/processes.ts'
+import { Fleet } from '../dev/replica-processes.ts'
+import type { Child } from '../dev/service-process.ts'
+import { openAccountParts } from '../issuer-wiring.ts'
+import { servesPlayground } from '../playground-wiring.ts'
 
 const stateFolder = '.gatepass'
 

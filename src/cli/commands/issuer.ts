@@ -16,9 +16,7 @@ import type { SessionStore } from '../../stores/ports.ts'
 import { DpopProofs, dpopDefaults } from '../../verifier/dpop/dpop-proofs.ts'
 import { createVerifier, type Verifier } from '../../verifier/verifier.ts'
 import { type CliContext, configOf, packageVersion } from '../context.ts'
-import { openDataForService } from '../data-parts.ts'
-import { LogOutput } from '../log-output.ts'
-import { createLogger } from '../logger.ts'
+import { openDataForService } from '../data-wiring.ts'
 import {
   dataClosedMs,
   issuerPolicy,
@@ -26,10 +24,11 @@ import {
   openKeys,
   revocationsToldMs,
   watchClock,
-} from '../parts.ts'
-import { openEventLog, playgroundParts } from '../playground-parts.ts'
+} from '../issuer-wiring.ts'
+import { createLogger, LogOutput } from '../logger.ts'
+import { openEventLog, playgroundParts } from '../playground-wiring.ts'
 import { serve } from '../serve.ts'
-import { isPrimaryOfMany, runWorkers } from '../workers.ts'
+import { isPrimaryOfMany, runWorkers } from '../worker-processes.ts'
 
 /** `gatepass issuer`: signs users in and publishes the keys. */
 export async function runIssuer(context: CliContext): Promise<void> {

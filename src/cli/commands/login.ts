@@ -1,11 +1,10 @@
 import { systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import { type CliContext, configOf } from '../context.ts'
-import { oneLine } from '../printable.ts'
+import { IssuerClient } from '../login/issuer-client.ts'
+import { DeviceSession, StateFile } from '../login/saved-session.ts'
+import { oneLine } from '../output.ts'
 import { askLine, readPassword } from '../prompt.ts'
-import { IssuerClient } from '../signed-in/issuer-client.ts'
-import { DeviceSession } from '../signed-in/session.ts'
-import { StateFile } from '../signed-in/state.ts'
 
 /** For people at a terminal: `gatepass login`, `token` and `logout`. */
 

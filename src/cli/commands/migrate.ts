@@ -7,7 +7,7 @@ import {
   withoutSecrets,
 } from '../../stores/open-stores.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
-import { openDataNow } from '../data-parts.ts'
+import { openDataNow } from '../data-wiring.ts'
 
 /** `gatepass migrate`: brings the schema of every store up to date; doing it twice changes nothing. */
 export async function migrateStores(context: CliContext): Promise<void> {

@@ -4,8 +4,8 @@ import { endAllCreatedBefore } from '../../issuer/sessions.ts'
 import { type DataStore, dataOwner } from '../../stores/data-store.ts'
 import { openSessionStore } from '../../stores/open-stores.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
-import { openDataNow } from '../data-parts.ts'
-import { checkClock, dataClosedMs, revokedKeptMs } from '../parts.ts'
+import { openDataNow } from '../data-wiring.ts'
+import { checkClock, dataClosedMs, revokedKeptMs } from '../issuer-wiring.ts'
 
 /** How many sessions are ended between two lines that say how far it is. */
 const progressStep = 10_000

@@ -7,8 +7,8 @@ import type { JsonObject } from '../../core/json.ts'
 import { importUsers } from '../../issuer/user-import.ts'
 import { generatePassword } from '../../issuer/users.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
+import { type AccountParts, openAccountParts } from '../issuer-wiring.ts'
 import { isoTime, print } from '../output.ts'
-import { type AccountParts, openAccountParts } from '../parts.ts'
 import { readPassword } from '../prompt.ts'
 
 /** Opens the stores, runs the work and closes them, whatever comes of it. */

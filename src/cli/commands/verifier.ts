@@ -6,11 +6,10 @@ import { observeRevocations, observeVerifier } from '../../http/verifier-metrics
 import type { RevocationOptions } from '../../verifier/revocations/options.ts'
 import { createVerifier } from '../../verifier/verifier.ts'
 import { type CliContext, configOf, packageVersion } from '../context.ts'
-import { dataService, openDataForService } from '../data-parts.ts'
-import { LogOutput } from '../log-output.ts'
-import { createLogger } from '../logger.ts'
+import { dataService, openDataForService } from '../data-wiring.ts'
+import { createLogger, LogOutput } from '../logger.ts'
 import { serve } from '../serve.ts'
-import { isPrimaryOfMany, runWorkers } from '../workers.ts'
+import { isPrimaryOfMany, runWorkers } from '../worker-processes.ts'
 
 /** `gatepass verifier`: checks tokens for reverse proxies. */
 export async function runVerifier(context: CliContext): Promise<void> {

@@ -1,4 +1,4 @@
-import { AuthClientError } from '../../browser/errors.ts'
+import { AuthClientError } from '../../browser/issuer-calls.ts'
 import { busyWhile, byId, el, setText } from './dom.ts'
 import type { Page } from './page.ts'
 

@@ -2,6 +2,7 @@ import { createAuthClient } from '../../browser/index.ts'
 import { busyWhile, byId, el, notify, setText, short } from './dom.ts'
 import type { Page } from './page.ts'
 import { issuer } from './server.ts'
+import { claimWords } from './words.ts'
 
 /** The access token: what it says, and how long it lives. */
 export function startTokenCard({ auth }: Page): void {
@@ -79,22 +80,6 @@ function decode(part: string): Record<string, unknown> {
   return JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>
 }
 
-const meanings: Readonly<Record<string, string>> = {
-  alg: 'algorithm',
-  aud: 'for whom',
-  amr: 'signed in by',
-  auth_time: 'signed in at',
-  client_id: 'front end',
-  exp: 'ends at',
-  iat: 'signed at',
-  iss: 'issuer',
-  jti: 'token id',
-  kid: 'key',
-  scope: 'allows',
-  sid: 'session',
-  sub: 'user',
-  typ: 'type',
-}
 const instants = new Set(['exp', 'iat', 'auth_time', 'nbf'])
 
 function rows(object: Record<string, unknown>): HTMLElement[] {
@@ -104,7 +89,7 @@ function rows(object: Record<string, unknown>): HTMLElement[] {
     return el(
       'div',
       {},
-      el('dt', {}, el('code', {}, name), ` ${meanings[name] ?? ''}`),
+      el('dt', {}, el('code', {}, name), ` ${claimWords[name] ?? ''}`),
       el('dd', { title: text }, shown),
     )
   })

@@ -1,6 +1,6 @@
 import t from 'tap'
+import { type InspectRequest, judgeToken } from '../../../src/cli/inspect/check-token.ts'
 import { reportAsJson, reportInWords } from '../../../src/cli/inspect/report.ts'
-import { type InspectRequest, judgeToken } from '../../../src/cli/inspect/verdict.ts'
 import type { ErrorCode } from '../../../src/core/errors.ts'
 import { encryptFor, makeEncryptionPair } from '../../support/encryption.ts'
 import {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { spellDistance, spellDuration, spellInstant } from '../../../src/cli/inspect/times.ts'
+import { spellDistance, spellDuration, spellInstant } from '../../../src/cli/inspect/report.ts'
 import { now_s } from '../../support/tokens.ts'
 
 t.test('durations are said in two units at most', async (t) => {

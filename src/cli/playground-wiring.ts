@@ -5,8 +5,8 @@ import type { KeyManager } from '../keys/key-manager.ts'
 import type { EventLog } from '../playground/event-log.ts'
 import type { SessionStore } from '../stores/ports.ts'
 import type { Verifier } from '../verifier/verifier.ts'
-import { demoUser } from './demo.ts'
-import { FleetLink } from './fleet-link.ts'
+import { demoUser } from './dev/demo.ts'
+import { FleetLink } from './dev/replica-processes.ts'
 
 /** Of several workers none could speak for all, so then there is no playground. */
 export function servesPlayground(settings: Settings): boolean {

@@ -2,9 +2,9 @@ import { type ChildProcess, type Serializable, spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { GatepassError } from '../core/errors.ts'
-import { programBeside } from '../core/program.ts'
-import { type ReadyMessage, stopMessage } from './life.ts'
+import { GatepassError } from '../../core/errors.ts'
+import { programBeside } from '../../core/program.ts'
+import { type ReadyMessage, stopMessage } from '../shutdown.ts'
 
 const readyPollMs = 25
 
@@ -24,7 +24,7 @@ export interface ChildOptions {
 }
 
 /** The program of this command line. */
-export const mainProgram = fileURLToPath(programBeside(import.meta, 'main'))
+export const mainProgram = fileURLToPath(programBeside(import.meta, '../main'))
 
 /** A service process of `gatepass dev`. */
 export class Child {

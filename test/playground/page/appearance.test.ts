@@ -179,7 +179,7 @@ t.test('it says so when the issuer is gone', async (t) => {
   t.equal(await read(page, '#user-name'), 'demo')
 })
 
-/** Draws them anew: `PICTURES=1 npx tap --timeout=300 test/playground/page/look.test.ts`. */
+/** Draws them anew: `PICTURES=1 npx tap --timeout=300 test/playground/page/appearance.test.ts`. */
 const pictures = { skip: process.env.PICTURES === undefined && 'only by PICTURES=1' }
 const pictureBytesMax = 200_000
 

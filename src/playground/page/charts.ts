@@ -1,5 +1,5 @@
-import { svg } from './dom.ts'
-import { type Second, shownSeconds } from './statistics.ts'
+import { byId, el, svg } from './dom.ts'
+import { type Answered, type Second, shownSeconds } from './traffic.ts'
 
 const width = 600
 const height = 120
@@ -77,4 +77,28 @@ const tops = [5, 10, 15, 20, 30, 50, 75, 100, 150, 200]
 /** The next round number; beyond the last, bars are cut off. */
 function niceTop(value: number): number {
   return tops.find((top) => top >= value) ?? 200
+}
+
+const shownMax = 60
+
+/** The last answers, one mark each, in the colour of the replica that gave it. */
+export class AnswerStrip {
+  readonly #place = byId('answers')
+  readonly #classOf: (replica: string) => string
+
+  constructor(classOf: (replica: string) => string) {
+    this.#classOf = classOf
+    this.#place.append(...Array.from({ length: shownMax }, () => el('span')))
+  }
+
+  add({ replica, request, status, tookMs, isFailure }: Answered): void {
+    const by = replica === null ? '' : ` by ${replica}`
+    this.#place.firstElementChild?.remove()
+    this.#place.append(
+      el('span', {
+        class: isFailure || replica === null ? 'fill-failure' : this.#classOf(replica),
+        title: `${request}: ${status}${by}, ${Math.round(tookMs)} ms`,
+      }),
+    )
+  }
 }

@@ -1,12 +1,15 @@
 import { EventEmitter } from 'node:events'
 import { mock } from 'node:test'
 import t from 'tap'
-import type { Child } from '../../src/cli/child.ts'
-import { Fleet } from '../../src/cli/fleet.ts'
-import { FleetLink } from '../../src/cli/fleet-link.ts'
-import type { FleetMessage, FleetRequest } from '../../src/cli/fleet-messages.ts'
+import {
+  Fleet,
+  FleetLink,
+  type FleetMessage,
+  type FleetRequest,
+} from '../../src/cli/dev/replica-processes.ts'
+import type { Child } from '../../src/cli/dev/service-process.ts'
 import { GatepassError } from '../../src/core/errors.ts'
-import type { ReplicaKind } from '../../src/playground/replicas.ts'
+import type { ReplicaKind } from '../../src/playground/api.ts'
 
 /** A process that starts and ends when the test says so. */
 class FakeChild {

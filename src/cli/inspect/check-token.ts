@@ -1,8 +1,9 @@
 import { type ErrorCode, type FieldProblem, GatepassError } from '../../core/errors.ts'
+import type { JsonObject } from '../../core/json.ts'
 import { maxTokenBytesDefault } from '../../tokens/access-token.ts'
+import { decodeBase64url, isJsonObject, parseStrictJson } from '../../tokens/strict-decoding.ts'
 import { readUnwrap } from '../../verifier/decryption.ts'
 import { createVerifier } from '../../verifier/verifier.ts'
-import { type DecodedToken, decode } from './decoded.ts'
 
 export interface InspectRequest {
   readonly token: string
@@ -104,4 +105,31 @@ function signatureOf(code: ErrorCode | null): Verdict['signature'] {
 function issuerSaid({ claims }: DecodedToken): string {
   const iss = claims?.iss
   return typeof iss === 'string' && iss !== '' ? iss : 'unknown'
+}
+
+/** What a text looks like, before anything of it is believed. */
+export interface DecodedToken {
+  /** How many parts it has between its dots: 3 when it is signed, 5 when it is encrypted. */
+  readonly parts: number
+  readonly header: JsonObject | null
+  /** null for what is encrypted, or can't be read. */
+  readonly claims: JsonObject | null
+}
+
+const partsMax = 6
+
+export function decode(text: string): DecodedToken {
+  const parts = text.split('.', partsMax)
+  const [header = '', payload = ''] = parts
+  return {
+    parts: parts.length,
+    header: readObject(header),
+    claims: parts.length === 3 ? readObject(payload) : null,
+  }
+}
+
+function readObject(part: string): JsonObject | null {
+  const bytes = decodeBase64url(part)
+  const value = bytes === null ? undefined : parseStrictJson(bytes)
+  return isJsonObject(value) ? value : null
 }

@@ -2,7 +2,7 @@ import { hostname } from 'node:os'
 import { z } from 'zod'
 import { type ErrorCode, errorCodes, GatepassError } from '../../core/errors.ts'
 import { packageVersion } from '../context.ts'
-import { oneLine } from '../printable.ts'
+import { oneLine } from '../output.ts'
 
 /** A login may wait in a queue for its hash. */
 const deadlineMs = 30_000
