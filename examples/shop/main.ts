@@ -19,8 +19,8 @@ const app = buildShop({
   replicas: settings.GATEPASS_DATA_REPLICAS,
   allowedOrigins: settings.SHOP_ALLOWED_ORIGINS,
   logLevel: settings.SHOP_LOG_LEVEL,
-  ...(settings.GATEPASS_SESSION_MAX_S && { sessionMax_s: settings.GATEPASS_SESSION_MAX_S }),
-  ...(settings.GATEPASS_ACCESS_TTL_S && { accessTtl_s: settings.GATEPASS_ACCESS_TTL_S }),
+  ...(settings.GATEPASS_SESSION_MAX_S && { sessionMaxSeconds: settings.GATEPASS_SESSION_MAX_S }),
+  ...(settings.GATEPASS_ACCESS_TTL_S && { accessTtlSeconds: settings.GATEPASS_ACCESS_TTL_S }),
 })
 
 let isStopping = false

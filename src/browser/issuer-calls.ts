@@ -9,14 +9,19 @@ export class AuthClientError extends Error {
   /** The HTTP status; 0 when there was no answer. */
   readonly status: number
   /** After how many seconds it is worth trying again. */
-  readonly retryAfter_s: number | undefined
+  readonly retryAfterSeconds: number | undefined
 
-  constructor(code: AuthErrorCode, status: number, message: string = code, retryAfter_s?: number) {
+  constructor(
+    code: AuthErrorCode,
+    status: number,
+    message: string = code,
+    retryAfterSeconds?: number,
+  ) {
     super(message)
     this.name = 'AuthClientError'
     this.code = code
     this.status = status
-    this.retryAfter_s = retryAfter_s
+    this.retryAfterSeconds = retryAfterSeconds
   }
 }
 
@@ -125,10 +130,10 @@ export class IssuerCalls {
       try {
         return await call()
       } catch (error) {
-        const { status, retryAfter_s = 0 } = error as Partial<AuthClientError>
+        const { status, retryAfterSeconds = 0 } = error as Partial<AuthClientError>
         const mayPass = status === 0 || status === 429 || (status ?? 0) >= 500
         const backoffMs = pauseMsMin * 2 ** (tries - 1) * (0.5 + this.#platform.random())
-        const pauseMs = Math.max(retryAfter_s * 1000, backoffMs)
+        const pauseMs = Math.max(retryAfterSeconds * 1000, backoffMs)
         if (!mayPass || tries === triesMax || pauseMs > pauseMsMax) throw error
         await pause(pauseMs)
       }

@@ -49,9 +49,9 @@ export function dataService(
     store,
     secrets: [first, ...others],
     clock: systemClock,
-    sessionMax_s: settings.session_max_s,
-    accessTtl_s: settings.access_ttl_s,
-    userTtl_s: settings.data_user_ttl_s,
+    sessionMaxSeconds: settings.session_max_s,
+    accessTtlSeconds: settings.access_ttl_s,
+    userTtlSeconds: settings.data_user_ttl_s,
     ...(observer && { observer }),
   })
 }

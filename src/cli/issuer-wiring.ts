@@ -21,7 +21,7 @@ export function issuerPolicy(settings: Settings) {
   return {
     issuer: settings.issuer,
     audience: settings.audience,
-    accessTtl_s: settings.access_ttl_s,
+    accessTtlSeconds: settings.access_ttl_s,
     clients: atLeastOne(settings.clients),
     encryptionKeys: encryptionKeys(settings),
     secrets: atLeastOne(settings.secret.map((secret) => Buffer.from(secret))),
@@ -88,7 +88,7 @@ function keyPolicy(settings: Settings): KeyPolicy {
 /** The workers are on one machine: together they hash on each core once. */
 function createHasher(settings: Settings): PasswordHasher {
   return new PasswordHasher({
-    memory_kib: settings.argon2_memory_kib,
+    memoryKib: settings.argon2_memory_kib,
     passes: settings.argon2_passes,
     parallelism: settings.argon2_parallelism,
     maxConcurrent: Math.max(1, Math.floor(availableParallelism() / settings.workers)),
@@ -158,7 +158,7 @@ export async function openAccountParts(settings: Settings, cwd: string): Promise
     revokedKeptMs: revokedKeptMs(settings),
     checkClock: () => checkClock(settings, sessions),
     // The log has them, and the issuers end their data by it.
-    ...(dataUrl(settings) !== null && { onEnded: () => {} }),
+    ...(dataUrl(settings) !== null && { onSessionRevoked: () => {} }),
   })
   return {
     accounts,

@@ -37,7 +37,7 @@ export async function playgroundParts(
   const deps = {
     issuerUrl: settings.issuer,
     username: demoUser,
-    accessTtl_s: settings.access_ttl_s,
+    accessTtlSeconds: settings.access_ttl_s,
     graceMs: settings.grace_s * 1000,
     clock: systemClock,
     keys,

@@ -84,7 +84,7 @@ function checkKeyPolicy(config: Settings): FieldProblem[] {
 
 function checkHashing(config: Settings): FieldProblem[] {
   const detail = argon2idProblem({
-    memory_kib: config.argon2_memory_kib,
+    memoryKib: config.argon2_memory_kib,
     passes: config.argon2_passes,
     parallelism: config.argon2_parallelism,
   })

@@ -23,7 +23,7 @@ const initialDurationMs = 50
 const newestWeight = 0.1
 /** Caps a measured duration, in units of `maxWaitMs`: a clock jump must not block the queue. */
 const maxDurationInWaits = 10
-const maxRetryAfter_s = 60
+const maxRetryAfterSeconds = 60
 
 interface Entry<Job, Result> extends PromiseWithResolvers<Result> {
   readonly job: Job
@@ -132,8 +132,8 @@ export class BoundedQueue<Job, Result> {
 
   /** The error for a rejected job. `Retry-After` is the time until the queue is empty. */
   #overloaded(): GatepassError {
-    const drain_s = Math.ceil(this.#estimateMs(this.#waiting.size) / 1000)
-    const retryAfter_s = Math.min(maxRetryAfter_s, Math.max(1, drain_s))
-    return new GatepassError('overloaded', { retryAfter_s })
+    const drainSeconds = Math.ceil(this.#estimateMs(this.#waiting.size) / 1000)
+    const retryAfterSeconds = Math.min(maxRetryAfterSeconds, Math.max(1, drainSeconds))
+    return new GatepassError('overloaded', { retryAfterSeconds })
   }
 }

@@ -7,6 +7,6 @@ export interface Clock {
 export const systemClock: Clock = { nowMs: () => Date.now() }
 
 /** Whole seconds since 1970, the NumericDate of RFC 7519 §2. */
-export function now_s(clock: Clock): number {
+export function nowSeconds(clock: Clock): number {
   return Math.floor(clock.nowMs() / 1000)
 }

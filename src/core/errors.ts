@@ -109,7 +109,7 @@ export interface ErrorDetails {
   /** The unacceptable fields, when the input was readable. */
   readonly problems?: readonly FieldProblem[]
   /** After how many seconds it is worth trying again (RFC 9110 §10.2.3). */
-  readonly retryAfter_s?: number
+  readonly retryAfterSeconds?: number
   /** What really happened: for the log, never for the caller. */
   readonly cause?: unknown
 }
@@ -119,7 +119,7 @@ export class GatepassError extends Error {
   override readonly name = 'GatepassError'
   readonly code: ErrorCode
   readonly problems: readonly FieldProblem[] | undefined
-  readonly retryAfter_s: number | undefined
+  readonly retryAfterSeconds: number | undefined
   readonly detail: string | undefined
 
   constructor(code: ErrorCode, details: ErrorDetails = {}) {
@@ -130,7 +130,7 @@ export class GatepassError extends Error {
     this.code = code
     this.detail = details.detail
     this.problems = details.problems
-    this.retryAfter_s = details.retryAfter_s
+    this.retryAfterSeconds = details.retryAfterSeconds
   }
 
   /** The HTTP status that belongs to the code. */

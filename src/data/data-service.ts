@@ -11,11 +11,11 @@ export type DataScope = DataOwner['scope']
 /** How long data is kept. The first two must equal the settings of the issuer. */
 export interface DataLifetimes {
   /** Longest lifetime of a session. */
-  readonly sessionMax_s: number
+  readonly sessionMaxSeconds: number
   /** Lifetime of an access token. */
-  readonly accessTtl_s: number
+  readonly accessTtlSeconds: number
   /** How long the data of a user is kept after the last change. */
-  readonly userTtl_s: number
+  readonly userTtlSeconds: number
 }
 
 export interface DataServiceOptions extends DataLifetimes {
@@ -82,7 +82,7 @@ export class DataService {
   }
 
   #userEndMs(): number {
-    return this.#context.clock.nowMs() + this.#lifetimes.userTtl_s * 1000
+    return this.#context.clock.nowMs() + this.#lifetimes.userTtlSeconds * 1000
   }
 
   /**
@@ -90,9 +90,9 @@ export class DataService {
    * data never expires before the token that wrote it.
    */
   #sessionEndMs({ auth_time, iat, exp }: AccessTokenClaims): number {
-    const { sessionMax_s, accessTtl_s } = this.#lifetimes
+    const { sessionMaxSeconds, accessTtlSeconds } = this.#lifetimes
     const begunMs = Math.min((auth_time ?? iat) * 1000, this.#context.clock.nowMs())
-    return Math.max(begunMs + (sessionMax_s + accessTtl_s) * 1000, exp * 1000)
+    return Math.max(begunMs + (sessionMaxSeconds + accessTtlSeconds) * 1000, exp * 1000)
   }
 }
 

@@ -79,8 +79,12 @@ export interface GatepassDataOptions extends Partial<DataLifetimes> {
   readonly clock?: Clock
 }
 
-const day_s = 86_400
-const defaults = { sessionMax_s: 90 * day_s, accessTtl_s: 300, userTtl_s: 400 * day_s }
+const daySeconds = 86_400
+const defaults = {
+  sessionMaxSeconds: 90 * daySeconds,
+  accessTtlSeconds: 300,
+  userTtlSeconds: 400 * daySeconds,
+}
 const defaultDeadlineMs = 250
 const minSecretLength = 32
 /** Limits warnings about values that do not decrypt: after a lost secret no value does. */
@@ -123,9 +127,9 @@ export const gatepassData = fastifyPlugin<GatepassDataOptions>(
       },
     })
     app.addHook('onError', async (_request, reply, error) => {
-      const { retryAfter_s } = error as Partial<GatepassError>
-      if (error instanceof GatepassError && retryAfter_s !== undefined) {
-        reply.header('retry-after', String(retryAfter_s))
+      const { retryAfterSeconds } = error as Partial<GatepassError>
+      if (error instanceof GatepassError && retryAfterSeconds !== undefined) {
+        reply.header('retry-after', String(retryAfterSeconds))
       }
     })
   },

@@ -19,7 +19,7 @@ export type DataOperation = (typeof dataOperations)[number]
 /** Receives measurements of session data. They name no owner and no field. */
 export interface DataObserver {
   /** A call to the store. */
-  operation(operation: DataOperation, outcome: DataOutcome, duration_s: number): void
+  operation(operation: DataOperation, outcome: DataOutcome, durationSeconds: number): void
   /** Fields that were read. A miss is a named field that is absent. */
   fieldsRead(hits: number, misses: number): void
   /** A value did not decrypt. */

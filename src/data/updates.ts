@@ -82,7 +82,7 @@ async function writeBatch(
       if (!isGatepassError(error, 'data_conflict')) throw error
     }
   }
-  throw new GatepassError('data_conflict', { retryAfter_s: 1 })
+  throw new GatepassError('data_conflict', { retryAfterSeconds: 1 })
 }
 
 /** Applies updates one after the other. An update that throws is rejected and changes nothing. */

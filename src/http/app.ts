@@ -132,7 +132,8 @@ function errorSender(namesClaims: boolean) {
     // A storm is no fault, and the metrics count it: a line for each request would fill the disk.
     if (error.status >= 500 && error.code !== 'overloaded') request.log.error(line, 'failed')
     else request.log.debug(line, 'refused')
-    if (error.retryAfter_s !== undefined) reply.header('retry-after', String(error.retryAfter_s))
+    if (error.retryAfterSeconds !== undefined)
+      reply.header('retry-after', String(error.retryAfterSeconds))
     // A refused token or proof carries its challenge, wherever in a request it was refused.
     if (/^(token|dpop)_/.test(error.code) && !reply.hasHeader('www-authenticate')) {
       const expected = error.code.startsWith('dpop_') ? 'DPoP' : 'Bearer'

@@ -17,8 +17,8 @@ class HostCookie {
     this.#attributes = { path: '/', httpOnly: true, sameSite: 'strict', secure }
   }
 
-  set(reply: FastifyReply, value: string, expiresIn_s: number): void {
-    reply.setCookie(this.name, value, { ...this.#attributes, maxAge: expiresIn_s })
+  set(reply: FastifyReply, value: string, expiresInSeconds: number): void {
+    reply.setCookie(this.name, value, { ...this.#attributes, maxAge: expiresInSeconds })
   }
 
   clear(reply: FastifyReply): void {
@@ -50,7 +50,7 @@ export class RefreshCookie extends HostCookie {
 }
 
 /** What browsers let a cookie live at most (RFC 6265bis §5.5). */
-const deviceExpiresIn_s = 400 * 86_400
+const deviceExpiresInSeconds = 400 * 86_400
 
 /** The cookie by which a device is known again, long after its sessions have ended. */
 export class DeviceCookie extends HostCookie {
@@ -70,6 +70,6 @@ export class DeviceCookie extends HostCookie {
   }
 
   remember(reply: FastifyReply, deviceToken: string): void {
-    this.set(reply, deviceToken, deviceExpiresIn_s)
+    this.set(reply, deviceToken, deviceExpiresInSeconds)
   }
 }

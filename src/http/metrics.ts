@@ -110,8 +110,8 @@ export function dataMetrics(registry: Registry): DataObserver {
     registers,
   })
   return {
-    operation: (operation, outcome, duration_s) =>
-      operations.observe({ operation, outcome }, duration_s),
+    operation: (operation, outcome, durationSeconds) =>
+      operations.observe({ operation, outcome }, durationSeconds),
     fieldsRead(found, missing) {
       hits.inc(found)
       misses.inc(missing)

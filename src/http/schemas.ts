@@ -202,12 +202,12 @@ export function tokenResponseOf(tokens: TokenSet, by: TokenPlace): TokenResponse
   return {
     access_token: tokens.accessToken,
     token_type: tokens.tokenType,
-    expires_in: tokens.expiresIn_s,
+    expires_in: tokens.expiresInSeconds,
     scope: tokens.scope,
     session_id: tokens.sessionId,
     ...(by === 'body' && {
       refresh_token: tokens.refreshToken,
-      refresh_token_expires_in: tokens.refreshExpiresIn_s,
+      refresh_token_expires_in: tokens.refreshExpiresInSeconds,
     }),
   }
 }

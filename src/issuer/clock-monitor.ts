@@ -92,10 +92,10 @@ export class ClockMonitor {
   checkSignOut(): void {
     const isDatedByStore = this.#storeTime !== null && (this.#offsetMs ?? 0) < 0
     if (!this.#isWrong || isDatedByStore) return
-    const off_s = Math.round((this.#offsetMs ?? 0) / 1000)
+    const offSeconds = Math.round((this.#offsetMs ?? 0) / 1000)
     throw new GatepassError('clock_skew', {
-      detail: `The clock of this machine is off by ${off_s} s. Set it right, then try again.`,
-      retryAfter_s: pollMs / 1000,
+      detail: `The clock of this machine is off by ${offSeconds} s. Set it right, then try again.`,
+      retryAfterSeconds: pollMs / 1000,
     })
   }
 

@@ -16,7 +16,7 @@ export interface IssuerOptions {
   readonly issuer: string
   /** The `aud` of clients that have none of their own. */
   readonly audience: string
-  readonly accessTtl_s: number
+  readonly accessTtlSeconds: number
   readonly clients: readonly [Client, ...Client[]]
   /** The audiences whose tokens are encrypted. */
   readonly encryptionKeys?: AudienceKeys
@@ -32,13 +32,13 @@ export interface IssuerOptions {
   readonly hasher: PasswordHasher
   readonly clock: Clock
   /** Told of each session that has ended, where sessions have data. */
-  readonly onEnded?: ((sid: string) => void) | undefined
+  readonly onSessionRevoked?: ((sid: string) => void) | undefined
   /** The key to sign with now. */
   signingKey(): SigningKey
   /** The last second whose tokens have ended for a user, if that was lately. */
-  readonly endedUntil_s?: ((sub: string) => number | null) | undefined
-  /** Has `endedUntil_s` know of all that has ended by now, at whichever replica. Never rejects. */
-  readonly refreshEnded?: (() => Promise<void>) | undefined
+  readonly revokedUntilSeconds?: ((sub: string) => number | null) | undefined
+  /** Has `revokedUntilSeconds` know of all that has ended by now, at whichever replica. Never rejects. */
+  readonly refreshRevocations?: (() => Promise<void>) | undefined
   /** Throws `clock_skew` while verifiers would not understand when a sign-out happened. */
   readonly checkClock?: (() => void) | undefined
 }
@@ -54,13 +54,13 @@ export interface Issuer {
 }
 
 export function createIssuer(options: IssuerOptions): Issuer {
-  const { accounts, clock, rotation, onEnded, refreshEnded, checkClock } = options
+  const { accounts, clock, rotation, onSessionRevoked, refreshRevocations, checkClock } = options
   const clients = new Clients(options.clients)
   const refreshTokens = createRefreshTokenCodec(options.secrets)
   const minter = new TokenMinter({ ...options, clients, refreshTokens })
-  const common = { sessions: options.sessions, clock, minter, onEnded }
+  const common = { sessions: options.sessions, clock, minter, onSessionRevoked }
   const { revokedKeptMs } = rotation
-  const sessions = new Sessions({ ...common, revokedKeptMs, refreshEnded, checkClock })
+  const sessions = new Sessions({ ...common, revokedKeptMs, refreshRevocations, checkClock })
   return {
     login: new Login({
       ...options,

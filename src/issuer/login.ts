@@ -43,7 +43,7 @@ export interface LoginOptions {
   readonly clients: Clients
   readonly minter: TokenMinter
   /** See `IssuerOptions`. */
-  readonly refreshEnded?: (() => Promise<void>) | undefined
+  readonly refreshRevocations?: (() => Promise<void>) | undefined
   readonly clock: Clock
   readonly sessionIdleMs: number
   readonly sessionMaxMs: number
@@ -63,14 +63,14 @@ export class Login {
    *   `client_unknown`, `scope_not_allowed`, `dpop_proof_missing`, `overloaded`, `store_unavailable`
    */
   async signIn(request: LoginRequest, audit: Audit): Promise<SignedIn> {
-    const { clients, minter, refreshEnded, sessions, userSessions, throttle } = this.#options
+    const { clients, minter, refreshRevocations, sessions, userSessions, throttle } = this.#options
     const client = clients.get(request.clientId)
     const scope = grantScope(client, request.scope)
     requireKey(client, request.jkt)
     const account = await this.#authenticate(request, audit)
     const session = this.#newSession(account, client, scope, request)
     // All sessions may have been ended a moment ago, and not by this replica: see `TokenMinter`.
-    await refreshEnded?.()
+    await refreshRevocations?.()
     // Minted first: a token that can't be made must not leave a session behind.
     const tokens = await minter.mint(session, account)
     await userSessions.makeRoom(session.sub, audit)

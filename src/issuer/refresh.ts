@@ -25,7 +25,7 @@ export interface RefreshOptions {
   readonly policy: RotationPolicy
   readonly clock: Clock
   /** Told of a session that reuse has ended. */
-  readonly onEnded?: ((sid: string) => void) | undefined
+  readonly onSessionRevoked?: ((sid: string) => void) | undefined
 }
 
 export interface RefreshRequest {
@@ -78,7 +78,8 @@ export class Refresh {
    *   `refresh_token_unknown`, `dpop_proof_missing`, `dpop_proof_invalid`, `store_unavailable`
    */
   async rotate(request: RefreshRequest, audit: Audit): Promise<RefreshedTokens> {
-    const { sessions, refreshTokens, minter, clients, policy, clock, onEnded } = this.#options
+    const { sessions, refreshTokens, minter, clients, policy, clock, onSessionRevoked } =
+      this.#options
     const { refreshToken, idempotencyKey, jkt } = request
     const { sid, generation } = refreshTokens.parse(refreshToken)
     const live = await sessions.find(sid, clock.nowMs())
@@ -92,7 +93,7 @@ export class Refresh {
       nowMs,
       policy,
     })
-    if (result.outcome === 'reused') onEnded?.(sid)
+    if (result.outcome === 'reused') onSessionRevoked?.(sid)
     const session = accepted(result, { sid, jkt }, audit)
     // A fail-over of the store has lost the end of the session in between.
     if (account === null) throw new GatepassError('refresh_token_revoked')

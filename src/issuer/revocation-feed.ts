@@ -92,7 +92,7 @@ export class RevocationFeed {
    * The last second whose tokens have ended for this user, who may have signed in again in that very
    * second; null where that is long ago. Tokens tell time in whole seconds.
    */
-  endedUntil_s(sub: string): number | null {
+  revokedUntilSeconds(sub: string): number | null {
     const atMs = Math.max(this.#endedAtMs.get(sub) ?? 0, this.#endedAtMs.get('') ?? 0)
     return atMs === 0 ? null : Math.floor(atMs / 1000)
   }

@@ -7,7 +7,7 @@ export interface SessionsOptions extends EndingOptions {
   readonly sessions: SessionStore
   readonly clock: Clock
   /** Has this replica's feed of revocations know of all that has ended by now. Never rejects. */
-  readonly refreshEnded?: (() => Promise<void>) | undefined
+  readonly refreshRevocations?: (() => Promise<void>) | undefined
   /** Throws `clock_skew` while verifiers would not understand when a sign-out happened. */
   readonly checkClock?: (() => void) | undefined
 }
@@ -51,15 +51,15 @@ export class Sessions {
   async logout(sid: string, audit: Audit): Promise<void> {
     this.#options.checkClock?.()
     if (await this.#revoke(sid)) audit('logout', { sid })
-    await this.#options.refreshEnded?.()
+    await this.#options.refreshRevocations?.()
   }
 
   /** @throws `clock_skew` */
   async logoutAll(sub: string, audit: Audit): Promise<void> {
     this.#options.checkClock?.()
-    const count = await endAllOf(sub, this.#options)
+    const count = await revokeAllOf(sub, this.#options)
     audit('logout.all', { sub, count })
-    await this.#options.refreshEnded?.()
+    await this.#options.refreshRevocations?.()
   }
 
   /**
@@ -74,7 +74,7 @@ export class Sessions {
       throw new GatepassError('session_not_found')
     }
     audit('session.ended', { sub, sid })
-    await this.#options.refreshEnded?.()
+    await this.#options.refreshRevocations?.()
   }
 
   /**
@@ -83,15 +83,15 @@ export class Sessions {
    */
   async endAllOfAccount({ sub, sid }: Session, reason: string, audit: Audit): Promise<void> {
     const isEnded = await this.#revoke(sid)
-    const count = Number(isEnded) + (await endAllOf(sub, this.#options))
+    const count = Number(isEnded) + (await revokeAllOf(sub, this.#options))
     audit('session.ended', { sub, sid, reason, count })
-    await this.#options.refreshEnded?.()
+    await this.#options.refreshRevocations?.()
   }
 
   async #revoke(sid: string): Promise<boolean> {
-    const { sessions, clock, revokedKeptMs, onEnded } = this.#options
+    const { sessions, clock, revokedKeptMs, onSessionRevoked } = this.#options
     const isEnded = await sessions.revoke(sid, clock.nowMs(), revokedKeptMs)
-    if (isEnded) onEnded?.(sid)
+    if (isEnded) onSessionRevoked?.(sid)
     return isEnded
   }
 }
@@ -102,7 +102,7 @@ export interface EndingOptions {
   /** How long an ended session is told from an unknown one, and how long the log has it. */
   readonly revokedKeptMs: number
   /** Where each session has data of its own: told of each that was ended. */
-  readonly onEnded?: ((sid: string) => void) | undefined
+  readonly onSessionRevoked?: ((sid: string) => void) | undefined
 }
 
 /**
@@ -112,13 +112,13 @@ export interface EndingOptions {
  * later finds no other trace of them. One that begins meanwhile ends with the rest; it has no data
  * yet.
  */
-export async function endAllOf(sub: string, options: EndingOptions): Promise<number> {
-  const { sessions, clock, revokedKeptMs, onEnded } = options
+export async function revokeAllOf(sub: string, options: EndingOptions): Promise<number> {
+  const { sessions, clock, revokedKeptMs, onSessionRevoked } = options
   let count = 0
-  if (onEnded !== undefined) {
+  if (onSessionRevoked !== undefined) {
     for (const { sid } of await sessions.listBySub(sub, clock.nowMs())) {
       if (!(await sessions.revoke(sid, clock.nowMs(), revokedKeptMs))) continue
-      onEnded(sid)
+      onSessionRevoked(sid)
       count += 1
     }
   }
@@ -128,7 +128,7 @@ export async function endAllOf(sub: string, options: EndingOptions): Promise<num
 export interface MassEndingOptions extends Pick<EndingOptions, 'clock' | 'revokedKeptMs'> {
   readonly sessions: Pick<SessionStore, 'endCreatedBefore' | 'revokeEverybody'>
   /** Ends what belongs to a batch of sessions that have ended. */
-  readonly onEnded?: (sids: readonly string[]) => Promise<void>
+  readonly onSessionRevoked?: (sids: readonly string[]) => Promise<void>
 }
 
 /**
@@ -140,12 +140,12 @@ export interface MassEndingOptions extends Pick<EndingOptions, 'clock' | 'revoke
  */
 export async function endAllCreatedBefore(
   beforeMs: number,
-  { sessions, clock, revokedKeptMs, onEnded }: MassEndingOptions,
+  { sessions, clock, revokedKeptMs, onSessionRevoked }: MassEndingOptions,
 ): Promise<number> {
   let count = 0
   for await (const sids of sessions.endCreatedBefore(beforeMs, clock.nowMs(), revokedKeptMs)) {
     count += sids.length
-    await onEnded?.(sids)
+    await onSessionRevoked?.(sids)
   }
   await sessions.revokeEverybody(clock.nowMs(), revokedKeptMs)
   return count

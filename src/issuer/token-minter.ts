@@ -1,4 +1,4 @@
-import { type Clock, now_s } from '../core/clock.ts'
+import { type Clock, nowSeconds } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import { randomId } from '../core/secrets.ts'
 import type { Account, Session } from '../stores/ports.ts'
@@ -12,18 +12,18 @@ export interface TokenSet {
   readonly accessToken: string
   /** How the access token is presented: RFC 6750, or with a proof of its key (RFC 9449 §7.1). */
   readonly tokenType: 'Bearer' | 'DPoP'
-  readonly expiresIn_s: number
+  readonly expiresInSeconds: number
   readonly scope: string
   readonly sessionId: string
   readonly refreshToken: string
-  readonly refreshExpiresIn_s: number
+  readonly refreshExpiresInSeconds: number
 }
 
 export interface TokenMinterOptions {
   readonly issuer: string
   /** The `aud` of clients that have none of their own. */
   readonly audience: string
-  readonly accessTtl_s: number
+  readonly accessTtlSeconds: number
   readonly clients: Clients
   /** The audiences whose tokens are encrypted. */
   readonly encryptionKeys?: AudienceKeys
@@ -32,7 +32,7 @@ export interface TokenMinterOptions {
   /** The key to sign with now. */
   signingKey(): SigningKey
   /** The last second whose tokens have ended for a user, if that was lately. */
-  readonly endedUntil_s?: ((sub: string) => number | null) | undefined
+  readonly revokedUntilSeconds?: ((sub: string) => number | null) | undefined
 }
 
 /** Turns the state of a session into the tokens that speak for it. */
@@ -49,20 +49,23 @@ export class TokenMinter {
    * @throws `token_too_large`, `keys_unavailable`
    */
   async mint(session: Session, account: Account, jkt = session.jkt): Promise<TokenSet> {
-    const { refreshTokens, accessTtl_s, clock } = this.#options
+    const { refreshTokens, accessTtlSeconds, clock } = this.#options
     return {
       accessToken: await this.#accessToken(session, account, jkt),
       tokenType: jkt === null ? 'Bearer' : 'DPoP',
-      expiresIn_s: accessTtl_s,
+      expiresInSeconds: accessTtlSeconds,
       scope: session.scope,
       sessionId: session.sid,
       refreshToken: refreshTokens.mint(session),
-      refreshExpiresIn_s: Math.max(1, Math.floor((session.expiresAtMs - clock.nowMs()) / 1000)),
+      refreshExpiresInSeconds: Math.max(
+        1,
+        Math.floor((session.expiresAtMs - clock.nowMs()) / 1000),
+      ),
     }
   }
 
   #accessToken(session: Session, account: Account, jkt: string | null): Promise<string> {
-    const { issuer, audience, accessTtl_s, clients } = this.#options
+    const { issuer, audience, accessTtlSeconds, clients } = this.#options
     const { encryptionKeys = new Map() } = this.#options
     const client = clients.find(session.clientId)
     const aud = client?.audience ?? audience
@@ -74,7 +77,7 @@ export class TokenMinter {
         iss: issuer,
         sub: session.sub,
         aud,
-        exp: iat + accessTtl_s,
+        exp: iat + accessTtlSeconds,
         iat,
         jti: randomId(),
         client_id: session.clientId,
@@ -94,8 +97,8 @@ export class TokenMinter {
    * seconds it can't be told from those that have ended. A replica's clock may be one ahead of ours.
    */
   #iat(sub: string): number {
-    const now = now_s(this.#options.clock)
-    const ended = this.#options.endedUntil_s?.(sub) ?? 0
+    const now = nowSeconds(this.#options.clock)
+    const ended = this.#options.revokedUntilSeconds?.(sub) ?? 0
     return ended < now ? now : Math.min(ended + 1, now + 2)
   }
 }

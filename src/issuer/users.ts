@@ -4,7 +4,7 @@ import type { JsonObject } from '../core/json.ts'
 import type { Account, AccountStore } from '../stores/ports.ts'
 import { normalizeLoginName } from './login-name.ts'
 import { checkPassword, type PasswordHasher } from './passwords/password-hasher.ts'
-import { type EndingOptions, endAllOf } from './sessions.ts'
+import { type EndingOptions, revokeAllOf } from './sessions.ts'
 
 /** An account as its administrator sees it: without the hash. */
 export type User = Omit<Account, 'passwordHash'>
@@ -64,7 +64,7 @@ export function createUsers(dependencies: UsersDependencies): Users {
   }
 
   function endSessions(sub: string): Promise<number> {
-    return endAllOf(sub, dependencies)
+    return revokeAllOf(sub, dependencies)
   }
 
   return {

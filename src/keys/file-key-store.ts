@@ -7,7 +7,7 @@ import { keyNamePattern } from './key-record.ts'
 import type { KeyStore, StoredKey } from './key-store.ts'
 
 const suffix = '.json'
-const retryAfter_s = 1
+const retryAfterSeconds = 1
 
 /**
  * Keeps signing keys in a folder (`file:keys`), one `.json` file per key. Several processes may share
@@ -87,7 +87,7 @@ export class FileKeyStore implements KeyStore {
       throw new GatepassError('store_unavailable', {
         detail: `The key folder ${this.#folder} cannot be used.`,
         cause: error,
-        retryAfter_s,
+        retryAfterSeconds,
       })
     }
   }

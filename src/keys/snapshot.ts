@@ -26,7 +26,7 @@ export interface PublishedJwks {
   /** A strong entity tag (RFC 9110 §8.8.3). Equal on every replica that publishes the same keys. */
   readonly etag: string
   /** For `Cache-Control: max-age`, in seconds. */
-  readonly maxAge_s: number
+  readonly maxAgeSeconds: number
 }
 
 /** The signing key and the JWKS of an interval in which no key changes its state. */
@@ -90,5 +90,5 @@ function publish(keys: readonly LoadedKey[], policy: KeyPolicy) {
   const publicKeys = keys.map((key) => key.publicJwk)
   const body = JSON.stringify({ keys: publicKeys })
   const etag = `"${createHash('sha256').update(body).digest('base64url')}"`
-  return { publicKeys, jwks: { body, etag, maxAge_s: Math.floor(policy.jwksMaxAgeMs / 1000) } }
+  return { publicKeys, jwks: { body, etag, maxAgeSeconds: Math.floor(policy.jwksMaxAgeMs / 1000) } }
 }

@@ -55,7 +55,7 @@ export class Balancer {
         if (!neverSent && !isRepeatable(outgoing)) break
       }
     }
-    throw new GatepassError('replica_unavailable', { retryAfter_s: 1 })
+    throw new GatepassError('replica_unavailable', { retryAfterSeconds: 1 })
   }
 
   close(): void {

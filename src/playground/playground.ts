@@ -29,7 +29,7 @@ export interface PlaygroundDeps {
   readonly issuerUrl: string
   /** Whose name the form to sign in suggests. */
   readonly username: string
-  readonly accessTtl_s: number
+  readonly accessTtlSeconds: number
   readonly graceMs: number
   readonly clock: Clock
   readonly keys: Pick<KeyManager, 'list' | 'rotate'>
@@ -82,7 +82,7 @@ function pageRoutes(app: FastifyInstance, deps: PlaygroundDeps, guard: Playgroun
 }
 
 function stateRoute(app: FastifyInstance, deps: PlaygroundDeps): void {
-  const { username, accessTtl_s, graceMs, replicas, events } = deps
+  const { username, accessTtlSeconds, graceMs, replicas, events } = deps
   app.get<{ Querystring: { after?: string } }>(
     '/playground/state',
     { schema: hide },
@@ -92,7 +92,7 @@ function stateRoute(app: FastifyInstance, deps: PlaygroundDeps): void {
       const list = replicas.list()
       return {
         username,
-        access_ttl_s: accessTtl_s,
+        access_ttl_s: accessTtlSeconds,
         grace_s: graceMs / 1000,
         replicas: list.map(({ name, kind, port }) => ({ name, kind, ready: port !== null })),
         replicas_max: replicasMax,

@@ -91,6 +91,6 @@ export class CircuitBreaker {
 function circuitOpen(remainingMs: number): GatepassError {
   return new GatepassError('store_unavailable', {
     detail: 'The store is not responding; calls are blocked until it has recovered.',
-    retryAfter_s: Math.max(1, Math.ceil(remainingMs / 1000)),
+    retryAfterSeconds: Math.max(1, Math.ceil(remainingMs / 1000)),
   })
 }

@@ -47,7 +47,7 @@ export interface CounterStore {
   close(): Promise<void>
 }
 
-const retryAfter_s = 1
+const retryAfterSeconds = 1
 
 /** Creates a counter on a limiter of rate-limiter-flexible, which implements the window per store. */
 export function createCounter(limiter: RateLimiterAbstract): Counter {
@@ -91,5 +91,5 @@ function toCount({ consumedPoints, msBeforeNext }: RateLimiterRes): Count {
 
 function throwUnavailable(error: unknown): never {
   if (error instanceof GatepassError) throw error
-  throw new GatepassError('store_unavailable', { cause: error, retryAfter_s })
+  throw new GatepassError('store_unavailable', { cause: error, retryAfterSeconds })
 }

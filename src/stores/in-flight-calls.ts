@@ -33,7 +33,7 @@ export class InFlightCalls {
 }
 
 function refused(detail: string): GatepassError {
-  return new GatepassError('store_unavailable', { detail, retryAfter_s: 1 })
+  return new GatepassError('store_unavailable', { detail, retryAfterSeconds: 1 })
 }
 
 /**

@@ -66,7 +66,7 @@ export function challengeHeaders(
 ): Readonly<Record<string, string>> {
   if (error.status === 401) return { 'www-authenticate': unauthorized(error, scheme) }
   if (error.status === 403) return { 'www-authenticate': insufficientScope(requiredScope, scheme) }
-  if (error.status === 503) return { 'retry-after': String(error.retryAfter_s ?? 1) }
+  if (error.status === 503) return { 'retry-after': String(error.retryAfterSeconds ?? 1) }
   return {}
 }
 

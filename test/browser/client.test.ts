@@ -205,7 +205,7 @@ t.test('503 and 429 are asked again, after as long as they say', async (t) => {
   await world.advance(400_000)
   world.issuer.instead.push(problem(503, 'overloaded', { headers: { 'retry-after': '60' } }))
   const error = await world.until(tab.client.getAccessToken()).catch((error) => error)
-  t.match(error, { code: 'overloaded', status: 503, retryAfter_s: 60 }, 'too long to wait')
+  t.match(error, { code: 'overloaded', status: 503, retryAfterSeconds: 60 }, 'too long to wait')
 })
 
 t.test('back on the network, what waits goes on at once', async (t) => {

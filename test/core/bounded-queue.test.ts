@@ -80,7 +80,11 @@ t.test('a full queue rejects with the time that it takes to drain', async (t) =>
   const works = Array.from({ length: 12 }, work)
   const answers = works.map(({ run }) => queue.run(run))
   const refused = work()
-  await t.rejects(queue.run(refused.run), { code: 'overloaded', status: 503, retryAfter_s: 20 })
+  await t.rejects(queue.run(refused.run), {
+    code: 'overloaded',
+    status: 503,
+    retryAfterSeconds: 20,
+  })
   t.notOk(refused.isStarted())
   for (const one of works) one.resolve('done')
   await Promise.all(answers)
@@ -89,10 +93,10 @@ t.test('a full queue rejects with the time that it takes to drain', async (t) =>
 
 t.test('Retry-After stays within 1 to 60 s when the clock jumps', async (t) => {
   const { queue, clock } = queueWith({ maxQueued: 1, maxWaitMs: 600_000 })
-  const overloaded = async (retryAfter_s: number) => {
+  const overloaded = async (retryAfterSeconds: number) => {
     const works = [work(), work()]
     const answers = works.map(({ run }) => queue.run(run))
-    await t.rejects(queue.run(work().run), { code: 'overloaded', retryAfter_s })
+    await t.rejects(queue.run(work().run), { code: 'overloaded', retryAfterSeconds })
     for (const one of works) one.resolve('done')
     await Promise.all(answers)
   }
@@ -121,7 +125,7 @@ t.test('a job that cannot start in time is rejected on arrival', async (t) => {
   const works = Array.from({ length: 4 }, work)
   const answers = works.map(({ run }) => queue.run(run))
   const refused = work()
-  await t.rejects(queue.run(refused.run), { code: 'overloaded', retryAfter_s: 4 })
+  await t.rejects(queue.run(refused.run), { code: 'overloaded', retryAfterSeconds: 4 })
   t.notOk(refused.isStarted())
   for (const one of works) one.resolve('done')
   t.strictSame(await Promise.all(answers), ['done', 'done', 'done', 'done'])
@@ -131,7 +135,7 @@ t.test('a job whose deadline passes is rejected, and the next job runs', async (
   const { queue } = queueWith({ maxWaitMs: 60 })
   const [first, late, next] = [work(), work(), work()]
   const firstAnswer = queue.run(first.run)
-  await t.rejects(queue.run(late.run), { code: 'overloaded', status: 503, retryAfter_s: 1 })
+  await t.rejects(queue.run(late.run), { code: 'overloaded', status: 503, retryAfterSeconds: 1 })
   const nextAnswer = queue.run(next.run)
   first.resolve('first')
   next.resolve('next')

@@ -50,7 +50,7 @@ function pluginContract(t: Test, open: OpenStore): void {
     await answer(({ user }) => user.set('theme', 'dark'))
     const nowMs = clock.nowMs()
     const owner = dataOwner('session', issuer, 'session-1')
-    await store.end(owner, nowMs + longLifetimes.userTtl_s * 1000, nowMs)
+    await store.end(owner, nowMs + longLifetimes.userTtlSeconds * 1000, nowMs)
     t.equal(await answer(({ session }) => session.get('count')), null)
     const refused = await run(({ session }) => session.update('count', () => 2))
     t.match(refused.json(), { statusCode: 401, code: 'token_revoked' })

@@ -104,7 +104,7 @@ export function dataRoutesContract(t: Test, open: OpenStore): void {
     const nowMs = clock.nowMs()
     await store.end(
       dataOwner('session', issuer, 'session-1'),
-      nowMs + longLifetimes.userTtl_s * 1000,
+      nowMs + longLifetimes.userTtlSeconds * 1000,
       nowMs,
     )
     t.equal((await get(cart)).statusCode, 404)
@@ -128,7 +128,7 @@ export function dataRoutesContract(t: Test, open: OpenStore): void {
       value: Buffer.from('{"admin":true}'),
       version: 'forged',
       maxFields: 64,
-      expiresAtMs: nowMs + longLifetimes.userTtl_s * 1000,
+      expiresAtMs: nowMs + longLifetimes.userTtlSeconds * 1000,
       nowMs,
     })
     t.equal((await get('/data/session/forged')).statusCode, 404)

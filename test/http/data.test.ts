@@ -106,7 +106,7 @@ t.test('data lasts as long as its session may, and that of a user longer', async
   const claims = { auth_time: now_s - 1_000 }
   await put(cart, 1, tokenOf(claims))
   await put('/data/user/theme', 1)
-  const left_s = lifetimes.sessionMax_s + lifetimes.accessTtl_s - 1_000
+  const left_s = lifetimes.sessionMaxSeconds + lifetimes.accessTtlSeconds - 1_000
   const later = (seconds: number) =>
     tokenOf({ ...claims, iat: now_s + seconds, exp: now_s + seconds + 300 })
   clock.advance_s(left_s - 1)

@@ -141,7 +141,7 @@ t.test('makes an old hash stronger at login', async (t) => {
 t.test(
   'I6: past the queue a login gets 503 and Retry-After, and a refresh is served',
   async (t) => {
-    const hasher = new PasswordHasher({ memory_kib: 8, passes: 1, maxConcurrent: 1, maxQueued: 2 })
+    const hasher = new PasswordHasher({ memoryKib: 8, passes: 1, maxConcurrent: 1, maxQueued: 2 })
     const issuer = await startIssuer(t, { hasher })
     const { refresh_token } = await issuer.signIn()
     const storm = Array.from({ length: 50 }, (_, n) => issuer.login({ username: `user-${n}` }))

@@ -26,7 +26,7 @@ async function start(t: Test, options: TestIssuerOptions = {}) {
     },
     close: () => inner.close(),
   }
-  const cost = { memory_kib: 8, passes: 1 }
+  const cost = { memoryKib: 8, passes: 1 }
   const hasher = new PasswordHasher({ ...cost, maxQueued: 1000, maxWaitMs: 60_000 }, deriver)
   const issuer = await startIssuer(t, { hasher, ...options })
   return { issuer, hashes: () => hashes, wait: stopTime(t) }
@@ -52,7 +52,7 @@ async function login(issuer: TestIssuer, body: Record<string, unknown>, from: Fr
   const retryAfter = response.headers['retry-after']
   return {
     status: response.statusCode,
-    retryAfter_s: retryAfter === undefined ? null : Number(retryAfter),
+    retryAfterSeconds: retryAfter === undefined ? null : Number(retryAfter),
     problem: response.statusCode === 200 ? null : response.json(),
     headers: response.headers,
     cookie: cookies.find(({ name }) => name === deviceName) as Record<string, unknown> | undefined,
@@ -71,11 +71,11 @@ async function hammer(issuer: TestIssuer, times = 10) {
 t.test('I5: who guesses has to wait, longer each time, and costs no hash meanwhile', async (t) => {
   const { issuer, hashes, wait } = await start(t)
   const before = hashes()
-  const answers: [status: number, retryAfter_s: number | null][] = []
+  const answers: [status: number, retryAfterSeconds: number | null][] = []
   for (let round = 0; round < 12; round += 1) {
-    const { status, retryAfter_s } = await guess(issuer)
-    answers.push([status, retryAfter_s])
-    if (retryAfter_s !== null) wait(retryAfter_s)
+    const { status, retryAfterSeconds } = await guess(issuer)
+    answers.push([status, retryAfterSeconds])
+    if (retryAfterSeconds !== null) wait(retryAfterSeconds)
   }
   t.strictSame(
     answers.map(([status]) => status),
@@ -96,9 +96,9 @@ t.test('I4: unknown names are answered alike', async (t) => {
   const course = async (username: string) => {
     const answers = []
     for (let round = 0; round < 9; round += 1) {
-      const { status, retryAfter_s, problem, headers } = await guess(issuer, {}, username)
+      const { status, retryAfterSeconds, problem, headers } = await guess(issuer, {}, username)
       const names = Object.keys(headers).sort()
-      answers.push({ status, retryAfter_s, names, problem: { ...problem, request_id: null } })
+      answers.push({ status, retryAfterSeconds, names, problem: { ...problem, request_id: null } })
       if (round === 7) wait(1)
     }
     return answers
@@ -118,7 +118,7 @@ t.test('all ways to type a name are one name', async (t) => {
 t.test('I5: the right password has to wait too, or a stranger would know it by that', async (t) => {
   const { issuer, wait } = await start(t)
   await hammer(issuer)
-  t.match(await login(issuer, {}), { status: 429, retryAfter_s: 1 })
+  t.match(await login(issuer, {}), { status: 429, retryAfterSeconds: 1 })
   wait(1)
   t.match(await login(issuer, {}), { status: 200 })
   for (let round = 0; round < 6; round += 1) t.match(await guess(issuer), { status: 401 })
@@ -215,12 +215,12 @@ t.test('without the counters nobody signs in, and nothing is hashed', async (t) 
   db.exec('DROP TABLE counters')
   const before = hashes()
   const answer = await login(issuer, {})
-  t.match(answer, { status: 503, retryAfter_s: 1, problem: { code: 'store_unavailable' } })
+  t.match(answer, { status: 503, retryAfterSeconds: 1, problem: { code: 'store_unavailable' } })
   t.equal(hashes(), before)
 })
 
 t.test('a login that was shed is no failure of its user', async (t) => {
-  const hasher = new PasswordHasher({ memory_kib: 8, passes: 1, maxConcurrent: 1, maxQueued: 1 })
+  const hasher = new PasswordHasher({ memoryKib: 8, passes: 1, maxConcurrent: 1, maxQueued: 1 })
   const { issuer } = await start(t, { hasher })
   for (let round = 0; round < 10; round += 1) {
     // From one place they would be looked at in turn.

@@ -127,7 +127,7 @@ for (const [name, open] of Object.entries(shared)) {
     errorMs = hourMs
     t.ok(isSoon(watch.expiryClock.nowMs()), 'known without another look')
     await watch.refresh()
-    t.throws(() => watch.checkSignOut(), { code: 'clock_skew', retryAfter_s: 5 })
+    t.throws(() => watch.checkSignOut(), { code: 'clock_skew', retryAfterSeconds: 5 })
     t.ok(isSoon(watch.expiryClock.nowMs()))
   })
 }

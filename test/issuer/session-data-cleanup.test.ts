@@ -4,7 +4,7 @@ import { GatepassError } from '../../src/core/errors.ts'
 import { randomId } from '../../src/core/secrets.ts'
 import { RevocationFeed } from '../../src/issuer/revocation-feed.ts'
 import { SessionDataCleanup } from '../../src/issuer/session-data-cleanup.ts'
-import { endAllOf, Sessions } from '../../src/issuer/sessions.ts'
+import { revokeAllOf, Sessions } from '../../src/issuer/sessions.ts'
 import { type DataStore, type DataWrite, dataOwner } from '../../src/stores/data-store.ts'
 import { RedisDataStore } from '../../src/stores/redis/data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
@@ -108,11 +108,11 @@ t.test('all sessions of a user end one by one, so that their data does', async (
   const sids = await Promise.all([1, 2, 3].map(() => begin()))
   const other = await begin('user-2')
   const told: string[] = []
-  const onEnded = (sid: string) => told.push(sid)
-  const options = { sessions, clock, revokedKeptMs: keptMs, onEnded }
-  t.equal(await endAllOf('user-1', options), 3)
+  const onSessionRevoked = (sid: string) => told.push(sid)
+  const options = { sessions, clock, revokedKeptMs: keptMs, onSessionRevoked }
+  t.equal(await revokeAllOf('user-1', options), 3)
   t.same(told.sort(), sids.toSorted())
-  t.equal(await endAllOf('user-1', options), 0)
+  t.equal(await revokeAllOf('user-1', options), 0)
   await open().refresh()
   for (const sid of sids) t.equal(await hasData(sid), false)
   t.equal(await hasData(other), true)
@@ -122,8 +122,8 @@ t.test('a sign-out tells at once of each session that it ended', async (t) => {
   const { sessions, clock, begin } = await setUp(t)
   const [one, two, three] = [await begin(), await begin(), await begin()]
   const told: string[] = []
-  const onEnded = (sid: string) => told.push(sid)
-  const of = new Sessions({ sessions, clock, revokedKeptMs: keptMs, onEnded })
+  const onSessionRevoked = (sid: string) => told.push(sid)
+  const of = new Sessions({ sessions, clock, revokedKeptMs: keptMs, onSessionRevoked })
   await of.logout(one, () => {})
   await of.logout(one, () => {})
   await of.end('user-1', two, () => {})

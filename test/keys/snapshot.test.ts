@@ -34,7 +34,7 @@ t.test('the JWKS is the public keys, tagged by its content', async (t) => {
   const { jwks, publicKeys } = at(startMs)
   t.strictSame(JSON.parse(jwks.body), { keys: publicKeys })
   t.equal(jwks.etag, `"${createHash('sha256').update(jwks.body).digest('base64url')}"`)
-  t.equal(jwks.maxAge_s, 1)
+  t.equal(jwks.maxAgeSeconds, 1)
   t.equal(at(startMs + 10_000).jwks.etag, jwks.etag, 'the same keys, the same tag')
   t.not(at(startMs + 13_500).jwks.etag, jwks.etag)
 })

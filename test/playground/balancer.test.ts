@@ -172,7 +172,7 @@ t.test('no other kind is asked, and none that is starting', async (t) => {
   const balancer = startBalancer(t, [shop, { name: 'new', kind: 'verifier', port: null }])
   await t.rejects(balancer.forward('verifier', get), {
     code: 'replica_unavailable',
-    retryAfter_s: 1,
+    retryAfterSeconds: 1,
   })
   t.equal((await balancer.forward('shop', get)).replica, 'shop')
 })

@@ -46,7 +46,7 @@ async function start(t: Test, kinds: readonly ReplicaKind[] = ['verifier', 'shop
       playground(scope, {
         issuerUrl,
         username: 'ada',
-        accessTtl_s: 300,
+        accessTtlSeconds: 300,
         graceMs: policy.graceMs,
         clock,
         keys,

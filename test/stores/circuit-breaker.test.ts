@@ -29,7 +29,7 @@ async function call(breaker: CircuitBreaker, result: Result): Promise<Result | n
   } catch (error) {
     if (!isBlocked) return error as Error
     if (!isGatepassError(error, 'store_unavailable')) throw error
-    return error.retryAfter_s ?? 0
+    return error.retryAfterSeconds ?? 0
   }
 }
 
@@ -41,8 +41,8 @@ t.test('opens after consecutive failures, for longer after each failed probe', a
   const { clock, breaker } = start()
   await open(breaker)
   for (const openMs of [1_000, 2_000, 4_000, 5_000, 5_000]) {
-    const retryAfter_s = await call(breaker, 'ok')
-    t.ok(Number(retryAfter_s) <= openMs / 1000, `Retry-After ${retryAfter_s}`)
+    const retryAfterSeconds = await call(breaker, 'ok')
+    t.ok(Number(retryAfterSeconds) <= openMs / 1000, `Retry-After ${retryAfterSeconds}`)
     // The jitter takes up to half of the period.
     clock.advanceMs(openMs / 2 - 1)
     t.equal(await call(breaker, 'ok').then(Number.isInteger), true, 'blocked')

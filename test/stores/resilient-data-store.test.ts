@@ -9,7 +9,7 @@ import { FakeClock } from '../support/clock.ts'
 import { until } from '../support/until.ts'
 import { dataStoreContract, newOwner } from './data-store-contract.ts'
 
-const unavailable = new GatepassError('store_unavailable', { retryAfter_s: 1 })
+const unavailable = new GatepassError('store_unavailable', { retryAfterSeconds: 1 })
 
 function sqlite(t: Test): SqliteDataStore {
   return new SqliteDataStore(join(t.testdir(), randomId(), 'data.db'))
@@ -52,7 +52,7 @@ t.test('calls are blocked while the store does not respond, and tried again late
   }))
   const read = () => resilient.read(newOwner(), ['cart'], clock.nowMs())
   for (let n = 0; n < 20; n++) {
-    await t.rejects(read(), { code: 'store_unavailable', retryAfter_s: 1 })
+    await t.rejects(read(), { code: 'store_unavailable', retryAfterSeconds: 1 })
   }
   t.equal(calls, 5, 'then calls are blocked')
   isDown = false

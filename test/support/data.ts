@@ -12,10 +12,18 @@ import { createVerifier } from '../../src/verifier/verifier.ts'
 import { audience, claimsWith, issuer, makeKey, mint, TestClock } from './tokens.ts'
 
 export const dataSecret = 'd'.repeat(43)
-export const lifetimes = { sessionMax_s: 86_400, accessTtl_s: 300, userTtl_s: 100 * 86_400 }
+export const lifetimes = {
+  sessionMaxSeconds: 86_400,
+  accessTtlSeconds: 300,
+  userTtlSeconds: 100 * 86_400,
+}
 const decades_s = 20 * 365 * 86_400
 /** For stores that go by their own clock, which is far ahead of the tests' one day. */
-export const longLifetimes = { ...lifetimes, sessionMax_s: decades_s, userTtl_s: decades_s }
+export const longLifetimes = {
+  ...lifetimes,
+  sessionMaxSeconds: decades_s,
+  userTtlSeconds: decades_s,
+}
 
 const key = makeKey('ES256')
 

@@ -83,7 +83,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   const sessionsPath = join(folder, 'sessions.db')
   const sessions = options.sessions ?? new SqliteSessionStore(sessionsPath)
   const counters = new SqliteCounterStore(sessionsPath)
-  const hasher = options.hasher ?? new PasswordHasher({ memory_kib: 8, passes: 1 })
+  const hasher = options.hasher ?? new PasswordHasher({ memoryKib: 8, passes: 1 })
   const keys = await KeyManager.open({
     store: new FileKeyStore(join(folder, 'keys')),
     algorithm: options.algorithm ?? 'ES256',
@@ -128,7 +128,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     issuer: createIssuer({
       issuer: issuerUrl,
       audience,
-      accessTtl_s: 300,
+      accessTtlSeconds: 300,
       clients: options.clients ?? [webClient],
       encryptionKeys: options.encryptionKeys ?? new Map(),
       secrets: [secret],
@@ -140,8 +140,8 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
       hasher,
       clock,
       signingKey: () => keys.signingKey(),
-      endedUntil_s: (sub) => revocations.endedUntil_s(sub),
-      refreshEnded: () => revocations.refreshNow(),
+      revokedUntilSeconds: (sub) => revocations.revokedUntilSeconds(sub),
+      refreshRevocations: () => revocations.refreshNow(),
       checkClock: () => watch?.checkSignOut(),
     }),
     proofs: new DpopProofs({ ...dpopDefaults, clockTolerance_s: 5, clock }),

@@ -65,7 +65,7 @@ t.test('lets no scope break out of the header', async (t) => {
 
 t.test('says when to come back, if the keys are not available', async (t) => {
   t.same(headersOf('keys_unavailable'), { 'retry-after': '1' })
-  const error = new GatepassError('keys_unavailable', { retryAfter_s: 7 })
+  const error = new GatepassError('keys_unavailable', { retryAfterSeconds: 7 })
   t.same(challengeHeaders(error), { 'retry-after': '7' })
 })
 

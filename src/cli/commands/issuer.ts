@@ -80,10 +80,10 @@ export async function runIssuer(context: CliContext): Promise<void> {
       counters,
       clock: systemClock,
       signingKey,
-      endedUntil_s: (sub) => revocations.endedUntil_s(sub),
-      refreshEnded: () => revocations.refreshNow(),
+      revokedUntilSeconds: (sub) => revocations.revokedUntilSeconds(sub),
+      refreshRevocations: () => revocations.refreshNow(),
       checkClock: () => clockWatch.checkSignOut(),
-      ...(dataEnd && { onEnded: (sid) => dataEnd.endSoon(sid) }),
+      ...(dataEnd && { onSessionRevoked: (sid) => dataEnd.endSoon(sid) }),
     }),
     proofs: new DpopProofs({
       ...dpopDefaults,

@@ -24,7 +24,7 @@ export async function endSessions(context: CliContext, beforeMs: number): Promis
         sessions,
         clock: systemClock,
         revokedKeptMs: revokedKeptMs(settings),
-        onEnded: async (sids) => {
+        onSessionRevoked: async (sids) => {
           if (data !== null) await endDataOf(sids, data, settings)
           const steps = Math.floor(ended / progressStep)
           ended += sids.length

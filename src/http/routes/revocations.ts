@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
-import { type Clock, now_s } from '../../core/clock.ts'
+import { type Clock, nowSeconds } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import type { FeedEntry, RevocationFeed } from '../../issuer/revocation-feed.ts'
 import { signRevocationEvent, signRevocationSnapshot } from '../../tokens/revocation-tokens.ts'
@@ -38,7 +38,7 @@ export function revocationRoutes(app: FastifyInstance, deps: RevocationDeps): vo
   /** Signed once a second at most, however many ask. */
   function currentSnapshot(): typeof last {
     const etag = `"${revocations.position}"`
-    const at_s = now_s(clock)
+    const at_s = nowSeconds(clock)
     const key = signingKey()
     if (last.etag !== etag || last.at_s !== at_s || last.kid !== key.kid) {
       const state = {
@@ -59,7 +59,7 @@ export function revocationRoutes(app: FastifyInstance, deps: RevocationDeps): vo
     const key = signingKey()
     const known = signed.get(entry)
     if (known?.kid === key.kid) return known.text
-    const text = signRevocationEvent(entry, issuerUrl, now_s(clock), key).then(
+    const text = signRevocationEvent(entry, issuerUrl, nowSeconds(clock), key).then(
       (token) => `id: ${entry.position}\nevent: revocation\ndata: ${token}\n\n`,
     )
     signed.set(entry, { kid: key.kid, text })
@@ -104,7 +104,7 @@ export function revocationRoutes(app: FastifyInstance, deps: RevocationDeps): vo
     },
     async (request, reply) => {
       const leave = places.take(request.ip)
-      if (leave === null) throw new GatepassError('overloaded', { retryAfter_s: 5 })
+      if (leave === null) throw new GatepassError('overloaded', { retryAfterSeconds: 5 })
       const lastEventId = request.headers['last-event-id']
       reply.hijack()
       const stream = reply.raw

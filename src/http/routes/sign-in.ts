@@ -72,7 +72,7 @@ export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void 
   ): TokenResponse {
     reply.header('cache-control', 'no-store')
     if (isSetAsCookie(tokens, by)) {
-      cookie.set(reply, tokens.refreshToken, tokens.refreshExpiresIn_s)
+      cookie.set(reply, tokens.refreshToken, tokens.refreshExpiresInSeconds)
     }
     return tokenResponseOf(tokens, by)
   }

@@ -8,7 +8,7 @@ export interface WellKnownDeps {
   readonly issuerUrl: string
   readonly issuer: Pick<Issuer, 'scopesSupported'>
   /** The JWKS as it is now, with its ETag. */
-  jwks(): { readonly body: string; readonly etag: string; readonly maxAge_s: number }
+  jwks(): { readonly body: string; readonly etag: string; readonly maxAgeSeconds: number }
 }
 
 /** What verifiers and client libraries look up: RFC 7517 keys and RFC 8414 metadata. */
@@ -23,8 +23,8 @@ export function wellKnownRoutes(app: FastifyInstance, deps: WellKnownDeps): void
       },
     },
     (request, reply) => {
-      const { body, etag, maxAge_s } = deps.jwks()
-      reply.header('etag', etag).header('cache-control', `public, max-age=${maxAge_s}`)
+      const { body, etag, maxAgeSeconds } = deps.jwks()
+      reply.header('etag', etag).header('cache-control', `public, max-age=${maxAgeSeconds}`)
       if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send()
       return reply.type('application/jwk-set+json').serializer(String).send(body)
     },

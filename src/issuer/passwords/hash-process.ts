@@ -44,11 +44,11 @@ function derive({ password, parameters, digestBytes }: HashJob): Uint8Array {
 }
 
 function deriveArgon2id(password: Uint8Array, parameters: Argon2idParameters, tagLength: number) {
-  const { memory_kib, passes, parallelism, salt } = parameters
+  const { memoryKib, passes, parallelism, salt } = parameters
   const message = password
   return argon2Sync('argon2id', {
     ...{ message, nonce: salt, tagLength },
-    ...{ memory: memory_kib, passes, parallelism },
+    ...{ memory: memoryKib, passes, parallelism },
   })
 }
 

@@ -3,7 +3,7 @@ import { GatepassError } from '../../core/errors.ts'
 /** Parameters of an Argon2id digest (RFC 9106 §3.1). */
 export interface Argon2idParameters {
   readonly scheme: 'argon2id'
-  readonly memory_kib: number
+  readonly memoryKib: number
   readonly passes: number
   readonly parallelism: number
   readonly salt: Buffer
@@ -29,31 +29,31 @@ export interface BcryptParameters {
 
 export type HashParameters = Argon2idParameters | ScryptParameters | BcryptParameters
 
-export type Argon2idCost = Pick<Argon2idParameters, 'memory_kib' | 'passes' | 'parallelism'>
+export type Argon2idCost = Pick<Argon2idParameters, 'memoryKib' | 'passes' | 'parallelism'>
 export type ScryptCost = Pick<ScryptParameters, 'log2Cost' | 'blockSize' | 'parallelism'>
 
 /*
  * A stored hash determines the cost of its verification, and hashes can be imported. These limits
  * keep one verification within some seconds and within the memory of a server.
  */
-const maxMemory_kib = 1024 * 1024
+const maxMemoryKib = 1024 * 1024
 const maxPasses = 64
 /** Time grows with memory times passes. */
-const maxArgon2idWork_kib = 4 * maxMemory_kib
+const maxArgon2idWork_kib = 4 * maxMemoryKib
 const maxParallelism = 16
 const maxScryptMemory_bytes = 256 * 1024 * 1024
 const maxScryptBlockSize = 64
 const bcryptCost = { min: 4, max: 16 }
 
 /** Describes what is wrong with the cost of an Argon2id hash, or returns null. */
-export function argon2idProblem({ memory_kib, passes, parallelism }: Argon2idCost): string | null {
+export function argon2idProblem({ memoryKib, passes, parallelism }: Argon2idCost): string | null {
   if (!isWithin(parallelism, 1, maxParallelism)) return `p must be 1 to ${maxParallelism}.`
   if (!isWithin(passes, 1, maxPasses)) return `t must be 1 to ${maxPasses}.`
   // At least 8 blocks of 1 KiB per lane (RFC 9106 §3.1).
-  if (!isWithin(memory_kib, 8 * parallelism, maxMemory_kib)) {
-    return `m must be 8 times p to ${maxMemory_kib} (KiB).`
+  if (!isWithin(memoryKib, 8 * parallelism, maxMemoryKib)) {
+    return `m must be 8 times p to ${maxMemoryKib} (KiB).`
   }
-  if (memory_kib * passes > maxArgon2idWork_kib) {
+  if (memoryKib * passes > maxArgon2idWork_kib) {
     return `m times t must be at most ${maxArgon2idWork_kib} (KiB).`
   }
   return null
@@ -110,7 +110,7 @@ export function parsePasswordHash(text: string): PasswordHash {
 
 /** Formats an Argon2id hash as a PHC string, like the reference implementation. */
 export function formatArgon2id({ parameters, digest }: PasswordHash<Argon2idParameters>): string {
-  const cost = `m=${parameters.memory_kib},t=${parameters.passes},p=${parameters.parallelism}`
+  const cost = `m=${parameters.memoryKib},t=${parameters.passes},p=${parameters.parallelism}`
   return `$argon2id$v=19$${cost}$${toBase64(parameters.salt)}$${toBase64(digest)}`
 }
 
@@ -118,7 +118,7 @@ function parseArgon2id(text: string): PasswordHash {
   const parts = argon2idForm.exec(text)
   if (parts === null) throw invalid('It is not $argon2id$v=19$m=…,t=…,p=…$salt$digest.')
   const [, m = '', t = '', p = '', salt = '', digest = ''] = parts
-  const cost = { memory_kib: toNumber(m), passes: toNumber(t), parallelism: toNumber(p) }
+  const cost = { memoryKib: toNumber(m), passes: toNumber(t), parallelism: toNumber(p) }
   refuse(argon2idProblem(cost))
   return {
     parameters: { scheme: 'argon2id', ...cost, salt: fromBase64(salt, 'salt', saltBytes) },

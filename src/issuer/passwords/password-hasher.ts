@@ -17,7 +17,7 @@ import {
 
 export interface PasswordHasherOptions {
   /** Memory of one hash in KiB. Default: 19 MiB, which OWASP recommends with 2 passes. */
-  readonly memory_kib?: number
+  readonly memoryKib?: number
   /** Passes over the memory. Default: 2. */
   readonly passes?: number
   /** Lanes. Default: 1. */
@@ -70,10 +70,10 @@ export class PasswordHasher {
 
   /** @throws `config_invalid` if the cost exceeds the limits of a stored hash */
   constructor(options: PasswordHasherOptions = {}, deriver: Deriver = new HashProcessPool()) {
-    const { memory_kib = 19 * 1024, passes = 2, parallelism = 1 } = options
+    const { memoryKib = 19 * 1024, passes = 2, parallelism = 1 } = options
     const { maxConcurrent = availableParallelism(), maxQueued = 256, maxWaitMs = 2_000 } = options
     const { clock = systemClock } = options
-    this.#cost = { memory_kib, passes, parallelism }
+    this.#cost = { memoryKib, passes, parallelism }
     const problem = argon2idProblem(this.#cost)
     if (problem !== null) {
       throw new GatepassError('config_invalid', { detail: `The cost of Argon2id: ${problem}` })
@@ -122,7 +122,7 @@ export class PasswordHasher {
     const { parameters } = parseStored(storedHash)
     return (
       parameters.scheme !== 'argon2id' ||
-      parameters.memory_kib < this.#cost.memory_kib ||
+      parameters.memoryKib < this.#cost.memoryKib ||
       parameters.passes < this.#cost.passes
     )
   }

@@ -4,11 +4,11 @@ import type { Counter, CounterStore } from '../../stores/counter-store.ts'
 export interface BackoffRules {
   /** So many attempts are let through at once, in each window. */
   readonly free: number
-  readonly freeWindow_s: number
+  readonly freeWindowSeconds: number
   /** Each one beyond is followed by a pause: 1 s, then twice as long each time, to this. */
-  readonly pauseMax_s: number
+  readonly maxPauseSeconds: number
   /** How long after the first of those the pauses begin at 1 s again, and there are free ones. */
-  readonly memory_s: number
+  readonly memorySeconds: number
 }
 
 /** Where a key stands before an attempt. */
@@ -43,13 +43,13 @@ export class Backoff {
 
   /** @param name tells its keys from those of other limits in the store */
   constructor(store: CounterStore, name: string, rules: BackoffRules) {
-    const { free, freeWindow_s, pauseMax_s, memory_s } = rules
+    const { free, freeWindowSeconds, maxPauseSeconds, memorySeconds } = rules
     this.#rules = rules
     const counter = (what: string, limit: number, window_s: number) =>
       store.counter({ name: `${name}.${what}`, limit, window_s })
-    this.#free = counter('free', free, freeWindow_s)
-    this.#levels = counter('level', Number.MAX_SAFE_INTEGER, memory_s)
-    this.#turns = counter('turn', 1, pauseMax_s)
+    this.#free = counter('free', free, freeWindowSeconds)
+    this.#levels = counter('level', Number.MAX_SAFE_INTEGER, memorySeconds)
+    this.#turns = counter('turn', 1, maxPauseSeconds)
   }
 
   /** Changes nothing, so that who is refused anyway makes no work for the store. */
@@ -75,7 +75,7 @@ export class Backoff {
         }
       }
     }
-    const turn = await this.#turns.add(key, Math.min(2 ** level, this.#rules.pauseMax_s))
+    const turn = await this.#turns.add(key, Math.min(2 ** level, this.#rules.maxPauseSeconds))
     if (!turn.isWithinLimit) return turn.resetsInMs
     const raised = await this.#levels.add(key)
     const counters = [this.#free, this.#levels, this.#turns]

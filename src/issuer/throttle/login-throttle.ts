@@ -131,12 +131,12 @@ export class LoginThrottle {
 }
 
 function tooManyAttempts(waitMs: number): GatepassError {
-  return new GatepassError('too_many_attempts', { retryAfter_s: Math.ceil(waitMs / 1000) })
+  return new GatepassError('too_many_attempts', { retryAfterSeconds: Math.ceil(waitMs / 1000) })
 }
 
-const minute_s = 60
-const hour_s = 3600
-const day_s = 86_400
+const minuteSeconds = 60
+const hourSeconds = 3600
+const daySeconds = 86_400
 
 export type LimitName = 'device' | 'account_in_network' | 'account' | 'network' | 'wide_network'
 
@@ -151,17 +151,17 @@ export interface LimitRules extends BackoffRules {
  */
 const oneUser: LimitRules = {
   free: 5,
-  freeWindow_s: hour_s,
-  pauseMax_s: hour_s,
-  memory_s: day_s,
+  freeWindowSeconds: hourSeconds,
+  maxPauseSeconds: hourSeconds,
+  memorySeconds: daySeconds,
   forgivenBySuccess: true,
 }
 
 /** Free attempts and pauses for all who share an address. Good logins don't give others new ones. */
 const manyUsers = {
-  freeWindow_s: 10 * minute_s,
-  pauseMax_s: minute_s,
-  memory_s: 10 * minute_s,
+  freeWindowSeconds: 10 * minuteSeconds,
+  maxPauseSeconds: minuteSeconds,
+  memorySeconds: 10 * minuteSeconds,
   forgivenBySuccess: false,
 }
 
@@ -179,9 +179,9 @@ export const limitRules: Readonly<Record<LimitName, LimitRules>> = {
    */
   account: {
     free: 50,
-    freeWindow_s: hour_s,
-    pauseMax_s: minute_s,
-    memory_s: day_s,
+    freeWindowSeconds: hourSeconds,
+    maxPauseSeconds: minuteSeconds,
+    memorySeconds: daySeconds,
     forgivenBySuccess: false,
   },
   /** One network, whatever the accounts. */

@@ -89,7 +89,7 @@ function showError(text: string): void {
 function sentenceOf(error: unknown): string {
   if (!(error instanceof AuthClientError)) return 'Something went wrong.'
   if (error.code === 'too_many_attempts') {
-    return `Too many attempts. Try again in ${error.retryAfter_s ?? 'a few'} seconds.`
+    return `Too many attempts. Try again in ${error.retryAfterSeconds ?? 'a few'} seconds.`
   }
   if (error.code === 'issuer_unreachable') return 'The issuer does not answer. Is it running?'
   return error.message

@@ -1,7 +1,7 @@
 import { GatepassError } from '../../core/errors.ts'
 import { ProtocolError } from './protocol.ts'
 
-const retryAfter_s = 1
+const retryAfterSeconds = 1
 
 /** No usable reply: the node is down, silent, unreachable, or violates the protocol. */
 export class NoReplyError extends Error {
@@ -41,7 +41,7 @@ export function unavailable(cause: unknown, detail?: string): GatepassError {
   if (cause instanceof GatepassError) return cause
   return new GatepassError('store_unavailable', {
     cause,
-    retryAfter_s,
+    retryAfterSeconds,
     ...(detail !== undefined && { detail }),
   })
 }

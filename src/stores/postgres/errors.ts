@@ -3,7 +3,7 @@ import { GatepassError } from '../../core/errors.ts'
 import type { PostgresTarget } from './url.ts'
 
 /** What a caller is told to wait when the database did not answer. */
-const retryAfter_s = 1
+const retryAfterSeconds = 1
 
 /** SQLSTATE (appendix A of the Postgres manual) of what undid the statement and may pass. */
 const passing = new Set([
@@ -44,7 +44,7 @@ function isConnectionLost({ code = '' }: DatabaseError): boolean {
 /** `store_unavailable`, with a cause for the log. */
 export function unavailable(error: unknown): GatepassError {
   if (error instanceof GatepassError) return error
-  return new GatepassError('store_unavailable', { cause: withoutValues(error), retryAfter_s })
+  return new GatepassError('store_unavailable', { cause: withoutValues(error), retryAfterSeconds })
 }
 
 /** `store_unavailable` with a sentence for whoever starts the process. */

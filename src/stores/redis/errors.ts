@@ -2,7 +2,7 @@ import { ClientClosedError, ClientOfflineError, ErrorReply } from '@redis/client
 import { GatepassError } from '../../core/errors.ts'
 
 /** What a caller is told to wait when Redis did not answer. */
-const retryAfter_s = 1
+const retryAfterSeconds = 1
 
 /** Answers of a server that did nothing, and that it or its successor gives no more in a moment. */
 const notNow = /^(TRYAGAIN|CLUSTERDOWN|LOADING|MASTERDOWN|NOREPLICAS|READONLY|BUSY|MOVED|ASK) /
@@ -39,7 +39,7 @@ export function unavailable(cause: unknown, detail?: string): GatepassError {
   if (cause instanceof GatepassError) return cause
   return new GatepassError('store_unavailable', {
     cause: isAnswer(cause) ? toldApart(cause) : cause,
-    retryAfter_s,
+    retryAfterSeconds,
     ...(detail !== undefined && { detail }),
   })
 }

@@ -29,7 +29,7 @@ const defaultPage_bytes = 2048
  */
 export const boundLimit = 'LIMIT ? + 0'
 /** What a caller is told to wait when the database did not answer. */
-const retryAfter_s = 1
+const retryAfterSeconds = 1
 
 export interface SqliteOptions {
   /** How large the pages of a file are that is made; by default 2,048. One that is there keeps its own. */
@@ -256,5 +256,5 @@ function msSince(startedAtMs: number): number {
 
 function unavailable(error: unknown): GatepassError {
   if (error instanceof GatepassError) return error
-  return new GatepassError('store_unavailable', { cause: error, retryAfter_s })
+  return new GatepassError('store_unavailable', { cause: error, retryAfterSeconds })
 }

@@ -107,10 +107,10 @@ export class WebhookClient {
 }
 
 /** @param reason a clause without its full stop, for the log and the command line */
-export function unavailable(reason: string, retryAfter_s = 1): GatepassError {
+export function unavailable(reason: string, retryAfterSeconds = 1): GatepassError {
   return new GatepassError('store_unavailable', {
     detail: `The user base is unavailable: ${reason}.`,
-    retryAfter_s,
+    retryAfterSeconds,
   })
 }
 
@@ -129,7 +129,7 @@ function describe(error: z.ZodError): string {
 function toGatepassError(error: unknown, type: string): unknown {
   if (error instanceof UserBaseError) return unavailable(error.message)
   if (isGatepassError(error, 'overloaded')) {
-    return unavailable('too many calls are waiting', error.retryAfter_s)
+    return unavailable('too many calls are waiting', error.retryAfterSeconds)
   }
   if (isGatepassError(error, 'operation_unsupported')) {
     return new GatepassError(error.code, { detail: `The user base does not offer ${type}.` })

@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto'
-import { type Clock, now_s } from '../../core/clock.ts'
+import { type Clock, nowSeconds } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import type { JsonValue } from '../../core/json.ts'
 import { randomId } from '../../core/secrets.ts'
@@ -53,7 +53,7 @@ export async function sendSignedRequest(
 ): Promise<JsonValue> {
   // New for each attempt: a receiver refuses an id that it has seen as a replay.
   const id = `msg_${randomId()}`
-  const timestamp = String(now_s(clock))
+  const timestamp = String(nowSeconds(clock))
   const response = await networkStep(signal, () =>
     fetch(url, {
       method: 'POST',

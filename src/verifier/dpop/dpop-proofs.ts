@@ -1,4 +1,4 @@
-import { type Clock, now_s } from '../../core/clock.ts'
+import { type Clock, nowSeconds } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import {
   accessTokenHash,
@@ -74,7 +74,7 @@ export class DpopProofs {
   verify(text: string, request: ProvenRequest): DpopProof {
     const proof = parseDpopProof(text)
     const { claims } = proof
-    const now = now_s(this.#options.clock)
+    const now = nowSeconds(this.#options.clock)
     checkBinding(proof, request)
     checkTarget(proof, request)
     if (claims.iat < now - this.#options.maxAge_s) throw invalidProof('it is too old')
@@ -91,7 +91,7 @@ export class DpopProofs {
    */
   use({ jkt, claims, jws }: DpopProof, request?: object): void {
     if (request !== undefined && this.#usedFor.get(request) === jws.signingInput) return
-    const sighting = this.#seen.note(jkt, claims.jti, claims.iat, now_s(this.#options.clock))
+    const sighting = this.#seen.note(jkt, claims.jti, claims.iat, nowSeconds(this.#options.clock))
     if (sighting === 'seen') throw new GatepassError('dpop_proof_replayed')
     if (sighting === 'full') throw invalidProof('it is older than those that are remembered')
     if (request !== undefined) this.#usedFor.set(request, jws.signingInput)

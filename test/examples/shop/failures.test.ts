@@ -14,7 +14,7 @@ type Fate = 'done' | 'not done' | 'answer lost'
 
 /** A store whose next writes have the fates that a test says; then all is well. */
 function withFates(store: DataStore): DataStore {
-  const away = () => new GatepassError('store_unavailable', { retryAfter_s: 1 })
+  const away = () => new GatepassError('store_unavailable', { retryAfterSeconds: 1 })
   return new Proxy(store, {
     get(target, name) {
       const value = Reflect.get(target, name)

@@ -13,7 +13,7 @@ import { parsePasswordHash } from '../../../src/issuer/passwords/password-hash.t
 const bcrypt = parsePasswordHash('$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW')
 const bcryptJob = jobFor('U*U', bcrypt.parameters)
 const argon2id = { scheme: 'argon2id', passes: 1, parallelism: 1, salt: Buffer.alloc(16) } as const
-const cheapJob = jobFor('password', { ...argon2id, memory_kib: 64 })
+const cheapJob = jobFor('password', { ...argon2id, memoryKib: 64 })
 
 function jobFor(password: string, parameters: HashJob['parameters']): HashJob {
   return { password: Buffer.from(password), parameters, digestBytes: 23 }
@@ -42,7 +42,7 @@ t.test('bcrypt does not hold up the event loop', async (t) => {
 t.test("a storm of hashes leaves Node's thread pool to the others (I6)", async (t) => {
   const pool = new HashProcessPool()
   t.teardown(() => pool.close())
-  const slow = jobFor('password', { ...argon2id, memory_kib: 65_536, passes: 4 })
+  const slow = jobFor('password', { ...argon2id, memoryKib: 65_536, passes: 4 })
   let hashed = 0
   // As many as the pool has threads.
   const storm = Array.from({ length: 4 }, async () => {
@@ -170,7 +170,7 @@ t.test('hashing ends with who asked for it, however that ends', onLinux, async (
     import { readFileSync } from 'node:fs'
     import { HashProcessPool } from ${JSON.stringify(module.href)}
     const salt = Buffer.alloc(16)
-    const parameters = { scheme: 'argon2id', memory_kib: 4096, passes: 1, parallelism: 1, salt }
+    const parameters = { scheme: 'argon2id', memoryKib: 4096, passes: 1, parallelism: 1, salt }
     const job = { password: Buffer.from('password'), parameters, digestBytes: 32 }
     const pool = new HashProcessPool()
     await pool.derive([job])

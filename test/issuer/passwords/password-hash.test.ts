@@ -14,7 +14,7 @@ t.test('argon2id is taken apart', async (t) => {
   )
   t.strictSame(parameters, {
     scheme: 'argon2id',
-    memory_kib: 256,
+    memoryKib: 256,
     passes: 2,
     parallelism: 1,
     salt: Buffer.from('somesalt'),
@@ -51,7 +51,7 @@ t.test('what is written is read again, whatever the cost, salt and digest', asyn
   const allParameters = fc.record(
     {
       scheme: fc.constant('argon2id' as const),
-      memory_kib: fc.integer({ min: 128, max: 65_536 }),
+      memoryKib: fc.integer({ min: 128, max: 65_536 }),
       passes: fc.integer({ min: 1, max: 64 }),
       parallelism: fc.integer({ min: 1, max: 16 }),
       salt: bytes(8),

@@ -5,7 +5,7 @@ import type { Deriver } from '../../../src/issuer/passwords/hash-process-pool.ts
 import type { HashParameters } from '../../../src/issuer/passwords/password-hash.ts'
 import { checkPassword, PasswordHasher } from '../../../src/issuer/passwords/password-hasher.ts'
 
-const cheap = { memory_kib: 64, passes: 1 }
+const cheap = { memoryKib: 64, passes: 1 }
 const stored = (cost: string) =>
   `$argon2id$v=19$${cost}$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4`
 const scrypt = '$scrypt$ln=14,r=8,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4'
@@ -92,7 +92,7 @@ t.test('no password is the one of nothing', async (t) => {
 })
 
 t.test('a hash is made again when the setting has grown or its scheme is old', async (t) => {
-  const hasher = new PasswordHasher({ memory_kib: 4096, passes: 3 }, countingDeriver().deriver)
+  const hasher = new PasswordHasher({ memoryKib: 4096, passes: 3 }, countingDeriver().deriver)
   t.notOk(hasher.needsRehash(await hasher.hash('correct horse')))
   t.notOk(hasher.needsRehash(stored('m=4096,t=3,p=1')))
   t.notOk(hasher.needsRehash(stored('m=8192,t=4,p=2')), 'stronger than set is kept')
@@ -109,7 +109,7 @@ t.test('a stored hash that is none is a fault of ours', async (t) => {
 })
 
 t.test('a cost that no stored hash may have is refused at the start', async (t) => {
-  for (const cost of [{ memory_kib: 7 }, { passes: 0 }, { passes: 1.5 }, { parallelism: 17 }]) {
+  for (const cost of [{ memoryKib: 7 }, { passes: 0 }, { passes: 1.5 }, { parallelism: 17 }]) {
     t.throws(() => new PasswordHasher(cost), { code: 'config_invalid' })
   }
 })

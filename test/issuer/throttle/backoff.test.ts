@@ -3,7 +3,7 @@ import { Backoff, type Taken } from '../../../src/issuer/throttle/backoff.ts'
 import { SqliteCounterStore } from '../../../src/stores/sqlite/counter-store.ts'
 import { stopTime } from '../../stores/counter-store-contract.ts'
 
-const rules = { free: 3, freeWindow_s: 100, pauseMax_s: 8, memory_s: 1000 }
+const rules = { free: 3, freeWindowSeconds: 100, maxPauseSeconds: 8, memorySeconds: 1000 }
 
 function start(t: Test) {
   const wait = stopTime(t)

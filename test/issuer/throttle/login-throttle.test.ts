@@ -38,7 +38,7 @@ async function fail(throttle: LoginThrottle, who: Attempter = stranger): Promise
     await begin(throttle, who)
     return 0
   } catch (error) {
-    if (isGatepassError(error, 'too_many_attempts')) return error.retryAfter_s ?? Number.NaN
+    if (isGatepassError(error, 'too_many_attempts')) return error.retryAfterSeconds ?? Number.NaN
     throw error
   }
 }

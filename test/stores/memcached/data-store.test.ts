@@ -134,7 +134,7 @@ t.test('a value that the server has no room for is refused, and others go on', a
   const before = await server.stat('total_connections')
   const writing = t.rejects(store.write(write({ owner, value: Buffer.alloc(2_000_000) })), {
     code: 'store_unavailable',
-    retryAfter_s: 1,
+    retryAfterSeconds: 1,
     cause: { message: /too large/ },
   })
   t.equal(await store.write(small), 'written')

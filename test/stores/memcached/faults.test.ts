@@ -20,7 +20,7 @@ async function unavailable(t: Test, call: Promise<unknown>): Promise<number> {
   )
   const tookMs = performance.now() - startMs
   if (!(error instanceof GatepassError)) throw new Error('it was answered', { cause: error })
-  t.match(error, { code: 'store_unavailable', retryAfter_s: 1 })
+  t.match(error, { code: 'store_unavailable', retryAfterSeconds: 1 })
   return tookMs
 }
 
@@ -66,7 +66,7 @@ t.test('a node that is killed: its owners hear so in time, others notice nothing
     t.ok(performance.now() - startMs < deadlineMs + lateMs)
     if (found instanceof Map) t.same(found, fieldsOf(one))
     else {
-      t.match(found, { code: 'store_unavailable', retryAfter_s: 1 })
+      t.match(found, { code: 'store_unavailable', retryAfterSeconds: 1 })
       refused += 1
     }
   }

@@ -21,7 +21,7 @@ const schema = {
 
 const insert = { name: 'insert', text: 'INSERT INTO gatepass.numbers VALUES ($1)' }
 const nap = { name: 'nap', text: 'SELECT pg_sleep($1)' }
-const gone = { code: 'store_unavailable', status: 503, retryAfter_s: 1 }
+const gone = { code: 'store_unavailable', status: 503, retryAfterSeconds: 1 }
 
 async function open(t: Test, options?: PostgresOptions, url?: string) {
   const direct = url ?? (await server.createDatabase())

@@ -22,7 +22,7 @@ async function unavailable(t: Test, call: Promise<unknown>): Promise<number> {
   )
   const tookMs = performance.now() - startMs
   if (!(error instanceof GatepassError)) throw new Error('it was answered', { cause: error })
-  t.match(error, { code: 'store_unavailable', retryAfter_s: 1 })
+  t.match(error, { code: 'store_unavailable', retryAfterSeconds: 1 })
   return tookMs
 }
 

@@ -127,7 +127,7 @@ for (const replicas of [0, 1]) {
     t.equal(await primary.ask('WAIT', '2', '60000'), 2)
     await cutOffReplicas(primary)
     if (replicas === 0) t.equal(await store.revoke(one.sid, t0, kept), true, 'it is acknowledged')
-    else await t.rejects(hasty.revoke(one.sid, t0, kept), { ...unavailable, retryAfter_s: 1 })
+    else await t.rejects(hasty.revoke(one.sid, t0, kept), { ...unavailable, retryAfterSeconds: 1 })
     await primary.kill()
     await until(async () => (await store.rotate(rotation({ sid: one.sid }))).outcome === 'replayed')
     t.same((await store.find(one.sid, t0))?.revokedAtMs, null)
@@ -156,7 +156,7 @@ t.test(
       'the end of a reused session': () => hasty.rotate(stolen),
     }
     for (const [name, call] of Object.entries(calls)) {
-      const failing = t.rejects(call(), { ...unavailable, retryAfter_s: 1 }, name)
+      const failing = t.rejects(call(), { ...unavailable, retryAfterSeconds: 1 }, name)
       // Rotations do not wait for replicas.
       t.equal(
         (await store.rotate(rotation({ sid: rotating.sid, generation: 3 }))).outcome,

@@ -53,7 +53,7 @@ t.test('a database that does not answer is an outage', async (t) => {
   const locked = new DatabaseSync(path)
   t.teardown(() => locked.close())
   locked.exec('BEGIN IMMEDIATE')
-  const outage = { code: 'store_unavailable', retryAfter_s: 1 }
+  const outage = { code: 'store_unavailable', retryAfterSeconds: 1 }
   await t.rejects(counter.add('a'), outage)
   await t.rejects(takeBack(), outage)
   await t.rejects(counter.reset('a'), outage)

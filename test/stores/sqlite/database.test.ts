@@ -95,7 +95,10 @@ t.test('an error of the database undoes the whole group, and says so to all', as
   await add(1)
   const results = await Promise.allSettled([add(2), add(1), add(3)])
   for (const result of results) {
-    t.match(result, { status: 'rejected', reason: { code: 'store_unavailable', retryAfter_s: 1 } })
+    t.match(result, {
+      status: 'rejected',
+      reason: { code: 'store_unavailable', retryAfterSeconds: 1 },
+    })
   }
   t.strictSame(stored(), [1])
   await add(4)

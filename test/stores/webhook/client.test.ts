@@ -72,7 +72,7 @@ t.test('outages open the circuit breaker, and its probe closes it', async (t) =>
   for (let n = 0; n < 5; n++) await t.rejects(store.setDisabled('user-1', true, 1), unavailable)
   t.equal(userBase.requests.length, 5)
   await t.rejects(store.findByLoginName('ada'), { ...unavailable, message: /not responding/ })
-  await t.rejects(store.ping(), { ...unavailable, retryAfter_s: 1 })
+  await t.rejects(store.ping(), { ...unavailable, retryAfterSeconds: 1 })
   t.equal(userBase.requests.length, 5, 'calls are blocked')
 
   clock.advance_s(1)

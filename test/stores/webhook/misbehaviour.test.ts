@@ -109,7 +109,7 @@ for (const [what, { answer, message }] of Object.entries(misbehaviours)) {
     const isEndless = message.source.includes('no full response')
     const store = openStore(t, userBase.url, { timeoutMs: isEndless ? timeoutMs : 60_000 })
     const error = await store.findByLoginName('ada').catch((error: unknown) => error)
-    t.match(error, { code: 'store_unavailable', status: 503, retryAfter_s: 1, message })
+    t.match(error, { code: 'store_unavailable', status: 503, retryAfterSeconds: 1, message })
     t.notOk(inspect(error, { depth: 9, showHidden: true }).includes(someHash))
     const { requests } = userBase
     t.ok(
