@@ -14,26 +14,35 @@ export interface OpenWork {
   readonly requests: readonly string[]
 }
 
+interface Connection {
+  readonly openedAtMs: number
+  /** The newest request, until it is answered. */
+  request: FastifyRequest | null
+}
+
 /**
  * Ends the work of an app without losing a request: first its clients are asked to leave, then it
  * stops listening, and what is in flight is answered.
  */
 export class Draining {
   readonly #app: FastifyInstance
-  readonly #openedAtMs = new Map<Socket, number>()
-  readonly #requests = new Set<FastifyRequest>()
+  readonly #connections = new Map<Socket, Connection>()
 
   /** @param app that has all its routes and does not listen yet */
   constructor(app: FastifyInstance) {
     this.#app = app
     app.server.on('connection', (socket: Socket) => {
-      this.#openedAtMs.set(socket, performance.now())
-      socket.once('close', () => this.#openedAtMs.delete(socket))
+      this.#connections.set(socket, { openedAtMs: performance.now(), request: null })
+      socket.once('close', () => this.#connections.delete(socket))
     })
-    app.addHook('onRequest', (request, reply, done) => {
-      this.#requests.add(request)
-      // The hook `onResponse` is not called for a client that has gone.
-      reply.raw.once('close', () => this.#requests.delete(request))
+    app.addHook('onRequest', (request, _reply, done) => {
+      const connection = this.#connections.get(request.raw.socket)
+      if (connection) connection.request = request
+      done()
+    })
+    app.addHook('onResponse', (request, _reply, done) => {
+      const connection = this.#connections.get(request.raw.socket)
+      if (connection) connection.request = null
       done()
     })
   }
@@ -56,23 +65,23 @@ export class Draining {
   }
 
   get open(): OpenWork {
-    const requests = [...this.#requests].slice(0, requestsShownMax)
+    const requests = [...this.#connections.values()].flatMap(({ request }) => request ?? [])
     return {
-      connections: this.#openedAtMs.size,
-      requests: requests.map(
-        ({ method, routeOptions }) => `${method} ${routeOptions.url ?? 'none'}`,
-      ),
+      connections: this.#connections.size,
+      requests: requests
+        .slice(0, requestsShownMax)
+        .map(({ method, routeOptions }) => `${method} ${routeOptions.url ?? 'none'}`),
     }
   }
 
   /** Node does this once when the server closes; a connection may become idle after that. */
   #closeIdle(): void {
-    const sockets = [...this.#openedAtMs]
+    const connections = [...this.#connections]
     // An answer that has ended counts as sent for Node, although a slow client may still read it.
-    if (sockets.some(([socket]) => socket.writableLength > 0)) return
+    if (connections.some(([socket]) => socket.writableLength > 0)) return
     this.#app.server.closeIdleConnections()
     const since = performance.now() - silentMs
-    for (const [socket, openedAtMs] of sockets) {
+    for (const [socket, { openedAtMs }] of connections) {
       if (socket.bytesRead === 0 && openedAtMs < since) socket.destroy()
     }
   }

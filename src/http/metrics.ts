@@ -35,11 +35,12 @@ export class Metrics {
   /** Measures every request of an app. */
   observe(app: FastifyInstance): void {
     app.addHook('onResponse', (request, reply, done) => {
+      const { method, id: request_id } = request
       const route = request.routeOptions.url ?? 'none'
-      const labels = { method: request.method, route, status: reply.statusCode }
-      this.#requests.observe(labels, reply.elapsedTime / 1000)
+      const status = reply.statusCode
       const duration_ms = reply.elapsedTime
-      request.log.debug({ request_id: request.id, ...labels, duration_ms }, 'answered')
+      this.#requests.observe({ method, route, status }, duration_ms / 1000)
+      request.log.debug({ request_id, method, route, status, duration_ms }, 'answered')
       done()
     })
   }

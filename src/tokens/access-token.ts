@@ -133,6 +133,7 @@ export const accessTokenType = 'at+jwt'
 
 /** Whether a scope list (RFC 6749 §3.3) holds every scope of `required`. */
 export function hasScopes(granted: string | undefined, required: string): boolean {
+  if (required === '') return true
   const have = new Set((granted ?? '').split(' '))
   return required.split(' ').every((scope) => scope === '' || have.has(scope))
 }

@@ -43,14 +43,14 @@ export async function verifyRoutes(
       querystring: verifyQuery,
       response: { 200: verified, default: problem },
     },
-    handler: async (request, reply) => {
+    handler: (request, reply) => {
       const token = request.auth
       if (token === null) throw new GatepassError('token_missing')
       const { scope = '' } = request.query
       if (!hasScopes(token.scope, scope)) throw refusal('scope_insufficient', scope, reply)
       const identity = identityHeaders(token)
       if (identity === null) throw refusal('token_claims', scope, reply)
-      return reply.headers(identity).header('cache-control', 'no-store').send(undefined)
+      reply.headers(identity).header('cache-control', 'no-store').send(undefined)
     },
   })
 }
