@@ -1,4 +1,5 @@
 import type { JsonObject } from '../core/json.ts'
+import type { OneTimeStore } from './one-time.ts'
 
 /** Someone who can sign in. */
 export interface Account {
@@ -130,7 +131,7 @@ export interface Revocation {
 /** The start of the revocation log. */
 export const logStart = ''
 
-export interface SessionStore {
+export interface SessionStore extends OneTimeStore {
   create(session: Session): Promise<void>
   /** Invariant 4: one atomic compare-and-set. Reuse is noted in the revocation log. */
   rotate(request: RotationRequest): Promise<RotationResult>
@@ -157,8 +158,8 @@ export interface SessionStore {
   /** Notes in the log that a signing key is trusted no more. */
   revokeKey(kid: string, nowMs: number, keptMs: number): Promise<void>
   /**
-   * Removes some of what has expired, sessions and log entries, at most `limit` rows looked at;
-   * call again while it is true.
+   * Removes some of what has expired (sessions, log entries, one-time values), looking at `limit`
+   * rows of each at most. Returns whether there may be more.
    */
   removeExpired(nowMs: number, limit: number): Promise<boolean>
   /** The time by the store's own clock; null for a store on this machine, which has none. */

@@ -11,6 +11,7 @@ import {
 import { decideRotation } from '../../src/stores/rotation.ts'
 import fc from '../support/properties.ts'
 import { policy, rotation, session, t0 } from '../support/sessions.ts'
+import { oneTimeContract, oneTimeRemoval } from './one-time-contract.ts'
 
 /** What is not the same for every store. */
 export interface StoreTraits {
@@ -387,6 +388,9 @@ export function sessionStoreContract(
   withStore('answers a ping', async (t, store) => {
     await t.resolves(store.ping())
   })
+
+  oneTimeContract(t, open)
+  if (!expiresByItself) oneTimeRemoval(t, open)
 }
 
 /** Does it for all of them, a hundred at once. */

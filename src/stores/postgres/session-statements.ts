@@ -1,5 +1,6 @@
 import type { Schema } from '../migrations.ts'
 import type { Statement } from './database.ts'
+import { oneTimeMigration } from './one-time.ts'
 import { appendTo, revocationsMigration } from './revocation-log.ts'
 
 export const schema: Schema = {
@@ -42,6 +43,7 @@ export const schema: Schema = {
         ADD COLUMN late_replay_at_ms BIGINT;
     `,
     },
+    oneTimeMigration,
   ],
 }
 

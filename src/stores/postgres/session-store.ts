@@ -1,3 +1,4 @@
+import type { OneTimeUse } from '../one-time.ts'
 import type {
   Revocation,
   RotationOutcome,
@@ -8,6 +9,7 @@ import type {
 } from '../ports.ts'
 import { type SessionRow, toSession } from '../session-row.ts'
 import { PostgresDatabase, type PostgresOptions } from './database.ts'
+import { PostgresOneTimeValues } from './one-time.ts'
 import { PostgresRevocationLog } from './revocation-log.ts'
 import { rotate } from './rotation.ts'
 import * as statements from './session-statements.ts'
@@ -28,12 +30,14 @@ interface EndedSlice {
 export class PostgresSessionStore implements SessionStore {
   readonly #db: PostgresDatabase
   readonly #log: PostgresRevocationLog
+  readonly #oneTime: PostgresOneTimeValues
   /** Where the sweep of expired rows goes on. */
   #sweptTo = tableStart
 
   private constructor(db: PostgresDatabase) {
     this.#db = db
     this.#log = new PostgresRevocationLog(db)
+    this.#oneTime = new PostgresOneTimeValues(db)
   }
 
   /** @throws `config_invalid`, `store_unavailable`, `migration_failed` */
@@ -133,6 +137,22 @@ export class PostgresSessionStore implements SessionStore {
     return this.#log.append('key', kid, nowMs, keptMs)
   }
 
+  putOneTime(id: string, payload: string, expiresAtMs: number): Promise<void> {
+    return this.#oneTime.put(id, payload, expiresAtMs)
+  }
+
+  findOneTime(id: string, nowMs: number): Promise<string | null> {
+    return this.#oneTime.find(id, nowMs)
+  }
+
+  takeOneTime(id: string, takenBy: string, nowMs: number): Promise<OneTimeUse> {
+    return this.#oneTime.take(id, takenBy, nowMs)
+  }
+
+  claimOnce(id: string, expiresAtMs: number): Promise<boolean> {
+    return this.#oneTime.claim(id, expiresAtMs)
+  }
+
   async removeExpired(nowMs: number, limit: number): Promise<boolean> {
     const values = [this.#sweptTo, nowMs, limit]
     const { rows } = await this.#db.run<{ seen: number; last: string | null }>(
@@ -142,7 +162,8 @@ export class PostgresSessionStore implements SessionStore {
     const { seen = 0, last = null } = rows[0] ?? {}
     this.#sweptTo = seen < limit ? tableStart : (last ?? tableStart)
     const moreInLog = await this.#log.removeExpired(nowMs, limit)
-    return this.#sweptTo !== tableStart || moreInLog
+    const moreOneTime = await this.#oneTime.removeExpired(nowMs, limit)
+    return this.#sweptTo !== tableStart || moreInLog || moreOneTime
   }
 
   async clockMs(): Promise<number> {

@@ -1,3 +1,4 @@
+import type { OneTimeUse } from '../one-time.ts'
 import type {
   Revocation,
   RotationOutcome,
@@ -10,6 +11,7 @@ import type { RedisCall } from './call.ts'
 import { inChunks } from './chunks.ts'
 import type { RedisLink } from './client.ts'
 import { Endings } from './endings.ts'
+import { RedisOneTimeValues } from './one-time.ts'
 import { Changes, type ReplicaOptions } from './replicated-writes.ts'
 import * as log from './revocation-log.ts'
 import {
@@ -57,11 +59,13 @@ export class RedisSessionStore implements SessionStore {
   readonly #link: RedisLink
   readonly #changes: Changes
   readonly #endings: Endings
+  readonly #oneTime: RedisOneTimeValues
 
   private constructor(link: RedisLink, changes: Changes) {
     this.#link = link
     this.#changes = changes
     this.#endings = new Endings(changes)
+    this.#oneTime = new RedisOneTimeValues(link, changes)
   }
 
   /** @throws `config_invalid`, `store_unavailable` */
@@ -199,7 +203,23 @@ export class RedisSessionStore implements SessionStore {
     return this.#changes.run((call) => this.#endings.note(call, 'key', kid, nowMs, keptMs))
   }
 
-  /** Log entries only: sessions Redis removes by itself. */
+  putOneTime(id: string, payload: string, expiresAtMs: number): Promise<void> {
+    return this.#oneTime.put(id, payload, expiresAtMs)
+  }
+
+  findOneTime(id: string, nowMs: number): Promise<string | null> {
+    return this.#oneTime.find(id, nowMs)
+  }
+
+  takeOneTime(id: string, takenBy: string, nowMs: number): Promise<OneTimeUse> {
+    return this.#oneTime.take(id, takenBy, nowMs)
+  }
+
+  claimOnce(id: string, expiresAtMs: number): Promise<boolean> {
+    return this.#oneTime.claim(id, expiresAtMs)
+  }
+
+  /** Log entries only: Redis removes sessions and one-time values by itself. */
   removeExpired(nowMs: number, limit: number): Promise<boolean> {
     return this.#link.run((call) => log.removeExpired(call, nowMs, limit))
   }

@@ -1,8 +1,9 @@
 import { digest } from '../../core/secrets.ts'
 import type { Schema } from '../migrations.ts'
+import { oneTimeMigration } from './one-time.ts'
 import { revocationsMigration } from './revocation-log.ts'
 
-/** The sessions, and the log of what was revoked. */
+/** The sessions, the revocation log and the one-time values. */
 export const sessionSchema: Schema = {
   name: 'sessions',
   migrations: [
@@ -70,6 +71,7 @@ export const sessionSchema: Schema = {
       ALTER TABLE sessions ADD COLUMN late_replay_at_ms INTEGER;
     `,
     },
+    oneTimeMigration,
   ],
 }
 

@@ -1,5 +1,6 @@
 import type { StatementSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { OneTimeUse } from '../one-time.ts'
 import type {
   Revocation,
   RotationRequest,
@@ -10,6 +11,7 @@ import type {
 import { decideRotation, revoke } from '../rotation.ts'
 import { type SessionRow, toSession } from '../session-row.ts'
 import { boundLimit, SqliteDatabase } from './database.ts'
+import { SqliteOneTimeValues } from './one-time.ts'
 import { SqliteRevocationLog } from './revocation-log.ts'
 import { firstNumber, numberOf, sessionSchema } from './session-schema.ts'
 
@@ -32,6 +34,7 @@ const columns = `sid, sub, client_id, scope, amr, user_agent, created_at_ms, end
 export class SqliteSessionStore implements SessionStore {
   readonly #db: SqliteDatabase
   readonly #log: SqliteRevocationLog
+  readonly #oneTime: SqliteOneTimeValues
   readonly #insert: StatementSync
   readonly #select: StatementSync
   readonly #selectBySub: StatementSync
@@ -49,6 +52,7 @@ export class SqliteSessionStore implements SessionStore {
       functions: { number_of: (sid) => numberOf(String(sid)) },
     })
     this.#log = new SqliteRevocationLog(this.#db)
+    this.#oneTime = new SqliteOneTimeValues(this.#db)
     this.#insert = this.#db.prepare(
       `INSERT INTO sessions (number, ${columns})
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -186,6 +190,22 @@ export class SqliteSessionStore implements SessionStore {
     return this.#db.write(() => this.#log.append('key', kid, nowMs, keptMs))
   }
 
+  putOneTime(id: string, payload: string, expiresAtMs: number): Promise<void> {
+    return this.#db.write(() => void this.#oneTime.add(id, payload, expiresAtMs))
+  }
+
+  findOneTime(id: string, nowMs: number): Promise<string | null> {
+    return this.#db.read(() => this.#oneTime.find(id, nowMs))
+  }
+
+  takeOneTime(id: string, takenBy: string, nowMs: number): Promise<OneTimeUse> {
+    return this.#db.write(() => this.#oneTime.take(id, takenBy, nowMs))
+  }
+
+  claimOnce(id: string, expiresAtMs: number): Promise<boolean> {
+    return this.#db.write(() => this.#oneTime.add(id, '', expiresAtMs))
+  }
+
   removeExpired(nowMs: number, limit: number): Promise<boolean> {
     return this.#db.write(() => {
       const slice = this.#slice.all(this.#sweptTo, limit)
@@ -195,7 +215,8 @@ export class SqliteSessionStore implements SessionStore {
       const last = slice.length < limit ? undefined : slice.at(-1)
       this.#sweptTo = (last?.number as bigint | undefined) ?? firstNumber
       const moreInLog = this.#log.removeExpired(nowMs, limit)
-      return last !== undefined || moreInLog
+      const moreOneTime = this.#oneTime.removeExpired(nowMs, limit)
+      return last !== undefined || moreInLog || moreOneTime
     })
   }
 

@@ -139,5 +139,5 @@ t.test('schema 1: two issuers that start at once bring it up to date once', asyn
     `SELECT count(*)::int AS count FROM gatepass.migrations WHERE schema = 'sessions'`,
     url,
   )
-  t.equal(found?.count, 4)
+  t.equal(found?.count, 5)
 })

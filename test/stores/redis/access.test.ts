@@ -13,7 +13,7 @@ import { sessionStoreContract } from '../session-store-contract.ts'
 const rule = [
   ...['~gp:*', 'resetchannels', '-@all', '+ping', '+eval', '+evalsha', '+get', '+set'],
   ...['+zadd', '+zrange', '+zrem', '+zremrangebyscore', '+pexpiretime', '+pexpireat'],
-  ...['+xadd', '+xrange', '+xdel', '+time', '+scan'],
+  ...['+xadd', '+xrange', '+xdel', '+time', '+scan', '+hset', '+hsetnx', '+hmget'],
 ]
 /** In a Cluster, besides. */
 const clusterRule = ['+cluster|slots', '+asking']
@@ -21,6 +21,7 @@ const clusterRule = ['+cluster|slots', '+asking']
 const localhost = 'DNS:localhost,IP:127.0.0.1'
 const password = 's3cret/with?odd@signs'
 const quoted = encodeURIComponent(password)
+const notPatient = { ...patient, deadlineMs: 500, openMs: 500 }
 
 async function works(t: Test, url: string, replicas = 0): Promise<void> {
   const store = await RedisSessionStore.open(url, { ...patient, replicas })
@@ -30,9 +31,9 @@ async function works(t: Test, url: string, replicas = 0): Promise<void> {
   t.same(await store.find(one.sid, t0), one)
 }
 
-/** Resolves with what the operator reads. */
-async function refused(t: Test, url: string): Promise<string> {
-  const error = await RedisSessionStore.open(url, { deadlineMs: 500, openMs: 500 }).then(
+/** Opening fails at once where no second attempt would help. Resolves with what the operator reads. */
+async function refused(t: Test, url: string, options = patient): Promise<string> {
+  const error = await RedisSessionStore.open(url, options).then(
     () => null,
     (error) => error,
   )
@@ -55,7 +56,7 @@ t.test('TLS with a certificate that nobody vouches for is refused', async (t) =>
   const { port } = await startRedis(t, { tls: one })
   t.match(await refused(t, `rediss://127.0.0.1:${port}?ca=${other.ca}`), /certificate/)
   t.match(await refused(t, `rediss://127.0.0.1:${port}`), /certificate/)
-  t.match(await refused(t, `redis://127.0.0.1:${port}`), /does not answer/)
+  t.match(await refused(t, `redis://127.0.0.1:${port}`, notPatient), /does not answer/)
 })
 
 t.test('TLS with the certificate of another host is refused', async (t) => {
@@ -97,7 +98,7 @@ t.test('an ACL user who is allowed what the store needs, and no more', async (t)
     const open = async () => {
       await server.ask('FLUSHALL')
       await server.ask('SCRIPT', 'FLUSH')
-      return RedisSessionStore.open(`redis://gatepass:${quoted}@${host}`, { deadlineMs: 1_000 })
+      return RedisSessionStore.open(`redis://gatepass:${quoted}@${host}`, patient)
     }
     sessionStoreContract(t, open, { expiresByItself: true })
   })

@@ -144,6 +144,8 @@ t.test(
       session({ sid: randomId(), sub: randomId(), generation: 3 }),
     ) as [Session, Session, Session, Session, Session]
     for (const each of [one, other, reused, rotating]) await store.create(each)
+    const expiresAtMs = t0 + 60_000
+    await store.putOneTime('code', 'payload', expiresAtMs)
     for (const replica of replicas) replica.freeze()
 
     const stolen = rotation({ sid: reused.sid, generation: 1 })
@@ -154,6 +156,9 @@ t.test(
       revokeEverybody: () => hasty.revokeEverybody(t0 + 1, kept),
       revokeKey: () => hasty.revokeKey('kid', t0 + 1, kept),
       'the end of a reused session': () => hasty.rotate(stolen),
+      putOneTime: () => hasty.putOneTime('other code', 'payload', expiresAtMs),
+      takeOneTime: () => hasty.takeOneTime('code', 'sid-1', t0),
+      claimOnce: () => hasty.claimOnce('jti', expiresAtMs),
     }
     for (const [name, call] of Object.entries(calls)) {
       const failing = t.rejects(call(), { ...unavailable, retryAfterSeconds: 1 }, name)
@@ -173,6 +178,12 @@ t.test(
     t.equal(await store.revoke(one.sid, t0 + 3, kept), false)
     t.equal(await store.revokeAll(other.sub, t0 + 2, kept), 1)
     t.equal(await store.revokeAll(other.sub, t0 + 3, kept), 0)
+    t.same(await store.takeOneTime('code', 'sid-2', t0), {
+      state: 'used',
+      payload: 'payload',
+      takenBy: 'sid-1',
+    })
+    t.equal((await store.takeOneTime('code', 'sid-1', t0)).state, 'first')
     t.equal((await store.rotate(stolen)).outcome, 'reused')
     t.equal((await store.rotate(stolen)).outcome, 'revoked')
     for (const { sid } of [one, other, reused]) {

@@ -1,0 +1,85 @@
+import { type OneTimeUse, toOneTimeUse } from '../one-time.ts'
+import type { RedisLink } from './client.ts'
+import type { Changes } from './replicated-writes.ts'
+import { expiryMarginMs, scriptOf } from './session-scripts.ts'
+
+/**
+ * Adds a value. KEYS[1] the value; ARGV the payload, its expiry, and when Redis removes it, in ms.
+ * Returns 1 if there was none. A repeated call writes too, so that replicas confirm it.
+ */
+const addScript = scriptOf(`
+local isNew = redis.call('HSETNX', KEYS[1], 'payload', ARGV[1])
+redis.call('HSET', KEYS[1], 'expires', ARGV[2])
+redis.call('PEXPIREAT', KEYS[1], ARGV[3])
+return isNew
+`)
+
+/**
+ * Takes a value. KEYS[1] the value; ARGV this use, and the time in ms. Returns the payload and the
+ * first use of it.
+ */
+const takeScript = scriptOf(`
+local payload, expires, first = unpack(redis.call('HMGET', KEYS[1], 'payload', 'expires', 'taken'))
+if not payload or tonumber(expires) <= tonumber(ARGV[2]) then return {} end
+if not first or first == ARGV[1] then
+  redis.call('HSET', KEYS[1], 'taken', ARGV[1])
+  first = ARGV[1]
+end
+return {payload, first}
+`)
+
+const valueKey = (id: string) => `gp:o:${id}`
+
+/** One-time values, beside the sessions: a hash each, which Redis removes. */
+export class RedisOneTimeValues {
+  readonly #link: RedisLink
+  readonly #changes: Changes
+
+  constructor(link: RedisLink, changes: Changes) {
+    this.#link = link
+    this.#changes = changes
+  }
+
+  async put(id: string, payload: string, expiresAtMs: number): Promise<void> {
+    await this.#add(id, payload, expiresAtMs, true)
+  }
+
+  /** Not repeated where it may have happened: the claim of this caller would look like another's. */
+  claim(id: string, expiresAtMs: number): Promise<boolean> {
+    return this.#add(id, '', expiresAtMs, false)
+  }
+
+  async find(id: string, nowMs: number): Promise<string | null> {
+    const key = valueKey(id)
+    const fields = ['payload', 'expires', 'taken']
+    const reply = await this.#link.run((call) => call.command(key, ['HMGET', key, ...fields]))
+    const [payload, expires, taken] = reply as readonly (Buffer | null)[]
+    const isFree = taken === null && Number(String(expires)) > nowMs
+    return payload && isFree ? String(payload) : null
+  }
+
+  take(id: string, takenBy: string, nowMs: number): Promise<OneTimeUse> {
+    const key = valueKey(id)
+    return this.#changes.run((call) =>
+      this.#changes.make(call, [key], async () => {
+        const reply = await call.script(takeScript, key, [takenBy, String(nowMs)])
+        const [payload, first] = (reply as readonly Buffer[]).map(String)
+        if (payload === undefined || first === undefined) return { state: 'unknown' }
+        return toOneTimeUse({ payload, taken_by: first }, takenBy)
+      }),
+    )
+  }
+
+  #add(id: string, payload: string, expiresAtMs: number, isRepeatable: boolean): Promise<boolean> {
+    const key = valueKey(id)
+    const args = [payload, String(expiresAtMs), String(expiresAtMs + expiryMarginMs)]
+    return this.#changes.run((call) =>
+      this.#changes.make(
+        call,
+        [key],
+        async () => (await call.script(addScript, key, args, isRepeatable)) === 1,
+        isRepeatable,
+      ),
+    )
+  }
+}

@@ -1,0 +1,93 @@
+import type { Test } from 'tap'
+import { randomId } from '../../src/core/secrets.ts'
+import type { SessionStore } from '../../src/stores/ports.ts'
+import { t0 } from '../support/sessions.ts'
+
+const expiresAtMs = t0 + 60_000
+const payload = '{"client_id":"wéb","scope":"data:read"}'
+
+/** The promises of a session store about authorization codes, challenges and `jti`s. */
+export function oneTimeContract(t: Test, open: () => Promise<SessionStore>): void {
+  const withStore = (title: string, body: (t: Test, store: SessionStore) => Promise<void>) =>
+    t.test(title, async (t) => {
+      const store = await open()
+      t.teardown(() => store.close())
+      await body(t, store)
+    })
+
+  withStore(
+    'one-time value: only the first use succeeds, and a later use is told of it',
+    async (t, store) => {
+      const id = randomId()
+      t.equal(await store.findOneTime(id, t0), null)
+      t.same(await store.takeOneTime(id, 'sid-1', t0), { state: 'unknown' })
+      await store.putOneTime(id, payload, expiresAtMs)
+      t.equal(await store.findOneTime(id, t0), payload)
+      t.same(await store.takeOneTime(id, 'sid-1', t0), { state: 'first', payload })
+      t.same(await store.takeOneTime(id, 'sid-1', t0), { state: 'first', payload }, 'the same use')
+      const used = { state: 'used', payload, takenBy: 'sid-1' }
+      t.same(await store.takeOneTime(id, 'sid-2', t0), used)
+      t.same(await store.takeOneTime(id, 'sid-3', expiresAtMs - 1), used)
+      t.equal(await store.findOneTime(id, t0), null, 'a taken value is not found')
+    },
+  )
+
+  withStore('one-time value: it expires, taken or not', async (t, store) => {
+    const [free, taken] = [randomId(), randomId()]
+    for (const id of [free, taken]) await store.putOneTime(id, payload, expiresAtMs)
+    await store.takeOneTime(taken, 'sid-1', t0)
+    t.equal(await store.findOneTime(free, expiresAtMs), null)
+    for (const id of [free, taken]) {
+      t.same(await store.takeOneTime(id, 'sid-2', expiresAtMs), { state: 'unknown' })
+    }
+    t.same(await store.takeOneTime(free, 'sid-2', expiresAtMs - 1), { state: 'first', payload })
+  })
+
+  withStore('one-time value: of 50 uses at once, one is first', async (t, store) => {
+    const id = randomId()
+    await store.putOneTime(id, payload, expiresAtMs)
+    const uses = Array.from({ length: 50 }, (_, n) => `sid-${n}`)
+    const results = await Promise.all(uses.map((use) => store.takeOneTime(id, use, t0)))
+    const firsts = uses.filter((_, n) => results[n]?.state === 'first')
+    t.equal(firsts.length, 1)
+    const used = { state: 'used', payload, takenBy: firsts[0] }
+    t.same(
+      results.filter(({ state }) => state !== 'first'),
+      Array.from({ length: 49 }, () => used),
+    )
+  })
+
+  withStore('claim: of 50 at once, one succeeds', async (t, store) => {
+    const id = randomId()
+    const claims = Array.from({ length: 50 }, () => store.claimOnce(id, expiresAtMs))
+    t.equal((await Promise.all(claims)).filter(Boolean).length, 1)
+    t.equal(await store.claimOnce(id, expiresAtMs), false)
+    t.equal(await store.claimOnce(randomId(), expiresAtMs), true)
+  })
+
+  withStore('one-time values and claims leave the sessions and the log alone', async (t, store) => {
+    const id = randomId()
+    await store.putOneTime(id, payload, expiresAtMs)
+    await store.takeOneTime(id, 'sid-1', t0)
+    await store.claimOnce(randomId(), expiresAtMs)
+    t.same(await store.revocationsAfter('', 10), [])
+    t.same(await store.listBySub('user-1', t0), [])
+  })
+}
+
+/** For a store that removes expired values when it is told to. */
+export function oneTimeRemoval(t: Test, open: () => Promise<SessionStore>): void {
+  t.test('one-time values: removes what has expired, a slice at a time', async (t) => {
+    const store = await open()
+    t.teardown(() => store.close())
+    const expired = Array.from({ length: 25 }, randomId)
+    for (const id of expired) await store.claimOnce(id, t0 + 1_000)
+    const later = randomId()
+    await store.putOneTime(later, payload, expiresAtMs)
+    let slices = 1
+    while (await store.removeExpired(t0 + 1_000, 10)) slices++
+    t.ok(slices >= 3)
+    for (const id of expired) t.equal(await store.claimOnce(id, expiresAtMs), true)
+    t.equal(await store.findOneTime(later, t0), payload)
+  })
+}
