@@ -4,7 +4,7 @@ import { GatepassError } from '../../../src/core/errors.ts'
 import { randomId } from '../../../src/core/secrets.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { makeCertificates } from '../../support/certificates.ts'
-import { patient } from '../../support/patience.ts'
+import { patienceMs, patient } from '../../support/patience.ts'
 import { startCluster, startRedis, startSentinels } from '../../support/redis.ts'
 import { session, t0 } from '../../support/sessions.ts'
 import { sessionStoreContract } from '../session-store-contract.ts'
@@ -21,7 +21,6 @@ const clusterRule = ['+cluster|slots', '+asking']
 const localhost = 'DNS:localhost,IP:127.0.0.1'
 const password = 's3cret/with?odd@signs'
 const quoted = encodeURIComponent(password)
-const notPatient = { ...patient, deadlineMs: 500, openMs: 500 }
 
 async function works(t: Test, url: string, replicas = 0): Promise<void> {
   const store = await RedisSessionStore.open(url, { ...patient, replicas })
@@ -31,9 +30,9 @@ async function works(t: Test, url: string, replicas = 0): Promise<void> {
   t.same(await store.find(one.sid, t0), one)
 }
 
-/** Opening fails at once where no second attempt would help. Resolves with what the operator reads. */
-async function refused(t: Test, url: string, options = patient): Promise<string> {
-  const error = await RedisSessionStore.open(url, options).then(
+/** Opening gives up where no further attempt would help. Resolves with what the operator reads. */
+async function refused(t: Test, url: string, openMs = patienceMs): Promise<string> {
+  const error = await RedisSessionStore.open(url, { deadlineMs: 1_000, openMs }).then(
     () => null,
     (error) => error,
   )
@@ -56,7 +55,7 @@ t.test('TLS with a certificate that nobody vouches for is refused', async (t) =>
   const { port } = await startRedis(t, { tls: one })
   t.match(await refused(t, `rediss://127.0.0.1:${port}?ca=${other.ca}`), /certificate/)
   t.match(await refused(t, `rediss://127.0.0.1:${port}`), /certificate/)
-  t.match(await refused(t, `redis://127.0.0.1:${port}`, notPatient), /does not answer/)
+  t.match(await refused(t, `redis://127.0.0.1:${port}`, 500), /does not answer/)
 })
 
 t.test('TLS with the certificate of another host is refused', async (t) => {
