@@ -272,7 +272,7 @@ const table = {
     verifier,
     z.string().min(1).max(4096).optional(),
     asText,
-    'A file with the last JWKS, so that a verifier can [start without the issuer](operations.md#a-start-without-the-issuer).',
+    'A file with the last JWKS, so that a verifier can [start without the issuer](operations.md#start-without-the-issuer).',
   ),
   revocations: setting(
     verifier,

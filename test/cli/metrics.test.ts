@@ -58,7 +58,7 @@ t.test('Prometheus finds no fault with any metric of either service', async (t) 
   const all = [await issuer.metrics(), await verifier.metrics()]
   for (const metrics of all) t.equal(await faultsOf(t, metrics), '')
 
-  const rows = tableRows(readDocument('docs/operations.md'), 'Metrics')
+  const rows = tableRows(readDocument('docs/metrics.md'))
   const documented = rows.flatMap(([first = '']) => codeSpans(first))
   const seen = new Set(all.flatMap(namesIn))
   const missing = documented.filter((name) => name.startsWith('gatepass_') && !seen.has(name))

@@ -43,12 +43,14 @@ export function proseOf(markdown: string): string {
   return markdown.replace(/^```.*?^```$/gms, '')
 }
 
-/** The rows of each table under a heading: the cells without the spaces around them. */
-export function tableRows(markdown: string, heading: string): string[][] {
+/** The rows of each table under a heading, or of the whole document: trimmed cells. */
+export function tableRows(markdown: string, heading?: string): string[][] {
   const [, ...sections] = proseOf(markdown).split(/^(?=#+ )/m)
-  const section = sections.find((one) => one.replace(/^#+ /, '').startsWith(`${heading}\n`))
-  if (section === undefined) throw new Error(`there is no heading ${heading}`)
-  const lines = section.split('\n').filter((line) => line.startsWith('|'))
+  const chosen = sections.filter(
+    (one) => heading === undefined || one.replace(/^#+ /, '').startsWith(`${heading}\n`),
+  )
+  if (chosen.length === 0) throw new Error(`there is no heading ${heading}`)
+  const lines = chosen.flatMap((one) => one.split('\n')).filter((line) => line.startsWith('|'))
   return lines.map((line) =>
     line
       .split(/(?<!\\)\|/)

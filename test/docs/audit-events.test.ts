@@ -1,0 +1,19 @@
+import t from 'tap'
+import { auditEvents } from '../../src/issuer/audit.ts'
+import { codeSpans, readDocument, tableRows } from './documents.ts'
+
+const document = readDocument('docs/audit-events.md')
+
+t.test(
+  'docs/audit-events.md explains every audit event, in their order, and no other',
+  async (t) => {
+    const names = tableRows(document, 'Events').flatMap(([first = '']) => codeSpans(first))
+    t.same(names, auditEvents)
+  },
+)
+
+t.test('each reason belongs to an event', async (t) => {
+  const rows = tableRows(document, 'Reasons').flatMap(([first = '']) => codeSpans(first))
+  t.ok(rows.length > 0)
+  for (const name of rows) t.ok((auditEvents as readonly string[]).includes(name), name)
+})
