@@ -3,7 +3,9 @@ import { dataUrl, type Settings } from '../config/settings.ts'
 import { systemClock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import { ClockMonitor } from '../issuer/clock-monitor.ts'
+import type { IssuerPolicy } from '../issuer/issuer.ts'
 import { PasswordHasher } from '../issuer/passwords/password-hasher.ts'
+import { type SessionPolicy, Sessions } from '../issuer/sessions.ts'
 import type { AudienceKeys } from '../issuer/token-minter.ts'
 import { createUsers, type Users } from '../issuer/users.ts'
 import { EncryptedKeyStore } from '../keys/encrypted-key-store.ts'
@@ -17,21 +19,30 @@ import { importEncryptionKey } from '../tokens/encryption-key.ts'
 
 /** How settings become the parts of an issuer; every command that needs one takes it from here. */
 
-export function issuerPolicy(settings: Settings) {
+export function issuerPolicy(settings: Settings): IssuerPolicy {
   return {
     issuer: settings.issuer,
     audience: settings.audience,
     accessTtlSeconds: settings.access_ttl_s,
     clients: atLeastOne(settings.clients),
     encryptionKeys: encryptionKeys(settings),
-    secrets: atLeastOne(settings.secret.map((secret) => Buffer.from(secret))),
-    rotation: {
-      graceMs: settings.grace_s * 1000,
-      idleMs: settings.session_idle_s * 1000,
-      revokedKeptMs: revokedKeptMs(settings),
-    },
-    sessionMaxMs: settings.session_max_s * 1000,
+    session: sessionPolicy(settings),
   }
+}
+
+function sessionPolicy(settings: Settings): SessionPolicy {
+  return {
+    graceMs: settings.grace_s * 1000,
+    idleMs: settings.session_idle_s * 1000,
+    maxMs: settings.session_max_s * 1000,
+    revokedKeptMs: revokedKeptMs(settings),
+    hasData: dataUrl(settings) !== null,
+  }
+}
+
+/** The MAC secrets of refresh tokens, newest first. */
+export function issuerSecrets(settings: Settings): readonly [Buffer, ...Buffer[]] {
+  return atLeastOne(settings.secret.map((secret) => Buffer.from(secret)))
 }
 
 function encryptionKeys({ audiences }: Settings): AudienceKeys {
@@ -53,7 +64,7 @@ function tokensLastMs(settings: Settings): number {
 const dataEndKeptMs = 3_600_000
 
 /** As above; and where sessions have data, until that has ended too. */
-export function revokedKeptMs(settings: Settings): number {
+function revokedKeptMs(settings: Settings): number {
   return Math.max(tokensLastMs(settings), dataUrl(settings) === null ? 0 : dataEndKeptMs)
 }
 
@@ -129,11 +140,20 @@ export function watchClock(settings: Settings, sessions: SessionStore): Promise<
   })
 }
 
-/** @throws `clock_skew` where this machine can't say when a session ends */
-export async function checkClock(settings: Settings, sessions: SessionStore): Promise<void> {
-  const watch = await watchClock(settings, sessions)
-  await watch.close()
-  watch.checkSignOut()
+/** The sessions as a command revokes them. It compares the clocks before. */
+export function openSessions(settings: Settings, store: SessionStore): Sessions {
+  return new Sessions({
+    store,
+    policy: sessionPolicy(settings),
+    clock: systemClock,
+    hooks: {
+      async checkClock() {
+        const watch = await watchClock(settings, store)
+        await watch.close()
+        watch.checkSignOut()
+      },
+    },
+  })
 }
 
 export interface AccountParts {
@@ -152,13 +172,9 @@ export async function openAccountParts(settings: Settings, cwd: string): Promise
   const hasher = createHasher(settings)
   const users = createUsers({
     accounts,
-    sessions,
+    sessions: openSessions(settings, sessions),
     hasher,
     clock: systemClock,
-    revokedKeptMs: revokedKeptMs(settings),
-    checkClock: () => checkClock(settings, sessions),
-    // The log has them, and the issuers end their data by it.
-    ...(dataUrl(settings) !== null && { onSessionRevoked: () => {} }),
   })
   return {
     accounts,

@@ -1,6 +1,6 @@
 import type { Settings } from '../config/settings.ts'
 import { systemClock } from '../core/clock.ts'
-import type { IssuerAppDeps } from '../http/issuer-app.ts'
+import type { IssuerAppHooks } from '../http/issuer-app.ts'
 import type { KeyManager } from '../keys/key-manager.ts'
 import type { EventLog } from '../playground/event-log.ts'
 import type { SessionStore } from '../stores/ports.ts'
@@ -31,7 +31,7 @@ interface PlaygroundParts {
 export async function playgroundParts(
   settings: Settings,
   { keys, sessions, verifier, events }: PlaygroundParts,
-): Promise<Pick<IssuerAppDeps, 'onAudit' | 'extra'>> {
+): Promise<IssuerAppHooks> {
   if (events === null) return {}
   const { playground } = await import('../playground/playground.ts')
   const deps = {
@@ -49,6 +49,6 @@ export async function playgroundParts(
     onAudit: (event, fields) => events.add(event, fields),
     // Not before: the first who listens to the parent takes all that waited, and the end of a process
     // is told that way too.
-    extra: (scope) => playground(scope, { ...deps, replicas: new FleetLink(process) }),
+    routes: [(scope) => playground(scope, { ...deps, replicas: new FleetLink(process) })],
   }
 }

@@ -11,8 +11,23 @@ import { validatorCompiler } from 'fastify-type-provider-zod'
 import { type FieldProblem, GatepassError, problemType, toProblem } from '../core/errors.ts'
 import { authorizationScheme } from '../verifier/guard.ts'
 import { challengeHeaders } from '../verifier/refusal.ts'
+import type { Metrics } from './metrics.ts'
 import { toGatepassError } from './problem.ts'
 import { requestIdOf } from './request-id.ts'
+
+/** What both services need from the process that starts them. */
+export interface ServiceOptions {
+  readonly logger: FastifyBaseLogger
+  readonly metrics: Metrics
+  readonly version: string
+  /**
+   * Proxies whose `X-Forwarded-For` is trusted: addresses and CIDR ranges. Default: none. The header
+   * of other senders is ignored, because every client can send it.
+   */
+  readonly trustedProxies?: readonly string[]
+  /** Whether `token_claims` names the unacceptable claims to a client. Default: false, for production. */
+  readonly namesClaims?: boolean
+}
 
 /** Limits on what a stranger may send. */
 const bodyBytesMax = 16 * 1024

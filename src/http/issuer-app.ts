@@ -1,80 +1,121 @@
 import cookiePlugin from '@fastify/cookie'
-import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
-import type { Audit } from '../issuer/audit.ts'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { type Audit, createAudit } from '../issuer/audit.ts'
 import type { Issuer } from '../issuer/issuer.ts'
-import { collectRoutes, createApp, refuseOtherMethods } from './app.ts'
-import { auditTo } from './audit-log.ts'
+import type { KeyManager } from '../keys/key-manager.ts'
+import type { DpopProofs } from '../verifier/dpop/dpop-proofs.ts'
+import { targetBelow } from '../verifier/dpop/target-uri.ts'
+import type { Verifier } from '../verifier/verifier.ts'
+import { collectRoutes, createApp, refuseOtherMethods, type ServiceOptions } from './app.ts'
 import { DeviceCookie, RefreshCookie } from './cookies.ts'
 import { allowOrigins, answerRefusedPreflights, OriginGuard } from './cross-origin.ts'
-import type { Metrics } from './metrics.ts'
 import { serveOpenApi } from './openapi.ts'
-import { type AccountDeps, accountRoutes } from './routes/account.ts'
-import { type RevocationDeps, revocationRoutes } from './routes/revocations.ts'
-import { loginUrl, type SignInDeps, signInRoutes } from './routes/sign-in.ts'
-import { type WellKnownDeps, wellKnownRoutes } from './routes/well-known.ts'
+import { accountRoutes } from './routes/account.ts'
+import { revocationRoutes } from './routes/revocations.ts'
+import { loginUrl, signInRoutes } from './routes/sign-in.ts'
+import { wellKnownRoutes } from './routes/well-known.ts'
 
-export interface IssuerAppDeps
-  extends Omit<SignInDeps, 'cookie' | 'deviceCookie' | 'origins' | 'auditOf'>,
-    Omit<AccountDeps, 'auditOf'>,
-    WellKnownDeps,
-    RevocationDeps {
-  readonly logger: FastifyBaseLogger
-  readonly metrics: Metrics
-  readonly version: string
-  readonly issuer: Issuer
+/** How the front ends of the users reach the issuer. */
+export interface FrontEndOptions {
+  /** Whether cookies are sent over TLS only. */
   readonly cookieSecure: boolean
-  /** What the names of cookies end with; nothing by default. */
+  /** Suffix of the cookie names. Default: none. */
   readonly cookieSuffix?: string
-  /** Whether `token_claims` tells a client which claims are wrong. Default false. */
-  readonly namesClaims?: boolean
-  /** Front ends on other origins. */
+  /** Origins of front ends besides the origin of the issuer itself. */
   readonly allowedOrigins: readonly string[]
-  /** Proxies that are believed whom they forward for: addresses and CIDR ranges. */
-  readonly trustedProxies: readonly string[]
-  /** Told of each audit event of a request, besides the log. */
-  readonly onAudit?: Audit
-  /** Adds what else is served at this address. */
-  readonly extra?: (scope: FastifyInstance) => Promise<void>
 }
 
-/** The issuer's public HTTP service. Composition only: it starts nothing and reads no environment. */
-export function buildIssuerApp(options: IssuerAppDeps): FastifyInstance {
-  const app = createApp(options.logger, options.trustedProxies, options.namesClaims)
+export interface IssuerAppHooks {
+  /** Receives the audit events of requests, besides the log. */
+  readonly onAudit?: Audit
+  /** Registers further routes. */
+  readonly routes?: readonly IssuerRoutes[]
+}
+
+export interface IssuerAppOptions {
+  readonly service: ServiceOptions
+  readonly issuer: Issuer
+  /** Publishes the JWKS. */
+  readonly keys: Pick<KeyManager, 'jwks'>
+  /** Verifies the issuer's own access tokens. */
+  readonly verifier: Verifier
+  /** Checks the DPoP proofs of logins and refreshes. */
+  readonly proofs: DpopProofs
+  readonly frontEnd: FrontEndOptions
+  readonly hooks?: IssuerAppHooks
+}
+
+/** What the routes of the issuer share. */
+export interface IssuerContext {
+  readonly issuer: Issuer
+  readonly keys: Pick<KeyManager, 'jwks'>
+  readonly verifier: Verifier
+  readonly refreshCookie: RefreshCookie
+  readonly deviceCookie: DeviceCookie
+  readonly origins: OriginGuard
+  /**
+   * Returns the thumbprint of the key that the DPoP proof of a request proves; undefined without a
+   * proof. A proof counts once, so call this once per request.
+   *
+   * @throws `dpop_proof_invalid`, `dpop_proof_replayed`
+   */
+  provenKey(request: FastifyRequest): string | undefined
+  /** Returns the audit log for the events of a request. */
+  auditOf(request: FastifyRequest): Audit
+}
+
+/** Registers routes in a scope of their own. */
+export type IssuerRoutes = (scope: FastifyInstance, context: IssuerContext) => Promise<void>
+
+/** Builds the public HTTP service of the issuer. It starts nothing and reads no environment. */
+export function buildIssuerApp(options: IssuerAppOptions): FastifyInstance {
+  const { service, frontEnd, hooks = {} } = options
+  const app = createApp(service.logger, service.trustedProxies, service.namesClaims)
   const routes = collectRoutes(app)
-  const deps = {
-    ...options,
-    cookie: new RefreshCookie(options.cookieSecure, options.cookieSuffix),
-    deviceCookie: new DeviceCookie(options.cookieSecure, options.cookieSuffix),
-    origins: new OriginGuard([new URL(options.issuerUrl).origin, ...options.allowedOrigins]),
-    auditOf: (request: FastifyRequest) => auditOf(app, options, request.id),
-  }
-  options.metrics.observe(app)
+  const context = createContext(app, options)
+  service.metrics.observe(app)
   serveOpenApi(app, {
     title: 'Gatepass issuer',
     description: 'Signs users in and publishes the keys that verify their tokens.',
-    version: options.version,
-    cookieName: deps.cookie.name,
+    version: service.version,
+    cookieName: context.refreshCookie.name,
   })
-  answerRefusedPreflights(app, loginUrl, deps.origins)
-  allowOrigins(app, options.allowedOrigins)
-  app.register(async (scope) => wellKnownRoutes(scope, deps))
-  app.register(async (scope) => revocationRoutes(scope, deps))
+  answerRefusedPreflights(app, loginUrl, context.origins)
+  allowOrigins(app, frontEnd.allowedOrigins)
+  app.register(async (scope) => wellKnownRoutes(scope, context))
+  app.register(async (scope) => revocationRoutes(scope, context))
   app.register(async (scope) => {
     await scope.register(cookiePlugin, { hook: false })
-    signInRoutes(scope, deps)
+    signInRoutes(scope, context)
   })
-  app.register(async (scope) => accountRoutes(scope, deps))
-  if (options.extra) app.register(options.extra)
+  app.register(async (scope) => accountRoutes(scope, context))
+  for (const register of hooks.routes ?? []) app.register(async (scope) => register(scope, context))
   app.register(async (scope) => refuseOtherMethods(scope, routes))
   return app
 }
 
-function auditOf(app: FastifyInstance, options: IssuerAppDeps, requestId: string): Audit {
-  const { metrics, onAudit } = options
-  const log = auditTo(app.log, metrics, requestId)
-  if (onAudit === undefined) return log
-  return (event, fields) => {
-    log(event, fields)
-    onAudit(event, fields)
+function createContext(app: FastifyInstance, options: IssuerAppOptions): IssuerContext {
+  const { service, issuer, keys, verifier, proofs, frontEnd, hooks } = options
+  const { cookieSecure, cookieSuffix, allowedOrigins } = frontEnd
+  const publicUrl = issuer.policy.issuer
+  const targetOf = targetBelow(publicUrl)
+  return {
+    issuer,
+    keys,
+    verifier,
+    refreshCookie: new RefreshCookie(cookieSecure, cookieSuffix),
+    deviceCookie: new DeviceCookie(cookieSecure, cookieSuffix),
+    origins: new OriginGuard([new URL(publicUrl).origin, ...allowedOrigins]),
+    provenKey(request) {
+      const { dpop } = request.headers
+      return dpop === undefined ? undefined : proofs.check(String(dpop), targetOf(request))
+    },
+    auditOf({ id }) {
+      const log = createAudit(app.log, service.metrics, id)
+      return (event, fields) => {
+        log(event, fields)
+        hooks?.onAudit?.(event, fields)
+      }
+    },
   }
 }

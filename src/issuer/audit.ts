@@ -1,4 +1,4 @@
-/** Every security event that is told to the audit log. Names are stable: people alert on them. */
+/** The security events of the audit log. Names are stable, because alerts match on them. */
 export const auditEvents = [
   'login.ok',
   'login.failed',
@@ -9,7 +9,7 @@ export const auditEvents = [
   'refresh.refused',
   'logout',
   'logout.all',
-  'session.ended',
+  'session.revoked',
   'key.created',
   'key.activated',
   'key.removed',
@@ -18,17 +18,37 @@ export const auditEvents = [
 
 export type AuditEvent = (typeof auditEvents)[number]
 
-/** Ids and reasons only; never a name that a user typed (it may be a password), never a token. */
+/** Ids and reasons only: no token, and no name as typed, because it may be a password. */
 export interface AuditFields {
   readonly sub?: string
   readonly sid?: string
   readonly client_id?: string
   readonly kid?: string
   readonly reason?: string
-  /** The network of a stranger, as CIDR. */
+  /** The network of an unknown device, as CIDR. */
   readonly network?: string
   readonly count?: number
 }
 
-/** Where audit events go. The HTTP layer hands in one that knows the request. */
+/** Receives an audit event. */
 export type Audit = (event: AuditEvent, fields: AuditFields) => void
+
+interface AuditLogger {
+  info(line: object): void
+}
+
+interface EventCounter {
+  countEvent(event: AuditEvent): void
+}
+
+/**
+ * Creates an audit log that writes one line per event and counts the event.
+ *
+ * @param requestId of the request that causes the events, if any
+ */
+export function createAudit(logger: AuditLogger, metrics: EventCounter, requestId?: string): Audit {
+  return (event, fields) => {
+    metrics.countEvent(event)
+    logger.info({ request_id: requestId, audit: true, event, ...fields })
+  }
+}

@@ -1,152 +1,220 @@
 import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
-import type { Session, SessionStore } from '../stores/ports.ts'
+import { randomId } from '../core/secrets.ts'
+import type {
+  RotationPolicy,
+  RotationRequest,
+  RotationResult,
+  Session,
+  SessionStore,
+} from '../stores/ports.ts'
+import { newGeneration } from '../stores/rotation.ts'
 import type { Audit } from './audit.ts'
+import type { RevocationFeed } from './revocation-feed.ts'
 
-export interface SessionsOptions extends EndingOptions {
-  readonly sessions: SessionStore
-  readonly clock: Clock
-  /** Has this replica's feed of revocations know of all that has ended by now. Never rejects. */
-  readonly refreshRevocations?: (() => Promise<void>) | undefined
-  /** Throws `clock_skew` while verifiers would not understand when a sign-out happened. */
-  readonly checkClock?: (() => void) | undefined
+/** A login revokes the oldest sessions of a user beyond this number. */
+const maxSessionsPerUser = 100
+const maxUserAgentLength = 256
+
+/** How long sessions last. */
+export interface SessionPolicy extends RotationPolicy {
+  /** Longest lifetime of a session, counted from the login. No refresh extends it. */
+  readonly maxMs: number
+  /**
+   * Whether sessions have data. Each revoked session then has its own entry in the revocation log, by
+   * which its data is deleted.
+   */
+  readonly hasData: boolean
 }
 
-/** Sessions that a user may have. Whoever signs in over and over makes none beyond. */
-const sessionsMax = 100
+export interface SessionHooks {
+  /** Called for each session that is revoked here. */
+  readonly onSessionRevoked?: ((sid: string) => void) | undefined
+  /** Throws `clock_skew` if verifiers would misread the time of a revocation. */
+  readonly checkClock?: (() => void | Promise<void>) | undefined
+}
+
+export interface SessionsOptions {
+  readonly store: SessionStore
+  readonly policy: SessionPolicy
+  readonly clock: Clock
+  /** This replica's copy of the revocation log, if it serves one to verifiers. */
+  readonly revocations?: Pick<RevocationFeed, 'refreshNow'> | undefined
+  readonly hooks?: SessionHooks | undefined
+}
+
+/** What a login determines about its session. */
+export interface NewSession {
+  readonly sub: string
+  readonly clientId: string
+  readonly scope: string
+  readonly amr: readonly string[]
+  readonly userAgent: string
+  /** Thumbprint of the key that the session is bound to (RFC 9449); null for none. */
+  readonly jkt: string | null
+}
 
 /**
- * What a signed-in user may do with the sessions of the account. Who is told that a session has ended can
- * rely on it that this replica tells the verifiers, even if the store is away from then on.
+ * The sessions of all users: how they begin, are refreshed and end.
+ *
+ * When a sign-out returns, this replica's revocation feed contains it, so this replica notifies the
+ * verifiers even if the store becomes unavailable right afterwards.
  */
 export class Sessions {
-  readonly #options: SessionsOptions
+  readonly #store: SessionStore
+  readonly #policy: SessionPolicy
+  readonly #clock: Clock
+  readonly #revocations: Pick<RevocationFeed, 'refreshNow'> | undefined
+  readonly #hooks: SessionHooks
 
-  constructor(options: SessionsOptions) {
-    this.#options = options
+  constructor({ store, policy, clock, revocations, hooks = {} }: SessionsOptions) {
+    this.#store = store
+    this.#policy = policy
+    this.#clock = clock
+    this.#revocations = revocations
+    this.#hooks = hooks
   }
 
-  /** The user's devices, newest first. */
-  list(sub: string): Promise<Session[]> {
-    return this.#options.sessions.listBySub(sub, this.#options.clock.nowMs())
-  }
-
-  isLive(sid: string): Promise<boolean> {
-    return this.#options.sessions
-      .find(sid, this.#options.clock.nowMs())
-      .then((session) => session !== null)
-  }
-
-  /** Ends the oldest sessions of a user who has as many as there may be, before there is one more. */
-  async makeRoom(sub: string, audit: Audit): Promise<void> {
-    for (const { sid } of (await this.list(sub)).slice(sessionsMax - 1)) {
-      if (await this.#revoke(sid)) audit('session.ended', { sub, sid, reason: 'too_many_sessions' })
+  /** Returns a session that begins now. It exists once `create` has stored it. */
+  prepare({ userAgent, ...rest }: NewSession): Session {
+    const nowMs = this.#clock.nowMs()
+    const { idleMs, maxMs } = this.#policy
+    return {
+      ...rest,
+      sid: randomId(),
+      userAgent: userAgent.slice(0, maxUserAgentLength),
+      createdAtMs: nowMs,
+      endsAtMs: nowMs + maxMs,
+      expiresAtMs: nowMs + Math.min(idleMs, maxMs),
+      ...newGeneration(0, nowMs),
+      revokedAtMs: null,
     }
   }
 
+  /** Stores a new session. Revokes the oldest sessions of a user who has too many. */
+  async create(session: Session, audit: Audit): Promise<void> {
+    const { sub } = session
+    for (const { sid } of (await this.list(sub)).slice(maxSessionsPerUser - 1)) {
+      if (await this.#revoke(sid))
+        audit('session.revoked', { sub, sid, reason: 'too_many_sessions' })
+    }
+    await this.#store.create(session)
+  }
+
+  /** Returns the sessions of a user, newest first. */
+  list(sub: string): Promise<Session[]> {
+    return this.#store.listBySub(sub, this.#clock.nowMs())
+  }
+
+  /** Returns a session that is neither revoked nor expired, or null. */
+  find(sid: string): Promise<Session | null> {
+    return this.#store.find(sid, this.#clock.nowMs())
+  }
+
+  /** Presents a refresh token, whose MAC is valid, to the store (invariant 4). */
+  async rotate(request: Omit<RotationRequest, 'nowMs' | 'policy'>): Promise<RotationResult> {
+    const nowMs = this.#clock.nowMs()
+    const result = await this.#store.rotate({ ...request, nowMs, policy: this.#policy })
+    if (result.outcome === 'reused') this.#hooks.onSessionRevoked?.(request.sid)
+    return result
+  }
+
   /**
-   * Signs out. Asking again is no error: the session has ended, which is what was asked.
+   * Signs one session out. Signing out a session twice is not an error.
+   *
    * @throws `clock_skew`
    */
   async logout(sid: string, audit: Audit): Promise<void> {
-    this.#options.checkClock?.()
+    await this.checkClock()
     if (await this.#revoke(sid)) audit('logout', { sid })
-    await this.#options.refreshRevocations?.()
-  }
-
-  /** @throws `clock_skew` */
-  async logoutAll(sub: string, audit: Audit): Promise<void> {
-    this.#options.checkClock?.()
-    const count = await revokeAllOf(sub, this.#options)
-    audit('logout.all', { sub, count })
-    await this.#options.refreshRevocations?.()
+    await this.#revocations?.refreshNow()
   }
 
   /**
-   * Ends one of the user's sessions.
-   * @throws `session_not_found`, for another user's session too; `clock_skew`
+   * Signs a user out on every device.
+   *
+   * @throws `clock_skew`
    */
-  async end(sub: string, sid: string, audit: Audit): Promise<void> {
-    this.#options.checkClock?.()
-    const { sessions, clock } = this.#options
-    const session = await sessions.find(sid, clock.nowMs())
+  async logoutAll(sub: string, audit: Audit): Promise<void> {
+    await this.checkClock()
+    const count = await this.revokeAll(sub)
+    audit('logout.all', { sub, count })
+    await this.#revocations?.refreshNow()
+  }
+
+  /**
+   * Revokes one session that a user has chosen from the list of the user's own sessions.
+   *
+   * @throws `session_not_found`, also for a session of another user; `clock_skew`
+   */
+  async revokeOwn(sub: string, sid: string, audit: Audit): Promise<void> {
+    await this.checkClock()
+    const session = await this.find(sid)
     if (session?.sub !== sub || !(await this.#revoke(sid))) {
       throw new GatepassError('session_not_found')
     }
-    audit('session.ended', { sub, sid })
-    await this.#options.refreshRevocations?.()
+    audit('session.revoked', { sub, sid })
+    await this.#revocations?.refreshNow()
   }
 
   /**
-   * Ends all sessions of a user whose account is gone or disabled. The one that showed it ends in any
-   * case: a fail-over of Redis may have lost it from the list of the user.
+   * Revokes all sessions of a user whose account is gone or disabled. The session that was presented
+   * is revoked by its id: a Redis fail-over may have lost it from the list of the user's sessions.
    */
-  async endAllOfAccount({ sub, sid }: Session, reason: string, audit: Audit): Promise<void> {
-    const isEnded = await this.#revoke(sid)
-    const count = Number(isEnded) + (await revokeAllOf(sub, this.#options))
-    audit('session.ended', { sub, sid, reason, count })
-    await this.#options.refreshRevocations?.()
+  async revokeAllOfAccount({ sub, sid }: Session, reason: string, audit: Audit): Promise<void> {
+    const isRevoked = await this.#revoke(sid)
+    const count = Number(isRevoked) + (await this.revokeAll(sub))
+    audit('session.revoked', { sub, sid, reason, count })
+    await this.#revocations?.refreshNow()
+  }
+
+  /**
+   * Revokes all sessions of a user and returns how many were live.
+   *
+   * Sessions with data are revoked one by one first, because the deletion of their data reads the
+   * log. A session that begins meanwhile has no data yet and is revoked with the rest.
+   */
+  async revokeAll(sub: string): Promise<number> {
+    let count = 0
+    if (this.#policy.hasData) {
+      for (const { sid } of await this.list(sub)) count += Number(await this.#revoke(sid))
+    }
+    const nowMs = this.#clock.nowMs()
+    return count + (await this.#store.revokeAll(sub, nowMs, this.#policy.revokedKeptMs))
+  }
+
+  /**
+   * Revokes all sessions that were created before a time and returns how many were live.
+   *
+   * A single log entry, written last, revokes every access token signed until then, also those of
+   * newer sessions, whose clients refresh: one entry per session would be too many for verifiers.
+   *
+   * @param onRevoked receives the ids of the revoked sessions, a batch at a time
+   */
+  async revokeCreatedBefore(
+    beforeMs: number,
+    onRevoked?: (sids: readonly string[]) => Promise<void>,
+  ): Promise<number> {
+    const { revokedKeptMs } = this.#policy
+    const nowMs = this.#clock.nowMs()
+    let count = 0
+    for await (const sids of this.#store.endCreatedBefore(beforeMs, nowMs, revokedKeptMs)) {
+      count += sids.length
+      await onRevoked?.(sids)
+    }
+    await this.#store.revokeEverybody(this.#clock.nowMs(), revokedKeptMs)
+    return count
+  }
+
+  /** @throws `clock_skew` if verifiers would misread the time of a revocation */
+  async checkClock(): Promise<void> {
+    await this.#hooks.checkClock?.()
   }
 
   async #revoke(sid: string): Promise<boolean> {
-    const { sessions, clock, revokedKeptMs, onSessionRevoked } = this.#options
-    const isEnded = await sessions.revoke(sid, clock.nowMs(), revokedKeptMs)
-    if (isEnded) onSessionRevoked?.(sid)
-    return isEnded
+    const nowMs = this.#clock.nowMs()
+    const isRevoked = await this.#store.revoke(sid, nowMs, this.#policy.revokedKeptMs)
+    if (isRevoked) this.#hooks.onSessionRevoked?.(sid)
+    return isRevoked
   }
-}
-
-export interface EndingOptions {
-  readonly sessions: Pick<SessionStore, 'listBySub' | 'revoke' | 'revokeAll'>
-  readonly clock: Clock
-  /** How long an ended session is told from an unknown one, and how long the log has it. */
-  readonly revokedKeptMs: number
-  /** Where each session has data of its own: told of each that was ended. */
-  readonly onSessionRevoked?: ((sid: string) => void) | undefined
-}
-
-/**
- * Ends all sessions of a user; returns how many were live.
- *
- * Where sessions have data, each is ended and put into the log by itself first: who ends the data
- * later finds no other trace of them. One that begins meanwhile ends with the rest; it has no data
- * yet.
- */
-export async function revokeAllOf(sub: string, options: EndingOptions): Promise<number> {
-  const { sessions, clock, revokedKeptMs, onSessionRevoked } = options
-  let count = 0
-  if (onSessionRevoked !== undefined) {
-    for (const { sid } of await sessions.listBySub(sub, clock.nowMs())) {
-      if (!(await sessions.revoke(sid, clock.nowMs(), revokedKeptMs))) continue
-      onSessionRevoked(sid)
-      count += 1
-    }
-  }
-  return count + (await sessions.revokeAll(sub, clock.nowMs(), revokedKeptMs))
-}
-
-export interface MassEndingOptions extends Pick<EndingOptions, 'clock' | 'revokedKeptMs'> {
-  readonly sessions: Pick<SessionStore, 'endCreatedBefore' | 'revokeEverybody'>
-  /** Ends what belongs to a batch of sessions that have ended. */
-  readonly onSessionRevoked?: (sids: readonly string[]) => Promise<void>
-}
-
-/**
- * Ends all sessions that were created before a time; returns how many were live.
- *
- * One entry of the log ends every access token that was signed until then, also those of newer
- * sessions, whose clients refresh: an entry for each of a million sessions would be too much for
- * issuers and verifiers. It comes last, as a session may be refreshed until its turn comes.
- */
-export async function endAllCreatedBefore(
-  beforeMs: number,
-  { sessions, clock, revokedKeptMs, onSessionRevoked }: MassEndingOptions,
-): Promise<number> {
-  let count = 0
-  for await (const sids of sessions.endCreatedBefore(beforeMs, clock.nowMs(), revokedKeptMs)) {
-    count += sids.length
-    await onSessionRevoked?.(sids)
-  }
-  await sessions.revokeEverybody(clock.nowMs(), revokedKeptMs)
-  return count
 }

@@ -6,11 +6,12 @@ import type { EncryptionKey } from '../tokens/encryption-key.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import { type SigningKey, signAccessToken } from '../tokens/signing.ts'
 import { attributeClaims, type Clients, claimNames } from './clients.ts'
+import type { RevocationFeed } from './revocation-feed.ts'
 
-/** What a client holds after a login or a refresh. */
+/** The tokens that a client receives from a login or a refresh. */
 export interface TokenSet {
   readonly accessToken: string
-  /** How the access token is presented: RFC 6750, or with a proof of its key (RFC 9449 §7.1). */
+  /** How to present the access token: RFC 6750, or with a proof of its key (RFC 9449 §7.1). */
   readonly tokenType: 'Bearer' | 'DPoP'
   readonly expiresInSeconds: number
   readonly scope: string
@@ -19,23 +20,32 @@ export interface TokenSet {
   readonly refreshExpiresInSeconds: number
 }
 
-export interface TokenMinterOptions {
+/** The audiences whose tokens are encrypted, each with its key. */
+export type AudienceKeys = ReadonlyMap<string, EncryptionKey>
+
+/** What every access token contains. */
+export interface TokenPolicy {
+  /** The `iss` of every token: the public URL of the issuer. */
   readonly issuer: string
   /** The `aud` of clients that have none of their own. */
   readonly audience: string
+  /** Lifetime of an access token. */
   readonly accessTtlSeconds: number
-  readonly clients: Clients
-  /** The audiences whose tokens are encrypted. */
+  /** Default: no token is encrypted. */
   readonly encryptionKeys?: AudienceKeys
-  readonly refreshTokens: RefreshTokenCodec
-  readonly clock: Clock
-  /** The key to sign with now. */
-  signingKey(): SigningKey
-  /** The last second whose tokens have ended for a user, if that was lately. */
-  readonly revokedUntilSeconds?: ((sub: string) => number | null) | undefined
 }
 
-/** Turns the state of a session into the tokens that speak for it. */
+export interface TokenMinterOptions {
+  readonly policy: TokenPolicy
+  readonly clients: Clients
+  readonly refreshTokens: RefreshTokenCodec
+  readonly clock: Clock
+  /** Returns the key that signs at this time. */
+  readonly signingKey: () => SigningKey
+  readonly revocations: Pick<RevocationFeed, 'revokedUntilSeconds'>
+}
+
+/** Mints the access token and the refresh token of a session. */
 export class TokenMinter {
   readonly #options: TokenMinterOptions
 
@@ -44,33 +54,31 @@ export class TokenMinter {
   }
 
   /**
-   * @param account of the user, whose attributes the scopes of the session turn into claims
-   * @param jkt the key that the access token is bound to; null leaves it a bearer token
+   * @param account of the user; the scopes of the session select the attributes that become claims
+   * @param jkt thumbprint of the key that the access token is bound to; null for a bearer token
    * @throws `token_too_large`, `keys_unavailable`
    */
   async mint(session: Session, account: Account, jkt = session.jkt): Promise<TokenSet> {
-    const { refreshTokens, accessTtlSeconds, clock } = this.#options
+    const { refreshTokens, policy, clock } = this.#options
+    const refreshTtlMs = session.expiresAtMs - clock.nowMs()
     return {
       accessToken: await this.#accessToken(session, account, jkt),
       tokenType: jkt === null ? 'Bearer' : 'DPoP',
-      expiresInSeconds: accessTtlSeconds,
+      expiresInSeconds: policy.accessTtlSeconds,
       scope: session.scope,
       sessionId: session.sid,
       refreshToken: refreshTokens.mint(session),
-      refreshExpiresInSeconds: Math.max(
-        1,
-        Math.floor((session.expiresAtMs - clock.nowMs()) / 1000),
-      ),
+      refreshExpiresInSeconds: Math.max(1, Math.floor(refreshTtlMs / 1000)),
     }
   }
 
   #accessToken(session: Session, account: Account, jkt: string | null): Promise<string> {
-    const { issuer, audience, accessTtlSeconds, clients } = this.#options
-    const { encryptionKeys = new Map() } = this.#options
+    const { policy, clients, signingKey } = this.#options
+    const { issuer, audience, accessTtlSeconds, encryptionKeys = new Map() } = policy
     const client = clients.find(session.clientId)
     const aud = client?.audience ?? audience
     const names = client === undefined ? [] : claimNames(client, session.scope)
-    const iat = this.#iat(session.sub)
+    const iat = this.#issuedAt(session.sub)
     return signAccessToken(
       {
         ...attributeClaims(account, names),
@@ -87,30 +95,27 @@ export class TokenMinter {
         amr: session.amr,
         ...(jkt !== null && { cnf: { jkt } }),
       },
-      this.#options.signingKey(),
+      signingKey(),
       encryptionKeyFor(aud, encryptionKeys),
     )
   }
 
   /**
-   * Who ends all sessions and signs in within the same second gets a token of the next one: by whole
-   * seconds it can't be told from those that have ended. A replica's clock may be one ahead of ours.
+   * Returns the `iat` of a token. A user who revokes all sessions and signs in within the same second
+   * gets the next second, because verifiers compare whole seconds. Clocks of replicas may differ by
+   * one more.
    */
-  #iat(sub: string): number {
+  #issuedAt(sub: string): number {
     const now = nowSeconds(this.#options.clock)
-    const ended = this.#options.revokedUntilSeconds?.(sub) ?? 0
-    return ended < now ? now : Math.min(ended + 1, now + 2)
+    const revokedUntil = this.#options.revocations.revokedUntilSeconds(sub) ?? 0
+    return revokedUntil < now ? now : Math.min(revokedUntil + 1, now + 2)
   }
 }
 
-/** The audiences whose tokens are encrypted, and for which key. */
-export type AudienceKeys = ReadonlyMap<string, EncryptionKey>
-
 /**
- * The key to encrypt a token for its audience with; null if the audience has none.
+ * Returns the key to encrypt a token for its audience with, or null.
  *
- * @throws `config_invalid` for several audiences of which one has a key: an encrypted token has one
- *   reader. The settings refuse it too; but a token that must be encrypted never leaves in the clear.
+ * @throws `config_invalid` if one of several audiences has a key: an encrypted token has one reader
  */
 export function encryptionKeyFor(
   aud: string | readonly string[],

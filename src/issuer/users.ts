@@ -1,19 +1,20 @@
 import { randomBytes, randomUUID } from 'node:crypto'
+import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import type { JsonObject } from '../core/json.ts'
 import type { Account, AccountStore } from '../stores/ports.ts'
 import { normalizeLoginName } from './login-name.ts'
 import { checkPassword, type PasswordHasher } from './passwords/password-hasher.ts'
-import { type EndingOptions, revokeAllOf } from './sessions.ts'
+import type { Sessions } from './sessions.ts'
 
 /** An account as its administrator sees it: without the hash. */
 export type User = Omit<Account, 'passwordHash'>
 
-export interface UsersDependencies extends EndingOptions {
+export interface UsersOptions {
   readonly accounts: AccountStore
+  readonly sessions: Pick<Sessions, 'checkClock' | 'revokeAll'>
   readonly hasher: Pick<PasswordHasher, 'hash'>
-  /** Rejects with `clock_skew` where verifiers would not understand when a session ended. */
-  readonly checkClock?: () => Promise<void>
+  readonly clock: Clock
 }
 
 export interface NewUser {
@@ -54,17 +55,11 @@ const deletedAdvice =
   'No account of this login name exists. If the account was deleted, its sessions end when they are ' +
   'refreshed; "gatepass users disable --id <user id>" ends them at once.'
 
-export function createUsers(dependencies: UsersDependencies): Users {
-  const { accounts, hasher, clock, checkClock } = dependencies
-
+export function createUsers({ accounts, sessions, hasher, clock }: UsersOptions): Users {
   async function find(loginName: string, advice?: string): Promise<Account> {
     const account = await accounts.findByLoginName(normalizeLoginName(loginName))
     if (account !== null) return account
     throw new GatepassError('account_not_found', advice === undefined ? {} : { detail: advice })
-  }
-
-  function endSessions(sub: string): Promise<number> {
-    return revokeAllOf(sub, dependencies)
   }
 
   return {
@@ -97,25 +92,25 @@ export function createUsers(dependencies: UsersDependencies): Users {
     // In both of these the account changes first: a login that comes in between is already refused.
     async setPassword(loginName, password) {
       checkPassword(password)
-      await checkClock?.()
+      await sessions.checkClock()
       const { sub } = await find(loginName)
       const passwordHash = await hasher.hash(password)
       await accounts.setPasswordHash(sub, passwordHash, clock.nowMs())
-      return endSessions(sub)
+      return sessions.revokeAll(sub)
     },
 
     async disable(loginName) {
-      await checkClock?.()
+      await sessions.checkClock()
       const { sub } = await find(loginName, deletedAdvice)
       await accounts.setDisabled(sub, true, clock.nowMs())
-      return endSessions(sub)
+      return sessions.revokeAll(sub)
     },
 
     async disableById(sub) {
-      await checkClock?.()
+      await sessions.checkClock()
       const account = await accounts.findBySub(sub)
       if (account !== null) await accounts.setDisabled(sub, true, clock.nowMs())
-      const ended = await endSessions(sub)
+      const ended = await sessions.revokeAll(sub)
       if (account === null && ended === 0) {
         const detail = 'There is neither an account nor a session of this user id.'
         throw new GatepassError('account_not_found', { detail })

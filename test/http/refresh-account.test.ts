@@ -118,7 +118,7 @@ for (const [inAccounts, inSessions] of [
       t.match(refused.cookies, [{ name: cookieName, value: '' }], 'its cookie is of no use')
       const { session_id: sid } = one
       t.match(issuer.audit().slice(-2), [
-        { event: 'session.ended', sub, sid, reason, count: 2 },
+        { event: 'session.revoked', sub, sid, reason, count: 2 },
         { event: 'refresh.refused', sub, sid, reason, client_id: 'web' },
       ])
 

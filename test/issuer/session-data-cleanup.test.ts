@@ -4,8 +4,9 @@ import { GatepassError } from '../../src/core/errors.ts'
 import { randomId } from '../../src/core/secrets.ts'
 import { RevocationFeed } from '../../src/issuer/revocation-feed.ts'
 import { SessionDataCleanup } from '../../src/issuer/session-data-cleanup.ts'
-import { revokeAllOf, Sessions } from '../../src/issuer/sessions.ts'
+import { Sessions } from '../../src/issuer/sessions.ts'
 import { type DataStore, type DataWrite, dataOwner } from '../../src/stores/data-store.ts'
+import type { SessionStore } from '../../src/stores/ports.ts'
 import { RedisDataStore } from '../../src/stores/redis/data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
@@ -103,34 +104,41 @@ t.test('whatever ends a session in the log ends its data, and no other', async (
   t.same(await Promise.all([one, two, three, other].map(hasData)), [false, false, true, true])
 })
 
-t.test('all sessions of a user end one by one, so that their data does', async (t) => {
+t.test('sessions with data are revoked one by one, so that their data is deleted', async (t) => {
   const { sessions, clock, begin, hasData, open } = await setUp(t)
   const sids = await Promise.all([1, 2, 3].map(() => begin()))
   const other = await begin('user-2')
-  const told: string[] = []
-  const onSessionRevoked = (sid: string) => told.push(sid)
-  const options = { sessions, clock, revokedKeptMs: keptMs, onSessionRevoked }
-  t.equal(await revokeAllOf('user-1', options), 3)
-  t.same(told.sort(), sids.toSorted())
-  t.equal(await revokeAllOf('user-1', options), 0)
+  const revoked: string[] = []
+  const all = sessionsOf(sessions, clock, (sid) => revoked.push(sid))
+  t.equal(await all.revokeAll('user-1'), 3)
+  t.same(revoked.sort(), sids.toSorted())
+  t.equal(await all.revokeAll('user-1'), 0)
   await open().refresh()
   for (const sid of sids) t.equal(await hasData(sid), false)
   t.equal(await hasData(other), true)
 })
 
-t.test('a sign-out tells at once of each session that it ended', async (t) => {
+t.test('a sign-out reports each revoked session at once', async (t) => {
   const { sessions, clock, begin } = await setUp(t)
   const [one, two, three] = [await begin(), await begin(), await begin()]
-  const told: string[] = []
-  const onSessionRevoked = (sid: string) => told.push(sid)
-  const of = new Sessions({ sessions, clock, revokedKeptMs: keptMs, onSessionRevoked })
-  await of.logout(one, () => {})
-  await of.logout(one, () => {})
-  await of.end('user-1', two, () => {})
-  t.same(told, [one, two])
-  await of.logoutAll('user-1', () => {})
-  t.same(told, [one, two, three])
+  const revoked: string[] = []
+  const all = sessionsOf(sessions, clock, (sid) => revoked.push(sid))
+  await all.logout(one, () => {})
+  await all.logout(one, () => {})
+  await all.revokeOwn('user-1', two, () => {})
+  t.same(revoked, [one, two])
+  await all.logoutAll('user-1', () => {})
+  t.same(revoked, [one, two, three])
 })
+
+function sessionsOf(
+  store: SessionStore,
+  clock: FakeClock,
+  onSessionRevoked: (sid: string) => void,
+): Sessions {
+  const sessionPolicy = { ...policy, revokedKeptMs: keptMs, maxMs: forever, hasData: true }
+  return new Sessions({ store, policy: sessionPolicy, clock, hooks: { onSessionRevoked } })
+}
 
 t.test('a store that is away is asked again until it has ended the data', async (t) => {
   const { sessions, begin, hasData, open, setAway, failures, clock } = await setUp(t)

@@ -11,6 +11,7 @@ import { ClockMonitor } from '../../src/issuer/clock-monitor.ts'
 import { createIssuer } from '../../src/issuer/issuer.ts'
 import { PasswordHasher } from '../../src/issuer/passwords/password-hasher.ts'
 import { RevocationFeed } from '../../src/issuer/revocation-feed.ts'
+import { Sessions } from '../../src/issuer/sessions.ts'
 import type { AudienceKeys } from '../../src/issuer/token-minter.ts'
 import { createUsers } from '../../src/issuer/users.ts'
 import { FileKeyStore } from '../../src/keys/file-key-store.ts'
@@ -114,49 +115,49 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     }),
   })
   const { onAudit, extra } = options
+  const sessionPolicy = { ...policy, maxMs: 86_400_000, hasData: false }
   const app = buildIssuerApp({
-    ...(onAudit && { onAudit }),
-    ...(extra && { extra: (scope) => extra(scope, { clock, keys, sessions, verifier }) }),
-    logger,
-    metrics,
-    version: '0.0.0-test',
-    issuerUrl,
-    cookieSecure: options.cookieSecure ?? true,
-    ...(options.cookieSuffix && { cookieSuffix: options.cookieSuffix }),
-    allowedOrigins: options.allowedOrigins ?? [],
-    trustedProxies: options.trustedProxies ?? [],
+    service: {
+      logger,
+      metrics,
+      version: '0.0.0-test',
+      trustedProxies: options.trustedProxies ?? [],
+    },
     issuer: createIssuer({
-      issuer: issuerUrl,
-      audience,
-      accessTtlSeconds: 300,
-      clients: options.clients ?? [webClient],
-      encryptionKeys: options.encryptionKeys ?? new Map(),
+      policy: {
+        issuer: issuerUrl,
+        audience,
+        accessTtlSeconds: 300,
+        clients: options.clients ?? [webClient],
+        encryptionKeys: options.encryptionKeys ?? new Map(),
+        session: sessionPolicy,
+      },
+      stores: { accounts, sessions, counters },
       secrets: [secret],
-      rotation: policy,
-      sessionMaxMs: 86_400_000,
-      accounts,
-      sessions,
-      counters,
-      hasher,
-      clock,
       signingKey: () => keys.signingKey(),
-      revokedUntilSeconds: (sub) => revocations.revokedUntilSeconds(sub),
-      refreshRevocations: () => revocations.refreshNow(),
-      checkClock: () => watch?.checkSignOut(),
+      hasher,
+      revocations,
+      clock,
+      hooks: { checkClock: () => watch?.checkSignOut() },
     }),
-    proofs: new DpopProofs({ ...dpopDefaults, clockTolerance_s: 5, clock }),
+    keys,
     verifier,
-    jwks: () => keys.jwks(),
-    revocations,
-    clock,
-    signingKey: () => keys.signingKey(),
+    proofs: new DpopProofs({ ...dpopDefaults, clockTolerance_s: 5, clock }),
+    frontEnd: {
+      cookieSecure: options.cookieSecure ?? true,
+      ...(options.cookieSuffix && { cookieSuffix: options.cookieSuffix }),
+      allowedOrigins: options.allowedOrigins ?? [],
+    },
+    hooks: {
+      ...(onAudit && { onAudit }),
+      ...(extra && { routes: [(scope) => extra(scope, { clock, keys, sessions, verifier })] }),
+    },
   })
   const users = createUsers({
     accounts,
-    sessions,
+    sessions: new Sessions({ store: sessions, policy: sessionPolicy, clock }),
     hasher,
     clock,
-    revokedKeptMs: policy.revokedKeptMs,
   })
   t.teardown(async () => {
     await app.close()

@@ -2,10 +2,10 @@ import type { Logger } from 'pino'
 import type { Settings } from '../../config/settings.ts'
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { observedStore } from '../../data/observed-store.ts'
-import { auditTo } from '../../http/audit-log.ts'
 import { buildIssuerApp } from '../../http/issuer-app.ts'
 import { createLocalKeySource } from '../../http/local-key-source.ts'
 import { dataMetrics, Metrics, observeClock, observeLog } from '../../http/metrics.ts'
+import { createAudit } from '../../issuer/audit.ts'
 import { createIssuer } from '../../issuer/issuer.ts'
 import { RevocationFeed } from '../../issuer/revocation-feed.ts'
 import { SessionDataCleanup } from '../../issuer/session-data-cleanup.ts'
@@ -20,6 +20,7 @@ import { openDataForService } from '../data-wiring.ts'
 import {
   dataClosedMs,
   issuerPolicy,
+  issuerSecrets,
   openAccountParts,
   openKeys,
   revocationsToldMs,
@@ -38,7 +39,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
   if (isPrimaryOfMany(settings)) return runWorkers(logger, settings)
   const metrics = new Metrics()
   observeLog(metrics.registry, () => output.dropped)
-  const audit = auditTo(logger, metrics)
+  const audit = createAudit(logger, metrics)
   const parts = await openAccountParts(settings, context.cwd)
   const counters = await openCounterStore(settings.sessions_url, context.cwd)
   const events = await openEventLog(settings)
@@ -46,7 +47,6 @@ export async function runIssuer(context: CliContext): Promise<void> {
     audit(name, { kid })
     events?.add(name, { kid })
   })
-  const signingKey = () => keys.signingKey()
   const policy = issuerPolicy(settings)
   const clockWatch = await watchClock(settings, parts.sessions)
   observeClock(metrics.registry, () => clockWatch.offsetMs)
@@ -64,38 +64,42 @@ export async function runIssuer(context: CliContext): Promise<void> {
   const verifier = ownVerifier(settings, keys)
   const playground = await playgroundParts(settings, { ...parts, keys, verifier, events })
 
-  const app = buildIssuerApp({
-    logger,
-    metrics,
-    version: packageVersion(),
-    issuerUrl: settings.issuer,
-    cookieSecure: settings.cookie_secure,
-    cookieSuffix: cookieSuffix(settings),
-    namesClaims: settings.mode === 'development',
-    allowedOrigins: settings.allowed_origins,
-    trustedProxies: settings.trusted_proxies,
-    issuer: createIssuer({
-      ...policy,
-      ...parts,
-      counters,
-      clock: systemClock,
-      signingKey,
-      revokedUntilSeconds: (sub) => revocations.revokedUntilSeconds(sub),
-      refreshRevocations: () => revocations.refreshNow(),
+  const issuer = createIssuer({
+    policy,
+    stores: { accounts: parts.accounts, sessions: parts.sessions, counters },
+    secrets: issuerSecrets(settings),
+    signingKey: () => keys.signingKey(),
+    hasher: parts.hasher,
+    revocations,
+    clock: systemClock,
+    hooks: {
       checkClock: () => clockWatch.checkSignOut(),
-      ...(dataEnd && { onSessionRevoked: (sid) => dataEnd.endSoon(sid) }),
-    }),
+      onSessionRevoked: (sid) => dataEnd?.endSoon(sid),
+    },
+  })
+
+  const app = buildIssuerApp({
+    service: {
+      logger,
+      metrics,
+      version: packageVersion(),
+      trustedProxies: settings.trusted_proxies,
+      namesClaims: settings.mode === 'development',
+    },
+    issuer,
+    keys,
+    verifier,
     proofs: new DpopProofs({
       ...dpopDefaults,
       clockTolerance_s: settings.clock_skew_s,
       clock: systemClock,
     }),
-    verifier,
-    jwks: () => keys.jwks(),
-    revocations,
-    clock: systemClock,
-    signingKey,
-    ...playground,
+    frontEnd: {
+      cookieSecure: settings.cookie_secure,
+      cookieSuffix: cookieSuffix(settings),
+      allowedOrigins: settings.allowed_origins,
+    },
+    hooks: playground,
   })
 
   await serve(

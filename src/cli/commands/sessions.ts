@@ -1,11 +1,10 @@
 import type { Settings } from '../../config/settings.ts'
 import { systemClock } from '../../core/clock.ts'
-import { endAllCreatedBefore } from '../../issuer/sessions.ts'
 import { type DataStore, dataOwner } from '../../stores/data-store.ts'
 import { openSessionStore } from '../../stores/open-stores.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
 import { openDataNow } from '../data-wiring.ts'
-import { checkClock, dataClosedMs, revokedKeptMs } from '../issuer-wiring.ts'
+import { dataClosedMs, openSessions } from '../issuer-wiring.ts'
 
 /** How many sessions are ended between two lines that say how far it is. */
 const progressStep = 10_000
@@ -16,28 +15,24 @@ export async function endSessions(context: CliContext, beforeMs: number): Promis
   const { sessions_url, sessions_replicas } = settings
   const data = await openDataNow(settings, context.cwd)
   try {
-    const sessions = await openSessionStore(sessions_url, context.cwd, sessions_replicas)
+    const store = await openSessionStore(sessions_url, context.cwd, sessions_replicas)
     try {
-      await checkClock(settings, sessions)
-      let ended = 0
-      const count = await endAllCreatedBefore(beforeMs, {
-        sessions,
-        clock: systemClock,
-        revokedKeptMs: revokedKeptMs(settings),
-        onSessionRevoked: async (sids) => {
-          if (data !== null) await endDataOf(sids, data, settings)
-          const steps = Math.floor(ended / progressStep)
-          ended += sids.length
-          if (Math.floor(ended / progressStep) > steps) {
-            context.stderr.write(`${ended} sessions ended so far\n`)
-          }
-        },
+      const sessions = openSessions(settings, store)
+      await sessions.checkClock()
+      let revoked = 0
+      const count = await sessions.revokeCreatedBefore(beforeMs, async (sids) => {
+        if (data !== null) await endDataOf(sids, data, settings)
+        const steps = Math.floor(revoked / progressStep)
+        revoked += sids.length
+        if (Math.floor(revoked / progressStep) > steps) {
+          context.stderr.write(`${revoked} sessions ended so far\n`)
+        }
       })
       context.stdout.write(
         `Sessions ended: ${count}. Access tokens signed until now are refused.\n`,
       )
     } finally {
-      await sessions.close()
+      await store.close()
     }
   } finally {
     await data?.close()

@@ -1,31 +1,23 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatepassError } from '../../core/errors.ts'
-import type { Audit } from '../../issuer/audit.ts'
-import type { Issuer } from '../../issuer/issuer.ts'
 import type { Session } from '../../stores/ports.ts'
 import { gatepassAuth } from '../../verifier/fastify.ts'
-import type { Verifier } from '../../verifier/verifier.ts'
+import type { IssuerContext } from '../issuer-app.ts'
 import { bearer } from '../openapi.ts'
 import { handOn } from '../problem.ts'
 import { me, noContent, problem, sessionList, sessionParams } from '../schemas.ts'
 
-export interface AccountDeps {
-  readonly issuer: Issuer
-  readonly verifier: Verifier
-  /** The public address of the issuer. */
-  readonly issuerUrl: string
-  auditOf(request: FastifyRequest): Audit
-}
-
 /** What a signed-in user sees and ends: `/me`, `/sessions`, `/logout/all`. All by bearer token. */
-export async function accountRoutes(instance: FastifyInstance, deps: AccountDeps): Promise<void> {
+export async function accountRoutes(
+  instance: FastifyInstance,
+  { issuer, verifier, auditOf }: IssuerContext,
+): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>()
-  const { auditOf } = deps
-  const { sessions, accounts } = deps.issuer
+  const { sessions, accounts } = issuer
   await app.register(gatepassAuth, {
-    verifier: deps.verifier,
-    publicUrl: deps.issuerUrl,
+    verifier,
+    publicUrl: issuer.policy.issuer,
     onRefused: handOn,
   })
 
@@ -33,7 +25,9 @@ export async function accountRoutes(instance: FastifyInstance, deps: AccountDeps
   app.addHook('preHandler', async (request, reply) => {
     reply.header('cache-control', 'no-store')
     const { sid } = request.auth ?? {}
-    if (sid === undefined || !(await sessions.isLive(sid))) throw new GatepassError('token_revoked')
+    if (sid === undefined || (await sessions.find(sid)) === null) {
+      throw new GatepassError('token_revoked')
+    }
   })
 
   app.get(
@@ -86,7 +80,7 @@ export async function accountRoutes(instance: FastifyInstance, deps: AccountDeps
       },
     },
     async (request, reply) => {
-      await sessions.end(caller(request).sub, request.params.id, auditOf(request))
+      await sessions.revokeOwn(caller(request).sub, request.params.id, auditOf(request))
       return reply.code(204).send(undefined)
     },
   )

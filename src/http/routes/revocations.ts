@@ -1,12 +1,12 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
-import { type Clock, nowSeconds } from '../../core/clock.ts'
+import { nowSeconds } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
-import type { FeedEntry, RevocationFeed } from '../../issuer/revocation-feed.ts'
+import type { FeedEntry } from '../../issuer/revocation-feed.ts'
 import { signRevocationEvent, signRevocationSnapshot } from '../../tokens/revocation-tokens.ts'
-import type { SigningKey } from '../../tokens/signing.ts'
 import { matches } from '../conditional-requests.ts'
 import { ConnectionLimits } from '../connection-limits.ts'
+import type { IssuerContext } from '../issuer-app.ts'
 import { notModified, problem, revocationStream, snapshot } from '../schemas.ts'
 
 /** A comment line this often, so that a dead connection is noticed at both ends. */
@@ -21,16 +21,10 @@ const followersMax = { all: 10_000, narrow: 500, wide: 2_000 }
 /** A follower that has so much unread is cut off; it resumes where it was. */
 const unreadBytesMax = 1024 * 1024
 
-export interface RevocationDeps {
-  readonly issuerUrl: string
-  readonly revocations: RevocationFeed
-  readonly clock: Clock
-  signingKey(): SigningKey
-}
-
 /** `/revocations` and `/revocations/stream`: what verifiers follow (invariant 6). */
-export function revocationRoutes(app: FastifyInstance, deps: RevocationDeps): void {
-  const { issuerUrl, revocations, clock, signingKey } = deps
+export function revocationRoutes(app: FastifyInstance, { issuer }: IssuerContext): void {
+  const { revocations, clock, signingKey } = issuer
+  const issuerUrl = issuer.policy.issuer
   const followers = new Set<ServerResponse>()
   const places = new ConnectionLimits(followersMax)
 

@@ -1,16 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatepassError, isGatepassError } from '../../core/errors.ts'
-import type { Audit } from '../../issuer/audit.ts'
-import type { Issuer } from '../../issuer/issuer.ts'
 import type { RefreshedTokens } from '../../issuer/refresh.ts'
 import type { TokenSet } from '../../issuer/token-minter.ts'
-import type { DpopProofs } from '../../verifier/dpop/dpop-proofs.ts'
 import { type TargetOf, targetBelow } from '../../verifier/dpop/target-uri.ts'
 import { presentedToken } from '../../verifier/guard.ts'
 import type { Verifier } from '../../verifier/verifier.ts'
-import type { DeviceCookie, RefreshCookie } from '../cookies.ts'
-import { letAnyPageRead, type OriginGuard } from '../cross-origin.ts'
+import { letAnyPageRead } from '../cross-origin.ts'
+import type { IssuerContext } from '../issuer-app.ts'
 import { bearer } from '../openapi.ts'
 import {
   isSetAsCookie,
@@ -27,42 +24,22 @@ import {
   tokenResponseOf,
 } from '../schemas.ts'
 
-export interface SignInDeps {
-  readonly issuer: Issuer
-  /** The public address of the issuer. */
-  readonly issuerUrl: string
-  readonly verifier: Verifier
-  /** Checks the proofs of logins and refreshes. */
-  readonly proofs: DpopProofs
-  readonly cookie: RefreshCookie
-  readonly deviceCookie: DeviceCookie
-  readonly origins: OriginGuard
-  auditOf(request: FastifyRequest): Audit
-}
-
 export const loginUrl = '/login'
 
 /** `/login`, `/refresh` and `/logout`: what a front end calls. */
-export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void {
+export function signInRoutes(instance: FastifyInstance, context: IssuerContext): void {
   const app = instance.withTypeProvider<ZodTypeProvider>()
-  const { issuer, proofs, cookie, deviceCookie, origins, auditOf } = deps
+  const { issuer, verifier, refreshCookie, deviceCookie, origins, provenKey, auditOf } = context
+  const targetOf = targetBelow(issuer.policy.issuer)
 
   /** The refresh token of a request: the body's, else the cookie's. A cookie needs an allowed origin. */
   function presented(request: FastifyRequest) {
     const inBody = tokenInBody(request)
     if (inBody !== undefined) return { token: inBody, by: 'body' } as const
-    const token = cookie.read(request)
+    const token = refreshCookie.read(request)
     if (token === undefined) return null
     origins.check(request)
     return { token, by: 'cookie' } as const
-  }
-
-  const targetOf = targetBelow(deps.issuerUrl)
-
-  /** The key that a request has shown possession of; undefined when it has not tried to. */
-  function provenKey(request: FastifyRequest): string | undefined {
-    const { dpop } = request.headers
-    return dpop === undefined ? undefined : proofs.check(String(dpop), targetOf(request))
   }
 
   function answer(
@@ -72,7 +49,7 @@ export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void 
   ): TokenResponse {
     reply.header('cache-control', 'no-store')
     if (isSetAsCookie(tokens, by)) {
-      cookie.set(reply, tokens.refreshToken, tokens.refreshExpiresInSeconds)
+      refreshCookie.set(reply, tokens.refreshToken, tokens.refreshExpiresInSeconds)
     }
     return tokenResponseOf(tokens, by)
   }
@@ -157,9 +134,9 @@ export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void 
       const found = presented(request)
       const sid = found
         ? issuer.refreshTokens.parse(found.token).sid
-        : await sessionOfToken(request, deps.verifier, targetOf)
+        : await sessionOfToken(request, verifier, targetOf)
       await issuer.sessions.logout(sid, auditOf(request))
-      if (found?.by === 'cookie') cookie.clear(reply)
+      if (found?.by === 'cookie') refreshCookie.clear(reply)
       return reply.code(204).header('cache-control', 'no-store').send(undefined)
     },
   )
@@ -167,7 +144,7 @@ export function signInRoutes(instance: FastifyInstance, deps: SignInDeps): void 
   // A cookie that can never work again is cleared, so that the browser stops sending it.
   app.addHook('onError', async (request, reply, error) => {
     if (request.headers.cookie === undefined || tokenInBody(request) !== undefined) return
-    if (isGatepassError(error) && deadCookie.has(error.code)) cookie.clear(reply)
+    if (isGatepassError(error) && deadCookie.has(error.code)) refreshCookie.clear(reply)
   })
 }
 

@@ -1,18 +1,13 @@
 import type { FastifyInstance } from 'fastify'
-import type { Issuer } from '../../issuer/issuer.ts'
 import { algorithmNames } from '../../tokens/algorithms.ts'
 import { matches } from '../conditional-requests.ts'
+import type { IssuerContext } from '../issuer-app.ts'
 import { jwks, notModified, serverMetadata } from '../schemas.ts'
 
-export interface WellKnownDeps {
-  readonly issuerUrl: string
-  readonly issuer: Pick<Issuer, 'scopesSupported'>
-  /** The JWKS as it is now, with its ETag. */
-  jwks(): { readonly body: string; readonly etag: string; readonly maxAgeSeconds: number }
-}
-
 /** What verifiers and client libraries look up: RFC 7517 keys and RFC 8414 metadata. */
-export function wellKnownRoutes(app: FastifyInstance, deps: WellKnownDeps): void {
+export function wellKnownRoutes(app: FastifyInstance, { issuer, keys }: IssuerContext): void {
+  const issuerUrl = issuer.policy.issuer
+
   app.get(
     '/.well-known/jwks.json',
     {
@@ -23,7 +18,7 @@ export function wellKnownRoutes(app: FastifyInstance, deps: WellKnownDeps): void
       },
     },
     (request, reply) => {
-      const { body, etag, maxAgeSeconds } = deps.jwks()
+      const { body, etag, maxAgeSeconds } = keys.jwks()
       reply.header('etag', etag).header('cache-control', `public, max-age=${maxAgeSeconds}`)
       if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send()
       return reply.type('application/jwk-set+json').serializer(String).send(body)
@@ -31,17 +26,17 @@ export function wellKnownRoutes(app: FastifyInstance, deps: WellKnownDeps): void
   )
 
   const metadata = JSON.stringify({
-    issuer: deps.issuerUrl,
-    jwks_uri: `${deps.issuerUrl}/.well-known/jwks.json`,
-    scopes_supported: deps.issuer.scopesSupported,
+    issuer: issuerUrl,
+    jwks_uri: `${issuerUrl}/.well-known/jwks.json`,
+    scopes_supported: issuer.clients.scopesSupported(),
     // Users sign in by POST /login; none of the OAuth grants is offered.
     response_types_supported: [],
     grant_types_supported: [],
     dpop_signing_alg_values_supported: algorithmNames,
-    service_documentation: `${deps.issuerUrl}/openapi.json`,
+    service_documentation: `${issuerUrl}/openapi.json`,
   })
   // RFC 8414 §3: the path of an issuer's name stands behind the well-known part.
-  const { pathname } = new URL(deps.issuerUrl)
+  const { pathname } = new URL(issuerUrl)
   app.get(
     `/.well-known/oauth-authorization-server${pathname === '/' ? '' : pathname}`,
     {

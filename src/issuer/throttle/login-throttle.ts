@@ -65,7 +65,7 @@ export class LoginThrottle {
    * @throws `too_many_attempts` with the time to wait; `store_unavailable`, `overloaded`; whatever the
    *   work throws
    */
-  inTurn<T>(attempter: Attempter, work: (attempt: Attempt) => Promise<T>): Promise<T> {
+  run<T>(attempter: Attempter, work: (attempt: Attempt) => Promise<T>): Promise<T> {
     const steps = this.#stepsOf(attempter)
     return this.#queue.run(steps[0]?.key ?? '', async () => work(await this.#begin(steps)))
   }

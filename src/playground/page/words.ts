@@ -12,7 +12,7 @@ export const eventWords: Readonly<Record<AuditEvent, string>> = {
   'refresh.refused': 'a refresh was refused',
   logout: 'signed out',
   'logout.all': 'signed out everywhere',
-  'session.ended': 'signed out from another device',
+  'session.revoked': 'signed out from another device',
   'key.created': 'a signing key was made',
   'key.activated': 'tokens are signed by this key',
   'key.removed': 'the key was taken out of the published keys',

@@ -29,7 +29,7 @@ const stranger: Attempter = { name: 'ada', address: '203.0.113.7', deviceToken: 
 const elsewhere = { ...stranger, address: '198.51.100.1' }
 
 function begin(throttle: LoginThrottle, who: Attempter): Promise<Attempt> {
-  return throttle.inTurn(who, async (attempt) => attempt)
+  return throttle.run(who, async (attempt) => attempt)
 }
 
 /** Fails once: 0, or the seconds that the attempt would have to wait. */
