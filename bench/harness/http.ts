@@ -20,7 +20,7 @@ export interface Answer {
   readonly body: unknown
 }
 
-/** As in gatepass/browser: less than the grace period, so that a repeat still falls into it. */
+/** As in @gatepass/browser: less than the grace period, so that a repeat still falls into it. */
 const answerTimeoutMs = 8_000
 
 /** Connections that are kept, the one that was used last first. */

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Answer, noAnswer } from '../harness/http.ts'
 import { type Ask, type Call, type ClientScheme, isSession, type Session } from './system.ts'
 
-/** A client by the rules of gatepass/browser: when a request is repeated, and a session refreshed. */
+/** A client by the rules of @gatepass/browser: when a request is repeated, and a session refreshed. */
 
 const maxTries = 6
 /** The first pause; each is twice as long as the one before, give or take a half, up to the longest. */
@@ -13,7 +13,7 @@ const maxPauseMs = 2_000
 const maxRetryAfterMs = 10_000
 
 /**
- * The rule of gatepass/browser, with two tries more: no answer, 429, 502, 503 and 504 are asked again,
+ * The rule of @gatepass/browser, with two tries more: no answer, 429, 502, 503 and 504 are asked again,
  * after the longer of `Retry-After` and a pause that grows. Any other answer is final.
  */
 export function createAsk(send: (call: Call) => Promise<Answer>): Ask {
@@ -44,7 +44,7 @@ const lateMs = 5_000
 export type Renewal = 'renewed' | 'over' | 'failed'
 
 /**
- * A session on one device, refreshed by the rule of gatepass/browser: before its end, while the old token
+ * A session on one device, refreshed by the rule of @gatepass/browser: before its end, while the old token
  * is still used; one refresh at a time; with one key an attempt, kept over all its repetitions.
  */
 export class HeldSession {

@@ -86,7 +86,7 @@ function environments({ url, innerUrl, redisUrl, options }: SystemContext, postg
 }
 
 /**
- * What gatepass/browser does: an access token in memory, the refresh token as a cookie, and a key with
+ * What @gatepass/browser does: an access token in memory, the refresh token as a cookie, and a key with
  * each attempt to refresh. Everything may be sent twice.
  */
 function gatepassScheme(origin: string): ClientScheme {

@@ -162,7 +162,7 @@ export class Visitor {
     this.#book.forget()
   }
 
-  /** A request to the shop as gatepass/browser makes it: with a token, and with the next one after a 401. */
+  /** A request to the shop as @gatepass/browser makes it: with a token, and with the next one after a 401. */
   async #request(call: Call): Promise<Answer> {
     const held = this.#held
     if (held === null) return notSignedIn

@@ -1,5 +1,5 @@
+import { dataOf, type RequestData } from '@gatepass/session-data'
 import type { FastifyRequest } from 'fastify'
-import { dataOf, type RequestData } from 'gatepass/data'
 import { z } from 'zod'
 
 /**

@@ -1,5 +1,5 @@
 import type { AddressInfo } from 'node:net'
-import { createVerifier, type VerifierOptions } from 'gatepass'
+import { createVerifier, type VerifierOptions } from '@gatepass/verifier'
 import { buildShop } from './app.ts'
 import { readSettings, type ShopSettings } from './settings.ts'
 

@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http'
+import { type FieldProblem, isGatepassError } from '@gatepass/verifier'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { type FieldProblem, isGatepassError } from 'gatepass'
 
 /** What the shop itself has to refuse, each with the status of its answer. */
 const statuses = {

@@ -18,7 +18,7 @@ export type {
  * A client of the issuer for a front end: it signs a user in and keeps the user signed in.
  *
  * ```ts
- * import { createAuthClient } from 'gatepass/browser'
+ * import { createAuthClient } from '@gatepass/browser'
  *
  * const auth = createAuthClient({ issuer: 'https://auth.example.com' })
  * await auth.login({ username: 'ada', password: 'correct horse battery staple' })

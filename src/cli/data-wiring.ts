@@ -6,7 +6,7 @@ import { GatepassError } from '../core/errors.ts'
 import { DataService } from '../data/data-service.ts'
 import type { DataObserver } from '../data/observed-store.ts'
 import type { DataStore } from '../stores/data-store.ts'
-import { openDataStore, openResilientDataStore } from '../stores/open-stores.ts'
+import { openDataStore, openResilientDataStore } from '../stores/open-data-store.ts'
 
 /** How settings become session data. Null everywhere: none is kept. */
 

@@ -1,12 +1,12 @@
-/** The public entry `gatepass/data`. */
+/** The public entry `@gatepass/session-data`. */
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
-import fastifyPlugin from 'fastify-plugin'
 import { type Clock, systemClock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import type { DataStore } from '../stores/data-store.ts'
-import { openResilientDataStore } from '../stores/open-stores.ts'
+import { openResilientDataStore } from '../stores/open-data-store.ts'
 // For request.auth.
 import type {} from '../verifier/fastify.ts'
+import { markPlugin } from '../verifier/fastify-plugin.ts'
 import { type DataLifetimes, type DataScope, DataService } from './data-service.ts'
 import type { DataObserver } from './observed-store.ts'
 import { checkFieldName } from './owned-fields.ts'
@@ -27,7 +27,7 @@ export interface DataSchemas {
  * Declares the types of `request.data`, once per application:
  *
  * ```ts
- * declare module 'gatepass/data' {
+ * declare module '@gatepass/session-data' {
  *   interface DataTypes {
  *     fields: typeof fields
  *   }
@@ -96,8 +96,8 @@ const minWarningIntervalMs = 60_000
  * ```ts
  * import { readFile } from 'node:fs/promises'
  * import Fastify from 'fastify'
- * import { gatepassData } from 'gatepass/data'
- * import { gatepassAuth } from 'gatepass/fastify'
+ * import { gatepassData } from '@gatepass/session-data'
+ * import { gatepassAuth } from '@gatepass/verifier/fastify'
  * import { z } from 'zod'
  *
  * const app = Fastify()
@@ -112,7 +112,7 @@ const minWarningIntervalMs = 60_000
  *
  * An unavailable store does not prevent the start of the application.
  */
-export const gatepassData = fastifyPlugin<GatepassDataOptions>(
+export const gatepassData = markPlugin<GatepassDataOptions>(
   async (app, options) => {
     const schemas = checkSchemas(options.fields)
     const clock = options.clock ?? systemClock
@@ -133,7 +133,7 @@ export const gatepassData = fastifyPlugin<GatepassDataOptions>(
       }
     })
   },
-  { name: 'gatepass-data', fastify: '5.x', dependencies: ['gatepass-auth'] },
+  { name: 'gatepass-data', dependencies: ['gatepass-auth'] },
 )
 
 /** What every `request.data` shares. */

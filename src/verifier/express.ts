@@ -1,4 +1,4 @@
-/** The public entry `gatepass/express`. */
+/** The public entry `@gatepass/verifier/express`. */
 import type { GatepassError } from '../core/errors.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { readPublicUrl, type TargetedRequest } from './dpop/target-uri.ts'
@@ -66,8 +66,8 @@ export interface ExpressAuthOptions extends RouteAuth {
  *
  * ```ts
  * import express from 'express'
- * import { createVerifier } from 'gatepass'
- * import { requireToken } from 'gatepass/express'
+ * import { createVerifier } from '@gatepass/verifier'
+ * import { requireToken } from '@gatepass/verifier/express'
  *
  * const verifier = createVerifier({
  *   issuer: 'https://auth.example.com',

@@ -1,4 +1,4 @@
-/** The public entry `gatepass/fastify`. */
+/** The public entry `@gatepass/verifier/fastify`. */
 import type {
   FastifyInstance,
   FastifyReply,
@@ -6,10 +6,10 @@ import type {
   FastifySchema,
   RegisterOptions,
 } from 'fastify'
-import fastifyPlugin from 'fastify-plugin'
 import type { GatepassError } from '../core/errors.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { type RequestTarget, readPublicUrl } from './dpop/target-uri.ts'
+import { markPlugin } from './fastify-plugin.ts'
 import { checkOnRefused, createGuard, type Guard, type RouteAuth } from './guard.ts'
 import type { IssuersOptions, VerifierOptions } from './options.ts'
 import { problemType } from './refusal.ts'
@@ -77,7 +77,7 @@ declare module 'fastify' {
  *
  * ```ts
  * import Fastify from 'fastify'
- * import { gatepassAuth } from 'gatepass/fastify'
+ * import { gatepassAuth } from '@gatepass/verifier/fastify'
  *
  * const app = Fastify()
  * await app.register(gatepassAuth, {
@@ -92,7 +92,7 @@ declare module 'fastify' {
  * A refused request is answered with `application/problem+json` (RFC 9457) and its challenge (RFC
  * 6750 §3). The handler for unknown addresses is no route and is not guarded.
  */
-export const gatepassAuth = fastifyPlugin<GatepassAuthOptions>(
+export const gatepassAuth = markPlugin<GatepassAuthOptions>(
   async (app, options) => {
     const verifier = openVerifier(app, options)
     const targetOf = options.requestTarget ?? readPublicUrl(options.publicUrl)
@@ -116,7 +116,7 @@ export const gatepassAuth = fastifyPlugin<GatepassAuthOptions>(
     // A hook for each request costs as much as the check itself, so only where it may be needed.
     if (hasRoutes(app)) guardLateRoutes(app, makeHook)
   },
-  { name: 'gatepass-auth', fastify: '5.x' },
+  { name: 'gatepass-auth' },
 )
 
 type Done = (error?: Error) => void

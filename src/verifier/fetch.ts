@@ -1,4 +1,4 @@
-/** The public entry `gatepass/fetch`. */
+/** The public entry `@gatepass/verifier/fetch`. */
 import type { GatepassError } from '../core/errors.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { readPublicUrl } from './dpop/target-uri.ts'
@@ -32,8 +32,8 @@ export type Authorized =
  * else speaks `Request` and `Response`.
  *
  * ```ts
- * import { createVerifier } from 'gatepass'
- * import { tokenGuard } from 'gatepass/fetch'
+ * import { createVerifier } from '@gatepass/verifier'
+ * import { tokenGuard } from '@gatepass/verifier/fetch'
  *
  * const verifier = createVerifier({
  *   issuer: 'https://auth.example.com',

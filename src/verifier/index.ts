@@ -1,4 +1,4 @@
-/** The public entry `gatepass`: the verifier, without a framework, a store or a setting behind it. */
+/** The public entry `@gatepass/verifier`: the verifier, without a framework, a store or a setting behind it. */
 export type { Clock } from '../core/clock.ts'
 export {
   type ErrorCode,

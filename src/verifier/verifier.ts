@@ -71,7 +71,7 @@ const noRequirements: TokenRequirements = {}
  * Creates a verifier for the access tokens (RFC 9068) of one issuer, or of several.
  *
  * ```ts
- * import { createVerifier } from 'gatepass'
+ * import { createVerifier } from '@gatepass/verifier'
  *
  * const verifier = createVerifier({
  *   issuer: 'https://auth.example.com',

@@ -13,6 +13,7 @@ export const documentPaths: readonly string[] = [
   'SECURITY.md',
   'keys/README.md',
   'examples/shop/README.md',
+  ...['browser', 'data', 'verifier'].map((folder) => `src/${folder}/README.md`),
   ...readdirSync(join(projectFolder, 'docs'))
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`)

@@ -4,30 +4,22 @@ import { join } from 'node:path'
 import t from 'tap'
 import { codeBlocks, documentPaths, projectFolder, readDocument } from './documents.ts'
 
-/** What an application has in its tsconfig, and the entries of the package as they are here. */
+/** The project's own tsconfig leads the names of the packages to their sources. */
 const tsconfig = {
   extends: join(projectFolder, 'tsconfig.json'),
   compilerOptions: {
     types: ['node'],
     typeRoots: [join(projectFolder, 'node_modules/@types')],
-    paths: {
-      gatepass: [join(projectFolder, 'src/verifier/index.ts')],
-      'gatepass/express': [join(projectFolder, 'src/verifier/express.ts')],
-      'gatepass/fetch': [join(projectFolder, 'src/verifier/fetch.ts')],
-      'gatepass/data': [join(projectFolder, 'src/data/fastify.ts')],
-      'gatepass/browser': [join(projectFolder, 'src/browser/index.ts')],
-      'gatepass/fastify': [join(projectFolder, 'src/verifier/fastify.ts')],
-    },
   },
   include: ['*.ts'],
   exclude: [],
 }
 
 /** Fails to compile unless the names above lead to the real types. */
-const wrongUse = `import { createVerifier } from 'gatepass'
+const wrongUse = `import { createVerifier } from '@gatepass/verifier'
 // @ts-expect-error: to accept any audience takes an explicit null
 createVerifier({ issuer: 'https://auth.example.com' })
-import { gatepassAuth } from 'gatepass/fastify'
+import { gatepassAuth } from '@gatepass/verifier/fastify'
 import Fastify from 'fastify'
 // @ts-expect-error: there is no such demand
 Fastify().register(gatepassAuth).get('/', { config: { auth: { scopes: 'a' } } }, () => '')

@@ -66,7 +66,7 @@ t.test('no file knows a machine of a developer', async (t) => {
 t.test('no file knows a package registry', async (t) => {
   t.same(find(files, /https?:\/\/[\w.-]*(registry|npmjs|artifactory|nexus|verdaccio)/i), [])
   // A folder of this project is no registry.
-  t.same(find(['package-lock.json'], /"resolved": "(?!test\/)/), [])
+  t.same(find(['package-lock.json'], /"resolved": "(?!(src|test)\/)/), [])
 })
 
 t.test(

@@ -132,7 +132,7 @@ export class DevProcesses {
     const { settings, env, context } = this.#options
     return new Child({
       ...this.#common(name),
-      command: ['--conditions=gatepass-source', shopProgram],
+      command: [shopProgram],
       hasReadiness: false,
       env: {
         ...withoutSecrets(env),

@@ -72,7 +72,7 @@ export const tabsDrill: Drill = {
     await refreshTogether(page, story, refreshAsStranger)
     const { generation: last } = await readLine(auth)
     say(`Generation ${first} has one successor: ${last}.`, last === first + 1 ? 'good' : 'bad')
-    say('Now as tabs do it that run gatepass/browser: they take turns, and share what they got.')
+    say('Now as tabs do it that run @gatepass/browser: they take turns, and share what they got.')
     const sent = await refreshTogether(page, story, refreshNow)
     say(
       `Five tabs, requests sent: ${sent}. Nobody was signed out.`,

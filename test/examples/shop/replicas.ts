@@ -10,11 +10,7 @@ import { JwksServer, serve } from '../../verifier/jwks-server.ts'
 /** Replicas of the shop, as processes, and people who use them. */
 
 const key = makeKey('ES256')
-const shop = [
-  process.execPath,
-  '--conditions=gatepass-source',
-  join(projectFolder, 'examples/shop/main.ts'),
-]
+const shop = [process.execPath, join(projectFolder, 'examples/shop/main.ts')]
 
 /** The public half, for a verifier that needs no issuer. */
 export const verificationKey = key.publicJwk

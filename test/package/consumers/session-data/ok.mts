@@ -1,17 +1,17 @@
 /** A program that uses the package as the README says. It must compile, and it is run. */
-import Fastify from 'fastify'
+
+import { gatepassData } from '@gatepass/session-data'
 import {
   type AccessTokenClaims,
   createVerifier,
   type ErrorCode,
   isGatepassError,
   type VerifierOptions,
-} from 'gatepass'
-import { type AuthClient, createAuthClient } from 'gatepass/browser'
-import { gatepassData } from 'gatepass/data'
-import { type ConnectMiddleware, requireToken } from 'gatepass/express'
-import { gatepassAuth } from 'gatepass/fastify'
-import { tokenGuard } from 'gatepass/fetch'
+} from '@gatepass/verifier'
+import { type ConnectMiddleware, requireToken } from '@gatepass/verifier/express'
+import { gatepassAuth } from '@gatepass/verifier/fastify'
+import { tokenGuard } from '@gatepass/verifier/fetch'
+import Fastify from 'fastify'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { z } from 'zod'
 
@@ -44,7 +44,7 @@ try {
 
 const fields = { user: { theme: z.enum(['light', 'dark']).default('light') } }
 
-declare module 'gatepass/data' {
+declare module '@gatepass/session-data' {
   interface DataTypes {
     fields: typeof fields
   }
@@ -75,11 +75,8 @@ const fetched = await tokenGuard(verifier)(new Request(`${audience}/orders`, { h
 await app.close()
 await verifier.close()
 
-const auth: AuthClient = createAuthClient({ issuer, origins: [audience] })
-auth.close()
-
 const statuses = [orders, order, prices, guest].map(({ statusCode }) => statusCode)
-const others = [typeof middleware, fetched.claims?.sub, auth.state.status]
+const others = [typeof middleware, fetched.claims?.sub]
 console.log(
   JSON.stringify({ sub: claims.sub, refused, statuses, orders: orders.json(), others, theme }),
 )

@@ -1,12 +1,12 @@
 /** Prints the address of every module that importing the package loads. */
 import { registerHooks } from 'node:module'
 
-const loaded: string[] = []
+const loaded = []
 registerHooks({
   load(url, context, next) {
     loaded.push(url)
     return next(url, context)
   },
 })
-await import('gatepass')
+await import('@gatepass/verifier')
 console.log(JSON.stringify(loaded))

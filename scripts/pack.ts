@@ -1,0 +1,156 @@
+/** Writes the tarballs of all packages to dist/packages, from what `npm run build` left in dist. */
+import { execFileSync } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { transformSync } from 'esbuild'
+import { bundle, bundles } from './browser-bundles.ts'
+
+const top = join(import.meta.dirname, '..')
+const dist = join(top, 'dist')
+const packages = join(dist, 'packages')
+
+/** The folders in src that are packages of their own, each with a package.json of its entry points. */
+const libraries = ['verifier', 'browser', 'data']
+
+/** Jest and some bundlers cannot load an ES module from CommonJS. Node never takes this copy. */
+const withCommonJs = ['@gatepass/verifier']
+
+/**
+ * Modules that a dependent package imports by name. A copy would be a second `GatepassError`, which
+ * `instanceof` tells from the first.
+ */
+const publicModules: Readonly<Record<string, string>> = {
+  'core/errors': '@gatepass/verifier',
+  'tokens/access-token': '@gatepass/verifier',
+  'verifier/fastify': '@gatepass/verifier/fastify',
+}
+
+interface SourceManifest {
+  readonly name: string
+  readonly exports: Readonly<Record<string, string>>
+  readonly dependencies?: Readonly<Record<string, string>>
+}
+
+type Kind = '.js' | '.d.ts'
+type Conditions = Record<string, string | { types: string; default: string }>
+
+const root = readJson(join(top, 'package.json'))
+
+rmSync(packages, { recursive: true, force: true })
+mkdirSync(packages)
+for (const folder of libraries) await packLibrary(folder)
+npmPack(top)
+
+async function packLibrary(folder: string): Promise<void> {
+  const source = join(top, 'src', folder)
+  const manifest = readJson(join(source, 'package.json')) as unknown as SourceManifest
+  const target = mkdtempSync(join(tmpdir(), 'gatepass-pack-'))
+  try {
+    const entries = Object.values(manifest.exports).map((path) => join(folder, path.slice(0, -3)))
+    const hasCommonJs = withCommonJs.includes(manifest.name)
+    for (const kind of ['.js', '.d.ts'] as const) {
+      for (const [path, text] of modulesOf(entries, kind, manifest.dependencies)) {
+        write(join(target, 'dist', path + kind), text)
+        if (hasCommonJs)
+          write(join(target, 'cjs', path + kind), kind === '.js' ? toCommonJs(text) : text)
+      }
+    }
+    if (hasCommonJs) write(join(target, 'cjs/package.json'), '{ "type": "commonjs" }\n')
+    if (folder === 'browser') {
+      for (const one of bundles) await bundle(one, join(target, 'dist', one.file))
+    }
+    const published = publishedManifest(manifest, folder, hasCommonJs)
+    write(join(target, 'package.json'), `${JSON.stringify(published, null, 2)}\n`)
+    cpSync(join(source, 'README.md'), join(target, 'README.md'))
+    cpSync(join(top, 'LICENSE'), join(target, 'LICENSE'))
+    npmPack(target)
+  } finally {
+    rmSync(target, { recursive: true })
+  }
+}
+
+/** Returns the modules that entry points need, and their texts with the imports of the package. */
+function modulesOf(
+  entries: readonly string[],
+  kind: Kind,
+  dependencies: Readonly<Record<string, string>> = {},
+): Map<string, string> {
+  const modules = new Map<string, string>()
+  const add = (path: string) => {
+    if (modules.has(path)) return
+    // An entry is added before its imports: modules may import each other.
+    modules.set(path, '')
+    const found: string[] = []
+    const text = readFileSync(join(dist, path + kind), 'utf8')
+      // Declarations keep the extension of the sources.
+      .replaceAll(/(['"])(\.{1,2}\/[\w./-]+)\.[jt]s\1/g, (_match, _quote, to: string) => {
+        const module = join(dirname(path), to)
+        const name = publicModules[module]
+        if (name !== undefined && isWithin(name, dependencies)) return `'${name}'`
+        found.push(module)
+        return `'${to}.js'`
+      })
+    for (const [, thread = ''] of text.matchAll(/programBeside\(import\.meta, '([\w-]+)'\)/g)) {
+      found.push(join(dirname(path), thread))
+    }
+    modules.set(path, text)
+    found.forEach(add)
+  }
+  entries.forEach(add)
+  return modules
+}
+
+/** Whether a name such as `@gatepass/verifier/fastify` leads into one of the dependencies. */
+function isWithin(name: string, dependencies: Readonly<Record<string, string>>): boolean {
+  return Object.keys(dependencies).some((one) => name === one || name.startsWith(`${one}/`))
+}
+
+function toCommonJs(text: string): string {
+  return transformSync(text, { format: 'cjs', platform: 'node', target: 'node22' }).code
+}
+
+function publishedManifest(manifest: SourceManifest, folder: string, hasCommonJs: boolean) {
+  const { private: _, ...kept } = manifest as SourceManifest & { private: true }
+  const dependencies = Object.keys(manifest.dependencies ?? {}).map((name) => [
+    name,
+    `^${root.version}`,
+  ])
+  const exports: Record<string, string | Conditions> = {}
+  for (const [name, path] of Object.entries(manifest.exports)) {
+    exports[name] = conditionsOf(join(folder, path.slice(0, -3)), hasCommonJs)
+  }
+  if (folder === 'browser') for (const { file } of bundles) exports[`./${file}`] = `./dist/${file}`
+  return {
+    ...kept,
+    version: root.version,
+    license: root.license,
+    engines: root.engines,
+    exports: { ...exports, './package.json': './package.json' },
+    ...(dependencies.length > 0 && { dependencies: Object.fromEntries(dependencies) }),
+  }
+}
+
+/** `module-sync` gives `import` and `require()` of Node the same instance. */
+function conditionsOf(module: string, hasCommonJs: boolean): Conditions {
+  const files = (folder: string) => ({
+    types: `./${folder}/${module}.d.ts`,
+    default: `./${folder}/${module}.js`,
+  })
+  if (!hasCommonJs) return files('dist')
+  return { 'module-sync': files('dist'), require: files('cjs'), ...files('dist') }
+}
+
+function npmPack(folder: string): void {
+  const args = ['pack', '--silent', '--ignore-scripts', '--pack-destination', packages]
+  execFileSync('npm', args, { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] })
+}
+
+function write(path: string, text: string): void {
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, text)
+}
+
+function readJson(path: string): Record<string, unknown> {
+  return JSON.parse(readFileSync(path, 'utf8'))
+}

@@ -1,0 +1,27 @@
+/** Compiles as an ES module and as CommonJS, with nothing installed but the verifier. */
+import {
+  type AccessTokenClaims,
+  createVerifier,
+  type ErrorCode,
+  isGatepassError,
+  type Verifier,
+  type VerifierOptions,
+} from '@gatepass/verifier'
+import { type ConnectMiddleware, requireToken } from '@gatepass/verifier/express'
+import { tokenGuard } from '@gatepass/verifier/fetch'
+
+const options: VerifierOptions = { issuer: 'https://auth.example.com', audience: null }
+export const verifier: Verifier = createVerifier(options)
+export const middleware: ConnectMiddleware = requireToken(verifier, { scope: 'orders:read' })
+export const guard = tokenGuard(verifier)
+
+export async function codeOf(token: string): Promise<ErrorCode | null> {
+  try {
+    const claims: AccessTokenClaims = await verifier.verify(token)
+    // @ts-expect-error: a claim that RFC 9068 does not name may be anything
+    const role: string = claims.role
+    return role === '' ? 'token_claims' : null
+  } catch (error) {
+    return isGatepassError(error) ? error.code : null
+  }
+}
