@@ -1,5 +1,6 @@
 /** The public entry `@gatepass/verifier/express`. */
 import type { GatepassError } from '../core/errors.ts'
+import { isPromise } from '../core/promise.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { readPublicUrl, type TargetedRequest } from './dpop/target-uri.ts'
 import { checkOnRefused, createGuard, type RouteAuth } from './guard.ts'
@@ -114,7 +115,7 @@ export function requireToken(
     } catch (error) {
       return void refuse(error)
     }
-    if (claims instanceof Promise) claims.then(admit, refuse)
+    if (isPromise(claims)) claims.then(admit, refuse)
     else admit(claims)
   }
 }

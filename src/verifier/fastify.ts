@@ -7,6 +7,7 @@ import type {
   RegisterOptions,
 } from 'fastify'
 import type { GatepassError } from '../core/errors.ts'
+import { isPromise } from '../core/promise.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { type RequestTarget, readPublicUrl } from './dpop/target-uri.ts'
 import { markPlugin } from './fastify-plugin.ts'
@@ -152,7 +153,7 @@ function createHook(
     } catch (error) {
       return void refuse(request, reply, error, done)
     }
-    if (!(claims instanceof Promise)) {
+    if (!isPromise(claims)) {
       request.auth = claims
       return done()
     }

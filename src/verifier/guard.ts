@@ -1,4 +1,5 @@
 import { GatepassError } from '../core/errors.ts'
+import { isPromise } from '../core/promise.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { isJsonObject } from '../tokens/strict-decoding.ts'
 import { isScopeList, type Refusal, refusalOf } from './refusal.ts'
@@ -50,7 +51,7 @@ export function createGuard(verifier: Verifier, auth: RouteAuth = {}): Guard {
     check(headers, request) {
       const { token, dpop } = presentedToken(headers, request)
       const claims = verify(token, dpop === undefined ? requirements : { ...requirements, dpop })
-      return claims instanceof Promise ? claims.then(admit) : admit(claims)
+      return isPromise(claims) ? claims.then(admit) : admit(claims)
     },
     refusal(thrown, { authorization }) {
       const scheme = authorizationScheme(authorization) ?? (needsKey ? 'DPoP' : 'Bearer')

@@ -1,4 +1,5 @@
 import { GatepassError } from '../core/errors.ts'
+import { isPromise } from '../core/promise.ts'
 import type { AccessTokenClaims, CompactToken } from '../tokens/access-token.ts'
 import type { VerificationKey } from '../tokens/verification-key.ts'
 import { anotherIssuer, type ClaimRules, type ClaimsReader, checkAudience } from './claims.ts'
@@ -82,7 +83,7 @@ export function matchIssuer(
       mismatches.push({ code: result, issuer })
       return matchFrom(position + 1)
     }
-    return isSigned instanceof Promise ? isSigned.then(evaluate) : evaluate(isSigned)
+    return isPromise(isSigned) ? isSigned.then(evaluate) : evaluate(isSigned)
   }
   return matchFrom(0)
 }
@@ -96,7 +97,7 @@ function evaluateIssuer(
   reader: ClaimsReader,
 ): VerifiedToken | MismatchCode {
   if (typeof key === 'string') return key
-  if (!isSigned) return 'token_signature'
+  if (isSigned !== true) return 'token_signature'
   const claims = reader.read(token.payload)
   if (claims.iss !== issuer.rules.issuer) return 'token_claims'
   checkAudience(claims, issuer.rules.audiences)

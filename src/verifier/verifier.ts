@@ -1,4 +1,5 @@
 import { GatepassError, isGatepassError } from '../core/errors.ts'
+import { isPromise } from '../core/promise.ts'
 import { type AccessTokenClaims, type CompactToken, parseCompact } from '../tokens/access-token.ts'
 import { ClaimsReader, checkTimes } from './claims.ts'
 import { DpopProofs } from './dpop/dpop-proofs.ts'
@@ -196,7 +197,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
       if (cached !== undefined) return accept(token, cached, requirements)
       const parsed = parseCompact(unwrap(token), maxTokenBytes)
       const result = matchIssuer(parsed, issuers, reader, verifySignature)
-      const isComplete = !(result instanceof Promise) && isVerified(result) && !mayWait(result)
+      const isComplete = !isPromise(result) && isVerified(result) && !mayWait(result)
       if (isComplete) return admit(token, result, requirements)
       return completeMatch(parsed, result)
         .then((verified) => admit(token, verified, requirements))

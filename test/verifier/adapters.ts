@@ -10,7 +10,7 @@ import type { Verifier } from '../../src/verifier/verifier.ts'
 /** Presents a token in one way. The answer is the code of an error, or "accepted". */
 export type Present = (token: string) => Promise<string>
 
-type Adapter = (t: Test, verifier: Verifier) => Promise<Present>
+export type Adapter = (t: Test, verifier: Verifier) => Promise<Present>
 
 /** Every way of having a token checked. */
 export const adapters: Readonly<Record<string, Adapter>> = {
