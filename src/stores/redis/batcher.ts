@@ -1,58 +1,54 @@
-export interface BatcherLimits {
-  /** So many go together at most. With 1 each goes at once, by itself. */
-  readonly itemsMax: number
-  /** Nor do they weigh more than this together, unless one alone does. */
-  readonly weightMax: number
+export interface BatchLimits {
+  /** Items per batch. With 1, each item is sent immediately. */
+  readonly maxItems: number
+  /** Total weight of a batch, unless one item alone exceeds it. */
+  readonly maxWeight: number
 }
 
-interface Waiting<I, O> {
+interface Entry<I, O> {
   readonly item: I
-  resolve(answer: O): void
+  resolve(result: O): void
   reject(reason: unknown): void
 }
 
 /**
- * Sends what comes in one turn of the event loop as one call. What a call costs by itself, a deadline,
- * a command to be written and an answer to be waited for, many then pay together: under load that is
- * most of it.
+ * Sends the items of one turn of the event loop as one call. The fixed cost of a call, a deadline, a
+ * command and a reply, is most of the work under load.
  */
 export class Batcher<I, O> {
   readonly #send: (items: readonly I[]) => Promise<readonly (O | Error)[]>
-  readonly #limits: BatcherLimits
-  #waiting: Waiting<I, O>[] = []
+  readonly #limits: BatchLimits
+  #entries: Entry<I, O>[] = []
   #weight = 0
 
-  /** @param send gives an answer for each item in their order; an Error is of that item alone */
-  constructor(
-    send: (items: readonly I[]) => Promise<readonly (O | Error)[]>,
-    limits: BatcherLimits,
-  ) {
+  /** @param send returns a result per item, in order; an Error rejects its item alone */
+  constructor(send: (items: readonly I[]) => Promise<readonly (O | Error)[]>, limits: BatchLimits) {
     this.#send = send
     this.#limits = limits
   }
 
   add(item: I, weight: number): Promise<O> {
-    const { itemsMax, weightMax } = this.#limits
-    if (this.#weight + weight > weightMax) this.#flush()
+    const { maxItems, maxWeight } = this.#limits
+    if (this.#weight + weight > maxWeight) this.#flush()
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ item, resolve, reject })
+      this.#entries.push({ item, resolve, reject })
       this.#weight += weight
-      if (this.#waiting.length >= itemsMax) this.#flush()
-      else if (this.#waiting.length === 1) setImmediate(() => this.#flush())
+      if (this.#entries.length >= maxItems) this.#flush()
+      else if (this.#entries.length === 1) setImmediate(() => this.#flush())
     })
   }
 
   async #flush(): Promise<void> {
-    const batch = this.#waiting
+    const batch = this.#entries
     if (batch.length === 0) return
-    this.#waiting = []
+    this.#entries = []
     this.#weight = 0
     try {
-      const answers = await this.#send(batch.map(({ item }) => item))
+      const results = await this.#send(batch.map(({ item }) => item))
       for (const [at, { resolve, reject }] of batch.entries()) {
-        const answer = answers[at]
-        if (answer instanceof Error) reject(answer)
-        else resolve(answer as O)
+        const result = results[at]
+        if (result instanceof Error) reject(result)
+        else resolve(result as O)
       }
     } catch (error) {
       for (const { reject } of batch) reject(error)

@@ -1,74 +1,109 @@
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Call, type RedisCall, type Send } from './call.ts'
+import { backoffMs } from '../../core/backoff.ts'
+import { InFlightCalls, withDeadline } from '../in-flight-calls.ts'
 import {
-  type ConnectionMaker,
-  type Lane,
+  type ConnectionFactory,
+  type ConnectionRole,
+  createConnectionFactory,
+  type RedisArguments,
   type RedisConnection,
-  reconnectDelayMs,
+  type RedisReply,
+  type Route,
+  reconnectDelay,
 } from './connection.ts'
 import {
-  hopelessness,
-  isAnswer,
+  fatalReason,
   isDemoted,
-  isWithoutReplicas,
-  toldApart,
+  isErrorReply,
+  isMissingReplicas,
+  isTemporary,
+  isUnknownScript,
   unavailable,
+  withoutArguments,
 } from './errors.ts'
+import { parseRedisUrl } from './url.ts'
 
-export interface LinkLimits {
-  /** How long a call takes at most, whatever Redis does. */
-  readonly deadlineMs: number
-  /** How long an attempt to connect takes at most; longer than a call, or a busy machine never connects. */
-  readonly connectMs: number
-  /** How many calls may be under way. */
-  readonly callsMax: number
-  /** How long the start waits for a Redis that is not there. */
-  readonly openMs: number
+export interface RedisOptions {
+  /** The folder that relative paths in the URL are resolved against. */
+  readonly cwd?: string
+  /** Longest duration of a call. Default: 1,000. */
+  readonly deadlineMs?: number
+  /** How long to wait for a Redis that is unavailable. Default: 5,000. */
+  readonly openMs?: number
+  /** Whether there is a connection for changes that replicas confirm. */
+  readonly hasReplicatedRole?: boolean
 }
 
-/**
- * The way to Redis. The client alone waits for ever for the answer to a command that it has written,
- * and some of its states only a new client leaves. So every call has a deadline here, and one that
- * reaches it makes us connect anew, in the background, to where Redis is now. When nothing at all was
- * heard meanwhile, the old connection is given up at once, so that nothing more is sent into it that
- * might run much later.
- */
-export class RedisLink {
-  readonly #make: ConnectionMaker
-  readonly #limits: LinkLimits
-  /** null while there is none to use; calls wait for `#reconnecting` then. */
-  #connection: RedisConnection | null = null
-  #openedAtMs = 0
-  /** When each lane last brought an answer. */
-  readonly #heardAtMs: Record<Lane, number> = [0, 0]
-  #lastError: Error | null = null
-  #disturbances = 0
-  #reconnecting: Promise<void> | null = null
-  /** Old connections, which finish what they have begun. */
-  readonly #retiring = new Set<Promise<void>>()
-  readonly #closing = new AbortController()
-  #calls = 0
-  #onIdle = () => {}
+/** A Lua program. Redis runs one at a time, on the slot of its keys. */
+export interface Script {
+  readonly text: string
+  /** The name of the program in EVALSHA. */
+  readonly sha: string
+}
 
-  private constructor(make: ConnectionMaker, limits: LinkLimits) {
-    this.#make = make
-    this.#limits = limits
+/** Connecting takes some round trips: to a sentinel, to the primary, and for authentication. */
+const minConnectMs = 1_000
+/** Calls in progress, and commands that may wait for one server. */
+const maxCalls = 10_000
+/** Delay before a command is repeated. */
+const repeatDelay = { minMs: 25, maxMs: 200 }
+
+type SendCommand = RedisConnection['send']
+
+/**
+ * A client of Redis whose calls end within their deadline.
+ *
+ * The library waits forever for the reply to a command that it has written, and leaves some states only
+ * as a new client. So a call that reaches its deadline makes us connect anew in the background. If no
+ * reply arrived during that call, the old connection is closed immediately: no further command may be
+ * written to it, as the server might run it much later.
+ */
+export class RedisClient {
+  /** Longest duration of a call. */
+  readonly deadlineMs: number
+  readonly #connectMs: number
+  readonly #createConnection: ConnectionFactory
+  readonly #calls = new InFlightCalls(maxCalls)
+  readonly #closing = new AbortController()
+  /** null while none is usable; commands wait for `#reconnecting`. */
+  #connection: RedisConnection | null = null
+  #connectedAtMs = 0
+  #connectionEpoch = 0
+  readonly #lastReplyAtMs: Record<ConnectionRole, number> = { main: 0, replicated: 0 }
+  #lastError: Error | null = null
+  #reconnecting: Promise<void> | null = null
+  /** Former connections, which finish their commands. */
+  readonly #retiring = new Set<Promise<void>>()
+
+  private constructor(url: string, options: RedisOptions) {
+    const { cwd = '.', deadlineMs = 1_000, hasReplicatedRole = false } = options
+    this.deadlineMs = deadlineMs
+    this.#connectMs = Math.max(deadlineMs, minConnectMs)
+    this.#createConnection = createConnectionFactory(parseRedisUrl(url), cwd, {
+      maxSilenceMs: this.#connectMs,
+      maxQueued: maxCalls,
+      hasReplicatedRole,
+    })
   }
 
-  /** @throws `store_unavailable`: soon when it is hopeless, else when Redis has not come in time */
-  static async open(make: ConnectionMaker, limits: LinkLimits): Promise<RedisLink> {
-    const link = new RedisLink(make, limits)
-    const untilMs = performance.now() + limits.openMs
+  /**
+   * Connects.
+   * @throws `config_invalid`; `store_unavailable`, early for a fatal error, otherwise after `openMs`
+   */
+  static async open(url: string, options: RedisOptions = {}): Promise<RedisClient> {
+    const client = new RedisClient(url, options)
+    const untilMs = performance.now() + (options.openMs ?? 5_000)
     for (let attempt = 0; ; attempt++) {
       try {
-        await link.#connect()
-        return link
+        await client.#connect()
+        return client
       } catch (error) {
-        const detail = hopelessness(error)
-        const delayMs = reconnectDelayMs(attempt)
+        const detail = fatalReason(error)
+        const delayMs = backoffMs(attempt, reconnectDelay)
         if (detail !== null || performance.now() + delayMs > untilMs) {
-          throw unavailable(error, detail ?? 'Redis does not answer.')
+          throw unavailable(error, detail ?? 'Redis does not respond.')
         }
         await sleep(delayMs)
       }
@@ -76,163 +111,148 @@ export class RedisLink {
   }
 
   /**
-   * Does something with Redis before the deadline. What `work` tries after it is not sent.
+   * Runs a call. No command is sent after its deadline.
    * @throws `store_unavailable`
    */
-  async run<T>(work: (call: RedisCall) => Promise<T>, lane: Lane = 0): Promise<T> {
-    if (this.#closing.signal.aborted) throw unavailable(new Error('The store is closed.'))
-    if (this.#calls >= this.#limits.callsMax) throw unavailable(new Error('Too many calls wait.'))
-    const startedAtMs = performance.now()
-    const end = new AbortController()
-    const call = new Call(this.#send, end.signal, lane)
-    const { promise: expired, reject } = Promise.withResolvers<never>()
-    let isOver = false
-    const expire = () => {
-      if (isOver) return
-      const cause = call.lastError ?? this.#lastError ?? undefined
-      reject(new Error('Redis did not answer in time.', { cause }))
-      this.#onExpired(startedAtMs, lane)
-    }
-    // After a pause of this process timers come first, though the answer may be there: it is read
-    // before an immediate.
-    const timer = setTimeout(() => setImmediate(expire), this.#limits.deadlineMs)
-    this.#calls++
+  async run<T>(work: (call: RedisCall) => Promise<T>, role: ConnectionRole = 'main'): Promise<T> {
     try {
-      return await Promise.race([work(call), expired])
+      return await this.#calls.run(() => this.#runWithDeadline(work, role))
     } catch (error) {
-      end.abort()
       throw unavailable(error)
-    } finally {
-      isOver = true
-      clearTimeout(timer)
-      if (--this.#calls === 0) this.#onIdle()
     }
   }
 
-  /** The primaries that share the keys. */
+  /** Returns the names of the primaries that share the keys. @throws `store_unavailable` */
   primaries(): Promise<readonly string[]> {
-    return this.run(async () => {
-      if (this.#connection === null) await this.#reconnecting
-      if (this.#connection === null) throw new Error('There is no connection.')
-      return this.#connection.primaries()
-    })
-  }
-
-  /** How long a call takes at most. */
-  get deadlineMs(): number {
-    return this.#limits.deadlineMs
+    return this.run(async () => (await this.#usableConnection()).primaries())
   }
 
   /**
-   * Grows whenever a connection was lost or replaced. Where it is the same before and after, what was
-   * sent meanwhile went over one connection.
+   * Increases whenever a connection was lost or replaced. Commands between two equal values used one
+   * connection.
    */
-  get disturbances(): number {
-    return this.#disturbances
+  get connectionEpoch(): number {
+    return this.#connectionEpoch
   }
 
   /**
-   * To be told where a primary has too few replicas: they may have gone to another one, and it be the last
-   * to hear of that.
+   * Reports that the primary lacks replicas. They may follow another primary by now, of which a former
+   * primary is the last to learn; so the client connects anew.
    */
-  doubt(): void {
-    this.#leave(this.#limits.connectMs)
+  reportMissingReplicas(): void {
+    this.#reconnectAfter(this.#connectMs)
   }
 
-  /** Lets the calls under way end, which their deadlines make sure of, and closes. */
+  /** Waits for the calls in progress, which end within their deadlines, and closes. */
   async close(): Promise<void> {
     this.#closing.abort()
-    if (this.#calls > 0) {
-      await new Promise<void>((resolve) => {
-        this.#onIdle = resolve
-      })
-    }
+    await this.#calls.close()
     if (this.#connection !== null) this.#retire(this.#connection)
     this.#connection = null
     await Promise.all([this.#reconnecting, ...this.#retiring])
   }
 
-  readonly #send: Send = async (route, command, signal, lane) => {
+  #runWithDeadline<T>(work: (call: RedisCall) => Promise<T>, role: ConnectionRole): Promise<T> {
+    const startedAtMs = performance.now()
+    let call: RedisCall | undefined
+    const run = (signal: AbortSignal) => {
+      call = new RedisCall(this.#send, signal, role)
+      return work(call)
+    }
+    return withDeadline(this.deadlineMs, run, () => {
+      const cause = call?.lastError ?? this.#lastError ?? undefined
+      this.#onDeadline(startedAtMs, role)
+      return new Error('Redis did not reply in time.', { cause })
+    })
+  }
+
+  async #usableConnection(): Promise<RedisConnection> {
     if (this.#connection === null) await this.#reconnecting
     if (this.#connection === null) throw new Error('There is no connection.')
+    return this.#connection
+  }
+
+  readonly #send: SendCommand = async (route, command, signal, role) => {
+    const connection = await this.#usableConnection()
     try {
-      const reply = await this.#connection.send(route, command, signal, lane)
-      this.#heardAtMs[lane] = performance.now()
+      const reply = await connection.send(route, command, signal, role)
+      this.#lastReplyAtMs[role] = performance.now()
       return reply
     } catch (error) {
-      if (isAnswer(error)) this.#heardAtMs[lane] = performance.now()
-      if (isDemoted(error)) this.#leave(this.#limits.deadlineMs)
-      if (isWithoutReplicas(error)) this.doubt()
+      if (isErrorReply(error)) this.#lastReplyAtMs[role] = performance.now()
+      if (isDemoted(error)) this.#reconnectAfter(this.deadlineMs)
+      if (isMissingReplicas(error)) this.reportMissingReplicas()
       throw error
     }
   }
 
-  /**
-   * Goes to where Redis is now. Not again and again: who is asked for the primary may not know the new
-   * one yet.
-   */
-  #leave(pauseMs: number): void {
-    if (performance.now() - this.#openedAtMs > pauseMs) this.#reconnect()
-  }
-
-  #onExpired(startedAtMs: number, lane: Lane): void {
-    // It waited for a connection that has been replaced since.
-    if (startedAtMs < this.#openedAtMs) return
-    if (this.#heardAtMs[lane] < startedAtMs) {
+  #onDeadline(startedAtMs: number, role: ConnectionRole): void {
+    // The call waited for a connection that has been replaced since.
+    if (startedAtMs < this.#connectedAtMs) return
+    if (this.#lastReplyAtMs[role] < startedAtMs) {
       this.#connection?.destroy()
       this.#connection = null
     }
     this.#reconnect()
   }
 
-  /** Connects anew in the background, until it works or the link is closed. */
+  /** Connects anew, unless the connection is younger: sentinels may not know the new primary yet. */
+  #reconnectAfter(minAgeMs: number): void {
+    if (performance.now() - this.#connectedAtMs > minAgeMs) this.#reconnect()
+  }
+
+  /** Connects anew in the background, until that succeeds or the client is closed. */
   #reconnect(): void {
-    this.#reconnecting ??= this.#untilConnected()
+    this.#reconnecting ??= this.#connectRepeatedly()
       .catch(() => {})
       .finally(() => {
         this.#reconnecting = null
       })
   }
 
-  async #untilConnected(): Promise<void> {
+  async #connectRepeatedly(): Promise<void> {
     const { signal } = this.#closing
     for (let attempt = 0; !signal.aborted; attempt++) {
       try {
         await this.#connect()
         return
       } catch {
-        await sleep(reconnectDelayMs(attempt), null, { signal })
+        await sleep(backoffMs(attempt, reconnectDelay), null, { signal })
       }
     }
   }
 
-  /** One attempt. The connection before goes on until then, and ends what it has begun. */
+  /** Makes one attempt to connect. The former connection serves until then and finishes its commands. */
   async #connect(): Promise<void> {
     this.#lastError = null
-    const connection = this.#make((error) => {
-      this.#disturbances += 1
-      this.#lastError = toldApart(error)
+    const connection = this.#createConnection((error) => {
+      this.#connectionEpoch += 1
+      this.#lastError = withoutArguments(error)
     })
-    const tooLate = AbortSignal.any([
-      AbortSignal.timeout(this.#limits.connectMs),
-      this.#closing.signal,
-    ])
+    const { signal: closing } = this.#closing
     try {
-      await Promise.race([connection.connect(), once(tooLate, 'abort')])
-      tooLate.throwIfAborted()
+      await withDeadline(
+        this.#connectMs,
+        async (signal) => {
+          await Promise.race([connection.connect(), once(closing, 'abort', { signal })])
+          closing.throwIfAborted()
+        },
+        () => new Error('Redis did not accept the connection in time.'),
+      )
     } catch (error) {
       connection.destroy()
       throw this.#lastError ?? error
     }
     if (this.#connection !== null) this.#retire(this.#connection)
     this.#connection = connection
-    this.#disturbances += 1
-    this.#openedAtMs = performance.now()
+    this.#connectionEpoch += 1
+    this.#connectedAtMs = performance.now()
   }
 
+  /** Closes a connection once its commands have finished, at the latest after a deadline. */
   #retire(connection: RedisConnection): void {
     const limit = new AbortController()
-    const pause = sleep(this.#limits.deadlineMs, null, { signal: limit.signal })
+    const pause = sleep(this.deadlineMs, null, { signal: limit.signal })
     const retired = Promise.race([connection.close(), pause])
       .catch(() => {})
       .then(() => {
@@ -243,4 +263,61 @@ export class RedisLink {
     pause.catch(() => {})
     this.#retiring.add(retired)
   }
+}
+
+/** The commands of one call. Repeats a command until it gets a reply or the deadline has passed. */
+export class RedisCall {
+  /** Why a command was last repeated. */
+  lastError: Error | null = null
+  /** Whether the reply to a command was lost, so that the repeated command may have run before. */
+  hasLostReply = false
+  readonly #send: SendCommand
+  readonly #signal: AbortSignal
+  readonly #role: ConnectionRole
+
+  constructor(send: SendCommand, signal: AbortSignal, role: ConnectionRole) {
+    this.#send = send
+    this.#signal = signal
+    this.#role = role
+  }
+
+  /**
+   * @param route selects the server; every key of the command must be there
+   * @param isRepeatable whether the command may be repeated although it may have run
+   */
+  async command(route: Route, command: RedisArguments, isRepeatable = true): Promise<RedisReply> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.#send(route, command, this.#signal, this.#role)
+      } catch (error) {
+        const mayRepeat = isTemporary(error) || (isRepeatable && !isErrorReply(error))
+        if (!mayRepeat || this.#signal.aborted) throw error
+        this.lastError = withoutArguments(error)
+        if (!isErrorReply(error)) this.hasLostReply = true
+        await sleep(backoffMs(attempt, repeatDelay), null, { signal: this.#signal })
+      }
+    }
+  }
+
+  /** @param keys one key, or several on one slot */
+  async script(
+    script: Script,
+    keys: string | readonly string[],
+    args: RedisArguments,
+    isRepeatable = true,
+  ): Promise<RedisReply> {
+    const all = typeof keys === 'string' ? [keys] : keys
+    const [first = ''] = all
+    const parameters = [String(all.length), ...all, ...args]
+    try {
+      return await this.command(first, ['EVALSHA', script.sha, ...parameters], isRepeatable)
+    } catch (error) {
+      if (!isUnknownScript(error)) throw error
+      return this.command(first, ['EVAL', script.text, ...parameters], isRepeatable)
+    }
+  }
+}
+
+export function defineScript(text: string): Script {
+  return { text, sha: createHash('sha1').update(text).digest('hex') }
 }

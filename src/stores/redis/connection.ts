@@ -5,89 +5,93 @@ import {
   RESP_TYPES,
   type RedisClientOptions,
 } from '@redis/client'
+import { backoffMs } from '../../core/backoff.ts'
 import type { TlsFiles } from '../server-url.ts'
 import { type RedisCredentials, type RedisTarget, urlParser } from './url.ts'
 
-/** What a command answers, text as bytes. */
+/** A reply. Texts are bytes. */
 export type RedisReply = null | number | Buffer | readonly RedisReply[]
 export type RedisArguments = readonly (string | Buffer)[]
 
 /**
- * Which of the connections to one server a command takes. What waits for replicas (`WAIT`) keeps all
- * behind it waiting, and so has one of its own where there are two.
+ * Which of the connections to a server a command uses. `WAIT` blocks all commands behind it, so changes
+ * that replicas confirm have a connection of their own.
  */
-export type Lane = 0 | 1
+export type ConnectionRole = 'main' | 'replicated'
 
-/** Where a command goes: to whoever has a key, or to one of the primaries. */
+/** The target of a command: the server of a key, or one of the primaries. */
 export type Route = string | { readonly primary: string }
 
 /**
- * A server, a Cluster or the primary that the sentinels name, all alike. Its lanes never lead to two
- * primaries: what is read is what was acknowledged.
+ * Connections to a server, a Cluster, or the primary of the sentinels. All roles lead to the same
+ * primary, so that reads see acknowledged writes.
  */
 export interface RedisConnection {
-  /** Resolves when commands can be sent. May try for ever: `destroy` ends that. */
+  /** Resolves when commands can be sent. May retry forever, until `destroy`. */
   connect(): Promise<unknown>
-  /** The primaries that share the keys, by a name for `send`. A Cluster may change them at any time. */
+  /** Returns the names of the primaries that share the keys. A Cluster may change them at any time. */
   primaries(): readonly string[]
   /**
-   * Sends one command. An aborted signal takes it back if it was not written to the wire; a written
-   * one the client waits for however long it takes.
+   * Sends a command. An aborted signal withdraws a command that was not written
+   * yet; the reply to a written command may never arrive.
    */
-  send(route: Route, command: RedisArguments, signal: AbortSignal, lane: Lane): Promise<RedisReply>
-  /** Waits for what is under way, and closes. */
+  send(
+    route: Route,
+    command: RedisArguments,
+    signal: AbortSignal,
+    role: ConnectionRole,
+  ): Promise<RedisReply>
+  /** Waits for the commands in progress and closes. */
   close(): Promise<unknown>
-  /** Closes at once; what is under way is rejected. */
+  /** Closes immediately and rejects the commands in progress. */
   destroy(): void
 }
 
-export interface ConnectionLimits {
-  /** How long anything may stay silent: a connection attempt, a handshake, a server. */
-  readonly silenceMs: number
-  /** How many commands may wait for one server. */
-  readonly queueMax: number
-  readonly lanes: 1 | 2
+export interface ConnectionOptions {
+  /** Longest silence of a connection attempt, a handshake or a server. */
+  readonly maxSilenceMs: number
+  /** Commands that may wait for one server. */
+  readonly maxQueued: number
+  /** Whether there is a connection for changes that replicas confirm. */
+  readonly hasReplicatedRole: boolean
 }
 
-const reconnectMinMs = 50
-const reconnectMaxMs = 500
+/** Delay between attempts to connect. */
+export const reconnectDelay = { minMs: 50, maxMs: 500 }
 
-/** Grows with each attempt, up to half a second, and differs by half from replica to replica. */
-export function reconnectDelayMs(attempt: number): number {
-  const delayMs = Math.min(reconnectMaxMs, reconnectMinMs * 2 ** Math.min(attempt, 10))
-  return delayMs * (0.5 + Math.random() / 2)
-}
+/** Creates a connection that is not connected. `onError` receives every error of the client. */
+export type ConnectionFactory = (onError: (error: unknown) => void) => RedisConnection
 
-/** Makes a connection that is not connected yet; hears of each error that the client meets. */
-export type ConnectionMaker = (onError: (error: unknown) => void) => RedisConnection
-
-/** @throws `config_invalid` when a file can't be read */
-export function connectionMaker(
+/** @throws `config_invalid` if a file cannot be read */
+export function createConnectionFactory(
   target: RedisTarget,
   cwd: string,
-  limits: ConnectionLimits,
-): ConnectionMaker {
-  const options = clientOptions(target, tlsOptions(target.tls, cwd), limits)
-  const { lanes } = limits
+  options: ConnectionOptions,
+): ConnectionFactory {
+  const common = clientOptions(target, tlsOptions(target.tls, cwd), options)
+  const { hasReplicatedRole } = options
   switch (target.topology) {
     case 'single':
-      return (onError) => inLanes(lanes, () => serverConnection(target, options, onError))
+      return (onError) =>
+        withRoles(hasReplicatedRole, () => serverConnection(target, common, onError))
     case 'cluster':
-      return (onError) => inLanes(lanes, () => clusterConnection(target, options, onError))
+      return (onError) =>
+        withRoles(hasReplicatedRole, () => clusterConnection(target, common, onError))
     case 'sentinel':
-      return (onError) => sentinelConnection(target, options, lanes, onError)
+      return (onError) => sentinelConnection(target, common, hasReplicatedRole, onError)
   }
 }
 
-/** A connection for each lane. Made one by one, they lead to the same servers all the same. */
-function inLanes(lanes: number, make: () => RedisConnection): RedisConnection {
-  const first = make()
-  if (lanes === 1) return first
-  const all = [first, make()] as const
+/** Creates a connection per role. Connections to fixed servers lead to the same primaries. */
+function withRoles(hasReplicatedRole: boolean, create: () => RedisConnection): RedisConnection {
+  const main = create()
+  if (!hasReplicatedRole) return main
+  const byRole = { main, replicated: create() }
+  const all = Object.values(byRole)
   return {
     connect: () => Promise.all(all.map((one) => one.connect())),
-    primaries: () => first.primaries(),
-    send: (route, command, signal, lane) => all[lane].send(route, command, signal, lane),
+    primaries: () => main.primaries(),
+    send: (route, command, signal, role) => byRole[role].send(route, command, signal, role),
     close: () => Promise.all(all.map((one) => one.close())),
     destroy: () => {
       for (const one of all) one.destroy()
@@ -95,35 +99,34 @@ function inLanes(lanes: number, make: () => RedisConnection): RedisConnection {
   }
 }
 
-// Replies are bytes, as a row is. The client's own timeout ends only what it could not write yet and
-// costs a signal for each command: the deadline is ours (link.ts).
+// Replies are bytes, as a session row is. The library's timeout ends unwritten commands only and costs a
+// signal per command, so the deadline is ours (client.ts).
 const commandOptions = {
   timeout: 0,
   typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer, [RESP_TYPES.MAP]: Array },
 }
 
-type Options = ReturnType<typeof clientOptions>
+type CommonOptions = ReturnType<typeof clientOptions>
 
-/** What every client is given, whoever makes it. */
 function clientOptions(
   { credentials }: RedisTarget,
   tls: ReturnType<typeof tlsOptions>,
-  { silenceMs, queueMax }: ConnectionLimits,
+  { maxSilenceMs, maxQueued }: ConnectionOptions,
 ) {
   return {
     ...credentialsOptions(credentials),
     name: 'gatepass',
-    // Each would need one more command to be allowed, and tells us nothing.
+    // Each would require permission for one more command, and has no use.
     disableClientInfo: true,
     maintNotifications: 'disabled',
-    commandsQueueMaxLength: queueMax,
-    // A ping that is not answered makes an idle connection time out; so does a silent handshake.
-    pingInterval: silenceMs,
+    commandsQueueMaxLength: maxQueued,
+    // An idle connection times out when a ping gets no reply, and so does a silent handshake.
+    pingInterval: maxSilenceMs,
     socket: {
       ...tls,
-      connectTimeout: silenceMs,
-      socketTimeout: 2 * silenceMs,
-      reconnectStrategy: reconnectDelayMs,
+      connectTimeout: maxSilenceMs,
+      socketTimeout: 2 * maxSilenceMs,
+      reconnectStrategy: (attempt: number) => backoffMs(attempt, reconnectDelay),
     },
   } as const satisfies RedisClientOptions
 }
@@ -134,16 +137,16 @@ function credentialsOptions({ username, password }: RedisCredentials) {
 
 function tlsOptions(files: TlsFiles | null, cwd: string) {
   if (files === null) return { tls: false } as const
-  // Said here, so that no environment variable turns it off.
+  // Explicit, so that no environment variable turns the check off.
   return { tls: true, rejectUnauthorized: true, ...urlParser.readTlsFiles(files, cwd) } as const
 }
 
-/** Where there is one primary, whatever its address. */
+/** The name of the primary where there is only one. */
 const onlyPrimary = ['the primary']
 
 function serverConnection(
   target: RedisTarget & { topology: 'single' },
-  options: Options,
+  options: CommonOptions,
   onError: (error: unknown) => void,
 ): RedisConnection {
   const [node] = target.nodes
@@ -163,19 +166,19 @@ function serverConnection(
   }
 }
 
-/** How long a node may be away before the others are asked who serves its slots. */
+/** How long a node may be unavailable before the client asks others who serves its slots. */
 const topologyRefreshMs = 200
 
 function clusterConnection(
   target: RedisTarget & { topology: 'cluster' },
-  options: Options,
+  options: CommonOptions,
   onError: (error: unknown) => void,
 ): RedisConnection {
   const cluster = createCluster({
     commandOptions,
     rootNodes: target.nodes.map((node) => ({ socket: { ...options.socket, ...node } })),
     defaults: options,
-    // Otherwise one node that is down keeps the client from learning about all the others.
+    // Otherwise a node that is down keeps the client from learning about the others.
     minimizeConnections: true,
     topologyRefreshOnReconnectionAttemptStrategy: topologyRefreshMs,
   })
@@ -200,8 +203,8 @@ function clusterConnection(
 
 function sentinelConnection(
   target: RedisTarget & { topology: 'sentinel' },
-  options: Options,
-  lanes: number,
+  options: CommonOptions,
+  hasReplicatedRole: boolean,
   onError: (error: unknown) => void,
 ): RedisConnection {
   const { username: _, password: __, ...anonymous } = options
@@ -211,27 +214,27 @@ function sentinelConnection(
     sentinelRootNodes: [...target.nodes],
     nodeClientOptions: { ...options, database: target.database },
     sentinelClientOptions: { ...anonymous, ...credentialsOptions(target.sentinelCredentials) },
-    // It would send a command again whose answer was lost, which is for us to decide.
+    // The library would repeat a command whose reply was lost; that is for the caller to decide.
     maxCommandRediscovers: 0,
-    // Without it two commands at once may both wait for the one connection, for ever.
+    // Without it, two concurrent commands may both wait forever for the only connection.
     reserveClient: true,
-    // Two clients could be told of two primaries while the sentinels tell one another.
-    masterPoolSize: lanes,
+    // Both roles share a client: two clients could follow two primaries during a fail-over.
+    masterPoolSize: hasReplicatedRole ? 2 : 1,
     passthroughClientErrorEvents: true,
   })
   sentinel.on('error', onError)
-  let second: Pick<typeof sentinel, 'sendCommand'> = sentinel
+  let replicated: Pick<typeof sentinel, 'sendCommand'> = sentinel
   return {
     connect: async () => {
       await sentinel.connect()
-      if (lanes === 2) second = await sentinel.acquire()
+      if (hasReplicatedRole) replicated = await sentinel.acquire()
       sentinel.on('topology-change', ({ type }) => {
-        if (type === 'MASTER_CHANGE') onError(new Error('Another server is the primary now.'))
+        if (type === 'MASTER_CHANGE') onError(new Error('Another server has become the primary.'))
       })
     },
     primaries: () => onlyPrimary,
-    send: (_route, command, abortSignal, lane) => {
-      const client = lane === 0 ? sentinel : second
+    send: (_route, command, abortSignal, role) => {
+      const client = role === 'main' ? sentinel : replicated
       return client.sendCommand(false, [...command], { abortSignal })
     },
     close: () => sentinel.close(),

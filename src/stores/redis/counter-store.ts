@@ -5,28 +5,26 @@ import {
   type CounterStore,
   createCounter,
 } from '../counter-store.ts'
-import type { RedisLink } from './client.ts'
+import { defineScript, RedisClient, type RedisOptions, type Script } from './client.ts'
 import type { RedisReply } from './connection.ts'
-import { openLink, type RedisOptions } from './open.ts'
-import { type Script, scriptOf } from './session-scripts.ts'
 
-/** Counters in Redis, beside the sessions. Redis measures their windows and removes them. */
+/** Counters in Redis, beside the sessions. Their windows follow the clock of Redis. */
 export class RedisCounterStore implements CounterStore {
-  readonly #link: RedisLink
+  readonly #client: RedisClient
 
-  private constructor(link: RedisLink) {
-    this.#link = link
+  private constructor(client: RedisClient) {
+    this.#client = client
   }
 
   /** @throws `config_invalid`, `store_unavailable` */
   static async open(url: string, options: RedisOptions = {}): Promise<RedisCounterStore> {
-    return new RedisCounterStore(await openLink(url, options))
+    return new RedisCounterStore(await RedisClient.open(url, options))
   }
 
   counter({ name, limit, window_s }: CounterOptions): Counter {
     return createCounter(
       new RateLimiterRedis({
-        storeClient: this.#asClient(),
+        storeClient: this.#limiterClient(),
         useRedisPackage: true,
         keyPrefix: `gp:c:${name}`,
         points: limit,
@@ -36,25 +34,25 @@ export class RedisCounterStore implements CounterStore {
   }
 
   close(): Promise<void> {
-    return this.#link.close()
+    return this.#client.close()
   }
 
-  /** What the library uses of a client of node-redis, within our deadlines. */
-  #asClient() {
+  /** The part of a node-redis client that the library uses. */
+  #limiterClient() {
     const scripts = new Map<string, Script>()
-    const known = (text: string): Script => {
-      const script = scripts.get(text) ?? scriptOf(text)
+    const scriptOf = (text: string): Script => {
+      const script = scripts.get(text) ?? defineScript(text)
       scripts.set(text, script)
       return script
     }
     const command = (key: string, ...args: string[]): Promise<RedisReply> =>
-      this.#link.run((call) => call.command(key, args))
+      this.#client.run((call) => call.command(key, args))
     return {
       eval: (text: string, { keys: [key = ''], arguments: args }: EvalOptions) =>
-        // Not repeated: what may have been counted must not be counted twice.
-        this.#link.run((call) => call.script(known(text), key, args, false)),
+        // Not repeatable: an event must not count twice.
+        this.#client.run((call) => call.script(scriptOf(text), key, args, false)),
       del: (key: string) => command(key, 'DEL', key),
-      // Of a transaction the library only reads a count and what is left of its window.
+      // The library uses a transaction only to read a count and the rest of its window.
       multi: () => ({
         get: (key: string) => ({
           pTTL: () => ({

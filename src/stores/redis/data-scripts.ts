@@ -1,12 +1,12 @@
-import { scriptOf } from './session-scripts.ts'
+import { defineScript } from './client.ts'
 
 /**
- * The fields of an owner are one hash, so one slot. A field is its version, a zero byte, its value. No
- * field is named like the mark of an owner that has ended.
+ * The field that marks the hash of an ended owner. No other field has this name. The fields of an owner
+ * are one hash, on one slot; a field is its version, a zero byte and its value.
  */
 export const endedMark = '!'
 
-/** A function that tells whether a field has a version. */
+/** A function: whether a field has a version. */
 const hasVersion = `
 local function hasVersion(field, version)
   local length = #version
@@ -15,9 +15,8 @@ end
 `
 
 /**
- * Looks a field up, and whether the owner has ended; then whether the field is as expected: '*' for
- * anything, '' for absent, or '=' and the version. Redis runs one script at a time, and more than half of
- * what one takes is Lua: so it calls and copies little.
+ * Gets a field and checks the precondition: '*' for none, '' for absent, or '=' and the version. Redis
+ * runs one script at a time and most of that is Lua, so the code calls and copies little.
  */
 const check = `
 local found = redis.pcall('HMGET', key, ARGV[at + 1], '${endedMark}')
@@ -32,11 +31,8 @@ elseif current and not isExpected then
 end
 `
 
-/**
- * KEYS owners; ARGV for each how many fields, and their names. Answers for each with their values, or
- * with what is wrong with that one.
- */
-export const readFieldsScript = scriptOf(`
+/** KEYS owners; ARGV for each the number and the names of its fields. Returns values or an error each. */
+export const readFieldsScript = defineScript(`
 local answers, at = {}, 1
 for n, key in ipairs(KEYS) do
   local last = at + tonumber(ARGV[at])
@@ -47,13 +43,13 @@ return answers
 `)
 
 /**
- * KEYS owners; ARGV what is to be stored, one after the other, and for each owner the field, what is
- * expected, how long what is to be stored is, how many fields there may be, and the expiry in ms. A write
- * that has been done already is done well. Answers for each, as above.
+ * KEYS owners; ARGV the encoded fields, one after the other, and for each owner the field, the
+ * precondition, the encoded length, the maximum number of fields and the expiry in ms. Returns an
+ * outcome or an error each. A repeated write succeeds.
  *
- * What is to be stored is one argument because a client writes each argument of bytes by itself.
+ * The fields are one argument, as the client writes each argument of bytes to the socket by itself.
  */
-export const writeFieldsScript = scriptOf(`
+export const writeFieldsScript = defineScript(`
 ${hasVersion}
 local function write(key, at, from, to)
   ${check}
@@ -78,8 +74,8 @@ end
 return answers
 `)
 
-/** KEYS[1] the owner; ARGV the field, what is expected. */
-export const removeFieldScript = scriptOf(`
+/** KEYS[1] the owner; ARGV the field and the precondition. */
+export const removeFieldScript = defineScript(`
 ${hasVersion}
 local key, at = KEYS[1], 0
 ${check}
@@ -87,8 +83,8 @@ if not isExpected then return 'conflict' end
 return redis.call('HDEL', key, ARGV[1]) == 1 and 'removed' or 'absent'
 `)
 
-/** KEYS[1] the owner; ARGV until when in ms, or '' for no longer than now. */
-export const endFieldsScript = scriptOf(`
+/** KEYS[1] the owner; ARGV until when writes are refused, in ms, or ''. */
+export const endFieldsScript = defineScript(`
 redis.call('UNLINK', KEYS[1])
 if ARGV[1] ~= '' then
   redis.call('HSET', KEYS[1], '${endedMark}', '')

@@ -3,40 +3,33 @@ import type {
   DataRemoval,
   DataStore,
   DataWrite,
+  Expected,
   RemovalOutcome,
+  StoredField,
   WriteOutcome,
 } from '../data-store.ts'
 import { Batcher } from './batcher.ts'
-import type { RedisCall } from './call.ts'
-import type { RedisLink } from './client.ts'
+import { type RedisCall, RedisClient } from './client.ts'
 import type { RedisReply } from './connection.ts'
 import {
-  bytesOf,
-  expectation,
-  type Fields,
-  fieldsOfHash,
-  fieldsOfNames,
-  lengthOf,
-} from './data-fields.ts'
-import {
+  endedMark,
   endFieldsScript,
   readFieldsScript,
   removeFieldScript,
   writeFieldsScript,
 } from './data-scripts.ts'
 import { unavailable } from './errors.ts'
-import { Changes, type ReplicaOptions } from './replicated-writes.ts'
+import { type ReplicaOptions, ReplicatedWriter } from './replicated-writer.ts'
 import { parseRedisUrl } from './url.ts'
 
-/** A cart is no reason to keep a request waiting for long. */
+/** A missing cart is no reason to delay a page for long. */
 const defaultDeadlineMs = 250
-/**
- * What goes to Redis as one script, for which others don't wait long; and while it works on these, the
- * next ones are made ready.
- */
-const ownersTogetherMax = 32
-const fieldsTogetherMax = 256
-const valueBytesTogetherMax = 256 * 1024
+/** Limits of one script: others do not wait long for it, and the next one is prepared meanwhile. */
+const maxOwnersPerScript = 32
+const maxFieldsPerScript = 256
+const maxBytesPerScript = 256 * 1024
+
+type Fields = Map<string, StoredField>
 
 interface FieldsRead {
   readonly key: string
@@ -44,47 +37,47 @@ interface FieldsRead {
 }
 
 /**
- * Session data in Redis 7 or later, or Valkey: one server, a Cluster, or what sentinels watch
- * (url.ts). Redis removes by its own clock what has expired.
+ * Session data in Redis 7 or later, or Valkey: one server, a Cluster, or a primary behind sentinels.
+ * Redis removes expired data by its own clock.
  *
- * What is asked in one turn of the event loop, of any owners, goes to Redis as one command, but in a
- * Cluster, where no two owners need be on one node.
+ * Calls of one turn of the event loop, for any owners, are sent as one command; not in a Cluster, where
+ * owners are on different nodes.
  *
- * It keeps what it acknowledged as long as it is told to keep anything: with `appendonly yes` over a
- * restart, with `maxmemory-policy noeviction` when it is full. Without `replicas` a fail-over may lose
- * the last changes.
+ * Acknowledged data survives a restart with `appendonly yes`, and a full server with
+ * `maxmemory-policy noeviction`. Without `replicas` a fail-over may lose the last changes.
  */
 export class RedisDataStore implements DataStore {
-  readonly #link: RedisLink
-  readonly #changes: Changes
+  readonly #client: RedisClient
+  readonly #writer: ReplicatedWriter
   readonly #reads: Batcher<FieldsRead, Fields>
   readonly #writes: Batcher<DataWrite, WriteOutcome>
 
-  private constructor(link: RedisLink, changes: Changes, itemsMax: number) {
-    this.#link = link
-    this.#changes = changes
-    this.#reads = new Batcher((reads) => this.#readTogether(reads), {
-      itemsMax,
-      weightMax: fieldsTogetherMax,
+  private constructor(client: RedisClient, replicas: number, maxItems: number) {
+    this.#client = client
+    this.#writer = new ReplicatedWriter(client, replicas)
+    this.#reads = new Batcher((reads) => this.#readBatch(reads), {
+      maxItems,
+      maxWeight: maxFieldsPerScript,
     })
-    this.#writes = new Batcher((writes) => this.#writeTogether(writes), {
-      itemsMax,
-      weightMax: valueBytesTogetherMax,
+    this.#writes = new Batcher((writes) => this.#writeBatch(writes), {
+      maxItems,
+      maxWeight: maxBytesPerScript,
     })
   }
 
   /** @throws `config_invalid`, `store_unavailable` */
-  static async open(url: string, given: ReplicaOptions = {}): Promise<RedisDataStore> {
-    const options = { deadlineMs: defaultDeadlineMs, ...given }
-    const itemsMax = parseRedisUrl(url).topology === 'cluster' ? 1 : ownersTogetherMax
-    const { link, changes } = await Changes.open(url, options)
-    return new RedisDataStore(link, changes, itemsMax)
+  static async open(url: string, options: ReplicaOptions = {}): Promise<RedisDataStore> {
+    const { replicas = 0, deadlineMs = defaultDeadlineMs, ...others } = options
+    const maxItems = parseRedisUrl(url).topology === 'cluster' ? 1 : maxOwnersPerScript
+    const hasReplicatedRole = replicas > 0
+    const client = await RedisClient.open(url, { ...others, deadlineMs, hasReplicatedRole })
+    return new RedisDataStore(client, replicas, maxItems)
   }
 
   async read(owner: DataOwner, fields: readonly string[] | 'all', _nowMs: number): Promise<Fields> {
     const key = keyOf(owner)
     if (fields === 'all') {
-      return fieldsOfHash(await this.#link.run((call) => call.command(key, ['HGETALL', key])))
+      return fieldsOfHash(await this.#client.run((call) => call.command(key, ['HGETALL', key])))
     }
     return fields.length > 0 ? this.#reads.add({ key, fields }, fields.length) : new Map()
   }
@@ -95,15 +88,15 @@ export class RedisDataStore implements DataStore {
 
   async remove({ owner, field, expected }: DataRemoval): Promise<RemovalOutcome> {
     const key = keyOf(owner)
-    // The second time it would not find what the first has removed.
+    // A repeated removal would not find the version that the first one removed.
     const isRepeatable = expected === undefined
-    const args = [field, expectation(expected)]
-    const { reply, isInDoubt } = await this.#change(
+    const args = [field, preconditionOf(expected)]
+    const { reply, mayHaveRunBefore } = await this.#change(
       key,
       (call) => call.script(removeFieldScript, key, args, isRepeatable),
       isRepeatable,
     )
-    const outcome = certain<RemovalOutcome>(reply, isInDoubt)
+    const outcome = toOutcome<RemovalOutcome>(reply, mayHaveRunBefore)
     if (outcome instanceof Error) throw outcome
     return outcome
   }
@@ -125,86 +118,131 @@ export class RedisDataStore implements DataStore {
   }
 
   async ping(): Promise<void> {
-    await this.#link.run((call) => call.command('', ['PING']))
+    await this.#client.run((call) => call.command('', ['PING']))
   }
 
   close(): Promise<void> {
-    return this.#link.close()
+    return this.#client.close()
   }
 
-  #readTogether(reads: readonly FieldsRead[]): Promise<(Fields | Error)[]> {
-    return this.#link.run(async (call) => {
-      const answers = await valuesOf(call, reads)
-      return answers.map((values, n) => {
+  #readBatch(reads: readonly FieldsRead[]): Promise<(Fields | Error)[]> {
+    return this.#client.run(async (call) => {
+      const replies = await readValues(call, reads)
+      return replies.map((values, n) => {
         if (values instanceof Error) return unavailable(values)
         return fieldsOfNames(reads[n]?.fields ?? [], values)
       })
     })
   }
 
-  async #writeTogether(writes: readonly DataWrite[]): Promise<(WriteOutcome | Error)[]> {
+  async #writeBatch(writes: readonly DataWrite[]): Promise<(WriteOutcome | Error)[]> {
     const keys = writes.map(({ owner }) => keyOf(owner))
-    const args: (string | Buffer)[] = [bytesOf(writes)]
+    const args: (string | Buffer)[] = [encodeFields(writes)]
     for (const write of writes) {
-      args.push(write.field, expectation(write.expected), String(lengthOf(write)))
+      args.push(write.field, preconditionOf(write.expected), String(encodedLength(write)))
       args.push(String(write.maxFields), String(write.expiresAtMs))
     }
     const [first = ''] = keys
-    const { reply, isInDoubt } = await this.#change(first, (call) =>
+    const { reply, mayHaveRunBefore } = await this.#change(first, (call) =>
       call.script(writeFieldsScript, keys, args),
     )
-    return (reply as Answers<Buffer>).map((answer) =>
-      answer instanceof Error ? unavailable(answer) : certain(answer, isInDoubt),
+    return (reply as PerKey<Buffer>).map((one) =>
+      one instanceof Error ? unavailable(one) : toOutcome(one, mayHaveRunBefore),
     )
   }
 
-  /**
-   * What Redis answered to a change, and whether it may have had it before.
-   *
-   * @param key of what is changed; other keys that are changed with it are on the same server
-   */
+  /** @param key of the change; its other keys are on the same server */
   #change(
     key: string,
     send: (call: RedisCall) => Promise<RedisReply>,
     isRepeatable = true,
-  ): Promise<{ readonly reply: RedisReply; readonly isInDoubt: boolean }> {
-    return this.#changes.run((call) => {
-      const write = async (isFirst: boolean) => {
+  ): Promise<{ readonly reply: RedisReply; readonly mayHaveRunBefore: boolean }> {
+    return this.#writer.run((call) => {
+      const change = async (isFirst: boolean) => {
         const reply = await send(call)
-        return { reply, isInDoubt: call.isInDoubt || !isFirst }
+        return { reply, mayHaveRunBefore: call.hasLostReply || !isFirst }
       }
-      return this.#changes.make(call, [key], write, isRepeatable)
+      return this.#writer.write(call, [key], change, isRepeatable)
     })
   }
 }
 
-/** Of a script that answers for each of its keys. */
-type Answers<T> = readonly (T | Error)[]
+/** The reply of a script: a result or an error per key. */
+type PerKey<T> = readonly (T | Error)[]
 type Values = readonly (Buffer | null)[]
 
-async function valuesOf(call: RedisCall, reads: readonly FieldsRead[]): Promise<Answers<Values>> {
+async function readValues(call: RedisCall, reads: readonly FieldsRead[]): Promise<PerKey<Values>> {
   const [only, ...others] = reads
   if (only !== undefined && others.length === 0) {
     return [(await call.command(only.key, ['HMGET', only.key, ...only.fields])) as Values]
   }
   const keys = reads.map(({ key }) => key)
   const args = reads.flatMap(({ fields }) => [String(fields.length), ...fields])
-  return (await call.script(readFieldsScript, keys, args)) as Answers<Values>
+  return (await call.script(readFieldsScript, keys, args)) as PerKey<Values>
 }
 
-/** What says nothing about a write that was sent before, and not answered. */
-const inDoubt: ReadonlySet<string> = new Set<WriteOutcome>(['conflict', 'full'])
+/** Outcomes that a repeated change may have caused itself. */
+const ambiguousOutcomes: ReadonlySet<string> = new Set<WriteOutcome>(['conflict', 'full'])
 
-/** An outcome; or that it may have come about when the change was sent before, unheard. */
-function certain<T extends WriteOutcome | RemovalOutcome>(
+/** Returns an error for an outcome that the change may have caused itself when it ran before. */
+function toOutcome<T extends WriteOutcome | RemovalOutcome>(
   reply: RedisReply,
-  isInDoubt: boolean,
+  mayHaveRunBefore: boolean,
 ): T | Error {
   const outcome = String(reply)
-  if (!isInDoubt || !inDoubt.has(outcome)) return outcome as T
-  return unavailable(new Error(`It is ${outcome} by now.`))
+  if (!mayHaveRunBefore || !ambiguousOutcomes.has(outcome)) return outcome as T
+  return unavailable(new Error(`The repeated change is answered ${outcome}.`))
 }
 
 function keyOf({ scope, id }: DataOwner): string {
   return `gp:d:${scope}:${id}`
+}
+
+/** The precondition as an argument of the scripts. */
+function preconditionOf(expected: Expected): string {
+  if (expected === undefined) return '*'
+  return expected === null ? '' : `=${expected}`
+}
+
+/** Reads the reply to HGETALL, in which names and values alternate. */
+function fieldsOfHash(reply: RedisReply): Fields {
+  const items = reply as readonly Buffer[]
+  const fields: Fields = new Map()
+  for (let at = 0; at + 1 < items.length; at += 2) {
+    addField(fields, String(items[at]), items[at + 1] as Buffer)
+  }
+  return fields
+}
+
+function fieldsOfNames(names: readonly string[], values: Values): Fields {
+  const fields: Fields = new Map()
+  for (const [at, name] of names.entries()) {
+    const bytes = values[at] ?? null
+    if (bytes !== null) addField(fields, name, bytes)
+  }
+  return fields
+}
+
+// A stored field is its version, a zero byte and its value.
+
+function addField(fields: Fields, name: string, bytes: Buffer): void {
+  if (name === endedMark) return
+  const end = bytes.indexOf(0)
+  const version = bytes.toString('latin1', 0, end)
+  fields.set(name, { version, value: bytes.subarray(end + 1) })
+}
+
+function encodedLength({ version, value }: DataWrite): number {
+  return version.length + 1 + value.length
+}
+
+/** Encodes fields, one after the other. */
+function encodeFields(writes: readonly DataWrite[]): Buffer {
+  const bytes = Buffer.allocUnsafe(writes.reduce((sum, write) => sum + encodedLength(write), 0))
+  let at = 0
+  for (const { version, value } of writes) {
+    at += bytes.write(`${version}\0`, at, 'latin1')
+    at += value.copy(bytes, at)
+  }
+  return bytes
 }

@@ -1,13 +1,13 @@
 import { type OneTimeUse, toOneTimeUse } from '../one-time.ts'
-import type { RedisLink } from './client.ts'
-import type { Changes } from './replicated-writes.ts'
-import { expiryMarginMs, scriptOf } from './session-scripts.ts'
+import { defineScript, type RedisClient } from './client.ts'
+import type { ReplicatedWriter } from './replicated-writer.ts'
+import { expiryMarginMs } from './session-scripts.ts'
 
 /**
  * Adds a value. KEYS[1] the value; ARGV the payload, its expiry, and when Redis removes it, in ms.
  * Returns 1 if there was none. A repeated call writes too, so that replicas confirm it.
  */
-const addScript = scriptOf(`
+const addScript = defineScript(`
 local isNew = redis.call('HSETNX', KEYS[1], 'payload', ARGV[1])
 redis.call('HSET', KEYS[1], 'expires', ARGV[2])
 redis.call('PEXPIREAT', KEYS[1], ARGV[3])
@@ -18,7 +18,7 @@ return isNew
  * Takes a value. KEYS[1] the value; ARGV this use, and the time in ms. Returns the payload and the
  * first use of it.
  */
-const takeScript = scriptOf(`
+const takeScript = defineScript(`
 local payload, expires, first = unpack(redis.call('HMGET', KEYS[1], 'payload', 'expires', 'taken'))
 if not payload or tonumber(expires) <= tonumber(ARGV[2]) then return {} end
 if not first or first == ARGV[1] then
@@ -32,12 +32,12 @@ const valueKey = (id: string) => `gp:o:${id}`
 
 /** One-time values, beside the sessions: a hash each, which Redis removes. */
 export class RedisOneTimeValues {
-  readonly #link: RedisLink
-  readonly #changes: Changes
+  readonly #client: RedisClient
+  readonly #writer: ReplicatedWriter
 
-  constructor(link: RedisLink, changes: Changes) {
-    this.#link = link
-    this.#changes = changes
+  constructor(client: RedisClient, writer: ReplicatedWriter) {
+    this.#client = client
+    this.#writer = writer
   }
 
   async put(id: string, payload: string, expiresAtMs: number): Promise<void> {
@@ -52,7 +52,7 @@ export class RedisOneTimeValues {
   async find(id: string, nowMs: number): Promise<string | null> {
     const key = valueKey(id)
     const fields = ['payload', 'expires', 'taken']
-    const reply = await this.#link.run((call) => call.command(key, ['HMGET', key, ...fields]))
+    const reply = await this.#client.run((call) => call.command(key, ['HMGET', key, ...fields]))
     const [payload, expires, taken] = reply as readonly (Buffer | null)[]
     const isFree = taken === null && Number(String(expires)) > nowMs
     return payload && isFree ? String(payload) : null
@@ -60,8 +60,8 @@ export class RedisOneTimeValues {
 
   take(id: string, takenBy: string, nowMs: number): Promise<OneTimeUse> {
     const key = valueKey(id)
-    return this.#changes.run((call) =>
-      this.#changes.make(call, [key], async () => {
+    return this.#writer.run((call) =>
+      this.#writer.write(call, [key], async () => {
         const reply = await call.script(takeScript, key, [takenBy, String(nowMs)])
         const [payload, first] = (reply as readonly Buffer[]).map(String)
         if (payload === undefined || first === undefined) return { state: 'unknown' }
@@ -73,8 +73,8 @@ export class RedisOneTimeValues {
   #add(id: string, payload: string, expiresAtMs: number, isRepeatable: boolean): Promise<boolean> {
     const key = valueKey(id)
     const args = [payload, String(expiresAtMs), String(expiresAtMs + expiryMarginMs)]
-    return this.#changes.run((call) =>
-      this.#changes.make(
+    return this.#writer.run((call) =>
+      this.#writer.write(
         call,
         [key],
         async () => (await call.script(addScript, key, args, isRepeatable)) === 1,

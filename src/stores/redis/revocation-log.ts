@@ -1,15 +1,14 @@
 import type { Revocation } from '../ports.ts'
-import type { RedisCall } from './call.ts'
-import { scriptOf } from './session-scripts.ts'
+import { defineScript, type RedisCall } from './client.ts'
 
-/** Of the whole log. */
-export const key = 'gp:revocations'
+/** The key of the log. */
+export const logKey = 'gp:revocations'
 
 /**
- * Appends an entry, dated by Redis where the issuer's clock is behind. KEYS[1] the log; ARGV kind, id,
+ * Appends an entry, dated by Redis if the clock of the issuer is behind. KEYS[1] the log; ARGV kind, id,
  * the issuer's time and how long the entry is kept, in ms.
  */
-const appendScript = scriptOf(`
+const appendScript = defineScript(`
 local time = redis.call('TIME')
 local at = math.max(tonumber(ARGV[3]), time[1] * 1000 + math.floor(time[2] / 1000))
 local function text(ms) return string.format('%.0f', ms) end
@@ -18,29 +17,35 @@ redis.call('XADD', KEYS[1], '*', 'kind', ARGV[1], 'id', ARGV[2],
 return 1
 `)
 
-/**
- * The revocation log: one stream, whose ids are the positions. Redis makes them of its own clock and
- * never lets them fall, so they say the order and nothing else.
- *
- * A fail-over may lose the newest entries. A reader may have seen them, so its position may be ahead
- * of the log, and, where the clock of the new primary is behind, of what is appended later. Therefore a
- * reader goes on only from an entry that is there, and otherwise begins anew.
- */
-export async function append(
-  call: RedisCall,
-  ...[kind, id, atMs, keptMs]: NewEntry
-): Promise<void> {
-  await call.script(appendScript, key, [kind, id, String(atMs), String(keptMs)])
+export interface NewEntry {
+  readonly kind: Revocation['kind']
+  readonly id: string
+  readonly atMs: number
+  /** How long the entry is kept. */
+  readonly keptMs: number
 }
 
-export type NewEntry = [kind: Revocation['kind'], id: string, atMs: number, keptMs: number]
+// The revocation log is a stream whose ids are the positions. Redis derives them from its clock and never
+// lets them decrease, so they give the order.
 
+export async function appendEntry(call: RedisCall, entry: NewEntry): Promise<void> {
+  const { kind, id, atMs, keptMs } = entry
+  await call.script(appendScript, logKey, [kind, id, String(atMs), String(keptMs)])
+}
+
+/**
+ * Returns the entries after a position.
+ *
+ * A fail-over may lose the newest entries. The position of a reader may then be ahead of the log and, if
+ * the clock of the new primary is behind, of later entries. So a reader continues only from an entry that
+ * exists, and otherwise starts again.
+ */
 export async function entriesAfter(
   call: RedisCall,
   position: string,
   limit: number,
 ): Promise<Revocation[]> {
-  const entries = (await following(call, position, limit)) ?? (await range(call, '-', limit))
+  const entries = (await continueAfter(call, position, limit)) ?? (await range(call, '-', limit))
   return entries.map(({ position, kind, id, at }) => ({
     position,
     kind: kind as Revocation['kind'],
@@ -49,8 +54,8 @@ export async function entriesAfter(
   }))
 }
 
-/** What is behind an entry; null when that has been removed, or lost, or never was. */
-async function following(
+/** Returns null if there is no entry at the position. */
+async function continueAfter(
   call: RedisCall,
   position: string,
   limit: number,
@@ -60,8 +65,8 @@ async function following(
   return seen?.position === position ? entries : null
 }
 
-/** Removes expired entries among the `limit` oldest; tells whether there may be more. */
-export async function removeExpired(
+/** Removes expired entries among the `limit` oldest. Returns whether there may be more. */
+export async function removeExpiredEntries(
   call: RedisCall,
   nowMs: number,
   limit: number,
@@ -69,25 +74,25 @@ export async function removeExpired(
   const oldest = await range(call, '-', limit)
   const expired = oldest.filter(({ expires }) => Number(expires) <= nowMs)
   if (expired.length === 0) return false
-  await call.command(key, ['XDEL', key, ...expired.map(({ position }) => position)])
+  await call.command(logKey, ['XDEL', logKey, ...expired.map(({ position }) => position)])
   return expired.length === limit
 }
 
-/** Resolves when Redis answers for the log. */
-export async function probe(call: RedisCall): Promise<void> {
+/** Resolves if the server of the log responds. */
+export async function pingLog(call: RedisCall): Promise<void> {
   await range(call, '-', 1)
 }
 
-/** The time by the server that keeps the log. */
-export async function clockMs(call: RedisCall): Promise<number> {
-  const [seconds, microseconds] = (await call.command(key, ['TIME'])) as [Buffer, Buffer]
+/** Returns the time of the server that has the log. */
+export async function logClockMs(call: RedisCall): Promise<number> {
+  const [seconds, microseconds] = (await call.command(logKey, ['TIME'])) as [Buffer, Buffer]
   return Number(String(seconds)) * 1000 + Number(String(microseconds)) / 1000
 }
 
 type Fields = Readonly<Record<string, string>> & { readonly position: string }
 
 async function range(call: RedisCall, start: string, limit: number): Promise<Fields[]> {
-  const reply = await call.command(key, ['XRANGE', key, start, '+', 'COUNT', String(limit)])
+  const reply = await call.command(logKey, ['XRANGE', logKey, start, '+', 'COUNT', String(limit)])
   return (reply as [Buffer, Buffer[]][]).map(toFields)
 }
 

@@ -1,32 +1,28 @@
 import type { Session } from '../ports.ts'
-import { abridge, unabridge } from './abridge.ts'
 
 /**
- * A session as one value of Redis: what refreshes change in fixed fields at the front, then the
- * fields that few sessions have, then what never changes, as JSON for people to read, with the
- * User-Agent abridged (abridge.ts).
+ * A session as one value of Redis. Fields that refreshes change come first, then fields that few
+ * sessions have, then constant fields as readable JSON.
  *
- * With its place in the list of its user it costs 240 bytes beyond their keys, if the User-Agent is a
- * browser's. As a hash the value alone would cost 780, since one field over 64 bytes makes Redis give up
- * its compact form.
+ * Row and list entry cost 240 bytes beyond their keys. A hash would cost 780, as one field over 64 bytes
+ * makes Redis give up its compact encoding.
  *
- * | byte | holds |
+ * | byte | content |
  * | --- | --- |
- * | 0 | the version of this layout: 1, plus 1 for a session bound to a key, plus 2 for a flag above 8 |
- * | 1 | flags: 4 the log lacks its revocation, 8 its end is unconfirmed, the others below |
+ * | 0 | version of the layout: 1, plus 1 for a session bound to a key, plus 2 for a flag above 8 |
+ * | 1 | flags: 1 presented, 4 the log lacks the revocation, 8 the end is unconfirmed, others below |
  * | 2 | generation, 5 bytes |
- * | 7, 13, 19, 25, 31 | minted, expires, ends, created, revoked (0: it is not), 6 bytes each, ms |
+ * | 7, 13, 19, 25, 31 | minted, expires, ends, created, revoked (0 if not), 6 bytes each, ms |
  * | 37 | flag 2: the digest of the Idempotency-Key that minted the generation, 32 bytes |
  * | then | flag 16: the first and the last retry, 6 bytes each, ms |
  * | then | flag 32: the digest of the other key, 32 bytes |
- * | then | flag 64: how many bytes of replay keys follow, 1 byte, and those |
+ * | then | flag 64: the length of the replay keys, 1 byte, and the replay keys |
  * | then | flag 128: the late replay, 6 bytes, ms |
  * | then | version 2 or 4: the thumbprint of the key that the session is bound to, 32 bytes |
  * | then | `[sub, clientId, scope, amr, userAgent]` |
  *
- * Flag 1 says that the generation was presented. The scripts read and write the same (session-scripts.ts). An
- * issuer that does not know a version refuses the session, so it neither skips the proof of a key nor
- * loses a field.
+ * The scripts read and write the same layout (session-scripts.ts). An issuer refuses a session of an
+ * unknown version, so it neither skips the proof of a key nor loses a field.
  */
 export const layout = {
   versionMin: 1,
@@ -42,8 +38,8 @@ export const layout = {
 export const flags = {
   presented: 1,
   hasDigest: 2,
-  owesLogEntry: 4,
-  isInDoubt: 8,
+  lacksLogEntry: 4,
+  isUnconfirmed: 8,
   hasRetries: 16,
   hasOtherKey: 32,
   hasReplayKeys: 64,
@@ -59,10 +55,10 @@ export function sessionKey(sid: string): string {
   return `gp:s:${sid}`
 }
 
-/** The last time that six bytes hold, in the year 10889; it stands for `Number.MAX_SAFE_INTEGER`. */
+/** The largest time in six bytes, in the year 10889. It stands for `Number.MAX_SAFE_INTEGER`. */
 const endlessMs = 2 ** 48 - 1
 
-/** @throws RangeError for times and generations that no clock and no client reach */
+/** @throws RangeError for times and generations that are out of range */
 export function encodeSession(session: Session): Buffer {
   const { idempotencyKey, firstRetryAtMs, lastRetryAtMs, otherKey, replayKeys } = session
   const { lateReplayAtMs, jkt } = session
@@ -90,19 +86,19 @@ export function encodeSession(session: Session): Buffer {
   return Buffer.concat([
     header,
     idempotencyKey ?? none,
-    timeOf(firstRetryAtMs),
-    timeOf(lastRetryAtMs),
+    encodeTime(firstRetryAtMs),
+    encodeTime(lastRetryAtMs),
     otherKey ?? none,
     replayKeys === null ? none : Buffer.from([replayKeys.length, ...replayKeys]),
-    timeOf(lateReplayAtMs),
+    encodeTime(lateReplayAtMs),
     Buffer.from(jkt ?? '', 'base64url'),
-    Buffer.from(JSON.stringify([sub, clientId, scope, amr, abridge(userAgent)])),
+    Buffer.from(JSON.stringify([sub, clientId, scope, amr, abbreviate(userAgent)])),
   ])
 }
 
 const none = Buffer.alloc(0)
 
-function timeOf(ms: number | null): Buffer {
+function encodeTime(ms: number | null): Buffer {
   if (ms === null) return none
   const bytes = Buffer.alloc(layout.timeLength)
   bytes.writeUIntBE(ms, 0, layout.timeLength)
@@ -112,7 +108,7 @@ function timeOf(ms: number | null): Buffer {
 export function decodeSession(sid: string, row: Buffer): Session {
   const version = row[0] ?? 0
   if (version < layout.versionMin || version > layout.versionMax) {
-    throw new Error('A session has a layout that is not known.')
+    throw new Error('A session has an unknown layout.')
   }
   const isBound = ((version - layout.versionMin) & layout.bound) !== 0
   const bits = row.readUInt8(1)
@@ -145,10 +141,10 @@ export function decodeSession(sid: string, row: Buffer): Session {
     clientId,
     scope,
     amr,
-    userAgent: unabridge(userAgent),
+    userAgent: expand(userAgent),
     createdAtMs: row.readUIntBE(25, 6),
-    endsAtMs: endOf(row.readUIntBE(19, 6)),
-    expiresAtMs: endOf(row.readUIntBE(13, 6)),
+    endsAtMs: decodeEnd(row.readUIntBE(19, 6)),
+    expiresAtMs: decodeEnd(row.readUIntBE(13, 6)),
     generation: row.readUIntBE(2, 5),
     mintedAtMs: row.readUIntBE(7, 6),
     ...used,
@@ -156,18 +152,45 @@ export function decodeSession(sid: string, row: Buffer): Session {
   }
 }
 
-/** Whether a session was ended, and replicas have not confirmed it. */
-export function isEndInDoubt(row: Buffer): boolean {
-  return (row.readUInt8(1) & flags.isInDoubt) !== 0
+/** Whether the session was ended and replicas have not confirmed that. */
+export function isEndUnconfirmed(row: Buffer): boolean {
+  return (row.readUInt8(1) & flags.isUnconfirmed) !== 0
 }
 
-/** Whether a session was found reused, and the log has not heard of it. */
-export function owesLogEntry(row: Buffer): boolean {
-  return (row.readUInt8(1) & flags.owesLogEntry) !== 0
+/** Whether the session was reused and the revocation log has no entry for that. */
+export function lacksLogEntry(row: Buffer): boolean {
+  return (row.readUInt8(1) & flags.lacksLogEntry) !== 0
 }
 
-function endOf(storedMs: number): number {
+function decodeEnd(storedMs: number): number {
   return storedMs === endlessMs ? Number.MAX_SAFE_INTEGER : storedMs
 }
 
 type Rest = [sub: string, clientId: string, scope: string, amr: string[], userAgent: string]
+
+/** Letters for texts in the User-Agent of most browsers. A letter never changes; more may be added. */
+const abbreviations: readonly (readonly [letter: string, text: string])[] = [
+  ['M', 'Mozilla/5.0 ('],
+  ['K', ') AppleWebKit/537.36 (KHTML, like Gecko) Chrome/'],
+  ['W', ' (KHTML, like Gecko) Version/'],
+  ['S', ' Safari/537.36'],
+]
+
+/** Stands before a letter, or before itself. JSON does not escape it. */
+const mark = '\x7f'
+
+const textOf = new Map([[mark, mark], ...abbreviations])
+
+/** Halves the length of the User-Agent of a browser. Any other text stays about as long. */
+export function abbreviate(text: string): string {
+  return abbreviations.reduce(
+    (shorter, [letter, long]) => shorter.replace(long, mark + letter),
+    text.replaceAll(mark, mark + mark),
+  )
+}
+
+/** Reverses `abbreviate`. */
+export function expand(text: string): string {
+  if (!text.includes(mark)) return text
+  return text.replaceAll(/\x7f(.)/gsu, (whole, letter) => textOf.get(letter) ?? whole)
+}

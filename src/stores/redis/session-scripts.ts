@@ -1,18 +1,8 @@
-import { createHash } from 'node:crypto'
 import { replayKeyBytes, replayKeysBytes } from '../rotation.ts'
+import { defineScript } from './client.ts'
 import { firstExtendedFlag, flags, layout } from './session-row.ts'
 
-/** A Lua program that runs on one slot, alone and at once. */
-export interface Script {
-  readonly text: string
-  /** The name that EVALSHA knows it by. */
-  readonly sha: string
-}
-
-/**
- * How much later than a row has expired Redis removes it. By then it has expired for every replica,
- * though Redis's clock were ahead of theirs by almost as much.
- */
+/** Redis removes an expired row this much later, so that its clock may be ahead of those of issuers. */
 export const expiryMarginMs = 60_000
 
 /** Reads and writes the row of KEYS[1] in the layout of session-row.ts. No script writes more than once. */
@@ -24,7 +14,7 @@ local function load()
   s.version, bits, s.generation, s.minted, s.expires, s.ends, s.created, s.revoked, at =
     struct.unpack('${layout.header}', row)
   if s.version < ${layout.versionMin} or s.version > ${layout.versionMax} then
-    error('a session has a layout that is not known')
+    error('a session has an unknown layout')
   end
   s.isBound = bit.band(s.version - ${layout.versionMin}, ${layout.bound}) ~= 0
   local function has(flag) return bit.band(bits, flag) ~= 0 end
@@ -37,8 +27,8 @@ local function load()
     if isThere then return (struct.unpack('>I6', bytes(true, ${layout.timeLength}))) end
   end
   s.presented = has(${flags.presented})
-  s.owesLogEntry = has(${flags.owesLogEntry})
-  s.isInDoubt = has(${flags.isInDoubt})
+  s.lacksLogEntry = has(${flags.lacksLogEntry})
+  s.isUnconfirmed = has(${flags.isUnconfirmed})
   s.digest = bytes(has(${flags.hasDigest}), ${layout.digestLength})
   s.firstRetry = time(has(${flags.hasRetries}))
   s.lastRetry = time(has(${flags.hasRetries}))
@@ -54,7 +44,7 @@ end
 local function save(s)
   local function time(ms) return ms and struct.pack('>I6', ms) or '' end
   local bits = (s.presented and ${flags.presented} or 0) + (s.digest ~= '' and ${flags.hasDigest} or 0)
-    + (s.owesLogEntry and ${flags.owesLogEntry} or 0) + (s.isInDoubt and ${flags.isInDoubt} or 0)
+    + (s.lacksLogEntry and ${flags.lacksLogEntry} or 0) + (s.isUnconfirmed and ${flags.isUnconfirmed} or 0)
     + (s.firstRetry and ${flags.hasRetries} or 0) + (s.otherKey ~= '' and ${flags.hasOtherKey} or 0)
     + (s.replayKeys ~= '' and ${flags.hasReplayKeys} or 0) + (s.lateReplay and ${flags.hasLateReplay} or 0)
   local version = ${layout.versionMin} + (s.isBound and ${layout.bound} or 0)
@@ -77,12 +67,12 @@ end
  * Invariant 4, the same rule as `decideRotation`. A test compares the two.
  *
  * KEYS[1] the session; ARGV the presented generation, the digest of the Idempotency-Key or '', now,
- * grace, idle and revokedKept in ms, and the thumbprint of the key that the request has or ''.
- * Returns the outcome, and the row unless it is unknown.
+ * grace, idle and revokedKept in ms, and the thumbprint of the key of the request or ''. Returns the
+ * outcome, and the row unless the session is unknown.
  *
- * A session that was found reused stays `reused` until the revocation log has it (session-store.ts).
+ * A reused session stays `reused` until the revocation log has an entry for it (session-store.ts).
  */
-export const rotateScript = scriptOf(`${row}
+export const rotateScript = defineScript(`${row}
 local s, row = load()
 if not s then return {'unknown'} end
 local key = ARGV[2]
@@ -90,7 +80,7 @@ local shortKey = string.sub(key, 1, ${replayKeyBytes})
 local presented, now, grace, idle, kept =
   tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 
-if s.revoked ~= 0 then return {s.owesLogEntry and 'reused' or 'revoked', row} end
+if s.revoked ~= 0 then return {s.lacksLogEntry and 'reused' or 'revoked', row} end
 if now >= s.expires then return {'expired', row} end
 if s.isBound and s.jkt ~= ARGV[7] then return {'unproven', row} end
 
@@ -108,7 +98,7 @@ local function rotated()
 end
 local function replayed(isChanged) return {'replayed', isChanged and save(s) or row} end
 local function reused()
-  s.revoked, s.expires, s.owesLogEntry = now, now + kept, true
+  s.revoked, s.expires, s.lacksLogEntry = now, now + kept, true
   return {'reused', save(s)}
 end
 
@@ -158,18 +148,17 @@ return reused()
 `)
 
 /**
- * Ends a session that the revocation log has heard of. KEYS[1] the session; ARGV now and how long
- * its row is kept, in ms. Returns 1 when it ended one that was live or whose end was in doubt, also
- * when it is asked again by the same request.
+ * Ends a session that has an entry in the revocation log. KEYS[1] the session; ARGV now and how long its
+ * row is kept, in ms. Returns 1 if the session was live or its end unconfirmed, also when repeated.
  */
-export const revokeScript = scriptOf(`${row}
+export const revokeScript = defineScript(`${row}
 local now, kept = tonumber(ARGV[1]), tonumber(ARGV[2])
 local s = load()
 if not s then return 0 end
 if s.revoked ~= 0 then
-  local isUnfinished = s.owesLogEntry or s.isInDoubt
+  local isUnfinished = s.lacksLogEntry or s.isUnconfirmed
   if isUnfinished then
-    s.owesLogEntry, s.isInDoubt = false, false
+    s.lacksLogEntry, s.isUnconfirmed = false, false
     save(s)
   end
   return (isUnfinished or s.revoked == now) and 1 or 0
@@ -181,28 +170,28 @@ return 1
 `)
 
 /**
- * The same, for replicas to confirm: until `revokeScript` is run too, the end is in doubt. Of one that
- * has ended already the row is written anew, so that there is something that can be waited for.
+ * Like `revokeScript`, but the end stays unconfirmed until `revokeScript` runs too. The row of an ended
+ * session is written again, so that `WAIT` covers it.
  */
-export const beginRevokeScript = scriptOf(`${row}
+export const revokeUnconfirmedScript = defineScript(`${row}
 local now, kept = tonumber(ARGV[1]), tonumber(ARGV[2])
 local s = load()
 if not s then return 0 end
 if s.revoked ~= 0 then
   save(s)
-  return (s.owesLogEntry or s.isInDoubt or s.revoked == now) and 1 or 0
+  return (s.lacksLogEntry or s.isUnconfirmed or s.revoked == now) and 1 or 0
 end
 if now >= s.expires then return 0 end
-s.revoked, s.expires, s.isInDoubt = now, now + kept, true
+s.revoked, s.expires, s.isUnconfirmed = now, now + kept, true
 save(s)
 return 1
 `)
 
 /**
- * Notes a session among those of its user. KEYS[1] the user's; ARGV the sid, when it ends at the
- * latest, and now, in ms. Those that have ended leave, and all of it goes with the last one.
+ * Adds a session to the list of its user. KEYS[1] the list; ARGV the sid, its latest end, and now, in
+ * ms. Ended sessions are removed, and the list expires with its last session.
  */
-export const indexScript = scriptOf(`
+export const addToListScript = defineScript(`
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', ARGV[3] - ${expiryMarginMs}))
 redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
 local expiry = ARGV[2] + ${expiryMarginMs}
@@ -211,8 +200,3 @@ if redis.call('PEXPIRETIME', KEYS[1]) < expiry then
 end
 return 1
 `)
-
-/** Names a program. */
-export function scriptOf(text: string): Script {
-  return { text, sha: createHash('sha1').update(text).digest('hex') }
-}

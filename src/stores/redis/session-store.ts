@@ -7,81 +7,85 @@ import type {
   Session,
   SessionStore,
 } from '../ports.ts'
-import type { RedisCall } from './call.ts'
-import { inChunks } from './chunks.ts'
-import type { RedisLink } from './client.ts'
-import { Endings } from './endings.ts'
+import { type RedisCall, RedisClient, type Script } from './client.ts'
 import { RedisOneTimeValues } from './one-time.ts'
-import { Changes, type ReplicaOptions } from './replicated-writes.ts'
+import { type ReplicaOptions, ReplicatedWriter } from './replicated-writer.ts'
 import * as log from './revocation-log.ts'
 import {
   decodeSession,
   encodeSession,
-  isEndInDoubt,
-  owesLogEntry,
+  isEndUnconfirmed,
+  lacksLogEntry,
   sessionKey,
 } from './session-row.ts'
-import { expiryMarginMs, indexScript, rotateScript } from './session-scripts.ts'
+import {
+  addToListScript,
+  expiryMarginMs,
+  revokeScript,
+  revokeUnconfirmedScript,
+  rotateScript,
+} from './session-scripts.ts'
+
+/** Sessions of a user that are read or written at the same time. */
+const maxConcurrent = 200
 
 const keyPrefixLength = sessionKey('').length
-/** Keys looked at in one step where all sessions are gone through. */
+/** Keys per step of a scan of all sessions. */
 const scanCount = 200
-/** How often they are gone through at most, while each time some are found that go on. */
-const passesMax = 10
+/** Scans of all sessions, at most, while each finds live ones. */
+const maxScans = 10
 
-const userKey = (sub: string) => `gp:u:${sub}`
+/** The list of a user's sessions: a sorted set of their sids. */
+const listKey = (sub: string) => `gp:u:${sub}`
 
 /**
- * Sessions in Redis 7 or later, or Valkey: one server, a Cluster, or what sentinels watch (url.ts).
+ * Sessions in Redis 7 or later, or Valkey: one server, a Cluster, or a primary behind sentinels.
  *
- * In a Cluster a session, the list of its user and the revocation log are on different slots, so
- * nothing changes two of them at once. What takes several steps is done in an order that leaves it
- * harmless to stop in between:
+ * In a Cluster a session, the list of its user and the revocation log are on different slots, so no
+ * script changes two of them. The steps of a call are in an order in which any prefix is harmless:
  *
- * - `create` writes the session, then notes its sid for the user. A session that is not noted is one
- *   whose tokens nobody was given, since the login has failed; it expires. And so a noted sid without
- *   a session is one that has ended, and may be struck out at any time.
- * - `revoke` and `revokeAll` write the log, then end the sessions. In between verifiers refuse access
- *   tokens of a session that still refreshes; the caller was told of a failure, and asks again.
- * - Reuse is found inside the script that ends the session, so the log comes second. The session
- *   remembers that it owes the log an entry, and until the log has it, every token that is presented
- *   is `reused` again, and the entry is written then.
+ * - `create` writes the session, then adds its sid to the list of the user. A session without an entry in
+ *   the list comes from a failed login, so nobody has its tokens; it expires. A listed sid without a
+ *   session has ended and may be removed at any time.
+ * - `revoke` and `revokeAll` append to the log, then end the sessions. In between, verifiers refuse access
+ *   tokens of a session that still refreshes; the call has failed, and the caller repeats it.
+ * - The script that finds reuse ends the session, so the log comes second. Until the log has an entry,
+ *   every token of the session is `reused` again, and the entry is appended then.
  *
- * Redis replicates after it has answered, so a fail-over may lose the last writes. A rotation is made
- * good by the row "above *c*" of invariant 4, a login by another. A session whose end is lost goes on
- * until it is ended again, and one whose note is lost is missing from its user's list.
+ * Redis replicates asynchronously, so a fail-over may lose the last writes. Invariant 4 recovers a lost
+ * rotation, and another login a lost session. A session whose end is lost continues until it is ended
+ * again, and one whose list entry is lost is missing from the list of its user.
  *
- * With `replicas` none of this is lost but rotations, which do not wait: what begins or ends a session
- * is acknowledged when so many replicas have it. Until then its end is in doubt. It refreshes no
- * more, but counts as live otherwise, so that whoever asked, and was told of a failure, can ask again.
+ * With `replicas`, only rotations can be lost. The begin and the end of a session are acknowledged once
+ * enough replicas have them. Until then the end is unconfirmed: the session does not refresh, but counts
+ * as live otherwise, so that the caller of the failed call can repeat it.
  */
 export class RedisSessionStore implements SessionStore {
-  readonly #link: RedisLink
-  readonly #changes: Changes
-  readonly #endings: Endings
+  readonly #client: RedisClient
+  readonly #writer: ReplicatedWriter
   readonly #oneTime: RedisOneTimeValues
 
-  private constructor(link: RedisLink, changes: Changes) {
-    this.#link = link
-    this.#changes = changes
-    this.#endings = new Endings(changes)
-    this.#oneTime = new RedisOneTimeValues(link, changes)
+  private constructor(client: RedisClient, replicas: number) {
+    this.#client = client
+    this.#writer = new ReplicatedWriter(client, replicas)
+    this.#oneTime = new RedisOneTimeValues(client, this.#writer)
   }
 
   /** @throws `config_invalid`, `store_unavailable` */
   static async open(url: string, options: ReplicaOptions = {}): Promise<RedisSessionStore> {
-    const { link, changes } = await Changes.open(url, options)
-    return new RedisSessionStore(link, changes)
+    const { replicas = 0, ...others } = options
+    const client = await RedisClient.open(url, { ...others, hasReplicatedRole: replicas > 0 })
+    return new RedisSessionStore(client, replicas)
   }
 
   create(session: Session): Promise<void> {
     const { sid, sub, createdAtMs, expiresAtMs, endsAtMs } = session
     const expiry = String(expiresAtMs + expiryMarginMs)
-    const [key, listKey] = [sessionKey(sid), userKey(sub)]
-    return this.#changes.run((call) =>
-      this.#changes.make(call, [key, listKey], async () => {
+    const [key, list] = [sessionKey(sid), listKey(sub)]
+    return this.#writer.run((call) =>
+      this.#writer.write(call, [key, list], async () => {
         await call.command(key, ['SET', key, encodeSession(session), 'PXAT', expiry])
-        await call.script(indexScript, listKey, [sid, String(endsAtMs), String(createdAtMs)])
+        await call.script(addToListScript, list, [sid, String(endsAtMs), String(createdAtMs)])
       }),
     )
   }
@@ -91,42 +95,45 @@ export class RedisSessionStore implements SessionStore {
     const times = [nowMs, policy.graceMs, policy.idleMs, policy.revokedKeptMs].map(String)
     const keyBytes = Buffer.from(jkt ?? '', 'base64url')
     const args = [String(generation), idempotencyKey ?? '', ...times, keyBytes]
-    // Had the lost answer been a rotation, then without grace the same token again is reuse.
+    // Without a grace period, a repeated rotation whose reply was lost would count as reuse.
     const isRepeatable = policy.graceMs > 0
-    const reply = await this.#link.run((call) =>
+    const reply = await this.#client.run((call) =>
       call.script(rotateScript, sessionKey(sid), args, isRepeatable),
     )
     const [name, row] = reply as [Buffer, Buffer?]
     const outcome = String(name) as RotationOutcome
     if (row === undefined) return { outcome, session: null }
     const session = decodeSession(sid, row)
-    if (outcome === 'reused' || isEndInDoubt(row)) {
+    if (outcome === 'reused' || isEndUnconfirmed(row)) {
       const { revokedAtMs } = session
-      await this.#changes.run(async (call) => {
-        await this.#endings.note(call, 'session', sid, revokedAtMs ?? nowMs, policy.revokedKeptMs)
-        await this.#endings.end(call, [sid], nowMs, policy.revokedKeptMs)
+      const keptMs = policy.revokedKeptMs
+      await this.#writer.run(async (call) => {
+        await this.#appendToLog(call, {
+          kind: 'session',
+          id: sid,
+          atMs: revokedAtMs ?? nowMs,
+          keptMs,
+        })
+        await this.#end(call, [sid], nowMs, keptMs)
       })
     }
     return { outcome, session }
   }
 
   find(sid: string, nowMs: number): Promise<Session | null> {
-    return this.#link.run(async (call) => {
+    return this.#client.run(async (call) => {
       const found = await this.#load(call, sid)
       return found !== null && isLive(found, nowMs) ? found.session : null
     })
   }
 
   listBySub(sub: string, nowMs: number): Promise<Session[]> {
-    return this.#link.run(async (call) => {
+    return this.#client.run(async (call) => {
       const sids = await this.#sidsOf(call, sub)
       const found = await inChunks(sids, (sid) => this.#load(call, sid))
-      // An expired one stays: by a slower clock it may not be, and be refreshed.
-      await this.#strikeOut(
-        call,
-        sub,
-        sids.filter((_, n) => !found[n] || isOver(found[n])),
-      )
+      // An expired session stays in the list: by a slower clock it may be live, and be refreshed.
+      const ended = sids.filter((_, n) => !found[n] || isEnded(found[n]))
+      await this.#removeFromList(call, sub, ended)
       const live = found.filter((one) => one !== null).filter((one) => isLive(one, nowMs))
       return live
         .map(({ session }) => session)
@@ -135,31 +142,31 @@ export class RedisSessionStore implements SessionStore {
   }
 
   revoke(sid: string, nowMs: number, keptMs: number): Promise<boolean> {
-    return this.#changes.run(async (call) => {
+    return this.#writer.run(async (call) => {
       const found = await this.#load(call, sid)
       if (found === null || nowMs >= found.session.expiresAtMs) return false
       if (
-        isOver(found) &&
-        !found.owesLogEntry &&
-        !(await this.#endings.isLost(call, sid, nowMs, keptMs))
+        isEnded(found) &&
+        !found.lacksLogEntry &&
+        !(await this.#isEndLost(call, sid, nowMs, keptMs))
       ) {
         return false
       }
-      await this.#endings.note(call, 'session', sid, nowMs, keptMs)
-      const [isEnded = false] = await this.#endings.end(call, [sid], nowMs, keptMs)
-      await this.#strikeOut(call, found.session.sub, [sid])
-      return isEnded
+      await this.#appendToLog(call, { kind: 'session', id: sid, atMs: nowMs, keptMs })
+      const [wasLive = false] = await this.#end(call, [sid], nowMs, keptMs)
+      await this.#removeFromList(call, found.session.sub, [sid])
+      return wasLive
     })
   }
 
   revokeAll(sub: string, nowMs: number, keptMs: number): Promise<number> {
-    return this.#changes.run(async (call) => {
-      // With no live session too: an access token may outlive the session that it came from.
-      await this.#endings.note(call, 'user', sub, nowMs, keptMs)
+    return this.#writer.run(async (call) => {
+      // Also without a live session: an access token may outlive its session.
+      await this.#appendToLog(call, { kind: 'user', id: sub, atMs: nowMs, keptMs })
       const sids = await this.#sidsOf(call, sub)
-      const areEnded = await this.#endings.end(call, sids, nowMs, keptMs)
-      const ended = sids.filter((_, n) => areEnded[n])
-      await this.#strikeOut(call, sub, ended)
+      const wereLive = await this.#end(call, sids, nowMs, keptMs)
+      const ended = sids.filter((_, n) => wereLive[n])
+      await this.#removeFromList(call, sub, ended)
       return ended.length
     })
   }
@@ -169,20 +176,20 @@ export class RedisSessionStore implements SessionStore {
     nowMs: number,
     keptMs: number,
   ): AsyncGenerator<string[]> {
-    // A scan may miss a key that moves to another node meanwhile, so another one follows.
-    for (let pass = 0, isClean = false; pass < passesMax && !isClean; pass++) {
+    // A scan may miss a key that moves to another node meanwhile, so another scan follows.
+    for (let scans = 0, isClean = false; scans < maxScans && !isClean; scans++) {
       isClean = true
       for await (const keys of this.#scanSessions()) {
-        const sids = await this.#changes.run(async (call) => {
+        const sids = await this.#writer.run(async (call) => {
           const found = await inChunks(keys, (key) => this.#load(call, key.slice(keyPrefixLength)))
           const live = found
             .filter((one) => one !== null)
             .filter((one) => isLive(one, nowMs) && one.session.createdAtMs < beforeMs)
             .map(({ session }) => session)
           const sids = live.map(({ sid }) => sid)
-          const areEnded = await this.#endings.end(call, sids, nowMs, keptMs)
-          await inChunks(live, ({ sub, sid }) => this.#strikeOut(call, sub, [sid]))
-          return sids.filter((_, n) => areEnded[n])
+          const wereLive = await this.#end(call, sids, nowMs, keptMs)
+          await inChunks(live, ({ sub, sid }) => this.#removeFromList(call, sub, [sid]))
+          return sids.filter((_, n) => wereLive[n])
         })
         if (sids.length === 0) continue
         isClean = false
@@ -192,15 +199,17 @@ export class RedisSessionStore implements SessionStore {
   }
 
   revocationsAfter(position: string, limit: number): Promise<Revocation[]> {
-    return this.#link.run((call) => log.entriesAfter(call, position, limit))
+    return this.#client.run((call) => log.entriesAfter(call, position, limit))
   }
 
   revokeEverybody(nowMs: number, keptMs: number): Promise<void> {
-    return this.#changes.run((call) => this.#endings.note(call, 'all', '', nowMs, keptMs))
+    const entry = { kind: 'all', id: '', atMs: nowMs, keptMs } as const
+    return this.#writer.run((call) => this.#appendToLog(call, entry))
   }
 
   revokeKey(kid: string, nowMs: number, keptMs: number): Promise<void> {
-    return this.#changes.run((call) => this.#endings.note(call, 'key', kid, nowMs, keptMs))
+    const entry = { kind: 'key', id: kid, atMs: nowMs, keptMs } as const
+    return this.#writer.run((call) => this.#appendToLog(call, entry))
   }
 
   putOneTime(id: string, payload: string, expiresAtMs: number): Promise<void> {
@@ -219,30 +228,30 @@ export class RedisSessionStore implements SessionStore {
     return this.#oneTime.claim(id, expiresAtMs)
   }
 
-  /** Log entries only: Redis removes sessions and one-time values by itself. */
+  /** Removes log entries only: Redis removes sessions and one-time values by itself. */
   removeExpired(nowMs: number, limit: number): Promise<boolean> {
-    return this.#link.run((call) => log.removeExpired(call, nowMs, limit))
+    return this.#client.run((call) => log.removeExpiredEntries(call, nowMs, limit))
   }
 
   clockMs(): Promise<number> {
-    return this.#link.run(log.clockMs)
+    return this.#client.run(log.logClockMs)
   }
 
   ping(): Promise<void> {
-    return this.#link.run(log.probe)
+    return this.#client.run(log.pingLog)
   }
 
   close(): Promise<void> {
-    return this.#link.close()
+    return this.#client.close()
   }
 
-  /** The keys of all sessions, some at a time, of one primary after the other. */
+  /** Yields the keys of all sessions, some at a time, of one primary after the other. */
   async *#scanSessions(): AsyncGenerator<string[]> {
-    for (const primary of await this.#link.primaries()) {
+    for (const primary of await this.#client.primaries()) {
       let cursor = '0'
       do {
         const scan = ['SCAN', cursor, 'MATCH', sessionKey('*'), 'COUNT', String(scanCount)]
-        const reply = await this.#link.run((call) => call.command({ primary }, scan))
+        const reply = await this.#client.run((call) => call.command({ primary }, scan))
         const [next, keys] = reply as [Buffer, Buffer[]]
         if (keys.length > 0) yield keys.map(String)
         cursor = String(next)
@@ -250,40 +259,93 @@ export class RedisSessionStore implements SessionStore {
     }
   }
 
-  async #load(call: RedisCall, sid: string): Promise<Found | null> {
+  async #load(call: RedisCall, sid: string): Promise<LoadedSession | null> {
     const key = sessionKey(sid)
     const row = (await call.command(key, ['GET', key])) as Buffer | null
     if (row === null) return null
     return {
       session: decodeSession(sid, row),
-      isInDoubt: isEndInDoubt(row),
-      owesLogEntry: owesLogEntry(row),
+      isEndUnconfirmed: isEndUnconfirmed(row),
+      lacksLogEntry: lacksLogEntry(row),
     }
   }
 
   async #sidsOf(call: RedisCall, sub: string): Promise<string[]> {
-    const key = userKey(sub)
+    const key = listKey(sub)
     const sids = await call.command(key, ['ZRANGE', key, '0', '-1'])
     return (sids as Buffer[]).map(String)
   }
 
-  async #strikeOut(call: RedisCall, sub: string, sids: readonly string[]): Promise<void> {
-    const key = userKey(sub)
+  async #removeFromList(call: RedisCall, sub: string, sids: readonly string[]): Promise<void> {
+    const key = listKey(sub)
     if (sids.length > 0) await call.command(key, ['ZREM', key, ...sids])
+  }
+
+  #appendToLog(call: RedisCall, entry: log.NewEntry): Promise<void> {
+    return this.#writer.write(call, [log.logKey], () => log.appendEntry(call, entry))
+  }
+
+  /**
+   * Ends sessions that have an entry in the log, with replicas in two confirmed steps. Returns for each
+   * whether it was live.
+   */
+  async #end(
+    call: RedisCall,
+    sids: readonly string[],
+    nowMs: number,
+    keptMs: number,
+  ): Promise<boolean[]> {
+    const args = [String(nowMs), String(keptMs)]
+    if (!this.#writer.isReplicated) return this.#runOnEach(call, revokeScript, sids, args)
+    const wereLive = await this.#runOnEach(call, revokeUnconfirmedScript, sids, args)
+    await this.#runOnEach(call, revokeScript, sids, args)
+    return wereLive
+  }
+
+  /**
+   * Whether the end of an ended session was lost after all. Replicas may not have it yet, and a repeated
+   * sign-out must not succeed before they do.
+   */
+  async #isEndLost(call: RedisCall, sid: string, nowMs: number, keptMs: number): Promise<boolean> {
+    if (!this.#writer.isReplicated) return false
+    const args = [String(nowMs), String(keptMs)]
+    const [isLost = false] = await this.#runOnEach(call, revokeUnconfirmedScript, [sid], args)
+    return isLost
+  }
+
+  #runOnEach(
+    call: RedisCall,
+    script: Script,
+    sids: readonly string[],
+    args: readonly string[],
+  ): Promise<boolean[]> {
+    const keys = sids.map(sessionKey)
+    return this.#writer.write(call, keys, () =>
+      inChunks(keys, async (key) => (await call.script(script, key, args)) === 1),
+    )
   }
 }
 
-interface Found {
+interface LoadedSession {
   readonly session: Session
-  readonly isInDoubt: boolean
-  readonly owesLogEntry: boolean
+  readonly isEndUnconfirmed: boolean
+  readonly lacksLogEntry: boolean
 }
 
-/** Whether it has ended, beyond doubt. */
-function isOver({ session, isInDoubt }: Found): boolean {
-  return session.revokedAtMs !== null && !isInDoubt
+/** Whether the session has ended, and replicas have confirmed that. */
+function isEnded({ session, isEndUnconfirmed }: LoadedSession): boolean {
+  return session.revokedAtMs !== null && !isEndUnconfirmed
 }
 
-function isLive(found: Found, nowMs: number): boolean {
-  return !isOver(found) && nowMs < found.session.expiresAtMs
+function isLive(loaded: LoadedSession, nowMs: number): boolean {
+  return !isEnded(loaded) && nowMs < loaded.session.expiresAtMs
+}
+
+/** Runs work for all items, `maxConcurrent` at a time. Returns the results in order. */
+async function inChunks<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = []
+  for (let start = 0; start < items.length; start += maxConcurrent) {
+    results.push(...(await Promise.all(items.slice(start, start + maxConcurrent).map(work))))
+  }
+  return results
 }

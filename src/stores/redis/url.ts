@@ -1,17 +1,17 @@
 import { type ServerAddress, ServerUrlParser, type TlsFiles, tlsParameters } from '../server-url.ts'
 
-/** '' is Redis's own `default` user, and no password at all. */
+/** '' for the user `default`, and for no password. */
 export interface RedisCredentials {
   readonly username: string
   readonly password: string
 }
 
-/** What a URL says about where Redis is and how to get in. */
+/** The parts of a Redis URL. */
 export type RedisTarget = {
-  /** The server; or some nodes of a Cluster; or some of the sentinels. */
+  /** The server, some nodes of a Cluster, or some of the sentinels. */
   readonly nodes: readonly ServerAddress[]
   readonly credentials: RedisCredentials
-  /** null is plain text. With TLS the certificate and its host name are always checked. */
+  /** null for plain text. With TLS, certificate and host name are always checked. */
   readonly tls: TlsFiles | null
 } & (
   | { readonly topology: 'single'; readonly database: number }
@@ -19,7 +19,7 @@ export type RedisTarget = {
   | {
       readonly topology: 'sentinel'
       readonly database: number
-      /** The name that the sentinels know the primary and its replicas by. */
+      /** The name of the primary and its replicas at the sentinels. */
       readonly masterName: string
       readonly sentinelCredentials: RedisCredentials
     }
@@ -39,15 +39,15 @@ const sentinelParameters = ['sentinel_username', 'sentinel_password']
 const pattern = /^(rediss?)(?:\+(cluster|sentinel))?:\/\/([^/?#]*)(\/[^?#]*)?(?:\?([^#]*))?$/
 
 /**
- * Reads `redis://user:password@host:port/database`, and the same with
+ * Parses `redis://user:password@host:port/database`, and variants:
  *
  * - `rediss` for TLS, with the files `?ca=…&cert=…&key=…`;
  * - `+cluster`: `redis+cluster://host:port,host:port`, some of the nodes;
  * - `+sentinel`: `redis+sentinel://host:port,host:port/<master name>/<database>`, some of the
- *   sentinels, who get the same user and password unless
- *   `?sentinel_username=…&sentinel_password=…` has others, empty for none.
+ *   sentinels. They use the same user and password, unless
+ *   `?sentinel_username=…&sentinel_password=…` names others, empty for none.
  *
- * @throws `config_invalid`; its detail holds nothing of the URL, as that may hold a password
+ * @throws `config_invalid`, which never quotes the URL: it may contain a password
  */
 export function parseRedisUrl(text: string): RedisTarget {
   const [, scheme, kind, authority = '', path = '', query = ''] = pattern.exec(text) ?? []

@@ -9,17 +9,17 @@ function batcherOf(limits = {}) {
     if (items.includes('all fail')) throw new Error('no answer')
     return items.map((item) => (item === 'bad' ? new Error('this one') : item.toUpperCase()))
   }
-  return { sent, batcher: new Batcher(send, { itemsMax: 3, weightMax: 10, ...limits }) }
+  return { sent, batcher: new Batcher(send, { maxItems: 3, maxWeight: 10, ...limits }) }
 }
 
-t.test('what comes in one turn goes together, and each has its own answer', async (t) => {
+t.test('items of one turn are one batch, and each has its own result', async (t) => {
   const { sent, batcher } = batcherOf()
   t.same(await Promise.all([batcher.add('a', 1), batcher.add('b', 1)]), ['A', 'B'])
   t.equal(await batcher.add('c', 1), 'C')
   t.same(sent, [['a', 'b'], ['c']])
 })
 
-t.test('so many go at once, the rest with the next', async (t) => {
+t.test('a full batch is sent, and the rest follows', async (t) => {
   const { sent, batcher } = batcherOf()
   const answers = ['a', 'b', 'c', 'd'].map((item) => batcher.add(item, 1))
   t.same(sent, [['a', 'b', 'c']])
@@ -27,14 +27,14 @@ t.test('so many go at once, the rest with the next', async (t) => {
   t.same(sent, [['a', 'b', 'c'], ['d']])
 })
 
-t.test('what is too heavy for those before it goes after them', async (t) => {
+t.test('an item that exceeds the weight starts another batch', async (t) => {
   const { sent, batcher } = batcherOf()
   await Promise.all([batcher.add('a', 6), batcher.add('b', 5), batcher.add('c', 500)])
   t.same(sent, [['a'], ['b'], ['c']])
 })
 
-t.test('with one at most, none waits for a turn', async (t) => {
-  const { sent, batcher } = batcherOf({ itemsMax: 1 })
+t.test('with one item per batch, no item waits', async (t) => {
+  const { sent, batcher } = batcherOf({ maxItems: 1 })
   batcher.add('a', 1)
   batcher.add('b', 1)
   t.same(sent, [['a'], ['b']])
@@ -42,14 +42,14 @@ t.test('with one at most, none waits for a turn', async (t) => {
   t.equal(sent.length, 2)
 })
 
-t.test('an error of one is of nobody else', async (t) => {
+t.test('an error of one item does not affect others', async (t) => {
   const { batcher } = batcherOf()
   const [good, bad] = [batcher.add('a', 1), batcher.add('bad', 1)]
   await t.rejects(bad, { message: 'this one' })
   t.equal(await good, 'A')
 })
 
-t.test('a call that fails fails for all', async (t) => {
+t.test('a failed call fails all its items', async (t) => {
   const { batcher } = batcherOf()
   const both = [batcher.add('a', 1), batcher.add('all fail', 1)]
   for (const one of both) await t.rejects(one, { message: 'no answer' })

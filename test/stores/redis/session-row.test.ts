@@ -3,7 +3,12 @@ import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { digest, randomId } from '../../../src/core/secrets.ts'
 import type { Session } from '../../../src/stores/ports.ts'
-import { decodeSession, encodeSession } from '../../../src/stores/redis/session-row.ts'
+import {
+  abbreviate,
+  decodeSession,
+  encodeSession,
+  expand,
+} from '../../../src/stores/redis/session-row.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { replayKeyBytes, replayKeysBytes } from '../../../src/stores/rotation.ts'
 import { patient } from '../../support/patience.ts'
@@ -119,4 +124,39 @@ t.test('a session takes less than 300 bytes beyond what its keys cost', async (t
     bytes -= await usage(key)
   }
   t.ok(bytes > 200 && bytes < 300, `${bytes} bytes`)
+})
+
+const chrome =
+  'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36'
+
+t.test('abbreviations halve the User-Agent of a browser', async (t) => {
+  const browsers = [
+    chrome,
+    `${chrome} Edg/140.0.0.0`,
+    'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Safari/605.1.15',
+    'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0',
+  ]
+  for (const text of browsers) {
+    t.ok(abbreviate(text).length < text.length, text)
+    t.equal(expand(abbreviate(text)), text)
+  }
+  t.ok(abbreviate(chrome).length * 2 < chrome.length + 4, abbreviate(chrome))
+})
+
+t.test('a User-Agent without abbreviations is read as it is', async (t) => {
+  t.equal(expand(chrome), chrome)
+  t.equal(expand(abbreviate('curl/8.5.0')), 'curl/8.5.0')
+})
+
+t.test('property: any text comes back, with marks in it too', async () => {
+  const piece = fc.oneof(
+    fc.string({ unit: 'grapheme' }),
+    fc.constantFrom('\x7f', '\x7fM', 'M', 'K', chrome, 'Mozilla/5.0 ('),
+  )
+  fc.assert(
+    fc.property(fc.array(piece), (pieces) => {
+      const text = pieces.join('')
+      return expand(abbreviate(text)) === text
+    }),
+  )
 })

@@ -1,0 +1,65 @@
+import type { RedisCall, RedisClient, RedisOptions } from './client.ts'
+import { unavailable } from './errors.ts'
+
+export interface ReplicaOptions extends Omit<RedisOptions, 'hasReplicatedRole'> {
+  /**
+   * Replicas that must have a change before it is acknowledged (`WAIT`). With `min-replicas-to-write`
+   * on the servers, a fail-over loses no acknowledged change. Default: 0.
+   */
+  readonly replicas?: number
+}
+
+/** The part of the deadline that replicas have. */
+const replicaShare = 0.5
+
+/** Writes changes, each of which is acknowledged once enough replicas have it. */
+export class ReplicatedWriter {
+  readonly #client: RedisClient
+  readonly #replicas: number
+
+  /** @param client with a replicated role, unless `replicas` is 0 */
+  constructor(client: RedisClient, replicas: number) {
+    this.#client = client
+    this.#replicas = replicas
+  }
+
+  /** Whether replicas must confirm changes. */
+  get isReplicated(): boolean {
+    return this.#replicas > 0
+  }
+
+  /** Runs a call on the connection of changes. @throws `store_unavailable` */
+  run<T>(work: (call: RedisCall) => Promise<T>): Promise<T> {
+    return this.#client.run(work, this.isReplicated ? 'replicated' : 'main')
+  }
+
+  /**
+   * Runs a change and waits for replicas. Repeats the change if the connection was lost meanwhile:
+   * `WAIT` covers the writes of its own connection only, so it covers no write of an earlier change.
+   *
+   * @param keys the keys of the change, which select the servers
+   * @throws `store_unavailable` if too few replicas confirm; the change may be lost or not
+   */
+  async write<T>(
+    call: RedisCall,
+    keys: readonly string[],
+    change: (isFirst: boolean) => Promise<T>,
+    isRepeatable = true,
+  ): Promise<T> {
+    const waitMs = Math.max(1, Math.floor(this.#client.deadlineMs * replicaShare))
+    const wait = ['WAIT', String(this.#replicas), String(waitMs)]
+    for (let isFirst = true; ; isFirst = false) {
+      const { connectionEpoch } = this.#client
+      const result = await change(isFirst)
+      if (!this.isReplicated) return result
+      const counts = await Promise.all(keys.map((key) => call.command(key, wait)))
+      if (this.#client.connectionEpoch === connectionEpoch) {
+        const confirmed = Math.min(...(counts as number[]))
+        if (confirmed >= this.#replicas) return result
+        this.#client.reportMissingReplicas()
+        throw unavailable(new Error(`Only ${confirmed} replicas have the change.`))
+      }
+      if (!isRepeatable) throw unavailable(new Error('The connection was lost during the change.'))
+    }
+  }
+}
