@@ -1,97 +1,124 @@
 /**
- * Every failure that a caller can meet has one stable code, and this is the list of all of them.
+ * All error codes. A code is stable; its `title` may change.
  *
- * `status` is the HTTP status that the services answer with, `title` the short sentence a client
- * reads (RFC 9457 §3.1). docs/errors.md explains each; a test fails when one is missing there.
+ * `status` is the HTTP status of a response, `title` its summary (RFC 9457 §3.1): what is wrong and,
+ * where it helps, what to do. docs/errors.md explains each code; a test compares both lists.
  */
 export const errorCodes = {
   // A bearer token that is not accepted (RFC 6750 §3.1).
-  token_missing: { status: 401, title: 'A bearer token is required.' },
-  token_malformed: { status: 401, title: 'The token is not well formed.' },
-  token_algorithm: { status: 401, title: 'The token names an algorithm that is not accepted.' },
+  token_missing: { status: 401, title: 'Send an access token in the Authorization header.' },
+  token_malformed: { status: 401, title: 'The access token is malformed.' },
+  token_algorithm: { status: 401, title: 'The access token uses an unsupported algorithm.' },
   token_type: { status: 401, title: 'The token is not an access token.' },
-  token_key_unknown: { status: 401, title: 'The token is signed by a key that is not known.' },
-  token_signature: { status: 401, title: 'The signature of the token is not valid.' },
-  token_claims: { status: 401, title: 'The claims of the token are not acceptable.' },
-  token_expired: { status: 401, title: 'The token has expired.' },
-  token_not_yet_valid: { status: 401, title: 'The token is not valid yet.' },
-  token_revoked: { status: 401, title: 'The session of the token has ended.' },
-  token_unbound: { status: 401, title: 'The token is not bound to a key, which this needs.' },
-  scope_insufficient: { status: 403, title: 'The token lacks a scope that this needs.' },
-  revocations_stale: { status: 503, title: 'What has been revoked is not known to be recent.' },
-  keys_unavailable: { status: 503, title: 'The keys of the issuer are not available.' },
+  token_key_unknown: { status: 401, title: 'The access token is signed with an unknown key.' },
+  token_signature: { status: 401, title: 'The signature of the access token is invalid.' },
+  token_claims: { status: 401, title: 'The claims of the access token are invalid.' },
+  token_expired: { status: 401, title: 'The access token has expired. Refresh it.' },
+  token_not_yet_valid: { status: 401, title: 'The access token is not valid yet.' },
+  token_revoked: {
+    status: 401,
+    title: 'The session of the access token has ended. Sign in again.',
+  },
+  token_unbound: {
+    status: 401,
+    title: 'This request requires an access token that is bound to a key.',
+  },
+  scope_insufficient: { status: 403, title: 'The access token lacks a required scope.' },
+  revocations_stale: { status: 503, title: 'The revocation list is too old. Try again.' },
+  keys_unavailable: { status: 503, title: 'The keys of the issuer are unavailable. Try again.' },
 
   // A proof that the sender of a token has its key (RFC 9449).
-  dpop_proof_missing: { status: 401, title: 'A DPoP proof by the key of the token is required.' },
-  dpop_proof_invalid: { status: 401, title: 'The DPoP proof is not acceptable.' },
-  dpop_proof_replayed: { status: 401, title: 'The DPoP proof was used before.' },
+  dpop_proof_missing: { status: 401, title: 'This request requires a DPoP proof.' },
+  dpop_proof_invalid: { status: 401, title: 'The DPoP proof is invalid.' },
+  dpop_proof_replayed: {
+    status: 401,
+    title: 'The DPoP proof was already used. Create a new one for each request.',
+  },
 
   // Signing in and staying signed in.
   credentials_invalid: { status: 401, title: 'The user name or the password is wrong.' },
-  too_many_attempts: { status: 429, title: 'There were too many attempts; wait before the next.' },
-  client_unknown: { status: 400, title: 'No client of this id is configured.' },
-  scope_not_allowed: { status: 400, title: 'The client may not ask for this scope.' },
-  refresh_token_missing: { status: 401, title: 'A refresh token is required.' },
+  too_many_attempts: { status: 429, title: 'Too many attempts failed. Wait before the next one.' },
+  client_unknown: { status: 400, title: 'No client with this id is configured.' },
+  scope_not_allowed: { status: 400, title: 'The client may not request this scope.' },
+  refresh_token_missing: { status: 401, title: 'Send a refresh token, or sign in.' },
   refresh_token_malformed: { status: 401, title: 'The refresh token was not issued here.' },
-  refresh_token_unknown: { status: 401, title: 'The session of the refresh token is not known.' },
-  refresh_token_expired: { status: 401, title: 'The session has expired.' },
-  refresh_token_revoked: { status: 401, title: 'The session has ended.' },
+  refresh_token_unknown: {
+    status: 401,
+    title: 'The session of the refresh token does not exist. Sign in again.',
+  },
+  refresh_token_expired: { status: 401, title: 'The session has expired. Sign in again.' },
+  refresh_token_revoked: { status: 401, title: 'The session has ended. Sign in again.' },
   refresh_token_reused: { status: 401, title: 'The refresh token was used before.' },
-  cookie_duplicated: { status: 400, title: 'The refresh cookie was sent more than once.' },
+  cookie_duplicated: {
+    status: 400,
+    title: 'The refresh cookie was sent more than once. Sign in again.',
+  },
   origin_not_allowed: { status: 403, title: 'This origin is not allowed.' },
-  session_not_found: { status: 404, title: 'The user has no session of this id.' },
-  token_too_large: { status: 500, title: 'The access token would be too large.' },
+  session_not_found: { status: 404, title: 'The user has no session with this id.' },
+  token_too_large: {
+    status: 500,
+    title: 'The access token is too large: the account has too many attributes.',
+  },
 
   // Session data.
-  data_field_invalid: { status: 422, title: 'No field can have this name.' },
-  data_field_not_found: { status: 404, title: 'There is no such field.' },
-  data_value_invalid: { status: 422, title: 'The value is nothing that JSON can hold.' },
-  data_value_unexpected: { status: 500, title: 'A stored value is not of the form it must have.' },
+  data_field_invalid: { status: 422, title: 'The field name is invalid.' },
+  data_field_not_found: { status: 404, title: 'The field does not exist.' },
+  data_value_invalid: { status: 422, title: 'The value is invalid.' },
+  data_value_unexpected: { status: 500, title: 'The stored value does not match its schema.' },
   data_value_too_large: { status: 413, title: 'The value is too large.' },
-  data_fields_exceeded: { status: 422, title: 'There would be too many fields.' },
-  data_conflict: { status: 412, title: 'The field has changed meanwhile.' },
-  data_precondition_required: { status: 428, title: 'A change must say what it expects.' },
+  data_fields_exceeded: {
+    status: 422,
+    title: 'The session or user has too many fields. Delete one.',
+  },
+  data_conflict: { status: 412, title: 'The field was changed by another request. Read it again.' },
+  data_precondition_required: {
+    status: 428,
+    title: 'Send If-Match or If-None-Match with every change.',
+  },
 
   // Accounts.
-  account_exists: { status: 409, title: 'An account of this login name exists.' },
-  account_not_found: { status: 404, title: 'No account of this login name exists.' },
-  login_name_invalid: { status: 422, title: 'The login name is not acceptable.' },
-  password_invalid: { status: 422, title: 'The password is not acceptable.' },
-  password_hash_invalid: { status: 422, title: 'The password hash is of no known form.' },
-  operation_unsupported: { status: 501, title: 'The account store does not offer this.' },
+  account_exists: { status: 409, title: 'An account with this login name exists.' },
+  account_not_found: { status: 404, title: 'No account has this login name.' },
+  login_name_invalid: { status: 422, title: 'The login name is invalid.' },
+  password_invalid: { status: 422, title: 'The password is invalid.' },
+  password_hash_invalid: { status: 422, title: 'The password hash has an unsupported format.' },
+  operation_unsupported: {
+    status: 501,
+    title: 'The account store does not support this operation.',
+  },
 
   // The playground of `gatepass dev`.
-  replica_not_found: { status: 404, title: 'There is no replica of this name.' },
-  replicas_exceeded: { status: 422, title: 'There would be too many replicas.' },
-  replica_unavailable: { status: 503, title: 'No replica has answered.' },
+  replica_not_found: { status: 404, title: 'No replica has this name.' },
+  replicas_exceeded: { status: 422, title: 'There are too many replicas. Stop one first.' },
+  replica_unavailable: { status: 503, title: 'No replica responded. Add one, or try again.' },
 
   // Requests (bad input) and the service itself.
-  request_malformed: { status: 400, title: 'The request is not well formed.' },
-  request_invalid: { status: 422, title: 'The request has fields that are not acceptable.' },
+  request_malformed: { status: 400, title: 'The request is malformed.' },
+  request_invalid: { status: 422, title: 'Some fields of the request are invalid.' },
   request_timeout: { status: 408, title: 'The request took too long to arrive.' },
-  header_too_large: { status: 431, title: 'The header of the request is too large.' },
-  body_too_large: { status: 413, title: 'The body of the request is too large.' },
+  header_too_large: { status: 431, title: 'The request header is too large.' },
+  body_too_large: { status: 413, title: 'The request body is too large.' },
   content_type_unsupported: { status: 415, title: 'The body must be application/json.' },
-  route_not_found: { status: 404, title: 'There is nothing at this address.' },
-  host_not_allowed: { status: 421, title: 'The service is not known by this host name.' },
-  method_not_allowed: { status: 405, title: 'This address does not take this method.' },
-  store_unavailable: { status: 503, title: 'A store is not available.' },
-  clock_skew: { status: 503, title: 'The clock of the machine is wrong.' },
-  overloaded: { status: 503, title: 'The service has too much to do.' },
-  shutting_down: { status: 503, title: 'The service is shutting down.' },
-  internal_error: { status: 500, title: 'Something went wrong inside the service.' },
+  route_not_found: { status: 404, title: 'No route has this address.' },
+  host_not_allowed: { status: 421, title: 'This host name is not allowed. Use an IP address.' },
+  method_not_allowed: { status: 405, title: 'This address does not support this method.' },
+  store_unavailable: { status: 503, title: 'A store is not responding. Try again.' },
+  clock_skew: { status: 503, title: 'The clock of the server is wrong. Try again later.' },
+  overloaded: { status: 503, title: 'The service is overloaded. Try again later.' },
+  shutting_down: { status: 503, title: 'The service is shutting down. Try again.' },
+  internal_error: { status: 500, title: 'An internal error occurred.' },
 
   // The command line, for people who sign in by it.
   issuer_unavailable: { status: 503, title: 'The issuer cannot be reached.' },
   not_signed_in: { status: 401, title: 'Nobody is signed in here.' },
 
   // Configuration and start.
-  config_invalid: { status: 500, title: 'The configuration is not acceptable.' },
-  port_in_use: { status: 500, title: 'The port is in use by another program.' },
-  key_store_invalid: { status: 500, title: 'The key store holds something that is not a key.' },
+  config_invalid: { status: 500, title: 'The configuration is invalid.' },
+  port_in_use: { status: 500, title: 'Another program uses the port.' },
+  key_store_invalid: { status: 500, title: 'The key store contains something that is not a key.' },
   migration_failed: {
     status: 500,
-    title: 'The schema of a store could not be brought up to date.',
+    title: 'The schema of a store could not be migrated.',
   },
 } as const satisfies Record<string, { status: number; title: string }>
 
