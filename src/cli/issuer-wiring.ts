@@ -131,7 +131,10 @@ export async function keyStatusesOf(settings: Settings, cwd: string): Promise<Ke
 }
 
 /** Compares the clock of this machine with the one of the session store. */
-export function watchClock(settings: Settings, sessions: SessionStore): Promise<ClockMonitor> {
+export function openClockMonitor(
+  settings: Settings,
+  sessions: SessionStore,
+): Promise<ClockMonitor> {
   return ClockMonitor.open({
     sessions,
     clock: systemClock,
@@ -148,9 +151,9 @@ export function openSessions(settings: Settings, store: SessionStore): Sessions 
     clock: systemClock,
     hooks: {
       async checkClock() {
-        const watch = await watchClock(settings, store)
-        await watch.close()
-        watch.checkSignOut()
+        const monitor = await openClockMonitor(settings, store)
+        await monitor.close()
+        monitor.checkSignOut()
       },
     },
   })

@@ -2,20 +2,20 @@ import { GatepassError } from '../core/errors.ts'
 import type { JsonValue } from '../core/json.ts'
 import type { Account } from '../stores/ports.ts'
 
-/** A front end that users sign in with, and what its tokens may hold. */
+/** An application that users sign in with (RFC 6749 §2), as it is configured. */
 export interface Client {
   readonly client_id: string
-  /** The `aud` of its tokens; without it that of the service. */
+  /** The `aud` of its tokens. Default: the audience of the issuer. */
   readonly audience?: string | string[] | undefined
-  /** The scopes it may ask for, each with the account attributes that it turns into claims. */
+  /** The scopes that it may request, each with the account attributes that become claims. */
   readonly scopes: Readonly<Record<string, readonly string[]>>
-  /** What it gets when it asks for none; without it, all its scopes. */
+  /** The scope of a login that requests none. Default: all its scopes. */
   readonly default_scope?: string | undefined
-  /** Whether its tokens must be bound to a key (RFC 9449); without it they may. */
+  /** Whether its tokens must be bound to a key (RFC 9449). Default: `optional`. */
   readonly dpop?: 'optional' | 'required' | undefined
 }
 
-/** The configured clients. The first one serves a login that names none. */
+/** The configured clients. A login without `client_id` belongs to the first client. */
 export class Clients {
   readonly #byId: ReadonlyMap<string, Client>
   readonly #first: Client
@@ -32,12 +32,12 @@ export class Clients {
     return client
   }
 
-  /** The client of a session, or undefined when it was taken out of the configuration since. */
+  /** Returns the client of a session; undefined if the configuration does not contain it anymore. */
   find(clientId: string): Client | undefined {
     return this.#byId.get(clientId)
   }
 
-  /** Every scope that any client may ask for (RFC 8414 `scopes_supported`). */
+  /** Returns every scope that a client may request (RFC 8414 `scopes_supported`). */
   scopesSupported(): string[] {
     const all = [...this.#byId.values()].flatMap((client) => Object.keys(client.scopes))
     return [...new Set(all)].sort()
@@ -45,9 +45,9 @@ export class Clients {
 }
 
 /**
- * The scope that a login gets (RFC 6749 §3.3): what it asked for, each once, or the client's default.
+ * Returns the scope of a login (RFC 6749 §3.3): the requested scopes, each once, or the default.
  *
- * @throws `scope_not_allowed` naming the scopes that the client may not ask for
+ * @throws `scope_not_allowed` with the scopes that the client may not request
  */
 export function grantScope(client: Client, requested: string | undefined): string {
   const wanted = requested ?? client.default_scope ?? Object.keys(client.scopes).join(' ')
@@ -62,8 +62,10 @@ export function grantScope(client: Client, requested: string | undefined): strin
 }
 
 /**
- * @param jkt the key that a client has shown possession of
- * @throws `dpop_proof_missing` when it has to and has not
+ * Checks that a client which must prove possession of a key has done so.
+ *
+ * @param jkt thumbprint of the proven key
+ * @throws `dpop_proof_missing`
  */
 export function requireKey(client: Client | undefined, jkt: string | undefined): void {
   if (client?.dpop === 'required' && jkt === undefined) {
@@ -71,12 +73,12 @@ export function requireKey(client: Client | undefined, jkt: string | undefined):
   }
 }
 
-/** The names of the attributes that a scope turns into claims. */
+/** Returns the names of the attributes that a scope turns into claims. */
 export function claimNames(client: Client, scope: string): string[] {
   return [...new Set(scope.split(' ').flatMap((name) => client.scopes[name] ?? []))]
 }
 
-/** The claims that an account has of these names. */
+/** Returns the attributes of an account that have these names, as claims. */
 export function attributeClaims(
   account: Account,
   names: readonly string[],

@@ -4,51 +4,50 @@ import { GatepassError } from '../core/errors.ts'
 import { SingleFlight } from '../core/single-flight.ts'
 import type { SessionStore } from '../stores/ports.ts'
 
-/** How often the clocks are compared. */
 const pollMs = 5_000
-/** No skew is taken for less: neither the way to a store nor the clock since the boot is more exact. */
-const skewMinMs = 1_000
+/** Smaller offsets are within the precision of the measurement. */
+const minSkewMs = 1_000
 
 export interface ClockMonitorOptions {
   readonly sessions: Pick<SessionStore, 'clockMs'>
   readonly clock: Clock
-  /** How far apart the clocks of two machines may be. */
+  /** Largest accepted difference between the clocks of two machines. */
   readonly skewMs: number
-  /** For how long what was made by the time before a jump still matters. */
+  /** How long tokens and revocations from before a clock jump remain relevant. */
   readonly keptMs: number
-  /** Milliseconds since the boot, time asleep included; nobody sets this clock. */
+  /** Returns the milliseconds since the machine booted, including time asleep. */
   readonly uptimeMs?: () => number
 }
 
 /**
- * Finds out when the clock of this machine is wrong (attack I11).
+ * Detects a wrong clock of this machine (attack I11).
  *
- * Where replicas share a store, the clock of the store is the measure. A store on this machine has no
- * other clock than ours; there a jump is seen by the time since the boot. Which of the two times was
- * right can't be known. So the new one is taken for right when nothing of the old one matters any more.
+ * A session store that replicas share has a clock to compare with. With an embedded store a jump shows
+ * against the uptime of the machine. It is unknown which time was right, so the monitor accepts the
+ * new time once nothing from before the jump is relevant anymore.
  */
 export class ClockMonitor {
   /**
-   * The earlier of the store's time and ours, for all that forgets what has expired: whichever of the
-   * two clocks is ahead, nothing is forgotten too soon.
+   * The earlier of the store's time and the machine's time. Code that forgets expired entries uses
+   * it, so that no entry is forgotten too soon, whichever clock is ahead.
    */
   readonly expiryClock: Clock
   readonly #options: ClockMonitorOptions
   readonly #skewMs: number
   readonly #uptimeMs: () => number
-  readonly #look = new SingleFlight(() => this.#measure())
+  readonly #poll = new SingleFlight(() => this.#measure())
   readonly #timer: NodeJS.Timeout
   #offsetMs: number | null = null
-  /** The store's time at an instant of `performance.now()`; null where it has no clock. */
+  /** The store's time at an instant of `performance.now()`; null if the store has no clock. */
   #storeTime: { readonly storeMs: number; readonly atMs: number } | null = null
   #isWrong = false
-  /** Our time at the boot, by the clock before a jump and by the clock now. */
+  /** The time of the boot by the accepted clock. */
   #bootAtMs: number
   #jump: { readonly bootAtMs: number; readonly seenAtMs: number } | null = null
 
   private constructor(options: ClockMonitorOptions) {
     this.#options = options
-    this.#skewMs = Math.max(options.skewMs, skewMinMs)
+    this.#skewMs = Math.max(options.skewMs, minSkewMs)
     this.#uptimeMs = options.uptimeMs ?? (() => uptime() * 1000)
     this.#bootAtMs = options.clock.nowMs() - this.#uptimeMs()
     this.expiryClock = {
@@ -57,52 +56,52 @@ export class ClockMonitor {
     this.#timer = setInterval(() => this.refresh(), pollMs).unref()
   }
 
-  /** Compares the clocks. A store that is away now is asked again. */
+  /** Compares the clocks and starts to poll. An unavailable store is polled again. */
   static async open(options: ClockMonitorOptions): Promise<ClockMonitor> {
-    const watch = new ClockMonitor(options)
-    await watch.refresh()
-    return watch
+    const monitor = new ClockMonitor(options)
+    await monitor.refresh()
+    return monitor
   }
 
-  /** By how much our clock is ahead; null while that is not known. */
+  /** How far the machine's clock is ahead; null if unknown. */
   get offsetMs(): number | null {
-    return this.#look.lastError === null ? this.#offsetMs : null
+    return this.#poll.lastError === null ? this.#offsetMs : null
   }
 
-  /** Compares the clocks now. Never rejects: `check` says how it went. */
+  /** Compares the clocks. Never rejects; `check` reports the result. */
   refresh(): Promise<void> {
-    return this.#look.run()
+    return this.#poll.run()
   }
 
-  /** @throws `clock_skew`; `store_unavailable` when the clocks could not be compared */
+  /** @throws `clock_skew`; `store_unavailable` if the clocks could not be compared */
   check(): void {
-    if (this.#look.lastError !== null) throw this.#look.lastError
+    if (this.#poll.lastError !== null) throw this.#poll.lastError
     if (this.#isWrong) throw new GatepassError('clock_skew')
   }
 
   /**
-   * Checks that verifiers understand when a sign-out of this issuer happened.
+   * Checks that verifiers will read the time of a revocation correctly.
    *
-   * The store dates the sign-outs of an issuer whose clock is behind. A clock that is ahead dates
-   * them itself, which would hold off the user's next sign-ins for as long; and a store without a
-   * clock of its own takes every time for right.
+   * The store dates the revocations of an issuer whose clock is behind. A clock that is ahead dates
+   * them itself, which would refuse later logins of the user. An embedded store cannot correct
+   * either.
    *
    * @throws `clock_skew`
    */
   checkSignOut(): void {
     const isDatedByStore = this.#storeTime !== null && (this.#offsetMs ?? 0) < 0
     if (!this.#isWrong || isDatedByStore) return
-    const offSeconds = Math.round((this.#offsetMs ?? 0) / 1000)
+    const offsetSeconds = Math.round((this.#offsetMs ?? 0) / 1000)
     throw new GatepassError('clock_skew', {
-      detail: `The clock of this machine is off by ${offSeconds} s. Set it right, then try again.`,
+      detail: `The clock of this machine is off by ${offsetSeconds} s. Set it right, then try again.`,
       retryAfterSeconds: pollMs / 1000,
     })
   }
 
-  /** Stops to look. */
+  /** Stops to poll. */
   async close(): Promise<void> {
     clearInterval(this.#timer)
-    await this.#look.settled()
+    await this.#poll.settled()
   }
 
   async #measure(): Promise<void> {
@@ -113,19 +112,19 @@ export class ClockMonitor {
     const tripMs = atMs - sentAtMs
     this.#storeTime = storeMs === null ? null : { storeMs: storeMs + tripMs / 2, atMs }
     this.#offsetMs = storeMs === null ? this.#jumpMs() : clock.nowMs() - tripMs / 2 - storeMs
-    // The store read its clock at some time of the trip: only what is beyond doubt counts.
-    const doubtMs = storeMs === null ? 0 : tripMs / 2
-    this.#isWrong = Math.abs(this.#offsetMs) - doubtMs > this.#skewMs
+    // The store read its clock at an unknown instant of the round trip.
+    const uncertaintyMs = storeMs === null ? 0 : tripMs / 2
+    this.#isWrong = Math.abs(this.#offsetMs) - uncertaintyMs > this.#skewMs
   }
 
-  /** The store's time, which goes on between two looks by a clock that nobody sets. */
+  /** Extrapolates the store's time with the monotonic clock. */
   #storeMs(): number {
     if (this.#storeTime === null) return Number.POSITIVE_INFINITY
     const { storeMs, atMs } = this.#storeTime
     return storeMs + performance.now() - atMs
   }
 
-  /** By how much our clock has jumped, for as long as that matters. */
+  /** Returns how far the clock has jumped since the accepted time. */
   #jumpMs(): number {
     const nowMs = this.#uptimeMs()
     const bootAtMs = this.#options.clock.nowMs() - nowMs

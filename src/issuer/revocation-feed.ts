@@ -3,36 +3,38 @@ import { digest } from '../core/secrets.ts'
 import { SingleFlight } from '../core/single-flight.ts'
 import { logStart, type Revocation, type SessionStore } from '../stores/ports.ts'
 
-/** How often a replica looks at the log: what another one writes is out within a quarter second. */
+/** With this interval, a revocation by another replica reaches verifiers within 250 ms. */
 const pollMs = 100
-/** So long an entry matters to what is signed after it: more than clocks of replicas may differ. */
-const latelyMs = 10_000
-/** Entries read in one look. */
+/**
+ * How long a revocation of all sessions of a user affects the `iat` of new tokens. Longer than the
+ * difference between the clocks of replicas.
+ */
+const recentMs = 10_000
 const pageSize = 1000
 
 export interface RevocationFeedOptions {
   readonly sessions: Pick<SessionStore, 'revocationsAfter'>
   readonly clock: Clock
-  /** Says what has expired; without it, `clock` does. */
+  /** Determines which entries have expired. Default: `clock`. */
   readonly expiryClock?: Clock
-  /** How long an entry matters: until the last token that it ends has expired by any clock. */
+  /** How long an entry is kept: until the last token that it revokes has expired, by any clock. */
   readonly keptMs: number
 }
 
 /**
- * An entry as verifiers are told of it. Its position has a mark of what it says: a log that was lost,
- * or set back to a backup, counts from the same numbers again, but tells of other things.
+ * An entry as verifiers receive it. Its position contains a hash of its content: after a loss or a
+ * restore, the log repeats positions with other content.
  */
 export interface FeedEntry extends Revocation {
-  /** The position of the entry before it; '' before the first one that this replica has read. */
+  /** Position of the preceding entry; '' before the first entry that this replica has read. */
   readonly previous: string
 }
 
 type Listener = (entries: readonly FeedEntry[]) => void
 
 /**
- * One replica's copy of the revocation log (invariant 6): followed in the background, answered from
- * memory, so that neither verifiers nor their number are felt by the store.
+ * One replica's copy of the revocation log (invariant 6). It polls the store in the background and
+ * answers from memory, so the load of the store does not depend on the number of verifiers.
  */
 export class RevocationFeed {
   readonly #options: RevocationFeedOptions
@@ -40,28 +42,28 @@ export class RevocationFeed {
   readonly #timer: NodeJS.Timeout
   #entries: FeedEntry[] = []
   #position = logStart
-  /** The same as the store counts. */
+  /** The position of the same entry in the store. */
   #storePosition = logStart
   #readAtMs: number | null = null
-  /** Who has ended all sessions lately, and when; '' is everybody. */
-  readonly #endedAtMs = new Map<string, number>()
-  readonly #look = new SingleFlight(() => this.#read())
+  /** When all sessions of a user were last revoked, by `sub`; '' stands for all users. */
+  readonly #revokedAtMs = new Map<string, number>()
+  readonly #poll = new SingleFlight(() => this.#read())
 
   private constructor(options: RevocationFeedOptions) {
     this.#options = options
     this.#timer = setInterval(() => this.refresh(), pollMs).unref()
   }
 
-  /** Reads the log. A store that is away now is asked again: `lastError` says so until then. */
+  /** Reads the log and starts to poll. While the store is unavailable, `lastError` is set. */
   static async open(options: RevocationFeedOptions): Promise<RevocationFeed> {
     const feed = new RevocationFeed(options)
     await feed.refresh()
     return feed
   }
 
-  /** What went wrong at the last look; null when nothing did. For readiness. */
+  /** The error of the last poll; null if it succeeded. */
   get lastError(): Error | null {
-    return this.#look.lastError
+    return this.#poll.lastError
   }
 
   /** When the log was last read; null before the first time. */
@@ -69,19 +71,19 @@ export class RevocationFeed {
     return this.#readAtMs
   }
 
-  /** How long an entry matters after its time. */
+  /** How long an entry is kept. */
   get keptMs(): number {
     return this.#options.keptMs
   }
 
-  /** The last entry that is known; '' before the first. */
+  /** The position of the last entry; '' before the first. */
   get position(): string {
     return this.#position
   }
 
   /**
-   * What still matters, oldest first, behind a position. A position that is not known (too old, or
-   * lost with a store) gives all: an entry that is told twice does no harm.
+   * Returns the entries after a position, oldest first. An unknown position returns all entries: it
+   * expired, or the store lost it, and receiving an entry twice is harmless.
    */
   entriesAfter(position: string = logStart): readonly FeedEntry[] {
     const at = this.#entries.findIndex((entry) => entry.position === position)
@@ -89,34 +91,34 @@ export class RevocationFeed {
   }
 
   /**
-   * The last second whose tokens have ended for this user, who may have signed in again in that very
-   * second; null where that is long ago. Tokens tell time in whole seconds.
+   * Returns the last second whose tokens are revoked for a user; null if that is long ago. A token
+   * that is minted for the user must be of a later second.
    */
   revokedUntilSeconds(sub: string): number | null {
-    const atMs = Math.max(this.#endedAtMs.get(sub) ?? 0, this.#endedAtMs.get('') ?? 0)
+    const atMs = Math.max(this.#revokedAtMs.get(sub) ?? 0, this.#revokedAtMs.get('') ?? 0)
     return atMs === 0 ? null : Math.floor(atMs / 1000)
   }
 
-  /** Hands new entries over as they come, until the returned function is called. */
+  /** Calls a listener with new entries until the returned function is called. */
   subscribe(listener: Listener): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
-  /** Looks at the log, if nobody is looking. Never rejects. */
+  /** Polls the log, unless a poll is in progress. Never rejects. */
   refresh(): Promise<void> {
-    return this.#look.run()
+    return this.#poll.run()
   }
 
-  /** Looks at the log as it is now: a look that is under way may have missed the last. Never rejects. */
+  /** Polls the log after a poll in progress, which may have missed the last entry. Never rejects. */
   async refreshNow(): Promise<void> {
-    await this.#look.settled()
-    await this.#look.run()
+    await this.#poll.settled()
+    await this.#poll.run()
   }
 
   async close(): Promise<void> {
     clearInterval(this.#timer)
-    await this.#look.settled()
+    await this.#poll.settled()
     this.#listeners.clear()
   }
 
@@ -126,7 +128,7 @@ export class RevocationFeed {
     let page: Revocation[]
     do {
       page = await sessions.revocationsAfter(this.#storePosition, pageSize)
-      if (page.length > 0) this.#take(page)
+      if (page.length > 0) this.#add(page)
     } while (page.length === pageSize)
     this.#readAtMs = startedAtMs
 
@@ -134,30 +136,30 @@ export class RevocationFeed {
     const expiredMs = nowMs - keptMs
     const live = this.#entries.findIndex(({ atMs }) => atMs > expiredMs)
     this.#entries.splice(0, live === -1 ? this.#entries.length : live)
-    for (const [sub, atMs] of this.#endedAtMs) {
-      if (atMs < nowMs - latelyMs) this.#endedAtMs.delete(sub)
+    for (const [sub, atMs] of this.#revokedAtMs) {
+      if (atMs < nowMs - recentMs) this.#revokedAtMs.delete(sub)
     }
   }
 
-  #take(page: readonly Revocation[]): void {
+  #add(page: readonly Revocation[]): void {
     const entries = page.map((entry) => {
       const previous = this.#position
-      this.#position = markedPosition(entry)
+      this.#position = feedPosition(entry)
       this.#storePosition = entry.position
       return { ...entry, position: this.#position, previous }
     })
     this.#entries.push(...entries)
     for (const { kind, id, atMs } of page) {
-      if (kind === 'user' || kind === 'all') this.#endedAtMs.set(kind === 'all' ? '' : id, atMs)
+      if (kind === 'user' || kind === 'all') this.#revokedAtMs.set(kind === 'all' ? '' : id, atMs)
     }
     for (const listener of this.#listeners) listener(entries)
   }
 }
 
-/** The same on every replica that reads the same log. */
-function markedPosition({ position, kind, id, atMs }: Revocation): string {
-  const mark = digest(JSON.stringify([kind, id, atMs]))
+/** Returns the same position on every replica that reads the same log. */
+function feedPosition({ position, kind, id, atMs }: Revocation): string {
+  const hash = digest(JSON.stringify([kind, id, atMs]))
     .toString('base64url')
     .slice(0, 8)
-  return `${position}.${mark}`
+  return `${position}.${hash}`
 }

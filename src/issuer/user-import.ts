@@ -9,7 +9,7 @@ import { parsePasswordHash } from './passwords/password-hash.ts'
 
 export interface ImportCounts {
   readonly imported: number
-  /** Lines whose login name or `sub` an account has already; also one of an earlier line. */
+  /** Lines whose login name or `sub` is taken, by an account or an earlier line. */
   readonly skipped: number
   readonly bad: number
 }
@@ -22,22 +22,22 @@ export interface ImportProgress extends ImportCounts {
 export interface ImportOptions {
   readonly accounts: Pick<AccountStore, 'createMany'>
   readonly clock: Clock
-  /** Called after each batch, and at the end. */
+  /** Called after each batch and at the end. */
   readonly onProgress?: (progress: ImportProgress) => void
-  /** Called for each line that was left out. The reason holds no value of the line. */
+  /** Called for each skipped line. The reason contains no value of the line. */
   readonly onProblem?: (lineNumber: number, reason: string) => void
-  /** Accounts created in one commit. */
+  /** Accounts per commit. Default: 500. */
   readonly batchSize?: number
 }
 
-const lineBytesMax = 64 * 1024
-const reasonLengthMax = 200
+const maxLineBytes = 64 * 1024
+const maxReasonLength = 200
 const byteOrderMark = Buffer.from('\ufeff')
 
 const lineSchema = z.strictObject({
   login_name: z.string(),
   password_hash: z.string(),
-  // It travels in a header and a claim, and never changes: OpenID Connect Core §2 has these limits.
+  // The limits of OpenID Connect Core §2. A `sub` is sent in a header and a claim, and never changes.
   sub: z
     .string()
     .regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 visible ASCII characters')
@@ -47,11 +47,11 @@ const lineSchema = z.strictObject({
 })
 
 /**
- * Creates the accounts that an NDJSON stream describes, one a line:
+ * Creates accounts from an NDJSON stream, one per line:
  * `{"login_name", "password_hash", "sub"?, "attributes"?, "disabled"?}`. A bad line is reported and
- * left out. What was imported stays when it breaks off: run again, it skips those.
+ * skipped. After an interruption, a second run skips the accounts that exist.
  *
- * @throws `store_unavailable`; whatever the stream throws
+ * @throws `store_unavailable`; the errors of the stream
  */
 export async function importUsers(
   ndjson: AsyncIterable<Uint8Array>,
@@ -69,7 +69,7 @@ export async function importUsers(
     onProgress?.({ ...counts, ...position })
   }
 
-  for await (const line of readLines(ndjson, lineBytesMax)) {
+  for await (const line of readLines(ndjson, maxLineBytes)) {
     position = { lines: line.number, bytes: line.endByte }
     const entry = readEntry(line, clock.nowMs())
     if (entry.problem !== undefined) {
@@ -89,9 +89,9 @@ interface Entry {
   readonly problem?: string
 }
 
-/** The account of a line, or why there is none; neither for a blank line. */
+/** Reads a line: an account, a problem, or neither for a blank line. */
 function readEntry(line: Line, nowMs: number): Entry {
-  if (line.bytes === null) return { problem: `It is longer than ${lineBytesMax} bytes.` }
+  if (line.bytes === null) return { problem: `It is longer than ${maxLineBytes} bytes.` }
   const bytes = line.number === 1 ? withoutByteOrderMark(line.bytes) : line.bytes
   if (isBlank(bytes)) return {}
   const value = parseStrictJson(bytes)
@@ -119,10 +119,10 @@ function toAccount(fields: z.infer<typeof lineSchema>, nowMs: number): Entry {
   }
 }
 
-/** Names the fields at fault. It may end up on a terminal: bounded, and nothing that controls it. */
+/** Names the bad fields. The text is safe for a terminal: bounded, without control characters. */
 function describe(error: z.ZodError): string {
   const problems = error.issues.map(({ path, message }) => [...path, message].join(': '))
-  return problems.join('; ').replace(/\p{C}/gu, '\ufffd').slice(0, reasonLengthMax)
+  return problems.join('; ').replace(/\p{C}/gu, '\ufffd').slice(0, maxReasonLength)
 }
 
 function withoutByteOrderMark(bytes: Buffer): Buffer {
@@ -133,21 +133,21 @@ function isBlank(bytes: Buffer): boolean {
   return bytes.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d)
 }
 
-/** One line of a text, without its line feed. */
+/** A line of a text, without its line feed. */
 export interface Line {
   /** From 1. */
   readonly number: number
-  /** Null when the line was too long to be kept. */
+  /** Null if the line is too long. */
   readonly bytes: Buffer | null
-  /** How many bytes of the text have been read, this line and its line feed included. */
+  /** Bytes of the text up to the end of this line, including its line feed. */
   readonly endByte: number
 }
 
 const lineFeed = 0x0a
 
 /**
- * Splits a stream into lines and holds no more than `maxBytes` of a line, even when one never ends.
- * (node:readline keeps what it is given.) After a line that is too long reading goes on.
+ * Splits a stream into lines. Unlike node:readline it buffers at most `maxBytes` of a line. It reports
+ * a longer line and continues with the next.
  */
 export async function* readLines(
   text: AsyncIterable<Uint8Array>,

@@ -7,7 +7,7 @@ import { normalizeLoginName } from './login-name.ts'
 import { checkPassword, type PasswordHasher } from './passwords/password-hasher.ts'
 import type { Sessions } from './sessions.ts'
 
-/** An account as its administrator sees it: without the hash. */
+/** An account without its password hash. */
 export type User = Omit<Account, 'passwordHash'>
 
 export interface UsersOptions {
@@ -23,34 +23,36 @@ export interface NewUser {
   readonly attributes?: JsonObject
 }
 
-/** What an administrator does with accounts. Login names are taken as typed. */
+/** Administration of accounts. Login names may be given in any case. */
 export interface Users {
   /** @throws `login_name_invalid`, `password_invalid`, `account_exists` */
   add(user: NewUser): Promise<User>
-  /** All users by login name, read a page at a time. */
+  /** Returns all users, sorted by login name. */
   list(): AsyncIterable<User>
   /**
-   * Sets the password and ends all sessions of the user; returns how many were live.
+   * Sets the password and revokes all sessions of the user. Returns how many were live.
+   *
    * @throws `password_invalid`, `account_not_found`, `clock_skew`
    */
   setPassword(loginName: string, password: string): Promise<number>
   /**
-   * Refuses further logins and ends all sessions of the user; returns how many were live.
+   * Disables the account and revokes all sessions of the user. Returns how many were live.
+   *
    * @throws `account_not_found`, `clock_skew`
    */
   disable(loginName: string): Promise<number>
   /**
-   * The same by the id of the user. Where the account is gone, it ends the sessions that are left.
-   * @throws `account_not_found` when there is neither account nor session; `clock_skew`
+   * Disables an account by user id. Also revokes the sessions of a deleted account.
+   *
+   * @throws `account_not_found` if there is neither an account nor a session; `clock_skew`
    */
-  disableById(sub: string): Promise<{ readonly hadAccount: boolean; readonly ended: number }>
+  disableById(sub: string): Promise<{ readonly hadAccount: boolean; readonly revoked: number }>
   /** @throws `account_not_found` */
   enable(loginName: string): Promise<void>
 }
 
 const pageSize = 500
 
-/** A session names its user by id alone. */
 const deletedAdvice =
   'No account of this login name exists. If the account was deleted, its sessions end when they are ' +
   'refreshed; "gatepass users disable --id <user id>" ends them at once.'
@@ -89,7 +91,7 @@ export function createUsers({ accounts, sessions, hasher, clock }: UsersOptions)
       }
     },
 
-    // In both of these the account changes first: a login that comes in between is already refused.
+    // The account changes before the sessions, so that no login in between succeeds.
     async setPassword(loginName, password) {
       checkPassword(password)
       await sessions.checkClock()
@@ -110,12 +112,12 @@ export function createUsers({ accounts, sessions, hasher, clock }: UsersOptions)
       await sessions.checkClock()
       const account = await accounts.findBySub(sub)
       if (account !== null) await accounts.setDisabled(sub, true, clock.nowMs())
-      const ended = await sessions.revokeAll(sub)
-      if (account === null && ended === 0) {
+      const revoked = await sessions.revokeAll(sub)
+      if (account === null && revoked === 0) {
         const detail = 'There is neither an account nor a session of this user id.'
         throw new GatepassError('account_not_found', { detail })
       }
-      return { hadAccount: account !== null, ended }
+      return { hadAccount: account !== null, revoked }
     },
 
     async enable(loginName) {
@@ -125,10 +127,10 @@ export function createUsers({ accounts, sessions, hasher, clock }: UsersOptions)
   }
 }
 
-/** 32 characters that are hard to mistake for one another (Crockford's base 32). */
+/** Crockford's base 32: characters that are hard to confuse. */
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'
 
-/** A password of 100 random bits that can be read out loud: `7k2m-x9qd-…`, five groups of four. */
+/** Generates a password of 100 random bits, as five groups of four characters: `7k2m-x9qd-…`. */
 export function generatePassword(): string {
   const digits = Array.from(randomBytes(20), (byte) => alphabet[byte % alphabet.length]).join('')
   return digits.replace(/(?<=.)(?=(.{4})+$)/g, '-')

@@ -16,7 +16,7 @@ import { policy, session, t0 } from '../support/sessions.ts'
 import { until } from '../support/until.ts'
 
 const issuer = 'https://auth.example.com'
-const tokensLastMs = 365_000
+const closedMs = 365_000
 const keptMs = 3_600_000
 const forever = t0 + 1_000 * keptMs
 
@@ -27,20 +27,23 @@ async function setUp(t: Test, given?: DataStore) {
   const real = given ?? new SqliteDataStore(join(folder, 'data.db'))
   t.teardown(() => Promise.all([sessions.close(), real.close()]))
   const ended: string[] = []
-  let isAway = false
+  let isUnavailable = false
   const data: Pick<DataStore, 'end'> = {
     end: async (owner, ...rest) => {
-      if (isAway) throw new GatepassError('store_unavailable')
+      if (isUnavailable) throw new GatepassError('store_unavailable')
       await real.end(owner, ...rest)
       ended.push(owner.id)
     },
   }
   const failures: unknown[] = []
   const open = () => {
-    const options = { data, sessions, issuer, clock, tokensLastMs }
-    const end = new SessionDataCleanup({ ...options, onFailure: (error) => failures.push(error) })
-    t.teardown(() => end.close())
-    return end
+    const options = { data, sessions, issuer, clock, closedMs }
+    const cleanup = new SessionDataCleanup({
+      ...options,
+      onFailure: (error) => failures.push(error),
+    })
+    t.teardown(() => cleanup.close())
+    return cleanup
   }
   return {
     clock,
@@ -49,8 +52,8 @@ async function setUp(t: Test, given?: DataStore) {
     ended,
     failures,
     open,
-    setAway: (value: boolean) => {
-      isAway = value
+    setUnavailable: (value: boolean) => {
+      isUnavailable = value
     },
     /** A session that has data. */
     async begin(sub = 'user-1') {
@@ -79,7 +82,7 @@ function writeOf(sid: string, nowMs = t0): DataWrite {
   }
 }
 
-t.test('whatever ends a session in the log ends its data, and no other', async (t) => {
+t.test('each revoked session in the log loses its data, and no other', async (t) => {
   const { sessions, begin, hasData, open } = await setUp(t)
   const [one, two, three, other] = [
     await begin(),
@@ -87,7 +90,7 @@ t.test('whatever ends a session in the log ends its data, and no other', async (
     await begin(),
     await begin('user-2'),
   ]
-  const end = open()
+  const cleanup = open()
   await sessions.revoke(one, t0, keptMs)
   await sessions.rotate({
     ...{ sid: two, generation: 0, idempotencyKey: null, jkt: null, policy },
@@ -100,7 +103,7 @@ t.test('whatever ends a session in the log ends its data, and no other', async (
   t.equal(reuse.outcome, 'reused')
   await sessions.revokeEverybody(t0, keptMs)
   await sessions.revokeKey('a-key', t0, keptMs)
-  await end.refresh()
+  await cleanup.refresh()
   t.same(await Promise.all([one, two, three, other].map(hasData)), [false, false, true, true])
 })
 
@@ -140,53 +143,53 @@ function sessionsOf(
   return new Sessions({ store, policy: sessionPolicy, clock, hooks: { onSessionRevoked } })
 }
 
-t.test('a store that is away is asked again until it has ended the data', async (t) => {
-  const { sessions, begin, hasData, open, setAway, failures, clock } = await setUp(t)
+t.test('an unavailable store is called again until the data is deleted', async (t) => {
+  const { sessions, begin, hasData, open, setUnavailable, failures, clock } = await setUp(t)
   const sids = await Promise.all([1, 2].map(() => begin()))
-  const end = open()
-  setAway(true)
+  const cleanup = open()
+  setUnavailable(true)
   for (const sid of sids) await sessions.revoke(sid, clock.nowMs(), keptMs)
-  end.endSoon(String(sids[0]))
-  await end.refresh()
-  await end.refresh()
-  t.equal(failures.length, 1, 'told once')
+  cleanup.deleteSoon(String(sids[0]))
+  await cleanup.refresh()
+  await cleanup.refresh()
+  t.equal(failures.length, 1, 'reported once')
   clock.advance_s(3_000)
-  setAway(false)
-  await until('the retry has ended it', async () => !(await hasData(String(sids[1]))))
+  setUnavailable(false)
+  await until('the retry has deleted it', async () => !(await hasData(String(sids[1]))))
   t.equal(await hasData(String(sids[0])), false)
-  setAway(true)
+  setUnavailable(true)
   await sessions.revoke(await begin(), clock.nowMs(), keptMs)
-  await end.refresh()
+  await cleanup.refresh()
   t.equal(failures.length, 2)
 })
 
-t.test('an issuer that died before is made good by the next start', async (t) => {
-  const { sessions, begin, hasData, open, setAway, clock } = await setUp(t)
+t.test('the next start makes up for a crash', async (t) => {
+  const { sessions, begin, hasData, open, setUnavailable, clock } = await setUp(t)
   const sid = await begin()
-  setAway(true)
+  setUnavailable(true)
   const first = open()
   await sessions.revoke(sid, clock.nowMs(), keptMs)
   await first.refresh()
   await first.close()
-  setAway(false)
+  setUnavailable(false)
   t.equal(await hasData(sid), true)
   await open().refresh()
   t.equal(await hasData(sid), false)
 })
 
-t.test('the feed tells of new entries, without a wait', async (t) => {
+t.test('a new entry of the feed is handled at once', async (t) => {
   const { sessions, begin, hasData, open, clock } = await setUp(t)
   const feed = await RevocationFeed.open({ sessions, clock, keptMs })
   t.teardown(() => feed.close())
-  const end = open()
-  end.listenTo(feed)
+  const cleanup = open()
+  cleanup.follow(feed)
   const sid = await begin()
   await sessions.revoke(sid, clock.nowMs(), keptMs)
   await feed.refresh()
-  await until('it has ended', async () => !(await hasData(sid)))
+  await until('it is deleted', async () => !(await hasData(sid)))
 })
 
-t.test('more entries than are dealt with at once are all dealt with', async (t) => {
+t.test('all entries are handled, if more than a page', async (t) => {
   const { sessions, ended, open, begin, hasData } = await setUp(t)
   const last = await begin()
   for (let n = 0; n < 250; n++) {
@@ -203,8 +206,8 @@ t.test('more entries than are dealt with at once are all dealt with', async (t) 
 /** Many write while the session ends: whatever comes first, nothing is there when all is done. */
 async function race(t: Test, open: (folder: string) => Promise<DataStore>) {
   const data = await open(t.testdir())
-  const { sessions, clock, open: openEnd, begin, hasData } = await setUp(t, data)
-  const end = openEnd()
+  const { sessions, clock, open: openCleanup, begin, hasData } = await setUp(t, data)
+  const cleanup = openCleanup()
   for (let round = 0; round < 20; round++) {
     const sid = await begin()
     let isOver = false
@@ -217,8 +220,8 @@ async function race(t: Test, open: (folder: string) => Promise<DataStore>) {
     const writers = [write(), write(), write(), write()]
     await new Promise(setImmediate)
     await sessions.revoke(sid, clock.nowMs(), keptMs)
-    if (round % 2 === 0) end.endSoon(sid)
-    await end.refresh()
+    if (round % 2 === 0) cleanup.deleteSoon(sid)
+    await cleanup.refresh()
     t.equal(await hasData(sid), false, 'it is gone')
     isOver = true
     for (const outcomes of await Promise.all(writers)) {
@@ -226,7 +229,7 @@ async function race(t: Test, open: (folder: string) => Promise<DataStore>) {
       t.ok(first >= 0 && outcomes.slice(first).every((one) => one === 'ended'), 'and closed')
     }
     // By the slowest clock, with the last token.
-    clock.advanceMs(tokensLastMs - 1)
+    clock.advanceMs(closedMs - 1)
     t.equal(await data.write(writeOf(sid, clock.nowMs())), 'ended')
     t.equal(await hasData(sid), false)
   }

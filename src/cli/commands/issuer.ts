@@ -22,9 +22,9 @@ import {
   issuerPolicy,
   issuerSecrets,
   openAccountParts,
+  openClockMonitor,
   openKeys,
   revocationsToldMs,
-  watchClock,
 } from '../issuer-wiring.ts'
 import { createLogger, LogOutput } from '../logger.ts'
 import { openEventLog, playgroundParts } from '../playground-wiring.ts'
@@ -48,9 +48,9 @@ export async function runIssuer(context: CliContext): Promise<void> {
     events?.add(name, { kid })
   })
   const policy = issuerPolicy(settings)
-  const clockWatch = await watchClock(settings, parts.sessions)
-  observeClock(metrics.registry, () => clockWatch.offsetMs)
-  const { expiryClock } = clockWatch
+  const clockMonitor = await openClockMonitor(settings, parts.sessions)
+  observeClock(metrics.registry, () => clockMonitor.offsetMs)
+  const { expiryClock } = clockMonitor
   const revocations = await openRevocations(settings, {
     sessions: parts.sessions,
     keys,
@@ -59,8 +59,12 @@ export async function runIssuer(context: CliContext): Promise<void> {
   const cleanup = startCleanup(parts.sessions, expiryClock, (err) =>
     logger.warn({ err }, 'expired sessions could not be removed; trying again later'),
   )
-  const dataEnd = await openDataEnd(settings, context.cwd, { logger, metrics, ...parts })
-  dataEnd?.listenTo(revocations)
+  const dataCleanup = await startDataCleanup(settings, context.cwd, {
+    logger,
+    metrics,
+    sessions: parts.sessions,
+    revocations,
+  })
   const verifier = ownVerifier(settings, keys)
   const playground = await playgroundParts(settings, { ...parts, keys, verifier, events })
 
@@ -73,8 +77,8 @@ export async function runIssuer(context: CliContext): Promise<void> {
     revocations,
     clock: systemClock,
     hooks: {
-      checkClock: () => clockWatch.checkSignOut(),
-      onSessionRevoked: (sid) => dataEnd?.endSoon(sid),
+      checkClock: () => clockMonitor.checkSignOut(),
+      onSessionRevoked: (sid) => dataCleanup?.deleteSoon(sid),
     },
   })
 
@@ -116,11 +120,11 @@ export async function runIssuer(context: CliContext): Promise<void> {
         revocations: async () => {
           if (revocations.lastError !== null) throw revocations.lastError
         },
-        clock: async () => clockWatch.check(),
+        clock: async () => clockMonitor.check(),
       },
       close: async () => {
         cleanup.stop()
-        await Promise.all([keys, revocations, clockWatch, dataEnd].map((one) => one?.close()))
+        await Promise.all([keys, revocations, clockMonitor, dataCleanup].map((one) => one?.close()))
         await Promise.all([parts.close(), counters.close()])
       },
     },
@@ -151,33 +155,34 @@ function ownVerifier(settings: Settings, keys: KeyManager): Verifier {
   })
 }
 
-interface DataEndParts {
+interface CleanupParts {
   readonly logger: Logger
   readonly metrics: Metrics
   readonly sessions: SessionStore
+  readonly revocations: RevocationFeed
 }
 
-/** What ends the data of sessions that have ended; null where they have none. */
-async function openDataEnd(
+/** Starts to delete the data of revoked sessions. Returns null if sessions have no data. */
+async function startDataCleanup(
   settings: Settings,
   cwd: string,
-  { logger, metrics, sessions }: DataEndParts,
+  { logger, metrics, sessions, revocations }: CleanupParts,
 ) {
   const data = await openDataForService(settings, cwd, logger)
   if (data === null) return null
-  const end = new SessionDataCleanup({
+  const cleanup = new SessionDataCleanup({
     data: observedStore(data, dataMetrics(metrics.registry)),
     sessions,
     issuer: settings.issuer,
     clock: systemClock,
-    tokensLastMs: dataClosedMs(settings),
+    closedMs: dataClosedMs(settings),
     onFailure: (err) => logger.warn({ err }, 'session data could not be ended; trying again'),
   })
+  cleanup.follow(revocations)
   return {
-    listenTo: (feed: RevocationFeed) => end.listenTo(feed),
-    endSoon: (sid: string) => end.endSoon(sid),
+    deleteSoon: (sid: string) => cleanup.deleteSoon(sid),
     close: async () => {
-      await end.close()
+      await cleanup.close()
       await data.close()
     },
   }

@@ -72,11 +72,11 @@ export async function disableUser(context: CliContext, name: string) {
 /** Also for a user whose account was deleted by other means. */
 export async function disableUserById(context: CliContext, id: string) {
   await withAccounts(context, async ({ users }) => {
-    const { hadAccount, ended } = await users.disableById(id)
+    const { hadAccount, revoked } = await users.disableById(id)
     const what = hadAccount
       ? `The user ${id} can't sign in any more`
       : `No account has the id ${id}`
-    context.stderr.write(`${what}; sessions ended: ${ended}.\n`)
+    context.stderr.write(`${what}; sessions ended: ${revoked}.\n`)
   })
 }
 
