@@ -51,7 +51,7 @@ export class Login {
 
   /**
    * @throws `credentials_invalid` alike for an unknown name, a wrong password and a disabled account;
-   *   `too_many_attempts` before the account or the password is looked at;
+   *   `too_many_attempts` before the account is read or the password is checked;
    *   `client_unknown`, `scope_not_allowed`, `dpop_proof_missing`, `overloaded`, `store_unavailable`
    */
   async signIn(request: LoginRequest, audit: Audit): Promise<SignedIn> {

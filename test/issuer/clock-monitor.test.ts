@@ -18,29 +18,29 @@ import { policy, rotation, session, t0 } from '../support/sessions.ts'
 const skewMs = 5_000
 const keptMs = 305_000
 
-/** A watch, and what the admin port says of it after another look. */
-async function watched(
+/** A monitor, and what the admin port says of it after another poll. */
+async function monitored(
   t: Test,
   options: Pick<ClockMonitorOptions, 'sessions' | 'clock' | 'uptimeMs'>,
 ) {
-  return lookAt(t, await ClockMonitor.open({ ...options, skewMs, keptMs }))
+  return pollOf(t, await ClockMonitor.open({ ...options, skewMs, keptMs }))
 }
 
-function lookAt(t: Test, watch: ClockMonitor) {
+function pollOf(t: Test, monitor: ClockMonitor) {
   const metrics = new Metrics()
-  observeClock(metrics.registry, () => watch.offsetMs)
+  observeClock(metrics.registry, () => monitor.offsetMs)
   const admin = buildAdminApp({
     hosts: [],
     logger: pino({ level: 'silent' }),
-    readiness: () => checkReadiness({ clock: async () => watch.check() }, false),
+    readiness: () => checkReadiness({ clock: async () => monitor.check() }, false),
     metrics: () => metrics.registry.metrics(),
   })
   t.teardown(async () => {
     metrics.registry.clear()
-    await Promise.all([admin.close(), watch.close()])
+    await Promise.all([admin.close(), monitor.close()])
   })
   return async () => {
-    await watch.refresh()
+    await monitor.refresh()
     const { statusCode, body } = await admin.inject('/readyz')
     const { payload } = await admin.inject('/metrics')
     const [, offset_s] = payload.match(/^gatepass_clock_offset_seconds (\S+)$/m) ?? []
@@ -65,7 +65,7 @@ for (const [name, open] of Object.entries(shared)) {
       const sessions = await open()
       t.teardown(() => sessions.close())
       let errorMs = 0
-      const look = await watched(t, { sessions, clock: { nowMs: () => Date.now() + errorMs } })
+      const poll = await monitored(t, { sessions, clock: { nowMs: () => Date.now() + errorMs } })
       for (const sign of [1, -1]) {
         for (const [ms, expected] of [
           [0, right],
@@ -75,7 +75,7 @@ for (const [name, open] of Object.entries(shared)) {
           [0, right],
         ] as const) {
           errorMs = sign * ms
-          const seen = await look()
+          const seen = await poll()
           t.match(seen, expected, `${errorMs} ms ahead`)
           t.ok(Math.abs(seen.offset_s - errorMs / 1000) < 1, `measured as ${seen.offset_s} s`)
         }
@@ -112,23 +112,23 @@ for (const [name, open] of Object.entries(shared)) {
     t.teardown(() => sessions.close())
     let errorMs = 0
     const clock = { nowMs: () => Date.now() + errorMs }
-    const watch = await ClockMonitor.open({ sessions, clock, skewMs, keptMs })
-    t.teardown(() => watch.close())
+    const monitor = await ClockMonitor.open({ sessions, clock, skewMs, keptMs })
+    t.teardown(() => monitor.close())
     const hourMs = 3_600_000
     const isSoon = (ms: number) => Math.abs(ms - Date.now()) < 2_000
-    t.ok(isSoon(watch.expiryClock.nowMs()))
-    t.ok(Number.isInteger(watch.expiryClock.nowMs()), 'as Postgres has them')
+    t.ok(isSoon(monitor.expiryClock.nowMs()))
+    t.ok(Number.isInteger(monitor.expiryClock.nowMs()), 'as Postgres has them')
     for (const ms of [skewMs - 1_000, -hourMs]) {
       errorMs = ms
-      await watch.refresh()
-      t.doesNotThrow(() => watch.checkSignOut(), `${ms} ms ahead`)
+      await monitor.refresh()
+      t.doesNotThrow(() => monitor.checkSignOut(), `${ms} ms ahead`)
     }
-    t.ok(watch.expiryClock.nowMs() <= Date.now() - hourMs, 'the earlier time')
+    t.ok(monitor.expiryClock.nowMs() <= Date.now() - hourMs, 'the earlier time')
     errorMs = hourMs
-    t.ok(isSoon(watch.expiryClock.nowMs()), 'known without another look')
-    await watch.refresh()
-    t.throws(() => watch.checkSignOut(), { code: 'clock_skew', retryAfterSeconds: 5 })
-    t.ok(isSoon(watch.expiryClock.nowMs()))
+    t.ok(isSoon(monitor.expiryClock.nowMs()), 'known without another poll')
+    await monitor.refresh()
+    t.throws(() => monitor.checkSignOut(), { code: 'clock_skew', retryAfterSeconds: 5 })
+    t.ok(isSoon(monitor.expiryClock.nowMs()))
   })
 }
 
@@ -138,41 +138,41 @@ async function onOneMachine(t: Test) {
   t.teardown(() => sessions.close())
   const clock = new FakeClock()
   const boot = new FakeClock(0)
-  const look = await watched(t, { sessions, clock, uptimeMs: () => boot.nowMs() })
+  const poll = await monitored(t, { sessions, clock, uptimeMs: () => boot.nowMs() })
   const pass = (ms: number) => {
     clock.advanceMs(ms)
     boot.advanceMs(ms)
   }
-  return { clock, pass, look }
+  return { clock, pass, poll }
 }
 
 t.test('I11, SQLite: a clock that is set is told, until it is set back', async (t) => {
-  const { clock, pass, look } = await onOneMachine(t)
+  const { clock, pass, poll } = await onOneMachine(t)
   pass(8 * 3_600_000)
-  t.same(await look(), { ...right, offset_s: 0 }, 'time that has passed, asleep too, is none')
+  t.same(await poll(), { ...right, offset_s: 0 }, 'time that has passed, asleep too, is none')
   for (const sign of [1, -1]) {
     clock.advanceMs(sign * skewMs)
-    t.same(await look(), { ...right, offset_s: (sign * skewMs) / 1000 })
+    t.same(await poll(), { ...right, offset_s: (sign * skewMs) / 1000 })
     clock.advanceMs(sign * 1)
-    t.match(await look(), wrong)
+    t.match(await poll(), wrong)
     clock.advanceMs(-sign * (skewMs + 1))
-    t.same(await look(), { ...right, offset_s: 0 })
+    t.same(await poll(), { ...right, offset_s: 0 })
   }
 })
 
 t.test('I11, SQLite: a time that stays is the right one in the end', async (t) => {
-  const { clock, pass, look } = await onOneMachine(t)
+  const { clock, pass, poll } = await onOneMachine(t)
   clock.advanceMs(-3_600_000)
-  t.match(await look(), wrong)
+  t.match(await poll(), wrong)
   pass(keptMs - 1)
-  t.match(await look(), wrong)
+  t.match(await poll(), wrong)
   clock.advanceMs(-60_000)
   pass(1)
-  t.match(await look(), wrong, 'another jump begins anew')
+  t.match(await poll(), wrong, 'another jump begins anew')
   pass(keptMs)
-  t.same(await look(), { ...right, offset_s: 0 })
+  t.same(await poll(), { ...right, offset_s: 0 })
   clock.advanceMs(3_660_000)
-  t.match(await look(), wrong, 'from there on a jump is one in either direction')
+  t.match(await poll(), wrong, 'from there on a jump is one in either direction')
 })
 
 t.test('a clock that could not be compared is told as what prevented it', async (t) => {
@@ -181,8 +181,8 @@ t.test('a clock that could not be compared is told as what prevented it', async 
     if (error !== null) throw error
     return Date.now()
   }
-  const look = await watched(t, { sessions: { clockMs }, clock: { nowMs: () => Date.now() } })
-  t.same(await look(), { status: 503, clock: 'store_unavailable', offset_s: Number.NaN })
+  const poll = await monitored(t, { sessions: { clockMs }, clock: { nowMs: () => Date.now() } })
+  t.same(await poll(), { status: 503, clock: 'store_unavailable', offset_s: Number.NaN })
   error = null
-  t.match(await look(), right)
+  t.match(await poll(), right)
 })

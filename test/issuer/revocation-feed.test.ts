@@ -56,7 +56,7 @@ t.test('reads all there is, however many pages, and hands over what is new', asy
   t.same(feed.entriesAfter(previous), [next])
 })
 
-t.test('a look that is asked for now knows of what came while another was under way', async (t) => {
+t.test('refreshNow sees entries that were added during a poll in progress', async (t) => {
   const log = new Log()
   const { feed, clock } = await open(t, log)
   const underWay = feed.refresh()

@@ -4,47 +4,98 @@ import { systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import { hmac, hmacText } from '../../core/secrets.ts'
 import type { CounterStore } from '../../stores/counter-store.ts'
-import { Backoff, type BackoffRules, type Taken } from './backoff.ts'
+import { type Admission, Backoff, type BackoffRules } from './backoff.ts'
 import { DeviceTokens } from './device-tokens.ts'
 import { networksOf } from './network.ts'
 
-/** Who tries to sign in, as far as it is known before the password is looked at. */
-export interface Attempter {
-  /** The login name in its stored form. Whether there is an account of this name plays no part. */
+const minuteSeconds = 60
+const hourSeconds = 3600
+const daySeconds = 86_400
+
+export type LimitName = 'device' | 'account_in_network' | 'account' | 'network' | 'wide_network'
+
+export interface LimitRules extends BackoffRules {
+  /** Whether a successful login forgets earlier failures. Otherwise it only does not count itself. */
+  readonly forgivenBySuccess: boolean
+}
+
+/** A user who mistypes rarely notices it. An attacker gets 120 attempts a day at most. */
+const oneUser: LimitRules = {
+  free: 5,
+  freeWindowSeconds: hourSeconds,
+  maxPauseSeconds: hourSeconds,
+  memorySeconds: daySeconds,
+  forgivenBySuccess: true,
+}
+
+/** For all users of an address. One user's login does not give the others new attempts. */
+const manyUsers = {
+  freeWindowSeconds: 10 * minuteSeconds,
+  maxPauseSeconds: minuteSeconds,
+  memorySeconds: 10 * minuteSeconds,
+  forgivenBySuccess: false,
+}
+
+/** The limits on failed logins. docs/security.md explains each. */
+export const limitRules: Readonly<Record<LimitName, LimitRules>> = {
+  /** An account, from a device with an earlier login to it. */
+  device: oneUser,
+  /** An account, from one network: an attacker elsewhere does not affect the owner. */
+  account_in_network: oneUser,
+  /**
+   * An account, from all unknown devices: at most 1,500 attempts a day. Pauses are short, because
+   * they also delay the owner's login on a new device. A login does not clear this limit: it would
+   * give an attacker fifty more attempts.
+   */
+  account: {
+    free: 50,
+    freeWindowSeconds: hourSeconds,
+    maxPauseSeconds: minuteSeconds,
+    memorySeconds: daySeconds,
+    forgivenBySuccess: false,
+  },
+  /** One network, for all accounts. */
+  network: { ...manyUsers, free: 100 },
+  wide_network: { ...manyUsers, free: 1000 },
+}
+
+/** What is known about a login attempt before the password is checked. */
+export interface LoginAttempt {
+  /** The login name in its stored form, whether or not an account has it. */
   readonly name: string
-  /** The IP address that the attempt comes from. */
+  /** IP address of the client. */
   readonly address: string
   readonly deviceToken: string | undefined
 }
 
-/** An attempt that may go on to the password. It counts as a failure unless it is settled. */
-export interface Attempt {
-  /** The limits that make the next attempt wait, should this one have failed. */
-  readonly exhausted: readonly Exhausted[]
-  /** The password was right; what failed before it no longer counts against its user. */
+/** An attempt whose password may be checked. It counts as a failure unless it is settled. */
+export interface AdmittedAttempt {
+  /** The limits that delay the next attempt if this one fails. */
+  readonly exhausted: readonly ExhaustedLimit[]
+  /** The password was right. Its user's earlier failures are forgotten. */
   succeeded(): Promise<void>
-  /** The password was never looked at. */
+  /** The password was not checked. */
   abandoned(): Promise<void>
 }
 
-export interface Exhausted {
+export interface ExhaustedLimit {
   readonly limit: LimitName
-  /** The network it is about, when it is about one. */
+  /** The network, if the limit is about a network. */
   readonly network?: string
 }
 
-interface Step extends Exhausted {
+interface LimitKey extends ExhaustedLimit {
   readonly key: string
 }
 
-/** Bounds how many passwords can be guessed (attack I5), over all replicas on the same store. */
+/** Limits guesses of passwords (attack I5), across all replicas on the same store. */
 export class LoginThrottle {
   readonly devices: DeviceTokens
   readonly #limits: Readonly<Record<LimitName, Backoff>>
   readonly #keySecret: KeyObject
   readonly #queue = new PerKeyQueue()
 
-  /** @param secrets those of the refresh tokens, newest first */
+  /** @param secrets of the refresh tokens, newest first */
   constructor(store: CounterStore, secrets: readonly [Buffer, ...Buffer[]]) {
     const backoff = (name: LimitName) => new Backoff(store, `login.${name}`, limitRules[name])
     this.devices = new DeviceTokens(secrets)
@@ -59,60 +110,59 @@ export class LoginThrottle {
   }
 
   /**
-   * Counts an attempt and does its work, when it is its turn among those of the same account from the
-   * same place.
+   * Counts an attempt and runs its work. Attempts on one account from one place queue up.
    *
-   * @throws `too_many_attempts` with the time to wait; `store_unavailable`, `overloaded`; whatever the
-   *   work throws
+   * @throws `too_many_attempts` with the time to wait; `store_unavailable`, `overloaded`; the error of
+   *   the work
    */
-  run<T>(attempter: Attempter, work: (attempt: Attempt) => Promise<T>): Promise<T> {
-    const steps = this.#stepsOf(attempter)
-    return this.#queue.run(steps[0]?.key ?? '', async () => work(await this.#begin(steps)))
+  run<T>(attempt: LoginAttempt, work: (attempt: AdmittedAttempt) => Promise<T>): Promise<T> {
+    const keys = this.#limitKeys(attempt)
+    return this.#queue.run(keys[0]?.key ?? '', async () => work(await this.#admit(keys)))
   }
 
-  async #begin(limits: readonly Step[]): Promise<Attempt> {
-    const steps = await Promise.all(
-      limits.map(async (step) => {
-        return { ...step, ...(await this.#limits[step.limit].look(step.key)) }
+  async #admit(limitKeys: readonly LimitKey[]): Promise<AdmittedAttempt> {
+    const states = await Promise.all(
+      limitKeys.map(async (one) => {
+        return { ...one, ...(await this.#limits[one.limit].read(one.key)) }
       }),
     )
-    const waitMs = Math.max(...steps.map((step) => step.waitMs))
+    const waitMs = Math.max(...states.map((state) => state.waitMs))
     if (waitMs > 0) throw tooManyAttempts(waitMs)
 
-    // All at once, so that a store can write them together; what one refuses is given back to the rest.
+    // Concurrently, so that a store can batch the writes. If one limit refuses, the others take back.
     const answers = await Promise.all(
-      steps.map(async (step) => {
-        return { step, answer: await this.#limits[step.limit].take(step.key, step.level) }
+      states.map(async (state) => {
+        return { state, answer: await this.#limits[state.limit].admit(state.key, state.level) }
       }),
     )
-    const taken: (Taken & Step)[] = []
-    const pauses: number[] = []
-    for (const { step, answer } of answers) {
-      if (typeof answer === 'number') pauses.push(answer)
-      else taken.push({ ...step, ...answer })
+    const admitted: (Admission & LimitKey)[] = []
+    const waitsMs: number[] = []
+    for (const { state, answer } of answers) {
+      if (typeof answer === 'number') waitsMs.push(answer)
+      else admitted.push({ ...state, ...answer })
     }
-    const giveBack = async () => {
-      await Promise.all(taken.map((one) => one.giveBack()))
+    const takeBack = async () => {
+      await Promise.all(admitted.map((one) => one.takeBack()))
     }
-    if (pauses.length > 0) {
-      await giveBack()
-      throw tooManyAttempts(Math.max(...pauses))
+    if (waitsMs.length > 0) {
+      await takeBack()
+      throw tooManyAttempts(Math.max(...waitsMs))
     }
     return {
-      exhausted: taken.filter((one) => one.isLast),
-      abandoned: giveBack,
+      exhausted: admitted.filter((one) => one.isLast),
+      abandoned: takeBack,
       succeeded: async () => {
         await Promise.all(
-          taken.map((one) =>
-            limitRules[one.limit].forgivenBySuccess ? one.forgive() : one.giveBack(),
+          admitted.map((one) =>
+            limitRules[one.limit].forgivenBySuccess ? one.forgive() : one.takeBack(),
           ),
         )
       },
     }
   }
 
-  /** A known device is counted by itself: whatever strangers do, its owner gets in. */
-  #stepsOf({ name, address, deviceToken }: Attempter): Step[] {
+  /** A known device has a limit of its own, so that attackers elsewhere cannot lock its owner out. */
+  #limitKeys({ name, address, deviceToken }: LoginAttempt): LimitKey[] {
     const deviceId = this.devices.knownId(deviceToken, name)
     if (deviceId !== null) return [{ limit: 'device', key: this.#key(deviceId, name) }]
     const { narrow, wide } = networksOf(address)
@@ -124,7 +174,7 @@ export class LoginThrottle {
     ]
   }
 
-  /** Neither names nor addresses can be read from the store, or tried out against it. */
+  /** A keyed hash: the store reveals neither names nor addresses, and guesses cannot be tested. */
   #key(...parts: readonly string[]): string {
     return hmacText(this.#keySecret, JSON.stringify(parts))
   }
@@ -134,71 +184,16 @@ function tooManyAttempts(waitMs: number): GatepassError {
   return new GatepassError('too_many_attempts', { retryAfterSeconds: Math.ceil(waitMs / 1000) })
 }
 
-const minuteSeconds = 60
-const hourSeconds = 3600
-const daySeconds = 86_400
-
-export type LimitName = 'device' | 'account_in_network' | 'account' | 'network' | 'wide_network'
-
-export interface LimitRules extends BackoffRules {
-  /** Whether a good login forgets the failures before it, or only does not count as one itself. */
-  readonly forgivenBySuccess: boolean
-}
-
-/**
- * For one who mistypes, five free attempts are followed by pauses that are hardly felt. For one who
- * guesses they come to 120 passwords a day: five an hour, or 40 by waiting out the pauses.
- */
-const oneUser: LimitRules = {
-  free: 5,
-  freeWindowSeconds: hourSeconds,
-  maxPauseSeconds: hourSeconds,
-  memorySeconds: daySeconds,
-  forgivenBySuccess: true,
-}
-
-/** Free attempts and pauses for all who share an address. Good logins don't give others new ones. */
-const manyUsers = {
-  freeWindowSeconds: 10 * minuteSeconds,
-  maxPauseSeconds: minuteSeconds,
-  memorySeconds: 10 * minuteSeconds,
-  forgivenBySuccess: false,
-}
-
-/** The limits on failed logins. docs/security.md says what each is for and what it comes to. */
-export const limitRules: Readonly<Record<LimitName, LimitRules>> = {
-  /** An account, from a device that has signed in to it before. */
-  device: oneUser,
-  /** An account, from one network: a stranger in one place is no trouble to its owner in another. */
-  account_in_network: oneUser,
-  /**
-   * An account, from everywhere but its known devices: at most 1,500 guesses a day, from however
-   * many addresses. Its pauses are short, for the owner's sake who has a new device: it takes a
-   * dozen networks to have each turn, which comes once a minute. A good login does not clear it, or
-   * each login of the owner would give a stranger fifty guesses more.
-   */
-  account: {
-    free: 50,
-    freeWindowSeconds: hourSeconds,
-    maxPauseSeconds: minuteSeconds,
-    memorySeconds: daySeconds,
-    forgivenBySuccess: false,
-  },
-  /** One network, whatever the accounts. */
-  network: { ...manyUsers, free: 100 },
-  wide_network: { ...manyUsers, free: 1000 },
-}
-
 /**
  * Attempts on one account that this process handles at the same time. An attempt counts as failed
  * until its password is checked: more at once would exhaust the limit although all are right.
  */
-const limits = { maxConcurrent: 2, maxQueued: 256, maxWaitMs: 5_000 }
+const queueLimits = { maxConcurrent: 2, maxQueued: 256, maxWaitMs: 5_000 }
 
 type Work = () => Promise<unknown>
 
-/** Limits the concurrency of work per key; further work of the same key waits in a queue. */
-export class PerKeyQueue {
+/** Limits the concurrency of work per key. Further work of the same key waits in a queue. */
+class PerKeyQueue {
   readonly #queues = new Map<
     string,
     { readonly queue: BoundedQueue<Work, unknown>; users: number }
@@ -219,7 +214,7 @@ export class PerKeyQueue {
 }
 
 function createQueue(): BoundedQueue<Work, unknown> {
-  return new BoundedQueue(limits, systemClock, (works) =>
+  return new BoundedQueue(queueLimits, systemClock, (works) =>
     Promise.allSettled(works.map((work) => work())),
   )
 }

@@ -1,26 +1,26 @@
 import { isIPv4, isIPv6 } from 'node:net'
 
-/** The networks that an address is counted with, as CIDR. */
+/** The networks of an address, as CIDR. */
 export interface Networks {
-  /** What one customer of a provider has: an IPv4 address, or an IPv6 /56. */
+  /** The usual network of one customer: an IPv4 address, or an IPv6 /56. */
   readonly narrow: string
-  /** What one customer may have many of: an IPv4 /24, or an IPv6 /48. Both hold 256 narrow ones. */
+  /** 256 narrow networks, which may belong to one customer: an IPv4 /24, or an IPv6 /48. */
   readonly wide: string
 }
 
-/** Addresses that can't be read are counted together, as if they were one. */
+/** Unreadable addresses count as one network. */
 const unknown: Networks = { narrow: 'unknown', wide: 'unknown' }
-/** Some proxies write the port too, into `X-Forwarded-For`. */
+/** Some proxies add the port in `X-Forwarded-For`. */
 const portBehindIPv4 = /^([\d.]+):\d+$/
 
-/** The networks of an IP address, however it is written. */
+/** Returns the networks of an IP address in any notation. */
 export function networksOf(address: string): Networks {
   const plain = portBehindIPv4.exec(address)?.[1] ?? address.replace(/%.*$/, '')
   if (isIPv4(plain)) return networksOfIPv4(plain.split('.').map(Number))
   if (!isIPv6(plain)) return unknown
   const groups = groupsOf(plain)
   const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0] = groups
-  // ::ffff:0:0/96 is IPv4, in the form that a socket for both gives it (RFC 4291 §2.5.5.2).
+  // ::ffff:0:0/96 is IPv4 on a dual-stack socket (RFC 4291 §2.5.5.2).
   if (a + b + c + d + e === 0 && f === 0xffff) {
     return networksOfIPv4([g >> 8, g & 0xff, h >> 8, h & 0xff])
   }
@@ -34,9 +34,9 @@ function networksOfIPv4(bytes: readonly number[]): Networks {
   return { narrow: `${bytes.join('.')}/32`, wide: `${bytes.slice(0, 3).join('.')}.0/24` }
 }
 
-/** The eight groups of an IPv6 address. */
+/** Returns the eight groups of an IPv6 address. */
 function groupsOf(address: string): number[] {
-  // The URL parser knows every way to write one, and leaves only `::` to be filled in.
+  // The URL parser normalises all notations and leaves `::`.
   const [head = '', tail = ''] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::')
   const [first, last] = [head, tail].map((part) => part.split(':').filter((group) => group !== ''))
   const known = [...(first ?? []), ...(last ?? [])].length

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { Backoff, type Taken } from '../../../src/issuer/throttle/backoff.ts'
+import { type Admission, Backoff } from '../../../src/issuer/throttle/backoff.ts'
 import { SqliteCounterStore } from '../../../src/stores/sqlite/counter-store.ts'
 import { stopTime } from '../../stores/counter-store-contract.ts'
 
@@ -11,23 +11,23 @@ function start(t: Test) {
   t.teardown(() => store.close())
   const backoff = new Backoff(store, 'test', rules)
   /** One attempt: let through, or the seconds it has to wait. */
-  const attempt = async (key = 'a'): Promise<Taken | number> => {
-    const { waitMs, level } = await backoff.look(key)
+  const attempt = async (key = 'a'): Promise<Admission | number> => {
+    const { waitMs, level } = await backoff.read(key)
     if (waitMs > 0) return waitMs / 1000
-    const taken = await backoff.take(key, level)
+    const taken = await backoff.admit(key, level)
     return typeof taken === 'number' ? taken / 1000 : taken
   }
   return { backoff, attempt, wait }
 }
 
-function isTaken(attempt: Taken | number): attempt is Taken {
+function isAdmitted(attempt: Admission | number): attempt is Admission {
   return typeof attempt !== 'number'
 }
 
 /** An attempt that must be let through. */
-async function taken(attempt: Promise<Taken | number>): Promise<Taken> {
+async function taken(attempt: Promise<Admission | number>): Promise<Admission> {
   const one = await attempt
-  if (!isTaken(one)) throw new Error(`it has to wait ${one} s`)
+  if (!isAdmitted(one)) throw new Error(`it has to wait ${one} s`)
   return one
 }
 
@@ -49,7 +49,7 @@ t.test('keys are counted apart', async (t) => {
   const { attempt } = start(t)
   for (let round = 0; round < 4; round += 1) await attempt('a')
   t.equal(await attempt('a'), 1)
-  t.ok(isTaken(await attempt('b')))
+  t.ok(isAdmitted(await attempt('b')))
 })
 
 t.test('free attempts come back with the next window, pauses are remembered longer', async (t) => {
@@ -57,22 +57,22 @@ t.test('free attempts come back with the next window, pauses are remembered long
   for (let round = 0; round < 3; round += 1) await attempt('free')
   for (let round = 0; round < 4; round += 1) await attempt('slow')
   wait(100)
-  for (let round = 0; round < 3; round += 1) t.ok(isTaken(await attempt('free')))
-  t.ok(isTaken(await attempt('slow')))
+  for (let round = 0; round < 3; round += 1) t.ok(isAdmitted(await attempt('free')))
+  t.ok(isAdmitted(await attempt('slow')))
   t.equal(await attempt('slow'), 2)
   wait(900)
-  for (let round = 0; round < 4; round += 1) t.ok(isTaken(await attempt('slow')))
+  for (let round = 0; round < 4; round += 1) t.ok(isAdmitted(await attempt('slow')))
   t.equal(await attempt('slow'), 1)
 })
 
 t.test('an attempt that is given back has not been', async (t) => {
   const { attempt, wait } = start(t)
-  for (let round = 0; round < 20; round += 1) await (await taken(attempt())).giveBack()
+  for (let round = 0; round < 20; round += 1) await (await taken(attempt())).takeBack()
   for (let round = 0; round < 3; round += 1) await attempt()
-  for (let round = 0; round < 20; round += 1) await (await taken(attempt())).giveBack()
-  t.ok(isTaken(await attempt()))
+  for (let round = 0; round < 20; round += 1) await (await taken(attempt())).takeBack()
+  t.ok(isAdmitted(await attempt()))
   wait(1)
-  t.ok(isTaken(await attempt()))
+  t.ok(isAdmitted(await attempt()))
   t.equal(await attempt(), 2, 'the pause has not grown by what was given back')
 })
 
@@ -81,7 +81,7 @@ t.test('one that is forgiven takes those before it along', async (t) => {
   for (let round = 0; round < 4; round += 1) await attempt()
   wait(1)
   await (await taken(attempt())).forgive()
-  for (let round = 0; round < 4; round += 1) t.ok(isTaken(await attempt()))
+  for (let round = 0; round < 4; round += 1) t.ok(isAdmitted(await attempt()))
   t.equal(await attempt(), 1)
 })
 
@@ -89,7 +89,7 @@ t.test('of a hundred at once, no more are let through than of a hundred in turn'
   const { attempt, wait } = start(t)
   const storm = async () => {
     const attempts = await Promise.all(Array.from({ length: 100 }, () => attempt()))
-    return attempts.filter(isTaken).length
+    return attempts.filter(isAdmitted).length
   }
   t.equal(await storm(), 4)
   t.equal(await storm(), 0)

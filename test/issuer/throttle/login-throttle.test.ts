@@ -3,8 +3,8 @@ import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
 import { isGatepassError } from '../../../src/core/errors.ts'
 import {
-  type Attempt,
-  type Attempter,
+  type AdmittedAttempt,
+  type LoginAttempt,
   LoginThrottle,
   limitRules,
 } from '../../../src/issuer/throttle/login-throttle.ts'
@@ -25,15 +25,15 @@ function start(t: Test) {
   return { wait, replica, path, throttle: replica() }
 }
 
-const stranger: Attempter = { name: 'ada', address: '203.0.113.7', deviceToken: undefined }
+const stranger: LoginAttempt = { name: 'ada', address: '203.0.113.7', deviceToken: undefined }
 const elsewhere = { ...stranger, address: '198.51.100.1' }
 
-function begin(throttle: LoginThrottle, who: Attempter): Promise<Attempt> {
+function begin(throttle: LoginThrottle, who: LoginAttempt): Promise<AdmittedAttempt> {
   return throttle.run(who, async (attempt) => attempt)
 }
 
 /** Fails once: 0, or the seconds that the attempt would have to wait. */
-async function fail(throttle: LoginThrottle, who: Attempter = stranger): Promise<number> {
+async function fail(throttle: LoginThrottle, who: LoginAttempt = stranger): Promise<number> {
   try {
     await begin(throttle, who)
     return 0
@@ -48,7 +48,7 @@ async function guess(
   throttle: LoginThrottle,
   wait: (seconds: number) => void,
   duration_s: number,
-  next: () => Attempter,
+  next: () => LoginAttempt,
 ): Promise<number> {
   let [guesses, now_s] = [0, 0]
   for (;;) {
