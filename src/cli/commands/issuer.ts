@@ -2,17 +2,19 @@ import type { Logger } from 'pino'
 import type { Settings } from '../../config/settings.ts'
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { observedStore } from '../../data/observed-store.ts'
+import type { ReadinessCheck } from '../../http/admin-app.ts'
 import { buildIssuerApp } from '../../http/issuer-app.ts'
 import { createLocalKeySource } from '../../http/local-key-source.ts'
 import { dataMetrics, Metrics, observeClock, observeLog } from '../../http/metrics.ts'
 import { createAudit } from '../../issuer/audit.ts'
+import type { ClockMonitor } from '../../issuer/clock-monitor.ts'
 import { createIssuer } from '../../issuer/issuer.ts'
 import { RevocationFeed } from '../../issuer/revocation-feed.ts'
 import { SessionDataCleanup } from '../../issuer/session-data-cleanup.ts'
 import type { KeyManager } from '../../keys/key-manager.ts'
 import { startCleanup } from '../../stores/cleanup.ts'
 import { openCounterStore } from '../../stores/open-stores.ts'
-import type { SessionStore } from '../../stores/ports.ts'
+import type { AccountStore, SessionStore } from '../../stores/ports.ts'
 import { DpopProofs, dpopDefaults } from '../../verifier/dpop/dpop-proofs.ts'
 import { createVerifier, type Verifier } from '../../verifier/verifier.ts'
 import { type CliContext, configOf, packageVersion } from '../context.ts'
@@ -111,17 +113,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
       app,
       metrics,
       logger,
-      checks: {
-        accounts: () => parts.accounts.ping(),
-        sessions: () => parts.sessions.ping(),
-        keys: async () => {
-          if (keys.lastError !== null) throw keys.lastError
-        },
-        revocations: async () => {
-          if (revocations.lastError !== null) throw revocations.lastError
-        },
-        clock: async () => clockMonitor.check(),
-      },
+      checks: readinessChecks({ ...parts, keys, revocations, clockMonitor }),
       close: async () => {
         cleanup.stop()
         await Promise.all([keys, revocations, clockMonitor, dataCleanup].map((one) => one?.close()))
@@ -130,6 +122,29 @@ export async function runIssuer(context: CliContext): Promise<void> {
     },
     settings,
   )
+}
+
+interface CheckedParts {
+  readonly accounts: AccountStore
+  readonly sessions: SessionStore
+  readonly keys: KeyManager
+  readonly revocations: RevocationFeed
+  readonly clockMonitor: ClockMonitor
+}
+
+function readinessChecks(parts: CheckedParts): Record<string, ReadinessCheck> {
+  const { accounts, sessions, keys, revocations, clockMonitor } = parts
+  return {
+    accounts: () => accounts.ping(),
+    sessions: () => sessions.ping(),
+    keys: async () => {
+      if (keys.lastError !== null) throw keys.lastError
+    },
+    revocations: async () => {
+      if (revocations.lastError !== null) throw revocations.lastError
+    },
+    clock: async () => clockMonitor.check(),
+  }
 }
 
 /**
