@@ -1,11 +1,11 @@
 import { z } from 'zod'
 import {
-  type Imported,
+  type ImportResult,
   importDecryptionKey,
   importEncryptionKey,
 } from '../tokens/encryption-key.ts'
 
-const jwk = (importKey: (value: unknown) => Imported<unknown>) =>
+const jwk = (importKey: (value: unknown) => ImportResult<unknown>) =>
   z.record(z.string(), z.unknown()).superRefine((value, context) => {
     const imported = importKey(value)
     if (!imported.ok) {

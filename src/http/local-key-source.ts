@@ -25,8 +25,8 @@ export function createLocalKeySource(manager: KeyManager): KeySource {
     status: () => ({
       count: current().count,
       source: 'own',
-      age_s: null,
-      nextRefresh_s: null,
+      ageSeconds: null,
+      nextRefreshSeconds: null,
       refused: current().refused,
       lastError: null,
       fileError: null,

@@ -84,9 +84,9 @@ function observeKeys(registers: Registry[], status: () => KeySourceStatus): void
     aggregator: 'max',
     registers,
     collect() {
-      const { age_s } = status()
-      if (age_s === null) this.remove()
-      else this.set(age_s)
+      const { ageSeconds } = status()
+      if (ageSeconds === null) this.remove()
+      else this.set(ageSeconds)
     },
   })
   new Gauge({
@@ -117,7 +117,7 @@ function entriesOf<T extends object>(record: T): [keyof T & string, string][] {
 const gauges = {
   lag_seconds: {
     help: 'Seconds since no revocation was known to be missing.',
-    read: ({ lag_s }: RevocationsStatus) => lag_s,
+    read: ({ lagSeconds }: RevocationsStatus) => lagSeconds,
   },
   entries: {
     help: 'Sessions, users and keys that are refused.',

@@ -2,7 +2,7 @@ import { createPrivateKey, type JsonWebKey, type KeyObject } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose'
 import { z } from 'zod'
 import { GatepassError } from '../core/errors.ts'
-import { type Algorithm, algorithmNames, algorithms, readyForJws } from '../tokens/algorithms.ts'
+import { type Algorithm, addJwsOptions, algorithmNames, algorithms } from '../tokens/algorithms.ts'
 import type { KeyInfo, KeyRecord, StoredKey } from './key-store.ts'
 
 /** Creates, checks and serialises key records. A stored record is not trusted until it is read here. */
@@ -43,7 +43,7 @@ export function importPrivateKey(record: KeyRecord): KeyObject {
   try {
     const { kty } = algorithms[record.alg]
     const key = { ...record.privateJwk, kty } as JsonWebKey
-    return readyForJws(createPrivateKey({ key, format: 'jwk' }), record.alg)
+    return addJwsOptions(createPrivateKey({ key, format: 'jwk' }), record.alg)
   } catch {
     throw new GatepassError('key_store_invalid', {
       detail: `The private key of ${record.name} cannot be used.`,

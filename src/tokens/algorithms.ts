@@ -1,7 +1,7 @@
 import { constants, type KeyObject } from 'node:crypto'
 
 /**
- * The signature algorithms we sign and verify with. A key is bound to exactly one of them.
+ * The accepted signature algorithms. A key is bound to exactly one of them.
  *
  * Names are those of RFC 7518 §3.1, RFC 9864 (`Ed25519`) and RFC 9964 (`ML-DSA-44`).
  */
@@ -21,8 +21,8 @@ export function isAlgorithm(name: unknown): name is Algorithm {
   return typeof name === 'string' && Object.hasOwn(algorithms, name)
 }
 
-/** What node:crypto must be told beside the key: PSS with a salt as long as the digest (RFC 7518 §3.5). */
-const options = {
+/** Options of node:crypto. PSS has a salt as long as the digest (RFC 7518 §3.5). */
+const cryptoOptions = {
   ES256: {},
   Ed25519: {},
   RS256: { padding: constants.RSA_PKCS1_PADDING },
@@ -31,10 +31,9 @@ const options = {
 } as const satisfies Record<Algorithm, object>
 
 /**
- * Makes a key ready for `sign` and `verify` of node:crypto with one JWS algorithm. The options stand
- * on the key itself, which is an object like any other to Node: given an object around a key,
- * Node 24 throws and catches two errors at each call. ES256 is converted by ecdsa.ts.
+ * Adds the options that `sign` and `verify` of node:crypto need for a JWS algorithm to a key itself.
+ * An object that wraps the key would be slower: Node 24 throws and catches two errors at each call.
  */
-export function readyForJws(key: KeyObject, alg: Algorithm): KeyObject {
-  return Object.assign(key, options[alg])
+export function addJwsOptions(key: KeyObject, alg: Algorithm): KeyObject {
+  return Object.assign(key, cryptoOptions[alg])
 }

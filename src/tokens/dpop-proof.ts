@@ -1,62 +1,59 @@
 import { hash } from 'node:crypto'
 import { GatepassError } from '../core/errors.ts'
 import type { JsonObject, JsonValue } from '../core/json.ts'
-import { type SignedText, splitCompact } from './access-token.ts'
+import { isMediaType, parseCompactJws, type SignedMessage } from './access-token.ts'
 import { type Algorithm, algorithms, isAlgorithm } from './algorithms.ts'
-import { isJsonObject, parseStrictJson } from './strict-decoding.ts'
+import { decodeBase64url, isJsonObject, parseStrictJson } from './strict-decoding.ts'
 import { importVerificationKey, type VerificationKey } from './verification-key.ts'
 
-/** The longest proof that is looked at, in bytes. One by ML-DSA-44 has about 5500, by ES256 500. */
+/** Size limit of a proof in bytes. An ES256 proof has about 500, an ML-DSA-44 proof 5,500. */
 export const maxProofBytes = 8192
 
-const jtiLengthMax = 256
-const methodLengthMax = 32
-const uriLengthMax = 4096
+const maxJtiLength = 256
+const maxMethodLength = 32
+const maxUriLength = 4096
 
 const proofType = 'dpop+jwt'
 
-/** A DPoP proof (RFC 9449 §4.2), taken apart but not yet believed. */
+/** A parsed DPoP proof (RFC 9449 §4.2), not verified. */
 export interface DpopProof {
   readonly header: { readonly alg: Algorithm; readonly jwk: JsonObject }
-  /** The thumbprint of its key (RFC 7638): what the `cnf.jkt` of a token must be. */
+  /** Thumbprint of its key (RFC 7638), to compare with `cnf.jkt` of a token. */
   readonly jkt: string
-  /** What its signature is checked of; its key goes by the thumbprint. */
-  readonly jws: SignedText
+  /** The input of the signature verification. The `kid` is the thumbprint. */
+  readonly jws: SignedMessage
   readonly claims: DpopClaims
 }
 
 export interface DpopClaims {
-  /** The method of the request that it is for. */
+  /** Method of the request. */
   readonly htm: string
-  /** The URI of that request. */
+  /** URI of the request. */
   readonly htu: string
-  /** When it was made, in seconds. */
+  /** Time of signing, in seconds since 1970. */
   readonly iat: number
-  /** Its own id. */
+  /** Id of the proof. */
   readonly jti: string
-  /** The hash of the access token that it goes with; a request for a token has none. */
+  /** Hash of the access token; null in a request for a token. */
   readonly ath: string | null
 }
 
 /**
- * Takes a proof apart, as strictly as an access token: one text only, no member given twice, and
- * nothing in `crit`. Its key is compared with a thumbprint before anything is done with it, so the
- * work on a stranger's key is that of a hash.
+ * Parses a proof, as strictly as an access token: one text, no duplicate member, no `crit`. Hashes its
+ * key, but does not import it: the caller first compares the thumbprint.
  *
- * @throws `dpop_proof_invalid`; the cause says why, without a word of the proof
+ * @throws `dpop_proof_invalid`; the cause has the reason and quotes nothing of the proof
  */
 export function parseDpopProof(text: string): DpopProof {
-  const parts = splitCompact(text, maxProofBytes)
-  if (parts === null) throw invalidProof('it is no JWS')
-  const header = parseStrictJson(parts.headerBytes)
-  if (!isJsonObject(header) || Object.hasOwn(header, 'crit')) throw invalidProof('its header')
-  const { alg, jwk, typ } = header
-  if (!isProofType(typ)) throw invalidProof('its typ is another')
+  const parsed = parseCompactJws(text, maxProofBytes)
+  if (parsed === null) throw invalidProof('it is not an acceptable JWS')
+  const { alg, jwk, typ } = parsed.header
+  if (!isMediaType(typ, proofType)) throw invalidProof(`its typ is not ${proofType}`)
   if (!isAlgorithm(alg)) throw invalidProof('its alg is not accepted')
   if (!isJsonObject(jwk)) throw invalidProof('it has no jwk')
   const jkt = jwkThumbprint(jwk, alg)
-  if (jkt === null) throw invalidProof('its jwk is not one for its alg')
-  const { signingInput, payload, signature } = parts
+  if (jkt === null) throw invalidProof('its jwk is not a key for its alg')
+  const { signingInput, payload, signature } = parsed
   return {
     header: { alg, jwk },
     jkt,
@@ -66,9 +63,9 @@ export function parseDpopProof(text: string): DpopProof {
 }
 
 /**
- * The key of a proof, held to the same rules as a key of an issuer.
+ * Imports the key of a proof, by the same rules as a key of an issuer.
  *
- * @param known the key of an earlier proof, which it may be again
+ * @param known the imported key of an earlier proof; returned if it is the same key
  * @throws `dpop_proof_invalid` for a private, symmetric, weak or mismatched key
  */
 export function importProofKey(
@@ -81,21 +78,14 @@ export function importProofKey(
   return imported.key
 }
 
-/** What the `ath` of a proof must be that goes with an access token (RFC 9449 §4.2). */
+/** Returns the `ath` of a proof for an access token (RFC 9449 §4.2). */
 export function accessTokenHash(token: string): string {
   return hash('sha256', token, 'base64url')
 }
 
-/** The client reads the code alone; the log, which rule it was. */
+/** @param reason for the log. The client receives the error code only. */
 export function invalidProof(reason: string): GatepassError {
   return new GatepassError('dpop_proof_invalid', { cause: new Error(`DPoP proof: ${reason}`) })
-}
-
-/** A media type, as with an access token (RFC 7515 §4.1.9). */
-function isProofType(typ: JsonValue | undefined): boolean {
-  if (typeof typ !== 'string') return false
-  const type = typ.toLowerCase()
-  return type === proofType || type === `application/${proofType}`
 }
 
 function readClaims(payloadBytes: Buffer): DpopClaims {
@@ -103,9 +93,9 @@ function readClaims(payloadBytes: Buffer): DpopClaims {
   if (!isJsonObject(claims)) throw invalidProof('its payload is not a JSON object')
   const { htm, htu, iat, jti, ath = null } = claims
   const hasForm =
-    isText(htm, methodLengthMax) &&
-    isText(htu, uriLengthMax) &&
-    isText(jti, jtiLengthMax) &&
+    isText(htm, maxMethodLength) &&
+    isText(htu, maxUriLength) &&
+    isText(jti, maxJtiLength) &&
     (ath === null || typeof ath === 'string') &&
     typeof iat === 'number' &&
     Number.isSafeInteger(iat) &&
@@ -118,25 +108,26 @@ function isText(value: JsonValue | undefined, lengthMax: number): value is strin
   return typeof value === 'string' && value !== '' && value.length <= lengthMax
 }
 
-/** The members that a thumbprint is made of, in their order: RFC 7638 §3.2, RFC 8037 §2, RFC 9964 §6. */
-const members = {
+/** Members of a thumbprint, in order: RFC 7638 §3.2, RFC 8037 §2, RFC 9964 §6. */
+const thumbprintMembers = {
   EC: ['crv', 'kty', 'x', 'y'],
   OKP: ['crv', 'kty', 'x'],
   RSA: ['e', 'kty', 'n'],
   AKP: ['alg', 'kty', 'pub'],
 } as const
 
-/** The length of a SHA-256 thumbprint in base64url. */
-const thumbprintLength = 43
+/** Length of a SHA-256 digest. */
+const thumbprintBytes = 32
 
 /**
- * The SHA-256 thumbprint of a JWK (RFC 7638) that is of the type of an algorithm; null if a member is
- * missing. It says which key it is, not that it is one.
+ * Returns the SHA-256 thumbprint of a JWK (RFC 7638). Does not check that the key is valid.
+ *
+ * @returns null if a member is missing, or if the key type is not that of the algorithm
  */
 export function jwkThumbprint(jwk: JsonObject, alg: Algorithm): string | null {
   const { kty } = algorithms[alg]
   const canonical: Record<string, string> = {}
-  for (const name of members[kty]) {
+  for (const name of thumbprintMembers[kty]) {
     const value = jwk[name]
     if (typeof value !== 'string') return null
     canonical[name] = value
@@ -144,8 +135,7 @@ export function jwkThumbprint(jwk: JsonObject, alg: Algorithm): string | null {
   return canonical.kty === kty ? hash('sha256', JSON.stringify(canonical), 'base64url') : null
 }
 
-/** Whether a value has the form of such a thumbprint. */
+/** Tells whether a value has the form of a thumbprint. */
 export function isThumbprint(value: unknown): value is string {
-  if (typeof value !== 'string' || value.length !== thumbprintLength) return false
-  return Buffer.from(value, 'base64url').toString('base64url') === value
+  return typeof value === 'string' && decodeBase64url(value)?.length === thumbprintBytes
 }

@@ -1,13 +1,13 @@
 /**
- * The two forms of an ECDSA signature over P-256: r and s side by side, 32 bytes each, as JWS has
- * them (RFC 7518 §3.4), and the DER of OpenSSL (RFC 3279 §2.2.3). Node can convert by itself
- * (`dsaEncoding`), but builds the curve anew for it at each call: half the time of a signature.
+ * Converts ECDSA signatures over P-256 between JWS (r and s, 32 bytes each, RFC 7518 §3.4) and the DER
+ * of OpenSSL (RFC 3279 §2.2.3). Node's own conversion (`dsaEncoding`) builds the curve at each call,
+ * which takes half the time of a signature.
  */
 const numberBytes = 32
 const sequenceTag = 0x30
 const integerTag = 0x02
 
-/** @param der as OpenSSL has made it */
+/** @param der made by OpenSSL */
 export function rawFromDer(der: Buffer): Buffer {
   const raw = Buffer.alloc(2 * numberBytes)
   // The sequence is shorter than 128 bytes, so each length is a single one.
@@ -15,7 +15,7 @@ export function rawFromDer(der: Buffer): Buffer {
   for (const end of [numberBytes, 2 * numberBytes]) {
     const length = der[start + 1] ?? 0
     start += 2
-    // A zero in front only says that the number is not negative.
+    // A leading zero only marks the number as not negative.
     const surplus = Math.max(0, length - numberBytes)
     der.copy(raw, end - (length - surplus), start + surplus, start + length)
     start += length
@@ -25,8 +25,8 @@ export function rawFromDer(der: Buffer): Buffer {
 
 /** @param raw 64 bytes */
 export function derFromRaw(raw: Buffer): Buffer {
-  const r = firstDigit(raw, 0)
-  const s = firstDigit(raw, numberBytes)
+  const r = firstSignificant(raw, 0)
+  const s = firstSignificant(raw, numberBytes)
   const rLength = integerLength(raw, r, numberBytes)
   const sLength = integerLength(raw, s, 2 * numberBytes)
   const der = Buffer.allocUnsafe(6 + rLength + sLength)
@@ -37,8 +37,8 @@ export function derFromRaw(raw: Buffer): Buffer {
   return der
 }
 
-/** Where the shortest form of the number at `start` begins: one byte is left at least. */
-function firstDigit(raw: Buffer, start: number): number {
+/** Finds the first significant byte of the number at `start`; its last byte if all are zero. */
+function firstSignificant(raw: Buffer, start: number): number {
   let at = start
   while (at < start + numberBytes - 1 && raw[at] === 0) at += 1
   return at
@@ -59,7 +59,7 @@ function writeInteger(
 ): void {
   der[at] = integerTag
   der[at + 1] = length
-  // Overwritten, unless a zero has to say that the number is not negative.
+  // Overwritten, unless the number needs a leading zero that marks it as not negative.
   der[at + 2] = 0
   raw.copy(der, at + 2 + length - (end - start), start, end)
 }

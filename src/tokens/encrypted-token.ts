@@ -8,19 +8,14 @@ import {
 } from 'node:crypto'
 import { GatepassError } from '../core/errors.ts'
 import type { JsonObject } from '../core/json.ts'
-import {
-  accessTokenType,
-  isAccessTokenType,
-  isKeyId,
-  maxTokenBytesDefault,
-} from './access-token.ts'
+import { accessTokenType, defaultMaxTokenBytes, isKeyId, isMediaType } from './access-token.ts'
 import {
   coordinateBytes,
   type DecryptionKey,
   type EncryptionKey,
+  generateEncryptionKeyPair,
+  importPoint,
   keyAgreement,
-  makeKeyPair,
-  readPoint,
 } from './encryption-key.ts'
 import {
   base64urlLength,
@@ -29,23 +24,23 @@ import {
   parseStrictJson,
 } from './strict-decoding.ts'
 
-/** The one content encryption: RFC 7518 §5.3, with its sizes. */
+/** The one accepted `enc` (RFC 7518 §5.3). */
 const contentEncryption = 'A256GCM'
 const cipher = { name: 'aes-256-gcm', keyBits: 256, ivBytes: 12, tagBytes: 16 } as const
-/** What is inside is a JWT: nested, RFC 7519 §5.2. */
+/** The content is a JWT: a nested JWT (RFC 7519 §5.2). */
 const contentType = 'JWT'
 const partCount = 5
-const nothing = Buffer.alloc(0)
+const noBytes = Buffer.alloc(0)
 
-/** An encrypted access token, taken apart but not opened. */
+/** A parsed encrypted access token, not decrypted. */
 export interface EncryptedToken {
-  /** Names the audience's key. */
+  /** Id of the audience's key. */
   readonly kid: string
-  /** The sender's ephemeral public key, as it stands in the header. */
+  /** The ephemeral public key of the sender, from the header. */
   readonly epk: JsonObject
   readonly partyU: Buffer
   readonly partyV: Buffer
-  /** The encoded header: it is authenticated with the content (RFC 7516 §5.1, step 14). */
+  /** The encoded header, which is authenticated with the content (RFC 7516 §5.1, step 14). */
   readonly protectedHeader: string
   readonly iv: Buffer
   readonly ciphertext: Buffer
@@ -53,21 +48,21 @@ export interface EncryptedToken {
 }
 
 /**
- * Encrypts a signed access token for its audience: JWE Compact Serialization (RFC 7516 §7.1) by
- * ECDH-ES and A256GCM, nested as RFC 7519 §5.2 has it. `typ` says outside too what RFC 9068 §4 looks
- * for. Each token has an ephemeral key of its own, and so a content key of its own.
+ * Encrypts a signed access token for its audience: a nested JWT (RFC 7519 §5.2) in JWE Compact
+ * Serialization (RFC 7516 §7.1), by ECDH-ES and A256GCM with an ephemeral key for each token. The
+ * outer header has the `typ` of an access token, too (RFC 9068 §4).
  */
 export function encryptToken(signed: string, key: EncryptionKey): string {
-  const ephemeral = makeKeyPair(key.crv)
+  const ephemeral = generateEncryptionKeyPair(key.crv)
   const epk = ephemeral.publicKey.export({ format: 'jwk' })
   const protectedHeader = Buffer.from(JSON.stringify(jweHeader(key.kid, epk))).toString('base64url')
-  const contentKey = agree(ephemeral.privateKey, key.publicKey, nothing, nothing)
+  const contentKey = agreeOnKey(ephemeral.privateKey, key.publicKey, noBytes, noBytes)
   const iv = randomBytes(cipher.ivBytes)
   const encryption = createCipheriv(cipher.name, contentKey, iv, { authTagLength: cipher.tagBytes })
   encryption.setAAD(Buffer.from(protectedHeader))
   const ciphertext = Buffer.concat([encryption.update(signed, 'latin1'), encryption.final()])
   const last = [iv, ciphertext, encryption.getAuthTag()].map((part) => part.toString('base64url'))
-  // Between the first two dots would stand an encrypted key; there is none (RFC 7518 §4.6).
+  // The encrypted key between the first two dots is empty (RFC 7518 §4.6).
   return [protectedHeader, '', ...last].join('.')
 }
 
@@ -82,7 +77,7 @@ function jweHeader(kid: string, epk: object) {
   }
 }
 
-/** How long a token of so many bytes is once it is encrypted. */
+/** Returns the length of an encrypted token, by the length of the signed token. */
 export function encryptedTokenBytes(signedBytes: number, { kid, crv }: EncryptionKey): number {
   const number = 'A'.repeat(base64urlLength(coordinateBytes))
   const epk =
@@ -93,15 +88,15 @@ export function encryptedTokenBytes(signedBytes: number, { kid, crv }: Encryptio
 }
 
 /**
- * Takes an encrypted access token apart, as strictly as `parseCompact` does a signed one. It must be
- * by ECDH-ES (no wrapped key, no password) and A256GCM, without compression.
+ * Parses an encrypted access token, as strictly as `parseAccessToken`. Accepts ECDH-ES (no wrapped
+ * key, no password) and A256GCM only, without compression.
  *
- * @param maxBytes a longer token is refused unread
- * @throws `token_malformed` for a text that is no such token, or `crit` in any form;
- *   `token_algorithm` for any other `alg` or `enc`, or a `zip`; `token_type` if it is no access token
- *   or its content no JWT; `token_key_unknown` if it names no key
+ * @param maxBytes a longer token is rejected unread
+ * @throws `token_malformed` for any other text, and for `crit` in any form; `token_algorithm` for any
+ *   other `alg` or `enc`, or a `zip`; `token_type` if it is not an access token or its content is not
+ *   a JWT; `token_key_unknown` without a `kid`
  */
-export function parseEncrypted(token: string, maxBytes = maxTokenBytesDefault): EncryptedToken {
+export function parseEncrypted(token: string, maxBytes = defaultMaxTokenBytes): EncryptedToken {
   if (typeof token !== 'string' || token.length > maxBytes) throw malformed()
   const parts = token.split('.', partCount + 1)
   if (parts.length !== partCount) throw malformed()
@@ -120,10 +115,11 @@ function readHeader(bytes: Buffer): Pick<EncryptedToken, 'kid' | 'epk' | 'partyU
   const header = parseStrictJson(bytes)
   if (!isJsonObject(header) || Object.hasOwn(header, 'crit')) throw malformed()
   const { alg, enc, typ, cty, kid, epk } = header
-  const isOurs = alg === keyAgreement && enc === contentEncryption && !Object.hasOwn(header, 'zip')
-  if (!isOurs) throw new GatepassError('token_algorithm')
-  // What is inside must say that it is an access token. Outside it may be left out.
-  const isType = typ === undefined || isAccessTokenType(typ)
+  const isAccepted =
+    alg === keyAgreement && enc === contentEncryption && !Object.hasOwn(header, 'zip')
+  if (!isAccepted) throw new GatepassError('token_algorithm')
+  // The signed token must have the type; the outer header may leave it out.
+  const isType = typ === undefined || isMediaType(typ, accessTokenType)
   if (!isType || !isJwtType(cty)) throw new GatepassError('token_type')
   if (kid === undefined) throw new GatepassError('token_key_unknown')
   const partyU = readParty(header.apu)
@@ -132,43 +128,43 @@ function readHeader(bytes: Buffer): Pick<EncryptedToken, 'kid' | 'epk' | 'partyU
   return { kid, epk, partyU, partyV }
 }
 
-/** Media types have no case (RFC 7515 §4.1.10). */
+/** Media types ignore case (RFC 7515 §4.1.10). */
 function isJwtType(cty: unknown): boolean {
   return typeof cty === 'string' && cty.toUpperCase() === contentType
 }
 
-/** `apu` or `apv` (RFC 7518 §4.6.1.2): empty where there is none. */
+/** Decodes `apu` or `apv` (RFC 7518 §4.6.1.2): empty if missing, null if malformed. */
 function readParty(value: unknown): Buffer | null {
-  if (value === undefined) return nothing
+  if (value === undefined) return noBytes
   return typeof value === 'string' ? decodeBase64url(value) : null
 }
 
 /**
- * The signed token that is inside. It is not believed either: whoever has the public key of an
- * audience can encrypt for it.
+ * Decrypts a token and returns the signed token in it. The signed token is not verified: anybody with
+ * the public key of the audience can encrypt for it.
  *
- * @throws `token_malformed` if the key does not open it, whatever the reason
+ * @throws `token_malformed` if decryption fails for any reason
  */
 export function decryptToken(token: EncryptedToken, key: DecryptionKey): string {
-  const epk = readPoint(token.epk, key.crv)
+  const epk = importPoint(token.epk, key.crv)
   if (epk === null) throw malformed()
   try {
-    const contentKey = agree(key.privateKey, epk, token.partyU, token.partyV)
+    const contentKey = agreeOnKey(key.privateKey, epk, token.partyU, token.partyV)
     const decryption = createDecipheriv(cipher.name, contentKey, token.iv, {
       authTagLength: cipher.tagBytes,
     })
     decryption.setAAD(Buffer.from(token.protectedHeader))
     decryption.setAuthTag(token.tag)
     const content = Buffer.concat([decryption.update(token.ciphertext), decryption.final()])
-    // One character a byte: what is not ASCII stays so, and no part of a token.
+    // One character per byte: bytes that are not ASCII stay invalid in a token.
     return content.toString('latin1')
   } catch {
     throw malformed()
   }
 }
 
-/** The content key, by Direct Key Agreement (RFC 7518 §4.6). */
-function agree(
+/** Derives the content key by Direct Key Agreement (RFC 7518 §4.6). */
+function agreeOnKey(
   privateKey: KeyObject,
   publicKey: KeyObject,
   partyU: Buffer,
@@ -183,20 +179,20 @@ function malformed(): GatepassError {
   return new GatepassError('token_malformed')
 }
 
-/** What a key is derived for, beside the secret (RFC 7518 §4.6.2). */
+/** The input of a key derivation besides the secret (RFC 7518 §4.6.2). */
 export interface KeyContext {
   /** `enc`, the algorithm that will use the key. */
   readonly algorithm: string
-  /** The decoded `apu` and `apv`; empty if the header has none. */
+  /** The decoded `apu` and `apv`; empty if the header has neither. */
   readonly partyU: Uint8Array
   readonly partyV: Uint8Array
-  /** At most 256: what one round of SHA-256 gives. */
+  /** At most 256: the output of one round of SHA-256. */
   readonly keyBits: number
 }
 
 const digestBits = 256
 
-/** The Concat KDF of RFC 7518 §4.6.2 (NIST SP 800-56A §5.8.1) for a key of one round. */
+/** Derives a key by one round of the Concat KDF (RFC 7518 §4.6.2, NIST SP 800-56A §5.8.1). */
 export function concatKdf(secret: Uint8Array, context: KeyContext): Buffer {
   const { algorithm, partyU, partyV, keyBits } = context
   if (keyBits > digestBits) throw new Error(`a key of ${keyBits} bits takes more than one round`)

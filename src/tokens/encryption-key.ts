@@ -10,7 +10,7 @@ import type { JsonObject } from '../core/json.ts'
 import { isKeyId } from './access-token.ts'
 import { decodeBase64url, isJsonObject } from './strict-decoding.ts'
 
-/** The curves that a key for encrypted tokens can be on: RFC 7518 §6.2.1.1, RFC 8037 §3.2. */
+/** Curves of encryption keys: RFC 7518 §6.2.1.1, RFC 8037 §3.2. */
 const curves = {
   'P-256': { kty: 'EC', coordinates: ['x', 'y'] },
   X25519: { kty: 'OKP', coordinates: ['x'] },
@@ -20,38 +20,38 @@ export type EncryptionCurve = keyof typeof curves
 
 export const encryptionCurves = Object.keys(curves) as [EncryptionCurve, ...EncryptionCurve[]]
 
-/** The one way that the key of an encrypted token comes about: RFC 7518 §4.6, without key wrap. */
+/** The one accepted `alg` of an encrypted token: RFC 7518 §4.6, without key wrap. */
 export const keyAgreement = 'ECDH-ES'
 
-/** Both curves have numbers of this length. */
+/** Length of a coordinate and of a private key, for both curves. */
 export const coordinateBytes = 32
 
-/** The public key of an audience: for its eyes tokens are encrypted. */
+/** The public key of an audience, to encrypt its tokens. */
 export interface EncryptionKey {
   readonly kid: string
   readonly crv: EncryptionCurve
   readonly publicKey: KeyObject
 }
 
-/** The private key of an audience, which opens its tokens. */
+/** The private key of an audience, to decrypt its tokens. */
 export interface DecryptionKey {
   readonly kid: string
   readonly crv: EncryptionCurve
   readonly privateKey: KeyObject
 }
 
-export type Imported<Key> =
+export type ImportResult<Key> =
   | { readonly ok: true; readonly key: Key }
   | { readonly ok: false; readonly reason: string }
 
-/** Makes an encryption key of a public JWK (RFC 7517) that has a `kid`. Never throws. */
-export function importEncryptionKey(jwk: unknown): Imported<EncryptionKey> {
+/** Imports an encryption key from a public JWK (RFC 7517) with a `kid`. Never throws. */
+export function importEncryptionKey(jwk: unknown): ImportResult<EncryptionKey> {
   if (isJsonObject(jwk) && Object.hasOwn(jwk, 'd')) return refuse('it must not be a private key')
   return importPublicPart(jwk)
 }
 
-/** Makes a decryption key of a private JWK that has a `kid`. Never throws; no reason tells a value. */
-export function importDecryptionKey(jwk: unknown): Imported<DecryptionKey> {
+/** Imports a decryption key from a private JWK with a `kid`. Never throws; no reason quotes a value. */
+export function importDecryptionKey(jwk: unknown): ImportResult<DecryptionKey> {
   const publicPart = importPublicPart(jwk)
   if (!publicPart.ok) return publicPart
   const { kid, crv, publicKey } = publicPart.key
@@ -60,7 +60,7 @@ export function importDecryptionKey(jwk: unknown): Imported<DecryptionKey> {
   try {
     const key = { ...publicKey.export({ format: 'jwk' }), d }
     const privateKey = createPrivateKey({ key, format: 'jwk' })
-    // OpenSSL takes the two parts as they are. Of another key, no token could be opened.
+    // OpenSSL does not check that the two parts belong together.
     if (!isPair(publicKey, privateKey, crv)) return refuse('its d does not belong to its x')
     return { ok: true, key: Object.freeze({ kid, crv, privateKey }) }
   } catch {
@@ -68,7 +68,7 @@ export function importDecryptionKey(jwk: unknown): Imported<DecryptionKey> {
   }
 }
 
-function importPublicPart(jwk: unknown): Imported<EncryptionKey> {
+function importPublicPart(jwk: unknown): ImportResult<EncryptionKey> {
   if (!isJsonObject(jwk)) return refuse('it is not a JSON object')
   const { kid, crv, use, alg } = jwk
   if (!isKeyId(kid)) return refuse('it has no acceptable kid')
@@ -76,17 +76,18 @@ function importPublicPart(jwk: unknown): Imported<EncryptionKey> {
   if (jwk.kty !== curves[crv].kty) return refuse(`its kty must be ${curves[crv].kty}`)
   if (use !== undefined && use !== 'enc') return refuse('its use must be enc')
   if (alg !== undefined && alg !== keyAgreement) return refuse(`its alg must be ${keyAgreement}`)
-  const publicKey = readPoint(jwk, crv)
+  const publicKey = importPoint(jwk, crv)
   if (publicKey === null || !canAgree(publicKey, crv)) return refuse('it is not a valid public key')
   return { ok: true, key: Object.freeze({ kid, crv, publicKey }) }
 }
 
 /**
- * The public key of a JWK, of which the coordinates alone are read; null if they are missing, not
- * canonical base64url, or no point of the curve. (X25519 takes any 32 bytes; a point of small order
- * fails at the agreement.)
+ * Imports the public key of a JWK from its coordinates.
+ *
+ * @returns null if they are missing, not canonical base64url, or not a point of the curve. X25519
+ *   accepts any 32 bytes; a point of small order fails at the key agreement.
  */
-export function readPoint(jwk: JsonObject, crv: EncryptionCurve): KeyObject | null {
+export function importPoint(jwk: JsonObject, crv: EncryptionCurve): KeyObject | null {
   const { kty, coordinates } = curves[crv]
   if (jwk.kty !== kty || jwk.crv !== crv) return null
   const key: JsonWebKey = { kty, crv }
@@ -102,8 +103,8 @@ export function readPoint(jwk: JsonObject, crv: EncryptionCurve): KeyObject | nu
   }
 }
 
-/** A fresh pair, used once for a token or kept by an audience. */
-export function makeKeyPair(crv: EncryptionCurve) {
+/** Generates a key pair: the ephemeral key of one token, or the key of an audience. */
+export function generateEncryptionKeyPair(crv: EncryptionCurve) {
   return crv === 'P-256'
     ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
     : generateKeyPairSync('x25519')
@@ -111,7 +112,7 @@ export function makeKeyPair(crv: EncryptionCurve) {
 
 function canAgree(publicKey: KeyObject, crv: EncryptionCurve): boolean {
   try {
-    diffieHellman({ privateKey: makeKeyPair(crv).privateKey, publicKey })
+    diffieHellman({ privateKey: generateEncryptionKeyPair(crv).privateKey, publicKey })
     return true
   } catch {
     return false
@@ -119,7 +120,7 @@ function canAgree(publicKey: KeyObject, crv: EncryptionCurve): boolean {
 }
 
 function isPair(publicKey: KeyObject, privateKey: KeyObject, crv: EncryptionCurve): boolean {
-  const other = makeKeyPair(crv)
+  const other = generateEncryptionKeyPair(crv)
   const ours = diffieHellman({ privateKey, publicKey: other.publicKey })
   return ours.equals(diffieHellman({ privateKey: other.privateKey, publicKey }))
 }

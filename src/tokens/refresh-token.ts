@@ -2,7 +2,7 @@ import { createSecretKey } from 'node:crypto'
 import { GatepassError } from '../core/errors.ts'
 import { equalTexts, hmacText } from '../core/secrets.ts'
 
-/** What a refresh token says, once its MAC is found good. */
+/** The content of a refresh token with a valid MAC. */
 export interface RefreshTokenParts {
   readonly sid: string
   readonly generation: number
@@ -10,11 +10,11 @@ export interface RefreshTokenParts {
 
 /** Mints and reads refresh tokens (invariant 3). */
 export interface RefreshTokenCodec {
-  /** The token of a session's generation: a function of both and of the first secret. */
+  /** Returns the token of a generation: a function of session, generation and first secret. */
   mint(parts: RefreshTokenParts): string
   /**
-   * Reads a token without asking any store.
-   * @throws `refresh_token_malformed` for whatever none of the secrets has minted
+   * Parses a token without a store.
+   * @throws `refresh_token_malformed` unless one of the secrets has minted the token
    */
   parse(token: string): RefreshTokenParts
 }
@@ -22,11 +22,11 @@ export interface RefreshTokenCodec {
 const prefix = 'gpr_'
 const sidLength = 22
 const macLength = 43
-/** A session that rotates every second for its whole life stays far below. */
+/** More than a session with a rotation per second reaches in its lifetime. */
 const maxGenerationDigits = 10
 const maxLength = prefix.length + sidLength + 1 + maxGenerationDigits + 1 + macLength
 
-/** @param secrets MAC secrets, newest first: the first one mints, each of them is accepted */
+/** @param secrets MAC secrets, newest first. The first secret mints; all of them are accepted. */
 export function createRefreshTokenCodec(
   secrets: readonly [Buffer, ...Buffer[]],
 ): RefreshTokenCodec {
@@ -43,12 +43,12 @@ export function createRefreshTokenCodec(
         throw new GatepassError('refresh_token_malformed')
       }
       const body = token.slice(0, bodyEnd)
-      // Compared as text, so that a token has one spelling only.
+      // Compared as text: a token has one text only.
       const mac = token.slice(bodyEnd + 1)
       if (!accepted.some((secret) => equalTexts(hmacText(secret, body), mac))) {
         throw new GatepassError('refresh_token_malformed')
       }
-      // The MAC is good, so the body is one that mint() wrote.
+      // The MAC is valid, so mint() has written the body.
       const dot = body.indexOf('.')
       return { sid: body.slice(prefix.length, dot), generation: Number(body.slice(dot + 1)) }
     },

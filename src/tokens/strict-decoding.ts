@@ -1,21 +1,20 @@
 import { isUtf8 } from 'node:buffer'
 import type { JsonObject, JsonValue } from '../core/json.ts'
 
-/** Objects and arrays within one another, at most. Our own tokens need 2. */
+/** Deepest accepted nesting of objects and arrays. Access tokens need 2. */
 const maxDepth = 16
 
 const quote = 0x22
 const colon = 0x3a
 const backslash = 0x5c
-const space = 0x20
 
 /**
- * Reads JSON as JSON.parse does, but refuses what two readers may understand in two ways: bytes
- * that are not UTF-8, and an object with a member given twice (RFC 7515 §4, RFC 7519 §4). Refuses
- * deep nesting too. Returns undefined for what it refuses, and never throws: the message of a
- * syntax error quotes the text, which must not reach a log.
+ * Parses JSON, and rejects what two parsers may read in two ways: bytes that are not UTF-8, and an
+ * object with a duplicate member (RFC 7515 §4, RFC 7519 §4). Rejects deep nesting, too.
  *
- * A number too large for a double is Infinity, as in JSON.parse; who expects a number checks it.
+ * A number too large for a double is Infinity, as in JSON.parse; the caller checks it.
+ *
+ * @returns undefined for rejected bytes. Never throws: a syntax error would quote the text in a log.
  */
 export function parseStrictJson(bytes: Buffer): JsonValue | undefined {
   if (!isUtf8(bytes)) return undefined
@@ -23,10 +22,8 @@ export function parseStrictJson(bytes: Buffer): JsonValue | undefined {
   const text = bytes.toString()
   try {
     const value: JsonValue = JSON.parse(text)
-    // JSON.parse keeps the last of two members of one name, so what it kept is fewer than written.
-    const kept = countMembers(value, 0)
-    const isWhole = kept === countAtMost(text) || kept === countMembersWritten(text)
-    return isWhole ? value : undefined
+    // JSON.parse keeps the last of two members of one name, so the value has fewer than the text.
+    return countMembers(value, 0) === countMembersInText(text) ? value : undefined
   } catch {
     return undefined
   }
@@ -36,7 +33,7 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** How many members a value holds, at all levels. Infinity, which equals no count, if too deep. */
+/** Counts the members of all objects in a value. Infinity, which equals no count, if too deep. */
 function countMembers(value: JsonValue, depth: number): number {
   if (typeof value !== 'object' || value === null) return 0
   if (depth === maxDepth) return Number.POSITIVE_INFINITY
@@ -53,8 +50,8 @@ function countMembers(value: JsonValue, depth: number): number {
   return count
 }
 
-/** How many members were written: in valid JSON, one for each colon outside a string. */
-function countMembersWritten(text: string): number {
+/** Counts the members in valid JSON: the colons outside strings. */
+function countMembersInText(text: string): number {
   let count = 0
   let inString = false
   for (let at = 0; at < text.length; at += 1) {
@@ -67,22 +64,9 @@ function countMembersWritten(text: string): number {
 }
 
 /**
- * The same number, or a greater one, in a third of the time: in valid JSON the colon of a member comes
- * after a quote or after space, and each of them is counted. -1 where there may be space.
- */
-function countAtMost(text: string): number {
-  let count = 0
-  for (let at = text.indexOf(':'); at !== -1; at = text.indexOf(':', at + 1)) {
-    const before = text.charCodeAt(at - 1)
-    if (before <= space) return -1
-    if (before === quote) count += 1
-  }
-  return count
-}
-
-/**
- * Decodes base64url (RFC 4648 §5) in its canonical form: that alphabet, no padding, no white space,
- * unused bits zero. Returns null for any other text, so that no two texts decode to the same bytes.
+ * Decodes canonical base64url (RFC 4648 §5): no padding, no white space, unused bits zero.
+ *
+ * @returns null for any other text, so that no two texts decode to the same bytes
  */
 export function decodeBase64url(text: string): Buffer | null {
   const isAscii = Buffer.byteLength(text) === text.length

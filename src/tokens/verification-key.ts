@@ -3,10 +3,10 @@ import type { JsonObject } from '../core/json.ts'
 import { isKeyId } from './access-token.ts'
 import {
   type Algorithm,
+  addJwsOptions,
   algorithmNames,
   algorithms,
   isAlgorithm,
-  readyForJws,
 } from './algorithms.ts'
 import { decodeBase64url, isJsonObject } from './strict-decoding.ts'
 
@@ -14,11 +14,11 @@ import { decodeBase64url, isJsonObject } from './strict-decoding.ts'
 export interface VerificationKey {
   readonly kid: string
   readonly alg: Algorithm
-  /** Made ready by `readyForJws`. */
+  /** Has the options of `addJwsOptions`. */
   readonly key: KeyObject
-  /** The length that a signature by this key has; one of any other length is not by it. */
+  /** Length of every signature by this key. */
   readonly signatureBytes: number
-  /** The key as a JWK, of nothing but what was checked. Equal for equal keys. */
+  /** The key as a JWK with the checked members only. Equal for equal keys. */
   readonly jwk: Readonly<Record<string, string>>
 }
 
@@ -33,17 +33,16 @@ const publicMembers = { EC: ['x', 'y'], OKP: ['x'], RSA: ['n', 'e'], AKP: ['pub'
 const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'priv', 'k']
 
 const coordinateBytes = 32
-/** Below, it can be factored; above, a verification takes long enough to be an attack. */
+/** A shorter modulus can be factored; a longer one makes a verification slow enough for an attack. */
 const modulusBits = { min: 2048, max: 8192 }
-/** A larger exponent makes verification slow, and nobody needs one. */
-const exponentBytesMax = 4
+/** A longer exponent makes verification slow. */
+const maxExponentBytes = 4
 
 /**
- * Makes a verification key of a JWK (RFC 7517). The JWK must name its algorithm and its id, and be
- * a public key that is fit for that algorithm. Never throws: a key that is refused comes back with
- * the reason, so that the others of its set can serve.
+ * Imports a verification key from a public JWK (RFC 7517) with a `kid` and an `alg`. Never throws: a
+ * refused key has a reason, so that the other keys of its set can be used.
  *
- * @param known keys imported before: one that is the same comes back as the same object, at once
+ * @param known imported keys; an equal key is returned as the same object
  */
 export function importVerificationKey(
   jwk: unknown,
@@ -73,11 +72,11 @@ export function importVerificationKey(
     return refuse(`its modulus must have ${modulusBits.min} to ${modulusBits.max} bits`)
   }
   const signatureBytes = algorithms[alg].signatureBytes ?? Math.ceil((bits ?? 0) / 8)
-  const bound = { kid, alg, key: readyForJws(key, alg), signatureBytes, jwk: checked }
+  const bound = { kid, alg, key: addJwsOptions(key, alg), signatureBytes, jwk: checked }
   return { ok: true, key: Object.freeze(bound) }
 }
 
-/** Why a key is not meant for verifying with this algorithm; null if it is. */
+/** Returns why a key is not meant for verification with this algorithm; null if it is. */
 function findPurposeProblem(jwk: JsonObject, alg: Algorithm): string | null {
   const { kty, crv } = algorithms[alg]
   if (privateMembers.some((member) => Object.hasOwn(jwk, member))) return 'it is not a public key'
@@ -102,7 +101,7 @@ function readPublicMembers(jwk: JsonObject, alg: Algorithm): Map<string, Buffer>
   return members
 }
 
-/** What is wrong with the numbers of a key that OpenSSL would take; null if nothing is. */
+/** Returns what is wrong with key values that OpenSSL accepts; null if they are valid. */
 function findValueProblem(members: ReadonlyMap<string, Buffer>, alg: Algorithm): string | null {
   const { kty } = algorithms[alg]
   if (kty === 'RSA') return findRsaProblem(members)
@@ -123,12 +122,12 @@ function findRsaProblem(members: ReadonlyMap<string, Buffer>): string | null {
     return 'its modulus has the ROCA fingerprint (CVE-2017-15361), so it can be factored'
   }
   const exponent = members.get('e') ?? Buffer.alloc(0)
-  if (exponent.length > exponentBytesMax) return `its e must have at most ${exponentBytesMax} bytes`
+  if (exponent.length > maxExponentBytes) return `its e must have at most ${maxExponentBytes} bytes`
   const e = exponent.readUIntBE(0, exponent.length)
   return e >= 3 && e % 2 === 1 ? null : 'its e must be odd and at least 3'
 }
 
-/** The library of CVE-2017-15361 chooses its primes modulo a product of these, for 2048 bits or more. */
+/** The library of CVE-2017-15361 chooses its primes modulo a product of these primes. */
 const rocaPrimes = oddPrimesUpTo(701)
 const rocaGenerator = 65537
 
@@ -139,8 +138,8 @@ function oddPrimesUpTo(last: number): readonly number[] {
 }
 
 /**
- * Whether a modulus was made by the library of CVE-2017-15361: modulo each of the small primes it is
- * then a power of 65537. Fewer than one in 2^160 of other moduli have this fingerprint.
+ * Tells whether a modulus was made by the library of CVE-2017-15361: it is a power of 65537 modulo each
+ * of the small primes. Fewer than one in 2^160 of other moduli have this fingerprint.
  */
 function hasRocaFingerprint(modulusBytes: Buffer): boolean {
   const modulus = BigInt(`0x${modulusBytes.toString('hex')}`)
@@ -156,7 +155,7 @@ function isRocaPower(residue: number, prime: number): boolean {
   return false
 }
 
-/** Its public members are canonical, so one key has one such JWK. */
+/** Equal keys give equal JWKs, because the public members are canonical. */
 function checkedJwk(jwk: JsonObject, kid: string, alg: Algorithm): VerificationKey['jwk'] {
   const { kty, crv } = algorithms[alg]
   const members = publicMembers[kty].map((name) => [name, jwk[name] as string])
@@ -173,7 +172,7 @@ function isSameJwk(one: VerificationKey['jwk'], other: VerificationKey['jwk']): 
   return Object.keys(one).every((name) => one[name] === other[name])
 }
 
-/** Only what was checked goes in. OpenSSL refuses a P-256 point that is not on its curve. */
+/** Imports checked members. OpenSSL rejects a P-256 point that is not on the curve. */
 function createKey({ kid: _, ...jwk }: VerificationKey['jwk']): KeyObject | null {
   try {
     return createPublicKey({ key: jwk, format: 'jwk' })
@@ -182,14 +181,14 @@ function createKey({ kid: _, ...jwk }: VerificationKey['jwk']): KeyObject | null
   }
 }
 
-/** The field of Ed25519, and its curve −x² + y² = 1 + d·x²·y² (RFC 8032 §5.1). */
+/** The field of Ed25519 and its curve, −x² + y² = 1 + d·x²·y² (RFC 8032 §5.1). */
 const p = 2n ** 255n - 19n
 const d = 37095705934669439343138083508754565189542113879843219016388785533085940283555n
 
 /**
- * Whether 32 bytes encode a point that is fit to be a public key: on the curve, in the canonical
- * form, and not one of the eight points of small order, with which anybody can sign (a key of 32
- * zero bytes is one). OpenSSL checks none of this when it imports a key.
+ * Tells whether 32 bytes encode a safe public key: a canonical point on the curve that is not one of
+ * the eight points of small order, for which anybody can sign (32 zero bytes are such a key). OpenSSL
+ * checks none of this at import.
  */
 export function isEd25519PublicPoint(encoded: Buffer): boolean {
   let y = BigInt(`0x${Buffer.from(encoded).reverse().toString('hex')}`)

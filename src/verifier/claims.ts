@@ -10,7 +10,7 @@ export interface ClaimRules {
   /** `aud` must contain one of these; null accepts any `aud`. */
   readonly audiences: readonly string[] | null
   /** Largest accepted difference between the clocks of issuer and verifier, in seconds. */
-  readonly clockTolerance_s: number
+  readonly clockToleranceSeconds: number
 }
 
 /** Different values of a claim that are shared. More values mean that tokens do not repeat them. */
@@ -78,11 +78,11 @@ export function anotherIssuer(issuers: readonly string[]): GatepassError {
  */
 export function checkTimes(
   { exp, iat, nbf = 0 }: AccessTokenClaims,
-  { clockTolerance_s }: ClaimRules,
+  { clockToleranceSeconds }: ClaimRules,
   now_s: number,
 ): void {
-  if (now_s >= exp + clockTolerance_s) throw new GatepassError('token_expired')
-  if (Math.max(iat, nbf) > now_s + clockTolerance_s) {
+  if (now_s >= exp + clockToleranceSeconds) throw new GatepassError('token_expired')
+  if (Math.max(iat, nbf) > now_s + clockToleranceSeconds) {
     throw new GatepassError('token_not_yet_valid')
   }
 }

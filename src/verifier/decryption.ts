@@ -2,45 +2,41 @@ import { type FieldProblem, GatepassError } from '../core/errors.ts'
 import { decryptToken, parseEncrypted } from '../tokens/encrypted-token.ts'
 import { type DecryptionKey, importDecryptionKey } from '../tokens/encryption-key.ts'
 
-/** As many as a change of keys can need. */
+/** More keys than any change of keys needs. */
 const maxKeys = 16
 
 export interface DecryptionOptions {
   /**
-   * The private keys that open encrypted tokens: JWKs (RFC 7517) with a `kid`, on P-256 or X25519.
-   * Several, while a new one takes the place of an old one.
+   * Private keys that decrypt encrypted tokens: JWKs (RFC 7517) with a `kid`, on P-256 or X25519.
+   * Several keys overlap while a new key replaces an old one.
    */
   readonly decryptionKeys?: readonly object[]
   /**
-   * Whether a token must be encrypted, where there are keys for it. Default `required`; `optional`
-   * takes those that are only signed as well, as long as the issuer is being changed over.
+   * Whether tokens must be encrypted if there are decryption keys. Default `required`; `optional` also
+   * accepts tokens that are only signed, while the issuer starts or stops encrypting.
    */
   readonly encryptedTokens?: 'required' | 'optional'
 }
 
-/** From what was presented to the signed token: itself, or what is encrypted in it. */
-export type Unwrap = (presented: string) => string
-
-/** Leaves a token as it is: one that is encrypted has too many parts to pass for a signed one. */
-const asPresented: Unwrap = (presented) => presented
+/** Returns the signed token: the presented token itself, or the token encrypted in it. */
+export type Decrypt = (presented: string) => string
 
 /**
- * Makes what opens encrypted tokens (RFC 7519 §5.2), one level deep. What is inside is as little
- * believed as any token.
+ * Reads the decryption options. Decrypts one level of encryption (RFC 7519 §5.2); the signed token in
+ * it is verified as any other.
  *
- * @param problems what is wrong with the options joins these; a reason tells no value of a key
+ * @param problems receives the problems of the options; no problem quotes a value of a key
  */
-export function readUnwrap(
+export function readDecrypt(
   options: DecryptionOptions,
   maxTokenBytes: number,
   problems: FieldProblem[],
-): Unwrap {
+): Decrypt {
   const { decryptionKeys, encryptedTokens } = options
-  if (encryptedTokens !== undefined) {
-    const detail = findDemandProblem(options)
-    if (detail !== null) problems.push({ pointer: '/encryptedTokens', detail })
-  }
-  if (decryptionKeys === undefined) return asPresented
+  const detail = findModeProblem(options)
+  if (detail !== null) problems.push({ pointer: '/encryptedTokens', detail })
+  // Without keys, an encrypted token has too many parts for a signed one.
+  if (decryptionKeys === undefined) return (presented) => presented
   const keys = readKeys(decryptionKeys, problems)
   return (presented) => {
     const isPlain = encryptedTokens === 'optional' && !isEncrypted(presented, maxTokenBytes)
@@ -52,11 +48,12 @@ export function readUnwrap(
   }
 }
 
-function findDemandProblem({ decryptionKeys, encryptedTokens }: DecryptionOptions): string | null {
+function findModeProblem({ decryptionKeys, encryptedTokens }: DecryptionOptions): string | null {
+  if (encryptedTokens === undefined) return null
   if (encryptedTokens !== 'required' && encryptedTokens !== 'optional') {
     return 'it must be required or optional'
   }
-  return decryptionKeys === undefined ? 'it takes decryptionKeys' : null
+  return decryptionKeys === undefined ? 'it requires decryptionKeys' : null
 }
 
 function readKeys(jwks: unknown, problems: FieldProblem[]): ReadonlyMap<string, DecryptionKey> {
@@ -76,7 +73,7 @@ function readKeys(jwks: unknown, problems: FieldProblem[]): ReadonlyMap<string, 
   return keys
 }
 
-/** Whether a text has more parts than a signed token. One that is too long is left to who reads it. */
+/** Tells whether a text has more parts than a signed token. The parser rejects a text that is too long. */
 function isEncrypted(presented: string, maxTokenBytes: number): boolean {
   if (typeof presented !== 'string' || presented.length > maxTokenBytes) return false
   const signedParts = 3

@@ -1,10 +1,10 @@
 /** The public entry `@gatepass/verifier/express`. */
-import type { GatepassError } from '../core/errors.ts'
+
+import { type GatepassError, problemType } from '../core/errors.ts'
 import { isPromise } from '../core/promise.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { readPublicUrl, type TargetedRequest } from './dpop/target-uri.ts'
 import { checkOnRefused, createGuard, type RouteAuth } from './guard.ts'
-import { problemType } from './refusal.ts'
 import type { Verifier } from './verifier.ts'
 
 export type { RouteAuth } from './guard.ts'
@@ -12,13 +12,13 @@ export type { RouteAuth } from './guard.ts'
 declare global {
   namespace Express {
     interface Request {
-      /** The claims of the access token, behind `requireToken`. */
+      /** Claims of the access token. Set by `requireToken`. */
       auth?: AccessTokenClaims
     }
   }
 }
 
-/** The part of a request that is read: Express's, Connect's, or that of `node:http`. */
+/** A request of Express, Connect or `node:http`. */
 export interface ConnectRequest {
   readonly method?: string | undefined
   readonly url?: string | undefined
@@ -33,7 +33,7 @@ export interface ConnectRequest {
   auth?: AccessTokenClaims
 }
 
-/** The part of a response that is used: Express's, or that of `node:http`. */
+/** A response of Express, Connect or `node:http`. */
 export interface ConnectResponse {
   statusCode: number
   setHeader(name: string, value: string): unknown
@@ -47,11 +47,11 @@ export type ConnectMiddleware = (
 ) => void
 
 export interface ExpressAuthOptions extends RouteAuth {
-  /** The public address of the service, for the proofs of DPoP tokens (RFC 9449). */
+  /** Public address of the service, for DPoP proofs (RFC 9449). Default: as Express sees it. */
   readonly publicUrl?: string
   /**
-   * Answers a refused request in place of the middleware. The status and the challenge of the
-   * response are set. It must answer, or hand the error on with `next(error)`.
+   * Sends the response to a refused request instead of the middleware. Status and challenge are set.
+   * Must respond or call `next(error)`.
    */
   readonly onRefused?: (
     error: GatepassError,
@@ -62,8 +62,8 @@ export interface ExpressAuthOptions extends RouteAuth {
 }
 
 /**
- * Lets requests with a good token pass, their claims in `request.auth`. Answers any other request
- * with `application/problem+json` (RFC 9457) and its challenge (RFC 6750 §3).
+ * Creates a middleware that requires a valid access token and sets `request.auth` to its claims. Other
+ * requests are refused with `application/problem+json` (RFC 9457) and a challenge (RFC 6750 §3).
  *
  * ```ts
  * import express from 'express'
@@ -80,7 +80,7 @@ export interface ExpressAuthOptions extends RouteAuth {
  * })
  * ```
  *
- * @throws `config_invalid` if the options are not of their form
+ * @throws `config_invalid` if an option is invalid
  */
 export function requireToken(
   verifier: Verifier,

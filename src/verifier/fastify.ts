@@ -6,33 +6,31 @@ import type {
   FastifySchema,
   RegisterOptions,
 } from 'fastify'
-import type { GatepassError } from '../core/errors.ts'
+import { type GatepassError, problemType } from '../core/errors.ts'
 import { isPromise } from '../core/promise.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { type RequestTarget, readPublicUrl } from './dpop/target-uri.ts'
 import { markPlugin } from './fastify-plugin.ts'
 import { checkOnRefused, createGuard, type Guard, type RouteAuth } from './guard.ts'
 import type { IssuersOptions, VerifierOptions } from './options.ts'
-import { problemType } from './refusal.ts'
 import { createVerifier, type Verifier } from './verifier.ts'
 
-/** Where requests come in, for the proofs of DPoP tokens (RFC 9449). */
+/** The address of requests, for DPoP proofs (RFC 9449). */
 export interface DpopOptions {
   /**
-   * The public address that the routes are below, such as `https://api.example.com`: a proof must
-   * be for a URI there. By default that is what Fastify says, by `Host`, and by `X-Forwarded-*` if
-   * its `trustProxy` is set.
+   * Public address of the routes, such as `https://api.example.com`; a proof must name a URI below it.
+   * Default: the address that Fastify derives from `Host`, and from `X-Forwarded-*` with `trustProxy`.
    */
   readonly publicUrl?: string
-  /** The method and URI of a request where it was first made, when that is not here. */
+  /** Returns the original method and URI of a request that a proxy has changed. */
   readonly requestTarget?: (request: FastifyRequest) => RequestTarget
 }
 
+/** The response to a refused request. */
 export interface RefusalOptions {
   /**
-   * Answers a refused request in place of the plugin. The status and the challenge of the reply are
-   * set. What it throws goes to the error handler of the application; if it has sent nothing when it
-   * is done, the plugin answers.
+   * Sends the response to a refused request. Status and challenge of the reply are set. An error goes to
+   * the error handler of the application; if nothing was sent, the plugin sends its own response.
    */
   readonly onRefused?: (
     error: GatepassError,
@@ -41,15 +39,16 @@ export interface RefusalOptions {
   ) => unknown
 }
 
+/** The description of the routes. */
 export interface DescribeOptions {
   /**
-   * Has the OpenAPI document of `@fastify/swagger` say what token each route asks for. It must have
-   * the `securitySchemes` that this module exports.
+   * Adds the required token of each route to the OpenAPI document of `@fastify/swagger`, which must have
+   * the `securitySchemes` of this module. Default false.
    */
   readonly openapi?: boolean
 }
 
-/** A verifier that is there already, or the options to make one of. */
+/** A verifier, or the options to create one. */
 export type GatepassAuthOptions = (
   | { readonly verifier: Verifier }
   | VerifierOptions
@@ -63,18 +62,18 @@ export type { RouteAuth } from './guard.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The claims of the bearer token; null on a route with `auth: false`. */
+    /** Claims of the access token; null on a route with `auth: false`. */
     auth: AccessTokenClaims | null
   }
   interface FastifyContextConfig {
-    /** false opens the route to anybody. */
+    /** Requirements of the route. false accepts requests without a token. */
     auth?: false | RouteAuth
   }
 }
 
 /**
- * Guards the routes of the scope it is registered in, and of the scopes within: each asks for a
- * bearer token (RFC 6750 §2.1) before its body is read, unless its configuration says otherwise.
+ * Requires an access token (RFC 6750 §2.1) for the routes of the scope where it is registered, and of
+ * the scopes within. The token is verified before the body is read.
  *
  * ```ts
  * import Fastify from 'fastify'
@@ -90,8 +89,8 @@ declare module 'fastify' {
  * app.get('/prices', { config: { auth: false } }, () => ({}))
  * ```
  *
- * A refused request is answered with `application/problem+json` (RFC 9457) and its challenge (RFC
- * 6750 §3). The handler for unknown addresses is no route and is not guarded.
+ * Other requests are refused with `application/problem+json` (RFC 9457) and a challenge (RFC 6750 §3).
+ * The handler for unknown addresses is not a route, and is not guarded.
  */
 export const gatepassAuth = markPlugin<GatepassAuthOptions>(
   async (app, options) => {
@@ -100,7 +99,7 @@ export const gatepassAuth = markPlugin<GatepassAuthOptions>(
     const { onRefused } = options
     checkOnRefused(onRefused)
     const guards = new WeakSet<object>()
-    const makeHook = (auth: RouteAuth | undefined) => {
+    const createRouteHook = (auth: RouteAuth | undefined) => {
       const hook = createHook(createGuard(verifier, auth), targetOf, onRefused)
       guards.add(hook)
       return hook
@@ -111,11 +110,12 @@ export const gatepassAuth = markPlugin<GatepassAuthOptions>(
       if (auth === false) return
       if (options.openapi) route.schema = describeSecurity(route.schema, auth)
       const hooks = [route.onRequest ?? []].flat()
-      // The HEAD that Fastify adds to a GET has its hooks, with the guard among them.
-      if (!hooks.some((hook) => guards.has(hook))) route.onRequest = [makeHook(auth), ...hooks]
+      // The HEAD route that Fastify adds to a GET route has the hooks of the GET route.
+      if (!hooks.some((hook) => guards.has(hook)))
+        route.onRequest = [createRouteHook(auth), ...hooks]
     })
-    // A hook for each request costs as much as the check itself, so only where it may be needed.
-    if (hasRoutes(app)) guardLateRoutes(app, makeHook)
+    // Only if needed: a hook for each request costs as much as the check of a cached token.
+    if (hasRoutes(app)) guardEarlyRoutes(app, createRouteHook)
   },
   { name: 'gatepass-auth' },
 )
@@ -123,7 +123,7 @@ export const gatepassAuth = markPlugin<GatepassAuthOptions>(
 type Done = (error?: Error) => void
 type Hook = (request: FastifyRequest, reply: FastifyReply, done: Done) => void
 
-/** By callback and not by promise: for a token that is known, a promise costs more than the check. */
+/** Uses callbacks: for a cached token, a promise costs more than the check. */
 function createHook(
   guard: Guard,
   targetOf: (request: FastifyRequest) => RequestTarget,
@@ -167,57 +167,58 @@ function createHook(
   }
 }
 
-/** Whether there is any route yet, here or elsewhere in the application. */
+/** Tells whether the application has routes already. */
 function hasRoutes(app: FastifyInstance): boolean {
-  return app.printRoutes() !== fastifyWithoutRoutes
+  return app.printRoutes() !== emptyRoutes
 }
 
-const fastifyWithoutRoutes = '(empty tree)'
+const emptyRoutes = '(empty tree)'
 
 /**
- * A route that was declared after register(), but before the plugin was loaded for want of an
- * await, has escaped the `onRoute` hook. It must not be open for that.
+ * Guards the routes that were declared before the plugin was loaded, because `register` was not awaited.
+ * Their `onRoute` event is over.
  */
-function guardLateRoutes(
+function guardEarlyRoutes(
   app: FastifyInstance,
-  makeHook: (auth: RouteAuth | undefined) => Hook,
+  createRouteHook: (auth: RouteAuth | undefined) => Hook,
 ): void {
-  const late = new WeakMap<object, Hook>()
+  const hooks = new WeakMap<object, Hook>()
   app.addHook('preParsing', (request, reply, payload, done) => {
     if (request.auth !== null || request.is404) return done(null, payload)
     const { config } = request.routeOptions
     if (config.auth === false) return done(null, payload)
-    const hook = late.get(config) ?? makeHook(config.auth)
-    late.set(config, hook)
+    const hook = hooks.get(config) ?? createRouteHook(config.auth)
+    hooks.set(config, hook)
     hook(request, reply, (error) => (error ? done(error) : done(null, payload)))
   })
 }
 
-/** The schemes by which the routes are described, for `components` of an OpenAPI document. */
+/** The security schemes of the routes, for `components` of an OpenAPI document. */
 export const securitySchemes = {
   bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
   dpop: { type: 'http', scheme: 'dpop', bearerFormat: 'JWT' },
 } as const
 
-/** The schema of a route with what its token must be like, for `@fastify/swagger`. */
+/** Adds the required token to the schema of a route, for `@fastify/swagger`. */
 function describeSecurity(schema: FastifySchema | undefined, auth: RouteAuth | undefined) {
   if (schema?.security !== undefined) return schema
   const scopes = auth?.scope?.split(' ').filter((scope) => scope !== '') ?? []
   return { ...schema, security: [auth?.dpop ? { dpop: scopes } : { bearer: scopes }] }
 }
 
-/** The verifier that was passed in; or one of our own, which lives as long as the application. */
+/** Returns the given verifier, or creates one that is closed with the application. */
 function openVerifier(app: FastifyInstance, options: GatepassAuthOptions): Verifier {
   if ('verifier' in options && options.verifier) return options.verifier
-  // What Fastify itself takes along with the options of a plugin.
-  const { prefix, logLevel, logSerializers, ...ours } = options as VerifierOptions & RegisterOptions
-  const { publicUrl, requestTarget, onRefused, openapi, ...own } = ours as VerifierOptions &
+  // Fastify passes its own options of `register` to the plugin, too.
+  const { prefix, logLevel, logSerializers, ...given } = options as VerifierOptions &
+    RegisterOptions
+  const { publicUrl, requestTarget, onRefused, openapi, ...own } = given as VerifierOptions &
     DpopOptions &
     RefusalOptions &
     DescribeOptions
   const verifier = createVerifier(own)
   app.addHook('onReady', async () => {
-    // Not awaited: without keys the service answers 503, and may do so before they come.
+    // Not awaited: until the keys are loaded, the service answers 503.
     verifier.ready().catch((error: unknown) => app.log.warn(error))
   })
   app.addHook('onClose', () => verifier.close())

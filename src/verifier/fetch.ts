@@ -1,19 +1,19 @@
 /** The public entry `@gatepass/verifier/fetch`. */
 import type { GatepassError } from '../core/errors.ts'
+import { problemType } from '../core/errors.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { readPublicUrl } from './dpop/target-uri.ts'
 import { checkOnRefused, createGuard, type RouteAuth } from './guard.ts'
-import { problemType } from './refusal.ts'
 import type { Verifier } from './verifier.ts'
 
 export type { RouteAuth } from './guard.ts'
 
 export interface FetchAuthOptions extends RouteAuth {
-  /** The public address of the service, for the proofs of DPoP tokens (RFC 9449). */
+  /** Public address of the service, for DPoP proofs (RFC 9449). Default: that of the request. */
   readonly publicUrl?: string
   /**
-   * Gives another answer to a refused request. The response that it is given is the one that the guard
-   * would answer with; it may return that one, or take its status and headers.
+   * Returns the response to a refused request. Receives the default response, and may return it or copy
+   * its status and headers.
    */
   readonly onRefused?: (
     error: GatepassError,
@@ -22,14 +22,14 @@ export interface FetchAuthOptions extends RouteAuth {
   ) => Response | Promise<Response>
 }
 
-/** What came of a request: the claims of its token, or the answer that refuses it. */
+/** The claims of the token, or the response that refuses the request. */
 export type Authorized =
   | { readonly claims: AccessTokenClaims; readonly refusal: null }
   | { readonly claims: null; readonly refusal: Response }
 
 /**
- * Makes a function from a request of the Fetch API to the claims of its token, for Hono and whatever
- * else speaks `Request` and `Response`.
+ * Creates a function that verifies the token of a request of the Fetch API, for Hono and other
+ * frameworks with `Request` and `Response`.
  *
  * ```ts
  * import { createVerifier } from '@gatepass/verifier'
@@ -47,8 +47,8 @@ export type Authorized =
  * }
  * ```
  *
- * @throws `config_invalid` if the options are not of their form; the function itself rejects only if
- *   `onRefused` does
+ * @throws `config_invalid` if an option is invalid. The returned function rejects only if `onRefused`
+ *   does.
  */
 export function tokenGuard(
   verifier: Verifier,

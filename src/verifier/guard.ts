@@ -6,37 +6,37 @@ import { isScopeList, type Refusal, refusalOf } from './refusal.ts'
 import type { DpopPresentation, TokenRequirements } from './requirements.ts'
 import { type AdapterVerifier, type Verifier, verifyNow } from './verifier.ts'
 
-/** What a route asks of a token beyond being valid. */
+/** Requirements of a route, beyond a valid token. */
 export interface RouteAuth {
-  /** The scopes it must have, all of them, separated by spaces (RFC 6749 §3.3). */
+  /** Required scopes, separated by spaces (RFC 6749 §3.3). */
   readonly scope?: string
-  /** `aud` must hold one of these too, besides one of those in the options of the verifier. */
+  /** `aud` must contain one of these, and one of the verifier's audiences. */
   readonly audience?: string | readonly string[]
   /**
-   * Answers 503 rather than trust a list of revocations that is older than this; true stands for
-   * 30 s. By default a token is accepted however old the list is.
+   * Fail closed: answer 503 if the revocation list is older than this; true means 30 s. Default: the
+   * option of the verifier, else any age.
    */
-  readonly failClosed?: boolean | { readonly maxStaleness_s: number }
-  /** Whether it must be bound to a key (RFC 9449). By default a bearer token will do. */
+  readonly failClosed?: boolean | { readonly maxStalenessSeconds: number }
+  /** Whether the token must be bound to a key (RFC 9449). Default false. */
   readonly dpop?: boolean | 'required'
 }
 
-/** The guard of a route, whatever the framework. */
+/** Checks the requests of a route, for any framework. */
 export interface Guard {
   /**
-   * The claims of the token that a request presents; at once if nothing has to be waited for.
+   * Verifies the token of a request and returns its claims; without a promise if nothing is pending.
    *
-   * @param request asked for a DPoP token alone
+   * @param request called only for a DPoP token
    */
   check(
-    headers: PresentationHeaders,
-    request: () => PresentingRequest,
+    headers: TokenHeaders,
+    request: () => ProofTarget,
   ): AccessTokenClaims | Promise<AccessTokenClaims>
-  /** The answer to a request that is refused. */
-  refusal(thrown: unknown, headers: PresentationHeaders): Refusal
+  /** Returns the response to a refused request. */
+  refusal(thrown: unknown, headers: TokenHeaders): Refusal
 }
 
-/** @throws `config_invalid`: a misspelt requirement must not count as none */
+/** @throws `config_invalid`; a misspelt requirement must not be ignored */
 export function createGuard(verifier: Verifier, auth: RouteAuth = {}): Guard {
   const { dpop: boundTo, ...requirements }: RouteAuth = readRequirements(auth)
   const needsKey = Boolean(boundTo)
@@ -60,7 +60,7 @@ export function createGuard(verifier: Verifier, auth: RouteAuth = {}): Guard {
   }
 }
 
-/** @throws `config_invalid` if it is given and no function */
+/** @throws `config_invalid` if it is neither undefined nor a function */
 export function checkOnRefused(onRefused: unknown): void {
   if (onRefused === undefined || typeof onRefused === 'function') return
   throw new GatepassError('config_invalid', { detail: 'onRefused must be a function.' })
@@ -79,16 +79,17 @@ const isAcceptable: { readonly [name in Requirement]: (value: unknown) => boolea
 }
 
 function isStaleness(value: unknown): boolean {
-  if (!isJsonObject(value) || Object.keys(value).join() !== 'maxStaleness_s') return false
-  return Number.isFinite(value.maxStaleness_s) && Number(value.maxStaleness_s) >= 0
+  if (!isJsonObject(value) || Object.keys(value).join() !== 'maxStalenessSeconds') return false
+  const { maxStalenessSeconds } = value
+  return Number.isFinite(maxStalenessSeconds) && Number(maxStalenessSeconds) >= 0
 }
 
 function readRequirements(auth: unknown): RouteAuth & Pick<TokenRequirements, 'scope'> {
   if (isJsonObject(auth)) {
     const given = Object.entries(auth).filter(([, value]) => value !== undefined)
-    const isRight = ([name, value]: readonly [string, unknown]) =>
+    const isValid = ([name, value]: readonly [string, unknown]) =>
       Object.hasOwn(isAcceptable, name) && isAcceptable[name as Requirement](value)
-    if (given.every(isRight)) return Object.fromEntries(given)
+    if (given.every(isValid)) return Object.fromEntries(given)
   }
   throw new GatepassError('config_invalid', {
     detail:
@@ -97,49 +98,48 @@ function readRequirements(auth: unknown): RouteAuth & Pick<TokenRequirements, 's
   })
 }
 
-/** How a token is presented: RFC 6750 §2.1, or RFC 9449 §7.1. */
+/** Scheme of the `Authorization` header: RFC 6750 §2.1, RFC 9449 §7.1. */
 export type TokenScheme = 'Bearer' | 'DPoP'
 
-/** What `verify` is to be given of a request. */
+/** The token of a request, and its proof. */
 export interface PresentedToken {
   readonly token: string
-  /** By the scheme `DPoP`; undefined by the scheme `Bearer`. */
+  /** Undefined for the scheme `Bearer`. */
   readonly dpop: DpopPresentation | undefined
 }
 
-/** A request as its proof must name it, and the object that stands for it. */
-export type PresentingRequest = Omit<DpopPresentation, 'proof'>
+/** Method and URI that a proof must name, and the object that stands for the request. */
+export type ProofTarget = Omit<DpopPresentation, 'proof'>
 
-/** The headers of a request that present a token, as they came. */
-export interface PresentationHeaders {
+/** The headers of a request that present a token. */
+export interface TokenHeaders {
   readonly authorization?: string | undefined
   readonly dpop?: string | string[] | undefined
 }
 
 /**
- * The token of a request, and the proof that goes with it.
+ * Reads the token of a request, and its proof.
  *
- * @param request asked for a DPoP token alone
- * @throws `token_missing` if there is no `Authorization` or it is of another scheme;
- *   `token_malformed` if anything but one credential follows the scheme
+ * @param request called only for a DPoP token
+ * @throws `token_missing` if `Authorization` is missing or has another scheme; `token_malformed` if the
+ *   scheme is not followed by exactly one token
  */
 export function presentedToken(
-  { authorization, dpop }: PresentationHeaders,
-  request: () => PresentingRequest,
+  { authorization, dpop }: TokenHeaders,
+  request: () => ProofTarget,
 ): PresentedToken {
   const scheme = authorizationScheme(authorization)
   if (authorization === undefined || scheme === null) throw new GatepassError('token_missing')
   const token = authorization.slice(scheme.length + 1)
   if (token === '' || token.includes(' ')) throw new GatepassError('token_malformed')
   if (scheme === 'Bearer') return { token, dpop: undefined }
-  // Node joins a header that came twice by a comma, which no proof has in it.
+  // Node joins a repeated header by a comma, which a proof cannot contain.
   return { token, dpop: { proof: dpop === undefined ? undefined : String(dpop), ...request() } }
 }
 
-/** The scheme of an `Authorization` header, whatever its case; null if it is none of ours. */
+/** Reads the scheme of an `Authorization` header, ignoring its case; null for any other scheme. */
 export function authorizationScheme(authorization: string | undefined): TokenScheme | null {
   if (authorization === undefined) return null
-  if (authorization.startsWith('Bearer ')) return 'Bearer'
   const end = authorization.indexOf(' ')
   const given = (end === -1 ? authorization : authorization.slice(0, end)).toLowerCase()
   return given === 'bearer' ? 'Bearer' : given === 'dpop' ? 'DPoP' : null

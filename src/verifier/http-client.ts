@@ -1,15 +1,14 @@
-import { backoffMs } from '../core/backoff.ts'
+import { type BackoffLimits, backoffMs } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
 
-/** The longest snapshot that is read: some 500,000 sessions. */
-export const snapshotBytesMax = 32 * 1024 * 1024
-const etagLengthMax = 256
-/** Who asks for more patience gets this much. */
-const retryAfterMsMax = 300_000
+/** Longer entity tags are not kept, because each request would repeat them. */
+const maxEtagLength = 256
+/** Longest wait that a server can ask for with `Retry-After`. */
+const maxRetryAfterMs = 300_000
 
-/** The feed answered, but not with what was asked for. */
-export class FeedRefused extends Error {
-  /** When it asks to be asked again; null if it does not say. */
+/** A server answered, but not with the requested content. */
+export class ResponseError extends Error {
+  /** How long the server asks to wait (RFC 9110 §10.2.3); null if it does not say. */
   readonly retryAfterMs: number | null
 
   constructor(message: string, retryAfterMs: number | null = null) {
@@ -18,135 +17,134 @@ export class FeedRefused extends Error {
   }
 }
 
-/** How long a refusal asks to wait, and up to half of it more: not everybody at the same moment. */
-export function askedWaitMs(error: Error, random: () => number): number {
-  const retryAfterMs = error instanceof FeedRefused ? error.retryAfterMs : null
-  return (retryAfterMs ?? 0) * (1 + random() / 2)
-}
-
-export interface FetchedSnapshot {
-  readonly etag: string | null
-  readonly text: string
-}
-
-/**
- * Asks for the snapshot (RFC 9110 §13.1.2). Follows no redirect.
- *
- * @param etag of the one that is known
- * @returns null when that is still the newest
- * @throws FeedRefused, Error for any other failure, or the reason of `signal`
- */
-export async function fetchSnapshot(
-  uri: string,
-  etag: string | null,
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<FetchedSnapshot | null> {
-  const headers = { accept: 'application/jwt', ...(etag !== null && { 'if-none-match': etag }) }
-  const response = await fetch(uri, { redirect: 'error', headers, signal })
-  if (response.status === 304 && etag !== null) {
-    await response.body?.cancel()
-    return null
-  }
-  if (response.status !== 200) throw await refusal(response, clock)
-  const given = response.headers.get('etag')
-  return {
-    etag: given !== null && given.length <= etagLengthMax ? given : null,
-    text: await readText(response),
-  }
+export interface GetRequest {
+  readonly uri: string
+  readonly headers: Readonly<Record<string, string>>
+  /** Entity tag of the known representation (RFC 9110 §13.1.2); null if none is known. */
+  readonly etag?: string | null
+  /** Reads a `Retry-After` that is a date. */
+  readonly clock: Clock
+  readonly signal: AbortSignal
 }
 
 /**
- * Opens the stream behind a position.
+ * Sends a GET request. Follows no redirect.
  *
- * @throws as `fetchSnapshot`
+ * @returns a response with status 200, or with 304 if the request has an entity tag
+ * @throws ResponseError for any other status, Error if there is no response, the reason of `signal`
  */
-export async function openStream(
-  uri: string,
-  position: string,
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<AsyncIterable<Uint8Array>> {
-  const headers = {
-    accept: 'text/event-stream',
-    'cache-control': 'no-store',
-    ...(position !== '' && { 'last-event-id': position }),
-  }
-  const response = await fetch(uri, { redirect: 'error', headers, signal })
-  if (response.status !== 200) throw await refusal(response, clock)
-  const type = response.headers.get('content-type')?.toLowerCase() ?? ''
-  if (response.body === null || !/^text\/event-stream *(;|$)/.test(type)) {
-    await response.body?.cancel()
-    throw new FeedRefused('the answer is no stream of events')
-  }
-  return response.body
+export async function get({ uri, headers, etag, clock, signal }: GetRequest): Promise<Response> {
+  const conditional = typeof etag === 'string' ? { 'if-none-match': etag } : {}
+  const response = await fetch(uri, {
+    redirect: 'manual',
+    headers: { ...headers, ...conditional },
+    signal,
+  })
+  if (response.status === 200) return response
+  await response.body?.cancel()
+  if (response.status === 304 && typeof etag === 'string') return response
+  const retryAfterMs = readRetryAfterMs(response.headers.get('retry-after'), clock)
+  throw new ResponseError(describeStatus(response.status), retryAfterMs)
 }
 
-async function readText(response: Response): Promise<string> {
+/** @throws ResponseError if the body is longer than `maxBytes` */
+export async function readBody(response: Response, maxBytes: number): Promise<Buffer> {
   const chunks: Uint8Array[] = []
-  let size = 0
+  let bytes = 0
   for await (const chunk of response.body ?? []) {
-    size += chunk.length
-    if (size > snapshotBytesMax) {
-      throw new FeedRefused(`the snapshot is longer than ${snapshotBytesMax} bytes`)
-    }
+    bytes += chunk.length
+    if (bytes > maxBytes) throw new ResponseError(`the answer is longer than ${maxBytes} bytes`)
     chunks.push(chunk)
   }
-  return Buffer.concat(chunks).toString('latin1')
+  return Buffer.concat(chunks)
 }
 
-async function refusal(response: Response, clock: Clock): Promise<FeedRefused> {
-  await response.body?.cancel()
-  const retryAfterMs = readRetryAfter(response.headers.get('retry-after'), clock)
-  return new FeedRefused(`the answer has status ${response.status}`, retryAfterMs)
+/** Returns the media type of a response in lower case, without parameters. */
+export function mediaTypeOf({ headers }: Response): string {
+  const [type = ''] = (headers.get('content-type') ?? '').split(';', 1)
+  return type.trim().toLowerCase()
 }
 
-/** Seconds, or a date (RFC 9110 §10.2.3). */
-function readRetryAfter(text: string | null, clock: Clock): number | null {
-  if (text === null) return null
-  const ms = /^[0-9]{1,9}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - clock.nowMs()
-  return Number.isNaN(ms) ? null : Math.min(Math.max(ms, 0), retryAfterMsMax)
+export function etagOf({ headers }: Response): string | null {
+  const etag = headers.get('etag')
+  return etag === null || etag.length > maxEtagLength ? null : etag
 }
 
-/** What went wrong, for whoever looks at a status. Never for a client. */
-export function errorText(error: Error): string {
-  // What fetch() throws says "fetch failed", and the reason in its cause.
-  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
-}
-
-/** Digits alone, and as many as a number holds exactly. */
-export function wholeSeconds(text: string | null | undefined): number | null {
+/** Reads a number of seconds (RFC 9110 §10.2.3, RFC 9111 §1.2.2). Null for any other text. */
+export function readSeconds(text: string | null | undefined): number | null {
   return text && /^[0-9]{1,10}$/.test(text) ? Number(text) : null
 }
 
+/** Reads a `Retry-After`: seconds, or a date (RFC 9110 §10.2.3). Null for any other text. */
+export function readRetryAfterMs(text: string | null, clock: Clock): number | null {
+  if (text === null) return null
+  const seconds = readSeconds(text)
+  const ms = seconds === null ? Date.parse(text) - clock.nowMs() : seconds * 1000
+  return Number.isNaN(ms) ? null : Math.min(Math.max(ms, 0), maxRetryAfterMs)
+}
+
+function describeStatus(status: number): string {
+  const isRedirect = status >= 300 && status < 400 && status !== 304
+  return `the answer has status ${status}${isRedirect ? ', and no redirect is followed' : ''}`
+}
+
+/** Runs a request, and aborts it if it takes longer than `timeoutMs`. */
+export async function withDeadline<Result>(
+  timeoutMs: number,
+  aborter: AbortController,
+  request: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const timer = setTimeout(() => {
+    aborter.abort(new Error(`there was no full answer within ${timeoutMs} ms`))
+  }, timeoutMs)
+  try {
+    return await request(aborter.signal)
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
 /** Counts failures and returns the delay before the next attempt. */
-export class Backoff {
-  readonly #maxMs: number
+export class RetryDelay {
   readonly #random: () => number
-  #firstMs: number
+  #limits: BackoffLimits
   #failures = 0
 
-  /** @param random a number from 0 to below 1 */
-  constructor(firstMs: number, maxMs: number, random: () => number) {
-    this.#firstMs = firstMs
-    this.#maxMs = maxMs
+  /** @param random returns a number from 0 to below 1 */
+  constructor(limits: BackoffLimits, random: () => number) {
+    this.#limits = limits
     this.#random = random
   }
 
-  /** What the other side asks for, within reason. */
-  set firstMs(firstMs: number) {
-    this.#firstMs = Math.min(Math.max(firstMs, 100), this.#maxMs)
+  /** Sets the first delay to what the server asks for, within reason. */
+  set minMs(ms: number) {
+    const { maxMs } = this.#limits
+    this.#limits = { minMs: Math.min(Math.max(ms, 100), maxMs), maxMs }
   }
 
-  /** The wait after one more failure: between half of it and all, so that many don't come at once. */
-  nextMs(): number {
-    const limits = { minMs: this.#firstMs, maxMs: this.#maxMs }
-    const delayMs = backoffMs(this.#failures, limits, this.#random)
+  /** Returns the delay after one more failure: exponential backoff, or longer if the server asks. */
+  afterMs(error: Error): number {
+    const delayMs = backoffMs(this.#failures, this.#limits, this.#random)
     this.#failures = Math.min(this.#failures + 1, 30)
-    return delayMs
+    const retryAfterMs = error instanceof ResponseError ? error.retryAfterMs : null
+    // Up to half longer, so that the clients of one server do not return at the same time.
+    return Math.max(delayMs, (retryAfterMs ?? 0) * (1 + this.#random() / 2))
   }
 
   reset(): void {
     this.#failures = 0
   }
+}
+
+/** Describes an error for a status. Must not reach a client. */
+export function errorText(error: Error): string {
+  // The message of fetch() is "fetch failed"; the reason is its cause.
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
+}
+
+/** Tells whether a value is an http or https address without credentials. */
+export function isWebAddress(value: unknown): value is string {
+  const url = typeof value === 'string' ? URL.parse(value) : null
+  const isWeb = url?.protocol === 'https:' || url?.protocol === 'http:'
+  return isWeb && url?.username === '' && url.password === ''
 }

@@ -1,4 +1,4 @@
-/** The public entry `@gatepass/verifier`: the verifier, without a framework, a store or a setting behind it. */
+/** The public entry `@gatepass/verifier`: the verifier library. */
 export type { Clock } from '../core/clock.ts'
 export {
   type ErrorCode,
@@ -11,9 +11,14 @@ export type { Algorithm } from '../tokens/algorithms.ts'
 export type { VerificationKey } from '../tokens/verification-key.ts'
 export type { RefusedKey } from './keys/key-set.ts'
 export type { KeyLookup, KeySource, KeySourceStatus } from './keys/key-source.ts'
-export type { CommonOptions, IssuerOptions, IssuersOptions, VerifierOptions } from './options.ts'
+export type {
+  CommonOptions,
+  IssuerOptions,
+  IssuersOptions,
+  RevocationOptions,
+  VerifierOptions,
+} from './options.ts'
 export type { DpopPresentation, TokenRequirements } from './requirements.ts'
-export type { RevocationOptions } from './revocations/options.ts'
 export type { Revocations, RevocationsStatus } from './revocations/revocation-list.ts'
 export type { IssuerStatus, OutcomeCounts, VerificationOutcome, VerifierStatus } from './status.ts'
 export type { TokenCacheStatus } from './token-cache.ts'

@@ -1,6 +1,6 @@
 import { GatepassError } from '../core/errors.ts'
 import { isPromise } from '../core/promise.ts'
-import type { AccessTokenClaims, CompactToken } from '../tokens/access-token.ts'
+import type { AccessTokenClaims, SignedAccessToken } from '../tokens/access-token.ts'
 import type { VerificationKey } from '../tokens/verification-key.ts'
 import { anotherIssuer, type ClaimRules, type ClaimsReader, checkAudience } from './claims.ts'
 import type { KeyLookup, KeySource } from './keys/key-source.ts'
@@ -39,7 +39,7 @@ interface Mismatch {
 /** The verified token, or why each issuer does not match, in the order of the issuers. */
 export type MatchResult = VerifiedToken | readonly Mismatch[]
 
-type VerifySignature<Verdict> = (token: CompactToken, key: VerificationKey) => Verdict
+type VerifySignature<Verdict> = (token: SignedAccessToken, key: VerificationKey) => Verdict
 
 /**
  * Finds the issuer that signed a token.
@@ -52,19 +52,19 @@ type VerifySignature<Verdict> = (token: CompactToken, key: VerificationKey) => V
  * @throws `token_claims` if the claims are not acceptable
  */
 export function matchIssuer(
-  token: CompactToken,
+  token: SignedAccessToken,
   issuers: readonly TrustedIssuer[],
   reader: ClaimsReader,
   verifySignature: VerifySignature<boolean>,
 ): MatchResult
 export function matchIssuer(
-  token: CompactToken,
+  token: SignedAccessToken,
   issuers: readonly TrustedIssuer[],
   reader: ClaimsReader,
   verifySignature: VerifySignature<boolean | Promise<boolean>>,
 ): MatchResult | Promise<MatchResult>
 export function matchIssuer(
-  token: CompactToken,
+  token: SignedAccessToken,
   issuers: readonly TrustedIssuer[],
   reader: ClaimsReader,
   verifySignature: VerifySignature<boolean | Promise<boolean>>,
@@ -93,7 +93,7 @@ function evaluateIssuer(
   issuer: TrustedIssuer,
   key: KeyLookup,
   isSigned: boolean,
-  token: CompactToken,
+  token: SignedAccessToken,
   reader: ClaimsReader,
 ): VerifiedToken | MismatchCode {
   if (typeof key === 'string') return key

@@ -1,85 +1,121 @@
 import type { FieldProblem } from '../core/errors.ts'
-import type { CommonOptions, IssuerOptions } from './options.ts'
-import { revocationProblems } from './revocations/options.ts'
-import { isRequestScoped } from './runtime.ts'
-import { cacheBytesRange } from './token-cache.ts'
-import { isWebAddress } from './web-address.ts'
+import { defaultMaxTokenBytes } from '../tokens/access-token.ts'
+import { dpopDefaults } from './dpop/dpop-proofs.ts'
+import { isWebAddress } from './http-client.ts'
+import type { CommonOptions, IssuerOptions, RevocationOptions } from './options.ts'
 
-/** What a program in plain JavaScript passes may be anything. */
-type Given = Readonly<Record<string, unknown>>
+/** Unchecked options: a JavaScript application may pass anything. */
+type Unchecked = Readonly<Record<string, unknown>>
 
-export type NumberLimits = Readonly<Record<string, { readonly min: number; readonly max: number }>>
+interface NumberOption {
+  readonly min: number
+  readonly max: number
+  readonly default?: number
+}
 
-/** The options of a kind: those with a rule of their own, numbers, and objects of functions. */
-interface Kind {
-  readonly plain: readonly string[]
-  readonly numbers: NumberLimits
-  /** The functions that each must have. */
+type NumberOptions = Readonly<Record<string, NumberOption>>
+
+const day_s = 24 * 60 * 60
+
+/** The options that are whole numbers, with their limits and defaults. */
+export const numberOptions = {
+  common: {
+    clockToleranceSeconds: { min: 0, max: 300, default: 5 },
+    maxTokenBytes: { min: 256, max: 65_536, default: defaultMaxTokenBytes },
+    maxDpopProofAgeSeconds: { min: 5, max: 300, default: dpopDefaults.maxAgeSeconds },
+    maxDpopProofs: { min: 64, max: 10_000_000, default: dpopDefaults.maxProofs },
+  },
+  issuer: {
+    fetchTimeoutMs: { min: 10, max: 60_000, default: 5000 },
+    maxJwksAgeSeconds: { min: 1, max: 30 * day_s, default: day_s },
+  },
+  revocations: {
+    pollIntervalSeconds: { min: 1, max: 3600, default: 5 },
+    streamTimeoutSeconds: { min: 1, max: 300, default: 12 },
+    maxEntries: { min: 100, max: 5_000_000, default: 200_000 },
+    // An issuer sends a heartbeat every 5 s, so the list is often older than that.
+    maxStalenessSeconds: { min: 10, max: 86_400 },
+  },
+  cache: {
+    // The default heap of Node has no room for a larger cache.
+    maxBytes: { min: 1024 ** 2, max: 2 * 1024 ** 3, default: 128 * 1024 ** 2 },
+  },
+} as const satisfies Readonly<Record<string, NumberOptions>>
+
+/** Names of the options of one kind: numbers, objects with methods, and others. */
+interface OptionKind {
+  readonly others: readonly string[]
+  readonly numbers: NumberOptions
+  /** The required methods of each object. */
   readonly methods: Readonly<Record<string, readonly string[]>>
 }
 
-/** More issuers than anybody trusts are a mistake; each may cost a signature a token. */
-const issuersMax = 32
+const issuerOptions: OptionKind = {
+  others: [
+    'issuer',
+    'audience',
+    'jwks',
+    'jwksUri',
+    'jwksFile',
+    'revocations',
+  ] satisfies (keyof IssuerOptions)[],
+  numbers: numberOptions.issuer,
+  methods: {
+    keys: ['find', 'ready', 'refresh', 'refreshNow', 'status', 'close'],
+  } satisfies { [name in keyof IssuerOptions]?: string[] },
+}
 
-const issuerPlain = [
-  'issuer',
-  'audience',
-  'jwks',
-  'jwksUri',
-  'jwksFile',
-  'revocations',
-] satisfies (keyof IssuerOptions)[]
+const commonOptions: OptionKind = {
+  // decryption.ts checks the last two.
+  others: ['cache', 'decryptionKeys', 'encryptedTokens'] satisfies (keyof CommonOptions)[],
+  numbers: numberOptions.common,
+  methods: { clock: ['nowMs'] } satisfies { [name in keyof CommonOptions]?: string[] },
+}
 
-/** The rules of the last two are those of decryption.ts. */
-const commonPlain = ['cache', 'decryptionKeys', 'encryptedTokens'] satisfies (keyof CommonOptions)[]
+const revocationOptions: OptionKind = {
+  others: ['uri', 'stream'] satisfies (keyof RevocationOptions)[],
+  numbers: numberOptions.revocations,
+  methods: {},
+}
 
-const issuerMethods = {
-  keys: ['find', 'ready', 'refresh', 'refreshNow', 'status', 'close'],
-} satisfies { [name in keyof IssuerOptions]?: string[] }
+/** Each issuer may cost one signature verification per token. */
+const maxIssuers = 32
 
-const commonMethods = { clock: ['nowMs'] } satisfies { [name in keyof CommonOptions]?: string[] }
-
-/** Everything that is wrong with the options of a verifier, but for the keys in `jwks`. */
-export function findOptionProblems(
-  options: unknown,
-  numbers: { readonly common: NumberLimits; readonly issuer: NumberLimits },
-): FieldProblem[] {
+/** Finds all problems of the options of a verifier, except those of the keys in `jwks`. */
+export function findOptionProblems(options: unknown): FieldProblem[] {
   if (!isRecord(options)) return [{ pointer: '', detail: 'the options must be an object' }]
-  const ofIssuer: Kind = { plain: issuerPlain, numbers: numbers.issuer, methods: issuerMethods }
-  const common: Kind = { plain: commonPlain, numbers: numbers.common, methods: commonMethods }
   if (!Object.hasOwn(options, 'issuers')) {
-    const kind: Kind = {
-      plain: [...common.plain, ...issuerPlain],
-      numbers: { ...common.numbers, ...ofIssuer.numbers },
-      methods: { ...common.methods, ...ofIssuer.methods },
+    const kind: OptionKind = {
+      others: [...commonOptions.others, ...issuerOptions.others],
+      numbers: { ...commonOptions.numbers, ...issuerOptions.numbers },
+      methods: { ...commonOptions.methods, ...issuerOptions.methods },
     }
     return [
-      ...generalProblems(options, kind),
+      ...kindProblems(options, kind),
       ...issuerProblems(options),
-      ...cacheProblems(options),
+      ...cacheProblems(options.cache),
     ]
   }
+  const kind = { ...commonOptions, others: [...commonOptions.others, 'issuers'] }
   return [
-    ...cacheProblems(options),
-    ...generalProblems(options, { ...common, plain: [...common.plain, 'issuers'] }),
-    ...issuersProblems(options.issuers, ofIssuer),
+    ...cacheProblems(options.cache),
+    ...kindProblems(options, kind),
+    ...issuersProblems(options.issuers),
   ]
 }
 
-function* cacheProblems({ cache }: Given): Iterable<FieldProblem> {
+function* cacheProblems(cache: unknown): Iterable<FieldProblem> {
   if (cache === undefined || cache === false) return
   if (!isRecord(cache) || Object.keys(cache).join() !== 'maxBytes') {
     yield problem('cache', 'it must be false or { maxBytes }')
     return
   }
-  for (const { pointer, detail } of numbersOutOfRange(cache, { maxBytes: cacheBytesRange })) {
-    yield problem(`cache${pointer}`, detail)
-  }
+  yield* within('/cache', numberProblems(cache, numberOptions.cache))
 }
 
-function* issuersProblems(issuers: unknown, kind: Kind): Iterable<FieldProblem> {
-  if (!Array.isArray(issuers) || issuers.length === 0 || issuers.length > issuersMax) {
-    yield problem('issuers', `it must be an array of 1 to ${issuersMax} issuers`)
+function* issuersProblems(issuers: unknown): Iterable<FieldProblem> {
+  if (!Array.isArray(issuers) || issuers.length === 0 || issuers.length > maxIssuers) {
+    yield problem('issuers', `it must be an array of 1 to ${maxIssuers} issuers`)
     return
   }
   const names = new Set<unknown>()
@@ -89,71 +125,37 @@ function* issuersProblems(issuers: unknown, kind: Kind): Iterable<FieldProblem> 
       yield problem(`issuers/${at}`, 'it must be an object')
       continue
     }
-    for (const { pointer, detail } of [...generalProblems(given, kind), ...issuerProblems(given)]) {
-      yield problem(`issuers/${at}${pointer}`, detail)
-    }
-    if (names.has(given.issuer)) yield problem(`issuers/${at}/issuer`, 'it is there already')
-    names.add(given.issuer)
-    const { jwksFile } = given
+    const { issuer, jwksFile } = given
+    yield* within(`/issuers/${at}`, kindProblems(given, issuerOptions))
+    yield* within(`/issuers/${at}`, issuerProblems(given))
+    if (names.has(issuer)) yield problem(`issuers/${at}/issuer`, 'it is listed twice')
+    names.add(issuer)
     if (isName(jwksFile) && files.has(jwksFile)) {
-      yield problem(`issuers/${at}/jwksFile`, 'it keeps the keys of another issuer')
+      yield problem(`issuers/${at}/jwksFile`, 'it is the file of another issuer')
     }
     files.add(jwksFile)
   }
 }
 
-function* generalProblems(given: Given, kind: Kind): Iterable<FieldProblem> {
-  yield* unknownNames(given, kind)
-  yield* numbersOutOfRange(given, kind.numbers)
-  yield* missingMethods(given, kind.methods)
-}
-
-function* issuerProblems(given: Given): Iterable<FieldProblem> {
-  yield* issuerAndAudience(given)
-  yield* addressOfKeys(given)
-  yield* revocationProblems(given)
-}
-
-/** A misspelt option would leave a check out. */
-function* unknownNames(given: Given, { plain, numbers, methods }: Kind): Iterable<FieldProblem> {
-  const known = new Set([...plain, ...Object.keys(numbers), ...Object.keys(methods)])
+function* kindProblems(given: Unchecked, kind: OptionKind): Iterable<FieldProblem> {
+  const { others, numbers, methods } = kind
+  // A misspelt option could leave out a check.
+  const known = new Set([...others, ...Object.keys(numbers), ...Object.keys(methods)])
   for (const name of Object.keys(given)) {
     if (!known.has(name)) yield problem(name, 'there is no such option')
   }
-}
-
-function* issuerAndAudience({ issuer, audience }: Given): Iterable<FieldProblem> {
-  if (!isName(issuer)) yield problem('issuer', 'it must be a text that is not empty')
-  const isAudience =
-    audience === null ||
-    isName(audience) ||
-    (Array.isArray(audience) && audience.length > 0 && audience.every(isName))
-  if (!isAudience) {
-    yield problem('audience', 'it must be a name, an array of names, or null to accept any')
+  yield* numberProblems(given, numbers)
+  for (const [name, required] of Object.entries(methods)) {
+    const value = given[name]
+    if (value === undefined) continue
+    const found = (value ?? {}) as Unchecked
+    if (!required.every((method) => typeof found[method] === 'function')) {
+      yield problem(name, `it must have ${required.join(', ')}`)
+    }
   }
 }
 
-function* addressOfKeys(given: Given): Iterable<FieldProblem> {
-  const { issuer, jwks, jwksUri, jwksFile, keys } = given
-  const sources = [jwks, jwksUri, keys].filter((source) => source !== undefined)
-  if (sources.length > 1) yield problem('keys', 'only one of jwks, jwksUri and keys can be given')
-  if (jwksUri !== undefined && !isWebAddress(jwksUri)) {
-    yield problem('jwksUri', 'it must be an http or https address')
-  }
-  if (jwksFile !== undefined && !isName(jwksFile)) yield problem('jwksFile', 'it must be a path')
-  if (jwksFile !== undefined && isRequestScoped()) {
-    yield problem('jwksFile', 'there is no file on this runtime that outlives a request')
-  }
-  if (jwksFile !== undefined && (jwks !== undefined || keys !== undefined)) {
-    yield problem('jwksFile', 'it keeps keys that are fetched, and these are given')
-  }
-  if (sources.length > 0 || !isName(issuer)) return
-  if (!isWebAddress(issuer) || issuer.includes('?') || issuer.includes('#')) {
-    yield problem('issuer', 'it must be an http or https address, unless the keys are given')
-  }
-}
-
-function* numbersOutOfRange(given: Given, numbers: NumberLimits): Iterable<FieldProblem> {
+function* numberProblems(given: Unchecked, numbers: NumberOptions): Iterable<FieldProblem> {
   for (const [name, { min, max }] of Object.entries(numbers)) {
     const value = given[name]
     if (value === undefined) continue
@@ -163,22 +165,84 @@ function* numbersOutOfRange(given: Given, numbers: NumberLimits): Iterable<Field
   }
 }
 
-function* missingMethods(given: Given, methods: Kind['methods']): Iterable<FieldProblem> {
-  for (const [name, required] of Object.entries(methods)) {
-    const value = given[name]
-    if (value === undefined) continue
-    const found = (value ?? {}) as Readonly<Record<string, unknown>>
-    if (!required.every((method) => typeof found[method] === 'function')) {
-      yield problem(name, `it must have ${required.join(', ')}`)
-    }
+function* issuerProblems(given: Unchecked): Iterable<FieldProblem> {
+  const { issuer, audience } = given
+  if (!isName(issuer)) yield problem('issuer', 'it must be a string that is not empty')
+  const isAudience =
+    audience === null ||
+    isName(audience) ||
+    (Array.isArray(audience) && audience.length > 0 && audience.every(isName))
+  if (!isAudience) {
+    yield problem('audience', 'it must be a name, an array of names, or null to accept any')
   }
+  yield* keyProblems(given)
+  yield* within('/revocations', revocationProblems(given))
+}
+
+function* keyProblems(given: Unchecked): Iterable<FieldProblem> {
+  const { issuer, jwks, jwksUri, jwksFile, keys } = given
+  const sources = [jwks, jwksUri, keys].filter((source) => source !== undefined)
+  if (sources.length > 1) yield problem('keys', 'only one of jwks, jwksUri and keys can be given')
+  if (jwksUri !== undefined && !isWebAddress(jwksUri)) {
+    yield problem('jwksUri', 'it must be an http or https address')
+  }
+  if (jwksFile !== undefined && !isName(jwksFile)) yield problem('jwksFile', 'it must be a path')
+  if (jwksFile !== undefined && isRequestScoped()) {
+    yield problem('jwksFile', 'this runtime has no files that outlive a request')
+  }
+  if (jwksFile !== undefined && (jwks !== undefined || keys !== undefined)) {
+    yield problem('jwksFile', 'it is for fetched keys, and cannot be combined with jwks or keys')
+  }
+  if (sources.length > 0 || !isName(issuer)) return
+  if (!isPlainAddress(issuer)) {
+    yield problem('issuer', 'it must be an http or https address, unless the keys are given')
+  }
+}
+
+function* revocationProblems(given: Unchecked): Iterable<FieldProblem> {
+  const { revocations, issuer, jwksUri } = given
+  if (revocations === undefined || revocations === false) return
+  if (revocations !== true && !isRecord(revocations)) {
+    yield { pointer: '', detail: 'it must be true, options, or an object that has isRevoked' }
+    return
+  }
+  const options = revocations === true ? {} : revocations
+  if (typeof options.isRevoked === 'function') return
+  if (isRequestScoped()) yield { pointer: '', detail: cannotFollow }
+  yield* kindProblems(options, revocationOptions)
+  const { stream = true, uri = jwksUri ?? issuer } = options
+  if (typeof stream !== 'boolean') yield problem('stream', 'it must be true or false')
+  if (!isPlainAddress(uri)) {
+    yield problem('uri', 'it must be an http or https address without query or fragment')
+  }
+}
+
+/** Revoked tokens would be accepted silently. */
+const cannotFollow =
+  'this runtime (workerd) ends connections and timers with each request, so it cannot follow ' +
+  'revocations: leave the option out, or pass a list of your own'
+
+/**
+ * Tells whether timers and connections end with the request that created them, as on Cloudflare's
+ * workerd: nothing runs between requests, and no request can wait for another.
+ */
+export function isRequestScoped(): boolean {
+  return globalThis.navigator?.userAgent === 'Cloudflare-Workers'
+}
+
+function isPlainAddress(value: unknown): boolean {
+  return isWebAddress(value) && !value.includes('?') && !value.includes('#')
+}
+
+function* within(pointer: string, problems: Iterable<FieldProblem>): Iterable<FieldProblem> {
+  for (const one of problems) yield { pointer: pointer + one.pointer, detail: one.detail }
 }
 
 function problem(name: string, detail: string): FieldProblem {
   return { pointer: `/${name}`, detail }
 }
 
-function isRecord(value: unknown): value is Given {
+function isRecord(value: unknown): value is Unchecked {
   return typeof value === 'object' && value !== null
 }
 

@@ -1,141 +1,143 @@
 import { type Clock, systemClock } from '../core/clock.ts'
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
-import { maxTokenBytesDefault } from '../tokens/access-token.ts'
-import { type DecryptionOptions, readUnwrap } from './decryption.ts'
-import { type DpopProofsOptions, dpopDefaults } from './dpop/dpop-proofs.ts'
+import { type Decrypt, type DecryptionOptions, readDecrypt } from './decryption.ts'
+import type { DpopProofsOptions } from './dpop/dpop-proofs.ts'
 import type { TrustedIssuer } from './issuer-matching.ts'
 import { type KeySet, readKeySet } from './keys/key-set.ts'
 import { createFixedKeys, type KeySource } from './keys/key-source.ts'
 import { createRemoteKeys } from './keys/remote-keys.ts'
-import { createRequestKeys } from './keys/request-scoped-keys.ts'
-import { findOptionProblems } from './option-problems.ts'
-import { openRevocations, type RevocationOptions } from './revocations/options.ts'
+import { createRequestScopedKeys } from './keys/request-scoped-keys.ts'
+import { findOptionProblems, isRequestScoped, numberOptions } from './option-problems.ts'
+import { FeedFollower } from './revocations/feed-follower.ts'
 import type { Revocations } from './revocations/revocation-list.ts'
-import { isRequestScoped } from './runtime.ts'
-import { cacheBytesRange, TokenCache } from './token-cache.ts'
+import { TokenCache } from './token-cache.ts'
 
 /** An issuer, and where its keys are. */
 export interface IssuerOptions {
-  /** The one accepted `iss`. Unless keys are given, also the base address they are fetched from. */
+  /** The accepted `iss`. Also the base address of the keys, unless another option has the keys. */
   readonly issuer: string
-  /** The accepted audiences: `aud` must hold one of them. null accepts a token for anybody. */
+  /** The accepted audiences: `aud` must contain one of them. null accepts any `aud`. */
   readonly audience: string | readonly string[] | null
   /** A fixed JWK Set (RFC 7517 §5). Each key must have a `kid` and an `alg`. */
   readonly jwks?: { readonly keys: readonly object[] }
-  /** Where the keys are, if not at `<issuer>/.well-known/jwks.json`. */
+  /** Address of the JWK Set. Default: `<issuer>/.well-known/jwks.json`. */
   readonly jwksUri?: string
-  /** A file that keeps the last good JWK Set, so that a start does not need the issuer. */
+  /** File that keeps the last good JWK Set, so that a start does not need the issuer. */
   readonly jwksFile?: string
-  /** Keys from elsewhere, such as the issuer's own ring. Closed with the verifier. */
+  /** A key source of the application. Closed with the verifier. */
   readonly keys?: KeySource
-  /** How long one fetch of the keys may take, 10 to 60,000 ms. Default 5000. */
+  /** Timeout of one fetch of the keys, 10 to 60,000 ms. Default 5000. */
   readonly fetchTimeoutMs?: number
-  /** How long the last keys serve while no newer ones can be had, 1 s to 30 days. Default a day. */
-  readonly keysMaxAge_s?: number
+  /** How long the last keys are used while no newer keys can be fetched, 1 s to 30 days. Default a day. */
+  readonly maxJwksAgeSeconds?: number
   /**
-   * What this issuer has revoked: true, or options, to follow its feed; or a list of your own, which
-   * is asked at each use of a token, so it must answer from memory. Default none.
+   * Whether to follow the revocation feed of the issuer: true, or options. Or a list of the
+   * application, which is asked at each use of a token and must answer from memory. Default false.
    */
   readonly revocations?: boolean | RevocationOptions | Revocations
 }
 
-/** What holds for the tokens of every issuer. */
-export interface CommonOptions extends DecryptionOptions {
-  /** How far an issuer's clock and ours may be apart, 0 to 300 s. Default 5. */
-  readonly clockTolerance_s?: number
-  /** The longest token that is looked at, 256 to 65,536 bytes. Default 8192. */
-  readonly maxTokenBytes?: number
-  /** How old a DPoP proof may be (RFC 9449 §4.3), 5 to 300 s. Default 60. */
-  readonly dpopMaxAge_s?: number
+/** How to follow the revocation feed of an issuer. */
+export interface RevocationOptions {
+  /** Address of the snapshot. Default: `<issuer>/revocations`. The stream is at `/stream` below it. */
+  readonly uri?: string
+  /** Whether to follow the stream; false polls only. Default true. */
+  readonly stream?: boolean
+  /** Interval of polls while there is no stream, 1 to 3600 s. Default 5. */
+  readonly pollIntervalSeconds?: number
+  /** A stream that is silent for this time is closed, 1 to 300 s. Issuers send every 5 s. Default 12. */
+  readonly streamTimeoutSeconds?: number
   /**
-   * How many DPoP proofs are remembered, so that none is accepted twice, 64 to 10,000,000. Beyond,
-   * the time in which a proof is accepted gets shorter. Default 100,000, some 7 MB when full.
+   * Limit of revoked sessions and users in memory, 100 to 5,000,000. Beyond it, all tokens signed until
+   * the oldest entries are refused. Default 200,000, about 20 MB when full.
    */
-  readonly dpopProofsMax?: number
+  readonly maxEntries?: number
   /**
-   * How much memory the tokens that were found good may take, 1 MiB to 2 GiB, or false to check each
-   * anew. Default 128 MiB, which is enough for 100,000 tokens.
+   * A use without `failClosed` refuses tokens when the list is older than this, 10 to 86,400 s. By
+   * default it accepts tokens that are not known to be revoked.
+   */
+  readonly maxStalenessSeconds?: number
+}
+
+/** Options for the tokens of every issuer. */
+export interface CommonOptions extends DecryptionOptions {
+  /** Largest accepted difference between the clocks of issuer and verifier, 0 to 300 s. Default 5. */
+  readonly clockToleranceSeconds?: number
+  /** Longest accepted token, 256 to 65,536 bytes. Default 8192. */
+  readonly maxTokenBytes?: number
+  /** Largest accepted age of a DPoP proof (RFC 9449 §4.3), 5 to 300 s. Default 60. */
+  readonly maxDpopProofAgeSeconds?: number
+  /**
+   * Limit of remembered DPoP proofs, which are accepted once, 64 to 10,000,000. Beyond it, proofs are
+   * accepted for a shorter time. Default 100,000, about 7 MB when full.
+   */
+  readonly maxDpopProofs?: number
+  /**
+   * Memory limit of the cache of verified tokens, 1 MiB to 2 GiB; false to verify each token anew.
+   * Default 128 MiB, enough for 100,000 tokens.
    */
   readonly cache?: false | { readonly maxBytes: number }
-  /** Where the time comes from. Default the system. */
+  /** Source of the time. Default: the system clock. */
   readonly clock?: Clock
 }
 
-/** A verifier of one issuer's tokens. */
+/** A verifier for the tokens of one issuer. */
 export interface VerifierOptions extends IssuerOptions, CommonOptions {}
 
-/** A verifier of several issuers' tokens. A key of one accepts no token of another. */
+/** A verifier for the tokens of several issuers. A key of one issuer accepts no token of another. */
 export interface IssuersOptions extends CommonOptions {
   readonly issuers: readonly IssuerOptions[]
 }
 
-/** The options, checked, with the defaults in place. */
+/** Checked options, with defaults. */
 export interface VerifierSettings {
   readonly issuers: readonly [TrustedIssuer, ...TrustedIssuer[]]
   readonly cache: TokenCache | null
   readonly maxTokenBytes: number
-  /** Has the compact JWS of what was presented; throws a GatepassError if there is none in it. */
-  readonly unwrap: (presented: string) => string
+  readonly decrypt: Decrypt
   readonly dpop: DpopProofsOptions
   readonly clock: Clock
 }
 
-const day_s = 24 * 60 * 60
-
-/** The options that are whole numbers. */
-const issuerNumbers = {
-  fetchTimeoutMs: { min: 10, max: 60_000, byDefault: 5000 },
-  keysMaxAge_s: { min: 1, max: 30 * day_s, byDefault: day_s },
-} as const
-
-const commonNumbers = {
-  clockTolerance_s: { min: 0, max: 300, byDefault: 5 },
-  maxTokenBytes: { min: 256, max: 65_536, byDefault: maxTokenBytesDefault },
-  dpopMaxAge_s: { min: 5, max: 300, byDefault: dpopDefaults.maxAge_s },
-  dpopProofsMax: { min: 64, max: 10_000_000, byDefault: dpopDefaults.proofsMax },
-} as const
-
 /** @throws `config_invalid`, with every problem in `problems` */
 export function readOptions(options: VerifierOptions | IssuersOptions): VerifierSettings {
-  const problems = findOptionProblems(options, { common: commonNumbers, issuer: issuerNumbers })
+  const problems = findOptionProblems(options)
   const keySets = readKeySets(options, problems)
-  const maxTokenBytes = options?.maxTokenBytes ?? commonNumbers.maxTokenBytes.byDefault
-  const unwrap = readUnwrap(options ?? {}, maxTokenBytes, problems)
+  const { common } = numberOptions
+  const maxTokenBytes = options?.maxTokenBytes ?? common.maxTokenBytes.default
+  const decrypt = readDecrypt(options ?? {}, maxTokenBytes, problems)
   if (problems.length > 0) {
     const all = problems.map(({ pointer, detail }) => `${pointer}: ${detail}`).join('; ')
     throw new GatepassError('config_invalid', { detail: `Verifier options: ${all}`, problems })
   }
-  const { clock = systemClock } = options
-  const clockTolerance_s = options.clockTolerance_s ?? commonNumbers.clockTolerance_s.byDefault
+  const { clock = systemClock, cache } = options
+  const clockToleranceSeconds =
+    options.clockToleranceSeconds ?? common.clockToleranceSeconds.default
+  const [first, ...others] = issuersOf(options).map((issuer, at) =>
+    openIssuer(issuer, keySets[at] ?? null, clock, clockToleranceSeconds),
+  )
+  if (first === undefined) throw new Error('there is no issuer')
+  const maxBytes = cache === false ? 0 : (cache?.maxBytes ?? numberOptions.cache.maxBytes.default)
   return {
-    issuers: eachIssuer(options).map((each, at): TrustedIssuer => {
-      const keys = each.keys ?? openKeys(each, keySets[at] ?? null, clock)
-      const fetchTimeoutMs = each.fetchTimeoutMs ?? issuerNumbers.fetchTimeoutMs.byDefault
-      return {
-        rules: { issuer: each.issuer, audiences: audiencesOf(each), clockTolerance_s },
-        keys,
-        revocations: openRevocations(each, { keys, clock, clockTolerance_s, fetchTimeoutMs }),
-      }
-      // There is one at least: the problems say so otherwise.
-    }) as [TrustedIssuer, ...TrustedIssuer[]],
-    cache: openCache(options),
+    issuers: [first, ...others],
+    cache: cache === false ? null : new TokenCache(maxBytes),
     maxTokenBytes,
-    unwrap,
+    decrypt,
     dpop: {
-      maxAge_s: options.dpopMaxAge_s ?? dpopDefaults.maxAge_s,
-      proofsMax: options.dpopProofsMax ?? dpopDefaults.proofsMax,
-      clockTolerance_s,
+      maxAgeSeconds: options.maxDpopProofAgeSeconds ?? common.maxDpopProofAgeSeconds.default,
+      maxProofs: options.maxDpopProofs ?? common.maxDpopProofs.default,
+      clockToleranceSeconds,
       clock,
     },
     clock,
   }
 }
 
-function eachIssuer(options: VerifierOptions | IssuersOptions): readonly IssuerOptions[] {
+function issuersOf(options: VerifierOptions | IssuersOptions): readonly IssuerOptions[] {
   return 'issuers' in options ? options.issuers : [options]
 }
 
-/** The fixed key sets, one an issuer that has one. What is wrong with them joins `problems`. */
+/** Reads the fixed key sets, one for each issuer that has one. Adds to `problems`. */
 function readKeySets(
   options: VerifierOptions | IssuersOptions,
   problems: FieldProblem[],
@@ -155,24 +157,76 @@ function readKeySets(
   })
 }
 
-function openCache({ cache }: CommonOptions): TokenCache | null {
-  return cache === false ? null : new TokenCache(cache?.maxBytes ?? cacheBytesRange.byDefault)
+function openIssuer(
+  options: IssuerOptions,
+  keySet: KeySet | null,
+  clock: Clock,
+  clockToleranceSeconds: number,
+): TrustedIssuer {
+  const { issuer, audience } = options
+  const keys = options.keys ?? openKeys(options, keySet, clock)
+  return {
+    rules: {
+      issuer,
+      audiences: typeof audience === 'string' ? [audience] : audience && [...audience],
+      clockToleranceSeconds,
+    },
+    keys,
+    revocations: openRevocations(options, keys, clock, clockToleranceSeconds),
+  }
 }
 
-function audiencesOf({ audience }: IssuerOptions): readonly string[] | null {
-  return typeof audience === 'string' ? [audience] : audience && [...audience]
-}
+const jwksPath = '/.well-known/jwks.json'
 
 function openKeys(options: IssuerOptions, keySet: KeySet | null, clock: Clock): KeySource {
   if (keySet !== null) return createFixedKeys(keySet)
-  const { issuer } = options
-  const base = issuer.endsWith('/') ? issuer.slice(0, -1) : issuer
+  const { fetchTimeoutMs, maxJwksAgeSeconds } = numberOptions.issuer
   const published = {
-    jwksUri: options.jwksUri ?? `${base}/.well-known/jwks.json`,
-    fetchTimeoutMs: options.fetchTimeoutMs ?? issuerNumbers.fetchTimeoutMs.byDefault,
-    maxAge_s: options.keysMaxAge_s ?? issuerNumbers.keysMaxAge_s.byDefault,
+    jwksUri: options.jwksUri ?? withoutSlash(options.issuer) + jwksPath,
+    fetchTimeoutMs: options.fetchTimeoutMs ?? fetchTimeoutMs.default,
+    maxAgeSeconds: options.maxJwksAgeSeconds ?? maxJwksAgeSeconds.default,
     clock,
   }
-  if (isRequestScoped()) return createRequestKeys(published)
+  if (isRequestScoped()) return createRequestScopedKeys(published)
   return createRemoteKeys({ ...published, jwksFile: options.jwksFile })
+}
+
+/** Returns the list of the application, or a follower of the feed; null if revocations are ignored. */
+function openRevocations(
+  options: IssuerOptions,
+  keys: KeySource,
+  clock: Clock,
+  clockToleranceSeconds: number,
+): Revocations | null {
+  const { issuer, revocations = false } = options
+  if (revocations === false) return null
+  if (revocations !== true && 'isRevoked' in revocations) return revocations
+  const given = revocations === true ? {} : revocations
+  const defaults = numberOptions.revocations
+  return new FeedFollower({
+    issuer,
+    uri: given.uri ?? feedAddress(options),
+    keys,
+    clock,
+    clockToleranceSeconds,
+    fetchTimeoutMs: options.fetchTimeoutMs ?? numberOptions.issuer.fetchTimeoutMs.default,
+    stream: given.stream ?? true,
+    pollIntervalSeconds: given.pollIntervalSeconds ?? defaults.pollIntervalSeconds.default,
+    streamTimeoutSeconds: given.streamTimeoutSeconds ?? defaults.streamTimeoutSeconds.default,
+    maxEntries: given.maxEntries ?? defaults.maxEntries.default,
+    ...(given.maxStalenessSeconds !== undefined && {
+      maxStalenessSeconds: given.maxStalenessSeconds,
+    }),
+    random: Math.random,
+  })
+}
+
+/** The feed is below the address of the keys, which may differ from `issuer` inside a cluster. */
+function feedAddress({ issuer, jwksUri }: IssuerOptions): string {
+  const base = jwksUri?.endsWith(jwksPath) ? jwksUri.slice(0, -jwksPath.length) : issuer
+  return `${withoutSlash(base)}/revocations`
+}
+
+function withoutSlash(address: string): string {
+  return address.endsWith('/') ? address.slice(0, -1) : address
 }

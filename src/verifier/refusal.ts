@@ -1,28 +1,20 @@
-import {
-  type ErrorCode,
-  GatepassError,
-  isGatepassError,
-  problemType,
-  toProblem,
-} from '../core/errors.ts'
+import { type ErrorCode, GatepassError, isGatepassError, toProblem } from '../core/errors.ts'
 import { algorithmNames } from '../tokens/algorithms.ts'
 import type { TokenScheme } from './guard.ts'
 
-/** The answer to a request that is refused for its token. */
+/** The response to a request that is refused for its token. */
 export interface Refusal {
   readonly error: GatepassError
   /** The challenge of a 401 or 403, or the `Retry-After` of a 503; and `Cache-Control`. */
   readonly headers: Readonly<Record<string, string>>
-  /** Of the media type `problemType`: says no more than the code, whatever the cause. */
+  /** Problem details (RFC 9457), without the cause of the error. */
   readonly body: string
 }
 
-export { problemType }
-
 /**
- * Makes the answer to a request that is refused.
+ * Creates the response to a refused request.
  *
- * @param thrown a GatepassError; anything else is a failure of our own, of which a client learns nothing
+ * @param thrown a GatepassError; any other error becomes `internal_error`
  * @param requiredScope as for `challengeHeaders`
  */
 export function refusalOf(thrown: unknown, requiredScope = '', scheme?: TokenScheme): Refusal {
@@ -38,7 +30,7 @@ export function refusalOf(thrown: unknown, requiredScope = '', scheme?: TokenSch
   }
 }
 
-/** By the variable that Express and most build tools read. Deno may forbid that: production, then. */
+/** Reads the variable that Express and most build tools read. If Deno forbids that: true. */
 function isProduction(): boolean {
   try {
     return process.env.NODE_ENV === 'production'
@@ -47,17 +39,17 @@ function isProduction(): boolean {
   }
 }
 
-/** Whether a text is a scope list that can stand in a header: RFC 6749 §3.3, and spaces. */
+/** Tells whether a text is a scope list (RFC 6749 §3.3), separated by spaces. */
 export function isScopeList(text: string): boolean {
   return /^[\x21\x23-\x5b\x5d-\x7e ]+$/.test(text)
 }
 
 /**
- * The headers of an answer that refuses a request for its token: the challenge of RFC 6750 §3 or of
- * RFC 9449 §7.1, or when to come back if the keys are not available.
+ * Returns the headers of a response that refuses a token: the challenge of RFC 6750 §3 or RFC 9449
+ * §7.1, or `Retry-After` for a 503.
  *
- * @param requiredScope what the token would have needed, for `scope_insufficient`
- * @param scheme by which the token was presented, or has to be; what is wrong may say so by itself
+ * @param requiredScope the scopes that the token lacks, for `scope_insufficient`
+ * @param scheme the scheme of the request, or the required one; some errors imply `DPoP`
  */
 export function challengeHeaders(
   error: GatepassError,
@@ -70,28 +62,29 @@ export function challengeHeaders(
   return {}
 }
 
-/** A request without a token gets no error, as it has made none (RFC 6750 §3.1). */
+/** The challenge for a request without a token has no error code (RFC 6750 §3.1). */
 function unauthorized({ code }: GatepassError, scheme: TokenScheme): string {
-  const isAboutKey = aboutKeys.has(code)
-  const isDpop = scheme === 'DPoP' || isAboutKey
-  // A bound token that comes as a bearer token is the wrong token there, whatever its proof.
-  const isOfToken =
+  const isDpopError = dpopErrors.has(code)
+  const isDpop = scheme === 'DPoP' || isDpopError
+  // A token that is bound to a key is not valid as a bearer token, whatever the proof.
+  const isTokenError =
     code === 'token_unbound' || (code === 'dpop_proof_missing' && scheme === 'Bearer')
-  const error = isAboutKey && !isOfToken ? 'invalid_dpop_proof' : 'invalid_token'
-  const what = code === 'token_missing' ? [] : [`error="${error}"`, `error_description="${code}"`]
-  const parameters = isDpop ? [...what, acceptedAlgorithms] : what
+  const error = isDpopError && !isTokenError ? 'invalid_dpop_proof' : 'invalid_token'
+  const details =
+    code === 'token_missing' ? [] : [`error="${error}"`, `error_description="${code}"`]
+  const parameters = isDpop ? [...details, acceptedAlgorithms] : details
   return `${isDpop ? 'DPoP' : 'Bearer'} ${parameters.join(', ')}`.trimEnd()
 }
 
-/** What the challenge of another scheme could not ask for. */
-const aboutKeys: ReadonlySet<ErrorCode> = new Set([
+/** Errors that need a challenge of the scheme `DPoP`. */
+const dpopErrors: ReadonlySet<ErrorCode> = new Set([
   'token_unbound',
   'dpop_proof_missing',
   'dpop_proof_invalid',
   'dpop_proof_replayed',
 ])
 
-/** What a proof may be signed with (RFC 9449 §7.1). */
+/** The accepted algorithms of a proof (RFC 9449 §7.1). */
 const acceptedAlgorithms = `algs="${algorithmNames.join(' ')}"`
 
 function insufficientScope(requiredScope: string, scheme: TokenScheme): string {

@@ -5,7 +5,7 @@ import { checkAudience } from './claims.ts'
 import type { DpopProofs } from './dpop/dpop-proofs.ts'
 import type { Revocations } from './revocations/revocation-list.ts'
 
-/** What one use requires beyond a valid token. */
+/** Requirements of one use, beyond a valid token. */
 export interface TokenRequirements {
   /** Required scopes, separated by spaces (RFC 6749 §3.3). */
   readonly scope?: string
@@ -15,7 +15,7 @@ export interface TokenRequirements {
    * Fail closed: refuse if the revocation list is older than this; true means 30 s. Default: the
    * option of the verifier, else any age.
    */
-  readonly failClosed?: boolean | { readonly maxStaleness_s: number }
+  readonly failClosed?: boolean | { readonly maxStalenessSeconds: number }
   /**
    * Set if the token was presented by the scheme `DPoP` (RFC 9449): the token must be bound to a key,
    * and the proof must be of that key. If unset, a token that is bound to a key is refused.
@@ -23,7 +23,22 @@ export interface TokenRequirements {
   readonly dpop?: DpopPresentation | undefined
 }
 
-const maxStaleness_sDefault = 30
+/** A token presented by the scheme `DPoP` (RFC 9449 §7.1). */
+export interface DpopPresentation {
+  /** The `DPoP` header of the request; undefined if missing. */
+  readonly proof: string | undefined
+  /** Method of the request. */
+  readonly method: string
+  /** Absolute URI of the request, as the client called it. Query and fragment are ignored. */
+  readonly uri: string
+  /**
+   * The request, or any object that stands for it. Several checks of one request may present its proof;
+   * for any other object, the proof is a replay.
+   */
+  readonly request?: object | undefined
+}
+
+const defaultMaxStalenessSeconds = 30
 
 /**
  * Checks the requirements of one use of a verified token, cached or not.
@@ -36,10 +51,10 @@ export function checkRequirements(
   revocations: Revocations | null,
 ): void {
   const { failClosed, audience, scope } = requirements
-  const maxStaleness_s = allowedStaleness_s(failClosed, revocations)
-  if (maxStaleness_s !== undefined) {
-    const staleness_s = revocations?.staleness_s?.() ?? Number.POSITIVE_INFINITY
-    if (!(staleness_s <= maxStaleness_s)) throw new GatepassError('revocations_stale')
+  const maxStaleness = maxStalenessOf(failClosed, revocations)
+  if (maxStaleness !== undefined) {
+    const staleness = revocations?.stalenessSeconds?.() ?? Number.POSITIVE_INFINITY
+    if (!(staleness <= maxStaleness)) throw new GatepassError('revocations_stale')
   }
   if (audience !== undefined) checkAudience(claims, [audience].flat())
   if (scope !== undefined && !hasScopes(claims.scope, scope)) {
@@ -47,37 +62,23 @@ export function checkRequirements(
   }
 }
 
-function allowedStaleness_s(
+/** Returns the largest accepted staleness in seconds; undefined if any is accepted. */
+function maxStalenessOf(
   failClosed: TokenRequirements['failClosed'],
   revocations: Revocations | null,
 ): number | undefined {
-  if (failClosed === undefined) return revocations?.maxStaleness_s
+  if (failClosed === undefined) return revocations?.maxStalenessSeconds
   if (failClosed === false) return undefined
-  return failClosed === true ? maxStaleness_sDefault : failClosed.maxStaleness_s
-}
-
-/** How a token was presented by the scheme `DPoP` (RFC 9449 §7.1). */
-export interface DpopPresentation {
-  /** The `DPoP` header of the request; undefined when there was none. */
-  readonly proof: string | undefined
-  /** The method of the request. */
-  readonly method: string
-  /** The absolute URI of the request, as its client has called it. Query and fragment do not matter. */
-  readonly uri: string
-  /**
-   * The request, or any object that stands for it. The proof may be presented again for the same
-   * object, so that a request can be checked in several places; for any other it is a replay.
-   */
-  readonly request?: object | undefined
+  return failClosed === true ? defaultMaxStalenessSeconds : failClosed.maxStalenessSeconds
 }
 
 /**
- * Checks that a token which is bound to a key was presented with a proof of it, and one that is not
- * as a bearer token: neither passes for the other (RFC 9449 §7.2).
+ * Checks the proof of possession: a token that is bound to a key requires a proof of that key, and any
+ * other token must be presented as a bearer token (RFC 9449 §7.2).
  *
- * @param token as it was presented
- * @param dpop undefined when it was presented as a bearer token
- * @returns the proof, which is not used up yet; null for a bearer token
+ * @param token the presented token
+ * @param dpop undefined for a bearer token
+ * @returns the proof, not marked as used yet; null for a bearer token
  * @throws `dpop_proof_missing`, `dpop_proof_invalid`, `token_unbound`
  */
 export function checkPossession(

@@ -3,26 +3,27 @@ import type { KeySourceStatus } from './keys/key-source.ts'
 import type { RevocationsStatus } from './revocations/revocation-list.ts'
 import type { TokenCacheStatus } from './token-cache.ts'
 
-/** How a verifier is doing. */
+/** The state of a verifier. */
 export interface VerifierStatus {
-  /** Of the one issuer, or of the first of several. */
+  /** Keys of the issuer; of the first one if there are several. */
   readonly keys: KeySourceStatus
-  /** The same; null if no revocations are followed. */
+  /** Revocations of the same issuer; null if they are not followed. */
   readonly revocations: RevocationsStatus | null
   readonly issuers: readonly IssuerStatus[]
-  /** Null if it was switched off. */
+  /** Null if the cache is switched off. */
   readonly cache: TokenCacheStatus | null
-  /** How many tokens were accepted, and how many refused for each reason, since the start. */
+  /** Number of accepted tokens, and of refused tokens by error code, since the start. */
   readonly outcomes: OutcomeCounts
 }
 
+/** The state of one issuer. */
 export interface IssuerStatus {
   readonly issuer: string
   readonly keys: KeySourceStatus
   readonly revocations: RevocationsStatus | null
 }
 
-/** What can come of checking a token. Nobody but us makes this list longer. */
+/** The possible outcomes of a verification: a closed list, which bounds the labels of a metric. */
 export const verificationOutcomes = [
   'accepted',
   'token_malformed',
@@ -46,14 +47,11 @@ export const verificationOutcomes = [
 
 export type VerificationOutcome = (typeof verificationOutcomes)[number]
 
-/** How many tokens had each outcome since the start. */
+/** Number of tokens by outcome, since the start. */
 export type OutcomeCounts = Readonly<Record<VerificationOutcome, number>>
 
-/**
- * Counts by plain numbers that are read when somebody looks: a check that is a look-up in memory must
- * not pay more for being counted.
- */
-export class Outcomes {
+/** Counts outcomes by plain numbers: a count must cost less than a cache lookup. */
+export class OutcomeCounter {
   readonly #counts = Object.fromEntries(verificationOutcomes.map((outcome) => [outcome, 0])) as {
     [outcome in VerificationOutcome]: number
   }
@@ -62,7 +60,7 @@ export class Outcomes {
     this.#counts.accepted += 1
   }
 
-  /** A code that is not on the list, of a part that was passed in, counts as `internal_error`. */
+  /** Another code, as thrown by a component of the application, counts as `internal_error`. */
   refused(code: ErrorCode): void {
     const isKnown = Object.hasOwn(this.#counts, code)
     this.#counts[isKnown ? (code as VerificationOutcome) : 'internal_error'] += 1

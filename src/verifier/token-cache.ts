@@ -1,8 +1,5 @@
 import type { VerifiedToken } from './issuer-matching.ts'
 
-/** Limits of the option `maxBytes`. A heap of Node's default size has no room for more. */
-export const cacheBytesRange = { min: 1024 ** 2, max: 2 * 1024 ** 3, byDefault: 128 * 1024 ** 2 }
-
 export interface TokenCacheStatus {
   readonly tokens: number
   /** Estimated memory in use. */

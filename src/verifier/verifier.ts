@@ -1,6 +1,10 @@
 import { GatepassError, isGatepassError } from '../core/errors.ts'
 import { isPromise } from '../core/promise.ts'
-import { type AccessTokenClaims, type CompactToken, parseCompact } from '../tokens/access-token.ts'
+import {
+  type AccessTokenClaims,
+  parseAccessToken,
+  type SignedAccessToken,
+} from '../tokens/access-token.ts'
 import { ClaimsReader, checkTimes } from './claims.ts'
 import { DpopProofs } from './dpop/dpop-proofs.ts'
 import {
@@ -17,7 +21,7 @@ import {
 import { type IssuersOptions, readOptions, type VerifierOptions } from './options.ts'
 import { checkPossession, checkRequirements, type TokenRequirements } from './requirements.ts'
 import { verifySignature, verifySignatureSync } from './signature.ts'
-import { type IssuerStatus, Outcomes, type VerifierStatus } from './status.ts'
+import { type IssuerStatus, OutcomeCounter, type VerifierStatus } from './status.ts'
 
 /** Verifies access tokens from memory. Every error is a GatepassError. */
 export interface Verifier {
@@ -89,10 +93,10 @@ const noRequirements: TokenRequirements = {}
  * @throws `config_invalid`, with every problem in `problems`
  */
 export function createVerifier(options: VerifierOptions | IssuersOptions): Verifier {
-  const { issuers, cache, maxTokenBytes, unwrap, dpop, clock } = readOptions(options)
+  const { issuers, cache, maxTokenBytes, decrypt, dpop, clock } = readOptions(options)
   const proofs = new DpopProofs(dpop)
   const reader = new ClaimsReader()
-  const outcomes = new Outcomes()
+  const outcomes = new OutcomeCounter()
   const nowSeconds = () => Math.floor(clock.nowMs() / 1000)
 
   /** Returns a cached token. A token whose key left the JWKS is removed. */
@@ -137,7 +141,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
   }
 
   /** Verifies with the keys and the revocation list in memory. */
-  function verifyFromMemory(parsed: CompactToken): VerifiedToken {
+  function verifyFromMemory(parsed: SignedAccessToken): VerifiedToken {
     const result = matchIssuer(parsed, issuers, reader, verifySignatureSync)
     if (!isVerified(result)) {
       // Where fetches end with their request, one that nobody waits for is not made.
@@ -155,7 +159,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
 
   /** Matches again with fresh keys if no issuer matched, and waits for the revocation list. */
   async function completeMatch(
-    parsed: CompactToken,
+    parsed: SignedAccessToken,
     pending: MatchResult | Promise<MatchResult>,
   ): Promise<VerifiedToken> {
     let result = await pending
@@ -178,7 +182,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
       if (cached !== undefined) return accept(token, cached, requirements)
       return admit(
         token,
-        verifyFromMemory(parseCompact(unwrap(token), maxTokenBytes)),
+        verifyFromMemory(parseAccessToken(decrypt(token), maxTokenBytes)),
         requirements,
       )
     } catch (error) {
@@ -195,7 +199,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
       const renewal = cached?.issuer.keys.renew?.()
       if (renewal !== undefined) return renewal.then(() => verifyUnlessPending(token, requirements))
       if (cached !== undefined) return accept(token, cached, requirements)
-      const parsed = parseCompact(unwrap(token), maxTokenBytes)
+      const parsed = parseAccessToken(decrypt(token), maxTokenBytes)
       const result = matchIssuer(parsed, issuers, reader, verifySignature)
       const isComplete = !isPromise(result) && isVerified(result) && !mayWait(result)
       if (isComplete) return admit(token, result, requirements)
@@ -242,7 +246,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
   return verifier
 }
 
-async function refreshKeys(issuers: readonly TrustedIssuer[], { header }: CompactToken) {
+async function refreshKeys(issuers: readonly TrustedIssuer[], { header }: SignedAccessToken) {
   await Promise.all(issuers.map(({ keys }) => keys.refresh(header.kid)))
 }
 

@@ -14,7 +14,7 @@ function makeKeys() {
 t.test('its proofs are those that the issuer and the verifiers accept', async (t) => {
   const clock = new FakeClock()
   const prover = new Prover(makeKeys)
-  const proofs = new DpopProofs({ ...dpopDefaults, clockTolerance_s: 5, clock })
+  const proofs = new DpopProofs({ ...dpopDefaults, clockToleranceSeconds: 5, clock })
   const proven = { method: 'POST', url: `${url}?a=b#c`, nowMs: clock.nowMs() }
   const first = await prover.prove(proven)
   const jkt = proofs.check(first, { method: 'POST', uri: url })

@@ -93,7 +93,7 @@ t.test('old keys, a failed refresh and no keys show', async (t) => {
   const status = createVerifier({ issuer, audience, jwks: { keys: [key.publicJwk] } }).status()
   let keys: VerifierStatus['keys'] = status.keys
   observeVerifier(metrics.registry, () => ({ ...status, keys, cache: null }))
-  keys = { ...keys, source: 'network', age_s: 4000, lastError: 'the answer has status 502' }
+  keys = { ...keys, source: 'network', ageSeconds: 4000, lastError: 'the answer has status 502' }
   const aged = await seriesOf(metrics)
   t.equal(aged.get('gatepass_keys_age_seconds'), 4000)
   t.equal(aged.get('gatepass_keys_refresh_failed'), 1)
@@ -101,7 +101,7 @@ t.test('old keys, a failed refresh and no keys show', async (t) => {
   t.equal(aged.get('gatepass_token_cache_tokens'), 0)
   t.notMatch([...aged.keys()].join('\n'), '502')
 
-  keys = { ...keys, count: 0, source: null, age_s: null }
+  keys = { ...keys, count: 0, source: null, ageSeconds: null }
   const gone = await seriesOf(metrics)
   t.equal(gone.get('gatepass_keys'), 0)
   t.equal(gone.get('gatepass_keys_source{source="none"}'), 1)

@@ -34,7 +34,7 @@ async function setUp(t: Test, store: SessionStore, offMs: number) {
       issuer: issuerUrl,
       audience,
       jwksUri: `http://127.0.0.1:${port}/.well-known/jwks.json`,
-      revocations: { stream, pollInterval_s: 1 },
+      revocations: { stream, pollIntervalSeconds: 1 },
     })
     t.teardown(() => verifier.close())
     await verifier.ready()

@@ -142,7 +142,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     }),
     keys,
     verifier,
-    proofs: new DpopProofs({ ...dpopDefaults, clockTolerance_s: 5, clock }),
+    proofs: new DpopProofs({ ...dpopDefaults, clockToleranceSeconds: 5, clock }),
     frontEnd: {
       cookieSecure: options.cookieSecure ?? true,
       ...(options.cookieSuffix && { cookieSuffix: options.cookieSuffix }),

@@ -3,7 +3,7 @@ import { CompactEncrypt, compactDecrypt } from 'jose'
 import t from 'tap'
 import { isGatepassError } from '../../src/core/errors.ts'
 import type { AccessTokenClaims } from '../../src/tokens/access-token.ts'
-import { readyForJws } from '../../src/tokens/algorithms.ts'
+import { addJwsOptions } from '../../src/tokens/algorithms.ts'
 import {
   concatKdf,
   decryptToken,
@@ -15,7 +15,7 @@ import {
   type DecryptionKey,
   type EncryptionKey,
   encryptionCurves,
-  type Imported,
+  type ImportResult,
   importDecryptionKey,
   importEncryptionKey,
 } from '../../src/tokens/encryption-key.ts'
@@ -27,7 +27,7 @@ import { claimsWith, makeKey } from '../support/tokens.ts'
 const pairs = encryptionCurves.map((crv) => makeEncryptionPair(crv))
 const signed = 'eyJhbGciOiJFUzI1NiJ9.e30.c2lnbmF0dXJl'
 
-function got<Key>(imported: Imported<Key>): Key {
+function got<Key>(imported: ImportResult<Key>): Key {
   if (!imported.ok) throw new Error(imported.reason)
   return imported.key
 }
@@ -211,7 +211,7 @@ t.test('a text that is too long is not read', async (t) => {
 
 t.test('what counts for the limit is the token as it is sent', async (t) => {
   const { kid, alg, privateKey: key } = makeKey('ES256')
-  const signingKey = { kid, alg, key: readyForJws(key, alg) }
+  const signingKey = { kid, alg, key: addJwsOptions(key, alg) }
   for (const pair of pairs) {
     const sign = (padding: number) =>
       signAccessToken(

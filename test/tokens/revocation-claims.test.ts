@@ -1,6 +1,6 @@
 import t from 'tap'
 import {
-  type RevokedSubject,
+  type Revocation,
   signRevocationEvent,
   signRevocationSnapshot,
 } from '../../src/tokens/revocation-tokens.ts'
@@ -17,7 +17,7 @@ function payloadOf(jws: string) {
 const caep = 'https://schemas.openid.net/secevent/caep/event-type/session-revoked'
 
 t.test('each kind is told of in the words of RFC 9493', async (t) => {
-  const cases: [RevokedSubject['kind'], string, string, object][] = [
+  const cases: [Revocation['kind'], string, string, object][] = [
     ['session', 's1', caep, { format: 'complex', session: { format: 'opaque', id: 's1' } }],
     ['user', 'u1', caep, { format: 'iss_sub', iss: issuer, sub: 'u1' }],
     ['all', '', caep, { format: 'complex', tenant: { format: 'uri', uri: issuer } }],
@@ -37,7 +37,7 @@ t.test('each kind is told of in the words of RFC 9493', async (t) => {
 })
 
 t.test('a snapshot lists each kind by its ids', async (t) => {
-  const entries: RevokedSubject[] = [
+  const entries: Revocation[] = [
     { kind: 'session', id: 's1', atMs },
     { kind: 'key', id: 'k1', atMs },
     { kind: 'user', id: 'u1', atMs },
@@ -62,7 +62,7 @@ t.test(
   async (t) => {
     const times = [atMs, atMs - 10_000]
     for (const order of [times, times.toReversed()]) {
-      const entries = order.map((one): RevokedSubject => ({ kind: 'user', id: 'u1', atMs: one }))
+      const entries = order.map((one): Revocation => ({ kind: 'user', id: 'u1', atMs: one }))
       const snapshot = { position: '2', entries, kept_s: 305, readAt_s: now_s }
       const { users } = payloadOf(await signRevocationSnapshot(snapshot, issuer, now_s, key))
       t.strictSame(users, { u1: now_s })

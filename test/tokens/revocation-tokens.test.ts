@@ -1,9 +1,9 @@
 import t from 'tap'
 import type { JsonObject } from '../../src/core/json.ts'
 import {
-  type RevokedSubject,
-  readEvent,
-  readSnapshot,
+  type Revocation,
+  readRevocationEvent,
+  readRevocationSnapshot,
   signRevocationEvent,
   signRevocationSnapshot,
 } from '../../src/tokens/revocation-tokens.ts'
@@ -12,7 +12,7 @@ import { issuer, makeKey, now_s } from '../support/tokens.ts'
 const { kid, alg, privateKey } = makeKey('ES256')
 const key = { kid, alg, key: privateKey }
 const at = { atMs: now_s * 1000 + 999 }
-const subjects: readonly RevokedSubject[] = [
+const subjects: readonly Revocation[] = [
   { kind: 'session', id: 'session-1', ...at },
   { kind: 'user', id: 'user-1', ...at },
   { kind: 'all', id: '', ...at },
@@ -28,14 +28,14 @@ function bytes(value: unknown): Buffer {
   return Buffer.from(JSON.stringify(value))
 }
 
-async function eventOf(subject: RevokedSubject): Promise<JsonObject> {
+async function eventOf(subject: Revocation): Promise<JsonObject> {
   const event = { ...subject, position: '7', previous: '6' }
   return JSON.parse(payloadOf(await signRevocationEvent(event, issuer, now_s, key)).toString())
 }
 
 t.test('reads what an issuer signs', async (t) => {
   for (const subject of subjects) {
-    t.same(readEvent(bytes(await eventOf(subject)), issuer), {
+    t.same(readRevocationEvent(bytes(await eventOf(subject)), issuer), {
       position: '7',
       previous: '6',
       entry: { kind: subject.kind, id: subject.id, at_s: now_s },
@@ -43,7 +43,7 @@ t.test('reads what an issuer signs', async (t) => {
   }
   const snapshot = { position: '4', entries: subjects, kept_s: 305, readAt_s: now_s - 1 }
   const jws = await signRevocationSnapshot(snapshot, issuer, now_s, key)
-  const { entries, ...others } = readSnapshot(payloadOf(jws), issuer)
+  const { entries, ...others } = readRevocationSnapshot(payloadOf(jws), issuer)
   t.same(others, { position: '4', kept_s: 305, readAt_s: now_s - 1 })
   const expected = subjects.map(({ kind, id }) => ({ kind, id, at_s: now_s }))
   const byKind = (a: { kind: string }, b: { kind: string }) => a.kind.localeCompare(b.kind)
@@ -79,12 +79,12 @@ t.test('an event that is not understood is refused, not left out', async (t) => 
   ]
   for (const change of changes) {
     const text = bytes({ ...good, ...change })
-    t.throws(() => readEvent(text, issuer), Error, JSON.stringify(change))
+    t.throws(() => readRevocationEvent(text, issuer), Error, JSON.stringify(change))
   }
-  t.ok(readEvent(bytes({ ...good, txn: 'another claim' }), issuer))
-  t.throws(() => readEvent(bytes([good]), issuer), /not a JSON object/)
+  t.ok(readRevocationEvent(bytes({ ...good, txn: 'another claim' }), issuer))
+  t.throws(() => readRevocationEvent(bytes([good]), issuer), /not a JSON object/)
   const twice = JSON.stringify(good).replace('{', '{"iss":"x",')
-  t.throws(() => readEvent(Buffer.from(twice), issuer), /not a JSON object/)
+  t.throws(() => readRevocationEvent(Buffer.from(twice), issuer), /not a JSON object/)
 })
 
 t.test('so is a snapshot', async (t) => {
@@ -99,7 +99,7 @@ t.test('so is a snapshot', async (t) => {
     keys: {},
     all: null,
   }
-  t.ok(readSnapshot(bytes(good), issuer))
+  t.ok(readRevocationSnapshot(bytes(good), issuer))
   const changes: Record<string, unknown>[] = [
     { iss: 'https://other.test' },
     { devices: { a: now_s } },
@@ -116,6 +116,6 @@ t.test('so is a snapshot', async (t) => {
   ]
   for (const change of changes) {
     const text = bytes({ ...good, ...change })
-    t.throws(() => readSnapshot(text, issuer), Error, Object.keys(change).join())
+    t.throws(() => readRevocationSnapshot(text, issuer), Error, Object.keys(change).join())
   }
 })

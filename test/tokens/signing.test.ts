@@ -3,7 +3,7 @@ import { decodeProtectedHeader, generateKeyPair, jwtVerify } from 'jose'
 import t from 'tap'
 import { isGatepassError } from '../../src/core/errors.ts'
 import type { AccessTokenClaims } from '../../src/tokens/access-token.ts'
-import { type Algorithm, algorithmNames, readyForJws } from '../../src/tokens/algorithms.ts'
+import { type Algorithm, addJwsOptions, algorithmNames } from '../../src/tokens/algorithms.ts'
 import { maxAccessTokenBytes, signAccessToken } from '../../src/tokens/signing.ts'
 
 const claims: AccessTokenClaims = {
@@ -26,7 +26,7 @@ async function newKey(alg: Algorithm, modulusLength = 2048) {
     signing: {
       kid: 'k'.repeat(43),
       alg,
-      key: readyForJws(KeyObject.from(privateKey as webcrypto.CryptoKey), alg),
+      key: addJwsOptions(KeyObject.from(privateKey as webcrypto.CryptoKey), alg),
     },
   }
 }

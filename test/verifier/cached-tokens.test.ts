@@ -91,10 +91,10 @@ t.test('A21: time and demands are checked at each use', async (t) => {
 })
 
 t.test('fails closed by the age of the list of revocations', async (t) => {
-  let staleness_s = 0
-  const revocations = { isRevoked: () => false, staleness_s: () => staleness_s }
+  let stalenessSeconds = 0
+  const revocations = { isRevoked: () => false, stalenessSeconds: () => stalenessSeconds }
   const verifier = createVerifier({ ...options, revocations })
-  const codeFor = (failClosed: boolean | { maxStaleness_s: number }) =>
+  const codeFor = (failClosed: boolean | { maxStalenessSeconds: number }) =>
     answerOf(() => verifier.verify(token, { failClosed }))
   for (const [age_s, byDefault, strictly] of [
     [0, 'accepted', 'accepted'],
@@ -103,9 +103,9 @@ t.test('fails closed by the age of the list of revocations', async (t) => {
     [31, 'revocations_stale', 'revocations_stale'],
     [Number.NaN, 'revocations_stale', 'revocations_stale'],
   ] as const) {
-    staleness_s = age_s
+    stalenessSeconds = age_s
     t.equal(await codeFor(true), byDefault)
-    t.equal(await codeFor({ maxStaleness_s: 5 }), strictly)
+    t.equal(await codeFor({ maxStalenessSeconds: 5 }), strictly)
     t.equal(await codeFor(false), 'accepted')
   }
 })

@@ -37,21 +37,21 @@ t.test('a route asks for an audience of its own', async (t) => {
 })
 
 t.test('a route fails closed', async (t) => {
-  let staleness_s = 0
-  const revocations = { isRevoked: () => false, staleness_s: () => staleness_s }
+  let stalenessSeconds = 0
+  const revocations = { isRevoked: () => false, stalenessSeconds: () => stalenessSeconds }
   const app = await guardedApp(t, { revocations })
   app.get('/open', () => 'ok')
   app.get('/closed', { config: { auth: { failClosed: true } } }, () => 'ok')
-  app.get('/strict', { config: { auth: { failClosed: { maxStaleness_s: 2 } } } }, () => 'ok')
+  app.get('/strict', { config: { auth: { failClosed: { maxStalenessSeconds: 2 } } } }, () => 'ok')
   const codes = async () => [
     await codeOf(app, '/open'),
     await codeOf(app, '/closed'),
     await codeOf(app, '/strict'),
   ]
   t.same(await codes(), ['accepted', 'accepted', 'accepted'])
-  staleness_s = 3
+  stalenessSeconds = 3
   t.same(await codes(), ['accepted', 'accepted', 'revocations_stale'])
-  staleness_s = 60
+  stalenessSeconds = 60
   t.same(await codes(), ['accepted', 'revocations_stale', 'revocations_stale'])
   const refused = await app.inject({ url: '/closed', headers })
   t.equal(refused.statusCode, 503)
@@ -66,9 +66,9 @@ t.test('a misspelt demand stops the start', async (t) => {
     { audience: [1] },
     { failClosed: 'yes' },
     { failClosed: {} },
-    { failClosed: { maxStaleness_s: -1 } },
-    { failClosed: { maxStaleness_s: Number.POSITIVE_INFINITY } },
-    { failClosed: { maxStaleness_s: 1, more: 1 } },
+    { failClosed: { maxStalenessSeconds: -1 } },
+    { failClosed: { maxStalenessSeconds: Number.POSITIVE_INFINITY } },
+    { failClosed: { maxStalenessSeconds: 1, more: 1 } },
     { toString: 'a' },
   ]) {
     t.throws(

@@ -73,8 +73,8 @@ t.test('while the keys of one are missing, only its own tokens wait for them', a
     status: () => ({
       count: 0,
       source: null,
-      age_s: null,
-      nextRefresh_s: null,
+      ageSeconds: null,
+      nextRefreshSeconds: null,
       refused: [],
       lastError: null,
       fileError: null,
@@ -132,7 +132,7 @@ t.test('wants each issuer once, and whole', async (t) => {
     [[a, null], '/issuers/1'],
     [[{ ...a, audience: undefined }], '/issuers/0/audience'],
     [['a', 'b'].map((it) => ({ ...kept, issuer: `https://${it}.test` })), '/issuers/1/jwksFile'],
-    [[{ ...a, clockTolerance_s: 1 }], '/issuers/0/clockTolerance_s'],
+    [[{ ...a, clockToleranceSeconds: 1 }], '/issuers/0/clockToleranceSeconds'],
     [[{ ...a, jwks: { keys: [] } }], '/issuers/0/jwks'],
   ]
   for (const [issuers, pointer] of wrong) {

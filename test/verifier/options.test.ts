@@ -27,8 +27,14 @@ t.test('takes what the documentation shows', async (t) => {
     { ...remote, keys: createVerifierKeys() },
     { ...remote, jwksFile: 'jwks.json' },
     { ...options, revocations: { isRevoked: () => false }, clock: { nowMs: () => 0 } },
-    { ...options, clockTolerance_s: 0, maxTokenBytes: 256, fetchTimeoutMs: 10, keysMaxAge_s: 1 },
-    { ...options, clockTolerance_s: undefined, jwksUri: undefined },
+    {
+      ...options,
+      clockToleranceSeconds: 0,
+      maxTokenBytes: 256,
+      fetchTimeoutMs: 10,
+      maxJwksAgeSeconds: 1,
+    },
+    { ...options, clockToleranceSeconds: undefined, jwksUri: undefined },
   ]
   for (const given of good) t.same(problemsOf(given), [])
 })
@@ -39,7 +45,7 @@ function createVerifierKeys() {
     ready: async () => {},
     refresh: async () => {},
     refreshNow: async () => {},
-    status: () => ({ count: 0, age_s: null, refused: [], lastError: null }),
+    status: () => ({ count: 0, ageSeconds: null, refused: [], lastError: null }),
     close: async () => {},
   }
 }
@@ -48,10 +54,10 @@ t.test('A22: refuses every value out of its range', async (t) => {
   const wrong: Record<string, unknown[]> = {
     issuer: [undefined, null, '', 1, ['https://auth.test'], /./],
     audience: [undefined, '', 1, [], [''], ['a', 1], {}, /./],
-    clockTolerance_s: [Number.POSITIVE_INFINITY, Number.NaN, -1, 301, 0.5, '5', null],
+    clockToleranceSeconds: [Number.POSITIVE_INFINITY, Number.NaN, -1, 301, 0.5, '5', null],
     maxTokenBytes: [Number.POSITIVE_INFINITY, 0, 255, 65_537, '8192', null],
     fetchTimeoutMs: [Number.POSITIVE_INFINITY, 0, 60_001, null],
-    keysMaxAge_s: [Number.POSITIVE_INFINITY, 0, -1, 31 * 86_400, null],
+    maxJwksAgeSeconds: [Number.POSITIVE_INFINITY, 0, -1, 31 * 86_400, null],
     jwks: [null, '', 'secret', [], {}, { keys: [] }, { keys: ['secret'] }],
     revocations: [null, 1, 'true', () => false],
     clock: [null, {}, Date],
@@ -105,10 +111,15 @@ t.test('a key source has all its methods', async (t) => {
 })
 
 t.test('lists every problem at once', async (t) => {
-  const given = { audience: undefined, clockTolerance_s: 1e9, jwks: { keys: [] }, colour: 'red' }
+  const given = {
+    audience: undefined,
+    clockToleranceSeconds: 1e9,
+    jwks: { keys: [] },
+    colour: 'red',
+  }
   t.same(problemsOf(given).sort(), [
     '/audience',
-    '/clockTolerance_s',
+    '/clockToleranceSeconds',
     '/colour',
     '/issuer',
     '/jwks',

@@ -2,7 +2,8 @@ import t from 'tap'
 import type { TrustedIssuer, VerifiedToken } from '../../src/verifier/issuer-matching.ts'
 import { readKeySet } from '../../src/verifier/keys/key-set.ts'
 import { createFixedKeys } from '../../src/verifier/keys/key-source.ts'
-import { cacheBytesRange, TokenCache } from '../../src/verifier/token-cache.ts'
+import { numberOptions } from '../../src/verifier/option-problems.ts'
+import { TokenCache } from '../../src/verifier/token-cache.ts'
 import fc from '../support/properties.ts'
 import { audience, claimsWith, issuer, now_s } from '../support/tokens.ts'
 import { jwks, keyOf } from './harness.ts'
@@ -11,7 +12,7 @@ const keys = createFixedKeys(readKeySet(jwks))
 const found = keys.find(keyOf('ES256').kid, 'ES256')
 if (typeof found === 'string') throw new Error(found)
 const trusted: TrustedIssuer = {
-  rules: { issuer, audiences: [audience], clockTolerance_s: 5 },
+  rules: { issuer, audiences: [audience], clockToleranceSeconds: 5 },
   keys,
   revocations: null,
 }
@@ -26,7 +27,9 @@ const good = goodFor(300)
 /** A text of the length of a token, each number another one. */
 const textOf = (n: number) => `${'x'.repeat(460)}.${String(n).padStart(86, '0')}`
 
-const cacheOf = (maxBytes: number = cacheBytesRange.byDefault) => new TokenCache(maxBytes)
+const limits = numberOptions.cache.maxBytes
+
+const cacheOf = (maxBytes: number = limits.default) => new TokenCache(maxBytes)
 
 function filled(count: number, maxBytes: number) {
   const cache = cacheOf(maxBytes)
@@ -35,7 +38,7 @@ function filled(count: number, maxBytes: number) {
 }
 
 t.test('gives what it was given, and nothing for any other text', async (t) => {
-  const cache = filled(1, cacheBytesRange.byDefault)
+  const cache = filled(1, limits.default)
   t.equal(cache.find(textOf(0))?.claims, good.claims)
   t.equal(cache.find(textOf(1)), undefined)
   t.equal(cache.find(''), undefined)
@@ -66,7 +69,7 @@ t.test('takes a token of any length, one after the other', async (t) => {
 })
 
 t.test('a token that is kept again is there once', async (t) => {
-  const cache = filled(3, cacheBytesRange.byDefault)
+  const cache = filled(3, limits.default)
   const { bytes } = cache.status()
   const again = goodFor(200)
   cache.add(textOf(1), again, now_s)
@@ -77,7 +80,7 @@ t.test('a token that is kept again is there once', async (t) => {
 })
 
 t.test('a token that is kept again after it was used is there once', async (t) => {
-  const cache = filled(1, cacheBytesRange.byDefault)
+  const cache = filled(1, limits.default)
   cache.find(textOf(0))
   const { bytes } = cache.status()
   const again = goodFor(200)
@@ -98,7 +101,7 @@ t.test('does not keep what is about to expire', async (t) => {
 })
 
 t.test('forgets what is dropped', async (t) => {
-  const cache = filled(3, cacheBytesRange.byDefault)
+  const cache = filled(3, limits.default)
   cache.remove(textOf(1))
   cache.remove(textOf(1))
   t.same(
@@ -110,7 +113,7 @@ t.test('forgets what is dropped', async (t) => {
 })
 
 t.test('a flood of tokens that are sent once does not grow it, nor evict the others', async (t) => {
-  const { min: maxBytes } = cacheBytesRange
+  const { min: maxBytes } = limits
   const cache = filled(100, maxBytes)
   for (let n = 0; n < 100; n += 1) cache.find(textOf(n))
   let largest = 0
@@ -125,7 +128,7 @@ t.test('a flood of tokens that are sent once does not grow it, nor evict the oth
 })
 
 t.test('those that are no longer sent make room for others in the end', async (t) => {
-  const cache = cacheOf(cacheBytesRange.min)
+  const cache = cacheOf(limits.min)
   const use = (start: number) => {
     for (let n = start; n < start + 2_000; n += 1) {
       cache.add(textOf(n), good, now_s)
@@ -140,7 +143,7 @@ t.test('those that are no longer sent make room for others in the end', async (t
 })
 
 t.test('whatever happens, it stays within its room and tells no lies', async () => {
-  const maxBytes = cacheBytesRange.min
+  const maxBytes = limits.min
   const action = fc.record({ what: fc.constantFrom('keep', 'find', 'drop'), n: fc.nat(40) })
   fc.assert(
     fc.property(fc.array(action, { maxLength: 200 }), (actions) => {

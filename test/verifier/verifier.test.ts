@@ -171,8 +171,8 @@ t.test('takes the keys of another origin, and closes it', async (t) => {
   const status: KeySourceStatus = {
     count: 0,
     source: 'own',
-    age_s: null,
-    nextRefresh_s: null,
+    ageSeconds: null,
+    nextRefreshSeconds: null,
     refused: [],
     lastError: null,
     fileError: null,
@@ -200,7 +200,7 @@ t.test('fixed keys are ready at once and do not age', async (t) => {
   t.match(verifier.status().keys, {
     count: keys.length,
     source: 'fixed',
-    age_s: null,
+    ageSeconds: null,
     lastError: null,
   })
   await verifier.close()

@@ -59,7 +59,7 @@ function requestOf(context: CliContext, token: string, options: InspectOptions):
     // Where the settings have the keys, they have those of their own issuer.
     jwksUri: isOwnIssuer ? settings.jwks_url : undefined,
     decryptionKeys: settings.decryption_keys,
-    clockTolerance_s: settings.clock_skew_s,
+    clockToleranceSeconds: settings.clock_skew_s,
   }
 }
 

@@ -97,7 +97,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
     verifier,
     proofs: new DpopProofs({
       ...dpopDefaults,
-      clockTolerance_s: settings.clock_skew_s,
+      clockToleranceSeconds: settings.clock_skew_s,
       clock: systemClock,
     }),
     frontEnd: {
@@ -162,7 +162,7 @@ function ownVerifier(settings: Settings, keys: KeyManager): Verifier {
     issuer: settings.issuer,
     audience: null,
     keys: createLocalKeySource(keys),
-    clockTolerance_s: settings.clock_skew_s,
+    clockToleranceSeconds: settings.clock_skew_s,
     ...(settings.decryption_keys.length > 0 && {
       decryptionKeys: settings.decryption_keys,
       encryptedTokens: 'optional',

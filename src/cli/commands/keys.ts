@@ -6,7 +6,11 @@ import { systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import type { KeyStatus } from '../../keys/lifecycle.ts'
 import { openSessionStore } from '../../stores/open-stores.ts'
-import { type EncryptionCurve, keyAgreement, makeKeyPair } from '../../tokens/encryption-key.ts'
+import {
+  type EncryptionCurve,
+  generateEncryptionKeyPair,
+  keyAgreement,
+} from '../../tokens/encryption-key.ts'
 import { adminConfigOf, type CliContext, configOf } from '../context.ts'
 import { keyStatusesOf, openKeys, revocationsToldMs } from '../issuer-wiring.ts'
 import { isoTime, print } from '../output.ts'
@@ -125,7 +129,7 @@ export async function makeEncryptionKey(
 async function createEncryptionKeyPair(
   crv: EncryptionCurve,
 ): Promise<{ publicJwk: JWK; privateJwk: JWK }> {
-  const { publicKey, privateKey } = makeKeyPair(crv)
+  const { publicKey, privateKey } = generateEncryptionKeyPair(crv)
   const jwk = publicKey.export({ format: 'jwk' }) as JWK
   const kid = await calculateJwkThumbprint(jwk)
   const named = (own: object) => ({ ...own, kid, use: 'enc', alg: keyAgreement }) as JWK

@@ -3,7 +3,7 @@ import { GatepassError } from '../../core/errors.ts'
 import { dataMetrics, Metrics, observeLog } from '../../http/metrics.ts'
 import { buildVerifierApp } from '../../http/verifier-app.ts'
 import { observeRevocations, observeVerifier } from '../../http/verifier-metrics.ts'
-import type { RevocationOptions } from '../../verifier/revocations/options.ts'
+import type { RevocationOptions } from '../../verifier/options.ts'
 import { createVerifier } from '../../verifier/verifier.ts'
 import { type CliContext, configOf, packageVersion } from '../context.ts'
 import { dataService, openDataForService } from '../data-wiring.ts'
@@ -22,7 +22,7 @@ export async function runVerifier(context: CliContext): Promise<void> {
   const verifier = createVerifier({
     issuer: settings.issuer,
     audience: settings.audience,
-    clockTolerance_s: settings.clock_skew_s,
+    clockToleranceSeconds: settings.clock_skew_s,
     ...(settings.jwks_url !== undefined && { jwksUri: settings.jwks_url }),
     ...(settings.jwks_file !== undefined && { jwksFile: settings.jwks_file }),
     revocations: revocationsOf(settings),
@@ -39,8 +39,8 @@ export async function runVerifier(context: CliContext): Promise<void> {
   // Without keys it starts all the same, says 503, and goes on asking.
   verifier.ready().then(
     () => {
-      const { source, age_s, lastError } = verifier.status().keys
-      if (source === 'file') logger.warn({ age_s, lastError }, 'the keys are from the file')
+      const { source, ageSeconds, lastError } = verifier.status().keys
+      if (source === 'file') logger.warn({ ageSeconds, lastError }, 'the keys are from the file')
     },
     (error: unknown) => logger.warn({ err: error }, 'no keys yet'),
   )
@@ -85,10 +85,10 @@ function revocationsOf(settings: Settings): RevocationOptions | false {
   if (revocations === 'off') return false
   return {
     stream: revocations === 'stream',
-    pollInterval_s: revocations_poll_s,
+    pollIntervalSeconds: revocations_poll_s,
     ...(revocations_url !== undefined && { uri: revocations_url }),
     ...(revocations_max_staleness_s !== undefined && {
-      maxStaleness_s: revocations_max_staleness_s,
+      maxStalenessSeconds: revocations_max_staleness_s,
     }),
   }
 }

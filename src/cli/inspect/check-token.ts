@@ -1,8 +1,8 @@
 import { type ErrorCode, type FieldProblem, GatepassError } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/json.ts'
-import { maxTokenBytesDefault } from '../../tokens/access-token.ts'
+import { defaultMaxTokenBytes } from '../../tokens/access-token.ts'
 import { decodeBase64url, isJsonObject, parseStrictJson } from '../../tokens/strict-decoding.ts'
-import { readUnwrap } from '../../verifier/decryption.ts'
+import { readDecrypt } from '../../verifier/decryption.ts'
 import { createVerifier } from '../../verifier/verifier.ts'
 
 export interface InspectRequest {
@@ -15,7 +15,7 @@ export interface InspectRequest {
   readonly jwks: { readonly keys: readonly object[] } | null
   readonly jwksUri?: string | undefined
   readonly decryptionKeys: readonly object[]
-  readonly clockTolerance_s: number
+  readonly clockToleranceSeconds: number
 }
 
 /** What a verifier says of a token, and what it looks like. */
@@ -43,14 +43,14 @@ const refusedAfterSignature: ReadonlySet<string> = new Set([
 
 /** Checks a token as every verifier does. Keys and revocations are fetched; the token goes nowhere. */
 export async function judgeToken(request: InspectRequest): Promise<Verdict> {
-  const { audience, jwks, jwksUri, clockTolerance_s } = request
+  const { audience, jwks, jwksUri, clockToleranceSeconds } = request
   const signed = openToken(request)
   const decoded = decode(signed ?? request.token)
   const issuer = request.issuer ?? issuerSaid(decoded)
   const verifier = createVerifier({
     issuer,
     audience,
-    clockTolerance_s,
+    clockToleranceSeconds,
     ...(jwks === null ? { revocations: { stream: false } } : { jwks }),
     ...(jwks === null && jwksUri !== undefined && { jwksUri }),
   })
@@ -75,7 +75,7 @@ export async function judgeToken(request: InspectRequest): Promise<Verdict> {
       needsProof,
       // What is refused for anything else is not looked up.
       revocationsChecked:
-        revocations?.loaded === true && (code === null || code === 'token_revoked'),
+        revocations?.isLoaded === true && (code === null || code === 'token_revoked'),
       keysError: keys.count > 0 ? null : keys.lastError,
     }
   } finally {
@@ -88,7 +88,7 @@ function openToken({ token, decryptionKeys }: InspectRequest): string | null {
   if (decryptionKeys.length === 0) return token
   const problems: FieldProblem[] = []
   const options = { decryptionKeys, encryptedTokens: 'optional' } as const
-  const unwrap = readUnwrap(options, maxTokenBytesDefault, problems)
+  const unwrap = readDecrypt(options, defaultMaxTokenBytes, problems)
   if (problems.length > 0) throw new GatepassError('config_invalid', { problems })
   try {
     return unwrap(token)

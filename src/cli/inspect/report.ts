@@ -1,6 +1,6 @@
 import { type ErrorCode, errorCodes } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/json.ts'
-import { maxTokenBytesDefault } from '../../tokens/access-token.ts'
+import { defaultMaxTokenBytes } from '../../tokens/access-token.ts'
 import { algorithmNames } from '../../tokens/algorithms.ts'
 import { oneLine } from '../output.ts'
 import type { InspectRequest, Verdict } from './check-token.ts'
@@ -112,7 +112,7 @@ export function explain(verdict: Verdict, request: InspectRequest, now_s: number
   const time =
     left > 0
       ? `for ${spellDuration(left)} more`
-      : `for a moment, as clocks may differ by ${request.clockTolerance_s} seconds`
+      : `for a moment, as clocks may differ by ${request.clockToleranceSeconds} seconds`
   const proof = needsProof ? ', with a proof of the key that it is bound to (DPoP)' : ''
   return `It is accepted ${time}${proof}.`
 }
@@ -123,8 +123,8 @@ const byTitle: Reason = ({ code }) => (code === null ? '' : errorCodes[code].tit
 
 const reasons: { readonly [code in string]?: Reason } = {
   token_malformed: ({ decoded }, { token }) => {
-    if (token.length > maxTokenBytesDefault) {
-      return `It has ${token.length} characters; verifiers look at ${maxTokenBytesDefault} at most.`
+    if (token.length > defaultMaxTokenBytes) {
+      return `It has ${token.length} characters; verifiers look at ${defaultMaxTokenBytes} at most.`
     }
     if (decoded.parts === 5) {
       return 'It is encrypted, and can be read only with the key of its audience (GATEPASS_DECRYPTION_KEYS), or it does not open with that.'

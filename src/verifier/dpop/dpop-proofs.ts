@@ -10,54 +10,54 @@ import {
 import type { VerificationKey } from '../../tokens/verification-key.ts'
 import { verifySignatureSync } from '../signature.ts'
 import { ReplayWindow } from './replay-window.ts'
-import { normalTargetUri } from './target-uri.ts'
+import { normalizeTargetUri } from './target-uri.ts'
 
-/** Keys that have made a good proof, kept for their next one: to import one can take milliseconds. */
-const keysMax = 1000
+/** Imported keys of valid proofs, kept because an import can take milliseconds. */
+const maxKeys = 1000
 
-export const dpopDefaults = { maxAge_s: 60, proofsMax: 100_000 }
+export const dpopDefaults = { maxAgeSeconds: 60, maxProofs: 100_000 } as const
 
 export interface DpopProofsOptions {
   readonly clock: Clock
-  /** How old a proof may be. */
-  readonly maxAge_s: number
-  /** How far the client's clock may be ahead of ours. */
-  readonly clockTolerance_s: number
-  /** How many proofs are remembered, so that none is accepted twice. */
-  readonly proofsMax: number
+  /** Largest accepted age of a proof. */
+  readonly maxAgeSeconds: number
+  /** How far the client's clock may be ahead. */
+  readonly clockToleranceSeconds: number
+  /** Limit of remembered proofs. */
+  readonly maxProofs: number
 }
 
-/** The request that a proof came with. */
+/** The request that a proof was sent with. */
 export interface ProvenRequest {
   readonly method: string
-  /** The absolute URI that the client has called; query and fragment do not matter. */
+  /** Absolute URI, as the client called it. Query and fragment are ignored. */
   readonly uri: string
-  /** The access token that the proof must go with, and the key that it is bound to (`cnf.jkt`). */
+  /** The access token of the request, and the key that it is bound to (`cnf.jkt`). */
   readonly bound?: { readonly token: string; readonly jkt: string }
 }
 
-/** Checks DPoP proofs (RFC 9449 §4.3), and lets each pass once. */
+/** Verifies DPoP proofs (RFC 9449 §4.3), and accepts each proof once. */
 export class DpopProofs {
   readonly #options: DpopProofsOptions
-  readonly #seen: ReplayWindow
+  readonly #replayWindow: ReplayWindow
   readonly #keys = new Map<string, VerificationKey>()
-  /** The last proof that was used up for a request. */
-  readonly #usedFor = new WeakMap<object, string>()
+  /** The last proof that each request has used. */
+  readonly #usedBy = new WeakMap<object, string>()
 
   constructor(options: DpopProofsOptions) {
     this.#options = options
-    this.#seen = new ReplayWindow(options)
+    this.#replayWindow = new ReplayWindow(options)
   }
 
-  /** How many proofs are remembered. */
+  /** Number of remembered proofs. */
   get size(): number {
-    return this.#seen.size
+    return this.#replayWindow.size
   }
 
   /**
-   * Verifies a proof and uses it up.
+   * Verifies a proof and marks it as used.
    *
-   * @returns the thumbprint of the key (RFC 7638) that has made the proof for this request
+   * @returns the thumbprint of its key (RFC 7638)
    * @throws `dpop_proof_invalid`, `dpop_proof_replayed`
    */
   check(text: string, request: ProvenRequest): string {
@@ -67,56 +67,60 @@ export class DpopProofs {
   }
 
   /**
-   * Verifies a proof, all but that it is used once.
+   * Verifies a proof, except that it is used once.
    *
    * @throws `dpop_proof_invalid`
    */
   verify(text: string, request: ProvenRequest): DpopProof {
     const proof = parseDpopProof(text)
     const { claims } = proof
-    const now = nowSeconds(this.#options.clock)
+    const { clock, maxAgeSeconds, clockToleranceSeconds } = this.#options
+    const now = nowSeconds(clock)
     checkBinding(proof, request)
     checkTarget(proof, request)
-    if (claims.iat < now - this.#options.maxAge_s) throw invalidProof('it is too old')
-    if (claims.iat > now + this.#options.clockTolerance_s) throw invalidProof('it is of the future')
+    if (claims.iat < now - maxAgeSeconds) throw invalidProof('it is too old')
+    if (claims.iat > now + clockToleranceSeconds) throw invalidProof('its iat is in the future')
     this.#checkSignature(proof)
     return proof
   }
 
   /**
-   * Uses a proof up. It must be verified, so that only those who have the key can fill the window.
+   * Marks a verified proof as used. Unverified proofs could fill the replay window.
    *
-   * @param request the object that stands for the request, for which a proof may come again
-   * @throws `dpop_proof_replayed`, or `dpop_proof_invalid` if it may have been forgotten
+   * @param request the object that stands for the request; the same request may use its proof again
+   * @throws `dpop_proof_replayed`, or `dpop_proof_invalid` if the proof may have been forgotten
    */
   use({ jkt, claims, jws }: DpopProof, request?: object): void {
-    if (request !== undefined && this.#usedFor.get(request) === jws.signingInput) return
-    const sighting = this.#seen.note(jkt, claims.jti, claims.iat, nowSeconds(this.#options.clock))
-    if (sighting === 'seen') throw new GatepassError('dpop_proof_replayed')
-    if (sighting === 'full') throw invalidProof('it is older than those that are remembered')
-    if (request !== undefined) this.#usedFor.set(request, jws.signingInput)
+    if (request !== undefined && this.#usedBy.get(request) === jws.signingInput) return
+    const { clock } = this.#options
+    const result = this.#replayWindow.record(jkt, claims.jti, claims.iat, nowSeconds(clock))
+    if (result === 'replayed') throw new GatepassError('dpop_proof_replayed')
+    if (result === 'forgotten') throw invalidProof('it is older than the remembered proofs')
+    if (request !== undefined) this.#usedBy.set(request, jws.signingInput)
   }
 
   #checkSignature(proof: DpopProof): void {
     const name = `${proof.header.alg} ${proof.jkt}`
     const known = this.#keys.get(name)
     const key = importProofKey(proof, known)
-    if (!verifySignatureSync(proof.jws, key)) throw invalidProof('its signature is not good')
+    if (!verifySignatureSync(proof.jws, key)) throw invalidProof('its signature is not valid')
     if (key === known) return
     const [oldest] = this.#keys.keys()
-    if (this.#keys.size >= keysMax && oldest !== undefined) this.#keys.delete(oldest)
+    if (this.#keys.size >= maxKeys && oldest !== undefined) this.#keys.delete(oldest)
     this.#keys.set(name, key)
   }
 }
 
 function checkBinding({ jkt, claims }: DpopProof, { bound }: ProvenRequest): void {
   if (bound === undefined) return
-  if (jkt !== bound.jkt) throw invalidProof('it is by another key than that of the token')
-  if (claims.ath !== accessTokenHash(bound.token)) throw invalidProof('its ath is of another token')
+  if (jkt !== bound.jkt) throw invalidProof('its key is not the key of the token')
+  if (claims.ath !== accessTokenHash(bound.token)) throw invalidProof('its ath is another token')
 }
 
 function checkTarget({ claims }: DpopProof, { method, uri }: ProvenRequest): void {
   if (claims.htm !== method) throw invalidProof('its htm is another method')
-  const target = normalTargetUri(claims.htu)
-  if (target === null || target !== normalTargetUri(uri)) throw invalidProof('its htu is another')
+  const target = normalizeTargetUri(claims.htu)
+  if (target === null || target !== normalizeTargetUri(uri)) {
+    throw invalidProof('its htu is another URI')
+  }
 }

@@ -1,59 +1,58 @@
 import { hash, randomBytes } from 'node:crypto'
 
-/** Each proof's key falls into one of these, by a seed that nobody outside knows. */
+/** Each key falls into one partition, by a secret seed. */
 const partitionCount = 64
-/** Of a hash: enough that no two proofs meet. */
+/** Bytes of a digest that identify a proof. */
 const idBytes = 16
 
 export interface ReplayWindowOptions {
-  /** How many proofs are remembered, in all. */
-  readonly proofsMax: number
-  /** For how long after its `iat` a proof is accepted. */
-  readonly maxAge_s: number
+  /** Limit of remembered proofs, over all partitions. */
+  readonly maxProofs: number
+  /** Time for which a proof is accepted after its `iat`. */
+  readonly maxAgeSeconds: number
 }
 
-/** A clock that was further ahead than this had been wrong; what it has forgotten is no measure. */
-const clockErrorMax_s = 3600
+/** After a larger step back, the clock was wrong before, and the forgotten time does not count. */
+const maxClockError_s = 3600
 
-/** `full`: it may or may not have been seen, for it is as old as proofs that had to be forgotten. */
-export type Sighting = 'new' | 'seen' | 'full'
+/** `forgotten`: the proof is as old as proofs that were forgotten, so it may have been used. */
+export type ReplayResult = 'new' | 'replayed' | 'forgotten'
 
 /**
- * Remembers the proofs that were accepted for as long as they could be accepted again (RFC 9449
- * §11.1), in bounded memory, for this replica alone.
+ * Remembers used proofs while they could be accepted again (RFC 9449 §11.1), in bounded memory, for
+ * this process.
  *
- * When there is no room, the proofs with the oldest `iat` are forgotten, and from then on no proof
- * that old is accepted: a flood makes the window shorter, never a replay possible. It does so in the
- * partition of its own key only, so those who sign in with other keys hardly feel it.
+ * A full partition forgets its oldest proofs, and then rejects proofs of that age: a flood shortens the
+ * window, but never allows a replay. It affects the keys of one partition only.
  */
 export class ReplayWindow {
   readonly #options: ReplayWindowOptions
-  /** Drawn when it is needed: workerd draws no random numbers outside a request. */
+  /** Drawn at first use: workerd has no random numbers outside a request. */
   #seed: string | null = null
   readonly #partitions: readonly Partition[]
 
   constructor(options: ReplayWindowOptions) {
     this.#options = options
-    const capacity = Math.max(1, Math.floor(options.proofsMax / partitionCount))
+    const capacity = Math.max(1, Math.floor(options.maxProofs / partitionCount))
     this.#partitions = Array.from({ length: partitionCount }, () => new Partition(capacity))
   }
 
-  /** How many are remembered. Those that have expired count until their partition is used again. */
+  /** Number of remembered proofs. Includes expired ones until their partition is used again. */
   get size(): number {
     return this.#partitions.reduce((sum, { size }) => sum + size, 0)
   }
 
   /**
-   * Notes a proof whose signature was found good.
+   * Records a proof with a valid signature.
    *
-   * @param jkt the thumbprint of its key
-   * @param iat when it was made, in seconds
+   * @param jkt thumbprint of its key
+   * @param iat time of signing, in seconds since 1970
    */
-  note(jkt: string, jti: string, iat: number, now_s: number): Sighting {
+  record(jkt: string, jti: string, iat: number, now_s: number): ReplayResult {
     const partition = this.#partitionOf(jkt)
-    partition.forgetUntil(now_s - this.#options.maxAge_s - 1, now_s)
+    partition.forgetUntil(now_s - this.#options.maxAgeSeconds - 1, now_s)
     const id = hash('sha256', `${jkt} ${jti}`, 'buffer').toString('latin1', 0, idBytes)
-    return partition.note(id, iat)
+    return partition.record(id, iat)
   }
 
   #partitionOf(jkt: string): Partition {
@@ -65,10 +64,10 @@ export class ReplayWindow {
 
 class Partition {
   readonly #capacity: number
-  /** The proofs of each second. */
+  /** Proofs by their `iat`. */
   readonly #byIat = new Map<number, Set<string>>()
   #size = 0
-  /** No proof of this second or before is accepted any more. */
+  /** Proofs of this second and earlier are rejected. */
   #forgottenUntil_s = Number.NEGATIVE_INFINITY
 
   constructor(capacity: number) {
@@ -79,10 +78,10 @@ class Partition {
     return this.#size
   }
 
-  note(id: string, iat: number): Sighting {
-    if (this.#byIat.get(iat)?.has(id)) return 'seen'
+  record(id: string, iat: number): ReplayResult {
+    if (this.#byIat.get(iat)?.has(id)) return 'replayed'
     if (this.#size >= this.#capacity) this.#forget(Math.min(...this.#byIat.keys()))
-    if (iat <= this.#forgottenUntil_s) return 'full'
+    if (iat <= this.#forgottenUntil_s) return 'forgotten'
     const sameSecond = this.#byIat.get(iat)
     if (sameSecond === undefined) this.#byIat.set(iat, new Set([id]))
     else sameSecond.add(id)
@@ -90,9 +89,9 @@ class Partition {
     return 'new'
   }
 
-  /** A clock that is set back a little brings no forgotten proof to life again. */
+  /** A clock that is set back a little does not make forgotten proofs acceptable. */
   forgetUntil(iat: number, now_s: number): void {
-    const wasFarAhead = this.#forgottenUntil_s > now_s + clockErrorMax_s
+    const wasFarAhead = this.#forgottenUntil_s > now_s + maxClockError_s
     if (iat > this.#forgottenUntil_s || wasFarAhead) this.#forget(iat)
   }
 

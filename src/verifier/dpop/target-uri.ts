@@ -1,22 +1,23 @@
 import { GatepassError } from '../../core/errors.ts'
+import { isWebAddress } from '../http-client.ts'
 import type { DpopPresentation } from '../requirements.ts'
 
 /**
- * A URI in its normal form (RFC 3986 §6.2.2 and §6.2.3), without query and fragment, as RFC 9449
- * §4.3 compares it: the case of scheme, host and percent-encodings, the default port, an empty path,
- * dot segments, and the encoding of what needs none make no difference.
+ * Normalizes a URI (RFC 3986 §6.2.2 and §6.2.3) without query and fragment, as RFC 9449 §4.3 compares
+ * it: case of scheme, host and percent-encodings, default port, empty path, dot segments, and needless
+ * encodings.
  *
- * Null for what is not an absolute http or https URI, or has user information in it.
+ * @returns null if it is not an absolute http or https URI, or has user information
  */
-export function normalTargetUri(uri: string): string | null {
+export function normalizeTargetUri(uri: string): string | null {
   const end = uri.search(/[?#]/)
   const text = end === -1 ? uri : uri.slice(0, end)
   const authority = /^https?:\/\/([^/]+)/i.exec(text)?.[1]
-  // What a URI has not, the URL parser would skip, or take `\` for a slash.
+  // The URL parser would skip invalid characters, or read `\` as a slash.
   if (authority === undefined || authority.includes('@') || !isVisibleAscii(text)) return null
   const url = URL.parse(text)
   if (url === null) return null
-  const path = normalEncodings(url.pathname)
+  const path = normalizeEncodings(url.pathname)
   return path === null ? null : `${url.protocol}//${url.host}${path}`
 }
 
@@ -30,8 +31,8 @@ function isVisibleAscii(text: string): boolean {
   return true
 }
 
-/** Null when a percent sign encodes nothing. */
-function normalEncodings(path: string): string | null {
+/** @returns null if a percent sign encodes nothing */
+function normalizeEncodings(path: string): string | null {
   if (!path.includes('%')) return path
   if (/%(?![\da-f]{2})/i.test(path)) return null
   return path.replaceAll(/%[\da-f]{2}/gi, (encoded) => {
@@ -40,13 +41,13 @@ function normalEncodings(path: string): string | null {
   })
 }
 
-/** What a proof is for: the method and the absolute URI of a request, as its client has called it. */
+/** Method and absolute URI of a request, as its client called it. */
 export type RequestTarget = Pick<DpopPresentation, 'method' | 'uri'>
 
-/** A request in a framework: Fastify's, or another's with the same members. */
+/** A request of Fastify, or of another framework with the same members. */
 export interface TargetedRequest {
   readonly method: string
-  /** Path and query, as they came. */
+  /** Path and query, as received. */
   readonly originalUrl: string
   readonly protocol: string
   readonly host: string
@@ -54,17 +55,17 @@ export interface TargetedRequest {
 
 export type TargetOf = (request: TargetedRequest) => RequestTarget
 
-/** The target of requests to what is below a public address, whatever a header may say. */
+/** Returns targets below a public address. Ignores the headers of the request. */
 export function targetBelow(publicUrl: string): TargetOf {
   const base = publicUrl.endsWith('/') ? publicUrl.slice(0, -1) : publicUrl
   return ({ method, originalUrl }) => ({ method, uri: base + originalUrl })
 }
 
 /**
- * The target as the framework sees it: by `Host` (RFC 9110 §7.1), and by `X-Forwarded-*` if it was
- * told to trust the peer.
+ * Returns targets as the framework sees them: by `Host` (RFC 9110 §7.1), and by `X-Forwarded-*` if the
+ * framework trusts its peer.
  */
-export const targetAsSeen: TargetOf = ({ method, protocol, host, originalUrl }) => ({
+const targetAsSeen: TargetOf = ({ method, protocol, host, originalUrl }) => ({
   method,
   uri: `${protocol}://${host}${originalUrl}`,
 })
@@ -72,11 +73,7 @@ export const targetAsSeen: TargetOf = ({ method, protocol, host, originalUrl }) 
 /** @throws `config_invalid` */
 export function readPublicUrl(publicUrl: unknown): TargetOf {
   if (publicUrl === undefined) return targetAsSeen
-  const url = typeof publicUrl === 'string' ? URL.parse(publicUrl) : null
-  const isWeb = url?.protocol === 'https:' || url?.protocol === 'http:'
-  if (typeof publicUrl === 'string' && isWeb && !/[?#@]/.test(publicUrl)) {
-    return targetBelow(publicUrl)
-  }
+  if (isWebAddress(publicUrl) && !/[?#@]/.test(publicUrl)) return targetBelow(publicUrl)
   throw new GatepassError('config_invalid', {
     detail: 'The publicUrl must be an http or https address without a query.',
   })

@@ -3,96 +3,96 @@ import { type FileHandle, open, rename, rm, utimes, writeFile } from 'node:fs/pr
 import { randomId } from '../../core/secrets.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
 import { isJsonObject, parseStrictJson } from '../../tokens/strict-decoding.ts'
-import { haveSameKeys, type KeySet, readKeySet } from './key-set.ts'
-import { maxBodyBytes } from './published-keys.ts'
+import { haveSameKeys, type KeySet, maxKeySetBytes, readKeySet } from './key-set.ts'
 
-/** How old the file may be while its keys stay the same: it says when they were last confirmed. */
+/** An unchanged set is written again after this time: the file's time says when it was confirmed. */
 const rewriteAfterMs = 60_000
-/** The permission to write of those who are neither its owner nor of its group. */
-const writableByAnybody = 0o002
+/** Mode bit for write permission of other users. */
+const writableByOthers = 0o002
 
-/** A set of keys, and when it came from its issuer. */
-export interface KeptKeys {
+/** A key set, and when it was fetched from its issuer. */
+export interface StoredKeys {
   readonly set: KeySet
   readonly loadedAtMs: number
 }
 
-/** The member of the file that says whose keys these are (RFC 8414 §2). Other files lack it. */
+/** Member of the file that names the address of the keys (RFC 8414 §2). Optional. */
 const addressMember = 'jwks_uri'
 
 /**
- * The last good JWK Set in a file, for a replica that starts while the issuer is away. The time at
- * which the file was written is the time at which its keys were loaded. It may as well be put there
- * by other means, on a file system that is read only.
+ * Keeps the last good JWK Set in a file, for a replica that starts while the issuer is unavailable.
+ * The modification time of the file is the time at which its keys were fetched. The file may also be
+ * provided by other means, on a read-only file system.
  */
 export class KeyFile {
   readonly #path: string
   readonly #jwksUri: string
-  readonly #writing = new SingleFlight(() => this.#writeAll())
+  readonly #writing = new SingleFlight(() => this.#writePending())
   #readError: string | null = null
-  #written: KeptKeys | null = null
-  #wanted: KeptKeys | null = null
+  #written: StoredKeys | null = null
+  #pending: StoredKeys | null = null
 
-  /** @param jwksUri the keys of another address in the file are refused */
+  /** @param jwksUri a file with the keys of another address is refused */
   constructor(path: string, jwksUri: string) {
     this.#path = path
     this.#jwksUri = jwksUri
   }
 
-  /** What went wrong the last time; null if nothing did. */
+  /** Why the last read or write failed; null if it succeeded. */
   get lastError(): string | null {
     const { lastError } = this.#writing
     return lastError === null ? this.#readError : `it cannot be written: ${reasonOf(lastError)}`
   }
 
-  /** The set in the file; null if there is none, or none that can be trusted: see `lastError`. */
-  async read(): Promise<KeptKeys | null> {
+  /** Reads the set; null if there is none, or none that can be trusted: see `lastError`. */
+  async read(): Promise<StoredKeys | null> {
     try {
-      const kept = await readKeptKeys(this.#path, this.#jwksUri)
+      const stored = await readKeyFile(this.#path, this.#jwksUri)
       this.#readError = null
-      return kept
+      return stored
     } catch (error) {
       this.#readError = `it cannot be read: ${reasonOf(error)}`
       return null
     }
   }
 
-  /** Has a set written in the background. One that comes meanwhile is written after it. */
-  keep(set: KeySet, loadedAtMs: number): void {
+  /** Writes a set in the background, after any write that runs. */
+  write(set: KeySet, loadedAtMs: number): void {
     const last = this.#written
     const isOld = last === null || loadedAtMs - last.loadedAtMs >= rewriteAfterMs
     if (!isOld && haveSameKeys(last.set, set)) return
-    this.#wanted = { set, loadedAtMs }
+    this.#pending = { set, loadedAtMs }
     void this.#writing.run()
   }
 
-  /** Resolves when all is written. */
+  /** Resolves when the pending writes are done. */
   settled(): Promise<void> {
     return this.#writing.settled()
   }
 
-  async #writeAll(): Promise<void> {
-    while (this.#wanted !== null) {
-      const wanted = this.#wanted
-      this.#wanted = null
-      await replaceFile(this.#path, jwksText(this.#jwksUri, wanted.set), wanted.loadedAtMs)
-      this.#written = wanted
+  async #writePending(): Promise<void> {
+    while (this.#pending !== null) {
+      const pending = this.#pending
+      this.#pending = null
+      await replaceFile(this.#path, jwksText(this.#jwksUri, pending.set), pending.loadedAtMs)
+      this.#written = pending
       this.#readError = null
     }
   }
 }
 
-async function readKeptKeys(path: string, jwksUri: string): Promise<KeptKeys> {
-  // Not blocking: to open a pipe would wait for its other end.
+async function readKeyFile(path: string, jwksUri: string): Promise<StoredKeys> {
+  // O_NONBLOCK: opening a pipe would wait for its other end.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
     const stats = await file.stat()
     if (!stats.isFile()) throw new Error('it is not a file')
-    if ((stats.mode & writableByAnybody) !== 0) throw new Error('anybody may write it')
+    if ((stats.mode & writableByOthers) !== 0) throw new Error('other users can write it')
     const jwks = parseStrictJson(await readCapped(file))
     if (jwks === undefined) throw new Error('it is not acceptable JSON')
     const address = isJsonObject(jwks) ? jwks[addressMember] : undefined
-    if (address !== undefined && address !== jwksUri) throw new Error('it is of another address')
+    if (address !== undefined && address !== jwksUri)
+      throw new Error('its keys are of another address')
     return { set: readKeySet(jwks), loadedAtMs: stats.mtimeMs }
   } finally {
     await file.close()
@@ -100,18 +100,22 @@ async function readKeptKeys(path: string, jwksUri: string): Promise<KeptKeys> {
 }
 
 async function readCapped(file: FileHandle): Promise<Buffer> {
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(maxBodyBytes + 1), 0, maxBodyBytes + 1)
-  if (bytesRead > maxBodyBytes) throw new Error(`it is longer than ${maxBodyBytes} bytes`)
+  const { buffer, bytesRead } = await file.read(
+    Buffer.alloc(maxKeySetBytes + 1),
+    0,
+    maxKeySetBytes + 1,
+  )
+  if (bytesRead > maxKeySetBytes) throw new Error(`it is longer than ${maxKeySetBytes} bytes`)
   return buffer.subarray(0, bytesRead)
 }
 
-/** The keys that are in use, and of each what was checked. */
+/** Serializes the usable keys, with the members that were checked. */
 function jwksText(jwksUri: string, set: KeySet): string {
   const keys = set.keys.map(({ jwk }) => ({ ...jwk, use: 'sig' }))
   return `${JSON.stringify({ [addressMember]: jwksUri, keys }, null, 2)}\n`
 }
 
-/** In one step, so that no reader ever meets half a file. */
+/** Replaces the file atomically, so that no reader sees half a file. */
 async function replaceFile(path: string, text: string, writtenAtMs: number): Promise<void> {
   const temporary = `${path}.${randomId()}.tmp`
   try {
@@ -124,7 +128,7 @@ async function replaceFile(path: string, text: string, writtenAtMs: number): Pro
   }
 }
 
-/** The code of an error of the file system, whose message has the path in it, or else the message. */
+/** The code of a file system error, because its message quotes the path; else the message. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return 'of an unknown error'
   return 'code' in error && typeof error.code === 'string' ? error.code : error.message

@@ -3,16 +3,18 @@ import { isJsonObject } from '../../tokens/strict-decoding.ts'
 import { importVerificationKey, type VerificationKey } from '../../tokens/verification-key.ts'
 import type { KeyLookup } from './key-source.ts'
 
-/** More keys than any rotation needs are a mistake, or an attempt to use up memory. */
+/** Longest JWK Set, in bytes: 64 RSA keys fit, or 30 ML-DSA-44 keys. */
+export const maxKeySetBytes = 64 * 1024
+/** Bounds memory. No rotation needs as many keys. */
 const maxKeys = 64
 
-/** A key of a set that cannot be used. `kid` is null if it has no acceptable one. */
+/** A key of a set that cannot be used. `kid` is null if the key has no acceptable `kid`. */
 export interface RefusedKey {
   readonly kid: string | null
   readonly reason: string
 }
 
-/** The keys of one JWK Set (RFC 7517 §5). It never changes: a newer set takes its place whole. */
+/** The usable keys of one JWK Set (RFC 7517 §5). Immutable: a newer set replaces it whole. */
 export interface KeySet {
   readonly keys: readonly VerificationKey[]
   readonly count: number
@@ -22,10 +24,10 @@ export interface KeySet {
 }
 
 /**
- * Reads a JWK Set. A key that cannot be used is left out and reported, and the others serve.
+ * Reads a JWK Set. Unusable keys are left out and listed in `refused`.
  *
- * @param previous the set that this one follows: a key that is in both is imported once
- * @throws Error, with a message free of secrets, if it is no such set or no key of it can be used
+ * @param previous the set that this set replaces; keys of both stay the same objects
+ * @throws Error if the value is not a JWK Set or has no usable key; the message quotes no value
  */
 export function readKeySet(jwks: unknown, previous: KeySet | null = null): KeySet {
   if (!isJsonObject(jwks) || !Array.isArray(jwks.keys)) throw new Error('there is no array of keys')
@@ -63,7 +65,7 @@ export function readKeySet(jwks: unknown, previous: KeySet | null = null): KeySe
   }
 }
 
-/** Whether two sets hold the same keys, as objects. */
+/** Tells whether two sets have the same key objects. */
 export function haveSameKeys(one: KeySet, other: KeySet): boolean {
   return one.count === other.count && one.keys.every((key) => other.keys.includes(key))
 }

@@ -2,7 +2,7 @@ import type { Algorithm } from '../../tokens/algorithms.ts'
 import type { VerificationKey } from '../../tokens/verification-key.ts'
 import type { KeySet, RefusedKey } from './key-set.ts'
 
-/** The key that was asked for, or the code of the error to refuse the token with. */
+/** The key, or the error code for a token that names it. */
 export type KeyLookup =
   | VerificationKey
   | 'token_key_unknown'
@@ -10,59 +10,62 @@ export type KeyLookup =
   | 'keys_unavailable'
 
 export interface KeySourceStatus {
-  /** How many keys can be used. */
+  /** Number of usable keys. */
   readonly count: number
   /**
-   * Where the keys in memory are from: the issuer's address, the file, `jwks` of the options, or a
-   * key source of the program's own. Null if there never were any.
+   * Where the keys were loaded from: the issuer, `jwksFile`, the option `jwks`, or a key source of the
+   * application. Null before the first keys.
    */
   readonly source: 'network' | 'file' | 'fixed' | 'own' | null
-  /** Seconds since the keys were loaded; null if they never were, or do not age. */
-  readonly age_s: number | null
-  /** Seconds until the keys are fetched anew; null if that is not planned. */
-  readonly nextRefresh_s: number | null
-  /** The keys that were refused when the set was loaded, and why. */
+  /** Seconds since the issuer confirmed the keys; null before the first keys, and for fixed keys. */
+  readonly ageSeconds: number | null
+  /** Seconds until the next planned fetch; null if none is planned. */
+  readonly nextRefreshSeconds: number | null
+  /** Keys of the set that cannot be used, and why. */
   readonly refused: readonly RefusedKey[]
-  /** Why the last attempt to load failed; null if it did not. */
+  /** Why the last fetch failed; null if it succeeded. */
   readonly lastError: string | null
-  /** Why `jwksFile` could not be read or written the last time; null if it could, or is not used. */
+  /** Why `jwksFile` could not be read or written; null if it could, or is not set. */
   readonly fileError: string | null
 }
 
-/** Where a verifier has the public keys of its one issuer from. */
+/** The public keys of one issuer. */
 export interface KeySource {
   /**
-   * Looks a key up by both its id and its algorithm, in memory alone: it is asked at each use of a
-   * token. `token_algorithm` is the answer if the id belongs to a key of another algorithm.
+   * Finds a key in memory by id and algorithm, at each use of a token. Returns `token_algorithm` if
+   * the id belongs to a key of another algorithm.
    *
-   * A key that stays in use must stay the same object: the verifier compares it to the key that a
-   * token was verified with, and verifies the token again if they differ.
+   * A key must stay the same object while it is in use: a cached token is verified again if `find`
+   * returns a different object.
    */
   find(kid: string, alg: Algorithm): KeyLookup
   /**
-   * On a runtime where keys can be fetched within a request alone: fetches them if they are due, and
-   * is undefined otherwise. Asked for tokens that are verified. The promise never rejects.
+   * Fetches keys that are due, on a runtime where only a request can fetch; undefined if none are due.
+   * Called for each verified token. The promise never rejects.
    */
   renew?(): Promise<void> | undefined
-  /** Resolves when keys are here; throws `keys_unavailable` if they cannot be had. */
+  /**
+   * Resolves when keys are loaded.
+   *
+   * @throws `keys_unavailable` if no keys can be loaded
+   */
   ready(): Promise<void>
   /**
-   * Asks for newer keys on behalf of a token whose `kid` was not found, unless that was done a
-   * moment ago. Resolves when the attempt is over, whatever came of it, and never rejects.
+   * Fetches newer keys for a token whose `kid` is unknown, unless a cooldown forbids it. Resolves
+   * after the attempt, and never rejects.
    */
   refresh(kid: string): Promise<void>
   /**
-   * Asks for newer keys whenever the last attempt was, as when a key was revoked. Resolves when an
-   * attempt that began after the call is over, whatever came of it, and never rejects. Nothing that
-   * a stranger sends may lead here.
+   * Fetches newer keys regardless of cooldowns, for example after a key was revoked. Resolves after an
+   * attempt that began after the call, and never rejects. Must not be reachable by untrusted input.
    */
   refreshNow(): Promise<void>
   status(): KeySourceStatus
-  /** Stops asking. What is in memory can still be found. */
+  /** Stops fetching. `find` still works. */
   close(): Promise<void>
 }
 
-/** Keys that were given once and never change. */
+/** Creates a key source from a set that never changes. */
 export function createFixedKeys(set: KeySet): KeySource {
   return {
     find: set.find,
@@ -72,8 +75,8 @@ export function createFixedKeys(set: KeySet): KeySource {
     status: () => ({
       count: set.count,
       source: 'fixed',
-      age_s: null,
-      nextRefresh_s: null,
+      ageSeconds: null,
+      nextRefreshSeconds: null,
       refused: set.refused,
       lastError: null,
       fileError: null,

@@ -1,38 +1,38 @@
+import { backoffMs } from '../../core/backoff.ts'
 import type { Clock } from '../../core/clock.ts'
-import { wholeSeconds } from '../http-client.ts'
+import { ResponseError } from '../http-client.ts'
 
-/** The least time between one fetch and the next for an unknown `kid`. */
+/** Least time between one fetch and the next fetch for an unknown `kid`. */
 export const cooldownMs = 5000
-/** The part of its freshness after which a set is fetched again, to have a newer one in time. */
+/** A set is fetched again after this part of its freshness, so that the next set arrives in time. */
 const refreshAfter = { min: 0.6, max: 0.8 }
-/** How soon a fetch that failed is tried again; doubles with each failure. */
+/** Delay before the first retry of a failed fetch; it doubles with each failure. */
 const firstRetryMs = 200
-/** The longest wait after failures: while there are keys to serve with, and while there are none. */
-const retryMaxMs = { withKeys: 30_000, without: cooldownMs }
-/** For how long an issuer can ask to be left alone. */
-const retryAfterMaxMs = 60_000
+/** Longest delay between retries, with usable keys and without. */
+const maxRetryMs = { withKeys: 30_000, without: cooldownMs }
+/** Longest wait that an issuer can ask for with `Retry-After`. */
+const maxRetryAfterMs = 60_000
 
 /**
- * When the keys are fetched next. Random parts keep replicas that were started together from asking
- * together, as from meeting again at an issuer that was away.
+ * When the keys are fetched next. Random delays keep replicas that started together, or lost the
+ * issuer together, from fetching at the same time.
  */
 export class RefreshSchedule {
   readonly #clock: Clock
   readonly #random: () => number
   #failures = 0
-  /** When the last fetch ended; null before the first. */
+  /** End of the last fetch; null before the first. */
   #endedMs: number | null = null
   #nextMs = 0
-  /** Until then nothing is asked for an unknown `kid` either. */
-  #quietUntilMs = 0
+  #cooldownUntilMs = 0
 
-  /** @param random a number from 0 to 1 */
+  /** @param random returns a number from 0 to below 1 */
   constructor(clock: Clock, random: () => number) {
     this.#clock = clock
     this.#random = random
   }
 
-  /** When the next fetch is due that nobody asks for. */
+  /** When the next fetch is due without a token that asks for it. */
   get nextMs(): number {
     return this.#nextMs
   }
@@ -43,80 +43,71 @@ export class RefreshSchedule {
     this.#ended(freshFor_s * 1000 * share, cooldownMs)
   }
 
-  /** @param retryAfter the header of that name (RFC 9110 §10.2.3), if the issuer sent one */
-  failed(hasKeys: boolean, retryAfter: string | null): void {
-    const mostMs = hasKeys ? retryMaxMs.withKeys : retryMaxMs.without
-    const backoffMs = Math.min(firstRetryMs * 2 ** this.#failures, mostMs)
+  failed(hasKeys: boolean, error: Error): void {
+    const maxMs = hasKeys ? maxRetryMs.withKeys : maxRetryMs.without
+    const delayMs = backoffMs(this.#failures, { minMs: firstRetryMs, maxMs }, this.#random)
     this.#failures += 1
-    const askedMs = Math.min(this.#millisecondsOf(retryAfter), retryAfterMaxMs)
-    const waitMs = Math.max(backoffMs * (0.5 + 0.5 * this.#random()), askedMs)
-    this.#ended(waitMs, Math.max(Math.min(waitMs, cooldownMs), askedMs))
+    const retryAfterMs = error instanceof ResponseError ? (error.retryAfterMs ?? 0) : 0
+    const requestedMs = Math.min(retryAfterMs, maxRetryAfterMs)
+    const waitMs = Math.max(delayMs, requestedMs)
+    this.#ended(waitMs, Math.max(Math.min(waitMs, cooldownMs), requestedMs))
   }
 
   isDue(nowMs: number): boolean {
-    return this.#endedMs !== null && this.#hasPassed(this.#nextMs, nowMs)
+    return this.#endedMs !== null && this.#isOver(this.#nextMs, nowMs)
   }
 
-  /** Whether a fetch for an unknown `kid` may be made, `longerMs` after it could be at first. */
-  mayAsk(nowMs: number, longerMs = 0): boolean {
-    return this.#hasPassed(this.#quietUntilMs + longerMs, nowMs)
+  /** Whether the cooldown, and `extraMs` after it, allow a fetch for an unknown `kid`. */
+  canFetch(nowMs: number, extraMs = 0): boolean {
+    return this.#isOver(this.#cooldownUntilMs + extraMs, nowMs)
   }
 
-  #ended(waitMs: number, quietMs: number): void {
+  #ended(waitMs: number, pauseMs: number): void {
     const nowMs = this.#clock.nowMs()
     this.#endedMs = nowMs
     this.#nextMs = nowMs + waitMs
-    this.#quietUntilMs = nowMs + quietMs
+    this.#cooldownUntilMs = nowMs + pauseMs
   }
 
-  /** Whether an instant is over. If the clock was set back since the last fetch, every one is. */
-  #hasPassed(instantMs: number, nowMs: number): boolean {
+  /** Every instant is over if the clock was set back since the last fetch. */
+  #isOver(instantMs: number, nowMs: number): boolean {
     return nowMs >= instantMs || nowMs < (this.#endedMs ?? 0)
-  }
-
-  #millisecondsOf(retryAfter: string | null): number {
-    const seconds = wholeSeconds(retryAfter)
-    if (seconds !== null) return seconds * 1000
-    const instantMs = Date.parse(retryAfter ?? '')
-    return Number.isNaN(instantMs) ? 0 : Math.max(0, instantMs - this.#clock.nowMs())
   }
 }
 
-/** The longest that a kid which is never found is not asked for again. */
-const quietMaxMs = 60_000
-/** So many kids are remembered; who sends more of them pushes out the oldest. */
-const kidsMax = 1000
+/** Longest extra cooldown of a `kid` that is never found, with the cooldown itself. */
+const maxUnknownCooldownMs = 60_000
+/** Recorded kids. Further kids replace the oldest. */
+const maxUnknownKids = 1000
 
 /**
- * The kids that were asked for and are not published, in memory that a flood of them cannot grow.
+ * The kids that were fetched for and are not published, in bounded memory.
  *
- * A kid that was asked for in vain again and again (tokens of a key that is gone, somebody's
- * invention) is asked for less and less often: after a cooldown, twice that and so on, up to a
- * minute. So it does not make one request after another, and yet one that is published late is
- * found no later after it than it had been asked for before. Any newer keys make all forgotten.
+ * The cooldown of such a kid doubles with each fetch, up to a minute, so that tokens of a removed or
+ * invented key do not cause a steady stream of requests. New keys reset all cooldowns.
  */
-export class AbsentKids {
-  readonly #timesMissed = new Map<string, number>()
+export class UnknownKids {
+  readonly #fetches = new Map<string, number>()
 
-  /** An issuer was asked for this `kid`, and answered without it. */
-  missed(kid: string): void {
-    const times = (this.#timesMissed.get(kid) ?? 0) + 1
-    this.#timesMissed.delete(kid)
-    this.#timesMissed.set(kid, times)
-    if (this.#timesMissed.size <= kidsMax) return
-    for (const oldest of this.#timesMissed.keys()) {
-      this.#timesMissed.delete(oldest)
+  /** Records that the issuer answered without this `kid`. */
+  record(kid: string): void {
+    const fetches = (this.#fetches.get(kid) ?? 0) + 1
+    this.#fetches.delete(kid)
+    this.#fetches.set(kid, fetches)
+    if (this.#fetches.size <= maxUnknownKids) return
+    for (const oldest of this.#fetches.keys()) {
+      this.#fetches.delete(oldest)
       return
     }
   }
 
-  /** How much longer than a cooldown must pass before it is asked for again, in milliseconds. */
-  extraQuietMs(kid: string): number {
-    const times = this.#timesMissed.get(kid) ?? 1
-    return Math.min(cooldownMs * 2 ** (times - 1), quietMaxMs) - cooldownMs
+  /** Returns the time that must pass after the ordinary cooldown, in milliseconds. */
+  extraCooldownMs(kid: string): number {
+    const fetches = this.#fetches.get(kid) ?? 1
+    return Math.min(cooldownMs * 2 ** (fetches - 1), maxUnknownCooldownMs) - cooldownMs
   }
 
   clear(): void {
-    this.#timesMissed.clear()
+    this.#fetches.clear()
   }
 }

@@ -5,24 +5,21 @@ import { KeyFile } from './key-file.ts'
 import type { KeyLookup, KeySource, KeySourceStatus } from './key-source.ts'
 import { PublishedKeys, type PublishedKeysOptions } from './published-keys.ts'
 
-/** How long the file stands back for the first fetch, whose keys are newer. */
-const fileAfterMs = 500
-/** So many tokens wait for a fetch at once. More are refused without a wait. */
-const waitingMax = 10_000
+/** Time that the first fetch has before the keys are read from the file. Fetched keys are newer. */
+const fileDelayMs = 500
+/** Tokens that wait for a fetch at the same time. Further tokens are rejected immediately. */
+const maxWaiting = 10_000
 
 export interface RemoteKeysOptions extends PublishedKeysOptions {
-  /** Where the last good set is kept, for a start while the issuer is away. */
+  /** Path of the file that keeps the last good set, for a start without the issuer. */
   readonly jwksFile?: string | undefined
 }
 
 /**
- * The keys that an issuer publishes, fetched and kept.
+ * Fetches the keys of an issuer in the background.
  *
- * Fetches happen one at a time: when a set is about to be no longer fresh, and for an unknown
- * `kid`, though then not within 5 s of the last fetch. However many unknown ones there are, the
- * issuer sees one request a cooldown, and a token of a known key waits for none of them. A set is
- * replaced whole, so a key that is no longer published is no longer known. If a fetch fails, the
- * last good set serves until it is `maxAge_s` old.
+ * One fetch runs at a time: before the set gets stale, and for an unknown `kid`, at most one per
+ * cooldown. A token with a known key never waits for a fetch.
  */
 export function createRemoteKeys(options: RemoteKeysOptions): KeySource {
   return new RemoteKeys(options)
@@ -47,30 +44,30 @@ class RemoteKeys implements KeySource {
 
   find(kid: string, alg: Algorithm): KeyLookup {
     const { nowMs } = this.#published
-    this.#keepFresh(nowMs)
+    this.#refreshIfDue(nowMs)
     return this.#published.find(kid, alg, nowMs)
   }
 
   async ready(): Promise<void> {
-    if (this.#published.isEmpty) await this.#attempt()
+    if (this.#published.isEmpty) await this.#load()
     if (this.#published.isEmpty) {
       throw new GatepassError('keys_unavailable', { cause: this.#published.lastError })
     }
   }
 
   async refresh(kid: string): Promise<void> {
-    const { schedule, absent, nowMs, loaded } = this.#published
+    const { loaded } = this.#published
     const isUnderWay = this.#fetching.isUnderWay || this.#starting.isUnderWay
-    const mayAsk = schedule.mayAsk(nowMs, absent.extraQuietMs(kid))
-    if ((!isUnderWay && !mayAsk) || this.#waiting >= waitingMax) return
+    const canFetch = isUnderWay || this.#published.canFetchFor(kid)
+    if (!canFetch || this.#waiting >= maxWaiting) return
     this.#waiting += 1
-    await this.#attempt()
+    await this.#load()
     this.#waiting -= 1
-    this.#published.noteAbsent(kid, loaded)
+    this.#published.recordUnknown(kid, loaded)
   }
 
   async refreshNow(): Promise<void> {
-    await this.#fetching.settled() // one under way may have asked too early
+    await this.#fetching.settled() // a fetch that runs may have been sent too early
     if (this.#isClosed) return
     this.#isForced = true
     await this.#fetching.run()
@@ -91,31 +88,30 @@ class RemoteKeys implements KeySource {
     await this.#file?.settled()
   }
 
-  /** By a timer, for when no token comes by; and by the clock, for when a timer is late. */
-  #keepFresh(nowMs: number): void {
-    const isDue = this.#published.schedule.isDue(nowMs)
-    if (isDue && !this.#fetching.isUnderWay) void this.#attempt()
+  /** Fetches when the timer is late, as after the machine was suspended. */
+  #refreshIfDue(nowMs: number): void {
+    if (this.#published.isRefreshDue(nowMs) && !this.#fetching.isUnderWay) void this.#load()
   }
 
-  /** Resolves when a fetch is over; or before, when at the start there are keys in the file. */
-  async #attempt(): Promise<void> {
+  /** Resolves after a fetch, or, at the start, as soon as the file has keys. */
+  async #load(): Promise<void> {
     if (this.#isClosed) return
     if (this.#file === null || this.#published.loaded !== null) return this.#fetching.run()
     await this.#starting.run()
     if (this.#published.isEmpty) await this.#fetching.settled()
   }
 
-  /** The file stands back for the issuer, though not for long. */
+  /** Fetches, and reads the file if the issuer does not answer soon. */
   async #start(): Promise<void> {
-    const late = Promise.withResolvers<void>()
-    const timer = setTimeout(late.resolve, fileAfterMs)
-    await Promise.race([this.#fetching.run(), late.promise])
+    const isLate = Promise.withResolvers<void>()
+    const timer = setTimeout(isLate.resolve, fileDelayMs)
+    await Promise.race([this.#fetching.run(), isLate.promise])
     clearTimeout(timer)
-    const kept = this.#published.loaded === null ? await this.#file?.read() : null
-    if (!kept || this.#published.loaded !== null) return
-    // A file from the future would serve for longer than it may.
-    const loadedAtMs = Math.min(kept.loadedAtMs, this.#published.nowMs)
-    this.#published.replace({ set: kept.set, source: 'file', loadedAtMs, freshForMs: 0 })
+    const stored = this.#published.loaded === null ? await this.#file?.read() : null
+    if (!stored || this.#published.loaded !== null) return
+    // A file with a time in the future must not be used longer than others.
+    const loadedAtMs = Math.min(stored.loadedAtMs, this.#published.nowMs)
+    this.#published.replace({ set: stored.set, source: 'file', loadedAtMs, freshForMs: 0 })
   }
 
   async #fetch(): Promise<void> {
@@ -125,7 +121,7 @@ class RemoteKeys implements KeySource {
     try {
       await this.#published.fetch(isForced, this.#aborter)
       const { loaded } = this.#published
-      if (loaded !== null) this.#file?.keep(loaded.set, loaded.loadedAtMs)
+      if (loaded !== null) this.#file?.write(loaded.set, loaded.loadedAtMs)
     } finally {
       this.#setTimer()
     }
@@ -134,7 +130,7 @@ class RemoteKeys implements KeySource {
   #setTimer(): void {
     clearTimeout(this.#timer)
     if (this.#isClosed) return
-    const waitMs = this.#published.schedule.nextMs - this.#published.nowMs
-    this.#timer = setTimeout(() => void this.#attempt(), waitMs).unref()
+    const waitMs = this.#published.nextRefreshMs - this.#published.nowMs
+    this.#timer = setTimeout(() => void this.#load(), waitMs).unref()
   }
 }

@@ -4,20 +4,19 @@ import type { KeyLookup, KeySource, KeySourceStatus } from './key-source.ts'
 import { PublishedKeys, type PublishedKeysOptions } from './published-keys.ts'
 
 /**
- * The keys that an issuer publishes, fetched within requests: for a runtime on which no timer fires
- * between requests, and no request can wait for the promise of another one.
+ * Fetches the keys of an issuer within requests, for a runtime such as workerd: no timer fires between
+ * requests, and no request can wait for the promise of another request.
  *
- * One request fetches keys that are due and waits for them, at most `fetchTimeoutMs`; other requests
- * use the last set meanwhile. A request that ends while it fetches delays the next fetch by no more
- * than that time. While there are no keys, each request fetches them for itself.
+ * One request fetches keys that are due and waits for them; other requests use the last set meanwhile.
+ * While there are no keys, each request fetches them for itself.
  */
-export function createRequestKeys(options: PublishedKeysOptions): KeySource {
-  return new RequestKeys(options)
+export function createRequestScopedKeys(options: PublishedKeysOptions): KeySource {
+  return new RequestScopedKeys(options)
 }
 
-class RequestKeys implements KeySource {
+class RequestScopedKeys implements KeySource {
   readonly #published: PublishedKeys
-  /** Apart, so that tokens of unknown keys cannot keep known keys from being renewed. */
+  /** Separate leases, so that tokens of unknown keys cannot delay the renewal of known keys. */
   readonly #renewal: Lease
   readonly #search: Lease
   #isClosed = false
@@ -33,8 +32,9 @@ class RequestKeys implements KeySource {
   }
 
   renew(): Promise<void> | undefined {
-    const { schedule, nowMs } = this.#published
-    if (this.#isClosed || !schedule.isDue(nowMs) || this.#renewal.isHeld(nowMs)) return undefined
+    const { nowMs } = this.#published
+    const isDue = !this.#isClosed && this.#published.isRefreshDue(nowMs)
+    if (!isDue || this.#renewal.isHeld(nowMs)) return undefined
     return this.#renewal.during(nowMs, () => this.#fetch(false))
   }
 
@@ -46,11 +46,10 @@ class RequestKeys implements KeySource {
   }
 
   async refresh(kid: string): Promise<void> {
-    const { schedule, absent, nowMs, loaded, isEmpty } = this.#published
-    const mayAsk = schedule.mayAsk(nowMs, absent.extraQuietMs(kid))
-    if (!mayAsk || (this.#search.isHeld(nowMs) && !isEmpty)) return
+    const { nowMs, loaded, isEmpty } = this.#published
+    if (!this.#published.canFetchFor(kid) || (this.#search.isHeld(nowMs) && !isEmpty)) return
     await this.#search.during(nowMs, () => this.#fetch(false))
-    this.#published.noteAbsent(kid, loaded)
+    this.#published.recordUnknown(kid, loaded)
   }
 
   refreshNow(): Promise<void> {
@@ -66,13 +65,13 @@ class RequestKeys implements KeySource {
     this.#isClosed = true
   }
 
-  /** Never rejects: the status says how it went. */
+  /** Never rejects: the status has the error. */
   async #fetch(isForced: boolean): Promise<void> {
     if (!this.#isClosed) await this.#published.fetch(isForced).catch(() => {})
   }
 }
 
-/** Work that one request at a time does. It may never end, as when its request ends first. */
+/** Lets one request at a time do some work. Expires, because the request may end before its work. */
 class Lease {
   readonly #maxMs: number
   #sinceMs: number | null = null

@@ -1,161 +1,24 @@
 import type { Clock } from '../../core/clock.ts'
-import { askedWaitMs, Backoff, openStream } from '../http-client.ts'
+import { get, mediaTypeOf, ResponseError, RetryDelay } from '../http-client.ts'
 
-/** What a feed is given between two attempts until it names its own time (`retry`). */
-const firstRetryMs = 250
-const maxRetryMs = 30_000
-/** How soon it is asked again for a position that is not known; that costs nothing. */
-const positionWaitMs = 500
+/** Delays between two connections, until the feed sets the first delay (`retry`). */
+const retryLimits = { minMs: 250, maxMs: 30_000 }
+/** How soon an unknown position is asked for again. This costs no request. */
+const positionDelayMs = 500
 
-type EventMessage = Extract<StreamMessage, { type: 'event' }>
+/** Longest line and longest event, in bytes. An event signed with ML-DSA-44 has 5 KB. */
+export const maxEventBytes = 16 * 1024
 
-export interface StreamOptions {
-  readonly uri: string
-  /** A stream from which nothing was heard for so long is given up. */
-  readonly silenceMs: number
-  readonly clock: Clock
-  readonly random: () => number
-  /** Where to go on, from memory; null while that is not known. */
-  readonly position: () => Promise<string | null>
-  /** Takes one event in. What it throws ends this stream. */
-  readonly onEvent: (message: EventMessage) => Promise<void>
-  /**
-   * Called at each sign that nothing is missing: a heartbeat, or an event that was taken in.
-   * `isSteady` is false for the first one after a stream that fell silent: a proxy may let that much
-   * through, and then no more.
-   */
-  readonly onCurrent: (isSteady: boolean) => void
-  readonly onEnd: () => void
-}
-
-/** Follows the stream, over and over, until it is closed. */
-export class Stream {
-  readonly #options: StreamOptions
-  readonly #backoff: Backoff
-  readonly #ended: Promise<void>
-  /** Of the stream that is open: `AbortSignal.any` would be collected on Deno before it aborts. */
-  #aborter: AbortController | null = null
-  #isClosed = false
-  #isOpen = false
-  /** Whether the last one fell silent, and this one has not yet done better. */
-  #isDoubtful = false
-  #lastError: Error | null = null
-  #wake: () => void = () => {}
-
-  constructor(options: StreamOptions) {
-    this.#options = options
-    this.#backoff = new Backoff(firstRetryMs, maxRetryMs, options.random)
-    this.#ended = this.#run()
-  }
-
-  /** Whether there is one now that has given a sign. */
-  get isOpen(): boolean {
-    return this.#isOpen
-  }
-
-  /** Why the last one ended. */
-  get lastError(): Error | null {
-    return this.#lastError
-  }
-
-  /** Tries again now, if it waits to. */
-  hurry(): void {
-    this.#wake()
-  }
-
-  async close(): Promise<void> {
-    this.#isClosed = true
-    this.#aborter?.abort(new Error('the verifier was closed'))
-    this.#wake()
-    await this.#ended
-  }
-
-  async #run(): Promise<void> {
-    const { position, onEnd, random } = this.#options
-    while (!this.#isClosed) {
-      const from = await position()
-      if (this.#isClosed) break
-      if (from === null) {
-        await this.#pause(positionWaitMs)
-        continue
-      }
-      const error = await this.#follow(from)
-      this.#lastError = error
-      this.#isOpen = false
-      onEnd()
-      await this.#pause(Math.max(this.#backoff.nextMs(), askedWaitMs(error, random)))
-    }
-  }
-
-  /** Follows one stream to its end, and returns why it ended. */
-  async #follow(from: string): Promise<Error> {
-    const { uri, clock, silenceMs } = this.#options
-    const aborter = new AbortController()
-    this.#aborter = aborter
-    const timer = setTimeout(() => {
-      this.#isDoubtful = true
-      aborter.abort(new Error(`nothing was heard on the stream for ${silenceMs} ms`))
-    }, silenceMs)
-    try {
-      const reader = new EventStreamReader()
-      for await (const chunk of await openStream(uri, from, clock, aborter.signal)) {
-        for (const message of reader.read(chunk)) {
-          await this.#take(message)
-          // What comes in drops that never make a whole is silence too.
-          if (message.type !== 'retry') timer.refresh()
-        }
-      }
-      return new Error('the stream ended')
-    } catch (error) {
-      return error instanceof Error ? error : new Error('the stream failed')
-    } finally {
-      clearTimeout(timer)
-      aborter.abort()
-    }
-  }
-
-  async #take(message: StreamMessage): Promise<void> {
-    const { onEvent, onCurrent } = this.#options
-    const isFirst = !this.#isOpen
-    if (message.type === 'retry') {
-      this.#backoff.firstMs = message.afterMs
-      return
-    }
-    if (message.type === 'event') await onEvent(message)
-    // A feed that ends each stream after an event still gets its rest.
-    else this.#backoff.reset()
-    this.#isOpen = true
-    if (!isFirst) this.#isDoubtful = false
-    onCurrent(!this.#isDoubtful)
-  }
-
-  #pause(ms: number): Promise<void> {
-    if (this.#isClosed) return Promise.resolve()
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms)
-      timer.unref()
-      this.#wake = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
-  }
-}
-
-/** What a stream of server-sent events says. */
+/** A message of a stream of server-sent events. */
 export type StreamMessage =
   | { readonly type: 'event'; readonly id: string; readonly name: string; readonly data: string }
   | { readonly type: 'comment' }
-  | { readonly type: 'retry'; readonly afterMs: number }
+  | { readonly type: 'retry'; readonly delayMs: number }
 
-/** An event signed with ML-DSA-44 has 5 KB. */
-export const eventBytesMax = 16 * 1024
+export type EventMessage = Extract<StreamMessage, { type: 'event' }>
 
-/**
- * Reads server-sent events (WHATWG HTML §9.2.6), those that end their lines by LF or CRLF. What has
- * no end is given up after `eventBytesMax`, so that no sender takes more memory than that.
- */
-export class EventStreamReader {
+/** Parses server-sent events (WHATWG HTML §9.2.6) with LF or CRLF line ends, in bounded memory. */
+export class EventStreamParser {
   readonly #decoder = new TextDecoder('utf-8', { fatal: true })
   #line = ''
   #length = 0
@@ -164,26 +27,27 @@ export class EventStreamReader {
   #data: string[] = []
 
   /**
-   * @returns what has become complete
-   * @throws Error for a line or an event that is too long, or bytes that are not UTF-8
+   * Parses the next bytes, and returns the messages that they complete.
+   *
+   * @throws Error for a line or an event that is too long, and for bytes that are not UTF-8
    */
-  read(chunk: Uint8Array): StreamMessage[] {
+  parse(chunk: Uint8Array): StreamMessage[] {
     const lines = (this.#line + this.#decoder.decode(chunk, { stream: true })).split('\n')
     this.#line = lines.pop() ?? ''
     const messages: StreamMessage[] = []
     for (const line of lines) {
-      const message = this.#take(line.endsWith('\r') ? line.slice(0, -1) : line)
+      const message = this.#parseLine(line.endsWith('\r') ? line.slice(0, -1) : line)
       if (message !== null) messages.push(message)
     }
-    this.#checkLength(this.#length + this.#line.length)
+    checkLength(this.#length + this.#line.length)
     return messages
   }
 
-  #take(line: string): StreamMessage | null {
+  #parseLine(line: string): StreamMessage | null {
     if (line === '') return this.#dispatch()
     if (line.startsWith(':')) return { type: 'comment' }
     this.#length += line.length
-    this.#checkLength(this.#length)
+    checkLength(this.#length)
     const colon = line.indexOf(':')
     const field = colon === -1 ? line : line.slice(0, colon)
     const value = colon === -1 ? '' : line.slice(colon + (line[colon + 1] === ' ' ? 2 : 1))
@@ -191,7 +55,7 @@ export class EventStreamReader {
     else if (field === 'id') this.#id = value
     else if (field === 'event') this.#name = value
     else if (field === 'retry' && /^[0-9]{1,9}$/.test(value)) {
-      return { type: 'retry', afterMs: Number(value) }
+      return { type: 'retry', delayMs: Number(value) }
     }
     return null
   }
@@ -205,8 +69,155 @@ export class EventStreamReader {
     this.#data = []
     return data === '' ? null : message
   }
+}
 
-  #checkLength(length: number): void {
-    if (length > eventBytesMax) throw new Error(`an event is longer than ${eventBytesMax} bytes`)
+function checkLength(length: number): void {
+  if (length > maxEventBytes) throw new Error(`an event is longer than ${maxEventBytes} bytes`)
+}
+
+export interface EventStreamOptions {
+  readonly uri: string
+  /** A stream without a message for this time is closed. */
+  readonly silenceTimeoutMs: number
+  readonly clock: Clock
+  readonly random: () => number
+  /** Returns the position to resume from; null while it is unknown. */
+  readonly position: () => Promise<string | null>
+  /** Handles one event. An error closes the stream. */
+  readonly onEvent: (message: EventMessage) => Promise<void>
+  /**
+   * Called at each heartbeat and after each event: no event is missing. `isReliable` is false for the
+   * first call on a stream that follows a silent one, because a proxy may let no more than that pass.
+   */
+  readonly onCurrent: (isReliable: boolean) => void
+  readonly onEnd: () => void
+}
+
+/** Follows a stream of server-sent events, and reconnects until it is closed. */
+export class EventStream {
+  readonly #options: EventStreamOptions
+  readonly #retryDelay: RetryDelay
+  readonly #ended: Promise<void>
+  /** Aborts the open stream. Deno would collect the signal of an `AbortSignal.any`. */
+  #aborter: AbortController | null = null
+  #isClosed = false
+  #isOpen = false
+  /** Whether the last stream fell silent, and the open stream has not proved better. */
+  #isDoubtful = false
+  #lastError: Error | null = null
+  #endPause: () => void = () => {}
+
+  constructor(options: EventStreamOptions) {
+    this.#options = options
+    this.#retryDelay = new RetryDelay(retryLimits, options.random)
+    this.#ended = this.#run()
+  }
+
+  /** Whether a stream is open that has sent a message. */
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
+  /** Why the last stream ended. */
+  get lastError(): Error | null {
+    return this.#lastError
+  }
+
+  /** Ends the pause between two connections. */
+  reconnectNow(): void {
+    this.#endPause()
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#aborter?.abort(new Error('the verifier was closed'))
+    this.#endPause()
+    await this.#ended
+  }
+
+  async #run(): Promise<void> {
+    const { position, onEnd } = this.#options
+    while (!this.#isClosed) {
+      const from = await position()
+      if (this.#isClosed) break
+      if (from === null) {
+        await this.#pause(positionDelayMs)
+        continue
+      }
+      const error = await this.#follow(from)
+      this.#lastError = error
+      this.#isOpen = false
+      onEnd()
+      await this.#pause(this.#retryDelay.afterMs(error))
+    }
+  }
+
+  /** Follows one stream to its end, and returns why it ended. */
+  async #follow(position: string): Promise<Error> {
+    const { silenceTimeoutMs } = this.#options
+    const aborter = new AbortController()
+    this.#aborter = aborter
+    const timer = setTimeout(() => {
+      this.#isDoubtful = true
+      aborter.abort(new Error(`nothing was received on the stream for ${silenceTimeoutMs} ms`))
+    }, silenceTimeoutMs)
+    try {
+      const parser = new EventStreamParser()
+      for await (const chunk of await this.#open(position, aborter.signal)) {
+        for (const message of parser.parse(chunk)) {
+          await this.#handle(message)
+          // Bytes that never complete a message count as silence.
+          if (message.type !== 'retry') timer.refresh()
+        }
+      }
+      return new Error('the stream ended')
+    } catch (error) {
+      return error instanceof Error ? error : new Error('the stream failed')
+    } finally {
+      clearTimeout(timer)
+      aborter.abort()
+    }
+  }
+
+  async #open(position: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    const { uri, clock } = this.#options
+    const headers = {
+      accept: 'text/event-stream',
+      'cache-control': 'no-store',
+      ...(position !== '' && { 'last-event-id': position }),
+    }
+    const response = await get({ uri, headers, clock, signal })
+    if (response.body === null || mediaTypeOf(response) !== 'text/event-stream') {
+      await response.body?.cancel()
+      throw new ResponseError('the answer is no stream of events')
+    }
+    return response.body
+  }
+
+  async #handle(message: StreamMessage): Promise<void> {
+    const { onEvent, onCurrent } = this.#options
+    const isFirst = !this.#isOpen
+    if (message.type === 'retry') {
+      this.#retryDelay.minMs = message.delayMs
+      return
+    }
+    if (message.type === 'event') await onEvent(message)
+    // A feed that closes each stream after one event must not cause a reconnect without a delay.
+    else this.#retryDelay.reset()
+    this.#isOpen = true
+    if (!isFirst) this.#isDoubtful = false
+    onCurrent(!this.#isDoubtful)
+  }
+
+  #pause(ms: number): Promise<void> {
+    if (this.#isClosed) return Promise.resolve()
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      timer.unref()
+      this.#endPause = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
   }
 }

@@ -1,97 +1,97 @@
-import type { Clock } from '../../core/clock.ts'
+import { type Clock, nowSeconds } from '../../core/clock.ts'
 import type { AccessTokenClaims } from '../../tokens/access-token.ts'
 import {
-  type RevokedEntry,
-  readEvent,
-  readSnapshot,
+  type RevocationEntry,
+  readRevocationEvent,
+  readRevocationSnapshot,
   securityEventType,
   snapshotType,
 } from '../../tokens/revocation-tokens.ts'
-import { errorText, fetchSnapshot, snapshotBytesMax } from '../http-client.ts'
+import { errorText } from '../http-client.ts'
 import type { KeySource } from '../keys/key-source.ts'
-import { openSigned } from '../signature.ts'
-import { eventBytesMax, Stream } from './event-stream.ts'
-import { RevocationRules, type Revocations, type RevocationsStatus } from './revocation-list.ts'
-import { Polls } from './snapshot-poller.ts'
+import { verifyIssuerMessage } from '../signature.ts'
+import { type EventMessage, EventStream, maxEventBytes } from './event-stream.ts'
+import { RevocationList, type Revocations, type RevocationsStatus } from './revocation-list.ts'
+import { fetchSnapshot, maxSnapshotBytes, SnapshotPoller } from './snapshot-poller.ts'
 
-/** So long the first token waits for the list: for some more attempts, should the first one fail. */
-const startMs = 2_000
-/** How often what has become moot is dropped. */
-const pruneEveryMs = 10_000
-/** What entries count for until an issuer says how long. */
-const keptUntilTold_s = 24 * 60 * 60
+/** Time for which the first token waits for the list: enough for a few attempts. */
+const firstListTimeoutMs = 2_000
+/** Interval at which expired entries are removed. */
+const pruneIntervalMs = 10_000
+/** Time for which entries are kept until the issuer names it. */
+const defaultKept_s = 24 * 60 * 60
 
-export interface FollowerOptions {
+export interface FeedFollowerOptions {
   readonly issuer: string
-  /** The address of the snapshot; the stream is at `/stream` below it. */
+  /** Address of the snapshot. The stream is at `/stream` below it. */
   readonly uri: string
-  /** The keys of the issuer: those that its tokens are checked with. */
+  /** The keys of the issuer, which sign its tokens and its feed. */
   readonly keys: KeySource
   readonly clock: Clock
-  readonly clockTolerance_s: number
-  /** A number from 0 to below 1. */
+  readonly clockToleranceSeconds: number
+  /** Returns a number from 0 to below 1. */
   readonly random: () => number
-  /** Whether to follow the stream, and not to poll alone. */
+  /** Whether to follow the stream, besides polling. */
   readonly stream: boolean
-  readonly pollInterval_s: number
-  readonly streamSilence_s: number
-  /** How long one fetch of the snapshot may take. */
+  readonly pollIntervalSeconds: number
+  readonly streamTimeoutSeconds: number
+  /** Timeout of one fetch of the snapshot. */
   readonly fetchTimeoutMs: number
-  readonly entriesMax: number
-  readonly maxStaleness_s?: number
+  readonly maxEntries: number
+  readonly maxStalenessSeconds?: number
 }
 
 /**
- * Follows what an issuer revokes (invariant 6): loads the snapshot, then hears each event on the
- * stream, and polls the snapshot for as long as no stream says that it is alive.
+ * Follows the revocation feed of an issuer (invariant 6): loads the snapshot, receives each event on the
+ * stream, and polls the snapshot while no stream has proved to be alive.
  *
- * Nothing is taken in that the issuer has not signed, and nothing that was taken in goes before its
- * time: neither an old snapshot nor a replayed event makes a revoked token good again. Each event
- * names the one before it; where one is missing, the snapshot is loaded anew.
+ * Applies signed messages only, and entries never weaken: neither an old snapshot nor a replayed event
+ * makes a revoked token valid. Each event names the previous one; after a gap the snapshot is reloaded.
  */
-export class RevocationFollower implements Revocations {
-  readonly maxStaleness_s?: number
-  readonly #options: FollowerOptions
-  readonly #rules: RevocationRules
+export class FeedFollower implements Revocations {
+  readonly maxStalenessSeconds?: number
+  readonly #options: FeedFollowerOptions
+  readonly #list: RevocationList
   readonly #freshness: Freshness
-  readonly #polls: Polls
-  readonly #stream: Stream | null
+  readonly #poller: SnapshotPoller
+  readonly #stream: EventStream | null
   readonly #loaded = Promise.withResolvers<void>()
   readonly #pruning: NodeJS.Timeout
   #isPending = true
   #ready: Promise<void> | null = null
-  /** All up to here is known; null while a snapshot is needed. */
+  /** Position up to which the list is complete; null while a snapshot is needed. */
   #position: string | null = null
-  /** The last event of the stream that is open; a poll meanwhile may know of later ones. */
-  #heard: string | null = null
+  /** Last event of the open stream. A poll may have loaded later ones. */
+  #streamPosition: string | null = null
   #etag: string | null = null
-  #kept_s = keptUntilTold_s
+  #kept_s = defaultKept_s
 
-  constructor(options: FollowerOptions) {
-    const { uri, clock, random, clockTolerance_s } = options
+  constructor(options: FeedFollowerOptions) {
+    const { uri, clock, random, clockToleranceSeconds } = options
     this.#options = options
-    if (options.maxStaleness_s !== undefined) this.maxStaleness_s = options.maxStaleness_s
-    this.#rules = new RevocationRules(options.entriesMax)
-    this.#freshness = new Freshness(clock, clockTolerance_s)
-    this.#polls = new Polls({
+    if (options.maxStalenessSeconds !== undefined)
+      this.maxStalenessSeconds = options.maxStalenessSeconds
+    this.#list = new RevocationList(options.maxEntries)
+    this.#freshness = new Freshness(clock, clockToleranceSeconds)
+    this.#poller = new SnapshotPoller({
       load: (signal) => this.#load(signal),
-      intervalMs: options.pollInterval_s * 1000,
+      intervalMs: options.pollIntervalSeconds * 1000,
       timeoutMs: options.fetchTimeoutMs,
       random,
-      onRecovered: () => this.#stream?.hurry(),
+      onRecovered: () => this.#stream?.reconnectNow(),
     })
-    this.#pruning = setInterval(() => this.#prune(), pruneEveryMs).unref()
-    this.#polls.start()
-    void this.#polls.now()
+    this.#pruning = setInterval(() => this.#prune(), pruneIntervalMs).unref()
+    this.#poller.start()
+    void this.#poller.pollNow()
     this.#stream = options.stream ? this.#openStream(uri) : null
   }
 
   isRevoked(claims: AccessTokenClaims, kid: string): boolean {
-    return this.#rules.isRevoked(claims, kid)
+    return this.#list.isRevoked(claims, kid)
   }
 
-  staleness_s(): number {
-    return this.#freshness.staleness_s()
+  stalenessSeconds(): number {
+    return this.#freshness.stalenessSeconds()
   }
 
   get isPending(): boolean {
@@ -99,64 +99,64 @@ export class RevocationFollower implements Revocations {
   }
 
   /**
-   * Resolves when the list is here, or two seconds after the first call. To be called when there are
-   * keys: the list is signed.
+   * Resolves when the first list is loaded, or two seconds after the first call. Call it when the keys
+   * are loaded, because the list is signed.
    */
   ready(): Promise<void> {
-    this.#ready ??= this.#firstList()
+    this.#ready ??= this.#loadFirst()
     return this.#ready
   }
 
   status(): RevocationsStatus {
     const isStreaming = this.#stream?.isOpen ?? false
-    const error = isStreaming ? null : (this.#polls.lastError ?? this.#stream?.lastError ?? null)
+    const error = isStreaming ? null : (this.#poller.lastError ?? this.#stream?.lastError ?? null)
     return {
-      state: isStreaming ? 'streaming' : this.#polls.isWell ? 'polling' : 'down',
-      lag_s: this.#freshness.lag_s(),
-      loaded: Number.isFinite(this.#freshness.staleness_s()),
-      entries: this.#rules.entries,
-      coarsened: this.#rules.coarsened,
+      state: isStreaming ? 'streaming' : this.#poller.isHealthy ? 'polling' : 'down',
+      lagSeconds: this.#freshness.lagSeconds(),
+      isLoaded: Number.isFinite(this.#freshness.stalenessSeconds()),
+      entries: this.#list.entries,
+      coarsened: this.#list.coarsened,
       lastError: error && errorText(error),
     }
   }
 
-  /** Stops following. What is in memory is still refused. */
+  /** Stops following. The list in memory stays in use. */
   async close(): Promise<void> {
     clearInterval(this.#pruning)
     this.#loaded.resolve()
-    await Promise.all([this.#polls.close(), this.#stream?.close()])
+    await Promise.all([this.#poller.close(), this.#stream?.close()])
   }
 
-  async #firstList(): Promise<void> {
+  async #loadFirst(): Promise<void> {
     if (!this.#isPending) return
-    const late = Promise.withResolvers<void>()
-    const timer = setTimeout(late.resolve, startMs)
-    void this.#polls.now()
-    await Promise.race([this.#loaded.promise, late.promise])
+    const isLate = Promise.withResolvers<void>()
+    const timer = setTimeout(isLate.resolve, firstListTimeoutMs)
+    void this.#poller.pollNow()
+    await Promise.race([this.#loaded.promise, isLate.promise])
     clearTimeout(timer)
     this.#isPending = false
   }
 
-  #openStream(uri: string): Stream {
-    const { clock, random, streamSilence_s } = this.#options
-    return new Stream({
+  #openStream(uri: string): EventStream {
+    const { clock, random, streamTimeoutSeconds } = this.#options
+    return new EventStream({
       uri: `${uri}/stream`,
-      silenceMs: streamSilence_s * 1000,
+      silenceTimeoutMs: streamTimeoutSeconds * 1000,
       clock,
       random,
       position: async () => {
-        await this.#polls.settled()
-        this.#heard = this.#position
+        await this.#poller.settled()
+        this.#streamPosition = this.#position
         return this.#position
       },
-      onEvent: ({ id, name, data }) => this.#hear(id, name, data),
-      onCurrent: (isSteady) => {
-        this.#freshness.prove()
-        if (isSteady) this.#polls.stop()
+      onEvent: (message) => this.#applyEvent(message),
+      onCurrent: (isReliable) => {
+        this.#freshness.confirm()
+        if (isReliable) this.#poller.stop()
       },
       onEnd: () => {
-        this.#polls.start()
-        if (this.#position === null) void this.#polls.now()
+        this.#poller.start()
+        if (this.#position === null) void this.#poller.pollNow()
       },
     })
   }
@@ -164,110 +164,106 @@ export class RevocationFollower implements Revocations {
   async #load(signal: AbortSignal): Promise<void> {
     const { uri, clock, issuer } = this.#options
     const etag = this.#position === null ? null : this.#etag
-    const fetched = await fetchSnapshot(uri, etag, clock, signal)
-    if (fetched === null) {
-      // The stream may have skipped an event while this answer was on its way.
+    const response = await fetchSnapshot(uri, etag, clock, signal)
+    if (response === null) {
+      // A gap in the stream may have been found during this request.
       if (this.#position === null) return this.#load(signal)
-      this.#freshness.prove()
+      this.#freshness.confirm()
       return
     }
-    const payload = await openSigned(fetched.text, snapshotType, snapshotBytesMax, this.#signers())
-    const { position, readAt_s, kept_s, entries } = readSnapshot(payload, issuer)
+    const payload = await this.#verify(response.text, snapshotType, maxSnapshotBytes)
+    const { position, readAt_s, kept_s, entries } = readRevocationSnapshot(payload, issuer)
     this.#kept_s = kept_s
-    this.#take(entries)
+    this.#addEntries(entries)
     this.#position = position
-    this.#etag = fetched.etag
-    this.#freshness.prove(readAt_s)
+    this.#etag = response.etag
+    this.#freshness.confirm(readAt_s)
     this.#isPending = false
     this.#loaded.resolve()
   }
 
-  async #hear(id: string, name: string, data: string): Promise<void> {
-    if (name !== 'revocation') throw new Error('an event has a name that is not understood')
-    const payload = await openSigned(data, securityEventType, eventBytesMax, this.#signers())
-    const { position, previous, entry } = readEvent(payload, this.#options.issuer)
-    if (position !== id) throw new Error('an event has the id of another')
-    // It is the issuer's word, whatever comes before it.
-    this.#take([entry])
-    if (previous !== this.#heard) {
+  async #applyEvent({ id, name, data }: EventMessage): Promise<void> {
+    if (name !== 'revocation') throw new Error('an event has an unknown name')
+    const payload = await this.#verify(data, securityEventType, maxEventBytes)
+    const { position, previous, entry } = readRevocationEvent(payload, this.#options.issuer)
+    if (position !== id) throw new Error('an event has the id of another event')
+    // Applied even after a gap: the issuer has signed it.
+    this.#addEntries([entry])
+    if (previous !== this.#streamPosition) {
       this.#position = null
-      throw new Error('an event does not follow the one before it')
+      throw new Error('an event does not follow the previous one')
     }
-    this.#heard = position
+    this.#streamPosition = position
     this.#position = position
   }
 
-  #signers() {
-    const isKeyRevoked = (kid: string) => this.#rules.isKeyRevoked(kid)
-    return { keys: this.#options.keys, isKeyRevoked }
+  #verify(text: string, typ: string, maxBytes: number): Promise<Buffer> {
+    const isKeyRevoked = (kid: string) => this.#list.isKeyRevoked(kid)
+    return verifyIssuerMessage(text, typ, maxBytes, { keys: this.#options.keys, isKeyRevoked })
   }
 
-  #take(entries: readonly RevokedEntry[]): void {
-    let isKeyNew = false
+  #addEntries(entries: readonly RevocationEntry[]): void {
+    let isKeyRevoked = false
     try {
       for (const entry of entries) {
-        const isNew = !this.#isMoot(entry) && this.#rules.add(entry)
-        if (isNew && entry.kind === 'key') isKeyNew = true
+        const isNew = !this.#isExpired(entry) && this.#list.add(entry)
+        if (isNew && entry.kind === 'key') isKeyRevoked = true
       }
     } finally {
-      // The key is refused already; what the issuer signs with now may be one that we don't have.
-      if (isKeyNew) void this.#options.keys.refreshNow()
+      // The issuer may sign with a key that is not loaded yet.
+      if (isKeyRevoked) void this.#options.keys.refreshNow()
     }
   }
 
-  /** A log may still hold what has expired; a revoked key may be in a set that we have for longer. */
-  #isMoot({ kind, at_s }: RevokedEntry): boolean {
-    return kind !== 'key' && at_s < this.#now_s() - this.#keptHere_s()
+  /** A log may contain expired entries. A revoked key may be in a key set that is used for longer. */
+  #isExpired({ kind, at_s }: RevocationEntry): boolean {
+    return kind !== 'key' && at_s < nowSeconds(this.#options.clock) - this.#retention_s()
   }
 
   #prune(): void {
-    this.#rules.prune(this.#now_s(), this.#keptHere_s())
+    this.#list.prune(nowSeconds(this.#options.clock), this.#retention_s())
   }
 
-  #keptHere_s(): number {
-    return this.#kept_s + this.#options.clockTolerance_s
-  }
-
-  #now_s(): number {
-    return Math.floor(this.#options.clock.nowMs() / 1000)
+  #retention_s(): number {
+    return this.#kept_s + this.#options.clockToleranceSeconds
   }
 }
 
-/** When a follower last knew that it had missed nothing. */
-export class Freshness {
+/** When the list was last known to be complete. */
+class Freshness {
   readonly #clock: Clock
   readonly #toleranceMs: number
   readonly #startedAtMs: number
-  #provenAtMs: number | null = null
+  #confirmedAtMs: number | null = null
 
-  constructor(clock: Clock, clockTolerance_s: number) {
+  constructor(clock: Clock, clockToleranceSeconds: number) {
     this.#clock = clock
-    this.#toleranceMs = clockTolerance_s * 1000
+    this.#toleranceMs = clockToleranceSeconds * 1000
     this.#startedAtMs = clock.nowMs()
   }
 
-  /** Notes that nothing was missing now, or at a time by the clock of the issuer. */
-  prove(issuer_s = Number.POSITIVE_INFINITY): void {
-    // By the clock tolerance in favour of the issuer, and never in the future.
-    const atMs = Math.min(this.#clock.nowMs(), issuer_s * 1000 + this.#toleranceMs)
-    const before = this.#isSetBack() ? null : this.#provenAtMs
-    this.#provenAtMs = Math.max(atMs, before ?? Number.NEGATIVE_INFINITY)
+  /** Records that the list is complete: as of now, or as of a time by the clock of the issuer. */
+  confirm(issuerTime_s = Number.POSITIVE_INFINITY): void {
+    // The clock of the issuer may be behind by the tolerance. The result is never in the future.
+    const atMs = Math.min(this.#clock.nowMs(), issuerTime_s * 1000 + this.#toleranceMs)
+    const previous = this.#isClockSetBack() ? null : this.#confirmedAtMs
+    this.#confirmedAtMs = Math.max(atMs, previous ?? Number.NEGATIVE_INFINITY)
   }
 
-  /** Seconds since then; before the first time, since the start. */
-  lag_s(): number {
-    const lagMs = this.#clock.nowMs() - (this.#provenAtMs ?? this.#startedAtMs)
+  /** Seconds since the confirmation; before the first one, since the start. */
+  lagSeconds(): number {
+    const lagMs = this.#clock.nowMs() - (this.#confirmedAtMs ?? this.#startedAtMs)
     return Math.max(0, lagMs) / 1000
   }
 
-  /** The same for who must not be wrong: Infinity before the first time, or if time went back. */
-  staleness_s(): number {
-    if (this.#provenAtMs === null || this.#isSetBack()) return Number.POSITIVE_INFINITY
-    return this.lag_s()
+  /** As `lagSeconds`, but Infinity before the first confirmation and after the clock was set back. */
+  stalenessSeconds(): number {
+    if (this.#confirmedAtMs === null || this.#isClockSetBack()) return Number.POSITIVE_INFINITY
+    return this.lagSeconds()
   }
 
-  /** A clock that was set back would make old proof look new. */
-  #isSetBack(): boolean {
-    return this.#clock.nowMs() < (this.#provenAtMs ?? 0) - this.#toleranceMs
+  /** A clock that was set back would make an old confirmation look recent. */
+  #isClockSetBack(): boolean {
+    return this.#clock.nowMs() < (this.#confirmedAtMs ?? 0) - this.#toleranceMs
   }
 }

@@ -1,30 +1,67 @@
 import type { AccessTokenClaims } from '../../tokens/access-token.ts'
-import type { RevokedEntry } from '../../tokens/revocation-tokens.ts'
+import type { RevocationEntry } from '../../tokens/revocation-tokens.ts'
 
-/** No issuer revokes so many keys while any of them could still be in a JWKS. */
-const keysMax = 1000
-/** A key set may serve for 30 days while no newer one can be had, and a revoked key in it as long. */
-const keysKept_s = 31 * 24 * 60 * 60
-/** How much of the list gives way to one rule for all when it is full. */
+/** Revocations of one issuer, in memory: asked at each use of a token. */
+export interface Revocations {
+  /** @param kid id of the key that signed the token */
+  isRevoked(claims: AccessTokenClaims, kid: string): boolean
+  /**
+   * Returns how many seconds ago the list was known to be complete; Infinity if it never was. Without
+   * this method, a use that fails closed is always refused.
+   */
+  stalenessSeconds?(): number
+  /** Largest staleness for a use without `failClosed`. Default: any. */
+  readonly maxStalenessSeconds?: number
+  /** Whether the first list is still missing. The first token then waits for `ready()`. */
+  readonly isPending?: boolean
+  /** Resolves when the first list is loaded, or cannot be loaded soon. */
+  ready?(): Promise<void>
+  status?(): RevocationsStatus
+  /** Called when the verifier is closed. */
+  close?(): Promise<void>
+}
+
+export const revocationStates = ['streaming', 'polling', 'down'] as const
+
+export interface RevocationsStatus {
+  /** Where updates come from; `down` while there are none. */
+  readonly state: (typeof revocationStates)[number]
+  /** Seconds since the list was known to be complete; before the first list, since the start. */
+  readonly lagSeconds: number
+  /** Whether the list was ever complete. */
+  readonly isLoaded: boolean
+  /** Number of revoked sessions, users and keys; a revocation of all tokens counts as one. */
+  readonly entries: number
+  /** How often the list was full, so that its oldest entries were replaced by a coarser rule. */
+  readonly coarsened: number
+  /** Why the last request failed; null if it succeeded, or while the stream is open. */
+  readonly lastError: string | null
+}
+
+/** Limit that no honest issuer reaches while the keys could still be in a JWKS. */
+const maxKeys = 1000
+/** A revoked key is kept longer than a key set may be used without a newer one (30 days). */
+const keyLifetime_s = 31 * 24 * 60 * 60
+/** Share of a full list that is replaced by one rule for all tokens. */
 const coarsenedShare = 0.25
 
 /**
- * What a verifier refuses, in memory. A rule never weakens: of two for one subject the later wins,
- * and only time takes one away.
+ * The revocations that a verifier knows. Merging is monotonic: of two entries for one subject the later
+ * wins, and an entry goes only when all tokens that it concerns have expired.
  */
-export class RevocationRules {
-  readonly #entriesMax: number
+export class RevocationList {
+  readonly #maxEntries: number
   readonly #sessions = new Map<string, number>()
   readonly #users = new Map<string, number>()
   readonly #keys = new Map<string, number>()
-  /** Tokens signed until then have ended, whoever has them. */
+  /** All tokens signed until then are revoked. */
   #all_s = Number.NEGATIVE_INFINITY
   #isEmpty = true
   #coarsened = 0
 
-  /** @param entriesMax how many sessions and users are kept apart */
-  constructor(entriesMax: number) {
-    this.#entriesMax = entriesMax
+  /** @param maxEntries limit of the number of sessions and users */
+  constructor(maxEntries: number) {
+    this.#maxEntries = maxEntries
   }
 
   get entries(): number {
@@ -32,7 +69,7 @@ export class RevocationRules {
     return this.#sessions.size + this.#users.size + this.#keys.size + forAll
   }
 
-  /** How often the list was full, so that its oldest entries became one rule for all. */
+  /** How often the list was full. */
   get coarsened(): number {
     return this.#coarsened
   }
@@ -42,7 +79,7 @@ export class RevocationRules {
     if (this.#isEmpty) return false
     if (iat <= this.#all_s) return true
     if (this.#keys.size > 0 && this.#keys.has(kid)) return true
-    // A session ends for good: what a replica with a fast clock signed for it has ended too.
+    // Whatever the `iat`: a replica with a fast clock may have dated a token later.
     if (sid !== undefined && this.#sessions.has(sid)) return true
     const until_s = this.#users.get(sub)
     return until_s !== undefined && iat <= until_s
@@ -53,36 +90,36 @@ export class RevocationRules {
   }
 
   /**
-   * Takes an entry in. Where there are too many sessions and users, the oldest become a rule for
-   * all: more tokens are refused then (who has one refreshes it), never fewer.
+   * Adds an entry. If the list is full, the oldest entries become one rule for all tokens: more tokens
+   * are refused then, which a refresh remedies, never fewer.
    *
-   * @returns whether it was not known
-   * @throws Error for more keys than can be
+   * @returns whether the entry was unknown
+   * @throws Error if too many keys are revoked
    */
-  add({ kind, id, at_s }: RevokedEntry): boolean {
+  add({ kind, id, at_s }: RevocationEntry): boolean {
     this.#isEmpty = false
-    if (kind === 'all') return this.#endAll(at_s)
+    if (kind === 'all') return this.#revokeAll(at_s)
     const list = { session: this.#sessions, user: this.#users, key: this.#keys }[kind]
     const known_s = list.get(id)
     if (known_s !== undefined && known_s >= at_s) return false
-    if (kind === 'key' && known_s === undefined && list.size === keysMax) {
-      throw new Error(`more than ${keysMax} keys are revoked`)
+    if (kind === 'key' && known_s === undefined && list.size === maxKeys) {
+      throw new Error(`more than ${maxKeys} keys are revoked`)
     }
     list.set(id, at_s)
-    if (this.#sessions.size + this.#users.size > this.#entriesMax) this.#coarsen()
+    if (this.#sessions.size + this.#users.size > this.#maxEntries) this.#coarsen()
     return true
   }
 
-  /** Drops what has become moot: whatever it was about has expired `kept_s` after it. */
+  /** Removes the entries whose tokens have expired, `kept_s` after the revocation. */
   prune(now_s: number, kept_s: number): void {
-    dropUntil(this.#sessions, now_s - kept_s)
-    dropUntil(this.#users, now_s - kept_s)
-    dropUntil(this.#keys, now_s - kept_s - keysKept_s)
+    removeBefore(this.#sessions, now_s - kept_s)
+    removeBefore(this.#users, now_s - kept_s)
+    removeBefore(this.#keys, now_s - kept_s - keyLifetime_s)
     if (this.#all_s < now_s - kept_s) this.#all_s = Number.NEGATIVE_INFINITY
     this.#isEmpty = this.entries === 0
   }
 
-  #endAll(at_s: number): boolean {
+  #revokeAll(at_s: number): boolean {
     if (at_s <= this.#all_s) return false
     this.#all_s = at_s
     return true
@@ -92,52 +129,12 @@ export class RevocationRules {
     this.#coarsened += 1
     const times = Float64Array.from([...this.#sessions.values(), ...this.#users.values()]).sort()
     const until_s = times[Math.floor(times.length * coarsenedShare)] ?? 0
-    this.#endAll(until_s)
-    dropUntil(this.#sessions, until_s + 1)
-    dropUntil(this.#users, until_s + 1)
+    this.#revokeAll(until_s)
+    removeBefore(this.#sessions, until_s + 1)
+    removeBefore(this.#users, until_s + 1)
   }
 }
 
-function dropUntil(list: Map<string, number>, before_s: number): void {
+function removeBefore(list: Map<string, number>, before_s: number): void {
   for (const [id, at_s] of list) if (at_s < before_s) list.delete(id)
-}
-
-/** What has been revoked, from memory: it is asked at each use of a token. */
-export interface Revocations {
-  /** @param kid the key that signed the token */
-  isRevoked(claims: AccessTokenClaims, kid: string): boolean
-  /**
-   * How many seconds ago the list was known to be complete; Infinity if it never was. Without it a
-   * demand to fail closed is never met.
-   */
-  staleness_s?(): number
-  /** How old the list may be for a use that does not say; without it, as old as it is. */
-  readonly maxStaleness_s?: number
-  /**
-   * Whether there is nothing to go by yet. The first token then waits for `ready()`, and so does the
-   * `ready()` of the verifier.
-   */
-  readonly isPending?: boolean
-  /** Resolves when there is something to go by, or none could be had. */
-  ready?(): Promise<void>
-  status?(): RevocationsStatus
-  /** Called when the verifier is closed. */
-  close?(): Promise<void>
-}
-
-export const revocationStates = ['streaming', 'polling', 'down'] as const
-
-export interface RevocationsStatus {
-  /** Where news comes from now; `down` while there is none. */
-  readonly state: (typeof revocationStates)[number]
-  /** Seconds since nothing was known to be missing; before the first time, since the start. */
-  readonly lag_s: number
-  /** Whether the list was ever complete. */
-  readonly loaded: boolean
-  /** How many sessions, users and keys are refused, and everybody as one. */
-  readonly entries: number
-  /** How often there were too many, so that the oldest became one rule for all. */
-  readonly coarsened: number
-  /** Why the last attempt to hear of news failed; null while the stream is open or all is well. */
-  readonly lastError: string | null
 }

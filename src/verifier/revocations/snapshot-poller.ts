@@ -1,79 +1,108 @@
 import { jittered } from '../../core/backoff.ts'
+import type { Clock } from '../../core/clock.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
-import { askedWaitMs, Backoff } from '../http-client.ts'
+import { etagOf, get, RetryDelay, readBody, withDeadline } from '../http-client.ts'
 
-/** How soon a poll that failed is tried again; doubles with each failure, up to the interval. */
+/** Longest snapshot, in bytes: about 500,000 sessions. */
+export const maxSnapshotBytes = 32 * 1024 * 1024
+/** Delay before the first retry of a failed poll. It doubles with each failure, up to the interval. */
 const firstRetryMs = 200
 
-export interface PollsOptions {
-  /** Asks for the snapshot and takes it in. */
+export interface SnapshotResponse {
+  readonly etag: string | null
+  readonly text: string
+}
+
+/**
+ * Fetches the snapshot.
+ *
+ * @param etag entity tag of the known snapshot
+ * @returns null if the known snapshot is current
+ * @throws ResponseError, Error for any other failure, or the reason of `signal`
+ */
+export async function fetchSnapshot(
+  uri: string,
+  etag: string | null,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<SnapshotResponse | null> {
+  const response = await get({ uri, headers: { accept: 'application/jwt' }, etag, clock, signal })
+  if (response.status === 304) return null
+  const body = await readBody(response, maxSnapshotBytes)
+  return { etag: etagOf(response), text: body.toString('latin1') }
+}
+
+export interface SnapshotPollerOptions {
+  /** Fetches the snapshot and applies it. */
   readonly load: (signal: AbortSignal) => Promise<void>
   readonly intervalMs: number
-  /** How long one poll may take. */
+  /** Timeout of one poll. */
   readonly timeoutMs: number
   readonly random: () => number
-  /** Called when a poll goes well after one that did not. */
+  /** Called when a poll succeeds after a poll that failed. */
   readonly onRecovered: () => void
 }
 
-/** Polls, one at a time, while they are wanted. */
-export class Polls {
-  readonly #options: PollsOptions
-  readonly #backoff: Backoff
-  readonly #flight: SingleFlight
-  /** Of the poll that is under way. */
+/** Polls the snapshot between `start` and `stop`, one poll at a time. */
+export class SnapshotPoller {
+  readonly #options: SnapshotPollerOptions
+  readonly #retryDelay: RetryDelay
+  readonly #polling: SingleFlight
+  /** Aborts the poll that runs. */
   #aborter: AbortController | null = null
   #isClosed = false
-  #wanted = false
+  #isStarted = false
   #hasSucceeded = false
   #timer: NodeJS.Timeout | undefined
 
-  constructor(options: PollsOptions) {
+  constructor(options: SnapshotPollerOptions) {
     this.#options = options
-    this.#backoff = new Backoff(firstRetryMs, options.intervalMs, options.random)
-    this.#flight = new SingleFlight(() => this.#poll())
+    const limits = { minMs: firstRetryMs, maxMs: options.intervalMs }
+    this.#retryDelay = new RetryDelay(limits, options.random)
+    this.#polling = new SingleFlight(() => this.#poll())
   }
 
-  /** Why the last one failed; null when it did not. */
+  /** Why the last poll failed; null if it succeeded. */
   get lastError(): Error | null {
-    return this.#flight.lastError
+    return this.#polling.lastError
   }
 
-  /** Whether the last one went well. */
-  get isWell(): boolean {
+  /** Whether the last poll succeeded. */
+  get isHealthy(): boolean {
     return this.#hasSucceeded && this.lastError === null
   }
 
-  /** Begins within an interval, unless they go on already. */
+  /** Polls within an interval, and then regularly. */
   start(): void {
-    if (this.#wanted) return
-    this.#wanted = true
+    if (this.#isStarted) return
+    this.#isStarted = true
     this.#schedule(this.#intervalMs())
   }
 
   stop(): void {
-    this.#wanted = false
+    this.#isStarted = false
     clearTimeout(this.#timer)
   }
 
-  /** Polls at once. Never rejects: `lastError` says how it went. */
-  async now(): Promise<void> {
+  /** Polls immediately. Never rejects: `lastError` has the error. */
+  async pollNow(): Promise<void> {
     if (this.#isClosed) return
     clearTimeout(this.#timer)
     const hadFailed = this.lastError !== null
-    await this.#flight.run()
+    await this.#polling.run()
     const error = this.lastError
     if (error === null) {
       this.#hasSucceeded = true
-      this.#backoff.reset()
+      this.#retryDelay.reset()
       if (hadFailed) this.#options.onRecovered()
     }
-    if (this.#wanted) this.#schedule(error === null ? this.#intervalMs() : this.#waitMs(error))
+    if (!this.#isStarted) return
+    this.#schedule(error === null ? this.#intervalMs() : this.#retryDelay.afterMs(error))
   }
 
-  /** Resolves when none is under way. */
+  /** Resolves when no poll runs. */
   settled(): Promise<void> {
-    return this.#flight.settled()
+    return this.#polling.settled()
   }
 
   async close(): Promise<void> {
@@ -87,27 +116,15 @@ export class Polls {
     return jittered(this.#options.intervalMs, this.#options.random)
   }
 
-  #waitMs(error: Error): number {
-    return Math.max(this.#backoff.nextMs(), askedWaitMs(error, this.#options.random))
-  }
-
   #schedule(waitMs: number): void {
     clearTimeout(this.#timer)
     if (this.#isClosed) return
-    this.#timer = setTimeout(() => void this.now(), waitMs).unref()
+    this.#timer = setTimeout(() => void this.pollNow(), waitMs).unref()
   }
 
   async #poll(): Promise<void> {
     const { load, timeoutMs } = this.#options
-    const aborter = new AbortController()
-    this.#aborter = aborter
-    const timer = setTimeout(() => {
-      aborter.abort(new Error(`there was no full answer within ${timeoutMs} ms`))
-    }, timeoutMs)
-    try {
-      await load(aborter.signal)
-    } finally {
-      clearTimeout(timer)
-    }
+    this.#aborter = new AbortController()
+    await withDeadline(timeoutMs, this.#aborter, load)
   }
 }

@@ -26,7 +26,7 @@ async function inspect(token: string, changes: Partial<InspectRequest> = {}) {
     audience: null,
     jwks: { keys: [key.publicJwk] },
     decryptionKeys: [],
-    clockTolerance_s: 5,
+    clockToleranceSeconds: 5,
     ...changes,
   }
   const verdict = await judgeToken(request)

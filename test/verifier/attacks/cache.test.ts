@@ -38,7 +38,7 @@ t.test('A21: two good tokens have their own claims', async (t) => {
 
 t.test('A21: a token that was accepted is refused once it has expired', async (t) => {
   const clock = new TestClock()
-  const expect = await openHarness(t, { clock, clockTolerance_s: 5 })
+  const expect = await openHarness(t, { clock, clockToleranceSeconds: 5 })
   const token = mint(es256, { payload: claimsWith({ exp: now_s + 10 }) })
   await expect(token, 'accepted')
   clock.advance_s(14)
@@ -65,7 +65,7 @@ t.test('A21: and once its key has left the set, though another took its kid', as
   const [old, next] = [makeKey('ES256', 'same'), makeKey('ES256', 'same')]
   const server = await JwksServer.open(t, serve([old], { 'cache-control': 'max-age=300' }))
   const { issuer } = server
-  const verifier = createVerifier({ issuer, audience: null, clock, clockTolerance_s: 300 })
+  const verifier = createVerifier({ issuer, audience: null, clock, clockToleranceSeconds: 300 })
   t.teardown(() => verifier.close())
   const expect = await overEveryAdapter(t, verifier)
   const payload = claimsWith({ iss: issuer, exp: now_s + 3600 })

@@ -75,7 +75,7 @@ for (const [what, answer] of Object.entries(failures)) {
     const later = await JwksServer.open(t, serve([key], { 'cache-control': 'max-age=60' }))
     const lived = await open(t, later, {
       clock,
-      keysMaxAge_s: 600,
+      maxJwksAgeSeconds: 600,
       fetchTimeoutMs,
     })
     await lived.verifier.ready()

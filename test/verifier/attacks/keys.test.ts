@@ -118,7 +118,7 @@ t.test('A10: a key that is no longer published is no longer known', async (t) =>
   const next = makeKey('ES256', 'next')
   const server = await JwksServer.open(t, serve([old], { 'cache-control': 'max-age=300' }))
   const { issuer } = server
-  const verifier = createVerifier({ issuer, audience: null, clock, clockTolerance_s: 300 })
+  const verifier = createVerifier({ issuer, audience: null, clock, clockToleranceSeconds: 300 })
   t.teardown(() => verifier.close())
   const payload = claimsWith({ iss: issuer, exp: now_s + 3600 })
   const tokens = { old: mint(old, { payload }), next: mint(next, { payload }) }

@@ -103,7 +103,7 @@ t.test('A27: the issuer is the configured one, whatever the Host header says', a
 })
 
 t.test('A28: of iat and nbf the later counts', async (t) => {
-  const expect = await openHarness(t, { clockTolerance_s: 5 })
+  const expect = await openHarness(t, { clockToleranceSeconds: 5 })
   const token = (iat: number, nbf?: number) =>
     mint(key, { payload: claimsWith({ iat: now_s + iat, nbf: nbf && now_s + nbf }) })
   await expect(token(0, -60), 'accepted')

@@ -5,7 +5,7 @@ import { createVerifier, type KeySource, type Verifier } from '../../../src/veri
 import { readKeySet } from '../../../src/verifier/keys/key-set.ts'
 import { createFixedKeys } from '../../../src/verifier/keys/key-source.ts'
 import { createRemoteKeys } from '../../../src/verifier/keys/remote-keys.ts'
-import { openSigned } from '../../../src/verifier/signature.ts'
+import { verifyIssuerMessage } from '../../../src/verifier/signature.ts'
 import {
   audience,
   claimsWith,
@@ -84,7 +84,7 @@ async function waitForList(t: Test, key: TestKey) {
   const server = await JwksServer.open(t, serve([key]))
   const clock = new TestClock()
   const jwksUri = `${server.issuer}/.well-known/jwks.json`
-  const keys = createRemoteKeys({ jwksUri, fetchTimeoutMs: 5000, maxAge_s: 60, clock })
+  const keys = createRemoteKeys({ jwksUri, fetchTimeoutMs: 5000, maxAgeSeconds: 60, clock })
   const asked = Promise.withResolvers<void>()
   const list = Promise.withResolvers<void>()
   const revocations = {
@@ -145,7 +145,7 @@ t.test('A31: the key of a revocation feed is withdrawn while an event is verifie
   const revoked = new Set<string>()
   const isKeyRevoked = (kid: string) => revoked.has(kid)
   const open = (keys: KeySource) =>
-    openSigned(event, securityEventType, 1024, { keys, isKeyRevoked })
+    verifyIssuerMessage(event, securityEventType, 1024, { keys, isKeyRevoked })
   const keys = changingKeys(old, next)
   t.equal(String(await open(keys.source)), '{}')
   const inProgress = [open(keys.source), open(keys.source)]

@@ -3,6 +3,7 @@ import type { GatepassError } from '../../../src/core/errors.ts'
 import { algorithmNames } from '../../../src/tokens/algorithms.ts'
 import {
   DpopProofs,
+  type DpopProofsOptions,
   dpopDefaults,
   type ProvenRequest,
 } from '../../../src/verifier/dpop/dpop-proofs.ts'
@@ -14,9 +15,9 @@ const token = 'header.payload.signature'
 const key = await makeProofKey()
 const otherKey = await makeProofKey()
 
-function start(options: Partial<typeof dpopDefaults> = {}) {
+function start(options: Partial<DpopProofsOptions> = {}) {
   const clock = new TestClock()
-  const proofs = new DpopProofs({ ...dpopDefaults, clockTolerance_s: 5, clock, ...options })
+  const proofs = new DpopProofs({ ...dpopDefaults, clockToleranceSeconds: 5, clock, ...options })
   const bound = { token, jkt: key.jkt }
   const request: ProvenRequest = { method: 'GET', uri: htu, bound }
   const make = (parts: ProofParts = {}, by = key) =>
@@ -52,7 +53,7 @@ const wrong: Record<string, ProofParts> = {
   'a URI that is none': { htu: '/orders' },
   'another token': { token: 'header.payload.other' },
   'no token': { token: '' },
-  'a time too long ago': { iat: now_s - dpopDefaults.maxAge_s - 1 },
+  'a time too long ago': { iat: now_s - dpopDefaults.maxAgeSeconds - 1 },
   'a time ahead': { iat: now_s + 6 },
 }
 for (const [name, parts] of Object.entries(wrong)) {
@@ -67,7 +68,7 @@ for (const [name, parts] of Object.entries(wrong)) {
 t.test('takes a proof at both ends of its time, and for the URI in any spelling', async (t) => {
   const { proofs, request, make } = start()
   for (const parts of [
-    { iat: now_s - dpopDefaults.maxAge_s },
+    { iat: now_s - dpopDefaults.maxAgeSeconds },
     { iat: now_s + 5 },
     { htu: 'HTTPS://API.test:443/%6Frders?page=2#top' },
   ]) {
@@ -105,7 +106,7 @@ t.test('none passes again, however late it comes', async (t) => {
 })
 
 t.test('what is remembered is bounded, and only what a key holder has sent', async (t) => {
-  const { proofs, request, make, clock } = start({ proofsMax: 64 * 4 })
+  const { proofs, request, make, clock } = start({ maxProofs: 64 * 4 })
   const unbound = { method: request.method, uri: request.uri }
   const junk = withSignature(await make(), (signature) => signature.reverse())
   for (let n = 0; n < 100; n += 1) {

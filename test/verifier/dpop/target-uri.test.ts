@@ -1,5 +1,5 @@
 import t from 'tap'
-import { normalTargetUri } from '../../../src/verifier/dpop/target-uri.ts'
+import { normalizeTargetUri } from '../../../src/verifier/dpop/target-uri.ts'
 import fc from '../../support/properties.ts'
 
 const same = [
@@ -19,8 +19,8 @@ const same = [
 
 t.test('is the same for what RFC 3986 has for the same', async (t) => {
   for (const [a, b] of same) {
-    t.type(normalTargetUri(a), 'string')
-    t.equal(normalTargetUri(a), normalTargetUri(b), b)
+    t.type(normalizeTargetUri(a), 'string')
+    t.equal(normalizeTargetUri(a), normalizeTargetUri(b), b)
   }
 })
 
@@ -37,7 +37,7 @@ const different = [
 ] as const
 
 t.test('is another for what may be another resource', async (t) => {
-  for (const [a, b] of different) t.not(normalTargetUri(a), normalTargetUri(b), b)
+  for (const [a, b] of different) t.not(normalizeTargetUri(a), normalizeTargetUri(b), b)
 })
 
 t.test('is null for what is no http URI, or hides where it leads', async (t) => {
@@ -70,7 +70,7 @@ t.test('is null for what is no http URI, or hides where it leads', async (t) => 
     'https://#a',
     'undefined://undefined/a',
   ]) {
-    t.equal(normalTargetUri(text), null, text)
+    t.equal(normalizeTargetUri(text), null, text)
   }
 })
 
@@ -100,8 +100,8 @@ t.test('property: however its characters are written, a path is one', async () =
       )
       const plain = segments.map((segment) => segment.map(({ text }) => text).join(''))
       return (
-        normalTargetUri(`https://api.test/${written.join('/')}`) ===
-        normalTargetUri(`HTTPS://API.TEST:443/${plain.join('/')}?query#fragment`)
+        normalizeTargetUri(`https://api.test/${written.join('/')}`) ===
+        normalizeTargetUri(`HTTPS://API.TEST:443/${plain.join('/')}?query#fragment`)
       )
     }),
     { numRuns: 500 },
@@ -117,10 +117,10 @@ t.test('property: the normal form is its own, and is a URI of ASCII without quer
         fc.string(),
       ),
       (text) => {
-        const normal = normalTargetUri(text)
+        const normal = normalizeTargetUri(text)
         if (normal === null) return true
         return (
-          normalTargetUri(normal) === normal &&
+          normalizeTargetUri(normal) === normal &&
           /^https?:\/\/[\x21-\x7e]+$/.test(normal) &&
           !/[?#]/.test(normal)
         )

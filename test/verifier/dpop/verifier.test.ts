@@ -124,7 +124,11 @@ t.test('a token that is bound in another way is not taken for a bearer token', a
 })
 
 t.test('the options have limits', async (t) => {
-  for (const options of [{ dpopMaxAge_s: 4 }, { dpopMaxAge_s: 301 }, { dpopProofsMax: 63 }]) {
+  for (const options of [
+    { maxDpopProofAgeSeconds: 4 },
+    { maxDpopProofAgeSeconds: 301 },
+    { maxDpopProofs: 63 },
+  ]) {
     const jwks = { keys: [signingKey.publicJwk] }
     t.throws(() => createVerifier({ issuer, audience, jwks, ...options }), {
       code: 'config_invalid',

@@ -24,7 +24,7 @@ t.test('a set that is still the same is not sent again, and its age begins anew'
   clock.advance_s(day_s - 1)
   await keys.refreshNow()
   t.same(seen, [undefined, '"one"'])
-  t.match(keys.status(), { count: 1, age_s: 0, nextRefresh_s: 240, lastError: null })
+  t.match(keys.status(), { count: 1, ageSeconds: 0, nextRefreshSeconds: 240, lastError: null })
   clock.advance_s(day_s - 1)
   t.equal(await answer(first), 'accepted', 'a day after it was confirmed')
   t.equal(keys.find('first', 'ES256'), key)
@@ -52,7 +52,7 @@ t.test('a 304 says how long the set is fresh from then on', async (t) => {
   await keys.ready()
   headers['cache-control'] = 'max-age=100'
   await keys.refreshNow()
-  t.equal(keys.status().nextRefresh_s, 80)
+  t.equal(keys.status().nextRefreshSeconds, 80)
 })
 
 t.test('the tag is that of the last set, and forgotten with it', async (t) => {

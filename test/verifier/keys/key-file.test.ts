@@ -20,26 +20,26 @@ import { day_s, first, type Setting, second, setUp, until } from './setting.ts'
 async function withFile(
   t: Test,
   {
-    age_s,
+    ageSeconds,
     text,
     answer,
     ...changes
   }: {
-    readonly age_s: number | null
+    readonly ageSeconds: number | null
     readonly text?: string
     readonly answer: JwksServer['answer']
   } & Partial<RemoteKeysOptions>,
 ): Promise<Setting & { readonly path: string }> {
   const path = join(outsideFolder(t), 'jwks.json')
-  if (age_s !== null) {
+  if (ageSeconds !== null) {
     writeFileSync(path, text ?? JSON.stringify({ keys: [first.publicJwk] }))
-    utimesSync(path, now_s - age_s, now_s - age_s)
+    utimesSync(path, now_s - ageSeconds, now_s - ageSeconds)
   }
   return { path, ...(await setUp(t, answer, { jwksFile: path, ...changes })) }
 }
 
 t.test('A30: a replica starts from the file while the issuer is away', async (t) => {
-  const setting = await withFile(t, { age_s: 3600, answer: respond(503, '') })
+  const setting = await withFile(t, { ageSeconds: 3600, answer: respond(503, '') })
   const { answer, answerSync, clock, keys, server } = setting
   t.equal(await answerSync(first), 'keys_unavailable', 'nothing is read before it is needed')
   t.equal(await answer(first), 'accepted')
@@ -47,7 +47,7 @@ t.test('A30: a replica starts from the file while the issuer is away', async (t)
   t.match(keys.status(), {
     count: 1,
     source: 'file',
-    age_s: 3600,
+    ageSeconds: 3600,
     lastError: /503/,
     fileError: null,
   })
@@ -56,44 +56,51 @@ t.test('A30: a replica starts from the file while the issuer is away', async (t)
   clock.advance_s(5)
   t.equal(await answer(second), 'accepted')
   t.equal(await answer(first), 'token_key_unknown', 'the set is replaced whole')
-  t.match(keys.status(), { source: 'network', age_s: 0 })
+  t.match(keys.status(), { source: 'network', ageSeconds: 0 })
 })
 
 t.test('A30: an issuer that is silent keeps nobody waiting for its deadline', async (t) => {
-  const { answer, keys } = await withFile(t, { age_s: 0, answer: () => {}, fetchTimeoutMs: 60_000 })
+  const { answer, keys } = await withFile(t, {
+    ageSeconds: 0,
+    answer: () => {},
+    fetchTimeoutMs: 60_000,
+  })
   t.equal(await answer(first), 'accepted')
   t.match(keys.status(), { source: 'file', lastError: null })
   await keys.close()
 })
 
 t.test('an issuer that answers goes before the file', async (t) => {
-  const { answer, keys } = await withFile(t, { age_s: 0, answer: serve([second]) })
+  const { answer, keys } = await withFile(t, { ageSeconds: 0, answer: serve([second]) })
   t.equal(await answer(first), 'token_key_unknown')
   t.equal(await answer(second), 'accepted')
   t.match(keys.status(), { source: 'network', fileError: null })
 })
 
 t.test('the keys of the file are as old as the file', async (t) => {
-  const { answer, clock, keys } = await withFile(t, { age_s: day_s - 10, answer: respond(503, '') })
+  const { answer, clock, keys } = await withFile(t, {
+    ageSeconds: day_s - 10,
+    answer: respond(503, ''),
+  })
   t.equal(await answer(first), 'accepted')
   clock.advance_s(10)
   t.equal(await answer(first), 'accepted')
   clock.advance_s(1)
   t.equal(await answer(first), 'keys_unavailable')
-  t.match(keys.status(), { count: 0, source: 'file', age_s: day_s + 1 })
+  t.match(keys.status(), { count: 0, source: 'file', ageSeconds: day_s + 1 })
 
-  const late = await withFile(t, { age_s: day_s + 1, answer: respond(503, '') })
+  const late = await withFile(t, { ageSeconds: day_s + 1, answer: respond(503, '') })
   await t.rejects(late.keys.ready(), { code: 'keys_unavailable' })
-  t.match(late.keys.status(), { count: 0, source: 'file', age_s: day_s + 1 })
+  t.match(late.keys.status(), { count: 0, source: 'file', ageSeconds: day_s + 1 })
 })
 
 t.test('a file from the future counts as written now', async (t) => {
   const { answer, clock, keys } = await withFile(t, {
-    age_s: -10 * day_s,
+    ageSeconds: -10 * day_s,
     answer: respond(503, ''),
   })
   t.equal(await answer(first), 'accepted')
-  t.equal(keys.status().age_s, 0)
+  t.equal(keys.status().ageSeconds, 0)
   clock.advance_s(day_s + 1)
   t.equal(await answer(first), 'keys_unavailable')
 })
@@ -113,7 +120,7 @@ t.test('a file that cannot be used is named, and stops nothing', async (t) => {
     ],
   }
   for (const [what, [text, error]] of Object.entries(cases)) {
-    const file = text === null ? { age_s: null } : { age_s: 0, text }
+    const file = text === null ? { ageSeconds: null } : { ageSeconds: 0, text }
     const { answer, server, clock, keys } = await withFile(t, { ...file, answer: respond(500, '') })
     t.equal(await answer(first), 'keys_unavailable', what)
     t.equal(server.requests, 1, what)
@@ -127,17 +134,17 @@ t.test('a file that cannot be used is named, and stops nothing', async (t) => {
 })
 
 t.test('no file is read that anybody may write, nor a pipe or a folder', async (t) => {
-  const open = await withFile(t, { age_s: 0, answer: respond(500, '') })
+  const open = await withFile(t, { ageSeconds: 0, answer: respond(500, '') })
   chmodSync(open.path, 0o666)
   t.equal(await open.answer(first), 'keys_unavailable')
-  t.match(open.keys.status().fileError, /anybody may write/)
+  t.match(open.keys.status().fileError, /other users can write/)
 
-  const pipe = await withFile(t, { age_s: null, answer: respond(500, '') })
+  const pipe = await withFile(t, { ageSeconds: null, answer: respond(500, '') })
   execFileSync('mkfifo', [pipe.path])
   t.equal(await pipe.answer(first), 'keys_unavailable')
   t.match(pipe.keys.status().fileError, /not a file/)
 
-  const folder = await withFile(t, { age_s: null, answer: respond(500, '') })
+  const folder = await withFile(t, { ageSeconds: null, answer: respond(500, '') })
   mkdirSync(folder.path)
   t.equal(await folder.answer(first), 'keys_unavailable')
   t.match(folder.keys.status().fileError, /not a file/)
@@ -150,7 +157,10 @@ t.test('no file is read that anybody may write, nor a pipe or a folder', async (
 })
 
 t.test('what was fetched is kept, and starts the next one', async (t) => {
-  const { path, keys, server } = await withFile(t, { age_s: null, answer: serve([first, second]) })
+  const { path, keys, server } = await withFile(t, {
+    ageSeconds: null,
+    answer: serve([first, second]),
+  })
   await keys.ready()
   await keys.close()
   const { mode, mtimeMs } = statSync(path)
@@ -175,7 +185,7 @@ t.test('what was fetched is kept, and starts the next one', async (t) => {
 
 t.test('the file follows the keys, and is confirmed once a minute', async (t) => {
   const { path, keys, clock, server, ...setting } = await withFile(t, {
-    age_s: null,
+    ageSeconds: null,
     answer: serve([first], { etag: '"a"' }),
   })
   const isWrittenAfter = (after_s: number) =>
@@ -202,7 +212,7 @@ t.test('the file follows the keys, and is confirmed once a minute', async (t) =>
 t.test('private members and refused keys are not kept', async (t) => {
   const leaked = { ...second.publicJwk, d: 'c2VjcmV0' }
   const { path, keys } = await withFile(t, {
-    age_s: null,
+    ageSeconds: null,
     answer: respond(200, JSON.stringify({ keys: [first.publicJwk, leaked] })),
   })
   await keys.ready()

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { ResponseError, readRetryAfterMs } from '../../../src/verifier/http-client.ts'
 import { RefreshSchedule } from '../../../src/verifier/keys/refresh-schedule.ts'
 import fc from '../../support/properties.ts'
 import { TestClock } from '../../support/tokens.ts'
@@ -11,6 +12,12 @@ function open(random = 1): {
   const clock = new TestClock()
   const schedule = new RefreshSchedule(clock, () => random)
   return { schedule, clock, waitMs: () => schedule.nextMs - clock.nowMs() }
+}
+
+const failure = new Error('the issuer does not answer')
+
+function refusal(retryAfter: string | null, clock: TestClock): Error {
+  return new ResponseError('the answer has status 503', readRetryAfterMs(retryAfter, clock))
 }
 
 t.test('a set is fetched again when 60 to 80 % of its freshness have passed', async (t) => {
@@ -29,7 +36,7 @@ t.test('after failures the wait doubles, up to 5 s without keys and 30 s with ke
   const waits = (hasKeys: boolean, random: number) => {
     const { schedule, waitMs } = open(random)
     return Array.from({ length: 10 }, () => {
-      schedule.failed(hasKeys, null)
+      schedule.failed(hasKeys, failure)
       return waitMs()
     })
   }
@@ -44,14 +51,14 @@ t.test('after failures the wait doubles, up to 5 s without keys and 30 s with ke
 
 t.test('a success ends the doubling', async (t) => {
   const { schedule, waitMs } = open()
-  for (let times = 0; times < 2000; times += 1) schedule.failed(true, null)
+  for (let times = 0; times < 2000; times += 1) schedule.failed(true, failure)
   t.equal(waitMs(), 30_000)
   schedule.succeeded(300)
-  schedule.failed(true, null)
+  schedule.failed(true, failure)
   t.equal(waitMs(), 200)
 })
 
-t.test('an issuer that asks to be left alone is, for a minute at most', async (t) => {
+t.test('Retry-After delays the next fetch, by a minute at most', async (t) => {
   const date = (inMs: number) => new Date(new TestClock().nowMs() + inMs).toUTCString()
   const cases: [string, number][] = [
     ['10', 10_000],
@@ -67,38 +74,44 @@ t.test('an issuer that asks to be left alone is, for a minute at most', async (t
   ]
   for (const [retryAfter, expectedMs] of cases) {
     const { schedule, clock, waitMs } = open()
-    schedule.failed(true, retryAfter)
+    schedule.failed(true, refusal(retryAfter, clock))
     t.equal(waitMs(), expectedMs, retryAfter)
-    t.notOk(schedule.mayAsk(clock.nowMs() + expectedMs - 1), 'for unknown kids too')
-    t.ok(schedule.mayAsk(clock.nowMs() + expectedMs))
+    t.notOk(schedule.canFetch(clock.nowMs() + expectedMs - 1), 'for unknown kids too')
+    t.ok(schedule.canFetch(clock.nowMs() + expectedMs))
   }
 })
 
-t.test('an unknown kid waits no longer than a cooldown, however long the backoff', async (t) => {
-  const { schedule, clock } = open()
-  for (let times = 0; times < 20; times += 1) schedule.failed(true, null)
-  t.notOk(schedule.mayAsk(clock.nowMs() + 4999))
-  t.ok(schedule.mayAsk(clock.nowMs() + 5000))
-  t.notOk(schedule.isDue(clock.nowMs() + 5000))
-})
+t.test(
+  'a fetch for an unknown kid waits no longer than a cooldown, however long the backoff',
+  async (t) => {
+    const { schedule, clock } = open()
+    for (let times = 0; times < 20; times += 1) schedule.failed(true, failure)
+    t.notOk(schedule.canFetch(clock.nowMs() + 4999))
+    t.ok(schedule.canFetch(clock.nowMs() + 5000))
+    t.notOk(schedule.isDue(clock.nowMs() + 5000))
+  },
+)
 
-t.test('before the first fetch nothing is due, and anybody may ask', async (t) => {
-  const { schedule, clock } = open()
-  t.notOk(schedule.isDue(clock.nowMs()))
-  t.ok(schedule.mayAsk(clock.nowMs()))
-})
+t.test(
+  'before the first fetch nothing is due, and a fetch for an unknown kid is allowed',
+  async (t) => {
+    const { schedule, clock } = open()
+    t.notOk(schedule.isDue(clock.nowMs()))
+    t.ok(schedule.canFetch(clock.nowMs()))
+  },
+)
 
-t.test('whatever happens, the next fetch is neither at once nor later than an hour', async () => {
+t.test('the next fetch is never immediate, and never later than an hour', async () => {
   const event = fc.oneof(
     fc.record({ freshFor_s: fc.integer({ min: 1, max: 3600 }) }),
     fc.record({ hasKeys: fc.boolean(), retryAfter: fc.option(fc.string()) }),
   )
   fc.assert(
     fc.property(fc.array(event), fc.double({ min: 0, max: 1, noNaN: true }), (events, random) => {
-      const { schedule, waitMs } = open(random)
+      const { schedule, clock, waitMs } = open(random)
       return events.every((one) => {
         if ('freshFor_s' in one) schedule.succeeded(one.freshFor_s)
-        else schedule.failed(one.hasKeys, one.retryAfter)
+        else schedule.failed(one.hasKeys, refusal(one.retryAfter, clock))
         return waitMs() >= 100 && waitMs() <= 3_600_000
       })
     }),

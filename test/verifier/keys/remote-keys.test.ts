@@ -22,14 +22,14 @@ t.test('fetches the keys once, from below the issuer', async (t) => {
   t.same(verifier.status().keys, {
     count: 1,
     source: 'network',
-    age_s: 0,
-    nextRefresh_s: 240,
+    ageSeconds: 0,
+    nextRefreshSeconds: 240,
     refused: [],
     lastError: null,
     fileError: null,
   })
   setting.clock.advance_s(7)
-  t.match(verifier.status().keys, { age_s: 7, nextRefresh_s: 233 })
+  t.match(verifier.status().keys, { ageSeconds: 7, nextRefreshSeconds: 233 })
 })
 
 t.test('fetches from another address, if it is told one', async (t) => {
@@ -113,7 +113,7 @@ t.test('an unknown kid met by verifySync is known to the next call', async (t) =
   setting.server.answer = serve([first, second])
   setting.clock.advance_s(5)
   t.equal(await setting.answerSync(second), 'token_key_unknown')
-  await until(setting, ({ age_s }) => age_s === 0)
+  await until(setting, ({ ageSeconds }) => ageSeconds === 0)
   t.equal(await setting.answerSync(second), 'accepted')
 })
 
@@ -146,7 +146,7 @@ t.test('A10: the set is replaced whole', async (t) => {
   setting.server.answer = serve([second])
   setting.clock.advance_s(240)
   t.equal(await setting.answerSync(first), 'accepted', 'the fetch is only now under way')
-  await until(setting, ({ age_s }) => age_s === 0)
+  await until(setting, ({ ageSeconds }) => ageSeconds === 0)
   t.equal(await setting.answer(first), 'token_key_unknown')
   t.equal(await setting.answerSync(first), 'token_key_unknown')
   t.equal(await setting.answer(second), 'accepted')
@@ -158,7 +158,7 @@ t.test('A10: a key that was replaced under its kid no longer verifies', async (t
   setting.server.answer = serve([makeKey('ES256', 'first')])
   setting.clock.advance_s(240)
   await setting.answer(first)
-  await until(setting, ({ age_s }) => age_s === 0)
+  await until(setting, ({ ageSeconds }) => ageSeconds === 0)
   t.equal(await setting.answer(first), 'token_signature')
 })
 
@@ -288,7 +288,7 @@ t.test('A30: whatever goes wrong at the start is 503, and heals', async (t) => {
     await t.rejects(verifier.ready(), { code: 'keys_unavailable', status: 503 }, what)
     t.equal(await answer(first), 'keys_unavailable', what)
     t.equal(await answerSync(first), 'keys_unavailable', what)
-    t.match(verifier.status().keys, { count: 0, age_s: null, lastError: failure.error }, what)
+    t.match(verifier.status().keys, { count: 0, ageSeconds: null, lastError: failure.error }, what)
     server.answer = serve([first])
     clock.advance_s(5)
     t.equal(await answer(first), 'accepted', what)
@@ -305,7 +305,7 @@ t.test('A30: whatever goes wrong later, the last good set serves for a day', asy
     clock.advance_s(240)
     t.equal(await answer(first), 'accepted', what)
     await until(setting, ({ lastError }) => lastError !== null)
-    t.match(verifier.status().keys, { count: 1, age_s: 240, lastError: failure.error }, what)
+    t.match(verifier.status().keys, { count: 1, ageSeconds: 240, lastError: failure.error }, what)
     t.equal(await answer(second), 'token_key_unknown', what)
     clock.advance_s(day_s - 240)
     t.equal(await answerSync(first), 'accepted', what)
@@ -347,7 +347,7 @@ t.test('nobody listening is 503', async (t) => {
 })
 
 t.test('the age at which keys no longer serve can be set', async (t) => {
-  const { answer, server, clock } = await setUp(t, serve([first]), { maxAge_s: 60 })
+  const { answer, server, clock } = await setUp(t, serve([first]), { maxAgeSeconds: 60 })
   t.equal(await answer(first), 'accepted')
   server.answer = respond(500, '')
   clock.advance_s(60)
@@ -377,9 +377,9 @@ t.test('close leaves no timer behind', async (t) => {
   const started = t.capture(globalThis, 'setTimeout', setTimeout)
   const { answer, keys, verifier } = await setUp(t, respond(500, ''), { jwksFile: '/nowhere/a' })
   t.equal(await answer(first), 'keys_unavailable')
-  t.ok(keys.status().nextRefresh_s !== null)
+  t.ok(keys.status().nextRefreshSeconds !== null)
   await verifier.close()
-  t.equal(keys.status().nextRefresh_s, null)
+  t.equal(keys.status().nextRefreshSeconds, null)
   await keys.refreshNow()
   await keys.refresh('first')
   // Node's fetch keeps timers of its own.

@@ -36,7 +36,7 @@ export async function setUp(
   const keys = createRemoteKeys({
     jwksUri: `${server.issuer}/.well-known/jwks.json`,
     fetchTimeoutMs: 5000,
-    maxAge_s: day_s,
+    maxAgeSeconds: day_s,
     clock,
     random: () => 1,
     ...changes,
@@ -44,7 +44,7 @@ export async function setUp(
   const verifier = createVerifier({
     issuer: server.issuer,
     audience: null,
-    clockTolerance_s: 300,
+    clockToleranceSeconds: 300,
     clock,
     keys,
   })

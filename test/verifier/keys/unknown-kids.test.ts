@@ -1,5 +1,5 @@
 import t from 'tap'
-import { AbsentKids } from '../../../src/verifier/keys/refresh-schedule.ts'
+import { UnknownKids } from '../../../src/verifier/keys/refresh-schedule.ts'
 import fc from '../../support/properties.ts'
 import { makeKey } from '../../support/tokens.ts'
 import { respond, serve } from '../jwks-server.ts'
@@ -114,28 +114,28 @@ t.test('A29: so many tokens wait for a fetch, and no more', async (t) => {
 })
 
 t.test('A29: the memory for absent kids has a limit, and the wait too', async (t) => {
-  const kids = new AbsentKids()
-  t.equal(kids.extraQuietMs('a'), 0)
-  for (let times = 0; times < 2000; times += 1) kids.missed('a')
-  t.equal(kids.extraQuietMs('a'), 55_000)
-  for (let at = 0; at < 999; at += 1) kids.missed(`b${at}`)
-  t.equal(kids.extraQuietMs('a'), 55_000)
-  kids.missed('c')
-  t.equal(kids.extraQuietMs('a'), 0, 'pushed out')
-  kids.missed('b0')
-  t.equal(kids.extraQuietMs('b0'), 5000)
+  const kids = new UnknownKids()
+  t.equal(kids.extraCooldownMs('a'), 0)
+  for (let times = 0; times < 2000; times += 1) kids.record('a')
+  t.equal(kids.extraCooldownMs('a'), 55_000)
+  for (let at = 0; at < 999; at += 1) kids.record(`b${at}`)
+  t.equal(kids.extraCooldownMs('a'), 55_000)
+  kids.record('c')
+  t.equal(kids.extraCooldownMs('a'), 0, 'pushed out')
+  kids.record('b0')
+  t.equal(kids.extraCooldownMs('b0'), 5000)
   kids.clear()
-  t.equal(kids.extraQuietMs('b0'), 0)
+  t.equal(kids.extraCooldownMs('b0'), 0)
 })
 
 t.test('a kid is never kept out for longer than it had been asked for', async () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 0, max: 100_000 })), (pausesMs) => {
-      const kids = new AbsentKids()
+      const kids = new UnknownKids()
       let sinceFirstMs = 0
       for (const pauseMs of pausesMs) {
-        kids.missed('a')
-        const quietMs = 5000 + kids.extraQuietMs('a')
+        kids.record('a')
+        const quietMs = 5000 + kids.extraCooldownMs('a')
         if (quietMs > Math.max(5000, sinceFirstMs + 5000) || quietMs > 60_000) return false
         sinceFirstMs += quietMs + pauseMs
       }

@@ -1,19 +1,19 @@
 import t from 'tap'
 import {
-  EventStreamReader,
-  eventBytesMax,
+  EventStreamParser,
+  maxEventBytes,
   type StreamMessage,
 } from '../../../src/verifier/revocations/event-stream.ts'
 import fc from '../../support/properties.ts'
 
 function readAll(...chunks: (string | Uint8Array)[]): StreamMessage[] {
-  const reader = new EventStreamReader()
-  return chunks.flatMap((chunk) => reader.read(Buffer.from(chunk as string)))
+  const parser = new EventStreamParser()
+  return chunks.flatMap((chunk) => parser.parse(Buffer.from(chunk as string)))
 }
 
 const stream = 'retry: 1000\n\n:\n\nid: 7.ü\nevent: revocation\ndata: a\ndata:b\n\n: x\nfoo: 1\n\n'
 const messages = [
-  { type: 'retry', afterMs: 1000 },
+  { type: 'retry', delayMs: 1000 },
   { type: 'comment' },
   { type: 'event', id: '7.ü', name: 'revocation', data: 'a\nb' },
   { type: 'comment' },
@@ -43,12 +43,12 @@ t.test('an event holds nothing of the one before', async (t) => {
 })
 
 t.test('a line, or an event, without end is given up', async (t) => {
-  const half = 'x'.repeat(eventBytesMax / 2)
+  const half = 'x'.repeat(maxEventBytes / 2)
   t.throws(() => readAll(`data: ${half}`, half), /longer than/)
   t.throws(() => readAll(`: ${half}`, half, half), /longer than/, 'a comment')
   t.throws(() => readAll(`data: ${half}\n`, `data: ${half}\n`, 'data: x\n'), /longer than/)
-  const reader = new EventStreamReader()
-  for (let n = 0; n < 10; n++) t.equal(reader.read(Buffer.from(`data: ${half}\n\n`)).length, 1)
+  const parser = new EventStreamParser()
+  for (let n = 0; n < 10; n++) t.equal(parser.parse(Buffer.from(`data: ${half}\n\n`)).length, 1)
 })
 
 t.test('what is not UTF-8 is refused', async (t) => {

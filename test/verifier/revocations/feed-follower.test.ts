@@ -22,7 +22,7 @@ t.test('hears of each kind, and refuses from then on', async (t) => {
   t.equal(await answer({ sid: 'session-2' }), 'accepted')
   await feed.add('all', '')
   await until('everybody', async () => (await answer({ sid: 'session-2' })) === 'token_revoked')
-  t.match(status(), { state: 'streaming', loaded: true, entries: 4, lastError: null })
+  t.match(status(), { state: 'streaming', isLoaded: true, entries: 4, lastError: null })
 })
 
 t.test('A21: a token that was accepted is refused once its session is revoked', async (t) => {
@@ -45,7 +45,7 @@ t.test('ready() waits for the snapshot, and does not fail for want of one', asyn
   const other = await openFollowing(t, { uri: 'http://127.0.0.1:1/revocations' })
   await other.verifier.ready()
   t.equal(await other.answer(), 'accepted')
-  t.match(other.status(), { state: 'down', loaded: false, lastError: /ECONNREFUSED|bad port/ })
+  t.match(other.status(), { state: 'down', isLoaded: false, lastError: /ECONNREFUSED|bad port/ })
 })
 
 t.test('a stream that was cut goes on where it was', async (t) => {
@@ -95,7 +95,7 @@ t.test('an answer on its way proves nothing when an event goes missing meanwhile
   feed.onSnapshot = (_request, response) => askedAgain.resolve(response)
   onItsWay.writeHead(304).end()
   const last = await askedAgain.promise
-  t.equal(status().lag_s, 60)
+  t.equal(status().lagSeconds, 60)
   t.equal(await answer({ sid: 'lost' }), 'accepted')
   last.writeHead(200, { 'content-type': 'application/jwt' }).end(await feed.snapshotText())
   await until('the lost one', async () => (await answer({ sid: 'lost' })) === 'token_revoked')

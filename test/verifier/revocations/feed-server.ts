@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
 import {
-  type RevokedSubject,
+  type Revocation,
   signRevocationEvent,
   signRevocationSnapshot,
 } from '../../../src/tokens/revocation-tokens.ts'
@@ -11,7 +11,7 @@ import { issuer, now_s, type TestKey } from '../../support/tokens.ts'
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => unknown
 
-interface LogEntry extends RevokedSubject {
+interface LogEntry extends Revocation {
   readonly position: string
   readonly previous: string
 }
@@ -71,7 +71,7 @@ export class FeedServer {
 
   /** Notes an entry, and tells it unless it is to get lost. */
   async add(
-    kind: RevokedSubject['kind'],
+    kind: Revocation['kind'],
     id: string,
     at_s = now_s,
     fate: 'told' | 'lost' = 'told',
@@ -106,7 +106,7 @@ export class FeedServer {
   }
 
   snapshotText(
-    entries: readonly RevokedSubject[] = this.log,
+    entries: readonly Revocation[] = this.log,
     key = this.key,
     name = issuer,
   ): Promise<string> {

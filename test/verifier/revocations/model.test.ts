@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { RevokedSubject } from '../../../src/tokens/revocation-tokens.ts'
+import type { Revocation } from '../../../src/tokens/revocation-tokens.ts'
 import fc from '../../support/properties.ts'
 import { makeKey, now_s, TestClock } from '../../support/tokens.ts'
 import { until } from '../../support/until.ts'
@@ -36,7 +36,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
 class Model {
   readonly #times = new Map<string, number>()
 
-  add({ kind, id, atMs }: RevokedSubject): void {
+  add({ kind, id, atMs }: Revocation): void {
     const name = `${kind} ${id}`
     this.#times.set(name, Math.max(atMs / 1000, this.#times.get(name) ?? 0))
   }

@@ -1,7 +1,6 @@
 import t from 'tap'
 import { createVerifier, type VerifierOptions } from '../../../src/verifier/index.ts'
-import { openRevocations } from '../../../src/verifier/revocations/options.ts'
-import { audience, issuer, makeKey, TestClock } from '../../support/tokens.ts'
+import { audience, issuer, makeKey } from '../../support/tokens.ts'
 import { until } from '../../support/until.ts'
 import { FeedServer } from './feed-server.ts'
 import { openFollowing } from './support.ts'
@@ -17,11 +16,11 @@ t.test('what is not acceptable is refused, with its name', async (t) => {
     [{ uri: 'https://user:password@a.test' }, '/revocations/uri'],
     [{ uri: 'https://a.test?x=1' }, '/revocations/uri'],
     [{ stream: 'no' }, '/revocations/stream'],
-    [{ pollInterval_s: 0 }, '/revocations/pollInterval_s'],
-    [{ pollInterval_s: 1.5 }, '/revocations/pollInterval_s'],
-    [{ streamSilence_s: Number.POSITIVE_INFINITY }, '/revocations/streamSilence_s'],
-    [{ entriesMax: 1e9 }, '/revocations/entriesMax'],
-    [{ maxStaleness_s: 1 }, '/revocations/maxStaleness_s'],
+    [{ pollIntervalSeconds: 0 }, '/revocations/pollIntervalSeconds'],
+    [{ pollIntervalSeconds: 1.5 }, '/revocations/pollIntervalSeconds'],
+    [{ streamTimeoutSeconds: Number.POSITIVE_INFINITY }, '/revocations/streamTimeoutSeconds'],
+    [{ maxEntries: 1e9 }, '/revocations/maxEntries'],
+    [{ maxStalenessSeconds: 1 }, '/revocations/maxStalenessSeconds'],
   ]
   for (const [revocations, pointer] of cases) {
     const options = { issuer, audience, jwks, revocations } as VerifierOptions
@@ -49,9 +48,9 @@ t.test('none are followed unless it is asked for', async (t) => {
     t.equal(verifier.status().revocations, null)
   }
   const own = { isRevoked: () => true }
-  const parts = { clock: new TestClock(), clockTolerance_s: 5, fetchTimeoutMs: 5_000 }
-  const keys = {} as never
-  t.equal(openRevocations({ issuer, audience, revocations: own }, { ...parts, keys }), own)
+  const verifier = createVerifier({ issuer, audience, jwks, revocations: own })
+  t.equal(verifier.status().revocations, null, 'a list without a status')
+  await verifier.close()
 })
 
 t.test('the feed is where the keys are, or at the issuer', async (t) => {
@@ -71,8 +70,8 @@ t.test('the feed is where the keys are, or at the issuer', async (t) => {
   }
 })
 
-t.test('maxStaleness_s holds where a use does not say otherwise', async (t) => {
-  const { feed, clock, answer, untilState } = await openFollowing(t, { maxStaleness_s: 20 })
+t.test('maxStalenessSeconds holds where a use does not say otherwise', async (t) => {
+  const { feed, clock, answer, untilState } = await openFollowing(t, { maxStalenessSeconds: 20 })
   await untilState('streaming')
   t.equal(await answer(), 'accepted')
   feed.onStream = (_request, response) => response.writeHead(503).end()

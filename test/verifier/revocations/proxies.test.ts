@@ -63,9 +63,9 @@ t.test('an nginx that buffers is polled through', async (t) => {
   const feed = await FeedServer.open(t, key)
   const buffered = 'proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;'
   const uri = await startNginx(t, feed, buffered)
-  const options = { uri, streamSilence_s: 1 }
+  const options = { uri, streamTimeoutSeconds: 1 }
   const one = follow(t, feed, new TestClock(), [key.publicJwk], options)
-  await one.untilError(/nothing was heard on the stream/)
+  await one.untilError(/nothing was received on the stream/)
   await one.untilState('polling')
   await feed.add('session', 'session-1')
   await until('it is polled', async () => (await one.answer()) === 'token_revoked', 4_000)

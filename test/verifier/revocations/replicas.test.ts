@@ -106,7 +106,7 @@ t.test('signing out everywhere ends the tokens of all devices, and no later one'
 
 t.test('a replica without a stream hears within its poll', async (t) => {
   const issuer = await startIssuer(t)
-  const replicas = await startReplicas(t, issuer, 2, { stream: false, pollInterval_s: 1 })
+  const replicas = await startReplicas(t, issuer, 2, { stream: false, pollIntervalSeconds: 1 })
   const { access_token, refresh_token } = await issuer.signIn()
   const logout = () => issuer.call({ method: 'POST', url: '/logout', body: { refresh_token } })
   const times = await timesUntilRefused(replicas, access_token, logout)

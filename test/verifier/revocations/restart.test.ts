@@ -56,7 +56,7 @@ t.test('an issuer that is killed and started again: nothing is missed', async (t
       issuer: name,
       audience: null,
       jwksUri: `http://127.0.0.1:${port}/.well-known/jwks.json`,
-      revocations: { pollInterval_s: 2 },
+      revocations: { pollIntervalSeconds: 2 },
     }),
   )
   t.teardown(() => Promise.all(replicas.map((one) => one.close())))

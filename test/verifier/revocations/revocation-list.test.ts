@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { AccessTokenClaims } from '../../../src/tokens/access-token.ts'
-import { RevocationRules } from '../../../src/verifier/revocations/revocation-list.ts'
+import { RevocationList } from '../../../src/verifier/revocations/revocation-list.ts'
 import { claimsWith, now_s } from '../../support/tokens.ts'
 
 function claims(changes: Record<string, unknown> = {}): AccessTokenClaims {
@@ -8,7 +8,7 @@ function claims(changes: Record<string, unknown> = {}): AccessTokenClaims {
 }
 
 t.test('a session ends for good, by whatever clock its tokens were signed', async (t) => {
-  const rules = new RevocationRules(100)
+  const rules = new RevocationList(100)
   t.notOk(rules.isRevoked(claims(), 'k1'))
   t.ok(rules.add({ kind: 'session', id: 'session-1', at_s: now_s }))
   t.ok(rules.isRevoked(claims({ iat: now_s - 10 }), 'k1'))
@@ -19,7 +19,7 @@ t.test('a session ends for good, by whatever clock its tokens were signed', asyn
 
 t.test('a user, and everybody, until a time', async (t) => {
   for (const kind of ['user', 'all'] as const) {
-    const rules = new RevocationRules(100)
+    const rules = new RevocationList(100)
     rules.add({ kind, id: kind === 'user' ? 'user-1' : '', at_s: now_s })
     t.ok(rules.isRevoked(claims({ iat: now_s }), 'k1'), kind)
     t.notOk(rules.isRevoked(claims({ iat: now_s + 1 }), 'k1'), `${kind}, signed in again`)
@@ -28,7 +28,7 @@ t.test('a user, and everybody, until a time', async (t) => {
 })
 
 t.test('a key, whatever its tokens say of when they were signed', async (t) => {
-  const rules = new RevocationRules(100)
+  const rules = new RevocationList(100)
   rules.add({ kind: 'key', id: 'k1', at_s: now_s })
   t.ok(rules.isRevoked(claims({ iat: now_s + 1000 }), 'k1'))
   t.notOk(rules.isRevoked(claims(), 'k2'))
@@ -46,7 +46,7 @@ t.test('A28: of two not-before rules the later wins, whichever came last', async
       ['all', 'user'],
       ['user', 'all'],
     ] as const) {
-      const rules = new RevocationRules(100)
+      const rules = new RevocationList(100)
       rules.add({ kind: first, id: first === 'user' ? 'user-1' : '', at_s: times[0] ?? 0 })
       rules.add({ kind: second, id: second === 'user' ? 'user-1' : '', at_s: times[1] ?? 0 })
       t.ok(rules.isRevoked(claims({ iat: now_s }), 'k1'), `${first} ${second} ${times}`)
@@ -56,7 +56,7 @@ t.test('A28: of two not-before rules the later wins, whichever came last', async
 })
 
 t.test('an entry goes when its time is over, and not before', async (t) => {
-  const rules = new RevocationRules(100)
+  const rules = new RevocationList(100)
   rules.add({ kind: 'session', id: 'session-1', at_s: now_s })
   rules.add({ kind: 'user', id: 'user-2', at_s: now_s })
   rules.add({ kind: 'all', id: '', at_s: now_s - 1000 })
@@ -73,7 +73,7 @@ t.test('an entry goes when its time is over, and not before', async (t) => {
 })
 
 t.test('too many become one rule for all: nothing revoked is accepted', async (t) => {
-  const rules = new RevocationRules(1000)
+  const rules = new RevocationList(1000)
   const at = (n: number) => now_s - 100_000 + n
   for (let n = 0; n < 50_000; n++) {
     rules.add({ kind: n % 2 === 0 ? 'session' : 'user', id: `id-${n}`, at_s: at(n) })
@@ -89,7 +89,7 @@ t.test('too many become one rule for all: nothing revoked is accepted', async (t
 })
 
 t.test('more revoked keys than there can be are said to be too many', async (t) => {
-  const rules = new RevocationRules(100)
+  const rules = new RevocationList(100)
   for (let n = 0; n < 1000; n++) rules.add({ kind: 'key', id: `k${n}`, at_s: now_s })
   t.throws(() => rules.add({ kind: 'key', id: 'one more', at_s: now_s }), /more than 1000 keys/)
   t.notOk(rules.add({ kind: 'key', id: 'k1', at_s: now_s }), 'a known one is none more')

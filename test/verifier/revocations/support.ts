@@ -26,7 +26,7 @@ export function follow(
     audience,
     jwks: { keys },
     clock,
-    revocations: { uri: feed.uri, pollInterval_s: 1, ...options },
+    revocations: { uri: feed.uri, pollIntervalSeconds: 1, ...options },
   })
   t.teardown(() => verifier.close())
   const status = () => {

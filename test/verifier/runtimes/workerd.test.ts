@@ -130,7 +130,7 @@ t.test('A33: keys are fetched within the request when they are due', async (t) =
   t.equal(await verify(second, 'another'), 'accepted', 'a token that is new')
   t.equal(await verify(first), 'accepted')
   t.equal(server.requests, requests + 2)
-  t.match(await ask('/status'), { count: 2, source: 'network', age_s: 0, lastError: null })
+  t.match(await ask('/status'), { count: 2, source: 'network', ageSeconds: 0, lastError: null })
 })
 
 t.test('A33: a fetch that hangs is waited for by one request, and not for long', async (t) => {

@@ -27,7 +27,7 @@ async function checkFetchedKeys(setting: AllSetting) {
   const { keyServer: issuer, now_s, firstToken, secondToken } = setting
   let nowMs = now_s * 1000
   const clock = { nowMs: () => nowMs }
-  const verifier = createVerifier({ issuer, audience: null, clock, clockTolerance_s: 300 })
+  const verifier = createVerifier({ issuer, audience: null, clock, clockToleranceSeconds: 300 })
   const first = await answerOf(() => verifier.verify(firstToken))
   await fetch(`${issuer}/next`)
   // The keys are due by now, and fetched in the background.
@@ -41,7 +41,7 @@ async function checkFetchedKeys(setting: AllSetting) {
 async function checkRevocations(setting: AllSetting) {
   const { issuer, audience, jwks, feed: uri, now_s } = setting
   const clock = { nowMs: () => now_s * 1000 }
-  const revocations = { uri, pollInterval_s: 1 }
+  const revocations = { uri, pollIntervalSeconds: 1 }
   const verifier = createVerifier({ issuer, audience, jwks, clock, revocations })
   await verifier.ready()
   const token = setting.tokens.ES256 ?? ''

@@ -25,7 +25,7 @@ function createWorker(setting: WorkerSetting) {
   const { keyServer: issuer, fetchTimeoutMs, now_s } = setting
   let nowMs = now_s * 1000
   const clock = { nowMs: () => nowMs }
-  const fetched = { issuer, audience: null, clock, clockTolerance_s: 300, fetchTimeoutMs }
+  const fetched = { issuer, audience: null, clock, clockToleranceSeconds: 300, fetchTimeoutMs }
   const verifier = createVerifier(fetched)
   const refusedOutside = refusalOf(() => createVerifier({ ...fetched, revocations: true }))
 
