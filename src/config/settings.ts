@@ -330,7 +330,7 @@ const table = {
     both,
     z.int().min(0).max(16).default(0),
     asNumber,
-    'Redis replicas that must confirm a change of session data before it is acknowledged ([what a fail-over loses](session-data.md#what-each-loses-and-when)).',
+    'Redis replicas that must confirm a change of session data before it is acknowledged ([what a fail-over loses](session-data.md#durability)).',
   ),
   data_user_ttl_s: setting(
     verifier,
