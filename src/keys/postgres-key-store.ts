@@ -33,7 +33,7 @@ const update = {
 const deleteOne = { name: 'delete key', text: 'DELETE FROM gatepass.keys WHERE name = $1' }
 
 /** One background task reads the keys. */
-const connectionsMax = 2
+const maxConnections = 2
 
 /** Keeps signing keys in Postgres (`postgres:`), one row per key. */
 export class PostgresKeyStore implements KeyStore {
@@ -45,7 +45,7 @@ export class PostgresKeyStore implements KeyStore {
 
   /** @throws `config_invalid`, `store_unavailable`, `migration_failed` */
   static async open(url: string, options?: PostgresOptions): Promise<PostgresKeyStore> {
-    const db = await PostgresDatabase.open(url, schema, { connectionsMax, ...options })
+    const db = await PostgresDatabase.open(url, schema, { maxConnections, ...options })
     return new PostgresKeyStore(db)
   }
 

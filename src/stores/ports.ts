@@ -1,5 +1,4 @@
 import type { JsonObject } from '../core/json.ts'
-import type { OneTimeStore } from './one-time.ts'
 
 /** Someone who can sign in. */
 export interface Account {
@@ -130,6 +129,37 @@ export interface Revocation {
 
 /** The start of the revocation log. */
 export const logStart = ''
+
+/**
+ * Authorization codes, challenges and the `jti`s of client assertions: each works once, whatever
+ * replicas receive its copies.
+ *
+ * Ids are opaque and stored as given: hash a secret first. Callers limit how many they store and how
+ * large payloads are; the store removes what has expired. Every call throws `store_unavailable`.
+ */
+export interface OneTimeStore {
+  /** Stores a payload under a new random id until `expiresAtMs`. */
+  putOneTime(id: string, payload: string, expiresAtMs: number): Promise<void>
+  /** Returns the payload if nobody has taken it; null if it is taken, expired or unknown. */
+  findOneTime(id: string, nowMs: number): Promise<string | null>
+  /**
+   * Takes a payload, in one atomic step. The first use wins, and each later use learns who was first.
+   *
+   * To exchange an authorization code, create the session, then take the code by its `sid`, then hand
+   * out tokens. A second use then finds a session to end (RFC 6749 §4.1.2), even while the first runs.
+   *
+   * @param takenBy identifies this use, and is not empty. The same value again is the same use.
+   */
+  takeOneTime(id: string, takenBy: string, nowMs: number): Promise<OneTimeUse>
+  /** Returns true to the first caller with an id, and false to all others until `expiresAtMs`. */
+  claimOnce(id: string, expiresAtMs: number): Promise<boolean>
+}
+
+/** `unknown`: never stored, or expired. */
+export type OneTimeUse =
+  | { readonly state: 'first'; readonly payload: string }
+  | { readonly state: 'used'; readonly payload: string; readonly takenBy: string }
+  | { readonly state: 'unknown' }
 
 export interface SessionStore extends OneTimeStore {
   create(session: Session): Promise<void>

@@ -6,7 +6,7 @@ import { z } from 'zod'
 import type { Clock } from '../../core/clock.ts'
 import { errorCodes, GatepassError, isGatepassError } from '../../core/errors.ts'
 import { randomId } from '../../core/secrets.ts'
-import { withFileLock } from '../../stores/sqlite/file-lock.ts'
+import { withFileLock } from '../../stores/sqlite/database.ts'
 import type { CliContext } from '../context.ts'
 import type { IssuerClient, LoginParts, Tokens } from './issuer-client.ts'
 

@@ -1,7 +1,7 @@
 import { GatepassError } from '../../core/errors.ts'
-import type { JsonObject } from '../../core/json.ts'
 import type { Schema } from '../migrations.ts'
 import type { Account, AccountStore } from '../ports.ts'
+import { type AccountRow, toAccount } from '../sql-rows.ts'
 import { PostgresDatabase, type PostgresOptions } from './database.ts'
 
 const schema: Schema = {
@@ -9,8 +9,8 @@ const schema: Schema = {
   migrations: [
     {
       name: 'accounts',
-      // Names are normalised before they come here, and compared by their bytes. Attributes are
-      // text: JSONB takes neither every string of JSON nor keeps what it takes as it is.
+      // The "C" collation compares normalised names by their bytes. Attributes are text, as JSONB
+      // neither accepts every JSON string nor keeps a document unchanged.
       sql: `
       CREATE TABLE gatepass.accounts (
         created_at_ms BIGINT NOT NULL,
@@ -26,10 +26,10 @@ const schema: Schema = {
   ],
 }
 
-/** By name: a statement that is prepared must go on working when a column is added. */
+/** Named, so that prepared statements survive an added column. */
 const columns = 'sub, login_name, password_hash, attributes, disabled, created_at_ms, updated_at_ms'
 
-/** One row for each place in the seven arrays, in their order; returns those that were inserted. */
+/** Inserts a row per index of the seven arrays, in order. Returns the inserted rows. */
 const insertMany = {
   name: 'insert accounts',
   text: `
@@ -100,7 +100,7 @@ export class PostgresAccountStore implements AccountStore {
     const created = new Set(rows.map((row) => identity(row.sub, row.login_name)))
     return (
       accounts
-        // The first of two that are alike was created, the second was not.
+        // Of two equal accounts, only the first was created.
         .filter(({ sub, loginName }) => !created.delete(identity(sub, loginName)))
         .map(({ loginName }) => loginName)
     )
@@ -144,7 +144,7 @@ export class PostgresAccountStore implements AccountStore {
   }
 
   async #find(statement: typeof selectBySub, key: string): Promise<Account | null> {
-    // Postgres refuses such a text rather than not find it.
+    // Postgres refuses a text with this character.
     if (key.includes('\0')) return null
     const { rows } = await this.#db.run<AccountRow>(statement, [key], true)
     return rows[0] === undefined ? null : toAccount(rows[0])
@@ -153,26 +153,4 @@ export class PostgresAccountStore implements AccountStore {
 
 function identity(sub: string, loginName: string): string {
   return JSON.stringify([sub, loginName])
-}
-
-interface AccountRow {
-  readonly sub: string
-  readonly login_name: string
-  readonly password_hash: string
-  readonly attributes: string
-  readonly disabled: boolean
-  readonly created_at_ms: number
-  readonly updated_at_ms: number
-}
-
-function toAccount(row: AccountRow): Account {
-  return {
-    sub: row.sub,
-    loginName: row.login_name,
-    passwordHash: row.password_hash,
-    attributes: JSON.parse(row.attributes) as JsonObject,
-    disabled: row.disabled,
-    createdAtMs: row.created_at_ms,
-    updatedAtMs: row.updated_at_ms,
-  }
 }

@@ -1,33 +1,33 @@
 import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
-import { type ClientConfig, type CustomTypesConfig, types } from 'pg'
+import { type ClientConfig, type CustomTypesConfig, DatabaseError, types } from 'pg'
 import { GatepassError } from '../../core/errors.ts'
 import type { PostgresTarget } from './url.ts'
 
-/** How long a connection may take to be there, and a statement to be done. */
 export interface Timeouts {
+  /** Longest time until a connection can be used. */
   readonly connectMs: number
+  /** Longest time that the server works on a statement. */
   readonly statementMs: number
 }
 
 /**
- * The settings of a connection. All are given, so that none comes from the environment, where pg
- * would look for those that are missing.
+ * Returns the settings of a connection. All are explicit, as pg reads missing settings from environment
+ * variables.
  *
- * @throws `config_invalid` when the file of certificates can't be read
+ * @throws `config_invalid` if the certificate file cannot be read
  */
 export function connectionConfig(target: PostgresTarget, timeouts: Timeouts): ClientConfig {
   const settings = {
-    // The statements rely on it: one that waited for a row goes on with the row's new version.
+    // The statements rely on it: one that waits for a row continues with the new version of the row.
     default_transaction_isolation: 'read\\ committed',
-    // The server gives up when we do, rather than work on for nobody.
     statement_timeout: timeouts.statementMs,
   }
   return {
     host: target.host,
     port: target.port,
     user: target.user,
-    // As a function it is in no error and no inspection of the client.
+    // A function keeps the password out of errors and of inspected clients.
     password: () => target.password,
     database: target.database,
     ssl: tlsOptions(target),
@@ -43,7 +43,7 @@ export function connectionConfig(target: PostgresTarget, timeouts: Timeouts): Cl
   }
 }
 
-/** Milliseconds and counts are `bigint`, which pg gives as text; all of ours are safe integers. */
+/** Parses `bigint`, which pg returns as text. Our times and counts are safe integers. */
 const parsers: CustomTypesConfig = {
   getTypeParser: ((oid: number, format?: 'text') =>
     oid === types.builtins.INT8
@@ -66,8 +66,68 @@ function readCertificates(file: string): string {
     return readFileSync(file, 'utf8')
   } catch (error) {
     throw new GatepassError('config_invalid', {
-      detail: `The sslrootcert ${file} of the Postgres URL can't be read.`,
+      detail: `The sslrootcert ${file} of the Postgres URL cannot be read.`,
       cause: error,
     })
   }
+}
+
+const retryAfterSeconds = 1
+
+/** SQLSTATEs (Postgres manual, appendix A) after which a statement did not run and may succeed. */
+const temporary = new Set([
+  '40001', // serialization_failure
+  '40P01', // deadlock_detected
+  '25006', // read_only_sql_transaction: the server has become a standby
+  '53300', // too_many_connections
+  '57P03', // cannot_connect_now: the server starts or shuts down
+])
+
+/**
+ * What is known of a failed statement. `undone`: it did not run and may succeed when repeated.
+ * `unknown`: the connection broke, so it may have run. `refused`: a repeated statement would fail too.
+ */
+export type FailureKind = 'undone' | 'unknown' | 'refused'
+
+export function failureKind(error: unknown, phase: 'connecting' | 'running'): FailureKind {
+  if (error instanceof GatepassError) return 'refused'
+  if (error instanceof DatabaseError) {
+    if (temporary.has(error.code ?? '')) return 'undone'
+    if (!isConnectionLost(error)) return 'refused'
+  }
+  return phase === 'connecting' ? 'undone' : 'unknown'
+}
+
+/** Whether the connection can run another statement after the error. */
+export function isConnectionUsable(error: unknown): boolean {
+  // Class 40 (rollback), class 23 (constraints), and 57014 (statement_timeout).
+  return error instanceof DatabaseError && /^(40|23)|^57014$/.test(error.code ?? '')
+}
+
+/** Whether the server ended the connection (class 57P) or reports that it is lost (class 08). */
+function isConnectionLost({ code = '' }: DatabaseError): boolean {
+  return code.startsWith('57P') || code.startsWith('08')
+}
+
+/** Returns `store_unavailable` with a cause that may be logged. */
+export function unavailable(error: unknown): GatepassError {
+  if (error instanceof GatepassError) return error
+  return new GatepassError('store_unavailable', { cause: withoutValues(error), retryAfterSeconds })
+}
+
+/** Returns `store_unavailable` with a detail for the operator. */
+export function cannotOpen({ host, port }: PostgresTarget, error: unknown): GatepassError {
+  const { message, code }: NodeJS.ErrnoException =
+    error instanceof Error ? error : new Error(`${error}`)
+  return new GatepassError('store_unavailable', {
+    // An error for several addresses of one name has a code and no message.
+    detail: `Postgres at ${host}:${port} cannot be used: ${message || code}.`,
+    cause: withoutValues(error),
+  })
+}
+
+/** Copies message and code. `detail` and `where` of Postgres may quote rows with password hashes. */
+function withoutValues(error: unknown): unknown {
+  if (!(error instanceof DatabaseError)) return error
+  return Object.assign(new Error(`Postgres: ${error.message}`), { code: error.code })
 }

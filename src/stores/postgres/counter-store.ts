@@ -26,7 +26,7 @@ const schema: Schema = {
   ],
 }
 
-/** A few expired rows: each write removes more than it makes, so that they never pile up. */
+/** Removes two expired rows. Each write runs it, so expired rows do not accumulate. */
 const removeExpired = {
   name: 'delete expired counters',
   text: `
@@ -35,8 +35,8 @@ const removeExpired = {
        FOR UPDATE SKIP LOCKED)`,
 }
 
-/** Attempts to sign in are few beside refreshes: they have no use for more. */
-const connectionsMax = 2
+/** Logins are rare compared with refreshes. */
+const maxConnections = 2
 
 /** Counters in Postgres (`postgres:`). */
 export class PostgresCounterStore implements CounterStore {
@@ -49,7 +49,7 @@ export class PostgresCounterStore implements CounterStore {
   /** @throws `config_invalid`, `store_unavailable`, `migration_failed` */
   static async open(url: string, options?: PostgresOptions): Promise<PostgresCounterStore> {
     return new PostgresCounterStore(
-      await PostgresDatabase.open(url, schema, { connectionsMax, ...options }),
+      await PostgresDatabase.open(url, schema, { maxConnections, ...options }),
     )
   }
 
@@ -73,7 +73,7 @@ export class PostgresCounterStore implements CounterStore {
     return this.#db.close()
   }
 
-  /** What the library uses of a client of `pg`, within our deadlines. */
+  /** The part of a `pg` client that the library uses. */
   async #query({ name, text, values }: Query) {
     const result = await this.#db.run({ name, text }, values)
     if (text.trimStart().startsWith('INSERT')) await this.#db.run(removeExpired, [Date.now()])

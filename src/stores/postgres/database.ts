@@ -1,61 +1,80 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Pool, type PoolClient, type QueryConfig, type QueryResult, type QueryResultRow } from 'pg'
-import type { Schema } from '../migrations.ts'
-import { connectionConfig } from './connection.ts'
-import { fateOf, isConnectionSound, unavailable } from './errors.ts'
-import { migrate } from './migrations.ts'
+import {
+  Client,
+  type ClientConfig,
+  Pool,
+  type PoolClient,
+  type QueryConfig,
+  type QueryResult,
+  type QueryResultRow,
+} from 'pg'
+import { isGatepassError } from '../../core/errors.ts'
+import { InFlightCalls } from '../in-flight-calls.ts'
+import {
+  type AppliedMigration,
+  migrationFailed,
+  type PendingMigration,
+  pendingMigrations,
+  type Schema,
+} from '../migrations.ts'
+import {
+  cannotOpen,
+  connectionConfig,
+  failureKind,
+  isConnectionUsable,
+  unavailable,
+} from './connection.ts'
 import { type PostgresTarget, parsePostgresUrl } from './url.ts'
 
 export interface PostgresOptions {
-  /** How many connections there are at most. */
-  readonly connectionsMax?: number
-  /** How long a call may take: the wait for a connection, the statement, and its repetitions. */
+  /** Default: 10. */
+  readonly maxConnections?: number
+  /** Longest duration of a call: waiting for a connection, the statement, and repetitions. Default: 2,000. */
   readonly timeoutMs?: number
-  /** How many calls may wait besides, for a connection or to be repeated. */
-  readonly waitingMax?: number
+  /** Calls that may wait for a connection or a repetition. Default: 1,000. */
+  readonly maxWaiting?: number
 }
 
 export const defaultTimeoutMs = 2_000
 
-/** A statement, prepared under its name by each connection that runs it. */
+/** A statement. Each connection that runs it prepares it under its name. */
 export interface Statement {
   readonly name: string
   readonly text: string
 }
 
-/** How often a statement that was undone is run again, and how long it waits at first. */
-const repeatsMax = 3
+/** Repetitions of an undone statement, and the longest pause before the first one. */
+const maxRepeats = 3
 const pauseMs = 25
 
 /**
- * A bounded pool of connections to one Postgres database. Each call is one statement, and so one
- * transaction; it is answered within its deadline, if only by `store_unavailable`.
+ * A bounded pool of connections to a Postgres database. Each call is one statement, so one transaction,
+ * and ends within its deadline.
  */
 export class PostgresDatabase {
   /** The deadline of a call. */
   readonly timeoutMs: number
   readonly #pool: Pool
-  readonly #callsMax: number
-  readonly #calls = new Set<Promise<unknown>>()
+  readonly #calls: InFlightCalls
   #closing: Promise<void> | null = null
 
   private constructor(target: PostgresTarget, options: PostgresOptions) {
     this.timeoutMs = options.timeoutMs ?? defaultTimeoutMs
-    const { connectionsMax = 10, waitingMax = 1_000 } = options
-    this.#callsMax = connectionsMax + waitingMax
+    const { maxConnections = 10, maxWaiting = 1_000 } = options
+    this.#calls = new InFlightCalls(maxConnections + maxWaiting)
     this.#pool = new Pool({
       ...connectionConfig(target, { connectMs: this.timeoutMs, statementMs: this.timeoutMs }),
-      max: connectionsMax,
+      max: maxConnections,
       idleTimeoutMillis: 30_000,
     })
-    // The pool drops a connection that breaks, and a statement that ran on it fails by itself; but
-    // an event that nobody listens to would end the process.
+    // The statement of a broken connection fails by itself, and the pool removes the connection. An
+    // `error` event without a listener would end the process.
     this.#pool.on('error', () => {})
     this.#pool.on('connect', (client) => client.on('error', () => {}))
   }
 
   /**
-   * Connects and brings the schema up to date.
+   * Connects and applies pending migrations.
    * @throws `config_invalid`, `store_unavailable`, `migration_failed`
    */
   static async open(
@@ -69,9 +88,9 @@ export class PostgresDatabase {
   }
 
   /**
-   * Runs a statement. One that a deadlock or another passing trouble has undone is run again.
+   * Runs a statement. Repeats it after a deadlock or another temporary failure.
    *
-   * @param isRepeatable that it does no harm twice: it is run again where it may have happened, too
+   * @param isRepeatable whether the statement may be repeated although it may have run
    * @throws `store_unavailable`
    */
   async run<R extends QueryResultRow>(
@@ -79,16 +98,10 @@ export class PostgresDatabase {
     values: readonly unknown[],
     isRepeatable = false,
   ): Promise<QueryResult<R>> {
-    if (this.#closing !== null) throw unavailable(new Error('the store is closed'))
-    if (this.#calls.size >= this.#callsMax) throw unavailable(new Error('too many calls wait'))
-    const call = this.#tryInTime<R>(statement, values, isRepeatable)
-    this.#calls.add(call)
     try {
-      return await call
+      return await this.#calls.run(() => this.#runInTime<R>(statement, values, isRepeatable))
     } catch (error) {
       throw unavailable(error)
-    } finally {
-      this.#calls.delete(call)
     }
   }
 
@@ -97,13 +110,13 @@ export class PostgresDatabase {
     await this.run({ name: 'ping', text: 'SELECT 1' }, [], true)
   }
 
-  /** Takes no more calls, and lets those that are here end, within their deadlines. */
+  /** Refuses further calls and waits for those in progress, which end within their deadlines. */
   close(): Promise<void> {
-    this.#closing ??= Promise.allSettled(this.#calls).then(() => this.#pool.end())
+    this.#closing ??= this.#calls.close().then(() => this.#pool.end())
     return this.#closing
   }
 
-  async #tryInTime<R extends QueryResultRow>(
+  async #runInTime<R extends QueryResultRow>(
     statement: Statement,
     values: readonly unknown[],
     isRepeatable: boolean,
@@ -116,11 +129,11 @@ export class PostgresDatabase {
         client = await within(connecting, leftMs(deadlineMs), (late) => late.release())
         return await execute<R>(client, statement, values, deadlineMs)
       } catch (error) {
-        const fate = fateOf(error, client === null ? 'connecting' : 'running')
-        const mayRepeat = fate === 'undone' || (fate === 'unknown' && isRepeatable)
-        // At random, so that those who met do not meet again.
+        const kind = failureKind(error, client === null ? 'connecting' : 'running')
+        const mayRepeat = kind === 'undone' || (kind === 'unknown' && isRepeatable)
+        // At random, so that statements that met in a deadlock do not meet again.
         const delayMs = Math.random() * pauseMs * 4 ** repeats
-        if (!mayRepeat || repeats === repeatsMax) throw error
+        if (!mayRepeat || repeats === maxRepeats) throw error
         if (performance.now() + delayMs >= deadlineMs) throw error
         await sleep(delayMs)
       }
@@ -139,32 +152,32 @@ async function execute<R extends QueryResultRow>(
     values: [...values],
     query_timeout: leftMs(deadlineMs),
   }
-  let isSound = false
+  let isUsable = false
   try {
     const result = await client.query<R>(query)
-    isSound = true
+    isUsable = true
     return result
   } catch (error) {
-    isSound = isConnectionSound(error)
+    isUsable = isConnectionUsable(error)
     throw error
   } finally {
-    // What timed out may still be answered: that connection is closed, not used again.
-    client.release(!isSound)
+    // The response to a statement that timed out may still come, so its connection is closed.
+    client.release(!isUsable)
   }
 }
 
-/** Never 0, which would mean no limit. */
+/** Returns the time until the deadline; never 0, which pg takes for no limit. */
 function leftMs(deadlineMs: number): number {
   return Math.max(1, Math.ceil(deadlineMs - performance.now()))
 }
 
-/** Rejects when `pending` takes too long; what it gives all the same goes to `onLate`. */
+/** Rejects if `pending` takes too long. `onLate` receives a value that comes later. */
 function within<T>(pending: Promise<T>, ms: number, onLate: (value: T) => void): Promise<T> {
   return new Promise((resolve, reject) => {
     let isLate = false
     const timer = setTimeout(() => {
       isLate = true
-      reject(unavailable(new Error('no connection was there in time')))
+      reject(unavailable(new Error('No connection was free in time.')))
     }, ms)
     const settle = (value: T) => {
       clearTimeout(timer)
@@ -176,4 +189,93 @@ function within<T>(pending: Promise<T>, ms: number, onLate: (value: T) => void):
       reject(error)
     })
   })
+}
+
+/** Longest duration of a migration, and longest wait for the migration of another replica. */
+const migrationTimeoutMs = 600_000
+
+/**
+ * Our tables have a Postgres schema of their own, so that they can share a database. Creating a schema
+ * needs a right that an administrator may have used for us.
+ */
+const createTable = `
+  DO $$ BEGIN
+    IF to_regnamespace('gatepass') IS NULL THEN CREATE SCHEMA gatepass; END IF;
+  END $$;
+  CREATE TABLE IF NOT EXISTS gatepass.migrations (
+    schema TEXT, position INTEGER, name TEXT NOT NULL, checksum TEXT NOT NULL,
+    PRIMARY KEY (schema, position));
+`
+
+/**
+ * Applies the pending migrations of a schema in one transaction. Replicas that start at the same time
+ * wait for the first one. Without pending migrations it takes no lock and needs no right on tables.
+ *
+ * @throws `migration_failed` if a step fails, was changed, or is unknown to this version;
+ *   `store_unavailable`
+ */
+export async function migrate(
+  target: PostgresTarget,
+  schema: Schema,
+  connectMs: number,
+): Promise<void> {
+  const client = await connect(target, {
+    ...connectionConfig(target, { connectMs, statementMs: migrationTimeoutMs }),
+    // A silent server does not block the start. Long statements set their own timeout.
+    query_timeout: connectMs,
+  })
+  try {
+    if ((await pending(client, schema)).length > 0) await apply(client, schema)
+  } catch (error) {
+    throw isGatepassError(error) ? error : migrationFailed(error)
+  } finally {
+    // Rolls back an open transaction. Not awaited, as a silent server would not reply.
+    void client.end()
+  }
+}
+
+async function connect(target: PostgresTarget, config: ClientConfig): Promise<Client> {
+  const client = new Client(config)
+  // The statement of a lost connection fails by itself.
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    return client
+  } catch (error) {
+    throw cannotOpen(target, error)
+  }
+}
+
+async function apply(client: Client, schema: Schema): Promise<void> {
+  await client.query('BEGIN')
+  await runLong(client, `SELECT pg_advisory_xact_lock(hashtextextended('gatepass.migrations', 0))`)
+  await client.query(createTable)
+  for (const step of await pending(client, schema)) {
+    await runLong(client, step.sql)
+    await client.query('INSERT INTO gatepass.migrations VALUES ($1, $2, $3, $4)', [
+      schema.name,
+      step.position,
+      step.name,
+      step.checksum,
+    ])
+  }
+  await client.query('COMMIT')
+}
+
+async function runLong(client: Client, text: string): Promise<void> {
+  const query: QueryConfig & { query_timeout: number } = {
+    text,
+    query_timeout: migrationTimeoutMs,
+  }
+  await client.query(query)
+}
+
+async function pending(client: Client, schema: Schema): Promise<PendingMigration[]> {
+  const found = await client.query(`SELECT to_regclass('gatepass.migrations') IS NOT NULL AS known`)
+  if (!found.rows[0]?.known) return pendingMigrations(schema, [])
+  const applied = await client.query<AppliedMigration>(
+    'SELECT name, checksum FROM gatepass.migrations WHERE schema = $1 ORDER BY position',
+    [schema.name],
+  )
+  return pendingMigrations(schema, applied.rows)
 }

@@ -1,5 +1,6 @@
 import type { Migration } from '../migrations.ts'
-import { type OneTimeRow, type OneTimeUse, toOneTimeUse } from '../one-time.ts'
+import type { OneTimeUse } from '../ports.ts'
+import { type OneTimeRow, toOneTimeUse } from '../sql-rows.ts'
 import type { PostgresDatabase } from './database.ts'
 
 export const oneTimeMigration: Migration = {

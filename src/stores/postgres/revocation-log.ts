@@ -1,5 +1,6 @@
 import type { Migration } from '../migrations.ts'
 import type { Revocation } from '../ports.ts'
+import { type RevocationRow, toRevocation } from '../sql-rows.ts'
 import type { PostgresDatabase } from './database.ts'
 
 export const revocationsMigration: Migration = {
@@ -20,20 +21,18 @@ export const revocationsMigration: Migration = {
   `,
 }
 
-/** The time by the clock of the server, in milliseconds. */
+/** The clock of the server, in milliseconds. */
 const serverMs = '(extract(epoch FROM clock_timestamp()) * 1000)::bigint'
 
 /**
- * The end of a WITH list that appends the row of `entries` (kind, id, at_ms, kept_ms), if there is
- * one, to the log. The entry is dated by the server where the issuer's clock, `at_ms`, is behind.
+ * Returns the end of a WITH list that appends the row of `entries` (kind, id, at_ms, kept_ms), if there
+ * is one. The server dates the entry if the clock of the issuer (`at_ms`) is behind.
  *
- * A reader asks for what is behind the last position it saw, so an entry must not appear before
- * one that is already seen; a sequence would allow it, for transactions commit in any order. So the
- * last position is a row: who appends holds its lock until it has committed, and the next one
- * counts on from there. It is the last lock that a statement takes, so it is in no deadlock.
+ * Readers continue after the last position they saw, so positions must become visible in order. A
+ * sequence does not promise that. So the last position is a row, which each transaction locks until it
+ * commits; the statement takes this lock last, so it cannot deadlock.
  *
- * The position follows the clock: after a fail-over that lost entries, those that come are greater
- * than those that readers saw.
+ * Positions follow the clock: after a fail-over that lost entries, new positions are still greater.
  */
 export function appendTo(entries: string): string {
   return `
@@ -65,7 +64,7 @@ const selectAfter = {
     WHERE position > $1 ORDER BY position LIMIT $2`,
 }
 
-/** Those with the same time to live expire in the order of their positions, or nearly so. */
+/** Looks at the oldest entries only: they expire roughly in the order of their positions. */
 const deleteExpired = {
   name: 'delete expired revocations',
   text: `
@@ -86,27 +85,15 @@ export class PostgresRevocationLog {
   }
 
   async after(position: string, limit: number): Promise<Revocation[]> {
-    // A position that is none of ours is before all of them.
+    // An unknown position is the start of the log.
     const last = /^\d{1,15}$/.test(position) ? position : '0'
     const { rows } = await this.#db.run<RevocationRow>(selectAfter, [last, limit], true)
-    return rows.map((row) => ({
-      position: String(row.position),
-      kind: row.kind,
-      id: row.id,
-      atMs: row.at_ms,
-    }))
+    return rows.map(toRevocation)
   }
 
-  /** Removes expired entries, at most `limit`; tells whether there may be more. */
+  /** Removes at most `limit` expired entries. Returns whether there may be more. */
   async removeExpired(nowMs: number, limit: number): Promise<boolean> {
     const { rowCount } = await this.#db.run(deleteExpired, [nowMs, limit])
     return rowCount === limit
   }
-}
-
-interface RevocationRow {
-  readonly position: number
-  readonly kind: Revocation['kind']
-  readonly id: string
-  readonly at_ms: number
 }

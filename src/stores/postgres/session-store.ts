@@ -1,5 +1,5 @@
-import type { OneTimeUse } from '../one-time.ts'
 import type {
+  OneTimeUse,
   Revocation,
   RotationOutcome,
   RotationRequest,
@@ -7,31 +7,30 @@ import type {
   Session,
   SessionStore,
 } from '../ports.ts'
-import { type SessionRow, toSession } from '../session-row.ts'
+import { type SessionRow, sessionValues, toSession } from '../sql-rows.ts'
 import { PostgresDatabase, type PostgresOptions } from './database.ts'
 import { PostgresOneTimeValues } from './one-time.ts'
 import { PostgresRevocationLog } from './revocation-log.ts'
-import { rotate } from './rotation.ts'
 import * as statements from './session-statements.ts'
 
-/** Before the first row of a table, in the order in which rows lie in it. */
+/** The physical position (ctid) before the first row of a table. */
 const tableStart = '(0,0)'
 
-/** Rows looked at in one statement where all sessions are gone through. */
+/** Rows per statement of a pass over all sessions. */
 const batchRows = 500
 
 interface EndedSlice {
-  /** The last sid that was looked at; null when there was none. */
+  /** The last sid of the slice; null at the end of the table. */
   readonly last: string | null
   readonly sids: string[]
 }
 
-/** Sessions in Postgres (`postgres:`), for any number of issuers. */
+/** Sessions in Postgres (`postgres:`), shared by any number of issuers. */
 export class PostgresSessionStore implements SessionStore {
   readonly #db: PostgresDatabase
   readonly #log: PostgresRevocationLog
   readonly #oneTime: PostgresOneTimeValues
-  /** Where the sweep of expired rows goes on. */
+  /** Where the removal of expired rows continues. */
   #sweptTo = tableStart
 
   private constructor(db: PostgresDatabase) {
@@ -46,39 +45,17 @@ export class PostgresSessionStore implements SessionStore {
   }
 
   async create(session: Session): Promise<void> {
-    await this.#db.run(statements.insert, [
-      session.sid,
-      session.sub,
-      session.clientId,
-      session.scope,
-      session.amr.join(' '),
-      session.userAgent,
-      session.createdAtMs,
-      session.endsAtMs,
-      session.expiresAtMs,
-      session.generation,
-      session.mintedAtMs,
-      session.presented,
-      session.idempotencyKey,
-      session.revokedAtMs,
-      session.jkt,
-      session.firstRetryAtMs,
-      session.lastRetryAtMs,
-      session.otherKey,
-      session.replayKeys,
-      session.lateReplayAtMs,
-    ])
+    await this.#db.run(statements.insert, sessionValues(session))
   }
 
   async rotate(request: RotationRequest): Promise<RotationResult> {
     const { sid, generation, idempotencyKey, jkt, nowMs, policy } = request
     const { graceMs, idleMs, revokedKeptMs } = policy
-    // Where the connection broke, the rotation may have happened. The same request once more is
-    // then answered by its replay, as long as grace lasts: without, it would be taken for reuse.
-    // (One that has found reuse is told `revoked` the second time; the log has the entry.)
+    // After a broken connection the rotation may have happened. A repeated request is a replay during
+    // the grace period; without one it would count as reuse. (A repeated `reused` is `revoked`.)
     const isRepeatable = graceMs > this.#db.timeoutMs
     const { rows } = await this.#db.run<SessionRow & { readonly outcome: RotationOutcome }>(
-      rotate,
+      statements.rotate,
       [sid, generation, idempotencyKey, nowMs, graceMs, idleMs, revokedKeptMs, jkt],
       isRepeatable,
     )

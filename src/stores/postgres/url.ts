@@ -5,36 +5,34 @@ const loopbackHosts = new Set(['localhost', '127.0.0.1', '::1'])
 const parameters = new Set(['sslmode', 'sslrootcert'])
 
 /**
- * How the server proves who it is (the sslmode of libpq). Its `allow` and `prefer` are left out:
- * they give way to whoever says that there is no TLS.
+ * The sslmode of libpq. `allow` and `prefer` are missing: an attacker in the network could turn TLS off.
  */
 const tlsModes = ['disable', 'require', 'verify-ca', 'verify-full'] as const
 export type TlsMode = (typeof tlsModes)[number]
 
-/** What a `postgres:` URL says. */
+/** The parts of a `postgres:` URL. */
 export interface PostgresTarget {
-  /** A name or an address; the folder of a Unix socket when it starts with a slash. */
+  /** A name, an address, or the folder of a Unix socket, which starts with a slash. */
   readonly host: string
   readonly port: number
   readonly user: string
   readonly password: string
   readonly database: string
   readonly tlsMode: TlsMode
-  /** The file of the certificates to trust; null for those that Node trusts. */
+  /** A file of trusted certificates; null for those of Node. */
   readonly rootCertificateFile: string | null
 }
 
-/** Whether only this machine can listen in. */
+/** Whether the connection stays on this machine. */
 export function isLocal({ host }: Pick<PostgresTarget, 'host'>): boolean {
   return host.startsWith('/') || loopbackHosts.has(host)
 }
 
 /**
- * Reads `postgres://user:password@host:port/database?sslmode=…&sslrootcert=…`. A host of another
- * machine is reached by TLS with its certificate checked (`verify-full`) unless the URL says
- * otherwise. A Unix socket's folder stands for the host with its slashes as `%2F`.
+ * Parses `postgres://user:password@host:port/database?sslmode=…&sslrootcert=…`. The default for another
+ * machine is `verify-full`. The folder of a Unix socket is a host with its slashes as `%2F`.
  *
- * @throws `config_invalid`, which never quotes the URL: there is a password in it
+ * @throws `config_invalid`, which never quotes the URL: it may contain a password
  */
 export function parsePostgresUrl(text: string): PostgresTarget {
   const url = URL.parse(text)
@@ -42,7 +40,7 @@ export function parsePostgresUrl(text: string): PostgresTarget {
     throw refuse('is not of the form postgres://user:password@host:port/database')
   }
   const unknown = [...url.searchParams.keys()].filter((name) => !parameters.has(name))
-  if (unknown.length > 0) throw refuse(`has parameters that are not known: ${unknown.join(', ')}`)
+  if (unknown.length > 0) throw refuse(`has unknown parameters: ${unknown.join(', ')}`)
   const host = decode(url.hostname).replace(/^\[(.*)\]$/, '$1')
   const user = decode(url.username)
   const database = decode(url.pathname.slice(1))
@@ -70,7 +68,7 @@ function readTls(
   if (rootCertificateFile !== null && !tlsMode.startsWith('verify-')) {
     throw refuse('has an sslrootcert, which only sslmode=verify-ca and verify-full use')
   }
-  // Anyone can have a certificate of a public authority for a name of their own.
+  // A public authority certifies any name, so it proves nothing without the host name.
   if (rootCertificateFile === null && tlsMode === 'verify-ca') {
     throw refuse('has sslmode=verify-ca, which needs an sslrootcert')
   }
@@ -81,7 +79,7 @@ function decode(text: string): string {
   try {
     return decodeURIComponent(text)
   } catch {
-    throw refuse('has a % that starts no escape')
+    throw refuse('has a percent sign that is not percent-encoded')
   }
 }
 

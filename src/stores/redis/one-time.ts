@@ -1,4 +1,4 @@
-import { type OneTimeUse, toOneTimeUse } from '../one-time.ts'
+import type { OneTimeUse } from '../ports.ts'
 import { defineScript, type RedisClient } from './client.ts'
 import type { ReplicatedWriter } from './replicated-writer.ts'
 import { expiryMarginMs } from './session-scripts.ts'
@@ -65,7 +65,8 @@ export class RedisOneTimeValues {
         const reply = await call.script(takeScript, key, [takenBy, String(nowMs)])
         const [payload, first] = (reply as readonly Buffer[]).map(String)
         if (payload === undefined || first === undefined) return { state: 'unknown' }
-        return toOneTimeUse({ payload, taken_by: first }, takenBy)
+        if (first !== takenBy) return { state: 'used', payload, takenBy: first }
+        return { state: 'first', payload }
       }),
     )
   }

@@ -1,5 +1,5 @@
-import type { OneTimeUse } from '../one-time.ts'
 import type {
+  OneTimeUse,
   Revocation,
   RotationOutcome,
   RotationRequest,

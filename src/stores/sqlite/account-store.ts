@@ -1,8 +1,8 @@
 import type { StatementSync } from 'node:sqlite'
 import { GatepassError } from '../../core/errors.ts'
-import type { JsonObject } from '../../core/json.ts'
 import type { Schema } from '../migrations.ts'
 import type { Account, AccountStore } from '../ports.ts'
+import { type AccountRow, toAccount } from '../sql-rows.ts'
 import { boundLimit, SqliteDatabase } from './database.ts'
 
 const schema: Schema = {
@@ -39,7 +39,7 @@ export class SqliteAccountStore implements AccountStore {
   /** @throws `store_unavailable`, `migration_failed` */
   constructor(path: string) {
     this.#db = new SqliteDatabase(path, schema)
-    // A taken name is an outcome, not an error: one would end the whole group of writes.
+    // A taken name is an outcome, not an error: an error would fail the whole group of writes.
     this.#insert = this.#db.prepare(
       'INSERT INTO accounts VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
     )
@@ -69,11 +69,11 @@ export class SqliteAccountStore implements AccountStore {
   }
 
   findByLoginName(loginName: string): Promise<Account | null> {
-    return this.#db.read(() => toAccount(this.#selectByLoginName.get(loginName)))
+    return this.#db.read(() => toFound(this.#selectByLoginName.get(loginName)))
   }
 
   findBySub(sub: string): Promise<Account | null> {
-    return this.#db.read(() => toAccount(this.#selectBySub.get(sub)))
+    return this.#db.read(() => toFound(this.#selectBySub.get(sub)))
   }
 
   setPasswordHash(
@@ -99,7 +99,7 @@ export class SqliteAccountStore implements AccountStore {
 
   list({ after = '', limit }: { after?: string; limit: number }): Promise<Account[]> {
     return this.#db.read(() =>
-      this.#selectPage.all(after, limit).flatMap((row) => toAccount(row) ?? []),
+      (this.#selectPage.all(after, limit) as unknown as AccountRow[]).map(toAccount),
     )
   }
 
@@ -125,27 +125,7 @@ export class SqliteAccountStore implements AccountStore {
   }
 }
 
-interface AccountRow {
-  readonly sub: string
-  readonly login_name: string
-  readonly password_hash: string
-  readonly attributes: string
-  readonly disabled: number
-  readonly created_at_ms: number
-  readonly updated_at_ms: number
-}
-
-/** The table is STRICT, so a row is what its columns say. */
-function toAccount(row: unknown): Account | null {
-  if (row === undefined) return null
-  const account = row as AccountRow
-  return {
-    sub: account.sub,
-    loginName: account.login_name,
-    passwordHash: account.password_hash,
-    attributes: JSON.parse(account.attributes) as JsonObject,
-    disabled: account.disabled === 1,
-    createdAtMs: account.created_at_ms,
-    updatedAtMs: account.updated_at_ms,
-  }
+/** The table is STRICT, so a row has the types of its columns. */
+function toFound(row: unknown): Account | null {
+  return row === undefined ? null : toAccount(row as AccountRow)
 }

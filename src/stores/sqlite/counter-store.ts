@@ -20,14 +20,16 @@ const schema: Schema = {
   ],
 }
 
-/** Every so many writes look at twice as many rows as they can have made: expired ones never pile up. */
-const writesBetween = 8
-const lookedAtOnce = 2 * writesBetween
+/**
+ * One write in eight removes the expired rows of a slice that is larger than what these writes may add,
+ * so expired rows do not accumulate.
+ */
+const writesPerRemoval = 8
+const sliceRows = 2 * writesPerRemoval
 
 /**
- * Counters in one SQLite file (`sqlite:`), best one of their own: what one connection writes to a
- * file, the others have to read again. There is a row only for what counts, so that a file has few
- * pages, however many sign in: an attempt that was none is deleted, not counted down to nothing.
+ * Counters in one SQLite file (`sqlite:`), best a file of their own: connections read again what another
+ * one has written. A count of zero is deleted, so that the file stays small.
  */
 export class SqliteCounterStore implements CounterStore {
   readonly #db: SqliteDatabase
@@ -38,14 +40,14 @@ export class SqliteCounterStore implements CounterStore {
   readonly #takeOne: StatementSync
   readonly #slice: StatementSync
   #writes = 0
-  /** Where the sweep of expired rows goes on; '' is the start of the table. */
+  /** Where the removal of expired rows continues; '' is the start of the table. */
   #sweptTo = ''
 
   /** @throws `store_unavailable`, `migration_failed` */
   constructor(path: string) {
     this.#db = new SqliteDatabase(path, schema)
-    // For this connection alone. What a power failure takes back is a few seconds of counting; a
-    // flush to the disk at each attempt would keep every refresh waiting.
+    // For this connection only. A power failure may lose seconds of counting; a flush per login would
+    // delay every refresh.
     this.#db.prepare('PRAGMA synchronous = NORMAL').get()
     this.#select = this.#db.prepare('SELECT points, expire FROM counters WHERE key = ?')
     this.#add = this.#db.prepare(
@@ -61,7 +63,7 @@ export class SqliteCounterStore implements CounterStore {
       'UPDATE counters SET points = points - 1 WHERE key = ? AND expire = ?',
     )
     this.#slice = this.#db.prepare(
-      `SELECT key, expire FROM counters WHERE key > ? ORDER BY key LIMIT ${lookedAtOnce}`,
+      `SELECT key, expire FROM counters WHERE key > ? ORDER BY key LIMIT ${sliceRows}`,
     )
   }
 
@@ -90,7 +92,7 @@ export class SqliteCounterStore implements CounterStore {
 
   #addOne(rowKey: string, limit: number, windowMs: number): AddedCount {
     const nowMs = systemClock.nowMs()
-    if (this.#writes % writesBetween === 0) this.#removeExpired(nowMs)
+    if (this.#writes % writesPerRemoval === 0) this.#removeExpired(nowMs)
     this.#writes += 1
     const row = this.#add.get(rowKey, nowMs + windowMs, nowMs) as unknown as CounterRow
     return {
@@ -101,7 +103,7 @@ export class SqliteCounterStore implements CounterStore {
     }
   }
 
-  /** The end of its window tells whether it is still counted there. */
+  /** A row with another end of its window does not count the event. */
   #takeBack(rowKey: string, expire: number): Promise<void> {
     return this.#db.write(() => {
       if (this.#deleteOnly.run(rowKey, expire).changes === 0) this.#takeOne.run(rowKey, expire)
@@ -111,13 +113,13 @@ export class SqliteCounterStore implements CounterStore {
   #removeExpired(nowMs: number): void {
     const slice = this.#slice.all(this.#sweptTo) as unknown as CounterRow[]
     for (const { key, expire } of slice) if (expire <= nowMs) this.#delete.run(key)
-    this.#sweptTo = slice.length < lookedAtOnce ? '' : (slice.at(-1)?.key ?? '')
+    this.#sweptTo = slice.length < sliceRows ? '' : (slice.at(-1)?.key ?? '')
   }
 }
 
 interface CounterRow {
   readonly key: string
   readonly points: number
-  /** When its window ends, in ms since 1970. */
+  /** End of the window, in ms since 1970. */
   readonly expire: number
 }

@@ -34,7 +34,7 @@ const schema: Schema = {
   ],
 }
 
-/** Session data in one SQLite file (`sqlite:`). A change is one transaction, shared with others. */
+/** Session data in one SQLite file (`sqlite:`). Concurrent changes share a transaction. */
 export class SqliteDataStore implements DataStore {
   readonly #db: SqliteDatabase
   readonly #owner: StatementSync
@@ -49,7 +49,7 @@ export class SqliteDataStore implements DataStore {
   readonly #delete: StatementSync
   readonly #deleteAll: StatementSync
   readonly #slice: StatementSync
-  /** Where the sweep of expired owners goes on; '' is the start of the table. */
+  /** Where the removal of expired owners continues; '' is the start of the table. */
   #sweptTo = ''
 
   /** @throws `store_unavailable`, `migration_failed` */
@@ -77,7 +77,7 @@ export class SqliteDataStore implements DataStore {
   read(owner: DataOwner, fields: readonly string[] | 'all', nowMs: number) {
     return this.#db.read(() => {
       const key = keyOf(owner)
-      if (this.#stateOf(key, nowMs) !== 'alive') return new Map<string, StoredField>()
+      if (this.#stateOf(key, nowMs) !== 'live') return new Map<string, StoredField>()
       const rows =
         fields === 'all'
           ? this.#fields.all(key)
@@ -108,7 +108,7 @@ export class SqliteDataStore implements DataStore {
       const key = keyOf(owner)
       const state = this.#stateOf(key, nowMs)
       if (state === 'ended') return 'ended'
-      const found = state === 'alive' ? this.#find(key, field) : null
+      const found = state === 'live' ? this.#find(key, field) : null
       if (!isExpected(found, expected)) return 'conflict'
       if (found === null) return 'absent'
       this.#delete.run(found.rowid)
@@ -120,7 +120,7 @@ export class SqliteDataStore implements DataStore {
     return this.#db.write(() => {
       const key = keyOf(owner)
       const state = this.#stateOf(key, nowMs)
-      if (state === 'alive') this.#extend(key, state, expiresAtMs)
+      if (state === 'live') this.#extend(key, state, expiresAtMs)
     })
   }
 
@@ -154,11 +154,11 @@ export class SqliteDataStore implements DataStore {
     return this.#db.close()
   }
 
-  /** `gone`: there is no row, or one whose time is over and whose fields must not be seen again. */
+  /** `gone`: there is no row, or it has expired and its fields must not be read. */
   #stateOf(key: string, nowMs: number): OwnerState {
     const row = this.#owner.get(key)
     if (row === undefined || Number(row.expires_at_ms) <= nowMs) return 'gone'
-    return row.ended === 1 ? 'ended' : 'alive'
+    return row.ended === 1 ? 'ended' : 'live'
   }
 
   #extend(key: string, state: OwnerState, expiresAtMs: number): void {
@@ -171,7 +171,7 @@ export class SqliteDataStore implements DataStore {
   }
 }
 
-type OwnerState = 'alive' | 'ended' | 'gone'
+type OwnerState = 'live' | 'ended' | 'gone'
 
 interface FoundField {
   readonly rowid: number

@@ -2,66 +2,67 @@ import { chmodSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { GatepassError } from '../../core/errors.ts'
-import type { Schema } from '../migrations.ts'
+import { GatepassError, isGatepassError } from '../../core/errors.ts'
+import {
+  type AppliedMigration,
+  migrationFailed,
+  pendingMigrations,
+  type Schema,
+} from '../migrations.ts'
 import { Checkpoints } from './checkpoints.ts'
-import { migrate } from './migrations.ts'
 
-/** How long a read or a write waits for another process before it fails. */
+/** Longest wait of a read or a write for another process. */
 const busyTimeoutMs = 2_000
-/** How long a write waits for a checkpoint that is behind before it makes the WAL larger. */
+/** Longest wait of a write for a checkpoint that is behind. Then it makes the WAL larger. */
 const checkpointTimeoutMs = 1_000
 const retryMs = 1
-/** How long opening waits for another process that creates the file. */
+/** Longest wait for another process that creates the file. */
 const openTimeoutMs = 5_000
-const setUpPauseMs = 5
-/** How long opening waits for another process that migrates the file; a million sessions take 5 s. */
+const openRetryMs = 5
+/** Longest wait for another process that migrates the file. A million sessions take 5 s. */
 const migrationTimeoutMs = 60_000
-/** So many turns of the event loop a write waits at most for others to join it. */
-const turnsMax = 8
-/** Pages kept in memory, taken as they are needed: a hundred and fifty thousand sessions. */
-const cache_kib = 64 * 1024
-/** Of a file that is made, unless its store asks for another. */
-const defaultPage_bytes = 2048
+/** Turns of the event loop that a write waits for others to join its transaction, at most. */
+const maxTurns = 8
+/** Largest page cache, in KiB: about 150,000 sessions. */
+const cacheKib = 64 * 1024
+const defaultPageBytes = 2048
 /**
- * A parameter as a limit. With a bare one SQLite makes its plan by the value, and so compiles the
- * statement anew each time it is bound: seven times as long as a short one takes.
+ * A parameter as a limit. For a bare `LIMIT ?` SQLite plans by the value, and compiles the statement anew
+ * each time it is bound, which takes seven times as long as a short statement.
  */
 export const boundLimit = 'LIMIT ? + 0'
-/** What a caller is told to wait when the database did not answer. */
 const retryAfterSeconds = 1
 
 export interface SqliteOptions {
-  /** How large the pages of a file are that is made; by default 2,048. One that is there keeps its own. */
-  readonly page_bytes?: number
-  /** What the SQL of its schema can call, by name. */
+  /** Page size of a new file. Default: 2,048. */
+  readonly pageBytes?: number
+  /** Functions that the SQL of the schema can call, by name. */
   readonly functions?: Readonly<Record<string, (value: SQLOutputValue) => bigint>>
 }
 
 /**
- * One SQLite file whose writes are durable when they are acknowledged, and fast all the same.
+ * One SQLite file. Acknowledged writes are durable.
  *
- * `synchronous = FULL` costs one disk flush a commit. So the writes that arrive together, within
- * some turns of the event loop, are run in one transaction (group commit), and each is answered after
- * its commit.
+ * `synchronous = FULL` flushes the disk at each commit, so writes that arrive within a few turns of the
+ * event loop share a transaction (group commit). Each is acknowledged after the commit.
  */
 export class SqliteDatabase {
   readonly #db: DatabaseSync
   readonly #beginStatement: StatementSync
   readonly #commitStatement: StatementSync
-  /** Writes the first page anew as it is. (An UPDATE that changes nothing would write nothing.) */
+  /** Writes the first page unchanged. An UPDATE that changes nothing would write nothing. */
   readonly #touch: StatementSync
   readonly #checkpoints: Checkpoints
   #queue: Write<unknown>[] = []
-  /** Whether a group has failed, by more than a lock, and no ping has found since that writes work. */
+  /** Whether a transaction has failed, other than by a lock, and no ping has succeeded since. */
   #hasFailed = false
 
   /**
-   * @param path a file, made with its folder when missing; or `:memory:`
-   * @throws `store_unavailable` when it can't be opened, `migration_failed`
+   * @param path a file, created with its folder if missing; or `:memory:`
+   * @throws `store_unavailable` if it cannot be opened, `migration_failed`
    */
-  constructor(path: string, schema: Schema, { page_bytes, functions = {} }: SqliteOptions = {}) {
-    this.#db = open(path, page_bytes)
+  constructor(path: string, schema: Schema, { pageBytes, functions = {} }: SqliteOptions = {}) {
+    this.#db = open(path, pageBytes)
     try {
       for (const [name, run] of Object.entries(functions)) this.#db.function(name, run)
       this.#db.exec(`PRAGMA busy_timeout = ${migrationTimeoutMs}`)
@@ -70,7 +71,7 @@ export class SqliteDatabase {
       this.#db.close()
       throw error
     }
-    // To wait, SQLite blocks the event loop. `read` and `write` try again instead.
+    // The timeout of SQLite blocks the event loop, so `read` and `write` retry instead.
     this.#db.exec('PRAGMA busy_timeout = 0')
     this.#beginStatement = this.#db.prepare('BEGIN IMMEDIATE')
     this.#commitStatement = this.#db.prepare('COMMIT')
@@ -82,7 +83,7 @@ export class SqliteDatabase {
     return this.#db.prepare(sql)
   }
 
-  /** Runs a read. */
+  /** Runs a read. @throws `store_unavailable` */
   async read<T>(query: () => T): Promise<T> {
     const startedAtMs = performance.now()
     for (;;) {
@@ -96,28 +97,33 @@ export class SqliteDatabase {
   }
 
   /**
-   * Runs a write in the next group. `change` runs alone and at once inside the transaction, so what
-   * it reads is what it writes upon. It must not throw after its first statement that writes.
+   * Runs a write in the next transaction. `change` is synchronous, so nothing runs between its reads and
+   * its writes. It must not throw after its first write.
+   *
+   * @throws `store_unavailable`; a GatepassError of `change`
    */
   write<T>(change: () => T): Promise<T> {
-    if (this.#queue.length === 0) this.#awaitGroup(0, turnsMax)
+    if (this.#queue.length === 0) this.#awaitGroup(0, maxTurns)
     const queuedAtMs = performance.now()
     return new Promise<T>((resolve, reject) => {
       this.#queue.push({ change, queuedAtMs, resolve: resolve as (value: unknown) => void, reject })
     })
   }
 
-  /** Commits once a turn of the event loop has brought no more: under load that makes groups large. */
-  #awaitGroup(seen: number, turns: number): void {
+  /** Starts the transaction once a turn of the event loop brings no further write. */
+  #awaitGroup(seen: number, turnsLeft: number): void {
     setImmediate(() => {
-      if (turns > 0 && this.#queue.length > seen) this.#awaitGroup(this.#queue.length, turns - 1)
+      if (turnsLeft > 0 && this.#queue.length > seen)
+        this.#awaitGroup(this.#queue.length, turnsLeft - 1)
       else this.#runGroup()
     })
   }
 
   /**
-   * While writes fail, as on a full disk, this tries one: that reads work is no help then, and whoever
-   * waits for this to resolve sends no writes.
+   * Resolves if the database works. After a failed write, for example on a full disk, it tries a write, as
+   * reads may still work.
+   *
+   * @throws `store_unavailable`
    */
   async ping(): Promise<void> {
     if (!this.#hasFailed) return void (await this.read(() => this.#db.prepare('SELECT 1').get()))
@@ -126,13 +132,13 @@ export class SqliteDatabase {
   }
 
   async close(): Promise<void> {
-    // This write is settled after all writes before it.
+    // This write settles after all earlier writes.
     await this.write(() => undefined).catch(() => undefined)
     await this.#checkpoints.close()
     if (this.#db.isOpen) this.#db.close()
   }
 
-  /** Runs the queue as one transaction, or tries again in a moment if it has to wait. */
+  /** Runs the queue as one transaction, or retries in a moment if it must wait. */
   #runGroup(): void {
     const waitedMs = msSince(this.#queue[0]?.queuedAtMs ?? 0)
     if (this.#checkpoints.isBehind && waitedMs < checkpointTimeoutMs) this.#runGroupLater()
@@ -181,7 +187,7 @@ export class SqliteDatabase {
     try {
       if (this.#db.isOpen && this.#db.isTransaction) this.#db.exec('ROLLBACK')
     } catch {
-      // SQLite has rolled back by itself (a full disk, an I/O error): there is nothing left to undo.
+      // SQLite has rolled back by itself, for example on a full disk.
     }
   }
 }
@@ -193,59 +199,57 @@ interface Write<T> {
   readonly reject: (reason: unknown) => void
 }
 
-/** Runs one write of a group; the answer waits until the group is committed. */
+/** Runs one write of a transaction. Returns how to settle it after the commit. */
 function run(write: Write<unknown>): () => void {
   try {
     const value = write.change()
     return () => write.resolve(value)
   } catch (error) {
-    // Our own refusals concern this write only; anything else is the database's and ends the group.
+    // A GatepassError concerns this write only. An error of SQLite fails the transaction.
     if (!(error instanceof GatepassError)) throw error
     return () => write.reject(error)
   }
 }
 
-function open(path: string, page_bytes = defaultPage_bytes): DatabaseSync {
+function open(path: string, pageBytes = defaultPageBytes): DatabaseSync {
   let db: DatabaseSync | null = null
   try {
     if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     db = new DatabaseSync(path, { timeout: openTimeoutMs })
-    // Who reads the file reads password hashes: it is the owner's alone. WAL files inherit the mode.
+    // The file may contain password hashes, so only its owner may read it. WAL files inherit the mode.
     if (path !== ':memory:') chmodSync(path, 0o600)
-    setUp(db, page_bytes)
+    setUp(db, pageBytes)
     return db
   } catch (error) {
     db?.close()
     throw new GatepassError('store_unavailable', {
-      detail: `The SQLite file ${path} can't be opened.`,
+      detail: `The SQLite file ${path} cannot be opened.`,
       cause: error,
     })
   }
 }
 
-/**
- * Of several processes that start at once one makes the file, and its log. SQLite lets nobody wait for
- * that, whatever its timeout says: so we do.
- */
-function setUp(db: DatabaseSync, newPage_bytes: number): void {
+/** Retries while another process creates the file, for which SQLite ignores its own timeout. */
+function setUp(db: DatabaseSync, pageBytes: number): void {
   const untilMs = performance.now() + openTimeoutMs
   for (;;) {
     try {
       db.exec(
-        `PRAGMA page_size = ${newPage_bytes}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-         PRAGMA cache_size = -${cache_kib}`,
+        `PRAGMA page_size = ${pageBytes}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+         PRAGMA cache_size = -${cacheKib}`,
       )
       return
     } catch (error) {
       if (!isBusy(error) || performance.now() > untilMs) throw error
-      Atomics.wait(nobodyWakes, 0, 0, setUpPauseMs)
+      Atomics.wait(neverNotified, 0, 0, openRetryMs)
     }
   }
 }
 
-const nobodyWakes = new Int32Array(new SharedArrayBuffer(4))
+/** `Atomics.wait` on it is a synchronous sleep. */
+const neverNotified = new Int32Array(new SharedArrayBuffer(4))
 
-/** Somebody else was writing for too long: SQLITE_BUSY, whose extended codes share its low byte. */
+/** Whether another connection has the lock: SQLITE_BUSY. Its extended codes share the low byte. */
 function isBusy(error: unknown): boolean {
   return (Number((error as { errcode?: unknown }).errcode) & 0xff) === 5
 }
@@ -257,4 +261,64 @@ function msSince(startedAtMs: number): number {
 function unavailable(error: unknown): GatepassError {
   if (error instanceof GatepassError) return error
   return new GatepassError('store_unavailable', { cause: error, retryAfterSeconds })
+}
+
+/**
+ * Applies the pending migrations of a schema in one transaction. Processes that start at the same time
+ * wait for the first one.
+ *
+ * @throws `migration_failed` if a step fails, was changed, or is unknown to this version
+ */
+export function migrate(db: DatabaseSync, schema: Schema): void {
+  try {
+    db.exec('BEGIN IMMEDIATE')
+    db.exec(
+      `CREATE TABLE IF NOT EXISTS migrations (
+         schema TEXT, position INTEGER, name TEXT NOT NULL, checksum TEXT NOT NULL,
+         PRIMARY KEY (schema, position)) STRICT, WITHOUT ROWID`,
+    )
+    const applied = db
+      .prepare('SELECT name, checksum FROM migrations WHERE schema = ? ORDER BY position')
+      .all(schema.name)
+    const insert = db.prepare('INSERT INTO migrations VALUES (?, ?, ?, ?)')
+    for (const step of pendingMigrations(schema, applied as unknown as AppliedMigration[])) {
+      db.exec(step.sql)
+      insert.run(schema.name, step.position, step.name, step.checksum)
+    }
+    db.exec('COMMIT')
+  } catch (error) {
+    if (db.isTransaction) db.exec('ROLLBACK')
+    throw isGatepassError(error) ? error : migrationFailed(error)
+  }
+}
+
+/**
+ * Runs work while holding a lock that processes of this machine share: the lock of an empty database. The
+ * operating system releases it when its process ends.
+ *
+ * @param waitMs longest wait for another process, which blocks the event loop
+ * @throws `store_unavailable` if another process has the lock for longer
+ */
+export async function withFileLock<T>(
+  path: string,
+  waitMs: number,
+  work: () => Promise<T>,
+): Promise<T> {
+  const db = new DatabaseSync(path, { timeout: waitMs })
+  try {
+    chmodSync(path, 0o600)
+    lock(db)
+    return await work()
+  } finally {
+    db.close()
+  }
+}
+
+function lock(db: DatabaseSync): void {
+  try {
+    db.exec('BEGIN EXCLUSIVE')
+  } catch (cause) {
+    const detail = 'Another process is still working on the same file. Try again.'
+    throw new GatepassError('store_unavailable', { detail, cause })
+  }
 }

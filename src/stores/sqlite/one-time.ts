@@ -1,6 +1,7 @@
 import type { StatementSync } from 'node:sqlite'
 import type { Migration } from '../migrations.ts'
-import { type OneTimeRow, type OneTimeUse, toOneTimeUse } from '../one-time.ts'
+import type { OneTimeUse } from '../ports.ts'
+import { type OneTimeRow, toOneTimeUse } from '../sql-rows.ts'
 import { boundLimit, type SqliteDatabase } from './database.ts'
 
 export const oneTimeMigration: Migration = {

@@ -1,11 +1,12 @@
 import type { StatementSync } from 'node:sqlite'
 import type { Migration } from '../migrations.ts'
 import type { Revocation } from '../ports.ts'
+import { type RevocationRow, toRevocation } from '../sql-rows.ts'
 import { boundLimit, type SqliteDatabase } from './database.ts'
 
 export const revocationsMigration: Migration = {
   name: 'revocations',
-  // AUTOINCREMENT: a position is never given out twice, though the newest row was removed.
+  // AUTOINCREMENT: no position is used twice, even if the newest row was removed.
   sql: `
     CREATE TABLE revocations (
       position INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -17,7 +18,7 @@ export const revocationsMigration: Migration = {
   `,
 }
 
-/** The revocation log, beside the sessions in their file. What it changes, a write must contain. */
+/** The revocation log, beside the sessions. The caller runs each change inside a write. */
 export class SqliteRevocationLog {
   readonly #insert: StatementSync
   readonly #selectAfter: StatementSync
@@ -30,7 +31,7 @@ export class SqliteRevocationLog {
     this.#selectAfter = db.prepare(
       `SELECT position, kind, id, at_ms FROM revocations WHERE position > ? ORDER BY position ${boundLimit}`,
     )
-    // Those with the same time to live expire in the order of their positions, or nearly so.
+    // Looks at the oldest entries only: they expire roughly in the order of their positions.
     this.#deleteExpired = db.prepare(
       `DELETE FROM revocations WHERE expires_at_ms <= ? AND position IN
          (SELECT position FROM revocations ORDER BY position ${boundLimit})`,
@@ -42,25 +43,13 @@ export class SqliteRevocationLog {
   }
 
   after(position: string, limit: number): Revocation[] {
-    // A position that is none of ours is before all of them.
+    // An unknown position is the start of the log.
     const rows = this.#selectAfter.all(Number(position) || 0, limit)
-    return (rows as unknown as RevocationRow[]).map((row) => ({
-      position: String(row.position),
-      kind: row.kind,
-      id: row.id,
-      atMs: row.at_ms,
-    }))
+    return (rows as unknown as RevocationRow[]).map(toRevocation)
   }
 
-  /** Removes expired entries, at most `limit`; tells whether there may be more. */
+  /** Removes at most `limit` expired entries. Returns whether there may be more. */
   removeExpired(nowMs: number, limit: number): boolean {
     return this.#deleteExpired.run(nowMs, limit).changes === limit
   }
-}
-
-interface RevocationRow {
-  readonly position: number
-  readonly kind: Revocation['kind']
-  readonly id: string
-  readonly at_ms: number
 }

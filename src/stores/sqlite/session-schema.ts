@@ -33,8 +33,8 @@ export const sessionSchema: Schema = {
     { name: 'session keys', sql: 'ALTER TABLE sessions ADD COLUMN jkt TEXT' },
     {
       name: 'sessions by number',
-      // Without a rowid, rows lie in the inner pages too: with a few to each, a million of them were
-      // eight pages deep. Under a number they are five.
+      // WITHOUT ROWID stores rows in inner pages too: a tree of a million sessions is eight pages deep,
+      // and five with a number as the rowid.
       sql: `
       CREATE TABLE numbered_sessions (
         number INTEGER PRIMARY KEY,
@@ -75,25 +75,25 @@ export const sessionSchema: Schema = {
   ],
 }
 
-/** Where the table begins. */
+/** The smallest number. */
 export const firstNumber = -(2n ** 63n)
 
 const idBytes = 16
 const idLength = 22
-/** The last character of an id has two of its bits, and four that are zero. */
+/** The last character of an id encodes two bits; the other four are zero. */
 const lastCharacters = 'AQgw'
 const scratch = Buffer.alloc(idBytes)
 
 /**
- * The rowid of a session: the halves of its id, of 128 random bits, as one number; of any other text the
- * halves of a digest. That two sessions have it in common is not to be expected in the life of a file:
- * the second one is refused, as two of one id are. A row is found by its number and its id.
+ * Returns the rowid of a session: the halves of its id, 128 random bits, combined by XOR; for a text that is
+ * not an id, the halves of its digest. Statements also compare the id, and `create` refuses a second
+ * session of the same number, which is improbable in the life of a file.
  */
 export function numberOf(sid: string): bigint {
-  const isOurs =
+  const isId =
     sid.length === idLength &&
     lastCharacters.includes(sid.charAt(idLength - 1)) &&
     scratch.write(sid, 'base64url') === idBytes
-  const bytes = isOurs ? scratch : digest(sid)
+  const bytes = isId ? scratch : digest(sid)
   return bytes.readBigInt64BE(0) ^ bytes.readBigInt64BE(idBytes / 2)
 }

@@ -1,7 +1,7 @@
 import type { StatementSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { OneTimeUse } from '../one-time.ts'
 import type {
+  OneTimeUse,
   Revocation,
   RotationRequest,
   RotationResult,
@@ -9,28 +9,20 @@ import type {
   SessionStore,
 } from '../ports.ts'
 import { decideRotation, revoke } from '../rotation.ts'
-import { type SessionRow, toSession } from '../session-row.ts'
+import { type SessionRow, sessionColumns, sessionValues, toSession } from '../sql-rows.ts'
 import { boundLimit, SqliteDatabase } from './database.ts'
 import { SqliteOneTimeValues } from './one-time.ts'
 import { SqliteRevocationLog } from './revocation-log.ts'
 import { firstNumber, numberOf, sessionSchema } from './session-schema.ts'
 
-/**
- * A rotation changes one row, and a commit writes whole pages, which are then copied back: with small
- * ones, of three rows, there is less to write.
- */
-const page_bytes = 1024
+/** A rotation changes one row, and a commit writes whole pages, so pages are small: three rows each. */
+const pageBytes = 1024
 
-/** Rows looked at in one step where all sessions are gone through, and the pause after each. */
+/** Rows per step of a pass over all sessions, and the pause after each step. */
 const batchRows = 500
 const batchPauseMs = 10
 
-/** All but the number, which can be larger than a number of JavaScript. */
-const columns = `sid, sub, client_id, scope, amr, user_agent, created_at_ms, ends_at_ms, expires_at_ms,
-  generation, minted_at_ms, presented, idempotency_key, revoked_at_ms, jkt, first_retry_at_ms,
-  last_retry_at_ms, other_key, replay_keys, late_replay_at_ms`
-
-/** Sessions in one SQLite file (`sqlite:`). Rotation is the pure rule inside a write transaction. */
+/** Sessions in one SQLite file (`sqlite:`). A rotation runs `decideRotation` inside a write transaction. */
 export class SqliteSessionStore implements SessionStore {
   readonly #db: SqliteDatabase
   readonly #log: SqliteRevocationLog
@@ -43,25 +35,25 @@ export class SqliteSessionStore implements SessionStore {
   readonly #delete: StatementSync
   readonly #selectSliceEnd: StatementSync
   readonly #endSlice: StatementSync
-  /** Where the sweep of expired rows goes on. */
+  /** Where the removal of expired rows continues. */
   #sweptTo = firstNumber
 
   constructor(path: string) {
     this.#db = new SqliteDatabase(path, sessionSchema, {
-      page_bytes,
+      pageBytes,
       functions: { number_of: (sid) => numberOf(String(sid)) },
     })
     this.#log = new SqliteRevocationLog(this.#db)
     this.#oneTime = new SqliteOneTimeValues(this.#db)
     this.#insert = this.#db.prepare(
-      `INSERT INTO sessions (number, ${columns})
+      `INSERT INTO sessions (number, ${sessionColumns})
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     )
-    this.#select = this.#db.prepare(`SELECT ${columns} FROM sessions WHERE number = ? AND sid = ?`)
-    // A row as an array costs half of one as an object.
-    this.#select.setReturnArrays(true)
+    this.#select = this.#db.prepare(
+      `SELECT ${sessionColumns} FROM sessions WHERE number = ? AND sid = ?`,
+    )
     this.#selectBySub = this.#db.prepare(
-      `SELECT ${columns} FROM sessions WHERE sub = ? ORDER BY created_at_ms DESC, sid`,
+      `SELECT ${sessionColumns} FROM sessions WHERE sub = ? ORDER BY created_at_ms DESC, sid`,
     )
     this.#update = this.#db.prepare(
       `UPDATE sessions SET generation = ?, minted_at_ms = ?, presented = ?, idempotency_key = ?,
@@ -88,29 +80,10 @@ export class SqliteSessionStore implements SessionStore {
 
   create(session: Session): Promise<void> {
     return this.#db.write(() => {
-      this.#insert.run(
-        numberOf(session.sid),
-        session.sid,
-        session.sub,
-        session.clientId,
-        session.scope,
-        session.amr.join(' '),
-        session.userAgent,
-        session.createdAtMs,
-        session.endsAtMs,
-        session.expiresAtMs,
-        session.generation,
-        session.mintedAtMs,
-        Number(session.presented),
-        session.idempotencyKey,
-        session.revokedAtMs,
-        session.jkt,
-        session.firstRetryAtMs,
-        session.lastRetryAtMs,
-        session.otherKey,
-        session.replayKeys,
-        session.lateReplayAtMs,
+      const values = sessionValues(session).map((value) =>
+        typeof value === 'boolean' ? Number(value) : value,
       )
+      this.#insert.run(numberOf(session.sid), ...values)
     })
   }
 
@@ -152,7 +125,7 @@ export class SqliteSessionStore implements SessionStore {
     return this.#db.write(() => {
       const live = this.#loadLive(sub, nowMs)
       for (const session of live) this.#save(revoke(session, nowMs, keptMs))
-      // With no live session too: an access token may outlive the session that it came from.
+      // Also without a live session, as an access token may outlive its session.
       this.#log.append('user', sub, nowMs, keptMs)
       return live.length
     })
@@ -173,7 +146,7 @@ export class SqliteSessionStore implements SessionStore {
       })
       if (sids.length > 0) yield sids
       after = end
-      // Other processes have their turn to write.
+      // Other processes write during the pause.
       await sleep(batchPauseMs)
     }
   }
@@ -233,8 +206,8 @@ export class SqliteSessionStore implements SessionStore {
   }
 
   #load(sid: string): Session | null {
-    const values = this.#select.get(numberOf(sid), sid)
-    return values === undefined ? null : toSession(rowOf(values as unknown as SessionValues))
+    const row = this.#select.get(numberOf(sid), sid)
+    return row === undefined ? null : toSession(row as unknown as SessionRow)
   }
 
   #loadLive(sub: string, nowMs: number): Session[] {
@@ -258,55 +231,6 @@ export class SqliteSessionStore implements SessionStore {
       numberOf(session.sid),
       session.sid,
     )
-  }
-}
-
-/** The columns in the order of the table. */
-type SessionValues = [
-  sid: string,
-  sub: string,
-  client_id: string,
-  scope: string,
-  amr: string,
-  user_agent: string,
-  created_at_ms: number,
-  ends_at_ms: number,
-  expires_at_ms: number,
-  generation: number,
-  minted_at_ms: number,
-  presented: number,
-  idempotency_key: Uint8Array | null,
-  revoked_at_ms: number | null,
-  jkt: string | null,
-  first_retry_at_ms: number | null,
-  last_retry_at_ms: number | null,
-  other_key: Uint8Array | null,
-  replay_keys: Uint8Array | null,
-  late_replay_at_ms: number | null,
-]
-
-function rowOf(values: SessionValues): SessionRow {
-  return {
-    sid: values[0],
-    sub: values[1],
-    client_id: values[2],
-    scope: values[3],
-    amr: values[4],
-    user_agent: values[5],
-    created_at_ms: values[6],
-    ends_at_ms: values[7],
-    expires_at_ms: values[8],
-    generation: values[9],
-    minted_at_ms: values[10],
-    presented: values[11],
-    idempotency_key: values[12],
-    revoked_at_ms: values[13],
-    jkt: values[14],
-    first_retry_at_ms: values[15],
-    last_retry_at_ms: values[16],
-    other_key: values[17],
-    replay_keys: values[18],
-    late_replay_at_ms: values[19],
   }
 }
 

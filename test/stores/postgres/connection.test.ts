@@ -44,7 +44,7 @@ for (const [what, host, parameters] of [
   t.test(`refused: ${what}`, async (t) => {
     await t.rejects(PostgresAccountStore.open(urlOf(host, parameters)), {
       code: 'store_unavailable',
-      detail: /can't be used: .*(certificate|altnames)/,
+      detail: /cannot be used: .*(certificate|altnames)/,
     })
   })
 }
@@ -62,7 +62,7 @@ t.test('certificates that can not be read are a matter of configuration', async 
   const parameters = { sslmode: 'verify-full', sslrootcert: `${ca}.no` }
   await t.rejects(PostgresAccountStore.open(urlOf('localhost', parameters)), {
     code: 'config_invalid',
-    detail: /sslrootcert .*\.no of the Postgres URL can't be read/,
+    detail: /sslrootcert .*\.no of the Postgres URL cannot be read/,
   })
 })
 

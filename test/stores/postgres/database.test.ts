@@ -55,14 +55,14 @@ t.test('a statement that takes too long ends in time, at the server too', async 
 })
 
 t.test('connections are bounded, and so is the wait for one', async (t) => {
-  const { db, url } = await open(t, { connectionsMax: 2, waitingMax: 5 })
+  const { db, url } = await open(t, { maxConnections: 2, maxWaiting: 5 })
   const errors: unknown[] = []
   const calls = Array.from({ length: 20 }, async () => {
     const { error } = await timed(db.run(nap, [0.1]))
     errors.push(error)
   })
   await Promise.all(calls)
-  const refusal = { ...gone, cause: { message: 'too many calls wait' } }
+  const refusal = { ...gone, detail: /too many calls/ }
   t.match(errors, [...Array(13).fill(refusal), ...Array(7).fill(null)], 'two run and five wait')
   const connected = await server.query(
     `SELECT count(*)::int AS n FROM pg_stat_activity
@@ -85,7 +85,7 @@ t.test('a peer that accepts and never answers is not waited for', async (t) => {
 t.test('nor is one that falls silent', async (t) => {
   const relay = await Relay.start(t, server.port)
   const url = relay.through(await server.createDatabase())
-  const { db } = await open(t, { timeoutMs: 2_000, connectionsMax: 3 }, url)
+  const { db } = await open(t, { timeoutMs: 2_000, maxConnections: 3 }, url)
   await Promise.all([db.ping(), db.ping()])
   relay.silence()
   // Two on connections that were there, one on a new one, and three that wait.
@@ -125,7 +125,7 @@ t.test('a statement is repeated when it was undone, three times at most', async 
 })
 
 t.test('what was refused is not repeated, and leaves the connection as it is', async (t) => {
-  const { db, stored } = await open(t, { connectionsMax: 1 })
+  const { db, stored } = await open(t, { maxConnections: 1 })
   const backend = { name: 'backend', text: 'SELECT pg_backend_pid() AS pid' }
   const { rows } = await db.run(backend, [])
   await db.run(insert, [1])
@@ -137,7 +137,7 @@ t.test('what was refused is not repeated, and leaves the connection as it is', a
 t.test('where it may have happened, only what does no harm twice is repeated', async (t) => {
   const relay = await Relay.start(t, server.port)
   const direct = await server.createDatabase()
-  const { db } = await open(t, { connectionsMax: 1 }, relay.through(direct))
+  const { db } = await open(t, { maxConnections: 1 }, relay.through(direct))
   const next = { name: 'next', text: `SELECT nextval('gatepass.attempts') AS n` }
   await db.ping()
   relay.cutNextAnswer()
@@ -169,12 +169,12 @@ t.test('says why it can not be opened, and never the password', async (t) => {
   t.match(await why({ password: 'wrong-horse' }), /password authentication failed/)
   t.match(await why({ password: '' }), /password/)
   t.match(await why({ pathname: '/nowhere' }), /database "nowhere" does not exist/)
-  t.match(await why({ port: '1' }), /Postgres at 127\.0\.0\.1:1 can't be used: .*ECONNREFUSED/)
+  t.match(await why({ port: '1' }), /Postgres at 127\.0\.0\.1:1 cannot be used: .*ECONNREFUSED/)
   t.match(await why({ hostname: 'localhost', port: '1' }), /Postgres at localhost:1 .*ECONNREFUSED/)
 })
 
 t.test('closing lets what is here end, and takes no more', async (t) => {
-  const { db, stored } = await open(t, { connectionsMax: 1 })
+  const { db, stored } = await open(t, { maxConnections: 1 })
   const calls = [db.run(nap, [0.1]), db.run(insert, [1]), db.run(insert, [2])]
   const closed = db.close()
   await t.rejects(db.ping(), gone)

@@ -190,7 +190,7 @@ t.test('what cannot be opened is named', async (t) => {
   for (const path of [folder, join(folder, 'not-a-folder', 'numbers.db'), garbage]) {
     t.throws(() => new SqliteDatabase(path, schema), {
       code: 'store_unavailable',
-      detail: `The SQLite file ${path} can't be opened.`,
+      detail: `The SQLite file ${path} cannot be opened.`,
     })
   }
 })

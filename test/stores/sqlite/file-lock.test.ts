@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { withFileLock } from '../../../src/stores/sqlite/file-lock.ts'
+import { withFileLock } from '../../../src/stores/sqlite/database.ts'
 
 t.test('one at a time has the lock, and whatever comes of the work it is given back', async (t) => {
   const path = join(t.testdir(), 'a.lock')

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
 import type { Migration } from '../../../src/stores/migrations.ts'
-import { migrate } from '../../../src/stores/sqlite/migrations.ts'
+import { migrate } from '../../../src/stores/sqlite/database.ts'
 
 const first = { name: 'first', sql: 'CREATE TABLE things (n INTEGER) STRICT' }
 const second = {

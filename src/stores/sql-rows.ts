@@ -1,0 +1,136 @@
+import type { JsonObject } from '../core/json.ts'
+import type { Account, OneTimeUse, Revocation, Session } from './ports.ts'
+
+/** The columns of a session, in the order of `sessionValues`. Statements that select them survive added columns. */
+export const sessionColumns = `sid, sub, client_id, scope, amr, user_agent, created_at_ms, ends_at_ms,
+  expires_at_ms, generation, minted_at_ms, presented, idempotency_key, revoked_at_ms, jkt,
+  first_retry_at_ms, last_retry_at_ms, other_key, replay_keys, late_replay_at_ms`
+
+export function sessionValues(session: Session): (string | number | boolean | Buffer | null)[] {
+  return [
+    session.sid,
+    session.sub,
+    session.clientId,
+    session.scope,
+    session.amr.join(' '),
+    session.userAgent,
+    session.createdAtMs,
+    session.endsAtMs,
+    session.expiresAtMs,
+    session.generation,
+    session.mintedAtMs,
+    session.presented,
+    session.idempotencyKey,
+    session.revokedAtMs,
+    session.jkt,
+    session.firstRetryAtMs,
+    session.lastRetryAtMs,
+    session.otherKey,
+    session.replayKeys,
+    session.lateReplayAtMs,
+  ]
+}
+
+/** A session in an SQL table. */
+export interface SessionRow {
+  readonly sid: string
+  readonly sub: string
+  readonly client_id: string
+  readonly scope: string
+  readonly amr: string
+  readonly user_agent: string
+  readonly created_at_ms: number
+  readonly ends_at_ms: number
+  readonly expires_at_ms: number
+  readonly generation: number
+  readonly minted_at_ms: number
+  /** A number in SQLite. */
+  readonly presented: boolean | number
+  readonly idempotency_key: Uint8Array | null
+  readonly revoked_at_ms: number | null
+  readonly jkt: string | null
+  readonly first_retry_at_ms: number | null
+  readonly last_retry_at_ms: number | null
+  readonly other_key: Uint8Array | null
+  readonly replay_keys: Uint8Array | null
+  readonly late_replay_at_ms: number | null
+}
+
+export function toSession(row: SessionRow): Session {
+  return {
+    sid: row.sid,
+    sub: row.sub,
+    clientId: row.client_id,
+    scope: row.scope,
+    amr: row.amr.split(' '),
+    userAgent: row.user_agent,
+    createdAtMs: row.created_at_ms,
+    endsAtMs: row.ends_at_ms,
+    expiresAtMs: row.expires_at_ms,
+    generation: row.generation,
+    mintedAtMs: row.minted_at_ms,
+    presented: Boolean(row.presented),
+    idempotencyKey: toBuffer(row.idempotency_key),
+    firstRetryAtMs: row.first_retry_at_ms,
+    lastRetryAtMs: row.last_retry_at_ms,
+    otherKey: toBuffer(row.other_key),
+    replayKeys: toBuffer(row.replay_keys),
+    lateReplayAtMs: row.late_replay_at_ms,
+    revokedAtMs: row.revoked_at_ms,
+    jkt: row.jkt,
+  }
+}
+
+function toBuffer(bytes: Uint8Array | null): Buffer | null {
+  return bytes === null ? null : Buffer.from(bytes)
+}
+
+/** A one-time value, and its first use. */
+export interface OneTimeRow {
+  readonly payload: string
+  readonly taken_by: string | null
+}
+
+/** @param row the row after the use; undefined if there is none */
+export function toOneTimeUse(row: OneTimeRow | undefined, takenBy: string): OneTimeUse {
+  if (row === undefined) return { state: 'unknown' }
+  const { payload, taken_by: first } = row
+  if (first === null || first === takenBy) return { state: 'first', payload }
+  return { state: 'used', payload, takenBy: first }
+}
+
+/** An entry of the revocation log. */
+export interface RevocationRow {
+  readonly position: number
+  readonly kind: Revocation['kind']
+  readonly id: string
+  readonly at_ms: number
+}
+
+export function toRevocation(row: RevocationRow): Revocation {
+  return { position: String(row.position), kind: row.kind, id: row.id, atMs: row.at_ms }
+}
+
+/** An account in an SQL table. */
+export interface AccountRow {
+  readonly sub: string
+  readonly login_name: string
+  readonly password_hash: string
+  readonly attributes: string
+  /** A number in SQLite. */
+  readonly disabled: boolean | number
+  readonly created_at_ms: number
+  readonly updated_at_ms: number
+}
+
+export function toAccount(row: AccountRow): Account {
+  return {
+    sub: row.sub,
+    loginName: row.login_name,
+    passwordHash: row.password_hash,
+    attributes: JSON.parse(row.attributes) as JsonObject,
+    disabled: Boolean(row.disabled),
+    createdAtMs: row.created_at_ms,
+    updatedAtMs: row.updated_at_ms,
+  }
+}
