@@ -90,13 +90,13 @@ function refusal(schema: z.ZodType, unacceptable: unknown): string | undefined {
 }
 
 const clientMeanings = {
-  client_id: 'The `client_id` claim of its tokens; a login may name it.',
-  audience: 'The `aud` of its tokens, one name or up to 8. Without it `GATEPASS_AUDIENCE`.',
+  client_id: 'The `client_id` claim of its tokens.',
+  audience: 'The `aud` of its tokens: one name, or up to 8. Default: `GATEPASS_AUDIENCE`.',
   scopes:
-    'The scopes that it may ask for. Each lists the account attributes that it turns into claims.',
+    'The scopes that it may request. Each lists the account attributes that it turns into claims.',
   default_scope:
-    'What a login gets that asks for no scope, separated by spaces. Without it all its scopes.',
-  dpop: '`required`: each login and refresh must show possession of a key ([DPoP](security.md#tokens-bound-to-a-key)). Without it, or with `optional`, it may.',
+    'The scopes of a login that requests none, separated by spaces. Default: all its scopes.',
+  dpop: '`required`: each login and refresh must prove possession of a key ([DPoP](security.md#tokens-bound-to-a-key)). Default: `optional`.',
 } as const satisfies Record<keyof Client, string>
 
 function clientRows(): Row[] {
@@ -130,13 +130,13 @@ function code(text: string): string {
   return `\`${text}\``
 }
 
-const introduction = `# Configuration
+const introduction = `# Settings
 
-<!-- Made of src/config by "npm run docs". A change made here is lost. -->
+<!-- Generated from src/config by "npm run docs". Do not edit this page. -->
 
-Everything has a default but \`GATEPASS_SECRET\`, which \`gatepass issuer\`, \`keys rotate\` and
-\`keys revoke\` need. \`gatepass config\` shows each setting as it is in effect, and where it comes from;
-of a secret it says how many there are, and an address it shows without its password:
+Configure issuers and verifiers. Only \`GATEPASS_SECRET\` has no default; \`gatepass issuer\`, \`keys rotate\`
+and \`keys revoke\` require it. \`gatepass config\` shows every setting in effect and its source. It hides
+secrets and the passwords of URLs:
 
 \`\`\`console
 $ GATEPASS_SECRET_FILE=secret gatepass config
@@ -150,67 +150,63 @@ GATEPASS_ACCESS_TTL_S        120                           seconds  /srv/auth/ga
 …
 \`\`\`
 
-\`gatepass config --role verifier\` shows those of a verifier, \`--json\` prints either as JSON.
+\`gatepass config --role verifier\` shows the settings of a verifier. \`--json\` prints JSON.
 
-## Where settings come from
+## Sources
 
-Three places, of which the later wins:
+Gatepass reads settings from three sources. A later source overrides an earlier one:
 
 1. the default;
-2. the settings file: the one that \`--config\` names, else \`GATEPASS_CONFIG\`, else
-   \`gatepass.json\` in the working folder, if there is one;
-3. the environment: \`GATEPASS_ACCESS_TTL_S\`, or the content of the file that
-   \`GATEPASS_ACCESS_TTL_S_FILE\` names. That works for every setting, and suits mounted secrets.
+2. the settings file: \`--config\`, or \`GATEPASS_CONFIG\`, or \`gatepass.json\` in the working folder;
+3. the environment: \`GATEPASS_ACCESS_TTL_S\`, or \`GATEPASS_ACCESS_TTL_S_FILE\` with the name of a file that
+   contains the value. Every setting supports \`_FILE\`, which suits mounted secrets.
 
-To know:
+Rules of the sources:
 
-- A variable that is set but empty counts as not set.
-- Giving a setting both ways, by itself and with \`_FILE\`, is an error.
-- White space at the end of a \`_FILE\` is cut off.
-- In a variable, a list is separated by commas or white space, \`true\` may be \`1\` and \`false\` may
-  be \`0\`; \`GATEPASS_CLIENTS\`, \`GATEPASS_AUDIENCES\` and \`GATEPASS_DECRYPTION_KEYS\` are JSON.
-- Relative paths, in store addresses too, start from the working folder.
-- A name in the settings file that is no setting is an error. In the environment only a name that is
-  at most two letters away from a setting is, because a cluster may put variables of its own there.
-- Every problem is reported at once, and the process exits with code 2.
+- An empty variable counts as unset.
+- Setting both a variable and its \`_FILE\` is an error.
+- White space at the end of a \`_FILE\` is ignored.
+- Lists are separated by commas or white space. \`1\` and \`0\` stand for \`true\` and \`false\`.
+- \`GATEPASS_CLIENTS\`, \`GATEPASS_AUDIENCES\` and \`GATEPASS_DECRYPTION_KEYS\` are JSON.
+- Relative paths, also in store URLs, start from the working folder.
+- An unknown name in the settings file is an error. In the environment, only a name within two letters of a
+  setting is an error, because a cluster may set variables of its own.
+- The error lists every problem, and the process exits with code 2.
 
-\`gatepass dev\` sets the mode, the issuer, the ports, the secrets and \`GATEPASS_KEYS_URL\` for what it
-starts. Except for the ports, whatever you set yourself stays.
+\`gatepass dev\` sets the mode, the issuer, the ports, the secrets and \`GATEPASS_KEYS_URL\`. Your own settings
+override these, except for the ports.
 
-## Settings
+## All settings
 
-In the settings file a setting is called by the part after \`GATEPASS_\`, in lower case:
-\`GATEPASS_ACCESS_TTL_S\` is \`access_ttl_s\`. A setting that a process does not read is ignored, so
-that an issuer and its verifiers can share one environment.
+In the settings file, a name is the part after \`GATEPASS_\` in lower case: \`GATEPASS_ACCESS_TTL_S\` is
+\`access_ttl_s\`. A process ignores settings that it does not read, so an issuer and its verifiers can share
+one environment.
 `
 
 const rules = `
 ## Rules between settings
 
-- \`GATEPASS_SESSION_IDLE_S\` is not longer than \`GATEPASS_SESSION_MAX_S\`.
+- \`GATEPASS_SESSION_IDLE_S\` is at most \`GATEPASS_SESSION_MAX_S\`.
 - \`GATEPASS_GRACE_S\` is shorter than \`GATEPASS_SESSION_IDLE_S\`.
-- \`GATEPASS_KEY_ROTATION_S\` is longer than the time that a key is published before it signs; see
-  [keys](operations.md#signing-keys).
-- \`GATEPASS_ARGON2_MEMORY_KIB\` is at least 8 times \`GATEPASS_ARGON2_PARALLELISM\`, and times
-  \`GATEPASS_ARGON2_PASSES\` at most 4194304.
-- The addresses of stores are of the forms that [stores](stores.md) and
-  [session data](session-data.md#which-store) show.
-- A verifier with \`GATEPASS_DATA_URL\` has \`GATEPASS_DATA_SECRET\`.
-- A webhook has \`GATEPASS_WEBHOOK_SECRET\`, and an address without user name, password, query or
-  fragment.
+- \`GATEPASS_KEY_ROTATION_S\` is longer than the time for which a key is
+  [published before it signs](operations.md#signing-keys).
+- \`GATEPASS_ARGON2_MEMORY_KIB\` is at least 8 times \`GATEPASS_ARGON2_PARALLELISM\`. Multiplied by
+  \`GATEPASS_ARGON2_PASSES\` it is at most 4194304.
+- Store URLs have the forms of [stores](stores.md) and [session data](session-data.md#which-store).
+- A verifier with \`GATEPASS_DATA_URL\` needs \`GATEPASS_DATA_SECRET\`.
+- A webhook needs \`GATEPASS_WEBHOOK_SECRET\`. Its URL has no user name, password, query or fragment.
 
-With \`GATEPASS_MODE=production\`, the default, also:
+With \`GATEPASS_MODE=production\`, the default:
 
 - \`GATEPASS_ISSUER\` is https, unless its host is \`localhost\`, \`127.0.0.1\` or \`[::1]\`.
 - \`GATEPASS_COOKIE_SECURE\` is \`true\`.
-- Postgres, Redis and memcached on another machine are reached by TLS, or
-  \`GATEPASS_PLAINTEXT_STORES\` is \`true\`.
+- Postgres, Redis and Memcached on other machines use TLS, unless \`GATEPASS_PLAINTEXT_STORES\` is \`true\`.
 - A webhook is https, unless its host is \`localhost\`, \`127.0.0.1\` or \`[::1]\`.
 
 ## The settings file
 
-A JSON object of settings. Secrets are better kept out of it: give them by \`GATEPASS_SECRET_FILE\`,
-and an address with a password in it by \`GATEPASS_SESSIONS_URL_FILE\`.
+The file is a JSON object of settings. Keep secrets in other files: use \`GATEPASS_SECRET_FILE\`, and
+\`GATEPASS_SESSIONS_URL_FILE\` for a URL that contains a password.
 
 \`\`\`json
 {
@@ -237,31 +233,29 @@ and an address with a password in it by \`GATEPASS_SESSIONS_URL_FILE\`.
 const clients = `
 ## Clients
 
-A client is a front end that users sign in with. A login that names none gets the first one. There
-is no client secret: the password of the user is what a login shows. The names are unique.
+A client is a front end that users sign in with. A login without a \`client_id\` uses the first client. Each
+\`client_id\` is unique. A client has no secret, because a login proves the user's password.
 `
 
 const clientRules = `
-A scope says what the client may do on behalf of the user. It says nothing about what the user may
-do: put that, a role for instance, among the account attributes, and let a scope turn it into a
-claim.
+A scope says what the client may do for the user, not what the user may do. Put rights of users, such as roles,
+into the account attributes, and let a scope turn them into claims.
 
-No attribute may take the place of a claim that Gatepass makes itself: \`iss\`, \`sub\`, \`aud\`,
+An attribute cannot replace a claim that Gatepass makes itself: \`iss\`, \`sub\`, \`aud\`,
 \`exp\`, \`nbf\`, \`iat\`, \`jti\`, \`client_id\`, \`scope\`, \`sid\`, \`auth_time\`, \`amr\`, \`acr\`,
-\`cnf\`, \`act\`. Claims are read afresh at each refresh, so a changed attribute is in the next token.
+\`cnf\`, \`act\`. Each refresh reads the attributes again, so a changed attribute is in the next token.
 
-A session whose client was taken out of the settings goes on until it ends. Its tokens have the
-audience of the service, and no claims made of attributes.
+If you remove a client from the settings, its sessions continue until they end. Their tokens have the audience of
+the service, and no claims from attributes.
 
-Without the setting there is one client:
+The default is one client:
 `
 
 const audiences = `
 ## Audiences
 
-Tokens are signed, and can be read by whoever holds them. Those of an audience in
-\`GATEPASS_AUDIENCES\` are encrypted for it too; see [encrypted tokens](verifier.md#encrypted-tokens).
-Both settings are JSON, and \`gatepass keys encryption\` makes the keys:
+Tokens for an audience in \`GATEPASS_AUDIENCES\` are [encrypted](verifier.md#encrypted-tokens), so that only its
+verifiers can read them. Create the keys with \`gatepass keys encryption\`:
 
 \`\`\`json
 [
@@ -278,13 +272,13 @@ Both settings are JSON, and \`gatepass keys encryption\` makes the keys:
 ]
 \`\`\`
 
-\`GATEPASS_DECRYPTION_KEYS\` is a list of up to 16 private JWKs, each with its \`kid\`. Give it by
+\`GATEPASS_DECRYPTION_KEYS\` is a JSON list of up to 16 private JWKs, each with a \`kid\`. Set it with
 \`GATEPASS_DECRYPTION_KEYS_FILE\`.
 
-- A key is on \`P-256\` (\`kty\` \`EC\`) or \`X25519\` (\`kty\` \`OKP\`). If it has \`use\` it is \`enc\`, if it
-  has \`alg\` it is \`ECDH-ES\`.
-- Each audience with a key is that of a client. A client that has several audiences may have none
-  with a key, for an encrypted token has one reader.
-- \`GATEPASS_ALGORITHM\` is not \`ML-DSA-44\` then: such a token is too long once it is encrypted.
+- A key uses \`P-256\` (\`kty\` \`EC\`) or \`X25519\` (\`kty\` \`OKP\`). Its \`use\`, if present, is \`enc\`; its
+  \`alg\`, if present, is \`ECDH-ES\`.
+- Each audience with a key belongs to a client. A client with several audiences cannot use one that has a key,
+  because an encrypted token has one recipient.
+- \`GATEPASS_ALGORITHM\` cannot be \`ML-DSA-44\`: an encrypted token would be too long.
 - \`GATEPASS_ENCRYPTED_TOKENS\` needs \`GATEPASS_DECRYPTION_KEYS\`.
 `
