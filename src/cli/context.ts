@@ -7,18 +7,18 @@ import {
 } from '../config/load.ts'
 import type { Role } from '../config/setting.ts'
 
-/** What a command may touch of the world around it. */
+/** The environment, folder and streams that a command may use. */
 export interface CliContext {
   readonly env: Environment
   readonly cwd: string
   readonly stdin: NodeJS.ReadStream
   readonly stdout: NodeJS.WritableStream
   readonly stderr: NodeJS.WritableStream
-  /** The settings file named on the command line. */
+  /** The settings file of `--config`. */
   configFile?: string
 }
 
-/** @throws `config_invalid` with all problems */
+/** Loads the settings of a role. @throws `config_invalid` with all problems */
 export function configOf(
   context: CliContext,
   role: Role,
@@ -34,7 +34,7 @@ export function configOf(
   })
 }
 
-/** The issuer's settings for a command that mints no tokens, and so can do without their secret. */
+/** Loads the issuer's settings for a command that issues no tokens and so needs no `GATEPASS_SECRET`. */
 export function adminConfigOf(context: CliContext): LoadedConfig {
   return configOf(context, 'issuer', { optional: ['secret'] })
 }

@@ -1,6 +1,5 @@
 import type { Logger } from 'pino'
-import type { Settings } from '../config/settings.ts'
-import { dataUrl } from '../config/settings.ts'
+import { dataUrl, type Settings } from '../config/settings.ts'
 import { systemClock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import { DataService } from '../data/data-service.ts'
@@ -8,15 +7,22 @@ import type { DataObserver } from '../data/observed-store.ts'
 import type { DataStore } from '../stores/data-store.ts'
 import { openDataStore, openResilientDataStore } from '../stores/open-data-store.ts'
 
-/** How settings become session data. Null everywhere: none is kept. */
-
-/** The store for a command, which fails when it is not there. */
-export async function openDataNow(settings: Settings, cwd: string): Promise<DataStore | null> {
+/**
+ * Opens the store of session data for a command; null without session data.
+ * @throws when the store is unavailable
+ */
+export async function openDataForCommand(
+  settings: Settings,
+  cwd: string,
+): Promise<DataStore | null> {
   const url = dataUrl(settings)
-  return url === null ? null : openDataStore(url, cwd, optionsOf(settings))
+  return url === null ? null : openDataStore(url, cwd, storeOptions(settings))
 }
 
-/** The store for a service. The service starts without it: login and verification do not need it. */
+/**
+ * Opens the store of session data for a service; null without session data. The service starts while
+ * the store is unavailable: login and verification do not need it.
+ */
 export async function openDataForService(
   settings: Settings,
   cwd: string,
@@ -25,7 +31,7 @@ export async function openDataForService(
   const url = dataUrl(settings)
   if (url === null) return null
   return openResilientDataStore(url, cwd, {
-    ...optionsOf(settings),
+    ...storeOptions(settings),
     clock: systemClock,
     onUnavailable: (err) =>
       logger.warn({ err }, 'the store of session data is unavailable; trying again'),
@@ -34,7 +40,7 @@ export async function openDataForService(
   })
 }
 
-export function dataService(
+export function createDataService(
   settings: Settings,
   store: DataStore,
   observer?: DataObserver,
@@ -42,7 +48,7 @@ export function dataService(
   const [first, ...others] = settings.data_secret
   if (first === undefined) {
     throw new GatepassError('config_invalid', {
-      detail: 'Session data can be read with GATEPASS_DATA_SECRET only.',
+      detail: 'Session data is encrypted. Set GATEPASS_DATA_SECRET to the secret of the issuers.',
     })
   }
   return new DataService({
@@ -56,6 +62,6 @@ export function dataService(
   })
 }
 
-function optionsOf({ data_deadline_ms, data_replicas }: Settings) {
+function storeOptions({ data_deadline_ms, data_replicas }: Settings) {
   return { deadlineMs: data_deadline_ms, replicas: data_replicas }
 }

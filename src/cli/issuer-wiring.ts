@@ -17,7 +17,10 @@ import { openAccountStore, openSessionStore } from '../stores/open-stores.ts'
 import type { AccountStore, SessionStore } from '../stores/ports.ts'
 import { importEncryptionKey } from '../tokens/encryption-key.ts'
 
-/** How settings become the parts of an issuer; every command that needs one takes it from here. */
+/** Of several worker processes, each knows only its own events, so none can serve the playground. */
+export function hasPlayground(settings: Settings): boolean {
+  return settings.playground && settings.workers === 1
+}
 
 export function issuerPolicy(settings: Settings): IssuerPolicy {
   return {
@@ -55,34 +58,34 @@ function encryptionKeys({ audiences }: Settings): AudienceKeys {
   )
 }
 
-/** Until the last access token of an ended session has expired, by any clock. */
-function tokensLastMs(settings: Settings): number {
+/** The time until every access token of a revoked session has expired, by any clock. */
+function tokenLifetimeMs(settings: Settings): number {
   return (settings.access_ttl_s + settings.clock_skew_s) * 1000
 }
 
-/** So long the log has a session whose data is to be ended: a store may be away for that time. */
-const dataEndKeptMs = 3_600_000
+/** How long the store of session data may be unavailable before the data of a revoked session stays. */
+const dataCleanupMs = 3_600_000
 
-/** As above; and where sessions have data, until that has ended too. */
+/** How long the revocation log keeps a session: until its tokens have expired and its data is deleted. */
 function revokedKeptMs(settings: Settings): number {
-  return Math.max(tokensLastMs(settings), dataUrl(settings) === null ? 0 : dataEndKeptMs)
+  return Math.max(tokenLifetimeMs(settings), dataUrl(settings) === null ? 0 : dataCleanupMs)
 }
 
-/** How long the data of an ended session stays closed: one who writes may be slow besides. */
-export function dataClosedMs(settings: Settings): number {
-  return tokensLastMs(settings) + settings.clock_skew_s * 1000 + 60_000
+/** How long the data of a revoked session refuses writes. A slow write gets one minute more. */
+export function dataBlockedMs(settings: Settings): number {
+  return tokenLifetimeMs(settings) + settings.clock_skew_s * 1000 + 60_000
 }
 
 /**
- * How long verifiers are told of a revocation: as above, and until none has a copy of the JWKS left
- * that was made before a key in it was revoked.
+ * How long the feed publishes a revocation: until the tokens of a session have expired, and until no
+ * verifier has a copy of the JWKS from before the revocation of a key.
  */
-export function revocationsToldMs(settings: Settings): number {
-  const jwksKeptMs = (settings.jwks_max_age_s + settings.clock_skew_s) * 1000
-  return Math.max(tokensLastMs(settings), jwksKeptMs)
+export function revocationsPublishedMs(settings: Settings): number {
+  const jwksFreshMs = (settings.jwks_max_age_s + settings.clock_skew_s) * 1000
+  return Math.max(tokenLifetimeMs(settings), jwksFreshMs)
 }
 
-/** The schema has seen to it that there is one. */
+/** The settings' schema requires at least one item. */
 function atLeastOne<T>(items: readonly T[]): readonly [T, ...T[]] {
   return items as readonly T[] as readonly [T, ...T[]]
 }
@@ -96,7 +99,7 @@ function keyPolicy(settings: Settings): KeyPolicy {
   }
 }
 
-/** The workers are on one machine: together they hash on each core once. */
+/** All worker processes of one machine together hash once per core. */
 function createHasher(settings: Settings): PasswordHasher {
   return new PasswordHasher({
     memoryKib: settings.argon2_memory_kib,
@@ -123,14 +126,14 @@ export async function openKeys(
   })
 }
 
-/** Every key and where it stands, without making, changing or opening any. */
-export async function keyStatusesOf(settings: Settings, cwd: string): Promise<KeyStatus[]> {
+/** Lists every key with its state. Creates, changes and decrypts none. */
+export async function listKeyStatuses(settings: Settings, cwd: string): Promise<KeyStatus[]> {
   const store = await openKeyStore(settings.keys_url, cwd)
   const infos = await new EncryptedKeyStore(store, []).listInfos().finally(() => store.close())
   return keyStatuses(sortByActivation(infos), keyPolicy(settings), systemClock.nowMs())
 }
 
-/** Compares the clock of this machine with the one of the session store. */
+/** Compares the clock of this machine with the clock of the session store. */
 export function openClockMonitor(
   settings: Settings,
   sessions: SessionStore,
@@ -139,11 +142,11 @@ export function openClockMonitor(
     sessions,
     clock: systemClock,
     skewMs: settings.clock_skew_s * 1000,
-    keptMs: revocationsToldMs(settings),
+    keptMs: revocationsPublishedMs(settings),
   })
 }
 
-/** The sessions as a command revokes them. It compares the clocks before. */
+/** Creates the session service of a command, which compares the clocks before it revokes. */
 export function openSessions(settings: Settings, store: SessionStore): Sessions {
   return new Sessions({
     store,
@@ -159,7 +162,8 @@ export function openSessions(settings: Settings, store: SessionStore): Sessions 
   })
 }
 
-export interface AccountParts {
+/** The stores and services of the commands that work on accounts. */
+export interface AccountDeps {
   readonly accounts: AccountStore
   readonly sessions: SessionStore
   readonly hasher: PasswordHasher
@@ -167,8 +171,8 @@ export interface AccountParts {
   close(): Promise<void>
 }
 
-/** What works on accounts needs sessions too: a changed password ends them. */
-export async function openAccountParts(settings: Settings, cwd: string): Promise<AccountParts> {
+/** Opens the session store as well: a new password revokes the user's sessions. */
+export async function openAccountDeps(settings: Settings, cwd: string): Promise<AccountDeps> {
   const { accounts_url, webhook_secret, sessions_url, sessions_replicas } = settings
   const accounts = await openAccountStore(accounts_url, cwd, webhook_secret)
   const sessions = await openSessionStore(sessions_url, cwd, sessions_replicas)

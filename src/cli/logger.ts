@@ -3,7 +3,7 @@ import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pin
 import type { Role } from '../config/setting.ts'
 import type { Settings } from '../config/settings.ts'
 
-/** A logger of JSON lines. It logs how many lines the output has lost, once it takes lines again. */
+/** Creates a logger of JSON lines. After a gap it logs how many lines the output dropped. */
 export function createLogger(
   settings: Pick<Settings, 'log_level'>,
   service: Role,
@@ -22,25 +22,22 @@ export function createLogger(
   return logger
 }
 
-/** Characters that may wait for an output that is slow or full. Further lines are dropped. */
-const waitingMax = 1024 * 1024
+/** Characters that may wait for a slow or full output. Further lines are dropped. */
+const maxWaitingCharacters = 1024 * 1024
 /** A failed write is repeated after this time. */
 const retryMs = 100
 /** Longest wait of `flush`. */
-const flushMs = 1_000
+const flushTimeoutMs = 1_000
 
 /**
- * Writes log lines to a file descriptor without ever holding up the process: the lines of one turn of
- * the event loop leave together, and lines that a full disk or a stalled pipe does not take are
- * dropped and counted.
- *
- * pino's own destination does not fit: it repeats a synchronous flush until it succeeds, and ignores
- * a closed pipe without a count.
+ * Writes log lines to a file descriptor and never blocks the process. Lines of one event-loop turn are
+ * written together. Lines that a full disk or a stalled pipe does not accept are dropped and counted;
+ * pino's own destination would repeat a synchronous flush until it succeeds.
  */
 export class LogOutput implements DestinationStream {
   readonly #fd: number
   #waiting = ''
-  /** What a write has taken from the waiting lines and not yet written. */
+  /** Lines of the current write that are not written yet. */
   #rest = Buffer.alloc(0)
   #state: 'idle' | 'scheduled' | 'writing' | 'failed' = 'idle'
   #isBlocked = false
@@ -59,13 +56,13 @@ export class LogOutput implements DestinationStream {
     return this.#dropped
   }
 
-  /** Calls back when lines can be written again, with the number of those that were dropped meanwhile. */
+  /** Calls back when lines can be written again, with the number of lines dropped meanwhile. */
   onGap(callback: (dropped: number) => void): void {
     this.#onGap = callback
   }
 
   write(line: string): void {
-    if (this.#waiting.length + line.length > waitingMax) {
+    if (this.#waiting.length + line.length > maxWaitingCharacters) {
       this.#dropped += 1
       return
     }
@@ -86,7 +83,7 @@ export class LogOutput implements DestinationStream {
       this.#isBlocked = this.#state === 'writing'
       finish()
     }
-    const timer = setTimeout(giveUp, flushMs)
+    const timer = setTimeout(giveUp, flushTimeoutMs)
     this.#onIdle.add(finish)
     if (this.#state === 'idle') finish()
   }
@@ -122,7 +119,7 @@ export class LogOutput implements DestinationStream {
   }
 
   #retryLater({ code }: NodeJS.ErrnoException): void {
-    // Nobody reads a closed pipe again, so its lines are not worth keeping.
+    // A closed pipe has no reader, so its lines are dropped.
     if (code === 'EPIPE') {
       this.#dropped += countLines(this.#rest.toString()) + countLines(this.#waiting)
       this.#rest = Buffer.alloc(0)
@@ -132,17 +129,17 @@ export class LogOutput implements DestinationStream {
     setTimeout(() => this.#writeNext(), retryMs).unref()
   }
 
-  /** Tries once, as the process exits. A write that is in progress ends by itself. */
+  /** Tries once, when the process exits. A write in progress finishes by itself. */
   #writeLast(): void {
     const isWriting = this.#state === 'writing'
-    // A terminal or a socket that takes nothing: Node would wait for that write for ever.
+    // Node would wait forever for a write to a blocked terminal or socket.
     if (isWriting && this.#isBlocked) process.kill(process.pid, 'SIGKILL')
     const rest = isWriting ? [] : [this.#rest]
     let last = Buffer.concat([...rest, Buffer.from(this.#waiting)])
     try {
       while (last.length > 0) last = last.subarray(writeSync(this.#fd, last))
     } catch {
-      // There is nowhere left to say it.
+      // The output is gone, so the error cannot be reported.
     }
   }
 }
@@ -152,16 +149,16 @@ function countLines(text: string): number {
 }
 
 /**
- * Standard output, such that a write to a pipe does not block: a blocked write would keep the process
- * from exiting. The pipe is opened anew because every process that shares its file description, such
- * as a worker or a child, makes it blocking when it starts or ends.
+ * Opens standard output so that a write to a pipe does not block: a blocked write keeps the process from
+ * exiting. Processes that share the pipe's file description, such as workers, make it blocking when they
+ * start or exit, so this process opens the pipe a second time.
  */
 function standardOutput(): number {
   try {
     const flags = constants.O_WRONLY | constants.O_NONBLOCK
     if (fstatSync(1).isFIFO()) return openSync('/proc/self/fd/1', flags)
   } catch {
-    // No Linux, or a pipe that another user has made.
+    // Not Linux, or a pipe of another user.
   }
   return 1
 }

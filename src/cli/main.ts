@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { GatepassError } from '../core/errors.ts'
 import type { CliContext } from './context.ts'
-import { report } from './output.ts'
+import { reportError } from './output.ts'
 
 const context: CliContext = {
   env: process.env,
@@ -11,19 +11,19 @@ const context: CliContext = {
   stderr: process.stderr,
 }
 
-/** The library, which is in the same package, runs on Node 22. */
-const nodeMin = 24
+/** The service needs a later Node than the verifier library. */
+const minNodeVersion = 24
 
 try {
-  if (Number.parseInt(process.versions.node, 10) < nodeMin) {
+  if (Number.parseInt(process.versions.node, 10) < minNodeVersion) {
     throw new GatepassError('config_invalid', {
-      detail: `The service needs Node ${nodeMin} or later, and this is Node ${process.versions.node}.`,
+      detail: `The service needs Node ${minNodeVersion} or later. This is Node ${process.versions.node}.`,
     })
   }
-  // What it imports is not there on an older Node.
+  // An older Node cannot load the program's imports.
   const { buildProgram } = await import('./program.ts')
   await buildProgram(context).parseAsync()
 } catch (error) {
-  // Whatever was opened before it failed (a timer, a channel to a parent) must not keep it alive.
-  process.exit(report(error, process.stderr))
+  // An open timer or channel to a parent would keep the process running.
+  process.exit(reportError(error, process.stderr))
 }

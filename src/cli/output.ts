@@ -32,15 +32,15 @@ function cell(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value)
 }
 
-/** An instant as people and programs both read it. */
+/** Formats a time in ISO 8601. */
 export function isoTime(timeMs: number | null): string | null {
   return timeMs === null ? null : new Date(timeMs).toISOString()
 }
 
-/** What could steer a terminal, or turn its text around. */
+/** Control characters, which a terminal may act on, and characters that reverse or break text. */
 const unsafe = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
 
-/** A text from elsewhere, as one line that does nothing but be read. In JSON, JSON with the same value. */
+/** Makes untrusted text safe to print on one line. JSON stays JSON with the same value. */
 export function oneLine(text: string): string {
   return text.toWellFormed().replaceAll(unsafe, escaped)
 }
@@ -50,12 +50,12 @@ function escaped(character: string): string {
   return codes.map((code) => `\\u${code.toString(16).padStart(4, '0')}`).join('')
 }
 
-/** What a shell script can tell apart. */
+/** Exit codes. */
 export const exitCodes = { ok: 0, failed: 1, misused: 2 } as const
 
-/** Says what went wrong in plain sentences and gives the exit code. A stack is for our own faults. */
-export function report(error: unknown, stderr: NodeJS.WritableStream): number {
-  // Commander has printed its own message by now.
+/** Prints an error and returns the exit code. Prints a stack only for an unexpected error. */
+export function reportError(error: unknown, stderr: NodeJS.WritableStream): number {
+  // Commander has printed its message.
   if (error instanceof CommanderError)
     return error.exitCode === 0 ? exitCodes.ok : exitCodes.misused
   if (error instanceof GatepassError) {
@@ -66,7 +66,7 @@ export function report(error: unknown, stderr: NodeJS.WritableStream): number {
     return error.code === 'config_invalid' ? exitCodes.misused : exitCodes.failed
   }
   const { code, path, message, stack } = error as NodeJS.ErrnoException
-  // The operating system refused something: its word and the path say it all.
+  // An error of the operating system: its message and the path are enough.
   if (typeof code === 'string' && path !== undefined) stderr.write(`gatepass: ${message}\n`)
   else stderr.write(`gatepass: ${stack ?? String(error)}\n`)
   return exitCodes.failed

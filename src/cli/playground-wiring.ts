@@ -2,38 +2,29 @@ import type { Settings } from '../config/settings.ts'
 import { systemClock } from '../core/clock.ts'
 import type { IssuerAppHooks } from '../http/issuer-app.ts'
 import type { KeyManager } from '../keys/key-manager.ts'
-import type { EventLog } from '../playground/event-log.ts'
+import { EventLog } from '../playground/event-log.ts'
+import { playground } from '../playground/playground.ts'
 import type { SessionStore } from '../stores/ports.ts'
 import type { Verifier } from '../verifier/verifier.ts'
 import { demoUser } from './dev/demo.ts'
-import { FleetLink } from './dev/replica-processes.ts'
+import { RemoteReplicas } from './dev/replica-processes.ts'
 
-/** Of several workers none could speak for all, so then there is no playground. */
-export function servesPlayground(settings: Settings): boolean {
-  return settings.playground && settings.workers === 1
-}
-
-/** The log that the page shows; null where there is no playground. */
-export async function openEventLog(settings: Settings): Promise<EventLog | null> {
-  if (!servesPlayground(settings)) return null
-  const { EventLog } = await import('../playground/event-log.ts')
+export function createEventLog(): EventLog {
   return new EventLog(systemClock)
 }
 
-interface PlaygroundParts {
-  readonly events: EventLog | null
+interface PlaygroundWiring {
+  readonly events: EventLog
   readonly keys: KeyManager
   readonly sessions: SessionStore
   readonly verifier: Verifier
 }
 
-/** What the playground adds to the issuer: nothing where it is off, and its code is not loaded. */
-export async function playgroundParts(
+/** The hooks that add the playground to the issuer's app. */
+export function playgroundHooks(
   settings: Settings,
-  { keys, sessions, verifier, events }: PlaygroundParts,
-): Promise<IssuerAppHooks> {
-  if (events === null) return {}
-  const { playground } = await import('../playground/playground.ts')
+  { keys, sessions, verifier, events }: PlaygroundWiring,
+): IssuerAppHooks {
   const deps = {
     issuerUrl: settings.issuer,
     username: demoUser,
@@ -43,12 +34,12 @@ export async function playgroundParts(
     keys,
     verifier,
     events,
-    lineOf: (sid: string) => sessions.find(sid, systemClock.nowMs()),
+    findSession: (sid: string) => sessions.find(sid, systemClock.nowMs()),
   }
   return {
     onAudit: (event, fields) => events.add(event, fields),
-    // Not before: the first who listens to the parent takes all that waited, and the end of a process
-    // is told that way too.
-    routes: [(scope) => playground(scope, { ...deps, replicas: new FleetLink(process) })],
+    // The first listener for messages of the parent receives all queued messages. Created here, after
+    // the start, `RemoteReplicas` cannot take a stop message that the shutdown must receive.
+    routes: [(scope) => playground(scope, { ...deps, replicas: new RemoteReplicas(process) })],
   }
 }

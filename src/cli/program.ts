@@ -3,15 +3,15 @@ import { systemClock } from '../core/clock.ts'
 import { encryptionCurves } from '../tokens/encryption-key.ts'
 import { type CliContext, packageVersion } from './context.ts'
 
-/**
- * The command line. A command's code is loaded when it runs, so that `--help` and a service start
- * without the rest.
- */
+/** Builds the command line. The code of a command loads when the command runs. */
 export function buildProgram(context: CliContext): Command {
   const program = new Command('gatepass')
-    .description('Stateless JWT authentication: an issuer that signs, verifiers that check alone.')
+    .description('Stateless JWT authentication: an issuer signs tokens, any server verifies them.')
     .version(packageVersion())
-    .option('--config <file>', 'settings file (JSON); else GATEPASS_CONFIG, else ./gatepass.json')
+    .option(
+      '--config <file>',
+      'settings file (JSON); default: GATEPASS_CONFIG, then ./gatepass.json',
+    )
     .hook('preAction', () => {
       const { config } = program.opts<{ config?: string }>()
       if (config !== undefined) context.configFile = config
@@ -21,17 +21,17 @@ export function buildProgram(context: CliContext): Command {
     .addHelpText(
       'after',
       `
-Settings are environment variables named GATEPASS_*; each can be read from a file by the same name
-with _FILE. "gatepass config" shows them all.
+Settings are environment variables named GATEPASS_*. To read a setting from a file, set the variable
+with the suffix _FILE. "gatepass config" shows all settings.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.`,
+Exit codes: 0 success, 1 failure, 2 invalid usage or configuration.`,
     )
   addServices(program, context)
   addKeys(program, context)
   addUsers(program, context)
   addSessions(program, context)
   addData(program, context)
-  addPeople(program, context)
+  addLogin(program, context)
   addMaintenance(program, context)
   return program
 }
@@ -43,98 +43,99 @@ function json(): Option {
 function addServices(program: Command, context: CliContext): void {
   program
     .command('dev')
-    .description('run an issuer and two verifiers here, with a demo user, to try it all out')
-    .option('--port <number>', "the issuer's port; verifiers take 100 and 200 above", '4000')
+    .description('run an issuer and two verifiers on this machine, with a demo user')
+    .option('--port <number>', 'port of the issuer; the verifiers use 100 and 200 above it', '4000')
+    .option('--shop <file>', 'also run replicas of this shop program, for the playground')
     .action(async (options) => (await import('./commands/dev.ts')).runDev(context, options))
   program
     .command('issuer')
-    .description('run the issuer: signs users in, refreshes, publishes the keys')
+    .description('run the issuer: sign users in, refresh tokens, publish the keys')
     .action(async () => (await import('./commands/issuer.ts')).runIssuer(context))
   program
     .command('verifier')
-    .description('run a verifier: checks tokens for reverse proxies')
+    .description('run a verifier: check tokens for reverse proxies')
     .action(async () => (await import('./commands/verifier.ts')).runVerifier(context))
 }
 
 function addKeys(program: Command, context: CliContext): void {
   const keys = program
     .command('keys')
-    .description('look at signing keys, rotate or revoke them; make keys for encryption')
+    .description('list, rotate or revoke signing keys; create encryption keys')
   keys
     .command('list')
-    .description('show every key: pending, active, retiring or revoked')
+    .description('list every key: pending, active, retiring or revoked')
     .addOption(json())
     .action(async (options) => (await import('./commands/keys.ts')).listKeys(context, options))
   keys
     .command('rotate')
-    .description('publish a new key now; it signs once every verifier has it')
+    .description('publish a new key now; the key signs when every verifier has it')
     .addOption(json())
     .action(async (options) => (await import('./commands/keys.ts')).rotateKeys(context, options))
   keys
     .command('revoke')
-    .description('refuse keys that got out, and all their tokens; a new one signs at once')
-    .argument('<key...>', 'their kids or names, as "keys list" shows them')
+    .description('revoke compromised keys and all their tokens; a new key signs immediately')
+    .argument('<key...>', 'kids or names, as shown by "keys list"')
     .addOption(json())
     .action(async (keys, options) =>
       (await import('./commands/keys.ts')).revokeKeys(context, keys, options),
     )
   keys
     .command('encryption')
-    .description('make a key pair for encrypted tokens; prints the public key')
-    .argument('<file>', 'where the private key goes: a new file')
+    .description('create a key pair for encrypted tokens and print the public key')
+    .argument('<file>', 'new file for the private key')
     .addOption(
-      new Option('--curve <name>', 'the curve of the keys')
-        .choices(encryptionCurves)
-        .default('P-256'),
+      new Option('--curve <name>', 'curve of the keys').choices(encryptionCurves).default('P-256'),
     )
     .action(async (file, options) =>
-      (await import('./commands/keys.ts')).makeEncryptionKey(context, file, options),
+      (await import('./commands/keys.ts')).createEncryptionKey(context, file, options),
     )
 }
 
 function addUsers(program: Command, context: CliContext): void {
   const load = () => import('./commands/users.ts')
-  const users = program.command('users').description('add users, change them, bring them along')
+  const users = program.command('users').description('add, change, disable or import users')
   users
     .command('add <login-name>')
-    .description('add a user; the password is asked for, or read from standard input')
-    .option('--generate-password', 'make a password and print it')
-    .option('--attributes <json>', 'what is known of the user, such as {"name":"Ada"}')
+    .description('add a user; reads the password from the terminal or from standard input')
+    .option('--generate-password', 'generate a password and print it')
+    .option('--attributes <json>', 'attributes of the user, such as {"name":"Ada"}')
     .action(async (name, options) => (await load()).addUser(context, name, options))
   users
     .command('list')
-    .description('show all users')
+    .description('list all users')
     .addOption(json())
     .action(async (options) => (await load()).listUsers(context, options))
   users
     .command('passwd <login-name>')
-    .description('change a password, asked for or read from standard input; ends all sessions')
+    .description(
+      'change a password and end all sessions of the user; reads the password like "users add"',
+    )
     .action(async (name) => (await load()).changePassword(context, name))
   users
     .command('disable [login-name]')
-    .description('refuse further logins and end all sessions')
-    .option('--id <user-id>', 'the user by id: also one whose account was deleted')
+    .description('refuse logins of a user and end all sessions')
+    .option('--id <user-id>', 'id of the user, even of a deleted account')
     .action(async (name, { id }, command) => {
       if ((name === undefined) === (id === undefined)) {
-        command.error('error: name the user either by login name or with --id')
+        command.error('error: give either a login name or --id')
       }
       const { disableUser, disableUserById } = await load()
       return id === undefined ? disableUser(context, name) : disableUserById(context, id)
     })
   users
     .command('enable <login-name>')
-    .description('let a disabled user sign in again')
+    .description('allow a disabled user to sign in')
     .action(async (name) => (await load()).enableUser(context, name))
   users
     .command('import <file>')
-    .description('add users with the password hashes they have, from NDJSON ("-": standard input)')
+    .description('import users with their password hashes from NDJSON ("-": standard input)')
     .addOption(json())
     .addHelpText(
       'after',
       `
-One user a line: {"login_name": "...", "password_hash": "...", "sub"?, "attributes"?, "disabled"?}
-The hash is Argon2id or scrypt in PHC form, or bcrypt. A bad line is reported and left out; a user
-who exists is skipped. Exits 1 when there was a bad line.`,
+One user per line: {"login_name": "...", "password_hash": "...", "sub"?, "attributes"?, "disabled"?}
+The hash is Argon2id or scrypt in PHC form, or bcrypt. The command reports and skips invalid lines and
+skips users that exist. It exits with 1 if a line was invalid.`,
     )
     .action(async (file, options) => (await load()).importFile(context, file, options))
 }
@@ -144,18 +145,18 @@ function addSessions(program: Command, context: CliContext): void {
     .command('sessions')
     .description('end many sessions at once')
     .command('end')
-    .description(
-      'end the sessions that were created before a time, or all; with their access tokens',
-    )
+    .description('end sessions and their access tokens: all, or those created before a time')
     .addOption(
-      new Option('--before <time>', 'created before this time (ISO 8601)').argParser(pastMs),
+      new Option('--before <time>', 'end sessions created before this time (ISO 8601)').argParser(
+        pastMs,
+      ),
     )
-    .addOption(new Option('--all', 'whenever they were created').conflicts('before'))
+    .addOption(new Option('--all', 'end all sessions').conflicts('before'))
     .addHelpText(
       'after',
       `
-For a session store that was restored from a backup: in it, sessions and refresh tokens that have ended
-since are alive again. Access tokens of newer sessions are refused too; their clients refresh.`,
+Use it after restoring a session store from a backup: the backup contains sessions and refresh tokens
+that have ended since. Access tokens of newer sessions are refused too; their clients refresh.`,
     )
     .action(async ({ before, all }, command) => {
       if (before === undefined && !all) command.error('error: give --before <time> or --all')
@@ -166,17 +167,17 @@ since are alive again. Access tokens of newer sessions are refused too; their cl
 
 const isoTime = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/
 
-/** A time of the past in ISO 8601, in milliseconds. */
+/** Parses a past time in ISO 8601. @returns milliseconds since 1970 */
 function pastMs(text: string): number {
   const [, day] = isoTime.exec(text) ?? []
-  // The 30th of February would be taken for a day of March.
+  // JavaScript reads 30 February as a day of March.
   const isDay = day !== undefined && new Date(`${day}T00:00Z`).toJSON()?.startsWith(day)
   const timeMs = isDay ? Date.parse(text) : Number.NaN
   if (Number.isNaN(timeMs)) {
-    const form = 'YYYY-MM-DDThh:mm:ssZ, or with an offset such as +01:00 for the Z'
-    throw new InvalidArgumentError(`It must be a time in ISO 8601: ${form}.`)
+    const form = 'YYYY-MM-DDThh:mm:ssZ, or with an offset such as +01:00 instead of Z'
+    throw new InvalidArgumentError(`The time must be in ISO 8601: ${form}.`)
   }
-  if (timeMs > systemClock.nowMs()) throw new InvalidArgumentError('It is in the future.')
+  if (timeMs > systemClock.nowMs()) throw new InvalidArgumentError('The time is in the future.')
   return timeMs
 }
 
@@ -185,56 +186,57 @@ function addData(program: Command, context: CliContext): void {
   const user = () =>
     new Option(
       '--user <login-name>',
-      'whose: their own data, and that of their live sessions',
+      'the user: their own data and the data of their active sessions',
     ).makeOptionMandatory()
-  const data = program.command('data').description('hand over or erase what is kept for a user')
+  const data = program.command('data').description('export or erase the data of a user')
   data
     .command('export')
-    .description('show all session data and user data of a user')
+    .description('print all user data and session data of a user')
     .addOption(user())
     .addOption(json())
     .action(async (options) => (await load()).exportData(context, options))
   data
     .command('erase')
-    .description('remove the same; who is signed in stays so')
+    .description('delete all user data and session data of a user; the user stays signed in')
     .addOption(user())
     .action(async (options) => (await load()).eraseData(context, options))
 }
 
 function issuerOption(): Option {
-  return new Option('--issuer <url>', 'the issuer; else GATEPASS_ISSUER')
+  return new Option('--issuer <url>', 'URL of the issuer; default: GATEPASS_ISSUER')
 }
 
-function addPeople(program: Command, context: CliContext): void {
+function addLogin(program: Command, context: CliContext): void {
   const load = () => import('./commands/login.ts')
   program
     .command('login [user-name]')
-    .description('sign in from this terminal; the password is asked for, or on standard input')
+    .description('sign in; reads the password from the terminal or from standard input')
     .addOption(issuerOption())
-    .option('--client <id>', 'the client to sign in with; else the first one of the issuer')
-    .option('--scope <scopes>', 'separated by spaces; else the default of the client')
+    .option('--client <id>', 'client to sign in with; default: the first client of the issuer')
+    .option('--scope <scopes>', 'scopes separated by spaces; default: those of the client')
     .action(async (name, options) => (await load()).login(context, name, options))
   program
     .command('logout')
-    .description('end the session of this terminal everywhere')
+    .description('sign out and end the session')
     .addOption(issuerOption())
     .action(async (options) => (await load()).logout(context, options))
   program
     .command('token')
-    .description('print an access token that is good for a while, refreshed if need be')
+    .description('print a valid access token; refreshes it if necessary')
     .addOption(issuerOption())
     .action(async (options) => (await load()).printToken(context, options))
     .command('inspect [token]')
-    .description('say what a token allows, or why it is refused ("-": from standard input)')
+    .description('show what a token allows, or why it is refused ("-": from standard input)')
     .addOption(issuerOption())
-    .option('--jwks <file>', 'the keys, from a file; then nothing is asked of any issuer')
-    .option('--audience <name>', 'whom it must be for; else anybody')
+    .option('--jwks <file>', 'file with the keys (JWK Set); nothing is fetched')
+    .option('--audience <name>', 'required audience; default: any audience')
     .addOption(json())
     .addHelpText(
       'after',
       `
-Without a token it is the one of "gatepass login". It is sent nowhere: keys and revocations are
-fetched, and compared here. Exits 0 when it is accepted, 1 when it is refused or could not be checked.`,
+Default: the token of "gatepass login". The token is not sent anywhere: the command fetches keys and
+revocations and checks the token locally. It exits with 0 if the token is accepted, and with 1 if it is
+refused or cannot be checked.`,
     )
     .action(async (token, _own, command) => {
       const { inspectToken } = await import('./commands/inspect.ts')
@@ -249,9 +251,9 @@ function addMaintenance(program: Command, context: CliContext): void {
     .action(async () => (await import('./commands/migrate.ts')).migrateStores(context))
   program
     .command('config')
-    .description('show every effective setting, where it comes from, and its unit')
+    .description('show every setting with its value, source and unit')
     .addOption(
-      new Option('--role <role>', 'whose settings')
+      new Option('--role <role>', 'settings of this role')
         .choices(['issuer', 'verifier'])
         .default('issuer'),
     )

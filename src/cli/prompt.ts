@@ -2,14 +2,14 @@ import { createInterface } from 'node:readline/promises'
 import { GatepassError } from '../core/errors.ts'
 import type { CliContext } from './context.ts'
 
-const passwordBytesMax = 4096
+const maxPasswordBytes = 4096
 
-/** Everything that comes on standard input, without the last line break. */
+/** Reads a password: from the terminal without echo, or else from standard input. */
 export async function readPassword(context: CliContext): Promise<string> {
   return context.stdin.isTTY ? askPassword(context) : readPiped(context.stdin)
 }
 
-/** Asks on the terminal for what may be seen. */
+/** Asks on the terminal, with echo. */
 export async function askLine({ stdin, stderr }: CliContext, prompt: string): Promise<string> {
   const lines = createInterface({ input: stdin, output: stderr })
   try {
@@ -19,24 +19,23 @@ export async function askLine({ stdin, stderr }: CliContext, prompt: string): Pr
   }
 }
 
-/** Standard input to its end, without the last line break. What is longer than allowed is cut. */
+/** Reads standard input to its end, without the last line break. Stops reading after `maxBytes`. */
 export async function readPiped(
   stdin: NodeJS.ReadStream,
-  bytesMax = passwordBytesMax,
+  maxBytes = maxPasswordBytes,
 ): Promise<string> {
   const chunks: Buffer[] = []
   let length = 0
   for await (const chunk of stdin) {
     chunks.push(chunk as Buffer)
     length += (chunk as Buffer).length
-    if (length > bytesMax) break
+    if (length > maxBytes) break
   }
   return Buffer.concat(chunks)
     .toString('utf8')
     .replace(/\r?\n$/, '')
 }
 
-/** Asks on the terminal; what is typed is not shown. */
 function askPassword({ stdin, stderr }: CliContext): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   let typed = ''

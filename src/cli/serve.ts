@@ -13,7 +13,7 @@ import {
 } from '../http/admin-app.ts'
 import { Draining } from '../http/draining.ts'
 import type { Metrics } from '../http/metrics.ts'
-import { startLife, tellReady } from './shutdown.ts'
+import { installShutdown, reportReady } from './shutdown.ts'
 
 export interface Service {
   readonly app: FastifyInstance
@@ -25,14 +25,13 @@ export interface Service {
 }
 
 /**
- * Runs a service in this process until it is told to stop. As a worker it leaves the admin port to
- * the primary, and reports to it.
- *
+ * Runs a service in this process until it shuts down. A worker process leaves the admin port to the
+ * primary process and sends reports to it.
  * @throws `port_in_use`
  */
 export async function serve(service: Service, settings: Settings): Promise<void> {
   const { app, logger, metrics, checks } = service
-  const readiness = () => checkReadiness(checks, life.isDraining())
+  const readiness = () => checkReadiness(checks, shutdown.isDraining())
   const admin = cluster.isWorker
     ? null
     : buildAdminApp({
@@ -43,30 +42,31 @@ export async function serve(service: Service, settings: Settings): Promise<void>
       })
   const requests = new Draining(app)
   const adminRequests = admin && new Draining(admin)
-  const life = startLife(logger, settings, {
+  const shutdown = installShutdown(logger, settings, {
     drain: () => requests.start(),
     close: async () => {
       await requests.close()
       await service.close()
       await adminRequests?.close()
     },
-    open: () => requests.open,
+    unfinished: () => requests.open,
   })
-  if (admin === null) answerReports(readiness, metrics.registry)
+  if (admin === null) answerReportRequests(readiness, metrics.registry)
 
   try {
     const adminPort = admin === null ? 0 : await listen(admin, settings, 'admin_port')
     const port = await listen(app, settings, 'port')
-    tellReady(logger, settings, port, adminPort)
+    reportReady(logger, settings, port, adminPort)
   } catch (error) {
-    life.uninstall()
+    shutdown.uninstall()
     await Promise.allSettled([app.close(), admin?.close(), service.close()])
     throw error
   }
 }
 
 /**
- * Listens on the port that a setting names, and returns it; a free one for 0.
+ * Listens on the port in a setting, or on a free port for 0.
+ * @returns the port
  * @throws `port_in_use`
  */
 export async function listen(
@@ -87,24 +87,23 @@ export async function listen(
   return typeof address === 'object' && address !== null ? address.port : settings[name]
 }
 
-/** A request of the primary process to a worker. */
+/** A request of the primary process to a worker process. */
 export interface ReportRequest {
-  readonly type: 'report?'
-  readonly id: number
+  readonly type: 'report_request'
+  readonly id: string
 }
 
-/** The readiness and metrics of a worker. */
+/** The readiness and metrics of a worker process. */
 export interface Report {
   readonly type: 'report'
-  readonly id: number
+  readonly id: string
   readonly readiness: Readiness
   readonly metrics: object[]
 }
 
-/** Answers the primary's requests for readiness and metrics. */
-function answerReports(readiness: () => Promise<Readiness>, registry: Registry): void {
+function answerReportRequests(readiness: () => Promise<Readiness>, registry: Registry): void {
   process.on('message', async (message: ReportRequest) => {
-    if (message?.type !== 'report?') return
+    if (message?.type !== 'report_request') return
     const metrics = await registry.getMetricsAsJSON()
     const report: Report = { type: 'report', id: message.id, readiness: await readiness(), metrics }
     if (process.connected) process.send?.(report)

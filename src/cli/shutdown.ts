@@ -3,68 +3,68 @@ import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
 import type { Settings } from '../config/settings.ts'
 
-/** What a process tells the one that started it, once it takes requests. */
+/** The message of a service process to its parent when the service takes requests. */
 export interface ReadyMessage {
   readonly type: 'ready'
   readonly port: number
   readonly adminPort: number
 }
 
-/** What the one that started a process sends to end it: a signal may have come from the terminal. */
+/** The message of a parent that asks a process to shut down. */
 export const stopMessage = 'stop'
 
-export interface Life {
-  /** Whether the process is on its way out. */
+export interface Shutdown {
+  /** Whether the shutdown has started. */
   isDraining(): boolean
-  /** Forgets about signals, after a start that failed. */
+  /** Removes the signal handlers, after a start that failed. */
   uninstall(): void
 }
 
-/** The work that a process ends before it exits. */
-export interface Work {
-  /** Asks clients to leave, and goes on answering them. */
+/** The steps of a shutdown. */
+export interface ShutdownSteps {
+  /** Asks clients to leave. The process still answers requests. */
   drain(): void
-  /** Ends what is in flight and gives back what is held. */
+  /** Finishes requests in progress and closes resources. */
   close(): Promise<void>
-  /** What keeps it from closing, for the log. */
-  open(): object
+  /** Requests and connections that are still open, for the log. */
+  unfinished(): object
 }
 
 /**
- * The end of a process: on SIGTERM, SIGINT, a message of its parent or the parent's death it drains,
- * closes and exits with 0 within a bounded time. A second signal ends it at once. After an error that
- * nobody caught it does not drain: it closes, and exits with 1.
+ * Installs a graceful shutdown: on SIGTERM, SIGINT, a message of the parent or the parent's exit, the
+ * process drains, closes and exits with 0 within `drain_s + shutdown_s`. A second signal exits at
+ * once. After an uncaught error the process closes without draining and exits with 1.
  */
-export function startLife(
+export function installShutdown(
   logger: Logger,
   settings: Pick<Settings, 'drain_s' | 'shutdown_s'>,
-  work: Work,
-): Life {
+  steps: ShutdownSteps,
+): Shutdown {
   let draining = false
   const onTimeout = () =>
-    logger.error(work.open(), 'stopping took too long; exiting with work that has not ended')
+    logger.error(steps.unfinished(), 'the shutdown timed out; exiting with unfinished work')
   const stop = closeWithGrace(
     { delay: (settings.drain_s + settings.shutdown_s) * 1000, logger: false, onTimeout },
     async ({ err, signal }) => {
-      if (err) logger.fatal({ err }, 'stopping after an error that nobody caught')
+      if (err) logger.fatal({ err }, 'stopping after an uncaught error')
       else logger.info({ signal }, 'stopping')
       draining = true
-      work.drain()
+      steps.drain()
       if (!err) await sleep(settings.drain_s * 1000)
-      await work.close()
+      await steps.close()
       logger.info('stopped')
       await new Promise<void>((resolve) => logger.flush(() => resolve()))
     },
   )
-  // Ctrl-C reaches parent and child alike: who is ending already is not told twice.
+  // Ctrl-C reaches parent and child, and a second request to stop would exit at once.
   const stopOnce = () => draining || stop.close()
   process.on('message', (message) => message === stopMessage && stopOnce())
   process.on('disconnect', stopOnce)
   return { isDraining: () => draining, uninstall: () => stop.uninstall() }
 }
 
-/** Says that the process takes requests: to the log, and to a parent that waits for it. */
-export function tellReady(logger: Logger, settings: Settings, port: number, adminPort: number) {
+/** Reports to the log and to the parent process that the service takes requests. */
+export function reportReady(logger: Logger, settings: Settings, port: number, adminPort: number) {
   const since_ms = Math.round(performance.now())
   logger.info({ host: settings.host, port, adminPort, since_ms }, 'ready')
   process.send?.({ type: 'ready', port, adminPort } satisfies ReadyMessage)

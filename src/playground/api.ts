@@ -1,6 +1,6 @@
 import type { AuditEvent } from '../issuer/audit.ts'
 
-/** What the playground's server and its page tell one another. */
+/** The types of the playground's HTTP interface, and the interface to its replicas. */
 
 /** `GET /playground/state` */
 export interface PlaygroundState {
@@ -8,11 +8,12 @@ export interface PlaygroundState {
   readonly grace_s: number
   readonly access_ttl_s: number
   readonly replicas: readonly ReplicaState[]
-  readonly replicas_max: number
-  /** The kinds that can be started. */
+  /** The limit for replicas of all kinds together. */
+  readonly max_replicas: number
+  /** The kinds of replicas that can be started. */
   readonly kinds: readonly ReplicaKind[]
   readonly keys: readonly KeyState[]
-  /** Those after the one that was asked for, oldest first. */
+  /** Events after the id in the request, oldest first. */
   readonly events: readonly PlaygroundEvent[]
 }
 
@@ -25,13 +26,13 @@ export interface ReplicaState {
 export interface KeyState {
   readonly kid: string
   readonly state: 'pending' | 'active' | 'retiring'
-  /** Until it signs, where it does not yet. */
+  /** Seconds until the key signs; 0 for a key that signs. */
   readonly signs_in_s: number
 }
 
-/** A line of the audit log. */
+/** An event of the audit log. */
 export interface PlaygroundEvent {
-  /** Counts up. */
+  /** Increases with each event. */
   readonly id: number
   readonly at: string
   readonly event: AuditEvent
@@ -40,16 +41,16 @@ export interface PlaygroundEvent {
   readonly reason?: string
 }
 
-/** `GET /playground/session`: the refresh line of the session that asks. */
-export interface SessionLine {
+/** `GET /playground/session`: the refresh token of the caller's session. */
+export interface RefreshTokenState {
   readonly session_id: string
-  /** How often its refresh token was replaced. */
+  /** How often the refresh token has been replaced. */
   readonly generation: number
-  /** How long the current one is not replaced yet, but given again. */
+  /** Time until the grace period ends, in which a refresh returns the same token again. */
   readonly grace_left_ms: number
 }
 
-/** What runs beside the issuer: verifiers, and replicas of the shop of `examples/shop`. */
+/** Kinds of replicas: verifiers, and replicas of a shop that verifies tokens with the library. */
 export const replicaKinds = ['verifier', 'shop'] as const
 
 export type ReplicaKind = (typeof replicaKinds)[number]
@@ -57,27 +58,28 @@ export type ReplicaKind = (typeof replicaKinds)[number]
 export interface Replica {
   readonly name: string
   readonly kind: ReplicaKind
-  /** Where it takes requests on this machine; null while it starts. */
+  /** The port on this machine; null while the replica starts. */
   readonly port: number | null
 }
 
-/** Of all kinds together. */
-export const replicasMax = 8
+/** The limit for replicas of all kinds together. */
+export const maxReplicas = 8
 
-/** Whoever owns the processes, as the playground asks it. */
+/** The replicas that the playground shows, starts and stops. */
 export interface Replicas {
   list(): readonly Replica[]
-  /** The kinds that can be started here. */
+  /** The kinds of replicas that can be started. */
   kinds(): readonly ReplicaKind[]
-  /** Somebody looks at the page: what only the page needs may start now. Again, it does nothing. */
-  open(): void
+  /** The page was opened: replicas that only the page needs may start. Further calls do nothing. */
+  pageOpened(): void
   /**
-   * @returns the name of the replica, which is ready then
-   * @throws `replicas_exceeded`, `shutting_down`, or `internal_error` where it does not start
+   * Starts a replica and waits until it is ready.
+   * @returns the name of the replica
+   * @throws `replicas_exceeded`, `shutting_down`, or `internal_error` when the replica does not start
    */
   add(kind: ReplicaKind): Promise<string>
   /**
-   * Kills one: no goodbye, as when a machine is lost.
+   * Kills a replica with SIGKILL, like a machine that loses power.
    * @throws `replica_not_found`
    */
   stop(name: string): Promise<void>

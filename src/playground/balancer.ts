@@ -3,29 +3,29 @@ import { buffer } from 'node:stream/consumers'
 import { GatepassError } from '../core/errors.ts'
 import type { Replica, ReplicaKind, Replicas } from './api.ts'
 
-const answerMsMax = 5_000
-const bodyBytesMax = 256 * 1024
+const responseTimeoutMs = 5_000
+const maxBodyBytes = 256 * 1024
 
-/** What goes along. Cookies do not: the refresh token is none of a replica's business. */
+/** Headers that are forwarded. Cookies are not: a replica must not see the refresh token. */
 const requestHeaders = [
   ...['authorization', 'content-type', 'dpop', 'idempotency-key', 'if-match', 'if-none-match'],
 ]
-const answerHeaders = ['content-type', 'etag', 'retry-after', 'www-authenticate']
+const responseHeaders = ['content-type', 'etag', 'retry-after', 'www-authenticate']
 
-/** What may be sent to another replica though the first one may have got it. */
-function isRepeatable({ method, headers }: Outgoing): boolean {
+/** Whether a request may go to a second replica although the first one may have handled it. */
+function isRepeatable({ method, headers }: BalancedRequest): boolean {
   return ['GET', 'HEAD'].includes(method) || headers['idempotency-key'] !== undefined
 }
 
-export interface Outgoing {
+export interface BalancedRequest {
   readonly method: string
-  /** With its query. */
+  /** Path and query. */
   readonly path: string
   readonly headers: IncomingHttpHeaders
   readonly body: Buffer | undefined
 }
 
-export interface Answer {
+export interface BalancedResponse {
   readonly replica: string
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
@@ -33,8 +33,8 @@ export interface Answer {
 }
 
 /**
- * What a site has in front of its replicas, as small as it can be: each request goes to any of them, and
- * where that one is gone the next one is asked. It knows nothing of tokens and remembers nobody.
+ * A minimal load balancer: sends each request to a random replica, and to the next one if a replica is
+ * unavailable. It keeps no state and does not read tokens.
  */
 export class Balancer {
   readonly #replicas: Pick<Replicas, 'list'>
@@ -45,8 +45,8 @@ export class Balancer {
   }
 
   /** @throws `replica_unavailable` */
-  async forward(kind: ReplicaKind, outgoing: Outgoing): Promise<Answer> {
-    for (const replica of this.#anyOrder(kind)) {
+  async forward(kind: ReplicaKind, outgoing: BalancedRequest): Promise<BalancedResponse> {
+    for (const replica of this.#inRandomOrder(kind)) {
       try {
         return await this.#send(replica, outgoing)
       } catch (error) {
@@ -62,53 +62,56 @@ export class Balancer {
     this.#agent.destroy()
   }
 
-  #anyOrder(kind: ReplicaKind): readonly (Replica & { readonly port: number })[] {
+  #inRandomOrder(kind: ReplicaKind): readonly (Replica & { readonly port: number })[] {
     const ready = this.#replicas
       .list()
       .flatMap((one) =>
         one.kind === kind && one.port !== null ? [{ ...one, port: one.port }] : [],
       )
-    // In turn, two tabs that ask in step would each meet one replica only.
+    // Round robin would give two tabs that send in step one replica each.
     const first = Math.floor(Math.random() * ready.length)
     return [...ready.slice(first), ...ready.slice(0, first)]
   }
 
   async #send(
     { name, port }: { readonly name: string; readonly port: number },
-    outgoing: Outgoing,
-  ): Promise<Answer> {
+    outgoing: BalancedRequest,
+  ): Promise<BalancedResponse> {
     const { method, path, headers, body } = outgoing
-    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const sent = request({
         host: '127.0.0.1',
         port,
         method,
         path,
-        // A kept connection may have died unnoticed. Where that could not be repeated, a new one tells.
+        // A kept connection may be dead. A request that cannot be repeated uses a new connection.
         agent: isRepeatable(outgoing) && this.#agent,
         headers: {
-          ...chosen(headers, requestHeaders),
+          ...pickHeaders(headers, requestHeaders),
           ...(body !== undefined && { 'content-length': String(body.length) }),
         },
-        signal: AbortSignal.timeout(answerMsMax),
+        signal: AbortSignal.timeout(responseTimeoutMs),
       })
       sent.on('response', resolve).on('error', reject).end(body)
     })
     let received = 0
-    answer.on('data', (chunk: Buffer) => {
+    response.on('data', (chunk: Buffer) => {
       received += chunk.length
-      if (received > bodyBytesMax) answer.destroy(new Error('the answer is too large'))
+      if (received > maxBodyBytes) response.destroy(new Error('the response is too large'))
     })
     return {
       replica: name,
-      status: answer.statusCode ?? 502,
-      headers: chosen(answer.headers, answerHeaders),
-      body: await buffer(answer),
+      status: response.statusCode ?? 502,
+      headers: pickHeaders(response.headers, responseHeaders),
+      body: await buffer(response),
     }
   }
 }
 
-function chosen(headers: IncomingHttpHeaders, names: readonly string[]): Record<string, string> {
+function pickHeaders(
+  headers: IncomingHttpHeaders,
+  names: readonly string[],
+): Record<string, string> {
   const pairs = names.flatMap((name): [string, string][] => {
     const value = headers[name]
     return value === undefined ? [] : [[name, String(value)]]

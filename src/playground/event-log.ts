@@ -2,9 +2,9 @@ import type { Clock } from '../core/clock.ts'
 import type { AuditEvent, AuditFields } from '../issuer/audit.ts'
 import type { PlaygroundEvent } from './api.ts'
 
-const keptMax = 200
+const maxEvents = 200
 
-/** The last lines of the audit log, for the page to show. */
+/** Keeps the last events of the audit log for the page. */
 export class EventLog {
   readonly #clock: Clock
   readonly #events: PlaygroundEvent[] = []
@@ -24,10 +24,10 @@ export class EventLog {
       ...(kid !== undefined && { kid }),
       ...(reason !== undefined && { reason }),
     })
-    if (this.#events.length > keptMax) this.#events.shift()
+    if (this.#events.length > maxEvents) this.#events.shift()
   }
 
-  /** Oldest first. */
+  /** Events with a greater id, oldest first. */
   after(id: number): readonly PlaygroundEvent[] {
     return this.#events.filter((event) => event.id > id)
   }

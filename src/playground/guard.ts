@@ -14,8 +14,8 @@ function isLoopback(text: string): boolean {
 }
 
 /**
- * Whether a request was made on this machine. No header can claim it; but a proxy or a tunnel that
- * runs here says by one that it was not.
+ * Whether a request comes from this machine. `X-Forwarded-For` cannot make a remote request local, but it
+ * reveals a remote client behind a local proxy or tunnel.
  */
 function isLocal({ socket, headers }: FastifyRequest): boolean {
   const forwardedFor = String(headers['x-forwarded-for'] ?? socket.remoteAddress).split(',')
@@ -27,8 +27,8 @@ function refusal(detail: string): GatepassError {
 }
 
 /**
- * Who may use the playground: its own page, in a browser on this machine. Controls can kill
- * processes, so what a public service lets through on the word of a token is not enough here.
+ * Allows the playground's own page in a browser on this machine, and no other caller. The controls can
+ * kill processes, so a valid token is not enough.
  */
 export class PlaygroundGuard {
   readonly #origin: string
@@ -40,25 +40,27 @@ export class PlaygroundGuard {
     this.#host = host
   }
 
-  /** Whether it came by another name of this machine, such as `127.0.0.1`: not one to work under. */
+  /** Whether the request uses another local name of this machine, such as `127.0.0.1`. */
   hasOtherName({ headers: { host = '' } }: FastifyRequest): boolean {
     return host !== '' && host !== this.#host && !isForeignHost(host)
   }
 
   /**
-   * A name that somebody else has pointed at this machine gets nothing: pages of that name would be of
-   * our origin, as their browser sees it.
+   * Rejects remote callers and foreign host names: with DNS rebinding, a page of a foreign name would
+   * share this origin.
    * @throws `origin_not_allowed`
    */
   checkMachine(request: FastifyRequest): void {
-    if (!isLocal(request)) throw refusal('The playground is for browsers on its own machine.')
+    if (!isLocal(request))
+      throw refusal('The playground works only in a browser on the same machine.')
     if (request.headers.host !== this.#host) {
-      throw refusal(`The playground is at ${this.#origin} only.`)
+      throw refusal(`Open the playground at ${this.#origin}.`)
     }
   }
 
   /**
-   * A browser says who calls, and no page can change it. What says nothing is refused as well.
+   * Rejects callers other than the page, by headers that a browser sets and no page can change. A request
+   * without these headers is rejected, too.
    * @throws `origin_not_allowed`
    */
   checkCaller(request: FastifyRequest): void {
@@ -66,7 +68,7 @@ export class PlaygroundGuard {
     const { origin, 'sec-fetch-site': site } = request.headers
     const isOurs = origin === undefined || origin === this.#origin
     const isSame = site === undefined ? origin !== undefined : site === 'same-origin'
-    if (!isOurs || !isSame) throw refusal('This is for the page of the playground.')
+    if (!isOurs || !isSame) throw refusal('Only the page of the playground may send this request.')
   }
 }
 
@@ -83,7 +85,7 @@ const contentPolicy = [
   "trusted-types 'none'",
 ].join('; ')
 
-/** Headers of the page, and of all that it loads. */
+/** Sets the security headers of the page and of its files. */
 export function addPageHeaders(reply: FastifyReply): void {
   reply.headers({
     'content-security-policy': contentPolicy,

@@ -3,12 +3,12 @@ import { stripTypeScriptTypes } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { GatepassError } from '../core/errors.ts'
 
-/** `.ts` where we run from the sources, `.js` where we were built; the page's modules are alike. */
-const own = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+/** The extension of this module and of the page's modules: `ts` in the sources, `js` in `dist`. */
+const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
 const root = new URL('../', import.meta.url)
 
-/** All that may be read: modules of the page and of the client, and what the page shows. */
-const modulePath = new RegExp(`^(?:playground/page|browser)/[a-z-]+\\.${own}$`)
+/** Paths that may be read: modules of the page and of the browser client. */
+const modulePath = new RegExp(`^(?:playground/page|browser)/[a-z-]+\\.${extension}$`)
 const otherTypes: Readonly<Record<string, string>> = {
   'playground/page/index.html': 'text/html; charset=utf-8',
   'playground/page/style.css': 'text/css; charset=utf-8',
@@ -22,22 +22,22 @@ export interface PageFile {
   readonly text: string
 }
 
-/** Files of the page by their path below the sources, or below `dist`. */
+/** Reads the files of the page, by path below `src` or `dist`. */
 export class PageFiles {
-  /** What came of the types being taken out, which is more work than reading. */
-  readonly #kept = new Map<string, Promise<PageFile>>()
+  /** Stripping types costs more than reading, so the result is cached. */
+  readonly #cache = new Map<string, Promise<PageFile>>()
 
   /** @throws `route_not_found` */
   read(path: string): Promise<PageFile> {
     const isModule = modulePath.test(path)
     const type = isModule ? 'text/javascript; charset=utf-8' : otherTypes[path]
     if (type === undefined) throw new GatepassError('route_not_found')
-    const kept = this.#kept.get(path)
-    if (kept !== undefined) return kept
+    const cached = this.#cache.get(path)
+    if (cached !== undefined) return cached
     const file = load(path).then((text) => ({ type, text }))
-    this.#kept.set(path, file)
-    // A file that was not there may be there later; the next one asks anew.
-    file.catch(() => this.#kept.delete(path))
+    this.#cache.set(path, file)
+    // A missing file may exist later.
+    file.catch(() => this.#cache.delete(path))
     return file
   }
 }
@@ -50,6 +50,6 @@ async function load(path: string): Promise<string> {
     throw new GatepassError('route_not_found', { cause })
   }
   if (path.endsWith('.ts')) return stripTypeScriptTypes(text)
-  // The page names its first module as it stands in the sources.
-  return own === 'js' ? text.replace(/(src="[^"]+)\.ts"/g, '$1.js"') : text
+  // index.html names its first module with the extension of the sources.
+  return extension === 'js' ? text.replace(/(src="[^"]+)\.ts"/g, '$1.js"') : text
 }

@@ -6,28 +6,28 @@ import { gatepassAuth } from '../verifier/fastify.ts'
 import type { Verifier } from '../verifier/verifier.ts'
 import {
   type KeyState,
+  maxReplicas,
   type PlaygroundState,
+  type RefreshTokenState,
   type Replicas,
   replicaKinds,
-  replicasMax,
-  type SessionLine,
 } from './api.ts'
 import { Balancer } from './balancer.ts'
 import type { EventLog } from './event-log.ts'
 import { addPageHeaders, PlaygroundGuard } from './guard.ts'
 import { indexPath, PageFiles } from './page-files.ts'
 
-/** What the playground shows of the refresh line of a session. */
-export interface LineInfo {
+/** The refresh token of a session. */
+export interface SessionInfo {
   readonly generation: number
   readonly mintedAtMs: number
   readonly lastRetryAtMs: number | null
 }
 
 export interface PlaygroundDeps {
-  /** The public address of the issuer, at which the page is. */
+  /** The URL of the issuer, which serves the page. */
   readonly issuerUrl: string
-  /** Whose name the form to sign in suggests. */
+  /** The user name that the sign-in form suggests. */
   readonly username: string
   readonly accessTtlSeconds: number
   readonly graceMs: number
@@ -37,14 +37,14 @@ export interface PlaygroundDeps {
   readonly replicas: Replicas
   readonly events: EventLog
   /** null for a session that has ended. */
-  lineOf(sid: string): Promise<LineInfo | null>
+  findSession(sid: string): Promise<SessionInfo | null>
 }
 
 const hide = { hide: true }
 
 /**
- * The page on which one sees it all work, and what it asks for. For `gatepass dev` alone: it kills
- * and starts processes for whoever sits at this machine.
+ * Serves the playground page and its controls. For `gatepass dev` only: the controls start and kill
+ * processes for every user of this machine's browser.
  */
 export async function playground(app: FastifyInstance, deps: PlaygroundDeps): Promise<void> {
   const guard = new PlaygroundGuard(deps.issuerUrl)
@@ -64,7 +64,7 @@ export async function playground(app: FastifyInstance, deps: PlaygroundDeps): Pr
 function pageRoutes(app: FastifyInstance, deps: PlaygroundDeps, guard: PlaygroundGuard): void {
   const files = new PageFiles()
   app.get('/', { schema: hide }, async (request, reply) => {
-    // Cookies and the rights of the page hang on its name: whoever came by another is sent there.
+    // Cookies and the page's origin depend on the host name, so another local name is redirected.
     if (guard.hasOtherName(request)) return reply.redirect(`${deps.issuerUrl}/`)
     guard.checkMachine(request)
     const { type, text } = await files.read(indexPath)
@@ -87,15 +87,15 @@ function stateRoute(app: FastifyInstance, deps: PlaygroundDeps): void {
     '/playground/state',
     { schema: hide },
     async (request): Promise<PlaygroundState> => {
-      // Whatever asks for this is the page: an image on somebody's page is not.
-      replicas.open()
+      // The guard has rejected callers other than the page.
+      replicas.pageOpened()
       const list = replicas.list()
       return {
         username,
         access_ttl_s: accessTtlSeconds,
         grace_s: graceMs / 1000,
         replicas: list.map(({ name, kind, port }) => ({ name, kind, ready: port !== null })),
-        replicas_max: replicasMax,
+        max_replicas: maxReplicas,
         kinds: replicas.kinds(),
         keys: publishedKeys(deps),
         events: events.after(Number(request.query.after ?? 0)),
@@ -143,17 +143,17 @@ function controlRoutes(app: FastifyInstance, { replicas, keys }: PlaygroundDeps)
 }
 
 async function sessionRoute(app: FastifyInstance, deps: PlaygroundDeps): Promise<void> {
-  const { verifier, issuerUrl, clock, graceMs, lineOf } = deps
+  const { verifier, issuerUrl, clock, graceMs, findSession } = deps
   await app.register(gatepassAuth, { verifier, publicUrl: issuerUrl })
-  app.get('/playground/session', { schema: hide }, async (request): Promise<SessionLine> => {
+  app.get('/playground/session', { schema: hide }, async (request): Promise<RefreshTokenState> => {
     const { sid } = request.auth ?? {}
-    const line = sid === undefined ? null : await lineOf(sid)
-    if (sid === undefined || line === null) throw new GatepassError('token_revoked')
-    const { mintedAtMs, lastRetryAtMs } = line
+    const session = sid === undefined ? null : await findSession(sid)
+    if (sid === undefined || session === null) throw new GatepassError('token_revoked')
+    const { mintedAtMs, lastRetryAtMs } = session
     const leftMs = Math.max(mintedAtMs, lastRetryAtMs ?? 0) + graceMs - clock.nowMs()
     return {
       session_id: sid,
-      generation: line.generation,
+      generation: session.generation,
       grace_left_ms: Math.max(0, leftMs),
     }
   })
@@ -171,13 +171,13 @@ function replicaRoutes(app: FastifyInstance, balancer: Balancer): void {
       handler: async (request, reply) => {
         const { method, url, headers, body } = request
         const path = url.slice(prefix.length)
-        const answer = await balancer.forward(kind, { method, path, headers, body })
+        const response = await balancer.forward(kind, { method, path, headers, body })
         return reply
-          .code(answer.status)
-          .headers(answer.headers)
-          .header('x-replica', answer.replica)
+          .code(response.status)
+          .headers(response.headers)
+          .header('x-replica', response.replica)
           .serializer((payload: unknown) => payload as string)
-          .send(answer.body)
+          .send(response.body)
       },
     })
   }

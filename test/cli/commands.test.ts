@@ -125,7 +125,7 @@ t.test('users import: good lines are in, each bad line is named by its number', 
   writeFileSync(join(cwd, 'users.ndjson'), lines.join('\n'))
   const fromFile = await run(t, ['users', 'import', 'users.ndjson'], { cwd, env })
   t.equal(fromFile.code, 1)
-  t.equal(fromFile.stdout, '2 imported, 1 skipped (they exist), 2 bad lines\n')
+  t.equal(fromFile.stdout, '2 imported, 1 skipped (the user exists), 2 invalid lines\n')
   t.match(fromFile.stderr, /^line 2: /m)
   t.match(fromFile.stderr, /^line 4: /m)
   t.match(fromFile.stderr, /5 lines read \(100 %\)/)

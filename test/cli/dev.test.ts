@@ -127,6 +127,6 @@ t.test('when one process dies the others end, and it is said', async (t) => {
   t.ok(env.includes('GATEPASS_DRAIN_S=0'), 'it is stopped at once')
   process.kill(pid, 'SIGKILL')
   t.equal(await dev.exited, 1)
-  t.match(dev.stderr, /The verifier-1 ended/)
+  t.match(dev.stderr, /The verifier-1 exited/)
   t.ok(await isFree(port))
 })

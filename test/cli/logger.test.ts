@@ -97,7 +97,7 @@ t.test('a closed pipe costs every line, each counted at once', async (t) => {
 
 /** Writes lines by a `LogOutput` on standard output, and exits at once. */
 const program = `
-  import { LogOutput } from '${join(projectFolder, 'src/cli/log-output.ts')}'
+  import { LogOutput } from '${join(projectFolder, 'src/cli/logger.ts')}'
   const output = new LogOutput()
   for (let n = 0; n < 100; n++) output.write('${'x'.repeat(99)}\\n')
   process.exit(0)
@@ -127,7 +127,7 @@ t.test('nor does a write that blocks, after the flush has waited', async (t) => 
   const { path } = makePipe(t)
   const blocking = `
     import { openSync } from 'node:fs'
-    import { LogOutput } from '${join(projectFolder, 'src/cli/log-output.ts')}'
+    import { LogOutput } from '${join(projectFolder, 'src/cli/logger.ts')}'
     const output = new LogOutput(openSync('${path}', 'w'))
     output.write('x'.repeat(500_000) + '\\n')
     output.flush(() => process.exit(0))

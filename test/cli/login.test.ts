@@ -62,11 +62,11 @@ async function status(token: string): Promise<number> {
 t.test('login, token, logout', async (t) => {
   const { gatepass, login, folder, path, state } = openTerminal(t, issuer)
   const nobody = await gatepass(['token'])
-  t.match(nobody, { code: 1, stdout: '', stderr: /Nobody is signed in .* Run: gatepass login/ })
+  t.match(nobody, { code: 1, stdout: '', stderr: /You are not signed in .* Run: gatepass login/ })
 
   const wrong = await gatepass(['login', 'ada'], 'a wrong password')
   t.match(wrong, { code: 1, stderr: /The user name or the password is wrong/ })
-  t.match(await gatepass(['login'], password), { code: 1, stderr: /Name the user/ })
+  t.match(await gatepass(['login'], password), { code: 1, stderr: /Give the user name/ })
 
   const first = await login()
   t.match(first, { code: 0, stdout: '', stderr: /^Signed in as ada at http:.*\.\n$/ })
@@ -85,7 +85,7 @@ t.test('login, token, logout', async (t) => {
   t.equal(await status(token.stdout.trim()), 401, 'the session before has ended')
 
   const { access_token } = state()
-  t.match(await gatepass(['logout']), { code: 0, stderr: /ada is signed out of/ })
+  t.match(await gatepass(['logout']), { code: 0, stderr: /^Signed out ada at/ })
   t.equal(await status(access_token), 401)
   t.same(
     readdirSync(folder).filter((name) => !name.endsWith('.lock')),
@@ -161,7 +161,7 @@ t.test('nothing is put into a folder that others may write to', async (t) => {
   const { login, folder } = openTerminal(t, issuer)
   mkdirSync(folder, { recursive: true })
   chmodSync(folder, 0o777)
-  t.match(await login(), { code: 2, stderr: /Others may write to .* chmod 700/ })
+  t.match(await login(), { code: 2, stderr: /Other users may write to .* chmod 700/ })
   t.same(readdirSync(folder), [])
   chmodSync(folder, 0o700)
   if (isRoot) {
@@ -185,17 +185,17 @@ t.test('while the issuer is away', async (t) => {
   t.match(idempotency_key, /^[\w-]{22}$/, 'the key is kept for the next attempt')
   expire()
   const away = await gatepass(['token'])
-  t.match(away, { code: 1, stdout: '', stderr: /can't be reached\. \(issuer_unavailable\)/ })
+  t.match(away, { code: 1, stdout: '', stderr: /is not reachable\. \(issuer_unavailable\)/ })
   t.equal(state().idempotency_key, idempotency_key)
-  t.match(await gatepass(['logout']), { code: 1, stderr: /can't be reached/ })
+  t.match(await gatepass(['logout']), { code: 1, stderr: /is not reachable/ })
   t.ok(state().refresh_token, 'logout can be tried again')
 
   chmodSync(path, 0o640)
-  t.match(await gatepass(['token']), { code: 2, stderr: /Others may read .* chmod 600/ })
+  t.match(await gatepass(['token']), { code: 2, stderr: /Other users may read .* chmod 600/ })
   writeFileSync(path, 'gpr_half a fi')
   chmodSync(path, 0o600)
   const damaged = await gatepass(['token'])
-  t.match(damaged, { code: 2, stderr: /is damaged\. Delete it, and sign in again\./ })
+  t.match(damaged, { code: 2, stderr: /is damaged\. Delete the file and sign in again\./ })
   t.notMatch(damaged.stderr, /gpr_/)
 })
 
@@ -225,7 +225,7 @@ t.test('where the file is, and where a password does not go', async (t) => {
 
   t.match(await login('http://auth.example.com'), { code: 2, stderr: /must be https/ })
   t.match(await login(`${base}/moved`), { code: 1, stderr: /answered with status 307/ })
-  t.match(await login(`${base}/other`), { code: 1, stderr: /does not answer as an issuer does/ })
+  t.match(await login(`${base}/other`), { code: 1, stderr: /did not answer like an issuer/ })
   t.match((await login(`${base}/rude`)).stderr, '\\u001b[2Jno (scope_not_allowed)')
   t.same(seen, ['/moved/login', '/other/login', '/rude/login'])
 

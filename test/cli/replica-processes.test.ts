@@ -2,17 +2,17 @@ import { EventEmitter } from 'node:events'
 import { mock } from 'node:test'
 import t from 'tap'
 import {
-  Fleet,
-  FleetLink,
-  type FleetMessage,
-  type FleetRequest,
+  RemoteReplicas,
+  type ReplicaMessage,
+  ReplicaProcesses,
+  type ReplicaRequest,
 } from '../../src/cli/dev/replica-processes.ts'
-import type { Child } from '../../src/cli/dev/service-process.ts'
+import type { ServiceProcess } from '../../src/cli/dev/service-process.ts'
 import { GatepassError } from '../../src/core/errors.ts'
 import type { ReplicaKind } from '../../src/playground/api.ts'
 
 /** A process that starts and ends when the test says so. */
-class FakeChild {
+class FakeProcess {
   readonly #ready = Promise.withResolvers<number>()
   readonly #exited = Promise.withResolvers<number>()
   readonly ready = this.#ready.promise
@@ -40,79 +40,79 @@ class FakeChild {
   }
 }
 
-/** A fleet, and the issuer's end of the line to it. */
-function startFleet(kinds: readonly ReplicaKind[] = ['verifier', 'shop']) {
-  const children = new Map<string, FakeChild>()
+/** A replicas, and the issuer's end of the line to it. */
+function startReplicas(kinds: readonly ReplicaKind[] = ['verifier', 'shop']) {
+  const children = new Map<string, FakeProcess>()
   const lost: string[] = []
   const child = new EventEmitter()
-  const fleet = new Fleet({
+  const replicas = new ReplicaProcesses({
     kinds,
     start: (_kind, name) => {
-      const started = new FakeChild()
+      const started = new FakeProcess()
       children.set(name, started)
-      return started as unknown as Child
+      return started as unknown as ServiceProcess
     },
-    tell: (message: FleetMessage) => child.emit('message', message),
-    onLost: (name, code) => lost.push(`${name} ${code}`),
+    send: (message: ReplicaMessage) => child.emit('message', message),
+    onUnexpectedExit: (name, code) => lost.push(`${name} ${code}`),
   })
-  t.teardown(() => fleet.end())
-  const send = (message: FleetRequest) => {
-    fleet.receive(message)
+  t.teardown(() => replicas.shutDown())
+  const send = (message: ReplicaRequest) => {
+    replicas.receive(message)
     return true
   }
-  const link = new FleetLink(Object.assign(child, { send }) as unknown as NodeJS.Process)
+  const remote = new RemoteReplicas(Object.assign(child, { send }) as unknown as NodeJS.Process)
   const childOf = (name: string) => children.get(name) ?? t.fail(`no ${name}`)
-  return { fleet, link, lost, children, childOf: childOf as (name: string) => FakeChild }
+  return { replicas, remote, lost, children, childOf: childOf as (name: string) => FakeProcess }
 }
 
 t.test('one that is added is there at once, and takes requests when it is ready', async (t) => {
-  const { link, childOf } = startFleet()
-  const added = link.add('verifier')
-  t.same(link.list(), [{ name: 'verifier-1', kind: 'verifier', port: null }])
+  const { remote, childOf } = startReplicas()
+  const added = remote.add('verifier')
+  t.same(remote.list(), [{ name: 'verifier-1', kind: 'verifier', port: null }])
   childOf('verifier-1').starts(4100)
   t.equal(await added, 'verifier-1')
-  t.same(link.list(), [{ name: 'verifier-1', kind: 'verifier', port: 4100 }])
+  t.same(remote.list(), [{ name: 'verifier-1', kind: 'verifier', port: 4100 }])
 })
 
 t.test('one that is stopped is killed, takes no more, and is nobody’s loss', async (t) => {
-  const { link, childOf, lost } = startFleet()
-  const added = link.add('verifier')
+  const { remote, childOf, lost } = startReplicas()
+  const added = remote.add('verifier')
   childOf('verifier-1').starts(4100)
   await added
-  await link.stop('verifier-1')
+  await remote.stop('verifier-1')
   t.same(childOf('verifier-1').done, ['kill'])
-  t.same(link.list(), [])
+  t.same(remote.list(), [])
   t.same(lost, [])
-  await t.rejects(link.stop('verifier-1'), { code: 'replica_not_found' })
-  const next = link.add('verifier')
+  await t.rejects(remote.stop('verifier-1'), { code: 'replica_not_found' })
+  const next = remote.add('verifier')
   childOf('verifier-2').starts(4101)
   t.equal(await next, 'verifier-2', 'no name comes twice')
 })
 
 t.test('one that ends by itself is told of', async (t) => {
-  const { link, childOf, lost } = startFleet()
-  const added = link.add('shop')
+  const { remote, childOf, lost } = startReplicas()
+  const added = remote.add('shop')
   childOf('shop-1').starts(4300)
   await added
   childOf('shop-1').ends(3)
   await childOf('shop-1').exited
-  t.same(link.list(), [])
+  t.same(remote.list(), [])
   t.same(lost, ['shop-1 3'])
 })
 
 t.test('one that does not start is an error, and makes room', async (t) => {
-  const { link, childOf } = startFleet()
-  const added = link.add('shop')
+  const { remote, childOf } = startReplicas()
+  const added = remote.add('shop')
   childOf('shop-1').ends(1)
   await t.rejects(added, { code: 'internal_error' })
-  t.same(link.list(), [])
+  t.same(remote.list(), [])
 })
 
 t.test('one that never gets ready is given up', async (t) => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
-  const { link, childOf } = startFleet()
-  const added = link.add('shop')
+  const { remote, childOf } = startReplicas()
+  const added = remote.add('shop')
   mock.timers.tick(59_999)
   t.same(childOf('shop-1').done, [])
   mock.timers.tick(1)
@@ -121,75 +121,75 @@ t.test('one that never gets ready is given up', async (t) => {
 })
 
 t.test('there are eight at most', async (t) => {
-  const { link, children } = startFleet()
-  const names = Array.from({ length: 8 }, () => link.add('verifier'))
+  const { remote, children } = startReplicas()
+  const names = Array.from({ length: 8 }, () => remote.add('verifier'))
   for (const child of children.values()) child.starts(4100)
   await Promise.all(names)
-  await t.rejects(link.add('shop'), { code: 'replicas_exceeded' })
-  await link.stop('verifier-3')
-  const again = link.add('shop')
+  await t.rejects(remote.add('shop'), { code: 'replicas_exceeded' })
+  await remote.stop('verifier-3')
+  const again = remote.add('shop')
   children.get('shop-1')?.starts(4300)
   t.equal(await again, 'shop-1')
 })
 
 t.test('the shop starts when the page is first looked at, and once', async (t) => {
-  const { link, children } = startFleet()
-  link.open()
-  link.open()
+  const { remote, children } = startReplicas()
+  remote.pageOpened()
+  remote.pageOpened()
   t.same([...children.keys()], ['shop-1', 'shop-2'])
-  const other = startFleet(['verifier'])
-  other.link.open()
+  const other = startReplicas(['verifier'])
+  other.remote.pageOpened()
   t.equal(other.children.size, 0, 'where there is no shop, nothing starts')
 })
 
 t.test(
   'at the end all are asked to stop, those that are starting too, and none is added',
   async (t) => {
-    const { fleet, link, childOf, lost } = startFleet()
-    const ready = link.add('verifier')
+    const { replicas, remote, childOf, lost } = startReplicas()
+    const ready = remote.add('verifier')
     childOf('verifier-1').starts(4100)
     await ready
-    const starting = link.add('shop')
-    fleet.end()
+    const starting = remote.add('shop')
+    replicas.shutDown()
     await t.rejects(starting, { code: 'internal_error' })
-    await fleet.ended()
+    await replicas.exited()
     t.same(childOf('verifier-1').done, ['stop'])
     t.match(childOf('shop-1').done, ['stop'])
-    await t.rejects(link.add('verifier'), { code: 'shutting_down' })
+    await t.rejects(remote.add('verifier'), { code: 'shutting_down' })
     t.same(lost, [])
   },
 )
 
 t.test('an issuer that comes late is told what there is', async (t) => {
-  const told: FleetMessage[] = []
-  const child = new FakeChild()
-  const fleet = new Fleet({
+  const told: ReplicaMessage[] = []
+  const child = new FakeProcess()
+  const replicas = new ReplicaProcesses({
     kinds: ['verifier'],
-    start: () => child as unknown as Child,
-    tell: (message) => told.push(message),
-    onLost: () => {},
+    start: () => child as unknown as ServiceProcess,
+    send: (message) => told.push(message),
+    onUnexpectedExit: () => {},
   })
   child.starts(4100)
-  await fleet.add('verifier')
+  await replicas.add('verifier')
   told.length = 0
-  const send = (message: FleetRequest) => fleet.receive(message)
-  new FleetLink(Object.assign(new EventEmitter(), { send }) as unknown as NodeJS.Process)
-  const replicas = [{ name: 'verifier-1', kind: 'verifier', port: 4100 }]
-  t.same(told, [{ type: 'fleet.list', kinds: ['verifier'], replicas }])
+  const send = (message: ReplicaRequest) => replicas.receive(message)
+  new RemoteReplicas(Object.assign(new EventEmitter(), { send }) as unknown as NodeJS.Process)
+  const list = [{ name: 'verifier-1', kind: 'verifier', port: 4100 }]
+  t.same(told, [{ type: 'replicas.list', kinds: ['verifier'], replicas: list }])
 })
 
 t.test('without a parent there are no replicas', async (t) => {
-  const link = new FleetLink(new EventEmitter() as unknown as NodeJS.Process)
-  link.open()
-  t.same(link.list(), [])
-  t.same(link.kinds(), [])
-  await t.rejects(link.stop('verifier-1'), { code: 'replica_not_found' })
+  const remote = new RemoteReplicas(new EventEmitter() as unknown as NodeJS.Process)
+  remote.pageOpened()
+  t.same(remote.list(), [])
+  t.same(remote.kinds(), [])
+  await t.rejects(remote.stop('verifier-1'), { code: 'replica_not_found' })
 })
 
 t.test('what is no message of it does nothing', async (t) => {
-  const { fleet, children } = startFleet()
+  const { replicas, children } = startReplicas()
   for (const message of [null, undefined, 'stop', 7, {}, { type: 'ready', port: 1 }]) {
-    await fleet.receive(message)
+    await replicas.receive(message)
   }
   t.equal(children.size, 0)
 })

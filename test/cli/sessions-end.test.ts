@@ -106,8 +106,8 @@ t.test('I15: after a restore, sessions end makes replaced and ended ones dead ag
 t.test('sessions end takes one time of the past, in ISO 8601, or all', async (t) => {
   const cwd = t.testdir()
   for (const [args, message] of [
-    [['--before', '2026-02-30T00:00:00Z'], /must be a time in ISO 8601/],
-    [['--before', '2026-11-24T12:00:00'], /must be a time in ISO 8601/],
+    [['--before', '2026-02-30T00:00:00Z'], /must be in ISO 8601/],
+    [['--before', '2026-11-24T12:00:00'], /must be in ISO 8601/],
     [['--before', '2999-01-01T00:00:00Z'], /in the future/],
     [[], /give --before <time> or --all/],
   ] as const) {

@@ -20,7 +20,7 @@ t.test('users disable: by id also where the account was deleted', async (t) => {
   })
   const one = session({ sid: randomId(), sub })
   await sessions.create(one)
-  t.match((await users('disable', '--id', sub)).stderr, /can't sign in any more; sessions ended: 1/)
+  t.match((await users('disable', '--id', sub)).stderr, /Disabled the user .*\. Sessions ended: 1/)
   t.equal(db.prepare('SELECT disabled FROM accounts').get()?.disabled, 1)
 
   db.exec('DELETE FROM accounts')
@@ -31,7 +31,7 @@ t.test('users disable: by id also where the account was deleted', async (t) => {
   t.match(byName.stderr, /account was deleted.*users disable --id.*account_not_found/)
   const byId = await users('disable', '--id', sub)
   t.equal(byId.code, 0)
-  t.match(byId.stderr, /No account has the id .*; sessions ended: 1/)
+  t.match(byId.stderr, /There is no account with the id .*\. Sessions ended: 1/)
   t.equal(await sessions.find(left.sid, Date.now()), null)
   t.match(await sessions.revocationsAfter('', 10), [
     { kind: 'user', id: sub },
@@ -42,5 +42,5 @@ t.test('users disable: by id also where the account was deleted', async (t) => {
   t.match(again.stderr, /neither an account nor a session.*account_not_found/)
   const misused = await users('disable', 'ada', '--id', sub)
   t.equal(misused.code, 2)
-  t.match(misused.stderr, /either by login name or with --id/)
+  t.match(misused.stderr, /either a login name or --id/)
 })

@@ -56,7 +56,7 @@ t.test('several processes answer on one port, and the admin port speaks for all'
 t.test('a worker that dies is replaced', async (t) => {
   const { issuer, url, admin, workers } = await startIssuer(t, t.testdir())
   process.kill(workers[0] ?? 0, 'SIGKILL')
-  await issuer.line(/a worker died; replacing it/)
+  await issuer.line(/a worker exited; replacing it/)
   t.equal((await fetch(`${url}/.well-known/jwks.json`)).status, 200)
   await issuer.line(new RegExp(`"pid":(?!${workers.join('|')})\\d+.*"adminPort":0.*"msg":"ready"`))
   await untilStatus(`${admin}/readyz`, 200)

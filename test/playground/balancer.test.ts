@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import type { Replica } from '../../src/playground/api.ts'
-import { Balancer, type Outgoing } from '../../src/playground/balancer.ts'
+import { type BalancedRequest, Balancer } from '../../src/playground/balancer.ts'
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void
 
@@ -24,8 +24,8 @@ function startBalancer(t: Test, replicas: readonly Replica[]): Balancer {
   return balancer
 }
 
-const get: Outgoing = { method: 'GET', path: '/verify', headers: {}, body: undefined }
-const post: Outgoing = { ...get, method: 'POST', body: Buffer.from('{}') }
+const get: BalancedRequest = { method: 'GET', path: '/verify', headers: {}, body: undefined }
+const post: BalancedRequest = { ...get, method: 'POST', body: Buffer.from('{}') }
 
 t.test('every replica is asked', async (t) => {
   const names = ['a', 'b', 'c']

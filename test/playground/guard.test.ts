@@ -40,7 +40,7 @@ t.test('a browser on this machine gets the page', async (t) => {
 t.test('another machine does not, whatever it says', async (t) => {
   for (const address of ['192.168.1.7', '172.17.0.1', '::ffff:10.0.0.1', 'fe80::1', '8.8.8.8']) {
     const claims = { ...own, 'x-forwarded-for': '127.0.0.1', 'x-real-ip': '127.0.0.1' }
-    t.match(await verdict('checkCaller', claims, address), /its own machine/, address)
+    t.match(await verdict('checkCaller', claims, address), /on the same machine/, address)
   }
 })
 
@@ -50,7 +50,7 @@ t.test('a proxy or a tunnel that runs here says for whom it asks', async (t) => 
   t.equal(await forwarded('127.0.0.1'), null)
   t.equal(await forwarded('::1, 127.0.0.1'), null)
   for (const addresses of ['203.0.113.9', '127.0.0.1, 203.0.113.9', '203.0.113.9, ::1', '', 'x']) {
-    t.match(await forwarded(addresses), /its own machine/, addresses)
+    t.match(await forwarded(addresses), /on the same machine/, addresses)
   }
 })
 
@@ -58,7 +58,11 @@ t.test('a name that is pointed at this machine gets nothing (DNS rebinding)', as
   const foreign = ['evil.test', 'evil.test:4000', 'localhost', 'localhost:4001', 'localhost.:4000']
   for (const name of [...foreign, `${host}.evil.test`, 'LOCALHOST:4000', '127.0.0.1:4000']) {
     const headers = { ...own, host: name, origin: `http://${name}` }
-    t.match(await verdict('checkCaller', headers), /is at http:\/\/localhost:4000 only/, name)
+    t.match(
+      await verdict('checkCaller', headers),
+      /Open the playground at http:\/\/localhost:4000/,
+      name,
+    )
   }
   await fc.assert(
     fc.asyncProperty(fc.domain(), async (name) => {
@@ -84,7 +88,7 @@ t.test('only the page itself may call', async (t) => {
     { origin: 'null' },
     { 'sec-fetch-site': same, origin: other },
   ]) {
-    t.match(await caller(headers), /for the page/, JSON.stringify(headers))
+    t.match(await caller(headers), /Only the page/, JSON.stringify(headers))
   }
 })
 

@@ -23,7 +23,7 @@ class FakeReplicas implements Replicas {
   list = () => this.#list
   kinds = () => this.#kinds
 
-  open(): void {
+  pageOpened(): void {
     this.opened++
   }
 
@@ -53,7 +53,7 @@ async function start(t: Test, kinds: readonly ReplicaKind[] = ['verifier', 'shop
         verifier,
         replicas,
         events,
-        lineOf: (sid) => sessions.find(sid, clock.nowMs()),
+        findSession: (sid) => sessions.find(sid, clock.nowMs()),
       }),
   })
   /** As the page does it. */

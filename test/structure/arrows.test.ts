@@ -1,5 +1,5 @@
 import t from 'tap'
-import { readManifest, readProjectFile } from '../support/project.ts'
+import { projectFiles, readManifest, readProjectFile } from '../support/project.ts'
 import { folderOf, type Import, imports, packageOf, sourceFiles } from './imports.ts'
 
 /** The arrows of the design: each folder, and the folders whose code it may use. */
@@ -50,6 +50,17 @@ t.test('each folder imports only those that the design allows', async (t) => {
     return !(isType && mayName[folder]?.includes(other))
   })
   t.same(list(wrong), [])
+})
+
+t.test('the sources depend on nothing outside src', async (t) => {
+  const outside = imports.filter(({ to }) => /^(?!src\/)[\w.-]+\/.*\.ts$/.test(to))
+  t.same(list(outside), [])
+  const files = projectFiles().filter((path) => path.startsWith('src/') && !path.endsWith('.png'))
+  t.same(
+    files.filter((path) => readProjectFile(path).includes('examples/')),
+    [],
+    'examples use the sources, never the other way round',
+  )
 })
 
 t.test('no file needs itself to run, by whatever way round', async (t) => {

@@ -1,18 +1,25 @@
+import { join } from 'node:path'
 import type { Test } from 'tap'
 import { freePort, isFree } from '../../scripts/free-port.ts'
 import { type ProcessOptions, TestProcess } from './processes.ts'
+import { projectFolder } from './project.ts'
+
+const shop = join(projectFolder, 'examples/shop/main.ts')
 
 interface DevOptions extends ProcessOptions {
   /** See `freeBasePort`. */
   readonly port?: number
 }
 
-/** `gatepass dev`, which says what to sign in with. */
+/** Starts `gatepass dev` with the shop, as `npm start` does, and reads the password it prints. */
 export async function startDev(t: Test, { port: chosen, ...options }: DevOptions) {
   const port = chosen ?? (await freeBasePort())
   // It has a drain time of its own.
   const env = { ...options.env, GATEPASS_DRAIN_S: undefined }
-  const dev = TestProcess.start(t, ['dev', '--port', String(port)], { ...options, env })
+  const dev = TestProcess.start(t, ['dev', '--port', String(port), '--shop', shop], {
+    ...options,
+    env,
+  })
   await dev.line(/Ctrl-C stops everything/)
   const password = /password +(\S+)/.exec(dev.stdout)?.[1] ?? ''
   return { dev, password, issuer: `http://localhost:${port}` }

@@ -12,7 +12,7 @@ export function showConfig(context: CliContext, options: { role: Role; json: boo
     const { secret, unit } = allSettings.find((setting) => setting.name === name) ?? {}
     return {
       setting: environmentName(name),
-      value: secret ? `hidden (${(value as unknown[]).length})` : shown(value),
+      value: secret ? `hidden (${(value as unknown[]).length})` : withoutPassword(value),
       unit: unit || null,
       source: sourceText(source),
     }
@@ -20,8 +20,8 @@ export function showConfig(context: CliContext, options: { role: Role; json: boo
   print(context.stdout, rows, options.json)
 }
 
-/** An address may hold a password. */
-function shown(value: unknown): unknown {
+/** A URL may contain a password. */
+function withoutPassword(value: unknown): unknown {
   return typeof value === 'string' ? withoutSecrets(value) : (value ?? null)
 }
 

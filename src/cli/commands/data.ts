@@ -3,54 +3,54 @@ import { GatepassError } from '../../core/errors.ts'
 import { normalizeLoginName } from '../../issuer/login-name.ts'
 import { type DataOwner, type DataStore, dataOwner } from '../../stores/data-store.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
-import { dataService, openDataNow } from '../data-wiring.ts'
-import { openAccountParts } from '../issuer-wiring.ts'
+import { createDataService, openDataForCommand } from '../data-wiring.ts'
+import { openAccountDeps } from '../issuer-wiring.ts'
 import { exitCodes, print } from '../output.ts'
 
-/** A user, or one of the user's live sessions. */
-interface Place {
+/** The data of a user, or of one of the user's active sessions. */
+interface OwnedData {
   readonly owner: DataOwner
   readonly sid: string | null
 }
 
-/** Opens the stores, finds out where a user's data is, runs the work and closes them. */
+/** Opens the stores, runs the work with the owners of a user's data, and closes the stores. */
 async function withData(
   context: CliContext,
   loginName: string,
-  work: (places: readonly Place[], data: DataStore, settings: Settings) => Promise<void>,
+  work: (owners: readonly OwnedData[], data: DataStore, settings: Settings) => Promise<void>,
 ): Promise<void> {
   const { settings } = adminConfigOf(context)
-  const data = await openDataNow(settings, context.cwd)
+  const data = await openDataForCommand(settings, context.cwd)
   if (data === null) {
     throw new GatepassError('config_invalid', {
-      detail: 'No session data is kept: GATEPASS_DATA_URL is not set.',
+      detail: 'There is no session data: GATEPASS_DATA_URL is not set.',
     })
   }
   try {
-    const parts = await openAccountParts(settings, context.cwd)
+    const deps = await openAccountDeps(settings, context.cwd)
     try {
-      const account = await parts.accounts.findByLoginName(normalizeLoginName(loginName))
+      const account = await deps.accounts.findByLoginName(normalizeLoginName(loginName))
       if (account === null) throw new GatepassError('account_not_found')
-      const sessions = await parts.sessions.listBySub(account.sub, Date.now())
+      const sessions = await deps.sessions.listBySub(account.sub, Date.now())
       const { issuer } = settings
-      const places = [
+      const owners = [
         { owner: dataOwner('user', issuer, account.sub), sid: null },
         ...sessions.map(({ sid }) => ({ owner: dataOwner('session', issuer, sid), sid })),
       ]
-      await work(places, data, settings)
+      await work(owners, data, settings)
     } finally {
-      await parts.close()
+      await deps.close()
     }
   } finally {
     await data.close()
   }
 }
 
-/** `gatepass data export`: all that is kept for a user and the user's live sessions. */
+/** `gatepass data export`: prints all data of a user and the user's active sessions. */
 export async function exportData(context: CliContext, options: { user: string; json: boolean }) {
-  await withData(context, options.user, async (places, data, settings) => {
+  await withData(context, options.user, async (owners, data, settings) => {
     let unreadable = 0
-    const service = dataService(settings, data, {
+    const service = createDataService(settings, data, {
       operation: () => {},
       fieldsRead: () => {},
       unreadable: () => {
@@ -58,26 +58,26 @@ export async function exportData(context: CliContext, options: { user: string; j
       },
     })
     const rows = []
-    for (const { owner, sid } of places) {
+    for (const { owner, sid } of owners) {
       for (const [field, { value }] of await service.exportAll(owner)) {
         rows.push({ scope: owner.scope, session_id: sid, field, value })
       }
     }
     print(context.stdout, rows, options.json)
     if (unreadable === 0) return
-    context.stderr.write(`Values that could not be decrypted, and are left out: ${unreadable}.\n`)
+    context.stderr.write(`Values that could not be decrypted and are missing: ${unreadable}.\n`)
     process.exitCode = exitCodes.failed
   })
 }
 
-/** `gatepass data erase`: removes the same, for good. Who is signed in stays so, and begins anew. */
+/** `gatepass data erase`: deletes the same data. The sessions stay active and start empty. */
 export async function eraseData(context: CliContext, options: { user: string }) {
-  await withData(context, options.user, async (places, data) => {
+  await withData(context, options.user, async (owners, data) => {
     const nowMs = Date.now()
-    for (const { owner } of places) await data.end(owner, nowMs, nowMs)
-    const sessions = places.length - 1
+    for (const { owner } of owners) await data.end(owner, nowMs, nowMs)
+    const sessions = owners.length - 1
     context.stderr.write(
-      `The data of ${options.user} is erased, and that of live sessions: ${sessions}.\n`,
+      `Erased the data of ${options.user} and of ${sessions} active ${sessions === 1 ? 'session' : 'sessions'}.\n`,
     )
   })
 }

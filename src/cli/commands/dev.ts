@@ -1,170 +1,191 @@
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { environmentName } from '../../config/setting.ts'
 import type { SettingName, Settings } from '../../config/settings.ts'
 import { GatepassError } from '../../core/errors.ts'
 import { type CliContext, configOf } from '../context.ts'
-import { demoUser, keepDemoUser, keepSecret, welcome } from '../dev/demo.ts'
+import { demoUser, ensureDemoUser, readOrCreateSecret, welcomeText } from '../dev/demo.ts'
 import {
-  basePortMax,
   DevProcesses,
-  issuerAbove,
+  issuerPortOffset,
+  maxBasePort,
   requireFreePorts,
-  verifiersAbove,
+  verifierPortOffsets,
 } from '../dev/processes.ts'
-import { Fleet } from '../dev/replica-processes.ts'
-import type { Child } from '../dev/service-process.ts'
-import { openAccountParts } from '../issuer-wiring.ts'
-import { servesPlayground } from '../playground-wiring.ts'
+import { ReplicaProcesses } from '../dev/replica-processes.ts'
+import type { ServiceProcess } from '../dev/service-process.ts'
+import { hasPlayground, openAccountDeps } from '../issuer-wiring.ts'
 
 const stateFolder = '.gatepass'
 
-/** The verifiers that are there from the start. */
-const verifiers = verifiersAbove.map((above, index) => ({ name: `verifier-${index + 1}`, above }))
+/** The verifiers that start with `gatepass dev`. */
+const verifiers = verifierPortOffsets.map((portOffset, index) => ({
+  name: `verifier-${index + 1}`,
+  portOffset,
+}))
 
-/** Rotated keys sign within seconds, so that one can watch. */
+/** A rotated key signs after seconds, so that a user of the playground can watch it. */
 const jwksMaxAge_s = 10
 
-/** `gatepass dev`: an issuer and two verifiers on embedded defaults, until Ctrl-C. */
-export async function runDev(context: CliContext, options: { port: string }): Promise<void> {
+export interface DevOptions {
+  readonly port: string
+  readonly shop?: string
+}
+
+/** `gatepass dev`: an issuer and two verifiers with embedded stores, until Ctrl-C. */
+export async function runDev(context: CliContext, options: DevOptions): Promise<void> {
   const basePort = parsePort(options.port)
+  const shop = options.shop === undefined ? null : findProgram(context.cwd, options.shop)
   const state = join(context.cwd, stateFolder)
   mkdirSync(state, { recursive: true, mode: 0o700 })
-  const { text: secret, isNew } = keepSecret(join(state, 'secret'))
-  const made: Partial<Record<SettingName, string | number | boolean>> = {
+  const { text: secret, isNew } = readOrCreateSecret(join(state, 'secret'))
+  const defaults: Partial<Record<SettingName, string | number | boolean>> = {
     mode: 'development',
     issuer: `http://localhost:${basePort}`,
     secret,
     keys_url: `file:${stateFolder}/keys`,
-    // A secret of the user's may come and go with the shell; the keys of the trial stay readable.
+    // GATEPASS_SECRET of the shell may differ at the next start; the keys must stay readable.
     keys_secret: secret,
-    data_secret: keepSecret(join(state, 'data-secret')).text,
+    data_secret: readOrCreateSecret(join(state, 'data-secret')).text,
     jwks_max_age_s: jwksMaxAge_s,
     playground: true,
-    // Nobody waits for a balancer after Ctrl-C.
+    // No load balancer has to notice that this process stops.
     drain_s: 0,
   }
-  const { settings, effective } = configOf(context, 'issuer', { defaults: made })
+  const { settings, effective } = configOf(context, 'issuer', { defaults })
   await requireFreePorts(context, settings.host, basePort)
 
-  // What the user has set stays; what we made up for them goes to the processes.
-  const ours = effective.filter(({ source }) => source === 'dev').map(({ name }) => name)
+  // Settings of the user reach the processes by the environment or the file; the defaults are added.
+  const defaulted = effective.filter(({ source }) => source === 'dev').map(({ name }) => name)
   const env: Record<string, string | undefined> = { ...context.env }
-  for (const name of ours) env[environmentName(name)] = String(made[name])
-  // Node keeps what it compiled here: the next start takes a third less time.
+  for (const name of defaulted) env[environmentName(name)] = String(defaults[name])
+  // With Node's compile cache the next start takes a third less time.
   env.NODE_COMPILE_CACHE ??= join(state, 'compile-cache')
 
-  const lost = Promise.withResolvers<Ended>()
-  const processes = new DevProcesses({ context, settings, env, basePort, state })
-  const fleet: Fleet = new Fleet({
+  const exited = Promise.withResolvers<Exit>()
+  const processes = new DevProcesses({
+    ...{ context, settings, env, basePort, shop },
+    stateFolder: state,
+  })
+  const replicas: ReplicaProcesses = new ReplicaProcesses({
     kinds: processes.kinds,
-    start: (kind, name, above) => processes.replica(kind, name, above),
-    tell: (message) => issuer.send(message),
-    onLost: (name, code) => {
-      if (verifiers.some((one) => one.name === name)) lost.resolve({ name, code })
-      else context.stderr.write(`The ${name} ended (exit code ${code}); the others go on.\n`)
+    start: (kind, name, portOffset) => processes.startReplica(kind, name, portOffset),
+    send: (message) => issuer.send(message),
+    onUnexpectedExit: (name, code) => {
+      if (verifiers.some((one) => one.name === name)) exited.resolve({ name, code })
+      else
+        context.stderr.write(
+          `The ${name} exited (exit code ${code}). The other processes keep running.\n`,
+        )
     },
   })
-  const issuer = processes.issuer((message) => fleet.receive(message))
-  const all: DevParts = { issuer, fleet, lost: lost.promise }
+  const issuer = processes.startIssuer((message) => replicas.receive(message))
+  const all: RunningProcesses = { issuer, replicas, exited: exited.promise }
   stopOnSignal(all)
   try {
     const [password] = await Promise.all([
       demoPassword(settings, context.cwd, join(state, 'demo-password')),
       issuer.ready,
-      ...verifiers.map(({ above }) => fleet.add('verifier', above)),
+      ...verifiers.map(({ portOffset }) => replicas.add('verifier', portOffset)),
     ])
     context.stdout.write(
-      welcome({
+      welcomeText({
         issuer: settings.issuer,
-        ports: [{ name: 'issuer', above: issuerAbove }, ...verifiers].map(({ name, above }) => ({
-          name,
-          port: basePort + above,
-        })),
+        ports: [{ name: 'issuer', portOffset: issuerPortOffset }, ...verifiers].map(
+          ({ name, portOffset }) => ({ name, port: basePort + portOffset }),
+        ),
         user: demoUser,
         password,
         stateFolder,
         keysUrl: settings.keys_url,
-        secretIsNew: isNew && ours.includes('secret'),
-        hasPlayground: servesPlayground(settings),
-        since_ms: Math.round(performance.now()),
+        isSecretNew: isNew && defaulted.includes('secret'),
+        hasPlayground: hasPlayground(settings),
+        startMs: Math.round(performance.now()),
       }),
     )
   } catch (error) {
     await stopAll(all)
-    // The process that did not start has said why.
+    // The process that did not start has printed the reason.
     if (!(error instanceof GatepassError && error.code === 'internal_error')) throw error
     process.exitCode = 1
     return
   }
-  await stopTogether(all, context)
+  await waitAndStop(all, context)
 }
 
-interface Ended {
+interface Exit {
   readonly name: string
   readonly code: number
 }
 
-interface DevParts {
-  readonly issuer: Child
-  readonly fleet: Fleet
-  /** A verifier that ended by itself. */
-  readonly lost: Promise<Ended>
+interface RunningProcesses {
+  readonly issuer: ServiceProcess
+  readonly replicas: ReplicaProcesses
+  /** Resolves when a verifier of the start exits that was not stopped. */
+  readonly exited: Promise<Exit>
 }
 
 async function demoPassword(settings: Settings, cwd: string, path: string): Promise<string | null> {
-  // Somebody else's user base gets no user of ours.
+  // An existing user base gets no demo user.
   if (settings.accounts_url.startsWith('webhook+')) return null
-  const parts = await openAccountParts(settings, cwd)
+  const deps = await openAccountDeps(settings, cwd)
   try {
-    return await keepDemoUser(parts.users, path)
+    return await ensureDemoUser(deps.users, path)
   } finally {
-    await parts.close()
+    await deps.close()
   }
 }
 
-function stopOnSignal({ issuer, fleet }: DevParts): void {
-  let asked = false
+/** The first signal stops the processes; the second one kills them. */
+function stopOnSignal({ issuer, replicas }: RunningProcesses): void {
+  let isStopping = false
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
-      if (asked) {
+      if (isStopping) {
         issuer.kill()
-        fleet.kill()
+        replicas.kill()
       } else {
         issuer.stop()
-        fleet.end()
+        replicas.shutDown()
       }
-      asked = true
+      isStopping = true
     })
   }
 }
 
-async function stopAll({ issuer, fleet }: DevParts): Promise<void> {
+async function stopAll({ issuer, replicas }: RunningProcesses): Promise<void> {
   issuer.stop()
-  fleet.end()
-  await Promise.all([issuer.exited, fleet.ended()])
+  replicas.shutDown()
+  await Promise.all([issuer.exited, replicas.exited()])
 }
 
-/** Waits for the end; when one process ends by itself, the others end too. */
-async function stopTogether(all: DevParts, context: CliContext): Promise<void> {
-  const issuerEnded = all.issuer.exited.then((code): Ended => ({ name: 'issuer', code }))
-  const first = await Promise.race([issuerEnded, all.lost])
+/** Waits until a process exits, then stops the other processes. */
+async function waitAndStop(all: RunningProcesses, context: CliContext): Promise<void> {
+  const issuerExited = all.issuer.exited.then((code): Exit => ({ name: 'issuer', code }))
+  const first = await Promise.race([issuerExited, all.exited])
   if (first.code !== 0) {
-    context.stderr.write(`The ${first.name} ended (exit code ${first.code}); stopping.\n`)
+    context.stderr.write(
+      `The ${first.name} exited (exit code ${first.code}). Stopping the other processes.\n`,
+    )
     process.exitCode = 1
   }
   await stopAll(all)
   context.stdout.write(
-    'Stopped. Users, sessions, their data and keys are kept for the next start.\n',
+    'Stopped. Users, sessions, session data and keys are kept for the next start.\n',
   )
-  // Signal handlers would keep nothing alive, but leave no doubt.
   process.removeAllListeners('SIGINT').removeAllListeners('SIGTERM')
 }
 
 function parsePort(text: string): number {
   const port = Number(text)
-  if (Number.isInteger(port) && port >= 1 && port <= basePortMax) return port
+  if (Number.isInteger(port) && port >= 1 && port <= maxBasePort) return port
   throw new GatepassError('config_invalid', {
-    detail: `The port must be a number from 1 to ${basePortMax}.`,
+    detail: `The port must be a number from 1 to ${maxBasePort}.`,
   })
+}
+
+function findProgram(cwd: string, file: string): string {
+  const path = resolve(cwd, file)
+  if (existsSync(path)) return path
+  throw new GatepassError('config_invalid', { detail: `The file of --shop is missing: ${path}` })
 }

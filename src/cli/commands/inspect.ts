@@ -4,7 +4,7 @@ import { systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import { isJsonObject, parseStrictJson } from '../../tokens/strict-decoding.ts'
 import { type CliContext, configOf } from '../context.ts'
-import { type InspectRequest, judgeToken } from '../inspect/check-token.ts'
+import { checkToken, type InspectRequest } from '../inspect/check-token.ts'
 import { reportAsJson, reportInWords } from '../inspect/report.ts'
 import { exitCodes } from '../output.ts'
 import { readPiped } from '../prompt.ts'
@@ -16,21 +16,21 @@ export interface InspectOptions extends IssuerOption {
   readonly json: boolean
 }
 
-const jwksBytesMax = 64 * 1024
-const tokenBytesMax = 64 * 1024
+const maxJwksBytes = 64 * 1024
+const maxTokenBytes = 64 * 1024
 
-/** `gatepass token inspect`: a token in words, and whether a verifier accepts it. */
+/** `gatepass token inspect`: describes a token and says whether a verifier accepts it. */
 export async function inspectToken(
   context: CliContext,
   given: string | undefined,
   options: InspectOptions,
 ): Promise<void> {
   const request = requestOf(context, await tokenOf(context, given, options), options)
-  const verdict = await judgeToken(request)
+  const check = await checkToken(request)
   const now_s = Math.floor(systemClock.nowMs() / 1000)
   const report = options.json ? reportAsJson : reportInWords
-  context.stdout.write(report(verdict, request, now_s))
-  if (verdict.code !== null) process.exitCode = exitCodes.failed
+  context.stdout.write(report(check, request, now_s))
+  if (check.code !== null) process.exitCode = exitCodes.failed
 }
 
 async function tokenOf(
@@ -39,11 +39,13 @@ async function tokenOf(
   options: InspectOptions,
 ): Promise<string> {
   if (given === undefined) return (await sessionOf(context, options).current()).access_token
-  const text = given === '-' ? await readPiped(context.stdin, tokenBytesMax) : given
-  // As it is copied from a header, or from the lines of a terminal.
+  const text = given === '-' ? await readPiped(context.stdin, maxTokenBytes) : given
+  // The text may be copied with its header or with line breaks.
   const token = text.trim().replace(/^(?:authorization: *)?(?:bearer|dpop) +/i, '')
   if (token !== '') return token
-  throw new GatepassError('request_invalid', { detail: 'There is no token to inspect.' })
+  throw new GatepassError('request_invalid', {
+    detail: 'The token is empty. Give a token as argument or on standard input.',
+  })
 }
 
 function requestOf(context: CliContext, token: string, options: InspectOptions): InspectRequest {
@@ -52,11 +54,11 @@ function requestOf(context: CliContext, token: string, options: InspectOptions):
   const isOwnIssuer = options.issuer === undefined
   return {
     token,
-    // With a file the keys are what is trusted, and any issuer is as good as another.
+    // With --jwks alone the keys are trusted, whatever issuer the token names.
     issuer: jwks === null || !isOwnIssuer ? issuerOf(context, options) : null,
     audience: options.audience ?? null,
     jwks,
-    // Where the settings have the keys, they have those of their own issuer.
+    // GATEPASS_JWKS_URL has the keys of GATEPASS_ISSUER only.
     jwksUri: isOwnIssuer ? settings.jwks_url : undefined,
     decryptionKeys: settings.decryption_keys,
     clockToleranceSeconds: settings.clock_skew_s,
@@ -66,7 +68,7 @@ function requestOf(context: CliContext, token: string, options: InspectOptions):
 /** @throws `config_invalid` */
 function readJwks(path: string): { readonly keys: readonly object[] } {
   const bytes = readFileSync(path)
-  const jwks = bytes.length > jwksBytesMax ? undefined : parseStrictJson(bytes)
+  const jwks = bytes.length > maxJwksBytes ? undefined : parseStrictJson(bytes)
   if (isJsonObject(jwks) && Array.isArray(jwks.keys)) {
     return { keys: jwks.keys as readonly object[] }
   }

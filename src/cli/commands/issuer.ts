@@ -20,62 +20,61 @@ import { createVerifier, type Verifier } from '../../verifier/verifier.ts'
 import { type CliContext, configOf, packageVersion } from '../context.ts'
 import { openDataForService } from '../data-wiring.ts'
 import {
-  dataClosedMs,
+  dataBlockedMs,
+  hasPlayground,
   issuerPolicy,
   issuerSecrets,
-  openAccountParts,
+  openAccountDeps,
   openClockMonitor,
   openKeys,
-  revocationsToldMs,
+  revocationsPublishedMs,
 } from '../issuer-wiring.ts'
 import { createLogger, LogOutput } from '../logger.ts'
-import { openEventLog, playgroundParts } from '../playground-wiring.ts'
 import { serve } from '../serve.ts'
-import { isPrimaryOfMany, runWorkers } from '../worker-processes.ts'
+import { isPrimaryOfMany, runWorkerProcesses } from '../worker-processes.ts'
 
 /** `gatepass issuer`: signs users in and publishes the keys. */
 export async function runIssuer(context: CliContext): Promise<void> {
   const { settings } = configOf(context, 'issuer')
   const output = new LogOutput()
   const logger = createLogger(settings, 'issuer', output)
-  if (isPrimaryOfMany(settings)) return runWorkers(logger, settings)
+  if (isPrimaryOfMany(settings)) return runWorkerProcesses(logger, settings)
   const metrics = new Metrics()
   observeLog(metrics.registry, () => output.dropped)
   const audit = createAudit(logger, metrics)
-  const parts = await openAccountParts(settings, context.cwd)
+  const deps = await openAccountDeps(settings, context.cwd)
   const counters = await openCounterStore(settings.sessions_url, context.cwd)
-  const events = await openEventLog(settings)
+  const playground = hasPlayground(settings) ? await import('../playground-wiring.ts') : null
+  const events = playground?.createEventLog()
   const keys = await openKeys(settings, context.cwd, ({ name, kid }) => {
     audit(name, { kid })
     events?.add(name, { kid })
   })
-  const policy = issuerPolicy(settings)
-  const clockMonitor = await openClockMonitor(settings, parts.sessions)
+  const clockMonitor = await openClockMonitor(settings, deps.sessions)
   observeClock(metrics.registry, () => clockMonitor.offsetMs)
   const { expiryClock } = clockMonitor
   const revocations = await openRevocations(settings, {
-    sessions: parts.sessions,
+    sessions: deps.sessions,
     keys,
     expiryClock,
   })
-  const cleanup = startCleanup(parts.sessions, expiryClock, (err) =>
+  const cleanup = startCleanup(deps.sessions, expiryClock, (err) =>
     logger.warn({ err }, 'expired sessions could not be removed; trying again later'),
   )
   const dataCleanup = await startDataCleanup(settings, context.cwd, {
     logger,
     metrics,
-    sessions: parts.sessions,
+    sessions: deps.sessions,
     revocations,
   })
-  const verifier = ownVerifier(settings, keys)
-  const playground = await playgroundParts(settings, { ...parts, keys, verifier, events })
+  const verifier = createOwnVerifier(settings, keys)
 
   const issuer = createIssuer({
-    policy,
-    stores: { accounts: parts.accounts, sessions: parts.sessions, counters },
+    policy: issuerPolicy(settings),
+    stores: { accounts: deps.accounts, sessions: deps.sessions, counters },
     secrets: issuerSecrets(settings),
     signingKey: () => keys.signingKey(),
-    hasher: parts.hasher,
+    hasher: deps.hasher,
     revocations,
     clock: systemClock,
     hooks: {
@@ -95,17 +94,16 @@ export async function runIssuer(context: CliContext): Promise<void> {
     issuer,
     keys,
     verifier,
-    proofs: new DpopProofs({
-      ...dpopDefaults,
-      clockToleranceSeconds: settings.clock_skew_s,
-      clock: systemClock,
-    }),
+    proofs: createProofs(settings),
     frontEnd: {
       cookieSecure: settings.cookie_secure,
       cookieSuffix: cookieSuffix(settings),
       allowedOrigins: settings.allowed_origins,
     },
-    hooks: playground,
+    hooks:
+      events && playground
+        ? playground.playgroundHooks(settings, { ...deps, keys, verifier, events })
+        : {},
   })
 
   await serve(
@@ -113,18 +111,26 @@ export async function runIssuer(context: CliContext): Promise<void> {
       app,
       metrics,
       logger,
-      checks: readinessChecks({ ...parts, keys, revocations, clockMonitor }),
+      checks: readinessChecks({ ...deps, keys, revocations, clockMonitor }),
       close: async () => {
         cleanup.stop()
         await Promise.all([keys, revocations, clockMonitor, dataCleanup].map((one) => one?.close()))
-        await Promise.all([parts.close(), counters.close()])
+        await Promise.all([deps.close(), counters.close()])
       },
     },
     settings,
   )
 }
 
-interface CheckedParts {
+function createProofs(settings: Settings): DpopProofs {
+  return new DpopProofs({
+    ...dpopDefaults,
+    clockToleranceSeconds: settings.clock_skew_s,
+    clock: systemClock,
+  })
+}
+
+interface CheckedDeps {
   readonly accounts: AccountStore
   readonly sessions: SessionStore
   readonly keys: KeyManager
@@ -132,8 +138,8 @@ interface CheckedParts {
   readonly clockMonitor: ClockMonitor
 }
 
-function readinessChecks(parts: CheckedParts): Record<string, ReadinessCheck> {
-  const { accounts, sessions, keys, revocations, clockMonitor } = parts
+function readinessChecks(deps: CheckedDeps): Record<string, ReadinessCheck> {
+  const { accounts, sessions, keys, revocations, clockMonitor } = deps
   return {
     accounts: () => accounts.ping(),
     sessions: () => sessions.ping(),
@@ -148,16 +154,16 @@ function readinessChecks(parts: CheckedParts): Record<string, ReadinessCheck> {
 }
 
 /**
- * All ports of a host share its cookies: without the port in their names, two trials on localhost
- * would sign each other's users out.
+ * All ports of a host share their cookies. With the port in the cookie's name, two development
+ * issuers on localhost do not overwrite each other's refresh tokens.
  */
 function cookieSuffix({ mode, issuer }: Settings): string {
   const { port } = new URL(issuer)
   return mode === 'development' && port !== '' ? `-${port}` : ''
 }
 
-/** Of its own tokens, whatever audience they are for: who holds one may end its session. */
-function ownVerifier(settings: Settings, keys: KeyManager): Verifier {
+/** Accepts every audience: a token for any service may end its own session. */
+function createOwnVerifier(settings: Settings, keys: KeyManager): Verifier {
   return createVerifier({
     issuer: settings.issuer,
     audience: null,
@@ -170,7 +176,7 @@ function ownVerifier(settings: Settings, keys: KeyManager): Verifier {
   })
 }
 
-interface CleanupParts {
+interface DataCleanupDeps {
   readonly logger: Logger
   readonly metrics: Metrics
   readonly sessions: SessionStore
@@ -181,7 +187,7 @@ interface CleanupParts {
 async function startDataCleanup(
   settings: Settings,
   cwd: string,
-  { logger, metrics, sessions, revocations }: CleanupParts,
+  { logger, metrics, sessions, revocations }: DataCleanupDeps,
 ) {
   const data = await openDataForService(settings, cwd, logger)
   if (data === null) return null
@@ -190,8 +196,8 @@ async function startDataCleanup(
     sessions,
     issuer: settings.issuer,
     clock: systemClock,
-    closedMs: dataClosedMs(settings),
-    onFailure: (err) => logger.warn({ err }, 'session data could not be ended; trying again'),
+    closedMs: dataBlockedMs(settings),
+    onFailure: (err) => logger.warn({ err }, 'session data could not be deleted; trying again'),
   })
   cleanup.follow(revocations)
   return {
@@ -203,23 +209,29 @@ async function startDataCleanup(
   }
 }
 
-interface RevocationParts {
+interface RevocationDeps {
   readonly sessions: SessionStore
   readonly keys: KeyManager
   readonly expiryClock: Clock
 }
 
-function openRevocations(settings: Settings, { sessions, keys, expiryClock }: RevocationParts) {
+function openRevocations(settings: Settings, { sessions, keys, expiryClock }: RevocationDeps) {
   return RevocationFeed.open({
-    sessions: { revocationsAfter: withKeysGone(sessions, keys) },
+    sessions: { revocationsAfter: refreshingKeys(sessions, keys) },
     clock: systemClock,
     expiryClock,
-    keptMs: revocationsToldMs(settings),
+    keptMs: revocationsPublishedMs(settings),
   })
 }
 
-/** The log, read such that a revoked key is gone before it could sign the news of its own end. */
-function withKeysGone(sessions: SessionStore, keys: KeyManager): SessionStore['revocationsAfter'] {
+/**
+ * Reads the revocation log and refreshes the keys when a key was revoked, so that a revoked key does not
+ * sign the feed that announces its revocation.
+ */
+function refreshingKeys(
+  sessions: SessionStore,
+  keys: KeyManager,
+): SessionStore['revocationsAfter'] {
   return async (position, limit) => {
     const entries = await sessions.revocationsAfter(position, limit)
     if (entries.some(({ kind }) => kind === 'key')) await keys.refreshAnew()

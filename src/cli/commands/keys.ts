@@ -12,13 +12,13 @@ import {
   keyAgreement,
 } from '../../tokens/encryption-key.ts'
 import { adminConfigOf, type CliContext, configOf } from '../context.ts'
-import { keyStatusesOf, openKeys, revocationsToldMs } from '../issuer-wiring.ts'
+import { listKeyStatuses, openKeys, revocationsPublishedMs } from '../issuer-wiring.ts'
 import { isoTime, print } from '../output.ts'
 
-/** `gatepass keys list`: every key, and where it stands in its life. */
+/** `gatepass keys list`: prints every key and its state. */
 export async function listKeys(context: CliContext, options: { json: boolean }): Promise<void> {
   const { settings } = adminConfigOf(context)
-  const keys = await keyStatusesOf(settings, context.cwd)
+  const keys = await listKeyStatuses(settings, context.cwd)
   const rows = keys.map((key) => ({
     name: key.name,
     kid: key.kid,
@@ -30,7 +30,7 @@ export async function listKeys(context: CliContext, options: { json: boolean }):
   print(context.stdout, rows, options.json)
 }
 
-/** `gatepass keys rotate`: the next key now, and not at the end of the epoch. */
+/** `gatepass keys rotate`: publishes the next key before the end of the epoch. */
 export async function rotateKeys(context: CliContext, options: { json: boolean }): Promise<void> {
   const { settings } = configOf(context, 'issuer')
   const keys = await openKeys(settings, context.cwd)
@@ -40,14 +40,14 @@ export async function rotateKeys(context: CliContext, options: { json: boolean }
   if (options.json) print(context.stdout, [row], true)
   else {
     context.stdout.write(
-      `The key ${kid} (${alg}) is published. It signs from ${row.activates_at} on, when every verifier has it.\n`,
+      `The key ${kid} (${alg}) is published. It signs from ${row.activates_at}, when every verifier has it.\n`,
     )
   }
 }
 
 /**
- * `gatepass keys revoke`: the end of keys that got out, for issuers and verifiers alike.
- * @param wanted their kids or their names: a kid may look like an option
+ * `gatepass keys revoke`: removes compromised keys at issuers and verifiers.
+ * @param wanted kids, or names for a kid that looks like an option
  */
 export async function revokeKeys(
   context: CliContext,
@@ -64,26 +64,26 @@ export async function revokeKeys(
     .filter(({ kid }) => kids.includes(kid))
     .map((key) => ({ kid: key.kid, revoked_at: isoTime(key.revokedAtMs), signing }))
   await keys.close()
-  await tellVerifiers(settings, context.cwd, kids)
+  await announceRevocation(settings, context.cwd, kids)
   if (options.json) return print(context.stdout, rows, true)
   for (const { kid } of rows) {
     context.stdout.write(
-      `The key ${kid} is revoked: it is published no more, and its tokens are refused.\n`,
+      `The key ${kid} is revoked. It is not published, and its tokens are refused.\n`,
     )
   }
-  context.stdout.write(`The key ${signing} (${alg}) signs. Clients that are refused refresh.\n`)
+  context.stdout.write(`The key ${signing} (${alg}) signs. Clients get new tokens by a refresh.\n`)
 }
 
-/** @throws `config_invalid` when there is no such key */
+/** @throws `config_invalid` when the key does not exist */
 function kidOf(wanted: string, keys: readonly KeyStatus[]): string {
   const key = keys.find(({ kid }) => kid === wanted) ?? keys.find(({ name }) => name === wanted)
   if (key !== undefined) return key.kid
-  const detail = `There is no key ${wanted}; "gatepass keys list" shows all there are.`
+  const detail = `There is no key ${wanted}. "gatepass keys list" shows all keys.`
   throw new GatepassError('config_invalid', { detail })
 }
 
-/** Notes it in the log that verifiers follow, for as long as they may not know it otherwise. */
-async function tellVerifiers(
+/** Adds the keys to the revocation log, which verifiers follow. */
+async function announceRevocation(
   settings: Settings,
   cwd: string,
   kids: readonly string[],
@@ -92,24 +92,24 @@ async function tellVerifiers(
     const { sessions_url, sessions_replicas } = settings
     const sessions = await openSessionStore(sessions_url, cwd, sessions_replicas)
     const nowMs = systemClock.nowMs()
-    for (const kid of kids) await sessions.revokeKey(kid, nowMs, revocationsToldMs(settings))
+    for (const kid of kids) await sessions.revokeKey(kid, nowMs, revocationsPublishedMs(settings))
     await sessions.close()
   } catch (error) {
     throw new GatepassError('store_unavailable', {
       detail:
-        "The key is revoked, but the session store can't be reached to tell verifiers: they trust " +
-        'it for as long as their copy of the JWKS is fresh. Do this again.',
+        'The key is revoked, but the session store is unavailable, so verifiers are not notified: they ' +
+        'accept the key while their copy of the JWKS is fresh. Run the command again.',
       cause: error,
     })
   }
 }
 
 /**
- * `gatepass keys encryption`: a key pair for the encrypted tokens of an audience. The private key
- * goes to a new file that only its owner can read, in the form of GATEPASS_DECRYPTION_KEYS; the
- * public one to standard output, for GATEPASS_AUDIENCES.
+ * `gatepass keys encryption`: creates a key pair for the encrypted tokens of an audience. The private
+ * key goes to a new file that only its owner can read, for GATEPASS_DECRYPTION_KEYS. The public key
+ * goes to standard output, for GATEPASS_AUDIENCES.
  */
-export async function makeEncryptionKey(
+export async function createEncryptionKey(
   context: CliContext,
   file: string,
   { curve }: { curve: EncryptionCurve },
@@ -120,7 +120,9 @@ export async function makeEncryptionKey(
     writeFileSync(resolve(context.cwd, file), text, { flag: 'wx', mode: 0o600 })
   } catch (error) {
     const reason = error instanceof Error && 'code' in error ? String(error.code) : 'unwritable'
-    throw new GatepassError('config_invalid', { detail: `${file} can't be made (${reason}).` })
+    throw new GatepassError('config_invalid', {
+      detail: `The file ${file} cannot be created (${reason}).`,
+    })
   }
   context.stdout.write(`${JSON.stringify(publicJwk, null, 2)}\n`)
 }

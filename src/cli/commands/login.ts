@@ -2,11 +2,11 @@ import { systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import { type CliContext, configOf } from '../context.ts'
 import { IssuerClient } from '../login/issuer-client.ts'
-import { DeviceSession, StateFile } from '../login/saved-session.ts'
+import { SavedSession, SessionFile } from '../login/saved-session.ts'
 import { oneLine } from '../output.ts'
 import { askLine, readPassword } from '../prompt.ts'
 
-/** For people at a terminal: `gatepass login`, `token` and `logout`. */
+/** The commands of a user at a terminal: `gatepass login`, `token` and `logout`. */
 
 export interface IssuerOption {
   readonly issuer?: string
@@ -32,17 +32,17 @@ export async function login(
 
 export async function logout(context: CliContext, options: IssuerOption): Promise<void> {
   const { username, issuer } = await sessionOf(context, options).logout()
-  context.stderr.write(`${oneLine(username)} is signed out of ${issuer}.\n`)
+  context.stderr.write(`Signed out ${oneLine(username)} at ${issuer}.\n`)
 }
 
 export async function printToken(context: CliContext, options: IssuerOption): Promise<void> {
   context.stdout.write(`${await sessionOf(context, options).accessToken()}\n`)
 }
 
-export function sessionOf(context: CliContext, options: IssuerOption): DeviceSession {
+export function sessionOf(context: CliContext, options: IssuerOption): SavedSession {
   const issuer = issuerOf(context, options)
-  const file = new StateFile(context, issuer)
-  return new DeviceSession({ issuer, client: new IssuerClient(issuer), file, clock: systemClock })
+  const file = new SessionFile(context, issuer)
+  return new SavedSession({ issuer, client: new IssuerClient(issuer), file, clock: systemClock })
 }
 
 /**
@@ -55,9 +55,10 @@ export function issuerOf(context: CliContext, { issuer }: IssuerOption): string 
   return configOf({ ...context, env }, 'verifier').settings.issuer
 }
 
-/** Standard input is for the password, unless somebody sits there. */
+/** Without a terminal, standard input is for the password. */
 async function askName(context: CliContext): Promise<string> {
   if (context.stdin.isTTY) return askLine(context, 'User name: ')
-  const detail = 'Name the user: gatepass login <user-name>. Standard input is for the password.'
+  const detail =
+    'Give the user name: gatepass login <user-name>. The password is read from standard input.'
   throw new GatepassError('request_invalid', { detail })
 }

@@ -7,9 +7,9 @@ import {
   withoutSecrets,
 } from '../../stores/open-stores.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
-import { openDataNow } from '../data-wiring.ts'
+import { openDataForCommand } from '../data-wiring.ts'
 
-/** `gatepass migrate`: brings the schema of every store up to date; doing it twice changes nothing. */
+/** `gatepass migrate`: brings the schema of every store up to date. It is safe to run twice. */
 export async function migrateStores(context: CliContext): Promise<void> {
   const { settings } = adminConfigOf(context)
   for (const [name, open, url] of [
@@ -18,14 +18,14 @@ export async function migrateStores(context: CliContext): Promise<void> {
     ['counters', openCounterStore, settings.sessions_url],
     ['keys', openKeyStore, settings.keys_url],
   ] as const) {
-    // A user base is not ours to migrate.
+    // An existing user base has its own schema.
     if (url.startsWith('webhook+')) continue
     // Opening a store migrates it.
     const store = await open(url, context.cwd)
     await store.close()
     context.stdout.write(`${name}: up to date (${withoutSecrets(url)})\n`)
   }
-  const data = await openDataNow(settings, context.cwd)
+  const data = await openDataForCommand(settings, context.cwd)
   await data?.close()
   if (data) context.stdout.write(`data: up to date (${withoutSecrets(dataUrl(settings) ?? '')})\n`)
 }

@@ -3,17 +3,17 @@ import { systemClock } from '../../core/clock.ts'
 import { type DataStore, dataOwner } from '../../stores/data-store.ts'
 import { openSessionStore } from '../../stores/open-stores.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
-import { openDataNow } from '../data-wiring.ts'
-import { dataClosedMs, openSessions } from '../issuer-wiring.ts'
+import { openDataForCommand } from '../data-wiring.ts'
+import { dataBlockedMs, openSessions } from '../issuer-wiring.ts'
 
-/** How many sessions are ended between two lines that say how far it is. */
+/** Sessions between two progress messages. */
 const progressStep = 10_000
 
-/** `gatepass sessions end`: ends the sessions that were created before a time, or all. */
+/** `gatepass sessions end`: ends all sessions, or the sessions that were created before a time. */
 export async function endSessions(context: CliContext, beforeMs: number): Promise<void> {
   const { settings } = adminConfigOf(context)
   const { sessions_url, sessions_replicas } = settings
-  const data = await openDataNow(settings, context.cwd)
+  const data = await openDataForCommand(settings, context.cwd)
   try {
     const store = await openSessionStore(sessions_url, context.cwd, sessions_replicas)
     try {
@@ -21,7 +21,7 @@ export async function endSessions(context: CliContext, beforeMs: number): Promis
       await sessions.checkClock()
       let revoked = 0
       const count = await sessions.revokeCreatedBefore(beforeMs, async (sids) => {
-        if (data !== null) await endDataOf(sids, data, settings)
+        if (data !== null) await deleteDataOf(sids, data, settings)
         const steps = Math.floor(revoked / progressStep)
         revoked += sids.length
         if (Math.floor(revoked / progressStep) > steps) {
@@ -29,7 +29,7 @@ export async function endSessions(context: CliContext, beforeMs: number): Promis
         }
       })
       context.stdout.write(
-        `Sessions ended: ${count}. Access tokens signed until now are refused.\n`,
+        `Sessions ended: ${count}. Access tokens issued before now are refused.\n`,
       )
     } finally {
       await store.close()
@@ -39,14 +39,14 @@ export async function endSessions(context: CliContext, beforeMs: number): Promis
   }
 }
 
-/** The log names none of the sessions, so no issuer would end their data. */
-async function endDataOf(
+/** The revocation log does not list these sessions one by one, so no issuer deletes their data. */
+async function deleteDataOf(
   sids: readonly string[],
   data: DataStore,
   settings: Settings,
 ): Promise<void> {
   const nowMs = systemClock.nowMs()
-  const untilMs = nowMs + dataClosedMs(settings)
+  const untilMs = nowMs + dataBlockedMs(settings)
   const owners = sids.map((sid) => dataOwner('session', settings.issuer, sid))
   await Promise.all(owners.map((owner) => data.end(owner, untilMs, nowMs)))
 }

@@ -7,20 +7,20 @@ import type { JsonObject } from '../../core/json.ts'
 import { importUsers } from '../../issuer/user-import.ts'
 import { generatePassword } from '../../issuer/users.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
-import { type AccountParts, openAccountParts } from '../issuer-wiring.ts'
+import { type AccountDeps, openAccountDeps } from '../issuer-wiring.ts'
 import { isoTime, print } from '../output.ts'
 import { readPassword } from '../prompt.ts'
 
-/** Opens the stores, runs the work and closes them, whatever comes of it. */
+/** Opens the stores, runs the work and closes the stores, even after an error. */
 async function withAccounts<T>(
   context: CliContext,
-  work: (parts: AccountParts) => Promise<T>,
+  work: (deps: AccountDeps) => Promise<T>,
 ): Promise<T> {
-  const parts = await openAccountParts(adminConfigOf(context).settings, context.cwd)
+  const deps = await openAccountDeps(adminConfigOf(context).settings, context.cwd)
   try {
-    return await work(parts)
+    return await work(deps)
   } finally {
-    await parts.close()
+    await deps.close()
   }
 }
 
@@ -58,32 +58,30 @@ export async function listUsers(context: CliContext, options: { json: boolean })
 export async function changePassword(context: CliContext, name: string) {
   await withAccounts(context, async ({ users }) => {
     const ended = await users.setPassword(name, await readPassword(context))
-    context.stderr.write(`The password of ${name} is changed; sessions ended: ${ended}.\n`)
+    context.stderr.write(`Changed the password of ${name}. Sessions ended: ${ended}.\n`)
   })
 }
 
 export async function disableUser(context: CliContext, name: string) {
   await withAccounts(context, async ({ users }) => {
     const ended = await users.disable(name)
-    context.stderr.write(`${name} can't sign in any more; sessions ended: ${ended}.\n`)
+    context.stderr.write(`Disabled ${name}. Sessions ended: ${ended}.\n`)
   })
 }
 
-/** Also for a user whose account was deleted by other means. */
+/** Works for a user whose account was deleted in another way, too. */
 export async function disableUserById(context: CliContext, id: string) {
   await withAccounts(context, async ({ users }) => {
     const { hadAccount, revoked } = await users.disableById(id)
-    const what = hadAccount
-      ? `The user ${id} can't sign in any more`
-      : `No account has the id ${id}`
-    context.stderr.write(`${what}; sessions ended: ${revoked}.\n`)
+    const result = hadAccount ? `Disabled the user ${id}` : `There is no account with the id ${id}`
+    context.stderr.write(`${result}. Sessions ended: ${revoked}.\n`)
   })
 }
 
 export async function enableUser(context: CliContext, name: string) {
   await withAccounts(context, async ({ users }) => {
     await users.enable(name)
-    context.stderr.write(`${name} can sign in again.\n`)
+    context.stderr.write(`Enabled ${name}.\n`)
   })
 }
 
@@ -107,7 +105,9 @@ export async function importFile(context: CliContext, file: string, options: { j
   if (options.json) stdout.write(`${JSON.stringify(counts)}\n`)
   else {
     const { imported, skipped, bad } = counts
-    stdout.write(`${imported} imported, ${skipped} skipped (they exist), ${bad} bad lines\n`)
+    stdout.write(
+      `${imported} imported, ${skipped} skipped (the user exists), ${bad} invalid lines\n`,
+    )
   }
   if (counts.bad > 0) process.exitCode = 1
 }
@@ -120,7 +120,7 @@ function parseAttributes(text: string): JsonObject {
       return value as JsonObject
     }
   } catch {
-    // Said below, in the same words as for JSON that is no object.
+    // The error below covers invalid JSON too.
   }
   throw new GatepassError('request_invalid', { detail: 'The attributes must be a JSON object.' })
 }

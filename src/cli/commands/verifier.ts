@@ -6,17 +6,17 @@ import { observeRevocations, observeVerifier } from '../../http/verifier-metrics
 import type { RevocationOptions } from '../../verifier/options.ts'
 import { createVerifier } from '../../verifier/verifier.ts'
 import { type CliContext, configOf, packageVersion } from '../context.ts'
-import { dataService, openDataForService } from '../data-wiring.ts'
+import { createDataService, openDataForService } from '../data-wiring.ts'
 import { createLogger, LogOutput } from '../logger.ts'
 import { serve } from '../serve.ts'
-import { isPrimaryOfMany, runWorkers } from '../worker-processes.ts'
+import { isPrimaryOfMany, runWorkerProcesses } from '../worker-processes.ts'
 
 /** `gatepass verifier`: checks tokens for reverse proxies. */
 export async function runVerifier(context: CliContext): Promise<void> {
   const { settings } = configOf(context, 'verifier')
   const output = new LogOutput()
   const logger = createLogger(settings, 'verifier', output)
-  if (isPrimaryOfMany(settings)) return runWorkers(logger, settings)
+  if (isPrimaryOfMany(settings)) return runWorkerProcesses(logger, settings)
   const metrics = new Metrics()
   observeLog(metrics.registry, () => output.dropped)
   const verifier = createVerifier({
@@ -36,11 +36,11 @@ export async function runVerifier(context: CliContext): Promise<void> {
   if (revocations !== null) {
     observeRevocations(metrics.registry, () => verifier.status().revocations ?? revocations)
   }
-  // Without keys it starts all the same, says 503, and goes on asking.
+  // Without keys the verifier starts, answers 503, and keeps fetching.
   verifier.ready().then(
     () => {
       const { source, ageSeconds, lastError } = verifier.status().keys
-      if (source === 'file') logger.warn({ ageSeconds, lastError }, 'the keys are from the file')
+      if (source === 'file') logger.warn({ ageSeconds, lastError }, 'using the keys in the file')
     },
     (error: unknown) => logger.warn({ err: error }, 'no keys yet'),
   )
@@ -59,14 +59,13 @@ export async function runVerifier(context: CliContext): Promise<void> {
         publicUrl: settings.public_url,
         allowedOrigins: settings.allowed_origins,
         data: dataStore && {
-          data: dataService(settings, dataStore, dataMetrics(metrics.registry)),
+          data: createDataService(settings, dataStore, dataMetrics(metrics.registry)),
           requiresPrecondition: settings.data_precondition === 'required',
         },
       }),
       metrics,
       logger,
-      // Neither revocations nor session data are: a verifier without is better than none, and says so
-      // elsewhere.
+      // Revocations and session data are not required: their state is in the metrics.
       checks: {
         keys: async () => {
           if (verifier.status().keys.count === 0) throw new GatepassError('keys_unavailable')

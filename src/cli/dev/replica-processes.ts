@@ -1,93 +1,90 @@
 import { type ErrorCode, GatepassError, isGatepassError } from '../../core/errors.ts'
-import { type Replica, type ReplicaKind, type Replicas, replicasMax } from '../../playground/api.ts'
-import type { Child } from './service-process.ts'
+import { maxReplicas, type Replica, type ReplicaKind, type Replicas } from '../../playground/api.ts'
+import type { ServiceProcess } from './service-process.ts'
 
-/** What the issuer of `gatepass dev` asks of its parent, which owns all processes. */
-export type FleetRequest =
-  | { readonly type: 'fleet.hello' }
-  | { readonly type: 'fleet.open' }
-  | { readonly type: 'fleet.add'; readonly id: number; readonly kind: ReplicaKind }
-  | { readonly type: 'fleet.stop'; readonly id: number; readonly name: string }
+/** A request of the issuer process of `gatepass dev` to its parent, which owns all processes. */
+export type ReplicaRequest =
+  | { readonly type: 'replicas.subscribe' }
+  | { readonly type: 'replicas.page_opened' }
+  | { readonly type: 'replicas.add'; readonly id: number; readonly kind: ReplicaKind }
+  | { readonly type: 'replicas.stop'; readonly id: number; readonly name: string }
 
-/** What the parent answers, and tells by itself. */
-export type FleetMessage =
+/** A message of the parent: the list after each change, and the result of a request. */
+export type ReplicaMessage =
   | {
-      readonly type: 'fleet.list'
+      readonly type: 'replicas.list'
       readonly replicas: readonly Replica[]
       readonly kinds: readonly ReplicaKind[]
     }
   | {
-      readonly type: 'fleet.done'
+      readonly type: 'replicas.result'
       readonly id: number
       readonly name: string
       readonly error: ErrorCode | null
     }
 
-/** Whether it is one of these; a process hears of other things too. */
-export function isFleetMessage<T extends FleetRequest | FleetMessage>(
-  message: unknown,
-): message is T {
+/** Whether a message belongs to this protocol. The same channel carries other messages. */
+function isOfReplicas<T extends ReplicaRequest | ReplicaMessage>(message: unknown): message is T {
   const { type } = (message ?? {}) as { type?: unknown }
-  return typeof type === 'string' && type.startsWith('fleet.')
+  return typeof type === 'string' && type.startsWith('replicas.')
 }
 
 interface Member {
   readonly kind: ReplicaKind
-  readonly child: Child
+  readonly process: ServiceProcess
   port: number | null
-  /** Whether somebody has asked for its end. */
   isStopped: boolean
 }
 
-export interface FleetOptions {
-  /** Starts a replica of a kind: on these ports above the base port, or on free ones. */
-  start(kind: ReplicaKind, name: string, above: number | null): Child
+export interface ReplicaProcessesOptions {
   readonly kinds: readonly ReplicaKind[]
-  /** Told of each change. */
-  tell(message: FleetMessage): void
-  /** One that nobody has stopped has ended. */
-  onLost(name: string, code: number): void
+  /** Starts a replica. @param portOffset offset from the base port; null takes free ports */
+  start(kind: ReplicaKind, name: string, portOffset: number | null): ServiceProcess
+  /** Sends a message to the issuer process. */
+  send(message: ReplicaMessage): void
+  /** Called when a replica exits that was not stopped. */
+  onUnexpectedExit(name: string, code: number): void
 }
 
-/** One that is not ready by then will not be. */
-const startMsMax = 60_000
+/** A replica that is not ready after this time is killed. */
+const startTimeoutMs = 60_000
 
-/** The shop is started when the page is first looked at: so many replicas of it. */
-const shopsAtOpen = 2
+/** Replicas of the shop that start when the page is first opened. */
+const initialShops = 2
 
-/** The replicas of `gatepass dev`: who is there, who comes and who goes. */
-export class Fleet {
-  readonly #options: FleetOptions
+/** The replicas of `gatepass dev`, in the process that starts and stops them. */
+export class ReplicaProcesses {
+  readonly #options: ReplicaProcessesOptions
   readonly #members = new Map<string, Member>()
   readonly #lastNumber: Record<ReplicaKind, number> = { verifier: 0, shop: 0 }
-  #isOpen = false
-  #isEnding = false
+  #isPageOpened = false
+  #isShuttingDown = false
 
-  constructor(options: FleetOptions) {
+  constructor(options: ReplicaProcessesOptions) {
     this.#options = options
   }
 
-  /** @throws `replicas_exceeded`, `shutting_down`, `internal_error` when it does not start */
-  async add(kind: ReplicaKind, above: number | null = null): Promise<string> {
-    if (this.#isEnding) throw new GatepassError('shutting_down')
-    if (this.#members.size >= replicasMax) throw new GatepassError('replicas_exceeded')
+  /** @throws `replicas_exceeded`, `shutting_down`, `internal_error` when the replica does not start */
+  async add(kind: ReplicaKind, portOffset: number | null = null): Promise<string> {
+    if (this.#isShuttingDown) throw new GatepassError('shutting_down')
+    if (this.#members.size >= maxReplicas) throw new GatepassError('replicas_exceeded')
     this.#lastNumber[kind]++
     const name = `${kind}-${this.#lastNumber[kind]}`
-    const child = this.#options.start(kind, name, above)
-    const member: Member = { kind, child, port: null, isStopped: false }
+    const process = this.#options.start(kind, name, portOffset)
+    const member: Member = { kind, process, port: null, isStopped: false }
     this.#members.set(name, member)
-    this.#tellAll()
-    child.exited.then((code) => this.#ended(name, member, code))
-    const tooLate = setTimeout(() => child.kill(), startMsMax)
+    this.#sendList()
+    process.exited.then((code) => this.#remove(name, member, code))
+    const timeout = setTimeout(() => process.kill(), startTimeoutMs)
     try {
-      member.port = await child.ready
+      member.port = await process.ready
     } catch (error) {
-      child.kill()
+      process.kill()
       throw error
     } finally {
-      clearTimeout(tooLate)
+      clearTimeout(timeout)
     }
-    this.#tellAll()
+    this.#sendList()
     return name
   }
 
@@ -96,58 +93,58 @@ export class Fleet {
     const member = this.#members.get(name)
     if (member === undefined || member.isStopped) throw new GatepassError('replica_not_found')
     member.isStopped = true
-    member.child.kill()
-    await member.child.exited
+    member.process.kill()
+    await member.process.exited
   }
 
-  /** Takes what the issuer asks for. */
+  /** Handles a message of the issuer process. Ignores messages of other protocols. */
   async receive(message: unknown): Promise<void> {
-    if (!isFleetMessage<FleetRequest>(message)) return
-    if (message.type === 'fleet.hello') return this.#tellAll()
-    if (message.type === 'fleet.open') return this.#open()
+    if (!isOfReplicas<ReplicaRequest>(message)) return
+    if (message.type === 'replicas.subscribe') return this.#sendList()
+    if (message.type === 'replicas.page_opened') return this.#startShops()
     const { id } = message
-    const { tell } = this.#options
+    const { send } = this.#options
     try {
-      const isAdd = message.type === 'fleet.add'
+      const isAdd = message.type === 'replicas.add'
       const name = isAdd ? await this.add(message.kind) : message.name
       if (!isAdd) await this.stop(name)
-      tell({ type: 'fleet.done', id, name, error: null })
+      send({ type: 'replicas.result', id, name, error: null })
     } catch (error) {
       const code = isGatepassError(error) ? error.code : 'internal_error'
-      tell({ type: 'fleet.done', id, name: '', error: code })
+      send({ type: 'replicas.result', id, name: '', error: code })
     }
   }
 
-  /** Asks all of them to finish; nothing is started any more. */
-  end(): void {
-    this.#isEnding = true
-    for (const { child } of this.#members.values()) child.stop()
+  /** Asks all replicas to shut down. No replica starts afterwards. */
+  shutDown(): void {
+    this.#isShuttingDown = true
+    for (const { process } of this.#members.values()) process.stop()
   }
 
   kill(): void {
-    for (const { child } of this.#members.values()) child.kill()
+    for (const { process } of this.#members.values()) process.kill()
   }
 
-  /** Resolves when all have ended. */
-  async ended(): Promise<void> {
-    await Promise.all([...this.#members.values()].map(({ child }) => child.exited))
+  /** Resolves when all replicas have exited. */
+  async exited(): Promise<void> {
+    await Promise.all([...this.#members.values()].map(({ process }) => process.exited))
   }
 
-  #open(): void {
-    if (this.#isOpen || !this.#options.kinds.includes('shop')) return
-    this.#isOpen = true
-    // One that does not start has said why; the page shows that it is not there.
-    for (let count = 0; count < shopsAtOpen; count++) this.add('shop').catch(() => {})
+  #startShops(): void {
+    if (this.#isPageOpened || !this.#options.kinds.includes('shop')) return
+    this.#isPageOpened = true
+    // A shop that does not start prints the reason, and the page shows that it is missing.
+    for (let count = 0; count < initialShops; count++) this.add('shop').catch(() => {})
   }
 
-  #ended(name: string, member: Member, code: number): void {
+  #remove(name: string, member: Member, code: number): void {
     this.#members.delete(name)
-    this.#tellAll()
-    if (!member.isStopped && !this.#isEnding) this.#options.onLost(name, code)
+    this.#sendList()
+    if (!member.isStopped && !this.#isShuttingDown) this.#options.onUnexpectedExit(name, code)
   }
 
-  #tellAll(): void {
-    const { kinds, tell } = this.#options
+  #sendList(): void {
+    const { kinds, send } = this.#options
     const replicas = [...this.#members].map(
       ([name, { kind, port, isStopped }]): Replica => ({
         name,
@@ -155,44 +152,37 @@ export class Fleet {
         port: isStopped ? null : port,
       }),
     )
-    tell({ type: 'fleet.list', replicas, kinds })
+    send({ type: 'replicas.list', replicas, kinds })
   }
 }
 
-interface Waiting {
+interface PendingRequest {
   resolve(name: string): void
   reject(error: Error): void
 }
 
-/** A request before it has its number. */
-type Asked =
-  | { readonly type: 'fleet.add'; readonly kind: ReplicaKind }
-  | {
-      readonly type: 'fleet.stop'
-      readonly name: string
-    }
+type Unnumbered<T> = T extends { readonly id: number } ? Omit<T, 'id'> : never
 
-/** The replicas, as a child of `gatepass dev` knows them: its parent has told. */
-export class FleetLink implements Replicas {
-  readonly #send: ((message: FleetRequest) => void) | null
-  readonly #waiting = new Map<number, Waiting>()
+/** The same replicas, in the issuer process: requests and the list go over the channel to the parent. */
+export class RemoteReplicas implements Replicas {
+  readonly #send: ((message: ReplicaRequest) => void) | null
+  readonly #pending = new Map<number, PendingRequest>()
   #replicas: readonly Replica[] = []
   #kinds: readonly ReplicaKind[] = []
   #lastId = 0
-  #isOpen = false
+  #isPageOpened = false
 
   /** @param parent this process; without a channel to a parent there are no replicas */
   constructor(parent: Pick<NodeJS.Process, 'send' | 'on'>) {
     const send = parent.send?.bind(parent)
-    // A parent that is gone is the end of this process as well: nobody is left to be told of it.
+    // This process shuts down when its parent exits, so a message that is not delivered is no error.
     const ignore = () => {}
     this.#send =
       send === undefined ? null : (message) => void send(message, undefined, undefined, ignore)
     parent.on('message', (message: unknown) => {
-      if (isFleetMessage<FleetMessage>(message)) this.#receive(message)
+      if (isOfReplicas<ReplicaMessage>(message)) this.#receive(message)
     })
-    // What it told before there was anyone to hear.
-    this.#send?.({ type: 'fleet.hello' })
+    this.#send?.({ type: 'replicas.subscribe' })
   }
 
   list(): readonly Replica[] {
@@ -203,40 +193,40 @@ export class FleetLink implements Replicas {
     return this.#kinds
   }
 
-  open(): void {
-    if (!this.#isOpen) this.#send?.({ type: 'fleet.open' })
-    this.#isOpen = true
+  pageOpened(): void {
+    if (!this.#isPageOpened) this.#send?.({ type: 'replicas.page_opened' })
+    this.#isPageOpened = true
   }
 
   add(kind: ReplicaKind): Promise<string> {
-    return this.#ask({ type: 'fleet.add', kind })
+    return this.#request({ type: 'replicas.add', kind })
   }
 
   async stop(name: string): Promise<void> {
-    await this.#ask({ type: 'fleet.stop', name })
+    await this.#request({ type: 'replicas.stop', name })
   }
 
-  #ask(asked: Asked): Promise<string> {
+  #request(request: Unnumbered<ReplicaRequest>): Promise<string> {
     const send = this.#send
     this.#lastId++
     const id = this.#lastId
     return new Promise((resolve, reject) => {
       if (send === null) throw new GatepassError('replica_not_found')
-      this.#waiting.set(id, { resolve, reject })
-      send({ ...asked, id })
+      this.#pending.set(id, { resolve, reject })
+      send({ ...request, id })
     })
   }
 
-  #receive(message: FleetMessage): void {
-    if (message.type === 'fleet.list') {
+  #receive(message: ReplicaMessage): void {
+    if (message.type === 'replicas.list') {
       this.#replicas = message.replicas
       this.#kinds = message.kinds
       return
     }
-    const waiting = this.#waiting.get(message.id)
-    this.#waiting.delete(message.id)
+    const pending = this.#pending.get(message.id)
+    this.#pending.delete(message.id)
     const { name, error } = message
-    if (error === null) waiting?.resolve(name)
-    else waiting?.reject(new GatepassError(error satisfies ErrorCode))
+    if (error === null) pending?.resolve(name)
+    else pending?.reject(new GatepassError(error))
   }
 }

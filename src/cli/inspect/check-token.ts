@@ -7,30 +7,30 @@ import { createVerifier } from '../../verifier/verifier.ts'
 
 export interface InspectRequest {
   readonly token: string
-  /** null for the one that the token names, where the keys alone are trusted. */
+  /** The trusted issuer; null to trust the keys in `jwks` alone and take the issuer from the token. */
   readonly issuer: string | null
-  /** null accepts a token for anybody. */
+  /** The required audience; null accepts every audience. */
   readonly audience: string | null
-  /** A JWK Set to check with; without it the keys and revocations of the issuer are fetched. */
+  /** A JWK Set; null fetches the keys and revocations of the issuer. */
   readonly jwks: { readonly keys: readonly object[] } | null
   readonly jwksUri?: string | undefined
   readonly decryptionKeys: readonly object[]
   readonly clockToleranceSeconds: number
 }
 
-/** What a verifier says of a token, and what it looks like. */
-export interface Verdict {
+/** The result of a check, with the decoded token. */
+export interface TokenCheck {
   readonly decoded: DecodedToken
-  /** The issuer that it was checked against. */
+  /** The issuer that the token was checked against. */
   readonly issuer: string
-  /** Why it is refused; null if it is accepted. */
+  /** The reason of a refusal; null for an accepted token. */
   readonly code: ErrorCode | null
   readonly signature: 'good' | 'bad' | 'not checked'
-  /** Whether it is of use only with a proof of its key (RFC 9449). */
+  /** Whether the token requires a DPoP proof (RFC 9449). */
   readonly needsProof: boolean
-  /** Whether it was compared with what the issuer has revoked. */
+  /** Whether the token was checked against the issuer's revocations. */
   readonly revocationsChecked: boolean
-  /** Why there are no keys; null if there are. */
+  /** The reason why no keys are available; null if there are keys. */
   readonly keysError: string | null
 }
 
@@ -41,12 +41,12 @@ const refusedAfterSignature: ReadonlySet<string> = new Set([
   'token_revoked',
 ] satisfies ErrorCode[])
 
-/** Checks a token as every verifier does. Keys and revocations are fetched; the token goes nowhere. */
-export async function judgeToken(request: InspectRequest): Promise<Verdict> {
+/** Checks a token with the verifier library. Fetches keys and revocations; sends the token nowhere. */
+export async function checkToken(request: InspectRequest): Promise<TokenCheck> {
   const { audience, jwks, jwksUri, clockToleranceSeconds } = request
-  const signed = openToken(request)
+  const signed = decryptToken(request)
   const decoded = decode(signed ?? request.token)
-  const issuer = request.issuer ?? issuerSaid(decoded)
+  const issuer = request.issuer ?? claimedIssuer(decoded)
   const verifier = createVerifier({
     issuer,
     audience,
@@ -55,7 +55,7 @@ export async function judgeToken(request: InspectRequest): Promise<Verdict> {
     ...(jwks === null && jwksUri !== undefined && { jwksUri }),
   })
   try {
-    // Without keys the token says so itself.
+    // Without keys `verify` fails with `keys_unavailable`.
     await verifier.ready().catch(() => {})
     const refusal =
       signed === null
@@ -73,7 +73,7 @@ export async function judgeToken(request: InspectRequest): Promise<Verdict> {
       code,
       signature: signatureOf(code),
       needsProof,
-      // What is refused for anything else is not looked up.
+      // The verifier checks revocations last.
       revocationsChecked:
         revocations?.isLoaded === true && (code === null || code === 'token_revoked'),
       keysError: keys.count > 0 ? null : keys.lastError,
@@ -83,8 +83,8 @@ export async function judgeToken(request: InspectRequest): Promise<Verdict> {
   }
 }
 
-/** What is encrypted in it, or itself; null for one that is encrypted for a key that is not here. */
-function openToken({ token, decryptionKeys }: InspectRequest): string | null {
+/** Decrypts an encrypted token. @returns the signed token; null if the decryption key is missing */
+function decryptToken({ token, decryptionKeys }: InspectRequest): string | null {
   if (decryptionKeys.length === 0) return token
   const problems: FieldProblem[] = []
   const options = { decryptionKeys, encryptedTokens: 'optional' } as const
@@ -97,29 +97,29 @@ function openToken({ token, decryptionKeys }: InspectRequest): string | null {
   }
 }
 
-function signatureOf(code: ErrorCode | null): Verdict['signature'] {
+function signatureOf(code: ErrorCode | null): TokenCheck['signature'] {
   if (code === null || refusedAfterSignature.has(code)) return 'good'
   return code === 'token_signature' ? 'bad' : 'not checked'
 }
 
-function issuerSaid({ claims }: DecodedToken): string {
+function claimedIssuer({ claims }: DecodedToken): string {
   const iss = claims?.iss
   return typeof iss === 'string' && iss !== '' ? iss : 'unknown'
 }
 
-/** What a text looks like, before anything of it is believed. */
+/** The parts of a token, decoded but not verified. */
 export interface DecodedToken {
-  /** How many parts it has between its dots: 3 when it is signed, 5 when it is encrypted. */
+  /** The number of parts between dots: 3 in a signed token, 5 in an encrypted one. */
   readonly parts: number
   readonly header: JsonObject | null
-  /** null for what is encrypted, or can't be read. */
+  /** null if encrypted or unreadable. */
   readonly claims: JsonObject | null
 }
 
-const partsMax = 6
+const maxParts = 6
 
 export function decode(text: string): DecodedToken {
-  const parts = text.split('.', partsMax)
+  const parts = text.split('.', maxParts)
   const [header = '', payload = ''] = parts
   return {
     parts: parts.length,

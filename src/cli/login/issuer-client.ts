@@ -4,9 +4,9 @@ import { type ErrorCode, errorCodes, GatepassError } from '../../core/errors.ts'
 import { packageVersion } from '../context.ts'
 import { oneLine } from '../output.ts'
 
-/** A login may wait in a queue for its hash. */
-const deadlineMs = 30_000
-const bodyBytesMax = 64 * 1024
+/** A login may wait in the issuer's queue for password hashes. */
+const timeoutMs = 30_000
+const maxBodyBytes = 64 * 1024
 
 const tokens = z.object({
   access_token: z.string().min(1),
@@ -20,14 +20,14 @@ export type Tokens = z.infer<typeof tokens>
 
 const problem = z.object({ code: z.string(), detail: z.string().optional() })
 
-export interface LoginParts {
+export interface LoginRequest {
   readonly username: string
   readonly password: string
   readonly client?: string | undefined
   readonly scope?: string | undefined
 }
 
-/** What a program at a terminal asks of an issuer. */
+/** Calls an issuer for a command at a terminal. */
 export class IssuerClient {
   readonly #issuer: string
 
@@ -35,8 +35,8 @@ export class IssuerClient {
     this.#issuer = issuer
   }
 
-  /** @throws what the issuer answers, or `issuer_unavailable` */
-  async login({ username, password, client, scope }: LoginParts): Promise<Tokens> {
+  /** @throws the error of the issuer, or `issuer_unavailable` */
+  async login({ username, password, client, scope }: LoginRequest): Promise<Tokens> {
     return this.#tokens('/login', {
       username,
       password,
@@ -46,7 +46,7 @@ export class IssuerClient {
     })
   }
 
-  /** @param idempotencyKey the same for each attempt until there is an answer */
+  /** @param idempotencyKey the same key for each attempt until an answer arrives */
   async refresh(refresh_token: string, idempotencyKey: string): Promise<Tokens> {
     return this.#tokens('/refresh', { refresh_token }, { 'idempotency-key': idempotencyKey })
   }
@@ -58,7 +58,7 @@ export class IssuerClient {
   async #tokens(path: string, body: object, headers: Record<string, string> = {}): Promise<Tokens> {
     const answer = tokens.safeParse(await this.#post(path, body, headers))
     if (answer.success) return answer.data
-    throw unavailable(`${this.#issuer} does not answer as an issuer does.`)
+    throw unavailable(`${this.#issuer} did not answer like an issuer. Check the URL.`)
   }
 
   async #post(path: string, body: object, headers: Record<string, string>): Promise<unknown> {
@@ -66,25 +66,25 @@ export class IssuerClient {
     let retryAfter: string | null
     let json: unknown
     try {
-      // A redirect is not followed: it would take the password along.
+      // A redirect would send the password to another address.
       const response = await fetch(`${this.#issuer}${path}`, {
         method: 'POST',
         redirect: 'manual',
         headers: { 'content-type': 'application/json', 'user-agent': userAgent(), ...headers },
         body: JSON.stringify(body),
-        signal: AbortSignal.timeout(deadlineMs),
+        signal: AbortSignal.timeout(timeoutMs),
       })
       status = response.status
       retryAfter = response.headers.get('retry-after')
-      json = asJson(await readCapped(response))
+      json = parseJson(await readCapped(response))
     } catch (cause) {
-      throw unavailable(`${this.#issuer} can't be reached.`, cause)
+      throw unavailable(`The issuer ${this.#issuer} is not reachable.`, cause)
     }
     if (status >= 200 && status < 300) return json
-    throw this.#refusal(status, json, retryAfter)
+    throw this.#errorOf(status, json, retryAfter)
   }
 
-  #refusal(status: number, json: unknown, retryAfter: string | null): GatepassError {
+  #errorOf(status: number, json: unknown, retryAfter: string | null): GatepassError {
     const { data } = problem.safeParse(json)
     if (data === undefined || !isErrorCode(data.code)) {
       return unavailable(`${this.#issuer} answered with status ${status}.`)
@@ -95,7 +95,7 @@ export class IssuerClient {
   }
 }
 
-/** What the list of a user's devices shows. */
+/** The name of this device in the user's list of devices. */
 function userAgent(): string {
   const host = hostname().replaceAll(/[^\w.-]/g, '')
   return `gatepass/${packageVersion()} (${process.platform}; ${host.slice(0, 64)})`
@@ -106,14 +106,14 @@ async function readCapped(response: Response): Promise<string> {
   let size = 0
   for await (const chunk of response.body ?? []) {
     size += chunk.length
-    if (size > bodyBytesMax) throw new Error('the answer is too long')
+    if (size > maxBodyBytes) throw new Error('the response is too long')
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString('utf8')
 }
 
-/** What is no JSON is no answer of an issuer, and said to be none by who looks for its members. */
-function asJson(text: string): unknown {
+/** Invalid JSON becomes undefined, which no schema accepts. */
+function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {

@@ -8,14 +8,14 @@ import { errorCodes, GatepassError, isGatepassError } from '../../core/errors.ts
 import { randomId } from '../../core/secrets.ts'
 import { withFileLock } from '../../stores/sqlite/database.ts'
 import type { CliContext } from '../context.ts'
-import type { IssuerClient, LoginParts, Tokens } from './issuer-client.ts'
+import type { IssuerClient, LoginRequest, Tokens } from './issuer-client.ts'
 
-/** An access token is replaced when a fifth of its life is left, or so much. */
-const marginMs = 30_000
-const marginShare = 0.2
+/** `accessToken` refreshes when 30 s or a fifth of the token's lifetime is left. */
+const refreshMarginMs = 30_000
+const refreshMarginShare = 0.2
 
-/** After these a refresh token never works again. */
-const over = [
+/** Error codes after which the refresh token never works again. */
+const sessionEndedCodes = [
   'refresh_token_malformed',
   'refresh_token_unknown',
   'refresh_token_expired',
@@ -23,62 +23,62 @@ const over = [
   'refresh_token_reused',
 ] as const
 
-export interface SessionParts {
+export interface SavedSessionOptions {
   readonly issuer: string
   readonly client: IssuerClient
-  readonly file: StateFile
+  readonly file: SessionFile
   readonly clock: Clock
 }
 
-/** One sign-in from this machine, shared by all terminals of its user. */
-export class DeviceSession {
-  readonly #parts: SessionParts
+/** A session that is saved on this machine and shared by all terminals of the user. */
+export class SavedSession {
+  readonly #options: SavedSessionOptions
 
-  constructor(parts: SessionParts) {
-    this.#parts = parts
+  constructor(options: SavedSessionOptions) {
+    this.#options = options
   }
 
-  /** Signs in. A session that was here before ends, as nobody could use it any more. */
-  async login(parts: LoginParts): Promise<SignedIn> {
-    const { file, client } = this.#parts
+  /** Signs in. The session that was saved before ends, because its tokens are overwritten. */
+  async login(request: LoginRequest): Promise<StoredSession> {
+    const { file, client } = this.#options
     return file.locked(async () => {
       const before = await file.read().catch(() => null)
-      const state = this.#stateOf(parts.username, await client.login(parts))
+      const state = this.#stateOf(request.username, await client.login(request))
       await file.write(state)
       if (before !== null) await client.logout(before.refresh_token).catch(() => {})
       return state
     })
   }
 
-  /** Who is signed in, with the tokens as they are. @throws `not_signed_in` */
-  async current(): Promise<SignedIn> {
-    const state = await this.#parts.file.read()
+  /** Reads the saved session without refreshing it. @throws `not_signed_in` */
+  async current(): Promise<StoredSession> {
+    const state = await this.#options.file.read()
     if (state !== null) return state
-    const detail = `Nobody is signed in at ${this.#parts.issuer}. Run: gatepass login`
+    const detail = `You are not signed in at ${this.#options.issuer}. Run: gatepass login`
     throw new GatepassError('not_signed_in', { detail })
   }
 
   /**
-   * An access token that is good for a while, refreshed if need be.
-   * @throws `not_signed_in`, `issuer_unavailable`, or what the issuer answers
+   * Returns a valid access token, refreshed if it expires soon.
+   * @throws `not_signed_in`, `issuer_unavailable`, or the error of the issuer
    */
   async accessToken(): Promise<string> {
     const state = await this.current()
     if (this.#isFresh(state)) return state.access_token
-    return this.#parts.file.locked(async () => {
-      // Another terminal may have been here while this one waited.
+    return this.#options.file.locked(async () => {
+      // Another terminal may have refreshed while this one waited for the lock.
       const latest = await this.current()
       return this.#isFresh(latest) ? latest.access_token : this.#refresh(latest)
     })
   }
 
-  /** Ends the session everywhere. If that can't be done the tokens stay, to try again. */
-  async logout(): Promise<SignedIn> {
-    const { file, client } = this.#parts
+  /** Ends the session. If the issuer cannot be reached the tokens stay, so that a retry is possible. */
+  async logout(): Promise<StoredSession> {
+    const { file, client } = this.#options
     return file.locked(async () => {
       const state = await this.current()
       await client.logout(state.refresh_token).catch((error: unknown) => {
-        if (!isGatepassError(error, ...over)) throw error
+        if (!isGatepassError(error, ...sessionEndedCodes)) throw error
       })
       await file.remove()
       return state
@@ -86,11 +86,11 @@ export class DeviceSession {
   }
 
   /**
-   * The key is on the disk before the request leaves, and until its answer is there too: so a refresh
-   * that was cut off anywhere is asked for again, however late, and answered the same.
+   * The idempotency key is on the disk before the request is sent and until the new tokens are saved. A
+   * refresh that was interrupted at any point can be retried and gets the same answer.
    */
-  async #refresh(state: SignedIn): Promise<string> {
-    const { file, client, issuer } = this.#parts
+  async #refresh(state: StoredSession): Promise<string> {
+    const { file, client, issuer } = this.#options
     const idempotency_key = state.idempotency_key ?? randomId()
     if (state.idempotency_key === null) await file.write({ ...state, idempotency_key })
     try {
@@ -99,33 +99,33 @@ export class DeviceSession {
       await file.write(next)
       return next.access_token
     } catch (error) {
-      // An outage of the issuer is none of those who have a token that is good.
-      if (isGatepassError(error, 'issuer_unavailable') && this.#isGood(state)) {
+      // An outage of the issuer does not matter while the access token is valid.
+      if (isGatepassError(error, 'issuer_unavailable') && this.#isValid(state)) {
         return state.access_token
       }
-      if (!isGatepassError(error, ...over)) throw error
+      if (!isGatepassError(error, ...sessionEndedCodes)) throw error
       await file.remove()
       const detail = `${errorCodes[error.code].title} You are signed out of ${issuer}. Run: gatepass login`
       throw new GatepassError(error.code, { detail })
     }
   }
 
-  #isFresh(state: SignedIn): boolean {
+  #isFresh(state: StoredSession): boolean {
     const { obtained_at_ms, expires_at_ms } = state
-    const early = Math.min(marginMs, marginShare * (expires_at_ms - obtained_at_ms))
-    return this.#isGood(state, early)
+    const early = Math.min(refreshMarginMs, refreshMarginShare * (expires_at_ms - obtained_at_ms))
+    return this.#isValid(state, early)
   }
 
-  /** Whether its time has not come, nor will in the next milliseconds, by a clock that was not set back. */
-  #isGood({ obtained_at_ms, expires_at_ms }: SignedIn, earlyMs = 0): boolean {
-    const nowMs = this.#parts.clock.nowMs()
+  /** Whether the token is valid for `earlyMs` more. A clock that was set back makes it invalid. */
+  #isValid({ obtained_at_ms, expires_at_ms }: StoredSession, earlyMs = 0): boolean {
+    const nowMs = this.#options.clock.nowMs()
     return nowMs >= obtained_at_ms && nowMs < expires_at_ms - earlyMs
   }
 
-  #stateOf(username: string, tokens: Tokens): SignedIn {
-    const nowMs = this.#parts.clock.nowMs()
+  #stateOf(username: string, tokens: Tokens): StoredSession {
+    const nowMs = this.#options.clock.nowMs()
     return {
-      issuer: this.#parts.issuer,
+      issuer: this.#options.issuer,
       username,
       session_id: tokens.session_id,
       refresh_token: tokens.refresh_token,
@@ -137,30 +137,30 @@ export class DeviceSession {
   }
 }
 
-const stateSchema = z.object({
+const sessionSchema = z.object({
   issuer: z.string(),
   username: z.string(),
   session_id: z.string(),
   refresh_token: z.string(),
   access_token: z.string(),
-  /** By the clock of this machine, in milliseconds. */
+  /** By the clock of this machine. */
   obtained_at_ms: z.number(),
   expires_at_ms: z.number(),
-  /** Of a refresh that was sent and has not been answered yet. */
+  /** The key of a refresh without an answer yet. */
   idempotency_key: z.string().nullable(),
 })
 
-/** Who is signed in from this machine, and by which tokens. */
-export type SignedIn = z.infer<typeof stateSchema>
+/** The content of the session file. */
+export type StoredSession = z.infer<typeof sessionSchema>
 
-/** A refresh takes a few seconds at most; it has a deadline of 30. */
-const lockWaitMs = 40_000
-const bytesMax = 64 * 1024
-const accessOfOthers = 0o077
-const writeOfOthers = 0o022
+/** Longer than the timeout of a refresh (30 s). */
+const lockTimeoutMs = 40_000
+const maxFileBytes = 64 * 1024
+const othersMayAccess = 0o077
+const othersMayWrite = 0o022
 
-/** The file that keeps a sign-in at one issuer: of its owner alone, and always replaced whole. */
-export class StateFile {
+/** The file of a session at one issuer. Only its owner can read it; every write replaces it whole. */
+export class SessionFile {
   readonly path: string
   readonly #folder: string
 
@@ -170,22 +170,22 @@ export class StateFile {
   }
 
   /**
-   * @returns null if nobody is signed in
-   * @throws `config_invalid` for a file that is damaged, of another user, or open to others
+   * @returns null without a session
+   * @throws `config_invalid` for a file that is damaged, belongs to another user or is readable by others
    */
-  async read(): Promise<SignedIn | null> {
-    const text = await readOwn(this.path)
+  async read(): Promise<StoredSession | null> {
+    const text = await readOwnFile(this.path)
     if (text === null) return null
     try {
-      return stateSchema.parse(JSON.parse(text))
+      return sessionSchema.parse(JSON.parse(text))
     } catch {
-      // The reason would quote the file.
-      throw refusal(`${this.path} is damaged. Delete it, and sign in again.`)
+      // The parser's message would quote the file.
+      throw fileError(`${this.path} is damaged. Delete the file and sign in again.`)
     }
   }
 
-  /** In one step, and on the disk when it resolves. */
-  async write(state: SignedIn): Promise<void> {
+  /** Replaces the file atomically. The content is on the disk when the promise resolves. */
+  async write(state: StoredSession): Promise<void> {
     const temporary = `${this.path}.${randomId()}.tmp`
     try {
       const file = await open(temporary, 'wx', 0o600)
@@ -207,27 +207,27 @@ export class StateFile {
   }
 
   /**
-   * Keeps the other terminals of this user out while `work` runs.
-   * @throws `config_invalid` for a folder of another user, or that others may write to
+   * Runs `work` while no other terminal of this user holds the lock.
+   * @throws `config_invalid` for a folder that belongs to another user or is writable by others
    */
   async locked<T>(work: () => Promise<T>): Promise<T> {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
     const stats = statSync(this.#folder)
-    refuseForeign(this.#folder, stats)
-    if ((stats.mode & writeOfOthers) !== 0) {
-      throw refusal(`Others may write to ${this.#folder}. Run: chmod 700 '${this.#folder}'`)
+    requireOwnFile(this.#folder, stats)
+    if ((stats.mode & othersMayWrite) !== 0) {
+      throw fileError(`Other users may write to ${this.#folder}. Run: chmod 700 '${this.#folder}'`)
     }
-    return withFileLock(`${this.path}.lock`, lockWaitMs, work)
+    return withFileLock(`${this.path}.lock`, lockTimeoutMs, work)
   }
 }
 
-/** As the XDG Base Directory Specification has it: a relative path there does not count. */
+/** The XDG Base Directory Specification: a relative path is ignored. */
 function stateFolder(env: CliContext['env']): string {
   const { XDG_STATE_HOME: given = '', HOME: home = homedir() } = env
   return join(isAbsolute(given) ? given : join(home, '.local', 'state'), 'gatepass')
 }
 
-async function readOwn(path: string): Promise<string | null> {
+async function readOwnFile(path: string): Promise<string | null> {
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error) => {
     if (error.code === 'ENOENT') return null
     throw error
@@ -235,26 +235,26 @@ async function readOwn(path: string): Promise<string | null> {
   if (file === null) return null
   try {
     const stats = await file.stat()
-    refuseForeign(path, stats)
-    if (!stats.isFile() || (stats.mode & accessOfOthers) !== 0) {
-      throw refusal(`Others may read ${path}. Run: chmod 600 '${path}'`)
+    requireOwnFile(path, stats)
+    if (!stats.isFile() || (stats.mode & othersMayAccess) !== 0) {
+      throw fileError(`Other users may read ${path}. Run: chmod 600 '${path}'`)
     }
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(bytesMax), 0, bytesMax)
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(maxFileBytes), 0, maxFileBytes)
     return buffer.toString('utf8', 0, bytesRead)
   } finally {
     await file.close()
   }
 }
 
-/** Another user who owns the file knows its tokens, or has put in tokens of their own choice. */
-function refuseForeign(path: string, { uid }: Stats): void {
-  // Windows has no owners of this kind.
+/** A file of another user may contain tokens that the other user knows or chose. */
+function requireOwnFile(path: string, { uid }: Stats): void {
+  // Windows has no user ids.
   if (process.geteuid === undefined || uid === process.geteuid()) return
-  throw refusal(
-    `${path} belongs to another user. Run gatepass as that user, or delete it and sign in again.`,
+  throw fileError(
+    `${path} belongs to another user. Run gatepass as that user, or delete the file and sign in again.`,
   )
 }
 
-function refusal(detail: string): GatepassError {
+function fileError(detail: string): GatepassError {
   return new GatepassError('config_invalid', { detail })
 }

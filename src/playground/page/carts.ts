@@ -53,10 +53,10 @@ interface Catalogue {
   readonly currency: string
 }
 
-/** The cart of `examples/shop`. */
+/** The cart of the shop. */
 export class ShopCart implements CartApi {
   readonly kind = 'shop'
-  readonly note = 'The shop of examples/shop, on as many replicas as you like.'
+  readonly note = 'Any replica of the shop answers: the cart is session data.'
   readonly #traffic: Traffic
 
   constructor(traffic: Traffic) {

@@ -66,12 +66,12 @@ function adder(kind: ReplicaKind, feed: Page['feed']): HTMLButtonElement {
   })
 }
 
-function showAdders({ kinds, replicas, replicas_max }: PlaygroundState): void {
+function showAdders({ kinds, replicas, max_replicas }: PlaygroundState): void {
   for (const kind of ['verifier', 'shop'] as const) {
-    const isFull = replicas.length >= replicas_max
+    const isFull = replicas.length >= max_replicas
     const add = byId(`add-${kind}`)
     add.hidden = !kinds.includes(kind)
-    add.title = isFull ? `There are ${replicas_max} already.` : ''
+    add.title = isFull ? `There are ${max_replicas} already.` : ''
   }
 }
 

@@ -1,4 +1,4 @@
-import type { PlaygroundEvent, SessionLine } from '../api.ts'
+import type { PlaygroundEvent, RefreshTokenState } from '../api.ts'
 import { byId, el, setText } from './dom.ts'
 import type { Page } from './page.ts'
 import { issuer, jsonOf } from './server.ts'
@@ -36,8 +36,8 @@ export function startLineCard({ auth, feed }: Page): void {
 }
 
 /** What the issuer knows of the session of the caller. Also tells a tab that it was signed out. */
-export async function readLine(auth: Page['auth']): Promise<SessionLine> {
-  return jsonOf<SessionLine>(await auth.fetch(`${issuer}/playground/session`))
+export async function readLine(auth: Page['auth']): Promise<RefreshTokenState> {
+  return jsonOf<RefreshTokenState>(await auth.fetch(`${issuer}/playground/session`))
 }
 
 function showGrace(leftMs: number): void {
@@ -55,7 +55,7 @@ class Beads {
   #repeats = 0
   readonly #place = byId('beads')
 
-  show({ session_id, generation }: SessionLine): void {
+  show({ session_id, generation }: RefreshTokenState): void {
     if (session_id !== this.#session) {
       this.#session = session_id
       this.#repeats = 0

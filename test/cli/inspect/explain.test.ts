@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type InspectRequest, judgeToken } from '../../../src/cli/inspect/check-token.ts'
+import { checkToken, type InspectRequest } from '../../../src/cli/inspect/check-token.ts'
 import { reportAsJson, reportInWords } from '../../../src/cli/inspect/report.ts'
 import type { ErrorCode } from '../../../src/core/errors.ts'
 import { encryptFor, makeEncryptionPair } from '../../support/encryption.ts'
@@ -29,44 +29,44 @@ async function inspect(token: string, changes: Partial<InspectRequest> = {}) {
     clockToleranceSeconds: 5,
     ...changes,
   }
-  const verdict = await judgeToken(request)
-  const words = reportInWords(verdict, request, now_s)
-  return { ...verdict, words, json: JSON.parse(reportAsJson(verdict, request, now_s)) }
+  const check = await checkToken(request)
+  const words = reportInWords(check, request, now_s)
+  return { ...check, words, json: JSON.parse(reportAsJson(check, request, now_s)) }
 }
 
 t.test('a good token: what it allows, and for how long', async (t) => {
   const { words, json } = await inspect(good)
-  t.match(words, /^It is accepted for 5 minutes more\./)
+  t.match(words, /^The token is accepted for 5 minutes more\./)
   t.match(words, /allows +"orders:read profile"/)
-  t.match(words, /Whether its session has ended since was not checked/)
+  t.match(words, /Revocation was not checked/)
   t.match(json, { accepted: true, code: null, signature: 'good', expires_in_s: 300 })
   const lasting = await inspect(tokenWith({ exp: now_s - 2 }))
-  t.match(lasting.words, /accepted for a moment, as clocks may differ by 5 seconds/)
+  t.match(lasting.words, /accepted until the clock tolerance of 5 seconds has passed/)
   const bound = await inspect(tokenWith({ cnf: { jkt: 'A'.repeat(43) } }))
-  t.match(bound.words, /with a proof of the key that it is bound to/)
+  t.match(bound.words, /with a DPoP proof of the key that the token is bound to/)
   t.match(bound.json, { accepted: true, needs_proof: true })
 })
 
 const refusals: readonly [ErrorCode, string, RegExp, Partial<InspectRequest>?][] = [
-  ['token_malformed', 'abc', /three parts between dots\. This has 1/],
-  ['token_malformed', good.slice(0, good.lastIndexOf('.')), /This has 2: it may be cut off/],
+  ['token_malformed', 'abc', /three parts between dots\. This text has 1\./],
+  [
+    'token_malformed',
+    good.slice(0, good.lastIndexOf('.')),
+    /This text has 2\. The token may be cut off/,
+  ],
   ['token_malformed', `x${good}`, /first part is not JSON in base64url/],
-  ['token_malformed', 'a'.repeat(9000), /It has 9000 characters/],
+  ['token_malformed', 'a'.repeat(9000), /The token has 9000 characters/],
   ['token_malformed', mint(key, { header: headerWith(key, { crit: [] }) }), /"crit"/],
   ['token_algorithm', mint(key, { header: headerWith(key, { alg: 'none' }) }), /algorithm "none"/],
   ['token_type', mint(key, { header: headerWith(key, { typ: 'JWT' }) }), /may be an ID token/],
   ['token_key_unknown', mint(makeKey('ES256', 'other')), /the key "other", which is not in the fi/],
-  ['token_signature', withSignature(good, (bytes) => bytes.reverse()), /Believe nothing of it/],
-  ['token_claims', tokenWith({ jti: undefined, sub: undefined }), /lacks .*: sub, jti\./],
-  [
-    'token_claims',
-    tokenWith({ iss: 'https://x.test' }),
-    /of the issuer "https:\/\/x\.test", and not/,
-  ],
-  ['token_claims', good, /is for "https:\/\/api\.test", and not for "b"/, { audience: 'b' }],
-  ['token_claims', tokenWith({ exp: 'soon' }), /not of the form/],
+  ['token_signature', withSignature(good, (bytes) => bytes.reverse()), /Do not trust its content/],
+  ['token_claims', tokenWith({ jti: undefined, sub: undefined }), /claims are missing: sub, jti\./],
+  ['token_claims', tokenWith({ iss: 'https://x.test' }), /The issuer is "https:\/\/x\.test", not/],
+  ['token_claims', good, /audience is "https:\/\/api\.test", not "b"/, { audience: 'b' }],
+  ['token_claims', tokenWith({ exp: 'soon' }), /has the wrong type/],
   ['token_expired', tokenWith({ exp: now_s - 180 }), /has expired: .*, 3 minutes ago/],
-  ['token_not_yet_valid', tokenWith({ nbf: now_s + 60 }), /not valid yet: from .*, in 1 minute/],
+  ['token_not_yet_valid', tokenWith({ nbf: now_s + 60 }), /valid from .*, in 1 minute/],
 ]
 
 for (const [code, token, words, changes] of refusals) {
@@ -96,9 +96,9 @@ t.test('with a file of keys alone, any issuer will do', async (t) => {
 t.test('an encrypted token is opened with its key, and else said to be one', async (t) => {
   const [pair, other] = [makeEncryptionPair(), makeEncryptionPair('P-256', 'other')]
   const token = encryptFor(pair, good)
-  t.match((await inspect(token)).words, /token_malformed.*It is encrypted/)
+  t.match((await inspect(token)).words, /token_malformed.*The token is encrypted/)
   const opened = await inspect(token, { decryptionKeys: [pair.privateJwk] })
-  t.match(opened.words, /^It is accepted/)
+  t.match(opened.words, /^The token is accepted/)
   const withOther = await inspect(token, { decryptionKeys: [other.privateJwk] })
   t.match(withOther.words, /token_key_unknown.*encrypted for the key "enc-P-256"/)
 })
