@@ -1,5 +1,4 @@
-import type { RequestListener, ServerResponse } from 'node:http'
-import express from 'express'
+import express, { type ErrorRequestHandler, type RequestHandler } from 'express'
 import { importGatepass } from './packages.ts'
 import { serveListener } from './serve.ts'
 
@@ -10,10 +9,8 @@ import { serveListener } from './serve.ts'
 
 const [guard = '', text = '{}', issuer = '', audience = '', jwksUri = ''] = process.argv.slice(2)
 
-type Middleware = (...parameters: never[]) => unknown
-
-const guards: Readonly<Record<string, () => Promise<Middleware>>> = {
-  bare: async () => (_request: never, _response: never, next: () => void) => next(),
+const guards: Readonly<Record<string, () => Promise<RequestHandler>>> = {
+  bare: async () => (_request, _response, next) => next(),
   gatepass: async () => {
     const { createVerifier } = await importGatepass('verifier')
     const { requireToken } = await importGatepass('express')
@@ -29,11 +26,12 @@ const middleware = await guards[guard]?.()
 if (middleware === undefined) throw new Error(`there is no guard ${guard}`)
 const app = express()
 app.use(middleware)
-app.get('/verify', (_request: never, response: ServerResponse) => {
+app.get('/verify', (_request, response) => {
   response.setHeader('content-type', 'application/json').end(text)
 })
-// That of Express prints every refusal.
-app.use((error: { status?: number }, _request: never, response: ServerResponse, _next: never) => {
+/** Replaces the handler of Express, which prints every refusal. */
+const answerError: ErrorRequestHandler = (error, _request, response, _next) => {
   response.writeHead(error.status ?? 500).end()
-})
-await serveListener(app as unknown as RequestListener)
+}
+app.use(answerError)
+await serveListener(app)

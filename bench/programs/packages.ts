@@ -1,3 +1,4 @@
+import type { RequestHandler } from 'express'
 import type { FastifyPluginAsync } from 'fastify'
 
 /**
@@ -15,7 +16,7 @@ export interface Verifier {
 interface Entries {
   verifier: { createVerifier(options: object): Verifier }
   fastify: { readonly gatepassAuth: FastifyPluginAsync<object> }
-  express: { requireToken(verifier: Verifier): (...parameters: never[]) => unknown }
+  express: { requireToken(verifier: Verifier): RequestHandler }
   data: {
     readonly gatepassData: FastifyPluginAsync<Record<string, unknown>>
     dataOf(request: object, fields: object): { readonly session: SessionFields }

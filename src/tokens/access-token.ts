@@ -50,7 +50,10 @@ export const defaultMaxTokenBytes = 8192
 
 const maxKeyIdLength = 256
 
-/** The input of a signature verification. */
+/**
+ * The input of a signature verification.
+ * @internal
+ */
 export interface SignedMessage {
   readonly header: { readonly alg: Algorithm; readonly kid: string }
   /** The text up to the second dot (RFC 7515 §5.2). */
@@ -58,7 +61,10 @@ export interface SignedMessage {
   readonly signature: Buffer
 }
 
-/** A parsed access token. Its payload must not be read before the signature is verified. */
+/**
+ * A parsed access token. Its payload must not be read before the signature is verified.
+ * @internal
+ */
 export interface SignedAccessToken extends SignedMessage {
   readonly payload: Buffer
 }
@@ -74,6 +80,7 @@ export interface SignedAccessToken extends SignedMessage {
  * @throws `token_malformed` for any other text, for `crit` in any form, and for a bad `kid`;
  *   `token_algorithm` for an unknown `alg`; `token_type` if it is not an access token;
  *   `token_key_unknown` without a `kid`
+ * @internal
  */
 export function parseAccessToken(
   token: string,
@@ -89,7 +96,10 @@ export function parseAccessToken(
   return { header: { alg: header.alg, kid: header.kid }, ...parts }
 }
 
-/** The decoded parts of a JWS in Compact Serialization (RFC 7515 §3.1). */
+/**
+ * The decoded parts of a JWS in Compact Serialization (RFC 7515 §3.1).
+ * @internal
+ */
 export interface CompactJws {
   readonly header: JsonObject
   readonly payload: Buffer
@@ -102,6 +112,7 @@ export interface CompactJws {
  * Decodes a JWS. Verifies nothing.
  *
  * @returns null if the text is too long or not canonical, or if the header has `crit`
+ * @internal
  */
 export function parseCompactJws(text: string, maxBytes: number): CompactJws | null {
   // Valid base64url is ASCII: one character is one byte.

@@ -33,6 +33,7 @@ const cryptoOptions = {
 /**
  * Adds the options that `sign` and `verify` of node:crypto need for a JWS algorithm to a key itself.
  * An object that wraps the key would be slower: Node 24 throws and catches two errors at each call.
+ * @internal
  */
 export function addJwsOptions(key: KeyObject, alg: Algorithm): KeyObject {
   return Object.assign(key, cryptoOptions[alg])

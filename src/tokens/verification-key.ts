@@ -10,12 +10,18 @@ import {
 } from './algorithms.ts'
 import { decodeBase64url, isJsonObject } from './strict-decoding.ts'
 
+/** A public `KeyObject` of node:crypto, declared here because these types work without @types/node. */
+export interface PublicKeyObject {
+  readonly type: 'public' | 'private' | 'secret'
+  readonly asymmetricKeyType?: string
+}
+
 /** A public key, bound to the one algorithm it verifies. */
 export interface VerificationKey {
   readonly kid: string
   readonly alg: Algorithm
-  /** Has the options of `addJwsOptions`. */
-  readonly key: KeyObject
+  /** Has the options of `crypto.verify` as properties: `padding` for RSA, `saltLength` for PS256. */
+  readonly key: PublicKeyObject
   /** Length of every signature by this key. */
   readonly signatureBytes: number
   /** The key as a JWK with the checked members only. Equal for equal keys. */
@@ -189,6 +195,7 @@ const d = 3709570593466943934313808350875456518954211387984321901638878553308594
  * Tells whether 32 bytes encode a safe public key: a canonical point on the curve that is not one of
  * the eight points of small order, for which anybody can sign (32 zero bytes are such a key). OpenSSL
  * checks none of this at import.
+ * @internal
  */
 export function isEd25519PublicPoint(encoded: Buffer): boolean {
   let y = BigInt(`0x${Buffer.from(encoded).reverse().toString('hex')}`)

@@ -89,7 +89,10 @@ export interface IssuersOptions extends CommonOptions {
   readonly issuers: readonly IssuerOptions[]
 }
 
-/** Checked options, with defaults. */
+/**
+ * Checked options, with defaults.
+ * @internal
+ */
 export interface VerifierSettings {
   readonly issuers: readonly [TrustedIssuer, ...TrustedIssuer[]]
   readonly cache: TokenCache | null
@@ -99,7 +102,10 @@ export interface VerifierSettings {
   readonly clock: Clock
 }
 
-/** @throws `config_invalid`, with every problem in `problems` */
+/**
+ * @throws `config_invalid`, with every problem in `problems`
+ * @internal
+ */
 export function readOptions(options: VerifierOptions | IssuersOptions): VerifierSettings {
   const problems = findOptionProblems(options)
   const keySets = readKeySets(options, problems)

@@ -44,6 +44,7 @@ const defaultMaxStalenessSeconds = 30
  * Checks the requirements of one use of a verified token, cached or not.
  *
  * @throws `revocations_stale`, `token_claims` or `scope_insufficient`
+ * @internal
  */
 export function checkRequirements(
   claims: AccessTokenClaims,
@@ -80,6 +81,7 @@ function maxStalenessOf(
  * @param dpop undefined for a bearer token
  * @returns the proof, not marked as used yet; null for a bearer token
  * @throws `dpop_proof_missing`, `dpop_proof_invalid`, `token_unbound`
+ * @internal
  */
 export function checkPossession(
   proofs: DpopProofs,

@@ -47,7 +47,7 @@ function verifyArguments(
   { alg, key }: VerificationKey,
 ): [data: Buffer, key: KeyObject, signature: Buffer] {
   const encoded = alg === 'ES256' ? derFromRaw(signature) : signature
-  return [Buffer.from(signingInput, 'latin1'), key, encoded]
+  return [Buffer.from(signingInput, 'latin1'), key as KeyObject, encoded]
 }
 
 /** The issuer whose messages are accepted. */

@@ -35,6 +35,7 @@ const maxMoves = 256
  * A new token enters the probation segment; its second use moves it to the protected segment. Only
  * the probation segment evicts, so a flood of one-time tokens cannot evict tokens in use. The
  * protected segment approximates LRU by a flag per entry (CLOCK): a hit costs one lookup.
+ * @internal
  */
 export class TokenCache {
   readonly #maxBytes: number

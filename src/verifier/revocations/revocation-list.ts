@@ -48,6 +48,7 @@ const coarsenedShare = 0.25
 /**
  * The revocations that a verifier knows. Merging is monotonic: of two entries for one subject the later
  * wins, and an entry goes only when all tokens that it concerns have expired.
+ * @internal
  */
 export class RevocationList {
   readonly #maxEntries: number
