@@ -1,57 +1,67 @@
 import type { JsonObject } from '../core/json.ts'
 
-/** Someone who can sign in. */
+/** A user. */
 export interface Account {
-  /** The user's id, the `sub` of every token. Never changes. */
+  /** The id of the user and `sub` of every token. Never changes. */
   readonly sub: string
-  /** The name typed at login, normalised. Unique. */
+  /** The normalised name for the login. Unique. */
   readonly loginName: string
   /** A PHC string: Argon2id, or an imported bcrypt or scrypt hash until the next login. */
   readonly passwordHash: string
-  /** What else is known of the user; scopes choose which of it becomes a claim. */
+  /** Further data about the user. Scopes select what becomes a claim. */
   readonly attributes: JsonObject
   readonly disabled: boolean
   readonly createdAtMs: number
   readonly updatedAtMs: number
 }
 
+/**
+ * The accounts of all users. Promises: login names are unique, also for concurrent calls, and an
+ * acknowledged change is visible to the next call of every replica.
+ *
+ * Every call throws `store_unavailable` if the store does not respond within its deadline.
+ */
 export interface AccountStore {
-  /** Throws `account_exists` when the login name is taken; nothing is written then. */
+  /** Adds an account. @throws `account_exists`, without a change, if the login name is taken */
   create(account: Account): Promise<void>
-  /** Creates those whose login name is free, all in one commit; returns the names that were taken. */
+  /** Adds the accounts whose login name is free, in one transaction. Returns the taken login names. */
   createMany(accounts: readonly Account[]): Promise<string[]>
   findByLoginName(loginName: string): Promise<Account | null>
   findBySub(sub: string): Promise<Account | null>
-  /** Replaces the hash, only where it still is `expectedHash` if that is given. Tells whether it did. */
+  /**
+   * Replaces the password hash. Returns whether there was such an account.
+   * @param expectedHash the hash to replace; any other hash stays
+   */
   setPasswordHash(
     sub: string,
     passwordHash: string,
     nowMs: number,
     expectedHash?: string,
   ): Promise<boolean>
+  /** Returns whether there is such an account. */
   setDisabled(sub: string, disabled: boolean, nowMs: number): Promise<boolean>
-  /** By login name, those after `after`, at most `limit`. */
+  /** Returns a page of accounts, ordered by login name: at most `limit` after the name `after`. */
   list(page: { after?: string; limit: number }): Promise<Account[]>
-  /** Resolves when the store answers; throws `store_unavailable` when it does not. */
+  /** Resolves if the store responds. */
   ping(): Promise<void>
   close(): Promise<void>
 }
 
-/** One sign-in on one device. One row, however often it is refreshed (invariant 2). */
+/** One sign-in on one device: one row, however often it is refreshed (invariant 2). */
 export interface Session {
   readonly sid: string
   readonly sub: string
   readonly clientId: string
   readonly scope: string
   readonly amr: readonly string[]
-  /** What the device called itself at login, cut to a bounded length; '' when it did not. */
+  /** The User-Agent of the login, cut to a bounded length; '' if there was none. */
   readonly userAgent: string
   readonly createdAtMs: number
-  /** The end that no refresh moves. */
+  /** The absolute end, which no refresh extends. */
   readonly endsAtMs: number
-  /** The end unless it is refreshed before. */
+  /** The end unless a refresh extends it. */
   readonly expiresAtMs: number
-  /** How often its refresh token was replaced. */
+  /** How often the refresh token was replaced. */
   readonly generation: number
   /** When the current generation was minted. */
   readonly mintedAtMs: number
@@ -59,22 +69,22 @@ export interface Session {
   readonly presented: boolean
   /** Digest of the Idempotency-Key of the request that minted the current generation, if it had one. */
   readonly idempotencyKey: Buffer | null
-  /** When the request that minted the current generation first came again. */
+  /** When that request was first repeated. */
   readonly firstRetryAtMs: number | null
-  /** When it last came again, before a client presented the current generation. */
+  /** When that request was last repeated before a client presented the current generation. */
   readonly lastRetryAtMs: number | null
-  /** Digest of the one other key that was answered because of a retry; see `noKey`. */
+  /** Digest of the one other key that was accepted because of a retry; see `noKey`. */
   readonly otherKey: Buffer | null
-  /** The keys that presented the current generation and were answered with it; see `replayKeyBytes`. */
+  /** Starts of the digests of keys that replayed the current generation; see `replayKeyBytes`. */
   readonly replayKeys: Buffer | null
-  /** When one of those keys first came again after the grace period. */
+  /** When one of these keys first came again after the grace period. */
   readonly lateReplayAtMs: number | null
   readonly revokedAtMs: number | null
-  /** The key that it is bound to, as its thumbprint (RFC 7638); null when it is bound to none. */
+  /** Thumbprint (RFC 7638) of the key that the session is bound to; null if it is not bound. */
   readonly jkt: string | null
 }
 
-/** `unproven`: the session is bound to a key, of which the request has not shown possession. */
+/** The outcomes of invariant 4. `unproven`: the session is bound to a key that the request did not prove. */
 export type RotationOutcome =
   | 'rotated'
   | 'replayed'
@@ -86,48 +96,48 @@ export type RotationOutcome =
 
 export interface RotationRequest {
   readonly sid: string
-  /** The generation of the presented token, whose MAC was found good. */
+  /** The generation of the presented token. The caller has checked its MAC. */
   readonly generation: number
-  /** Digest of the request's Idempotency-Key. */
+  /** Digest of the Idempotency-Key of the request. */
   readonly idempotencyKey: Buffer | null
-  /** The key that the request has shown possession of. */
+  /** Thumbprint of the key that the request has proven. */
   readonly jkt: string | null
   readonly nowMs: number
   readonly policy: RotationPolicy
 }
 
 export interface RotationPolicy {
-  /** The grace period: how long a replaced token still answers. 0 is the strict rule of RFC 9700 §4.14. */
+  /** The grace period. 0 is the strict rule of RFC 9700 §4.14. */
   readonly graceMs: number
-  /** A session that is not refreshed for this long ends. */
+  /** A session ends when it is not refreshed for this long. */
   readonly idleMs: number
-  /** How long a revoked row is kept, so that `revoked` can be told from `unknown`. */
+  /** How long the row of a revoked session is kept, so that it is `revoked` and not `unknown`. */
   readonly revokedKeptMs: number
 }
 
 export interface RotationResult {
   readonly outcome: RotationOutcome
-  /** The session after the rotation; null when it is unknown. */
+  /** The session after the rotation; null if it is unknown. */
   readonly session: Session | null
 }
 
 /**
- * What verifiers must hear of: access tokens that ended before they expire (invariant 6). Tokens
- * that were signed at `atMs` or before are meant; later ones are not. With a key all are meant.
+ * An entry of the revocation log, from which verifiers learn which access tokens to refuse before they
+ * expire (invariant 6). It applies to tokens signed at or before `atMs`, and for a key to all its tokens.
  *
- * `atMs` is the later of two times: that of the store, so that an entry of an issuer whose clock is
- * behind is not taken for an expired one, and that of the issuer, which has dated the tokens.
+ * `atMs` is the later of two clocks: the store's, so that the entry of an issuer whose clock is behind
+ * has not expired already, and the issuer's, which has dated the tokens.
  */
 export interface Revocation {
-  /** Its place in the log. Later entries, of whatever replica, are greater in the store's order. */
+  /** The place in the log. Opaque; later entries, of any replica, have later positions. */
   readonly position: string
   readonly kind: 'session' | 'user' | 'all' | 'key'
-  /** The `sid`, `sub` or `kid`; '' when it is about everybody. */
+  /** The `sid`, `sub` or `kid`; '' for `all`. */
   readonly id: string
   readonly atMs: number
 }
 
-/** The start of the revocation log. */
+/** The position before the first entry of the revocation log. */
 export const logStart = ''
 
 /**
@@ -161,39 +171,54 @@ export type OneTimeUse =
   | { readonly state: 'used'; readonly payload: string; readonly takenBy: string }
   | { readonly state: 'unknown' }
 
+/**
+ * Sessions, and the revocation log of what ends before it expires. Promises:
+ *
+ * - A rotation is one atomic compare-and-set over all replicas (invariant 4), with one row per session.
+ * - A revoked session never becomes live again, whatever requests are in progress.
+ * - A session ends only together with its entry in the log: a failed call leaves none or both, or the
+ *   next call for the session completes it.
+ *
+ * Every call throws `store_unavailable` if the store does not respond within its deadline. The change may
+ * then have happened. See docs/stores.md for what a fail-over may lose.
+ */
 export interface SessionStore extends OneTimeStore {
   create(session: Session): Promise<void>
-  /** Invariant 4: one atomic compare-and-set. Reuse is noted in the revocation log. */
+  /** Presents a refresh token. Reuse revokes the session and appends to the log. */
   rotate(request: RotationRequest): Promise<RotationResult>
-  /** The session, if it is neither revoked nor expired. */
+  /** Returns a live session: neither revoked nor expired. */
   find(sid: string, nowMs: number): Promise<Session | null>
-  /** The user's live sessions, newest first. */
+  /** Returns the live sessions of a user, newest first. */
   listBySub(sub: string, nowMs: number): Promise<Session[]>
-  /** Ends one session for good, and notes it in the log. False when there was no live one. */
+  /**
+   * Revokes a session and appends to the log. Returns false if there was no live session.
+   * @param keptMs how long the row and the log entry are kept
+   */
   revoke(sid: string, nowMs: number, keptMs: number): Promise<boolean>
-  /** Ends all sessions of a user, and notes it in the log; returns how many were live. */
+  /** Revokes all sessions of a user and appends to the log. Returns how many were live. */
   revokeAll(sub: string, nowMs: number, keptMs: number): Promise<number>
   /**
-   * Ends every session that was created before a time, and gives the ids of those that it ended, a
-   * batch at a time. Notes nothing in the log: `revokeEverybody` ends the access tokens.
+   * Revokes every session created before a time, and yields the ids of those that were live, a batch at a
+   * time. Appends nothing to the log: `revokeEverybody` ends the access tokens.
    */
   endCreatedBefore(beforeMs: number, nowMs: number, keptMs: number): AsyncIterable<string[]>
   /**
-   * The entries of the revocation log behind a position, oldest first, at most `limit`. A reader
-   * that goes on from the last position it saw misses none. Entries are kept for `keptMs` at least.
+   * Returns entries of the log after a position, oldest first, at most `limit`. A reader that continues
+   * from the last position it saw misses none within `keptMs` of an entry.
    */
   revocationsAfter(position: string, limit: number): Promise<Revocation[]>
-  /** Notes in the log that every token signed until now has ended. */
+  /** Appends to the log that all tokens signed until now are revoked. */
   revokeEverybody(nowMs: number, keptMs: number): Promise<void>
-  /** Notes in the log that a signing key is trusted no more. */
+  /** Appends to the log that a signing key is revoked. */
   revokeKey(kid: string, nowMs: number, keptMs: number): Promise<void>
   /**
-   * Removes some of what has expired (sessions, log entries, one-time values), looking at `limit`
-   * rows of each at most. Returns whether there may be more.
+   * Removes some of what has expired (sessions, log entries, one-time values), looking at `limit` rows of
+   * each at most. Returns whether there may be more.
    */
   removeExpired(nowMs: number, limit: number): Promise<boolean>
-  /** The time by the store's own clock; null for a store on this machine, which has none. */
+  /** Returns the time by the clock of the store; null for a store that uses the clock of this machine. */
   clockMs(): Promise<number | null>
+  /** Resolves if the store responds. */
   ping(): Promise<void>
   close(): Promise<void>
 }

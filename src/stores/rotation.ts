@@ -1,32 +1,34 @@
 import { equalBytes } from '../core/secrets.ts'
 import type { RotationOutcome, RotationRequest, Session } from './ports.ts'
 
-/** The outcome, and the session after it; the same object when nothing changes. */
+/** A decided rotation. */
 export interface RotationDecision {
   readonly outcome: RotationOutcome
+  /** The session after the rotation; the same object if nothing changes. */
   readonly session: Session
 }
 
-/** Stands for the digest of an Idempotency-Key where a request has none. */
+/** The digest of a request without an Idempotency-Key. */
 export const noKey = Buffer.alloc(32)
 
 /**
- * How much a generation remembers of the keys it was replayed for: the first four bytes of the digests
- * of the last eight. Two keys that begin alike cost one more replay, and nothing else.
+ * A session stores the first four bytes of the digests of the last eight keys that replayed a generation.
+ * Two keys with the same start cause one more replay, and nothing else.
  */
 export const replayKeyBytes = 4
 export const replayKeysBytes = 8 * replayKeyBytes
 
 /**
- * Decides what becomes of a session when a client presents one of its refresh tokens, whose MAC is
- * good: invariant 4, the table in docs/architecture.md. Each store runs this function, or the same
- * rule in its own language, as one atomic step.
+ * Decides a rotation by invariant 4, the table in docs/architecture.md. The caller has checked the MAC.
+ *
+ * Each store runs this function, or the same rule in its own language, as one atomic step; the cases in
+ * test/stores/rotation-cases.ts hold for all of them.
  */
 export function decideRotation(session: Session, request: RotationRequest): RotationDecision {
   const { nowMs, policy } = request
   if (session.revokedAtMs !== null) return { outcome: 'revoked', session }
   if (nowMs >= session.expiresAtMs) return { outcome: 'expired', session }
-  // A token without its key is worth nothing. It says nothing about the owner of the session either.
+  // Without a proof the request says nothing about the owner of the session, so it changes nothing.
   if (session.jkt !== null && session.jkt !== request.jkt) return { outcome: 'unproven', session }
 
   const ahead = request.generation - session.generation
@@ -36,12 +38,12 @@ export function decideRotation(session: Session, request: RotationRequest): Rota
   return decision ?? { outcome: 'reused', session: revoke(session, nowMs, policy.revokedKeptMs) }
 }
 
-/** Revokes a session for good. Its row stays for `keptMs`, so that it is `revoked`, not `unknown`. */
+/** Revokes a session. Its row stays for `keptMs`, so that it is `revoked` and not `unknown`. */
 export function revoke(session: Session, nowMs: number, keptMs: number): Session {
   return { ...session, revokedAtMs: nowMs, expiresAtMs: nowMs + keptMs }
 }
 
-/** The fields of a generation that was just minted. */
+/** Returns the fields of a new generation. */
 export function newGeneration(
   generation: number,
   mintedAtMs: number,
@@ -60,7 +62,7 @@ export function newGeneration(
   }
 }
 
-/** A store fail-over lost this generation. The MAC proves that we issued it. */
+/** A fail-over of the store lost this generation. The MAC proves that we issued it. */
 function decideLost(session: Session, request: RotationRequest): RotationDecision {
   const { generation, idempotencyKey, policy } = request
   if (policy.graceMs === 0) return rotate(session, request)
@@ -72,7 +74,7 @@ function decideLost(session: Session, request: RotationRequest): RotationDecisio
 function decideCurrent(session: Session, request: RotationRequest): RotationDecision {
   const { idempotencyKey, nowMs } = request
   const isReplay = isRemembered(session.replayKeys, idempotencyKey)
-  // A copy of the last retry may be on its way. It needs this generation to be the current one.
+  // A copy of the last retry may still arrive, for which this generation must be the current one.
   if (isWithinGrace(session.mintedAtMs, request) || isWithinGrace(session.lastRetryAtMs, request)) {
     if (session.presented && (isReplay || idempotencyKey === null)) return replay(session)
     const replayKeys = isReplay
@@ -80,14 +82,14 @@ function decideCurrent(session: Session, request: RotationRequest): RotationDeci
       : rememberKey(session.replayKeys, idempotencyKey)
     return replay({ ...session, presented: true, replayKeys })
   }
-  // A copy of a request that was answered with this generation must not mint the next one: nobody
-  // may read the answer. Without a limit a thief could poll with such a copy and never be noticed.
+  // A copy of a replayed request mints nothing, as nobody may read its response. Without a limit, a
+  // thief could poll with such a copy and never be detected.
   if (!isReplay) return rotate(session, request)
   if (session.lateReplayAtMs === null) return replay({ ...session, lateReplayAtMs: nowMs })
   return isWithinGrace(session.lateReplayAtMs, request) ? replay(session) : rotate(session, request)
 }
 
-/** Decides about the generation before the current one. Null: this is reuse. */
+/** Decides a request with the previous generation. Returns null for reuse. */
 function decideReplaced(session: Session, request: RotationRequest): RotationDecision | null {
   const { idempotencyKey, nowMs } = request
   const isRetry = isKey(idempotencyKey, session.idempotencyKey)
@@ -98,8 +100,8 @@ function decideReplaced(session: Session, request: RotationRequest): RotationDec
   }
   if (isWithinGrace(session.mintedAtMs, request)) return replay(session)
   if (isRetry) return isWithinGrace(session.lastRetryAtMs, request) ? replay(session) : null
-  // Another tab of the browser that has retried. Retries do not move this window: a thief who
-  // retries would otherwise keep it open for the owner, and never be noticed.
+  // Another tab of the browser that has retried. Retries do not extend this window: a thief could
+  // otherwise retry to keep the owner inside it, and never be detected.
   if (!isWithinGrace(session.firstRetryAtMs, request)) return null
   const otherKey = idempotencyKey ?? noKey
   if (session.otherKey === null) return replay({ ...session, otherKey })
@@ -123,7 +125,7 @@ function mint(session: Session, request: RotationRequest, generation: number): S
   }
 }
 
-/** A replica whose clock runs behind sees an instant in its future as one within the grace period. */
+/** An instant in the future, by a clock that is behind, is within the grace period. */
 function isWithinGrace(sinceMs: number | null, { nowMs, policy }: RotationRequest): boolean {
   return sinceMs !== null && Math.max(0, nowMs - sinceMs) < policy.graceMs
 }

@@ -12,6 +12,7 @@ import { decideRotation } from '../../src/stores/rotation.ts'
 import fc from '../support/properties.ts'
 import { policy, rotation, session, t0 } from '../support/sessions.ts'
 import { oneTimeContract, oneTimeRemoval } from './one-time-contract.ts'
+import { rotationCases } from './rotation-cases.ts'
 
 /** What is not the same for every store. */
 export interface StoreTraits {
@@ -162,6 +163,17 @@ export function sessionStoreContract(
     t.equal(results.filter(({ outcome }) => outcome === 'rotated').length, 1)
     t.equal(results.filter(({ outcome }) => outcome === 'replayed').length, 49)
     t.same([...new Set(results.map(({ session }) => session?.generation))], [1])
+  })
+
+  withStore('decides each case of the rule as `decideRotation` does', async (t, store) => {
+    for (const { title, session: before, request, outcome, after } of rotationCases) {
+      const one = { ...before, sid: randomId() }
+      await store.create(one)
+      const sent = rotation({ ...request, sid: one.sid })
+      const result = await store.rotate(sent)
+      t.same(result, decideRotation(one, sent), title)
+      t.match(result, { outcome, session: after }, title)
+    }
   })
 
   withStore('decides every rotation as the rule does, and remembers it', async (_t, store) => {
