@@ -1,4 +1,4 @@
-/** Where time comes from. Passed in everywhere, so that a test can live through months. */
+/** The source of time. It is passed in everywhere, so that tests control it. */
 export interface Clock {
   /** Milliseconds since 1970-01-01T00:00:00Z. */
   nowMs(): number
@@ -6,7 +6,7 @@ export interface Clock {
 
 export const systemClock: Clock = { nowMs: () => Date.now() }
 
-/** Whole seconds since 1970, the NumericDate of RFC 7519 §2. */
+/** Returns the time in whole seconds since 1970, the NumericDate of RFC 7519 §2. */
 export function nowSeconds(clock: Clock): number {
   return Math.floor(clock.nowMs() / 1000)
 }

@@ -124,24 +124,24 @@ export const errorCodes = {
 
 export type ErrorCode = keyof typeof errorCodes
 
-/** One unacceptable field of an input: a JSON Pointer (RFC 6901) to it, and what is wrong. */
+/** An invalid field of an input: a JSON Pointer (RFC 6901) to the field, and its problem. */
 export interface FieldProblem {
   readonly pointer: string
   readonly detail: string
 }
 
 export interface ErrorDetails {
-  /** A sentence for the caller. Never holds a secret, a token or an internal message. */
+  /** A sentence for the caller. It never contains a secret, a token or an internal message. */
   readonly detail?: string
-  /** The unacceptable fields, when the input was readable. */
+  /** The invalid fields of a readable input. */
   readonly problems?: readonly FieldProblem[]
-  /** After how many seconds it is worth trying again (RFC 9110 §10.2.3). */
+  /** Seconds until a retry makes sense (RFC 9110 §10.2.3). */
   readonly retryAfterSeconds?: number
-  /** What really happened: for the log, never for the caller. */
+  /** The underlying error, for the log. The caller never sees it. */
   readonly cause?: unknown
 }
 
-/** The one error class of Gatepass. `code` is stable; `message` is for people and may change. */
+/** The error class of Gatepass. `code` is stable, `message` may change. */
 export class GatepassError extends Error {
   override readonly name = 'GatepassError'
   readonly code: ErrorCode
@@ -160,21 +160,21 @@ export class GatepassError extends Error {
     this.retryAfterSeconds = details.retryAfterSeconds
   }
 
-  /** The HTTP status that belongs to the code. */
+  /** The HTTP status of the code. */
   get status(): number {
     return errorCodes[this.code].status
   }
 }
 
-/** Whether `error` is ours and, when codes are given, has one of them. */
+/** Tells whether a value is a `GatepassError`, with one of the codes if any are given. */
 export function isGatepassError(error: unknown, ...codes: ErrorCode[]): error is GatepassError {
   return error instanceof GatepassError && (codes.length === 0 || codes.includes(error.code))
 }
 
-/** The media type of an error answer (RFC 9457 §3). */
+/** The media type of an error response (RFC 9457 §3). */
 export const problemType = 'application/problem+json'
 
-/** The body of an error answer (RFC 9457). */
+/** The body of an error response (RFC 9457). */
 export interface Problem {
   readonly type: string
   readonly title: string
@@ -187,10 +187,11 @@ export interface Problem {
 
 export interface ProblemOptions {
   readonly requestId?: string
-  /** Whether `token_claims` names the claims and what they must be. Default false, for production. */
+  /** Whether `token_claims` lists the wrong claims. Default: false, for production. */
   readonly namesClaims?: boolean
 }
 
+/** Returns the response body of an error. Errors of the service itself reveal no detail. */
 export function toProblem(
   { code, detail, problems }: GatepassError,
   { requestId, namesClaims = false }: ProblemOptions = {},

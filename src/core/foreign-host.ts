@@ -1,13 +1,12 @@
 import { isIP } from 'node:net'
 
 /**
- * Whether a `Host` header holds a name of somebody else's domain. Such a name can be pointed at this
- * machine (DNS rebinding), and then a page under it could read whatever a browser here may ask for.
+ * Tells whether a `Host` header names a foreign domain. DNS rebinding points such a name at this
+ * machine, so that a page of the domain can read what a local browser can read.
  *
- * No domain can claim an IP address, `localhost` or a name without a dot. A request without `Host`
- * comes from no browser.
+ * IP addresses, `localhost` and names without a dot belong to no domain. Browsers always send `Host`.
  *
- * @param ownNames further names that are ours, in lower case; `.example.com` is all names below it
+ * @param ownNames further accepted names, in lower case; `.example.com` stands for all names below it
  */
 export function isForeignHost(host: string | undefined, ownNames: readonly string[] = []): boolean {
   const [, bracketed, plain = ''] = /^(?:\[(.*)\]|(.*?))\.?(?::\d*)?$/.exec(host ?? '') ?? []

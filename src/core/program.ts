@@ -1,6 +1,6 @@
 import { extname } from 'node:path'
 
-/** The program of this name beside a module that asks for it, be it the source or what was built from it. */
+/** Returns the URL of a program beside a module: `.ts` beside a source, `.js` beside a built module. */
 export function programBeside(module: ImportMeta, name: string): URL {
   return new URL(`./${name}${extname(module.filename)}`, module.url)
 }

@@ -1,25 +1,25 @@
-/** Work that is done once at a time: who asks while it is under way waits for the same end. */
+/** Work that runs once at a time. Calls during a run share its result. */
 export class SingleFlight {
   readonly #work: () => Promise<void>
-  #underWay: Promise<void> | null = null
+  #run: Promise<void> | null = null
   #lastError: Error | null = null
 
   constructor(work: () => Promise<void>) {
     this.#work = work
   }
 
-  /** What went wrong the last time; null when nothing did. */
+  /** The error of the last run; null if it succeeded. */
   get lastError(): Error | null {
     return this.#lastError
   }
 
-  get isUnderWay(): boolean {
-    return this.#underWay !== null
+  get isRunning(): boolean {
+    return this.#run !== null
   }
 
-  /** Does the work. Never rejects: `lastError` says how it went. */
+  /** Runs the work, or joins the run in progress. Never rejects; `lastError` has the result. */
   run(): Promise<void> {
-    this.#underWay ??= this.#work()
+    this.#run ??= this.#work()
       .then(
         () => {
           this.#lastError = null
@@ -29,13 +29,13 @@ export class SingleFlight {
         },
       )
       .finally(() => {
-        this.#underWay = null
+        this.#run = null
       })
-    return this.#underWay
+    return this.#run
   }
 
-  /** Resolves when none is under way. */
+  /** Resolves when no run is in progress. */
   async settled(): Promise<void> {
-    await this.#underWay
+    await this.#run
   }
 }

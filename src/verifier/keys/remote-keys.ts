@@ -57,8 +57,8 @@ class RemoteKeys implements KeySource {
 
   async refresh(kid: string): Promise<void> {
     const { loaded } = this.#published
-    const isUnderWay = this.#fetching.isUnderWay || this.#starting.isUnderWay
-    const canFetch = isUnderWay || this.#published.canFetchFor(kid)
+    const isFetching = this.#fetching.isRunning || this.#starting.isRunning
+    const canFetch = isFetching || this.#published.canFetchFor(kid)
     if (!canFetch || this.#waiting >= maxWaiting) return
     this.#waiting += 1
     await this.#load()
@@ -90,7 +90,7 @@ class RemoteKeys implements KeySource {
 
   /** Fetches when the timer is late, as after the machine was suspended. */
   #refreshIfDue(nowMs: number): void {
-    if (this.#published.isRefreshDue(nowMs) && !this.#fetching.isUnderWay) void this.#load()
+    if (this.#published.isRefreshDue(nowMs) && !this.#fetching.isRunning) void this.#load()
   }
 
   /** Resolves after a fetch, or, at the start, as soon as the file has keys. */
