@@ -4,61 +4,65 @@ import { GatepassError, isGatepassError } from '../core/errors.ts'
 import { isForeignHost } from '../core/foreign-host.ts'
 import { createApp } from './app.ts'
 
-export interface AdminDeps {
+export interface AdminAppOptions {
   readonly logger: FastifyBaseLogger
-  /** Host names besides those that `isForeignHost` accepts by itself. */
+  /** Accepted host names, besides those that `isForeignHost` accepts. */
   readonly hosts: readonly string[]
   readiness(): Promise<Readiness>
-  /** In the text format of Prometheus. */
+  /** Returns the metrics in the text format of Prometheus. */
   metrics(): Promise<string>
 }
 
-/** The port for the people (and machines) that run the service; never reachable from outside. */
-export function buildAdminApp(deps: AdminDeps): FastifyInstance {
-  const app = createApp(deps.logger)
+/** Builds the app of the admin port, which is not reachable from outside. */
+export function buildAdminApp(options: AdminAppOptions): FastifyInstance {
+  const app = createApp(options.logger)
   app.addHook('onRequest', async ({ headers }) => {
-    if (!isForeignHost(headers.host, deps.hosts)) return
+    if (!isForeignHost(headers.host, options.hosts)) return
     const detail =
       'Ask the admin port by an IP address, by localhost, or by a name in GATEPASS_ADMIN_HOSTS.'
     throw new GatepassError('host_not_allowed', { detail })
   })
   app.get('/livez', async () => ({ status: 'ok' }))
   app.get('/readyz', async (_request, reply) => {
-    const { ready, checks } = await deps.readiness()
+    const { ready, checks } = await options.readiness()
     return reply
       .code(ready ? 200 : 503)
       .header('cache-control', 'no-store')
       .send({ status: ready ? 'ok' : 'unavailable', checks })
   })
   app.get('/metrics', async (_request, reply) =>
-    reply.type(Registry.PROMETHEUS_CONTENT_TYPE).send(await deps.metrics()),
+    reply.type(Registry.PROMETHEUS_CONTENT_TYPE).send(await options.metrics()),
   )
   return app
 }
 
-/** How long one check may take. */
+/** Deadline of a check. */
 const checkTimeoutMs = 1_000
 
-/** Something that must work for the service to be worth a request; rejects when it does not. */
+/** A dependency that the service needs. It rejects if the dependency does not work. */
 export type ReadinessCheck = () => Promise<unknown>
 
 export interface Readiness {
   readonly ready: boolean
-  /** For each check `ok`, or the code of what is wrong. */
+  /** For each check `ok`, or an error code. */
   readonly checks: Readonly<Record<string, string>>
 }
 
-/** @param draining whether the process is on its way out */
+/**
+ * Runs the checks. A process that shuts down is not ready.
+ *
+ * @param isDraining whether the process is shutting down
+ */
 export async function checkReadiness(
   checks: Readonly<Record<string, ReadinessCheck>>,
-  draining: boolean,
+  isDraining: boolean,
 ): Promise<Readiness> {
   const results: Record<string, string> = Object.fromEntries(
     await Promise.all(
       Object.entries(checks).map(async ([name, check]) => [name, await outcome(check)]),
     ),
   )
-  if (draining) results.process = 'shutting_down'
+  if (isDraining) results.process = 'shutting_down'
   return { ready: Object.values(results).every((result) => result === 'ok'), checks: results }
 }
 

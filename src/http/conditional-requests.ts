@@ -6,24 +6,31 @@ interface ConditionalHeaders {
   readonly 'if-none-match'?: string | undefined
 }
 
-/** The entity tag of a version (RFC 9110 §8.8.3). */
+/** Returns the entity tag of a version (RFC 9110 §8.8.3). */
 export function entityTag(version: string): string {
   return `"${version}"`
 }
 
+/** Tells whether `If-None-Match` matches an ETag, by weak comparison (RFC 9110 §13.1.2). */
+export function matchesETag(ifNoneMatch: string | undefined, etag: string): boolean {
+  if (ifNoneMatch === undefined) return false
+  const tags = ifNoneMatch.split(',').map((tag) => tag.trim())
+  return tags.some((tag) => tag === '*' || tag === etag || tag === `W/${etag}`)
+}
+
 /**
- * Reads `If-Match`, one strong tag or `*`, or `If-None-Match: *` (RFC 9110 §13.1). Of anything else
- * that is in them nothing is guessed: a change that its sender took for guarded must not be made.
+ * Reads the precondition of a change: `If-Match` with one strong tag or `*`, or `If-None-Match: *`
+ * (RFC 9110 §13.1). Any other value is refused: ignoring it would make an unguarded change.
  *
  * @throws `request_malformed`
  */
 export function readPrecondition(headers: ConditionalHeaders): Precondition {
   const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch } = headers
   if (ifMatch !== undefined && ifNoneMatch !== undefined) {
-    throw malformed('If-Match and If-None-Match exclude each other.')
+    throw malformed('Send either If-Match or If-None-Match, not both.')
   }
   if (ifNoneMatch !== undefined) {
-    if (ifNoneMatch.trim() !== '*') throw malformed('Of a change, If-None-Match must be *.')
+    if (ifNoneMatch.trim() !== '*') throw malformed('The If-None-Match of a change must be *.')
     return null
   }
   if (ifMatch === undefined) return undefined
@@ -35,11 +42,4 @@ export function readPrecondition(headers: ConditionalHeaders): Precondition {
 
 function malformed(detail: string): GatepassError {
   return new GatepassError('request_malformed', { detail })
-}
-
-/** Whether `If-None-Match` names this ETag: one of a list, compared weakly, or `*` (RFC 9110 §13.1.2). */
-export function matches(ifNoneMatch: string | undefined, etag: string): boolean {
-  if (ifNoneMatch === undefined) return false
-  const tags = ifNoneMatch.split(',').map((tag) => tag.trim())
-  return tags.some((tag) => tag === '*' || tag === etag || tag === `W/${etag}`)
 }

@@ -1,24 +1,26 @@
 import { type Networks, networksOf } from '../issuer/throttle/network.ts'
 
-/** How many places there are, for all, and for those who come from one network. */
-export interface PlaceLimits {
+export interface ConnectionMaxima {
+  /** In total. */
   readonly all: number
+  /** Per IPv4 address or IPv6 /56. */
   readonly narrow: number
+  /** Per IPv4 /24 or IPv6 /48. */
   readonly wide: number
 }
 
-/** ConnectionLimits that connections take and give back, so that no network has all of them. */
+/** Counts open connections and limits them per network, so that no network can use up all. */
 export class ConnectionLimits {
-  readonly #limits: PlaceLimits
-  readonly #taken = new Map<string, number>()
+  readonly #maxima: ConnectionMaxima
+  readonly #open = new Map<string, number>()
   #all = 0
 
-  constructor(limits: PlaceLimits) {
-    this.#limits = limits
+  constructor(maxima: ConnectionMaxima) {
+    this.#maxima = maxima
   }
 
-  /** @returns how to give the place back, once; null when there is none for this address */
-  take(address: string): (() => void) | null {
+  /** Counts a connection. Returns the function that releases it, or null if a limit is reached. */
+  open(address: string): (() => void) | null {
     const networks = networksOf(address)
     if (!this.#hasRoom(networks)) return null
     this.#count(networks, 1)
@@ -27,18 +29,18 @@ export class ConnectionLimits {
 
   #hasRoom({ narrow, wide }: Networks): boolean {
     return (
-      this.#all < this.#limits.all &&
-      (this.#taken.get(`narrow ${narrow}`) ?? 0) < this.#limits.narrow &&
-      (this.#taken.get(`wide ${wide}`) ?? 0) < this.#limits.wide
+      this.#all < this.#maxima.all &&
+      (this.#open.get(`narrow ${narrow}`) ?? 0) < this.#maxima.narrow &&
+      (this.#open.get(`wide ${wide}`) ?? 0) < this.#maxima.wide
     )
   }
 
   #count({ narrow, wide }: Networks, change: 1 | -1): void {
     this.#all += change
     for (const key of [`narrow ${narrow}`, `wide ${wide}`]) {
-      const taken = (this.#taken.get(key) ?? 0) + change
-      if (taken === 0) this.#taken.delete(key)
-      else this.#taken.set(key, taken)
+      const open = (this.#open.get(key) ?? 0) + change
+      if (open === 0) this.#open.delete(key)
+      else this.#open.set(key, open)
     }
   }
 }

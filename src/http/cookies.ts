@@ -11,7 +11,7 @@ class HostCookie {
     readonly secure: boolean
   }
 
-  /** @param secure with it the name has the `__Host-` prefix: no other host can set it */
+  /** @param secure adds the prefix `__Host-`, so that no other host can set the cookie */
   constructor(name: string, secure: boolean) {
     this.name = secure ? `__Host-${name}` : name
     this.#attributes = { path: '/', httpOnly: true, sameSite: 'strict', secure }
@@ -25,10 +25,7 @@ class HostCookie {
     reply.clearCookie(this.name, this.#attributes)
   }
 
-  /**
-   * What came as the cookie.
-   * @throws `cookie_duplicated` when it came twice: one of them was planted by somebody else
-   */
+  /** @throws `cookie_duplicated` if it was sent twice: somebody else planted one of them */
   read(request: FastifyRequest): string | undefined {
     const { cookie } = request.headers
     if (cookie === undefined) return undefined
@@ -41,7 +38,7 @@ class HostCookie {
   }
 }
 
-/** The refresh token's cookie. */
+/** The cookie that holds the refresh token. */
 export class RefreshCookie extends HostCookie {
   /** @param suffix of the name */
   constructor(secure: boolean, suffix = '') {
@@ -49,17 +46,17 @@ export class RefreshCookie extends HostCookie {
   }
 }
 
-/** What browsers let a cookie live at most (RFC 6265bis §5.5). */
+/** Longest lifetime of a cookie in browsers (RFC 6265bis §5.5). */
 const deviceExpiresInSeconds = 400 * 86_400
 
-/** The cookie by which a device is known again, long after its sessions have ended. */
+/** The cookie by which a device is recognised long after its sessions have ended. */
 export class DeviceCookie extends HostCookie {
   /** @param suffix of the name */
   constructor(secure: boolean, suffix = '') {
     super(`gatepass-device${suffix}`, secure)
   }
 
-  /** Two of them are as good as none: one was planted, and which does not matter. */
+  /** Ignores a duplicated cookie. */
   override read(request: FastifyRequest): string | undefined {
     try {
       return super.read(request)

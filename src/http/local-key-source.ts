@@ -2,12 +2,12 @@ import type { KeyManager } from '../keys/key-manager.ts'
 import { readKeySet } from '../verifier/keys/key-set.ts'
 import type { KeySource } from '../verifier/keys/key-source.ts'
 
-/** Creates the key source of a verifier in the issuer's own process. Nothing is fetched. */
+/** Creates a key source that reads the keys of the issuer in the same process. */
 export function createLocalKeySource(manager: KeyManager): KeySource {
   let published = manager.publicKeys()
   let keySet = readKeySet({ keys: published })
 
-  /** The manager returns the same array as long as the same keys are published. */
+  /** The key manager returns the same array while the published keys are the same. */
   function current() {
     const latest = manager.publicKeys()
     if (latest !== published) {

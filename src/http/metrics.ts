@@ -2,13 +2,13 @@ import type { FastifyInstance } from 'fastify'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { DataObserver } from '../data/observed-store.ts'
 
-/** Seconds; from a cached JWKS to a login that waits in the queue. */
+/** In seconds: from a cached JWKS to a login that waits in the queue. */
 const requestBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
 
-/** Gauges of prom-client named like counters, which Prometheus warns of. Each is the sum of another. */
+/** Gauges of prom-client that are named like counters. Each is the sum of another metric. */
 const misnamed = ['handles', 'requests', 'resources'].map((what) => `nodejs_active_${what}_total`)
 
-/** What one process measures. Every label has a value list that a stranger can't make longer. */
+/** The metrics of one process. No client can add label values. */
 export class Metrics {
   readonly registry = new Registry()
   readonly #requests: Histogram<'method' | 'route' | 'status'>
@@ -19,7 +19,7 @@ export class Metrics {
     for (const name of misnamed) this.registry.removeSingleMetric(name)
     this.#requests = new Histogram({
       name: 'gatepass_http_request_duration_seconds',
-      help: 'Time from the request line to the end of the answer, by route pattern.',
+      help: 'Time from the request line to the end of the response, by route pattern.',
       labelNames: ['method', 'route', 'status'],
       buckets: requestBuckets,
       registers: [this.registry],
@@ -51,14 +51,14 @@ export class Metrics {
 }
 
 /**
- * Measures how wrong the clock is. Several processes on one machine have one clock.
+ * Registers the offset of the clock. Processes on one machine share a clock, so one value counts.
  *
- * @param offsetMs asked at each look; null leaves the gauge out
+ * @param offsetMs called at each scrape; null omits the gauge
  */
 export function observeClock(registry: Registry, offsetMs: () => number | null): void {
   new Gauge({
     name: 'gatepass_clock_offset_seconds',
-    help: 'Seconds by which the clock is ahead of the one of the session store.',
+    help: 'Seconds by which the clock is ahead of the clock of the session store.',
     aggregator: 'first',
     registers: [registry],
     collect() {
@@ -69,11 +69,15 @@ export function observeClock(registry: Registry, offsetMs: () => number | null):
   })
 }
 
-/** @param dropped asked at each look */
+/**
+ * Registers the number of dropped log lines.
+ *
+ * @param dropped called at each scrape
+ */
 export function observeLog(registry: Registry, dropped: () => number): void {
   new Counter({
     name: 'gatepass_log_lines_dropped_total',
-    help: 'Log lines that were lost because standard output was full, too slow or closed.',
+    help: 'Log lines that were dropped because standard output was full, too slow or closed.',
     registers: [registry],
     collect() {
       this.reset()
@@ -82,32 +86,32 @@ export function observeLog(registry: Registry, dropped: () => number): void {
   })
 }
 
-/** Seconds; from SQLite at hand to a deadline. */
+/** In seconds: from a local SQLite call to the deadline. */
 const dataBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 0.5, 1]
 
-/** Measures session data. No label says whose it is, or what a field is called. */
+/** Creates an observer that measures session data. No label names an owner or a field. */
 export function dataMetrics(registry: Registry): DataObserver {
   const registers = [registry]
   const operations = new Histogram({
     name: 'gatepass_data_operation_duration_seconds',
-    help: 'Time of a call to the store of session data, by what came of it.',
+    help: 'Time of a call to the session data store, by outcome.',
     labelNames: ['operation', 'outcome'],
     buckets: dataBuckets,
     registers,
   })
   const hits = new Counter({
     name: 'gatepass_data_hits_total',
-    help: 'Fields of session data that were read.',
+    help: 'Fields of session data that were found.',
     registers,
   })
   const misses = new Counter({
     name: 'gatepass_data_misses_total',
-    help: 'Fields that were asked for and not there: never written, expired, or dropped by the store.',
+    help: 'Requested fields that were missing: never written, expired, or evicted by the store.',
     registers,
   })
   const unreadable = new Counter({
     name: 'gatepass_data_unreadable_total',
-    help: 'Values that did not decrypt: they were changed, or their secret is not known here.',
+    help: 'Values that did not decrypt: they were changed, or their secret is unknown.',
     registers,
   })
   return {

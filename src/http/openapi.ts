@@ -13,11 +13,11 @@ export interface OpenApiInfo {
   readonly title: string
   readonly description: string
   readonly version: string
-  /** Of the refresh token, where there is one. */
+  /** Name of the refresh cookie, if the service has one. */
   readonly cookieName?: string
 }
 
-/** Serves `/openapi.json`, made from the schemas of the routes that are registered after it. */
+/** Serves `/openapi.json`, generated from the schemas of the routes that are registered later. */
 export function serveOpenApi(app: FastifyInstance, { cookieName, ...info }: OpenApiInfo): void {
   app.register(swagger, {
     openapi: {
@@ -31,7 +31,7 @@ export function serveOpenApi(app: FastifyInstance, { cookieName, ...info }: Open
             scheme: 'dpop',
             bearerFormat: 'JWT',
             description:
-              'A token that is bound to a key, and a proof in the header `DPoP` (RFC 9449).',
+              'A token that is bound to a key, with a proof in the header `DPoP` (RFC 9449).',
           },
           ...(cookieName && { cookie: { type: 'apiKey', in: 'cookie', name: cookieName } }),
         },
@@ -52,7 +52,7 @@ export function serveOpenApi(app: FastifyInstance, { cookieName, ...info }: Open
 
 const nameSchemas = createJsonSchemaTransformObject({ zodToJsonConfig: { override: simplify } })
 
-/** Leaves out what zod says beyond what a reader wants to know, and gives 204 its lack of a body. */
+/** Removes constraints of zod that tell a reader nothing, and marks 204 as without a body. */
 function simplify({
   zodSchema,
   jsonSchema,
@@ -65,7 +65,7 @@ function simplify({
 
 type OpenApiDocument = ReturnType<typeof nameSchemas>
 
-/** Each named schema is made in an input and an output form; only those that are referred to stay. */
+/** Removes unused schemas: zod generates an input and an output form of each. */
 function dropUnused(document: OpenApiDocument): OpenApiDocument {
   const { components } = document as { components?: { schemas?: Record<string, unknown> } }
   const text = JSON.stringify('paths' in document && document.paths)

@@ -5,43 +5,43 @@ import type { RefreshedTokens } from '../issuer/refresh.ts'
 import type { TokenSet } from '../issuer/token-minter.ts'
 
 /**
- * What goes over the wire. The same schemas check requests, type handlers, and make the OpenAPI
- * document. Fields that are not named here are refused (422), so that a misspelled one is noticed.
+ * The schemas of requests and responses. They validate requests, type the handlers and generate the
+ * OpenAPI document. Unknown fields are refused (422), so that a misspelled field is noticed.
  */
 
-/** Passwords have their own rule in bytes; this only bounds what is read. */
-const passwordLengthMax = 1024
-const refreshTokenLengthMax = 256
+/** An upper bound. `checkPassword` has the rule, in bytes. */
+const maxPasswordLength = 1024
+const maxRefreshTokenLength = 256
 
 export const loginBody = z.strictObject({
   username: z.string().min(1).max(254).meta({ description: 'The login name.' }),
-  password: z.string().min(1).max(passwordLengthMax),
+  password: z.string().min(1).max(maxPasswordLength),
   scope: z.string().max(1024).optional().meta({
-    description: 'Space separated (RFC 6749 §3.3). Without it the default of the client.',
+    description: 'Space-separated (RFC 6749 §3.3). Default: the default scope of the client.',
   }),
   client_id: z
     .string()
     .min(1)
     .max(64)
     .optional()
-    .meta({ description: 'The configured client; without it the first one.' }),
+    .meta({ description: 'A configured client. Default: the first one.' }),
   refresh_token_in: z
     .enum(['cookie', 'body'])
     .default('cookie')
-    .meta({ description: 'How the refresh token is handed over.' }),
+    .meta({ description: 'How the client receives the refresh token.' }),
 })
 
-const refreshToken = z.string().min(1).max(refreshTokenLengthMax)
+const refreshToken = z.string().min(1).max(maxRefreshTokenLength)
 
 export const refreshBody = z
   .strictObject({ refresh_token: refreshToken.optional() })
   .nullish()
-  .meta({ description: 'Left out when the refresh token comes as a cookie.' })
+  .meta({ description: 'Omit it if the refresh token is sent as a cookie.' })
 
 export type RefreshBody = z.infer<typeof refreshBody>
 
 const dpopHeader = z.string().optional().meta({
-  description: 'A proof of possession of a key, which the tokens are bound to (RFC 9449 §5).',
+  description: 'A DPoP proof (RFC 9449 §5). The tokens are bound to its key.',
 })
 
 export const loginHeaders = z.looseObject({ dpop: dpopHeader })
@@ -49,7 +49,7 @@ export const loginHeaders = z.looseObject({ dpop: dpopHeader })
 export const refreshHeaders = z.looseObject({
   'idempotency-key': z.string().min(1).max(255).optional().meta({
     description:
-      'One for each refresh attempt, kept over its retries: a lost answer can then be asked for again, however late.',
+      'One per refresh attempt, the same for its retries. A retry returns a lost response, however late.',
   }),
   dpop: dpopHeader,
 })
@@ -58,7 +58,7 @@ export const tokenResponse = z
   .object({
     access_token: z.string(),
     token_type: z.enum(['Bearer', 'DPoP']).meta({
-      description: '`DPoP` when the access token is bound to a key (RFC 9449 §5).',
+      description: '`DPoP` if the access token is bound to a key (RFC 9449 §5).',
     }),
     expires_in: z.int().meta({ description: 'Seconds.' }),
     scope: z.string(),
@@ -66,9 +66,35 @@ export const tokenResponse = z
     refresh_token: z.string().optional(),
     refresh_token_expires_in: z.int().optional().meta({ description: 'Seconds.' }),
   })
-  .meta({ id: 'TokenResponse', description: 'In the form of RFC 6749 §5.1.' })
+  .meta({ id: 'TokenResponse', description: 'The token response of RFC 6749 §5.1.' })
 
 export type TokenResponse = z.infer<typeof tokenResponse>
+
+/** How a client sends and receives the refresh token. */
+export type RefreshTokenTransport = 'cookie' | 'body'
+
+/** Returns the response body of a login or a refresh. */
+export function tokenResponseOf(tokens: TokenSet, transport: RefreshTokenTransport): TokenResponse {
+  return {
+    access_token: tokens.accessToken,
+    token_type: tokens.tokenType,
+    expires_in: tokens.expiresInSeconds,
+    scope: tokens.scope,
+    session_id: tokens.sessionId,
+    ...(transport === 'body' && {
+      refresh_token: tokens.refreshToken,
+      refresh_token_expires_in: tokens.refreshExpiresInSeconds,
+    }),
+  }
+}
+
+/** Tells whether the response sets the refresh cookie. */
+export function isSetAsCookie(
+  tokens: TokenSet & Partial<RefreshedTokens>,
+  transport: RefreshTokenTransport,
+) {
+  return transport === 'cookie' && (tokens.setsCookie ?? true)
+}
 
 const instant = z.iso.datetime()
 
@@ -83,7 +109,9 @@ export const sessionList = z
         created_at: instant,
         last_used_at: instant,
         expires_at: instant,
-        current: z.boolean().meta({ description: 'Whether it is the session of this request.' }),
+        current: z
+          .boolean()
+          .meta({ description: 'Whether the session is the one of this request.' }),
       }),
     ),
   })
@@ -100,9 +128,11 @@ export const me = z
   })
   .meta({ id: 'Me' })
 
-export const noContent = z.undefined().meta({ description: 'Done; there is nothing to say.' })
+export const noContent = z.undefined().meta({ description: 'Done. The response has no body.' })
 
-export const notModified = z.undefined().meta({ description: 'The copy at hand is current.' })
+export const notModified = z
+  .undefined()
+  .meta({ description: 'The client has the current version.' })
 
 /** RFC 7517 §5. */
 export const jwks = z
@@ -115,7 +145,7 @@ export const serverMetadata = z
   .meta({ id: 'AuthorizationServerMetadata' })
 
 export const snapshot = z.string().meta({
-  description: 'A JWS of type `gatepass-revocations+jwt`; its payload lists what was revoked.',
+  description: 'A JWS of type `gatepass-revocations+jwt`. Its payload lists the revocations.',
 })
 
 export const revocationStream = z.string().meta({
@@ -132,12 +162,12 @@ export const verifyQuery = z.looseObject({
     .string()
     .max(1024)
     .optional()
-    .meta({ description: 'Scopes that the token must have, space separated.' }),
+    .meta({ description: 'Scopes that the token must have, space-separated.' }),
 })
 
 export const verified = z.undefined().meta({
   description:
-    'The token is good. `X-Auth-Subject`, `X-Auth-Session`, `X-Auth-Scope` and `X-Auth-Client` tell whose it is.',
+    'The token is valid. `X-Auth-Subject`, `X-Auth-Session`, `X-Auth-Scope` and `X-Auth-Client` describe it.',
 })
 
 /** RFC 9457. */
@@ -151,12 +181,12 @@ export const problem = z
     errors: z.array(z.object({ pointer: z.string(), detail: z.string() })).optional(),
     request_id: z.string().optional(),
   })
-  .meta({ id: 'Problem', description: 'What went wrong (RFC 9457); `code` is stable.' })
+  .meta({ id: 'Problem', description: 'An error (RFC 9457). `code` is stable.' })
 
-/** What goes over the wire of `/data`, as in schemas.ts. */
+/** The fields of `/data`. */
 
 const scope = z.enum(['session', 'user']).meta({
-  description: '`session` ends with the session of the token; `user` outlives it.',
+  description: '`session`: deleted with the session of the token. `user`: outlives the session.',
 })
 const field = z.string().meta({ description: 'Up to 64 letters, digits, `-` and `_`.' })
 const jsonValue = z.unknown()
@@ -166,7 +196,7 @@ export const fieldParams = z.object({ scope, field })
 
 export const readHeaders = z.looseObject({
   'if-none-match': z.string().max(1024).optional().meta({
-    description: 'The `ETag` of the copy at hand; 304 says that it is current.',
+    description: 'The `ETag` of the version that the client has.',
   }),
 })
 
@@ -175,7 +205,7 @@ export const changeHeaders = z.looseObject({
     description: 'The `ETag` that the field must have, or `*` for any.',
   }),
   'if-none-match': z.string().max(256).optional().meta({
-    description: '`*`: there must be no such field.',
+    description: '`*`: the field must not exist.',
   }),
 })
 
@@ -188,31 +218,8 @@ export const fieldList = z
   .object({
     fields: z.record(z.string(), z.object({ value: jsonValue, etag: z.string() })),
   })
-  .meta({ id: 'DataFields', description: 'Each field by its name.' })
+  .meta({ id: 'DataFields', description: 'The fields by name.' })
 
-export const created = z.undefined().meta({ description: 'There was no such field before.' })
-export const changed = z.undefined().meta({ description: 'The field has the new value.' })
-export const absent = z.undefined().meta({ description: 'There is no such field any more.' })
-
-/** How a refresh token comes and goes. */
-export type TokenPlace = 'cookie' | 'body'
-
-/** The body of the answer to a login or a refresh. */
-export function tokenResponseOf(tokens: TokenSet, by: TokenPlace): TokenResponse {
-  return {
-    access_token: tokens.accessToken,
-    token_type: tokens.tokenType,
-    expires_in: tokens.expiresInSeconds,
-    scope: tokens.scope,
-    session_id: tokens.sessionId,
-    ...(by === 'body' && {
-      refresh_token: tokens.refreshToken,
-      refresh_token_expires_in: tokens.refreshExpiresInSeconds,
-    }),
-  }
-}
-
-/** Whether the refresh token goes into a cookie. */
-export function isSetAsCookie(tokens: TokenSet & Partial<RefreshedTokens>, by: TokenPlace) {
-  return by === 'cookie' && (tokens.setsCookie ?? true)
-}
+export const created = z.undefined().meta({ description: 'The field was created.' })
+export const changed = z.undefined().meta({ description: 'The field was changed.' })
+export const absent = z.undefined().meta({ description: 'The field was removed.' })

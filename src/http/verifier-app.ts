@@ -3,12 +3,12 @@ import type { RequestTarget } from '../verifier/dpop/target-uri.ts'
 import { gatepassAuth } from '../verifier/fastify.ts'
 import type { Verifier } from '../verifier/verifier.ts'
 import { collectRoutes, createApp, refuseOtherMethods } from './app.ts'
-import { crossOriginRoutes } from './cross-origin.ts'
+import { registerCrossOriginRoutes } from './cross-origin.ts'
 import { forwardedTarget } from './forwarded-target.ts'
 import type { Metrics } from './metrics.ts'
 import { serveOpenApi } from './openapi.ts'
 import { handOn } from './problem.ts'
-import { type DataDeps, dataRoutes } from './routes/data.ts'
+import { type DataRoutesOptions, dataRoutes } from './routes/data.ts'
 import { verifyRoutes, whoamiRoute } from './routes/verify.ts'
 
 export interface VerifierAppDeps {
@@ -25,7 +25,7 @@ export interface VerifierAppDeps {
   /** Pages of these origins may call what is for people, with their token. */
   readonly allowedOrigins?: readonly string[]
   /** null where no session data is kept. */
-  readonly data?: DataDeps | null
+  readonly data?: DataRoutesOptions | null
 }
 
 /** The verifier's HTTP service. Composition only: it starts nothing and reads no environment. */
@@ -42,7 +42,7 @@ export function buildVerifierApp(deps: VerifierAppDeps): FastifyInstance {
   const requestTarget = forwardedTarget({ trustedProxies, publicUrl })
   app.register(async (scope) => verifyRoutes(scope, deps.verifier, requestTarget))
   app.register((scope) =>
-    crossOriginRoutes(scope, deps.allowedOrigins ?? [], (pages) =>
+    registerCrossOriginRoutes(scope, deps.allowedOrigins ?? [], (pages) =>
       peopleRoutes(pages, deps, requestTarget),
     ),
   )

@@ -10,27 +10,27 @@ import type { TokenCacheStatus } from '../verifier/token-cache.ts'
 const keySources = ['network', 'file', 'fixed', 'own', 'none'] as const
 
 const cacheCounters = {
-  hits: 'Tokens that had been found good before.',
-  misses: 'Tokens whose signature had to be checked.',
-  evictions: 'Tokens that made room for others.',
+  hits: 'Tokens that were found in the cache.',
+  misses: 'Tokens whose signature was verified.',
+  evictions: 'Tokens that were evicted for other tokens.',
 } as const satisfies Partial<Record<keyof TokenCacheStatus, string>>
 
 const cacheGauges = {
-  tokens: 'Tokens that are kept.',
-  bytes: 'An estimate of the memory that they take.',
+  tokens: 'Cached tokens.',
+  bytes: 'Estimated memory of the cached tokens.',
 } as const satisfies Partial<Record<keyof TokenCacheStatus, string>>
 
 /**
- * Measures what a verifier does: outcomes, token cache, keys. Nothing is done at a request; the
- * verifier counts by itself and is asked at each look. Every label is from a list of ours.
+ * Registers the metrics of a verifier: outcomes, token cache and keys. The verifier counts, so a
+ * request costs nothing here.
  *
- * @param status asked at each look
+ * @param status called at each scrape
  */
 export function observeVerifier(registry: Registry, status: () => VerifierStatus): void {
   const registers = [registry]
   new Counter({
     name: 'gatepass_verifications_total',
-    help: 'Tokens that were checked, by what came of it.',
+    help: 'Verified tokens, by outcome.',
     labelNames: ['outcome'],
     registers,
     collect() {
@@ -42,7 +42,7 @@ export function observeVerifier(registry: Registry, status: () => VerifierStatus
   observeKeys(registers, () => status().keys)
 }
 
-/** A verifier without a cache has figures that stay at 0. */
+/** Without a cache every value is 0. */
 function observeCache(registers: Registry[], status: () => TokenCacheStatus | null): void {
   for (const [name, help] of entriesOf(cacheCounters)) {
     new Counter({
@@ -67,11 +67,11 @@ function observeCache(registers: Registry[], status: () => TokenCacheStatus | nu
   }
 }
 
-/** Of several processes, the one that is worst off counts. */
+/** Of several processes the worst value counts. */
 function observeKeys(registers: Registry[], status: () => KeySourceStatus): void {
   new Gauge({
     name: 'gatepass_keys',
-    help: 'Keys that tokens can be checked with.',
+    help: 'Usable keys.',
     aggregator: 'min',
     registers,
     collect() {
@@ -80,7 +80,7 @@ function observeKeys(registers: Registry[], status: () => KeySourceStatus): void
   })
   new Gauge({
     name: 'gatepass_keys_age_seconds',
-    help: 'Seconds since the keys were loaded or confirmed.',
+    help: 'Seconds since the keys were fetched or confirmed.',
     aggregator: 'max',
     registers,
     collect() {
@@ -91,7 +91,7 @@ function observeKeys(registers: Registry[], status: () => KeySourceStatus): void
   })
   new Gauge({
     name: 'gatepass_keys_refresh_failed',
-    help: '1 when the last attempt to load the keys failed.',
+    help: '1 if the last fetch of the keys failed.',
     aggregator: 'max',
     registers,
     collect() {
@@ -100,7 +100,7 @@ function observeKeys(registers: Registry[], status: () => KeySourceStatus): void
   })
   new Gauge({
     name: 'gatepass_keys_source',
-    help: 'Processes that have their keys from the network, from a file, otherwise, or not at all.',
+    help: 'Processes by the source of their keys.',
     labelNames: ['source'],
     registers,
     collect() {
@@ -116,24 +116,23 @@ function entriesOf<T extends object>(record: T): [keyof T & string, string][] {
 
 const gauges = {
   lag_seconds: {
-    help: 'Seconds since no revocation was known to be missing.',
+    help: 'Seconds since the revocation list was known to be complete.',
     read: ({ lagSeconds }: RevocationsStatus) => lagSeconds,
   },
   entries: {
-    help: 'Sessions, users and keys that are refused.',
+    help: 'Revoked sessions, users and keys in memory.',
     read: ({ entries }: RevocationsStatus) => entries,
   },
   coarsened: {
-    help: 'How often there were too many, so that the oldest became one rule for all.',
+    help: 'How often the memory limit replaced the oldest entries by one rule for all users.',
     read: ({ coarsened }: RevocationsStatus) => coarsened,
   },
 }
 
 /**
- * Measures how well a verifier hears of revocations. Of several processes, the one that is worst off
- * counts.
+ * Registers the metrics of the revocation feed. Of several processes the worst value counts.
  *
- * @param status asked at each look
+ * @param status called at each scrape
  */
 export function observeRevocations(registry: Registry, status: () => RevocationsStatus): void {
   for (const [name, { help, read }] of Object.entries(gauges)) {
@@ -149,7 +148,7 @@ export function observeRevocations(registry: Registry, status: () => Revocations
   }
   new Gauge({
     name: 'gatepass_revocations_state',
-    help: 'Processes that have their news by the stream, by polls, or not at all.',
+    help: 'Processes by the state of their revocation feed.',
     labelNames: ['state'],
     registers: [registry],
     collect() {

@@ -4,7 +4,7 @@ import { RedisSessionStore } from '../../src/stores/redis/session-store.ts'
 import { bearer, startIssuer } from '../support/issuer.ts'
 import { type RedisServer, startCluster } from '../support/redis.ts'
 
-/** What a client is told while no replica can confirm that a session has ended, and later. */
+/** Sign-outs that no replica can confirm, and their retries. */
 
 const cookieName = '__Host-gatepass'
 
@@ -50,10 +50,10 @@ for (const silent of ['log', 'session'] as const) {
       const request = requestOf(issuer.tokens)
       issuer.freeze()
       for (let again = 0; again < 2; again++) {
-        const doubtful = await issuer.call(request)
-        t.match(doubtful.json(), { status: 503, code: 'store_unavailable' })
-        t.equal(doubtful.headers['retry-after'], '1')
-        t.same(doubtful.cookies, [], 'a cookie is kept, to ask by it')
+        const unconfirmed = await issuer.call(request)
+        t.match(unconfirmed.json(), { status: 503, code: 'store_unavailable' })
+        t.equal(unconfirmed.headers['retry-after'], '1')
+        t.same(unconfirmed.cookies, [], 'the cookie is kept for the retry')
       }
       await issuer.thaw()
       t.equal((await issuer.call(request)).statusCode, 204)
@@ -61,8 +61,10 @@ for (const silent of ['log', 'session'] as const) {
       t.match(refreshed.json(), { code: 'refresh_token_revoked' })
       const me = await issuer.call(byToken('GET', '/me', issuer.tokens.access_token))
       t.match(me.json(), { code: 'token_revoked' })
-      const told = issuer.audit().filter(({ event }) => /logout|ended/.test(String(event)))
-      t.equal(told.length, 1)
+      const events = issuer
+        .audit()
+        .filter(({ event }) => /logout|session\.revoked/.test(String(event)))
+      t.equal(events.length, 1)
     })
   }
 }

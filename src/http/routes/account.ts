@@ -8,7 +8,7 @@ import { bearer } from '../openapi.ts'
 import { handOn } from '../problem.ts'
 import { me, noContent, problem, sessionList, sessionParams } from '../schemas.ts'
 
-/** What a signed-in user sees and ends: `/me`, `/sessions`, `/logout/all`. All by bearer token. */
+/** Registers `/me`, `/sessions` and `/logout/all`, which need an access token. */
 export async function accountRoutes(
   instance: FastifyInstance,
   { issuer, verifier, auditOf }: IssuerContext,
@@ -21,7 +21,7 @@ export async function accountRoutes(
     onRefused: handOn,
   })
 
-  // The issuer has the sessions at hand, so here a signed-out token ends at once.
+  // The issuer reads the session itself, so a sign-out takes effect here immediately.
   app.addHook('preHandler', async (request, reply) => {
     reply.header('cache-control', 'no-store')
     const { sid } = request.auth ?? {}
@@ -89,7 +89,7 @@ export async function accountRoutes(
     '/logout/all',
     {
       schema: {
-        summary: 'End every session of the user',
+        summary: 'Sign out on every device',
         tags: ['account'],
         security: bearer,
         response: { 204: noContent, default: problem },
@@ -102,7 +102,7 @@ export async function accountRoutes(
   )
 }
 
-/** The verified claims; the guard let nobody through without. */
+/** Returns the verified claims. The guard refuses requests without them. */
 function caller(request: FastifyRequest) {
   if (request.auth === null) throw new GatepassError('token_missing')
   return request.auth

@@ -10,14 +10,13 @@ import {
   putField,
   removeField,
 } from '../../data/owned-fields.ts'
-import { entityTag, matches, readPrecondition } from '../conditional-requests.ts'
+import { entityTag, matchesETag, readPrecondition } from '../conditional-requests.ts'
 import { bearer } from '../openapi.ts'
-import * as form from '../schemas.ts'
-import { notModified, problem } from '../schemas.ts'
+import * as schemas from '../schemas.ts'
 
-export interface DataDeps {
+export interface DataRoutesOptions {
   readonly data: DataService
-  /** Whether each change must say what it expects. */
+  /** Whether each change needs a precondition. */
   readonly requiresPrecondition: boolean
 }
 
@@ -25,22 +24,26 @@ const tags = ['data']
 const reads = { auth: { scope: 'data:read' } }
 const writes = { auth: { scope: 'data:write' } }
 
-/** `/data`: the fields of the caller's session, and of the caller. The instance guards its routes. */
-export function dataRoutes(instance: FastifyInstance, deps: DataDeps): void {
-  // It is the caller's alone, and signing out ends it: no cache may keep it.
+/** Registers `/data`, the fields of the caller's session and of the caller, on a guarded instance. */
+export function dataRoutes(instance: FastifyInstance, options: DataRoutesOptions): void {
+  // The data is private and is deleted at sign-out, so no cache may store it.
   instance.addHook('onRequest', async (_request, reply) => {
     reply.header('cache-control', 'no-store')
   })
-  readRoutes(instance, deps)
-  changeRoutes(instance, deps)
+  readRoutes(instance, options)
+  changeRoutes(instance, options)
 }
 
-function fieldsOf(request: FastifyRequest, scope: DataScope, { data }: DataDeps): OwnedFields {
+function fieldsOf(
+  request: FastifyRequest,
+  scope: DataScope,
+  { data }: DataRoutesOptions,
+): OwnedFields {
   if (request.auth === null) throw new GatepassError('token_missing')
   return data.fieldsOf(scope, request.auth)
 }
 
-function readRoutes(instance: FastifyInstance, deps: DataDeps): void {
+function readRoutes(instance: FastifyInstance, options: DataRoutesOptions): void {
   const app = instance.withTypeProvider<ZodTypeProvider>()
 
   app.get(
@@ -48,15 +51,15 @@ function readRoutes(instance: FastifyInstance, deps: DataDeps): void {
     {
       config: reads,
       schema: {
-        summary: 'All fields at once',
+        summary: 'Read all fields',
         tags,
         security: bearer,
-        params: form.scopeParams,
-        response: { 200: form.fieldList, default: problem },
+        params: schemas.scopeParams,
+        response: { 200: schemas.fieldList, default: schemas.problem },
       },
     },
     async (request) => {
-      const all = await fieldsOf(request, request.params.scope, deps).getAll()
+      const all = await fieldsOf(request, request.params.scope, options).getAll()
       const entries = [...all].map(([name, { value, version }]) => [
         name,
         { value, etag: entityTag(version) },
@@ -70,34 +73,35 @@ function readRoutes(instance: FastifyInstance, deps: DataDeps): void {
     {
       config: reads,
       schema: {
-        summary: 'One field',
+        summary: 'Read a field',
         tags,
         security: bearer,
-        params: form.fieldParams,
-        headers: form.readHeaders,
-        response: { 200: form.fieldValue, 304: notModified, default: problem },
+        params: schemas.fieldParams,
+        headers: schemas.readHeaders,
+        response: { 200: schemas.fieldValue, 304: schemas.notModified, default: schemas.problem },
       },
     },
     async (request, reply) => {
       const { scope, field } = request.params
-      const found = await fieldsOf(request, scope, deps).get(field)
+      const found = await fieldsOf(request, scope, options).get(field)
       if (found === null) throw new GatepassError('data_field_not_found')
       const etag = entityTag(found.version)
       reply.header('etag', etag)
-      if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send(undefined)
-      // As text: null, or a string, is a value like any other.
+      if (matchesETag(request.headers['if-none-match'], etag))
+        return reply.code(304).send(undefined)
+      // As text, because null and strings are values too.
       const text = JSON.stringify(found.value)
       return reply.type('application/json').serializer(String).send(text)
     },
   )
 }
 
-function changeRoutes(instance: FastifyInstance, deps: DataDeps): void {
+function changeRoutes(instance: FastifyInstance, options: DataRoutesOptions): void {
   const app = instance.withTypeProvider<ZodTypeProvider>()
 
   function preconditionOf(request: FastifyRequest): Precondition {
     const precondition = readPrecondition(request.headers)
-    if (precondition === undefined && deps.requiresPrecondition) {
+    if (precondition === undefined && options.requiresPrecondition) {
       throw new GatepassError('data_precondition_required')
     }
     return precondition
@@ -106,27 +110,27 @@ function changeRoutes(instance: FastifyInstance, deps: DataDeps): void {
   app.put(
     '/data/:scope/:field',
     {
-      // A field may be larger than other bodies.
+      // Larger than other bodies.
       bodyLimit: maxValueBytes,
       config: writes,
-      // Afterwards no body looks like null, which is a value.
+      // After validation a missing body is null, which is a value.
       preValidation: async ({ body }) => {
         if (body === undefined) throw new GatepassError('data_value_invalid')
       },
       schema: {
-        summary: 'Write one field, if it is as expected',
+        summary: 'Write a field if its precondition holds',
         tags,
         security: bearer,
-        params: form.fieldParams,
-        headers: form.changeHeaders,
-        body: form.fieldValue,
-        response: { 201: form.created, 204: form.changed, default: problem },
+        params: schemas.fieldParams,
+        headers: schemas.changeHeaders,
+        body: schemas.fieldValue,
+        response: { 201: schemas.created, 204: schemas.changed, default: schemas.problem },
       },
     },
     async (request, reply) => {
       const { scope, field } = request.params
       const precondition = preconditionOf(request)
-      const fields = fieldsOf(request, scope, deps)
+      const fields = fieldsOf(request, scope, options)
       const { version, isNew } = await putField(
         fields,
         field,
@@ -143,18 +147,18 @@ function changeRoutes(instance: FastifyInstance, deps: DataDeps): void {
     {
       config: writes,
       schema: {
-        summary: 'Remove one field, if it is as expected',
+        summary: 'Remove a field if its precondition holds',
         tags,
         security: bearer,
-        params: form.fieldParams,
-        headers: form.changeHeaders,
-        response: { 204: form.absent, default: problem },
+        params: schemas.fieldParams,
+        headers: schemas.changeHeaders,
+        response: { 204: schemas.absent, default: schemas.problem },
       },
     },
     async (request, reply) => {
       const { scope, field } = request.params
       const precondition = preconditionOf(request)
-      const fields = fieldsOf(request, scope, deps)
+      const fields = fieldsOf(request, scope, options)
       await removeField(fields, field, precondition)
       return reply.code(204).send(undefined)
     },

@@ -16,9 +16,9 @@ import {
   noContent,
   problem,
   type RefreshBody,
+  type RefreshTokenTransport,
   refreshBody,
   refreshHeaders,
-  type TokenPlace,
   type TokenResponse,
   tokenResponse,
   tokenResponseOf,
@@ -26,32 +26,32 @@ import {
 
 export const loginUrl = '/login'
 
-/** `/login`, `/refresh` and `/logout`: what a front end calls. */
+/** Registers `/login`, `/refresh` and `/logout`, which front ends call. */
 export function signInRoutes(instance: FastifyInstance, context: IssuerContext): void {
   const app = instance.withTypeProvider<ZodTypeProvider>()
   const { issuer, verifier, refreshCookie, deviceCookie, origins, provenKey, auditOf } = context
   const targetOf = targetBelow(issuer.policy.issuer)
 
-  /** The refresh token of a request: the body's, else the cookie's. A cookie needs an allowed origin. */
+  /** Reads the refresh token from the body or the cookie. A cookie needs an allowed origin. */
   function presented(request: FastifyRequest) {
     const inBody = tokenInBody(request)
-    if (inBody !== undefined) return { token: inBody, by: 'body' } as const
+    if (inBody !== undefined) return { token: inBody, transport: 'body' } as const
     const token = refreshCookie.read(request)
     if (token === undefined) return null
     origins.check(request)
-    return { token, by: 'cookie' } as const
+    return { token, transport: 'cookie' } as const
   }
 
-  function answer(
+  function respond(
     reply: FastifyReply,
     tokens: TokenSet & Partial<RefreshedTokens>,
-    by: TokenPlace,
+    transport: RefreshTokenTransport,
   ): TokenResponse {
     reply.header('cache-control', 'no-store')
-    if (isSetAsCookie(tokens, by)) {
+    if (isSetAsCookie(tokens, transport)) {
       refreshCookie.set(reply, tokens.refreshToken, tokens.refreshExpiresInSeconds)
     }
-    return tokenResponseOf(tokens, by)
+    return tokenResponseOf(tokens, transport)
   }
 
   app.post(
@@ -86,7 +86,7 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
         },
         auditOf(request),
       )
-      const body = answer(reply, tokens, refresh_token_in)
+      const body = respond(reply, tokens, refresh_token_in)
       if (refresh_token_in === 'cookie') deviceCookie.remember(reply, deviceToken)
       return body
     },
@@ -115,7 +115,7 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
         },
         auditOf(request),
       )
-      return answer(reply, tokens, found.by)
+      return respond(reply, tokens, found.transport)
     },
   )
 
@@ -123,7 +123,7 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
     '/logout',
     {
       schema: {
-        summary: 'End this session everywhere',
+        summary: 'Sign out on this device',
         tags: ['sign-in'],
         security: [{ cookie: [] }, ...bearer, {}],
         body: refreshBody,
@@ -136,24 +136,24 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
         ? issuer.refreshTokens.parse(found.token).sid
         : await sessionOfToken(request, verifier, targetOf)
       await issuer.sessions.logout(sid, auditOf(request))
-      if (found?.by === 'cookie') refreshCookie.clear(reply)
+      if (found?.transport === 'cookie') refreshCookie.clear(reply)
       return reply.code(204).header('cache-control', 'no-store').send(undefined)
     },
   )
 
-  // A cookie that can never work again is cleared, so that the browser stops sending it.
+  // Clears a cookie that can never work again, so that the browser stops sending it.
   app.addHook('onError', async (request, reply, error) => {
     if (request.headers.cookie === undefined || tokenInBody(request) !== undefined) return
-    if (isGatepassError(error) && deadCookie.has(error.code)) refreshCookie.clear(reply)
+    if (isGatepassError(error) && deadCookieCodes.has(error.code)) refreshCookie.clear(reply)
   })
 }
 
-/** A token in the body is used instead of the cookie, so its refusal says nothing about the cookie. */
+/** A token in the body takes precedence, so its refusal does not concern the cookie. */
 function tokenInBody(request: FastifyRequest): string | undefined {
   return (request.body as RefreshBody)?.refresh_token
 }
 
-const deadCookie: ReadonlySet<string> = new Set([
+const deadCookieCodes: ReadonlySet<string> = new Set([
   'cookie_duplicated',
   'refresh_token_malformed',
   'refresh_token_unknown',

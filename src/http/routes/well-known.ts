@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import { algorithmNames } from '../../tokens/algorithms.ts'
-import { matches } from '../conditional-requests.ts'
+import { matchesETag } from '../conditional-requests.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import { jwks, notModified, serverMetadata } from '../schemas.ts'
 
-/** What verifiers and client libraries look up: RFC 7517 keys and RFC 8414 metadata. */
+/** Registers the JWKS (RFC 7517) and the metadata of the issuer (RFC 8414). */
 export function wellKnownRoutes(app: FastifyInstance, { issuer, keys }: IssuerContext): void {
   const issuerUrl = issuer.policy.issuer
 
@@ -20,7 +20,7 @@ export function wellKnownRoutes(app: FastifyInstance, { issuer, keys }: IssuerCo
     (request, reply) => {
       const { body, etag, maxAgeSeconds } = keys.jwks()
       reply.header('etag', etag).header('cache-control', `public, max-age=${maxAgeSeconds}`)
-      if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send()
+      if (matchesETag(request.headers['if-none-match'], etag)) return reply.code(304).send()
       return reply.type('application/jwk-set+json').serializer(String).send(body)
     },
   )
@@ -29,13 +29,13 @@ export function wellKnownRoutes(app: FastifyInstance, { issuer, keys }: IssuerCo
     issuer: issuerUrl,
     jwks_uri: `${issuerUrl}/.well-known/jwks.json`,
     scopes_supported: issuer.clients.scopesSupported(),
-    // Users sign in by POST /login; none of the OAuth grants is offered.
+    // Users sign in by POST /login. There are no OAuth grants.
     response_types_supported: [],
     grant_types_supported: [],
     dpop_signing_alg_values_supported: algorithmNames,
     service_documentation: `${issuerUrl}/openapi.json`,
   })
-  // RFC 8414 §3: the path of an issuer's name stands behind the well-known part.
+  // RFC 8414 §3: the path of the issuer follows the well-known path.
   const { pathname } = new URL(issuerUrl)
   app.get(
     `/.well-known/oauth-authorization-server${pathname === '/' ? '' : pathname}`,

@@ -73,7 +73,7 @@ t.test(title, { timeout: (stay_s + 110) * 1000 }, async (t) => {
     t.notOk(heard.includes('signed-out'), `tab ${at + 1}`)
     t.ok(await tab.locator('#dashboard').isVisible())
   }
-  const ended = /"event":"(refresh\.(reused|refused)|session\.ended|logout)"/
+  const ended = /"event":"(refresh\.(reused|refused)|session\.revoked|logout)"/
   t.notMatch(playground.log, ended)
   t.ok(sent.lost > 0, JSON.stringify(sent))
   t.ok(sent.refreshes >= stay_s / accessTtl_s, `${sent.refreshes} refreshes`)
