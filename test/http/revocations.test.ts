@@ -41,6 +41,15 @@ async function follow(t: Test, issuer: TestIssuer, lastEventId?: string) {
   return {
     response,
     stop: () => aborter.abort(),
+    /** Resolves with all that came before the first heartbeat. */
+    async untilHeartbeat(): Promise<string> {
+      while (!/^:$/m.test(text)) {
+        const { value, done } = await reader.read()
+        if (done) throw new Error('the stream has ended')
+        text += value
+      }
+      return text.slice(0, text.search(/^:$/m))
+    },
     async next(): Promise<{ id: string; token: string } | null> {
       for (;;) {
         const event = /id: (.*)\nevent: revocation\ndata: (.*)\n\n/.exec(text)
@@ -79,6 +88,14 @@ t.test('the snapshot holds sessions, users and everybody, each with its time', a
     users: { [sub]: now_s },
     all: now_s,
   })
+})
+
+t.test('a stream begins with the log so far and a heartbeat', async (t) => {
+  const issuer = await startIssuer(t)
+  const { refresh_token } = await issuer.signIn()
+  await issuer.call({ method: 'POST', url: '/logout', body: { refresh_token } })
+  const stream = await follow(t, issuer)
+  t.match(await stream.untilHeartbeat(), /^event: revocation$/m)
 })
 
 t.test(

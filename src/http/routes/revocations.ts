@@ -124,7 +124,7 @@ class RevocationStreams {
 
   constructor(issuer: Issuer) {
     this.#issuer = issuer
-    this.#heartbeat = setInterval(() => this.#beat(), heartbeatMs).unref()
+    this.#heartbeat = setInterval(() => this.#beat(this.#streams), heartbeatMs).unref()
   }
 
   /** Sends the entries after an event, then each new entry. */
@@ -148,6 +148,8 @@ class RevocationStreams {
       this.#streams.delete(stream)
     })
     send(revocations.entriesAfter(lastEventId))
+    // The follower relies on the stream from its first heartbeat.
+    void written.then(() => this.#beat([stream]))
   }
 
   close(): void {
@@ -156,9 +158,9 @@ class RevocationStreams {
   }
 
   /** A heartbeat states that there is no other event, so it stops while the log is unavailable. */
-  #beat(): void {
+  #beat(streams: Iterable<ServerResponse>): void {
     if (this.#issuer.revocations.lastError !== null) return
-    for (const stream of this.#streams) write(stream, ':\n\n')
+    for (const stream of streams) write(stream, ':\n\n')
   }
 
   #textOf(entry: FeedEntry): Promise<string> {
