@@ -16,6 +16,8 @@ const tap = fileURLToPath(import.meta.resolve('tap')).replace(
   /dist.*/,
   join('dist', 'esm', 'run.mjs'),
 )
+/** All test files load the same modules: the test runner, its plugins and the sources. */
+const compileCache = join(projectFolder, 'node_modules/.cache/gatepass-tests')
 const own = ['--fast', '--list']
 const tapOptions = process.argv.slice(2).filter((option) => !own.includes(option))
 const isFast = process.argv.includes('--fast')
@@ -45,6 +47,7 @@ if (process.argv.includes('--list')) {
   const paths = chosen.map((path) => relative(process.cwd(), join(projectFolder, path)))
   const { status } = spawnSync(process.execPath, [tap, ...tapOptions, ...paths], {
     stdio: 'inherit',
+    env: { ...process.env, NODE_COMPILE_CACHE: compileCache },
   })
   process.exitCode = status ?? 1
 }

@@ -1,8 +1,7 @@
-import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { startMemcached, urlOf } from '../support/memcached.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
-import { outsideFolder, projectFolder } from '../support/project.ts'
+import { outsideFolder } from '../support/project.ts'
 import { startRedis } from '../support/redis.ts'
 import { until } from '../support/until.ts'
 
@@ -11,9 +10,8 @@ const secrets = {
   GATEPASS_DATA_SECRET: 'd'.repeat(43),
 }
 const ports = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: '0' }
-/** Two dozen processes compile the same sources, and hash a few passwords: both as little as may be. */
+/** Two dozen processes hash a few passwords: as little as may be. */
 const quick = {
-  NODE_COMPILE_CACHE: join(projectFolder, 'node_modules/.cache/gatepass-tests'),
   GATEPASS_ARGON2_MEMORY_KIB: '8',
   GATEPASS_ARGON2_PASSES: '1',
 }

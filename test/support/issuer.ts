@@ -160,7 +160,10 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     clock,
   })
   t.teardown(async () => {
-    await app.close()
+    const closed = app.close()
+    // A client that keeps its connection would delay the end of the test by seconds.
+    app.server.closeAllConnections()
+    await closed
     await Promise.all([keys.close(), revocations.close(), watch?.close()])
     await Promise.all([accounts, sessions, counters, hasher].map((one) => one.close()))
   })

@@ -19,7 +19,7 @@ export const machineEnv: Environment = { ...process.env, PATH, NODE_OPTIONS: und
 
 export interface ProcessOptions {
   readonly cwd: string
-  /** The whole environment but PATH: no setting of the caller's slips in. */
+  /** The whole environment but PATH and the compile cache of Node: no setting of the caller's slips in. */
   readonly env?: Environment
   /** What runs; by default the command line of Gatepass, from the sources. */
   readonly command?: readonly string[]
@@ -35,6 +35,11 @@ const gatepass = [process.execPath, join(projectFolder, 'src/cli/main.ts')]
 
 /** There is no balancer that a process would have to wait for when a test stops it. */
 const undrained = { GATEPASS_DRAIN_S: '0' }
+
+/** All processes compile the same sources. */
+const compileCache = {
+  NODE_COMPILE_CACHE: join(projectFolder, 'node_modules/.cache/gatepass-tests'),
+}
 
 /**
  * The program and arguments that run a command with this environment and no more. The test runner
@@ -66,7 +71,12 @@ export class TestProcess {
 
   private constructor(t: Test, args: readonly string[], options: ProcessOptions) {
     const command = options.command ?? gatepass
-    const env = { PATH, ...(command === gatepass && undrained), ...options.env }
+    const env = {
+      PATH,
+      ...compileCache,
+      ...(command === gatepass && undrained),
+      ...options.env,
+    }
     refuseUnlisted(command)
     const child = spawn(...withEnv(env, [...command, ...args]), {
       cwd: options.cwd,

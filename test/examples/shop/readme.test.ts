@@ -4,7 +4,6 @@ import { freePort } from '../../../scripts/free-port.ts'
 import { codeBlocks, readDocument } from '../../docs/documents.ts'
 import { run, TestProcess } from '../../support/processes.ts'
 import { outsideFolder, projectFolder } from '../../support/project.ts'
-import { compileCache } from './replicas.ts'
 
 /** The commands of each console block of the README, on ports that are free here. */
 function commandBlocks(ports: Readonly<Record<string, number>>): string[][] {
@@ -28,7 +27,6 @@ function settingsIn(folder: string, issuerPort: number): Record<string, string> 
   return {
     HOME: folder,
     XDG_STATE_HOME: folder,
-    NODE_COMPILE_CACHE: compileCache,
     GATEPASS_PORT: String(issuerPort),
     GATEPASS_ADMIN_PORT: '0',
     GATEPASS_ISSUER: `http://localhost:${issuerPort}`,

@@ -16,9 +16,6 @@ const shop = [process.execPath, join(projectFolder, 'examples/shop/main.ts')]
 export const verificationKey = key.publicJwk
 
 export const dataSecret = 's'.repeat(43)
-/** All replicas compile the same sources. */
-export const compileCache = join(projectFolder, 'node_modules/.cache/gatepass-tests')
-
 /** What an issuer publishes, for replicas whose tokens a test has made. */
 export async function publishKeys(t: Test): Promise<Record<string, string>> {
   const keys = await JwksServer.open(t, serve([key]))
@@ -45,7 +42,6 @@ export async function startReplica(
     cwd: t.testdirName,
     command: shop,
     env: {
-      NODE_COMPILE_CACHE: compileCache,
       SHOP_NAME: name,
       SHOP_PORT: '0',
       GATEPASS_DATA_SECRET: dataSecret,

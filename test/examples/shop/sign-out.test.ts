@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { run, TestProcess } from '../../support/processes.ts'
 import { outsideFolder } from '../../support/project.ts'
 import { until } from '../../support/until.ts'
-import { compileCache, dataSecret, personWith, startReplica } from './replicas.ts'
+import { dataSecret, personWith, startReplica } from './replicas.ts'
 
 const password = 'correct horse battery staple'
 
@@ -12,7 +12,6 @@ async function start(t: Test) {
   const data = { GATEPASS_DATA_URL: `sqlite:${t.testdirName}/data.db` }
   const env = {
     ...data,
-    NODE_COMPILE_CACHE: compileCache,
     GATEPASS_SECRET: 's'.repeat(43),
     GATEPASS_DATA_SECRET: dataSecret,
     GATEPASS_ARGON2_MEMORY_KIB: '8',
