@@ -15,7 +15,7 @@ export interface AdminAppOptions {
 
 /** Builds the app of the admin port, which is not reachable from outside. */
 export function buildAdminApp(options: AdminAppOptions): FastifyInstance {
-  const app = createApp(options.logger)
+  const app = createApp({ logger: options.logger })
   app.addHook('onRequest', async ({ headers }) => {
     if (!isForeignHost(headers.host, options.hosts)) return
     const detail =

@@ -70,7 +70,7 @@ export type IssuerRoutes = (scope: FastifyInstance, context: IssuerContext) => P
 /** Builds the public HTTP service of the issuer. It starts nothing and reads no environment. */
 export function buildIssuerApp(options: IssuerAppOptions): FastifyInstance {
   const { service, frontEnd, hooks = {} } = options
-  const app = createApp(service.logger, service.trustedProxies, service.namesClaims)
+  const app = createApp(service)
   const routes = collectRoutes(app)
   const context = createContext(app, options)
   service.metrics.observe(app)

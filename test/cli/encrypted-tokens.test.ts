@@ -20,7 +20,7 @@ for (const curve of ['P-256', 'X25519']) {
     t.equal(statSync(join(cwd, 'key.json')).mode & 0o777, 0o600)
     const again = await run(t, ['keys', 'encryption', 'key.json'], { cwd })
     t.equal(again.code, 2)
-    t.match(again.stderr, /key\.json can't be made \(EEXIST\)/)
+    t.match(again.stderr, /key\.json cannot be created \(EEXIST\)/)
 
     const port = await freePort()
     const env = {

@@ -25,8 +25,9 @@ function start(t: Test, options: { trustedProxies?: readonly string[]; publicUrl
   const jwks = { keys: [signingKey.publicJwk] }
   const verifier = createVerifier({ issuer, audience, jwks, clock: new TestClock() })
   const logger = pino({ level: 'silent' })
-  const common = { logger, metrics: new Metrics(), version: '0', verifier }
-  const app = buildVerifierApp({ ...common, ...options })
+  const { trustedProxies = [], publicUrl } = options
+  const service = { logger, metrics: new Metrics(), version: '0', trustedProxies }
+  const app = buildVerifierApp({ service, verifier, publicUrl })
   t.teardown(() => app.close())
   return async (
     headers: Record<string, string> = {},

@@ -10,7 +10,7 @@ const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`
 
 /** An app with a route whose answer begins at once and ends when the test says so. */
 async function start(t: Test) {
-  const app = createApp(pino({ level: 'silent' }))
+  const app = createApp({ logger: pino({ level: 'silent' }) })
   const begun = Promise.withResolvers<void>()
   const end = Promise.withResolvers<void>()
   app.get('/fast', () => 'fast')

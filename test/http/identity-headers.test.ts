@@ -12,7 +12,10 @@ const key = makeKey('ES256')
 const jwks = { keys: [key.publicJwk] }
 const verifier = createVerifier({ issuer, audience, jwks, clock: new TestClock() })
 const logger = pino({ level: 'silent' })
-const app = buildVerifierApp({ logger, metrics: new Metrics(), version: '0', verifier })
+const app = buildVerifierApp({
+  service: { logger, metrics: new Metrics(), version: '0' },
+  verifier,
+})
 t.teardown(() => app.close())
 const address = await app.listen({ port: 0, host: '127.0.0.1' })
 

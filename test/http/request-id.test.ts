@@ -1,5 +1,5 @@
 import t from 'tap'
-import { requestIdOf } from '../../src/http/request-id.ts'
+import { requestIdOf } from '../../src/http/app.ts'
 import { startIssuer } from '../support/issuer.ts'
 
 const trace = '4bf92f3577b34da6a3ce929d0e0e4736'

@@ -20,9 +20,7 @@ function start(t: Test) {
   const metrics = new Metrics()
   observeVerifier(metrics.registry, () => verifier.status())
   const app = buildVerifierApp({
-    logger: pino({ level: 'silent' }),
-    metrics,
-    version: '0',
+    service: { logger: pino({ level: 'silent' }), metrics, version: '0' },
     verifier,
   })
   t.teardown(() => app.close())

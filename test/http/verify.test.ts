@@ -21,7 +21,7 @@ async function start(t: Test) {
   const verifier = createVerifier({ issuer, audience, jwks: { keys: [key.publicJwk] }, clock })
   const metrics = new Metrics()
   const logger = pino({ level: 'silent' })
-  const app = buildVerifierApp({ logger, metrics, version: '0', verifier })
+  const app = buildVerifierApp({ service: { logger, metrics, version: '0' }, verifier })
   t.teardown(() => app.close())
   const address = await app.listen({ port: 0, host: '127.0.0.1' })
   async function call(token: string, url = '/verify', method = 'GET'): Promise<Answer> {

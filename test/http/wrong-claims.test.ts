@@ -16,8 +16,11 @@ t.test('the service names wrong claims if it is told to, and not in production',
   const problems = [{ pointer: '/sub', detail: 'must be a string that is not empty' }]
   for (const namesClaims of [undefined, false, true]) {
     const app = buildVerifierApp({
-      ...{ logger, metrics: new Metrics(), version: '0', verifier },
-      ...(namesClaims !== undefined && { namesClaims }),
+      service: {
+        ...{ logger, metrics: new Metrics(), version: '0' },
+        ...(namesClaims !== undefined && { namesClaims }),
+      },
+      verifier,
     })
     t.teardown(() => app.close())
     for (const url of ['/verify', '/whoami']) {

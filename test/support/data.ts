@@ -54,9 +54,7 @@ export async function startVerifier(t: Test, options: VerifierOptions = {}) {
   const observer = dataMetrics(metrics.registry)
   const secrets = [dataSecret] as const
   const app = buildVerifierApp({
-    logger: pino({ level: 'silent' }),
-    metrics,
-    version: '0.0.0-test',
+    service: { logger: pino({ level: 'silent' }), metrics, version: '0.0.0-test' },
     verifier: createVerifier({ issuer, audience, jwks: { keys: [key.publicJwk] }, clock }),
     allowedOrigins,
     data: {

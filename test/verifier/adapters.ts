@@ -27,7 +27,10 @@ export const adapters: Readonly<Record<string, Adapter>> = {
 
   forwardAuth: async (t, verifier) => {
     const logger = pino({ level: 'silent' })
-    const app = buildVerifierApp({ logger, metrics: new Metrics(), version: '0', verifier })
+    const app = buildVerifierApp({
+      service: { logger, metrics: new Metrics(), version: '0' },
+      verifier,
+    })
     return presentTo(t, app, '/verify')
   },
 }

@@ -50,12 +50,14 @@ export async function runVerifier(context: CliContext): Promise<void> {
   await serve(
     {
       app: buildVerifierApp({
-        logger,
-        metrics,
-        version: packageVersion(),
+        service: {
+          logger,
+          metrics,
+          version: packageVersion(),
+          trustedProxies: settings.trusted_proxies,
+          namesClaims: settings.mode === 'development',
+        },
         verifier,
-        namesClaims: settings.mode === 'development',
-        trustedProxies: settings.trusted_proxies,
         publicUrl: settings.public_url,
         allowedOrigins: settings.allowed_origins,
         data: dataStore && {

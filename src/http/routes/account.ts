@@ -3,9 +3,9 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatepassError } from '../../core/errors.ts'
 import type { Session } from '../../stores/ports.ts'
 import { gatepassAuth } from '../../verifier/fastify.ts'
+import { throwRefusal } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import { bearer } from '../openapi.ts'
-import { handOn } from '../problem.ts'
 import { me, noContent, problem, sessionList, sessionParams } from '../schemas.ts'
 
 /** Registers `/me`, `/sessions` and `/logout/all`, which need an access token. */
@@ -18,7 +18,7 @@ export async function accountRoutes(
   await app.register(gatepassAuth, {
     verifier,
     publicUrl: issuer.policy.issuer,
-    onRefused: handOn,
+    onRefused: throwRefusal,
   })
 
   // The issuer reads the session itself, so a sign-out takes effect here immediately.

@@ -7,24 +7,25 @@ import { gatepassAuth } from '../../verifier/fastify.ts'
 import { authorizationScheme } from '../../verifier/guard.ts'
 import { challengeHeaders } from '../../verifier/refusal.ts'
 import type { Verifier } from '../../verifier/verifier.ts'
+import { throwRefusal } from '../error-handler.ts'
 import { bearer } from '../openapi.ts'
-import { handOn } from '../problem.ts'
 import { claims, problem, verified, verifyQuery } from '../schemas.ts'
 
 /**
- * `/verify` for reverse proxies.
- * @param requestTarget the request that a proxy asks about, for the proof of its token
+ * Registers `/verify` for reverse proxies.
+ *
+ * @param requestTarget returns the request that a proxy asks about, for its DPoP proof
  */
 export async function verifyRoutes(
   instance: FastifyInstance,
   verifier: Verifier,
   requestTarget: (request: FastifyRequest) => RequestTarget,
 ): Promise<void> {
-  await instance.register(gatepassAuth, { verifier, requestTarget, onRefused: handOn })
+  await instance.register(gatepassAuth, { verifier, requestTarget, onRefused: throwRefusal })
   const app = instance.withTypeProvider<ZodTypeProvider>()
 
-  // A proxy hands on the method and the headers of the request that it asks about, and perhaps its
-  // body. None of that concerns us: a body is let through unread.
+  // A proxy passes on the method, the headers and maybe the body of the request that it asks about.
+  // The body is discarded unread.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => {
     payload.resume()
@@ -35,9 +36,9 @@ export async function verifyRoutes(
     method: app.supportedMethods,
     url: '/verify',
     schema: {
-      summary: 'Forward-auth: is this request signed in?',
+      summary: 'Forward-auth: verifies the access token of a request',
       description:
-        'For nginx `auth_request`, Traefik ForwardAuth, Caddy `forward_auth` and Envoy `ext_authz`. Takes any method; looks at `Authorization` only, and for a DPoP token at `DPoP` and what a trusted proxy says of the request in `X-Forwarded-Method`, `-Uri`, `-Proto` and `-Host`.',
+        'For nginx `auth_request`, Traefik ForwardAuth, Caddy `forward_auth` and Envoy `ext_authz`. Accepts every method and reads `Authorization`. For a DPoP token it also reads `DPoP`, and `X-Forwarded-Method`, `-Uri`, `-Proto` and `-Host` of a trusted proxy.',
       tags: ['verify'],
       security: bearer,
       querystring: verifyQuery,
@@ -55,7 +56,7 @@ export async function verifyRoutes(
   })
 }
 
-/** `/whoami` for people. The instance guards its routes. */
+/** Registers `/whoami` on a guarded instance. */
 export function whoamiRoute(instance: FastifyInstance): void {
   instance.withTypeProvider<ZodTypeProvider>().get(
     '/whoami',
@@ -74,7 +75,7 @@ export function whoamiRoute(instance: FastifyInstance): void {
   )
 }
 
-/** The error that refuses a token which the guard has accepted; sets the headers of its answer. */
+/** Returns the error for a token that the guard has accepted, and sets its response headers. */
 function refusal(
   code: 'scope_insufficient' | 'token_claims',
   scope: string,
@@ -103,10 +104,10 @@ export function identityHeaders(token: AccessTokenClaims): Record<string, string
   }
 }
 
-/** What a header field cannot carry exactly (RFC 9110 §5.5), and `%`, which marks it. */
+/** Matches what a header field cannot carry exactly (RFC 9110 §5.5), and `%`, which marks it. */
 const unsafe = /[^\x20-\x24\x26-\x7e]|^ | $/
 
-/** Percent-encodes `%`, all but printable ASCII, and spaces at the ends: HTTP drops those. */
+/** Percent-encodes `%`, everything but printable ASCII, and outer spaces, which HTTP removes. */
 function headerValue(text: string): string {
   if (!unsafe.test(text)) return text
   return text.replaceAll(/[^\x20-\x24\x26-\x7e]+|^ +| +$/g, encodeURIComponent)

@@ -117,8 +117,9 @@ export type Verifiers = Awaited<ReturnType<typeof startVerifiers>>
 /** The service as it is, behind a proxy on this machine. */
 function serviceOf(verifier: Verifier) {
   const logger = pino({ level: 'silent' })
-  const common = { logger, metrics: new Metrics(), version: '0' }
-  return buildVerifierApp({ ...common, verifier, trustedProxies: ['127.0.0.1'] })
+  const trustedProxies = ['127.0.0.1']
+  const service = { logger, metrics: new Metrics(), version: '0', trustedProxies }
+  return buildVerifierApp({ service, verifier })
 }
 
 async function listen(

@@ -27,7 +27,10 @@ const forged = {
 function openService(t: Test) {
   const logger = pino({ level: 'silent' })
   const verifier = createVerifier(options)
-  const app = buildVerifierApp({ logger, metrics: new Metrics(), version: '0', verifier })
+  const app = buildVerifierApp({
+    service: { logger, metrics: new Metrics(), version: '0' },
+    verifier,
+  })
   t.teardown(() => app.close())
   return app
 }

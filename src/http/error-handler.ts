@@ -1,0 +1,97 @@
+import type { Socket } from 'node:net'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import {
+  type ErrorCode,
+  type FieldProblem,
+  GatepassError,
+  problemType,
+  toProblem,
+} from '../core/errors.ts'
+import { authorizationScheme } from '../verifier/guard.ts'
+import { challengeHeaders } from '../verifier/refusal.ts'
+
+/** Throws the refusal of a token, for the error handler of the service. */
+export function throwRefusal(error: GatepassError): never {
+  throw error
+}
+
+/**
+ * Creates the function that logs an error and responds with a problem document (RFC 9457).
+ *
+ * @param namesClaims whether `token_claims` lists the wrong claims
+ */
+export function createErrorHandler(namesClaims: boolean) {
+  return (thrown: FastifyError | unknown, request: FastifyRequest, reply: FastifyReply) => {
+    const error = invalidFields(thrown) ?? toGatepassError(thrown)
+    logError(error, request)
+    if (error.retryAfterSeconds !== undefined) {
+      reply.header('retry-after', String(error.retryAfterSeconds))
+    }
+    if (/^(token|dpop)_/.test(error.code) && !reply.hasHeader('www-authenticate')) {
+      const expected = error.code.startsWith('dpop_') ? 'DPoP' : 'Bearer'
+      const scheme = authorizationScheme(request.headers.authorization) ?? expected
+      reply.headers(challengeHeaders(error, '', scheme))
+    }
+    return reply
+      .code(error.status)
+      .type(problemType)
+      .header('cache-control', 'no-store')
+      .serializer(JSON.stringify)
+      .send(toProblem(error, { requestId: request.id, namesClaims }))
+  }
+}
+
+/** `overloaded` is not logged: in a storm of requests the lines would fill the disk. */
+function logError(error: GatepassError, request: FastifyRequest): void {
+  const line = { request_id: request.id, err: error.cause ?? error, code: error.code }
+  if (error.status >= 500 && error.code !== 'overloaded') request.log.error(line, 'failed')
+  else request.log.debug(line, 'refused')
+}
+
+/** Converts an error of Fastify or Node. An unknown error is `internal_error`. */
+function toGatepassError(error: unknown): GatepassError {
+  if (error instanceof GatepassError) return error
+  const { code, statusCode } = error as { code?: string; statusCode?: number }
+  const known = code === undefined ? undefined : foreignCodes[code]
+  if (known !== undefined) return new GatepassError(known, { cause: error })
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    return new GatepassError('request_malformed', { cause: error })
+  }
+  return new GatepassError('internal_error', { cause: error })
+}
+
+const foreignCodes: Readonly<Record<string, ErrorCode>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: 'body_too_large',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'content_type_unsupported',
+  FST_ERR_REOPENED_CLOSE_SERVER: 'shutting_down',
+  HPE_HEADER_OVERFLOW: 'header_too_large',
+  ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
+}
+
+/** Converts a failed validation. It names the expected form, never the value that was sent. */
+function invalidFields(error: unknown): GatepassError | null {
+  const { validation, validationContext } = error as FastifyError
+  if (validation === undefined) return null
+  const problems = validation.map(
+    (issue): FieldProblem => ({
+      pointer: `/${validationContext ?? 'body'}${issue.instancePath}`.replace(/\/$/, ''),
+      detail: issue.message ?? 'is invalid',
+    }),
+  )
+  return new GatepassError('request_invalid', { problems })
+}
+
+/** Answers a request that is not valid HTTP on its socket, because it never reaches a route. */
+export function answerBrokenRequest(thrown: Error, socket: Socket): void {
+  if (!socket.writable) {
+    socket.destroy()
+    return
+  }
+  const error = toGatepassError(thrown)
+  const refused = error.code === 'internal_error' ? new GatepassError('request_malformed') : error
+  const body = JSON.stringify(toProblem(refused))
+  socket.end(
+    `HTTP/1.1 ${refused.status} \r\nContent-Type: ${problemType}\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  )
+}
