@@ -3,8 +3,8 @@ import t from 'tap'
 import { MemcachedDataStore } from '../../../src/stores/memcached/data-store.ts'
 import { locate } from '../../../src/stores/memcached/item-encoding.ts'
 import { startMemcached, urlOf } from '../../support/memcached.ts'
+import { lateMs } from '../../support/patience.ts'
 import { DataLoad } from '../data-load.ts'
-import { lateMs } from '../redis/lateness.ts'
 
 const deadlineMs = 1_000
 const cartCount = 24

@@ -5,9 +5,9 @@ import { freePort } from '../../../scripts/free-port.ts'
 import { GatepassError } from '../../../src/core/errors.ts'
 import { MemcachedDataStore } from '../../../src/stores/memcached/data-store.ts'
 import { startMemcached, urlOf } from '../../support/memcached.ts'
+import { lateMs } from '../../support/patience.ts'
 import { until } from '../../support/until.ts'
 import { fieldsOf, newOwner, write } from '../data-store-contract.ts'
-import { lateMs } from '../redis/lateness.ts'
 
 const deadlineMs = 2_000
 

@@ -85,7 +85,7 @@ t.test('a peer that accepts and never answers is not waited for', async (t) => {
 t.test('nor is one that falls silent', async (t) => {
   const relay = await Relay.start(t, server.port)
   const url = relay.through(await server.createDatabase())
-  const { db } = await open(t, { timeoutMs: 2_000, maxConnections: 3 }, url)
+  const { db } = await open(t, { timeoutMs: 4_000, maxConnections: 3 }, url)
   await Promise.all([db.ping(), db.ping()])
   relay.silence()
   // Two on connections that were there, one on a new one, and three that wait.

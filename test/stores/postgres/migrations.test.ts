@@ -107,7 +107,7 @@ t.test('a service needs no right to change tables once they are there', async (t
   const store = await PostgresAccountStore.open(asService.href, patient)
   t.teardown(() => store.close())
   await store.create(account())
-  await t.rejects(PostgresSessionStore.open(asService.href), {
+  await t.rejects(PostgresSessionStore.open(asService.href, patient), {
     code: 'migration_failed',
     detail: /permission denied/,
   })

@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { RedisDataStore } from '../../../src/stores/redis/data-store.ts'
+import { lateMs } from '../../support/patience.ts'
 import {
   demandReplicas,
   type RedisServer,
@@ -8,7 +9,6 @@ import {
   startSentinels,
 } from '../../support/redis.ts'
 import { DataLoad } from '../data-load.ts'
-import { lateMs } from './lateness.ts'
 
 const deadlineMs = 1_000
 const cartCount = 12

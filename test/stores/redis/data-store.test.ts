@@ -7,7 +7,7 @@ import { dataStoreContract, fieldsOf, newOwner, write } from '../data-store-cont
 import { Wire } from './wire.ts'
 
 function contract(t: Test, url: string, replicas = 0): void {
-  dataStoreContract(t, () => RedisDataStore.open(url, { replicas, deadlineMs: 1_000 }))
+  dataStoreContract(t, () => RedisDataStore.open(url, { ...patient, replicas }))
 }
 
 t.test('one server', async (t) => contract(t, (await startRedis(t)).url))
@@ -16,7 +16,7 @@ t.test('Sentinel, with a replica confirming', async (t) => {
   contract(t, (await startSentinels(t)).url, 1)
 })
 
-t.test('data goes when its time is over, which a write or a touch puts off', async (t) => {
+t.test('data expires, and a write or a touch postpones that', async (t) => {
   const server = await startRedis(t)
   const store = await RedisDataStore.open(server.url, patient)
   t.teardown(() => store.close())
@@ -35,7 +35,7 @@ t.test('data goes when its time is over, which a write or a touch puts off', asy
   t.equal(await server.ask('EXISTS', key), 0)
 })
 
-t.test('a write whose answer was lost may be sent again', async (t) => {
+t.test('a repeated write succeeds', async (t) => {
   const server = await startRedis(t)
   const store = await RedisDataStore.open(server.url, patient)
   t.teardown(() => store.close())
@@ -44,28 +44,30 @@ t.test('a write whose answer was lost may be sent again', async (t) => {
   t.same(await store.read(one.owner, 'all', t0), fieldsOf(one))
 })
 
-t.test('a write that was done, unheard, and built upon is no conflict', async (t) => {
-  const server = await startRedis(t)
-  const { wire, url } = await Wire.start(t, server.port)
-  const options = { deadlineMs: 5_000 }
-  const [store, other] = [
-    await RedisDataStore.open(url, options),
-    await RedisDataStore.open(server.url, options),
-  ]
-  t.teardown(() => Promise.all([store.close(), other.close()]))
-  const owner = newOwner()
-  const first = write({ owner, expected: null })
-  const [second, third] = [write({ owner, expected: first.version }), write({ owner })]
-  await store.write(first)
-  wire.losesNextAnswer = true
-  wire.afterLoss = () => other.write({ ...third, expected: second.version })
-  // Who is told of a conflict would do it once more.
-  await t.rejects(store.write(second), { code: 'store_unavailable' })
-  t.same(await other.read(owner, 'all', t0), fieldsOf(third))
-  t.equal(await store.write(write({ owner, expected: second.version })), 'conflict')
-})
+t.test(
+  'a repeated write is no conflict after its first response was lost and another write followed',
+  async (t) => {
+    const server = await startRedis(t)
+    const { wire, url } = await Wire.start(t, server.port)
+    const [store, other] = [
+      await RedisDataStore.open(url, patient),
+      await RedisDataStore.open(server.url, patient),
+    ]
+    t.teardown(() => Promise.all([store.close(), other.close()]))
+    const owner = newOwner()
+    const first = write({ owner, expected: null })
+    const [second, third] = [write({ owner, expected: first.version }), write({ owner })]
+    await store.write(first)
+    wire.losesNextAnswer = true
+    wire.afterLoss = () => other.write({ ...third, expected: second.version })
+    // After a conflict the caller would repeat its change.
+    await t.rejects(store.write(second), { code: 'store_unavailable' })
+    t.same(await other.read(owner, 'all', t0), fieldsOf(third))
+    t.equal(await store.write(write({ owner, expected: second.version })), 'conflict')
+  },
+)
 
-t.test('a read is one round trip, whatever is read', async (t) => {
+t.test('a read is one round trip', async (t) => {
   const server = await startRedis(t)
   const store = await RedisDataStore.open(server.url, patient)
   t.teardown(() => store.close())
@@ -82,7 +84,7 @@ t.test('a read is one round trip, whatever is read', async (t) => {
   }
 })
 
-t.test('what is asked at once is one command', async (t) => {
+t.test('concurrent reads are one command, and so are concurrent writes', async (t) => {
   const server = await startRedis(t)
   const store = await RedisDataStore.open(server.url, patient)
   t.teardown(() => store.close())
@@ -104,7 +106,7 @@ t.test('what is asked at once is one command', async (t) => {
   t.equal((await scripts()) - before, 2)
 })
 
-t.test('a key of another type is in nobody else’s way', async (t) => {
+t.test('a key of another type does not affect other owners', async (t) => {
   const server = await startRedis(t)
   const store = await RedisDataStore.open(server.url, patient)
   t.teardown(() => store.close())
@@ -120,7 +122,7 @@ t.test('a key of another type is in nobody else’s way', async (t) => {
   t.same(await read, fieldsOf(good))
 })
 
-t.test('with a replica to confirm, a change that none has is no success', async (t) => {
+t.test('a change that no replica confirms fails', async (t) => {
   const { url } = await startRedis(t)
   const store = await RedisDataStore.open(url, { replicas: 1 })
   t.teardown(() => store.close())

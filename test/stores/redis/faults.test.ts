@@ -1,19 +1,20 @@
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
 import { GatepassError } from '../../../src/core/errors.ts'
 import { randomId } from '../../../src/core/secrets.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
-import { patient } from '../../support/patience.ts'
+import { lateMs, patient } from '../../support/patience.ts'
 import { startRedis, until } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
-import { lateMs } from './lateness.ts'
 import { Wire } from './wire.ts'
 
 const deadlineMs = 2_000
 
-/** Resolves with how long it took to be answered `store_unavailable`. */
+/** Resolves with the time until the call failed as `store_unavailable`. */
 async function unavailable(t: Test, call: Promise<unknown>): Promise<number> {
   const startMs = performance.now()
   const error = await call.then(
@@ -21,37 +22,41 @@ async function unavailable(t: Test, call: Promise<unknown>): Promise<number> {
     (error) => error,
   )
   const tookMs = performance.now() - startMs
-  if (!(error instanceof GatepassError)) throw new Error('it was answered', { cause: error })
+  if (!(error instanceof GatepassError))
+    throw new Error('the call did not fail as expected', { cause: error })
   t.match(error, { code: 'store_unavailable', retryAfterSeconds: 1 })
   return tookMs
 }
 
-t.test('a server that falls silent is given up within the deadline, and taken again', async (t) => {
-  const server = await startRedis(t)
-  const store = await RedisSessionStore.open(server.url, { deadlineMs })
-  t.teardown(() => store.close())
-  const one = session({ sid: randomId() })
-  await store.create(one)
-  server.freeze()
-  const calls = [
-    store.rotate(rotation({ sid: one.sid })),
-    store.create(session({ sid: randomId() })),
-    store.revoke(one.sid, t0, policy.revokedKeptMs),
-    store.listBySub('user-1', t0),
-    store.revocationsAfter('', 10),
-    store.ping(),
-  ]
-  for (const tookMs of await Promise.all(calls.map((call) => unavailable(t, call)))) {
-    t.ok(tookMs < deadlineMs + lateMs, `${tookMs} ms`)
-  }
-  const tookMs = await unavailable(t, store.find(one.sid, t0))
-  t.ok(tookMs < deadlineMs + lateMs, `${tookMs} ms with no connection`)
-  server.thaw()
-  await until(async () => (await store.find(one.sid, t0)) !== null)
-  await until(async () => (await store.rotate(rotation({ sid: one.sid }))).outcome === 'replayed')
-})
+t.test(
+  'calls to a silent server fail within the deadline, and succeed once it responds',
+  async (t) => {
+    const server = await startRedis(t)
+    const store = await RedisSessionStore.open(server.url, { deadlineMs })
+    t.teardown(() => store.close())
+    const one = session({ sid: randomId() })
+    await store.create(one)
+    server.freeze()
+    const calls = [
+      store.rotate(rotation({ sid: one.sid })),
+      store.create(session({ sid: randomId() })),
+      store.revoke(one.sid, t0, policy.revokedKeptMs),
+      store.listBySub('user-1', t0),
+      store.revocationsAfter('', 10),
+      store.ping(),
+    ]
+    for (const tookMs of await Promise.all(calls.map((call) => unavailable(t, call)))) {
+      t.ok(tookMs < deadlineMs + lateMs, `${tookMs} ms`)
+    }
+    const tookMs = await unavailable(t, store.find(one.sid, t0))
+    t.ok(tookMs < deadlineMs + lateMs, `${tookMs} ms with no connection`)
+    server.thaw()
+    await until(async () => (await store.find(one.sid, t0)) !== null)
+    await until(async () => (await store.rotate(rotation({ sid: one.sid }))).outcome === 'replayed')
+  },
+)
 
-t.test('a server that is started again is found again', async (t) => {
+t.test('the client reconnects to a restarted server', async (t) => {
   const first = await startRedis(t)
   const store = await RedisSessionStore.open(first.url, { deadlineMs })
   t.teardown(() => store.close())
@@ -62,7 +67,7 @@ t.test('a server that is started again is found again', async (t) => {
   await until(async () => store.ping().then(() => true))
 })
 
-t.test('a short break is not noticed', async (t) => {
+t.test('calls survive a broken connection', async (t) => {
   const server = await startRedis(t)
   const store = await RedisSessionStore.open(server.url, patient)
   t.teardown(() => store.close())
@@ -72,7 +77,7 @@ t.test('a short break is not noticed', async (t) => {
   }
 })
 
-t.test('what can not be reached is told at the start, in time', async (t) => {
+t.test('an unreachable server fails the start in time', async (t) => {
   const silent = createServer(() => {}).listen(0, '127.0.0.1')
   t.teardown(() => silent.close())
   await once(silent, 'listening')
@@ -90,34 +95,37 @@ t.test('what can not be reached is told at the start, in time', async (t) => {
   }
 })
 
-t.test('a lost answer is asked for again with grace, and never without', async (t) => {
-  const server = await startRedis(t)
-  const { wire, url } = await Wire.start(t, server.port)
-  const store = await RedisSessionStore.open(url, patient)
-  t.teardown(() => store.close())
-  const [one, other] = [session({ sid: randomId() }), session({ sid: randomId() })]
-  await store.create(one)
-  await store.create(other)
-  // From now on the server knows the script.
-  await store.rotate(rotation({ sid: one.sid }))
-  const nowMs = t0 + 2 * policy.graceMs
+t.test(
+  'a rotation whose response was lost is repeated, except without a grace period',
+  async (t) => {
+    const server = await startRedis(t)
+    const { wire, url } = await Wire.start(t, server.port)
+    const store = await RedisSessionStore.open(url, patient)
+    t.teardown(() => store.close())
+    const [one, other] = [session({ sid: randomId() }), session({ sid: randomId() })]
+    await store.create(one)
+    await store.create(other)
+    // The server knows the script from here on.
+    await store.rotate(rotation({ sid: one.sid }))
+    const nowMs = t0 + 2 * policy.graceMs
 
-  wire.losesNextAnswer = true
-  wire.scripts = 0
-  const { outcome, session: after } = await store.rotate(rotation({ sid: one.sid, nowMs }))
-  t.equal(outcome, 'replayed')
-  t.equal(after?.generation, 1)
-  t.equal(wire.scripts, 2)
+    wire.losesNextAnswer = true
+    wire.scripts = 0
+    const { outcome, session: after } = await store.rotate(rotation({ sid: one.sid, nowMs }))
+    t.equal(outcome, 'replayed')
+    t.equal(after?.generation, 1)
+    t.equal(wire.scripts, 2)
 
-  wire.losesNextAnswer = true
-  wire.scripts = 0
-  const strict = { ...policy, graceMs: 0 }
-  await unavailable(t, store.rotate(rotation({ sid: other.sid, nowMs, policy: strict })))
-  t.equal(wire.scripts, 1)
-  t.equal((await store.find(other.sid, nowMs))?.generation, 1)
-})
+    wire.losesNextAnswer = true
+    wire.scripts = 0
+    const strict = { ...policy, graceMs: 0 }
+    await unavailable(t, store.rotate(rotation({ sid: other.sid, nowMs, policy: strict })))
+    t.equal(wire.scripts, 1)
+    t.equal((await store.find(other.sid, nowMs))?.generation, 1)
+  },
+)
 
-t.test('more calls than may wait are refused at once', async (t) => {
+t.test('a call beyond the limit fails immediately', async (t) => {
   const server = await startRedis(t)
   const store = await RedisSessionStore.open(server.url, { deadlineMs: 2_000 })
   t.teardown(() => store.close())
@@ -128,7 +136,7 @@ t.test('more calls than may wait are refused at once', async (t) => {
   t.same([...new Set(await Promise.all(calls))], [null])
 })
 
-t.test('close() lets calls end, and takes no more', async (t) => {
+t.test('close() waits for calls and refuses further ones', async (t) => {
   const server = await startRedis(t)
   const store = await RedisSessionStore.open(server.url, { deadlineMs })
   const one = session({ sid: randomId() })
@@ -146,4 +154,63 @@ t.test('close() lets calls end, and takes no more', async (t) => {
   await other.close()
   t.ok(performance.now() - startMs < 2 * deadlineMs + lateMs)
   await finding
+})
+
+t.test(
+  'a response that has arrived counts, even if the process reads it after the deadline',
+  async (t) => {
+    const server = await startRedis(t)
+    const deadlineMs = 3_000
+    const store = await RedisSessionStore.open(server.url, { deadlineMs })
+    t.teardown(() => store.close())
+    const one = session({ sid: randomId() })
+    await store.create(one)
+    server.freeze()
+    const found = store.find(one.sid, t0)
+    // Until the command is written.
+    for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate)
+    const untilMs = performance.now() + 1.5 * deadlineMs
+    server.thaw()
+    // Redis serves connections in order: once it responds to another one, our response has arrived.
+    execFileSync('redis-cli', ['-p', String(server.port), 'PING'])
+    while (performance.now() < untilMs);
+    t.match(await found, { sid: one.sid })
+  },
+)
+
+t.test('connecting may take longer than a call', async (t) => {
+  const redis = await startRedis(t)
+  const slow = createServer((client) => {
+    const server = connect(redis.port, '127.0.0.1')
+    for (const socket of [client, server]) socket.on('error', () => {})
+    client.once('close', () => server.destroy())
+    setTimeout(() => client.pipe(server).pipe(client), 300)
+  }).listen(0, '127.0.0.1')
+  await once(slow, 'listening')
+  t.teardown(() => slow.close())
+  const { port } = slow.address() as AddressInfo
+  const options = { deadlineMs: 200, openMs: 60_000 }
+  const store = await RedisSessionStore.open(`redis://127.0.0.1:${port}`, options)
+  t.teardown(() => store.close())
+  await until(() => store.ping().then(() => true))
+})
+
+t.test('a write is repeated until the primary has enough replicas', async (t) => {
+  const server = await startRedis(t)
+  const open = async (deadlineMs: number) => {
+    const store = await RedisSessionStore.open(server.url, { deadlineMs })
+    t.teardown(() => store.close())
+    return store
+  }
+  const [hasty, store] = [await open(500), await open(60_000)]
+  const demand = (count: string) => server.ask('CONFIG', 'SET', 'min-replicas-to-write', count)
+  await demand('1')
+  await t.rejects(hasty.create(session({ sid: randomId() })), { code: 'store_unavailable' })
+  const one = session({ sid: randomId() })
+  const created = store.create(one)
+  created.catch(() => {})
+  await sleep(50)
+  await demand('0')
+  await created
+  t.match(await store.find(one.sid, t0), { sid: one.sid })
 })

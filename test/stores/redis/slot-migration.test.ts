@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
+import { lateMs } from '../../support/patience.ts'
 import { meet, type RedisServer, startCluster, startNode, untilInfo } from '../../support/redis.ts'
 import { policy, session, t0 } from '../../support/sessions.ts'
-import { lateMs } from './lateness.ts'
 import { Load } from './load.ts'
 
 /** Long, for no command may fail: a machine with much to do is slow for a while. */

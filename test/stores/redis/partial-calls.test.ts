@@ -7,9 +7,9 @@ import { patient } from '../../support/patience.ts'
 import { type RedisServer, startRedis } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
 
-/** What is left when something stops between two commands, and how long Redis keeps what. */
+/** What remains when a call stops between two commands, and how long Redis keeps each key. */
 
-/** A store whose user may be forbidden a command: what comes after it does not happen. */
+/** A store whose ACL user a test can forbid a command, so that a call stops there. */
 async function openWithUser(t: Test): Promise<{ server: RedisServer; store: SessionStore }> {
   const server = await startRedis(t)
   await server.ask('ACL', 'SETUSER', 'gatepass', 'on', '>word', '~*', '+@all')
@@ -22,7 +22,7 @@ async function openWithUser(t: Test): Promise<{ server: RedisServer; store: Sess
 const unavailable = { code: 'store_unavailable' }
 const kept = policy.revokedKeptMs
 
-t.test('reuse is reuse until the log has it', async (t) => {
+t.test('a session is reused until the log has an entry', async (t) => {
   const { server, store } = await openWithUser(t)
   const one = session({ sid: randomId(), generation: 3 })
   await store.create(one)
@@ -39,7 +39,7 @@ t.test('reuse is reuse until the log has it', async (t) => {
   t.equal(log.length, 1)
 })
 
-t.test('a session does not end before the log says so', async (t) => {
+t.test('a session does not end before the log has an entry', async (t) => {
   const { server, store } = await openWithUser(t)
   const one = session({ sid: randomId() })
   await store.create(one)
@@ -55,7 +55,7 @@ t.test('a session does not end before the log says so', async (t) => {
   t.equal(await store.revokeAll(one.sub, t0, kept), 1)
 })
 
-t.test('a session that was not noted for its user is only left to expire', async (t) => {
+t.test('a session without an entry in the list of its user only expires', async (t) => {
   const { server, store } = await openWithUser(t)
   const one = session({ sid: randomId() })
   await server.ask('ACL', 'SETUSER', 'gatepass', '-zadd')
@@ -64,27 +64,27 @@ t.test('a session that was not noted for its user is only left to expire', async
   t.equal(await server.ask('PEXPIRETIME', `gp:s:${one.sid}`), one.expiresAtMs + expiryMarginMs)
 })
 
-t.test('what has ended is struck out of the list of its user', async (t) => {
+t.test('ended sessions are removed from the list of their user', async (t) => {
   const { server, store } = await openWithUser(t)
   const all = Array.from({ length: 4 }, () => session({ sid: randomId() }))
   for (const one of all) await store.create(one)
   const [signedOut, reused, gone, live] = all.map(({ sid }) => sid)
-  const noted = async () =>
+  const listed = async () =>
     ((await server.ask('ZRANGE', 'gp:u:user-1', '0', '-1')) as string[]).toSorted()
-  t.same(await noted(), all.map(({ sid }) => sid).toSorted())
+  t.same(await listed(), all.map(({ sid }) => sid).toSorted())
   await store.revoke(signedOut ?? '', t0, kept)
   await store.rotate(rotation({ sid: reused ?? '', generation: 0, nowMs: t0 + 20_000 }))
   await store.rotate(rotation({ sid: reused ?? '', generation: 0, nowMs: t0 + 40_000 }))
   await server.ask('DEL', `gp:s:${gone}`)
-  t.equal((await noted()).length, 3)
+  t.equal((await listed()).length, 3)
   t.equal((await store.listBySub('user-1', t0)).length, 1)
-  t.same(await noted(), [live])
-  // One that has expired by this clock may not have by another, and go on.
+  t.same(await listed(), [live])
+  // A session that has expired by this clock may be live by another.
   t.same(await store.listBySub('user-1', t0 + policy.idleMs), [])
-  t.same(await noted(), [live])
+  t.same(await listed(), [live])
 })
 
-t.test('the list of a user is kept as long as the longest of the sessions', async (t) => {
+t.test('the list of a user expires with its last session', async (t) => {
   const { server, store } = await openWithUser(t)
   const end = (days: number) => t0 + days * 86_400_000
   for (const days of [3, 9, 5])
@@ -94,7 +94,7 @@ t.test('the list of a user is kept as long as the longest of the sessions', asyn
   t.equal(await server.ask('ZCARD', 'gp:u:user-1'), 2)
 })
 
-t.test('Redis removes a row a while after it has expired, and not before', async (t) => {
+t.test('Redis removes a row a minute after it has expired', async (t) => {
   const { server, store } = await openWithUser(t)
   const expiry = (sid: string) => server.ask('PEXPIRETIME', `gp:s:${sid}`)
   const one = session({ sid: randomId(), endsAtMs: t0 + 2 * policy.idleMs })
@@ -121,7 +121,7 @@ t.test('Redis removes a row a while after it has expired, and not before', async
   t.equal((await store.rotate(rotation({ sid: old.sid }))).outcome, 'unknown')
 })
 
-t.test('a user with many sessions can list and end them all', async (t) => {
+t.test('a user with 1,000 sessions lists and ends them all', async (t) => {
   const { store } = await openWithUser(t)
   const sids = Array.from({ length: 1_000 }, randomId)
   for (let n = 0; n < sids.length; n += 250) {
@@ -133,10 +133,25 @@ t.test('a user with many sessions can list and end them all', async (t) => {
   t.same(await store.listBySub('user-1', t0), [])
 })
 
-t.test('a server that has forgotten the scripts is told them again', async (t) => {
+t.test('a server without the scripts receives them again', async (t) => {
   const { server, store } = await openWithUser(t)
   const one = session({ sid: randomId() })
   await store.create(one)
   await server.ask('SCRIPT', 'FLUSH')
   t.equal((await store.rotate(rotation({ sid: one.sid }))).outcome, 'replayed')
+})
+
+t.test('a reader continues from an entry that exists, and otherwise starts again', async (t) => {
+  const server = await startRedis(t)
+  const store = await RedisSessionStore.open(server.url, patient)
+  t.teardown(() => store.close())
+  const idsAfter = async (position: string) =>
+    (await store.revocationsAfter(position, 2)).map(({ id }) => id)
+  for (const sub of ['a', 'b', 'c']) await store.revokeAll(sub, t0, kept)
+  const [first, second] = await store.revocationsAfter('', 10)
+  t.same(await idsAfter(''), ['a', 'b'])
+  t.same(await idsAfter(first?.position ?? ''), ['b', 'c'])
+  await server.ask('XDEL', 'gp:revocations', second?.position ?? '')
+  t.same(await idsAfter(second?.position ?? ''), ['a', 'c'])
+  t.same(await idsAfter(`${Date.now() + 60_000}-0`), ['a', 'c'])
 })

@@ -9,13 +9,13 @@ import { startCluster, startRedis, startSentinels } from '../../support/redis.ts
 import { session, t0 } from '../../support/sessions.ts'
 import { sessionStoreContract } from '../session-store-contract.ts'
 
-/** What the user of the store must be allowed. */
+/** The rights that the store needs. */
 const rule = [
   ...['~gp:*', 'resetchannels', '-@all', '+ping', '+eval', '+evalsha', '+get', '+set'],
   ...['+zadd', '+zrange', '+zrem', '+zremrangebyscore', '+pexpiretime', '+pexpireat'],
   ...['+xadd', '+xrange', '+xdel', '+time', '+scan', '+hset', '+hsetnx', '+hmget'],
 ]
-/** In a Cluster, besides. */
+/** Further rights in a Cluster. */
 const clusterRule = ['+cluster|slots', '+asking']
 
 const localhost = 'DNS:localhost,IP:127.0.0.1'
@@ -36,7 +36,8 @@ async function refused(t: Test, url: string, openMs = patienceMs): Promise<strin
     () => null,
     (error) => error,
   )
-  if (!(error instanceof GatepassError)) throw new Error('it was not refused', { cause: error })
+  if (!(error instanceof GatepassError))
+    throw new Error('the connection was accepted', { cause: error })
   t.equal(error.code, 'store_unavailable')
   const all = inspect(error, { depth: 10, showHidden: true })
   t.notMatch(all, password)
@@ -50,7 +51,7 @@ t.test('TLS with the certificate of an authority that the URL names', async (t) 
   await works(t, server.url.replace('127.0.0.1', 'localhost'))
 })
 
-t.test('TLS with a certificate that nobody vouches for is refused', async (t) => {
+t.test('TLS with an untrusted certificate is refused', async (t) => {
   const [one, other] = [makeCertificates(t, localhost), makeCertificates(t, localhost)]
   const { port } = await startRedis(t, { tls: one })
   t.match(await refused(t, `rediss://127.0.0.1:${port}?ca=${other.ca}`), /certificate/)
@@ -63,7 +64,7 @@ t.test('TLS with the certificate of another host is refused', async (t) => {
   t.match(await refused(t, server.url), /certificate or host name/)
 })
 
-t.test('TLS with a certificate of our own, where the server wants one', async (t) => {
+t.test('TLS with a client certificate', async (t) => {
   const certificates = makeCertificates(t, localhost)
   const { cert, key } = certificates
   const options = ['--tls-auth-clients', 'yes']
@@ -72,7 +73,7 @@ t.test('TLS with a certificate of our own, where the server wants one', async (t
   t.match(await refused(t, url), /certificate/)
 })
 
-t.test('a file of the URL that is not there is an error of the configuration', async (t) => {
+t.test('a missing file is a configuration error', async (t) => {
   const opening = RedisSessionStore.open('rediss://127.0.0.1:1?ca=missing.pem', { cwd: '/' })
   await t.rejects(opening, { code: 'config_invalid' })
 })
@@ -85,7 +86,7 @@ t.test('the user `default` with a password', async (t) => {
   t.match(await refused(t, `redis://${host}`), /password/)
 })
 
-t.test('an ACL user who is allowed what the store needs, and no more', async (t) => {
+t.test('an ACL user with the documented rights', async (t) => {
   const server = await startRedis(t)
   await server.ask('ACL', 'SETUSER', 'gatepass', 'on', `>${password}`, ...rule)
   const host = `127.0.0.1:${server.port}`
@@ -93,7 +94,7 @@ t.test('an ACL user who is allowed what the store needs, and no more', async (t)
   t.match(await refused(t, `redis://nobody:${quoted}@${host}`), /password/)
   await server.ask('ACL', 'LOG', 'RESET')
   await server.ask('CONFIG', 'RESETSTAT')
-  t.test('suffices', async (t) => {
+  t.test('can do everything', async (t) => {
     const open = async () => {
       await server.ask('FLUSHALL')
       await server.ask('SCRIPT', 'FLUSH')
@@ -101,7 +102,7 @@ t.test('an ACL user who is allowed what the store needs, and no more', async (t)
     }
     sessionStoreContract(t, open, { expiresByItself: true })
   })
-  t.test('is used', async (t) => {
+  t.test('needs each of them', async (t) => {
     const stats = String(await server.ask('INFO', 'commandstats'))
     const used = [...stats.matchAll(/^cmdstat_([a-z|]+):/gm)].map(([, name]) => `+${name}`)
     const allowed = rule.filter((one) => one.startsWith('+') && one !== '+ping')

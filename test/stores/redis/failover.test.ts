@@ -1,0 +1,152 @@
+import { isDeepStrictEqual } from 'node:util'
+import t, { type Test } from 'tap'
+import { randomId } from '../../../src/core/secrets.ts'
+import { RevocationFeed } from '../../../src/issuer/revocation-feed.ts'
+import { RedisDataStore } from '../../../src/stores/redis/data-store.ts'
+import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
+import { FakeClock } from '../../support/clock.ts'
+import { lateMs, patient } from '../../support/patience.ts'
+import {
+  cutOffReplicas,
+  demandReplicas,
+  type RedisServer,
+  startCluster,
+  startSentinels,
+  until,
+  untilInfo,
+} from '../../support/redis.ts'
+import { policy, rotation, session, t0 } from '../../support/sessions.ts'
+import { fieldsOf, newOwner, write } from '../data-store-contract.ts'
+import { Load } from './load.ts'
+
+const deadlineMs = 1_000
+const kept = policy.revokedKeptMs
+
+/** Clients refresh while their primary fails and returns as a replica of another one. */
+async function survivesFailure(
+  t: Test,
+  { url, primary, fault }: { url: string; primary: RedisServer; fault: 'kill' | 'freeze' },
+): Promise<void> {
+  const store = await RedisSessionStore.open(url, { deadlineMs })
+  t.teardown(() => store.close())
+  const load = await Load.start(t, store, Array.from({ length: 50 }, randomId))
+  await load.untilAllAnswered()
+  await primary[fault]()
+  await load.untilAllAnswered()
+  if (fault === 'freeze') primary.thaw()
+  await until(() => store.create(session({ sid: randomId() })).then(() => true))
+  await load.untilAllAnswered()
+  const report = await load.stop()
+  t.same(report.wrong, [])
+  t.ok(report.slowestMs < deadlineMs + lateMs, `the slowest took ${report.slowestMs} ms`)
+  t.ok(report.unavailable > 0)
+}
+
+for (const fault of ['kill', 'freeze'] as const) {
+  t.test(`a primary behind sentinels fails under load: ${fault}`, async (t) => {
+    const { url, primary } = await startSentinels(t)
+    await survivesFailure(t, { url, primary, fault })
+  })
+
+  t.test(`a primary of a Cluster fails under load: ${fault}`, async (t) => {
+    const { url, nodes } = await startCluster(t, { replicas: 1, nodeTimeoutMs: 2_000 })
+    await survivesFailure(t, { url, primary: nodes[0] as RedisServer, fault })
+  })
+}
+
+t.test('a fail-over that loses rotations signs nobody out', async (t) => {
+  const { url, primary } = await startSentinels(t)
+  const store = await RedisSessionStore.open(url, patient)
+  t.teardown(() => store.close())
+  const one = session({ sid: randomId() })
+  const refresh = (generation: number, graces: number) =>
+    store.rotate(rotation({ sid: one.sid, generation, nowMs: t0 + graces * policy.graceMs }))
+  await store.create(one)
+  await refresh(0, 1)
+  t.equal(await primary.ask('WAIT', '2', '60000'), 2)
+  await cutOffReplicas(primary)
+  await refresh(1, 2)
+  t.equal((await refresh(2, 3)).session?.generation, 3)
+  await primary.kill()
+  await until(async () => (await store.find(one.sid, t0))?.generation === 1)
+  t.match(await refresh(3, 4), { outcome: 'replayed', session: { generation: 3 } })
+  t.match(await refresh(3, 5), { outcome: 'rotated', session: { generation: 4 } })
+})
+
+/** Consecutive successes after which the client has left the former primary. */
+const timesInARow = 20
+
+for (const [name, demands] of [
+  ['demands replicas', true],
+  ['demands none', false],
+] as const) {
+  t.test(
+    `the client leaves a former primary that still takes itself for the primary and ${name}`,
+    async (t) => {
+      const { url, primary, replicas, failOver } = await startSentinels(t)
+      if (demands) await demandReplicas([primary, ...replicas])
+      const data = await RedisDataStore.open(url, { replicas: 1 })
+      const sessions = await RedisSessionStore.open(url, { replicas: 1 })
+      t.teardown(() => Promise.all([data.close(), sessions.close()]))
+      const [owner, sid] = [newOwner(), randomId()]
+
+      /** Whether reads see what both stores have acknowledged. */
+      const isSeen = async () => {
+        const one = write({ owner })
+        await data.write(one)
+        await sessions.create(session({ sid }))
+        const fields = await data.read(owner, 'all', t0)
+        await sessions.revoke(sid, t0, policy.revokedKeptMs)
+        const isLive = (await sessions.find(sid, t0)) !== null
+        return isDeepStrictEqual(fields, fieldsOf(one)) && !isLive
+      }
+
+      await failOver()
+      await untilInfo(primary, 'INFO', 'connected_slaves:0')
+      let [inARow, unseen] = [0, 0]
+      await until(async () => {
+        const outcome = await isSeen().catch((error: unknown) => {
+          t.match(error, { code: 'store_unavailable' })
+          return null
+        })
+        if (outcome === false) unseen += 1
+        inARow = outcome ? inARow + 1 : 0
+        return inARow === timesInARow
+      })
+      t.match(String(await primary.ask('ROLE')), /^master/, 'it still takes itself for the primary')
+      t.equal(unseen, 0, 'reads see what was acknowledged')
+    },
+  )
+}
+
+t.test('a feed reads the log of a new primary whose clock is behind', async (t) => {
+  const { url, primary } = await startSentinels(t)
+  const store = await RedisSessionStore.open(url, { ...patient, replicas: 1 })
+  const feed = await RevocationFeed.open({
+    sessions: store,
+    clock: new FakeClock(t0),
+    keptMs: kept,
+  })
+  t.teardown(async () => {
+    await feed.close()
+    await store.close()
+  })
+  const [before, lost, after] = [randomId(), randomId(), randomId()]
+  for (const sid of [before, lost, after]) await store.create(session({ sid }))
+  await store.revoke(before, t0, kept)
+  await cutOffReplicas(primary)
+  // An entry of a primary whose clock is a minute ahead.
+  const id = `${Date.now() + 60_000}-0`
+  const times = ['at', String(t0), 'expires', String(t0 + kept)]
+  await primary.ask('XADD', 'gp:revocations', id, 'kind', 'session', 'id', lost, ...times)
+  await feed.refresh()
+  await feed.refresh()
+  t.match(feed.position, id)
+  await primary.kill()
+  await until(() => store.revoke(after, t0, kept))
+  const told: string[] = []
+  feed.subscribe((entries) => told.push(...entries.map(({ id }) => id)))
+  await feed.refresh()
+  await feed.refresh()
+  t.ok(told.includes(after) || feed.entriesAfter().some(({ id }) => id === after))
+})
