@@ -1,6 +1,6 @@
-import { lateMs } from '../../support/patience.ts'
 import { randomInt, randomUUID } from 'node:crypto'
 import t from 'tap'
+import { lateMs } from '../../support/patience.ts'
 import { startRedis, startSentinels } from '../../support/redis.ts'
 import { until } from '../../support/until.ts'
 import { insist, newPerson, startReplicas } from './replicas.ts'
