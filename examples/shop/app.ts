@@ -12,7 +12,7 @@ export interface ShopDeps
   extends Omit<GatepassDataOptions, 'store' | 'fields' | 'observer' | 'clock'> {
   /** Says which replica has answered. */
   readonly name: string
-  /** Checks tokens, from memory. Closed by whoever made it. */
+  /** Verifies tokens in memory. The caller closes it. */
   readonly verifier: Verifier
   /** The address of a store, which is then closed with the app; or one that is open. */
   readonly store: string | DataStore
@@ -55,7 +55,7 @@ export function buildShop(deps: ShopDeps): FastifyInstance {
   return app
 }
 
-/** With a token, and never with cookies: so no page can act for a user who is signed in elsewhere. */
+/** CORS without credentials: pages need a token, so no page can use another page's session. */
 function allowPages(app: FastifyInstance, origins: readonly string[]): void {
   app.register(cors, {
     origin: [...origins],
@@ -67,8 +67,8 @@ function allowPages(app: FastifyInstance, origins: readonly string[]): void {
 }
 
 /**
- * Ready with the keys to check tokens by. The store is not asked: it is the same for all replicas, and
- * without it there is still the catalogue.
+ * A replica is ready when it has keys. The store does not count: all replicas share it, and the
+ * catalogue works without it.
  */
 function healthRoutes(app: FastifyInstance, verifier: Verifier): void {
   app.get('/livez', () => ({ status: 'ok' }))

@@ -4,8 +4,8 @@ import { additionsMax, type Cart, linesMax, type Order, quantityMax } from './da
 import { ShopError } from './problems.ts'
 
 /**
- * What becomes of a cart, as pure functions: `update` may call them again, with a newer cart, when
- * another replica was faster.
+ * Changes of a cart, as pure functions. `update` may call them again with a newer cart, after another
+ * replica changed it.
  */
 
 export interface Addition {
@@ -16,9 +16,8 @@ export interface Addition {
 }
 
 /**
- * The cart with more in it. An addition whose answer was lost is sent again with the same key, and
- * counts once: the cart remembers the last keys in the same write as the items, so a crash can't
- * keep one without the other.
+ * Adds an item. An addition that is repeated with its key after a lost response counts once: the cart
+ * stores the last keys in the same write as the items.
  */
 export function withItem(cart: Cart, { product, quantity, key }: Addition): Cart {
   if (key !== undefined && cart.added.includes(key)) return cart
@@ -37,8 +36,8 @@ export function withoutProduct(cart: Cart, product: string): Cart {
 }
 
 /**
- * The cart that is left when it has become this order: a new one, with what was added since the
- * order was made. Any other cart stays as it is.
+ * Returns the cart after an order: a new cart with the items that were added since. Returns any other
+ * cart unchanged.
  */
 export function withoutOrder(cart: Cart, order: Order): Cart {
   if (cart.id !== order.id) return cart
@@ -49,11 +48,11 @@ export function withoutOrder(cart: Cart, order: Order): Cart {
   return { ...cart, id: randomUUID(), items: Object.fromEntries(left) }
 }
 
-/** Each product in it with its name and today's price. */
+/** Lists the products of a cart with their names and current prices. */
 export function linesOf(cart: Cart): Order['lines'] {
   return Object.entries(cart.items).flatMap(([id, quantity]) => {
     const product = findProduct(id)
-    // It is not sold any more.
+    // The product is not for sale.
     if (product === undefined) return []
     return [{ product: id, name: product.name, quantity, price_cents: product.price_cents }]
   })
@@ -63,13 +62,13 @@ export function totalOf(lines: Order['lines']): number {
   return lines.reduce((sum, { quantity, price_cents }) => sum + quantity * price_cents, 0)
 }
 
-/** The cart as its owner sees it. */
+/** Returns the cart as the user sees it. */
 export function showCart(cart: Cart) {
   const items = linesOf(cart)
   return { items, total_cents: totalOf(items), currency }
 }
 
-/** Short, and of one length, whatever a client sends. */
+/** Returns a short text of fixed length for a key of any length. */
 export function digestOf(idempotencyKey: string | undefined): string | undefined {
   if (idempotencyKey === undefined) return undefined
   return hash('sha256', idempotencyKey, 'base64url').slice(0, 16)

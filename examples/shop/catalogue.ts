@@ -1,4 +1,4 @@
-/** What there is to buy. Prices are whole cents: a sum of floats is off by one sooner or later. */
+/** The products. Prices are whole cents: a sum of floats is off by one sooner or later. */
 export interface Product {
   readonly id: string
   readonly name: string

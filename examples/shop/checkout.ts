@@ -5,28 +5,25 @@ import { ShopError } from './problems.ts'
 
 export interface Checkout {
   readonly order: Order
-  /** False for an order that a click before this one has made. */
+  /** False if an earlier click made the order. */
   readonly isNew: boolean
 }
 
 /**
- * Makes an order of the cart, once.
+ * Turns the cart into one order.
  *
- * The orders are the user's and the cart is the session's, so there are two writes, and no
- * transaction around them. The order is written first, and the cart emptied second:
+ * The orders belong to the user and the cart to the session, so there are two writes without a
+ * transaction. The order is written first, then the cart is emptied:
  *
- * - The order has the id of the cart, and there is one order of an id. Two clicks that reach two
- *   replicas read the same cart, and only one of the two compare-and-sets appends; the other click
- *   finds the order and answers with it.
- * - A replica that dies between the writes leaves an order, and a cart that still looks full. Nothing
- *   is lost; and the next checkout, with a key or without, finds the order and ends the cart.
- *   (The other way round, a death in between would lose what was in the cart.)
- * - A retry that comes when the cart is emptied already has no cart to tell it by. That is what its
- *   `Idempotency-Key` is for: the order remembers it.
- * - What is added to the cart while it becomes an order is not in the order, and stays in the cart.
+ * - The order has the id of the cart, and each id has one order. If two clicks reach two replicas,
+ *   one compare-and-set appends the order, and the other click finds it.
+ * - A crash between the writes leaves an order and a full cart. The next checkout finds the order and
+ *   empties the cart. In the reverse sequence a crash would lose the items.
+ * - A retry after the cart was emptied is recognized by its `Idempotency-Key`, which the order stores.
+ * - Items that are added during the checkout stay in the cart.
  *
- * All of that holds for the last orders that are kept. Where orders are a business they belong in a
- * database, with the id of the cart as their key; the order of the writes is the same.
+ * This holds for the most recent orders, which are kept. A real shop writes orders to a database with
+ * the id of the cart as their key, in the same sequence.
  *
  * @param key the digest of the `Idempotency-Key`
  * @throws `cart_empty`
@@ -63,7 +60,7 @@ function orderOf(cart: Cart, key: string | undefined, nowMs: number): Order {
   }
 }
 
-/** The order as its owner sees it. */
+/** Returns the order as the user sees it. */
 export function showOrder({ key: _, ...order }: Order) {
   return order
 }

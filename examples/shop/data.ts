@@ -3,10 +3,10 @@ import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
 
 /**
- * All that the shop keeps of people. A cart ends with the session; orders and preferences are the
- * user's, on every device. No replica holds any of it.
+ * All personal data of the shop. A cart ends with its session. Orders and preferences belong to the
+ * user, on every device.
  *
- * Bounds on everything: the largest orders that these allow stay below the 64 KiB of a field.
+ * Everything has a limit: the largest possible orders stay below the 64 KiB of a field.
  */
 export const quantityMax = 1_000
 export const linesMax = 12
@@ -43,7 +43,7 @@ export const preferences = z.strictObject({
 export type Cart = z.infer<typeof cart>
 export type Order = z.infer<typeof order>
 
-/** The names begin with that of the shop, as other applications may share the store. */
+/** The names begin with `shop`, because other applications may share the store. */
 export const fields = {
   session: { shop_cart: cart.default({ id: '', items: {}, added: [] }) },
   user: {
@@ -56,7 +56,7 @@ export const fields = {
 export type ShopData = RequestData<typeof fields>
 
 /**
- * The data of whoever makes the request. An application that is alone in its program declares
+ * Returns the data of the caller. An application that is alone in its program declares
  * `DataTypes` instead, and uses `request.data` as it is.
  */
 export const shopData = (request: FastifyRequest): ShopData => dataOf(request, fields)

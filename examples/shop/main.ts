@@ -3,9 +3,9 @@ import { createVerifier, type VerifierOptions } from '@gatepass/verifier'
 import { buildShop } from './app.ts'
 import { readSettings, type ShopSettings } from './settings.ts'
 
-/** Starts one replica of the shop. README.md says how. */
+/** Starts one replica of the shop. README.md explains how. */
 
-/** How long the last requests may take when it is told to stop. */
+/** How long requests in progress may take after a signal to stop. */
 const shutdownMs = 10_000
 
 const settings = readSettings(process.env)
@@ -25,7 +25,7 @@ const app = buildShop({
 
 let isStopping = false
 
-/** Answers what is under way, closes, and ends. */
+/** Finishes requests in progress, closes the app and exits. */
 async function stop(): Promise<void> {
   if (isStopping) return
   isStopping = true

@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import { type FieldProblem, isGatepassError } from '@gatepass/verifier'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 
-/** What the shop itself has to refuse, each with the status of its answer. */
+/** Errors of the shop, with their status. */
 const statuses = {
   product_unknown: 404,
   route_not_found: 404,
@@ -32,12 +32,12 @@ export class ShopError extends Error {
 }
 
 /**
- * Every failure is a problem of RFC 9457. The plugins throw errors with a stable `code`, and have set
- * `WWW-Authenticate` and `Retry-After` already where these belong.
+ * Answers every failure with a problem of RFC 9457. The plugins throw errors with a stable `code`, and
+ * set `WWW-Authenticate` and `Retry-After` themselves.
  */
 export function sendProblem(thrown: FastifyError, request: FastifyRequest, reply: FastifyReply) {
   const { status, code, message, problems } = known(thrown)
-  // 503 is no fault of the shop: while a store is away, a line for each request would fill the disk.
+  // 503 is not logged: during an outage of the store, a line per request would fill the disk.
   if (status === 500) request.log.error({ err: thrown, code }, 'failed')
   return reply
     .code(status)
@@ -48,7 +48,7 @@ export function sendProblem(thrown: FastifyError, request: FastifyRequest, reply
       title: STATUS_CODES[status],
       status,
       code,
-      // What went wrong inside is for the log alone.
+      // Internal details are for the log alone.
       ...(status < 500 && { detail: message }),
       ...(problems && { errors: problems }),
     })

@@ -8,21 +8,21 @@ import { preferences, quantityMax, type ShopData, shopData } from './data.ts'
 import { ShopError } from './problems.ts'
 
 /**
- * Every route asks for a token unless it says otherwise, here, where it is declared. The scopes are
- * those that the issuer gives by default; a scope of its own, `orders:write`, would go the same way.
+ * The routes. Each requires a token unless its configuration says otherwise. The scopes are those that
+ * the issuer grants by default; you can use your own, such as `orders:write`, in the same way.
  */
 const open = { auth: false } as const
 const reads = { auth: { scope: 'data:read' } }
 const writes = { auth: { scope: 'data:write' } }
 
-/** Where the data of the caller is. */
+/** Selects the data of the caller. */
 type DataOf = (request: FastifyRequest) => ShopData
 
 const productId = z.string().max(64)
 const retriable = z.looseObject({ 'idempotency-key': z.string().min(1).max(255).optional() })
 const newItem = z.strictObject({ product: productId, quantity: z.int().min(1).max(quantityMax) })
 
-/** Anybody may look at what there is, and it may be kept on the way. */
+/** Public, and cacheable. */
 export async function catalogueRoutes(scope: FastifyInstance): Promise<void> {
   const app = scope.withTypeProvider<ZodTypeProvider>()
 

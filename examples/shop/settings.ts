@@ -7,11 +7,11 @@ const list = z
   .transform((text) => text.split(/[\s,]+/).filter(Boolean))
 const number = z.coerce.number().int()
 
-/** The environment of a replica. What Gatepass has too is named and meant as there. */
+/** The environment of a replica. Settings of Gatepass have their usual names and meanings. */
 const environment = z.object({
   SHOP_HOST: z.string().default('127.0.0.1'),
   SHOP_PORT: number.min(0).max(65_535).default(4300),
-  /** Which replica this is, in `X-Replica`. */
+  /** The name of this replica, in `X-Replica`. */
   SHOP_NAME: z
     .string()
     .regex(/^[\w.-]{1,64}$/)
@@ -33,7 +33,7 @@ const environment = z.object({
 
 export type ShopSettings = z.infer<typeof environment>
 
-/** @throws an error whose message names every setting that is not acceptable, and quotes none */
+/** @throws an error that names every invalid setting, without its value */
 export function readSettings(env: NodeJS.ProcessEnv): ShopSettings {
   const file = env.GATEPASS_DATA_SECRET_FILE
   const secret = file === undefined ? env.GATEPASS_DATA_SECRET : readFileSync(file, 'utf8')

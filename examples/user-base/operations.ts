@@ -1,12 +1,11 @@
 import type { User, Users } from './users.ts'
 
-/** The longest answer that Gatepass reads is 64 KiB: a page of users stays below. */
+/** Gatepass reads at most 64 KiB of a response, so a page of users must stay below. */
 const pageBytesMax = 60 * 1024
 
 /**
- * What each kind of message asks for. The signature was checked, so the data is what Gatepass sends.
- * An operation that you leave out is answered with 501, and Gatepass can do without all but the
- * first two.
+ * Operations by message type. The signature was checked, so Gatepass sent the data.
+ * Omitted operations get a 501. Gatepass needs only the first two.
  */
 export const operations: Readonly<Record<string, (users: Users, data: never) => object>> = {
   ping: () => ({}),

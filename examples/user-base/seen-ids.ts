@@ -1,6 +1,6 @@
 /**
- * The ids of messages that were taken, for as long as somebody could send one again. With more than
- * one process they would be kept where all of them look, in Redis for instance (SET NX EX).
+ * Remembers the ids of accepted messages for as long as a replay is possible. Several processes must
+ * share these ids, for example in Redis (SET NX EX).
  */
 export class SeenIds {
   /** Id and until when it is remembered: the oldest first, as all are remembered equally long. */

@@ -2,7 +2,7 @@ import { createUserBase } from './user-base.ts'
 import { newUser, Users } from './users.ts'
 
 /**
- * An existing user base, for Gatepass to ask. docs/webhook.md describes the messages.
+ * A sample user base that Gatepass asks for accounts. docs/webhook.md describes the messages.
  *
  *   export GATEPASS_WEBHOOK_SECRET="whsec_$(openssl rand -base64 32)"
  *   node examples/user-base/server.ts

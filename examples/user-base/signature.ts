@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 
-/** A message as it came: by Standard Webhooks 1.0.0 the signature covers all three. */
+/** A received message. The signature of Standard Webhooks 1.0.0 covers all three fields. */
 export interface Message {
   readonly id: string
   /** Seconds since 1970. */
@@ -9,7 +9,7 @@ export interface Message {
   readonly body: Buffer
 }
 
-/** How far the clock of the sender may be off. */
+/** Largest accepted clock difference to the sender. */
 export const tolerance_s = 300
 
 export function messageOf(headers: IncomingHttpHeaders, body: Buffer): Message {
@@ -19,8 +19,8 @@ export function messageOf(headers: IncomingHttpHeaders, body: Buffer): Message {
 }
 
 /**
- * The secret that a message is signed with, if it is one of ours and the message was sent just now.
- * While the secrets are changed, the sender may sign with the old one and the new one.
+ * Returns the secret that signed a message, or undefined if the signature or the time is invalid. During
+ * a change of secrets, the sender signs with the old and the new secret.
  */
 export function secretOf(
   message: Message,
@@ -28,7 +28,7 @@ export function secretOf(
   secrets: readonly string[],
   nowMs: number,
 ): string | undefined {
-  // A dot in the id, or a timestamp that is none, would let one signature fit two messages.
+  // With a dot in the id or an invalid timestamp, one signature could fit two messages.
   if (!/^[\w-]{1,64}$/.test(message.id) || !/^\d{1,12}$/.test(message.timestamp)) return undefined
   if (Math.abs(nowMs / 1000 - Number(message.timestamp)) > tolerance_s) return undefined
   const given = signatures.split(' ')
@@ -38,14 +38,14 @@ export function secretOf(
   })
 }
 
-/** One signature, as it is in `webhook-signature`. */
+/** Computes one signature in the form of `webhook-signature`. */
 export function sign({ id, timestamp, body }: Message, secret: string): string {
   const key = Buffer.from(secret.replace('whsec_', ''), 'base64')
   const mac = createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body)
   return `v1,${mac.digest('base64')}`
 }
 
-/** In a time that does not tell how many of the characters are right. */
+/** Compares in constant time. */
 function isEqual(given: string, expected: string): boolean {
   const [a, b] = [Buffer.from(given), Buffer.from(expected)]
   return a.length === b.length && timingSafeEqual(a, b)

@@ -18,12 +18,12 @@ export interface UserBaseOptions {
 
 const bodyBytesMax = 1024 * 1024
 
-/** An answer: with a body only where there is something to say to Gatepass. */
+/** A response. Only responses with status 200 have a body. */
 interface Answer {
   readonly status: number
   readonly type: string
   readonly body?: object
-  /** What the message was signed with; the answer is signed with the same. */
+  /** The secret that signed the message. It also signs the response. */
   readonly secret?: string
 }
 
@@ -61,7 +61,7 @@ export function createUserBase(options: UserBaseOptions): Server {
   })
 }
 
-/** The body; null when it is too long. */
+/** Reads the body. Returns null if it is too long. */
 async function readBody(request: IncomingMessage): Promise<Buffer | null> {
   const chunks: Buffer[] = []
   let size = 0
@@ -74,7 +74,7 @@ async function readBody(request: IncomingMessage): Promise<Buffer | null> {
   return Buffer.concat(chunks)
 }
 
-/** The answer is signed too, under the id of the message: it can't be taken for that to another. */
+/** Signs the response with the id of the message, so that it fits no other message. */
 function send(response: ServerResponse, answer: Answer, id: string, nowMs: number): void {
   const { status, body, secret } = answer
   if (body === undefined || secret === undefined) {

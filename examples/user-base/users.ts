@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID, scryptSync } from 'node:crypto'
 
-/** A user, by the names that messages have for the fields. */
+/** A user, with the field names of the messages. */
 export interface User {
   readonly sub: string
   /** In the form in which Gatepass asks for it: NFKC, lower case. */
@@ -13,7 +13,7 @@ export interface User {
   readonly updated_at_ms: number
 }
 
-/** The users of a service that was there before Gatepass. Yours are in a database. */
+/** The users of an existing service. Yours are in a database. */
 export class Users {
   readonly #byLoginName = new Map<string, User>()
   readonly #bySub = new Map<string, User>()
@@ -57,7 +57,7 @@ export class Users {
   }
 }
 
-/** A user with a password that this service has hashed in its own way: scrypt. */
+/** Creates a user with a password hash of this service: scrypt. */
 export function newUser(
   login_name: string,
   password: string,
@@ -79,7 +79,7 @@ export function newUser(
   }
 }
 
-/** A PHC string has no padding in its base64. */
+/** Encodes base64 without padding, as in PHC strings. */
 function base64(bytes: Buffer): string {
   return bytes.toString('base64').replaceAll('=', '')
 }

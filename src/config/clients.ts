@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** Claims that we make ourselves: an attribute of an account never takes their place. */
+/** Claims that Gatepass makes itself. An account attribute never replaces them. */
 const reservedClaims = new Set(
   'iss sub aud exp nbf iat jti client_id scope sid auth_time amr acr cnf act'.split(' '),
 )
@@ -14,17 +14,17 @@ const claimName = z
   .refine((name) => !reservedClaims.has(name), 'is a claim that Gatepass makes itself')
 const audience = z.string().min(1).max(256)
 
-/** A front end that users sign in with, and what its tokens may hold. */
+/** A front end that users sign in with, and the possible content of its tokens. */
 export const clientSchema = z.strictObject({
   /** The `client_id` claim; a login may name it. */
   client_id: z.string().regex(/^[\w.-]{1,64}$/, 'must be 1 to 64 letters, digits, . _ or -'),
-  /** The `aud` of its tokens; without it that of the service. */
+  /** The `aud` of its tokens. Default: the audience of the service. */
   audience: z.union([audience, z.array(audience).min(1).max(8)]).optional(),
   /** The scopes it may ask for, each with the account attributes that it turns into claims. */
   scopes: z.record(scopeName, z.array(claimName)),
-  /** What it gets when it asks for none; without it, all its scopes. */
+  /** The scopes of a login that requests none. Default: all scopes of the client. */
   default_scope: z.string().optional(),
-  /** Whether its tokens must be bound to a key (RFC 9449); without it they may. */
+  /** Whether its tokens must be bound to a key (RFC 9449). Default: `optional`. */
   dpop: z.enum(['optional', 'required']).optional(),
 })
 
@@ -51,7 +51,7 @@ export const clientsSchema = z
     }
   })
 
-/** Who may sign in when nothing is configured. */
+/** The client of an installation without configured clients. */
 export const defaultClients: Client[] = [
   {
     client_id: 'default',

@@ -36,7 +36,7 @@ interface Entry<Job, Result> extends PromiseWithResolvers<Result> {
  * Rejecting early keeps latency and memory bounded: the queue never grows beyond what can run within
  * `maxWaitMs`, estimated from recent durations. The deadline covers jobs that become slower.
  *
- * Batches amortise the fixed cost per run. A batch takes at most half of the waiting jobs, so no
+ * Batches amortize the fixed cost per run. A batch takes at most half of the waiting jobs, so no
  * finished job is held back for longer than other jobs wait.
  */
 export class BoundedQueue<Job, Result> {
@@ -56,7 +56,7 @@ export class BoundedQueue<Job, Result> {
   }
 
   /**
-   * Runs a job when its turn comes.
+   * Queues a job and returns its result.
    *
    * @throws `overloaded` immediately if the queue is full, or when the deadline passes; the error of
    *   the job

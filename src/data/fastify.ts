@@ -136,7 +136,7 @@ export const gatepassData = markPlugin<GatepassDataOptions>(
   { name: 'gatepass-data', dependencies: ['gatepass-auth'] },
 )
 
-/** What every `request.data` shares. */
+/** The state that all `request.data` objects share. */
 interface DataSource {
   readonly data: DataService
   readonly schemas: { readonly [S in DataScope]: SchemasOf<AppSchemas, S> }

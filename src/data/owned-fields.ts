@@ -51,7 +51,7 @@ export interface Field {
   readonly version: string
 }
 
-/** What the fields of all owners share. */
+/** The context that the fields of all owners share. */
 export interface FieldsContext {
   readonly store: DataStore
   readonly cipher: FieldCipher

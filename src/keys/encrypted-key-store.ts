@@ -40,7 +40,7 @@ interface CachedKey {
 export class EncryptedKeyStore {
   readonly #store: KeyStore
   readonly #secrets: readonly string[]
-  /** What the last `list` has decrypted, by name. */
+  /** The records that the last `list` decrypted, by name. */
   #cached: ReadonlyMap<string, CachedKey> = new Map()
 
   /**

@@ -5,7 +5,7 @@ import { GatepassError } from '../core/errors.ts'
 import { type Algorithm, addJwsOptions, algorithmNames, algorithms } from '../tokens/algorithms.ts'
 import type { KeyInfo, KeyRecord, StoredKey } from './key-store.ts'
 
-/** Creates, checks and serialises key records. A stored record is not trusted until it is read here. */
+/** Creates, checks and serializes key records. A stored record is not trusted until it is read here. */
 
 /** Safe as a file name on every system, and short. */
 export const keyNamePattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/

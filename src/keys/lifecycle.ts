@@ -47,8 +47,8 @@ export function noticeMs(policy: KeyPolicy): number {
 }
 
 /**
- * How long a key is in the store before it signs: every replica has noticed the key, and then every
- * copy of a JWKS without the key has expired, by any clock.
+ * How long a key is in the store before it signs. By then every replica has noticed the key, and every
+ * copy of a JWKS without the key has expired by any clock.
  */
 export function leadMs(policy: KeyPolicy): number {
   return policy.jwksMaxAgeMs + policy.clockSkewMs + noticeMs(policy)
@@ -90,8 +90,8 @@ export function withoutRevoked<Key extends KeyInfo>(keys: readonly Key[]): Key[]
 /**
  * Returns the key that signs.
  *
- * Before the first activation (the clock was set back, or the preceding key was lost) the key that
- * activates first signs: its early tokens may need a fresh JWKS, but they exist.
+ * Before the first activation, the key that activates first signs. This happens if the clock was set
+ * back or the preceding key was lost. Its early tokens may need a fresh JWKS.
  *
  * @param keys sorted by activation
  */
@@ -192,8 +192,8 @@ export function deletableKeys<Key extends KeyInfo>(
  * Returns the key that is due and missing in the store, or null.
  *
  * Every replica derives the same name and the store accepts it once. A rotation period has one name
- * per algorithm, so replicas with different settings (a rolling restart) do not compete: a replica
- * that is set back within the period waits until the first key of its name is deleted.
+ * per algorithm, so replicas with different settings do not compete during a rolling restart. A
+ * replica that is set back within the period waits until the first key of its name is deleted.
  *
  * @param keys all keys of the store
  */
