@@ -92,7 +92,7 @@ function readClaims(payloadBytes: Buffer): DpopClaims {
   const claims = parseStrictJson(payloadBytes)
   if (!isJsonObject(claims)) throw invalidProof('its payload is not a JSON object')
   const { htm, htu, iat, jti, ath = null } = claims
-  const hasForm =
+  const isValid =
     isText(htm, maxMethodLength) &&
     isText(htu, maxUriLength) &&
     isText(jti, maxJtiLength) &&
@@ -100,7 +100,7 @@ function readClaims(payloadBytes: Buffer): DpopClaims {
     typeof iat === 'number' &&
     Number.isSafeInteger(iat) &&
     iat >= 0
-  if (!hasForm) throw invalidProof('a claim is missing or of the wrong form')
+  if (!isValid) throw invalidProof('a claim is missing or invalid')
   return { htm, htu, iat, jti, ath }
 }
 

@@ -38,8 +38,8 @@ export class ClaimsReader {
         cause: new Error('the payload is not a JSON object'),
       })
     }
-    const problems = forms.filter(({ name, isFit }) => !isFit(claims[name]))
-    if (problems.length > 0) throw unfitClaims(problems)
+    const problems = validators.filter(({ name, isValid }) => !isValid(claims[name]))
+    if (problems.length > 0) throw invalidClaims(problems)
     const writable = claims as Record<string, JsonValue | undefined>
     for (const name of sharedClaims) {
       const value = writable[name]
@@ -63,12 +63,12 @@ export function checkAudience(
   accepted: readonly string[] | null,
 ): void {
   if (accepted === null || isFor(aud, accepted)) return
-  throw unfitClaims([{ name: 'aud', expected: `must be or hold ${oneOf(accepted)}` }])
+  throw invalidClaims([{ name: 'aud', expected: `must be or hold ${oneOf(accepted)}` }])
 }
 
 /** @param issuers the issuers that may have signed the token */
 export function anotherIssuer(issuers: readonly string[]): GatepassError {
-  return unfitClaims([{ name: 'iss', expected: `must be ${oneOf(issuers)}` }])
+  return invalidClaims([{ name: 'iss', expected: `must be ${oneOf(issuers)}` }])
 }
 
 /**
@@ -101,30 +101,30 @@ const isKeyThumbprint: Check = (value) =>
 const isTime: Check = (value) =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 
-/** The required form of a claim, described for the issuer of the token. */
-interface ClaimForm {
+/** The rule for a claim, and its description for the developer of the issuer. */
+interface ClaimValidator {
   readonly name: string
   readonly expected: string
-  readonly isFit: Check
+  readonly isValid: Check
 }
 
-const required = (name: string, isFit: Check, form: string): ClaimForm => ({
+const required = (name: string, isValid: Check, description: string): ClaimValidator => ({
   name,
-  expected: `must be ${form}`,
-  isFit,
+  expected: `must be ${description}`,
+  isValid,
 })
 
-const optional = (name: string, isFit: Check, form: string): ClaimForm => ({
+const optional = (name: string, isValid: Check, description: string): ClaimValidator => ({
   name,
-  expected: `must be ${form}, or missing`,
-  isFit: (value) => value === undefined || isFit(value),
+  expected: `must be ${description}, or missing`,
+  isValid: (value) => value === undefined || isValid(value),
 })
 
 const nonEmpty = 'a string that is not empty'
 const seconds = 'whole seconds since 1970'
 
 /** The claims of RFC 9068 §2.2 and of Gatepass. */
-const forms: readonly ClaimForm[] = [
+const validators: readonly ClaimValidator[] = [
   required('iss', isName, nonEmpty),
   required('sub', isName, nonEmpty),
   required('aud', isAudience, 'a string, or an array of strings'),
@@ -156,7 +156,9 @@ function deepFreeze<T extends JsonValue>(value: T): T {
 }
 
 /** Describes what each claim must be, and quotes nothing of the token. */
-function unfitClaims(claims: readonly Pick<ClaimForm, 'name' | 'expected'>[]): GatepassError {
+function invalidClaims(
+  claims: readonly Pick<ClaimValidator, 'name' | 'expected'>[],
+): GatepassError {
   const problems = claims.map(
     ({ name, expected }): FieldProblem => ({ pointer: `/${name}`, detail: expected }),
   )

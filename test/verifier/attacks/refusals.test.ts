@@ -100,7 +100,7 @@ function checkProblem(t: Test, { headers, status, text }: Answer, code: string):
   t.equal(headers.get('cache-control'), 'no-store')
   const { title, ...body } = JSON.parse(text)
   t.same(body, { type: `urn:gatepass:error:${code}`, status, code })
-  t.match(title, /^[A-Z][\w ,]+\.$/)
+  t.match(title, /^[A-Z][\w ,.]+\.$/)
 }
 
 for (const [name, open] of Object.entries(frameworks)) {

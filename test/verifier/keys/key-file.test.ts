@@ -14,7 +14,7 @@ import type { RemoteKeysOptions } from '../../../src/verifier/keys/remote-keys.t
 import { outsideFolder } from '../../support/project.ts'
 import { now_s } from '../../support/tokens.ts'
 import { type JwksServer, respond, serve } from '../jwks-server.ts'
-import { day_s, first, type Setting, second, setUp, until } from './setting.ts'
+import { day_s, first, type Setting, second, setUp, until } from './harness.ts'
 
 /** A verifier with a file, which was written so long before its start; null for no file. */
 async function withFile(

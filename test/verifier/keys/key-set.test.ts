@@ -3,7 +3,7 @@ import { algorithmNames } from '../../../src/tokens/algorithms.ts'
 import { haveSameKeys, readKeySet } from '../../../src/verifier/keys/key-set.ts'
 import { makeKey } from '../../support/tokens.ts'
 import { respond, serve } from '../jwks-server.ts'
-import { day_s, first, second, setUp } from './setting.ts'
+import { day_s, first, second, setUp } from './harness.ts'
 
 const all = algorithmNames.map((alg) => makeKey(alg).publicJwk)
 

@@ -4,7 +4,7 @@ import t from 'tap'
 import { createVerifier } from '../../../src/verifier/index.ts'
 import { makeKey } from '../../support/tokens.ts'
 import { JwksServer, respond, serve } from '../jwks-server.ts'
-import { day_s, first, second, setUp, until } from './setting.ts'
+import { day_s, first, second, setUp, until } from './harness.ts'
 
 t.test('fetches the keys once, from below the issuer', async (t) => {
   const paths: (string | undefined)[] = []

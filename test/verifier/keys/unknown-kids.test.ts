@@ -3,7 +3,7 @@ import { UnknownKids } from '../../../src/verifier/keys/refresh-schedule.ts'
 import fc from '../../support/properties.ts'
 import { makeKey } from '../../support/tokens.ts'
 import { respond, serve } from '../jwks-server.ts'
-import { first, second, setUp } from './setting.ts'
+import { first, second, setUp } from './harness.ts'
 
 const invented = makeKey('ES256', 'invented')
 

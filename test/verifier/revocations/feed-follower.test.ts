@@ -5,7 +5,7 @@ import { audience, claimsWith, issuer, makeKey, mint, now_s } from '../../suppor
 import { until } from '../../support/until.ts'
 import { answerOf } from '../harness.ts'
 import { JwksServer, serve } from '../jwks-server.ts'
-import { openFollowing } from './support.ts'
+import { openFollowing } from './harness.ts'
 
 t.test('hears of each kind, and refuses from then on', async (t) => {
   const { feed, answer, status, untilState } = await openFollowing(t)

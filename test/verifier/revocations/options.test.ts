@@ -3,7 +3,7 @@ import { createVerifier, type VerifierOptions } from '../../../src/verifier/inde
 import { audience, issuer, makeKey } from '../../support/tokens.ts'
 import { until } from '../../support/until.ts'
 import { FeedServer } from './feed-server.ts'
-import { openFollowing } from './support.ts'
+import { openFollowing } from './harness.ts'
 
 const jwks = { keys: [makeKey('ES256').publicJwk] }
 

@@ -8,8 +8,8 @@ import { keyOf } from '../harness.ts'
 import { JwksServer, serve } from '../jwks-server.ts'
 import { listen } from '../listen.ts'
 import { FeedServer } from '../revocations/feed-server.ts'
+import { expectedAnswers, makeSetting } from './harness.ts'
 import type { AllSetting } from './programs/all.ts'
-import { expectedAnswers, makeSetting } from './setting.ts'
 
 interface Runtime {
   readonly command: () => readonly string[]

@@ -7,8 +7,8 @@ import { projectFolder } from '../../support/project.ts'
 import { runtime } from '../../support/runtimes.ts'
 import { claimsWith, makeKey, mint, now_s, type TestKey } from '../../support/tokens.ts'
 import { JwksServer, serve } from '../jwks-server.ts'
+import { expectedAnswers, makeSetting } from './harness.ts'
 import type { WorkerSetting } from './programs/worker.ts'
-import { expectedAnswers, makeSetting } from './setting.ts'
 
 /** The oldest at which workerd has every module of Node that a verifier imports. */
 const compatibilityDate = '2025-09-15'

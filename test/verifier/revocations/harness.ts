@@ -5,7 +5,18 @@ import { until } from '../../support/until.ts'
 import { answerOf } from '../harness.ts'
 import { FeedServer } from './feed-server.ts'
 
-/** A verifier that follows a feed of which the test has the pen. */
+/** Records the delays of the timers that a file of the verifier starts, in milliseconds. */
+export function captureDelays(t: Test): (file: string) => number[] {
+  const results = t.capture(globalThis, 'setTimeout', setTimeout)
+  const calls: ReturnType<typeof results> = []
+  return (file) => {
+    calls.push(...results())
+    const started = calls.filter(({ at }) => at?.fileName?.endsWith(file))
+    return started.map(({ args }) => Number(args[1]))
+  }
+}
+
+/** A verifier that follows a feed whose messages the test writes. */
 export async function openFollowing(t: Test, options: RevocationOptions = {}) {
   const key = makeKey('ES256')
   const feed = await FeedServer.open(t, key)

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { type JwksServer, respond, serve } from '../jwks-server.ts'
-import { day_s, first, second, setUp } from './setting.ts'
+import { day_s, first, second, setUp } from './harness.ts'
 
 /** Publishes the first key with an entity tag, and answers 304 to who has it; tells what it got. */
 function conditional(
