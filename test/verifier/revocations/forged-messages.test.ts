@@ -48,8 +48,9 @@ t.test('an event that is not of the issuer is not taken in, and ends the stream'
     'a line without end': [() => `data: ${'x'.repeat(20_000)}`, /longer than 16384 bytes/],
     'an event without end': [() => 'data: xxxxxxx\n'.repeat(3_000), /longer than 16384 bytes/],
   }
+  t.jobs = Object.keys(lies).length
   for (const [what, [lie, error]] of Object.entries(lies)) {
-    await t.test(what, async (t: Test) => {
+    void t.test(what, { buffered: true }, async (t: Test) => {
       const one = await openFollowing(t)
       await one.untilState('streaming')
       // What ends a stream is a single lie; the next stream is honest again.
@@ -106,8 +107,9 @@ t.test('a snapshot that is not of the issuer is not taken in', async (t) => {
     'no token': [() => '{"sessions":{}}', /not an acceptable JWS/],
     'without end': [() => 'x'.repeat(33 * 1024 * 1024), /longer than 33554432 bytes/],
   }
+  t.jobs = Object.keys(lies).length
   for (const [what, [lie, error]] of Object.entries(lies)) {
-    await t.test(what, async (t: Test) => {
+    void t.test(what, { buffered: true }, async (t: Test) => {
       const { feed, answer, status, untilError } = await openFollowing(t)
       feed.onSnapshot = async (_request, response) => response.end(await lie(feed))
       await untilError(error)
