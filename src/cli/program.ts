@@ -28,6 +28,7 @@ Exit codes: 0 success, 1 failure, 2 invalid usage or configuration.`,
     )
   addServices(program, context)
   addKeys(program, context)
+  addClients(program, context)
   addUsers(program, context)
   addSessions(program, context)
   addData(program, context)
@@ -89,6 +90,15 @@ function addKeys(program: Command, context: CliContext): void {
     .action(async (file, options) =>
       (await import('./commands/keys.ts')).createEncryptionKey(context, file, options),
     )
+}
+
+function addClients(program: Command, context: CliContext): void {
+  program
+    .command('clients')
+    .description('make secrets for clients')
+    .command('secret')
+    .description('make a secret; prints it, and its hash for secret_hashes in GATEPASS_CLIENTS')
+    .action(async () => (await import('./commands/clients.ts')).makeClientSecret(context))
 }
 
 function addUsers(program: Command, context: CliContext): void {

@@ -7,9 +7,7 @@ import { isLocal, parsePostgresUrl } from '../stores/postgres/url.ts'
 import { parseRedisUrl } from '../stores/redis/url.ts'
 import { environmentName, type Role } from './setting.ts'
 import { dataUrl, type SettingName, type Settings } from './settings.ts'
-
-/** Hosts that only this machine can reach, where plain http is safe. */
-const loopbackHosts = new Set(['localhost', '127.0.0.1', '[::1]'])
+import { loopbackHosts } from './validators.ts'
 
 /** Checks the rules between settings, and what production mode forbids. */
 export function crossCheck(values: Partial<Settings>, role: Role): FieldProblem[] {
@@ -125,7 +123,7 @@ function checkAudiences({ audience, audiences, clients, algorithm }: Settings): 
   const used = new Set<string>()
   for (const [index, client] of clients.entries()) {
     const names = [client.audience ?? audience].flat()
-    for (const name of names) used.add(name)
+    for (const name of [...names, ...(client.exchange_audiences ?? [])]) used.add(name)
     if (names.length > 1 && names.some((name) => encrypted.has(name))) {
       const detail =
         'has several values, and one of them has a key: an encrypted token has one reader'

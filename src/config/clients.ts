@@ -1,4 +1,14 @@
 import { z } from 'zod'
+import {
+  authMethods,
+  grantTypes,
+  isConfidential,
+  mayUse,
+  tokenExchange,
+} from '../issuer/clients.ts'
+import { isSecretHash } from '../oauth/client-secret.ts'
+import { importVerificationKey } from '../tokens/verification-key.ts'
+import { loopbackHosts, redirectUri } from './validators.ts'
 
 /** Claims that Gatepass makes itself. An account attribute never replaces them. */
 const reservedClaims = new Set(
@@ -14,7 +24,18 @@ const claimName = z
   .refine((name) => !reservedClaims.has(name), 'is a claim that Gatepass makes itself')
 const audience = z.string().min(1).max(256)
 
-/** A front end that users sign in with, and the possible content of its tokens. */
+const verificationJwk = z.record(z.string(), z.unknown()).superRefine((jwk, context) => {
+  const imported = importVerificationKey(jwk)
+  if (!imported.ok) context.addIssue({ code: 'custom', message: `is no key: ${imported.reason}` })
+})
+const keySet = z.strictObject({ keys: z.array(verificationJwk).min(1).max(8) })
+const jwksUri = z.string().refine((text) => {
+  const url = URL.parse(text)
+  if (url === null || url.username !== '' || /[#\s]/.test(text)) return false
+  return url.protocol === 'https:' || (url.protocol === 'http:' && loopbackHosts.has(url.hostname))
+}, 'must be an https URL, or http on this machine')
+
+/** An application that requests tokens, and the possible content of its tokens. */
 export const clientSchema = z.strictObject({
   /** The `client_id` claim; a login may name it. */
   client_id: z.string().regex(/^[\w.-]{1,64}$/, 'must be 1 to 64 letters, digits, . _ or -'),
@@ -26,6 +47,28 @@ export const clientSchema = z.strictObject({
   default_scope: z.string().optional(),
   /** Whether its tokens must be bound to a key (RFC 9449). Default: `optional`. */
   dpop: z.enum(['optional', 'required']).optional(),
+  /** How it may get tokens. */
+  grants: z.array(z.enum(grantTypes)).min(1).max(grantTypes.length).optional(),
+  /** How it authenticates. */
+  auth_method: z.enum(authMethods).optional(),
+  /** The hashes of its secrets. */
+  secret_hashes: z
+    .array(z.string().refine(isSecretHash, 'must be a hash of `gatepass clients secret`'))
+    .min(1)
+    .max(2)
+    .optional(),
+  /** Its public keys (RFC 7517 §5). */
+  jwks: keySet.optional(),
+  /** Where it publishes its public keys. */
+  jwks_uri: jwksUri.optional(),
+  /** Where an authorization response may go. */
+  redirect_uris: z.array(redirectUri).min(1).max(32).optional(),
+  /** Where a browser may go after a sign-out. */
+  post_logout_redirect_uris: z.array(redirectUri).min(1).max(32).optional(),
+  /** The audiences that it may exchange a user's token for. */
+  exchange_audiences: z.array(audience).min(1).max(32).optional(),
+  /** Whether its users are asked for consent. */
+  third_party: z.boolean().optional(),
 })
 
 export type Client = z.infer<typeof clientSchema>
@@ -41,6 +84,9 @@ export const clientsSchema = z
         context.addIssue({ code: 'custom', path: [index, 'client_id'], message: 'is used twice' })
       }
       seen.add(client.client_id)
+      for (const [field, message] of contradictions(client)) {
+        context.addIssue({ code: 'custom', path: [index, field], message })
+      }
       const unknown = (client.default_scope ?? '')
         .split(' ')
         .filter((scope) => scope !== '' && !Object.hasOwn(client.scopes, scope))
@@ -50,6 +96,43 @@ export const clientsSchema = z
       }
     }
   })
+
+/** The fields of a client that do not fit the others, and why. */
+function contradictions(client: Client): [field: string, problem: string][] {
+  const { auth_method = 'none', secret_hashes, jwks, jwks_uri } = client
+  const hasSecret = auth_method === 'client_secret_basic' || auth_method === 'client_secret_post'
+  const hasKeys = auth_method === 'private_key_jwt'
+  const hasCodes = mayUse(client, 'authorization_code')
+  const exchanges = mayUse(client, tokenExchange)
+  const kids = jwks?.keys.map(({ kid }) => kid) ?? []
+  const rules: readonly (readonly [keyof Client, boolean, string])[] = [
+    ['secret_hashes', hasSecret && !secret_hashes, `is required with ${auth_method}`],
+    ['secret_hashes', !hasSecret && !!secret_hashes, 'needs client_secret_basic or _post'],
+    ['jwks', hasKeys && !jwks && !jwks_uri, 'or jwks_uri is required with private_key_jwt'],
+    ['jwks', !hasKeys && !!jwks, 'needs the auth_method private_key_jwt'],
+    ['jwks_uri', !hasKeys && !!jwks_uri, 'needs the auth_method private_key_jwt'],
+    ['jwks_uri', !!jwks && !!jwks_uri, 'must not be set beside jwks'],
+    ['jwks', new Set(kids).size < kids.length, 'has a kid twice'],
+    [
+      'auth_method',
+      !isConfidential(client) && (mayUse(client, 'client_credentials') || exchanges),
+      'must not be none with client_credentials or token exchange',
+    ],
+    ['redirect_uris', hasCodes && !client.redirect_uris, 'is required with authorization_code'],
+    ['redirect_uris', !hasCodes && !!client.redirect_uris, 'needs the grant authorization_code'],
+    [
+      'exchange_audiences',
+      exchanges && !client.exchange_audiences,
+      'is required with token exchange',
+    ],
+    [
+      'exchange_audiences',
+      !exchanges && !!client.exchange_audiences,
+      `needs the grant ${tokenExchange}`,
+    ],
+  ]
+  return rules.filter(([, isWrong]) => isWrong).map(([field, , problem]) => [field, problem])
+}
 
 /** The client of an installation without configured clients. */
 export const defaultClients: Client[] = [

@@ -97,6 +97,19 @@ const clientMeanings = {
   default_scope:
     'The scopes of a login that requests none, separated by spaces. Default: all its scopes.',
   dpop: '`required`: each login and refresh must prove possession of a key ([DPoP](security.md#tokens-bound-to-a-key)). Default: `optional`.',
+  grants:
+    'How it may get tokens: `password` (at `/login`), `refresh_token`, `client_credentials`, `authorization_code`, `urn:ietf:params:oauth:grant-type:token-exchange`. Default: `password` and `refresh_token`.',
+  auth_method:
+    'How it authenticates: `none` (a public client; the default), `client_secret_basic`, `client_secret_post`, `private_key_jwt`.',
+  secret_hashes:
+    'The hashes of its secrets, from `gatepass clients secret`. Two while one replaces the other.',
+  jwks: 'Its public keys for `private_key_jwt`: `{"keys": […]}` with up to 8 JWKs, each with `kid` and `alg`.',
+  jwks_uri: 'The https address where it publishes its public keys.',
+  redirect_uris:
+    'Where an authorization response may go, up to 32: https, http on this machine, or the scheme of an app such as `com.example.app:/cb`.',
+  post_logout_redirect_uris: 'Where a browser may go after a sign-out, in the same forms.',
+  exchange_audiences: 'The audiences for which it may exchange the token of a user, up to 32.',
+  third_party: '`true`: it belongs to another party, so users are asked for consent.',
 } as const satisfies Record<keyof Client, string>
 
 function clientRows(): Row[] {
@@ -233,13 +246,40 @@ The file is a JSON object of settings. Keep secrets in other files: use \`GATEPA
 const clients = `
 ## Clients
 
-A client is a front end that users sign in with. A login without a \`client_id\` uses the first client. Each
-\`client_id\` is unique. A client has no secret, because a login proves the user's password.
+A client is an application that requests tokens: a front end, a service, a command-line tool. A login without a
+\`client_id\` uses the first client with the grant \`password\`. Each \`client_id\` is unique.
+
+A public client (\`auth_method\` \`none\`) has no secret, because a login proves the user's password. A service
+authenticates by a secret or a key. \`gatepass clients secret\` creates a secret and its hash. Only the hash belongs
+into the settings:
+
+\`\`\`console
+$ gatepass clients secret
+{"secret":"gps_oUa5…","hash":"sha256.xor8…"}
+\`\`\`
+
+\`\`\`json
+{
+  "client_id": "billing",
+  "auth_method": "client_secret_basic",
+  "secret_hashes": ["sha256.xor8SkO_Lknin1rHNhCRmsecfwO4AFlSZz8FCTr5yRM"],
+  "grants": ["client_credentials"],
+  "audience": "https://api.example.com",
+  "scopes": { "orders:read": [] }
+}
+\`\`\`
+
+To replace a secret, add the new hash, give the client the new secret, then remove the old hash.
 `
 
 const clientRules = `
 A scope says what the client may do for the user, not what the user may do. Put rights of users, such as roles,
 into the account attributes, and let a scope turn them into claims.
+
+- \`secret_hashes\` goes with \`client_secret_basic\` and \`client_secret_post\`; either \`jwks\` or \`jwks_uri\` goes with
+  \`private_key_jwt\`.
+- A client with \`client_credentials\` or token exchange must authenticate: its \`auth_method\` is not \`none\`.
+- \`redirect_uris\` goes with \`authorization_code\`, \`exchange_audiences\` with token exchange.
 
 An attribute cannot replace a claim that Gatepass makes itself: \`iss\`, \`sub\`, \`aud\`,
 \`exp\`, \`nbf\`, \`iat\`, \`jti\`, \`client_id\`, \`scope\`, \`sid\`, \`auth_time\`, \`amr\`, \`acr\`,

@@ -203,7 +203,7 @@ const table = {
     issuer,
     clientsSchema.default(defaultClients),
     asJson,
-    'The front ends that users sign in with: `client_id`, `audience`, `scopes` (each with the account attributes that become claims), `default_scope`, `dpop` (`required`: tokens must be [bound to a key](security.md#tokens-bound-to-a-key)). A login that names no client uses the first.',
+    'The applications that ask for tokens: `client_id`, `audience`, `scopes` (each with the account attributes that become claims), `default_scope`, `dpop` (`required`: tokens must be [bound to a key](security.md#tokens-bound-to-a-key)). [More fields](#clients) make a client a service, or one that signs users in by OAuth.',
   ),
   audiences: setting(
     issuer,

@@ -7,6 +7,21 @@ import { asList } from './setting.ts'
 export const seconds = (min: number, max: number) => z.int().min(min).max(max)
 export const port = z.int().min(0).max(65_535)
 
+/** Hosts that only this machine can reach, where plain http is safe. */
+export const loopbackHosts: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]'])
+
+/** A redirection endpoint (RFC 6749 §3.1.2): https, http on this machine, or an app (RFC 8252 §7.1). */
+export const redirectUri = z
+  .string()
+  .max(2048)
+  .refine((text) => {
+    const url = URL.parse(text)
+    if (url === null || url.username !== '' || /[#\s\\]/.test(text)) return false
+    if (url.protocol === 'https:') return true
+    if (url.protocol === 'http:') return loopbackHosts.has(url.hostname)
+    return /^[a-z][a-z\d+-]*(\.[a-z\d+-]+)+:\//.test(text)
+  }, 'must be an https URL, http on this machine, or of an app such as com.example.app:/cb; without a fragment')
+
 /** `http(s)://host[:port][/path]` without query and fragment (RFC 8414 §2). */
 export const baseUrl = z.string().refine((text) => {
   const url = URL.parse(text)

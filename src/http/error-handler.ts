@@ -22,11 +22,7 @@ export function throwRefusal(error: GatepassError): never {
  */
 export function createErrorHandler(namesClaims: boolean) {
   return (thrown: FastifyError | unknown, request: FastifyRequest, reply: FastifyReply) => {
-    const error = invalidFields(thrown) ?? toGatepassError(thrown)
-    logError(error, request)
-    if (error.retryAfterSeconds !== undefined) {
-      reply.header('retry-after', String(error.retryAfterSeconds))
-    }
+    const error = noteError(thrown, request, reply)
     if (/^(token|dpop)_/.test(error.code) && !reply.hasHeader('www-authenticate')) {
       const expected = error.code.startsWith('dpop_') ? 'DPoP' : 'Bearer'
       const scheme = authorizationScheme(request.headers.authorization) ?? expected
@@ -39,6 +35,20 @@ export function createErrorHandler(namesClaims: boolean) {
       .serializer(JSON.stringify)
       .send(toProblem(error, { requestId: request.id, namesClaims }))
   }
+}
+
+/** Logs an error, and sets `Retry-After` if it says when. Returns the error with a code of ours. */
+export function noteError(
+  thrown: FastifyError | unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): GatepassError {
+  const error = invalidFields(thrown) ?? toGatepassError(thrown)
+  logError(error, request)
+  if (error.retryAfterSeconds !== undefined) {
+    reply.header('retry-after', String(error.retryAfterSeconds))
+  }
+  return error
 }
 
 /** `overloaded` is not logged: in a storm of requests the lines would fill the disk. */

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Audit, createAudit } from '../issuer/audit.ts'
 import type { Issuer } from '../issuer/issuer.ts'
 import type { KeyManager } from '../keys/key-manager.ts'
+import type { AuthorizationServer } from '../oauth/authorization-server.ts'
 import type { DpopProofs } from '../verifier/dpop/dpop-proofs.ts'
 import { targetBelow } from '../verifier/dpop/target-uri.ts'
 import type { Verifier } from '../verifier/verifier.ts'
@@ -11,6 +12,7 @@ import { DeviceCookie, RefreshCookie } from './cookies.ts'
 import { allowOrigins, answerRefusedPreflights, OriginGuard } from './cross-origin.ts'
 import { serveOpenApi } from './openapi.ts'
 import { accountRoutes } from './routes/account.ts'
+import { oauthRoutes } from './routes/oauth.ts'
 import { revocationRoutes } from './routes/revocations.ts'
 import { loginUrl, signInRoutes } from './routes/sign-in.ts'
 import { wellKnownRoutes } from './routes/well-known.ts'
@@ -35,6 +37,7 @@ export interface IssuerAppHooks {
 export interface IssuerAppOptions {
   readonly service: ServiceOptions
   readonly issuer: Issuer
+  readonly oauth: AuthorizationServer
   /** Publishes the JWKS. */
   readonly keys: Pick<KeyManager, 'jwks'>
   /** Verifies the issuer's own access tokens. */
@@ -48,6 +51,7 @@ export interface IssuerAppOptions {
 /** What the routes of the issuer share. */
 export interface IssuerContext {
   readonly issuer: Issuer
+  readonly oauth: AuthorizationServer
   readonly keys: Pick<KeyManager, 'jwks'>
   readonly verifier: Verifier
   readonly refreshCookie: RefreshCookie
@@ -88,6 +92,7 @@ export function buildIssuerApp(options: IssuerAppOptions): FastifyInstance {
     await scope.register(cookiePlugin, { hook: false })
     signInRoutes(scope, context)
   })
+  app.register(async (scope) => oauthRoutes(scope, context))
   app.register(async (scope) => accountRoutes(scope, context))
   for (const register of hooks.routes ?? []) app.register(async (scope) => register(scope, context))
   app.register(async (scope) => refuseOtherMethods(scope, routes))
@@ -95,12 +100,13 @@ export function buildIssuerApp(options: IssuerAppOptions): FastifyInstance {
 }
 
 function createContext(app: FastifyInstance, options: IssuerAppOptions): IssuerContext {
-  const { service, issuer, keys, verifier, proofs, frontEnd, hooks } = options
+  const { service, issuer, oauth, keys, verifier, proofs, frontEnd, hooks } = options
   const { cookieSecure, cookieSuffix, allowedOrigins } = frontEnd
   const publicUrl = issuer.policy.issuer
   const targetOf = targetBelow(publicUrl)
   return {
     issuer,
+    oauth,
     keys,
     verifier,
     refreshCookie: new RefreshCookie(cookieSecure, cookieSuffix),

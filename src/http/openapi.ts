@@ -8,6 +8,8 @@ import type { core } from 'zod'
 
 /** The security schemes that routes refer to. */
 export const bearer = [{ bearer: [] }, { dpop: [] }]
+/** The client's: in `Authorization`, or among the parameters. */
+export const clientAuthentication = [{ client: [] }, {}]
 
 export interface OpenApiInfo {
   readonly title: string
@@ -32,6 +34,11 @@ export function serveOpenApi(app: FastifyInstance, { cookieName, ...info }: Open
             bearerFormat: 'JWT',
             description:
               'A token that is bound to a key, with a proof in the header `DPoP` (RFC 9449).',
+          },
+          client: {
+            type: 'http',
+            scheme: 'basic',
+            description: 'The id and the secret of a client (RFC 6749 §2.3.1).',
           },
           ...(cookieName && { cookie: { type: 'apiKey', in: 'cookie', name: cookieName } }),
         },

@@ -13,18 +13,20 @@ import type { TokenSet } from '../issuer/token-minter.ts'
 const maxPasswordLength = 1024
 const maxRefreshTokenLength = 256
 
+const resource = z.string().min(1).max(256).meta({
+  description: 'The audience of the access token (RFC 8707): one of the client. Without it, all.',
+})
+
 export const loginBody = z.strictObject({
   username: z.string().min(1).max(254).meta({ description: 'The login name.' }),
   password: z.string().min(1).max(maxPasswordLength),
   scope: z.string().max(1024).optional().meta({
     description: 'Space-separated (RFC 6749 §3.3). Default: the default scope of the client.',
   }),
-  client_id: z
-    .string()
-    .min(1)
-    .max(64)
-    .optional()
-    .meta({ description: 'A configured client. Default: the first one.' }),
+  client_id: z.string().min(1).max(64).optional().meta({
+    description: 'A configured client. Default: the first one with the grant `password`.',
+  }),
+  resource: resource.optional(),
   refresh_token_in: z
     .enum(['cookie', 'body'])
     .default('cookie')
@@ -33,12 +35,17 @@ export const loginBody = z.strictObject({
 
 const refreshToken = z.string().min(1).max(maxRefreshTokenLength)
 
-export const refreshBody = z
-  .strictObject({ refresh_token: refreshToken.optional() })
+const ownToken = z.strictObject({ refresh_token: refreshToken.optional() })
+const whenCookie = { description: 'Left out when the refresh token comes as a cookie.' }
+
+export const refreshBody = ownToken
+  .extend({ resource: resource.optional() })
   .nullish()
-  .meta({ description: 'Omit it if the refresh token is sent as a cookie.' })
+  .meta(whenCookie)
 
 export type RefreshBody = z.infer<typeof refreshBody>
+
+export const logoutBody = ownToken.nullish().meta(whenCookie)
 
 const dpopHeader = z.string().optional().meta({
   description: 'A DPoP proof (RFC 9449 §5). The tokens are bound to its key.',
@@ -95,6 +102,73 @@ export function isSetAsCookie(
 ) {
   return transport === 'cookie' && (tokens.setsCookie ?? true)
 }
+const text = z.string()
+
+/** What every form may hold besides: the client (RFC 6749 §2.3, RFC 7523 §2.2). */
+const clientParameters = {
+  client_id: text.optional(),
+  client_secret: text.optional(),
+  client_assertion_type: text.optional(),
+  client_assertion: text.optional().meta({ description: 'A JWT signed by the client.' }),
+}
+
+/** RFC 6749 §4 and §6, RFC 7636, RFC 8693 §2.1, RFC 8707. Other parameters are ignored. */
+export const tokenForm = z
+  .looseObject({
+    grant_type: text.optional().meta({
+      description:
+        '`client_credentials`, `refresh_token`, `authorization_code`, or token exchange. Required.',
+    }),
+    scope: text.optional(),
+    resource: text.optional(),
+    refresh_token: text.optional(),
+    code: text.optional(),
+    code_verifier: text.optional(),
+    redirect_uri: text.optional(),
+    subject_token: text.optional(),
+    subject_token_type: text.optional(),
+    requested_token_type: text.optional(),
+    audience: text.optional(),
+    ...clientParameters,
+  })
+  .meta({ id: 'TokenRequest' })
+
+const tokenParameters = {
+  token: text.optional().meta({ description: 'An access token or a refresh token. Required.' }),
+  token_type_hint: text.optional(),
+}
+
+/** RFC 7009 §2.1. */
+export const revocationForm = z.looseObject({ ...tokenParameters, ...clientParameters })
+
+/** RFC 7662 §2.1. */
+export const introspectionForm = revocationForm
+
+export const oauthTokenResponse = z
+  .object({
+    access_token: text,
+    token_type: z.enum(['Bearer', 'DPoP']),
+    expires_in: z.int().meta({ description: 'Seconds.' }),
+    scope: text,
+    issued_token_type: text.optional(),
+    session_id: text.optional(),
+    refresh_token: text.optional(),
+    refresh_token_expires_in: z.int().optional().meta({ description: 'Seconds.' }),
+  })
+  .meta({ id: 'OAuthTokenResponse', description: 'RFC 6749 §5.1, RFC 8693 §2.2.1.' })
+
+export const revoked = z
+  .undefined()
+  .meta({ description: 'The session has ended, or there was none (RFC 7009 §2.2).' })
+
+export const introspectionResponse = z
+  .looseObject({ active: z.boolean() })
+  .meta({ id: 'Introspection', description: 'The claims of the token (RFC 7662 §2.2).' })
+
+/** RFC 6749 §5.2. */
+export const oauthError = z
+  .object({ error: text, error_description: text.optional() })
+  .meta({ id: 'OAuthError' })
 
 const instant = z.iso.datetime()
 

@@ -2,7 +2,30 @@ import { GatepassError } from '../core/errors.ts'
 import type { JsonValue } from '../core/json.ts'
 import type { Account } from '../stores/ports.ts'
 
-/** An application that users sign in with (RFC 6749 §2), as it is configured. */
+export const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
+
+/** How a client may get tokens: the `grant_type` of RFC 6749 and RFC 8693; `password` is `/login`. */
+export const grantTypes = [
+  'password',
+  'refresh_token',
+  'client_credentials',
+  'authorization_code',
+  tokenExchange,
+] as const
+
+export type GrantType = (typeof grantTypes)[number]
+
+/** How a client authenticates: the `token_endpoint_auth_method` of RFC 7591 §2. */
+export const authMethods = [
+  'none',
+  'client_secret_basic',
+  'client_secret_post',
+  'private_key_jwt',
+] as const
+
+export type AuthMethod = (typeof authMethods)[number]
+
+/** An application that asks for tokens, and what its tokens may hold. */
 export interface Client {
   readonly client_id: string
   /** The `aud` of its tokens. Default: the audience of the issuer. */
@@ -13,21 +36,44 @@ export interface Client {
   readonly default_scope?: string | undefined
   /** Whether its tokens must be bound to a key (RFC 9449). Default: `optional`. */
   readonly dpop?: 'optional' | 'required' | undefined
+  /** How it may get tokens; without it `password` and `refresh_token`. */
+  readonly grants?: readonly GrantType[] | undefined
+  /** How it authenticates; without it `none`: a public client. */
+  readonly auth_method?: AuthMethod | undefined
+  /** The hashes of its secrets: two while one replaces the other. */
+  readonly secret_hashes?: readonly string[] | undefined
+  /** Its public keys for `private_key_jwt`: a JWK Set (RFC 7517 §5). */
+  readonly jwks?: { readonly keys: readonly object[] } | undefined
+  /** Where its public keys are published instead. */
+  readonly jwks_uri?: string | undefined
+  /** Where an authorization response may go, compared exactly. */
+  readonly redirect_uris?: readonly string[] | undefined
+  /** Where a browser may go after a sign-out. */
+  readonly post_logout_redirect_uris?: readonly string[] | undefined
+  /** The audiences that it may exchange a user's token for (RFC 8693). */
+  readonly exchange_audiences?: readonly string[] | undefined
+  /** Whether it belongs to somebody else, so that its users are asked for consent. */
+  readonly third_party?: boolean | undefined
 }
 
-/** The configured clients. A login without `client_id` belongs to the first client. */
+/** The configured clients. A login without `client_id` belongs to the first one with `password`. */
 export class Clients {
-  readonly #byId: ReadonlyMap<string, Client>
-  readonly #first: Client
+  #byId: ReadonlyMap<string, Client> = new Map()
+  #default: Client | undefined
 
-  constructor(clients: readonly [Client, ...Client[]]) {
-    this.#first = clients[0]
+  constructor(clients: readonly Client[]) {
+    this.replace(clients)
+  }
+
+  /** Replaces all clients, as when the settings are read again. */
+  replace(clients: readonly Client[]): void {
+    this.#default = clients.find((client) => mayUse(client, 'password'))
     this.#byId = new Map(clients.map((client) => [client.client_id, client]))
   }
 
   /** @throws `client_unknown` */
   get(clientId: string | undefined): Client {
-    const client = clientId === undefined ? this.#first : this.#byId.get(clientId)
+    const client = clientId === undefined ? this.#default : this.#byId.get(clientId)
     if (client === undefined) throw new GatepassError('client_unknown')
     return client
   }
@@ -42,6 +88,21 @@ export class Clients {
     const all = [...this.#byId.values()].flatMap((client) => Object.keys(client.scopes))
     return [...new Set(all)].sort()
   }
+}
+
+/** Whether a client may get tokens in this way. */
+export function mayUse({ grants = ['password', 'refresh_token'] }: Client, grant: GrantType) {
+  return grants.includes(grant)
+}
+
+/** @throws `grant_not_allowed` */
+export function requireGrant(client: Client, grant: GrantType): void {
+  if (!mayUse(client, grant)) throw new GatepassError('grant_not_allowed')
+}
+
+/** Whether a client must authenticate (RFC 6749 §2.1). */
+export function isConfidential({ auth_method = 'none' }: Client): boolean {
+  return auth_method !== 'none'
 }
 
 /**

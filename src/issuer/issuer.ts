@@ -8,6 +8,7 @@ import { Login } from './login.ts'
 import type { PasswordHasher } from './passwords/password-hasher.ts'
 import { Refresh } from './refresh.ts'
 import type { RevocationFeed } from './revocation-feed.ts'
+import { SessionStarter } from './session-starter.ts'
 import { type SessionHooks, type SessionPolicy, Sessions } from './sessions.ts'
 import { LoginThrottle } from './throttle/login-throttle.ts'
 import { TokenMinter, type TokenPolicy } from './token-minter.ts'
@@ -45,6 +46,9 @@ export interface Issuer {
   readonly sessions: Sessions
   readonly refreshTokens: RefreshTokenCodec
   readonly minter: TokenMinter
+  readonly starter: SessionStarter
+  /** Counts failures of clients, apart from those of logins. */
+  readonly clientThrottle: LoginThrottle
   readonly login: Login
   readonly refresh: Refresh
   readonly revocations: RevocationFeed
@@ -73,6 +77,7 @@ export function createIssuer(options: IssuerOptions): Issuer {
     revocations,
   })
   const throttle = new LoginThrottle(stores.counters, secrets)
+  const starter = new SessionStarter({ sessions, minter, revocations })
   const common = { accounts, sessions, clients, minter, clock }
   return {
     policy,
@@ -81,7 +86,9 @@ export function createIssuer(options: IssuerOptions): Issuer {
     sessions,
     refreshTokens,
     minter,
-    login: new Login({ ...common, throttle, hasher, revocations }),
+    starter,
+    clientThrottle: new LoginThrottle(stores.counters, secrets, 'client'),
+    login: new Login({ ...common, starter, throttle, hasher }),
     refresh: new Refresh({ ...common, refreshTokens, graceMs: policy.session.graceMs }),
     revocations,
     signingKey,

@@ -2,11 +2,10 @@ import type { Clock } from '../core/clock.ts'
 import { GatepassError, isGatepassError } from '../core/errors.ts'
 import type { Account, AccountStore } from '../stores/ports.ts'
 import type { Audit } from './audit.ts'
-import { type Clients, grantScope, requireKey } from './clients.ts'
+import { type Clients, grantScope, requireGrant, requireKey } from './clients.ts'
 import { normalizeLoginName } from './login-name.ts'
 import type { PasswordHasher } from './passwords/password-hasher.ts'
-import type { RevocationFeed } from './revocation-feed.ts'
-import type { Sessions } from './sessions.ts'
+import type { SessionStarter } from './session-starter.ts'
 import type { LoginThrottle } from './throttle/login-throttle.ts'
 import type { TokenMinter, TokenSet } from './token-minter.ts'
 
@@ -15,6 +14,8 @@ export interface LoginRequest {
   readonly password: string
   readonly scope?: string | undefined
   readonly clientId?: string | undefined
+  /** The audience of the access token (RFC 8707): one of the client's. */
+  readonly resource?: string | undefined
   readonly userAgent: string
   /** IP address of the client. */
   readonly address: string
@@ -32,12 +33,11 @@ export interface SignedIn extends TokenSet {
 
 export interface LoginOptions {
   readonly accounts: AccountStore
-  readonly sessions: Sessions
   readonly clients: Clients
   readonly throttle: LoginThrottle
   readonly hasher: PasswordHasher
   readonly minter: TokenMinter
-  readonly revocations: Pick<RevocationFeed, 'refreshNow'>
+  readonly starter: SessionStarter
   readonly clock: Clock
 }
 
@@ -52,28 +52,25 @@ export class Login {
   /**
    * @throws `credentials_invalid` alike for an unknown name, a wrong password and a disabled account;
    *   `too_many_attempts` before the account is read or the password is checked;
-   *   `client_unknown`, `scope_not_allowed`, `dpop_proof_missing`, `overloaded`, `store_unavailable`
+   *   `client_unknown`, `grant_not_allowed`, `scope_not_allowed`, `resource_not_allowed`,
+   *   `dpop_proof_missing`, `overloaded`, `store_unavailable`
    */
   async signIn(request: LoginRequest, audit: Audit): Promise<SignedIn> {
-    const { clients, minter, revocations, sessions, throttle } = this.#options
+    const { clients, minter, starter, throttle } = this.#options
     const client = clients.get(request.clientId)
+    requireGrant(client, 'password')
     const scope = grantScope(client, request.scope)
+    const audience = minter.audienceOf(client, request.resource)
     requireKey(client, request.jkt)
     const account = await this.#authenticate(request, audit)
-    const session = sessions.prepare({
-      sub: account.sub,
+    const session = {
       clientId: client.client_id,
       scope,
       amr: ['pwd'],
       userAgent: request.userAgent,
       jkt: request.jkt ?? null,
-    })
-    // Another replica may just have revoked all sessions: the minter has to know.
-    await revocations.refreshNow()
-    // Minted first: a token that cannot be minted must not leave a session behind.
-    const tokens = await minter.mint(session, account)
-    await sessions.create(session, audit)
-    audit('login.ok', { sub: session.sub, sid: session.sid, client_id: session.clientId })
+    }
+    const tokens = await starter.start(account, session, audience, audit)
     const deviceToken = throttle.devices.remember(request.deviceToken, account.loginName)
     return { ...tokens, deviceToken }
   }

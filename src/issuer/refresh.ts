@@ -4,7 +4,7 @@ import { digest } from '../core/secrets.ts'
 import type { Account, AccountStore, RotationResult, Session } from '../stores/ports.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import type { Audit } from './audit.ts'
-import { type Clients, requireKey } from './clients.ts'
+import { type Clients, isConfidential, requireGrant, requireKey } from './clients.ts'
 import type { Sessions } from './sessions.ts'
 import type { TokenMinter, TokenSet } from './token-minter.ts'
 
@@ -25,6 +25,10 @@ export interface RefreshRequest {
   readonly idempotencyKey?: string | undefined
   /** Thumbprint of the key that the client has proven possession of (RFC 9449). */
   readonly jkt?: string | undefined
+  /** The client that has authenticated. Undefined at `/refresh`, which is for public clients. */
+  readonly clientId?: string | undefined
+  /** The audience of the access token (RFC 8707): one of the client's. */
+  readonly resource?: string | undefined
 }
 
 export interface RefreshedTokens extends TokenSet {
@@ -49,13 +53,16 @@ export class Refresh {
    *
    * @throws `refresh_token_malformed` without a call to a store, `refresh_token_reused`,
    *   `refresh_token_revoked` (also if the account is gone or disabled), `refresh_token_expired`,
-   *   `refresh_token_unknown`, `dpop_proof_missing`, `dpop_proof_invalid`, `store_unavailable`
+   *   `refresh_token_unknown`, `dpop_proof_missing`, `dpop_proof_invalid`, `store_unavailable`;
+   *   without a rotation `client_authentication_failed`, `grant_invalid` for the token of another
+   *   client, `grant_not_allowed`, `resource_not_allowed`
    */
   async rotate(request: RefreshRequest, audit: Audit): Promise<RefreshedTokens> {
-    const { sessions, refreshTokens, minter, clients } = this.#options
+    const { sessions, refreshTokens, minter } = this.#options
     const { refreshToken, idempotencyKey, jkt } = request
     const { sid, generation } = refreshTokens.parse(refreshToken)
     const live = await sessions.find(sid)
+    const audience = live && this.#checkClient(live, request)
     const account = live && (await this.#accountOf(live, audit))
     const result = await sessions.rotate({
       sid,
@@ -65,10 +72,23 @@ export class Refresh {
     })
     const session = acceptedSession(result, { sid, jkt }, audit)
     // A store fail-over lost the revocation of the session in between.
-    if (account === null) throw new GatepassError('refresh_token_revoked')
-    requireKey(clients.find(session.clientId), jkt)
-    const tokens = await minter.mint(session, account, jkt)
+    if (account === null || audience === null) throw new GatepassError('refresh_token_revoked')
+    const tokens = await minter.mint(session, account, audience, jkt)
     return { ...tokens, setsCookie: this.#setsCookie(generation, session) }
+  }
+
+  /** Checks what the client of a session may ask for. Returns the `aud` of the access token. */
+  #checkClient(session: Session, request: RefreshRequest): string | string[] {
+    const { clients, minter } = this.#options
+    const client = clients.find(session.clientId)
+    if (request.clientId === undefined) {
+      if (client && isConfidential(client)) throw new GatepassError('client_authentication_failed')
+    } else if (request.clientId !== session.clientId) {
+      throw new GatepassError('grant_invalid')
+    }
+    if (client !== undefined) requireGrant(client, 'refresh_token')
+    requireKey(client, request.jkt)
+    return minter.audienceOf(client, request.resource)
   }
 
   /** Returns the account of a session. If it is gone or disabled, revokes all sessions of the user. */

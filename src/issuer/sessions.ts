@@ -52,6 +52,8 @@ export interface NewSession {
   readonly userAgent: string
   /** Thumbprint of the key that the session is bound to (RFC 9449); null for none. */
   readonly jkt: string | null
+  /** When the user signed in. Default: now. */
+  readonly authTimeMs?: number
 }
 
 /**
@@ -76,16 +78,17 @@ export class Sessions {
   }
 
   /** Returns a session that begins now. It exists once `create` has stored it. */
-  prepare({ userAgent, ...rest }: NewSession): Session {
+  prepare({ userAgent, authTimeMs, ...rest }: NewSession): Session {
     const nowMs = this.#clock.nowMs()
+    const createdAtMs = authTimeMs ?? nowMs
     const { idleMs, maxMs } = this.#policy
     return {
       ...rest,
       sid: randomId(),
       userAgent: userAgent.slice(0, maxUserAgentLength),
-      createdAtMs: nowMs,
-      endsAtMs: nowMs + maxMs,
-      expiresAtMs: nowMs + Math.min(idleMs, maxMs),
+      createdAtMs,
+      endsAtMs: createdAtMs + maxMs,
+      expiresAtMs: Math.min(nowMs + idleMs, createdAtMs + maxMs),
       ...newGeneration(0, nowMs),
       revokedAtMs: null,
     }
@@ -209,6 +212,12 @@ export class Sessions {
   /** @throws `clock_skew` if verifiers would misread the time of a revocation */
   async checkClock(): Promise<void> {
     await this.#hooks.checkClock?.()
+  }
+
+  /** Revokes a session that two parties hold, whatever the clock says. */
+  async revokeShared(sid: string, reason: string, audit: Audit): Promise<void> {
+    if (await this.#revoke(sid)) audit('session.revoked', { sid, reason })
+    await this.#revocations?.refreshNow()
   }
 
   async #revoke(sid: string): Promise<boolean> {

@@ -5,20 +5,53 @@ import type { Account, Session } from '../stores/ports.ts'
 import type { EncryptionKey } from '../tokens/encryption-key.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import { type SigningKey, signAccessToken } from '../tokens/signing.ts'
-import { attributeClaims, type Clients, claimNames } from './clients.ts'
+import { attributeClaims, type Client, type Clients, claimNames } from './clients.ts'
 import type { RevocationFeed } from './revocation-feed.ts'
 
-/** The tokens that a client receives from a login or a refresh. */
-export interface TokenSet {
+/** An access token, and what its client is told about it. */
+export interface AccessTokenSet {
   readonly accessToken: string
   /** How to present the access token: RFC 6750, or with a proof of its key (RFC 9449 §7.1). */
   readonly tokenType: 'Bearer' | 'DPoP'
   readonly expiresInSeconds: number
   readonly scope: string
+}
+
+/** The tokens that a client receives from a login or a refresh. */
+export interface TokenSet extends AccessTokenSet {
   readonly sessionId: string
   readonly refreshToken: string
   readonly refreshExpiresInSeconds: number
 }
+
+/** What an access token is to say. */
+export interface AccessTokenRequest {
+  readonly sub: string
+  readonly clientId: string
+  readonly scope: string
+  readonly audience: string | readonly string[]
+  /** Thumbprint of the key that the token is bound to; null for a bearer token. */
+  readonly jkt: string | null
+  /** The user, whose attributes the scope turns into claims; null for a service. */
+  readonly account: Account | null
+  /** The claims of its session, if it has one. */
+  readonly session?: SessionClaims
+  /** The earliest `iat`. Default: after the last sign-out of all sessions of the user. */
+  readonly minIssuedAtSeconds?: number
+  /** The latest `exp`. */
+  readonly maxExpiresAtSeconds?: number
+}
+
+export interface SessionClaims {
+  readonly sid: string
+  readonly auth_time?: number
+  readonly amr?: readonly string[]
+  /** The services that act for the user (RFC 8693 §4.1). */
+  readonly act?: Actor
+}
+
+/** The last actor outside, those before it inside. */
+export type Actor = { readonly sub: string; readonly act?: Actor }
 
 /** The audiences whose tokens are encrypted, each with its key. */
 export type AudienceKeys = ReadonlyMap<string, EncryptionKey>
@@ -45,7 +78,7 @@ export interface TokenMinterOptions {
   readonly revocations: Pick<RevocationFeed, 'revokedUntilSeconds'>
 }
 
-/** Mints the access token and the refresh token of a session. */
+/** Mints access tokens, and the refresh tokens of sessions. */
 export class TokenMinter {
   readonly #options: TokenMinterOptions
 
@@ -54,50 +87,77 @@ export class TokenMinter {
   }
 
   /**
+   * Returns the `aud` of a client's next token: the one that it asks for (RFC 8707), or all it has.
+   *
+   * @param client undefined if it was taken out of the settings
+   * @throws `resource_not_allowed`
+   */
+  audienceOf(client: Client | undefined, resource: string | undefined): string | string[] {
+    const audience = client?.audience ?? this.#options.policy.audience
+    if (resource === undefined) return audience
+    if (![audience].flat().includes(resource)) throw new GatepassError('resource_not_allowed')
+    return resource
+  }
+
+  /**
+   * Mints the access token and the refresh token of a session.
+   *
    * @param account of the user; the scopes of the session select the attributes that become claims
+   * @param audience as `audienceOf` returns it
    * @param jkt thumbprint of the key that the access token is bound to; null for a bearer token
    * @throws `token_too_large`, `keys_unavailable`
    */
-  async mint(session: Session, account: Account, jkt = session.jkt): Promise<TokenSet> {
-    const { refreshTokens, policy, clock } = this.#options
+  async mint(
+    session: Session,
+    account: Account,
+    audience: string | readonly string[],
+    jkt = session.jkt,
+  ): Promise<TokenSet> {
+    const { refreshTokens, clock } = this.#options
+    const { sid, sub, clientId, scope, amr } = session
+    const auth_time = Math.floor(session.createdAtMs / 1000)
     const refreshTtlMs = session.expiresAtMs - clock.nowMs()
+    const issued = await this.mintAccessToken({
+      ...{ sub, clientId, scope, audience, jkt, account },
+      session: { sid, auth_time, amr },
+    })
     return {
-      accessToken: await this.#accessToken(session, account, jkt),
-      tokenType: jkt === null ? 'Bearer' : 'DPoP',
-      expiresInSeconds: policy.accessTtlSeconds,
-      scope: session.scope,
-      sessionId: session.sid,
+      ...issued,
+      sessionId: sid,
       refreshToken: refreshTokens.mint(session),
       refreshExpiresInSeconds: Math.max(1, Math.floor(refreshTtlMs / 1000)),
     }
   }
 
-  #accessToken(session: Session, account: Account, jkt: string | null): Promise<string> {
-    const { policy, clients, signingKey } = this.#options
-    const { issuer, audience, accessTtlSeconds, encryptionKeys = new Map() } = policy
-    const client = clients.find(session.clientId)
-    const aud = client?.audience ?? audience
-    const names = client === undefined ? [] : claimNames(client, session.scope)
-    const iat = this.#issuedAt(session.sub)
-    return signAccessToken(
+  /** @throws `token_too_large`, `keys_unavailable` */
+  async mintAccessToken(request: AccessTokenRequest): Promise<AccessTokenSet> {
+    const { policy, clients, clock, signingKey } = this.#options
+    const { issuer, accessTtlSeconds, encryptionKeys = new Map() } = policy
+    const { sub, clientId, scope, audience, jkt, account, session } = request
+    const { minIssuedAtSeconds: min, maxExpiresAtSeconds = Number.POSITIVE_INFINITY } = request
+    const iat = min === undefined ? this.#issuedAt(sub) : Math.max(nowSeconds(clock), min)
+    const exp = Math.min(iat + accessTtlSeconds, maxExpiresAtSeconds)
+    const client = clients.find(clientId)
+    const names = client === undefined ? [] : claimNames(client, scope)
+    const accessToken = await signAccessToken(
       {
-        ...attributeClaims(account, names),
+        ...(account && attributeClaims(account, names)),
         iss: issuer,
-        sub: session.sub,
-        aud,
-        exp: iat + accessTtlSeconds,
+        sub,
+        aud: audience,
+        exp,
         iat,
         jti: randomId(),
-        client_id: session.clientId,
-        scope: session.scope,
-        sid: session.sid,
-        auth_time: Math.floor(session.createdAtMs / 1000),
-        amr: session.amr,
+        client_id: clientId,
+        scope,
+        ...session,
         ...(jkt !== null && { cnf: { jkt } }),
       },
       signingKey(),
-      encryptionKeyFor(aud, encryptionKeys),
+      encryptionKeyFor(audience, encryptionKeys),
     )
+    const tokenType = jkt === null ? 'Bearer' : 'DPoP'
+    return { accessToken, tokenType, expiresInSeconds: exp - iat, scope }
   }
 
   /**

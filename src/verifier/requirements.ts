@@ -74,6 +74,16 @@ function maxStalenessOf(
 }
 
 /**
+ * Stands for a presentation where a token is only inspected: its holder is not there to show a proof.
+ * Not part of the public API.
+ */
+export const unpresented: DpopPresentation = Object.freeze({
+  proof: undefined,
+  method: '',
+  uri: '',
+})
+
+/**
  * Checks the proof of possession: a token that is bound to a key requires a proof of that key, and any
  * other token must be presented as a bearer token (RFC 9449 §7.2).
  *
@@ -89,6 +99,7 @@ export function checkPossession(
   token: string,
   dpop: DpopPresentation | undefined,
 ): DpopProof | null {
+  if (dpop === unpresented) return null
   if (cnf === undefined) {
     if (dpop === undefined) return null
     throw new GatepassError('token_unbound')

@@ -72,6 +72,15 @@ t.test('A27: the metadata comes from the settings, whatever the Host header says
     issuer: issuerUrl,
     jwks_uri: `${issuerUrl}/.well-known/jwks.json`,
     response_types_supported: [],
+    token_endpoint: `${issuerUrl}/oauth/token`,
+    introspection_endpoint: `${issuerUrl}/oauth/introspect`,
+    revocation_endpoint: `${issuerUrl}/oauth/revoke`,
+    grant_types_supported: [
+      'authorization_code',
+      'client_credentials',
+      'refresh_token',
+      'urn:ietf:params:oauth:grant-type:token-exchange',
+    ],
     scopes_supported: ['data:read', 'data:write', 'profile'],
   })
   t.notMatch(response.body, /evil/)
@@ -88,6 +97,9 @@ t.test('the OpenAPI document describes every route there is', async (t) => {
     '/logout',
     '/logout/all',
     '/me',
+    '/oauth/introspect',
+    '/oauth/revoke',
+    '/oauth/token',
     '/openapi.json',
     '/refresh',
     '/revocations',
@@ -102,10 +114,14 @@ t.test('the OpenAPI document describes every route there is', async (t) => {
   })
   t.same(Object.keys(document.components.schemas).sort(), [
     'AuthorizationServerMetadata',
+    'Introspection',
     'JsonWebKeySet',
     'Me',
+    'OAuthError',
+    'OAuthTokenResponse',
     'Problem',
     'SessionList',
+    'TokenRequestInput',
     'TokenResponse',
   ])
   t.notOk(document.paths['/logout'].post.responses['204'].content)

@@ -11,13 +11,16 @@ const mayUse: Readonly<Record<string, readonly string[]>> = {
   issuer: ['core', 'tokens', 'keys', 'stores'],
   verifier: ['core', 'tokens'],
   data: ['core', 'tokens', 'stores', 'verifier'],
-  http: ['core', 'tokens', 'keys', 'issuer', 'verifier', 'data'],
+  // Client assertions are checked like tokens, by the keys that clients publish.
+  oauth: ['core', 'tokens', 'stores', 'issuer', 'verifier'],
+  http: ['core', 'tokens', 'keys', 'issuer', 'oauth', 'verifier', 'data'],
   // The rules for a setting are those of the part that it is for.
-  config: ['core', 'tokens', 'keys', 'stores', 'issuer'],
+  config: ['core', 'tokens', 'keys', 'stores', 'issuer', 'oauth'],
   // Its page runs the client; its server guards by the plugin, as any service would.
   playground: ['core', 'verifier', 'browser'],
   cli: [
-    ...['core', 'tokens', 'keys', 'stores', 'issuer', 'verifier', 'data', 'http', 'config'],
+    ...['core', 'tokens', 'keys', 'stores', 'issuer', 'oauth', 'verifier', 'data', 'http'],
+    'config',
     'playground',
   ],
   browser: [],

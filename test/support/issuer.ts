@@ -16,6 +16,7 @@ import type { AudienceKeys } from '../../src/issuer/token-minter.ts'
 import { createUsers } from '../../src/issuer/users.ts'
 import { FileKeyStore } from '../../src/keys/file-key-store.ts'
 import { KeyManager } from '../../src/keys/key-manager.ts'
+import { createAuthorizationServer } from '../../src/oauth/authorization-server.ts'
 import type { AccountStore, SessionStore } from '../../src/stores/ports.ts'
 import { SqliteAccountStore } from '../../src/stores/sqlite/account-store.ts'
 import { SqliteCounterStore } from '../../src/stores/sqlite/counter-store.ts'
@@ -116,6 +117,29 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   })
   const { onAudit, extra } = options
   const sessionPolicy = { ...policy, maxMs: 86_400_000, hasData: false }
+  const issuer = createIssuer({
+    policy: {
+      issuer: issuerUrl,
+      audience,
+      accessTtlSeconds: 300,
+      clients: options.clients ?? [webClient],
+      encryptionKeys: options.encryptionKeys ?? new Map(),
+      session: sessionPolicy,
+    },
+    stores: { accounts, sessions, counters },
+    secrets: [secret],
+    signingKey: () => keys.signingKey(),
+    hasher,
+    revocations,
+    clock,
+    hooks: { checkClock: () => watch?.checkSignOut() },
+  })
+  const oauth = createAuthorizationServer({
+    issuer,
+    store: sessions,
+    verifier,
+    clockToleranceSeconds: 5,
+  })
   const app = buildIssuerApp({
     service: {
       logger,
@@ -123,23 +147,8 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
       version: '0.0.0-test',
       trustedProxies: options.trustedProxies ?? [],
     },
-    issuer: createIssuer({
-      policy: {
-        issuer: issuerUrl,
-        audience,
-        accessTtlSeconds: 300,
-        clients: options.clients ?? [webClient],
-        encryptionKeys: options.encryptionKeys ?? new Map(),
-        session: sessionPolicy,
-      },
-      stores: { accounts, sessions, counters },
-      secrets: [secret],
-      signingKey: () => keys.signingKey(),
-      hasher,
-      revocations,
-      clock,
-      hooks: { checkClock: () => watch?.checkSignOut() },
-    }),
+    issuer,
+    oauth,
     keys,
     verifier,
     proofs: new DpopProofs({ ...dpopDefaults, clockToleranceSeconds: 5, clock }),
@@ -164,7 +173,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     // A client that keeps its connection would delay the end of the test by seconds.
     app.server.closeAllConnections()
     await closed
-    await Promise.all([keys.close(), revocations.close(), watch?.close()])
+    await Promise.all([keys, revocations, watch, oauth].map((one) => one?.close()))
     await Promise.all([accounts, sessions, counters, hasher].map((one) => one.close()))
   })
   await app.ready()
@@ -177,6 +186,8 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   const call = (request: InjectOptions) => app.inject(request)
   return {
     app,
+    issuer,
+    oauth,
     call,
     clock,
     keys,

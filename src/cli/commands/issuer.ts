@@ -12,6 +12,7 @@ import { createIssuer } from '../../issuer/issuer.ts'
 import { RevocationFeed } from '../../issuer/revocation-feed.ts'
 import { SessionDataCleanup } from '../../issuer/session-data-cleanup.ts'
 import type { KeyManager } from '../../keys/key-manager.ts'
+import { createAuthorizationServer } from '../../oauth/authorization-server.ts'
 import { startCleanup } from '../../stores/cleanup.ts'
 import { openCounterStore } from '../../stores/open-stores.ts'
 import type { AccountStore, SessionStore } from '../../stores/ports.ts'
@@ -43,6 +44,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
   observeLog(metrics.registry, () => output.dropped)
   const audit = createAudit(logger, metrics)
   const deps = await openAccountDeps(settings, context.cwd)
+  const { accounts, sessions, hasher } = deps
   const counters = await openCounterStore(settings.sessions_url, context.cwd)
   const playground = hasPlayground(settings) ? await import('../playground-wiring.ts') : null
   const events = playground?.createEventLog()
@@ -50,31 +52,27 @@ export async function runIssuer(context: CliContext): Promise<void> {
     audit(name, { kid })
     events?.add(name, { kid })
   })
-  const clockMonitor = await openClockMonitor(settings, deps.sessions)
+  const clockMonitor = await openClockMonitor(settings, sessions)
   observeClock(metrics.registry, () => clockMonitor.offsetMs)
   const { expiryClock } = clockMonitor
-  const revocations = await openRevocations(settings, {
-    sessions: deps.sessions,
-    keys,
-    expiryClock,
-  })
-  const cleanup = startCleanup(deps.sessions, expiryClock, (err) =>
+  const revocations = await openRevocations(settings, { sessions, keys, expiryClock })
+  const cleanup = startCleanup(sessions, expiryClock, (err) =>
     logger.warn({ err }, 'expired sessions could not be removed; trying again later'),
   )
   const dataCleanup = await startDataCleanup(settings, context.cwd, {
     logger,
     metrics,
-    sessions: deps.sessions,
+    sessions,
     revocations,
   })
   const verifier = createOwnVerifier(settings, keys)
 
   const issuer = createIssuer({
     policy: issuerPolicy(settings),
-    stores: { accounts: deps.accounts, sessions: deps.sessions, counters },
+    stores: { accounts, sessions, counters },
     secrets: issuerSecrets(settings),
     signingKey: () => keys.signingKey(),
-    hasher: deps.hasher,
+    hasher,
     revocations,
     clock: systemClock,
     hooks: {
@@ -82,6 +80,10 @@ export async function runIssuer(context: CliContext): Promise<void> {
       onSessionRevoked: (sid) => dataCleanup?.deleteSoon(sid),
     },
   })
+
+  const clockToleranceSeconds = settings.clock_skew_s
+  const parts = { issuer, store: sessions, verifier, clockToleranceSeconds }
+  const oauth = createAuthorizationServer(parts)
 
   const app = buildIssuerApp({
     service: {
@@ -92,6 +94,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
       namesClaims: settings.mode === 'development',
     },
     issuer,
+    oauth,
     keys,
     verifier,
     proofs: createProofs(settings),
@@ -114,7 +117,8 @@ export async function runIssuer(context: CliContext): Promise<void> {
       checks: readinessChecks({ ...deps, keys, revocations, clockMonitor }),
       close: async () => {
         cleanup.stop()
-        await Promise.all([keys, revocations, clockMonitor, dataCleanup].map((one) => one?.close()))
+        const parallel = [keys, revocations, clockMonitor, dataCleanup, oauth]
+        await Promise.all(parallel.map((one) => one?.close()))
         await Promise.all([deps.close(), counters.close()])
       },
     },

@@ -1,8 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatepassError, isGatepassError } from '../../core/errors.ts'
+import { isConfidential } from '../../issuer/clients.ts'
 import type { RefreshedTokens } from '../../issuer/refresh.ts'
 import type { TokenSet } from '../../issuer/token-minter.ts'
+import { readClientCredentials } from '../../oauth/client-credentials.ts'
 import { type TargetOf, targetBelow } from '../../verifier/dpop/target-uri.ts'
 import { presentedToken } from '../../verifier/guard.ts'
 import type { Verifier } from '../../verifier/verifier.ts'
@@ -13,6 +15,7 @@ import {
   isSetAsCookie,
   loginBody,
   loginHeaders,
+  logoutBody,
   noContent,
   problem,
   type RefreshBody,
@@ -29,7 +32,8 @@ export const loginUrl = '/login'
 /** Registers `/login`, `/refresh` and `/logout`, which front ends call. */
 export function signInRoutes(instance: FastifyInstance, context: IssuerContext): void {
   const app = instance.withTypeProvider<ZodTypeProvider>()
-  const { issuer, verifier, refreshCookie, deviceCookie, origins, provenKey, auditOf } = context
+  const { issuer, oauth, verifier, refreshCookie, deviceCookie, origins } = context
+  const { provenKey, auditOf } = context
   const targetOf = targetBelow(issuer.policy.issuer)
 
   /** Reads the refresh token from the body or the cookie. A cookie needs an allowed origin. */
@@ -40,6 +44,16 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
     if (token === undefined) return null
     origins.check(request)
     return { token, transport: 'cookie' } as const
+  }
+
+  /** A client with a secret shows it in `Authorization` (RFC 6749 §4.3.2). */
+  async function authenticateClient(request: FastifyRequest, clientId: string | undefined) {
+    const client = issuer.clients.get(clientId)
+    if (!isConfidential(client)) return
+    const parameters = new Map([['client_id', client.client_id]])
+    const credentials = readClientCredentials(request.headers.authorization, parameters)
+    const { ip: address } = request
+    await oauth.authentication.authenticate(credentials, { address, audit: auditOf(request) })
   }
 
   function respond(
@@ -72,13 +86,15 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
     },
     async (request, reply) => {
       const jkt = provenKey(request)
-      const { username, password, scope, client_id, refresh_token_in } = request.body
+      const { username, password, scope, client_id, resource, refresh_token_in } = request.body
+      await authenticateClient(request, client_id)
       const { deviceToken, ...tokens } = await issuer.login.signIn(
         {
           username,
           password,
           scope,
           clientId: client_id,
+          resource,
           userAgent: request.headers['user-agent'] ?? '',
           address: request.ip,
           deviceToken: deviceCookie.read(request),
@@ -112,6 +128,7 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
           refreshToken: found.token,
           idempotencyKey: request.headers['idempotency-key'],
           jkt: provenKey(request),
+          resource: request.body?.resource,
         },
         auditOf(request),
       )
@@ -126,7 +143,7 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
         summary: 'Sign out on this device',
         tags: ['sign-in'],
         security: [{ cookie: [] }, ...bearer, {}],
-        body: refreshBody,
+        body: logoutBody,
         response: { 204: noContent, default: problem },
       },
     },
@@ -169,7 +186,8 @@ async function sessionOfToken(
 ): Promise<string> {
   if (request.headers.authorization === undefined) throw new GatepassError('refresh_token_missing')
   const { token, dpop } = presentedToken(request.headers, () => targetOf(request))
-  const { sid } = await verifier.verify(token, { dpop })
-  if (sid === undefined) throw new GatepassError('token_claims')
+  const { sid, act } = await verifier.verify(token, { dpop })
+  // A service may not end the session of a user whose token it has exchanged.
+  if (sid === undefined || act !== undefined) throw new GatepassError('token_claims')
   return sid
 }

@@ -1,11 +1,17 @@
 import type { FastifyInstance } from 'fastify'
+import { authMethods } from '../../issuer/clients.ts'
+import type { AuthorizationServer } from '../../oauth/authorization-server.ts'
 import { algorithmNames } from '../../tokens/algorithms.ts'
 import { matchesETag } from '../conditional-requests.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import { jwks, notModified, serverMetadata } from '../schemas.ts'
+import { introspectionUrl, revocationUrl, tokenUrl } from './oauth.ts'
 
 /** Registers the JWKS (RFC 7517) and the metadata of the issuer (RFC 8414). */
-export function wellKnownRoutes(app: FastifyInstance, { issuer, keys }: IssuerContext): void {
+export function wellKnownRoutes(
+  app: FastifyInstance,
+  { issuer, oauth, keys }: IssuerContext,
+): void {
   const issuerUrl = issuer.policy.issuer
 
   app.get(
@@ -25,13 +31,12 @@ export function wellKnownRoutes(app: FastifyInstance, { issuer, keys }: IssuerCo
     },
   )
 
-  const metadata = JSON.stringify({
+  // The scopes change with the clients.
+  const metadata = () => ({
     issuer: issuerUrl,
     jwks_uri: `${issuerUrl}/.well-known/jwks.json`,
     scopes_supported: issuer.clients.scopesSupported(),
-    // Users sign in by POST /login. There are no OAuth grants.
-    response_types_supported: [],
-    grant_types_supported: [],
+    ...oauthMetadata(issuerUrl, oauth),
     dpop_signing_alg_values_supported: algorithmNames,
     service_documentation: `${issuerUrl}/openapi.json`,
   })
@@ -50,7 +55,26 @@ export function wellKnownRoutes(app: FastifyInstance, { issuer, keys }: IssuerCo
       reply
         .type('application/json')
         .header('cache-control', 'public, max-age=300')
-        .serializer(String)
-        .send(metadata),
+        .serializer(JSON.stringify)
+        .send(metadata()),
   )
+}
+
+/** RFC 8414 §2: the OAuth endpoints, each with the ways to authenticate there. */
+function oauthMetadata(issuerUrl: string, { tokenEndpoint }: AuthorizationServer) {
+  const confidential = authMethods.filter((method) => method !== 'none')
+  return {
+    token_endpoint: issuerUrl + tokenUrl,
+    token_endpoint_auth_methods_supported: authMethods,
+    token_endpoint_auth_signing_alg_values_supported: algorithmNames,
+    revocation_endpoint: issuerUrl + revocationUrl,
+    revocation_endpoint_auth_methods_supported: authMethods,
+    revocation_endpoint_auth_signing_alg_values_supported: algorithmNames,
+    introspection_endpoint: issuerUrl + introspectionUrl,
+    introspection_endpoint_auth_methods_supported: confidential,
+    introspection_endpoint_auth_signing_alg_values_supported: algorithmNames,
+    // There is no authorization endpoint.
+    response_types_supported: [],
+    grant_types_supported: tokenEndpoint.grantTypes,
+  }
 }

@@ -95,9 +95,16 @@ export class LoginThrottle {
   readonly #keySecret: KeyObject
   readonly #queue = new PerKeyQueue()
 
-  /** @param secrets of the refresh tokens, newest first */
-  constructor(store: CounterStore, secrets: readonly [Buffer, ...Buffer[]]) {
-    const backoff = (name: LimitName) => new Backoff(store, `login.${name}`, limitRules[name])
+  /**
+   * @param secrets of the refresh tokens, newest first
+   * @param subject whose failures are counted
+   */
+  constructor(
+    store: CounterStore,
+    secrets: readonly [Buffer, ...Buffer[]],
+    subject: 'login' | 'client' = 'login',
+  ) {
+    const backoff = (name: LimitName) => new Backoff(store, `${subject}.${name}`, limitRules[name])
     this.devices = new DeviceTokens(secrets)
     this.#limits = {
       device: backoff('device'),

@@ -1,0 +1,139 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { Client } from '../../issuer/clients.ts'
+import { readClientCredentials } from '../../oauth/client-credentials.ts'
+import { type Form, malformed, parseForm, requireParameter } from '../../oauth/form.ts'
+import { toOAuthError } from '../../oauth/oauth-error.ts'
+import { noteError } from '../error-handler.ts'
+import type { IssuerContext } from '../issuer-app.ts'
+import { clientAuthentication } from '../openapi.ts'
+import {
+  introspectionForm,
+  introspectionResponse,
+  oauthError,
+  oauthTokenResponse,
+  refreshHeaders,
+  revocationForm,
+  revoked,
+  tokenForm,
+} from '../schemas.ts'
+
+export const tokenUrl = '/oauth/token'
+export const revocationUrl = '/oauth/revoke'
+export const introspectionUrl = '/oauth/introspect'
+
+const formType = 'application/x-www-form-urlencoded'
+
+/** `/oauth/token`, `/oauth/revoke`, `/oauth/introspect`: what standard clients call. */
+export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>()
+  const { oauth, provenKey, auditOf } = context
+  acceptForms(app)
+  answerInOAuth(app)
+
+  /** @throws `client_authentication_failed`, `request_malformed`, `too_many_attempts` */
+  function authenticate(request: FastifyRequest, form: Form): Promise<Client> {
+    const credentials = readClientCredentials(request.headers.authorization, form)
+    return oauth.authentication.authenticate(credentials, {
+      address: request.ip,
+      audit: auditOf(request),
+    })
+  }
+
+  app.post(
+    tokenUrl,
+    {
+      schema: {
+        summary: 'Get tokens by a grant (RFC 6749)',
+        tags: ['oauth'],
+        security: clientAuthentication,
+        consumes: [formType],
+        headers: refreshHeaders,
+        body: tokenForm,
+        response: { 200: oauthTokenResponse, default: oauthError },
+      },
+    },
+    async (request) => {
+      const form = formOf(request)
+      const client = await authenticate(request, form)
+      const jkt = provenKey(request)
+      const idempotencyKey = request.headers['idempotency-key']
+      const audit = auditOf(request)
+      return oauth.tokenEndpoint.answer({ client, form, jkt, idempotencyKey, audit })
+    },
+  )
+
+  app.post(
+    revocationUrl,
+    {
+      schema: {
+        summary: 'End the session of a token (RFC 7009)',
+        tags: ['oauth'],
+        security: clientAuthentication,
+        consumes: [formType],
+        body: revocationForm,
+        response: { 200: revoked, default: oauthError },
+      },
+    },
+    async (request, reply) => {
+      const form = formOf(request)
+      const client = await authenticate(request, form)
+      await oauth.inspection.revoke(client, requireParameter(form, 'token'), auditOf(request))
+      return reply.code(200).send(undefined)
+    },
+  )
+
+  app.post(
+    introspectionUrl,
+    {
+      schema: {
+        summary: 'Say whether a token is active (RFC 7662)',
+        tags: ['oauth'],
+        security: clientAuthentication,
+        consumes: [formType],
+        body: introspectionForm,
+        response: { 200: introspectionResponse, default: oauthError },
+      },
+    },
+    async (request) => {
+      const form = formOf(request)
+      const client = await authenticate(request, form)
+      return oauth.inspection.introspect(client, requireParameter(form, 'token'))
+    },
+  )
+}
+
+/** RFC 6749 §3.2: forms, and nothing in the address, which logs and histories keep. */
+function acceptForms(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser(formType, { parseAs: 'string' }, (_request, body, done) => {
+    try {
+      done(null, Object.fromEntries(parseForm(String(body))))
+    } catch (error) {
+      done(error as Error)
+    }
+  })
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('cache-control', 'no-store')
+    if (request.url.includes('?')) throw malformed('Send the parameters in the body.')
+  })
+}
+
+function formOf({ body }: FastifyRequest): Form {
+  return new Map(Object.entries(body as Readonly<Record<string, string>>))
+}
+
+/** Answers errors in the form of RFC 6749 §5.2. */
+function answerInOAuth(app: FastifyInstance): void {
+  app.setErrorHandler((thrown, request: FastifyRequest, reply: FastifyReply) => {
+    const error = noteError(thrown, request, reply)
+    const { status, body } = toOAuthError(error)
+    if (status === 401) reply.header('www-authenticate', 'Basic realm="gatepass", charset="UTF-8"')
+    return reply
+      .code(status)
+      .type('application/json')
+      .header('cache-control', 'no-store')
+      .serializer(JSON.stringify)
+      .send(body)
+  })
+}

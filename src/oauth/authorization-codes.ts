@@ -1,0 +1,145 @@
+import type { Clock } from '../core/clock.ts'
+import { GatepassError } from '../core/errors.ts'
+import { digest, equalTexts, randomId } from '../core/secrets.ts'
+import type { Audit } from '../issuer/audit.ts'
+import type { Sessions } from '../issuer/sessions.ts'
+import type { SessionStore } from '../stores/ports.ts'
+
+/** RFC 6749 §4.1.2 recommends ten minutes at most. A client redeems its code at once. */
+const codeLifetimeMs = 60_000
+/** How long a used code is known, so that a second use ends the session of the first. */
+const usedCodeKeptMs = 600_000
+const codePattern = /^gpc_[\w-]{44}$/
+/** RFC 7636 §4.1 */
+const verifierPattern = /^[\w.~-]{43,128}$/
+
+/** The consent of a user that an authorization code stands for. */
+export interface AuthorizationGrant {
+  readonly clientId: string
+  readonly redirectUri: string
+  /** PKCE with S256 (RFC 7636 §4.2); there is no code without it. */
+  readonly codeChallenge: string
+  readonly sub: string
+  readonly scope: string
+  /** How the user signed in (RFC 8176). */
+  readonly amr: readonly string[]
+  /** When the user signed in. */
+  readonly authTimeMs: number
+  /** The `User-Agent` of the sign-in. */
+  readonly userAgent: string
+  /** For the ID token (OpenID Connect Core §2). */
+  readonly nonce?: string | undefined
+  /** The audience that was asked for (RFC 8707). */
+  readonly resource?: string | undefined
+  /** The key that the code is bound to (`dpop_jkt`, RFC 9449 §10). */
+  readonly jkt?: string | undefined
+}
+
+export interface RedeemRequest {
+  readonly code: string
+  /** The client that has authenticated. */
+  readonly clientId: string
+  readonly redirectUri: string | undefined
+  readonly codeVerifier: string
+  /** The key that the client has shown possession of (RFC 9449). */
+  readonly jkt: string | undefined
+}
+
+export interface AuthorizationCodesOptions {
+  readonly store: Pick<SessionStore, 'putOneTime' | 'findOneTime' | 'takeOneTime'>
+  readonly sessions: Pick<Sessions, 'revokeShared'>
+  readonly clock: Clock
+}
+
+/** The `reason` in the audit log. */
+const reusedCode = 'code_reused'
+/** Takes the place of a session where a code was taken without one. */
+const noSession = 'refused'
+
+/** Issues authorization codes and redeems each once, over all replicas (RFC 6749 §4.1). */
+export class AuthorizationCodes {
+  readonly #options: AuthorizationCodesOptions
+
+  constructor(options: AuthorizationCodesOptions) {
+    this.#options = options
+  }
+
+  /** @throws `store_unavailable` */
+  async issue(grant: AuthorizationGrant): Promise<string> {
+    const { store, clock } = this.#options
+    const code = `gpc_${randomId()}${randomId()}`
+    const expiresAtMs = clock.nowMs() + codeLifetimeMs
+    const payload = JSON.stringify({ ...grant, expiresAtMs })
+    await store.putOneTime(idOf(code), payload, expiresAtMs + usedCodeKeptMs)
+    return code
+  }
+
+  /**
+   * Redeems a code. The session comes first, and the code is taken in its name: a second use, at
+   * whatever replica and moment, finds the session and ends it.
+   *
+   * A code that comes with another client, redirect URI, verifier or key is used up: it has leaked.
+   *
+   * @param startSession starts the session of a grant, and mints its tokens
+   * @throws `grant_invalid`, `store_unavailable`; whatever `startSession` throws
+   */
+  async redeem<T extends { readonly sessionId: string }>(
+    request: RedeemRequest,
+    startSession: (grant: AuthorizationGrant) => Promise<T>,
+    audit: Audit,
+  ): Promise<T> {
+    const { code } = request
+    if (!codePattern.test(code)) throw new GatepassError('grant_invalid')
+    const grant = await this.#find(code)
+    if (grant === null || !isRedeemable(grant, request, this.#options.clock.nowMs())) {
+      await this.#take(code, noSession, audit)
+      throw new GatepassError('grant_invalid')
+    }
+    const started = await startSession(grant)
+    if (await this.#take(code, started.sessionId, audit)) return started
+    await this.#options.sessions.revokeShared(started.sessionId, reusedCode, audit)
+    throw new GatepassError('grant_invalid')
+  }
+
+  async #find(code: string): Promise<StoredGrant | null> {
+    const { store, clock } = this.#options
+    const payload = await store.findOneTime(idOf(code), clock.nowMs())
+    return payload === null ? null : (JSON.parse(payload) as StoredGrant)
+  }
+
+  /** Takes a code, and tells whether this is its first use. Ends the session of an earlier use. */
+  async #take(code: string, sid: string, audit: Audit): Promise<boolean> {
+    const { store, clock, sessions } = this.#options
+    const use = await store.takeOneTime(idOf(code), sid, clock.nowMs())
+    if (use.state === 'used' && use.takenBy !== noSession) {
+      await sessions.revokeShared(use.takenBy, reusedCode, audit)
+    }
+    return use.state === 'first'
+  }
+}
+
+interface StoredGrant extends AuthorizationGrant {
+  readonly expiresAtMs: number
+}
+
+/** The store has only a digest: its content is of no use as a code. */
+function idOf(code: string): string {
+  return `code.${digest(code).toString('base64url')}`
+}
+
+/** RFC 6749 §4.1.3, RFC 7636 §4.6, RFC 9449 §10. */
+function isRedeemable(grant: StoredGrant, request: RedeemRequest, nowMs: number): boolean {
+  return (
+    nowMs < grant.expiresAtMs &&
+    grant.clientId === request.clientId &&
+    grant.redirectUri === request.redirectUri &&
+    verifierPattern.test(request.codeVerifier) &&
+    equalTexts(codeChallengeOf(request.codeVerifier), grant.codeChallenge) &&
+    (grant.jkt === undefined || grant.jkt === request.jkt)
+  )
+}
+
+/** The challenge of a verifier by S256 (RFC 7636 §4.2). */
+export function codeChallengeOf(codeVerifier: string): string {
+  return digest(codeVerifier).toString('base64url')
+}

@@ -1,0 +1,122 @@
+import { type Clock, nowSeconds } from '../core/clock.ts'
+import { digest } from '../core/secrets.ts'
+import type { Client } from '../issuer/clients.ts'
+import type { SessionStore } from '../stores/ports.ts'
+import {
+  isKeyId,
+  isMediaType,
+  parseCompactJws,
+  type SignedMessage,
+} from '../tokens/access-token.ts'
+import { isAlgorithm } from '../tokens/algorithms.ts'
+import { isJsonObject, parseStrictJson } from '../tokens/strict-decoding.ts'
+import { verifySignature } from '../verifier/signature.ts'
+import { authenticationFailed } from './client-credentials.ts'
+import type { ClientKeys } from './client-keys.ts'
+
+const maxAssertionBytes = 8192
+const maxJtiLength = 256
+/** Longest accepted lifetime of an assertion. Its `jti` is remembered until it expires. */
+const maxLifetimeSeconds = 600
+/** The `typ` of an assertion, if it has one. */
+const acceptedTypes = ['jwt', 'client-authentication+jwt']
+
+export interface ClientAssertionOptions {
+  /** The only accepted `aud`. */
+  readonly issuer: string
+  readonly keys: ClientKeys
+  /** Remembers each `jti` over all replicas. */
+  readonly store: Pick<SessionStore, 'claimOnce'>
+  readonly clock: Clock
+  readonly clockToleranceSeconds: number
+}
+
+/** A client assertion (RFC 7523 §3), parsed. Its claims must not be believed before its signature. */
+interface ClientAssertion {
+  readonly jws: SignedMessage
+  readonly claims: {
+    readonly sub: unknown
+    readonly iss: unknown
+    readonly aud: unknown
+    readonly exp: unknown
+    readonly nbf?: unknown
+    readonly iat?: unknown
+    readonly jti: unknown
+  }
+}
+
+/**
+ * Returns the client that an assertion names, unverified: to look up its keys.
+ *
+ * @throws `client_authentication_failed`
+ */
+export function clientOfAssertion(text: string): string {
+  const { sub } = parseAssertion(text).claims
+  if (typeof sub !== 'string') throw authenticationFailed('its sub is missing')
+  return sub
+}
+
+/**
+ * Verifies a client assertion (`private_key_jwt`, RFC 7523 §3) and uses it up. The key and its
+ * algorithm come from the settings of the client; `jwk`, `jku` and `x5c` of the header are ignored.
+ *
+ * @throws `client_authentication_failed`, `keys_unavailable`, `store_unavailable`
+ */
+export async function verifyClientAssertion(
+  text: string,
+  client: Client,
+  options: ClientAssertionOptions,
+): Promise<void> {
+  const { jws, claims } = parseAssertion(text)
+  const key = await options.keys.find(client, jws.header.kid, jws.header.alg)
+  if (!(await verifySignature(jws, key))) throw authenticationFailed('its signature is not good')
+  const { expiresAtSeconds, jti } = checkClaims(claims, client.client_id, options)
+  // Last, so that only the owner of the key can use an id up. Stored as a digest of a bounded length.
+  const id = `client_assertion.${digest(JSON.stringify([client.client_id, jti])).toString('base64url')}`
+  if (!(await options.store.claimOnce(id, expiresAtSeconds * 1000))) {
+    throw authenticationFailed('it was used before')
+  }
+}
+
+function parseAssertion(text: string): ClientAssertion {
+  const parsed = parseCompactJws(text, maxAssertionBytes)
+  const claims = parsed && parseStrictJson(parsed.payload)
+  if (!parsed || !isJsonObject(claims)) throw authenticationFailed('it is no acceptable JWT')
+  const { alg, kid, typ } = parsed.header
+  if (!isAlgorithm(alg)) throw authenticationFailed('its alg is not accepted')
+  if (!isKeyId(kid)) throw authenticationFailed('it has no acceptable kid')
+  if (typ !== undefined && !acceptedTypes.some((type) => isMediaType(typ, type))) {
+    throw authenticationFailed('its typ is another')
+  }
+  const { signingInput, signature } = parsed
+  return {
+    jws: { header: { alg, kid }, signingInput, signature },
+    claims: claims as unknown as ClientAssertion['claims'],
+  }
+}
+
+/** RFC 7523 §3. */
+function checkClaims(
+  { iss, sub, aud, exp, nbf = 0, iat = 0, jti }: ClientAssertion['claims'],
+  clientId: string,
+  { issuer, clock, clockToleranceSeconds }: ClientAssertionOptions,
+): { expiresAtSeconds: number; jti: string } {
+  if (iss !== clientId || sub !== clientId) throw authenticationFailed('its iss or sub is another')
+  const audience: unknown = Array.isArray(aud) && aud.length === 1 ? aud[0] : aud
+  if (audience !== issuer) throw authenticationFailed('its aud is not the issuer')
+  if (!isTime(exp) || !isTime(nbf) || !isTime(iat)) throw authenticationFailed('a time of it')
+  const now = nowSeconds(clock)
+  if (now >= exp + clockToleranceSeconds) throw authenticationFailed('it has expired')
+  if (exp > now + maxLifetimeSeconds + clockToleranceSeconds)
+    throw authenticationFailed('it lives too long')
+  if (Math.max(nbf, iat) > now + clockToleranceSeconds)
+    throw authenticationFailed('it is of the future')
+  if (typeof jti !== 'string' || jti === '' || jti.length > maxJtiLength) {
+    throw authenticationFailed('it has no acceptable jti')
+  }
+  return { expiresAtSeconds: exp + clockToleranceSeconds + 1, jti }
+}
+
+function isTime(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+}

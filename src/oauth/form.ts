@@ -1,0 +1,43 @@
+import { GatepassError } from '../core/errors.ts'
+
+/** More parameters than any grant has. */
+const maxParameters = 32
+
+/** The parameters of a request in form encoding, each of them once. */
+export type Form = ReadonlyMap<string, string>
+
+/**
+ * Reads a body of `application/x-www-form-urlencoded` (RFC 6749 appendix B). A parameter without a
+ * value counts as omitted (§3.2).
+ *
+ * @throws `request_malformed` if there are too many parameters, or one comes twice;
+ *   `resource_not_allowed` for two `resource`s or `audience`s: a token has one audience
+ */
+export function parseForm(body: string): Form {
+  const form = new Map<string, string>()
+  let count = 0
+  for (const [name, value] of new URLSearchParams(body)) {
+    count += 1
+    if (count > maxParameters) throw malformed('There are too many parameters.')
+    if (value === '') continue
+    if (form.has(name)) {
+      if (name === 'resource' || name === 'audience') {
+        throw new GatepassError('resource_not_allowed', { detail: 'A token has one audience.' })
+      }
+      throw malformed('A parameter comes twice.')
+    }
+    form.set(name, value)
+  }
+  return form
+}
+
+/** @throws `request_malformed` */
+export function requireParameter(form: Form, name: string): string {
+  const value = form.get(name)
+  if (value === undefined) throw malformed(`The parameter ${name} is required.`)
+  return value
+}
+
+export function malformed(detail: string): GatepassError {
+  return new GatepassError('request_malformed', { detail })
+}

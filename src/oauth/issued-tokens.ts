@@ -1,0 +1,61 @@
+import { type Clock, nowSeconds } from '../core/clock.ts'
+import { isGatepassError } from '../core/errors.ts'
+import type { FeedEntry, RevocationFeed } from '../issuer/revocation-feed.ts'
+import type { Sessions } from '../issuer/sessions.ts'
+import type { AccessTokenClaims } from '../tokens/access-token.ts'
+import { unpresented } from '../verifier/requirements.ts'
+import { RevocationList } from '../verifier/revocations/revocation-list.ts'
+import type { Verifier } from '../verifier/verifier.ts'
+
+export interface IssuedTokensOptions {
+  /** Accepts the issuer's own tokens, whatever their audience. */
+  readonly verifier: Verifier
+  readonly sessions: Pick<Sessions, 'find'>
+  readonly revocations: Pick<RevocationFeed, 'entriesAfter' | 'subscribe' | 'keptMs'>
+  readonly clock: Clock
+}
+
+/** Sessions and users that are kept apart. Sessions are looked up in the store besides. */
+const maxRevocations = 100_000
+
+/** Reads access tokens of this issuer that a client hands in, without being their holder. */
+export class IssuedTokens {
+  readonly #options: IssuedTokensOptions
+  readonly #revoked = new RevocationList(maxRevocations)
+
+  constructor(options: IssuedTokensOptions) {
+    this.#options = options
+    const { revocations } = options
+    this.#note(revocations.entriesAfter())
+    revocations.subscribe((entries) => this.#note(entries))
+  }
+
+  /**
+   * Returns the claims of a token, or null if no resource server should accept it: it is not ours,
+   * has expired or was revoked, or its session has ended. A token that is bound to a key needs no
+   * proof here, as its holder is not the one who asks.
+   *
+   * @throws `keys_unavailable`, `store_unavailable`
+   */
+  async findActive(token: string): Promise<AccessTokenClaims | null> {
+    const { verifier, sessions } = this.#options
+    try {
+      const claims = await verifier.verify(token, { dpop: unpresented })
+      const { sid } = claims
+      // A key that was revoked has left the published keys, so its kid is not asked for.
+      if (this.#revoked.isRevoked(claims, '')) return null
+      return sid === undefined || (await sessions.find(sid)) !== null ? claims : null
+    } catch (error) {
+      if (isGatepassError(error) && error.status < 500) return null
+      throw error
+    }
+  }
+
+  #note(entries: readonly FeedEntry[]): void {
+    const { revocations, clock } = this.#options
+    this.#revoked.prune(nowSeconds(clock), Math.ceil(revocations.keptMs / 1000))
+    for (const { kind, id, atMs } of entries) {
+      if (kind !== 'key') this.#revoked.add({ kind, id, at_s: Math.floor(atMs / 1000) })
+    }
+  }
+}

@@ -1,0 +1,50 @@
+import { type ErrorCode, errorCodes, type GatepassError } from '../core/errors.ts'
+
+/** The answer to a refused request (RFC 6749 §5.2). */
+export interface OAuthError {
+  readonly status: number
+  readonly body: { readonly error: string; readonly error_description: string }
+}
+
+/** The `error` of each code that has one: RFC 6749 §5.2, RFC 7009, RFC 8707, RFC 9449. */
+const names: { readonly [code in ErrorCode]?: string } = {
+  client_authentication_failed: 'invalid_client',
+  client_unknown: 'invalid_client',
+  grant_unsupported: 'unsupported_grant_type',
+  grant_not_allowed: 'unauthorized_client',
+  grant_invalid: 'invalid_grant',
+  refresh_token_malformed: 'invalid_grant',
+  refresh_token_unknown: 'invalid_grant',
+  refresh_token_expired: 'invalid_grant',
+  refresh_token_revoked: 'invalid_grant',
+  refresh_token_reused: 'invalid_grant',
+  scope_not_allowed: 'invalid_scope',
+  resource_not_allowed: 'invalid_target',
+  token_not_revocable: 'unsupported_token_type',
+  dpop_proof_missing: 'invalid_dpop_proof',
+  dpop_proof_invalid: 'invalid_dpop_proof',
+  dpop_proof_replayed: 'invalid_dpop_proof',
+  too_many_attempts: 'temporarily_unavailable',
+}
+
+/** Statuses that say more than 400 would. */
+const keptStatuses: ReadonlySet<number> = new Set([405, 408, 413, 415, 429])
+
+/** Turns an error of ours into one of OAuth. Nothing that was sent is repeated. */
+export function toOAuthError(error: GatepassError): OAuthError {
+  const { code, status } = error
+  const isFault = status >= 500
+  const byStatus = status === 503 ? 'temporarily_unavailable' : 'server_error'
+  const name = names[code] ?? (isFault ? byStatus : 'invalid_request')
+  const isKept = isFault || keptStatuses.has(status) || name === 'invalid_client'
+  return {
+    status: isKept ? error.status : 400,
+    body: { error: name, error_description: describe(error) },
+  }
+}
+
+/** In the characters of RFC 6749 §5.2. The detail of a fault is for the log. */
+function describe({ code, status, message }: GatepassError): string {
+  const text = status >= 500 ? errorCodes[code].title : message
+  return text.replaceAll(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, '?')
+}

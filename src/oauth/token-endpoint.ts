@@ -1,0 +1,193 @@
+import { GatepassError } from '../core/errors.ts'
+import type { Audit } from '../issuer/audit.ts'
+import {
+  type Client,
+  type GrantType,
+  grantScope,
+  mayUse,
+  requireGrant,
+  requireKey,
+  tokenExchange,
+} from '../issuer/clients.ts'
+import type { Refresh } from '../issuer/refresh.ts'
+import type { SessionStarter } from '../issuer/session-starter.ts'
+import type { AccessTokenSet, TokenMinter, TokenSet } from '../issuer/token-minter.ts'
+import type { AccountStore } from '../stores/ports.ts'
+import type { AuthorizationCodes, AuthorizationGrant } from './authorization-codes.ts'
+import { type Form, malformed, requireParameter } from './form.ts'
+import { accessTokenUrn, type TokenExchange } from './token-exchange.ts'
+
+export interface TokenEndpointOptions {
+  readonly minter: TokenMinter
+  readonly refresh: Refresh
+  readonly starter: SessionStarter
+  readonly accounts: Pick<AccountStore, 'findBySub'>
+  readonly codes: AuthorizationCodes
+  readonly exchange: TokenExchange
+}
+
+/** A token request whose client has authenticated. */
+export interface TokenRequest {
+  readonly client: Client
+  readonly form: Form
+  /** The key that the client has shown possession of (RFC 9449). */
+  readonly jkt: string | undefined
+  readonly idempotencyKey: string | undefined
+  readonly audit: Audit
+}
+
+/** RFC 6749 §5.1, RFC 8693 §2.2.1. */
+export interface TokenEndpointResponse {
+  readonly access_token: string
+  readonly token_type: 'Bearer' | 'DPoP'
+  readonly expires_in: number
+  readonly scope: string
+  readonly issued_token_type?: string
+  readonly session_id?: string
+  readonly refresh_token?: string
+  readonly refresh_token_expires_in?: number
+}
+
+type Grant = (request: TokenRequest) => Promise<TokenEndpointResponse>
+
+/** The grants that the token endpoint offers (RFC 6749 §4, RFC 8693). `password` is `POST /login`. */
+export class TokenEndpoint {
+  readonly #options: TokenEndpointOptions
+  readonly #grants: ReadonlyMap<string, Grant> = new Map<GrantType, Grant>([
+    ['authorization_code', (request) => this.#redeemCode(request)],
+    ['client_credentials', (request) => this.#forClient(request)],
+    ['refresh_token', (request) => this.#rotate(request)],
+    [tokenExchange, (request) => this.#exchange(request)],
+  ])
+
+  constructor(options: TokenEndpointOptions) {
+    this.#options = options
+  }
+
+  /** For the metadata (RFC 8414 `grant_types_supported`). */
+  get grantTypes(): string[] {
+    return [...this.#grants.keys()]
+  }
+
+  /**
+   * Answers a token request.
+   *
+   * @throws `grant_unsupported`, `grant_not_allowed`, `request_malformed`; the errors of the grant
+   */
+  async answer(request: TokenRequest): Promise<TokenEndpointResponse> {
+    const type = requireParameter(request.form, 'grant_type')
+    const grant = this.#grants.get(type)
+    if (grant === undefined) throw new GatepassError('grant_unsupported')
+    requireGrant(request.client, type as GrantType)
+    return grant(request)
+  }
+
+  /** RFC 6749 §4.4: a token of the service itself. No store has a row of it. */
+  async #forClient({ client, form, jkt, audit }: TokenRequest): Promise<TokenEndpointResponse> {
+    const { minter } = this.#options
+    const { client_id: clientId } = client
+    requireKey(client, jkt)
+    const scope = grantScope(client, form.get('scope'))
+    const audience = minter.audienceOf(client, form.get('resource'))
+    const issued = await minter.mintAccessToken({
+      ...{ sub: clientId, clientId, scope, audience, jkt: jkt ?? null, account: null },
+    })
+    audit('token.issued', { client_id: clientId })
+    return responseOf(issued)
+  }
+
+  /** RFC 6749 §6: the same rotation as `/refresh`. */
+  async #rotate(request: TokenRequest): Promise<TokenEndpointResponse> {
+    const { client, form, jkt, idempotencyKey, audit } = request
+    // A scope could only be narrower for one token. The next refresh would have to be told of it.
+    if (form.has('scope')) throw malformed('A refresh keeps its scope.')
+    const tokens = await this.#options.refresh.rotate(
+      {
+        refreshToken: requireParameter(form, 'refresh_token'),
+        clientId: client.client_id,
+        resource: form.get('resource'),
+        idempotencyKey,
+        jkt,
+      },
+      audit,
+    )
+    return sessionResponseOf(tokens, client)
+  }
+
+  /** RFC 6749 §4.1.3 with PKCE (RFC 7636). */
+  async #redeemCode(request: TokenRequest): Promise<TokenEndpointResponse> {
+    const { client, form, jkt } = request
+    requireKey(client, jkt)
+    const redeemed = {
+      code: requireParameter(form, 'code'),
+      clientId: client.client_id,
+      redirectUri: form.get('redirect_uri'),
+      codeVerifier: requireParameter(form, 'code_verifier'),
+      jkt,
+    }
+    const tokens = await this.#options.codes.redeem(
+      redeemed,
+      (grant) => this.#startSession(grant, request),
+      request.audit,
+    )
+    return sessionResponseOf(tokens, client)
+  }
+
+  async #startSession(grant: AuthorizationGrant, request: TokenRequest): Promise<TokenSet> {
+    const { accounts, minter, starter } = this.#options
+    const { client, form, jkt, audit } = request
+    const account = await accounts.findBySub(grant.sub)
+    if (account === null || account.disabled) throw new GatepassError('grant_invalid')
+    const resource = form.get('resource') ?? grant.resource
+    // RFC 8707 §2.2: the code may have been asked for with one audience.
+    if (grant.resource !== undefined && resource !== grant.resource) {
+      throw new GatepassError('resource_not_allowed')
+    }
+    const audience = minter.audienceOf(client, resource)
+    const { scope, amr, userAgent, authTimeMs } = grant
+    const { client_id: clientId } = client
+    const session = { clientId, scope, amr, userAgent, authTimeMs, jkt: jkt ?? null }
+    return starter.start(account, session, audience, audit)
+  }
+
+  /** RFC 8693 §2.1. The authenticated client is the actor. */
+  async #exchange({ client, form, jkt, audit }: TokenRequest): Promise<TokenEndpointResponse> {
+    if (form.has('actor_token')) throw malformed('The client is the actor; send no actor_token.')
+    const subjectToken = requireParameter(form, 'subject_token')
+    const types = [
+      requireParameter(form, 'subject_token_type'),
+      form.get('requested_token_type') ?? accessTokenUrn,
+    ]
+    if (types.some((type) => type !== accessTokenUrn)) {
+      throw malformed(`The token types must be ${accessTokenUrn}.`)
+    }
+    const [resource, audience] = [form.get('resource'), form.get('audience')]
+    if (resource !== undefined && audience !== undefined && resource !== audience) {
+      throw new GatepassError('resource_not_allowed', { detail: 'A token has one audience.' })
+    }
+    const scope = form.get('scope')
+    const target = { subjectToken, audience: resource ?? audience, scope, jkt }
+    const issued = await this.#options.exchange.exchange(client, target, audit)
+    return { ...responseOf(issued), issued_token_type: accessTokenUrn }
+  }
+}
+
+function responseOf(issued: AccessTokenSet): TokenEndpointResponse {
+  return {
+    access_token: issued.accessToken,
+    token_type: issued.tokenType,
+    expires_in: issued.expiresInSeconds,
+    scope: issued.scope,
+  }
+}
+
+function sessionResponseOf(tokens: TokenSet, client: Client): TokenEndpointResponse {
+  return {
+    ...responseOf(tokens),
+    session_id: tokens.sessionId,
+    ...(mayUse(client, 'refresh_token') && {
+      refresh_token: tokens.refreshToken,
+      refresh_token_expires_in: tokens.refreshExpiresInSeconds,
+    }),
+  }
+}

@@ -1,0 +1,133 @@
+import { GatepassError } from '../core/errors.ts'
+import type { JsonValue } from '../core/json.ts'
+import type { Audit } from '../issuer/audit.ts'
+import { type Client, requireKey } from '../issuer/clients.ts'
+import type { AccessTokenSet, Actor, TokenMinter } from '../issuer/token-minter.ts'
+import type { AccountStore } from '../stores/ports.ts'
+import type { AccessTokenClaims } from '../tokens/access-token.ts'
+import type { IssuedTokens } from './issued-tokens.ts'
+
+export const accessTokenUrn = 'urn:ietf:params:oauth:token-type:access_token'
+
+/** Services that a token can pass through. Each makes the token longer. */
+const maxActors = 8
+
+export interface ExchangeRequest {
+  readonly subjectToken: string
+  /** The audience of the new token: one of the client's `exchange_audiences`. */
+  readonly audience: string | undefined
+  /** Default: the scope of the subject token. */
+  readonly scope: string | undefined
+  /** The key that the client has shown possession of (RFC 9449). */
+  readonly jkt: string | undefined
+}
+
+export interface TokenExchangeOptions {
+  readonly tokens: IssuedTokens
+  readonly accounts: Pick<AccountStore, 'findBySub'>
+  readonly minter: TokenMinter
+}
+
+/** The claims of a subject token that matter to an exchange. */
+export interface Subject {
+  readonly scope?: string
+  readonly exp: number
+  readonly [name: string]: JsonValue | undefined
+}
+
+/** The limits of an exchanged token. */
+export interface ExchangedClaims {
+  readonly scope: string
+  readonly act: Actor
+  readonly maxExpiresAtSeconds: number
+}
+
+/**
+ * Exchanges a user's access token for one for another audience (RFC 8693). The new token keeps the
+ * user and the session, so a sign-out ends the whole chain. Its scope is never wider than that of the
+ * subject token, and it never lives longer.
+ */
+export class TokenExchange {
+  readonly #options: TokenExchangeOptions
+
+  constructor(options: TokenExchangeOptions) {
+    this.#options = options
+  }
+
+  /**
+   * @param client has authenticated, and may use this grant
+   * @throws `resource_not_allowed`, `subject_token_invalid`, `scope_not_allowed`,
+   *   `dpop_proof_missing`, `store_unavailable`, `keys_unavailable`, `token_too_large`
+   */
+  async exchange(client: Client, request: ExchangeRequest, audit: Audit): Promise<AccessTokenSet> {
+    const { tokens, accounts, minter } = this.#options
+    const { audience, jkt } = request
+    if (audience === undefined || !client.exchange_audiences?.includes(audience)) {
+      throw new GatepassError('resource_not_allowed')
+    }
+    requireKey(client, jkt)
+    const subject = await tokens.findActive(request.subjectToken)
+    const { sid } = subject ?? {}
+    // A token without a session is that of a service, which gets tokens of its own.
+    if (subject === null || sid === undefined) throw new GatepassError('subject_token_invalid')
+    // A bound token must not become a bearer token.
+    if (subject.cnf !== undefined && jkt === undefined) {
+      throw new GatepassError('dpop_proof_missing')
+    }
+    const { scope, act, maxExpiresAtSeconds } = narrow(subject, client.client_id, request.scope)
+    const account = await accounts.findBySub(subject.sub)
+    if (account === null || account.disabled) throw new GatepassError('subject_token_invalid')
+    const issued = await minter.mintAccessToken({
+      sub: subject.sub,
+      clientId: client.client_id,
+      scope,
+      audience,
+      jkt: jkt ?? null,
+      account,
+      session: { ...sessionClaimsOf(subject), sid, act },
+      // Not later than now: a sign-out of all sessions at this moment ends the new token too.
+      minIssuedAtSeconds: subject.iat,
+      maxExpiresAtSeconds,
+    })
+    audit('token.exchanged', { sub: subject.sub, sid, client_id: client.client_id })
+    return issued
+  }
+}
+
+/**
+ * Returns what an exchanged token may be at most.
+ *
+ * @throws `scope_not_allowed` for a scope that the subject token lacks; `subject_token_invalid` if it
+ *   has passed through too many services
+ */
+export function narrow(
+  subject: Subject,
+  clientId: string,
+  requestedScope: string | undefined,
+): ExchangedClaims {
+  const held = scopesOf(subject.scope)
+  const wanted = requestedScope === undefined ? held : scopesOf(requestedScope)
+  if (wanted.some((scope) => !held.includes(scope))) {
+    throw new GatepassError('scope_not_allowed', {
+      detail: 'The subject token lacks a scope that the exchange asks for.',
+    })
+  }
+  const before = subject.act as Actor | undefined
+  if (actorsOf(before).length >= maxActors) throw new GatepassError('subject_token_invalid')
+  const act = before === undefined ? { sub: clientId } : { sub: clientId, act: before }
+  return { scope: wanted.join(' '), act, maxExpiresAtSeconds: subject.exp }
+}
+
+/** How and when the user signed in. */
+function sessionClaimsOf({ auth_time, amr }: AccessTokenClaims) {
+  return { ...(auth_time !== undefined && { auth_time }), ...(amr && { amr }) }
+}
+
+function scopesOf(scope: string | undefined): string[] {
+  return [...new Set((scope ?? '').split(' ').filter((name) => name !== ''))]
+}
+
+/** The chain of actors, the last one first. */
+export function actorsOf(act: Actor | undefined): string[] {
+  return act === undefined ? [] : [act.sub, ...actorsOf(act.act)]
+}

@@ -1,0 +1,105 @@
+import { GatepassError, isGatepassError } from '../core/errors.ts'
+import type { JsonValue } from '../core/json.ts'
+import type { Audit } from '../issuer/audit.ts'
+import { type Client, isConfidential } from '../issuer/clients.ts'
+import type { Sessions } from '../issuer/sessions.ts'
+import type { Session } from '../stores/ports.ts'
+import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
+import { authenticationFailed } from './client-credentials.ts'
+import type { IssuedTokens } from './issued-tokens.ts'
+
+export interface TokenInspectionOptions {
+  readonly issuer: string
+  readonly tokens: IssuedTokens
+  readonly refreshTokens: RefreshTokenCodec
+  readonly sessions: Pick<Sessions, 'find' | 'logout'>
+}
+
+/** RFC 7662 §2.2. An inactive token has no other member. */
+export type Introspection =
+  | { readonly active: false }
+  | { readonly [name: string]: JsonValue | undefined; readonly active: true }
+
+const inactive: Introspection = { active: false }
+
+/** Introspection (RFC 7662) and revocation (RFC 7009) of access and refresh tokens. */
+export class TokenInspection {
+  readonly #options: TokenInspectionOptions
+
+  constructor(options: TokenInspectionOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Says whether a token is active, and what it says. Knows what was revoked a moment ago.
+   *
+   * @param client has authenticated
+   * @throws `client_authentication_failed` for a public client: anybody could be one;
+   *   `store_unavailable`, `keys_unavailable`
+   */
+  async introspect(client: Client, token: string): Promise<Introspection> {
+    if (!isConfidential(client)) throw authenticationFailed('it is a public client')
+    const { issuer, tokens } = this.#options
+    const found = await this.#findSession(token)
+    if (found !== null) return found.isCurrent ? introspectionOf(found.session, issuer) : inactive
+    const claims = await tokens.findActive(token)
+    if (claims === null) return inactive
+    return { ...claims, token_type: claims.cnf === undefined ? 'Bearer' : 'DPoP', active: true }
+  }
+
+  /**
+   * Ends the session of a token. A token that is not active needs no revocation (RFC 7009 §2.2).
+   *
+   * @param client has authenticated, or is public
+   * @throws `grant_invalid` for the token of another client; `token_not_revocable` for a token that
+   *   stands for no session of its client; `clock_skew`, `store_unavailable`
+   */
+  async revoke(client: Client, token: string, audit: Audit): Promise<void> {
+    const { tokens, sessions } = this.#options
+    const found = await this.#findSession(token)
+    if (found !== null) {
+      if (found.session.clientId !== client.client_id) throw new GatepassError('grant_invalid')
+      return sessions.logout(found.session.sid, audit)
+    }
+    const claims = await tokens.findActive(token)
+    if (claims === null) return
+    if (claims.client_id !== client.client_id) throw new GatepassError('grant_invalid')
+    // A service may not end the session of a user whose token it has exchanged.
+    if (claims.sid === undefined || claims.act !== undefined) {
+      throw new GatepassError('token_not_revocable')
+    }
+    return sessions.logout(claims.sid, audit)
+  }
+
+  /**
+   * The live session of a refresh token, and whether the token was not replaced since. Null for any
+   * other token.
+   */
+  async #findSession(token: string): Promise<{ session: Session; isCurrent: boolean } | null> {
+    const { refreshTokens, sessions } = this.#options
+    try {
+      const { sid, generation } = refreshTokens.parse(token)
+      const session = await sessions.find(sid)
+      return session && { session, isCurrent: generation >= session.generation }
+    } catch (error) {
+      if (isGatepassError(error, 'refresh_token_malformed')) return null
+      throw error
+    }
+  }
+}
+
+function introspectionOf(session: Session, issuer: string): Introspection {
+  return {
+    iss: issuer,
+    sub: session.sub,
+    client_id: session.clientId,
+    scope: session.scope,
+    sid: session.sid,
+    auth_time: Math.floor(session.createdAtMs / 1000),
+    amr: [...session.amr],
+    iat: Math.floor(session.mintedAtMs / 1000),
+    exp: Math.floor(session.expiresAtMs / 1000),
+    ...(session.jkt !== null && { cnf: { jkt: session.jkt } }),
+    active: true,
+  }
+}

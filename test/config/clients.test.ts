@@ -1,0 +1,122 @@
+import t from 'tap'
+import { loadConfig } from '../../src/config/load.ts'
+import { isGatepassError } from '../../src/core/errors.ts'
+import { createClientSecret } from '../../src/oauth/client-secret.ts'
+import { makeKey } from '../support/tokens.ts'
+
+const exchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
+const { hash } = createClientSecret()
+const jwks = { keys: [makeKey('ES256').publicJwk] }
+
+function load(...clients: readonly object[]) {
+  const GATEPASS_CLIENTS = JSON.stringify(
+    clients.map((client, index) => ({ client_id: `client-${index}`, scopes: {}, ...client })),
+  )
+  const env = { GATEPASS_SECRET: 'x'.repeat(32), GATEPASS_CLIENTS }
+  return loadConfig({ role: 'issuer', env, cwd: '/' }).settings.clients
+}
+
+/** Where the problems of one client are and what they are, one a line. */
+function problems(...clients: readonly object[]): string[] {
+  try {
+    load(...clients)
+    return []
+  } catch (error) {
+    if (!isGatepassError(error)) throw error
+    return (error.problems ?? []).map(({ pointer, detail }) => {
+      return `${pointer.replace('GATEPASS_CLIENTS/', '')} ${detail}`
+    })
+  }
+}
+
+t.test('a client of each kind is accepted', async (t) => {
+  const clients = [
+    {},
+    { auth_method: 'client_secret_basic', secret_hashes: [hash], grants: ['client_credentials'] },
+    { auth_method: 'client_secret_post', secret_hashes: [hash, createClientSecret().hash] },
+    { auth_method: 'private_key_jwt', jwks, grants: [exchange], exchange_audiences: ['a'] },
+    { auth_method: 'private_key_jwt', jwks_uri: 'https://client.example/jwks.json' },
+    { auth_method: 'private_key_jwt', jwks_uri: 'http://localhost:1234/jwks.json' },
+    {
+      grants: ['authorization_code', 'refresh_token'],
+      redirect_uris: [
+        'https://app.example/cb?tenant=1',
+        'http://127.0.0.1/cb',
+        'http://[::1]:8080/cb',
+        'com.example.app:/cb',
+      ],
+      post_logout_redirect_uris: ['https://app.example/'],
+      third_party: true,
+    },
+  ]
+  t.equal(load(...clients).length, clients.length)
+})
+
+t.test('every field that does not fit the others is named', async (t) => {
+  t.same(problems({ grants: ['client_credentials', exchange, 'authorization_code'] }), [
+    '0/auth_method must not be none with client_credentials or token exchange',
+    '0/redirect_uris is required with authorization_code',
+    '0/exchange_audiences is required with token exchange',
+  ])
+  t.same(problems({ auth_method: 'client_secret_basic', jwks }, { secret_hashes: [hash] }), [
+    '0/secret_hashes is required with client_secret_basic',
+    '0/jwks needs the auth_method private_key_jwt',
+    '1/secret_hashes needs client_secret_basic or _post',
+  ])
+  t.same(problems({ auth_method: 'private_key_jwt' }), [
+    '0/jwks or jwks_uri is required with private_key_jwt',
+  ])
+  t.same(
+    problems({ auth_method: 'private_key_jwt', jwks, jwks_uri: 'https://client.example/jwks' }),
+    ['0/jwks_uri must not be set beside jwks'],
+  )
+  const twice = { keys: [jwks.keys[0], jwks.keys[0]] }
+  t.same(problems({ auth_method: 'private_key_jwt', jwks: twice }), ['0/jwks has a kid twice'])
+  t.same(problems({ redirect_uris: ['https://a.example/'], exchange_audiences: ['a'] }), [
+    '0/redirect_uris needs the grant authorization_code',
+    `0/exchange_audiences needs the grant ${exchange}`,
+  ])
+})
+
+t.test('a redirect URI that could lead elsewhere is refused', async (t) => {
+  const grants = ['authorization_code']
+  for (const uri of [
+    'https://app.example/cb#fragment',
+    'https://user@app.example/cb',
+    'https://app.example\\@evil.example/cb',
+    'https://app.example/c b',
+    'http://app.example/cb',
+    'http://localhost.evil.example/cb',
+    'javascript:alert(1)',
+    'data:text/html,x',
+    'app:/cb',
+    '/cb',
+    '',
+  ]) {
+    t.match(
+      problems({ grants, redirect_uris: [uri] }),
+      [/0\/redirect_uris\/0 must be an https/],
+      uri,
+    )
+  }
+})
+
+t.test('a key, a secret or an address that nobody should use is refused', async (t) => {
+  const method = { auth_method: 'private_key_jwt' }
+  const { alg: _, ...withoutAlg } = makeKey('ES256').publicJwk
+  t.match(problems({ ...method, jwks: { keys: [withoutAlg] } }), [
+    /jwks\/keys\/0 is no key: its alg/,
+  ])
+  const symmetric = { kty: 'oct', k: 'AAAA', alg: 'HS256', kid: 'a' }
+  t.match(problems({ ...method, jwks: { keys: [symmetric] } }), [/jwks\/keys\/0 is no key/])
+  for (const jwks_uri of [
+    'http://client.example/jwks',
+    'file:///etc/passwd',
+    'https://u:p@c.example/',
+  ]) {
+    t.match(problems({ ...method, jwks_uri }), [/jwks_uri must be an https URL/], jwks_uri)
+  }
+  const secret = { auth_method: 'client_secret_post' }
+  t.match(problems({ ...secret, secret_hashes: ['hunter2'] }), [/must be a hash of/])
+  t.match(problems({ ...secret, secret_hashes: [hash, hash, hash] }), [/secret_hashes/])
+})

@@ -1,0 +1,202 @@
+import { createHmac, createPublicKey, randomUUID } from 'node:crypto'
+import t from 'tap'
+import { createClientSecret } from '../../src/oauth/client-secret.ts'
+import { makeProofKey } from '../support/dpop.ts'
+import { issuerUrl } from '../support/issuer.ts'
+import {
+  type AssertionParts,
+  assertionType,
+  basic,
+  billing,
+  clientKey,
+  clients,
+  first,
+  makeAssertion,
+  startOAuth,
+} from '../support/oauth.ts'
+
+const grant = { grant_type: 'client_credentials' }
+const refused = { status: 401, body: { error: 'invalid_client' } }
+/** After a few failures, the next one is told to wait. */
+const refusedOrThrottled = { status: /401|429/, body: { error: /invalid_client|unavailable/ } }
+
+async function startSigning(t: Parameters<typeof startOAuth>[0]) {
+  const issuer = await startOAuth(t)
+  const now = () => Math.floor(issuer.clock.nowMs() / 1000)
+  const send = (client_assertion: string, fields = {}) =>
+    issuer.token({
+      ...grant,
+      scope: 'data:read',
+      client_assertion,
+      client_assertion_type: assertionType,
+      ...fields,
+    })
+  const make = (parts?: AssertionParts) => makeAssertion(now(), parts)
+  return { ...issuer, now, send, make }
+}
+
+t.test('an assertion authenticates its client, once', async (t) => {
+  const { send, make } = await startSigning(t)
+  const assertion = await make()
+  t.equal((await send(assertion)).status, 200)
+  t.match(await send(assertion), refused, 'a replay')
+  t.equal((await send(await make(), { client_id: 'signing' })).status, 200)
+  t.equal((await send(await make({ claims: { aud: [issuerUrl] } }))).status, 200)
+})
+
+t.test('a replay at two replicas at once passes at one', async (t) => {
+  const one = await startSigning(t)
+  const two = await startOAuth(t, {
+    sessions: new (await import('../../src/stores/sqlite/session-store.ts')).SqliteSessionStore(
+      one.sessionsPath,
+    ),
+  })
+  two.clock.advanceMs(one.clock.nowMs() - two.clock.nowMs())
+  for (let round = 0; round < 10; round += 1) {
+    const fields = {
+      ...grant,
+      scope: 'data:read',
+      client_assertion: await one.make(),
+      client_assertion_type: assertionType,
+    }
+    const answers = await Promise.all([one, two, one, two].map(({ token }) => token(fields)))
+    t.equal(answers.filter(({ status }) => status === 200).length, 1)
+  }
+})
+
+t.test('an assertion for somebody else, from somebody else, or of another time', async (t) => {
+  const { send, make, now } = await startSigning(t)
+  const other = (await makeProofKey()).privateKey
+  const bad: Record<string, AssertionParts> = {
+    'the token endpoint as aud': { claims: { aud: `${issuerUrl}/oauth/token` } },
+    'two audiences': { claims: { aud: [issuerUrl, 'https://other.example'] } },
+    'no aud': { claims: { aud: undefined } },
+    'another issuer': { claims: { iss: 'billing' } },
+    'another subject': { claims: { sub: 'billing' } },
+    'an unknown subject': { claims: { iss: 'nobody', sub: 'nobody' } },
+    expired: { claims: { exp: now() - 6 } },
+    'without exp': { claims: { exp: undefined } },
+    'exp as a text': { claims: { exp: '99999999999' } },
+    'too long a life': { claims: { exp: now() + 3_600 } },
+    'from the future': { claims: { iat: now() + 60 } },
+    'not yet valid': { claims: { nbf: now() + 60 } },
+    'without jti': { claims: { jti: undefined } },
+    'too long a jti': { claims: { jti: 'x'.repeat(257) } },
+    'an access token': { header: { typ: 'at+jwt' } },
+    'a DPoP proof': { header: { typ: 'dpop+jwt' } },
+    'an unknown kid': { header: { kid: 'client-2' } },
+    'no kid': { header: { kid: undefined } },
+    'another key': { key: other },
+    'its own key in the header': {
+      key: other,
+      header: { jwk: (await makeProofKey()).publicJwk, jku: 'https://evil.example/jwks' },
+    },
+  }
+  for (const [name, parts] of Object.entries(bad)) {
+    t.match(await send(await make(parts)), refusedOrThrottled, name)
+  }
+  t.match(
+    await send(await make(), { client_id: 'billing' }),
+    refusedOrThrottled,
+    'another client_id',
+  )
+  t.match(
+    await send(await make(), { client_assertion_type: 'jwt' }),
+    refusedOrThrottled,
+    'another type',
+  )
+  t.match(await send('x.y.z'), refusedOrThrottled, 'no JWT')
+})
+
+t.test('algorithm confusion is refused', async (t) => {
+  const { send, now } = await startSigning(t)
+  const spki = createPublicKey({ key: clientKey.jwk as object, format: 'jwk' } as never)
+  const secrets = [
+    spki.export({ type: 'spki', format: 'pem' }),
+    JSON.stringify(clientKey.jwk),
+    String(clientKey.jwk.x),
+    '',
+  ]
+  const claims = {
+    ...{ iss: 'signing', sub: 'signing', aud: issuerUrl },
+    ...{ exp: now() + 60, jti: randomUUID() },
+  }
+  const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
+  for (const alg of ['none', 'NONE', 'HS256', 'HS512', 'RS256', 'Ed25519', 'ES512']) {
+    for (const secret of secrets) {
+      const input = `${encode({ alg, kid: 'client-1' })}.${encode(claims)}`
+      const mac = createHmac('sha256', secret).update(input).digest('base64url')
+      t.match(
+        await send(`${input}.${alg.toLowerCase() === 'none' ? '' : mac}`),
+        refusedOrThrottled,
+        alg,
+      )
+    }
+  }
+})
+
+t.test('wrong secrets are throttled; the right one never waits', async (t) => {
+  const { token, audit } = await startOAuth(t)
+  const wrong = () => token(grant, basic('billing', createClientSecret().secret))
+  for (let attempt = 0; attempt < 5; attempt += 1) t.match(await wrong(), refused)
+  const statuses = await Promise.all(Array.from({ length: 20 }, async () => (await wrong()).status))
+  t.ok(statuses.filter((status) => status === 429).length >= 18, statuses.join())
+  const { status, headers, body } = await wrong()
+  t.match({ status, body }, { status: 429, body: { error: 'temporarily_unavailable' } })
+  t.ok(Number(headers['retry-after']) >= 1)
+  t.equal((await token(grant, billing)).status, 200)
+  t.match(audit()[0], { event: 'client.refused', client_id: 'billing', network: '127.0.0.1/32' })
+  t.ok(audit().length < 12, 'what has to wait is not logged')
+})
+
+t.test('failures of clients count apart from those of users', async (t) => {
+  const { token, login } = await startOAuth(t)
+  for (let attempt = 0; attempt < 120; attempt += 1) {
+    await token(grant, basic(`client-${attempt}`, 'x'))
+  }
+  t.equal((await token(grant, basic('another', 'x'))).status, 429)
+  t.equal((await login()).statusCode, 200)
+})
+
+t.test('10,000 invented clients, codes and tokens get 4xx and leave nothing behind', async (t) => {
+  const { token, introspect, audit } = await startOAuth(t, { logLevel: 'info' })
+  const code = { grant_type: 'authorization_code', code_verifier: 'v'.repeat(43) }
+  const random = () => randomUUID().replaceAll('-', '')
+  const requests = [
+    () => token({ ...grant, client_id: random() }),
+    () => token(grant, basic(random(), random())),
+    () => token({ ...code, client_id: 'spa', code: `gpc_${random()}${random().slice(0, 12)}` }),
+    () => introspect({ token: random() }, basic('billing', random())),
+  ]
+  const statuses = new Set<number>()
+  for (let round = 0; round < 250; round += 1) {
+    const batch = Array.from({ length: 40 }, (_, at) => requests[at % requests.length]?.())
+    for (const answer of await Promise.all(batch)) statuses.add(answer?.status ?? 0)
+  }
+  t.same([...statuses].sort(), [400, 401, 429])
+  t.ok(audit().length < 400, `${audit().length} lines of the audit log`)
+})
+
+t.test('the clients can be replaced while the issuer runs', async (t) => {
+  const { token, issuer, signIn, refresh, call } = await startOAuth(t)
+  const { refresh_token } = await signIn()
+  const replaced = createClientSecret()
+  issuer.clients.replace([
+    ...clients.filter(({ client_id }) => client_id === 'web'),
+    {
+      client_id: 'billing',
+      auth_method: 'client_secret_basic',
+      secret_hashes: [replaced.hash],
+      grants: ['client_credentials'],
+      scopes: { 'new:scope': [] },
+    },
+  ])
+  t.match(await token(grant, basic('billing', first.secret)), refused)
+  t.match(await token(grant, basic('billing', replaced.secret)), {
+    status: 200,
+    body: { scope: 'new:scope' },
+  })
+  t.equal((await refresh(refresh_token)).statusCode, 200)
+  const metadata = await call({ url: '/.well-known/oauth-authorization-server' })
+  t.ok(metadata.json().scopes_supported.includes('new:scope'))
+})

@@ -1,0 +1,144 @@
+import { randomBytes } from 'node:crypto'
+import t from 'tap'
+import { importEncryptionKey } from '../../src/tokens/encryption-key.ts'
+import { makeProof, makeProofKey } from '../support/dpop.ts'
+import { makeEncryptionPair } from '../support/encryption.ts'
+import { audience, bearer, claimsOf, issuerUrl } from '../support/issuer.ts'
+import { basic, billing, clients, startOAuth } from '../support/oauth.ts'
+
+const inactive = { status: 200, body: { active: false } }
+
+t.test('a resource server asks what a token is worth', async (t) => {
+  const { signIn, introspect, exchange, token } = await startOAuth(t)
+  const { access_token, refresh_token } = await signIn()
+  const { status, body, headers } = await introspect({ token: access_token }, billing)
+  t.equal(status, 200)
+  t.equal(headers['cache-control'], 'no-store')
+  t.same(body, { ...claimsOf(access_token), active: true, token_type: 'Bearer' })
+
+  t.match(
+    (await introspect({ token: refresh_token, token_type_hint: 'access_token' }, billing)).body,
+    {
+      active: true,
+      iss: issuerUrl,
+      client_id: 'web',
+      scope: 'data:read',
+      sid: claimsOf(access_token).sid,
+      sub: claimsOf(access_token).sub,
+    },
+  )
+  const exchanged = (await exchange(access_token)).body.access_token
+  t.match((await introspect({ token: exchanged }, billing)).body, {
+    active: true,
+    act: { sub: 'billing' },
+  })
+  const own = (await token({ grant_type: 'client_credentials' }, billing)).body.access_token
+  t.match((await introspect({ token: own }, billing)).body, { active: true, sub: 'billing' })
+})
+
+t.test('a stranger is told nothing', async (t) => {
+  const { signIn, introspect } = await startOAuth(t)
+  const { access_token } = await signIn()
+  for (const [fields, headers] of [
+    [{ token: access_token }, {}],
+    [{ token: access_token, client_id: 'web' }, {}],
+    [{ token: access_token, client_id: 'billing' }, {}],
+    [{ token: access_token }, basic('billing', 'gps_wrong')],
+    [{ token: access_token }, bearer(access_token)],
+  ] as const) {
+    t.match(await introspect(fields, headers), { status: 401, body: { error: 'invalid_client' } })
+  }
+  t.match(await introspect({}, billing), { status: 400, body: { error: 'invalid_request' } })
+})
+
+t.test(
+  'what is not ours, has expired or was revoked is inactive, and no more is said',
+  async (t) => {
+    const { signIn, introspect, call, clock, revocations, token, sessions } = await startOAuth(t)
+    const signedOut = await signIn()
+    await call({ method: 'POST', url: '/logout', headers: bearer(signedOut.access_token) })
+    for (const one of [
+      signedOut.access_token,
+      signedOut.refresh_token,
+      'x',
+      `gpr_${randomBytes(16).toString('base64url')}.0.${randomBytes(32).toString('base64url')}`,
+      `${claimsOf(signedOut.access_token).sid}`,
+    ]) {
+      t.same((await introspect({ token: one }, billing)).body, { active: false })
+    }
+    const own = (await token({ grant_type: 'client_credentials' }, billing)).body.access_token
+    t.match((await introspect({ token: own }, billing)).body, { active: true })
+    await sessions.revokeEverybody(clock.nowMs(), 300_000)
+    await revocations.refreshNow()
+    t.match(await introspect({ token: own }, billing), inactive, 'the revocation log says so')
+
+    clock.advanceMs(2_000)
+    const { access_token, refresh_token } = await signIn()
+    clock.advanceMs(400_000)
+    t.match(await introspect({ token: access_token }, billing), inactive, 'it has expired')
+    t.match((await introspect({ token: refresh_token }, billing)).body, { active: true })
+    await call({ method: 'POST', url: '/refresh', body: { refresh_token } })
+    t.match(await introspect({ token: refresh_token }, billing), inactive, 'it was replaced')
+  },
+)
+
+t.test('encrypted and bound tokens are answered for', async (t) => {
+  const { publicJwk, privateJwk } = makeEncryptionPair('P-256', 'api')
+  const imported = importEncryptionKey(publicJwk)
+  if (!imported.ok) throw new Error(imported.reason)
+  const { call, clock, introspect } = await startOAuth(t, {
+    encryptionKeys: new Map([[audience, imported.key]]),
+    decryptionKeys: [privateJwk],
+    clients: clients.map((client) => ({ ...client, audience })) as [(typeof clients)[0]],
+  })
+  const key = await makeProofKey()
+  const iat = Math.floor(clock.nowMs() / 1000)
+  const dpop = await makeProof(key, { htm: 'POST', htu: `${issuerUrl}/login`, iat })
+  const body = { username: 'ada', password: 'correct horse battery staple' }
+  const login = await call({ method: 'POST', url: '/login', headers: { dpop }, body })
+  const { access_token } = login.json()
+  t.equal(access_token.split('.').length, 5)
+  t.match((await introspect({ token: access_token }, billing)).body, {
+    active: true,
+    token_type: 'DPoP',
+    cnf: { jkt: key.jkt },
+  })
+})
+
+t.test('a client revokes a token of its own, and its session ends', async (t) => {
+  const { signIn, revoke, refresh, introspect, audit } = await startOAuth(t)
+  for (const kind of ['access_token', 'refresh_token'] as const) {
+    const tokens = await signIn()
+    const { status, body } = await revoke({ token: tokens[kind], client_id: 'web' })
+    t.match({ status, body }, { status: 200, body: null }, kind)
+    t.match(await introspect({ token: tokens.access_token }, billing), inactive)
+    t.match((await refresh(tokens.refresh_token)).json(), { code: 'refresh_token_revoked' })
+    t.match(
+      audit().findLast(({ event }) => event === 'logout'),
+      { sid: tokens.session_id },
+    )
+    t.equal((await revoke({ token: tokens[kind], client_id: 'web' })).status, 200, 'once more')
+  }
+  t.equal((await revoke({ token: 'nonsense', client_id: 'web' })).status, 200)
+})
+
+t.test('it revokes no token of another client, nor the session of a user by proxy', async (t) => {
+  const { signIn, revoke, exchange, token, introspect } = await startOAuth(t)
+  const { access_token, refresh_token } = await signIn()
+  for (const one of [access_token, refresh_token]) {
+    t.match(await revoke({ token: one }, billing), {
+      status: 400,
+      body: { error: 'invalid_grant' },
+    })
+    t.match(await revoke({ token: one }), { status: 401, body: { error: 'invalid_client' } })
+  }
+  const exchanged = (await exchange(access_token)).body.access_token
+  const own = (await token({ grant_type: 'client_credentials' }, billing)).body.access_token
+  for (const one of [exchanged, own]) {
+    t.match(await revoke({ token: one }, billing), {
+      status: 400,
+      body: { error: 'unsupported_token_type' },
+    })
+  }
+  t.match((await introspect({ token: access_token }, billing)).body, { active: true })
+})

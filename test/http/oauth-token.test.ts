@@ -1,0 +1,242 @@
+import t from 'tap'
+import { makeProof, makeProofKey } from '../support/dpop.ts'
+import { audience, claimsOf, issuerUrl } from '../support/issuer.ts'
+import { backend, basic, billing, first, reports, second, startOAuth } from '../support/oauth.ts'
+
+const credentials = { grant_type: 'client_credentials' }
+
+t.test('a service gets a token of its own, and no store has a row of it', async (t) => {
+  const issuer = await startOAuth(t)
+  const { status, body, headers } = await issuer.token(credentials, billing)
+  t.equal(status, 200)
+  t.match(body, { token_type: 'Bearer', expires_in: 300, scope: 'data:read' })
+  t.same(Object.keys(body).sort(), ['access_token', 'expires_in', 'scope', 'token_type'])
+  t.equal(headers['cache-control'], 'no-store')
+  const claims = claimsOf(body.access_token)
+  t.match(claims, {
+    iss: issuerUrl,
+    sub: 'billing',
+    client_id: 'billing',
+    aud: [audience, reports],
+    scope: 'data:read',
+  })
+  t.same(
+    ['sid', 'auth_time', 'amr', 'act', 'name'].filter((name) => name in claims),
+    [],
+  )
+  t.same(await issuer.sessions.listBySub('billing', issuer.clock.nowMs()), [])
+  t.match(issuer.audit().at(-1), { event: 'token.issued', client_id: 'billing' })
+})
+
+t.test('it asks for a scope and an audience that it may have', async (t) => {
+  const { token } = await startOAuth(t)
+  const narrow = { ...credentials, scope: 'data:write', resource: reports }
+  t.match(claimsOf((await token(narrow, billing)).body.access_token), {
+    scope: 'data:write',
+    aud: reports,
+  })
+  t.match(await token({ ...credentials, scope: 'orders:refund' }, billing), {
+    status: 400,
+    body: { error: 'invalid_scope' },
+  })
+  t.match(await token({ ...credentials, resource: 'https://other.example' }, billing), {
+    status: 400,
+    body: { error: 'invalid_target' },
+  })
+})
+
+t.test('each way to authenticate is the only one of its client', async (t) => {
+  const { token } = await startOAuth(t)
+  const post = { client_id: 'rotating', client_secret: second.secret }
+  t.equal((await token({ ...credentials, ...post })).status, 200)
+  t.equal((await token({ ...credentials, ...post, client_secret: first.secret })).status, 200)
+  for (const [fields, headers] of [
+    [{ ...credentials }, basic('rotating', second.secret)],
+    [{ ...credentials, client_id: 'billing', client_secret: first.secret }, {}],
+    [{ ...credentials, client_id: 'billing' }, {}],
+    [{ ...credentials, client_id: 'web' }, basic('billing', first.secret)],
+    [{ ...credentials }, { authorization: 'Bearer x' }],
+    [{ ...credentials }, { authorization: 'Basic ???' }],
+    [{ ...credentials }, {}],
+  ] as const) {
+    const { status, body, headers: answered } = await token(fields, headers)
+    t.match({ status, body }, { status: 401, body: { error: 'invalid_client' } })
+    t.match(answered['www-authenticate'], /^Basic realm=/)
+  }
+  t.match(await token({ ...credentials, client_secret: first.secret }, billing), {
+    status: 400,
+    body: { error: 'invalid_request' },
+  })
+})
+
+t.test('a client uses its own grants alone', async (t) => {
+  const { token, login } = await startOAuth(t)
+  for (const grant_type of ['client_credentials', 'authorization_code']) {
+    t.match(await token({ grant_type, client_id: 'web', code: 'x', code_verifier: 'y' }), {
+      status: 400,
+      body: { error: 'unauthorized_client' },
+    })
+  }
+  for (const grant_type of ['password', 'implicit', '__proto__']) {
+    t.match(await token({ grant_type, client_id: 'web' }), {
+      status: 400,
+      body: { error: 'unsupported_grant_type' },
+    })
+  }
+  t.match((await login({ client_id: 'spa' })).json(), { code: 'grant_not_allowed' })
+})
+
+t.test('a public client refreshes as at /refresh', async (t) => {
+  const { token, signIn, refresh, clock } = await startOAuth(t)
+  const grant = { grant_type: 'refresh_token', client_id: 'web' }
+  const { refresh_token, session_id } = await signIn()
+  clock.advanceMs(60_000)
+  const key = { 'idempotency-key': 'one' }
+  const rotated = await token({ ...grant, refresh_token }, key)
+  t.match(rotated, { status: 200, body: { session_id, token_type: 'Bearer', scope: 'data:read' } })
+  t.not(rotated.body.refresh_token, refresh_token)
+  t.ok(rotated.body.refresh_token_expires_in > 0)
+
+  t.comment('a lost answer is asked for again, however late, at either address')
+  clock.advanceMs(600_000)
+  t.match(await token({ ...grant, refresh_token }, key), {
+    status: 200,
+    body: { refresh_token: rotated.body.refresh_token },
+  })
+  t.match((await refresh(refresh_token, key)).json(), {
+    refresh_token: rotated.body.refresh_token,
+  })
+
+  t.comment('reuse ends the session')
+  clock.advanceMs(600_000)
+  const next = await token({ ...grant, refresh_token: rotated.body.refresh_token })
+  t.equal(next.status, 200)
+  clock.advanceMs(60_000)
+  t.match(await token({ ...grant, refresh_token }), {
+    status: 400,
+    body: { error: 'invalid_grant' },
+  })
+  t.match(await token({ ...grant, refresh_token: next.body.refresh_token }), {
+    status: 400,
+    body: { error: 'invalid_grant' },
+  })
+})
+
+t.test('the refresh token of a confidential client needs its authentication', async (t) => {
+  const { token, call, clock } = await startOAuth(t)
+  const body = {
+    username: 'ada',
+    password: 'correct horse battery staple',
+    client_id: 'backend',
+    refresh_token_in: 'body',
+  }
+  const signIn = (headers = {}) => call({ method: 'POST', url: '/login', body, headers })
+  t.match((await signIn()).json(), { code: 'client_authentication_failed', status: 401 })
+  t.match((await signIn(basic('backend', first.secret))).json(), { status: 401 })
+  const { refresh_token } = (await signIn(backend)).json()
+  clock.advanceMs(60_000)
+
+  t.comment('who has stolen it has nothing')
+  const stolen = await call({ method: 'POST', url: '/refresh', body: { refresh_token } })
+  t.match(stolen.json(), { code: 'client_authentication_failed' })
+  const grant = { grant_type: 'refresh_token', refresh_token }
+  t.match(await token({ ...grant, client_id: 'backend' }), { status: 401 })
+  t.match(await token({ ...grant, client_id: 'web' }), {
+    status: 400,
+    body: { error: 'invalid_grant' },
+  })
+  t.comment('and has changed nothing')
+  t.equal((await token(grant, backend)).status, 200)
+})
+
+t.test('a refresh may ask for one audience, and again for another', async (t) => {
+  const { token, issuer, clock, call, accounts } = await startOAuth(t)
+  const account = await accounts.findByLoginName('ada')
+  if (account === null) throw new Error('there is no account')
+  const { refreshToken } = await issuer.starter.start(
+    account,
+    { clientId: 'spa', scope: 'data:read', amr: ['pwd'], userAgent: '', jkt: null },
+    audience,
+    () => {},
+  )
+  clock.advanceMs(60_000)
+  const grant = { grant_type: 'refresh_token', client_id: 'spa' }
+  const one = await token({ ...grant, refresh_token: refreshToken, resource: reports })
+  t.equal(claimsOf(one.body.access_token).aud, reports)
+
+  clock.advanceMs(5_000)
+  const other = await token({ ...grant, refresh_token: refreshToken, resource: audience })
+  t.equal(claimsOf(other.body.access_token).aud, audience)
+  t.equal(other.body.refresh_token, one.body.refresh_token, 'nothing was rotated')
+
+  const { refresh_token } = other.body
+  clock.advanceMs(60_000)
+  t.match(await token({ ...grant, refresh_token, resource: 'https://other.example' }), {
+    body: { error: 'invalid_target' },
+  })
+  const answer = await call({
+    method: 'POST',
+    url: '/refresh',
+    body: { refresh_token, resource: reports },
+  })
+  t.equal(claimsOf(answer.json().access_token).aud, reports, '/refresh takes it too')
+  t.not(answer.json().refresh_token, refresh_token, 'what was refused before has rotated nothing')
+})
+
+t.test('a login may ask for one audience of its client', async (t) => {
+  const { signIn, login } = await startOAuth(t, {
+    clients: [{ client_id: 'web', audience: [audience, reports], scopes: {} }],
+  })
+  const aud = async (body: object) => claimsOf((await signIn({ ...body })).access_token).aud
+  t.same(await aud({}), [audience, reports])
+  t.equal(await aud({ resource: reports }), reports)
+  t.match((await login({ resource: 'x' })).json(), { code: 'resource_not_allowed', status: 400 })
+})
+
+t.test('a proof binds the token of a service, and is good once', async (t) => {
+  const { token, clock } = await startOAuth(t)
+  const key = await makeProofKey()
+  const iat = Math.floor(clock.nowMs() / 1000)
+  const dpop = await makeProof(key, { htm: 'POST', htu: `${issuerUrl}/oauth/token`, iat })
+  const { body } = await token(credentials, { ...billing, dpop })
+  t.equal(body.token_type, 'DPoP')
+  t.same(claimsOf(body.access_token).cnf, { jkt: key.jkt })
+  t.match(await token(credentials, { ...billing, dpop }), {
+    status: 400,
+    body: { error: 'invalid_dpop_proof' },
+  })
+  const elsewhere = await makeProof(key, { htm: 'POST', htu: `${issuerUrl}/login`, iat })
+  t.match(await token(credentials, { ...billing, dpop: elsewhere }), {
+    body: { error: 'invalid_dpop_proof' },
+  })
+})
+
+t.test('malformed requests are refused in the form of RFC 6749', async (t) => {
+  const { token, call } = await startOAuth(t)
+  const secret = `client_secret=${first.secret}`
+  for (const fields of [
+    '',
+    'grant_type=',
+    'grant_type=client_credentials&grant_type=client_credentials',
+    'grant_type=client_credentials&scope=data:read&scope=data:write',
+    `grant_type=client_credentials&${'a=1&b=2&c=3&'.repeat(20)}`,
+    Array.from({ length: 40 }, (_, at) => `p${at}=1`).join('&'),
+  ]) {
+    t.match(await token(fields, billing), { status: 400, body: { error: 'invalid_request' } })
+  }
+  t.match(await token('grant_type=client_credentials&resource=a&resource=b', billing), {
+    status: 400,
+    body: { error: 'invalid_target' },
+  })
+  t.match(await token(`grant_type=client_credentials&x=${'y'.repeat(20_000)}`, billing), {
+    status: 413,
+    body: { error: 'invalid_request' },
+  })
+  const url = `/oauth/token?client_id=rotating&${secret}`
+  const inUrl = await call({ method: 'POST', url, payload: 'grant_type=client_credentials' })
+  t.match(inUrl.json(), { error: 'invalid_request' })
+  t.notMatch(inUrl.payload, first.secret)
+  const json = await call({ method: 'POST', url: '/oauth/token', body: credentials })
+  t.match({ status: json.statusCode, ...json.json() }, { status: 415, error: 'invalid_request' })
+  t.equal((await call({ url: '/oauth/token' })).statusCode, 405)
+})

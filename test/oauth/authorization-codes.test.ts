@@ -1,0 +1,143 @@
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import {
+  AuthorizationCodes,
+  type AuthorizationGrant,
+  codeChallengeOf,
+  type RedeemRequest,
+} from '../../src/oauth/authorization-codes.ts'
+import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
+import { FakeClock } from '../support/clock.ts'
+
+const codeVerifier = 'a-verifier-of-forty-three-characters-or-more'
+
+const grant: AuthorizationGrant = {
+  clientId: 'spa',
+  redirectUri: 'https://app.example.com/cb',
+  codeChallenge: codeChallengeOf(codeVerifier),
+  sub: 'user-1',
+  scope: 'data:read',
+  amr: ['pwd'],
+  authTimeMs: Date.UTC(2026, 0, 1),
+  userAgent: 'a browser',
+}
+
+/** Replicas on one store: which sessions each started and ended. */
+function startReplicas(t: Test, count = 1) {
+  const path = join(t.testdir(), 'sessions.db')
+  const clock = new FakeClock()
+  const live = new Set<string>()
+  const replicas = Array.from({ length: count }, () => {
+    const store = new SqliteSessionStore(path)
+    t.teardown(() => store.close())
+    const sessions = {
+      async revokeShared(sid: string) {
+        live.delete(sid)
+      },
+    }
+    return new AuthorizationCodes({ store, sessions, clock })
+  })
+  const start = async () => {
+    const sessionId = randomUUID()
+    live.add(sessionId)
+    return { sessionId }
+  }
+  const redeem = (code: string, changes: Partial<RedeemRequest> = {}, at = 0) => {
+    const { clientId, redirectUri } = grant
+    const request = { code, clientId, redirectUri, codeVerifier, jkt: undefined, ...changes }
+    const replica = replicas[at % count]
+    if (replica === undefined) throw new Error('there is no replica')
+    return replica.redeem(request, start, () => {})
+  }
+  const [first] = replicas
+  if (first === undefined) throw new Error('there is no replica')
+  return { clock, live, redeem, issue: (more = {}) => first.issue({ ...grant, ...more }) }
+}
+
+t.test('a code is redeemed once; a second use ends the session of the first', async (t) => {
+  const { issue, redeem, live } = startReplicas(t)
+  const code = await issue()
+  t.match(code, /^gpc_/)
+  const { sessionId } = await redeem(code)
+  t.same([...live], [sessionId])
+  await t.rejects(redeem(code), { code: 'grant_invalid' })
+  t.same([...live], [])
+})
+
+t.test('two replicas at once: one session at most, and none after a second use', async (t) => {
+  const { issue, redeem, live } = startReplicas(t, 2)
+  for (let round = 0; round < 25; round += 1) {
+    const code = await issue()
+    const uses = await Promise.allSettled([0, 1, 0, 1].map((at) => redeem(code, {}, at)))
+    t.ok(uses.filter(({ status }) => status === 'fulfilled').length <= 1)
+    t.same([...live], [], 'each later use has ended the session of the first')
+  }
+})
+
+t.test('a code that comes with anything else than it was issued for is used up', async (t) => {
+  const { issue, redeem, live } = startReplicas(t)
+  const bad: Record<string, Partial<RedeemRequest>> = {
+    'another client': { clientId: 'other' },
+    'another redirect URI': { redirectUri: 'https://app.example.com/CB' },
+    'no redirect URI': { redirectUri: undefined },
+    'another verifier': { codeVerifier: `${codeVerifier}x` },
+    'the challenge as the verifier': { codeVerifier: grant.codeChallenge },
+    'an empty verifier': { codeVerifier: '' },
+  }
+  for (const [name, changes] of Object.entries(bad)) {
+    const code = await issue()
+    await t.rejects(redeem(code, changes), { code: 'grant_invalid' }, name)
+    await t.rejects(redeem(code), { code: 'grant_invalid' }, `${name}: it has leaked`)
+  }
+  t.equal(live.size, 0)
+})
+
+t.test('a code that is bound to a key needs it', async (t) => {
+  const { issue, redeem } = startReplicas(t)
+  await t.rejects(redeem(await issue({ jkt: 'one' })), { code: 'grant_invalid' })
+  await t.rejects(redeem(await issue({ jkt: 'one' }), { jkt: 'two' }), { code: 'grant_invalid' })
+  await t.resolves(redeem(await issue({ jkt: 'one' }), { jkt: 'one' }))
+})
+
+t.test('a code lives for a minute, and is known for longer', async (t) => {
+  const { issue, redeem, clock, live } = startReplicas(t)
+  const late = await issue()
+  clock.advanceMs(60_000)
+  await t.rejects(redeem(late), { code: 'grant_invalid' })
+  const used = await issue()
+  await redeem(used)
+  clock.advanceMs(300_000)
+  t.equal(live.size, 1)
+  await t.rejects(redeem(used), { code: 'grant_invalid' })
+  t.equal(live.size, 0)
+})
+
+t.test('what is no code does not reach the store', async (t) => {
+  const { redeem } = startReplicas(t)
+  for (const code of ['', 'x', `gpc_${'a'.repeat(43)}`, `gpc_${'a'.repeat(5000)}`]) {
+    await t.rejects(redeem(code), { code: 'grant_invalid' })
+  }
+})
+
+t.test('a session that cannot start leaves the code as it is', async (t) => {
+  const { clock } = startReplicas(t)
+  const store = new SqliteSessionStore(join(t.testdir(), 'other.db'))
+  t.teardown(() => store.close())
+  const codes = new AuthorizationCodes({ store, clock, sessions: { revokeShared: async () => {} } })
+  const code = await codes.issue(grant)
+  const { clientId, redirectUri } = grant
+  const request = { code, clientId, redirectUri, codeVerifier, jkt: undefined }
+  const fail = () => Promise.reject(new Error('the store is away'))
+  await t.rejects(
+    codes.redeem(request, fail, () => {}),
+    { message: 'the store is away' },
+  )
+  await t.resolves(
+    codes.redeem(
+      request,
+      async () => ({ sessionId: 'one' }),
+      () => {},
+    ),
+  )
+})
