@@ -11,7 +11,7 @@ export function accountStoreContract(t: Test, open: () => Promise<AccountStore>)
       await body(t, store)
     })
 
-  withStore('gives back what was created, by either name', async (t, store) => {
+  withStore('an account is found by its login name and by its sub', async (t, store) => {
     const alice = account({
       attributes: {
         email: 'Älice "A" <alice@example.com>',
@@ -26,7 +26,7 @@ export function accountStoreContract(t: Test, open: () => Promise<AccountStore>)
     t.strictSame(await store.findBySub(alice.sub), alice)
   })
 
-  withStore('knows no others', async (t, store) => {
+  withStore('an unknown account is not found', async (t, store) => {
     await store.create(account())
     for (const name of ['bob', '', 'Alice', 'alice ', 'alic', "' OR ''='", '%', 'a\u0000lice']) {
       t.equal(await store.findByLoginName(name), null, name)
@@ -41,7 +41,7 @@ export function accountStoreContract(t: Test, open: () => Promise<AccountStore>)
     t.equal(JSON.stringify(found?.attributes), JSON.stringify(attributes))
   })
 
-  withStore('a login name is taken once, and the first one stays', async (t, store) => {
+  withStore('a taken login name is refused, and the first account stays', async (t, store) => {
     const first = account()
     await store.create(first)
     await t.rejects(store.create(account()), { code: 'account_exists' })
@@ -49,7 +49,7 @@ export function accountStoreContract(t: Test, open: () => Promise<AccountStore>)
     t.equal((await store.list({ limit: 10 })).length, 1)
   })
 
-  withStore('so is a sub', async (t, store) => {
+  withStore('a taken sub is refused', async (t, store) => {
     const first = account()
     await store.create(first)
     await t.rejects(store.create(account({ sub: first.sub, loginName: 'bob' })), {
@@ -58,7 +58,7 @@ export function accountStoreContract(t: Test, open: () => Promise<AccountStore>)
     t.equal(await store.findByLoginName('bob'), null)
   })
 
-  withStore('of many who want one name at once, one gets it', async (t, store) => {
+  withStore('of many concurrent accounts with one login name, one is created', async (t, store) => {
     const rivals = Array.from({ length: 20 }, () => account())
     const others = Array.from({ length: 20 }, (_, n) => account({ loginName: `user-${n}` }))
     const results = await Promise.allSettled(
@@ -72,7 +72,7 @@ export function accountStoreContract(t: Test, open: () => Promise<AccountStore>)
     t.equal((await store.list({ limit: 100 })).length, 21, 'the refused hurt nobody else')
   })
 
-  withStore('creates many, and tells which names were taken', async (t, store) => {
+  withStore('createMany returns the taken login names', async (t, store) => {
     await store.create(account({ loginName: 'b' }))
     const [a, c] = [account({ loginName: 'a' }), account({ loginName: 'c' })]
     const taken = await store.createMany([a, account({ loginName: 'b' }), c])
@@ -82,7 +82,7 @@ export function accountStoreContract(t: Test, open: () => Promise<AccountStore>)
     t.strictSame(await store.createMany([]), [])
   })
 
-  withStore('of two alike among many, the first is created', async (t, store) => {
+  withStore('of two equal accounts in one call, the first is created', async (t, store) => {
     const first = account({ loginName: 'a' })
     const sameSub = account({ loginName: 'b', sub: first.sub })
     const taken = await store.createMany([first, account({ loginName: 'a' }), sameSub])
@@ -90,7 +90,7 @@ export function accountStoreContract(t: Test, open: () => Promise<AccountStore>)
     t.strictSame(await store.list({ limit: 10 }), [first])
   })
 
-  withStore('replaces a hash', async (t, store) => {
+  withStore('a password hash is replaced', async (t, store) => {
     const alice = account()
     await store.create(alice)
     t.equal(await store.setPasswordHash(alice.sub, 'second', 5), true)
@@ -99,7 +99,7 @@ export function accountStoreContract(t: Test, open: () => Promise<AccountStore>)
     t.equal(await store.setPasswordHash('nobody', 'second', 5), false)
   })
 
-  withStore('replaces a hash only where it is the expected one', async (t, store) => {
+  withStore('a password hash is replaced only if it is the expected one', async (t, store) => {
     const alice = account()
     await store.create(alice)
     t.equal(await store.setPasswordHash(alice.sub, 'second', 5, alice.passwordHash), true)
@@ -107,20 +107,23 @@ export function accountStoreContract(t: Test, open: () => Promise<AccountStore>)
     t.match(await store.findBySub(alice.sub), { passwordHash: 'second', updatedAtMs: 5 })
   })
 
-  withStore('of many who expect one hash at once, one replaces it', async (t, store) => {
-    const alice = account()
-    await store.create(alice)
-    const replaced = await Promise.all(
-      Array.from({ length: 20 }, (_, n) =>
-        store.setPasswordHash(alice.sub, `hash ${n}`, n, alice.passwordHash),
-      ),
-    )
-    t.equal(replaced.filter(Boolean).length, 1)
-    const winner = replaced.indexOf(true)
-    t.match(await store.findBySub(alice.sub), { passwordHash: `hash ${winner}` })
-  })
+  withStore(
+    'of many concurrent replacements that expect one hash, one succeeds',
+    async (t, store) => {
+      const alice = account()
+      await store.create(alice)
+      const replaced = await Promise.all(
+        Array.from({ length: 20 }, (_, n) =>
+          store.setPasswordHash(alice.sub, `hash ${n}`, n, alice.passwordHash),
+        ),
+      )
+      t.equal(replaced.filter(Boolean).length, 1)
+      const winner = replaced.indexOf(true)
+      t.match(await store.findBySub(alice.sub), { passwordHash: `hash ${winner}` })
+    },
+  )
 
-  withStore('disables and enables', async (t, store) => {
+  withStore('an account is disabled and enabled', async (t, store) => {
     const alice = account()
     await store.create(alice)
     t.equal(await store.setDisabled(alice.sub, true, 5), true)
@@ -130,7 +133,7 @@ export function accountStoreContract(t: Test, open: () => Promise<AccountStore>)
     t.equal(await store.setDisabled('nobody', true, 7), false)
   })
 
-  withStore('lists by login name, a page at a time', async (t, store) => {
+  withStore('accounts are listed in pages, by login name', async (t, store) => {
     const created = ['b', 'a.a', 'a', 'ä', 'a-b', '10', '9', 'z', '山田', '😀']
     await store.createMany(created.map((loginName) => account({ loginName })))
     // In the order of their bytes, whatever the language of the database.
@@ -148,7 +151,7 @@ export function accountStoreContract(t: Test, open: () => Promise<AccountStore>)
     t.equal(after[0]?.loginName, 'z', 'the name it starts after need not exist')
   })
 
-  t.test('answers a ping until it is closed, then says that it is gone', async (t) => {
+  t.test('ping succeeds until the store is closed', async (t) => {
     const store = await open()
     await store.ping()
     await store.close()

@@ -23,7 +23,7 @@ export function counterStoreContract(
 ): void {
   const options = { name: 'test', limit: 2, window_s: 300 }
 
-  t.test('counts by key, to the limit and beyond', async (t) => {
+  t.test('counts per key, up to the limit and beyond', async (t) => {
     const { open } = await start(t)
     const counter = (await open()).counter(options)
     t.equal(await counter.read('a'), null)
@@ -36,7 +36,7 @@ export function counterStoreContract(
     t.ok(resetsInMs !== undefined && resetsInMs > 0 && resetsInMs <= 300_000, `${resetsInMs} ms`)
   })
 
-  t.test('a window begins with its first event, and has the length it was given', async (t) => {
+  t.test('a window starts with its first event and has the given length', async (t) => {
     const { open, wait } = await start(t)
     const counter = (await open()).counter(options)
     await counter.add('short', 100)
@@ -51,7 +51,7 @@ export function counterStoreContract(
     t.match(await counter.add('long'), { count: 1, isWithinLimit: true })
   })
 
-  t.test('what is taken back has not been, and never counts below nothing', async (t) => {
+  t.test('an event that is taken back does not count, and no count is negative', async (t) => {
     const { open, wait } = await start(t)
     const counter = (await open()).counter(options)
     await counter.add('a')
@@ -64,7 +64,7 @@ export function counterStoreContract(
     t.match(await counter.add('a'), { count: 1 })
   })
 
-  t.test('what was reset can be taken back no more', async (t) => {
+  t.test('an event cannot be taken back after a reset', async (t) => {
     const { open } = await start(t)
     const counter = (await open()).counter(options)
     const before = await Promise.all([counter.add('a'), counter.add('a')])
@@ -73,7 +73,7 @@ export function counterStoreContract(
     t.match(await counter.add('a'), { count: 1 })
   })
 
-  t.test('a key that is reset starts again', async (t) => {
+  t.test('a reset key counts from zero', async (t) => {
     const { open } = await start(t)
     const counter = (await open()).counter(options)
     await counter.reset('a')
@@ -82,7 +82,7 @@ export function counterStoreContract(
     t.match(await counter.add('a'), { count: 1 })
   })
 
-  t.test('processes count together, counters of other names apart', async (t) => {
+  t.test('processes count together, and counters of other names separately', async (t) => {
     const { open } = await start(t)
     const [one, other] = [await open(), await open()]
     await one.counter(options).add('a')
@@ -90,7 +90,7 @@ export function counterStoreContract(
     t.match(await other.counter({ ...options, name: 'test2' }).add('a'), { count: 1 })
   })
 
-  t.test('of many that are added at once, each gets a number of its own', async (t) => {
+  t.test('concurrent events get different counts', async (t) => {
     const { open } = await start(t)
     const counters = [await open(), await open()].map((store) => store.counter(options))
     const added = await Promise.all(

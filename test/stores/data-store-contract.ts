@@ -14,7 +14,7 @@ export function dataStoreContract(t: Test, open: () => Promise<DataStore>): void
       await body(t, store)
     })
 
-  withStore('gives back what was written, field by field', async (t, store) => {
+  withStore('fields are read as they were written', async (t, store) => {
     const owner = newOwner()
     const [cart, theme] = [write({ owner, field: 'cart' }), write({ owner, field: 'theme' })]
     t.same([await store.write(cart), await store.write(theme)], ['written', 'written'])
@@ -23,7 +23,7 @@ export function dataStoreContract(t: Test, open: () => Promise<DataStore>): void
     t.same(await store.read(newOwner(), 'all', t0), new Map())
   })
 
-  withStore('takes any bytes of a field, up to the largest', async (t, store) => {
+  withStore('a field may have any bytes, up to the largest size', async (t, store) => {
     for (const value of [Buffer.alloc(0), Buffer.from([0, 13, 10, 255]), Buffer.alloc(66_000, 7)]) {
       const one = write({ owner: newOwner(), value })
       t.equal(await store.write(one), 'written')
@@ -31,7 +31,7 @@ export function dataStoreContract(t: Test, open: () => Promise<DataStore>): void
     }
   })
 
-  withStore('keeps owners of one id in two scopes apart', async (t, store) => {
+  withStore('owners with one id in two scopes are different', async (t, store) => {
     const id = randomId()
     const ofUser = write({ owner: { scope: 'user', id } })
     await store.write(ofUser)
@@ -40,7 +40,7 @@ export function dataStoreContract(t: Test, open: () => Promise<DataStore>): void
     t.same(await store.read(ofUser.owner, 'all', t0), fieldsOf(ofUser))
   })
 
-  withStore('writes only what is as expected', async (t, store) => {
+  withStore('a write checks its precondition', async (t, store) => {
     const owner = newOwner()
     const [first, second, third] = [write({ owner }), write({ owner }), write({ owner })]
     t.equal(await store.write({ ...first, expected: randomId() }), 'conflict')
@@ -53,7 +53,7 @@ export function dataStoreContract(t: Test, open: () => Promise<DataStore>): void
     t.same(await store.read(owner, 'all', t0), fieldsOf(third))
   })
 
-  withStore('removes only what is as expected', async (t, store) => {
+  withStore('a removal checks its precondition', async (t, store) => {
     const one = write({ owner: newOwner() })
     const removal: DataRemoval = { owner: one.owner, field: one.field, nowMs: t0 }
     t.equal(await store.remove(removal), 'absent')
@@ -66,7 +66,7 @@ export function dataStoreContract(t: Test, open: () => Promise<DataStore>): void
     t.equal(await store.write({ ...one, expected: one.version }), 'conflict', 'it was removed')
   })
 
-  withStore('of many writers that expect the same, one wins', async (t, store) => {
+  withStore('of concurrent writes with one precondition, one succeeds', async (t, store) => {
     const owner = newOwner()
     const first = write({ owner })
     await store.write(first)
@@ -78,19 +78,22 @@ export function dataStoreContract(t: Test, open: () => Promise<DataStore>): void
     t.same(await store.read(owner, 'all', t0), fieldsOf(winner))
   })
 
-  withStore('refuses a field too many, and takes one in its place', async (t, store) => {
-    const owner = newOwner()
-    const fields = Array.from({ length: 4 }, (_, n) => write({ owner, field: `f${n}` }))
-    const limited = fields.map((one) => ({ ...one, maxFields: 3 }))
-    const outcomes = []
-    for (const one of limited) outcomes.push(await store.write(one))
-    t.same(outcomes, ['written', 'written', 'written', 'full'])
-    t.equal(await store.write({ ...write({ owner, field: 'f0' }), maxFields: 3 }), 'written')
-    await store.remove({ owner, field: 'f1', nowMs: t0 })
-    t.equal(await store.write({ ...write({ owner, field: 'f3' }), maxFields: 3 }), 'written')
-  })
+  withStore(
+    'a field beyond the limit is refused, until another one is removed',
+    async (t, store) => {
+      const owner = newOwner()
+      const fields = Array.from({ length: 4 }, (_, n) => write({ owner, field: `f${n}` }))
+      const limited = fields.map((one) => ({ ...one, maxFields: 3 }))
+      const outcomes = []
+      for (const one of limited) outcomes.push(await store.write(one))
+      t.same(outcomes, ['written', 'written', 'written', 'full'])
+      t.equal(await store.write({ ...write({ owner, field: 'f0' }), maxFields: 3 }), 'written')
+      await store.remove({ owner, field: 'f1', nowMs: t0 })
+      t.equal(await store.write({ ...write({ owner, field: 'f3' }), maxFields: 3 }), 'written')
+    },
+  )
 
-  withStore('what has ended never comes back', async (t, store) => {
+  withStore('ended data never comes back', async (t, store) => {
     const one = write({ owner: newOwner() })
     await store.write(one)
     await store.end(one.owner, later, t0)
@@ -103,7 +106,7 @@ export function dataStoreContract(t: Test, open: () => Promise<DataStore>): void
     await store.end(one.owner, later, t0)
   })
 
-  withStore('an end that is over makes room for new data', async (t, store) => {
+  withStore('an owner accepts data again once its end has expired', async (t, store) => {
     const [old, fresh] = [newOwner()].flatMap((owner) => [write({ owner }), write({ owner })])
     await store.write(old as DataWrite)
     await store.end((old as DataWrite).owner, t0, t0)
@@ -111,7 +114,7 @@ export function dataStoreContract(t: Test, open: () => Promise<DataStore>): void
     t.same(await store.read((old as DataWrite).owner, 'all', t0), fieldsOf(fresh as DataWrite))
   })
 
-  withStore('a write that races with the end leaves nothing', async (t, store) => {
+  withStore('a write that races with the end leaves no data', async (t, store) => {
     for (let round = 0; round < 20; round++) {
       const owner = newOwner()
       const writes = Array.from({ length: 5 }, (_, n) => write({ owner, field: `f${n}` }))
@@ -125,7 +128,7 @@ export function dataStoreContract(t: Test, open: () => Promise<DataStore>): void
     }
   })
 
-  withStore('any history of one owner is that of a map', async (_t, store) => {
+  withStore('property: an owner behaves like a map', async (_t, store) => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
         const owner = newOwner()

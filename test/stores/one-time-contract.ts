@@ -15,24 +15,21 @@ export function oneTimeContract(t: Test, open: () => Promise<SessionStore>): voi
       await body(t, store)
     })
 
-  withStore(
-    'one-time value: only the first use succeeds, and a later use is told of it',
-    async (t, store) => {
-      const id = randomId()
-      t.equal(await store.findOneTime(id, t0), null)
-      t.same(await store.takeOneTime(id, 'sid-1', t0), { state: 'unknown' })
-      await store.putOneTime(id, payload, expiresAtMs)
-      t.equal(await store.findOneTime(id, t0), payload)
-      t.same(await store.takeOneTime(id, 'sid-1', t0), { state: 'first', payload })
-      t.same(await store.takeOneTime(id, 'sid-1', t0), { state: 'first', payload }, 'the same use')
-      const used = { state: 'used', payload, takenBy: 'sid-1' }
-      t.same(await store.takeOneTime(id, 'sid-2', t0), used)
-      t.same(await store.takeOneTime(id, 'sid-3', expiresAtMs - 1), used)
-      t.equal(await store.findOneTime(id, t0), null, 'a taken value is not found')
-    },
-  )
+  withStore('one-time value: a later use learns of the first one', async (t, store) => {
+    const id = randomId()
+    t.equal(await store.findOneTime(id, t0), null)
+    t.same(await store.takeOneTime(id, 'sid-1', t0), { state: 'unknown' })
+    await store.putOneTime(id, payload, expiresAtMs)
+    t.equal(await store.findOneTime(id, t0), payload)
+    t.same(await store.takeOneTime(id, 'sid-1', t0), { state: 'first', payload })
+    t.same(await store.takeOneTime(id, 'sid-1', t0), { state: 'first', payload }, 'the same use')
+    const used = { state: 'used', payload, takenBy: 'sid-1' }
+    t.same(await store.takeOneTime(id, 'sid-2', t0), used)
+    t.same(await store.takeOneTime(id, 'sid-3', expiresAtMs - 1), used)
+    t.equal(await store.findOneTime(id, t0), null, 'a taken value is not found')
+  })
 
-  withStore('one-time value: it expires, taken or not', async (t, store) => {
+  withStore('one-time value: expires, taken or not', async (t, store) => {
     const [free, taken] = [randomId(), randomId()]
     for (const id of [free, taken]) await store.putOneTime(id, payload, expiresAtMs)
     await store.takeOneTime(taken, 'sid-1', t0)
@@ -43,7 +40,7 @@ export function oneTimeContract(t: Test, open: () => Promise<SessionStore>): voi
     t.same(await store.takeOneTime(free, 'sid-2', expiresAtMs - 1), { state: 'first', payload })
   })
 
-  withStore('one-time value: of 50 uses at once, one is first', async (t, store) => {
+  withStore('one-time value: of 50 concurrent uses, one is first', async (t, store) => {
     const id = randomId()
     await store.putOneTime(id, payload, expiresAtMs)
     const uses = Array.from({ length: 50 }, (_, n) => `sid-${n}`)
@@ -57,7 +54,7 @@ export function oneTimeContract(t: Test, open: () => Promise<SessionStore>): voi
     )
   })
 
-  withStore('claim: of 50 at once, one succeeds', async (t, store) => {
+  withStore('claim: of 50 concurrent claims, one succeeds', async (t, store) => {
     const id = randomId()
     const claims = Array.from({ length: 50 }, () => store.claimOnce(id, expiresAtMs))
     t.equal((await Promise.all(claims)).filter(Boolean).length, 1)
@@ -77,7 +74,7 @@ export function oneTimeContract(t: Test, open: () => Promise<SessionStore>): voi
 
 /** For a store that removes expired values when it is told to. */
 export function oneTimeRemoval(t: Test, open: () => Promise<SessionStore>): void {
-  t.test('one-time values: removes what has expired, a slice at a time', async (t) => {
+  t.test('one-time values: removes expired values, a slice at a time', async (t) => {
     const store = await open()
     t.teardown(() => store.close())
     const expired = Array.from({ length: 25 }, randomId)

@@ -139,7 +139,7 @@ t.test('after close() no attempt to open the store follows', async (t) => {
   t.equal(state.attempts, attempts)
 })
 
-t.test('an error of the configuration is thrown', async (t) => {
+t.test('a configuration error is thrown', async (t) => {
   const { opening } = openResilient(async () => {
     throw new GatepassError('config_invalid')
   })

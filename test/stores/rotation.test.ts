@@ -50,7 +50,7 @@ t.test('property: an honest client that retries with its key is never signed out
 })
 
 t.test(
-  'property: when two parties refresh outside one grace window, the session dies',
+  'property: when two parties refresh outside one grace period, the session ends',
   async () => {
     const waitMs = fc.integer({ min: policy.graceMs, max: policy.idleMs - 1 })
     fc.assert(

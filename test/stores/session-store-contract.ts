@@ -33,14 +33,14 @@ export function sessionStoreContract(
       await body(t, store)
     })
 
-  withStore('gives back what was created', async (t, store) => {
+  withStore('a session is found as it was created', async (t, store) => {
     const one = session({ sid: randomId(), userAgent: 'Ünïcode/1.0 "quoted"', amr: ['pwd', 'otp'] })
     await store.create(one)
     t.same(await store.find(one.sid, t0), one)
     t.equal(await store.find(randomId(), t0), null)
   })
 
-  withStore('hides what has expired or was revoked', async (t, store) => {
+  withStore('an expired or revoked session is not found', async (t, store) => {
     const one = session({ sid: randomId() })
     await store.create(one)
     t.equal(await store.find(one.sid, one.expiresAtMs), null)
@@ -49,14 +49,14 @@ export function sessionStoreContract(
     t.equal(await store.find(one.sid, t0 + 2), null)
   })
 
-  withStore('tells the time by its own clock, if it has one', async (t, store) => {
+  withStore('returns the time by its own clock, if it has one', async (t, store) => {
     const beforeMs = Date.now()
     const clockMs = (await store.clockMs()) ?? beforeMs
     t.ok(clockMs > beforeMs - 1_000 && clockMs < Date.now() + 1_000, `${clockMs - beforeMs} ms`)
   })
 
   withStore(
-    'dates the log by its own clock, where the one of an issuer is behind',
+    'dates log entries by its own clock if the clock of the issuer is behind',
     async (t, store) => {
       const { revokedKeptMs: keptMs } = policy
       const behindMs = Date.now() - 3_600_000
@@ -91,7 +91,7 @@ export function sessionStoreContract(
     },
   )
 
-  withStore("lists a user's sessions, newest first, and nobody else's", async (t, store) => {
+  withStore("lists a user's sessions only, newest first", async (t, store) => {
     const mine = [2, 0, 1].map((n) => session({ sid: randomId(), createdAtMs: t0 + n }))
     await Promise.all(mine.map((one) => store.create(one)))
     await store.create(session({ sid: randomId(), sub: 'user-2' }))
@@ -102,7 +102,7 @@ export function sessionStoreContract(
     )
   })
 
-  withStore('ends all sessions of a user at once', async (t, store) => {
+  withStore('revokes all sessions of a user', async (t, store) => {
     const mine = Array.from({ length: 3 }, () => session({ sid: randomId() }))
     const other = session({ sid: randomId(), sub: 'user-2' })
     await Promise.all([...mine, other].map((one) => store.create(one)))
@@ -112,51 +112,48 @@ export function sessionStoreContract(
     t.same(await store.find(other.sid, t0), other)
   })
 
-  withStore(
-    'ends what was created before a time, some at once, and nothing else',
-    async (t, store) => {
-      const created = (createdAtMs: number, count: number, changes: Partial<Session> = {}) =>
-        Array.from({ length: count }, (_, n) =>
-          session({ sid: randomId(), sub: `user-${n % 50}`, createdAtMs, ...changes }),
-        )
-      const old = created(t0 - 1, 700)
-      const others = [...created(t0, 20), ...created(t0 - 1, 20, { expiresAtMs: t0 + 2_000 })]
-      const signedOut = created(t0 - 1, 1)
-      await inTurn([...old, ...others, ...signedOut], (one) => store.create(one))
-      await store.revoke(signedOut[0]?.sid ?? '', t0, policy.revokedKeptMs)
-      const nowMs = t0 + 3_000
-      const end = async () => {
-        const batches: string[][] = []
-        for await (const sids of store.endCreatedBefore(t0, nowMs, policy.revokedKeptMs)) {
-          batches.push(sids)
-        }
-        return batches
+  withStore('revokes the sessions created before a time, in batches', async (t, store) => {
+    const created = (createdAtMs: number, count: number, changes: Partial<Session> = {}) =>
+      Array.from({ length: count }, (_, n) =>
+        session({ sid: randomId(), sub: `user-${n % 50}`, createdAtMs, ...changes }),
+      )
+    const old = created(t0 - 1, 700)
+    const others = [...created(t0, 20), ...created(t0 - 1, 20, { expiresAtMs: t0 + 2_000 })]
+    const signedOut = created(t0 - 1, 1)
+    await inTurn([...old, ...others, ...signedOut], (one) => store.create(one))
+    await store.revoke(signedOut[0]?.sid ?? '', t0, policy.revokedKeptMs)
+    const nowMs = t0 + 3_000
+    const end = async () => {
+      const batches: string[][] = []
+      for await (const sids of store.endCreatedBefore(t0, nowMs, policy.revokedKeptMs)) {
+        batches.push(sids)
       }
-      const before = await store.revocationsAfter(logStart, 10)
-      const [batches] = await Promise.all([
-        end(),
-        // A refresh in the meantime keeps none of them.
-        inTurn(old, ({ sid }) => store.rotate(rotation({ sid, nowMs }))),
-      ])
-      t.same(batches.flat().toSorted(), old.map(({ sid }) => sid).toSorted())
-      t.ok(batches.length > 1 && batches.every(({ length }) => length > 0 && length <= 500))
-      t.same(await store.revocationsAfter(logStart, 10), before, 'the log is left to the caller')
-      const outcomes = await inTurn(old, async ({ sid }) => {
-        return (await store.rotate(rotation({ sid, nowMs: nowMs + 1 }))).outcome
-      })
-      t.same([...new Set(outcomes)], ['revoked'])
-      for (const one of others) t.same(await store.find(one.sid, t0 + 1_000), one)
-      const listed = await store.listBySub('user-0', t0 + 1_000)
-      t.equal(listed.length, others.filter(({ sub }) => sub === 'user-0').length)
-      t.same(await end(), [], 'there are no more')
-    },
-  )
+      return batches
+    }
+    const before = await store.revocationsAfter(logStart, 10)
+    const [batches] = await Promise.all([
+      end(),
+      // A refresh in the meantime keeps none of them.
+      inTurn(old, ({ sid }) => store.rotate(rotation({ sid, nowMs }))),
+    ])
+    t.same(batches.flat().toSorted(), old.map(({ sid }) => sid).toSorted())
+    t.ok(batches.length > 1 && batches.every(({ length }) => length > 0 && length <= 500))
+    t.same(await store.revocationsAfter(logStart, 10), before, 'the log is left to the caller')
+    const outcomes = await inTurn(old, async ({ sid }) => {
+      return (await store.rotate(rotation({ sid, nowMs: nowMs + 1 }))).outcome
+    })
+    t.same([...new Set(outcomes)], ['revoked'])
+    for (const one of others) t.same(await store.find(one.sid, t0 + 1_000), one)
+    const listed = await store.listBySub('user-0', t0 + 1_000)
+    t.equal(listed.length, others.filter(({ sub }) => sub === 'user-0').length)
+    t.same(await end(), [], 'there are no more')
+  })
 
-  withStore('does not know a session that was never created', async (t, store) => {
+  withStore('a session that was never created is unknown', async (t, store) => {
     t.same(await store.rotate(rotation({ sid: randomId() })), { outcome: 'unknown', session: null })
   })
 
-  withStore('50 requests with one token get one successor', async (t, store) => {
+  withStore('50 concurrent requests with one token get one successor', async (t, store) => {
     const one = session({ sid: randomId() })
     await store.create(one)
     const request = rotation({ sid: one.sid, nowMs: t0 + policy.graceMs })
@@ -166,7 +163,7 @@ export function sessionStoreContract(
     t.same([...new Set(results.map(({ session }) => session?.generation))], [1])
   })
 
-  withStore('decides each case of the rule as `decideRotation` does', async (t, store) => {
+  withStore('decides each case like `decideRotation`', async (t, store) => {
     for (const { title, session: before, request, outcome, after } of rotationCases) {
       const one = { ...before, sid: randomId() }
       await store.create(one)
@@ -177,21 +174,24 @@ export function sessionStoreContract(
     }
   })
 
-  withStore('decides every rotation as the rule does, and remembers it', async (_t, store) => {
-    const graces = fc.constantFrom(policy.graceMs, 0)
-    const story = fc.record({
-      graceMs: graces,
-      isBound: fc.boolean(),
-      steps: fc.array(step, { minLength: 1, maxLength: 16 }),
-    })
-    await fc.assert(
-      fc.asyncProperty(story, (story) => follow(store, story)),
-      { numRuns: 120 },
-    )
-  })
+  withStore(
+    'property: decides every sequence of requests like `decideRotation`',
+    async (_t, store) => {
+      const graces = fc.constantFrom(policy.graceMs, 0)
+      const story = fc.record({
+        graceMs: graces,
+        isBound: fc.boolean(),
+        steps: fc.array(step, { minLength: 1, maxLength: 16 }),
+      })
+      await fc.assert(
+        fc.asyncProperty(story, (story) => follow(store, story)),
+        { numRuns: 120 },
+      )
+    },
+  )
 
   withStore(
-    'every kind of step is decided as the rule does, one after the other',
+    'decides a sequence with every kind of step like `decideRotation`',
     async (t, store) => {
       const [mine, other, third] = ['mine', 'other', 'third'].map(digest) as [
         Buffer,
@@ -236,7 +236,7 @@ export function sessionStoreContract(
   )
 
   withStore(
-    'I12: a thief who retries with a key of his own does not keep grace open',
+    'I12: a thief who retries with their own key does not extend the grace period',
     async (t, store) => {
       const one = session({ sid: randomId() })
       await store.create(one)
@@ -256,7 +256,7 @@ export function sessionStoreContract(
   )
 
   withStore(
-    'the same refresh made twice gets the same answer, also beyond grace',
+    'a repeated refresh gets the same result, also after the grace period',
     async (t, store) => {
       const one = session({ sid: randomId() })
       await store.create(one)
@@ -285,7 +285,7 @@ export function sessionStoreContract(
     },
   )
 
-  withStore('a session that is bound to a key yields to that key alone', async (t, store) => {
+  withStore('a session that is bound to a key requires a proof of that key', async (t, store) => {
     const jkt = thisKey ?? null
     const one = session({ sid: randomId(), jkt })
     await store.create(one)
@@ -305,7 +305,7 @@ export function sessionStoreContract(
     t.same(await store.find(one.sid, nowMs), after)
   })
 
-  withStore('a revoked session never comes back', async (t, store) => {
+  withStore('a revoked session never becomes live again', async (t, store) => {
     const one = session({ sid: randomId() })
     await store.create(one)
     await Promise.all([
@@ -320,7 +320,7 @@ export function sessionStoreContract(
   })
 
   const whereSwept = expiresByItself ? (..._: Parameters<typeof withStore>) => {} : withStore
-  whereSwept('removes what has expired, a slice at a time', async (t, store) => {
+  whereSwept('removes expired sessions, a slice at a time', async (t, store) => {
     const all = Array.from({ length: 25 }, (_, n) =>
       session({ sid: randomId(), expiresAtMs: t0 + (n % 2 === 0 ? 1_000 : 9_000) }),
     )
@@ -335,58 +335,66 @@ export function sessionStoreContract(
     }
   })
 
-  withStore('notes what was revoked, in order, for readers that go on', async (t, store) => {
-    const all = Array.from({ length: 4 }, (_, n) => session({ sid: randomId(), sub: `user-${n}` }))
-    await Promise.all(all.map((one) => store.create(one)))
-    const [a, b] = [all[0]?.sid ?? '', all[1]?.sid ?? '']
-    t.same(await store.revocationsAfter(logStart, 10), [])
-    await store.revoke(a, t0 + 1, policy.revokedKeptMs)
-    await store.revoke(a, t0 + 2, policy.revokedKeptMs)
-    await store.rotate(rotation({ sid: b, nowMs: t0 + 20_000 }))
-    await store.rotate(rotation({ sid: b, nowMs: t0 + 50_000 }))
-    await store.rotate(rotation({ sid: b, nowMs: t0 + 50_001 }))
-    const first = await store.revocationsAfter(logStart, 10)
-    t.match(first, [
-      { kind: 'session', id: a, atMs: t0 + 1 },
-      { kind: 'session', id: b, atMs: t0 + 50_000 },
-    ])
-    t.equal(first.length, 2)
-    await store.revokeAll('user-2', t0 + 60_000, policy.revokedKeptMs)
-    await store.revokeAll('nobody', t0 + 60_001, policy.revokedKeptMs)
-    await store.revokeEverybody(t0 + 60_002, policy.revokedKeptMs)
-    const next = await store.revocationsAfter(first.at(-1)?.position ?? '', 10)
-    t.match(next, [
-      { kind: 'user', id: 'user-2', atMs: t0 + 60_000 },
-      { kind: 'user', id: 'nobody' },
-      { kind: 'all', id: '', atMs: t0 + 60_002 },
-    ])
-    t.equal((await store.revocationsAfter(logStart, 2)).length, 2)
-    t.same(await store.revocationsAfter(next.at(-1)?.position ?? '', 10), [])
-  })
+  withStore(
+    'the log has revocations in order, and readers continue from a position',
+    async (t, store) => {
+      const all = Array.from({ length: 4 }, (_, n) =>
+        session({ sid: randomId(), sub: `user-${n}` }),
+      )
+      await Promise.all(all.map((one) => store.create(one)))
+      const [a, b] = [all[0]?.sid ?? '', all[1]?.sid ?? '']
+      t.same(await store.revocationsAfter(logStart, 10), [])
+      await store.revoke(a, t0 + 1, policy.revokedKeptMs)
+      await store.revoke(a, t0 + 2, policy.revokedKeptMs)
+      await store.rotate(rotation({ sid: b, nowMs: t0 + 20_000 }))
+      await store.rotate(rotation({ sid: b, nowMs: t0 + 50_000 }))
+      await store.rotate(rotation({ sid: b, nowMs: t0 + 50_001 }))
+      const first = await store.revocationsAfter(logStart, 10)
+      t.match(first, [
+        { kind: 'session', id: a, atMs: t0 + 1 },
+        { kind: 'session', id: b, atMs: t0 + 50_000 },
+      ])
+      t.equal(first.length, 2)
+      await store.revokeAll('user-2', t0 + 60_000, policy.revokedKeptMs)
+      await store.revokeAll('nobody', t0 + 60_001, policy.revokedKeptMs)
+      await store.revokeEverybody(t0 + 60_002, policy.revokedKeptMs)
+      const next = await store.revocationsAfter(first.at(-1)?.position ?? '', 10)
+      t.match(next, [
+        { kind: 'user', id: 'user-2', atMs: t0 + 60_000 },
+        { kind: 'user', id: 'nobody' },
+        { kind: 'all', id: '', atMs: t0 + 60_002 },
+      ])
+      t.equal((await store.revocationsAfter(logStart, 2)).length, 2)
+      t.same(await store.revocationsAfter(next.at(-1)?.position ?? '', 10), [])
+    },
+  )
 
-  withStore('a reader that follows the log misses nothing that others write', async (t, store) => {
-    const all = Array.from({ length: 60 }, () => session({ sid: randomId() }))
-    await Promise.all(all.map((one) => store.create(one)))
-    const seen: string[] = []
-    let position = logStart
-    const follow = async () => {
-      for (const entry of await store.revocationsAfter(position, 7)) {
-        seen.push(entry.id)
-        position = entry.position
+  withStore(
+    'a reader that follows the log misses no entry of concurrent writers',
+    async (t, store) => {
+      const all = Array.from({ length: 60 }, () => session({ sid: randomId() }))
+      await Promise.all(all.map((one) => store.create(one)))
+      const seen: string[] = []
+      let position = logStart
+      const follow = async () => {
+        for (const entry of await store.revocationsAfter(position, 7)) {
+          seen.push(entry.id)
+          position = entry.position
+        }
       }
-    }
-    const writes = all.map((one) => store.revoke(one.sid, t0 + 1, policy.revokedKeptMs))
-    for (let look = 0; look < 5; look++) await follow()
-    await Promise.all(writes)
-    while (seen.length < all.length) {
-      const before = seen.length
-      await follow()
-      if (seen.length === before) break
-    }
-    t.same(seen.toSorted(), all.map(({ sid }) => sid).toSorted())
-  })
+      const writes = all.map((one) => store.revoke(one.sid, t0 + 1, policy.revokedKeptMs))
+      for (let look = 0; look < 5; look++) await follow()
+      await Promise.all(writes)
+      while (seen.length < all.length) {
+        const before = seen.length
+        await follow()
+        if (seen.length === before) break
+      }
+      t.same(seen.toSorted(), all.map(({ sid }) => sid).toSorted())
+    },
+  )
 
-  withStore('forgets what was revoked once every token of then has expired', async (t, store) => {
+  withStore('log entries are removed once they expire', async (t, store) => {
     await store.revokeAll('user-1', t0, policy.revokedKeptMs)
     await store.revokeAll('user-2', t0 + 1_000, policy.revokedKeptMs)
     const seen = (await store.revocationsAfter(logStart, 10)).at(-1)?.position ?? ''
@@ -398,7 +406,7 @@ export function sessionStoreContract(
     t.match(await store.revocationsAfter(seen, 10), [{ id: 'user-3' }])
   })
 
-  withStore('answers a ping', async (t, store) => {
+  withStore('ping succeeds', async (t, store) => {
     await t.resolves(store.ping())
   })
 

@@ -116,21 +116,21 @@ export function sessionTabs(t: Test, open: () => Promise<RotatingStore>, runs: n
     })
   const numRuns = runs
 
-  withStore('property: requests out of order, by delays within grace, sign nobody out', (store) =>
+  withStore('property: requests out of order within the grace period sign nobody out', (store) =>
     fc.assert(
       fc.asyncProperty(storyOf('none'), (story) => tell(store, story, 'none')),
       { numRuns },
     ),
   )
 
-  withStore('property: nor where each request has a key of its own', (store) =>
+  withStore('property: requests out of order with their own keys sign nobody out', (store) =>
     fc.assert(
       fc.asyncProperty(storyOf('own'), (story) => tell(store, story, 'own')),
       { numRuns },
     ),
   )
 
-  withStore('property: nor do answers that take nearly half of grace', (store) =>
+  withStore('property: responses that take nearly half the grace period sign nobody out', (store) =>
     fc.assert(
       fc.asyncProperty(slowStory, fc.constantFrom<Keys>('none', 'shared'), (story, keys) =>
         tell(store, story, keys),
@@ -139,24 +139,28 @@ export function sessionTabs(t: Test, open: () => Promise<RotatingStore>, runs: n
     ),
   )
 
-  withStore('property: nor do they when lost answers are asked for again, with the key', (store) =>
-    fc.assert(
-      fc.asyncProperty(storyOf('shared'), (story) => tell(store, story, 'shared')),
-      { numRuns },
-    ),
+  withStore(
+    'property: requests out of order with retries of lost responses sign nobody out',
+    (store) =>
+      fc.assert(
+        fc.asyncProperty(storyOf('shared'), (story) => tell(store, story, 'shared')),
+        { numRuns },
+      ),
   )
 
-  withStore('counterexample: another copy right behind the answer by key', async (store) => {
+  withStore('counterexample: a copy right after the response to a retry', async (store) => {
     for (const story of wakings) await tell(store, story, 'shared')
   })
 
-  withStore('property: a session that was ended stays so, whatever is on its way', (store) =>
-    fc.assert(
-      fc.asyncProperty(storyOf('shared'), fc.nat(policy.idleMs / 6), (story, endsAfterMs) =>
-        staysEnded(store, story, endsAfterMs),
+  withStore(
+    'property: a revoked session stays revoked, whatever requests are in progress',
+    (store) =>
+      fc.assert(
+        fc.asyncProperty(storyOf('shared'), fc.nat(policy.idleMs / 6), (story, endsAfterMs) =>
+          staysEnded(store, story, endsAfterMs),
+        ),
+        { numRuns },
       ),
-      { numRuns },
-    ),
   )
 
   const theft = fc.record({
@@ -165,7 +169,7 @@ export function sessionTabs(t: Test, open: () => Promise<RotatingStore>, runs: n
       maxLength: 6,
     }),
   })
-  withStore('property: a thief among late and doubled requests is found out', (store) =>
+  withStore('property: a thief among late and duplicate requests is detected', (store) =>
     fc.assert(
       fc.asyncProperty(storyOf('none'), theft, (story, theft) => isFoundOut(store, story, theft)),
       { numRuns },

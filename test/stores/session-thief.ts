@@ -216,14 +216,16 @@ export function sessionThief(t: Test, open: () => Promise<RotatingStore>, runs: 
       t.pass()
     })
 
-  withStore('I12: the first refresh of the owner outside the grace period ends it', (store) =>
-    fc.assert(
-      fc.asyncProperty(anyStory, (story) => tell(store, story)),
-      { numRuns: runs },
-    ),
+  withStore(
+    'I12: the first refresh of the owner outside the grace period ends the session',
+    (store) =>
+      fc.assert(
+        fc.asyncProperty(anyStory, (story) => tell(store, story)),
+        { numRuns: runs },
+      ),
   )
 
-  withStore('I12: nobody hides by sending one request over and over', (store) =>
+  withStore('I12: nobody hides by repeating one request', (store) =>
     fc.assert(
       fc.asyncProperty(polling, (story) => poll(store, story)),
       { numRuns: runs },

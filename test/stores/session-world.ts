@@ -157,11 +157,11 @@ export function sessionWorld(
     t.pass('nobody was signed out')
   }
 
-  t.test('property: tabs, delays and doubles within grace sign nobody out', (t) =>
+  t.test('property: tabs, delays and duplicates within the grace period sign nobody out', (t) =>
     holds(t, fc.array(trip(), { maxLength: 15 }), false),
   )
 
-  t.test('property: who retries with the key is never signed out, however late', (t) => {
+  t.test('property: retries with the key sign nobody out, however late', (t) => {
     const lost = trip({ isAnswerLost: fc.boolean() })
     return holds(t, fc.array(lost, { maxLength: 15 }), true)
   })
@@ -171,7 +171,7 @@ export function sessionWorld(
     return holds(t, fc.array(failing, { maxLength: 15 }), false, true)
   })
 
-  t.test('property: a thief with any older token, and the owner, do not both go on', async (t) => {
+  t.test('property: a thief with any older token and the owner do not both continue', async (t) => {
     const { store } = await open()
     t.teardown(() => store.close())
     const restMs = fc.integer({ min: graceMs, max: restMaxMs })

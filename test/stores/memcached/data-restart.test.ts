@@ -9,7 +9,7 @@ import { DataLoad } from '../data-load.ts'
 const deadlineMs = 1_000
 const cartCount = 24
 
-t.test('a node is killed and brought back while carts are filled', async (t) => {
+t.test('a node is killed and restarted while carts are filled', async (t) => {
   const nodes = await Promise.all([1, 2, 3].map(() => startMemcached(t)))
   const [first] = nodes
   if (first === undefined) throw new Error('there is no node')

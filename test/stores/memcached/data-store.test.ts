@@ -16,7 +16,7 @@ t.test('one node', async (t) => contract(t, (await startMemcached(t)).url))
 t.test('three nodes', async (t) => {
   const nodes = await Promise.all([1, 2, 3].map(() => startMemcached(t)))
   contract(t, urlOf(nodes.map(({ port }) => port)))
-  t.test('have all of them data', async (t) => {
+  t.test('all of them have data', async (t) => {
     for (const node of nodes) t.ok((await node.stat('curr_items')) > 0)
   })
 })
@@ -63,7 +63,7 @@ async function expiryMs(server: MemcachedServer, key: string): Promise<number> {
   return Date.now() + 1_000 * Number(/t(\d+)/.exec(reply)?.[1])
 }
 
-t.test('what has ended is wiped out of the memory', async (t) => {
+t.test('ended data is erased from memory', async (t) => {
   const { server, store } = await started(t)
   const secret = 'the value of a field'
   const value = Buffer.from(secret)
@@ -91,7 +91,7 @@ t.test('a read of fields is one round trip, a write two', async (t) => {
   t.equal((await server.stat('cmd_set')) - sets, 1)
 })
 
-t.test('a lost index is a miss of all, and what comes after is right', async (t) => {
+t.test('a lost index is a miss of all fields, and later writes succeed', async (t) => {
   const { server, store } = await started(t)
   const owner = newOwner()
   const [one, other] = [write({ owner, field: 'a' }), write({ owner, field: 'b' })]
@@ -105,7 +105,7 @@ t.test('a lost index is a miss of all, and what comes after is right', async (t)
   t.same(await store.read(owner, 'all'), fieldsOf(next), 'the other one is of an earlier life')
 })
 
-t.test('what is no index of ours is a miss, and is overwritten', async (t) => {
+t.test('an item that is not an index is a miss, and is overwritten', async (t) => {
   const { server, store } = await started(t)
   const one = write({ owner: newOwner() })
   await server.ask(`set ${locate(one.owner).indexKey} 0 0 3\r\nabc`, 'STORED')
@@ -114,7 +114,7 @@ t.test('what is no index of ours is a miss, and is overwritten', async (t) => {
   t.same(await store.read(one.owner, 'all'), fieldsOf(one))
 })
 
-t.test('a full server drops fields, and each is a miss, never another one', async (t) => {
+t.test('a field that a full server evicts is a miss', async (t) => {
   const { server, store } = await started(t, ['-m', '2'])
   const value = Buffer.alloc(20_000, 1)
   const writes = Array.from({ length: 1_000 }, () => write({ owner: newOwner(), value }))
@@ -129,7 +129,7 @@ t.test('a full server drops fields, and each is a miss, never another one', asyn
   t.ok(misses > 0 && misses < writes.length, `${misses} misses`)
 })
 
-t.test('a value that the server has no room for is refused, and others go on', async (t) => {
+t.test('a value that is too large for the server is refused, and others are not', async (t) => {
   const { server, store } = await started(t)
   const [owner, small] = [newOwner(), write({ owner: newOwner() })]
   const before = await server.stat('total_connections')

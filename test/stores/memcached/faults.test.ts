@@ -51,7 +51,7 @@ async function startPeer(t: Test, answer: (socket: Socket, text: string) => void
   return urlOf([(server.address() as AddressInfo).port])
 }
 
-t.test('a node that is killed: its owners hear so in time, others notice nothing', async (t) => {
+t.test('a killed node fails the calls of its owners in time, and no others', async (t) => {
   const nodes = [await startMemcached(t), await startMemcached(t), await startMemcached(t)]
   const store = await open(t, urlOf(nodes.map(({ port }) => port)))
   const writes = Array.from({ length: 60 }, () => write({ owner: newOwner() }))
@@ -85,30 +85,33 @@ t.test('a node that is killed: its owners hear so in time, others notice nothing
   t.equal(misses, lost, 'it has forgotten all, and the others nothing')
 })
 
-t.test('a silent node costs the deadline, then nothing, and is found again', async (t) => {
-  const server = await startMemcached(t)
-  const store = await open(t, server.url)
-  const one = write({ owner: newOwner() })
-  await store.write(one)
-  server.freeze()
-  const many = await Promise.all(
-    Array.from({ length: 20 }, () => unavailable(t, store.read(one.owner, 'all'))),
-  )
-  for (const tookMs of many) {
-    t.ok(tookMs > deadlineMs - 50 && tookMs < deadlineMs + lateMs, `${tookMs} ms`)
-  }
-  // A reply to the write that came late makes those above calls of a node that is slow, not silent.
-  await until('calls are blocked', async () => {
-    const more = await Promise.allSettled([1, 2, 3, 4, 5].map(() => store.read(one.owner, 'all')))
-    return more.some((one) => one.status === 'rejected' && /not responding/.test(one.reason))
-  })
-  server.thaw()
-  const read = async () => (await store.read(one.owner, 'all').catch(() => null)) !== null
-  await until('it answers again', read)
-  t.same(await store.read(one.owner, 'all'), fieldsOf(one))
-})
+t.test(
+  'calls to a silent node fail at the deadline, then immediately, and succeed once it responds',
+  async (t) => {
+    const server = await startMemcached(t)
+    const store = await open(t, server.url)
+    const one = write({ owner: newOwner() })
+    await store.write(one)
+    server.freeze()
+    const many = await Promise.all(
+      Array.from({ length: 20 }, () => unavailable(t, store.read(one.owner, 'all'))),
+    )
+    for (const tookMs of many) {
+      t.ok(tookMs > deadlineMs - 50 && tookMs < deadlineMs + lateMs, `${tookMs} ms`)
+    }
+    // A reply to the write that came late makes those above calls of a node that is slow, not silent.
+    await until('calls are blocked', async () => {
+      const more = await Promise.allSettled([1, 2, 3, 4, 5].map(() => store.read(one.owner, 'all')))
+      return more.some((one) => one.status === 'rejected' && /not responding/.test(one.reason))
+    })
+    server.thaw()
+    const read = async () => (await store.read(one.owner, 'all').catch(() => null)) !== null
+    await until('it answers again', read)
+    t.same(await store.read(one.owner, 'all'), fieldsOf(one))
+  },
+)
 
-t.test('half an answer is none, and what comes after it is nobody’s', async (t) => {
+t.test('half a reply is no reply, and its rest is discarded', async (t) => {
   const tokensOf = (text: string) => [...text.matchAll(/ O(\w+)\r/g)].map(([, token]) => token)
   let first: Socket | null = null
   const url = await startPeer(t, (socket, text) => {
@@ -129,7 +132,7 @@ t.test('half an answer is none, and what comes after it is nobody’s', async (t
   t.same(await store.read(newOwner(), ['a']), new Map())
 })
 
-t.test('an answer with the token of another command is nobody’s', async (t) => {
+t.test('a reply with the token of another command is refused', async (t) => {
   for (const wrong of [
     (token: string) => `VA 3 c1 O${token}x\r\nabc\r\n`,
     () => 'VA 3 c1\r\nabc\r\n',
@@ -153,7 +156,7 @@ t.test('an answer with the token of another command is nobody’s', async (t) =>
   }
 })
 
-t.test('what can not be reached is told at the start, in time', async (t) => {
+t.test('an unreachable node fails the start in time', async (t) => {
   const silent = createServer(() => {}).listen(0, '127.0.0.1')
   t.teardown(() => silent.close())
   await once(silent, 'listening')
@@ -166,7 +169,7 @@ t.test('what can not be reached is told at the start, in time', async (t) => {
   }
 })
 
-t.test('more calls than may wait are refused at once', async (t) => {
+t.test('a call beyond the limit fails immediately', async (t) => {
   const server = await startMemcached(t)
   const store = await open(t, server.url)
   server.freeze()
@@ -177,7 +180,7 @@ t.test('more calls than may wait are refused at once', async (t) => {
   await Promise.all(calls)
 })
 
-t.test('close() lets calls end, and takes no more', async (t) => {
+t.test('close() waits for calls and refuses further ones', async (t) => {
   const server = await startMemcached(t)
   const store = await MemcachedDataStore.open(server.url, { deadlineMs })
   const one = write({ owner: newOwner() })

@@ -17,7 +17,7 @@ const some = fc.record({
   salt: fc.stringMatching(/^[a-z]{1,8}$/),
 })
 
-t.test('a node more takes about its share, and nothing else moves', async () => {
+t.test('a new node takes about its share, and no other owner moves', async () => {
   fc.assert(
     fc.property(some, ({ count, salt }) => {
       const [before, after] = [names(count, salt), names(count + 1, salt)].map(placesOf) as [
@@ -44,7 +44,7 @@ t.test('the order of the nodes does not matter', async () => {
   )
 })
 
-t.test('where an owner is never changes from version to version', async (t) => {
+t.test('the node of an owner never changes between versions', async (t) => {
   const nodes = ['10.0.0.1:11211', '10.0.0.2:11211', '10.0.0.3:11211']
   const ring = new HashRing(nodes)
   t.same(

@@ -30,11 +30,11 @@ const index = fc.record(
   { noNullPrototype: true },
 )
 
-t.test('an index comes back', async (t) => {
+t.test('an index is decoded as it was encoded', async (t) => {
   fc.assert(fc.property(index, (one) => t.strictSame(decodeIndex(encodeIndex(one)), one)))
 })
 
-t.test('what is not an index is none', async (t) => {
+t.test('other bytes are no index', async (t) => {
   const good = encodeIndex({
     state: 'live',
     expiry_s: 1,
@@ -56,7 +56,7 @@ t.test('what is not an index is none', async (t) => {
   fc.assert(fc.property(fc.uint8Array(), (bytes) => decodeIndex(Buffer.from(bytes)) === null))
 })
 
-t.test('a field comes back, under its own item id only', async (t) => {
+t.test('a field is decoded under its own item id only', async (t) => {
   fc.assert(
     fc.property(itemId, itemId, fc.uint8Array(), (one, other, bytes) => {
       const [version, value] = [randomId(), Buffer.from(bytes)]
@@ -71,7 +71,7 @@ t.test('a field comes back, under its own item id only', async (t) => {
   t.equal(decodeField(Buffer.from(`${one}no end`), one), null)
 })
 
-t.test('keys are safe, short, and different for what is different', async (t) => {
+t.test('keys are safe, short and unique', async (t) => {
   const ids = ['a', 'b', 'a\0b', 'x'.repeat(10_000), 'a b\r\nflush_all\r\n', 'ü']
   const owners = ids.flatMap(
     (id) =>
@@ -87,7 +87,7 @@ t.test('keys are safe, short, and different for what is different', async (t) =>
   t.equal(new Set(keys).size, keys.length)
 })
 
-t.test('a time is a whole unix second that memcached takes for one', async (t) => {
+t.test('an expiry is a Unix second that memcached does not take for a duration', async (t) => {
   t.equal(expiryOf(1_700_000_000_001), 1_700_000_001)
   t.equal(expiryOf(1_700_000_000_000), 1_700_000_000)
   t.ok(expiryOf(0) > 30 * 24 * 3600, 'long ago, and not in a moment')

@@ -71,7 +71,7 @@ function cut(bytes: Buffer, lengths: readonly number[]): Buffer[] {
 
 const lengths = fc.array(fc.integer({ min: 0, max: 40 }), { maxLength: 60 })
 
-t.test('replies are read, however they are cut', async () => {
+t.test('replies are parsed, however they are split', async () => {
   fc.assert(
     fc.property(fc.array(reply, { maxLength: 8 }), lengths, (replies, lengths) => {
       deepStrictEqual(parse(cut(Buffer.concat(replies.map(encode)), lengths)), replies)
@@ -79,7 +79,7 @@ t.test('replies are read, however they are cut', async () => {
   )
 })
 
-t.test('any bytes are replies or a ProtocolError, the same however they are cut', async () => {
+t.test('any bytes are replies or a ProtocolError, however they are split', async () => {
   const outcomeOf = (chunks: readonly Buffer[]) => {
     try {
       return parse(chunks)
@@ -104,7 +104,7 @@ t.test('any bytes are replies or a ProtocolError, the same however they are cut'
   )
 })
 
-t.test('what is not of the protocol, or too much, is refused', async (t) => {
+t.test('bytes that violate the protocol or its limits are refused', async (t) => {
   for (const text of [
     ...[
       'HD\n',

@@ -81,7 +81,7 @@ async function historyOf(
   return history
 }
 
-t.test('whatever comes between the commands of a call, its outcome is right', async (t) => {
+t.test('the outcome of a call is correct, whatever happens between its commands', async (t) => {
   const outcomes = new Set<string>()
   await fc.assert(
     fc.asyncProperty(
@@ -101,7 +101,7 @@ t.test('whatever comes between the commands of a call, its outcome is right', as
   }
 })
 
-t.test('the check forgives a first write nothing but an end at the same time', async (t) => {
+t.test('the check allows a first write to be lost only to a concurrent end', async (t) => {
   const first = { kind: 'write', field: 'a', expected: null, outcome: 'written' } as const
   const history = (endAt: number): Done[] => [
     { ...first, version: 'v', begunAt: 1, doneAt: 2 },
@@ -114,7 +114,7 @@ t.test('the check forgives a first write nothing but an end at the same time', a
   t.equal(isLinearizable(history(2.3), 1), false, 'it had ended')
 })
 
-t.test('the check finds a value that comes back', async (t) => {
+t.test('the check detects data that comes back', async (t) => {
   const common = { field: 'a', expected: undefined, version: 'v' }
   const at = (begunAt: number) => ({ begunAt, doneAt: begunAt + 0.5 })
   const history: Done[] = [

@@ -35,7 +35,7 @@ t.test('TLS', async (t) => {
   })
 })
 
-t.test('what is wrong is said, without the URL', async (t) => {
+t.test('a wrong URL is refused, and not quoted', async (t) => {
   const secret = 's3cret'
   for (const [url, detail] of [
     [`memcache://u:${secret}@a`, /must be memcached:/],

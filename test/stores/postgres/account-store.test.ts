@@ -11,7 +11,7 @@ accountStoreContract(t, async () =>
   PostgresAccountStore.open(await server.createDatabase(), patient),
 )
 
-t.test('replicas see one another, and share the names', async (t) => {
+t.test('replicas share the login names', async (t) => {
   const url = await server.createDatabase()
   const [one, other] = [
     await PostgresAccountStore.open(url, patient),
@@ -24,7 +24,7 @@ t.test('replicas see one another, and share the names', async (t) => {
   await t.rejects(other.create(account()), { code: 'account_exists' })
 })
 
-t.test('imports that meet from both ends do not end in a deadlock', async (t) => {
+t.test('concurrent imports in opposite order do not deadlock', async (t) => {
   const url = await server.createDatabase()
   const [one, other] = [
     await PostgresAccountStore.open(url, patient),

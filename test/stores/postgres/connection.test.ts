@@ -49,7 +49,7 @@ for (const [what, host, parameters] of [
   })
 }
 
-t.test('a server without TLS is not spoken to in plain text instead', async (t) => {
+t.test('a server without TLS is refused, not used in plain text', async (t) => {
   const plain = await PostgresServer.start(t)
   const url = `${await plain.createDatabase()}?sslmode=require`
   await t.rejects(PostgresAccountStore.open(url), {
@@ -58,7 +58,7 @@ t.test('a server without TLS is not spoken to in plain text instead', async (t) 
   })
 })
 
-t.test('certificates that can not be read are a matter of configuration', async (t) => {
+t.test('an unreadable certificate file is a configuration error', async (t) => {
   const parameters = { sslmode: 'verify-full', sslrootcert: `${ca}.no` }
   await t.rejects(PostgresAccountStore.open(urlOf('localhost', parameters)), {
     code: 'config_invalid',
@@ -66,7 +66,7 @@ t.test('certificates that can not be read are a matter of configuration', async 
   })
 })
 
-t.test('by the Unix socket', async (t) => {
+t.test('a Unix socket', async (t) => {
   const url = new URL(direct)
   const socket = `postgres://gatepass@${encodeURIComponent(server.folder)}:${server.port}`
   const store = await PostgresAccountStore.open(`${socket}${url.pathname}`, patient)

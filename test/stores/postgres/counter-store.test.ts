@@ -16,7 +16,7 @@ counterStoreContract(t, async (t) => {
   return { open, wait: stopTime(t) }
 })
 
-t.test('expired rows do not pile up', async (t) => {
+t.test('expired rows do not accumulate', async (t) => {
   const url = await server.createDatabase()
   const store = await PostgresCounterStore.open(url, patient)
   t.teardown(() => store.close())

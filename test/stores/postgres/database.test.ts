@@ -44,7 +44,7 @@ async function timed(call: Promise<unknown>): Promise<{ tookMs: number; error: u
   return { tookMs: performance.now() - startMs, error }
 }
 
-t.test('a statement that takes too long ends in time, at the server too', async (t) => {
+t.test('a statement ends at its deadline, also on the server', async (t) => {
   const { db, url } = await open(t, { timeoutMs: 2_000 })
   const { tookMs, error } = await timed(db.run(nap, [3_600]))
   t.match(error, gone)
@@ -54,7 +54,7 @@ t.test('a statement that takes too long ends in time, at the server too', async 
   await server.untilAlone(url)
 })
 
-t.test('connections are bounded, and so is the wait for one', async (t) => {
+t.test('connections and waiting calls are limited', async (t) => {
   const { db, url } = await open(t, { maxConnections: 2, maxWaiting: 5 })
   const errors: unknown[] = []
   const calls = Array.from({ length: 20 }, async () => {
@@ -72,7 +72,7 @@ t.test('connections are bounded, and so is the wait for one', async (t) => {
   t.same(connected, [{ n: 2 }])
 })
 
-t.test('a peer that accepts and never answers is not waited for', async (t) => {
+t.test('a server that accepts and stays silent fails the start in time', async (t) => {
   const relay = await Relay.start(t, server.port)
   relay.silence()
   const url = relay.through(await server.createDatabase())
@@ -82,7 +82,7 @@ t.test('a peer that accepts and never answers is not waited for', async (t) => {
   })
 })
 
-t.test('nor is one that falls silent', async (t) => {
+t.test('calls to a server that becomes silent fail in time', async (t) => {
   const relay = await Relay.start(t, server.port)
   const url = relay.through(await server.createDatabase())
   const { db } = await open(t, { timeoutMs: 4_000, maxConnections: 3 }, url)
@@ -98,7 +98,7 @@ t.test('nor is one that falls silent', async (t) => {
   await db.close()
 })
 
-t.test('a statement is repeated when it was undone, three times at most', async (t) => {
+t.test('an undone statement is repeated, at most three times', async (t) => {
   for (const code of ['40001', '40P01']) {
     const { db, url, stored } = await open(t)
     const failUntil = (attempt: number) =>
@@ -124,7 +124,7 @@ t.test('a statement is repeated when it was undone, three times at most', async 
   }
 })
 
-t.test('what was refused is not repeated, and leaves the connection as it is', async (t) => {
+t.test('a refused statement is not repeated, and keeps its connection', async (t) => {
   const { db, stored } = await open(t, { maxConnections: 1 })
   const backend = { name: 'backend', text: 'SELECT pg_backend_pid() AS pid' }
   const { rows } = await db.run(backend, [])
@@ -134,7 +134,7 @@ t.test('what was refused is not repeated, and leaves the connection as it is', a
   t.same(await stored(), [1])
 })
 
-t.test('where it may have happened, only what does no harm twice is repeated', async (t) => {
+t.test('a statement that may have run is repeated only if it is repeatable', async (t) => {
   const relay = await Relay.start(t, server.port)
   const direct = await server.createDatabase()
   const { db } = await open(t, { maxConnections: 1 }, relay.through(direct))
@@ -147,7 +147,7 @@ t.test('where it may have happened, only what does no harm twice is repeated', a
   t.same((await db.run(next, [], true)).rows, [{ n: 4 }])
 })
 
-t.test('no value of a row reaches the error', async (t) => {
+t.test('no error contains a value of a row', async (t) => {
   const { db, url } = await open(t)
   await server.query('ALTER TABLE gatepass.numbers ADD CHECK (n < 1000000)', url)
   const error = await db.run(insert, [7_777_777]).catch((error: unknown) => error)
@@ -157,7 +157,7 @@ t.test('no value of a row reaches the error', async (t) => {
   t.notMatch(String((cause as Error).stack), /7777777/)
 })
 
-t.test('says why it can not be opened, and never the password', async (t) => {
+t.test('the error of a failed start has a reason and no password', async (t) => {
   const url = new URL(await server.createDatabase())
   const why = async (changes: Partial<URL>) => {
     const other = Object.assign(new URL(url), changes)
@@ -173,7 +173,7 @@ t.test('says why it can not be opened, and never the password', async (t) => {
   t.match(await why({ hostname: 'localhost', port: '1' }), /Postgres at localhost:1 .*ECONNREFUSED/)
 })
 
-t.test('closing lets what is here end, and takes no more', async (t) => {
+t.test('close() waits for calls and refuses further ones', async (t) => {
   const { db, stored } = await open(t, { maxConnections: 1 })
   const calls = [db.run(nap, [0.1]), db.run(insert, [1]), db.run(insert, [2])]
   const closed = db.close()
@@ -183,7 +183,7 @@ t.test('closing lets what is here end, and takes no more', async (t) => {
   t.same(await stored(), [1, 2])
 })
 
-t.test('nothing comes from the environment of the process', async (t) => {
+t.test('no setting comes from environment variables', async (t) => {
   const url = await server.createDatabase()
   const environment = {
     PGHOST: '192.0.2.1',

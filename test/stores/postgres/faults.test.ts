@@ -102,7 +102,7 @@ t.test('Postgres is restarted under load', (t) =>
   }),
 )
 
-t.test('Postgres is gone for longer than a deadline', (t) =>
+t.test('Postgres is down for longer than a deadline', (t) =>
   live(t, async (devices) => {
     await server.stop('SIGQUIT')
     await until('every call has failed', () => devices.every(({ refused }) => refused > 1))
@@ -117,7 +117,7 @@ t.test('Postgres is killed under load', (t) =>
   }),
 )
 
-t.test('all connections are ended by an administrator, over and over', (t) =>
+t.test('an administrator ends all connections repeatedly', (t) =>
   live(t, async () => {
     for (let n = 0; n < 10; n++) {
       await server.query(
@@ -128,7 +128,7 @@ t.test('all connections are ended by an administrator, over and over', (t) =>
   }),
 )
 
-t.test('connections to a server that only reads now are left for others', async (t) => {
+t.test('a connection to a server that has become read-only is replaced', async (t) => {
   const url = await server.createDatabase()
   const store = await PostgresSessionStore.open(url, patient)
   t.teardown(() => store.close())
@@ -145,7 +145,7 @@ t.test('connections to a server that only reads now are left for others', async 
   t.same(await store.find(first.sid, t0), first)
 })
 
-t.test('a rotation whose answer is lost is repeated, and its replay is the answer', async (t) => {
+t.test('a rotation whose response is lost is repeated, and its replay is the result', async (t) => {
   const url = await server.createDatabase()
   const relay = await Relay.start(t, server.port)
   const store = await PostgresSessionStore.open(relay.through(url), patient)
@@ -161,16 +161,19 @@ t.test('a rotation whose answer is lost is repeated, and its replay is the answe
   t.match(result, { outcome: 'replayed', session: { generation: 1, mintedAtMs: nowMs } })
 })
 
-t.test('without grace it is not repeated: it would be taken for reuse', async (t) => {
-  const url = await server.createDatabase()
-  const relay = await Relay.start(t, server.port)
-  const store = await PostgresSessionStore.open(relay.through(url), patient)
-  t.teardown(() => store.close())
-  const one = session({ sid: randomId() })
-  await store.create(one)
-  relay.cutNextAnswer()
-  const strict = { ...policy, graceMs: 0 }
-  const request = rotation({ sid: one.sid, nowMs: t0 + 1, policy: strict })
-  await t.rejects(store.rotate(request), { code: 'store_unavailable' })
-  t.match(await store.find(one.sid, t0 + 1), { generation: 1, revokedAtMs: null })
-})
+t.test(
+  'without a grace period a rotation is not repeated, as it would count as reuse',
+  async (t) => {
+    const url = await server.createDatabase()
+    const relay = await Relay.start(t, server.port)
+    const store = await PostgresSessionStore.open(relay.through(url), patient)
+    t.teardown(() => store.close())
+    const one = session({ sid: randomId() })
+    await store.create(one)
+    relay.cutNextAnswer()
+    const strict = { ...policy, graceMs: 0 }
+    const request = rotation({ sid: one.sid, nowMs: t0 + 1, policy: strict })
+    await t.rejects(store.rotate(request), { code: 'store_unavailable' })
+    t.match(await store.find(one.sid, t0 + 1), { generation: 1, revokedAtMs: null })
+  },
+)

@@ -45,7 +45,7 @@ const refused: Record<string, Migration[]> = {
 }
 
 for (const [what, steps] of Object.entries(refused)) {
-  t.test(`refused, and nothing touched: ${what}`, async (t) => {
+  t.test(`refused without a change: ${what}`, async (t) => {
     const url = await server.createDatabase()
     await apply(url, [first, second])
     await t.rejects(apply(url, steps), { code: 'migration_failed' })
@@ -53,7 +53,7 @@ for (const [what, steps] of Object.entries(refused)) {
   })
 }
 
-t.test('a step that fails leaves nothing of those before it', async (t) => {
+t.test('a failed step rolls back the steps before it', async (t) => {
   const url = await server.createDatabase()
   const failing = { name: 'failing', sql: 'INSERT INTO gatepass.no_such VALUES (1)' }
   await t.rejects(apply(url, [first, failing]), {
@@ -64,14 +64,14 @@ t.test('a step that fails leaves nothing of those before it', async (t) => {
   t.same(schemas, [])
 })
 
-t.test('several replicas that start at once apply each step once', async (t) => {
+t.test('replicas that start at the same time apply each step once', async (t) => {
   const url = await server.createDatabase()
   const slow = { name: 'slow', sql: 'SELECT pg_sleep(0.2)' }
   await Promise.all(Array.from({ length: 8 }, () => apply(url, [first, slow, second])))
   t.same(await things(url), [{ n: 1 }, { n: 2 }])
 })
 
-t.test('stores that start at once share a database', async (t) => {
+t.test('stores that start at the same time share a database', async (t) => {
   const url = await server.createDatabase()
   const opened = await Promise.all(
     Array.from({ length: 3 }, () => [
@@ -89,7 +89,7 @@ t.test('stores that start at once share a database', async (t) => {
   ])
 })
 
-t.test('a service needs no right to change tables once they are there', async (t) => {
+t.test('a service needs no right to change existing tables', async (t) => {
   const url = await server.createDatabase()
   const database = new URL(url).pathname.slice(1)
   await (await PostgresAccountStore.open(url, patient)).close()

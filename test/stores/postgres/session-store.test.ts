@@ -48,7 +48,7 @@ async function open(t: Test, stores = 1) {
   return { url, store, stores: opened, other }
 }
 
-t.test('property: the statement and the rule agree at every edge of time', async (t) => {
+t.test('property: the statement decides like `decideRotation` at every boundary', async (t) => {
   const { store } = await open(t)
   const { graceMs, idleMs } = policy
   const step = fc.record({
@@ -78,7 +78,7 @@ t.test('property: the statement and the rule agree at every edge of time', async
   await fc.assert(property, { numRuns: 100 })
 })
 
-t.test('requests that all wait for one row see what those before them made of it', async (t) => {
+t.test('requests that wait for a row continue with its new version', async (t) => {
   const { url, stores, other } = await open(t, 5)
   const one = session({ sid: randomId() })
   await stores[0]?.create(one)
@@ -99,27 +99,22 @@ t.test('requests that all wait for one row see what those before them made of it
   }
 })
 
-t.test(
-  'of many thieves at once, each finds the session revoked, and one entry says so',
-  async (t) => {
-    const { url, stores, other } = await open(t, 2)
-    const store = stores[0]
-    const one = session({ sid: randomId(), generation: 5 })
-    await store?.create(one)
-    await other.query('BEGIN')
-    await other.query('SELECT 1 FROM gatepass.sessions FOR UPDATE')
-    const request = rotation({ sid: one.sid, generation: 2 })
-    const results = stores.flatMap((store) =>
-      Array.from({ length: 8 }, () => store.rotate(request)),
-    )
-    await server.untilBlocked(16, url)
-    await other.query('COMMIT')
-    const outcomes = (await Promise.all(results)).map(({ outcome }) => outcome)
-    t.same(outcomes.toSorted(), ['reused', ...Array.from({ length: 15 }, () => 'revoked')])
-    t.match(await store?.revocationsAfter(logStart, 10), [{ kind: 'session', id: one.sid }])
-    t.equal((await store?.revocationsAfter(logStart, 10))?.length, 1)
-  },
-)
+t.test('of many concurrent reuses, one appends to the log', async (t) => {
+  const { url, stores, other } = await open(t, 2)
+  const store = stores[0]
+  const one = session({ sid: randomId(), generation: 5 })
+  await store?.create(one)
+  await other.query('BEGIN')
+  await other.query('SELECT 1 FROM gatepass.sessions FOR UPDATE')
+  const request = rotation({ sid: one.sid, generation: 2 })
+  const results = stores.flatMap((store) => Array.from({ length: 8 }, () => store.rotate(request)))
+  await server.untilBlocked(16, url)
+  await other.query('COMMIT')
+  const outcomes = (await Promise.all(results)).map(({ outcome }) => outcome)
+  t.same(outcomes.toSorted(), ['reused', ...Array.from({ length: 15 }, () => 'revoked')])
+  t.match(await store?.revocationsAfter(logStart, 10), [{ kind: 'session', id: one.sid }])
+  t.equal((await store?.revocationsAfter(logStart, 10))?.length, 1)
+})
 
 t.test('entries of the log appear in the order of their positions', async (t) => {
   const { url, store: reader, stores, other } = await open(t, 5)
@@ -157,7 +152,7 @@ t.test('entries of the log appear in the order of their positions', async (t) =>
   )
 })
 
-t.test('positions go on behind those that a fail-over has lost', async (t) => {
+t.test('positions continue after those that a fail-over has lost', async (t) => {
   const { store, other } = await open(t)
   await store.revokeAll('user-1', t0, policy.revokedKeptMs)
   const [lost] = await store.revocationsAfter(logStart, 10)
@@ -168,7 +163,7 @@ t.test('positions go on behind those that a fail-over has lost', async (t) => {
   t.match(await store.revocationsAfter('of another store', 10), [{ id: 'user-2' }])
 })
 
-t.test('rotations at any isolation that the database prefers', async (t) => {
+t.test('rotations do not depend on the isolation level of the database', async (t) => {
   const url = await server.createDatabase()
   const name = new URL(url).pathname.slice(1)
   await server.query(`ALTER DATABASE ${name} SET default_transaction_isolation = 'serializable'`)
@@ -181,7 +176,7 @@ t.test('rotations at any isolation that the database prefers', async (t) => {
   t.equal(results.filter(({ outcome }) => outcome === 'rotated').length, 1)
 })
 
-t.test('a deadlock is survived', async (t) => {
+t.test('a statement is repeated after a deadlock', async (t) => {
   const { url, store, other } = await open(t)
   const [a, b] = ['a', 'b'].map((sid) => session({ sid: sid.repeat(22) }))
   if (a === undefined || b === undefined) throw new Error('there are two')
@@ -205,7 +200,7 @@ t.test('a deadlock is survived', async (t) => {
   t.equal(found?.deadlocks, 1, 'there was one')
 })
 
-t.test('a session that is refreshed while it is swept stays', async (t) => {
+t.test('a session that is refreshed during the removal of expired rows stays', async (t) => {
   const { url, store, other } = await open(t)
   const all = ['kept', 'gone'].map((sub) =>
     session({ sid: randomId(), sub, expiresAtMs: t0 + 1_000 }),
@@ -224,7 +219,7 @@ t.test('a session that is refreshed while it is swept stays', async (t) => {
   t.same(rows, [{ sub: 'kept' }])
 })
 
-t.test('a sweep looks at every row once a round, whatever changes', async (t) => {
+t.test('the removal of expired rows reaches every row, whatever changes', async (t) => {
   const { store } = await open(t)
   const all = Array.from({ length: 300 }, (_, n) =>
     session({ sid: randomId(), expiresAtMs: t0 + (n % 3 === 0 ? 1_000 : policy.idleMs) }),
@@ -240,31 +235,28 @@ t.test('a sweep looks at every row once a round, whatever changes', async (t) =>
   t.equal((await store.listBySub('user-1', t0)).length, 200)
 })
 
-t.test(
-  'invariant 2: one row a session, which stays on its page when it is refreshed',
-  async (t) => {
-    const { url, store, other } = await open(t)
-    const all = Array.from({ length: 500 }, () => session({ sid: randomId() }))
-    await Promise.all(all.map((one) => store.create(one)))
-    for (let generation = 0; generation < 10; generation++) {
-      const nowMs = t0 + (generation + 1) * 20_000
-      await Promise.all(all.map(({ sid }) => store.rotate(rotation({ sid, generation, nowMs }))))
-    }
-    // Statistics are there when their connection has ended.
-    await store.close()
-    await server.untilAlone(url)
-    const { rows } = await other.query(
-      `SELECT (SELECT count(*)::int FROM gatepass.sessions) AS rows,
+t.test('invariant 2: a session is one row, and a refresh keeps it on its page', async (t) => {
+  const { url, store, other } = await open(t)
+  const all = Array.from({ length: 500 }, () => session({ sid: randomId() }))
+  await Promise.all(all.map((one) => store.create(one)))
+  for (let generation = 0; generation < 10; generation++) {
+    const nowMs = t0 + (generation + 1) * 20_000
+    await Promise.all(all.map(({ sid }) => store.rotate(rotation({ sid, generation, nowMs }))))
+  }
+  // Statistics are there when their connection has ended.
+  await store.close()
+  await server.untilAlone(url)
+  const { rows } = await other.query(
+    `SELECT (SELECT count(*)::int FROM gatepass.sessions) AS rows,
        n_tup_upd::int AS updates, n_tup_hot_upd::int AS heap_only
      FROM pg_stat_user_tables WHERE relname = 'sessions'`,
-    )
-    t.equal(rows[0].rows, 500)
-    t.ok(rows[0].updates > 4_500, `${rows[0].updates} updates`)
-    t.ok(rows[0].heap_only > 0.9 * rows[0].updates, `${rows[0].heap_only} of them heap-only`)
-  },
-)
+  )
+  t.equal(rows[0].rows, 500)
+  t.ok(rows[0].updates > 4_500, `${rows[0].updates} updates`)
+  t.ok(rows[0].heap_only > 0.9 * rows[0].updates, `${rows[0].heap_only} of them heap-only`)
+})
 
-t.test('no call but a sweep reads more than what it is about', async (t) => {
+t.test('no call scans the whole table', async (t) => {
   const { url, store, other } = await open(t)
   const all = Array.from({ length: 3_000 }, (_, n) =>
     session({ sid: randomId(), sub: `user-${n % 1_000}` }),

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { isLocal, parsePostgresUrl } from '../../../src/stores/postgres/url.ts'
 
-t.test('reads what a URL says', async (t) => {
+t.test('parses the parts of a URL', async (t) => {
   t.same(
     parsePostgresUrl(
       'postgres://us%65r:p%40%2F%3A@db.example:6543/my%20db?sslmode=verify-ca&sslrootcert=ca.pem',
@@ -20,7 +20,7 @@ t.test('reads what a URL says', async (t) => {
   t.match(parsePostgresUrl('postgres://u@%2Frun%2Fpostgresql/d'), { host: '/run/postgresql' })
 })
 
-t.test('another machine is reached by TLS unless the URL says otherwise', async (t) => {
+t.test('another machine is reached over TLS unless the URL says otherwise', async (t) => {
   const modeOf = (text: string) => parsePostgresUrl(text).tlsMode
   t.equal(modeOf('postgres://u@db.example/d'), 'verify-full')
   t.equal(modeOf('postgres://u@10.0.0.1/d'), 'verify-full')

@@ -38,7 +38,7 @@ async function losesNothing(
 }
 
 for (const fault of ['kill', 'freeze'] as const) {
-  t.test(`no acknowledged change is lost under Sentinel: ${fault}`, async (t) => {
+  t.test(`no acknowledged change is lost behind sentinels: ${fault}`, async (t) => {
     const { url, primary, replicas } = await startSentinels(t)
     await demandReplicas([primary, ...replicas])
     await losesNothing(t, { url, primary, fault })

@@ -22,7 +22,7 @@ local function toByte(digits) return string.char(tonumber(digits, 16)) end
 redis.call('SET', KEYS[1], (string.gsub(ARGV[1], '..', toByte)))
 `
 
-t.test('property: what is read is what was written', async () => {
+t.test('property: a row is decoded as it was encoded', async () => {
   const time = fc.integer({ min: 1, max: 2 ** 48 - 2 })
   const end = fc.oneof(time, fc.constant(Number.MAX_SAFE_INTEGER))
   const text = fc.string({ unit: 'grapheme' })
@@ -63,7 +63,7 @@ t.test('property: what is read is what was written', async () => {
   )
 })
 
-t.test('a row of another layout is not taken for a session', async (t) => {
+t.test('a row of an unknown layout is refused', async (t) => {
   const row = encodeSession(session())
   for (const version of [0, 5]) {
     row.writeUInt8(version, 0)
@@ -71,7 +71,7 @@ t.test('a row of another layout is not taken for a session', async (t) => {
   }
 })
 
-t.test('rows as earlier versions wrote them are read, and changed in place', async (t) => {
+t.test('rows of earlier versions are read and changed', async (t) => {
   const server = await startRedis(t)
   const store = await RedisSessionStore.open(server.url, patient)
   t.teardown(() => store.close())
@@ -108,7 +108,7 @@ t.test('rows as earlier versions wrote them are read, and changed in place', asy
   }
 })
 
-t.test('a session takes less than 300 bytes beyond what its keys cost', async (t) => {
+t.test('a session takes less than 300 bytes beyond its keys', async (t) => {
   const server = await startRedis(t)
   const store = await RedisSessionStore.open(server.url, patient)
   t.teardown(() => store.close())

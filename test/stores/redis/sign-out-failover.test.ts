@@ -102,7 +102,7 @@ async function losesNoSignOut(t: Test, { url, primary, fault }: Fault): Promise<
 }
 
 for (const fault of ['kill', 'kill', 'freeze'] as const) {
-  t.test(`under Sentinel: ${fault}`, async (t) => {
+  t.test(`no acknowledged sign-out is lost behind sentinels: ${fault}`, async (t) => {
     const { url, primary, replicas } = await startSentinels(t)
     await demandReplicas([primary, ...replicas])
     await losesNoSignOut(t, { url, primary, fault })
@@ -110,7 +110,7 @@ for (const fault of ['kill', 'kill', 'freeze'] as const) {
 }
 
 for (const fault of ['kill', 'freeze'] as const) {
-  t.test(`in a Cluster: ${fault}`, async (t) => {
+  t.test(`no acknowledged sign-out is lost in a Cluster: ${fault}`, async (t) => {
     // The one that takes over has a replica as well.
     const { url, nodes } = await startCluster(t, { replicas: 2, nodeTimeoutMs: 2_000 })
     await demandReplicas(nodes)
@@ -119,7 +119,7 @@ for (const fault of ['kill', 'freeze'] as const) {
 }
 
 for (const replicas of [0, 1]) {
-  t.test(`what no replica has is lost, with ${replicas} to confirm`, async (t) => {
+  t.test(`a sign-out that no replica has is lost, with ${replicas} to confirm`, async (t) => {
     const { url, primary } = await startSentinels(t)
     const { store, hasty } = await openBoth(t, url, replicas)
     const one = session({ sid: randomId() })
@@ -136,7 +136,7 @@ for (const replicas of [0, 1]) {
 }
 
 t.test(
-  'while replicas are silent nothing is acknowledged, and later all that is asked again',
+  'while replicas are silent nothing is acknowledged, and repeated calls succeed later',
   async (t) => {
     const { url, primary, replicas } = await startSentinels(t)
     const { store, hasty } = await openBoth(t, url)
@@ -214,7 +214,7 @@ async function startDoubt(t: Test) {
   return { store, hasty, one, settle }
 }
 
-t.test('a session whose end is in doubt can be ended again', async (t) => {
+t.test('a session with an unconfirmed end can be ended again', async (t) => {
   const { store, hasty, one, settle } = await startDoubt(t)
   t.match(await store.find(one.sid, t0), { sid: one.sid }, 'so whoever has its token may do it')
   t.match(await store.listBySub(one.sub, t0), [{ sid: one.sid }])
@@ -228,7 +228,7 @@ t.test('a session whose end is in doubt can be ended again', async (t) => {
   t.equal((await store.rotate(rotation({ sid: one.sid }))).outcome, 'revoked')
 })
 
-t.test('all sessions of a user, one of which has an end in doubt, can be ended', async (t) => {
+t.test('all sessions of a user can be ended, one of them with an unconfirmed end', async (t) => {
   const { store, hasty, one, settle } = await startDoubt(t)
   await t.rejects(hasty.revokeAll(one.sub, t0, kept), unavailable)
   await settle()
@@ -236,14 +236,14 @@ t.test('all sessions of a user, one of which has an end in doubt, can be ended',
   t.equal(await store.find(one.sid, t0), null)
 })
 
-t.test('a refresh of a session whose end is in doubt ends it', async (t) => {
+t.test('a refresh of a session with an unconfirmed end ends it', async (t) => {
   const { store, one, settle } = await startDoubt(t)
   await settle()
   t.equal((await store.rotate(rotation({ sid: one.sid }))).outcome, 'revoked')
   t.equal(await store.find(one.sid, t0), null)
 })
 
-t.test('who asks for the end of what has ended is answered when replicas have that', async (t) => {
+t.test('a repeated sign-out is acknowledged once replicas have the first one', async (t) => {
   const { url, primary, replicas } = await startSentinels(t)
   const { store, hasty } = await openBoth(t, url)
   const unconfirmed = await RedisSessionStore.open(url, patient)
@@ -258,7 +258,7 @@ t.test('who asks for the end of what has ended is answered when replicas have th
   t.equal(await store.revoke(one.sid, t0 + 1, kept), false)
 })
 
-t.test('a sign-out after a reuse that the log has not heard of puts it there', async (t) => {
+t.test('a sign-out after a reuse without a log entry appends one', async (t) => {
   const { url, primary } = await startSentinels(t)
   const store = await RedisSessionStore.open(url, patient)
   t.teardown(() => store.close())
@@ -274,21 +274,17 @@ t.test('a sign-out after a reuse that the log has not heard of puts it there', a
   t.match(await store.revocationsAfter(logStart, 10), [{ kind: 'session', id: one.sid }])
 })
 
-t.test(
-  'changes have a link of their own where replicas confirm them, and only there',
-  async (t) => {
-    const { url, primary } = await startSentinels(t)
-    const links = async () =>
-      String(await primary.ask('CLIENT', 'LIST', 'TYPE', 'normal')).split('name=gatepass').length -
-      1
-    const before = await links()
-    const one = await RedisSessionStore.open(url, patient)
-    t.teardown(() => one.close())
-    await one.ping()
-    const eachOpens = (await links()) - before
-    const two = await RedisSessionStore.open(url, { ...patient, replicas: 1 })
-    t.teardown(() => two.close())
-    await two.ping()
-    t.equal((await links()) - before, 3 * eachOpens)
-  },
-)
+t.test('changes have their own connection if replicas confirm them', async (t) => {
+  const { url, primary } = await startSentinels(t)
+  const links = async () =>
+    String(await primary.ask('CLIENT', 'LIST', 'TYPE', 'normal')).split('name=gatepass').length - 1
+  const before = await links()
+  const one = await RedisSessionStore.open(url, patient)
+  t.teardown(() => one.close())
+  await one.ping()
+  const eachOpens = (await links()) - before
+  const two = await RedisSessionStore.open(url, { ...patient, replicas: 1 })
+  t.teardown(() => two.close())
+  await two.ping()
+  t.equal((await links()) - before, 3 * eachOpens)
+})

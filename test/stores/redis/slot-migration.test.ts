@@ -32,7 +32,7 @@ async function moveSlot(
   }
 }
 
-t.test('sessions move from node to node while they are refreshed', async (t) => {
+t.test('slots move between nodes while their sessions are refreshed', async (t) => {
   const { url, nodes } = await startCluster(t)
   const newcomer = await startNode(t)
   const [first, second, third] = nodes
@@ -67,7 +67,7 @@ t.test('sessions move from node to node while they are refreshed', async (t) => 
   t.equal(report.unavailable, 0)
 })
 
-t.test('sessions that move while all are ended are ended too', async (t) => {
+t.test('sessions in a slot that moves during endCreatedBefore are revoked too', async (t) => {
   const { url, nodes } = await startCluster(t)
   const [first, second] = nodes
   if (first === undefined || second === undefined) throw new Error('no nodes')

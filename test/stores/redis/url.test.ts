@@ -73,7 +73,7 @@ t.test('Sentinel', async (t) => {
   })
 })
 
-t.test('what is not understood is refused, and not repeated', async (t) => {
+t.test('a wrong URL is refused, and not quoted', async (t) => {
   const secret = 'hunter2'
   for (const [url, reason] of [
     ['', /must be/],

@@ -11,7 +11,7 @@ accountStoreContract(t, async () => {
   return new SqliteAccountStore(join(folder, `${opened}.db`))
 })
 
-t.test('accounts outlive the store', async (t) => {
+t.test('accounts are there when the store opens again', async (t) => {
   const path = join(t.testdir(), 'accounts.db')
   const alice = account()
   const first = new SqliteAccountStore(path)
@@ -22,7 +22,7 @@ t.test('accounts outlive the store', async (t) => {
   t.strictSame(await second.findByLoginName('alice'), alice)
 })
 
-t.test('two processes see one another, and share the names', async (t) => {
+t.test('two processes share the login names', async (t) => {
   const path = join(t.testdir(), 'accounts.db')
   const [one, other] = [new SqliteAccountStore(path), new SqliteAccountStore(path)]
   t.teardown(() => Promise.all([one.close(), other.close()]))

@@ -16,7 +16,7 @@ counterStoreContract(t, async (t) => {
   return { open: async () => open(t, path), wait: stopTime(t) }
 })
 
-t.test('expired rows do not pile up', async (t) => {
+t.test('expired rows do not accumulate', async (t) => {
   const wait = stopTime(t)
   const path = join(t.testdir(), 'counters.db')
   const counter = open(t, path).counter({ name: 'test', limit: 1, window_s: 60 })
@@ -33,20 +33,17 @@ t.test('expired rows do not pile up', async (t) => {
   t.equal(rows(), 200)
 })
 
-t.test(
-  'it shares the file of the sessions, and lives as long as the process in memory',
-  async (t) => {
-    const path = join(t.testdir(), 'sessions.db')
-    const sessions = new SqliteSessionStore(path)
-    t.teardown(() => sessions.close())
-    const shared = open(t, path).counter({ name: 'test', limit: 1, window_s: 60 })
-    t.match(await shared.add('a'), { count: 1 })
-    const inMemory = open(t, ':memory:').counter({ name: 'test', limit: 1, window_s: 60 })
-    t.match(await inMemory.add('a'), { count: 1 })
-  },
-)
+t.test('counters can share the file of the sessions, or be in memory', async (t) => {
+  const path = join(t.testdir(), 'sessions.db')
+  const sessions = new SqliteSessionStore(path)
+  t.teardown(() => sessions.close())
+  const shared = open(t, path).counter({ name: 'test', limit: 1, window_s: 60 })
+  t.match(await shared.add('a'), { count: 1 })
+  const inMemory = open(t, ':memory:').counter({ name: 'test', limit: 1, window_s: 60 })
+  t.match(await inMemory.add('a'), { count: 1 })
+})
 
-t.test('a database that does not answer is an outage', async (t) => {
+t.test('a locked database is store_unavailable', async (t) => {
   const path = join(t.testdir(), 'counters.db')
   const counter = open(t, path).counter({ name: 'test', limit: 1, window_s: 60 })
   const { takeBack } = await counter.add('a')

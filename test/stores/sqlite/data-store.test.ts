@@ -9,7 +9,7 @@ const path = () => join(t.testdir(), randomId(), 'data.db')
 
 dataStoreContract(t, async () => new SqliteDataStore(path()))
 
-t.test('data goes when its time is over, which a write or a touch puts off', async (t) => {
+t.test('data expires, and a write or a touch postpones that', async (t) => {
   const store = new SqliteDataStore(path())
   t.teardown(() => store.close())
   const one = write({ owner: newOwner(), expiresAtMs: t0 + 100 })
@@ -27,7 +27,7 @@ t.test('data goes when its time is over, which a write or a touch puts off', asy
   t.same(await store.read(one.owner, 'all', t0 + 299), fieldsOf(next))
 })
 
-t.test('the sweep removes what has expired, in small batches, and nothing else', async (t) => {
+t.test('expired data is removed in small batches', async (t) => {
   const file = path()
   const store = new SqliteDataStore(file)
   const kept = write({ owner: newOwner(), expiresAtMs: t0 + 1000 })

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
 import { GatepassError } from '../../../src/core/errors.ts'
-import { SqliteDatabase } from '../../../src/stores/sqlite/database.ts'
+import { SqliteDatabase, withFileLock } from '../../../src/stores/sqlite/database.ts'
 import { assertStored, writeUntilKilled } from './writing-process.ts'
 
 const schema = {
@@ -37,7 +37,7 @@ function pagesInLog(connection: DatabaseSync): number {
   return Number(connection.prepare('PRAGMA wal_checkpoint(PASSIVE)').get()?.log)
 }
 
-t.test('writes of one turn are one transaction', async (t) => {
+t.test('writes of one turn of the event loop are one transaction', async (t) => {
   const { add, other, stored } = openNumbers(t)
   pagesInLog(other)
   const numbers = Array.from({ length: 500 }, (_, n) => n)
@@ -50,7 +50,7 @@ t.test('writes of one turn are one transaction', async (t) => {
   t.ok(apart >= 50, `${apart} pages`)
 })
 
-t.test('a write is answered once others can see it, and not before', async (t) => {
+t.test('a write is acknowledged after its commit', async (t) => {
   const { db, add, stored } = openNumbers(t)
   let seenInside: number[] = []
   const first = add(1)
@@ -65,7 +65,7 @@ t.test('a write is answered once others can see it, and not before', async (t) =
   t.strictSame(stored(), [1])
 })
 
-t.test('a write sees what those before it in its group have written', async (t) => {
+t.test('a write sees earlier writes of its transaction', async (t) => {
   const { db, add } = openNumbers(t)
   const count = db.prepare('SELECT count(*) AS count FROM numbers')
   const counts = await Promise.all([
@@ -76,7 +76,7 @@ t.test('a write sees what those before it in its group have written', async (t) 
   t.strictSame(counts, [0, 1, 1])
 })
 
-t.test('a refusal hurts nobody else in its group', async (t) => {
+t.test('a refused write does not affect others in its transaction', async (t) => {
   const { db, add, stored } = openNumbers(t)
   const refusal = db.write(() => {
     throw new GatepassError('account_exists')
@@ -90,7 +90,7 @@ t.test('a refusal hurts nobody else in its group', async (t) => {
   t.strictSame(stored(), [1, 2])
 })
 
-t.test('an error of the database undoes the whole group, and says so to all', async (t) => {
+t.test('an error of SQLite fails all writes of the transaction', async (t) => {
   const { add, stored } = openNumbers(t)
   await add(1)
   const results = await Promise.allSettled([add(2), add(1), add(3)])
@@ -105,7 +105,7 @@ t.test('an error of the database undoes the whole group, and says so to all', as
   t.strictSame(stored(), [1, 4], 'and the next group goes through')
 })
 
-t.test('a full disk undoes the whole group', async (t) => {
+t.test('a full disk fails all writes of the transaction', async (t) => {
   const { db, add, stored } = openNumbers(t)
   await add(1)
   const limit = db.prepare('PRAGMA max_page_count = 10').get()
@@ -120,7 +120,7 @@ t.test('a full disk undoes the whole group', async (t) => {
   t.strictSame(stored(), [1, 5])
 })
 
-t.test('while another process holds the lock, writes wait and reads go on', async (t) => {
+t.test('while another process has the lock, writes wait and reads continue', async (t) => {
   const { db, other, add, stored } = openNumbers(t)
   await add(1)
   other.exec('BEGIN IMMEDIATE')
@@ -144,14 +144,14 @@ t.test('writes fail if another process keeps the lock', async (t) => {
   t.strictSame(stored(), [3])
 })
 
-t.test('what was acknowledged outlives a kill', async (t) => {
+t.test('acknowledged writes survive a kill', async (t) => {
   const path = join(t.testdir(), 'numbers.db')
   const acknowledged = await writeUntilKilled(t, path, { count: 500 })
   t.ok(acknowledged.length >= 500)
   assertStored(t, path, acknowledged)
 })
 
-t.test('closing first commits what waits; after it nothing is accepted', async (t) => {
+t.test('close() commits waiting writes and refuses further ones', async (t) => {
   const path = join(t.testdir(), 'numbers.db')
   const db = new SqliteDatabase(path, schema)
   const insert = db.prepare('INSERT INTO numbers (n) VALUES (?)')
@@ -170,7 +170,7 @@ t.test('closing first commits what waits; after it nothing is accepted', async (
   await db.close()
 })
 
-t.test('the file and its folders are made, for the owner alone', async (t) => {
+t.test('the file and its folders are created for their owner only', async (t) => {
   const folder = join(t.testdir(), 'a', 'b')
   const path = join(folder, 'numbers.db')
   const db = new SqliteDatabase(path, schema)
@@ -183,7 +183,7 @@ t.test('the file and its folders are made, for the owner alone', async (t) => {
   t.equal(statSync(folder).mode & 0o777, 0o700)
 })
 
-t.test('what cannot be opened is named', async (t) => {
+t.test('the error names a file that cannot be opened', async (t) => {
   const folder = t.testdir({ 'not-a-folder': '' })
   const garbage = join(folder, 'garbage.db')
   writeFileSync(garbage, 'This is no database. '.repeat(100))
@@ -195,9 +195,26 @@ t.test('what cannot be opened is named', async (t) => {
   }
 })
 
-t.test('in memory it lasts as long as it is open', async (t) => {
+t.test('a database in memory lasts until it is closed', async (t) => {
   const db = new SqliteDatabase(':memory:', schema)
   t.teardown(() => db.close())
   const insert = db.prepare('INSERT INTO numbers (n) VALUES (?)')
   t.match(await db.write(() => insert.run(1)), { changes: 1 })
+})
+
+t.test('one call at a time has the file lock, and releases it also after an error', async (t) => {
+  const path = join(t.testdir(), 'a.lock')
+  const { promise: release, resolve } = Promise.withResolvers<void>()
+  const first = withFileLock(path, 0, async () => {
+    await release
+    throw new Error('of the work')
+  })
+  await t.rejects(
+    withFileLock(path, 0, async () => t.fail('both have it')),
+    { code: 'store_unavailable' },
+  )
+  resolve()
+  await t.rejects(first, { message: 'of the work' })
+  t.equal(await withFileLock(path, 0, async () => 'mine'), 'mine')
+  t.equal(statSync(path).mode & 0o777, 0o600)
 })

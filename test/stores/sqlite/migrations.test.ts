@@ -40,7 +40,7 @@ t.test('each step is applied once, in order', async (t) => {
   ])
 })
 
-t.test('stores that share a file each count their own steps', async (t) => {
+t.test('stores that share a file have separate migrations', async (t) => {
   const db = open()
   migrate(db, schema([first]))
   migrate(db, { name: 'others', migrations: [{ name: 'one', sql: 'CREATE TABLE others (n) ' }] })
@@ -58,7 +58,7 @@ const refused: Record<string, Migration[]> = {
 }
 
 for (const [what, steps] of Object.entries(refused)) {
-  t.test(`refused, and nothing touched: ${what}`, async (t) => {
+  t.test(`refused without a change: ${what}`, async (t) => {
     const db = open()
     migrate(db, schema([first, second]))
     t.throws(() => migrate(db, schema(steps)), { code: 'migration_failed' })
@@ -68,7 +68,7 @@ for (const [what, steps] of Object.entries(refused)) {
   })
 }
 
-t.test('a step that fails leaves nothing of those before it', async (t) => {
+t.test('a failed step rolls back the steps before it', async (t) => {
   const db = open()
   const failing = {
     name: 'failing',
@@ -84,7 +84,7 @@ t.test('a step that fails leaves nothing of those before it', async (t) => {
   t.strictSame(things(db), [{ n: 1 }, { n: 2 }])
 })
 
-t.test('several processes that start at once apply each step once', async (t) => {
+t.test('processes that start at the same time apply each step once', async (t) => {
   const path = join(t.testdir(), 'new.db')
   const program = join(import.meta.dirname, 'programs', 'migrate.ts')
   const children = Array.from({ length: 6 }, () =>

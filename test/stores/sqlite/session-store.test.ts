@@ -12,7 +12,7 @@ sessionStoreContract(
   async () => new SqliteSessionStore(join(t.testdir(), randomId(), 'sessions.db')),
 )
 
-t.test('invariant 2: one row a session, however often it is refreshed', async (t) => {
+t.test('invariant 2: a session is one row, however often it is refreshed', async (t) => {
   const path = join(t.testdir(), 'sessions.db')
   const store = new SqliteSessionStore(path)
   const one = session({ sid: randomId(), expiresAtMs: Number.MAX_SAFE_INTEGER })

@@ -22,7 +22,7 @@ const ada = {
   updated_at_ms: 0,
 }
 
-t.test('what a user base does not offer is said so', async (t) => {
+t.test('an operation that the user base does not offer is named', async (t) => {
   const { ping, 'accounts.find': find } = operations
   const { url, users } = await startUserBase(t, {
     operations: { ping, 'accounts.find': find } as typeof operations,
@@ -38,7 +38,7 @@ t.test('what a user base does not offer is said so', async (t) => {
   t.match(await store.findByLoginName('ada'), { sub: 'user-1' }, 'and the rest goes on')
 })
 
-t.test('a list is read to its end, in pages that fit into an answer', async (t) => {
+t.test('a list is read to its end, in pages that fit into a response', async (t) => {
   const { url } = await startUserBase(t)
   const store = openStore(t, url)
   const attributes = { text: 'x'.repeat(20_000) }
@@ -52,7 +52,7 @@ t.test('a list is read to its end, in pages that fit into an answer', async (t) 
   t.strictSame(seen, names)
 })
 
-t.test('an account that is not as agreed is not used', async (t) => {
+t.test('an account that violates the contract is refused', async (t) => {
   const userBase = await TestUserBase.start(t, signed({ account: ada }))
   const store = openStore(t, userBase.url)
   t.match(await store.findByLoginName('ada'), { sub: 'user-1' })
@@ -78,7 +78,7 @@ t.test('an account that is not as agreed is not used', async (t) => {
   await t.rejects(store.findBySub('user-1'), { code: 'store_unavailable' }, 'another sub')
 })
 
-t.test('a list that would never end is refused', async (t) => {
+t.test('an endless list is refused', async (t) => {
   const [first, second] = [ada, { ...ada, sub: 'user-2', login_name: 'bob' }]
   const userBase = await TestUserBase.start(t, signed({ accounts: [first, second] }))
   const store = openStore(t, userBase.url)

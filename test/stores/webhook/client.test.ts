@@ -54,7 +54,7 @@ for (const [what, outage] of Object.entries(outages)) {
   })
 }
 
-t.test('what was answered is not asked again', async (t) => {
+t.test('a call with a response is not repeated', async (t) => {
   const userBase = await TestUserBase.start(t, signed({}, { status: 500 }))
   const store = openStore(t, userBase.url)
   for (const status of [400, 401, 404, 409, 413, 429, 500]) {
@@ -86,7 +86,7 @@ t.test('outages open the circuit breaker, and its probe closes it', async (t) =>
   t.equal(await store.findByLoginName('bob'), null)
 })
 
-t.test('a name that the user base chokes on does not lock others out', async (t) => {
+t.test('a login name that fails at the user base does not block others', async (t) => {
   const userBase = await TestUserBase.start(t, (request, response) => {
     const answer = request.body.includes('odd') ? signed({}, { status: 500 }) : signed(none)
     answer(request, response)
@@ -96,7 +96,7 @@ t.test('a name that the user base chokes on does not lock others out', async (t)
   t.equal(await store.findByLoginName('ada'), null)
 })
 
-t.test('calls under way are bounded: a burst waits, a flood is refused at once', async (t) => {
+t.test('concurrent calls are limited: a burst waits, a flood is refused', async (t) => {
   const { promise: arrived, resolve } = Promise.withResolvers<() => void>()
   const userBase = await TestUserBase.start(t, (request, response) => {
     resolve(() => signed(none)(request, response))
@@ -132,7 +132,7 @@ t.test('a queued call waits no longer than its deadline', async (t) => {
   await until('a call is answered again', isAnswered)
 })
 
-t.test('close waits for what is under way', async (t) => {
+t.test('close() waits for calls in progress', async (t) => {
   const { promise: arrived, resolve } = Promise.withResolvers<() => void>()
   const userBase = await TestUserBase.start(t, (request, response) => {
     resolve(() => signed(none)(request, response))
@@ -151,7 +151,7 @@ t.test('close waits for what is under way', async (t) => {
   await closed
 })
 
-t.test('the secrets can be changed on one side first, whichever that is', async (t) => {
+t.test('either side can change its secrets first', async (t) => {
   const secrets = [otherSecret, secret]
   const old = await startUserBase(t)
   const both = await startUserBase(t, { secrets })

@@ -6,7 +6,7 @@ import { secret } from './support.ts'
 
 const server = [process.execPath, join(projectFolder, 'examples/user-base/server.ts')]
 
-t.test('users of the sample server sign in, as the documentation says', async (t) => {
+t.test('users of the sample server sign in as documented', async (t) => {
   const cwd = t.testdir()
   const env = { GATEPASS_WEBHOOK_SECRET: secret, PORT: '0' }
   const userBase = TestProcess.start(t, [], { cwd, env, command: server })

@@ -31,7 +31,7 @@ function send(url: string, text: string, sent: Sent = {}): Promise<Response> {
 
 const ping = '{"type":"ping","data":{}}'
 
-t.test('answers what is signed, and signs its answer', async (t) => {
+t.test('responds to a signed message, and signs its response', async (t) => {
   const { url } = await startUserBase(t)
   const response = await send(url, ping, { id: 'msg_1' })
   t.equal(response.status, 200)
@@ -42,7 +42,7 @@ t.test('answers what is signed, and signs its answer', async (t) => {
   t.equal(response.headers.get('webhook-signature'), expected)
 })
 
-t.test('a message is taken once', async (t) => {
+t.test('a message is accepted once', async (t) => {
   let nowMs = Date.UTC(2030, 0, 1)
   const sentAtMs = nowMs
   const { url } = await startUserBase(t, { nowMs: () => nowMs })
@@ -55,7 +55,7 @@ t.test('a message is taken once', async (t) => {
   t.equal(await status(), 401)
 })
 
-t.test('so is one whose timestamp is ahead', async (t) => {
+t.test('a message with a timestamp ahead is accepted once', async (t) => {
   let nowMs = Date.UTC(2030, 0, 1)
   const aheadMs = nowMs + 300_000
   const { url } = await startUserBase(t, { nowMs: () => nowMs })
@@ -67,7 +67,7 @@ t.test('so is one whose timestamp is ahead', async (t) => {
   t.equal(await status(), 401)
 })
 
-t.test('what it remembers has a limit, and past it nothing is taken', async (t) => {
+t.test('beyond its limit of message ids it accepts nothing', async (t) => {
   const seen = new SeenIds(1_000, 2)
   t.strictSame([seen.add('a', 0), seen.add('b', 500), seen.add('c', 600)], ['new', 'new', 'full'])
   t.equal(seen.add('a', 999), 'seen')
@@ -78,7 +78,7 @@ t.test('what it remembers has a limit, and past it nothing is taken', async (t) 
   t.equal((await send(url, ping)).status, 503)
 })
 
-t.test('what is not ours costs no memory', async (t) => {
+t.test('an unsigned message costs no memory', async (t) => {
   const { url } = await startUserBase(t, { seenMax: 1 })
   t.equal((await send(url, ping, { secret: otherSecret })).status, 401)
   t.equal((await send(url, ping)).status, 200)
@@ -95,7 +95,7 @@ t.test('refuses everything else', async (t) => {
   t.equal(lines.length, 6)
 })
 
-t.test('its users have hashes that Gatepass knows', async (t) => {
+t.test('its users have hashes that Gatepass supports', async (t) => {
   const { password_hash } = newUser('ada', 'correct horse battery', {})
   t.match(parsePasswordHash(password_hash), { parameters: { scheme: 'scrypt', log2Cost: 14 } })
 })

@@ -24,7 +24,7 @@ function problems(changes: Readonly<Record<string, string>>): string[] {
   }
 }
 
-t.test('accounts may be behind a webhook, with several secrets', async (t) => {
+t.test('a webhook URL may have several secrets', async (t) => {
   t.strictSame(load().settings.webhook_secret, [secret])
   const both = load({ GATEPASS_WEBHOOK_SECRET: `${otherSecret}\n${secret}` })
   t.strictSame(both.settings.webhook_secret, [otherSecret, secret])
@@ -36,7 +36,7 @@ t.test('a webhook needs a secret', async (t) => {
   t.strictSame(problems(sqlite), [], 'nothing else does')
 })
 
-t.test('a secret is as Standard Webhooks has it, and no problem shows it', async (t) => {
+t.test('a secret has the form of Standard Webhooks, and no problem quotes it', async (t) => {
   const base64 = (bytes: number) => Buffer.alloc(bytes, 'hunter2').toString('base64')
   for (const good of [24, 32, 64]) {
     t.strictSame(problems({ GATEPASS_WEBHOOK_SECRET: `whsec_${base64(good)}` }), [])
@@ -55,7 +55,7 @@ t.test('a secret is as Standard Webhooks has it, and no problem shows it', async
   }
 })
 
-t.test('plain http is for development, and for this machine', async (t) => {
+t.test('plain http is allowed in development and on this machine', async (t) => {
   const http = { GATEPASS_ACCOUNTS_URL: 'webhook+http://users.internal/gatepass' }
   t.match(problems(http), [/^GATEPASS_ACCOUNTS_URL must be webhook\+https in production/])
   t.strictSame(problems({ ...http, GATEPASS_MODE: 'development' }), [])
@@ -64,7 +64,7 @@ t.test('plain http is for development, and for this machine', async (t) => {
   }
 })
 
-t.test('an address that hides something, or is none, is refused', async (t) => {
+t.test('a URL with credentials, a query or a fragment is refused', async (t) => {
   for (const rest of ['me:pw@host/', 'me@host/', 'host/?key=1', 'host/#top', 'host:port', ' ']) {
     const found = problems({ GATEPASS_ACCOUNTS_URL: `webhook+https://${rest}` })
     t.match(found, [/^GATEPASS_ACCOUNTS_URL must be an address without/], rest)

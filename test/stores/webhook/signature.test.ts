@@ -22,7 +22,7 @@ t.test('signs as Standard Webhooks does', async (t) => {
   t.equal(sign({ ...example, body }, 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'), expected)
 })
 
-t.test('each key signs, each is accepted', async (t) => {
+t.test('each key signs, and each signature is accepted', async (t) => {
   const both = signatures(message, [key, otherKey])
   t.equal(both.split(' ').length, 2)
   t.ok(isSigned(message, both, [key]))
@@ -32,7 +32,7 @@ t.test('each key signs, each is accepted', async (t) => {
   t.notOk(isSigned(message, both, []))
 })
 
-t.test('nothing that is signed can be changed', async (t) => {
+t.test('no signed part can be changed', async (t) => {
   const good = signatures(message, [key])
   t.ok(isSigned(message, good, [key]))
   t.notOk(isSigned({ ...message, id: 'msg_2' }, good, [key]))
@@ -43,14 +43,14 @@ t.test('nothing that is signed can be changed', async (t) => {
   }
 })
 
-t.test('one signature does not fit two messages', async (t) => {
+t.test('a signature fits one message only', async (t) => {
   const good = signatures({ ...message, body: '1.{}' }, [key])
   const moved = { ...message, timestamp: `${message.timestamp}.1`, body: '{}' }
   t.equal(signatures(moved, [key]), good, 'it is the same text')
   t.notOk(isSigned(moved, good, [key]))
 })
 
-t.test('the sample server takes what we sign, within five minutes either way', async (t) => {
+t.test('the sample server accepts our signatures within five minutes', async (t) => {
   const body = Buffer.from(message.body)
   const check = (changes: object, atMs = nowMs, secrets = [secret]) =>
     secretOf({ ...message, body, ...changes }, signatures(message, [key]), secrets, atMs)
