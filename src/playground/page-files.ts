@@ -11,7 +11,9 @@ const root = new URL('../', import.meta.url)
 const modulePath = new RegExp(`^(?:playground/page|browser)/[a-z-]+\\.${extension}$`)
 const otherTypes: Readonly<Record<string, string>> = {
   'playground/page/index.html': 'text/html; charset=utf-8',
-  'playground/page/style.css': 'text/css; charset=utf-8',
+  'playground/page/base.css': 'text/css; charset=utf-8',
+  'playground/page/replicas.css': 'text/css; charset=utf-8',
+  'playground/page/cards.css': 'text/css; charset=utf-8',
   'playground/page/icon.svg': 'image/svg+xml',
 }
 

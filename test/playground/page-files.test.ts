@@ -19,7 +19,7 @@ t.test('a module comes without its types, and with its own imports', async (t) =
   const { type, text } = await files.read('playground/page/main.ts')
   t.equal(type, 'text/javascript; charset=utf-8')
   t.notMatch(text, /import type|: Page\b/)
-  t.match(text, "from '../../browser/index.ts'")
+  t.match(text, "from './page.ts'")
 })
 
 t.test('what the page shows has its type', async (t) => {
@@ -27,7 +27,7 @@ t.test('what the page shows has its type', async (t) => {
     type: 'text/html; charset=utf-8',
     text: /^<!doctype html>/,
   })
-  t.equal((await files.read('playground/page/style.css')).type, 'text/css; charset=utf-8')
+  t.equal((await files.read('playground/page/base.css')).type, 'text/css; charset=utf-8')
   t.equal((await files.read('playground/page/icon.svg')).type, 'image/svg+xml')
 })
 

@@ -1,19 +1,13 @@
 import type { PlaygroundState } from '../api.ts'
-import {
-  type CartAnswer,
-  type CartApi,
-  type CartView,
-  type Product,
-  SessionCart,
-  ShopCart,
-} from './carts.ts'
 import { busyWhile, button, byId, el, messageOf, setText } from './dom.ts'
 import type { Page } from './page.ts'
+import { jsonOf, Refused } from './server.ts'
+import type { Traffic } from './traffic.ts'
 
-/** Any replica may answer, the same one again too; and there may be no other. */
-const triesMax = 8
+/** Any replica may respond, even the same one again. */
+const maxReloads = 8
 
-/** The cart: kept by the session, so that every replica has it and none needs to remember. */
+/** Starts the cart. It is session data, so every replica shows the same cart. */
 export function startCartCard({ auth, feed, traffic }: Page): void {
   let api: CartApi | null = null
   let products: readonly Product[] = []
@@ -23,10 +17,10 @@ export function startCartCard({ auth, feed, traffic }: Page): void {
     byId('cart').replaceChildren(...view.items.map(line))
     byId('cart-empty').hidden = view.items.length > 0
     setText(byId('cart-total'), view.total)
-    if (replica !== null) setText(byId('cart-replica'), `answered by ${replica}`)
+    if (replica !== null) setText(byId('cart-replica'), `response from ${replica}`)
   }
   let turn: Promise<void> = Promise.resolve()
-  // One after the other: of two at once the older view could be answered last, and stay.
+  // One call at a time: of two concurrent calls the older view could arrive last.
   const act = (call: (api: CartApi) => Promise<CartAnswer>): Promise<void> => {
     const acted = turn.then(async () => {
       if (api === null || auth.state.status !== 'signed-in') return
@@ -74,12 +68,12 @@ export function startCartCard({ auth, feed, traffic }: Page): void {
   again.addEventListener('click', () =>
     busyWhile(again, async () => {
       const before = last
-      for (let tries = 0; last === before && tries < triesMax; tries++) await load()
+      for (let reloads = 0; last === before && reloads < maxReloads; reloads++) await load()
     }),
   )
 }
 
-/** The shop once one of it takes requests; where it can't be had, a verifier keeps the cart. */
+/** The shop when one of its replicas is ready; the verifiers if there is no shop. */
 function kindOf({ kinds, replicas }: PlaygroundState): 'shop' | 'verifier' | null {
   const kind = kinds.includes('shop') ? 'shop' : 'verifier'
   return replicas.some((one) => one.kind === kind && one.ready) ? kind : null
@@ -99,4 +93,188 @@ function showShelf(products: readonly Product[], add: (id: string) => Promise<vo
     return el('li', {}, one)
   }
   shelf.append(...products.map(item))
+}
+
+export interface Product {
+  readonly id: string
+  readonly name: string
+  readonly price: string
+}
+
+export interface CartView {
+  readonly items: readonly {
+    readonly product: string
+    readonly name: string
+    readonly quantity: number
+  }[]
+  readonly total: string
+}
+
+export interface CartAnswer {
+  readonly view: CartView
+  readonly replica: string | null
+}
+
+export interface CartApi {
+  readonly kind: 'shop' | 'verifier'
+  /** The description in the card. */
+  readonly note: string
+  products(): Promise<readonly Product[]>
+  load(): Promise<CartAnswer>
+  add(product: string): Promise<CartAnswer>
+  remove(product: string): Promise<CartAnswer>
+}
+
+/** Products of the shop that fit on the page. */
+const maxProducts = 6
+
+interface ShopAnswer {
+  readonly items: readonly {
+    readonly product: string
+    readonly name: string
+    readonly quantity: number
+  }[]
+  readonly total_cents: number
+  readonly currency: string
+}
+
+interface Catalogue {
+  readonly products: readonly {
+    readonly id: string
+    readonly name: string
+    readonly price_cents: number
+  }[]
+  readonly currency: string
+}
+
+/** The cart of the shop. */
+export class ShopCart implements CartApi {
+  readonly kind = 'shop'
+  readonly note = 'Any replica of the shop answers: the cart is session data.'
+  readonly #traffic: Traffic
+
+  constructor(traffic: Traffic) {
+    this.#traffic = traffic
+  }
+
+  async products(): Promise<readonly Product[]> {
+    const { products, currency } = await jsonOf<Catalogue>(
+      await this.#traffic.send('shop', '/products'),
+    )
+    return products
+      .slice(0, maxProducts)
+      .map(({ id, name, price_cents }) => ({ id, name, price: money(price_cents, currency) }))
+  }
+
+  load(): Promise<CartAnswer> {
+    return this.#call('/cart')
+  }
+
+  /** With an idempotency key the balancer may repeat the request at another replica. */
+  add(product: string): Promise<CartAnswer> {
+    return this.#call('/cart/items', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'idempotency-key': randomKey() },
+      body: JSON.stringify({ product, quantity: 1 }),
+    })
+  }
+
+  remove(product: string): Promise<CartAnswer> {
+    return this.#call(`/cart/items/${encodeURIComponent(product)}`, {
+      method: 'DELETE',
+      headers: { 'idempotency-key': randomKey() },
+    })
+  }
+
+  async #call(path: string, init?: RequestInit): Promise<CartAnswer> {
+    const response = await this.#traffic.send('shop', path, init)
+    const { items, total_cents, currency } = await jsonOf<ShopAnswer>(response)
+    const view = { items, total: money(total_cents, currency) }
+    return { view, replica: response.headers.get('x-replica') }
+  }
+}
+
+type Items = Readonly<Record<string, number>>
+
+const sampleProducts: readonly Product[] = [
+  { id: 'shirt', name: 'Linen shirt', price: '' },
+  { id: 'hat', name: 'Felt hat', price: '' },
+  { id: 'scarf', name: 'Knitted scarf', price: '' },
+  { id: 'boots', name: 'Hiking boots', price: '' },
+]
+const maxChangeAttempts = 5
+
+/** A cart without the shop: session data of the verifiers, changed by compare-and-set. */
+export class SessionCart implements CartApi {
+  readonly kind = 'verifier'
+  readonly note = 'The verifiers keep the cart as session data at /data/session/cart.'
+  readonly #traffic: Traffic
+
+  constructor(traffic: Traffic) {
+    this.#traffic = traffic
+  }
+
+  async products(): Promise<readonly Product[]> {
+    return sampleProducts
+  }
+
+  async load(): Promise<CartAnswer> {
+    const { items, replica } = await this.#read()
+    return { view: viewOf(items), replica }
+  }
+
+  add(product: string): Promise<CartAnswer> {
+    return this.#change((items) => ({ ...items, [product]: (items[product] ?? 0) + 1 }))
+  }
+
+  remove(product: string): Promise<CartAnswer> {
+    return this.#change(({ [product]: _, ...items }) => items)
+  }
+
+  async #read() {
+    const response = await this.#traffic.send('verifier', '/data/session/cart')
+    const replica = response.headers.get('x-replica')
+    if (response.status === 404) return { items: {}, etag: null, replica }
+    const items = await jsonOf<Items>(response)
+    return { items, etag: response.headers.get('etag'), replica }
+  }
+
+  async #change(change: (items: Items) => Items): Promise<CartAnswer> {
+    for (let attempt = 1; ; attempt++) {
+      const { items, etag } = await this.#read()
+      const next = change(items)
+      const response = await this.#traffic.send('verifier', '/data/session/cart', {
+        method: 'PUT',
+        headers: {
+          'content-type': 'application/json',
+          ...(etag === null ? { 'if-none-match': '*' } : { 'if-match': etag }),
+        },
+        body: JSON.stringify(next),
+      })
+      try {
+        await jsonOf<unknown>(response)
+        return { view: viewOf(next), replica: response.headers.get('x-replica') }
+      } catch (error) {
+        // Another tab changed the cart: read it again and repeat the change.
+        const isConflict = error instanceof Refused && error.code === 'data_conflict'
+        if (!isConflict || attempt === maxChangeAttempts) throw error
+      }
+    }
+  }
+}
+
+function viewOf(items: Items): CartView {
+  const lines = sampleProducts
+    .filter(({ id }) => (items[id] ?? 0) > 0)
+    .map(({ id, name }) => ({ product: id, name, quantity: items[id] ?? 0 }))
+  const count = lines.reduce((sum, { quantity }) => sum + quantity, 0)
+  return { items: lines, total: `${count} in the cart` }
+}
+
+function money(cents: number, currency: string): string {
+  return (cents / 100).toLocaleString(undefined, { style: 'currency', currency })
+}
+
+function randomKey(): string {
+  return crypto.randomUUID()
 }

@@ -1,18 +1,18 @@
 import { byId, el, svg } from './dom.ts'
-import { type Answered, type Second, shownSeconds } from './traffic.ts'
+import { type ReplicaResponse, type Second, shownSeconds } from './traffic.ts'
 
 const width = 600
 const height = 120
 const columnWidth = width / shownSeconds
 const gap = 2
 
-/** Bars, one a second: the parts of each on top of one another. */
+/** A stacked bar chart with one bar per second. */
 export class BarChart {
   readonly element: SVGSVGElement
   readonly #paths = new Map<string, SVGPathElement>()
   readonly #label: string
 
-  /** @param label what it shows, for who can't see it */
+  /** @param label the accessible name */
   constructor(label: string) {
     this.#label = label
     const lines = [0, 0.5, 1].map((part) => {
@@ -32,9 +32,9 @@ export class BarChart {
   }
 
   /**
-   * @param names in the order in which they are stacked
-   * @param classOf what gives each its colour
-   * @returns the value of the top of the chart
+   * @param names the parts of a bar, from bottom to top
+   * @param classOf the CSS class with the colour of a part
+   * @returns the value at the top of the chart
    */
   draw(
     seconds: readonly Second[],
@@ -74,30 +74,30 @@ export class BarChart {
 
 const tops = [5, 10, 15, 20, 30, 50, 75, 100, 150, 200]
 
-/** The next round number; beyond the last, bars are cut off. */
+/** The next round number. Bars above the last one are cut off. */
 function niceTop(value: number): number {
   return tops.find((top) => top >= value) ?? 200
 }
 
-const shownMax = 60
+const maxMarks = 60
 
-/** The last answers, one mark each, in the colour of the replica that gave it. */
-export class AnswerStrip {
-  readonly #place = byId('answers')
+/** The last responses, one mark each, in the colour of the replica. */
+export class ResponseStrip {
+  readonly #place = byId('responses')
   readonly #classOf: (replica: string) => string
 
   constructor(classOf: (replica: string) => string) {
     this.#classOf = classOf
-    this.#place.append(...Array.from({ length: shownMax }, () => el('span')))
+    this.#place.append(...Array.from({ length: maxMarks }, () => el('span')))
   }
 
-  add({ replica, request, status, tookMs, isFailure }: Answered): void {
-    const by = replica === null ? '' : ` by ${replica}`
+  add({ replica, request, status, tookMs, isFailure }: ReplicaResponse): void {
+    const from = replica === null ? '' : ` from ${replica}`
     this.#place.firstElementChild?.remove()
     this.#place.append(
       el('span', {
         class: isFailure || replica === null ? 'fill-failure' : this.#classOf(replica),
-        title: `${request}: ${status}${by}, ${Math.round(tookMs)} ms`,
+        title: `${request}: ${status}${from}, ${Math.round(tookMs)} ms`,
       }),
     )
   }

@@ -3,24 +3,25 @@ import { button, byId, el, notify, pause, setText } from './dom.ts'
 import type { Page } from './page.ts'
 import { issuer, jsonOf } from './server.ts'
 
-/** The devices that the user is signed in on, each with its end. */
-export function startDevicesCard({ auth, feed, password, expectEnd }: Page): void {
+/** Starts the list of the user's sessions, each with a sign-out button. */
+export function startDevicesCard(page: Page): void {
+  const { auth, feed, password } = page
   const list = byId('devices')
   let shown = ''
   const show = async () => {
     if (auth.state.status !== 'signed-in') return
     const devices = await auth.sessions()
-    const now = JSON.stringify(devices)
-    // Whoever is about to press a button does not lose it.
-    if (now === shown) return
-    shown = now
+    const current = JSON.stringify(devices)
+    // An unchanged list keeps its buttons, and with them the focus.
+    if (current === shown) return
+    shown = current
     setText(byId('device-count'), String(devices.length))
     list.replaceChildren(...devices.map(row))
   }
   const row = (device: DeviceSession) => {
     const name = nameOf(device.user_agent)
     const end = async () => {
-      if (device.current) expectEnd('here')
+      if (device.current) page.expectSignOut('here')
       await auth.endSession(device.session_id)
       await feed.ask()
       await show()
@@ -47,11 +48,11 @@ export function startDevicesCard({ auth, feed, password, expectEnd }: Page): voi
   })
   byId('add-device').replaceWith(
     button('Sign in as another device', { id: 'add-device', class: 'secondary' }, async () => {
-      const known = await password()
+      const known = await password.ask()
       if (known === null) return
       await SecondDevice.signIn(known, feed.last?.username ?? '')
       await feed.ask()
-      notify('Another device has signed in. Its tokens went nowhere: sign it out here.', 'good')
+      notify('Another device signed in. You can sign it out in this list.', 'good')
     }),
   )
 }
@@ -80,18 +81,18 @@ const systems = [
   [/Linux/, 'Linux'],
 ] as const
 
-/** What a person calls a device; the whole text says little more. */
+/** A short name of a device, from its user agent. */
 function nameOf(userAgent: string): string {
   const find = (names: readonly (readonly [RegExp, string])[]) =>
     names.find(([pattern]) => pattern.test(userAgent))?.[1]
   const [browser, system] = [find(browsers), find(systems)]
-  if (browser === undefined) return userAgent.slice(0, 40) || 'Unnamed device'
+  if (browser === undefined) return userAgent.slice(0, 40) || 'Unknown device'
   return system === undefined ? browser : `${browser} on ${system}`
 }
 
-const refusedMsMax = 10_000
-/** So many refusals in a row: any replica may answer, so each of them very likely has. */
-const refusalsWanted = 20
+const refusalTimeoutMs = 10_000
+/** Consecutive refusals after which every replica has very likely refused once. */
+const requiredRefusals = 20
 
 interface Answer {
   readonly access_token: string
@@ -99,7 +100,7 @@ interface Answer {
   readonly session_id: string
 }
 
-/** Cookies of this page stay out of it: it is another device. */
+/** Sends no cookies of this page, because the request comes from another device. */
 async function post(path: string, body: object, headers: Record<string, string> = {}) {
   return fetch(`${issuer}${path}`, {
     method: 'POST',
@@ -109,11 +110,11 @@ async function post(path: string, body: object, headers: Record<string, string> 
   })
 }
 
-/** A session of its own, with its refresh token in hand: what an app on a phone has. */
+/** A second session that holds its refresh tokens in memory, like an app on a phone. */
 export class SecondDevice {
   readonly sessionId: string
   #accessToken: string
-  /** Every refresh token that it was given, the newest last. */
+  /** Every refresh token that the device received, newest last. */
   readonly #refreshTokens: string[]
 
   private constructor(answer: Answer) {
@@ -131,19 +132,19 @@ export class SecondDevice {
     return generationOf(this.#refreshTokens.at(-1) ?? '')
   }
 
-  /** Refreshes as it should, with the newest token. */
+  /** Refreshes with the newest token. */
   async refresh(): Promise<void> {
-    const answer = await this.#present(this.#refreshTokens.at(-1) ?? '')
+    const answer = await this.#sendToken(this.#refreshTokens.at(-1) ?? '')
     this.#accessToken = answer.access_token
     this.#refreshTokens.push(answer.refresh_token)
   }
 
-  /** Presents the first token that it had, as a thief would who has an old copy. */
-  async replayFirst(): Promise<void> {
-    await this.#present(this.#refreshTokens[0] ?? '')
+  /** Sends the first refresh token again, as a thief with a copy does. */
+  async replayFirstToken(): Promise<void> {
+    await this.#sendToken(this.#refreshTokens[0] ?? '')
   }
 
-  /** Signs another device of the user out. */
+  /** Signs out another device of the user. */
   async end(sessionId: string): Promise<void> {
     const response = await fetch(`${issuer}/sessions/${encodeURIComponent(sessionId)}`, {
       method: 'DELETE',
@@ -157,23 +158,23 @@ export class SecondDevice {
     await jsonOf<void>(await post('/logout', {}, this.#bearer()))
   }
 
-  /** How long replicas still took its access token, in milliseconds; null where they still do. */
+  /** Returns how long replicas accepted the access token, in milliseconds; null if they still do. */
   async untilRefused(): Promise<number | null> {
     const startMs = performance.now()
     let [refusals, firstMs] = [0, 0]
-    while (performance.now() - startMs < refusedMsMax) {
+    while (performance.now() - startMs < refusalTimeoutMs) {
       const { status } = await fetch(`${issuer}/playground/verifier/verify`, {
         headers: this.#bearer(),
       })
       if (status === 401 && refusals === 0) firstMs = performance.now()
       refusals = status === 401 ? refusals + 1 : 0
-      if (refusals === refusalsWanted) return firstMs - startMs
+      if (refusals === requiredRefusals) return firstMs - startMs
       await pause(10)
     }
     return null
   }
 
-  async #present(token: string): Promise<Answer> {
+  async #sendToken(token: string): Promise<Answer> {
     return jsonOf<Answer>(await post('/refresh', { refresh_token: token }))
   }
 
@@ -182,7 +183,7 @@ export class SecondDevice {
   }
 }
 
-/** It stands in the token: `gpr_<session>.<generation>.<mac>`. */
+/** The format is `gpr_<session>.<generation>.<mac>`. */
 function generationOf(refreshToken: string): number {
   return Number(refreshToken.split('.')[1])
 }

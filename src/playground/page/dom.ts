@@ -1,4 +1,4 @@
-/** What the page makes its elements of: no markup in a text, so none can slip in. */
+/** Helpers that create elements. They never parse HTML, so text cannot inject markup. */
 
 type Child = Node | string
 type Attributes = Readonly<Record<string, string | number | boolean | undefined>>
@@ -32,7 +32,7 @@ export function svg<K extends keyof SVGElementTagNameMap>(
   return fill(document.createElementNS('http://www.w3.org/2000/svg', tag), attributes, children)
 }
 
-/** An element of the page that must be there. */
+/** Finds an element of index.html. */
 export function byId<E extends HTMLElement = HTMLElement>(id: string): E {
   const found = document.getElementById(id)
   if (found === null) throw new Error(`the page has no #${id}`)
@@ -40,11 +40,11 @@ export function byId<E extends HTMLElement = HTMLElement>(id: string): E {
 }
 
 export function setText(element: Element, text: string): void {
-  // A text that is set anew is read out anew.
+  // A screen reader repeats text that is set again.
   if (element.textContent !== text) element.textContent = text
 }
 
-/** A button whose work is not begun twice. */
+/** Creates a button that ignores clicks while its work runs. */
 export function button(
   label: string,
   attributes: Attributes,
@@ -55,9 +55,7 @@ export function button(
   return made
 }
 
-/**
- * Runs what a button is for. It stays where the focus is meanwhile: a disabled one would lose it.
- */
+/** Runs the work of a button. `aria-disabled` keeps the focus, which a disabled button would lose. */
 export async function busyWhile(
   element: HTMLElement,
   work: () => Promise<void> | void,
@@ -79,7 +77,7 @@ export function messageOf(error: unknown): string {
 
 const noticeMs = 6_000
 
-/** Says something at the edge of the page, for a while; screen readers read it out. */
+/** Shows a message for a few seconds. Screen readers announce it. */
 export function notify(text: string, kind: 'good' | 'bad' | 'plain' = 'plain'): void {
   const notice = el('p', { class: `notice ${kind}` }, text)
   byId('notices').append(notice)
@@ -90,7 +88,7 @@ export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
-/** Ids are long; their start tells them apart. */
+/** Shortens an id. */
 export function short(id: string): string {
   return `${id.slice(0, 8)}…`
 }

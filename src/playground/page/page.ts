@@ -1,14 +1,79 @@
-import type { AuthClient } from '../../browser/index.ts'
-import type { StateFeed } from './server.ts'
-import type { Traffic } from './traffic.ts'
+import { createAuthClient } from '../../browser/index.ts'
+import { byId } from './dom.ts'
+import { issuer, StateFeed } from './server.ts'
+import { Traffic } from './traffic.ts'
 
-/** What the parts of the page share. */
-export interface Page {
-  readonly auth: AuthClient
-  readonly feed: StateFeed
-  readonly traffic: Traffic
-  /** The password, from the form or asked for anew; null when the user has no mind to give it. */
-  password(): Promise<string | null>
-  /** This session is about to end: by this page, or from elsewhere at an instant of `performance.now()`. */
-  expectEnd(by: 'here' | number): void
+/** The objects that the cards of the page share. */
+export class Page {
+  readonly auth = createAuthClient({ issuer })
+  readonly feed = new StateFeed()
+  readonly traffic = new Traffic(this.auth)
+  readonly password = new PasswordPrompt(takePassword())
+  #expectedSignOut: 'here' | number | null = null
+
+  /**
+   * Announces that this session is about to end.
+   * @param by `here` for a sign-out in this tab, or the time (`performance.now()`) of a sign-out elsewhere
+   */
+  expectSignOut(by: 'here' | number): void {
+    this.#expectedSignOut = by
+  }
+
+  /** Describes how the session ended, for the sign-in form. */
+  signOutMessage(): string {
+    const by = this.#expectedSignOut
+    this.#expectedSignOut = null
+    if (by === 'here') return 'You have signed out in all tabs of this browser.'
+    const delay = by === null ? '' : ` This tab noticed after ${sinceMs(by)} ms.`
+    return `You were signed out from another tab or device.${delay}`
+  }
+}
+
+function sinceMs(startMs: number): number {
+  return Math.round(performance.now() - startMs)
+}
+
+/**
+ * Takes the password out of the link in the terminal. A browser does not send the part after `#` to any
+ * server, and the page removes it from the address.
+ */
+function takePassword(): string | null {
+  const password = new URLSearchParams(location.hash.slice(1)).get('password')
+  if (password !== null) history.replaceState(null, '', location.pathname)
+  return password
+}
+
+/**
+ * Keeps the password for scenarios that sign in a second device. A production page does not need the
+ * password after sign-in and should not keep it.
+ */
+export class PasswordPrompt {
+  #password: string | null
+
+  constructor(password: string | null) {
+    this.#password = password
+  }
+
+  get known(): string | null {
+    return this.#password
+  }
+
+  keep(password: string): void {
+    this.#password = password
+  }
+
+  /** Returns the password; asks for it after a reload. null if the user cancels. */
+  async ask(): Promise<string | null> {
+    if (this.#password !== null) return this.#password
+    const dialog = byId<HTMLDialogElement>('ask-password')
+    const input = byId<HTMLInputElement>('asked-password')
+    input.value = ''
+    dialog.returnValue = ''
+    dialog.showModal()
+    await new Promise((resolve) => dialog.addEventListener('close', resolve, { once: true }))
+    if (dialog.returnValue !== 'ok' || input.value === '') return null
+    this.#password = input.value
+    input.value = ''
+    return this.#password
+  }
 }

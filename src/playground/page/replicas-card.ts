@@ -1,23 +1,23 @@
 import type { PlaygroundState, ReplicaKind, ReplicaState } from '../api.ts'
-import { AnswerStrip, BarChart } from './charts.ts'
+import { BarChart, ResponseStrip } from './charts.ts'
 import { button, byId, el, notify, setText } from './dom.ts'
 import type { Page } from './page.ts'
 import { controls } from './server.ts'
 
-const colours = 8
+const colourCount = 8
 const failures = ['failures']
 
-/** The replicas, what each has answered, and the buttons that stop and add them. */
+/** Starts the list of replicas with their traffic, and the buttons that stop and add them. */
 export function startReplicasCard({ feed, traffic }: Page): void {
   const rows = new ReplicaRows(feed)
-  const chart = new BarChart('Requests a second by replica')
-  const failureChart = new BarChart('Failures a second')
+  const chart = new BarChart('Requests per second by replica')
+  const failureChart = new BarChart('Failures per second')
   byId('requests-chart').append(chart.element)
   byId('failures-chart').append(failureChart.element)
-  const strip = new AnswerStrip((name) => rows.classOf(name))
-  traffic.onAnswer((answered) => {
-    strip.add(answered)
-    if (answered.replica !== null) setText(byId('last-replica'), answered.replica)
+  const strip = new ResponseStrip((name) => rows.classOf(name))
+  traffic.onResponse((response) => {
+    strip.add(response)
+    if (response.replica !== null) setText(byId('last-replica'), response.replica)
   })
   feed.onState((state) => {
     traffic.hasShop = state.replicas.some(({ kind, ready }) => kind === 'shop' && ready)
@@ -27,15 +27,16 @@ export function startReplicasCard({ feed, traffic }: Page): void {
   for (const kind of ['verifier', 'shop'] as const) {
     byId(`add-${kind}`).replaceWith(adder(kind, feed))
   }
+  startNoReplicaWarning(feed)
   startRates(traffic)
   setInterval(() => {
     const { statistics } = traffic
-    const seconds = statistics.shown(performance.now())
+    const seconds = statistics.lastSeconds(performance.now())
     const names = [...statistics.totals.keys()].sort()
     const top = chart.draw(
       seconds,
       names,
-      ({ answers }) => answers,
+      ({ responses }) => responses,
       (name) => rows.classOf(name),
     )
     setText(byId('requests-top'), String(top))
@@ -47,7 +48,7 @@ export function startReplicasCard({ feed, traffic }: Page): void {
     )
     setText(byId('failures'), String(statistics.failures))
     byId('failures').classList.toggle('bad', statistics.failures > 0)
-    rows.count(statistics.totals, seconds.at(-1)?.answers ?? new Map())
+    rows.count(statistics.totals, seconds.at(-1)?.responses ?? new Map())
   }, 1_000)
 }
 
@@ -62,7 +63,10 @@ function adder(kind: ReplicaKind, feed: Page['feed']): HTMLButtonElement {
   return button(`Add a ${kind}`, { id: `add-${kind}`, class: 'secondary' }, async () => {
     const { name } = await controls.addReplica(kind)
     await feed.ask()
-    notify(`${name} has joined. It fetched the public keys, and knows every user.`, 'good')
+    notify(
+      `${name} has started. It fetched the public keys and accepts the tokens of every user.`,
+      'good',
+    )
   })
 }
 
@@ -71,7 +75,7 @@ function showAdders({ kinds, replicas, max_replicas }: PlaygroundState): void {
     const isFull = replicas.length >= max_replicas
     const add = byId(`add-${kind}`)
     add.hidden = !kinds.includes(kind)
-    add.title = isFull ? `There are ${max_replicas} already.` : ''
+    add.title = isFull ? `The limit is ${max_replicas} replicas. Stop one first.` : ''
   }
 }
 
@@ -83,7 +87,7 @@ interface Row {
   readonly stop: HTMLButtonElement
 }
 
-/** A row for each replica there is, and for those that have answered and are gone. */
+/** One row per replica, including the last replicas that were stopped. */
 class ReplicaRows {
   readonly #feed: Page['feed']
   readonly #rows = new Map<string, Row>()
@@ -94,10 +98,10 @@ class ReplicaRows {
     this.#feed = feed
   }
 
-  /** Its colour stays with a name. */
+  /** The colour of a replica; it does not change. */
   classOf(name: string): string {
     if (!this.#order.includes(name)) this.#order.push(name)
-    return `fill-${this.#order.indexOf(name) % colours}`
+    return `fill-${this.#order.indexOf(name) % colourCount}`
   }
 
   show({ replicas }: PlaygroundState): void {
@@ -109,7 +113,7 @@ class ReplicaRows {
       row.element.dataset.state = state
       row.stop.hidden = state !== 'ready'
     }
-    this.#forgetOld()
+    this.#removeOldRows()
   }
 
   count(totals: ReadonlyMap<string, number>, last: ReadonlyMap<string, number>): void {
@@ -136,7 +140,7 @@ class ReplicaRows {
       el('span', { class: 'name' }, name),
       state,
       el('span', { class: 'share-track' }, bar),
-      el('span', { class: 'count' }, total, el('span', { class: 'unit' }, ' answered')),
+      el('span', { class: 'count' }, total, el('span', { class: 'unit' }, ' responses')),
       stop,
     )
     this.#rows.set(name, { element, state, total, bar, stop })
@@ -144,19 +148,21 @@ class ReplicaRows {
   }
 
   async #stop(name: string, kind: ReplicaKind): Promise<void> {
-    // The button goes with the replica; the focus stays in the list.
+    // The button disappears with the replica; the focus moves to the list.
     this.#list.focus()
     await controls.stopReplica(name)
     await this.#feed.ask()
-    const goesOn = this.#feed.last?.replicas.some(
+    const hasOthers = this.#feed.last?.replicas.some(
       (one) => one.kind === kind && one.name !== name && one.ready,
     )
-    const others = goesOn ? 'The other replicas go on.' : `It was the last ${kind}.`
-    notify(`${name} was killed without a goodbye. ${others}`, goesOn ? 'plain' : 'bad')
+    const others = hasOthers
+      ? 'Requests go to the other replicas.'
+      : `It was the last ${kind}: start one.`
+    notify(`${name} was killed. ${others}`, hasOthers ? 'plain' : 'bad')
   }
 
-  /** A few of those that were stopped stay, for the story. */
-  #forgetOld(): void {
+  /** Keeps the rows of the last three stopped replicas. */
+  #removeOldRows(): void {
     const stopped = [...this.#rows].filter(([, { element }]) => element.dataset.state === 'stopped')
     for (const [name, { element }] of stopped.slice(0, -3)) {
       element.remove()
@@ -165,18 +171,18 @@ class ReplicaRows {
   }
 }
 
-/** Says so where no replica of a kind is left, and offers to start one. */
-export function startNoneLeft({ feed }: Page): void {
-  const place = byId('none-left')
+/** Warns when no replica of a kind is left, and offers to start one. */
+function startNoReplicaWarning(feed: Page['feed']): void {
+  const place = byId('no-replica')
   const seen = new Set<ReplicaKind>(['verifier'])
   let shown = ''
   feed.onState((state) => {
-    // The shop starts when the page is opened: until then it is not gone.
+    // The shop starts when the page is opened, so it is missing only after it was seen once.
     for (const { kind } of state.replicas) seen.add(kind)
-    const gone = state.kinds.filter((kind) => seen.has(kind) && !hasKind(state, kind))
-    if (gone.join() === shown) return
-    shown = gone.join()
-    place.replaceChildren(...gone.map((kind) => offer(kind, feed)))
+    const missing = state.kinds.filter((kind) => seen.has(kind) && !hasKind(state, kind))
+    if (missing.join() === shown) return
+    shown = missing.join()
+    place.replaceChildren(...missing.map((kind) => offer(kind, feed)))
   })
 }
 
@@ -186,10 +192,10 @@ function hasKind({ replicas }: PlaygroundState, kind: ReplicaKind): boolean {
 
 function offer(kind: ReplicaKind, feed: Page['feed']): HTMLElement {
   const start = button(`Start a ${kind}`, { class: 'small' }, async () => {
-    // The button goes when the replica comes; the focus stays in the list.
+    // The button disappears with the warning; the focus moves to the list.
     byId('replicas').focus()
     await controls.addReplica(kind)
     await feed.ask()
   })
-  return el('p', {}, `No ${kind} is left, so requests to ${kind}s fail.`, start)
+  return el('p', {}, `No ${kind} is running, so every request to a ${kind} fails.`, start)
 }

@@ -3,88 +3,110 @@ import { SecondDevice } from './devices-card.ts'
 import { button, byId, el, messageOf, pause, short } from './dom.ts'
 import type { Page } from './page.ts'
 import { controls, issuer, jsonOf, Refused } from './server.ts'
-import { readLine } from './session-card.ts'
-import { refreshNow } from './token-card.ts'
+import { readRefreshToken, refreshNow } from './token-cards.ts'
 
-/** The clocks of the page and of the issuer need not agree to the millisecond. */
-const marginMs = 300
+/** Shows the steps of a scenario while it runs. */
+interface Steps {
+  say(text: string, kind?: 'good' | 'bad'): void
+  /** Waits with a countdown. @param reason what the scenario waits for */
+  wait(reason: string, ms: number): Promise<void>
+}
 
-/** What becomes of a refresh token that was stolen and is used once more. */
-export const replayDrill: Drill = {
-  id: 'replay',
-  label: 'Replay an old token',
+/** A failure or an attack that the page plays through. */
+interface Scenario {
+  /** The prefix of its elements' ids. */
+  readonly id: string
+  readonly label: string
+  run(page: Page, steps: Steps): Promise<void>
+}
+
+/** Added to the grace period: the clocks of page and issuer may differ slightly. */
+const clockMarginMs = 300
+
+const tabCount = 5
+
+const noPassword = 'Without the password the page cannot sign in a second device.'
+
+/** A thief uses a copy of a refresh token that the owner has replaced. */
+const theft: Scenario = {
+  id: 'theft',
+  label: 'Replay a stolen token',
   async run({ feed, password }, { say, wait }) {
-    const known = await password()
-    if (known === null) return say('Without the password there is no second device.')
+    const known = await password.ask()
+    if (known === null) return say(noPassword)
     const { username = '', grace_s = 0 } = feed.last ?? {}
     const device = await SecondDevice.signIn(known, username)
     say(
-      `A second device has signed in. Its refresh token is generation ${device.generation}; a thief copies it.`,
+      `A second device signed in. A thief copies its refresh token, generation ${device.generation}.`,
     )
     for (let times = 0; times < 2; times++) {
-      await wait('The grace period passes', grace_s * 1000 + marginMs)
-      await device.refresh()
-      say(
-        `The device refreshes: generation ${device.generation} takes the place of the one before.`,
+      await wait(
+        `Waiting until the grace period ends: during it a refresh returns the same token.`,
+        grace_s * 1000 + clockMarginMs,
       )
+      await device.refresh()
+      say(`The device refreshed and has generation ${device.generation} now.`)
     }
-    say('Now the thief presents the old copy, generation 0.')
+    say('The thief sends the copy of generation 0.')
     try {
-      await device.replayFirst()
-      say('It was accepted, which must not be.', 'bad')
+      await device.replayFirstToken()
+      say('The issuer accepted the copy. That is a bug.', 'bad')
     } catch (error) {
       const isReuse = error instanceof Refused && error.code === 'refresh_token_reused'
       if (!isReuse) throw error
       say(
-        'Refused: refresh_token_reused. Two holders of one line: the issuer ends the session.',
+        'Refused with refresh_token_reused. Two parties hold the session, so the issuer revoked it.',
         'good',
       )
     }
     await feed.ask()
-    const left = await device.untilRefused()
+    say('Waiting until every replica has received the revocation.')
+    const acceptedMs = await device.untilRefused()
     say(
-      left === null
-        ? 'A replica still takes the access token, which must not be.'
-        : `${Math.round(left)} ms later no replica takes the access token any more: they have heard of it.`,
-      left === null ? 'bad' : 'good',
+      acceptedMs === null
+        ? 'A replica still accepts the access token. That is a bug.'
+        : `After ${Math.round(acceptedMs)} ms every replica refuses the access token.`,
+      acceptedMs === null ? 'bad' : 'good',
     )
-    say('Owner and thief have to sign in again; only the owner has the password.')
+    say('Owner and thief must sign in again. Only the owner has the password.')
   },
 }
 
-const tabCount = 5
-
-/** Five tabs that refresh with one and the same cookie: at odds first, then as they really do. */
-export const tabsDrill: Drill = {
+/** Five tabs refresh at once: first without coordination, then with the browser client. */
+const tabs: Scenario = {
   id: 'tabs',
-  label: 'Refresh five at once',
-  async run(page, story) {
+  label: 'Refresh in five tabs',
+  async run(page, steps) {
     const { auth } = page
-    const { say, wait } = story
-    const { grace_left_ms } = await readLine(auth)
+    const { say, wait } = steps
+    const { grace_left_ms } = await readRefreshToken(auth)
     if (grace_left_ms > 0) {
-      await wait('The token is new: its grace period passes', grace_left_ms + marginMs)
+      await wait(
+        'Waiting until the grace period of the current token ends.',
+        grace_left_ms + clockMarginMs,
+      )
     }
-    const { generation: first } = await readLine(auth)
+    const { generation: first } = await readRefreshToken(auth)
+    say(`Five requests send generation ${first} at the same time, without coordination.`)
+    await refreshTogether(page, steps, refreshWithoutClient)
+    const { generation: last } = await readRefreshToken(auth)
     say(
-      `Five requests leave at once, all with generation ${first}, no lock and no message between them.`,
+      `All five got the same successor of generation ${first}: ${last}.`,
+      last === first + 1 ? 'good' : 'bad',
     )
-    await refreshTogether(page, story, refreshAsStranger)
-    const { generation: last } = await readLine(auth)
-    say(`Generation ${first} has one successor: ${last}.`, last === first + 1 ? 'good' : 'bad')
-    say('Now as tabs do it that run @gatepass/browser: they take turns, and share what they got.')
-    const sent = await refreshTogether(page, story, refreshNow)
+    say('Next, five tabs with @gatepass/browser: one tab refreshes and shares the result.')
+    const sent = await refreshTogether(page, steps, refreshNow)
     say(
-      `Five tabs, requests sent: ${sent}. Nobody was signed out.`,
+      `Five tabs sent ${sent} ${sent === 1 ? 'request' : 'requests'}. The user is still signed in.`,
       sent === 1 && auth.state.status === 'signed-in' ? 'good' : 'bad',
     )
   },
 }
 
-/** @returns how many requests the issuer has got for it */
+/** @returns how many refreshes the issuer received */
 async function refreshTogether(
   { auth, feed }: Page,
-  { say }: Story,
+  { say }: Steps,
   refresh: () => Promise<unknown>,
 ): Promise<number> {
   const outcomes: PlaygroundEvent[] = []
@@ -98,21 +120,21 @@ async function refreshTogether(
       ),
     )
   })
-  const answers = await Promise.allSettled(Array.from({ length: tabCount }, refresh))
-  // The first one may have been under way before the last answer.
+  const results = await Promise.allSettled(Array.from({ length: tabCount }, refresh))
+  // A poll that started before the last response may miss its event.
   await feed.ask()
   await feed.ask()
   stop()
-  const good = answers.filter(({ status }) => status === 'fulfilled').length
-  say(`${good} of ${tabCount} got an answer.`, good === tabCount ? 'good' : 'bad')
+  const good = results.filter(({ status }) => status === 'fulfilled').length
+  say(`${good} of ${tabCount} received tokens.`, good === tabCount ? 'good' : 'bad')
   const count = (name: string) => outcomes.filter(({ event }) => event === name).length
   say(
-    `The issuer says: ${count('refresh.rotated')} rotated, ${count('refresh.replayed')} replayed.`,
+    `The issuer logged ${count('refresh.rotated')} rotated and ${count('refresh.replayed')} replayed.`,
   )
   return outcomes.length
 }
 
-async function refreshAsStranger(): Promise<void> {
+async function refreshWithoutClient(): Promise<void> {
   const response = await fetch(`${issuer}/refresh`, {
     method: 'POST',
     headers: { 'idempotency-key': crypto.randomUUID() },
@@ -120,27 +142,25 @@ async function refreshAsStranger(): Promise<void> {
   await jsonOf<unknown>(response)
 }
 
-/** A new signing key, while everybody goes on. */
-export const keysDrill: Drill = {
+/** The signing key changes while requests continue. */
+const keyRotation: Scenario = {
   id: 'keys',
   label: 'Rotate the keys',
   async run({ feed, traffic }, { say, wait }) {
-    const failures = traffic.statistics.failures
+    const failuresBefore = traffic.statistics.failures
     const { kid } = await controls.rotateKeys()
     await feed.ask()
-    const made = feed.last?.keys.find((key) => key.kid === kid)
-    say(
-      `Key ${short(kid)} is published. It does not sign yet: first every replica gets to know it.`,
-    )
-    await wait('Every replica fetches it', (made?.signs_in_s ?? 0) * 1000)
+    const created = feed.last?.keys.find((key) => key.kid === kid)
+    say(`Key ${short(kid)} is published. It does not sign yet.`)
+    await wait('Waiting until every replica has fetched it.', (created?.signs_in_s ?? 0) * 1000)
     await feed.until(({ keys }) => keys.some((key) => key.kid === kid && key.state === 'active'))
     const used = kidOf(await refreshNow())
     say(
-      `The next access token is signed by ${short(used)} and the old key stays until its last token has expired.`,
+      `The next access token is signed by ${short(used)}. The old key stays published until its last token expires.`,
       used === kid ? 'good' : 'bad',
     )
-    const failed = traffic.statistics.failures - failures
-    say(`Requests that failed meanwhile: ${failed}.`, failed === 0 ? 'good' : 'bad')
+    const failed = traffic.statistics.failures - failuresBefore
+    say(`Failed requests during the rotation: ${failed}.`, failed === 0 ? 'good' : 'bad')
   },
 }
 
@@ -149,59 +169,56 @@ function kidOf(token: string | null): string {
   return (JSON.parse(atob(header.replaceAll('-', '+').replaceAll('_', '/'))) as { kid: string }).kid
 }
 
-/** Another device signs this one out; this page, and all its tabs, find out by themselves. */
-export const elsewhereDrill: Drill = {
+/** Another device signs this browser out. Every tab notices by itself. */
+const remoteSignOut: Scenario = {
   id: 'elsewhere',
-  label: 'Sign me out',
-  async run({ auth, feed, password, expectEnd }, { say }) {
+  label: 'Sign this browser out',
+  async run(page, { say }) {
+    const { auth, feed, password } = page
     const { state } = auth
     if (state.status !== 'signed-in') return
-    const known = await password()
-    if (known === null) return say('Without the password there is no second device.')
+    const known = await password.ask()
+    if (known === null) return say(noPassword)
     const device = await SecondDevice.signIn(known, feed.last?.username ?? '')
-    say('Another device has signed in, and signs this one out.')
-    expectEnd(performance.now())
+    say('Another device signed in and ends this session.')
+    page.expectSignOut(performance.now())
     await device.end(state.sessionId)
     await device.logout()
     await feed.ask()
   },
 }
 
-/** Tells the steps of a drill as they happen. */
-export interface Story {
-  say(text: string, kind?: 'good' | 'bad'): void
-  /** Waits, and shows for how long. */
-  wait(why: string, ms: number): Promise<void>
-}
-
-/** One of the things that go wrong in the field, made to happen. */
-export interface Drill {
-  readonly id: string
-  readonly label: string
-  run(page: Page, story: Story): Promise<void>
-}
-
-const drills: readonly Drill[] = [replayDrill, tabsDrill, keysDrill, elsewhereDrill]
-
-export function startDrills(page: Page): void {
-  for (const drill of drills) {
-    const steps = byId(`${drill.id}-steps`)
-    const run = () => tell(drill, page, steps)
-    byId(`run-${drill.id}`).replaceWith(button(drill.label, { id: `run-${drill.id}` }, run))
+/** Starts the buttons of the scenarios. */
+export function startScenarios(page: Page): void {
+  for (const scenario of [theft, tabs, keyRotation, remoteSignOut]) {
+    const list = byId(`${scenario.id}-steps`)
+    const id = `run-${scenario.id}`
+    byId(id).replaceWith(button(scenario.label, { id }, () => run(scenario, page, list)))
   }
 }
 
-async function tell(drill: Drill, page: Page, steps: HTMLElement): Promise<void> {
-  steps.replaceChildren()
-  delete steps.dataset.result
-  const story: Story = {
+async function run(scenario: Scenario, page: Page, list: HTMLElement): Promise<void> {
+  list.replaceChildren()
+  delete list.dataset.result
+  const steps = stepsIn(list)
+  try {
+    await scenario.run(page, steps)
+    list.dataset.result = list.querySelector('.bad') === null ? 'good' : 'bad'
+  } catch (error) {
+    steps.say(messageOf(error), 'bad')
+    list.dataset.result = 'bad'
+  }
+}
+
+function stepsIn(list: HTMLElement): Steps {
+  return {
     say(text, kind) {
-      steps.append(el('li', { class: kind ?? 'plain' }, text))
+      list.append(el('li', { class: kind ?? 'plain' }, text))
     },
-    async wait(why, ms) {
+    async wait(reason, ms) {
       const left = el('span', { class: 'countdown', 'aria-hidden': 'true' })
-      const step = el('li', { class: 'waiting' }, `${why} `, left)
-      steps.append(step)
+      const step = el('li', { class: 'waiting' }, `${reason} `, left)
+      list.append(step)
       const endMs = performance.now() + ms
       for (let leftMs = ms; leftMs > 0; leftMs = endMs - performance.now()) {
         left.textContent = `${Math.ceil(leftMs / 1000)} s`
@@ -210,12 +227,5 @@ async function tell(drill: Drill, page: Page, steps: HTMLElement): Promise<void>
       left.remove()
       step.className = 'plain'
     },
-  }
-  try {
-    await drill.run(page, story)
-    steps.dataset.result = steps.querySelector('.bad') === null ? 'good' : 'bad'
-  } catch (error) {
-    story.say(messageOf(error), 'bad')
-    steps.dataset.result = 'bad'
   }
 }

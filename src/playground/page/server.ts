@@ -1,9 +1,9 @@
 import type { PlaygroundState, ReplicaKind } from '../api.ts'
 
-/** The address of the issuer, which the page is at. */
+/** The URL of the issuer, which serves the page. */
 export const issuer = new URL('.', document.baseURI).href.replace(/\/$/, '')
 
-/** An answer that says no (RFC 9457). */
+/** An error response (RFC 9457). */
 export class Refused extends Error {
   readonly status: number
   readonly code: string
@@ -20,13 +20,13 @@ interface Problem {
   readonly title?: string
 }
 
-/** The answer as JSON; undefined when it has none. */
+/** Reads a JSON response; undefined without a body. @throws `Refused` for an error */
 export async function jsonOf<T>(response: Response): Promise<T> {
   const text = await response.text()
   const value: unknown = text === '' ? undefined : JSON.parse(text)
   if (response.ok) return value as T
-  const { code = 'unknown', title = `It was answered by ${response.status}.` } = (value ??
-    {}) as Problem
+  const { code = 'unknown', title = `The request failed with status ${response.status}.` } =
+    (value ?? {}) as Problem
   throw new Refused(response.status, code, title)
 }
 
@@ -41,7 +41,7 @@ async function call<T>(path: string, method = 'GET', body?: object): Promise<T> 
   return jsonOf<T>(response)
 }
 
-/** What the page asks of `gatepass dev`. */
+/** The controls of `gatepass dev`. */
 export const controls = {
   addReplica: (kind: ReplicaKind) => call<{ name: string }>('replicas', 'POST', { kind }),
   stopReplica: (name: string) => call<void>(`replicas/${encodeURIComponent(name)}`, 'DELETE'),
@@ -54,8 +54,8 @@ const hiddenPollMs = 5_000
 type Listener = (state: PlaygroundState) => void
 
 /**
- * The state of the playground, asked for once a second. A stream would hold one of the six connections
- * that a browser has for all tabs of a site; so five tabs would leave one for everything else.
+ * Polls the state of the playground once per second. A stream would hold one of the six connections that a
+ * browser has for all tabs of a site.
  */
 export class StateFeed {
   readonly #listeners = new Set<Listener>()
@@ -74,7 +74,7 @@ export class StateFeed {
     return () => this.#listeners.delete(listener)
   }
 
-  /** Asks now. Never rejects: where nobody answers it is asked again. */
+  /** Polls now. Never rejects: after a failure the next poll follows. */
   ask(): Promise<void> {
     this.#asking ??= this.#ask().finally(() => {
       this.#asking = null
@@ -84,11 +84,11 @@ export class StateFeed {
     return this.#asking
   }
 
-  /** Resolves with the first state that is as wanted. */
-  until(isWanted: (state: PlaygroundState) => boolean): Promise<PlaygroundState> {
+  /** Resolves with the first state that matches. */
+  until(matches: (state: PlaygroundState) => boolean): Promise<PlaygroundState> {
     return new Promise((resolve) => {
       const stop = this.onState((state) => {
-        if (!isWanted(state)) return
+        if (!matches(state)) return
         queueMicrotask(() => stop())
         resolve(state)
       })

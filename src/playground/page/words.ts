@@ -1,47 +1,47 @@
 import type { AuditEvent } from '../../issuer/audit.ts'
 import type { KeyState } from '../api.ts'
 
-/** What each audit event means, in the words of the page. */
+/** Explains each audit event. */
 export const eventWords: Readonly<Record<AuditEvent, string>> = {
-  'login.ok': 'signed in',
-  'login.failed': 'a password was wrong',
-  'login.throttled': 'too many attempts',
+  'login.ok': 'a user signed in',
+  'login.failed': 'a sign-in failed: wrong user name or password',
+  'login.throttled': 'a sign-in was refused: too many attempts',
   'refresh.rotated': 'the refresh token was replaced',
-  'refresh.replayed': 'the same refresh token again: given the same answer',
-  'refresh.reused': 'an old refresh token came back: the session has ended',
+  'refresh.replayed': 'a refresh was repeated and got the same tokens',
+  'refresh.reused': 'a replaced refresh token came back: the session was revoked',
   'refresh.refused': 'a refresh was refused',
-  logout: 'signed out',
-  'logout.all': 'signed out everywhere',
-  'session.revoked': 'signed out from another device',
-  'client.refused': 'a client could not be authenticated',
-  'token.issued': 'a service got a token of its own',
+  logout: 'a user signed out',
+  'logout.all': 'a user signed out on all devices',
+  'session.revoked': 'a session was signed out from another device',
+  'client.refused': 'a client failed to authenticate',
+  'token.issued': 'a service received an access token',
   'token.exchanged': 'a service exchanged the token of a user',
-  'key.created': 'a signing key was made',
-  'key.activated': 'tokens are signed by this key',
-  'key.removed': 'the key was taken out of the published keys',
-  'key.revoked': 'the key was revoked: its tokens are refused',
+  'key.created': 'a signing key was created',
+  'key.activated': 'a signing key became active',
+  'key.removed': 'a key was removed from the published keys',
+  'key.revoked': 'a key was revoked: its tokens are refused',
 }
 
-/** What each state of a signing key means. */
+/** Explains each state of a signing key. */
 export const keyStateWords: Readonly<Record<KeyState['state'], string>> = {
-  pending: 'published, does not sign yet',
-  active: 'signs',
-  retiring: 'signs no more, still checked',
+  pending: 'published; does not sign yet',
+  active: 'signs new tokens',
+  retiring: 'no new tokens; still verifies',
 }
 
-/** What the members of a token mean. */
+/** Explains the members of a token's header and claims. */
 export const claimWords: Readonly<Record<string, string>> = {
   alg: 'algorithm',
-  aud: 'for whom',
-  amr: 'signed in by',
+  aud: 'audience',
+  amr: 'sign-in method',
   auth_time: 'signed in at',
-  client_id: 'front end',
-  exp: 'ends at',
-  iat: 'signed at',
+  client_id: 'client',
+  exp: 'expires at',
+  iat: 'issued at',
   iss: 'issuer',
   jti: 'token id',
-  kid: 'key',
-  scope: 'allows',
+  kid: 'key id',
+  scope: 'scope',
   sid: 'session',
   sub: 'user',
   typ: 'type',

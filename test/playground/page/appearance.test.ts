@@ -94,15 +94,15 @@ const focused = `(() => {
 
 /** Each of them is pressed in a test; what is new on the page needs one too. */
 const controls = [
-  ...['Skip to the content', 'Sign out', 'Sign out everywhere', 'Theme: as the system'],
+  ...['Skip to the content', 'Sign out', 'Sign out everywhere', 'Theme: system'],
   ...['Stop verifier-1', 'Stop verifier-2', 'Stop shop-1', 'Stop shop-2'],
-  ...['Add a verifier', 'Add a shop', '10/s', 'What it says', 'Refresh now', 'Copy'],
+  ...['Add a verifier', 'Add a shop', '10/s', 'Header and claims', 'Refresh now', 'Copy'],
   ...['Sign out this device', 'Sign in as another device', 'Open another tab'],
   ...['Linen shirt €59.00', 'Wool trousers €89.00', 'Merino jumper €79.50', 'Rain coat €149.00']
     .concat('Walking socks €12.90', 'Felt hat €45.00')
     .map((name) => `Add to the cart: ${name}`),
-  ...['Ask another replica', 'Replay an old token', 'Refresh five at once', 'Rotate the keys'],
-  'Sign me out',
+  ...['Load from another replica', 'Replay a stolen token', 'Refresh in five tabs'],
+  ...['Rotate the keys', 'Sign this browser out'],
 ]
 
 t.test('the keyboard comes to each control, and one sees where it is', async (t) => {
@@ -142,7 +142,7 @@ t.test('the theme is chosen, and kept', async (t) => {
   const background = () => page.evaluate('getComputedStyle(document.body).backgroundColor')
   const theme = page.locator('#theme')
   const dark = await background()
-  t.equal(await theme.getAttribute('aria-label'), 'Theme: as the system')
+  t.equal(await theme.getAttribute('aria-label'), 'Theme: system')
   await theme.press('Enter')
   t.equal(await theme.getAttribute('aria-label'), 'Theme: light')
   const light = await background()
@@ -156,7 +156,7 @@ t.test('the theme is chosen, and kept', async (t) => {
   t.equal(await background(), dark, 'whatever the system says')
 })
 
-t.test('who wants no motion gets none', async (t) => {
+t.test('with reduced motion nothing moves', async (t) => {
   const moving = (page: Page): Promise<number> =>
     page.evaluate(`[...document.querySelectorAll('*')].filter((one) => {
       const { animationName, transitionDuration } = getComputedStyle(one)
@@ -173,7 +173,7 @@ t.test('who wants no motion gets none', async (t) => {
 t.test('it says so when the issuer is gone', async (t) => {
   const page = await playground.openSignedIn(t)
   await page.context().setOffline(true)
-  await textOf(page, '.connection-lost', /does not answer/)
+  await textOf(page, '.connection-lost', /is not responding/)
   await page.context().setOffline(false)
   await page.locator('.connection-lost').waitFor({ state: 'hidden' })
   t.equal(await read(page, '#user-name'), 'demo')
@@ -187,15 +187,15 @@ for (const colorScheme of ['light', 'dark'] as const) {
   t.test(`the picture of the README, ${colorScheme}`, pictures, async (t) => {
     const own = await startPlayground(t)
     const page = await own.openSignedIn(t, { viewport: { width: 1280, height: 960 }, colorScheme })
-    for (const drill of ['tabs', 'keys']) {
-      await page.locator(`#run-${drill}`).click()
-      await page.locator(`#${drill}-steps[data-result="good"]`).waitFor()
+    for (const scenario of ['tabs', 'keys']) {
+      await page.locator(`#run-${scenario}`).click()
+      await page.locator(`#${scenario}-steps[data-result="good"]`).waitFor()
     }
     await page.waitForTimeout(10_000)
     await page.getByRole('button', { name: 'Stop verifier-2' }).click()
     await page.waitForTimeout(5_000)
     await page.locator('#add-verifier').click()
-    await textOf(page, '#notices', /has joined/)
+    await textOf(page, '#notices', /has started/)
     await page.waitForTimeout(20_000)
     await page.evaluate('document.activeElement.blur()')
     await page.evaluate('scrollTo(0, 0)')
@@ -205,7 +205,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
   })
 }
 
-t.test('nothing was complained about', async (t) => {
+t.test('the browser reports no error', async (t) => {
   const gone = /ERR_INTERNET_DISCONNECTED/
   t.same(
     playground.complaints.filter((text) => !gone.test(text)),

@@ -20,7 +20,7 @@ t.test('signing in by keyboard: a wrong password, the right one, and out again',
   const username = page.locator('#username')
   await until('the name is filled in', async () => (await username.inputValue()) === 'demo')
   // The form is shown once it is known that nobody is signed in, which may be later.
-  t.match(await textOf(page, '#where-password'), /Your terminal shows it/)
+  t.match(await textOf(page, '#where-password'), /Your terminal shows the password/)
   await page.locator('#password').focus()
   await page.keyboard.type('not the one')
   await page.keyboard.press('Enter')
@@ -55,15 +55,15 @@ t.test('the access token is decoded, its life runs down, and it can be copied', 
   t.match(await read(page, '#token-header'), /alg algorithm\s*ES256/)
   const token = await read(page, '#token-text')
   await page.locator('#copy-token').click()
-  await textOf(page, '#notices', /copied/)
+  await textOf(page, '#notices', /Copied/)
   t.equal(await page.evaluate('navigator.clipboard.readText()'), token)
   await page.locator('summary').press('Enter')
   t.equal(await page.locator('#token-claims').isVisible(), false)
   t.equal(await read(page, '#generation'), '0')
-  await textOf(page, '#grace', /is over/)
+  await textOf(page, '#grace', /grace period is over/)
   await page.locator('#refresh-now').press('Space')
   await textOf(page, '#generation', /^1$/)
-  t.equal(await read(page, '#beads .current'), 'generation 1')
+  t.equal(await read(page, '#generations .current'), 'generation 1')
   t.not(await read(page, '#token-text'), token)
   await page.getByRole('button', { name: 'Sign out this device' }).click()
   t.match(await textOf(page, '#farewell'), /You have signed out/)
@@ -102,20 +102,23 @@ t.test('a replica is killed and another joins: no request fails', async (t) => {
   await page.getByRole('button', { name: 'Stop shop-1' }).press('Enter')
   await page.locator('[data-name="shop-1"][data-state="stopped"]').waitFor()
   await page.locator('#add-verifier').click()
-  await textOf(page, '#notices', /verifier-3 has joined/)
+  await textOf(page, '#notices', /verifier-3 has started/)
   await page.locator('#add-shop').press('Enter')
-  await textOf(page, '#notices', /shop-3 has joined/)
+  await textOf(page, '#notices', /shop-3 has started/)
   for (const name of ['verifier-1', 'verifier-3', 'shop-2', 'shop-3']) await answersMore(page, name)
   t.equal(await read(page, '#failures'), '0')
-  const marks = page.locator('#answers [title]')
-  t.match(await marks.last().getAttribute('title'), /^GET \/(verify|cart): 200 by \w+-\d, \d+ ms$/)
-  t.equal(await page.locator('#answers .fill-failure').count(), 0)
+  const marks = page.locator('#responses [title]')
+  t.match(
+    await marks.last().getAttribute('title'),
+    /^GET \/(verify|cart): 200 from \w+-\d, \d+ ms$/,
+  )
+  t.equal(await page.locator('#responses .fill-failure').count(), 0)
   t.ok((await page.locator('#requests-chart path').count()) >= 5, 'a colour for each replica')
   await page.getByText('Off', { exact: true }).click()
   await until('nothing is sent any more', async () => {
-    const before = await page.locator('#answers').innerHTML()
+    const before = await page.locator('#responses').innerHTML()
     await page.waitForTimeout(400)
-    return (await page.locator('#answers').innerHTML()) === before
+    return (await page.locator('#responses').innerHTML()) === before
   })
 })
 
@@ -151,7 +154,7 @@ t.test('devices: another one signs in, and is signed out; then all of them', asy
   await textOf(tab, '#farewell', /from another tab or device/)
 })
 
-t.test('nothing was complained about', async (t) => {
+t.test('the browser reports no error', async (t) => {
   t.same(playground.complaints, [])
 })
 
@@ -164,22 +167,23 @@ t.test('when the last replica of a kind is stopped the page says so, and starts 
       const name = (await ready(kind).first().getAttribute('data-name')) ?? ''
       await page.getByRole('button', { name: `Stop ${name}` }).click()
       const told = await textOf(page, '#notices', new RegExp(`${name} was killed`))
-      const words = left > 1 ? 'The other replicas go on.' : `It was the last ${kind}.`
-      t.match(told, `${name} was killed without a goodbye. ${words}`)
-      if (left > 1) t.equal(await read(page, '#none-left'), '')
-      else await textOf(page, '#none-left', new RegExp(`No ${kind} is left`))
+      const words =
+        left > 1 ? 'Requests go to the other replicas.' : `It was the last ${kind}: start one.`
+      t.match(told, `${name} was killed. ${words}`)
+      if (left > 1) t.equal(await read(page, '#no-replica'), '')
+      else await textOf(page, '#no-replica', new RegExp(`No ${kind} is running`))
     }
   }
   await ready('verifier').nth(1).waitFor()
   await stopAll('verifier')
   await until('failures are counted', async () => (await read(page, '#failures')) !== '0')
   await page.getByRole('button', { name: 'Start a verifier' }).click()
-  await until('the offer is gone', async () => (await read(page, '#none-left')) === '')
+  await until('the offer is gone', async () => (await read(page, '#no-replica')) === '')
   t.equal(await focusOf(page), 'replicas')
   await ready('verifier').waitFor()
   await answersMore(page, (await ready('verifier').getAttribute('data-name')) ?? '')
   for (const kind of ['shop', 'verifier']) await stopAll(kind)
-  await textOf(page, '#none-left', /No verifier is left.*No shop is left/)
+  await textOf(page, '#no-replica', /No verifier is running.*No shop is running/)
   await page.reload()
-  await textOf(page, '#none-left', /No verifier is left/)
+  await textOf(page, '#no-replica', /No verifier is running/)
 })

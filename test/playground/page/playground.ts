@@ -5,7 +5,7 @@ import type { Test } from 'tap'
 import { launchChromium } from '../../browser/chromium.ts'
 import { startDev } from '../../support/dev.ts'
 
-/** Times as short as they can be, so that a drill does not wait long. */
+/** Times as short as they can be, so that a scenario does not wait long. */
 export const quick = {
   GATEPASS_ARGON2_MEMORY_KIB: '8',
   GATEPASS_GRACE_S: '1',

@@ -2,44 +2,43 @@ import type { Page } from 'playwright-core'
 import t from 'tap'
 import { read, startPlayground, textOf } from './playground.ts'
 
-/** What goes wrong in the field, made to happen by a press of a button. */
+/** The scenarios of the page, against real processes. */
 
 const playground = await startPlayground(t)
 
-/** Runs one to its end, and gives what it has told, step by step. */
-async function run(page: Page, drill: string): Promise<readonly string[]> {
-  await page.locator(`#run-${drill}`).press('Enter')
-  await page.locator(`#${drill}-steps[data-result]`).waitFor()
-  return page.locator(`#${drill}-steps li`).allTextContents()
+/** Runs a scenario to its end. @returns the texts of its steps */
+async function run(page: Page, scenario: string): Promise<readonly string[]> {
+  await page.locator(`#run-${scenario}`).press('Enter')
+  await page.locator(`#${scenario}-steps[data-result]`).waitFor()
+  return page.locator(`#${scenario}-steps li`).allTextContents()
 }
 
-const result = (page: Page, drill: string) =>
-  page.locator(`#${drill}-steps`).getAttribute('data-result')
+const result = (page: Page, scenario: string) =>
+  page.locator(`#${scenario}-steps`).getAttribute('data-result')
 
-t.test(
-  'a stolen refresh token is found out, and no replica takes the session any more',
-  async (t) => {
-    const page = await playground.openSignedIn(t)
-    const steps = (await run(page, 'replay')).join('\n')
-    t.match(steps, /generation 2 takes the place/)
-    t.match(steps, /Refused: refresh_token_reused/)
-    t.match(steps, /\d ms later no replica takes the access token/)
-    t.equal(await result(page, 'replay'), 'good')
-    await textOf(page, '#events', /refresh\.reused/)
-    t.equal(await read(page, '#user-name'), 'demo', 'it was the session of another device')
-  },
-)
+t.test('a stolen refresh token is detected, and every replica refuses the session', async (t) => {
+  const page = await playground.openSignedIn(t)
+  const steps = (await run(page, 'theft')).join('\n')
+  t.match(steps, /has generation 2 now/)
+  t.match(steps, /Waiting until the grace period ends/)
+  t.match(steps, /Refused with refresh_token_reused/)
+  t.match(steps, /Waiting until every replica has received the revocation/)
+  t.match(steps, /After \d+ ms every replica refuses the access token/)
+  t.equal(await result(page, 'theft'), 'good')
+  await textOf(page, '#events', /refresh\.reused/)
+  t.equal(await read(page, '#user-name'), 'demo', 'it was the session of another device')
+})
 
 t.test('five refreshes at once with one cookie have one successor', async (t) => {
   const page = await playground.openSignedIn(t)
   const steps = (await run(page, 'tabs')).join('\n')
-  t.match(steps, /5 of 5 got an answer/)
-  t.match(steps, /The issuer says: 1 rotated, 4 replayed/)
-  t.match(steps, /Generation 0 has one successor: 1/)
-  t.match(steps, /Five tabs, requests sent: 1/)
+  t.match(steps, /5 of 5 received tokens/)
+  t.match(steps, /The issuer logged 1 rotated and 4 replayed/)
+  t.match(steps, /same successor of generation 0: 1/)
+  t.match(steps, /Five tabs sent 1 request\./)
   t.equal(await result(page, 'tabs'), 'good')
   await textOf(page, '#generation', /^1$/)
-  t.match(await textOf(page, '#repeats', /^[4-9]$/), /\d/)
+  t.match(await textOf(page, '#replays', /^[4-9]$/), /\d/)
 })
 
 t.test('new keys: published, then signing, and no request fails', async (t) => {
@@ -63,14 +62,14 @@ t.test('a sign-out by another device is noticed by this tab and by the next', as
   t.equal(await other.locator('#dashboard').isVisible(), false)
 })
 
-t.test('who does not give the password a second time has no second device', async (t) => {
+t.test('without the password there is no second device', async (t) => {
   const page = await playground.openSignedIn(t)
   await page.reload()
-  await page.locator('#run-replay').click()
+  await page.locator('#run-theft').click()
   await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click()
-  await textOf(page, '#replay-steps', /Without the password/)
+  await textOf(page, '#theft-steps', /Without the password/)
 })
 
-t.test('nothing was complained about', async (t) => {
+t.test('the browser reports no error', async (t) => {
   t.same(playground.complaints, [])
 })
