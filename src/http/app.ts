@@ -12,7 +12,7 @@ import { GatepassError } from '../core/errors.ts'
 import { answerBrokenRequest, createErrorHandler } from './error-handler.ts'
 import type { Metrics } from './metrics.ts'
 
-/** What an app needs from the process that starts it. */
+/** Options that the process passes to every app. */
 export interface AppOptions {
   readonly logger: FastifyBaseLogger
   /**

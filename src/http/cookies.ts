@@ -49,7 +49,7 @@ export class RefreshCookie extends HostCookie {
 /** Longest lifetime of a cookie in browsers (RFC 6265bis §5.5). */
 const deviceExpiresInSeconds = 400 * 86_400
 
-/** The cookie by which a device is recognised long after its sessions have ended. */
+/** The cookie by which a device is recognized long after its sessions have ended. */
 export class DeviceCookie extends HostCookie {
   /** @param suffix of the name */
   constructor(secure: boolean, suffix = '') {

@@ -1,16 +1,16 @@
 import type { Socket } from 'node:net'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 
-/** Idle connections are looked for this often while the app closes. */
+/** Interval of closing idle connections during the shutdown. */
 const idleCheckMs = 100
-/** A connection that has sent nothing for so long is idle too. */
+/** A connection that has sent nothing for this long is idle too. */
 const silentMs = 1_000
-const requestsShownMax = 20
+const maxRequestsShown = 20
 
-/** What keeps an app from closing. */
+/** The work that keeps an app from closing. */
 export interface OpenWork {
   readonly connections: number
-  /** Method and route of requests without an answer. */
+  /** Method and route of unanswered requests. */
   readonly requests: readonly string[]
 }
 
@@ -21,14 +21,14 @@ interface Connection {
 }
 
 /**
- * Ends the work of an app without losing a request: first its clients are asked to leave, then it
- * stops listening, and what is in flight is answered.
+ * Shuts an app down without losing a request. First every response closes its connection, then the
+ * app stops listening, and requests in progress are answered.
  */
 export class Draining {
   readonly #app: FastifyInstance
   readonly #connections = new Map<Socket, Connection>()
 
-  /** @param app that has all its routes and does not listen yet */
+  /** @param app an app that does not listen yet */
   constructor(app: FastifyInstance) {
     this.#app = app
     app.server.on('connection', (socket: Socket) => {
@@ -47,14 +47,14 @@ export class Draining {
     })
   }
 
-  /** Makes each answer close its connection. New connections are taken, and all requests answered. */
+  /** Makes each response close its connection. New connections are accepted and answered. */
   start(): void {
     this.#app.server.prependListener('request', (_request, response) => {
       response.setHeader('connection', 'close')
     })
   }
 
-  /** Stops listening and resolves when the last request is answered. Closes idle connections. */
+  /** Stops listening, closes idle connections, and resolves when the last request is answered. */
   async close(): Promise<void> {
     const timer = setInterval(() => this.#closeIdle(), idleCheckMs)
     try {
@@ -69,20 +69,20 @@ export class Draining {
     return {
       connections: this.#connections.size,
       requests: requests
-        .slice(0, requestsShownMax)
+        .slice(0, maxRequestsShown)
         .map(({ method, routeOptions }) => `${method} ${routeOptions.url ?? 'none'}`),
     }
   }
 
-  /** Node does this once when the server closes; a connection may become idle after that. */
+  /** Node closes idle connections once, but a connection may become idle later. */
   #closeIdle(): void {
     const connections = [...this.#connections]
-    // An answer that has ended counts as sent for Node, although a slow client may still read it.
+    // Node counts a response as sent although a slow client may still read it.
     if (connections.some(([socket]) => socket.writableLength > 0)) return
     this.#app.server.closeIdleConnections()
-    const since = performance.now() - silentMs
+    const silentSinceMs = performance.now() - silentMs
     for (const [socket, { openedAtMs }] of connections) {
-      if (socket.bytesRead === 0 && openedAtMs < since) socket.destroy()
+      if (socket.bytesRead === 0 && openedAtMs < silentSinceMs) socket.destroy()
     }
   }
 }

@@ -48,7 +48,7 @@ export interface IssuerAppOptions {
   readonly hooks?: IssuerAppHooks
 }
 
-/** What the routes of the issuer share. */
+/** The parts that the routes of the issuer share. */
 export interface IssuerContext {
   readonly issuer: Issuer
   readonly oauth: AuthorizationServer

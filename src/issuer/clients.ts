@@ -78,7 +78,7 @@ export class Clients {
     return client
   }
 
-  /** Returns the client of a session; undefined if the configuration does not contain it anymore. */
+  /** Returns the client of a session; undefined if it was removed from the configuration. */
   find(clientId: string): Client | undefined {
     return this.#byId.get(clientId)
   }

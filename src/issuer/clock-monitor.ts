@@ -23,8 +23,8 @@ export interface ClockMonitorOptions {
  * Detects a wrong clock of this machine (attack I11).
  *
  * A session store that replicas share has a clock to compare with. With an embedded store a jump shows
- * against the uptime of the machine. It is unknown which time was right, so the monitor accepts the
- * new time once nothing from before the jump is relevant anymore.
+ * against the uptime of the machine. It is unknown which time was right. The monitor accepts the new
+ * time as soon as everything from before the jump has expired.
  */
 export class ClockMonitor {
   /**

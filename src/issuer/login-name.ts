@@ -6,7 +6,7 @@ const maxLength = 254
 /**
  * Characters that a login name must not contain: control, format, private and unassigned characters,
  * line separators, and invisible characters. Two names that look alike must not differ by one of
- * them, and an unassigned character may normalise differently in a later version of Unicode.
+ * them, and an unassigned character may normalize differently in a later version of Unicode.
  */
 const refused = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u
 const outerSpace = /^\s|\s$/u

@@ -25,7 +25,7 @@ export interface LoginRequest {
   readonly jkt?: string | undefined
 }
 
-/** What a device receives from a login. */
+/** The result of a login. */
 export interface SignedIn extends TokenSet {
   /** Identifies the device in later attempts. It grants no access. */
   readonly deviceToken: string

@@ -45,7 +45,7 @@ export class Refresh {
   }
 
   /**
-   * The account is read before the rotation: while the account store is unavailable the session stays
+   * The account is read before the rotation. While the account store is unavailable, the session stays
    * as it is, and a retry is the first request that the session store sees.
    *
    * A session that is bound to a key needs its proof. The access token of another session is bound to

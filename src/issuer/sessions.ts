@@ -43,7 +43,7 @@ export interface SessionsOptions {
   readonly hooks?: SessionHooks | undefined
 }
 
-/** What a login determines about its session. */
+/** The properties of a session that its login determines. */
 export interface NewSession {
   readonly sub: string
   readonly clientId: string
@@ -189,8 +189,8 @@ export class Sessions {
   /**
    * Revokes all sessions that were created before a time and returns how many were live.
    *
-   * A single log entry, written last, revokes every access token signed until then, also those of
-   * newer sessions, whose clients refresh: one entry per session would be too many for verifiers.
+   * A single log entry, written last, revokes every access token signed before it. One entry per
+   * session would be too many for verifiers. The clients of newer sessions refresh.
    *
    * @param onRevoked receives the ids of the revoked sessions, a batch at a time
    */

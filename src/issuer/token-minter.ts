@@ -56,7 +56,7 @@ export type Actor = { readonly sub: string; readonly act?: Actor }
 /** The audiences whose tokens are encrypted, each with its key. */
 export type AudienceKeys = ReadonlyMap<string, EncryptionKey>
 
-/** What every access token contains. */
+/** The properties of every access token. */
 export interface TokenPolicy {
   /** The `iss` of every token: the public URL of the issuer. */
   readonly issuer: string

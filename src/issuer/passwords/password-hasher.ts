@@ -38,8 +38,8 @@ const maxPasswordBytes = 1024
 /**
  * Checks that a password may be chosen: 8 to 1,024 bytes of UTF-8, any characters.
  *
- * A password is neither trimmed nor normalised. Imported hashes cover the bytes as typed, and a second
- * attempt with a normalised form would take twice as long, which reveals that the account exists.
+ * A password is neither trimmed nor normalized. Imported hashes cover the bytes as typed, and a second
+ * attempt with a normalized form would take twice as long, which reveals that the account exists.
  *
  * @throws `password_invalid`
  */

@@ -16,8 +16,8 @@ interface DeviceToken {
 }
 
 /**
- * Tokens by which a device is recognised, `gpd_<id>.<mac>…`, with one MAC for each of the last login
- * names on it. A device token grants no access: the attempts of a recognised device only have a limit
+ * Tokens by which a device is recognized, `gpd_<id>.<mac>…`, with one MAC for each of the last login
+ * names on it. A device token grants no access: the attempts of a recognized device only have a limit
  * of their own. A token that was made for one name is invalid for another.
  */
 export class DeviceTokens {

@@ -59,7 +59,7 @@ export const limitRules: Readonly<Record<LimitName, LimitRules>> = {
   wide_network: { ...manyUsers, free: 1000 },
 }
 
-/** What is known about a login attempt before the password is checked. */
+/** A login attempt before the password is checked. */
 export interface LoginAttempt {
   /** The login name in its stored form, whether or not an account has it. */
   readonly name: string

@@ -20,7 +20,7 @@ export function networksOf(address: string): Networks {
   if (!isIPv6(plain)) return unknown
   const groups = groupsOf(plain)
   const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0] = groups
-  // ::ffff:0:0/96 is IPv4 on a dual-stack socket (RFC 4291 §2.5.5.2).
+  // `::ffff:0:0/96` is IPv4 on a dual-stack socket (RFC 4291 §2.5.5.2).
   if (a + b + c + d + e === 0 && f === 0xffff) {
     return networksOfIPv4([g >> 8, g & 0xff, h >> 8, h & 0xff])
   }
@@ -36,7 +36,7 @@ function networksOfIPv4(bytes: readonly number[]): Networks {
 
 /** Returns the eight groups of an IPv6 address. */
 function groupsOf(address: string): number[] {
-  // The URL parser normalises all notations and leaves `::`.
+  // The URL parser normalizes all notations and leaves `::`.
   const [head = '', tail = ''] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::')
   const [first, last] = [head, tail].map((part) => part.split(':').filter((group) => group !== ''))
   const known = [...(first ?? []), ...(last ?? [])].length
