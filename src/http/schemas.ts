@@ -104,7 +104,7 @@ export function isSetAsCookie(
 }
 const text = z.string()
 
-/** What every form may hold besides: the client (RFC 6749 §2.3, RFC 7523 §2.2). */
+/** Fields of every form: the client and its credentials (RFC 6749 §2.3, RFC 7523 §2.2). */
 const clientParameters = {
   client_id: text.optional(),
   client_secret: text.optional(),

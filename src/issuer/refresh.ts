@@ -53,9 +53,9 @@ export class Refresh {
    *
    * @throws `refresh_token_malformed` without a call to a store, `refresh_token_reused`,
    *   `refresh_token_revoked` (also if the account is gone or disabled), `refresh_token_expired`,
-   *   `refresh_token_unknown`, `dpop_proof_missing`, `dpop_proof_invalid`, `store_unavailable`;
-   *   without a rotation `client_authentication_failed`, `grant_invalid` for the token of another
-   *   client, `grant_not_allowed`, `resource_not_allowed`
+   *   `refresh_token_unknown`, `dpop_proof_missing`, `dpop_proof_invalid`, `store_unavailable`.
+   *   Without a rotation: `client_authentication_failed`, `grant_invalid` for the token of another
+   *   client, `grant_not_allowed`, `resource_not_allowed`.
    */
   async rotate(request: RefreshRequest, audit: Audit): Promise<RefreshedTokens> {
     const { sessions, refreshTokens, minter } = this.#options

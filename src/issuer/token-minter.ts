@@ -8,7 +8,7 @@ import { type SigningKey, signAccessToken } from '../tokens/signing.ts'
 import { attributeClaims, type Client, type Clients, claimNames } from './clients.ts'
 import type { RevocationFeed } from './revocation-feed.ts'
 
-/** An access token, and what its client is told about it. */
+/** An access token, with the properties that its client needs. */
 export interface AccessTokenSet {
   readonly accessToken: string
   /** How to present the access token: RFC 6750, or with a proof of its key (RFC 9449 §7.1). */
@@ -24,7 +24,7 @@ export interface TokenSet extends AccessTokenSet {
   readonly refreshExpiresInSeconds: number
 }
 
-/** What an access token is to say. */
+/** The content of an access token. */
 export interface AccessTokenRequest {
   readonly sub: string
   readonly clientId: string
