@@ -8,7 +8,7 @@ import { type Tell, Workspace } from './harness/workspace.ts'
 import { type Arguments, UsageError } from './options.ts'
 import { findScenarios } from './scenarios/index.ts'
 
-/** What a change to the sources may cost: each path of a request, and memory. */
+/** The scenarios that a change to the sources may affect: each path of a request, and memory. */
 const byDefault = ['verify', 'memory', 'login', 'refresh']
 
 /** @returns whether all was measured, and no figure of the head is worse by more than the tolerance */
@@ -57,7 +57,7 @@ export async function compare(given: Arguments, tell: Tell): Promise<boolean> {
   return isWhole && rows.every(({ isRegression }) => !isRegression)
 }
 
-/** What one subject gave at both revisions, one value for each round. */
+/** The values of one subject at both revisions, one for each round. */
 export interface Pair {
   readonly scenario: string
   readonly subject: string

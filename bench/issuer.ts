@@ -11,7 +11,7 @@ import { type Store, startPostgres, startRedis } from './stores.ts'
 
 export type StoreName = 'SQLite' | 'Redis' | 'Postgres'
 
-/** What a hash costs by default, and the least that it may cost: for users who only have to exist. */
+/** Costs of a hash: the default, and the minimum for users that only have to exist. */
 export const hashCosts = {
   default: { memory_kib: 19 * 1024, passes: 2, parallelism: 1 },
   /** Two cores hash some 60 a second at the cost of production: too few for thousands of users. */
@@ -98,7 +98,7 @@ export async function createIssuer(
   }
 }
 
-/** What an issuer is told to hash with. */
+/** The hash settings of an issuer. */
 export function hashSettings(hash: HashName): Environment {
   const { memory_kib, passes, parallelism } = hashCosts[hash]
   return {

@@ -52,5 +52,5 @@ try {
   if (isUsage) tell(`\n${usage}`)
   process.exitCode = isUsage ? 2 : 1
 }
-// Whatever was begun ends with this process.
+// All child processes end with this process.
 process.exit()

@@ -126,7 +126,7 @@ export function passagesOfSource(source: string): Passage[] {
       const words = text.replace(/^\/?\*+\/?\s*|\s*\*\/.*$/g, '')
       if (words === '' || /^(@|- |\|)/.test(words)) passages.finish()
       if (!words.startsWith('|'))
-        passages.add(index + 1, words.replace(/^(@(param|throws)\s+\S+|@\w+|-)\s+/, ''))
+        passages.add(index + 1, words.replace(/^-\s+|@(param|throws)\s+\S+\s+|@\w+\s+/g, ''))
       if (!isBlock) passages.finish()
     } else passages.finish()
   }

@@ -19,7 +19,7 @@ export interface LoadOrder {
   readonly warmup_s: number
   /** How many requests a second; without it as many as are answered. */
   readonly perSecond?: number
-  /** What else than 200 an answer may be; such answers are not counted. */
+  /** Accepted statuses besides 200. Their responses are not counted. */
   readonly refusals?: readonly number[]
 }
 

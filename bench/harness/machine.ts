@@ -32,7 +32,7 @@ export function parseCpuList(text: string): number[] {
   })
 }
 
-/** What a figure depends on besides the code. */
+/** The machine, on which a figure depends besides the code. */
 export function describeMachine({ cores }: Pick<Bench, 'cores'>) {
   const all = cpus()
   return {

@@ -3,7 +3,7 @@ interface Metric {
   readonly digits: number
   /** Whether it is what subjects are measured for, so that its spread is shown too. */
   readonly isMain?: boolean
-  /** What `compare` makes of it: which way is better, or nothing where it only says where time went. */
+  /** The better direction, for `compare`. Null if the figure only explains where time went. */
   readonly better: 'more' | 'less' | null
   /** Whether other processes of the machine count as well: shown, and no regression. */
   readonly isByClock?: boolean
@@ -23,7 +23,7 @@ export const metrics = {
   resident_mib: { label: 'resident MiB', digits: 1, isMain: true, better: 'less' },
   p50_ms: { label: 'p50 ms', digits: 2, better: 'less', isByClock: true },
   p99_ms: { label: 'p99 ms', digits: 2, better: 'less', isByClock: true },
-  /** What a second load, beside the one that is measured, was answered. */
+  /** Responses to a second load beside the measured one. */
   beside_per_second: { label: 'beside it, per second', digits: 0, better: 'more', isByClock: true },
   /** Processor time over elapsed time. */
   server_busy: { label: 'server busy', digits: 2, better: null },

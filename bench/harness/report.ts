@@ -26,13 +26,13 @@ export function markdownTable({ head, rows }: Table): string {
   return [line(head), line(rule), ...rows.map(line)].join('\n')
 }
 
-/** What was measured, and its figures. */
+/** The title and the figures of a report. */
 export function reportOf(result: Result, render: (table: Table) => string): string {
   const { scenario, title, subjects } = result
   return `${scenario}: ${title}. ${provenanceLine(result)}\n\n${render(figuresTable(subjects))}`
 }
 
-/** What one measurement gave, in one line. */
+/** Formats the result of one measurement in one line. */
 export function readingsLine(readings: Readings): string {
   return metricNames
     .flatMap((name) => {

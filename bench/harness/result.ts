@@ -12,7 +12,7 @@ import {
 
 const folder = new URL('../results/', import.meta.url)
 
-/** What was measured when, and on what. */
+/** The date, revision and machine of a measurement. */
 export interface Provenance {
   readonly date: string
   readonly gatepass: { readonly commit: string; readonly isModified: boolean }

@@ -23,7 +23,7 @@ const installation = ['ci', '--no-audit', '--no-fund', '--prefer-offline']
  * that it can compare revisions whose files lie elsewhere.
  */
 export interface Revision {
-  /** What was asked for: `78ec6fa`, or `working tree`. */
+  /** The requested revision: `78ec6fa`, or `working tree`. */
   readonly name: string
   readonly commit: string
   /** Whether the working tree has changes that the commit has not. */

@@ -8,8 +8,8 @@ export interface Series {
 }
 
 /**
- * Measures every subject once in each round, A B C, C B A, A B C: other work on the machine meets all
- * of them alike, and none always comes after the same one.
+ * Measures every subject once per round, in the order A B C, C B A, A B C. Other work on the machine
+ * affects all subjects, and no subject always follows the same one.
  */
 export async function runRounds(
   subjects: readonly Subject[],

@@ -2,7 +2,7 @@ import type { Cores } from './machine.ts'
 import type { MetricName } from './metrics.ts'
 import type { Revision } from './revision.ts'
 
-/** What one measurement gives. */
+/** The result of one measurement. */
 export type Readings = Readonly<Partial<Record<MetricName, number>>>
 
 /** Something that is measured: a server under load, or a loop of work. */
@@ -27,7 +27,7 @@ export interface BenchOptions {
   readonly maxSessions: number
 }
 
-/** What a scenario measures with. */
+/** The tools of a scenario. */
 export interface Bench {
   readonly options: BenchOptions
   /** The cores to pin to; null when processes can't be pinned here. */
@@ -47,7 +47,7 @@ export interface Scenario {
   readonly connections?: number
   /** Gatepass at this work, by the names that stay the same from revision to revision. */
   ours(bench: Bench): Promise<readonly Subject[]>
-  /** What others use for it, and what the same work costs at the least. */
+  /** The alternatives, and the cheapest version of the same work. */
   rivals?(bench: Bench): Promise<readonly Subject[]>
 }
 

@@ -20,7 +20,7 @@ export interface ServedSubject {
 export interface BesideLoad {
   traffic(): Traffic
   readonly connections: number
-  /** What else than 200 an answer may be. */
+  /** Accepted statuses besides 200. */
   readonly refusals: readonly number[]
 }
 

@@ -9,7 +9,7 @@ export interface HttpRequest {
 
 /** A connection of autocannon. */
 export interface Connection {
-  /** What it sends in turn, from the first one on. */
+  /** The requests that it sends in turn. */
   setRequests(requests: readonly HttpRequest[]): void
   /** The body of the request that it is at. */
   setBody(body: string): void

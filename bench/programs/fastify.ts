@@ -42,7 +42,7 @@ async function jwtPlugin(cache: { readonly cache: true } | typeof tunedCache): P
   })
 }
 
-/** What a signature costs in a server, and nothing else: one of many, as one alone costs a µs less. */
+/** Verifies one of many signatures. A single repeated signature costs a µs less. */
 async function checkRawSignature(): Promise<void> {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const signed = Array.from({ length: 4096 }, (_, n) => {
@@ -58,7 +58,7 @@ async function checkRawSignature(): Promise<void> {
   })
 }
 
-/** What a signature of an access token costs: of as many bytes as its header and claims have. */
+/** Signs as many bytes as the header and claims of an access token have. */
 async function signRawInput(): Promise<void> {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const bytes = Buffer.alloc(550, 'a')

@@ -18,7 +18,7 @@ process.once('disconnect', () => process.exit())
 const headers = readFileSync(file, 'latin1')
   .split('\n')
   .map((token) => Buffer.from(`Bearer ${token}`, 'latin1'))
-/** So many requests may come in one turn of the event loop. */
+/** Most requests in one turn of the event loop. */
 const turnLength = 64
 /** By then the process has loaded and compiled what it needs, which takes memory as well. */
 const warmupCount = 1_000
@@ -45,7 +45,7 @@ async function verifyMany(one: Verifier, count: number): Promise<void> {
   }
 }
 
-/** What is in use, buffers outside the heap included. */
+/** Memory in use, including buffers outside the heap. */
 function heap_mib(): number {
   collectGarbage()
   collectGarbage()

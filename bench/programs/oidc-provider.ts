@@ -53,7 +53,7 @@ const provider = new Provider(issuer, {
   },
 })
 
-/** What a sign-in with the authorization code leaves behind. */
+/** The state after a sign-in with the authorization code. */
 async function signIn(refreshToken: string): Promise<void> {
   const accountId = randomUUID()
   const client = await provider.Client.find(oauthClientId)

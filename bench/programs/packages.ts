@@ -2,8 +2,8 @@ import type { RequestHandler } from 'express'
 import type { FastifyPluginAsync } from 'fastify'
 
 /**
- * What a program uses of Gatepass, by the names of its packages in any revision. The types are written
- * down here: those of one revision need not be those of another.
+ * The parts of Gatepass that a program uses, by package name in any revision. The types are declared
+ * here, because they differ between revisions.
  */
 
 export interface Verifier {

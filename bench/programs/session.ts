@@ -35,7 +35,7 @@ const store: SessionStore = {
 
 const app = fastify()
 await app.register(fastifyCookie)
-// What its documentation advises for reads: neither a write at each request nor an empty session.
+// As its documentation advises for reads: no write at each request, no empty session.
 await app.register(fastifySession, {
   secret,
   store,

@@ -6,8 +6,8 @@ import type { Trust } from '../tokens.ts'
 export type Check = (token: string) => unknown
 
 /**
- * The cache of fast-jwt, and so of @fastify/jwt, at its fastest: room for all tokens that are sent, where
- * it keeps 1,000 by default, and the whole token as the key, where it hashes the token by default.
+ * The fastest cache of fast-jwt and @fastify/jwt: room for all tokens, and the whole token as the key.
+ * By default it keeps 1,000 tokens under their hashes.
  */
 export const tunedCache = {
   cache: 131_072,

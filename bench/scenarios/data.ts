@@ -6,7 +6,7 @@ import { newSecret } from '../issuer.ts'
 import { startOnRedis } from '../stores.ts'
 import { createSigner, headerTraffic } from '../tokens.ts'
 
-/** So many sessions ask in turn: no two requests of one are under way at once. */
+/** Sessions that send requests in turn. No session has two requests in progress. */
 const sessions = 2_048
 
 export const data: Scenario = {

@@ -8,7 +8,7 @@ import type { HttpRequest } from '../harness/traffic.ts'
 import { createIssuer, hashCosts, loginRequests, password, userName } from '../issuer.ts'
 import { startOnRedis } from '../stores.ts'
 
-/** So many that none signs in often: sessions of a user pile up, and are limited. */
+/** Enough users that none signs in often, because the sessions of a user are limited. */
 const users = 4_096
 const argon2id = 'Argon2id, nothing else'
 const scrypt = 'scrypt, nothing else'

@@ -7,7 +7,7 @@ import { type Dialect, initialToken, refreshRequest } from '../harness/traffic.t
 import { createIssuer, type IssuerSpec, loginRequests, signIn } from '../issuer.ts'
 import { startOnRedis } from '../stores.ts'
 
-/** So many that the rows of one commit lie on different pages, as those of different users do. */
+/** Enough sessions that the rows of one commit lie on different pages. */
 const sessions = 8_192
 const signing = 'bare route that signs'
 /** As long as the answer of a refresh. */

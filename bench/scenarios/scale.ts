@@ -12,9 +12,9 @@ import { served } from '../harness/subjects.ts'
 import { createIssuer, type Issuer, type StoreName, userName } from '../issuer.ts'
 import { queryPostgres, usedMemory_bytes } from '../stores.ts'
 
-/** What becomes of costs as there is more of everything: each subject has ten times what the one before has. */
+/** Costs at growing sizes. Each subject is ten times as large as its predecessor. */
 
-/** So many sessions come back in turn: about as many as are refreshed in a round. */
+/** Sessions that refresh in turn: about as many as refreshes in a round. */
 const refreshedCount = 32_768
 /** Further on than any refresh of an earlier round, as after a fail-over that lost writes. */
 const generationsOfRound = 100_000
@@ -116,7 +116,7 @@ function newSession(sub: string): Session {
   }
 }
 
-/** What access tokens live for, and so what the feed keeps its entries for. */
+/** Lifetime of access tokens, and of the entries in the feed. */
 const kept_s = 3_600
 
 const revocations: Scenario = {

@@ -23,7 +23,7 @@ const mixes = [
 
 type Mix = (typeof mixes)[number]
 
-/** What every route answers. */
+/** The response of every route. */
 const text = JSON.stringify({ orders: [] })
 const bare = 'bare route, Fastify'
 const bareExpress = 'bare route, Express'
@@ -92,7 +92,7 @@ async function createRoutes({ name: mix, count }: Mix, alg: Algorithm, bench: Be
       guarded(name, bareExpress, () => startExpress(guard, text, issuer, audience, jwksUrl)),
     service: (name: string, limit: string) =>
       guarded(name, limit, () => startService('verifier', { cwd: bench.scratch, env }, bench)),
-    /** What the same requests cost without a guard. */
+    /** The same requests without a guard. */
     unguarded: () => [
       served({ name: bare, start: () => startFastify('bare', '{}', text), traffic }, bench),
       served({ name: bareExpress, start: () => startExpress('bare', text), traffic }, bench),

@@ -1,4 +1,4 @@
-/** What the simulation takes for granted; all else was measured. */
+/** Assumptions of the simulation. All other values are measured. */
 export const assumptions = {
   accessTtl_s: 300,
   /** Of the devices that are signed in, in the busiest minute. */

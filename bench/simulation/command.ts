@@ -23,7 +23,7 @@ export function simulate({ intoDocument }: { readonly intoDocument: boolean }): 
   }
 }
 
-/** What was measured of all that the simulation stands on, and of the other stores. */
+/** The measured costs of all stores. */
 export function costsTable({ stores, signIn_us, feedEntry }: Costs): Table {
   const whole = (value: number) => formatNumber(value, 0)
   return {

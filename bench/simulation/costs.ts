@@ -2,25 +2,25 @@ import { readNewest } from '../harness/result.ts'
 import type { Series } from '../harness/rounds.ts'
 import { median } from '../harness/statistics.ts'
 
-/** What was measured of a store, with the most sessions that it was measured with. */
+/** The measured costs of a store, at its largest number of sessions. */
 export interface StoreCosts {
   readonly store: string
   readonly sessions: number
-  /** What a refresh takes of a core of the issuer. */
+  /** Processor time of the issuer per refresh. */
   readonly refresh_us: number
-  /** What a refresh takes of the store, where that is a process of its own. */
+  /** Processor time of the store per refresh, if the store is a separate process. */
   readonly store_us: number
   readonly session_bytes: number
-  /** What ten times the sessions multiply the work of a refresh by. */
+  /** Factor of the work per refresh for ten times the sessions. */
   readonly tenfold: number
 }
 
 /** All that the simulation stands on, with the sessions on Redis. */
 export interface Costs extends StoreCosts {
   readonly signIn_us: number
-  /** What each entry of the feed adds to its snapshot, and to the time that a verifier loads it. */
+  /** Size of an entry in the snapshot of the feed, and time to load it. */
   readonly feedEntry: { readonly bytes: number; readonly us: number }
-  /** The same of each store. */
+  /** The costs of each store. */
   readonly stores: readonly StoreCosts[]
 }
 

@@ -2,7 +2,7 @@ import { percentile } from '../harness/statistics.ts'
 import type { Assumptions } from './assumptions.ts'
 import type { Costs } from './costs.ts'
 
-/** What so many devices need, by their mean load. */
+/** The needs of a number of devices, by their mean load. */
 export interface Plan {
   readonly devices: number
   readonly refreshes_per_second: number
@@ -59,21 +59,20 @@ export function planFor(devices: number, costs: Costs, given: Assumptions): Plan
   }
 }
 
-/** What more sessions in one store than were measured make of the work, if it goes on like that. */
+/** Extrapolates the work to more sessions in one store than were measured. */
 function growthBeyond(sessionsOfPrimary: number, { sessions, tenfold }: Costs): number {
   return Math.max(1, tenfold) ** Math.max(0, Math.log10(sessionsOfPrimary / sessions))
 }
 
-/** So many requests of each kind are simulated, one by one. */
+/** Simulated requests of each kind. */
 const requestCount = 300_000
-/** The same chance each time: what changes a result is the code or the costs. */
+/** A fixed seed, so that only code and costs change a result. */
 const seed = 7
 
 /**
- * How long requests take. A balancer that knows nothing sends each to any core, and a hash to any primary.
- * So each of them is a line of its own in which requests arrive at random (Poisson), as they do from many
- * devices that know nothing of one another, and one of a kind stands for all. Work varies as chance does
- * (exponentially); a hash always takes the same.
+ * Simulates how long requests take. The balancer sends each request to a random core, and the hash of a
+ * key selects a primary. Each core and primary is therefore a queue with random arrivals (Poisson), and
+ * one queue of each kind represents all. Work varies exponentially; a password hash takes constant time.
  */
 export function latenciesOf(plan: Plan, costs: Costs, given: Assumptions): Latencies {
   const random = createRandom(seed)
@@ -109,9 +108,9 @@ export function waitInLine(count: number, gap_s: () => number, each_s: () => num
 }
 
 /**
- * When after an outage the last request is answered that had to wait for longer than a second. Requests
- * that were due in the outage come soon after it, evenly, on top of those that are due then; the core works
- * off what piles up with the share of its time that is left.
+ * Returns when the last request that waited over a second is answered after an outage. Requests of the
+ * outage arrive evenly soon after it, in addition to the usual load. The core works through the backlog
+ * with its remaining capacity.
  */
 export function recovery_s(load: number, { outage_s, retryWithin_s }: Assumptions): number {
   const rate = load * (1 + outage_s / retryWithin_s)

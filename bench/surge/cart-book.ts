@@ -17,7 +17,7 @@ export interface CartDifference {
 }
 
 /**
- * What a user knows of the cart. An addition that was acknowledged is surely in it; of one that failed
+ * The state of the cart that a user knows. An addition that was acknowledged is surely in it; of one that failed
  * nobody knows, so it counts as most that may be there, and not as least.
  */
 export class CartBook {
@@ -60,7 +60,7 @@ export class CartBook {
     this.#isUnknown = false
     for (const one of all) {
       const least = there.get(one) ?? 0
-      // What was not known may still arrive late.
+      // Unknown changes may still arrive late.
       this.#products.set(one, { least, most: Math.max(least, this.#of(one).most) })
     }
     return { lost, doubled }

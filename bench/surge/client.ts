@@ -37,15 +37,15 @@ function pauseOf(headers: Answer['headers'], tries: number): number {
 
 /** A refresh begins this long before the end of the token, or a third of its life. */
 const refreshMs = 60_000
-/** A token is no longer sent this long before its end, or a tenth of its life: it has to arrive. */
+/** The client stops sending a token this long before its expiry, or a tenth of its lifetime. */
 const lateMs = 5_000
 
-/** What is known after a refresh: a new session, that it is over, or nothing new. */
+/** The result of a refresh: a new token, the end of the session, or a failure. */
 export type Renewal = 'renewed' | 'over' | 'failed'
 
 /**
- * A session on one device, refreshed by the rule of @gatepass/browser: before its end, while the old token
- * is still used; one refresh at a time; with one key an attempt, kept over all its repetitions.
+ * A session on one device, refreshed like @gatepass/browser does. It refreshes early, while the old token
+ * still works, one refresh at a time, with one key per attempt for all its retries.
  */
 export class HeldSession {
   readonly #scheme: ClientScheme
@@ -70,7 +70,7 @@ export class HeldSession {
     return this.#session
   }
 
-  /** What the server said when the session was over. */
+  /** The reason of the server for the end of the session. */
   get refusal(): Answer | null {
     return this.#refusal
   }

@@ -11,7 +11,7 @@ import { runSurge, type SurgeSize, type WithBench } from './run.ts'
 import { createScript } from './script.ts'
 import type { System } from './system.ts'
 
-/** What goes through the surge, in this order. The load is fitted to what the first one takes. */
+/** The systems of the surge, in this order. The load is fitted to what the first one takes. */
 export const systems: readonly System[] = [gatepass, ...rivals]
 
 const root = new URL('../../', import.meta.url)

@@ -57,7 +57,7 @@ export const gatepass: System = {
   },
 }
 
-/** What the processes are given; all else is the default. */
+/** Settings of the processes besides the defaults. */
 function environments({ url, innerUrl, redisUrl, options }: SystemContext, postgresUrl: string) {
   const common = {
     GATEPASS_ISSUER: url,
@@ -86,8 +86,8 @@ function environments({ url, innerUrl, redisUrl, options }: SystemContext, postg
 }
 
 /**
- * What @gatepass/browser does: an access token in memory, the refresh token as a cookie, and a key with
- * each attempt to refresh. Everything may be sent twice.
+ * Works like @gatepass/browser: an access token in memory, the refresh token as a cookie, and a key with
+ * each attempt to refresh. Every request may be repeated.
  */
 function gatepassScheme(origin: string): ClientScheme {
   const headersOf = ({ secret }: Session) => ({ origin, cookie: secret })

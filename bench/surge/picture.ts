@@ -14,7 +14,7 @@ const columnWidth = 76
 const headHeight = 104
 const rowHeight = 88
 const footHeight = 36
-/** What was late is made up for at once, many times the load: of that, so much is shown. */
+/** Delayed actions catch up at many times the load. The picture cuts them off at this factor. */
 const shownBeyond = 1.5
 const heading = 'A tenfold surge while servers die'
 

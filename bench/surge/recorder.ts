@@ -3,7 +3,7 @@ import { percentile } from '../harness/statistics.ts'
 import type { CartDifference } from './cart-book.ts'
 import type { Script, Stretch } from './script.ts'
 
-/** What became of one level of load. Latency is from when an action was due to its last answer. */
+/** The results of one level of load. Latency is from when an action was due to its last answer. */
 export interface Phase extends Stretch {
   readonly requests: number
   readonly failures: number
@@ -46,7 +46,7 @@ export type Counts = Readonly<Record<string, number>>
 interface Action {
   readonly dueMs: number
   readonly endMs: number
-  /** What failed and how; null when nothing did. */
+  /** The failure, or null. */
   readonly failure: string | null
 }
 
@@ -71,7 +71,7 @@ export class Recorder {
     return performance.now() - this.#beginMs
   }
 
-  /** @param failure the answer that the user got in the place of what was asked for */
+  /** @param failure the response that the user got instead */
   acted(action: string, dueMs: number, failure: Answer | null): void {
     const said = failure === null ? null : `${action}: ${describe(failure)}`
     if (this.#isOn) this.#actions.push({ dueMs, endMs: this.nowMs(), failure: said })

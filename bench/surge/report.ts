@@ -48,7 +48,7 @@ function table({ systems }: SurgeResult): Table {
   }
 }
 
-/** What the figures depend on. */
+/** The conditions of the figures. */
 function sentence(result: SurgeResult): string {
   const { machine, gatepass, node, versions, options, calibration, date } = result
   const commit = `${gatepass.commit.slice(0, 8)}${gatepass.isModified ? ' with changes' : ''}`

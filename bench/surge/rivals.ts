@@ -13,14 +13,14 @@ import {
   tokenSession,
 } from './system.ts'
 
-/** What Gatepass replaces, each set up as its own documentation recommends. */
+/** The alternatives to Gatepass, set up as their documentation recommends. */
 
 /** How long sessions last: longer than a surge. */
 const ttl_s = '3600'
 
 /**
- * The cart is in the session: in the memory of one shop, where no user can be signed out everywhere; or in
- * Redis, with a set of the sessions of each user for that.
+ * Keeps the cart in the session. In the memory of one shop, no user can be signed out everywhere. In Redis,
+ * a set of the sessions of each user makes that possible.
  */
 function sessionSystem(name: string, title: string, place: 'memory' | 'redis'): System {
   return {
@@ -41,8 +41,8 @@ function sessionSystem(name: string, title: string, place: 'memory' | 'redis'): 
 }
 
 /**
- * Access tokens that each shop checks by itself, from a cache with room for all of them; opaque refresh
- * tokens in Redis, each taken out when it is used; carts in Redis, each change a compare-and-set.
+ * Each shop verifies access tokens itself, with a cache for all of them. Opaque refresh tokens are in Redis
+ * and removed at their use. Carts are in Redis, and each change is a compare-and-set.
  */
 const tokensByHand: System = {
   name: 'fastify-jwt',

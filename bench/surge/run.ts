@@ -10,7 +10,7 @@ import { type Moment, type Phase, Recorder, type Totals } from './recorder.ts'
 import type { Script, Step } from './script.ts'
 import type { SurgeOptions, System } from './system.ts'
 
-/** What `npm run bench -- surge` leaves in `bench/results/surge-<time>.json`. */
+/** The result of `npm run bench -- surge` in `bench/results/surge-<time>.json`. */
 export interface SurgeResult extends Omit<Provenance, 'options'> {
   readonly versions: { readonly nginx: string; readonly redis: string }
   readonly options: SurgeOptions

@@ -1,8 +1,8 @@
 import type { Kind } from './system.ts'
 
-/** What happens when, the same for every system. */
+/** The timeline, the same for every system. */
 
-/** What is done to a system on purpose. */
+/** The disruptions of a system. */
 export type ActionName = `kill-${Kind}` | `add-${Kind}` | 'fail-over' | 'rotate-keys'
 
 export interface Step {

@@ -2,7 +2,7 @@ import type { Answer, Headers, HttpCall } from '../harness/http.ts'
 import type { Server } from '../harness/processes.ts'
 import type { Bench } from '../harness/scenario.ts'
 
-/** What goes through the surge: a shop (examples/shop) with one way to sign in and stay signed in. */
+/** A system of the surge: a shop (examples/shop) with one way to sign in and stay signed in. */
 export interface System {
   /** The key in the result. */
   readonly name: string
@@ -53,13 +53,13 @@ export interface Call extends HttpCall {
 /** Sends a call, with the client's retries; never rejects. */
 export type Ask = (call: Call) => Promise<Answer>
 
-/** What a client holds while it is signed in. */
+/** The state of a signed-in client. */
 export interface Session {
   /** Go with every request to the shop. */
   readonly headers: Headers
   /** How long those headers are good for; null when as long as the session. */
   readonly life_ms: number | null
-  /** What only the scheme understands, such as a refresh token. */
+  /** State that only the scheme understands, such as a refresh token. */
   readonly secret: string
 }
 

@@ -5,7 +5,7 @@ import { HeldSession } from './client.ts'
 import type { Recorder } from './recorder.ts'
 import { type Ask, type Call, type ClientScheme, isGood, isSession, post } from './system.ts'
 
-/** What visitors of a shop do, and how often. */
+/** The actions of visitors of a shop, and their frequencies. */
 const shares = [
   ['browse', 0.36],
   ['see cart', 0.17],
@@ -80,7 +80,7 @@ export class Visitor {
 
   /**
    * Ends all sessions of the user, who has to be signed in.
-   * @returns the headers that were good until then, or the failure
+   * @returns the previous headers, or the failure
    */
   async signOutEverywhere() {
     const { scheme, ask } = this.#deps

@@ -43,7 +43,7 @@ export function addShop(app: FastifyInstance, { guard, dataOf }: ShopParts): voi
   })
 }
 
-/** What the shop's own code uses of the data of a caller. */
+/** The part of the caller's data that the shop uses. */
 interface Fields {
   get(field: string): Promise<unknown>
   set(field: string, value: unknown): Promise<unknown>
