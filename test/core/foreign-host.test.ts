@@ -4,7 +4,7 @@ import fc from '../support/properties.ts'
 
 const ports = ['', ':', ':80', ':4001']
 
-t.test('no domain has an address, localhost or a name without a dot', async (t) => {
+t.test('IP addresses, localhost and names without a dot are not foreign', async (t) => {
   for (const name of [
     ...['127.0.0.1', '10.1.2.3', '169.254.1.1', '[::1]', '[fd00::1]', '[::ffff:10.0.0.1]'],
     ...['localhost', 'LOCALHOST', 'localhost.', 'api.localhost', 'issuer', 'issuer-1', 'my_issuer'],
@@ -25,7 +25,7 @@ t.test('every other name is foreign', async (t) => {
   await fc.assert(fc.property(fc.domain(), (name) => isForeignHost(name)))
 })
 
-t.test('but for those that are ours', async (t) => {
+t.test('configured names are not foreign', async (t) => {
   const own = ['metrics.example.com', '.svc.cluster.local']
   for (const name of [
     ...['metrics.example.com', 'Metrics.Example.com', 'metrics.example.com.'],

@@ -2,7 +2,7 @@ import { pathToFileURL } from 'node:url'
 import t from 'tap'
 import { programBeside } from '../../src/core/program.ts'
 
-t.test('a source is beside a source, and what was built beside what was built', async (t) => {
+t.test('a source finds a source, a built module finds a built program', async (t) => {
   for (const extension of ['.ts', '.js']) {
     const filename = `/somewhere/a b/module${extension}`
     const module = { filename, url: pathToFileURL(filename).href } as ImportMeta

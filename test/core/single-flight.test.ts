@@ -1,7 +1,7 @@
 import t from 'tap'
 import { SingleFlight } from '../../src/core/single-flight.ts'
 
-t.test('who asks while it is under way shares its end; who asks later begins anew', async (t) => {
+t.test('calls during a run share its result; a later call runs again', async (t) => {
   let begun = 0
   const flight = new SingleFlight(async () => {
     begun += 1
@@ -13,7 +13,7 @@ t.test('who asks while it is under way shares its end; who asks later begins ane
   t.equal(begun, 2)
 })
 
-t.test('it never rejects, and says how it went the last time', async (t) => {
+t.test('run never rejects, and lastError has the result', async (t) => {
   const failure = new Error('away')
   const ends = [failure, null]
   const flight = new SingleFlight(async () => {

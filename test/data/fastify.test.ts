@@ -11,7 +11,7 @@ import { bearer, fields, key, start, type Work } from './app.ts'
 
 const claims = claimsWith() as unknown as AccessTokenClaims
 
-t.test('the types refuse what the schemas refuse', async (t) => {
+t.test('the types reject values that the schemas reject', async (t) => {
   const { run } = await start(t)
   const refused = await run(async ({ session, user }) => {
     // @ts-expect-error: there is no such field
@@ -24,37 +24,40 @@ t.test('the types refuse what the schemas refuse', async (t) => {
   t.match(refused.json(), { statusCode: 422, code: 'data_value_invalid' })
 })
 
-t.test('an anonymous request never reaches the store, nor one that touches nothing', async (t) => {
-  const real = newDataStore(t)
-  let calls = 0
-  const store = new Proxy(real, {
-    get(target, name) {
-      const value = Reflect.get(target, name)
-      if (typeof value !== 'function') return value
-      return (...args: unknown[]) => {
-        calls += 1
-        return value.apply(target, args)
-      }
-    },
-  })
-  const { run } = await start(t, { store })
-  t.equal((await run(async () => 1)).statusCode, 200)
-  t.equal((await run(async () => 1, { url: '/open', headers: {} })).statusCode, 200)
-  const anonymous = await run(({ session }) => session.get('cart'), { url: '/open', headers: {} })
-  t.match(anonymous.json(), { statusCode: 401, code: 'token_missing' })
-  const update: Work = ({ session }) => session.update('cart', () => [])
-  t.equal((await run(update, { url: '/open', headers: {} })).statusCode, 401)
-  t.equal((await run(({ session }) => session.get('cart'), { headers: {} })).statusCode, 401)
-  t.equal(calls, 0)
-  await run(({ session }) => session.get('cart'))
-  t.equal(calls, 1)
-  await run(({ session }) => session.getMany(['cart', 'count', 'since']))
-  t.equal(calls, 2)
-  await run(({ session }) => session.update('cart', (cart) => [...cart, 'x']))
-  t.equal(calls, 4)
-})
+t.test(
+  'a request without a token, or without a use of its data, never reaches the store',
+  async (t) => {
+    const real = newDataStore(t)
+    let calls = 0
+    const store = new Proxy(real, {
+      get(target, name) {
+        const value = Reflect.get(target, name)
+        if (typeof value !== 'function') return value
+        return (...args: unknown[]) => {
+          calls += 1
+          return value.apply(target, args)
+        }
+      },
+    })
+    const { run } = await start(t, { store })
+    t.equal((await run(async () => 1)).statusCode, 200)
+    t.equal((await run(async () => 1, { url: '/open', headers: {} })).statusCode, 200)
+    const anonymous = await run(({ session }) => session.get('cart'), { url: '/open', headers: {} })
+    t.match(anonymous.json(), { statusCode: 401, code: 'token_missing' })
+    const update: Work = ({ session }) => session.update('cart', () => [])
+    t.equal((await run(update, { url: '/open', headers: {} })).statusCode, 401)
+    t.equal((await run(({ session }) => session.get('cart'), { headers: {} })).statusCode, 401)
+    t.equal(calls, 0)
+    await run(({ session }) => session.get('cart'))
+    t.equal(calls, 1)
+    await run(({ session }) => session.getMany(['cart', 'count', 'since']))
+    t.equal(calls, 2)
+    await run(({ session }) => session.update('cart', (cart) => [...cart, 'x']))
+    t.equal(calls, 4)
+  },
+)
 
-t.test('what an update throws changes nothing, and the next one goes on', async (t) => {
+t.test('an update that throws changes nothing, and the next one succeeds', async (t) => {
   const { run, answer } = await start(t)
   await answer(({ session }) => session.set('count', 1))
   const failed = await run(({ session }) =>
@@ -69,7 +72,7 @@ t.test('what an update throws changes nothing, and the next one goes on', async 
   t.equal(await answer(({ session }) => session.get('count')), 2)
 })
 
-t.test('a value of an older form is what the schema makes of it, or an error', async (t) => {
+t.test('an older value is converted by the schema, or is an error', async (t) => {
   const { answer, run, data } = await start(t)
   const [session, user] = [data.fieldsOf('session', claims), data.fieldsOf('user', claims)]
   await session.set('count', 'two')
@@ -82,14 +85,14 @@ t.test('a value of an older form is what the schema makes of it, or an error', a
   t.equal(await answer(({ session }) => session.get('count')), 2)
 })
 
-t.test('its types are those of the fields that it was registered with', async (t) => {
+t.test('dataOf returns the types of its fields', async (t) => {
   const { app } = await start(t)
   const { statusCode } = await app.inject({ url: '/other-fields', headers: bearer() })
   t.equal(statusCode, 500)
   t.throws(() => dataOf({} as FastifyRequest, fields), { code: 'config_invalid' })
 })
 
-t.test('a field that can not be read is written anew by an update', async (t) => {
+t.test('an update replaces a field that does not decrypt', async (t) => {
   const store = newDataStore(t)
   const first = await start(t, { store, secrets: ['e'.repeat(43)] })
   await first.answer(({ session }) => session.set('cart', ['lost']))
@@ -106,14 +109,14 @@ t.test('a field that can not be read is written anew by an update', async (t) =>
   t.same(await second.answer(({ session }) => session.get('cart')), ['new'])
 })
 
-t.test('a store of another machine that is away is 503, and no reason not to start', async (t) => {
+t.test('an unavailable store is 503 and does not prevent the start', async (t) => {
   const { run } = await start(t, { store: 'redis://127.0.0.1:1', deadlineMs: 100 })
   const response = await run(({ session }) => session.get('cart'))
   t.match(response.json(), { statusCode: 503, code: 'store_unavailable' })
   t.match(response.headers['retry-after'], /^\d+$/)
 })
 
-t.test('what can not work does not start', async (t) => {
+t.test('invalid options prevent the start', async (t) => {
   const options = { store: newDataStore(t), secrets: [dataSecret], fields }
   const verifier = createVerifier({ issuer, audience, jwks: { keys: [key.publicJwk] } })
   const register = async (changes: object, withAuth = true) => {

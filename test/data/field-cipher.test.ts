@@ -11,7 +11,7 @@ const place: fc.Arbitrary<FieldPlace> = fc.record({
 })
 const bytes = fc.uint8Array({ maxLength: 2000 }).map((array) => Buffer.from(array))
 
-t.test('a value comes back where it was sealed, and nowhere else', async () => {
+t.test('a value decrypts only in its place', async () => {
   const cipher = new FieldCipher([newSecret])
   fc.assert(
     fc.property(place, place, bytes, (here, there, value) => {
@@ -23,7 +23,7 @@ t.test('a value comes back where it was sealed, and nowhere else', async () => {
   )
 })
 
-t.test('no byte can be changed, added or left out', async () => {
+t.test('a changed, added or missing byte is detected', async () => {
   const cipher = new FieldCipher([newSecret])
   fc.assert(
     fc.property(place, bytes, fc.nat(), fc.integer({ min: 1, max: 255 }), (here, value, at, x) => {
@@ -37,7 +37,7 @@ t.test('no byte can be changed, added or left out', async () => {
   )
 })
 
-t.test('secrets rotate: the first one seals, each opens', async (t) => {
+t.test('secrets rotate: the first encrypts, all decrypt', async (t) => {
   const here: FieldPlace = { owner: { scope: 'user', id: 'u' }, field: 'cart', version: 'v' }
   const value = Buffer.from('2 shirts')
   const [before, during, after] = [
@@ -50,7 +50,7 @@ t.test('secrets rotate: the first one seals, each opens', async (t) => {
   t.equal(after.decrypt(here, before.encrypt(here, value)), null)
 })
 
-t.test('the same value is sealed otherwise each time, and not to be seen', async (t) => {
+t.test('encryption is randomized and hides the value', async (t) => {
   const cipher = new FieldCipher([newSecret])
   const here: FieldPlace = { owner: { scope: 'user', id: 'u' }, field: 'cart', version: 'v' }
   const value = Buffer.from('a secret wish')
@@ -59,7 +59,7 @@ t.test('the same value is sealed otherwise each time, and not to be seen', async
   t.notOk(one.includes('wish'))
 })
 
-t.test('owners whose keys are no longer kept are read all the same', async (t) => {
+t.test('owners whose keys were evicted can still be read', async (t) => {
   const cipher = new FieldCipher([newSecret])
   const of = (n: number): FieldPlace => ({
     owner: { scope: 'session', id: `s${n}` },
@@ -74,7 +74,7 @@ t.test('owners whose keys are no longer kept are read all the same', async (t) =
   }
 })
 
-t.test('no nonce comes twice', async (t) => {
+t.test('no nonce repeats', async (t) => {
   const cipher = new FieldCipher([newSecret])
   const here: FieldPlace = { owner: { scope: 'user', id: 'u' }, field: 'cart', version: 'v' }
   const nonces = Array.from({ length: 2_000 }, () =>
@@ -83,7 +83,7 @@ t.test('no nonce comes twice', async (t) => {
   t.equal(new Set(nonces).size, nonces.length)
 })
 
-t.test('what was opened before opens again only as it was', async (t) => {
+t.test('a cached decryption does not accept a changed value', async (t) => {
   const cipher = new FieldCipher([newSecret])
   const here: FieldPlace = { owner: { scope: 'user', id: 'u' }, field: 'cart', version: 'v' }
   const value = Buffer.from('2 shirts')

@@ -13,7 +13,7 @@ const add: Work = ({ session }) => session.update('cart', (cart) => [...cart, ra
 function pluginContract(t: Test, open: OpenStore): void {
   const startOn = (t: Test, store: DataStore) => start(t, { ...longLifetimes, store })
 
-  t.test('fields are read and written by their types', async (t) => {
+  t.test('fields are read and written with their types', async (t) => {
     const { answer } = await startOn(t, await open(t))
     t.same(await answer(({ session }) => session.get('cart')), [], 'its default')
     t.equal(await answer(({ session }) => session.get('count')), null)
@@ -32,7 +32,7 @@ function pluginContract(t: Test, open: OpenStore): void {
     t.equal(await answer(({ session }) => session.delete('count')), false)
   })
 
-  t.test('of 200 updates of one cart on four replicas none is lost', async (t) => {
+  t.test('no update is lost of 200 on one cart and four replicas', async (t) => {
     const first = await open(t)
     const others = await Promise.all([1, 2, 3].map(() => open.again(t)))
     const replicas = await Promise.all([first, ...others].map((store) => startOn(t, store)))
@@ -43,26 +43,29 @@ function pluginContract(t: Test, open: OpenStore): void {
     t.equal(new Set(cart).size, 200)
   })
 
-  t.test('after the session has ended a change is refused, that of user data is not', async (t) => {
-    const store = await open(t)
-    const { run, answer, clock } = await startOn(t, store)
-    await answer(({ session }) => session.set('count', 1))
-    await answer(({ user }) => user.set('theme', 'dark'))
-    const nowMs = clock.nowMs()
-    const owner = dataOwner('session', issuer, 'session-1')
-    await store.end(owner, nowMs + longLifetimes.userTtlSeconds * 1000, nowMs)
-    t.equal(await answer(({ session }) => session.get('count')), null)
-    const refused = await run(({ session }) => session.update('count', () => 2))
-    t.match(refused.json(), { statusCode: 401, code: 'token_revoked' })
-    t.equal(await answer(({ user }) => user.get('theme')), 'dark')
-  })
+  t.test(
+    'after the session has ended, changes of its data are refused, changes of user data are not',
+    async (t) => {
+      const store = await open(t)
+      const { run, answer, clock } = await startOn(t, store)
+      await answer(({ session }) => session.set('count', 1))
+      await answer(({ user }) => user.set('theme', 'dark'))
+      const nowMs = clock.nowMs()
+      const owner = dataOwner('session', issuer, 'session-1')
+      await store.end(owner, nowMs + longLifetimes.userTtlSeconds * 1000, nowMs)
+      t.equal(await answer(({ session }) => session.get('count')), null)
+      const refused = await run(({ session }) => session.update('count', () => 2))
+      t.match(refused.json(), { statusCode: 401, code: 'token_revoked' })
+      t.equal(await answer(({ user }) => user.get('theme')), 'dark')
+    },
+  )
 }
 
 for (const [name, prepare] of dataStores) {
   t.test(name, async (t) => pluginContract(t, await prepare(t)))
 }
 
-t.test('on Redis a read is one command, of however many fields', async (t) => {
+t.test('on Redis a read is one command for any number of fields', async (t) => {
   const redis = await startRedis(t)
   const { answer } = await start(t, { ...longLifetimes, store: redis.url, deadlineMs: 2_000 })
   await answer(add)

@@ -28,7 +28,7 @@ function open(t: Test, owner: DataOwner = { scope: 'session', id: randomId() }) 
   return { store, owner, unreadable, fields: fieldsWith([secret]), fieldsWith }
 }
 
-t.test('a value of any JSON comes back with its version', async (t) => {
+t.test('any JSON value is returned with its version', async (t) => {
   const { fields } = open(t)
   for (const value of [null, 0, 'ü', [1, { a: [] }], { items: { shirt: 2 } }]) {
     const version = await fields.set('cart', value)
@@ -40,7 +40,7 @@ t.test('a value of any JSON comes back with its version', async (t) => {
   t.same([...(await fields.getMany(['theme', 'none'])).keys()], ['theme'])
 })
 
-t.test('a change that expects something else is a conflict', async (t) => {
+t.test('a change with an outdated version is a conflict', async (t) => {
   const { fields } = open(t)
   const version = await fields.set('cart', 1, null)
   await t.rejects(fields.set('cart', 2, null), { code: 'data_conflict' })
@@ -51,7 +51,7 @@ t.test('a change that expects something else is a conflict', async (t) => {
   t.equal(await fields.delete('cart'), false)
 })
 
-t.test('each limit is an error of its own', async (t) => {
+t.test('each limit has its own error', async (t) => {
   const { fields } = open(t)
   for (const name of ['', 'a b', 'ä', 'a/b', '..', 'a'.repeat(65)]) {
     await t.rejects(fields.set(name, 1), { code: 'data_field_invalid' }, name)
@@ -65,7 +65,7 @@ t.test('each limit is an error of its own', async (t) => {
   await t.rejects(fields.set('one-more', 1), { code: 'data_fields_exceeded' })
 })
 
-t.test('a session that has ended takes nothing more', async (t) => {
+t.test('an ended session refuses changes', async (t) => {
   const { fields, store, owner } = open(t)
   await fields.set('cart', 1)
   await store.end(owner, Date.now() + hour_ms, Date.now())
@@ -74,7 +74,7 @@ t.test('a session that has ended takes nothing more', async (t) => {
   await t.rejects(fields.delete('cart'), { code: 'token_revoked' })
 })
 
-t.test('a value that was copied to another session is not read there', async (t) => {
+t.test('a value that was copied to another session does not decrypt', async (t) => {
   const { fields, store, owner, unreadable, fieldsWith } = open(t)
   const thief: DataOwner = { scope: 'session', id: randomId() }
   await fields.set('cart', 'mine')
@@ -93,7 +93,7 @@ t.test('a value that was copied to another session is not read there', async (t)
   t.same(unreadable, ['cart'])
 })
 
-t.test('what no secret opens is gone, is told of, and can be written over', async (t) => {
+t.test('a value that no secret decrypts is absent, reported, and replaceable', async (t) => {
   const { fields, unreadable, fieldsWith } = open(t)
   await fields.set('cart', 1)
   const later = fieldsWith(['n'.repeat(43)])

@@ -9,7 +9,7 @@ t.test("GET /me is the user's own record, and not a word more", async (t) => {
   t.match(response.json(), { username: 'ada', attributes: { name: 'Ada' } })
 })
 
-t.test('GET /sessions lists the devices and marks this one', async (t) => {
+t.test('GET /sessions lists the devices and marks the current one', async (t) => {
   const issuer = await startIssuer(t)
   const body = { username: 'ada', password }
   const headers = { 'user-agent': 'Phone/1.0'.padEnd(500, 'x') }
@@ -52,7 +52,7 @@ t.test("nobody ends another user's session, or learns that there is one", async 
   t.equal((await issuer.refresh(ada.refresh_token)).statusCode, 200)
 })
 
-t.test('POST /logout/all ends every session of the user, and no other', async (t) => {
+t.test('POST /logout/all revokes every session of the user, and no other', async (t) => {
   const issuer = await startIssuer(t)
   await issuer.users.add({ loginName: 'eve', password })
   const [one, two, eve] = [
@@ -94,7 +94,7 @@ t.test('POST /logout ends this session by cookie, body or bearer token', async (
   t.equal(issuer.audit().filter(({ event }) => event === 'logout').length, 3)
 })
 
-t.test('signing out twice is no error; signing out nobody is', async (t) => {
+t.test('signing out twice is no error, signing out without a credential is', async (t) => {
   const issuer = await startIssuer(t)
   const { refresh_token } = await issuer.signIn()
   const logout = () => issuer.call({ method: 'POST', url: '/logout', body: { refresh_token } })
@@ -104,7 +104,7 @@ t.test('signing out twice is no error; signing out nobody is', async (t) => {
   t.match(nobody.json(), { status: 401, code: 'refresh_token_missing' })
 })
 
-t.test('a disabled user is out at once', async (t) => {
+t.test('a disabled user is signed out immediately', async (t) => {
   const issuer = await startIssuer(t)
   const { refresh_token, access_token } = await issuer.signIn()
   await issuer.users.disable('ada')
@@ -112,7 +112,7 @@ t.test('a disabled user is out at once', async (t) => {
   t.equal((await issuer.call({ url: '/me', headers: bearer(access_token) })).statusCode, 401)
 })
 
-t.test('every route of the account needs a good token, and says how to bring one', async (t) => {
+t.test('every account route needs a valid token and sends a challenge', async (t) => {
   const issuer = await startIssuer(t)
   const { access_token } = await issuer.signIn()
   for (const [method, url] of [
@@ -134,7 +134,7 @@ t.test('every route of the account needs a good token, and says how to bring one
   }
 })
 
-t.test('an access token dies at its second', async (t) => {
+t.test('an access token is refused from its exp on', async (t) => {
   const issuer = await startIssuer(t)
   const { access_token } = await issuer.signIn()
   const me = () => issuer.call({ url: '/me', headers: bearer(access_token) })

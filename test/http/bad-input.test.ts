@@ -39,7 +39,7 @@ t.test('unknown and mistyped fields are 422, with their paths', async (t) => {
   t.notMatch(response.body, password)
 })
 
-t.test('what is no object, or far too deep, is refused', async (t) => {
+t.test('a body that is no object, or nested too deep, is refused', async (t) => {
   const issuer = await startIssuer(t)
   for (const body of [
     '',
@@ -94,20 +94,20 @@ t.test('an unknown address is 404, another method 405 with Allow', async (t) => 
   }
 })
 
-t.test('an address that is no address is 400 or 404', async (t) => {
+t.test('a malformed address is 400 or 404', async (t) => {
   const issuer = await startIssuer(t)
   const response = await issuer.call({ url: '/sessions/%zz' })
   t.match(response.json(), { status: 400, code: 'request_malformed' })
 })
 
-t.test('an Idempotency-Key has a length', async (t) => {
+t.test('the length of an Idempotency-Key is limited', async (t) => {
   const issuer = await startIssuer(t)
   const { refresh_token } = await issuer.signIn()
   const response = await issuer.refresh(refresh_token, { 'idempotency-key': 'x'.repeat(256) })
   t.match(response.json(), { status: 422, errors: [{ pointer: '/headers/idempotency-key' }] })
 })
 
-t.test('what is no HTTP is answered in our form', async (t) => {
+t.test('a request that is not HTTP gets a problem document', async (t) => {
   const issuer = await startIssuer(t)
   const answer = await sendRaw(issuer, 'NONSENSE\r\n\r\n')
   t.match(answer, /^HTTP\/1\.1 400 /)
@@ -124,13 +124,13 @@ t.test('I7: a flood of headers is 431', async (t) => {
   t.match(answer, /"code":"header_too_large"/)
 })
 
-t.test('I7: requests have their time limits', async (t) => {
+t.test('I7: slow requests time out', async (t) => {
   const { app } = await startIssuer(t)
   t.ok(app.server.requestTimeout > 0 && app.server.requestTimeout <= 10_000)
   t.ok(app.server.headersTimeout > 0 && app.server.headersTimeout <= app.server.requestTimeout)
 })
 
-t.test('a client that vanishes mid-request leaves nothing behind', async (t) => {
+t.test('a client that disconnects during a request leaves nothing behind', async (t) => {
   const issuer = await startIssuer(t)
   await issuer.app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = issuer.app.server.address() as AddressInfo
@@ -154,7 +154,7 @@ t.test('a client that vanishes mid-request leaves nothing behind', async (t) => 
   t.equal((await issuer.sessions.listBySub(sub, issuer.clock.nowMs())).length, 1)
 })
 
-t.test('an error inside says nothing to the client, and all to the log', async (t) => {
+t.test('an internal error is logged, and its details are hidden from the client', async (t) => {
   const issuer = await startIssuer(t)
   issuer.accounts.findByLoginName = async () => {
     throw new Error('the innards: table accounts')

@@ -8,7 +8,7 @@ const preflight = (method: string, from = origin) => ({
   headers: { origin: from, 'access-control-request-method': method },
 })
 
-t.test('a page of an allowed origin may call with a token', async (t) => {
+t.test('a page of an allowed origin can call with a token', async (t) => {
   const { call, put } = await startVerifier(t, { allowedOrigins: [origin] })
   for (const url of [cart, '/data/session', '/whoami']) {
     const { statusCode, headers } = await call('OPTIONS', url, preflight('PUT'))
@@ -26,20 +26,20 @@ t.test('a page of an allowed origin may call with a token', async (t) => {
   t.equal(refused.headers['access-control-allow-origin'], origin, 'it may read why')
 })
 
-t.test('a page of another origin may not', async (t) => {
+t.test('a page of another origin cannot', async (t) => {
   const { call } = await startVerifier(t, { allowedOrigins: [origin] })
   const { headers } = await call('OPTIONS', cart, preflight('PUT', 'https://evil.example'))
   t.not(headers['access-control-allow-origin'], 'https://evil.example')
   t.notOk(headers['access-control-allow-origin'] === '*')
 })
 
-t.test('without a list there is no CORS', async (t) => {
+t.test('without allowed origins there is no CORS', async (t) => {
   const { call, put } = await startVerifier(t)
   t.equal((await call('OPTIONS', cart, preflight('PUT'))).statusCode, 405)
   t.notOk('access-control-allow-origin' in (await put(cart, 1, { origin })).headers)
 })
 
-t.test('forward-auth answers no preflight: a proxy would let it through', async (t) => {
+t.test('/verify answers no preflight, because a proxy would let it through', async (t) => {
   const { app } = await startVerifier(t, { allowedOrigins: [origin] })
   const response = await app.inject({ method: 'OPTIONS', url: '/verify', ...preflight('GET') })
   t.equal(response.statusCode, 401)

@@ -12,7 +12,7 @@ export function dataRoutesContract(t: Test, open: OpenStore): void {
   const start = async (t: Test) =>
     startVerifier(t, { store: await open(t), lifetimes: longLifetimes })
 
-  t.test('a field is written, read by itself and with the others, and removed', async (t) => {
+  t.test('a field is written, read alone and with others, and removed', async (t) => {
     const { get, put, remove } = await start(t)
     t.match((await get(cart)).json(), { status: 404, code: 'data_field_not_found' })
     const first = await put(cart, { items: ['shirt'] })
@@ -38,7 +38,7 @@ export function dataRoutesContract(t: Test, open: OpenStore): void {
     t.equal((await remove(cart)).statusCode, 204, 'asked for again, it is done')
   })
 
-  t.test('any JSON value is a value', async (t) => {
+  t.test('every JSON value can be stored', async (t) => {
     const { get, put, call } = await start(t)
     for (const value of [null, false, 0, '', 'text', [], {}, { a: [1, null, { b: 'ü' }] }]) {
       await put(cart, value)
@@ -52,7 +52,7 @@ export function dataRoutesContract(t: Test, open: OpenStore): void {
     t.equal(head.body, '')
   })
 
-  t.test('a change is made only where it finds what it expects', async (t) => {
+  t.test('a change needs its precondition', async (t) => {
     const { get, put, remove } = await start(t)
     const conflict = { status: 412, code: 'data_conflict' }
     t.match((await put(cart, 1, { 'if-match': '"none"' })).json(), conflict)
@@ -73,14 +73,14 @@ export function dataRoutesContract(t: Test, open: OpenStore): void {
     t.equal((await get(cart)).statusCode, 404)
   })
 
-  t.test('one more than so many fields is refused', async (t) => {
+  t.test('one field too many is refused', async (t) => {
     const { put } = await start(t)
     for (let n = 0; n < 64; n++) await put(`/data/user/f${n}`, n)
     t.match((await put('/data/user/f64', 1)).json(), { status: 422, code: 'data_fields_exceeded' })
     t.equal((await put('/data/user/f0', 1)).statusCode, 204)
   })
 
-  t.test('whose data it is the token alone says', async (t) => {
+  t.test('only the token determines the owner', async (t) => {
     const { get, put } = await start(t)
     const theme = '/data/user/theme'
     await put(cart, 'mine')
@@ -97,7 +97,7 @@ export function dataRoutesContract(t: Test, open: OpenStore): void {
     t.equal((await get(theme, tokenOf({ sid: undefined }))).json(), 'dark')
   })
 
-  t.test('what has ended can neither be read nor written', async (t) => {
+  t.test('data of an ended session can be neither read nor written', async (t) => {
     const { clock, get, put, remove, store } = await start(t)
     await put(cart, 1)
     await put('/data/user/theme', 1)
@@ -115,7 +115,7 @@ export function dataRoutesContract(t: Test, open: OpenStore): void {
     t.equal((await get('/data/user/theme')).statusCode, 200)
   })
 
-  t.test('hits, misses and values that nobody can read are counted', async (t) => {
+  t.test('hits, misses and unreadable values are counted', async (t) => {
     const { get, put, metrics, store, clock } = await start(t)
     await put(cart, 1)
     await get(cart)
@@ -141,14 +141,14 @@ export function dataRoutesContract(t: Test, open: OpenStore): void {
     t.equal((await get('/data/session/forged')).json(), 2)
   })
 
-  t.test('a value as large as may be', async (t) => {
+  t.test('a value of the maximum size is stored', async (t) => {
     const { get, put } = await start(t)
     const longest = 'x'.repeat(maxValueBytes - 2)
     t.equal((await put(cart, longest)).statusCode, 201)
     t.equal((await get(cart)).json(), longest)
   })
 
-  t.test('of many that add by If-Match to one cart, none loses what another added', async (t) => {
+  t.test('concurrent additions by If-Match lose nothing', async (t) => {
     const store = await open(t)
     const replicas = await Promise.all(
       [1, 2, 3, 4].map(() => startVerifier(t, { store, lifetimes: longLifetimes })),

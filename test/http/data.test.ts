@@ -15,7 +15,7 @@ for (const [name, prepare] of dataStores) {
   t.test(name, async (t) => dataRoutesContract(t, await prepare(t)))
 }
 
-t.test('If-None-Match of a read saves the body', async (t) => {
+t.test('a read with a current If-None-Match is 304', async (t) => {
   const { get, put } = await startVerifier(t)
   const { etag } = (await put(cart, 1)).headers
   const current = await get(cart, { 'if-none-match': `"other", ${etag}` })
@@ -25,7 +25,7 @@ t.test('If-None-Match of a read saves the body', async (t) => {
   t.equal((await get(cart, { 'if-none-match': '"other"' })).statusCode, 200)
 })
 
-t.test('a precondition that is not understood changes nothing', async (t) => {
+t.test('an invalid precondition changes nothing', async (t) => {
   const { get, put, remove } = await startVerifier(t)
   await put(cart, 1)
   const etag = String((await get(cart)).headers.etag)
@@ -44,7 +44,7 @@ t.test('a precondition that is not understood changes nothing', async (t) => {
   t.equal((await get(cart)).json(), 1)
 })
 
-t.test('where it is required, a change without a precondition is refused', async (t) => {
+t.test('a change without a required precondition is refused', async (t) => {
   const { put, remove } = await startVerifier(t, { requiresPrecondition: true })
   const required = { status: 428, code: 'data_precondition_required' }
   t.match((await put(cart, 1)).json(), required)
@@ -53,7 +53,7 @@ t.test('where it is required, a change without a precondition is refused', async
   t.equal((await remove(cart, { 'if-match': String(etag) })).statusCode, 204)
 })
 
-t.test('each limit has its answer', async (t) => {
+t.test('each limit has its error', async (t) => {
   const { put, get, call } = await startVerifier(t)
   const longest = 'x'.repeat(maxValueBytes - 2)
   t.equal((await put(cart, longest)).statusCode, 201)
@@ -82,7 +82,7 @@ t.test('each limit has its answer', async (t) => {
   t.match((await call('POST', cart)).json(), { status: 405 })
 })
 
-t.test('reading and writing take their scopes, and a token', async (t) => {
+t.test('reading and writing need a token with their scope', async (t) => {
   const { call, get, put, remove } = await startVerifier(t)
   const reader = tokenOf({ scope: 'data:read' })
   const writer = tokenOf({ scope: 'data:write' })
@@ -101,7 +101,7 @@ t.test('reading and writing take their scopes, and a token', async (t) => {
   }
 })
 
-t.test('data lasts as long as its session may, and that of a user longer', async (t) => {
+t.test('session data lives as long as the session, user data longer', async (t) => {
   const { clock, get, put } = await startVerifier(t)
   const claims = { auth_time: now_s - 1_000 }
   await put(cart, 1, tokenOf(claims))
@@ -116,7 +116,7 @@ t.test('data lasts as long as its session may, and that of a user longer', async
   t.equal((await get('/data/user/theme', later(left_s))).statusCode, 200)
 })
 
-t.test('a full server drops fields: each is a miss, which is counted', async (t) => {
+t.test('a full server evicts fields, and each counts as a miss', async (t) => {
   const [redis, memcached] = await Promise.all([
     startRedis(t, { options: ['--maxmemory', '4mb', '--maxmemory-policy', 'allkeys-lru'] }),
     startMemcached(t, { options: ['-m', '2'] }),
@@ -146,7 +146,7 @@ t.test('a full server drops fields: each is a miss, which is counted', async (t)
   }
 })
 
-t.test('a store that falls silent or is killed is 503 with Retry-After', async (t) => {
+t.test('a silent or stopped store is 503 with Retry-After', async (t) => {
   const [redis, memcached] = await Promise.all([startRedis(t), startMemcached(t)])
   const options = { deadlineMs: 100 }
   for (const [server, store] of [

@@ -8,7 +8,7 @@ import { audience, issuerUrl, password, startIssuer, webClient } from '../suppor
 
 /** A client library that was not written here makes the proofs, and checks the tokens. */
 for (const alg of ['ES256', 'Ed25519', 'PS256'] as const) {
-  t.test(`oauth4webapi has its way with tokens that are bound to a key for ${alg}`, async (t) => {
+  t.test(`oauth4webapi uses tokens that are bound to a key for ${alg}`, async (t) => {
     const issuer = await startIssuer(t, { clients: [webClient] })
     issuer.clock.advanceMs(Date.now() - issuer.clock.nowMs())
     await issuer.app.listen({ port: 0, host: '127.0.0.1' })

@@ -40,7 +40,7 @@ function start(t: Test, options: { trustedProxies?: readonly string[]; publicUrl
   }
 }
 
-t.test('a proof is for the request that a trusted proxy tells of', async (t) => {
+t.test('a proof covers the request that a trusted proxy describes', async (t) => {
   const call = start(t, { trustedProxies: ['10.0.0.0/8', '2001:db8::/32'] })
   const response = await call(forwarded)
   t.equal(response.statusCode, 200)
@@ -55,7 +55,7 @@ t.test('a proof is for the request that a trusted proxy tells of', async (t) => 
   }
 })
 
-t.test('from a peer that is not trusted the headers count for nothing', async (t) => {
+t.test('the headers of an untrusted peer are ignored', async (t) => {
   for (const [trustedProxies, remoteAddress] of [
     [['10.0.0.0/8'], '192.0.2.1'],
     [['10.0.0.0/8'], '::ffff:192.0.2.1'],
@@ -72,7 +72,7 @@ t.test('from a peer that is not trusted the headers count for nothing', async (t
   }
 })
 
-t.test('what a proxy leaves out or lets through twice refuses the proof', async (t) => {
+t.test('a missing or repeated header of the proxy refuses the proof', async (t) => {
   const call = start(t, { trustedProxies: [proxy] })
   for (const name of Object.keys(forwarded) as (keyof typeof forwarded)[]) {
     const { [name]: value, ...others } = forwarded
@@ -90,7 +90,7 @@ t.test('what a proxy leaves out or lets through twice refuses the proof', async 
   }
 })
 
-t.test('with a public address the proxy has to tell method and path alone', async (t) => {
+t.test('with a public URL the proxy describes only method and path', async (t) => {
   const call = start(t, { trustedProxies: [proxy], publicUrl: 'https://shop.test' })
   const { 'x-forwarded-method': method, 'x-forwarded-uri': uri } = forwarded
   const few = { 'x-forwarded-method': method, 'x-forwarded-uri': uri }
@@ -101,7 +101,7 @@ t.test('with a public address the proxy has to tell method and path alone', asyn
   t.match(refused.json(), { code: 'dpop_proof_invalid' })
 })
 
-t.test('a proof that a proxy asks about twice is a replay', async (t) => {
+t.test('a proof that a proxy sends twice is a replay', async (t) => {
   const call = start(t, { trustedProxies: [proxy] })
   const dpop = await makeProof(key, { htm: 'POST', htu, iat: now_s, token: bound })
   t.equal((await call({ ...forwarded, dpop })).statusCode, 200)

@@ -49,7 +49,7 @@ async function start(t: Test, options: TestIssuerOptions = {}) {
   return { issuer, prove, login, signIn, get }
 }
 
-t.test('a login with a proof gives tokens that are bound to its key', async (t) => {
+t.test('a login with a proof binds the tokens to its key', async (t) => {
   const { issuer, login, prove } = await start(t)
   const response = await login({ dpop: await prove('/login') })
   t.equal(response.statusCode, 200)
@@ -59,7 +59,7 @@ t.test('a login with a proof gives tokens that are bound to its key', async (t) 
   t.equal((await issuer.sessions.find(session_id, issuer.clock.nowMs()))?.jkt, key.jkt)
 })
 
-t.test('a login without one gives bearer tokens', async (t) => {
+t.test('a login without a proof issues bearer tokens', async (t) => {
   const { issuer, login } = await start(t)
   const { token_type, access_token, refresh_token } = (await login()).json<Tokens>()
   t.equal(token_type, 'Bearer')
@@ -68,7 +68,7 @@ t.test('a login without one gives bearer tokens', async (t) => {
   t.equal(next.token_type, 'Bearer')
 })
 
-t.test('a login with a proof that is not good signs nobody in', async (t) => {
+t.test('a login with an invalid proof is refused', async (t) => {
   const { issuer, login, prove } = await start(t)
   const used = await prove('/login')
   await login({ dpop: used })
@@ -95,7 +95,7 @@ t.test('a login with a proof that is not good signs nobody in', async (t) => {
   t.equal(issuer.audit().filter(({ event }) => event === 'login.ok').length, 1)
 })
 
-t.test('a bound session is refreshed with a proof by its key, and no other', async (t) => {
+t.test('a bound session is refreshed only with a proof of its key', async (t) => {
   const { issuer, signIn, prove } = await start(t)
   const { refresh_token, session_id } = await signIn()
   issuer.clock.advance_s(60)
@@ -120,7 +120,7 @@ t.test('a bound session is refreshed with a proof by its key, and no other', asy
   t.not(next.refresh_token, refresh_token)
 })
 
-t.test('a stolen refresh token of long ago ends nothing without the key', async (t) => {
+t.test('an old stolen refresh token ends nothing without the key', async (t) => {
   const { issuer, signIn, prove } = await start(t)
   const { refresh_token } = await signIn()
   let newest = refresh_token
@@ -136,7 +136,7 @@ t.test('a stolen refresh token of long ago ends nothing without the key', async 
   t.equal(reused.json().code, 'refresh_token_reused')
 })
 
-t.test('an unbound session stays so, though a refresh binds its access token', async (t) => {
+t.test('an unbound session stays unbound when a refresh binds its access token', async (t) => {
   const { issuer, login, prove } = await start(t)
   const { refresh_token, session_id } = (await login()).json<Tokens>()
   issuer.clock.advance_s(60)
@@ -180,7 +180,7 @@ t.test("the issuer's own routes hold a bound token to its key", async (t) => {
   )
 })
 
-t.test('signing out takes the proof of a bound token', async (t) => {
+t.test('signing out with a bound token needs its proof', async (t) => {
   const { issuer, signIn, prove } = await start(t)
   const { access_token: token, session_id } = await signIn()
   const logout = (headers: Record<string, string>) =>
@@ -193,7 +193,7 @@ t.test('signing out takes the proof of a bound token', async (t) => {
   t.equal(await issuer.sessions.find(session_id, issuer.clock.nowMs()), null)
 })
 
-t.test('a client that requires a key gets nothing without', async (t) => {
+t.test('a client that requires a key gets no tokens without a proof', async (t) => {
   const { issuer, login, prove } = await start(t, { clients: [{ ...webClient, dpop: 'required' }] })
   t.match((await login()).json(), { code: 'dpop_proof_missing' })
   t.equal(issuer.audit().length, 0, 'before any look at the password')
@@ -201,7 +201,7 @@ t.test('a client that requires a key gets nothing without', async (t) => {
   t.equal(response.statusCode, 200)
 })
 
-t.test('nor is a session of before that refreshed without', async (t) => {
+t.test('an older session of such a client is not refreshed without a proof', async (t) => {
   const { issuer, prove } = await start(t, { clients: [{ ...webClient, dpop: 'required' }] })
   const nowMs = issuer.clock.nowMs()
   const sub = (await issuer.accounts.findByLoginName('ada'))?.sub ?? ''
@@ -221,7 +221,7 @@ t.test('nor is a session of before that refreshed without', async (t) => {
   t.equal(response.json().token_type, 'DPoP', 'it is soon enough to ask again with one')
 })
 
-t.test('metadata, CORS and OpenAPI tell of it', async (t) => {
+t.test('metadata, CORS and OpenAPI mention DPoP', async (t) => {
   const { issuer } = await start(t, { allowedOrigins: ['https://app.example.com'] })
   const metadata = await issuer.call({ url: '/.well-known/oauth-authorization-server' })
   t.match(metadata.json().dpop_signing_alg_values_supported, ['ES256', 'Ed25519'])

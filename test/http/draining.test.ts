@@ -32,7 +32,7 @@ async function start(t: Test) {
   return { app, draining, sockets, port, begun: begun.promise, end: end.resolve }
 }
 
-t.test('an answer that had begun ends, and then its connection, though it was kept', async (t) => {
+t.test('a response in progress ends, then its kept-alive connection closes', async (t) => {
   const { app, draining, port, begun, end } = await start(t)
   const client = new RawClient(t, port)
   const answer = client.ask(get('/slow'))
@@ -47,7 +47,7 @@ t.test('an answer that had begun ends, and then its connection, though it was ke
   t.same(draining.open.requests, [])
 })
 
-t.test('a request that arrives while the app closes is answered as ever', async (t) => {
+t.test('a request that arrives during the shutdown is answered', async (t) => {
   const { app, draining, port, sockets } = await start(t)
   const client = new RawClient(t, port)
   client.send('GET /fast HTTP/1.1\r\n')
@@ -60,7 +60,7 @@ t.test('a request that arrives while the app closes is answered as ever', async 
   await closed
 })
 
-t.test('a request whose client has gone is not open', async (t) => {
+t.test('a request whose client has disconnected is not open', async (t) => {
   const { draining, port, begun } = await start(t)
   const client = new RawClient(t, port)
   client.send(get('/slow'))
@@ -70,7 +70,7 @@ t.test('a request whose client has gone is not open', async (t) => {
   t.same(draining.open.requests, [])
 })
 
-t.test('a connection that has sent nothing does not keep it from closing', async (t) => {
+t.test('a silent connection does not block the shutdown', async (t) => {
   const { draining, port, sockets } = await start(t)
   const client = new RawClient(t, port)
   await until('it is there', () => sockets.length > 0)

@@ -12,7 +12,7 @@ const encryptionKeys: AudienceKeys = new Map([[audience, imported.key]])
 const plainClient = { ...webClient, client_id: 'account', audience: issuerUrl }
 const clients = [webClient, plainClient] as const
 
-t.test('the tokens of an audience that has a key are for its verifiers alone', async (t) => {
+t.test('tokens for an audience with a key are encrypted for it', async (t) => {
   const issuer = await startIssuer(t, { encryptionKeys, clients })
   const { access_token, refresh_token } = await issuer.signIn()
   const refreshed = (await issuer.refresh(refresh_token)).json().access_token
@@ -47,7 +47,7 @@ t.test(
   },
 )
 
-t.test('an issuer with the private key takes both kinds', async (t) => {
+t.test('an issuer with the private key accepts signed and encrypted tokens', async (t) => {
   const decryptionKeys = [pair.privateJwk]
   const issuer = await startIssuer(t, { encryptionKeys, decryptionKeys, clients })
   for (const client_id of ['web', 'account']) {
@@ -60,7 +60,7 @@ t.test('an issuer with the private key takes both kinds', async (t) => {
   }
 })
 
-t.test('a token for several audiences, one with a key, never leaves in the clear', async (t) => {
+t.test('a token for several audiences, one with a key, is not issued', async (t) => {
   const both = { ...webClient, audience: ['https://other.example.com', audience] }
   const issuer = await startIssuer(t, { encryptionKeys, clients: [both] })
   const response = await issuer.login()

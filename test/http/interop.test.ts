@@ -7,7 +7,7 @@ import { audience, issuerUrl, startIssuer, webClient } from '../support/issuer.t
  * A client library that was not written here, as a resource server would use it: it looks up the
  * metadata (RFC 8414), fetches the keys, and checks the access token (RFC 9068).
  */
-t.test('oauth4webapi finds its way from the issuer name to the claims', async (t) => {
+t.test('oauth4webapi discovers the issuer and validates its tokens', async (t) => {
   const issuer = await startIssuer(t, { clients: [webClient] })
   issuer.clock.advanceMs(Date.now() - issuer.clock.nowMs())
   await issuer.app.listen({ port: 0, host: '127.0.0.1' })

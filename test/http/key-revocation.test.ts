@@ -30,7 +30,7 @@ async function firstEvents(t: Test, issuer: TestIssuer, count: number): Promise<
   throw new Error(`the stream ended:\n${text}`)
 }
 
-t.test('the tokens of a revoked key are refused, and clients go on with the next', async (t) => {
+t.test('tokens of a revoked key are refused, and clients continue with the next key', async (t) => {
   const issuer = await startIssuer(t)
   const before = await issuer.signIn()
   const kid = await revokeSigningKey(issuer)
@@ -47,7 +47,7 @@ t.test('the tokens of a revoked key are refused, and clients go on with the next
   t.equal((await me((await issuer.signIn()).access_token)).statusCode, 200)
 })
 
-t.test('the snapshot names the key, and is signed by another', async (t) => {
+t.test('the snapshot names the revoked key and is signed by another key', async (t) => {
   const issuer = await startIssuer(t)
   // One that was signed by the key in this very second.
   await issuer.call({ url: '/revocations' })
@@ -60,7 +60,7 @@ t.test('the snapshot names the key, and is signed by another', async (t) => {
   t.match(payload, { keys: { [kid]: Math.floor(issuer.clock.nowMs() / 1000) } })
 })
 
-t.test('what the key has signed for the stream is signed anew for who comes later', async (t) => {
+t.test('stream events of a revoked key are signed again for later followers', async (t) => {
   const issuer = await startIssuer(t)
   await issuer.app.listen({ port: 0, host: '127.0.0.1' })
   await issuer.sessions.revokeAll('user-1', issuer.clock.nowMs(), policy.revokedKeptMs)

@@ -2,7 +2,7 @@ import t from 'tap'
 import { PasswordHasher } from '../../src/issuer/passwords/password-hasher.ts'
 import { audience, claimsOf, issuerUrl, password, startIssuer } from '../support/issuer.ts'
 
-t.test('hands out an access token of RFC 9068 and the refresh token as a cookie', async (t) => {
+t.test('returns an access token of RFC 9068 and sets the refresh token as a cookie', async (t) => {
   const issuer = await startIssuer(t)
   const response = await issuer.login()
   t.equal(response.statusCode, 200)
@@ -43,14 +43,14 @@ t.test('hands out an access token of RFC 9068 and the refresh token as a cookie'
   t.notOk(cookie?.domain)
 })
 
-t.test('hands the refresh token out in the body when asked to', async (t) => {
+t.test('returns the refresh token in the body on request', async (t) => {
   const issuer = await startIssuer(t)
   const response = await issuer.login({ refresh_token_in: 'body' })
   t.match(response.json(), { refresh_token: /^gpr_/, refresh_token_expires_in: 3600 })
   t.same(response.cookies, [])
 })
 
-t.test('I4: answers alike for an unknown name, a wrong password, a disabled account', async (t) => {
+t.test('I4: unknown name, wrong password and disabled account get the same response', async (t) => {
   const issuer = await startIssuer(t)
   await issuer.users.add({ loginName: 'eve', password })
   await issuer.users.disable('eve')
@@ -71,13 +71,13 @@ t.test('I4: answers alike for an unknown name, a wrong password, a disabled acco
   t.equal(issuer.audit().filter(({ event }) => event === 'login.failed').length, 4)
 })
 
-t.test('takes a login name in any case and form', async (t) => {
+t.test('accepts a login name in any case and Unicode form', async (t) => {
   const issuer = await startIssuer(t)
   t.equal((await issuer.login({ username: 'ADA' })).statusCode, 200)
   t.equal((await issuer.login({ username: 'ＡＤＡ' })).statusCode, 200)
 })
 
-t.test('grants the scopes that are asked for, with the claims they bring', async (t) => {
+t.test('grants the requested scopes with their claims', async (t) => {
   const issuer = await startIssuer(t)
   const { access_token, scope } = await issuer.signIn({ scope: 'profile data:write profile' })
   t.equal(scope, 'profile data:write')
@@ -85,7 +85,7 @@ t.test('grants the scopes that are asked for, with the claims they bring', async
   t.notOk('secret_note' in claimsOf(access_token))
 })
 
-t.test('refuses a scope that the client may not ask for, before any password work', async (t) => {
+t.test('refuses a scope that the client may not request before it hashes', async (t) => {
   const issuer = await startIssuer(t)
   const response = await issuer.login({ scope: 'data:read admin' })
   t.equal(response.statusCode, 400)
@@ -126,7 +126,7 @@ t.test(
   },
 )
 
-t.test('makes an old hash stronger at login', async (t) => {
+t.test('replaces a weak hash at login', async (t) => {
   const issuer = await startIssuer(t)
   const before = await issuer.accounts.findByLoginName('ada')
   // bcrypt of "U*U", the password of a published test vector.
@@ -155,7 +155,7 @@ t.test(
   },
 )
 
-t.test('I8: never adopts a session that the caller brings along', async (t) => {
+t.test('I8: never adopts a session that the client sends', async (t) => {
   const issuer = await startIssuer(t)
   const { refresh_token, session_id } = await issuer.signIn()
   const response = await issuer.call({

@@ -68,7 +68,7 @@ for (const { title, headers, allowed } of table) {
   })
 }
 
-t.test('a configured front end gets CORS with credentials, nobody else does', async (t) => {
+t.test('only a configured front end gets CORS with credentials', async (t) => {
   const issuer = await startIssuer(t, { allowedOrigins: [front] })
   const preflight = (origin: string) =>
     issuer.call({
@@ -130,7 +130,7 @@ for (const allowedOrigins of [[], [front]]) {
   })
 }
 
-t.test('an allowed page that asks the same learns that it is', async (t) => {
+t.test('an allowed page can read the response', async (t) => {
   const issuer = await startIssuer(t, { allowedOrigins: [front] })
   const headers = { origin: front, 'sec-fetch-site': 'same-site' }
   const response = await issuer.call({ method: 'POST', url: '/login', headers })
@@ -142,7 +142,7 @@ t.test('an allowed page that asks the same learns that it is', async (t) => {
   t.same(response.cookies, [])
 })
 
-t.test('the token in the body needs no origin: no browser adds it by itself', async (t) => {
+t.test('a token in the body needs no origin, because no browser adds it by itself', async (t) => {
   const issuer = await startIssuer(t)
   const { refresh_token } = await issuer.signIn()
   const headers = { 'sec-fetch-site': 'cross-site', origin: evil }

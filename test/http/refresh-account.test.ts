@@ -135,31 +135,34 @@ for (const [inAccounts, inSessions] of [
   }
 }
 
-t.test('while the user base is away a refresh is 503, and ends nothing', async (t) => {
-  const users = new Users()
-  const { url, server } = await startUserBase(t, { users })
-  const issuer = await startIssuer(t, {
-    accounts: new WebhookAccountStore({ url, secrets: [secret] }),
-  })
-  const { refresh_token } = await issuer.signIn()
-  issuer.clock.advanceMs(policy.graceMs)
-  server.close()
-  server.closeAllConnections()
-  for (let again = 0; again < 2; again++) {
-    const refused = await issuer.refresh(refresh_token)
-    t.match(refused.json(), { status: 503, code: 'store_unavailable' })
-    t.ok(refused.headers['retry-after'])
-    // Without an Idempotency-Key: had the token been replaced, this would be reuse.
-    issuer.clock.advanceMs(2 * policy.graceMs)
-  }
-  t.same(await issuer.sessions.revocationsAfter('', 10), [])
-  await new Promise<void>((resolve) => {
-    server.listen(Number(new URL(url).port), '127.0.0.1', resolve)
-  })
-  const answer = await issuer.refresh(refresh_token)
-  t.equal(answer.statusCode, 200)
-  t.match(answer.json(), { refresh_token: /\.1\./ })
-})
+t.test(
+  'while the account store is unavailable a refresh is 503 and the session stays valid',
+  async (t) => {
+    const users = new Users()
+    const { url, server } = await startUserBase(t, { users })
+    const issuer = await startIssuer(t, {
+      accounts: new WebhookAccountStore({ url, secrets: [secret] }),
+    })
+    const { refresh_token } = await issuer.signIn()
+    issuer.clock.advanceMs(policy.graceMs)
+    server.close()
+    server.closeAllConnections()
+    for (let again = 0; again < 2; again++) {
+      const refused = await issuer.refresh(refresh_token)
+      t.match(refused.json(), { status: 503, code: 'store_unavailable' })
+      t.ok(refused.headers['retry-after'])
+      // Without an Idempotency-Key: had the token been replaced, this would be reuse.
+      issuer.clock.advanceMs(2 * policy.graceMs)
+    }
+    t.same(await issuer.sessions.revocationsAfter('', 10), [])
+    await new Promise<void>((resolve) => {
+      server.listen(Number(new URL(url).port), '127.0.0.1', resolve)
+    })
+    const answer = await issuer.refresh(refresh_token)
+    t.equal(answer.statusCode, 200)
+    t.match(answer.json(), { refresh_token: /\.1\./ })
+  },
+)
 
 t.test('a refresh reads the account once, a login twice', async (t) => {
   const store = new SqliteAccountStore(':memory:')

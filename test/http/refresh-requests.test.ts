@@ -89,7 +89,7 @@ t.test('a refusal is audited once, with the request id of the client', async (t)
   ])
 })
 
-t.test('each form of a request has its status', async (t) => {
+t.test('each malformed refresh has its status', async (t) => {
   const { refresh, signIn } = await start(t)
   const token = await signIn()
   const body = (text: string, headers: Record<string, string> = json): Call => ({

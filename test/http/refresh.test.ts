@@ -15,7 +15,7 @@ t.test('replaces the refresh token and mints the next access token', async (t) =
   t.not(response.json().access_token, access_token)
 })
 
-t.test('by cookie it answers by cookie', async (t) => {
+t.test('a refresh by cookie sets the cookie', async (t) => {
   const issuer = await startIssuer(t)
   const { refresh_token } = await issuer.signIn()
   issuer.clock.advance_s(afterGrace_s)
@@ -29,7 +29,7 @@ t.test('by cookie it answers by cookie', async (t) => {
   t.match(response.cookies[0], { name: cookieName, value: /\.1\./, httpOnly: true, secure: true })
 })
 
-t.test('an answer that was overtaken does not put the old cookie back', async (t) => {
+t.test('an overtaken response does not restore the old cookie', async (t) => {
   const issuer = await startIssuer(t)
   const byCookie = (value: string) =>
     issuer.call({ method: 'POST', url: '/refresh', cookies: { [cookieName]: value } })
@@ -55,14 +55,14 @@ t.test('an answer that was overtaken does not put the old cookie back', async (t
   t.match(jar, /\.2\./, 'and the session goes on')
 })
 
-t.test('in the body the refresh token is in every answer', async (t) => {
+t.test('a refresh by body always returns the refresh token', async (t) => {
   const issuer = await startIssuer(t)
   const { refresh_token } = await issuer.signIn()
   issuer.clock.advance_s(afterGrace_s - 1)
   t.match((await issuer.refresh(refresh_token)).json(), { refresh_token })
 })
 
-t.test('invariant 4: fifty at once get one successor', async (t) => {
+t.test('invariant 4: fifty concurrent refreshes get one successor', async (t) => {
   const issuer = await startIssuer(t)
   const { refresh_token } = await issuer.signIn()
   issuer.clock.advance_s(afterGrace_s)
@@ -71,7 +71,7 @@ t.test('invariant 4: fifty at once get one successor', async (t) => {
   t.equal(new Set(answers.map((answer) => answer.json().refresh_token)).size, 1)
 })
 
-t.test('a lost answer is given again days later to who has the key', async (t) => {
+t.test('a retry with its Idempotency-Key gets a lost response, days later', async (t) => {
   const issuer = await startIssuer(t)
   const { refresh_token } = await issuer.signIn()
   issuer.clock.advance_s(afterGrace_s)
@@ -125,7 +125,7 @@ t.test(
   },
 )
 
-t.test('a copy of a refresh that comes after the grace period is answered the same', async (t) => {
+t.test('a copy of a refresh after the grace period gets the same response', async (t) => {
   const issuer = await startIssuer(t)
   const { refresh_token } = await issuer.signIn()
   const send = async (token: string, key: string) => {
@@ -148,7 +148,7 @@ t.test('an idle session expires', async (t) => {
   t.match((await issuer.refresh(refresh_token)).json(), { code: 'refresh_token_expired' })
 })
 
-t.test('I2: what is forged never reaches the store', async (t) => {
+t.test('I2: a forged token never reaches the store', async (t) => {
   const issuer = await startIssuer(t)
   const { refresh_token } = await issuer.signIn()
   await issuer.sessions.close()
@@ -165,13 +165,16 @@ t.test('I2: what is forged never reaches the store', async (t) => {
   t.equal(stored.headers['retry-after'], '1')
 })
 
-t.test('without a token it says so, also where a type is named for no body', async (t) => {
-  const issuer = await startIssuer(t)
-  for (const headers of [{}, { 'content-type': 'application/json' }]) {
-    const response = await issuer.call({ method: 'POST', url: '/refresh', headers })
-    t.match(response.json(), { status: 401, code: 'refresh_token_missing' })
-  }
-})
+t.test(
+  'a missing token is an error of its own, also with a content type and no body',
+  async (t) => {
+    const issuer = await startIssuer(t)
+    for (const headers of [{}, { 'content-type': 'application/json' }]) {
+      const response = await issuer.call({ method: 'POST', url: '/refresh', headers })
+      t.match(response.json(), { status: 401, code: 'refresh_token_missing' })
+    }
+  },
+)
 
 t.test(
   'a cookie that can never work again is taken back; during an outage it is kept',
@@ -239,7 +242,7 @@ t.test('I14: a bad token in the body leaves a good cookie alone', async (t) => {
   t.equal((await post('/refresh')).statusCode, 200, 'the cookie still works')
 })
 
-t.test('I8: a cookie that came twice is refused and cleared', async (t) => {
+t.test('I8: a duplicated cookie is refused and cleared', async (t) => {
   const issuer = await startIssuer(t)
   const { refresh_token } = await issuer.signIn()
   const response = await issuer.call({
@@ -251,7 +254,7 @@ t.test('I8: a cookie that came twice is refused and cleared', async (t) => {
   t.match(response.cookies[0], { name: cookieName, value: '' })
 })
 
-t.test('claims are those of the account as it is now', async (t) => {
+t.test('a refresh reads the current attributes of the account', async (t) => {
   const issuer = await startIssuer(t)
   const { refresh_token } = await issuer.signIn({ scope: 'profile' })
   await issuer.users.setPassword('ada', 'another good password')

@@ -5,7 +5,7 @@ import { startIssuer } from '../support/issuer.ts'
 const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
 const uuid = /^[0-9a-f]{8}-[0-9a-f-]{27}$/
 
-t.test('takes a sound id from the caller, else makes one', async (t) => {
+t.test('uses a valid request id of the caller, or generates one', async (t) => {
   const id = (headers: Record<string, string>) => requestIdOf({ headers })
   t.equal(id({ traceparent: `00-${trace}-00f067aa0ba902b7-01` }), trace)
   t.equal(id({ 'x-request-id': 'abc_DEF-12345' }), 'abc_DEF-12345')
@@ -23,7 +23,7 @@ t.test('takes a sound id from the caller, else makes one', async (t) => {
   t.match(id({}), uuid)
 })
 
-t.test('the id is in the audit line and in the problem', async (t) => {
+t.test('the request id is in the audit event and in the problem document', async (t) => {
   const issuer = await startIssuer(t)
   const response = await issuer.call({
     method: 'POST',

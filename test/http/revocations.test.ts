@@ -65,7 +65,7 @@ async function follow(t: Test, issuer: TestIssuer, lastEventId?: string) {
   }
 }
 
-t.test('the snapshot holds sessions, users and everybody, each with its time', async (t) => {
+t.test('the snapshot contains sessions, users and all, each with its time', async (t) => {
   const issuer = await startIssuer(t)
   t.match(await snapshot(issuer), {
     iss: issuerUrl,
@@ -118,7 +118,7 @@ t.test(
   },
 )
 
-t.test('also where another replica has ended the sessions a moment ago', async (t) => {
+t.test('a login right after a revocation by another replica gets a valid token', async (t) => {
   const issuer = await startIssuer(t)
   const other = new SqliteSessionStore(issuer.sessionsPath)
   t.teardown(() => other.close())
@@ -162,7 +162,7 @@ t.test(
   },
 )
 
-t.test('the snapshot is asked for again cheaply, and forgets what is moot', async (t) => {
+t.test('the snapshot is revalidated by ETag and drops expired entries', async (t) => {
   const issuer = await startIssuer(t)
   const { refresh_token } = await issuer.signIn()
   await issuer.call({ method: 'POST', url: '/logout', body: { refresh_token } })
@@ -175,7 +175,7 @@ t.test('the snapshot is asked for again cheaply, and forgets what is moot', asyn
   t.match(await snapshot(issuer), { sessions: {} })
 })
 
-t.test('the stream tells a reuse as a CAEP event, signed', async (t) => {
+t.test('the stream sends a reuse as a signed CAEP event', async (t) => {
   const issuer = await startIssuer(t)
   const stream = await follow(t, issuer)
   t.match(stream.response.headers.get('content-type'), 'text/event-stream')
@@ -193,7 +193,7 @@ t.test('the stream tells a reuse as a CAEP event, signed', async (t) => {
   })
 })
 
-t.test('a follower that comes again resumes; one that is new gets all that matters', async (t) => {
+t.test('a reconnecting follower resumes, a new one gets all current entries', async (t) => {
   const issuer = await startIssuer(t)
   for (const sub of ['a', 'b', 'c']) {
     await issuer.sessions.revokeAll(sub, issuer.clock.nowMs(), policy.revokedKeptMs)
@@ -213,7 +213,7 @@ t.test('a follower that comes again resumes; one that is new gets all that matte
   t.same(await ids('1.AAAAAAAA', 3), all, 'the same number in a log that was lost')
 })
 
-t.test('what one replica revokes is on the stream of the other, in order', async (t) => {
+t.test('revocations of one replica reach the stream of another, in order', async (t) => {
   const issuer = await startIssuer(t)
   const stream = await follow(t, issuer)
   const { SqliteSessionStore } = await import('../../src/stores/sqlite/session-store.ts')
@@ -231,14 +231,14 @@ t.test('what one replica revokes is on the stream of the other, in order', async
   t.comment(`told within ${Math.round(performance.now() - startedMs)} ms`)
 })
 
-t.test('a stream does not hold the service up when it closes', async (t) => {
+t.test('an open stream does not delay the shutdown', async (t) => {
   const issuer = await startIssuer(t)
   const stream = await follow(t, issuer)
   await issuer.app.close()
   t.equal(await stream.next(), null)
 })
 
-t.test('one address has its share of the followers, and no more', async (t) => {
+t.test('streams are limited per address', async (t) => {
   const issuer = await startIssuer(t)
   await follow(t, issuer)
   const more = await Promise.all(Array.from({ length: 499 }, () => follow(t, issuer)))
@@ -249,7 +249,7 @@ t.test('one address has its share of the followers, and no more', async (t) => {
   t.match(response.headers.get('content-type'), 'application/problem+json')
 })
 
-t.test('while the log cannot be read, nobody is told that there is nothing new', async (t) => {
+t.test('while the log is unavailable no response claims that nothing is new', async (t) => {
   const issuer = await startIssuer(t)
   const { read_at } = await snapshot(issuer)
   t.equal(read_at, Math.floor(issuer.clock.nowMs() / 1000))

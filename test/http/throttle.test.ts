@@ -68,7 +68,7 @@ async function hammer(issuer: TestIssuer, times = 10) {
   for (let round = 0; round < times; round += 1) await guess(issuer)
 }
 
-t.test('I5: who guesses has to wait, longer each time, and costs no hash meanwhile', async (t) => {
+t.test('I5: each guess waits longer than the last, and waiting costs no hash', async (t) => {
   const { issuer, hashes, wait } = await start(t)
   const before = hashes()
   const answers: [status: number, retryAfterSeconds: number | null][] = []
@@ -91,7 +91,7 @@ t.test('I5: who guesses has to wait, longer each time, and costs no hash meanwhi
   t.match(headers, { 'content-type': 'application/problem+json', 'cache-control': 'no-store' })
 })
 
-t.test('I4: unknown names are answered alike', async (t) => {
+t.test('I4: unknown names get the same response', async (t) => {
   const { issuer, wait } = await start(t)
   const course = async (username: string) => {
     const answers = []
@@ -109,13 +109,13 @@ t.test('I4: unknown names are answered alike', async (t) => {
   t.strictSame(await course('no \u0000 name'), known)
 })
 
-t.test('all ways to type a name are one name', async (t) => {
+t.test('all spellings of a name count as one name', async (t) => {
   const { issuer } = await start(t)
   await hammer(issuer)
   t.match(await guess(issuer, {}, 'ＡＤＡ'), { status: 429 })
 })
 
-t.test('I5: the right password has to wait too, or a stranger would know it by that', async (t) => {
+t.test('I5: the right password waits too, so waiting does not reveal it', async (t) => {
   const { issuer, wait } = await start(t)
   await hammer(issuer)
   t.match(await login(issuer, {}), { status: 429, retryAfterSeconds: 1 })
@@ -144,7 +144,7 @@ t.test(
   },
 )
 
-t.test('I5: a device cookie is no password, and no help with another account', async (t) => {
+t.test('I5: a device cookie is no password and does not help with another account', async (t) => {
   const { issuer } = await start(t)
   await issuer.users.add({ loginName: 'eve', password })
   const { device = '' } = await login(issuer, {})
@@ -159,7 +159,7 @@ t.test('I5: a device cookie is no password, and no help with another account', a
   t.match(await login(issuer, {}, { headers: twice }), { status: 429 })
 })
 
-t.test('a shared browser is known to each of its users', async (t) => {
+t.test('a shared browser is recognized for each of its users', async (t) => {
   const { issuer } = await start(t)
   await issuer.users.add({ loginName: 'eve', password })
   const { device: first = '' } = await login(issuer, {})
@@ -168,12 +168,12 @@ t.test('a shared browser is known to each of its users', async (t) => {
   t.match(await login(issuer, {}, { device: both }), { status: 200 })
 })
 
-t.test('who asks for the refresh token in the body gets no cookies', async (t) => {
+t.test('a login with the refresh token in the body sets no cookies', async (t) => {
   const { issuer } = await start(t)
   t.match(await login(issuer, { refresh_token_in: 'body' }), { status: 200, device: undefined })
 })
 
-t.test('I5: a hundred guesses at once reach the hasher no more often than allowed', async (t) => {
+t.test('I5: a hundred concurrent guesses hash no more often than allowed', async (t) => {
   const { issuer, hashes } = await start(t)
   const before = hashes()
   const answers = await Promise.all(Array.from({ length: 100 }, () => guess(issuer)))
@@ -181,7 +181,7 @@ t.test('I5: a hundred guesses at once reach the hasher no more often than allowe
   t.equal(answers.filter(({ status }) => status === 429).length, 94)
 })
 
-t.test('I5: one password tried on many accounts is slowed down by address', async (t) => {
+t.test('I5: one password on many accounts is limited by address', async (t) => {
   const { issuer, hashes } = await start(t)
   const before = hashes()
   const names = Array.from({ length: 150 }, (_, index) => `user-${index}`)
@@ -194,13 +194,13 @@ t.test('I5: one password tried on many accounts is slowed down by address', asyn
 
 const forwarded = (address: string) => ({ headers: { 'x-forwarded-for': address } })
 
-t.test('what a stranger says of where it comes from is not believed', async (t) => {
+t.test('X-Forwarded-For of an untrusted client is ignored', async (t) => {
   const { issuer } = await start(t)
   for (let round = 0; round < 6; round += 1) await guess(issuer, forwarded(`10.0.0.${round}`))
   t.match(await guess(issuer, forwarded('10.0.0.9')), { status: 429 })
 })
 
-t.test('what a trusted proxy says is', async (t) => {
+t.test('X-Forwarded-For of a trusted proxy is used', async (t) => {
   const { issuer } = await start(t, { trustedProxies: ['203.0.113.0/24', '::1'] })
   for (let round = 0; round < 6; round += 1) await guess(issuer, forwarded('10.0.0.1'))
   t.match(await guess(issuer, forwarded('10.0.0.1')), { status: 429 })
@@ -208,7 +208,7 @@ t.test('what a trusted proxy says is', async (t) => {
   t.match(await guess(issuer, forwarded('10.0.0.2')), { status: 401 })
 })
 
-t.test('without the counters nobody signs in, and nothing is hashed', async (t) => {
+t.test('without the counter store logins fail and nothing is hashed', async (t) => {
   const { issuer, hashes } = await start(t)
   const db = new DatabaseSync(issuer.sessionsPath)
   t.teardown(() => db.close())
@@ -219,7 +219,7 @@ t.test('without the counters nobody signs in, and nothing is hashed', async (t) 
   t.equal(hashes(), before)
 })
 
-t.test('a login that was shed is no failure of its user', async (t) => {
+t.test('a login that the queue rejects does not count as a failure', async (t) => {
   const hasher = new PasswordHasher({ memoryKib: 8, passes: 1, maxConcurrent: 1, maxQueued: 1 })
   const { issuer } = await start(t, { hasher })
   for (let round = 0; round < 10; round += 1) {
@@ -235,7 +235,7 @@ t.test('a login that was shed is no failure of its user', async (t) => {
   )
 })
 
-t.test('I10: the audit log says who is slowed down, and holds no name and no token', async (t) => {
+t.test('I10: the audit log names the limit, and no user name or token', async (t) => {
   const { issuer } = await start(t)
   const { device = '' } = await login(issuer, {})
   const { sub } = (await issuer.accounts.findByLoginName('ada')) ?? {}
@@ -254,7 +254,7 @@ t.test('I10: the audit log says who is slowed down, and holds no name and no tok
   for (const secret of ['nobody-of-this-name', device.slice(4)]) t.notOk(log.includes(secret))
 })
 
-t.test('many right passwords at once are no guesses', async (t) => {
+t.test('many concurrent logins with the right password are not limited', async (t) => {
   const issuer = await startIssuer(t)
   const answers = await Promise.all(Array.from({ length: 40 }, () => issuer.login()))
   t.same([...new Set(answers.map(({ statusCode }) => statusCode))], [200])

@@ -42,7 +42,7 @@ async function seriesOf({ registry }: Metrics): Promise<Map<string, number>> {
   )
 }
 
-t.test('outcomes and the cache are counted, and read as often as one likes', async (t) => {
+t.test('outcomes and the cache are counted, and scrapes do not change them', async (t) => {
   const { call, metrics } = start(t)
   const token = mint(key)
   for (let use = 0; use < 3; use += 1) t.equal((await call(token)).statusCode, 200)
@@ -63,7 +63,7 @@ t.test('outcomes and the cache are counted, and read as often as one likes', asy
   t.notOk(series.has('gatepass_keys_age_seconds'), 'fixed keys have no age')
 })
 
-t.test('a flood of odd kids, issuers, claims and paths adds no series', async (t) => {
+t.test('unknown kids, issuers, claims and paths add no series', async (t) => {
   const { call, metrics } = start(t)
   const flood = async (from: number, to: number) => {
     for (let n = from; n < to; n += 1) {
@@ -86,7 +86,7 @@ t.test('a flood of odd kids, issuers, claims and paths adds no series', async (t
   t.equal(count('token_claims'), 100)
 })
 
-t.test('old keys, a failed refresh and no keys show', async (t) => {
+t.test('metrics show old keys, a failed refresh and missing keys', async (t) => {
   const metrics = new Metrics()
   const status = createVerifier({ issuer, audience, jwks: { keys: [key.publicJwk] } }).status()
   let keys: VerifierStatus['keys'] = status.keys

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { issuerUrl, startIssuer } from '../support/issuer.ts'
 
-t.test('the JWKS can be cached, and asked for again cheaply', async (t) => {
+t.test('the JWKS is cacheable and revalidated by ETag', async (t) => {
   const issuer = await startIssuer(t)
   const url = '/.well-known/jwks.json'
   const first = await issuer.call({ url })
@@ -48,7 +48,7 @@ t.test(
   },
 )
 
-t.test('a rotation shows in the JWKS at once', async (t) => {
+t.test('a key rotation shows in the JWKS immediately', async (t) => {
   const issuer = await startIssuer(t)
   const url = '/.well-known/jwks.json'
   const before = await issuer.call({ url })
@@ -61,7 +61,7 @@ t.test('a rotation shows in the JWKS at once', async (t) => {
   t.equal(after.json().keys.length, 2)
 })
 
-t.test('A27: the metadata comes from the settings, whatever the Host header says', async (t) => {
+t.test('A27: the metadata does not depend on the Host header', async (t) => {
   const issuer = await startIssuer(t)
   const response = await issuer.call({
     url: '/.well-known/oauth-authorization-server',
@@ -86,7 +86,7 @@ t.test('A27: the metadata comes from the settings, whatever the Host header says
   t.notMatch(response.body, /evil/)
 })
 
-t.test('the OpenAPI document describes every route there is', async (t) => {
+t.test('the OpenAPI document describes every route', async (t) => {
   const issuer = await startIssuer(t)
   const document = (await issuer.call({ url: '/openapi.json' })).json()
   t.equal(document.openapi, '3.1.0')

@@ -12,7 +12,7 @@ const logger = pino({ level: 'silent' })
 const payload = claimsWith({ aud: 'https://secret.test', sub: '' })
 const authorization = `Bearer ${mint(key, { payload })}`
 
-t.test('the service names wrong claims if it is told to, and not in production', async (t) => {
+t.test('the service names wrong claims only if it is configured to', async (t) => {
   const problems = [{ pointer: '/sub', detail: 'must be a string that is not empty' }]
   for (const namesClaims of [undefined, false, true]) {
     const app = buildVerifierApp({

@@ -83,7 +83,7 @@ for (const [name, open] of Object.entries(shared)) {
     },
   )
 
-  t.test(`I11, ${name}: within the skew a client goes from one replica to another`, async (t) => {
+  t.test(`I11, ${name}: within the skew a client can switch replicas`, async (t) => {
     const sessions = await open()
     t.teardown(() => sessions.close())
     const { sid } = session({ sid: randomId() })
@@ -146,7 +146,7 @@ async function onOneMachine(t: Test) {
   return { clock, pass, poll }
 }
 
-t.test('I11, SQLite: a clock that is set is told, until it is set back', async (t) => {
+t.test('I11, SQLite: a clock jump is reported until the clock is set back', async (t) => {
   const { clock, pass, poll } = await onOneMachine(t)
   pass(8 * 3_600_000)
   t.same(await poll(), { ...right, offset_s: 0 }, 'time that has passed, asleep too, is none')
@@ -160,7 +160,7 @@ t.test('I11, SQLite: a clock that is set is told, until it is set back', async (
   }
 })
 
-t.test('I11, SQLite: a time that stays is the right one in the end', async (t) => {
+t.test('I11, SQLite: a new time that lasts is accepted in the end', async (t) => {
   const { clock, pass, poll } = await onOneMachine(t)
   clock.advanceMs(-3_600_000)
   t.match(await poll(), wrong)
@@ -175,7 +175,7 @@ t.test('I11, SQLite: a time that stays is the right one in the end', async (t) =
   t.match(await poll(), wrong, 'from there on a jump is one in either direction')
 })
 
-t.test('a clock that could not be compared is told as what prevented it', async (t) => {
+t.test('a failed comparison is reported as its cause', async (t) => {
   let error: Error | null = new GatepassError('store_unavailable')
   const clockMs = async () => {
     if (error !== null) throw error

@@ -18,7 +18,7 @@ const same: Record<string, string[]> = {
 }
 
 for (const [name, typed] of Object.entries(same)) {
-  t.test(`all ways to type ${name}`, async (t) => {
+  t.test(`all spellings of ${name}`, async (t) => {
     for (const text of typed) t.equal(normalizeLoginName(text), name.normalize('NFKC'))
   })
 }
@@ -79,7 +79,7 @@ function isStable(text: string): boolean {
   return name === null || (normalize(name) === name && name === name.normalize('NFKC'))
 }
 
-t.test('every assigned character has a form that is its own', async (t) => {
+t.test('the normal form of every assigned character is stable', async (t) => {
   const unstable: string[] = []
   for (let codePoint = 0; codePoint <= 0x10ffff; codePoint += 1) {
     const text = String.fromCodePoint(codePoint)
@@ -89,7 +89,7 @@ t.test('every assigned character has a form that is its own', async (t) => {
   t.strictSame(unstable, [])
 })
 
-t.test('so has every name', async () => {
+t.test('the normal form of every name is stable', async () => {
   const marks = fc.constantFrom(
     '\u0301',
     '\u0307',
@@ -108,7 +108,7 @@ t.test('so has every name', async () => {
   fc.assert(fc.property(names, isStable), { numRuns: 2000 })
 })
 
-t.test('the case it is typed in makes no difference', async () => {
+t.test('case makes no difference', async () => {
   const letters = fc.string({ unit: fc.constantFrom(...'abcxyzäöüéñçåαβγσωабвяđł0-_.@') })
   fc.assert(
     fc.property(letters, (text) => normalize(text.toUpperCase()) === normalize(text)),

@@ -34,7 +34,7 @@ async function open(t: Test, log: Log) {
   return { feed, clock }
 }
 
-t.test('reads all there is, however many pages, and hands over what is new', async (t) => {
+t.test('reads all pages and delivers new entries', async (t) => {
   const log = new Log()
   const { feed, clock } = await open(t, log)
   const told: string[] = []
@@ -66,7 +66,7 @@ t.test('refreshNow sees entries that were added during a poll in progress', asyn
   await underWay
 })
 
-t.test('knows who has ended all sessions lately', async (t) => {
+t.test('remembers recent revocations of all sessions of a user', async (t) => {
   const log = new Log()
   const { feed, clock } = await open(t, log)
   const end = async (kind: 'user' | 'session' | 'all', id: string) => {
@@ -88,7 +88,7 @@ t.test('knows who has ended all sessions lately', async (t) => {
   t.equal(feed.revokedUntilSeconds('ada'), null)
 })
 
-t.test('a log that begins again is not taken for a longer one', async (t) => {
+t.test('a log that restarts at the same positions is not mistaken for the old one', async (t) => {
   const { feed: before, clock } = await open(t, logOf(2, 'a'))
   const { feed: after } = await open(t, logOf(3, 'b'))
   const { feed: replica } = await open(t, logOf(2, 'a'))
@@ -109,7 +109,7 @@ t.test('a log that begins again is not taken for a longer one', async (t) => {
   }
 })
 
-t.test('forgets what is moot, and still goes on from there', async (t) => {
+t.test('drops expired entries and continues after them', async (t) => {
   const log = new Log()
   const { feed, clock } = await open(t, log)
   log.add(3, clock.nowMs())
@@ -125,21 +125,24 @@ t.test('forgets what is moot, and still goes on from there', async (t) => {
   t.match(feed.entriesAfter('2'), [last], 'a position that is gone gives all')
 })
 
-t.test('keeps what it has while the store is away, says so, and catches up', async (t) => {
-  const log = new Log()
-  const { feed, clock } = await open(t, log)
-  log.add(1, clock.nowMs())
-  await feed.refresh()
-  const readAtMs = feed.readAtMs
-  clock.advanceMs(10)
-  log.isAway = true
-  log.add(1, clock.nowMs())
-  await feed.refresh()
-  t.match(feed.lastError, { code: 'store_unavailable' })
-  t.equal(feed.readAtMs, readAtMs)
-  t.equal(feed.entriesAfter().length, 1)
-  log.isAway = false
-  await feed.refresh()
-  t.equal(feed.lastError, null)
-  t.equal(feed.entriesAfter().length, 2)
-})
+t.test(
+  'keeps its entries while the store is unavailable, reports the error, and catches up',
+  async (t) => {
+    const log = new Log()
+    const { feed, clock } = await open(t, log)
+    log.add(1, clock.nowMs())
+    await feed.refresh()
+    const readAtMs = feed.readAtMs
+    clock.advanceMs(10)
+    log.isAway = true
+    log.add(1, clock.nowMs())
+    await feed.refresh()
+    t.match(feed.lastError, { code: 'store_unavailable' })
+    t.equal(feed.readAtMs, readAtMs)
+    t.equal(feed.entriesAfter().length, 1)
+    log.isAway = false
+    await feed.refresh()
+    t.equal(feed.lastError, null)
+    t.equal(feed.entriesAfter().length, 2)
+  },
+)

@@ -163,7 +163,7 @@ t.test('an unavailable store is called again until the data is deleted', async (
   t.equal(failures.length, 2)
 })
 
-t.test('the next start makes up for a crash', async (t) => {
+t.test('a restart completes the deletions of a crashed issuer', async (t) => {
   const { sessions, begin, hasData, open, setUnavailable, clock } = await setUp(t)
   const sid = await begin()
   setUnavailable(true)
@@ -235,11 +235,11 @@ async function race(t: Test, open: (folder: string) => Promise<DataStore>) {
   }
 }
 
-t.test('no write brings it back: SQLite', (t) =>
+t.test('no late write restores deleted data: SQLite', (t) =>
   race(t, async (folder) => new SqliteDataStore(join(folder, 'data.db'))),
 )
 
-t.test('no write brings it back: Redis', async (t) => {
+t.test('no late write restores deleted data: Redis', async (t) => {
   const { url } = await startRedis(t)
   await race(t, () => RedisDataStore.open(url, { deadlineMs: 2_000 }))
 })

@@ -38,7 +38,7 @@ function setUp(t: Test) {
   return { accounts, problems, progress, run }
 }
 
-t.test('imports what a line says', async (t) => {
+t.test('imports an account per line', async (t) => {
   const { accounts, problems, run } = setUp(t)
   const attributes = { email: 'alice@example.com', roles: ['admin', null, { a: 1.5 }] }
   const more = { password_hash: argon2id, sub: 'auth0|12345', attributes, disabled: true }
@@ -59,7 +59,7 @@ t.test('imports what a line says', async (t) => {
   t.match(bob?.sub, /^[0-9a-f-]{36}$/)
 })
 
-t.test('who was imported can sign in, whatever made the hash', async (t) => {
+t.test('an imported user can sign in, with every hash scheme', async (t) => {
   const { accounts, run } = setUp(t)
   const hasher = new PasswordHasher()
   t.teardown(() => hasher.close())
@@ -109,7 +109,7 @@ const bad: Record<string, [line: string | Uint8Array, reason: RegExp]> = {
 }
 
 for (const [what, [text, reason]] of Object.entries(bad)) {
-  t.test(`a bad line is reported by its number and left out: ${what}`, async (t) => {
+  t.test(`a bad line is reported by its number and skipped: ${what}`, async (t) => {
     const { accounts, problems, run } = setUp(t)
     const counts = await run(bytesOf(`${line('before')}\n`, text, `\n${line('after')}\n`))
     t.strictSame(counts, { imported: 2, skipped: 0, bad: 1 })
@@ -119,7 +119,7 @@ for (const [what, [text, reason]] of Object.entries(bad)) {
   })
 }
 
-t.test('a reason is safe to print, and short', async (t) => {
+t.test('a reason is short and safe to print', async (t) => {
   const { problems, run } = setUp(t)
   const hostile = { [`\u001b[2J\u009b\r\n\u202e${'x'.repeat(5000)}`]: 1 }
   await run(bytesOf(line('x', hostile)))
@@ -128,21 +128,21 @@ t.test('a reason is safe to print, and short', async (t) => {
   t.notMatch(reason, /\p{C}/u)
 })
 
-t.test('blank lines are nothing, but they are counted as lines', async (t) => {
+t.test('blank lines are ignored but counted', async (t) => {
   const { problems, run } = setUp(t)
   const counts = await run(bytesOf(`\n \t\r\n${line('a')}\r\n\nnonsense\n\n`))
   t.strictSame(counts, { imported: 1, skipped: 0, bad: 1 })
   t.match(problems, [[5, /JSON/]])
 })
 
-t.test('a byte order mark at the start is tolerated, and nowhere else', async (t) => {
+t.test('a byte order mark is accepted only at the start', async (t) => {
   const { problems, run } = setUp(t)
   const counts = await run(bytesOf('\ufeff', `${line('a')}\n\ufeff${line('b')}\n`))
   t.strictSame(counts, { imported: 1, skipped: 0, bad: 1 })
   t.match(problems, [[2, /JSON/]])
 })
 
-t.test('whose name or sub is taken is skipped, also by a line before', async (t) => {
+t.test('a line with a taken name or sub is skipped, also if an earlier line took it', async (t) => {
   const { accounts, problems, run } = setUp(t)
   const existing = account({ loginName: 'alice', sub: 'sub-1' })
   await accounts.create(existing)
@@ -170,7 +170,7 @@ t.test('an empty stream imports nothing', async (t) => {
   t.strictSame(progress, [{ imported: 0, skipped: 0, bad: 0, lines: 0, bytes: 0 }])
 })
 
-t.test('shows progress after each batch', async (t) => {
+t.test('reports progress after each batch', async (t) => {
   const { accounts, progress, run } = setUp(t)
   const lines = Array.from({ length: 25 }, (_, n) => `${line(`user-${n}`)}\n`)
   lines[3] = 'nonsense\n'
@@ -185,7 +185,7 @@ t.test('shows progress after each batch', async (t) => {
   t.equal((await accounts.list({ limit: 100 })).length, 24)
 })
 
-t.test('streams: it reads no further ahead than a batch', async (t) => {
+t.test('reads at most one batch ahead', async (t) => {
   let yielded = 0
   let created = 0
   async function* many() {
@@ -203,7 +203,7 @@ t.test('streams: it reads no further ahead than a batch', async (t) => {
   t.match(await importUsers(many(), { accounts, clock }), { imported: 3000 })
 })
 
-t.test('a store that fails ends it, and what was committed stays', async (t) => {
+t.test('a failing store ends the import, and committed accounts stay', async (t) => {
   const { accounts } = setUp(t)
   let batches = 0
   const failing = {
@@ -229,7 +229,7 @@ async function read(maxBytes: number, ...parts: string[]) {
   return lines.map(({ bytes }) => bytes?.toString() ?? null)
 }
 
-t.test('lines end with LF, the last one also without', async (t) => {
+t.test('lines end with LF, the last line may end without', async (t) => {
   t.strictSame(await read(10), [])
   t.strictSame(await read(10, ''), [])
   t.strictSame(await read(10, 'a'), ['a'])
@@ -239,12 +239,12 @@ t.test('lines end with LF, the last one also without', async (t) => {
   t.strictSame(await read(10, 'a\r\nb\rc'), ['a\r', 'b\rc'])
 })
 
-t.test('a line that is too long is left out, and those after it are read', async (t) => {
+t.test('a line that is too long is skipped, and later lines are read', async (t) => {
   t.strictSame(await read(3, 'abc\nabcd\nef\n'), ['abc', null, 'ef'])
   t.strictSame(await read(3, 'ab', 'cd', 'efgh', 'ij\nkl', '\nmnop'), [null, 'kl', null])
 })
 
-t.test('each line has its number and where it ends', async (t) => {
+t.test('each line has its number and its end', async (t) => {
   const lines = await collect(readLines(chunks(['ä\nlong', ' line\n', '\nx']), 4))
   t.strictSame(
     lines.map(({ number, endByte }) => [number, endByte]),
@@ -257,7 +257,7 @@ t.test('each line has its number and where it ends', async (t) => {
   )
 })
 
-t.test('a line that never ends takes no memory', async (t) => {
+t.test('an endless line uses bounded memory', async (t) => {
   const chunk = Buffer.alloc(1024 * 1024, 'a')
   let heldBytes = 0
   async function* endless() {
@@ -277,7 +277,7 @@ t.test('a line that never ends takes no memory', async (t) => {
   t.ok(heldBytes < 256 * 1024 * 1024, `${heldBytes} bytes`)
 })
 
-t.test('how the stream is cut makes no difference', async () => {
+t.test('chunk boundaries make no difference', async () => {
   const text = fc.string({ unit: fc.constantFrom('a', 'b', '\n', 'ä', '😀') })
   const cuts = fc.array(fc.nat({ max: 8 }), { minLength: 1 })
   await fc.assert(

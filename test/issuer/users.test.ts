@@ -41,7 +41,7 @@ t.test('adds a user', async (t) => {
   })
 })
 
-t.test('refuses a user whose name or password is not acceptable, or taken', async (t) => {
+t.test('refuses an invalid name or password, and a taken name', async (t) => {
   const { users } = setUp(t)
   await users.add({ loginName: 'alice', password: 'correct horse' })
   const add = (loginName: string, password: string) => users.add({ loginName, password })
@@ -63,7 +63,7 @@ t.test('lists all users by name, without their hashes', async (t) => {
   t.notMatch(JSON.stringify(listed), someHash)
 })
 
-t.test('a new password ends the sessions, once it is set', async (t) => {
+t.test('a new password is set, then the sessions are revoked', async (t) => {
   const { users, accounts, clock, revoked } = setUp(t)
   const { sub } = await users.add({ loginName: 'alice', password: 'correct horse' })
   clock.ms += 5000
@@ -73,20 +73,23 @@ t.test('a new password ends the sessions, once it is set', async (t) => {
   t.strictSame(revoked, [{ sub, account: changed }])
 })
 
-t.test('disabling ends the sessions, once nobody can sign in; enabling does not', async (t) => {
-  const { users, accounts, clock, revoked } = setUp(t)
-  const { sub } = await users.add({ loginName: 'alice', password: 'correct horse' })
-  clock.ms += 5000
-  t.equal(await users.disable('Alice'), 3)
-  const disabled = await accounts.findBySub(sub)
-  t.match(disabled, { disabled: true, updatedAtMs: 1_005_000 })
-  t.strictSame(revoked, [{ sub, account: disabled }])
-  await users.enable('Alice')
-  t.match(await accounts.findBySub(sub), { disabled: false })
-  t.equal(revoked.length, 1)
-})
+t.test(
+  'an account is disabled before its sessions are revoked; enabling revokes nothing',
+  async (t) => {
+    const { users, accounts, clock, revoked } = setUp(t)
+    const { sub } = await users.add({ loginName: 'alice', password: 'correct horse' })
+    clock.ms += 5000
+    t.equal(await users.disable('Alice'), 3)
+    const disabled = await accounts.findBySub(sub)
+    t.match(disabled, { disabled: true, updatedAtMs: 1_005_000 })
+    t.strictSame(revoked, [{ sub, account: disabled }])
+    await users.enable('Alice')
+    t.match(await accounts.findBySub(sub), { disabled: false })
+    t.equal(revoked.length, 1)
+  },
+)
 
-t.test('what concerns an unknown user, or a bad password, changes nothing', async (t) => {
+t.test('a call for an unknown user, or with an invalid password, changes nothing', async (t) => {
   const { users, accounts, revoked } = setUp(t)
   const { sub } = await users.add({ loginName: 'alice', password: 'correct horse' })
   const before = await accounts.findBySub(sub)
@@ -98,7 +101,7 @@ t.test('what concerns an unknown user, or a bad password, changes nothing', asyn
   t.strictSame(revoked, [])
 })
 
-t.test('a generated password is long, readable and new each time', async (t) => {
+t.test('a generated password is long, readable and unique', async (t) => {
   const passwords = new Set(Array.from({ length: 1000 }, generatePassword))
   t.equal(passwords.size, 1000)
   for (const password of passwords) {

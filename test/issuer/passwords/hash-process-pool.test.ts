@@ -62,7 +62,7 @@ function children(): string[] {
 
 const onLinux = { skip: process.platform !== 'linux' }
 
-t.test('hashing gives way to whoever answers requests', onLinux, async (t) => {
+t.test('hashing has a lower priority than requests', onLinux, async (t) => {
   const before = children()
   const pool = new HashProcessPool()
   t.teardown(() => pool.close())
@@ -78,7 +78,7 @@ t.test('hashing gives way to whoever answers requests', onLinux, async (t) => {
   t.equal(getPriority(), 0, 'the thread that answers requests has the usual priority')
 })
 
-t.test('it is told nothing of our environment', onLinux, async (t) => {
+t.test('the hash process receives no environment variables', onLinux, async (t) => {
   const before = children()
   const pool = new HashProcessPool()
   t.teardown(() => pool.close())
@@ -91,7 +91,7 @@ t.test('it is told nothing of our environment', onLinux, async (t) => {
   t.notMatch(environment, 'a secret of this process')
 })
 
-t.test('each job gets its own answer, also one that cannot be done', async (t) => {
+t.test('each job gets its own result, also a failed one', async (t) => {
   const pool = new HashProcessPool()
   t.teardown(() => pool.close())
   const broken = { scheme: 'bcrypt', settings: 'not bcrypt', cost: 5 } as const
@@ -106,7 +106,7 @@ t.test('each job gets its own answer, also one that cannot be done', async (t) =
   t.strictSame(last, first)
 })
 
-t.test('as many passwords as there are at once, as long as they may be, go through', async (t) => {
+t.test('a batch of the longest passwords is hashed', async (t) => {
   const pool = new HashProcessPool()
   t.teardown(() => pool.close())
   const long = { ...cheapJob, password: Buffer.alloc(1024, 'long') }
@@ -116,7 +116,7 @@ t.test('as many passwords as there are at once, as long as they may be, go throu
   t.match(results[0], { status: 'fulfilled' })
 })
 
-t.test('closing ends what is under way, and more can follow', async (t) => {
+t.test('closing ends jobs in progress, and later jobs start a new process', async (t) => {
   const pool = new HashProcessPool()
   t.teardown(() => pool.close())
   await pool.close()
@@ -147,7 +147,7 @@ t.test(
   },
 )
 
-t.test('a terminal that interrupts everybody does not end a hash', onLinux, async (t) => {
+t.test('SIGINT to the process group does not end a hash', onLinux, async (t) => {
   const before = children()
   const pool = new HashProcessPool()
   t.teardown(() => pool.close())
@@ -164,7 +164,7 @@ t.test('a terminal that interrupts everybody does not end a hash', onLinux, asyn
   )
 })
 
-t.test('hashing ends with who asked for it, however that ends', onLinux, async (t) => {
+t.test('the hash process ends with its parent, however the parent ends', onLinux, async (t) => {
   const module = new URL('../../../src/issuer/passwords/hash-process-pool.ts', import.meta.url)
   const program = `
     import { readFileSync } from 'node:fs'
@@ -196,7 +196,7 @@ t.test('hashing ends with who asked for it, however that ends', onLinux, async (
   }
 })
 
-t.test('hashing neither ends a process too early nor keeps it alive', async (t) => {
+t.test('hashing neither ends its parent early nor keeps it alive', async (t) => {
   const module = new URL('../../../src/issuer/passwords/password-hasher.ts', import.meta.url)
   const program = `
     import { PasswordHasher } from ${JSON.stringify(module.href)}

@@ -8,7 +8,7 @@ const salt = 'c29tZXNhbHQ' // somesalt
 const digest = 'nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4'
 const bcrypt = '$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'
 
-t.test('argon2id is taken apart', async (t) => {
+t.test('argon2id is parsed', async (t) => {
   const { parameters, digest: bytes } = parsePasswordHash(
     `$argon2id$v=19$m=256,t=2,p=1$${salt}$${digest}`,
   )
@@ -22,7 +22,7 @@ t.test('argon2id is taken apart', async (t) => {
   t.equal(bytes.toString('hex').slice(0, 8), '9dfeb910')
 })
 
-t.test('scrypt is taken apart', async (t) => {
+t.test('scrypt is parsed', async (t) => {
   const { parameters } = parsePasswordHash(`$scrypt$ln=15,r=8,p=2$${salt}$${digest}`)
   t.strictSame(parameters, {
     scheme: 'scrypt',
@@ -33,7 +33,7 @@ t.test('scrypt is taken apart', async (t) => {
   })
 })
 
-t.test('bcrypt is taken apart, in each of its spellings', async (t) => {
+t.test('bcrypt is parsed in each of its variants', async (t) => {
   for (const name of ['2a', '2b', '2y']) {
     const { parameters, digest: bytes } = parsePasswordHash(bcrypt.replace('2b', name))
     t.strictSame(parameters, {
@@ -45,7 +45,7 @@ t.test('bcrypt is taken apart, in each of its spellings', async (t) => {
   }
 })
 
-t.test('what is written is read again, whatever the cost, salt and digest', async () => {
+t.test('a formatted hash parses to the same cost, salt and digest', async () => {
   const bytes = (minLength: number) =>
     fc.uint8Array({ minLength, maxLength: 64 }).map((array) => Buffer.from(array))
   const allParameters = fc.record(
@@ -130,7 +130,7 @@ for (const [what, text] of Object.entries(refused)) {
   })
 }
 
-t.test('the most that is allowed is allowed', async (t) => {
+t.test('the maximum cost is accepted', async (t) => {
   const allowed = [
     argon2id('m=8,t=1,p=1'),
     argon2id('m=1048576,t=4,p=16'),
@@ -143,7 +143,7 @@ t.test('the most that is allowed is allowed', async (t) => {
   for (const text of allowed) t.doesNotThrow(() => parsePasswordHash(text), text)
 })
 
-t.test('no text makes it throw anything else', async () => {
+t.test('no text causes any other error', async () => {
   const pieces = fc.constantFrom(
     '$',
     'argon2id',

@@ -11,7 +11,7 @@ const stored = (cost: string) =>
 const scrypt = '$scrypt$ln=14,r=8,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4'
 const bcrypt = '$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'
 
-t.test('verifies what it has hashed, and nothing else', async (t) => {
+t.test('verifies the hashed password and no other', async (t) => {
   const hasher = new PasswordHasher(cheap)
   const hash = await hasher.hash('correct horse')
   t.match(hash, /^\$argon2id\$v=19\$m=64,t=1,p=1\$[^$]{22}\$[^$]{43}$/)
@@ -26,7 +26,7 @@ t.test("hashes with OWASP's cost unless told otherwise", async (t) => {
   t.match(await new PasswordHasher().hash('correct horse'), /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/)
 })
 
-t.test('a password is the bytes that were typed', async (t) => {
+t.test('a password is compared by its bytes as typed', async (t) => {
   const hasher = new PasswordHasher(cheap)
   for (const password of ['\0'.repeat(8), '  spaces  ', 'grün😀!', 'a'.repeat(1024)]) {
     t.ok(await hasher.verify(password, await hasher.hash(password)))
@@ -35,7 +35,7 @@ t.test('a password is the bytes that were typed', async (t) => {
   t.notOk(await hasher.verify('gru\u0308n1234', composed))
 })
 
-t.test('one that could not be chosen is wrong, even where the bytes would match', async (t) => {
+t.test('an invalid password is wrong even if its bytes match', async (t) => {
   const hasher = new PasswordHasher(cheap)
   const longest = 'a'.repeat(1024)
   t.notOk(await hasher.verify(`${longest}b`, await hasher.hash(longest)))
@@ -66,7 +66,7 @@ function countingDeriver() {
   return { deriver, asked }
 }
 
-t.test('an unknown name takes the same work as a known one (I4)', async (t) => {
+t.test('I4: an unknown name costs the same work as a known one', async (t) => {
   const { deriver, asked } = countingDeriver()
   const hasher = new PasswordHasher(cheap, deriver)
   t.strictSame(asked, [], 'and there is nothing left to prepare at the first one')
@@ -86,12 +86,12 @@ t.test('an unknown name takes the same work as a known one (I4)', async (t) => {
   }
 })
 
-t.test('no password is the one of nothing', async (t) => {
+t.test('no password matches the decoy', async (t) => {
   const hasher = new PasswordHasher(cheap)
   t.equal(await hasher.verifyDecoy('correct horse'), false)
 })
 
-t.test('a hash is made again when the setting has grown or its scheme is old', async (t) => {
+t.test('a hash needs a rehash if it is weaker than the settings or of an old scheme', async (t) => {
   const hasher = new PasswordHasher({ memoryKib: 4096, passes: 3 }, countingDeriver().deriver)
   t.notOk(hasher.needsRehash(await hasher.hash('correct horse')))
   t.notOk(hasher.needsRehash(stored('m=4096,t=3,p=1')))
@@ -102,19 +102,19 @@ t.test('a hash is made again when the setting has grown or its scheme is old', a
   t.ok(hasher.needsRehash(bcrypt))
 })
 
-t.test('a stored hash that is none is a fault of ours', async (t) => {
+t.test('an invalid stored hash is an internal error', async (t) => {
   const hasher = new PasswordHasher(cheap)
   await t.rejects(hasher.verify('correct horse', 'plain text'), { code: 'internal_error' })
   t.throws(() => hasher.needsRehash('plain text'), { code: 'internal_error' })
 })
 
-t.test('a cost that no stored hash may have is refused at the start', async (t) => {
+t.test('a cost beyond the limits of a stored hash is refused at startup', async (t) => {
   for (const cost of [{ memoryKib: 7 }, { passes: 0 }, { passes: 1.5 }, { parallelism: 17 }]) {
     t.throws(() => new PasswordHasher(cost), { code: 'config_invalid' })
   }
 })
 
-t.test('so many at once, so many waiting, the rest is refused (I6)', async (t) => {
+t.test('I6: concurrency and queue length are limited', async (t) => {
   let running = 0
   let mostRunning = 0
   const deriver = deriverDoing(async () => {
@@ -133,7 +133,7 @@ t.test('so many at once, so many waiting, the rest is refused (I6)', async (t) =
   t.equal(refused.length, 13)
 })
 
-t.test('those who wait for bcrypt do not hold up the others', async (t) => {
+t.test('bcrypt jobs do not delay Argon2id jobs', async (t) => {
   const bcryptDone = Promise.withResolvers<void>()
   const deriver = deriverDoing(async ([job]) => {
     if (job?.parameters.scheme === 'bcrypt') await bcryptDone.promise
@@ -152,11 +152,11 @@ t.test('those who wait for bcrypt do not hold up the others', async (t) => {
 const accepted = ['12345678', ' '.repeat(8), '\0'.repeat(8), 'äöü€1', '😀😀', 'a'.repeat(1024)]
 const refused = ['', '1234567', 'äöü', '😀abc', 'a'.repeat(1025), '€'.repeat(342), 'abcdefgh\ud800']
 
-t.test('8 to 1,024 bytes of any characters', async (t) => {
+t.test('a password has 8 to 1,024 bytes of any characters', async (t) => {
   for (const password of accepted) t.doesNotThrow(() => checkPassword(password), password)
 })
 
-t.test('all else is refused, and not repeated in the message', async (t) => {
+t.test('other passwords are refused, and the message does not repeat them', async (t) => {
   for (const password of refused) {
     t.throws(() => checkPassword(password), { code: 'password_invalid', status: 422 })
   }

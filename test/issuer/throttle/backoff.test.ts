@@ -31,7 +31,7 @@ async function taken(attempt: Promise<Admission | number>): Promise<Admission> {
   return one
 }
 
-t.test('after the free attempts each pause is twice as long, up to the longest', async (t) => {
+t.test('after the free attempts pauses double up to the maximum', async (t) => {
   const { attempt, wait } = start(t)
   for (let free = 1; free <= 3; free += 1) t.match(await attempt(), { isLast: free === 3 })
   const pauses: number[] = []
@@ -45,14 +45,14 @@ t.test('after the free attempts each pause is twice as long, up to the longest',
   t.strictSame(pauses, [1, 2, 4, 8, 8, 8])
 })
 
-t.test('keys are counted apart', async (t) => {
+t.test('keys are independent', async (t) => {
   const { attempt } = start(t)
   for (let round = 0; round < 4; round += 1) await attempt('a')
   t.equal(await attempt('a'), 1)
   t.ok(isAdmitted(await attempt('b')))
 })
 
-t.test('free attempts come back with the next window, pauses are remembered longer', async (t) => {
+t.test('free attempts return with the next window, levels last longer', async (t) => {
   const { attempt, wait } = start(t)
   for (let round = 0; round < 3; round += 1) await attempt('free')
   for (let round = 0; round < 4; round += 1) await attempt('slow')
@@ -65,7 +65,7 @@ t.test('free attempts come back with the next window, pauses are remembered long
   t.equal(await attempt('slow'), 1)
 })
 
-t.test('an attempt that is given back has not been', async (t) => {
+t.test('an attempt that is taken back does not count', async (t) => {
   const { attempt, wait } = start(t)
   for (let round = 0; round < 20; round += 1) await (await taken(attempt())).takeBack()
   for (let round = 0; round < 3; round += 1) await attempt()
@@ -76,7 +76,7 @@ t.test('an attempt that is given back has not been', async (t) => {
   t.equal(await attempt(), 2, 'the pause has not grown by what was given back')
 })
 
-t.test('one that is forgiven takes those before it along', async (t) => {
+t.test('a forgiven attempt clears the earlier failures', async (t) => {
   const { attempt, wait } = start(t)
   for (let round = 0; round < 4; round += 1) await attempt()
   wait(1)
@@ -85,7 +85,7 @@ t.test('one that is forgiven takes those before it along', async (t) => {
   t.equal(await attempt(), 1)
 })
 
-t.test('of a hundred at once, no more are let through than of a hundred in turn', async (t) => {
+t.test('concurrent attempts are admitted no more often than sequential ones', async (t) => {
   const { attempt, wait } = start(t)
   const storm = async () => {
     const attempts = await Promise.all(Array.from({ length: 100 }, () => attempt()))

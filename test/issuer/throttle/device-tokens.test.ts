@@ -6,7 +6,7 @@ import fc from '../../support/properties.ts'
 const [oldSecret, newSecret] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)]
 const devices = new DeviceTokens([newSecret])
 
-t.test('a device is known to those who signed in on it, and to nobody else', async (t) => {
+t.test('a device is recognized only for names that signed in on it', async (t) => {
   const token = devices.remember(undefined, 'ada')
   t.match(token, /^gpd_[\w-]{22}\.[\w-]{43}$/)
   t.match(devices.knownId(token, 'ada'), /^[\w-]{22}$/)
@@ -15,7 +15,7 @@ t.test('a device is known to those who signed in on it, and to nobody else', asy
   t.not(devices.knownId(devices.remember(undefined, 'ada'), 'ada'), devices.knownId(token, 'ada'))
 })
 
-t.test('it stays the same device for the last four who share it', async (t) => {
+t.test('a device is recognized for the last four names', async (t) => {
   const names = ['ada', 'bob', 'cleo', 'dan', 'eve']
   let token: string | undefined
   for (const name of names) token = devices.remember(token, name)
@@ -28,7 +28,7 @@ t.test('it stays the same device for the last four who share it', async (t) => {
   t.equal(devices.knownId(again, 'cleo'), ids[1])
 })
 
-t.test('a change of secrets signs no device out', async (t) => {
+t.test('a rotation of secrets keeps devices recognized', async (t) => {
   const token = new DeviceTokens([oldSecret]).remember(undefined, 'ada')
   const both = new DeviceTokens([newSecret, oldSecret])
   const id = both.knownId(token, 'ada')
@@ -37,21 +37,21 @@ t.test('a change of secrets signs no device out', async (t) => {
   t.equal(devices.knownId(both.remember(token, 'ada'), 'ada'), id)
 })
 
-t.test('a MAC of it is worth nothing as a refresh token', async (t) => {
+t.test('the MAC of a device token is not valid for a refresh token', async (t) => {
   const refreshTokens = createRefreshTokenCodec([newSecret])
   const token = devices.remember(undefined, '.0')
   const asRefreshToken = token.replace('gpd_', 'gpr_').replace('.', '.0.')
   t.throws(() => refreshTokens.parse(asRefreshToken), { code: 'refresh_token_malformed' })
 })
 
-t.test('what is wrong with a token is not handed on in the next one', async (t) => {
+t.test('an invalid part of a token is not copied into the next token', async (t) => {
   const long = `${devices.remember(undefined, 'ada')}${' '.repeat(100)}`
   const next = devices.remember(long, 'bob')
   t.equal(next.length, 70)
   t.ok(devices.knownId(next, 'bob'))
 })
 
-t.test('what nobody has minted makes no device known', async (t) => {
+t.test('a forged token recognizes no device', async (t) => {
   const token = devices.remember(undefined, 'ada')
   const changed = fc
     .tuple(fc.nat(token.length - 1), fc.constantFrom(...'AZaz09-_. '))

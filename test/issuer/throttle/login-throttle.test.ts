@@ -60,13 +60,13 @@ async function guess(
   }
 }
 
-t.test('one stranger has 40 guesses a day at an account, and its owner no trouble', async (t) => {
+t.test('an attacker has 40 guesses a day at an account, and its owner does not wait', async (t) => {
   const { throttle, wait } = start(t)
   t.equal(await guess(throttle, wait, day_s - 1, () => stranger), 40)
   t.equal(await fail(throttle, elsewhere), 0)
 })
 
-t.test('a patient one, who never has to wait, has 120', async (t) => {
+t.test('an attacker who never waits has 120 guesses a day', async (t) => {
   const { throttle, wait } = start(t)
   let guesses = 0
   for (let hour = 0; hour < 24; hour += 1) {
@@ -77,7 +77,7 @@ t.test('a patient one, who never has to wait, has 120', async (t) => {
   t.equal(await fail(throttle), 0, 'and no pause so far')
 })
 
-t.test('strangers from everywhere have 1,500 together', async (t) => {
+t.test('attackers from many networks have 1,500 guesses a day together', async (t) => {
   const { throttle, wait } = start(t)
   let addresses = 0
   const next = () => {
@@ -89,7 +89,7 @@ t.test('strangers from everywhere have 1,500 together', async (t) => {
   t.ok((await fail(throttle, elsewhere)) <= 60, 'the owner with a new device waits a minute')
 })
 
-t.test('a known device is counted apart', async (t) => {
+t.test('a known device has a limit of its own', async (t) => {
   const { throttle } = start(t)
   for (let round = 0; round < 200; round += 1) {
     await fail(throttle, { ...stranger, address: `10.0.${round}.1` })
@@ -108,7 +108,7 @@ t.test('a known device is counted apart', async (t) => {
   t.equal(await fail(throttle, owner), 1, 'a thief of the device does not guess for long')
 })
 
-t.test('one password tried on many accounts: the network is slowed down', async (t) => {
+t.test('one password on many accounts exhausts the limit of the network', async (t) => {
   const { throttle, wait } = start(t)
   const spray = async (count: number, addressOf: (index: number) => string) => {
     const pauses = []
@@ -128,7 +128,7 @@ t.test('one password tried on many accounts: the network is slowed down', async 
   t.equal(await spray(300, () => stranger.address), 101)
 })
 
-t.test('a good login does not make up for guesses at other accounts', async (t) => {
+t.test('a login does not clear failures at other accounts', async (t) => {
   const { throttle } = start(t)
   const ownAccount = { ...stranger, name: 'mallory' }
   let guesses = 0
@@ -140,7 +140,7 @@ t.test('a good login does not make up for guesses at other accounts', async (t) 
   t.equal(guesses, 101)
 })
 
-t.test('a good login clears what its user mistyped', async (t) => {
+t.test("a login clears its user's failures", async (t) => {
   const { throttle } = start(t)
   for (let round = 0; round < 4; round += 1) await fail(throttle)
   await (await begin(throttle, stranger)).succeeded()
@@ -148,13 +148,13 @@ t.test('a good login clears what its user mistyped', async (t) => {
   t.equal(await fail(throttle), 1)
 })
 
-t.test('an attempt that came to nothing does not count', async (t) => {
+t.test('an abandoned attempt does not count', async (t) => {
   const { throttle } = start(t)
   for (let round = 0; round < 200; round += 1) await (await begin(throttle, stranger)).abandoned()
   t.equal(await fail(throttle), 0)
 })
 
-t.test('a refused attempt wears out no other limit', async (t) => {
+t.test('a refused attempt does not count for other limits', async (t) => {
   const { throttle, path } = start(t)
   for (let round = 0; round < 6; round += 1) await fail(throttle)
   const db = new DatabaseSync(path)
@@ -167,7 +167,7 @@ t.test('a refused attempt wears out no other limit', async (t) => {
   t.same(state(), before)
 })
 
-t.test('replicas count together, also what comes at once', async (t) => {
+t.test('replicas count together, also concurrent attempts', async (t) => {
   const { replica } = start(t)
   const replicas = Array.from({ length: 20 }, replica)
   const attempts = Array.from({ length: 5 }, () => replicas.map((one) => fail(one)))
@@ -175,7 +175,7 @@ t.test('replicas count together, also what comes at once', async (t) => {
   t.equal(pauses.filter((pause) => pause === 0).length, limitRules.account_in_network.free + 1)
 })
 
-t.test('it says which limits the next attempt will meet', async (t) => {
+t.test('an admitted attempt names the exhausted limits', async (t) => {
   const { throttle } = start(t)
   const exhausted = []
   for (let round = 0; round < 6; round += 1) {
@@ -185,7 +185,7 @@ t.test('it says which limits the next attempt will meet', async (t) => {
   t.strictSame(exhausted, [[], [], [], [], [limit], [limit]])
 })
 
-t.test('no name and no address is in the store', async (t) => {
+t.test('the store contains no names and no addresses', async (t) => {
   const { throttle, path } = start(t)
   const deviceToken = throttle.devices.remember(undefined, 'ada-lovelace')
   for (let round = 0; round < 6; round += 1) {

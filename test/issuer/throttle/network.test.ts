@@ -21,7 +21,7 @@ for (const [address, [narrow, wide]] of Object.entries(known)) {
   })
 }
 
-t.test('what is no address is counted as one', async (t) => {
+t.test('all invalid addresses count as one', async (t) => {
   for (const text of ['', 'unknown', '_hidden', '1.2.3', '1.2.3.4.5', '[::1]:80', '::1::2']) {
     t.strictSame(networksOf(text), { narrow: 'unknown', wide: 'unknown' }, text)
   }
