@@ -20,6 +20,8 @@ export interface Service {
   readonly metrics: Metrics
   readonly logger: Logger
   readonly checks: Readonly<Record<string, ReadinessCheck>>
+  /** Reads the settings again that can change while the service runs. */
+  readonly reload?: () => void
   /** Closes stores and timers, after the last request. */
   close(): Promise<void>
 }
@@ -50,6 +52,7 @@ export async function serve(service: Service, settings: Settings): Promise<void>
       await adminRequests?.close()
     },
     unfinished: () => requests.open,
+    reload: service.reload,
   })
   if (admin === null) answerReportRequests(readiness, metrics.registry)
 

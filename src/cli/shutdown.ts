@@ -13,6 +13,9 @@ export interface ReadyMessage {
 /** The message of a parent that asks a process to shut down. */
 export const stopMessage = 'stop'
 
+/** The message of a parent that asks a process to read its settings again. */
+export const reloadMessage = 'reload'
+
 export interface Shutdown {
   /** Whether the shutdown has started. */
   isDraining(): boolean
@@ -28,12 +31,16 @@ export interface ShutdownSteps {
   close(): Promise<void>
   /** Requests and connections that are still open, for the log. */
   unfinished(): object
+  /** Reads the settings again. Without it, SIGHUP stops the process. */
+  readonly reload?: (() => void) | undefined
 }
 
 /**
  * Installs a graceful shutdown: on SIGTERM, SIGINT, a message of the parent or the parent's exit, the
  * process drains, closes and exits with 0 within `drain_s + shutdown_s`. A second signal exits at
  * once. After an uncaught error the process closes without draining and exits with 1.
+ *
+ * SIGHUP reloads. At a terminal SIGHUP means that the terminal is gone, and stops the process.
  */
 export function installShutdown(
   logger: Logger,
@@ -41,10 +48,12 @@ export function installShutdown(
   steps: ShutdownSteps,
 ): Shutdown {
   let draining = false
+  const { reload } = steps
+  const skip: 'SIGHUP'[] = reload === undefined || process.stdin.isTTY ? [] : ['SIGHUP']
   const onTimeout = () =>
     logger.error(steps.unfinished(), 'the shutdown timed out; exiting with unfinished work')
   const stop = closeWithGrace(
-    { delay: (settings.drain_s + settings.shutdown_s) * 1000, logger: false, onTimeout },
+    { delay: (settings.drain_s + settings.shutdown_s) * 1000, logger: false, onTimeout, skip },
     async ({ err, signal }) => {
       if (err) logger.fatal({ err }, 'stopping after an uncaught error')
       else logger.info({ signal }, 'stopping')
@@ -58,7 +67,11 @@ export function installShutdown(
   )
   // Ctrl-C reaches parent and child, and a second request to stop would exit at once.
   const stopOnce = () => draining || stop.close()
-  process.on('message', (message) => message === stopMessage && stopOnce())
+  for (const signal of skip) process.on(signal, () => reload?.())
+  process.on('message', (message) => {
+    if (message === stopMessage) stopOnce()
+    if (message === reloadMessage) reload?.()
+  })
   process.on('disconnect', stopOnce)
   return { isDraining: () => draining, uninstall: () => stop.uninstall() }
 }

@@ -8,7 +8,13 @@ import { GatepassError } from '../core/errors.ts'
 import { buildAdminApp, type Readiness } from '../http/admin-app.ts'
 import { Draining } from '../http/draining.ts'
 import { listen, type Report, type ReportRequest } from './serve.ts'
-import { installShutdown, type ReadyMessage, reportReady, stopMessage } from './shutdown.ts'
+import {
+  installShutdown,
+  type ReadyMessage,
+  reloadMessage,
+  reportReady,
+  stopMessage,
+} from './shutdown.ts'
 
 /** Pause before a worker process that exited is replaced. */
 const restartDelayMs = 1_000
@@ -24,9 +30,15 @@ export function isPrimaryOfMany(settings: Settings): boolean {
 /**
  * Runs `GATEPASS_WORKERS` processes behind one port (`node:cluster`) and replaces a process that
  * exits. The processes share nothing but the stores, like replicas on different machines.
+ *
+ * @param options `reloads`: on SIGHUP each worker process reads its settings again
  * @throws `internal_error` when one of the first processes does not start; `port_in_use`
  */
-export async function runWorkerProcesses(logger: Logger, settings: Settings): Promise<void> {
+export async function runWorkerProcesses(
+  logger: Logger,
+  settings: Settings,
+  { reloads = false } = {},
+): Promise<void> {
   const admin = buildAdminApp({
     logger,
     hosts: settings.admin_hosts,
@@ -43,6 +55,7 @@ export async function runWorkerProcesses(logger: Logger, settings: Settings): Pr
       await adminRequests.close()
     },
     unfinished: () => ({ workers: liveWorkers().map(({ process }) => process.pid) }),
+    ...(reloads && { reload: () => liveWorkers().forEach(reloadWorker) }),
   })
   const ready = Array.from({ length: settings.workers }, () => untilReady(cluster.fork()))
   const [first] = await Promise.all(ready)
@@ -69,6 +82,10 @@ function liveWorkers(): Worker[] {
   return Object.values(cluster.workers ?? {}).filter(
     (one): one is Worker => one?.isDead() === false,
   )
+}
+
+function reloadWorker(worker: Worker): void {
+  if (worker.isConnected()) worker.send(reloadMessage)
 }
 
 async function stopWorker(worker: Worker): Promise<void> {

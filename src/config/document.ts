@@ -270,6 +270,9 @@ $ gatepass clients secret
 \`\`\`
 
 To replace a secret, add the new hash, give the client the new secret, then remove the old hash.
+
+On SIGHUP an issuer reads the clients again, from the settings file or from \`GATEPASS_CLIENTS_FILE\`. Other settings keep
+their values until a restart. Invalid settings change nothing, and the log lists every problem.
 `
 
 const clientRules = `

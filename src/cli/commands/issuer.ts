@@ -3,7 +3,7 @@ import type { Settings } from '../../config/settings.ts'
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { observedStore } from '../../data/observed-store.ts'
 import type { ReadinessCheck } from '../../http/admin-app.ts'
-import { buildIssuerApp } from '../../http/issuer-app.ts'
+import { buildIssuerApp, type FrontEndOptions } from '../../http/issuer-app.ts'
 import { createLocalKeySource } from '../../http/local-key-source.ts'
 import { dataMetrics, Metrics, observeClock, observeLog } from '../../http/metrics.ts'
 import { createAudit } from '../../issuer/audit.ts'
@@ -31,6 +31,7 @@ import {
   revocationsPublishedMs,
 } from '../issuer-wiring.ts'
 import { createLogger, LogOutput } from '../logger.ts'
+import { reloadClients } from '../reload-clients.ts'
 import { serve } from '../serve.ts'
 import { isPrimaryOfMany, runWorkerProcesses } from '../worker-processes.ts'
 
@@ -39,7 +40,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
   const { settings } = configOf(context, 'issuer')
   const output = new LogOutput()
   const logger = createLogger(settings, 'issuer', output)
-  if (isPrimaryOfMany(settings)) return runWorkerProcesses(logger, settings)
+  if (isPrimaryOfMany(settings)) return runWorkerProcesses(logger, settings, { reloads: true })
   const metrics = new Metrics()
   observeLog(metrics.registry, () => output.dropped)
   const audit = createAudit(logger, metrics)
@@ -98,11 +99,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
     keys,
     verifier,
     proofs: createProofs(settings),
-    frontEnd: {
-      cookieSecure: settings.cookie_secure,
-      cookieSuffix: cookieSuffix(settings),
-      allowedOrigins: settings.allowed_origins,
-    },
+    frontEnd: frontEndOptions(settings),
     hooks:
       events && playground
         ? playground.playgroundHooks(settings, { ...deps, keys, verifier, events })
@@ -114,6 +111,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
       app,
       metrics,
       logger,
+      reload: () => reloadClients(context, settings, issuer.clients, logger),
       checks: readinessChecks({ ...deps, keys, revocations, clockMonitor }),
       close: async () => {
         cleanup.stop()
@@ -124,6 +122,14 @@ export async function runIssuer(context: CliContext): Promise<void> {
     },
     settings,
   )
+}
+
+function frontEndOptions(settings: Settings): FrontEndOptions {
+  return {
+    cookieSecure: settings.cookie_secure,
+    cookieSuffix: cookieSuffix(settings),
+    allowedOrigins: settings.allowed_origins,
+  }
 }
 
 function createProofs(settings: Settings): DpopProofs {

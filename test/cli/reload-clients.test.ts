@@ -1,0 +1,101 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { isSecretHash } from '../../src/oauth/client-secret.ts'
+import { run, TestProcess } from '../support/processes.ts'
+
+const env = {
+  GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+  GATEPASS_PORT: '0',
+  GATEPASS_ADMIN_PORT: '0',
+}
+
+interface ClientSecret {
+  readonly secret: string
+  readonly hash: string
+}
+
+async function makeSecret(t: Test): Promise<ClientSecret> {
+  const { code, stdout } = await run(t, ['clients', 'secret'], { cwd: t.testdir() })
+  t.equal(code, 0)
+  return JSON.parse(stdout)
+}
+
+/** An issuer whose settings file a test can change. */
+async function startIssuer(t: Test, more: Readonly<Record<string, string>> = {}) {
+  const cwd = t.testdir()
+  const configure = (client_id: string, { hash }: Pick<ClientSecret, 'hash'>) => {
+    const client = {
+      client_id,
+      scopes: {},
+      auth_method: 'client_secret_post',
+      secret_hashes: [hash],
+      grants: ['client_credentials'],
+    }
+    writeFileSync(join(cwd, 'gatepass.json'), JSON.stringify({ clients: [client] }))
+  }
+  const start = async () => {
+    const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...env, ...more } })
+    const { port } = await issuer.ready()
+    const status = async (client_id: string, { secret }: ClientSecret) => {
+      const response = await fetch(`http://127.0.0.1:${port}/oauth/token`, {
+        method: 'POST',
+        // A connection of its own: any of the worker processes may answer.
+        headers: { connection: 'close' },
+        body: new URLSearchParams({
+          grant_type: 'client_credentials',
+          client_id,
+          client_secret: secret,
+        }),
+      })
+      await response.body?.cancel()
+      return response.status
+    }
+    return { issuer, status }
+  }
+  return { configure, start }
+}
+
+t.test('`gatepass clients secret` prints a secret and its hash', async (t) => {
+  const { secret, hash, ...rest } = await makeSecret(t)
+  t.match(secret, /^gps_[\w-]{43}$/)
+  t.ok(isSecretHash(hash))
+  t.same(rest, {})
+})
+
+t.test('SIGHUP reloads the clients; invalid ones change nothing', async (t) => {
+  const [one, two] = [await makeSecret(t), await makeSecret(t)]
+  const { configure, start } = await startIssuer(t)
+  configure('first', one)
+  const { issuer, status } = await start()
+  t.equal(await status('first', one), 200)
+
+  configure('invalid', { hash: 'no hash' })
+  process.kill(issuer.pid, 'SIGHUP')
+  const refusal = JSON.parse(await issuer.line(/clients were not reloaded/))
+  t.match(refusal, { level: 'error', code: 'config_invalid' })
+  t.match(refusal.problems, [{ pointer: /secret_hashes/, detail: /must be a hash/ }])
+  t.equal(await status('first', one), 200)
+
+  configure('second', two)
+  process.kill(issuer.pid, 'SIGHUP')
+  t.match(JSON.parse(await issuer.line(/clients were reloaded/)), { clients: ['second'] })
+  t.equal(await status('first', one), 401)
+  t.equal(await status('second', two), 200)
+  t.equal(await issuer.stop(), 0)
+})
+
+t.test('every worker process reloads', async (t) => {
+  const [one, two] = [await makeSecret(t), await makeSecret(t)]
+  const { configure, start } = await startIssuer(t, { GATEPASS_WORKERS: '2' })
+  configure('first', one)
+  const { issuer, status } = await start()
+  t.equal(await status('first', one), 200)
+  configure('second', two)
+  process.kill(issuer.pid, 'SIGHUP')
+  const line = await issuer.line(/clients were reloaded/)
+  const { pid } = JSON.parse(line)
+  await issuer.line(new RegExp(`^(?!.*"pid":${pid}\\b).*clients were reloaded`))
+  for (let count = 0; count < 6; count += 1) t.equal(await status('second', two), 200)
+  t.equal(await issuer.stop(), 0)
+})
