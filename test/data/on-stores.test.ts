@@ -9,7 +9,7 @@ import { start, type Work } from './app.ts'
 
 const add: Work = ({ session }) => session.update('cart', (cart) => [...cart, randomId()])
 
-/** What the plugin does on every store. */
+/** The plugin on every store. */
 function pluginContract(t: Test, open: OpenStore): void {
   const startOn = (t: Test, store: DataStore) => start(t, { ...longLifetimes, store })
 

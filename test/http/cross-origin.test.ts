@@ -1,5 +1,154 @@
 import t from 'tap'
 import { startVerifier } from '../support/data.ts'
+import { issuerUrl, password, startIssuer } from '../support/issuer.ts'
+
+const front = 'https://app.example.com'
+const evil = 'https://evil.example'
+
+interface Row {
+  readonly title: string
+  readonly headers: Record<string, string>
+  readonly allowed: boolean
+}
+
+const table: Row[] = [
+  { title: 'no browser', headers: {}, allowed: true },
+  {
+    title: 'own page',
+    headers: { 'sec-fetch-site': 'same-origin', origin: issuerUrl },
+    allowed: true,
+  },
+  { title: 'own page of an old browser', headers: { origin: issuerUrl }, allowed: true },
+  { title: 'typed address', headers: { 'sec-fetch-site': 'none' }, allowed: true },
+  {
+    title: 'configured front end',
+    headers: { 'sec-fetch-site': 'same-site', origin: front },
+    allowed: true,
+  },
+  {
+    title: 'sibling that is not configured',
+    headers: { 'sec-fetch-site': 'same-site', origin: 'https://blog.example.com' },
+    allowed: false,
+  },
+  {
+    title: 'other site',
+    headers: { 'sec-fetch-site': 'cross-site', origin: evil },
+    allowed: false,
+  },
+  { title: 'other site of an old browser', headers: { origin: evil }, allowed: false },
+  {
+    title: 'sandboxed page',
+    headers: { 'sec-fetch-site': 'cross-site', origin: 'null' },
+    allowed: false,
+  },
+  {
+    title: 'navigation without origin',
+    headers: { 'sec-fetch-site': 'cross-site' },
+    allowed: false,
+  },
+]
+
+for (const { title, headers, allowed } of table) {
+  t.test(`I3: ${title} is ${allowed ? 'let through' : 'refused'}`, async (t) => {
+    const issuer = await startIssuer(t, { allowedOrigins: [front] })
+    const { refresh_token } = await issuer.signIn()
+    const cookies = { '__Host-gatepass': refresh_token }
+    const answers = [
+      await issuer.call({
+        method: 'POST',
+        url: '/login',
+        body: { username: 'ada', password },
+        headers,
+      }),
+      await issuer.call({ method: 'POST', url: '/refresh', cookies, headers }),
+      await issuer.call({ method: 'POST', url: '/logout', cookies, headers }),
+    ]
+    const statuses = answers.map(({ statusCode }) => statusCode)
+    t.same(statuses, allowed ? [200, 200, 204] : [403, 403, 403])
+    if (!allowed) t.match(answers[0]?.json(), { code: 'origin_not_allowed' })
+  })
+}
+
+t.test('only a configured front end gets CORS with credentials', async (t) => {
+  const issuer = await startIssuer(t, { allowedOrigins: [front] })
+  const preflight = (origin: string) =>
+    issuer.call({
+      method: 'OPTIONS',
+      url: '/refresh',
+      headers: {
+        origin,
+        'access-control-request-method': 'POST',
+        'access-control-request-headers': 'content-type,idempotency-key',
+      },
+    })
+  const { headers, statusCode } = await preflight(front)
+  t.equal(statusCode, 204)
+  t.equal(headers['access-control-allow-origin'], front)
+  t.equal(headers['access-control-allow-credentials'], 'true')
+  t.match(headers['access-control-allow-headers'], /idempotency-key/)
+  t.not((await preflight(evil)).headers['access-control-allow-origin'], evil)
+})
+
+/** The CORS headers of a response, and its cookies. */
+function corsOf({ headers }: { headers: Record<string, unknown> }) {
+  const names = Object.keys(headers).filter((name) => /^access-control-|^set-cookie$/.test(name))
+  return Object.fromEntries(names.map((name) => [name, headers[name]]))
+}
+
+for (const allowedOrigins of [[], [front]]) {
+  const configured = allowedOrigins.length === 0 ? 'none' : 'another one'
+  t.test(`a page reads that its origin is not allowed, where ${configured} is`, async (t) => {
+    const issuer = await startIssuer(t, { allowedOrigins })
+    const page = { origin: evil, 'sec-fetch-site': 'cross-site' }
+    const preflight = await issuer.call({
+      method: 'OPTIONS',
+      url: '/login',
+      headers: { ...page, 'access-control-request-method': 'POST' },
+    })
+    t.equal(preflight.statusCode, 204)
+    t.same(corsOf(preflight), {
+      'access-control-allow-origin': '*',
+      'access-control-allow-methods': 'POST',
+      'access-control-allow-headers': 'content-type, dpop',
+    })
+    for (const more of [{}, { body: { username: 'ada', password } }]) {
+      const response = await issuer.call({ method: 'POST', url: '/login', headers: page, ...more })
+      t.match(response.json(), { status: 403, code: 'origin_not_allowed' })
+      t.same(corsOf(response), { 'access-control-allow-origin': '*' })
+    }
+    t.same(issuer.audit(), [])
+    for (const [method, url] of [
+      ['OPTIONS', '/refresh'],
+      ['OPTIONS', '/logout/all'],
+      ['POST', '/refresh'],
+      ['GET', '/me'],
+      ['GET', '/nowhere'],
+    ] as const) {
+      const headers = { ...page, 'access-control-request-method': 'POST' }
+      const response = await issuer.call({ method, url, headers })
+      t.notOk('access-control-allow-origin' in response.headers, `${method} ${url}`)
+    }
+  })
+}
+
+t.test('an allowed page can read the response', async (t) => {
+  const issuer = await startIssuer(t, { allowedOrigins: [front] })
+  const headers = { origin: front, 'sec-fetch-site': 'same-site' }
+  const response = await issuer.call({ method: 'POST', url: '/login', headers })
+  t.match(response.json(), { code: 'request_invalid' })
+  t.match(corsOf(response), {
+    'access-control-allow-origin': front,
+    'access-control-allow-credentials': 'true',
+  })
+  t.same(response.cookies, [])
+})
+
+t.test('a token in the body needs no origin, because no browser adds it by itself', async (t) => {
+  const issuer = await startIssuer(t)
+  const { refresh_token } = await issuer.signIn()
+  const headers = { 'sec-fetch-site': 'cross-site', origin: evil }
+  t.equal((await issuer.refresh(refresh_token, headers)).statusCode, 200)
+})
 
 const origin = 'https://app.example.com'
 const cart = '/data/session/cart'

@@ -7,7 +7,11 @@ import { issuer } from '../support/tokens.ts'
 
 const cart = '/data/session/cart'
 
-/** What the routes do on every store. `open` gives one with nothing in it. */
+/**
+ * The contract of the routes on every store.
+ *
+ * @param open opens an empty store
+ */
 export function dataRoutesContract(t: Test, open: OpenStore): void {
   const start = async (t: Test) =>
     startVerifier(t, { store: await open(t), lifetimes: longLifetimes })

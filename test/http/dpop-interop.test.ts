@@ -59,7 +59,7 @@ for (const alg of ['ES256', 'Ed25519', 'PS256'] as const) {
       )
     for (let n = 0; n < 2; n += 1) t.equal((await ask('GET', `${issuerUrl}/me?n=${n}`)).status, 200)
 
-    // What the library sends to another service, both it and our verifier accept there.
+    // The library and our verifier both accept the request that the library sends to another service.
     requests.length = 0
     await ask('GET', `${audience}/orders?page=2`).catch(() => {})
     const request = requests[0] as Request

@@ -13,7 +13,7 @@ const unbound = mint(signingKey)
 
 const proxy = '10.1.2.3'
 const htu = 'https://shop.test/orders/7'
-/** What a proxy says of `POST https://shop.test/orders/7?full`. */
+/** The headers of a proxy for `POST https://shop.test/orders/7?full`. */
 const forwarded = {
   'x-forwarded-method': 'POST',
   'x-forwarded-proto': 'https',
@@ -65,7 +65,7 @@ t.test('the headers of an untrusted peer are ignored', async (t) => {
     const call = start(t, { trustedProxies })
     const refused = await call(forwarded, {}, { remoteAddress })
     t.match(refused.json(), { code: 'dpop_proof_invalid' })
-    // What is left is the request at hand.
+    // The request at hand counts instead.
     const headers = { ...forwarded, host: 'gatepass:4100' }
     const parts = { htm: 'GET', htu: 'http://gatepass:4100/verify' }
     t.equal((await call(headers, parts, { remoteAddress })).statusCode, 200)

@@ -4,8 +4,8 @@ import t from 'tap'
 import { audience, issuerUrl, startIssuer, webClient } from '../support/issuer.ts'
 
 /**
- * A client library that was not written here, as a resource server would use it: it looks up the
- * metadata (RFC 8414), fetches the keys, and checks the access token (RFC 9068).
+ * A foreign client library in a resource server. It reads the metadata (RFC 8414), fetches the keys
+ * and checks the access token (RFC 9068).
  */
 t.test('oauth4webapi discovers the issuer and validates its tokens', async (t) => {
   const issuer = await startIssuer(t, { clients: [webClient] })

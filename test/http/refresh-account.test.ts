@@ -17,7 +17,7 @@ import { outsideFolder } from '../support/project.ts'
 import { startRedis } from '../support/redis.ts'
 import { policy } from '../support/sessions.ts'
 
-/** What becomes of a session when its account does, behind the issuer's back (attack I13). */
+/** Sessions of accounts that are deleted or disabled behind the issuer's back (attack I13). */
 
 const cookieName = '__Host-gatepass'
 

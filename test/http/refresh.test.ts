@@ -34,7 +34,7 @@ t.test('an overtaken response does not restore the old cookie', async (t) => {
   const byCookie = (value: string) =>
     issuer.call({ method: 'POST', url: '/refresh', cookies: { [cookieName]: value } })
   let jar = (await issuer.signIn()).refresh_token
-  /** What a browser does with an answer, whenever it comes. */
+  /** Stores the cookie of a response, as a browser does. */
   const arrives = (answer: Awaited<ReturnType<typeof byCookie>>) => {
     t.equal(answer.statusCode, 200)
     jar = answer.cookies[0]?.value ?? jar

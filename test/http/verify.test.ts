@@ -3,15 +3,18 @@ import { get, type IncomingHttpHeaders } from 'node:http'
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { Metrics } from '../../src/http/metrics.ts'
+import { identityHeaders } from '../../src/http/routes/verify.ts'
 import { buildVerifierApp } from '../../src/http/verifier-app.ts'
+import type { AccessTokenClaims } from '../../src/tokens/access-token.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
+import fc from '../support/properties.ts'
 import { audience, claimsWith, issuer, makeKey, mint, TestClock } from '../support/tokens.ts'
 
 const key = makeKey('ES256')
 const scope = 'data:read data:write'
 const good = mint(key, { payload: claimsWith({ scope }) })
 
-interface Answer {
+interface SeenResponse {
   readonly status: number | undefined
   readonly headers: IncomingHttpHeaders
 }
@@ -24,7 +27,7 @@ async function start(t: Test) {
   const app = buildVerifierApp({ service: { logger, metrics, version: '0' }, verifier })
   t.teardown(() => app.close())
   const address = await app.listen({ port: 0, host: '127.0.0.1' })
-  async function call(token: string, url = '/verify', method = 'GET'): Promise<Answer> {
+  async function call(token: string, url = '/verify', method = 'GET'): Promise<SeenResponse> {
     const headers = { authorization: `Bearer ${token}` }
     const sent = get(`${address}${url}`, { method, headers, agent: false })
     const [response] = await once(sent, 'response')
@@ -32,8 +35,10 @@ async function start(t: Test) {
     const { date, ...others } = response.headers
     return { status: response.statusCode, headers: others }
   }
-  return { call, metrics, verifier, clock }
+  return { address, call, metrics, verifier, clock }
 }
+
+type Service = Awaited<ReturnType<typeof start>>
 
 t.test('a cached token gets the same answer as a new one, and both are counted', async (t) => {
   const { call, metrics, verifier } = await start(t)
@@ -79,4 +84,97 @@ t.test('any method is accepted, and no token outlives its expiry', async (t) => 
   t.equal(expired.status, 401)
   t.match(expired.headers['www-authenticate'], 'token_expired')
   t.equal(verifier.status().outcomes.token_expired, 1)
+})
+
+/** Calls `/verify` twice. The second response comes from the token cache. */
+async function verifyTwice({ address }: Service, claims: Record<string, unknown>) {
+  const headers = { authorization: `Bearer ${mint(key, { payload: claimsWith(claims) })}` }
+  await fetch(`${address}/verify`, { headers })
+  return fetch(`${address}/verify`, { headers })
+}
+
+const odd = [
+  ' admin',
+  'admin ',
+  '  admin\t ',
+  ' ',
+  '\tadmin',
+  'admin\n',
+  '\u00a0admin\u00a0',
+  '%20admin',
+  'Müller, Ada  B.',
+  '😀 "x"; y=z',
+]
+
+t.test('I14: each header carries its claim exactly', async (t) => {
+  const service = await start(t)
+  for (const text of odd) {
+    const { headers } = await verifyTwice(service, {
+      sub: text,
+      sid: text,
+      scope: text,
+      client_id: text,
+    })
+    for (const name of ['subject', 'session', 'scope', 'client']) {
+      const value = headers.get(`x-auth-${name}`) ?? ''
+      t.equal(decodeURIComponent(value), text, `${name}: ${value}`)
+    }
+  }
+  const plain = await verifyTwice(service, { scope: 'a b', sub: 'ada@example.com' })
+  t.equal(plain.headers.get('x-auth-scope'), 'a b')
+  t.equal(plain.headers.get('x-auth-subject'), 'ada@example.com')
+})
+
+t.test('I14: different values of a claim have different headers', async () => {
+  const character = fc.constantFrom(' ', '%', '2', '0', 'a', '\t', 'ü', '\u00a0', '😀')
+  const texts = fc.string({ unit: fc.oneof(character, fc.string({ maxLength: 1 })) })
+  fc.assert(
+    fc.property(texts, (sub) => {
+      const value =
+        identityHeaders(claimsWith({ sub }) as unknown as AccessTokenClaims)?.['x-auth-subject'] ??
+        ''
+      // As a recipient reads it (RFC 9110 §5.5).
+      return decodeURIComponent(value.replace(/^[ \t]+|[ \t]+$/g, '')) === sub
+    }),
+  )
+})
+
+t.test('I14: a claim that no header can carry is refused', async (t) => {
+  const service = await start(t)
+  for (const name of ['sub', 'sid', 'scope', 'client_id']) {
+    const response = await verifyTwice(service, { [name]: 'a\ud800' })
+    t.equal(response.status, 401, name)
+    t.match(await response.json(), { code: 'token_claims' })
+    t.match(response.headers.get('www-authenticate'), /^Bearer error="invalid_token"/)
+    t.equal(response.headers.get('x-auth-subject'), null)
+  }
+})
+
+t.test('the service names wrong claims only if it is configured to', async (t) => {
+  const verifier = createVerifier({
+    issuer,
+    audience,
+    jwks: { keys: [key.publicJwk] },
+    clock: new TestClock(),
+  })
+  const payload = claimsWith({ aud: 'https://secret.test', sub: '' })
+  const authorization = `Bearer ${mint(key, { payload })}`
+  const problems = [{ pointer: '/sub', detail: 'must be a string that is not empty' }]
+  for (const namesClaims of [undefined, false, true]) {
+    const app = buildVerifierApp({
+      service: {
+        ...{ logger: pino({ level: 'silent' }), metrics: new Metrics(), version: '0' },
+        ...(namesClaims !== undefined && { namesClaims }),
+      },
+      verifier,
+    })
+    t.teardown(() => app.close())
+    for (const url of ['/verify', '/whoami']) {
+      const response = await app.inject({ url, headers: { authorization } })
+      t.match(response.json(), { status: 401, code: 'token_claims' })
+      t.same(response.json().errors, namesClaims === true ? problems : undefined)
+      t.ok(response.json().request_id)
+      t.notMatch(response.body, 'secret')
+    }
+  }
 })

@@ -63,7 +63,7 @@ t.test('254 characters are allowed', async (t) => {
   t.equal(normalizeLoginName('A'.repeat(254)), 'a'.repeat(254))
 })
 
-/** The normal form, or null when there is none. */
+/** The normal form, or null for an invalid name. */
 function normalize(text: string): string | null {
   try {
     return normalizeLoginName(text)
