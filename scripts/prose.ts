@@ -22,7 +22,7 @@ const sentenceRules: readonly { readonly rule: string; readonly pattern: RegExp 
   },
   {
     rule: 'tells history',
-    pattern: /\b(no longer|any ?more|until now|until then|up to now|formerly)\b/i,
+    pattern: /\b(no longer|any ?more|until now|up to now|formerly)\b/i,
   },
   {
     rule: 'uses a private word',
@@ -32,7 +32,7 @@ const sentenceRules: readonly { readonly rule: string; readonly pattern: RegExp 
   {
     rule: 'uses a private phrase',
     pattern:
-      /\b(kept from it|let go of|in doubt|hears? of|in vain|is away|are away|in the place of|is none|found out|gets? told)\b/i,
+      /\b(kept from it|let go of|in doubt|hears? of|in vain|is away|are away|in the place of|that is none|found out|gets? told)\b/i,
   },
   {
     rule: 'makes the reader resolve a reference',

@@ -17,11 +17,11 @@ const harmless = /\/(support\/project|docs\/git\.test)\.ts$/
 /** Documents tell their readers to use these; a test that runs documents needs them. */
 const ofDocuments = ['curl', 'openssl']
 
-/** Finds what a test file needs, by reading it and the modules of `test/` that it imports. */
+/** Finds what a test file needs, by reading it and the modules that it imports. */
 export function testNeeds(path: string): TestNeeds {
   const modules = new Map<string, string>()
   collect(path, modules)
-  const sources = [...modules.values()]
+  const sources = [...modules].filter(([one]) => one.includes('/test/')).map(([, source]) => source)
   const quoted = (program: string) => new RegExp(`['"\`/]${program}['"\` ]`)
   const has = (end: string) => [...modules.keys()].some((one) => one.endsWith(end))
   const runsDocuments = has('test/docs/documents.ts') && has('test/support/processes.ts')
@@ -36,9 +36,10 @@ export function testNeeds(path: string): TestNeeds {
   return { programs, processes }
 }
 
-/** Reads a module and those that it imports, within the folder `test`. */
+/** Reads a module and those that it imports, of this project. */
 function collect(path: string, modules: Map<string, string>): void {
-  if (modules.has(path) || !/[\\/]test[\\/]/.test(path) || !existsSync(path)) return
+  if (modules.has(path) || !/[\\/](bench|examples|src|test)[\\/]/.test(path) || !existsSync(path))
+    return
   const source = readFileSync(path, 'utf8')
   modules.set(path.replaceAll('\\', '/'), source)
   for (const [, specifier = ''] of source.matchAll(importPattern)) {

@@ -25,3 +25,7 @@ t.test('each listed program is needed by a test', async (t) => {
   const needed = new Set(files.flatMap((path) => needsOf(path).programs))
   t.same([...needed].sort(), Object.keys(packageOf).sort())
 })
+
+t.test('a test of an issuer starts processes, which hash passwords', async (t) => {
+  t.same(needsOf('test/http/login.test.ts'), { programs: [], processes: true })
+})
