@@ -1,7 +1,7 @@
 import type { Platform } from './platform.ts'
 
-/** An answer of `/login` or `/refresh`. */
-export interface TokenAnswer {
+/** The response of `/login` and `/refresh`. */
+export interface TokenResponse {
   readonly access_token: string
   readonly token_type: string
   readonly expires_in: number
@@ -9,66 +9,66 @@ export interface TokenAnswer {
   readonly session_id: string
 }
 
-/** A token as it goes from tab to tab: with its age at an instant of the wall clock they share. */
+/** A token as one tab sends it to the others, with its age at a time of the shared wall clock. */
 export interface SharedToken {
-  readonly answer: TokenAnswer
+  readonly response: TokenResponse
   readonly ageMs: number
   readonly wallMs: number
 }
 
 type Clocks = Pick<Platform, 'wallMs' | 'monotonicMs'>
 
-/** A replacement is asked for this long before the end, or for a third of its life. */
-const dueMs = 60_000
-/** It is not sent any more this long before the end, or for a tenth of its life: it has to arrive. */
-const lateMs = 5_000
+/** The client refreshes this long before expiry, or with a third of the lifetime left. */
+const refreshMarginMs = 60_000
+/** The token is not sent this long before expiry, or with a tenth of the lifetime left: it must arrive. */
+const sendMarginMs = 5_000
 
 /**
- * An access token and its age. No clock of this machine is compared with one of the issuer; and the
- * age is what the faster of two clocks says, as one stands still in sleep, and the other is set back.
+ * An access token and its age. The age never uses the issuer's clock. It is the larger one of two local
+ * clocks: the monotonic clock may stop during sleep, and the wall clock may be set back.
  */
-export class HeldToken {
-  readonly answer: TokenAnswer
+export class AccessToken {
+  readonly response: TokenResponse
   /** By the wall clock. */
   readonly expiresAtMs: number
   readonly #clocks: Clocks
-  readonly #bornMonotonicMs: number
-  readonly #lifeMs: number
+  readonly #issuedMonotonicMs: number
+  readonly #lifetimeMs: number
 
-  /** @param ageMs how old it is now, at most: since the request for it was sent */
-  constructor(answer: TokenAnswer, ageMs: number, clocks: Clocks) {
-    this.answer = answer
+  /** @param ageMs its greatest possible age: the time since the request was sent */
+  constructor(response: TokenResponse, ageMs: number, clocks: Clocks) {
+    this.response = response
     this.#clocks = clocks
-    this.#bornMonotonicMs = clocks.monotonicMs() - ageMs
-    this.#lifeMs = answer.expires_in * 1000
-    this.expiresAtMs = clocks.wallMs() - ageMs + this.#lifeMs
+    this.#issuedMonotonicMs = clocks.monotonicMs() - ageMs
+    this.#lifetimeMs = response.expires_in * 1000
+    this.expiresAtMs = clocks.wallMs() - ageMs + this.#lifetimeMs
   }
 
-  static shared({ answer, ageMs, wallMs }: SharedToken, clocks: Clocks): HeldToken {
-    return new HeldToken(answer, ageMs + Math.max(0, clocks.wallMs() - wallMs), clocks)
+  static shared({ response, ageMs, wallMs }: SharedToken, clocks: Clocks): AccessToken {
+    return new AccessToken(response, ageMs + Math.max(0, clocks.wallMs() - wallMs), clocks)
   }
 
   get ageMs(): number {
     const { monotonicMs, wallMs } = this.#clocks
-    const byWallMs = wallMs() - this.expiresAtMs + this.#lifeMs
-    return Math.max(monotonicMs() - this.#bornMonotonicMs, byWallMs)
+    const byWallMs = wallMs() - this.expiresAtMs + this.#lifetimeMs
+    return Math.max(monotonicMs() - this.#issuedMonotonicMs, byWallMs)
   }
 
   get leftMs(): number {
-    return this.#lifeMs - this.ageMs
+    return this.#lifetimeMs - this.ageMs
   }
 
-  /** Whether it may still be sent. */
-  get isGood(): boolean {
-    return this.leftMs > Math.min(lateMs, this.#lifeMs / 10)
+  /** Whether the token may be sent. */
+  get isValid(): boolean {
+    return this.leftMs > Math.min(sendMarginMs, this.#lifetimeMs / 10)
   }
 
-  /** Whether the next one should be asked for. */
+  /** Whether the client should refresh. */
   get isDue(): boolean {
-    return this.leftMs < Math.min(dueMs, this.#lifeMs / 3)
+    return this.leftMs < Math.min(refreshMarginMs, this.#lifetimeMs / 3)
   }
 
   share(): SharedToken {
-    return { answer: this.answer, ageMs: this.ageMs, wallMs: this.#clocks.wallMs() }
+    return { response: this.response, ageMs: this.ageMs, wallMs: this.#clocks.wallMs() }
   }
 }

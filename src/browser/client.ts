@@ -1,8 +1,8 @@
-import type { HeldToken } from './access-token.ts'
-import { keptKeys, Prover } from './dpop.ts'
-import { AuthClientError, contentOf, IssuerCalls, unreachable } from './issuer-calls.ts'
+import type { AccessToken } from './access-token.ts'
+import { DpopProver, loadKeyPair } from './dpop.ts'
+import { AuthClientError, IssuerCalls, readBody, unreachable } from './issuer-calls.ts'
 import type { Platform } from './platform.ts'
-import { Attempt, TabSession } from './tab-session.ts'
+import { RefreshAttempt, TabSession } from './tab-session.ts'
 import type {
   AuthClient,
   AuthClientOptions,
@@ -13,10 +13,10 @@ import type {
   User,
 } from './types.ts'
 
-/** A token as young as this that is refused would be refused again: the next one says the same. */
-const youngMs = 1_000
+/** A refused token younger than this is not refreshed: the next token would be refused, too. */
+const minRefreshAgeMs = 1_000
 
-/** See `AuthClient`. */
+/** Implements `AuthClient` on a platform. */
 export class Client implements AuthClient {
   readonly #issuer: string
   readonly #clientId: string | undefined
@@ -29,13 +29,13 @@ export class Client implements AuthClient {
     const { origins = [], clientId, dpop } = options
     const issuer = options.issuer.replace(/\/+$/, '')
     const name = `gatepass ${issuer}`
-    const keys = async () => (dpop === true ? keptKeys(issuer) : (dpop as KeyPair))
+    const keys = async () => (dpop === true ? loadKeyPair(issuer) : (dpop as KeyPair))
     this.#issuer = issuer
     this.#clientId = clientId
     this.#origins = new Set([issuer, ...origins].map((url) => new URL(url).origin))
     this.#platform = platform
-    this.#calls = new IssuerCalls(issuer, platform, dpop ? new Prover(keys) : null)
-    const attempt = new Attempt(platform.item(name))
+    this.#calls = new IssuerCalls(issuer, platform, dpop ? new DpopProver(keys) : null)
+    const attempt = new RefreshAttempt(platform.item(name))
     this.#session = new TabSession(name, platform, this.#calls, attempt)
   }
 
@@ -45,14 +45,14 @@ export class Client implements AuthClient {
 
   async login({ username, password, scope }: Credentials): Promise<void> {
     const fields = { username, password, scope, client_id: this.#clientId }
-    await this.#session.begin({
+    await this.#session.signIn({
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(fields),
     })
   }
 
   logout(): Promise<void> {
-    return this.#session.leave()
+    return this.#session.signOut()
   }
 
   async logoutEverywhere(): Promise<void> {
@@ -60,21 +60,21 @@ export class Client implements AuthClient {
     await this.logout()
   }
 
-  // Functions of their own, so that they can be handed to a library.
+  // Bound functions, which can be passed to a library.
   readonly fetch = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
     const request = new Request(input, init)
     if (!this.#origins.has(new URL(request.url).origin)) return this.#platform.fetch(request)
-    const held = await this.#session.current()
-    const response = await this.#send(request.clone(), held)
-    if (response.status !== 401 || !held || held.ageMs < youngMs) return response
-    const next = await this.#session.renew(held)
-    if (!next || next === held) return response
+    const token = await this.#session.current()
+    const response = await this.#send(request.clone(), token)
+    if (response.status !== 401 || !token || token.ageMs < minRefreshAgeMs) return response
+    const next = await this.#session.refresh(token)
+    if (!next || next === token) return response
     response.body?.cancel()
     return this.#send(request, next)
   }
 
   readonly getAccessToken = async (): Promise<string | null> => {
-    return (await this.#session.current())?.answer.access_token ?? null
+    return (await this.#session.current())?.response.access_token ?? null
   }
 
   async user(): Promise<User | null> {
@@ -102,19 +102,19 @@ export class Client implements AuthClient {
     this.#session.close()
   }
 
-  /** A call with the access token: its answer; null when nobody is signed in, or there is none. */
+  /** Calls the issuer with the access token. @returns the body; null without a session or body */
   async #call(path: string, method = 'GET'): Promise<unknown> {
     try {
       const response = await this.fetch(this.#issuer + path, { method })
       if (!response.ok && this.state.status === 'signed-out') return null
-      return await contentOf(response)
+      return await readBody(response)
     } catch (error) {
       throw error instanceof AuthClientError ? error : unreachable()
     }
   }
 
-  async #send(request: Request, held: HeldToken | null): Promise<Response> {
-    if (held) await this.#calls.authorize(request, held.answer)
+  async #send(request: Request, token: AccessToken | null): Promise<Response> {
+    if (token) await this.#calls.authorize(request, token.response)
     return this.#platform.fetch(request)
   }
 }

@@ -2,28 +2,28 @@ import type { KeyPair } from './types.ts'
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 
-/** What a DPoP proof is for (RFC 9449 §4.2). */
-export interface Proven {
+/** The request that a DPoP proof is for (RFC 9449 §4.2). */
+export interface ProofRequest {
   readonly method: string
   readonly url: string
-  /** The access token that goes with it. */
+  /** The access token of the request. */
   readonly token?: string | undefined
-  /** By the clock of the issuer, as far as it is known. */
+  /** The estimated time at the issuer. */
   readonly nowMs: number
 }
 
-/** Makes the proofs of possession of one key. */
-export class Prover {
-  readonly #find: () => Promise<KeyPair>
+/** Creates DPoP proofs with one key pair (RFC 9449). */
+export class DpopProver {
+  readonly #load: () => Promise<KeyPair>
   #keys: Promise<KeyPair> | null = null
 
-  /** @param find called when a proof is first asked for, and again after it failed */
-  constructor(find: () => Promise<KeyPair>) {
-    this.#find = find
+  /** @param load loads the key pair for the first proof, and again after a failure */
+  constructor(load: () => Promise<KeyPair>) {
+    this.#load = load
   }
 
-  async prove({ method, url, token, nowMs }: Proven): Promise<string> {
-    this.#keys ??= this.#find()
+  async prove({ method, url, token, nowMs }: ProofRequest): Promise<string> {
+    this.#keys ??= this.#load()
     const { publicKey, privateKey } = await this.#keys.catch((error) => {
       this.#keys = null
       throw error
@@ -73,10 +73,10 @@ interface Store {
 type OpenRequest = Request<Database> & { onupgradeneeded: () => void }
 
 /**
- * The key of this origin for an issuer, which IndexedDB keeps and no script can read out. Tabs that
- * make one at the same time end up with the one that was there first.
+ * Loads or creates the key pair of this origin for an issuer. IndexedDB stores it, and no script can export
+ * the private key. Tabs that create one at the same time use the first one stored.
  */
-export async function keptKeys(issuer: string): Promise<KeyPair> {
+export async function loadKeyPair(issuer: string): Promise<KeyPair> {
   const { indexedDB } = globalThis as unknown as {
     indexedDB: { open(name: string): OpenRequest }
   }

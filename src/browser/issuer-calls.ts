@@ -1,14 +1,14 @@
-import type { TokenAnswer } from './access-token.ts'
-import type { Prover } from './dpop.ts'
+import type { TokenResponse } from './access-token.ts'
+import type { DpopProver } from './dpop.ts'
 import type { Platform } from './platform.ts'
 import type { AuthErrorCode } from './types.ts'
 
-/** `code` is stable; `message` is for people and may change. */
+/** Every rejection of the client. `code` is stable; `message` is for people and may change. */
 export class AuthClientError extends Error {
   readonly code: AuthErrorCode
-  /** The HTTP status; 0 when there was no answer. */
+  /** The HTTP status; 0 without a response. */
   readonly status: number
-  /** After how many seconds it is worth trying again. */
+  /** Seconds to wait before a retry. */
   readonly retryAfterSeconds: number | undefined
 
   constructor(
@@ -29,17 +29,17 @@ export function unreachable(): AuthClientError {
   return new AuthClientError('issuer_unreachable', 0)
 }
 
-/** What is read of RFC 9457. */
+/** The members of an RFC 9457 problem that the client reads. */
 interface Problem {
   readonly code?: AuthErrorCode
   readonly title?: string
 }
 
 /**
- * What an answer holds; null where it has no body.
- * @throws the error that it is; whatever stands before the issuer may have answered too
+ * Reads the body of a response; null without a body.
+ * @throws `AuthClientError` for an error response, which may come from a proxy in front of the issuer
  */
-export async function contentOf(response: Response): Promise<unknown> {
+export async function readBody(response: Response): Promise<unknown> {
   if (response.ok) return response.status === 204 ? null : response.json()
   const problem = (await response.json().catch(() => null)) as Problem | null
   const wait_s = Number(response.headers.get('retry-after') ?? undefined)
@@ -51,98 +51,98 @@ export async function contentOf(response: Response): Promise<unknown> {
   )
 }
 
-/** The longest that a request may take: less than the grace period, so that a retry is still within it. */
-const answerMsMax = 8_000
-const triesMax = 4
-/** The first pause; each is twice as long as the one before, give or take a half. */
-const pauseMsMin = 300
-/** Who is told to come back later than this is told of it at once. */
-const pauseMsMax = 10_000
+/** Shorter than the default grace period, so that a retry falls into the grace period. */
+const requestTimeoutMs = 8_000
+const maxAttempts = 4
+/** The first pause between attempts. Each pause doubles, with a jitter of 50 %. */
+const minPauseMs = 300
+/** A longer `Retry-After` fails immediately instead of waiting. */
+const maxPauseMs = 10_000
 
-/** Requests to the issuer itself, with the cookies that it has set. */
+/** Calls the issuer, with its cookies. */
 export class IssuerCalls {
   readonly #issuer: string
   readonly #platform: Platform
-  readonly #prover: Prover | null
-  /** How far the issuer's clock is ahead of ours: proofs are dated by it. 0 until its first answer. */
-  #aheadMs = 0
+  readonly #prover: DpopProver | null
+  /** How far the issuer's clock is ahead of this machine's, for the dates of DPoP proofs. 0 at first. */
+  #clockOffsetMs = 0
 
-  constructor(issuer: string, platform: Platform, prover: Prover | null) {
+  constructor(issuer: string, platform: Platform, prover: DpopProver | null) {
     this.#issuer = issuer
     this.#platform = platform
     this.#prover = prover
   }
 
-  /** Adds the access token to a request, and the proof that it needs. */
-  async authorize(request: Request, token?: TokenAnswer): Promise<Request> {
+  /** Adds the access token, and a DPoP proof if the token needs one. */
+  async authorize(request: Request, token?: TokenResponse): Promise<Request> {
     const { headers, method, url } = request
     if (token) headers.set('authorization', `${token.token_type} ${token.access_token}`)
     if (this.#prover && (!token || token.token_type === 'DPoP')) {
-      const nowMs = this.#platform.wallMs() + this.#aheadMs
-      const proven = { method, url, token: token?.access_token, nowMs }
-      headers.set('dpop', await this.#prover.prove(proven))
+      const nowMs = this.#platform.wallMs() + this.#clockOffsetMs
+      const subject = { method, url, token: token?.access_token, nowMs }
+      headers.set('dpop', await this.#prover.prove(subject))
     }
     return request
   }
 
-  /** @returns what the answer holds; null where it has no body */
-  async post(path: string, init: RequestInit, token?: TokenAnswer): Promise<unknown> {
-    const wasAheadMs = this.#aheadMs
+  /** Posts to the issuer. @returns the body; null without a body */
+  async post(path: string, init: RequestInit, token?: TokenResponse): Promise<unknown> {
+    const offsetBeforeMs = this.#clockOffsetMs
     const request = new Request(this.#issuer + path, {
       method: 'POST',
       credentials: 'include',
       ...init,
-      signal: AbortSignal.timeout(answerMsMax),
+      signal: AbortSignal.timeout(requestTimeoutMs),
     })
     await this.authorize(request, token)
     try {
       const response = await this.#platform.fetch(request)
-      this.#learnTime(response)
-      return await contentOf(response)
+      this.#measureClockOffset(response)
+      return await readBody(response)
     } catch (error) {
       if (!(error instanceof AuthClientError)) {
-        // Only an allowed origin reads an answer to a request with cookies. Any origin reads the refusal
-        // of a login without them, so it says whether that is why the first answer was kept from us.
-        if (error instanceof TypeError && !this.#aheadMs && !init.credentials) {
+        // Only an allowed origin may read a response to a request with cookies. A login without cookies
+        // is readable from any origin, so it tells a refused origin from an outage.
+        if (error instanceof TypeError && !this.#clockOffsetMs && !init.credentials) {
           await this.post('/login', { credentials: 'omit' }).catch((refusal) => {
             if (refusal.code === 'origin_not_allowed') throw refusal
           })
         }
         throw unreachable()
       }
-      // A clock that is minutes off: now it is known by how much.
-      const isOff = Math.abs(this.#aheadMs - wasAheadMs) > 2_000
-      if (isOff && error.code === 'dpop_proof_invalid') return this.post(path, init, token)
+      // The response revealed the clock offset: repeat the request with a corrected proof.
+      const isClockOff = Math.abs(this.#clockOffsetMs - offsetBeforeMs) > 2_000
+      if (isClockOff && error.code === 'dpop_proof_invalid') return this.post(path, init, token)
       throw error
     }
   }
 
   /**
-   * Makes a call again while it may still succeed.
-   * @param isMoot whether nobody cares any more; then it ends with undefined
+   * Repeats a call after errors that may pass.
+   * @param isObsolete whether the result is not needed any more; the call then returns undefined
    */
-  async persist<T>(
+  async retry<T>(
     call: () => Promise<T>,
-    isMoot: () => boolean,
+    isObsolete: () => boolean,
     pause: (ms: number) => Promise<unknown>,
   ): Promise<T | undefined> {
-    for (let tries = 1; !isMoot(); tries++) {
+    for (let attempt = 1; !isObsolete(); attempt++) {
       try {
         return await call()
       } catch (error) {
         const { status, retryAfterSeconds = 0 } = error as Partial<AuthClientError>
-        const mayPass = status === 0 || status === 429 || (status ?? 0) >= 500
-        const backoffMs = pauseMsMin * 2 ** (tries - 1) * (0.5 + this.#platform.random())
+        const isTemporary = status === 0 || status === 429 || (status ?? 0) >= 500
+        const backoffMs = minPauseMs * 2 ** (attempt - 1) * (0.5 + this.#platform.random())
         const pauseMs = Math.max(retryAfterSeconds * 1000, backoffMs)
-        if (!mayPass || tries === triesMax || pauseMs > pauseMsMax) throw error
+        if (!isTemporary || attempt === maxAttempts || pauseMs > maxPauseMs) throw error
         await pause(pauseMs)
       }
     }
     return undefined
   }
 
-  #learnTime(response: Response): void {
+  #measureClockOffset(response: Response): void {
     const dateMs = Date.parse(response.headers.get('date') ?? '')
-    if (dateMs) this.#aheadMs = dateMs - this.#platform.wallMs()
+    if (dateMs) this.#clockOffsetMs = dateMs - this.#platform.wallMs()
   }
 }

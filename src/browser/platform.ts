@@ -1,19 +1,19 @@
-/** What the client needs of the browser, so that a test can be one. What is missing is done without. */
+/** The browser features that the client uses. Tests replace them; missing features are optional. */
 export interface Platform {
   fetch(request: Request): Promise<Response>
-  /** Of the wall, in milliseconds. It may be wrong, and jump. */
+  /** The wall clock. It may be wrong and may jump. */
   wallMs(): number
-  /** Never goes back; may stand still while the machine sleeps. */
+  /** A clock that never goes back but may stop while the machine sleeps. */
   monotonicMs(): number
-  /** 0 to 1. */
+  /** A random number from 0 to 1. */
   random(): number
   pause(ms: number): Promise<void>
-  /** One text, shared by the tabs of the origin, that survives them. */
+  /** A text that all tabs of the origin share and that outlives them. */
   item(name: string): Item
-  /** Runs this alone among the tabs of the origin; but anyway, when that would take too long. */
-  alone<T>(name: string, waitMsMax: number, work: () => Promise<T>): Promise<T>
+  /** Runs `work` while no other tab of the origin holds the lock; after `maxWaitMs` in any case. */
+  withLock<T>(name: string, maxWaitMs: number, work: () => Promise<T>): Promise<T>
   channel(name: string, receive: (message: unknown) => void): Channel
-  /** Calls back when the page may have missed something. @returns how to stop that */
+  /** Calls back when the page may have missed messages. @returns a function that stops it */
   onWake(listener: (wasAway: boolean) => void): () => void
 }
 
@@ -27,7 +27,7 @@ export interface Channel {
   close(): void
 }
 
-/** What a page has and Node has not, or not always. */
+/** Globals of a page that Node lacks or may lack. */
 interface Page {
   readonly localStorage?: Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>
   readonly document?: EventTarget & { readonly visibilityState: string }
@@ -46,7 +46,7 @@ export const browser: Platform = {
   random: () => Math.random(),
   pause,
   item: storedItem,
-  alone,
+  withLock,
   channel: openChannel,
   onWake,
 }
@@ -55,7 +55,7 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
-/** In localStorage; in memory where a private mode or a setting of the user forbids that. */
+/** In localStorage, or in memory if a private mode or a setting blocks localStorage. */
 function storedItem(name: string): Item {
   let memory: string | null = null
   let isStored = true
@@ -79,10 +79,10 @@ function storedItem(name: string): Item {
 }
 
 /**
- * By a Web Lock. A tab that dies gives its lock back; from one that does not, frozen or stuck, it is
- * taken after a while: whoever does not get it sends one request more, and no harm is done.
+ * Uses a Web Lock. A tab that closes releases its lock; the lock of a frozen tab is stolen after
+ * `maxWaitMs`. Two tabs that run at the same time only send one request more.
  */
-function alone<T>(name: string, waitMsMax: number, work: () => Promise<T>): Promise<T> {
+function withLock<T>(name: string, maxWaitMs: number, work: () => Promise<T>): Promise<T> {
   const locks = page.navigator?.locks
   if (!locks) return work()
   return new Promise((resolve) => {
@@ -93,19 +93,19 @@ function alone<T>(name: string, waitMsMax: number, work: () => Promise<T>): Prom
       clearTimeout(timer)
       const result = work()
       resolve(result)
-      // Its failure is for who waits for it, not for the lock.
+      // The caller handles the rejection; the lock must be released in any case.
       await result.catch(() => {})
-      // What it has told the others reaches them before their turn comes.
+      // Messages to other tabs arrive before the next tab gets the lock.
       await pause(50)
     }
     const waiting = new AbortController()
-    const timer = setTimeout(() => waiting.abort(), waitMsMax)
+    const timer = setTimeout(() => waiting.abort(), maxWaitMs)
     locks
       .request(name, { signal: waiting.signal }, run)
       .catch(async () => {
         if (!hasBegun) await locks.request(name, { steal: true }, run)
       })
-      // Some pages may have no locks at all.
+      // Some pages may not use locks.
       .catch(run)
   })
 }
@@ -114,12 +114,12 @@ function openChannel(name: string, receive: (message: unknown) => void): Channel
   if (!page.BroadcastChannel) return { post() {}, close() {} }
   const channel = new page.BroadcastChannel(name)
   channel.onmessage = ({ data }: { data: unknown }) => receive(data)
-  // In Node it is no reason to stay alive.
+  // In Node the channel must not keep the process running.
   ;(channel as { unref?(): void }).unref?.()
   return { post: (message) => channel.postMessage(message), close: () => channel.close() }
 }
 
-/** Back on the network, to the front, thawed, or out of the back/forward cache. */
+/** The page is online again, visible again, unfrozen, or restored from the back/forward cache. */
 function onWake(listener: (wasAway: boolean) => void): () => void {
   const { document } = page
   const wake = (event: Event) => {

@@ -1,17 +1,17 @@
-import { HeldToken, type SharedToken, type TokenAnswer } from './access-token.ts'
+import { AccessToken, type SharedToken, type TokenResponse } from './access-token.ts'
 import type { AuthClientError, IssuerCalls } from './issuer-calls.ts'
 import type { Channel, Item, Platform } from './platform.ts'
 import type { AuthState } from './types.ts'
 
-/** How long a tab waits for another that is refreshing. */
-const turnMsMax = 5_000
-/** After a refresh that failed, one that nobody waits for is not begun for so long. */
-const restMs = 5_000
+/** Longest wait for a tab that refreshes. */
+const maxLockWaitMs = 5_000
+/** Pause after a failed refresh in the background. A request that needs a token does not wait for it. */
+const backgroundPauseMs = 5_000
 
-/** What tabs tell one another. */
+/** A message between the tabs of a session. */
 interface Message {
   readonly token?: SharedToken
-  /** The session that has ended; empty where it is not known which. */
+  /** The id of a session that has ended; empty if unknown. */
   readonly ended?: string
 }
 
@@ -19,9 +19,9 @@ const ignore = () => {}
 const signedOut: AuthState = Object.freeze({ status: 'signed-out' })
 
 /**
- * The session that all tabs of an origin share, as one of them knows it. The tabs take turns to
- * refresh and tell one another what they got. Where they can't, or it goes wrong, the issuer gives
- * each of them the same answer: nothing but speed depends on it.
+ * The session that all tabs of an origin share, as one tab sees it. One tab refreshes at a time and sends
+ * the token to the other tabs. If that fails, several tabs refresh and the issuer returns the same token
+ * to each of them.
  */
 export class TabSession {
   state: AuthState = Object.freeze({ status: 'unknown' })
@@ -29,21 +29,21 @@ export class TabSession {
   readonly #name: string
   readonly #platform: Platform
   readonly #calls: IssuerCalls
-  readonly #attempt: Attempt
+  readonly #attempt: RefreshAttempt
   readonly #channel: Channel
   readonly #stopWaking: () => void
   #wakers: (() => void)[] = []
-  #held: HeldToken | null = null
-  #refreshing: Promise<HeldToken | null> | null = null
-  /** Counts sign-ins and sign-outs: what was asked before one is moot after it. */
-  #turn = 0
-  /** Until when, by the monotonic clock, no refresh is begun that nobody waits for. */
-  #restingMs = 0
-  /** The session that ended last, of which a late message may still speak. */
-  #ended: string | undefined
+  #token: AccessToken | null = null
+  #refreshing: Promise<AccessToken | null> | null = null
+  /** Increases with each sign-in and sign-out. A result from an earlier epoch is dropped. */
+  #epoch = 0
+  /** The monotonic time before which no refresh starts in the background. */
+  #backgroundFromMs = 0
+  /** The session that ended last. A late message of it is ignored. */
+  #endedSession: string | undefined
 
-  /** @param name what the tabs of one session have in common */
-  constructor(name: string, platform: Platform, calls: IssuerCalls, attempt: Attempt) {
+  /** @param name names the lock and the channel of the session */
+  constructor(name: string, platform: Platform, calls: IssuerCalls, attempt: RefreshAttempt) {
     this.#name = name
     this.#platform = platform
     this.#calls = calls
@@ -52,45 +52,45 @@ export class TabSession {
     this.#stopWaking = platform.onWake((wasAway) => this.#wake(wasAway))
   }
 
-  /** A token that may be sent; null when nobody is signed in. */
-  async current(): Promise<HeldToken | null> {
-    const held = this.#held
-    if (!held) return this.state === signedOut ? null : this.renew(null)
-    if (!held.isGood) return this.renew(held)
-    // Nobody waits for the next one while this one will do, nor fails with it.
-    if (held.isDue && this.#platform.monotonicMs() >= this.#restingMs) {
-      this.renew(held).catch(ignore)
+  /** Returns a token that can be sent; null without a session. */
+  async current(): Promise<AccessToken | null> {
+    const token = this.#token
+    if (!token) return this.state === signedOut ? null : this.refresh(null)
+    if (!token.isValid) return this.refresh(token)
+    // The caller does not wait for this refresh and does not fail with it.
+    if (token.isDue && this.#platform.monotonicMs() >= this.#backgroundFromMs) {
+      this.refresh(token).catch(ignore)
     }
-    return held
+    return token
   }
 
-  /** The token after this one, asked for once however many want it; null when it was the last. */
-  async renew(stale: HeldToken | null): Promise<HeldToken | null> {
-    if (this.#held !== stale) return this.#held
+  /** Replaces a token; concurrent calls share one request. @returns null if the session has ended */
+  async refresh(stale: AccessToken | null): Promise<AccessToken | null> {
+    if (this.#token !== stale) return this.#token
     this.#refreshing ??= this.#platform
-      .alone(this.#name, turnMsMax, () => this.#refresh(stale))
+      .withLock(this.#name, maxLockWaitMs, () => this.#refresh(stale))
       .finally(() => {
         this.#refreshing = null
       })
     return this.#refreshing
   }
 
-  /** Signs in: in turn with refreshes, as the cookie of one under way must not replace the new one. */
-  async begin(login: RequestInit): Promise<void> {
-    await this.#platform.alone(this.#name, turnMsMax, async () => {
-      if (this.#attempt.isLeaving) await this.#calls.post('/logout', {}).catch(ignore)
-      const held = await this.#ask('/login', login)
-      this.#attempt.begin()
-      this.#adopt(held)
+  /** Signs in under the lock: the cookie of a concurrent refresh must not replace the new cookie. */
+  async signIn(login: RequestInit): Promise<void> {
+    await this.#platform.withLock(this.#name, maxLockWaitMs, async () => {
+      if (this.#attempt.isSigningOut) await this.#calls.post('/logout', {}).catch(ignore)
+      const token = await this.#request('/login', login)
+      this.#attempt.clear()
+      this.#adopt(token)
     })
   }
 
-  /** Signs out, here at once; rejects when the issuer could not be told, which is then left to do. */
-  async leave(): Promise<void> {
-    const held = this.#held
-    this.#attempt.leave()
-    this.#end(held?.answer.session_id ?? '')
-    await this.#tellIssuer(held)
+  /** Signs out: locally at once, then at the issuer. Rejects if the issuer could not be notified yet. */
+  async signOut(): Promise<void> {
+    const token = this.#token
+    this.#attempt.signOut()
+    this.#end(token?.response.session_id ?? '')
+    await this.#notifyIssuer(token)
   }
 
   close(): void {
@@ -99,106 +99,107 @@ export class TabSession {
     this.listeners.clear()
   }
 
-  async #refresh(stale: HeldToken | null): Promise<HeldToken | null> {
-    const turn = this.#turn
+  async #refresh(stale: AccessToken | null): Promise<AccessToken | null> {
+    const epoch = this.#epoch
     const attempt = this.#attempt
-    const session = stale?.answer.session_id
-    // Somebody has signed in or out meanwhile, or another tab has shared what it got.
-    const isMoot = () => turn !== this.#turn || this.#held !== stale || attempt.isLeaving
+    const session = stale?.response.session_id
+    // A sign-in or sign-out happened, or another tab shared its token.
+    const isObsolete = () => epoch !== this.#epoch || this.#token !== stale || attempt.isSigningOut
     let sent = ''
     const call = async () => {
-      sent = attempt.send()
+      sent = attempt.next()
       const [key = ''] = sent.split('.')
-      const held = await this.#ask('/refresh', { headers: { 'idempotency-key': key } })
-      attempt.end(sent)
-      return held
+      const token = await this.#request('/refresh', { headers: { 'idempotency-key': key } })
+      attempt.finish(sent)
+      return token
     }
     try {
-      const next = await this.#calls.persist(call, isMoot, (ms) => this.#pause(ms))
-      if (next && !isMoot()) this.#adopt(next)
+      const next = await this.#calls.retry(call, isObsolete, (ms) => this.#pause(ms))
+      if (next && !isObsolete()) this.#adopt(next)
     } catch (error) {
-      if (!isMoot() && !saysOver(error)) {
-        this.#restingMs = this.#platform.monotonicMs() + restMs
+      if (!isObsolete() && !isSessionOver(error)) {
+        this.#backgroundFromMs = this.#platform.monotonicMs() + backgroundPauseMs
         throw error
       }
-      if (!isMoot()) {
-        attempt.end(sent)
+      if (!isObsolete()) {
+        attempt.finish(sent)
         this.#end(session)
       }
     }
-    if (attempt.isLeaving) {
+    if (attempt.isSigningOut) {
       this.#forget(session)
-      await this.#tellIssuer(null).catch(ignore)
+      await this.#notifyIssuer(null).catch(ignore)
     }
-    return this.#held
+    return this.#token
   }
 
-  /** Ends the session at the issuer, unless somebody has signed in since. */
-  async #tellIssuer(held: HeldToken | null): Promise<void> {
+  /** Ends the session at the issuer, unless a sign-in happens before. */
+  async #notifyIssuer(token: AccessToken | null): Promise<void> {
     const attempt = this.#attempt
     try {
-      await this.#calls.persist(
-        () => this.#calls.post('/logout', {}, held?.answer),
-        () => !attempt.isLeaving,
+      await this.#calls.retry(
+        () => this.#calls.post('/logout', {}, token?.response),
+        () => !attempt.isSigningOut,
         (ms) => this.#pause(ms),
       )
     } catch (error) {
-      // No session is left to end, or none that this browser has the cookie of.
-      if ((error as AuthClientError).status !== 401 && !saysOver(error)) throw error
+      // A 401 means that the session has ended, or that this browser has no cookie of it.
+      if ((error as AuthClientError).status !== 401 && !isSessionOver(error)) throw error
     }
-    attempt.end()
+    attempt.finish()
   }
 
-  async #ask(path: string, init: RequestInit): Promise<HeldToken> {
+  async #request(path: string, init: RequestInit): Promise<AccessToken> {
     const sentMs = this.#platform.monotonicMs()
-    const answer = (await this.#calls.post(path, init)) as TokenAnswer
-    return new HeldToken(answer, this.#platform.monotonicMs() - sentMs, this.#platform)
+    const response = (await this.#calls.post(path, init)) as TokenResponse
+    return new AccessToken(response, this.#platform.monotonicMs() - sentMs, this.#platform)
   }
 
-  #adopt(held: HeldToken): void {
-    this.#take(held)
-    this.#channel.post({ token: held.share() } satisfies Message)
+  #adopt(token: AccessToken): void {
+    this.#take(token)
+    this.#channel.post({ token: token.share() } satisfies Message)
   }
 
-  #take(held: HeldToken): void {
-    if (held.answer.session_id !== this.#held?.answer.session_id) this.#turn++
-    this.#held = held
-    const { session_id: sessionId, scope } = held.answer
-    const { expiresAtMs: accessTokenExpiresAtMs } = held
+  #take(token: AccessToken): void {
+    if (token.response.session_id !== this.#token?.response.session_id) this.#epoch++
+    this.#token = token
+    const { session_id: sessionId, scope } = token.response
+    const { expiresAtMs: accessTokenExpiresAtMs } = token
     this.#change(Object.freeze({ status: 'signed-in', sessionId, scope, accessTokenExpiresAtMs }))
   }
 
-  /** @param session which one, for the other tabs; undefined when they find out by themselves */
+  /** @param session the session to end in the other tabs; undefined if they notice by themselves */
   #end(session: string | undefined): void {
     this.#forget(session)
     if (session !== undefined) this.#channel.post({ ended: session } satisfies Message)
   }
 
   #forget(session: string | undefined): void {
-    this.#turn++
-    this.#ended = session
-    this.#held = null
+    this.#epoch++
+    this.#endedSession = session
+    this.#token = null
     if (this.state !== signedOut) this.#change(signedOut)
   }
 
   #receive({ token, ended }: Message): void {
-    const held = this.#held
-    const session = held?.answer.session_id
+    const current = this.#token
+    const session = current?.response.session_id
     if (token) {
-      const { session_id } = token.answer
-      if (session_id === this.#ended || this.#attempt.isLeaving) return
-      const shared = HeldToken.shared(token, this.#platform)
-      if (session_id !== session || shared.ageMs < (held as HeldToken).ageMs) this.#take(shared)
-    } else if (ended === session || this.#attempt.isLeaving) {
+      const { session_id } = token.response
+      if (session_id === this.#endedSession || this.#attempt.isSigningOut) return
+      const shared = AccessToken.shared(token, this.#platform)
+      if (session_id !== session || shared.ageMs < (current as AccessToken).ageMs)
+        this.#take(shared)
+    } else if (ended === session || this.#attempt.isSigningOut) {
       this.#forget(session ?? ended)
     } else {
-      this.#ended = ended
+      this.#endedSession = ended
     }
   }
 
   #change(state: AuthState): void {
     this.state = state
-    // What a listener throws is no failure of ours.
+    // An error in a listener must not affect the session.
     for (const listener of this.listeners) queueMicrotask(() => listener(this.state))
   }
 
@@ -207,66 +208,67 @@ export class TabSession {
     return Promise.race([this.#platform.pause(ms), woken])
   }
 
-  /** @param wasAway whether messages of other tabs may have been missed */
+  /** @param wasAway whether the tab may have missed messages of other tabs */
   #wake(wasAway: boolean): void {
     for (const wake of this.#wakers.splice(0)) wake()
-    const held = this.#held
-    if (this.#attempt.isLeaving) this.#tellIssuer(null).catch(ignore)
-    else if (held && (wasAway || held.isDue)) this.renew(held).catch(ignore)
+    const token = this.#token
+    if (this.#attempt.isSigningOut) this.#notifyIssuer(null).catch(ignore)
+    else if (token && (wasAway || token.isDue)) this.refresh(token).catch(ignore)
   }
 }
 
-/** Whether the issuer has said that this browser has no session, or can't go on with it. */
-function saysOver(error: unknown): boolean {
+/** Whether the issuer says that this browser has no session, or cannot continue it. */
+function isSessionOver(error: unknown): boolean {
   const { code, status } = error as Partial<AuthClientError>
   return code === 'cookie_duplicated' || (status === 401 && /^(refresh|dpop)_/.test(code ?? ''))
 }
 
-/** In the place of a key: the user has signed out, and the issuer may not have heard of it. */
-const leaving = 'leaving'
+/** The value after a sign-out that the issuer may not have received. Otherwise the value is a key. */
+const signedOutMark = 'leaving'
 
 /**
- * The `Idempotency-Key` of the refresh that is under way, kept where all tabs and the next page find
- * it until its answer has come. By it a lost answer can be had again, by whichever of them asks.
+ * The `Idempotency-Key` of the refresh in progress, stored until its response arrives. Every tab, and the
+ * page after a reload, repeats the refresh with the same key and gets the same tokens.
  *
- * Kept is `<key>.<how often it was sent>`: a tab that took long to read its answer must not put away
- * a key that another has sent since, whose answer may be lost.
+ * The stored value is `<key>.<number of requests>`: a slow tab must not delete a key that another tab
+ * has used since.
  */
-export class Attempt {
+export class RefreshAttempt {
   readonly #item: Item
 
   constructor(item: Item) {
     this.#item = item
   }
 
-  get isLeaving(): boolean {
-    return this.#item.get() === leaving
+  /** Whether the user has signed out and the issuer may not know. */
+  get isSigningOut(): boolean {
+    return this.#item.get() === signedOutMark
   }
 
-  /** To be called for each request. @returns what is kept now; the key is before the dot */
-  send(): string {
+  /** Counts a request, with a new key for a new refresh. @returns the stored value: `<key>.<number>` */
+  next(): string {
     const [key = '', count = 0] = this.#item.get()?.split('.') ?? []
     const sent = key ? `${key}.${Number(count) + 1}` : `${randomKey()}.1`
     this.#item.set(sent)
     return sent
   }
 
-  /** The answer came: what is kept goes, if it is still this. */
-  end(kept: string = leaving): void {
-    if (this.#item.get() === kept) this.#item.set(null)
+  /** Deletes the value after a response, unless another tab has changed it. */
+  finish(stored: string = signedOutMark): void {
+    if (this.#item.get() === stored) this.#item.set(null)
   }
 
-  leave(): void {
-    this.#item.set(leaving)
+  signOut(): void {
+    this.#item.set(signedOutMark)
   }
 
-  /** A new session: what was kept is of another. */
-  begin(): void {
+  /** Deletes the value of an earlier session after a sign-in. */
+  clear(): void {
     this.#item.set(null)
   }
 }
 
 function randomKey(): string {
-  // There is no randomUUID where the page is not secure.
+  // `randomUUID` is missing in insecure contexts.
   return crypto.getRandomValues(new Uint32Array(4)).join('-')
 }

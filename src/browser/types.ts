@@ -1,15 +1,15 @@
 import type { ErrorCode } from '../core/errors.ts'
 
 export interface AuthClientOptions {
-  /** The address of the issuer, as in `GATEPASS_ISSUER`: `https://auth.example.com`, with its path. */
+  /** The URL of the issuer, as in `GATEPASS_ISSUER`: `https://auth.example.com`, with its path. */
   readonly issuer: string
-  /** Other origins that `fetch` sends the access token to. That of the issuer always gets it. */
+  /** Origins that `fetch` sends the access token to, besides the issuer's. */
   readonly origins?: readonly string[]
-  /** The client of the issuer that users sign in with; without it the first one. */
+  /** The id of the client that users sign in with. Default: the issuer's first client. */
   readonly clientId?: string
   /**
-   * Binds the tokens to a key (DPoP, RFC 9449): `true` makes one that no script can read out, kept
-   * in IndexedDB; or a key pair for ES256 of your own. Without it they are bearer tokens.
+   * Binds the tokens to a key (DPoP, RFC 9449): `true` creates a key in IndexedDB that no script can
+   * export, or pass your own key pair for ES256. Default: bearer tokens.
    */
   readonly dpop?: boolean | KeyPair
 }
@@ -25,13 +25,13 @@ type CryptoKey = Parameters<typeof crypto.subtle.sign>[1]
 export interface Credentials {
   readonly username: string
   readonly password: string
-  /** What the token shall allow, separated by spaces; without it the default of the client. */
+  /** The requested scopes, separated by spaces. Default: the scopes of the client. */
   readonly scope?: string
 }
 
 /**
- * What is known of the session: `unknown` until the issuer was first asked. Never changes; each change
- * makes a new object.
+ * The state of the session: `unknown` until the issuer has first responded. The object is immutable; each
+ * change creates a new one.
  */
 export type AuthState =
   | { readonly status: 'unknown' | 'signed-out' }
@@ -40,8 +40,8 @@ export type AuthState =
       readonly sessionId: string
       readonly scope: string
       /**
-       * When the access token expires, as `Date.now()` counts: to show to people. Whether a token is
-       * still good is for `getAccessToken` to tell.
+       * When the access token expires, comparable with `Date.now()`. For display only:
+       * `getAccessToken` decides whether a token is still valid.
        */
       readonly accessTokenExpiresAtMs: number
     }
@@ -54,7 +54,7 @@ export interface User {
   readonly created_at: string
 }
 
-/** One of `GET /sessions`: a device that the user is signed in on. */
+/** An entry of `GET /sessions`: a device on which the user is signed in. */
 export interface DeviceSession {
   readonly session_id: string
   readonly client_id: string
@@ -63,44 +63,44 @@ export interface DeviceSession {
   readonly created_at: string
   readonly last_used_at: string
   readonly expires_at: string
-  /** Whether it is this one. */
+  /** Whether this is the session of the caller. */
   readonly current: boolean
 }
 
-/** Keeps a user signed in, in all tabs of an origin. Every rejection is an `AuthClientError`. */
+/** Keeps a user signed in, in all tabs of an origin. Rejects with `AuthClientError` only. */
 export interface AuthClient {
-  /** What is known now, without asking: the same object until something changes. */
+  /** The state, without a request. The same object until the state changes. */
   readonly state: AuthState
-  /** Signs in. Rejects with `credentials_invalid`, or `too_many_attempts` and how long to wait. */
+  /** Signs in. Rejects with `credentials_invalid`, or with `too_many_attempts` and `retryAfterSeconds`. */
   login(credentials: Credentials): Promise<void>
   /**
-   * Signs out, in the other tabs too. Here it is done at once, whatever becomes of the promise: a
-   * rejection says that the issuer has not heard of it yet. It will, before anything else is asked.
+   * Signs out in all tabs, immediately. A rejection means that the issuer is not notified yet; the client
+   * notifies it before its next request.
    */
   logout(): Promise<void>
-  /** Ends every session of the user, on all devices; then this one here. */
+  /** Ends every session of the user on all devices. */
   logoutEverywhere(): Promise<void>
   /**
-   * As the global `fetch`. To the origins that may have it, it sends an access token that is still
-   * good, and does so again, once, where that was answered by 401. Without a session it sends none.
+   * Works like the global `fetch` and adds the access token for the issuer and `origins`. After a 401
+   * it refreshes and repeats the request once. Without a session it adds no token.
    */
   fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>
-  /** An access token that is still good; null when nobody is signed in. */
+  /** Returns a valid access token; null without a session. */
   getAccessToken(): Promise<string | null>
-  /** The user's own record; null when nobody is signed in. */
+  /** Returns the user's own record; null without a session. */
   user(): Promise<User | null>
-  /** The devices that the user is signed in on; none when nobody is signed in. */
+  /** Returns the devices on which the user is signed in; an empty list without a session. */
   sessions(): Promise<readonly DeviceSession[]>
-  /** Signs one of them out. */
+  /** Ends the session of a device. */
   endSession(sessionId: string): Promise<void>
   /**
-   * Calls back whenever somebody signs in or out, in any tab of the origin, and for each new access
-   * token. @returns how to stop that
+   * Calls back after each sign-in and sign-out in any tab of the origin, and for each new access token.
+   * @returns a function that removes the listener
    */
   onChange(listener: (state: AuthState) => void): () => void
-  /** Stops listening to other tabs and to the page. */
+  /** Removes all listeners. */
   close(): void
 }
 
-/** A code of the issuer (docs/errors.md), or `issuer_unreachable`: no answer of it came. */
+/** A code of the issuer (docs/errors.md), or `issuer_unreachable` without a response. */
 export type AuthErrorCode = ErrorCode | 'issuer_unreachable'

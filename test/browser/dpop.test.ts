@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Prover } from '../../src/browser/dpop.ts'
+import { DpopProver } from '../../src/browser/dpop.ts'
 import { parseDpopProof } from '../../src/tokens/dpop-proof.ts'
 import { DpopProofs, dpopDefaults } from '../../src/verifier/dpop/dpop-proofs.ts'
 import { FakeClock } from '../support/clock.ts'
@@ -13,7 +13,7 @@ function makeKeys() {
 
 t.test('its proofs are those that the issuer and the verifiers accept', async (t) => {
   const clock = new FakeClock()
-  const prover = new Prover(makeKeys)
+  const prover = new DpopProver(makeKeys)
   const proofs = new DpopProofs({ ...dpopDefaults, clockToleranceSeconds: 5, clock })
   const proven = { method: 'POST', url: `${url}?a=b#c`, nowMs: clock.nowMs() }
   const first = await prover.prove(proven)
@@ -26,7 +26,7 @@ t.test('its proofs are those that the issuer and the verifiers accept', async (t
 })
 
 t.test('a proof for a token has its hash', async (t) => {
-  const prover = new Prover(makeKeys)
+  const prover = new DpopProver(makeKeys)
   const proof = await prover.prove({ method: 'GET', url, token: 'a.b.c', nowMs: 0 })
   const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode('a.b.c'))
   t.equal(parseDpopProof(proof).claims.ath, Buffer.from(digest).toString('base64url'))
@@ -34,7 +34,7 @@ t.test('a proof for a token has its hash', async (t) => {
 
 t.test('keys that could not be had are asked for again', async (t) => {
   let tries = 0
-  const prover = new Prover(async () => {
+  const prover = new DpopProver(async () => {
     tries += 1
     if (tries === 1) throw new Error('there is no storage')
     return makeKeys()

@@ -4,7 +4,7 @@ import { until } from '../support/until.ts'
 
 /** What Node has of a browser: Web Locks and BroadcastChannel; it has no page and no storage. */
 
-t.test('work is done alone, one after the other', async (t) => {
+t.test('work is done withLock, one after the other', async (t) => {
   const seen: string[] = []
   const work = (name: string) => async () => {
     seen.push(`${name} begins`)
@@ -12,14 +12,17 @@ t.test('work is done alone, one after the other', async (t) => {
     seen.push(`${name} ends`)
     return name
   }
-  const both = [browser.alone('turns', 1_000, work('a')), browser.alone('turns', 1_000, work('b'))]
+  const both = [
+    browser.withLock('turns', 1_000, work('a')),
+    browser.withLock('turns', 1_000, work('b')),
+  ]
   t.same(await Promise.all(both), ['a', 'b'])
   t.same(seen, ['a begins', 'a ends', 'b begins', 'b ends'])
 })
 
 t.test('who is stuck loses its turn after a while, and still gets its result', async (t) => {
   let finish = (_result: string) => {}
-  const stuck = browser.alone(
+  const stuck = browser.withLock(
     'stuck',
     1_000,
     () =>
@@ -27,18 +30,18 @@ t.test('who is stuck loses its turn after a while, and still gets its result', a
         finish = resolve
       }),
   )
-  t.equal(await browser.alone('stuck', 20, async () => 'next'), 'next')
-  t.equal(await browser.alone('stuck', 1_000, async () => 'last'), 'last', 'nobody waits again')
+  t.equal(await browser.withLock('stuck', 20, async () => 'next'), 'next')
+  t.equal(await browser.withLock('stuck', 1_000, async () => 'last'), 'last', 'nobody waits again')
   finish('late')
   t.equal(await stuck, 'late')
 })
 
 t.test('work that fails lets the next one in', async (t) => {
-  const failing = browser.alone('failing', 1_000, async () => {
+  const failing = browser.withLock('failing', 1_000, async () => {
     throw new Error('no')
   })
   await t.rejects(failing, { message: 'no' })
-  t.equal(await browser.alone('failing', 1_000, async () => 1), 1)
+  t.equal(await browser.withLock('failing', 1_000, async () => 1), 1)
 })
 
 t.test(

@@ -152,7 +152,7 @@ export class Tab {
           else world.items.set(name, value)
         },
       }),
-      alone: (_name, waitMsMax, work) => this.#alone(waitMsMax, work),
+      withLock: (_name, maxWaitMs, work) => this.#withLock(maxWaitMs, work),
       channel: (_name, receive) => {
         this.#receive = receive
         const post = (message: unknown) => {
@@ -170,7 +170,7 @@ export class Tab {
     }
   }
 
-  async #alone<T>(waitMsMax: number, work: () => Promise<T>): Promise<T> {
+  async #withLock<T>(maxWaitMs: number, work: () => Promise<T>): Promise<T> {
     const world = this.#world
     if (!world.hasLocks) return work()
     if (world.holder === null) world.holder = this
@@ -178,7 +178,7 @@ export class Tab {
       await new Promise<void>((begin) => {
         const place = { tab: this, begin }
         world.queue.push(place)
-        world.after(waitMsMax, () => {
+        world.after(maxWaitMs, () => {
           const index = world.queue.indexOf(place)
           if (index < 0) return
           world.queue.splice(index, 1)
