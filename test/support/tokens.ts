@@ -1,6 +1,7 @@
 import { constants, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import type { JsonObject } from '../../src/core/json.ts'
 import { type Algorithm, algorithms } from '../../src/tokens/algorithms.ts'
+import { FakeClock } from './clock.ts'
 
 export const issuer = 'https://auth.test'
 export const audience = 'https://api.test'
@@ -20,19 +21,9 @@ export interface TestKey {
 }
 
 /** A clock that stands still until it is told to move. */
-export class TestClock {
-  #nowMs: number
-
+export class TestClock extends FakeClock {
   constructor(start_s = now_s) {
-    this.#nowMs = start_s * 1000
-  }
-
-  nowMs(): number {
-    return this.#nowMs
-  }
-
-  advance_s(seconds: number): void {
-    this.#nowMs += seconds * 1000
+    super(start_s * 1000)
   }
 }
 

@@ -52,13 +52,13 @@ t.test('refuses what is not three parts in canonical base64url', async (t) => {
   }
 })
 
-t.test('looks at the size first', async (t) => {
+t.test('checks the size first', async (t) => {
   t.throws(() => parseAccessToken(good, good.length - 1), { code: 'token_malformed' })
   t.ok(parseAccessToken(good, good.length))
   t.throws(() => parseAccessToken('.'.repeat(10_000_000)), { code: 'token_malformed' })
 })
 
-t.test('takes the algorithms of our table only', async (t) => {
+t.test('accepts the supported algorithms only', async (t) => {
   for (const alg of [
     'none',
     'NONE',
@@ -79,7 +79,7 @@ t.test('takes the algorithms of our table only', async (t) => {
   }
 })
 
-t.test('takes access tokens only', async (t) => {
+t.test('accepts access tokens only', async (t) => {
   for (const typ of ['at+jwt', 'AT+JWT', 'application/at+jwt', 'Application/AT+jwt']) {
     t.ok(parseAccessToken(withHeader(headerWith(key, { typ }))), typ)
   }
@@ -107,7 +107,7 @@ t.test('refuses crit in any form', async (t) => {
   }
 })
 
-t.test('wants the id of a key', async (t) => {
+t.test('requires a kid', async (t) => {
   t.throws(() => parseAccessToken(withHeader(headerWith(key, { kid: undefined }))), {
     code: 'token_key_unknown',
   })
@@ -122,7 +122,7 @@ t.test('wants the id of a key', async (t) => {
   }
 })
 
-t.test('no message holds anything of the token', async (t) => {
+t.test('no error message quotes the token', async (t) => {
   const secret = 'c2VjcmV0LXZhbHVl'
   for (const token of [secret, `${secret}.${secret}.${secret}`, withHeader(`{"${secret}`)]) {
     try {

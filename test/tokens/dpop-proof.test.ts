@@ -19,7 +19,7 @@ const header = { typ: 'dpop+jwt', alg: 'ES256', jwk }
 const payload = { htm: 'GET', htu: 'https://api.test/a', iat: 1_795_478_400, jti: 'one' }
 const proof = (parts: TokenParts = {}) => mint(key, { header, payload, ...parts })
 
-t.test('takes a proof apart, and its key', async (t) => {
+t.test('parses a proof and imports its key', async (t) => {
   const parsed = parseDpopProof(proof())
   t.match(parsed.claims, { ...payload, ath: null })
   t.match(importProofKey(parsed), { alg: 'ES256', kid: parsed.jkt, signatureBytes: 64 })
@@ -94,7 +94,7 @@ const badClaims = [
   ...['1795478400', -1, 1.5, null, 2 ** 53].map((iat) => ({ ...payload, iat })),
   ...[7, [], {}].map((ath) => ({ ...payload, ath })),
 ]
-t.test('refuses claims that are missing, huge or of another form', async (t) => {
+t.test('refuses missing, huge and invalid claims', async (t) => {
   for (const bad of badClaims) {
     const text = proof({ payload: JSON.stringify(bad) })
     t.throws(
@@ -107,7 +107,7 @@ t.test('refuses claims that are missing, huge or of another form', async (t) => 
   t.equal(parseDpopProof(proof({ payload: { ...payload, jti } })).claims.jti, jti)
 })
 
-t.test('refuses what two readers may read in two ways', async (t) => {
+t.test('refuses ambiguous encodings', async (t) => {
   const twice = JSON.stringify(payload).replace('{', '{"htm":"POST",')
   const infinite = JSON.stringify(payload).replace('1795478400', '1e400')
   const good = proof()
@@ -133,7 +133,7 @@ t.test('refuses what two readers may read in two ways', async (t) => {
   }
 })
 
-t.test('property: no text makes it throw anything else', async () => {
+t.test('property: throws dpop_proof_invalid only', async () => {
   const part = fc.oneof(
     fc.base64String().map((text) => text.replaceAll(/[+/=]/g, '')),
     fc.json().map((text) => encode(text)),
@@ -156,7 +156,7 @@ t.test('property: no text makes it throw anything else', async () => {
   )
 })
 
-t.test('no word of a proof is in an error', async (t) => {
+t.test('no error quotes a proof', async (t) => {
   const secret = 'a-text-that-must-not-be-told'
   for (const parts of [
     { payload: { ...payload, jti: secret, htm: '' } },
@@ -174,7 +174,7 @@ t.test('no word of a proof is in an error', async (t) => {
   }
 })
 
-t.test('is that of RFC 7638 §3.1', async (t) => {
+t.test('the thumbprint is that of RFC 7638 §3.1', async (t) => {
   const jwk = {
     kty: 'RSA',
     n: '0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw',
@@ -197,7 +197,7 @@ for (const alg of algorithmNames) {
   })
 }
 
-t.test('tells the form of a thumbprint', async (t) => {
+t.test('recognizes a thumbprint', async (t) => {
   const good = jwkThumbprint(makeKey('ES256').publicJwk, 'ES256') ?? ''
   // The last character carries two bits that must be zero.
   const twin = `${good.slice(0, -1)}${good.endsWith('B') ? 'C' : 'B'}`

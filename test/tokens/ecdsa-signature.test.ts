@@ -6,7 +6,7 @@ import fc from '../support/properties.ts'
 const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const dsaEncoding = 'ieee-p1363'
 
-t.test('property: what one form verifies, the other does', async (t) => {
+t.test('property: node:crypto verifies both formats', async (t) => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
       const raw = rawFromDer(sign('sha256', bytes, privateKey))
@@ -20,7 +20,7 @@ t.test('property: what one form verifies, the other does', async (t) => {
   t.pass('2,000 signatures')
 })
 
-t.test('property: there and back is the same, however many zeros lead', async (t) => {
+t.test('property: the conversions are inverse, with any number of leading zeros', async (t) => {
   const number = fc
     .tuple(fc.nat({ max: 32 }), fc.uint8Array({ minLength: 32, maxLength: 32 }))
     .map(([zeros, bytes]) => Buffer.from(bytes.map((byte, at) => (at < zeros ? 0 : byte))))
@@ -33,7 +33,7 @@ t.test('property: there and back is the same, however many zeros lead', async (t
   t.pass('any two numbers')
 })
 
-t.test('A11: zeros and ones are no signature in either form', async (t) => {
+t.test('A11: zeros and ones are not valid in either format', async (t) => {
   for (const byte of [0x00, 0xff]) {
     const raw = Buffer.alloc(64, byte)
     t.equal(verify('sha256', Buffer.from('x'), publicKey, derFromRaw(raw)), false)

@@ -209,7 +209,7 @@ t.test('a text that is too long is not read', async (t) => {
   t.equal(open(null as unknown as string, pair), 'token_malformed')
 })
 
-t.test('what counts for the limit is the token as it is sent', async (t) => {
+t.test('the size limit applies to the encrypted token', async (t) => {
   const { kid, alg, privateKey: key } = makeKey('ES256')
   const signingKey = { kid, alg, key: addJwsOptions(key, alg) }
   for (const pair of pairs) {
@@ -262,7 +262,7 @@ t.test('the example of RFC 7518, appendix C', async (t) => {
   t.equal(concatKdf(secret, context).toString('base64url'), 'VqqN6vgjbSBcIijNcacQGg')
 })
 
-t.test('a key depends on all that it is for', async (t) => {
+t.test('a derived key depends on every input', async (t) => {
   const secret = Buffer.alloc(32, 1)
   const all = [
     context,

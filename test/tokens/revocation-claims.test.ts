@@ -16,7 +16,7 @@ function payloadOf(jws: string) {
 
 const caep = 'https://schemas.openid.net/secevent/caep/event-type/session-revoked'
 
-t.test('each kind is told of in the words of RFC 9493', async (t) => {
+t.test('each subject has the format of RFC 9493', async (t) => {
   const cases: [Revocation['kind'], string, string, object][] = [
     ['session', 's1', caep, { format: 'complex', session: { format: 'opaque', id: 's1' } }],
     ['user', 'u1', caep, { format: 'iss_sub', iss: issuer, sub: 'u1' }],
@@ -57,15 +57,12 @@ t.test('a snapshot lists each kind by its ids', async (t) => {
   })
 })
 
-t.test(
-  'A28: of two entries about one user the later time is told, whichever came last',
-  async (t) => {
-    const times = [atMs, atMs - 10_000]
-    for (const order of [times, times.toReversed()]) {
-      const entries = order.map((one): Revocation => ({ kind: 'user', id: 'u1', atMs: one }))
-      const snapshot = { position: '2', entries, kept_s: 305, readAt_s: now_s }
-      const { users } = payloadOf(await signRevocationSnapshot(snapshot, issuer, now_s, key))
-      t.strictSame(users, { u1: now_s })
-    }
-  },
-)
+t.test('A28: of two entries about one user the snapshot has the later time', async (t) => {
+  const times = [atMs, atMs - 10_000]
+  for (const order of [times, times.toReversed()]) {
+    const entries = order.map((one): Revocation => ({ kind: 'user', id: 'u1', atMs: one }))
+    const snapshot = { position: '2', entries, kept_s: 305, readAt_s: now_s }
+    const { users } = payloadOf(await signRevocationSnapshot(snapshot, issuer, now_s, key))
+    t.strictSame(users, { u1: now_s })
+  }
+})

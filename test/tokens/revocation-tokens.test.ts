@@ -50,7 +50,7 @@ t.test('reads what an issuer signs', async (t) => {
   t.same([...entries].sort(byKind), expected.sort(byKind))
 })
 
-t.test('an event that is not understood is refused, not left out', async (t) => {
+t.test('an unknown event is rejected, not ignored', async (t) => {
   const good = await eventOf({ kind: 'session', id: 'session-1', ...at })
   const changes: Record<string, unknown>[] = [
     { iss: 'https://other.test' },
@@ -87,7 +87,7 @@ t.test('an event that is not understood is refused, not left out', async (t) => 
   t.throws(() => readRevocationEvent(Buffer.from(twice), issuer), /not a JSON object/)
 })
 
-t.test('so is a snapshot', async (t) => {
+t.test('an unknown snapshot is rejected', async (t) => {
   const good = {
     iss: issuer,
     iat: now_s,

@@ -51,7 +51,7 @@ t.test('every algorithm signs a token that jose verifies', async (t) => {
   }
 })
 
-t.test('the size is known to the byte before the signature is made', async (t) => {
+t.test('the size is known exactly before the signature is made', async (t) => {
   const keys = [newKey('ES256'), newKey('RS256'), newKey('RS256', 3072), newKey('ML-DSA-44')]
   for (const key of await Promise.all(keys)) {
     const bare = (await signAccessToken({ ...claims, pad: '' }, key.signing)).length
@@ -74,7 +74,7 @@ t.test('the size is known to the byte before the signature is made', async (t) =
   }
 })
 
-t.test('a refusal names the largest claims and no value', async (t) => {
+t.test('token_too_large names the largest claims and no value', async (t) => {
   const key = await newKey('ES256')
   const detail = await refusalOf(
     { ...claims, groups: ['secret-group'.repeat(300)], roles: 'secret-role'.repeat(20) },
@@ -84,14 +84,14 @@ t.test('a refusal names the largest claims and no value', async (t) => {
   t.notMatch(detail, /secret/)
 })
 
-t.test('text is measured in bytes, not in characters', async (t) => {
+t.test('sizes are counted in bytes, not in characters', async (t) => {
   const key = await newKey('ES256')
   const characters = 1_500
   await signAccessToken({ ...claims, text: 'e'.repeat(characters) }, key.signing)
   t.match(await refusalOf({ ...claims, text: 'é'.repeat(characters) }, key), /text \(3002 bytes\)/)
 })
 
-t.test('a claim that is not set is not in the token, nor in a refusal', async (t) => {
+t.test('an undefined claim is neither in the token nor in an error', async (t) => {
   const { publicKey, signing } = await newKey('ES256')
   const token = await signAccessToken({ ...claims, absent: undefined }, signing)
   const { payload } = await jwtVerify(token, publicKey, { currentDate: now })

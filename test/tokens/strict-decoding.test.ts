@@ -4,7 +4,7 @@ import fc from '../support/properties.ts'
 
 const parse = (text: string) => parseStrictJson(Buffer.from(text))
 
-t.test('gives what JSON.parse gives', async () => {
+t.test('returns what JSON.parse returns', async () => {
   fc.assert(
     fc.property(fc.json({ maxDepth: 6 }), fc.constantFrom(undefined, 2, '\t'), (text, space) => {
       const written = JSON.stringify(JSON.parse(text), null, space)
@@ -13,7 +13,7 @@ t.test('gives what JSON.parse gives', async () => {
   )
 })
 
-t.test('takes values of every kind', async (t) => {
+t.test('accepts values of every kind', async (t) => {
   t.equal(parse('null'), null)
   t.equal(parse(' 1 '), 1)
   t.equal(parse('1e400'), Number.POSITIVE_INFINITY)
@@ -24,7 +24,7 @@ t.test('takes values of every kind', async (t) => {
   t.ok(Object.hasOwn(Object(parse('{"__proto__":{"a":1}}')), '__proto__'))
 })
 
-t.test('refuses a member given twice, at any level and in any spelling', async (t) => {
+t.test('rejects duplicate members, at any level and in any escape', async (t) => {
   for (const text of [
     '{"a":1,"a":1}',
     '{"alg":1,"\\u0061lg":2}',
@@ -89,7 +89,7 @@ t.test('never throws', async (t) => {
   )
 })
 
-t.test('reads what was written in the canonical form', async (t) => {
+t.test('decodes canonical base64url', async (t) => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
       const text = Buffer.from(bytes).toString('base64url')
@@ -99,7 +99,7 @@ t.test('reads what was written in the canonical form', async (t) => {
   t.equal(decodeBase64url('')?.length, 0)
 })
 
-t.test('two texts never stand for the same bytes', async () => {
+t.test('no two texts decode to the same bytes', async () => {
   const alphabet = [...'ABCDEFGHabcdefgh0123456789-_+/= \n.Āé']
   fc.assert(
     fc.property(fc.array(fc.constantFrom(...alphabet), { maxLength: 12 }), (characters) => {
@@ -111,7 +111,7 @@ t.test('two texts never stand for the same bytes', async () => {
   )
 })
 
-t.test('refuses every other form', async (t) => {
+t.test('rejects all other texts', async (t) => {
   const refused = {
     padding: 'AA==',
     'white space': ' AAAA',

@@ -34,12 +34,12 @@ t.test('binds a key to the one algorithm it names', async (t) => {
   }
 })
 
-t.test('takes what a published key may have besides', async (t) => {
+t.test('accepts further members of a published key', async (t) => {
   const more = { use: undefined, key_ops: ['verify'], x5c: ['AAAA'], x5t: 'AAAA', ext: true }
   t.equal(reasonOf(jwkWith('ES256', more)), 'accepted')
 })
 
-t.test('refuses a key without an id or an algorithm of ours', async (t) => {
+t.test('refuses a key without a kid or an accepted alg', async (t) => {
   for (const kid of [undefined, '', 1, 'a\nb', 'x'.repeat(257)]) {
     t.match(reasonOf(jwkWith('ES256', { kid })), 'kid')
   }
@@ -62,7 +62,7 @@ t.test('refuses a key of another type than its algorithm', async (t) => {
   t.match(reasonOf(jwkWith('ES256', { crv: undefined })), 'crv')
 })
 
-t.test('refuses secrets, private keys and whatever is no key', async (t) => {
+t.test('refuses secrets, private keys and other values', async (t) => {
   t.not(reasonOf({ kty: 'oct', k: 'AAAA', kid: 'a', alg: 'HS256' }), 'accepted')
   t.not(reasonOf({ kty: 'oct', k: 'AAAA', kid: 'a', alg: 'ES256' }), 'accepted')
   for (const member of ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'priv', 'k']) {
@@ -73,7 +73,7 @@ t.test('refuses secrets, private keys and whatever is no key', async (t) => {
   }
 })
 
-t.test('refuses a key that is meant for something else', async (t) => {
+t.test('refuses a key for another purpose', async (t) => {
   for (const use of ['enc', '', null]) t.match(reasonOf(jwkWith('ES256', { use })), 'use')
   for (const key_ops of [[], ['sign'], 'verify', null]) {
     t.match(reasonOf(jwkWith('ES256', { key_ops })), 'key_ops')
@@ -134,7 +134,7 @@ t.test('refuses points that are not on the curve', async (t) => {
   t.match(reasonOf(jwkWith('Ed25519', { x: 'AAAA' })), '32 bytes')
 })
 
-t.test('an Ed25519 key is a point of the curve with a large order', async (t) => {
+t.test('an Ed25519 key is a point of large order on the curve', async (t) => {
   const zeros = '00'.repeat(30)
   // The encodings of the points of order 1, 2, 4 and 8.
   for (const hex of [

@@ -20,13 +20,13 @@ t.test('an encrypted token of every algorithm and curve is accepted', async (t) 
   }
 })
 
-t.test('its claims are those of the signed token', async (t) => {
+t.test('the claims are those of the signed token', async (t) => {
   const verifier = createVerifier({ ...options, ...required })
   t.same(await verifier.verify(encryptFor(p256, mint(es256))), claimsWith())
   t.same(verifier.verifySync(encryptFor(x25519, mint(es256))), claimsWith())
 })
 
-t.test('what is inside is checked like any token', async (t) => {
+t.test('the signed token is verified like any other', async (t) => {
   const expect = await openHarness(t, required)
   const inside = async (signed: string, code: string) => expect(encryptFor(p256, signed), code)
   await inside(mint(es256, { payload: claimsWith({ exp: 1 }) }), 'token_expired')
@@ -36,9 +36,9 @@ t.test('what is inside is checked like any token', async (t) => {
   await inside(`${mint(es256).slice(0, -4)}AAAA`, 'token_signature')
 })
 
-t.test('where encryption is demanded, a plain token is refused', async (t) => {
-  const demanding = await openHarness(t, required)
-  await demanding(mint(es256), 'token_malformed')
+t.test('a plain token is refused if encryption is required', async (t) => {
+  const strict = await openHarness(t, required)
+  await strict(mint(es256), 'token_malformed')
   const lenient = await openHarness(t, optional)
   await lenient(mint(es256), 'accepted')
   await lenient(encryptFor(p256, mint(es256)), 'accepted')
@@ -89,7 +89,7 @@ t.test('A25: compression, passwords and every other algorithm are refused unread
   }
 })
 
-t.test('what is sent again is known by its text, and opened once more', async (t) => {
+t.test('a cached encrypted token is found by its text', async (t) => {
   const verifier = createVerifier({ ...options, ...required })
   const signed = mint(es256)
   const token = encryptFor(p256, signed)
@@ -106,7 +106,7 @@ t.test('what is sent again is known by its text, and opened once more', async (t
   t.throws(() => verifier.verifySync(`${token.slice(0, -1)}!`), { code: 'token_malformed' })
 })
 
-t.test('keys are changed by having both for a while', async (t) => {
+t.test('an old and a new decryption key overlap', async (t) => {
   const [older, newer] = ['older', 'newer'].map((kid) => makeEncryptionPair('P-256', kid))
   if (older === undefined || newer === undefined) throw new Error('there are two')
   const both = await openHarness(t, { decryptionKeys: [newer.privateJwk, older.privateJwk] })
@@ -117,7 +117,7 @@ t.test('keys are changed by having both for a while', async (t) => {
   await after(encryptFor({ ...older, kid: 'newer' }, mint(es256)), 'token_malformed')
 })
 
-t.test('keys that are unfit are refused, and not shown', async (t) => {
+t.test('invalid decryption keys are refused, and not quoted', async (t) => {
   const { privateJwk, publicJwk } = p256
   const refused = [
     [{ decryptionKeys: [] }, '/decryptionKeys'],

@@ -43,6 +43,6 @@ t.test('works without Express', async (t) => {
   t.equal((await fetch(url)).status, 401)
 })
 
-t.test('a misspelt demand stops the start', async (t) => {
+t.test('a misspelt requirement prevents the start', async (t) => {
   t.throws(() => requireToken(verifier, { scopes: 'a' } as never), { code: 'config_invalid' })
 })

@@ -33,7 +33,7 @@ async function statuses(app: FastifyInstance, url: string, method = 'GET'): Prom
   return [(await inject()).statusCode, (await inject(good)).statusCode]
 }
 
-t.test('guards every route, and hands on the claims', async (t) => {
+t.test('guards every route, and sets the claims', async (t) => {
   const app = await guardedApp(t)
   app.get('/orders', (request) => request.auth)
   const response = await app.inject({ url: '/orders', headers: good })
@@ -42,7 +42,7 @@ t.test('guards every route, and hands on the claims', async (t) => {
   t.same(await statuses(app, '/orders'), [401, 200])
 })
 
-t.test('guards every method, and the HEAD that Fastify adds', async (t) => {
+t.test('guards every method, and the HEAD route that Fastify adds', async (t) => {
   const app = await guardedApp(t)
   app.all('/all', () => 'ok')
   app.get('/get', () => 'ok')
@@ -52,7 +52,7 @@ t.test('guards every method, and the HEAD that Fastify adds', async (t) => {
   t.same(await statuses(app, '/get', 'HEAD'), [401, 200])
 })
 
-t.test('a route opts out by its configuration', async (t) => {
+t.test('a route opts out in its configuration', async (t) => {
   const app = await guardedApp(t)
   app.get('/prices', { config: { auth: false } }, (request) => ({ auth: request.auth }))
   for (const headers of [{}, good, { authorization: 'Bearer garbage' }]) {
@@ -62,7 +62,7 @@ t.test('a route opts out by its configuration', async (t) => {
   t.same(await statuses(app, '/prices', 'HEAD'), [200, 200])
 })
 
-t.test('a route asks for scopes', async (t) => {
+t.test('a route requires scopes', async (t) => {
   const app = await guardedApp(t)
   app.get('/a', { config: { auth: { scope: 'orders:read' } } }, () => 'ok')
   app.get('/b', { config: { auth: { scope: 'orders:read orders:write' } } }, () => 'ok')
@@ -87,7 +87,7 @@ t.test('a route asks for scopes', async (t) => {
   }
 })
 
-t.test('a misspelt demand stops the start', async (t) => {
+t.test('a misspelt requirement prevents the start', async (t) => {
   const app = await guardedApp(t)
   for (const auth of [
     true,
@@ -109,7 +109,7 @@ t.test('a misspelt demand stops the start', async (t) => {
   }
 })
 
-t.test('bad options stop the start', async (t) => {
+t.test('invalid options prevent the start', async (t) => {
   const app = makeApp(t)
   app.register(gatepassAuth, { ...options, audience: undefined } as unknown as GatepassAuthOptions)
   await t.rejects(async () => app.ready(), { code: 'config_invalid' })
@@ -118,7 +118,7 @@ t.test('bad options stop the start', async (t) => {
   await t.rejects(async () => other.ready(), { code: 'config_invalid' })
 })
 
-t.test('no route is open for want of an await', async (t) => {
+t.test('a route is guarded without an await of register', async (t) => {
   const app = makeApp(t)
   app.get('/before', () => 'ok')
   app.register(gatepassAuth, options)
@@ -135,7 +135,7 @@ t.test('no route is open for want of an await', async (t) => {
   t.same(await statuses(app, '/before'), [401, 200])
 })
 
-t.test('guards the scopes within, and not those beside', async (t) => {
+t.test('guards nested scopes, and not sibling scopes', async (t) => {
   const app = makeApp(t)
   app.get('/outside', () => 'ok')
   await app.register(async (guarded) => {
@@ -171,7 +171,7 @@ t.test('an unknown address stays 404', async (t) => {
   t.same(await statuses(app, '/nowhere'), [404, 404])
 })
 
-t.test('hooks of the route and the handler come after the guard', async (t) => {
+t.test('the guard runs before other hooks and the handler', async (t) => {
   const app = await guardedApp(t)
   const seen: (string | undefined)[] = []
   const see = async (request: { auth: { sub: string } | null }) => void seen.push(request.auth?.sub)
@@ -182,7 +182,7 @@ t.test('hooks of the route and the handler come after the guard', async (t) => {
   t.same(seen, ['user-1', 'user-1', 'user-1'])
 })
 
-t.test('refuses before the body is read', async (t) => {
+t.test('refuses before it reads the body', async (t) => {
   const app = await guardedApp(t)
   app.post('/', () => 'ok')
   await app.listen({ port: 0, host: '127.0.0.1' })
@@ -196,7 +196,7 @@ t.test('refuses before the body is read', async (t) => {
   socket.destroy()
 })
 
-t.test('says why, as RFC 6750 has it', async (t) => {
+t.test('refuses with a challenge of RFC 6750', async (t) => {
   const app = await guardedApp(t)
   app.get('/', () => 'ok')
   const invalid = (code: string) => `Bearer error="invalid_token", error_description="${code}"`
@@ -220,7 +220,7 @@ t.test('says why, as RFC 6750 has it', async (t) => {
   }
 })
 
-t.test('takes a token from nowhere but the Authorization header', async (t) => {
+t.test('reads a token from the Authorization header only', async (t) => {
   const app = await guardedApp(t)
   app.post('/', () => 'ok')
   const token = mint(key)
@@ -233,7 +233,7 @@ t.test('takes a token from nowhere but the Authorization header', async (t) => {
   t.equal(response.json().code, 'token_missing')
 })
 
-t.test('the error handler of the application gets the error if it is handed on', async (t) => {
+t.test('the error handler of the application receives an error of onRefused', async (t) => {
   const app = await guardedApp(t, {
     ...options,
     onRefused: (error) => {
@@ -250,25 +250,28 @@ t.test('the error handler of the application gets the error if it is handed on',
   t.equal(response.headers['www-authenticate'], 'Bearer')
 })
 
-t.test('starts without keys, answers 503 until they come, and closes what it opened', async (t) => {
-  const server = await JwksServer.open(t, respond(500, ''))
-  const lines: string[] = []
-  const app = makeApp(t, { logger: { stream: { write: (line: string) => lines.push(line) } } })
-  const requested = server.nextRequest()
-  await app.register(gatepassAuth, { issuer: server.issuer, audience, fetchTimeoutMs: 5000 })
-  app.get('/', () => 'ok')
-  await app.ready()
-  await requested
-  const response = await app.inject({ url: '/', headers: good })
-  t.equal(response.statusCode, 503)
-  t.equal(response.json().code, 'keys_unavailable')
-  t.equal(response.headers['retry-after'], '1')
-  t.equal(response.headers['www-authenticate'], undefined)
-  t.equal((await app.inject('/')).statusCode, 401, 'no token needs no key')
-  t.ok(lines.some((line) => line.includes('"level":40') && line.includes('status 500')))
-  await app.close()
-  t.equal(server.requests, 1)
-})
+t.test(
+  'starts without keys, answers 503 until they are loaded, and closes its verifier',
+  async (t) => {
+    const server = await JwksServer.open(t, respond(500, ''))
+    const lines: string[] = []
+    const app = makeApp(t, { logger: { stream: { write: (line: string) => lines.push(line) } } })
+    const requested = server.nextRequest()
+    await app.register(gatepassAuth, { issuer: server.issuer, audience, fetchTimeoutMs: 5000 })
+    app.get('/', () => 'ok')
+    await app.ready()
+    await requested
+    const response = await app.inject({ url: '/', headers: good })
+    t.equal(response.statusCode, 503)
+    t.equal(response.json().code, 'keys_unavailable')
+    t.equal(response.headers['retry-after'], '1')
+    t.equal(response.headers['www-authenticate'], undefined)
+    t.equal((await app.inject('/')).statusCode, 401, 'no token needs no key')
+    t.ok(lines.some((line) => line.includes('"level":40') && line.includes('status 500')))
+    await app.close()
+    t.equal(server.requests, 1)
+  },
+)
 
 t.test('loads the keys before the first request', async (t) => {
   const server = await JwksServer.open(t, serve([key]))
@@ -286,7 +289,7 @@ t.test('loads the keys before the first request', async (t) => {
   t.equal(server.requests, 1)
 })
 
-t.test('does not close a verifier that was passed in', async (t) => {
+t.test('does not close a verifier of the application', async (t) => {
   const events: string[] = []
   const inner = createVerifier(options)
   const verifier: Verifier = { ...inner, close: async () => void events.push('closed') }
@@ -297,7 +300,7 @@ t.test('does not close a verifier that was passed in', async (t) => {
   t.same(events, [])
 })
 
-t.test('no log line holds anything of a token', async (t) => {
+t.test('no log line quotes a token', async (t) => {
   const lines: string[] = []
   const logger = { level: 'trace', stream: { write: (line: string) => lines.push(line) } }
   const app = makeApp(t, { logger })

@@ -10,12 +10,12 @@ const verifier = createVerifier(options)
 const headers = { authorization: `Bearer ${mint(keyOf('ES256'))}` }
 const requestWith = (init: RequestInit = {}) => new Request('https://api.test/orders?a=1', init)
 
-t.test('gives the claims of a request', async (t) => {
+t.test('returns the claims of a request', async (t) => {
   const guard = tokenGuard(verifier, { scope: 'orders:read' })
   t.same(await guard(requestWith({ headers })), { claims: claimsWith(), refusal: null })
 })
 
-t.test('answers a request that it refuses', async (t) => {
+t.test('returns a response to a refused request', async (t) => {
   const { claims, refusal } = await tokenGuard(verifier)(requestWith())
   t.equal(claims, null)
   t.equal(refusal?.status, 401)
@@ -27,7 +27,7 @@ t.test('answers a request that it refuses', async (t) => {
   t.match(short.refusal?.headers.get('www-authenticate'), 'scope="x"')
 })
 
-t.test('tells nobody of a failure within', async (t) => {
+t.test('hides an internal failure from the client', async (t) => {
   const broken = { ...verifier, [verifyNow]: () => Promise.reject(new Error('secret')) }
   const { refusal } = await tokenGuard(broken)(requestWith({ headers }))
   t.equal(refusal?.status, 500)

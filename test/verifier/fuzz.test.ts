@@ -45,7 +45,7 @@ async function answerOf(check: () => unknown): Promise<{ code: string; claims?: 
   }
 }
 
-t.test('good tokens are accepted, as jose accepts them, and all else is refused', async (t) => {
+t.test('the verifier accepts valid tokens as jose does, and refuses all others', async (t) => {
   const plain = openPair()
   const encrypted = openPair({ decryptionKeys: [encryptionPair.privateJwk] })
   t.teardown(() => Promise.all([plain.close(), encrypted.close()]))

@@ -22,7 +22,7 @@ async function codeOf(app: FastifyInstance, url: string): Promise<string> {
   return response.statusCode === 200 ? 'accepted' : response.json().code
 }
 
-t.test('a route asks for an audience of its own', async (t) => {
+t.test('a route requires an audience', async (t) => {
   const other = 'https://billing.test'
   const app = await guardedApp(t)
   app.get('/a', { config: { auth: { audience } } }, () => 'ok')
@@ -58,7 +58,7 @@ t.test('a route fails closed', async (t) => {
   t.equal(refused.headers['retry-after'], '1')
 })
 
-t.test('a misspelt demand stops the start', async (t) => {
+t.test('a misspelt requirement prevents the start', async (t) => {
   const app = await guardedApp(t)
   for (const auth of [
     { audience: '' },
@@ -110,7 +110,7 @@ t.test('several issuers behind one plugin', async (t) => {
   t.same((await app.inject({ url: '/', headers })).json(), claimsWith())
 })
 
-t.test('the OpenAPI document tells what each route asks for', async (t) => {
+t.test('the OpenAPI document has the required token of each route', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(swagger, { openapi: { components: { securitySchemes } } })
@@ -140,13 +140,13 @@ const target = { method: 'GET', uri: 'https://api.test/' }
 const tokenOf = (authorization: string | undefined, dpop?: string | string[]) =>
   presentedToken({ authorization, dpop }, () => target)
 
-t.test('takes the one credential of the Bearer scheme', async (t) => {
+t.test('reads a Bearer token', async (t) => {
   for (const header of ['Bearer a.b.c', 'bearer a.b.c', 'BEARER a.b.c']) {
     t.same(tokenOf(header, 'a proof'), { token: 'a.b.c', dpop: undefined })
   }
 })
 
-t.test('takes the one credential of the DPoP scheme, with its proof and target', async (t) => {
+t.test('reads a DPoP token, with its proof and target', async (t) => {
   for (const header of ['DPoP a.b.c', 'dpop a.b.c', 'DPOP a.b.c']) {
     t.same(tokenOf(header, 'x.y.z'), { token: 'a.b.c', dpop: { proof: 'x.y.z', ...target } })
     t.same(tokenOf(header), { token: 'a.b.c', dpop: { proof: undefined, ...target } })
@@ -154,20 +154,20 @@ t.test('takes the one credential of the DPoP scheme, with its proof and target',
   }
 })
 
-t.test('asks where a request went for a DPoP token alone', async (t) => {
+t.test('reads the target of a request for a DPoP token only', async (t) => {
   const target = () => t.fail('it was asked')
   presentedToken({ authorization: 'Bearer a.b.c' }, target as never)
   t.end()
 })
 
-t.test('no header, or another scheme, is no token', async (t) => {
+t.test('without a header, or with another scheme, the token is missing', async (t) => {
   for (const header of [undefined, '', 'Basic YTpi', 'a.b.c', 'Bearer,', 'Bearera.b.c', 'DPoP,']) {
     t.throws(() => tokenOf(header), { code: 'token_missing' }, `${header}`)
     t.equal(authorizationScheme(header), null)
   }
 })
 
-t.test('refuses anything but one credential', async (t) => {
+t.test('refuses anything but one token after the scheme', async (t) => {
   for (const scheme of ['Bearer', 'DPoP']) {
     for (const rest of ['', ' ', '  a.b.c', ' a.b.c ', ' a b', ' a.b.c, Basic x']) {
       t.throws(() => tokenOf(`${scheme}${rest}`), { code: 'token_malformed' }, `${scheme}${rest}`)

@@ -14,7 +14,7 @@ const jwksOf = (...keys: { publicJwk: object }[]) => ({ keys: keys.map((key) => 
 const tokenOf = (key: typeof keyA, changes: Record<string, unknown>) =>
   mint(key, { payload: claimsWith(changes) })
 
-t.test('takes the tokens of each issuer', async (t) => {
+t.test('accepts the tokens of each issuer', async (t) => {
   const verifier = createVerifier({
     clock,
     issuers: [
@@ -37,7 +37,7 @@ t.test('takes the tokens of each issuer', async (t) => {
   )
 })
 
-t.test('A8: no key speaks for another issuer, in whichever order they stand', async (t) => {
+t.test('A8: no key signs for another issuer, in any order of issuers', async (t) => {
   const a = { issuer: issuerA, audience, jwks: jwksOf(keyA) }
   const b = { issuer: issuerB, audience, jwks: jwksOf(keyB) }
   for (const issuers of [
@@ -52,7 +52,7 @@ t.test('A8: no key speaks for another issuer, in whichever order they stand', as
   }
 })
 
-t.test('A8: an issuer that publishes the key of another gains nothing by it', async (t) => {
+t.test('A8: an issuer that publishes the key of another issuer cannot sign for it', async (t) => {
   const issuers = [
     { issuer: issuerB, audience, jwks: jwksOf(keyA) },
     { issuer: issuerA, audience, jwks: jwksOf(keyA) },
@@ -63,7 +63,7 @@ t.test('A8: an issuer that publishes the key of another gains nothing by it', as
   await expect(tokenOf(keyA, { iss: 'https://c.test' }), 'token_claims')
 })
 
-t.test('while the keys of one are missing, only its own tokens wait for them', async (t) => {
+t.test('only the tokens of an issuer wait for its keys', async (t) => {
   const asked: string[] = []
   const missing: KeySource = {
     find: (_kid: string, _alg: Algorithm) => 'keys_unavailable',
@@ -95,7 +95,7 @@ t.test('while the keys of one are missing, only its own tokens wait for them', a
   t.same(asked, ['a-1'])
 })
 
-t.test('a revocation is that of its issuer', async (t) => {
+t.test('a revocation concerns the tokens of its issuer only', async (t) => {
   const revoked = (names: string[]) => ({
     isRevoked: ({ sid = '' }: { sid?: string }) => names.includes(sid),
   })
@@ -121,7 +121,7 @@ function problemsOf(given: object): string[] {
   }
 }
 
-t.test('wants each issuer once, and whole', async (t) => {
+t.test('requires each issuer once, and complete', async (t) => {
   const a = { issuer: issuerA, audience, jwks: jwksOf(keyA) }
   const kept = { audience, jwksFile: 'jwks.json' }
   const wrong: [unknown, string][] = [
@@ -141,7 +141,7 @@ t.test('wants each issuer once, and whole', async (t) => {
   t.throws(() => createVerifier({ ...a, issuers: [a] } as never), { code: 'config_invalid' })
 })
 
-t.test('a token names its algorithm, whoever signed it', async (t) => {
+t.test('a token must name the algorithm of its key, for every issuer', async (t) => {
   const header = headerWith(keyA, { alg: 'RS256' })
   const verifier = createVerifier({
     clock,

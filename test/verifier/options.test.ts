@@ -14,7 +14,7 @@ function problemsOf(given: unknown): string[] {
   }
 }
 
-t.test('takes what the documentation shows', async (t) => {
+t.test('accepts the options of the documentation', async (t) => {
   const remote = { issuer: 'https://auth.example.com', audience: 'https://api.example.com' }
   const good = [
     options,
@@ -89,12 +89,12 @@ t.test('refuses addresses that keys cannot be fetched from', async (t) => {
   }
 })
 
-t.test('wants one origin of keys', async (t) => {
+t.test('accepts one source of keys', async (t) => {
   t.same(problemsOf({ ...options, jwksUri: 'https://auth.test/keys' }), ['/keys'])
   t.same(problemsOf({ ...options, keys: createVerifierKeys() }), ['/keys'])
 })
 
-t.test('a file keeps none but fetched keys', async (t) => {
+t.test('jwksFile is for fetched keys only', async (t) => {
   const { jwks: _, ...remote } = options
   const keys = createVerifierKeys()
   t.same(problemsOf({ ...options, jwksFile: 'jwks.json' }), ['/jwksFile'])

@@ -6,11 +6,11 @@ import { challengeHeaders, isScopeList } from '../../src/verifier/refusal.ts'
 const headersOf = (code: ErrorCode, scope?: string, scheme?: TokenScheme) =>
   challengeHeaders(new GatepassError(code), scope, scheme)
 
-t.test('asks for a token without an error, when there was none', async (t) => {
+t.test('the challenge for a missing token has no error', async (t) => {
   t.same(headersOf('token_missing'), { 'www-authenticate': 'Bearer' })
 })
 
-t.test('says invalid_token and our code for every token that is refused', async (t) => {
+t.test('the challenge for a refused token has invalid_token and the error code', async (t) => {
   for (const code of [
     'token_malformed',
     'token_signature',
@@ -23,13 +23,13 @@ t.test('says invalid_token and our code for every token that is refused', async 
   }
 })
 
-t.test('names the scope that is missing', async (t) => {
+t.test('the challenge names the missing scope', async (t) => {
   t.same(headersOf('scope_insufficient', 'orders:read orders:write'), {
     'www-authenticate': 'Bearer error="insufficient_scope", scope="orders:read orders:write"',
   })
 })
 
-t.test('says which proofs are accepted, where a token was presented with one', async (t) => {
+t.test('the DPoP challenge names the accepted algorithms', async (t) => {
   const algs = 'algs="ES256 Ed25519 RS256 PS256 ML-DSA-44"'
   t.same(headersOf('token_missing', '', 'DPoP'), { 'www-authenticate': `DPoP ${algs}` })
   t.same(headersOf('token_expired', '', 'DPoP'), {
@@ -40,7 +40,7 @@ t.test('says which proofs are accepted, where a token was presented with one', a
   })
 })
 
-t.test('asks for a proof, however the token was presented', async (t) => {
+t.test('errors about proofs have a DPoP challenge, for any scheme', async (t) => {
   for (const [code, error] of [
     ['token_unbound', 'invalid_token'],
     ['dpop_proof_missing', 'invalid_token'],
@@ -54,7 +54,7 @@ t.test('asks for a proof, however the token was presented', async (t) => {
   t.match(challenge, /^DPoP error="invalid_dpop_proof"/)
 })
 
-t.test('lets no scope break out of the header', async (t) => {
+t.test('a scope cannot inject a header', async (t) => {
   for (const scope of ['a"b', 'a\\b', 'a\r\nset-cookie: x', 'ä', '', '\0']) {
     t.same(headersOf('scope_insufficient', scope), {
       'www-authenticate': 'Bearer error="insufficient_scope"',
@@ -63,12 +63,12 @@ t.test('lets no scope break out of the header', async (t) => {
   }
 })
 
-t.test('says when to come back, if the keys are not available', async (t) => {
+t.test('unavailable keys have a Retry-After', async (t) => {
   t.same(headersOf('keys_unavailable'), { 'retry-after': '1' })
   const error = new GatepassError('keys_unavailable', { retryAfterSeconds: 7 })
   t.same(challengeHeaders(error), { 'retry-after': '7' })
 })
 
-t.test('has nothing to say of other errors', async (t) => {
+t.test('other errors have no challenge', async (t) => {
   t.same(headersOf('internal_error'), {})
 })

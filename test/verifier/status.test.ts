@@ -14,7 +14,7 @@ function happened(verifier: Verifier): Partial<Record<VerificationOutcome, numbe
   return Object.fromEntries(all.filter(([, count]) => count > 0))
 }
 
-t.test('each check is counted once, by its outcome, whichever way it was asked for', async (t) => {
+t.test('each verification is counted once, by its outcome', async (t) => {
   const verifier = createVerifier(options)
   const bad: Partial<Record<ErrorCode, string>> = {
     token_malformed: 'x',
@@ -39,7 +39,7 @@ t.test('each check is counted once, by its outcome, whichever way it was asked f
   })
 })
 
-t.test('a failure of a part that was passed in keeps the list closed', async (t) => {
+t.test('an unknown error code counts as internal_error', async (t) => {
   let failure: Error = new GatepassError('store_unavailable')
   const revocations = {
     isRevoked(): boolean {

@@ -37,7 +37,7 @@ function filled(count: number, maxBytes: number) {
   return cache
 }
 
-t.test('gives what it was given, and nothing for any other text', async (t) => {
+t.test('finds a token by its whole text only', async (t) => {
   const cache = filled(1, limits.default)
   t.equal(cache.find(textOf(0))?.claims, good.claims)
   t.equal(cache.find(textOf(1)), undefined)
@@ -45,7 +45,7 @@ t.test('gives what it was given, and nothing for any other text', async (t) => {
   t.match(cache.status(), { tokens: 1, hits: 1, misses: 2, evictions: 0 })
 })
 
-t.test('A21: texts that end alike are never taken for one another', async (t) => {
+t.test('A21: tokens with the same end are never confused', async (t) => {
   const cache = cacheOf()
   const [one, other] = [`a${textOf(0)}`, `b${textOf(0)}`]
   cache.add(one, good, now_s)
@@ -58,7 +58,7 @@ t.test('A21: texts that end alike are never taken for one another', async (t) =>
   t.equal(cache.find(other)?.claims, second.claims)
 })
 
-t.test('takes a token of any length, one after the other', async (t) => {
+t.test('accepts tokens of any length', async (t) => {
   const cache = cacheOf()
   const texts = [10, 20_000, 0, 9_000, 40_000].map((length) => `${'z'.repeat(length)}.${length}`)
   for (const text of texts) cache.add(text, good, now_s)
@@ -68,7 +68,7 @@ t.test('takes a token of any length, one after the other', async (t) => {
   }
 })
 
-t.test('a token that is kept again is there once', async (t) => {
+t.test('a token that is added again is stored once', async (t) => {
   const cache = filled(3, limits.default)
   const { bytes } = cache.status()
   const again = goodFor(200)
@@ -79,7 +79,7 @@ t.test('a token that is kept again is there once', async (t) => {
   t.match(cache.status(), { tokens: 0, bytes: 0 })
 })
 
-t.test('a token that is kept again after it was used is there once', async (t) => {
+t.test('a token that is added again after a use is stored once', async (t) => {
   const cache = filled(1, limits.default)
   cache.find(textOf(0))
   const { bytes } = cache.status()
@@ -91,7 +91,7 @@ t.test('a token that is kept again after it was used is there once', async (t) =
   t.match(cache.status(), { tokens: 0, bytes: 0 })
 })
 
-t.test('does not keep what is about to expire', async (t) => {
+t.test('does not store a token that is about to expire', async (t) => {
   const cache = cacheOf()
   cache.add(textOf(0), goodFor(1), now_s)
   cache.add(textOf(1), goodFor(-4), now_s)
@@ -100,7 +100,7 @@ t.test('does not keep what is about to expire', async (t) => {
   t.equal(cache.status().tokens, 1)
 })
 
-t.test('forgets what is dropped', async (t) => {
+t.test('forgets a removed token', async (t) => {
   const cache = filled(3, limits.default)
   cache.remove(textOf(1))
   cache.remove(textOf(1))
@@ -112,7 +112,7 @@ t.test('forgets what is dropped', async (t) => {
   t.match(cache.status(), { tokens: 0, bytes: 0 })
 })
 
-t.test('a flood of tokens that are sent once does not grow it, nor evict the others', async (t) => {
+t.test('a flood of one-time tokens neither grows the cache nor evicts tokens in use', async (t) => {
   const { min: maxBytes } = limits
   const cache = filled(100, maxBytes)
   for (let n = 0; n < 100; n += 1) cache.find(textOf(n))
@@ -127,7 +127,7 @@ t.test('a flood of tokens that are sent once does not grow it, nor evict the oth
   t.ok(cache.status().evictions > 18_000)
 })
 
-t.test('those that are no longer sent make room for others in the end', async (t) => {
+t.test('tokens that are no longer used are evicted in the end', async (t) => {
   const cache = cacheOf(limits.min)
   const use = (start: number) => {
     for (let n = start; n < start + 2_000; n += 1) {
@@ -142,7 +142,7 @@ t.test('those that are no longer sent make room for others in the end', async (t
   t.ok(cache.find(textOf(11_999)))
 })
 
-t.test('whatever happens, it stays within its room and tells no lies', async () => {
+t.test('the cache stays within its limit and returns what was added', async () => {
   const maxBytes = limits.min
   const action = fc.record({ what: fc.constantFrom('keep', 'find', 'drop'), n: fc.nat(40) })
   fc.assert(

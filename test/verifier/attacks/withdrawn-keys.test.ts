@@ -158,7 +158,7 @@ t.test('A31: the key of a revocation feed is withdrawn while an event is verifie
   await t.rejects(open(keys.source), /a revoked key/)
 })
 
-t.test('what changes while a token waits for a thread counts', async (t) => {
+t.test('changes while a signature is verified count', async (t) => {
   const revoked = new Set<unknown>()
   const revocations = { isRevoked: ({ sid }: { readonly sid?: string }) => revoked.has(sid) }
   for (const alg of onThreads) {

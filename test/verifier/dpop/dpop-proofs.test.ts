@@ -25,7 +25,7 @@ function start(options: Partial<DpopProofsOptions> = {}) {
   return { clock, proofs, request, make }
 }
 
-t.test('a good proof tells the key, and passes once', async (t) => {
+t.test('a valid proof returns the thumbprint, and is accepted once', async (t) => {
   const { proofs, request, make } = start()
   const proof = await make()
   t.equal(proofs.check(proof, request), key.jkt)
@@ -65,7 +65,7 @@ for (const [name, parts] of Object.entries(wrong)) {
   })
 }
 
-t.test('takes a proof at both ends of its time, and for the URI in any spelling', async (t) => {
+t.test('accepts a proof at both limits of its age, and any form of the URI', async (t) => {
   const { proofs, request, make } = start()
   for (const parts of [
     { iat: now_s - dpopDefaults.maxAgeSeconds },
@@ -78,7 +78,7 @@ t.test('takes a proof at both ends of its time, and for the URI in any spelling'
   t.equal(proofs.check(await make(), { ...request, uri }), key.jkt)
 })
 
-t.test('refuses a proof by another key, and one that only names the right key', async (t) => {
+t.test('refuses a proof by another key, and a proof that only names the right key', async (t) => {
   const { proofs, request, make } = start()
   const byAnother = await make({}, otherKey)
   const pretending = await make({ header: { jwk: key.publicJwk } }, otherKey)
@@ -95,7 +95,7 @@ t.test('a private key in a proof is refused, though its thumbprint is right', as
   t.throws(() => proofs.check(proof, request), { code: 'dpop_proof_invalid' }, 'of a known key too')
 })
 
-t.test('none passes again, however late it comes', async (t) => {
+t.test('a proof is never accepted again', async (t) => {
   const { proofs, request, make, clock } = start()
   const proof = await make({ iat: now_s + 5 })
   proofs.check(proof, request)
@@ -105,7 +105,7 @@ t.test('none passes again, however late it comes', async (t) => {
   }
 })
 
-t.test('what is remembered is bounded, and only what a key holder has sent', async (t) => {
+t.test('only proofs with a valid signature are remembered, in bounded memory', async (t) => {
   const { proofs, request, make, clock } = start({ maxProofs: 64 * 4 })
   const unbound = { method: request.method, uri: request.uri }
   const junk = withSignature(await make(), (signature) => signature.reverse())

@@ -55,7 +55,7 @@ async function start(t: Test, options: DpopOptions = {}, trustProxy = false) {
   return { app, call }
 }
 
-t.test('takes a DPoP token for the request that Fastify sees', async (t) => {
+t.test('accepts a DPoP token for the target that Fastify sees', async (t) => {
   const { call } = await start(t)
   t.equal((await call(bound)).statusCode, 200)
   t.equal((await call(bound, { path: '/orders?page=2' })).statusCode, 200)
@@ -89,7 +89,7 @@ t.test('the same proof works once', async (t) => {
   )
 })
 
-t.test('neither kind of token passes for the other', async (t) => {
+t.test('a bound token is no bearer token, and the reverse', async (t) => {
   const { app, call } = await start(t)
   t.match((await call(bound, { scheme: 'Bearer' })).json(), { code: 'dpop_proof_missing' })
   t.match((await call(unbound)).json(), { code: 'token_unbound' })
@@ -101,7 +101,7 @@ t.test('neither kind of token passes for the other', async (t) => {
   t.match(wrong.headers['www-authenticate'], /^DPoP error="invalid_token", .* algs="ES256 /)
 })
 
-t.test('a route may ask for tokens that are bound to a key', async (t) => {
+t.test('a route can require tokens that are bound to a key', async (t) => {
   const { app, call } = await start(t)
   t.equal((await call(bound, { path: '/bank' })).statusCode, 200)
   const refused = await call(unbound, { path: '/bank', scheme: 'Bearer' })
@@ -113,7 +113,7 @@ t.test('a route may ask for tokens that are bound to a key', async (t) => {
   t.equal(open.statusCode, 200)
 })
 
-t.test('with a public address no header says where a request went', async (t) => {
+t.test('publicUrl takes precedence over the headers', async (t) => {
   const { call } = await start(t, { publicUrl: 'https://api.example.com/v1/' }, true)
   const htu = 'https://api.example.com/v1/orders'
   t.equal((await call(bound, { htu })).statusCode, 200)
@@ -123,13 +123,13 @@ t.test('with a public address no header says where a request went', async (t) =>
   t.match(forged.json(), { code: 'dpop_proof_invalid' })
 })
 
-t.test('behind a proxy that Fastify trusts, its headers count', async (t) => {
+t.test('X-Forwarded headers of a trusted proxy count', async (t) => {
   const { call } = await start(t, {}, true)
   const headers = { 'x-forwarded-host': 'shop.test', 'x-forwarded-proto': 'https' }
   t.equal((await call(bound, { htu: 'https://shop.test/orders', headers })).statusCode, 200)
 })
 
-t.test('refuses options and demands that are none', async (t) => {
+t.test('refuses invalid options and requirements', async (t) => {
   for (const publicUrl of [
     '',
     '/a',

@@ -5,7 +5,7 @@ import fc from '../../support/properties.ts'
 const t0 = 1_795_478_400
 const maxAgeSeconds = 60
 
-t.test('knows what it has seen, by key and id', async (t) => {
+t.test('recognizes a replay by key and id', async (t) => {
   const window = new ReplayWindow({ maxProofs: 1000, maxAgeSeconds })
   t.equal(window.record('key-1', 'a', t0, t0), 'new')
   t.equal(window.record('key-1', 'a', t0, t0 + maxAgeSeconds), 'replayed')
@@ -13,7 +13,7 @@ t.test('knows what it has seen, by key and id', async (t) => {
   t.equal(window.record('key-2', 'a', t0, t0), 'new')
 })
 
-t.test('forgets what is too old to be accepted again', async (t) => {
+t.test('forgets proofs that are too old to be accepted again', async (t) => {
   const window = new ReplayWindow({ maxProofs: 100_000, maxAgeSeconds })
   for (let n = 0; n < 500; n += 1) window.record('key', `${n}`, t0, t0)
   t.equal(window.size, 500)
@@ -26,7 +26,7 @@ t.test('forgets what is too old to be accepted again', async (t) => {
   )
 })
 
-t.test('a flood by one key is bounded, and its own affair', async (t) => {
+t.test('a flood by one key is bounded, and affects one partition', async (t) => {
   const maxProofs = 6400
   const window = new ReplayWindow({ maxProofs, maxAgeSeconds })
   const others = Array.from({ length: 1000 }, (_, n) => `other-${n}`)
@@ -45,17 +45,20 @@ t.test('a flood by one key is bounded, and its own affair', async (t) => {
   t.equal(window.record('flooder', 'next', t0 + 3, t0 + 3), 'new', 'it is over with the second')
 })
 
-t.test('a clock that goes back lets nothing pass twice, nor locks everybody out', async (t) => {
-  const window = new ReplayWindow({ maxProofs: 1000, maxAgeSeconds })
-  window.record('key', 'a', t0, t0)
-  window.record('key', 'b', t0 + 100, t0 + 100)
-  t.not(window.record('key', 'a', t0, t0), 'new')
-  const year_s = 365 * 86_400
-  window.record('key', 'c', t0 + year_s, t0 + year_s)
-  t.equal(window.record('key', 'd', t0 + 101, t0 + 101), 'new')
-})
+t.test(
+  'a clock that is set back allows no replay, and does not lock out all clients',
+  async (t) => {
+    const window = new ReplayWindow({ maxProofs: 1000, maxAgeSeconds })
+    window.record('key', 'a', t0, t0)
+    window.record('key', 'b', t0 + 100, t0 + 100)
+    t.not(window.record('key', 'a', t0, t0), 'new')
+    const year_s = 365 * 86_400
+    window.record('key', 'c', t0 + year_s, t0 + year_s)
+    t.equal(window.record('key', 'd', t0 + 101, t0 + 101), 'new')
+  },
+)
 
-t.test('property: none is new twice, however small the window', async () => {
+t.test('property: no proof is accepted twice, however small the window', async () => {
   const step = fc.record({
     wait_s: fc.nat(3),
     age_s: fc.integer({ min: -5, max: maxAgeSeconds }),

@@ -17,7 +17,7 @@ const same = [
   ['https://[::1]/a', 'https://[0:0:0:0:0:0:0:1]:443/a'],
 ] as const
 
-t.test('is the same for what RFC 3986 has for the same', async (t) => {
+t.test('equivalent URIs of RFC 3986 have the same normal form', async (t) => {
   for (const [a, b] of same) {
     t.type(normalizeTargetUri(a), 'string')
     t.equal(normalizeTargetUri(a), normalizeTargetUri(b), b)
@@ -36,11 +36,11 @@ const different = [
   ['https://api.test/a?b', 'https://api.test/a%3Fb'],
 ] as const
 
-t.test('is another for what may be another resource', async (t) => {
+t.test('URIs of different resources have different normal forms', async (t) => {
   for (const [a, b] of different) t.not(normalizeTargetUri(a), normalizeTargetUri(b), b)
 })
 
-t.test('is null for what is no http URI, or hides where it leads', async (t) => {
+t.test('is null for a URI that is not http or hides its target', async (t) => {
   for (const text of [
     '',
     '/a',
@@ -88,7 +88,7 @@ const encodeCharacter = (text: string, isLower: boolean) => {
   return `%${isLower ? hex : hex.toUpperCase()}`
 }
 
-t.test('property: however its characters are written, a path is one', async () => {
+t.test('property: any encoding of a path has the same normal form', async () => {
   fc.assert(
     fc.property(path, (segments) => {
       const written = segments.map((segment) =>
@@ -108,24 +108,27 @@ t.test('property: however its characters are written, a path is one', async () =
   )
 })
 
-t.test('property: the normal form is its own, and is a URI of ASCII without query', async () => {
-  fc.assert(
-    fc.property(
-      fc.oneof(
-        fc.webUrl({ withQueryParameters: true, withFragments: true }),
-        fc.string().map((text) => `https://api.test/${text}`),
-        fc.string(),
+t.test(
+  'property: normalization is idempotent, and returns an ASCII URI without query',
+  async () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.webUrl({ withQueryParameters: true, withFragments: true }),
+          fc.string().map((text) => `https://api.test/${text}`),
+          fc.string(),
+        ),
+        (text) => {
+          const normal = normalizeTargetUri(text)
+          if (normal === null) return true
+          return (
+            normalizeTargetUri(normal) === normal &&
+            /^https?:\/\/[\x21-\x7e]+$/.test(normal) &&
+            !/[?#]/.test(normal)
+          )
+        },
       ),
-      (text) => {
-        const normal = normalizeTargetUri(text)
-        if (normal === null) return true
-        return (
-          normalizeTargetUri(normal) === normal &&
-          /^https?:\/\/[\x21-\x7e]+$/.test(normal) &&
-          !/[?#]/.test(normal)
-        )
-      },
-    ),
-    { numRuns: 2000 },
-  )
-})
+      { numRuns: 2000 },
+    )
+  },
+)

@@ -28,7 +28,7 @@ async function presented(token: string, parts: ProofParts = {}, by = key) {
   return { dpop: { proof, method: 'GET', uri } }
 }
 
-t.test('a bound token is accepted with a proof by its key, and each proof once', async (t) => {
+t.test('accepts a bound token with a proof by its key, and each proof once', async (t) => {
   const verifier = start()
   const first = await presented(bound)
   t.match(await verifier.verify(bound, first), { cnf: { jkt: key.jkt } })
@@ -39,7 +39,7 @@ t.test('a bound token is accepted with a proof by its key, and each proof once',
 
 t.test('a bound token is refused without a proof, and by another key', async (t) => {
   const verifier = start()
-  for (const [demands, code] of [
+  for (const [requirements, code] of [
     [{}, 'dpop_proof_missing'],
     [{ dpop: { proof: undefined, method: 'GET', uri } }, 'dpop_proof_missing'],
     [{ dpop: { proof: 7 as never, method: 'GET', uri } }, 'dpop_proof_missing'],
@@ -47,12 +47,12 @@ t.test('a bound token is refused without a proof, and by another key', async (t)
     [await presented(bound, { token: unbound }), 'dpop_proof_invalid'],
     [await presented(bound, { htm: 'POST' }), 'dpop_proof_invalid'],
   ] as const) {
-    await t.rejects(verifier.verify(bound, demands), { code })
-    t.throws(() => verifier.verifySync(bound, demands), { code })
+    await t.rejects(verifier.verify(bound, requirements), { code })
+    t.throws(() => verifier.verifySync(bound, requirements), { code })
   }
 })
 
-t.test('a check that refuses the token uses no proof up', async (t) => {
+t.test('a proof of a refused token is not used up', async (t) => {
   const verifier = start()
   verifier.verifySync(bound, await presented(bound))
   const proof = await presented(bound)
@@ -71,9 +71,9 @@ t.test('a proof counts once per request, however often the request is checked', 
   const { dpop } = await presented(bound)
   const request = {}
   for (const scope of ['', 'orders:read', 'profile']) {
-    const demands = { dpop: { ...dpop, request }, scope }
-    t.match(await verifier.verify(bound, demands), { sub: 'user-1' })
-    t.match(verifier.verifySync(bound, demands), { sub: 'user-1' })
+    const requirements = { dpop: { ...dpop, request }, scope }
+    t.match(await verifier.verify(bound, requirements), { sub: 'user-1' })
+    t.match(verifier.verifySync(bound, requirements), { sub: 'user-1' })
   }
   const other = { dpop: { ...dpop, request: {} } }
   await t.rejects(verifier.verify(bound, other), { code: 'dpop_proof_replayed' })
@@ -87,23 +87,23 @@ t.test('a proof counts once per request, however often the request is checked', 
 t.test('an unbound token is a bearer token, and nothing else', async (t) => {
   const verifier = start()
   t.match(await verifier.verify(unbound), { sub: 'user-1' })
-  const demands = await presented(unbound)
-  await t.rejects(verifier.verify(unbound, demands), { code: 'token_unbound' })
+  const requirements = await presented(unbound)
+  await t.rejects(verifier.verify(unbound, requirements), { code: 'token_unbound' })
 })
 
-t.test('the proof is looked at before the scope, and after the token', async (t) => {
+t.test('the proof is checked before the scope, and after the token', async (t) => {
   const verifier = start()
   const scope = 'admin'
   await t.rejects(verifier.verify(bound, { scope }), { code: 'dpop_proof_missing' })
-  const demands = { ...(await presented(bound)), scope }
-  await t.rejects(verifier.verify(bound, demands), { code: 'scope_insufficient' })
+  const requirements = { ...(await presented(bound)), scope }
+  await t.rejects(verifier.verify(bound, requirements), { code: 'scope_insufficient' })
   const expired = mint(signingKey, {
     payload: claimsWith({ exp: now_s - 60, cnf: { jkt: key.jkt } }),
   })
   await t.rejects(verifier.verify(expired), { code: 'token_expired' })
 })
 
-t.test('a token that is bound in another way is not taken for a bearer token', async (t) => {
+t.test('a token with an unknown confirmation is not a bearer token', async (t) => {
   const verifier = start()
   for (const cnf of [
     null,

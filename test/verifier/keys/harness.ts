@@ -15,7 +15,7 @@ export const second = makeKey('ES256', 'second')
 export const day_s = 86_400
 
 /** A verifier of an issuer that answers as a test says. */
-export interface Setting {
+export interface TestSetup {
   readonly server: JwksServer
   readonly clock: TestClock
   readonly keys: KeySource
@@ -30,7 +30,7 @@ export async function setUp(
   t: Test,
   answer: JwksServer['answer'],
   changes: Partial<RemoteKeysOptions> = {},
-): Promise<Setting> {
+): Promise<TestSetup> {
   const server = await JwksServer.open(t, answer)
   const clock = new TestClock()
   const keys = createRemoteKeys({
@@ -62,7 +62,7 @@ export async function setUp(
 
 /** Resolves when a fetch that began in the background has changed the status so. */
 export async function until(
-  { verifier }: Pick<Setting, 'verifier'>,
+  { verifier }: Pick<TestSetup, 'verifier'>,
   isSo: (status: KeySourceStatus) => boolean,
 ): Promise<void> {
   while (!isSo(verifier.status().keys)) await new Promise((resolve) => setImmediate(resolve))

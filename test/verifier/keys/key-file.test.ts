@@ -14,7 +14,7 @@ import type { RemoteKeysOptions } from '../../../src/verifier/keys/remote-keys.t
 import { outsideFolder } from '../../support/project.ts'
 import { now_s } from '../../support/tokens.ts'
 import { type JwksServer, respond, serve } from '../jwks-server.ts'
-import { day_s, first, type Setting, second, setUp, until } from './harness.ts'
+import { day_s, first, second, setUp, type TestSetup, until } from './harness.ts'
 
 /** A verifier with a file, which was written so long before its start; null for no file. */
 async function withFile(
@@ -29,7 +29,7 @@ async function withFile(
     readonly text?: string
     readonly answer: JwksServer['answer']
   } & Partial<RemoteKeysOptions>,
-): Promise<Setting & { readonly path: string }> {
+): Promise<TestSetup & { readonly path: string }> {
   const path = join(outsideFolder(t), 'jwks.json')
   if (ageSeconds !== null) {
     writeFileSync(path, text ?? JSON.stringify({ keys: [first.publicJwk] }))
@@ -38,9 +38,9 @@ async function withFile(
   return { path, ...(await setUp(t, answer, { jwksFile: path, ...changes })) }
 }
 
-t.test('A30: a replica starts from the file while the issuer is away', async (t) => {
-  const setting = await withFile(t, { ageSeconds: 3600, answer: respond(503, '') })
-  const { answer, answerSync, clock, keys, server } = setting
+t.test('A30: a replica starts from the file while the issuer is unavailable', async (t) => {
+  const setup = await withFile(t, { ageSeconds: 3600, answer: respond(503, '') })
+  const { answer, answerSync, clock, keys, server } = setup
   t.equal(await answerSync(first), 'keys_unavailable', 'nothing is read before it is needed')
   t.equal(await answer(first), 'accepted')
   await keys.ready()
@@ -59,7 +59,7 @@ t.test('A30: a replica starts from the file while the issuer is away', async (t)
   t.match(keys.status(), { source: 'network', ageSeconds: 0 })
 })
 
-t.test('A30: an issuer that is silent keeps nobody waiting for its deadline', async (t) => {
+t.test('A30: a start with a file does not wait for the deadline of a silent issuer', async (t) => {
   const { answer, keys } = await withFile(t, {
     ageSeconds: 0,
     answer: () => {},
@@ -70,7 +70,7 @@ t.test('A30: an issuer that is silent keeps nobody waiting for its deadline', as
   await keys.close()
 })
 
-t.test('an issuer that answers goes before the file', async (t) => {
+t.test('the keys of the issuer take precedence over the file', async (t) => {
   const { answer, keys } = await withFile(t, { ageSeconds: 0, answer: serve([second]) })
   t.equal(await answer(first), 'token_key_unknown')
   t.equal(await answer(second), 'accepted')
@@ -94,7 +94,7 @@ t.test('the keys of the file are as old as the file', async (t) => {
   t.match(late.keys.status(), { count: 0, source: 'file', ageSeconds: day_s + 1 })
 })
 
-t.test('a file from the future counts as written now', async (t) => {
+t.test('a file with a time in the future counts as written now', async (t) => {
   const { answer, clock, keys } = await withFile(t, {
     ageSeconds: -10 * day_s,
     answer: respond(503, ''),
@@ -105,7 +105,7 @@ t.test('a file from the future counts as written now', async (t) => {
   t.equal(await answer(first), 'keys_unavailable')
 })
 
-t.test('a file that cannot be used is named, and stops nothing', async (t) => {
+t.test('an unusable file is reported, and does not prevent the start', async (t) => {
   const good = JSON.stringify({ keys: [first.publicJwk] })
   const cases: Record<string, [string | null, RegExp]> = {
     'no file': [null, /cannot be read: ENOENT/],
@@ -133,7 +133,7 @@ t.test('a file that cannot be used is named, and stops nothing', async (t) => {
   }
 })
 
-t.test('no file is read that anybody may write, nor a pipe or a folder', async (t) => {
+t.test('refuses a file that other users can write, a pipe and a folder', async (t) => {
   const open = await withFile(t, { ageSeconds: 0, answer: respond(500, '') })
   chmodSync(open.path, 0o666)
   t.equal(await open.answer(first), 'keys_unavailable')
@@ -156,7 +156,7 @@ t.test('no file is read that anybody may write, nor a pipe or a folder', async (
   t.same(readdirSync(join(folder.path, '..')), ['jwks.json'], 'nothing is left over')
 })
 
-t.test('what was fetched is kept, and starts the next one', async (t) => {
+t.test('fetched keys are written, and used at the next start', async (t) => {
   const { path, keys, server } = await withFile(t, {
     ageSeconds: null,
     answer: serve([first, second]),
@@ -183,13 +183,13 @@ t.test('what was fetched is kept, and starts the next one', async (t) => {
   t.equal(next.keys.find('first', 'ES256'), key)
 })
 
-t.test('the file follows the keys, and is confirmed once a minute', async (t) => {
-  const { path, keys, clock, server, ...setting } = await withFile(t, {
+t.test('the file is written when the keys change, and once a minute', async (t) => {
+  const { path, keys, clock, server, ...setup } = await withFile(t, {
     ageSeconds: null,
     answer: serve([first], { etag: '"a"' }),
   })
   const isWrittenAfter = (after_s: number) =>
-    until(setting, () => {
+    until(setup, () => {
       return statSync(path, { throwIfNoEntry: false })?.mtimeMs === (now_s + after_s) * 1000
     })
   await keys.ready()
@@ -209,7 +209,7 @@ t.test('the file follows the keys, and is confirmed once a minute', async (t) =>
   t.match(keys.status(), { count: 1, fileError: null })
 })
 
-t.test('private members and refused keys are not kept', async (t) => {
+t.test('private members and refused keys are not written', async (t) => {
   const leaked = { ...second.publicJwk, d: 'c2VjcmV0' }
   const { path, keys } = await withFile(t, {
     ageSeconds: null,

@@ -19,7 +19,7 @@ t.test('a key that stays published is imported once', async (t) => {
   t.not(readKeySet({ keys: all }).find('key-ES256', 'ES256'), one.find('key-ES256', 'ES256'))
 })
 
-t.test('a kid, an algorithm or a public member that is another makes another key', async (t) => {
+t.test('another kid, algorithm or public member is another key', async (t) => {
   const rsa = makeKey('RS256', 'a').publicJwk
   const old = readKeySet({ keys: [rsa, { ...rsa, kid: 'b' }, { ...rsa, alg: 'PS256' }] })
   t.equal(new Set(old.keys).size, 3)
@@ -29,7 +29,7 @@ t.test('a kid, an algorithm or a public member that is another makes another key
   t.notOk(haveSameKeys(old, readKeySet({ keys: [rsa] }, old)), 'one is gone')
 })
 
-t.test('A26: a key that was good before is refused all the same when it is not now', async (t) => {
+t.test('A26: a known key that becomes invalid is refused', async (t) => {
   const [jwk = {}, other = {}] = all
   const old = readKeySet({ keys: [jwk, other] })
   for (const change of [{ use: 'enc' }, { d: 'AAAA' }, { key_ops: ['sign'] }, { kid: '' }]) {
@@ -39,7 +39,7 @@ t.test('A26: a key that was good before is refused all the same when it is not n
   }
 })
 
-t.test('A10: a key is the same object for as long as it stays in the set', async (t) => {
+t.test('A10: a key stays the same object while it is in the set', async (t) => {
   const { server, clock, keys } = await setUp(t, serve([first]))
   await keys.ready()
   const find = () => keys.find('first', 'ES256')
@@ -63,7 +63,7 @@ t.test('A10: a key is the same object for as long as it stays in the set', async
   t.equal(find(), 'keys_unavailable', 'too old')
 })
 
-t.test('a forced refresh waits for no cooldown, and asks after the call', async (t) => {
+t.test('refreshNow ignores the cooldown, and fetches after the call', async (t) => {
   const seen: (string | undefined)[] = []
   const { server, keys } = await setUp(t, serve([first, second]))
   await keys.ready()

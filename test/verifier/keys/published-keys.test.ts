@@ -16,7 +16,7 @@ function conditional(
   }
 }
 
-t.test('a set that is still the same is not sent again, and its age begins anew', async (t) => {
+t.test('a 304 renews the age of the set', async (t) => {
   const seen: (string | undefined)[] = []
   const { answer, clock, keys } = await setUp(t, conditional(seen))
   await keys.ready()
@@ -30,7 +30,7 @@ t.test('a set that is still the same is not sent again, and its age begins anew'
   t.equal(keys.find('first', 'ES256'), key)
 })
 
-t.test('a set that was too old serves again when it is confirmed', async (t) => {
+t.test('a 304 makes an expired set usable again', async (t) => {
   const { answer, answerSync, server, clock, keys } = await setUp(t, conditional([]))
   await keys.ready()
   const key = keys.find('first', 'ES256')
@@ -46,7 +46,7 @@ t.test('a set that was too old serves again when it is confirmed', async (t) => 
   t.equal(keys.find('first', 'ES256'), key)
 })
 
-t.test('a 304 says how long the set is fresh from then on', async (t) => {
+t.test('a 304 renews the freshness of the set', async (t) => {
   const headers = { 'cache-control': 'max-age=300' }
   const { keys } = await setUp(t, conditional([], headers))
   await keys.ready()
@@ -55,7 +55,7 @@ t.test('a 304 says how long the set is fresh from then on', async (t) => {
   t.equal(keys.status().nextRefreshSeconds, 80)
 })
 
-t.test('the tag is that of the last set, and forgotten with it', async (t) => {
+t.test('the entity tag is that of the last set', async (t) => {
   const seen: (string | undefined)[] = []
   const { server, keys } = await setUp(t, conditional(seen))
   await keys.ready()
@@ -68,7 +68,7 @@ t.test('the tag is that of the last set, and forgotten with it', async (t) => {
   t.same(seen, [undefined, '"one"', undefined])
 })
 
-t.test('a tag of any length is no burden', async (t) => {
+t.test('a long entity tag is ignored', async (t) => {
   const seen: (string | undefined)[] = []
   const { keys } = await setUp(t, conditional(seen, { etag: `"${'x'.repeat(255)}"` }))
   await keys.ready()
@@ -76,7 +76,7 @@ t.test('a tag of any length is no burden', async (t) => {
   t.same(seen, [undefined, undefined])
 })
 
-t.test('an answer that cannot be used leaves the tag of the set in use', async (t) => {
+t.test('an invalid response keeps the entity tag of the set in use', async (t) => {
   const seen: (string | undefined)[] = []
   const { server, keys } = await setUp(t, conditional(seen))
   await keys.ready()

@@ -9,15 +9,15 @@ import { day_s, first, second, setUp, until } from './harness.ts'
 t.test('fetches the keys once, from below the issuer', async (t) => {
   const paths: (string | undefined)[] = []
   const answer = serve([first])
-  const { verifier, ...setting } = await setUp(t, (request, response) => {
+  const { verifier, ...setup } = await setUp(t, (request, response) => {
     paths.push(request.url)
     answer(request, response)
   })
-  t.equal(await setting.answerSync(makeKey('ES256', 'x')), 'keys_unavailable')
+  t.equal(await setup.answerSync(makeKey('ES256', 'x')), 'keys_unavailable')
   await verifier.ready()
   await verifier.ready()
-  t.equal(await setting.answer(first), 'accepted')
-  t.equal(await setting.answerSync(first), 'accepted')
+  t.equal(await setup.answer(first), 'accepted')
+  t.equal(await setup.answerSync(first), 'accepted')
   t.same(paths, ['/.well-known/jwks.json'])
   t.same(verifier.status().keys, {
     count: 1,
@@ -28,11 +28,11 @@ t.test('fetches the keys once, from below the issuer', async (t) => {
     lastError: null,
     fileError: null,
   })
-  setting.clock.advance_s(7)
+  setup.clock.advance_s(7)
   t.match(verifier.status().keys, { ageSeconds: 7, nextRefreshSeconds: 233 })
 })
 
-t.test('fetches from another address, if it is told one', async (t) => {
+t.test('fetches from jwksUri', async (t) => {
   const { issuer } = await JwksServer.open(t, respond(500, ''))
   const elsewhere = await JwksServer.open(t, serve([first]))
   const jwksUri = `${elsewhere.issuer}/k?a=1`
@@ -42,14 +42,14 @@ t.test('fetches from another address, if it is told one', async (t) => {
   t.equal(elsewhere.requests, 1)
 })
 
-t.test('a crowd at the start makes one request', async (t) => {
+t.test('concurrent tokens at the start cause one request', async (t) => {
   const { answer, server } = await setUp(t, serve([first]))
   const answers = await Promise.all(Array.from({ length: 50 }, () => answer(first)))
   t.same(new Set(answers), new Set(['accepted']))
   t.equal(server.requests, 1)
 })
 
-t.test('an issuer that starts a moment later is found a moment later', async (t) => {
+t.test('an issuer that starts later is retried soon', async (t) => {
   const { answer, server, clock } = await setUp(t, respond(503, ''))
   t.equal(await answer(first), 'keys_unavailable')
   t.equal(await answer(first), 'keys_unavailable')
@@ -59,7 +59,7 @@ t.test('an issuer that starts a moment later is found a moment later', async (t)
   t.equal(await answer(first), 'accepted')
 })
 
-t.test('A29: a flood of unknown kids makes one request a cooldown', async (t) => {
+t.test('A29: a flood of unknown kids causes one request per cooldown', async (t) => {
   const { answer, server, clock, verifier } = await setUp(t, serve([first]))
   await verifier.ready()
   const flood = async () => {
@@ -107,17 +107,17 @@ t.test('A29: after a flood a new key is found, and meanwhile known keys do not w
   t.equal(server.requests, 2)
 })
 
-t.test('an unknown kid met by verifySync is known to the next call', async (t) => {
-  const setting = await setUp(t, serve([first]))
-  await setting.verifier.ready()
-  setting.server.answer = serve([first, second])
-  setting.clock.advance_s(5)
-  t.equal(await setting.answerSync(second), 'token_key_unknown')
-  await until(setting, ({ ageSeconds }) => ageSeconds === 0)
-  t.equal(await setting.answerSync(second), 'accepted')
+t.test('verifySync with an unknown kid starts a fetch for the next call', async (t) => {
+  const setup = await setUp(t, serve([first]))
+  await setup.verifier.ready()
+  setup.server.answer = serve([first, second])
+  setup.clock.advance_s(5)
+  t.equal(await setup.answerSync(second), 'token_key_unknown')
+  await until(setup, ({ ageSeconds }) => ageSeconds === 0)
+  t.equal(await setup.answerSync(second), 'accepted')
 })
 
-t.test('A30: a set that is no longer fresh says nothing of a key that it lacks', async (t) => {
+t.test('A30: an unknown kid is keys_unavailable while the set is stale', async (t) => {
   const { answer, answerSync, server, clock, verifier } = await setUp(t, serve([first]))
   await verifier.ready()
   server.answer = respond(503, '')
@@ -132,7 +132,7 @@ t.test('A30: a set that is no longer fresh says nothing of a key that it lacks',
   t.equal(await answer(second), 'token_key_unknown')
 })
 
-t.test('a kid of another algorithm asks for nothing', async (t) => {
+t.test('a known kid with another algorithm causes no fetch', async (t) => {
   const { answer, server, clock } = await setUp(t, serve([first]))
   t.equal(await answer(first), 'accepted')
   clock.advance_s(5)
@@ -141,28 +141,28 @@ t.test('a kid of another algorithm asks for nothing', async (t) => {
 })
 
 t.test('A10: the set is replaced whole', async (t) => {
-  const setting = await setUp(t, serve([first, second]))
-  t.equal(await setting.answer(first), 'accepted')
-  setting.server.answer = serve([second])
-  setting.clock.advance_s(240)
-  t.equal(await setting.answerSync(first), 'accepted', 'the fetch is only now under way')
-  await until(setting, ({ ageSeconds }) => ageSeconds === 0)
-  t.equal(await setting.answer(first), 'token_key_unknown')
-  t.equal(await setting.answerSync(first), 'token_key_unknown')
-  t.equal(await setting.answer(second), 'accepted')
+  const setup = await setUp(t, serve([first, second]))
+  t.equal(await setup.answer(first), 'accepted')
+  setup.server.answer = serve([second])
+  setup.clock.advance_s(240)
+  t.equal(await setup.answerSync(first), 'accepted', 'the fetch is only now under way')
+  await until(setup, ({ ageSeconds }) => ageSeconds === 0)
+  t.equal(await setup.answer(first), 'token_key_unknown')
+  t.equal(await setup.answerSync(first), 'token_key_unknown')
+  t.equal(await setup.answer(second), 'accepted')
 })
 
 t.test('A10: a key that was replaced under its kid no longer verifies', async (t) => {
-  const setting = await setUp(t, serve([first]))
-  t.equal(await setting.answer(first), 'accepted')
-  setting.server.answer = serve([makeKey('ES256', 'first')])
-  setting.clock.advance_s(240)
-  await setting.answer(first)
-  await until(setting, ({ ageSeconds }) => ageSeconds === 0)
-  t.equal(await setting.answer(first), 'token_signature')
+  const setup = await setUp(t, serve([first]))
+  t.equal(await setup.answer(first), 'accepted')
+  setup.server.answer = serve([makeKey('ES256', 'first')])
+  setup.clock.advance_s(240)
+  await setup.answer(first)
+  await until(setup, ({ ageSeconds }) => ageSeconds === 0)
+  t.equal(await setup.answer(first), 'token_signature')
 })
 
-t.test('keys are fetched anew when four fifths of their freshness have passed', async (t) => {
+t.test('keys are fetched again after four fifths of their freshness', async (t) => {
   const cases: [Record<string, string>, number][] = [
     [{}, 240],
     [{ 'cache-control': 'public, max-age=100' }, 80],
@@ -188,14 +188,14 @@ t.test('keys are fetched anew when four fifths of their freshness have passed', 
   }
 })
 
-t.test('keys are fetched anew without a token coming by', async (t) => {
+t.test('keys are fetched again without a token', async (t) => {
   const { server, verifier } = await setUp(t, serve([first], { 'cache-control': 'max-age=1' }))
   await verifier.ready()
   await server.nextRequest()
   t.equal(server.requests, 2)
 })
 
-t.test('a clock that was set back delays nothing', async (t) => {
+t.test('a clock that was set back delays no fetch', async (t) => {
   const { answer, server, clock, verifier } = await setUp(t, serve([first]))
   await verifier.ready()
   server.answer = serve([first, second])
@@ -280,7 +280,7 @@ const failures: Record<string, { answer: JwksServer['answer']; error: RegExp }> 
 /** Short where nothing else ends the fetch, else so long that a busy machine does not matter. */
 const timeoutMs = (what: string) => (/silence|slow/.test(what) ? 200 : 5000)
 
-t.test('A30: whatever goes wrong at the start is 503, and heals', async (t) => {
+t.test('A30: every failure at the start is 503 until a fetch succeeds', async (t) => {
   for (const [what, failure] of Object.entries(failures)) {
     const { answer, answerSync, server, clock, verifier } = await setUp(t, failure.answer, {
       fetchTimeoutMs: timeoutMs(what),
@@ -296,15 +296,15 @@ t.test('A30: whatever goes wrong at the start is 503, and heals', async (t) => {
   }
 })
 
-t.test('A30: whatever goes wrong later, the last good set serves for a day', async (t) => {
+t.test('A30: after every failure the last good set is used for a day', async (t) => {
   for (const [what, failure] of Object.entries(failures)) {
-    const setting = await setUp(t, serve([first]), { fetchTimeoutMs: timeoutMs(what) })
-    const { answer, answerSync, server, clock, verifier } = setting
+    const setup = await setUp(t, serve([first]), { fetchTimeoutMs: timeoutMs(what) })
+    const { answer, answerSync, server, clock, verifier } = setup
     await verifier.ready()
     server.answer = failure.answer
     clock.advance_s(240)
     t.equal(await answer(first), 'accepted', what)
-    await until(setting, ({ lastError }) => lastError !== null)
+    await until(setup, ({ lastError }) => lastError !== null)
     t.match(verifier.status().keys, { count: 1, ageSeconds: 240, lastError: failure.error }, what)
     t.equal(await answer(second), 'token_key_unknown', what)
     clock.advance_s(day_s - 240)
@@ -339,14 +339,14 @@ t.test('A30: an endless body is cut off', async (t) => {
   await cutOff.promise
 })
 
-t.test('nobody listening is 503', async (t) => {
+t.test('a refused connection is 503', async (t) => {
   const { server, answer, verifier } = await setUp(t, serve([first]))
   server.close()
   t.equal(await answer(first), 'keys_unavailable')
   t.match(verifier.status().keys.lastError, /fetch failed: .*ECONNREFUSED/)
 })
 
-t.test('the age at which keys no longer serve can be set', async (t) => {
+t.test('maxJwksAgeSeconds limits the age of the keys', async (t) => {
   const { answer, server, clock } = await setUp(t, serve([first]), { maxAgeSeconds: 60 })
   t.equal(await answer(first), 'accepted')
   server.answer = respond(500, '')
@@ -356,7 +356,7 @@ t.test('the age at which keys no longer serve can be set', async (t) => {
   t.equal(await answer(first), 'keys_unavailable')
 })
 
-t.test('close ends a fetch that is under way, and all that would follow', async (t) => {
+t.test('close aborts a fetch, and prevents further fetches', async (t) => {
   const { answer, answerSync, server, clock, verifier } = await setUp(t, serve([first]))
   await verifier.ready()
   server.answer = () => {}

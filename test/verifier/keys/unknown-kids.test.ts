@@ -7,7 +7,7 @@ import { first, second, setUp } from './harness.ts'
 
 const invented = makeKey('ES256', 'invented')
 
-t.test('A29: one kid that never is published is asked for less and less often', async (t) => {
+t.test('A29: the cooldown of a kid that is never published grows', async (t) => {
   const { answer, server, clock, keys } = await setUp(t, serve([first]))
   await keys.ready()
   const askedAt_s: number[] = []
@@ -22,7 +22,7 @@ t.test('A29: one kid that never is published is asked for less and less often', 
   t.same(askedAt_s, [5, 10, 20, 40, 80])
 })
 
-t.test('A29: and keeps no other unknown kid from being asked for', async (t) => {
+t.test('A29: the cooldown of one unknown kid does not delay other kids', async (t) => {
   const { answer, server, clock, keys } = await setUp(t, serve([first]))
   await keys.ready()
   for (let times = 0; times < 3; times += 1) {
@@ -38,7 +38,7 @@ t.test('A29: and keeps no other unknown kid from being asked for', async (t) => 
   t.equal(server.requests, 5)
 })
 
-t.test('A29: what was absent is forgotten when there are newer keys', async (t) => {
+t.test('A29: newer keys reset the cooldowns of unknown kids', async (t) => {
   const { answer, server, clock, keys } = await setUp(t, serve([first]))
   await keys.ready()
   for (let times = 0; times < 3; times += 1) {
@@ -77,7 +77,7 @@ t.test(
   },
 )
 
-t.test('A29: an issuer that asks to be left alone is not asked for unknown kids', async (t) => {
+t.test('A29: Retry-After applies to fetches for unknown kids', async (t) => {
   const { answer, server, clock, keys } = await setUp(t, serve([first]))
   await keys.ready()
   server.answer = respond(429, '', { 'retry-after': '20' })
@@ -91,7 +91,7 @@ t.test('A29: an issuer that asks to be left alone is not asked for unknown kids'
   t.equal(await answer(second), 'accepted')
 })
 
-t.test('A29: so many tokens wait for a fetch, and no more', async (t) => {
+t.test('A29: the number of tokens that wait for a fetch is limited', async (t) => {
   const { server, clock, keys } = await setUp(t, serve([first]))
   await keys.ready()
   clock.advance_s(5)
@@ -113,7 +113,7 @@ t.test('A29: so many tokens wait for a fetch, and no more', async (t) => {
   t.equal(server.requests, 2)
 })
 
-t.test('A29: the memory for absent kids has a limit, and the wait too', async (t) => {
+t.test('A29: the memory for unknown kids has a limit, and their cooldown, too', async (t) => {
   const kids = new UnknownKids()
   t.equal(kids.extraCooldownMs('a'), 0)
   for (let times = 0; times < 2000; times += 1) kids.record('a')
@@ -128,7 +128,7 @@ t.test('A29: the memory for absent kids has a limit, and the wait too', async (t
   t.equal(kids.extraCooldownMs('b0'), 0)
 })
 
-t.test('a kid is never kept out for longer than it had been asked for', async () => {
+t.test('the cooldown of a kid is never longer than the time since its first fetch', async () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 0, max: 100_000 })), (pausesMs) => {
       const kids = new UnknownKids()

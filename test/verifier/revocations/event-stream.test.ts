@@ -19,7 +19,7 @@ const messages = [
   { type: 'comment' },
 ]
 
-t.test('reads what an issuer writes, in whatever pieces it comes', async (t) => {
+t.test('parses the events of an issuer, in chunks of any size', async (t) => {
   t.same(readAll(stream), messages)
   t.same(readAll(stream.replaceAll('\n', '\r\n')), messages)
   const bytes = Buffer.from(stream)
@@ -33,7 +33,7 @@ t.test('reads what an issuer writes, in whatever pieces it comes', async (t) => 
   )
 })
 
-t.test('an event holds nothing of the one before', async (t) => {
+t.test('an event has no fields of the previous one', async (t) => {
   t.same(readAll('id: 1\nevent: a\ndata: x\n\ndata: y\n\n').at(1), {
     type: 'event',
     id: '',
@@ -42,7 +42,7 @@ t.test('an event holds nothing of the one before', async (t) => {
   })
 })
 
-t.test('a line, or an event, without end is given up', async (t) => {
+t.test('an endless line or event is rejected', async (t) => {
   const half = 'x'.repeat(maxEventBytes / 2)
   t.throws(() => readAll(`data: ${half}`, half), /longer than/)
   t.throws(() => readAll(`: ${half}`, half, half), /longer than/, 'a comment')
@@ -51,11 +51,11 @@ t.test('a line, or an event, without end is given up', async (t) => {
   for (let n = 0; n < 10; n++) t.equal(parser.parse(Buffer.from(`data: ${half}\n\n`)).length, 1)
 })
 
-t.test('what is not UTF-8 is refused', async (t) => {
+t.test('bytes that are not UTF-8 are rejected', async (t) => {
   t.throws(() => readAll(Buffer.from([0x64, 0xff, 0x0a])))
 })
 
-t.test('whatever comes is read, or refused by an Error', async (t) => {
+t.test('any input is parsed, or rejected with an Error', async (t) => {
   const piece = fc.oneof(
     fc.constantFrom('\n', '\r\n', 'data:', 'id: ', ':', 'retry: 5', 'event: '),
     fc.uint8Array({ maxLength: 5 }),

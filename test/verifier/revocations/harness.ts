@@ -49,8 +49,8 @@ export function follow(
     verifier,
     status,
     /** "accepted", or why a token with these claims is refused. */
-    answer: (claims: Record<string, unknown> = {}, by = feed.key, demands = {}) =>
-      answerOf(() => verifier.verify(mint(by, { payload: claimsWith(claims) }), demands)),
+    answer: (claims: Record<string, unknown> = {}, by = feed.key, requirements = {}) =>
+      answerOf(() => verifier.verify(mint(by, { payload: claimsWith(claims) }), requirements)),
     untilState: (state: string) => until(state, () => status().state === state),
     untilError: (pattern: RegExp) =>
       until(String(pattern), () => pattern.test(status().lastError ?? '')),

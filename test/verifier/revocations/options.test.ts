@@ -7,7 +7,7 @@ import { openFollowing } from './harness.ts'
 
 const jwks = { keys: [makeKey('ES256').publicJwk] }
 
-t.test('what is not acceptable is refused, with its name', async (t) => {
+t.test('refuses invalid options, by name', async (t) => {
   const cases: [unknown, string][] = [
     ['yes', '/revocations'],
     [null, '/revocations'],
@@ -37,7 +37,7 @@ t.test('what is not acceptable is refused, with its name', async (t) => {
   })
 })
 
-t.test('none are followed unless it is asked for', async (t) => {
+t.test('following revocations is off by default', async (t) => {
   for (const revocations of [undefined, false]) {
     const verifier = createVerifier({
       issuer,
@@ -53,7 +53,7 @@ t.test('none are followed unless it is asked for', async (t) => {
   await verifier.close()
 })
 
-t.test('the feed is where the keys are, or at the issuer', async (t) => {
+t.test('the feed is below the address of the keys, or of the issuer', async (t) => {
   const feed = await FeedServer.open(t, makeKey('ES256'))
   const base = feed.uri.slice(0, -'/revocations'.length)
   const places: Partial<VerifierOptions>[] = [
@@ -70,7 +70,7 @@ t.test('the feed is where the keys are, or at the issuer', async (t) => {
   }
 })
 
-t.test('maxStalenessSeconds holds where a use does not say otherwise', async (t) => {
+t.test('maxStalenessSeconds applies to a use without failClosed', async (t) => {
   const { feed, clock, answer, untilState } = await openFollowing(t, { maxStalenessSeconds: 20 })
   await untilState('streaming')
   t.equal(await answer(), 'accepted')

@@ -40,7 +40,7 @@ async function startIssuer(t: Test, cwd: string, name: string, port: number) {
   }
 }
 
-t.test('an issuer that is killed and started again: nothing is missed', async (t) => {
+t.test('no revocation is missed while an issuer is killed and restarted', async (t) => {
   const cwd = t.testdir()
   const port = await freePort()
   const name = `http://localhost:${port}`

@@ -7,7 +7,7 @@ function claims(changes: Record<string, unknown> = {}): AccessTokenClaims {
   return claimsWith(changes) as unknown as AccessTokenClaims
 }
 
-t.test('a session ends for good, by whatever clock its tokens were signed', async (t) => {
+t.test('a revoked session is refused whatever the iat of its tokens', async (t) => {
   const rules = new RevocationList(100)
   t.notOk(rules.isRevoked(claims(), 'k1'))
   t.ok(rules.add({ kind: 'session', id: 'session-1', at_s: now_s }))
@@ -17,7 +17,7 @@ t.test('a session ends for good, by whatever clock its tokens were signed', asyn
   t.notOk(rules.isRevoked(claims({ sid: undefined }), 'k1'))
 })
 
-t.test('a user, and everybody, until a time', async (t) => {
+t.test('the tokens of a user, and all tokens, are refused until a time', async (t) => {
   for (const kind of ['user', 'all'] as const) {
     const rules = new RevocationList(100)
     rules.add({ kind, id: kind === 'user' ? 'user-1' : '', at_s: now_s })
@@ -27,7 +27,7 @@ t.test('a user, and everybody, until a time', async (t) => {
   }
 })
 
-t.test('a key, whatever its tokens say of when they were signed', async (t) => {
+t.test('a revoked key is refused whatever the iat of its tokens', async (t) => {
   const rules = new RevocationList(100)
   rules.add({ kind: 'key', id: 'k1', at_s: now_s })
   t.ok(rules.isRevoked(claims({ iat: now_s + 1000 }), 'k1'))
@@ -35,7 +35,7 @@ t.test('a key, whatever its tokens say of when they were signed', async (t) => {
   t.ok(rules.isKeyRevoked('k1'))
 })
 
-t.test('A28: of two not-before rules the later wins, whichever came last', async (t) => {
+t.test('A28: of two not-before rules the later wins, in any order', async (t) => {
   for (const times of [
     [now_s, now_s - 100],
     [now_s - 100, now_s],
@@ -55,7 +55,7 @@ t.test('A28: of two not-before rules the later wins, whichever came last', async
   }
 })
 
-t.test('an entry goes when its time is over, and not before', async (t) => {
+t.test('an entry is removed when its tokens have expired, and not earlier', async (t) => {
   const rules = new RevocationList(100)
   rules.add({ kind: 'session', id: 'session-1', at_s: now_s })
   rules.add({ kind: 'user', id: 'user-2', at_s: now_s })
@@ -72,7 +72,7 @@ t.test('an entry goes when its time is over, and not before', async (t) => {
   t.notOk(rules.isRevoked(claims(), 'k1'))
 })
 
-t.test('too many become one rule for all: nothing revoked is accepted', async (t) => {
+t.test('a full list becomes coarser, and no revoked token is accepted', async (t) => {
   const rules = new RevocationList(1000)
   const at = (n: number) => now_s - 100_000 + n
   for (let n = 0; n < 50_000; n++) {
@@ -88,7 +88,7 @@ t.test('too many become one rule for all: nothing revoked is accepted', async (t
   t.notOk(rules.isRevoked(claims({ iat: at(50_000) }), 'k1'), 'what is newer is good')
 })
 
-t.test('more revoked keys than there can be are said to be too many', async (t) => {
+t.test('too many revoked keys are an error', async (t) => {
   const rules = new RevocationList(100)
   for (let n = 0; n < 1000; n++) rules.add({ kind: 'key', id: `k${n}`, at_s: now_s })
   t.throws(() => rules.add({ kind: 'key', id: 'one more', at_s: now_s }), /more than 1000 keys/)

@@ -13,7 +13,7 @@ import {
   withSignature,
 } from '../../support/tokens.ts'
 import { keyOf, keys } from '../harness.ts'
-import type { Setting } from './programs/checks.ts'
+import type { CheckInput } from './programs/checks.ts'
 
 /** The length of a signature may stay, but not what it says. */
 const forge = (token: string) => withSignature(token, (signature) => signature.reverse())
@@ -26,7 +26,7 @@ function withShortSalt({ privateKey: key, ...named }: TestKey): string {
 }
 
 /** The questions to a verifier on any runtime. */
-export async function makeSetting(): Promise<Setting> {
+export async function makeInput(): Promise<CheckInput> {
   const tokens = Object.fromEntries(keys.map((key) => [key.alg, mint(key)]))
   const pairs = [makeEncryptionPair('P-256'), makeEncryptionPair('X25519')]
   const proofKey = await makeProofKey()

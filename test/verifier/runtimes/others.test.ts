@@ -8,8 +8,8 @@ import { keyOf } from '../harness.ts'
 import { JwksServer, serve } from '../jwks-server.ts'
 import { listen } from '../listen.ts'
 import { FeedServer } from '../revocations/feed-server.ts'
-import { expectedAnswers, makeSetting } from './harness.ts'
-import type { AllSetting } from './programs/all.ts'
+import { expectedAnswers, makeInput } from './harness.ts'
+import type { RuntimeInput } from './programs/all.ts'
 
 interface Runtime {
   readonly command: () => readonly string[]
@@ -49,8 +49,8 @@ for (const [name, { command, without = [] }] of Object.entries(runtimes)) {
       await feed.add('session', 'session-1')
       response.end()
     })
-    const setting: AllSetting = {
-      ...(await makeSetting()),
+    const input: RuntimeInput = {
+      ...(await makeInput()),
       keyServer: keyServer.issuer,
       firstToken: mint(first, { payload }),
       secondToken: mint(second, { payload }),
@@ -58,7 +58,7 @@ for (const [name, { command, without = [] }] of Object.entries(runtimes)) {
       revoke,
     }
     const program = join(projectFolder, 'test/verifier/runtimes/programs/all.ts')
-    const { code, stdout, stderr } = await run(t, [program, JSON.stringify(setting)], {
+    const { code, stdout, stderr } = await run(t, [program, JSON.stringify(input)], {
       command: command(),
       cwd: folder,
       env: { DENO_DIR: join(folder, 'deno') },

@@ -2,9 +2,9 @@
 import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createVerifier } from '../../../../src/verifier/index.ts'
-import { answerOf, checkFixedKeys, type Setting } from './checks.ts'
+import { answerOf, type CheckInput, checkFixedKeys } from './checks.ts'
 
-export interface AllSetting extends Setting {
+export interface RuntimeInput extends CheckInput {
   /** Its JWKS has the first key until `/next` is asked for, and then the second. */
   readonly keyServer: string
   readonly firstToken: string
@@ -23,8 +23,8 @@ async function until(answer: string, check: () => unknown): Promise<string> {
   }
 }
 
-async function checkFetchedKeys(setting: AllSetting) {
-  const { keyServer: issuer, now_s, firstToken, secondToken } = setting
+async function checkFetchedKeys(input: RuntimeInput) {
+  const { keyServer: issuer, now_s, firstToken, secondToken } = input
   let nowMs = now_s * 1000
   const clock = { nowMs: () => nowMs }
   const verifier = createVerifier({ issuer, audience: null, clock, clockToleranceSeconds: 300 })
@@ -38,15 +38,15 @@ async function checkFetchedKeys(setting: AllSetting) {
   return [first, gone, second]
 }
 
-async function checkRevocations(setting: AllSetting) {
-  const { issuer, audience, jwks, feed: uri, now_s } = setting
+async function checkRevocations(input: RuntimeInput) {
+  const { issuer, audience, jwks, feed: uri, now_s } = input
   const clock = { nowMs: () => now_s * 1000 }
   const revocations = { uri, pollIntervalSeconds: 1 }
   const verifier = createVerifier({ issuer, audience, jwks, clock, revocations })
   await verifier.ready()
-  const token = setting.tokens.ES256 ?? ''
+  const token = input.tokens.ES256 ?? ''
   const before = await answerOf(() => verifier.verify(token))
-  await fetch(setting.revoke)
+  await fetch(input.revoke)
   const after = await until('token_revoked', () => verifier.verify(token))
   await verifier.close()
   return [before, after]
@@ -54,11 +54,11 @@ async function checkRevocations(setting: AllSetting) {
 
 const [, , text] = process.argv
 if (text !== undefined) {
-  const setting: AllSetting = JSON.parse(text)
+  const input: RuntimeInput = JSON.parse(text)
   const result = {
-    ...(await checkFixedKeys(setting)),
-    fetchedKeys: await checkFetchedKeys(setting),
-    revocations: await checkRevocations(setting),
+    ...(await checkFixedKeys(input)),
+    fetchedKeys: await checkFetchedKeys(input),
+    revocations: await checkRevocations(input),
   }
   console.log(JSON.stringify(result))
 }

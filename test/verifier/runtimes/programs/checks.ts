@@ -3,7 +3,7 @@ import { tokenGuard } from '../../../../src/verifier/fetch.ts'
 import { createVerifier, type VerifierOptions } from '../../../../src/verifier/index.ts'
 
 /** What a program is given: made by the test, and in JSON. */
-export interface Setting {
+export interface CheckInput {
   readonly issuer: string
   readonly audience: string
   /** The time of the tokens. */
@@ -45,9 +45,9 @@ async function answers(
 }
 
 /** All that a verifier with fixed keys does, on the runtime at hand. */
-export async function checkFixedKeys(setting: Setting) {
-  const { issuer, audience, jwks, tokens, decryptionKeys, bound } = setting
-  const clock = { nowMs: () => setting.now_s * 1000 }
+export async function checkFixedKeys(input: CheckInput) {
+  const { issuer, audience, jwks, tokens, decryptionKeys, bound } = input
+  const clock = { nowMs: () => input.now_s * 1000 }
   const options: VerifierOptions = { issuer, audience, jwks, clock }
   const verifier = createVerifier(options)
   await verifier.ready()
@@ -57,18 +57,18 @@ export async function checkFixedKeys(setting: Setting) {
   const present = () => verifier.verify(token, { dpop: { proof, method: 'GET', uri } })
   const guard = tokenGuard(verifier, { scope: 'orders:read' })
   const request = (headers: Record<string, string>) => new Request(uri, { headers })
-  const { refusal } = await guard(request({ authorization: `Bearer ${setting.forged.ES256}` }))
-  const wrong = await guard(request({ authorization: `Bearer ${setting.wrongClaims}` }))
+  const { refusal } = await guard(request({ authorization: `Bearer ${input.forged.ES256}` }))
+  const wrong = await guard(request({ authorization: `Bearer ${input.wrongClaims}` }))
   const { claims } = await guard(request({ authorization: `Bearer ${tokens.ES256}` }))
   return {
     refusedKeys: verifier.status().keys.refused.map(({ kid }) => kid),
     waiting: await answers(tokens, (token) => verifier.verify(token)),
     cached: await answers(tokens, (token) => verifier.verify(token)),
     atOnce: await answers(tokens, (token) => anew.verifySync(token)),
-    forged: await answers(setting.forged, (token) => verifier.verify(token)),
-    forgedAtOnce: await answers(setting.forged, (token) => verifier.verifySync(token)),
-    shortSalt: await answerOf(() => verifier.verify(setting.shortSalt)),
-    encrypted: await answers(setting.encrypted, (token) => opening.verify(token)),
+    forged: await answers(input.forged, (token) => verifier.verify(token)),
+    forgedAtOnce: await answers(input.forged, (token) => verifier.verifySync(token)),
+    shortSalt: await answerOf(() => verifier.verify(input.shortSalt)),
+    encrypted: await answers(input.encrypted, (token) => opening.verify(token)),
     bound: [await answerOf(present), await answerOf(present)],
     guard: [
       claims?.sub,

@@ -1,15 +1,15 @@
 /** A worker of workerd that checks tokens. */
 import { isGatepassError } from '../../../../src/core/errors.ts'
 import { createVerifier, type Verifier } from '../../../../src/verifier/index.ts'
-import { answerOf, checkFixedKeys, type Setting } from './checks.ts'
+import { answerOf, type CheckInput, checkFixedKeys } from './checks.ts'
 
-export interface WorkerSetting extends Setting {
+export interface WorkerInput extends CheckInput {
   readonly keyServer: string
   readonly fetchTimeoutMs: number
 }
 
 /** Put in by the bundler. */
-declare const SETTING: WorkerSetting
+declare const INPUT: WorkerInput
 
 /** The code and the problems of the error with which a verifier does not start. */
 function refusalOf(create: () => Verifier): unknown {
@@ -21,8 +21,8 @@ function refusalOf(create: () => Verifier): unknown {
   }
 }
 
-function createWorker(setting: WorkerSetting) {
-  const { keyServer: issuer, fetchTimeoutMs, now_s } = setting
+function createWorker(input: WorkerInput) {
+  const { keyServer: issuer, fetchTimeoutMs, now_s } = input
   let nowMs = now_s * 1000
   const clock = { nowMs: () => nowMs }
   const fetched = { issuer, audience: null, clock, clockToleranceSeconds: 300, fetchTimeoutMs }
@@ -30,7 +30,7 @@ function createWorker(setting: WorkerSetting) {
   const refusedOutside = refusalOf(() => createVerifier({ ...fetched, revocations: true }))
 
   const actions: Record<string, (headers: Headers) => unknown> = {
-    '/fixed': () => checkFixedKeys(setting),
+    '/fixed': () => checkFixedKeys(input),
     '/start': () => ({
       refusedOutside,
       refused: refusalOf(() => createVerifier({ ...fetched, revocations: true })),
@@ -55,4 +55,4 @@ function createWorker(setting: WorkerSetting) {
 }
 
 /** Made outside a request, as applications do it. */
-export default typeof SETTING === 'undefined' ? null : createWorker(SETTING)
+export default typeof INPUT === 'undefined' ? null : createWorker(INPUT)

@@ -1,0 +1,95 @@
+import { once } from 'node:events'
+import t from 'tap'
+import {
+  get,
+  ResponseError,
+  RetryDelay,
+  readBody,
+  readRetryAfterMs,
+  withDeadline,
+} from '../../src/verifier/http-client.ts'
+import { TestClock } from '../support/tokens.ts'
+import { listen } from './listen.ts'
+
+const clock = new TestClock()
+const { signal } = new AbortController()
+const headers = {}
+
+t.test('sends the entity tag, and accepts a 304 only for one', async (t) => {
+  const tags: (string | undefined)[] = []
+  const uri = await listen(t, (request, response) => {
+    tags.push(request.headers['if-none-match'])
+    response.writeHead(304).end()
+  })
+  t.equal((await get({ uri, headers, etag: '"a"', clock, signal })).status, 304)
+  await t.rejects(get({ uri, headers, etag: null, clock, signal }), /status 304/)
+  await t.rejects(get({ uri, headers, clock, signal }), /status 304/)
+  t.same(tags, ['"a"', undefined, undefined])
+})
+
+t.test('follows no redirect, and reads Retry-After', async (t) => {
+  let requests = 0
+  const uri = await listen(t, (request, response) => {
+    requests += 1
+    if (request.url === '/busy') response.writeHead(503, { 'retry-after': '7' }).end()
+    else response.writeHead(302, { location: '/elsewhere' }).end()
+  })
+  await t.rejects(get({ uri, headers, clock, signal }), /status 302, and no redirect is followed/)
+  t.equal(requests, 1)
+  const busy = await get({ uri: `${uri}/busy`, headers, clock, signal }).catch((error) => error)
+  t.ok(busy instanceof ResponseError)
+  t.equal(busy.retryAfterMs, 7000)
+})
+
+t.test('bounds the body', async (t) => {
+  const uri = await listen(t, (_request, response) => response.end('x'.repeat(100)))
+  const response = () => get({ uri, headers, clock, signal })
+  t.equal((await readBody(await response(), 100)).length, 100)
+  await t.rejects(readBody(await response(), 99), /longer than 99 bytes/)
+})
+
+t.test('a deadline aborts the request', async (t) => {
+  const uri = await listen(t, () => {})
+  const request = withDeadline(10, new AbortController(), (signal) =>
+    get({ uri, headers, clock, signal }),
+  )
+  await t.rejects(request, /within 10 ms/)
+  const aborter = new AbortController()
+  const aborted = withDeadline(60_000, aborter, (signal) =>
+    once(new EventTarget(), 'x', { signal }),
+  )
+  aborter.abort(new Error('closed'))
+  await t.rejects(aborted)
+})
+
+t.test('Retry-After is a number of seconds or a date', async (t) => {
+  const inAMinute = new Date(clock.nowMs() + 60_000).toUTCString()
+  const aMinuteAgo = new Date(clock.nowMs() - 60_000).toUTCString()
+  for (const [text, expectedMs] of [
+    [null, null],
+    ['soon', null],
+    ['', null],
+    ['0', 0],
+    ['7', 7000],
+    ['9999999999', 300_000],
+    [inAMinute, 60_000],
+    [aMinuteAgo, 0],
+  ] as const) {
+    t.equal(readRetryAfterMs(text, clock), expectedMs, String(text))
+  }
+})
+
+t.test('the delay doubles with each failure, and respects the server', async (t) => {
+  const failure = new Error('the connection was refused')
+  const delay = new RetryDelay({ minMs: 100, maxMs: 500 }, () => 0)
+  const delays = () => [1, 2, 3, 4].map(() => delay.afterMs(failure))
+  t.same(delays(), [50, 100, 200, 250])
+  delay.reset()
+  t.same(delays(), [50, 100, 200, 250])
+  t.equal(delay.afterMs(new ResponseError('the answer has status 503', 7000)), 7000)
+  delay.reset()
+  delay.minMs = 1
+  t.equal(delay.afterMs(failure), 50, 'at least 100 ms before jitter')
+  delay.minMs = 1e9
+  t.equal(delay.afterMs(failure), 250, 'at most the limit')
+})
