@@ -6,6 +6,8 @@ import {
   loadConfig,
 } from '../config/load.ts'
 import type { Role } from '../config/setting.ts'
+import type { Settings } from '../config/settings.ts'
+import { accessTokenType, type TokenType } from '../tokens/access-token.ts'
 
 /** The environment, folder and streams that a command may use. */
 export interface CliContext {
@@ -37,6 +39,11 @@ export function configOf(
 /** Loads the issuer's settings for a command that issues no tokens and so needs no `GATEPASS_SECRET`. */
 export function adminConfigOf(context: CliContext): LoadedConfig {
   return configOf(context, 'issuer', { optional: ['secret'] })
+}
+
+/** The `typ` values of access tokens, also of those from before a change of the setting. */
+export function acceptedTokenTypes({ token_type }: Settings): TokenType[] {
+  return [...new Set<TokenType>([accessTokenType, token_type])]
 }
 
 export function packageVersion(): string {

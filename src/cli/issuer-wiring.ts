@@ -27,6 +27,7 @@ export function issuerPolicy(settings: Settings): IssuerPolicy {
     issuer: settings.issuer,
     audience: settings.audience,
     accessTtlSeconds: settings.access_ttl_s,
+    tokenType: settings.token_type,
     clients: atLeastOne(settings.clients),
     encryptionKeys: encryptionKeys(settings),
     session: sessionPolicy(settings),

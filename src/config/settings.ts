@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { redisSchemes } from '../stores/redis/url.ts'
+import { tokenTypes } from '../tokens/access-token.ts'
 import { algorithmNames } from '../tokens/algorithms.ts'
 import { audiencesSchema, decryptionKeysSchema } from './audiences.ts'
 import { clientsSchema, defaultClients } from './clients.ts'
@@ -138,6 +139,12 @@ const table = {
     asNumber,
     'The lifetime of an access token.',
     { unit: 'seconds' },
+  ),
+  token_type: setting(
+    both,
+    z.enum(tokenTypes).default('at+jwt'),
+    asText,
+    'The `typ` of access tokens. `JWT` is for gateways that refuse `at+jwt`: an issuer signs it, and verifiers accept both.',
   ),
   grace_s: setting(
     issuer,

@@ -2,6 +2,7 @@ import { type Clock, nowSeconds } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import { randomId } from '../core/secrets.ts'
 import type { Account, Session } from '../stores/ports.ts'
+import type { TokenType } from '../tokens/access-token.ts'
 import type { EncryptionKey } from '../tokens/encryption-key.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import { type SigningKey, signAccessToken } from '../tokens/signing.ts'
@@ -64,6 +65,8 @@ export interface TokenPolicy {
   readonly audience: string
   /** Lifetime of an access token. */
   readonly accessTtlSeconds: number
+  /** The `typ` of access tokens. Default: `at+jwt` (RFC 9068 §2.1). */
+  readonly tokenType?: TokenType
   /** Default: no token is encrypted. */
   readonly encryptionKeys?: AudienceKeys
 }
@@ -132,7 +135,7 @@ export class TokenMinter {
   /** @throws `token_too_large`, `keys_unavailable` */
   async mintAccessToken(request: AccessTokenRequest): Promise<AccessTokenSet> {
     const { policy, clients, clock, signingKey } = this.#options
-    const { issuer, accessTtlSeconds, encryptionKeys = new Map() } = policy
+    const { issuer, accessTtlSeconds, tokenType: typ, encryptionKeys = new Map() } = policy
     const { sub, clientId, scope, audience, jkt, account, session } = request
     const { minIssuedAtSeconds: min, maxExpiresAtSeconds = Number.POSITIVE_INFINITY } = request
     const iat = min === undefined ? this.#issuedAt(sub) : Math.max(nowSeconds(clock), min)
@@ -155,6 +158,7 @@ export class TokenMinter {
       },
       signingKey(),
       encryptionKeyFor(audience, encryptionKeys),
+      typ,
     )
     const tokenType = jkt === null ? 'Bearer' : 'DPoP'
     return { accessToken, tokenType, expiresInSeconds: exp - iat, scope }

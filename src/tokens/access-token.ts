@@ -38,6 +38,11 @@ export interface AccessTokenClaims {
 /** The `typ` of an access token's header (RFC 9068 §2.1). */
 export const accessTokenType = 'at+jwt'
 
+/** The values of `typ` that an access token may have: some gateways refuse `at+jwt`. */
+export const tokenTypes = [accessTokenType, 'JWT'] as const
+
+export type TokenType = (typeof tokenTypes)[number]
+
 /** Tells whether a scope list (RFC 6749 §3.3) contains every scope of `required`. */
 export function hasScopes(granted: string | undefined, required: string): boolean {
   if (required === '') return true
@@ -77,6 +82,7 @@ export interface SignedAccessToken extends SignedMessage {
  * `jku`, `x5u`) is never used.
  *
  * @param maxBytes a longer token is rejected unread
+ * @param types the accepted values of `typ`
  * @throws `token_malformed` for any other text, for `crit` in any form, and for a bad `kid`;
  *   `token_algorithm` for an unknown `alg`; `token_type` if it is not an access token;
  *   `token_key_unknown` without a `kid`
@@ -85,12 +91,15 @@ export interface SignedAccessToken extends SignedMessage {
 export function parseAccessToken(
   token: string,
   maxBytes = defaultMaxTokenBytes,
+  types: readonly TokenType[] = [accessTokenType],
 ): SignedAccessToken {
   const jws = typeof token === 'string' ? parseCompactJws(token, maxBytes) : null
   if (jws === null) throw new GatepassError('token_malformed')
   const { header, ...parts } = jws
   if (!isAlgorithm(header.alg)) throw new GatepassError('token_algorithm')
-  if (!isMediaType(header.typ, accessTokenType)) throw new GatepassError('token_type')
+  if (!types.some((type) => isMediaType(header.typ, type.toLowerCase()))) {
+    throw new GatepassError('token_type')
+  }
   if (header.kid === undefined) throw new GatepassError('token_key_unknown')
   if (!isKeyId(header.kid)) throw new GatepassError('token_malformed')
   return { header: { alg: header.alg, kid: header.kid }, ...parts }

@@ -1,7 +1,7 @@
 import { type KeyObject, sign } from 'node:crypto'
 import { promisify } from 'node:util'
 import { GatepassError } from '../core/errors.ts'
-import { type AccessTokenClaims, accessTokenType } from './access-token.ts'
+import { type AccessTokenClaims, accessTokenType, type TokenType } from './access-token.ts'
 import { type Algorithm, algorithms } from './algorithms.ts'
 import { rawFromDer } from './ecdsa-signature.ts'
 import { encryptedTokenBytes, encryptToken } from './encrypted-token.ts'
@@ -61,17 +61,18 @@ export async function signAccessToken(
   claims: AccessTokenClaims,
   key: SigningKey,
   encryptionKey: EncryptionKey | null = null,
+  type: TokenType = accessTokenType,
 ): Promise<string> {
   const payload = Buffer.from(JSON.stringify(claims))
   const signedBytes =
-    encodeHeader(key, accessTokenType).length +
+    encodeHeader(key, type).length +
     base64urlLength(payload.length) +
     base64urlLength(signatureBytes(key)) +
     2
   const bytes =
     encryptionKey === null ? signedBytes : encryptedTokenBytes(signedBytes, encryptionKey)
   if (bytes > maxAccessTokenBytes) throw tooLarge(bytes, claims)
-  const signed = await signCompactJws(payload, accessTokenType, key)
+  const signed = await signCompactJws(payload, type, key)
   return encryptionKey === null ? signed : encryptToken(signed, encryptionKey)
 }
 

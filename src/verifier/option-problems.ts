@@ -1,5 +1,5 @@
 import type { FieldProblem } from '../core/errors.ts'
-import { defaultMaxTokenBytes } from '../tokens/access-token.ts'
+import { defaultMaxTokenBytes, tokenTypes } from '../tokens/access-token.ts'
 import { dpopDefaults } from './dpop/dpop-proofs.ts'
 import { isWebAddress } from './http-client.ts'
 import type { CommonOptions, IssuerOptions, RevocationOptions } from './options.ts'
@@ -67,7 +67,12 @@ const issuerOptions: OptionKind = {
 
 const commonOptions: OptionKind = {
   // decryption.ts checks the last two.
-  others: ['cache', 'decryptionKeys', 'encryptedTokens'] satisfies (keyof CommonOptions)[],
+  others: [
+    'cache',
+    'tokenTypes',
+    'decryptionKeys',
+    'encryptedTokens',
+  ] satisfies (keyof CommonOptions)[],
   numbers: numberOptions.common,
   methods: { clock: ['nowMs'] } satisfies { [name in keyof CommonOptions]?: string[] },
 }
@@ -94,14 +99,23 @@ export function findOptionProblems(options: unknown): FieldProblem[] {
       ...kindProblems(options, kind),
       ...issuerProblems(options),
       ...cacheProblems(options.cache),
+      ...tokenTypeProblems(options.tokenTypes),
     ]
   }
   const kind = { ...commonOptions, others: [...commonOptions.others, 'issuers'] }
   return [
     ...cacheProblems(options.cache),
+    ...tokenTypeProblems(options.tokenTypes),
     ...kindProblems(options, kind),
     ...issuersProblems(options.issuers),
   ]
+}
+
+function* tokenTypeProblems(types: unknown): Iterable<FieldProblem> {
+  if (types === undefined) return
+  const isFit = Array.isArray(types) && types.length > 0
+  if (isFit && types.every((type) => (tokenTypes as readonly unknown[]).includes(type))) return
+  yield problem('tokenTypes', `it must be an array of ${tokenTypes.join(' or ')}`)
 }
 
 function* cacheProblems(cache: unknown): Iterable<FieldProblem> {

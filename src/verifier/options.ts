@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '../core/clock.ts'
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
+import { accessTokenType, type TokenType } from '../tokens/access-token.ts'
 import { type Decrypt, type DecryptionOptions, readDecrypt } from './decryption.ts'
 import type { DpopProofsOptions } from './dpop/dpop-proofs.ts'
 import type { TrustedIssuer } from './issuer-matching.ts'
@@ -63,6 +64,11 @@ export interface RevocationOptions {
 export interface CommonOptions extends DecryptionOptions {
   /** Largest accepted difference between the clocks of issuer and verifier, 0 to 300 s. Default 5. */
   readonly clockToleranceSeconds?: number
+  /**
+   * Accepted values of `typ`. Default `['at+jwt']` (RFC 9068 §4). With `JWT` a token of another kind is
+   * told apart by its claims alone: an access token has `client_id` and `jti`.
+   */
+  readonly tokenTypes?: readonly ('at+jwt' | 'JWT')[]
   /** Longest accepted token, 256 to 65,536 bytes. Default 8192. */
   readonly maxTokenBytes?: number
   /** Largest accepted age of a DPoP proof (RFC 9449 §4.3), 5 to 300 s. Default 60. */
@@ -97,6 +103,7 @@ export interface VerifierSettings {
   readonly issuers: readonly [TrustedIssuer, ...TrustedIssuer[]]
   readonly cache: TokenCache | null
   readonly maxTokenBytes: number
+  readonly tokenTypes: readonly TokenType[]
   readonly decrypt: Decrypt
   readonly dpop: DpopProofsOptions
   readonly clock: Clock
@@ -128,6 +135,7 @@ export function readOptions(options: VerifierOptions | IssuersOptions): Verifier
     issuers: [first, ...others],
     cache: cache === false ? null : new TokenCache(maxBytes),
     maxTokenBytes,
+    tokenTypes: options.tokenTypes ?? [accessTokenType],
     decrypt,
     dpop: {
       maxAgeSeconds: options.maxDpopProofAgeSeconds ?? common.maxDpopProofAgeSeconds.default,

@@ -93,7 +93,7 @@ const noRequirements: TokenRequirements = {}
  * @throws `config_invalid`, with every problem in `problems`
  */
 export function createVerifier(options: VerifierOptions | IssuersOptions): Verifier {
-  const { issuers, cache, maxTokenBytes, decrypt, dpop, clock } = readOptions(options)
+  const { issuers, cache, maxTokenBytes, tokenTypes, decrypt, dpop, clock } = readOptions(options)
   const proofs = new DpopProofs(dpop)
   const reader = new ClaimsReader()
   const outcomes = new OutcomeCounter()
@@ -182,7 +182,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
       if (cached !== undefined) return accept(token, cached, requirements)
       return admit(
         token,
-        verifyFromMemory(parseAccessToken(decrypt(token), maxTokenBytes)),
+        verifyFromMemory(parseAccessToken(decrypt(token), maxTokenBytes, tokenTypes)),
         requirements,
       )
     } catch (error) {
@@ -199,7 +199,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
       const renewal = cached?.issuer.keys.renew?.()
       if (renewal !== undefined) return renewal.then(() => verifyUnlessPending(token, requirements))
       if (cached !== undefined) return accept(token, cached, requirements)
-      const parsed = parseAccessToken(decrypt(token), maxTokenBytes)
+      const parsed = parseAccessToken(decrypt(token), maxTokenBytes, tokenTypes)
       const result = matchIssuer(parsed, issuers, reader, verifySignature)
       const isComplete = !isPromise(result) && isVerified(result) && !mayWait(result)
       if (isComplete) return admit(token, result, requirements)

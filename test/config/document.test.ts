@@ -10,9 +10,9 @@ import { settings } from '../../src/config/settings.ts'
 const written = readFileSync(new URL('../../docs/config.md', import.meta.url), 'utf8')
 const env = { GATEPASS_SECRET: 'x'.repeat(32) }
 
-const [exampleFile = '', defaultClients = ''] = [...written.matchAll(/```json\n(.*?)```/gs)].map(
-  ([, text = '']) => text,
-)
+const [exampleFile = '', exampleClient = '', defaultClients = ''] = [
+  ...written.matchAll(/```json\n(.*?)```/gs),
+].map(([, text = '']) => text)
 
 /** The cells of the row that describes a setting. */
 function rowOf(name: string): string[] {
@@ -53,6 +53,10 @@ t.test('the settings file that it shows is accepted', async (t) => {
   writeFileSync(file, exampleFile)
   const { settings } = loadConfig({ role: 'issuer', env, cwd: '/', file })
   t.match(settings, { access_ttl_s: 120, clients: [{ client_id: 'web' }, {}] })
+})
+
+t.test('the service that it shows is accepted', async (t) => {
+  t.same(clientsSchema.safeParse([JSON.parse(exampleClient)]).error, undefined)
 })
 
 t.test('the default client that it shows is the default', async (t) => {

@@ -1,6 +1,7 @@
 import t from 'tap'
+import { createVerifier } from '../../src/verifier/verifier.ts'
 import { makeProof, makeProofKey } from '../support/dpop.ts'
-import { audience, claimsOf, issuerUrl } from '../support/issuer.ts'
+import { audience, bearer, claimsOf, issuerUrl } from '../support/issuer.ts'
 import { backend, basic, billing, first, reports, second, startOAuth } from '../support/oauth.ts'
 
 const credentials = { grant_type: 'client_credentials' }
@@ -240,3 +241,24 @@ t.test('malformed requests are refused in the form of RFC 6749', async (t) => {
   t.match({ status: json.statusCode, ...json.json() }, { status: 415, error: 'invalid_request' })
   t.equal((await call({ url: '/oauth/token' })).statusCode, 405)
 })
+
+t.test(
+  'tokens of typ JWT are for gateways; a verifier takes them only if it is told to',
+  async (t) => {
+    const { token, introspect, signIn, call, keys } = await startOAuth(t, { tokenType: 'JWT' })
+    const { access_token } = await signIn()
+    const [header = ''] = access_token.split('.')
+    t.equal(JSON.parse(Buffer.from(header, 'base64url').toString()).typ, 'JWT')
+    t.equal((await call({ url: '/me', headers: bearer(access_token) })).statusCode, 200)
+    t.match((await introspect({ token: access_token }, billing)).body, { active: true })
+    const { body } = await token(credentials, billing)
+    t.match((await introspect({ token: body.access_token }, billing)).body, { active: true })
+
+    const jwks = JSON.parse(keys.jwks().body)
+    const clock = { nowMs: () => Date.UTC(2026, 0, 1) }
+    const options = { issuer: issuerUrl, audience: null, jwks, clock }
+    await t.rejects(createVerifier(options).verify(access_token), { code: 'token_type' })
+    const told = createVerifier({ ...options, tokenTypes: ['at+jwt', 'JWT'] })
+    await t.resolves(told.verify(access_token))
+  },
+)

@@ -84,6 +84,8 @@ t.test('A27: the metadata does not depend on the Host header', async (t) => {
     scopes_supported: ['data:read', 'data:write', 'profile'],
   })
   t.notMatch(response.body, /evil/)
+  const other = await issuer.call({ url: '/.well-known/openid-configuration' })
+  t.same(other.json(), response.json())
 })
 
 t.test('the OpenAPI document describes every route', async (t) => {
@@ -93,6 +95,7 @@ t.test('the OpenAPI document describes every route', async (t) => {
   t.same(Object.keys(document.paths).sort(), [
     '/.well-known/jwks.json',
     '/.well-known/oauth-authorization-server',
+    '/.well-known/openid-configuration',
     '/login',
     '/logout',
     '/logout/all',

@@ -46,6 +46,8 @@ export interface TestIssuerOptions {
   /** What the issuer itself opens encrypted tokens with. */
   readonly decryptionKeys?: readonly object[]
   readonly algorithm?: Algorithm
+  /** The `typ` of access tokens. */
+  readonly tokenType?: 'at+jwt' | 'JWT'
   readonly cookieSecure?: boolean
   readonly cookieSuffix?: string
   readonly trustedProxies?: readonly string[]
@@ -110,6 +112,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     audience: null,
     keys: createLocalKeySource(keys),
     clock,
+    ...(options.tokenType && { tokenTypes: ['at+jwt', options.tokenType] }),
     ...(options.decryptionKeys && {
       decryptionKeys: options.decryptionKeys,
       encryptedTokens: 'optional',
@@ -122,6 +125,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
       issuer: issuerUrl,
       audience,
       accessTtlSeconds: 300,
+      ...(options.tokenType && { tokenType: options.tokenType }),
       clients: options.clients ?? [webClient],
       encryptionKeys: options.encryptionKeys ?? new Map(),
       session: sessionPolicy,

@@ -26,6 +26,7 @@ t.test('accepts the options of the documentation', async (t) => {
     { ...options, issuer: 'any name' },
     { ...remote, keys: createVerifierKeys() },
     { ...remote, jwksFile: 'jwks.json' },
+    { ...remote, tokenTypes: ['at+jwt', 'JWT'] },
     { ...options, revocations: { isRevoked: () => false }, clock: { nowMs: () => 0 } },
     {
       ...options,

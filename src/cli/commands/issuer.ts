@@ -18,7 +18,7 @@ import { openCounterStore } from '../../stores/open-stores.ts'
 import type { AccountStore, SessionStore } from '../../stores/ports.ts'
 import { DpopProofs, dpopDefaults } from '../../verifier/dpop/dpop-proofs.ts'
 import { createVerifier, type Verifier } from '../../verifier/verifier.ts'
-import { type CliContext, configOf, packageVersion } from '../context.ts'
+import { acceptedTokenTypes, type CliContext, configOf, packageVersion } from '../context.ts'
 import { openDataForService } from '../data-wiring.ts'
 import {
   dataBlockedMs,
@@ -179,6 +179,7 @@ function createOwnVerifier(settings: Settings, keys: KeyManager): Verifier {
     audience: null,
     keys: createLocalKeySource(keys),
     clockToleranceSeconds: settings.clock_skew_s,
+    tokenTypes: acceptedTokenTypes(settings),
     ...(settings.decryption_keys.length > 0 && {
       decryptionKeys: settings.decryption_keys,
       encryptedTokens: 'optional',

@@ -5,7 +5,7 @@ import { buildVerifierApp } from '../../http/verifier-app.ts'
 import { observeRevocations, observeVerifier } from '../../http/verifier-metrics.ts'
 import type { RevocationOptions } from '../../verifier/options.ts'
 import { createVerifier } from '../../verifier/verifier.ts'
-import { type CliContext, configOf, packageVersion } from '../context.ts'
+import { acceptedTokenTypes, type CliContext, configOf, packageVersion } from '../context.ts'
 import { createDataService, openDataForService } from '../data-wiring.ts'
 import { createLogger, LogOutput } from '../logger.ts'
 import { serve } from '../serve.ts'
@@ -23,6 +23,7 @@ export async function runVerifier(context: CliContext): Promise<void> {
     issuer: settings.issuer,
     audience: settings.audience,
     clockToleranceSeconds: settings.clock_skew_s,
+    tokenTypes: acceptedTokenTypes(settings),
     ...(settings.jwks_url !== undefined && { jwksUri: settings.jwks_url }),
     ...(settings.jwks_file !== undefined && { jwksFile: settings.jwks_file }),
     revocations: revocationsOf(settings),

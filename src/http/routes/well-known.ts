@@ -42,22 +42,29 @@ export function wellKnownRoutes(
   })
   // RFC 8414 §3: the path of the issuer follows the well-known path.
   const { pathname } = new URL(issuerUrl)
-  app.get(
+  const paths = [
     `/.well-known/oauth-authorization-server${pathname === '/' ? '' : pathname}`,
-    {
-      schema: {
-        summary: 'The metadata of the issuer (RFC 8414)',
-        tags: ['discovery'],
-        response: { 200: serverMetadata },
+    // OpenID Connect Discovery §4: here it precedes the well-known path, which a proxy removes.
+    '/.well-known/openid-configuration',
+  ]
+  for (const path of paths) {
+    app.get(
+      path,
+      {
+        schema: {
+          summary: 'The metadata of the issuer (RFC 8414, OpenID Connect Discovery)',
+          tags: ['discovery'],
+          response: { 200: serverMetadata },
+        },
       },
-    },
-    async (_request, reply) =>
-      reply
-        .type('application/json')
-        .header('cache-control', 'public, max-age=300')
-        .serializer(JSON.stringify)
-        .send(metadata()),
-  )
+      async (_request, reply) =>
+        reply
+          .type('application/json')
+          .header('cache-control', 'public, max-age=300')
+          .serializer(JSON.stringify)
+          .send(metadata()),
+    )
+  }
 }
 
 /** RFC 8414 §2: the OAuth endpoints, each with the ways to authenticate there. */
