@@ -1,5 +1,6 @@
 import t from 'tap'
 import { BoundedQueue, type QueueLimits } from '../../src/core/bounded-queue.ts'
+import { FakeClock } from '../support/clock.ts'
 
 /** Work that ends on demand. */
 function work() {
@@ -17,7 +18,7 @@ type WorkQueue = BoundedQueue<Work, unknown>
 
 /** A queue that records the size of its batches. */
 function queueWith(limits: Partial<QueueLimits>) {
-  const clock = { ms: 0, nowMs: () => clock.ms }
+  const clock = new FakeClock(0)
   const all = { maxConcurrent: 1, maxQueued: 100, maxWaitMs: 60_000, ...limits }
   const groups: number[] = []
   const queue: WorkQueue = new BoundedQueue(all, clock, (works) => {
@@ -28,10 +29,10 @@ function queueWith(limits: Partial<QueueLimits>) {
 }
 
 /** Runs jobs of a duration until the average has converged to it. */
-async function teach(queue: WorkQueue, clock: { ms: number }, durationMs: number) {
+async function teach(queue: WorkQueue, clock: FakeClock, durationMs: number) {
   for (let round = 0; round < 100; round += 1) {
     await queue.run(async () => {
-      clock.ms += durationMs
+      clock.advanceMs(durationMs)
     })
   }
 }
@@ -102,11 +103,11 @@ t.test('Retry-After stays within 1 to 60 s when the clock jumps', async (t) => {
   }
   await overloaded(1)
   await queue.run(async () => {
-    clock.ms -= 3_600_000
+    clock.advanceMs(-3_600_000)
   })
   await overloaded(1)
   await queue.run(async () => {
-    clock.ms += 3_600_000
+    clock.advanceMs(3_600_000)
   })
   await overloaded(60)
 })
@@ -146,7 +147,7 @@ t.test('a job whose deadline passes is rejected, and the next job runs', async (
 t.test('a clock jump does not block the queue for long', async (t) => {
   const { queue, clock } = queueWith({ maxWaitMs: 2000 })
   await queue.run(async () => {
-    clock.ms += 3_600_000
+    clock.advanceMs(3_600_000)
   })
   for (let round = 0; round < 10; round += 1) await queue.run(async () => {})
   const first = work()
@@ -208,7 +209,7 @@ t.test('the jobs of a batch resolve together', async (t) => {
 })
 
 t.test('a rejected batch rejects all its jobs', async (t) => {
-  const clock = { nowMs: () => 0 }
+  const clock = new FakeClock(0)
   const limits = { maxConcurrent: 1, maxQueued: 10, maxWaitMs: 60_000, maxBatch: 2 }
   let isBroken = false
   const queue = new BoundedQueue<string, string>(limits, clock, async (jobs) => {
@@ -231,7 +232,7 @@ t.test('all but one job of a running batch count as waiting', async (t) => {
   const works = Array.from({ length: 11 }, work)
   const answers = works.map(({ run }) => queue.run(run))
   await t.rejects(queue.run(work().run), { code: 'overloaded' }, 'ten wait')
-  clock.ms += 1000
+  clock.advanceMs(1000)
   works[0]?.resolve('done')
   await turn()
   const more = work()

@@ -11,8 +11,9 @@ import {
 import type { DataStore } from '../../src/stores/data-store.ts'
 import { gatepassAuth } from '../../src/verifier/fastify.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
+import { FakeClock } from '../support/clock.ts'
 import { dataSecret, lifetimes, newDataStore } from '../support/data.ts'
-import { audience, issuer, makeKey, mint, TestClock } from '../support/tokens.ts'
+import { audience, issuer, makeKey, mint, now_s } from '../support/tokens.ts'
 
 export const key = makeKey('ES256')
 export const bearer = () => ({ authorization: `Bearer ${mint(key)}` })
@@ -33,7 +34,7 @@ export type Work = (data: RequestData<typeof fields>) => Promise<unknown>
 
 /** An application whose one guarded route does what the test says, and what it answers. */
 export async function start(t: Test, changes: Partial<GatepassDataOptions> = {}) {
-  const clock = new TestClock()
+  const clock = new FakeClock(now_s * 1000)
   const app = Fastify()
   const store = changes.store ?? newDataStore(t)
   const data = new DataService({

@@ -5,7 +5,8 @@ import { buildVerifierApp } from '../../src/http/verifier-app.ts'
 import { observeVerifier } from '../../src/http/verifier-metrics.ts'
 import type { VerifierStatus } from '../../src/verifier/status.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
-import { audience, claimsWith, issuer, makeKey, mint, TestClock } from '../support/tokens.ts'
+import { FakeClock } from '../support/clock.ts'
+import { audience, claimsWith, issuer, makeKey, mint, now_s } from '../support/tokens.ts'
 
 const key = makeKey('ES256')
 const stranger = makeKey('ES256', 'stranger')
@@ -15,7 +16,7 @@ function start(t: Test) {
     issuer,
     audience,
     jwks: { keys: [key.publicJwk] },
-    clock: new TestClock(),
+    clock: new FakeClock(now_s * 1000),
   })
   const metrics = new Metrics()
   observeVerifier(metrics.registry, () => verifier.status())

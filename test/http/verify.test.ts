@@ -7,8 +7,9 @@ import { identityHeaders } from '../../src/http/routes/verify.ts'
 import { buildVerifierApp } from '../../src/http/verifier-app.ts'
 import type { AccessTokenClaims } from '../../src/tokens/access-token.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
+import { FakeClock } from '../support/clock.ts'
 import fc from '../support/properties.ts'
-import { audience, claimsWith, issuer, makeKey, mint, TestClock } from '../support/tokens.ts'
+import { audience, claimsWith, issuer, makeKey, mint, now_s } from '../support/tokens.ts'
 
 const key = makeKey('ES256')
 const scope = 'data:read data:write'
@@ -20,7 +21,7 @@ interface SeenResponse {
 }
 
 async function start(t: Test) {
-  const clock = new TestClock()
+  const clock = new FakeClock(now_s * 1000)
   const verifier = createVerifier({ issuer, audience, jwks: { keys: [key.publicJwk] }, clock })
   const metrics = new Metrics()
   const logger = pino({ level: 'silent' })
@@ -155,7 +156,7 @@ t.test('the service names wrong claims only if it is configured to', async (t) =
     issuer,
     audience,
     jwks: { keys: [key.publicJwk] },
-    clock: new TestClock(),
+    clock: new FakeClock(now_s * 1000),
   })
   const payload = claimsWith({ aud: 'https://secret.test', sub: '' })
   const authorization = `Bearer ${mint(key, { payload })}`

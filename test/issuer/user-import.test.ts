@@ -4,10 +4,11 @@ import { PasswordHasher } from '../../src/issuer/passwords/password-hasher.ts'
 import { type ImportProgress, importUsers, readLines } from '../../src/issuer/user-import.ts'
 import { SqliteAccountStore } from '../../src/stores/sqlite/account-store.ts'
 import { account, someHash } from '../support/accounts.ts'
+import { FakeClock } from '../support/clock.ts'
 import { collect } from '../support/collect.ts'
 import fc from '../support/properties.ts'
 
-const clock = { nowMs: () => 1_000_000 }
+const clock = new FakeClock(1_000_000)
 const argon2id =
   '$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4'
 const scrypt =

@@ -2,13 +2,14 @@ import t, { type Test } from 'tap'
 import { createUsers, generatePassword } from '../../src/issuer/users.ts'
 import { SqliteAccountStore } from '../../src/stores/sqlite/account-store.ts'
 import { account, someHash } from '../support/accounts.ts'
+import { FakeClock } from '../support/clock.ts'
 import { collect } from '../support/collect.ts'
 
 /** The use cases on an empty store, with a hash that can be read and notes of what was called. */
 function setUp(t: Test) {
   const accounts = new SqliteAccountStore(':memory:')
   t.teardown(() => accounts.close())
-  const clock = { ms: 1_000_000, nowMs: () => clock.ms }
+  const clock = new FakeClock(1_000_000)
   const revoked: unknown[] = []
   const sessions = {
     checkClock: async () => {},
@@ -66,7 +67,7 @@ t.test('lists all users by name, without their hashes', async (t) => {
 t.test('a new password is set, then the sessions are revoked', async (t) => {
   const { users, accounts, clock, revoked } = setUp(t)
   const { sub } = await users.add({ loginName: 'alice', password: 'correct horse' })
-  clock.ms += 5000
+  clock.advanceMs(5000)
   t.equal(await users.setPassword('Alice', 'battery staple'), 3)
   const changed = await accounts.findBySub(sub)
   t.match(changed, { passwordHash: 'hash of battery staple', updatedAtMs: 1_005_000 })
@@ -78,7 +79,7 @@ t.test(
   async (t) => {
     const { users, accounts, clock, revoked } = setUp(t)
     const { sub } = await users.add({ loginName: 'alice', password: 'correct horse' })
-    clock.ms += 5000
+    clock.advanceMs(5000)
     t.equal(await users.disable('Alice'), 3)
     const disabled = await accounts.findBySub(sub)
     t.match(disabled, { disabled: true, updatedAtMs: 1_005_000 })

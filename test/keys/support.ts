@@ -1,4 +1,3 @@
-import type { Clock } from '../../src/core/clock.ts'
 import { generateKey } from '../../src/keys/key-record.ts'
 import type { KeyInfo, KeyRecord, KeyStore, StoredKey } from '../../src/keys/key-store.ts'
 import type { KeyPolicy } from '../../src/keys/lifecycle.ts'
@@ -13,18 +12,6 @@ export const policy: KeyPolicy = {
 
 /** The start of epoch 100. */
 export const startMs = 100 * policy.rotationMs
-
-export class FakeClock implements Clock {
-  timeMs: number
-
-  constructor(timeMs: number) {
-    this.timeMs = timeMs
-  }
-
-  nowMs(): number {
-    return this.timeMs
-  }
-}
 
 /** A key for whoever needs no key material. */
 export function fakeKey(activateAtMs: number, rest: Partial<KeyInfo> = {}): KeyInfo {

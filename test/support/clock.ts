@@ -1,19 +1,19 @@
 import type { Clock } from '../../src/core/clock.ts'
 
-/** A clock that stands still until it is told otherwise. */
+/** A clock that stands still until a test moves it. */
 export class FakeClock implements Clock {
-  #nowMs: number
+  timeMs: number
 
   constructor(startMs: number = Date.UTC(2026, 0, 1)) {
-    this.#nowMs = startMs
+    this.timeMs = startMs
   }
 
   nowMs(): number {
-    return this.#nowMs
+    return this.timeMs
   }
 
   advanceMs(ms: number): void {
-    this.#nowMs += ms
+    this.timeMs += ms
   }
 
   advance_s(seconds: number): void {

@@ -9,7 +9,8 @@ import { buildVerifierApp } from '../../src/http/verifier-app.ts'
 import type { DataStore } from '../../src/stores/data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
-import { audience, claimsWith, issuer, makeKey, mint, TestClock } from './tokens.ts'
+import { FakeClock } from './clock.ts'
+import { audience, claimsWith, issuer, makeKey, mint, now_s } from './tokens.ts'
 
 export const dataSecret = 'd'.repeat(43)
 export const lifetimes = {
@@ -49,7 +50,7 @@ export interface VerifierOptions {
 /** The verifier service with session data, on SQLite unless told otherwise. */
 export async function startVerifier(t: Test, options: VerifierOptions = {}) {
   const { store = newDataStore(t), requiresPrecondition = false, allowedOrigins = [] } = options
-  const clock = new TestClock()
+  const clock = new FakeClock(now_s * 1000)
   const metrics = new Metrics()
   const observer = dataMetrics(metrics.registry)
   const secrets = [dataSecret] as const

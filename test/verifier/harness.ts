@@ -2,7 +2,8 @@ import type { Test } from 'tap'
 import { algorithmNames } from '../../src/tokens/algorithms.ts'
 import type { VerifierOptions } from '../../src/verifier/options.ts'
 import { createVerifier, type Verifier } from '../../src/verifier/verifier.ts'
-import { audience, issuer, makeKey, TestClock, type TestKey } from '../support/tokens.ts'
+import { FakeClock } from '../support/clock.ts'
+import { audience, issuer, makeKey, now_s, type TestKey } from '../support/tokens.ts'
 import { adapters } from './adapters.ts'
 
 export { answerOf } from './adapters.ts'
@@ -18,7 +19,12 @@ export function keyOf(alg: string): TestKey {
 
 export const jwks = { keys: keys.map((key) => key.publicJwk) }
 
-export const options: VerifierOptions = { issuer, audience, jwks, clock: new TestClock() }
+export const options: VerifierOptions = {
+  issuer,
+  audience,
+  jwks,
+  clock: new FakeClock(now_s * 1000),
+}
 
 /** Expects one answer, the code of an error or "accepted", from every way of checking a token. */
 export type Expect = (token: string, answer: string, what?: string) => Promise<void>

@@ -8,10 +8,11 @@ import {
   readRetryAfterMs,
   withDeadline,
 } from '../../src/verifier/http-client.ts'
-import { TestClock } from '../support/tokens.ts'
+import { FakeClock } from '../support/clock.ts'
+import { now_s } from '../support/tokens.ts'
 import { listen } from './listen.ts'
 
-const clock = new TestClock()
+const clock = new FakeClock(now_s * 1000)
 const { signal } = new AbortController()
 const headers = {}
 

@@ -2,10 +2,11 @@ import t from 'tap'
 import { isGatepassError } from '../../src/core/errors.ts'
 import type { Algorithm } from '../../src/tokens/algorithms.ts'
 import { createVerifier, type KeySource } from '../../src/verifier/index.ts'
-import { audience, claimsWith, headerWith, makeKey, mint, TestClock } from '../support/tokens.ts'
+import { FakeClock } from '../support/clock.ts'
+import { audience, claimsWith, headerWith, makeKey, mint, now_s } from '../support/tokens.ts'
 import { answerOf, overEveryAdapter } from './harness.ts'
 
-const clock = new TestClock()
+const clock = new FakeClock(now_s * 1000)
 const [issuerA, issuerB] = ['https://a.test', 'https://b.test']
 /** Two keys of one id: each issuer names its keys as it likes. */
 const keyA = makeKey('ES256', 'same')

@@ -3,14 +3,20 @@ import t, { type Test } from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
 import { gatepassAuth } from '../../../src/verifier/fastify.ts'
 import { createVerifier } from '../../../src/verifier/index.ts'
+import { FakeClock } from '../../support/clock.ts'
 import { outsideFolder } from '../../support/project.ts'
-import { audience, claimsWith, issuer, makeKey, mint, TestClock } from '../../support/tokens.ts'
+import { audience, claimsWith, issuer, makeKey, mint, now_s } from '../../support/tokens.ts'
 import { clientOf } from '../forward-auth/client.ts'
 import { nginx } from '../forward-auth/nginx.ts'
 import { startProxy, untilListening, writeExample } from '../forward-auth/start.ts'
 
 const key = makeKey('ES256')
-const options = { issuer, audience, clock: new TestClock(), jwks: { keys: [key.publicJwk] } }
+const options = {
+  issuer,
+  audience,
+  clock: new FakeClock(now_s * 1000),
+  jwks: { keys: [key.publicJwk] },
+}
 
 /** A service that checks tokens itself, and says which replica it is. */
 async function startReplica(t: Test, name: string) {

@@ -8,7 +8,8 @@ import { Draining } from '../../../src/http/draining.ts'
 import { Metrics } from '../../../src/http/metrics.ts'
 import { buildVerifierApp } from '../../../src/http/verifier-app.ts'
 import { createVerifier, type Verifier } from '../../../src/verifier/index.ts'
-import { audience, issuer, makeKey, TestClock } from '../../support/tokens.ts'
+import { FakeClock } from '../../support/clock.ts'
+import { audience, issuer, makeKey, now_s } from '../../support/tokens.ts'
 import type { RawHeaders } from './client.ts'
 import type { Services } from './services.ts'
 
@@ -62,7 +63,7 @@ export type Kind = 'good' | 'without keys' | 'silent' | RequestListener
 
 /** Two verifiers, which can be stopped and replaced, and keep their ports. */
 export async function startVerifiers(t: Test) {
-  const clock = new TestClock()
+  const clock = new FakeClock(now_s * 1000)
   const verifier = createVerifier({
     ...{ issuer, audience, clock },
     jwks: { keys: [signingKey.publicJwk] },

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { createVerifier, type VerifierOptions } from '../../../src/verifier/index.ts'
-import { claimsWith, headerWith, makeKey, mint, now_s, TestClock } from '../../support/tokens.ts'
+import { FakeClock } from '../../support/clock.ts'
+import { claimsWith, headerWith, makeKey, mint, now_s } from '../../support/tokens.ts'
 import { overEveryAdapter } from '../harness.ts'
 import { JwksServer, respond, serve } from '../jwks-server.ts'
 
@@ -18,7 +19,7 @@ t.test(
   'A29: a flood of unknown kids reaches the issuer a few times, and keeps nobody out',
   async (t) => {
     const server = await JwksServer.open(t, serve([key]))
-    const clock = new TestClock()
+    const clock = new FakeClock(now_s * 1000)
     const { expect, verifier, payload } = await open(t, server, { clock })
     await verifier.ready()
     const unknown = (at: number) =>
@@ -71,7 +72,7 @@ for (const [what, answer] of Object.entries(failures)) {
     const { expect, payload } = await open(t, server, { fetchTimeoutMs })
     await expect(mint(key, { payload }), 'keys_unavailable', 'from the start')
 
-    const clock = new TestClock()
+    const clock = new FakeClock(now_s * 1000)
     const later = await JwksServer.open(t, serve([key], { 'cache-control': 'max-age=60' }))
     const lived = await open(t, later, {
       clock,

@@ -6,6 +6,7 @@ import { readKeySet } from '../../../src/verifier/keys/key-set.ts'
 import { createFixedKeys } from '../../../src/verifier/keys/key-source.ts'
 import { createRemoteKeys } from '../../../src/verifier/keys/remote-keys.ts'
 import { verifyIssuerMessage } from '../../../src/verifier/signature.ts'
+import { FakeClock } from '../../support/clock.ts'
 import {
   audience,
   claimsWith,
@@ -14,7 +15,6 @@ import {
   makeKey,
   mint,
   now_s,
-  TestClock,
   type TestKey,
 } from '../../support/tokens.ts'
 import { answerOf, keys as everyKey } from '../harness.ts'
@@ -52,7 +52,7 @@ for (const alg of onThreads) {
     t.test(`A31: a key leaves while ${count} tokens of ${alg} are being verified`, async (t) => {
       const [old, next] = [makeKey(alg, 'old'), makeKey(alg, 'next')]
       const keys = changingKeys(old, next)
-      const clock = new TestClock()
+      const clock = new FakeClock(now_s * 1000)
       const verifier = createVerifier({ issuer, audience, keys: keys.source, clock })
       const tokens = tokensOf(old, count)
       const refused = tokens.map(() => 'token_key_unknown')
@@ -68,7 +68,7 @@ for (const alg of onThreads) {
   t.test(`A31: a key of ${alg} that stays keeps its tokens, also those in progress`, async (t) => {
     const [stays, leaves] = [makeKey(alg, 'stays'), makeKey(alg, 'leaves')]
     const keys = changingKeys(stays, leaves)
-    const clock = new TestClock()
+    const clock = new FakeClock(now_s * 1000)
     const verifier = createVerifier({ issuer, audience, keys: keys.source, clock })
     const tokens = tokensOf(stays, 20)
     const inProgress = answersOf(verifier, tokens)
@@ -82,7 +82,7 @@ for (const alg of onThreads) {
 /** A verifier of keys that are fetched, whose new tokens wait until the test gives the list. */
 async function waitForList(t: Test, key: TestKey) {
   const server = await JwksServer.open(t, serve([key]))
-  const clock = new TestClock()
+  const clock = new FakeClock(now_s * 1000)
   const jwksUri = `${server.issuer}/.well-known/jwks.json`
   const keys = createRemoteKeys({ jwksUri, fetchTimeoutMs: 5000, maxAgeSeconds: 60, clock })
   const asked = Promise.withResolvers<void>()
@@ -163,7 +163,7 @@ t.test('changes while a signature is verified count', async (t) => {
   const revocations = { isRevoked: ({ sid }: { readonly sid?: string }) => revoked.has(sid) }
   for (const alg of onThreads) {
     const key = makeKey(alg)
-    const clock = new TestClock()
+    const clock = new FakeClock(now_s * 1000)
     const keys = changingKeys(key).source
     const verifier = createVerifier({ issuer, audience, keys, clock, revocations })
     const [atFirst, later] = hasOneCore

@@ -5,16 +5,9 @@ import { requireToken } from '../../../src/verifier/express.ts'
 import { gatepassAuth } from '../../../src/verifier/fastify.ts'
 import { tokenGuard } from '../../../src/verifier/fetch.ts'
 import { createVerifier } from '../../../src/verifier/verifier.ts'
+import { FakeClock } from '../../support/clock.ts'
 import { makeProof, makeProofKey } from '../../support/dpop.ts'
-import {
-  audience,
-  claimsWith,
-  issuer,
-  makeKey,
-  mint,
-  now_s,
-  TestClock,
-} from '../../support/tokens.ts'
+import { audience, claimsWith, issuer, makeKey, mint, now_s } from '../../support/tokens.ts'
 import { listen } from '../listen.ts'
 
 const publicUrl = 'https://api.test'
@@ -24,7 +17,7 @@ const bound = mint(signingKey, { payload: claimsWith({ cnf: { jkt: key.jkt } }) 
 
 function makeVerifier(t: Test) {
   const jwks = { keys: [signingKey.publicJwk] }
-  const verifier = createVerifier({ issuer, audience, jwks, clock: new TestClock() })
+  const verifier = createVerifier({ issuer, audience, jwks, clock: new FakeClock(now_s * 1000) })
   t.teardown(() => verifier.close())
   return verifier
 }

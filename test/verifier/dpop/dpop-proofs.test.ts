@@ -7,8 +7,9 @@ import {
   dpopDefaults,
   type ProvenRequest,
 } from '../../../src/verifier/dpop/dpop-proofs.ts'
+import { FakeClock } from '../../support/clock.ts'
 import { makeProof, makeProofKey, type ProofParts } from '../../support/dpop.ts'
-import { now_s, TestClock, withSignature } from '../../support/tokens.ts'
+import { now_s, withSignature } from '../../support/tokens.ts'
 
 const htu = 'https://api.test/orders'
 const token = 'header.payload.signature'
@@ -16,7 +17,7 @@ const key = await makeProofKey()
 const otherKey = await makeProofKey()
 
 function start(options: Partial<DpopProofsOptions> = {}) {
-  const clock = new TestClock()
+  const clock = new FakeClock(now_s * 1000)
   const proofs = new DpopProofs({ ...dpopDefaults, clockToleranceSeconds: 5, clock, ...options })
   const bound = { token, jkt: key.jkt }
   const request: ProvenRequest = { method: 'GET', uri: htu, bound }

@@ -2,16 +2,9 @@ import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { isGatepassError } from '../../../src/core/errors.ts'
 import { type DpopOptions, gatepassAuth } from '../../../src/verifier/fastify.ts'
+import { FakeClock } from '../../support/clock.ts'
 import { makeProof, makeProofKey, type ProofParts } from '../../support/dpop.ts'
-import {
-  audience,
-  claimsWith,
-  issuer,
-  makeKey,
-  mint,
-  now_s,
-  TestClock,
-} from '../../support/tokens.ts'
+import { audience, claimsWith, issuer, makeKey, mint, now_s } from '../../support/tokens.ts'
 
 const signingKey = makeKey('ES256')
 const key = await makeProofKey()
@@ -27,7 +20,7 @@ async function start(t: Test, options: DpopOptions = {}, trustProxy = false) {
       : reply.code(500).send(error),
   )
   const jwks = { keys: [signingKey.publicJwk] }
-  const clock = new TestClock()
+  const clock = new FakeClock(now_s * 1000)
   await app.register(gatepassAuth, { issuer, audience, jwks, clock, ...options })
   app.all('/orders', (request) => ({ sub: request.auth?.sub }))
   app.get('/bank', { config: { auth: { dpop: true } } }, (request) => ({ sub: request.auth?.sub }))

@@ -1,15 +1,8 @@
 import t from 'tap'
 import { createVerifier } from '../../../src/verifier/verifier.ts'
+import { FakeClock } from '../../support/clock.ts'
 import { makeProof, makeProofKey, type ProofParts } from '../../support/dpop.ts'
-import {
-  audience,
-  claimsWith,
-  issuer,
-  makeKey,
-  mint,
-  now_s,
-  TestClock,
-} from '../../support/tokens.ts'
+import { audience, claimsWith, issuer, makeKey, mint, now_s } from '../../support/tokens.ts'
 
 const signingKey = makeKey('ES256')
 const key = await makeProofKey()
@@ -19,7 +12,7 @@ const unbound = mint(signingKey)
 const bound = mint(signingKey, { payload: claimsWith({ cnf: { jkt: key.jkt } }) })
 
 function start() {
-  const clock = new TestClock()
+  const clock = new FakeClock(now_s * 1000)
   return createVerifier({ issuer, audience, jwks: { keys: [signingKey.publicJwk] }, clock })
 }
 

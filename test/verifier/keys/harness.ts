@@ -6,7 +6,8 @@ import {
   type Verifier,
 } from '../../../src/verifier/index.ts'
 import { createRemoteKeys, type RemoteKeysOptions } from '../../../src/verifier/keys/remote-keys.ts'
-import { claimsWith, makeKey, mint, now_s, TestClock, type TestKey } from '../../support/tokens.ts'
+import { FakeClock } from '../../support/clock.ts'
+import { claimsWith, makeKey, mint, now_s, type TestKey } from '../../support/tokens.ts'
 import { answerOf } from '../harness.ts'
 import { JwksServer } from '../jwks-server.ts'
 
@@ -17,7 +18,7 @@ export const day_s = 86_400
 /** A verifier of an issuer that answers as a test says. */
 export interface TestSetup {
   readonly server: JwksServer
-  readonly clock: TestClock
+  readonly clock: FakeClock
   readonly keys: KeySource
   readonly verifier: Verifier
   /** The code for a token of this key, asked for with or without a wait. */
@@ -32,7 +33,7 @@ export async function setUp(
   changes: Partial<RemoteKeysOptions> = {},
 ): Promise<TestSetup> {
   const server = await JwksServer.open(t, answer)
-  const clock = new TestClock()
+  const clock = new FakeClock(now_s * 1000)
   const keys = createRemoteKeys({
     jwksUri: `${server.issuer}/.well-known/jwks.json`,
     fetchTimeoutMs: 5000,

@@ -1,22 +1,23 @@
 import t from 'tap'
 import { ResponseError, readRetryAfterMs } from '../../../src/verifier/http-client.ts'
 import { RefreshSchedule } from '../../../src/verifier/keys/refresh-schedule.ts'
+import { FakeClock } from '../../support/clock.ts'
 import fc from '../../support/properties.ts'
-import { TestClock } from '../../support/tokens.ts'
+import { now_s } from '../../support/tokens.ts'
 
 function open(random = 1): {
   schedule: RefreshSchedule
-  clock: TestClock
+  clock: FakeClock
   waitMs: () => number
 } {
-  const clock = new TestClock()
+  const clock = new FakeClock(now_s * 1000)
   const schedule = new RefreshSchedule(clock, () => random)
   return { schedule, clock, waitMs: () => schedule.nextMs - clock.nowMs() }
 }
 
 const failure = new Error('the issuer does not answer')
 
-function refusal(retryAfter: string | null, clock: TestClock): Error {
+function refusal(retryAfter: string | null, clock: FakeClock): Error {
   return new ResponseError('the answer has status 503', readRetryAfterMs(retryAfter, clock))
 }
 
@@ -59,7 +60,7 @@ t.test('a success ends the doubling', async (t) => {
 })
 
 t.test('Retry-After delays the next fetch, by a minute at most', async (t) => {
-  const date = (inMs: number) => new Date(new TestClock().nowMs() + inMs).toUTCString()
+  const date = (inMs: number) => new Date(new FakeClock(now_s * 1000).nowMs() + inMs).toUTCString()
   const cases: [string, number][] = [
     ['10', 10_000],
     ['60', 60_000],

@@ -1,7 +1,8 @@
 import t from 'tap'
 import type { Revocation } from '../../../src/tokens/revocation-tokens.ts'
+import { FakeClock } from '../../support/clock.ts'
 import fc from '../../support/properties.ts'
-import { makeKey, now_s, TestClock } from '../../support/tokens.ts'
+import { makeKey, now_s } from '../../support/tokens.ts'
 import { until } from '../../support/until.ts'
 import { FeedServer } from './feed-server.ts'
 import { follow } from './harness.ts'
@@ -52,7 +53,7 @@ t.test('the list converges, whatever is lost, cut, repeated or restarted', async
   await fc.assert(
     fc.asyncProperty(steps, async (steps) => {
       const feed = await FeedServer.open(t, key)
-      const clock = new TestClock()
+      const clock = new FakeClock(now_s * 1000)
       const one = follow(t, feed, clock, [key.publicJwk])
       // What no log holds any more may have been missed, but never invented.
       const ever = new Model()

@@ -1,6 +1,7 @@
 import type { Test } from 'tap'
 import { createVerifier, type RevocationOptions } from '../../../src/verifier/index.ts'
-import { audience, claimsWith, issuer, makeKey, mint, TestClock } from '../../support/tokens.ts'
+import { FakeClock } from '../../support/clock.ts'
+import { audience, claimsWith, issuer, makeKey, mint, now_s } from '../../support/tokens.ts'
 import { until } from '../../support/until.ts'
 import { answerOf } from '../harness.ts'
 import { FeedServer } from './feed-server.ts'
@@ -20,7 +21,7 @@ export function captureDelays(t: Test): (file: string) => number[] {
 export async function openFollowing(t: Test, options: RevocationOptions = {}) {
   const key = makeKey('ES256')
   const feed = await FeedServer.open(t, key)
-  const clock = new TestClock()
+  const clock = new FakeClock(now_s * 1000)
   return { key, feed, clock, ...follow(t, feed, clock, [key.publicJwk], options) }
 }
 
@@ -28,7 +29,7 @@ export async function openFollowing(t: Test, options: RevocationOptions = {}) {
 export function follow(
   t: Test,
   feed: FeedServer,
-  clock: TestClock,
+  clock: FakeClock,
   keys: readonly object[],
   options: RevocationOptions = {},
 ) {

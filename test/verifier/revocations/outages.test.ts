@@ -1,14 +1,7 @@
 import t, { type Test } from 'tap'
 import { createVerifier } from '../../../src/verifier/index.ts'
-import {
-  audience,
-  claimsWith,
-  issuer,
-  makeKey,
-  mint,
-  now_s,
-  TestClock,
-} from '../../support/tokens.ts'
+import { FakeClock } from '../../support/clock.ts'
+import { audience, claimsWith, issuer, makeKey, mint, now_s } from '../../support/tokens.ts'
 import { until } from '../../support/until.ts'
 import { follow, openFollowing } from './harness.ts'
 
@@ -86,7 +79,7 @@ t.test(
       issuer,
       audience,
       jwks: { keys: [key.publicJwk] },
-      clock: new TestClock(),
+      clock: new FakeClock(now_s * 1000),
       revocations: { isRevoked: () => false, isPending: true, ready },
     })
     // An unhandled rejection would end this process.

@@ -2,9 +2,10 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
+import { FakeClock } from '../../support/clock.ts'
 import { TestProcess } from '../../support/processes.ts'
 import { outsideFolder } from '../../support/project.ts'
-import { makeKey, TestClock } from '../../support/tokens.ts'
+import { makeKey, now_s } from '../../support/tokens.ts'
 import { until } from '../../support/until.ts'
 import { FeedServer } from './feed-server.ts'
 import { follow } from './harness.ts'
@@ -52,7 +53,9 @@ t.test('a stream passes through nginx', async (t) => {
   const key = makeKey('ES256')
   const feed = await FeedServer.open(t, key)
   const uri = await startNginx(t, feed, 'proxy_http_version 1.1;')
-  const { answer, untilState } = follow(t, feed, new TestClock(), [key.publicJwk], { uri })
+  const { answer, untilState } = follow(t, feed, new FakeClock(now_s * 1000), [key.publicJwk], {
+    uri,
+  })
   await untilState('streaming')
   await feed.add('session', 'session-1')
   await until('it is heard', async () => (await answer()) === 'token_revoked')
@@ -64,7 +67,7 @@ t.test('a verifier polls if nginx buffers the stream', async (t) => {
   const buffered = 'proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;'
   const uri = await startNginx(t, feed, buffered)
   const options = { uri, streamTimeoutSeconds: 1 }
-  const one = follow(t, feed, new TestClock(), [key.publicJwk], options)
+  const one = follow(t, feed, new FakeClock(now_s * 1000), [key.publicJwk], options)
   await one.untilError(/nothing was received on the stream/)
   await one.untilState('polling')
   await feed.add('session', 'session-1')
@@ -79,7 +82,7 @@ t.test('a verifier polls if a proxy limits the stream, and respects its Retry-Af
     feed,
     'if ($uri = /revocations/stream) { add_header Retry-After 1 always; return 429; }',
   )
-  const one = follow(t, feed, new TestClock(), [key.publicJwk], { uri })
+  const one = follow(t, feed, new FakeClock(now_s * 1000), [key.publicJwk], { uri })
   await one.untilError(/status 429/)
   await one.untilState('polling')
   await feed.add('session', 'session-1')
