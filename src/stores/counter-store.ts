@@ -28,9 +28,9 @@ export interface Counter {
   read(key: string): Promise<Count | null>
   /**
    * Adds one event.
-   * @param window_s the length of the window, if this event starts one
+   * @param windowSeconds the length of the window, if this event starts one
    */
-  add(key: string, window_s?: number): Promise<AddedCount>
+  add(key: string, windowSeconds?: number): Promise<AddedCount>
   /** Sets the count to zero. */
   reset(key: string): Promise<void>
 }
@@ -39,7 +39,7 @@ export interface CounterOptions {
   /** Separates the keys of this counter from those of other counters in the same store. */
   readonly name: string
   readonly limit: number
-  readonly window_s: number
+  readonly windowSeconds: number
 }
 
 export interface CounterStore {
@@ -69,8 +69,8 @@ export function createCounter(limiter: RateLimiterAbstract): Counter {
       const found = await limiter.get(key).catch(throwUnavailable)
       return found === null ? null : toCount(found)
     },
-    async add(key, window_s) {
-      const options = window_s === undefined ? {} : { customDuration: window_s }
+    async add(key, windowSeconds) {
+      const options = windowSeconds === undefined ? {} : { customDuration: windowSeconds }
       try {
         return toAdded(key, await limiter.consume(key, 1, options), true)
       } catch (error) {

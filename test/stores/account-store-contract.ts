@@ -2,7 +2,7 @@ import type { Test } from 'tap'
 import type { Account, AccountStore } from '../../src/stores/ports.ts'
 import { account } from '../support/accounts.ts'
 
-/** What every AccountStore promises, run against the real store. `open` gives an empty one. */
+/** Tests the promises of an AccountStore on a real store. `open` returns an empty store. */
 export function accountStoreContract(t: Test, open: () => Promise<AccountStore>): void {
   const withStore = (title: string, body: (t: Test, store: AccountStore) => Promise<void>) =>
     t.test(title, async (t) => {
@@ -136,7 +136,7 @@ export function accountStoreContract(t: Test, open: () => Promise<AccountStore>)
   withStore('accounts are listed in pages, by login name', async (t, store) => {
     const created = ['b', 'a.a', 'a', 'ä', 'a-b', '10', '9', 'z', '山田', '😀']
     await store.createMany(created.map((loginName) => account({ loginName })))
-    // In the order of their bytes, whatever the language of the database.
+    // By their bytes, whatever the collation of the database.
     const ordered = ['10', '9', 'a', 'a-b', 'a.a', 'b', 'z', 'ä', '山田', '😀']
     t.strictSame(await names(store), ordered)
     const seen: string[] = []

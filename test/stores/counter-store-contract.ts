@@ -2,7 +2,7 @@ import { mock } from 'node:test'
 import type { Test } from 'tap'
 import type { CounterStore } from '../../src/stores/counter-store.ts'
 
-/** Lets the time stand still, for the library too; returns what moves it on. */
+/** Stops the clock, also for the library. Returns a function that advances it. */
 export function stopTime(t: Test): (seconds: number) => void {
   mock.timers.enable({ apis: ['Date'], now: Date.UTC(2026, 0, 1) })
   t.teardown(() => mock.timers.reset())
@@ -10,18 +10,18 @@ export function stopTime(t: Test): (seconds: number) => void {
 }
 
 export interface CounterStoreContract {
-  /** Opens the same store once more, as another process would. */
+  /** Opens the same store as another process would. */
   open(): Promise<CounterStore>
-  /** Lets so many seconds go by, without waiting for them. */
+  /** Advances the clock of the store, without waiting. */
   wait(seconds: number): Promise<void> | void
 }
 
-/** What every store of counters promises. Each test needs a store that is empty. */
+/** Tests the promises of a CounterStore on a real store. `start` returns an empty store. */
 export function counterStoreContract(
   t: Test,
   start: (t: Test) => Promise<CounterStoreContract>,
 ): void {
-  const options = { name: 'test', limit: 2, window_s: 300 }
+  const options = { name: 'test', limit: 2, windowSeconds: 300 }
 
   t.test('counts per key, up to the limit and beyond', async (t) => {
     const { open } = await start(t)

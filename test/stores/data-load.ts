@@ -10,7 +10,7 @@ import { newOwner, write } from './data-store-contract.ts'
 const writersOfCart = 3
 const pauseMsMax = 20
 
-/** One thing that was put into a cart, and when the store said so. */
+/** An item in a cart, and when the store acknowledged it. */
 interface Acknowledged {
   readonly item: string
   readonly atMs: number
@@ -19,10 +19,10 @@ interface Acknowledged {
 export class Cart {
   readonly owner: DataOwner = newOwner()
   readonly acknowledged: Acknowledged[] = []
-  /** Also what was never answered, and may be there. */
+  /** All items, also those without a response, which may be stored. */
   readonly attempted = new Set<string>()
 
-  /** What was acknowledged within some time and is not there. */
+  /** Returns the items that were acknowledged within a time and are not stored. */
   lost(items: readonly string[], { fromMs = 0, toMs = Infinity } = {}): string[] {
     return this.acknowledged
       .filter(({ item, atMs }) => atMs >= fromMs && atMs < toMs && !items.includes(item))
@@ -33,14 +33,14 @@ export class Cart {
 export interface DataLoadReport {
   readonly acknowledged: number
   readonly unavailable: number
-  /** What may never be answered; empty when all is well. */
+  /** Wrong responses. */
   readonly wrong: readonly string[]
   readonly slowestMs: number
 }
 
 /**
- * Carts that are filled by several writers each: every addition reads the cart and writes it with one
- * item more, if nobody has changed it meanwhile.
+ * Carts that several writers fill. Each addition reads the cart and writes it with one more item, on
+ * condition that nobody has changed it meanwhile.
  */
 export class DataLoad {
   readonly carts: readonly Cart[]
@@ -53,7 +53,7 @@ export class DataLoad {
   #unavailable = 0
   #slowestMs = 0
 
-  /** Goes on until the test ends, if it does not stop it. */
+  /** Runs until `stop`, or until the test ends. */
   constructor(t: Test, store: DataStore, cartCount: number) {
     this.#store = store
     this.carts = Array.from({ length: cartCount }, () => new Cart())
@@ -64,13 +64,13 @@ export class DataLoad {
     t.teardown(() => this.stop())
   }
 
-  /** Resolves when so many more additions have been acknowledged. */
+  /** Resolves after this many further additions were acknowledged. */
   async untilAcknowledged(more: number): Promise<void> {
     const enough = this.#acknowledged + more
     await until('additions are acknowledged', () => this.#acknowledged >= enough)
   }
 
-  /** Resolves when every cart has had one more since. */
+  /** Resolves after a further addition to each cart was acknowledged. */
   async untilAllAcknowledged(): Promise<void> {
     const waiting = new Set(this.carts)
     const onAnswer = (cart: Cart) => waiting.delete(cart)
@@ -90,7 +90,7 @@ export class DataLoad {
     }
   }
 
-  /** What is in a cart; what is there twice, or was never put there, is wrong. */
+  /** Reads a cart. Records duplicate and unknown items as wrong. */
   async itemsOf({ owner, attempted }: Cart): Promise<string[]> {
     const items = itemsIn((await this.#store.read(owner, ['cart'], Date.now())).get('cart'))
     const strange = items.filter((item, at) => !attempted.has(item) || items.indexOf(item) !== at)
@@ -112,7 +112,7 @@ export class DataLoad {
     }
   }
 
-  /** Whether nobody was faster. */
+  /** Returns false after a conflict. */
   async #add(cart: Cart, item: string): Promise<boolean> {
     const { owner } = cart
     const found = await this.#timed(() => this.#store.read(owner, ['cart'], Date.now()))

@@ -5,7 +5,7 @@ import type { DataOwner, DataRemoval, DataStore, DataWrite } from '../../src/sto
 import fc from '../support/properties.ts'
 import { t0 } from '../support/sessions.ts'
 
-/** What every DataStore promises, run against the real store. `open` gives one that may hold others' data. */
+/** Tests the promises of a DataStore on a real store. `open` returns a store that may have other data. */
 export function dataStoreContract(t: Test, open: () => Promise<DataStore>): void {
   const withStore = (title: string, body: (t: Test, store: DataStore) => Promise<void>) =>
     t.test(title, async (t) => {
@@ -156,9 +156,9 @@ export function dataStoreContract(t: Test, open: () => Promise<DataStore>): void
   })
 }
 
-const hour_ms = 3_600_000
-/** Stores with a clock of their own go by it: so far ahead of every clock that the tests know. */
-export const later = Math.max(t0, Date.now()) + hour_ms
+const hourMs = 3_600_000
+/** Far ahead of the clocks of all stores. */
+export const later = Math.max(t0, Date.now()) + hourMs
 
 const step = fc.record({
   field: fc.constantFrom('cart', 'theme', 'step'),
@@ -170,7 +170,7 @@ export function newOwner(): DataOwner {
   return { scope: 'session', id: randomId() }
 }
 
-/** A write of something new; `given` says what matters. */
+/** Returns a write of a new value, changed by `given`. */
 export function write(given: Partial<DataWrite> & { readonly owner: DataOwner }): DataWrite {
   const version = randomId()
   return {

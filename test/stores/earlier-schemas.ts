@@ -36,7 +36,7 @@ export async function keepsFirstSessions(t: Test, store: SessionStore): Promise<
   })
 }
 
-/** Sessions from before retries and replays were stored are unchanged, and store them. */
+/** Sessions of a schema without retries and replays are unchanged, and store both. */
 export async function storesRetriesAndReplays(t: Test, store: SessionStore): Promise<void> {
   const jkt = 'thumbprint-of-a-key'
   const minted = { scope, generation: 5, idempotencyKey: key }

@@ -72,7 +72,7 @@ export function oneTimeContract(t: Test, open: () => Promise<SessionStore>): voi
   })
 }
 
-/** For a store that removes expired values when it is told to. */
+/** For stores that do not remove expired values by themselves. */
 export function oneTimeRemoval(t: Test, open: () => Promise<SessionStore>): void {
   t.test('one-time values: removes expired values, a slice at a time', async (t) => {
     const store = await open()

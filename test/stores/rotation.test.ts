@@ -15,7 +15,7 @@ for (const { title, session, request, outcome, after } of rotationCases) {
   })
 }
 
-/** A client that follows the rules: what it holds, and whether an answer of its was lost. */
+/** An honest client: the generation that it has, and the key of a request without a response. */
 interface Client {
   generation: number
   pendingKey: Buffer | null
@@ -100,7 +100,7 @@ sessionWorld(
   t,
   async () => {
     const store = new RuleStore()
-    // A session that is created again is as it was then: the writes since are lost.
+    // Creating a session again discards later writes.
     return { store, rollBack: (session) => store.create(session) }
   },
   { runs: 500 },

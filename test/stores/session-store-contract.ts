@@ -14,13 +14,13 @@ import { policy, rotation, session, t0 } from '../support/sessions.ts'
 import { oneTimeContract, oneTimeRemoval } from './one-time-contract.ts'
 import { rotationCases } from './rotation-cases.ts'
 
-/** What is not the same for every store. */
+/** Differences between stores. */
 export interface StoreTraits {
-  /** It removes expired sessions by its own clock, and leaves only the log to `removeExpired`. */
+  /** The store removes expired sessions by its own clock; `removeExpired` removes log entries only. */
   readonly expiresByItself?: boolean
 }
 
-/** What every SessionStore promises, run against the real store. `open` gives an empty one. */
+/** Tests the promises of a SessionStore on a real store. `open` returns an empty store. */
 export function sessionStoreContract(
   t: Test,
   open: () => Promise<SessionStore>,
@@ -133,7 +133,7 @@ export function sessionStoreContract(
     const before = await store.revocationsAfter(logStart, 10)
     const [batches] = await Promise.all([
       end(),
-      // A refresh in the meantime keeps none of them.
+      // A concurrent refresh keeps no session.
       inTurn(old, ({ sid }) => store.rotate(rotation({ sid, nowMs }))),
     ])
     t.same(batches.flat().toSorted(), old.map(({ sid }) => sid).toSorted())
@@ -414,7 +414,7 @@ export function sessionStoreContract(
   if (!expiresByItself) oneTimeRemoval(t, open)
 }
 
-/** Does it for all of them, a hundred at once. */
+/** Runs work for all items, a hundred at a time. */
 async function inTurn<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = []
   for (let start = 0; start < items.length; start += 100) {
@@ -426,7 +426,7 @@ async function inTurn<T, R>(items: readonly T[], work: (item: T) => Promise<R>):
 /** Thumbprints of two keys. */
 const [thisKey, thatKey] = ['this', 'that'].map((key) => digest(key).toString('base64url'))
 
-/** One request: how long after the one before by its replica's clock, for which generation. */
+/** A request: the time since the previous one, by the clock of its replica, and its generation. */
 const step = fc.record({
   waitMs: fc.oneof(
     fc.integer({ min: -12_000, max: 12_000 }),
@@ -446,7 +446,7 @@ const step = fc.record({
 
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never
 
-/** Drives one session, beside the pure rule. */
+/** Sends requests to a store and compares each result with `decideRotation`. */
 async function follow(
   store: SessionStore,
   { graceMs, isBound, steps }: { graceMs: number; isBound: boolean; steps: readonly Step[] },

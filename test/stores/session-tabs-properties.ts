@@ -7,7 +7,7 @@ import { Browser, type Keys, type Story, slowStory, storyOf, type Try } from './
 
 const accepted: readonly RotationOutcome[] = ['rotated', 'replayed']
 
-/** The story told to the end. Throws when the owner is signed out, or is given two successors. */
+/** Runs a story. Throws if the owner is signed out or gets two successors. */
 async function tell(store: RotatingStore, story: Story, keys: Keys): Promise<void> {
   const browser = new Browser(store, keys, story.clockErrorsMs)
   await browser.signIn()
@@ -24,7 +24,7 @@ async function tell(store: RotatingStore, story: Story, keys: Keys): Promise<voi
   }
 }
 
-/** Whatever the tabs send from some instant on, late copies too, the session stays ended. */
+/** Revokes the session during a story. Throws if any later request finds it live. */
 async function staysEnded(store: RotatingStore, story: Story, endsAfterMs: number): Promise<void> {
   const browser = new Browser(store, 'shared', story.clockErrorsMs)
   await browser.signIn()
@@ -40,7 +40,7 @@ async function staysEnded(store: RotatingStore, story: Story, endsAfterMs: numbe
   if ((await store.find(browser.sid, browser.timeline.nowMs)) !== null) throw new Error('it lives')
 }
 
-/** Somebody who has copied the cookie, and when he uses it: how long after the theft. */
+/** A thief copies the cookie and uses it later. Times of uses are relative to the theft. */
 interface Theft {
   readonly afterMs: number
   readonly usesMs: readonly number[]
@@ -61,7 +61,7 @@ async function isFoundOut(store: RotatingStore, story: Story, theft: Theft): Pro
     for (const useMs of theft.usesMs) browser.timeline.in(useMs, use)
   })
   await browser.timeline.run()
-  // Both once more, each outside the window of the other, and the owner again.
+  // Owner and thief refresh once more, each outside the grace period of the other, and then the owner.
   const refresh = async () => {
     browser.timeline.nowMs += 2 * policy.graceMs
     const { outcome, session } = await browser.deliver(browser.held, null)
@@ -85,8 +85,8 @@ const prompt: Try = {
 }
 
 /**
- * The computer sleeps on a lost answer. When it wakes, one tab is answered by the key and goes on;
- * the request of another tab, or a copy of the first, comes right behind.
+ * A computer sleeps after a lost response. When it wakes, a retry of one tab succeeds, and right after
+ * it arrives the request of another tab, or a copy of the first one.
  */
 const wakings: Story[] = [
   [
@@ -105,7 +105,7 @@ const wakings: Story[] = [
   clockErrorsMs: [0, 0, 0],
 }))
 
-/** The properties of invariant 4 with requests that are late, doubled and out of order. */
+/** Properties of invariant 4 with requests that are late, duplicated and out of order. */
 export function sessionTabs(t: Test, open: () => Promise<RotatingStore>, runs: number): void {
   const withStore = (title: string, body: (store: RotatingStore) => Promise<unknown>) =>
     t.test(title, async (t) => {

@@ -7,59 +7,57 @@ import { policy, session, t0 } from '../support/sessions.ts'
 import { Timeline } from '../support/timeline.ts'
 
 /**
- * A browser with up to five tabs that share a cookie, behind a network that delays each request by
- * itself: late, twice, behind a later one of another tab, or never. What it calls is in the order of
- * its events in time; the store is a real one.
+ * A browser with up to five tabs that share a cookie, behind a network that delays, duplicates, reorders
+ * and loses requests. Events run in the order of their simulated time, on a real store.
  */
 
 const { graceMs } = policy
-/** How far the clocks of two replicas are apart at the most. */
+/** Largest difference between the clocks of two replicas. */
 const skewMs = 1_000
 const triesMax = 3
 /**
- * The longest that anything takes. A token is replaced in the store, lost on its way back by all
- * tries but the last (each goes, comes back and waits), and then a tab that sent it just before it
- * knew sends it again (goes, is copied, and comes back): all of that fits into grace, by whichever
- * clocks.
+ * Longest duration of one part. The grace period must contain, by any clock: all tries of a refresh
+ * (request, response and pause each), and a request with the replaced token that another tab sent just
+ * before the response (request, copy and response).
  */
 const partMaxMs = Math.floor((graceMs - skewMs) / (3 * triesMax + 3)) - 1
 /**
- * The longest that an answer takes where none is lost: as above, but there are only the two answers,
- * and the request between them. It is a little under half of grace.
+ * Longest response time if no response is lost: the grace period then contains two responses and the
+ * request between them.
  */
 const slowMaxMs = Math.floor((graceMs - skewMs) / 2) - partMaxMs - 1
 /**
- * The latest that a copy comes whose answer nobody reads. A tab may have sent the request just before
- * it knew the answer to another, which takes two parts; the rest of the grace period is the copy's.
+ * Longest delay of a copy whose response nobody reads. The request may have been sent just before the
+ * response to another one, which takes two parts; the copy has the rest of the grace period.
  */
 const copyMaxMs = graceMs - skewMs - 3 * partMaxMs
 
-/** Whose Idempotency-Key a request has: none, that of an attempt of all tabs, or its own. */
+/** The Idempotency-Key of a request: none, one that all tabs share during an attempt, or its own. */
 export type Keys = 'none' | 'shared' | 'own'
 
-/** A second delivery of a request by the network. */
+/** A second delivery of a request. */
 interface Copy {
-  /** How long after the first. */
+  /** Time since the first delivery. */
   readonly afterMs: number
-  /** Which answer the tab reads. */
+  /** The response that the tab reads. */
   readonly read: 'first' | 'second' | 'both'
 }
 
-/** One request, and what becomes of it. */
+/** A request and its fate in the network. */
 export interface Try {
   readonly requestMs: number
   readonly answerMs: number
   readonly copy: Copy | null
   readonly lost: 'nothing' | 'request' | 'answer'
-  /** How long the tab then waits before it tries again. */
+  /** Pause before the next try. */
   readonly retryAfterMs: number
-  /** Which issuer answers. */
+  /** The issuer that responds. */
   readonly replica: number
 }
 
-/** One refresh of a tab: it tries until it is answered, as the last try is. */
+/** A refresh of a tab. Its last try gets a response. */
 export interface Refresh {
-  /** How long after the refresh before, of whichever tab. */
+  /** Time since the previous refresh of any tab. */
   readonly restMs: number
   readonly tab: number
   readonly tries: readonly Try[]
@@ -92,14 +90,14 @@ const one = {
   replica: fc.nat(2),
 }
 
-/** Tabs that share a key may take their time over a retry: they were offline. */
+/** Tabs that share a key may retry late, as after being offline. */
 export const storyOf = (keys: Keys): fc.Arbitrary<Story> => {
   const patient = { ...one, copy: fc.option(fc.oneof(quickCopy, lateCopy)), retryAfterMs: rest }
   const lossy = keys === 'shared' ? patient : one
   return storiesOf(fc.array(fc.record(lossy), { minLength: 1, maxLength: triesMax }))
 }
 
-/** Nothing is lost, but answers take their time. */
+/** No request is lost, but responses are slow. */
 export const slowStory: fc.Arbitrary<Story> = storiesOf(
   fc.tuple(fc.record({ ...one, answerMs: slow, lost: fc.constant('nothing') })),
 )
@@ -117,23 +115,23 @@ function storiesOf(tries: fc.Arbitrary<unknown[]>): fc.Arbitrary<Story> {
   })
 }
 
-/** A tab that waits for an answer, and the last try it has sent. */
+/** A tab that waits for a response, and its last try. */
 interface Wait {
   readonly tab: number
   last: Try | undefined
 }
 
-/** What all tabs know of an attempt that is not over: the key, if all that wait share one. */
+/** A refresh in progress: the shared key, if there is one, and the tabs that wait. */
 interface Attempt {
   readonly key: Buffer | null
   readonly waiting: Set<Wait>
 }
 
-/** The browser of the owner, who follows docs/http-api.md. */
+/** The browser of the owner, which follows docs/http-api.md. */
 export class Browser {
   readonly sid = randomId()
   readonly timeline = new Timeline(t0)
-  /** Each answer of the store, in its order. */
+  /** The results of the store, in order. */
   readonly results: { presented: number; result: RotationResult }[] = []
   /** The generation in the cookie. */
   held = 0
@@ -141,7 +139,7 @@ export class Browser {
   readonly #keys: Keys
   readonly #clockErrorsMs: readonly number[]
   #attempt: Attempt | null = null
-  /** The keys that presented the newest generation and were answered with it, the last one first. */
+  /** The keys that replayed the newest generation, newest first. */
   #replayed: Buffer[] = []
 
   constructor(store: RotatingStore, keys: Keys, clockErrorsMs: readonly number[]) {
@@ -155,7 +153,7 @@ export class Browser {
     await this.#store.create(session({ sid, sub: sid, endsAtMs: Number.MAX_SAFE_INTEGER }))
   }
 
-  /** Puts all that the tabs do from now on into the timeline. */
+  /** Adds refreshes to the timeline. */
   plan(refreshes: readonly Refresh[]): void {
     let atMs = this.timeline.nowMs
     for (const { restMs, tab, tries } of refreshes) {
@@ -164,7 +162,7 @@ export class Browser {
     }
   }
 
-  /** What comes of a request when it is delivered now. */
+  /** Delivers a request now. */
   async deliver(generation: number, idempotencyKey: Buffer | null, replica = 0) {
     const result = await this.#store.rotate({
       sid: this.sid,
@@ -186,7 +184,7 @@ export class Browser {
     const isShared = this.#keys === 'shared'
     this.#attempt ??= { key: isShared ? digest(randomId()) : null, waiting: new Set() }
     const { waiting } = this.#attempt
-    // A tab that waits for an answer does not ask again.
+    // A tab that waits for a response sends no other request.
     if ([...waiting].some((wait) => wait.tab === tab)) return
     const wait = { tab, last: undefined }
     waiting.add(wait)
@@ -208,8 +206,8 @@ export class Browser {
       isFirst &&= [null, nowMs].includes(session?.lateReplayAtMs ?? null)
       const isSet = session !== null && setsCookie(presented, session, { nowMs, graceMs })
       const cookie = isSet ? session.generation : null
-      // A copy of a replay mints nothing, if its key is remembered; of replays after the grace period
-      // that is true of the first. What another copy mints is read here: the tab may ask no more.
+      // A copy of a replay with a remembered key mints nothing; after the grace period, only the first
+      // one. The tab reads what other copies mint, as it may send no further request.
       const isMinted = outcome === 'rotated' && isCopy
       if (isMinted && isPromised) throw new Error(`a copy with ${presented} mints`)
       if (!isMinted && (lost === 'answer' || !isRead)) return
@@ -236,12 +234,12 @@ export class Browser {
     if (!this.#isRemembered(key)) this.#replayed.unshift(key)
   }
 
-  /** Eight keys are. */
+  /** A store remembers eight keys. */
   #isRemembered(key: Buffer | null): boolean {
     return key !== null && this.#replayed.slice(0, 8).includes(key)
   }
 
-  /** @param cookie what the answer puts into the jar, whatever is there; null when it sets none */
+  /** @param cookie the generation in the cookie of the response; null if it sets none */
   #answered(attempt: Attempt, wait: Wait, cookie: number | null): void {
     this.held = cookie ?? this.held
     attempt.waiting.delete(wait)

@@ -6,20 +6,20 @@ import type { RotatingStore } from '../support/rule-store.ts'
 import { policy, session, t0 } from '../support/sessions.ts'
 
 /**
- * An owner and a thief who use one session. The thief knows every refresh token that the issuer has
- * given, to whomever, and acts at any rhythm. The owner refreshes with a new Idempotency-Key each
- * time, at intervals longer than the grace period.
+ * An owner and a thief use one session. The thief knows every refresh token of the session and acts at
+ * any rhythm. The owner refreshes with a new Idempotency-Key each time, at intervals longer than the
+ * grace period.
  */
 
 const { graceMs } = policy
 const accepted: readonly RotationOutcome[] = ['rotated', 'replayed']
 
 interface ThiefAct {
-  /** How long after the act before. */
+  /** Time since the previous act. */
   readonly restMs: number
-  /** How many generations the token is behind the newest one. */
+  /** Generations between the token and the newest one. */
   readonly behind: number
-  /** The thief's own Idempotency-Keys, which he may use over and over. */
+  /** Idempotency-Keys of the thief, who may use them repeatedly. */
   readonly key: Buffer | null
 }
 
@@ -42,7 +42,7 @@ const thiefAct: fc.Arbitrary<ThiefAct> = fc.record({
   behind: fc.constantFrom(0, 0, 1, 1, 1, 2),
   key: fc.constantFrom(digest('thief 1'), digest('thief 1'), digest('thief 2'), null),
 })
-/** The thief repeats a few acts for long, so that rhythms occur that outlast the owner's intervals. */
+/** The thief repeats a few acts for longer than the intervals of the owner. */
 const thiefActs = fc
   .tuple(fc.array(thiefAct, { minLength: 1, maxLength: 8 }), fc.integer({ min: 1, max: 12 }))
   .map(([acts, times]) => Array.from({ length: times }, () => acts).flat())
@@ -52,12 +52,12 @@ const anyStory: fc.Arbitrary<Story> = fc.record({
   thief: thiefActs,
 })
 
-/** One session, what the issuer has answered, and what the table of invariant 4 makes of it. */
+/** A session, the results of the store, and the expected state by invariant 4. */
 class Theft {
   nowMs = t0
-  /** The generation that the owner has. */
+  /** The generation of the owner. */
   held = 0
-  /** The newest generation, and what minted it. */
+  /** The newest generation, and the request that minted it. */
   newest = 0
   isMintedByThief = false
   #mintedAtMs = t0
@@ -86,14 +86,14 @@ class Theft {
     return this.#firstRetryAtMs !== null && this.nowMs - this.#firstRetryAtMs < graceMs
   }
 
-  /** @returns the outcome for the owner, who takes the answer */
+  /** Refreshes as the owner. Returns the outcome. */
   async refreshAsOwner(): Promise<RotationOutcome> {
     const outcome = await this.#rotate(this.held, digest(randomId()), false)
     if (accepted.includes(outcome)) this.held = this.newest
     return outcome
   }
 
-  /** @returns the outcome for the thief */
+  /** Refreshes as the thief. Returns the outcome. */
   async actAsThief({ behind, key }: ThiefAct): Promise<RotationOutcome> {
     return this.#rotate(Math.max(0, this.newest - behind), key, true)
   }
@@ -136,7 +136,7 @@ class Theft {
   }
 }
 
-/** Throws where the thief goes on unnoticed, or the owner is signed out without need. */
+/** Runs a story. Throws if the thief is not detected, or the owner is signed out without a reason. */
 async function tell(store: RotatingStore, { ownerRestsMs, thief }: Story): Promise<void> {
   const theft = new Theft(store)
   await theft.signIn()
@@ -169,8 +169,8 @@ async function expectEnd(theft: Theft): Promise<void> {
 }
 
 /**
- * A thief who minted a generation, or was given one, and then sends the same few requests faster than
- * the grace period. The owner comes back after five grace periods.
+ * A thief who has minted or received a generation repeats a few requests within the grace period. The
+ * owner returns after five grace periods.
  */
 interface Polling {
   readonly behind: 0 | 1
@@ -206,7 +206,7 @@ async function poll(store: RotatingStore, story: Polling): Promise<void> {
   await expectEnd(theft)
 }
 
-/** The properties of invariant 4 that a thief meets, on a real store. */
+/** Properties of invariant 4 against a thief, on a real store. */
 export function sessionThief(t: Test, open: () => Promise<RotatingStore>, runs: number): void {
   const withStore = (title: string, body: (store: RotatingStore) => Promise<unknown>) =>
     t.test(title, async (t) => {

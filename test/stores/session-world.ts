@@ -8,32 +8,32 @@ import { sessionTabs } from './session-tabs-properties.ts'
 import { sessionThief } from './session-thief.ts'
 
 /**
- * A small world around one session: an honest client with some tabs behind a network that delays,
- * doubles and loses, several issuer replicas whose clocks differ, and a store that may fail over.
- * It runs the real store, in the order that its events have in time.
+ * Simulates a session: an honest client with several tabs, a network that delays, duplicates and loses
+ * requests, issuer replicas whose clocks differ, and a store that may fail over. Events run in the order
+ * of their simulated time, on a real store.
  */
 
 const graceMs = policy.graceMs
 const skewMs = 1_000
-/** What a request and its answer may take together, so that a client without keys is safe. */
+/** Longest round trip that is safe for a client without keys. */
 const delayMaxMs = graceMs - 2 * skewMs
-/** No session in here is ever idle for as long as it may be. */
+/** Short enough that no session expires. */
 const restMaxMs = policy.idleMs / 20
 
-/** What one refresh of one tab meets. */
+/** A refresh of a tab and its fate in the network. */
 interface Trip {
-  /** How long after the one before it is sent. */
+  /** Time since the previous refresh. */
   readonly restMs: number
   readonly requestMs: number
   readonly answerMs: number
-  /** The network delivers the request a second time, so much after the first. */
+  /** Time until the network delivers the request again, if it does. */
   readonly doubledAfterMs: number | null
   readonly isAnswerLost: boolean
-  /** Which replica answers. */
+  /** The replica that responds. */
   readonly replica: number
   /** Other tabs that send the same token at the same time. */
   readonly tabs: number
-  /** The store fails over before it: that many of the last writes are gone. */
+  /** Writes that a fail-over before the request loses. */
   readonly writesLost: number
 }
 
@@ -52,7 +52,7 @@ const trip = (changes: Partial<Record<keyof Trip, fc.Arbitrary<unknown>>> = {}) 
     ...changes,
   }) as fc.Arbitrary<Trip>
 
-/** Puts an older state of a session into the store, as a fail-over does. */
+/** Restores an older state of a session, as a fail-over does. */
 export type RollBack = (session: Session) => Promise<void>
 
 class World {
@@ -60,7 +60,7 @@ class World {
   readonly #rollBack: RollBack | null
   readonly #sid = randomId()
   readonly #clockErrorsMs: readonly number[]
-  /** Every state that the store was in, the newest last. */
+  /** All states of the session, newest last. */
   readonly #states: Session[] = []
   #held = 0
   #pendingKey: Buffer | null = null
@@ -79,7 +79,7 @@ class World {
     this.#states.push(first)
   }
 
-  /** One refresh by all tabs that are open. Throws when the client is signed out. */
+  /** Refreshes in all open tabs. Throws if the client is signed out. */
   async refresh(trip: Trip, withKey: boolean): Promise<void> {
     this.#nowMs += trip.restMs
     if (trip.writesLost > 0) await this.#failOver(trip.writesLost)
@@ -93,12 +93,12 @@ class World {
     }
     this.#nowMs = atMs + (trip.doubledAfterMs ?? 0) + trip.answerMs
     if (trip.isAnswerLost) return
-    // The answers arrive in any order: the client ends up with the last one.
+    // Responses arrive in any order, and the last one counts.
     for (const { session } of answers) this.#held = session?.generation ?? this.#held
     this.#pendingKey = null
   }
 
-  /** The live successors that the client was given at one time. */
+  /** Sends a request. Throws if the client is signed out. */
   async #send(generation: number, atMs: number, { replica }: Trip): Promise<RotationResult> {
     const result = await this.#store.rotate({
       sid: this.#sid,
@@ -126,8 +126,8 @@ const clockErrors = fc.tuple(
 )
 
 /**
- * The properties of invariant 4, on a real store.
- * @param rollBack where the test can make the store forget writes
+ * Tests properties of invariant 4 on a real store.
+ * @param rollBack restores an older state, for a store that can lose writes
  */
 export function sessionWorld(
   t: Test,
@@ -205,7 +205,7 @@ export function sessionWorld(
         for (const [isThief, rest] of after) {
           const who = isThief ? 'thief' : 'owner'
           const outcome = await refresh(who, rest)
-          // Both have refreshed, each outside the other's grace window: one of them was found out.
+          // Both have refreshed, each outside the grace period of the other, so one was detected.
           if (seen[isThief ? 'owner' : 'thief'] && seen[who] === false) {
             seen[who] = true
             if (outcome === 'rotated') return false

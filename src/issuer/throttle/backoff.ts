@@ -47,8 +47,8 @@ export class Backoff {
   constructor(store: CounterStore, name: string, rules: BackoffRules) {
     const { free, freeWindowSeconds, maxPauseSeconds, memorySeconds } = rules
     this.#rules = rules
-    const counter = (what: string, limit: number, window_s: number) =>
-      store.counter({ name: `${name}.${what}`, limit, window_s })
+    const counter = (what: string, limit: number, windowSeconds: number) =>
+      store.counter({ name: `${name}.${what}`, limit, windowSeconds })
     this.#free = counter('free', free, freeWindowSeconds)
     this.#levels = counter('level', Number.MAX_SAFE_INTEGER, memorySeconds)
     this.#pauses = counter('turn', 1, maxPauseSeconds)

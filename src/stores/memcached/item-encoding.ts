@@ -1,22 +1,22 @@
 import { digest, randomId } from '../../core/secrets.ts'
 import type { DataOwner, StoredField } from '../data-store.ts'
-import type { Expiry_s } from './protocol.ts'
+import type { ExpirySeconds } from './protocol.ts'
 
 /** The index of an owner: one item that lists the owner's fields. */
 export interface Index {
   readonly state: 'live' | 'ended'
   /** When all data of the owner expires. */
-  readonly expiry_s: Expiry_s
-  /** When the items of the fields expire: not before `expiry_s`, so that few touches must reach them. */
-  readonly fieldsExpiry_s: Expiry_s
+  readonly expirySeconds: ExpirySeconds
+  /** When the items of the fields expire: not before `expirySeconds`, so that few touches must reach them. */
+  readonly fieldsExpirySeconds: ExpirySeconds
   /** The random id of each field's item, by field. An item with another id is from an earlier life. */
   readonly itemIds: ReadonlyMap<string, string>
 }
 
 export const emptyIndex: Index = {
   state: 'live',
-  expiry_s: 0,
-  fieldsExpiry_s: 0,
+  expirySeconds: 0,
+  fieldsExpirySeconds: 0,
   itemIds: new Map(),
 }
 
@@ -40,9 +40,9 @@ export function flagsOf(itemId: string): number {
 
 // An index is text: its state and times, then a line per field. Field names contain no space.
 
-export function encodeIndex({ state, expiry_s, fieldsExpiry_s, itemIds }: Index): Buffer {
+export function encodeIndex({ state, expirySeconds, fieldsExpirySeconds, itemIds }: Index): Buffer {
   const lines = [...itemIds].map(([field, itemId]) => `\n${field} ${itemId}`)
-  return Buffer.from(`${state} ${expiry_s} ${fieldsExpiry_s}${lines.join('')}`)
+  return Buffer.from(`${state} ${expirySeconds} ${fieldsExpirySeconds}${lines.join('')}`)
 }
 
 /** Returns null if the data is not an index. */
@@ -53,8 +53,8 @@ export function decodeIndex(data: Buffer): Index | null {
   if (state === undefined || entries.includes(null)) return null
   return {
     state: state as Index['state'],
-    expiry_s: Number(expiry),
-    fieldsExpiry_s: Number(fieldsExpiry),
+    expirySeconds: Number(expiry),
+    fieldsExpirySeconds: Number(fieldsExpiry),
     itemIds: new Map(entries.map((entry) => [entry?.[1] ?? '', entry?.[2] ?? ''])),
   }
 }
@@ -79,11 +79,11 @@ export function decodeField(data: Buffer, itemId: string): StoredField | 'retire
 }
 
 /** memcached reads a smaller number as a period from now. */
-const minExpiry_s = 30 * 24 * 3600 + 1
+const minExpirySeconds = 30 * 24 * 3600 + 1
 /** memcached counts in signed 32-bit numbers. */
-const maxExpiry_s = 2 ** 31 - 1
+const maxExpirySeconds = 2 ** 31 - 1
 
 /** Converts a time, rounded up to the whole seconds of memcached. */
-export function expiryOf(timeMs: number): Expiry_s {
-  return Math.min(maxExpiry_s, Math.max(minExpiry_s, Math.ceil(timeMs / 1000)))
+export function expiryOf(timeMs: number): ExpirySeconds {
+  return Math.min(maxExpirySeconds, Math.max(minExpirySeconds, Math.ceil(timeMs / 1000)))
 }

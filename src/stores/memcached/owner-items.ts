@@ -13,7 +13,7 @@ import {
 } from './item-encoding.ts'
 import type { Send } from './node.ts'
 import {
-  type Expiry_s,
+  type ExpirySeconds,
   get,
   type Precondition,
   peek,
@@ -45,9 +45,9 @@ interface PeekedItem {
 }
 
 /** How much longer the items of fields last than the index: not every touch must reach them. */
-const fieldsExpiryMargin_s = 600
+const fieldsExpiryMarginSeconds = 600
 /** Longer than any command can be in progress. */
-const retiredFor_s = 60
+const retiredForSeconds = 60
 
 /** The items of one owner on one node: an index, and one item per field. */
 export class OwnerItems {
@@ -109,21 +109,21 @@ export class OwnerItems {
     field: string | null,
   ): Promise<Index | null> {
     const { index } = snapshot
-    const expiry_s = Math.max(index.expiry_s, expiryOf(expiresAtMs))
+    const expirySeconds = Math.max(index.expirySeconds, expiryOf(expiresAtMs))
     const isListed = field === null || index.itemIds.has(field)
-    if (isListed && expiry_s === index.expiry_s) return index
-    const fieldsLastLongEnough = expiry_s <= index.fieldsExpiry_s
+    if (isListed && expirySeconds === index.expirySeconds) return index
+    const fieldsLastLongEnough = expirySeconds <= index.fieldsExpirySeconds
     const next: Index = {
       state: 'live',
-      expiry_s,
-      fieldsExpiry_s: fieldsLastLongEnough
-        ? index.fieldsExpiry_s
-        : expiryOf((expiry_s + fieldsExpiryMargin_s) * 1000),
+      expirySeconds,
+      fieldsExpirySeconds: fieldsLastLongEnough
+        ? index.fieldsExpirySeconds
+        : expiryOf((expirySeconds + fieldsExpiryMarginSeconds) * 1000),
       itemIds: isListed ? index.itemIds : new Map([...index.itemIds, [field, newItemId()]]),
     }
     if (!(await this.#putIndex(next, snapshot.ifIndexUnchanged))) return null
     if (!fieldsLastLongEnough) {
-      await this.#extendFields([...index.itemIds.keys()], next.fieldsExpiry_s)
+      await this.#extendFields([...index.itemIds.keys()], next.fieldsExpirySeconds)
     }
     return next
   }
@@ -134,15 +134,15 @@ export class OwnerItems {
    */
   async putField(field: string, data: Buffer, index: Index, snapshot: Snapshot): Promise<boolean> {
     const condition = snapshot.ifFieldUnchanged.get(field) ?? 'absent'
-    const expiry = index.fieldsExpiry_s
+    const expiry = index.fieldsExpirySeconds
     const flags = flagsOf(index.itemIds.get(field) ?? '')
     const [stored, after] = await this.#send([
       put(this.#keyOf(field), { data, expiry, flags }, condition),
       get(this.#indexKey),
     ])
     if (stored?.code !== 'HD') return false
-    const { fieldsExpiry_s } = indexOf(after)
-    if (fieldsExpiry_s > expiry) await this.#extendFields([field], fieldsExpiry_s)
+    const { fieldsExpirySeconds } = indexOf(after)
+    if (fieldsExpirySeconds > expiry) await this.#extendFields([field], fieldsExpirySeconds)
     return true
   }
 
@@ -157,7 +157,7 @@ export class OwnerItems {
    * Ends all fields and overwrites their values.
    * @param expiry of the index that refuses writes; null to accept new writes
    */
-  async end(expiry: Expiry_s | null): Promise<void> {
+  async end(expiry: ExpirySeconds | null): Promise<void> {
     const data = encodeIndex({ ...emptyIndex, state: 'ended' })
     const [before] = await this.#send([
       get(this.#indexKey),
@@ -199,22 +199,25 @@ export class OwnerItems {
    * Postpones the expiry of fields until it is that of the index. Other calls may set another expiry
    * at the same time; the index decides.
    */
-  async #extendFields(fields: readonly string[], fieldsExpiry_s: Expiry_s): Promise<void> {
-    for (let expiry_s = fieldsExpiry_s; fields.length > 0; ) {
+  async #extendFields(
+    fields: readonly string[],
+    fieldsExpirySeconds: ExpirySeconds,
+  ): Promise<void> {
+    for (let expirySeconds = fieldsExpirySeconds; fields.length > 0; ) {
       const replies = await this.#send([
-        ...fields.map((field) => touch(this.#keyOf(field), expiry_s)),
+        ...fields.map((field) => touch(this.#keyOf(field), expirySeconds)),
         get(this.#indexKey),
       ])
       const index = indexOf(replies.at(-1))
-      if (index.fieldsExpiry_s <= expiry_s) return
-      expiry_s = index.fieldsExpiry_s
+      if (index.fieldsExpirySeconds <= expirySeconds) return
+      expirySeconds = index.fieldsExpirySeconds
     }
   }
 
   #retire(items: readonly PeekedItem[]): Promise<readonly Reply[]> {
     return this.#send(
       items.map(({ key, itemId, ifUnchanged }) =>
-        put(key, { data: encodeRetired(itemId), expiry: retiredFor_s }, ifUnchanged),
+        put(key, { data: encodeRetired(itemId), expiry: retiredForSeconds }, ifUnchanged),
       ),
     )
   }
@@ -234,7 +237,7 @@ export class OwnerItems {
   }
 
   async #putIndex(index: Index, condition: Precondition): Promise<boolean> {
-    const item = { data: encodeIndex(index), expiry: index.expiry_s }
+    const item = { data: encodeIndex(index), expiry: index.expirySeconds }
     const [reply] = await this.#send([put(this.#indexKey, item, condition)])
     return reply?.code === 'HD'
   }

@@ -13,14 +13,14 @@ export interface Command {
 }
 
 /** A Unix time in seconds; or a period from now in seconds, if under 30 days. */
-export type Expiry_s = number
+export type ExpirySeconds = number
 
 /** What a change requires at the key: an item with this CAS number, no item, or anything. */
 export type Precondition = { readonly cas: string } | 'absent' | 'any'
 
 export interface Item {
   readonly data: Buffer
-  readonly expiry: Expiry_s
+  readonly expiry: ExpirySeconds
   /** Client flags: 32 bits that `peek` returns. */
   readonly flags?: number
 }
@@ -36,7 +36,7 @@ export function peek(key: string): Command {
 }
 
 /** Sets the expiry of an item, if there is one. The CAS number stays. */
-export function touch(key: string, expiry: Expiry_s): Command {
+export function touch(key: string, expiry: ExpirySeconds): Command {
   return { head: `mg ${key} T${expiry}`, replyCodes: ['HD', 'EN'] }
 }
 

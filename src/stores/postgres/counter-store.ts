@@ -53,7 +53,7 @@ export class PostgresCounterStore implements CounterStore {
     )
   }
 
-  counter({ name, limit, window_s }: CounterOptions): Counter {
+  counter({ name, limit, windowSeconds }: CounterOptions): Counter {
     return createCounter(
       new RateLimiterPostgres({
         storeClient: { query: (query: Query) => this.#query(query) },
@@ -64,7 +64,7 @@ export class PostgresCounterStore implements CounterStore {
         clearExpiredByTimeout: false,
         keyPrefix: name,
         points: limit,
-        duration: window_s,
+        duration: windowSeconds,
       }),
     )
   }

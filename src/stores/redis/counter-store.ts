@@ -21,14 +21,14 @@ export class RedisCounterStore implements CounterStore {
     return new RedisCounterStore(await RedisClient.open(url, options))
   }
 
-  counter({ name, limit, window_s }: CounterOptions): Counter {
+  counter({ name, limit, windowSeconds }: CounterOptions): Counter {
     return createCounter(
       new RateLimiterRedis({
         storeClient: this.#limiterClient(),
         useRedisPackage: true,
         keyPrefix: `gp:c:${name}`,
         points: limit,
-        duration: window_s,
+        duration: windowSeconds,
       }),
     )
   }

@@ -25,8 +25,8 @@ import type { Session } from '../ports.ts'
  * unknown version, so it neither skips the proof of a key nor loses a field.
  */
 export const layout = {
-  versionMin: 1,
-  versionMax: 4,
+  minVersion: 1,
+  maxVersion: 4,
   /** Added to the version. */
   bound: 1,
   extended: 2,
@@ -71,7 +71,7 @@ export function encodeSession(session: Session): Buffer {
     (lateReplayAtMs === null ? 0 : flags.hasLateReplay)
   const header = Buffer.alloc(headerLength)
   const version =
-    layout.versionMin +
+    layout.minVersion +
     (jkt === null ? 0 : layout.bound) +
     (bits < firstExtendedFlag ? 0 : layout.extended)
   header.writeUInt8(version, 0)
@@ -107,10 +107,10 @@ function encodeTime(ms: number | null): Buffer {
 
 export function decodeSession(sid: string, row: Buffer): Session {
   const version = row[0] ?? 0
-  if (version < layout.versionMin || version > layout.versionMax) {
+  if (version < layout.minVersion || version > layout.maxVersion) {
     throw new Error('A session has an unknown layout.')
   }
-  const isBound = ((version - layout.versionMin) & layout.bound) !== 0
+  const isBound = ((version - layout.minVersion) & layout.bound) !== 0
   const bits = row.readUInt8(1)
   let at = headerLength
   const bytes = (length: number) => {

@@ -13,10 +13,10 @@ local function load()
   local s, bits, at = {}, nil, nil
   s.version, bits, s.generation, s.minted, s.expires, s.ends, s.created, s.revoked, at =
     struct.unpack('${layout.header}', row)
-  if s.version < ${layout.versionMin} or s.version > ${layout.versionMax} then
+  if s.version < ${layout.minVersion} or s.version > ${layout.maxVersion} then
     error('a session has an unknown layout')
   end
-  s.isBound = bit.band(s.version - ${layout.versionMin}, ${layout.bound}) ~= 0
+  s.isBound = bit.band(s.version - ${layout.minVersion}, ${layout.bound}) ~= 0
   local function has(flag) return bit.band(bits, flag) ~= 0 end
   local function bytes(isThere, length)
     if not isThere then return '' end
@@ -47,7 +47,7 @@ local function save(s)
     + (s.lacksLogEntry and ${flags.lacksLogEntry} or 0) + (s.isUnconfirmed and ${flags.isUnconfirmed} or 0)
     + (s.firstRetry and ${flags.hasRetries} or 0) + (s.otherKey ~= '' and ${flags.hasOtherKey} or 0)
     + (s.replayKeys ~= '' and ${flags.hasReplayKeys} or 0) + (s.lateReplay and ${flags.hasLateReplay} or 0)
-  local version = ${layout.versionMin} + (s.isBound and ${layout.bound} or 0)
+  local version = ${layout.minVersion} + (s.isBound and ${layout.bound} or 0)
     + (bits >= ${firstExtendedFlag} and ${layout.extended} or 0)
   local row = struct.pack('${layout.header}', version, bits, s.generation, s.minted,
     s.expires, s.ends, s.created, s.revoked) .. s.digest .. time(s.firstRetry) .. time(s.lastRetry)

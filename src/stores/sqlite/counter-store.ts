@@ -67,12 +67,12 @@ export class SqliteCounterStore implements CounterStore {
     )
   }
 
-  counter({ name, limit, window_s }: CounterOptions): Counter {
+  counter({ name, limit, windowSeconds }: CounterOptions): Counter {
     const rowKey = (key: string) => `${name}:${key}`
     return {
       read: (key) => this.#db.read(() => this.#count(rowKey(key))),
-      add: (key, length_s = window_s) =>
-        this.#db.write(() => this.#addOne(rowKey(key), limit, length_s * 1000)),
+      add: (key, lengthSeconds = windowSeconds) =>
+        this.#db.write(() => this.#addOne(rowKey(key), limit, lengthSeconds * 1000)),
       reset: (key) =>
         this.#db.write(() => {
           this.#delete.run(rowKey(key))

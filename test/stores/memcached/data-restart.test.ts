@@ -20,7 +20,7 @@ t.test('a node is killed and restarted while carts are filled', async (t) => {
   await load.untilAcknowledged(randomInt(1, 200))
   await first.kill()
   const killedAtMs = performance.now()
-  // The other nodes go on.
+  // The other nodes continue.
   await load.untilAcknowledged(300)
   const again = await startMemcached(t, { port: first.port })
   const backAtMs = performance.now()

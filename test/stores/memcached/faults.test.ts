@@ -11,7 +11,7 @@ import { fieldsOf, newOwner, write } from '../data-store-contract.ts'
 
 const deadlineMs = 2_000
 
-/** Resolves with how long it took to be answered `store_unavailable`. */
+/** Resolves with the time until the call failed as `store_unavailable`. */
 async function unavailable(t: Test, call: Promise<unknown>): Promise<number> {
   const startMs = performance.now()
   const error = await call.then(
@@ -30,7 +30,7 @@ async function open(t: Test, url: string): Promise<MemcachedDataStore> {
   return store
 }
 
-/** A peer that signs us in, and then answers whatever it is told to. */
+/** A server that accepts the connection and then responds as a test says. */
 async function startPeer(t: Test, answer: (socket: Socket, text: string) => void): Promise<string> {
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
@@ -99,7 +99,7 @@ t.test(
     for (const tookMs of many) {
       t.ok(tookMs > deadlineMs - 50 && tookMs < deadlineMs + lateMs, `${tookMs} ms`)
     }
-    // A reply to the write that came late makes those above calls of a node that is slow, not silent.
+    // After a late reply to the write, the node counts as slow, not silent.
     await until('calls are blocked', async () => {
       const more = await Promise.allSettled([1, 2, 3, 4, 5].map(() => store.read(one.owner, 'all')))
       return more.some((one) => one.status === 'rejected' && /not responding/.test(one.reason))
@@ -125,8 +125,7 @@ t.test('half a reply is no reply, and its rest is discarded', async (t) => {
     const tookMs = await unavailable(t, store.read(newOwner(), ['a']))
     t.ok(tookMs < deadlineMs + lateMs, `${tookMs} ms`)
   }
-  // The first reply of the half is heard; it is after a call that heard nothing at all that the
-  // connection is given up.
+  // The first half contains a reply. The connection is closed after a call without any reply.
   await unanswered()
   await unanswered()
   t.same(await store.read(newOwner(), ['a']), new Map())

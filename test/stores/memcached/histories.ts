@@ -1,13 +1,13 @@
-/** One thing that was done to the fields of an owner, and what came of it. */
+/** A call for the fields of an owner, and its outcome. */
 export interface Done {
   readonly kind: 'write' | 'remove' | 'read' | 'end' | 'erase' | 'drop'
-  /** '' where it is about all. */
+  /** '' for all fields. */
   readonly field: string
-  /** What a write wrote. */
+  /** The version of a write. */
   readonly version: string
-  /** Undefined is anything. */
+  /** undefined for no precondition. */
   readonly expected: string | null | undefined
-  /** An outcome; of a read, the version that was there, or ''. */
+  /** The outcome; for a read, the version or ''. */
   readonly outcome: string
   readonly begunAt: number
   readonly doneAt: number
@@ -15,7 +15,7 @@ export interface Done {
 
 interface State {
   readonly isEnded: boolean
-  /** When the last of those that ended it was done. */
+  /** When the last end of the owner was done. */
   readonly endedAt: number
   readonly fields: ReadonlyMap<string, string>
 }
@@ -23,8 +23,8 @@ interface State {
 const empty: State = { isEnded: false, endedAt: 0, fields: new Map() }
 
 /**
- * Whether everything could have been done at one instant each, between its begin and its end, so that
- * each outcome is right.
+ * Whether the history is linearizable: each call could have happened at one instant between its start and
+ * its end.
  */
 export function isLinearizable(history: readonly Done[], maxFields: number): boolean {
   const seen = new Set<string>()
@@ -47,7 +47,7 @@ export function isLinearizable(history: readonly Done[], maxFields: number): boo
   return search(empty, history)
 }
 
-/** What can be after it; nothing when the outcome is wrong in this state. */
+/** Returns the possible states after a call; none if its outcome is wrong in this state. */
 function statesAfter(state: State, done: Done, maxFields: number): State[] {
   const { kind, field, outcome } = done
   const current = state.fields.get(field)
@@ -69,8 +69,8 @@ function statesAfter(state: State, done: Done, maxFields: number): State[] {
 }
 
 /**
- * Whether it is a first write that came while the owner ended. It may find nothing where something was
- * until then, and is gone with it.
+ * Whether a call is a first write during an end of the owner. The write may miss a field that existed
+ * until then, and the end removes it.
  */
 function isOfTheEnd({ endedAt }: State, { kind, expected, outcome, begunAt }: Done): boolean {
   return kind === 'write' && expected === null && outcome === 'written' && begunAt < endedAt

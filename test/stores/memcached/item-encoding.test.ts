@@ -23,8 +23,8 @@ const time = fc.integer({ min: 0, max: 2 ** 31 - 1 })
 const index = fc.record(
   {
     state: fc.constantFrom<'live' | 'ended'>('live', 'ended'),
-    expiry_s: time,
-    fieldsExpiry_s: time,
+    expirySeconds: time,
+    fieldsExpirySeconds: time,
     itemIds: fc.array(fc.tuple(name, itemId), { maxLength: 64 }).map((pairs) => new Map(pairs)),
   },
   { noNullPrototype: true },
@@ -37,8 +37,8 @@ t.test('an index is decoded as it was encoded', async (t) => {
 t.test('other bytes are no index', async (t) => {
   const good = encodeIndex({
     state: 'live',
-    expiry_s: 1,
-    fieldsExpiry_s: 2,
+    expirySeconds: 1,
+    fieldsExpirySeconds: 2,
     itemIds: new Map([['a', randomId()]]),
   })
   for (const text of [

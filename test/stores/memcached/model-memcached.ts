@@ -7,12 +7,12 @@ interface Item {
   readonly cas: string
 }
 
-/** What memcached does with the commands that the store sends, without its clock. */
+/** A model of memcached for the commands of the store, without expiry. */
 export class ModelMemcached {
   readonly items = new Map<string, Item>()
   #cas = 0
 
-  /** @param pause waits before each command, while others' commands run */
+  /** @param pause waits before each command, so that commands of other calls run */
   sender(pause: () => Promise<unknown>): Send {
     return async (commands) => {
       const replies: Reply[] = []

@@ -58,7 +58,7 @@ function parse(chunks: readonly Buffer[]): Reply[] {
   return chunks.flatMap((chunk) => parser.push(chunk))
 }
 
-/** Cuts bytes into chunks of these lengths, and what is left. */
+/** Splits bytes into chunks of these lengths, and the rest. */
 function cut(bytes: Buffer, lengths: readonly number[]): Buffer[] {
   const chunks: Buffer[] = []
   let at = 0

@@ -8,12 +8,12 @@ import { later, newOwner, write } from '../data-store-contract.ts'
 import { type Done, isLinearizable } from './histories.ts'
 import { ModelMemcached } from './model-memcached.ts'
 
-/** One caller's steps, each after the one before; `last` expects what it read or wrote last. */
+/** The steps of a caller, in order. `last` expects the version that the caller last read or wrote. */
 const step = fc.record({
   kind: fc.constantFrom('write', 'write', 'write', 'remove', 'read', 'end', 'erase', 'drop'),
   field: fc.constantFrom('a', 'b'),
   expects: fc.constantFrom('any', 'absent', 'last'),
-  /** Of a drop: whether it is of the index. */
+  /** For an eviction: whether the index is evicted. */
   isAll: fc.boolean(),
 })
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never
@@ -23,7 +23,7 @@ const callers = fc.array(fc.array(step, { minLength: 1, maxLength: 4 }), {
   maxLength: 4,
 })
 
-/** Runs the callers at once; which of them goes on is up to the scheduler, at each command. */
+/** Runs callers concurrently. The scheduler selects the caller of each command. */
 async function historyOf(
   scheduler: fc.Scheduler,
   steps: readonly (readonly Step[])[],
@@ -73,7 +73,7 @@ async function historyOf(
     for (const one of own) await call(last, one)
   })
   await scheduler.waitFor(Promise.all(all))
-  // What is left can be read, and nothing else.
+  // The remaining fields can be read, and no others.
   for (const field of ['a', 'b'] as const) {
     const reading = call(new Map(), { kind: 'read', field, expects: 'any', isAll: false })
     await scheduler.waitFor(reading)

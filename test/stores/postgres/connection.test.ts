@@ -8,7 +8,7 @@ const certificates = makeCertificates(t, 'DNS:localhost')
 const server = await PostgresServer.start(t, { tls: certificates })
 const direct = await server.createDatabase()
 
-/** The database by one of its host's two names, with these parameters. */
+/** Returns the URL with a host name and parameters. */
 function urlOf(host: string, parameters: Record<string, string>): string {
   const url = new URL(direct)
   url.hostname = host
@@ -20,7 +20,7 @@ const { ca } = certificates
 
 for (const [host, parameters] of [
   ['localhost', { sslmode: 'verify-full', sslrootcert: ca }],
-  // It is not for this name.
+  // The certificate has another name.
   ['127.0.0.1', { sslmode: 'verify-ca', sslrootcert: ca }],
   ['127.0.0.1', { sslmode: 'require' }],
 ] as const) {

@@ -21,7 +21,7 @@ t.test('expired rows do not accumulate', async (t) => {
   const store = await PostgresCounterStore.open(url, patient)
   t.teardown(() => store.close())
   const wait = stopTime(t)
-  const counter = store.counter({ name: 'test', limit: 1, window_s: 60 })
+  const counter = store.counter({ name: 'test', limit: 1, windowSeconds: 60 })
   for (let n = 0; n < 10; n++) await counter.add(`old-${n}`)
   wait(61)
   for (let n = 0; n < 10; n++) await counter.add(`new-${n}`)

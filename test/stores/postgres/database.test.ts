@@ -34,7 +34,7 @@ async function open(t: Test, options?: PostgresOptions, url?: string) {
   return { db, url: direct, stored }
 }
 
-/** How a call ends, and when. */
+/** Resolves with the duration and the error of a call. */
 async function timed(call: Promise<unknown>): Promise<{ tookMs: number; error: unknown }> {
   const startMs = performance.now()
   const error = await call.then(
@@ -88,13 +88,13 @@ t.test('calls to a server that becomes silent fail in time', async (t) => {
   const { db } = await open(t, { timeoutMs: 4_000, maxConnections: 3 }, url)
   await Promise.all([db.ping(), db.ping()])
   relay.silence()
-  // Two on connections that were there, one on a new one, and three that wait.
+  // Two calls use existing connections, one a new one, and three wait.
   const calls = Array.from({ length: 6 }, () => timed(db.ping()))
   for (const { error } of await Promise.all(calls)) t.match(error, gone)
   relay.pass()
   await until('it answers again', async () => (await timed(db.ping())).error === null)
   relay.silence()
-  // Closing does not wait for it either.
+  // close() does not wait for the server either.
   await db.close()
 })
 

@@ -9,15 +9,15 @@ import { policy, rotation, session, t0 } from '../../support/sessions.ts'
 import { until } from '../../support/until.ts'
 import { Relay } from './relay.ts'
 
-// Durable as in production: what was acknowledged must be there after a kill.
+// Durable, as acknowledged writes must survive a kill.
 const server = await PostgresServer.start(t, { settings: { fsync: 'on' } })
 
 const timeoutMs = 1_000
 
-/** A device that refreshes over and over, and repeats what was not answered. */
+/** A device that refreshes repeatedly, and repeats requests without a response. */
 class Device {
   readonly sid = randomId()
-  /** What was acknowledged last. */
+  /** The last acknowledged generation. */
   generation = 0
   refreshes = 0
   refused = 0
@@ -32,7 +32,7 @@ class Device {
     return store.create(session({ sid: this.sid, endsAtMs: Number.MAX_SAFE_INTEGER }))
   }
 
-  /** Rotates once. Throws when it is signed out, or told anything but to come back later. */
+  /** Refreshes once. Throws for any failure except `store_unavailable`. */
   async refresh(): Promise<void> {
     this.#nowMs += policy.graceMs
     const request = rotation({ sid: this.sid, generation: this.generation, nowMs: this.#nowMs })
@@ -62,13 +62,13 @@ async function untilOpened(url: string): Promise<PostgresSessionStore> {
   }
 }
 
-/** Lets devices refresh while something happens to the server, and looks at what is left. */
+/** Lets devices refresh during a fault, and checks that no acknowledged rotation is lost. */
 async function live(
   t: Test,
   happens: (devices: readonly Device[]) => Promise<void>,
 ): Promise<void> {
   const url = await server.createDatabase()
-  // A deadline that a loaded machine misses is none of the faults.
+  // A loaded machine must not fail the calls outside the fault.
   const patientStore = await PostgresSessionStore.open(url, patient)
   const store = await untilOpened(url)
   t.teardown(() => Promise.all([patientStore.close(), store.close()]))
@@ -132,7 +132,7 @@ t.test('a connection to a server that has become read-only is replaced', async (
   const url = await server.createDatabase()
   const store = await PostgresSessionStore.open(url, patient)
   t.teardown(() => store.close())
-  // As for a primary that became a standby, behind an address that finds the new primary.
+  // Like a primary that becomes a standby, behind an address that leads to the new primary.
   const readsOnly = (is: 'on' | 'off') =>
     server.query(
       `ALTER DATABASE ${new URL(url).pathname.slice(1)} SET default_transaction_read_only = ${is}`,

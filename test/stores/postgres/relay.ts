@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Test } from 'tap'
 
-/** A peer between a store and its server that can fail as a network does. */
+/** A TCP proxy between a store and its server that fails like a network. */
 export class Relay {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
@@ -14,7 +14,7 @@ export class Relay {
     this.#server = createServer((socket) => this.#accept(socket))
   }
 
-  /** @param port where the server is, on this machine */
+  /** @param port of the server on this machine */
   static async start(t: Test, port: number): Promise<Relay> {
     const relay = new Relay(port)
     relay.#server.listen(0, '127.0.0.1')
@@ -26,24 +26,24 @@ export class Relay {
     return relay
   }
 
-  /** The URL with this in place of the server. */
+  /** Returns a URL with the proxy in place of the server. */
   through(url: string): string {
     const address = this.#server.address()
     if (typeof address !== 'object' || address === null) throw new Error('there is no port')
     return url.replace(/:\d+\//, `:${address.port}/`)
   }
 
-  /** From now on it accepts, and nothing comes back. */
+  /** Accepts connections and passes nothing. */
   silence(): void {
     this.#mode = 'silent'
   }
 
-  /** Lets what comes from now on through. */
+  /** Passes everything again. */
   pass(): void {
     this.#mode = 'pass'
   }
 
-  /** The server does what it is asked; its next answer ends all connections instead of arriving. */
+  /** Closes all connections instead of passing the next response of the server. */
   cutNextAnswer(): void {
     this.#mode = 'cut answers'
   }

@@ -33,7 +33,7 @@ sessionWorld(t, async () => {
   }
 })
 
-/** A store in a database of its own, and another connection to it. */
+/** Opens stores on a new database, and another connection to it. */
 async function open(t: Test, stores = 1) {
   const url = await server.createDatabase()
   const opened: PostgresSessionStore[] = []
@@ -123,7 +123,7 @@ t.test('entries of the log appear in the order of their positions', async (t) =>
     session({ sid: randomId(), sub: `user-${n}`, generation: 5 }),
   )
   await Promise.all(all.map((one) => reader.create(one)))
-  // Somebody has taken a position, and has not committed yet.
+  // A transaction has taken a position and has not committed.
   await other.query('BEGIN')
   await other.query('UPDATE gatepass.revocations_end SET position = position + 10')
   const writes = all.flatMap(({ sid, sub }, n) => {
@@ -181,7 +181,7 @@ t.test('a statement is repeated after a deadlock', async (t) => {
   const [a, b] = ['a', 'b'].map((sid) => session({ sid: sid.repeat(22) }))
   if (a === undefined || b === undefined) throw new Error('there are two')
   await Promise.all([store.create(a), store.create(b)])
-  // Not the one to be ended: it would not look for a deadlock in time.
+  // Postgres ends the connection that detects the deadlock, which must not be this one.
   await other.query(`SET deadlock_timeout = '1min'`)
   await other.query('BEGIN')
   const touch = 'UPDATE gatepass.sessions SET user_agent = $2 WHERE sid = $1'
@@ -192,7 +192,7 @@ t.test('a statement is repeated after a deadlock', async (t) => {
   await other.query('COMMIT')
   t.equal(await ended, 2)
   t.equal((await store.revocationsAfter(logStart, 10)).length, 1)
-  // Statistics are there when their connection has ended.
+  // Postgres reports the statistics of a connection once it is closed.
   await store.close()
   await server.untilAlone(url)
   const [found] = await server.query(`SELECT deadlocks::int FROM pg_stat_database
@@ -243,7 +243,7 @@ t.test('invariant 2: a session is one row, and a refresh keeps it on its page', 
     const nowMs = t0 + (generation + 1) * 20_000
     await Promise.all(all.map(({ sid }) => store.rotate(rotation({ sid, generation, nowMs }))))
   }
-  // Statistics are there when their connection has ended.
+  // Postgres reports the statistics of a connection once it is closed.
   await store.close()
   await server.untilAlone(url)
   const { rows } = await other.query(
@@ -280,7 +280,7 @@ t.test('no call scans the whole table', async (t) => {
     await store.revokeAll(`user-${n}`, t0, 1)
     await store.removeExpired(t0, 10)
   }
-  // Statistics are there when their connection has ended.
+  // Postgres reports the statistics of a connection once it is closed.
   await store.close()
   await server.untilAlone(url)
   t.equal(await scans(), before, 'the table was never read from end to end')

@@ -6,7 +6,7 @@ import { counterStoreContract } from '../counter-store-contract.ts'
 
 const server = await startRedis(t)
 
-/** Redis measures windows by its own clock, which no test can turn: each key loses this much time. */
+/** Shortens the expiry of all keys, as a test cannot change the clock of Redis. */
 const ageKeys = `
   for _, key in ipairs(redis.call('KEYS', '*')) do
     redis.call('PEXPIRE', key, redis.call('PTTL', key) - ARGV[1])

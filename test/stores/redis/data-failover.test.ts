@@ -13,7 +13,7 @@ import { DataLoad } from '../data-load.ts'
 const deadlineMs = 1_000
 const cartCount = 12
 
-/** Carts are filled, and the server goes at a moment of its own: what was acknowledged stays. */
+/** Fills carts while their primary fails at a random moment. No acknowledged item may be lost. */
 async function losesNothing(
   t: Test,
   { url, primary, fault }: { url: string; primary: RedisServer; fault: 'kill' | 'freeze' },
@@ -25,7 +25,7 @@ async function losesNothing(
   await load.untilAcknowledged(randomInt(1, 200))
   await primary[fault]()
   await load.untilAllAcknowledged()
-  // It comes back as a replica of the new one, and what it alone had is gone.
+  // It returns as a replica of the new primary, without the writes that only it had.
   if (fault === 'freeze') primary.thaw()
   await load.untilAcknowledged(300)
   await load.untilAllAcknowledged()
@@ -45,7 +45,7 @@ for (const fault of ['kill', 'freeze'] as const) {
   })
 
   t.test(`no acknowledged change is lost in a Cluster: ${fault}`, async (t) => {
-    // The one that takes over has a replica as well.
+    // The new primary has a replica as well.
     const { url, nodes } = await startCluster(t, { replicas: 2, nodeTimeoutMs: 2_000 })
     await demandReplicas(nodes)
     await losesNothing(t, { url, primary: nodes[0] as RedisServer, fault })

@@ -7,24 +7,24 @@ import type { RotationPolicy, SessionStore } from '../../../src/stores/ports.ts'
 import { patienceMs } from '../../support/patience.ts'
 import { session } from '../../support/sessions.ts'
 
-/** Short, so that nearly every call is a rotation. */
+/** A short grace period, so that nearly every call is a rotation. */
 const policy: RotationPolicy = { graceMs: 100, idleMs: 3_600_000, revokedKeptMs: 300_000 }
 const pauseMs = 40
 
 export interface LoadReport {
-  /** Calls that were answered with tokens. */
+  /** Successful calls. */
   readonly answered: number
-  /** Calls that were answered with `store_unavailable`. */
+  /** Calls that failed as `store_unavailable`. */
   readonly unavailable: number
-  /** What no honest client may be told; empty when all is well. */
+  /** Outcomes that no honest client may get. */
   readonly wrong: readonly string[]
-  /** The slowest answer. */
+  /** Duration of the slowest call. */
   readonly slowestMs: number
 }
 
 /**
- * Honest clients, each with a session of its own, that refresh as fast as they may. One that gets no
- * answer tries again with the same Idempotency-Key until it gets one.
+ * Honest clients with a session each that refresh repeatedly. A client without a response retries with
+ * the same Idempotency-Key.
  */
 export class Load {
   readonly #store: SessionStore
@@ -43,7 +43,7 @@ export class Load {
     this.#clients = sids.map((sid) => this.#refresh(sid))
   }
 
-  /** @param sids of sessions to make and refresh, until the test ends if it does not stop it */
+  /** Creates sessions and refreshes them until `stop`, or until the test ends. */
   static async start(t: Test, store: SessionStore, sids: readonly string[]): Promise<Load> {
     const nowMs = Date.now()
     const times = { createdAtMs: nowMs, mintedAtMs: nowMs, endsAtMs: nowMs + 86_400_000 }
@@ -57,7 +57,7 @@ export class Load {
     return load
   }
 
-  /** Resolves when every client was answered since. */
+  /** Resolves after a further response to every client. */
   async untilAllAnswered(timeoutMs = patienceMs): Promise<void> {
     const waiting = new Set(this.#sids)
     const deadlineMs = performance.now() + timeoutMs

@@ -16,7 +16,7 @@ import fc from '../../support/properties.ts'
 import { startRedis } from '../../support/redis.ts'
 import { rotation, session, t0 } from '../../support/sessions.ts'
 
-/** Sets KEYS[1] to the bytes that ARGV[1] has in hexadecimal. */
+/** Sets KEYS[1] to the hexadecimal bytes of ARGV[1]. */
 const setHex = `
 local function toByte(digits) return string.char(tonumber(digits, 16)) end
 redis.call('SET', KEYS[1], (string.gsub(ARGV[1], '..', toByte)))

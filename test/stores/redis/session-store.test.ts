@@ -5,7 +5,7 @@ import { startCluster, startRedis, startSentinels } from '../../support/redis.ts
 import { sessionStoreContract } from '../session-store-contract.ts'
 import { sessionWorld } from '../session-world.ts'
 
-/** The contract, on servers that are emptied before each test. */
+/** Tests the contract on servers that are emptied before each test. */
 function contract(t: Test, url: string, empty: () => Promise<unknown>): void {
   const open = async () => {
     await empty()
@@ -14,7 +14,7 @@ function contract(t: Test, url: string, empty: () => Promise<unknown>): void {
   sessionStoreContract(t, open, { expiresByItself: true })
   sessionWorld(t, async () => {
     const store = await open()
-    // What is created again is as it was then, as if all later writes were lost.
+    // Creating a session again discards later writes.
     return { store, rollBack: (session) => store.create(session) }
   })
 }

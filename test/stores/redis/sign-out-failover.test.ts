@@ -18,7 +18,7 @@ import {
 } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
 
-/** A sign-out that was acknowledged is not lost when the primary fails right after it. */
+/** An acknowledged sign-out is not lost if the primary fails right after it. */
 
 const deadlineMs = 1_000
 const kept = policy.revokedKeptMs
@@ -27,7 +27,7 @@ const signOutsAtOnce = 8
 
 const unavailable = { code: 'store_unavailable' }
 
-/** A store for calls that have to succeed, and one for calls that have to fail. */
+/** A store for calls that must succeed, and one for calls that must fail. */
 async function openBoth(t: Test, url: string, replicas = 1) {
   const store = await RedisSessionStore.open(url, { ...patient, replicas })
   const hasty = await RedisSessionStore.open(url, { deadlineMs, replicas })
@@ -41,7 +41,7 @@ interface Fault {
   readonly fault: 'kill' | 'freeze'
 }
 
-/** Asks until there is an answer; told of each time that there was none. */
+/** Repeats a call until it gets a response. */
 async function answerOf<T>(call: () => Promise<T>, onFailure = () => {}): Promise<T> {
   for (;;) {
     try {
@@ -54,7 +54,7 @@ async function answerOf<T>(call: () => Promise<T>, onFailure = () => {}): Promis
   }
 }
 
-/** Many sign out, and the server goes at a moment of its own. */
+/** Many users sign out while the primary fails at a random moment. */
 async function losesNoSignOut(t: Test, { url, primary, fault }: Fault): Promise<void> {
   const store = await RedisSessionStore.open(url, { deadlineMs, replicas: 1 })
   const clock = new FakeClock(Date.now())
@@ -81,7 +81,7 @@ async function losesNoSignOut(t: Test, { url, primary, fault }: Fault): Promise<
   while (waiting.length > left) await sleep(1)
   await primary[fault]()
   await Promise.all(users)
-  // It comes back as a replica of the new one, and what it alone had is gone.
+  // It returns as a replica of the new primary, without the writes that only it had.
   if (fault === 'freeze') primary.thaw()
   t.ok(failures > 0)
   t.comment(`${failures} sign-outs were asked for again`)
@@ -111,7 +111,7 @@ for (const fault of ['kill', 'kill', 'freeze'] as const) {
 
 for (const fault of ['kill', 'freeze'] as const) {
   t.test(`no acknowledged sign-out is lost in a Cluster: ${fault}`, async (t) => {
-    // The one that takes over has a replica as well.
+    // The new primary has a replica as well.
     const { url, nodes } = await startCluster(t, { replicas: 2, nodeTimeoutMs: 2_000 })
     await demandReplicas(nodes)
     await losesNoSignOut(t, { url, primary: nodes[0] as RedisServer, fault })
@@ -193,8 +193,8 @@ t.test(
   },
 )
 
-/** A session of which the end can't be confirmed, though that it is in the log can. */
-async function startDoubt(t: Test) {
+/** Revokes a session whose replica is silent, while the replica of the log confirms the entry. */
+async function startUnconfirmed(t: Test) {
   const { url, nodes } = await startCluster(t, { replicas: 1 })
   const { store, hasty } = await openBoth(t, url)
   const third = async (key: string) =>
@@ -215,7 +215,7 @@ async function startDoubt(t: Test) {
 }
 
 t.test('a session with an unconfirmed end can be ended again', async (t) => {
-  const { store, hasty, one, settle } = await startDoubt(t)
+  const { store, hasty, one, settle } = await startUnconfirmed(t)
   t.match(await store.find(one.sid, t0), { sid: one.sid }, 'so whoever has its token may do it')
   t.match(await store.listBySub(one.sub, t0), [{ sid: one.sid }])
   await t.rejects(hasty.rotate(rotation({ sid: one.sid })), unavailable)
@@ -229,7 +229,7 @@ t.test('a session with an unconfirmed end can be ended again', async (t) => {
 })
 
 t.test('all sessions of a user can be ended, one of them with an unconfirmed end', async (t) => {
-  const { store, hasty, one, settle } = await startDoubt(t)
+  const { store, hasty, one, settle } = await startUnconfirmed(t)
   await t.rejects(hasty.revokeAll(one.sub, t0, kept), unavailable)
   await settle()
   t.equal(await store.revokeAll(one.sub, t0 + 1, kept), 1)
@@ -237,7 +237,7 @@ t.test('all sessions of a user can be ended, one of them with an unconfirmed end
 })
 
 t.test('a refresh of a session with an unconfirmed end ends it', async (t) => {
-  const { store, one, settle } = await startDoubt(t)
+  const { store, one, settle } = await startUnconfirmed(t)
   await settle()
   t.equal((await store.rotate(rotation({ sid: one.sid }))).outcome, 'revoked')
   t.equal(await store.find(one.sid, t0), null)
@@ -264,7 +264,7 @@ t.test('a sign-out after a reuse without a log entry appends one', async (t) => 
   t.teardown(() => store.close())
   const one = session({ sid: randomId(), generation: 3 })
   await store.create(one)
-  // A stream can't be added to a string.
+  // Redis cannot append to a string.
   await primary.ask('SET', 'gp:revocations', '')
   await t.rejects(store.rotate(rotation({ sid: one.sid, generation: 1 })), {
     code: 'store_unavailable',

@@ -6,10 +6,10 @@ import { meet, type RedisServer, startCluster, startNode, untilInfo } from '../.
 import { policy, session, t0 } from '../../support/sessions.ts'
 import { Load } from './load.ts'
 
-/** Long, for no command may fail: a machine with much to do is slow for a while. */
+/** Long, as no call may fail, also on a loaded machine. */
 const deadlineMs = 30_000
 
-/** Moves a slot with all that is in it, some keys at a time, as `redis-cli --cluster reshard` does. */
+/** Moves a slot with its keys, like `redis-cli --cluster reshard`. */
 async function moveSlot(
   slot: string,
   from: RedisServer,
@@ -23,10 +23,10 @@ async function moveSlot(
     const keys = (await from.ask('CLUSTER', 'GETKEYSINSLOT', slot, '5')) as string[]
     if (keys.length === 0) break
     await from.ask('MIGRATE', '127.0.0.1', `${to.port}`, '', '0', '5000', 'KEYS', ...keys)
-    // Time for the clients to meet a slot that is here and there.
+    // Meanwhile clients use a slot that is on both nodes.
     await sleep(25)
   }
-  // The new owner first, so that there is one at any time.
+  // The new owner first, so that the slot always has one.
   for (const node of [to, from, ...all]) {
     await node.ask('CLUSTER', 'SETSLOT', slot, 'NODE', String(toId))
   }
@@ -45,7 +45,7 @@ t.test('slots move between nodes while their sessions are refreshed', async (t) 
   }
   const store = await RedisSessionStore.open(url, { deadlineMs })
   t.teardown(() => store.close())
-  // All of them are in the slot of the tag, 8338, which is the second primary's.
+  // All are in the slot of the tag, 8338, which belongs to the second primary.
   const sids = Array.from({ length: 50 }, (_, n) => `{tag}${n}`)
   const slot = String(await first.ask('CLUSTER', 'KEYSLOT', '{tag}'))
   t.ok(Number(slot) > 5460 && Number(slot) <= 10_922, slot)
@@ -54,7 +54,7 @@ t.test('slots move between nodes while their sessions are refreshed', async (t) 
   for (const [from, to] of [
     [second, first],
     [first, third],
-    // It has served no slot yet, and knows no script.
+    // It has no slot yet, and no script.
     [third, newcomer],
     [newcomer, second],
   ] as const) {
@@ -78,7 +78,7 @@ t.test('sessions in a slot that moves during endCreatedBefore are revoked too', 
   await Promise.all(sids.map((sid) => store.create(session({ sid }))))
   const ended: string[] = []
   for await (const batch of store.endCreatedBefore(t0 + 1, t0 + 1, policy.revokedKeptMs)) {
-    // From a node that is not scanned yet to one that is.
+    // From a node that the scan has not reached to one that it has.
     if (ended.length === 0) await moveSlot(slot, second, first, nodes)
     ended.push(...batch)
   }

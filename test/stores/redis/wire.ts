@@ -2,11 +2,11 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import type { Test } from 'tap'
 
-/** Between the store and a server: it counts the scripts that are run, and may lose an answer. */
+/** A TCP proxy between a store and its server that counts scripts and can lose a response. */
 export class Wire {
   scripts = 0
   losesNextAnswer = false
-  /** What happens between a lost answer and whatever is sent after it. */
+  /** Runs after a lost response, before the next command passes. */
   afterLoss: () => Promise<unknown> = async () => {}
   #pause: Promise<unknown> = Promise.resolve()
   readonly #server = createServer((client) => this.#connect(client))

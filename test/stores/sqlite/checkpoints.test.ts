@@ -9,7 +9,7 @@ import { SqliteDatabase } from '../../../src/stores/sqlite/database.ts'
 import { assertStored, writeUntilKilled } from './writing-process.ts'
 
 const mib = 1024 ** 2
-/** The promise. */
+/** The promised limit. */
 const maxWalBytes = 128 * mib
 /** A checkpoint starts at this size. */
 const startBytes = 32 * mib
@@ -17,7 +17,7 @@ const rowBytes = 64 * 1024
 const rowsPerCheckpoint = startBytes / rowBytes
 /** The WAL is measured after this many writes. */
 const rowsPerMeasurement = 256
-/** Written again and again, so that the file stays small. */
+/** Few rows, which are replaced repeatedly, so that the file stays small. */
 const rowCount = 16
 const schema = {
   name: 'rows',
@@ -93,10 +93,10 @@ for (const [processes, count] of [
   t.test(`with ${processes} processes the WAL stays below 128 MiB`, async (t) => {
     const path = join(t.testdir(), 'numbers.db')
     const writers = Array.from({ length: processes }, (_, n) =>
-      writeUntilKilled(t, path, { count, filler_bytes: rowBytes, first: (n + 1) * 1_000_000 }),
+      writeUntilKilled(t, path, { count, fillerBytes: rowBytes, first: (n + 1) * 1_000_000 }),
     )
     const acknowledged = (await Promise.all(writers)).flat()
-    // The file keeps the size of the largest WAL: SQLite cuts none below the promise.
+    // The file has the size of the largest WAL, as SQLite truncates no WAL below the limit.
     const { size } = statSync(`${path}-wal`)
     t.ok(size >= startBytes && size < maxWalBytes, `${size / mib} MiB`)
     assertStored(t, path, acknowledged)
@@ -108,7 +108,7 @@ t.test('a process killed during a checkpoint loses nothing that it acknowledged'
   const acknowledged: number[] = []
   for (let round = 1; round <= 4; round++) {
     const count = rowsPerCheckpoint + round * 32
-    const options = { count, filler_bytes: rowBytes, first: round * 10_000 }
+    const options = { count, fillerBytes: rowBytes, first: round * 10_000 }
     acknowledged.push(...(await writeUntilKilled(t, path, options)))
   }
   assertStored(t, path, acknowledged)
@@ -118,7 +118,7 @@ t.test('a process that may not start threads restarts its WAL and loses nothing'
   const path = join(t.testdir(), 'numbers.db')
   const nodeOptions = ['--permission', '--allow-fs-read=*', '--allow-fs-write=*']
   const count = 3 * rowsPerCheckpoint
-  const options = { count, filler_bytes: rowBytes, nodeOptions }
+  const options = { count, fillerBytes: rowBytes, nodeOptions }
   const acknowledged = await writeUntilKilled(t, path, options)
   t.ok(statSync(`${path}-wal`).size < 2 * startBytes)
   assertStored(t, path, acknowledged)

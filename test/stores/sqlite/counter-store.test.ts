@@ -19,7 +19,7 @@ counterStoreContract(t, async (t) => {
 t.test('expired rows do not accumulate', async (t) => {
   const wait = stopTime(t)
   const path = join(t.testdir(), 'counters.db')
-  const counter = open(t, path).counter({ name: 'test', limit: 1, window_s: 60 })
+  const counter = open(t, path).counter({ name: 'test', limit: 1, windowSeconds: 60 })
   const rows = () => {
     const db = new DatabaseSync(path)
     const row = db.prepare('SELECT count(*) AS n FROM counters').get()
@@ -37,15 +37,15 @@ t.test('counters can share the file of the sessions, or be in memory', async (t)
   const path = join(t.testdir(), 'sessions.db')
   const sessions = new SqliteSessionStore(path)
   t.teardown(() => sessions.close())
-  const shared = open(t, path).counter({ name: 'test', limit: 1, window_s: 60 })
+  const shared = open(t, path).counter({ name: 'test', limit: 1, windowSeconds: 60 })
   t.match(await shared.add('a'), { count: 1 })
-  const inMemory = open(t, ':memory:').counter({ name: 'test', limit: 1, window_s: 60 })
+  const inMemory = open(t, ':memory:').counter({ name: 'test', limit: 1, windowSeconds: 60 })
   t.match(await inMemory.add('a'), { count: 1 })
 })
 
 t.test('a locked database is store_unavailable', async (t) => {
   const path = join(t.testdir(), 'counters.db')
-  const counter = open(t, path).counter({ name: 'test', limit: 1, window_s: 60 })
+  const counter = open(t, path).counter({ name: 'test', limit: 1, windowSeconds: 60 })
   const { takeBack } = await counter.add('a')
   const locked = new DatabaseSync(path)
   t.teardown(() => locked.close())

@@ -34,7 +34,7 @@ t.test('two ids with one number are different sessions', async (t) => {
   t.teardown(() => store.close())
   const one = session({ sid: randomId() })
   await store.create(one)
-  // The same halves, the other way round.
+  // The same halves in reverse order.
   const bytes = Buffer.from(one.sid, 'base64url')
   const other = Buffer.concat([bytes.subarray(8), bytes.subarray(0, 8)]).toString('base64url')
   t.equal(numberOf(other), numberOf(one.sid))

@@ -9,7 +9,7 @@ import { withEnv } from '../../support/processes.ts'
 export interface WritingProcess {
   /** The process is killed after this many acknowledged writes. */
   readonly count: number
-  readonly filler_bytes?: number
+  readonly fillerBytes?: number
   readonly first?: number
   /** Options of Node. */
   readonly nodeOptions?: readonly string[]
@@ -21,9 +21,9 @@ const program = join(import.meta.dirname, 'programs', 'write-forever.ts')
 export async function writeUntilKilled(
   t: Test,
   path: string,
-  { count, filler_bytes = 0, first = 1, nodeOptions = [] }: WritingProcess,
+  { count, fillerBytes = 0, first = 1, nodeOptions = [] }: WritingProcess,
 ): Promise<number[]> {
-  const args = [...nodeOptions, program, path, String(filler_bytes), String(first)]
+  const args = [...nodeOptions, program, path, String(fillerBytes), String(first)]
   const child = spawn(...withEnv({}, [process.execPath, ...args]), {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -31,7 +31,7 @@ export async function writeUntilKilled(
   t.teardown(() => child.kill('SIGKILL'))
   const acknowledged: number[] = []
   for await (const line of createInterface(child.stdout)) {
-    // Lines that are in the pipe when the process dies were acknowledged too.
+    // Lines that remain in the pipe after the kill were acknowledged too.
     acknowledged.push(Number(line))
     if (acknowledged.length === count) child.kill('SIGKILL')
   }

@@ -5,7 +5,7 @@ import { account } from '../../support/accounts.ts'
 import { accountStoreContract } from '../account-store-contract.ts'
 import { openStore, secret, signed, startUserBase, TestUserBase } from './support.ts'
 
-// On the sample server, so that the sample is known to keep the contract too.
+// On the sample server, which must keep the contract too.
 accountStoreContract(t, async () => {
   const { url } = await startUserBase(t)
   return new WebhookAccountStore({ url, secrets: [secret] })

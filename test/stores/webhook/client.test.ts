@@ -15,7 +15,7 @@ import {
 const none = { account: null }
 const unavailable = { code: 'store_unavailable', status: 503 }
 
-/** Answers in these ways, one after another, and with the last one from then on. */
+/** Responds in these ways, one after another, and then always in the last way. */
 function inTurn(...answers: [Handler, ...Handler[]]): Handler {
   return (request, response) => {
     const answer = answers.length > 1 ? answers.shift() : answers[0]

@@ -20,10 +20,10 @@ import {
 const timeoutMs = 150
 
 const none = { account: null }
-/** The answer to a message that is not the one that was sent. */
+/** A response to another message. */
 const earlierAnswer: Handler = signed(none, { id: 'msg_earlier' })
 
-/** What a user base may do wrong, and what is said of it. */
+/** Wrong responses of a user base, and the error of each. */
 const misbehaviours: Record<string, { answer: Handler; message: RegExp }> = {
   'is silent': { answer: () => {}, message: /no full response within 150 ms/ },
   'never ends its header': {
@@ -105,7 +105,7 @@ const misbehaviours: Record<string, { answer: Handler; message: RegExp }> = {
 for (const [what, { answer, message }] of Object.entries(misbehaviours)) {
   t.test(`a user base that ${what} is unavailable`, async (t) => {
     const userBase = await TestUserBase.start(t, answer)
-    // Any other response may take its time on a loaded machine.
+    // Other responses may be slow on a loaded machine.
     const isEndless = message.source.includes('no full response')
     const store = openStore(t, userBase.url, { timeoutMs: isEndless ? timeoutMs : 60_000 })
     const error = await store.findByLoginName('ada').catch((error: unknown) => error)

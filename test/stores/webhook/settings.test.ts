@@ -13,7 +13,7 @@ function load(changes: Readonly<Record<string, string>> = {}) {
   return loadConfig({ role: 'issuer', env: { ...webhook, ...changes }, cwd: '/nonexistent' })
 }
 
-/** What is wrong with these settings, as `pointer detail`. */
+/** Returns the problems of settings, as `pointer detail`. */
 function problems(changes: Readonly<Record<string, string>>): string[] {
   try {
     load(changes)

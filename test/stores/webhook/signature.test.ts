@@ -8,7 +8,7 @@ const nowMs = 1_795_478_400_000
 const [key, otherKey] = [keyOfSecret(secret), keyOfSecret(otherSecret)]
 
 t.test('signs as Standard Webhooks does', async (t) => {
-  // A vector that its libraries test themselves with.
+  // A test vector of the Standard Webhooks libraries.
   const example = {
     id: 'msg_p5jXN8AQM9LWM0D4loKWxJek',
     timestamp: '1614265330',

@@ -12,7 +12,7 @@ import type { WebhookOptions } from '../../../src/stores/webhook/client.ts'
 export const secret = `whsec_${Buffer.alloc(32, 'a').toString('base64')}`
 export const otherSecret = `whsec_${Buffer.alloc(32, 'b').toString('base64')}`
 
-/** Listens on a free port until the test is over; gives the address. */
+/** Listens on a free port until the test ends. Returns the address. */
 export async function listen(t: Test, server: Server): Promise<string> {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -23,7 +23,7 @@ export async function listen(t: Test, server: Server): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/gatepass`
 }
 
-/** The sample server, with no users yet. */
+/** The sample server without users. */
 export async function startUserBase(t: Test, options: Partial<UserBaseOptions> = {}) {
   const users = new Users()
   const lines: { type: string; status: number }[] = []
@@ -41,7 +41,7 @@ export type Handler = (
   response: ServerResponse,
 ) => void
 
-/** A user base that does what the test says, and keeps what it was sent. */
+/** A user base that responds as a test says, and records its messages. */
 export class TestUserBase {
   url = ''
   answer: Handler
@@ -68,11 +68,11 @@ export interface AnswerChanges {
   readonly status?: number
   readonly headers?: Readonly<Record<string, string>>
   readonly secret?: string
-  /** The message that the answer says it belongs to. */
+  /** The id of the message that the response belongs to. */
   readonly id?: string
 }
 
-/** Answers as a user base should, but for the changes. */
+/** Returns a correct response, with changes. */
 export function signed(value: unknown, changes: AnswerChanges = {}): Handler {
   return (request, response) => {
     const body = Buffer.from(typeof value === 'string' ? value : JSON.stringify(value))
@@ -89,7 +89,7 @@ export function signed(value: unknown, changes: AnswerChanges = {}): Handler {
   }
 }
 
-/** A store that is closed when the test is over. */
+/** Opens a store that is closed when the test ends. */
 export function openStore(t: Test, url: string, options: Partial<WebhookOptions> = {}) {
   const store = new WebhookAccountStore({ url, secrets: [secret], timeoutMs: 60_000, ...options })
   t.teardown(() => store.close())

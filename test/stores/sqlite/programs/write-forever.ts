@@ -2,7 +2,7 @@
 import { GatepassError } from '../../../../src/core/errors.ts'
 import { SqliteDatabase } from '../../../../src/stores/sqlite/database.ts'
 
-const [path = '', filler_bytes = '0', first = '1'] = process.argv.slice(2)
+const [path = '', fillerBytes = '0', first = '1'] = process.argv.slice(2)
 const writers = 8
 const db = new SqliteDatabase(path, {
   name: 'numbers',
@@ -16,7 +16,7 @@ let next = Number(first)
 async function writeForever(): Promise<never> {
   for (;;) {
     const n = next++
-    await untilAvailable(() => db.write(() => insert.run(n, Number(filler_bytes))))
+    await untilAvailable(() => db.write(() => insert.run(n, Number(fillerBytes))))
     await new Promise((resolve) => process.stdout.write(`${n}\n`, resolve))
   }
 }
