@@ -80,8 +80,8 @@ export class Login {
     const { username, address, deviceToken, password } = request
     const { throttle } = this.#options
     const name = normalForm(username)
-    const attempter = { name: name ?? username, address, deviceToken }
-    const { attempt, outcome } = await throttle.run(attempter, async (attempt) => {
+    const loginAttempt = { name: name ?? username, address, deviceToken }
+    const { attempt, outcome } = await throttle.run(loginAttempt, async (attempt) => {
       const outcome = await this.#check(name, password).catch(async (error: unknown) => {
         await settle(attempt.abandoned())
         throw error

@@ -147,7 +147,7 @@ t.test('an access token is refused from its exp on', async (t) => {
 
 t.test('I11, SQLite: after a jump of the clock no sign-out is acknowledged', async (t) => {
   const boot = new FakeClock(0)
-  const issuer = await startIssuer(t, { watchClock: { uptimeMs: () => boot.nowMs() } })
+  const issuer = await startIssuer(t, { monitorClock: { uptimeMs: () => boot.nowMs() } })
   const { refresh_token, access_token, session_id } = await issuer.signIn()
   const headers = bearer(access_token)
   const logout = { method: 'POST', url: '/logout', body: { refresh_token } } as const
@@ -159,7 +159,7 @@ t.test('I11, SQLite: after a jump of the clock no sign-out is acknowledged', asy
     [60_000, [logout, logoutAll, endSession]],
   ] as const) {
     issuer.clock.advanceMs(jumpMs)
-    await issuer.watch?.refresh()
+    await issuer.clockMonitor?.refresh()
     for (const request of requests) {
       const answer = await issuer.call(request)
       t.match(answer.json(), { status: 503, code: 'clock_skew' }, `${request.url} ${jumpMs}`)
@@ -167,7 +167,7 @@ t.test('I11, SQLite: after a jump of the clock no sign-out is acknowledged', asy
     }
     t.same(await issuer.sessions.revocationsAfter('', 10), [])
     issuer.clock.advanceMs(-jumpMs)
-    await issuer.watch?.refresh()
+    await issuer.clockMonitor?.refresh()
   }
   t.equal((await issuer.refresh(refresh_token)).statusCode, 200, 'the session goes on')
   t.equal((await issuer.call(logout)).statusCode, 204, 'and ends when the clock is right')

@@ -24,7 +24,7 @@ const hourMs = 3_600_000
  */
 async function setUp(t: Test, store: SessionStore, offMs: number) {
   const startMs = Date.now() + offMs
-  const issuer = await startIssuer(t, { sessions: store, startMs, watchClock: true })
+  const issuer = await startIssuer(t, { sessions: store, startMs, monitorClock: true })
   await issuer.app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = issuer.app.server.address() as AddressInfo
   const codec = createRefreshTokenCodec([secret])
@@ -88,7 +88,7 @@ for (const [name, open] of Object.entries(stores)) {
     `${name}: what an issuer ends whose clock is an hour behind, verifiers refuse`,
     async (t) => {
       const { issuer, begin, startVerifier } = await setUp(t, await open(), -hourMs)
-      t.throws(() => issuer.watch?.check(), { code: 'clock_skew' })
+      t.throws(() => issuer.clockMonitor?.check(), { code: 'clock_skew' })
       const ada = (await issuer.accounts.findByLoginName('ada'))?.sub ?? ''
       const { call } = issuer
       type Begun = Awaited<ReturnType<typeof begin>>

@@ -62,7 +62,7 @@ export interface TestIssuerOptions {
   /** When it is, if it matters. */
   readonly startMs?: number
   /** Whether the clock is compared with the one of the session store, or with this one on SQLite. */
-  readonly watchClock?: true | { readonly uptimeMs: () => number }
+  readonly monitorClock?: true | { readonly uptimeMs: () => number }
   /** What else it serves. */
   readonly extra?: (scope: FastifyInstance, parts: ExtraParts) => Promise<void>
 }
@@ -99,11 +99,11 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     },
     clock,
   })
-  const watch = await watchOf(options.watchClock, sessions, clock)
+  const clockMonitor = await openClockMonitor(options.monitorClock, sessions, clock)
   const revocations = await RevocationFeed.open({
     sessions,
     clock,
-    ...(watch && { expiryClock: watch.expiryClock }),
+    ...(clockMonitor && { expiryClock: clockMonitor.expiryClock }),
     keptMs: policy.revokedKeptMs,
   })
   const metrics = new Metrics()
@@ -136,7 +136,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     hasher,
     revocations,
     clock,
-    hooks: { checkClock: () => watch?.checkSignOut() },
+    hooks: { checkClock: () => clockMonitor?.checkSignOut() },
   })
   const oauth = createAuthorizationServer({
     issuer,
@@ -177,7 +177,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     // A client that keeps its connection would delay the end of the test by seconds.
     app.server.closeAllConnections()
     await closed
-    await Promise.all([keys, revocations, watch, oauth].map((one) => one?.close()))
+    await Promise.all([keys, revocations, clockMonitor, oauth].map((one) => one?.close()))
     await Promise.all([accounts, sessions, counters, hasher].map((one) => one.close()))
   })
   await app.ready()
@@ -196,7 +196,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     clock,
     keys,
     revocations,
-    watch,
+    clockMonitor,
     accounts,
     metrics,
     sessions,
@@ -226,7 +226,11 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   }
 }
 
-function watchOf(given: TestIssuerOptions['watchClock'], sessions: SessionStore, clock: FakeClock) {
+function openClockMonitor(
+  given: TestIssuerOptions['monitorClock'],
+  sessions: SessionStore,
+  clock: FakeClock,
+) {
   if (given === undefined) return null
   const uptime = given === true ? {} : given
   return ClockMonitor.open({
