@@ -1,3 +1,4 @@
+import { nowSeconds } from '../core/clock.ts'
 import { GatepassError, isGatepassError } from '../core/errors.ts'
 import { isPromise } from '../core/promise.ts'
 import {
@@ -97,7 +98,6 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
   const proofs = new DpopProofs(dpop)
   const reader = new ClaimsReader()
   const outcomes = new OutcomeCounter()
-  const nowSeconds = () => Math.floor(clock.nowMs() / 1000)
 
   /** Returns a cached token. A token whose key left the JWKS is removed. */
   function lookUp(token: string): VerifiedToken | undefined {
@@ -112,7 +112,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     token: string,
     { claims, key, issuer }: VerifiedToken,
     requirements: TokenRequirements,
-    now_s = nowSeconds(),
+    now_s = nowSeconds(clock),
   ): AccessTokenClaims {
     checkTimes(claims, issuer.rules, now_s)
     if (issuer.revocations?.isRevoked(claims, key.kid)) throw new GatepassError('token_revoked')
@@ -126,7 +126,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
 
   /** Caches a verified token, then checks this use of it. */
   function admit(token: string, verified: VerifiedToken, requirements: TokenRequirements) {
-    const now_s = nowSeconds()
+    const now_s = nowSeconds(clock)
     cache?.add(token, verified, now_s)
     return accept(token, verified, requirements, now_s)
   }

@@ -1,5 +1,6 @@
 import { type Clock, nowSeconds } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
+import { LruCache } from '../../core/lru-cache.ts'
 import {
   accessTokenHash,
   type DpopProof,
@@ -40,7 +41,7 @@ export interface ProvenRequest {
 export class DpopProofs {
   readonly #options: DpopProofsOptions
   readonly #replayWindow: ReplayWindow
-  readonly #keys = new Map<string, VerificationKey>()
+  readonly #keys = new LruCache<VerificationKey>(maxKeys)
   /** The last proof that each request has used. */
   readonly #usedBy = new WeakMap<object, string>()
 
@@ -104,10 +105,7 @@ export class DpopProofs {
     const known = this.#keys.get(name)
     const key = importProofKey(proof, known)
     if (!verifySignatureSync(proof.jws, key)) throw invalidProof('its signature is not valid')
-    if (key === known) return
-    const [oldest] = this.#keys.keys()
-    if (this.#keys.size >= maxKeys && oldest !== undefined) this.#keys.delete(oldest)
-    this.#keys.set(name, key)
+    if (key !== known) this.#keys.set(name, key)
   }
 }
 
