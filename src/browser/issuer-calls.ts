@@ -119,7 +119,7 @@ export class IssuerCalls {
 
   /**
    * Repeats a call after errors that may pass.
-   * @param isObsolete whether the result is not needed any more; the call then returns undefined
+   * @param isObsolete returns whether nobody needs the result; the call then returns undefined
    */
   async retry<T>(
     call: () => Promise<T>,

@@ -78,7 +78,7 @@ export function dataBlockedMs(settings: Settings): number {
 }
 
 /**
- * How long the feed publishes a revocation: until the tokens of a session have expired, and until no
+ * How long the feed publishes a revocation. By then the tokens of a session have expired, and no
  * verifier has a copy of the JWKS from before the revocation of a key.
  */
 export function revocationsPublishedMs(settings: Settings): number {

@@ -11,9 +11,9 @@ export interface DataOwner {
 const ownerIdLength = 32
 
 /**
- * Returns the owner that a session or a user is to the store. The id is a digest of issuer and id: ids
- * of two issuers cannot collide, every id fits into the keys of every store, and the store does not
- * learn who the users are.
+ * Returns the owner of the data of a session or user. Its id is a digest of issuer and id. Ids of two
+ * issuers cannot collide, every id fits into the keys of every store, and the store does not learn who
+ * the users are.
  *
  * @param issuer the `iss`
  * @param id the `sid` or the `sub`

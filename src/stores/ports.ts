@@ -4,7 +4,7 @@ import type { JsonObject } from '../core/json.ts'
 export interface Account {
   /** The id of the user and `sub` of every token. Never changes. */
   readonly sub: string
-  /** The normalised name for the login. Unique. */
+  /** The normalized name for the login. Unique. */
   readonly loginName: string
   /** A PHC string: Argon2id, or an imported bcrypt or scrypt hash until the next login. */
   readonly passwordHash: string
@@ -125,8 +125,8 @@ export interface RotationResult {
  * An entry of the revocation log, from which verifiers learn which access tokens to refuse before they
  * expire (invariant 6). It applies to tokens signed at or before `atMs`, and for a key to all its tokens.
  *
- * `atMs` is the later of two clocks: the store's, so that the entry of an issuer whose clock is behind
- * has not expired already, and the issuer's, which has dated the tokens.
+ * `atMs` is the later of two clocks. The store's clock keeps the entry of an issuer whose clock is behind
+ * from expiring too early. The issuer's clock has dated the tokens.
  */
 export interface Revocation {
   /** The place in the log. Opaque; later entries, of any replica, have later positions. */
@@ -207,7 +207,7 @@ export interface SessionStore extends OneTimeStore {
    * from the last position it saw misses none within `keptMs` of an entry.
    */
   revocationsAfter(position: string, limit: number): Promise<Revocation[]>
-  /** Appends to the log that all tokens signed until now are revoked. */
+  /** Appends a revocation of all tokens that are signed so far. */
   revokeEverybody(nowMs: number, keptMs: number): Promise<void>
   /** Appends to the log that a signing key is revoked. */
   revokeKey(kid: string, nowMs: number, keptMs: number): Promise<void>

@@ -83,9 +83,9 @@ export interface SignedAccessToken extends SignedMessage {
  *
  * @param maxBytes a longer token is rejected unread
  * @param types the accepted values of `typ`
- * @throws `token_malformed` for any other text, for `crit` in any form, and for a bad `kid`;
- *   `token_algorithm` for an unknown `alg`; `token_type` if it is not an access token;
- *   `token_key_unknown` without a `kid`
+ * @throws `token_malformed` for any other text, for `crit` in any form, and for a bad `kid`.
+ *   `token_algorithm` for an unknown `alg`. `token_type` if it is not an access token.
+ *   `token_key_unknown` without a `kid`.
  * @internal
  */
 export function parseAccessToken(

@@ -48,9 +48,9 @@ export interface EncryptedToken {
 }
 
 /**
- * Encrypts a signed access token for its audience: a nested JWT (RFC 7519 §5.2) in JWE Compact
- * Serialization (RFC 7516 §7.1), by ECDH-ES and A256GCM with an ephemeral key for each token. The
- * outer header has the `typ` of an access token, too (RFC 9068 §4).
+ * Encrypts a signed access token for its audience, by ECDH-ES and A256GCM with an ephemeral key for
+ * each token. The result is a nested JWT (RFC 7519 §5.2) in JWE Compact Serialization (RFC 7516 §7.1).
+ * The outer header has the `typ` of an access token, too (RFC 9068 §4).
  */
 export function encryptToken(signed: string, key: EncryptionKey): string {
   const ephemeral = generateEncryptionKeyPair(key.crv)
@@ -92,9 +92,9 @@ export function encryptedTokenBytes(signedBytes: number, { kid, crv }: Encryptio
  * key, no password) and A256GCM only, without compression.
  *
  * @param maxBytes a longer token is rejected unread
- * @throws `token_malformed` for any other text, and for `crit` in any form; `token_algorithm` for any
- *   other `alg` or `enc`, or a `zip`; `token_type` if it is not an access token or its content is not
- *   a JWT; `token_key_unknown` without a `kid`
+ * @throws `token_malformed` for any other text, and for `crit` in any form. `token_algorithm` for any
+ *   other `alg` or `enc`, or a `zip`. `token_type` if it is not an access token or its content is not
+ *   a JWT. `token_key_unknown` without a `kid`.
  */
 export function parseEncrypted(token: string, maxBytes = defaultMaxTokenBytes): EncryptedToken {
   if (typeof token !== 'string' || token.length > maxBytes) throw malformed()

@@ -2,7 +2,7 @@ import type { JsonObject, JsonValue } from '../core/json.ts'
 import { type SigningKey, signCompactJws } from './signing.ts'
 import { isJsonObject, parseStrictJson } from './strict-decoding.ts'
 
-/** What is revoked: a session, the tokens of a user, all tokens, or a signing key. */
+/** The subject of a revocation: a session, a user, everybody, or a signing key. */
 export interface RevokedSubject {
   readonly kind: 'session' | 'user' | 'all' | 'key'
   /** The `sid`, `sub` or `kid`; '' for `all`. */

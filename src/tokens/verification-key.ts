@@ -192,9 +192,9 @@ const p = 2n ** 255n - 19n
 const d = 37095705934669439343138083508754565189542113879843219016388785533085940283555n
 
 /**
- * Tells whether 32 bytes encode a safe public key: a canonical point on the curve that is not one of
- * the eight points of small order, for which anybody can sign (32 zero bytes are such a key). OpenSSL
- * checks none of this at import.
+ * Tells whether 32 bytes encode a safe public key. A safe key is a canonical point on the curve, and not
+ * one of the eight points of small order, for which anybody can sign. 32 zero bytes are such a point.
+ * OpenSSL checks none of this at import.
  * @internal
  */
 export function isEd25519PublicPoint(encoded: Buffer): boolean {

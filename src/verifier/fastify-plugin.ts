@@ -7,8 +7,8 @@ export interface PluginMetadata {
 }
 
 /**
- * Marks a plugin as the package `fastify-plugin` does, which the verifier cannot depend on: hooks and
- * decorators apply to the scope that registers the plugin, and Fastify checks its own version.
+ * Marks a plugin as the package `fastify-plugin` does, which the verifier cannot depend on. Hooks and
+ * decorators then apply to the scope that registers the plugin, and Fastify checks its own version.
  */
 export function markPlugin<Options extends FastifyPluginOptions>(
   plugin: FastifyPluginAsync<Options>,

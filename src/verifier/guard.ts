@@ -36,7 +36,7 @@ export interface Guard {
   refusal(thrown: unknown, headers: TokenHeaders): Refusal
 }
 
-/** @throws `config_invalid`; a misspelt requirement must not be ignored */
+/** @throws `config_invalid`; a misspelled requirement must not be ignored */
 export function createGuard(verifier: Verifier, auth: RouteAuth = {}): Guard {
   const { dpop: boundTo, ...requirements }: RouteAuth = readRequirements(auth)
   const needsKey = Boolean(boundTo)

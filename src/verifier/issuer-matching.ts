@@ -45,8 +45,8 @@ type VerifySignature<Verdict> = (token: SignedAccessToken, key: VerificationKey)
  * Finds the issuer that signed a token.
  *
  * Each issuer is asked for the key by `kid` and `alg`. No claim is read before a signature is valid,
- * and `iss` must then be the issuer of that key: an issuer with the `kid`, or even the key, of
- * another issuer neither speaks for it nor blocks its tokens.
+ * and `iss` must then be the issuer of that key. An issuer with the `kid`, or even the key, of another
+ * issuer neither speaks for it nor blocks its tokens.
  *
  * @returns a promise only if `verifySignature` returns one
  * @throws `token_claims` if the claims are not acceptable

@@ -153,7 +153,7 @@ function* issuersProblems(issuers: unknown): Iterable<FieldProblem> {
 
 function* kindProblems(given: Unchecked, kind: OptionKind): Iterable<FieldProblem> {
   const { others, numbers, methods } = kind
-  // A misspelt option could leave out a check.
+  // A misspelled option could leave out a check.
   const known = new Set([...others, ...Object.keys(numbers), ...Object.keys(methods)])
   for (const name of Object.keys(given)) {
     if (!known.has(name)) yield problem(name, 'there is no such option')

@@ -84,7 +84,7 @@ export const unpresented: DpopPresentation = Object.freeze({
 })
 
 /**
- * Checks the proof of possession: a token that is bound to a key requires a proof of that key, and any
+ * Checks the proof of possession. A token that is bound to a key requires a proof of that key, and any
  * other token must be presented as a bearer token (RFC 9449 §7.2).
  *
  * @param token the presented token

@@ -33,7 +33,7 @@ export class BarChart {
 
   /**
    * @param names the parts of a bar, from bottom to top
-   * @param classOf the CSS class with the colour of a part
+   * @param classOf the CSS class with the color of a part
    * @returns the value at the top of the chart
    */
   draw(
@@ -81,7 +81,7 @@ function niceTop(value: number): number {
 
 const maxMarks = 60
 
-/** The last responses, one mark each, in the colour of the replica. */
+/** The last responses, one mark each, in the color of the replica. */
 export class ResponseStrip {
   readonly #place = byId('responses')
   readonly #classOf: (replica: string) => string

@@ -98,7 +98,7 @@ class ReplicaRows {
     this.#feed = feed
   }
 
-  /** The colour of a replica; it does not change. */
+  /** Returns the color of a replica, which does not change. */
   classOf(name: string): string {
     if (!this.#order.includes(name)) this.#order.push(name)
     return `fill-${this.#order.indexOf(name) % colourCount}`

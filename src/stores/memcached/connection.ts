@@ -40,9 +40,9 @@ const keepAliveMs = 10_000
 /**
  * A pipelined connection to one node, by the meta protocol.
  *
- * No library speaks the meta protocol with TLS and authentication: `memjs` speaks the deprecated binary
- * protocol, `memcached` and `memcache-client` cannot authenticate, and `memcache` matches replies to
- * commands by their order alone.
+ * No library speaks the meta protocol with TLS and authentication. `memjs` speaks the deprecated binary
+ * protocol. `memcached` and `memcache-client` cannot authenticate. `memcache` matches replies to commands
+ * by their order alone.
  *
  * Every reply must carry the token of its command and a code that the command can have. Any other reply
  * destroys the connection, so that no caller receives the reply to another command.

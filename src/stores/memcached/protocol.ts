@@ -15,7 +15,7 @@ export interface Command {
 /** A Unix time in seconds; or a period from now in seconds, if under 30 days. */
 export type ExpirySeconds = number
 
-/** What a change requires at the key: an item with this CAS number, no item, or anything. */
+/** The precondition of a change: an item with this CAS number, no item, or anything. */
 export type Precondition = { readonly cas: string } | 'absent' | 'any'
 
 export interface Item {

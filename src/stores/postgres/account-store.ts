@@ -9,7 +9,7 @@ const schema: Schema = {
   migrations: [
     {
       name: 'accounts',
-      // The "C" collation compares normalised names by their bytes. Attributes are text, as JSONB
+      // The "C" collation compares normalized names by their bytes. Attributes are text, as JSONB
       // neither accepts every JSON string nor keeps a document unchanged.
       sql: `
       CREATE TABLE gatepass.accounts (

@@ -84,7 +84,7 @@ const temporary = new Set([
 ])
 
 /**
- * What is known of a failed statement. `undone`: it did not run and may succeed when repeated.
+ * The effect of a failed statement. `undone`: it did not run and may succeed when repeated.
  * `unknown`: the connection broke, so it may have run. `refused`: a repeated statement would fail too.
  */
 export type FailureKind = 'undone' | 'unknown' | 'refused'

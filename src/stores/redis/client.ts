@@ -222,7 +222,7 @@ export class RedisClient {
     }
   }
 
-  /** Makes one attempt to connect. The former connection serves until then and finishes its commands. */
+  /** Makes one attempt to connect. The previous connection serves meanwhile and finishes its commands. */
   async #connect(): Promise<void> {
     this.#lastError = null
     const connection = this.#createConnection((error) => {

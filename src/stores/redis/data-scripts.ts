@@ -43,7 +43,7 @@ return answers
 `)
 
 /**
- * KEYS owners; ARGV the encoded fields, one after the other, and for each owner the field, the
+ * KEYS: the owners. ARGV: the encoded fields as one text; then for each owner the field, the
  * precondition, the encoded length, the maximum number of fields and the expiry in ms. Returns an
  * outcome or an error each. A repeated write succeeds.
  *

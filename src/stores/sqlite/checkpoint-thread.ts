@@ -17,8 +17,8 @@ process.exitCode = (await copyAndRestart()) ? 0 : 1
 db.close()
 
 /**
- * Copies the WAL into the database beside the writers, pass by pass, and restarts the WAL when a pass
- * met no commit: SQLite flushes the database at the end of such a pass.
+ * Copies the WAL into the database beside the writers, pass by pass. Restarts the WAL after a pass that
+ * met no commit, because SQLite flushes the database at the end of such a pass.
  *
  * Writers wait during the restart, so everything large has to be flushed before it.
  *

@@ -4,8 +4,8 @@ import type { DpopPresentation } from '../requirements.ts'
 
 /**
  * Normalizes a URI (RFC 3986 §6.2.2 and §6.2.3) without query and fragment, as RFC 9449 §4.3 compares
- * it: case of scheme, host and percent-encodings, default port, empty path, dot segments, and needless
- * encodings.
+ * it. This covers the case of scheme, host and percent-encodings, the default port, an empty path, dot
+ * segments, and needless encodings.
  *
  * @returns null if it is not an absolute http or https URI, or has user information
  */

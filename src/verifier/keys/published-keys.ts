@@ -47,7 +47,7 @@ export interface LoadedSet {
 /**
  * The JWK Set that an issuer publishes: the last fetched set, and when to fetch the next one.
  *
- * A set is replaced whole, so a key that is no longer published is unknown. If a fetch fails, the last
+ * A set is replaced whole, so a withdrawn key is unknown. If a fetch fails, the last
  * set is used until it is `maxAgeSeconds` old.
  */
 export class PublishedKeys {

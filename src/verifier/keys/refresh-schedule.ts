@@ -83,8 +83,8 @@ const maxUnknownKids = 1000
 /**
  * The kids that were fetched for and are not published, in bounded memory.
  *
- * The cooldown of such a kid doubles with each fetch, up to a minute, so that tokens of a removed or
- * invented key do not cause a steady stream of requests. New keys reset all cooldowns.
+ * The cooldown of such a kid doubles with each fetch, up to a minute. Tokens of a removed or invented
+ * key therefore cause no steady stream of requests. New keys reset all cooldowns.
  */
 export class UnknownKids {
   readonly #fetches = new Map<string, number>()

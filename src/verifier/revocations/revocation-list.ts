@@ -80,7 +80,7 @@ export class RevocationList {
     if (this.#isEmpty) return false
     if (iat <= this.#all_s) return true
     if (this.#keys.size > 0 && this.#keys.has(kid)) return true
-    // Whatever the `iat`: a replica with a fast clock may have dated a token later.
+    // The `iat` does not matter: a replica with a fast clock may have dated a token later.
     if (sid !== undefined && this.#sessions.has(sid)) return true
     const until_s = this.#users.get(sub)
     return until_s !== undefined && iat <= until_s
