@@ -64,14 +64,20 @@ t.test('through nginx that keeps answers', async (t) => {
 
   await t.test('a token that has ended goes on for 6 seconds at most', async (t) => {
     const token = tokenWith()
-    const askedAt = performance.now()
     t.same(await ask(token), { status: 200, asked: 1 })
+    const cachedMs = performance.now()
     verifiers.clock.advance_s(3600)
     t.same(await ask(token), { status: 200, asked: 0 }, 'this is what it costs')
+    let sentMs = performance.now()
+    let acceptedMs = cachedMs
     let last = await ask(token)
-    while (last.status === 200 && performance.now() - askedAt < 10_000) last = await ask(token)
-    const seconds = (performance.now() - askedAt) / 1000
+    while (last.status === 200) {
+      acceptedMs = sentMs
+      sentMs = performance.now()
+      last = await ask(token)
+    }
     t.same(last, { status: 401, asked: 1 })
-    t.ok(seconds < 6.5, `after ${seconds} s`)
+    // The time at which the last accepted request was sent does not depend on the load.
+    t.ok(acceptedMs - cachedMs <= 6_000, `${acceptedMs - cachedMs} ms`)
   })
 })
