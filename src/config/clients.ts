@@ -7,6 +7,7 @@ import {
   tokenExchange,
 } from '../issuer/clients.ts'
 import { isSecretHash } from '../oauth/client-secret.ts'
+import { signInClientId } from '../oauth/sign-ins.ts'
 import { importVerificationKey } from '../tokens/verification-key.ts'
 import { loopbackHosts, redirectUri } from './validators.ts'
 
@@ -67,6 +68,8 @@ export const clientSchema = z.strictObject({
   post_logout_redirect_uris: z.array(redirectUri).min(1).max(32).optional(),
   /** The audiences that it may exchange a user's token for. */
   exchange_audiences: z.array(audience).min(1).max(32).optional(),
+  /** The name that users read on the pages of the issuer. */
+  client_name: z.string().min(1).max(64).optional(),
   /** Whether its users are asked for consent. */
   third_party: z.boolean().optional(),
 })
@@ -104,8 +107,10 @@ function contradictions(client: Client): [field: string, problem: string][] {
   const hasKeys = auth_method === 'private_key_jwt'
   const hasCodes = mayUse(client, 'authorization_code')
   const exchanges = mayUse(client, tokenExchange)
+  const isReserved = client.client_id === signInClientId
   const kids = jwks?.keys.map(({ kid }) => kid) ?? []
   const rules: readonly (readonly [keyof Client, boolean, string])[] = [
+    ['client_id', isReserved, 'is the name of the pages of the issuer'],
     ['secret_hashes', hasSecret && !secret_hashes, `is required with ${auth_method}`],
     ['secret_hashes', !hasSecret && !!secret_hashes, 'needs client_secret_basic or _post'],
     ['jwks', hasKeys && !jwks && !jwks_uri, 'or jwks_uri is required with private_key_jwt'],

@@ -109,6 +109,7 @@ const clientMeanings = {
     'Where an authorization response may go, up to 32: https, http on this machine, or the scheme of an app such as `com.example.app:/cb`.',
   post_logout_redirect_uris: 'Where a browser may go after a sign-out, in the same forms.',
   exchange_audiences: 'The audiences for which it may exchange the token of a user, up to 32.',
+  client_name: 'The name that users read on the pages of the issuer. Default: the `client_id`.',
   third_party: '`true`: it belongs to another party, so users are asked for consent.',
 } as const satisfies Record<keyof Client, string>
 
@@ -282,6 +283,7 @@ into the account attributes, and let a scope turn them into claims.
 - \`secret_hashes\` goes with \`client_secret_basic\` and \`client_secret_post\`; either \`jwks\` or \`jwks_uri\` goes with
   \`private_key_jwt\`.
 - A client with \`client_credentials\` or token exchange must authenticate: its \`auth_method\` is not \`none\`.
+- The \`client_id\` \`gatepass-sign-in\` is reserved for the sessions of the issuer's own pages.
 - \`redirect_uris\` goes with \`authorization_code\`, \`exchange_audiences\` with token exchange.
 
 An attribute cannot replace a claim that Gatepass makes itself: \`iss\`, \`sub\`, \`aud\`,

@@ -1,24 +1,30 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { GatepassError, isGatepassError } from '../core/errors.ts'
+import { randomId } from '../core/secrets.ts'
 
-/** A cookie that no script can read and no other site can send (RFC 6265bis). */
+/** A cookie that no script can read, and that no form or script of another site can send (RFC 6265bis). */
 class HostCookie {
   readonly name: string
   readonly #attributes: {
     readonly path: '/'
     readonly httpOnly: true
-    readonly sameSite: 'strict'
+    readonly sameSite: 'strict' | 'lax'
     readonly secure: boolean
   }
 
-  /** @param secure adds the prefix `__Host-`, so that no other host can set the cookie */
-  constructor(name: string, secure: boolean) {
+  /**
+   * @param secure adds the prefix `__Host-`, so that no other host can set the cookie
+   * @param sameSite `lax` sends the cookie when a link or redirect of another site leads here
+   */
+  constructor(name: string, secure: boolean, sameSite: 'strict' | 'lax' = 'strict') {
     this.name = secure ? `__Host-${name}` : name
-    this.#attributes = { path: '/', httpOnly: true, sameSite: 'strict', secure }
+    this.#attributes = { path: '/', httpOnly: true, sameSite, secure }
   }
 
-  set(reply: FastifyReply, value: string, expiresInSeconds: number): void {
-    reply.setCookie(this.name, value, { ...this.#attributes, maxAge: expiresInSeconds })
+  /** @param expiresInSeconds without it the cookie ends with the browser */
+  set(reply: FastifyReply, value: string, expiresInSeconds?: number): void {
+    const maxAge = expiresInSeconds !== undefined && { maxAge: expiresInSeconds }
+    reply.setCookie(this.name, value, { ...this.#attributes, ...maxAge })
   }
 
   clear(reply: FastifyReply): void {
@@ -58,15 +64,58 @@ export class DeviceCookie extends HostCookie {
 
   /** Ignores a duplicated cookie. */
   override read(request: FastifyRequest): string | undefined {
-    try {
-      return super.read(request)
-    } catch (error) {
-      if (isGatepassError(error, 'cookie_duplicated')) return undefined
-      throw error
-    }
+    return readIfSingle(() => super.read(request))
   }
 
   remember(reply: FastifyReply, deviceToken: string): void {
     this.set(reply, deviceToken, deviceExpiresInSeconds)
+  }
+}
+
+/** Two cookies of a name are as good as none: one was planted, and which does not matter. */
+function readIfSingle(read: () => string | undefined): string | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (isGatepassError(error, 'cookie_duplicated')) return undefined
+    throw error
+  }
+}
+
+/** The sign-in at the issuer. It comes along when an application redirects here. */
+export class SignInCookie extends HostCookie {
+  /** @param suffix of the name */
+  constructor(secure: boolean, suffix = '') {
+    super(`gatepass-sign-in${suffix}`, secure, 'lax')
+  }
+
+  override read(request: FastifyRequest): string | undefined {
+    return readIfSingle(() => super.read(request))
+  }
+}
+
+/** A random id of the browser, to which the forms of the pages are bound. */
+export class BrowserCookie extends HostCookie {
+  /** The ids that were given in answer to a request. */
+  readonly #given = new WeakMap<FastifyRequest, string>()
+
+  /** @param suffix of the name */
+  constructor(secure: boolean, suffix = '') {
+    super(`gatepass-browser${suffix}`, secure, 'lax')
+  }
+
+  override read(request: FastifyRequest): string | undefined {
+    const id = readIfSingle(() => super.read(request))
+    return id !== undefined && /^[\w-]{22}$/.test(id) ? id : undefined
+  }
+
+  /** Returns the id of the browser, and gives it one if it has none. */
+  ensure(request: FastifyRequest, reply: FastifyReply): string {
+    const known = this.read(request) ?? this.#given.get(request)
+    if (known !== undefined) return known
+    const id = randomId()
+    this.#given.set(request, id)
+    this.set(reply, id)
+    return id
   }
 }

@@ -92,6 +92,28 @@ export function answerRefusedPreflights(app: FastifyInstance, url: string, origi
   })
 }
 
+/**
+ * Allows pages of every site to call routes that read no cookie: what counts there is a code, a token
+ * or the client's own authentication (OAuth for browser-based applications).
+ */
+export function allowAnyPage(app: FastifyInstance, urls: ReadonlySet<string>): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    const { headers, method, routeOptions } = request
+    if (headers.origin === undefined || !urls.has(routeOptions.url ?? '')) return done()
+    reply.header('access-control-allow-origin', '*')
+    if (method !== 'OPTIONS' || headers['access-control-request-method'] === undefined) {
+      reply.header('access-control-expose-headers', 'date, retry-after, www-authenticate')
+      return done()
+    }
+    reply.headers({
+      'access-control-allow-methods': 'GET, POST',
+      'access-control-allow-headers': 'authorization, content-type, dpop, idempotency-key',
+      'access-control-max-age': preflightMaxAgeSeconds,
+    })
+    reply.code(204).send()
+  })
+}
+
 /** Lets every page read a response to a request without cookies. Its headers stay hidden. */
 export function letAnyPageRead(reply: FastifyReply): void {
   reply.removeHeader('access-control-allow-credentials')

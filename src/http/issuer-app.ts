@@ -8,14 +8,16 @@ import type { DpopProofs } from '../verifier/dpop/dpop-proofs.ts'
 import { targetBelow } from '../verifier/dpop/target-uri.ts'
 import type { Verifier } from '../verifier/verifier.ts'
 import { collectRoutes, createApp, refuseOtherMethods, type ServiceOptions } from './app.ts'
-import { DeviceCookie, RefreshCookie } from './cookies.ts'
-import { allowOrigins, answerRefusedPreflights, OriginGuard } from './cross-origin.ts'
+import { BrowserCookie, DeviceCookie, RefreshCookie, SignInCookie } from './cookies.ts'
+import { allowAnyPage, allowOrigins, answerRefusedPreflights, OriginGuard } from './cross-origin.ts'
 import { serveOpenApi } from './openapi.ts'
 import { accountRoutes } from './routes/account.ts'
-import { oauthRoutes } from './routes/oauth.ts'
+import { oauthRoutes, pushedRequestUrl, revocationUrl, tokenUrl } from './routes/oauth.ts'
+import { authorizationRoutes } from './routes/oauth-pages.ts'
+import { endSessionRoutes, userInfoRoutes, userInfoUrl } from './routes/openid.ts'
 import { revocationRoutes } from './routes/revocations.ts'
 import { loginUrl, signInRoutes } from './routes/sign-in.ts'
-import { wellKnownRoutes } from './routes/well-known.ts'
+import { metadataUrls, wellKnownRoutes } from './routes/well-known.ts'
 
 /** How the front ends of the users reach the issuer. */
 export interface FrontEndOptions {
@@ -39,7 +41,7 @@ export interface IssuerAppOptions {
   readonly issuer: Issuer
   readonly oauth: AuthorizationServer
   /** Publishes the JWKS. */
-  readonly keys: Pick<KeyManager, 'jwks'>
+  readonly keys: Pick<KeyManager, 'jwks' | 'publicKeys'>
   /** Verifies the issuer's own access tokens. */
   readonly verifier: Verifier
   /** Checks the DPoP proofs of logins and refreshes. */
@@ -52,10 +54,12 @@ export interface IssuerAppOptions {
 export interface IssuerContext {
   readonly issuer: Issuer
   readonly oauth: AuthorizationServer
-  readonly keys: Pick<KeyManager, 'jwks'>
+  readonly keys: Pick<KeyManager, 'jwks' | 'publicKeys'>
   readonly verifier: Verifier
   readonly refreshCookie: RefreshCookie
   readonly deviceCookie: DeviceCookie
+  readonly signInCookie: SignInCookie
+  readonly browserCookie: BrowserCookie
   readonly origins: OriginGuard
   /**
    * Returns the thumbprint of the key that the DPoP proof of a request proves; undefined without a
@@ -68,12 +72,15 @@ export interface IssuerContext {
   auditOf(request: FastifyRequest): Audit
 }
 
+/** Routes that a client calls from a page on its own site. */
+const clientUrls = [tokenUrl, revocationUrl, pushedRequestUrl, userInfoUrl]
+
 /** Registers routes in a scope of their own. */
 export type IssuerRoutes = (scope: FastifyInstance, context: IssuerContext) => Promise<void>
 
 /** Builds the public HTTP service of the issuer. It starts nothing and reads no environment. */
 export function buildIssuerApp(options: IssuerAppOptions): FastifyInstance {
-  const { service, frontEnd, hooks = {} } = options
+  const { service, issuer, frontEnd, hooks = {} } = options
   const app = createApp(service)
   const routes = collectRoutes(app)
   const context = createContext(app, options)
@@ -85,6 +92,7 @@ export function buildIssuerApp(options: IssuerAppOptions): FastifyInstance {
     cookieName: context.refreshCookie.name,
   })
   answerRefusedPreflights(app, loginUrl, context.origins)
+  allowAnyPage(app, new Set([...metadataUrls(issuer.policy.issuer), ...clientUrls]))
   allowOrigins(app, frontEnd.allowedOrigins)
   app.register(async (scope) => wellKnownRoutes(scope, context))
   app.register(async (scope) => revocationRoutes(scope, context))
@@ -93,6 +101,15 @@ export function buildIssuerApp(options: IssuerAppOptions): FastifyInstance {
     signInRoutes(scope, context)
   })
   app.register(async (scope) => oauthRoutes(scope, context))
+  app.register(async (scope) => {
+    await scope.register(cookiePlugin, { hook: false })
+    authorizationRoutes(scope, context)
+  })
+  app.register(async (scope) => {
+    await scope.register(cookiePlugin, { hook: false })
+    endSessionRoutes(scope, context)
+  })
+  app.register(async (scope) => userInfoRoutes(scope, context))
   app.register(async (scope) => accountRoutes(scope, context))
   for (const register of hooks.routes ?? []) app.register(async (scope) => register(scope, context))
   app.register(async (scope) => refuseOtherMethods(scope, routes))
@@ -111,6 +128,8 @@ function createContext(app: FastifyInstance, options: IssuerAppOptions): IssuerC
     verifier,
     refreshCookie: new RefreshCookie(cookieSecure, cookieSuffix),
     deviceCookie: new DeviceCookie(cookieSecure, cookieSuffix),
+    signInCookie: new SignInCookie(cookieSecure, cookieSuffix),
+    browserCookie: new BrowserCookie(cookieSecure, cookieSuffix),
     origins: new OriginGuard([new URL(publicUrl).origin, ...allowedOrigins]),
     provenKey(request) {
       const { dpop } = request.headers

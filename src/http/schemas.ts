@@ -133,6 +133,36 @@ export const tokenForm = z
   })
   .meta({ id: 'TokenRequest' })
 
+/** RFC 9126 §2.1: the parameters of the authorization endpoint. */
+export const pushedRequestForm = z
+  .looseObject({
+    response_type: text.optional().meta({ description: '`code`. Required.' }),
+    redirect_uri: text.optional().meta({ description: 'As it is registered. Required.' }),
+    code_challenge: text.optional().meta({ description: 'By `S256` (RFC 7636). Required.' }),
+    code_challenge_method: text.optional().meta({ description: '`S256`. Required.' }),
+    scope: text.optional(),
+    state: text.optional(),
+    nonce: text.optional(),
+    resource: text.optional(),
+    prompt: text.optional(),
+    max_age: text.optional(),
+    login_hint: text.optional(),
+    ui_locales: text.optional(),
+    dpop_jkt: text.optional(),
+    ...clientParameters,
+  })
+  .meta({ id: 'PushedAuthorizationRequest' })
+
+/** RFC 9126 §2.2. */
+export const pushedRequestResponse = z
+  .object({ request_uri: text, expires_in: z.int().meta({ description: 'Seconds.' }) })
+  .meta({ id: 'PushedAuthorizationResponse' })
+
+/** OpenID Connect Core §5.3.2. */
+export const userInfo = z
+  .looseObject({ sub: text })
+  .meta({ id: 'UserInfo', description: 'The claims that the scopes of the token select.' })
+
 const tokenParameters = {
   token: text.optional().meta({ description: 'An access token or a refresh token. Required.' }),
   token_type_hint: text.optional(),
@@ -154,6 +184,7 @@ export const oauthTokenResponse = z
     session_id: text.optional(),
     refresh_token: text.optional(),
     refresh_token_expires_in: z.int().optional().meta({ description: 'Seconds.' }),
+    id_token: text.optional(),
   })
   .meta({ id: 'OAuthTokenResponse', description: 'RFC 6749 §5.1, RFC 8693 §2.2.1.' })
 

@@ -52,6 +52,8 @@ export interface Client {
   readonly post_logout_redirect_uris?: readonly string[] | undefined
   /** The audiences that it may exchange a user's token for (RFC 8693). */
   readonly exchange_audiences?: readonly string[] | undefined
+  /** The name that users read on the pages of the issuer (RFC 7591 §2). Default: `client_id`. */
+  readonly client_name?: string | undefined
   /** Whether it belongs to somebody else, so that its users are asked for consent. */
   readonly third_party?: boolean | undefined
 }

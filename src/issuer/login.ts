@@ -9,18 +9,22 @@ import type { SessionStarter } from './session-starter.ts'
 import type { LoginThrottle } from './throttle/login-throttle.ts'
 import type { TokenMinter, TokenSet } from './token-minter.ts'
 
-export interface LoginRequest {
+/** An attempt to sign in with a password. */
+export interface PasswordAttempt {
   readonly username: string
   readonly password: string
-  readonly scope?: string | undefined
-  readonly clientId?: string | undefined
-  /** The audience of the access token (RFC 8707): one of the client's. */
-  readonly resource?: string | undefined
   readonly userAgent: string
   /** IP address of the client. */
   readonly address: string
   /** The device token of an earlier login on the device. */
   readonly deviceToken?: string | undefined
+}
+
+export interface LoginRequest extends PasswordAttempt {
+  readonly scope?: string | undefined
+  readonly clientId?: string | undefined
+  /** The audience of the access token (RFC 8707): one of the client's. */
+  readonly resource?: string | undefined
   /** Thumbprint of the key that the client has proven (RFC 9449). The session is bound to it. */
   readonly jkt?: string | undefined
 }
@@ -56,13 +60,13 @@ export class Login {
    *   `dpop_proof_missing`, `overloaded`, `store_unavailable`
    */
   async signIn(request: LoginRequest, audit: Audit): Promise<SignedIn> {
-    const { clients, minter, starter, throttle } = this.#options
+    const { clients, minter, starter } = this.#options
     const client = clients.get(request.clientId)
     requireGrant(client, 'password')
     const scope = grantScope(client, request.scope)
     const audience = minter.audienceOf(client, request.resource)
     requireKey(client, request.jkt)
-    const account = await this.#authenticate(request, audit)
+    const { account, deviceToken } = await this.authenticate(request, audit)
     const session = {
       clientId: client.client_id,
       scope,
@@ -71,13 +75,19 @@ export class Login {
       jkt: request.jkt ?? null,
     }
     const tokens = await starter.start(account, session, audience, audit)
-    const deviceToken = throttle.devices.remember(request.deviceToken, account.loginName)
     return { ...tokens, deviceToken }
   }
 
-  /** Returns the account if the throttle admits the attempt and the password is right. */
-  async #authenticate(request: LoginRequest, audit: Audit): Promise<Account> {
-    const { username, address, deviceToken, password } = request
+  /**
+   * Returns the account if the throttle admits the attempt and the password is right.
+   *
+   * @returns the account, and what the device keeps to be known again
+   * @throws `credentials_invalid`, `too_many_attempts`, `overloaded`, `store_unavailable`
+   */
+  async authenticate(
+    { username, address, deviceToken, password }: PasswordAttempt,
+    audit: Audit,
+  ): Promise<{ readonly account: Account; readonly deviceToken: string }> {
     const { throttle } = this.#options
     const name = normalForm(username)
     const loginAttempt = { name: name ?? username, address, deviceToken }
@@ -89,7 +99,10 @@ export class Login {
       if ('account' in outcome) await settle(attempt.succeeded())
       return { attempt, outcome }
     })
-    if ('account' in outcome) return outcome.account
+    if ('account' in outcome) {
+      const { account } = outcome
+      return { account, deviceToken: throttle.devices.remember(deviceToken, account.loginName) }
+    }
     audit('login.failed', outcome)
     const { sub } = outcome
     for (const { limit, network } of attempt.exhausted) {

@@ -1,10 +1,18 @@
 import type { Issuer } from '../issuer/issuer.ts'
 import type { SessionStore } from '../stores/ports.ts'
+import type { KeySource } from '../verifier/keys/key-source.ts'
 import type { Verifier } from '../verifier/verifier.ts'
 import { AuthorizationCodes } from './authorization-codes.ts'
+import { AuthorizationEndpoint } from './authorization-endpoint.ts'
 import { ClientAuthentication } from './client-authentication.ts'
 import { ClientKeys } from './client-keys.ts'
+import { Consents } from './consents.ts'
+import { IdTokens } from './id-tokens.ts'
+import { InteractionCodec } from './interaction.ts'
 import { IssuedTokens } from './issued-tokens.ts'
+import { PushedRequests } from './pushed-requests.ts'
+import { SignIns } from './sign-ins.ts'
+import { SignOut } from './sign-out.ts'
 import { TokenEndpoint } from './token-endpoint.ts'
 import { TokenExchange } from './token-exchange.ts'
 import { TokenInspection } from './token-inspection.ts'
@@ -15,12 +23,22 @@ export interface AuthorizationServerOptions {
   readonly store: SessionStore
   /** Accepts the issuer's own tokens, whatever their audience. */
   readonly verifier: Verifier
+  /** The published keys. */
+  readonly keys: Pick<KeySource, 'find'>
+  /** The secrets of the issuer, newest first. */
+  readonly secrets: readonly [Buffer, ...Buffer[]]
   readonly clockToleranceSeconds: number
 }
 
 /** The OAuth face of an issuer: the same sessions, rotation and keys by the standard's calls. */
 export interface AuthorizationServer {
   readonly authentication: ClientAuthentication
+  readonly authorization: AuthorizationEndpoint
+  readonly signIns: SignIns
+  readonly signOut: SignOut
+  /** The forms of the pages. */
+  readonly interactions: InteractionCodec
+  readonly idTokens: IdTokens
   readonly codes: AuthorizationCodes
   readonly tokenEndpoint: TokenEndpoint
   readonly inspection: TokenInspection
@@ -31,14 +49,32 @@ export interface AuthorizationServer {
 export function createAuthorizationServer(
   options: AuthorizationServerOptions,
 ): AuthorizationServer {
-  const { issuer, store, verifier, clockToleranceSeconds } = options
+  const { issuer, store, verifier, clockToleranceSeconds, secrets } = options
   const { policy, accounts, clients, clock, minter, refreshTokens, revocations, sessions } = issuer
-  const keys = new ClientKeys(clock)
-  const assertions = { issuer: policy.issuer, keys, store, clock, clockToleranceSeconds }
+  const clientKeys = new ClientKeys(clock)
+  const assertions = {
+    ...{ issuer: policy.issuer, keys: clientKeys, store, clock, clockToleranceSeconds },
+  }
   const tokens = new IssuedTokens({ verifier, sessions, revocations, clock })
   const codes = new AuthorizationCodes({ store, sessions, clock })
+  const idTokens = new IdTokens({
+    issuer: policy.issuer,
+    lifetimeSeconds: policy.accessTtlSeconds,
+    signingKey: issuer.signingKey,
+    keys: options.keys,
+    clock,
+  })
   return {
     codes,
+    idTokens,
+    interactions: new InteractionCodec(secrets, clock),
+    signIns: new SignIns({ login: issuer.login, sessions, accounts, secrets, clock }),
+    signOut: new SignOut({ clients, sessions, idTokens }),
+    authorization: new AuthorizationEndpoint({
+      ...{ issuer: policy.issuer, clients, minter, codes, idTokens, store, clock },
+      consents: new Consents({ store, clock, keptMs: policy.session.maxMs }),
+      pushed: new PushedRequests({ store, clock }),
+    }),
     authentication: new ClientAuthentication({
       clients,
       assertions,
@@ -47,9 +83,10 @@ export function createAuthorizationServer(
     tokenEndpoint: new TokenEndpoint({
       ...issuer,
       codes,
+      idTokens,
       exchange: new TokenExchange({ tokens, accounts, minter }),
     }),
     inspection: new TokenInspection({ issuer: policy.issuer, tokens, refreshTokens, sessions }),
-    close: () => keys.close(),
+    close: () => clientKeys.close(),
   }
 }

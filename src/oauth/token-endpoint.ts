@@ -13,8 +13,11 @@ import type { Refresh } from '../issuer/refresh.ts'
 import type { SessionStarter } from '../issuer/session-starter.ts'
 import type { AccessTokenSet, TokenMinter, TokenSet } from '../issuer/token-minter.ts'
 import type { AccountStore } from '../stores/ports.ts'
+import { hasScopes } from '../tokens/access-token.ts'
 import type { AuthorizationCodes, AuthorizationGrant } from './authorization-codes.ts'
+import { openidScope } from './authorization-request.ts'
 import { type Form, malformed, requireParameter } from './form.ts'
+import type { IdTokens } from './id-tokens.ts'
 import { accessTokenUrn, type TokenExchange } from './token-exchange.ts'
 
 export interface TokenEndpointOptions {
@@ -23,6 +26,7 @@ export interface TokenEndpointOptions {
   readonly starter: SessionStarter
   readonly accounts: Pick<AccountStore, 'findBySub'>
   readonly codes: AuthorizationCodes
+  readonly idTokens: IdTokens
   readonly exchange: TokenExchange
 }
 
@@ -46,6 +50,8 @@ export interface TokenEndpointResponse {
   readonly session_id?: string
   readonly refresh_token?: string
   readonly refresh_token_expires_in?: number
+  /** OpenID Connect Core §3.1.3.3. */
+  readonly id_token?: string
 }
 
 type Grant = (request: TokenRequest) => Promise<TokenEndpointResponse>
@@ -130,11 +136,15 @@ export class TokenEndpoint {
       (grant) => this.#startSession(grant, request),
       request.audit,
     )
-    return sessionResponseOf(tokens, client)
+    const { idToken } = tokens
+    return { ...sessionResponseOf(tokens, client), ...(idToken && { id_token: idToken }) }
   }
 
-  async #startSession(grant: AuthorizationGrant, request: TokenRequest): Promise<TokenSet> {
-    const { accounts, minter, starter } = this.#options
+  async #startSession(
+    grant: AuthorizationGrant,
+    request: TokenRequest,
+  ): Promise<TokenSet & { readonly idToken: string | null }> {
+    const { accounts, minter, starter, idTokens } = this.#options
     const { client, form, jkt, audit } = request
     const account = await accounts.findBySub(grant.sub)
     if (account === null || account.disabled) throw new GatepassError('grant_invalid')
@@ -147,7 +157,13 @@ export class TokenEndpoint {
     const { scope, amr, userAgent, authTimeMs } = grant
     const { client_id: clientId } = client
     const session = { clientId, scope, amr, userAgent, authTimeMs, jkt: jkt ?? null }
-    return starter.start(account, session, audience, audit)
+    const tokens = await starter.start(account, session, audience, audit)
+    const { accessToken, sessionId: sid } = tokens
+    const { sub, nonce } = grant
+    const idToken = hasScopes(scope, openidScope)
+      ? await idTokens.sign({ sub, clientId, sid, authTimeMs, amr, nonce, accessToken })
+      : null
+    return { ...tokens, idToken }
   }
 
   /** RFC 8693 §2.1. The authenticated client is the actor. */

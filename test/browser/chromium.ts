@@ -1,6 +1,11 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { type BrowserContext, chromium, type Page } from 'playwright-core'
+import {
+  type BrowserContext,
+  type BrowserContextOptions,
+  chromium,
+  type Page,
+} from 'playwright-core'
 import type { Test } from 'tap'
 
 /** What a page of these tests has as globals. */
@@ -46,8 +51,8 @@ export async function startChromium(
   ])
   return {
     /** A user with a browser of their own. */
-    async user(): Promise<BrowserContext> {
-      return browser.newContext()
+    async user(options: BrowserContextOptions = {}): Promise<BrowserContext> {
+      return browser.newContext(options)
     },
   }
 }

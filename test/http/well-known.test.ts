@@ -71,7 +71,7 @@ t.test('A27: the metadata does not depend on the Host header', async (t) => {
   t.match(response.json(), {
     issuer: issuerUrl,
     jwks_uri: `${issuerUrl}/.well-known/jwks.json`,
-    response_types_supported: [],
+    response_types_supported: ['code'],
     token_endpoint: `${issuerUrl}/oauth/token`,
     introspection_endpoint: `${issuerUrl}/oauth/introspect`,
     revocation_endpoint: `${issuerUrl}/oauth/revoke`,
@@ -81,7 +81,7 @@ t.test('A27: the metadata does not depend on the Host header', async (t) => {
       'refresh_token',
       'urn:ietf:params:oauth:grant-type:token-exchange',
     ],
-    scopes_supported: ['data:read', 'data:write', 'profile'],
+    scopes_supported: ['data:read', 'data:write', 'openid', 'profile'],
   })
   t.notMatch(response.body, /evil/)
   const other = await issuer.call({ url: '/.well-known/openid-configuration' })
@@ -100,9 +100,13 @@ t.test('the OpenAPI document describes every route', async (t) => {
     '/logout',
     '/logout/all',
     '/me',
+    '/oauth/authorize',
     '/oauth/introspect',
+    '/oauth/logout',
+    '/oauth/par',
     '/oauth/revoke',
     '/oauth/token',
+    '/oauth/userinfo',
     '/openapi.json',
     '/refresh',
     '/revocations',
@@ -123,9 +127,12 @@ t.test('the OpenAPI document describes every route', async (t) => {
     'OAuthError',
     'OAuthTokenResponse',
     'Problem',
+    'PushedAuthorizationRequestInput',
+    'PushedAuthorizationResponse',
     'SessionList',
     'TokenRequestInput',
     'TokenResponse',
+    'UserInfo',
   ])
   t.notOk(document.paths['/logout'].post.responses['204'].content)
   t.match(document.paths['/refresh'].post.parameters, [{ name: 'idempotency-key', in: 'header' }])

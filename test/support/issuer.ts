@@ -107,10 +107,11 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     keptMs: policy.revokedKeptMs,
   })
   const metrics = new Metrics()
+  const localKeys = createLocalKeySource(keys)
   const verifier = createVerifier({
     issuer: issuerUrl,
     audience: null,
-    keys: createLocalKeySource(keys),
+    keys: localKeys,
     clock,
     ...(options.tokenType && { tokenTypes: ['at+jwt', options.tokenType] }),
     ...(options.decryptionKeys && {
@@ -142,6 +143,8 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     issuer,
     store: sessions,
     verifier,
+    keys: localKeys,
+    secrets: [secret],
     clockToleranceSeconds: 5,
   })
   const app = buildIssuerApp({

@@ -114,6 +114,7 @@ export async function startOAuth(t: Test, options: TestIssuerOptions = {}) {
     postForm(issuer, url, fields, headers)
   return {
     ...issuer,
+    post,
     token: post('/oauth/token'),
     revoke: post('/oauth/revoke'),
     introspect: post('/oauth/introspect'),

@@ -82,9 +82,11 @@ export async function runIssuer(context: CliContext): Promise<void> {
     },
   })
 
-  const clockToleranceSeconds = settings.clock_skew_s
-  const parts = { issuer, store: sessions, verifier, clockToleranceSeconds }
-  const oauth = createAuthorizationServer(parts)
+  const oauth = createAuthorizationServer({
+    ...{ issuer, store: sessions, verifier, keys: createLocalKeySource(keys) },
+    secrets: issuerSecrets(settings),
+    clockToleranceSeconds: settings.clock_skew_s,
+  })
 
   const app = buildIssuerApp({
     service: {

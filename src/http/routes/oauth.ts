@@ -10,21 +10,25 @@ import { clientAuthentication } from '../openapi.ts'
 import {
   introspectionForm,
   introspectionResponse,
+  loginHeaders,
   oauthError,
   oauthTokenResponse,
+  pushedRequestForm,
+  pushedRequestResponse,
   refreshHeaders,
   revocationForm,
   revoked,
   tokenForm,
 } from '../schemas.ts'
 
+export const pushedRequestUrl = '/oauth/par'
 export const tokenUrl = '/oauth/token'
 export const revocationUrl = '/oauth/revoke'
 export const introspectionUrl = '/oauth/introspect'
 
 const formType = 'application/x-www-form-urlencoded'
 
-/** `/oauth/token`, `/oauth/revoke`, `/oauth/introspect`: what standard clients call. */
+/** `/oauth/par`, `/oauth/token`, `/oauth/revoke`, `/oauth/introspect`: what standard clients call. */
 export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): void {
   const app = instance.withTypeProvider<ZodTypeProvider>()
   const { oauth, provenKey, auditOf } = context
@@ -39,6 +43,29 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
       audit: auditOf(request),
     })
   }
+
+  app.post(
+    pushedRequestUrl,
+    {
+      schema: {
+        summary: 'Push an authorization request (RFC 9126)',
+        tags: ['oauth'],
+        security: clientAuthentication,
+        consumes: [formType],
+        headers: loginHeaders,
+        body: pushedRequestForm,
+        response: { 201: pushedRequestResponse, default: oauthError },
+      },
+    },
+    async (request, reply) => {
+      const form = formOf(request)
+      const client = await authenticate(request, form)
+      const pushed = await oauth.authorization.push(client, form, provenKey(request))
+      if (!('error' in pushed)) return reply.code(201).send(pushed)
+      const { error, description } = pushed
+      return reply.code(400).send({ error, error_description: description })
+    },
+  )
 
   app.post(
     tokenUrl,

@@ -1,11 +1,17 @@
 import type { FastifyInstance } from 'fastify'
 import { authMethods } from '../../issuer/clients.ts'
+import { openidScope, prompts } from '../../oauth/authorization-request.ts'
 import type { AuthorizationServer } from '../../oauth/authorization-server.ts'
 import { algorithmNames } from '../../tokens/algorithms.ts'
 import { matchesETag } from '../conditional-requests.ts'
 import type { IssuerContext } from '../issuer-app.ts'
+import { uiLocales } from '../pages/texts.ts'
 import { jwks, notModified, serverMetadata } from '../schemas.ts'
-import { introspectionUrl, revocationUrl, tokenUrl } from './oauth.ts'
+import { introspectionUrl, pushedRequestUrl, revocationUrl, tokenUrl } from './oauth.ts'
+import { authorizationUrl, endSessionUrl } from './oauth-pages.ts'
+import { userInfoUrl } from './openid.ts'
+
+const jwksUrl = '/.well-known/jwks.json'
 
 /** Registers the JWKS (RFC 7517) and the metadata of the issuer (RFC 8414). */
 export function wellKnownRoutes(
@@ -15,7 +21,7 @@ export function wellKnownRoutes(
   const issuerUrl = issuer.policy.issuer
 
   app.get(
-    '/.well-known/jwks.json',
+    jwksUrl,
     {
       schema: {
         summary: 'The public keys (RFC 7517)',
@@ -34,37 +40,39 @@ export function wellKnownRoutes(
   // The scopes change with the clients.
   const metadata = () => ({
     issuer: issuerUrl,
-    jwks_uri: `${issuerUrl}/.well-known/jwks.json`,
-    scopes_supported: issuer.clients.scopesSupported(),
+    jwks_uri: issuerUrl + jwksUrl,
+    scopes_supported: [...new Set([openidScope, ...issuer.clients.scopesSupported()])].sort(),
     ...oauthMetadata(issuerUrl, oauth),
+    id_token_signing_alg_values_supported: [...new Set(keys.publicKeys().map(({ alg }) => alg))],
     dpop_signing_alg_values_supported: algorithmNames,
     service_documentation: `${issuerUrl}/openapi.json`,
   })
-  // RFC 8414 §3: the path of the issuer follows the well-known path.
-  const { pathname } = new URL(issuerUrl)
-  const paths = [
-    `/.well-known/oauth-authorization-server${pathname === '/' ? '' : pathname}`,
-    // OpenID Connect Discovery §4: here it precedes the well-known path, which a proxy removes.
-    '/.well-known/openid-configuration',
-  ]
-  for (const path of paths) {
-    app.get(
-      path,
-      {
-        schema: {
-          summary: 'The metadata of the issuer (RFC 8414, OpenID Connect Discovery)',
-          tags: ['discovery'],
-          response: { 200: serverMetadata },
-        },
-      },
-      async (_request, reply) =>
-        reply
-          .type('application/json')
-          .header('cache-control', 'public, max-age=300')
-          .serializer(JSON.stringify)
-          .send(metadata()),
+  const [oauthUrl, openidUrl] = metadataUrls(issuerUrl)
+  for (const [url, summary] of [
+    [oauthUrl, 'The metadata of the issuer (RFC 8414)'],
+    [openidUrl, 'The metadata of the issuer (OpenID Connect Discovery)'],
+  ] as const) {
+    const schema = { summary, tags: ['discovery'], response: { 200: serverMetadata } }
+    app.get(url, { schema }, async (_request, reply) =>
+      reply
+        .type('application/json')
+        .header('cache-control', 'public, max-age=300')
+        .serializer(JSON.stringify)
+        .send(metadata()),
     )
   }
+}
+
+/** Where the metadata is, of OAuth and of OpenID Connect, and the keys. */
+export function metadataUrls(issuerUrl: string): readonly [string, string, string] {
+  const { pathname } = new URL(issuerUrl)
+  return [
+    // RFC 8414 §3: the path of the issuer follows the well-known path.
+    `/.well-known/oauth-authorization-server${pathname === '/' ? '' : pathname}`,
+    // OpenID Connect Discovery §4: the path of the issuer comes first, and a proxy removes it.
+    '/.well-known/openid-configuration',
+    jwksUrl,
+  ]
 }
 
 /** RFC 8414 §2: the OAuth endpoints, each with the ways to authenticate there. */
@@ -80,8 +88,21 @@ function oauthMetadata(issuerUrl: string, { tokenEndpoint }: AuthorizationServer
     introspection_endpoint: issuerUrl + introspectionUrl,
     introspection_endpoint_auth_methods_supported: confidential,
     introspection_endpoint_auth_signing_alg_values_supported: algorithmNames,
-    // There is no authorization endpoint.
-    response_types_supported: [],
+    authorization_endpoint: issuerUrl + authorizationUrl,
+    authorization_response_iss_parameter_supported: true,
+    pushed_authorization_request_endpoint: issuerUrl + pushedRequestUrl,
+    code_challenge_methods_supported: ['S256'],
+    response_types_supported: ['code'],
+    response_modes_supported: ['query'],
+    prompt_values_supported: prompts,
+    ui_locales_supported: uiLocales,
+    userinfo_endpoint: issuerUrl + userInfoUrl,
+    end_session_endpoint: issuerUrl + endSessionUrl,
+    subject_types_supported: ['public'],
+    acr_values_supported: ['1', '2'],
+    claims_parameter_supported: false,
+    request_parameter_supported: false,
+    request_uri_parameter_supported: false,
     grant_types_supported: tokenEndpoint.grantTypes,
   }
 }

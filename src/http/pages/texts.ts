@@ -1,0 +1,192 @@
+import type { ErrorCode } from '../../core/errors.ts'
+
+/** The texts of the pages in one language. */
+export interface Texts {
+  /** BCP 47. */
+  readonly language: string
+  readonly signIn: {
+    readonly title: string
+    to(client: string): string
+    readonly username: string
+    readonly password: string
+    readonly submit: string
+    readonly cancel: string
+  }
+  readonly consent: {
+    title(client: string): string
+    readonly intro: string
+    signedInAs(name: string): string
+    sentTo(host: string): string
+    readonly allow: string
+    readonly deny: string
+    readonly switchUser: string
+    /** Meanings of standard scopes (OpenID Connect Core §5.4, §11). */
+    readonly scopes: Readonly<Record<string, string>>
+    reads(attributes: string): string
+  }
+  readonly signOut: {
+    readonly title: string
+    readonly question: string
+    readonly submit: string
+    readonly doneTitle: string
+    readonly done: string
+  }
+  readonly failure: {
+    readonly title: string
+    readonly goBack: string
+    readonly reference: string
+    /** Messages for people. */
+    readonly byCode: { readonly [code in ErrorCode]?: string }
+    readonly other: string
+  }
+}
+
+const english: Texts = {
+  language: 'en',
+  signIn: {
+    title: 'Sign in',
+    to: (client) => `to continue to ${client}`,
+    username: 'User name',
+    password: 'Password',
+    submit: 'Sign in',
+    cancel: 'Cancel',
+  },
+  consent: {
+    title: (client) => `Allow ${client} to use your account?`,
+    intro: 'It will be able to:',
+    signedInAs: (name) => `You are signed in as ${name}.`,
+    sentTo: (host) => `You will be sent to ${host}.`,
+    allow: 'Allow',
+    deny: 'Do not allow',
+    switchUser: 'Use another account',
+    scopes: {
+      openid: 'know that it is you',
+      profile: 'see your profile',
+      email: 'see your e-mail address',
+      phone: 'see your phone number',
+      address: 'see your postal address',
+      offline_access: 'keep access while you are away',
+    },
+    reads: (attributes) => `reads ${attributes}`,
+  },
+  signOut: {
+    title: 'Sign out',
+    question: 'Do you want to sign out?',
+    submit: 'Sign out',
+    doneTitle: 'You are signed out',
+    done: 'You can close this page.',
+  },
+  failure: {
+    title: 'This did not work',
+    goBack: 'Go back to the application and start again.',
+    reference: 'Reference',
+    byCode: {
+      credentials_invalid: 'The user name or the password is wrong.',
+      too_many_attempts: 'There were too many attempts. Wait a moment and try again.',
+      client_unknown: 'The application is not known here.',
+      grant_not_allowed: 'The application may not sign users in here.',
+      redirect_uri_not_allowed: 'The application named an address that is not registered for it.',
+      request_uri_invalid: 'This sign-in has expired or was used before.',
+      form_expired: 'This page has expired.',
+      request_malformed: 'The application sent a request that is not well formed.',
+      origin_not_allowed: 'The request came from another site.',
+      store_unavailable: 'The service is not available at the moment. Try again soon.',
+      overloaded: 'The service is busy at the moment. Try again soon.',
+    },
+    other: 'Something went wrong.',
+  },
+}
+
+const german: Texts = {
+  language: 'de',
+  signIn: {
+    title: 'Anmelden',
+    to: (client) => `weiter zu ${client}`,
+    username: 'Benutzername',
+    password: 'Passwort',
+    submit: 'Anmelden',
+    cancel: 'Abbrechen',
+  },
+  consent: {
+    title: (client) => `Darf ${client} Ihr Konto verwenden?`,
+    intro: 'Die Anwendung kann dann:',
+    signedInAs: (name) => `Sie sind als ${name} angemeldet.`,
+    sentTo: (host) => `Sie werden zu ${host} weitergeleitet.`,
+    allow: 'Erlauben',
+    deny: 'Nicht erlauben',
+    switchUser: 'Anderes Konto verwenden',
+    scopes: {
+      openid: 'wissen, dass Sie es sind',
+      profile: 'Ihr Profil sehen',
+      email: 'Ihre E-Mail-Adresse sehen',
+      phone: 'Ihre Telefonnummer sehen',
+      address: 'Ihre Postanschrift sehen',
+      offline_access: 'auch in Ihrer Abwesenheit zugreifen',
+    },
+    reads: (attributes) => `liest ${attributes}`,
+  },
+  signOut: {
+    title: 'Abmelden',
+    question: 'Möchten Sie sich abmelden?',
+    submit: 'Abmelden',
+    doneTitle: 'Sie sind abgemeldet',
+    done: 'Sie können diese Seite schließen.',
+  },
+  failure: {
+    title: 'Das hat nicht funktioniert',
+    goBack: 'Gehen Sie zurück zur Anwendung und beginnen Sie von vorn.',
+    reference: 'Referenz',
+    byCode: {
+      credentials_invalid: 'Der Benutzername oder das Passwort ist falsch.',
+      too_many_attempts: 'Zu viele Versuche. Warten Sie einen Moment.',
+      client_unknown: 'Die Anwendung ist hier nicht bekannt.',
+      grant_not_allowed: 'Die Anwendung darf hier niemanden anmelden.',
+      redirect_uri_not_allowed:
+        'Die Anwendung nannte eine Adresse, die nicht für sie eingetragen ist.',
+      request_uri_invalid: 'Diese Anmeldung ist abgelaufen oder wurde schon verwendet.',
+      form_expired: 'Diese Seite ist abgelaufen.',
+      request_malformed: 'Die Anwendung hat eine fehlerhafte Anfrage gesendet.',
+      origin_not_allowed: 'Die Anfrage kam von einer anderen Website.',
+      store_unavailable: 'Der Dienst ist zurzeit nicht verfügbar. Versuchen Sie es bald wieder.',
+      overloaded: 'Der Dienst ist zurzeit ausgelastet. Versuchen Sie es bald wieder.',
+    },
+    other: 'Etwas ist schiefgegangen.',
+  },
+}
+
+const languages: ReadonlyMap<string, Texts> = new Map(
+  [english, german].map((texts) => [texts.language, texts]),
+)
+
+/** The languages of the pages (`ui_locales_supported`). */
+export const uiLocales: readonly string[] = [...languages.keys()]
+
+/** More than a person reads; the rest of a longer header is ignored. */
+const maxPreferences = 16
+
+/**
+ * Chooses the language of a page.
+ *
+ * @param requested `ui_locales` (OpenID Connect Core §3.1.2.1): space separated, best first
+ * @param accepted the header `Accept-Language` (RFC 9110 §12.5.4)
+ */
+export function textsFor(requested: string | undefined, accepted: string | undefined): Texts {
+  const wanted = [...(requested?.split(' ') ?? []).slice(0, maxPreferences), ...byWeight(accepted)]
+  for (const tag of wanted) {
+    const texts = languages.get(tag.split('-')[0]?.toLowerCase() ?? '')
+    if (texts !== undefined) return texts
+  }
+  return english
+}
+
+function byWeight(header = ''): string[] {
+  return header
+    .split(',', maxPreferences)
+    .map((part) => {
+      const [tag = '', weight] = part.trim().split(/\s*;\s*q=/i)
+      return { tag, weight: weight === undefined ? 1 : Number(weight) }
+    })
+    .filter(({ weight }) => weight > 0)
+    .sort((a, b) => b.weight - a.weight)
+    .map(({ tag }) => tag)
+}

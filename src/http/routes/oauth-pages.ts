@@ -1,0 +1,269 @@
+import { readFileSync } from 'node:fs'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { type GatepassError, isGatepassError } from '../../core/errors.ts'
+import { claimNames } from '../../issuer/clients.ts'
+import type { Pending, Step, Visitor } from '../../oauth/authorization-endpoint.ts'
+import { type Form, parseForm } from '../../oauth/form.ts'
+import type { Interaction } from '../../oauth/interaction.ts'
+import type { SignIn } from '../../oauth/sign-ins.ts'
+import { OriginGuard } from '../cross-origin.ts'
+import { noteError } from '../error-handler.ts'
+import type { IssuerContext } from '../issuer-app.ts'
+import { consentPage, failurePage, type PageFrame, signInPage } from '../pages/page.ts'
+import { textsFor } from '../pages/texts.ts'
+
+export const authorizationUrl = '/oauth/authorize'
+const signInUrl = '/oauth/sign-in'
+const consentUrl = '/oauth/consent'
+const styleUrl = '/oauth/style.css'
+const iconUrl = '/oauth/icon.svg'
+export const endSessionUrl = '/oauth/logout'
+
+const formType = 'application/x-www-form-urlencoded'
+
+/** Sends and reads the pages of the issuer. */
+export class Pages {
+  readonly #context: IssuerContext
+  readonly #paths: PageFrame['paths']
+  readonly #host: string
+  /** The forms come from the issuer itself: the origins of front ends may not send them. */
+  readonly #origins: OriginGuard
+
+  constructor(context: IssuerContext) {
+    const { origin, pathname, host } = new URL(context.issuer.policy.issuer)
+    const below = (url: string) => `${pathname === '/' ? '' : pathname}${url}`
+    this.#context = context
+    this.#host = host
+    this.#origins = new OriginGuard([origin])
+    this.#paths = {
+      style: below(styleUrl),
+      icon: below(iconUrl),
+      signIn: below(signInUrl),
+      consent: below(consentUrl),
+      signOut: below(endSessionUrl),
+    }
+  }
+
+  frame({ headers }: FastifyRequest, uiLocales: string | undefined): PageFrame {
+    const texts = textsFor(uiLocales, headers['accept-language'])
+    return { texts, paths: this.#paths, host: this.#host }
+  }
+
+  /**
+   * Sends a page that nobody can frame, and that loads nothing but its own style and picture.
+   *
+   * @param redirectUri where the forms of the page lead to in the end. Chromium holds every redirect
+   *   after a form to `form-action`, and a client may go on to another origin of its own, so its
+   *   scheme is allowed.
+   */
+  send(reply: FastifyReply, page: string, redirectUri?: string): FastifyReply {
+    const scheme = redirectUri === undefined ? '' : ` ${new URL(redirectUri).protocol}`
+    return reply
+      .type('text/html; charset=utf-8')
+      .headers({
+        'cache-control': 'no-store',
+        'content-security-policy': `default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'${scheme}; frame-ancestors 'none'; base-uri 'none'`,
+        'x-frame-options': 'DENY',
+        // Keeps the `state` in the address from other sites, and Origin in the forms.
+        'referrer-policy': 'same-origin',
+      })
+      .serializer(String)
+      .send(page)
+  }
+
+  /** RFC 9700 §4.12: a 303, so that no browser sends a password on. */
+  redirect(reply: FastifyReply, url: string): FastifyReply {
+    return reply
+      .code(303)
+      .headers({ location: url, 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' })
+      .send()
+  }
+
+  /**
+   * Reads a form of ours (against cross-site requests: the origin, and a token by cookie).
+   *
+   * @throws `origin_not_allowed`, `form_expired`
+   */
+  readForm(request: FastifyRequest): { readonly form: Form; readonly interaction: Interaction } {
+    const { browserCookie, oauth } = this.#context
+    this.#origins.check(request.raw)
+    const form = new Map(Object.entries(request.body as Readonly<Record<string, string>>))
+    const browserId = browserCookie.read(request)
+    return { form, interaction: oauth.interactions.decode(form.get('interaction'), browserId) }
+  }
+
+  nowMs(): number {
+    return this.#context.issuer.clock.nowMs()
+  }
+
+  encode(request: FastifyRequest, reply: FastifyReply, interaction: Interaction): string {
+    const { browserCookie, oauth } = this.#context
+    return oauth.interactions.encode(interaction, browserCookie.ensure(request, reply))
+  }
+}
+
+/** Accepts forms, and answers errors with pages. */
+export function servePages(app: FastifyInstance, pages: Pages): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser(formType, { parseAs: 'string' }, (_request, body, done) => {
+    try {
+      done(null, Object.fromEntries(parseForm(String(body))))
+    } catch (error) {
+      done(error as Error)
+    }
+  })
+  app.setErrorHandler((thrown, request, reply) => {
+    const error = noteError(thrown, request, reply)
+    const frame = pages.frame(request, undefined)
+    const { byCode, other } = frame.texts.failure
+    const { code, status } = error
+    const details = { message: byCode[code] ?? other, code, requestId: request.id }
+    return pages.send(reply.code(status), failurePage(frame, details))
+  })
+}
+
+/** The style and the picture of the pages. */
+export function pageFileRoutes(app: FastifyInstance): void {
+  for (const [url, file, type] of [
+    [styleUrl, 'style.css', 'text/css; charset=utf-8'],
+    [iconUrl, 'icon.svg', 'image/svg+xml'],
+  ] as const) {
+    const text = readFileSync(new URL(`../pages/${file}`, import.meta.url), 'utf8')
+    app.get(url, { schema: { hide: true } }, async (_request, reply) =>
+      reply.type(type).header('cache-control', 'public, max-age=300').serializer(String).send(text),
+    )
+  }
+}
+
+/** `/oauth/authorize` and the pages that it leads to. */
+export function authorizationRoutes(app: FastifyInstance, context: IssuerContext): void {
+  const { oauth, signInCookie, browserCookie, deviceCookie, auditOf } = context
+  const { authorization, signIns } = oauth
+  const pages = new Pages(context)
+  servePages(app, pages)
+  pageFileRoutes(app)
+
+  async function proceed(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    pending: Pending,
+    visitor: Omit<Visitor, 'userAgent'>,
+  ): Promise<FastifyReply> {
+    const userAgent = request.headers['user-agent'] ?? ''
+    return show(request, reply, await authorization.proceed(pending, { ...visitor, userAgent }))
+  }
+
+  function show(request: FastifyRequest, reply: FastifyReply, step: Step): FastifyReply {
+    if (step.kind === 'redirect') return pages.redirect(reply, step.url)
+    if (step.kind === 'consent') return askConsent(request, reply, step.pending, step.signIn)
+    return askSignIn(request, reply, step.pending)
+  }
+
+  function askSignIn(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { request: asked, interaction }: Pending,
+    again?: { readonly username: string; readonly error: GatepassError },
+  ): FastifyReply {
+    const frame = pages.frame(request, asked.uiLocales)
+    const { byCode, other } = frame.texts.failure
+    const page = signInPage(frame, {
+      client: asked.client.client_name ?? asked.client.client_id,
+      username: again?.username ?? asked.loginHint ?? '',
+      failure: again === undefined ? null : (byCode[again.error.code] ?? other),
+      interaction: pages.encode(request, reply, interaction),
+    })
+    return pages.send(reply.code(again?.error.status ?? 200), page, asked.redirectUri)
+  }
+
+  function askConsent(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { request: asked, interaction }: Pending,
+    { sid, account }: SignIn,
+  ): FastifyReply {
+    const { client, scope, redirectUri, uiLocales } = asked
+    const { host, protocol } = new URL(redirectUri)
+    const page = consentPage(pages.frame(request, uiLocales), {
+      client: client.client_name ?? client.client_id,
+      username: account.loginName,
+      scopes: scope
+        .split(' ')
+        .filter((name) => name !== '')
+        .map((name) => ({ name, attributes: claimNames(client, name) })),
+      redirectHost: host === '' ? protocol : host,
+      // The answer counts for this sign-in only.
+      interaction: pages.encode(request, reply, { ...interaction, sid }),
+    })
+    return pages.send(reply, page, redirectUri)
+  }
+
+  app.get(
+    authorizationUrl,
+    { schema: { summary: 'Sign in at the issuer, for a client (RFC 6749 §3.1)', tags: ['oauth'] } },
+    async (request, reply) => {
+      const browserId = browserCookie.ensure(request, reply)
+      const begun = await authorization.begin(queryOf(request), browserId)
+      if ('url' in begun) return pages.redirect(reply, begun.url)
+      const signIn = await signIns.find(signInCookie.read(request))
+      return proceed(request, reply, begun, { signIn })
+    },
+  )
+
+  app.post(signInUrl, { schema: { hide: true } }, async (request, reply) => {
+    const { form, interaction } = pages.readForm(request)
+    const pending = authorization.resume(interaction)
+    if (form.get('decision') === 'cancel') return deny(request, reply, pending)
+    const username = form.get('username') ?? ''
+    try {
+      const { signIn, token, expiresInSeconds, deviceToken } = await signIns.signIn(
+        {
+          username,
+          password: form.get('password') ?? '',
+          userAgent: request.headers['user-agent'] ?? '',
+          address: request.ip,
+          deviceToken: deviceCookie.read(request),
+        },
+        signInCookie.read(request),
+        auditOf(request),
+      )
+      signInCookie.set(reply, token, expiresInSeconds)
+      deviceCookie.remember(reply, deviceToken)
+      return await proceed(request, reply, pending, { signIn, isFresh: true })
+    } catch (error) {
+      if (!isGatepassError(error, ...askAgain)) throw error
+      noteError(error, request, reply)
+      return askSignIn(request, reply, pending, { username, error })
+    }
+  })
+
+  app.post(consentUrl, { schema: { hide: true } }, async (request, reply) => {
+    const { form, interaction } = pages.readForm(request)
+    const pending = authorization.resume(interaction)
+    const decision = form.get('decision')
+    if (decision === 'switch_user') return askSignIn(request, reply, pending)
+    if (decision !== 'allow') return deny(request, reply, pending)
+    const signIn = await signIns.find(signInCookie.read(request))
+    // Somebody else may have signed in meanwhile, in another tab.
+    const hasConsented = signIn !== null && signIn.sid === interaction.sid
+    return proceed(request, reply, pending, { signIn, hasConsented })
+  })
+
+  async function deny(request: FastifyRequest, reply: FastifyReply, pending: Pending) {
+    return show(
+      request,
+      reply,
+      await authorization.refuse(pending, 'access_denied', 'The user has refused.'),
+    )
+  }
+}
+
+/** Failures of a sign-in after which the form is shown again. */
+const askAgain = ['credentials_invalid', 'too_many_attempts', 'overloaded'] as const
+
+/** The query of a request as it came. */
+export function queryOf({ raw }: FastifyRequest): string {
+  const { url = '' } = raw
+  const start = url.indexOf('?')
+  return start === -1 ? '' : url.slice(start + 1)
+}

@@ -1,0 +1,105 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { GatepassError } from '../../core/errors.ts'
+import { attributeClaims, claimNames } from '../../issuer/clients.ts'
+import { openidScope, readParameters } from '../../oauth/authorization-request.ts'
+import { gatepassAuth } from '../../verifier/fastify.ts'
+import { throwRefusal } from '../error-handler.ts'
+import type { IssuerContext } from '../issuer-app.ts'
+import { bearer } from '../openapi.ts'
+import { signedOutPage, signOutPage } from '../pages/page.ts'
+import { problem, userInfo } from '../schemas.ts'
+import { endSessionUrl, Pages, queryOf, servePages } from './oauth-pages.ts'
+
+export const userInfoUrl = '/oauth/userinfo'
+
+/** `/oauth/userinfo`: what the scopes of a token tell of its user (OpenID Connect Core §5.3). */
+export async function userInfoRoutes(
+  app: FastifyInstance,
+  { issuer, verifier }: IssuerContext,
+): Promise<void> {
+  const { sessions, accounts, clients } = issuer
+  await app.register(gatepassAuth, {
+    verifier,
+    publicUrl: issuer.policy.issuer,
+    onRefused: throwRefusal,
+  })
+  // OpenID Connect Core §5.3.1 has clients send POST too; nothing in its body counts.
+  app.addContentTypeParser('application/x-www-form-urlencoded', (_request, _body, done) =>
+    done(null),
+  )
+  for (const method of ['GET', 'POST'] as const) {
+    app.route({
+      method,
+      url: userInfoUrl,
+      config: { auth: { scope: openidScope } },
+      schema: {
+        // POST is the same for clients that prefer it.
+        hide: method === 'POST',
+        summary: 'What the token tells of its user (OpenID Connect Core §5.3)',
+        tags: ['oauth'],
+        security: bearer,
+        response: { 200: userInfo, default: problem },
+      },
+      handler: async (request, reply) => {
+        reply.header('cache-control', 'no-store')
+        const { sub, sid = '', client_id: clientId, scope = '' } = request.auth ?? {}
+        const session = await sessions.find(sid)
+        const account = sub === undefined || session === null ? null : await accounts.findBySub(sub)
+        if (account === null || account.disabled) throw new GatepassError('token_revoked')
+        const client = clients.find(clientId ?? '')
+        const names = client === undefined ? [] : claimNames(client, scope)
+        return { ...attributeClaims(account, names), sub: account.sub }
+      },
+    })
+  }
+}
+
+/** `/oauth/logout`: an application has its user signed out (OpenID Connect RP-Initiated Logout). */
+export function endSessionRoutes(app: FastifyInstance, context: IssuerContext): void {
+  const { oauth, signInCookie, auditOf } = context
+  const { signIns, signOut } = oauth
+  const pages = new Pages(context)
+  servePages(app, pages)
+  const schema = { summary: 'Sign out at the issuer, for a client', tags: ['oauth'] }
+
+  async function begin(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    parameters: Readonly<Record<string, string>>,
+  ): Promise<FastifyReply> {
+    const asked = await signOut.read(parameters)
+    const signIn = await signIns.find(signInCookie.read(request))
+    if (!signOut.needsConfirmation(asked, signIn)) return finish(request, reply, parameters)
+    const interaction = pages.encode(request, reply, { parameters, startedAtMs: pages.nowMs() })
+    const frame = pages.frame(request, parameters.ui_locales)
+    return pages.send(
+      reply,
+      signOutPage(frame, { interaction }),
+      parameters.post_logout_redirect_uri,
+    )
+  }
+
+  async function finish(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    parameters: Readonly<Record<string, string>>,
+  ): Promise<FastifyReply> {
+    const asked = await signOut.read(parameters)
+    const signIn = await signIns.find(signInCookie.read(request))
+    await signOut.end(asked, signIn, auditOf(request))
+    signInCookie.clear(reply)
+    if (asked.url !== null) return pages.redirect(reply, asked.url)
+    return pages.send(reply, signedOutPage(pages.frame(request, parameters.ui_locales)))
+  }
+
+  app.get(endSessionUrl, { schema }, async (request, reply) =>
+    begin(request, reply, readParameters(queryOf(request)).values),
+  )
+
+  app.post(endSessionUrl, { schema: { hide: true } }, async (request, reply) => {
+    const body = request.body as Readonly<Record<string, string>>
+    if (body.interaction === undefined) return begin(request, reply, body)
+    const { interaction } = pages.readForm(request)
+    return finish(request, reply, interaction.parameters)
+  })
+}

@@ -1,0 +1,210 @@
+import { type Clock, nowSeconds } from '../core/clock.ts'
+import { GatepassError } from '../core/errors.ts'
+import type { Client, Clients } from '../issuer/clients.ts'
+import type { TokenMinter } from '../issuer/token-minter.ts'
+import type { SessionStore } from '../stores/ports.ts'
+import type { AuthorizationCodes } from './authorization-codes.ts'
+import {
+  type AuthorizationParameters,
+  type AuthorizationRefusal,
+  type AuthorizationRequest,
+  isRefusal,
+  readParameters,
+  refusalUrl,
+  validateRequest,
+} from './authorization-request.ts'
+import type { Consents } from './consents.ts'
+import type { IdTokens } from './id-tokens.ts'
+import { type Interaction, interactionLifetimeMs } from './interaction.ts'
+import type { PushedRequests, PushedResponse } from './pushed-requests.ts'
+import { withParameters } from './redirect-uri.ts'
+import type { SignIn } from './sign-ins.ts'
+
+export interface AuthorizationEndpointOptions {
+  /** The public address of the issuer, its `iss`. */
+  readonly issuer: string
+  readonly clients: Clients
+  readonly minter: Pick<TokenMinter, 'audienceOf'>
+  readonly codes: Pick<AuthorizationCodes, 'issue'>
+  readonly consents: Consents
+  readonly pushed: PushedRequests
+  readonly idTokens: Pick<IdTokens, 'readHint'>
+  readonly store: Pick<SessionStore, 'claimOnce'>
+  readonly clock: Clock
+}
+
+/** The next step of an authorization request. */
+export type Step =
+  | { readonly kind: 'redirect'; readonly url: string }
+  | { readonly kind: 'sign_in'; readonly pending: Pending }
+  | { readonly kind: 'consent'; readonly pending: Pending; readonly signIn: SignIn }
+
+/** A request whose user has to do something. */
+export interface Pending {
+  readonly request: AuthorizationRequest
+  readonly interaction: Interaction
+}
+
+/** The browser of the user. */
+export interface Visitor {
+  readonly signIn: SignIn | null
+  readonly userAgent: string
+  /** Whether the user has just signed in, on a page of this request. */
+  readonly isFresh?: boolean
+  /** Whether the user has just granted what the request asks for. */
+  readonly hasConsented?: boolean
+}
+
+/** The authorization endpoint (RFC 6749 §3.1, OpenID Connect Core §3.1.2), apart from HTTP and pages. */
+export class AuthorizationEndpoint {
+  readonly #options: AuthorizationEndpointOptions
+
+  constructor(options: AuthorizationEndpointOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Keeps a request that a client has pushed (RFC 9126 §2).
+   *
+   * @param client has authenticated
+   * @param jkt the key that the client has shown possession of (RFC 9449 §10.1)
+   * @throws `request_malformed`, `redirect_uri_not_allowed`, `grant_not_allowed`, `store_unavailable`
+   */
+  async push(
+    client: Client,
+    form: ReadonlyMap<string, string>,
+    jkt: string | undefined,
+  ): Promise<PushedResponse | AuthorizationRefusal> {
+    const own = Object.fromEntries([...form].filter(([name]) => !credentials.has(name)))
+    const values: Record<string, string> = { ...own, client_id: client.client_id }
+    if (jkt !== undefined) {
+      if (values.dpop_jkt !== undefined && values.dpop_jkt !== jkt) {
+        throw new GatepassError('dpop_proof_invalid')
+      }
+      values.dpop_jkt = jkt
+    }
+    const checked = this.#validate({ values, repeated: new Set() })
+    return isRefusal(checked) ? checked : this.#options.pushed.push(values)
+  }
+
+  /**
+   * Reads an authorization request.
+   *
+   * @param query the parameters as they came
+   * @param browserId the random id of the browser
+   * @throws `client_unknown`, `redirect_uri_not_allowed`, `request_malformed`, `request_uri_invalid`,
+   *   `grant_not_allowed`, `store_unavailable`: for a page, as it is not known where to redirect to
+   */
+  async begin(query: string, browserId: string): Promise<Pending | { readonly url: string }> {
+    const { issuer, pushed, clock } = this.#options
+    const read = readParameters(query)
+    const { request_uri: requestUri, client_id: clientId } = read.values
+    const isPushed = requestUri?.startsWith('urn:')
+    const taken = isPushed ? await pushed.take(requestUri ?? '', clientId, browserId) : undefined
+    const parameters = taken ? { values: taken.parameters, repeated: new Set<string>() } : read
+    const request = this.#validate(parameters)
+    if (isRefusal(request)) return { url: refusalUrl(request, issuer) }
+    const pushedId = taken && { pushedId: taken.pushedId }
+    const startedAtMs = clock.nowMs()
+    return { request, interaction: { parameters: parameters.values, startedAtMs, ...pushedId } }
+  }
+
+  /** Goes on with a request whose form has come back. The settings may have changed since. */
+  resume(interaction: Interaction): Pending {
+    const request = this.#validate({ values: interaction.parameters, repeated: new Set() })
+    if (isRefusal(request)) throw new GatepassError('form_expired')
+    return { request, interaction }
+  }
+
+  /**
+   * Decides what comes next: a page, or an answer to the client.
+   *
+   * @throws `request_uri_invalid` if the pushed request has been answered; `store_unavailable`
+   */
+  async proceed(pending: Pending, visitor: Visitor): Promise<Step> {
+    const { request, interaction } = pending
+    const { prompts } = request
+    const isSilent = prompts.has('none')
+    const signIn = await this.#acceptedSignIn(pending, visitor)
+    if (signIn === null) {
+      if (!isSilent) return { kind: 'sign_in', pending }
+      return this.refuse(pending, 'login_required', 'The user has to sign in.')
+    }
+    const { consents } = this.#options
+    const { client, scope } = request
+    const { sub } = signIn.account
+    if (visitor.hasConsented) {
+      if (client.third_party) await consents.grant(client, sub, scope)
+    } else if (prompts.has('consent') || (await consents.missing(client, sub, scope)).length > 0) {
+      if (!isSilent) return { kind: 'consent', pending, signIn }
+      return this.refuse(pending, 'consent_required', 'The user has to consent.')
+    }
+    await this.#answerOnce(interaction)
+    return { kind: 'redirect', url: await this.#grant(request, signIn, visitor.userAgent) }
+  }
+
+  /** Tells the client that there is no code. */
+  async refuse({ request, interaction }: Pending, error: string, description: string) {
+    await this.#answerOnce(interaction)
+    const { redirectUri, state } = request
+    const url = refusalUrl({ redirectUri, state, error, description }, this.#options.issuer)
+    return { kind: 'redirect', url } as const
+  }
+
+  #validate(parameters: AuthorizationParameters): AuthorizationRequest | AuthorizationRefusal {
+    const { clients, minter } = this.#options
+    return validateRequest(parameters, {
+      clients,
+      checkResource: (client, resource) => void minter.audienceOf(client, resource),
+    })
+  }
+
+  /** The sign-in, if it is one of the user and age that the request asks for. */
+  async #acceptedSignIn(
+    { request, interaction }: Pending,
+    { signIn, isFresh = false }: Visitor,
+  ): Promise<SignIn | null> {
+    if (signIn === null) return null
+    const { idTokens, clock } = this.#options
+    if (request.idTokenHint !== undefined) {
+      const hint = await idTokens.readHint(request.idTokenHint)
+      if (hint?.sub !== signIn.account.sub) return null
+    }
+    // A consent page was shown for a sign-in that was accepted.
+    if (isFresh || interaction.sid === signIn.sid) return signIn
+    const { prompts, maxAgeSeconds = Number.POSITIVE_INFINITY } = request
+    if (prompts.has('login') || prompts.has('select_account')) return null
+    const ageSeconds = nowSeconds(clock) - Math.floor(signIn.authTimeMs / 1000)
+    return maxAgeSeconds === 0 || ageSeconds > maxAgeSeconds ? null : signIn
+  }
+
+  /** RFC 9126 §4: a pushed request gets one answer, however often its pages are loaded. */
+  async #answerOnce({ pushedId, startedAtMs }: Interaction): Promise<void> {
+    if (pushedId === undefined) return
+    const isFirst = await this.#options.store.claimOnce(
+      `${pushedId}.answered`,
+      startedAtMs + 2 * interactionLifetimeMs,
+    )
+    if (!isFirst) throw new GatepassError('request_uri_invalid')
+  }
+
+  async #grant(request: AuthorizationRequest, signIn: SignIn, userAgent: string): Promise<string> {
+    const { codes, issuer } = this.#options
+    const { client, redirectUri, state, codeChallenge, scope, nonce, resource, jkt } = request
+    const code = await codes.issue({
+      ...{ clientId: client.client_id, redirectUri, codeChallenge, scope, nonce, resource, jkt },
+      sub: signIn.account.sub,
+      amr: signIn.amr,
+      authTimeMs: signIn.authTimeMs,
+      userAgent,
+    })
+    return withParameters(redirectUri, { code, state, iss: issuer })
+  }
+}
+
+/** Parameters of a pushed request that are no part of the authorization request. */
+const credentials: ReadonlySet<string> = new Set([
+  'client_secret',
+  'client_assertion',
+  'client_assertion_type',
+])

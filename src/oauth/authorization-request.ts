@@ -1,0 +1,231 @@
+import { GatepassError, isGatepassError } from '../core/errors.ts'
+import { type Client, type Clients, grantScope, mayUse } from '../issuer/clients.ts'
+import { malformed } from './form.ts'
+import { toOAuthError } from './oauth-error.ts'
+import { isRegistered, withParameters } from './redirect-uri.ts'
+
+/** Asks for an ID token (OpenID Connect Core §3.1.2.1). Every client may ask for it. */
+export const openidScope = 'openid'
+
+/** The ways to ask for a page (OpenID Connect Core §3.1.2.1). */
+export const prompts = ['none', 'login', 'consent', 'select_account'] as const
+export type Prompt = (typeof prompts)[number]
+
+/** More parameters than any specification has. */
+const maxParameters = 64
+/** Longest names and values together. A form carries them through the pages. */
+const maxParameterLength = 6_000
+/** Longest nonce. It goes into the ID token. */
+const maxNonceLength = 512
+const maxLoginHintLength = 254
+/** A SHA-256 digest in base64url (RFC 7636 §4.2, RFC 7638). */
+const digestPattern = /^[\w-]{43}$/
+
+/** An authorization request that is acceptable (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1). */
+export interface AuthorizationRequest {
+  readonly client: Client
+  readonly redirectUri: string
+  readonly state: string | undefined
+  readonly scope: string
+  /** The challenge of PKCE by S256 (RFC 7636). */
+  readonly codeChallenge: string
+  readonly nonce: string | undefined
+  /** The audience that is asked for (RFC 8707). */
+  readonly resource: string | undefined
+  readonly prompts: ReadonlySet<Prompt>
+  /** How long ago the user may have signed in. */
+  readonly maxAgeSeconds: number | undefined
+  readonly loginHint: string | undefined
+  /** An ID token of the user who is expected. */
+  readonly idTokenHint: string | undefined
+  /** Languages that the client prefers, best first (BCP 47). */
+  readonly uiLocales: string | undefined
+  /** The key that the code is bound to (RFC 9449 §10). */
+  readonly jkt: string | undefined
+}
+
+/** An error that the client is told by a redirect (RFC 6749 §4.1.2.1). */
+export interface AuthorizationRefusal {
+  readonly redirectUri: string
+  readonly state: string | undefined
+  /** The `error` of RFC 6749, RFC 8707 or OpenID Connect Core §3.1.2.6. */
+  readonly error: string
+  readonly description: string
+}
+
+/** The parameters of a request, and the names that came more than once. */
+export interface AuthorizationParameters {
+  readonly values: Readonly<Record<string, string>>
+  readonly repeated: ReadonlySet<string>
+}
+
+/**
+ * Reads the parameters of a query or form. A parameter without a value counts as omitted (RFC 6749
+ * §3.1).
+ *
+ * @throws `request_malformed` if they are too many or too long
+ */
+export function readParameters(text: string): AuthorizationParameters {
+  const values: Record<string, string> = Object.create(null)
+  const repeated = new Set<string>()
+  let [count, length] = [0, 0]
+  for (const [name, value] of new URLSearchParams(text)) {
+    count += 1
+    length += name.length + value.length
+    if (count > maxParameters || length > maxParameterLength) {
+      throw malformed('The parameters are too many or too long.')
+    }
+    if (value === '') continue
+    if (name in values) repeated.add(name)
+    else values[name] = value
+  }
+  return { values, repeated }
+}
+
+export interface RequestRules {
+  readonly clients: Pick<Clients, 'find'>
+  /** @throws `resource_not_allowed` for an audience that the client may not ask for */
+  checkResource(client: Client, resource: string | undefined): void
+}
+
+/**
+ * Validates an authorization request. Throws, for an error page, unless the redirect URI belongs to
+ * the client: nobody is redirected to an address that is not registered.
+ *
+ * @returns the request, or the refusal that a redirect tells the client
+ * @throws `client_unknown`, `grant_not_allowed`, `redirect_uri_not_allowed`, `request_malformed`
+ */
+export function validateRequest(
+  { values, repeated }: AuthorizationParameters,
+  rules: RequestRules,
+): AuthorizationRequest | AuthorizationRefusal {
+  for (const name of ['client_id', 'redirect_uri']) {
+    if (repeated.has(name)) throw malformed(`The parameter ${name} comes twice.`)
+  }
+  const client = rules.clients.find(values.client_id ?? '')
+  if (client === undefined) throw new GatepassError('client_unknown')
+  if (!mayUse(client, 'authorization_code')) throw new GatepassError('grant_not_allowed')
+  const redirectUri = values.redirect_uri
+  if (redirectUri === undefined || !isRegistered(redirectUri, client.redirect_uris)) {
+    throw new GatepassError('redirect_uri_not_allowed')
+  }
+  const state = repeated.has('state') ? undefined : values.state
+  try {
+    if (repeated.has('resource')) throw new GatepassError('resource_not_allowed')
+    if (repeated.size > 0) throw malformed('A parameter comes twice.')
+    return { client, redirectUri, state, ...validateOthers(values, client, rules) }
+  } catch (error) {
+    return { redirectUri, state, ...refusalOf(error) }
+  }
+}
+
+export function isRefusal(
+  result: AuthorizationRequest | AuthorizationRefusal,
+): result is AuthorizationRefusal {
+  return 'error' in result
+}
+
+/** The address that tells a client of a refusal. `iss` tells it who refuses (RFC 9207). */
+export function refusalUrl(refusal: AuthorizationRefusal, issuer: string): string {
+  const { redirectUri, state, error, description } = refusal
+  return withParameters(redirectUri, {
+    ...{ error, error_description: description, state, iss: issuer },
+  })
+}
+
+/** A refusal whose `error` no other endpoint has. */
+class RequestRefused extends Error {
+  readonly error: string
+
+  constructor(error: string, description: string) {
+    super(description)
+    this.error = error
+  }
+}
+
+function refusalOf(error: unknown): { error: string; description: string } {
+  if (error instanceof RequestRefused) return { error: error.error, description: error.message }
+  if (!isGatepassError(error)) throw error
+  const { body } = toOAuthError(error)
+  return { error: body.error, description: body.error_description }
+}
+
+type Values = AuthorizationParameters['values']
+
+function validateOthers(values: Values, client: Client, rules: RequestRules) {
+  refuseUnsupported(values)
+  rules.checkResource(client, values.resource)
+  return {
+    scope: scopeOf(values, client),
+    codeChallenge: codeChallengeOf(values),
+    nonce: nonceOf(values),
+    resource: values.resource,
+    prompts: promptsOf(values),
+    maxAgeSeconds: maxAgeOf(values),
+    loginHint: values.login_hint?.slice(0, maxLoginHintLength),
+    idTokenHint: values.id_token_hint,
+    uiLocales: values.ui_locales,
+    jkt: jktOf(values),
+  }
+}
+
+function refuseUnsupported(values: Values): void {
+  if (values.response_type === undefined)
+    throw malformed('The parameter response_type is required.')
+  if (values.response_type !== 'code') {
+    throw new RequestRefused('unsupported_response_type', 'The response_type must be code.')
+  }
+  if (values.response_mode !== undefined && values.response_mode !== 'query') {
+    throw malformed('The response_mode must be query.')
+  }
+  // OpenID Connect Core §3.1.2.6.
+  for (const [name, error] of [
+    ['request', 'request_not_supported'],
+    ['request_uri', 'request_uri_not_supported'],
+    ['registration', 'registration_not_supported'],
+  ] as const) {
+    if (name in values) throw new RequestRefused(error, `The parameter ${name} is not supported.`)
+  }
+}
+
+function scopeOf({ scope }: Values, client: Client): string {
+  const scopes = { [openidScope]: [], ...client.scopes }
+  return grantScope({ ...client, scopes: scope === undefined ? client.scopes : scopes }, scope)
+}
+
+/** RFC 7636 §4.3. Without a method it would be `plain`, which protects from nobody who reads along. */
+function codeChallengeOf(values: Values): string {
+  const { code_challenge: challenge = '', code_challenge_method: method } = values
+  if (method !== 'S256' || !digestPattern.test(challenge)) {
+    throw malformed('PKCE is required: a code_challenge with the code_challenge_method S256.')
+  }
+  return challenge
+}
+
+function nonceOf({ nonce }: Values): string | undefined {
+  if (nonce !== undefined && nonce.length > maxNonceLength)
+    throw malformed('The nonce is too long.')
+  return nonce
+}
+
+function promptsOf({ prompt = '' }: Values): ReadonlySet<Prompt> {
+  const names = prompt.split(' ').filter((name) => name !== '')
+  const known = names.filter((name): name is Prompt => prompts.some((one) => one === name))
+  if (known.length < names.length) throw malformed('The prompt is not supported.')
+  const asked = new Set(known)
+  if (asked.has('none') && asked.size > 1) throw malformed('The prompt none stands alone.')
+  return asked
+}
+
+function maxAgeOf({ max_age: maxAge }: Values): number | undefined {
+  if (maxAge === undefined) return undefined
+  if (!/^\d{1,10}$/.test(maxAge)) throw malformed('The max_age must be a number of seconds.')
+  return Number(maxAge)
+}
+
+function jktOf({ dpop_jkt: jkt }: Values): string | undefined {
+  if (jkt !== undefined && !digestPattern.test(jkt)) {
+    throw malformed('The dpop_jkt must be the thumbprint of a key.')
+  }
+  return jkt
+}

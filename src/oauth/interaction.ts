@@ -1,0 +1,56 @@
+import type { Clock } from '../core/clock.ts'
+import { GatepassError } from '../core/errors.ts'
+import { isJsonObject, parseStrictJson } from '../tokens/strict-decoding.ts'
+import { DerivedMac } from './derived-mac.ts'
+
+/** How long a user may take for the pages of one request. */
+export const interactionLifetimeMs = 3_600_000
+
+/** An authorization request while its user looks at the pages of the issuer. */
+export interface Interaction {
+  /** The parameters of the request, which were acceptable. */
+  readonly parameters: Readonly<Record<string, string>>
+  /** When the first page was asked for. A sign-in since then is a new one. */
+  readonly startedAtMs: number
+  /** The id of the pushed request, which gets one answer (RFC 9126 §4). */
+  readonly pushedId?: string
+  /** The session of the sign-in that the user is asked for consent in. */
+  readonly sid?: string
+}
+
+/**
+ * Carries interactions through the forms of the pages, so that no store has a row of them and a
+ * stranger who opens ten thousand pages fills no memory.
+ *
+ * The text in a form has a MAC over the browser's own random id, which is a cookie. A page of another
+ * site can neither read nor make such a text: it is the token against cross-site requests too.
+ */
+export class InteractionCodec {
+  readonly #mac: DerivedMac
+  readonly #clock: Clock
+
+  constructor(secrets: readonly [Buffer, ...Buffer[]], clock: Clock) {
+    this.#mac = new DerivedMac(secrets, 'gatepass interaction')
+    this.#clock = clock
+  }
+
+  /** @param browserId the random id of the browser that gets the form */
+  encode(interaction: Interaction, browserId: string): string {
+    const payload = Buffer.from(JSON.stringify(interaction)).toString('base64url')
+    return `${payload}.${this.#mac.of(`${browserId}.${payload}`)}`
+  }
+
+  /** @throws `form_expired` if the form was made for another browser, too long ago, or by somebody else */
+  decode(text: string | undefined, browserId: string | undefined): Interaction {
+    const [payload = '', mac = ''] = text?.split('.') ?? []
+    if (browserId === undefined || !this.#mac.isValid(`${browserId}.${payload}`, mac)) {
+      throw new GatepassError('form_expired')
+    }
+    const interaction = parseStrictJson(Buffer.from(payload, 'base64url'))
+    if (!isJsonObject(interaction)) throw new GatepassError('form_expired')
+    const read = interaction as unknown as Interaction
+    const ageMs = this.#clock.nowMs() - read.startedAtMs
+    if (ageMs > interactionLifetimeMs) throw new GatepassError('form_expired')
+    return read
+  }
+}

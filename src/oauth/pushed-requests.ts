@@ -1,0 +1,69 @@
+import type { Clock } from '../core/clock.ts'
+import { GatepassError } from '../core/errors.ts'
+import { digest, randomId } from '../core/secrets.ts'
+import type { SessionStore } from '../stores/ports.ts'
+
+const lifetimeSeconds = 90
+const prefix = 'urn:ietf:params:oauth:request_uri:gpp_'
+const requestUriPattern = /^urn:ietf:params:oauth:request_uri:(gpp_[\w-]{44})$/
+
+type Parameters = Readonly<Record<string, string>>
+
+export interface PushedRequestsOptions {
+  readonly store: Pick<SessionStore, 'putOneTime' | 'takeOneTime'>
+  readonly clock: Clock
+}
+
+/** RFC 9126 §2.2. */
+export interface PushedResponse {
+  readonly request_uri: string
+  readonly expires_in: number
+}
+
+/** Keeps pushed authorization requests (RFC 9126) until a browser comes with their `request_uri`. */
+export class PushedRequests {
+  readonly #options: PushedRequestsOptions
+
+  constructor(options: PushedRequestsOptions) {
+    this.#options = options
+  }
+
+  /** @param parameters of an acceptable request, without the credentials of the client */
+  async push(parameters: Parameters): Promise<PushedResponse> {
+    const { store, clock } = this.#options
+    const requestUri = `${prefix}${randomId()}${randomId()}`
+    const expiresAtMs = clock.nowMs() + lifetimeSeconds * 1000
+    await store.putOneTime(idOf(requestUri), JSON.stringify(parameters), expiresAtMs)
+    return { request_uri: requestUri, expires_in: lifetimeSeconds }
+  }
+
+  /**
+   * Takes a request for one browser. The same browser may load it again (RFC 9126 §4).
+   *
+   * @returns the parameters, and an id of the request that is no secret
+   * @throws `request_uri_invalid` if it is unknown, expired, of another client or another browser
+   */
+  async take(
+    requestUri: string,
+    clientId: string | undefined,
+    browserId: string,
+  ): Promise<{ readonly parameters: Parameters; readonly pushedId: string }> {
+    if (!requestUriPattern.test(requestUri)) throw new GatepassError('request_uri_invalid')
+    const { store, clock } = this.#options
+    const pushedId = idOf(requestUri)
+    const use = await store.takeOneTime(pushedId, digestOf(browserId), clock.nowMs())
+    if (use.state !== 'first') throw new GatepassError('request_uri_invalid')
+    const parameters = JSON.parse(use.payload) as Parameters
+    if (parameters.client_id !== clientId) throw new GatepassError('request_uri_invalid')
+    return { parameters, pushedId }
+  }
+}
+
+/** The store has only a digest, so a reader of the store has no `request_uri`. */
+function idOf(requestUri: string): string {
+  return `par.${digestOf(requestUri)}`
+}
+
+function digestOf(text: string): string {
+  return digest(text).toString('base64url')
+}

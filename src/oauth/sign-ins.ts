@@ -1,0 +1,118 @@
+import type { Clock } from '../core/clock.ts'
+import type { Audit } from '../issuer/audit.ts'
+import type { Login, PasswordAttempt } from '../issuer/login.ts'
+import type { Sessions } from '../issuer/sessions.ts'
+import type { Account, AccountStore } from '../stores/ports.ts'
+import { DerivedMac } from './derived-mac.ts'
+
+/**
+ * The `client_id` of the sessions that stand for a sign-in at the issuer itself. No configured client
+ * may have it.
+ */
+export const signInClientId = 'gatepass-sign-in'
+
+const tokenPattern = /^gpi_([\w-]{22})\.([\w-]{43})$/
+
+/** A user who has signed in at the issuer, in one browser. */
+export interface SignIn {
+  readonly sid: string
+  readonly account: Account
+  /** How the user signed in (RFC 8176). */
+  readonly amr: readonly string[]
+  readonly authTimeMs: number
+}
+
+/** A new sign-in, and what the browser keeps of it. */
+export interface NewSignIn {
+  readonly signIn: SignIn
+  /** The value of the cookie: `gpi_<sid>.<mac>`. */
+  readonly token: string
+  readonly expiresInSeconds: number
+  /** Identifies the device in later attempts. It grants no access. */
+  readonly deviceToken: string
+}
+
+export interface SignInsOptions {
+  readonly login: Login
+  readonly sessions: Sessions
+  readonly accounts: Pick<AccountStore, 'findBySub'>
+  readonly secrets: readonly [Buffer, ...Buffer[]]
+  readonly clock: Clock
+}
+
+/**
+ * Remembers who has signed in at the issuer, so that a second application asks for no password.
+ *
+ * A sign-in is an ordinary session: the user sees it in `GET /sessions`, and `DELETE /sessions/{id}`
+ * and `/logout/all` end it. Its cookie holds no refresh token, so nobody gets an access token by it.
+ */
+export class SignIns {
+  readonly #options: SignInsOptions
+  readonly #mac: DerivedMac
+
+  constructor(options: SignInsOptions) {
+    this.#options = options
+    this.#mac = new DerivedMac(options.secrets, 'gatepass sign-in')
+  }
+
+  /**
+   * Signs a user in by password.
+   *
+   * @param previous the cookie that the browser has, whose sign-in ends
+   * @throws the errors of `Login.authenticate`
+   */
+  async signIn(
+    attempt: PasswordAttempt,
+    previous: string | undefined,
+    audit: Audit,
+  ): Promise<NewSignIn> {
+    const { login, sessions, clock } = this.#options
+    const { account, deviceToken } = await login.authenticate(attempt, audit)
+    const session = sessions.prepare({
+      sub: account.sub,
+      clientId: signInClientId,
+      scope: '',
+      amr: ['pwd'],
+      userAgent: attempt.userAgent,
+      jkt: null,
+    })
+    await sessions.create(session, audit)
+    const { sid, sub, amr, createdAtMs, expiresAtMs } = session
+    audit('login.ok', { sub, sid, client_id: signInClientId })
+    if (previous !== undefined) await this.end(previous, audit)
+    return {
+      signIn: { sid, account, amr, authTimeMs: createdAtMs },
+      token: `gpi_${sid}.${this.#mac.of(sid)}`,
+      expiresInSeconds: Math.floor((expiresAtMs - clock.nowMs()) / 1000),
+      deviceToken,
+    }
+  }
+
+  /**
+   * Returns the sign-in of a cookie; null if the cookie is not ours, the session has ended, or the
+   * account is gone or disabled.
+   *
+   * @throws `store_unavailable`
+   */
+  async find(token: string | undefined): Promise<SignIn | null> {
+    const { sessions, accounts } = this.#options
+    const sid = this.#sidOf(token)
+    const session = sid === null ? null : await sessions.find(sid)
+    if (session === null) return null
+    const account = await accounts.findBySub(session.sub)
+    if (account === null || account.disabled) return null
+    return { sid: session.sid, account, amr: session.amr, authTimeMs: session.createdAtMs }
+  }
+
+  /** @throws `clock_skew`, `store_unavailable` */
+  async end(token: string | undefined, audit: Audit): Promise<void> {
+    const sid = this.#sidOf(token)
+    if (sid !== null) await this.#options.sessions.logout(sid, audit)
+  }
+
+  #sidOf(token = ''): string | null {
+    const [, sid, mac] = tokenPattern.exec(token) ?? []
+    if (sid === undefined || mac === undefined) return null
+    return this.#mac.isValid(sid, mac) ? sid : null
+  }
+}

@@ -1,0 +1,78 @@
+import { GatepassError } from '../core/errors.ts'
+import type { Audit } from '../issuer/audit.ts'
+import type { Clients } from '../issuer/clients.ts'
+import type { Sessions } from '../issuer/sessions.ts'
+import type { IdTokenHint, IdTokens } from './id-tokens.ts'
+import { isRegistered, withParameters } from './redirect-uri.ts'
+import type { SignIn } from './sign-ins.ts'
+
+export interface SignOutOptions {
+  readonly clients: Clients
+  readonly sessions: Sessions
+  readonly idTokens: Pick<IdTokens, 'readHint'>
+}
+
+/** A request to sign out (OpenID Connect RP-Initiated Logout §2). */
+export interface SignOutRequest {
+  /** Where the browser goes afterwards; null for a page of the issuer. */
+  readonly url: string | null
+  /** The ID token that shows that an application asks for its own user. */
+  readonly hint: IdTokenHint | null
+}
+
+/** Signs users out at the issuer, for an application. */
+export class SignOut {
+  readonly #options: SignOutOptions
+
+  constructor(options: SignOutOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Reads a request.
+   *
+   * @throws `redirect_uri_not_allowed`, `request_malformed`: for a page
+   */
+  async read(parameters: Readonly<Record<string, string>>): Promise<SignOutRequest> {
+    const { clients, idTokens } = this.#options
+    const { id_token_hint: text, client_id: clientId, state } = parameters
+    const { post_logout_redirect_uri: redirectUri } = parameters
+    const hint = text === undefined ? null : await idTokens.readHint(text)
+    if (hint !== null && clientId !== undefined && clientId !== hint.clientId) {
+      throw new GatepassError('request_malformed', { detail: 'The ID token is of another client.' })
+    }
+    if (redirectUri === undefined) return { url: null, hint }
+    const client = clients.find(hint?.clientId ?? clientId ?? '')
+    if (!isRegistered(redirectUri, client?.post_logout_redirect_uris)) {
+      throw new GatepassError('redirect_uri_not_allowed')
+    }
+    return { url: withParameters(redirectUri, { state }), hint }
+  }
+
+  /** Whether the user has to confirm: any site can send a browser here. */
+  needsConfirmation({ hint }: SignOutRequest, signIn: SignIn | null): boolean {
+    return signIn !== null && hint?.sub !== signIn.account.sub
+  }
+
+  /**
+   * Ends a sign-in and every session that applications started by it. A session belongs to the
+   * sign-in of its user whose time it has.
+   *
+   * @throws `clock_skew`, `store_unavailable`
+   */
+  async end({ hint }: SignOutRequest, signIn: SignIn | null, audit: Audit): Promise<void> {
+    const { sessions } = this.#options
+    const sids = new Set<string>()
+    if (hint?.sid !== undefined) {
+      const session = await sessions.find(hint.sid)
+      if (session?.sub === hint.sub) sids.add(session.sid)
+    }
+    if (signIn !== null) {
+      sids.add(signIn.sid)
+      for (const { sid, createdAtMs } of await sessions.list(signIn.account.sub)) {
+        if (createdAtMs === signIn.authTimeMs) sids.add(sid)
+      }
+    }
+    for (const sid of sids) await sessions.logout(sid, audit)
+  }
+}

@@ -1,0 +1,316 @@
+import t from 'tap'
+import { claimsOf, issuerUrl, password } from '../support/issuer.ts'
+import { clients, redirectUri, startOAuth } from '../support/oauth.ts'
+import { codeVerifier, goodRequest, Visitor } from '../support/visitor.ts'
+
+const thirdParty = {
+  client_id: 'prints',
+  client_name: 'Photo Prints',
+  grants: ['authorization_code', 'refresh_token'] as const,
+  redirect_uris: ['https://prints.example/cb'],
+  scopes: { profile: ['name'], 'data:read': [] },
+  third_party: true,
+}
+const prints = { client_id: 'prints', redirect_uri: 'https://prints.example/cb' }
+const withPrints = { clients: [...clients, thirdParty] as unknown as typeof clients }
+
+const redemption = {
+  grant_type: 'authorization_code',
+  client_id: 'spa',
+  redirect_uri: redirectUri,
+  code_verifier: codeVerifier,
+}
+
+t.test('a user signs in on the page, and the client gets tokens for the code', async (t) => {
+  const issuer = await startOAuth(t)
+  const visitor = new Visitor(issuer)
+  const page = await visitor.authorize({ scope: 'data:read', login_hint: 'ada"<b>' })
+  t.equal(page.status, 200)
+  t.match(page.html, /<title>Sign in · auth\.example\.com<\/title>/)
+  t.match(page.html, 'value="ada&#34;&#60;b&#62;"')
+  const done = await visitor.signIn(page)
+  t.equal(done.status, 303)
+  t.match(done.answer, { url: redirectUri, state: 'the state', iss: issuerUrl, code: /^gpc_/ })
+  const { body } = await issuer.token({ ...redemption, code: done.answer?.code ?? '' })
+  const claims = claimsOf(body.access_token)
+  t.match(claims, { client_id: 'spa', scope: 'data:read', amr: ['pwd'], sid: /./ })
+  t.equal('id_token' in body, false)
+})
+
+t.test('a user who is signed in is not asked again, until the sign-in ends', async (t) => {
+  const issuer = await startOAuth(t)
+  const visitor = new Visitor(issuer)
+  await visitor.signIn(await visitor.authorize())
+  issuer.clock.advance_s(60)
+  const second = await visitor.authorize()
+  t.match(second.answer, { code: /^gpc_/ })
+  const { body } = await issuer.token({ ...redemption, code: second.answer?.code ?? '' })
+  t.equal(claimsOf(body.access_token).auth_time, (claimsOf(body.access_token).iat as number) - 60)
+  // The sign-in is an ordinary session, which the user sees and ends.
+  const authorization = `Bearer ${body.access_token}`
+  const listed = await issuer.call({ url: '/sessions', headers: { authorization } })
+  const own = listed
+    .json()
+    .sessions.find((one: { client_id: string }) => one.client_id === 'gatepass-sign-in')
+  const ended = await issuer.call({
+    method: 'DELETE',
+    url: `/sessions/${own.session_id}`,
+    headers: { authorization },
+  })
+  t.equal(ended.statusCode, 204)
+  t.equal((await visitor.authorize()).status, 200)
+  // The session of the client is its own.
+  t.equal((await issuer.call({ url: '/me', headers: { authorization } })).statusCode, 200)
+})
+
+t.test('a sign-in cookie is no refresh token, and none but ours is believed', async (t) => {
+  const issuer = await startOAuth(t)
+  const visitor = new Visitor(issuer)
+  await visitor.signIn(await visitor.authorize())
+  const [name, value] = [...visitor.cookies].find(([name]) => name.includes('sign-in')) ?? ['', '']
+  t.match(name, '__Host-gatepass-sign-in')
+  t.equal((await issuer.refresh(value)).statusCode, 401)
+  const [sid = ''] = value.slice('gpi_'.length).split('.')
+  for (const forged of [sid, `gpi_${sid}.${'A'.repeat(43)}`, `gpi_${sid}`, `gpr_${sid}.0.x`, '']) {
+    visitor.cookies.set(name, forged)
+    t.equal((await visitor.authorize()).answer, null)
+  }
+})
+
+t.test('a wrong password, an unknown name and a throttled one', async (t) => {
+  const issuer = await startOAuth(t)
+  const visitor = new Visitor(issuer)
+  let page = await visitor.authorize()
+  for (const fields of [{ password: 'wrong' }, { username: 'nobody' }, { password: '' }]) {
+    page = await visitor.signIn(page, fields)
+    t.equal(page.status, 401)
+    t.match(page.html, /role="alert">The user name or the password is wrong\./)
+  }
+  while (page.status === 401) page = await visitor.signIn(page, { username: 'bob' })
+  t.equal(page.status, 429)
+  t.match(page.headers['retry-after'], /^\d+$/)
+  t.match(page.html, 'too many attempts')
+  t.match((await visitor.signIn(page)).answer, { code: /^gpc_/ })
+  t.notMatch(JSON.stringify(issuer.lines), password)
+})
+
+t.test('a page that nobody can frame, and that runs nothing', async (t) => {
+  const issuer = await startOAuth(t)
+  const { headers, html } = await new Visitor(issuer).authorize()
+  t.match(headers, {
+    'content-security-policy':
+      "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' https:; frame-ancestors 'none'; base-uri 'none'",
+    'x-frame-options': 'DENY',
+    'cache-control': 'no-store',
+    'referrer-policy': 'same-origin',
+    'x-content-type-options': 'nosniff',
+  })
+  t.notMatch(html, /<script|style="|https?:\/\//)
+  for (const [, url = ''] of html.matchAll(/(?:href|src)="([^"]+)"/g)) {
+    t.equal((await issuer.call({ url })).statusCode, 200, url)
+  }
+})
+
+t.test('no form of another site is accepted', async (t) => {
+  const issuer = await startOAuth(t)
+  const visitor = new Visitor(issuer)
+  const page = await visitor.authorize()
+  const stranger = new Visitor(issuer)
+  const theirs = await stranger.authorize()
+  for (const headers of [
+    { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' },
+    { 'sec-fetch-site': 'same-site', origin: 'https://blog.example.com' },
+    { 'sec-fetch-site': 'cross-site', origin: 'null' },
+  ]) {
+    t.equal((await visitor.submit(page, { username: 'ada', password }, headers)).status, 403)
+  }
+  // A login by force: the form of the attacker's own browser.
+  t.equal((await visitor.signIn(theirs)).status, 400)
+  for (const interaction of ['', 'x', 'x.y', page.form?.fields.interaction?.slice(1) ?? '']) {
+    t.equal((await visitor.signIn(page, { interaction })).status, 400)
+  }
+  visitor.cookies.clear()
+  t.equal((await visitor.signIn(page)).status, 400)
+})
+
+t.test('nobody is redirected to an address that is not registered', async (t) => {
+  const issuer = await startOAuth(t)
+  const visitor = new Visitor(issuer)
+  await visitor.signIn(await visitor.authorize())
+  for (const changes of [
+    { redirect_uri: 'https://evil.example/cb' },
+    { redirect_uri: `${redirectUri}/` },
+    { redirect_uri: undefined },
+    { client_id: 'web' },
+    { client_id: 'nobody' },
+    { client_id: undefined },
+    { redirect_uri: 'javascript:alert(1)', prompt: 'none', response_type: 'token' },
+  ]) {
+    const page = await visitor.authorize(changes)
+    t.match({ status: page.status, answer: page.answer }, { status: 400, answer: null })
+    t.match(page.html, /role="alert"/)
+    t.notMatch(page.html, 'evil.example')
+  }
+  t.match((await visitor.authorize({ response_type: 'token' })).answer, {
+    ...{ url: redirectUri, error: 'unsupported_response_type', state: 'the state', iss: issuerUrl },
+  })
+  t.match((await visitor.authorize({ code_challenge_method: 'plain' })).answer, {
+    error: 'invalid_request',
+  })
+})
+
+t.test('prompt and max_age', async (t) => {
+  const issuer = await startOAuth(t)
+  const visitor = new Visitor(issuer)
+  t.match((await visitor.authorize({ prompt: 'none' })).answer, { error: 'login_required' })
+  await visitor.signIn(await visitor.authorize())
+  t.match((await visitor.authorize({ prompt: 'none' })).answer, { code: /./ })
+  issuer.clock.advance_s(100)
+  t.match((await visitor.authorize({ max_age: '100' })).answer, { code: /./ })
+  for (const asked of [{ max_age: '99' }, { max_age: '0' }, { prompt: 'login' }]) {
+    t.match((await visitor.authorize({ ...asked, prompt: 'none' })).answer, {
+      ...(asked.prompt ? { code: /./ } : { error: 'login_required' }),
+    })
+    const page = await visitor.authorize(asked)
+    t.equal(page.status, 200)
+    t.match((await visitor.signIn(page)).answer, { code: /./ })
+    issuer.clock.advance_s(100)
+  }
+  // Each sign-in takes the place of the one before.
+  const sub = String(issuer.audit().find(({ event }) => event === 'login.ok')?.sub)
+  t.equal((await issuer.sessions.listBySub(sub, issuer.clock.nowMs())).length, 1)
+})
+
+t.test('the user cancels', async (t) => {
+  const issuer = await startOAuth(t)
+  const visitor = new Visitor(issuer)
+  const page = await visitor.authorize()
+  t.match((await visitor.submit(page, { decision: 'cancel' })).answer, {
+    ...{ url: redirectUri, error: 'access_denied', state: 'the state', iss: issuerUrl },
+  })
+})
+
+t.test(
+  'a client of a third party needs consent, which is remembered by user and scope',
+  async (t) => {
+    const issuer = await startOAuth(t, withPrints)
+    await issuer.users.add({ loginName: 'bob', password })
+    const visitor = new Visitor(issuer)
+    const page = await visitor.authorize({ ...prints, scope: 'profile' })
+    t.match(page.html, 'to continue to Photo Prints')
+    const question = await visitor.signIn(page)
+    t.equal(question.status, 200)
+    t.match(question.html, 'Allow Photo Prints to use your account?')
+    t.match(question.html, /see your profile <span class="soft">reads name</)
+    t.match((await visitor.authorize({ ...prints, scope: 'profile', prompt: 'none' })).answer, {
+      error: 'consent_required',
+    })
+    t.match((await visitor.submit(question, { decision: 'deny' })).answer, {
+      ...{ url: prints.redirect_uri, error: 'access_denied' },
+    })
+    t.match((await visitor.submit(question, { decision: 'allow' })).answer, { code: /^gpc_/ })
+    t.match((await visitor.authorize({ ...prints, scope: 'profile' })).answer, { code: /^gpc_/ })
+    t.equal((await visitor.authorize({ ...prints, scope: 'profile data:read' })).answer, null)
+    t.equal(
+      (await visitor.authorize({ ...prints, scope: 'profile', prompt: 'consent' })).answer,
+      null,
+    )
+    // Another user in the same browser.
+    const switched = await visitor.submit(question, { decision: 'switch_user' })
+    const asBob = await visitor.signIn(switched, { username: 'bob' })
+    t.match(asBob.html, 'You are signed in as bob.')
+    // The question was put to ada.
+    const late = await visitor.submit(question, { decision: 'allow' })
+    t.equal(late.answer, null)
+    t.match(late.html, 'You are signed in as bob.')
+    // The form of the sign-in is no consent.
+    t.equal(
+      (await visitor.post('/oauth/consent', { ...page.form?.fields, decision: 'allow' })).answer,
+      null,
+    )
+  },
+)
+
+t.test('a pushed request: once, for one browser and one client', async (t) => {
+  const issuer = await startOAuth(t)
+  const push = (changes = {}) => issuer.post('/oauth/par')({ ...goodRequest, ...changes })
+  const pushed = await push({ scope: 'data:write' })
+  t.match(pushed, {
+    status: 201,
+    body: { expires_in: 90, request_uri: /^urn:ietf:params:oauth:request_uri:/ },
+  })
+  const { request_uri } = pushed.body
+  const visitor = new Visitor(issuer)
+  const come = (who: Visitor, client_id = 'spa') =>
+    who.get(`/oauth/authorize?${new URLSearchParams({ client_id, request_uri, scope: 'profile' })}`)
+  const page = await come(visitor)
+  t.equal(page.status, 200)
+  t.equal((await come(visitor)).status, 200, 'a reload')
+  t.equal((await come(new Visitor(issuer))).status, 400, 'another browser')
+  t.equal((await come(visitor, 'backend')).status, 400, 'another client')
+  // The user may take longer than the request_uri lives.
+  issuer.clock.advance_s(600)
+  const done = await visitor.signIn(page)
+  const { body } = await issuer.token({ ...redemption, code: done.answer?.code ?? '' })
+  t.equal(body.scope, 'data:write', 'what was pushed counts')
+  t.equal((await visitor.signIn(page)).status, 400)
+  t.equal((await come(visitor)).status, 400)
+
+  t.match(await push({ redirect_uri: 'https://evil.example' }), {
+    status: 400,
+    body: { error: 'invalid_request' },
+  })
+  t.match(await push({ code_challenge_method: 'plain' }), {
+    status: 400,
+    body: { error: 'invalid_request' },
+  })
+  t.match(await push({ request_uri: 'urn:x' }), { status: 400 })
+  t.match(await push({ client_id: 'backend' }), { status: 401, body: { error: 'invalid_client' } })
+  const late = await push()
+  issuer.clock.advance_s(91)
+  const query = new URLSearchParams({ client_id: 'spa', request_uri: late.body.request_uri })
+  t.equal((await visitor.get(`/oauth/authorize?${query}`)).status, 400)
+})
+
+t.test('10,000 invented requests, forms and codes leave nothing behind', async (t) => {
+  const issuer = await startOAuth(t, { logLevel: 'info' })
+  const visitor = new Visitor(issuer)
+  await visitor.authorize()
+  const rows = () => issuer.sessions.removeExpired(Number.MAX_SAFE_INTEGER, 1)
+  for (let index = 0; index < 10_000; index += 1) {
+    const invented = `${index}`.padStart(44, 'x')
+    const kind = index % 4
+    const { status } = await (kind === 0
+      ? visitor.get(
+          `/oauth/authorize?client_id=spa&request_uri=urn:ietf:params:oauth:request_uri:gpp_${invented}`,
+        )
+      : kind === 1
+        ? visitor.post('/oauth/sign-in', { interaction: `${invented}.${invented}` })
+        : kind === 2
+          ? visitor.authorize({ client_id: invented })
+          : issuer.token({ ...redemption, code: `gpc_${invented}` }))
+    if (status !== 400) t.equal(status, 400, `${index}`)
+  }
+  t.equal(await rows(), false)
+})
+
+t.test('in German, as the client or the browser asks', async (t) => {
+  const issuer = await startOAuth(t)
+  const visitor = new Visitor(issuer)
+  const page = await visitor.authorize({ ui_locales: 'de-AT en' })
+  t.match(page.html, /<html lang="de">/)
+  t.match((await visitor.signIn(page, { password: 'x' })).html, 'das Passwort ist falsch')
+  const failure = await visitor.get('/oauth/authorize', { 'accept-language': 'de' })
+  t.match(failure.html, 'Die Anwendung ist hier nicht bekannt.')
+})
+
+t.test('below a path of the issuer, and without TLS', async (t) => {
+  const issuer = await startOAuth(t, { cookieSecure: false, cookieSuffix: '-4000' })
+  const visitor = new Visitor(issuer)
+  await visitor.signIn(await visitor.authorize())
+  t.same([...visitor.cookies.keys()].sort(), [
+    'gatepass-browser-4000',
+    'gatepass-device-4000',
+    'gatepass-sign-in-4000',
+  ])
+})

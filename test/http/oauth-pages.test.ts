@@ -1,0 +1,175 @@
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import type { BrowserContextOptions, Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { startChromium } from '../browser/chromium.ts'
+import { passTo, startFront } from '../browser/front.ts'
+import { makeCertificates } from '../support/certificates.ts'
+import { password } from '../support/issuer.ts'
+import { clients, startOAuth } from '../support/oauth.ts'
+import { goodRequest } from '../support/visitor.ts'
+
+/** The pages as people have them: real names, TLS, and Chromium with and without JavaScript. */
+
+const certificates = makeCertificates(t, 'DNS:*.example.com,DNS:prints.example')
+const front = await startFront(t, certificates)
+const chromium = await startChromium(t, certificates.cert, { '*': front.port })
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+
+const issuer = await startOAuth(t, {
+  clients: [
+    ...clients,
+    {
+      client_id: 'prints',
+      client_name: 'Photo Prints',
+      grants: ['authorization_code'],
+      redirect_uris: ['https://prints.example/cb'],
+      scopes: { profile: ['name', 'roles'], 'data:read': [] },
+      third_party: true,
+    },
+  ],
+})
+await issuer.app.listen({ host: '127.0.0.1', port: 0 })
+const { port } = issuer.app.server.address() as { port: number }
+front.hosts.set('auth.example.com', passTo(port))
+front.hosts.set('app.example.com', (_request, response) => response.end('the application'))
+// A client may go on to another origin of its own.
+front.hosts.set('prints.example', ({ url = '' }, response) => {
+  response.writeHead(303, { location: `https://app.example.com${url}` }).end()
+})
+
+function authorizeUrl(changes: Readonly<Record<string, string>> = {}): string {
+  const query = new URLSearchParams({ ...goodRequest, ...changes })
+  return `https://auth.example.com/oauth/authorize?${query}`
+}
+
+const prints = {
+  ...{ client_id: 'prints', redirect_uri: 'https://prints.example/cb' },
+  scope: 'openid profile data:read',
+  // The first test is not the only one that is asked.
+  prompt: 'consent',
+}
+
+/** A browser of its own, and what its pages complain of. */
+async function openBrowser(t: Test, options: BrowserContextOptions = {}) {
+  const user = await chromium.user({ locale: 'en-GB', ...options })
+  t.teardown(() => user.close())
+  const page = await user.newPage()
+  const complaints: string[] = []
+  page.on('console', (message) => {
+    // Chromium says so of each.
+    if (!/^Failed to load resource: .* (400|401) /.test(message.text())) {
+      complaints.push(message.text())
+    }
+  })
+  page.on('pageerror', (error) => complaints.push(String(error)))
+  return { user, page, complaints }
+}
+
+async function signIn(page: Page, text = password): Promise<void> {
+  await page.getByLabel('User name').fill('ada')
+  await page.getByLabel('Password').fill(text)
+  await page.keyboard.press('Enter')
+}
+
+for (const javaScriptEnabled of [true, false]) {
+  t.test(`sign-in and consent ${javaScriptEnabled ? 'with' : 'without'} JavaScript`, async (t) => {
+    const { page, user, complaints } = await openBrowser(t, { javaScriptEnabled })
+    await page.goto(authorizeUrl(prints))
+    await signIn(page, 'wrong')
+    t.match(await page.getByRole('alert').textContent(), /password is wrong/)
+    t.equal(await page.getByLabel('User name').inputValue(), 'ada')
+    await page.getByLabel('Password').fill(password)
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    await page.getByRole('heading', { name: 'Allow Photo Prints to use your account?' }).waitFor()
+    await page.getByRole('button', { name: 'Allow', exact: true }).click()
+    await page.waitForURL('https://app.example.com/cb?**')
+    const { searchParams } = new URL(page.url())
+    t.match(searchParams.get('code'), /^gpc_/)
+    t.equal(searchParams.get('state'), 'the state')
+    t.equal(searchParams.get('iss'), 'https://auth.example.com')
+
+    await page.goto(authorizeUrl())
+    t.match(page.url(), 'https://app.example.com/cb', 'signed in, so not asked again')
+    const cookies = await user.cookies('https://auth.example.com')
+    t.match(
+      cookies.find(({ name }) => name === '__Host-gatepass-sign-in'),
+      { httpOnly: true, secure: true, sameSite: 'Lax', path: '/' },
+    )
+    t.same(complaints, [])
+  })
+}
+
+t.test('no site can show the page in a frame', async (t) => {
+  front.hosts.set('evil.example.com', (_request, response) => {
+    response.setHeader('content-type', 'text/html')
+    response.end(`<iframe src="${authorizeUrl().replaceAll('&', '&amp;')}"></iframe>`)
+  })
+  const { page, complaints } = await openBrowser(t)
+  await page.goto('https://evil.example.com/')
+  const frame = page.frames()[1]
+  t.equal(await frame?.locator('input').count(), 0)
+  t.match(complaints.join(), /frame-ancestors|X-Frame-Options/i)
+})
+
+t.test('no other site can send the form', async (t) => {
+  const { page, user } = await openBrowser(t)
+  await page.goto(authorizeUrl())
+  const interaction = await page.locator('input[name=interaction]').inputValue()
+  front.hosts.set('evil.example.com', (_request, response) => {
+    response.setHeader('content-type', 'text/html')
+    response.end(`<form method="post" action="https://auth.example.com/oauth/sign-in">
+      <input name="interaction" value="${interaction}"><input name="username" value="ada">
+      <input name="password" value="${password}"><button>go</button></form>`)
+  })
+  await page.goto('https://evil.example.com/')
+  await page.getByRole('button').click()
+  await page.getByText('The request came from another site.').waitFor()
+  const names = (await user.cookies('https://auth.example.com')).map(({ name }) => name)
+  t.notOk(names.includes('__Host-gatepass-sign-in'))
+})
+
+const desk = { viewport: { width: 1280, height: 800 } }
+const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }
+const looks: Readonly<Record<string, BrowserContextOptions>> = {
+  light: { ...desk, colorScheme: 'light' },
+  dark: { ...desk, colorScheme: 'dark' },
+  'light, on a phone': { ...phone, colorScheme: 'light' },
+  'dark, on a phone': { ...phone, colorScheme: 'dark' },
+}
+
+/** Nothing that axe finds, nothing at the side, nothing too low for a finger (WCAG 2.5.5). */
+async function isFine(t: Test, page: Page, where: string): Promise<void> {
+  const shots = process.env.GATEPASS_TEST_SCREENSHOTS
+  if (shots !== undefined) await page.screenshot({ path: `${shots}/${t.name}-${where}.png` })
+  await page.evaluate(axe)
+  const found = await page.evaluate(`axe.run().then(({ violations }) => violations.map(
+    ({ id, nodes }) => id + ': ' + nodes.map(({ target }) => target.join(' ')).join(', ')))`)
+  t.same(found, [], where)
+  const overhang = 'document.documentElement.scrollWidth - document.documentElement.clientWidth'
+  t.equal(await page.evaluate(overhang), 0, `${where}: as wide as the window`)
+  const low = await page.evaluate(`[...document.querySelectorAll('button, input')]
+    .filter((one) => one.checkVisibility() && one.getBoundingClientRect().height < 44).length`)
+  t.equal(low, 0, `${where}: high enough`)
+}
+
+for (const [look, options] of Object.entries(looks)) {
+  t.test(look, async (t) => {
+    const { page, complaints } = await openBrowser(t, { ...options, bypassCSP: true })
+    await page.goto(authorizeUrl(prints))
+    t.equal(await page.evaluate('document.activeElement.id'), 'username')
+    await isFine(t, page, 'sign-in')
+    await signIn(page, 'wrong')
+    await page.getByRole('alert').waitFor()
+    t.equal(await page.evaluate('document.activeElement.id'), 'password')
+    await isFine(t, page, 'failure')
+    await signIn(page)
+    await page.getByRole('heading', { name: /^Allow/ }).waitFor()
+    await isFine(t, page, 'consent')
+    await page.setViewportSize({ width: 320, height: 640 })
+    await isFine(t, page, 'consent in a narrow window')
+    await page.goto(authorizeUrl({ redirect_uri: 'https://evil.example' }))
+    await isFine(t, page, 'error')
+    t.same(complaints, [])
+  })
+}

@@ -1,0 +1,253 @@
+import * as jose from 'jose'
+import t from 'tap'
+import { audience, bearer, claimsOf, issuerUrl, password } from '../support/issuer.ts'
+import { backend, clients, redirectUri, startOAuth } from '../support/oauth.ts'
+import { codeVerifier, goodRequest, Visitor } from '../support/visitor.ts'
+
+const goodbye = 'https://app.example.com/goodbye'
+const all = clients.map((client) =>
+  client.client_id === 'spa' ? { ...client, post_logout_redirect_uris: [goodbye] } : client,
+) as unknown as typeof clients
+
+type Issuer = Awaited<ReturnType<typeof startOAuth>>
+
+/** Signs in through a client, and returns its tokens. */
+async function signIn(issuer: Issuer, visitor: Visitor, changes: Record<string, string> = {}) {
+  const request = { scope: 'openid profile', ...changes }
+  const page = await visitor.authorize(request)
+  const { answer } = page.answer ? page : await visitor.signIn(page)
+  const isPublic = (changes.client_id ?? 'spa') === 'spa'
+  const { body } = await issuer.token(
+    {
+      grant_type: 'authorization_code',
+      redirect_uri: redirectUri,
+      code_verifier: codeVerifier,
+      code: answer?.code ?? '',
+      ...(isPublic && { client_id: 'spa' }),
+    },
+    isPublic ? {} : backend,
+  )
+  return body as Readonly<Record<string, string>>
+}
+
+for (const [algorithm, hash] of [
+  ['ES256', 'sha256'],
+  ['Ed25519', 'sha512'],
+  ['RS256', 'sha256'],
+] as const) {
+  t.test(`the ID token, signed with ${algorithm}`, async (t) => {
+    const issuer = await startOAuth(t, { algorithm, clients: all })
+    const { id_token = '', access_token = '' } = await signIn(issuer, new Visitor(issuer), {
+      nonce: 'the nonce',
+    })
+    const jwks = (await issuer.call({ url: '/.well-known/jwks.json' })).json()
+    const { payload, protectedHeader } = await jose.jwtVerify(
+      id_token,
+      jose.createLocalJWKSet(jwks),
+      {
+        issuer: issuerUrl,
+        audience: 'spa',
+        currentDate: new Date(issuer.clock.nowMs()),
+      },
+    )
+    t.match(protectedHeader, { alg: algorithm, typ: 'JWT' })
+    const access = claimsOf(access_token)
+    const { createHash } = await import('node:crypto')
+    const digest = createHash(hash).update(access_token).digest()
+    t.match(payload, {
+      sub: access.sub,
+      sid: access.sid,
+      auth_time: access.auth_time,
+      amr: ['pwd'],
+      acr: '1',
+      nonce: 'the nonce',
+      at_hash: digest.subarray(0, digest.length / 2).toString('base64url'),
+    })
+    // It is no access token.
+    const refused = await issuer.call({ url: '/me', headers: bearer(id_token) })
+    t.match({ status: refused.statusCode, ...refused.json() }, { status: 401, code: 'token_type' })
+  })
+}
+
+t.test('what the scopes tell of the user', async (t) => {
+  const issuer = await startOAuth(t, { clients: all })
+  const visitor = new Visitor(issuer)
+  const tokens = await signIn(issuer, visitor)
+  const ask = (token = '', method: 'GET' | 'POST' = 'GET') =>
+    issuer.call({ method, url: '/oauth/userinfo', headers: bearer(token) })
+  const { sub } = claimsOf(tokens.access_token ?? '')
+  t.same((await ask(tokens.access_token)).json(), { sub, name: 'Ada' })
+  t.same((await ask(tokens.access_token, 'POST')).json(), { sub, name: 'Ada' })
+  const without = await signIn(issuer, visitor, { scope: 'data:read' })
+  t.equal(without.id_token, undefined)
+  const refused = await ask(without.access_token)
+  t.equal(refused.statusCode, 403)
+  t.match(refused.headers['www-authenticate'], /insufficient_scope.*scope="openid"/)
+  await issuer.revoke({ token: tokens.access_token ?? '', client_id: 'spa' })
+  t.equal((await ask(tokens.access_token)).statusCode, 401)
+})
+
+t.test('discovery lists it', async (t) => {
+  const issuer = await startOAuth(t, { clients: all })
+  const metadata = (await issuer.call({ url: '/.well-known/openid-configuration' })).json()
+  t.match(metadata, {
+    issuer: issuerUrl,
+    authorization_endpoint: `${issuerUrl}/oauth/authorize`,
+    pushed_authorization_request_endpoint: `${issuerUrl}/oauth/par`,
+    userinfo_endpoint: `${issuerUrl}/oauth/userinfo`,
+    end_session_endpoint: `${issuerUrl}/oauth/logout`,
+    response_types_supported: ['code'],
+    code_challenge_methods_supported: ['S256'],
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: ['ES256'],
+    authorization_response_iss_parameter_supported: true,
+    ui_locales_supported: ['en', 'de'],
+    request_parameter_supported: false,
+  })
+  t.ok(metadata.scopes_supported.includes('openid'))
+  const same = await issuer.call({ url: '/.well-known/oauth-authorization-server' })
+  t.same(same.json(), metadata)
+})
+
+t.test(
+  'an application signs its user out: at the issuer, and of all that was opened',
+  async (t) => {
+    const issuer = await startOAuth(t, { clients: all })
+    const visitor = new Visitor(issuer)
+    const tokens = await signIn(issuer, visitor)
+    const others = await signIn(issuer, visitor, { client_id: 'backend' })
+    const elsewhere = new Visitor(issuer)
+    issuer.clock.advance_s(1)
+    const kept = await signIn(issuer, elsewhere)
+    const query = new URLSearchParams({
+      id_token_hint: tokens.id_token ?? '',
+      post_logout_redirect_uri: goodbye,
+      state: 'bye',
+    })
+    issuer.clock.advance_s(400)
+    const done = await visitor.get(`/oauth/logout?${query}`)
+    t.equal(done.status, 303)
+    t.same(done.answer, { url: goodbye, state: 'bye' })
+    t.equal((await visitor.authorize()).status, 200)
+    for (const { refresh_token } of [tokens, others]) {
+      t.equal((await issuer.refresh(refresh_token ?? '')).statusCode, 401)
+    }
+    t.equal((await issuer.refresh(kept.refresh_token ?? '')).statusCode, 200, 'another device')
+  },
+)
+
+t.test('without an ID token of the user, the user is asked', async (t) => {
+  const issuer = await startOAuth(t, { clients: all })
+  await issuer.users.add({ loginName: 'bob', password })
+  const visitor = new Visitor(issuer)
+  await signIn(issuer, visitor)
+  const bob = new Visitor(issuer)
+  const ofBob = await bob.signIn(await bob.authorize({ scope: 'openid' }), { username: 'bob' })
+  const { body } = await issuer.token({
+    grant_type: 'authorization_code',
+    client_id: 'spa',
+    redirect_uri: redirectUri,
+    code_verifier: codeVerifier,
+    code: ofBob.answer?.code ?? '',
+  })
+  for (const id_token_hint of ['', 'x.y.z', body.id_token, `${body.id_token}x`]) {
+    const query = new URLSearchParams({
+      id_token_hint,
+      client_id: 'spa',
+      post_logout_redirect_uri: goodbye,
+    })
+    const page = await visitor.get(`/oauth/logout?${query}`)
+    t.equal(page.status, 200)
+    t.match(page.html, 'Do you want to sign out?')
+  }
+  t.match((await visitor.authorize()).answer, { code: /./ }, 'still signed in')
+  const page = await visitor.get('/oauth/logout')
+  const forged = await visitor.submit(page, {}, { 'sec-fetch-site': 'cross-site', origin: 'null' })
+  t.equal(forged.status, 403)
+  const done = await visitor.submit(page, { decision: 'sign_out' })
+  t.match(done.html, 'You are signed out')
+  t.equal((await visitor.authorize()).answer, null)
+  t.match((await visitor.get('/oauth/logout')).html, 'You are signed out', 'twice is no error')
+})
+
+t.test('nobody is sent to an address that is not registered', async (t) => {
+  const issuer = await startOAuth(t, { clients: all })
+  const visitor = new Visitor(issuer)
+  const { id_token = '', access_token = '' } = await signIn(issuer, visitor)
+  for (const changes of [
+    { post_logout_redirect_uri: 'https://evil.example' },
+    { post_logout_redirect_uri: redirectUri },
+    { post_logout_redirect_uri: goodbye, id_token_hint: '' },
+    { post_logout_redirect_uri: goodbye, client_id: 'backend' },
+    // An access token is no ID token.
+    { post_logout_redirect_uri: goodbye, id_token_hint: access_token },
+  ]) {
+    const query = new URLSearchParams({ id_token_hint: id_token, ...changes })
+    const page = await visitor.get(`/oauth/logout?${query}`)
+    t.match({ status: page.status, answer: page.answer }, { status: 400, answer: null })
+  }
+  t.match((await visitor.authorize()).answer, { code: /./ })
+})
+
+t.test('a hint of the user who is expected', async (t) => {
+  const issuer = await startOAuth(t, { clients: all })
+  await issuer.users.add({ loginName: 'bob', password })
+  const visitor = new Visitor(issuer)
+  const { id_token = '' } = await signIn(issuer, visitor)
+  const hinted = { id_token_hint: id_token, prompt: 'none' }
+  t.match((await visitor.authorize(hinted)).answer, { code: /./ })
+  await visitor.signIn(await visitor.authorize({ prompt: 'login' }), { username: 'bob' })
+  t.match((await visitor.authorize(hinted)).answer, { error: 'login_required' })
+  t.match((await visitor.authorize({ prompt: 'none' })).answer, { code: /./ })
+})
+
+t.test('a code works once, at two replicas at the same time too', async (t) => {
+  const issuer = await startOAuth(t, { clients: all })
+  const visitor = new Visitor(issuer)
+  const { answer } = await visitor.signIn(await visitor.authorize({ resource: audience }))
+  const redeem = (changes = {}) =>
+    issuer.token({
+      ...{ grant_type: 'authorization_code', client_id: 'spa', redirect_uri: redirectUri },
+      ...{ code_verifier: codeVerifier, code: answer?.code ?? '', ...changes },
+    })
+  const answers = await Promise.all([redeem(), redeem()])
+  t.same(answers.map(({ status }) => status).filter((status) => status === 400).length > 0, true)
+  for (const { body } of answers) {
+    if (body.access_token === undefined) continue
+    t.equal((await issuer.call({ url: '/me', headers: bearer(body.access_token) })).statusCode, 401)
+  }
+  // Stolen codes: of another client, another address, without the verifier.
+  for (const changes of [
+    { client_id: 'web' },
+    { redirect_uri: `${redirectUri}?x` },
+    { code_verifier: goodRequest.code_challenge ?? '' },
+  ]) {
+    const next = await visitor.authorize()
+    const stolen = { ...changes, code: next.answer?.code ?? '' }
+    t.equal((await redeem(stolen)).status, 400)
+  }
+})
+
+t.test('pages of any site call the token endpoint, without cookies', async (t) => {
+  const issuer = await startOAuth(t, { clients: all, allowedOrigins: ['https://app.example.com'] })
+  const origin = 'https://other.example'
+  for (const url of ['/oauth/token', '/oauth/userinfo', '/.well-known/openid-configuration']) {
+    const preflight = await issuer.call({
+      method: 'OPTIONS',
+      url,
+      headers: { origin, 'access-control-request-method': 'POST' },
+    })
+    t.equal(preflight.statusCode, 204)
+    t.match(preflight.headers, {
+      'access-control-allow-origin': '*',
+      'access-control-allow-headers': /dpop/,
+    })
+    t.notOk(preflight.headers['access-control-allow-credentials'])
+    const { headers } = await issuer.call({ url, headers: { origin } })
+    t.equal(headers['access-control-allow-origin'], '*')
+  }
+  for (const url of ['/oauth/authorize', '/oauth/introspect', '/sessions']) {
+    const { headers } = await issuer.call({ url, headers: { origin } })
+    t.equal(headers['access-control-allow-origin'], undefined, url)
+  }
+})

@@ -1,0 +1,48 @@
+import t from 'tap'
+import { html } from '../../src/http/pages/html.ts'
+import { consentPage, signInPage } from '../../src/http/pages/page.ts'
+import { textsFor } from '../../src/http/pages/texts.ts'
+
+const paths = {
+  ...{ style: '/s', icon: '/i', signIn: '/sign-in', consent: '/consent', signOut: '/logout' },
+}
+const frame = { texts: textsFor(undefined, undefined), paths, host: 'auth.example.com' }
+const attack = `"'><script>alert(1)</script>&\``
+
+t.test('every value in a template is escaped', async (t) => {
+  t.equal(html`<p title="${attack}">${1}${null}${false}</p>`.text.includes('<script'), false)
+  t.equal(html`${[html`<b>`, html`${'<'}`]}`.text, '<b>&#60;')
+})
+
+t.test('nothing that a stranger sends becomes markup', async (t) => {
+  const pages = [
+    signInPage(frame, {
+      ...{ client: attack, username: attack, failure: attack, interaction: attack },
+    }),
+    consentPage(frame, {
+      ...{ client: attack, username: attack, interaction: attack, redirectHost: attack },
+      scopes: [{ name: attack, attributes: [attack] }],
+    }),
+  ]
+  for (const page of pages) {
+    t.notMatch(page, /<script|onerror|style=/)
+    t.equal(page.split('alert(1)').length > 3, true)
+  }
+})
+
+t.test('the language: as the client asks, else as the browser does, else English', async (t) => {
+  const cases = [
+    [undefined, undefined, 'en'],
+    ['de', undefined, 'de'],
+    ['fr de-AT en', undefined, 'de'],
+    ['fr', 'de', 'de'],
+    [undefined, 'fr-CH, fr;q=0.9, en;q=0.8, de;q=0.7, *;q=0.5', 'en'],
+    [undefined, 'en;q=0.1,DE', 'de'],
+    [undefined, 'de;q=0,en', 'en'],
+    [undefined, ',;q=;;,', 'en'],
+    ['__proto__ constructor', 'x'.repeat(10_000), 'en'],
+  ] as const
+  for (const [requested, accepted, language] of cases) {
+    t.equal(textsFor(requested, accepted).language, language, `${requested} ${accepted}`)
+  }
+})

@@ -1,0 +1,160 @@
+import t from 'tap'
+import { GatepassError } from '../../src/core/errors.ts'
+import { type Client, Clients } from '../../src/issuer/clients.ts'
+import {
+  isRefusal,
+  readParameters,
+  refusalUrl,
+  validateRequest,
+} from '../../src/oauth/authorization-request.ts'
+import fc from '../support/properties.ts'
+
+const client: Client = {
+  client_id: 'app',
+  scopes: { profile: ['name'], 'data:read': [] },
+  default_scope: 'data:read',
+  grants: ['authorization_code'],
+  redirect_uris: ['https://app.example.com/callback'],
+}
+const clients = new Clients([client, { client_id: 'plain', scopes: {} }])
+const audience = 'https://api.example.com'
+const challenge = 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM'
+
+const good = {
+  response_type: 'code',
+  client_id: 'app',
+  redirect_uri: 'https://app.example.com/callback',
+  code_challenge: challenge,
+  code_challenge_method: 'S256',
+  state: 'abc',
+}
+
+/** Validates a good request with changes; undefined leaves a parameter out. */
+function validate(changes: Readonly<Record<string, string | undefined>> = {}, more = '') {
+  const all = Object.entries({ ...good, ...changes }).filter(
+    (pair): pair is [string, string] => pair[1] !== undefined,
+  )
+  return validateRequest(readParameters(`${new URLSearchParams(all)}${more}`), {
+    clients,
+    checkResource: (_client, resource) => {
+      if (resource !== undefined && resource !== audience) {
+        throw new GatepassError('resource_not_allowed')
+      }
+    },
+  })
+}
+
+t.test('a good request', async (t) => {
+  t.match(validate(), {
+    client,
+    redirectUri: good.redirect_uri,
+    state: 'abc',
+    scope: 'data:read',
+    codeChallenge: challenge,
+    nonce: undefined,
+    maxAgeSeconds: undefined,
+  })
+  const request = validate({
+    ...{ scope: 'openid profile', nonce: 'n', resource: audience, prompt: 'login consent' },
+    ...{ max_age: '60', login_hint: 'ada', ui_locales: 'de en', dpop_jkt: challenge },
+    ...{ display: 'page', unknown: 'x' },
+  })
+  t.match(request, {
+    ...{ scope: 'openid profile', nonce: 'n', resource: audience, maxAgeSeconds: 60 },
+    ...{ loginHint: 'ada', uiLocales: 'de en', jkt: challenge },
+    prompts: new Set(['login', 'consent']),
+  })
+})
+
+t.test('refused with a page: it is not known where a redirect would lead', async (t) => {
+  const cases: readonly [string, Record<string, string | undefined>, string?][] = [
+    ['client_unknown', { client_id: undefined }],
+    ['client_unknown', { client_id: 'nobody' }],
+    ['grant_not_allowed', { client_id: 'plain' }],
+    ['redirect_uri_not_allowed', { redirect_uri: undefined }],
+    ['redirect_uri_not_allowed', { redirect_uri: '' }],
+    ['redirect_uri_not_allowed', { redirect_uri: 'https://evil.example/' }],
+    ['request_malformed', {}, '&redirect_uri=https://evil.example/'],
+    ['request_malformed', {}, '&client_id=app'],
+    ['request_malformed', { state: 'x'.repeat(7_000) }],
+    ['request_malformed', {}, '&a=b'.repeat(65)],
+  ]
+  for (const [code, changes, more] of cases) {
+    t.throws(() => validate(changes, more), { code }, JSON.stringify(changes))
+  }
+})
+
+t.test('refused by a redirect', async (t) => {
+  const cases: readonly [string, Record<string, string | undefined>, string?][] = [
+    ['invalid_request', { response_type: undefined }],
+    ['unsupported_response_type', { response_type: 'token' }],
+    ['unsupported_response_type', { response_type: 'code id_token' }],
+    ['invalid_request', { response_mode: 'fragment' }],
+    ['invalid_request', { code_challenge: undefined }],
+    ['invalid_request', { code_challenge_method: undefined }],
+    ['invalid_request', { code_challenge_method: 'plain' }],
+    ['invalid_request', { code_challenge: 'short' }],
+    ['invalid_scope', { scope: 'admin' }],
+    ['invalid_target', { resource: 'https://other.example' }],
+    ['invalid_target', {}, `&resource=${audience}&resource=${audience}`],
+    ['invalid_request', { prompt: 'none login' }],
+    ['invalid_request', { prompt: 'create' }],
+    ['invalid_request', { max_age: '-1' }],
+    ['invalid_request', { max_age: '1.5' }],
+    ['invalid_request', { nonce: 'n'.repeat(513) }],
+    ['invalid_request', { dpop_jkt: 'short' }],
+    ['invalid_request', {}, '&scope=profile&scope=data:read'],
+    ['request_not_supported', { request: 'a.b.c' }],
+    ['request_uri_not_supported', { request_uri: 'https://app.example.com/request' }],
+    ['registration_not_supported', { registration: '{}' }],
+  ]
+  for (const [error, changes, more] of cases) {
+    t.match(
+      validate(changes, more),
+      { error, redirectUri: good.redirect_uri, state: 'abc', description: /\w/ },
+      JSON.stringify(changes),
+    )
+  }
+  t.match(validate({}, '&state=other'), { error: 'invalid_request', state: undefined })
+})
+
+t.test('a refusal tells who refuses', async (t) => {
+  const refused = validate({ scope: 'admin' })
+  if (!isRefusal(refused)) throw new Error('it is accepted')
+  const url = new URL(refusalUrl(refused, 'https://auth.example.com'))
+  t.equal(url.origin + url.pathname, good.redirect_uri)
+  t.match(Object.fromEntries(url.searchParams), {
+    ...{ error: 'invalid_scope', state: 'abc', iss: 'https://auth.example.com' },
+  })
+})
+
+t.test(
+  'whatever comes, a redirect leads to the registered address, and a code needs S256',
+  async () => {
+    const name = fc.constantFrom(
+      ...Object.keys(good),
+      'scope',
+      'prompt',
+      'max_age',
+      'resource',
+      'nonce',
+    )
+    const value = fc.oneof(fc.constantFrom(...Object.values(good), 'plain', ''), fc.string())
+    fc.assert(
+      fc.property(
+        fc.dictionary(name, value),
+        fc.array(fc.tuple(name, value)),
+        (changes, repeated) => {
+          let result: ReturnType<typeof validate>
+          try {
+            result = validate(changes, `&${new URLSearchParams(repeated)}`)
+          } catch (error) {
+            return error instanceof GatepassError && error.status === 400
+          }
+          const isAsRegistered = result.redirectUri === good.redirect_uri
+          return isAsRegistered && (isRefusal(result) || /^[\w-]{43}$/.test(result.codeChallenge))
+        },
+      ),
+    )
+  },
+)

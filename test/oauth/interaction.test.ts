@@ -1,0 +1,34 @@
+import t from 'tap'
+import { InteractionCodec, interactionLifetimeMs } from '../../src/oauth/interaction.ts'
+import { FakeClock } from '../support/clock.ts'
+
+const secrets = [Buffer.from('a new secret'), Buffer.from('an old secret')] as const
+const interaction = { parameters: { client_id: 'app', state: 'ä"<' }, startedAtMs: 0 }
+
+t.test('a form comes back to the browser that got it, for an hour', async (t) => {
+  const clock = new FakeClock()
+  const codec = new InteractionCodec([...secrets], clock)
+  const given = { ...interaction, startedAtMs: clock.nowMs(), sid: 'a session', pushedId: 'par.x' }
+  const text = codec.encode(given, 'browser')
+  t.same(codec.decode(text, 'browser'), given)
+  const expired = { code: 'form_expired' }
+  t.throws(() => codec.decode(text, 'another browser'), expired)
+  t.throws(() => codec.decode(text, undefined), expired)
+  t.throws(() => codec.decode(undefined, 'browser'), expired)
+  t.throws(() => codec.decode(`x${text}`, 'browser'), expired)
+  t.throws(() => codec.decode(text.replace('.', 'x.'), 'browser'), expired)
+  t.throws(() => new InteractionCodec([secrets[1]], clock).decode(text, 'browser'), expired)
+  clock.advanceMs(interactionLifetimeMs + 1)
+  t.throws(() => codec.decode(text, 'browser'), expired)
+})
+
+t.test('a form that was made before the secret was replaced', async (t) => {
+  const clock = new FakeClock()
+  const text = new InteractionCodec([secrets[1]], clock).encode(
+    { ...interaction, startedAtMs: clock.nowMs() },
+    'browser',
+  )
+  t.match(new InteractionCodec([...secrets], clock).decode(text, 'browser'), {
+    parameters: interaction.parameters,
+  })
+})

@@ -1,0 +1,110 @@
+import type { InjectOptions } from 'fastify'
+import { codeChallengeOf } from '../../src/oauth/authorization-codes.ts'
+import { issuerUrl, password, type TestIssuer } from './issuer.ts'
+import { redirectUri } from './oauth.ts'
+
+export const codeVerifier = 'a-code-verifier-of-at-least-forty-three-characters'
+
+/** The parameters of a good authorization request of the client `spa`. */
+export const goodRequest: Readonly<Record<string, string>> = {
+  response_type: 'code',
+  client_id: 'spa',
+  redirect_uri: redirectUri,
+  code_challenge: codeChallengeOf(codeVerifier),
+  code_challenge_method: 'S256',
+  state: 'the state',
+}
+
+type Fields = Readonly<Record<string, string>>
+
+/** What a browser got. */
+export interface Visited {
+  readonly status: number
+  readonly html: string
+  readonly headers: Readonly<Record<string, unknown>>
+  /** The parameters of the redirect, if there is one. */
+  readonly answer: Readonly<Record<string, string>> | null
+  /** The form of the page: where it goes, and its fields. */
+  readonly form: { readonly action: string; readonly fields: Fields } | null
+}
+
+/** A browser without JavaScript: it keeps cookies and fills in forms. */
+export class Visitor {
+  readonly #issuer: Pick<TestIssuer, 'call'>
+  readonly cookies = new Map<string, string>()
+
+  constructor(issuer: Pick<TestIssuer, 'call'>) {
+    this.#issuer = issuer
+  }
+
+  /** Comes by a link or a redirect of another site. */
+  authorize(changes: Readonly<Record<string, string | undefined>> = {}): Promise<Visited> {
+    const all = Object.entries({ ...goodRequest, ...changes }).filter(
+      (pair): pair is [string, string] => pair[1] !== undefined,
+    )
+    return this.get(`/oauth/authorize?${new URLSearchParams(all)}`)
+  }
+
+  get(url: string, headers: Fields = {}): Promise<Visited> {
+    return this.#visit({ url, headers: { 'sec-fetch-site': 'cross-site', ...headers } })
+  }
+
+  /** Sends the form of a page, with what the user fills in. */
+  submit({ form }: Visited, fields: Fields, headers: Fields = {}): Promise<Visited> {
+    if (form === null) throw new Error('the page has no form')
+    return this.post(form.action, { ...form.fields, ...fields }, headers)
+  }
+
+  post(url: string, fields: Fields, headers: Fields = {}): Promise<Visited> {
+    return this.#visit({
+      method: 'POST',
+      url,
+      headers: {
+        'content-type': 'application/x-www-form-urlencoded',
+        origin: issuerUrl,
+        'sec-fetch-site': 'same-origin',
+        ...headers,
+      },
+      payload: new URLSearchParams(fields).toString(),
+    })
+  }
+
+  signIn(page: Visited, fields: Fields = {}): Promise<Visited> {
+    return this.submit(page, { username: 'ada', password, ...fields })
+  }
+
+  async #visit(request: InjectOptions): Promise<Visited> {
+    const cookie = [...this.cookies].map((pair) => pair.join('=')).join('; ')
+    const response = await this.#issuer.call({
+      ...request,
+      headers: { ...request.headers, ...(cookie && { cookie }) },
+    })
+    for (const { name, value, maxAge } of response.cookies) {
+      if (maxAge === 0 || value === '') this.cookies.delete(name)
+      else this.cookies.set(name, value)
+    }
+    const { location } = response.headers
+    return {
+      status: response.statusCode,
+      html: response.payload,
+      headers: response.headers,
+      answer: location === undefined ? null : parametersOf(String(location)),
+      form: formOf(response.payload),
+    }
+  }
+}
+
+function parametersOf(url: string): Record<string, string> {
+  const { origin, pathname, searchParams } = new URL(url, issuerUrl)
+  return { url: `${origin}${pathname}`, ...Object.fromEntries(searchParams) }
+}
+
+function formOf(page: string): Visited['form'] {
+  const action = /<form method="post" action="([^"]*)"/.exec(page)?.[1]
+  if (action === undefined) return null
+  const hidden = page.matchAll(/<input type="hidden" name="([^"]*)" value="([^"]*)"/g)
+  return {
+    action,
+    fields: Object.fromEntries([...hidden].map(([, name = '', value = '']) => [name, value])),
+  }
+}
