@@ -1,7 +1,6 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer, type RequestListener } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { RequestListener } from 'node:http'
 import t, { type Test } from 'tap'
 import type { LoadOrder, LoadOutcome } from '../../bench/harness/load.ts'
 import { parseCpuList } from '../../bench/harness/machine.ts'
@@ -19,6 +18,7 @@ import { readArguments } from '../../bench/options.ts'
 import { findScenarios, scenarios } from '../../bench/scenarios/index.ts'
 import { createSamples, createSigner } from '../../bench/tokens.ts'
 import { createVerifier } from '../../src/verifier/index.ts'
+import { startHttpServer } from '../support/http-server.ts'
 import fc from '../support/properties.ts'
 
 t.test('arguments: scenarios by name or by family, and options', async (t) => {
@@ -149,17 +149,12 @@ t.test('refreshes go from session to session, and on with the token of each', as
 
 /** Has a load process of the benchmark ask a server for a moment. */
 async function loadOn(t: Test, listener: RequestListener, more: Partial<LoadOrder> = {}) {
-  const server = createServer(listener).listen(0, '127.0.0.1')
-  await once(server, 'listening')
+  const { url } = await startHttpServer(t, listener)
   const load = fork(new URL('../../bench/harness/load.ts', import.meta.url))
-  t.teardown(() => {
-    load.kill()
-    server.closeAllConnections()
-    server.close()
-  })
+  t.teardown(() => load.kill())
   const requests = ['/a', '/b', '/c'].map((path) => ({ method: 'GET', path }))
   load.send({
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url,
     ...{ connections: 2, serverPid: process.pid, duration_s: 0.3, warmup_s: 0.1 },
     traffic: { kind: 'requests', requests, isWarm: true },
     ...more,

@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Test } from 'tap'
 import type { Fleet } from '../../bench/surge/fleet.ts'
 import { type ClientScheme, isGood, post } from '../../bench/surge/system.ts'
+import { startHttpServer } from '../support/http-server.ts'
 
 /** What may be wrong with a shop that is made up, in one process, with all it knows in memory. */
 export interface Wrongs {
@@ -53,14 +52,10 @@ const scheme: ClientScheme = {
 
 export async function startMadeUpShop(t: Test, wrongs: Wrongs = {}): Promise<Fleet> {
   const shop = new MadeUpShop(wrongs)
-  const server = createServer((request, response) => void shop.answer(request, response))
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const { url } = await startHttpServer(
+    t,
+    (request, response) => void shop.answer(request, response),
+  )
   const act: Fleet['act'] = async (action) => (action === 'kill-shop' ? 'nothing happened' : null)
   return { url, scheme, guards: () => [`${url}/preferences`], act }
 }

@@ -1,11 +1,11 @@
 import { once } from 'node:events'
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
 import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import { codeBlocks, readDocument } from '../docs/documents.ts'
 import { makeCertificates } from '../support/certificates.ts'
+import { startHttpServer } from '../support/http-server.ts'
 import { TestProcess } from '../support/processes.ts'
 import { outsideFolder } from '../support/project.ts'
 import { until } from '../support/until.ts'
@@ -39,16 +39,11 @@ async function signInAndReload(t: Test, url: string) {
 async function startShop(t: Test) {
   const cookies: string[] = []
   const pages = await frontEnd(t, { issuer: 'https://shop.example.com/auth' })
-  const server = createServer((request, response) => {
+  const { port } = await startHttpServer(t, (request, response) => {
     cookies.push(request.headers.cookie ?? '')
     pages(request, response)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    server.closeAllConnections()
-    server.close()
   })
-  return { cookies, port: (server.address() as { port: number }).port }
+  return { cookies, port }
 }
 
 /** nginx with the configuration of the guide, but for ports and files. */

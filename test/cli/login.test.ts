@@ -10,10 +10,10 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { createServer } from 'node:http'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
+import { startHttpServer } from '../support/http-server.ts'
 import { run, TestProcess } from '../support/processes.ts'
 
 const password = 'correct horse battery staple'
@@ -211,17 +211,13 @@ t.test('where the file is, and where a password does not go', async (t) => {
       '{"access_token":"a","expires_in":300,"scope":"","session_id":"s","refresh_token":"gpr_r"}',
     ],
   }
-  const server = createServer((request, response) => {
+  const { url: base } = await startHttpServer(t, (request, response) => {
     seen.push(request.url ?? '')
     const [status, headers, body] = answers[request.url ?? ''] ?? [200, {}, 'hello']
     response.writeHead(status, headers).end(body)
   })
-  const port = await freePort()
-  server.listen(port, '127.0.0.1')
-  t.teardown(() => server.close())
   const login = (issuer: string, env: Record<string, string> = {}) =>
     run(t, ['login', 'ada', '--issuer', issuer], { cwd, env, input: password })
-  const base = `http://127.0.0.1:${port}`
 
   t.match(await login('http://auth.example.com'), { code: 2, stderr: /must be https/ })
   t.match(await login(`${base}/moved`), { code: 1, stderr: /answered with status 307/ })

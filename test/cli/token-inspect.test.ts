@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
 import { join } from 'node:path'
 import t from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
+import { startHttpServer } from '../support/http-server.ts'
 import { run, TestProcess } from '../support/processes.ts'
 import { claimsWith, makeKey, mint } from '../support/tokens.ts'
 
@@ -46,7 +46,7 @@ t.test('the token of a login: accepted, and revoked once it is signed out', asyn
 
 t.test('nothing of the token is sent anywhere', async (t) => {
   const received: string[] = []
-  const server = createServer((request, response) => {
+  const server = await startHttpServer(t, (request, response) => {
     received.push(`${request.method} ${request.url} ${request.rawHeaders.join(' ')}`)
     request.on('data', (body) => received.push(String(body)))
     response.writeHead(200, { 'content-type': 'application/json' })
@@ -54,10 +54,7 @@ t.test('nothing of the token is sent anywhere', async (t) => {
       request.url?.endsWith('jwks.json') ? JSON.stringify({ keys: [key.publicJwk] }) : '',
     )
   })
-  const port = await freePort()
-  server.listen(port, '127.0.0.1')
-  t.teardown(() => server.close())
-  const issuer = `http://127.0.0.1:${port}`
+  const issuer = server.url
   const payload = claimsWith({ iss: issuer, iat: now_s, exp: now_s + 300 })
   const token = mint(key, { payload })
   const cwd = t.testdir()
@@ -73,8 +70,7 @@ t.test('nothing of the token is sent anywhere', async (t) => {
   writeFileSync(join(cwd, 'jwks.json'), JSON.stringify({ keys: [key.publicJwk] }))
   t.equal((await inspect(token, '--jwks', 'jwks.json')).code, 0)
   t.same(received, [], 'with a file nobody is asked')
-  server.close()
-  server.closeAllConnections()
+  await server.close()
 
   const away = await inspect(token, '--issuer', issuer)
   t.match(away, {

@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
-import { createServer, request } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { request } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -10,6 +9,7 @@ import { environmentName } from '../../src/config/setting.ts'
 import { settingsOf } from '../../src/config/settings.ts'
 import { clientOf } from '../examples/forward-auth/client.ts'
 import { isNormal, trickyTargets } from '../examples/forward-auth/paths.ts'
+import { startHttpServer } from '../support/http-server.ts'
 import { outsideFolder, projectFolder } from '../support/project.ts'
 import {
   compose,
@@ -127,15 +127,12 @@ t.test('nginx accepts its configuration', async (t) => {
 /** Stands in for the application behind nginx, and keeps the headers of what reaches it. */
 async function startApplication(t: Test) {
   const requests: Record<string, string>[] = []
-  const server = createServer(({ rawHeaders }, response) => {
+  const { port } = await startHttpServer(t, ({ rawHeaders }, response) => {
     const pairs = rawHeaders.flatMap((name, i) => (i % 2 ? [] : [[name, rawHeaders[i + 1]]]))
     requests.push(Object.fromEntries(pairs))
     response.end('hello')
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => server.close())
-  return { requests, address: `127.0.0.1:${(server.address() as AddressInfo).port}` }
+  return { requests, address: `127.0.0.1:${port}` }
 }
 
 /** What a client sends that wants to be somebody else. */

@@ -1,21 +1,11 @@
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { IncomingMessage } from 'node:http'
 import t, { type Test } from 'tap'
 import type { Replica } from '../../src/playground/api.ts'
 import { type BalancedRequest, Balancer } from '../../src/playground/balancer.ts'
+import { startHttpServer, type TestServer } from '../support/http-server.ts'
 
-type Handler = (request: IncomingMessage, response: ServerResponse) => void
-
-async function listen(t: Test, handler: Handler): Promise<Server> {
-  const server = createServer(handler).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => server.close().closeAllConnections())
-  return server
-}
-
-function replica(name: string, server: Server): Replica {
-  return { name, kind: 'verifier', port: (server.address() as AddressInfo).port }
+function replica(name: string, server: TestServer): Replica {
+  return { name, kind: 'verifier', port: server.port }
 }
 
 function startBalancer(t: Test, replicas: readonly Replica[]): Balancer {
@@ -29,7 +19,9 @@ const post: BalancedRequest = { ...get, method: 'POST', body: Buffer.from('{}') 
 
 t.test('every replica is asked', async (t) => {
   const names = ['a', 'b', 'c']
-  const servers = await Promise.all(names.map(() => listen(t, (_, response) => response.end())))
+  const servers = await Promise.all(
+    names.map(() => startHttpServer(t, (_, response) => response.end())),
+  )
   const balancer = startBalancer(
     t,
     servers.map((server, index) => replica(names[index] ?? '', server)),
@@ -43,14 +35,13 @@ t.test('every replica is asked', async (t) => {
 
 t.test('where one is gone another answers, and nobody notices', async (t) => {
   let count = 0
-  const alive = await listen(t, (_, response) => {
+  const alive = await startHttpServer(t, (_, response) => {
     count++
     response.end()
   })
-  const gone = await listen(t, () => {})
+  const gone = await startHttpServer(t, () => {})
   const list = [replica('gone', gone), replica('alive', alive)]
-  gone.close()
-  await once(gone, 'close')
+  await gone.close()
   const balancer = startBalancer(t, list)
   for (let tries = 0; tries < 20; tries++) {
     t.equal((await balancer.forward('verifier', post)).replica, 'alive')
@@ -60,12 +51,12 @@ t.test('where one is gone another answers, and nobody notices', async (t) => {
 
 t.test('one that dies with a request has it repeated where that does no harm', async (t) => {
   let deaths = 0
-  const dying = await listen(t, (request) => {
+  const dying = await startHttpServer(t, (request) => {
     deaths++
     request.socket.destroy()
   })
   let done = 0
-  const alive = await listen(t, (_, response) => {
+  const alive = await startHttpServer(t, (_, response) => {
     done++
     response.end()
   })
@@ -84,7 +75,7 @@ t.test('what may have been done is not done again', async (t) => {
   let count = 0
   const servers = await Promise.all(
     ['a', 'b'].map(() =>
-      listen(t, (request) => {
+      startHttpServer(t, (request) => {
         count++
         request.socket.destroy()
       }),
@@ -102,7 +93,7 @@ t.test('what may have been done is not done again', async (t) => {
 
 t.test('what may not be repeated goes by a connection of its own', async (t) => {
   const ports = new Set<number | undefined>()
-  const server = await listen(t, (request, response) => {
+  const server = await startHttpServer(t, (request, response) => {
     ports.add(request.socket.remotePort)
     response.end()
   })
@@ -116,11 +107,11 @@ t.test('what may not be repeated goes by a connection of its own', async (t) => 
 })
 
 t.test('an answer that breaks off is asked for again', async (t) => {
-  const breaking = await listen(t, (_, response) => {
+  const breaking = await startHttpServer(t, (_, response) => {
     response.writeHead(200, { 'content-length': '1000' })
     response.write('half', () => response.destroy())
   })
-  const whole = await listen(t, (_, response) => response.end('whole'))
+  const whole = await startHttpServer(t, (_, response) => response.end('whole'))
   const balancer = startBalancer(t, [replica('breaking', breaking), replica('whole', whole)])
   for (let tries = 0; tries < 10; tries++) {
     t.equal(String((await balancer.forward('verifier', get)).body), 'whole')
@@ -128,7 +119,7 @@ t.test('an answer that breaks off is asked for again', async (t) => {
 })
 
 t.test('an answer without end is none', async (t) => {
-  const server = await listen(t, (_, response) => {
+  const server = await startHttpServer(t, (_, response) => {
     const write = () => response.destroyed || response.write(Buffer.alloc(65_536), write)
     write()
   })
@@ -138,7 +129,7 @@ t.test('an answer without end is none', async (t) => {
 
 t.test('a replica gets the token, and never a cookie; a page gets no cookie of it', async (t) => {
   let seen: IncomingMessage['headers'] = {}
-  const server = await listen(t, (request, response) => {
+  const server = await startHttpServer(t, (request, response) => {
     seen = request.headers
     response.writeHead(418, {
       etag: '"1"',
@@ -167,7 +158,7 @@ t.test('a replica gets the token, and never a cookie; a page gets no cookie of i
 })
 
 t.test('no other kind is asked, and none that is starting', async (t) => {
-  const server = await listen(t, (_, response) => response.end())
+  const server = await startHttpServer(t, (_, response) => response.end())
   const shop: Replica = { ...replica('shop', server), kind: 'shop' }
   const balancer = startBalancer(t, [shop, { name: 'new', kind: 'verifier', port: null }])
   await t.rejects(balancer.forward('verifier', get), {

@@ -1,7 +1,6 @@
 import { constants, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import type { JsonObject } from '../../src/core/json.ts'
 import { type Algorithm, algorithms } from '../../src/tokens/algorithms.ts'
-import { FakeClock } from './clock.ts'
 
 export const issuer = 'https://auth.test'
 export const audience = 'https://api.test'
@@ -17,13 +16,6 @@ export interface TestKey {
     readonly kid: string
     readonly alg: Algorithm
     readonly [name: string]: string
-  }
-}
-
-/** A clock that stands still until it is told to move. */
-export class TestClock extends FakeClock {
-  constructor(start_s = now_s) {
-    super(start_s * 1000)
   }
 }
 

@@ -7,9 +7,9 @@ import {
   requireToken,
 } from '../../src/verifier/express.ts'
 import { createVerifier } from '../../src/verifier/index.ts'
+import { startHttpServer } from '../support/http-server.ts'
 import { claimsWith, mint } from '../support/tokens.ts'
 import { keyOf, options } from './harness.ts'
-import { listen } from './listen.ts'
 
 const verifier = createVerifier(options)
 const authorization = `Bearer ${mint(keyOf('ES256'))}`
@@ -21,7 +21,7 @@ t.test('guards the routes of an Express application', async (t) => {
   app.set('env', 'test')
   app.get('/read', requireToken(verifier, { scope: 'orders:read' }), answer)
   app.get('/write', requireToken(verifier, { scope: 'orders:write' }), answer)
-  const url = await listen(t, app)
+  const { url } = await startHttpServer(t, app)
   for (const headers of [{ authorization }, { authorization }]) {
     const good = await fetch(`${url}/read`, { headers })
     t.same(await good.json(), claimsWith())
@@ -36,7 +36,7 @@ t.test('guards the routes of an Express application', async (t) => {
 
 t.test('works without Express', async (t) => {
   const guard: ConnectMiddleware = requireToken(verifier)
-  const url = await listen(t, (request, response) =>
+  const { url } = await startHttpServer(t, (request, response) =>
     guard(request, response, () => answer(request, response)),
   )
   t.same(await (await fetch(url, { headers: { authorization } })).json(), claimsWith())

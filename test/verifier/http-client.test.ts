@@ -9,8 +9,8 @@ import {
   withDeadline,
 } from '../../src/verifier/http-client.ts'
 import { FakeClock } from '../support/clock.ts'
+import { startHttpServer } from '../support/http-server.ts'
 import { now_s } from '../support/tokens.ts'
-import { listen } from './listen.ts'
 
 const clock = new FakeClock(now_s * 1000)
 const { signal } = new AbortController()
@@ -18,7 +18,7 @@ const headers = {}
 
 t.test('sends the entity tag, and accepts a 304 only for one', async (t) => {
   const tags: (string | undefined)[] = []
-  const uri = await listen(t, (request, response) => {
+  const { url: uri } = await startHttpServer(t, (request, response) => {
     tags.push(request.headers['if-none-match'])
     response.writeHead(304).end()
   })
@@ -30,7 +30,7 @@ t.test('sends the entity tag, and accepts a 304 only for one', async (t) => {
 
 t.test('follows no redirect, and reads Retry-After', async (t) => {
   let requests = 0
-  const uri = await listen(t, (request, response) => {
+  const { url: uri } = await startHttpServer(t, (request, response) => {
     requests += 1
     if (request.url === '/busy') response.writeHead(503, { 'retry-after': '7' }).end()
     else response.writeHead(302, { location: '/elsewhere' }).end()
@@ -43,14 +43,16 @@ t.test('follows no redirect, and reads Retry-After', async (t) => {
 })
 
 t.test('bounds the body', async (t) => {
-  const uri = await listen(t, (_request, response) => response.end('x'.repeat(100)))
+  const { url: uri } = await startHttpServer(t, (_request, response) =>
+    response.end('x'.repeat(100)),
+  )
   const response = () => get({ uri, headers, clock, signal })
   t.equal((await readBody(await response(), 100)).length, 100)
   await t.rejects(readBody(await response(), 99), /longer than 99 bytes/)
 })
 
 t.test('a deadline aborts the request', async (t) => {
-  const uri = await listen(t, () => {})
+  const { url: uri } = await startHttpServer(t, () => {})
   const request = withDeadline(10, new AbortController(), (signal) =>
     get({ uri, headers, clock, signal }),
   )

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
+import { startHttpServer } from '../support/http-server.ts'
 import type { TestKey } from '../support/tokens.ts'
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void
@@ -22,9 +23,7 @@ export class JwksServer {
   static async open(t: Test, answer: Handler): Promise<JwksServer> {
     const server = new JwksServer()
     server.answer = answer
-    server.#server.listen(0, '127.0.0.1')
-    await once(server.#server, 'listening')
-    t.teardown(() => server.close())
+    await startHttpServer(t, server.#server)
     return server
   }
 

@@ -1,9 +1,10 @@
-import { createServer } from 'node:http'
+import type { RequestListener } from 'node:http'
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
 import { type Fate, passTo } from '../../browser/front.ts'
 import { freeBasePort } from '../../support/dev.ts'
+import { startHttpServer } from '../../support/http-server.ts'
 import { startPlayground } from './playground.ts'
 
 /**
@@ -37,15 +38,12 @@ t.test(title, { timeout: (stay_s + 110) * 1000 }, async (t) => {
   }
   const [port, devPort] = [await freePort(), await freeBasePort()]
   const pass = passTo(devPort, (path, { headers }) => fateOf(path, 'sec-fetch-site' in headers))
-  const network = createServer((request, response) => {
+  const network: RequestListener = (request, response) => {
     // One connection a request: the browser repeats nothing by itself.
     response.setHeader('connection', 'close')
     pass(request, response)
-  }).listen(port, '127.0.0.1')
-  t.teardown(() => {
-    network.closeAllConnections()
-    network.close()
-  })
+  }
+  await startHttpServer(t, network, port)
   const playground = await startPlayground(t, {
     port: devPort,
     env: {

@@ -1,6 +1,4 @@
-import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import type { Test } from 'tap'
 import { sign } from '../../../examples/user-base/signature.ts'
@@ -8,19 +6,14 @@ import { createUserBase, type UserBaseOptions } from '../../../examples/user-bas
 import { Users } from '../../../examples/user-base/users.ts'
 import { WebhookAccountStore } from '../../../src/stores/webhook/account-store.ts'
 import type { WebhookOptions } from '../../../src/stores/webhook/client.ts'
+import { startHttpServer } from '../../support/http-server.ts'
 
 export const secret = `whsec_${Buffer.alloc(32, 'a').toString('base64')}`
 export const otherSecret = `whsec_${Buffer.alloc(32, 'b').toString('base64')}`
 
-/** Listens on a free port until the test ends. Returns the address. */
-export async function listen(t: Test, server: Server): Promise<string> {
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    server.close()
-    server.closeAllConnections()
-  })
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/gatepass`
+/** Serves until the test ends and returns the address of the user base. */
+async function listen(t: Test, server: Server): Promise<string> {
+  return `${(await startHttpServer(t, server)).url}/gatepass`
 }
 
 /** The sample server without users. */

@@ -11,9 +11,9 @@ import { createVerifier, type KeySource, type Verifier } from '../../../src/veri
 import { readKeySet } from '../../../src/verifier/keys/key-set.ts'
 import { createFixedKeys } from '../../../src/verifier/keys/key-source.ts'
 import { type AdapterVerifier, verifyNow } from '../../../src/verifier/verifier.ts'
+import { startHttpServer } from '../../support/http-server.ts'
 import { audience, claimsWith, mint, now_s } from '../../support/tokens.ts'
 import { jwks, keyOf, options } from '../harness.ts'
-import { listen } from '../listen.ts'
 
 const key = keyOf('ES256')
 const bearer = (changes: Record<string, unknown> = {}) =>
@@ -60,11 +60,11 @@ const frameworks: Record<string, (t: Test, verifier: Verifier) => Promise<Call>>
         response.end('ok')
       },
     )
-    return callOf(await listen(t, app))
+    return callOf((await startHttpServer(t, app)).url)
   },
   'node:http': async (t, verifier) => {
     const guard = requireToken(verifier, { scope: 'orders:write' })
-    const url = await listen(t, (request, response) =>
+    const { url } = await startHttpServer(t, (request, response) =>
       guard(request, response, () => response.end('ok')),
     )
     return callOf(url)
@@ -146,7 +146,7 @@ for (const [name, open] of Object.entries(frameworks)) {
 t.test('A34: a HEAD that is refused has no body', async (t) => {
   const app = express()
   app.use(requireToken(createVerifier(options)))
-  const sent = get(await listen(t, app), { method: 'HEAD' })
+  const sent = get((await startHttpServer(t, app)).url, { method: 'HEAD' })
   const [response] = (await once(sent, 'response')) as [IncomingMessage]
   t.equal(response.statusCode, 401)
   t.same(await response.toArray(), [])
@@ -175,7 +175,7 @@ t.test('onRefused: each adapter lets the application answer', async (t) => {
     const mine = 'code' in error ? error.code : error.message
     response.end(JSON.stringify({ mine }))
   })
-  const url = await listen(t, app)
+  const { url } = await startHttpServer(t, app)
   for (const path of ['/own', '/next']) await check(await callOf(`${url}${path}`)({}))
   await check(await callOf(`${url}/fails`)({}), 'mine')
 

@@ -7,8 +7,8 @@ import { tokenGuard } from '../../../src/verifier/fetch.ts'
 import { createVerifier } from '../../../src/verifier/verifier.ts'
 import { FakeClock } from '../../support/clock.ts'
 import { makeProof, makeProofKey } from '../../support/dpop.ts'
+import { startHttpServer } from '../../support/http-server.ts'
 import { audience, claimsWith, issuer, makeKey, mint, now_s } from '../../support/tokens.ts'
-import { listen } from '../listen.ts'
 
 const publicUrl = 'https://api.test'
 const signingKey = makeKey('ES256')
@@ -38,7 +38,7 @@ t.test('Express: several guards of one request take one proof', async (t) => {
     response.end(),
   )
   app.get('/admin', guard('admin'))
-  const url = await listen(t, app)
+  const { url } = await startHttpServer(t, app)
   const headers = await headersFor('/orders')
   t.equal((await fetch(`${url}/orders`, { headers })).status, 200)
   t.equal((await fetch(`${url}/orders`, { headers })).status, 401, 'a replay')

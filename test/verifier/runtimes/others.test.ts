@@ -1,12 +1,12 @@
 import { join } from 'node:path'
 import t from 'tap'
+import { startHttpServer } from '../../support/http-server.ts'
 import { run } from '../../support/processes.ts'
 import { projectFolder } from '../../support/project.ts'
 import { runtime } from '../../support/runtimes.ts'
 import { claimsWith, makeKey, mint, now_s } from '../../support/tokens.ts'
 import { keyOf } from '../harness.ts'
 import { JwksServer, serve } from '../jwks-server.ts'
-import { listen } from '../listen.ts'
 import { FeedServer } from '../revocations/feed-server.ts'
 import { expectedAnswers, makeInput } from './harness.ts'
 import type { RuntimeInput } from './programs/all.ts'
@@ -45,7 +45,7 @@ for (const [name, { command, without = [] }] of Object.entries(runtimes)) {
     })
     const payload = claimsWith({ iss: keyServer.issuer, exp: now_s + 3600 })
     const feed = await FeedServer.open(t, keyOf('ES256'))
-    const revoke = await listen(t, async (_request, response) => {
+    const { url: revoke } = await startHttpServer(t, async (_request, response) => {
       await feed.add('session', 'session-1')
       response.end()
     })
