@@ -4,8 +4,15 @@ import { systemClock } from '../../core/clock.ts'
 import { CircuitBreaker } from '../circuit-breaker.ts'
 import { InFlightCalls, withDeadline } from '../in-flight-calls.ts'
 import type { TlsFiles } from '../server-url.ts'
-import { type ConnectionSettings, MemcachedConnection } from './connection.ts'
-import { fatalReason, isOutage, NoReplyError, TooSlowError, unavailable } from './errors.ts'
+import {
+  type ConnectionSettings,
+  fatalReason,
+  isOutage,
+  MemcachedConnection,
+  NoReplyError,
+  TooSlowError,
+  unavailable,
+} from './connection.ts'
 import type { Command, Reply } from './protocol.ts'
 import { type MemcachedTarget, nameOf, urlParser } from './url.ts'
 

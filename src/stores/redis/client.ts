@@ -7,22 +7,20 @@ import {
   type ConnectionFactory,
   type ConnectionRole,
   createConnectionFactory,
-  type RedisArguments,
-  type RedisConnection,
-  type RedisReply,
-  type Route,
-  reconnectDelay,
-} from './connection.ts'
-import {
   fatalReason,
   isDemoted,
   isErrorReply,
   isMissingReplicas,
   isTemporary,
   isUnknownScript,
+  type RedisArguments,
+  type RedisConnection,
+  type RedisReply,
+  type Route,
+  reconnectDelay,
   unavailable,
   withoutArguments,
-} from './errors.ts'
+} from './connection.ts'
 import { parseRedisUrl } from './url.ts'
 
 export interface RedisOptions {

@@ -10,7 +10,7 @@ import type {
 } from '../data-store.ts'
 import { Batcher } from './batcher.ts'
 import { type RedisCall, RedisClient } from './client.ts'
-import type { RedisReply } from './connection.ts'
+import { type RedisReply, unavailable } from './connection.ts'
 import {
   endedMark,
   endFieldsScript,
@@ -18,7 +18,6 @@ import {
   removeFieldScript,
   writeFieldsScript,
 } from './data-scripts.ts'
-import { unavailable } from './errors.ts'
 import { type ReplicaOptions, ReplicatedWriter } from './replicated-writer.ts'
 import { parseRedisUrl } from './url.ts'
 

@@ -1,5 +1,5 @@
 import type { RedisCall, RedisClient, RedisOptions } from './client.ts'
-import { unavailable } from './errors.ts'
+import { unavailable } from './connection.ts'
 
 export interface ReplicaOptions extends Omit<RedisOptions, 'hasReplicatedRole'> {
   /**
