@@ -189,7 +189,7 @@ export const oauthTokenResponse = z
   .meta({ id: 'OAuthTokenResponse', description: 'RFC 6749 §5.1, RFC 8693 §2.2.1.' })
 
 export const revoked = z
-  .undefined()
+  .object({})
   .meta({ description: 'The session has ended, or there was none (RFC 7009 §2.2).' })
 
 export const introspectionResponse = z

@@ -102,11 +102,12 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
         response: { 200: revoked, default: oauthError },
       },
     },
-    async (request, reply) => {
+    async (request) => {
       const form = formOf(request)
       const client = await authenticate(request, form)
       await oauth.inspection.revoke(client, requireParameter(form, 'token'), auditOf(request))
-      return reply.code(200).send(undefined)
+      // RFC 7009 §2.2: the body is ignored. Some clients refuse an answer that is not JSON.
+      return {}
     },
   )
 
