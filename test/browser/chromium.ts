@@ -8,12 +8,12 @@ import {
 } from 'playwright-core'
 import type { Test } from 'tap'
 
-/** What a page of these tests has as globals. */
+/** The globals of a page in these tests. */
 export interface PageGlobals {
   readonly auth: import('../../src/browser/types.ts').AuthClient
   /** The states that its listener was called with. */
   readonly heard: string[]
-  /** What its Content-Security-Policy has kept it from. */
+  /** The directives of its Content-Security-Policy that blocked something. */
   readonly violations: string[]
 }
 

@@ -17,7 +17,7 @@ async function refuses(t: Test, promise: Promise<unknown>, code: string): Promis
   await t.rejects(promise, { name: 'AuthClientError', code })
 }
 
-t.test('a user signs in, is seen to be, and signs out', async (t) => {
+t.test('a user signs in and out', async (t) => {
   const world = new World()
   const { client, heard } = world.open()
   t.same(client.state, { status: 'unknown' })
@@ -36,7 +36,7 @@ t.test('a user signs in, is seen to be, and signs out', async (t) => {
   t.same([...world.items], [], 'nothing is left')
 })
 
-t.test('the state is one frozen object for each change, as React wants it', async (t) => {
+t.test('the state is one frozen object per change, as React requires', async (t) => {
   const { world, tab } = await signedIn()
   const { client } = tab
   const seen = [client.state]
@@ -59,7 +59,7 @@ t.test('the state is one frozen object for each change, as React wants it', asyn
   t.ok([...seen, world.open().client.state].every(Object.isFrozen))
 })
 
-t.test('a page that may not call is told so, after one request without cookies', async (t) => {
+t.test('a page of a refused origin gets `origin_not_allowed`', async (t) => {
   const world = new World()
   const { client } = world.open()
   const asked: string[] = []
@@ -78,7 +78,7 @@ t.test('a page that may not call is told so, after one request without cookies',
   t.equal(client.state.status, 'unknown')
 })
 
-t.test('an issuer that is away is not taken for one that refuses', async (t) => {
+t.test('an unavailable issuer is not reported as a refusal', async (t) => {
   const world = new World()
   const { client } = world.open()
   let lost = 0
@@ -92,7 +92,7 @@ t.test('an issuer that is away is not taken for one that refuses', async (t) => 
   t.same(world.issuer.log, [], 'and nobody is signed in by the question')
 })
 
-t.test('the token goes to the origins that may have it, and nowhere else', async (t) => {
+t.test('the token is sent only to allowed origins', async (t) => {
   const world = new World()
   const api = 'https://api.example.com'
   const { client } = world.open({ origins: [api] })
@@ -113,7 +113,7 @@ t.test('the token goes to the origins that may have it, and nowhere else', async
   t.same(seen, ['token-0', 'token-0', null, null])
 })
 
-t.test('the next token is fetched before this one ends, and nobody waits for it', async (t) => {
+t.test('the token is refreshed in the background before it expires', async (t) => {
   const { world, tab } = await signedIn()
   await world.advance(245_000)
   t.equal(await world.until(tab.client.getAccessToken()), 'token-0')
@@ -122,7 +122,7 @@ t.test('the next token is fetched before this one ends, and nobody waits for it'
   t.equal(world.issuer.log.filter((line) => line.startsWith('refresh')).length, 1)
 })
 
-t.test('however many ask, one refresh is made', async (t) => {
+t.test('concurrent calls share one refresh', async (t) => {
   const { world, tab } = await signedIn()
   await world.advance(400_000)
   const tokens = Array.from({ length: 10 }, () => tab.client.getAccessToken())
@@ -151,7 +151,7 @@ t.test(
   },
 )
 
-t.test('a session that has ended elsewhere is noticed at the first 401', async (t) => {
+t.test('a session that ended elsewhere is noticed at the first 401', async (t) => {
   const { world, tab } = await signedIn()
   const other = world.open()
   await world.until(other.client.getAccessToken())
@@ -163,7 +163,7 @@ t.test('a session that has ended elsewhere is noticed at the first 401', async (
   t.equal(other.client.state.status, 'signed-out', 'and the other tabs are told')
 })
 
-t.test('the issuer being away signs nobody out', async (t) => {
+t.test('an outage of the issuer does not sign out the user', async (t) => {
   const { world, tab } = await signedIn()
   await world.advance(400_000)
   world.fate = () => 'request lost'
@@ -192,7 +192,7 @@ t.test(
   },
 )
 
-t.test('503 and 429 are asked again, after as long as they say', async (t) => {
+t.test('503 and 429 are retried after Retry-After', async (t) => {
   const { world, tab } = await signedIn()
   await world.advance(400_000)
   const wait = { headers: { 'retry-after': '7' } }
@@ -208,7 +208,7 @@ t.test('503 and 429 are asked again, after as long as they say', async (t) => {
   t.match(error, { code: 'overloaded', status: 503, retryAfterSeconds: 60 }, 'too long to wait')
 })
 
-t.test('back on the network, what waits goes on at once', async (t) => {
+t.test('a pause ends when the network is back', async (t) => {
   const { world, tab } = await signedIn()
   await world.advance(400_000)
   world.issuer.instead.push(problem(503, 'overloaded', { headers: { 'retry-after': '9' } }))
@@ -220,7 +220,7 @@ t.test('back on the network, what waits goes on at once', async (t) => {
   t.equal(await token, 'token-1')
 })
 
-t.test('an answer of something else than the issuer signs nobody out', async (t) => {
+t.test('a response of another server does not sign out the user', async (t) => {
   const { world, tab } = await signedIn()
   for (const answer of [{ status: 401 }, problem(403, 'origin_not_allowed'), { status: 404 }]) {
     await world.advance(400_000)
@@ -248,14 +248,14 @@ t.test(
   },
 )
 
-t.test('closed, it hears nothing more', async (t) => {
+t.test('a closed client receives no messages', async (t) => {
   const { world, tab } = await signedIn()
   tab.client.close()
   await world.until(tab.client.logout())
   t.same(tab.heard, ['signed-in'])
 })
 
-t.test('fetch and getAccessToken can be handed on', async (t) => {
+t.test('fetch and getAccessToken are bound', async (t) => {
   const { world, tab } = await signedIn()
   const { fetch, getAccessToken } = tab.client
   t.equal((await world.until(fetch(me))).status, 200)

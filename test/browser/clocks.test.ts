@@ -44,7 +44,7 @@ t.test(
   },
 )
 
-t.test('after hours of sleep the token is known to be old by the wall', async (t) => {
+t.test('after hours of sleep the wall clock reveals an old token', async (t) => {
   const { world, client } = await signedIn()
   await world.advance(8 * 3_600_000)
   world.sleptMs += 8 * 3_600_000
@@ -52,7 +52,7 @@ t.test('after hours of sleep the token is known to be old by the wall', async (t
   t.same(world.issuer.log, ['login ada-0', 'refresh rotated'])
 })
 
-t.test('where both clocks are fooled, a 401 says it', async (t) => {
+t.test('a 401 leads to a refresh if both clocks are wrong', async (t) => {
   const { world, client } = await signedIn()
   await world.advance(3_600_000)
   world.sleptMs += 3_500_000
@@ -60,7 +60,7 @@ t.test('where both clocks are fooled, a 401 says it', async (t) => {
   t.equal((await world.until(client.fetch(me))).status, 200)
 })
 
-t.test('the time that an answer took counts as age of its token', async (t) => {
+t.test('the time of the request counts as age of the token', async (t) => {
   const { world, client } = await signedIn()
   world.latencyMs = 3_000
   await world.advance(400_000)
@@ -68,7 +68,7 @@ t.test('the time that an answer took counts as age of its token', async (t) => {
   t.equal(expiryOf(client) - world.nowMs, 294_000)
 })
 
-t.test('a tab that hears of a token late knows its age', async (t) => {
+t.test('a tab that receives a token late knows its age', async (t) => {
   const { world, client } = await signedIn()
   const other = world.open()
   await world.until(other.client.getAccessToken())
@@ -80,7 +80,7 @@ t.test('a tab that hears of a token late knows its age', async (t) => {
   t.equal(expiryOf(other.client) - world.nowMs, 99_960)
 })
 
-t.test('tokens of two seconds are used, and replaced in time', async (t) => {
+t.test('tokens of two seconds are used and refreshed in time', async (t) => {
   const world = new World()
   world.issuer.accessTtl_s = 2
   const { client } = world.open()

@@ -11,7 +11,7 @@ function makeKeys() {
   return crypto.subtle.generateKey(algorithm, false, ['sign', 'verify'])
 }
 
-t.test('its proofs are those that the issuer and the verifiers accept', async (t) => {
+t.test('issuer and verifiers accept the proofs', async (t) => {
   const clock = new FakeClock()
   const prover = new DpopProver(makeKeys)
   const proofs = new DpopProofs({ ...dpopDefaults, clockToleranceSeconds: 5, clock })
@@ -32,7 +32,7 @@ t.test('a proof for a token has its hash', async (t) => {
   t.equal(parseDpopProof(proof).claims.ath, Buffer.from(digest).toString('base64url'))
 })
 
-t.test('keys that could not be had are asked for again', async (t) => {
+t.test('keys that failed to load are loaded again', async (t) => {
   let tries = 0
   const prover = new DpopProver(async () => {
     tries += 1

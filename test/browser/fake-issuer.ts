@@ -15,13 +15,13 @@ export interface FakeAnswer {
   readonly status: number
   readonly body?: unknown
   readonly headers?: Readonly<Record<string, string>>
-  /** What the cookie becomes; undefined leaves it as it is. */
+  /** The new cookie; undefined does not change it. */
   readonly cookie?: string | null
 }
 
 /** An issuer in memory: the real rule of rotation, and tokens that nobody has to verify. */
 export class FakeIssuer {
-  /** What it was asked, and what it did: `refresh rotated`. */
+  /** The calls and their outcomes, such as `refresh rotated`. */
   readonly log: string[] = []
   readonly keys: (string | null)[] = []
   accessTtl_s = 300

@@ -94,7 +94,7 @@ async function startNginx(t: Test, ports: { issuer: number; shop: number }) {
   })
 }
 
-t.test('the browser of these tests blocks the cookies of third parties', async (t) => {
+t.test('the browser of these tests blocks third-party cookies', async (t) => {
   front.hosts.set('tracker.example', ({ headers, url }, response) => {
     response.setHeader('access-control-allow-origin', headers.origin ?? '*')
     response.setHeader('access-control-allow-credentials', 'true')
@@ -149,7 +149,7 @@ t.test('one origin, the issuer behind a path', async (t) => {
   )
 })
 
-t.test('a sibling sub-domain, and one that is not allowed', async (t) => {
+t.test('a sibling subdomain, allowed and not allowed', async (t) => {
   const issuerUrl = 'https://auth.example.com'
   const issuer = await startIssuer(t, {
     GATEPASS_ISSUER: issuerUrl,
@@ -176,7 +176,7 @@ t.test('a sibling sub-domain, and one that is not allowed', async (t) => {
   )
 })
 
-t.test('another site: signed in until the reload', async (t) => {
+t.test('another site stays signed in until the reload', async (t) => {
   const issuerUrl = 'https://login.example.com'
   const issuer = await startIssuer(t, {
     GATEPASS_ISSUER: issuerUrl,

@@ -33,7 +33,7 @@ export async function startFront(t: Test, { cert, key }: Certificates) {
   return { port, hosts }
 }
 
-/** What becomes of a request on its way; `held` ones are never answered. */
+/** The fate of a request on its way. A `held` request never gets a response. */
 export type Fate = 'fine' | 'answer lost' | 'held'
 
 /** Passes requests on to a port of this machine; a fate is for a request, not for its preflight. */

@@ -2,9 +2,9 @@ import t from 'tap'
 import { browser } from '../../src/browser/platform.ts'
 import { until } from '../support/until.ts'
 
-/** What Node has of a browser: Web Locks and BroadcastChannel; it has no page and no storage. */
+/** Node has two features of a browser: Web Locks and BroadcastChannel. It has no page and no storage. */
 
-t.test('work is done withLock, one after the other', async (t) => {
+t.test('work under a lock runs one after the other', async (t) => {
   const seen: string[] = []
   const work = (name: string) => async () => {
     seen.push(`${name} begins`)
@@ -20,7 +20,7 @@ t.test('work is done withLock, one after the other', async (t) => {
   t.same(seen, ['a begins', 'a ends', 'b begins', 'b ends'])
 })
 
-t.test('who is stuck loses its turn after a while, and still gets its result', async (t) => {
+t.test('a stuck tab loses its lock after a while and still gets its result', async (t) => {
   let finish = (_result: string) => {}
   const stuck = browser.withLock(
     'stuck',
@@ -36,7 +36,7 @@ t.test('who is stuck loses its turn after a while, and still gets its result', a
   t.equal(await stuck, 'late')
 })
 
-t.test('work that fails lets the next one in', async (t) => {
+t.test('failed work releases the lock', async (t) => {
   const failing = browser.withLock('failing', 1_000, async () => {
     throw new Error('no')
   })
@@ -65,7 +65,7 @@ t.test(
   },
 )
 
-t.test('channels of one name hear one another, and not themselves', async (t) => {
+t.test("channels of one name receive each other's messages", async (t) => {
   const heard: unknown[] = []
   const one = browser.channel('name', (message) => heard.push(['one', message]))
   const two = browser.channel('name', (message) => heard.push(['two', message]))

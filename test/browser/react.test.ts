@@ -35,7 +35,7 @@ async function bundleApp(outfile: string): Promise<string> {
   return readFileSync(outfile, 'utf8')
 }
 
-t.test('a React component follows the state, and renders once for each change', async (t) => {
+t.test('a React component renders once for each change of the state', async (t) => {
   const certificates = makeCertificates(t, 'DNS:*.example.com')
   const front = await startFront(t, certificates)
   const issuer = await startIssuer(t, {

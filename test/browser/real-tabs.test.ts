@@ -76,7 +76,7 @@ async function crash(user: BrowserContext, page: Page): Promise<void> {
   await crashed
 }
 
-t.test('five tabs over many refreshes, a third of them lost: nobody is signed out', async (t) => {
+t.test('five tabs stay signed in while a third of all refreshes loses its response', async (t) => {
   const { tabs } = await withTabs(t, 5)
   const before = refreshes
   let count = 0
@@ -104,7 +104,7 @@ t.test('five tabs over many refreshes, a third of them lost: nobody is signed ou
   t.equal(issuer.audit('refresh.reused'), 0)
 })
 
-t.test('a tab that crashes while it has the lock lets the next one in at once', async (t) => {
+t.test('a tab that crashes releases its lock', async (t) => {
   const { user, first, last } = await withTabs(t, 2)
   await pass(1_100)
   const isHeld = holdNextRefresh()
@@ -120,21 +120,18 @@ t.test('a tab that crashes while it has the lock lets the next one in at once', 
   t.equal(await waiting, 200)
 })
 
-t.test(
-  'one that crashed long ago, and whose answer was lost, is made up for by its key',
-  async (t) => {
-    const { user, first } = await withTabs(t, 1)
-    await pass(1_100)
-    const isHeld = holdNextRefresh()
-    call(first).catch(() => {})
-    await isHeld
-    await pass(graceMs + 200)
-    await crash(user, first)
-    const next = await openTab(user, app)
-    t.equal(await call(next), 200)
-    t.equal(issuer.audit('refresh.reused'), 0)
-  },
-)
+t.test('the key of a crashed tab repeats its refresh after the grace period', async (t) => {
+  const { user, first } = await withTabs(t, 1)
+  await pass(1_100)
+  const isHeld = holdNextRefresh()
+  call(first).catch(() => {})
+  await isHeld
+  await pass(graceMs + 200)
+  await crash(user, first)
+  const next = await openTab(user, app)
+  t.equal(await call(next), 200)
+  t.equal(issuer.audit('refresh.reused'), 0)
+})
 
 t.test('a reload in the middle of a refresh', async (t) => {
   const { first } = await withTabs(t, 1)
@@ -148,7 +145,7 @@ t.test('a reload in the middle of a refresh', async (t) => {
   t.equal(issuer.audit('refresh.reused'), 0)
 })
 
-t.test('a sign-out is seen by the other tab', async (t) => {
+t.test('the other tab receives a sign-out', async (t) => {
   const { first, last } = await withTabs(t, 2)
   await first.evaluate('auth.logout()')
   await last.waitForFunction("auth.state.status === 'signed-out'")
@@ -158,7 +155,7 @@ t.test('a sign-out is seen by the other tab', async (t) => {
   t.equal(await last.evaluate('auth.user()'), null)
 })
 
-t.test('sleep and wake: a frozen tab holds up nobody, and knows what it missed', async (t) => {
+t.test('a frozen tab blocks no other tab and notices a sign-out when it wakes', async (t) => {
   const { user, first, last } = await withTabs(t, 2)
   const devtools = await user.newCDPSession(first)
   await devtools.send('Page.setWebLifecycleState', { state: 'frozen' })
@@ -180,7 +177,7 @@ async function leaveAndReturn(page: Page, meanwhile: () => Promise<unknown>): Pr
   await page.goBack({ waitUntil: 'commit' })
 }
 
-t.test('back from the back/forward cache the client goes on', async (t) => {
+t.test('the client continues after the back/forward cache', async (t) => {
   const { first } = await withTabs(t, 1)
   const before = refreshes
   await leaveAndReturn(first, () => pass(1_100))
@@ -190,7 +187,7 @@ t.test('back from the back/forward cache the client goes on', async (t) => {
   t.equal(await first.evaluate("heard.includes('signed-out')"), false)
 })
 
-t.test('signed out by another device meanwhile, it finds out when it is back', async (t) => {
+t.test('a page in the back/forward cache notices a sign-out by another device', async (t) => {
   const { first } = await withTabs(t, 1)
   const token: string = await first.evaluate('auth.getAccessToken()')
   await leaveAndReturn(first, async () => {
@@ -206,7 +203,7 @@ t.test('signed out by another device meanwhile, it finds out when it is back', a
   t.equal(await first.evaluate('heard.at(-1)'), 'signed-out')
 })
 
-t.test('signed out in another tab meanwhile, it is as well', async (t) => {
+t.test('a page in the back/forward cache notices a sign-out in another tab', async (t) => {
   const { first, last } = await withTabs(t, 2)
   await leaveAndReturn(first, () => last.evaluate('auth.logout()'))
   // A message for a page that is kept makes the browser drop it: it is loaded anew.

@@ -2,7 +2,7 @@ import t from 'tap'
 import fc from '../support/properties.ts'
 import { type Fate, issuerUrl, type Tab, World } from './world.ts'
 
-/** Whatever becomes of tabs, requests and time: an honest browser is never signed out. */
+/** An honest browser is never signed out, in any order of tabs, lost requests and time. */
 
 const me = `${issuerUrl}/me`
 const tabsMax = 5
@@ -98,7 +98,7 @@ async function live(steps: readonly Step[], graceMs: number, accessTtl_s: number
   return { bad, signedOut: heard.includes('signed-out'), status: last.status }
 }
 
-t.test('nobody is signed out', async (t) => {
+t.test('no honest browser is signed out', async (t) => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(step, { minLength: 5, maxLength: 40 }),

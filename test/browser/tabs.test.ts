@@ -12,13 +12,13 @@ async function withTabs(count: number, world = new World()) {
   return { world, tabs, first }
 }
 
-t.test('a sign-in in one tab is one in all of them, without a request', async (t) => {
+t.test('a sign-in in one tab signs in all tabs without a request', async (t) => {
   const { world, tabs } = await withTabs(5)
   for (const { client } of tabs) t.equal(await world.until(client.getAccessToken()), 'token-0')
   t.same(world.issuer.log, ['login ada-0'])
 })
 
-t.test('five tabs that need a token at once make one refresh', async (t) => {
+t.test('five tabs that need a token share one refresh', async (t) => {
   const { world, tabs } = await withTabs(5)
   await world.advance(400_000)
   const tokens = tabs.map(({ client }) => client.getAccessToken())
@@ -26,7 +26,7 @@ t.test('five tabs that need a token at once make one refresh', async (t) => {
   t.same(world.issuer.log, ['login ada-0', 'refresh rotated'])
 })
 
-t.test('a sign-out is seen by the other tabs, and by what they are about to do', async (t) => {
+t.test('a sign-out reaches the other tabs and their pending calls', async (t) => {
   const { world, tabs, first } = await withTabs(3)
   const [, second, third] = tabs
   await world.advance(400_000)
@@ -40,7 +40,7 @@ t.test('a sign-out is seen by the other tabs, and by what they are about to do',
   t.equal(await world.until(world.open().client.getAccessToken()), null)
 })
 
-t.test('a sign-out that the issuer has not heard of holds, and reaches it later', async (t) => {
+t.test('an unconfirmed sign-out holds, and reaches the issuer later', async (t) => {
   const { world, first } = await withTabs(1)
   world.fate = () => 'request lost'
   await t.rejects(world.until(first.client.logout()), { code: 'issuer_unreachable' })
@@ -60,7 +60,7 @@ t.test('a sign-out that the issuer has not heard of holds, and reaches it later'
   t.notOk(world.issuer.log.some((line) => line.startsWith('refresh')))
 })
 
-t.test('who signs in again after such a sign-out stays in', async (t) => {
+t.test('a sign-in after an unconfirmed sign-out is kept', async (t) => {
   const { world, first } = await withTabs(1)
   world.fate = () => 'request lost'
   await t.rejects(world.until(first.client.logout()))
@@ -79,7 +79,7 @@ t.test('sign-out on all devices', async (t) => {
   t.same(world.issuer.liveSessions, [])
 })
 
-t.test('somebody else signs in, in another tab: all tabs are theirs', async (t) => {
+t.test('a sign-in of another user in one tab changes all tabs', async (t) => {
   const { world, tabs } = await withTabs(3)
   const [, second, third] = tabs
   await world.until(second?.client.login({ ...ada, username: 'bob' }) ?? Promise.reject())
@@ -105,7 +105,7 @@ t.test(
   },
 )
 
-t.test('each attempt has a key of its own, which no other session had', async (t) => {
+t.test('each refresh has its own key', async (t) => {
   const { world, first } = await withTabs(1)
   for (let n = 0; n < 3; n++) {
     await world.advance(400_000)
@@ -117,7 +117,7 @@ t.test('each attempt has a key of its own, which no other session had', async (t
   t.equal(new Set(world.issuer.keys).size, 4)
 })
 
-t.test('a tab that is killed while it has the lock holds up nobody', async (t) => {
+t.test('a tab that is killed with the lock blocks no other tab', async (t) => {
   const { world, tabs, first } = await withTabs(2)
   await world.advance(400_000)
   world.fate = () => 'answer lost'
@@ -133,7 +133,7 @@ t.test('a tab that is killed while it has the lock holds up nobody', async (t) =
   t.ok(world.nowMs - beforeMs < 100)
 })
 
-t.test('one that is frozen with it, for 5 seconds', async (t) => {
+t.test('a tab that is frozen with the lock blocks others for 5 seconds', async (t) => {
   const { world, tabs, first } = await withTabs(2)
   await world.advance(400_000)
   const frozen = first.client.getAccessToken()
@@ -150,22 +150,25 @@ t.test('one that is frozen with it, for 5 seconds', async (t) => {
   t.notOk(world.issuer.log.includes('refresh reused'))
 })
 
-t.test('a frozen tab hears of a sign-out when it thaws, and one in the cache asks', async (t) => {
-  const { world, tabs, first } = await withTabs(3)
-  const [, frozen, cached] = tabs
-  frozen?.freeze()
-  if (cached) cached.receive = () => {}
-  await world.until(first.client.logout())
-  await world.advance(3_600_000)
-  frozen?.thaw()
-  t.equal(frozen?.client.state.status, 'signed-out')
-  t.equal(cached?.client.state.status, 'signed-in')
-  cached?.wake(true)
-  await world.advance(1_000)
-  t.equal(cached?.client.state.status, 'signed-out')
-})
+t.test(
+  'a frozen tab receives a sign-out when it thaws; a cached tab asks the issuer',
+  async (t) => {
+    const { world, tabs, first } = await withTabs(3)
+    const [, frozen, cached] = tabs
+    frozen?.freeze()
+    if (cached) cached.receive = () => {}
+    await world.until(first.client.logout())
+    await world.advance(3_600_000)
+    frozen?.thaw()
+    t.equal(frozen?.client.state.status, 'signed-out')
+    t.equal(cached?.client.state.status, 'signed-in')
+    cached?.wake(true)
+    await world.advance(1_000)
+    t.equal(cached?.client.state.status, 'signed-out')
+  },
+)
 
-t.test('without locks and storage, as some private modes have it, all of this works', async (t) => {
+t.test('everything works without locks and storage', async (t) => {
   const world = new World()
   world.hasLocks = false
   world.hasStorage = false

@@ -5,7 +5,7 @@ import { type FakeAnswer, FakeIssuer } from './fake-issuer.ts'
 
 export const issuerUrl = 'https://auth.example.com'
 
-/** What becomes of a request: it never arrives, its answer does not, or it arrives twice. */
+/** The fate of a request: it never arrives, its response is lost, or it arrives twice. */
 export type Fate = 'fine' | 'request lost' | 'answer lost' | 'copied'
 
 /** How much later the second copy of a request arrives. Nobody reads its answer. */
@@ -24,7 +24,7 @@ export async function settle(): Promise<void> {
 /** A browser with one origin, its tabs, a network and an issuer; its time stands still. */
 export class World {
   nowMs = Date.UTC(2026, 0, 1)
-  /** What the wall clock of the machine is off by. */
+  /** The error of the machine's wall clock. */
   wallOffMs = 0
   /** How long the machine has slept: its monotonic clock has not noticed. */
   sleptMs = 0
@@ -91,7 +91,7 @@ export class World {
 
 export class Tab {
   readonly client: Client
-  /** What the listener has heard: `signed-in`, `signed-out`. */
+  /** The states that the listener received: `signed-in`, `signed-out`. */
   readonly heard: string[] = []
   wake: (wasAway: boolean) => void = () => {}
   readonly #world: World

@@ -40,7 +40,7 @@ t.test('wrong usage exits with 2, and suggests', async (t) => {
   t.equal((await run(t, ['config', '--role', 'cook'], { cwd })).code, 2)
 })
 
-t.test('a bad configuration lists all its problems and exits with 2', async (t) => {
+t.test('an invalid configuration lists all problems and exits with 2', async (t) => {
   const bad = { GATEPASS_PORT: 'x', GATEPASS_COOKIE_SECURE: 'false' }
   const { code, stderr } = await run(t, ['issuer'], { cwd: t.testdir(), env: bad })
   t.equal(code, 2)
@@ -49,7 +49,7 @@ t.test('a bad configuration lists all its problems and exits with 2', async (t) 
   t.notMatch(stderr, /^ +at /m)
 })
 
-t.test('a missing secret refuses to start outside dev', async (t) => {
+t.test('outside dev, a missing secret prevents startup', async (t) => {
   for (const mode of ['production', 'development']) {
     const env = { GATEPASS_MODE: mode }
     const { code, stderr } = await run(t, ['issuer'], { cwd: t.testdir(), env })
@@ -80,7 +80,7 @@ t.test('config shows value, unit and source, and hides secrets', async (t) => {
   t.notMatch(verifier.stdout, /GATEPASS_SECRET/)
 })
 
-t.test('what mints no token needs no secret', async (t) => {
+t.test('commands that issue no tokens need no secret', async (t) => {
   const cwd = t.testdir()
   for (const args of [['users', 'list'], ['keys', 'list'], ['migrate'], ['config']]) {
     t.equal((await run(t, args, { cwd })).code, 0, args.join(' '))
@@ -112,35 +112,38 @@ t.test('users: add, list, passwd, disable, enable', async (t) => {
   t.match((await users(['list'])).stdout, /^LOGIN_NAME +SUB +DISABLED/)
 })
 
-t.test('users import: good lines are in, each bad line is named by its number', async (t) => {
-  const cwd = t.testdir()
-  const bcrypt = '$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'
-  const lines = [
-    JSON.stringify({ login_name: 'ada', password_hash: bcrypt, attributes: { name: 'Ada' } }),
-    '{"login_name": "bob"',
-    JSON.stringify({ login_name: 'ADA', password_hash: bcrypt }),
-    JSON.stringify({ login_name: 'eve', password_hash: 'md5:1234' }),
-    JSON.stringify({ login_name: 'max', password_hash: bcrypt }),
-  ]
-  writeFileSync(join(cwd, 'users.ndjson'), lines.join('\n'))
-  const fromFile = await run(t, ['users', 'import', 'users.ndjson'], { cwd, env })
-  t.equal(fromFile.code, 1)
-  t.equal(fromFile.stdout, '2 imported, 1 skipped (the user exists), 2 invalid lines\n')
-  t.match(fromFile.stderr, /^line 2: /m)
-  t.match(fromFile.stderr, /^line 4: /m)
-  t.match(fromFile.stderr, /5 lines read \(100 %\)/)
-  t.notMatch(fromFile.stderr, /md5:1234/)
+t.test(
+  'users import: valid lines are imported, each invalid line is reported by number',
+  async (t) => {
+    const cwd = t.testdir()
+    const bcrypt = '$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'
+    const lines = [
+      JSON.stringify({ login_name: 'ada', password_hash: bcrypt, attributes: { name: 'Ada' } }),
+      '{"login_name": "bob"',
+      JSON.stringify({ login_name: 'ADA', password_hash: bcrypt }),
+      JSON.stringify({ login_name: 'eve', password_hash: 'md5:1234' }),
+      JSON.stringify({ login_name: 'max', password_hash: bcrypt }),
+    ]
+    writeFileSync(join(cwd, 'users.ndjson'), lines.join('\n'))
+    const fromFile = await run(t, ['users', 'import', 'users.ndjson'], { cwd, env })
+    t.equal(fromFile.code, 1)
+    t.equal(fromFile.stdout, '2 imported, 1 skipped (the user exists), 2 invalid lines\n')
+    t.match(fromFile.stderr, /^line 2: /m)
+    t.match(fromFile.stderr, /^line 4: /m)
+    t.match(fromFile.stderr, /5 lines read \(100 %\)/)
+    t.notMatch(fromFile.stderr, /md5:1234/)
 
-  const input = JSON.stringify({ login_name: 'zoe', password_hash: bcrypt })
-  const piped = await run(t, ['users', 'import', '-', '--json'], { cwd, env, input })
-  t.equal(piped.code, 0)
-  t.same(JSON.parse(piped.stdout), { imported: 1, skipped: 0, bad: 0 })
-  const missing = await run(t, ['users', 'import', 'missing.ndjson'], { cwd, env })
-  t.equal(missing.code, 1)
-  t.match(missing.stderr, /no such file/)
-})
+    const input = JSON.stringify({ login_name: 'zoe', password_hash: bcrypt })
+    const piped = await run(t, ['users', 'import', '-', '--json'], { cwd, env, input })
+    t.equal(piped.code, 0)
+    t.same(JSON.parse(piped.stdout), { imported: 1, skipped: 0, bad: 0 })
+    const missing = await run(t, ['users', 'import', 'missing.ndjson'], { cwd, env })
+    t.equal(missing.code, 1)
+    t.match(missing.stderr, /no such file/)
+  },
+)
 
-t.test('keys list makes none; keys rotate publishes one that signs later', async (t) => {
+t.test('keys list creates no key; keys rotate publishes a key that signs later', async (t) => {
   const cwd = t.testdir()
   const keys = (args: string[]) => run(t, ['keys', ...args], { cwd, env })
   t.equal((await keys(['list'])).stdout, 'none\n')
@@ -155,7 +158,7 @@ t.test('keys list makes none; keys rotate publishes one that signs later', async
   t.notMatch(JSON.stringify(listed), /"d"|private/)
 })
 
-t.test('migrate says what is up to date, however often', async (t) => {
+t.test('migrate can run repeatedly', async (t) => {
   const cwd = t.testdir()
   for (let n = 0; n < 2; n++) {
     const { code, stdout } = await run(t, ['migrate'], { cwd, env })

@@ -17,7 +17,7 @@ const quick = {
 }
 const password = 'correct horse battery staple'
 
-/** The services in one folder. Verifiers hear of no revocation: here it is the data that must go. */
+/** The services in one folder. The verifiers do not follow revocations: these tests are about the data. */
 async function startServices(t: Test, settings: Record<string, string> = {}) {
   const cwd = outsideFolder(t)
   const audience = { GATEPASS_AUDIENCE: 'https://api.example.com' }
@@ -114,48 +114,51 @@ async function signOutOne(t: Test, { startIssuer, startVerifier }: Services) {
   return { issuer, one, two, mine, other, cart, signOut }
 }
 
-t.test('every replica has the data; sign-out ends that of the session alone', async (t) => {
-  const services = await startServices(t)
-  const { command, cwd, env } = services
-  const { issuer, one, two, other, cart, signOut } = await signOutOne(t, services)
-  const without = { cwd, env: { ...env, GATEPASS_DATA_SECRET: 'e'.repeat(43) } }
-  const [exported, blind] = await Promise.all([
-    command('data', 'export', '--user', 'ADA', '--json'),
-    run(t, ['data', 'export', '--user', 'ada'], without),
-  ])
-  t.equal(exported.code, 0, exported.stderr)
-  const rows = (JSON.parse(exported.stdout) as { scope: string; value: unknown }[]).map(
-    ({ scope, value }) => `${scope} ${JSON.stringify(value)}`,
-  )
-  t.same(rows.sort(), ['session ["hat"]', 'session ["shirt"]', 'user "dark"'])
-  t.equal(blind.code, 1)
-  t.match(blind.stderr, /could not be decrypted and are missing: 3\./)
-  await signOut()
+t.test(
+  'every replica reads the data; a sign-out deletes only the data of its session',
+  async (t) => {
+    const services = await startServices(t)
+    const { command, cwd, env } = services
+    const { issuer, one, two, other, cart, signOut } = await signOutOne(t, services)
+    const without = { cwd, env: { ...env, GATEPASS_DATA_SECRET: 'e'.repeat(43) } }
+    const [exported, blind] = await Promise.all([
+      command('data', 'export', '--user', 'ADA', '--json'),
+      run(t, ['data', 'export', '--user', 'ada'], without),
+    ])
+    t.equal(exported.code, 0, exported.stderr)
+    const rows = (JSON.parse(exported.stdout) as { scope: string; value: unknown }[]).map(
+      ({ scope, value }) => `${scope} ${JSON.stringify(value)}`,
+    )
+    t.same(rows.sort(), ['session ["hat"]', 'session ["shirt"]', 'user "dark"'])
+    t.equal(blind.code, 1)
+    t.match(blind.stderr, /could not be decrypted and are missing: 3\./)
+    await signOut()
 
-  const erased = await command('data', 'erase', '--user', 'ada')
-  t.equal(erased.code, 0, erased.stderr)
-  t.match(erased.stderr, /of 1 active session\./)
-  t.equal((await other.get(`${two.at}/data/user/theme`)).status, 404)
-  t.equal((await other.get(`${two.at}${cart}`)).status, 404)
-  t.equal((await other.put(`${two.at}${cart}`, 1)).status, 201, 'still signed in')
-  const [nobody, migrated] = await Promise.all([
-    command('data', 'erase', '--user', 'nobody'),
-    command('migrate'),
-  ])
-  t.equal(nobody.code, 1)
-  t.match(migrated.stdout, /^data: up to date/m)
+    const erased = await command('data', 'erase', '--user', 'ada')
+    t.equal(erased.code, 0, erased.stderr)
+    t.match(erased.stderr, /of 1 active session\./)
+    t.equal((await other.get(`${two.at}/data/user/theme`)).status, 404)
+    t.equal((await other.get(`${two.at}${cart}`)).status, 404)
+    t.equal((await other.put(`${two.at}${cart}`, 1)).status, 201, 'still signed in')
+    const [nobody, migrated] = await Promise.all([
+      command('data', 'erase', '--user', 'nobody'),
+      command('migrate'),
+    ])
+    t.equal(nobody.code, 1)
+    t.match(migrated.stdout, /^data: up to date/m)
 
-  // From the command line, where no issuer is asked.
-  const late = dataOf(await login(issuer.at))
-  await late.put(`${one.at}${cart}`, 1)
-  t.equal((await command('users', 'disable', 'ada')).code, 0)
-  const areGone = async () =>
-    (await other.get(`${one.at}${cart}`)).status === 404 &&
-    (await late.get(`${one.at}${cart}`)).status === 404
-  await until('all of them have ended', areGone)
-})
+    // From the command line, where no issuer is asked.
+    const late = dataOf(await login(issuer.at))
+    await late.put(`${one.at}${cart}`, 1)
+    t.equal((await command('users', 'disable', 'ada')).code, 0)
+    const areGone = async () =>
+      (await other.get(`${one.at}${cart}`)).status === 404 &&
+      (await late.get(`${one.at}${cart}`)).status === 404
+    await until('all of them have ended', areGone)
+  },
+)
 
-t.test('so it is on memcached', async (t) => {
+t.test('session data on Memcached', async (t) => {
   const [first, second] = await Promise.all([startMemcached(t), startMemcached(t)])
   const GATEPASS_DATA_URL = urlOf([first.port, second.port])
   const services = await startServices(t, { GATEPASS_DATA_URL })
@@ -176,44 +179,47 @@ t.test('so it is on memcached', async (t) => {
   t.match(failed.stderr, /store_unavailable/)
 })
 
-t.test('a store that is away at the logout, and an issuer that dies, end it later', async (t) => {
-  const redis = await startRedis(t)
-  const { startIssuer, startVerifier } = await startServices(t, { GATEPASS_DATA_URL: redis.url })
-  // A sign-out that waited for the store would take this long.
-  const deadlineMs = 10_000
-  const issuer = await startIssuer({ GATEPASS_DATA_DEADLINE_MS: String(deadlineMs) })
-  const verifier = await startVerifier(issuer.at)
-  const cart = `${verifier.at}/data/session/cart`
-  const all: Tokens[] = []
-  for (let n = 0; n < 3; n++) {
-    const tokens = await login(issuer.at)
-    t.equal((await dataOf(tokens).put(cart, n)).status, 201)
-    all.push(tokens)
-  }
-  const [first, second] = all as [Tokens, Tokens]
-  redis.freeze()
-  const startedAtMs = performance.now()
-  t.equal((await post(`${issuer.at}/logout`, { refresh_token: first.refresh_token })).status, 204)
-  t.ok(performance.now() - startedAtMs < deadlineMs, 'the sign-out does not wait for the store')
-  const { authorization } = dataOf(second)
-  t.equal((await post(`${issuer.at}/logout/all`, {}, { authorization })).status, 204)
-  const silent = await dataOf(first).get(cart)
-  t.equal(silent.status, 503)
-  t.ok(silent.headers.has('retry-after'))
-  await issuer.process.stop('SIGKILL')
-  redis.thaw()
-  const isThere = async () => (await dataOf(first).get(cart)).status === 200
-  await until('the store answers, and has it still', isThere)
-  await startIssuer()
-  for (const tokens of all) {
-    const isGone = async () => (await dataOf(tokens).get(cart)).status === 404
-    await until('the data has ended', isGone)
-    t.equal((await dataOf(tokens).put(cart, 1)).status, 401)
-  }
-  await verifier.process.stop()
-})
+t.test(
+  'data is deleted later if the store is unavailable at sign-out and the issuer dies',
+  async (t) => {
+    const redis = await startRedis(t)
+    const { startIssuer, startVerifier } = await startServices(t, { GATEPASS_DATA_URL: redis.url })
+    // A sign-out that waited for the store would take this long.
+    const deadlineMs = 10_000
+    const issuer = await startIssuer({ GATEPASS_DATA_DEADLINE_MS: String(deadlineMs) })
+    const verifier = await startVerifier(issuer.at)
+    const cart = `${verifier.at}/data/session/cart`
+    const all: Tokens[] = []
+    for (let n = 0; n < 3; n++) {
+      const tokens = await login(issuer.at)
+      t.equal((await dataOf(tokens).put(cart, n)).status, 201)
+      all.push(tokens)
+    }
+    const [first, second] = all as [Tokens, Tokens]
+    redis.freeze()
+    const startedAtMs = performance.now()
+    t.equal((await post(`${issuer.at}/logout`, { refresh_token: first.refresh_token })).status, 204)
+    t.ok(performance.now() - startedAtMs < deadlineMs, 'the sign-out does not wait for the store')
+    const { authorization } = dataOf(second)
+    t.equal((await post(`${issuer.at}/logout/all`, {}, { authorization })).status, 204)
+    const silent = await dataOf(first).get(cart)
+    t.equal(silent.status, 503)
+    t.ok(silent.headers.has('retry-after'))
+    await issuer.process.stop('SIGKILL')
+    redis.thaw()
+    const isThere = async () => (await dataOf(first).get(cart)).status === 200
+    await until('the store answers, and has it still', isThere)
+    await startIssuer()
+    for (const tokens of all) {
+      const isGone = async () => (await dataOf(tokens).get(cart)).status === 404
+      await until('the data has ended', isGone)
+      t.equal((await dataOf(tokens).put(cart, 1)).status, 401)
+    }
+    await verifier.process.stop()
+  },
+)
 
-t.test('services start without their store of session data', async (t) => {
+t.test('services start while the store of session data is unavailable', async (t) => {
   const { startIssuer, startVerifier } = await startServices(t, {
     GATEPASS_DATA_URL: 'redis://127.0.0.1:1',
   })
@@ -227,7 +233,7 @@ t.test('services start without their store of session data', async (t) => {
   t.equal(await issuer.process.stop(), 0)
 })
 
-t.test('what is unsafe does not start', async (t) => {
+t.test('unsafe settings prevent startup', async (t) => {
   const cwd = t.testdir()
   const start = (args: string[], env: Record<string, string> = {}) =>
     run(t, args, { cwd, env: { ...quick, ...env } })

@@ -61,7 +61,7 @@ function isAlive(pid: number): boolean {
   return existsSync(`/proc/${pid}`)
 }
 
-t.test('replicas die, come and go while requests go on', async (t) => {
+t.test('replicas are killed and added while requests continue', async (t) => {
   const cwd = t.testdir()
   const { dev, password, issuer } = await startDev(t, { cwd })
   const caller = new Caller(issuer)
@@ -133,7 +133,7 @@ t.test('replicas die, come and go while requests go on', async (t) => {
   for (const name of ['issuer', 'verifier-4']) t.notOk(isAlive(pidOf(cwd, name)), name)
 })
 
-t.test('it can be turned off, and `gatepass issuer` has none', async (t) => {
+t.test('the playground can be disabled, and `gatepass issuer` has none', async (t) => {
   const cwd = t.testdir()
   const { dev, issuer } = await startDev(t, { cwd, env: { GATEPASS_PLAYGROUND: 'false' } })
   t.equal((await fetch(`${issuer}/`)).status, 404)

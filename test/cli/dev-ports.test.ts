@@ -12,7 +12,7 @@ async function take(t: Test, port: number): Promise<void> {
   t.teardown(() => server.close())
 }
 
-/** What is said of a base port; '' if it will do. */
+/** The error message for a base port; '' if all ports are free. */
 async function refusal(port: number, script?: string): Promise<string> {
   try {
     await requireFreePorts({ env: { npm_lifecycle_event: script } }, host, port)
@@ -22,7 +22,7 @@ async function refusal(port: number, script?: string): Promise<string> {
   }
 }
 
-t.test('a busy port is named, and the command with one that is free', async (t) => {
+t.test('the error names a busy port and a command with a free port', async (t) => {
   const port = await freeBasePort()
   t.equal(await refusal(port), '')
   await take(t, port + 101)
@@ -37,7 +37,7 @@ t.test('a busy port is named, and the command with one that is free', async (t) 
   }
 })
 
-t.test('of several busy ports all are named', async (t) => {
+t.test('the error names all busy ports', async (t) => {
   const port = await freeBasePort()
   for (const above of [1, 201, 1100]) await take(t, port + above)
   const told = await refusal(port)
@@ -45,7 +45,7 @@ t.test('of several busy ports all are named', async (t) => {
   t.not(Number(/\d+$/.exec(told)?.[0]), port + 1000, 'which is busy too')
 })
 
-t.test('a host that is none of this machine is for the process to tell', async (t) => {
+t.test('an address of another machine is left to the process that listens', async (t) => {
   await requireFreePorts({ env: {} }, '203.0.113.1', await freeBasePort())
   t.pass('nothing is said')
 })

@@ -90,7 +90,7 @@ t.test('a second start keeps users, sessions and keys', async (t) => {
   t.equal(refreshed.status, 200)
 })
 
-t.test('what it keeps is readable by its owner only', async (t) => {
+t.test('the state folder is readable by its owner only', async (t) => {
   const cwd = t.testdir()
   const { dev } = await startDev(t, { cwd })
   await dev.stop()
@@ -104,7 +104,7 @@ t.test('what it keeps is readable by its owner only', async (t) => {
   t.equal(readFileSync(join(cwd, '.gatepass/secret'), 'utf8').trim().length, 43)
 })
 
-t.test('a port in use is a plain sentence, and nothing is left running', async (t) => {
+t.test('a busy port is reported, and no process is left running', async (t) => {
   const port = await freeBasePort()
   const taken = createServer().listen(port, '127.0.0.1')
   await once(taken, 'listening')
@@ -117,7 +117,7 @@ t.test('a port in use is a plain sentence, and nothing is left running', async (
   t.ok(await isFree(port + 200))
 })
 
-t.test('when one process dies the others end, and it is said', async (t) => {
+t.test('when one process dies, the others stop and a message names it', async (t) => {
   const cwd = t.testdir()
   const port = await freeBasePort()
   const { dev } = await startDev(t, { cwd, port })

@@ -157,10 +157,10 @@ async function survives(t: Test, disk: Disk): Promise<void> {
   t.equal(await issuer.stop(), 0, 'the process has lived through it')
 }
 
-t.test('a disk that is full costs time, and no session', async (t) => {
+t.test('a full disk delays requests and loses no session', async (t) => {
   const disk = smallDisk(t, '48m')
   if (disk === null) t.pass('where a file system can be mounted', { skip: true })
   else await survives(t, disk)
 })
 
-t.test('nor does a limit on what the process may write', (t) => survives(t, limitedDisk(t)))
+t.test('a quota delays requests and loses no session', (t) => survives(t, limitedDisk(t)))

@@ -27,7 +27,7 @@ function postOf(path: string, body: object): string {
   return `POST ${path} HTTP/1.1\r\nHost: x\r\n${headers}\r\n\r\n${text}`
 }
 
-t.test('while it drains each answer is as ever, and closes its connection', async (t) => {
+t.test('while draining, each request is answered and closes its connection', async (t) => {
   const cwd = t.testdir()
   await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
   const issuer = await start(t, 'issuer', cwd, drain)
@@ -69,7 +69,7 @@ t.test('while it drains each answer is as ever, and closes its connection', asyn
   }
 })
 
-t.test('no idle connection holds it up: neither one that was used nor a silent one', async (t) => {
+t.test('idle connections do not delay the shutdown', async (t) => {
   const { process, port } = await start(t, 'issuer', t.testdir())
   const [used, silent] = [new RawClient(t, port), new RawClient(t, port)]
   await used.ask(jwks)

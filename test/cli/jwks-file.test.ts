@@ -7,7 +7,7 @@ import { JwksServer, serve } from '../verifier/jwks-server.ts'
 
 const anyPort = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: '0' }
 
-t.test('a verifier keeps its keys in a file, and starts from it without an issuer', async (t) => {
+t.test('a verifier saves its keys in a file and starts from it without an issuer', async (t) => {
   const key = makeKey('ES256')
   const server = await JwksServer.open(t, serve([key]))
   const cwd = t.testdir()

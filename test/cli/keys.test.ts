@@ -55,7 +55,7 @@ function keyFiles(cwd: string): string[] {
   return readdirSync(folder).map((file) => readFileSync(join(folder, file), 'utf8'))
 }
 
-t.test('a key that got out is revoked on every replica at once', async (t) => {
+t.test('a compromised key is revoked on every replica', async (t) => {
   const cwd = t.testdir()
   await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
   const replicas = [await startIssuer(t, cwd), await startIssuer(t, cwd)]
@@ -95,7 +95,7 @@ t.test('a key that got out is revoked on every replica at once', async (t) => {
   ])
 })
 
-t.test('keys are revoked by kid or name, again too, and said in plain words', async (t) => {
+t.test('keys are revoked by kid or name, repeatedly', async (t) => {
   const cwd = t.testdir()
   await keys(t, cwd, ['rotate'])
   const [active, pending] = await listKeys(t, cwd)
@@ -116,7 +116,7 @@ t.test('keys are revoked by kid or name, again too, and said in plain words', as
   t.match(unknown.stderr, /There is no key nothing. "gatepass keys list" shows all keys/)
 })
 
-t.test('when verifiers can not be told it is said, and done again', async (t) => {
+t.test('when verifiers cannot be notified, the command fails and can run again', async (t) => {
   const cwd = t.testdir({ blocked: '' })
   await keys(t, cwd, ['rotate'])
   const [{ kid } = { kid: '' }] = await listKeys(t, cwd)
@@ -171,7 +171,7 @@ t.test('a key-encryption secret is replaced while issuers run', async (t) => {
   for (const secret of [older, newer]) t.notMatch(refused.stderr, secret)
 })
 
-t.test('who else may write to the keys is refused, at the start and while it runs', async (t) => {
+t.test('keys that other users may write to are refused, at the start and later', async (t) => {
   const cwd = t.testdir()
   const { admin } = await startIssuer(t, cwd, { GATEPASS_JWKS_MAX_AGE_S: '1' })
   await untilStatus(`${admin}/readyz`, 200)

@@ -82,7 +82,7 @@ async function serves(t: Test, { issuer, verifier }: Record<'issuer' | 'verifier
   }
 }
 
-t.test('with a log that is full from the start both serve, and stop', async (t) => {
+t.test('both services run and stop with a full log', async (t) => {
   const full = openSync('/dev/full', 'w')
   t.teardown(() => closeSync(full))
   const services = await startServices(t, full)
@@ -92,7 +92,7 @@ t.test('with a log that is full from the start both serve, and stop', async (t) 
     t.equal(await process.stop(), 0, process.stderr)
 })
 
-t.test('a disk that is full for a while costs lines, and the log says how many', async (t) => {
+t.test('after a full disk, the log says how many lines were dropped', async (t) => {
   const disk = smallDisk(t, '4m')
   if (disk === null) return t.pass('where a file system can be mounted', { skip: true })
   const path = join(disk.folder, 'log')
@@ -113,7 +113,7 @@ t.test('a disk that is full for a while costs lines, and the log says how many',
   t.match(readFileSync(path, 'utf8'), /"service":"issuer".*"msg":"stopped"/)
 })
 
-t.test('a pipe that nobody reads stops neither, nor does one that is closed', async (t) => {
+t.test('an unread or closed pipe stops neither service', async (t) => {
   const { writer, closeReader } = makePipe(t)
   // Many processes share it then.
   const services = await startServices(t, writer, { GATEPASS_WORKERS: '2' })

@@ -32,7 +32,7 @@ function readAvailable(reader: number): string {
   }
 }
 
-t.test('a file gets all lines in their order', async (t) => {
+t.test('a file receives all lines in order', async (t) => {
   const path = join(t.testdir(), 'log')
   const fd = openSync(path, 'a')
   t.teardown(() => closeSync(fd))
@@ -46,7 +46,7 @@ t.test('a file gets all lines in their order', async (t) => {
   t.equal(readFileSync(path, 'utf8'), lines.join(''))
 })
 
-t.test('a full disk costs the lines that are too many, and no more memory', async (t) => {
+t.test('a full disk drops lines and uses bounded memory', async (t) => {
   // Stays open: the output goes on trying, and another file would get the number of a closed one.
   const fd = openSync('/dev/full', 'w')
   const output = new LogOutput(fd)
@@ -56,33 +56,36 @@ t.test('a full disk costs the lines that are too many, and no more memory', asyn
   t.pass('a flush ends although nothing was written')
 })
 
-t.test('a pipe that is read again gets what has waited, and hears of the gap', async (t) => {
-  const { reader, writer } = makePipe(t)
-  const output = new LogOutput(writer)
-  const gaps: number[] = []
-  output.onGap((dropped) => {
-    gaps.push(dropped)
-    output.write('gap\n')
-  })
-  for (let n = 0; n < tooMany; n++) output.write(line)
-  const { dropped } = output
-  t.ok(dropped > 0)
-  await flushed(output)
+t.test(
+  'a pipe that is read again receives the waiting lines and a note about the gap',
+  async (t) => {
+    const { reader, writer } = makePipe(t)
+    const output = new LogOutput(writer)
+    const gaps: number[] = []
+    output.onGap((dropped) => {
+      gaps.push(dropped)
+      output.write('gap\n')
+    })
+    for (let n = 0; n < tooMany; n++) output.write(line)
+    const { dropped } = output
+    t.ok(dropped > 0)
+    await flushed(output)
 
-  let text = ''
-  await until('the gap is told', () => {
-    text += readAvailable(reader)
-    return text.endsWith('gap\n')
-  })
-  t.equal(text, `${line.repeat(tooMany - dropped)}gap\n`, 'no line is torn')
-  t.same(gaps, [dropped])
-  output.write('on it goes\n')
-  await flushed(output)
-  t.equal(readAvailable(reader), 'on it goes\n')
-  t.equal(output.dropped, dropped)
-})
+    let text = ''
+    await until('the gap is told', () => {
+      text += readAvailable(reader)
+      return text.endsWith('gap\n')
+    })
+    t.equal(text, `${line.repeat(tooMany - dropped)}gap\n`, 'no line is torn')
+    t.same(gaps, [dropped])
+    output.write('on it goes\n')
+    await flushed(output)
+    t.equal(readAvailable(reader), 'on it goes\n')
+    t.equal(output.dropped, dropped)
+  },
+)
 
-t.test('a closed pipe costs every line, each counted at once', async (t) => {
+t.test('a closed pipe drops and counts every line', async (t) => {
   const { writer, closeReader } = makePipe(t)
   closeReader()
   const output = new LogOutput(writer)
@@ -104,13 +107,13 @@ const program = `
 `
 const command = [process.execPath, '--input-type=module', '--eval', program]
 
-t.test('lines that wait when the process exits are written', async (t) => {
+t.test('waiting lines are written when the process exits', async (t) => {
   const { code, stdout } = await run(t, [], { command, cwd: t.testdir() })
   t.equal(code, 0)
   t.equal(stdout, `${'x'.repeat(99)}\n`.repeat(100))
 })
 
-t.test('neither a full disk nor a pipe that nobody reads keeps it from exiting', async (t) => {
+t.test('neither a full disk nor an unread pipe prevents the exit', async (t) => {
   const { writer } = makePipe(t)
   const filler = new LogOutput(writer)
   for (let n = 0; n < 100; n++) filler.write(line)
@@ -123,7 +126,7 @@ t.test('neither a full disk nor a pipe that nobody reads keeps it from exiting',
   }
 })
 
-t.test('nor does a write that blocks, after the flush has waited', async (t) => {
+t.test('a blocked write does not prevent the exit after the flush timeout', async (t) => {
   const { path } = makePipe(t)
   const blocking = `
     import { openSync } from 'node:fs'

@@ -93,7 +93,7 @@ t.test('login, token, logout', async (t) => {
   )
 })
 
-t.test('terminals that refresh at once get one token, over and over', async (t) => {
+t.test('terminals that refresh at the same time get the same token', async (t) => {
   const { gatepass, login, expire } = openTerminal(t, issuer)
   await login()
   const seen = new Set<string>()
@@ -110,7 +110,7 @@ t.test('terminals that refresh at once get one token, over and over', async (t) 
   t.equal(seen.size, 2)
 })
 
-t.test('a refresh whose answer was lost is asked for again by its key', async (t) => {
+t.test('a refresh with a lost response is repeated with its key', async (t) => {
   const { gatepass, login, path, state, expire } = openTerminal(t, issuer)
   const loseAnswer = (key: string) =>
     fetch(`${issuer}/refresh`, {
@@ -157,7 +157,7 @@ t.test('a file of another user is refused, and a sign-in replaces it', async (t)
   t.equal((await gatepass(['token'])).stdout.trim(), state().access_token)
 })
 
-t.test('nothing is put into a folder that others may write to', async (t) => {
+t.test('nothing is saved in a folder that other users may write to', async (t) => {
   const { login, folder } = openTerminal(t, issuer)
   mkdirSync(folder, { recursive: true })
   chmodSync(folder, 0o777)
@@ -172,7 +172,7 @@ t.test('nothing is put into a folder that others may write to', async (t) => {
 })
 
 // The issuer is not there for what comes behind.
-t.test('while the issuer is away', async (t) => {
+t.test('while the issuer is unavailable', async (t) => {
   const { gatepass, login, path, state, change, expire } = openTerminal(t, issuer)
   await login()
   await stop()
@@ -199,7 +199,7 @@ t.test('while the issuer is away', async (t) => {
   t.notMatch(damaged.stderr, /gpr_/)
 })
 
-t.test('where the file is, and where a password does not go', async (t) => {
+t.test('the location of the file; redirects do not receive the password', async (t) => {
   const cwd = t.testdir()
   const seen: string[] = []
   const answers: Record<string, [number, Record<string, string>, string]> = {

@@ -37,7 +37,7 @@ async function use(issuerUrl: string, verifierUrl: string): Promise<void> {
   }
 }
 
-/** What promtool finds wrong. */
+/** Returns the findings of promtool. */
 async function faultsOf(t: Test, metrics: string): Promise<string> {
   const options = { command: ['promtool'], cwd: t.testdir(), input: metrics }
   const { code, stdout, stderr } = await run(t, ['check', 'metrics'], options)
@@ -48,7 +48,7 @@ function namesIn(metrics: string): string[] {
   return [...metrics.matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name)
 }
 
-t.test('Prometheus finds no fault with any metric of either service', async (t) => {
+t.test('promtool accepts the metrics of both services', async (t) => {
   const cwd = t.testdir()
   await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
   const issuer = await start(t, 'issuer', cwd)
@@ -65,7 +65,7 @@ t.test('Prometheus finds no fault with any metric of either service', async (t) 
   t.same(missing, [], 'all were there')
 })
 
-t.test('nor with those of several workers together', async (t) => {
+t.test('promtool accepts the metrics of several workers', async (t) => {
   const issuer = await start(t, 'issuer', t.testdir(), { GATEPASS_WORKERS: '2' })
   t.equal(await faultsOf(t, await issuer.metrics()), '')
 })

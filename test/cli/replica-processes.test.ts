@@ -17,7 +17,7 @@ class FakeProcess {
   readonly #exited = Promise.withResolvers<number>()
   readonly ready = this.#ready.promise
   readonly exited = this.#exited.promise
-  /** What was done to it. */
+  /** The calls in their order. */
   readonly done: string[] = []
 
   starts(port: number): void {
@@ -65,7 +65,7 @@ function startReplicas(kinds: readonly ReplicaKind[] = ['verifier', 'shop']) {
   return { replicas, remote, lost, children, childOf: childOf as (name: string) => FakeProcess }
 }
 
-t.test('one that is added is there at once, and takes requests when it is ready', async (t) => {
+t.test('an added replica is listed at once and has a port when it is ready', async (t) => {
   const { remote, childOf } = startReplicas()
   const added = remote.add('verifier')
   t.same(remote.list(), [{ name: 'verifier-1', kind: 'verifier', port: null }])
@@ -74,7 +74,7 @@ t.test('one that is added is there at once, and takes requests when it is ready'
   t.same(remote.list(), [{ name: 'verifier-1', kind: 'verifier', port: 4100 }])
 })
 
-t.test('one that is stopped is killed, takes no more, and is nobody’s loss', async (t) => {
+t.test('a stopped replica is killed and causes no message', async (t) => {
   const { remote, childOf, lost } = startReplicas()
   const added = remote.add('verifier')
   childOf('verifier-1').starts(4100)
@@ -89,7 +89,7 @@ t.test('one that is stopped is killed, takes no more, and is nobody’s loss', a
   t.equal(await next, 'verifier-2', 'no name comes twice')
 })
 
-t.test('one that ends by itself is told of', async (t) => {
+t.test('a replica that exits by itself causes a message', async (t) => {
   const { remote, childOf, lost } = startReplicas()
   const added = remote.add('shop')
   childOf('shop-1').starts(4300)
@@ -100,7 +100,7 @@ t.test('one that ends by itself is told of', async (t) => {
   t.same(lost, ['shop-1 3'])
 })
 
-t.test('one that does not start is an error, and makes room', async (t) => {
+t.test('a replica that does not start is an error and is removed', async (t) => {
   const { remote, childOf } = startReplicas()
   const added = remote.add('shop')
   childOf('shop-1').ends(1)
@@ -108,7 +108,7 @@ t.test('one that does not start is an error, and makes room', async (t) => {
   t.same(remote.list(), [])
 })
 
-t.test('one that never gets ready is given up', async (t) => {
+t.test('a replica that is not ready in time is killed', async (t) => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const { remote, childOf } = startReplicas()
@@ -120,7 +120,7 @@ t.test('one that never gets ready is given up', async (t) => {
   t.match(childOf('shop-1').done, ['kill'])
 })
 
-t.test('there are eight at most', async (t) => {
+t.test('the limit is eight replicas', async (t) => {
   const { remote, children } = startReplicas()
   const names = Array.from({ length: 8 }, () => remote.add('verifier'))
   for (const child of children.values()) child.starts(4100)
@@ -132,7 +132,7 @@ t.test('there are eight at most', async (t) => {
   t.equal(await again, 'shop-1')
 })
 
-t.test('the shop starts when the page is first looked at, and once', async (t) => {
+t.test('the shop starts when the page is first opened, and only once', async (t) => {
   const { remote, children } = startReplicas()
   remote.pageOpened()
   remote.pageOpened()
@@ -160,7 +160,7 @@ t.test(
   },
 )
 
-t.test('an issuer that comes late is told what there is', async (t) => {
+t.test('an issuer that subscribes late receives the list', async (t) => {
   const told: ReplicaMessage[] = []
   const child = new FakeProcess()
   const replicas = new ReplicaProcesses({
@@ -186,7 +186,7 @@ t.test('without a parent there are no replicas', async (t) => {
   await t.rejects(remote.stop('verifier-1'), { code: 'replica_not_found' })
 })
 
-t.test('what is no message of it does nothing', async (t) => {
+t.test('other messages are ignored', async (t) => {
   const { replicas, children } = startReplicas()
   for (const message of [null, undefined, 'stop', 7, {}, { type: 'ready', port: 1 }]) {
     await replicas.receive(message)

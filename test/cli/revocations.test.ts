@@ -41,7 +41,7 @@ async function startVerifier(t: Test, settings: Record<string, string>) {
   }
 }
 
-t.test('the service follows the stream, and its metrics say how well', async (t) => {
+t.test('the service follows the stream and has metrics of it', async (t) => {
   const { feed, now_s, verify, metrics, readyStatus } = await startVerifier(t, {})
   await until('it streams', async () =>
     (await metrics()).includes('gatepass_revocations_state{state="streaming"} 1'),
@@ -60,7 +60,7 @@ t.test('the service follows the stream, and its metrics say how well', async (t)
   t.equal(await readyStatus(), 200, 'a verifier without news is better than none')
 })
 
-t.test('told to, it polls, or leaves it', async (t) => {
+t.test('the settings select polling or no revocations', async (t) => {
   const polling = await startVerifier(t, { GATEPASS_REVOCATIONS: 'poll' })
   await polling.feed.add('session', 'session-1', polling.now_s)
   await until('it is refused', async () => (await polling.verify()).status === 401, 3_000)
@@ -73,7 +73,7 @@ t.test('told to, it polls, or leaves it', async (t) => {
   t.notMatch(await off.metrics(), /gatepass_revocations/)
 })
 
-t.test('with a limit it answers 503 once its list is too old', async (t) => {
+t.test('with a limit on staleness, an old list means 503', async (t) => {
   const { feed, verify, readyStatus } = await startVerifier(t, {
     GATEPASS_REVOCATIONS_MAX_STALENESS_S: '10',
   })
@@ -86,7 +86,7 @@ t.test('with a limit it answers 503 once its list is too old', async (t) => {
   t.equal(await readyStatus(), 200)
 })
 
-t.test('settings that do not go together do not start', async (t) => {
+t.test('contradictory settings prevent startup', async (t) => {
   for (const settings of [{ GATEPASS_REVOCATIONS: 'off' }, { GATEPASS_REVOCATIONS_POLL_S: '60' }]) {
     const verifier = TestProcess.start(t, ['verifier'], {
       cwd: t.testdir(),

@@ -53,7 +53,7 @@ async function setUp(t: Test) {
   }
 }
 
-t.test('I15: after a restore, sessions end makes replaced and ended ones dead again', async (t) => {
+t.test('I15: after a restore, sessions end revokes restored sessions and tokens', async (t) => {
   const { cwd, start, sessions } = await setUp(t)
   const path = join(cwd, '.gatepass/sessions.db')
   const before = await start()
@@ -103,7 +103,7 @@ t.test('I15: after a restore, sessions end makes replaced and ended ones dead ag
   await after.stop()
 })
 
-t.test('sessions end takes one time of the past, in ISO 8601, or all', async (t) => {
+t.test('sessions end takes a past time in ISO 8601, or --all', async (t) => {
   const cwd = t.testdir()
   for (const [args, message] of [
     [['--before', '2026-02-30T00:00:00Z'], /must be in ISO 8601/],

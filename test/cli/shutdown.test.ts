@@ -30,33 +30,36 @@ async function signIn(url: string) {
   }
 }
 
-t.test('SIGTERM: readiness goes 503, what is in flight ends, then it exits with 0', async (t) => {
-  const { issuer, admin, port } = await startIssuer(t, t.testdir())
-  await untilStatus(`${admin}/readyz`, 200)
-  // A request that has begun: its last byte comes after the signal.
-  const socket = connect(port, '127.0.0.1')
-  const body = JSON.stringify({ username: 'nobody', password })
-  socket.write(
-    `POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(0, -1)}`,
-  )
-  await new Promise(setImmediate)
-  const exited = issuer.stop('SIGTERM')
-  await untilStatus(`${admin}/readyz`, 503)
-  socket.write(body.slice(-1))
-  const [answer] = await once(socket, 'data')
-  t.match(String(answer), /^HTTP\/1\.1 401 /)
-  t.equal(await exited, 0)
-  t.match(issuer.stdout, /"msg":"stopped"/)
-})
+t.test(
+  'SIGTERM: readiness turns to 503, requests in progress finish, then exit code 0',
+  async (t) => {
+    const { issuer, admin, port } = await startIssuer(t, t.testdir())
+    await untilStatus(`${admin}/readyz`, 200)
+    // A request that has begun: its last byte comes after the signal.
+    const socket = connect(port, '127.0.0.1')
+    const body = JSON.stringify({ username: 'nobody', password })
+    socket.write(
+      `POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(0, -1)}`,
+    )
+    await new Promise(setImmediate)
+    const exited = issuer.stop('SIGTERM')
+    await untilStatus(`${admin}/readyz`, 503)
+    socket.write(body.slice(-1))
+    const [answer] = await once(socket, 'data')
+    t.match(String(answer), /^HTTP\/1\.1 401 /)
+    t.equal(await exited, 0)
+    t.match(issuer.stdout, /"msg":"stopped"/)
+  },
+)
 
-t.test('a second signal ends it at once', async (t) => {
+t.test('a second signal exits at once', async (t) => {
   const { issuer, admin } = await startIssuer(t, t.testdir(), { GATEPASS_DRAIN_S: '60' })
   issuer.stop('SIGTERM')
   await untilStatus(`${admin}/readyz`, 503)
   t.equal(await issuer.stop('SIGTERM'), 1)
 })
 
-t.test('a request that never ends does not hold it up for longer than it may', async (t) => {
+t.test('a request that never ends delays the exit at most until the timeout', async (t) => {
   const { issuer, port } = await startIssuer(t, t.testdir(), { GATEPASS_SHUTDOWN_S: '1' })
   const socket = connect(port, '127.0.0.1')
   socket.on('error', () => {})
@@ -71,14 +74,14 @@ t.test('a request that never ends does not hold it up for longer than it may', a
   )
 })
 
-t.test('killed at any moment, it loses nothing that it has acknowledged', async (t) => {
+t.test('a killed issuer loses nothing that it has acknowledged', async (t) => {
   const cwd = t.testdir()
   await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
   const strict = { GATEPASS_GRACE_S: '0' }
   const held: string[] = []
   for (let round = 0; round < 3; round++) {
     const { issuer, url } = await startIssuer(t, cwd, strict)
-    // What was acknowledged before the last kill still rotates.
+    // A token that was acknowledged before the last kill still rotates.
     for (const [index, token] of held.entries()) {
       const response = await post(`${url}/refresh`, { refresh_token: token })
       t.equal(response.status, 200)
@@ -105,7 +108,7 @@ t.test('metrics and health are on the admin port, and only there', async (t) => 
   }
 })
 
-t.test('a verifier without an issuer starts, says 503, and recovers by itself', async (t) => {
+t.test('a verifier without an issuer starts, answers 503 and recovers', async (t) => {
   const cwd = t.testdir()
   const { issuer, url, port } = await startIssuer(t, cwd)
   await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })

@@ -44,7 +44,7 @@ t.test('the token of a login: accepted, and revoked once it is signed out', asyn
   t.match(await gatepass(['token', 'inspect']), { code: 1, stderr: /You are not signed in/ })
 })
 
-t.test('nothing of the token is sent anywhere', async (t) => {
+t.test('no part of the token is sent anywhere', async (t) => {
   const received: string[] = []
   const server = await startHttpServer(t, (request, response) => {
     received.push(`${request.method} ${request.url} ${request.rawHeaders.join(' ')}`)

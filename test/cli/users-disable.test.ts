@@ -6,7 +6,7 @@ import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import { run } from '../support/processes.ts'
 import { session } from '../support/sessions.ts'
 
-t.test('users disable: by id also where the account was deleted', async (t) => {
+t.test('users disable --id works for a deleted account', async (t) => {
   const cwd = t.testdir()
   const users = (...args: string[]) =>
     run(t, ['users', ...args], { cwd, input: 'correct horse battery' })

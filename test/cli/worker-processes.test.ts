@@ -36,7 +36,7 @@ function login(url: string) {
   })
 }
 
-t.test('several processes answer on one port, and the admin port speaks for all', async (t) => {
+t.test('several workers serve one port, and the admin port reports on all of them', async (t) => {
   const cwd = t.testdir()
   await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
   const { issuer, url, admin, workers } = await startIssuer(t, cwd)
@@ -59,7 +59,7 @@ t.test('several processes answer on one port, and the admin port speaks for all'
   t.equal(issuer.stdout.match(/"msg":"stopped"/g)?.length, 3)
 })
 
-t.test('a worker that dies is replaced', async (t) => {
+t.test('a worker that exits is replaced', async (t) => {
   const { issuer, url, admin, workers } = await startIssuer(t, t.testdir())
   process.kill(workers[0] ?? 0, 'SIGKILL')
   await issuer.line(/a worker exited; replacing it/)
@@ -77,7 +77,7 @@ t.test('each worker drains once, and all processes exit in time', async (t) => {
   t.equal(issuer.stdout.match(/"msg":"stopped"/g)?.length, 3)
 })
 
-t.test('workers do not outlive a primary that was killed', async (t) => {
+t.test('workers exit when the primary process is killed', async (t) => {
   const { issuer, workers } = await startIssuer(t, t.testdir())
   await issuer.stop('SIGKILL')
   const isAlive = (pid: number) => {
@@ -90,7 +90,7 @@ t.test('workers do not outlive a primary that was killed', async (t) => {
   await until('the workers have exited', () => !workers.some(isAlive))
 })
 
-t.test('a port in use ends all, with its plain sentence', async (t) => {
+t.test('with a busy port all processes exit, with a message', async (t) => {
   const cwd = t.testdir()
   const { url, issuer } = await startIssuer(t, cwd)
   const { port } = new URL(url)

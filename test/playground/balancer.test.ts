@@ -17,7 +17,7 @@ function startBalancer(t: Test, replicas: readonly Replica[]): Balancer {
 const get: BalancedRequest = { method: 'GET', path: '/verify', headers: {}, body: undefined }
 const post: BalancedRequest = { ...get, method: 'POST', body: Buffer.from('{}') }
 
-t.test('every replica is asked', async (t) => {
+t.test('requests go to every replica', async (t) => {
   const names = ['a', 'b', 'c']
   const servers = await Promise.all(
     names.map(() => startHttpServer(t, (_, response) => response.end())),
@@ -33,7 +33,7 @@ t.test('every replica is asked', async (t) => {
   t.same([...met].sort(), names)
 })
 
-t.test('where one is gone another answers, and nobody notices', async (t) => {
+t.test('another replica answers for a replica that is gone', async (t) => {
   let count = 0
   const alive = await startHttpServer(t, (_, response) => {
     count++
@@ -49,7 +49,7 @@ t.test('where one is gone another answers, and nobody notices', async (t) => {
   t.equal(count, 20, 'each was done once')
 })
 
-t.test('one that dies with a request has it repeated where that does no harm', async (t) => {
+t.test('a request of a replica that dies is repeated if that is safe', async (t) => {
   let deaths = 0
   const dying = await startHttpServer(t, (request) => {
     deaths++
@@ -71,7 +71,7 @@ t.test('one that dies with a request has it repeated where that does no harm', a
   t.ok(deaths > 0, 'some of them had met the other first')
 })
 
-t.test('what may have been done is not done again', async (t) => {
+t.test('an unsafe request is not repeated', async (t) => {
   let count = 0
   const servers = await Promise.all(
     ['a', 'b'].map(() =>
@@ -91,7 +91,7 @@ t.test('what may have been done is not done again', async (t) => {
   t.equal(count, 3)
 })
 
-t.test('what may not be repeated goes by a connection of its own', async (t) => {
+t.test('an unsafe request uses a new connection', async (t) => {
   const ports = new Set<number | undefined>()
   const server = await startHttpServer(t, (request, response) => {
     ports.add(request.socket.remotePort)
@@ -106,7 +106,7 @@ t.test('what may not be repeated goes by a connection of its own', async (t) => 
   t.equal(ports.size, 3)
 })
 
-t.test('an answer that breaks off is asked for again', async (t) => {
+t.test('a request with an incomplete response is repeated', async (t) => {
   const breaking = await startHttpServer(t, (_, response) => {
     response.writeHead(200, { 'content-length': '1000' })
     response.write('half', () => response.destroy())
@@ -118,7 +118,7 @@ t.test('an answer that breaks off is asked for again', async (t) => {
   }
 })
 
-t.test('an answer without end is none', async (t) => {
+t.test('an endless response is a failure', async (t) => {
   const server = await startHttpServer(t, (_, response) => {
     const write = () => response.destroyed || response.write(Buffer.alloc(65_536), write)
     write()
@@ -127,7 +127,7 @@ t.test('an answer without end is none', async (t) => {
   await t.rejects(balancer.forward('verifier', get), { code: 'replica_unavailable' })
 })
 
-t.test('a replica gets the token, and never a cookie; a page gets no cookie of it', async (t) => {
+t.test('a replica receives the token and no cookie, and sets no cookie', async (t) => {
   let seen: IncomingMessage['headers'] = {}
   const server = await startHttpServer(t, (request, response) => {
     seen = request.headers
@@ -157,7 +157,7 @@ t.test('a replica gets the token, and never a cookie; a page gets no cookie of i
   t.same(answer.headers, { etag: '"1"', 'content-type': 'text/x' })
 })
 
-t.test('no other kind is asked, and none that is starting', async (t) => {
+t.test('only ready replicas of the right kind are used', async (t) => {
   const server = await startHttpServer(t, (_, response) => response.end())
   const shop: Replica = { ...replica('shop', server), kind: 'shop' }
   const balancer = startBalancer(t, [shop, { name: 'new', kind: 'verifier', port: null }])

@@ -2,7 +2,7 @@ import t from 'tap'
 import { EventLog } from '../../src/playground/event-log.ts'
 import { FakeClock } from '../support/clock.ts'
 
-t.test('who asks is told what came after the last one', async (t) => {
+t.test('a caller receives the events after an id', async (t) => {
   const clock = new FakeClock()
   const log = new EventLog(clock)
   log.add('key.created', { kid: 'k1' })
@@ -26,13 +26,13 @@ t.test('who asks is told what came after the last one', async (t) => {
   t.same(log.after(Number.NaN), [])
 })
 
-t.test('it says no more of a user than the session', async (t) => {
+t.test('an event contains no more about a user than the session', async (t) => {
   const log = new EventLog(new FakeClock())
   log.add('login.throttled', { sub: 'u1', client_id: 'web', network: '192.0.2.0/24', count: 9 })
   t.same(Object.keys(log.after(0)[0] ?? {}), ['id', 'at', 'event'])
 })
 
-t.test('it keeps the last 200', async (t) => {
+t.test('the log keeps the last 200 events', async (t) => {
   const log = new EventLog(new FakeClock())
   for (let count = 0; count < 250; count++) log.add('logout', {})
   const ids = log.after(0).map(({ id }) => id)

@@ -8,7 +8,7 @@ const origin = 'http://localhost:4000'
 const host = 'localhost:4000'
 const own = { host, origin, 'sec-fetch-site': 'same-origin' }
 
-/** What the guard says of a request: null, or why not. */
+/** The error message of the guard for a request; null if it is allowed. */
 async function verdict(
   check: 'checkMachine' | 'checkCaller',
   headers: Record<string, string | undefined>,
@@ -31,20 +31,20 @@ async function verdict(
   return why
 }
 
-t.test('a browser on this machine gets the page', async (t) => {
+t.test('a browser on this machine may open the page', async (t) => {
   for (const address of ['127.0.0.1', '127.8.9.1', '::1', '::ffff:127.0.0.1']) {
     t.equal(await verdict('checkMachine', { host }, address), null, address)
   }
 })
 
-t.test('another machine does not, whatever it says', async (t) => {
+t.test('another machine is refused, with any headers', async (t) => {
   for (const address of ['192.168.1.7', '172.17.0.1', '::ffff:10.0.0.1', 'fe80::1', '8.8.8.8']) {
     const claims = { ...own, 'x-forwarded-for': '127.0.0.1', 'x-real-ip': '127.0.0.1' }
     t.match(await verdict('checkCaller', claims, address), /on the same machine/, address)
   }
 })
 
-t.test('a proxy or a tunnel that runs here says for whom it asks', async (t) => {
+t.test('X-Forwarded-For of a local proxy or tunnel reveals a remote client', async (t) => {
   const forwarded = (addresses: string) =>
     verdict('checkCaller', { ...own, 'x-forwarded-for': addresses })
   t.equal(await forwarded('127.0.0.1'), null)
@@ -54,7 +54,7 @@ t.test('a proxy or a tunnel that runs here says for whom it asks', async (t) => 
   }
 })
 
-t.test('a name that is pointed at this machine gets nothing (DNS rebinding)', async (t) => {
+t.test('a foreign name of this machine is refused (DNS rebinding)', async (t) => {
   const foreign = ['evil.test', 'evil.test:4000', 'localhost', 'localhost:4001', 'localhost.:4000']
   for (const name of [...foreign, `${host}.evil.test`, 'LOCALHOST:4000', '127.0.0.1:4000']) {
     const headers = { ...own, host: name, origin: `http://${name}` }
@@ -71,7 +71,7 @@ t.test('a name that is pointed at this machine gets nothing (DNS rebinding)', as
   )
 })
 
-t.test('only the page itself may call', async (t) => {
+t.test('only the page may call', async (t) => {
   const caller = (headers: Record<string, string | undefined>) =>
     verdict('checkCaller', { host, ...headers })
   const [same, other] = ['same-origin', 'http://localhost:3000']
@@ -92,7 +92,7 @@ t.test('only the page itself may call', async (t) => {
   }
 })
 
-t.test('other names of this machine are known, to be sent on', async (t) => {
+t.test('other local names are recognized, for the redirect', async (t) => {
   const guard = new PlaygroundGuard(origin)
   const isOther = (name: string) =>
     guard.hasOtherName({ headers: { host: name } } as Parameters<typeof guard.hasOtherName>[0])
@@ -102,7 +102,7 @@ t.test('other names of this machine are known, to be sent on', async (t) => {
   }
 })
 
-t.test('the page may load its own files only, and nothing may hold it', async (t) => {
+t.test('the page loads only its own files and cannot be framed', async (t) => {
   const app = Fastify()
   app.get('/', async (_request, reply) => {
     addPageHeaders(reply)

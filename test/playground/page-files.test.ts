@@ -15,14 +15,14 @@ async function isRefused(path: string): Promise<boolean> {
   }
 }
 
-t.test('a module comes without its types, and with its own imports', async (t) => {
+t.test('a module is served without types', async (t) => {
   const { type, text } = await files.read('playground/page/main.ts')
   t.equal(type, 'text/javascript; charset=utf-8')
   t.notMatch(text, /import type|: Page\b/)
   t.match(text, "from './page.ts'")
 })
 
-t.test('what the page shows has its type', async (t) => {
+t.test('each file has its content type', async (t) => {
   t.match(await files.read(indexPath), {
     type: 'text/html; charset=utf-8',
     text: /^<!doctype html>/,
@@ -31,7 +31,7 @@ t.test('what the page shows has its type', async (t) => {
   t.equal((await files.read('playground/page/icon.svg')).type, 'image/svg+xml')
 })
 
-t.test('nothing else can be read', async (t) => {
+t.test('no other file can be read', async (t) => {
   const page = /^src\/(playground\/page|browser)\/[^/]+$/
   const others = projectFiles().filter((path) => !page.test(path))
   t.ok(others.length > 100)

@@ -65,7 +65,7 @@ async function start(t: Test, kinds: readonly ReplicaKind[] = ['verifier', 'shop
   return { ...issuer, replicas, ask }
 }
 
-t.test('the page, and all that it loads', async (t) => {
+t.test('the page and all files that it loads', async (t) => {
   const { call, replicas } = await start(t)
   const loaded = await loadPage(async (url) => {
     const { statusCode, headers, payload } = await call({ url, headers: { host } })
@@ -134,7 +134,7 @@ t.test('controls: add, stop, rotate', async (t) => {
   t.match(await keysOf(), [{}, { kid, signs_in_s: 5 }])
 })
 
-t.test('a kind that cannot be started is refused, and said', async (t) => {
+t.test('a kind that cannot be started is refused', async (t) => {
   const { ask } = await start(t, ['verifier'])
   for (const body of [
     { kind: 'shop' },
@@ -149,7 +149,7 @@ t.test('a kind that cannot be started is refused, and said', async (t) => {
   }
 })
 
-t.test('another page can do nothing and learn nothing', async (t) => {
+t.test('another page is refused', async (t) => {
   const { call, replicas, keys } = await start(t)
   const before = keys.list().length
   const requests: InjectOptions[] = [
@@ -179,7 +179,7 @@ t.test('another page can do nothing and learn nothing', async (t) => {
   t.equal(keys.list().length, before)
 })
 
-t.test('the line of a session: its generation, and the grace period left', async (t) => {
+t.test('the refresh token of a session: its generation and remaining grace period', async (t) => {
   const { ask, signIn, refresh, clock, call } = await start(t)
   const { access_token, refresh_token, session_id } = await signIn()
   const line = async () => {
@@ -198,7 +198,7 @@ t.test('the line of a session: its generation, and the grace period left', async
   t.match((await ask({ url: '/playground/session' })).json(), { code: 'token_missing' })
 })
 
-t.test('no replica that answers is 503', async (t) => {
+t.test('without a replica the response is 503', async (t) => {
   const { ask } = await start(t)
   const answer = await ask({ url: '/playground/shop/cart' })
   t.equal(answer.statusCode, 503)
@@ -206,7 +206,7 @@ t.test('no replica that answers is 503', async (t) => {
   t.equal(answer.headers['retry-after'], '1')
 })
 
-t.test('an issuer without it has nothing there', async (t) => {
+t.test('an issuer without the playground answers 404', async (t) => {
   const { call } = await startIssuer(t)
   for (const url of ['/', '/playground/state', '/playground/files/playground/page/main.ts']) {
     t.equal((await call({ url, headers: { host } })).statusCode, 404, url)

@@ -34,7 +34,7 @@ async function inspect(token: string, changes: Partial<InspectRequest> = {}) {
   return { ...check, words, json: JSON.parse(reportAsJson(check, request, now_s)) }
 }
 
-t.test('a good token: what it allows, and for how long', async (t) => {
+t.test('an accepted token: its scopes and remaining lifetime', async (t) => {
   const { words, json } = await inspect(good)
   t.match(words, /^The token is accepted for 5 minutes more\./)
   t.match(words, /allows +"orders:read profile"/)
@@ -79,7 +79,7 @@ for (const [code, token, words, changes] of refusals) {
   })
 }
 
-t.test('what a token holds is shown and does nothing to a terminal', async (t) => {
+t.test('the content of a token cannot control the terminal', async (t) => {
   const { words, json } = await inspect(
     tokenWith({ name: '\u001b[31mred\u202e\u{e0001}', '\u0007': 1 }),
   )
@@ -88,12 +88,12 @@ t.test('what a token holds is shown and does nothing to a terminal', async (t) =
   t.equal(json.claims.name, '\u001b[31mred\u202e\u{e0001}')
 })
 
-t.test('with a file of keys alone, any issuer will do', async (t) => {
+t.test('with a file of keys any issuer is accepted', async (t) => {
   const found = await inspect(tokenWith({ iss: 'https://x.test' }), { issuer: null })
   t.equal(found.code, null)
 })
 
-t.test('an encrypted token is opened with its key, and else said to be one', async (t) => {
+t.test('an encrypted token is decrypted with its key, or described as encrypted', async (t) => {
   const [pair, other] = [makeEncryptionPair(), makeEncryptionPair('P-256', 'other')]
   const token = encryptFor(pair, good)
   t.match((await inspect(token)).words, /token_malformed.*The token is encrypted/)

@@ -30,7 +30,7 @@ async function startReplica(t: Test, name: string) {
   return { name, close: () => app.close(), address: new URL(url).host }
 }
 
-t.test('each token keeps to one replica, and any other can take over', async (t) => {
+t.test('each token goes to one replica, and another one can take over', async (t) => {
   const names = ['replica-1', 'replica-2', 'replica-3']
   const replicas = await Promise.all(names.map((name) => startReplica(t, name)))
   const [folder, port] = [outsideFolder(t), await freePort()]

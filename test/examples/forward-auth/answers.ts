@@ -13,7 +13,7 @@ export function bearer(claims: Readonly<Record<string, unknown>> = {}): RawHeade
   return ['Authorization', `Bearer ${tokenWith(claims)}`]
 }
 
-/** What the application hears of a token of `tokenWith`, sorted by name. */
+/** The headers that the application receives for a token of `tokenWith`, sorted by name. */
 export function identityOf(subject: string, scope = 'orders:read profile') {
   return [
     ['x-auth-client', 'web'],
@@ -23,9 +23,9 @@ export function identityOf(subject: string, scope = 'orders:read profile') {
   ]
 }
 
-/** What every proxy has to answer. */
+/** The responses of every proxy. */
 export async function testAnswers(t: Test, { application, call }: Behind): Promise<void> {
-  await t.test('a token opens the way, and the application hears whose it is', async (t) => {
+  await t.test('a request with a token is forwarded with its identity', async (t) => {
     const headers = [...bearer(), 'X-Custom', 'kept', 'Content-Type', 'text/plain']
     const body = 'what the client has to say'
     const answer = await call({ method: 'POST', path: '/orders/7?full=a%20b', headers, body })
@@ -52,7 +52,7 @@ export async function testAnswers(t: Test, { application, call }: Behind): Promi
     },
   )
 
-  await t.test('what a header cannot hold arrives encoded', async (t) => {
+  await t.test('a value that a header cannot carry arrives encoded', async (t) => {
     const headers = bearer({ sub: 'Ada\r\nX-Auth-Scope: admin, Ü 100%' })
     t.equal((await call({ headers })).status, 200)
     const [seen] = application.requests.splice(0)
@@ -60,7 +60,7 @@ export async function testAnswers(t: Test, { application, call }: Behind): Promi
     t.same(headersLike(seen?.headers ?? [], 'x-auth'), identityOf(subject))
   })
 
-  await t.test('without a token, or with a bad one: 401 and its challenge', async (t) => {
+  await t.test('without a valid token: 401 and a challenge', async (t) => {
     for (const [headers, challenge] of [
       [[], 'Bearer'],
       [['Authorization', 'Basic YWRhOmFkYQ=='], 'Bearer'],
@@ -78,7 +78,7 @@ export async function testAnswers(t: Test, { application, call }: Behind): Promi
     t.same(application.requests, [])
   })
 
-  await t.test('without the scope of the place: 403 and its challenge', async (t) => {
+  await t.test('without the required scope: 403 and a challenge', async (t) => {
     const answer = await call({ path: '/reports/7', headers: bearer() })
     t.equal(answer.status, 403)
     const challenge = 'Bearer error="insufficient_scope", scope="reports:read"'
@@ -91,7 +91,7 @@ export async function testAnswers(t: Test, { application, call }: Behind): Promi
     t.same(headersLike(seen?.headers ?? [], 'x-auth'), identityOf('user-1', 'reports:read'))
   })
 
-  await t.test('what is public needs no token', async (t) => {
+  await t.test('a public path needs no token', async (t) => {
     t.equal((await call({ path: '/public/prices' })).status, 200)
     const [seen] = application.requests.splice(0)
     t.equal(seen?.path, '/public/prices')

@@ -17,7 +17,7 @@ const apache: ProxyExample = {
 
 testForwardAuth('Apache', apache)
 
-t.test('Apache keeps closed when its Lua fails', async (t) => {
+t.test('Apache fails closed when its Lua fails', async (t) => {
   const changes = (folder: string) => ({
     ...apache.changes?.(folder),
     'ask(r)\n': "error('it fails')\n",

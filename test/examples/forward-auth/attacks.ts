@@ -3,7 +3,7 @@ import { bearer, identityOf, tokenWith } from './answers.ts'
 import { headersLike, type RawHeaders } from './client.ts'
 import type { Behind } from './start.ts'
 
-/** Who it says it is, in every spelling that some application takes for ours. */
+/** Forged identity headers, in every spelling that some application reads as ours. */
 const forgedIdentity: RawHeaders = [
   ...['X-Auth-Subject', 'mallory', 'x-auth-session', 'mallory', 'X-AUTH-SCOPE', 'mallory'],
   ...['X-Auth-Client', 'mallory', 'x-Auth-subject', 'mallory', 'X-Auth-Subject', 'mallory2'],
@@ -32,7 +32,7 @@ export const ofMallory = /mallory|10\.66\.66/i
 export async function testForgedHeaders(t: Test, behind: Behind): Promise<void> {
   const { application, verifiers, call } = behind
 
-  await t.test('A24: beside a token forged headers do not get through', async (t) => {
+  await t.test('A24: forged headers beside a token are removed', async (t) => {
     const paths = { '/orders/7': 'orders:read profile', '/reports/7': 'reports:read' }
     for (const [path, scope] of Object.entries(paths)) {
       for (const headers of [
@@ -49,7 +49,7 @@ export async function testForgedHeaders(t: Test, behind: Behind): Promise<void> 
     }
   })
 
-  await t.test('A24: nor in the place of what a token does not say', async (t) => {
+  await t.test('A24: forged headers for missing claims are removed', async (t) => {
     const headers = [...forged, ...bearer({ scope: undefined, sid: undefined })]
     t.equal((await call({ headers })).status, 200)
     const [seen] = application.requests.splice(0)
@@ -60,7 +60,7 @@ export async function testForgedHeaders(t: Test, behind: Behind): Promise<void> 
     )
   })
 
-  await t.test('A24: and open nothing', async (t) => {
+  await t.test('A24: forged headers without a token are refused', async (t) => {
     for (const [path, status, headers] of [
       ['/orders/7', 401, forged],
       ['/orders/7', 401, [...forged, 'Authorization', `Bearer ${tokenWith()}x`]],
@@ -75,14 +75,14 @@ export async function testForgedHeaders(t: Test, behind: Behind): Promise<void> 
     t.same(application.requests, [])
   })
 
-  await t.test('A24: where no token is needed they do not get through either', async (t) => {
+  await t.test('A24: forged headers to a public path are removed', async (t) => {
     t.equal((await call({ path: '/public/', headers: forged })).status, 200)
     const [seen] = application.requests.splice(0)
     t.notMatch(JSON.stringify(withoutNear(headersLike(seen?.headers ?? [], ''))), ofMallory)
     t.same(withoutNear(headersLike(seen?.headers ?? [], 'x-auth')), [])
   })
 
-  await t.test('A24: a verifier hears the truth of where a request goes', async (t) => {
+  await t.test('A24: a verifier receives the true target of a request', async (t) => {
     verifiers.requests.length = 0
     await call({ path: '/orders/7?a=b', method: 'PUT', headers: [...forged, ...bearer()] })
     application.requests.length = 0
@@ -103,7 +103,7 @@ export async function testForgedHeaders(t: Test, behind: Behind): Promise<void> 
 export async function testMisledProxies(t: Test, { application, call }: Behind): Promise<void> {
   const reached = () => application.requests.splice(0)
 
-  await t.test('A24: a client cannot have our headers taken off as hop-by-hop', async (t) => {
+  await t.test('A24: a client cannot remove our headers as hop-by-hop headers', async (t) => {
     const names = 'X-Auth-Subject, X-Auth-Session, X-Auth-Scope, X-Auth-Client, X-Forwarded-For'
     for (const connection of [`close, ${names}`, `${names}, close`]) {
       const headers = ['Connection', connection, ...bearer()]
@@ -117,7 +117,7 @@ export async function testMisledProxies(t: Test, { application, call }: Behind):
     }
   })
 
-  await t.test('A24: two Authorization headers are of one user, or none', async (t) => {
+  await t.test('A24: two Authorization headers are refused or mean one user', async (t) => {
     const bad = ['Authorization', `Bearer ${tokenWith({ sub: 'mallory' })}x`]
     for (const headers of [
       [...bearer(), ...bad],

@@ -16,7 +16,7 @@ const callers = {
   'a user with the scope': bearer({ scope: 'reports:read' }),
 }
 
-/** What the proxy answers each of these callers; 200 stands for the service's own answer. */
+/** The status for each caller. 200 stands for the service's own response. */
 const statuses: Readonly<Record<Place, readonly number[]>> = {
   public: [200, 200, 200],
   guarded: [401, 200, 200],
@@ -40,7 +40,7 @@ export async function testDetours(t: Test, behind: Behind): Promise<void> {
     return bypassIn(answer) ?? (odd.length > 0 ? `${odd} reached the service` : undefined)
   }
 
-  await t.test('A32: a normal path leads to its place, for callers who may go there', async (t) => {
+  await t.test('A32: a normal path reaches its service, for allowed callers', async (t) => {
     for (const place of ['public', 'guarded', 'reports'] as const) {
       for (const target of normalTargets[place]) {
         for (const service of services) {
@@ -57,7 +57,7 @@ export async function testDetours(t: Test, behind: Behind): Promise<void> {
     }
   })
 
-  await t.test('A32: a path that can be read in two ways leads past no rule', async (t) => {
+  await t.test('A32: an ambiguous path bypasses no rule', async (t) => {
     for (const target of trickyTargets) {
       const problems: string[] = []
       for (const service of services) {
@@ -70,7 +70,7 @@ export async function testDetours(t: Test, behind: Behind): Promise<void> {
     }
   })
 
-  await t.test('A32, property: no path leads past a rule', async () => {
+  await t.test('A32, property: no path bypasses a rule', async () => {
     const [service, caller] = [
       fc.constantFrom(...services),
       fc.constantFrom(...Object.values(callers)),
@@ -82,7 +82,7 @@ export async function testDetours(t: Test, behind: Behind): Promise<void> {
     await fc.assert(property, { numRuns: 300 })
   })
 
-  await t.test('A32, property: every normal path gets through', async () => {
+  await t.test('A32, property: every normal path is forwarded', async () => {
     const property = fc.asyncProperty(plainTargets, async (target) => {
       const { reached } = await ask(target, 'none', callers['a user with the scope'])
       return reached.map(decode).join() === decode(target)

@@ -6,7 +6,7 @@ import { testForwardAuth } from './suite.ts'
 
 testForwardAuth('HAProxy', haproxy)
 
-t.test('HAProxy keeps closed when its Lua fails', async (t) => {
+t.test('HAProxy fails closed when its Lua fails', async (t) => {
   const changes = (folder: string) => ({
     ...haproxy.changes?.(folder),
     'core.httpclient()': "error('it fails')",

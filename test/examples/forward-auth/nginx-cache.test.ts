@@ -16,7 +16,7 @@ const caching = {
   }),
 }
 
-t.test('through nginx that keeps answers', async (t) => {
+t.test('through nginx with a cache of responses', async (t) => {
   const behind = await startBehind(t, caching)
   const { verifiers, application, call } = behind
   /** Calls, and counts how often a verifier was asked. */
@@ -31,13 +31,13 @@ t.test('through nginx that keeps answers', async (t) => {
   await t.test('proofs', (t) => testProofs(t, behind))
   await t.test('outages', (t) => testOutages(t, behind))
 
-  await t.test('a verifier is asked once for a token', async (t) => {
+  await t.test('one token causes one request to a verifier', async (t) => {
     const token = tokenWith()
     t.same(await ask(token), { status: 200, asked: 1 })
     for (let n = 0; n < 5; n += 1) t.same(await ask(token, `/${n}`), { status: 200, asked: 0 })
   })
 
-  await t.test('and again for another scope', async (t) => {
+  await t.test('another scope causes another request', async (t) => {
     const token = tokenWith()
     t.same(await ask(token), { status: 200, asked: 1 })
     t.same(await ask(token, '/reports/7'), { status: 403, asked: 1 })
@@ -62,7 +62,7 @@ t.test('through nginx that keeps answers', async (t) => {
     t.same(subjects, ['grace', 'ada'])
   })
 
-  await t.test('a token that has ended goes on for 6 seconds at most', async (t) => {
+  await t.test('an expired token is accepted from the cache for 6 seconds at most', async (t) => {
     const token = tokenWith()
     t.same(await ask(token), { status: 200, asked: 1 })
     const cachedMs = performance.now()

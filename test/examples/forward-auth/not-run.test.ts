@@ -8,7 +8,7 @@ const identity = ['X-Auth-Subject', 'X-Auth-Session', 'X-Auth-Scope', 'X-Auth-Cl
 const read = (path: string) =>
   parse(readProjectFile(`examples/forward-auth/${path}`), { merge: true })
 
-t.test('Traefik: every way is stripped, and guarded where it is not public', async (t) => {
+t.test('Traefik: every route strips the headers, and every private route is guarded', async (t) => {
   const { web } = read('traefik/traefik.yml').entryPoints
   t.notOk('forwardedHeaders' in web, 'no client is believed')
   const { routers, middlewares } = read('traefik/dynamic.yml').http
@@ -34,7 +34,7 @@ t.test('Traefik: every way is stripped, and guarded where it is not public', asy
   t.match(guards[1].forwardAuth.address, /\/verify\?scope=reports:read$/)
 })
 
-t.test('Envoy: closed on failure, and only what is public goes unasked', async (t) => {
+t.test('Envoy: fails closed, and only public paths need no token', async (t) => {
   const [{ filter_chains }] = read('envoy/envoy.yaml').static_resources.listeners
   const manager = filter_chains[0].filters[0].typed_config
   t.match(manager, {

@@ -73,7 +73,7 @@ export async function testOutages(t: Test, behind: Behind): Promise<void> {
     })
   }
 
-  await t.test('and when they are back the way is open', async (t) => {
+  await t.test('requests are forwarded when the verifiers are back', async (t) => {
     await verifiers.serve('good', 'good')
     await untilOpen()
     t.equal((await call({})).status, 401)

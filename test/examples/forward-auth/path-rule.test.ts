@@ -27,7 +27,7 @@ function tryTargets(check: (target: string) => void): void {
   fc.assert(fc.property(targets, check), { numRuns: 1000 })
 }
 
-/** What has to become of a request for this target. */
+/** The expected decision about a request target. */
 function decisionFor(target: string): Place | 'refused' {
   if (!isNormal(target)) return 'refused'
   if (target.startsWith('/public/')) return 'public'
@@ -40,7 +40,7 @@ function re2(pattern: string, part: 'all' | 'some'): RegExp {
   return new RegExp(part === 'all' ? `^(?:${rest})$` : rest, ignoringCase ? 'i' : '')
 }
 
-t.test('A32: the expressions in the docs say what is normal', async (t) => {
+t.test('A32: the expressions in the docs match normal paths', async (t) => {
   t.same(others, [])
   const [isPlain, isDetour] = [new RegExp(normal), new RegExp(detour)]
   tryTargets((target) => {
@@ -82,38 +82,41 @@ interface EnvoyRoute {
   readonly typed_per_filter_config?: Readonly<Record<string, object>>
 }
 
-t.test('A32: the routes of Envoy refuse what is not normal, and ask for scopes', async (t) => {
-  const [{ filter_chains }] = parse(read('forward-auth/envoy/envoy.yaml')).static_resources
-    .listeners
-  const manager = filter_chains[0].filters[0].typed_config
-  const routes: readonly EnvoyRoute[] = manager.route_config.virtual_hosts[0].routes
-  const headers = routes.flatMap(({ match }) => match.headers ?? [])
-  t.same(
-    headers.map(({ name }) => name),
-    [':path', ':path'],
-  )
-  const fits = ({ match }: EnvoyRoute, target: string) => {
-    const [path = ''] = target.split('?')
-    return (
-      path.startsWith(match.prefix ?? '/') &&
-      (match.safe_regex === undefined || re2(match.safe_regex.regex, 'all').test(path)) &&
-      (match.headers ?? []).every(({ invert_match = false, string_match }) => {
-        return re2(string_match.safe_regex.regex, 'all').test(target) !== invert_match
-      })
+t.test(
+  'A32: the routes of Envoy refuse paths that are not normal, and require scopes',
+  async (t) => {
+    const [{ filter_chains }] = parse(read('forward-auth/envoy/envoy.yaml')).static_resources
+      .listeners
+    const manager = filter_chains[0].filters[0].typed_config
+    const routes: readonly EnvoyRoute[] = manager.route_config.virtual_hosts[0].routes
+    const headers = routes.flatMap(({ match }) => match.headers ?? [])
+    t.same(
+      headers.map(({ name }) => name),
+      [':path', ':path'],
     )
-  }
-  const places: Readonly<Record<string, Place>> = {
-    'envoy.filters.http.ext_authz': 'public',
-    'envoy.filters.http.rbac': 'reports',
-    '': 'guarded',
-  }
-  tryTargets((target) => {
-    const route = routes.find((one) => fits(one, target))
-    const filters = Object.keys(route?.typed_per_filter_config ?? {}).join()
-    const decision = route?.direct_response?.status === 400 ? 'refused' : places[filters]
-    assert.equal(decision, decisionFor(target), target)
-  })
-})
+    const fits = ({ match }: EnvoyRoute, target: string) => {
+      const [path = ''] = target.split('?')
+      return (
+        path.startsWith(match.prefix ?? '/') &&
+        (match.safe_regex === undefined || re2(match.safe_regex.regex, 'all').test(path)) &&
+        (match.headers ?? []).every(({ invert_match = false, string_match }) => {
+          return re2(string_match.safe_regex.regex, 'all').test(target) !== invert_match
+        })
+      )
+    }
+    const places: Readonly<Record<string, Place>> = {
+      'envoy.filters.http.ext_authz': 'public',
+      'envoy.filters.http.rbac': 'reports',
+      '': 'guarded',
+    }
+    tryTargets((target) => {
+      const route = routes.find((one) => fits(one, target))
+      const filters = Object.keys(route?.typed_per_filter_config ?? {}).join()
+      const decision = route?.direct_response?.status === 400 ? 'refused' : places[filters]
+      assert.equal(decision, decisionFor(target), target)
+    })
+  },
+)
 
 const unreserved = /[\w.~-]/
 const reserved = /[:/?#[\]@!$&'()*+,;=%]/
@@ -140,38 +143,41 @@ interface TraefikRouter {
   readonly priority: number
 }
 
-t.test('A32: the routers of Traefik refuse what is not normal, and ask for scopes', async (t) => {
-  const { http } = parse(read('forward-auth/traefik/traefik.yml')).entryPoints.web
-  t.equal(http.sanitizePath, true)
-  t.equal(Object.keys(http.encodedCharacters).length, 7)
-  t.notOk(Object.values(http.encodedCharacters).includes(true))
-  const dynamic = parse(read('forward-auth/traefik/dynamic.yml'), { merge: true }).http
-  t.equal(dynamic.middlewares.refuse.ipAllowList.rejectStatusCode, 400)
+t.test(
+  'A32: the routers of Traefik refuse paths that are not normal, and require scopes',
+  async (t) => {
+    const { http } = parse(read('forward-auth/traefik/traefik.yml')).entryPoints.web
+    t.equal(http.sanitizePath, true)
+    t.equal(Object.keys(http.encodedCharacters).length, 7)
+    t.notOk(Object.values(http.encodedCharacters).includes(true))
+    const dynamic = parse(read('forward-auth/traefik/dynamic.yml'), { merge: true }).http
+    t.equal(dynamic.middlewares.refuse.ipAllowList.rejectStatusCode, 400)
 
-  const routers = Object.entries<TraefikRouter>(dynamic.routers)
-    .filter(([, { entryPoints }]) => entryPoints.includes('web'))
-    .sort(([, a], [, b]) => b.priority - a.priority)
-  const fits = ({ rule }: TraefikRouter, path: string) =>
-    rule.split(' || ').some((matcher) => {
-      const [, not, kind, value = ''] =
-        /^(!?)(PathRegexp|PathPrefix)\(`(.*)`\)$/.exec(matcher) ?? []
-      const isPrefix = kind === 'PathPrefix'
-      const doesFit = isPrefix ? path.startsWith(value) : re2(value, 'some').test(path)
-      return doesFit !== (not === '!')
+    const routers = Object.entries<TraefikRouter>(dynamic.routers)
+      .filter(([, { entryPoints }]) => entryPoints.includes('web'))
+      .sort(([, a], [, b]) => b.priority - a.priority)
+    const fits = ({ rule }: TraefikRouter, path: string) =>
+      rule.split(' || ').some((matcher) => {
+        const [, not, kind, value = ''] =
+          /^(!?)(PathRegexp|PathPrefix)\(`(.*)`\)$/.exec(matcher) ?? []
+        const isPrefix = kind === 'PathPrefix'
+        const doesFit = isPrefix ? path.startsWith(value) : re2(value, 'some').test(path)
+        return doesFit !== (not === '!')
+      })
+    const names: Readonly<Record<string, string>> = { odd: 'refused', application: 'guarded' }
+    tryTargets((target) => {
+      const forwarded = normalizedByTraefik(target)
+      if (isNormal(target))
+        assert.equal(
+          decodeURIComponent(forwarded ?? ''),
+          decodeURIComponent(target.split('?')[0] ?? ''),
+        )
+      if (forwarded === undefined) return
+      const compared = forwarded.replaceAll(/%../g, (code) => {
+        return reserved.test(characterOf(code)) ? code : characterOf(code)
+      })
+      const [name = ''] = routers.find(([, router]) => fits(router, compared)) ?? []
+      assert.equal(names[name] ?? name, decisionFor(forwarded), target)
     })
-  const names: Readonly<Record<string, string>> = { odd: 'refused', application: 'guarded' }
-  tryTargets((target) => {
-    const forwarded = normalizedByTraefik(target)
-    if (isNormal(target))
-      assert.equal(
-        decodeURIComponent(forwarded ?? ''),
-        decodeURIComponent(target.split('?')[0] ?? ''),
-      )
-    if (forwarded === undefined) return
-    const compared = forwarded.replaceAll(/%../g, (code) => {
-      return reserved.test(characterOf(code)) ? code : characterOf(code)
-    })
-    const [name = ''] = routers.find(([, router]) => fits(router, compared)) ?? []
-    assert.equal(names[name] ?? name, decisionFor(forwarded), target)
-  })
-})
+  },
+)

@@ -74,7 +74,7 @@ export const trickyTargets: readonly string[] = [
     /reports%20 /reports%20/7 /reports%00 /reports%00/7 /reports%0a /reports%09/7 /re%09ports/7
     /reports%3f /reports%3fx/7 /reports%23 /reports# /reports#/../public/ /#/reports
     /public/#/../../reports /public/%23/../secret /public%3f/../secret /reports%253f`),
-  // What only begins like an encoded character.
+  // Incomplete encoded characters.
   ...list('/public/% /public/%2 /public/%zz /reports/% /%/../reports /public/%2/../secret'),
   // Other forms of a request target (RFC 9112 §3.2).
   ...list(`

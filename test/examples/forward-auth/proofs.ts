@@ -20,7 +20,7 @@ export async function testProofs(t: Test, { application, port, call }: Behind): 
 
   const post = (headers: RawHeaders) => call({ method: 'POST', path, headers })
 
-  await t.test('a proof for this request opens the way, once', async (t) => {
+  await t.test('a proof is accepted once, for its request', async (t) => {
     const headers = await headersWith()
     t.equal((await post(headers)).status, 200)
     const [seen] = application.requests.splice(0)
@@ -30,27 +30,30 @@ export async function testProofs(t: Test, { application, port, call }: Behind): 
     t.match(again.headers['www-authenticate'], /^DPoP error="invalid_dpop_proof"/)
   })
 
-  await t.test('each request with a proof is judged by itself', async (t) => {
+  await t.test('each request with a proof is checked by itself', async (t) => {
     for (let n = 0; n < 5; n += 1) t.equal((await post(await headersWith())).status, 200)
     application.requests.length = 0
   })
 
-  await t.test('A24: no header of the client makes a proof one for this request', async (t) => {
-    const proof = await headersWith({ htm: 'GET', htu: 'https://other.test/orders/8' })
-    const target = [
-      ...['X-Forwarded-Method', 'GET', 'X-Forwarded-Uri', '/orders/8'],
-      ...['X-Forwarded-Proto', 'https', 'X-Forwarded-Host', 'other.test'],
-      ...['X-Original-URL', '/orders/8', 'X-Original-Method', 'GET'],
-    ]
-    for (const headers of [proof, [...target, ...proof], [...proof, ...target]]) {
-      const answer = await post(headers)
-      t.equal(answer.status, 401)
-      t.match(answer.headers['www-authenticate'], /dpop_proof_invalid/)
-    }
-    t.same(application.requests, [])
-  })
+  await t.test(
+    'A24: no header of the client changes the request that a proof is checked for',
+    async (t) => {
+      const proof = await headersWith({ htm: 'GET', htu: 'https://other.test/orders/8' })
+      const target = [
+        ...['X-Forwarded-Method', 'GET', 'X-Forwarded-Uri', '/orders/8'],
+        ...['X-Forwarded-Proto', 'https', 'X-Forwarded-Host', 'other.test'],
+        ...['X-Original-URL', '/orders/8', 'X-Original-Method', 'GET'],
+      ]
+      for (const headers of [proof, [...target, ...proof], [...proof, ...target]]) {
+        const answer = await post(headers)
+        t.equal(answer.status, 401)
+        t.match(answer.headers['www-authenticate'], /dpop_proof_invalid/)
+      }
+      t.same(application.requests, [])
+    },
+  )
 
-  await t.test('a bound token without a proof, or with two, opens nothing', async (t) => {
+  await t.test('a bound token without a proof, or with two, is refused', async (t) => {
     const one = await headersWith()
     const other = await headersWith()
     for (const headers of [

@@ -15,7 +15,7 @@ const clientsPerProxy = 4
 const common = {
   GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
   GATEPASS_ARGON2_MEMORY_KIB: '8',
-  // What is shipped.
+  // The default of the service.
   GATEPASS_DRAIN_S: undefined,
 }
 
@@ -44,7 +44,7 @@ function startClients(t: Test, port: number, authorization: string): Client[] {
   })
 }
 
-t.test('verifiers restart one after the other, and no request fails', async (t) => {
+t.test('no request fails while verifiers restart one after the other', async (t) => {
   const cwd = outsideFolder(t)
   const issuer = await startIssuer(t, cwd)
   const verifiers = { port: await freePort(), adminPort: await freePort() }

@@ -24,8 +24,8 @@ export interface SeenRequest {
 export const serviceHeader = 'X-Service'
 
 /**
- * What runs behind the proxy: it keeps each request, and answers 200, or has one of these services
- * answer where the client names it.
+ * Starts the application behind the proxy. It records each request and answers 200, or lets the service
+ * answer that the client names.
  */
 export async function startApplication(t: Test, services: Services = {}) {
   const requests: SeenRequest[] = []
@@ -58,7 +58,7 @@ export type Application = Awaited<ReturnType<typeof startApplication>>
 
 export const signingKey = makeKey('ES256')
 
-/** What stands at the ports of the verifiers. */
+/** A kind of server at a verifier's port. */
 export type Kind = 'good' | 'without keys' | 'silent' | RequestListener
 
 /** Two verifiers, which can be stopped and replaced, and keep their ports. */

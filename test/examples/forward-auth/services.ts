@@ -7,7 +7,7 @@ import { headersLike } from './client.ts'
 /** A place of a service: open to all, behind a token, or behind the scope `reports:read`. */
 export type Place = 'public' | 'guarded' | 'reports'
 
-/** What a service answers: the place that it took the path for, and the caller it was told of. */
+/** The response of a service: its reading of the path, and the caller in the headers. */
 export interface ServiceAnswer {
   readonly place: Place
   readonly subject: string | undefined

@@ -15,7 +15,7 @@ export interface ProxyExample {
   readonly files: readonly string[]
   /** The command that starts it in the foreground, given where its files are. */
   readonly command: (folder: string) => readonly string[]
-  /** What else is to be changed in the files, for this machine. */
+  /** Further changes of the files, for this machine. */
   readonly changes?: (folder: string) => Readonly<Record<string, string>>
 }
 
@@ -69,7 +69,7 @@ function listeningAt(port: number): Record<string, string> {
   }
 }
 
-/** Writes the files of an example, with these texts in the place of those. */
+/** Writes the files of an example, with texts replaced. */
 export function writeExample(
   example: Pick<ProxyExample, 'folder' | 'files'>,
   folder: string,

@@ -4,7 +4,7 @@ import { newPerson, startReplicas } from './replicas.ts'
 
 const rounds = 10
 
-t.test('clicks at two replicas at once make one order', async (t) => {
+t.test('concurrent clicks at two replicas make one order', async (t) => {
   const shops = await startReplicas(t, 2, { GATEPASS_DATA_URL: (await startRedis(t)).url })
   const keysOf = {
     'with the same key': () => 'click',
@@ -24,7 +24,7 @@ t.test('clicks at two replicas at once make one order', async (t) => {
         t.same(others, [], 'one click alone has made an order')
         for (const { status, body } of clicks) {
           if (status === 200) t.same(body, made?.body)
-          // Who has no key of the first click, and comes when all is over, has nothing to order.
+          // A click without the key of the first one finds an empty cart afterwards.
           else if (status !== 201) t.match(body, { status: 409, code: 'cart_empty' })
           if (how === 'with the same key') t.not(status, 409)
         }

@@ -9,7 +9,7 @@ import fc from '../../support/properties.ts'
 import { audience, issuer } from '../../support/tokens.ts'
 import { dataSecret, newToken, verificationKey } from './replicas.ts'
 
-/** What becomes of a write: it is done, or fails before the store has it, or after. */
+/** The fate of a write: done, failed before the store has it, or failed after. */
 type Fate = 'done' | 'not done' | 'answer lost'
 
 /** A store whose next writes have the fates that a test says; then all is well. */
@@ -30,7 +30,7 @@ function withFates(store: DataStore): DataStore {
   })
 }
 
-/** What the next writes come to, at both replicas. */
+/** The fates of the next writes, at both replicas. */
 const fates: Fate[] = []
 const store = withFates(newDataStore(t))
 const verifier = createVerifier({ issuer, audience, jwks: { keys: [verificationKey] } })
@@ -71,7 +71,7 @@ function newCustomer() {
   }
 }
 
-t.test('a death between order and cart loses nothing, and doubles nothing', async (t) => {
+t.test('a crash between order and cart neither loses nor repeats an order', async (t) => {
   for (const [how, key] of [['with its key', 'one'], ['with another', 'two'], ['without']]) {
     await t.test(`tried again ${how}`, async (t) => {
       const { add, checkOut, inCart, ordered } = newCustomer()
@@ -81,7 +81,7 @@ t.test('a death between order and cart loses nothing, and doubles nothing', asyn
       t.match(failed, { status: 503, body: { code: 'store_unavailable' } })
       t.equal(failed.headers['retry-after'], '1')
       t.same([await ordered(), await inCart()], [[2], 2])
-      // What is added now is not in the order.
+      // A product that is added later is not in the order.
       await add(3, 'b', 1)
       const again = await checkOut(key, 1)
       t.equal(again.status, 200)
@@ -92,7 +92,7 @@ t.test('a death between order and cart loses nothing, and doubles nothing', asyn
   }
 })
 
-t.test('an order whose answer was lost is the one that the retry gets', async (t) => {
+t.test('the retry of an order with a lost response gets the same order', async (t) => {
   const { add, checkOut, inCart, ordered } = newCustomer()
   await add(2, 'a')
   fates.push('done', 'answer lost')
@@ -129,7 +129,7 @@ async function insist(customer: ReturnType<typeof newCustomer>, step: Step): Pro
   }
 }
 
-t.test('whatever fails: what was added is in the cart or in one order, once', async (t) => {
+t.test('with any failure, each product is in the cart or in one order, once', async (t) => {
   const run = async (steps: readonly Step[]) => {
     const customer = newCustomer()
     const underWay: Promise<void>[] = []
@@ -151,7 +151,7 @@ t.test('whatever fails: what was added is in the cart or in one order, once', as
   await t.resolves(fc.assert(fc.asyncProperty(steps, run), { numRuns: 100 }))
 })
 
-t.test('as many orders are kept as fit, and the largest of them do', async (t) => {
+t.test('the order list has a limit, and the largest order fits', async (t) => {
   const { call, checkOut, ordered } = newCustomer()
   const { products } = (await call('GET', '/products')).body as { products: { id: string }[] }
   for (let n = 0; n < 42; n += 1) {

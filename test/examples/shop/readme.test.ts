@@ -50,7 +50,7 @@ async function exportsOf(t: Test, lines: readonly string[]): Promise<Record<stri
   return Object.fromEntries(names.map((name, at) => [name, values[at] ?? '']))
 }
 
-t.test('what the README says works as it says', async (t) => {
+t.test('the commands of the README work', async (t) => {
   const ports = { 4000: await freePort(), 4300: await freePort(), 4301: await freePort() }
   const [setUp = [], replicas = [], use = []] = commandBlocks(ports)
   const isExport = (line: string) => line.startsWith('export ')

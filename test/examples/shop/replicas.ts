@@ -16,7 +16,7 @@ const shop = [process.execPath, join(projectFolder, 'examples/shop/main.ts')]
 export const verificationKey = key.publicJwk
 
 export const dataSecret = 's'.repeat(43)
-/** What an issuer publishes, for replicas whose tokens a test has made. */
+/** Publishes keys like an issuer, for replicas that get tokens of a test. */
 export async function publishKeys(t: Test): Promise<Record<string, string>> {
   const keys = await JwksServer.open(t, serve([key]))
   return {

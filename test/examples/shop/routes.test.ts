@@ -13,7 +13,7 @@ const [shop, other] = shops
 const shirt = { product: 'shirt', name: 'Linen shirt', price_cents: 5900 }
 const empty = { items: [], total_cents: 0, currency: 'EUR' }
 
-t.test('anybody may look at the catalogue', async (t) => {
+t.test('the catalogue needs no token', async (t) => {
   const anybody = personWith('')
   const all = await anybody.get(shop, '/products')
   t.equal(all.status, 200)
@@ -28,7 +28,7 @@ t.test('anybody may look at the catalogue', async (t) => {
   t.match(missing, { status: 404, body: { code: 'product_unknown', status: 404 } })
 })
 
-t.test('all the rest asks for a token, and for its scope', async (t) => {
+t.test('every other route requires a token and a scope', async (t) => {
   const routes = [
     ['GET', '/cart', 'data:read'],
     ['POST', '/cart/items', 'data:write'],
@@ -50,13 +50,13 @@ t.test('all the rest asks for a token, and for its scope', async (t) => {
   }
 })
 
-t.test('who a proxy says calls is nobody here', async (t) => {
+t.test('identity headers of a proxy are ignored', async (t) => {
   const { url = '' } = shop ?? {}
   const headers = { 'x-auth-subject': 'ada', 'x-auth-session': 's', 'x-auth-scope': 'data:read' }
   t.equal((await fetch(`${url}/cart`, { headers })).status, 401)
 })
 
-t.test('a cart is filled and emptied, at whatever replica', async (t) => {
+t.test('a cart is filled and emptied at every replica', async (t) => {
   const ada = newPerson()
   t.same((await ada.get(shop, '/cart')).body, empty)
   const added = await ada.add(shop, 'shirt', 2)
@@ -80,7 +80,7 @@ t.test('a cart is filled and emptied, at whatever replica', async (t) => {
   t.same((await newPerson().get(shop, '/cart')).body, empty, 'nobody else has it')
 })
 
-t.test('an addition that is sent again with its key counts once', async (t) => {
+t.test('an addition that is repeated with its key counts once', async (t) => {
   const ada = newPerson()
   t.same((await ada.add(shop, 'hat', 2, 'one')).body, (await ada.add(other, 'hat', 2, 'one')).body)
   await ada.add(shop, 'hat', 1, 'two')
@@ -97,7 +97,7 @@ t.test('a cart has its limits', async (t) => {
   t.same(await ada.cart(shop), { mug: 1_000 })
 })
 
-t.test('a checkout makes an order of the cart', async (t) => {
+t.test('a checkout turns the cart into an order', async (t) => {
   const ada = newPerson()
   t.match(await ada.checkOut(shop), { status: 409, body: { code: 'cart_empty' } })
   await ada.add(shop, 'shirt', 2)
@@ -115,7 +115,7 @@ t.test('a checkout makes an order of the cart', async (t) => {
   t.same((await ada.get(other, '/orders')).body, { orders: [second.body, made.body] })
 })
 
-t.test('orders and preferences are of the user, on every device', async (t) => {
+t.test('orders and preferences belong to the user on every device', async (t) => {
   const [here, there] = [newPerson({ sub: 'bob' }), newPerson({ sub: 'bob' })]
   t.same((await here.get(shop, '/preferences')).body, { language: 'en', newsletter: false })
   const body = { language: 'fr', newsletter: true }
@@ -127,7 +127,7 @@ t.test('orders and preferences are of the user, on every device', async (t) => {
   t.same((await there.get(other, '/orders')).body, { orders: [order] })
 })
 
-t.test('what is not acceptable is named, and changes nothing', async (t) => {
+t.test('an invalid request is refused with its problems and changes nothing', async (t) => {
   const ada = newPerson()
   const item = { product: 'shirt', quantity: 1 }
   const bad: readonly (readonly [unknown, string])[] = [
@@ -157,7 +157,7 @@ t.test('what is not acceptable is named, and changes nothing', async (t) => {
   t.same(await ada.cart(shop), {})
 })
 
-t.test('what is no JSON, too large or nowhere is a problem too', async (t) => {
+t.test('invalid JSON, a large body and an unknown route are problems, too', async (t) => {
   const ada = newPerson()
   const post = (body: string, type = 'application/json') =>
     ada.call('POST', shop, '/cart/items', { body, headers: { 'content-type': type } })
@@ -175,7 +175,7 @@ t.test('what is no JSON, too large or nowhere is a problem too', async (t) => {
   }
 })
 
-t.test('pages of its front end may call it, and no others', async (t) => {
+t.test('only pages of its front end may call it', async (t) => {
   const preflight = (origin: string) =>
     fetch(`${shop?.url}/cart/items`, {
       method: 'OPTIONS',
@@ -201,7 +201,7 @@ t.test('pages of its front end may call it, and no others', async (t) => {
   t.match(refused.headers.get('access-control-expose-headers'), /x-replica/)
 })
 
-t.test('stopped, it answers what has begun, and leaves no connection open', async (t) => {
+t.test('a stopped replica answers requests in progress and closes its connections', async (t) => {
   const [one] = await startReplicas(t, 1, { GATEPASS_DATA_URL: 'sqlite:data.db' })
   const port = Number(new URL(one?.url ?? '').port)
   const [kept, late] = [new RawClient(t, port), new RawClient(t, port)]
@@ -222,7 +222,7 @@ t.test('stopped, it answers what has begun, and leaves no connection open', asyn
   t.equal(await exited, 0)
 })
 
-t.test('it says how it is, and ends cleanly', async (t) => {
+t.test('a replica reports its health and stops cleanly', async (t) => {
   const anybody = personWith('')
   t.match(await anybody.get(shop, '/livez'), { status: 200, body: { status: 'ok' } })
   t.match(await anybody.get(shop, '/readyz'), { status: 200, body: { keys: 'ok' } })

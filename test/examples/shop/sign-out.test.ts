@@ -46,7 +46,7 @@ async function start(t: Test) {
   return { shops, signIn }
 }
 
-t.test('signing out ends the cart, and keeps orders and preferences', async (t) => {
+t.test('a sign-out deletes the cart and keeps orders and preferences', async (t) => {
   const { shops, signIn } = await start(t)
   const [shop, other] = shops
   // The scopes are those that a login gets by default.

@@ -29,7 +29,7 @@ interface Finding {
 
 /** Nothing that axe finds is serious or critical, and nothing sticks out at the side. */
 async function isFine(t: Test, page: Page, where: string): Promise<void> {
-  // What fades in has less contrast until it is there.
+  // An element has less contrast while it fades in.
   await page.evaluate('Promise.allSettled(document.getAnimations().map((one) => one.finished))')
   await page.evaluate(axe)
   const found: readonly Finding[] = await page.evaluate('axe.run().then((r) => r.violations)')
@@ -105,7 +105,7 @@ const controls = [
   ...['Rotate the keys', 'Sign this browser out'],
 ]
 
-t.test('the keyboard comes to each control, and one sees where it is', async (t) => {
+t.test('the keyboard reaches each control with a visible focus', async (t) => {
   const page = await playground.openSignedIn(t)
   await page.locator('#sign-out-everywhere').click()
   await page.locator('#welcome').waitFor()
@@ -137,7 +137,7 @@ t.test('the keyboard comes to each control, and one sees where it is', async (t)
   t.match(await page.evaluate(focused), { name: /^Stop / })
 })
 
-t.test('the theme is chosen, and kept', async (t) => {
+t.test('the browser keeps the chosen theme', async (t) => {
   const page = await playground.open(t, { colorScheme: 'dark' })
   const background = () => page.evaluate('getComputedStyle(document.body).backgroundColor')
   const theme = page.locator('#theme')
@@ -170,7 +170,7 @@ t.test('with reduced motion nothing moves', async (t) => {
   }
 })
 
-t.test('it says so when the issuer is gone', async (t) => {
+t.test('the page shows that the issuer is unavailable', async (t) => {
   const page = await playground.openSignedIn(t)
   await page.context().setOffline(true)
   await textOf(page, '.connection-lost', /is not responding/)

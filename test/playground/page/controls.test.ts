@@ -14,7 +14,7 @@ async function answersMore(page: Page, replica: string): Promise<void> {
   await until(`${replica} answers`, async () => (await total()) > before)
 }
 
-t.test('signing in by keyboard: a wrong password, the right one, and out again', async (t) => {
+t.test('sign-in by keyboard: a wrong password, the right one, sign-out', async (t) => {
   const page = await (await playground.user(t)).newPage()
   await page.goto(playground.url)
   const username = page.locator('#username')
@@ -36,7 +36,7 @@ t.test('signing in by keyboard: a wrong password, the right one, and out again',
   t.equal(await focusOf(page), 'welcome-title')
 })
 
-t.test('the link of the terminal fills the password in, and does not keep it', async (t) => {
+t.test('the link in the terminal fills in the password once', async (t) => {
   const page = await playground.open(t)
   t.equal(page.url(), `${playground.url}/`)
   t.equal(await page.locator('#password').inputValue(), playground.password)
@@ -47,7 +47,7 @@ t.test('the link of the terminal fills the password in, and does not keep it', a
   t.equal(await textOf(page, '#user-name'), 'demo', 'a reload changes nothing')
 })
 
-t.test('the access token is decoded, its life runs down, and it can be copied', async (t) => {
+t.test('the access token is decoded, expires visibly and can be copied', async (t) => {
   const page = await playground.openSignedIn(t)
   const left = await textOf(page, '#token-left', /\d+ s/)
   await until('it runs down', async () => (await read(page, '#token-left')) !== left)
@@ -69,7 +69,7 @@ t.test('the access token is decoded, its life runs down, and it can be copied', 
   t.match(await textOf(page, '#farewell'), /You have signed out/)
 })
 
-t.test('the cart is the same whichever replica answers, and after a reload', async (t) => {
+t.test('the cart is the same at every replica and after a reload', async (t) => {
   const page = await playground.openSignedIn(t)
   await page.getByRole('button', { name: 'Add to the cart: Linen shirt' }).click()
   await textOf(page, '#cart', /1 ×\s*Linen shirt/)
@@ -91,7 +91,7 @@ t.test('the cart is the same whichever replica answers, and after a reload', asy
   await textOf(page, '#cart', /^1 ×\s*Felt hat/)
 })
 
-t.test('a replica is killed and another joins: no request fails', async (t) => {
+t.test('no request fails while replicas are stopped and added', async (t) => {
   const page = await playground.openSignedIn(t)
   await page.locator('input[value="10"]').focus()
   await page.keyboard.press('ArrowRight')
@@ -122,7 +122,7 @@ t.test('a replica is killed and another joins: no request fails', async (t) => {
   })
 })
 
-t.test('devices: another one signs in, and is signed out; then all of them', async (t) => {
+t.test('devices: another device signs in and is signed out; then all devices', async (t) => {
   const page = await playground.openSignedIn(t)
   await page.locator('#sign-out-everywhere').waitFor()
   const count = Number(await textOf(page, '#device-count', /[1-9]/))
@@ -159,7 +159,7 @@ t.test('the browser reports no error', async (t) => {
 })
 
 // Requests fail in this one, of which the browser complains.
-t.test('when the last replica of a kind is stopped the page says so, and starts one', async (t) => {
+t.test('after the last replica of a kind stopped, the page warns and starts one', async (t) => {
   const page = await playground.openSignedIn(t)
   const ready = (kind: string) => page.locator(`[data-kind="${kind}"][data-state="ready"]`)
   const stopAll = async (kind: string) => {

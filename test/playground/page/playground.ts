@@ -38,7 +38,7 @@ export class Playground {
   readonly url: string
   readonly password: string
   readonly #logPath: string
-  /** What pages have complained of: errors, and what their Content-Security-Policy has kept from them. */
+  /** Errors of the pages, and violations of their Content-Security-Policy. */
   readonly complaints: string[] = []
   readonly #browser: Browser
 
@@ -52,7 +52,7 @@ export class Playground {
     this.#logPath = about.logPath
   }
 
-  /** What the issuer has logged. */
+  /** The log of the issuer. */
   get log(): string {
     return readFileSync(this.#logPath, 'utf8')
   }

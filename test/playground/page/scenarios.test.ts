@@ -41,7 +41,7 @@ t.test('five refreshes at once with one cookie have one successor', async (t) =>
   t.match(await textOf(page, '#replays', /^[4-9]$/), /\d/)
 })
 
-t.test('new keys: published, then signing, and no request fails', async (t) => {
+t.test('a new key is published, then signs, and no request fails', async (t) => {
   const page = await playground.openSignedIn(t)
   const before = await read(page, '#key-of-token')
   await run(page, 'keys')
@@ -51,7 +51,7 @@ t.test('new keys: published, then signing, and no request fails', async (t) => {
   t.equal(await read(page, '#failures'), '0')
 })
 
-t.test('a sign-out by another device is noticed by this tab and by the next', async (t) => {
+t.test('every tab notices a sign-out by another device', async (t) => {
   const page = await playground.openSignedIn(t)
   const other = await page.context().newPage()
   await other.goto(playground.url)
