@@ -5,10 +5,9 @@ import type { Verifier } from '../verifier/verifier.ts'
 import { collectRoutes, createApp, refuseOtherMethods, type ServiceOptions } from './app.ts'
 import { registerCrossOriginRoutes } from './cross-origin.ts'
 import { throwRefusal } from './error-handler.ts'
-import { forwardedTarget } from './forwarded-target.ts'
 import { serveOpenApi } from './openapi.ts'
 import { type DataRoutesOptions, dataRoutes } from './routes/data.ts'
-import { verifyRoutes, whoamiRoute } from './routes/verify.ts'
+import { forwardedTarget, verifyRoutes, whoamiRoute } from './routes/verify.ts'
 
 export interface VerifierAppOptions {
   readonly service: ServiceOptions
