@@ -95,7 +95,7 @@ t.test('@gatepass/verifier', async (t) => {
     await consumer.program('vitest/vitest.mjs', 'run', 'vitest.test.mjs')
   })
 
-  t.test('type-checks without @types/node', { todo: true }, async (t) => {
+  t.test('type-checks without @types/node', async (t) => {
     consumer.copy('use.ts', 'use.mts')
     consumer.copy('use.ts', 'use.cts')
     for (const args of resolutions) t.equal(await consumer.compile(...args), '', args.join(' '))
