@@ -44,11 +44,13 @@ process.on('message', (message) => message === 'stop' && stop())
 process.on('disconnect', stop)
 
 await app.listen({ host: settings.SHOP_HOST, port: settings.SHOP_PORT })
+const { port } = app.server.address() as AddressInfo
 // Without keys it says 503, and goes on asking for them.
 await verifier.ready().catch((error: unknown) => app.log.warn(error))
-const { port } = app.server.address() as AddressInfo
-console.log(JSON.stringify({ msg: 'ready', name: settings.SHOP_NAME, port }))
-process.send?.({ type: 'ready', name: settings.SHOP_NAME, port })
+if (!isStopping) {
+  console.log(JSON.stringify({ msg: 'ready', name: settings.SHOP_NAME, port }))
+  process.send?.({ type: 'ready', name: settings.SHOP_NAME, port })
+}
 
 function verifierOptions(settings: ShopSettings): VerifierOptions {
   const jwksUri = settings.GATEPASS_JWKS_URL

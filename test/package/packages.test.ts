@@ -46,7 +46,7 @@ t.test('there are four packages, and they hold the build alone', async (t) => {
     const files = stdout.trim().split('\n')
     const expected =
       name === 'gatepass'
-        ? /^package\/(package\.json|LICENSE|README\.md|CHANGELOG\.md|docs\/.*|dist\/.*\.js|dist\/playground\/page\/\w+\.(html|css|svg))$/
+        ? /^package\/(package\.json|LICENSE|README\.md|CHANGELOG\.md|docs\/.*|dist\/.*\.js|dist\/(playground\/page|http\/pages)\/\w+\.(html|css|svg))$/
         : /^package\/(package\.json|LICENSE|README\.md|cjs\/package\.json|(dist|cjs)\/.*\.(js|d\.ts))$/
     t.same(
       files.filter((file) => !expected.test(file)),
@@ -182,7 +182,7 @@ t.test('gatepass', async (t) => {
 
   t.test('`gatepass dev` serves the playground, without the shop', async (t) => {
     const command = [process.execPath, 'node_modules/gatepass/dist/cli/main.js']
-    const { dev, issuer } = await startDev(t, { cwd: consumer.folder, command })
+    const { dev, issuer } = await startDev(t, { cwd: consumer.folder, command, hasShop: false })
     const loaded = await loadPage(async (path) => {
       const answer = await fetch(`${issuer}${path}`)
       const type = answer.headers.get('content-type') ?? ''

@@ -9,17 +9,17 @@ const shop = join(projectFolder, 'examples/shop/main.ts')
 interface DevOptions extends ProcessOptions {
   /** See `freeBasePort`. */
   readonly port?: number
+  /** Whether replicas of the shop may be started. Default: true. */
+  readonly hasShop?: boolean
 }
 
 /** Starts `gatepass dev` with the shop, as `npm start` does, and reads the password it prints. */
-export async function startDev(t: Test, { port: chosen, ...options }: DevOptions) {
+export async function startDev(t: Test, { port: chosen, hasShop = true, ...options }: DevOptions) {
   const port = chosen ?? (await freeBasePort())
   // It has a drain time of its own.
   const env = { ...options.env, GATEPASS_DRAIN_S: undefined }
-  const dev = TestProcess.start(t, ['dev', '--port', String(port), '--shop', shop], {
-    ...options,
-    env,
-  })
+  const args = ['dev', '--port', String(port), ...(hasShop ? ['--shop', shop] : [])]
+  const dev = TestProcess.start(t, args, { ...options, env })
   await dev.line(/Ctrl-C stops everything/)
   const password = /password +(\S+)/.exec(dev.stdout)?.[1] ?? ''
   return { dev, password, issuer: `http://localhost:${port}` }
