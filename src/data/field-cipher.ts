@@ -55,49 +55,49 @@ export class FieldCipher {
 
   encrypt(place: FieldPlace, value: Buffer): Buffer {
     const [newest] = this.#roots as [RootKey]
-    const sealed = Buffer.allocUnsafe(headBytes + value.length + tagBytes)
-    sealed.set(newest.head)
+    const encrypted = Buffer.allocUnsafe(headBytes + value.length + tagBytes)
+    encrypted.set(newest.head)
     const nonce = randomBytes(nonceBytes)
-    sealed.set(nonce, headBytes - nonceBytes)
+    encrypted.set(nonce, headBytes - nonceBytes)
     const cipher = createCipheriv(algorithm, ownerKey(newest, place.owner), nonce)
     cipher.setAAD(associatedData(place))
-    sealed.set(cipher.update(value), headBytes)
+    encrypted.set(cipher.update(value), headBytes)
     // Returns no bytes, and computes the tag.
     cipher.final()
-    sealed.set(cipher.getAuthTag(), headBytes + value.length)
-    return sealed
+    encrypted.set(cipher.getAuthTag(), headBytes + value.length)
+    return encrypted
   }
 
   /**
    * Decrypts a value. Returns null if the value was encrypted for another place or under an unknown
    * secret, or was changed. An identical ciphertext is answered from a cache.
    */
-  decrypt(place: FieldPlace, sealed: Buffer): Buffer | null {
+  decrypt(place: FieldPlace, encrypted: Buffer): Buffer | null {
     const { owner, field, version } = place
     const name = `${owner.scope} ${owner.id} ${field}`
-    const text = sealed.toString('latin1')
+    const text = encrypted.toString('latin1')
     const known = this.#decrypted.get(name)
     if (known !== undefined && known.ciphertext === text && known.version === version) {
       return known.value
     }
-    const value = this.#decryptUncached(place, sealed)
+    const value = this.#decryptUncached(place, encrypted)
     if (value !== null) this.#decrypted.set(name, { version, ciphertext: text, value })
     return value
   }
 
-  #decryptUncached(place: FieldPlace, sealed: Buffer): Buffer | null {
-    if (sealed.length < headBytes + tagBytes || sealed[0] !== formatVersion) return null
-    const id = sealed.subarray(1, 1 + keyIdBytes)
+  #decryptUncached(place: FieldPlace, encrypted: Buffer): Buffer | null {
+    if (encrypted.length < headBytes + tagBytes || encrypted[0] !== formatVersion) return null
+    const id = encrypted.subarray(1, 1 + keyIdBytes)
     const root = this.#roots.find((one) => one.id.equals(id))
     if (root === undefined) return null
-    const nonce = sealed.subarray(1 + keyIdBytes, headBytes)
+    const nonce = encrypted.subarray(1 + keyIdBytes, headBytes)
     const decipher = createDecipheriv(algorithm, ownerKey(root, place.owner), nonce, {
       authTagLength: tagBytes,
     })
     decipher.setAAD(associatedData(place))
-    decipher.setAuthTag(sealed.subarray(-tagBytes))
+    decipher.setAuthTag(encrypted.subarray(-tagBytes))
     try {
-      const ciphertext = sealed.subarray(headBytes, -tagBytes)
+      const ciphertext = encrypted.subarray(headBytes, -tagBytes)
       const plain = decipher.update(ciphertext)
       // Returns no bytes, and throws if the value was changed.
       decipher.final()

@@ -15,10 +15,12 @@ t.test('a value decrypts only in its place', async () => {
   const cipher = new FieldCipher([newSecret])
   fc.assert(
     fc.property(place, place, bytes, (here, there, value) => {
-      const sealed = cipher.encrypt(here, value)
+      const encrypted = cipher.encrypt(here, value)
       const isSame = JSON.stringify(here) === JSON.stringify(there)
-      const opened = cipher.decrypt(here, sealed)
-      return opened?.equals(value) === true && (isSame || cipher.decrypt(there, sealed) === null)
+      const decrypted = cipher.decrypt(here, encrypted)
+      return (
+        decrypted?.equals(value) === true && (isSame || cipher.decrypt(there, encrypted) === null)
+      )
     }),
   )
 })
@@ -27,11 +29,15 @@ t.test('a changed, added or missing byte is detected', async () => {
   const cipher = new FieldCipher([newSecret])
   fc.assert(
     fc.property(place, bytes, fc.nat(), fc.integer({ min: 1, max: 255 }), (here, value, at, x) => {
-      const sealed = cipher.encrypt(here, value)
-      const changed = Buffer.from(sealed)
-      const index = at % sealed.length
+      const encrypted = cipher.encrypt(here, value)
+      const changed = Buffer.from(encrypted)
+      const index = at % encrypted.length
       changed[index] = (changed[index] ?? 0) ^ x
-      const others = [changed, sealed.subarray(0, index), Buffer.concat([sealed, Buffer.of(0)])]
+      const others = [
+        changed,
+        encrypted.subarray(0, index),
+        Buffer.concat([encrypted, Buffer.of(0)]),
+      ]
       return others.every((other) => cipher.decrypt(here, other) === null)
     }),
   )
@@ -67,10 +73,12 @@ t.test('owners whose keys were evicted can still be read', async (t) => {
     version: 'v',
   })
   const count = 10_100
-  const sealed = Array.from({ length: count }, (_, n) => cipher.encrypt(of(n), Buffer.from(`${n}`)))
+  const encrypted = Array.from({ length: count }, (_, n) =>
+    cipher.encrypt(of(n), Buffer.from(`${n}`)),
+  )
   for (const n of [0, 99, 100, count - 1]) {
-    t.same(cipher.decrypt(of(n), sealed[n] as Buffer), Buffer.from(`${n}`))
-    t.equal(cipher.decrypt(of(n + 1), sealed[n] as Buffer), null)
+    t.same(cipher.decrypt(of(n), encrypted[n] as Buffer), Buffer.from(`${n}`))
+    t.equal(cipher.decrypt(of(n + 1), encrypted[n] as Buffer), null)
   }
 })
 
@@ -87,14 +95,14 @@ t.test('a cached decryption does not accept a changed value', async (t) => {
   const cipher = new FieldCipher([newSecret])
   const here: FieldPlace = { owner: { scope: 'user', id: 'u' }, field: 'cart', version: 'v' }
   const value = Buffer.from('2 shirts')
-  const sealed = cipher.encrypt(here, value)
-  const changed = Buffer.from(sealed)
+  const encrypted = cipher.encrypt(here, value)
+  const changed = Buffer.from(encrypted)
   changed[20] = (changed[20] ?? 0) ^ 1
   for (let n = 0; n < 2; n++) {
-    t.same(cipher.decrypt(here, sealed), value)
+    t.same(cipher.decrypt(here, encrypted), value)
     t.equal(cipher.decrypt(here, changed), null)
-    t.equal(cipher.decrypt({ ...here, version: 'w' }, sealed), null)
-    t.equal(cipher.decrypt({ ...here, field: 'theme' }, sealed), null)
+    t.equal(cipher.decrypt({ ...here, version: 'w' }, encrypted), null)
+    t.equal(cipher.decrypt({ ...here, field: 'theme' }, encrypted), null)
   }
   const next = cipher.encrypt({ ...here, version: 'w' }, Buffer.from('3 shirts'))
   t.same(cipher.decrypt({ ...here, version: 'w' }, next), Buffer.from('3 shirts'))

@@ -126,7 +126,7 @@ export interface ForwardedTargetOptions {
  *
  * A trusted proxy describes it in `X-Forwarded-Method` and `X-Forwarded-Uri`, and without a public URL
  * in `X-Forwarded-Proto` and `X-Forwarded-Host`. Clients can send these headers too, so other senders
- * are ignored, and the function returns the request at hand.
+ * are ignored, and the function returns the request itself.
  */
 export function forwardedTarget(
   options: ForwardedTargetOptions,

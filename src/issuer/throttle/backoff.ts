@@ -51,7 +51,7 @@ export class Backoff {
       store.counter({ name: `${name}.${what}`, limit, windowSeconds })
     this.#free = counter('free', free, freeWindowSeconds)
     this.#levels = counter('level', Number.MAX_SAFE_INTEGER, memorySeconds)
-    this.#pauses = counter('turn', 1, maxPauseSeconds)
+    this.#pauses = counter('pause', 1, maxPauseSeconds)
   }
 
   /** Reads the state without a write, so that refused attempts do not load the store. */

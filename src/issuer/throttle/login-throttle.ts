@@ -137,16 +137,16 @@ export class LoginThrottle {
     if (waitMs > 0) throw tooManyAttempts(waitMs)
 
     // Concurrently, so that a store can batch the writes. If one limit refuses, the others take back.
-    const answers = await Promise.all(
+    const results = await Promise.all(
       states.map(async (state) => {
-        return { state, answer: await this.#limits[state.limit].admit(state.key, state.level) }
+        return { state, result: await this.#limits[state.limit].admit(state.key, state.level) }
       }),
     )
     const admitted: (Admission & LimitKey)[] = []
     const waitsMs: number[] = []
-    for (const { state, answer } of answers) {
-      if (typeof answer === 'number') waitsMs.push(answer)
-      else admitted.push({ ...state, ...answer })
+    for (const { state, result } of results) {
+      if (typeof result === 'number') waitsMs.push(result)
+      else admitted.push({ ...state, ...result })
     }
     const takeBack = async () => {
       await Promise.all(admitted.map((one) => one.takeBack()))
