@@ -2,27 +2,14 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
-import { GatepassError } from '../../../src/core/errors.ts'
 import { MemcachedDataStore } from '../../../src/stores/memcached/data-store.ts'
 import { startMemcached, urlOf } from '../../support/memcached.ts'
 import { lateMs } from '../../support/patience.ts'
 import { until } from '../../support/until.ts'
 import { fieldsOf, newOwner, write } from '../data-store-contract.ts'
+import { timeUntilUnavailable } from '../unavailable.ts'
 
 const deadlineMs = 2_000
-
-/** Resolves with the time until the call failed as `store_unavailable`. */
-async function unavailable(t: Test, call: Promise<unknown>): Promise<number> {
-  const startMs = performance.now()
-  const error = await call.then(
-    () => null,
-    (error) => error,
-  )
-  const tookMs = performance.now() - startMs
-  if (!(error instanceof GatepassError)) throw new Error('it was answered', { cause: error })
-  t.match(error, { code: 'store_unavailable', retryAfterSeconds: 1 })
-  return tookMs
-}
 
 async function open(t: Test, url: string): Promise<MemcachedDataStore> {
   const store = await MemcachedDataStore.open(url, { deadlineMs })
@@ -94,7 +81,7 @@ t.test(
     await store.write(one)
     server.freeze()
     const many = await Promise.all(
-      Array.from({ length: 20 }, () => unavailable(t, store.read(one.owner, 'all'))),
+      Array.from({ length: 20 }, () => timeUntilUnavailable(t, store.read(one.owner, 'all'))),
     )
     for (const tookMs of many) {
       t.ok(tookMs > deadlineMs - 50 && tookMs < deadlineMs + lateMs, `${tookMs} ms`)
@@ -122,7 +109,7 @@ t.test('half a reply is no reply, and its rest is discarded', async (t) => {
   })
   const store = await open(t, url)
   const unanswered = async () => {
-    const tookMs = await unavailable(t, store.read(newOwner(), ['a']))
+    const tookMs = await timeUntilUnavailable(t, store.read(newOwner(), ['a']))
     t.ok(tookMs < deadlineMs + lateMs, `${tookMs} ms`)
   }
   // The first half contains a reply. The connection is closed after a call without any reply.
@@ -162,7 +149,7 @@ t.test('an unreachable node fails the start in time', async (t) => {
   const ports = [(silent.address() as AddressInfo).port, await freePort()]
   for (const port of ports) {
     for (const url of [`memcached://127.0.0.1:${port}`, `memcacheds://127.0.0.1:${port}`]) {
-      const tookMs = await unavailable(t, MemcachedDataStore.open(url, { openMs: 300 }))
+      const tookMs = await timeUntilUnavailable(t, MemcachedDataStore.open(url, { openMs: 300 }))
       t.ok(tookMs < 1_400 + lateMs, `${url} after ${tookMs} ms`)
     }
   }
@@ -186,5 +173,5 @@ t.test('close() waits for calls and refuses further ones', async (t) => {
   const writing = store.write(one)
   await store.close()
   t.equal(await writing, 'written')
-  await unavailable(t, store.read(one.owner, 'all'))
+  await timeUntilUnavailable(t, store.read(one.owner, 'all'))
 })

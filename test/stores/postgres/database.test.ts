@@ -4,7 +4,7 @@ import { PostgresDatabase, type PostgresOptions } from '../../../src/stores/post
 import { patient } from '../../support/patience.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 import { until } from '../../support/until.ts'
-import { Relay } from './relay.ts'
+import { TcpProxy } from '../tcp-proxy.ts'
 
 const server = await PostgresServer.start(t)
 
@@ -73,9 +73,9 @@ t.test('connections and waiting calls are limited', async (t) => {
 })
 
 t.test('a server that accepts and stays silent fails the start in time', async (t) => {
-  const relay = await Relay.start(t, server.port)
-  relay.silence()
-  const url = relay.through(await server.createDatabase())
+  const proxy = await TcpProxy.start(t, server.port)
+  proxy.silence()
+  const url = proxy.through(await server.createDatabase())
   await t.rejects(PostgresDatabase.open(url, schema, { timeoutMs: 300 }), {
     code: 'store_unavailable',
     detail: /Postgres at 127\.0\.0\.1:\d+ /,
@@ -83,17 +83,17 @@ t.test('a server that accepts and stays silent fails the start in time', async (
 })
 
 t.test('calls to a server that becomes silent fail in time', async (t) => {
-  const relay = await Relay.start(t, server.port)
-  const url = relay.through(await server.createDatabase())
+  const proxy = await TcpProxy.start(t, server.port)
+  const url = proxy.through(await server.createDatabase())
   const { db } = await open(t, { timeoutMs: 4_000, maxConnections: 3 }, url)
   await Promise.all([db.ping(), db.ping()])
-  relay.silence()
+  proxy.silence()
   // Two calls use existing connections, one a new one, and three wait.
   const calls = Array.from({ length: 6 }, () => timed(db.ping()))
   for (const { error } of await Promise.all(calls)) t.match(error, gone)
-  relay.pass()
+  proxy.pass()
   await until('it answers again', async () => (await timed(db.ping())).error === null)
-  relay.silence()
+  proxy.silence()
   // close() does not wait for the server either.
   await db.close()
 })
@@ -135,15 +135,15 @@ t.test('a refused statement is not repeated, and keeps its connection', async (t
 })
 
 t.test('a statement that may have run is repeated only if it is repeatable', async (t) => {
-  const relay = await Relay.start(t, server.port)
+  const proxy = await TcpProxy.start(t, server.port)
   const direct = await server.createDatabase()
-  const { db } = await open(t, { maxConnections: 1 }, relay.through(direct))
+  const { db } = await open(t, { maxConnections: 1 }, proxy.through(direct))
   const next = { name: 'next', text: `SELECT nextval('gatepass.attempts') AS n` }
   await db.ping()
-  relay.cutNextAnswer()
+  proxy.loseNextResponse()
   await t.rejects(db.run(next, []), gone)
   t.same((await db.run(next, [])).rows, [{ n: 2 }], 'it had happened, and once')
-  relay.cutNextAnswer()
+  proxy.loseNextResponse()
   t.same((await db.run(next, [], true)).rows, [{ n: 4 }])
 })
 

@@ -7,7 +7,7 @@ import { patient } from '../../support/patience.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
 import { until } from '../../support/until.ts'
-import { Relay } from './relay.ts'
+import { TcpProxy } from '../tcp-proxy.ts'
 
 // Durable, as acknowledged writes must survive a kill.
 const server = await PostgresServer.start(t, { settings: { fsync: 'on' } })
@@ -147,12 +147,12 @@ t.test('a connection to a server that has become read-only is replaced', async (
 
 t.test('a rotation whose response is lost is repeated, and its replay is the result', async (t) => {
   const url = await server.createDatabase()
-  const relay = await Relay.start(t, server.port)
-  const store = await PostgresSessionStore.open(relay.through(url), patient)
+  const proxy = await TcpProxy.start(t, server.port)
+  const store = await PostgresSessionStore.open(proxy.through(url), patient)
   t.teardown(() => store.close())
   const one = session({ sid: randomId() })
   await store.create(one)
-  relay.cutNextAnswer()
+  proxy.loseNextResponse()
   // A call is repeated if the grace period is longer than its deadline.
   const graceMs = 2 * patient.timeoutMs
   const nowMs = t0 + graceMs
@@ -165,12 +165,12 @@ t.test(
   'without a grace period a rotation is not repeated, as it would count as reuse',
   async (t) => {
     const url = await server.createDatabase()
-    const relay = await Relay.start(t, server.port)
-    const store = await PostgresSessionStore.open(relay.through(url), patient)
+    const proxy = await TcpProxy.start(t, server.port)
+    const store = await PostgresSessionStore.open(proxy.through(url), patient)
     t.teardown(() => store.close())
     const one = session({ sid: randomId() })
     await store.create(one)
-    relay.cutNextAnswer()
+    proxy.loseNextResponse()
     const strict = { ...policy, graceMs: 0 }
     const request = rotation({ sid: one.sid, nowMs: t0 + 1, policy: strict })
     await t.rejects(store.rotate(request), { code: 'store_unavailable' })

@@ -4,7 +4,7 @@ import { patient } from '../../support/patience.ts'
 import { startCluster, startRedis, startSentinels, until } from '../../support/redis.ts'
 import { t0 } from '../../support/sessions.ts'
 import { dataStoreContract, fieldsOf, newOwner, write } from '../data-store-contract.ts'
-import { Wire } from './wire.ts'
+import { TcpProxy } from '../tcp-proxy.ts'
 
 function contract(t: Test, url: string, replicas = 0): void {
   dataStoreContract(t, () => RedisDataStore.open(url, { ...patient, replicas }))
@@ -48,9 +48,9 @@ t.test(
   'a repeated write is no conflict after its first response was lost and another write followed',
   async (t) => {
     const server = await startRedis(t)
-    const { wire, url } = await Wire.start(t, server.port)
+    const proxy = await TcpProxy.start(t, server.port)
     const [store, other] = [
-      await RedisDataStore.open(url, patient),
+      await RedisDataStore.open(proxy.through(server.url), patient),
       await RedisDataStore.open(server.url, patient),
     ]
     t.teardown(() => Promise.all([store.close(), other.close()]))
@@ -58,8 +58,7 @@ t.test(
     const first = write({ owner, expected: null })
     const [second, third] = [write({ owner, expected: first.version }), write({ owner })]
     await store.write(first)
-    wire.losesNextAnswer = true
-    wire.afterLoss = () => other.write({ ...third, expected: second.version })
+    proxy.loseNextResponse(() => other.write({ ...third, expected: second.version }))
     // After a conflict the caller would repeat its change.
     await t.rejects(store.write(second), { code: 'store_unavailable' })
     t.same(await other.read(owner, 'all', t0), fieldsOf(third))

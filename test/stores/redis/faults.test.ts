@@ -2,31 +2,17 @@ import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
-import { GatepassError } from '../../../src/core/errors.ts'
 import { randomId } from '../../../src/core/secrets.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { lateMs, patient } from '../../support/patience.ts'
 import { startRedis, until } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
-import { Wire } from './wire.ts'
+import { TcpProxy } from '../tcp-proxy.ts'
+import { timeUntilUnavailable } from '../unavailable.ts'
 
 const deadlineMs = 2_000
-
-/** Resolves with the time until the call failed as `store_unavailable`. */
-async function unavailable(t: Test, call: Promise<unknown>): Promise<number> {
-  const startMs = performance.now()
-  const error = await call.then(
-    () => null,
-    (error) => error,
-  )
-  const tookMs = performance.now() - startMs
-  if (!(error instanceof GatepassError))
-    throw new Error('the call did not fail as expected', { cause: error })
-  t.match(error, { code: 'store_unavailable', retryAfterSeconds: 1 })
-  return tookMs
-}
 
 t.test(
   'calls to a silent server fail within the deadline, and succeed once it responds',
@@ -45,10 +31,10 @@ t.test(
       store.revocationsAfter('', 10),
       store.ping(),
     ]
-    for (const tookMs of await Promise.all(calls.map((call) => unavailable(t, call)))) {
+    for (const tookMs of await Promise.all(calls.map((call) => timeUntilUnavailable(t, call)))) {
       t.ok(tookMs < deadlineMs + lateMs, `${tookMs} ms`)
     }
-    const tookMs = await unavailable(t, store.find(one.sid, t0))
+    const tookMs = await timeUntilUnavailable(t, store.find(one.sid, t0))
     t.ok(tookMs < deadlineMs + lateMs, `${tookMs} ms with no connection`)
     server.thaw()
     await until(async () => (await store.find(one.sid, t0)) !== null)
@@ -61,7 +47,7 @@ t.test('the client reconnects to a restarted server', async (t) => {
   const store = await RedisSessionStore.open(first.url, { deadlineMs })
   t.teardown(() => store.close())
   await first.kill()
-  const tookMs = await unavailable(t, store.ping())
+  const tookMs = await timeUntilUnavailable(t, store.ping())
   t.ok(tookMs < deadlineMs + lateMs, `${tookMs} ms`)
   await startRedis(t, { port: first.port })
   await until(async () => store.ping().then(() => true))
@@ -89,7 +75,7 @@ t.test('an unreachable server fails the start in time', async (t) => {
     `redis+sentinel://127.0.0.1:${port}/main`,
   ])
   const open = (url: string) => RedisSessionStore.open(url, { deadlineMs: 200, openMs: 400 })
-  const times = await Promise.all(urls.map((url) => unavailable(t, open(url))))
+  const times = await Promise.all(urls.map((url) => timeUntilUnavailable(t, open(url))))
   for (const [n, tookMs] of times.entries()) {
     t.ok(tookMs < 200 + 400 + lateMs, `${urls[n]} after ${tookMs} ms`)
   }
@@ -99,8 +85,9 @@ t.test(
   'a rotation whose response was lost is repeated, except without a grace period',
   async (t) => {
     const server = await startRedis(t)
-    const { wire, url } = await Wire.start(t, server.port)
-    const store = await RedisSessionStore.open(url, patient)
+    const proxy = await TcpProxy.start(t, server.port)
+    const scripts = () => proxy.sent.split('EVALSHA').length - 1
+    const store = await RedisSessionStore.open(proxy.through(server.url), patient)
     t.teardown(() => store.close())
     const [one, other] = [session({ sid: randomId() }), session({ sid: randomId() })]
     await store.create(one)
@@ -109,18 +96,18 @@ t.test(
     await store.rotate(rotation({ sid: one.sid }))
     const nowMs = t0 + 2 * policy.graceMs
 
-    wire.losesNextAnswer = true
-    wire.scripts = 0
+    proxy.loseNextResponse()
+    proxy.sent = ''
     const { outcome, session: after } = await store.rotate(rotation({ sid: one.sid, nowMs }))
     t.equal(outcome, 'replayed')
     t.equal(after?.generation, 1)
-    t.equal(wire.scripts, 2)
+    t.equal(scripts(), 2)
 
-    wire.losesNextAnswer = true
-    wire.scripts = 0
+    proxy.loseNextResponse()
+    proxy.sent = ''
     const strict = { ...policy, graceMs: 0 }
-    await unavailable(t, store.rotate(rotation({ sid: other.sid, nowMs, policy: strict })))
-    t.equal(wire.scripts, 1)
+    await timeUntilUnavailable(t, store.rotate(rotation({ sid: other.sid, nowMs, policy: strict })))
+    t.equal(scripts(), 1)
     t.equal((await store.find(other.sid, nowMs))?.generation, 1)
   },
 )
@@ -144,12 +131,12 @@ t.test('close() waits for calls and refuses further ones', async (t) => {
   const closing = store.close()
   await creating
   await closing
-  await unavailable(t, store.find(one.sid, t0))
+  await timeUntilUnavailable(t, store.find(one.sid, t0))
 
   const other = await RedisSessionStore.open(server.url, { deadlineMs })
   t.same(await other.find(one.sid, t0), one)
   server.freeze()
-  const finding = unavailable(t, other.find(one.sid, t0))
+  const finding = timeUntilUnavailable(t, other.find(one.sid, t0))
   const startMs = performance.now()
   await other.close()
   t.ok(performance.now() - startMs < 2 * deadlineMs + lateMs)

@@ -1,0 +1,15 @@
+import type { Test } from 'tap'
+import { GatepassError } from '../../src/core/errors.ts'
+
+/** Asserts that a call fails as `store_unavailable`. Resolves with its duration in milliseconds. */
+export async function timeUntilUnavailable(t: Test, call: Promise<unknown>): Promise<number> {
+  const startMs = performance.now()
+  const error = await call.then(
+    () => null,
+    (error) => error,
+  )
+  const tookMs = performance.now() - startMs
+  if (!(error instanceof GatepassError)) throw new Error('the call did not fail', { cause: error })
+  t.match(error, { code: 'store_unavailable', retryAfterSeconds: 1 })
+  return tookMs
+}
