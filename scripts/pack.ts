@@ -32,10 +32,19 @@ interface SourceManifest {
   readonly dependencies?: Readonly<Record<string, string>>
 }
 
+interface RootManifest {
+  readonly version: string
+  readonly license: string
+  readonly author: string
+  readonly repository: { readonly type: string; readonly url: string }
+  readonly bugs: string
+  readonly engines: Readonly<Record<string, string>>
+}
+
 type Kind = '.js' | '.d.ts'
 type Conditions = Record<string, string | { types: string; default: string }>
 
-const root = readJson(join(top, 'package.json'))
+const root = readJson<RootManifest>(join(top, 'package.json'))
 
 rmSync(packages, { recursive: true, force: true })
 mkdirSync(packages)
@@ -44,7 +53,7 @@ npmPack(top)
 
 async function packLibrary(folder: string): Promise<void> {
   const source = join(top, 'src', folder)
-  const manifest = readJson(join(source, 'package.json')) as unknown as SourceManifest
+  const manifest = readJson<SourceManifest>(join(source, 'package.json'))
   const target = mkdtempSync(join(tmpdir(), 'gatepass-pack-'))
   try {
     const entries = Object.values(manifest.exports).map((path) => join(folder, path.slice(0, -3)))
@@ -154,6 +163,6 @@ function write(path: string, text: string): void {
   writeFileSync(path, text)
 }
 
-function readJson(path: string): Record<string, unknown> {
+function readJson<Content>(path: string): Content {
   return JSON.parse(readFileSync(path, 'utf8'))
 }
