@@ -83,6 +83,30 @@ t.test('no file needs itself to run, by whatever way round', async (t) => {
   t.same(circles, [])
 })
 
+/** Files and packages that are loaded with a file. */
+function loadedWith(path: string, loaded = new Set<string>()): Set<string> {
+  for (const { from, to, isType, isDynamic } of imports) {
+    if (from !== path || isType || isDynamic || loaded.has(to)) continue
+    loaded.add(to)
+    loadedWith(to, loaded)
+  }
+  return loaded
+}
+
+t.test('a service loads the playground, drivers and other commands only when used', async (t) => {
+  const onDemand =
+    /^(src\/playground\/|src\/cli\/(dev|login|inspect|commands)\/|src\/http\/openapi-document|@fastify\/swagger|pg$|@redis\/client)/
+  for (const command of ['issuer', 'verifier']) {
+    const loaded = loadedWith(`src/cli/commands/${command}.ts`)
+    t.ok(loaded.has('src/cli/serve.ts'))
+    t.same(
+      [...loaded].filter((path) => onDemand.test(path)),
+      [],
+      command,
+    )
+  }
+})
+
 t.test('only the command line and the settings know the environment', async (t) => {
   const reads = sourceFiles.filter((path) => readProjectFile(path).includes('process.env'))
   t.same(

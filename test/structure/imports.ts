@@ -7,6 +7,8 @@ export interface Import {
   readonly to: string
   /** Whether it is gone when the program runs. */
   readonly isType: boolean
+  /** Whether it is loaded on demand, by `import()`. */
+  readonly isDynamic: boolean
 }
 
 // The formatter sees to it that a statement starts its line, with single quotes: a statement in a
@@ -26,14 +28,17 @@ export const imports: readonly Import[] = sourceFiles.flatMap((from) => {
   const text = readProjectFile(from)
   return [
     ...[...text.matchAll(statement)].map(([, type, path, bare]) =>
-      importOf(from, path ?? bare ?? '', type !== undefined),
+      importOf(from, path ?? bare ?? '', { isType: type !== undefined }),
     ),
-    ...[...text.matchAll(dynamic)].map(([, path]) => importOf(from, path ?? '', false)),
+    ...[...text.matchAll(dynamic)].map(([, path]) =>
+      importOf(from, path ?? '', { isDynamic: true }),
+    ),
   ]
 })
 
-function importOf(from: string, path: string, isType: boolean): Import {
-  return { from, to: path.startsWith('.') ? join(dirname(from), path) : path, isType }
+function importOf(from: string, path: string, { isType = false, isDynamic = false }): Import {
+  const to = path.startsWith('.') ? join(dirname(from), path) : path
+  return { from, to, isType, isDynamic }
 }
 
 /** `src/issuer/login.ts` → `issuer`; null for what is not ours. */

@@ -1,0 +1,75 @@
+import swagger from '@fastify/swagger'
+import Fastify, { type RouteOptions } from 'fastify'
+import {
+  createJsonSchemaTransform,
+  createJsonSchemaTransformObject,
+} from 'fastify-type-provider-zod'
+import type { core } from 'zod'
+import type { OpenApiInfo } from './openapi.ts'
+
+/** Creates the document from the schemas of routes. Only a request for the document loads this module. */
+export async function createOpenApiDocument(
+  routes: readonly Pick<RouteOptions, 'method' | 'url' | 'schema'>[],
+  { cookieName, ...info }: OpenApiInfo,
+): Promise<object> {
+  // Holds the schemas for the generator and serves no request.
+  const app = Fastify({ exposeHeadRoutes: false })
+  app.setValidatorCompiler(() => () => true)
+  app.setSerializerCompiler(() => String)
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { ...info, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
+      components: {
+        securitySchemes: {
+          bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+          dpop: {
+            type: 'http',
+            scheme: 'dpop',
+            bearerFormat: 'JWT',
+            description:
+              'A token that is bound to a key, with a proof in the header `DPoP` (RFC 9449).',
+          },
+          client: {
+            type: 'http',
+            scheme: 'basic',
+            description: 'The id and the secret of a client (RFC 6749 §2.3.1).',
+          },
+          ...(cookieName && { cookie: { type: 'apiKey', in: 'cookie', name: cookieName } }),
+        },
+      },
+    },
+    transform: createJsonSchemaTransform({ zodToJsonConfig: { override: simplify } }),
+    transformObject: (document) => dropUnused(nameSchemas(document)),
+  })
+  for (const { method, url, schema } of routes) {
+    app.route({ method, url, ...(schema && { schema }), handler: () => {} })
+  }
+  await app.ready()
+  return app.swagger()
+}
+
+const nameSchemas = createJsonSchemaTransformObject({ zodToJsonConfig: { override: simplify } })
+
+/** Removes constraints of zod that tell a reader nothing, and marks 204 as without a body. */
+function simplify({
+  zodSchema,
+  jsonSchema,
+}: Parameters<NonNullable<core.ToJSONSchemaParams['override']>>[0]) {
+  if (jsonSchema.format !== undefined) delete jsonSchema.pattern
+  if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum
+  if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum
+  if (zodSchema._zod.def.type === 'undefined') jsonSchema.type = 'null'
+}
+
+type OpenApiDocument = ReturnType<typeof nameSchemas>
+
+/** Removes unused schemas: zod generates an input and an output form of each. */
+function dropUnused(document: OpenApiDocument): OpenApiDocument {
+  const { components } = document as { components?: { schemas?: Record<string, unknown> } }
+  const text = JSON.stringify('paths' in document && document.paths)
+  for (const name of Object.keys(components?.schemas ?? {})) {
+    if (!text.includes(`"#/components/schemas/${name}"`)) delete components?.schemas?.[name]
+  }
+  return document
+}
