@@ -5,7 +5,7 @@ import type { Fleet } from '../../bench/surge/fleet.ts'
 import { type ClientScheme, isGood, post } from '../../bench/surge/system.ts'
 import { startHttpServer } from '../support/http-server.ts'
 
-/** What may be wrong with a shop that is made up, in one process, with all it knows in memory. */
+/** Faults of a made-up shop, which runs in one process with its state in memory. */
 export interface Wrongs {
   /** The share of the refreshes that it refuses. */
   readonly forgets?: number

@@ -28,7 +28,7 @@ async function surge(t: Test, wrongs: Wrongs): Promise<Measured> {
   )
 }
 
-/** What should be zero, and is not. */
+/** The counts that should be zero and are not. */
 function seen({ totals }: Measured): string[] {
   const { failures, signedOut, lostItems, lateSignOuts, doubledItems } = totals
   const counters = { failures, signedOut, lostItems, lateSignOuts, doubledItems }

@@ -11,7 +11,7 @@ function load(env: Record<string, string>, role: Role = 'verifier') {
   return loadConfig({ role, env: all, cwd: t.testdirName }).settings
 }
 
-/** What is wrong with them, as `setting: detail`. */
+/** Returns the problems of the settings, as `setting: detail`. */
 function problems(env: Record<string, string>, role: Role = 'verifier'): string[] {
   try {
     load(env, role)

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 
 export const projectFolder = fileURLToPath(new URL('../..', import.meta.url))
 
-/** What people read, as paths from the top folder. */
+/** The documents for people, as paths from the top folder. */
 export const documentPaths: readonly string[] = [
   'README.md',
   'CHANGELOG.md',

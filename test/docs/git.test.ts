@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import t from 'tap'
 import { codeBlocks, documentPaths, projectFolder, readDocument } from './documents.ts'
 
-/** What a command writes to: `> secret`, `INTO 'backup.db'`, a new key file. */
+/** The file that a command writes: `> secret`, `INTO 'backup.db'`, a new key file. */
 const written = /(?:(?<!\d)>|INTO|keys encryption) +'?([\w./-]+)/g
 
 t.test('git ignores every file that a command of the documentation makes', async (t) => {

@@ -20,7 +20,7 @@ t.test('the addresses that it shows can be read', async (t) => {
   const redis = codeSpans(document).filter((span) => /^redis.*:\/\/user/.test(span))
   t.equal(postgres.length, 1)
   t.equal(redis.length, 3)
-  // What stands for a number in the document.
+  // The placeholders for numbers in the document.
   const filled = (url: string) => url.replaceAll(':port', ':6379').replace(/database\b/, '1')
   for (const url of postgres) t.doesNotThrow(() => parsePostgresUrl(filled(url)), url)
   for (const url of redis) t.doesNotThrow(() => parseRedisUrl(filled(url)), url)

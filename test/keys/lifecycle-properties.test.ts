@@ -24,7 +24,7 @@ const part = fc.integer({ min: 0, max: 1_000 }).map((thousandths) => thousandths
 /** Often at a limit, which is what finds out a margin that is too small. */
 const extreme = fc.oneof(fc.constantFrom(0, 1), part)
 
-/** The lives of one replica: it runs, is away, and comes back with other settings. */
+/** The lives of one replica: it runs, stops, and starts again with other settings. */
 function livesOf(policy: KeyPolicy, beginMs: number): fc.Arbitrary<Run[]> {
   const life = fc.record({
     away: part,
@@ -87,8 +87,8 @@ t.test('the same around the revocation of a key', async (t) => {
 })
 
 /**
- * Two keys have their turn at one instant, and the first of them is revoked. What replaces it ends
- * the turn of the other, which goes on signing wherever that is not yet known.
+ * Two keys activate at one instant, and the first of them is revoked. Its replacement ends the activity
+ * of the other key, which keeps signing on replicas that have not noticed the replacement.
  */
 function sharedTurn(revoker: 'itself' | 'one behind', revokedAfterMs: number): Run[][] {
   const atMs = 1_700_000_000_000

@@ -2,15 +2,15 @@ import { type KeyPolicy, keyState, noticeMs } from '../../src/keys/lifecycle.ts'
 import { type History, live, type Run, type Signing, signings } from './simulation.ts'
 
 /**
- * The true times of every JWKS copy that a verifier may use for some unexpired token of `signing`:
- * from one max-age before the first token until the last one expires, by a clock that is behind.
+ * Returns the true times of every JWKS copy that a verifier may use for an unexpired token of `signing`.
+ * They range from one max-age before the first token until the last one expires by a slow clock.
  */
 function copiesFor(signing: Signing, history: History, policy: KeyPolicy) {
   const made = history.made.get(signing.kid)
   const oldestMs = signing.fromMs - policy.jwksMaxAgeMs
   return {
-    // The very first key can't be announced, nor one in the place of a key that was revoked; it
-    // counts from when every replica has noticed it.
+    // The very first key and the replacement of a revoked key are not announced. They count from when
+    // every replica has noticed them.
     fromMs: made?.isUrgent ? Math.max(oldestMs, made.atMs + noticeMs(policy)) : oldestMs,
     untilMs: Math.min(
       signing.untilMs - 1 + signing.run.aheadMs + policy.accessTtlMs,

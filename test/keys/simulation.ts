@@ -26,7 +26,7 @@ export interface Run {
   readonly revocations: readonly { readonly atMs: number; readonly which: number }[]
 }
 
-/** What a run knew from one look at the store until before the next. */
+/** The knowledge of a run between two reads of the store. */
 export interface Span {
   readonly run: Run
   readonly fromMs: number

@@ -13,7 +13,7 @@ export const policy: KeyPolicy = {
 /** The start of epoch 100. */
 export const startMs = 100 * policy.rotationMs
 
-/** A key for whoever needs no key material. */
+/** A key without key material. */
 export function fakeKey(activateAtMs: number, rest: Partial<KeyInfo> = {}): KeyInfo {
   const name = `epoch-${Math.floor(activateAtMs / policy.rotationMs)}-ES256`
   return {

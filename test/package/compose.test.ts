@@ -135,7 +135,7 @@ async function startApplication(t: Test) {
   return { requests, address: `127.0.0.1:${port}` }
 }
 
-/** What a client sends that wants to be somebody else. */
+/** Headers of a client that pretends to be another user. */
 const forged = {
   'X-Auth-Subject': 'mallory',
   'x-auth-session': 'mallory',

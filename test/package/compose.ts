@@ -62,7 +62,7 @@ export const ownServices: readonly OwnService[] = Object.entries(compose.service
     return { name, role, address, env: { ...pairs(imageEnv?.rest ?? ''), ...environment } }
   })
 
-/** What stands in a text, and what the test has in its place. */
+/** Texts and their replacements in the test. */
 export type Replacements = Readonly<Record<string, string>>
 
 export function replaceAll(text: string, replacements: Replacements): string {
@@ -82,7 +82,7 @@ const setUp = composeText
   .toArray()
   .join('\n')
 
-/** Makes the secrets as compose.yaml says, and a folder in the place of where it mounts them. */
+/** Creates the secrets as compose.yaml says, in a folder instead of the mount point. */
 export async function mountSecrets(t: Test, folder: string) {
   const shell = ['sh', '-e', '-c', setUp]
   const { code, stderr } = await run(t, [], { command: shell, cwd: folder })

@@ -10,8 +10,8 @@ const hosts = ['127.0.1.1', '127.0.1.2']
 const jwksPath = '/.well-known/jwks.json'
 
 /**
- * A client that fetches the keys, and posts a refresh token that is refused without asking a store: a
- * store that is slow on a busy machine is not what this is about.
+ * A client that fetches the keys and posts a refresh token that is refused without a call to a store. A
+ * slow store on a busy machine does not disturb it.
  */
 function startClient(t: Test, port: number): Client {
   const call = callerOf(t, port)
@@ -32,7 +32,7 @@ t.test('issuers restart one after the other, and no request fails', async (t) =>
     GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
     GATEPASS_PORT: String(port),
     GATEPASS_ADMIN_PORT: String(adminPort),
-    // What is shipped.
+    // The default.
     GATEPASS_DRAIN_S: undefined,
   }
   const replicas = hosts.map((host) => {

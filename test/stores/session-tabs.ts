@@ -16,9 +16,9 @@ const { graceMs } = policy
 const skewMs = 1_000
 const triesMax = 3
 /**
- * Longest duration of one part. The grace period must contain, by any clock: all tries of a refresh
- * (request, response and pause each), and a request with the replaced token that another tab sent just
- * before the response (request, copy and response).
+ * Longest duration of one part. The grace period must contain, by any clock, all tries of a refresh, each
+ * with request, response and pause. It must also contain a request with the replaced token that another
+ * tab sent just before the response (request, copy and response).
  */
 const partMaxMs = Math.floor((graceMs - skewMs) / (3 * triesMax + 3)) - 1
 /**

@@ -28,7 +28,7 @@ export const longLifetimes = {
 
 const key = makeKey('ES256')
 
-/** What a token of these claims is presented by. */
+/** Returns the header that presents a token with these claims. */
 export function tokenOf(changes: Readonly<Record<string, unknown>> = {}) {
   const payload = claimsWith({ scope: 'data:read data:write', ...changes })
   return { authorization: `Bearer ${mint(key, { payload })}` }

@@ -18,7 +18,7 @@ export async function makeProofKey(alg: Algorithm = 'ES256'): Promise<ProofKey> 
   return { alg, privateKey, publicJwk, privateJwk, jkt: await calculateJwkThumbprint(publicJwk) }
 }
 
-/** What a proof is to say; a member given as undefined is left out. */
+/** The content of a proof. A member that is undefined is left out. */
 export interface ProofParts {
   readonly htm?: string
   readonly htu?: string

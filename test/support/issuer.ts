@@ -29,7 +29,7 @@ import { policy } from './sessions.ts'
 
 export const issuerUrl = 'https://auth.example.com'
 export const audience = 'https://api.example.com'
-/** What its refresh tokens are authenticated with. */
+/** The secret that authenticates refresh tokens. */
 export const secret = Buffer.from('a test secret of at least 32 characters')
 export const password = 'correct horse battery staple'
 
@@ -43,7 +43,7 @@ export interface TestIssuerOptions {
   readonly clients?: readonly [Client, ...Client[]]
   readonly allowedOrigins?: readonly string[]
   readonly encryptionKeys?: AudienceKeys
-  /** What the issuer itself opens encrypted tokens with. */
+  /** Keys that decrypt tokens at the issuer's own routes. */
   readonly decryptionKeys?: readonly object[]
   readonly algorithm?: Algorithm
   /** The `typ` of access tokens. */
@@ -63,7 +63,7 @@ export interface TestIssuerOptions {
   readonly startMs?: number
   /** Whether the clock is compared with the one of the session store, or with this one on SQLite. */
   readonly monitorClock?: true | { readonly uptimeMs: () => number }
-  /** What else it serves. */
+  /** Registers further routes. */
   readonly extra?: (scope: FastifyInstance, parts: ExtraParts) => Promise<void>
 }
 

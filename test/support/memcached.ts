@@ -25,7 +25,7 @@ export interface MemcachedServer {
   /** From now on it accepts connections, and answers nothing. */
   freeze(): void
   thaw(): void
-  /** What it answers to a line of the classic protocol, up to a line that ends with `end`. */
+  /** Returns the response to a line of the classic protocol, up to a line that ends with `end`. */
   ask(line: string, end?: string): Promise<string>
   /** One figure of `stats`. */
   stat(name: string): Promise<number>

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
-/** Who owns the server, and the account of the machine that Debian's package made for it. */
+/** The owner of the server, and the account that Debian's package creates for it. */
 export const superuser = 'postgres'
 
 /** Postgres refuses to run as root: then it runs as the user that its package made. */

@@ -10,7 +10,7 @@ import { postgresPrograms, postgresUser, superuser } from './postgres-programs.t
 import { TestProcess } from './processes.ts'
 import { outsideFolder } from './project.ts'
 
-/** Who owns the databases, as a service would: not a superuser. */
+/** The owner of the databases, who is not a superuser, like a service. */
 const owner = { user: 'gatepass', password: 'correct-horse' }
 
 interface ServerOptions {
@@ -75,7 +75,7 @@ export class PostgresServer {
     }
   }
 
-  /** Another connection for the test, as superuser; whoever asked for it ends it. */
+  /** Opens another connection as superuser. The caller closes it. */
   async connect(url?: string): Promise<pg.Client> {
     const database = url === undefined ? superuser : new URL(url).pathname.slice(1)
     const client = new pg.Client({

@@ -21,13 +21,13 @@ export interface ProcessOptions {
   readonly cwd: string
   /** The whole environment but PATH and the compile cache of Node: no setting of the caller's slips in. */
   readonly env?: Environment
-  /** What runs; by default the command line of Gatepass, from the sources. */
+  /** The command. Default: the command line of Gatepass, from the sources. */
   readonly command?: readonly string[]
-  /** What comes on standard input. */
+  /** The text on standard input. */
   readonly input?: string
   /** An open file that takes its standard output. By default the test reads it. */
   readonly stdout?: number
-  /** Who it runs as. */
+  /** The user of the process. */
   readonly user?: { readonly uid: number; readonly gid: number }
 }
 
@@ -50,7 +50,7 @@ export function withEnv(env: Environment, command: readonly string[]): [string, 
   return ['env', ['-i', ...pairs.map(([name, value]) => `${name}=${value}`), ...command]]
 }
 
-/** What every Debian machine with Node has. */
+/** Programs of every Debian machine with Node. */
 const everywhere = ['node', 'npm', 'prlimit', 'sh', 'tar']
 
 /** A program that only this machine happens to have would fail on a fresh one: so it fails here too. */

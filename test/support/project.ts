@@ -7,7 +7,7 @@ import type { Test } from 'tap'
 /** The top folder of this project. */
 export const projectFolder = resolve(import.meta.dirname, '../..')
 
-/** What a clean check-out would hold, with work not committed yet: paths from the top folder. */
+/** The files of a clean checkout and uncommitted work, as paths from the top folder. */
 export function projectFiles(): string[] {
   // A check-out may belong to another user, as in a CI container.
   const git = ['-c', `safe.directory=${projectFolder}`]

@@ -25,7 +25,7 @@ export interface RedisServer {
   /** From now on it accepts connections, and answers nothing. */
   freeze(): void
   thaw(): void
-  /** What it answers to a command, as `default`. */
+  /** Returns the response to a command, like `default`. */
   ask(...command: string[]): Promise<unknown>
 }
 
@@ -193,7 +193,7 @@ export function untilInfo(
   return until(async () => String(await node.ask(...command)).includes(text))
 }
 
-/** What the documentation asks of servers that are to lose nothing. */
+/** The settings that the documentation requires of servers that lose nothing. */
 export async function demandReplicas(servers: readonly RedisServer[]): Promise<void> {
   const setting = ['min-replicas-to-write', '1', 'min-replicas-max-lag', '2']
   await Promise.all(servers.map((server) => server.ask('CONFIG', 'SET', ...setting)))
@@ -209,7 +209,7 @@ export interface RedisSentinels {
   readonly primary: RedisServer
   readonly replicas: readonly RedisServer[]
   readonly url: string
-  /** Makes a replica the primary; the one before hears of it some ten seconds later. */
+  /** Makes a replica the primary. The old primary learns of it about ten seconds later. */
   failOver(): Promise<unknown>
 }
 

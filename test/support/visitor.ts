@@ -17,7 +17,7 @@ export const goodRequest: Readonly<Record<string, string>> = {
 
 type Fields = Readonly<Record<string, string>>
 
-/** What a browser got. */
+/** The response that a browser got. */
 export interface Visited {
   readonly status: number
   readonly html: string

@@ -73,7 +73,7 @@ t.test('a fail-over that loses rotations signs nobody out', async (t) => {
   t.match(await refresh(3, 5), { outcome: 'rotated', session: { generation: 4 } })
 })
 
-/** Consecutive successes after which the client has left the former primary. */
+/** Consecutive successes after which the client has left the old primary. */
 const timesInARow = 20
 
 for (const [name, demands] of [

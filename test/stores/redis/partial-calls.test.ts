@@ -7,7 +7,7 @@ import { patient } from '../../support/patience.ts'
 import { type RedisServer, startRedis } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
 
-/** What remains when a call stops between two commands, and how long Redis keeps each key. */
+/** The rest of a call that stops between two commands, and the expiry of each key. */
 
 /** A store whose ACL user a test can forbid a command, so that a call stops there. */
 async function openWithUser(t: Test): Promise<{ server: RedisServer; store: SessionStore }> {
