@@ -161,7 +161,10 @@ export interface OneTimeStore {
    * @param takenBy identifies this use, and is not empty. The same value again is the same use.
    */
   takeOneTime(id: string, takenBy: string, nowMs: number): Promise<OneTimeUse>
-  /** Returns true to the first caller with an id, and false to all others until `expiresAtMs`. */
+  /**
+   * Returns true to the first caller with an id, and false to all others until `expiresAtMs`, by the
+   * clock of any replica within a minute of the others.
+   */
   claimOnce(id: string, expiresAtMs: number): Promise<boolean>
 }
 

@@ -85,6 +85,12 @@ function toBuffer(bytes: Uint8Array | null): Buffer | null {
   return bytes === null ? null : Buffer.from(bytes)
 }
 
+/**
+ * How much later than its expiry a one-time value is removed. By then it has expired by the clocks of all
+ * replicas, so that none accepts a second claim of its id.
+ */
+export const oneTimeMarginMs = 60_000
+
 /** A one-time value, and its first use. */
 export interface OneTimeRow {
   readonly payload: string

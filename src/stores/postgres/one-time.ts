@@ -1,6 +1,6 @@
 import type { Migration } from '../migrations.ts'
 import type { OneTimeUse } from '../ports.ts'
-import { type OneTimeRow, toOneTimeUse } from '../sql-rows.ts'
+import { type OneTimeRow, oneTimeMarginMs, toOneTimeUse } from '../sql-rows.ts'
 import type { PostgresDatabase } from './database.ts'
 
 export const oneTimeMigration: Migration = {
@@ -77,7 +77,7 @@ export class PostgresOneTimeValues {
 
   /** Removes at most `limit` expired values. Returns whether there may be more. */
   async removeExpired(nowMs: number, limit: number): Promise<boolean> {
-    const { rowCount } = await this.#db.run(deleteExpired, [nowMs, limit])
+    const { rowCount } = await this.#db.run(deleteExpired, [nowMs - oneTimeMarginMs, limit])
     return rowCount === limit
   }
 }

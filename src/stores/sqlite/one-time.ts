@@ -1,7 +1,7 @@
 import type { StatementSync } from 'node:sqlite'
 import type { Migration } from '../migrations.ts'
 import type { OneTimeUse } from '../ports.ts'
-import { type OneTimeRow, toOneTimeUse } from '../sql-rows.ts'
+import { type OneTimeRow, oneTimeMarginMs, toOneTimeUse } from '../sql-rows.ts'
 import { boundLimit, type SqliteDatabase } from './database.ts'
 
 export const oneTimeMigration: Migration = {
@@ -58,6 +58,6 @@ export class SqliteOneTimeValues {
 
   /** Removes at most `limit` expired values. Returns whether there may be more. */
   removeExpired(nowMs: number, limit: number): boolean {
-    return this.#deleteExpired.run(nowMs, limit).changes === limit
+    return this.#deleteExpired.run(nowMs - oneTimeMarginMs, limit).changes === limit
   }
 }
