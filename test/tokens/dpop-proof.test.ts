@@ -157,7 +157,7 @@ t.test('property: throws dpop_proof_invalid only', async () => {
 })
 
 t.test('no error quotes a proof', async (t) => {
-  const secret = 'a-text-that-must-not-be-told'
+  const secret = 'a-text-that-must-not-be-quoted'
   for (const parts of [
     { payload: { ...payload, jti: secret, htm: '' } },
     { header: { ...header, alg: secret } },

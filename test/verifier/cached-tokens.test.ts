@@ -108,7 +108,7 @@ t.test('fails closed by the age of the revocation list', async (t) => {
   }
 })
 
-/** Keys that change when they are told to. */
+/** A key source whose keys the test changes. */
 function changingKeys(first: object[]) {
   let fixed = createFixedKeys(readKeySet({ keys: first }))
   const source: KeySource = { ...fixed, find: (kid, alg) => fixed.find(kid, alg) }

@@ -38,7 +38,7 @@ export interface RevocationsStatus {
   readonly lastError: string | null
 }
 
-/** Limit that no honest issuer reaches while the keys could still be in a JWKS. */
+/** Limit that no issuer reaches while the keys could still be in a JWKS. */
 const maxKeys = 1000
 /** A revoked key is kept longer than a key set may be used without a newer one (30 days). */
 const keyLifetime_s = 31 * 24 * 60 * 60

@@ -19,7 +19,7 @@ const key = keyOf('ES256')
 const bearer = (changes: Record<string, unknown> = {}) =>
   `Bearer ${mint(key, { payload: claimsWith(changes) })}`
 
-/** A failure that nobody outside may hear of. */
+/** A failure whose message must not reach a client. */
 const failing: AdapterVerifier = {
   ...createVerifier(options),
   [verifyNow]: () => {

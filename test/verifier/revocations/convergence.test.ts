@@ -77,7 +77,7 @@ t.test('the list converges, whatever is lost, cut, repeated or restarted', async
 
 async function take(step: Step, feed: FeedServer, ever: Model): Promise<void> {
   if (step.do === 'revoke' || step.do === 'lose') {
-    const fate = step.do === 'lose' ? 'lost' : 'told'
+    const fate = step.do === 'lose' ? 'lost' : 'sent'
     ever.add(await feed.add(step.kind, `${step.kind}-${step.n}`, step.at, fate))
   } else if (step.do === 'replay') {
     const entry = feed.log[step.n]

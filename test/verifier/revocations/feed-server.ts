@@ -24,7 +24,7 @@ export class FeedServer {
   kept_s = 305
   /** When the log was read. */
   readAt_s = now_s
-  /** Answers in place of an honest feed. */
+  /** Answers instead of a genuine feed. */
   onSnapshot: Handler | null = null
   onStream: Handler | null = null
   snapshots = 0
@@ -74,13 +74,13 @@ export class FeedServer {
     kind: Revocation['kind'],
     id: string,
     at_s = now_s,
-    fate: 'told' | 'lost' = 'told',
+    fate: 'sent' | 'lost' = 'sent',
   ): Promise<LogEntry> {
     const previous = this.log.at(-1)?.position ?? ''
     const position = `${this.#name}${this.log.length + 1}`
     const entry = { kind, id, atMs: at_s * 1000, position, previous }
     this.log.push(entry)
-    if (fate === 'told') await this.send(entry, this.log.length)
+    if (fate === 'sent') await this.send(entry, this.log.length)
     return entry
   }
 

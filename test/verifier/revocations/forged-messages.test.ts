@@ -13,7 +13,7 @@ function replaced(text: string, part: RegExp, by: string): string {
 t.test('an event that the issuer has not signed is ignored, and ends the stream', async (t) => {
   type One = Awaited<ReturnType<typeof openFollowing>>
   const entry = { kind: 'session', id: 'session-1', atMs: now_s * 1000 } as const
-  const lies: Record<string, [(one: One) => Promise<string> | string, RegExp]> = {
+  const forgeries: Record<string, [(one: One) => Promise<string> | string, RegExp]> = {
     'another signer': [
       ({ feed }) => feed.eventText({ ...entry, position: 'a1', previous: '' }, thief),
       /signature is not valid/,
@@ -48,18 +48,18 @@ t.test('an event that the issuer has not signed is ignored, and ends the stream'
     'a line without end': [() => `data: ${'x'.repeat(20_000)}`, /longer than 16384 bytes/],
     'an event without end': [() => 'data: xxxxxxx\n'.repeat(3_000), /longer than 16384 bytes/],
   }
-  t.jobs = Object.keys(lies).length
-  for (const [what, [lie, error]] of Object.entries(lies)) {
+  t.jobs = Object.keys(forgeries).length
+  for (const [what, [forge, error]] of Object.entries(forgeries)) {
     void t.test(what, { buffered: true }, async (t: Test) => {
       const one = await openFollowing(t)
       await one.untilState('streaming')
-      // What ends a stream is a single lie; the next stream is honest again.
-      one.feed.write(await lie(one))
+      // What ends a stream is a single.
+      one.feed.write(await forge(one))
       await one.untilError(error)
       t.equal(await one.answer(), 'accepted')
       t.equal(one.status().entries, 0)
       await one.feed.add('session', 'session-1')
-      await until('the truth', async () => (await one.answer()) === 'token_revoked')
+      await until('the genuine event', async () => (await one.answer()) === 'token_revoked')
     })
   }
 })
@@ -80,7 +80,7 @@ t.test('replayed events change nothing', async (t) => {
 t.test('a snapshot that the issuer has not signed is ignored', async (t) => {
   const entries = [{ kind: 'session', id: 'session-1', atMs: now_s * 1000 }] as const
   type Feed = Awaited<ReturnType<typeof openFollowing>>['feed']
-  const lies: Record<string, [(feed: Feed) => Promise<string> | string, RegExp]> = {
+  const forgeries: Record<string, [(feed: Feed) => Promise<string> | string, RegExp]> = {
     'another signer': [(feed) => feed.snapshotText(entries, thief), /signature is not valid/],
     'of another issuer': [
       (feed) => feed.snapshotText(entries, feed.key, 'https://other.test'),
@@ -94,11 +94,11 @@ t.test('a snapshot that the issuer has not signed is ignored', async (t) => {
     'no token': [() => '{"sessions":{}}', /not an acceptable JWS/],
     'without end': [() => 'x'.repeat(33 * 1024 * 1024), /longer than 33554432 bytes/],
   }
-  t.jobs = Object.keys(lies).length
-  for (const [what, [lie, error]] of Object.entries(lies)) {
+  t.jobs = Object.keys(forgeries).length
+  for (const [what, [forge, error]] of Object.entries(forgeries)) {
     void t.test(what, { buffered: true }, async (t: Test) => {
       const { feed, answer, status, untilError } = await openFollowing(t)
-      feed.onSnapshot = async (_request, response) => response.end(await lie(feed))
+      feed.onSnapshot = async (_request, response) => response.end(await forge(feed))
       await untilError(error)
       t.match(status(), { state: 'down', isLoaded: false, entries: 0 })
       t.equal(await answer(), 'accepted')

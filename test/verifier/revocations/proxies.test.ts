@@ -58,7 +58,7 @@ t.test('a stream passes through nginx', async (t) => {
   })
   await untilState('streaming')
   await feed.add('session', 'session-1')
-  await until('it is heard', async () => (await answer()) === 'token_revoked')
+  await until('it is received', async () => (await answer()) === 'token_revoked')
 })
 
 t.test('a verifier polls if nginx buffers the stream', async (t) => {

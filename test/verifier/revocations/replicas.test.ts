@@ -132,6 +132,6 @@ t.test('a revoked key is refused, and the next key is loaded immediately', async
       await one.verify(refreshed.access_token),
       'signed by a key that was not known a moment ago',
     )
-    t.equal(one.status().revocations?.state, 'streaming', 'news is signed by it too')
+    t.equal(one.status().revocations?.state, 'streaming', 'it signs events, too')
   }
 })
