@@ -197,7 +197,7 @@ t.test('the store contains no names and no addresses', async (t) => {
   for (const { key } of db.prepare('SELECT key FROM counters').all()) {
     t.match(
       key,
-      /^login\.(device|account|account_in_network|network|wide_network)\.(free|level|turn):[\w-]{43}$/,
+      /^login\.(device|account|account_in_network|network|wide_network)\.(free|level|pause):[\w-]{43}$/,
     )
   }
 })
