@@ -11,7 +11,7 @@ import { findScenarios } from './scenarios/index.ts'
 /** The scenarios that a change to the sources may affect: each path of a request, and memory. */
 const byDefault = ['verify', 'memory', 'login', 'refresh']
 
-/** @returns whether all was measured, and no figure of the head is worse by more than the tolerance */
+/** @returns whether all measurements succeeded and no figure of the head exceeds the tolerance */
 export async function compare(given: Arguments, tell: Tell): Promise<boolean> {
   const { options, tolerance, only } = given
   const [revisions = '', ...names] = given.names
@@ -39,7 +39,7 @@ export async function compare(given: Arguments, tell: Tell): Promise<boolean> {
       )
       pairs.push(...measured)
     } catch (error) {
-      // The others have taken minutes, and are worth as much without this one.
+      // The other measurements took minutes and remain valid.
       tell(`${scenario.name} has FAILED: ${error instanceof Error ? error.message : error}`)
       isWhole = false
     }
@@ -65,7 +65,7 @@ export interface Pair {
   readonly head: Series['readings']
 }
 
-/** Both sides of a subject are measured one right after the other, in alternating order. */
+/** Measures both sides of a subject one right after the other, in alternating order. */
 async function measurePairs(
   scenario: Scenario,
   benches: Readonly<Record<'base' | 'head', Bench>>,
@@ -102,12 +102,12 @@ export interface CompareRow {
   readonly scenario: string
   readonly subject: string
   readonly metric: MetricName
-  /** Of the head to the base. */
+  /** The ratio of the head to the base. */
   readonly ratio: Ratio
   readonly isRegression: boolean
 }
 
-/** Each metric that both sides have of a subject. */
+/** The metrics that both sides of a subject have. */
 export function rowsOf({ scenario, subject, base, head }: Pair, tolerance: number): CompareRow[] {
   return metricNames.flatMap((metric) => {
     const [own, other] = [head, base].map((readings) =>

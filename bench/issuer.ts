@@ -14,7 +14,7 @@ export type StoreName = 'SQLite' | 'Redis' | 'Postgres'
 /** Costs of a hash: the default, and the minimum for users that only have to exist. */
 export const hashCosts = {
   default: { memory_kib: 19 * 1024, passes: 2, parallelism: 1 },
-  /** Two cores hash some 60 a second at the cost of production: too few for thousands of users. */
+  /** At the cost of production, two cores hash about 60 passwords a second: too few for thousands of users. */
   light: { memory_kib: 1024, passes: 1, parallelism: 1 },
   least: { memory_kib: 8, passes: 1, parallelism: 1 },
 } as const
@@ -23,7 +23,7 @@ export type HashName = keyof typeof hashCosts
 
 export interface IssuerSpec {
   readonly name: string
-  /** Where sessions are; accounts are in SQLite. */
+  /** The store of sessions. Accounts are in SQLite. */
   readonly store: StoreName
   readonly users: number
   readonly hash: HashName
@@ -31,27 +31,27 @@ export interface IssuerSpec {
 }
 
 export interface RunningIssuer extends Server {
-  /** Where its sessions are. */
+  /** The store of its sessions. */
   readonly sessionsUrl: string
 }
 
 export const password = 'correct horse battery staple'
-/** How many users sign in at once, where nothing is measured. */
+/** Concurrent sign-ins outside a measurement. */
 const maxSignIns = 32
 const maxSignInAttempts = 60
 
 export interface Issuer {
   /** The secret of its refresh tokens. */
   readonly secret: string
-  /** Starts it, and its store, on a fresh copy of what was laid out. */
+  /** Starts the issuer and its store on a fresh copy of the prepared data. */
   start(): Promise<RunningIssuer>
-  /** Starts it on the original, and leaves what it does there: a copy may take too long. */
+  /** Starts the issuer on the original data, because a copy may take too long. */
   startInPlace(): Promise<RunningIssuer>
 }
 
 /**
- * Makes an issuer as it runs in production, by its command line, with its log at the default level.
- * @param layOut is called once, with the issuer running, to make what each start is to find
+ * Prepares an issuer as it runs in production: by its command line, with the default log level.
+ * @param layOut called once with the issuer running, to create the data of each start
  */
 export async function createIssuer(
   { name, store: storeName, users, hash, settings }: IssuerSpec,
@@ -91,7 +91,7 @@ export async function createIssuer(
     startInPlace: () => startIn(template),
     start() {
       rmSync(copy, { recursive: true, force: true })
-      // With its owners: Postgres runs as another user.
+      // Keeps the owners, because Postgres runs as another user.
       execFileSync('cp', ['-a', template, copy])
       return startIn(copy)
     },
@@ -115,7 +115,7 @@ interface UserImport {
   readonly env: Environment
 }
 
-/** Adds users by the command line, all with the same password. The `sub` of each is the name. */
+/** Imports users with one password by the command line. The `sub` of a user is the name. */
 export function importUsers({ count, hash, cwd, env }: UserImport, { revision }: Bench): void {
   const password_hash = hashPassword(hash)
   const lines = Array.from({ length: count }, (_, n) =>
@@ -139,7 +139,7 @@ export function userName(n: number): string {
   return `user-${n}`
 }
 
-/** The requests in which each user signs in. */
+/** Returns the sign-in requests of all users. */
 export function loginRequests(count: number): HttpRequest[] {
   return Array.from({ length: count }, (_, n) => ({
     method: 'POST',
@@ -149,7 +149,7 @@ export function loginRequests(count: number): HttpRequest[] {
   }))
 }
 
-/** Signs each of so many users in. @returns their refresh tokens */
+/** Signs a number of users in. @returns their refresh tokens */
 export async function signIn(url: string, users: number): Promise<string[]> {
   const agent = createAgent(maxSignIns)
   const tokens: string[] = []
@@ -158,7 +158,7 @@ export async function signIn(url: string, users: number): Promise<string[]> {
       const answer = await exchange(url, agent, { ...request, body: JSON.parse(body) })
       const { refresh_token = '' } = (answer.body ?? {}) as { refresh_token?: string }
       if (answer.status === 200) return void tokens.push(refresh_token)
-      // A busy issuer refuses a sign-in, or answers too late.
+      // A busy issuer may refuse a sign-in or answer late.
       const isBusy = answer.status === 503 || answer.status === 0
       if (!isBusy || attempt === maxSignInAttempts) {
         throw new Error(`A sign-in was answered ${answer.status} after ${attempt} attempts.`)
@@ -170,7 +170,7 @@ export async function signIn(url: string, users: number): Promise<string[]> {
   return tokens
 }
 
-/** The hash of the password in the form of PHC. */
+/** Returns the hash of the password in PHC format. */
 export function hashPassword(cost: HashName): string {
   const { memory_kib: memory, passes, parallelism } = hashCosts[cost]
   const nonce = randomBytes(16)

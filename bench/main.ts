@@ -9,7 +9,7 @@ import { surge } from './surge/command.ts'
 
 const document = new URL('../docs/benchmarks.md', import.meta.url)
 
-/** Progress goes to standard error, so that the result can be piped on. */
+/** Writes progress to standard error, so that the result can be piped. */
 function tell(line: string): void {
   process.stderr.write(`${line}\n`)
 }

@@ -37,7 +37,7 @@ export class UsageError extends Error {
 }
 
 export interface Arguments {
-  /** The names of scenarios, or a command and what it is about. */
+  /** The names of scenarios, or a command and its arguments. */
   readonly names: readonly string[]
   readonly options: BenchOptions
   readonly only: string
@@ -83,7 +83,7 @@ export function readArguments(args: readonly string[]): Arguments {
   }
 }
 
-/** Also of the form `1e7`. */
+/** Reads a number, also in the form `1e7`. */
 function positiveInteger(text: string | undefined, byDefault: number): number {
   if (text === undefined) return byDefault
   if (!/^[1-9]\d*(e\d)?$/.test(text)) {

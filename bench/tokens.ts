@@ -5,7 +5,7 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import type { Bench } from './harness/scenario.ts'
 import type { RequestTraffic } from './harness/traffic.ts'
 
-/** Access tokens as an issuer makes them (RFC 9068), signed here: verifiers are measured without one. */
+/** Creates access tokens like an issuer (RFC 9068), so that verifiers are measured without one. */
 
 export const issuer = 'https://auth.example.com'
 export const audience = 'https://api.example.com'
@@ -13,7 +13,7 @@ const hour_s = 3600
 
 export type Algorithm = 'ES256' | 'Ed25519' | 'RS256' | 'PS256' | 'ML-DSA-44'
 
-/** Which tokens a server or a library takes. */
+/** The tokens that a server or a library accepts. */
 export interface Trust {
   readonly issuer: string
   readonly audience: string
@@ -26,7 +26,7 @@ export interface TokenSigner {
   signMany(count: number): Promise<string[]>
 }
 
-/** @param kid of the key; by default it has one of its own */
+/** @param kid the `kid` of the key; default: a new one */
 export async function createSigner(
   alg: Algorithm = 'ES256',
   kid: string = randomUUID(),
@@ -49,7 +49,7 @@ export async function createSigner(
   }
 }
 
-/** Tokens by what is wrong with them: nothing is with the one that is good. */
+/** Tokens by their defect; `good` has none. */
 export type Samples = Readonly<Record<string, string>>
 
 export async function createSamples(signer: TokenSigner): Promise<Samples> {
@@ -69,7 +69,7 @@ export async function createSamples(signer: TokenSigner): Promise<Samples> {
   }
 }
 
-/** Asks a guarded route for each sample. @throws when a bad one is accepted, or the good one is not */
+/** Sends each sample to a guarded route. @throws if a bad one is accepted, or the good one refused */
 export async function checkSamples(samples: Samples, url: string): Promise<void> {
   for (const [name, token] of Object.entries(samples)) {
     const response = await fetch(url, { headers: { authorization: `Bearer ${token}` } })
@@ -81,7 +81,7 @@ export async function checkSamples(samples: Samples, url: string): Promise<void>
   }
 }
 
-/** Publishes a key set over HTTP until the scenario is over. @returns its address */
+/** Publishes a key set over HTTP until the end of the scenario. @returns its URL */
 export async function publishKeys({ jwks }: Trust, bench: Bench): Promise<string> {
   const body = JSON.stringify(jwks)
   const server = createServer((_request, response) => {
@@ -95,7 +95,7 @@ export async function publishKeys({ jwks }: Trust, bench: Bench): Promise<string
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`
 }
 
-/** Requests to a guarded route, with each of these tokens in turn. */
+/** Returns requests to a guarded route with each token in turn. */
 export function bearerTraffic(tokens: readonly string[], isWarm = true): RequestTraffic {
   return headerTraffic(
     tokens.map((token) => ({ authorization: `Bearer ${token}` })),
@@ -103,7 +103,7 @@ export function bearerTraffic(tokens: readonly string[], isWarm = true): Request
   )
 }
 
-/** The same request with each of these headers in turn. */
+/** Returns the same request with each header in turn. */
 export function headerTraffic(
   all: readonly Readonly<Record<string, string>>[],
   { method = 'GET', path = '/verify', isWarm = true } = {},

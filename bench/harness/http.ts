@@ -1,6 +1,6 @@
 import { Agent, type IncomingHttpHeaders, request } from 'node:http'
 
-/** Requests of the benchmark itself, many at a time: `fetch` takes too much of a core for that. */
+/** Sends requests of the benchmark itself, many at a time. `fetch` would need too much of a core. */
 
 export type Headers = Readonly<Record<string, string>>
 
@@ -8,22 +8,22 @@ export interface HttpCall {
   readonly method: string
   readonly path: string
   readonly headers?: Headers
-  /** Sent as JSON. */
+  /** The body, sent as JSON. */
   readonly body?: unknown
 }
 
 export interface Answer {
-  /** 0 when there was none. */
+  /** The status, or 0 without a response. */
   readonly status: number
   readonly headers: IncomingHttpHeaders
-  /** Parsed, where it is JSON. */
+  /** The body, parsed if it is JSON. */
   readonly body: unknown
 }
 
-/** As in @gatepass/browser: less than the grace period, so that a repeat still falls into it. */
+/** Timeout, as in @gatepass/browser: shorter than the grace period, so that a retry falls within it. */
 const answerTimeoutMs = 8_000
 
-/** Connections that are kept, the one that was used last first. */
+/** Idle connections, most recently used first. */
 export function createAgent(maxSockets: number): Agent {
   return new Agent({ keepAlive: true, maxSockets, scheduling: 'lifo' })
 }
@@ -67,7 +67,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** Does some work for each of all, so many at once. */
+/** Runs work for each item, with a limit on concurrency. */
 export async function inTurns<T>(
   all: readonly T[],
   atOnce: number,

@@ -6,18 +6,18 @@ import type { Readings } from './scenario.ts'
 import { percentile } from './statistics.ts'
 import { type Connection, prepareTraffic, type Traffic } from './traffic.ts'
 
-/** The process that makes the load: takes one order by message, and answers with the outcome. */
+/** The process that generates the load. It receives one order by message and replies with the result. */
 
 export interface LoadOrder {
   readonly url: string
   readonly connections: number
   readonly traffic: Traffic
   readonly serverPid: number
-  /** The server's store, where that is a process of its own. */
+  /** The store of the server, if it is a separate process. */
   readonly storePid?: number
   readonly duration_s: number
   readonly warmup_s: number
-  /** How many requests a second; without it as many as are answered. */
+  /** Requests per second. Default: as many as the server answers. */
   readonly perSecond?: number
   /** Accepted statuses besides 200. Their responses are not counted. */
   readonly refusals?: readonly number[]
@@ -25,14 +25,14 @@ export interface LoadOrder {
 
 export type LoadOutcome = { readonly readings: Readings } | { readonly failure: string }
 
-/** autocannon is stopped by us; should that fail, it stops itself. */
+/** Limit after which autocannon stops itself, if the stop below fails. */
 const longest_s = 600
 const pollMs = 20
 
 async function carryOut(order: LoadOrder): Promise<LoadOutcome> {
   const { refusals = [], warmup_s, duration_s, connections } = order
   const failed = Promise.withResolvers<never>()
-  // It may come before anybody waits for it.
+  // The message may arrive before the code waits for it.
   failed.promise.catch(() => {})
   const fail = (reason: string) => failed.reject(new Error(reason))
   const { setUp, warmRequests } = prepareTraffic(order.traffic, connections, fail)
@@ -88,8 +88,8 @@ function start(
 }
 
 /**
- * The load never sleeps. On a virtual machine, to wake a process on another core costs the server a
- * third of what a request does.
+ * The load never sleeps. On a virtual machine, waking a process on another core costs the server a third
+ * of a request.
  */
 function stayAwake(): void {
   setImmediate(stayAwake)

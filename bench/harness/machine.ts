@@ -3,7 +3,7 @@ import { readFileSync, statfsSync } from 'node:fs'
 import { cpus, loadavg } from 'node:os'
 import type { Bench } from './scenario.ts'
 
-/** One core for what is measured, another one for the load and the stores. */
+/** One core for the measured process, another one for the load and the stores. */
 export interface Cores {
   readonly server: number
   readonly load: number
@@ -11,10 +11,10 @@ export interface Cores {
 
 /** `f_type` of a file system in memory (statfs(2)). */
 const tmpfsMagic = 0x01021994
-/** Ticks in a second in `/proc`: fixed for programs, whatever the kernel counts in. */
+/** Ticks per second in `/proc`, a constant for programs. */
 const ticksPerSecond = 100
 
-/** @returns null without taskset, or where this process may use one core only */
+/** @returns null without taskset, or if this process may use only one core */
 export function chooseCores(): Cores | null {
   if (spawnSync('taskset', ['--version']).error !== undefined) return null
   const status = readFileSync('/proc/self/status', 'utf8')
@@ -39,22 +39,22 @@ export function describeMachine({ cores }: Pick<Bench, 'cores'>) {
     cpu: all[0]?.model.trim() ?? 'unknown',
     cores: all.length,
     cores_pinned: cores,
-    /** How many processes wanted a core before the run; above 0.5 something else is at work. */
+    /** Processes that wanted a core before the run. Above 0.5 the machine is busy. */
     load_before: loadavg()[0] ?? 0,
   }
 }
 
-/** Whether data is flushed to memory only, so that durability costs nothing. */
+/** Whether the file system is in memory, where durability costs nothing. */
 export function isInMemory(folder: string): boolean {
   return statfsSync(folder).type === tmpfsMagic
 }
 
-/** Processor time of a process so far, all threads, user and system (proc_pid_stat(5)). */
+/** Returns the processor time of a process, all threads, user and system (proc_pid_stat(5)). */
 export function processorTime_s(pid: number): number {
   return ticks(pid, 2) / ticksPerSecond
 }
 
-/** The same of a process with its children, those that have ended included. */
+/** Returns the processor time of a process and its children, including ended ones. */
 export function familyTime_s(pid: number): number {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')
   return children
@@ -62,7 +62,7 @@ export function familyTime_s(pid: number): number {
     .reduce((sum, child) => sum + timeOfChild_s(Number(child)), ticks(pid, 4) / ticksPerSecond)
 }
 
-/** 0 when the child has ended meanwhile. */
+/** Returns 0 if the child has ended. */
 function timeOfChild_s(pid: number): number {
   try {
     return familyTime_s(pid)
@@ -71,15 +71,15 @@ function timeOfChild_s(pid: number): number {
   }
 }
 
-/** The sum of its first fields of time: user, system, and the two of the children waited for. */
+/** Adds the first time fields: user, system, and both of the ended children. */
 function ticks(pid: number, count: 2 | 4): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-  // The second field is the command in parentheses, and may hold spaces.
+  // The second field is the command in parentheses, which may contain spaces.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return fields.slice(11, 11 + count).reduce((sum, field) => sum + Number(field), 0)
 }
 
-/** Memory that a process holds in RAM, what it shares with others included. */
+/** Returns the resident memory of a process, including shared memory. */
 export function resident_mib(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
   return Number(/^VmRSS:\s*(\d+) kB$/m.exec(status)?.[1]) / 1024

@@ -1,20 +1,20 @@
 interface Metric {
   readonly label: string
   readonly digits: number
-  /** Whether it is what subjects are measured for, so that its spread is shown too. */
+  /** Whether it is a main metric, whose spread is shown too. */
   readonly isMain?: boolean
   /** The better direction, for `compare`. Null if the figure only explains where time went. */
   readonly better: 'more' | 'less' | null
-  /** Whether other processes of the machine count as well: shown, and no regression. */
+  /** Whether other processes of the machine affect it. Such a metric is shown but is no regression. */
   readonly isByClock?: boolean
 }
 
-/** Everything that a measurement can give, in the order of the tables. */
+/** All metrics of a measurement, in the order of the tables. */
 export const metrics = {
   per_second: { label: 'per second', digits: 0, better: 'more', isByClock: true },
-  /** For each second of processor time of the server. */
+  /** Responses per second of processor time of the server. */
   per_core_second: { label: 'per core-second', digits: 0, isMain: true, better: 'more' },
-  /** Processor time for each answer, of the server and of its store. */
+  /** Processor time per response, of the server and its store. */
   cost_us: { label: 'µs a request', digits: 0, better: 'less' },
   bytes_per_session: { label: 'bytes a session', digits: 0, better: 'less' },
   load_ms: { label: 'ms to load', digits: 1, better: 'less', isByClock: true },
@@ -28,7 +28,7 @@ export const metrics = {
   /** Processor time over elapsed time. */
   server_busy: { label: 'server busy', digits: 2, better: null },
   load_busy: { label: 'load busy', digits: 2, better: null },
-  /** A store runs on the core of the load: together they show whether that core was full. */
+  /** A store runs on the core of the load. Together they show whether that core was full. */
   store_busy: { label: 'store busy', digits: 2, better: null },
 } as const satisfies Record<string, Metric>
 

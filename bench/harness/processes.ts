@@ -11,13 +11,13 @@ export type Environment = Readonly<Record<string, string>>
 interface ProcessSpec {
   readonly name: string
   readonly command: readonly string[]
-  /** The core that it runs on: that of what is measured, or that of the load and the stores. */
+  /** The core of the process: that of the measured process, or that of the load and the stores. */
   readonly core: keyof Cores
   readonly cwd?: string
   readonly env?: Environment
   readonly user?: { readonly uid: number; readonly gid: number }
   readonly stopSignal?: NodeJS.Signals
-  /** Whether its standard error goes nowhere, as it is a log. */
+  /** Whether to discard its standard error, because it is a log. */
   readonly isQuiet?: boolean
 }
 
@@ -25,12 +25,12 @@ const startTimeoutMs = 30_000
 const pollMs = 20
 const running = new Set<ChildProcess>()
 
-// No process outlives this one, however this one ends.
+// Child processes end with this process.
 process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
 
-/** The command that runs another one on a core. */
+/** The command that runs another command on a core. */
 export function commandOn(core: keyof Cores, cores: Cores | null, command: readonly string[]) {
   return cores === null ? command : ['taskset', '--cpu-list', String(cores[core]), ...command]
 }
@@ -39,17 +39,17 @@ export function commandOn(core: keyof Cores, cores: Cores | null, command: reado
 export interface Process {
   readonly pid: number
   send(message: Serializable): void
-  /** @returns its next message; rejects when it ends without one */
+  /** @returns the next message; rejects if the process ends without one */
   message<T>(): Promise<T>
-  /** Waits until a question is answered. @param ask rejects for as long as there is no answer */
+  /** Waits until a question is answered. @param ask rejects while there is no answer */
   ready(ask: () => Promise<unknown>): Promise<void>
-  /** Ends it, and resolves when it is gone. */
+  /** Stops the process, and resolves when it has ended. */
   stop(signal?: NodeJS.Signals): Promise<void>
 }
 
 /**
- * Starts a process. Its standard output goes nowhere (that is where services log), its standard error is
- * ours, and programs of the benchmark tell their results by message.
+ * Starts a process. Its standard output, where services log, is discarded. Its standard error is
+ * inherited. Programs of the benchmark send their results by message.
  */
 export function startProcess(spec: ProcessSpec, { cores }: Pick<Bench, 'cores'>): Process {
   const { name, cwd, stopSignal = 'SIGTERM' } = spec
@@ -116,12 +116,12 @@ function nodeOf({ revision }: Bench): string[] {
 export interface Server {
   readonly url: string
   readonly pid: number
-  /** The store that it keeps its data in, where that is a process of its own. */
+  /** The store of the server, if it is a separate process. */
   readonly storePid?: number
   stop(signal?: NodeJS.Signals): Promise<void>
 }
 
-/** Starts a server of the benchmark, which says by message on which port it listens. */
+/** Starts a server of the benchmark, which sends its port by message. */
 export async function startServer(
   name: string,
   args: readonly string[],
@@ -134,7 +134,7 @@ export async function startServer(
   return { url, pid: program.pid, stop: program.stop }
 }
 
-/** Starts an issuer or a verifier by the command line, and waits until it says that it is ready. */
+/** Starts an issuer or a verifier by the command line, and waits until it is ready. */
 export async function startService(
   role: 'issuer' | 'verifier',
   { cwd, env }: { readonly cwd: string; readonly env: Environment },

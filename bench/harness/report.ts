@@ -10,7 +10,7 @@ export interface Table {
   readonly rows: readonly (readonly string[])[]
 }
 
-/** For a terminal: the first column to the left, figures to the right. */
+/** Formats a table for a terminal: the first column left-aligned, figures right-aligned. */
 export function textTable({ head, rows }: Table): string {
   const lines = [head, ...rows]
   const widths = head.map((_, column) => Math.max(...lines.map((row) => row[column]?.length ?? 0)))
@@ -19,7 +19,7 @@ export function textTable({ head, rows }: Table): string {
   return lines.map((row) => row.map(pad).join('  ').trimEnd()).join('\n')
 }
 
-/** For a document (GitHub Flavored Markdown). */
+/** Formats a table for a document (GitHub Flavored Markdown). */
 export function markdownTable({ head, rows }: Table): string {
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
   const rule = head.map((_, column) => (column === 0 ? '---' : '--:'))
@@ -54,7 +54,7 @@ export function provenanceLine({ date, gatepass, node, machine, options }: Prove
   ].join(' ')
 }
 
-/** Every subject and what was measured of it: medians over the rounds, and its share of its limit. */
+/** Lists every subject with the medians over the rounds and its share of its limit. */
 export function figuresTable(subjects: readonly Series[]): Table {
   const shown = metricNames.filter((name) => subjects.some((one) => valuesOf(one, name).length > 0))
   const hasLimits = subjects.some(({ limit }) => limit !== undefined)
@@ -81,7 +81,7 @@ function cellsOf(series: Series, name: (typeof metricNames)[number]): string[] {
   return isMain ? [middle, ends.join(' – ')] : [middle]
 }
 
-/** Shares are taken within each round, as both figures of one met the same other work on the machine. */
+/** Shares are computed within a round, because other work on the machine affects both figures equally. */
 function limitCells(series: Series, all: readonly Series[]): string[] {
   const limit = all.find(({ subject }) => subject === series.limit)
   if (limit === undefined) return ['-', '-']
@@ -96,12 +96,12 @@ function valuesOf({ readings }: Series, name: (typeof metricNames)[number]): num
   return readings.flatMap((reading) => reading[name] ?? [])
 }
 
-/** Puts a report between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->` of a document. */
+/** Writes a report between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->` of a document. */
 export function writeInto(document: URL, name: string, report: string): void {
   writeFileSync(document, insertReport(readFileSync(document, 'utf8'), name, report))
 }
 
-/** @throws when the document has no such place */
+/** @throws if the document has no such markers */
 export function insertReport(document: string, name: string, report: string): string {
   const start = `<!-- bench:${name} -->`
   const end = `<!-- /bench:${name} -->`

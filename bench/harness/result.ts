@@ -21,14 +21,14 @@ export interface Provenance {
   readonly options: BenchOptions
 }
 
-/** All that is known of one run of a scenario, raw values included. */
+/** The result of one run of a scenario, including raw values. */
 export interface Result extends Provenance {
   readonly scenario: string
   readonly title: string
   readonly subjects: readonly Series[]
 }
 
-/** Called before there is any load of ours. */
+/** Called before the benchmark creates load. */
 export function describeRun(bench: Bench): Provenance {
   const { commit, isModified } = bench.revision
   return {
@@ -40,7 +40,7 @@ export function describeRun(bench: Bench): Provenance {
   }
 }
 
-/** @param only a part of the names of the subjects to measure; all where it is empty */
+/** @param only part of the names of the subjects to measure; empty for all */
 export async function runScenario(
   scenario: Scenario,
   given: Bench,
@@ -59,7 +59,7 @@ export async function runScenario(
   }
 }
 
-/** Keeps a result in `bench/results`. @returns the path of its file */
+/** Saves a result in `bench/results`. @returns the path of its file */
 export function saveResult(kind: string, result: { readonly date: string }): string {
   mkdirSync(folder, { recursive: true })
   const instant = result.date.replaceAll(/[:.]/g, '-')
@@ -68,7 +68,7 @@ export function saveResult(kind: string, result: { readonly date: string }): str
   return path
 }
 
-/** @throws when the scenario has left none */
+/** @throws if the scenario has no result */
 export function readNewest(scenario: string): Result {
   const path = globSync(`${fileURLToPath(folder)}${scenario}-[0-9]*Z.json`)
     .sort()

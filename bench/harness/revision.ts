@@ -19,14 +19,14 @@ const installation = ['ci', '--no-audit', '--no-fund', '--prefer-offline']
 
 /**
  * Gatepass as its users get it: the tarballs of one revision, unpacked where a program finds them by
- * name. The benchmark reaches a revision through these packages, its command line and HTTP only, so
- * that it can compare revisions whose files lie elsewhere.
+ * name. The benchmark uses a revision only through these packages, its command line and HTTP, so that it
+ * can compare revisions with different files.
  */
 export interface Revision {
   /** The requested revision: `78ec6fa`, or `working tree`. */
   readonly name: string
   readonly commit: string
-  /** Whether the working tree has changes that the commit has not. */
+  /** Whether the working tree has uncommitted changes. */
   readonly isModified: boolean
   /** The module of the command line. */
   readonly cli: string
@@ -34,7 +34,7 @@ export interface Revision {
   program(name: string): string
 }
 
-/** The programs that run in processes of their own. */
+/** The programs that run in separate processes. */
 const programs = [
   'bench/harness/{load,settle}.ts',
   'bench/programs/*.ts',
@@ -42,7 +42,7 @@ const programs = [
   'examples/shop/main.ts',
 ]
 
-/** Installs the files of the working tree, changed and new ones included, into an empty folder. */
+/** Installs the files of the working tree, including uncommitted ones, into an empty folder. */
 export function installWorkingTree(folder: string): Revision {
   const paths = git('ls-files', '-z', '--cached', '--others', '--exclude-standard').split('\0')
   for (const path of paths.filter((one) => one !== '' && existsSync(join(repository, one)))) {
@@ -53,10 +53,10 @@ export function installWorkingTree(folder: string): Revision {
 }
 
 /**
- * Installs a commit into an empty folder. An archive and not a worktree: nothing of it stays in the
- * repository, however the run ends.
+ * Installs a commit into an empty folder. It uses an archive instead of a worktree, so that nothing
+ * remains in the repository.
  *
- * @throws when there is no such revision
+ * @throws if the revision does not exist
  */
 export function installRevision(name: string, folder: string): Revision {
   const commit = commitOf(name)
@@ -79,7 +79,7 @@ function install(folder: string, source: Pick<Revision, 'name' | 'commit' | 'isM
   addDependencies(folder)
   const installed = join(folder, 'installed')
   unpack(pack(folder), join(installed, 'node_modules'))
-  // It keeps the name of the sources' package from those who look for the installed one.
+  // The package of the sources must not hide the installed one.
   writeFileSync(join(installed, 'package.json'), '{ "private": true, "type": "module" }\n')
   compilePrograms(installed)
   const gatepass = join(installed, 'node_modules/gatepass')
@@ -91,7 +91,7 @@ function install(folder: string, source: Pick<Revision, 'name' | 'commit' | 'isM
   }
 }
 
-/** The packages of the lock file: those that are installed here, when it is the same lock file. */
+/** Installs the packages of the lock file, or links those that are installed here for the same lock file. */
 function addDependencies(folder: string): void {
   const lockOf = (root: string) => readFileSync(join(root, 'package-lock.json'), 'utf8')
   if (lockOf(folder) === lockOf(repository)) {
@@ -99,7 +99,7 @@ function addDependencies(folder: string): void {
   } else run('npm', installation, folder)
 }
 
-/** @returns the tarballs of all packages; packing builds what it packs */
+/** @returns the tarballs of all packages, which packing builds */
 function pack(folder: string): string[] {
   const { scripts } = readJson(join(folder, 'package.json')) as { scripts: object }
   const isMany = 'pack' in scripts
@@ -109,7 +109,7 @@ function pack(folder: string): string[] {
   return globSync(join(tarballs, '*.tgz'))
 }
 
-/** Unpacks each tarball under the name of its package. Its dependencies are in the folders above. */
+/** Unpacks each tarball under the name of its package. Dependencies are in the folders above. */
 function unpack(tarballs: readonly string[], modules: string): void {
   for (const tarball of tarballs) {
     const manifest = execFileSync('tar', ['-xOzf', tarball, 'package/package.json'])
@@ -122,8 +122,8 @@ function unpack(tarballs: readonly string[], modules: string): void {
 }
 
 /**
- * Compiles the programs of this benchmark beside the packages of a revision. Servers run compiled, as
- * theirs do: Node runs a program slower when it strips the types itself.
+ * Compiles the programs of this benchmark beside the packages of a revision. Compiled servers run faster
+ * than those whose types Node strips.
  */
 function compilePrograms(installed: string): void {
   const outdir = join(installed, 'programs')
@@ -145,8 +145,8 @@ function compilePrograms(installed: string): void {
 }
 
 /**
- * Installs the rivals that nothing else needs, in the versions of their lock file. They are not among the
- * packages of the repository, as most of their 25 MB is a whole other auth framework.
+ * Installs the rivals in the versions of their own lock file. They are not among the packages of the
+ * repository, because they take 25 MB, most of it another auth framework.
  */
 export function installPeers(): void {
   if (!existsSync(join(peers, 'node_modules'))) run('npm', installation, peers)
@@ -156,7 +156,7 @@ function readJson(path: string): unknown {
   return JSON.parse(readFileSync(path, 'utf8'))
 }
 
-/** Its output goes to standard error: standard output is for results. */
+/** Writes output to standard error, because standard output is for results. */
 function run(command: string, args: readonly string[], cwd: string): void {
   execFileSync(command, [...args, '--silent'], { cwd, stdio: ['ignore', 2, 2] })
 }

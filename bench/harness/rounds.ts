@@ -1,6 +1,6 @@
 import type { Readings, Subject } from './scenario.ts'
 
-/** A subject's readings, one for each round. */
+/** The readings of a subject, one per round. */
 export interface Series {
   readonly subject: string
   readonly limit?: string | undefined

@@ -5,53 +5,53 @@ import type { Revision } from './revision.ts'
 /** The result of one measurement. */
 export type Readings = Readonly<Partial<Record<MetricName, number>>>
 
-/** Something that is measured: a server under load, or a loop of work. */
+/** A subject: a server under load, or a loop of work. */
 export interface Subject {
   readonly name: string
-  /** The subject that shows what the same work costs at the least. */
+  /** The subject with the minimum cost of the same work. */
   readonly limit?: string
-  /** Starts its processes afresh, measures once and ends them. Rejects when an answer was wrong. */
+  /** Starts fresh processes, measures once and stops them. Rejects if a response was wrong. */
   measure(): Promise<Readings>
 }
 
 export interface BenchOptions {
-  /** How often each subject is measured. */
+  /** Measurements per subject. */
   readonly rounds: number
-  /** How long one measurement lasts. */
+  /** Duration of one measurement. */
   readonly duration_s: number
-  /** How long a server takes load, or a loop runs, before the measurement. */
+  /** Duration of the warm-up. */
   readonly warmup_s: number
-  /** How many connections ask at once, each one request at a time. */
+  /** Concurrent connections, each with one request at a time. */
   readonly connections: number
-  /** How many sessions the scenarios of scale go up to. */
+  /** Maximum number of sessions in the scenarios of scale. */
   readonly maxSessions: number
 }
 
 /** The tools of a scenario. */
 export interface Bench {
   readonly options: BenchOptions
-  /** The cores to pin to; null when processes can't be pinned here. */
+  /** The cores to pin processes to; null if pinning is impossible. */
   readonly cores: Cores | null
-  /** The Gatepass that is measured. */
+  /** The measured revision of Gatepass. */
   readonly revision: Revision
-  /** An empty folder that is removed at the end of the scenario. */
+  /** An empty folder, which is removed at the end of the scenario. */
   readonly scratch: string
-  /** Has something ended when the scenario is over, however it went; the newest first. */
+  /** Registers a cleanup for the end of the scenario. The newest runs first. */
   defer(end: () => Promise<void>): void
 }
 
 export interface Scenario {
   readonly name: string
   readonly title: string
-  /** How many connections ask at once, where it is not as many as in other scenarios. */
+  /** Concurrent connections, if they differ from other scenarios. */
   readonly connections?: number
-  /** Gatepass at this work, by the names that stay the same from revision to revision. */
+  /** The subjects of Gatepass, whose names are the same in all revisions. */
   ours(bench: Bench): Promise<readonly Subject[]>
   /** The alternatives, and the cheapest version of the same work. */
   rivals?(bench: Bench): Promise<readonly Subject[]>
 }
 
-/** The bench of one scenario: with as many connections as the scenario asks for. */
+/** Returns the bench of one scenario, with its number of connections. */
 export function benchFor({ connections }: Scenario, bench: Bench): Bench {
   if (connections === undefined) return bench
   return { ...bench, options: { ...bench.options, connections } }

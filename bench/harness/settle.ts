@@ -1,9 +1,9 @@
 import { AsyncResource } from 'node:async_hooks'
 
 /**
- * Loaded first in each process that is measured. V8 settles for good how it makes the object behind
- * `process.nextTick`, by whether the ids of async resources are doubles when it first looks. That is
- * chance and worth 2 µs of a request of 12; after some hundred resources they always are.
+ * Loaded first in each measured process. V8 decides once how it creates the object of
+ * `process.nextTick`: by whether the ids of async resources are doubles at that time. The decision is
+ * random and worth 2 µs of a request of 12. After some hundred resources the ids are always doubles.
  */
 const resources = 1000
 

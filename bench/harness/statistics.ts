@@ -1,4 +1,4 @@
-/** The middle value, or the mean of the two in the middle. */
+/** Returns the middle value, or the mean of the two middle values. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b)
   const upper = sorted[Math.floor(sorted.length / 2)]
@@ -7,14 +7,14 @@ export function median(values: readonly number[]): number {
   return (lower + upper) / 2
 }
 
-/** The smallest value that at least this share of all values do not exceed (nearest rank). */
+/** Returns a percentile by nearest rank. */
 export function percentile(sorted: ArrayLike<number>, share: number): number {
   const value = sorted[Math.ceil(sorted.length * share) - 1]
   if (value === undefined) throw new RangeError('there is no value')
   return value
 }
 
-/** A ratio of two things measured side by side, with what chance leaves open. */
+/** A ratio of two measurements, with its confidence interval. */
 export interface Ratio {
   /** The geometric mean of the ratios of the rounds. */
   readonly value: number
@@ -32,11 +32,10 @@ const quantiles = [
 const leastQuantile = 1.96
 
 /**
- * A paired t-interval on the logarithms of the ratios. Paired, because both values of a round met the
- * same other work on the machine; logarithms, because twice as fast and half as fast are equally far
- * from the same.
+ * Computes a paired t-interval on the logarithms of the ratios. Both values of a round were affected by
+ * the same other work on the machine. By logarithms, twice and half as fast are equal distances.
  *
- * @throws RangeError with fewer than two rounds, which say nothing about chance
+ * @throws RangeError with fewer than two rounds
  */
 export function ratioOf(values: readonly number[], others: readonly number[]): Ratio {
   if (values.length !== others.length) throw new RangeError('the rounds are not pairs')

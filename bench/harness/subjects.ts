@@ -6,14 +6,14 @@ import type { Traffic } from './traffic.ts'
 export interface ServedSubject {
   readonly name: string
   readonly limit?: string
-  /** Called in each round, so that each round finds fresh data. */
+  /** Called in each round, for fresh data. */
   start(): Promise<Server>
-  /** Rejects when the server does not do what it is measured for. Asked before the load. */
+  /** Rejects if the server does not do the measured work. Called before the load. */
   check?(url: string): Promise<void>
   traffic(): Traffic
-  /** How many requests a second; without it as many as are answered. */
+  /** Requests per second. Default: as many as the server answers. */
   readonly perSecond?: number
-  /** Another load at the same time, of which only the answers are counted. */
+  /** A second load, whose responses are only counted. */
   readonly beside?: BesideLoad
 }
 
@@ -24,7 +24,7 @@ export interface BesideLoad {
   readonly refusals: readonly number[]
 }
 
-/** A server under load: the server on one core, the load on another, both fresh in each round. */
+/** Measures a server on one core with the load on another core, both fresh in each round. */
 export function served(subject: ServedSubject, bench: Bench): Subject {
   const { name, limit } = subject
   return {
@@ -73,7 +73,7 @@ async function runLoad(name: string, order: LoadOrder, bench: Bench): Promise<Re
   }
 }
 
-/** A program of the benchmark that works without a server, on the server's core, and says its readings. */
+/** Measures a program without a server, on the core of servers. It sends its readings. */
 export function looped(
   name: string,
   program: string,

@@ -11,21 +11,21 @@ export interface HttpRequest {
 export interface Connection {
   /** The requests that it sends in turn. */
   setRequests(requests: readonly HttpRequest[]): void
-  /** The body of the request that it is at. */
+  /** The body of its current request. */
   setBody(body: string): void
 }
 
-/** The same requests over and over; each connection has its share of them. */
+/** Repeats the same requests. Each connection has its share of them. */
 export interface RequestTraffic {
   readonly kind: 'requests'
   readonly requests: readonly HttpRequest[]
-  /** Whether the server has met each of them before the measurement begins. */
+  /** Whether the server receives each request before the measurement. */
   readonly isWarm?: boolean
 }
 
 /**
- * Refreshes: each connection has its share of the sessions, refreshes one after the other, and comes
- * back to each with the refresh token that it got there.
+ * Refreshes sessions. Each connection has its share of the sessions, refreshes them in turn, and uses the
+ * refresh token of the previous response.
  */
 export interface RefreshTraffic {
   readonly kind: 'refresh'
@@ -46,10 +46,10 @@ export function initialToken(n: number): string {
 
 const inJson = (token: string) => JSON.stringify({ refresh_token: token })
 
-/** How servers are asked for a refresh, and what the next refresh token has to be. */
+/** The form of a refresh request, and the check of the next refresh token. */
 const dialects = {
   gatepass: { path: '/refresh', contentType: 'application/json', bodyOf: inJson, isNext },
-  /** A service of one's own, with opaque tokens. */
+  /** A hand-made service with opaque tokens. */
   opaque: { path: '/refresh', contentType: 'application/json', bodyOf: inJson, isNext: isAnother },
   /** The token endpoint of RFC 6749 §6, by a public client. */
   oauth: {
@@ -74,8 +74,8 @@ export function refreshRequest(dialect: Dialect, token: string) {
 }
 
 /**
- * Gives each connection its share, and says how many requests have to be answered before a measurement.
- * @param fail called when an answer of status 200 is wrong all the same
+ * Assigns the shares of the connections. Returns how many responses must arrive before a measurement.
+ * @param fail called if a response with status 200 is wrong
  */
 export function prepareTraffic(
   traffic: Traffic,
@@ -93,14 +93,14 @@ export function prepareTraffic(
   }
   const { requests, isWarm = false } = traffic
   return {
-    // A copy: autocannon builds each request in place, for one connection.
+    // A copy, because autocannon modifies the requests of a connection.
     setUp: (connection) =>
       connection.setRequests(share(requests, count++, connections).map((one) => ({ ...one }))),
     warmRequests: isWarm ? requests.length : 0,
   }
 }
 
-/** An equal part of all, by the number of the connection; where there are too few, one of them. */
+/** Returns an equal part of all items for a connection, at least one item. */
 export function share<T>(all: readonly T[], connection: number, connections: number): T[] {
   const edge = (n: number) => Math.floor((n * all.length) / connections)
   const own = all.slice(edge(connection), edge(connection + 1))
@@ -127,7 +127,7 @@ function refreshInTurn(
   connection.setRequests([{ ...refreshRequest(dialect, current()), onResponse }])
 }
 
-/** Whether a token is of the same session (`gpr_<sid>.<generation>.<mac>`), one generation on. */
+/** Returns whether a token is the next generation of a session (`gpr_<sid>.<generation>.<mac>`). */
 function isNext(token: string, successor: string): boolean {
   const [session, generation] = token.split('.')
   const [nextSession, nextGeneration] = successor.split('.')

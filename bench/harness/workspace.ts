@@ -7,7 +7,7 @@ import type { Bench, BenchOptions } from './scenario.ts'
 
 export type Tell = (line: string) => void
 
-/** A folder for everything that a run writes, which goes with this process, however it ends. */
+/** A folder for the files of a run, which is removed when this process ends. */
 export class Workspace {
   readonly #root: string
   readonly #tell: Tell
@@ -24,7 +24,7 @@ export class Workspace {
     process.once('SIGTERM', () => process.exit(143))
   }
 
-  /** @param name a revision; without it, the working tree */
+  /** @param name a revision; default: the working tree */
   install(name?: string): Revision {
     this.#tell(`packing ${name ?? 'the working tree'}`)
     const folder = mkdtempSync(join(this.#root, 'revision-'))
@@ -32,7 +32,7 @@ export class Workspace {
     return name === undefined ? installWorkingTree(folder) : installRevision(name, folder)
   }
 
-  /** Does some work with a bench of its own, and ends whatever the work has begun. */
+  /** Runs work with its own bench, then its cleanups. */
   async with<T>(
     name: string,
     { revision, options }: { readonly revision: Revision; readonly options: BenchOptions },

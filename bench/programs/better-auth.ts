@@ -17,14 +17,14 @@ const auth = betterAuth({
   baseURL,
   secret: 'a secret of this process alone, as long as it has to be',
   emailAndPassword: { enabled: true },
-  // All the load is from one address.
+  // The load comes from one address.
   rateLimit: { enabled: false },
   telemetry: { enabled: false },
 })
 const { runMigrations } = await getMigrations(auth.options)
 await runMigrations()
 
-// Rows as sign-ups leave them, without as many hashes.
+// The rows of sign-ups, with one hash for all.
 const hash = await (await auth.$context).password.hash(password)
 const now = new Date().toISOString()
 const addUser = database.prepare('INSERT INTO user VALUES (?, ?, ?, 0, NULL, ?, ?)')

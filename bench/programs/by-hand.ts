@@ -7,9 +7,9 @@ import { initialToken } from '../harness/traffic.ts'
 import { serve } from './serve.ts'
 
 /**
- * The sign-in that one writes in an afternoon, well: Argon2id in Node's pool, opaque refresh tokens in
- * Redis, each taken out when it is used, and access tokens like ours. Nothing counts failures, nothing
- * tells a retry from a theft, and there is no log. `by-hand <redisUrl> <sessions> <password> <cost>`
+ * A good hand-made sign-in: Argon2id in Node's pool, opaque refresh tokens in Redis that are removed at
+ * their use, and access tokens like those of Gatepass. It counts no failures, does not distinguish a retry
+ * from a theft, and has no log. `by-hand <redisUrl> <sessions> <password> <cost>`
  */
 
 const [redisUrl = '', sessions = '0', password = '', cost = '{}'] = process.argv.slice(2)
@@ -30,7 +30,7 @@ const hashOf = (message: string) => {
   return hash('argon2id', { message, nonce, memory, passes, parallelism, tagLength: 32 })
 }
 
-/** Users share a password, and each has a session. */
+/** All users have the same password, and one session each. */
 const redis = createClient({ url: redisUrl })
 await redis.connect()
 const stored = cost === '{}' ? '' : (await hashOf(password)).toString('base64')

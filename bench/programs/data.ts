@@ -12,7 +12,7 @@ import { serve } from './serve.ts'
 const [store = '', secret = '', given = '{}'] = process.argv.slice(2)
 const trust = JSON.parse(given) as Trust
 const fields = { session: { cart: z.record(z.string(), z.int().positive()).default({}) } }
-/** A busy machine is no outage. */
+/** A generous deadline, because a busy machine is not an outage. */
 const deadlineMs = 5_000
 
 const { gatepassAuth } = await importGatepass('fastify')

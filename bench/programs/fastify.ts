@@ -14,7 +14,7 @@ const [guard = '', given = '{}', text = '{}'] = process.argv.slice(2)
 const trust = JSON.parse(given) as Trust
 const app = fastify()
 
-/** The guards that are more than a library behind a hook. */
+/** The guards that are plugins. */
 const guards: Readonly<Record<string, () => Promise<void>>> = {
   bare: async () => {},
   gatepass: () => gatepass(),
@@ -68,7 +68,7 @@ async function signRawInput(): Promise<void> {
   })
 }
 
-/** A library that is no plugin, without a promise where it answers at once. */
+/** Guards with a library in a hook, without a promise if the library is synchronous. */
 async function addLibrary(target: FastifyInstance, name: VerifierName): Promise<void> {
   const check = await createCheck(name, trust)
   const tokenOf = ({ headers: { authorization = '' } }: FastifyRequest) =>

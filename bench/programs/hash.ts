@@ -3,7 +3,7 @@ import { processorTime_s } from '../harness/machine.ts'
 import type { Readings } from '../harness/scenario.ts'
 
 /**
- * The least that a sign-in can cost: its hash, over and over, one at a time.
+ * The minimum cost of a sign-in: its hash in a loop, one at a time.
  * `hash <warmup_s> <duration_s> <algorithm> <cost>`
  */
 
@@ -11,13 +11,13 @@ const [warmup_s = '0', duration_s = '0', algorithm = '', cost = '{}'] = process.
 const password = 'correct horse battery staple'
 
 const hashes: Readonly<Record<string, () => unknown>> = {
-  // In one thread: those of Node's pool take turns, each on memory of its own.
+  // In one thread. The threads of Node's pool would take turns, each with its own memory.
   argon2id: () => {
     const { memory_kib: memory, passes, parallelism } = JSON.parse(cost)
     const parameters = { message: password, nonce: randomBytes(16), memory, passes, parallelism }
     return argon2Sync('argon2id', { ...parameters, tagLength: 32 })
   },
-  // As better-auth makes it by default.
+  // The default of better-auth.
   scrypt: () =>
     scryptSync(password, randomBytes(16), 64, { N: 16_384, r: 16, p: 1, maxmem: 64 * 1024 ** 2 }),
 }

@@ -8,19 +8,19 @@ import type { Trust } from '../tokens.ts'
 import { importGatepass, type Verifier } from './packages.ts'
 
 /**
- * By how much a process grows that verifies tokens, each so many times, and keeps them.
+ * Measures how much a process grows that verifies and caches tokens, each a number of times.
  * `memory <warmup_s> <duration_s> <trust> <file> <uses>`
  */
 
 const [, , trust = '{}', file = '', uses = '1'] = process.argv.slice(2)
 process.once('disconnect', () => process.exit())
-/** As a server gets them: each verification is of a new string, cut out of a header. */
+/** Returns a new string for each verification, as a server cuts it out of a header. */
 const headers = readFileSync(file, 'latin1')
   .split('\n')
   .map((token) => Buffer.from(`Bearer ${token}`, 'latin1'))
 /** Most requests in one turn of the event loop. */
 const turnLength = 64
-/** By then the process has loaded and compiled what it needs, which takes memory as well. */
+/** Warm-up: the process loads and compiles its code, which takes memory too. */
 const warmupCount = 1_000
 
 setFlagsFromString('--expose-gc')
@@ -32,10 +32,10 @@ await verifyMany(createVerifier(options), warmupCount)
 const before = { heap_mib: heap_mib(), resident_mib: resident_mib(process.pid) }
 const verifier = createVerifier(options)
 for (let use = 0; use < Number(uses); use += 1) await verifyMany(verifier, headers.length)
-// Before the garbage is collected: it is what an operator sees.
+// Before a garbage collection, as an operator sees it.
 const resident = resident_mib(process.pid) - before.resident_mib
 const readings: Readings = { heap_mib: heap_mib() - before.heap_mib, resident_mib: resident }
-// The verifier is in use until here, and so is what it keeps.
+// Keeps the verifier and its cache alive until here.
 if (verifier.status() !== undefined) process.send?.(readings)
 
 async function verifyMany(one: Verifier, count: number): Promise<void> {

@@ -7,7 +7,7 @@ import { serveListener } from './serve.ts'
 /**
  * The refresh grant of oidc-provider as its documentation sets it up: a public client, whose refresh
  * tokens are replaced at each use, and access tokens as JWTs for one resource. Its in-memory adapter
- * keeps 1,000 things; given a Map it keeps them all, and is no slower. `oidc-provider <sessions>`
+ * keeps 1,000 entries. With a Map it keeps all, at the same speed. `oidc-provider <sessions>`
  */
 
 const [sessions = '0'] = process.argv.slice(2)

@@ -28,7 +28,7 @@ interface SessionFields {
   update(field: string, change: (value: Record<string, number>) => unknown): Promise<unknown>
 }
 
-/** The newest name first. */
+/** Names of the packages, newest first. */
 const names: Readonly<Record<keyof Entries, readonly string[]>> = {
   verifier: ['@gatepass/verifier', 'gatepass'],
   fastify: ['@gatepass/verifier/fastify', 'gatepass/fastify'],
@@ -48,5 +48,5 @@ export async function importGatepass<E extends keyof Entries>(entry: E): Promise
   throw new Error(`none of ${names[entry].join(', ')} is installed`)
 }
 
-/** So few tokens are kept that each is new when it comes again. */
+/** A cache so small that each token is new when it returns. */
 export const smallCache = { maxBytes: 1024 ** 2 }

@@ -1,6 +1,6 @@
 import { importGatepass } from './packages.ts'
 
-/** How long a verifier takes to load the keys and what was revoked. `revocations <issuer>` */
+/** Measures how long a verifier takes to load the keys and the revocations. `revocations <issuer>` */
 
 const [jwksOf = ''] = process.argv.slice(2)
 process.once('disconnect', () => process.exit())

@@ -2,7 +2,7 @@ import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
 import type { JSONWebKeySet } from 'jose'
 import type { Trust } from '../tokens.ts'
 
-/** Throws, or rejects, when it refuses the token. */
+/** Throws or rejects if it refuses the token. */
 export type Check = (token: string) => unknown
 
 /**
@@ -29,7 +29,7 @@ const verifiers = {
   jsonwebtoken: async (trust: Trust): Promise<Check> => {
     const { default: jsonwebtoken } = await import('jsonwebtoken')
     const { issuer, audience } = trust
-    // An object and not PEM, which would be read anew at each call.
+    // An object instead of PEM, which would be parsed at each call.
     const key = keyOf(trust)
     return (token) => jsonwebtoken.verify(token, key, { algorithms: ['ES256'], issuer, audience })
   },

@@ -54,7 +54,7 @@ function cartSubjects(
   return [subject('read', 'GET'), subject('change', 'POST')]
 }
 
-/** Puts a shirt into the cart of a session, and looks whether it is there. */
+/** Adds a shirt to the cart of a session and checks it. */
 async function checkCart(url: string, headers: Headers): Promise<void> {
   const cartOf = async (method: string) => {
     const response = await fetch(url, { method, headers })

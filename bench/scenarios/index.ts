@@ -16,7 +16,7 @@ export const scenarios: readonly Scenario[] = [
   ...scale,
 ]
 
-/** The scenarios of these names, or whose names begin with one of them: `verify` is every `verify-…`. */
+/** Returns scenarios by name or by prefix: `verify` is every `verify-…`. */
 export function findScenarios(names: readonly string[]): readonly Scenario[] {
   const found = names.flatMap((name) => {
     const exact = scenarios.filter((one) => one.name === name)

@@ -16,7 +16,7 @@ const scrypt = 'scrypt, nothing else'
 export const login: Scenario = {
   name: 'login',
   title: 'sign-ins by password, each beside its own hash in a loop',
-  // A login is waiting whenever a hash is done, and none waits for too long.
+  // Enough logins that one always waits, and none waits too long.
   connections: 8,
   async ours(bench) {
     const spec = { name: 'login', store: 'SQLite', users, hash: 'default' } as const
@@ -39,7 +39,7 @@ export const login: Scenario = {
 }
 
 function betterAuth(bench: Bench): Subject {
-  // Its public address, where a browser says that a sign-in comes from.
+  // The public origin, which a browser sends with a sign-in.
   const origin = 'http://127.0.0.1:3000'
   const headers = { 'content-type': 'application/json', origin }
   const requests = Array.from({ length: users }, (_, n) => {
@@ -53,7 +53,7 @@ function betterAuth(bench: Bench): Subject {
   return loginSubject('better-auth, scrypt', scrypt, start, requests, bench)
 }
 
-/** A wrong password is refused before the load; the load shows that a right one is not. */
+/** Checks before the load that a wrong password is refused. */
 function loginSubject(
   name: string,
   limit: string,

@@ -10,7 +10,7 @@ import { startOnRedis } from '../stores.ts'
 /** Enough sessions that the rows of one commit lie on different pages. */
 const sessions = 8_192
 const signing = 'bare route that signs'
-/** As long as the answer of a refresh. */
+/** As long as the response to a refresh. */
 const answer = JSON.stringify({ access_token: 'a'.repeat(850) })
 /** A refresh inside the grace period would not rotate the token. */
 const settings = { GATEPASS_GRACE_S: '0' }
@@ -60,7 +60,7 @@ async function issuerWithSessions(spec: IssuerSpec, count: number, bench: Bench)
 interface Rotating {
   start(): Promise<Server>
   readonly dialect: Dialect
-  /** The refresh token of a session that the load leaves alone. */
+  /** The refresh token of a session outside the load. */
   readonly checked: string
   readonly tokens: readonly string[]
 }
@@ -72,8 +72,8 @@ function rotating(name: string, { start, dialect, checked, tokens }: Rotating, b
 }
 
 /**
- * That a refresh token is replaced, that it is refused then, as a forged one is, and that the access
- * token is signed by ES256.
+ * Checks that a refresh token is replaced, that replaced and forged ones are refused, and that the access
+ * token is signed with ES256.
  */
 async function checkRotation(url: string, dialect: Dialect, token: string): Promise<void> {
   const ask = async (sent: string) => {
@@ -89,14 +89,14 @@ async function checkRotation(url: string, dialect: Dialect, token: string): Prom
   if (decodeProtectedHeader(access_token).alg !== 'ES256' || sub === undefined) {
     throw new Error('an access token of another kind was given')
   }
-  // A forged one first: to see a token twice may end its session.
+  // The forged token first, because a repeated token may end its session.
   const forged = `${refresh_token.slice(0, -4)}AAAA`
   if ((await ask(forged)).isGood) throw new Error('a forged refresh token is accepted')
   if (!(await ask(refresh_token)).isGood) throw new Error('the next refresh token is refused')
   if ((await ask(token)).isGood) throw new Error('a refresh token is accepted twice')
 }
 
-/** As of 300,000 devices, and far from what a core can do. */
+/** The refreshes of 300,000 devices, far below the capacity of a core. */
 const perSecond = 1_000
 
 export const refreshBesideLogins: Scenario = {
@@ -109,7 +109,7 @@ export const refreshBesideLogins: Scenario = {
     const requests = loginRequests(users)
     const beside = {
       traffic: () => ({ kind: 'requests', requests }) as const,
-      // A login is waiting whenever a hash is done; one that would wait too long is refused.
+      // Enough logins that one always waits. A login that would wait too long is refused.
       connections: 8,
       refusals: [503],
     }

@@ -16,9 +16,9 @@ import { queryPostgres, usedMemory_bytes } from '../stores.ts'
 
 /** Sessions that refresh in turn: about as many as refreshes in a round. */
 const refreshedCount = 32_768
-/** Further on than any refresh of an earlier round, as after a fail-over that lost writes. */
+/** Beyond any generation of an earlier round, as after a fail-over that lost writes. */
 const generationsOfRound = 100_000
-/** How many writes to a store are under way at once. */
+/** Concurrent writes to a store. */
 const writesAtOnce = 1_000
 const day_ms = 24 * 3600 * 1000
 
@@ -66,7 +66,7 @@ async function sessionsOf(size: number, store: StoreName, bench: Bench): Promise
   return { ...subject, measure: async () => ({ ...(await subject.measure()), bytes_per_session }) }
 }
 
-/** Of everything that is in the store. */
+/** The size of the store. */
 async function size_bytes(store: StoreName, url: string): Promise<number> {
   if (store === 'Redis') return usedMemory_bytes(url)
   if (store === 'Postgres') {
@@ -81,8 +81,8 @@ async function size_bytes(store: StoreName, url: string): Promise<number> {
 }
 
 /**
- * Writes sessions past the issuer, by the store of the working tree: sign-ins would take hours.
- * @param noted how many of their ids to return, from all over the store; each of these has an account
+ * Writes sessions directly into the store, because sign-ins would take hours.
+ * @param noted how many ids to return, spread over the store; each of these has an account
  */
 async function storeSessions(url: string, count: number, noted: number): Promise<string[]> {
   const store = await openSessionStore(url, '.')
@@ -101,7 +101,7 @@ async function storeSessions(url: string, count: number, noted: number): Promise
   return sids
 }
 
-/** As a login of a browser makes it. */
+/** A session like that of a browser login. */
 function newSession(sub: string): Session {
   const nowMs = Date.now()
   return {
@@ -111,7 +111,7 @@ function newSession(sub: string): Session {
       'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36',
     ...{ createdAtMs: nowMs, endsAtMs: nowMs + 90 * day_ms, expiresAtMs: nowMs + 14 * day_ms },
     ...{ ...newGeneration(0, nowMs), revokedAtMs: null },
-    // Browsers send one with each refresh; its digest is kept.
+    // Browsers send a key with each refresh, and the store keeps its digest.
     idempotencyKey: randomBytes(32),
   }
 }
@@ -139,7 +139,7 @@ const revocations: Scenario = {
   },
 }
 
-/** Ends so many sessions, each with its entry in the revocation log. */
+/** Ends a number of sessions, each with an entry in the revocation log. */
 async function revokeSessions(url: string, count: number): Promise<void> {
   const sids = await storeSessions(url, count, count)
   const store = await openSessionStore(url, '.')

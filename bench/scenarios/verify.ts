@@ -14,7 +14,7 @@ import {
   publishKeys,
 } from '../tokens.ts'
 
-/** Which tokens are sent. Those that are new exceed a cache that is as small as it can be. */
+/** The tokens that are sent. New tokens exceed the smallest possible cache. */
 const mixes = [
   { name: 'one', label: 'one token, repeated', count: 1 },
   { name: '2048', label: '2,048 tokens in turn', count: 2_048 },
@@ -69,7 +69,7 @@ async function rivalsOf(mix: Mix, bench: Bench): Promise<Subject[]> {
   ]
 }
 
-/** Subjects that take the tokens of one signer, and the requests to them. */
+/** Subjects that accept the tokens of one signer, and their requests. */
 async function createRoutes({ name: mix, count }: Mix, alg: Algorithm, bench: Bench) {
   const signer = await createSigner(alg)
   const samples = await createSamples(signer)
@@ -85,7 +85,7 @@ async function createRoutes({ name: mix, count }: Mix, alg: Algorithm, bench: Be
   const startFastify = (...args: string[]) => startServer('programs/fastify', args, bench)
   const startExpress = (...args: string[]) => startServer('programs/express', args, bench)
   return {
-    /** @param guard as programs/fastify.ts knows it */
+    /** @param guard a name in programs/fastify.ts */
     fastify: (name: string, guard: string, limit: string) =>
       guarded(name, limit, () => startFastify(guard, JSON.stringify(signer.trust), text)),
     express: (name: string, guard: string) =>

@@ -8,7 +8,7 @@ const document = new URL('../../docs/scaling.md', import.meta.url)
 
 type Needs = Plan & Latencies
 
-/** Works out from the newest results what numbers of devices need. */
+/** Computes the needs of numbers of devices from the newest results. */
 export function simulate({ intoDocument }: { readonly intoDocument: boolean }): void {
   const costs = readCosts()
   const needs = deviceCounts.map((devices) => {
@@ -72,7 +72,7 @@ export function needsTable(needs: readonly Needs[]): Table {
   }
 }
 
-/** Two digits that count. */
+/** Rounds to two significant digits. */
 function rounded(value: number): string {
   const digits = { maximumFractionDigits: 6 }
   return Number(value.toPrecision(2)).toLocaleString('en-US', digits)

@@ -15,7 +15,7 @@ export interface StoreCosts {
   readonly tenfold: number
 }
 
-/** All that the simulation stands on, with the sessions on Redis. */
+/** The costs of the simulation, with the sessions on Redis. */
 export interface Costs extends StoreCosts {
   readonly signIn_us: number
   /** Size of an entry in the snapshot of the feed, and time to load it. */
@@ -24,7 +24,7 @@ export interface Costs extends StoreCosts {
   readonly stores: readonly StoreCosts[]
 }
 
-/** @throws when a scenario has no result yet */
+/** @throws if a scenario has no result */
 export function readCosts(): Costs {
   const stores = ['SQLite', 'Postgres', 'Redis'].map((store) =>
     storeCostsOf(store, readNewest(`scale-${store.toLowerCase()}`).subjects),
@@ -68,7 +68,7 @@ function valueIn(series: Series | undefined, metric: keyof Series['readings'][0]
   return median(values)
 }
 
-/** Of the straight line through the logarithms of both that is nearest to all of them (least squares). */
+/** Returns the slope of the least-squares line through the logarithms of both. */
 export function slopeOf(points: readonly (readonly [size: number, cost: number])[]): number {
   const logs = points.map(([size, cost]) => [Math.log10(size), Math.log10(cost)] as const)
   const meanOf = (at: 0 | 1) => logs.reduce((sum, pair) => sum + pair[at], 0) / logs.length

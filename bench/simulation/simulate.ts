@@ -7,7 +7,7 @@ export interface Plan {
   readonly devices: number
   readonly refreshes_per_second: number
   readonly signIns_per_second: number
-  /** Busy cores of issuers, and how many there are to be. */
+  /** Busy and planned cores of issuers. */
   readonly refreshLoad: number
   readonly refreshCores: number
   readonly hashLoad: number
@@ -15,9 +15,9 @@ export interface Plan {
   readonly storeLoad: number
   readonly primaries: number
   readonly sessions_bytes: number
-  /** Of all primaries; as much again for a replica of each. */
+  /** Memory of all primaries. Replicas need the same again. */
   readonly memory_bytes: number
-  /** Sign-outs that verifiers have to know of. */
+  /** Sign-outs in the feed. */
   readonly feedEntries: number
   readonly feed_bytes: number
   readonly feedLoad_ms: number
@@ -27,7 +27,7 @@ export interface Latencies {
   readonly refreshP50_ms: number
   readonly refreshP99_ms: number
   readonly signInP99_ms: number
-  /** After an outage, until no request waits for longer than a second. */
+  /** Time after an outage until no request waits over a second. */
   readonly recovery_s: number
 }
 
@@ -39,7 +39,7 @@ export function planFor(devices: number, costs: Costs, given: Assumptions): Plan
   const sessions_bytes = devices * costs.session_bytes
   const sessionsOfPrimary = (given.redisMemory_bytes * given.memoryShare) / costs.session_bytes
   const growth = growthBeyond(Math.min(devices, sessionsOfPrimary), costs)
-  // A sign-out, and what a sign-in has the store do, count as much work as a refresh.
+  // A sign-out, and the store's part of a sign-in, count as one refresh each.
   const answered_per_second = refreshes_per_second + signIns_per_second
   const refreshLoad = (answered_per_second * costs.refresh_us * growth) / 1e6
   const hashLoad = (signIns_per_second * costs.signIn_us) / 1e6
@@ -98,7 +98,7 @@ export function latenciesOf(plan: Plan, costs: Costs, given: Assumptions): Laten
   }
 }
 
-/** How long each of the requests is in a line that is served first come, first served (Lindley). */
+/** Computes the time of each request in a first-come, first-served queue (Lindley). */
 export function waitInLine(count: number, gap_s: () => number, each_s: () => number): Float64Array {
   let left_s = 0
   return new Float64Array(count).map(() => {
@@ -118,7 +118,7 @@ export function recovery_s(load: number, { outage_s, retryWithin_s }: Assumption
   return backlog_s <= 1 ? 0 : retryWithin_s + (backlog_s - 1) / (1 - load) + 1
 }
 
-/** Random numbers from 0 to below 1 that a seed gives again (mulberry32). */
+/** Creates reproducible random numbers from 0 to below 1 (mulberry32). */
 export function createRandom(seed: number): () => number {
   let state = seed >>> 0
   return () => {

@@ -1,4 +1,4 @@
-/** How many of a product a cart may hold, by what was acknowledged and what is not known. */
+/** Bounds for a product in a cart, from acknowledged and unknown changes. */
 interface Bounds {
   readonly least: number
   readonly most: number
@@ -10,19 +10,19 @@ export interface CartItem {
 }
 
 export interface CartDifference {
-  /** Products of which fewer are there than were acknowledged. */
+  /** Products with fewer items than acknowledged. */
   readonly lost: readonly string[]
-  /** Products of which more are there than were ever put in. */
+  /** Products with more items than were ever added. */
   readonly doubled: readonly string[]
 }
 
 /**
- * The state of the cart that a user knows. An addition that was acknowledged is surely in it; of one that failed
- * nobody knows, so it counts as most that may be there, and not as least.
+ * The state of the cart that a user knows. An acknowledged addition raises both bounds. A failed addition
+ * is unknown and raises only the upper bound.
  */
 export class CartBook {
   #products = new Map<string, Bounds>()
-  /** Whether anything may be in it: after a sign-out, which may end the cart or not. */
+  /** Whether the content is unknown: after a sign-out, which may end the cart or not. */
   #isUnknown = false
 
   get isEmpty(): boolean {
@@ -35,7 +35,7 @@ export class CartBook {
     this.#products.set(product, { least: least + sure, most: most + quantity })
   }
 
-  /** A check-out: acknowledged, it has emptied the cart. */
+  /** Records a checkout. An acknowledged checkout has emptied the cart. */
   emptied(isAcknowledged: boolean): void {
     if (isAcknowledged) this.#products.clear()
     else
@@ -43,13 +43,13 @@ export class CartBook {
         this.#products.set(product, { least: 0, most })
   }
 
-  /** The next look says what is there. */
+  /** The next comparison adopts the content. */
   forget(): void {
     this.#products.clear()
     this.#isUnknown = true
   }
 
-  /** Compares it with what is there, and goes on from that. */
+  /** Compares the bounds with the content, and adopts the content. */
   compare(items: readonly CartItem[]): CartDifference {
     const there = new Map(items.map(({ product, quantity }) => [product, quantity]))
     const all = new Set([...this.#products.keys(), ...there.keys()])

@@ -3,18 +3,18 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Answer, noAnswer } from '../harness/http.ts'
 import { type Ask, type Call, type ClientScheme, isSession, type Session } from './system.ts'
 
-/** A client by the rules of @gatepass/browser: when a request is repeated, and a session refreshed. */
+/** A client that retries requests and refreshes sessions like @gatepass/browser. */
 
 const maxTries = 6
-/** The first pause; each is twice as long as the one before, give or take a half, up to the longest. */
+/** The first pause. Each pause is twice as long as the previous one, plus or minus a half, up to a maximum. */
 const minPauseMs = 300
 const maxPauseMs = 2_000
-/** A client that is told to come back later than this gives up. */
+/** A longer `Retry-After` makes the client give up. */
 const maxRetryAfterMs = 10_000
 
 /**
- * The rule of @gatepass/browser, with two tries more: no answer, 429, 502, 503 and 504 are asked again,
- * after the longer of `Retry-After` and a pause that grows. Any other answer is final.
+ * Retries like @gatepass/browser, with two more attempts: after no response, 429, 502, 503 and 504. It
+ * waits for the longer of `Retry-After` and a growing pause. Any other response is final.
  */
 export function createAsk(send: (call: Call) => Promise<Answer>): Ask {
   return async (call) => {
@@ -35,7 +35,7 @@ function pauseOf(headers: Answer['headers'], tries: number): number {
   return Math.max(Number(headers['retry-after'] ?? 0) * 1000, backoffMs)
 }
 
-/** A refresh begins this long before the end of the token, or a third of its life. */
+/** A refresh begins this long before the expiry of the token, or a third of its lifetime. */
 const refreshMs = 60_000
 /** The client stops sending a token this long before its expiry, or a tenth of its lifetime. */
 const lateMs = 5_000
@@ -57,7 +57,7 @@ export class HeldSession {
   #underWay: Promise<Renewal> | null = null
   #refusal: Answer | null = null
 
-  /** @param ask sends the refreshes, whose answers may get lost */
+  /** @param ask sends the refreshes, whose responses may get lost */
   constructor(scheme: ClientScheme, ask: Ask, first: Session, onRefresh: () => void) {
     this.#scheme = scheme
     this.#ask = ask
@@ -79,10 +79,10 @@ export class HeldSession {
     return performance.now() - this.#bornMs
   }
 
-  /** Makes the session usable. */
+  /** Refreshes the session if necessary. */
   async ensure(): Promise<Renewal> {
     if (this.#endsWithin(lateMs, 0.1)) return this.renew()
-    // No request waits for the next token while this one will do, nor fails with it.
+    // A background refresh neither delays nor fails a request while this token is valid.
     if (this.#endsWithin(refreshMs, 1 / 3)) void this.renew()
     return 'renewed'
   }
@@ -94,7 +94,7 @@ export class HeldSession {
     return this.#underWay
   }
 
-  /** Resolves when no refresh is under way. */
+  /** Resolves when no refresh is in progress. */
   async settled(): Promise<void> {
     await this.#underWay
   }
@@ -117,7 +117,7 @@ export class HeldSession {
       this.#onRefresh()
       return 'renewed'
     }
-    // Any other answer says that the server can't tell, and not that the session is over.
+    // Any other response means that the server is in trouble, not that the session is over.
     if ([400, 401, 403].includes(result.status)) {
       this.#refusal = result
       return 'over'

@@ -11,12 +11,12 @@ import { runSurge, type SurgeSize, type WithBench } from './run.ts'
 import { createScript } from './script.ts'
 import type { System } from './system.ts'
 
-/** The systems of the surge, in this order. The load is fitted to what the first one takes. */
+/** The systems of the surge, in this order. The load is a share of the capacity of the first system. */
 export const systems: readonly System[] = [gatepass, ...rivals]
 
 const root = new URL('../../', import.meta.url)
 
-/** @param given the names are those of systems; all where there are none */
+/** @param given the names of systems; default: all */
 export async function surge(given: Arguments, tell: Tell): Promise<void> {
   const { names, options, isQuick, intoDocument } = given
   const unknown = names.find((name) => !systems.some((one) => one.name === name))

@@ -8,15 +8,15 @@ import { factorAt, type Script } from './script.ts'
 import type { SurgeOptions } from './system.ts'
 import { Visitor } from './visitor.ts'
 
-/** How many users sign in, or look into their carts, at once, where there is no schedule. */
+/** Concurrent sign-ins and cart reads outside the schedule. */
 const atOnce = 32
-/** The users that a flood is made of. */
+/** The users of a flood. */
 const floodUsers = 64
 const connections = 256
 /** The factor at which every user is active. */
 const fullFactor = 10
 
-/** All users, and when each of them does the next thing. */
+/** All users and their schedules. */
 export class Crowd {
   readonly #url: string
   readonly #agent = createAgent(connections)
@@ -24,7 +24,7 @@ export class Crowd {
   readonly #visitors: readonly Visitor[]
   readonly #products: string[] = []
   readonly #busy = new Set<Promise<void>>()
-  /** Those in the middle of something, which is not to be disturbed by anything else. */
+  /** Users in the middle of an action, which nothing else may disturb. */
   readonly #acting = new Set<Visitor>()
   #isOver = false
 
@@ -38,7 +38,7 @@ export class Crowd {
     const lossShare = options.lostRefreshes
     const common = { scheme, recorder, products: this.#products, lossShare }
     this.#visitors = Array.from({ length: options.users }, (_, index) => {
-      // An address of its own, as issuers count failed logins by it.
+      // A separate address per user, because issuers count failed logins by address.
       const from = { 'x-forwarded-for': `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}` }
       const ask = createAsk((call) =>
         exchange(url, this.#agent, { ...call, headers: { ...from, ...call.headers } }),
@@ -47,7 +47,7 @@ export class Crowd {
     })
   }
 
-  /** @throws when somebody can't sign in */
+  /** @throws if a user cannot sign in */
   async signIn(): Promise<void> {
     const { body } = await exchange(this.#url, this.#agent, { method: 'GET', path: '/products' })
     const { products } = body as { products: { id: string }[] }
@@ -59,7 +59,7 @@ export class Crowd {
     })
   }
 
-  /** As much as the system takes: some users without pauses. @returns actions a second */
+  /** Measures the capacity with users that do not pause. @returns actions per second */
   async flood(durationMs: number): Promise<number> {
     const startMs = performance.now()
     let count = 0
@@ -77,22 +77,22 @@ export class Crowd {
     }
   }
 
-  /** Does something with a user who is signed in and not in the middle of anything else. */
+  /** Runs work with a user who is signed in and idle. */
   async withSomebody(work: (visitor: Visitor) => Promise<void>): Promise<void> {
-    // From anywhere among those who are active at the least load.
+    // A random user among those who are active at the lowest load.
     const from = Math.floor((Math.random() * this.#visitors.length) / fullFactor)
     const inTurn = [...this.#visitors.slice(from), ...this.#visitors.slice(0, from)]
     const free = inTurn.find((one) => one.isSignedIn && !this.#acting.has(one))
     if (free !== undefined) await this.#occupy(free, work(free))
   }
 
-  /** Resolves when what was begun has ended. */
+  /** Resolves when all started actions have ended. */
   async settled(): Promise<void> {
     this.#isOver = true
     while (this.#busy.size > 0) await Promise.all(this.#busy)
   }
 
-  /** Looks into every cart. */
+  /** Checks every cart. */
   async checkCarts(): Promise<void> {
     const signedIn = this.#visitors.filter((one) => one.isSignedIn)
     await inTurns(signedIn, atOnce, async (visitor) => {
@@ -106,8 +106,8 @@ export class Crowd {
   }
 
   /**
-   * A thing is due at its instant, however long the thing before took: it begins at once then, and its
-   * time counts from when it was due.
+   * An action is due at its time, however long the previous action took. A late action begins at once, and
+   * its latency counts from when it was due.
    * @param place of the visitor among all, from 0 to below 1: a low one is active at low load
    */
   async #live(visitor: Visitor, place: number, script: Script, thinkMs: number): Promise<void> {

@@ -9,18 +9,18 @@ import type { ActionName } from './script.ts'
 import { startSentinels } from './sentinels.ts'
 import type { ClientScheme, Kind, SurgeOptions, System } from './system.ts'
 
-/** All processes of a system: what it is made of, the Redis that all systems have, and nginx in front. */
+/** All processes of a system, with the common Redis and nginx. */
 export interface Fleet {
-  /** Where the load goes. */
+  /** The address of the load. */
   readonly url: string
   readonly scheme: ClientScheme
-  /** A guarded address at each replica that is up and checks who calls, to ask it directly. */
+  /** A guarded URL at each running replica that verifies tokens, to ask it directly. */
   guards(): readonly string[]
-  /** @returns what was done; null where the system has nothing of the kind */
+  /** @returns a description of the disruption; null if the system has no such part */
   act(action: ActionName): Promise<string | null>
 }
 
-/** Where each kind is asked directly whether a user is signed in. */
+/** The path at which each kind tells whether a user is signed in. */
 const guardPaths = { verifier: '/verify', shop: '/preferences', issuer: null }
 
 interface Replica {
@@ -43,7 +43,7 @@ export async function startFleet(
   const { scheme, start, balance, rotateKeys } = await prepare({
     ...{ options, bench, url, innerUrl, redisUrl },
   })
-  // A replica that was killed stays dead; another one comes in its place.
+  // A killed replica stays dead, and a new one replaces it.
   let replicas: readonly Replica[] = []
   let count = 0
   const add = async (kind: Kind) => {
@@ -58,7 +58,7 @@ export async function startFleet(
     const oldest = replicas.find((one) => one.kind === kind)
     if (oldest === undefined) return null
     replicas = replicas.filter((one) => one !== oldest)
-    // It gets no chance to say anything.
+    // SIGKILL: the process cannot react.
     await oldest.server.stop('SIGKILL')
     return `${oldest.name} killed`
   }
@@ -89,14 +89,14 @@ export async function startFleet(
       if (action === 'rotate-keys') return (await rotateKeys?.()) ?? null
       const [verb, kind] = action.split('-') as ['kill' | 'add', Kind]
       const done = await (verb === 'kill' ? kill(kind) : add(kind))
-      // nginx finds out by itself that one is dead.
+      // nginx notices a dead replica itself.
       if (verb === 'add') reload()
       return done
     },
   }
 }
 
-/** @returns what makes it read its configuration again; its old worker ends what it has begun */
+/** @returns a function that reloads the configuration; the old worker finishes its requests */
 async function startNginx(url: string, config: () => string, bench: Bench): Promise<() => void> {
   const cwd = join(bench.scratch, 'nginx')
   mkdirSync(cwd)

@@ -16,13 +16,13 @@ import {
   tokenSession,
 } from './system.ts'
 
-/** Short, so that a rotation of keys fits into the surge: a new key signs 3.2 seconds after it came. */
+/** Short, so that key rotations fit into the surge: a new key signs after 3.2 seconds. */
 const shortKeys = { GATEPASS_JWKS_MAX_AGE_S: '2', GATEPASS_CLOCK_SKEW_S: '1' }
 const run = promisify(execFile)
 
 /**
- * The product, as docs/operations.md and examples/ set it up: accounts and keys in Postgres, sessions and
- * carts in Redis, each change on a replica before it is acknowledged.
+ * Gatepass as docs/operations.md and examples/ set it up: accounts and keys in Postgres, sessions and carts
+ * in Redis. Each change is on a replica before it is acknowledged.
  */
 export const gatepass: System = {
   name: 'gatepass',
@@ -44,7 +44,7 @@ export const gatepass: System = {
         shop: (name) =>
           startServer('examples/shop/main', [], bench, { ...env.shop, SHOP_NAME: name }),
       },
-      /** As an operator does it. */
+      /** With the command of an operator. */
       async rotateKeys() {
         const command = [process.execPath, bench.revision.cli, 'keys', 'rotate', '--json']
         const [program = '', ...args] = commandOn('server', bench.cores, command)
@@ -103,7 +103,7 @@ function gatepassScheme(origin: string): ClientScheme {
   }
 }
 
-/** @param cookie what the browser has, where the answer sets none */
+/** @param cookie the cookie of the browser, if the response sets none */
 function sessionOf(answer: Answer, cookie: string): Session | Answer {
   const own = cookiesOf(answer).find((one) => one.startsWith('__Host-gatepass='))
   return tokenSession(answer, () => own ?? cookie)
