@@ -2,12 +2,14 @@
  * Runs the test files that this machine can run, and counts those that it skips.
  *
  * `--fast` runs the tests that need no server, browser or second process. `--list` prints the files
- * instead. Other arguments are for tap. With `CI=true`, a missing program is a failure.
+ * instead. Other arguments are for tap, which `--fast` does without. With `CI=true`, a missing
+ * program is a failure.
  */
 import { spawnSync } from 'node:child_process'
 import { globSync } from 'node:fs'
 import { join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { runEach } from './run-each.ts'
 import { type TestNeeds, testNeeds } from './test-needs.ts'
 import { isInstalled, packageOf } from './test-packages.ts'
 
@@ -45,11 +47,22 @@ if (process.argv.includes('--list')) {
   console.log(chosen.join('\n'))
 } else {
   const paths = chosen.map((path) => relative(process.cwd(), join(projectFolder, path)))
-  const { status } = spawnSync(process.execPath, [tap, ...tapOptions, ...paths], {
-    stdio: 'inherit',
-    env: { ...process.env, NODE_COMPILE_CACHE: compileCache },
-  })
-  process.exitCode = status ?? 1
+  const env = { ...process.env, NODE_COMPILE_CACHE: compileCache }
+  process.exitCode = isFast ? await runFast(paths, env) : runAll(paths, env)
+}
+
+function runAll(paths: readonly string[], env: NodeJS.ProcessEnv): number {
+  const command = [tap, ...tapOptions, ...paths]
+  return spawnSync(process.execPath, command, { stdio: 'inherit', env }).status ?? 1
+}
+
+async function runFast(paths: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const startMs = performance.now()
+  const failed = await runEach(paths, env)
+  const seconds = ((performance.now() - startMs) / 1000).toFixed(1)
+  console.log(`${paths.length - failed.length} of ${paths.length} files passed in ${seconds} s`)
+  for (const path of failed) console.log(`failed: ${path}`)
+  return failed.length === 0 ? 0 : 1
 }
 
 if (skipped.size > 0) {
