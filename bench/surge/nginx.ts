@@ -1,6 +1,6 @@
 import type { Kind, SystemParts } from './system.ts'
 
-/** The nginx in front of every system, with the same repeats. */
+/** The nginx in front of every system, with the same retries. */
 
 export interface ReplicaAddress {
   readonly name: string
@@ -9,21 +9,21 @@ export interface ReplicaAddress {
 
 export interface ProxyOptions {
   readonly port: number
-  /** Where verifiers and shops fetch keys and revocations: no way leads there from outside. */
+  /** The internal address of keys and revocations, for verifiers and shops. */
   readonly innerPort: number
   readonly balance: SystemParts['balance']
   addressesOf(kind: Kind): readonly ReplicaAddress[]
 }
 
-/** A server that can't be reached is left alone for a second. */
+/** nginx excludes an unreachable server for a second. */
 const limits = 'max_fails=1 fail_timeout=1s'
-/** The same token always goes to the same replica, which has it in its cache. */
+/** A token always goes to the same replica, which has it in its cache. */
 const byToken = 'hash $http_authorization consistent;'
 
 /**
- * Sign-in goes to the issuers, or to the shops where there are none. `/orders` asks a verifier first,
- * where there are any. A sign-in or a refresh may be sent to another replica when the first one has died,
- * as clients would repeat it anyway. One worker, as it has one core.
+ * Sign-ins go to the issuers, or to the shops in systems without issuers. `/orders` asks a verifier first,
+ * if there are any. A sign-in or a refresh may go to another replica after the first one has died, because
+ * clients would repeat it anyway. There is one worker, because nginx has one core.
  */
 export function proxyConfig({ port, innerPort, balance, addressesOf }: ProxyOptions): string {
   const isSticky = balance === 'sticky'
@@ -92,12 +92,12 @@ const guardedOrders = `
 
 function upstream(name: string, replicas: readonly ReplicaAddress[], balance = ''): string {
   const servers = replicas.map(({ address }) => `server ${address} ${limits};`)
-  // nginx takes no upstream without a server; the discard port refuses.
+  // nginx needs a server in each upstream. The discard port refuses connections.
   if (servers.length === 0) servers.push('server 127.0.0.1:9;')
   return `upstream ${name} { ${balance} ${servers.join(' ')} keepalive 64; }`
 }
 
-/** Each user goes to the replica that its cookie names, and to another one when that is gone. */
+/** Each user goes to the replica in the cookie, or to another one if that replica is gone. */
 function stickyGroups(shops: readonly ReplicaAddress[]): string {
   const groups = shops.map(({ name, address }) => {
     const others = shops.filter((one) => one.name !== name)

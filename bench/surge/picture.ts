@@ -2,8 +2,8 @@ import { count, duration, goals, peakOf, whole } from './report.ts'
 import type { SurgeResult, SystemResult } from './run.ts'
 
 /**
- * The picture of a surge: what each system did and failed to do over the time, and the four counts that
- * should be zero. It stands alone, on a ground of its own, so that any page can show it.
+ * Draws a surge: actions and failures of each system over time, and the four counts that should be zero.
+ * The picture has its own background, so that any page can show it.
  */
 
 const width = 1000
@@ -18,7 +18,7 @@ const footHeight = 36
 const shownBeyond = 1.5
 const heading = 'A tenfold surge while servers die'
 
-/** How the steps of the script are marked. */
+/** The marks of the steps of the script. */
 const signs = [
   { pattern: /^kill-/, sign: '×', label: 'a server is killed' },
   { pattern: /^add-/, sign: '+', label: 'a server is added' },
@@ -80,12 +80,12 @@ function head(result: SurgeResult, x: Scale, bottom: number): string[] {
     ),
     text(about, width - margin, 34, 'text-anchor="end"'),
     ...[...goals.map(({ short }) => short), 'p99 at 10×'].flatMap(columnHead),
-    // The script is the same for all, so its steps are marked once.
+    // All systems run the same script, so its steps are marked once.
     ...script.steps.flatMap(({ name, atMs }) => mark(name, x(atMs), bottom)),
   ]
 }
 
-/** Two words in two lines. */
+/** Splits two words into two lines. */
 function columnHead(name: string, column: number): string[] {
   const [first = '', ...rest] = name.split(' ')
   const lines = rest.length === 0 ? ['', first] : [first, rest.join(' ')]
@@ -121,7 +121,7 @@ function row(system: SystemResult, top: number, x: Scale, most: number): string[
     `<path class="line ${colour}" d="M${places.join('L')}"/>`,
     ...system.series.flatMap(({ tMs, failures }) => {
       if (failures === 0) return []
-      // However few: what failed is to be seen.
+      // Failures are visible, however few.
       const barTop = Math.min(y(failures), bottom - 2)
       const size = `y="${near(barTop)}" width="6" height="${near(bottom - barTop)}"`
       return [`<rect class="bar failed" x="${near(x(tMs) - 3)}" ${size}/>`]
@@ -158,7 +158,7 @@ function text(content: string, x: number, y: number, attributes = ''): string {
   return `<text x="${near(x)}" y="${near(y)}" ${attributes}>${escaped(content)}</text>`
 }
 
-/** Coordinates need no more than a tenth of a pixel. */
+/** Rounds a coordinate to a tenth of a pixel. */
 function near(value: number): number {
   return Math.round(value * 10) / 10
 }

@@ -3,7 +3,7 @@ import { percentile } from '../harness/statistics.ts'
 import type { CartDifference } from './cart-book.ts'
 import type { Script, Stretch } from './script.ts'
 
-/** The results of one level of load. Latency is from when an action was due to its last answer. */
+/** The results of one level of load. Latency counts from when an action was due to its last response. */
 export interface Phase extends Stretch {
   readonly requests: number
   readonly failures: number
@@ -11,7 +11,7 @@ export interface Phase extends Stretch {
   readonly p99: number
 }
 
-/** The actions that ended in one second. */
+/** The actions that ended within one second. */
 export interface Moment {
   readonly tMs: number
   readonly requests: number
@@ -20,24 +20,24 @@ export interface Moment {
 
 /** The first four should be zero. */
 export interface Totals {
-  /** Actions that failed for the user, after the client's retries. */
+  /** Actions that failed after the client's retries. */
   readonly failures: number
-  /** Users who had to sign in again and had not signed out. */
+  /** Users who had to sign in again without having signed out. */
   readonly signedOut: number
-  /** Carts in which an item is missing that was acknowledged. */
+  /** Carts that lack an acknowledged item. */
   readonly cartsWithLoss: number
-  /** Sign-outs that were accepted somewhere after a second. */
+  /** Signed-out users that a replica accepted for over a second. */
   readonly lateSignOuts: number
   readonly signOuts: number
   readonly cartsCompared: number
   readonly lostItems: number
-  /** Items that are in a cart more often than the user put them there. */
+  /** Items that are in a cart more often than the user added them. */
   readonly doubledItems: number
   readonly actions: number
   readonly logins: number
   readonly refreshes: number
   readonly failuresByKind: Counts
-  /** By what the server said. */
+  /** Counts by the reason of the server. */
   readonly signedOutByReason: Counts
 }
 
@@ -50,10 +50,10 @@ interface Action {
   readonly failure: string | null
 }
 
-/** A sign-out that is accepted anywhere after this is late. */
+/** A sign-out is late if a replica accepts the user after this time. */
 const lateMs = 1_000
 
-/** Counts all that the load meets, from `begin` on. */
+/** Counts the results of the load, from `begin` on. */
 export class Recorder {
   readonly #actions: Action[] = []
   readonly #carts: (CartDifference & { readonly user: string })[] = []
@@ -66,7 +66,7 @@ export class Recorder {
     this.#beginMs = performance.now()
   }
 
-  /** Since the surge began; not finite before. */
+  /** Milliseconds since the surge began; not finite before. */
   nowMs(): number {
     return performance.now() - this.#beginMs
   }
@@ -81,12 +81,12 @@ export class Recorder {
     if (this.#isOn) this.#carts.push({ user, ...difference })
   }
 
-  /** A user is signed out without having asked for it. @param refusal what the server said */
+  /** Records an unwanted sign-out. @param refusal the reason of the server */
   lostSession(refusal: Answer | null): void {
     if (this.#isOn) this.#signedOutReasons.push(refusal === null ? 'unknown' : describe(refusal))
   }
 
-  /** @param delayMs how long after its acknowledgement the sign-out was last accepted; 0 when never */
+  /** @param delayMs how long after the sign-out the user was last accepted; 0 for never */
   signedOutEverywhere(delayMs: number): void {
     this.#signOutDelaysMs.push(delayMs)
   }
@@ -148,7 +148,7 @@ function countEach(all: readonly string[]): Counts {
   return Object.fromEntries([...groups].map(([name, same]) => [name, same.length]))
 }
 
-/** The status, and the code of a problem or of RFC 6749. */
+/** Returns the status, with the code of a problem or of RFC 6749. */
 function describe({ status, body }: Answer): string {
   const { code, error } = (body ?? {}) as { code?: unknown; error?: unknown }
   return `${status === 0 ? 'no answer' : status} ${code ?? error ?? ''}`.trim()

@@ -5,7 +5,7 @@ import type { SurgeResult, SystemResult } from './run.ts'
 export interface Goal {
   readonly label: string
   readonly short: string
-  /** Null where it can't be asked of the system. */
+  /** Returns null if the system cannot do it. */
   read(system: Pick<SystemResult, 'totals'>): number | null
 }
 

@@ -15,7 +15,7 @@ import {
 
 /** The alternatives to Gatepass, set up as their documentation recommends. */
 
-/** How long sessions last: longer than a surge. */
+/** Lifetime of sessions: longer than a surge. */
 const ttl_s = '3600'
 
 /**
@@ -83,7 +83,7 @@ async function storeAccounts({ redisUrl, options }: SystemContext): Promise<void
   await redis.close()
 }
 
-/** A cookie of the server for as long as the session lasts. */
+/** The cookie of the server, for the whole session. */
 function cookieScheme(canSignOutEverywhere: boolean): ClientScheme {
   return {
     async login(ask, username) {
@@ -99,8 +99,8 @@ function cookieScheme(canSignOutEverywhere: boolean): ClientScheme {
 }
 
 /**
- * A short access token, and a refresh token that works once. A refresh is repeated when there was no
- * answer: a token that was used up by then is lost either way.
+ * A short-lived access token, and a refresh token that works once. A refresh without a response is repeated;
+ * if the token was used up, the session is lost either way.
  */
 const refreshTokenScheme: ClientScheme = {
   login: async (ask, username) => sessionOf(await ask(post('/login', {}, { username, password }))),

@@ -15,7 +15,7 @@ export interface SurgeResult extends Omit<Provenance, 'options'> {
   readonly versions: { readonly nginx: string; readonly redis: string }
   readonly options: SurgeOptions
   readonly script: Script
-  /** Actions a second at 1×, and the share of what the first system took without pauses at 10×. */
+  /** Actions per second at 1×, and the share of the first system's capacity at 10×. */
   readonly calibration: { readonly unit_per_second: number; readonly share: number }
   /** In the order in which they ran. */
   readonly systems: readonly SystemResult[]
@@ -24,10 +24,10 @@ export interface SurgeResult extends Omit<Provenance, 'options'> {
 export interface SystemResult {
   readonly name: string
   readonly title: string
-  /** Actions a second without pauses, before the surge. */
+  /** Capacity in actions per second, before the surge. */
   readonly capacity_per_second: number
   readonly phases: readonly Phase[]
-  /** One entry a second. */
+  /** One entry per second. */
   readonly series: readonly Moment[]
   readonly totals: Totals
 }
@@ -39,14 +39,14 @@ export interface SurgeSize {
 }
 
 /**
- * Ten times the load, as a share of what Gatepass takes in a flood. Replicas that start, keys that are made
- * and the refreshes are not in the flood, and all replicas have one core: a dead one leaves no room.
+ * Ten times the load, as a share of the capacity of Gatepass in a flood. The flood has no starting replicas,
+ * no new keys and no refreshes. All replicas share one core, so a dead replica leaves no room.
  */
 const share = 0.3
-/** Users whom one step signs out, one after the other. */
+/** Users that one step signs out, one after the other. */
 const signOutsPerStep = 2
 
-/** Gives some work a bench of its own, and ends what it has started. */
+/** Runs work with its own bench, then stops its processes. */
 export type WithBench = <T>(name: string, work: (bench: Bench) => Promise<T>) => Promise<T>
 
 /** Sends each system through the same surge. */
@@ -57,7 +57,7 @@ export async function runSurge(
   tell: Tell,
 ): Promise<SurgeResult> {
   const provenance = await withBench('description', async (bench) => {
-    // The load is this process.
+    // This process generates the load.
     if (bench.cores !== null) pinOurselves(bench.cores.load)
     return describeRun(bench)
   })
@@ -91,7 +91,7 @@ function versionIn(command: string): string {
 
 /**
  * Sends one system through the surge.
- * @param unitFor actions a second at 1×, given what the system took in a flood
+ * @param unitFor returns the actions per second at 1× for the capacity of a system
  */
 export async function runSystem(
   fleet: Fleet,
@@ -136,7 +136,7 @@ export async function runSystem(
     const unit = unitFor(capacity_per_second)
     tell(`${capacity_per_second.toFixed(0)} actions a second; 1× is ${unit.toFixed(0)}`)
     recorder.begin()
-    // Pauses with which all users together make ten times the unit.
+    // The pauses with which all users together produce ten times the unit.
     crowd.start(script, (1000 * options.users) / (10 * unit))
     await Promise.all([sleep(script.endMs), ...script.steps.map(take)])
     over.abort()
@@ -151,8 +151,8 @@ export async function runSystem(
 }
 
 /**
- * Asks every replica, directly, with the headers that were good until a sign-out.
- * @returns how long after its acknowledgement they were last accepted; 0 when never
+ * Asks every replica directly with the headers of a signed-out user.
+ * @returns how long after the sign-out they were last accepted; 0 for never
  */
 async function watchSignOut(headers: Headers, fleet: Fleet, over: AbortSignal): Promise<number> {
   const agent = createAgent(16)
@@ -166,7 +166,7 @@ async function watchSignOut(headers: Headers, fleet: Fleet, over: AbortSignal): 
   }
   while (!over.aborted) {
     const answers = await Promise.all(fleet.guards().map(isRefused))
-    // Often until all of them refuse, and then now and then, as new replicas come.
+    // Asks often until all replicas refuse, then rarely, because new replicas start.
     await sleep(answers.includes(false) ? 40 : 1_000)
   }
   agent.destroy()

@@ -7,7 +7,7 @@ export type ActionName = `kill-${Kind}` | `add-${Kind}` | 'fail-over' | 'rotate-
 
 export interface Step {
   readonly atMs: number
-  /** `sign-out` is done by the load: some user ends all sessions. */
+  /** For `sign-out`, the load ends all sessions of a user. */
   readonly name: ActionName | 'sign-out'
 }
 
@@ -24,7 +24,7 @@ export interface Script {
   readonly endMs: number
 }
 
-/** How long each level of load lasts, in beats. */
+/** Length of each level of load, in beats. */
 const levels: readonly (readonly [factor: number, beats: number])[] = [
   [1, 2],
   [3, 1],
@@ -33,7 +33,7 @@ const levels: readonly (readonly [factor: number, beats: number])[] = [
   [1, 2],
 ]
 
-/** In beats since the surge began. All of the trouble but the ends of it is at ten times the load. */
+/** In beats since the surge began. Nearly all disruptions happen at ten times the load. */
 const plan: readonly (readonly [beat: number, name: Step['name']])[] = [
   [1, 'sign-out'],
   [3.4, 'rotate-keys'],
@@ -53,7 +53,7 @@ const plan: readonly (readonly [beat: number, name: Step['name']])[] = [
   [13, 'sign-out'],
 ]
 
-/** @param beatMs the length of a beat: the fail-over needs two of them to be over while the load is high */
+/** @param beatMs length of a beat; a fail-over takes two beats, and must end while the load is high */
 export function createScript(beatMs: number): Script {
   let beat = 0
   const stretches = levels.map(([factor, beats]) => {

@@ -6,11 +6,11 @@ import { startProcess } from '../harness/processes.ts'
 import type { Bench } from '../harness/scenario.ts'
 import { type Store, startRedis, withRedis } from '../stores.ts'
 
-/** So that a change is acknowledged, to a client that sends `WAIT`, when it is on a replica. */
+/** With `WAIT`, a change is acknowledged when a replica has it. */
 const settings = { 'min-replicas-to-write': '1', 'repl-diskless-sync-delay': '0' }
 const startTimeoutMs = 20_000
 
-/** A primary with two replicas, and three sentinels, as docs/stores.md and docs/session-data.md have it. */
+/** A primary with two replicas and three sentinels, as docs/stores.md and docs/session-data.md recommend. */
 export async function startSentinels(bench: Bench) {
   const servers = new Map<string, Store>()
   const start = async (name: string, more: Readonly<Record<string, string>> = {}) => {
@@ -30,7 +30,7 @@ export async function startSentinels(bench: Bench) {
   for (const port of sentinels) await untilInfo(port, 'slaves=2,sentinels=3')
   const hosts = sentinels.map((port) => `127.0.0.1:${port}`).join(',')
   return {
-    /** Each database is one of its own. */
+    /** Returns a separate database. */
     redisUrl: (database: number) => `redis+sentinel://${hosts}/main/${database}`,
     async failOver() {
       const question = ['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'main']
@@ -60,7 +60,7 @@ async function startSentinel(name: string, primary: string, bench: Bench): Promi
   return port
 }
 
-/** Asks for `INFO` until it says so. */
+/** Reads `INFO` until it matches. */
 async function untilInfo(port: string, text: string): Promise<void> {
   const deadlineMs = performance.now() + startTimeoutMs
   while (performance.now() < deadlineMs) {

@@ -7,7 +7,7 @@ export interface System {
   /** The key in the result. */
   readonly name: string
   readonly title: string
-  /** Starts what the processes need, with all users in it. */
+  /** Starts the stores of the processes, with all users. */
   prepare(ctx: SystemContext): Promise<SystemParts>
 }
 
@@ -15,38 +15,38 @@ export type Kind = 'issuer' | 'verifier' | 'shop'
 
 export interface SurgeOptions {
   readonly isQuick: boolean
-  /** Signed in before the surge begins. */
+  /** Users that sign in before the surge. */
   readonly users: number
-  /** How many processes there are of each kind. */
+  /** Number of processes of each kind. */
   readonly replicas: Readonly<Record<Kind, number>>
   readonly accessTtl_s: number
-  /** The share of the answers to refreshes that never reach the client. */
+  /** Share of the responses to refreshes that get lost. */
   readonly lostRefreshes: number
 }
 
 export interface SystemContext {
   readonly options: SurgeOptions
   readonly bench: Bench
-  /** Where clients reach the system, and where its own processes reach the issuers. */
+  /** Public URL of the system, and internal URL of the issuers. */
   readonly url: string
   readonly innerUrl: string
-  /** Redis by its sentinels. Each database is one of its own. */
+  /** Redis through its sentinels. Each database is separate. */
   redisUrl(database: number): string
 }
 
 export interface SystemParts {
   readonly scheme: ClientScheme
-  /** How to start a process of each kind that the system has, in the order in which they start. */
+  /** Starts a process of each kind, in the order of their start. */
   readonly start: Partial<Record<Kind, (name: string) => Promise<Server>>>
-  /** How the proxy chooses a shop. */
+  /** The rule by which the proxy chooses a shop. */
   readonly balance: 'in turn' | 'by token' | 'sticky'
-  /** Left out where there are no keys to rotate. */
+  /** Absent if the system has no keys to rotate. */
   rotateKeys?(): Promise<string>
 }
 
-/** A request of a client. client.ts says when it is repeated. */
+/** A request of a client. client.ts defines the retries. */
 export interface Call extends HttpCall {
-  /** How likely its answer is to get lost on the way. */
+  /** Probability that its response gets lost. */
   readonly lossShare?: number
 }
 
@@ -55,24 +55,24 @@ export type Ask = (call: Call) => Promise<Answer>
 
 /** The state of a signed-in client. */
 export interface Session {
-  /** Go with every request to the shop. */
+  /** Headers of every request to the shop. */
   readonly headers: Headers
-  /** How long those headers are good for; null when as long as the session. */
+  /** Lifetime of those headers; null for the lifetime of the session. */
   readonly life_ms: number | null
   /** State that only the scheme understands, such as a refresh token. */
   readonly secret: string
 }
 
-/** How clients sign in and stay signed in. Each call gives the answer where it got no session. */
+/** The sign-in and refresh of clients. Each call returns the response if it got no session. */
 export interface ClientScheme {
   login(ask: Ask, userName: string): Promise<Session | Answer>
   /**
-   * The session after this one. Left out where nothing is ever renewed.
-   * @param key one for each attempt, kept over its repetitions
+   * Refreshes the session. Absent if the system refreshes nothing.
+   * @param key one per attempt, kept for its retries
    */
   refresh?(ask: Ask, session: Session, key: string): Promise<Session | Answer>
   logout(ask: Ask, session: Session): Promise<Answer>
-  /** Ends all sessions of the user; left out where that can't be asked for. */
+  /** Ends all sessions of the user. Absent if the system cannot do it. */
   signOutEverywhere?(ask: Ask, session: Session): Promise<Answer>
 }
 
@@ -88,7 +88,7 @@ export function post(path: string, headers: Headers = {}, body?: unknown): Call 
   return { method: 'POST', path, headers, body }
 }
 
-/** The session of an answer with tokens. @param secretOf has what only the scheme understands */
+/** Returns the session of a response with tokens. @param secretOf returns the state of the scheme */
 export function tokenSession(
   answer: Answer,
   secretOf: (body: { readonly refresh_token?: string }) => string | undefined,
@@ -99,7 +99,7 @@ export function tokenSession(
   return { headers, life_ms: body.expires_in * 1000, secret: secretOf(body) ?? '' }
 }
 
-/** The cookies that an answer sets. */
+/** Returns the cookies of a response. */
 export function cookiesOf({ headers }: Answer): string[] {
   return (headers['set-cookie'] ?? []).map((line) => line.split(';')[0] ?? '')
 }

@@ -26,7 +26,7 @@ const paths = {
   'see preferences': '/preferences',
 }
 
-/** A token as young as this that is refused would be refused again. */
+/** A refused token that is younger than this is not replaced. */
 const youngMs = 1_000
 const notSignedIn = noAnswer('not signed in')
 
@@ -35,11 +35,11 @@ export interface VisitorDeps {
   readonly scheme: ClientScheme
   readonly recorder: Recorder
   readonly products: readonly string[]
-  /** How likely the answer to a refresh is to get lost. */
+  /** Probability that the response to a refresh gets lost. */
   readonly lossShare: number
 }
 
-/** One user on one device: does one thing after the other, and knows what was promised. */
+/** One user on one device, who runs actions in sequence and remembers acknowledged changes. */
 export class Visitor {
   readonly name: string
   readonly #deps: VisitorDeps
@@ -56,7 +56,7 @@ export class Visitor {
     return this.#held !== null
   }
 
-  /** @returns the answer, when it is no session; null when signed in */
+  /** @returns the response if the sign-in failed, or null */
   async signIn(): Promise<Answer | null> {
     const { scheme, ask, recorder, lossShare } = this.#deps
     const result = await scheme.login(ask, this.name)
@@ -67,19 +67,19 @@ export class Visitor {
     return null
   }
 
-  /** Does the next thing. @param dueMs when it was to begin, since the surge began */
+  /** Runs the next action. @param dueMs when it is due, since the surge began */
   async act(dueMs: number): Promise<void> {
     const action = this.#held === null ? 'sign in' : this.#choose(Math.random())
     this.#deps.recorder.acted(action, dueMs, await this.#carryOut(action))
   }
 
-  /** Looks whether the cart is as it was promised. @returns the answer, when it is a failure */
+  /** Checks the cart. @returns the response if the check failed */
   checkCart(): Promise<Answer | null> {
     return this.#carryOut('see cart')
   }
 
   /**
-   * Ends all sessions of the user, who has to be signed in.
+   * Ends all sessions of the signed-in user.
    * @returns the previous headers, or the failure
    */
   async signOutEverywhere() {
@@ -90,7 +90,7 @@ export class Visitor {
     await held.settled()
     const { headers } = held.session
     const answer = (await scheme.signOutEverywhere?.(ask, held.session)) ?? notSignedIn
-    // When the answer was lost, the repeat finds nobody signed in.
+    // If the response was lost, the retry finds nobody signed in.
     const isOut = isGood(answer) || (answer.status === 401 && (await held.renew()) === 'over')
     if (!isOut) return { headers, failure: answer }
     this.#leave()
@@ -156,13 +156,13 @@ export class Visitor {
     return this.signIn()
   }
 
-  /** The user has signed out: the cart may have ended with the session. */
+  /** Records a sign-out, which may have ended the cart. */
   #leave(): void {
     this.#held = null
     this.#book.forget()
   }
 
-  /** A request to the shop as @gatepass/browser makes it: with a token, and with the next one after a 401. */
+  /** Sends a request to the shop like @gatepass/browser: with a token, and with the next one after a 401. */
   async #request(call: Call): Promise<Answer> {
     const held = this.#held
     if (held === null) return notSignedIn
@@ -171,7 +171,7 @@ export class Visitor {
     const { session } = held
     const answer = await send()
     if (answer.status !== 401) return answer
-    // It was refreshed meanwhile, and the old token was refused.
+    // Another request has refreshed the session in the meantime.
     if (held.session !== session) return send()
     const isOver = held.ageMs < youngMs || (await held.renew()) === 'over'
     return isOver ? this.#signInAgain(held, call, answer) : send()
@@ -181,9 +181,9 @@ export class Visitor {
     return this.#deps.ask({ ...call, headers: { ...session.headers, ...call.headers } })
   }
 
-  /** The user was signed out without having asked for it: signs in again, and sends the call then. */
+  /** Signs in again after an unwanted sign-out, and sends the call. */
   async #signInAgain(held: HeldSession, call: Call, refusal: Answer | null = null) {
-    // Of two requests at once, the first sees to that for both.
+    // The first of two concurrent requests signs in for both.
     if (this.#held === held) {
       this.#deps.recorder.lostSession(held.refusal ?? refusal)
       this.#held = null

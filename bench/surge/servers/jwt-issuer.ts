@@ -8,8 +8,8 @@ import { checkPassword, connectRedis, credentials, NotSignedIn } from './redis.t
 import { createApp, type OwnerOfData } from './shop.ts'
 
 /**
- * Sign-in by hand with @fastify/jwt: access tokens signed with ES256, and opaque refresh tokens in Redis,
- * each taken out when it is used (`GETDEL`). `jwt-issuer <name> <redis> <ttl_s> <issuer> <key> <accessTtl_s>`
+ * A hand-made sign-in with @fastify/jwt: access tokens signed with ES256, and opaque refresh tokens in Redis
+ * that are removed at their use (`GETDEL`). `jwt-issuer <name> <redis> <ttl_s> <issuer> <key> <accessTtl_s>`
  */
 
 const [, redisUrl = '', ttl_s = '', issuer = '', key = '{}', accessTtl_s = ''] =
@@ -43,7 +43,7 @@ app.post('/logout', { schema: { body: refreshBody } }, async (request, reply) =>
   return reply.code(204).send()
 })
 
-// No refresh token of the user is left; access tokens are good until they expire.
+// Removes all refresh tokens of the user. Access tokens work until they expire.
 app.post('/logout/all', { preHandler: guard }, async (request, reply) => {
   const setKey = tokensKey((request.user as OwnerOfData).sub)
   const tokens = (await redis.send('SMEMBERS', setKey)) as readonly string[]

@@ -4,12 +4,12 @@ import { connectRedis, jsonStore } from './redis.ts'
 import { addShop, createApp, dataInRedis, type OwnerOfData } from './shop.ts'
 
 /**
- * A replica of the shop that checks access tokens by @fastify/jwt.
+ * A replica of the shop that verifies access tokens with @fastify/jwt.
  * `jwt-shop <name> <redis> <ttl_s> <issuer> <publicKey>`
  */
 
 const [, redisUrl = '', ttl_s = '', issuer = '', publicKey = ''] = process.argv.slice(2)
-/** Room for every token of a surge; by default it is 1,000. */
+/** Room for every token of a surge. The default is 1,000. */
 const cache = 20_000
 const store = jsonStore(await connectRedis(redisUrl), ttl_s)
 const app = await createApp()

@@ -3,16 +3,16 @@ import { promisify } from 'node:util'
 import { createSentinel } from '@redis/client'
 import { z } from 'zod'
 
-/** The Redis that all replicas of a rival share, by its sentinels: accounts, and values that they change. */
+/** The Redis of all replicas of a rival, through its sentinels: accounts, and shared values. */
 
-/** Nobody is signed in, as far as is known: 401. */
+/** No user is signed in: 401. */
 export class NotSignedIn extends Error {
   override readonly name = 'NotSignedIn'
   readonly statusCode = 401
   readonly code = 'not_signed_in'
 }
 
-/** Redis is out of reach for now: 503 with `Retry-After`, which clients heed. */
+/** Redis is unreachable: 503 with `Retry-After`, which clients respect. */
 export class StoreUnavailable extends Error {
   override readonly name = 'StoreUnavailable'
 }
@@ -26,7 +26,7 @@ export type RedisValue = string | number | null | readonly RedisValue[]
 export interface SharedRedis {
   /** @throws StoreUnavailable */
   send(...command: readonly string[]): Promise<RedisValue>
-  /** The same, and it is on a replica when this resolves, as with GATEPASS_DATA_REPLICAS=1. */
+  /** Works like `run`, and waits until a replica has the change, as with GATEPASS_DATA_REPLICAS=1. */
   sendSafely(...command: readonly string[]): Promise<RedisValue>
   close(): Promise<void>
 }
@@ -34,13 +34,13 @@ export interface SharedRedis {
 /** @param url `redis+sentinel://host:port,host:port/name/database` */
 export async function connectRedis(url: string): Promise<SharedRedis> {
   const reads = await connect(url)
-  // A wait for a replica holds up what comes behind it on the same connection.
+  // A wait for a replica delays later commands on the same connection.
   const changes = await connect(url)
   let primaries = 0
   changes.on('topology-change', ({ type }) => {
     if (type === 'MASTER_CHANGE') primaries++
   })
-  // One WAIT at a time, for all that was sent before it: one for each change would hold up the next.
+  // One WAIT at a time, for all earlier changes. A WAIT per change would delay the next one.
   let lastWait: Promise<unknown> = Promise.resolve()
   let nextWait: Promise<number> | null = null
   const reached = () => {
@@ -57,7 +57,7 @@ export async function connectRedis(url: string): Promise<SharedRedis> {
     async sendSafely(...command) {
       const before = primaries
       const [reply, replicas] = await Promise.all([send(changes, command), reached()])
-      // Another primary knows nothing of what was waited for.
+      // A new primary does not know the pending waits.
       if (replicas < 1 || primaries !== before) throw new StoreUnavailable('not on a replica')
       return reply
     },
@@ -78,11 +78,11 @@ async function connect(url: string) {
     name,
     sentinelRootNodes,
     nodeClientOptions: { database: Number(database) },
-    // Without it the only connection may be waited for by two commands for ever.
+    // Without it, two commands may wait for the only connection forever.
     reserveClient: true,
     scanInterval: scanMs,
   })
-  // Each command that fails says so itself.
+  // Each failing command rejects by itself.
   sentinel.on('error', () => {})
   await sentinel.connect()
   return sentinel
@@ -98,7 +98,7 @@ async function send(client: Awaited<ReturnType<typeof connect>>, command: readon
 
 /** Values that several replicas change: each change is a compare-and-set, and survives a fail-over. */
 export function jsonStore(redis: SharedRedis, ttl_s: string) {
-  /** Empty where there is nothing. */
+  /** Returns an empty value for a missing key. */
   const textOf = async (key: string) => String((await redis.send('GET', key)) ?? '')
   return {
     get: async <T>(key: string, byDefault: T): Promise<T> => decode(await textOf(key), byDefault),
@@ -128,7 +128,7 @@ export const credentials = z.strictObject({ username: z.string(), password: z.st
 
 const hash = promisify(argon2)
 
-/** @throws NotSignedIn unless the password is that of the account, by its hash in the form of PHC */
+/** @throws NotSignedIn unless the password matches the PHC hash of the account */
 export async function checkPassword(
   redis: SharedRedis,
   { username, password }: z.infer<typeof credentials>,

@@ -41,7 +41,7 @@ const sessionsInRedis: SessionStore = {
 }
 
 const app = await createApp()
-// In a scope of its own: no session is read for what anybody may see.
+// In a separate scope, so that public routes read no session.
 await app.register(async (scope) => {
   await scope.register(fastifyCookie)
   await scope.register(fastifySession, {
@@ -59,7 +59,7 @@ await app.register(async (scope) => {
 })
 await serve(app)
 
-/** By this cookie the proxy knows the way back. */
+/** The proxy uses this cookie to return to this replica. */
 function rememberReplica(scope: FastifyInstance): void {
   scope.addHook('onSend', async (_request, reply) => {
     reply.setCookie('replica', name, { path: '/', httpOnly: true, sameSite: 'lax' })
@@ -75,7 +75,7 @@ function addSignIn(scope: FastifyInstance): void {
     if (isShared) await redis.send('SADD', sessionsKey(request), request.session.sessionId)
     return { user: request.body.username }
   })
-  // Without a session the user is signed out already.
+  // Without a session the user is already signed out.
   api.post('/logout', async (request, reply) => {
     if (isShared) await redis.send('SREM', sessionsKey(request), request.session.sessionId)
     await request.session.destroy()
@@ -83,7 +83,7 @@ function addSignIn(scope: FastifyInstance): void {
   })
 }
 
-/** Not in its documentation, but a set for each user is what one would write. */
+/** Its documentation has no such feature. A set per user is the obvious solution. */
 function addSignOutEverywhere(scope: FastifyInstance): void {
   scope.post('/logout/all', { preHandler: guard }, async (request, reply) => {
     const key = sessionsKey(request)

@@ -10,15 +10,15 @@ import {
 } from '../../../examples/shop/routes.ts'
 import { type JsonStore, StoreUnavailable } from './redis.ts'
 
-/** The shop of examples/shop, for rivals: each says who calls, and where the data of the caller is. */
+/** The shop of examples/shop for rivals. Each rival identifies the caller and stores the caller's data. */
 export interface ShopParts {
-  /** Lets those through who are signed in. @throws an error whose status is 401 */
+  /** Admits signed-in users. @throws an error with status 401 */
   guard(request: FastifyRequest): Promise<void>
-  /** Of a caller who was let through. */
+  /** Returns the data of an admitted caller. */
   dataOf(request: FastifyRequest): ShopData
 }
 
-/** An app with the errors of all, and what anybody may see. */
+/** Creates an app with the common errors and the public routes. */
 export async function createApp(): Promise<FastifyInstance> {
   const app = fastify({ requestTimeout: 10_000, keepAliveTimeout: 72_000 })
   app.setValidatorCompiler(validatorCompiler)
@@ -55,7 +55,7 @@ export interface OwnerOfData {
   readonly sid: string
 }
 
-/** Carts by the session and the rest by the user, all in Redis. */
+/** Keeps carts by session and other data by user, all in Redis. */
 export function dataInRedis(store: JsonStore, { sub, sid }: OwnerOfData): ShopData {
   return shopData(fieldsIn(store, sid), fieldsIn(store, sub))
 }
@@ -64,7 +64,7 @@ export interface CartHolder {
   shopCart?: Cart
 }
 
-/** The cart in a session that is written as a whole when the answer goes out; the rest in Redis. */
+/** Keeps the cart in the session, which is written as a whole with the response, and other data in Redis. */
 export function dataInSession(holder: CartHolder, store: JsonStore, sub: string): ShopData {
   const cart = () => holder.shopCart ?? (defaultOf('shop_cart') as Cart)
   const put = (value: unknown) => {
