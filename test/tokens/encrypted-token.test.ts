@@ -36,7 +36,7 @@ const publicKey = (pair: EncryptionPair): EncryptionKey => got(importEncryptionK
 const privateKey = (pair: EncryptionPair): DecryptionKey =>
   got(importDecryptionKey(pair.privateJwk))
 
-/** What is in it, or the code of the refusal. */
+/** Returns the content of a token, or the code of the refusal. */
 function open(token: string, pair: EncryptionPair, maxBytes?: number): string {
   try {
     return decryptToken(parseEncrypted(token, maxBytes), privateKey(pair))

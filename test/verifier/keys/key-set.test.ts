@@ -9,7 +9,7 @@ const all = algorithmNames.map((alg) => makeKey(alg).publicJwk)
 
 t.test('a key that stays published is imported once', async (t) => {
   const one = readKeySet({ keys: all })
-  // What a key is does not depend on how it is written.
+  // The order of members and keys does not change a key.
   const rewritten = all.map((jwk) => Object.fromEntries(Object.entries(jwk).reverse())).reverse()
   const other = readKeySet({ keys: rewritten }, one)
   for (const alg of algorithmNames) {

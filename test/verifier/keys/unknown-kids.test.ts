@@ -16,7 +16,7 @@ t.test('A29: the cooldown of a kid that is never published grows', async (t) => 
     const before = server.requests
     t.equal(await answer(invented), 'token_key_unknown')
     if (server.requests > before) askedAt_s.push(now_s)
-    // What is refreshed in the background is not counted here.
+    // Background refreshes do not count here.
     if (askedAt_s.length === 5) break
   }
   t.same(askedAt_s, [5, 10, 20, 40, 80])

@@ -55,7 +55,7 @@ t.test('the list converges, whatever is lost, cut, repeated or restarted', async
       const feed = await FeedServer.open(t, key)
       const clock = new FakeClock(now_s * 1000)
       const one = follow(t, feed, clock, [key.publicJwk])
-      // What no log holds any more may have been missed, but never invented.
+      // A verifier may miss an entry that has left the log, but never invents one.
       const ever = new Model()
       try {
         for (const step of steps) await take(step, feed, ever)

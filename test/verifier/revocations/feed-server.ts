@@ -19,7 +19,7 @@ interface LogEntry extends Revocation {
 /** The feed of an issuer that tells what the test says, and what a test says instead. */
 export class FeedServer {
   readonly log: LogEntry[] = []
-  /** What they are signed with. */
+  /** The key that signs the entries. */
   key: TestKey
   kept_s = 305
   /** When the log was read. */

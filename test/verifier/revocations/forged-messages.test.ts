@@ -53,7 +53,7 @@ t.test('an event that the issuer has not signed is ignored, and ends the stream'
     void t.test(what, { buffered: true }, async (t: Test) => {
       const one = await openFollowing(t)
       await one.untilState('streaming')
-      // What ends a stream is a single.
+      // A single forged message ends the stream.
       one.feed.write(await forge(one))
       await one.untilError(error)
       t.equal(await one.answer(), 'accepted')

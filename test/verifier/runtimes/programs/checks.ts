@@ -2,7 +2,7 @@ import { isGatepassError } from '../../../../src/core/errors.ts'
 import { tokenGuard } from '../../../../src/verifier/fetch.ts'
 import { createVerifier, type VerifierOptions } from '../../../../src/verifier/index.ts'
 
-/** What a program is given: made by the test, and in JSON. */
+/** The input of a program, as JSON from the test. */
 export interface CheckInput {
   readonly issuer: string
   readonly audience: string
