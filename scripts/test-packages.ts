@@ -20,6 +20,7 @@ export const packageOf: Readonly<Record<string, string>> = {
 
 /** Files that those programs load. */
 export const packageOfFile: Readonly<Record<string, string>> = {
+  '/usr/lib/apache2/modules/mod_auth_openidc.so': 'libapache2-mod-auth-openidc',
   '/usr/share/lua/5.4/socket/http.lua': 'lua-socket',
 }
 

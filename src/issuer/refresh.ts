@@ -2,6 +2,7 @@ import type { Clock } from '../core/clock.ts'
 import { type ErrorCode, GatepassError } from '../core/errors.ts'
 import { digest } from '../core/secrets.ts'
 import type { Account, AccountStore, RotationResult, Session } from '../stores/ports.ts'
+import { hasScopes } from '../tokens/access-token.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import type { Audit } from './audit.ts'
 import { type Clients, isConfidential, requireGrant, requireKey } from './clients.ts'
@@ -29,6 +30,8 @@ export interface RefreshRequest {
   readonly clientId?: string | undefined
   /** The audience of the access token (RFC 8707): one of the client's. */
   readonly resource?: string | undefined
+  /** Scopes of the session that the access token has (RFC 6749 §6). Default: all of them. */
+  readonly scope?: string | undefined
 }
 
 export interface RefreshedTokens extends TokenSet {
@@ -55,7 +58,7 @@ export class Refresh {
    *   `refresh_token_revoked` (also if the account is gone or disabled), `refresh_token_expired`,
    *   `refresh_token_unknown`, `dpop_proof_missing`, `dpop_proof_invalid`, `store_unavailable`.
    *   Without a rotation: `client_authentication_failed`, `grant_invalid` for the token of another
-   *   client, `grant_not_allowed`, `resource_not_allowed`.
+   *   client, `grant_not_allowed`, `resource_not_allowed`, `scope_not_allowed`.
    */
   async rotate(request: RefreshRequest, audit: Audit): Promise<RefreshedTokens> {
     const { sessions, refreshTokens, minter } = this.#options
@@ -63,6 +66,7 @@ export class Refresh {
     const { sid, generation } = refreshTokens.parse(refreshToken)
     const live = await sessions.find(sid)
     const audience = live && this.#checkClient(live, request)
+    const scope = live && narrowScope(live.scope, request.scope)
     const account = live && (await this.#accountOf(live, audit))
     const result = await sessions.rotate({
       sid,
@@ -72,8 +76,10 @@ export class Refresh {
     })
     const session = acceptedSession(result, { sid, jkt }, audit)
     // A store fail-over lost the revocation of the session in between.
-    if (account === null || audience === null) throw new GatepassError('refresh_token_revoked')
-    const tokens = await minter.mint(session, account, audience, jkt)
+    if (account === null || audience === null || scope === null) {
+      throw new GatepassError('refresh_token_revoked')
+    }
+    const tokens = await minter.mint({ ...session, scope }, account, audience, jkt)
     return { ...tokens, setsCookie: this.#setsCookie(generation, session) }
   }
 
@@ -107,6 +113,14 @@ export class Refresh {
     const { clock, graceMs } = this.#options
     return setsCookie(presented, session, { nowMs: clock.nowMs(), graceMs })
   }
+}
+
+/** @throws `scope_not_allowed` for a scope that the session lacks */
+function narrowScope(held: string, requested: string | undefined): string {
+  if (requested === undefined) return held
+  if (hasScopes(held, requested)) return requested
+  const detail = 'The session lacks a scope that the refresh asks for.'
+  throw new GatepassError('scope_not_allowed', { detail })
 }
 
 /**

@@ -105,13 +105,12 @@ export class TokenEndpoint {
   /** RFC 6749 §6: the same rotation as `/refresh`. */
   async #rotate(request: TokenRequest): Promise<TokenEndpointResponse> {
     const { client, form, jkt, idempotencyKey, audit } = request
-    // A scope could only be narrower for one token. The next refresh would have to be told of it.
-    if (form.has('scope')) throw malformed('A refresh keeps its scope.')
     const tokens = await this.#options.refresh.rotate(
       {
         refreshToken: requireParameter(form, 'refresh_token'),
         clientId: client.client_id,
         resource: form.get('resource'),
+        scope: form.get('scope'),
         idempotencyKey,
         jkt,
       },

@@ -134,7 +134,7 @@ t.test('oauth4webapi', async (t) => {
   const codeVerifier = oauth.generateRandomCodeVerifier()
   const code = await issueCode('spa', await oauth.calculatePKCECodeChallenge(codeVerifier))
   const state = oauth.generateRandomState()
-  const callback = new URL(`${redirectUri}?${new URLSearchParams({ code, state })}`)
+  const callback = new URL(`${redirectUri}?${new URLSearchParams({ code, state, iss: issuerUrl })}`)
   const redeem = async () =>
     oauth.processAuthorizationCodeResponse(
       as,
@@ -199,7 +199,7 @@ t.test('openid-client 6', async (t) => {
     const code = await issueCode('backend', challenge)
     const redeemed = await client.authorizationCodeGrant(
       backend,
-      new URL(`${redirectUri}?code=${code}`),
+      new URL(`${redirectUri}?${new URLSearchParams({ code, iss: issuerUrl })}`),
       { pkceCodeVerifier },
     )
     t.equal(claimsOf(redeemed.access_token).client_id, 'backend')

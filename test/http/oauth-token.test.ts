@@ -262,3 +262,18 @@ t.test(
     await t.resolves(told.verify(access_token))
   },
 )
+
+t.test('a refresh may narrow the scope of one access token, and widen none', async (t) => {
+  const { token, signIn, clock } = await startOAuth(t)
+  const { refresh_token } = await signIn({ scope: 'data:read data:write' })
+  const grant = { grant_type: 'refresh_token', client_id: 'web' }
+  clock.advanceMs(60_000)
+  const wider = await token({ ...grant, refresh_token, scope: 'data:read profile' })
+  t.match(wider, { status: 400, body: { error: 'invalid_scope' } })
+  const narrow = await token({ ...grant, refresh_token, scope: 'data:read' })
+  t.equal(narrow.body.scope, 'data:read')
+  t.equal(claimsOf(narrow.body.access_token).scope, 'data:read')
+  clock.advanceMs(60_000)
+  const next = await token({ ...grant, refresh_token: narrow.body.refresh_token })
+  t.equal(next.body.scope, 'data:read data:write')
+})

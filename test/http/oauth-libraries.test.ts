@@ -1,0 +1,182 @@
+import * as oauth from 'oauth4webapi'
+import * as openid from 'openid-client'
+import t, { type Test } from 'tap'
+import { claimsOf, issuerUrl } from '../support/issuer.ts'
+import { clientKey, clients, redirectUri, second, startOAuth } from '../support/oauth.ts'
+import { Visitor } from '../support/visitor.ts'
+
+/** Client libraries as they are, over HTTP, from discovery to sign-out. */
+
+const goodbye = 'https://app.example.com/goodbye'
+const code = {
+  grants: ['authorization_code', 'refresh_token'] as const,
+  redirect_uris: [redirectUri],
+  post_logout_redirect_uris: [goodbye],
+  scopes: { profile: ['name'], 'data:read': [] },
+}
+const all = [
+  clients[0],
+  { ...code, client_id: 'public' },
+  { ...code, client_id: 'basic', auth_method: 'client_secret_basic', secret_hashes: [second.hash] },
+  { ...code, client_id: 'post', auth_method: 'client_secret_post', secret_hashes: [second.hash] },
+  { ...code, client_id: 'jwt', auth_method: 'private_key_jwt', jwks: { keys: [clientKey.jwk] } },
+] as unknown as typeof clients
+
+/** An issuer at a port, and a `fetch` for which its host is that port. */
+async function start(t: Test) {
+  // Libraries compare the times of tokens with the clock of the machine.
+  const issuer = await startOAuth(t, { clients: all, startMs: Date.now() })
+  await issuer.app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = issuer.app.server.address() as { port: number }
+  const fetchIssuer = (url: string, options: RequestInit) => {
+    const { pathname, search } = new URL(url)
+    return fetch(`http://127.0.0.1:${port}${pathname}${search}`, options)
+  }
+  /** Signs a user in, and returns the address that the client gets. */
+  const signIn = async (url: URL) => {
+    const visitor = new Visitor(issuer)
+    const page = await visitor.get(`${url.pathname}${url.search}`)
+    const { headers } = await visitor.signIn(page)
+    return { visitor, back: new URL(String(headers.location)) }
+  }
+  return { ...issuer, fetchIssuer, signIn }
+}
+
+const privateKey = { key: clientKey.privateKey, kid: 'client-1' } as unknown as openid.PrivateKey
+
+for (const [clientId, authentication] of [
+  ['public', openid.None()],
+  ['basic', openid.ClientSecretBasic(second.secret)],
+  ['post', openid.ClientSecretPost(second.secret)],
+  ['jwt', openid.PrivateKeyJwt(privateKey)],
+] as const) {
+  t.test(`openid-client 6, ${clientId}: code flow, PAR, DPoP, refresh, sign-out`, async (t) => {
+    const issuer = await start(t)
+    const { fetchIssuer } = issuer
+    const config = await openid.discovery(new URL(issuerUrl), clientId, {}, authentication, {
+      [openid.customFetch]: fetchIssuer as openid.CustomFetch,
+    })
+    const DPoP = openid.getDPoPHandle(config, await openid.randomDPoPKeyPair('ES256'))
+    for (const isPushed of [false, true]) {
+      const pkceCodeVerifier = openid.randomPKCECodeVerifier()
+      const expected = { expectedState: openid.randomState(), expectedNonce: openid.randomNonce() }
+      const parameters = {
+        redirect_uri: redirectUri,
+        scope: 'openid profile data:read',
+        code_challenge: await openid.calculatePKCECodeChallenge(pkceCodeVerifier),
+        code_challenge_method: 'S256',
+        state: expected.expectedState,
+        nonce: expected.expectedNonce,
+      }
+      const url = isPushed
+        ? await openid.buildAuthorizationUrlWithPAR(config, parameters, { DPoP })
+        : openid.buildAuthorizationUrl(config, parameters)
+      const { back, visitor } = await issuer.signIn(url)
+      const checks = { ...expected, pkceCodeVerifier, idTokenExpected: true }
+      const tokens = await openid.authorizationCodeGrant(config, back, checks, {}, { DPoP })
+      t.equal(tokens.token_type, 'dpop')
+      const claims = tokens.claims()
+      const [sub, sid] = [claims?.sub ?? '', claims?.sid]
+      t.equal(sid, claimsOf(tokens.access_token).sid)
+      const info = await openid.fetchUserInfo(config, tokens.access_token, sub, { DPoP })
+      t.same(info, { sub, name: 'Ada' })
+      const next = await openid.refreshTokenGrant(config, tokens.refresh_token ?? '', {}, { DPoP })
+      t.equal(claimsOf(next.access_token).sid, sid)
+      const out = openid.buildEndSessionUrl(config, {
+        id_token_hint: tokens.id_token ?? '',
+        post_logout_redirect_uri: goodbye,
+        state: 'bye',
+      })
+      t.same((await visitor.get(`${out.pathname}${out.search}`)).answer, {
+        url: goodbye,
+        state: 'bye',
+      })
+      await t.rejects(
+        openid.refreshTokenGrant(config, next.refresh_token ?? '', {}, { DPoP }),
+        new Error('server responded with an error in the response body'),
+      )
+    }
+  })
+}
+
+t.test(
+  'openid-client 6 is told of a refusal, and refuses the answer of another issuer',
+  async (t) => {
+    const issuer = await start(t)
+    const { fetchIssuer } = issuer
+    const config = await openid.discovery(new URL(issuerUrl), 'public', {}, openid.None(), {
+      [openid.customFetch]: fetchIssuer as openid.CustomFetch,
+    })
+    const url = openid.buildAuthorizationUrl(config, {
+      redirect_uri: redirectUri,
+      prompt: 'none',
+      code_challenge: await openid.calculatePKCECodeChallenge(openid.randomPKCECodeVerifier()),
+      code_challenge_method: 'S256',
+      state: 'x',
+    })
+    const { headers } = await new Visitor(issuer).get(`${url.pathname}${url.search}`)
+    const back = new URL(String(headers.location))
+    const refused = openid.authorizationCodeGrant(config, back, { expectedState: 'x' })
+    t.equal(await refused.catch(({ error }) => error), 'login_required')
+    back.searchParams.delete('error')
+    back.searchParams.set('code', 'stolen')
+    back.searchParams.set('iss', 'https://evil.example')
+    const mixedUp = openid.authorizationCodeGrant(config, back, { expectedState: 'x' })
+    t.match(await mixedUp.catch(({ cause }) => cause.message), /"iss"/)
+  },
+)
+
+t.test('oauth4webapi: code flow with PAR and DPoP', async (t) => {
+  const issuer = await start(t)
+  const options = { [oauth.customFetch]: issuer.fetchIssuer as typeof fetch as never }
+  const address = new URL(issuerUrl)
+  for (const algorithm of ['oidc', 'oauth2'] as const) {
+    const found = await oauth.discoveryRequest(address, { algorithm, ...options })
+    const server = await oauth.processDiscoveryResponse(address, found)
+    const client: oauth.Client = { client_id: 'basic' }
+    const authentication = oauth.ClientSecretBasic(second.secret)
+    const DPoP = oauth.DPoP(client, await oauth.generateKeyPair('ES256'))
+    const verifier = oauth.generateRandomCodeVerifier()
+    const [state, nonce] = [oauth.generateRandomState(), oauth.generateRandomNonce()]
+    const parameters = new URLSearchParams({
+      response_type: 'code',
+      redirect_uri: redirectUri,
+      scope: 'openid',
+      code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
+      code_challenge_method: 'S256',
+      state,
+      nonce,
+    })
+    const response = await oauth.pushedAuthorizationRequest(
+      server,
+      client,
+      authentication,
+      parameters,
+      {
+        DPoP,
+        ...options,
+      },
+    )
+    const pushed = await oauth.processPushedAuthorizationResponse(server, client, response)
+    const url = new URL(server.authorization_endpoint ?? '')
+    url.searchParams.set('client_id', client.client_id)
+    url.searchParams.set('request_uri', pushed.request_uri)
+    const { back } = await issuer.signIn(url)
+    const answer = oauth.validateAuthResponse(server, client, back, state)
+    const redeemed = await oauth.authorizationCodeGrantRequest(
+      ...([server, client, authentication, answer, redirectUri, verifier] as const),
+      { DPoP, ...options },
+    )
+    const tokens = await oauth.processAuthorizationCodeResponse(server, client, redeemed, {
+      expectedNonce: nonce,
+      requireIdToken: true,
+    })
+    await oauth.validateApplicationLevelSignature(server, redeemed, options)
+    const { sub = '' } = oauth.getValidatedIdTokenClaims(tokens) ?? {}
+    const info = await oauth.userInfoRequest(server, client, tokens.access_token, {
+      DPoP,
+      ...options,
+    })
+    t.equal((await oauth.processUserInfoResponse(server, client, sub, info)).sub, sub)
+  }
+})
