@@ -38,10 +38,30 @@ export type Dialect = keyof typeof dialects
 
 /** The client of the `oauth` dialect. */
 export const oauthClientId = 'spa'
+/** A client with the grant `client_credentials`, and its secret at rivals. */
+export const serviceClient = { id: 'service', secret: 'a-secret-of-the-service-'.padEnd(43, '-') }
 
 /** The opaque refresh token that session number `n` of a rival starts with. */
 export function initialToken(n: number): string {
   return `initial-${n}`.padEnd(43, '-')
+}
+
+const formType = 'application/x-www-form-urlencoded'
+
+/** RFC 6749 §6, by a public client. */
+function refreshForm(refresh_token: string, client_id: string): string {
+  return String(new URLSearchParams({ grant_type: 'refresh_token', client_id, refresh_token }))
+}
+
+/** RFC 6749 §4.4.2, by a client with a secret. */
+export function clientCredentialsRequest(path: string, id: string, secret: string): HttpRequest {
+  const basic = Buffer.from(`${id}:${secret}`).toString('base64')
+  return {
+    method: 'POST',
+    path,
+    headers: { 'content-type': formType, authorization: `Basic ${basic}` },
+    body: 'grant_type=client_credentials',
+  }
 }
 
 const inJson = (token: string) => JSON.stringify({ refresh_token: token })
@@ -49,20 +69,20 @@ const inJson = (token: string) => JSON.stringify({ refresh_token: token })
 /** The form of a refresh request, and the check of the next refresh token. */
 const dialects = {
   gatepass: { path: '/refresh', contentType: 'application/json', bodyOf: inJson, isNext },
+  /** The token endpoint of Gatepass, by the default client. */
+  gatepassOAuth: {
+    path: '/oauth/token',
+    contentType: formType,
+    bodyOf: (token: string) => refreshForm(token, 'default'),
+    isNext,
+  },
   /** A hand-made service with opaque tokens. */
   opaque: { path: '/refresh', contentType: 'application/json', bodyOf: inJson, isNext: isAnother },
   /** The token endpoint of RFC 6749 §6, by a public client. */
   oauth: {
     path: '/token',
-    contentType: 'application/x-www-form-urlencoded',
-    bodyOf: (refresh_token: string) =>
-      String(
-        new URLSearchParams({
-          grant_type: 'refresh_token',
-          client_id: oauthClientId,
-          refresh_token,
-        }),
-      ),
+    contentType: formType,
+    bodyOf: (token: string) => refreshForm(token, oauthClientId),
     isNext: isAnother,
   },
 }

@@ -1,12 +1,12 @@
 import { generateKeyPairSync, randomUUID } from 'node:crypto'
 import Provider from 'oidc-provider'
 import MemoryAdapter from 'oidc-provider/lib/adapters/memory_adapter.js'
-import { initialToken, oauthClientId } from '../harness/traffic.ts'
+import { initialToken, oauthClientId, serviceClient } from '../harness/traffic.ts'
 import { serveListener } from './serve.ts'
 
 /**
- * The refresh grant of oidc-provider as its documentation sets it up: a public client, whose refresh
- * tokens are replaced at each use, and access tokens as JWTs for one resource. Its in-memory adapter
+ * The refresh and client_credentials grants of oidc-provider as its documentation sets it up. A refresh
+ * replaces the refresh token of a public client. Access tokens are JWTs for one resource. Its in-memory adapter
  * keeps 1,000 entries. With a Map it keeps all, at the same speed. `oidc-provider <sessions>`
  */
 
@@ -28,6 +28,14 @@ const provider = new Provider(issuer, {
       redirect_uris: ['https://app.example.com/callback'],
       id_token_signed_response_alg: 'ES256',
     },
+    {
+      client_id: serviceClient.id,
+      client_secret: serviceClient.secret,
+      grant_types: ['client_credentials'],
+      id_token_signed_response_alg: 'ES256',
+      redirect_uris: [],
+      response_types: [],
+    },
   ],
   jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), alg: 'ES256', use: 'sig' }] },
   cookies: { keys: [randomUUID()] },
@@ -38,6 +46,7 @@ const provider = new Provider(issuer, {
   }),
   features: {
     devInteractions: { enabled: false },
+    clientCredentials: { enabled: true },
     resourceIndicators: {
       enabled: true,
       defaultResource: () => resource,

@@ -2,6 +2,7 @@ import type { Scenario } from '../harness/scenario.ts'
 import { data } from './data.ts'
 import { login } from './login.ts'
 import { memory } from './memory.ts'
+import { oauth } from './oauth.ts'
 import { refresh, refreshBesideLogins } from './refresh.ts'
 import { scale } from './scale.ts'
 import { verify } from './verify.ts'
@@ -12,6 +13,7 @@ export const scenarios: readonly Scenario[] = [
   login,
   refresh,
   refreshBesideLogins,
+  oauth,
   data,
   ...scale,
 ]

@@ -9,7 +9,7 @@ import { startOnRedis } from '../stores.ts'
 
 /** Enough sessions that the rows of one commit lie on different pages. */
 const sessions = 8_192
-const signing = 'bare route that signs'
+export const signing = 'bare route that signs'
 /** As long as the response to a refresh. */
 const answer = JSON.stringify({ access_token: 'a'.repeat(850) })
 /** A refresh inside the grace period would not rotate the token. */
@@ -49,7 +49,7 @@ export const refresh: Scenario = {
   },
 }
 
-async function issuerWithSessions(spec: IssuerSpec, count: number, bench: Bench) {
+export async function issuerWithSessions(spec: IssuerSpec, count: number, bench: Bench) {
   let tokens: string[] = []
   const { start } = await createIssuer({ ...spec, settings }, bench, async ({ url }) => {
     tokens = await signIn(url, count)
@@ -65,7 +65,11 @@ interface Rotating {
   readonly tokens: readonly string[]
 }
 
-function rotating(name: string, { start, dialect, checked, tokens }: Rotating, bench: Bench) {
+export function rotating(
+  name: string,
+  { start, dialect, checked, tokens }: Rotating,
+  bench: Bench,
+) {
   const check = (url: string) => checkRotation(url, dialect, checked)
   const traffic = () => ({ kind: 'refresh', dialect, tokens }) as const
   return served({ name, limit: signing, start, check, traffic }, bench)

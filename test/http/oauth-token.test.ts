@@ -277,3 +277,9 @@ t.test('a refresh may narrow the scope of one access token, and widen none', asy
   const next = await token({ ...grant, refresh_token: narrow.body.refresh_token })
   t.equal(next.body.scope, 'data:read data:write')
 })
+
+t.test('a request without a body is told what to send', async (t) => {
+  const { call } = await startOAuth(t)
+  const response = await call({ method: 'POST', url: '/oauth/token', headers: billing })
+  t.match({ status: response.statusCode, ...response.json() }, { status: 415 })
+})

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import { validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
+import { GatepassError } from '../../core/errors.ts'
 import type { Client } from '../../issuer/clients.ts'
 import { readClientCredentials } from '../../oauth/client-credentials.ts'
 import { type Form, malformed, parseForm, requireParameter } from '../../oauth/form.ts'
@@ -136,19 +137,25 @@ function acceptForms(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(formType, { parseAs: 'string' }, (_request, body, done) => {
     try {
-      done(null, Object.fromEntries(parseForm(String(body))))
+      done(null, parseForm(String(body)))
     } catch (error) {
       done(error as Error)
     }
   })
+  // The schema of a form is for the OpenAPI document: each grant checks its own parameters.
+  app.setValidatorCompiler((route) =>
+    route.httpPart === 'body' ? (form) => ({ value: form }) : validatorCompiler(route as never),
+  )
   app.addHook('onRequest', async (request, reply) => {
     reply.header('cache-control', 'no-store')
     if (request.url.includes('?')) throw malformed('Send the parameters in the body.')
   })
 }
 
+/** @throws `content_type_unsupported` without a body */
 function formOf({ body }: FastifyRequest): Form {
-  return new Map(Object.entries(body as Readonly<Record<string, string>>))
+  if (body === undefined || body === null) throw new GatepassError('content_type_unsupported')
+  return body as Form
 }
 
 /** Answers errors in the form of RFC 6749 §5.2. */
