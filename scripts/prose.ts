@@ -32,7 +32,7 @@ const sentenceRules: readonly { readonly rule: string; readonly pattern: RegExp 
   {
     rule: 'uses a private phrase',
     pattern:
-      /\b(kept from it|let go of|in doubt|hears? of|in vain|is away|are away|in the place of|that is none|found out|gets? told)\b/i,
+      /\b(kept from it|let go of|in doubt|hears? of|in vain|is away|(?<!you )are away|in the place of|that is none|found out|gets? told)\b/i,
   },
   {
     rule: 'makes the reader resolve a reference',
@@ -132,6 +132,20 @@ export function passagesOfSource(source: string): Passage[] {
   }
   passages.finish()
   return passages.all
+}
+
+/** Returns the texts for people in a source: strings of at least four words on one line. */
+export function messagesOfSource(source: string): Passage[] {
+  const code = source
+    .replace(/\/\*.*?\*\//gs, (comment) => comment.replace(/[^\n]/g, ''))
+    .replace(/^\s*\/\/.*$/gm, '')
+  return code.split('\n').flatMap((raw, index) =>
+    [...raw.matchAll(/'((?:[^'\\]|\\.)*)'|`((?:[^`\\]|\\.)*)`/g)].flatMap((found) => {
+      const text = withoutMarks((found[1] ?? found[2] ?? '').replace(/\$\{[^}]*\}/g, 'X'))
+      const words = text.match(/(^|\s)[A-Za-z][a-z'-]*(?=[\s.,;:]|$)/g) ?? []
+      return words.length < 4 ? [] : [{ line: index + 1, text }]
+    }),
+  )
 }
 
 /** Removes the marks of Markdown, and replaces code by `X`. */

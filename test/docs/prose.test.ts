@@ -1,6 +1,12 @@
 import { spawnSync } from 'node:child_process'
 import t from 'tap'
-import { faultsOf, passagesOfMarkdown, passagesOfSource, sentencesOf } from '../../scripts/prose.ts'
+import {
+  faultsOf,
+  messagesOfSource,
+  passagesOfMarkdown,
+  passagesOfSource,
+  sentencesOf,
+} from '../../scripts/prose.ts'
 import { loadSpellCheck } from '../../scripts/spelling.ts'
 import { projectFolder } from '../support/project.ts'
 
@@ -100,4 +106,12 @@ t.test('words are checked, names of code are not', withDictionary, async (t) => 
   if (misspelled === null) return
   t.same(misspelled('The verifer recieves a token.'), ['verifer', 'recieves'])
   t.same(misspelled("Gatepass's verifier rejects the user's JWT, as createVerifier does."), [])
+})
+
+t.test('messages are found, names of code are not', async (t) => {
+  const source = `// A comment with 'some words in quotes'.
+const code = 'token_missing'
+throw refuse(\`has an unknown mode; use \${modes}\`)
+`
+  t.same(messagesOfSource(source), [{ line: 3, text: 'has an unknown mode; use X' }])
 })

@@ -35,7 +35,7 @@ export async function userInfoRoutes(
       schema: {
         // POST is the same for clients that prefer it.
         hide: method === 'POST',
-        summary: 'What the token tells of its user (OpenID Connect Core §5.3)',
+        summary: 'Claims about the user of a token (OpenID Connect Core §5.3)',
         tags: ['oauth'],
         security: bearer,
         response: { 200: userInfo, default: problem },

@@ -30,7 +30,7 @@ export function revocationRoutes(app: FastifyInstance, { issuer }: IssuerContext
     '/revocations',
     {
       schema: {
-        summary: 'What was revoked within one access-token lifetime, as a signed snapshot',
+        summary: 'The revocations of one access-token lifetime, as a signed snapshot',
         tags: ['revocation'],
         response: { 200: snapshot, 304: notModified },
       },

@@ -63,7 +63,8 @@ function readTls(
 ): Pick<PostgresTarget, 'tlsMode' | 'rootCertificateFile'> {
   const name = given.get('sslmode') ?? (isLocal({ host }) ? 'disable' : 'verify-full')
   const tlsMode = tlsModes.find((mode) => mode === name)
-  if (tlsMode === undefined) throw refuse(`has an sslmode that is none of ${tlsModes.join(', ')}`)
+  if (tlsMode === undefined)
+    throw refuse(`has an unknown sslmode; use one of ${tlsModes.join(', ')}`)
   const rootCertificateFile = given.get('sslrootcert')
   if (rootCertificateFile !== null && !tlsMode.startsWith('verify-')) {
     throw refuse('has an sslrootcert, which only sslmode=verify-ca and verify-full use')

@@ -43,7 +43,7 @@ const refused: Record<string, RegExp> = {
   'postgres://u:secret@h/': /names no database/,
   'postgres://u:secret%@h/d': /percent sign/,
   'postgres://u:secret@h/d?ssl=true&x=secret': /unknown parameters: ssl, x/,
-  'postgres://u:secret@h/d?sslmode=prefer': /none of disable, require, verify-ca, verify-full/,
+  'postgres://u:secret@h/d?sslmode=prefer': /one of disable, require, verify-ca, verify-full/,
   'postgres://u:secret@h/d?sslmode=verify-ca': /needs an sslrootcert/,
   'postgres://u:secret@h/d?sslmode=require&sslrootcert=f': /only sslmode=verify-ca/,
 }
