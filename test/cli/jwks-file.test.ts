@@ -28,7 +28,7 @@ t.test('a verifier saves its keys in a file and starts from it without an issuer
     await untilStatus(`http://127.0.0.1:${adminPort}/readyz`, 200)
     const { status } = await fetch(`http://127.0.0.1:${port}/verify`, { headers })
     t.equal(await verifier.stop(), 0)
-    return { status, isFromFile: verifier.stdout.includes('the keys are from the file') }
+    return { status, isFromFile: verifier.stdout.includes('using the keys in the file') }
   }
 
   t.same(await verifyOnce(), { status: 200, isFromFile: false })

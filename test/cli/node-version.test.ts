@@ -8,6 +8,6 @@ t.test('an older Node gets an error message', async (t) => {
   t.equal(code, 2)
   t.match(
     stderr,
-    /^gatepass: The service needs Node 24 or later, and this is Node 22\.\d+\.\d+\. \(config_invalid\)\n$/,
+    /^gatepass: The service needs Node 24 or later\. This is Node 22\.\d+\.\d+\. \(config_invalid\)\n$/,
   )
 })

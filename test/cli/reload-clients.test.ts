@@ -36,7 +36,8 @@ async function startIssuer(t: Test, more: Readonly<Record<string, string>> = {})
   }
   const start = async () => {
     const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...env, ...more } })
-    const { port } = await issuer.ready()
+    // The line of the primary process: a worker process logs the admin port 0.
+    const { port } = JSON.parse(await issuer.line(/"adminPort":[1-9].*"msg":"ready"/))
     const status = async (client_id: string, { secret }: ClientSecret) => {
       const response = await fetch(`http://127.0.0.1:${port}/oauth/token`, {
         method: 'POST',
