@@ -1,11 +1,11 @@
 import type { DeviceSession } from '../../browser/index.ts'
 import { button, byId, el, notify, pause, setText } from './dom.ts'
 import type { Page } from './page.ts'
-import { issuer, jsonOf } from './server.ts'
+import { issuer, jsonOf, Refused } from './server.ts'
 
 /** Starts the list of the user's sessions, each with a sign-out button. */
 export function startDevicesCard(page: Page): void {
-  const { auth, feed, password } = page
+  const { auth, feed } = page
   const list = byId('devices')
   let shown = ''
   const show = async () => {
@@ -48,9 +48,7 @@ export function startDevicesCard(page: Page): void {
   })
   byId('add-device').replaceWith(
     button('Sign in as another device', { id: 'add-device', class: 'secondary' }, async () => {
-      const known = await password.ask()
-      if (known === null) return
-      await SecondDevice.signIn(known, feed.last?.username ?? '')
+      if ((await SecondDevice.signIn(page)) === null) return
       await feed.ask()
       notify('Another device signed in. You can sign it out in this list.', 'good')
     }),
@@ -123,9 +121,17 @@ export class SecondDevice {
     this.#refreshTokens = [answer.refresh_token]
   }
 
-  static async signIn(password: string, username: string): Promise<SecondDevice> {
-    const body = { username, password, refresh_token_in: 'body' }
-    return new SecondDevice(await jsonOf<Answer>(await post('/login', body)))
+  /** Signs in with the user's password. @returns null if the user does not enter the password */
+  static async signIn({ feed, password: prompt }: Page): Promise<SecondDevice | null> {
+    const password = await prompt.ask()
+    if (password === null) return null
+    const body = { username: feed.last?.username ?? '', password, refresh_token_in: 'body' }
+    try {
+      return new SecondDevice(await jsonOf<Answer>(await post('/login', body)))
+    } catch (error) {
+      if (error instanceof Refused && error.code === 'credentials_invalid') prompt.forget()
+      throw error
+    }
   }
 
   get generation(): number {

@@ -62,6 +62,11 @@ export class PasswordPrompt {
     this.#password = password
   }
 
+  /** Forgets a wrong password. */
+  forget(): void {
+    this.#password = null
+  }
+
   /** Returns the password; asks for it after a reload. null if the user cancels. */
   async ask(): Promise<string | null> {
     if (this.#password !== null) return this.#password

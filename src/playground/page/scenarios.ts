@@ -31,11 +31,11 @@ const noPassword = 'Without the password the page cannot sign in a second device
 const theft: Scenario = {
   id: 'theft',
   label: 'Replay a stolen token',
-  async run({ feed, password }, { say, wait }) {
-    const known = await password.ask()
-    if (known === null) return say(noPassword)
-    const { username = '', grace_s = 0 } = feed.last ?? {}
-    const device = await SecondDevice.signIn(known, username)
+  async run(page, { say, wait }) {
+    const { feed } = page
+    const device = await SecondDevice.signIn(page)
+    if (device === null) return say(noPassword)
+    const { grace_s = 0 } = feed.last ?? {}
     say(
       `A second device signed in. A thief copies its refresh token, generation ${device.generation}.`,
     )
@@ -174,12 +174,11 @@ const remoteSignOut: Scenario = {
   id: 'elsewhere',
   label: 'Sign this browser out',
   async run(page, { say }) {
-    const { auth, feed, password } = page
+    const { auth, feed } = page
     const { state } = auth
     if (state.status !== 'signed-in') return
-    const known = await password.ask()
-    if (known === null) return say(noPassword)
-    const device = await SecondDevice.signIn(known, feed.last?.username ?? '')
+    const device = await SecondDevice.signIn(page)
+    if (device === null) return say(noPassword)
     say('Another device signed in and ends this session.')
     page.expectSignOut(performance.now())
     await device.end(state.sessionId)

@@ -68,6 +68,16 @@ t.test('without the password there is no second device', async (t) => {
   await page.locator('#run-theft').click()
   await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click()
   await textOf(page, '#theft-steps', /Without the password/)
+  const enter = async (password: string) => {
+    await page.locator('#run-elsewhere').click()
+    await page.getByRole('dialog').waitFor()
+    await page.keyboard.type(password)
+    await page.keyboard.press('Enter')
+  }
+  await enter('not the one')
+  await textOf(page, '#elsewhere-steps', /password is wrong/)
+  await enter(playground.password)
+  t.match(await textOf(page, '#farewell'), /another tab or device/, 'a wrong password is forgotten')
 })
 
 t.test('the browser reports no error', async (t) => {
