@@ -1,6 +1,14 @@
 /** Writes the tarballs of all packages to dist/packages, from what `npm run build` left in dist. */
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { transformSync } from 'esbuild'
@@ -46,6 +54,9 @@ type Conditions = Record<string, string | { types: string; default: string }>
 
 const root = readJson<RootManifest>(join(top, 'package.json'))
 
+for (const module of Object.keys(publicModules)) {
+  if (!existsSync(join(dist, `${module}.js`))) throw new Error(`dist/${module}.js does not exist`)
+}
 rmSync(packages, { recursive: true, force: true })
 mkdirSync(packages)
 for (const folder of libraries) await packLibrary(folder)
