@@ -13,6 +13,7 @@ import { KeyManager } from '../keys/key-manager.ts'
 import { type KeyPolicy, type KeyStatus, keyStatuses, sortByActivation } from '../keys/lifecycle.ts'
 import { openKeyStore } from '../keys/open-key-store.ts'
 import type { KeyEvent } from '../keys/snapshot.ts'
+import { backchannelLogoutKeptMs } from '../oauth/backchannel-logout.ts'
 import { openAccountStore, openSessionStore } from '../stores/open-stores.ts'
 import type { AccountStore, SessionStore } from '../stores/ports.ts'
 import { importEncryptionKey } from '../tokens/encryption-key.ts'
@@ -40,7 +41,7 @@ function sessionPolicy(settings: Settings): SessionPolicy {
     idleMs: settings.session_idle_s * 1000,
     maxMs: settings.session_max_s * 1000,
     revokedKeptMs: revokedKeptMs(settings),
-    hasData: dataUrl(settings) !== null,
+    logsEachSession: needsEachSession(settings),
   }
 }
 
@@ -64,12 +65,18 @@ function tokenLifetimeMs(settings: Settings): number {
   return (settings.access_ttl_s + settings.clock_skew_s) * 1000
 }
 
-/** How long the store of session data may be unavailable before the data of a revoked session stays. */
-const dataCleanupMs = 3_600_000
+/** How long the data store, or a client that is told of the end, may be unavailable. */
+const followUpMs = backchannelLogoutKeptMs
 
-/** How long the revocation log keeps a session: until its tokens have expired and its data is deleted. */
+/** Whether the end of each session has consequences: its data is deleted, or its client is told. */
+function needsEachSession(settings: Settings): boolean {
+  const isTold = settings.clients.some(({ backchannel_logout_uri: uri }) => uri !== undefined)
+  return dataUrl(settings) !== null || isTold
+}
+
+/** How long the revocation log keeps a session: until its tokens have expired and all is followed up. */
 function revokedKeptMs(settings: Settings): number {
-  return Math.max(tokenLifetimeMs(settings), dataUrl(settings) === null ? 0 : dataCleanupMs)
+  return Math.max(tokenLifetimeMs(settings), needsEachSession(settings) ? followUpMs : 0)
 }
 
 /** How long the data of a revoked session refuses writes. A slow write gets one minute more. */

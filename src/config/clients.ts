@@ -30,7 +30,8 @@ const verificationJwk = z.record(z.string(), z.unknown()).superRefine((jwk, cont
   if (!imported.ok) context.addIssue({ code: 'custom', message: `is no key: ${imported.reason}` })
 })
 const keySet = z.strictObject({ keys: z.array(verificationJwk).min(1).max(8) })
-const jwksUri = z.string().refine((text) => {
+/** An address that the issuer calls. */
+const clientAddress = z.string().refine((text) => {
   const url = URL.parse(text)
   if (url === null || url.username !== '' || /[#\s]/.test(text)) return false
   return url.protocol === 'https:' || (url.protocol === 'http:' && loopbackHosts.has(url.hostname))
@@ -61,13 +62,15 @@ export const clientSchema = z.strictObject({
   /** Its public keys (RFC 7517 §5). */
   jwks: keySet.optional(),
   /** Where it publishes its public keys. */
-  jwks_uri: jwksUri.optional(),
+  jwks_uri: clientAddress.optional(),
   /** Where an authorization response may go. */
   redirect_uris: z.array(redirectUri).min(1).max(32).optional(),
   /** Where a browser may go after a sign-out. */
   post_logout_redirect_uris: z.array(redirectUri).min(1).max(32).optional(),
   /** The audiences that it may exchange a user's token for. */
   exchange_audiences: z.array(audience).min(1).max(32).optional(),
+  /** Where it is told that a session has ended. */
+  backchannel_logout_uri: clientAddress.optional(),
   /** The name that users read on the pages of the issuer. */
   client_name: z.string().min(1).max(64).optional(),
   /** Whether its users are asked for consent. */
@@ -125,6 +128,11 @@ function contradictions(client: Client): [field: string, problem: string][] {
     ],
     ['redirect_uris', hasCodes && !client.redirect_uris, 'is required with authorization_code'],
     ['redirect_uris', !hasCodes && !!client.redirect_uris, 'needs the grant authorization_code'],
+    [
+      'backchannel_logout_uri',
+      !hasCodes && !!client.backchannel_logout_uri,
+      'needs the grant authorization_code',
+    ],
     [
       'exchange_audiences',
       exchanges && !client.exchange_audiences,

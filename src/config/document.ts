@@ -108,6 +108,8 @@ const clientMeanings = {
   redirect_uris:
     'Where an authorization response may go, up to 32: https, http on this machine, or the scheme of an app such as `com.example.app:/cb`.',
   post_logout_redirect_uris: 'Where a browser may go after a sign-out, in the same forms.',
+  backchannel_logout_uri:
+    'Where it is told that a session of its own has ended: https, or http on this machine. The first client that has it takes a restart.',
   exchange_audiences: 'The audiences for which it may exchange the token of a user, up to 32.',
   client_name: 'The name that users read on the pages of the issuer. Default: the `client_id`.',
   third_party: '`true`: it belongs to another party, so users are asked for consent.',

@@ -52,6 +52,8 @@ export interface Client {
   readonly post_logout_redirect_uris?: readonly string[] | undefined
   /** The audiences that it may exchange a user's token for (RFC 8693). */
   readonly exchange_audiences?: readonly string[] | undefined
+  /** Where it is told that a session has ended (OpenID Connect Back-Channel Logout). */
+  readonly backchannel_logout_uri?: string | undefined
   /** The name that users read on the pages of the issuer (RFC 7591 §2). Default: `client_id`. */
   readonly client_name?: string | undefined
   /** Whether it belongs to somebody else, so that its users are asked for consent. */
@@ -83,6 +85,11 @@ export class Clients {
   /** Returns the client of a session; undefined if it was removed from the configuration. */
   find(clientId: string): Client | undefined {
     return this.#byId.get(clientId)
+  }
+
+  /** Whether a client wants to be told of the end of sessions. */
+  hasBackchannelLogout(): boolean {
+    return this.#byId.values().some((client) => client.backchannel_logout_uri !== undefined)
   }
 
   /** Returns every scope that a client may request (RFC 8414 `scopes_supported`). */

@@ -21,10 +21,10 @@ export interface SessionPolicy extends RotationPolicy {
   /** Longest lifetime of a session, counted from the login. No refresh extends it. */
   readonly maxMs: number
   /**
-   * Whether sessions have data. Each revoked session then has its own entry in the revocation log, by
-   * which its data is deleted.
+   * Whether each revoked session has its own entry in the revocation log, by which its data is deleted
+   * and its client is told.
    */
-  readonly hasData: boolean
+  readonly logsEachSession: boolean
 }
 
 export interface SessionHooks {
@@ -174,12 +174,12 @@ export class Sessions {
   /**
    * Revokes all sessions of a user and returns how many were live.
    *
-   * Sessions with data are revoked one by one first, because the deletion of their data reads the
-   * log. A session that begins meanwhile has no data yet and is revoked with the rest.
+   * With `logsEachSession`, sessions are revoked one by one first, because the deletion of their data
+   * reads the log. A session that begins meanwhile has no data yet and is revoked with the rest.
    */
   async revokeAll(sub: string): Promise<number> {
     let count = 0
-    if (this.#policy.hasData) {
+    if (this.#policy.logsEachSession) {
       for (const { sid } of await this.list(sub)) count += Number(await this.#revoke(sid))
     }
     const nowMs = this.#clock.nowMs()

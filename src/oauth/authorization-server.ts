@@ -4,6 +4,7 @@ import type { KeySource } from '../verifier/keys/key-source.ts'
 import type { Verifier } from '../verifier/verifier.ts'
 import { AuthorizationCodes } from './authorization-codes.ts'
 import { AuthorizationEndpoint } from './authorization-endpoint.ts'
+import { BackchannelLogout, type BackchannelLogoutOptions } from './backchannel-logout.ts'
 import { ClientAuthentication } from './client-authentication.ts'
 import { ClientKeys } from './client-keys.ts'
 import { Consents } from './consents.ts'
@@ -28,6 +29,7 @@ export interface AuthorizationServerOptions {
   /** The secrets of the issuer, newest first. */
   readonly secrets: readonly [Buffer, ...Buffer[]]
   readonly clockToleranceSeconds: number
+  readonly backchannel?: Pick<BackchannelLogoutOptions, 'backoff' | 'onFailure'>
 }
 
 /** The OAuth face of an issuer: the same sessions, rotation and keys by the standard's calls. */
@@ -42,7 +44,8 @@ export interface AuthorizationServer {
   readonly codes: AuthorizationCodes
   readonly tokenEndpoint: TokenEndpoint
   readonly inspection: TokenInspection
-  /** Stops fetching the keys of clients. */
+  readonly backchannel: BackchannelLogout
+  /** Stops telling clients, and fetching the keys of clients. */
   close(): Promise<void>
 }
 
@@ -57,16 +60,23 @@ export function createAuthorizationServer(
   }
   const tokens = new IssuedTokens({ verifier, sessions, revocations, clock })
   const codes = new AuthorizationCodes({ store, sessions, clock })
+  const { signingKey } = issuer
+  const backchannel = new BackchannelLogout({
+    ...options.backchannel,
+    ...{ issuer: policy.issuer, store, clients, signingKey, clock },
+  })
+  backchannel.follow(revocations)
   const idTokens = new IdTokens({
     issuer: policy.issuer,
     lifetimeSeconds: policy.accessTtlSeconds,
-    signingKey: issuer.signingKey,
+    signingKey,
     keys: options.keys,
     clock,
   })
   return {
     codes,
     idTokens,
+    backchannel,
     interactions: new InteractionCodec(secrets, clock),
     signIns: new SignIns({ login: issuer.login, sessions, accounts, secrets, clock }),
     signOut: new SignOut({ clients, sessions, idTokens }),
@@ -84,9 +94,13 @@ export function createAuthorizationServer(
       ...issuer,
       codes,
       idTokens,
+      backchannel,
+      sessionMaxMs: policy.session.maxMs,
       exchange: new TokenExchange({ tokens, accounts, minter }),
     }),
     inspection: new TokenInspection({ issuer: policy.issuer, tokens, refreshTokens, sessions }),
-    close: () => clientKeys.close(),
+    close: async () => {
+      await Promise.all([clientKeys.close(), backchannel.close()])
+    },
   }
 }

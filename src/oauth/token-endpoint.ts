@@ -16,6 +16,7 @@ import type { AccountStore } from '../stores/ports.ts'
 import { hasScopes } from '../tokens/access-token.ts'
 import type { AuthorizationCodes, AuthorizationGrant } from './authorization-codes.ts'
 import { openidScope } from './authorization-request.ts'
+import type { BackchannelLogout } from './backchannel-logout.ts'
 import { type Form, malformed, requireParameter } from './form.ts'
 import type { IdTokens } from './id-tokens.ts'
 import { accessTokenUrn, type TokenExchange } from './token-exchange.ts'
@@ -27,6 +28,9 @@ export interface TokenEndpointOptions {
   readonly accounts: Pick<AccountStore, 'findBySub'>
   readonly codes: AuthorizationCodes
   readonly idTokens: IdTokens
+  readonly backchannel: Pick<BackchannelLogout, 'register'>
+  /** Longest lifetime of a session, counted from the sign-in. */
+  readonly sessionMaxMs: number
   readonly exchange: TokenExchange
 }
 
@@ -143,7 +147,7 @@ export class TokenEndpoint {
     grant: AuthorizationGrant,
     request: TokenRequest,
   ): Promise<TokenSet & { readonly idToken: string | null }> {
-    const { accounts, minter, starter, idTokens } = this.#options
+    const { accounts, minter, starter, idTokens, backchannel, sessionMaxMs } = this.#options
     const { client, form, jkt, audit } = request
     const account = await accounts.findBySub(grant.sub)
     if (account === null || account.disabled) throw new GatepassError('grant_invalid')
@@ -159,9 +163,11 @@ export class TokenEndpoint {
     const tokens = await starter.start(account, session, audience, audit)
     const { accessToken, sessionId: sid } = tokens
     const { sub, nonce } = grant
-    const idToken = hasScopes(scope, openidScope)
-      ? await idTokens.sign({ sub, clientId, sid, authTimeMs, amr, nonce, accessToken })
-      : null
+    if (!hasScopes(scope, openidScope)) return { ...tokens, idToken: null }
+    await backchannel.register(client, { sid, sub, endsAtMs: authTimeMs + sessionMaxMs })
+    const idToken = await idTokens.sign({
+      ...{ sub, clientId, sid, authTimeMs, amr, nonce, accessToken },
+    })
     return { ...tokens, idToken }
   }
 

@@ -1,34 +1,13 @@
 import * as jose from 'jose'
 import t from 'tap'
 import { audience, bearer, claimsOf, issuerUrl, password } from '../support/issuer.ts'
-import { backend, clients, redirectUri, startOAuth } from '../support/oauth.ts'
-import { codeVerifier, goodRequest, Visitor } from '../support/visitor.ts'
+import { clients, redirectUri, startOAuth } from '../support/oauth.ts'
+import { codeVerifier, goodRequest, signInThrough, Visitor } from '../support/visitor.ts'
 
 const goodbye = 'https://app.example.com/goodbye'
 const all = clients.map((client) =>
   client.client_id === 'spa' ? { ...client, post_logout_redirect_uris: [goodbye] } : client,
 ) as unknown as typeof clients
-
-type Issuer = Awaited<ReturnType<typeof startOAuth>>
-
-/** Signs in through a client, and returns its tokens. */
-async function signIn(issuer: Issuer, visitor: Visitor, changes: Record<string, string> = {}) {
-  const request = { scope: 'openid profile', ...changes }
-  const page = await visitor.authorize(request)
-  const { answer } = page.answer ? page : await visitor.signIn(page)
-  const isPublic = (changes.client_id ?? 'spa') === 'spa'
-  const { body } = await issuer.token(
-    {
-      grant_type: 'authorization_code',
-      redirect_uri: redirectUri,
-      code_verifier: codeVerifier,
-      code: answer?.code ?? '',
-      ...(isPublic && { client_id: 'spa' }),
-    },
-    isPublic ? {} : backend,
-  )
-  return body as Readonly<Record<string, string>>
-}
 
 for (const [algorithm, hash] of [
   ['ES256', 'sha256'],
@@ -37,7 +16,7 @@ for (const [algorithm, hash] of [
 ] as const) {
   t.test(`the ID token, signed with ${algorithm}`, async (t) => {
     const issuer = await startOAuth(t, { algorithm, clients: all })
-    const { id_token = '', access_token = '' } = await signIn(issuer, new Visitor(issuer), {
+    const { id_token = '', access_token = '' } = await signInThrough(issuer, new Visitor(issuer), {
       nonce: 'the nonce',
     })
     const jwks = (await issuer.call({ url: '/.well-known/jwks.json' })).json()
@@ -72,13 +51,13 @@ for (const [algorithm, hash] of [
 t.test('what the scopes tell of the user', async (t) => {
   const issuer = await startOAuth(t, { clients: all })
   const visitor = new Visitor(issuer)
-  const tokens = await signIn(issuer, visitor)
+  const tokens = await signInThrough(issuer, visitor)
   const ask = (token = '', method: 'GET' | 'POST' = 'GET') =>
     issuer.call({ method, url: '/oauth/userinfo', headers: bearer(token) })
   const { sub } = claimsOf(tokens.access_token ?? '')
   t.same((await ask(tokens.access_token)).json(), { sub, name: 'Ada' })
   t.same((await ask(tokens.access_token, 'POST')).json(), { sub, name: 'Ada' })
-  const without = await signIn(issuer, visitor, { scope: 'data:read' })
+  const without = await signInThrough(issuer, visitor, { scope: 'data:read' })
   t.equal(without.id_token, undefined)
   const refused = await ask(without.access_token)
   t.equal(refused.statusCode, 403)
@@ -114,11 +93,11 @@ t.test(
   async (t) => {
     const issuer = await startOAuth(t, { clients: all })
     const visitor = new Visitor(issuer)
-    const tokens = await signIn(issuer, visitor)
-    const others = await signIn(issuer, visitor, { client_id: 'backend' })
+    const tokens = await signInThrough(issuer, visitor)
+    const others = await signInThrough(issuer, visitor, { client_id: 'backend' })
     const elsewhere = new Visitor(issuer)
     issuer.clock.advance_s(1)
-    const kept = await signIn(issuer, elsewhere)
+    const kept = await signInThrough(issuer, elsewhere)
     const query = new URLSearchParams({
       id_token_hint: tokens.id_token ?? '',
       post_logout_redirect_uri: goodbye,
@@ -140,7 +119,7 @@ t.test('without an ID token of the user, the user is asked', async (t) => {
   const issuer = await startOAuth(t, { clients: all })
   await issuer.users.add({ loginName: 'bob', password })
   const visitor = new Visitor(issuer)
-  await signIn(issuer, visitor)
+  await signInThrough(issuer, visitor)
   const bob = new Visitor(issuer)
   const ofBob = await bob.signIn(await bob.authorize({ scope: 'openid' }), { username: 'bob' })
   const { body } = await issuer.token({
@@ -173,7 +152,7 @@ t.test('without an ID token of the user, the user is asked', async (t) => {
 t.test('nobody is sent to an address that is not registered', async (t) => {
   const issuer = await startOAuth(t, { clients: all })
   const visitor = new Visitor(issuer)
-  const { id_token = '', access_token = '' } = await signIn(issuer, visitor)
+  const { id_token = '', access_token = '' } = await signInThrough(issuer, visitor)
   for (const changes of [
     { post_logout_redirect_uri: 'https://evil.example' },
     { post_logout_redirect_uri: redirectUri },
@@ -193,7 +172,7 @@ t.test('a hint of the user who is expected', async (t) => {
   const issuer = await startOAuth(t, { clients: all })
   await issuer.users.add({ loginName: 'bob', password })
   const visitor = new Visitor(issuer)
-  const { id_token = '' } = await signIn(issuer, visitor)
+  const { id_token = '' } = await signInThrough(issuer, visitor)
   const hinted = { id_token_hint: id_token, prompt: 'none' }
   t.match((await visitor.authorize(hinted)).answer, { code: /./ })
   await visitor.signIn(await visitor.authorize({ prompt: 'login' }), { username: 'bob' })

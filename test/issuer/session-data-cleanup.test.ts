@@ -139,7 +139,7 @@ function sessionsOf(
   clock: FakeClock,
   onSessionRevoked: (sid: string) => void,
 ): Sessions {
-  const sessionPolicy = { ...policy, revokedKeptMs: keptMs, maxMs: forever, hasData: true }
+  const sessionPolicy = { ...policy, revokedKeptMs: keptMs, maxMs: forever, logsEachSession: true }
   return new Sessions({ store, policy: sessionPolicy, clock, hooks: { onSessionRevoked } })
 }
 

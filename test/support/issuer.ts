@@ -120,7 +120,8 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     }),
   })
   const { onAudit, extra } = options
-  const sessionPolicy = { ...policy, maxMs: 86_400_000, hasData: false }
+  const isTold = (options.clients ?? []).some((client) => client.backchannel_logout_uri)
+  const sessionPolicy = { ...policy, maxMs: 86_400_000, logsEachSession: isTold }
   const issuer = createIssuer({
     policy: {
       issuer: issuerUrl,
@@ -146,6 +147,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     keys: localKeys,
     secrets: [secret],
     clockToleranceSeconds: 5,
+    backchannel: { backoff: { minMs: 10, maxMs: 10 } },
   })
   const app = buildIssuerApp({
     service: {

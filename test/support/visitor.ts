@@ -1,7 +1,7 @@
 import type { InjectOptions } from 'fastify'
 import { codeChallengeOf } from '../../src/oauth/authorization-codes.ts'
 import { issuerUrl, password, type TestIssuer } from './issuer.ts'
-import { redirectUri } from './oauth.ts'
+import { backend, redirectUri, type startOAuth } from './oauth.ts'
 
 export const codeVerifier = 'a-code-verifier-of-at-least-forty-three-characters'
 
@@ -92,6 +92,28 @@ export class Visitor {
       form: formOf(response.payload),
     }
   }
+}
+
+/** Signs a user in through the client `spa`, or another one, and returns its tokens. */
+export async function signInThrough(
+  issuer: Awaited<ReturnType<typeof startOAuth>>,
+  visitor: Visitor,
+  changes: Fields = {},
+): Promise<Fields> {
+  const page = await visitor.authorize({ scope: 'openid profile', ...changes })
+  const { answer } = page.answer ? page : await visitor.signIn(page)
+  const isPublic = changes.client_id === undefined
+  const { body } = await issuer.token(
+    {
+      grant_type: 'authorization_code',
+      redirect_uri: redirectUri,
+      code_verifier: codeVerifier,
+      code: answer?.code ?? '',
+      ...(isPublic && { client_id: 'spa' }),
+    },
+    isPublic ? {} : backend,
+  )
+  return body
 }
 
 function parametersOf(url: string): Record<string, string> {

@@ -84,8 +84,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
 
   const oauth = createAuthorizationServer({
     ...{ issuer, store: sessions, verifier, keys: createLocalKeySource(keys) },
-    secrets: issuerSecrets(settings),
-    clockToleranceSeconds: settings.clock_skew_s,
+    ...oauthOptions(settings, logger),
   })
 
   const app = buildIssuerApp({
@@ -124,6 +123,17 @@ export async function runIssuer(context: CliContext): Promise<void> {
     },
     settings,
   )
+}
+
+function oauthOptions(settings: Settings, logger: Logger) {
+  return {
+    secrets: issuerSecrets(settings),
+    clockToleranceSeconds: settings.clock_skew_s,
+    backchannel: {
+      onFailure: (client_id: string, err: unknown) =>
+        logger.warn({ client_id, err }, 'a client was not told of a sign-out'),
+    },
+  }
 }
 
 function frontEndOptions(settings: Settings): FrontEndOptions {

@@ -98,6 +98,8 @@ function oauthMetadata(issuerUrl: string, { tokenEndpoint }: AuthorizationServer
     ui_locales_supported: uiLocales,
     userinfo_endpoint: issuerUrl + userInfoUrl,
     end_session_endpoint: issuerUrl + endSessionUrl,
+    backchannel_logout_supported: true,
+    backchannel_logout_session_supported: true,
     subject_types_supported: ['public'],
     acr_values_supported: ['1', '2'],
     claims_parameter_supported: false,

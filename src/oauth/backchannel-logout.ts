@@ -1,0 +1,206 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import { type BackoffLimits, backoffMs } from '../core/backoff.ts'
+import { type Clock, nowSeconds } from '../core/clock.ts'
+import { randomId } from '../core/secrets.ts'
+import { SingleFlight } from '../core/single-flight.ts'
+import type { Client, Clients } from '../issuer/clients.ts'
+import type { RevocationFeed } from '../issuer/revocation-feed.ts'
+import { logStart, type SessionStore } from '../stores/ports.ts'
+import { type SigningKey, signCompactJws } from '../tokens/signing.ts'
+
+/** The `typ` of a logout token (OpenID Connect Back-Channel Logout §2.4). */
+const logoutTokenType = 'logout+jwt'
+const logoutEvent = 'http://schemas.openid.net/event/backchannel-logout'
+const tokenLifetimeSeconds = 120
+/** How long the log has an ended session at least, and how long a client is tried. */
+export const backchannelLogoutKeptMs = 3_600_000
+const pageSize = 100
+/** Deliveries at the same time. The log is read further when there is room. */
+const maxPending = 1_000
+const readMs = 1_000
+const postTimeoutMs = 4_000
+/** One replica posts in this time. It is longer than a post. */
+const leaseMs = 5_000
+
+export interface BackchannelLogoutOptions {
+  readonly issuer: string
+  readonly store: Pick<
+    SessionStore,
+    'putOneTime' | 'findOneTime' | 'takeOneTime' | 'claimOnce' | 'revocationsAfter'
+  >
+  readonly clients: Clients
+  readonly signingKey: () => SigningKey
+  readonly clock: Clock
+  /** Delays between attempts. Default: 1 s to 60 s. */
+  readonly backoff?: BackoffLimits | undefined
+  /** Called when a client could not be told in time. */
+  readonly onFailure?: ((clientId: string, error: unknown) => void) | undefined
+}
+
+/** A session of a client that wants to be told of its end. */
+export interface NotifiedSession {
+  readonly sid: string
+  readonly sub: string
+  readonly endsAtMs: number
+}
+
+interface Recipient {
+  readonly clientId: string
+  readonly sub: string
+}
+
+/**
+ * Tells clients that a session has ended (OpenID Connect Back-Channel Logout), at least once.
+ *
+ * A value in the session store names the client of a session until the client was told. Each replica
+ * follows the revocation log, from its start after a restart, so a crash loses no notification.
+ */
+export class BackchannelLogout {
+  readonly #options: BackchannelLogoutOptions
+  readonly #pending = new Map<string, Promise<void>>()
+  readonly #closing = new AbortController()
+  readonly #follow = new SingleFlight(() => this.#readLog())
+  #position = logStart
+  #timer: NodeJS.Timeout | undefined
+  #unsubscribe = () => {}
+
+  constructor(options: BackchannelLogoutOptions) {
+    this.#options = options
+  }
+
+  /** @throws `store_unavailable` */
+  async register(client: Client, { sid, sub, endsAtMs }: NotifiedSession): Promise<void> {
+    if (client.backchannel_logout_uri === undefined) return
+    const recipient: Recipient = { clientId: client.client_id, sub }
+    const expiresAtMs = endsAtMs + backchannelLogoutKeptMs
+    await this.#options.store.putOneTime(idOf(sid), JSON.stringify(recipient), expiresAtMs)
+  }
+
+  /** Starts, and handles each new entry as soon as the feed has it. */
+  follow(feed: Pick<RevocationFeed, 'subscribe'>): void {
+    this.#timer = setInterval(() => void this.#follow.run(), readMs).unref()
+    this.#unsubscribe = feed.subscribe(() => void this.refresh())
+    void this.refresh()
+  }
+
+  /** Handles the new entries of the log. Never rejects. */
+  async refresh(): Promise<void> {
+    // A read in progress may already have passed the end of the log.
+    await this.#follow.settled()
+    await this.#follow.run()
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer)
+    this.#unsubscribe()
+    this.#closing.abort()
+    await this.#follow.settled()
+    await Promise.all(this.#pending.values())
+  }
+
+  async #readLog(): Promise<void> {
+    const { clients, store } = this.#options
+    if (!clients.hasBackchannelLogout()) return
+    while (this.#pending.size < maxPending) {
+      const page = await store.revocationsAfter(this.#position, pageSize)
+      for (const { kind, id, atMs } of page) {
+        if (kind !== 'session' || this.#pending.has(id)) continue
+        const delivered = this.#deliver(id, atMs).finally(() => this.#pending.delete(id))
+        this.#pending.set(id, delivered)
+      }
+      this.#position = page.at(-1)?.position ?? this.#position
+      if (page.length < pageSize) return
+    }
+  }
+
+  async #deliver(sid: string, endedAtMs: number): Promise<void> {
+    const { clock, backoff = { minMs: 1_000, maxMs: 60_000 }, onFailure } = this.#options
+    const { signal } = this.#closing
+    const delivery = new Delivery(sid, this.#options, signal)
+    for (let attempt = 0; !signal.aborted; attempt += 1) {
+      if (await delivery.attempt()) return
+      if (clock.nowMs() > endedAtMs + backchannelLogoutKeptMs) {
+        onFailure?.(delivery.clientId, delivery.lastError)
+        return
+      }
+      await wait(backoffMs(attempt, backoff), undefined, { ref: false, signal }).catch(() => {})
+    }
+  }
+}
+
+/** One notification, which is attempted until it succeeds. */
+class Delivery {
+  readonly #sid: string
+  readonly #options: BackchannelLogoutOptions
+  readonly #closing: AbortSignal
+  #lease = -1
+  clientId = ''
+  lastError: unknown = null
+
+  constructor(sid: string, options: BackchannelLogoutOptions, closing: AbortSignal) {
+    this.#sid = sid
+    this.#options = options
+    this.#closing = closing
+  }
+
+  /** Returns whether there is nothing left to do. Never rejects. */
+  async attempt(): Promise<boolean> {
+    const { store, clients, clock } = this.#options
+    try {
+      const payload = await store.findOneTime(idOf(this.#sid), clock.nowMs())
+      if (payload === null) return true
+      const { clientId, sub } = JSON.parse(payload) as Recipient
+      this.clientId = clientId
+      const uri = clients.find(clientId)?.backchannel_logout_uri
+      if (uri === undefined) return true
+      if (!(await this.#hasLease())) return false
+      await this.#post(uri, { clientId, sub })
+      await store.takeOneTime(idOf(this.#sid), 'delivered', clock.nowMs())
+      return true
+    } catch (error) {
+      this.lastError = error
+      return false
+    }
+  }
+
+  /** Replicas see the end of a session at the same time; one of them posts. */
+  async #hasLease(): Promise<boolean> {
+    const { store, clock } = this.#options
+    const lease = Math.floor(clock.nowMs() / leaseMs)
+    if (lease === this.#lease) return true
+    const id = `${idOf(this.#sid)}.${lease}`
+    if (!(await store.claimOnce(id, (lease + 2) * leaseMs))) return false
+    this.#lease = lease
+    return true
+  }
+
+  async #post(uri: string, { clientId, sub }: Recipient): Promise<void> {
+    const { issuer, signingKey, clock } = this.#options
+    const now = nowSeconds(clock)
+    const claims = {
+      iss: issuer,
+      sub,
+      aud: clientId,
+      iat: now,
+      exp: now + tokenLifetimeSeconds,
+      // A new one for each attempt: a client may refuse a `jti` that it has seen.
+      jti: randomId(),
+      events: { [logoutEvent]: {} },
+      sid: this.#sid,
+    }
+    const payload = Buffer.from(JSON.stringify(claims))
+    const token = await signCompactJws(payload, logoutTokenType, signingKey())
+    const response = await fetch(uri, {
+      method: 'POST',
+      body: new URLSearchParams({ logout_token: token }),
+      redirect: 'error',
+      signal: AbortSignal.any([this.#closing, AbortSignal.timeout(postTimeoutMs)]),
+    })
+    await response.body?.cancel()
+    if (!response.ok) throw new Error(`the client answered ${response.status}`)
+  }
+}
+
+function idOf(sid: string): string {
+  return `logout.${sid}`
+}

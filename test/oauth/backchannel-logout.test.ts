@@ -1,0 +1,132 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage } from 'node:http'
+import { text } from 'node:stream/consumers'
+import * as jose from 'jose'
+import t, { type Test } from 'tap'
+import { BackchannelLogout } from '../../src/oauth/backchannel-logout.ts'
+import { bearer, claimsOf, issuerUrl } from '../support/issuer.ts'
+import { clients, startOAuth } from '../support/oauth.ts'
+import { until } from '../support/until.ts'
+import { signInThrough, Visitor } from '../support/visitor.ts'
+
+/** An application that is told of sign-outs, and answers with these statuses, the last one for ever. */
+async function startApplication(t: Test, statuses: number[]) {
+  const tokens: string[] = []
+  const requests: IncomingMessage[] = []
+  const server = createServer(async (request, response) => {
+    requests.push(request)
+    tokens.push(new URLSearchParams(await text(request)).get('logout_token') ?? '')
+    const status = statuses.length > 1 ? statuses.shift() : statuses[0]
+    response.writeHead(status ?? 200, { location: '/elsewhere', connection: 'close' }).end()
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as { port: number }
+  return { tokens, requests, uri: `http://127.0.0.1:${port}/signed-out` }
+}
+
+function told(uri: string) {
+  return clients.map((client) =>
+    client.client_id === 'spa' ? { ...client, backchannel_logout_uri: uri } : client,
+  ) as unknown as typeof clients
+}
+
+t.test('a client is told when its session ends, until it has understood', async (t) => {
+  const application = await startApplication(t, [500, 302, 204])
+  const issuer = await startOAuth(t, { clients: told(application.uri) })
+  const visitor = new Visitor(issuer)
+  const own = await signInThrough(issuer, visitor)
+  await signInThrough(issuer, visitor, { client_id: 'backend' })
+  const { sub, sid } = claimsOf(own.access_token ?? '')
+  await issuer.call({ url: '/logout', method: 'POST', headers: bearer(own.access_token ?? '') })
+  await until('it is told', async () => application.tokens.length === 3)
+  t.same(
+    application.requests.map(({ method, url }) => [method, url]),
+    Array(3).fill(['POST', '/signed-out']),
+    'no redirect is followed',
+  )
+  const jwks = (await issuer.call({ url: '/.well-known/jwks.json' })).json()
+  const ids = new Set<unknown>()
+  for (const token of application.tokens) {
+    const { payload } = await jose.jwtVerify(token, jose.createLocalJWKSet(jwks), {
+      issuer: issuerUrl,
+      audience: 'spa',
+      typ: 'logout+jwt',
+      currentDate: new Date(issuer.clock.nowMs()),
+    })
+    t.match(payload, { sub, sid, iat: Number, exp: Number })
+    t.same(payload.events, { 'http://schemas.openid.net/event/backchannel-logout': {} })
+    t.notOk('nonce' in payload)
+    ids.add(payload.jti)
+  }
+  t.equal(ids.size, 3)
+  await issuer.oauth.backchannel.refresh()
+  t.equal(application.tokens.length, 3)
+})
+
+t.test('every session of a user that ends at once', async (t) => {
+  const application = await startApplication(t, [200])
+  const issuer = await startOAuth(t, { clients: told(application.uri) })
+  const tokens = [
+    await signInThrough(issuer, new Visitor(issuer)),
+    await signInThrough(issuer, new Visitor(issuer)),
+  ]
+  const headers = bearer(tokens[0]?.access_token ?? '')
+  await issuer.call({ url: '/logout/all', method: 'POST', headers })
+  await until('it is told of both', async () => application.tokens.length === 2)
+  const sids = (list: readonly (string | undefined)[]) =>
+    list.map((token) => claimsOf(token ?? '').sid).sort()
+  t.same(sids(application.tokens), sids(tokens.map(({ access_token }) => access_token)))
+})
+
+t.test('nothing is lost over a restart, and one of two replicas tells', async (t) => {
+  const application = await startApplication(t, [503])
+  const issuer = await startOAuth(t, { clients: told(application.uri) })
+  const { access_token = '' } = await signInThrough(issuer, new Visitor(issuer))
+  await issuer.call({ url: '/logout', method: 'POST', headers: bearer(access_token) })
+  await until('it was tried', async () => application.tokens.length > 0)
+  await issuer.oauth.backchannel.close()
+
+  const working = await startApplication(t, [200])
+  const issuerClients = issuer.issuer.clients
+  issuerClients.replace(told(working.uri))
+  issuer.clock.advanceMs(60_000)
+  const replicas = [0, 1].map(
+    () =>
+      new BackchannelLogout({
+        ...{ issuer: issuerUrl, store: issuer.sessions, clients: issuerClients },
+        ...{ clock: issuer.clock, signingKey: () => issuer.keys.signingKey() },
+        backoff: { minMs: 10, maxMs: 10 },
+      }),
+  )
+  await Promise.all(replicas.map((one) => one.refresh()))
+  await until('it is told', async () => working.tokens.length > 0)
+  await until('and known to be', async () => {
+    const key = `logout.${claimsOf(access_token).sid}`
+    return (await issuer.sessions.findOneTime(key, issuer.clock.nowMs())) === null
+  })
+  await Promise.all(replicas.map((one) => one.refresh()))
+  await Promise.all(replicas.map((one) => one.close()))
+  t.equal(working.tokens.length, 1)
+})
+
+t.test('a client that never answers is given up after an hour', async (t) => {
+  const application = await startApplication(t, [500])
+  const issuer = await startOAuth(t, { clients: told(application.uri) })
+  const failures: string[] = []
+  const { access_token = '' } = await signInThrough(issuer, new Visitor(issuer))
+  await issuer.oauth.backchannel.close()
+  await issuer.call({ url: '/logout', method: 'POST', headers: bearer(access_token) })
+  const logout = new BackchannelLogout({
+    ...{ issuer: issuerUrl, store: issuer.sessions, clients: issuer.issuer.clients },
+    ...{ clock: issuer.clock, signingKey: () => issuer.keys.signingKey() },
+    backoff: { minMs: 10, maxMs: 10 },
+    onFailure: (clientId) => failures.push(clientId),
+  })
+  t.teardown(() => logout.close())
+  await logout.refresh()
+  await until('it was tried', async () => application.tokens.length > 1)
+  issuer.clock.advanceMs(3_600_001)
+  await until('it is given up', async () => failures.length === 1)
+  t.same(failures, ['spa'])
+})
