@@ -46,7 +46,6 @@ interface RootManifest {
   readonly author: string
   readonly repository: { readonly type: string; readonly url: string }
   readonly bugs: string
-  readonly engines: Readonly<Record<string, string>>
 }
 
 type Kind = '.js' | '.d.ts'
@@ -148,7 +147,6 @@ function publishedManifest(manifest: SourceManifest, folder: string, hasCommonJs
     author: root.author,
     repository: { ...root.repository, directory: `src/${folder}` },
     bugs: root.bugs,
-    engines: root.engines,
     exports: { ...exports, './package.json': './package.json' },
     ...(dependencies.length > 0 && { dependencies: Object.fromEntries(dependencies) }),
   }
