@@ -36,8 +36,12 @@ export interface AuditFields {
 /** Receives an audit event. */
 export type Audit = (event: AuditEvent, fields: AuditFields) => void
 
+/** A service may cause this event thousands of times a second, so it is logged at `debug`. */
+const frequentEvent: AuditEvent = 'token.issued'
+
 interface AuditLogger {
   info(line: object): void
+  debug(line: object): void
 }
 
 interface EventCounter {
@@ -52,6 +56,8 @@ interface EventCounter {
 export function createAudit(logger: AuditLogger, metrics: EventCounter, requestId?: string): Audit {
   return (event, fields) => {
     metrics.countEvent(event)
-    logger.info({ request_id: requestId, audit: true, event, ...fields })
+    const line = { request_id: requestId, audit: true, event, ...fields }
+    if (event === frequentEvent) logger.debug(line)
+    else logger.info(line)
   }
 }
