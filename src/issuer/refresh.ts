@@ -65,7 +65,7 @@ export class Refresh {
     const { refreshToken, idempotencyKey, jkt } = request
     const { sid, generation } = refreshTokens.parse(refreshToken)
     const live = await sessions.find(sid)
-    const audience = live && this.#checkClient(live, request)
+    const audience = live && this.#checkClient(live, request, audit)
     const scope = live && narrowScope(live.scope, request.scope)
     const account = live && (await this.#accountOf(live, audit))
     const result = await sessions.rotate({
@@ -84,13 +84,17 @@ export class Refresh {
   }
 
   /** Checks what the client of a session may ask for. Returns the `aud` of the access token. */
-  #checkClient(session: Session, request: RefreshRequest): string | string[] {
+  #checkClient(session: Session, request: RefreshRequest, audit: Audit): string | string[] {
     const { clients, minter } = this.#options
     const client = clients.find(session.clientId)
-    if (request.clientId === undefined) {
-      if (client && isConfidential(client)) throw new GatepassError('client_authentication_failed')
-    } else if (request.clientId !== session.clientId) {
-      throw new GatepassError('grant_invalid')
+    const { sid, sub, clientId } = session
+    const isAnonymous = request.clientId === undefined
+    const isRightClient = isAnonymous
+      ? client === undefined || !isConfidential(client)
+      : request.clientId === clientId
+    if (!isRightClient) {
+      audit('refresh.refused', { sid, sub, client_id: clientId, reason: 'wrong_client' })
+      throw new GatepassError(isAnonymous ? 'client_authentication_failed' : 'grant_invalid')
     }
     if (client !== undefined) requireGrant(client, 'refresh_token')
     requireKey(client, request.jkt)

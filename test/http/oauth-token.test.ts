@@ -124,7 +124,7 @@ t.test('a public client refreshes as at /refresh', async (t) => {
 })
 
 t.test('the refresh token of a confidential client needs its authentication', async (t) => {
-  const { token, call, clock } = await startOAuth(t)
+  const { token, call, clock, audit } = await startOAuth(t)
   const body = {
     username: 'ada',
     password: 'correct horse battery staple',
@@ -146,6 +146,7 @@ t.test('the refresh token of a confidential client needs its authentication', as
     status: 400,
     body: { error: 'invalid_grant' },
   })
+  t.match(audit().at(-1), { event: 'refresh.refused', reason: 'wrong_client' })
   t.comment('and has changed nothing')
   t.equal((await token(grant, backend)).status, 200)
 })

@@ -1,7 +1,7 @@
 import * as jose from 'jose'
 import t from 'tap'
 import { audience, bearer, claimsOf, issuerUrl, password } from '../support/issuer.ts'
-import { clients, redirectUri, startOAuth } from '../support/oauth.ts'
+import { billing, clients, redirectUri, startOAuth } from '../support/oauth.ts'
 import { codeVerifier, goodRequest, signInThrough, Visitor } from '../support/visitor.ts'
 
 const goodbye = 'https://app.example.com/goodbye'
@@ -47,6 +47,15 @@ for (const [algorithm, hash] of [
     t.match({ status: refused.statusCode, ...refused.json() }, { status: 401, code: 'token_type' })
   })
 }
+
+t.test('A20: an ID token is no access token where both have the typ JWT', async (t) => {
+  const issuer = await startOAuth(t, { tokenType: 'JWT', clients: all })
+  const { id_token = '', access_token = '' } = await signInThrough(issuer, new Visitor(issuer))
+  const ask = (token: string) => issuer.call({ url: '/me', headers: bearer(token) })
+  t.equal((await ask(access_token)).statusCode, 200)
+  t.match((await ask(id_token)).json(), { status: 401, code: 'token_claims' })
+  t.same((await issuer.introspect({ token: id_token }, billing)).body, { active: false })
+})
 
 t.test('what the scopes tell of the user', async (t) => {
   const issuer = await startOAuth(t, { clients: all })
