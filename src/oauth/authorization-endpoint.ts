@@ -9,6 +9,7 @@ import {
   type AuthorizationRefusal,
   type AuthorizationRequest,
   isRefusal,
+  limitParameters,
   readParameters,
   refusalUrl,
   validateRequest,
@@ -83,6 +84,7 @@ export class AuthorizationEndpoint {
       }
       values.dpop_jkt = jkt
     }
+    limitParameters(Object.entries(values))
     const checked = this.#validate({ values, repeated: new Set() })
     return isRefusal(checked) ? checked : this.#options.pushed.push(values)
   }

@@ -68,18 +68,22 @@ export interface AuthorizationParameters {
 export function readParameters(text: string): AuthorizationParameters {
   const values: Record<string, string> = Object.create(null)
   const repeated = new Set<string>()
-  let [count, length] = [0, 0]
-  for (const [name, value] of new URLSearchParams(text)) {
-    count += 1
-    length += name.length + value.length
-    if (count > maxParameters || length > maxParameterLength) {
-      throw malformed('The parameters are too many or too long.')
-    }
+  const parameters = [...new URLSearchParams(text)]
+  limitParameters(parameters)
+  for (const [name, value] of parameters) {
     if (value === '') continue
     if (name in values) repeated.add(name)
     else values[name] = value
   }
   return { values, repeated }
+}
+
+/** @throws `request_malformed` if parameters are too many or too long */
+export function limitParameters(parameters: readonly (readonly [string, string])[]): void {
+  const length = parameters.reduce((sum, [name, value]) => sum + name.length + value.length, 0)
+  if (parameters.length > maxParameters || length > maxParameterLength) {
+    throw malformed('The parameters are too many or too long.')
+  }
 }
 
 export interface RequestRules {
@@ -99,6 +103,8 @@ export function validateRequest(
   { values, repeated }: AuthorizationParameters,
   rules: RequestRules,
 ): AuthorizationRequest | AuthorizationRefusal {
+  // A secret in an address is in histories and logs.
+  if ('client_secret' in values) throw malformed('Send no client_secret to this address.')
   for (const name of ['client_id', 'redirect_uri']) {
     if (repeated.has(name)) throw malformed(`The parameter ${name} comes twice.`)
   }

@@ -1,6 +1,7 @@
 import t from 'tap'
+import { GatepassError } from '../../src/core/errors.ts'
 import { claimsOf, issuerUrl, password } from '../support/issuer.ts'
-import { clients, redirectUri, startOAuth } from '../support/oauth.ts'
+import { clients, first, redirectUri, startOAuth } from '../support/oauth.ts'
 import { codeVerifier, goodRequest, Visitor } from '../support/visitor.ts'
 
 const thirdParty = {
@@ -313,4 +314,52 @@ t.test('below a path of the issuer, and without TLS', async (t) => {
     'gatepass-device-4000',
     'gatepass-sign-in-4000',
   ])
+})
+
+t.test('requests without a body, too long, or with a secret in the address', async (t) => {
+  const issuer = await startOAuth(t)
+  const visitor = new Visitor(issuer)
+  for (const url of ['/oauth/sign-in', '/oauth/consent', '/oauth/authorize', '/oauth/logout']) {
+    const { statusCode } = await issuer.call({ method: 'POST', url })
+    t.ok(statusCode < 500, `${url}: ${statusCode}`)
+    const json = await issuer.call({ method: 'POST', url, payload: { interaction: 'x' } })
+    t.equal(json.statusCode, 415)
+    t.match(json.headers['content-type'], 'text/html')
+  }
+  const secret = await visitor.authorize({ client_secret: first.secret })
+  t.match({ status: secret.status, answer: secret.answer }, { status: 400, answer: null })
+  const long = { ...goodRequest, state: 'x'.repeat(7_000) }
+  t.match(await issuer.post('/oauth/par')(long), {
+    status: 400,
+    body: { error: 'invalid_request' },
+  })
+})
+
+t.test('an authorization request by POST', async (t) => {
+  const issuer = await startOAuth(t)
+  const visitor = new Visitor(issuer)
+  await visitor.signIn(await visitor.authorize())
+  const cookies = new Map(visitor.cookies)
+  visitor.cookies.clear()
+  const headers = { 'sec-fetch-site': 'cross-site', origin: 'https://app.example.com' }
+  const sent = await visitor.post('/oauth/authorize', goodRequest, headers)
+  t.equal(sent.status, 303)
+  for (const [name, value] of cookies) visitor.cookies.set(name, value)
+  const { answer } = await visitor.get(String(sent.headers.location))
+  t.match(answer, { url: redirectUri, code: /^gpc_/ })
+})
+
+t.test('a store that is unavailable leaves the form', async (t) => {
+  const issuer = await startOAuth(t)
+  const visitor = new Visitor(issuer)
+  const page = await visitor.authorize()
+  const { findByLoginName } = issuer.accounts
+  issuer.accounts.findByLoginName = async () => {
+    throw new GatepassError('store_unavailable', { retryAfterSeconds: 2 })
+  }
+  const failed = await visitor.signIn(page)
+  t.equal(failed.status, 503)
+  t.equal(failed.headers['retry-after'], '2')
+  issuer.accounts.findByLoginName = findByLoginName
+  t.match((await visitor.signIn(failed)).answer, { code: /^gpc_/ })
 })

@@ -24,7 +24,7 @@ const formType = 'application/x-www-form-urlencoded'
 /** Sends and reads the pages of the issuer. */
 export class Pages {
   readonly #context: IssuerContext
-  readonly #paths: PageFrame['paths']
+  readonly paths: PageFrame['paths'] & { readonly authorize: string }
   readonly #host: string
   /** The forms come from the issuer itself: the origins of front ends may not send them. */
   readonly #origins: OriginGuard
@@ -35,7 +35,8 @@ export class Pages {
     this.#context = context
     this.#host = host
     this.#origins = new OriginGuard([origin])
-    this.#paths = {
+    this.paths = {
+      authorize: below(authorizationUrl),
       style: below(styleUrl),
       icon: below(iconUrl),
       signIn: below(signInUrl),
@@ -46,7 +47,7 @@ export class Pages {
 
   frame({ headers }: FastifyRequest, uiLocales: string | undefined): PageFrame {
     const texts = textsFor(uiLocales, headers['accept-language'])
-    return { texts, paths: this.#paths, host: this.#host }
+    return { texts, paths: this.paths, host: this.#host }
   }
 
   /**
@@ -87,7 +88,7 @@ export class Pages {
   readForm(request: FastifyRequest): { readonly form: Form; readonly interaction: Interaction } {
     const { browserCookie, oauth } = this.#context
     this.#origins.check(request.raw)
-    const form = new Map(Object.entries(request.body as Readonly<Record<string, string>>))
+    const form = new Map(Object.entries(fieldsOf(request)))
     const browserId = browserCookie.read(request)
     return { form, interaction: oauth.interactions.decode(form.get('interaction'), browserId) }
   }
@@ -210,6 +211,11 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
     },
   )
 
+  // OpenID Connect Core §3.1.2.1. The form of another site comes without cookies, a redirect with them.
+  app.post(authorizationUrl, { schema: { hide: true } }, async (request, reply) =>
+    pages.redirect(reply, `${pages.paths.authorize}?${new URLSearchParams(fieldsOf(request))}`),
+  )
+
   app.post(signInUrl, { schema: { hide: true } }, async (request, reply) => {
     const { form, interaction } = pages.readForm(request)
     const pending = authorization.resume(interaction)
@@ -259,7 +265,14 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
 }
 
 /** Failures of a sign-in after which the form is shown again. */
-const askAgain = ['credentials_invalid', 'too_many_attempts', 'overloaded'] as const
+const askAgain = [
+  ...(['credentials_invalid', 'too_many_attempts', 'overloaded', 'store_unavailable'] as const),
+]
+
+/** The fields of a form; none without a body. */
+export function fieldsOf({ body }: FastifyRequest): Readonly<Record<string, string>> {
+  return (body ?? {}) as Readonly<Record<string, string>>
+}
 
 /** The query of a request as it came. */
 export function queryOf({ raw }: FastifyRequest): string {

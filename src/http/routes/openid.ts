@@ -8,7 +8,7 @@ import type { IssuerContext } from '../issuer-app.ts'
 import { bearer } from '../openapi.ts'
 import { signedOutPage, signOutPage } from '../pages/page.ts'
 import { problem, userInfo } from '../schemas.ts'
-import { endSessionUrl, Pages, queryOf, servePages } from './oauth-pages.ts'
+import { endSessionUrl, fieldsOf, Pages, queryOf, servePages } from './oauth-pages.ts'
 
 export const userInfoUrl = '/oauth/userinfo'
 
@@ -97,7 +97,7 @@ export function endSessionRoutes(app: FastifyInstance, context: IssuerContext): 
   )
 
   app.post(endSessionUrl, { schema: { hide: true } }, async (request, reply) => {
-    const body = request.body as Readonly<Record<string, string>>
+    const body = fieldsOf(request)
     if (body.interaction === undefined) return begin(request, reply, body)
     const { interaction } = pages.readForm(request)
     return finish(request, reply, interaction.parameters)
