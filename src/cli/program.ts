@@ -220,9 +220,19 @@ function addLogin(program: Command, context: CliContext): void {
   const load = () => import('./commands/login.ts')
   program
     .command('login [user-name]')
-    .description('sign in; reads the password from the terminal or from standard input')
+    .description('sign in with the browser; with a user name, by password')
     .addOption(issuerOption())
-    .option('--client <id>', 'client to sign in with; default: the first client of the issuer')
+    .option('--browser', 'use the browser, also with a user name or without a terminal')
+    .addOption(
+      new Option(
+        '--password',
+        'read the password from the terminal or from standard input',
+      ).conflicts('browser'),
+    )
+    .option(
+      '--client <id>',
+      'client to sign in with; default: gatepass-cli, or by password the first client of the issuer',
+    )
     .option('--scope <scopes>', 'scopes separated by spaces; default: those of the client')
     .action(async (name, options) => (await load()).login(context, name, options))
   program

@@ -147,11 +147,23 @@ function contradictions(client: Client): [field: string, problem: string][] {
   return rules.filter(([, isWrong]) => isWrong).map(([field, , problem]) => [field, problem])
 }
 
-/** The client of an installation without configured clients. */
+const defaultScopes = {
+  scopes: { profile: ['name', 'email', 'roles'], 'data:read': [], 'data:write': [] },
+  default_scope: 'data:read data:write',
+}
+
+/**
+ * The clients of an installation without configured clients. `gatepass login` is a third party, because
+ * any program of the machine can take its name (RFC 8252 §8.6): the user is asked.
+ */
 export const defaultClients: Client[] = [
+  { client_id: 'default', ...defaultScopes },
   {
-    client_id: 'default',
-    scopes: { profile: ['name', 'email', 'roles'], 'data:read': [], 'data:write': [] },
-    default_scope: 'data:read data:write',
+    client_id: 'gatepass-cli',
+    client_name: 'the command line of Gatepass',
+    grants: ['authorization_code', 'refresh_token'],
+    redirect_uris: ['http://127.0.0.1/callback'],
+    third_party: true,
+    ...defaultScopes,
   },
 ]

@@ -295,7 +295,7 @@ An attribute cannot replace a claim that Gatepass makes itself: \`iss\`, \`sub\`
 If you remove a client from the settings, its sessions continue until they end. Their tokens have the audience of
 the service, and no claims from attributes.
 
-The default is one client:
+The default clients are one for your front end, and one for [the terminal](terminal.md#sign-in):
 `
 
 const audiences = `

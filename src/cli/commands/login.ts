@@ -1,7 +1,8 @@
 import { systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import { type CliContext, configOf } from '../context.ts'
-import { IssuerClient } from '../login/issuer-client.ts'
+import { loginByBrowser, openBrowser } from '../login/browser-login.ts'
+import { IssuerClient, type Tokens } from '../login/issuer-client.ts'
 import { SavedSession, SessionFile } from '../login/saved-session.ts'
 import { oneLine } from '../output.ts'
 import { askLine, readPassword } from '../prompt.ts'
@@ -15,19 +16,52 @@ export interface IssuerOption {
 export interface LoginOptions extends IssuerOption {
   readonly client?: string
   readonly scope?: string
+  readonly browser?: true
+  readonly password?: true
 }
 
+/** Signs in by the browser; with the password if the user name is given, or if there is no terminal. */
 export async function login(
   context: CliContext,
   name: string | undefined,
   options: LoginOptions,
 ): Promise<void> {
-  const session = sessionOf(context, options)
+  const client = new IssuerClient(issuerOf(context, options))
+  const isAtTerminal = context.stdin.isTTY && name === undefined
+  const byBrowser = options.browser ?? (isAtTerminal && !options.password)
+  const signIn = byBrowser ? signInByBrowser : signInByPassword
+  const { username, tokens } = await signIn(context, client, name, options)
+  const { issuer } = await sessionOf(context, options).save(username, tokens)
+  context.stderr.write(`Signed in as ${oneLine(username)} at ${issuer}.\n`)
+}
+
+interface SignedIn {
+  readonly username: string
+  readonly tokens: Tokens
+}
+
+async function signInByPassword(
+  context: CliContext,
+  issuer: IssuerClient,
+  name: string | undefined,
+  { client, scope }: LoginOptions,
+): Promise<SignedIn> {
   const username = name ?? (await askName(context))
   const password = await readPassword(context)
-  const { client, scope } = options
-  const { issuer } = await session.login({ username, password, client, scope })
-  context.stderr.write(`Signed in as ${oneLine(username)} at ${issuer}.\n`)
+  return { username, tokens: await issuer.login({ username, password, client, scope }) }
+}
+
+async function signInByBrowser(
+  context: CliContext,
+  issuer: IssuerClient,
+  loginHint: string | undefined,
+  { client, scope }: LoginOptions,
+): Promise<SignedIn> {
+  const tokens = await loginByBrowser(issuer, { client, scope, loginHint }, (url) => {
+    context.stderr.write(`Sign in with your browser. If it does not open, visit:\n${url}\n`)
+    openBrowser(context, url)
+  })
+  return { username: await issuer.username(tokens.access_token), tokens }
 }
 
 export async function logout(context: CliContext, options: IssuerOption): Promise<void> {

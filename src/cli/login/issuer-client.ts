@@ -18,7 +18,16 @@ const tokens = z.object({
 
 export type Tokens = z.infer<typeof tokens>
 
+const user = z.object({ username: z.string() })
+const pushed = z.object({ request_uri: z.string().min(1) })
 const problem = z.object({ code: z.string(), detail: z.string().optional() })
+/** RFC 6749 §5.2. */
+const oauthError = z.object({ error: z.string(), error_description: z.string().optional() })
+
+const jsonType = 'application/json'
+const formType = 'application/x-www-form-urlencoded'
+
+type Fields = Readonly<Record<string, string | undefined>>
 
 export interface LoginRequest {
   readonly username: string
@@ -29,10 +38,10 @@ export interface LoginRequest {
 
 /** Calls an issuer for a command at a terminal. */
 export class IssuerClient {
-  readonly #issuer: string
+  readonly issuer: string
 
   constructor(issuer: string) {
-    this.#issuer = issuer
+    this.issuer = issuer
   }
 
   /** @throws the error of the issuer, or `issuer_unavailable` */
@@ -52,47 +61,90 @@ export class IssuerClient {
   }
 
   async logout(refresh_token: string): Promise<void> {
-    await this.#post('/logout', { refresh_token }, {})
+    await this.#call('/logout', ...json({ refresh_token }))
+  }
+
+  /** Pushes an authorization request (RFC 9126). @returns its `request_uri` */
+  async pushAuthorization(request: Fields): Promise<string> {
+    const answer = pushed.safeParse(await this.#call('/oauth/par', ...form(request)))
+    return this.#parsed(answer).request_uri
+  }
+
+  /** The address at which a browser continues a pushed request (RFC 9126 §4). */
+  authorizationUrl(client_id: string, request_uri: string): string {
+    return `${this.issuer}/oauth/authorize?${new URLSearchParams({ client_id, request_uri })}`
+  }
+
+  /** Exchanges a code for tokens (RFC 6749 §4.1.3). */
+  async redeemCode(request: Fields): Promise<Tokens> {
+    const fields = { grant_type: 'authorization_code', ...request }
+    return this.#parsed(tokens.safeParse(await this.#call('/oauth/token', ...form(fields))))
+  }
+
+  /** Returns the name of the user of an access token. */
+  async username(accessToken: string): Promise<string> {
+    const headers = { authorization: `Bearer ${accessToken}` }
+    return this.#parsed(user.safeParse(await this.#call('/me', headers))).username
   }
 
   async #tokens(path: string, body: object, headers: Record<string, string> = {}): Promise<Tokens> {
-    const answer = tokens.safeParse(await this.#post(path, body, headers))
-    if (answer.success) return answer.data
-    throw unavailable(`${this.#issuer} did not answer like an issuer. Check the URL.`)
+    const [type, text] = json(body)
+    return this.#parsed(tokens.safeParse(await this.#call(path, { ...type, ...headers }, text)))
   }
 
-  async #post(path: string, body: object, headers: Record<string, string>): Promise<unknown> {
+  #parsed<T>(answer: z.ZodSafeParseResult<T>): T {
+    if (answer.success) return answer.data
+    throw unavailable(`${this.issuer} did not answer like an issuer. Check the URL.`)
+  }
+
+  /** Posts a body; gets without one. */
+  async #call(path: string, headers: Record<string, string>, body?: string): Promise<unknown> {
     let status: number
     let retryAfter: string | null
     let json: unknown
     try {
       // A redirect would send the password to another address.
-      const response = await fetch(`${this.#issuer}${path}`, {
-        method: 'POST',
+      const response = await fetch(`${this.issuer}${path}`, {
         redirect: 'manual',
-        headers: { 'content-type': 'application/json', 'user-agent': userAgent(), ...headers },
-        body: JSON.stringify(body),
+        headers: { 'user-agent': userAgent(), ...headers },
+        ...(body !== undefined && { method: 'POST', body }),
         signal: AbortSignal.timeout(timeoutMs),
       })
       status = response.status
       retryAfter = response.headers.get('retry-after')
       json = parseJson(await readCapped(response))
     } catch (cause) {
-      throw unavailable(`The issuer ${this.#issuer} is not reachable.`, cause)
+      throw unavailable(`The issuer ${this.issuer} is not reachable.`, cause)
     }
     if (status >= 200 && status < 300) return json
     throw this.#errorOf(status, json, retryAfter)
   }
 
   #errorOf(status: number, json: unknown, retryAfter: string | null): GatepassError {
+    const refusal = oauthError.safeParse(json).data
+    if (refusal !== undefined) {
+      return authorizationFailed(refusal.error_description ?? refusal.error)
+    }
     const { data } = problem.safeParse(json)
     if (data === undefined || !isErrorCode(data.code)) {
-      return unavailable(`${this.#issuer} answered with status ${status}.`)
+      return unavailable(`${this.issuer} answered with status ${status}.`)
     }
     const title = data.detail === undefined ? errorCodes[data.code].title : oneLine(data.detail)
     const wait = /^[0-9]{1,6}$/.test(retryAfter ?? '') ? ` Try again in ${retryAfter} s.` : ''
     return new GatepassError(data.code, { detail: `${title}${wait}` })
   }
+}
+
+/** The content type and the body of a request. */
+function json(body: object): [Record<string, string>, string] {
+  return [{ 'content-type': jsonType }, JSON.stringify(body)]
+}
+
+function form(fields: Fields): [Record<string, string>, string] {
+  const given = Object.entries(fields).filter(
+    (pair): pair is [string, string] => pair[1] !== undefined,
+  )
+  return [{ 'content-type': formType }, new URLSearchParams(given).toString()]
 }
 
 /** The name of this device in the user's list of devices. */
@@ -123,6 +175,11 @@ function parseJson(text: string): unknown {
 
 function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(errorCodes, code)
+}
+
+/** @param reason the issuer's words, or ours */
+export function authorizationFailed(reason: string): GatepassError {
+  return new GatepassError('authorization_failed', { detail: oneLine(reason) })
 }
 
 function unavailable(detail: string, cause?: unknown): GatepassError {

@@ -8,7 +8,7 @@ import { errorCodes, GatepassError, isGatepassError } from '../../core/errors.ts
 import { randomId } from '../../core/secrets.ts'
 import { withFileLock } from '../../stores/sqlite/database.ts'
 import type { CliContext } from '../context.ts'
-import type { IssuerClient, LoginRequest, Tokens } from './issuer-client.ts'
+import type { IssuerClient, Tokens } from './issuer-client.ts'
 
 /** `accessToken` refreshes when 30 s or a fifth of the token's lifetime is left. */
 const refreshMarginMs = 30_000
@@ -38,16 +38,21 @@ export class SavedSession {
     this.#options = options
   }
 
-  /** Signs in. The session that was saved before ends, because its tokens are overwritten. */
-  async login(request: LoginRequest): Promise<StoredSession> {
+  /** Saves a new session. The session that was saved before ends, because its tokens are overwritten. */
+  async save(username: string, tokens: Tokens): Promise<StoredSession> {
     const { file, client } = this.#options
-    return file.locked(async () => {
-      const before = await file.read().catch(() => null)
-      const state = this.#stateOf(request.username, await client.login(request))
-      await file.write(state)
-      if (before !== null) await client.logout(before.refresh_token).catch(() => {})
-      return state
-    })
+    try {
+      return await file.locked(async () => {
+        const before = await file.read().catch(() => null)
+        const state = this.#stateOf(username, tokens)
+        await file.write(state)
+        if (before !== null) await client.logout(before.refresh_token).catch(() => {})
+        return state
+      })
+    } catch (error) {
+      await client.logout(tokens.refresh_token).catch(() => {})
+      throw error
+    }
   }
 
   /** Reads the saved session without refreshing it. @throws `not_signed_in` */

@@ -1,0 +1,89 @@
+import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { randomId } from '../../core/secrets.ts'
+import type { CliContext } from '../context.ts'
+import { authorizationFailed, type IssuerClient, type Tokens } from './issuer-client.ts'
+import { openLoopback } from './loopback.ts'
+
+/** The client of the command line in an installation without configured clients. */
+const defaultClientId = 'gatepass-cli'
+/** How long the user may take. The form of the sign-in page lives as long. */
+const timeoutMs = 10 * 60_000
+
+export interface BrowserLoginRequest {
+  readonly client?: string | undefined
+  readonly scope?: string | undefined
+  /** The user name that the sign-in page suggests. */
+  readonly loginHint?: string | undefined
+}
+
+/**
+ * Signs in by a browser on this machine: an authorization code with PKCE, received on the loopback
+ * interface (RFC 8252). The request is pushed (RFC 9126), so the terminal shows why it is refused.
+ *
+ * @param showUrl shows the address of the sign-in page and opens it
+ * @throws `authorization_failed`, `issuer_unavailable`
+ */
+export async function loginByBrowser(
+  issuer: IssuerClient,
+  { client = defaultClientId, scope, loginHint }: BrowserLoginRequest,
+  showUrl: (url: string) => void,
+): Promise<Tokens> {
+  const [state, codeVerifier] = [randomId(), randomId() + randomId()]
+  const loopback = await openLoopback(state)
+  try {
+    const { redirectUri } = loopback
+    const requestUri = await issuer.pushAuthorization({
+      response_type: 'code',
+      client_id: client,
+      redirect_uri: redirectUri,
+      code_challenge: createHash('sha256').update(codeVerifier).digest('base64url'),
+      code_challenge_method: 'S256',
+      state,
+      scope,
+      login_hint: loginHint,
+    })
+    showUrl(issuer.authorizationUrl(client, requestUri))
+    const code = codeOf(await loopback.response(timeoutMs), issuer.issuer)
+    return await issuer.redeemCode({
+      client_id: client,
+      redirect_uri: redirectUri,
+      code_verifier: codeVerifier,
+      code,
+    })
+  } finally {
+    loopback.close()
+  }
+}
+
+/** Returns the code of a response. @throws `authorization_failed` */
+function codeOf(response: URLSearchParams, issuer: string): string {
+  // RFC 9207 §2.4: a response of another issuer carries the name of that issuer.
+  if (response.get('iss') !== issuer) {
+    throw authorizationFailed('The response is not from this issuer. Run the command again.')
+  }
+  const error = response.get('error')
+  if (error === 'access_denied') throw authorizationFailed('The sign-in was canceled.')
+  if (error !== null) throw authorizationFailed(response.get('error_description') ?? error)
+  return response.get('code') ?? ''
+}
+
+/** Opens an address in the user's browser. A machine without a browser is no error. */
+export function openBrowser({ env }: Pick<CliContext, 'env'>, url: string): void {
+  const [command = '', ...args] = browserCommand(env.BROWSER)
+  const child = spawn(command, [...args, url], {
+    stdio: 'ignore',
+    detached: true,
+    env: env as NodeJS.ProcessEnv,
+  })
+  child.on('error', () => {})
+  child.unref()
+}
+
+function browserCommand(browser: string | undefined): string[] {
+  if (browser) return [browser]
+  if (process.platform === 'darwin') return ['open']
+  // Unlike `start` of cmd.exe, it takes an address with `&` as it is.
+  if (process.platform === 'win32') return ['rundll32', 'url.dll,FileProtocolHandler']
+  return ['xdg-open']
+}

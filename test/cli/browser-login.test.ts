@@ -1,0 +1,117 @@
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { freePort } from '../../scripts/free-port.ts'
+import { launchChromium } from '../browser/chromium.ts'
+import { password, startIssuer } from '../browser/front.ts'
+import { run, TestProcess } from '../support/processes.ts'
+import { until } from '../support/until.ts'
+
+/** `gatepass login` by the browser, against a real issuer with its default clients. */
+
+const port = await freePort()
+const issuer = `http://127.0.0.1:${port}`
+await startIssuer(t, { GATEPASS_ISSUER: issuer, GATEPASS_PORT: `${port}` })
+
+/** Starts a login on a new machine of ada's, and waits until its page is opened. */
+async function startLogin(t: Test, args: readonly string[] = []) {
+  const cwd = t.testdir()
+  const opened = join(cwd, 'opened')
+  const browser = join(cwd, 'browser')
+  writeFileSync(
+    browser,
+    `#!/bin/sh\nprintf %s "$1" > "${opened}.new" && mv "${opened}.new" "${opened}"\n`,
+  )
+  chmodSync(browser, 0o755)
+  const env = { GATEPASS_ISSUER: issuer, XDG_STATE_HOME: join(cwd, 'state'), BROWSER: browser }
+  const login = TestProcess.start(t, ['login', '--browser', ...args], { cwd, env })
+  await until('its page is opened', () => existsSync(opened))
+  const gatepass = (args: readonly string[]) => run(t, args, { cwd, env })
+  return { login, gatepass, url: readFileSync(opened, 'utf8') }
+}
+
+/** The redirect URI and the state, as the page of the issuer learns them by the pushed request. */
+async function cancel(url: string): Promise<URL> {
+  const page = await fetch(url)
+  const html = await page.text()
+  const interaction = /name="interaction" value="([^"]*)"/.exec(html)?.[1] ?? ''
+  const cookie = page.headers
+    .getSetCookie()
+    .map((one) => one.split(';')[0])
+    .join('; ')
+  const answer = await fetch(`${issuer}/oauth/sign-in`, {
+    method: 'POST',
+    redirect: 'manual',
+    headers: { cookie, origin: issuer, 'sec-fetch-site': 'same-origin' },
+    body: new URLSearchParams({ interaction, decision: 'cancel' }),
+  })
+  return new URL(answer.headers.get('location') ?? '')
+}
+
+t.test('sign in with Chromium, with consent; then token and logout', async (t) => {
+  const browser = await launchChromium(t)
+  const page = await (await browser.newContext({ locale: 'en-GB' })).newPage()
+  const { login, gatepass, url } = await startLogin(t, ['ada'])
+  t.ok(login.stderr.includes(`visit:\n${url}\n`))
+  await page.goto(url)
+  t.equal(await page.getByLabel('User name').inputValue(), 'ada')
+  await page.getByLabel('Password').fill(password)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.getByRole('button', { name: 'Allow', exact: true }).click()
+  await page.getByText('Go back to the terminal.').waitFor()
+  t.equal(await login.exited, 0)
+  t.match(login.stderr, `Signed in as ada at ${issuer}.`)
+  t.notMatch(login.stderr, /gpr_|gpc_|eyJ/)
+  await t.rejects(fetch(page.url()), 'nothing listens any longer')
+
+  const token = (await gatepass(['token'])).stdout.trim()
+  const headers = { authorization: `Bearer ${token}` }
+  t.equal((await fetch(`${issuer}/me`, { headers })).status, 200)
+  t.match(await gatepass(['logout']), { code: 0, stderr: /^Signed out ada/ })
+  t.equal((await fetch(`${issuer}/me`, { headers })).status, 401)
+
+  const second = await startLogin(t)
+  await page.goto(second.url)
+  await page.getByText('Go back to the terminal.').waitFor()
+  t.equal(await second.login.exited, 0, 'signed in there, and consent is remembered')
+})
+
+t.test('only the response of this request, of this issuer', async (t) => {
+  const { login, gatepass, url } = await startLogin(t)
+  const response = await cancel(url)
+  t.match(response.href, /^http:\/\/127\.0\.0\.1:\d+\/callback\?error=access_denied/)
+  const send = async (changes: Record<string, string>, init: RequestInit = {}) => {
+    const changed = new URL(response)
+    for (const [name, value] of Object.entries(changes)) changed.searchParams.set(name, value)
+    return (await fetch(changed, init)).status
+  }
+  t.equal(await send({ state: 'guessed', code: 'gpc_injected' }), 400)
+  t.equal(await send({ state: '' }), 400)
+  t.equal(await send({}, { method: 'POST' }), 404)
+  t.equal((await fetch(new URL('/favicon.ico', response))).status, 404)
+  t.equal(await send({ iss: 'https://evil.example', code: 'gpc_injected' }), 200)
+  t.equal(await login.exited, 1)
+  t.match(login.stderr, /The response is not from this issuer.*\(authorization_failed\)/)
+  t.match(await gatepass(['token']), { code: 1, stderr: /You are not signed in/ })
+})
+
+t.test('a sign-in that is cancelled, and one that the issuer refuses', async (t) => {
+  const { login, url } = await startLogin(t)
+  await fetch(await cancel(url))
+  t.equal(await login.exited, 1)
+  t.match(login.stderr, 'The sign-in was canceled. (authorization_failed)')
+
+  const cwd = t.testdir()
+  const env = { GATEPASS_ISSUER: issuer, XDG_STATE_HOME: join(cwd, 'state'), BROWSER: 'false' }
+  for (const [option, value, expected] of [
+    ['--client', 'nobody', /\(authorization_failed\)/],
+    ['--client', 'default', /\(authorization_failed\)/],
+    ['--scope', 'everything', /may not ask for this scope: everything/],
+  ] as const) {
+    const refused = await run(t, ['login', '--browser', option, value], { cwd, env })
+    t.match(refused, { code: 1, stdout: '', stderr: expected })
+    t.notMatch(refused.stderr, /visit/)
+  }
+  const both = await run(t, ['login', '--browser', '--password'], { cwd, env })
+  t.match(both, { code: 2, stderr: /cannot be used with/ })
+})
