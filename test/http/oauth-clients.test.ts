@@ -2,6 +2,7 @@ import { createHmac, createPublicKey, randomUUID } from 'node:crypto'
 import t from 'tap'
 import { createClientSecret } from '../../src/oauth/client-secret.ts'
 import { makeProofKey } from '../support/dpop.ts'
+import { startHttpServer } from '../support/http-server.ts'
 import { issuerUrl } from '../support/issuer.ts'
 import {
   type AssertionParts,
@@ -199,4 +200,73 @@ t.test('the clients can be replaced while the issuer runs', async (t) => {
   t.equal((await refresh(refresh_token)).statusCode, 200)
   const metadata = await call({ url: '/.well-known/oauth-authorization-server' })
   t.ok(metadata.json().scopes_supported.includes('new:scope'))
+})
+
+t.test(
+  'keys that a client publishes are fetched, and fetched again when they change',
+  async (t) => {
+    const [old, next] = [clientKey, await makeProofKey()]
+    let published: object[] = [old.jwk]
+    let requests = 0
+    const server = await startHttpServer(t, (_request, response) => {
+      requests += 1
+      response.setHeader('content-type', 'application/json')
+      response.end(JSON.stringify({ keys: published }))
+    })
+    const { token, clock } = await startOAuth(t, {
+      clients: [
+        {
+          client_id: 'signing',
+          auth_method: 'private_key_jwt',
+          jwks_uri: `${server.url}/jwks.json`,
+          grants: ['client_credentials'],
+          scopes: { 'data:read': [] },
+        },
+      ],
+    })
+    const send = async (parts: AssertionParts = {}) =>
+      token({
+        ...grant,
+        client_assertion: await makeAssertion(Math.floor(clock.nowMs() / 1000), parts),
+        client_assertion_type: assertionType,
+      })
+    t.equal((await send()).status, 200)
+    t.equal((await send()).status, 200)
+    t.equal(requests, 1)
+
+    t.comment('unknown ids make few fetches')
+    for (let n = 0; n < 10; n += 1) {
+      t.match(await send({ header: { kid: `unknown-${n}` } }), refusedOrThrottled)
+    }
+    t.ok(requests <= 2, `${requests} requests`)
+
+    t.comment('a new key is found; a key that is gone is refused')
+    published = [{ ...next.publicJwk, kid: 'client-2', alg: next.alg }]
+    clock.advanceMs(60_000)
+    const rotated = await send({ header: { kid: 'client-2' }, key: next.privateKey })
+    t.equal(rotated.status, 200)
+    t.match(await send(), refusedOrThrottled)
+  },
+)
+
+t.test('a client whose keys cannot be fetched is told to try again', async (t) => {
+  const server = await startHttpServer(t, (_request, response) => response.writeHead(500).end())
+  const { token, clock } = await startOAuth(t, {
+    clients: [
+      {
+        client_id: 'signing',
+        auth_method: 'private_key_jwt',
+        jwks_uri: `${server.url}/jwks.json`,
+        grants: ['client_credentials'],
+        scopes: {},
+      },
+    ],
+  })
+  const answer = await token({
+    ...grant,
+    client_assertion: await makeAssertion(Math.floor(clock.nowMs() / 1000)),
+    client_assertion_type: assertionType,
+  })
+  t.match(answer, { status: 503, body: { error: 'temporarily_unavailable' } })
+  t.equal(answer.headers['retry-after'], '1')
 })
