@@ -3,14 +3,17 @@ import type { JsonObject, JsonValue } from '../core/json.ts'
 import { type Algorithm, isAlgorithm } from './algorithms.ts'
 import { decodeBase64url, isJsonObject, parseStrictJson } from './strict-decoding.ts'
 
-/** The claims of an access token (RFC 9068 §2.2) and its session id. Times are in seconds since 1970. */
+/**
+ * The claims of an access token (RFC 9068 §2.2) and its session id. Times are in seconds since 1970.
+ * `aud`, `jti` and `client_id` are missing only in tokens of an issuer whose profile allows that.
+ */
 export interface AccessTokenClaims {
   /** Issuer. */
   readonly iss: string
   /** User; for a token of a service, its `client_id`. */
   readonly sub: string
   /** One audience, or several. */
-  readonly aud: string | readonly string[]
+  readonly aud?: string | readonly string[]
   /** Expiry: the token is rejected from this second on. */
   readonly exp: number
   /** Time of signing. */
@@ -18,9 +21,9 @@ export interface AccessTokenClaims {
   /** The token is rejected before this second. */
   readonly nbf?: number
   /** Id of the token. */
-  readonly jti: string
+  readonly jti?: string
   /** Client that requested the token. */
-  readonly client_id: string
+  readonly client_id?: string
   /** Granted scopes, separated by spaces (RFC 6749 §3.3). */
   readonly scope?: string
   /** Session that the token belongs to. */
@@ -42,6 +45,8 @@ export const accessTokenType = 'at+jwt'
 export const tokenTypes = [accessTokenType, 'JWT'] as const
 
 export type TokenType = (typeof tokenTypes)[number]
+
+const accessTokenTypes: ReadonlySet<string | null> = new Set([accessTokenType])
 
 /** Tells whether a scope list (RFC 6749 §3.3) contains every scope of `required`. */
 export function hasScopes(granted: string | undefined, required: string): boolean {
@@ -72,6 +77,8 @@ export interface SignedMessage {
  */
 export interface SignedAccessToken extends SignedMessage {
   readonly payload: Buffer
+  /** `typ` as `mediaTypeOf` returns it. */
+  readonly type: string | null
 }
 
 /**
@@ -82,7 +89,7 @@ export interface SignedAccessToken extends SignedMessage {
  * `jku`, `x5u`) is never used.
  *
  * @param maxBytes a longer token is rejected unread
- * @param types the accepted values of `typ`
+ * @param types the accepted values of `typ`, as `mediaTypeOf` returns them
  * @throws `token_malformed` for any other text, for `crit` in any form, and for a bad `kid`.
  *   `token_algorithm` for an unknown `alg`. `token_type` if it is not an access token.
  *   `token_key_unknown` without a `kid`.
@@ -91,18 +98,17 @@ export interface SignedAccessToken extends SignedMessage {
 export function parseAccessToken(
   token: string,
   maxBytes = defaultMaxTokenBytes,
-  types: readonly TokenType[] = [accessTokenType],
+  types: ReadonlySet<string | null> = accessTokenTypes,
 ): SignedAccessToken {
   const jws = typeof token === 'string' ? parseCompactJws(token, maxBytes) : null
   if (jws === null) throw new GatepassError('token_malformed')
   const { header, ...parts } = jws
   if (!isAlgorithm(header.alg)) throw new GatepassError('token_algorithm')
-  if (!types.some((type) => isMediaType(header.typ, type.toLowerCase()))) {
-    throw new GatepassError('token_type')
-  }
+  const type = mediaTypeOf(header.typ)
+  if (type === undefined || !types.has(type)) throw new GatepassError('token_type')
   if (header.kid === undefined) throw new GatepassError('token_key_unknown')
   if (!isKeyId(header.kid)) throw new GatepassError('token_malformed')
-  return { header: { alg: header.alg, kid: header.kid }, ...parts }
+  return { header: { alg: header.alg, kid: header.kid }, type, ...parts }
 }
 
 /**
@@ -140,11 +146,20 @@ export function parseCompactJws(text: string, maxBytes: number): CompactJws | nu
   return { header, payload, signature, signingInput: text.slice(0, payloadEnd) }
 }
 
-/** Compares a `typ` or `cty`: ignores case and a leading "application/" (RFC 7515 §4.1.9). */
+/**
+ * Reads a `typ` or `cty` for a comparison: in lower case and without "application/" (RFC 7515 §4.1.9).
+ *
+ * @returns null if there is none; undefined if it is not a string
+ */
+export function mediaTypeOf(value: unknown): string | null | undefined {
+  if (value === undefined) return null
+  if (typeof value !== 'string') return undefined
+  return value.toLowerCase().replace(/^application\//, '')
+}
+
+/** Compares a `typ` or `cty`. */
 export function isMediaType(value: unknown, type: string): boolean {
-  if (typeof value !== 'string') return false
-  const given = value.toLowerCase()
-  return given === type || given === `application/${type}`
+  return mediaTypeOf(value) === type
 }
 
 /** Tells whether a value can be a key id: a string of bounded length without control characters. */

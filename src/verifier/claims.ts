@@ -1,8 +1,8 @@
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
 import type { JsonObject, JsonValue } from '../core/json.ts'
-import type { AccessTokenClaims } from '../tokens/access-token.ts'
-import { isThumbprint } from '../tokens/dpop-proof.ts'
+import type { AccessTokenClaims, SignedAccessToken } from '../tokens/access-token.ts'
 import { isJsonObject, parseStrictJson } from '../tokens/strict-decoding.ts'
+import { type ClaimCheck, isName, type TokenFormat } from './token-format.ts'
 
 export interface ClaimRules {
   /** The accepted `iss`. */
@@ -11,6 +11,8 @@ export interface ClaimRules {
   readonly audiences: readonly string[] | null
   /** Largest accepted difference between the clocks of issuer and verifier, in seconds. */
   readonly clockToleranceSeconds: number
+  /** The form of the access tokens of the issuer. */
+  readonly format: TokenFormat
 }
 
 /** Different values of a claim that are shared. More values mean that tokens do not repeat them. */
@@ -28,17 +30,24 @@ export class ClaimsReader {
   /**
    * Reads the claims of a token whose signature is valid.
    *
-   * @returns the claims, deeply frozen
-   * @throws `token_claims` if they are not those of an access token (RFC 9068 §2.2)
+   * @returns the claims, deeply frozen; null if they name another issuer
+   * @throws `token_type` or `token_claims` if it is not an access token of the issuer
    */
-  read(payload: Buffer): AccessTokenClaims {
+  read(
+    { type, payload }: Pick<SignedAccessToken, 'type' | 'payload'>,
+    { issuer, format }: Pick<ClaimRules, 'issuer' | 'format'>,
+  ): AccessTokenClaims | null {
     const claims = parseStrictJson(payload)
     if (!isJsonObject(claims)) {
       throw new GatepassError('token_claims', {
         cause: new Error('the payload is not a JSON object'),
       })
     }
-    const problems = validators.filter(({ name, isValid }) => !isValid(claims[name]))
+    // First, because the format of this issuer says nothing about the tokens of another one.
+    if (isName(claims.iss) && claims.iss !== issuer) return null
+    const isOtherToken = format.foreignClaims.some((name) => Object.hasOwn(claims, name))
+    if (!format.types.has(type) || isOtherToken) throw new GatepassError('token_type')
+    const problems = format.checks.filter(({ name, isValid }) => !isValid(claims[name]))
     if (problems.length > 0) throw invalidClaims(problems)
     const writable = claims as Record<string, JsonValue | undefined>
     for (const name of sharedClaims) {
@@ -87,64 +96,13 @@ export function checkTimes(
   }
 }
 
-type Check = (value: JsonValue | undefined) => boolean
-
-const isText: Check = (value) => typeof value === 'string'
-const isName: Check = (value) => typeof value === 'string' && value !== ''
-const isTexts: Check = (value) => Array.isArray(value) && value.every(isText)
-const isAudience: Check = (value) =>
-  isText(value) || (Array.isArray(value) && value.length > 0 && value.every(isText))
-/** A token that is bound in an unknown way must not pass for a bearer token (RFC 7800 §3.1). */
-const isKeyThumbprint: Check = (value) =>
-  isJsonObject(value) && Object.keys(value).length === 1 && isThumbprint(value.jkt)
-/** A NumericDate (RFC 7519 §2), in whole seconds. */
-const isTime: Check = (value) =>
-  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
-
-/** The rule for a claim, and its description for the developer of the issuer. */
-interface ClaimValidator {
-  readonly name: string
-  readonly expected: string
-  readonly isValid: Check
-}
-
-const required = (name: string, isValid: Check, description: string): ClaimValidator => ({
-  name,
-  expected: `must be ${description}`,
-  isValid,
-})
-
-const optional = (name: string, isValid: Check, description: string): ClaimValidator => ({
-  name,
-  expected: `must be ${description}, or missing`,
-  isValid: (value) => value === undefined || isValid(value),
-})
-
-const nonEmpty = 'a string that is not empty'
-const seconds = 'whole seconds since 1970'
-
-/** The claims of RFC 9068 §2.2 and of Gatepass. */
-const validators: readonly ClaimValidator[] = [
-  required('iss', isName, nonEmpty),
-  required('sub', isName, nonEmpty),
-  required('aud', isAudience, 'a string, or an array of strings'),
-  required('exp', isTime, seconds),
-  required('iat', isTime, seconds),
-  required('jti', isName, nonEmpty),
-  required('client_id', isName, nonEmpty),
-  optional('nbf', isTime, seconds),
-  optional('auth_time', isTime, seconds),
-  optional('scope', isText, 'a string'),
-  optional('sid', isText, 'a string'),
-  optional('amr', isTexts, 'an array of strings'),
-  optional('cnf', isKeyThumbprint, '{ jkt } with a thumbprint of RFC 7638, and no more'),
-]
-
 /** Tells whether `aud` contains an accepted audience (RFC 7519 §4.1.3). */
-export function isFor(aud: AccessTokenClaims['aud'], accepted: readonly string[]): boolean {
-  return typeof aud === 'string'
-    ? accepted.includes(aud)
-    : aud.some((one) => accepted.includes(one))
+export function isFor(
+  aud: AccessTokenClaims['aud'] | undefined,
+  accepted: readonly string[],
+): boolean {
+  if (typeof aud === 'string') return accepted.includes(aud)
+  return aud?.some((one) => accepted.includes(one)) ?? false
 }
 
 /** Cached claims are given to many requests: none may change them for the others. */
@@ -156,9 +114,7 @@ function deepFreeze<T extends JsonValue>(value: T): T {
 }
 
 /** Describes what each claim must be, and quotes nothing of the token. */
-function invalidClaims(
-  claims: readonly Pick<ClaimValidator, 'name' | 'expected'>[],
-): GatepassError {
+function invalidClaims(claims: readonly Pick<ClaimCheck, 'name' | 'expected'>[]): GatepassError {
   const problems = claims.map(
     ({ name, expected }): FieldProblem => ({ pointer: `/${name}`, detail: expected }),
   )

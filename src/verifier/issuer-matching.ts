@@ -49,7 +49,7 @@ type VerifySignature<Verdict> = (token: SignedAccessToken, key: VerificationKey)
  * issuer neither speaks for it nor blocks its tokens.
  *
  * @returns a promise only if `verifySignature` returns one
- * @throws `token_claims` if the claims are not acceptable
+ * @throws `token_type` or `token_claims` if the issuer matches and the token is not acceptable
  */
 export function matchIssuer(
   token: SignedAccessToken,
@@ -98,8 +98,8 @@ function evaluateIssuer(
 ): VerifiedToken | MismatchCode {
   if (typeof key === 'string') return key
   if (isSigned !== true) return 'token_signature'
-  const claims = reader.read(token.payload)
-  if (claims.iss !== issuer.rules.issuer) return 'token_claims'
+  const claims = reader.read(token, issuer.rules)
+  if (claims === null) return 'token_claims'
   checkAudience(claims, issuer.rules.audiences)
   return { claims, key, issuer }
 }

@@ -3,6 +3,7 @@ import { defaultMaxTokenBytes, tokenTypes } from '../tokens/access-token.ts'
 import { dpopDefaults } from './dpop/dpop-proofs.ts'
 import { isWebAddress } from './http-client.ts'
 import type { CommonOptions, IssuerOptions, RevocationOptions } from './options.ts'
+import { profileProblems } from './token-format.ts'
 
 /** Unchecked options: a JavaScript application may pass anything. */
 type Unchecked = Readonly<Record<string, unknown>>
@@ -57,6 +58,7 @@ const issuerOptions: OptionKind = {
     'jwks',
     'jwksUri',
     'jwksFile',
+    'profile',
     'revocations',
   ] satisfies (keyof IssuerOptions)[],
   numbers: numberOptions.issuer,
@@ -100,6 +102,9 @@ export function findOptionProblems(options: unknown): FieldProblem[] {
       ...issuerProblems(options),
       ...cacheProblems(options.cache),
       ...tokenTypeProblems(options.tokenTypes),
+      ...(options.profile !== undefined && options.tokenTypes !== undefined
+        ? [problem('tokenTypes', 'it cannot be combined with profile, which has its own')]
+        : []),
     ]
   }
   const kind = { ...commonOptions, others: [...commonOptions.others, 'issuers'] }
@@ -190,6 +195,7 @@ function* issuerProblems(given: Unchecked): Iterable<FieldProblem> {
     yield problem('audience', 'it must be a name, an array of names, or null to accept any')
   }
   yield* keyProblems(given)
+  yield* within('/profile', profileProblems(given.profile, audience))
   yield* within('/revocations', revocationProblems(given))
 }
 

@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from '../core/clock.ts'
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
-import { accessTokenType, type TokenType } from '../tokens/access-token.ts'
+import { accessTokenType } from '../tokens/access-token.ts'
+import type { ClaimRules } from './claims.ts'
 import { type Decrypt, type DecryptionOptions, readDecrypt } from './decryption.ts'
 import type { DpopProofsOptions } from './dpop/dpop-proofs.ts'
 import type { TrustedIssuer } from './issuer-matching.ts'
@@ -12,6 +13,7 @@ import { findOptionProblems, isRequestScoped, numberOptions } from './option-pro
 import { FeedFollower } from './revocations/feed-follower.ts'
 import type { Revocations } from './revocations/revocation-list.ts'
 import { TokenCache } from './token-cache.ts'
+import { readTokenFormat, type TokenProfile } from './token-format.ts'
 
 /** An issuer, and where its keys are. */
 export interface IssuerOptions {
@@ -27,6 +29,11 @@ export interface IssuerOptions {
   readonly jwksFile?: string
   /** A key source of the application. Closed with the verifier. */
   readonly keys?: KeySource
+  /**
+   * The access tokens of an issuer that does not follow RFC 9068. Default: RFC 9068, with a `typ` of
+   * `tokenTypes`. The profile of an issuer changes nothing for other issuers.
+   */
+  readonly profile?: TokenProfile
   /** Timeout of one fetch of the keys, 10 to 60,000 ms. Default 5000. */
   readonly fetchTimeoutMs?: number
   /** How long the last keys are used while no newer keys can be fetched, 1 s to 30 days. Default a day. */
@@ -66,7 +73,8 @@ export interface CommonOptions extends DecryptionOptions {
   readonly clockToleranceSeconds?: number
   /**
    * Accepted values of `typ`. Default `['at+jwt']` (RFC 9068 §4). With `JWT` a token of another kind is
-   * told apart by its claims alone: an access token has `client_id` and `jti`.
+   * told apart by its claims alone: an access token has `client_id` and `jti`. Applies to issuers
+   * without a `profile`.
    */
   readonly tokenTypes?: readonly ('at+jwt' | 'JWT')[]
   /** Longest accepted token, 256 to 65,536 bytes. Default 8192. */
@@ -103,7 +111,8 @@ export interface VerifierSettings {
   readonly issuers: readonly [TrustedIssuer, ...TrustedIssuer[]]
   readonly cache: TokenCache | null
   readonly maxTokenBytes: number
-  readonly tokenTypes: readonly TokenType[]
+  /** The values of `typ` that some issuer accepts. */
+  readonly tokenTypes: ReadonlySet<string | null>
   readonly decrypt: Decrypt
   readonly dpop: DpopProofsOptions
   readonly clock: Clock
@@ -126,16 +135,19 @@ export function readOptions(options: VerifierOptions | IssuersOptions): Verifier
   const { clock = systemClock, cache } = options
   const clockToleranceSeconds =
     options.clockToleranceSeconds ?? common.clockToleranceSeconds.default
-  const [first, ...others] = issuersOf(options).map((issuer, at) =>
-    openIssuer(issuer, keySets[at] ?? null, clock, clockToleranceSeconds),
-  )
+  const tokenTypes = options.tokenTypes ?? [accessTokenType]
+  const issuers = issuersOf(options).map((issuer, at) => {
+    const format = readTokenFormat(issuer.profile, tokenTypes)
+    return openIssuer(issuer, keySets[at] ?? null, clock, { clockToleranceSeconds, format })
+  })
+  const [first, ...others] = issuers
   if (first === undefined) throw new Error('there is no issuer')
   const maxBytes = cache === false ? 0 : (cache?.maxBytes ?? numberOptions.cache.maxBytes.default)
   return {
     issuers: [first, ...others],
     cache: cache === false ? null : new TokenCache(maxBytes),
     maxTokenBytes,
-    tokenTypes: options.tokenTypes ?? [accessTokenType],
+    tokenTypes: new Set(issuers.flatMap(({ rules }) => [...rules.format.types])),
     decrypt,
     dpop: {
       maxAgeSeconds: options.maxDpopProofAgeSeconds ?? common.maxDpopProofAgeSeconds.default,
@@ -175,7 +187,7 @@ function openIssuer(
   options: IssuerOptions,
   keySet: KeySet | null,
   clock: Clock,
-  clockToleranceSeconds: number,
+  shared: Pick<ClaimRules, 'clockToleranceSeconds' | 'format'>,
 ): TrustedIssuer {
   const { issuer, audience } = options
   const keys = options.keys ?? openKeys(options, keySet, clock)
@@ -183,10 +195,10 @@ function openIssuer(
     rules: {
       issuer,
       audiences: typeof audience === 'string' ? [audience] : audience && [...audience],
-      clockToleranceSeconds,
+      ...shared,
     },
     keys,
-    revocations: openRevocations(options, keys, clock, clockToleranceSeconds),
+    revocations: openRevocations(options, keys, clock, shared.clockToleranceSeconds),
   }
 }
 

@@ -7,13 +7,21 @@ import {
   checkAudience,
   checkTimes,
 } from '../../src/verifier/claims.ts'
+import { readTokenFormat } from '../../src/verifier/token-format.ts'
 import { audience, claimsWith, issuer, now_s } from '../support/tokens.ts'
 import { isFrozen } from './harness.ts'
 
-const rules: ClaimRules = { issuer, audiences: [audience], clockToleranceSeconds: 5 }
+const rules: ClaimRules = {
+  issuer,
+  audiences: [audience],
+  clockToleranceSeconds: 5,
+  format: readTokenFormat(undefined, ['at+jwt']),
+}
 
 function check(given: JsonObject, changes: Partial<ClaimRules> = {}, at_s = now_s) {
-  const claims = new ClaimsReader().read(Buffer.from(JSON.stringify(given)))
+  const token = { type: 'at+jwt', payload: Buffer.from(JSON.stringify(given)) }
+  const claims = new ClaimsReader().read(token, rules)
+  if (claims === null) throw new Error('the claims are of another issuer')
   checkAudience(claims, { ...rules, ...changes }.audiences)
   checkTimes(claims, { ...rules, ...changes }, at_s)
   return claims

@@ -4,6 +4,7 @@ import { readKeySet } from '../../src/verifier/keys/key-set.ts'
 import { createFixedKeys } from '../../src/verifier/keys/key-source.ts'
 import { numberOptions } from '../../src/verifier/option-problems.ts'
 import { TokenCache } from '../../src/verifier/token-cache.ts'
+import { readTokenFormat } from '../../src/verifier/token-format.ts'
 import fc from '../support/properties.ts'
 import { audience, claimsWith, issuer, now_s } from '../support/tokens.ts'
 import { jwks, keyOf } from './harness.ts'
@@ -12,7 +13,12 @@ const keys = createFixedKeys(readKeySet(jwks))
 const found = keys.find(keyOf('ES256').kid, 'ES256')
 if (typeof found === 'string') throw new Error(found)
 const trusted: TrustedIssuer = {
-  rules: { issuer, audiences: [audience], clockToleranceSeconds: 5 },
+  rules: {
+    issuer,
+    audiences: [audience],
+    clockToleranceSeconds: 5,
+    format: readTokenFormat(undefined, ['at+jwt']),
+  },
   keys,
   revocations: null,
 }

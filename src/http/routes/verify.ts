@@ -95,7 +95,7 @@ function refusal(
  * @returns null if a claim is not well-formed Unicode, which no header can carry
  */
 export function identityHeaders(token: AccessTokenClaims): Record<string, string> | null {
-  const { sub, sid = '', scope = '', client_id } = token
+  const { sub, sid = '', scope = '', client_id = '' } = token
   if (![sub, sid, scope, client_id].every((claim) => claim.isWellFormed())) return null
   return {
     'x-auth-subject': headerValue(sub),
