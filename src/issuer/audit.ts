@@ -10,6 +10,7 @@ export const auditEvents = [
   'logout',
   'logout.all',
   'session.revoked',
+  'consent.granted',
   'client.refused',
   'token.issued',
   'token.exchanged',

@@ -21,6 +21,9 @@ import type { PushedRequests, PushedResponse } from './pushed-requests.ts'
 import { withParameters } from './redirect-uri.ts'
 import type { SignIn } from './sign-ins.ts'
 
+/** How long after the first answer the same form may come again. */
+const doubleSubmitMs = 5_000
+
 export interface AuthorizationEndpointOptions {
   /** The public address of the issuer, its `iss`. */
   readonly issuer: string
@@ -30,7 +33,7 @@ export interface AuthorizationEndpointOptions {
   readonly consents: Consents
   readonly pushed: PushedRequests
   readonly idTokens: Pick<IdTokens, 'readHint'>
-  readonly store: Pick<SessionStore, 'claimOnce'>
+  readonly store: Pick<SessionStore, 'putOneTime' | 'findOneTime'>
   readonly clock: Clock
 }
 
@@ -180,14 +183,20 @@ export class AuthorizationEndpoint {
     return maxAgeSeconds === 0 || ageSeconds > maxAgeSeconds ? null : signIn
   }
 
-  /** RFC 9126 §4: a pushed request gets one answer, however often its pages are loaded. */
+  /**
+   * RFC 9126 §4: a pushed request gets one answer, however often its pages are loaded. A form that is
+   * sent twice, as by a double click, is answered twice: the browser shows the second answer.
+   */
   async #answerOnce({ pushedId, startedAtMs }: Interaction): Promise<void> {
     if (pushedId === undefined) return
-    const isFirst = await this.#options.store.claimOnce(
-      `${pushedId}.answered`,
-      startedAtMs + 2 * interactionLifetimeMs,
-    )
-    if (!isFirst) throw new GatepassError('request_uri_invalid')
+    const { store, clock } = this.#options
+    const id = `${pushedId}.answered`
+    const nowMs = clock.nowMs()
+    await store.putOneTime(id, String(nowMs), startedAtMs + 2 * interactionLifetimeMs)
+    const firstMs = await store.findOneTime(id, nowMs)
+    if (firstMs !== null && nowMs - Number(firstMs) > doubleSubmitMs) {
+      throw new GatepassError('request_uri_invalid')
+    }
   }
 
   async #grant(request: AuthorizationRequest, signIn: SignIn, userAgent: string): Promise<string> {

@@ -1,7 +1,7 @@
 import type { Clock } from '../core/clock.ts'
+import { DerivedMac } from '../core/derived-mac.ts'
 import { GatepassError } from '../core/errors.ts'
 import { isJsonObject, parseStrictJson } from '../tokens/strict-decoding.ts'
-import { DerivedMac } from './derived-mac.ts'
 
 /** How long a user may take for the pages of one request. */
 export const interactionLifetimeMs = 3_600_000

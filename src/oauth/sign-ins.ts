@@ -1,9 +1,9 @@
 import type { Clock } from '../core/clock.ts'
+import { DerivedMac } from '../core/derived-mac.ts'
 import type { Audit } from '../issuer/audit.ts'
 import type { Login, PasswordAttempt } from '../issuer/login.ts'
 import type { Sessions } from '../issuer/sessions.ts'
 import type { Account, AccountStore } from '../stores/ports.ts'
-import { DerivedMac } from './derived-mac.ts'
 
 /**
  * The `client_id` of the sessions that stand for a sign-in at the issuer itself. No configured client

@@ -202,7 +202,7 @@ t.test(
     const question = await visitor.signIn(page)
     t.equal(question.status, 200)
     t.match(question.html, 'Allow Photo Prints to use your account?')
-    t.match(question.html, /see your profile <span class="soft">reads name</)
+    t.match(question.html, /see your profile <span class="soft">\(name\)</)
     t.match((await visitor.authorize({ ...prints, scope: 'profile', prompt: 'none' })).answer, {
       error: 'consent_required',
     })
@@ -210,6 +210,7 @@ t.test(
       ...{ url: prints.redirect_uri, error: 'access_denied' },
     })
     t.match((await visitor.submit(question, { decision: 'allow' })).answer, { code: /^gpc_/ })
+    t.match(issuer.audit().at(-1), { event: 'consent.granted', client_id: 'prints' })
     t.match((await visitor.authorize({ ...prints, scope: 'profile' })).answer, { code: /^gpc_/ })
     t.equal((await visitor.authorize({ ...prints, scope: 'profile data:read' })).answer, null)
     t.equal(
@@ -254,6 +255,8 @@ t.test('a pushed request: once, for one browser and one client', async (t) => {
   const done = await visitor.signIn(page)
   const { body } = await issuer.token({ ...redemption, code: done.answer?.code ?? '' })
   t.equal(body.scope, 'data:write', 'what was pushed counts')
+  t.match((await visitor.signIn(page)).answer, { code: /^gpc_/ }, 'a double click')
+  issuer.clock.advance_s(6)
   t.equal((await visitor.signIn(page)).status, 400)
   t.equal((await come(visitor)).status, 400)
 

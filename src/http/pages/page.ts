@@ -96,11 +96,10 @@ export function consentPage(frame: PageFrame, form: ConsentForm): string {
   const scopes = form.scopes.map(({ name, attributes }) => {
     const known = Object.hasOwn(consent.scopes, name) ? consent.scopes[name] : undefined
     const words = known === undefined ? html`<code>${name}</code>` : html`${known}`
-    const reads =
-      attributes.length > 0 &&
-      html` <span class="soft">${consent.reads(attributes.join(', '))}</span>`
+    const claims =
+      attributes.length > 0 && html` <span class="soft">(${attributes.join(', ')})</span>`
     return html`
-        <li>${words}${reads}</li>`
+        <li>${words}${claims}</li>`
   })
   const content = html`
       <h1>${title}</h1>

@@ -22,7 +22,6 @@ export interface Texts {
     readonly switchUser: string
     /** Meanings of standard scopes (OpenID Connect Core §5.4, §11). */
     readonly scopes: Readonly<Record<string, string>>
-    reads(attributes: string): string
   }
   readonly signOut: {
     readonly title: string
@@ -67,7 +66,6 @@ const english: Texts = {
       address: 'see your postal address',
       offline_access: 'keep access while you are away',
     },
-    reads: (attributes) => `reads ${attributes}`,
   },
   signOut: {
     title: 'Sign out',
@@ -123,7 +121,6 @@ const german: Texts = {
       address: 'Ihre Postanschrift sehen',
       offline_access: 'auch in Ihrer Abwesenheit zugreifen',
     },
-    reads: (attributes) => `liest ${attributes}`,
   },
   signOut: {
     title: 'Abmelden',

@@ -252,6 +252,10 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
     const signIn = await signIns.find(signInCookie.read(request))
     // Somebody else may have signed in meanwhile, in another tab.
     const hasConsented = signIn !== null && signIn.sid === interaction.sid
+    if (hasConsented) {
+      const { client_id } = pending.request.client
+      auditOf(request)('consent.granted', { sub: signIn.account.sub, sid: signIn.sid, client_id })
+    }
     return proceed(request, reply, pending, { signIn, hasConsented })
   })
 

@@ -1,5 +1,5 @@
-import { createSecretKey, type KeyObject } from 'node:crypto'
-import { equalTexts, hmac, hmacText, randomId } from '../../core/secrets.ts'
+import { DerivedMac } from '../../core/derived-mac.ts'
+import { randomId } from '../../core/secrets.ts'
 
 const prefix = 'gpd_'
 const idPattern = /^[\w-]{22}$/
@@ -21,31 +21,28 @@ interface DeviceToken {
  * of their own. A token that was made for one name is invalid for another.
  */
 export class DeviceTokens {
-  readonly #keys: readonly [KeyObject, ...KeyObject[]]
+  readonly #mac: DerivedMac
 
   /** @param secrets newest first: the first one signs, all of them verify */
-  constructor([newest, ...older]: readonly [Buffer, ...Buffer[]]) {
-    // A derived key: no MAC of it is valid for a refresh token.
-    const keyOf = (secret: Buffer) => createSecretKey(hmac(secret, 'gatepass device token'))
-    this.#keys = [keyOf(newest), ...older.map(keyOf)]
+  constructor(secrets: readonly [Buffer, ...Buffer[]]) {
+    this.#mac = new DerivedMac(secrets, 'gatepass device token')
   }
 
   /** Returns the id of the device if this name has signed in on it, or null. */
   knownId(token: string | undefined, name: string): string | null {
     const device = parse(token)
-    return device?.macs.some((mac) => this.#isMacOf(device.id, name, mac)) ? device.id : null
+    return device?.macs.some((mac) => this.#mac.isValid(macInput(device.id, name), mac))
+      ? device.id
+      : null
   }
 
   /** Returns the token of a device on which this name has just signed in. */
   remember(token: string | undefined, name: string): string {
     const { id, macs } = parse(token) ?? { id: randomId(), macs: [] }
-    const others = macs.filter((mac) => !this.#isMacOf(id, name, mac))
-    const kept = [macOf(this.#keys[0], id, name), ...others].slice(0, maxMacs)
+    const input = macInput(id, name)
+    const others = macs.filter((mac) => !this.#mac.isValid(input, mac))
+    const kept = [this.#mac.of(input), ...others].slice(0, maxMacs)
     return [`${prefix}${id}`, ...kept].join('.')
-  }
-
-  #isMacOf(id: string, name: string, mac: string): boolean {
-    return this.#keys.some((key) => equalTexts(macOf(key, id, name), mac))
   }
 }
 
@@ -57,6 +54,6 @@ function parse(token: string | undefined): DeviceToken | null {
 }
 
 /** The id has a fixed length, so no two pairs of id and name result in the same text. */
-function macOf(key: KeyObject, id: string, name: string): string {
-  return hmacText(key, `${id}${name}`)
+function macInput(id: string, name: string): string {
+  return `${id}${name}`
 }

@@ -1,7 +1,7 @@
 import { createSecretKey, type KeyObject } from 'node:crypto'
-import { equalTexts, hmac, hmacText } from '../core/secrets.ts'
+import { equalTexts, hmac, hmacText } from './secrets.ts'
 
-/** MACs for one purpose, by keys derived from the secrets of the issuer: none serves another purpose. */
+/** MACs for one purpose, by derived keys: none of them is valid for another purpose. */
 export class DerivedMac {
   readonly #keys: readonly [KeyObject, ...KeyObject[]]
 
