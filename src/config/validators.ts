@@ -16,11 +16,11 @@ export const redirectUri = z
   .max(2048)
   .refine((text) => {
     const url = URL.parse(text)
-    if (url === null || url.username !== '' || /[#\s\\]/.test(text)) return false
+    if (url === null || url.username !== '' || /[^\x21-\x7e]|[#\\]/.test(text)) return false
     if (url.protocol === 'https:') return true
     if (url.protocol === 'http:') return loopbackHosts.has(url.hostname)
     return /^[a-z][a-z\d+-]*(\.[a-z\d+-]+)+:\//.test(text)
-  }, 'must be an https URL, http on this machine, or of an app such as com.example.app:/cb; without a fragment')
+  }, 'must be an https URL, http on this machine, or of an app such as com.example.app:/cb; in ASCII, without a fragment')
 
 /** `http(s)://host[:port][/path]` without query and fragment (RFC 8414 §2). */
 export const baseUrl = z.string().refine((text) => {

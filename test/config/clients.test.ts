@@ -85,6 +85,7 @@ t.test('a redirect URI that could lead elsewhere is refused', async (t) => {
     'https://user@app.example/cb',
     'https://app.example\\@evil.example/cb',
     'https://app.example/c b',
+    'https://app.example/ü',
     'http://app.example/cb',
     'http://localhost.evil.example/cb',
     'javascript:alert(1)',

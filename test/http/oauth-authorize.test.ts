@@ -308,7 +308,7 @@ t.test('in German, as the client or the browser asks', async (t) => {
   t.match(failure.html, 'Die Anwendung ist hier nicht bekannt.')
 })
 
-t.test('below a path of the issuer, and without TLS', async (t) => {
+t.test('cookies without TLS, with the port in their names', async (t) => {
   const issuer = await startOAuth(t, { cookieSecure: false, cookieSuffix: '-4000' })
   const visitor = new Visitor(issuer)
   await visitor.signIn(await visitor.authorize())
@@ -336,6 +336,13 @@ t.test('requests without a body, too long, or with a secret in the address', asy
     status: 400,
     body: { error: 'invalid_request' },
   })
+})
+
+t.test('HEAD has no effect', async (t) => {
+  const issuer = await startOAuth(t)
+  for (const url of ['/oauth/authorize', '/oauth/logout']) {
+    t.equal((await issuer.call({ method: 'HEAD', url })).statusCode, 405)
+  }
 })
 
 t.test('an authorization request by POST', async (t) => {

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import type { BrowserContextOptions, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { startChromium } from '../browser/chromium.ts'
-import { passTo, startFront } from '../browser/front.ts'
+import { passTo, startFront, startIssuer } from '../browser/front.ts'
 import { makeCertificates } from '../support/certificates.ts'
 import { password } from '../support/issuer.ts'
 import { clients, startOAuth } from '../support/oauth.ts'
@@ -127,6 +127,38 @@ t.test('no other site can send the form', async (t) => {
   await page.getByText('The request came from another site.').waitFor()
   const names = (await user.cookies('https://auth.example.com')).map(({ name }) => name)
   t.notOk(names.includes('__Host-gatepass-sign-in'))
+})
+
+t.test('an issuer below a path', async (t) => {
+  const below = await startIssuer(t, {
+    GATEPASS_ISSUER: 'https://shop.example.com/auth',
+    GATEPASS_CLIENTS: JSON.stringify([
+      { client_id: 'web', scopes: {} },
+      {
+        client_id: 'spa',
+        grants: ['authorization_code'],
+        redirect_uris: [goodRequest.redirect_uri],
+        scopes: {},
+      },
+    ]),
+  })
+  const pass = passTo(below.port)
+  front.hosts.set('shop.example.com', (incoming, response) => {
+    incoming.url = incoming.url?.replace(/^\/auth/, '')
+    pass(incoming, response)
+  })
+  const { page, complaints } = await openBrowser(t)
+  const query = new URLSearchParams({ ...goodRequest, max_age: '0' })
+  await page.goto(`https://shop.example.com/auth/oauth/authorize?${query}`)
+  t.match(
+    await page.evaluate('getComputedStyle(document.querySelector("main")).borderRadius'),
+    '14px',
+  )
+  await signIn(page, 'wrong')
+  await page.getByRole('alert').waitFor()
+  await signIn(page)
+  await page.waitForURL('https://app.example.com/cb?code=**')
+  t.same(complaints, [])
 })
 
 const desk = { viewport: { width: 1280, height: 800 } }

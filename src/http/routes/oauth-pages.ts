@@ -201,7 +201,10 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
 
   app.get(
     authorizationUrl,
-    { schema: { summary: 'Sign in at the issuer, for a client (RFC 6749 §3.1)', tags: ['oauth'] } },
+    {
+      exposeHeadRoute: false,
+      schema: { summary: 'Sign in at the issuer, for a client (RFC 6749 §3.1)', tags: ['oauth'] },
+    },
     async (request, reply) => {
       const browserId = browserCookie.ensure(request, reply)
       const begun = await authorization.begin(queryOf(request), browserId)

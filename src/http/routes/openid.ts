@@ -92,7 +92,7 @@ export function endSessionRoutes(app: FastifyInstance, context: IssuerContext): 
     return pages.send(reply, signedOutPage(pages.frame(request, parameters.ui_locales)))
   }
 
-  app.get(endSessionUrl, { schema }, async (request, reply) =>
+  app.get(endSessionUrl, { exposeHeadRoute: false, schema }, async (request, reply) =>
     begin(request, reply, readParameters(queryOf(request)).values),
   )
 
