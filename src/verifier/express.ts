@@ -5,9 +5,15 @@ import { isPromise } from '../core/promise.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { readPublicUrl, type TargetedRequest } from './dpop/target-uri.ts'
 import { checkOnRefused, createGuard, type RouteAuth } from './guard.ts'
+import {
+  createResourceMetadata,
+  type ProtectedResource,
+  type ResourceOption,
+} from './protected-resource.ts'
 import type { Verifier } from './verifier.ts'
 
 export type { RouteAuth } from './guard.ts'
+export type { ProtectedResource } from './protected-resource.ts'
 
 declare global {
   namespace Express {
@@ -46,7 +52,7 @@ export type ConnectMiddleware = (
   next: (error?: unknown) => void,
 ) => void
 
-export interface ExpressAuthOptions extends RouteAuth {
+export interface ExpressAuthOptions extends RouteAuth, ResourceOption {
   /** Public address of the service, for DPoP proofs (RFC 9449). Default: as Express sees it. */
   readonly publicUrl?: string
   /**
@@ -84,9 +90,10 @@ export interface ExpressAuthOptions extends RouteAuth {
  */
 export function requireToken(
   verifier: Verifier,
-  { publicUrl, onRefused, ...auth }: ExpressAuthOptions = {},
+  { publicUrl, resource, onRefused, ...auth }: ExpressAuthOptions = {},
 ): ConnectMiddleware {
-  const guard = createGuard(verifier, auth)
+  const metadata = resource === undefined ? null : createResourceMetadata(verifier, resource)
+  const guard = createGuard(verifier, auth, metadata?.url)
   const targetOf = readPublicUrl(publicUrl)
   checkOnRefused(onRefused)
   return (request, response, next) => {
@@ -117,6 +124,37 @@ export function requireToken(
     }
     if (isPromise(claims)) claims.then(admit, refuse)
     else admit(claims)
+  }
+}
+
+/**
+ * Creates a middleware that publishes the metadata of a protected resource (RFC 9728) at its well-known
+ * address, and passes on all other requests. Use it at the root of the application.
+ *
+ * ```ts
+ * import express from 'express'
+ * import { createVerifier } from '@gatepass/verifier'
+ * import { requireToken, resourceMetadata } from '@gatepass/verifier/express'
+ *
+ * const resource = 'https://api.example.com/orders'
+ * const verifier = createVerifier({ issuer: 'https://auth.example.com', audience: resource })
+ * const app = express()
+ * app.use(resourceMetadata(verifier, resource))
+ * app.use('/orders', requireToken(verifier, { resource }))
+ * ```
+ *
+ * @throws `config_invalid`
+ */
+export function resourceMetadata(
+  verifier: Verifier,
+  resource: string | ProtectedResource,
+): ConnectMiddleware {
+  const metadata = createResourceMetadata(verifier, resource)
+  return (request, response, next) => {
+    const [path = ''] = (request.originalUrl ?? request.url ?? '').split('?')
+    if (!metadata.isFor(request.method, path)) return next()
+    for (const [name, value] of Object.entries(metadata.headers)) response.setHeader(name, value)
+    response.end(metadata.body)
   }
 }
 

@@ -6,13 +6,18 @@ import type {
   FastifySchema,
   RegisterOptions,
 } from 'fastify'
-import { type GatepassError, problemType } from '../core/errors.ts'
+import { GatepassError, problemType } from '../core/errors.ts'
 import { isPromise } from '../core/promise.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { type RequestTarget, readPublicUrl } from './dpop/target-uri.ts'
 import { markPlugin } from './fastify-plugin.ts'
 import { checkOnRefused, createGuard, type Guard, type RouteAuth } from './guard.ts'
 import type { IssuersOptions, VerifierOptions } from './options.ts'
+import {
+  createResourceMetadata,
+  type ResourceMetadata,
+  type ResourceOption,
+} from './protected-resource.ts'
 import { createVerifier, type Verifier } from './verifier.ts'
 
 /** The address of requests, for DPoP proofs (RFC 9449). */
@@ -56,9 +61,11 @@ export type GatepassAuthOptions = (
 ) &
   DpopOptions &
   RefusalOptions &
-  DescribeOptions
+  DescribeOptions &
+  ResourceOption
 
 export type { RouteAuth } from './guard.ts'
+export type { ProtectedResource } from './protected-resource.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -90,17 +97,19 @@ declare module 'fastify' {
  * ```
  *
  * Other requests are refused with `application/problem+json` (RFC 9457) and a challenge (RFC 6750 §3).
- * The handler for unknown addresses is not a route, and is not guarded.
+ * The handler for unknown addresses is not a route, and is not guarded. With `resource`, the plugin adds
+ * the route of the metadata (RFC 9728).
  */
 export const gatepassAuth = markPlugin<GatepassAuthOptions>(
   async (app, options) => {
     const verifier = openVerifier(app, options)
     const targetOf = options.requestTarget ?? readPublicUrl(options.publicUrl)
-    const { onRefused } = options
+    const { onRefused, resource } = options
     checkOnRefused(onRefused)
+    const metadata = resource === undefined ? null : createResourceMetadata(verifier, resource)
     const guards = new WeakSet<object>()
     const createRouteHook = (auth: RouteAuth | undefined) => {
-      const hook = createHook(createGuard(verifier, auth), targetOf, onRefused)
+      const hook = createHook(createGuard(verifier, auth, metadata?.url), targetOf, onRefused)
       guards.add(hook)
       return hook
     }
@@ -116,6 +125,7 @@ export const gatepassAuth = markPlugin<GatepassAuthOptions>(
     })
     // Only if needed: a hook for each request costs as much as the check of a cached token.
     if (hasRoutes(app)) guardEarlyRoutes(app, createRouteHook)
+    if (metadata !== null) publish(app, metadata)
   },
   { name: 'gatepass-auth' },
 )
@@ -193,6 +203,21 @@ function guardEarlyRoutes(
   })
 }
 
+/** Adds the public route of the metadata, unless another scope has added it. */
+function publish(app: FastifyInstance, { path, headers, body }: ResourceMetadata): void {
+  if (app.prefix !== '') {
+    throw new GatepassError('config_invalid', {
+      detail: 'With the option resource, register gatepassAuth in a scope without a prefix.',
+    })
+  }
+  if (app.hasRoute({ method: 'GET', url: path })) return
+  // The member hide leaves a route out of the document of @fastify/swagger.
+  const schema = { hide: true }
+  app.get(path, { config: { auth: false }, schema }, (_request, reply) =>
+    reply.headers(headers).serializer(String).send(body),
+  )
+}
+
 /** The security schemes of the routes, for `components` of an OpenAPI document. */
 export const securitySchemes = {
   bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
@@ -212,10 +237,8 @@ function openVerifier(app: FastifyInstance, options: GatepassAuthOptions): Verif
   // Fastify passes its own options of `register` to the plugin, too.
   const { prefix, logLevel, logSerializers, ...given } = options as VerifierOptions &
     RegisterOptions
-  const { publicUrl, requestTarget, onRefused, openapi, ...own } = given as VerifierOptions &
-    DpopOptions &
-    RefusalOptions &
-    DescribeOptions
+  const { publicUrl, requestTarget, onRefused, openapi, resource, ...own } =
+    given as VerifierOptions & DpopOptions & RefusalOptions & DescribeOptions & ResourceOption
   const verifier = createVerifier(own)
   app.addHook('onReady', async () => {
     // Not awaited: until the keys are loaded, the service answers 503.

@@ -4,11 +4,17 @@ import { problemType } from '../core/errors.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { readPublicUrl } from './dpop/target-uri.ts'
 import { checkOnRefused, createGuard, type RouteAuth } from './guard.ts'
+import {
+  createResourceMetadata,
+  type ProtectedResource,
+  type ResourceOption,
+} from './protected-resource.ts'
 import type { Verifier } from './verifier.ts'
 
 export type { RouteAuth } from './guard.ts'
+export type { ProtectedResource } from './protected-resource.ts'
 
-export interface FetchAuthOptions extends RouteAuth {
+export interface FetchAuthOptions extends RouteAuth, ResourceOption {
   /** Public address of the service, for DPoP proofs (RFC 9449). Default: that of the request. */
   readonly publicUrl?: string
   /**
@@ -52,9 +58,10 @@ export type Authorized =
  */
 export function tokenGuard(
   verifier: Verifier,
-  { publicUrl, onRefused, ...auth }: FetchAuthOptions = {},
+  { publicUrl, resource, onRefused, ...auth }: FetchAuthOptions = {},
 ): (request: Request) => Promise<Authorized> {
-  const guard = createGuard(verifier, auth)
+  const metadata = resource === undefined ? null : createResourceMetadata(verifier, resource)
+  const guard = createGuard(verifier, auth, metadata?.url)
   const targetOf = readPublicUrl(publicUrl)
   checkOnRefused(onRefused)
   return async (request) => {
@@ -82,5 +89,39 @@ export function tokenGuard(
       })
       return { claims: null, refusal: (await onRefused?.(error, request, response)) ?? response }
     }
+  }
+}
+
+/**
+ * Creates a function that answers requests for the metadata of a protected resource (RFC 9728), and
+ * returns null for all other requests.
+ *
+ * ```ts
+ * import { createVerifier } from '@gatepass/verifier'
+ * import { resourceMetadata, tokenGuard } from '@gatepass/verifier/fetch'
+ *
+ * const resource = 'https://api.example.com/orders'
+ * const verifier = createVerifier({ issuer: 'https://auth.example.com', audience: resource })
+ * const metadata = resourceMetadata(verifier, resource)
+ * const guard = tokenGuard(verifier, { resource })
+ *
+ * export async function answer(request: Request): Promise<Response> {
+ *   const described = metadata(request)
+ *   if (described !== null) return described
+ *   const { claims, refusal } = await guard(request)
+ *   return refusal ?? Response.json({ user: claims.sub })
+ * }
+ * ```
+ *
+ * @throws `config_invalid`
+ */
+export function resourceMetadata(
+  verifier: Verifier,
+  resource: string | ProtectedResource,
+): (request: Request) => Response | null {
+  const metadata = createResourceMetadata(verifier, resource)
+  return ({ method, url }) => {
+    if (!metadata.isFor(method, new URL(url).pathname)) return null
+    return new Response(method === 'HEAD' ? null : metadata.body, { headers: metadata.headers })
   }
 }

@@ -36,8 +36,11 @@ export interface Guard {
   refusal(thrown: unknown, headers: TokenHeaders): Refusal
 }
 
-/** @throws `config_invalid`; a misspelled requirement must not be ignored */
-export function createGuard(verifier: Verifier, auth: RouteAuth = {}): Guard {
+/**
+ * @param metadataUrl for the challenges, as for `challengeHeaders`
+ * @throws `config_invalid`; a misspelled requirement must not be ignored
+ */
+export function createGuard(verifier: Verifier, auth: RouteAuth = {}, metadataUrl?: string): Guard {
   const { dpop: boundTo, ...requirements }: RouteAuth = readRequirements(auth)
   const needsKey = Boolean(boundTo)
   const verify = (verifier as AdapterVerifier)[verifyNow] ?? verifier.verify
@@ -55,7 +58,7 @@ export function createGuard(verifier: Verifier, auth: RouteAuth = {}): Guard {
     },
     refusal(thrown, { authorization }) {
       const scheme = authorizationScheme(authorization) ?? (needsKey ? 'DPoP' : 'Bearer')
-      return refusalOf(thrown, requirements.scope, scheme)
+      return refusalOf(thrown, requirements.scope, scheme, metadataUrl)
     },
   }
 }

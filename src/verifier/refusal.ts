@@ -15,17 +15,22 @@ export interface Refusal {
  * Creates the response to a refused request.
  *
  * @param thrown a GatepassError; any other error becomes `internal_error`
- * @param requiredScope as for `challengeHeaders`
+ * @param requiredScope as for `challengeHeaders`, like the other parameters
  */
-export function refusalOf(thrown: unknown, requiredScope = '', scheme?: TokenScheme): Refusal {
+export function refusalOf(
+  thrown: unknown,
+  requiredScope?: string,
+  scheme?: TokenScheme,
+  metadataUrl?: string,
+): Refusal {
   const error = isGatepassError(thrown)
     ? thrown
     : new GatepassError('internal_error', { cause: thrown })
-  const challenge = challengeHeaders(error, requiredScope, scheme)
+  const headers = challengeHeaders(error, requiredScope, scheme, metadataUrl)
   const namesClaims = error.code === 'token_claims' && !isProduction()
   return {
     error,
-    headers: { ...challenge, 'cache-control': 'no-store' },
+    headers: { ...headers, 'cache-control': 'no-store' },
     body: JSON.stringify(toProblem(error, { namesClaims })),
   }
 }
@@ -50,20 +55,36 @@ export function isScopeList(text: string): boolean {
  *
  * @param requiredScope the scopes that the token lacks, for `scope_insufficient`
  * @param scheme the scheme of the request, or the required one; some errors imply `DPoP`
+ * @param metadataUrl where the metadata of the protected resource is (RFC 9728 §5.1)
  */
 export function challengeHeaders(
   error: GatepassError,
   requiredScope = '',
   scheme: TokenScheme = 'Bearer',
+  metadataUrl?: string,
 ): Readonly<Record<string, string>> {
-  if (error.status === 401) return { 'www-authenticate': unauthorized(error, scheme) }
-  if (error.status === 403) return { 'www-authenticate': insufficientScope(requiredScope, scheme) }
+  const resource = metadataUrl === undefined ? [] : [`resource_metadata="${metadataUrl}"`]
+  if (error.status === 401) {
+    const [name, details] = unauthorized(error, scheme)
+    return { 'www-authenticate': challenge(name, [...details, ...resource]) }
+  }
+  if (error.status === 403) {
+    const details = insufficientScope(requiredScope)
+    return { 'www-authenticate': challenge(scheme, [...details, ...resource]) }
+  }
   if (error.status === 503) return { 'retry-after': String(error.retryAfterSeconds ?? 1) }
   return {}
 }
 
+function challenge(scheme: TokenScheme, parameters: readonly string[]): string {
+  return `${scheme} ${parameters.join(', ')}`.trimEnd()
+}
+
 /** The challenge for a request without a token has no error code (RFC 6750 §3.1). */
-function unauthorized({ code }: GatepassError, scheme: TokenScheme): string {
+function unauthorized(
+  { code }: GatepassError,
+  scheme: TokenScheme,
+): [scheme: TokenScheme, parameters: string[]] {
   const isDpopError = dpopErrors.has(code)
   const isDpop = scheme === 'DPoP' || isDpopError
   // A token that is bound to a key is not valid as a bearer token, whatever the proof.
@@ -72,8 +93,7 @@ function unauthorized({ code }: GatepassError, scheme: TokenScheme): string {
   const error = isDpopError && !isTokenError ? 'invalid_dpop_proof' : 'invalid_token'
   const details =
     code === 'token_missing' ? [] : [`error="${error}"`, `error_description="${code}"`]
-  const parameters = isDpop ? [...details, acceptedAlgorithms] : details
-  return `${isDpop ? 'DPoP' : 'Bearer'} ${parameters.join(', ')}`.trimEnd()
+  return isDpop ? ['DPoP', [...details, acceptedAlgorithms]] : ['Bearer', details]
 }
 
 /** Errors that need a challenge of the scheme `DPoP`. */
@@ -87,7 +107,7 @@ const dpopErrors: ReadonlySet<ErrorCode> = new Set([
 /** The accepted algorithms of a proof (RFC 9449 §7.1). */
 const acceptedAlgorithms = `algs="${algorithmNames.join(' ')}"`
 
-function insufficientScope(requiredScope: string, scheme: TokenScheme): string {
-  const scope = isScopeList(requiredScope) ? `, scope="${requiredScope}"` : ''
-  return `${scheme} error="insufficient_scope"${scope}`
+function insufficientScope(requiredScope: string): string[] {
+  const scope = isScopeList(requiredScope) ? [`scope="${requiredScope}"`] : []
+  return ['error="insufficient_scope"', ...scope]
 }
