@@ -8,6 +8,7 @@ import { bundle, bundles } from '../../scripts/browser-bundles.ts'
 import type { Certificates } from '../support/certificates.ts'
 import { run, TestProcess } from '../support/processes.ts'
 import { outsideFolder } from '../support/project.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 export const password = 'correct horse battery staple'
 
@@ -85,7 +86,7 @@ export async function frontEnd(t: Test, options: { readonly issuer: string }): P
 
 /** A real issuer in a process of its own, with the user `ada`. */
 export async function startIssuer(t: Test, env: Readonly<Record<string, string>>) {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const all = {
     GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
     GATEPASS_PORT: '0',

@@ -5,6 +5,7 @@ import { freePort } from '../../scripts/free-port.ts'
 import { launchChromium } from '../browser/chromium.ts'
 import { password, startIssuer } from '../browser/front.ts'
 import { run, TestProcess } from '../support/processes.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
 /** `gatepass login` by the browser, against a real issuer with its default clients. */
@@ -15,7 +16,7 @@ await startIssuer(t, { GATEPASS_ISSUER: issuer, GATEPASS_PORT: `${port}` })
 
 /** Starts a login on a new machine of ada's, and waits until its page is opened. */
 async function startLogin(t: Test, args: readonly string[] = []) {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const opened = join(cwd, 'opened')
   const browser = join(cwd, 'browser')
   writeFileSync(
@@ -101,7 +102,7 @@ t.test('a sign-in that is cancelled, and one that the issuer refuses', async (t)
   t.equal(await login.exited, 1)
   t.match(login.stderr, 'The sign-in was canceled. (authorization_failed)')
 
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const env = { GATEPASS_ISSUER: issuer, XDG_STATE_HOME: join(cwd, 'state'), BROWSER: 'false' }
   for (const [option, value, expected] of [
     ['--client', 'nobody', /\(authorization_failed\)/],

@@ -3,12 +3,13 @@ import { join } from 'node:path'
 import t from 'tap'
 import { packageVersion } from '../../src/cli/context.ts'
 import { run } from '../support/processes.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 const env = { GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters' }
 const password = 'correct horse battery staple'
 
 t.test('--help and --version', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const help = await run(t, ['--help'], { cwd })
   t.equal(help.code, 0)
   for (const word of [
@@ -32,7 +33,7 @@ t.test('--help and --version', async (t) => {
 })
 
 t.test('wrong usage exits with 2, and suggests', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const misspelt = await run(t, ['isuer'], { cwd })
   t.equal(misspelt.code, 2)
   t.match(misspelt.stderr, /Did you mean issuer\?/)
@@ -42,7 +43,7 @@ t.test('wrong usage exits with 2, and suggests', async (t) => {
 
 t.test('an invalid configuration lists all problems and exits with 2', async (t) => {
   const bad = { GATEPASS_PORT: 'x', GATEPASS_COOKIE_SECURE: 'false' }
-  const { code, stderr } = await run(t, ['issuer'], { cwd: t.testdir(), env: bad })
+  const { code, stderr } = await run(t, ['issuer'], { cwd: createTestFolder(t), env: bad })
   t.equal(code, 2)
   t.match(stderr, /GATEPASS_PORT/)
   t.match(stderr, /GATEPASS_SECRET is required/)
@@ -52,14 +53,14 @@ t.test('an invalid configuration lists all problems and exits with 2', async (t)
 t.test('outside dev, a missing secret prevents startup', async (t) => {
   for (const mode of ['production', 'development']) {
     const env = { GATEPASS_MODE: mode }
-    const { code, stderr } = await run(t, ['issuer'], { cwd: t.testdir(), env })
+    const { code, stderr } = await run(t, ['issuer'], { cwd: createTestFolder(t), env })
     t.equal(code, 2)
     t.match(stderr, /GATEPASS_SECRET is required and not set/)
   }
 })
 
 t.test('config shows value, unit and source, and hides secrets', async (t) => {
-  const cwd = t.testdir({ 'gatepass.json': '{"grace_s": 20}' })
+  const cwd = createTestFolder(t, { 'gatepass.json': '{"grace_s": 20}' })
   const more = { ...env, GATEPASS_ACCESS_TTL_S: '60' }
   const { stdout, code } = await run(t, ['config', '--json'], { cwd, env: more })
   t.equal(code, 0)
@@ -81,14 +82,14 @@ t.test('config shows value, unit and source, and hides secrets', async (t) => {
 })
 
 t.test('commands that issue no tokens need no secret', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   for (const args of [['users', 'list'], ['keys', 'list'], ['migrate'], ['config']]) {
     t.equal((await run(t, args, { cwd })).code, 0, args.join(' '))
   }
 })
 
 t.test('users: add, list, passwd, disable, enable', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const users = (args: string[], input = '') => run(t, ['users', ...args], { cwd, env, input })
   const added = await users(['add', 'Ada', '--attributes', '{"name":"Ada"}'], `${password}\n`)
   t.equal(added.code, 0)
@@ -115,7 +116,7 @@ t.test('users: add, list, passwd, disable, enable', async (t) => {
 t.test(
   'users import: valid lines are imported, each invalid line is reported by number',
   async (t) => {
-    const cwd = t.testdir()
+    const cwd = createTestFolder(t)
     const bcrypt = '$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'
     const lines = [
       JSON.stringify({ login_name: 'ada', password_hash: bcrypt, attributes: { name: 'Ada' } }),
@@ -144,7 +145,7 @@ t.test(
 )
 
 t.test('keys list creates no key; keys rotate publishes a key that signs later', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const keys = (args: string[]) => run(t, ['keys', ...args], { cwd, env })
   t.equal((await keys(['list'])).stdout, 'none\n')
   const rotated = await keys(['rotate'])
@@ -159,7 +160,7 @@ t.test('keys list creates no key; keys rotate publishes a key that signs later',
 })
 
 t.test('migrate can run repeatedly', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   for (let n = 0; n < 2; n++) {
     const { code, stdout } = await run(t, ['migrate'], { cwd, env })
     t.equal(code, 0)
@@ -168,7 +169,7 @@ t.test('migrate can run repeatedly', async (t) => {
 })
 
 t.test('both stores fit into one file', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const one = {
     ...env,
     GATEPASS_ACCOUNTS_URL: 'sqlite:all.db',

@@ -3,6 +3,7 @@ import { startMemcached, urlOf } from '../support/memcached.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { outsideFolder } from '../support/project.ts'
 import { startRedis } from '../support/redis.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
 const secrets = {
@@ -234,7 +235,7 @@ t.test('services start while the store of session data is unavailable', async (t
 })
 
 t.test('unsafe settings prevent startup', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const start = (args: string[], env: Record<string, string> = {}) =>
     run(t, args, { cwd, env: { ...quick, ...env } })
   const env = { ...secrets, ...ports, GATEPASS_DATA_URL: 'redis://redis.example.com' }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { startDev } from '../support/dev.ts'
 import { TestProcess } from '../support/processes.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
 interface Listed {
@@ -62,7 +63,7 @@ function isAlive(pid: number): boolean {
 }
 
 t.test('replicas are killed and added while requests continue', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const { dev, password, issuer } = await startDev(t, { cwd })
   const caller = new Caller(issuer)
   const signedIn = await fetch(`${issuer}/login`, {
@@ -134,7 +135,7 @@ t.test('replicas are killed and added while requests continue', async (t) => {
 })
 
 t.test('the playground can be disabled, and `gatepass issuer` has none', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const { dev, issuer } = await startDev(t, { cwd, env: { GATEPASS_PLAYGROUND: 'false' } })
   t.equal((await fetch(`${issuer}/`)).status, 404)
   t.notMatch(dev.stdout, 'playground')

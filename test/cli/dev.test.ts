@@ -6,6 +6,7 @@ import t from 'tap'
 import { isFree } from '../../scripts/free-port.ts'
 import { freeBasePort, startDev } from '../support/dev.ts'
 import { run } from '../support/processes.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
 async function login(issuer: string, password: string) {
@@ -19,7 +20,7 @@ async function login(issuer: string, password: string) {
 }
 
 t.test('the main job: sign in once, verified on two replicas, refreshed, signed out', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const port = await freeBasePort()
   const { dev, password, issuer } = await startDev(t, { cwd, port })
   const { access_token, refresh_token } = await login(issuer, password)
@@ -68,7 +69,7 @@ t.test('the main job: sign in once, verified on two replicas, refreshed, signed 
 })
 
 t.test('a second start keeps users, sessions and keys', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const port = await freeBasePort()
   const first = await startDev(t, { cwd, port })
   const { access_token, refresh_token } = await login(first.issuer, first.password)
@@ -91,7 +92,7 @@ t.test('a second start keeps users, sessions and keys', async (t) => {
 })
 
 t.test('the state folder is readable by its owner only', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const { dev } = await startDev(t, { cwd })
   await dev.stop()
   const mode = (path: string) => statSync(join(cwd, path)).mode & 0o077
@@ -110,7 +111,7 @@ t.test('a busy port is reported, and no process is left running', async (t) => {
   await once(taken, 'listening')
   t.teardown(() => taken.close())
   const env = { npm_lifecycle_event: 'start' }
-  const dev = await run(t, ['dev', '--port', String(port)], { cwd: t.testdir(), env })
+  const dev = await run(t, ['dev', '--port', String(port)], { cwd: createTestFolder(t), env })
   t.equal(dev.code, 1)
   t.match(dev.stderr, /^gatepass: .* Run: npm start -- --port \d+ \(port_in_use\)\n$/)
   t.ok(await isFree(port + 100))
@@ -118,7 +119,7 @@ t.test('a busy port is reported, and no process is left running', async (t) => {
 })
 
 t.test('when one process dies, the others stop and a message names it', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const port = await freeBasePort()
   const { dev } = await startDev(t, { cwd, port })
   const log = readFileSync(join(cwd, '.gatepass/verifier-1.log'), 'utf8')

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { RawClient } from '../support/raw-client.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 const password = 'correct horse battery staple'
 const env = {
@@ -28,7 +29,7 @@ function postOf(path: string, body: object): string {
 }
 
 t.test('while draining, each request is answered and closes its connection', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
   const issuer = await start(t, 'issuer', cwd, drain)
   const url = `http://127.0.0.1:${issuer.port}`
@@ -70,7 +71,7 @@ t.test('while draining, each request is answered and closes its connection', asy
 })
 
 t.test('idle connections do not delay the shutdown', async (t) => {
-  const { process, port } = await start(t, 'issuer', t.testdir())
+  const { process, port } = await start(t, 'issuer', createTestFolder(t))
   const [used, silent] = [new RawClient(t, port), new RawClient(t, port)]
   await used.ask(jwks)
   await silent.connected

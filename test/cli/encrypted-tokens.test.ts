@@ -3,13 +3,14 @@ import { join } from 'node:path'
 import t from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 const password = 'correct horse battery staple'
 const audience = 'https://api.example.com'
 
 for (const curve of ['P-256', 'X25519']) {
   t.test(`keys encryption makes a pair on ${curve} that issuer and verifier take`, async (t) => {
-    const cwd = t.testdir()
+    const cwd = createTestFolder(t)
     const made = await run(t, ['keys', 'encryption', 'key.json', '--curve', curve], { cwd })
     t.equal(made.code, 0, made.stderr)
     const publicJwk = JSON.parse(made.stdout)

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import { run, TestProcess } from '../support/processes.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 const password = 'correct horse battery staple'
 const sessionCount = 40
@@ -64,7 +65,7 @@ class KilledIssuer {
 }
 
 t.test('an issuer that is killed many times loses no session', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const port = String(await freePort())
   const env = {
     GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { TestProcess, untilStatus } from '../support/processes.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { audience, claimsWith, makeKey, mint } from '../support/tokens.ts'
 import { JwksServer, serve } from '../verifier/jwks-server.ts'
 
@@ -10,7 +11,7 @@ const anyPort = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: '0' }
 t.test('a verifier saves its keys in a file and starts from it without an issuer', async (t) => {
   const key = makeKey('ES256')
   const server = await JwksServer.open(t, serve([key]))
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const env = {
     ...anyPort,
     GATEPASS_ISSUER: server.issuer,

@@ -2,6 +2,7 @@ import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
 const [older, newer] = ['older-keys-secret'.padEnd(32, '.'), 'newer-keys-secret'.padEnd(32, '.')]
@@ -56,7 +57,7 @@ function keyFiles(cwd: string): string[] {
 }
 
 t.test('a compromised key is revoked on every replica', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
   const replicas = [await startIssuer(t, cwd), await startIssuer(t, cwd)]
   const [first] = replicas
@@ -96,7 +97,7 @@ t.test('a compromised key is revoked on every replica', async (t) => {
 })
 
 t.test('keys are revoked by kid or name, repeatedly', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   await keys(t, cwd, ['rotate'])
   const [active, pending] = await listKeys(t, cwd)
   const names = [active?.name ?? '', pending?.kid ?? '']
@@ -117,7 +118,7 @@ t.test('keys are revoked by kid or name, repeatedly', async (t) => {
 })
 
 t.test('when verifiers cannot be notified, the command fails and can run again', async (t) => {
-  const cwd = t.testdir({ blocked: '' })
+  const cwd = createTestFolder(t, { blocked: '' })
   await keys(t, cwd, ['rotate'])
   const [{ kid } = { kid: '' }] = await listKeys(t, cwd)
   const away = { GATEPASS_SESSIONS_URL: 'sqlite:blocked/sessions.db' }
@@ -131,7 +132,7 @@ t.test('when verifiers cannot be notified, the command fails and can run again',
 t.test(
   'where keys have no secret of their own, that of refresh tokens encrypts them',
   async (t) => {
-    const cwd = t.testdir()
+    const cwd = createTestFolder(t)
     const bare = { GATEPASS_KEYS_SECRET: undefined }
     t.equal((await keys(t, cwd, ['rotate'], bare)).code, 0)
     t.match(keyFiles(cwd), [/"encryptedKey"/, /"encryptedKey"/])
@@ -143,7 +144,7 @@ t.test(
 )
 
 t.test('a key-encryption secret is replaced while issuers run', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const start = (secrets: string[] | undefined) =>
     startIssuer(t, cwd, { GATEPASS_KEYS_SECRET: secrets?.join() })
   const jwksOf = async ({ get }: Awaited<ReturnType<typeof start>>) =>
@@ -172,7 +173,7 @@ t.test('a key-encryption secret is replaced while issuers run', async (t) => {
 })
 
 t.test('keys that other users may write to are refused, at the start and later', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const { admin } = await startIssuer(t, cwd, { GATEPASS_JWKS_MAX_AGE_S: '1' })
   await untilStatus(`${admin}/readyz`, 200)
   chmodSync(join(cwd, 'keys'), 0o777)

@@ -5,6 +5,7 @@ import { freePort } from '../../scripts/free-port.ts'
 import { makePipe } from '../support/pipe.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { smallDisk } from '../support/small-disk.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
 const password = 'correct horse battery staple'
@@ -19,7 +20,7 @@ interface Running {
   readonly adminUrl: string
 }
 
-const cwd = t.testdir()
+const cwd = createTestFolder(t)
 const common = {
   GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
   GATEPASS_LOG_LEVEL: 'debug',

@@ -6,6 +6,7 @@ import { LogOutput } from '../../src/cli/logger.ts'
 import { makePipe } from '../support/pipe.ts'
 import { run, TestProcess } from '../support/processes.ts'
 import { projectFolder } from '../support/project.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
 const line = `${'x'.repeat(999)}\n`
@@ -33,7 +34,7 @@ function readAvailable(reader: number): string {
 }
 
 t.test('a file receives all lines in order', async (t) => {
-  const path = join(t.testdir(), 'log')
+  const path = join(createTestFolder(t), 'log')
   const fd = openSync(path, 'a')
   t.teardown(() => closeSync(fd))
   const output = new LogOutput(fd)
@@ -108,7 +109,7 @@ const program = `
 const command = [process.execPath, '--input-type=module', '--eval', program]
 
 t.test('waiting lines are written when the process exits', async (t) => {
-  const { code, stdout } = await run(t, [], { command, cwd: t.testdir() })
+  const { code, stdout } = await run(t, [], { command, cwd: createTestFolder(t) })
   t.equal(code, 0)
   t.equal(stdout, `${'x'.repeat(99)}\n`.repeat(100))
 })
@@ -121,7 +122,7 @@ t.test('neither a full disk nor an unread pipe prevents the exit', async (t) => 
   const full = openSync('/dev/full', 'w')
   t.teardown(() => closeSync(full))
   for (const stdout of [full, writer]) {
-    const process = TestProcess.start(t, [], { command, cwd: t.testdir(), stdout })
+    const process = TestProcess.start(t, [], { command, cwd: createTestFolder(t), stdout })
     t.equal(await process.exited, 0, process.stderr)
   }
 })
@@ -136,5 +137,5 @@ t.test('a blocked write does not prevent the exit after the flush timeout', asyn
     output.flush(() => process.exit(0))
   `
   const command = [process.execPath, '--input-type=module', '--eval', blocking]
-  t.equal((await run(t, [], { command, cwd: t.testdir() })).code, 'SIGKILL')
+  t.equal((await run(t, [], { command, cwd: createTestFolder(t) })).code, 'SIGKILL')
 })

@@ -15,12 +15,13 @@ import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { run, TestProcess } from '../support/processes.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 const password = 'correct horse battery staple'
 
 /** A running issuer that knows ada. No refresh token answers twice. */
 async function startIssuer(t: Test) {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const port = await freePort()
   const env = {
     GATEPASS_ISSUER: `http://127.0.0.1:${port}`,
@@ -37,7 +38,7 @@ async function startIssuer(t: Test) {
 
 /** A machine of ada's. */
 function openTerminal(t: Test, issuer: string) {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const env = { GATEPASS_ISSUER: issuer, XDG_STATE_HOME: join(cwd, 'state') }
   const gatepass = (args: readonly string[], input = '') => run(t, args, { cwd, env, input })
   const folder = join(cwd, 'state', 'gatepass')
@@ -200,7 +201,7 @@ t.test('while the issuer is unavailable', async (t) => {
 })
 
 t.test('the location of the file; redirects do not receive the password', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const seen: string[] = []
   const answers: Record<string, [number, Record<string, string>, string]> = {
     '/moved/login': [307, { location: '/elsewhere' }, ''],

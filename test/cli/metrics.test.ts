@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { codeSpans, readDocument, tableRows } from '../docs/documents.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 const password = 'correct horse battery staple'
 const env = {
@@ -39,7 +40,7 @@ async function use(issuerUrl: string, verifierUrl: string): Promise<void> {
 
 /** Returns the findings of promtool. */
 async function faultsOf(t: Test, metrics: string): Promise<string> {
-  const options = { command: ['promtool'], cwd: t.testdir(), input: metrics }
+  const options = { command: ['promtool'], cwd: createTestFolder(t), input: metrics }
   const { code, stdout, stderr } = await run(t, ['check', 'metrics'], options)
   return code === 0 ? '' : `${stdout}${stderr}`
 }
@@ -49,7 +50,7 @@ function namesIn(metrics: string): string[] {
 }
 
 t.test('promtool accepts the metrics of both services', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
   const issuer = await start(t, 'issuer', cwd)
   const jwksUrl = { GATEPASS_JWKS_URL: `${issuer.url}/.well-known/jwks.json` }
@@ -66,6 +67,6 @@ t.test('promtool accepts the metrics of both services', async (t) => {
 })
 
 t.test('promtool accepts the metrics of several workers', async (t) => {
-  const issuer = await start(t, 'issuer', t.testdir(), { GATEPASS_WORKERS: '2' })
+  const issuer = await start(t, 'issuer', createTestFolder(t), { GATEPASS_WORKERS: '2' })
   t.equal(await faultsOf(t, await issuer.metrics()), '')
 })

@@ -4,6 +4,7 @@ import t from 'tap'
 import { EncryptedKeyStore } from '../../src/keys/encrypted-key-store.ts'
 import { FileKeyStore } from '../../src/keys/file-key-store.ts'
 import { run, TestProcess } from '../support/processes.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 const macSecret = 'mac-secret-that-must-never-be-seen-anywhere'
 const password = 'PassWord-that-must-not-be-seen'
@@ -16,7 +17,7 @@ const env = {
 }
 
 t.test('I10: a whole run shows none of the secrets that it used', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const outputs: string[] = []
   const cli = async (args: string[], input = '') => {
     const { stdout, stderr } = await run(t, args, { cwd, env, input })
@@ -118,7 +119,7 @@ t.test('I10: a whole run shows none of the secrets that it used', async (t) => {
 })
 
 t.test('I9: the database holds no token and no password', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
   const issuer = TestProcess.start(t, ['issuer'], { cwd, env })
   const { port } = await issuer.ready()

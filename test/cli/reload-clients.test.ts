@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { isSecretHash } from '../../src/oauth/client-secret.ts'
 import { run, TestProcess } from '../support/processes.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 const env = {
   GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
@@ -16,14 +17,14 @@ interface ClientSecret {
 }
 
 async function makeSecret(t: Test): Promise<ClientSecret> {
-  const { code, stdout } = await run(t, ['clients', 'secret'], { cwd: t.testdir() })
+  const { code, stdout } = await run(t, ['clients', 'secret'], { cwd: createTestFolder(t) })
   t.equal(code, 0)
   return JSON.parse(stdout)
 }
 
 /** An issuer whose settings file a test can change. */
 async function startIssuer(t: Test, more: Readonly<Record<string, string>> = {}) {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const configure = (client_id: string, { hash }: Pick<ClientSecret, 'hash'>) => {
     const client = {
       client_id,

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { TestProcess, untilStatus } from '../support/processes.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { audience, claimsWith, issuer, makeKey, mint } from '../support/tokens.ts'
 import { until } from '../support/until.ts'
 import { JwksServer, serve } from '../verifier/jwks-server.ts'
@@ -12,7 +13,7 @@ async function startVerifier(t: Test, settings: Record<string, string>) {
   const feed = await FeedServer.open(t, key)
   const keys = await JwksServer.open(t, serve([key]))
   const verifier = TestProcess.start(t, ['verifier'], {
-    cwd: t.testdir(),
+    cwd: createTestFolder(t),
     env: {
       GATEPASS_ISSUER: issuer,
       GATEPASS_AUDIENCE: audience,
@@ -89,7 +90,7 @@ t.test('with a limit on staleness, an old list means 503', async (t) => {
 t.test('contradictory settings prevent startup', async (t) => {
   for (const settings of [{ GATEPASS_REVOCATIONS: 'off' }, { GATEPASS_REVOCATIONS_POLL_S: '60' }]) {
     const verifier = TestProcess.start(t, ['verifier'], {
-      cwd: t.testdir(),
+      cwd: createTestFolder(t),
       env: { GATEPASS_REVOCATIONS_MAX_STALENESS_S: '30', ...settings },
     })
     t.not(await verifier.exited, 0)

@@ -6,13 +6,14 @@ import t, { type Test } from 'tap'
 import { dataOwner } from '../../src/stores/data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
 import { run, TestProcess } from '../support/processes.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 const password = 'correct horse battery staple'
 const issuerUrl = 'http://localhost:4000'
 
 /** An issuer on SQLite that can be stopped and started again. */
 async function setUp(t: Test) {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const env = {
     GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
     GATEPASS_DATA_URL: 'sqlite:.gatepass/data.db',
@@ -104,7 +105,7 @@ t.test('I15: after a restore, sessions end revokes restored sessions and tokens'
 })
 
 t.test('sessions end takes a past time in ISO 8601, or --all', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   for (const [args, message] of [
     [['--before', '2026-02-30T00:00:00Z'], /must be in ISO 8601/],
     [['--before', '2026-11-24T12:00:00'], /must be in ISO 8601/],

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 const secret = 'a-secret-of-at-least-thirty-two-characters'
 const anyPort = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: '0' }
@@ -33,7 +34,7 @@ async function signIn(url: string) {
 t.test(
   'SIGTERM: readiness turns to 503, requests in progress finish, then exit code 0',
   async (t) => {
-    const { issuer, admin, port } = await startIssuer(t, t.testdir())
+    const { issuer, admin, port } = await startIssuer(t, createTestFolder(t))
     await untilStatus(`${admin}/readyz`, 200)
     // A request that has begun: its last byte comes after the signal.
     const socket = connect(port, '127.0.0.1')
@@ -53,14 +54,14 @@ t.test(
 )
 
 t.test('a second signal exits at once', async (t) => {
-  const { issuer, admin } = await startIssuer(t, t.testdir(), { GATEPASS_DRAIN_S: '60' })
+  const { issuer, admin } = await startIssuer(t, createTestFolder(t), { GATEPASS_DRAIN_S: '60' })
   issuer.stop('SIGTERM')
   await untilStatus(`${admin}/readyz`, 503)
   t.equal(await issuer.stop('SIGTERM'), 1)
 })
 
 t.test('a request that never ends delays the exit at most until the timeout', async (t) => {
-  const { issuer, port } = await startIssuer(t, t.testdir(), { GATEPASS_SHUTDOWN_S: '1' })
+  const { issuer, port } = await startIssuer(t, createTestFolder(t), { GATEPASS_SHUTDOWN_S: '1' })
   const socket = connect(port, '127.0.0.1')
   socket.on('error', () => {})
   socket.write(
@@ -75,7 +76,7 @@ t.test('a request that never ends delays the exit at most until the timeout', as
 })
 
 t.test('a killed issuer loses nothing that it has acknowledged', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
   const strict = { GATEPASS_GRACE_S: '0' }
   const held: string[] = []
@@ -93,7 +94,7 @@ t.test('a killed issuer loses nothing that it has acknowledged', async (t) => {
 })
 
 t.test('metrics and health are on the admin port, and only there', async (t) => {
-  const { url, admin } = await startIssuer(t, t.testdir())
+  const { url, admin } = await startIssuer(t, createTestFolder(t))
   await post(`${url}/login`, { username: 'nobody', password })
   const metrics = await (await fetch(`${admin}/metrics`)).text()
   t.match(metrics, /gatepass_events_total\{event="login\.failed"\} 1/)
@@ -109,7 +110,7 @@ t.test('metrics and health are on the admin port, and only there', async (t) => 
 })
 
 t.test('a verifier without an issuer starts, answers 503 and recovers', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const { issuer, url, port } = await startIssuer(t, cwd)
   await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
   const { access_token } = await signIn(url)

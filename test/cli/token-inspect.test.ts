@@ -4,6 +4,7 @@ import t from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { run, TestProcess } from '../support/processes.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { claimsWith, makeKey, mint } from '../support/tokens.ts'
 
 const password = 'correct horse battery staple'
@@ -11,7 +12,7 @@ const key = makeKey('ES256')
 const now_s = Math.floor(Date.now() / 1000)
 
 t.test('the token of a login: accepted, and revoked once it is signed out', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const port = await freePort()
   const env = {
     GATEPASS_ISSUER: `http://127.0.0.1:${port}`,
@@ -57,7 +58,7 @@ t.test('no part of the token is sent anywhere', async (t) => {
   const issuer = server.url
   const payload = claimsWith({ iss: issuer, iat: now_s, exp: now_s + 300 })
   const token = mint(key, { payload })
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const inspect = (...args: string[]) => run(t, ['token', 'inspect', ...args], { cwd })
 
   const found = await inspect(token, '--issuer', issuer)
@@ -81,7 +82,7 @@ t.test('no part of the token is sent anywhere', async (t) => {
 })
 
 t.test('wrong usage', async (t) => {
-  const cwd = t.testdir({ 'not.json': '[]', 'empty.json': '{"keys": []}' })
+  const cwd = createTestFolder(t, { 'not.json': '[]', 'empty.json': '{"keys": []}' })
   const inspect = (...args: string[]) => run(t, ['token', 'inspect', ...args], { cwd })
   t.match(await inspect('-'), { code: 1, stderr: /The token is empty/ })
   t.match(await inspect('x', '--jwks', 'not.json'), { code: 2, stderr: /is not a JWK Set/ })

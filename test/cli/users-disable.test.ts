@@ -5,9 +5,10 @@ import { randomId } from '../../src/core/secrets.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import { run } from '../support/processes.ts'
 import { session } from '../support/sessions.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 t.test('users disable --id works for a deleted account', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const users = (...args: string[]) =>
     run(t, ['users', ...args], { cwd, input: 'correct horse battery' })
   await users('add', 'ada')

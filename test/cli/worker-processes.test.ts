@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
 const env = {
@@ -37,7 +38,7 @@ function login(url: string) {
 }
 
 t.test('several workers serve one port, and the admin port reports on all of them', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
   const { issuer, url, admin, workers } = await startIssuer(t, cwd)
   t.equal(workers.length, 2)
@@ -60,7 +61,7 @@ t.test('several workers serve one port, and the admin port reports on all of the
 })
 
 t.test('a worker that exits is replaced', async (t) => {
-  const { issuer, url, admin, workers } = await startIssuer(t, t.testdir())
+  const { issuer, url, admin, workers } = await startIssuer(t, createTestFolder(t))
   process.kill(workers[0] ?? 0, 'SIGKILL')
   await issuer.line(/a worker exited; replacing it/)
   t.equal((await fetch(`${url}/.well-known/jwks.json`)).status, 200)
@@ -71,14 +72,14 @@ t.test('a worker that exits is replaced', async (t) => {
 
 t.test('each worker drains once, and all processes exit in time', async (t) => {
   const more = { GATEPASS_DRAIN_S: '1', GATEPASS_SHUTDOWN_S: '60' }
-  const { issuer } = await startIssuer(t, t.testdir(), more)
+  const { issuer } = await startIssuer(t, createTestFolder(t), more)
   t.equal(await issuer.stop(), 0)
   t.equal(issuer.stdout.match(/"msg":"stopping"/g)?.length, 3)
   t.equal(issuer.stdout.match(/"msg":"stopped"/g)?.length, 3)
 })
 
 t.test('workers exit when the primary process is killed', async (t) => {
-  const { issuer, workers } = await startIssuer(t, t.testdir())
+  const { issuer, workers } = await startIssuer(t, createTestFolder(t))
   await issuer.stop('SIGKILL')
   const isAlive = (pid: number) => {
     try {
@@ -91,7 +92,7 @@ t.test('workers exit when the primary process is killed', async (t) => {
 })
 
 t.test('with a busy port all processes exit, with a message', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const { url, issuer } = await startIssuer(t, cwd)
   const { port } = new URL(url)
   const second = await run(t, ['issuer'], { cwd, env: { ...env, GATEPASS_PORT: port } })

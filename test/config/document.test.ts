@@ -6,6 +6,7 @@ import { configDocument } from '../../src/config/document.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { environmentName } from '../../src/config/setting.ts'
 import { settings } from '../../src/config/settings.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 const written = readFileSync(new URL('../../docs/config.md', import.meta.url), 'utf8')
 const env = { GATEPASS_SECRET: 'x'.repeat(32) }
@@ -49,7 +50,7 @@ t.test('a row says what the schema says', async (t) => {
 })
 
 t.test('the settings file that it shows is accepted', async (t) => {
-  const file = join(t.testdir(), 'gatepass.json')
+  const file = join(createTestFolder(t), 'gatepass.json')
   writeFileSync(file, exampleFile)
   const { settings } = loadConfig({ role: 'issuer', env, cwd: '/', file })
   t.match(settings, { access_ttl_s: 120, clients: [{ client_id: 'web' }, {}] })
@@ -60,7 +61,7 @@ t.test('the service that it shows is accepted', async (t) => {
 })
 
 t.test('the default client that it shows is the default', async (t) => {
-  const { settings } = loadConfig({ role: 'issuer', env, cwd: t.testdir() })
+  const { settings } = loadConfig({ role: 'issuer', env, cwd: createTestFolder(t) })
   t.same(JSON.parse(defaultClients), settings.clients)
 })
 

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { type LoadOptions, loadConfig } from '../../src/config/load.ts'
 import { GatepassError } from '../../src/core/errors.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 const secret = 'a secret of at least thirty-two characters'.replaceAll(' ', '-')
 const env = { GATEPASS_SECRET: secret }
@@ -46,7 +47,9 @@ t.test('has the defaults of the design', async (t) => {
 })
 
 t.test('the environment wins over the file, the file over the default', async (t) => {
-  const cwd = t.testdir({ 'gatepass.json': '{"grace_s": 20, "access_ttl_s": 60, "port": 1}' })
+  const cwd = createTestFolder(t, {
+    'gatepass.json': '{"grace_s": 20, "access_ttl_s": 60, "port": 1}',
+  })
   const { settings, effective } = load({ cwd, env: { ...env, GATEPASS_GRACE_S: '30' } })
   t.match(settings, { grace_s: 30, access_ttl_s: 60, port: 1, clock_skew_s: 5 })
   const sourceOf = (name: string) => effective.find((one) => one.name === name)?.source
@@ -56,7 +59,7 @@ t.test('the environment wins over the file, the file over the default', async (t
 })
 
 t.test('every setting can come from a mounted file', async (t) => {
-  const cwd = t.testdir({ secret: `${secret}\n`, port: '8080' })
+  const cwd = createTestFolder(t, { secret: `${secret}\n`, port: '8080' })
   const { settings } = load({
     cwd,
     env: { GATEPASS_SECRET_FILE: 'secret', GATEPASS_PORT_FILE: join(cwd, 'port') },
@@ -166,7 +169,7 @@ t.test('clients are checked as a whole', async (t) => {
 })
 
 t.test('a settings file that is none, or names what is no setting, is refused', async (t) => {
-  const cwd = t.testdir({ 'gatepass.json': '{"port": 1,' })
+  const cwd = createTestFolder(t, { 'gatepass.json': '{"port": 1,' })
   t.match(problems({ cwd }), [/is not a JSON object of settings/])
   writeFileSync(join(cwd, 'gatepass.json'), '{"grace": 1, "graces": 2, "colour": "red"}')
   t.match(problems({ cwd }), [

@@ -5,12 +5,13 @@ import { FieldCipher } from '../../src/data/field-cipher.ts'
 import { maxFields, maxValueBytes, OwnedFields } from '../../src/data/owned-fields.ts'
 import type { DataOwner } from '../../src/stores/data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 const hour_ms = 3_600_000
 const secret = 's'.repeat(43)
 
 function open(t: Test, owner: DataOwner = { scope: 'session', id: randomId() }) {
-  const store = new SqliteDataStore(join(t.testdir(), randomId(), 'data.db'))
+  const store = new SqliteDataStore(join(createTestFolder(t), randomId(), 'data.db'))
   t.teardown(() => store.close())
   const unreadable: string[] = []
   const clock = { nowMs: () => Date.now() }

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { createTestFolder } from '../support/test-folder.ts'
 import { codeBlocks, documentPaths, projectFolder, readDocument } from './documents.ts'
 
 /** The project's own tsconfig leads the names of the packages to their sources. */
@@ -27,7 +28,7 @@ Fastify().register(gatepassAuth).get('/', { config: { auth: { scopes: 'a' } } },
 
 t.test('every TypeScript example compiles', async (t) => {
   // Within the project, so that fastify is found as an application finds it.
-  const folder = t.testdir({
+  const folder = createTestFolder(t, {
     'tsconfig.json': JSON.stringify(tsconfig),
     'wrong-use.ts': wrongUse,
   })

@@ -13,6 +13,7 @@ import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import { FakeClock } from '../support/clock.ts'
 import { startRedis } from '../support/redis.ts'
 import { policy, session, t0 } from '../support/sessions.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
 const issuer = 'https://auth.example.com'
@@ -22,7 +23,7 @@ const forever = t0 + 1_000 * keptMs
 
 async function setUp(t: Test, given?: DataStore) {
   const clock = new FakeClock(t0)
-  const folder = t.testdir()
+  const folder = createTestFolder(t)
   const sessions = new SqliteSessionStore(join(folder, 'sessions.db'))
   const real = given ?? new SqliteDataStore(join(folder, 'data.db'))
   t.teardown(() => Promise.all([sessions.close(), real.close()]))
@@ -205,7 +206,7 @@ t.test('all entries are handled, if more than a page', async (t) => {
 
 /** Many write while the session ends: whatever comes first, nothing is there when all is done. */
 async function race(t: Test, open: (folder: string) => Promise<DataStore>) {
-  const data = await open(t.testdir())
+  const data = await open(createTestFolder(t))
   const { sessions, clock, open: openCleanup, begin, hasData } = await setUp(t, data)
   const cleanup = openCleanup()
   for (let round = 0; round < 20; round++) {

@@ -6,6 +6,7 @@ import { type DecryptedKey, EncryptedKeyStore } from '../../src/keys/encrypted-k
 import { FileKeyStore } from '../../src/keys/file-key-store.ts'
 import type { KeyRecord, StoredKey } from '../../src/keys/key-store.ts'
 import { algorithmNames } from '../../src/tokens/algorithms.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { MemoryKeyStore, newRecord } from './support.ts'
 
 const [older, newer] = ['older-secret'.padEnd(32, '.'), 'newer-secret'.padEnd(32, '.')] as const
@@ -34,7 +35,7 @@ async function maintain(encrypted: EncryptedKeyStore) {
 }
 
 t.test('keys in the clear are encrypted at the next look, in place', async (t) => {
-  const folder = t.testdir()
+  const folder = createTestFolder(t)
   const store = new FileKeyStore(folder)
   const record = await newRecord()
   await new EncryptedKeyStore(store, []).insertIfAbsent(record)
@@ -134,7 +135,7 @@ t.test('what anyone may know of the keys takes no secret', async (t) => {
 })
 
 t.test('a record that is none is refused by name', async (t) => {
-  const encrypted = new EncryptedKeyStore(new FileKeyStore(t.testdir()), [])
+  const encrypted = new EncryptedKeyStore(new FileKeyStore(createTestFolder(t)), [])
   const store = new MemoryKeyStore()
   await store.insertIfAbsent({ name: 'package', text: '{}' })
   await t.rejects(new EncryptedKeyStore(store, []).list(), {

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { FileKeyStore } from '../../src/keys/file-key-store.ts'
 import type { StoredKey } from '../../src/keys/key-store.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 let made = 0
 
@@ -12,7 +13,7 @@ function newKey(name: string): StoredKey {
 }
 
 t.test('a key is kept for its owner alone, in a folder made on demand', async (t) => {
-  const folder = join(t.testdir(), 'deep', 'keys')
+  const folder = join(createTestFolder(t), 'deep', 'keys')
   const store = new FileKeyStore(folder)
   t.strictSame(await store.list(), [], 'no folder holds no keys')
 
@@ -25,7 +26,7 @@ t.test('a key is kept for its owner alone, in a folder made on demand', async (t
 })
 
 t.test('of many who insert one name, one does', async (t) => {
-  const folder = t.testdir()
+  const folder = createTestFolder(t)
   const keys = Array.from({ length: 8 }, () => newKey('epoch-1-Ed25519'))
   const stores = keys.map(() => new FileKeyStore(folder))
   const inserted = await Promise.all(
@@ -37,7 +38,7 @@ t.test('of many who insert one name, one does', async (t) => {
 })
 
 t.test('replacing a key is seen whole or not at all', async (t) => {
-  const folder = t.testdir()
+  const folder = createTestFolder(t)
   const [writer, reader] = [new FileKeyStore(folder), new FileKeyStore(folder)]
   const before = newKey('a')
   const after = { name: 'a', text: 'x'.repeat(100_000) }
@@ -54,7 +55,7 @@ t.test('replacing a key is seen whole or not at all', async (t) => {
 })
 
 t.test('removing is final, and no error when there is nothing', async (t) => {
-  const folder = t.testdir()
+  const folder = createTestFolder(t)
   const store = new FileKeyStore(folder)
   await store.insertIfAbsent(newKey('a'))
   await store.remove('a')
@@ -63,7 +64,11 @@ t.test('removing is final, and no error when there is nothing', async (t) => {
 })
 
 t.test('what a killed process left behind is harmless', async (t) => {
-  const folder = t.testdir({ 'README.md': '# keys', '.a.xyz.tmp': '{"half":', '.b.json': '{' })
+  const folder = createTestFolder(t, {
+    'README.md': '# keys',
+    '.a.xyz.tmp': '{"half":',
+    '.b.json': '{',
+  })
   const store = new FileKeyStore(folder)
   const key = newKey('a')
   t.equal(await store.insertIfAbsent(key), true)
@@ -73,7 +78,7 @@ t.test('what a killed process left behind is harmless', async (t) => {
 })
 
 t.test('a file that others may read is refused', async (t) => {
-  const folder = t.testdir()
+  const folder = createTestFolder(t)
   const store = new FileKeyStore(folder)
   await store.insertIfAbsent(newKey('a'))
   for (const mode of [0o640, 0o604, 0o620, 0o601]) {
@@ -88,7 +93,7 @@ t.test('a file that others may read is refused', async (t) => {
 })
 
 t.test('a folder that anybody may write to is refused', async (t) => {
-  const folder = t.testdir()
+  const folder = createTestFolder(t)
   const store = new FileKeyStore(folder)
   await store.insertIfAbsent(newKey('a'))
   for (const mode of [0o777, 0o1777, 0o702]) {
@@ -100,14 +105,14 @@ t.test('a folder that anybody may write to is refused', async (t) => {
 })
 
 t.test('a group may write to a folder no more once it was looked at', async (t) => {
-  const folder = t.testdir()
+  const folder = createTestFolder(t)
   await chmod(folder, 0o775)
   t.strictSame(await new FileKeyStore(folder).list(), [])
   t.equal((await stat(folder)).mode & 0o777, 0o755)
 })
 
 t.test('a name that is no file name is refused before anything is touched', async (t) => {
-  const store = new FileKeyStore(t.testdir())
+  const store = new FileKeyStore(createTestFolder(t))
   for (const name of ['../a', 'a/b', '', '.a']) {
     await t.rejects(store.insertIfAbsent(newKey(name)), { code: 'key_store_invalid' })
     await t.rejects(store.remove(name), { code: 'key_store_invalid' })
@@ -115,14 +120,14 @@ t.test('a name that is no file name is refused before anything is touched', asyn
 })
 
 t.test('a folder that can not be used is said to be unavailable', async (t) => {
-  const path = join(t.testdir({ file: 'x' }), 'file')
+  const path = join(createTestFolder(t, { file: 'x' }), 'file')
   const store = new FileKeyStore(path)
   await t.rejects(store.list(), { code: 'store_unavailable' })
   await t.rejects(store.ping(), { code: 'store_unavailable' })
   await t.rejects(store.insertIfAbsent(newKey('a')), { code: 'store_unavailable' })
   t.equal(await readFile(path, 'utf8'), 'x')
 
-  const good = new FileKeyStore(t.testdir())
+  const good = new FileKeyStore(createTestFolder(t))
   await good.ping()
   await good.close()
 })

@@ -10,6 +10,7 @@ import { KeyManager, type KeyManagerOptions } from '../../src/keys/key-manager.t
 import type { KeyEvent } from '../../src/keys/snapshot.ts'
 import { signAccessToken } from '../../src/tokens/signing.ts'
 import { FakeClock } from '../support/clock.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { MemoryKeyStore, newRecord, policy, startMs } from './support.ts'
 
 const lead = 1_700
@@ -53,7 +54,7 @@ t.test('an empty store gets a key that signs at once and is published', async (t
 })
 
 t.test('two managers that start at once on one folder end with the same key', async (t) => {
-  const folder = t.testdir()
+  const folder = createTestFolder(t)
   const open = () => openManager(t, { store: new FileKeyStore(folder) })
   const [a, b] = await Promise.all([open(), open()])
   t.equal(a.manager.signingKey().kid, b.manager.signingKey().kid)
@@ -286,7 +287,7 @@ t.test('the store is looked at by itself, until the manager is closed', async (t
 })
 
 t.test('keys of every algorithm sign', async (t) => {
-  const folder = join(t.testdir(), 'keys')
+  const folder = join(createTestFolder(t), 'keys')
   await mkdir(folder)
   for (const algorithm of ['ES256', 'RS256', 'PS256', 'ML-DSA-44'] as const) {
     const { manager } = await openManager(t, {
@@ -302,7 +303,7 @@ t.test('keys of every algorithm sign', async (t) => {
 const secrets = ['a key-encryption secret for the tests']
 
 t.test('two managers on one folder: what one revokes the other stops to sign with', async (t) => {
-  const folder = t.testdir()
+  const folder = createTestFolder(t)
   const clock = new FakeClock(startMs)
   const open = () => openManager(t, { store: new FileKeyStore(folder), clock, secrets })
   const a = await open()

@@ -9,6 +9,7 @@ import {
 } from '../../src/oauth/authorization-codes.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import { FakeClock } from '../support/clock.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 const codeVerifier = 'a-verifier-of-forty-three-characters-or-more'
 
@@ -25,7 +26,7 @@ const grant: AuthorizationGrant = {
 
 /** Replicas on one store: which sessions each started and ended. */
 function startReplicas(t: Test, count = 1) {
-  const path = join(t.testdir(), 'sessions.db')
+  const path = join(createTestFolder(t), 'sessions.db')
   const clock = new FakeClock()
   const live = new Set<string>()
   const replicas = Array.from({ length: count }, () => {
@@ -122,7 +123,7 @@ t.test('what is no code does not reach the store', async (t) => {
 
 t.test('a session that cannot start leaves the code as it is', async (t) => {
   const { clock } = startReplicas(t)
-  const store = new SqliteSessionStore(join(t.testdir(), 'other.db'))
+  const store = new SqliteSessionStore(join(createTestFolder(t), 'other.db'))
   t.teardown(() => store.close())
   const codes = new AuthorizationCodes({ store, clock, sessions: { revokeShared: async () => {} } })
   const code = await codes.issue(grant)

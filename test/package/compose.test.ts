@@ -11,6 +11,7 @@ import { clientOf } from '../examples/forward-auth/client.ts'
 import { isNormal, trickyTargets } from '../examples/forward-auth/paths.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { outsideFolder, projectFolder } from '../support/project.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import {
   compose,
   envOf,
@@ -47,7 +48,7 @@ t.test('the settings of each service are settings of its role, and acceptable', 
     const set = Object.keys(environment).map((variable) => variable.replace(/_FILE$/, ''))
     const unknown = set.filter((variable) => !known.includes(variable))
     t.same(unknown, [], name)
-    const { settings } = loadConfig({ role, env: envOf(service, mounts), cwd: t.testdir() })
+    const { settings } = loadConfig({ role, env: envOf(service, mounts), cwd: createTestFolder(t) })
     t.equal(settings.mode, 'production')
   }
 })
@@ -56,7 +57,7 @@ t.test('issuers share the stores, and nothing else', async (t) => {
   const mounts = await mountSecrets(t, outsideFolder(t))
   for (const service of ownServices.filter(({ role }) => role === 'issuer')) {
     const env = envOf(service, mounts)
-    const { settings } = loadConfig({ role: 'issuer', env, cwd: t.testdir() })
+    const { settings } = loadConfig({ role: 'issuer', env, cwd: createTestFolder(t) })
     const url = /^postgres:\/\/gatepass:[0-9a-f]{64}@postgres\/gatepass\?sslmode=disable$/
     t.match(settings.accounts_url, url)
     t.equal(settings.keys_url, settings.accounts_url)

@@ -6,13 +6,14 @@ import type { DataStore } from '../../src/stores/data-store.ts'
 import { ResilientDataStore } from '../../src/stores/resilient-data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
 import { FakeClock } from '../support/clock.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 import { dataStoreContract, newOwner } from './data-store-contract.ts'
 
 const unavailable = new GatepassError('store_unavailable', { retryAfterSeconds: 1 })
 
 function sqlite(t: Test): SqliteDataStore {
-  return new SqliteDataStore(join(t.testdir(), randomId(), 'data.db'))
+  return new SqliteDataStore(join(createTestFolder(t), randomId(), 'data.db'))
 }
 
 function openResilient(open: () => Promise<DataStore>) {

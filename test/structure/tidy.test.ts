@@ -51,6 +51,14 @@ t.test('no test keeps the others from running', async (t) => {
   t.same(find(tests, /\.only\(/), [])
 })
 
+t.test('the folder of a test outlives what the test has started', async (t) => {
+  const direct = find(tests, /\.testdir\(/)
+  t.same(
+    direct.map((where) => where.replace(/:\d+$/, '')),
+    ['test/support/test-folder.ts'],
+  )
+})
+
 t.test('each property is tried with inputs as long as it says', async (t) => {
   const direct = find(tests, /from 'fast-check'/)
   t.same(

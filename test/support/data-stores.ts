@@ -8,6 +8,7 @@ import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
 import { startMemcached, urlOf } from './memcached.ts'
 import { patient } from './patience.ts'
 import { startRedis } from './redis.ts'
+import { createTestFolder } from './test-folder.ts'
 
 /** Opens a store with nothing in it, until the test ends. */
 export interface OpenStore {
@@ -20,7 +21,7 @@ async function onSqlite(): Promise<OpenStore> {
   let path = ''
   const again = async (t: Test) => closedWith(t, new SqliteDataStore(path))
   const open = (t: Test) => {
-    path = join(t.testdir(), randomId(), 'data.db')
+    path = join(createTestFolder(t), randomId(), 'data.db')
     return again(t)
   }
   return Object.assign(open, { again })

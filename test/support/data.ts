@@ -10,6 +10,7 @@ import type { DataStore } from '../../src/stores/data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
 import { FakeClock } from './clock.ts'
+import { createTestFolder } from './test-folder.ts'
 import { audience, claimsWith, issuer, makeKey, mint, now_s } from './tokens.ts'
 
 export const dataSecret = 'd'.repeat(43)
@@ -35,7 +36,7 @@ export function tokenOf(changes: Readonly<Record<string, unknown>> = {}) {
 }
 
 export function newDataStore(t: Test): DataStore {
-  const store = new SqliteDataStore(join(t.testdir(), randomId(), 'data.db'))
+  const store = new SqliteDataStore(join(createTestFolder(t), randomId(), 'data.db'))
   t.teardown(() => store.close())
   return store
 }

@@ -26,6 +26,7 @@ import { DpopProofs, dpopDefaults } from '../../src/verifier/dpop/dpop-proofs.ts
 import { createVerifier, type Verifier } from '../../src/verifier/verifier.ts'
 import { FakeClock } from './clock.ts'
 import { policy } from './sessions.ts'
+import { createTestFolder } from './test-folder.ts'
 
 export const issuerUrl = 'https://auth.example.com'
 export const audience = 'https://api.example.com'
@@ -76,7 +77,7 @@ export interface ExtraParts {
 
 /** A whole issuer on real stores in a folder of its own, with cheap hashes and a clock to turn. */
 export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
-  const folder = t.testdir()
+  const folder = createTestFolder(t)
   const clock = new FakeClock(options.startMs)
   const lines: Record<string, unknown>[] = []
   const logger = pino(

@@ -1,6 +1,7 @@
 import { randomInt, randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { startRedis } from '../../support/redis.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 import { insist, newPerson, publishKeys, startReplica } from './replicas.ts'
 
 const products = ['shirt', 'socks', 'mug', 'hat', 'lamp', 'bag']
@@ -9,7 +10,7 @@ const replicasCount = 4
 const killsMax = 3
 
 async function fillWhileReplicasDie(t: Test, store: string): Promise<void> {
-  t.testdir()
+  createTestFolder(t)
   const env = { ...(await publishKeys(t)), GATEPASS_DATA_URL: store }
   const start = (n: number) => startReplica(t, `shop-${n}`, env)
   const shops = await Promise.all(Array.from({ length: replicasCount }, (_, n) => start(n)))

@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
 import { TestProcess } from '../../support/processes.ts'
 import { projectFolder } from '../../support/project.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 import { audience, claimsWith, issuer, makeKey, mint } from '../../support/tokens.ts'
 import { JwksServer, serve } from '../../verifier/jwks-server.ts'
 
@@ -60,7 +61,7 @@ export async function startReplicas(
   count: number,
   env: Readonly<Record<string, string>>,
 ): Promise<Replica[]> {
-  t.testdir()
+  createTestFolder(t)
   const all = { ...(await publishKeys(t)), ...env }
   const names = Array.from({ length: count }, (_, n) => `shop-${n + 1}`)
   return Promise.all(names.map((name) => startReplica(t, name, all)))

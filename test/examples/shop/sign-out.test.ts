@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { run, TestProcess } from '../../support/processes.ts'
 import { outsideFolder } from '../../support/project.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 import { until } from '../../support/until.ts'
 import { dataSecret, personWith, startReplica } from './replicas.ts'
 
@@ -8,7 +9,7 @@ const password = 'correct horse battery staple'
 
 /** A real issuer, and two replicas that follow its revocations. */
 async function start(t: Test) {
-  t.testdir()
+  createTestFolder(t)
   const data = { GATEPASS_DATA_URL: `sqlite:${t.testdirName}/data.db` }
   const env = {
     ...data,

@@ -10,13 +10,14 @@ import {
 } from '../../../src/issuer/throttle/login-throttle.ts'
 import { SqliteCounterStore } from '../../../src/stores/sqlite/counter-store.ts'
 import { stopTime } from '../../stores/counter-store-contract.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 
 const secrets = [Buffer.from('a test secret of at least 32 characters')] as const
 const day_s = 86_400
 
 function start(t: Test) {
   const wait = stopTime(t)
-  const path = join(t.testdir(), 'counters.db')
+  const path = join(createTestFolder(t), 'counters.db')
   const replica = () => {
     const store = new SqliteCounterStore(path)
     t.teardown(() => store.close())

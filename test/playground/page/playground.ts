@@ -4,6 +4,7 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { launchChromium } from '../../browser/chromium.ts'
 import { startDev } from '../../support/dev.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 
 /** Times as short as they can be, so that a scenario does not wait long. */
 export const quick = {
@@ -22,7 +23,7 @@ interface PlaygroundOptions {
 
 /** The playground as `npm start` serves it, and a browser. */
 export async function startPlayground(t: Test, { env, ...options }: PlaygroundOptions = {}) {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const all = { ...quick, ...env }
   const { dev, password, issuer } = await startDev(t, { cwd, env: all, ...options })
   t.teardown(() => dev.stop())

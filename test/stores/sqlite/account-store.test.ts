@@ -2,9 +2,10 @@ import { join } from 'node:path'
 import t from 'tap'
 import { SqliteAccountStore } from '../../../src/stores/sqlite/account-store.ts'
 import { account } from '../../support/accounts.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 import { accountStoreContract } from '../account-store-contract.ts'
 
-const folder = t.testdir()
+const folder = createTestFolder(t)
 let opened = 0
 accountStoreContract(t, async () => {
   opened += 1
@@ -12,7 +13,7 @@ accountStoreContract(t, async () => {
 })
 
 t.test('accounts are there when the store opens again', async (t) => {
-  const path = join(t.testdir(), 'accounts.db')
+  const path = join(createTestFolder(t), 'accounts.db')
   const alice = account()
   const first = new SqliteAccountStore(path)
   await first.create(alice)
@@ -23,7 +24,7 @@ t.test('accounts are there when the store opens again', async (t) => {
 })
 
 t.test('two processes share the login names', async (t) => {
-  const path = join(t.testdir(), 'accounts.db')
+  const path = join(createTestFolder(t), 'accounts.db')
   const [one, other] = [new SqliteAccountStore(path), new SqliteAccountStore(path)]
   t.teardown(() => Promise.all([one.close(), other.close()]))
   const alice = account()

@@ -6,6 +6,7 @@ import type { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import { type CheckpointResult, Checkpoints } from '../../../src/stores/sqlite/checkpoints.ts'
 import { SqliteDatabase } from '../../../src/stores/sqlite/database.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 import { assertStored, writeUntilKilled } from './writing-process.ts'
 
 const mib = 1024 ** 2
@@ -32,7 +33,7 @@ const insertRow = 'INSERT OR REPLACE INTO rows VALUES (?, ?, randomblob(?))'
 
 /** A database with a writer of rows, and another connection to its file. */
 function openRows(t: Test) {
-  const path = join(t.testdir(), 'rows.db')
+  const path = join(createTestFolder(t), 'rows.db')
   const db = new SqliteDatabase(path, schema)
   const other = new DatabaseSync(path)
   t.teardown(async () => {
@@ -91,7 +92,7 @@ for (const [processes, count] of [
   [3, 1_000],
 ] as const) {
   t.test(`with ${processes} processes the WAL stays below 128 MiB`, async (t) => {
-    const path = join(t.testdir(), 'numbers.db')
+    const path = join(createTestFolder(t), 'numbers.db')
     const writers = Array.from({ length: processes }, (_, n) =>
       writeUntilKilled(t, path, { count, fillerBytes: rowBytes, first: (n + 1) * 1_000_000 }),
     )
@@ -104,7 +105,7 @@ for (const [processes, count] of [
 }
 
 t.test('a process killed during a checkpoint loses nothing that it acknowledged', async (t) => {
-  const path = join(t.testdir(), 'numbers.db')
+  const path = join(createTestFolder(t), 'numbers.db')
   const acknowledged: number[] = []
   for (let round = 1; round <= 4; round++) {
     const count = rowsPerCheckpoint + round * 32
@@ -115,7 +116,7 @@ t.test('a process killed during a checkpoint loses nothing that it acknowledged'
 })
 
 t.test('a process that may not start threads restarts its WAL and loses nothing', async (t) => {
-  const path = join(t.testdir(), 'numbers.db')
+  const path = join(createTestFolder(t), 'numbers.db')
   const nodeOptions = ['--permission', '--allow-fs-read=*', '--allow-fs-write=*']
   const count = 3 * rowsPerCheckpoint
   const options = { count, fillerBytes: rowBytes, nodeOptions }
@@ -125,7 +126,7 @@ t.test('a process that may not start threads restarts its WAL and loses nothing'
 })
 
 t.test('a thread runs for one checkpoint', async (t) => {
-  const path = join(t.testdir(), 'rows.db')
+  const path = join(createTestFolder(t), 'rows.db')
   const { db, commit } = openCheckpoints(t, path)
   for (let times = 0; times < 2; times++) {
     const started = once(process, 'worker')
@@ -139,7 +140,7 @@ t.test('a thread runs for one checkpoint', async (t) => {
 })
 
 t.test('if the thread fails, the connection runs the checkpoint', async (t) => {
-  const folder = t.testdir()
+  const folder = createTestFolder(t)
   const missing = join(folder, 'missing', 'rows.db')
   const { db, commit } = openCheckpoints(t, join(folder, 'rows.db'), missing)
   const started = once(process, 'worker')

@@ -3,6 +3,7 @@ import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
 import { SqliteCounterStore } from '../../../src/stores/sqlite/counter-store.ts'
 import { SqliteSessionStore } from '../../../src/stores/sqlite/session-store.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 import { counterStoreContract, stopTime } from '../counter-store-contract.ts'
 
 function open(t: Test, path: string): SqliteCounterStore {
@@ -12,13 +13,13 @@ function open(t: Test, path: string): SqliteCounterStore {
 }
 
 counterStoreContract(t, async (t) => {
-  const path = join(t.testdir(), 'counters.db')
+  const path = join(createTestFolder(t), 'counters.db')
   return { open: async () => open(t, path), wait: stopTime(t) }
 })
 
 t.test('expired rows do not accumulate', async (t) => {
   const wait = stopTime(t)
-  const path = join(t.testdir(), 'counters.db')
+  const path = join(createTestFolder(t), 'counters.db')
   const counter = open(t, path).counter({ name: 'test', limit: 1, windowSeconds: 60 })
   const rows = () => {
     const db = new DatabaseSync(path)
@@ -34,7 +35,7 @@ t.test('expired rows do not accumulate', async (t) => {
 })
 
 t.test('counters can share the file of the sessions, or be in memory', async (t) => {
-  const path = join(t.testdir(), 'sessions.db')
+  const path = join(createTestFolder(t), 'sessions.db')
   const sessions = new SqliteSessionStore(path)
   t.teardown(() => sessions.close())
   const shared = open(t, path).counter({ name: 'test', limit: 1, windowSeconds: 60 })
@@ -44,7 +45,7 @@ t.test('counters can share the file of the sessions, or be in memory', async (t)
 })
 
 t.test('a locked database is store_unavailable', async (t) => {
-  const path = join(t.testdir(), 'counters.db')
+  const path = join(createTestFolder(t), 'counters.db')
   const counter = open(t, path).counter({ name: 'test', limit: 1, windowSeconds: 60 })
   const { takeBack } = await counter.add('a')
   const locked = new DatabaseSync(path)

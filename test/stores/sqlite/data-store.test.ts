@@ -3,9 +3,10 @@ import t from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
 import { SqliteDataStore } from '../../../src/stores/sqlite/data-store.ts'
 import { t0 } from '../../support/sessions.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 import { dataStoreContract, fieldsOf, newOwner, write } from '../data-store-contract.ts'
 
-const path = () => join(t.testdir(), randomId(), 'data.db')
+const path = () => join(createTestFolder(t), randomId(), 'data.db')
 
 dataStoreContract(t, async () => new SqliteDataStore(path()))
 

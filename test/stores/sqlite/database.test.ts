@@ -4,6 +4,7 @@ import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
 import { GatepassError } from '../../../src/core/errors.ts'
 import { SqliteDatabase, withFileLock } from '../../../src/stores/sqlite/database.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 import { assertStored, writeUntilKilled } from './writing-process.ts'
 
 const schema = {
@@ -15,7 +16,7 @@ const schema = {
 
 /** A database of numbers in a folder of its own, and another connection to the same file. */
 function openNumbers(t: Test) {
-  const path = join(t.testdir(), 'numbers.db')
+  const path = join(createTestFolder(t), 'numbers.db')
   const db = new SqliteDatabase(path, schema)
   const other = new DatabaseSync(path)
   t.teardown(async () => {
@@ -145,14 +146,14 @@ t.test('writes fail if another process keeps the lock', async (t) => {
 })
 
 t.test('acknowledged writes survive a kill', async (t) => {
-  const path = join(t.testdir(), 'numbers.db')
+  const path = join(createTestFolder(t), 'numbers.db')
   const acknowledged = await writeUntilKilled(t, path, { count: 500 })
   t.ok(acknowledged.length >= 500)
   assertStored(t, path, acknowledged)
 })
 
 t.test('close() commits waiting writes and refuses further ones', async (t) => {
-  const path = join(t.testdir(), 'numbers.db')
+  const path = join(createTestFolder(t), 'numbers.db')
   const db = new SqliteDatabase(path, schema)
   const insert = db.prepare('INSERT INTO numbers (n) VALUES (?)')
   const waiting = db.write(() => insert.run(1))
@@ -171,7 +172,7 @@ t.test('close() commits waiting writes and refuses further ones', async (t) => {
 })
 
 t.test('the file and its folders are created for their owner only', async (t) => {
-  const folder = join(t.testdir(), 'a', 'b')
+  const folder = join(createTestFolder(t), 'a', 'b')
   const path = join(folder, 'numbers.db')
   const db = new SqliteDatabase(path, schema)
   t.teardown(() => db.close())
@@ -184,7 +185,7 @@ t.test('the file and its folders are created for their owner only', async (t) =>
 })
 
 t.test('the error names a file that cannot be opened', async (t) => {
-  const folder = t.testdir({ 'not-a-folder': '' })
+  const folder = createTestFolder(t, { 'not-a-folder': '' })
   const garbage = join(folder, 'garbage.db')
   writeFileSync(garbage, 'This is no database. '.repeat(100))
   for (const path of [folder, join(folder, 'not-a-folder', 'numbers.db'), garbage]) {
@@ -203,7 +204,7 @@ t.test('a database in memory lasts until it is closed', async (t) => {
 })
 
 t.test('one call at a time has the file lock, and releases it also after an error', async (t) => {
-  const path = join(t.testdir(), 'a.lock')
+  const path = join(createTestFolder(t), 'a.lock')
   const { promise: release, resolve } = Promise.withResolvers<void>()
   const first = withFileLock(path, 0, async () => {
     await release

@@ -6,6 +6,7 @@ import { logStart } from '../../../src/stores/ports.ts'
 import { SqliteAccountStore } from '../../../src/stores/sqlite/account-store.ts'
 import { SqliteSessionStore } from '../../../src/stores/sqlite/session-store.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 import { keepsAccounts, keepsFirstSessions, storesRetriesAndReplays } from '../earlier-schemas.ts'
 
 /** Creates a database of an earlier version. */
@@ -18,13 +19,13 @@ function databaseOf(dir: string, version: number): string {
 }
 
 t.test('schema 1: accounts are found and can be changed', async (t) => {
-  const store = new SqliteAccountStore(databaseOf(t.testdir(), 1))
+  const store = new SqliteAccountStore(databaseOf(createTestFolder(t), 1))
   t.teardown(() => store.close())
   await keepsAccounts(t, store)
 })
 
 t.test('schema 1: sessions are refreshed, and the revocation log continues', async (t) => {
-  const store = new SqliteSessionStore(databaseOf(t.testdir(), 1))
+  const store = new SqliteSessionStore(databaseOf(createTestFolder(t), 1))
   t.teardown(() => store.close())
   await keepsFirstSessions(t, store)
   t.match(await store.revocationsAfter(logStart, 10), [
@@ -37,7 +38,7 @@ t.test('schema 1: sessions are refreshed, and the revocation log continues', asy
 t.test(
   'schema 2: sessions are found by their numbers, with the keys that they are bound to',
   async (t) => {
-    const store = new SqliteSessionStore(databaseOf(t.testdir(), 2))
+    const store = new SqliteSessionStore(databaseOf(createTestFolder(t), 2))
     t.teardown(() => store.close())
     const jkt = 'thumbprint-of-a-key'
     const bound = session({ sid: 'bound-session-00000000', scope: 'data:read', jkt })
@@ -54,7 +55,7 @@ t.test(
 )
 
 t.test('schema 3: sessions are unchanged, and store retries and replays', async (t) => {
-  const store = new SqliteSessionStore(databaseOf(t.testdir(), 3))
+  const store = new SqliteSessionStore(databaseOf(createTestFolder(t), 3))
   t.teardown(() => store.close())
   await storesRetriesAndReplays(t, store)
 })
@@ -65,7 +66,7 @@ for (const [version, sessions] of [
   [3, 4],
 ] as const) {
   t.test(`schema ${version}: the database opens a second time`, async (t) => {
-    const path = databaseOf(t.testdir(), version)
+    const path = databaseOf(createTestFolder(t), version)
     await new SqliteSessionStore(path).close()
     const store = new SqliteSessionStore(path)
     t.teardown(() => store.close())

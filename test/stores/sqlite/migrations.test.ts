@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
 import type { Migration } from '../../../src/stores/migrations.ts'
 import { migrate } from '../../../src/stores/sqlite/database.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 
 const first = { name: 'first', sql: 'CREATE TABLE things (n INTEGER) STRICT' }
 const second = {
@@ -85,7 +86,7 @@ t.test('a failed step rolls back the steps before it', async (t) => {
 })
 
 t.test('processes that start at the same time apply each step once', async (t) => {
-  const path = join(t.testdir(), 'new.db')
+  const path = join(createTestFolder(t), 'new.db')
   const program = join(import.meta.dirname, 'programs', 'migrate.ts')
   const children = Array.from({ length: 6 }, () =>
     spawn(process.execPath, [program, path], { stdio: ['pipe', 'pipe', 'inherit'] }),

@@ -4,6 +4,7 @@ import { randomId } from '../../../src/core/secrets.ts'
 import { firstNumber, numberOf } from '../../../src/stores/sqlite/session-schema.ts'
 import { SqliteSessionStore } from '../../../src/stores/sqlite/session-store.ts'
 import { session, t0 } from '../../support/sessions.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 
 t.test('the number of a session depends on its whole id only', async (t) => {
   for (let n = 0; n < 100; n++) {
@@ -30,7 +31,7 @@ t.test('other texts have different numbers, which do not depend on earlier ids',
 })
 
 t.test('two ids with one number are different sessions', async (t) => {
-  const store = new SqliteSessionStore(join(t.testdir(), 'sessions.db'))
+  const store = new SqliteSessionStore(join(createTestFolder(t), 'sessions.db'))
   t.teardown(() => store.close())
   const one = session({ sid: randomId() })
   await store.create(one)

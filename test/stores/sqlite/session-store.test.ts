@@ -4,16 +4,17 @@ import { randomId } from '../../../src/core/secrets.ts'
 import type { Session } from '../../../src/stores/ports.ts'
 import { SqliteSessionStore } from '../../../src/stores/sqlite/session-store.ts'
 import { rotation, session, t0 } from '../../support/sessions.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 import { sessionStoreContract } from '../session-store-contract.ts'
 import { sessionWorld } from '../session-world.ts'
 
 sessionStoreContract(
   t,
-  async () => new SqliteSessionStore(join(t.testdir(), randomId(), 'sessions.db')),
+  async () => new SqliteSessionStore(join(createTestFolder(t), randomId(), 'sessions.db')),
 )
 
 t.test('invariant 2: a session is one row, however often it is refreshed', async (t) => {
-  const path = join(t.testdir(), 'sessions.db')
+  const path = join(createTestFolder(t), 'sessions.db')
   const store = new SqliteSessionStore(path)
   const one = session({ sid: randomId(), expiresAtMs: Number.MAX_SAFE_INTEGER })
   await store.create(one)
@@ -31,7 +32,7 @@ t.test('invariant 2: a session is one row, however often it is refreshed', async
 })
 
 t.test('two processes on one file agree on the successor', async (t) => {
-  const path = join(t.testdir(), 'sessions.db')
+  const path = join(createTestFolder(t), 'sessions.db')
   const stores = [new SqliteSessionStore(path), new SqliteSessionStore(path)]
   t.teardown(() => Promise.all(stores.map((store) => store.close())))
   const one = session({ sid: randomId() })
@@ -46,7 +47,7 @@ t.test('two processes on one file agree on the successor', async (t) => {
 })
 
 sessionWorld(t, async () => {
-  const path = join(t.testdir(), randomId(), 'sessions.db')
+  const path = join(createTestFolder(t), randomId(), 'sessions.db')
   const store = new SqliteSessionStore(path)
   const { DatabaseSync } = await import('node:sqlite')
   const other = new DatabaseSync(path)

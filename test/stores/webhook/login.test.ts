@@ -2,12 +2,13 @@ import { join } from 'node:path'
 import t from 'tap'
 import { TestProcess } from '../../support/processes.ts'
 import { projectFolder } from '../../support/project.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 import { secret } from './support.ts'
 
 const server = [process.execPath, join(projectFolder, 'examples/user-base/server.ts')]
 
 t.test('users of the sample server sign in as documented', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const env = { GATEPASS_WEBHOOK_SECRET: secret, PORT: '0' }
   const userBase = TestProcess.start(t, [], { cwd, env, command: server })
   const address = JSON.parse(await userBase.line(/"msg":"ready"/)) as { port: number }

@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
 import { createVerifier } from '../../../src/verifier/index.ts'
 import { run, TestProcess } from '../../support/processes.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 import { until } from '../../support/until.ts'
 import { answerOf } from '../harness.ts'
 
@@ -41,7 +42,7 @@ async function startIssuer(t: Test, cwd: string, name: string, port: number) {
 }
 
 t.test('no revocation is missed while an issuer is killed and restarted', async (t) => {
-  const cwd = t.testdir()
+  const cwd = createTestFolder(t)
   const port = await freePort()
   const name = `http://localhost:${port}`
   const issuer = await startIssuer(t, cwd, name, port)

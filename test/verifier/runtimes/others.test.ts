@@ -4,6 +4,7 @@ import { startHttpServer } from '../../support/http-server.ts'
 import { run } from '../../support/processes.ts'
 import { projectFolder } from '../../support/project.ts'
 import { runtime } from '../../support/runtimes.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 import { claimsWith, makeKey, mint, now_s } from '../../support/tokens.ts'
 import { keyOf } from '../harness.ts'
 import { JwksServer, serve } from '../jwks-server.ts'
@@ -36,7 +37,7 @@ const runtimes: Readonly<Record<string, Runtime>> = {
 
 for (const [name, { command, without = [] }] of Object.entries(runtimes)) {
   t.test(`a verifier does the same on ${name}`, async (t) => {
-    const folder = t.testdir()
+    const folder = createTestFolder(t)
     const [first, second] = [makeKey('ES256', 'first'), makeKey('ES256', 'second')]
     const keyServer = await JwksServer.open(t, (request, response) => {
       if (request.url !== '/next') return serve([first])(request, response)

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { TestProcess } from '../../support/processes.ts'
 import { projectFolder } from '../../support/project.ts'
 import { runtime } from '../../support/runtimes.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 import { claimsWith, makeKey, mint, now_s, type TestKey } from '../../support/tokens.ts'
 import { JwksServer, serve } from '../jwks-server.ts'
 import { expectedAnswers, makeInput } from './harness.ts'
@@ -29,7 +30,7 @@ const worker :Workerd.Worker = (
 `
 
 async function startWorker(t: Test, input: WorkerInput): Promise<string> {
-  const folder = t.testdir({ 'config.capnp': config })
+  const folder = createTestFolder(t, { 'config.capnp': config })
   const { outputFiles } = await build({
     absWorkingDir: projectFolder,
     entryPoints: ['test/verifier/runtimes/programs/worker.ts'],
