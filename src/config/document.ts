@@ -285,6 +285,7 @@ into the account attributes, and let a scope turn them into claims.
 - \`secret_hashes\` goes with \`client_secret_basic\` and \`client_secret_post\`; either \`jwks\` or \`jwks_uri\` goes with
   \`private_key_jwt\`.
 - A client with \`client_credentials\` or token exchange must authenticate: its \`auth_method\` is not \`none\`.
+- A client with \`authorization_code\` may ask for the scope \`openid\`, which needs no entry in \`scopes\`.
 - The \`client_id\` \`gatepass-sign-in\` is reserved for the sessions of the issuer's own pages.
 - \`redirect_uris\` goes with \`authorization_code\`, \`exchange_audiences\` with token exchange.
 

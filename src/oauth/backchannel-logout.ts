@@ -68,12 +68,18 @@ export class BackchannelLogout {
     this.#options = options
   }
 
-  /** @throws `store_unavailable` */
-  async register(client: Client, { sid, sub, endsAtMs }: NotifiedSession): Promise<void> {
-    if (client.backchannel_logout_uri === undefined) return
+  /**
+   * Returns whether the client is told. The session may have ended just before, and the log been read:
+   * then it must not be handed out.
+   *
+   * @throws `store_unavailable`
+   */
+  async register(client: Client, { sid, sub, endsAtMs }: NotifiedSession): Promise<boolean> {
+    if (client.backchannel_logout_uri === undefined) return false
     const recipient: Recipient = { clientId: client.client_id, sub }
     const expiresAtMs = endsAtMs + backchannelLogoutKeptMs
     await this.#options.store.putOneTime(idOf(sid), JSON.stringify(recipient), expiresAtMs)
+    return true
   }
 
   /** Starts, and handles each new entry as soon as the feed has it. */

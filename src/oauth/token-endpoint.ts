@@ -11,6 +11,7 @@ import {
 } from '../issuer/clients.ts'
 import type { Refresh } from '../issuer/refresh.ts'
 import type { SessionStarter } from '../issuer/session-starter.ts'
+import type { Sessions } from '../issuer/sessions.ts'
 import type { AccessTokenSet, TokenMinter, TokenSet } from '../issuer/token-minter.ts'
 import type { AccountStore } from '../stores/ports.ts'
 import { hasScopes } from '../tokens/access-token.ts'
@@ -29,6 +30,7 @@ export interface TokenEndpointOptions {
   readonly codes: AuthorizationCodes
   readonly idTokens: IdTokens
   readonly backchannel: Pick<BackchannelLogout, 'register'>
+  readonly sessions: Pick<Sessions, 'find'>
   /** Longest lifetime of a session, counted from the sign-in. */
   readonly sessionMaxMs: number
   readonly exchange: TokenExchange
@@ -147,7 +149,8 @@ export class TokenEndpoint {
     grant: AuthorizationGrant,
     request: TokenRequest,
   ): Promise<TokenSet & { readonly idToken: string | null }> {
-    const { accounts, minter, starter, idTokens, backchannel, sessionMaxMs } = this.#options
+    const { accounts, minter, starter, idTokens, backchannel, sessions, sessionMaxMs } =
+      this.#options
     const { client, form, jkt, audit } = request
     const account = await accounts.findBySub(grant.sub)
     if (account === null || account.disabled) throw new GatepassError('grant_invalid')
@@ -164,7 +167,10 @@ export class TokenEndpoint {
     const { accessToken, sessionId: sid } = tokens
     const { sub, nonce } = grant
     if (!hasScopes(scope, openidScope)) return { ...tokens, idToken: null }
-    await backchannel.register(client, { sid, sub, endsAtMs: authTimeMs + sessionMaxMs })
+    const isTold = await backchannel.register(client, {
+      ...{ sid, sub, endsAtMs: authTimeMs + sessionMaxMs },
+    })
+    if (isTold && (await sessions.find(sid)) === null) throw new GatepassError('grant_invalid')
     const idToken = await idTokens.sign({
       ...{ sub, clientId, sid, authTimeMs, amr, nonce, accessToken },
     })

@@ -57,6 +57,29 @@ t.test('A20: an ID token is no access token where both have the typ JWT', async 
   t.same((await issuer.introspect({ token: id_token }, billing)).body, { active: false })
 })
 
+t.test('no secret reaches the log or a metric', async (t) => {
+  const issuer = await startOAuth(t, { clients: all })
+  const visitor = new Visitor(issuer)
+  const page = await visitor.authorize({ scope: 'openid', nonce: 'a-nonce', state: 'a-state' })
+  await visitor.signIn(page, { password: 'a wrong password' })
+  const tokens = await signInThrough(issuer, visitor)
+  const query = new URLSearchParams({ id_token_hint: tokens.id_token ?? '' })
+  const { answer } = await visitor.authorize()
+  const cookies = [...visitor.cookies.values()]
+  await visitor.get(`/oauth/logout?${query}`)
+  const written = `${JSON.stringify(issuer.lines)}${await issuer.metrics.registry.metrics()}`
+  const { id_token, access_token, refresh_token } = tokens
+  const [interaction] = [page.form?.fields.interaction]
+  for (const secret of [
+    ...[password, 'a wrong password', 'a-nonce', 'a-state', interaction, answer?.code],
+    ...[id_token, access_token, refresh_token, codeVerifier, ...cookies],
+  ]) {
+    if (secret === undefined || secret.length < 6) throw new Error('it is not there')
+    t.notOk(written.includes(secret))
+  }
+  t.ok(issuer.lines.length > 3)
+})
+
 t.test('what the scopes tell of the user', async (t) => {
   const issuer = await startOAuth(t, { clients: all })
   const visitor = new Visitor(issuer)
