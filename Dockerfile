@@ -10,8 +10,12 @@ RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json tsconfig.page.json tsconfig.page-build.json ./
 COPY scripts scripts
 COPY src src
-RUN npm run build
+RUN npm run build && npm run bundle
 RUN install -d -m 700 /data /data/keys
+RUN install -d -o 1000 -g 1000 dist/compile-cache
+# By the user and with the options of the image, or Node does not use the cache.
+USER 1000:1000
+RUN NODE_OPTIONS=--max-semi-space-size=8 node scripts/warm-up.ts && chmod -R a+rX dist/compile-cache
 
 FROM node:24-slim AS dependencies
 WORKDIR /app
@@ -24,7 +28,7 @@ LABEL org.opencontainers.image.title="Gatepass" \
       org.opencontainers.image.licenses="Apache-2.0"
 WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
-COPY --from=build /app/dist dist
+COPY --from=build --chown=0:0 /app/dist dist
 COPY package.json LICENSE ./
 COPY --from=build --chown=1000:1000 /data /data
 

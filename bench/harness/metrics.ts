@@ -17,6 +17,15 @@ export const metrics = {
   /** Processor time per response, of the server and its store. */
   cost_us: { label: 'µs a request', digits: 0, better: 'less' },
   bytes_per_session: { label: 'bytes a session', digits: 0, better: 'less' },
+  start_ms: {
+    label: 'ms to the first answer',
+    digits: 0,
+    isMain: true,
+    better: 'less',
+    isByClock: true,
+  },
+  /** Processor time of the process until then. */
+  start_cpu_ms: { label: 'ms of processor time', digits: 0, isMain: true, better: 'less' },
   load_ms: { label: 'ms to load', digits: 1, better: 'less', isByClock: true },
   snapshot_bytes: { label: 'bytes of the snapshot', digits: 0, better: 'less' },
   heap_mib: { label: 'heap MiB', digits: 1, isMain: true, better: 'less' },

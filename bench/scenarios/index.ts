@@ -5,6 +5,7 @@ import { memory } from './memory.ts'
 import { oauth } from './oauth.ts'
 import { refresh, refreshBesideLogins } from './refresh.ts'
 import { scale } from './scale.ts'
+import { coldStart } from './start.ts'
 import { verify } from './verify.ts'
 
 export const scenarios: readonly Scenario[] = [
@@ -16,6 +17,7 @@ export const scenarios: readonly Scenario[] = [
   oauth,
   data,
   ...scale,
+  ...coldStart,
 ]
 
 /** Returns scenarios by name or by prefix: `verify` is every `verify-…`. */

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import { settings } from '../../src/config/settings.ts'
 import { build, type Image, withoutIgnored } from '../support/dockerfile.ts'
-import { TestProcess, untilStatus } from '../support/processes.ts'
+import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import {
   outsideFolder,
   projectFiles,
@@ -124,6 +124,36 @@ t.test('issuer and verifier run, are healthy, write to the volume only, and stop
   t.equal(await healthOf(t, issuerEnv), 1, 'what does not run is not healthy')
   t.same(fixedFiles(), before)
   t.ok(readdirSync(image.path('/data')).includes('accounts.db'))
+})
+
+t.test('worker processes, password hashing and commands run from the bundle', async (t) => {
+  t.ok(readdirSync(image.path('dist/cli')).some((name) => name.startsWith('bundle-')))
+  const secret = { GATEPASS_SECRET: 's'.repeat(32) }
+  const password = 'correct horse battery staple'
+  const env = { ...image.env, ...secret }
+  const command = [...image.entrypoint]
+  const cwd = image.path('.')
+  await run(t, ['users', 'add', 'ada'], { command, cwd, env, input: password })
+  const ports = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: '0', GATEPASS_WORKERS: '2' }
+  // The command above wrote its files as the user of this test.
+  const issuer = TestProcess.start(t, image.cmd, {
+    ...{ command, cwd, env: { ...env, ...ports, GATEPASS_DRAIN_S: '0' } },
+  })
+  await issuer.line(/"adminPort":[1-9]\d*,.*"msg":"ready"/)
+  const port = /"port":([1-9]\d*)/.exec(issuer.stdout)?.[1]
+  const response = await fetch(`http://127.0.0.1:${port}/login`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ username: 'ada', password }),
+  })
+  t.equal(response.status, 200)
+  t.equal(await issuer.stop(), 0, issuer.stderr)
+})
+
+t.test('the compile cache is made with the options of V8 that the image has', async (t) => {
+  const { NODE_OPTIONS } = image.env
+  t.match(readProjectFile('Dockerfile'), `RUN NODE_OPTIONS=${NODE_OPTIONS} node scripts/warm-up.ts`)
+  t.ok(existsSync(image.path('dist/compile-cache')))
 })
 
 t.test('V8 keeps the space for young objects small, however many of them stay', async (t) => {

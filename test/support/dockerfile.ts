@@ -119,7 +119,7 @@ export function build(dockerfile: string, context: string, folder: string): Imag
         copy(image, from, rest.split(/\s+/), flags.chown)
       } else if (keyword === 'RUN') {
         const env = { ...machineEnv, ...image.env }
-        const options = { cwd: image.path('.'), timeout: 60_000, encoding: 'utf8' } as const
+        const options = { cwd: image.path('.'), timeout: 300_000, encoding: 'utf8' } as const
         execFileSync(...withEnv(env, ['sh', '-c', here()]), options)
       } else if (keyword === 'ENV') Object.assign(image.env, pairs(here()))
       else note(image, keyword, rest)
