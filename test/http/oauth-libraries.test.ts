@@ -1,6 +1,8 @@
+import express from 'express'
 import * as oauth from 'oauth4webapi'
 import * as openid from 'openid-client'
 import t, { type Test } from 'tap'
+import { startHttpServer } from '../support/http-server.ts'
 import { claimsOf, issuerUrl } from '../support/issuer.ts'
 import { clientKey, clients, redirectUri, second, startOAuth } from '../support/oauth.ts'
 import { Visitor } from '../support/visitor.ts'
@@ -178,5 +180,60 @@ t.test('oauth4webapi: code flow with PAR and DPoP', async (t) => {
       ...options,
     })
     t.equal((await oauth.processUserInfoResponse(server, client, sub, info)).sub, sub)
+  }
+})
+
+/** Loads a library that has no types here. */
+const load = (name: string) => import(name)
+
+t.test('Passport with the strategy of openid-client, with and without PAR', async (t) => {
+  const issuer = await start(t)
+  const { default: session } = await load('express-session')
+  const { default: passport } = await load('passport')
+  const { Strategy } = await load('openid-client/passport')
+  const config = await openid.discovery(
+    ...([new URL(issuerUrl), 'basic', {}, openid.ClientSecretBasic(second.secret)] as const),
+    { [openid.customFetch]: issuer.fetchIssuer as openid.CustomFetch },
+  )
+  for (const usePAR of [false, true]) {
+    const strategy = new Strategy(
+      { config, name: 'gatepass', scope: 'openid profile', callbackURL: redirectUri, usePAR },
+      (tokens: openid.TokenEndpointResponseHelpers, done: (error: null, user?: object) => void) =>
+        done(null, tokens.claims()),
+    )
+    const authenticator = new passport.Passport()
+    authenticator.use(strategy)
+    const serialize = (user: object, done: (error: null, user: object) => void) => done(null, user)
+    authenticator.serializeUser(serialize)
+    authenticator.deserializeUser(serialize)
+    const app = express()
+    app.use(session({ secret: 'a test', resave: false, saveUninitialized: false }))
+    app.use(authenticator.session())
+    app.get('/login', authenticator.authenticate('gatepass'))
+    app.get('/cb', authenticator.authenticate('gatepass', { successRedirect: '/' }))
+    app.get('/', (request, response) => {
+      response.json((request as { user?: object }).user ?? null)
+    })
+    const { url } = await startHttpServer(t, app)
+    let cookie = ''
+    const visit = async (path: string) => {
+      const response = await fetch(url + path, { redirect: 'manual', headers: { cookie } })
+      cookie = response.headers.getSetCookie()[0]?.split(';')[0] ?? cookie
+      return { status: response.status, location: response.headers.get('location'), response }
+    }
+    const asked = new URL((await visit('/login')).location ?? '')
+    t.equal(asked.searchParams.has('request_uri'), usePAR)
+    const { back } = await issuer.signIn(asked)
+    const stranger = await fetch(`${url}/cb${back.search}`, { redirect: 'manual' })
+    t.equal(stranger.status, 401, 'the code is for the browser that asked')
+    t.match(await visit(`/cb${back.search}`), { status: 302, location: '/' })
+    const user = (await (await visit('/')).response.json()) as { name?: string; sub?: string }
+    t.match(user, { iss: issuerUrl, aud: 'basic' })
+    t.ok(user.sub)
+    const again = await fetch(`${url}/cb${back.search}`, {
+      redirect: 'manual',
+      headers: { cookie },
+    })
+    t.equal(again.status, 401, 'the code is used up')
   }
 })

@@ -1,0 +1,175 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { UnauthorizedError } from '@modelcontextprotocol/sdk/client/auth.js'
+import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
+import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js'
+import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
+import express, { type RequestHandler } from 'express'
+import t, { type Test } from 'tap'
+import type { Client } from '../../src/issuer/clients.ts'
+import { requireToken, resourceMetadata } from '../../src/verifier/express.ts'
+import { createVerifier, isGatepassError, type Verifier } from '../../src/verifier/index.ts'
+import { startHttpServer } from '../support/http-server.ts'
+import { claimsOf, issuerUrl } from '../support/issuer.ts'
+import { createMcpClient, FileTokens, fetchThrough, mcpRedirectUri } from '../support/mcp.ts'
+import { startOAuth } from '../support/oauth.ts'
+import { outsideFolder, projectFolder } from '../support/project.ts'
+import { Visitor } from '../support/visitor.ts'
+
+/** The SDK of the Model Context Protocol, unmodified: its client, and its server behind a guard. */
+
+const scope = 'data:read'
+
+type Guard = (verifier: Verifier, resource: string) => RequestHandler | Promise<RequestHandler>
+
+const gatepassGuard: Guard = (verifier, resource) =>
+  requireToken(verifier, { resource, scope }) as RequestHandler
+
+/** Loads a module whose types would change `Request` of Express for the whole project. */
+const load = (name: string) => import(name)
+
+/** The guard of the SDK, which asks the verifier about each token. */
+const sdkGuard: Guard = async (verifier, resource) => {
+  const { requireBearerAuth } = await load(
+    '@modelcontextprotocol/sdk/server/auth/middleware/bearerAuth.js',
+  )
+  const { InvalidTokenError } = await load('@modelcontextprotocol/sdk/server/auth/errors.js')
+  const { origin, pathname } = new URL(resource)
+  return requireBearerAuth({
+    requiredScopes: [scope],
+    resourceMetadataUrl: `${origin}/.well-known/oauth-protected-resource${pathname}`,
+    verifier: {
+      async verifyAccessToken(token: string) {
+        try {
+          const claims = await verifier.verify(token)
+          const { sub, exp, client_id: clientId } = claims
+          return { token, clientId, scopes: claims.scope?.split(' ') ?? [], expiresAt: exp, sub }
+        } catch (error) {
+          throw isGatepassError(error) ? new InvalidTokenError(error.code) : error
+        }
+      },
+    },
+  })
+}
+
+/** An issuer, and an MCP server whose tool tells who calls it. */
+async function start(t: Test, guard: Guard) {
+  const app = express()
+  const { url } = await startHttpServer(t, app)
+  const resource = `${url}/mcp`
+  const client: Client = {
+    client_id: 'mcp',
+    grants: ['authorization_code', 'refresh_token'],
+    redirect_uris: [mcpRedirectUri],
+    audience: [resource],
+    scopes: { [scope]: [] },
+  }
+  // The guard of the SDK compares times with the clock of the machine.
+  const issuer = await startOAuth(t, { clients: [client], startMs: Date.now() })
+  await issuer.app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = issuer.app.server.address() as { port: number }
+  const jwks = (await issuer.call({ url: '/.well-known/jwks.json' })).json()
+  const { clock } = issuer
+  const verifier = createVerifier({ issuer: issuerUrl, audience: resource, jwks, clock })
+  app.use(resourceMetadata(verifier, { resource, scopes: [scope] }) as RequestHandler)
+  app.post('/mcp', await guard(verifier, resource), express.json(), async (request, response) => {
+    const server = new McpServer({ name: 'test', version: '1.0.0' })
+    server.registerTool('whoami', { description: 'Tells who calls' }, ({ authInfo }) => ({
+      content: [{ type: 'text', text: String((authInfo as { sub?: string } | undefined)?.sub) }],
+    }))
+    const transport = new StreamableHTTPServerTransport({ enableJsonResponse: true })
+    response.on('close', () => void server.close())
+    await server.connect(transport as Transport)
+    await transport.handleRequest(request as never, response, request.body)
+  })
+  app.all('/mcp', (_request, response) => void response.status(405).end())
+
+  const path = join(outsideFolder(t), 'tokens.json')
+  const tokens = new FileTokens(path)
+  /** From the address of the server alone to tokens: discovery, sign-in, code. */
+  const signIn = async () => {
+    const first = createMcpClient(resource, tokens, fetchThrough(issuerUrl, port))
+    const refused = await first.connect().catch((error: unknown) => error)
+    t.ok(refused instanceof UnauthorizedError)
+    const asked = tokens.redirects.at(-1)
+    if (asked === undefined) throw new Error('the user was not asked')
+    t.equal(asked.searchParams.get('resource'), resource)
+    const visitor = new Visitor(issuer)
+    const { headers } = await visitor.signIn(await visitor.get(asked.pathname + asked.search))
+    const back = new URL(String(headers.location))
+    await first.transport.finishAuth(back.searchParams.get('code') ?? '')
+    const saved = claimsOf(tokens.tokens()?.access_token ?? '')
+    t.match(saved, { aud: resource, client_id: 'mcp', scope })
+    return saved
+  }
+  return { issuer, resource, port, path, tokens, signIn }
+}
+
+for (const [name, guard] of Object.entries({ gatepassGuard, sdkGuard })) {
+  t.test(`${name}: from the address of the server to a tool call, and a refresh`, async (t) => {
+    const { issuer, resource, port, tokens, signIn } = await start(t, guard)
+    const { sub, sid } = await signIn()
+    const client = createMcpClient(resource, tokens, fetchThrough(issuerUrl, port))
+    t.teardown(() => client.close())
+    await client.connect()
+    t.equal(await client.whoami(), sub)
+    issuer.clock.advance_s(600)
+    t.equal(await client.whoami(), sub, 'the SDK refreshes after the 401')
+    t.equal(claimsOf(tokens.tokens()?.access_token ?? '').sid, sid)
+    t.equal(tokens.redirects.length, 1, 'the user was asked once')
+  })
+}
+
+interface Answer {
+  readonly sub?: string
+  readonly error?: string
+  readonly lost: number
+}
+
+/** Waits for the next message of a process. */
+async function nextMessage(child: ChildProcess): Promise<Answer> {
+  const exited = once(child, 'exit').then(() => {
+    throw new Error('the process ended')
+  })
+  const [answer] = await Promise.race([once(child, 'message'), exited])
+  return answer
+}
+
+t.test('eight processes share their tokens and lose answers: nobody is signed out', async (t) => {
+  const { issuer, resource, port, path, tokens, signIn } = await start(t, gatepassGuard)
+  const { sub, sid } = await signIn()
+  const program = join(projectFolder, 'test/http/mcp-process.ts')
+  const processes = Array.from({ length: 8 }, () => {
+    const child = fork(program, [resource, issuerUrl, String(port), path], {
+      execArgv: [],
+      env: { PATH: process.env.PATH, NODE_NO_WARNINGS: '1' },
+    })
+    t.teardown(() => child.kill())
+    return child
+  })
+  await Promise.all(processes.map(nextMessage))
+  const used = new Set<string>()
+  let lost = 0
+  for (let round = 1; round <= 4; round += 1) {
+    // Each access token has expired, and so has the grace period of the last refresh.
+    issuer.clock.advance_s(600)
+    const answers = await Promise.all(
+      processes.map(async (child) => {
+        const answered = nextMessage(child)
+        child.send('call')
+        return answered
+      }),
+    )
+    const subjects = answers.map((answer) => answer.sub ?? answer.error)
+    t.equal(subjects.length, 8)
+    t.same(new Set(subjects), new Set([sub]), `round ${round}`)
+    lost = answers.reduce((sum, answer) => sum + answer.lost, 0)
+    t.ok(lost >= round, `${lost} answers were lost`)
+    used.add(tokens.tokens()?.refresh_token ?? '')
+  }
+  t.equal(used.size, 4, 'each round replaced the refresh token')
+  t.equal(claimsOf(tokens.tokens()?.access_token ?? '').sid, sid)
+  const events = issuer.audit().map(({ event }) => event)
+  t.notOk(events.includes('refresh.reused'), 'no reuse was detected')
+})

@@ -1,0 +1,71 @@
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import type { OAuthClientProvider } from '@modelcontextprotocol/sdk/client/auth.js'
+import { Client } from '@modelcontextprotocol/sdk/client/index.js'
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import type { OAuthTokens } from '@modelcontextprotocol/sdk/shared/auth.js'
+import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
+
+export const mcpRedirectUri = 'http://127.0.0.1/callback'
+
+/** A registered MCP client. Its tokens are in a file, which several processes may share. */
+export class FileTokens implements OAuthClientProvider {
+  readonly redirectUrl = mcpRedirectUri
+  readonly clientMetadata = { redirect_uris: [mcpRedirectUri] }
+  /** Where the SDK sent the user: one address for each time that it asked for a sign-in. */
+  readonly redirects: URL[] = []
+  readonly #path: string
+  #codeVerifier = ''
+
+  constructor(path: string) {
+    this.#path = path
+  }
+
+  clientInformation() {
+    return { client_id: 'mcp' }
+  }
+
+  tokens(): OAuthTokens | undefined {
+    return existsSync(this.#path) ? JSON.parse(readFileSync(this.#path, 'utf8')) : undefined
+  }
+
+  saveTokens(tokens: OAuthTokens): void {
+    const written = `${this.#path}.${process.pid}`
+    writeFileSync(written, JSON.stringify(tokens))
+    renameSync(written, this.#path)
+  }
+
+  redirectToAuthorization(url: URL): void {
+    this.redirects.push(url)
+  }
+
+  saveCodeVerifier(codeVerifier: string): void {
+    this.#codeVerifier = codeVerifier
+  }
+
+  codeVerifier(): string {
+    return this.#codeVerifier
+  }
+}
+
+/** The public name of the issuer leads to the port of the test, as behind a reverse proxy. */
+export function fetchThrough(issuerUrl: string, port: number | string): typeof fetch {
+  return (url, init) => fetch(String(url).replace(issuerUrl, `http://127.0.0.1:${port}`), init)
+}
+
+/** Opens the client of the SDK as its documentation says. */
+export function createMcpClient(url: string, authProvider: FileTokens, fetchHere: typeof fetch) {
+  const transport = new StreamableHTTPClientTransport(new URL(url), {
+    authProvider,
+    fetch: fetchHere as never,
+  })
+  const client = new Client({ name: 'test', version: '1.0.0' })
+  return {
+    transport,
+    connect: () => client.connect(transport as Transport),
+    close: () => client.close(),
+    async whoami(): Promise<string> {
+      const { content } = await client.callTool({ name: 'whoami', arguments: {} })
+      return (content as { text: string }[])[0]?.text ?? ''
+    },
+  }
+}
