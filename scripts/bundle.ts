@@ -1,5 +1,5 @@
 /**
- * Bundles the service that `npm run build` left in dist: dist/cli/main.js and its packages become a few
+ * Bundles the service that `npm run build` left in dist: `dist/cli/main.js` and its packages become a few
  * files. Each command, each driver and the OpenAPI document keeps a file of its own, loaded on use.
  *
  * The image runs the bundle, because its packages are those of the lock file. The npm package does not,
