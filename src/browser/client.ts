@@ -25,7 +25,8 @@ export class Client implements AuthClient {
   readonly #calls: IssuerCalls
   readonly #session: TabSession
 
-  constructor(options: AuthClientOptions, platform: Platform) {
+  /** @param calls calls the issuer in another way */
+  constructor(options: AuthClientOptions, platform: Platform, calls?: IssuerCalls) {
     const { origins = [], clientId, dpop } = options
     const issuer = options.issuer.replace(/\/+$/, '')
     const name = `gatepass ${issuer}`
@@ -34,7 +35,7 @@ export class Client implements AuthClient {
     this.#clientId = clientId
     this.#origins = new Set([issuer, ...origins].map((url) => new URL(url).origin))
     this.#platform = platform
-    this.#calls = new IssuerCalls(issuer, platform, dpop ? new DpopProver(keys) : null)
+    this.#calls = calls ?? new IssuerCalls(issuer, platform, dpop ? new DpopProver(keys) : null)
     const attempt = new RefreshAttempt(platform.item(name))
     this.#session = new TabSession(name, platform, this.#calls, attempt)
   }

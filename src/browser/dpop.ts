@@ -1,3 +1,4 @@
+import { done, openStore } from './indexed-db.ts'
 import type { KeyPair } from './types.ts'
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
@@ -43,62 +44,23 @@ export class DpopProver {
   }
 }
 
-function bytes(text: string): Uint8Array<ArrayBuffer> {
+export function bytes(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text)
 }
 
-function base64url(data: ArrayBuffer | Uint8Array): string {
+export function base64url(data: ArrayBuffer | Uint8Array): string {
   const text = btoa(String.fromCharCode(...new Uint8Array(data)))
   return text.replace(/[+/=]/g, (sign) => ({ '+': '-', '/': '_' })[sign] ?? '')
 }
-
-interface Request<T> {
-  readonly result: T
-  readonly error: unknown
-  onsuccess: () => void
-  onerror: () => void
-}
-
-interface Database {
-  createObjectStore(name: string): void
-  close(): void
-  transaction(store: string, mode: 'readwrite'): { objectStore(name: string): Store }
-}
-
-interface Store {
-  get(key: string): Request<KeyPair | undefined>
-  add(value: KeyPair, key: string): Request<unknown>
-}
-
-type OpenRequest = Request<Database> & { onupgradeneeded: () => void }
 
 /**
  * Loads or creates the key pair of this origin for an issuer. IndexedDB stores it, and no script can export
  * the private key. Tabs that create one at the same time use the first one stored.
  */
 export async function loadKeyPair(issuer: string): Promise<KeyPair> {
-  const { indexedDB } = globalThis as unknown as {
-    indexedDB: { open(name: string): OpenRequest }
-  }
-  const name = 'gatepass'
-  const opening = indexedDB.open(name)
-  opening.onupgradeneeded = () => opening.result.createObjectStore(name)
-  const database = await done(opening)
-  const store = () => database.transaction(name, 'readwrite').objectStore(name)
-  try {
-    const kept = await done(store().get(issuer))
-    if (kept) return kept
-    const made = await crypto.subtle.generateKey(algorithm, false, ['sign', 'verify'])
-    await done(store().add(made, issuer)).catch(() => {})
-    return (await done(store().get(issuer))) ?? made
-  } finally {
-    database.close()
-  }
-}
-
-function done<T>(request: Request<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result)
-    request.onerror = () => reject(request.error)
-  })
+  const made = await crypto.subtle.generateKey(algorithm, false, ['sign', 'verify'])
+  const store = await openStore()
+  const kept = (await done(store.get(issuer))) as KeyPair | undefined
+  if (!kept) await done(store.put(made, issuer))
+  return kept ?? made
 }

@@ -1,0 +1,178 @@
+import type { TokenResponse } from './access-token.ts'
+import type { DpopProver } from './dpop.ts'
+import { done, openStore } from './indexed-db.ts'
+import { AuthClientError, IssuerCalls } from './issuer-calls.ts'
+import type { Platform } from './platform.ts'
+import type { AuthErrorCode } from './types.ts'
+
+/** A code that the issuer has sent to this page, and what the request of it was made of. */
+export interface Redemption {
+  readonly redirectUri: string
+  readonly code: string
+  readonly codeVerifier: string
+  /** Empty without an ID token. */
+  readonly nonce: string
+}
+
+type OAuthTokenResponse = TokenResponse & {
+  readonly refresh_token?: string
+  readonly id_token?: string
+}
+
+/**
+ * Calls the OAuth endpoints instead of `/login`, `/refresh` and `/logout`. It sends no cookies: the
+ * refresh token is in IndexedDB, and is of use only with the key of this browser (RFC 9449 §5).
+ */
+export class RedirectCalls extends IssuerCalls {
+  /** The code that a call of `/login` redeems. */
+  redemption: Redemption | null = null
+  readonly #issuer: string
+  readonly #clientId: string
+  readonly #platform: Platform
+  #redeeming: Promise<unknown> | null = null
+
+  constructor(issuer: string, clientId: string, platform: Platform, prover: DpopProver | null) {
+    const { fetch } = platform
+    const translated = async (request: Request) => translateRefusal(await fetch(request))
+    super(issuer, { ...platform, fetch: translated }, prover)
+    this.#issuer = issuer
+    this.#clientId = clientId
+    this.#platform = platform
+  }
+
+  override async post(path: string, init: RequestInit, token?: TokenResponse): Promise<unknown> {
+    if (path === '/login') {
+      const redeeming = this.#redeem(this.redemption as Redemption)
+      this.#redeeming = redeeming.catch(() => {})
+      return redeeming
+    }
+    if (path === '/refresh') return this.#refresh(init.headers)
+    if (path === '/logout') return this.#revoke()
+    return super.post(path, init, token)
+  }
+
+  /**
+   * RFC 6749 §4.1.3. A repetition after a lost answer ends the session that nobody got, and is refused.
+   *
+   * @throws `grant_invalid`; `authorization_failed` for the ID token of another request
+   */
+  async #redeem({ redirectUri, code, codeVerifier, nonce }: Redemption): Promise<TokenResponse> {
+    const fields = {
+      ...{ grant_type: 'authorization_code', code, code_verifier: codeVerifier },
+      redirect_uri: redirectUri,
+    }
+    const response = (await this.retry(
+      () => this.#send('/oauth/token', fields),
+      () => false,
+      (ms) => this.#platform.pause(ms),
+    )) as OAuthTokenResponse
+    const { refresh_token: next } = response
+    if (nonce && !this.#isExpected(response.id_token, nonce)) {
+      if (next) await this.#send('/oauth/revoke', { token: next }).catch(() => {})
+      throw new AuthClientError('authorization_failed', 0, 'The ID token is for another request.')
+    }
+    const before = await this.#change(() => next)
+    if (before) this.#send('/oauth/revoke', { token: before }).catch(() => {})
+    return response
+  }
+
+  /** RFC 6749 §6. Only the answer to the stored token replaces it: a slow tab may be late. */
+  async #refresh(headers: RequestInit['headers']): Promise<TokenResponse> {
+    await this.#redeeming
+    const token = await this.#change((stored) => stored)
+    if (!token) throw new AuthClientError('refresh_token_missing', 401)
+    const replace = (next?: string) => this.#change((stored) => (stored === token ? next : stored))
+    const fields = { grant_type: 'refresh_token', refresh_token: token }
+    try {
+      const response = (await this.#send('/oauth/token', fields, headers)) as OAuthTokenResponse
+      await replace(response.refresh_token)
+      return response
+    } catch (error) {
+      const { code } = error as Partial<AuthClientError>
+      if (code !== 'grant_invalid' && code !== 'dpop_proof_invalid') throw error
+      await replace()
+      throw new AuthClientError('refresh_token_revoked', 401)
+    }
+  }
+
+  /** RFC 7009. The token stays until the issuer has answered, so that a later attempt has it. */
+  async #revoke(): Promise<null> {
+    const token = await this.#change((stored) => stored)
+    if (token) {
+      await this.#send('/oauth/revoke', { token })
+      await this.#change((stored) => (stored === token ? undefined : stored))
+    }
+    return null
+  }
+
+  #send(
+    path: string,
+    fields: Readonly<Record<string, string>>,
+    headers: RequestInit['headers'] = {},
+  ): Promise<unknown> {
+    const body = new URLSearchParams({ client_id: this.#clientId, ...fields })
+    return super.post(path, { body, headers, credentials: 'omit' })
+  }
+
+  /**
+   * Replaces the stored refresh token in one transaction, and waits until it is on the disk.
+   *
+   * @returns the token before
+   */
+  async #change(
+    replace: (stored: string | undefined) => string | undefined,
+  ): Promise<string | undefined> {
+    const key = `${this.#issuer} ${this.#clientId}`
+    const store = await openStore()
+    const stored = (await done(store.get(key))) as string | undefined
+    const next = replace(stored)
+    if (next === stored) return stored
+    const { transaction } = store
+    await new Promise<void>((resolve, reject) => {
+      transaction.oncomplete = resolve
+      transaction.onabort = () => reject(new Error('IndexedDB has not stored the session.'))
+      if (next === undefined) store.delete(key)
+      else store.put(next, key)
+    })
+    return stored
+  }
+
+  /** OpenID Connect Core §3.1.3.7. TLS vouches for the rest: the token comes from the issuer itself. */
+  #isExpected(idToken = '', nonce: string): boolean {
+    try {
+      const [, payload = ''] = idToken.split('.')
+      const claims = JSON.parse(atob(payload.replaceAll('-', '+').replaceAll('_', '/')))
+      const { iss, aud } = claims
+      return iss === this.#issuer && aud === this.#clientId && claims.nonce === nonce
+    } catch {
+      return false
+    }
+  }
+}
+
+/** Our codes for the errors of RFC 6749 §5.2 that a client tells apart. */
+const codes: Readonly<Record<string, AuthErrorCode>> = {
+  invalid_grant: 'grant_invalid',
+  invalid_dpop_proof: 'dpop_proof_invalid',
+  temporarily_unavailable: 'overloaded',
+  server_error: 'internal_error',
+}
+
+/** Gives a refusal of an OAuth endpoint the form of the other refusals (RFC 9457). */
+async function translateRefusal(response: Response): Promise<Response> {
+  if (response.ok) return response
+  const { status, headers } = response
+  const text = await response.text()
+  const { error, error_description: title = error } = parse(text)
+  if (typeof error !== 'string') return new Response(text, { status, headers })
+  const code = codes[error] ?? 'authorization_failed'
+  return new Response(JSON.stringify({ code, title }), { status, headers })
+}
+
+function parse(text: string): { readonly error?: unknown; readonly error_description?: unknown } {
+  try {
+    return JSON.parse(text) ?? {}
+  } catch {
+    return {}
+  }
+}

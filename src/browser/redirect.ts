@@ -1,0 +1,31 @@
+import { browser } from './platform.ts'
+import { RedirectClient, type RedirectPage } from './redirect-client.ts'
+import type { RedirectAuthClient, RedirectOptions } from './redirect-types.ts'
+
+export { AuthClientError } from './issuer-calls.ts'
+export type {
+  RedirectAuthClient,
+  RedirectOptions,
+  Returned,
+  SignInRequest,
+} from './redirect-types.ts'
+export type { AuthErrorCode, AuthState, DeviceSession, User } from './types.ts'
+
+/**
+ * A client of the issuer for a front end on another site: users sign in on the page of the issuer.
+ *
+ * ```ts
+ * import { createAuthClient } from '@gatepass/browser/redirect'
+ *
+ * const auth = createAuthClient({
+ *   issuer: 'https://auth.example.com',
+ *   clientId: 'shop',
+ *   redirectUri: 'https://shop.example/',
+ * })
+ * await auth.returned
+ * if ((await auth.getAccessToken()) === null) await auth.login()
+ * ```
+ */
+export function createAuthClient(options: RedirectOptions): RedirectAuthClient {
+  return RedirectClient.create(options, browser, globalThis as unknown as RedirectPage)
+}

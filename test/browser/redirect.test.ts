@@ -1,0 +1,344 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { BrowserContext, Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { bundle, bundles } from '../../scripts/browser-bundles.ts'
+import { freePort } from '../../scripts/free-port.ts'
+import { startHttpServer } from '../support/http-server.ts'
+import { outsideFolder } from '../support/project.ts'
+import { until } from '../support/until.ts'
+import { launchChromium } from './chromium.ts'
+import { type Fate, passTo, password, startIssuer } from './front.ts'
+
+/** A front end on another site than a real issuer whose answers get lost, in a real browser. */
+
+const graceMs = 1_000
+let fateOf: (path: string) => Fate = () => 'fine'
+let refreshes = 0
+/** Whether the front end has a page without its script for every address. */
+let holdUp = false
+const issuerPort = await freePort()
+const { url: issuerUrl } = await startHttpServer(
+  t,
+  passTo(issuerPort, (path) => fateOf(path)),
+)
+const csp = `default-src 'none'; script-src 'self'; connect-src ${issuerUrl}`
+const file = join(outsideFolder(t), 'redirect.mjs')
+await bundle(bundles.find(({ entry }) => entry === 'redirect') as (typeof bundles)[number], file)
+const { url: appUrl } = await startHttpServer(t, (request, response) => {
+  const { pathname, origin } = new URL(request.url ?? '', `http://${request.headers.host}`)
+  const scripts: Record<string, string> = {
+    '/redirect.mjs': readFileSync(file, 'utf8'),
+    '/page.mjs': `
+      import { createAuthClient } from './redirect.mjs'
+      window.heard = []
+      window.violations = []
+      addEventListener('securitypolicyviolation', (event) => violations.push(event.violatedDirective))
+      window.arrivedAt = location.href
+      window.auth = createAuthClient({
+        flow: 'redirect',
+        issuer: '${issuerUrl}',
+        clientId: 'shop',
+        redirectUri: '${origin}/cb',
+        scope: 'openid profile',
+      })
+      auth.onChange(({ status }) => heard.push(status))
+      window.outcome = auth.returned.then((value) => value, ({ code, message }) => ({ code, message }))`,
+  }
+  const script = scripts[pathname]
+  response.setHeader('content-security-policy', csp)
+  response.setHeader('content-type', script === undefined ? 'text/html' : 'text/javascript')
+  if (holdUp) return response.end('held up')
+  response.end(script ?? '<!doctype html><script type="module" src="/page.mjs"></script>')
+})
+const app = appUrl.replace('127.0.0.1', 'localhost')
+const issuer = await startIssuer(t, {
+  GATEPASS_ISSUER: issuerUrl,
+  GATEPASS_PORT: `${issuerPort}`,
+  GATEPASS_ALLOWED_ORIGINS: app,
+  GATEPASS_ACCESS_TTL_S: '1',
+  GATEPASS_GRACE_S: String(graceMs / 1000),
+  GATEPASS_CLIENTS: JSON.stringify([
+    { client_id: 'first-party', scopes: {} },
+    {
+      client_id: 'shop',
+      grants: ['authorization_code', 'refresh_token'],
+      redirect_uris: [`${app}/cb`],
+      scopes: { profile: ['name'] },
+      dpop: 'required',
+    },
+  ]),
+})
+const chromium = await launchChromium(t)
+
+async function openApp(user: BrowserContext, path = '/'): Promise<Page> {
+  const page = await user.newPage()
+  await page.goto(`${app}${path}`)
+  await page.waitForFunction('window.auth')
+  return page
+}
+
+const status = (page: Page): Promise<string> => page.evaluate('auth.state.status')
+const call = (page: Page): Promise<number> =>
+  page.evaluate(`auth.fetch('${issuerUrl}/me').then((response) => response.status)`)
+const outcome = (page: Page) => page.evaluate('outcome')
+
+async function pass(ms: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+/** Leaves the page for the issuer. */
+async function leave(page: Page, request = ''): Promise<void> {
+  await page.evaluate(`void auth.login(${request})`)
+}
+
+async function fillIn(page: Page): Promise<void> {
+  await page.getByLabel('User name').fill('ada')
+  await page.getByLabel('Password').fill(password)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+}
+
+async function arrive(page: Page): Promise<void> {
+  await page.waitForURL((url) => url.href.startsWith(`${app}/cb`))
+  await page.waitForFunction('window.outcome')
+}
+
+function newUser(t: Test): Promise<BrowserContext> {
+  fateOf = (path) => {
+    if (path === '/oauth/token') refreshes += 1
+    return 'fine'
+  }
+  return chromium.newContext({ locale: 'en-GB' }).then((user) => {
+    t.teardown(() => user.close())
+    return user
+  })
+}
+
+/** A user who is signed in, with so many tabs. */
+async function withTabs(t: Test, count: number) {
+  const user = await newUser(t)
+  const first = await openApp(user)
+  await leave(first)
+  await fillIn(first)
+  await arrive(first)
+  t.same(await outcome(first), { returnTo: `${app}/` })
+  const tabs = [first]
+  while (tabs.length < count) tabs.push(await openApp(user))
+  for (const tab of tabs) t.equal(await call(tab), 200)
+  return { user, tabs, first, last: tabs.at(-1) ?? first }
+}
+
+/** Gives the next request of the token endpoint this fate, and tells when it arrives. */
+function onNextToken(fate: Fate): Promise<void> {
+  return new Promise((resolve) => {
+    fateOf = (path) => {
+      if (path !== '/oauth/token') return 'fine'
+      fateOf = () => 'fine'
+      resolve()
+      return fate
+    }
+  })
+}
+
+t.test('sign in, reload, sign out; nothing that can be used elsewhere is in reach', async (t) => {
+  const { user, first } = await withTabs(t, 1)
+  t.match(await first.evaluate('arrivedAt'), /code=gpc_.*state=.*iss=/)
+  t.equal(first.url(), `${app}/cb`, 'the response is out of the address')
+  t.same(await first.evaluate('violations'), [])
+  const token: string = await first.evaluate('auth.getAccessToken()')
+  t.match(JSON.parse(atob(token.split('.')[1] ?? '')), {
+    client_id: 'shop',
+    scope: 'openid profile',
+    cnf: { jkt: /./ },
+  })
+  const stored = await first.evaluate(
+    'JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])',
+  )
+  t.notMatch(stored, /gpr_|gpc_|eyJ|odeVerifier/)
+  const kept: Record<string, unknown> = await first.evaluate(`new Promise((resolve, reject) => {
+    const opening = indexedDB.open('gatepass')
+    opening.onsuccess = () => {
+      const store = opening.result.transaction('gatepass').objectStore('gatepass')
+      const all = store.getAll()
+      all.onsuccess = () => {
+        opening.result.close()
+        const keys = all.result.find((one) => one.privateKey)
+        const token = all.result.find((one) => typeof one === 'string')
+        crypto.subtle.exportKey('jwk', keys.privateKey).then(
+          () => resolve({ exported: true }),
+          () => resolve({ exported: false, token }),
+        )
+      }
+    }
+  })`)
+  t.match(kept, { exported: false, token: /^gpr_/ })
+  // The refresh token is of no use to anybody without the key.
+  for (const [path, type] of [
+    ['/refresh', 'json'],
+    ['/oauth/token', 'form'],
+  ] as const) {
+    const fields = {
+      grant_type: 'refresh_token',
+      client_id: 'shop',
+      refresh_token: `${kept.token}`,
+    }
+    const stolen = await fetch(issuerUrl + path, {
+      method: 'POST',
+      ...(type === 'form'
+        ? { body: new URLSearchParams(fields) }
+        : {
+            headers: { 'content-type': 'application/json' },
+            body: JSON.stringify({ refresh_token: kept.token }),
+          }),
+    })
+    t.ok(stolen.status >= 400 && stolen.status < 500, `${path}: ${stolen.status}`)
+  }
+  await first.reload()
+  t.equal(await call(first), 200)
+  t.same(await outcome(first), null)
+
+  const other = await openApp(user)
+  t.equal(await call(other), 200)
+  await first.evaluate('auth.logout()')
+  await other.waitForFunction("auth.state.status === 'signed-out'")
+  await first.reload()
+  t.equal(await first.evaluate('auth.getAccessToken()'), null)
+
+  await leave(first, `{ prompt: 'login', loginHint: 'ada', returnTo: '/cart' }`)
+  t.equal(await first.getByLabel('User name').inputValue(), 'ada')
+  await fillIn(first)
+  await arrive(first)
+  t.same(await outcome(first), { returnTo: '/cart' })
+  await leave(first, `{ prompt: 'none' }`)
+  await arrive(first)
+  t.same(await outcome(first), { returnTo: `${app}/cb` }, 'renewal without a page')
+  await first.evaluate('auth.logoutEverywhere()')
+  await leave(first)
+  await first.getByLabel('User name').waitFor()
+})
+
+t.test('five tabs stay signed in while a third of all refreshes loses its response', async (t) => {
+  const { tabs } = await withTabs(t, 5)
+  const before = refreshes
+  let [count, lost] = [0, 0]
+  fateOf = (path) => {
+    if (path !== '/oauth/token') return 'fine'
+    refreshes += 1
+    if (++count % 3 !== 0) return 'fine'
+    lost += 1
+    return 'answer lost'
+  }
+  const found = await Promise.all(
+    tabs.map((tab) =>
+      tab.evaluate(`(async () => {
+        const statuses = new Set()
+        for (const end = performance.now() + 5000; performance.now() < end; ) {
+          statuses.add((await auth.fetch('${issuerUrl}/me')).status)
+          await new Promise((resolve) => setTimeout(resolve, 50))
+        }
+        return { statuses: [...statuses], signedOut: heard.includes('signed-out'), violations }
+      })()`),
+    ),
+  )
+  for (const one of found) t.same(one, { statuses: [200], signedOut: false, violations: [] })
+  t.ok(lost > 0, `${lost} of ${refreshes - before} refreshes lost their answer`)
+  t.ok(refreshes - before < 25, 'the tabs share what they get')
+  t.equal(issuer.audit('refresh.reused'), 0)
+})
+
+t.test('five tabs that refresh at once, without locks', async (t) => {
+  const user = await newUser(t)
+  await user.addInitScript('delete Navigator.prototype.locks; delete globalThis.BroadcastChannel')
+  const first = await openApp(user)
+  await leave(first)
+  await fillIn(first)
+  await arrive(first)
+  await outcome(first)
+  const tabs = [first]
+  while (tabs.length < 5) tabs.push(await openApp(user))
+  for (let round = 0; round < 3; round += 1) {
+    t.same(await Promise.all(tabs.map(call)), [200, 200, 200, 200, 200])
+    await pass(graceMs + 200)
+  }
+  t.equal(issuer.audit('refresh.reused'), 0)
+})
+
+t.test('a reload in the middle of a refresh, whose answer is lost', async (t) => {
+  const { first } = await withTabs(t, 1)
+  await pass(1_100)
+  const isHeld = onNextToken('held')
+  call(first).catch(() => {})
+  await isHeld
+  await pass(graceMs + 200)
+  await first.reload()
+  t.equal(await call(first), 200)
+  t.equal(issuer.audit('refresh.reused'), 0)
+})
+
+for (const fate of ['answer lost', 'held'] as const) {
+  t.test(`the answer to the code: ${fate}`, async (t) => {
+    const user = await newUser(t)
+    const page = await openApp(user)
+    await leave(page, `{ returnTo: '/cart' }`)
+    await page.getByLabel('User name').waitFor()
+    const revoked = issuer.audit('session.revoked')
+    const isSent = onNextToken(fate)
+    await fillIn(page)
+    await isSent
+    // Nobody waits for an answer that does not come: the user reloads.
+    if (fate === 'held') await page.reload()
+    await until('it has signed in again by itself', async () => {
+      const found = await page.evaluate('window.outcome && auth.state.status').catch(() => null)
+      return found === 'signed-in'
+    })
+    t.same(await outcome(page), { returnTo: '/cart' })
+    t.equal(await call(page), 200)
+    t.equal(issuer.audit('session.revoked') - revoked, 1, 'the session that nobody got')
+  })
+}
+
+t.test('a response to another request, of another issuer, and a refusal', async (t) => {
+  const user = await newUser(t)
+  const page = await openApp(user, `/cb?code=gpc_injected&state=forged&iss=${issuerUrl}`)
+  t.match(await outcome(page), { code: 'authorization_failed', message: /another request/ })
+  t.equal(page.url(), `${app}/cb`)
+  t.equal(await page.evaluate('auth.getAccessToken()'), null)
+
+  holdUp = true
+  await leave(page)
+  await page.getByRole('button', { name: 'Cancel' }).click()
+  await page.getByText('held up').waitFor()
+  holdUp = false
+  const response = page.url()
+  const changed = new URL(response)
+  changed.searchParams.set('state', 'forged')
+  await page.goto(changed.href)
+  t.match(await outcome(page), { message: /another request/ })
+  await page.goto(response)
+  t.match(await outcome(page), { code: 'authorization_failed', message: /^access_denied/ })
+  await page.goto(response)
+  t.match(await outcome(page), { message: /another request/ }, 'each response counts once')
+
+  await leave(page)
+  await page.getByLabel('User name').waitFor()
+  const kept = new URL(page.url())
+  const state = kept.searchParams.get('state') ?? ''
+  await page.goto(
+    `${app}/cb?${new URLSearchParams({ code: 'gpc_x', state, iss: 'https://evil.example' })}`,
+  )
+  t.match(await outcome(page), { message: /another issuer/ })
+  t.equal(await status(page), 'unknown')
+})
+
+t.test('a sign-out that the issuer has not heard of is repeated after a reload', async (t) => {
+  const { user, first } = await withTabs(t, 1)
+  const before = issuer.audit('logout')
+  await user.setOffline(true)
+  t.equal(await first.evaluate('auth.logout().catch(({ code }) => code)'), 'issuer_unreachable')
+  t.equal(await status(first), 'signed-out')
+  await user.setOffline(false)
+  await first.goto(app)
+  await first.waitForFunction('window.auth')
+  t.equal(await first.evaluate('auth.getAccessToken()'), null)
+  await until('the issuer has heard of it', () => issuer.audit('logout') > before)
+})
