@@ -1,10 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { UnauthorizedError } from '@modelcontextprotocol/sdk/client/auth.js'
-import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
-import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js'
-import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import express, { type RequestHandler } from 'express'
 import t, { type Test } from 'tap'
 import type { Client } from '../../src/issuer/clients.ts'
@@ -12,12 +8,22 @@ import { requireToken, resourceMetadata } from '../../src/verifier/express.ts'
 import { createVerifier, isGatepassError, type Verifier } from '../../src/verifier/index.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { claimsOf, issuerUrl } from '../support/issuer.ts'
-import { createMcpClient, FileTokens, fetchThrough, mcpRedirectUri } from '../support/mcp.ts'
+import {
+  createMcpClient,
+  FileTokens,
+  fetchThrough,
+  loadMcp,
+  mcpRedirectUri,
+} from '../support/mcp.ts'
 import { startOAuth } from '../support/oauth.ts'
 import { outsideFolder, projectFolder } from '../support/project.ts'
 import { Visitor } from '../support/visitor.ts'
 
 /** The SDK of the Model Context Protocol, unmodified: its client, and its server behind a guard. */
+
+const { UnauthorizedError } = await loadMcp('client/auth')
+const { McpServer } = await loadMcp('server/mcp')
+const { StreamableHTTPServerTransport } = await loadMcp('server/streamableHttp')
 
 const scope = 'data:read'
 
@@ -26,15 +32,10 @@ type Guard = (verifier: Verifier, resource: string) => RequestHandler | Promise<
 const gatepassGuard: Guard = (verifier, resource) =>
   requireToken(verifier, { resource, scope }) as RequestHandler
 
-/** Loads a module whose types would change `Request` of Express for the whole project. */
-const load = (name: string) => import(name)
-
 /** The guard of the SDK, which asks the verifier about each token. */
 const sdkGuard: Guard = async (verifier, resource) => {
-  const { requireBearerAuth } = await load(
-    '@modelcontextprotocol/sdk/server/auth/middleware/bearerAuth.js',
-  )
-  const { InvalidTokenError } = await load('@modelcontextprotocol/sdk/server/auth/errors.js')
+  const { requireBearerAuth } = await loadMcp('server/auth/middleware/bearerAuth')
+  const { InvalidTokenError } = await loadMcp('server/auth/errors')
   const { origin, pathname } = new URL(resource)
   return requireBearerAuth({
     requiredScopes: [scope],
@@ -75,13 +76,17 @@ async function start(t: Test, guard: Guard) {
   app.use(resourceMetadata(verifier, { resource, scopes: [scope] }) as RequestHandler)
   app.post('/mcp', await guard(verifier, resource), express.json(), async (request, response) => {
     const server = new McpServer({ name: 'test', version: '1.0.0' })
-    server.registerTool('whoami', { description: 'Tells who calls' }, ({ authInfo }) => ({
-      content: [{ type: 'text', text: String((authInfo as { sub?: string } | undefined)?.sub) }],
-    }))
+    server.registerTool(
+      'whoami',
+      { description: 'Tells who calls' },
+      (extra: { authInfo?: { sub: string } }) => ({
+        content: [{ type: 'text', text: extra.authInfo?.sub }],
+      }),
+    )
     const transport = new StreamableHTTPServerTransport({ enableJsonResponse: true })
     response.on('close', () => void server.close())
-    await server.connect(transport as Transport)
-    await transport.handleRequest(request as never, response, request.body)
+    await server.connect(transport)
+    await transport.handleRequest(request, response, request.body)
   })
   app.all('/mcp', (_request, response) => void response.status(405).end())
 
@@ -98,7 +103,7 @@ async function start(t: Test, guard: Guard) {
     const visitor = new Visitor(issuer)
     const { headers } = await visitor.signIn(await visitor.get(asked.pathname + asked.search))
     const back = new URL(String(headers.location))
-    await first.transport.finishAuth(back.searchParams.get('code') ?? '')
+    await first.finishAuth(back.searchParams.get('code') ?? '')
     const saved = claimsOf(tokens.tokens()?.access_token ?? '')
     t.match(saved, { aud: resource, client_id: 'mcp', scope })
     return saved

@@ -1,14 +1,20 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import type { OAuthClientProvider } from '@modelcontextprotocol/sdk/client/auth.js'
-import { Client } from '@modelcontextprotocol/sdk/client/index.js'
-import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
-import type { OAuthTokens } from '@modelcontextprotocol/sdk/shared/auth.js'
-import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
+
+/** Loads a module of the SDK. Its types would change `Request` of Express for the whole project. */
+export const loadMcp = (name: string) => import(`@modelcontextprotocol/sdk/${name}.js`)
+
+const { Client } = await loadMcp('client/index')
+const { StreamableHTTPClientTransport } = await loadMcp('client/streamableHttp')
+
+interface OAuthTokens {
+  readonly access_token: string
+  readonly refresh_token?: string
+}
 
 export const mcpRedirectUri = 'http://127.0.0.1/callback'
 
 /** A registered MCP client. Its tokens are in a file, which several processes may share. */
-export class FileTokens implements OAuthClientProvider {
+export class FileTokens {
   readonly redirectUrl = mcpRedirectUri
   readonly clientMetadata = { redirect_uris: [mcpRedirectUri] }
   /** Where the SDK sent the user: one address for each time that it asked for a sign-in. */
@@ -56,12 +62,12 @@ export function fetchThrough(issuerUrl: string, port: number | string): typeof f
 export function createMcpClient(url: string, authProvider: FileTokens, fetchHere: typeof fetch) {
   const transport = new StreamableHTTPClientTransport(new URL(url), {
     authProvider,
-    fetch: fetchHere as never,
+    fetch: fetchHere,
   })
   const client = new Client({ name: 'test', version: '1.0.0' })
   return {
-    transport,
-    connect: () => client.connect(transport as Transport),
+    finishAuth: (code: string) => transport.finishAuth(code),
+    connect: (): Promise<void> => client.connect(transport),
     close: () => client.close(),
     async whoami(): Promise<string> {
       const { content } = await client.callTool({ name: 'whoami', arguments: {} })
