@@ -36,6 +36,7 @@ export const metrics = {
   beside_per_second: { label: 'beside it, per second', digits: 0, better: 'more', isByClock: true },
   /** Processor time over elapsed time. */
   server_busy: { label: 'server busy', digits: 2, better: null },
+  idle_busy: { label: 'server busy when idle', digits: 3, better: null },
   load_busy: { label: 'load busy', digits: 2, better: null },
   /** A store runs on the core of the load. Together they show whether that core was full. */
   store_busy: { label: 'store busy', digits: 2, better: null },

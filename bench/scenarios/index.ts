@@ -6,6 +6,7 @@ import { oauth } from './oauth.ts'
 import { refresh, refreshBesideLogins } from './refresh.ts'
 import { scale } from './scale.ts'
 import { coldStart } from './start.ts'
+import { streams } from './streams.ts'
 import { verify } from './verify.ts'
 
 export const scenarios: readonly Scenario[] = [
@@ -17,6 +18,7 @@ export const scenarios: readonly Scenario[] = [
   oauth,
   data,
   ...scale,
+  streams,
   ...coldStart,
 ]
 
