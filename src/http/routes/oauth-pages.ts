@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { type GatepassError, isGatepassError } from '../../core/errors.ts'
+import { type ErrorCode, type GatepassError, isGatepassError } from '../../core/errors.ts'
 import { claimNames } from '../../issuer/clients.ts'
 import type { Pending, Step, Visitor } from '../../oauth/authorization-endpoint.ts'
 import { type Form, parseForm } from '../../oauth/form.ts'
@@ -272,8 +272,11 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
 }
 
 /** Failures of a sign-in after which the form is shown again. */
-const askAgain = [
-  ...(['credentials_invalid', 'too_many_attempts', 'overloaded', 'store_unavailable'] as const),
+const askAgain: readonly ErrorCode[] = [
+  'credentials_invalid',
+  'too_many_attempts',
+  'overloaded',
+  'store_unavailable',
 ]
 
 /** The fields of a form; none without a body. */
