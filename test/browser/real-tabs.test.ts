@@ -148,7 +148,7 @@ t.test('a reload in the middle of a refresh', async (t) => {
 t.test('the other tab receives a sign-out', async (t) => {
   const { first, last } = await withTabs(t, 2)
   await first.evaluate('auth.logout()')
-  await last.waitForFunction("auth.state.status === 'signed-out'")
+  await until('it is signed out', async () => (await status(last)) === 'signed-out')
   t.equal(await last.evaluate('heard.at(-1)'), 'signed-out')
   t.equal(await call(last), 401)
   await last.reload()
@@ -166,7 +166,7 @@ t.test('a frozen tab blocks no other tab and notices a sign-out when it wakes', 
   await devtools.send('Page.setWebLifecycleState', { state: 'frozen' })
   await last.evaluate('auth.logout()')
   await devtools.send('Page.setWebLifecycleState', { state: 'active' })
-  await first.waitForFunction("auth.state.status === 'signed-out'")
+  await until('it is signed out', async () => (await status(first)) === 'signed-out')
 })
 
 /** Leaves a page for another, and comes back to it after a while. */

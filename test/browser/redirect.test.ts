@@ -38,7 +38,7 @@ const { url: appUrl } = await startHttpServer(t, (request, response) => {
       window.auth = createAuthClient({
         flow: 'redirect',
         issuer: '${issuerUrl}',
-        clientId: 'shop',
+        clientId: sessionStorage.client ??= location.search === '?renewing' ? 'renewing' : 'shop',
         redirectUri: '${origin}/cb',
         scope: 'openid profile',
       })
@@ -67,14 +67,26 @@ const issuer = await startIssuer(t, {
       scopes: { profile: ['name'] },
       dpop: 'required',
     },
+    {
+      client_id: 'renewing',
+      grants: ['authorization_code'],
+      redirect_uris: [`${app}/cb`],
+      scopes: { profile: ['name'] },
+    },
   ]),
 })
 const chromium = await launchChromium(t)
 
+/** Waits for a condition. Playwright polls by `eval`, which the policy of the page forbids. */
+function holds(page: Page, condition: string): Promise<void> {
+  // A page that is being left answers nothing.
+  return until(condition, () => page.evaluate<boolean>(`!!(${condition})`).catch(() => false))
+}
+
 async function openApp(user: BrowserContext, path = '/'): Promise<Page> {
   const page = await user.newPage()
   await page.goto(`${app}${path}`)
-  await page.waitForFunction('window.auth')
+  await holds(page, 'window.auth')
   return page
 }
 
@@ -89,7 +101,10 @@ async function pass(ms: number): Promise<void> {
 
 /** Leaves the page for the issuer. */
 async function leave(page: Page, request = ''): Promise<void> {
-  await page.evaluate(`void auth.login(${request})`)
+  await page.evaluate(`{
+    window.isLeft = true
+    void auth.login(${request})
+  }`)
 }
 
 async function fillIn(page: Page): Promise<void> {
@@ -99,8 +114,7 @@ async function fillIn(page: Page): Promise<void> {
 }
 
 async function arrive(page: Page): Promise<void> {
-  await page.waitForURL((url) => url.href.startsWith(`${app}/cb`))
-  await page.waitForFunction('window.outcome')
+  await holds(page, `!window.isLeft && window.outcome && location.href.startsWith('${app}/cb')`)
 }
 
 function newUser(t: Test): Promise<BrowserContext> {
@@ -200,7 +214,7 @@ t.test('sign in, reload, sign out; nothing that can be used elsewhere is in reac
   const other = await openApp(user)
   t.equal(await call(other), 200)
   await first.evaluate('auth.logout()')
-  await other.waitForFunction("auth.state.status === 'signed-out'")
+  await holds(other, "auth.state.status === 'signed-out'")
   await first.reload()
   t.equal(await first.evaluate('auth.getAccessToken()'), null)
 
@@ -330,6 +344,46 @@ t.test('a response to another request, of another issuer, and a refusal', async 
   t.equal(await status(page), 'unknown')
 })
 
+t.test('renewal by prompt=none, for a client without refresh tokens', async (t) => {
+  const user = await newUser(t)
+  const page = await openApp(user, '/?renewing')
+  await leave(page, `{ prompt: 'none' }`)
+  await arrive(page)
+  t.match(await outcome(page), { code: 'authorization_failed', message: /^login_required/ })
+  await leave(page)
+  await fillIn(page)
+  await arrive(page)
+  t.equal(await call(page), 200)
+  const before = refreshes
+  await pass(1_100)
+  t.equal(await page.evaluate('auth.getAccessToken()'), null, 'the page has to renew it')
+  t.equal(refreshes, before, 'there is nothing to refresh with')
+  t.equal(await status(page), 'signed-out')
+  await leave(page, `{ prompt: 'none' }`)
+  await arrive(page)
+  t.match(await outcome(page), { returnTo: `${app}/cb` })
+  t.equal(await call(page), 200)
+})
+
+for (const minutes of [-7, 7]) {
+  t.test(`a clock that is ${minutes} minutes off`, async (t) => {
+    const user = await newUser(t)
+    await user.addInitScript(`{
+      const now = Date.now
+      Date.now = () => now() + ${minutes} * 60_000
+    }`)
+    const page = await openApp(user)
+    await leave(page)
+    await fillIn(page)
+    await arrive(page)
+    t.same(await outcome(page), { returnTo: `${app}/` })
+    t.equal(await call(page), 200)
+    await pass(1_100)
+    await page.reload()
+    t.equal(await call(page), 200)
+  })
+}
+
 t.test('a sign-out that the issuer has not heard of is repeated after a reload', async (t) => {
   const { user, first } = await withTabs(t, 1)
   const before = issuer.audit('logout')
@@ -338,7 +392,7 @@ t.test('a sign-out that the issuer has not heard of is repeated after a reload',
   t.equal(await status(first), 'signed-out')
   await user.setOffline(false)
   await first.goto(app)
-  await first.waitForFunction('window.auth')
+  await holds(first, 'window.auth')
   t.equal(await first.evaluate('auth.getAccessToken()'), null)
   await until('the issuer has heard of it', () => issuer.audit('logout') > before)
 })
