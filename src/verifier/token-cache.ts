@@ -15,6 +15,8 @@ export interface TokenCacheStatus {
 interface Entry extends VerifiedToken {
   /** A copy of the text: a slice would keep the whole header of its request in memory. */
   readonly token: string
+  /** The key of `token` in a segment. */
+  readonly cacheKey: string
   readonly bytes: number
   /** Set by a use, cleared when the entry is the oldest of its segment and moves to the end. */
   isRecent: boolean
@@ -51,7 +53,8 @@ export class TokenCache {
 
   /** Finds a token. The caller checks its expiry, key and revocation. */
   find(token: string): VerifiedToken | undefined {
-    const entry = this.#protected.get(token) ?? this.#promote(token)
+    const cacheKey = keyOf(token)
+    const entry = this.#protected.get(cacheKey, token) ?? this.#promote(cacheKey, token)
     if (entry === undefined) {
       this.#misses += 1
       return undefined
@@ -61,8 +64,8 @@ export class TokenCache {
     return entry
   }
 
-  #promote(token: string): Entry | undefined {
-    const entry = this.#probation.remove(token)
+  #promote(cacheKey: string, token: string): Entry | undefined {
+    const entry = this.#probation.remove(cacheKey, token)
     if (entry === undefined) return undefined
     this.#protected.add(entry)
     for (let moves = 0; this.#protected.bytes > this.#maxBytes * protectedShare; moves += 1) {
@@ -80,10 +83,11 @@ export class TokenCache {
   add(token: string, { claims, key, issuer }: VerifiedToken, now_s: number): void {
     if (claims.exp - now_s < minLifetime_s) return
     const bytes = entryOverheadBytes + token.length
-    const entry = { token: copyOf(token), bytes, claims, key, issuer, isRecent: false }
+    const copy = copyOf(token)
+    const cacheKey = keyOf(copy)
+    const entry = { token: copy, cacheKey, bytes, claims, key, issuer, isRecent: false }
     // Concurrent requests may have verified and added the same token.
-    const isProtected = this.#protected.remove(token) !== undefined
-    this.#probation.remove(token)
+    const isProtected = this.#protected.remove(cacheKey, copy) !== undefined
     if (isProtected) this.#protected.add(entry)
     else this.#probation.add(entry)
     while (this.#bytes > this.#maxBytes) {
@@ -93,8 +97,9 @@ export class TokenCache {
   }
 
   remove(token: string): void {
-    this.#protected.remove(token)
-    this.#probation.remove(token)
+    const cacheKey = keyOf(token)
+    this.#protected.remove(cacheKey, token)
+    this.#probation.remove(cacheKey, token)
   }
 
   status(): TokenCacheStatus {
@@ -129,19 +134,19 @@ class Segment {
     return this.#entries.size
   }
 
-  get(token: string): Entry | undefined {
-    const entry = this.#entries.get(keyOf(token))
+  get(cacheKey: string, token: string): Entry | undefined {
+    const entry = this.#entries.get(cacheKey)
     return entry?.token === token ? entry : undefined
   }
 
   add(entry: Entry): void {
-    this.#removeKey(keyOf(entry.token))
-    this.#entries.set(keyOf(entry.token), entry)
+    this.#removeKey(entry.cacheKey)
+    this.#entries.set(entry.cacheKey, entry)
     this.bytes += entry.bytes
   }
 
-  remove(token: string): Entry | undefined {
-    return this.get(token) && this.#removeKey(keyOf(token))
+  remove(cacheKey: string, token: string): Entry | undefined {
+    return this.get(cacheKey, token) && this.#removeKey(cacheKey)
   }
 
   removeOldest(): Entry | undefined {
