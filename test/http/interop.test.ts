@@ -9,7 +9,7 @@ import { audience, issuerUrl, startIssuer, webClient } from '../support/issuer.t
  */
 t.test('oauth4webapi discovers the issuer and validates its tokens', async (t) => {
   const issuer = await startIssuer(t, { clients: [webClient] })
-  issuer.clock.advanceMs(Date.now() - issuer.clock.nowMs())
+  issuer.clock.run()
   await issuer.app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = issuer.app.server.address() as AddressInfo
   // The public name leads to the test's port, as a reverse proxy would have it.

@@ -68,6 +68,7 @@ async function start(t: Test, guard: Guard) {
   }
   // The guard of the SDK compares times with the clock of the machine.
   const issuer = await startOAuth(t, { clients: [client], startMs: Date.now() })
+  issuer.clock.run()
   await issuer.app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = issuer.app.server.address() as { port: number }
   const jwks = (await issuer.call({ url: '/.well-known/jwks.json' })).json()

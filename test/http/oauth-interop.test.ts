@@ -25,7 +25,7 @@ const causeOf = (error: unknown) => error
 
 async function startListening(t: Test) {
   const issuer = await startOAuth(t)
-  issuer.clock.advanceMs(Date.now() - issuer.clock.nowMs())
+  issuer.clock.run()
   await issuer.app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = issuer.app.server.address() as AddressInfo
   const url = `http://127.0.0.1:${port}`

@@ -28,6 +28,7 @@ const all = [
 async function start(t: Test) {
   // Libraries compare the times of tokens with the clock of the machine.
   const issuer = await startOAuth(t, { clients: all, startMs: Date.now() })
+  issuer.clock.run()
   await issuer.app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = issuer.app.server.address() as { port: number }
   const fetchIssuer = (url: string, options: RequestInit) => {

@@ -63,6 +63,8 @@ const issuer = await startOAuth(t, {
     },
   ],
 })
+// A DPoP proof has the time of Chromium.
+issuer.clock.run()
 await issuer.app.listen({ host: '127.0.0.1', port: 0 })
 front.hosts.set('auth.example.com', passTo((issuer.app.server.address() as { port: number }).port))
 
