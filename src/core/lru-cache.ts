@@ -4,6 +4,7 @@ export class LruCache<V> {
   readonly #weightOf: (value: V) => number
   /** Least recently used first. */
   readonly #entries = new Map<string, V>()
+  readonly #nextOldest = createOldestKeys(this.#entries)
   #weight = 0
 
   /** @param weightOf weight of a value. Default: 1, so that `maxWeight` counts entries. */
@@ -28,8 +29,9 @@ export class LruCache<V> {
     if (weight > this.#maxWeight) return
     this.#entries.set(name, value)
     this.#weight += weight
-    for (const oldest of this.#entries.keys()) {
-      if (this.#weight <= this.#maxWeight) break
+    while (this.#weight > this.#maxWeight) {
+      const oldest = this.#nextOldest()
+      if (oldest === undefined) break
       this.#delete(oldest)
     }
   }
@@ -39,5 +41,22 @@ export class LruCache<V> {
     if (value === undefined) return
     this.#entries.delete(name)
     this.#weight -= this.#weightOf(value)
+  }
+}
+
+/**
+ * Returns a function that returns the oldest key of a map. The caller deletes each key that it gets.
+ *
+ * A new iterator passes all deleted entries at the start of the map; this one passes each entry once.
+ */
+export function createOldestKeys<K>(map: ReadonlyMap<K, unknown>): () => K | undefined {
+  let keys = map.keys()
+  return () => {
+    let next = keys.next()
+    if (next.done) {
+      keys = map.keys()
+      next = keys.next()
+    }
+    return next.value
   }
 }

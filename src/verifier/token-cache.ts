@@ -1,3 +1,4 @@
+import { createOldestKeys } from '../core/lru-cache.ts'
 import type { VerifiedToken } from './issuer-matching.ts'
 
 export interface TokenCacheStatus {
@@ -129,6 +130,7 @@ class Segment {
   bytes = 0
   /** A Map keeps the order of insertion. */
   readonly #entries = new Map<string, Entry>()
+  readonly #nextOldest = createOldestKeys(this.#entries)
 
   get size(): number {
     return this.#entries.size
@@ -150,7 +152,7 @@ class Segment {
   }
 
   removeOldest(): Entry | undefined {
-    const [oldest] = this.#entries.keys()
+    const oldest = this.#nextOldest()
     return oldest === undefined ? undefined : this.#removeKey(oldest)
   }
 
