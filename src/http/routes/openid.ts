@@ -62,44 +62,35 @@ export function endSessionRoutes(app: FastifyInstance, context: IssuerContext): 
   servePages(app, pages)
   const schema = { summary: 'Sign out at the issuer, for a client', tags: ['oauth'] }
 
-  async function begin(
+  /** Asks the user first where that is needed and `isConfirmed` is false. */
+  async function end(
     request: FastifyRequest,
     reply: FastifyReply,
     parameters: Readonly<Record<string, string>>,
+    isConfirmed: boolean,
   ): Promise<FastifyReply> {
     const asked = await signOut.read(parameters)
     const signIn = await signIns.find(signInCookie.read(request))
-    if (!signOut.needsConfirmation(asked, signIn)) return finish(request, reply, parameters)
-    const interaction = pages.encode(request, reply, { parameters, startedAtMs: pages.nowMs() })
     const frame = pages.frame(request, parameters.ui_locales)
-    return pages.send(
-      reply,
-      signOutPage(frame, { interaction }),
-      parameters.post_logout_redirect_uri,
-    )
-  }
-
-  async function finish(
-    request: FastifyRequest,
-    reply: FastifyReply,
-    parameters: Readonly<Record<string, string>>,
-  ): Promise<FastifyReply> {
-    const asked = await signOut.read(parameters)
-    const signIn = await signIns.find(signInCookie.read(request))
+    if (!isConfirmed && signOut.needsConfirmation(asked, signIn)) {
+      const interaction = pages.encode(request, reply, { parameters, startedAtMs: pages.nowMs() })
+      const page = signOutPage(frame, { interaction })
+      return pages.send(reply, page, parameters.post_logout_redirect_uri)
+    }
     await signOut.end(asked, signIn, auditOf(request))
     signInCookie.clear(reply)
     if (asked.url !== null) return pages.redirect(reply, asked.url)
-    return pages.send(reply, signedOutPage(pages.frame(request, parameters.ui_locales)))
+    return pages.send(reply, signedOutPage(frame))
   }
 
   app.get(endSessionUrl, { exposeHeadRoute: false, schema }, async (request, reply) =>
-    begin(request, reply, readParameters(queryOf(request)).values),
+    end(request, reply, readParameters(queryOf(request)).values, false),
   )
 
   app.post(endSessionUrl, { schema: { hide: true } }, async (request, reply) => {
     const body = fieldsOf(request)
-    if (body.interaction === undefined) return begin(request, reply, body)
+    if (body.interaction === undefined) return end(request, reply, body, false)
     const { interaction } = pages.readForm(request)
-    return finish(request, reply, interaction.parameters)
+    return end(request, reply, interaction.parameters, true)
   })
 }
