@@ -11,8 +11,10 @@ import {
   type Readiness,
   type ReadinessCheck,
 } from '../http/admin-app.ts'
+import type { ServiceOptions } from '../http/app.ts'
 import { Draining } from '../http/draining.ts'
 import type { Metrics } from '../http/metrics.ts'
+import { packageVersion } from './context.ts'
 import { installShutdown, reportReady } from './shutdown.ts'
 
 export interface Service {
@@ -24,6 +26,21 @@ export interface Service {
   readonly reload?: () => void
   /** Closes stores and timers, after the last request. */
   close(): Promise<void>
+}
+
+/** Returns the options that the issuer and the verifier service share. */
+export function serviceOptions(
+  settings: Settings,
+  logger: Logger,
+  metrics: Metrics,
+): ServiceOptions {
+  return {
+    logger,
+    metrics,
+    version: packageVersion(),
+    trustedProxies: settings.trusted_proxies,
+    namesClaims: settings.mode === 'development',
+  }
 }
 
 /**

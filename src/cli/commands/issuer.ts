@@ -18,7 +18,7 @@ import { openCounterStore } from '../../stores/open-stores.ts'
 import type { AccountStore, SessionStore } from '../../stores/ports.ts'
 import { DpopProofs, dpopDefaults } from '../../verifier/dpop/dpop-proofs.ts'
 import { createVerifier, type Verifier } from '../../verifier/verifier.ts'
-import { acceptedTokenTypes, type CliContext, configOf, packageVersion } from '../context.ts'
+import { acceptedTokenTypes, type CliContext, configOf } from '../context.ts'
 import { openDataForService } from '../data-wiring.ts'
 import {
   dataBlockedMs,
@@ -32,7 +32,7 @@ import {
 } from '../issuer-wiring.ts'
 import { createLogger, LogOutput } from '../logger.ts'
 import { reloadClients } from '../reload-clients.ts'
-import { serve } from '../serve.ts'
+import { serve, serviceOptions } from '../serve.ts'
 import { isPrimaryOfMany, runWorkerProcesses } from '../worker-processes.ts'
 
 /** `gatepass issuer`: signs users in and publishes the keys. */
@@ -88,13 +88,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
   })
 
   const app = buildIssuerApp({
-    service: {
-      logger,
-      metrics,
-      version: packageVersion(),
-      trustedProxies: settings.trusted_proxies,
-      namesClaims: settings.mode === 'development',
-    },
+    service: serviceOptions(settings, logger, metrics),
     issuer,
     oauth,
     keys,

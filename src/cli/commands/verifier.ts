@@ -5,10 +5,10 @@ import { buildVerifierApp } from '../../http/verifier-app.ts'
 import { observeRevocations, observeVerifier } from '../../http/verifier-metrics.ts'
 import type { RevocationOptions } from '../../verifier/options.ts'
 import { createVerifier } from '../../verifier/verifier.ts'
-import { acceptedTokenTypes, type CliContext, configOf, packageVersion } from '../context.ts'
+import { acceptedTokenTypes, type CliContext, configOf } from '../context.ts'
 import { createDataService, openDataForService } from '../data-wiring.ts'
 import { createLogger, LogOutput } from '../logger.ts'
-import { serve } from '../serve.ts'
+import { serve, serviceOptions } from '../serve.ts'
 import { isPrimaryOfMany, runWorkerProcesses } from '../worker-processes.ts'
 
 /** `gatepass verifier`: checks tokens for reverse proxies. */
@@ -51,13 +51,7 @@ export async function runVerifier(context: CliContext): Promise<void> {
   await serve(
     {
       app: buildVerifierApp({
-        service: {
-          logger,
-          metrics,
-          version: packageVersion(),
-          trustedProxies: settings.trusted_proxies,
-          namesClaims: settings.mode === 'development',
-        },
+        service: serviceOptions(settings, logger, metrics),
         verifier,
         publicUrl: settings.public_url,
         allowedOrigins: settings.allowed_origins,
