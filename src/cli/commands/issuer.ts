@@ -17,6 +17,7 @@ import { startCleanup } from '../../stores/cleanup.ts'
 import { openCounterStore } from '../../stores/open-stores.ts'
 import type { AccountStore, SessionStore } from '../../stores/ports.ts'
 import { DpopProofs, dpopDefaults } from '../../verifier/dpop/dpop-proofs.ts'
+import type { KeySource } from '../../verifier/keys/key-source.ts'
 import { createVerifier, type Verifier } from '../../verifier/verifier.ts'
 import { acceptedTokenTypes, type CliContext, configOf } from '../context.ts'
 import { openDataForService } from '../data-wiring.ts'
@@ -66,7 +67,8 @@ export async function runIssuer(context: CliContext): Promise<void> {
     sessions,
     revocations,
   })
-  const verifier = createOwnVerifier(settings, keys)
+  const localKeys = createLocalKeySource(keys)
+  const verifier = createOwnVerifier(settings, localKeys)
 
   const issuer = createIssuer({
     policy: issuerPolicy(settings),
@@ -83,7 +85,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
   })
 
   const oauth = createAuthorizationServer({
-    ...{ issuer, store: sessions, verifier, keys: createLocalKeySource(keys) },
+    ...{ issuer, store: sessions, verifier, keys: localKeys },
     ...oauthOptions(settings, logger),
   })
 
@@ -179,11 +181,11 @@ function cookieSuffix({ mode, issuer }: Settings): string {
 }
 
 /** Accepts every audience: a token for any service may end its own session. */
-function createOwnVerifier(settings: Settings, keys: KeyManager): Verifier {
+function createOwnVerifier(settings: Settings, keys: KeySource): Verifier {
   return createVerifier({
     issuer: settings.issuer,
     audience: null,
-    keys: createLocalKeySource(keys),
+    keys,
     clockToleranceSeconds: settings.clock_skew_s,
     tokenTypes: acceptedTokenTypes(settings),
     ...(settings.decryption_keys.length > 0 && {
