@@ -4,7 +4,7 @@ import module from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { GatepassError } from '../core/errors.ts'
 import type { CliContext } from './context.ts'
-import { reportError } from './output.ts'
+import { reportError } from './terminal.ts'
 
 const context: CliContext = {
   env: process.env,

@@ -3,7 +3,7 @@ import { environmentName, type Role } from '../../config/setting.ts'
 import { settings as allSettings } from '../../config/settings.ts'
 import { withoutSecrets } from '../../stores/open-stores.ts'
 import { type CliContext, configOf } from '../context.ts'
-import { print } from '../output.ts'
+import { print } from '../terminal.ts'
 
 /** `gatepass config`: every effective setting, where it comes from, and its unit. */
 export function showConfig(context: CliContext, options: { role: Role; json: boolean }): void {

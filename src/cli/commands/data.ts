@@ -5,7 +5,7 @@ import { type DataOwner, type DataStore, dataOwner } from '../../stores/data-sto
 import { adminConfigOf, type CliContext } from '../context.ts'
 import { createDataService, openDataForCommand } from '../data-wiring.ts'
 import { openAccountDeps } from '../issuer-wiring.ts'
-import { exitCodes, print } from '../output.ts'
+import { exitCodes, print } from '../terminal.ts'
 
 /** The data of a user, or of one of the user's active sessions. */
 interface OwnedData {

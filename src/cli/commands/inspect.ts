@@ -6,8 +6,7 @@ import { isJsonObject, parseStrictJson } from '../../tokens/strict-decoding.ts'
 import { type CliContext, configOf } from '../context.ts'
 import { checkToken, type InspectRequest } from '../inspect/check-token.ts'
 import { reportAsJson, reportInWords } from '../inspect/report.ts'
-import { exitCodes } from '../output.ts'
-import { readPiped } from '../prompt.ts'
+import { exitCodes, readPiped } from '../terminal.ts'
 import { type IssuerOption, issuerOf, sessionOf } from './login.ts'
 
 export interface InspectOptions extends IssuerOption {

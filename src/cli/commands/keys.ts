@@ -13,7 +13,7 @@ import {
 } from '../../tokens/encryption-key.ts'
 import { adminConfigOf, type CliContext, configOf } from '../context.ts'
 import { listKeyStatuses, openKeys, revocationsPublishedMs } from '../issuer-wiring.ts'
-import { isoTime, print } from '../output.ts'
+import { isoTime, print } from '../terminal.ts'
 
 /** `gatepass keys list`: prints every key and its state. */
 export async function listKeys(context: CliContext, options: { json: boolean }): Promise<void> {

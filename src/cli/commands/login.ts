@@ -4,8 +4,7 @@ import { type CliContext, configOf } from '../context.ts'
 import { loginByBrowser, openBrowser } from '../login/browser-login.ts'
 import { IssuerClient, type Tokens } from '../login/issuer-client.ts'
 import { SavedSession, SessionFile } from '../login/saved-session.ts'
-import { oneLine } from '../output.ts'
-import { askLine, readPassword } from '../prompt.ts'
+import { askLine, oneLine, readPassword } from '../terminal.ts'
 
 /** The commands of a user at a terminal: `gatepass login`, `token` and `logout`. */
 

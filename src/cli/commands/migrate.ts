@@ -1,5 +1,5 @@
 import { dataUrl } from '../../config/settings.ts'
-import { openKeyStore } from '../../keys/open-key-store.ts'
+import { openKeyStore } from '../../keys/key-store.ts'
 import {
   openAccountStore,
   openCounterStore,

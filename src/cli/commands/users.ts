@@ -8,8 +8,7 @@ import { importUsers } from '../../issuer/user-import.ts'
 import { generatePassword } from '../../issuer/users.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
 import { type AccountDeps, openAccountDeps } from '../issuer-wiring.ts'
-import { isoTime, print } from '../output.ts'
-import { readPassword } from '../prompt.ts'
+import { isoTime, print, readPassword } from '../terminal.ts'
 
 /** Opens the stores, runs the work and closes the stores, even after an error. */
 async function withAccounts<T>(

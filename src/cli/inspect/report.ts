@@ -2,7 +2,7 @@ import { type ErrorCode, errorCodes } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/json.ts'
 import { defaultMaxTokenBytes } from '../../tokens/access-token.ts'
 import { algorithmNames } from '../../tokens/algorithms.ts'
-import { oneLine } from '../output.ts'
+import { oneLine } from '../terminal.ts'
 import type { InspectRequest, TokenCheck } from './check-token.ts'
 
 type Row = readonly [label: string, text: string]

@@ -2,7 +2,7 @@ import { hostname } from 'node:os'
 import { z } from 'zod'
 import { type ErrorCode, errorCodes, GatepassError } from '../../core/errors.ts'
 import { packageVersion } from '../context.ts'
-import { oneLine } from '../output.ts'
+import { oneLine } from '../terminal.ts'
 
 /** A login may wait in the issuer's queue for password hashes. */
 const timeoutMs = 30_000

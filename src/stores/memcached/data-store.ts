@@ -8,9 +8,14 @@ import type {
   StoredField,
   WriteOutcome,
 } from '../data-store.ts'
-import { HashRing } from './hash-ring.ts'
 import { encodeField, expiryOf, locate } from './item-encoding.ts'
-import { createNodes, type MemcachedNode, type MemcachedOptions, waitForFirstNode } from './node.ts'
+import {
+  createNodes,
+  HashRing,
+  type MemcachedNode,
+  type MemcachedOptions,
+  waitForFirstNode,
+} from './node.ts'
 import { OwnerItems } from './owner-items.ts'
 import { get } from './protocol.ts'
 import { nameOf, parseMemcachedUrl } from './url.ts'

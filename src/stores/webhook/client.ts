@@ -8,8 +8,7 @@ import type { JsonObject, JsonValue } from '../../core/json.ts'
 import { CircuitBreaker } from '../circuit-breaker.ts'
 import { InFlightCalls, withDeadline } from '../in-flight-calls.ts'
 import type { Operation } from './operations.ts'
-import { keyOfSecret } from './signature.ts'
-import { isOutage, sendSignedRequest, UserBaseError } from './signed-request.ts'
+import { isOutage, keyOfSecret, sendSignedRequest, UserBaseError } from './signed-request.ts'
 
 export interface WebhookOptions {
   /** The http(s) address of the user base. */

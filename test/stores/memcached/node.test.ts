@@ -1,6 +1,6 @@
 import t from 'tap'
 import { digest } from '../../../src/core/secrets.ts'
-import { HashRing } from '../../../src/stores/memcached/hash-ring.ts'
+import { HashRing } from '../../../src/stores/memcached/node.ts'
 import fc from '../../support/properties.ts'
 
 const keys = Array.from({ length: 20_000 }, (_, n) => digest(`key ${n}`))

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { secretOf, sign } from '../../../examples/user-base/signature.ts'
-import { isSigned, keyOfSecret, signatures } from '../../../src/stores/webhook/signature.ts'
+import { isSigned, keyOfSecret, signatures } from '../../../src/stores/webhook/signed-request.ts'
 import { otherSecret, secret } from './support.ts'
 
 const message = { id: 'msg_1', timestamp: '1795478400', body: '{"type":"ping","data":{}}' }
