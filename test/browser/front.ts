@@ -37,15 +37,18 @@ export async function startFront(t: Test, { cert, key }: Certificates) {
 /** The fate of a request on its way. A `held` request never gets a response. */
 export type Fate = 'fine' | 'answer lost' | 'held'
 
-/** Passes requests on to a port of this machine; a fate is for a request, not for its preflight. */
+/**
+ * Passes requests on to a port of this machine. The fate of a request, not of its preflight, is decided
+ * when its answer comes: what happens next finds that the server has done what was asked.
+ */
 export function passTo(
   port: number,
   fateOf: (path: string, incoming: IncomingMessage) => Fate = () => 'fine',
 ): Handler {
   return (incoming, response) => {
     const { method, url: path = '/', headers } = incoming
-    const fate = method === 'OPTIONS' ? 'fine' : fateOf(path, incoming)
     const outgoing = request({ host: '127.0.0.1', port, method, path, headers }, (answer) => {
+      const fate = method === 'OPTIONS' ? 'fine' : fateOf(path, incoming)
       if (fate === 'held') answer.resume()
       else if (fate === 'answer lost') response.destroy()
       else {
@@ -96,8 +99,11 @@ export async function startIssuer(t: Test, env: Readonly<Record<string, string>>
   }
   await run(t, ['users', 'add', 'ada'], { cwd, env: all, input: password })
   const issuer = TestProcess.start(t, ['issuer'], { cwd, env: all })
-  const { port } = await issuer.ready()
-  const audit = (event: string) =>
-    issuer.stdout.split('\n').filter((line) => line.includes(`"event":"${event}"`)).length
-  return { port, audit }
+  const { port, adminPort } = await issuer.ready()
+  /** How many events there were. The lines of the log come later than the answers; the metrics do not. */
+  const countOf = async (event: string) => {
+    const metrics = await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text()
+    return Number(metrics.match(`gatepass_events_total{event="${event}"} (\\d+)`)?.[1] ?? 0)
+  }
+  return { port, countOf }
 }

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { startDev } from '../support/dev.ts'
+import { pidOf, startDev } from '../support/dev.ts'
 import { TestProcess } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
@@ -48,14 +48,8 @@ class Caller {
   }
 }
 
-/** The process that wrote this log. */
-function pidOf(cwd: string, name: string): number {
-  const log = readFileSync(join(cwd, `.gatepass/${name}.log`), 'utf8')
-  return JSON.parse(log.slice(0, log.indexOf('\n'))).pid
-}
-
-function environmentOf(cwd: string, name: string): string {
-  return readFileSync(`/proc/${pidOf(cwd, name)}/environ`, 'utf8')
+async function environmentOf(cwd: string, name: string): Promise<string> {
+  return readFileSync(`/proc/${await pidOf(cwd, name)}/environ`, 'utf8')
 }
 
 function isAlive(pid: number): boolean {
@@ -75,9 +69,10 @@ t.test('replicas are killed and added while requests continue', async (t) => {
   const headers = { authorization: `Bearer ${access_token}` }
   t.match(dev.stdout, `playground  ${issuer}/#password=${password}`)
   t.same(await caller.ready(), ['verifier-1', 'verifier-2'])
-  t.match(environmentOf(cwd, 'issuer'), '\0GATEPASS_SECRET=')
-  t.notMatch(environmentOf(cwd, 'verifier-1'), '\0GATEPASS_SECRET=', 'replicas need no such thing')
-  t.match(environmentOf(cwd, 'verifier-1'), '\0GATEPASS_DATA_SECRET=')
+  t.match(await environmentOf(cwd, 'issuer'), '\0GATEPASS_SECRET=')
+  const environment = await environmentOf(cwd, 'verifier-1')
+  t.notMatch(environment, '\0GATEPASS_SECRET=', 'replicas need no such thing')
+  t.match(environment, '\0GATEPASS_DATA_SECRET=')
 
   // Requests, one after the other, through all that is done below.
   const met = new Map<string, number>()
@@ -93,7 +88,7 @@ t.test('replicas are killed and added while requests continue', async (t) => {
       }
     }),
   )
-  const pid = pidOf(cwd, 'verifier-1')
+  const pid = await pidOf(cwd, 'verifier-1')
   const stopped = await caller.ask('replicas/verifier-1', { method: 'DELETE' })
   t.equal(stopped.status, 204)
   t.notOk(isAlive(pid), 'it is dead, and not told to end')
@@ -125,13 +120,13 @@ t.test('replicas are killed and added while requests continue', async (t) => {
 
   // One that was added may die by itself, and takes nothing along.
   t.equal(await caller.add('verifier'), 'verifier-4')
-  process.kill(pidOf(cwd, 'verifier-3'), 'SIGKILL')
+  process.kill(await pidOf(cwd, 'verifier-3'), 'SIGKILL')
   const lost = 'The verifier-3 exited (exit code 1). The other processes keep running.\n'
   await until('it is said', () => dev.stderr === lost)
   t.same((await caller.ready()).sort(), ['shop-1', 'shop-2', 'verifier-4'])
   t.equal(await dev.stop('SIGINT'), 0)
   t.equal(dev.stderr, lost)
-  for (const name of ['issuer', 'verifier-4']) t.notOk(isAlive(pidOf(cwd, name)), name)
+  for (const name of ['issuer', 'verifier-4']) t.notOk(isAlive(await pidOf(cwd, name)), name)
 })
 
 t.test('the playground can be disabled, and `gatepass issuer` has none', async (t) => {

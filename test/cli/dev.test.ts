@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { isFree } from '../../scripts/free-port.ts'
-import { freeBasePort, startDev } from '../support/dev.ts'
+import { freeBasePort, pidOf, startDev } from '../support/dev.ts'
 import { run } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
@@ -122,8 +122,7 @@ t.test('when one process dies, the others stop and a message names it', async (t
   const cwd = createTestFolder(t)
   const port = await freeBasePort()
   const { dev } = await startDev(t, { cwd, port })
-  const log = readFileSync(join(cwd, '.gatepass/verifier-1.log'), 'utf8')
-  const { pid } = JSON.parse(log.slice(0, log.indexOf('\n')))
+  const pid = await pidOf(cwd, 'verifier-1')
   const env = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0')
   t.ok(env.includes('GATEPASS_DRAIN_S=0'), 'it is stopped at once')
   process.kill(pid, 'SIGKILL')

@@ -13,12 +13,10 @@ const password = 'correct horse battery staple'
 
 async function startIssuer(t: Test, cwd: string, more: Record<string, string> = {}) {
   const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...env, ...more } })
-  await issuer.line(/"adminPort":[1-9]\d*,.*"msg":"ready"/)
-  const lines = issuer.stdout
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line))
-  const ready = lines.filter(({ msg }) => msg === 'ready')
+  const readyLines = () => issuer.stdout.match(/^.*"msg":"ready".*$/gm) ?? []
+  // Each process writes its own lines, in no order between them.
+  await until('all processes are ready', () => readyLines().length === 3)
+  const ready = readyLines().map((line) => JSON.parse(line))
   const primary = ready.find(({ adminPort }) => adminPort > 0)
   return {
     issuer,

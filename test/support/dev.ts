@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { freePort, isFree } from '../../scripts/free-port.ts'
 import { type ProcessOptions, TestProcess } from './processes.ts'
 import { projectFolder } from './project.ts'
+import { until } from './until.ts'
 
 const shop = join(projectFolder, 'examples/shop/main.ts')
 
@@ -23,6 +25,14 @@ export async function startDev(t: Test, { port: chosen, hasShop = true, ...optio
   await dev.line(/Ctrl-C stops everything/)
   const password = /password +(\S+)/.exec(dev.stdout)?.[1] ?? ''
   return { dev, password, issuer: `http://localhost:${port}` }
+}
+
+/** The process that writes this log, by its first line: a service may be ready before its log is written. */
+export async function pidOf(cwd: string, name: string): Promise<number> {
+  const firstLine = () =>
+    /^.*\n/.exec(readFileSync(join(cwd, `.gatepass/${name}.log`), 'utf8'))?.[0]
+  await until(`${name} has written its log`, () => firstLine() !== undefined)
+  return JSON.parse(firstLine() ?? '').pid
 }
 
 /** A port with free ones 1, 100, 101, 200 and 201 above it. */
