@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { freePort, isFree } from '../../scripts/free-port.ts'
+import { freePorts } from '../../scripts/free-port.ts'
 import { type ProcessOptions, TestProcess } from './processes.ts'
 import { projectFolder } from './project.ts'
 import { until } from './until.ts'
@@ -36,10 +36,6 @@ export async function pidOf(cwd: string, name: string): Promise<number> {
 }
 
 /** A port with free ones 1, 100, 101, 200 and 201 above it. */
-export async function freeBasePort(): Promise<number> {
-  for (;;) {
-    const base = await freePort()
-    const all = [0, 1, 100, 101, 200, 201].map((above) => isFree(base + above))
-    if ((await Promise.all(all)).every(Boolean)) return base
-  }
+export function freeBasePort(): Promise<number> {
+  return freePorts([0, 1, 100, 101, 200, 201])
 }
