@@ -1,38 +1,72 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { availableParallelism } from 'node:os'
-import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Seconds after which a test file counts as hung, as in .taprc. */
 const timeoutSeconds = 300
+/** A file that does not end by itself after its timeout is killed. */
+const killMs = (timeoutSeconds + 60) * 1000
+/** A process that a test has left behind may keep the output open. */
+const outputMs = 5_000
 
 /** Lines of TAP that say nothing about a failure. */
-const passed = /^( *(ok|#|\d+\.\.\d+|TAP version).*)?\n/gm
+const passed = /^( *(ok|# (Subtest|time)|\d+\.\.\d+|TAP version).*)?\n/gm
+const summary = /^# \{ total: (\d+)(?:.*?fail: (\d+))?(?:.*?skip: (\d+))?/m
+
+export interface FileResult {
+  readonly path: string
+  readonly hasPassed: boolean
+  readonly seconds: number
+  /** The output about failures. */
+  readonly failures: string
+  readonly asserts: number
+  readonly failed: number
+  readonly skipped: number
+}
 
 /**
- * Runs test files as programs, without the runner of tap: a process that the runner starts takes twice
- * as long to load.
- * @returns the files that failed
+ * Runs test files as programs, in this order. The runner of tap would double the time that each of
+ * them takes to load, and each process that they start.
  */
 export async function runEach(
   paths: readonly string[],
   env: NodeJS.ProcessEnv,
-): Promise<readonly string[]> {
+): Promise<readonly FileResult[]> {
   const waiting = [...paths]
-  const failed: string[] = []
+  const results: FileResult[] = []
   const work = async () => {
     for (let path = waiting.shift(); path !== undefined; path = waiting.shift()) {
-      const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', path], {
-        stdio: ['ignore', 'pipe', 'inherit'],
-        env: { ...env, TAP_TIMEOUT: String(timeoutSeconds) },
-      })
-      const [output, [code]] = await Promise.all([text(child.stdout), once(child, 'exit')])
-      if (code === 0) continue
-      failed.push(path)
-      console.log(`${path} failed:\n${output.replaceAll(passed, '')}`)
+      results.push(await runFile(path, env))
     }
   }
-  // Some files wait for timers meanwhile.
+  // Many files wait for servers and timers meanwhile.
   await Promise.all(Array.from({ length: availableParallelism() + 1 }, work))
-  return failed
+  return results
+}
+
+async function runFile(path: string, env: NodeJS.ProcessEnv): Promise<FileResult> {
+  const startMs = performance.now()
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', path], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...env, TAP_TIMEOUT: String(timeoutSeconds) },
+    timeout: killMs,
+    killSignal: 'SIGKILL',
+  })
+  const chunks: Buffer[] = []
+  child.stdout.on('data', (chunk) => chunks.push(chunk))
+  const closed = once(child, 'close')
+  const [code] = await once(child, 'exit')
+  await Promise.race([closed, sleep(outputMs, null, { ref: false })])
+  const output = Buffer.concat(chunks).toString()
+  const [, asserts, failed, skipped] = summary.exec(output) ?? []
+  return {
+    path,
+    hasPassed: code === 0,
+    seconds: (performance.now() - startMs) / 1000,
+    failures: code === 0 ? '' : output.replaceAll(passed, ''),
+    asserts: Number(asserts ?? 0),
+    failed: Number(failed ?? 0),
+    skipped: Number(skipped ?? 0),
+  }
 }

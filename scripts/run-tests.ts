@@ -2,26 +2,18 @@
  * Runs the test files that this machine can run, and counts those that it skips.
  *
  * `--fast` runs the tests that need no server, browser or second process. `--list` prints the files
- * instead. Other arguments are for tap, which `--fast` does without. With `CI=true`, a missing
- * program is a failure.
+ * instead. With `CI=true`, a missing program is a failure.
  */
-import { spawnSync } from 'node:child_process'
 import { globSync } from 'node:fs'
-import { join, relative, sep } from 'node:path'
+import { join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { runEach } from './run-each.ts'
+import { type FileResult, runEach } from './run-each.ts'
 import { type TestNeeds, testNeeds } from './test-needs.ts'
 import { isInstalled, packageOf } from './test-packages.ts'
 
 const projectFolder = fileURLToPath(new URL('..', import.meta.url))
-const tap = fileURLToPath(import.meta.resolve('tap')).replace(
-  /dist.*/,
-  join('dist', 'esm', 'run.mjs'),
-)
-/** All test files load the same modules: the test runner, its plugins and the sources. */
+/** All test files load the same modules: the test library, its plugins and the sources. */
 const compileCache = join(projectFolder, 'node_modules/.cache/gatepass-tests')
-const own = ['--fast', '--list']
-const tapOptions = process.argv.slice(2).filter((option) => !own.includes(option))
 const isFast = process.argv.includes('--fast')
 
 const files = globSync('test/**/*.test.ts', { cwd: projectFolder })
@@ -34,35 +26,45 @@ function missingOf({ programs }: TestNeeds): string[] {
 }
 
 const skipped = new Map<string, string[]>()
-const chosen: string[] = []
+/** The longest begin first: nothing long is left when the others have ended. */
+const chosen: Record<'builds' | 'starts' | 'alone', string[]> = {
+  builds: [],
+  starts: [],
+  alone: [],
+}
 for (const path of files) {
   const needs = testNeeds(join(projectFolder, path))
-  if (isFast && (needs.processes || needs.programs.length > 0)) continue
+  const isAlone = !needs.processes && needs.programs.length === 0
+  if (isFast && !isAlone) continue
   const missing = process.env.CI === 'true' ? [] : missingOf(needs)
-  if (missing.length === 0) chosen.push(path)
-  else skipped.set(path, missing)
+  if (missing.length > 0) skipped.set(path, missing)
+  else if (isAlone) chosen.alone.push(path)
+  else chosen[path.startsWith('test/package/') ? 'builds' : 'starts'].push(path)
 }
+const paths = [...chosen.builds, ...chosen.starts, ...chosen.alone]
 
 if (process.argv.includes('--list')) {
-  console.log(chosen.join('\n'))
+  console.log(paths.sort().join('\n'))
 } else {
-  const paths = chosen.map((path) => relative(process.cwd(), join(projectFolder, path)))
-  const env = { ...process.env, NODE_COMPILE_CACHE: compileCache }
-  process.exitCode = isFast ? await runFast(paths, env) : runAll(paths, env)
-}
-
-function runAll(paths: readonly string[], env: NodeJS.ProcessEnv): number {
-  const command = [tap, ...tapOptions, ...paths]
-  return spawnSync(process.execPath, command, { stdio: 'inherit', env }).status ?? 1
-}
-
-async function runFast(paths: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  process.chdir(projectFolder)
   const startMs = performance.now()
-  const failed = await runEach(paths, env)
-  const seconds = ((performance.now() - startMs) / 1000).toFixed(1)
-  console.log(`${paths.length - failed.length} of ${paths.length} files passed in ${seconds} s`)
-  for (const path of failed) console.log(`failed: ${path}`)
-  return failed.length === 0 ? 0 : 1
+  const results = await runEach(paths, { ...process.env, NODE_COMPILE_CACHE: compileCache })
+  report(results, (performance.now() - startMs) / 1000)
+  process.exitCode = results.every(({ hasPassed }) => hasPassed) ? 0 : 1
+}
+
+/** Failures come last, where readers of a log look first. */
+function report(results: readonly FileResult[], seconds: number): void {
+  const sum = (of: (result: FileResult) => number) => results.reduce((all, one) => all + of(one), 0)
+  const failed = results.filter(({ hasPassed }) => !hasPassed)
+  const slowest = results.toSorted((one, other) => other.seconds - one.seconds).slice(0, 10)
+  console.log('The slowest files:')
+  for (const { path, seconds } of slowest) console.log(`  ${seconds.toFixed(1)} s  ${path}`)
+  for (const { path, failures } of failed) console.log(`\nFAIL  ${path}\n${failures}`)
+  console.log(`
+Asserts: ${sum((one) => one.asserts)}, failed ${sum((one) => one.failed)}, skipped ${sum((one) => one.skipped)}
+Files: ${results.length - failed.length} of ${results.length} passed in ${seconds.toFixed(1)} s`)
+  for (const { path } of failed) console.log(`FAIL  ${path}`)
 }
 
 if (skipped.size > 0) {

@@ -59,6 +59,9 @@ function refuseUnlisted([program = '']: readonly string[]): void {
   throw new Error(`${program} is not in scripts/test-packages.ts`)
 }
 
+/** Characters of the output of a process that a failed test shows. */
+const maxShown = 4_000
+
 /** A process that a test has started. It is killed when the test ends, if it has not stopped. */
 export class TestProcess {
   stderr = ''
@@ -96,7 +99,10 @@ export class TestProcess {
     })
     t.teardown(async () => {
       child.kill('SIGKILL')
-      await this.exited
+      const end = await this.exited
+      if (t.passing()) return
+      t.comment(`${[...command, ...args].join(' ')} ended with ${end}`)
+      t.comment(`${this.stdout}${this.stderr}`.slice(-maxShown))
     })
   }
 
