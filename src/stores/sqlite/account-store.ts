@@ -3,7 +3,7 @@ import { GatepassError } from '../../core/errors.ts'
 import type { Schema } from '../migrations.ts'
 import type { Account, AccountStore } from '../ports.ts'
 import { type AccountRow, toAccount } from '../sql-rows.ts'
-import { boundLimit, SqliteDatabase } from './database.ts'
+import { boundLimit, type Change, SqliteDatabase } from './database.ts'
 
 const schema: Schema = {
   name: 'accounts',
@@ -28,19 +28,19 @@ const schema: Schema = {
 /** Accounts in one SQLite file (`sqlite:`). */
 export class SqliteAccountStore implements AccountStore {
   readonly #db: SqliteDatabase
-  readonly #insert: StatementSync
+  readonly #insert: Change
   readonly #selectByLoginName: StatementSync
   readonly #selectBySub: StatementSync
   readonly #selectPage: StatementSync
-  readonly #updateHash: StatementSync
-  readonly #updateExpectedHash: StatementSync
-  readonly #updateDisabled: StatementSync
+  readonly #updateHash: Change
+  readonly #updateExpectedHash: Change
+  readonly #updateDisabled: Change
 
   /** @throws `store_unavailable`, `migration_failed` */
   constructor(path: string) {
     this.#db = new SqliteDatabase(path, schema)
     // A taken name is an outcome, not an error: an error would fail the whole group of writes.
-    this.#insert = this.#db.prepare(
+    this.#insert = this.#db.prepareChange(
       'INSERT INTO accounts VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
     )
     this.#selectByLoginName = this.#db.prepare('SELECT * FROM accounts WHERE login_name = ?')
@@ -49,9 +49,9 @@ export class SqliteAccountStore implements AccountStore {
       `SELECT * FROM accounts WHERE login_name > ? ORDER BY login_name ${boundLimit}`,
     )
     const setHash = 'UPDATE accounts SET password_hash = ?, updated_at_ms = ? WHERE sub = ?'
-    this.#updateHash = this.#db.prepare(setHash)
-    this.#updateExpectedHash = this.#db.prepare(`${setHash} AND password_hash = ?`)
-    this.#updateDisabled = this.#db.prepare(
+    this.#updateHash = this.#db.prepareChange(setHash)
+    this.#updateExpectedHash = this.#db.prepareChange(`${setHash} AND password_hash = ?`)
+    this.#updateDisabled = this.#db.prepareChange(
       'UPDATE accounts SET disabled = ?, updated_at_ms = ? WHERE sub = ?',
     )
   }
@@ -83,18 +83,16 @@ export class SqliteAccountStore implements AccountStore {
     expectedHash?: string,
   ): Promise<boolean> {
     return this.#db.write(() => {
-      const { changes } =
+      const changed =
         expectedHash === undefined
-          ? this.#updateHash.run(passwordHash, nowMs, sub)
-          : this.#updateExpectedHash.run(passwordHash, nowMs, sub, expectedHash)
-      return changes === 1
+          ? this.#updateHash(passwordHash, nowMs, sub)
+          : this.#updateExpectedHash(passwordHash, nowMs, sub, expectedHash)
+      return changed === 1
     })
   }
 
   setDisabled(sub: string, disabled: boolean, nowMs: number): Promise<boolean> {
-    return this.#db.write(
-      () => this.#updateDisabled.run(Number(disabled), nowMs, sub).changes === 1,
-    )
+    return this.#db.write(() => this.#updateDisabled(Number(disabled), nowMs, sub) === 1)
   }
 
   list({ after = '', limit }: { after?: string; limit: number }): Promise<Account[]> {
@@ -112,7 +110,7 @@ export class SqliteAccountStore implements AccountStore {
   }
 
   #tryInsert(account: Account): boolean {
-    const { changes } = this.#insert.run(
+    const changed = this.#insert(
       account.sub,
       account.loginName,
       account.passwordHash,
@@ -121,7 +119,7 @@ export class SqliteAccountStore implements AccountStore {
       account.createdAtMs,
       account.updatedAtMs,
     )
-    return changes === 1
+    return changed === 1
   }
 }
 

@@ -2,7 +2,7 @@ import type { StatementSync } from 'node:sqlite'
 import { systemClock } from '../../core/clock.ts'
 import type { AddedCount, Count, Counter, CounterOptions, CounterStore } from '../counter-store.ts'
 import type { Schema } from '../migrations.ts'
-import { SqliteDatabase } from './database.ts'
+import { type Change, SqliteDatabase } from './database.ts'
 
 const schema: Schema = {
   name: 'counters',
@@ -35,9 +35,9 @@ export class SqliteCounterStore implements CounterStore {
   readonly #db: SqliteDatabase
   readonly #select: StatementSync
   readonly #add: StatementSync
-  readonly #delete: StatementSync
-  readonly #deleteOnly: StatementSync
-  readonly #takeOne: StatementSync
+  readonly #delete: Change
+  readonly #deleteOnly: Change
+  readonly #takeOne: Change
   readonly #slice: StatementSync
   #writes = 0
   /** Where the removal of expired rows continues; '' is the start of the table. */
@@ -55,11 +55,11 @@ export class SqliteCounterStore implements CounterStore {
          points = iif(expire <= ?3, 1, points + 1), expire = iif(expire <= ?3, ?2, expire)
        RETURNING points, expire`,
     )
-    this.#delete = this.#db.prepare('DELETE FROM counters WHERE key = ?')
-    this.#deleteOnly = this.#db.prepare(
+    this.#delete = this.#db.prepareChange('DELETE FROM counters WHERE key = ?')
+    this.#deleteOnly = this.#db.prepareChange(
       'DELETE FROM counters WHERE key = ? AND expire = ? AND points = 1',
     )
-    this.#takeOne = this.#db.prepare(
+    this.#takeOne = this.#db.prepareChange(
       'UPDATE counters SET points = points - 1 WHERE key = ? AND expire = ?',
     )
     this.#slice = this.#db.prepare(
@@ -75,7 +75,7 @@ export class SqliteCounterStore implements CounterStore {
         this.#db.write(() => this.#addOne(rowKey(key), limit, lengthSeconds * 1000)),
       reset: (key) =>
         this.#db.write(() => {
-          this.#delete.run(rowKey(key))
+          this.#delete(rowKey(key))
         }),
     }
   }
@@ -106,13 +106,13 @@ export class SqliteCounterStore implements CounterStore {
   /** A row with another end of its window does not count the event. */
   #takeBack(rowKey: string, expire: number): Promise<void> {
     return this.#db.write(() => {
-      if (this.#deleteOnly.run(rowKey, expire).changes === 0) this.#takeOne.run(rowKey, expire)
+      if (this.#deleteOnly(rowKey, expire) === 0) this.#takeOne(rowKey, expire)
     })
   }
 
   #removeExpired(nowMs: number): void {
     const slice = this.#slice.all(this.#sweptTo) as unknown as CounterRow[]
-    for (const { key, expire } of slice) if (expire <= nowMs) this.#delete.run(key)
+    for (const { key, expire } of slice) if (expire <= nowMs) this.#delete(key)
     this.#sweptTo = slice.length < sliceRows ? '' : (slice.at(-1)?.key ?? '')
   }
 }

@@ -9,7 +9,7 @@ import type {
   WriteOutcome,
 } from '../data-store.ts'
 import type { Schema } from '../migrations.ts'
-import { boundLimit, SqliteDatabase } from './database.ts'
+import { boundLimit, type Change, SqliteDatabase } from './database.ts'
 
 const schema: Schema = {
   name: 'data',
@@ -38,38 +38,38 @@ const schema: Schema = {
 export class SqliteDataStore implements DataStore {
   readonly #db: SqliteDatabase
   readonly #owner: StatementSync
-  readonly #setOwner: StatementSync
-  readonly #deleteOwner: StatementSync
+  readonly #setOwner: Change
+  readonly #deleteOwner: Change
   readonly #field: StatementSync
   readonly #value: StatementSync
   readonly #fields: StatementSync
   readonly #count: StatementSync
-  readonly #insert: StatementSync
-  readonly #update: StatementSync
-  readonly #delete: StatementSync
-  readonly #deleteAll: StatementSync
+  readonly #insert: Change
+  readonly #update: Change
+  readonly #delete: Change
+  readonly #deleteAll: Change
   readonly #slice: StatementSync
   /** Where the removal of expired owners continues; '' is the start of the table. */
   #sweptTo = ''
 
   /** @throws `store_unavailable`, `migration_failed` */
   constructor(path: string) {
-    this.#db = new SqliteDatabase(path, schema)
-    const prepare = (sql: string) => this.#db.prepare(sql)
-    this.#owner = prepare('SELECT expires_at_ms, ended FROM data_owners WHERE owner = ?')
-    this.#setOwner = prepare('INSERT OR REPLACE INTO data_owners VALUES (?, ?, ?)')
-    this.#deleteOwner = prepare('DELETE FROM data_owners WHERE owner = ?')
-    this.#field = prepare('SELECT rowid, version FROM data_fields WHERE owner = ? AND field = ?')
-    this.#value = prepare(
+    const db = new SqliteDatabase(path, schema)
+    this.#db = db
+    this.#owner = db.prepare('SELECT expires_at_ms, ended FROM data_owners WHERE owner = ?')
+    this.#setOwner = db.prepareChange('INSERT OR REPLACE INTO data_owners VALUES (?, ?, ?)')
+    this.#deleteOwner = db.prepareChange('DELETE FROM data_owners WHERE owner = ?')
+    this.#field = db.prepare('SELECT rowid, version FROM data_fields WHERE owner = ? AND field = ?')
+    this.#value = db.prepare(
       'SELECT field, version, value FROM data_fields WHERE owner = ? AND field = ?',
     )
-    this.#fields = prepare('SELECT field, version, value FROM data_fields WHERE owner = ?')
-    this.#count = prepare('SELECT count(*) AS n FROM data_fields WHERE owner = ?')
-    this.#insert = prepare('INSERT INTO data_fields VALUES (?, ?, ?, ?)')
-    this.#update = prepare('UPDATE data_fields SET version = ?, value = ? WHERE rowid = ?')
-    this.#delete = prepare('DELETE FROM data_fields WHERE rowid = ?')
-    this.#deleteAll = prepare('DELETE FROM data_fields WHERE owner = ?')
-    this.#slice = prepare(
+    this.#fields = db.prepare('SELECT field, version, value FROM data_fields WHERE owner = ?')
+    this.#count = db.prepare('SELECT count(*) AS n FROM data_fields WHERE owner = ?')
+    this.#insert = db.prepareChange('INSERT INTO data_fields VALUES (?, ?, ?, ?)')
+    this.#update = db.prepareChange('UPDATE data_fields SET version = ?, value = ? WHERE rowid = ?')
+    this.#delete = db.prepareChange('DELETE FROM data_fields WHERE rowid = ?')
+    this.#deleteAll = db.prepareChange('DELETE FROM data_fields WHERE owner = ?')
+    this.#slice = db.prepare(
       `SELECT owner, expires_at_ms FROM data_owners WHERE owner > ? ORDER BY owner ${boundLimit}`,
     )
   }
@@ -92,12 +92,12 @@ export class SqliteDataStore implements DataStore {
       const key = keyOf(owner)
       const state = this.#stateOf(key, nowMs)
       if (state === 'ended') return 'ended'
-      if (state === 'gone') this.#deleteAll.run(key)
+      if (state === 'gone') this.#deleteAll(key)
       const found = this.#find(key, field)
       if (!isExpected(found, expected)) return 'conflict'
-      if (found !== null) this.#update.run(version, value, found.rowid)
+      if (found !== null) this.#update(version, value, found.rowid)
       else if (Number(this.#count.get(key)?.n) >= maxFields) return 'full'
-      else this.#insert.run(key, field, version, value)
+      else this.#insert(key, field, version, value)
       this.#extend(key, state, expiresAtMs)
       return 'written'
     })
@@ -111,7 +111,7 @@ export class SqliteDataStore implements DataStore {
       const found = state === 'live' ? this.#find(key, field) : null
       if (!isExpected(found, expected)) return 'conflict'
       if (found === null) return 'absent'
-      this.#delete.run(found.rowid)
+      this.#delete(found.rowid)
       return 'removed'
     })
   }
@@ -127,9 +127,9 @@ export class SqliteDataStore implements DataStore {
   end(owner: DataOwner, untilMs: number, nowMs: number): Promise<void> {
     return this.#db.write(() => {
       const key = keyOf(owner)
-      this.#deleteAll.run(key)
-      if (untilMs > nowMs) this.#setOwner.run(key, untilMs, 1)
-      else this.#deleteOwner.run(key)
+      this.#deleteAll(key)
+      if (untilMs > nowMs) this.#setOwner(key, untilMs, 1)
+      else this.#deleteOwner(key)
     })
   }
 
@@ -138,8 +138,8 @@ export class SqliteDataStore implements DataStore {
       const slice = this.#slice.all(this.#sweptTo, limit)
       for (const row of slice) {
         if (Number(row.expires_at_ms) > nowMs) continue
-        this.#deleteAll.run(String(row.owner))
-        this.#deleteOwner.run(String(row.owner))
+        this.#deleteAll(String(row.owner))
+        this.#deleteOwner(String(row.owner))
       }
       this.#sweptTo = slice.length < limit ? '' : String(slice.at(-1)?.owner)
       return this.#sweptTo !== ''
@@ -163,7 +163,7 @@ export class SqliteDataStore implements DataStore {
 
   #extend(key: string, state: OwnerState, expiresAtMs: number): void {
     const isLater = state === 'gone' || Number(this.#owner.get(key)?.expires_at_ms) < expiresAtMs
-    if (isLater) this.#setOwner.run(key, expiresAtMs, 0)
+    if (isLater) this.#setOwner(key, expiresAtMs, 0)
   }
 
   #find(key: string, field: string): FoundField | null {

@@ -1,6 +1,11 @@
 import { chmodSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
+import {
+  DatabaseSync,
+  type SQLInputValue,
+  type SQLOutputValue,
+  type StatementSync,
+} from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { GatepassError, isGatepassError } from '../../core/errors.ts'
 import {
@@ -48,10 +53,10 @@ export interface SqliteOptions {
  */
 export class SqliteDatabase {
   readonly #db: DatabaseSync
-  readonly #beginStatement: StatementSync
-  readonly #commitStatement: StatementSync
+  readonly #beginTransaction: Change
+  readonly #commitTransaction: Change
   /** Writes the first page unchanged. An UPDATE that changes nothing would write nothing. */
-  readonly #touch: StatementSync
+  readonly #touch: Change
   readonly #checkpoints: Checkpoints
   #queue: Write<unknown>[] = []
   /** Whether a transaction has failed, other than by a lock, and no ping has succeeded since. */
@@ -73,14 +78,20 @@ export class SqliteDatabase {
     }
     // The timeout of SQLite blocks the event loop, so `read` and `write` retry instead.
     this.#db.exec('PRAGMA busy_timeout = 0')
-    this.#beginStatement = this.#db.prepare('BEGIN IMMEDIATE')
-    this.#commitStatement = this.#db.prepare('COMMIT')
-    this.#touch = this.#db.prepare('PRAGMA user_version = 0')
+    this.#beginTransaction = this.prepareChange('BEGIN IMMEDIATE')
+    this.#commitTransaction = this.prepareChange('COMMIT')
+    this.#touch = this.prepareChange('PRAGMA user_version = 0')
     this.#checkpoints = new Checkpoints(this.#db, path)
   }
 
-  prepare(sql: string) {
+  /** Prepares a statement that reads rows. */
+  prepare(sql: string): StatementSync {
     return this.#db.prepare(sql)
+  }
+
+  /** Prepares a statement that changes rows. */
+  prepareChange(sql: string): Change {
+    return changeOf(this.#db.prepare(sql))
   }
 
   /** Runs a read. @throws `store_unavailable` */
@@ -127,7 +138,7 @@ export class SqliteDatabase {
    */
   async ping(): Promise<void> {
     if (!this.#hasFailed) return void (await this.read(() => this.#db.prepare('SELECT 1').get()))
-    await this.write(() => this.#touch.run())
+    await this.write(() => this.#touch())
     this.#hasFailed = false
   }
 
@@ -156,7 +167,7 @@ export class SqliteDatabase {
    */
   #begin(): boolean {
     try {
-      this.#beginStatement.run()
+      this.#beginTransaction()
       return true
     } catch (error) {
       const timeoutMs = isBusy(error) ? busyTimeoutMs : 0
@@ -172,7 +183,7 @@ export class SqliteDatabase {
     const settle: (() => void)[] = []
     try {
       for (const write of group) settle.push(run(write))
-      this.#commitStatement.run()
+      this.#commitTransaction()
     } catch (error) {
       this.#hasFailed = true
       this.#rollBack()
@@ -209,6 +220,15 @@ function run(write: Write<unknown>): () => void {
     if (!(error instanceof GatepassError)) throw error
     return () => write.reject(error)
   }
+}
+
+/** Runs with these values, and returns the number of the changed rows. */
+export type Change = (...values: SQLInputValue[]) => number
+
+function changeOf(statement: StatementSync): Change {
+  // `run` also reads the last rowid of the connection, and that of a session is no safe integer.
+  statement.setReadBigInts(true)
+  return (...values) => Number(statement.run(...values).changes)
 }
 
 function open(path: string, pageBytes = defaultPageBytes): DatabaseSync {
@@ -280,10 +300,10 @@ export function migrate(db: DatabaseSync, schema: Schema): void {
     const applied = db
       .prepare('SELECT name, checksum FROM migrations WHERE schema = ? ORDER BY position')
       .all(schema.name)
-    const insert = db.prepare('INSERT INTO migrations VALUES (?, ?, ?, ?)')
+    const insert = changeOf(db.prepare('INSERT INTO migrations VALUES (?, ?, ?, ?)'))
     for (const step of pendingMigrations(schema, applied as unknown as AppliedMigration[])) {
       db.exec(step.sql)
-      insert.run(schema.name, step.position, step.name, step.checksum)
+      insert(schema.name, step.position, step.name, step.checksum)
     }
     db.exec('COMMIT')
   } catch (error) {

@@ -2,7 +2,7 @@ import type { StatementSync } from 'node:sqlite'
 import type { Migration } from '../migrations.ts'
 import type { OneTimeUse } from '../ports.ts'
 import { type OneTimeRow, oneTimeMarginMs, toOneTimeUse } from '../sql-rows.ts'
-import { boundLimit, type SqliteDatabase } from './database.ts'
+import { boundLimit, type Change, type SqliteDatabase } from './database.ts'
 
 export const oneTimeMigration: Migration = {
   name: 'one-time values',
@@ -19,13 +19,13 @@ export const oneTimeMigration: Migration = {
 
 /** One-time values, beside the sessions. The caller runs each change inside a write. */
 export class SqliteOneTimeValues {
-  readonly #insert: StatementSync
+  readonly #insert: Change
   readonly #select: StatementSync
   readonly #take: StatementSync
-  readonly #deleteExpired: StatementSync
+  readonly #deleteExpired: Change
 
   constructor(db: SqliteDatabase) {
-    this.#insert = db.prepare(
+    this.#insert = db.prepareChange(
       `INSERT INTO one_time (id, payload, expires_at_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
     )
     this.#select = db.prepare(
@@ -35,7 +35,7 @@ export class SqliteOneTimeValues {
       `UPDATE one_time SET taken_by = coalesce(taken_by, ?) WHERE id = ? AND expires_at_ms > ?
        RETURNING payload, taken_by`,
     )
-    this.#deleteExpired = db.prepare(
+    this.#deleteExpired = db.prepareChange(
       `DELETE FROM one_time WHERE id IN (SELECT id FROM one_time WHERE expires_at_ms <= ?
          ORDER BY expires_at_ms ${boundLimit})`,
     )
@@ -43,7 +43,7 @@ export class SqliteOneTimeValues {
 
   /** Returns false if the id is there already. */
   add(id: string, payload: string, expiresAtMs: number): boolean {
-    return this.#insert.run(id, payload, expiresAtMs).changes === 1
+    return this.#insert(id, payload, expiresAtMs) === 1
   }
 
   find(id: string, nowMs: number): string | null {
@@ -58,6 +58,6 @@ export class SqliteOneTimeValues {
 
   /** Removes at most `limit` expired values. Returns whether there may be more. */
   removeExpired(nowMs: number, limit: number): boolean {
-    return this.#deleteExpired.run(nowMs - oneTimeMarginMs, limit).changes === limit
+    return this.#deleteExpired(nowMs - oneTimeMarginMs, limit) === limit
   }
 }

@@ -10,7 +10,7 @@ import type {
 } from '../ports.ts'
 import { decideRotation, revoke } from '../rotation.ts'
 import { type SessionRow, sessionColumns, sessionValues, toSession } from '../sql-rows.ts'
-import { boundLimit, SqliteDatabase } from './database.ts'
+import { boundLimit, type Change, SqliteDatabase } from './database.ts'
 import { SqliteOneTimeValues } from './one-time.ts'
 import { SqliteRevocationLog } from './revocation-log.ts'
 import { firstNumber, numberOf, sessionSchema } from './session-schema.ts'
@@ -27,12 +27,12 @@ export class SqliteSessionStore implements SessionStore {
   readonly #db: SqliteDatabase
   readonly #log: SqliteRevocationLog
   readonly #oneTime: SqliteOneTimeValues
-  readonly #insert: StatementSync
+  readonly #insert: Change
   readonly #select: StatementSync
   readonly #selectBySub: StatementSync
-  readonly #update: StatementSync
+  readonly #update: Change
   readonly #slice: StatementSync
-  readonly #delete: StatementSync
+  readonly #delete: Change
   readonly #selectSliceEnd: StatementSync
   readonly #endSlice: StatementSync
   /** Where the removal of expired rows continues. */
@@ -45,7 +45,7 @@ export class SqliteSessionStore implements SessionStore {
     })
     this.#log = new SqliteRevocationLog(this.#db)
     this.#oneTime = new SqliteOneTimeValues(this.#db)
-    this.#insert = this.#db.prepare(
+    this.#insert = this.#db.prepareChange(
       `INSERT INTO sessions (number, ${sessionColumns})
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     )
@@ -55,7 +55,7 @@ export class SqliteSessionStore implements SessionStore {
     this.#selectBySub = this.#db.prepare(
       `SELECT ${sessionColumns} FROM sessions WHERE sub = ? ORDER BY created_at_ms DESC, sid`,
     )
-    this.#update = this.#db.prepare(
+    this.#update = this.#db.prepareChange(
       `UPDATE sessions SET generation = ?, minted_at_ms = ?, presented = ?, idempotency_key = ?,
          expires_at_ms = ?, revoked_at_ms = ?, first_retry_at_ms = ?, last_retry_at_ms = ?,
          other_key = ?, replay_keys = ?, late_replay_at_ms = ? WHERE number = ? AND sid = ?`,
@@ -64,7 +64,7 @@ export class SqliteSessionStore implements SessionStore {
       `SELECT number, expires_at_ms FROM sessions WHERE number > ? ORDER BY number ${boundLimit}`,
     )
     this.#slice.setReadBigInts(true)
-    this.#delete = this.#db.prepare('DELETE FROM sessions WHERE number = ?')
+    this.#delete = this.#db.prepareChange('DELETE FROM sessions WHERE number = ?')
     this.#selectSliceEnd = this.#db.prepare(
       `SELECT max(number) AS number
        FROM (SELECT number FROM sessions WHERE number > ? ORDER BY number ${boundLimit})`,
@@ -83,7 +83,7 @@ export class SqliteSessionStore implements SessionStore {
       const values = sessionValues(session).map((value) =>
         typeof value === 'boolean' ? Number(value) : value,
       )
-      this.#insert.run(numberOf(session.sid), ...values)
+      this.#insert(numberOf(session.sid), ...values)
     })
   }
 
@@ -183,7 +183,7 @@ export class SqliteSessionStore implements SessionStore {
     return this.#db.write(() => {
       const slice = this.#slice.all(this.#sweptTo, limit)
       for (const row of slice) {
-        if (Number(row.expires_at_ms) <= nowMs) this.#delete.run(row.number as bigint)
+        if (Number(row.expires_at_ms) <= nowMs) this.#delete(row.number as bigint)
       }
       const last = slice.length < limit ? undefined : slice.at(-1)
       this.#sweptTo = (last?.number as bigint | undefined) ?? firstNumber
@@ -216,7 +216,7 @@ export class SqliteSessionStore implements SessionStore {
   }
 
   #save(session: Session): void {
-    this.#update.run(
+    this.#update(
       session.generation,
       session.mintedAtMs,
       Number(session.presented),
