@@ -1,8 +1,7 @@
 import { formatNumber, type MetricName, metricNames, metricOf } from './harness/metrics.ts'
 import { provenanceLine, readingsLine, type Table, textTable } from './harness/report.ts'
-import { describeRun, saveResult } from './harness/result.ts'
-import { runRounds, type Series } from './harness/rounds.ts'
-import { type Bench, benchFor, type Scenario } from './harness/scenario.ts'
+import { benchFor, describeRun, runRounds, type Series, saveResult } from './harness/result.ts'
+import type { Bench, Scenario } from './harness/scenario.ts'
 import { type Ratio, ratioOf } from './harness/statistics.ts'
 import { type Tell, Workspace } from './harness/workspace.ts'
 import { type Arguments, UsageError } from './options.ts'
@@ -72,30 +71,28 @@ async function measurePairs(
   only: string,
   tell: Tell,
 ): Promise<Pair[]> {
-  tell(`${scenario.name}: preparing both`)
-  const base = await scenario.ours(benchFor(scenario, benches.base))
-  const head = await scenario.ours(benchFor(scenario, benches.head))
-  const chosen = head.filter(({ name }) => name.includes(only))
-  const both = chosen.flatMap((subject) => [
-    ...base.filter(({ name }) => name === subject.name).map((one) => sideOf('base', one)),
-    sideOf('head', subject),
-  ])
+  const subjectsOf = async (side: 'base' | 'head') => {
+    const all = await scenario.ours(benchFor(scenario, benches[side]))
+    return all.filter(({ name }) => name.includes(only))
+  }
+  const [base, head] = [await subjectsOf('base'), await subjectsOf('head')]
   const { rounds } = benches.head.options
-  const series = await runRounds(both, rounds, (round, name, readings) =>
-    tell(`${scenario.name} ${round}/${rounds} ${name}: ${readingsLine(readings)}`),
+  const series = await runRounds(
+    head.flatMap((subject, n) => [
+      { ...(base[n] ?? subject), name: `${subject.name}, base` },
+      { ...subject, name: `${subject.name}, head` },
+    ]),
+    rounds,
+    (round, name, readings) =>
+      tell(`${scenario.name} ${round}/${rounds} ${name}: ${readingsLine(readings)}`),
   )
-  const readingsOf = (name: string) =>
-    series.find(({ subject }) => subject === name)?.readings ?? []
-  return chosen.map(({ name }) => ({
+  const readingsOf = (n: number) => series[n]?.readings ?? []
+  return head.map(({ name }, n) => ({
     scenario: scenario.name,
     subject: name,
-    base: readingsOf(sideOf('base', { name }).name),
-    head: readingsOf(sideOf('head', { name }).name),
+    base: readingsOf(2 * n),
+    head: readingsOf(2 * n + 1),
   }))
-}
-
-function sideOf<S extends { readonly name: string }>(side: 'base' | 'head', subject: S): S {
-  return { ...subject, name: `${subject.name}, ${side}` }
 }
 
 export interface CompareRow {

@@ -3,11 +3,11 @@ import { argon2Sync, randomBytes } from 'node:crypto'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { createAgent, exchange, inTurns } from './harness/http.ts'
+import { inTurns } from './harness/http.ts'
 import { type Environment, type Server, startService } from './harness/processes.ts'
 import type { Bench } from './harness/scenario.ts'
 import type { HttpRequest } from './harness/traffic.ts'
-import { type Store, startPostgres, startRedis } from './stores.ts'
+import { startPostgres, startRedis } from './stores.ts'
 
 export type StoreName = 'SQLite' | 'Redis' | 'Postgres'
 
@@ -38,64 +38,74 @@ export interface RunningIssuer extends Server {
 export const password = 'correct horse battery staple'
 /** Concurrent sign-ins outside a measurement. */
 const maxSignIns = 32
-const maxSignInAttempts = 60
 
 export interface Issuer {
   /** The secret of its refresh tokens. */
   readonly secret: string
-  /** Starts the issuer and its store on a fresh copy of the prepared data. */
+  /** Starts the issuer and its store on a fresh copy of its data. The first start creates the data. */
   start(): Promise<RunningIssuer>
   /** Starts the issuer on the original data, because a copy may take too long. */
   startInPlace(): Promise<RunningIssuer>
 }
 
 /**
- * Prepares an issuer as it runs in production: by its command line, with the default log level.
+ * Describes an issuer as it runs in production: by its command line, with the default log level.
  * @param layOut called once with the issuer running, to create the data of each start
  */
-export async function createIssuer(
+export function createIssuer(
   { name, store: storeName, users, hash, settings }: IssuerSpec,
   bench: Bench,
   layOut: (running: RunningIssuer) => Promise<void> = async () => {},
-): Promise<Issuer> {
+): Issuer {
   const template = join(bench.scratch, `${name}-template`)
-  const copy = join(bench.scratch, name)
   const secret = newSecret()
   const env = {
     ...{ GATEPASS_SECRET: secret, GATEPASS_KEYS_SECRET: newSecret() },
     ...{ ...hashSettings(hash), ...settings },
   }
-  const startIn = async (cwd: string): Promise<RunningIssuer> => {
-    const store = await startStore(storeName, join(cwd, 'store'), bench)
-    try {
-      const sessionsUrl = store?.url ?? `sqlite:${join(cwd, '.gatepass/sessions.db')}`
-      const own = { ...env, GATEPASS_SESSIONS_URL: sessionsUrl }
-      const server = await startService('issuer', { cwd, env: own }, bench)
-      const stop = async () => {
-        await server.stop()
-        await store?.stop()
-      }
-      return { ...server, sessionsUrl, stop, ...(store !== null && { storePid: store.pid }) }
-    } catch (error) {
+  const startIn = async (cwd: string, isDurable = true): Promise<RunningIssuer> => {
+    const store = await startStore(storeName, join(cwd, 'store'), isDurable, bench)
+    const sessionsUrl = store?.url ?? `sqlite:${join(cwd, '.gatepass/sessions.db')}`
+    const own = { ...env, GATEPASS_SESSIONS_URL: sessionsUrl }
+    const server = await startService('issuer', { cwd, env: own }, bench)
+    const stop = async () => {
+      await server.stop()
       await store?.stop()
-      throw error
     }
+    return { ...server, sessionsUrl, stop, ...(store !== null && { storePid: store.pid }) }
   }
-  mkdirSync(template)
-  importUsers({ count: users, hash, cwd: template, env }, bench)
-  const server = await startIn(template)
-  await layOut(server)
-  await server.stop()
+  let hasData = false
+  const prepare = async () => {
+    if (hasData) return
+    hasData = true
+    mkdirSync(template)
+    importUsers({ count: users, hash, cwd: template, env }, bench)
+    // A flush for each commit would take minutes, and this data need not survive a crash.
+    const server = await startIn(template, false)
+    await layOut(server)
+    await server.stop()
+  }
   return {
     secret,
-    startInPlace: () => startIn(template),
-    start() {
+    async startInPlace() {
+      await prepare()
+      return startIn(template)
+    },
+    async start() {
+      await prepare()
+      const copy = join(bench.scratch, name)
       rmSync(copy, { recursive: true, force: true })
       // Keeps the owners, because Postgres runs as another user.
       execFileSync('cp', ['-a', template, copy])
       return startIn(copy)
     },
   }
+}
+
+async function startStore(name: StoreName, cwd: string, isDurable: boolean, bench: Bench) {
+  if (name === 'SQLite') return null
+  if (name === 'Redis') return startRedis(cwd, bench)
+  return startPostgres(cwd, bench, { fsync: isDurable ? 'on' : 'off' })
 }
 
 /** The hash settings of an issuer. */
@@ -130,11 +140,6 @@ export function importUsers({ count, hash, cwd, env }: UserImport, { revision }:
   rmSync(file)
 }
 
-async function startStore(name: StoreName, cwd: string, bench: Bench): Promise<Store | null> {
-  if (name === 'SQLite') return null
-  return name === 'Redis' ? startRedis(cwd, bench) : startPostgres(cwd, bench)
-}
-
 export function userName(n: number): string {
   return `user-${n}`
 }
@@ -151,22 +156,17 @@ export function loginRequests(count: number): HttpRequest[] {
 
 /** Signs a number of users in. @returns their refresh tokens */
 export async function signIn(url: string, users: number): Promise<string[]> {
-  const agent = createAgent(maxSignIns)
   const tokens: string[] = []
-  await inTurns(loginRequests(users), maxSignIns, async ({ body = '', ...request }) => {
-    for (let attempt = 1; ; attempt++) {
-      const answer = await exchange(url, agent, { ...request, body: JSON.parse(body) })
-      const { refresh_token = '' } = (answer.body ?? {}) as { refresh_token?: string }
-      if (answer.status === 200) return void tokens.push(refresh_token)
-      // A busy issuer may refuse a sign-in or answer late.
-      const isBusy = answer.status === 503 || answer.status === 0
-      if (!isBusy || attempt === maxSignInAttempts) {
-        throw new Error(`A sign-in was answered ${answer.status} after ${attempt} attempts.`)
-      }
+  await inTurns(loginRequests(users), maxSignIns, async ({ path, ...request }) => {
+    let response = await fetch(`${url}${path}`, request)
+    // A busy issuer refuses a sign-in that would wait too long.
+    while (response.status === 503) {
       await setTimeout(1_000)
+      response = await fetch(`${url}${path}`, request)
     }
+    if (!response.ok) throw new Error(`A sign-in was answered ${response.status}.`)
+    tokens.push(((await response.json()) as { refresh_token: string }).refresh_token)
   })
-  agent.destroy()
   return tokens
 }
 

@@ -77,27 +77,23 @@ export async function withRedis<T>(
   }
 }
 
-/** The memory of everything that is stored. */
-export function usedMemory_bytes(url: string): Promise<number> {
-  return withRedis(url, async (redis) => {
-    const info = String(await redis.sendCommand(['INFO', 'memory']))
-    return Number(/^used_memory:(\d+)/m.exec(info)?.[1])
-  })
-}
-
 /** As installed, durable, with the memory and the log that a server of sessions is given. */
 const postgresSettings = { shared_buffers: '1GB', max_wal_size: '4GB' }
 const role = 'gatepass'
 
 /** Starts Postgres on the core of the load, with an empty database when the folder is new. */
-export async function startPostgres(cwd: string, bench: Bench): Promise<Store> {
+export async function startPostgres(
+  cwd: string,
+  bench: Bench,
+  more: Readonly<Record<string, string>> = {},
+): Promise<Store> {
   const isNew = mkdirSync(cwd, { recursive: true }) !== undefined
   const user = postgresUser()
   const data = join(cwd, 'data')
   const programs = postgresPrograms()
   if (isNew) {
     if (user !== undefined) chownSync(cwd, user.uid, user.gid)
-    const auth = ['--auth=trust', '--encoding=UTF8', '--locale=C', '-U', superuser]
+    const auth = ['--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync', '-U', superuser]
     execFileSync(join(programs, 'initdb'), ['-D', data, ...auth], { cwd, stdio: 'ignore', ...user })
   }
   const port = await freePort()
@@ -106,6 +102,7 @@ export async function startPostgres(cwd: string, bench: Bench): Promise<Store> {
     port: String(port),
     listen_addresses: '127.0.0.1',
     unix_socket_directories: '',
+    ...more,
   }
   const set = Object.entries(options).flatMap(([name, value]) => ['-c', `${name}=${value}`])
   const postgres = startProcess(

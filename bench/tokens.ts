@@ -69,10 +69,14 @@ export async function createSamples(signer: TokenSigner): Promise<Samples> {
   }
 }
 
+export function bearer(token: string) {
+  return { authorization: `Bearer ${token}` }
+}
+
 /** Sends each sample to a guarded route. @throws if a bad one is accepted, or the good one refused */
 export async function checkSamples(samples: Samples, url: string): Promise<void> {
   for (const [name, token] of Object.entries(samples)) {
-    const response = await fetch(url, { headers: { authorization: `Bearer ${token}` } })
+    const response = await fetch(url, { headers: bearer(token) })
     await response.arrayBuffer()
     const expected = name === 'good' ? 200 : 401
     if (response.status !== expected) {
@@ -95,18 +99,10 @@ export async function publishKeys({ jwks }: Trust, bench: Bench): Promise<string
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`
 }
 
-/** Returns requests to a guarded route with each token in turn. */
-export function bearerTraffic(tokens: readonly string[], isWarm = true): RequestTraffic {
-  return headerTraffic(
-    tokens.map((token) => ({ authorization: `Bearer ${token}` })),
-    { isWarm },
-  )
-}
-
 /** Returns the same request with each header in turn. */
 export function headerTraffic(
   all: readonly Readonly<Record<string, string>>[],
-  { method = 'GET', path = '/verify', isWarm = true } = {},
+  { method = 'GET', path = '/verify' } = {},
 ): RequestTraffic {
-  return { kind: 'requests', requests: all.map((headers) => ({ method, path, headers })), isWarm }
+  return { requests: all.map((headers) => ({ method, path, headers })) }
 }

@@ -34,10 +34,8 @@ export function exchange(url: string, agent: Agent, call: HttpCall): Promise<Ans
   const body = call.body === undefined ? '' : JSON.stringify(call.body)
   const length = { 'content-length': Buffer.byteLength(body) }
   const ofBody = body === '' ? {} : { 'content-type': 'application/json', ...length }
-  const options = {
-    ...{ method, agent, timeout: answerTimeoutMs },
-    headers: { ...call.headers, ...ofBody },
-  }
+  const headers = { ...call.headers, ...ofBody }
+  const options = { method, agent, timeout: answerTimeoutMs, headers }
   return new Promise((resolve) => {
     const fail = ({ code }: NodeJS.ErrnoException) => resolve(noAnswer(code ?? 'unknown'))
     const outgoing = request(new URL(path, url), options, (response) => {

@@ -32,8 +32,6 @@ export const metrics = {
   resident_mib: { label: 'resident MiB', digits: 1, isMain: true, better: 'less' },
   p50_ms: { label: 'p50 ms', digits: 2, better: 'less', isByClock: true },
   p99_ms: { label: 'p99 ms', digits: 2, better: 'less', isByClock: true },
-  /** Responses to a second load beside the measured one. */
-  beside_per_second: { label: 'beside it, per second', digits: 0, better: 'more', isByClock: true },
   /** Processor time over elapsed time. */
   server_busy: { label: 'server busy', digits: 2, better: null },
   idle_busy: { label: 'server busy when idle', digits: 3, better: null },

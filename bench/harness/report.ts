@@ -1,7 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { formatNumber, metricNames, metricOf } from './metrics.ts'
-import type { Provenance, Result } from './result.ts'
-import type { Series } from './rounds.ts'
+import type { Provenance, Result, Series } from './result.ts'
 import type { Readings } from './scenario.ts'
 import { median } from './statistics.ts'
 
@@ -54,20 +53,20 @@ export function provenanceLine({ date, gatepass, node, machine, options }: Prove
   ].join(' ')
 }
 
-/** Lists every subject with the medians over the rounds and its share of its limit. */
+/** Lists every subject with the medians over the rounds, and its ratios to other subjects. */
 export function figuresTable(subjects: readonly Series[]): Table {
   const shown = metricNames.filter((name) => subjects.some((one) => valuesOf(one, name).length > 0))
-  const hasLimits = subjects.some(({ limit }) => limit !== undefined)
+  const isCompared = subjects.some(({ comparedWith }) => comparedWith !== undefined)
   const headOf = (name: (typeof metricNames)[number]) => {
     const { label, isMain } = metricOf(name)
     return isMain ? [label, 'min – max'] : [label]
   }
   return {
-    head: ['subject', ...shown.flatMap(headOf), ...(hasLimits ? ['of its limit', 'limit'] : [])],
+    head: ['subject', ...shown.flatMap(headOf), ...(isCompared ? ['compared'] : [])],
     rows: subjects.map((series) => [
       series.subject,
       ...shown.flatMap((name) => cellsOf(series, name)),
-      ...(hasLimits ? limitCells(series, subjects) : []),
+      ...(isCompared ? [ratiosCell(series, subjects)] : []),
     ]),
   }
 }
@@ -81,15 +80,17 @@ function cellsOf(series: Series, name: (typeof metricNames)[number]): string[] {
   return isMain ? [middle, ends.join(' – ')] : [middle]
 }
 
-/** Shares are computed within a round, because other work on the machine affects both figures equally. */
-function limitCells(series: Series, all: readonly Series[]): string[] {
-  const limit = all.find(({ subject }) => subject === series.limit)
-  if (limit === undefined) return ['-', '-']
-  const others = valuesOf(limit, 'per_core_second')
-  const shares = valuesOf(series, 'per_core_second').map((value, round) => {
-    return value / (others[round] ?? Number.NaN)
+/** Ratios are taken within a round, because other work on the machine affects both figures equally. */
+function ratiosCell(series: Series, all: readonly Series[]): string {
+  const ratios = (series.comparedWith ?? []).flatMap((name) => {
+    const other = all.find(({ subject }) => subject === name)
+    if (other === undefined) return []
+    const others = valuesOf(other, 'per_core_second')
+    const own = valuesOf(series, 'per_core_second')
+    const ratio = median(own.map((value, round) => value / (others[round] ?? Number.NaN)))
+    return [`${formatNumber(ratio, 2)} of ${name}`]
   })
-  return [formatNumber(median(shares), 2), limit.subject]
+  return ratios.length === 0 ? '-' : ratios.join('; ')
 }
 
 function valuesOf({ readings }: Series, name: (typeof metricNames)[number]): number[] {

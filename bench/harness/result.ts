@@ -1,16 +1,16 @@
 import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describeMachine } from './machine.ts'
-import { runRounds, type Series } from './rounds.ts'
-import {
-  type Bench,
-  type BenchOptions,
-  benchFor,
-  type Readings,
-  type Scenario,
-} from './scenario.ts'
+import type { Bench, BenchOptions, Readings, Scenario, Subject } from './scenario.ts'
 
 const folder = new URL('../results/', import.meta.url)
+
+/** The readings of a subject, one per round. */
+export interface Series {
+  readonly subject: string
+  readonly comparedWith?: readonly string[] | undefined
+  readonly readings: readonly Readings[]
+}
 
 /** The date, revision and machine of a measurement. */
 export interface Provenance {
@@ -45,7 +45,7 @@ export async function runScenario(
   scenario: Scenario,
   given: Bench,
   only: string,
-  onReading: (round: number, subject: string, readings: Readings) => void,
+  onReading: OnReading,
 ): Promise<Result> {
   const bench = benchFor(scenario, given)
   const provenance = describeRun(bench)
@@ -57,6 +57,35 @@ export async function runScenario(
     title: scenario.title,
     subjects: await runRounds(chosen, bench.options.rounds, onReading),
   }
+}
+
+/** Returns the bench of one scenario, with its number of connections. */
+export function benchFor({ connections }: Scenario, bench: Bench): Bench {
+  if (connections === undefined) return bench
+  return { ...bench, options: { ...bench.options, connections } }
+}
+
+type OnReading = (round: number, subject: string, readings: Readings) => void
+
+/**
+ * Measures every subject once per round, in the order A B C, C B A, A B C. Other work on the machine
+ * affects all subjects, and no subject always follows the same one.
+ */
+export async function runRounds(
+  subjects: readonly Subject[],
+  rounds: number,
+  onReading: OnReading,
+): Promise<Series[]> {
+  const all = subjects.map((subject) => ({ subject, readings: [] as Readings[] }))
+  for (let round = 1; round <= rounds; round++) {
+    for (const { subject, readings } of round % 2 === 1 ? all : all.toReversed()) {
+      readings.push(await subject.measure())
+      onReading(round, subject.name, readings.at(-1) ?? {})
+    }
+  }
+  return all.map(({ subject: { name, comparedWith }, readings }) => {
+    return { subject: name, comparedWith, readings }
+  })
 }
 
 /** Saves a result in `bench/results`. @returns the path of its file */

@@ -53,17 +53,21 @@ export function installWorkingTree(folder: string): Revision {
 }
 
 /**
- * Installs a commit into an empty folder. It uses an archive instead of a worktree, so that nothing
- * remains in the repository.
+ * Installs a commit, or takes what an earlier run has installed.
  *
  * @throws if the revision does not exist
  */
-export function installRevision(name: string, folder: string): Revision {
+export function installRevision(name: string): Revision {
   const commit = commitOf(name)
-  const archive = join(folder, 'archive.tar')
-  git('archive', '--format=tar', '-o', archive, commit)
-  execFileSync('tar', ['-xf', archive, '-C', folder])
-  rmSync(archive)
+  const folder = join(repository, '.gatepass/bench', commit)
+  if (!isInstalled(folder)) {
+    rmSync(folder, { recursive: true, force: true })
+    mkdirSync(folder, { recursive: true })
+    const archive = join(folder, 'archive.tar')
+    git('archive', '--format=tar', '-o', archive, commit)
+    execFileSync('tar', ['-xf', archive, '-C', folder])
+    rmSync(archive)
+  }
   return install(folder, { name, commit, isModified: false })
 }
 
@@ -75,12 +79,17 @@ function commitOf(revision: string): string {
   }
 }
 
+/** The last file of an installation, which also keeps the package of the sources from hiding the installed one. */
+const manifestOf = (folder: string) => join(folder, 'installed/package.json')
+const isInstalled = (folder: string) => existsSync(manifestOf(folder))
+
 function install(folder: string, source: Pick<Revision, 'name' | 'commit' | 'isModified'>) {
-  addDependencies(folder)
   const installed = join(folder, 'installed')
-  unpack(pack(folder), join(installed, 'node_modules'))
-  // The package of the sources must not hide the installed one.
-  writeFileSync(join(installed, 'package.json'), '{ "private": true, "type": "module" }\n')
+  if (!isInstalled(folder)) {
+    addDependencies(folder)
+    unpack(pack(folder), join(installed, 'node_modules'))
+    writeFileSync(manifestOf(folder), '{ "private": true, "type": "module" }\n')
+  }
   compilePrograms(installed)
   const gatepass = join(installed, 'node_modules/gatepass')
   const { bin } = readJson(join(gatepass, 'package.json')) as { bin: { gatepass: string } }
@@ -127,7 +136,8 @@ function unpack(tarballs: readonly string[], modules: string): void {
  */
 function compilePrograms(installed: string): void {
   const outdir = join(installed, 'programs')
-  const paths = globSync(programs, { cwd: repository }).filter((path) => !path.endsWith('.d.ts'))
+  rmSync(outdir, { recursive: true, force: true })
+  const paths = globSync(programs, { cwd: repository })
   buildSync({
     absWorkingDir: repository,
     entryPoints: Object.fromEntries(

@@ -8,8 +8,8 @@ export type Readings = Readonly<Partial<Record<MetricName, number>>>
 /** A subject: a server under load, or a loop of work. */
 export interface Subject {
   readonly name: string
-  /** The subject with the minimum cost of the same work. */
-  readonly limit?: string
+  /** The subjects whose figure per core-second its own is divided by, such as the cheapest version. */
+  readonly comparedWith?: readonly string[] | undefined
   /** Starts fresh processes, measures once and stops them. Rejects if a response was wrong. */
   measure(): Promise<Readings>
 }
@@ -49,10 +49,4 @@ export interface Scenario {
   ours(bench: Bench): Promise<readonly Subject[]>
   /** The alternatives, and the cheapest version of the same work. */
   rivals?(bench: Bench): Promise<readonly Subject[]>
-}
-
-/** Returns the bench of one scenario, with its number of connections. */
-export function benchFor({ connections }: Scenario, bench: Bench): Bench {
-  if (connections === undefined) return bench
-  return { ...bench, options: { ...bench.options, connections } }
 }

@@ -17,10 +17,7 @@ export interface Connection {
 
 /** Repeats the same requests. Each connection has its share of them. */
 export interface RequestTraffic {
-  readonly kind: 'requests'
   readonly requests: readonly HttpRequest[]
-  /** Whether the server receives each request before the measurement. */
-  readonly isWarm?: boolean
 }
 
 /**
@@ -28,7 +25,6 @@ export interface RequestTraffic {
  * refresh token of the previous response.
  */
 export interface RefreshTraffic {
-  readonly kind: 'refresh'
   readonly dialect: Dialect
   readonly tokens: readonly string[]
 }
@@ -41,9 +37,9 @@ export const oauthClientId = 'spa'
 /** A client with the grant `client_credentials`, and its secret at rivals. */
 export const serviceClient = { id: 'service', secret: 'a-secret-of-the-service-'.padEnd(43, '-') }
 
-/** The opaque refresh token that session number `n` of a rival starts with. */
-export function initialToken(n: number): string {
-  return `initial-${n}`.padEnd(43, '-')
+/** The opaque refresh tokens that the sessions of a rival start with. */
+export function initialTokens(count: number): string[] {
+  return Array.from({ length: count }, (_, n) => `initial-${n}`.padEnd(43, '-'))
 }
 
 const formType = 'application/x-www-form-urlencoded'
@@ -94,30 +90,23 @@ export function refreshRequest(dialect: Dialect, token: string) {
 }
 
 /**
- * Assigns the shares of the connections. Returns how many responses must arrive before a measurement.
+ * Returns what gives each connection its share.
  * @param fail called if a response with status 200 is wrong
  */
 export function prepareTraffic(
   traffic: Traffic,
   connections: number,
   fail: (reason: string) => void,
-): { readonly warmRequests: number; setUp(connection: Connection): void } {
+): (connection: Connection) => void {
   let count = 0
-  if (traffic.kind === 'refresh') {
+  const shareOf = <T>(all: readonly T[]) => share(all, count++, connections)
+  if ('tokens' in traffic) {
     const { dialect, tokens } = traffic
-    return {
-      setUp: (connection) =>
-        refreshInTurn(connection, dialect, share(tokens, count++, connections), fail),
-      warmRequests: 0,
-    }
+    return (connection) => refreshInTurn(connection, dialect, shareOf(tokens), fail)
   }
-  const { requests, isWarm = false } = traffic
-  return {
-    // A copy, because autocannon modifies the requests of a connection.
-    setUp: (connection) =>
-      connection.setRequests(share(requests, count++, connections).map((one) => ({ ...one }))),
-    warmRequests: isWarm ? requests.length : 0,
-  }
+  // A copy, because autocannon modifies the requests of a connection.
+  return (connection) =>
+    connection.setRequests(shareOf(traffic.requests).map((one) => ({ ...one })))
 }
 
 /** Returns an equal part of all items for a connection, at least one item. */

@@ -27,9 +27,8 @@ export class Workspace {
   /** @param name a revision; default: the working tree */
   install(name?: string): Revision {
     this.#tell(`packing ${name ?? 'the working tree'}`)
-    const folder = mkdtempSync(join(this.#root, 'revision-'))
-    chmodSync(folder, 0o711)
-    return name === undefined ? installWorkingTree(folder) : installRevision(name, folder)
+    if (name !== undefined) return installRevision(name)
+    return installWorkingTree(mkdtempSync(join(this.#root, 'revision-')))
   }
 
   /** Runs work with its own bench, then its cleanups. */

@@ -3,7 +3,7 @@ import { promisify } from 'node:util'
 import { createClient } from '@redis/client'
 import { createSigner } from 'fast-jwt'
 import fastify from 'fastify'
-import { initialToken } from '../harness/traffic.ts'
+import { initialTokens } from '../harness/traffic.ts'
 import { serve } from './serve.ts'
 
 /**
@@ -34,9 +34,9 @@ const hashOf = (message: string) => {
 const redis = createClient({ url: redisUrl })
 await redis.connect()
 const stored = cost === '{}' ? '' : (await hashOf(password)).toString('base64')
-for (let n = 0; n < Number(sessions); n++) {
+for (const [n, token] of initialTokens(Number(sessions)).entries()) {
   await redis.set(`user:user-${n}`, stored)
-  await redis.set(`rt:${initialToken(n)}`, JSON.stringify({ sid: randomUUID(), sub: `user-${n}` }))
+  await redis.set(`rt:${token}`, JSON.stringify({ sid: randomUUID(), sub: `user-${n}` }))
 }
 
 const text = { type: 'string' }

@@ -1,9 +1,9 @@
-import { generateKeyPairSync, sign, verify } from 'node:crypto'
-import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import { createPublicKey, generateKeyPairSync, type JsonWebKey, sign, verify } from 'node:crypto'
+import fastify, { type FastifyRequest } from 'fastify'
+import type { JSONWebKeySet } from 'jose'
 import type { Trust } from '../tokens.ts'
-import { importGatepass, smallCache } from './packages.ts'
+import { importGatepass } from './packages.ts'
 import { serve } from './serve.ts'
-import { createCheck, pemOf, tunedCache, type VerifierName } from './verifiers.ts'
 
 /**
  * A route of Fastify that answers everything with the same text, behind one guard: a plugin, a library
@@ -12,7 +12,16 @@ import { createCheck, pemOf, tunedCache, type VerifierName } from './verifiers.t
 
 const [guard = '', given = '{}', text = '{}'] = process.argv.slice(2)
 const trust = JSON.parse(given) as Trust
+const { issuer, audience, jwks } = trust
 const app = fastify()
+
+/** A cache so small that each token is new when it returns. */
+const smallCache = { maxBytes: 1024 ** 2 }
+/**
+ * The fastest cache of fast-jwt and @fastify/jwt: room for all tokens, and the whole token as the key.
+ * By default it keeps 1,000 tokens under their hashes.
+ */
+const tunedCache = { cache: 131_072, cacheKeyBuilder: (token: string): string => token }
 
 /** The guards that are plugins. */
 const guards: Readonly<Record<string, () => Promise<void>>> = {
@@ -32,10 +41,9 @@ async function gatepass(more: { readonly cache?: typeof smallCache } = {}): Prom
 
 async function jwtPlugin(cache: { readonly cache: true } | typeof tunedCache): Promise<void> {
   const { default: fastifyJwt } = await import('@fastify/jwt')
-  const { issuer: allowedIss, audience: allowedAud } = trust
   await app.register(fastifyJwt, {
-    secret: { public: pemOf(trust), private: '' },
-    verify: { ...cache, algorithms: ['ES256'], allowedIss, allowedAud },
+    secret: { public: pem(), private: '' },
+    verify: { ...cache, algorithms: ['ES256'], allowedIss: issuer, allowedAud: audience },
   })
   app.addHook('onRequest', async (request) => {
     await request.jwtVerify()
@@ -68,12 +76,53 @@ async function signRawInput(): Promise<void> {
   })
 }
 
+/** Throws or rejects if it refuses the token. */
+type Check = (token: string) => unknown
+
+/** Libraries that verify tokens, each as its own documentation sets it up. */
+const libraries: Readonly<Record<string, () => Promise<Check>>> = {
+  'fast-jwt': () => fastJwt({ cache: true }),
+  'fast-jwt, tuned': () => fastJwt(tunedCache),
+  jose: async () => {
+    const { createLocalJWKSet, jwtVerify } = await import('jose')
+    const keys = createLocalJWKSet(jwks as JSONWebKeySet)
+    return (token) => jwtVerify(token, keys, { issuer, audience })
+  },
+  jsonwebtoken: async () => {
+    const { default: jsonwebtoken } = await import('jsonwebtoken')
+    // An object instead of PEM, which would be parsed at each call.
+    const key = publicKey()
+    return (token) => jsonwebtoken.verify(token, key, { algorithms: ['ES256'], issuer, audience })
+  },
+  'aws-jwt-verify': async () => {
+    const { JwtVerifier } = await import('aws-jwt-verify')
+    const verifier = JwtVerifier.create({ issuer, audience, jwksUri: `${issuer}/jwks.json` })
+    verifier.cacheJwks(jwks)
+    return (token) => verifier.verify(token)
+  },
+}
+
+async function fastJwt(cache: { readonly cache: true } | typeof tunedCache): Promise<Check> {
+  const { createVerifier } = await import('fast-jwt')
+  const options = { algorithms: ['ES256' as const], allowedIss: issuer, allowedAud: audience }
+  return createVerifier({ key: pem(), ...cache, ...options })
+}
+
+function publicKey() {
+  return createPublicKey({ key: jwks.keys[0] as JsonWebKey, format: 'jwk' })
+}
+
+function pem(): string {
+  return String(publicKey().export({ type: 'spki', format: 'pem' }))
+}
+
 /** Guards with a library in a hook, without a promise if the library is synchronous. */
-async function addLibrary(target: FastifyInstance, name: VerifierName): Promise<void> {
-  const check = await createCheck(name, trust)
+async function addLibrary(): Promise<void> {
+  const check = await libraries[guard]?.()
+  if (check === undefined) throw new Error(`there is no guard ${guard}`)
   const tokenOf = ({ headers: { authorization = '' } }: FastifyRequest) =>
     authorization.startsWith('Bearer ') ? authorization.slice('Bearer '.length) : ''
-  target.addHook('onRequest', (request, reply, done) => {
+  app.addHook('onRequest', (request, reply, done) => {
     const refuse = () => void reply.code(401).send({ error: 'invalid_token' })
     try {
       const pending = check(tokenOf(request))
@@ -85,8 +134,7 @@ async function addLibrary(target: FastifyInstance, name: VerifierName): Promise<
   })
 }
 
-const addGuard = guards[guard] ?? (() => addLibrary(app, guard as VerifierName))
-await addGuard()
+await (guards[guard] ?? addLibrary)()
 app.route({
   method: ['GET', 'POST'],
   url: '*',

@@ -1,7 +1,7 @@
 import { generateKeyPairSync, randomUUID } from 'node:crypto'
 import Provider from 'oidc-provider'
 import MemoryAdapter from 'oidc-provider/lib/adapters/memory_adapter.js'
-import { initialToken, oauthClientId, serviceClient } from '../harness/traffic.ts'
+import { initialTokens, oauthClientId, serviceClient } from '../harness/traffic.ts'
 import { serveListener } from './serve.ts'
 
 /**
@@ -52,10 +52,7 @@ const provider = new Provider(issuer, {
       defaultResource: () => resource,
       useGrantedResource: () => true,
       getResourceServerInfo: () => ({
-        scope,
-        audience: resource,
-        accessTokenTTL: 300,
-        accessTokenFormat: 'jwt',
+        ...{ scope, audience: resource, accessTokenTTL: 300, accessTokenFormat: 'jwt' },
         jwt: { sign: { alg: 'ES256' } },
       }),
     },
@@ -80,5 +77,5 @@ async function signIn(refreshToken: string): Promise<void> {
   }).save()
 }
 
-for (let n = 0; n < Number(sessions); n++) await signIn(initialToken(n))
+for (const token of initialTokens(Number(sessions))) await signIn(token)
 await serveListener(provider.callback())

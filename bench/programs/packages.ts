@@ -47,6 +47,3 @@ export async function importGatepass<E extends keyof Entries>(entry: E): Promise
   }
   throw new Error(`none of ${names[entry].join(', ')} is installed`)
 }
-
-/** A cache so small that each token is new when it returns. */
-export const smallCache = { maxBytes: 1024 ** 2 }

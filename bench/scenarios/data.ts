@@ -4,10 +4,11 @@ import type { Bench, Scenario, Subject } from '../harness/scenario.ts'
 import { served } from '../harness/subjects.ts'
 import { newSecret } from '../issuer.ts'
 import { startOnRedis } from '../stores.ts'
-import { createSigner, headerTraffic } from '../tokens.ts'
+import { bearer, createSigner, headerTraffic } from '../tokens.ts'
 
 /** Sessions that send requests in turn. No session has two requests in progress. */
 const sessions = 2_048
+const peer = '@fastify/session'
 
 export const data: Scenario = {
   name: 'data',
@@ -15,20 +16,22 @@ export const data: Scenario = {
   async ours(bench) {
     const signer = await createSigner()
     const tokens = await signer.signMany(sessions)
-    const signedIn = tokens.map((token) => ({ authorization: `Bearer ${token}` }))
+    const signedIn = tokens.map(bearer)
     const args = [newSecret(), JSON.stringify(signer.trust)]
     const start = () => startOnRedis('programs/data', args, bench)
     return cartSubjects('gatepass', start, async () => signedIn, bench)
   },
   async rivals(bench) {
     const start = () => startOnRedis('programs/session', [newSecret()], bench)
-    return cartSubjects('@fastify/session', start, signInAll, bench)
+    const signIn = (url: string) => signInByCookie(url, sessions)
+    return cartSubjects(peer, start, signIn, bench)
   },
 }
 
-async function signInAll(url: string): Promise<Headers[]> {
+/** Creates sessions of programs/session.ts. @returns their headers */
+export async function signInByCookie(url: string, count: number): Promise<Headers[]> {
   const all: Headers[] = []
-  for (let n = 0; n < sessions; n++) {
+  for (let n = 0; n < count; n++) {
     const login = await fetch(`${url}/login`)
     await login.arrayBuffer()
     all.push({ cookie: login.headers.get('set-cookie')?.split(';')[0] ?? '' })
@@ -42,14 +45,14 @@ function cartSubjects(
   signIn: (url: string) => Promise<readonly Headers[]>,
   bench: Bench,
 ): Subject[] {
-  let signedIn: readonly Headers[] = []
-  const check = async (url: string) => {
-    signedIn = await signIn(url)
-    for (const headers of signedIn) await checkCart(`${url}/cart`, headers)
-  }
   const subject = (what: string, method: 'GET' | 'POST') => {
-    const traffic = () => headerTraffic(signedIn, { method, path: '/cart' })
-    return served({ name: `${name}, ${what}`, start, check, traffic }, bench)
+    const comparedWith = name === peer ? [] : [`${peer}, ${what}`]
+    const traffic = async (url: string) => {
+      const signedIn = await signIn(url)
+      for (const headers of signedIn) await checkCart(`${url}/cart`, headers)
+      return headerTraffic(signedIn, { method, path: '/cart' })
+    }
+    return served({ name: `${name}, ${what}`, comparedWith, start, traffic }, bench)
   }
   return [subject('read', 'GET'), subject('change', 'POST')]
 }

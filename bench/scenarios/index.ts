@@ -3,7 +3,7 @@ import { data } from './data.ts'
 import { login } from './login.ts'
 import { memory } from './memory.ts'
 import { oauth } from './oauth.ts'
-import { refresh, refreshBesideLogins } from './refresh.ts'
+import { refresh } from './refresh.ts'
 import { scale } from './scale.ts'
 import { coldStart } from './start.ts'
 import { streams } from './streams.ts'
@@ -14,7 +14,6 @@ export const scenarios: readonly Scenario[] = [
   memory,
   login,
   refresh,
-  refreshBesideLogins,
   oauth,
   data,
   ...scale,

@@ -20,7 +20,7 @@ export const login: Scenario = {
   connections: 8,
   async ours(bench) {
     const spec = { name: 'login', store: 'SQLite', users, hash: 'default' } as const
-    const { start } = await createIssuer(spec, bench)
+    const { start } = createIssuer(spec, bench)
     return [loginSubject('gatepass, Argon2id', argon2id, start, loginRequests(users), bench)]
   },
   async rivals(bench) {
@@ -67,6 +67,6 @@ function loginSubject(
     const { status } = await fetch(`${url}${path}`, { method: 'POST', headers, body: wrong })
     if (status !== 401) throw new Error(`${name} answers ${status} to a wrong password`)
   }
-  const traffic = () => ({ kind: 'requests', requests }) as const
-  return served({ name, limit, start, check, traffic }, bench)
+  const traffic = () => ({ requests })
+  return served({ name, comparedWith: [limit], start, check, traffic }, bench)
 }

@@ -1,23 +1,21 @@
 import { hash } from 'node:crypto'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
-import { startServer } from '../harness/processes.ts'
+import { type Server, startServer } from '../harness/processes.ts'
 import type { Bench, Scenario } from '../harness/scenario.ts'
-import { type ServedSubject, served } from '../harness/subjects.ts'
+import { served } from '../harness/subjects.ts'
 import {
   clientCredentialsRequest,
   type HttpRequest,
-  initialToken,
-  refreshRequest,
+  initialTokens,
   serviceClient,
 } from '../harness/traffic.ts'
 import { createIssuer, newSecret } from '../issuer.ts'
-import { issuerWithSessions, rotating, signing } from './refresh.ts'
+import { issuerWithSessions, rotating, sessions, signing, signingSubject } from './refresh.ts'
 
-/** Enough sessions that the rows of one commit lie on different pages. */
-const sessions = 8_192
+const ownRefresh = 'refresh by /refresh'
+const peer = { service: 'oidc-provider, client_credentials', refresh: 'oidc-provider, refresh' }
 /** As long as the answer to a service. */
 const answer = JSON.stringify({ access_token: 'a'.repeat(520) })
-const noGrace = { GATEPASS_GRACE_S: '0' }
 
 export const oauth: Scenario = {
   name: 'oauth',
@@ -33,37 +31,27 @@ export const oauth: Scenario = {
         scopes: { 'data:read': [], 'data:write': [] },
       },
     ]
-    const issuer = await createIssuer(
-      {
-        ...{ name: 'oauth', store: 'SQLite', users: 1, hash: 'least' },
-        settings: { GATEPASS_CLIENTS: JSON.stringify(clients) },
-      },
-      bench,
-    )
+    const common = { store: 'SQLite', users: sessions, hash: 'least' } as const
+    const settings = { GATEPASS_CLIENTS: JSON.stringify(clients) }
+    const { start } = createIssuer({ ...common, name: 'oauth', settings }, bench)
     const request = clientCredentialsRequest('/oauth/token', serviceClient.id, secret)
-    const spec = { name: 'oauth-refresh', store: 'SQLite', users: sessions, hash: 'least' } as const
-    const refresh = await issuerWithSessions({ ...spec, settings: noGrace }, sessions, bench)
-    const [checked = '', ...tokens] = refresh.tokens
-    const common = { start: refresh.start, checked, tokens }
+    const refresh = issuerWithSessions({ ...common, name: 'oauth-refresh' }, sessions, bench)
+    const byOauth = { ...refresh, dialect: 'gatepassOAuth' } as const
     return [
-      forService('client_credentials', request, issuer.start, bench),
-      rotating('refresh by /oauth/token', { ...common, dialect: 'gatepassOAuth' }, bench),
-      rotating('refresh by /refresh', { ...common, dialect: 'gatepass' }, bench),
+      forService('client_credentials', request, start, [signing, peer.service], bench),
+      rotating('refresh by /oauth/token', byOauth, [ownRefresh, peer.refresh], bench),
+      rotating(ownRefresh, { ...refresh, dialect: 'gatepass' }, [peer.refresh], bench),
     ]
   },
   async rivals(bench) {
     const { id, secret } = serviceClient
     const request = clientCredentialsRequest('/token', id, secret)
-    const tokens = Array.from({ length: sessions }, (_, n) => initialToken(n + 1))
-    const count = String(tokens.length + 1)
-    const start = () => startServer('programs/oidc-provider', [count], bench)
-    const refresh = { start, dialect: 'oauth', checked: initialToken(0), tokens } as const
-    const startSigning = () => startServer('programs/fastify', [signing, '{}', answer], bench)
-    const traffic = () => ({ kind: 'requests', requests: [refreshRequest('opaque', 'a')] }) as const
+    const start = () => startServer('programs/oidc-provider', [String(sessions)], bench)
+    const refresh = { start, dialect: 'oauth', tokens: initialTokens(sessions) } as const
     return [
-      forService('oidc-provider, client_credentials', request, start, bench),
-      rotating('oidc-provider, refresh', refresh, bench),
-      served({ name: signing, start: startSigning, traffic }, bench),
+      forService(peer.service, request, start, [signing], bench),
+      rotating(peer.refresh, refresh, [], bench),
+      signingSubject(answer, bench),
     ]
   },
 }
@@ -71,12 +59,13 @@ export const oauth: Scenario = {
 function forService(
   name: string,
   request: HttpRequest,
-  start: ServedSubject['start'],
+  start: () => Promise<Server>,
+  comparedWith: readonly string[],
   bench: Bench,
 ) {
   const check = (url: string) => checkServiceToken(url, request)
-  const traffic = () => ({ kind: 'requests', requests: [request] }) as const
-  return served({ name, limit: signing, start, check, traffic }, bench)
+  const traffic = () => ({ requests: [request] })
+  return served({ name, comparedWith, start, check, traffic }, bench)
 }
 
 /** That the token is of the service and signed by ES256, and that a wrong secret gets none. */

@@ -3,13 +3,14 @@ import { isInMemory } from '../harness/machine.ts'
 import { type Server, startServer } from '../harness/processes.ts'
 import type { Bench, Scenario, Subject } from '../harness/scenario.ts'
 import { served } from '../harness/subjects.ts'
-import { type Dialect, initialToken, refreshRequest } from '../harness/traffic.ts'
-import { createIssuer, type IssuerSpec, loginRequests, signIn } from '../issuer.ts'
+import { type Dialect, initialTokens, refreshRequest } from '../harness/traffic.ts'
+import { createIssuer, type IssuerSpec, signIn } from '../issuer.ts'
 import { startOnRedis } from '../stores.ts'
 
-/** Enough sessions that the rows of one commit lie on different pages. */
-const sessions = 8_192
+/** Several sessions for each connection. The scenarios of scale show what their number costs. */
+export const sessions = 1_024
 export const signing = 'bare route that signs'
+const byHand = 'by hand with fast-jwt, on Redis'
 /** As long as the response to a refresh. */
 const answer = JSON.stringify({ access_token: 'a'.repeat(850) })
 /** A refresh inside the grace period would not rotate the token. */
@@ -22,37 +23,42 @@ export const refresh: Scenario = {
     if (isInMemory(bench.scratch)) {
       throw new Error('A flush to memory costs nothing: set TMPDIR to a folder on a disk.')
     }
-    const subjects: Subject[] = []
-    for (const store of ['SQLite', 'Redis', 'Postgres'] as const) {
+    return (['SQLite', 'Redis', 'Postgres'] as const).map((store) => {
       const spec = { name: `refresh-${store}`, store, users: sessions, hash: 'least' } as const
-      const { start, tokens } = await issuerWithSessions(spec, sessions, bench)
-      const [checked = '', ...others] = tokens
-      subjects.push(rotating(store, { start, dialect: 'gatepass', checked, tokens: others }, bench))
-    }
-    return subjects
+      const issuer = issuerWithSessions(spec, sessions, bench)
+      return rotating(store, { ...issuer, dialect: 'gatepass' }, [byHand, signing], bench)
+    })
   },
   async rivals(bench) {
-    const tokens = Array.from({ length: sessions }, (_, n) => initialToken(n + 1))
-    const common = { checked: initialToken(0), tokens }
-    const count = String(tokens.length + 1)
-    const startByHand = () => startOnRedis('programs/by-hand', [count], bench)
-    const byHand = { ...common, dialect: 'opaque', start: startByHand } as const
-    const startOidcProvider = () => startServer('programs/oidc-provider', [count], bench)
-    const oidc = { ...common, dialect: 'oauth', start: startOidcProvider } as const
-    const traffic = () => ({ kind: 'requests', requests: [refreshRequest('opaque', 'a')] }) as const
-    const startSigning = () => startServer('programs/fastify', [signing, '{}', answer], bench)
+    const tokens = initialTokens(sessions)
+    const count = String(sessions)
+    const start = () => startOnRedis('programs/by-hand', [count], bench)
+    const startProvider = () => startServer('programs/oidc-provider', [count], bench)
     return [
-      rotating('by hand with fast-jwt, on Redis', byHand, bench),
-      rotating('oidc-provider, in memory', oidc, bench),
-      served({ name: signing, start: startSigning, traffic }, bench),
+      rotating(byHand, { start, dialect: 'opaque', tokens }, [signing], bench),
+      rotating(
+        'oidc-provider',
+        { start: startProvider, dialect: 'oauth', tokens },
+        [byHand],
+        bench,
+      ),
+      signingSubject(answer, bench),
     ]
   },
 }
 
-export async function issuerWithSessions(spec: IssuerSpec, count: number, bench: Bench) {
-  let tokens: string[] = []
-  const { start } = await createIssuer({ ...spec, settings }, bench, async ({ url }) => {
-    tokens = await signIn(url, count)
+/** The route that signs once and answers a text, as a limit. */
+export function signingSubject(text: string, bench: Bench): Subject {
+  const start = () => startServer('programs/fastify', [signing, '{}', text], bench)
+  const traffic = () => ({ requests: [refreshRequest('opaque', 'a')] })
+  return served({ name: signing, start, traffic }, bench)
+}
+
+/** @returns an issuer, and the refresh tokens of its sessions, which its first start creates */
+export function issuerWithSessions(spec: IssuerSpec, count: number, bench: Bench) {
+  const tokens: string[] = []
+  const { start } = createIssuer({ ...spec, settings }, bench, async ({ url }) => {
+    tokens.push(...(await signIn(url, count)))
   })
   return { start, tokens }
 }
@@ -60,19 +66,19 @@ export async function issuerWithSessions(spec: IssuerSpec, count: number, bench:
 interface Rotating {
   start(): Promise<Server>
   readonly dialect: Dialect
-  /** The refresh token of a session outside the load. */
-  readonly checked: string
+  /** A refresh token of each session. The first one is checked before the load. */
   readonly tokens: readonly string[]
 }
 
 export function rotating(
   name: string,
-  { start, dialect, checked, tokens }: Rotating,
+  { start, dialect, tokens }: Rotating,
+  comparedWith: readonly string[],
   bench: Bench,
 ) {
-  const check = (url: string) => checkRotation(url, dialect, checked)
-  const traffic = () => ({ kind: 'refresh', dialect, tokens }) as const
-  return served({ name, limit: signing, start, check, traffic }, bench)
+  const check = (url: string) => checkRotation(url, dialect, tokens[0] ?? '')
+  const traffic = () => ({ dialect, tokens: tokens.slice(1) })
+  return served({ name, comparedWith, start, check, traffic }, bench)
 }
 
 /**
@@ -98,32 +104,4 @@ async function checkRotation(url: string, dialect: Dialect, token: string): Prom
   if ((await ask(forged)).isGood) throw new Error('a forged refresh token is accepted')
   if (!(await ask(refresh_token)).isGood) throw new Error('the next refresh token is refused')
   if ((await ask(token)).isGood) throw new Error('a refresh token is accepted twice')
-}
-
-/** The refreshes of 300,000 devices, far below the capacity of a core. */
-const perSecond = 1_000
-
-export const refreshBesideLogins: Scenario = {
-  name: 'refresh-beside-logins',
-  title: 'refreshes alone, and while logins keep the hashing busy on the same core',
-  async ours(bench) {
-    const users = 4_096
-    const spec = { name: 'beside-logins', store: 'SQLite', users, hash: 'default' } as const
-    const { start, tokens } = await issuerWithSessions(spec, 256, bench)
-    const requests = loginRequests(users)
-    const beside = {
-      traffic: () => ({ kind: 'requests', requests }) as const,
-      // Enough logins that one always waits. A login that would wait too long is refused.
-      connections: 8,
-      refusals: [503],
-    }
-    const traffic = () => ({ kind: 'refresh', dialect: 'gatepass', tokens }) as const
-    const common = { start, traffic }
-    return [
-      { ...common, name: 'paced', perSecond },
-      { ...common, name: 'paced, with logins', perSecond, beside },
-      { ...common, name: 'full' },
-      { ...common, name: 'full, with logins', beside },
-    ].map((subject) => served(subject, bench))
-  },
 }

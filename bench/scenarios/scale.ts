@@ -10,7 +10,7 @@ import { startProgram } from '../harness/processes.ts'
 import type { Bench, Readings, Scenario, Subject } from '../harness/scenario.ts'
 import { served } from '../harness/subjects.ts'
 import { createIssuer, type Issuer, type StoreName, userName } from '../issuer.ts'
-import { queryPostgres, usedMemory_bytes } from '../stores.ts'
+import { queryPostgres, withRedis } from '../stores.ts'
 
 /** Costs at growing sizes. Each subject is ten times as large as its predecessor. */
 
@@ -40,7 +40,7 @@ async function sessionsOf(size: number, store: StoreName, bench: Bench): Promise
   let bytes_per_session = 0
   const settings = { GATEPASS_GRACE_S: '0' }
   const spec = { store, users: refreshedCount, hash: 'least', settings } as const
-  const issuer = await createIssuer(
+  const issuer = createIssuer(
     { ...spec, name: `${store}-${size}` },
     bench,
     async ({ sessionsUrl }) => {
@@ -58,7 +58,7 @@ async function sessionsOf(size: number, store: StoreName, bench: Bench): Promise
       traffic() {
         const generation = generationsOfRound * round++
         const tokens = sids.map((sid) => codec.mint({ sid, generation }))
-        return { kind: 'refresh', dialect: 'gatepass', tokens }
+        return { dialect: 'gatepass', tokens }
       },
     },
     bench,
@@ -68,7 +68,10 @@ async function sessionsOf(size: number, store: StoreName, bench: Bench): Promise
 
 /** The size of the store. */
 async function size_bytes(store: StoreName, url: string): Promise<number> {
-  if (store === 'Redis') return usedMemory_bytes(url)
+  if (store === 'Redis') {
+    const info = await withRedis(url, (redis) => redis.sendCommand(['INFO', 'memory']))
+    return Number(/^used_memory:(\d+)/m.exec(String(info))?.[1])
+  }
   if (store === 'Postgres') {
     const text = `SELECT pg_total_relation_size('gatepass.sessions')::float AS bytes`
     return (await queryPostgres(url, text)).rows[0]?.bytes
@@ -127,7 +130,7 @@ const revocations: Scenario = {
     const spec = { store: 'SQLite', users: 1, hash: 'least', settings } as const
     const subjects: Subject[] = []
     for (const size of [1, 1e3, 1e4, 1e5]) {
-      const issuer = await createIssuer(
+      const issuer = createIssuer(
         { ...spec, name: `revocations-${size}` },
         bench,
         ({ sessionsUrl }) => revokeSessions(sessionsUrl, size),

@@ -6,13 +6,14 @@ import { newSecret } from '../issuer.ts'
 import { startOnRedis } from '../stores.ts'
 import {
   type Algorithm,
-  bearerTraffic,
+  bearer,
   checkSamples,
   createSamples,
   createSigner,
   headerTraffic,
   publishKeys,
 } from '../tokens.ts'
+import { signInByCookie } from './data.ts'
 
 /** The tokens that are sent. New tokens exceed the smallest possible cache. */
 const mixes = [
@@ -70,16 +71,16 @@ async function rivalsOf(mix: Mix, bench: Bench): Promise<Subject[]> {
 }
 
 /** Subjects that accept the tokens of one signer, and their requests. */
-async function createRoutes({ name: mix, count }: Mix, alg: Algorithm, bench: Bench) {
+async function createRoutes({ count }: Mix, alg: Algorithm, bench: Bench) {
   const signer = await createSigner(alg)
   const samples = await createSamples(signer)
-  const requests = bearerTraffic(await signer.signMany(count), mix !== 'new')
+  const requests = headerTraffic((await signer.signMany(count)).map(bearer))
   const traffic = () => requests
   const { issuer, audience } = signer.trust
   const jwksUrl = await publishKeys(signer.trust, bench)
   const guarded = (name: string, limit: string, start: () => Promise<Server>) => {
     const check = (url: string) => checkSamples(samples, `${url}/verify`)
-    return served({ name, limit, start, check, traffic }, bench)
+    return served({ name, comparedWith: [limit], start, check, traffic }, bench)
   }
   const env = { GATEPASS_ISSUER: issuer, GATEPASS_AUDIENCE: audience, GATEPASS_JWKS_URL: jwksUrl }
   const startFastify = (...args: string[]) => startServer('programs/fastify', args, bench)
@@ -93,32 +94,23 @@ async function createRoutes({ name: mix, count }: Mix, alg: Algorithm, bench: Be
     service: (name: string, limit: string) =>
       guarded(name, limit, () => startService('verifier', { cwd: bench.scratch, env }, bench)),
     /** The same requests without a guard. */
-    unguarded: () => [
-      served({ name: bare, start: () => startFastify('bare', '{}', text), traffic }, bench),
-      served({ name: bareExpress, start: () => startExpress('bare', text), traffic }, bench),
-      served(
-        { name: rawSignature, start: () => startFastify(rawSignature, '{}', text), traffic },
-        bench,
-      ),
-    ],
+    unguarded: () =>
+      [
+        { name: bare, start: () => startFastify('bare', '{}', text) },
+        { name: bareExpress, start: () => startExpress('bare', text) },
+        { name: rawSignature, start: () => startFastify(rawSignature, '{}', text) },
+      ].map((subject) => served({ ...subject, traffic }, bench)),
   }
 }
 
 /** A session of @fastify/session, signed in before the load. */
 function redisSession(bench: Bench): Subject {
-  let cookie = ''
   return served(
     {
       name: '@fastify/session on Redis',
-      limit: bare,
+      comparedWith: [bare],
       start: () => startOnRedis('programs/session', [newSecret()], bench),
-      async check(url) {
-        const login = await fetch(`${url}/login`)
-        cookie = login.headers.get('set-cookie')?.split(';')[0] ?? ''
-        if ((await fetch(url, { headers: { cookie } })).status !== 200)
-          throw new Error('no session')
-      },
-      traffic: () => headerTraffic([{ cookie }]),
+      traffic: async (url) => headerTraffic(await signInByCookie(url, 1)),
     },
     bench,
   )

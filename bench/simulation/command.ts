@@ -1,20 +1,16 @@
 import { formatNumber } from '../harness/metrics.ts'
 import { markdownTable, type Table, textTable, writeInto } from '../harness/report.ts'
-import { assumptions, deviceCounts } from './assumptions.ts'
 import { type Costs, readCosts } from './costs.ts'
-import { type Latencies, latenciesOf, type Plan, planFor } from './simulate.ts'
+import { assumptions, deviceCounts, latenciesOf, planFor } from './simulate.ts'
 
 const document = new URL('../../docs/scaling.md', import.meta.url)
 
-type Needs = Plan & Latencies
+type Needs = ReturnType<typeof needsOf>
 
 /** Computes the needs of numbers of devices from the newest results. */
 export function simulate({ intoDocument }: { readonly intoDocument: boolean }): void {
   const costs = readCosts()
-  const needs = deviceCounts.map((devices) => {
-    const plan = planFor(devices, costs, assumptions)
-    return { ...plan, ...latenciesOf(plan, costs, assumptions) }
-  })
+  const needs = deviceCounts.map((devices) => needsOf(devices, costs))
   const tables = { 'scale-costs': costsTable(costs), 'scale-needs': needsTable(needs) }
   process.stdout.write(`\n${Object.values(tables).map(textTable).join('\n\n')}\n`)
   if (!intoDocument) return
@@ -23,24 +19,30 @@ export function simulate({ intoDocument }: { readonly intoDocument: boolean }): 
   }
 }
 
+export function needsOf(devices: number, costs: Costs) {
+  const plan = planFor(devices, costs, assumptions)
+  return { ...plan, ...latenciesOf(plan, costs, assumptions) }
+}
+
 /** The measured costs of all stores. */
 export function costsTable({ stores, signIn_us, feedEntry }: Costs): Table {
   const whole = (value: number) => formatNumber(value, 0)
+  const ofStores = stores.map(
+    ({ store, sessions, refresh_us, store_us, session_bytes, tenfold }) => {
+      const ofStore = store_us < 0.5 ? '' : ` and ${whole(store_us)} µs of the store`
+      return [
+        `a refresh, and what a session takes, on ${store}, with ${whole(sessions)} sessions`,
+        `${whole(refresh_us)} µs of a core of the issuer${ofStore}; ${whole(session_bytes)} bytes; with 10 times the sessions ${formatNumber(tenfold, 2)} times the work`,
+      ]
+    },
+  )
+  const entry = `${whole(feedEntry.bytes)} bytes, ${formatNumber(feedEntry.us, 1)} µs to load`
   return {
     head: ['work', 'takes'],
     rows: [
-      ...stores.map(({ store, sessions, refresh_us, store_us, session_bytes, tenfold }) => {
-        const ofStore = store_us < 0.5 ? '' : ` and ${whole(store_us)} µs of the store`
-        return [
-          `a refresh, and what a session takes, on ${store}, with ${whole(sessions)} sessions`,
-          `${whole(refresh_us)} µs of a core of the issuer${ofStore}; ${whole(session_bytes)} bytes; with 10 times the sessions ${formatNumber(tenfold, 2)} times the work`,
-        ]
-      }),
+      ...ofStores,
       ['a sign-in', `${formatNumber(signIn_us / 1000, 1)} ms of a core`],
-      [
-        'a revocation in the feed, for each verifier',
-        `${whole(feedEntry.bytes)} bytes, ${formatNumber(feedEntry.us, 1)} µs to load`,
-      ],
+      ['a revocation in the feed, for each verifier', entry],
     ],
   }
 }

@@ -1,58 +1,41 @@
-import { readNewest } from '../harness/result.ts'
-import type { Series } from '../harness/rounds.ts'
+import { readNewest, type Series } from '../harness/result.ts'
 import { median } from '../harness/statistics.ts'
 
-/** The measured costs of a store, at its largest number of sessions. */
-export interface StoreCosts {
-  readonly store: string
-  readonly sessions: number
-  /** Processor time of the issuer per refresh. */
-  readonly refresh_us: number
-  /** Processor time of the store per refresh, if the store is a separate process. */
-  readonly store_us: number
-  readonly session_bytes: number
-  /** Factor of the work per refresh for ten times the sessions. */
-  readonly tenfold: number
-}
+export type Costs = ReturnType<typeof readCosts>
 
-/** The costs of the simulation, with the sessions on Redis. */
-export interface Costs extends StoreCosts {
-  readonly signIn_us: number
-  /** Size of an entry in the snapshot of the feed, and time to load it. */
-  readonly feedEntry: { readonly bytes: number; readonly us: number }
-  /** The costs of each store. */
-  readonly stores: readonly StoreCosts[]
-}
-
-/** @throws if a scenario has no result */
-export function readCosts(): Costs {
-  const stores = ['SQLite', 'Postgres', 'Redis'].map((store) =>
-    storeCostsOf(store, readNewest(`scale-${store.toLowerCase()}`).subjects),
-  )
-  const [signIn] = readNewest('login').subjects
+/**
+ * The measured costs, with the sessions on Redis.
+ * @throws if a scenario has no result
+ */
+export function readCosts() {
+  const [SQLite, Postgres, Redis] = [costsOf('SQLite'), costsOf('Postgres'), costsOf('Redis')]
   const revocations = readNewest('scale-revocations').subjects
   const [least, most] = [revocations[0], revocations.at(-1)]
-  const entries = sizeOf(most) - sizeOf(least)
-  const ofEach = (metric: 'snapshot_bytes' | 'load_ms') =>
-    (valueIn(most, metric) - valueIn(least, metric)) / entries
+  const ofEachEntry = (metric: 'snapshot_bytes' | 'load_ms') =>
+    (valueIn(most, metric) - valueIn(least, metric)) / (sizeOf(most) - sizeOf(least))
   return {
-    ...(stores.at(-1) as StoreCosts),
-    signIn_us: 1e6 / valueIn(signIn, 'per_core_second'),
-    feedEntry: { bytes: ofEach('snapshot_bytes'), us: 1000 * ofEach('load_ms') },
-    stores,
+    ...Redis,
+    signIn_us: 1e6 / valueIn(readNewest('login').subjects[0], 'per_core_second'),
+    /** Size of an entry in the snapshot of the feed, and time to load it. */
+    feedEntry: { bytes: ofEachEntry('snapshot_bytes'), us: 1000 * ofEachEntry('load_ms') },
+    stores: [SQLite, Postgres, Redis],
   }
 }
 
-function storeCostsOf(store: string, subjects: readonly Series[]): StoreCosts {
+/** The costs of a store, at its largest number of sessions. */
+function costsOf(store: string) {
+  const { subjects } = readNewest(`scale-${store.toLowerCase()}`)
   const most = subjects.at(-1)
   const refresh_us = 1e6 / valueIn(most, 'per_core_second')
   const costs = subjects.map((one) => [sizeOf(one), valueIn(one, 'cost_us')] as const)
   return {
     store,
     sessions: sizeOf(most),
+    /** Processor time per refresh, of the issuer and of a store in a process of its own. */
     refresh_us,
     store_us: valueIn(most, 'cost_us') - refresh_us,
     session_bytes: valueIn(most, 'bytes_per_session'),
+    /** Factor of the work per refresh for ten times the sessions. */
     tenfold: 10 ** slopeOf(costs),
   }
 }

@@ -1,44 +1,39 @@
 import { percentile } from '../harness/statistics.ts'
-import type { Assumptions } from './assumptions.ts'
 import type { Costs } from './costs.ts'
 
-/** The needs of a number of devices, by their mean load. */
-export interface Plan {
-  readonly devices: number
-  readonly refreshes_per_second: number
-  readonly signIns_per_second: number
-  /** Busy and planned cores of issuers. */
-  readonly refreshLoad: number
-  readonly refreshCores: number
-  readonly hashLoad: number
-  readonly hashCores: number
-  readonly storeLoad: number
-  readonly primaries: number
-  readonly sessions_bytes: number
-  /** Memory of all primaries. Replicas need the same again. */
-  readonly memory_bytes: number
-  /** Sign-outs in the feed. */
-  readonly feedEntries: number
-  readonly feed_bytes: number
-  readonly feedLoad_ms: number
+/** Assumptions of the simulation. All other values are measured. */
+export const assumptions = {
+  accessTtl_s: 300,
+  /** Share of the signed-in devices that are in use in the busiest minute. */
+  shareInUse: 0.1,
+  signInsADay: 0.01,
+  /** Factor of the mean in the busiest minute. As many users sign out. */
+  signInsPeak: 3,
+  /** Planned load of a core, of issuers and of Redis. */
+  coreShare: 0.6,
+  /** Planned use of a Redis server's memory. A rewrite of its file needs the rest. */
+  memoryShare: 0.6,
+  redisMemory_bytes: 24e9,
+  /** Length of an outage. Its requests arrive within `retryWithin_s` after it. */
+  outage_s: 10,
+  retryWithin_s: 2,
 }
 
-export interface Latencies {
-  readonly refreshP50_ms: number
-  readonly refreshP99_ms: number
-  readonly signInP99_ms: number
-  /** Time after an outage until no request waits over a second. */
-  readonly recovery_s: number
-}
+type Assumptions = typeof assumptions
+type Plan = ReturnType<typeof planFor>
 
+export const deviceCounts = [1e6, 1e7, 1e8, 1e9]
 const day_s = 86_400
 
-export function planFor(devices: number, costs: Costs, given: Assumptions): Plan {
+/** The needs of a number of devices, by their mean load. */
+export function planFor(devices: number, costs: Costs, given: Assumptions) {
   const refreshes_per_second = (devices * given.shareInUse) / given.accessTtl_s
   const signIns_per_second = (devices * given.signInsADay * given.signInsPeak) / day_s
   const sessions_bytes = devices * costs.session_bytes
   const sessionsOfPrimary = (given.redisMemory_bytes * given.memoryShare) / costs.session_bytes
-  const growth = growthBeyond(Math.min(devices, sessionsOfPrimary), costs)
+  // Extrapolates the work to more sessions in one store than were measured.
+  const decades = Math.log10(Math.min(devices, sessionsOfPrimary) / costs.sessions)
+  const growth = Math.max(1, costs.tenfold) ** Math.max(0, decades)
   // A sign-out, and the store's part of a sign-in, count as one refresh each.
   const answered_per_second = refreshes_per_second + signIns_per_second
   const refreshLoad = (answered_per_second * costs.refresh_us * growth) / 1e6
@@ -52,16 +47,12 @@ export function planFor(devices: number, costs: Costs, given: Assumptions): Plan
     hashCores: Math.ceil(hashLoad / given.coreShare),
     primaries: Math.max(full, Math.ceil(storeLoad / given.coreShare)),
     sessions_bytes,
+    /** Memory of all primaries. Replicas need as much again. */
     memory_bytes: sessions_bytes / given.memoryShare,
     feedEntries,
     feed_bytes: feedEntries * costs.feedEntry.bytes,
     feedLoad_ms: (feedEntries * costs.feedEntry.us) / 1000,
   }
-}
-
-/** Extrapolates the work to more sessions in one store than were measured. */
-function growthBeyond(sessionsOfPrimary: number, { sessions, tenfold }: Costs): number {
-  return Math.max(1, tenfold) ** Math.max(0, Math.log10(sessionsOfPrimary / sessions))
 }
 
 /** Simulated requests of each kind. */
@@ -74,20 +65,24 @@ const seed = 7
  * key selects a primary. Each core and primary is therefore a queue with random arrivals (Poisson), and
  * one queue of each kind represents all. Work varies exponentially; a password hash takes constant time.
  */
-export function latenciesOf(plan: Plan, costs: Costs, given: Assumptions): Latencies {
+export function latenciesOf(plan: Plan, costs: Costs, given: Assumptions) {
   const random = createRandom(seed)
   const exponential = (mean: number) => -mean * Math.log1p(-random())
-  const lineOf = (load: number, servers: number, each_s: () => number, mean_s: number) => {
+  const lineOf = (load: number, servers: number, mean_s: number, each_s = exponential) => {
     const gap_s = (mean_s * servers) / load
-    return waitInLine(requestCount, () => exponential(gap_s), each_s)
+    return waitInLine(
+      requestCount,
+      () => exponential(gap_s),
+      () => each_s(mean_s),
+    )
   }
   const { refreshes_per_second, signIns_per_second, refreshLoad, storeLoad } = plan
   const refresh_s = refreshLoad / (refreshes_per_second + signIns_per_second)
   const store_s = storeLoad / (refreshes_per_second + 2 * signIns_per_second)
+  const issuer = lineOf(refreshLoad, plan.refreshCores, refresh_s)
+  const store = lineOf(storeLoad, plan.primaries, store_s)
   const hash_s = costs.signIn_us / 1e6
-  const issuer = lineOf(refreshLoad, plan.refreshCores, () => exponential(refresh_s), refresh_s)
-  const store = lineOf(storeLoad, plan.primaries, () => exponential(store_s), store_s)
-  const hashing = lineOf(plan.hashLoad, plan.hashCores, () => hash_s, hash_s)
+  const hashing = lineOf(plan.hashLoad, plan.hashCores, hash_s, () => hash_s)
   const both = (times: Float64Array) => times.map((time, n) => time + (store[n] ?? 0)).sort()
   const [refreshes, signIns] = [both(issuer), both(hashing)]
   return {

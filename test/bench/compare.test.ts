@@ -4,7 +4,6 @@ import { installRevision } from '../../bench/harness/revision.ts'
 import { ratioOf } from '../../bench/harness/statistics.ts'
 import { readArguments } from '../../bench/options.ts'
 import fc from '../support/properties.ts'
-import { createTestFolder } from '../support/test-folder.ts'
 
 t.test('a ratio is the geometric mean over the rounds, with a t-interval', async (t) => {
   // By hand: logs of 2 and 8 are ln 4 ± ln 2, so the standard error is ln 2, and t is 12.706.
@@ -88,9 +87,6 @@ t.test('no revision, one round or an unknown scenario is refused before any work
 })
 
 t.test('a revision that does not exist is refused, and no option is taken for one', async (t) => {
-  t.throws(
-    () => installRevision('no-such-revision', createTestFolder(t)),
-    /no revision no-such-revision/,
-  )
-  t.throws(() => installRevision('--all', createTestFolder(t)), /no revision --all/)
+  t.throws(() => installRevision('no-such-revision'), /no revision no-such-revision/)
+  t.throws(() => installRevision('--all'), /no revision --all/)
 })

@@ -1,9 +1,10 @@
 import t from 'tap'
-import { assumptions, deviceCounts } from '../../bench/simulation/assumptions.ts'
-import { costsTable, needsTable } from '../../bench/simulation/command.ts'
+import { costsTable, needsOf, needsTable } from '../../bench/simulation/command.ts'
 import { type Costs, slopeOf } from '../../bench/simulation/costs.ts'
 import {
+  assumptions,
   createRandom,
+  deviceCounts,
   latenciesOf,
   planFor,
   recovery_s,
@@ -103,8 +104,7 @@ t.test('both tables are in words and in figures that count', async (t) => {
     'a refresh, and what a session takes, on Redis, with 1,000,000 sessions',
     '100 µs of a core of the issuer and 10 µs of the store; 500 bytes; with 10 times the sessions 1.02 times the work',
   ])
-  const plan = planFor(1e6, costs, assumptions)
-  const needs = needsTable([{ ...plan, ...latenciesOf(plan, costs, assumptions) }])
+  const needs = needsTable([needsOf(1e6, costs)])
   t.same(needs.head, ['devices', '1,000,000'])
   t.same(needs.rows[0], ['refreshes a second', '330'])
   t.ok(needs.rows.every(([, cell = '']) => /^[\d.,]+( \w+)?$/.test(cell)))
