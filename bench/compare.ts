@@ -24,9 +24,8 @@ export async function compare(given: Arguments, tell: Tell): Promise<boolean> {
     base: { revision: workspace.install(baseName), options },
     head: { revision: workspace.install(headName), options },
   }
-  const provenance = await workspace.with('description', sides.head, async (bench) =>
-    describeRun(bench),
-  )
+  const { cores } = workspace
+  const provenance = describeRun({ ...sides.head, cores })
   const pairs: Pair[] = []
   let isWhole = true
   for (const scenario of scenarios) {
@@ -120,19 +119,14 @@ export function rowsOf({ scenario, subject, base, head }: Pair, tolerance: numbe
 
 function compareTable(rows: readonly CompareRow[]): Table {
   return {
-    head: ['scenario', 'subject', 'measure', 'ratio', '95 % interval', 'finding'],
+    head: ['scenario', 'subject', 'measure', 'ratio', '95 % interval', ''],
     rows: rows.map(({ scenario, subject, metric, ratio, isRegression }) => [
       scenario,
       subject,
       metricOf(metric).label,
       formatNumber(ratio.value, 3),
       `${formatNumber(ratio.low, 3)} – ${formatNumber(ratio.high, 3)}`,
-      isRegression ? 'REGRESSION' : findingOf(ratio, metric),
+      isRegression ? 'REGRESSION' : '',
     ]),
   }
-}
-
-function findingOf({ low, high }: Ratio, metric: MetricName): string {
-  if (low <= 1 && high >= 1) return 'no difference shown'
-  return high < 1 === (metricOf(metric).better === 'more') ? 'worse' : 'better'
 }

@@ -67,17 +67,18 @@ export function readArguments(args: readonly string[]): Arguments {
   if (values.document && (values.quick || values.only !== '')) {
     throw new UsageError('Only a whole result is for a document.')
   }
+  const { rounds, duration, connections, sessions, tolerance } = values
   return {
     names: positionals,
     options: {
-      rounds: positiveInteger(values.rounds, base.rounds),
-      duration_s: positiveInteger(values.duration, base.duration_s),
+      rounds: positiveInteger(rounds, base.rounds),
+      duration_s: positiveInteger(duration, base.duration_s),
       warmup_s: base.warmup_s,
-      connections: positiveInteger(values.connections, base.connections),
-      maxSessions: positiveInteger(values.sessions, base.maxSessions),
+      connections: positiveInteger(connections, base.connections),
+      maxSessions: positiveInteger(sessions, base.maxSessions),
     },
     only: values.only,
-    tolerance: positiveInteger(values.tolerance, 5) / 100,
+    tolerance: positiveInteger(tolerance, 5) / 100,
     isQuick: values.quick,
     intoDocument: values.document,
   }

@@ -38,10 +38,8 @@ export async function startRedis(
   const url = `redis://127.0.0.1:${port}`
   const options = { ...redisSettings, port: String(port), bind: '127.0.0.1', ...more }
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])
-  const redis = startProcess(
-    { name: 'Redis', command: ['redis-server', ...args], core: 'load', cwd, isQuiet: true },
-    bench,
-  )
+  const command = ['redis-server', ...args]
+  const redis = startProcess({ name: 'Redis', command, core: 'load', cwd, isQuiet: true }, bench)
   await redis.ready(() => withRedis(url, (client) => client.sendCommand(['PING'])))
   return { url, pid: redis.pid, stop: redis.stop }
 }
@@ -105,16 +103,9 @@ export async function startPostgres(
     ...more,
   }
   const set = Object.entries(options).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  const command = [join(programs, 'postgres'), '-D', data, ...set]
   const postgres = startProcess(
-    {
-      name: 'Postgres',
-      command: [join(programs, 'postgres'), '-D', data, ...set],
-      core: 'load',
-      cwd,
-      isQuiet: true,
-      stopSignal: 'SIGINT',
-      ...(user !== undefined && { user }),
-    },
+    { name: 'Postgres', command, core: 'load', cwd, isQuiet: true, stopSignal: 'SIGINT', user },
     bench,
   )
   const adminUrl = `postgres://${superuser}@127.0.0.1:${port}/${superuser}`

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
-import type { Bench } from './harness/scenario.ts'
 import type { RequestTraffic } from './harness/traffic.ts'
 
 /** Creates access tokens like an issuer (RFC 9068), so that verifiers are measured without one. */
@@ -85,17 +84,13 @@ export async function checkSamples(samples: Samples, url: string): Promise<void>
   }
 }
 
-/** Publishes a key set over HTTP until the end of the scenario. @returns its URL */
-export async function publishKeys({ jwks }: Trust, bench: Bench): Promise<string> {
+/** Publishes a key set over HTTP. @returns its URL */
+export async function publishKeys({ jwks }: Trust): Promise<string> {
   const body = JSON.stringify(jwks)
   const server = createServer((_request, response) => {
     response.writeHead(200, { 'content-type': 'application/jwk-set+json' }).end(body)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  bench.defer(async () => {
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
-  })
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`
 }
 

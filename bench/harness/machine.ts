@@ -57,9 +57,8 @@ export function processorTime_s(pid: number): number {
 /** Returns the processor time of a process and its children, including ended ones. */
 export function familyTime_s(pid: number): number {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')
-  return children
-    .filter((child) => child !== '')
-    .reduce((sum, child) => sum + timeOfChild_s(Number(child)), ticks(pid, 4) / ticksPerSecond)
+  const own_s = ticks(pid, 4) / ticksPerSecond
+  return children.filter(Boolean).reduce((sum, child) => sum + timeOfChild_s(Number(child)), own_s)
 }
 
 /** Returns 0 if the child has ended. */

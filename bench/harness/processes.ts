@@ -1,6 +1,4 @@
 import { type ChildProcess, type Serializable, spawn } from 'node:child_process'
-import { closeSync, openSync } from 'node:fs'
-import { devNull } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../../scripts/free-port.ts'
 import type { Cores } from './machine.ts'
@@ -15,7 +13,7 @@ interface ProcessSpec {
   readonly core: keyof Cores
   readonly cwd?: string
   readonly env?: Environment
-  readonly user?: { readonly uid: number; readonly gid: number }
+  readonly user?: { readonly uid: number; readonly gid: number } | undefined
   readonly stopSignal?: NodeJS.Signals
   /** Whether to discard its standard error, because it is a log. */
   readonly isQuiet?: boolean
@@ -47,21 +45,16 @@ export interface Process {
   stop(signal?: NodeJS.Signals): Promise<void>
 }
 
-/**
- * Starts a process. Its standard output, where services log, is discarded. Its standard error is
- * inherited. Programs of the benchmark send their results by message.
- */
+/** Starts a process whose standard output, where services log, is discarded. */
 export function startProcess(spec: ProcessSpec, { cores }: Pick<Bench, 'cores'>): Process {
   const { name, cwd, stopSignal = 'SIGTERM' } = spec
   const [command = '', ...args] = commandOn(spec.core, cores, spec.command)
-  const nowhere = openSync(devNull, 'w')
   const child = spawn(command, args, {
     env: { PATH: process.env.PATH, ...spec.env },
-    stdio: ['ignore', nowhere, spec.isQuiet ? nowhere : 'inherit', 'ipc'],
+    stdio: ['ignore', 'ignore', spec.isQuiet ? 'ignore' : 'inherit', 'ipc'],
     ...(cwd !== undefined && { cwd }),
     ...spec.user,
   })
-  closeSync(nowhere)
   running.add(child)
   const exited = new Promise<void>((resolve) => {
     child.once('exit', () => resolve()).once('error', () => resolve())
@@ -84,6 +77,7 @@ export function startProcess(spec: ProcessSpec, { cores }: Pick<Bench, 'cores'>)
         } catch (cause) {
           const isOver = child.pid === undefined || child.exitCode !== null
           if (isOver || performance.now() > deadlineMs) {
+            child.kill()
             throw new Error(`${name} does not start`, { cause })
           }
           await sleep(pollMs)
@@ -97,7 +91,7 @@ export function startProcess(spec: ProcessSpec, { cores }: Pick<Bench, 'cores'>)
   }
 }
 
-/** Starts a program of the benchmark, compiled for the revision that is measured. */
+/** Starts a program of the benchmark, compiled for the measured revision. It sends its results. */
 export function startProgram(
   name: string,
   args: readonly string[],
@@ -145,16 +139,9 @@ export async function startService(
   const command = [...nodeOf(bench), bench.revision.cli, role]
   const spec = { name: role, command, core: 'server', cwd, env: { ...env, ...ports } } as const
   const service = startProcess(spec, bench)
-  try {
-    await service.ready(async () => {
-      const response = await fetch(`http://127.0.0.1:${adminPort}/readyz`)
-      if (!response.ok) throw new Error(await response.text())
-      await response.arrayBuffer()
-    })
-  } catch (error) {
-    await service.stop()
-    throw error
-  }
-  const url = `http://127.0.0.1:${port}`
-  return { url, pid: service.pid, stop: service.stop }
+  await service.ready(async () => {
+    const response = await fetch(`http://127.0.0.1:${adminPort}/readyz`)
+    if (!response.ok) throw new Error(await response.text())
+  })
+  return { url: `http://127.0.0.1:${port}`, pid: service.pid, stop: service.stop }
 }

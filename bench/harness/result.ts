@@ -29,7 +29,7 @@ export interface Result extends Provenance {
 }
 
 /** Called before the benchmark creates load. */
-export function describeRun(bench: Bench): Provenance {
+export function describeRun(bench: Pick<Bench, 'revision' | 'options' | 'cores'>): Provenance {
   const { commit, isModified } = bench.revision
   return {
     date: new Date().toISOString(),

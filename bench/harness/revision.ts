@@ -130,34 +130,22 @@ function unpack(tarballs: readonly string[], modules: string): void {
   if (!existsSync(join(modules, 'gatepass'))) throw new Error('There is no package gatepass.')
 }
 
-/**
- * Compiles the programs of this benchmark beside the packages of a revision. Compiled servers run faster
- * than those whose types Node strips.
- */
+/** Compiles the programs of this benchmark beside the packages of a revision. */
 function compilePrograms(installed: string): void {
   const outdir = join(installed, 'programs')
   rmSync(outdir, { recursive: true, force: true })
   const paths = globSync(programs, { cwd: repository })
   buildSync({
-    absWorkingDir: repository,
+    ...{ absWorkingDir: repository, outdir, bundle: true, packages: 'external' },
+    ...{ format: 'esm', platform: 'node', target: 'node24', logLevel: 'warning' },
     entryPoints: Object.fromEntries(
       paths.map((path) => [path.replace(/^bench\/|\.ts$/g, ''), path]),
     ),
-    outdir,
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node24',
-    packages: 'external',
-    logLevel: 'warning',
   })
   symlinkSync(join(peers, 'node_modules'), join(outdir, 'node_modules'))
 }
 
-/**
- * Installs the rivals in the versions of their own lock file. They are not among the packages of the
- * repository, because they take 25 MB, most of it another auth framework.
- */
+/** Installs the rivals, which take 25 MB, by their own lock file. */
 export function installPeers(): void {
   if (!existsSync(join(peers, 'node_modules'))) run('npm', installation, peers)
 }

@@ -11,10 +11,10 @@ export type Tell = (line: string) => void
 export class Workspace {
   readonly #root: string
   readonly #tell: Tell
-  readonly #cores = chooseCores()
+  readonly cores = chooseCores()
 
   constructor(tell: Tell) {
-    if (this.#cores === null) tell('Not pinned to cores: that takes taskset, and two cores.')
+    if (this.cores === null) tell('Not pinned to cores: that takes taskset, and two cores.')
     this.#tell = tell
     this.#root = mkdtempSync(join(tmpdir(), 'gatepass-bench-'))
     // Postgres runs as another user, in a folder below.
@@ -42,7 +42,7 @@ export class Workspace {
     const ends: (() => Promise<void>)[] = []
     const defer: Bench['defer'] = (end) => void ends.unshift(end)
     try {
-      return await work({ options, cores: this.#cores, revision, scratch, defer })
+      return await work({ options, cores: this.cores, revision, scratch, defer })
     } finally {
       for (const end of ends) await end()
       rmSync(scratch, { recursive: true, force: true })

@@ -6,6 +6,7 @@ import { openSessionStore } from '../../src/stores/open-stores.ts'
 import type { Session } from '../../src/stores/ports.ts'
 import { newGeneration } from '../../src/stores/rotation.ts'
 import { createRefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
+import { inTurns } from '../harness/http.ts'
 import { startProgram } from '../harness/processes.ts'
 import type { Bench, Readings, Scenario, Subject } from '../harness/scenario.ts'
 import { served } from '../harness/subjects.ts'
@@ -28,42 +29,34 @@ function sessionScale(store: StoreName): Scenario {
     title: `a refresh, and what a session takes, on ${store}`,
     async ours(bench) {
       const sizes = [1e3, 1e4, 1e5, 1e6, 1e7].filter((size) => size <= bench.options.maxSessions)
-      const subjects: Subject[] = []
-      for (const size of sizes) subjects.push(await sessionsOf(size, store, bench))
-      return subjects
+      return sizes.map((size) => sessionsOf(size, store, bench))
     },
   }
 }
 
-async function sessionsOf(size: number, store: StoreName, bench: Bench): Promise<Subject> {
+function sessionsOf(size: number, store: StoreName, bench: Bench): Subject {
   let sids: string[] = []
   let bytes_per_session = 0
   const settings = { GATEPASS_GRACE_S: '0' }
-  const spec = { store, users: refreshedCount, hash: 'least', settings } as const
-  const issuer = createIssuer(
-    { ...spec, name: `${store}-${size}` },
-    bench,
-    async ({ sessionsUrl }) => {
-      const before = await size_bytes(store, sessionsUrl)
-      sids = await storeSessions(sessionsUrl, size, refreshedCount)
-      bytes_per_session = ((await size_bytes(store, sessionsUrl)) - before) / size
-    },
-  )
+  const common = { name: `${store}-${size}`, hash: 'least', settings } as const
+  const spec = { ...common, store, users: refreshedCount }
+  const issuer = createIssuer(spec, bench, async ({ sessionsUrl }) => {
+    const before = await size_bytes(store, sessionsUrl)
+    sids = await storeSessions(sessionsUrl, size, refreshedCount)
+    bytes_per_session = ((await size_bytes(store, sessionsUrl)) - before) / size
+  })
   const codec = createRefreshTokenCodec([Buffer.from(issuer.secret)])
   let round = 0
-  const subject = served(
-    {
-      name: `${size.toLocaleString('en-US')} sessions`,
-      start: () => issuer.startInPlace(),
-      traffic() {
-        const generation = generationsOfRound * round++
-        const tokens = sids.map((sid) => codec.mint({ sid, generation }))
-        return { dialect: 'gatepass', tokens }
-      },
-    },
-    bench,
-  )
-  return { ...subject, measure: async () => ({ ...(await subject.measure()), bytes_per_session }) }
+  const traffic = () => {
+    const generation = generationsOfRound * round++
+    return {
+      dialect: 'gatepass',
+      tokens: sids.map((sid) => codec.mint({ sid, generation })),
+    } as const
+  }
+  const name = `${size.toLocaleString('en-US')} sessions`
+  const { measure } = served({ name, start: issuer.startInPlace, traffic }, bench)
+  return { name, measure: async () => ({ ...(await measure()), bytes_per_session }) }
 }
 
 /** The size of the store. */
@@ -91,15 +84,16 @@ async function storeSessions(url: string, count: number, noted: number): Promise
   const store = await openSessionStore(url, '.')
   const step = Math.max(1, Math.floor(count / noted))
   const sids: string[] = []
-  for (let done = 0; done < count; done += writesAtOnce) {
-    const sessions = Array.from({ length: Math.min(writesAtOnce, count - done) }, (_, n) => {
-      const isNoted = (done + n) % step === 0 && sids.length < noted
+  let begun = 0
+  const write = async () => {
+    while (begun < count) {
+      const isNoted = begun++ % step === 0 && sids.length < noted
       const session = newSession(isNoted ? userName(sids.length) : randomUUID())
       if (isNoted) sids.push(session.sid)
-      return session
-    })
-    await Promise.all(sessions.map((session) => store.create(session)))
+      await store.create(session)
+    }
   }
+  await Promise.all(Array.from({ length: writesAtOnce }, write))
   await store.close()
   return sids
 }
@@ -127,18 +121,14 @@ const revocations: Scenario = {
   title: 'a verifier that loads the keys and what was revoked',
   async ours(bench) {
     const settings = { GATEPASS_ACCESS_TTL_S: String(kept_s) }
-    const spec = { store: 'SQLite', users: 1, hash: 'least', settings } as const
-    const subjects: Subject[] = []
-    for (const size of [1, 1e3, 1e4, 1e5]) {
-      const issuer = createIssuer(
-        { ...spec, name: `revocations-${size}` },
-        bench,
-        ({ sessionsUrl }) => revokeSessions(sessionsUrl, size),
+    return [1, 1e3, 1e4, 1e5].map((size) => {
+      const common = { store: 'SQLite', users: 1, hash: 'least', settings } as const
+      const issuer = createIssuer({ ...common, name: `revocations-${size}` }, bench, (running) =>
+        revokeSessions(running.sessionsUrl, size),
       )
       const name = `${size.toLocaleString('en-US')} revocations`
-      subjects.push({ name, measure: () => measureFeed(issuer, bench) })
-    }
-    return subjects
+      return { name, measure: () => measureFeed(issuer, bench) }
+    })
   },
 }
 
@@ -146,10 +136,9 @@ const revocations: Scenario = {
 async function revokeSessions(url: string, count: number): Promise<void> {
   const sids = await storeSessions(url, count, count)
   const store = await openSessionStore(url, '.')
-  for (let done = 0; done < sids.length; done += writesAtOnce) {
-    const some = sids.slice(done, done + writesAtOnce)
-    await Promise.all(some.map((sid) => store.revoke(sid, Date.now(), 1000 * kept_s)))
-  }
+  await inTurns(sids, writesAtOnce, async (sid) => {
+    await store.revoke(sid, Date.now(), 1000 * kept_s)
+  })
   await store.close()
 }
 

@@ -77,7 +77,7 @@ async function createRoutes({ count }: Mix, alg: Algorithm, bench: Bench) {
   const requests = headerTraffic((await signer.signMany(count)).map(bearer))
   const traffic = () => requests
   const { issuer, audience } = signer.trust
-  const jwksUrl = await publishKeys(signer.trust, bench)
+  const jwksUrl = await publishKeys(signer.trust)
   const guarded = (name: string, limit: string, start: () => Promise<Server>) => {
     const check = (url: string) => checkSamples(samples, `${url}/verify`)
     return served({ name, comparedWith: [limit], start, check, traffic }, bench)
