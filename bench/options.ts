@@ -23,7 +23,7 @@ surge      A shop under ten times the load, while replicas die, the Redis primar
 Options
   --only <text>      only subjects with this in their name
   --rounds <n>       how often each subject is measured (${full.rounds})
-  --duration <s>     how long one measurement lasts (${full.duration_s})
+  --duration <s>     how long a server works in one measurement (${full.duration_s})
   --connections <n>  how many connections ask at once (${full.connections})
   --sessions <n>     how many sessions scale goes up to (${full.maxSessions}); 1e7 takes 6 GB in each store
   --tolerance <%>    of compare (5)

@@ -17,9 +17,9 @@ export interface Subject {
 export interface BenchOptions {
   /** Measurements per subject. */
   readonly rounds: number
-  /** Duration of one measurement. */
+  /** Processor time of a server in one measurement. */
   readonly duration_s: number
-  /** Duration of the warm-up. */
+  /** Processor time of a server before that. */
   readonly warmup_s: number
   /** Concurrent connections, each with one request at a time. */
   readonly connections: number
