@@ -78,8 +78,8 @@ export class Client implements AuthClient {
     return (await this.#session.current())?.response.access_token ?? null
   }
 
-  async user(): Promise<User | null> {
-    return (await this.#call('/me')) as User | null
+  user(): Promise<User | null> {
+    return this.#call('/me') as Promise<User | null>
   }
 
   async sessions(): Promise<readonly DeviceSession[]> {
@@ -115,7 +115,6 @@ export class Client implements AuthClient {
   }
 
   async #send(request: Request, token: AccessToken | null): Promise<Response> {
-    if (token) await this.#calls.authorize(request, token.response)
-    return this.#platform.fetch(request)
+    return token ? this.#calls.send(request, token.response) : this.#platform.fetch(request)
   }
 }

@@ -3,45 +3,58 @@ import type { KeyPair } from './types.ts'
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 
-/** The request that a DPoP proof is for (RFC 9449 §4.2). */
-export interface ProofRequest {
-  readonly method: string
-  readonly url: string
-  /** The access token of the request. */
-  readonly token?: string | undefined
-  /** The estimated time at the issuer. */
-  readonly nowMs: number
-}
-
 /** Creates DPoP proofs with one key pair (RFC 9449). */
 export class DpopProver {
   readonly #load: () => Promise<KeyPair>
   #keys: Promise<KeyPair> | null = null
+  /** The newest nonce of a server (RFC 9449 §8.2). A server that has others asks for its own. */
+  nonce: string | undefined
 
   /** @param load loads the key pair for the first proof, and again after a failure */
   constructor(load: () => Promise<KeyPair>) {
     this.#load = load
   }
 
-  async prove({ method, url, token, nowMs }: ProofRequest): Promise<string> {
-    this.#keys ??= this.#load()
-    const { publicKey, privateKey } = await this.#keys.catch((error) => {
+  /** Returns the key pair, which is loaded once. */
+  keys(): Promise<KeyPair> {
+    this.#keys ??= this.#load().catch((error) => {
       this.#keys = null
       throw error
     })
+    return this.#keys
+  }
+
+  /**
+   * Creates the proof for a request (RFC 9449 §4.2).
+   *
+   * @param nowMs the estimated time at the issuer
+   * @param token the access token of the request
+   */
+  async prove(
+    { method, url }: Pick<Request, 'method' | 'url'>,
+    nowMs: number,
+    token?: string,
+  ): Promise<string> {
+    const { publicKey, privateKey } = await this.keys()
     const { kty, crv, x, y } = await crypto.subtle.exportKey('jwk', publicKey)
     const header = { typ: 'dpop+jwt', alg: 'ES256', jwk: { kty, crv, x, y } }
     const claims = {
       htm: method,
       htu: url.replace(/[?#].*/, ''),
       iat: Math.floor(nowMs / 1000),
-      jti: base64url(crypto.getRandomValues(new Uint8Array(16))),
+      jti: randomKey(),
+      nonce: this.nonce,
       ath: token && base64url(await crypto.subtle.digest('SHA-256', bytes(token))),
     }
     const [head, body] = [header, claims].map((part) => base64url(bytes(JSON.stringify(part))))
     const signature = await crypto.subtle.sign(algorithm, privateKey, bytes(`${head}.${body}`))
     return `${head}.${body}.${base64url(signature)}`
   }
+}
+
+/** 128 random bits. `randomUUID` is missing in insecure contexts. */
+export function randomKey(): string {
+  return crypto.getRandomValues(new Uint32Array(4)).join('-')
 }
 
 export function bytes(text: string): Uint8Array<ArrayBuffer> {

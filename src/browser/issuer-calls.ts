@@ -5,6 +5,7 @@ import type { AuthErrorCode } from './types.ts'
 
 /** Every rejection of the client. `code` is stable; `message` is for people and may change. */
 export class AuthClientError extends Error {
+  override readonly name = 'AuthClientError'
   readonly code: AuthErrorCode
   /** The HTTP status; 0 without a response. */
   readonly status: number
@@ -18,7 +19,6 @@ export class AuthClientError extends Error {
     retryAfterSeconds?: number,
   ) {
     super(message)
-    this.name = 'AuthClientError'
     this.code = code
     this.status = status
     this.retryAfterSeconds = retryAfterSeconds
@@ -59,6 +59,9 @@ const minPauseMs = 300
 /** A longer `Retry-After` fails immediately instead of waiting. */
 const maxPauseMs = 10_000
 
+/** Matches the refusal of a proof that can succeed with the nonce and the clock of the issuer. */
+const refusedProof = /dpop_(nonce|proof_invalid)/
+
 /** Calls the issuer, with its cookies. */
 export class IssuerCalls {
   readonly #issuer: string
@@ -73,47 +76,50 @@ export class IssuerCalls {
     this.#prover = prover
   }
 
-  /** Adds the access token, and a DPoP proof if the token needs one. */
-  async authorize(request: Request, token?: TokenResponse): Promise<Request> {
-    const { headers, method, url } = request
+  /**
+   * Sends a request with the access token, and a proof if the token needs one. If the proof is refused,
+   * sends it once more: the response has told the nonce (RFC 9449 §8) and the clock of the issuer.
+   */
+  async send(request: Request, token?: TokenResponse, isRepeated = false): Promise<Response> {
+    const { headers } = request
+    const prover = token?.token_type === 'Bearer' ? null : this.#prover
+    const copy = prover && request.clone()
     if (token) headers.set('authorization', `${token.token_type} ${token.access_token}`)
-    if (this.#prover && (!token || token.token_type === 'DPoP')) {
+    if (prover) {
       const nowMs = this.#platform.wallMs() + this.#clockOffsetMs
-      const subject = { method, url, token: token?.access_token, nowMs }
-      headers.set('dpop', await this.#prover.prove(subject))
+      headers.set('dpop', await prover.prove(request, nowMs, token?.access_token))
     }
-    return request
+    const response = await this.#platform.fetch(request)
+    const dateMs = Date.parse(response.headers.get('date') as string)
+    if (dateMs) this.#clockOffsetMs = dateMs - this.#platform.wallMs()
+    if (!copy) return response
+    prover.nonce = response.headers.get('dpop-nonce') ?? prover.nonce
+    if (isRepeated || response.ok || !refusedProof.test(await response.clone().text()))
+      return response
+    return this.send(copy, token, true)
   }
 
   /** Posts to the issuer. @returns the body; null without a body */
   async post(path: string, init: RequestInit, token?: TokenResponse): Promise<unknown> {
-    const offsetBeforeMs = this.#clockOffsetMs
     const request = new Request(this.#issuer + path, {
       method: 'POST',
       credentials: 'include',
       ...init,
       signal: AbortSignal.timeout(requestTimeoutMs),
     })
-    await this.authorize(request, token)
+    await this.#prover?.keys()
     try {
-      const response = await this.#platform.fetch(request)
-      this.#measureClockOffset(response)
-      return await readBody(response)
+      return await readBody(await this.send(request, token))
     } catch (error) {
-      if (!(error instanceof AuthClientError)) {
-        // Only an allowed origin may read a response to a request with cookies. A login without cookies
-        // is readable from any origin, so it tells a refused origin from an outage.
-        if (error instanceof TypeError && !this.#clockOffsetMs && !init.credentials) {
-          await this.post('/login', { credentials: 'omit' }).catch((refusal) => {
-            if (refusal.code === 'origin_not_allowed') throw refusal
-          })
-        }
-        throw unreachable()
+      if (error instanceof AuthClientError) throw error
+      // Only an allowed origin may read a response to a request with cookies. A login without cookies
+      // is readable from any origin, so it tells a refused origin from an outage.
+      if (error instanceof TypeError && !this.#clockOffsetMs && !init.credentials) {
+        await this.post('/login', { credentials: 'omit' }).catch((refusal) => {
+          if (refusal.code === 'origin_not_allowed') throw refusal
+        })
       }
-      // The response revealed the clock offset: repeat the request with a corrected proof.
-      const isClockOff = Math.abs(this.#clockOffsetMs - offsetBeforeMs) > 2_000
-      if (isClockOff && error.code === 'dpop_proof_invalid') return this.post(path, init, token)
-      throw error
+      throw unreachable()
     }
   }
 
@@ -131,7 +137,7 @@ export class IssuerCalls {
         return await call()
       } catch (error) {
         const { status, retryAfterSeconds = 0 } = error as Partial<AuthClientError>
-        const isTemporary = status === 0 || status === 429 || (status ?? 0) >= 500
+        const isTemporary = status === 0 || status === 429 || (status as number) >= 500
         const backoffMs = minPauseMs * 2 ** (attempt - 1) * (0.5 + this.#platform.random())
         const pauseMs = Math.max(retryAfterSeconds * 1000, backoffMs)
         if (!isTemporary || attempt === maxAttempts || pauseMs > maxPauseMs) throw error
@@ -139,10 +145,5 @@ export class IssuerCalls {
       }
     }
     return undefined
-  }
-
-  #measureClockOffset(response: Response): void {
-    const dateMs = Date.parse(response.headers.get('date') ?? '')
-    if (dateMs) this.#clockOffsetMs = dateMs - this.#platform.wallMs()
   }
 }

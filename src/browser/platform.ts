@@ -90,7 +90,6 @@ function withLock<T>(name: string, maxWaitMs: number, work: () => Promise<T>): P
     const run = async () => {
       if (hasBegun) return
       hasBegun = true
-      clearTimeout(timer)
       const result = work()
       resolve(result)
       // The caller handles the rejection; the lock must be released in any case.
@@ -98,13 +97,9 @@ function withLock<T>(name: string, maxWaitMs: number, work: () => Promise<T>): P
       // Messages to other tabs arrive before the next tab gets the lock.
       await pause(50)
     }
-    const waiting = new AbortController()
-    const timer = setTimeout(() => waiting.abort(), maxWaitMs)
     locks
-      .request(name, { signal: waiting.signal }, run)
-      .catch(async () => {
-        if (!hasBegun) await locks.request(name, { steal: true }, run)
-      })
+      .request(name, { signal: AbortSignal.timeout(maxWaitMs) }, run)
+      .catch((): unknown => hasBegun || locks.request(name, { steal: true }, run))
       // Some pages may not use locks.
       .catch(run)
   })

@@ -154,6 +154,7 @@ export class RedirectCalls extends IssuerCalls {
 const codes: Readonly<Record<string, AuthErrorCode>> = {
   invalid_grant: 'grant_invalid',
   invalid_dpop_proof: 'dpop_proof_invalid',
+  use_dpop_nonce: 'use_dpop_nonce',
   temporarily_unavailable: 'overloaded',
   server_error: 'internal_error',
 }

@@ -1,4 +1,5 @@
 import { AccessToken, type SharedToken, type TokenResponse } from './access-token.ts'
+import { randomKey } from './dpop.ts'
 import type { AuthClientError, IssuerCalls } from './issuer-calls.ts'
 import type { Channel, Item, Platform } from './platform.ts'
 import type { AuthState } from './types.ts'
@@ -227,11 +228,8 @@ function isSessionOver(error: unknown): boolean {
 const signedOutMark = 'leaving'
 
 /**
- * The `Idempotency-Key` of the refresh in progress, stored until its response arrives. Every tab, and the
- * page after a reload, repeats the refresh with the same key and gets the same tokens.
- *
- * The stored value is `<key>.<number of requests>`: a slow tab must not delete a key that another tab
- * has used since.
+ * The `Idempotency-Key` of the refresh in progress, by which every tab and a reloaded page repeat it.
+ * Stored as `<key>.<number of requests>`: a slow tab must not delete a key that another tab still uses.
  */
 export class RefreshAttempt {
   readonly #item: Item
@@ -266,9 +264,4 @@ export class RefreshAttempt {
   clear(): void {
     this.#item.set(null)
   }
-}
-
-function randomKey(): string {
-  // `randomUUID` is missing in insecure contexts.
-  return crypto.getRandomValues(new Uint32Array(4)).join('-')
 }

@@ -212,6 +212,12 @@ const table = {
     asJson,
     'The applications that ask for tokens: `client_id`, `audience`, `scopes` (each with the account attributes that become claims), `default_scope`, `dpop` (`required`: tokens must be [bound to a key](security.md#tokens-bound-to-a-key)). [More fields](#clients) make a client a service, or one that signs users in by OAuth.',
   ),
+  dpop_nonce: setting(
+    issuer,
+    z.enum(['off', 'required']).default('off'),
+    asText,
+    'Whether DPoP proofs at the issuer must have [a nonce of the issuer](security.md#nonces-of-the-issuer).',
+  ),
   audiences: setting(
     issuer,
     audiencesSchema.default([]),

@@ -34,6 +34,10 @@ export const errorCodes = {
     status: 401,
     title: 'The DPoP proof was already used. Create a new one for each request.',
   },
+  use_dpop_nonce: {
+    status: 401,
+    title: 'Create a DPoP proof with the nonce of the header DPoP-Nonce.',
+  },
 
   // Signing in and staying signed in.
   credentials_invalid: { status: 401, title: 'The user name or the password is wrong.' },

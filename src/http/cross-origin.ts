@@ -39,7 +39,7 @@ export function allowOrigins(app: FastifyInstance, origins: readonly string[]): 
     credentials: true,
     methods: ['GET', 'POST', 'DELETE'],
     allowedHeaders: ['authorization', 'content-type', 'dpop', 'idempotency-key'],
-    exposedHeaders: ['date', 'retry-after', 'www-authenticate'],
+    exposedHeaders: ['date', 'dpop-nonce', 'retry-after', 'www-authenticate'],
     maxAge: preflightMaxAgeSeconds,
   })
 }
@@ -102,7 +102,8 @@ export function allowAnyPage(app: FastifyInstance, urls: ReadonlySet<string>): v
     if (headers.origin === undefined || !urls.has(routeOptions.url ?? '')) return done()
     reply.header('access-control-allow-origin', '*')
     if (method !== 'OPTIONS' || headers['access-control-request-method'] === undefined) {
-      reply.header('access-control-expose-headers', 'date, retry-after, www-authenticate')
+      const exposed = 'date, dpop-nonce, retry-after, www-authenticate'
+      reply.header('access-control-expose-headers', exposed)
       return done()
     }
     reply.headers({

@@ -23,8 +23,8 @@ export function throwRefusal(error: GatepassError): never {
 export function createErrorHandler(namesClaims: boolean) {
   return (thrown: FastifyError | unknown, request: FastifyRequest, reply: FastifyReply) => {
     const error = noteError(thrown, request, reply)
-    if (/^(token|dpop)_/.test(error.code) && !reply.hasHeader('www-authenticate')) {
-      const expected = error.code.startsWith('dpop_') ? 'DPoP' : 'Bearer'
+    if (/^(token|dpop|use_dpop)_/.test(error.code) && !reply.hasHeader('www-authenticate')) {
+      const expected = error.code.includes('dpop_') ? 'DPoP' : 'Bearer'
       const scheme = authorizationScheme(request.headers.authorization) ?? expected
       reply.headers(challengeHeaders(error, '', scheme))
     }

@@ -1,6 +1,7 @@
 import cookiePlugin from '@fastify/cookie'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Audit, createAudit } from '../issuer/audit.ts'
+import type { DpopNonces } from '../issuer/dpop-nonces.ts'
 import type { Issuer } from '../issuer/issuer.ts'
 import type { KeyManager } from '../keys/key-manager.ts'
 import type { AuthorizationServer } from '../oauth/authorization-server.ts'
@@ -46,6 +47,8 @@ export interface IssuerAppOptions {
   readonly verifier: Verifier
   /** Checks the DPoP proofs of logins and refreshes. */
   readonly proofs: DpopProofs
+  /** The nonces that `proofs` and `verifier` require, if they do. */
+  readonly nonces?: Pick<DpopNonces, 'current'> | undefined
   readonly frontEnd: FrontEndOptions
   readonly hooks?: IssuerAppHooks
 }
@@ -65,7 +68,7 @@ export interface IssuerContext {
    * Returns the thumbprint of the key that the DPoP proof of a request proves; undefined without a
    * proof. A proof counts once, so call this once per request.
    *
-   * @throws `dpop_proof_invalid`, `dpop_proof_replayed`
+   * @throws `dpop_proof_invalid`, `dpop_proof_replayed`, `use_dpop_nonce`
    */
   provenKey(request: FastifyRequest): string | undefined
   /** Returns the audit log for the events of a request. */
@@ -80,7 +83,7 @@ export type IssuerRoutes = (scope: FastifyInstance, context: IssuerContext) => P
 
 /** Builds the public HTTP service of the issuer. It starts nothing and reads no environment. */
 export function buildIssuerApp(options: IssuerAppOptions): FastifyInstance {
-  const { service, issuer, frontEnd, hooks = {} } = options
+  const { service, issuer, nonces, frontEnd, hooks = {} } = options
   const app = createApp(service)
   const routes = collectRoutes(app)
   const context = createContext(app, options)
@@ -91,6 +94,7 @@ export function buildIssuerApp(options: IssuerAppOptions): FastifyInstance {
     version: service.version,
     cookieName: context.refreshCookie.name,
   })
+  if (nonces) sendNonces(app, nonces)
   answerRefusedPreflights(app, loginUrl, context.origins)
   allowAnyPage(app, new Set([...metadataUrls(issuer.policy.issuer), ...clientUrls]))
   allowOrigins(app, frontEnd.allowedOrigins)
@@ -114,6 +118,13 @@ export function buildIssuerApp(options: IssuerAppOptions): FastifyInstance {
   for (const register of hooks.routes ?? []) app.register(async (scope) => register(scope, context))
   app.register(async (scope) => refuseOtherMethods(scope, routes))
   return app
+}
+
+/** RFC 9449 §8 and §8.2: the response to each proof has the next nonce, whether the proof is accepted. */
+function sendNonces(app: FastifyInstance, nonces: Pick<DpopNonces, 'current'>): void {
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.headers.dpop !== undefined) reply.header('dpop-nonce', nonces.current())
+  })
 }
 
 function createContext(app: FastifyInstance, options: IssuerAppOptions): IssuerContext {

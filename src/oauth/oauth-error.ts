@@ -24,6 +24,7 @@ const names: { readonly [code in ErrorCode]?: string } = {
   dpop_proof_missing: 'invalid_dpop_proof',
   dpop_proof_invalid: 'invalid_dpop_proof',
   dpop_proof_replayed: 'invalid_dpop_proof',
+  use_dpop_nonce: 'use_dpop_nonce',
   too_many_attempts: 'temporarily_unavailable',
 }
 

@@ -36,6 +36,8 @@ export interface DpopClaims {
   readonly jti: string
   /** Hash of the access token; null in a request for a token. */
   readonly ath: string | null
+  /** The nonce of a server (RFC 9449 §8); null without one. */
+  readonly nonce: string | null
 }
 
 /**
@@ -91,7 +93,7 @@ export function invalidProof(reason: string): GatepassError {
 function readClaims(payloadBytes: Buffer): DpopClaims {
   const claims = parseStrictJson(payloadBytes)
   if (!isJsonObject(claims)) throw invalidProof('its payload is not a JSON object')
-  const { htm, htu, iat, jti, ath = null } = claims
+  const { htm, htu, iat, jti, ath = null, nonce } = claims
   const isValid =
     isText(htm, maxMethodLength) &&
     isText(htu, maxUriLength) &&
@@ -101,7 +103,7 @@ function readClaims(payloadBytes: Buffer): DpopClaims {
     Number.isSafeInteger(iat) &&
     iat >= 0
   if (!isValid) throw invalidProof('a claim is missing or invalid')
-  return { htm, htu, iat, jti, ath }
+  return { htm, htu, iat, jti, ath, nonce: typeof nonce === 'string' ? nonce : null }
 }
 
 function isText(value: JsonValue | undefined, lengthMax: number): value is string {

@@ -76,7 +76,9 @@ const commonOptions: OptionKind = {
     'encryptedTokens',
   ] satisfies (keyof CommonOptions)[],
   numbers: numberOptions.common,
-  methods: { clock: ['nowMs'] } satisfies { [name in keyof CommonOptions]?: string[] },
+  methods: { clock: ['nowMs'], dpopNonces: ['isValid'] } satisfies {
+    [name in keyof CommonOptions]?: string[]
+  },
 }
 
 const revocationOptions: OptionKind = {

@@ -3,7 +3,7 @@ import { type FieldProblem, GatepassError } from '../core/errors.ts'
 import { accessTokenType } from '../tokens/access-token.ts'
 import type { ClaimRules } from './claims.ts'
 import { type Decrypt, type DecryptionOptions, readDecrypt } from './decryption.ts'
-import type { DpopProofsOptions } from './dpop/dpop-proofs.ts'
+import type { AcceptedNonces, DpopProofsOptions } from './dpop/dpop-proofs.ts'
 import type { TrustedIssuer } from './issuer-matching.ts'
 import { type KeySet, readKeySet } from './keys/key-set.ts'
 import { createFixedKeys, type KeySource } from './keys/key-source.ts'
@@ -91,6 +91,11 @@ export interface CommonOptions extends DecryptionOptions {
    * Default 128 MiB, enough for 100,000 tokens.
    */
   readonly cache?: false | { readonly maxBytes: number }
+  /**
+   * The nonces of the issuer itself (RFC 9449 §9).
+   * @internal
+   */
+  readonly dpopNonces?: AcceptedNonces | undefined
   /** Source of the time. Default: the system clock. */
   readonly clock?: Clock
 }
@@ -153,6 +158,7 @@ export function readOptions(options: VerifierOptions | IssuersOptions): Verifier
       maxAgeSeconds: options.maxDpopProofAgeSeconds ?? common.maxDpopProofAgeSeconds.default,
       maxProofs: options.maxDpopProofs ?? common.maxDpopProofs.default,
       clockToleranceSeconds,
+      nonces: options.dpopNonces,
       clock,
     },
     clock,

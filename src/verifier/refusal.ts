@@ -90,7 +90,8 @@ function unauthorized(
   // A token that is bound to a key is not valid as a bearer token, whatever the proof.
   const isTokenError =
     code === 'token_unbound' || (code === 'dpop_proof_missing' && scheme === 'Bearer')
-  const error = isDpopError && !isTokenError ? 'invalid_dpop_proof' : 'invalid_token'
+  const proofError = code === 'use_dpop_nonce' ? code : 'invalid_dpop_proof'
+  const error = isDpopError && !isTokenError ? proofError : 'invalid_token'
   const details =
     code === 'token_missing' ? [] : [`error="${error}"`, `error_description="${code}"`]
   return isDpop ? ['DPoP', [...details, acceptedAlgorithms]] : ['Bearer', details]
@@ -102,6 +103,7 @@ const dpopErrors: ReadonlySet<ErrorCode> = new Set([
   'dpop_proof_missing',
   'dpop_proof_invalid',
   'dpop_proof_replayed',
+  'use_dpop_nonce',
 ])
 
 /** The accepted algorithms of a proof (RFC 9449 §7.1). */

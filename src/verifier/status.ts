@@ -40,6 +40,7 @@ export const verificationOutcomes = [
   'dpop_proof_missing',
   'dpop_proof_invalid',
   'dpop_proof_replayed',
+  'use_dpop_nonce',
   'revocations_stale',
   'keys_unavailable',
   'internal_error',

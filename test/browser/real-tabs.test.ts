@@ -17,6 +17,7 @@ const issuer = await startIssuer(t, {
   GATEPASS_ISSUER: issuerUrl,
   GATEPASS_ALLOWED_ORIGINS: new URL(app).origin,
   GATEPASS_ACCESS_TTL_S: '1',
+  GATEPASS_DPOP_NONCE: 'required',
   GATEPASS_GRACE_S: String(graceMs / 1000),
 })
 let fateOf: (path: string) => Fate = () => 'fine'
@@ -112,8 +113,8 @@ t.test('a tab that crashes releases its lock', async (t) => {
   await isHeld
   // The timer that would steal the lock never fires, so only the crash can release it.
   await last.evaluate(`{
-    const start = setTimeout
-    globalThis.setTimeout = (run, ms) => start(run, ms === 5_000 ? 2 ** 31 - 1 : ms)
+    const timeout = AbortSignal.timeout
+    AbortSignal.timeout = (ms) => timeout.call(AbortSignal, ms === 5_000 ? 2 ** 31 - 1 : ms)
   }`)
   const waiting = call(last)
   await crash(user, first)

@@ -13,15 +13,22 @@ import { type Fate, passTo, password, startIssuer } from './front.ts'
 /** A front end on another site than a real issuer whose answers get lost, in a real browser. */
 
 const graceMs = 1_000
-let fateOf: (path: string) => Fate = () => 'fine'
+let fateOf: (path: string, hasNonce: boolean) => Fate = () => 'fine'
 let refreshes = 0
 /** Whether the front end has a page without its script for every address. */
 let holdUp = false
 const issuerPort = await freePort()
 const { url: issuerUrl } = await startHttpServer(
   t,
-  passTo(issuerPort, (path) => fateOf(path)),
+  passTo(issuerPort, (path, { headers }) => fateOf(path, hasNonce(headers.dpop))),
 )
+
+/** Whether a proof has a nonce. Without one the issuer looks at nothing else. */
+function hasNonce(proof: string | string[] | undefined): boolean {
+  const [, claims = ''] = String(proof).split('.')
+  return Buffer.from(claims, 'base64url').includes('"nonce":')
+}
+
 const csp = `default-src 'none'; script-src 'self'; connect-src ${issuerUrl}`
 const file = join(outsideFolder(t), 'redirect.mjs')
 await bundle(bundles.find(({ entry }) => entry === 'redirect') as (typeof bundles)[number], file)
@@ -57,6 +64,7 @@ const issuer = await startIssuer(t, {
   GATEPASS_PORT: `${issuerPort}`,
   GATEPASS_ALLOWED_ORIGINS: app,
   GATEPASS_ACCESS_TTL_S: '1',
+  GATEPASS_DPOP_NONCE: 'required',
   GATEPASS_GRACE_S: String(graceMs / 1000),
   GATEPASS_CLIENTS: JSON.stringify([
     { client_id: 'first-party', scopes: {} },
@@ -142,11 +150,11 @@ async function withTabs(t: Test, count: number) {
   return { user, tabs, first, last: tabs.at(-1) ?? first }
 }
 
-/** Gives the next request of the token endpoint this fate, and tells when it arrives. */
+/** Gives the next request of the token endpoint with a nonce this fate, and tells when it arrives. */
 function onNextToken(fate: Fate): Promise<void> {
   return new Promise((resolve) => {
-    fateOf = (path) => {
-      if (path !== '/oauth/token') return 'fine'
+    fateOf = (path, hasNonce) => {
+      if (path !== '/oauth/token' || !hasNonce) return 'fine'
       fateOf = () => 'fine'
       resolve()
       return fate
@@ -342,6 +350,23 @@ t.test('a response to another request, of another issuer, and a refusal', async 
   )
   t.match(await outcome(page), { message: /another issuer/ })
   t.equal(await status(page), 'unknown')
+})
+
+t.test('an ID token with the nonce of another request ends its session', async (t) => {
+  const user = await newUser(t)
+  const page = await openApp(user)
+  await leave(page)
+  await page.getByLabel('User name').waitFor()
+  const changed = new URL(page.url())
+  t.ok(changed.searchParams.get('nonce'))
+  changed.searchParams.set('nonce', 'of-somebody-else')
+  await page.goto(changed.href)
+  const before = await issuer.countOf('logout')
+  await fillIn(page)
+  await arrive(page)
+  t.match(await outcome(page), { code: 'authorization_failed', message: /ID token/ })
+  t.equal(await page.evaluate('auth.getAccessToken()'), null)
+  t.equal((await issuer.countOf('logout')) - before, 1)
 })
 
 t.test('renewal by prompt=none, for a client without refresh tokens', async (t) => {

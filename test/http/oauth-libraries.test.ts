@@ -3,7 +3,7 @@ import * as oauth from 'oauth4webapi'
 import * as openid from 'openid-client'
 import t, { type Test } from 'tap'
 import { startHttpServer } from '../support/http-server.ts'
-import { claimsOf, issuerUrl } from '../support/issuer.ts'
+import { claimsOf, issuerUrl, type TestIssuerOptions } from '../support/issuer.ts'
 import { clientKey, clients, redirectUri, second, startOAuth } from '../support/oauth.ts'
 import { Visitor } from '../support/visitor.ts'
 
@@ -25,9 +25,9 @@ const all = [
 ] as unknown as typeof clients
 
 /** An issuer at a port, and a `fetch` for which its host is that port. */
-async function start(t: Test) {
+async function start(t: Test, options: TestIssuerOptions = {}) {
   // Libraries compare the times of tokens with the clock of the machine.
-  const issuer = await startOAuth(t, { clients: all, startMs: Date.now() })
+  const issuer = await startOAuth(t, { clients: all, startMs: Date.now(), ...options })
   issuer.clock.run()
   await issuer.app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = issuer.app.server.address() as { port: number }
@@ -54,7 +54,9 @@ for (const [clientId, authentication] of [
   ['jwt', openid.PrivateKeyJwt(privateKey)],
 ] as const) {
   t.test(`openid-client 6, ${clientId}: code flow, PAR, DPoP, refresh, sign-out`, async (t) => {
-    const issuer = await start(t)
+    // Every second client meets an issuer that asks for nonces.
+    const asksForNonces = clientId === 'public' || clientId === 'jwt'
+    const issuer = await start(t, asksForNonces ? { dpopNonces: true } : {})
     const { fetchIssuer } = issuer
     const config = await openid.discovery(new URL(issuerUrl), clientId, {}, authentication, {
       [openid.customFetch]: fetchIssuer as openid.CustomFetch,
@@ -129,8 +131,8 @@ t.test(
   },
 )
 
-t.test('oauth4webapi: code flow with PAR and DPoP', async (t) => {
-  const issuer = await start(t)
+t.test('oauth4webapi: code flow with PAR, DPoP and nonces', async (t) => {
+  const issuer = await start(t, { dpopNonces: true })
   const options = { [oauth.customFetch]: issuer.fetchIssuer as typeof fetch as never }
   const address = new URL(issuerUrl)
   for (const algorithm of ['oidc', 'oauth2'] as const) {
@@ -150,17 +152,16 @@ t.test('oauth4webapi: code flow with PAR and DPoP', async (t) => {
       state,
       nonce,
     })
-    const response = await oauth.pushedAuthorizationRequest(
-      server,
-      client,
-      authentication,
-      parameters,
-      {
-        DPoP,
-        ...options,
-      },
-    )
-    const pushed = await oauth.processPushedAuthorizationResponse(server, client, response)
+    const push = async () => {
+      const response = await oauth.pushedAuthorizationRequest(
+        ...([server, client, authentication, parameters] as const),
+        { DPoP, ...options },
+      )
+      return oauth.processPushedAuthorizationResponse(server, client, response)
+    }
+    const asked = await push().catch((error) => error)
+    t.ok(oauth.isDPoPNonceError(asked), 'the library has kept the nonce')
+    const pushed = await push()
     const url = new URL(server.authorization_endpoint ?? '')
     url.searchParams.set('client_id', client.client_id)
     url.searchParams.set('request_uri', pushed.request_uri)

@@ -8,6 +8,7 @@ import { Metrics } from '../../src/http/metrics.ts'
 import type { Audit } from '../../src/issuer/audit.ts'
 import type { Client } from '../../src/issuer/clients.ts'
 import { ClockMonitor } from '../../src/issuer/clock-monitor.ts'
+import { DpopNonces } from '../../src/issuer/dpop-nonces.ts'
 import { createIssuer } from '../../src/issuer/issuer.ts'
 import { PasswordHasher } from '../../src/issuer/passwords/password-hasher.ts'
 import { RevocationFeed } from '../../src/issuer/revocation-feed.ts'
@@ -50,6 +51,8 @@ export interface TestIssuerOptions {
   /** The `typ` of access tokens. */
   readonly tokenType?: 'at+jwt' | 'JWT'
   readonly cookieSecure?: boolean
+  /** Requires nonces in DPoP proofs; by this secret if it is given. */
+  readonly dpopNonces?: true | Buffer
   readonly cookieSuffix?: string
   readonly trustedProxies?: readonly string[]
   readonly hasher?: PasswordHasher
@@ -108,12 +111,21 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     keptMs: policy.revokedKeptMs,
   })
   const metrics = new Metrics()
+  const nonces = options.dpopNonces
+    ? new DpopNonces({
+        issuer: issuerUrl,
+        secrets: [options.dpopNonces === true ? secret : options.dpopNonces],
+        clockToleranceSeconds: 5,
+        clock,
+      })
+    : undefined
   const localKeys = createLocalKeySource(keys)
   const verifier = createVerifier({
     issuer: issuerUrl,
     audience: null,
     keys: localKeys,
     clock,
+    dpopNonces: nonces,
     ...(options.tokenType && { tokenTypes: ['at+jwt', options.tokenType] }),
     ...(options.decryptionKeys && {
       decryptionKeys: options.decryptionKeys,
@@ -161,7 +173,8 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     oauth,
     keys,
     verifier,
-    proofs: new DpopProofs({ ...dpopDefaults, clockToleranceSeconds: 5, clock }),
+    proofs: new DpopProofs({ ...dpopDefaults, clockToleranceSeconds: 5, clock, nonces }),
+    nonces,
     frontEnd: {
       cookieSecure: options.cookieSecure ?? true,
       ...(options.cookieSuffix && { cookieSuffix: options.cookieSuffix }),

@@ -8,6 +8,7 @@ import { createLocalKeySource } from '../../http/local-key-source.ts'
 import { dataMetrics, Metrics, observeClock, observeLog } from '../../http/metrics.ts'
 import { createAudit } from '../../issuer/audit.ts'
 import type { ClockMonitor } from '../../issuer/clock-monitor.ts'
+import { DpopNonces } from '../../issuer/dpop-nonces.ts'
 import { createIssuer } from '../../issuer/issuer.ts'
 import { RevocationFeed } from '../../issuer/revocation-feed.ts'
 import { SessionDataCleanup } from '../../issuer/session-data-cleanup.ts'
@@ -68,7 +69,8 @@ export async function runIssuer(context: CliContext): Promise<void> {
     revocations,
   })
   const localKeys = createLocalKeySource(keys)
-  const verifier = createOwnVerifier(settings, localKeys)
+  const nonces = createNonces(settings)
+  const verifier = createOwnVerifier(settings, localKeys, nonces)
 
   const issuer = createIssuer({
     policy: issuerPolicy(settings),
@@ -95,7 +97,8 @@ export async function runIssuer(context: CliContext): Promise<void> {
     oauth,
     keys,
     verifier,
-    proofs: createProofs(settings),
+    proofs: createProofs(settings, nonces),
+    nonces,
     frontEnd: frontEndOptions(settings),
     hooks:
       events && playground
@@ -140,9 +143,20 @@ function frontEndOptions(settings: Settings): FrontEndOptions {
   }
 }
 
-function createProofs(settings: Settings): DpopProofs {
+function createNonces(settings: Settings): DpopNonces | undefined {
+  if (settings.dpop_nonce === 'off') return undefined
+  return new DpopNonces({
+    issuer: settings.issuer,
+    secrets: issuerSecrets(settings),
+    clockToleranceSeconds: settings.clock_skew_s,
+    clock: systemClock,
+  })
+}
+
+function createProofs(settings: Settings, nonces: DpopNonces | undefined): DpopProofs {
   return new DpopProofs({
     ...dpopDefaults,
+    nonces,
     clockToleranceSeconds: settings.clock_skew_s,
     clock: systemClock,
   })
@@ -181,13 +195,18 @@ function cookieSuffix({ mode, issuer }: Settings): string {
 }
 
 /** Accepts every audience: a token for any service may end its own session. */
-function createOwnVerifier(settings: Settings, keys: KeySource): Verifier {
+function createOwnVerifier(
+  settings: Settings,
+  keys: KeySource,
+  dpopNonces: DpopNonces | undefined,
+): Verifier {
   return createVerifier({
     issuer: settings.issuer,
     audience: null,
     keys,
     clockToleranceSeconds: settings.clock_skew_s,
     tokenTypes: acceptedTokenTypes(settings),
+    dpopNonces,
     ...(settings.decryption_keys.length > 0 && {
       decryptionKeys: settings.decryption_keys,
       encryptedTokens: 'optional',

@@ -26,6 +26,13 @@ export interface DpopProofsOptions {
   readonly clockToleranceSeconds: number
   /** Limit of remembered proofs. */
   readonly maxProofs: number
+  /** The nonces of which each proof must have one (RFC 9449 §8 and §9). Default: none is required. */
+  readonly nonces?: AcceptedNonces | undefined
+}
+
+/** Decides which nonces are accepted. */
+export interface AcceptedNonces {
+  isValid(nonce: string): boolean
 }
 
 /** The request that a proof was sent with. */
@@ -59,7 +66,7 @@ export class DpopProofs {
    * Verifies a proof and marks it as used.
    *
    * @returns the thumbprint of its key (RFC 7638)
-   * @throws `dpop_proof_invalid`, `dpop_proof_replayed`
+   * @throws `dpop_proof_invalid`, `dpop_proof_replayed`, `use_dpop_nonce`
    */
   check(text: string, request: ProvenRequest): string {
     const proof = this.verify(text, request)
@@ -70,17 +77,20 @@ export class DpopProofs {
   /**
    * Verifies a proof, except that it is used once.
    *
-   * @throws `dpop_proof_invalid`
+   * @throws `dpop_proof_invalid`, `use_dpop_nonce`
    */
   verify(text: string, request: ProvenRequest): DpopProof {
     const proof = parseDpopProof(text)
     const { claims } = proof
-    const { clock, maxAgeSeconds, clockToleranceSeconds } = this.#options
+    const { clock, maxAgeSeconds, clockToleranceSeconds, nonces } = this.#options
     const now = nowSeconds(clock)
     checkBinding(proof, request)
     checkTarget(proof, request)
     if (claims.iat < now - maxAgeSeconds) throw invalidProof('it is too old')
     if (claims.iat > now + clockToleranceSeconds) throw invalidProof('its iat is in the future')
+    if (nonces && (claims.nonce === null || !nonces.isValid(claims.nonce))) {
+      throw new GatepassError('use_dpop_nonce')
+    }
     this.#checkSignature(proof)
     return proof
   }

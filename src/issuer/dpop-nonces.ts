@@ -1,0 +1,49 @@
+import { type Clock, nowSeconds } from '../core/clock.ts'
+import { DerivedMac } from '../core/derived-mac.ts'
+
+/** A nonce is handed out for this long, and accepted for as long again. */
+const periodSeconds = 120
+
+export interface DpopNoncesOptions {
+  /** The `iss` of the issuer. */
+  readonly issuer: string
+  /** The secrets that all replicas share, newest first. */
+  readonly secrets: readonly [Buffer, ...Buffer[]]
+  /** Largest difference between the clocks of two replicas. */
+  readonly clockToleranceSeconds: number
+  readonly clock: Clock
+}
+
+/**
+ * The nonces that an issuer requires in DPoP proofs (RFC 9449 §8), without a store.
+ *
+ * A nonce is the MAC of a period of time, so every replica knows the nonces of every other replica.
+ */
+export class DpopNonces {
+  readonly #options: DpopNoncesOptions
+  readonly #mac: DerivedMac
+
+  constructor(options: DpopNoncesOptions) {
+    this.#options = options
+    this.#mac = new DerivedMac(options.secrets, 'gatepass dpop nonce')
+  }
+
+  /** Returns the nonce of this period. */
+  current(): string {
+    return this.#mac.of(this.#textOf(nowSeconds(this.#options.clock)))
+  }
+
+  /** Accepts the nonces of this period and the last, and of the next if a replica may be in it. */
+  isValid(nonce: string): boolean {
+    const { clock, clockToleranceSeconds } = this.#options
+    const now = nowSeconds(clock)
+    const times = [now, now - periodSeconds, now + clockToleranceSeconds]
+    return [...new Set(times.map((time) => this.#textOf(time)))].some((text) =>
+      this.#mac.isValid(text, nonce),
+    )
+  }
+
+  #textOf(seconds: number): string {
+    return `${this.#options.issuer} ${Math.floor(seconds / periodSeconds)}`
+  }
+}
