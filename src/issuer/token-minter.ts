@@ -46,6 +46,7 @@ export interface AccessTokenRequest {
 export interface SessionClaims {
   readonly sid: string
   readonly auth_time?: number
+  readonly acr?: string
   readonly amr?: readonly string[]
   /** The services that act for the user (RFC 8693 §4.1). */
   readonly act?: Actor
@@ -122,7 +123,7 @@ export class TokenMinter {
     const refreshTtlMs = session.expiresAtMs - clock.nowMs()
     const issued = await this.mintAccessToken({
       ...{ sub, clientId, scope, audience, jkt, account },
-      session: { sid, auth_time, amr },
+      session: { sid, auth_time, acr: acrOf(amr), amr },
     })
     return {
       ...issued,
@@ -174,6 +175,11 @@ export class TokenMinter {
     const revokedUntil = this.#options.revocations.revokedUntilSeconds(sub) ?? 0
     return revokedUntil < now ? now : Math.min(revokedUntil + 1, now + 2)
   }
+}
+
+/** The level of a sign-in (OpenID Connect Core §2): `1` for one factor, `2` for more. */
+export function acrOf(amr: readonly string[]): string {
+  return amr.length > 1 ? '2' : '1'
 }
 
 /**

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { type Clock, nowSeconds } from '../core/clock.ts'
+import { acrOf } from '../issuer/token-minter.ts'
 import { isKeyId, parseCompactJws } from '../tokens/access-token.ts'
 import { type Algorithm, isAlgorithm } from '../tokens/algorithms.ts'
 import { type SigningKey, signCompactJws } from '../tokens/signing.ts'
@@ -94,11 +95,6 @@ function hintOf(claims: unknown, issuer: string): IdTokenHint | null {
   if (iss !== issuer || client_id !== undefined || typeof auth_time !== 'number') return null
   if (typeof sub !== 'string' || typeof aud !== 'string') return null
   return { sub, clientId: aud, sid: typeof sid === 'string' ? sid : undefined }
-}
-
-/** The level of a sign-in (OpenID Connect Core §2): `1` for one factor, `2` for more. */
-export function acrOf(amr: readonly string[]): string {
-  return amr.length > 1 ? '2' : '1'
 }
 
 /** OpenID Connect Core §3.1.3.6. No specification names the hash for ML-DSA. */

@@ -119,8 +119,8 @@ export function narrow(
 }
 
 /** How and when the user signed in. */
-function sessionClaimsOf({ auth_time, amr }: AccessTokenClaims) {
-  return { ...(auth_time !== undefined && { auth_time }), ...(amr && { amr }) }
+function sessionClaimsOf({ auth_time, acr, amr }: AccessTokenClaims) {
+  return { ...(auth_time !== undefined && { auth_time }), ...(acr && { acr }), ...(amr && { amr }) }
 }
 
 function scopesOf(scope: string | undefined): string[] {

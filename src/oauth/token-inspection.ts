@@ -3,6 +3,7 @@ import type { JsonValue } from '../core/json.ts'
 import type { Audit } from '../issuer/audit.ts'
 import { type Client, isConfidential } from '../issuer/clients.ts'
 import type { Sessions } from '../issuer/sessions.ts'
+import { acrOf } from '../issuer/token-minter.ts'
 import type { Session } from '../stores/ports.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import { authenticationFailed } from './client-credentials.ts'
@@ -96,6 +97,7 @@ function introspectionOf(session: Session, issuer: string): Introspection {
     scope: session.scope,
     sid: session.sid,
     auth_time: Math.floor(session.createdAtMs / 1000),
+    acr: acrOf(session.amr),
     amr: [...session.amr],
     iat: Math.floor(session.mintedAtMs / 1000),
     exp: Math.floor(session.expiresAtMs / 1000),

@@ -30,6 +30,8 @@ export interface AccessTokenClaims {
   readonly sid?: string
   /** Time at which the user signed in. */
   readonly auth_time?: number
+  /** Level of the sign-in: `1` for one factor, `2` for more (OpenID Connect Core §2). */
+  readonly acr?: string
   /** Authentication methods (RFC 8176). */
   readonly amr?: readonly string[]
   /** Thumbprint of the key that the token is bound to (RFC 9449 §6.1). Such a token requires a proof. */
@@ -82,11 +84,8 @@ export interface SignedAccessToken extends SignedMessage {
 }
 
 /**
- * Parses an access token (RFC 9068) in JWS Compact Serialization (RFC 7515 §3.1), strictly: each
- * token has one text, and its header contains nothing that is not understood.
- *
- * Only `alg`, `typ`, `kid` and `crit` are read. A key or an address in the header (`jwk`, `x5c`,
- * `jku`, `x5u`) is never used.
+ * Parses an access token (RFC 9068) in JWS Compact Serialization (RFC 7515 §3.1), strictly: each token
+ * has one text. A key or an address in the header (`jwk`, `x5c`, `jku`, `x5u`) is never used.
  *
  * @param maxBytes a longer token is rejected unread
  * @param types the accepted values of `typ`, as `mediaTypeOf` returns them

@@ -73,6 +73,7 @@ const knownClaims: ReadonlyMap<string, KnownClaim> = new Map([
   ['auth_time', timeClaim],
   ['scope', [isText, 'a string']],
   ['sid', [isText, 'a string']],
+  ['acr', [isText, 'a string']],
   ['amr', [isTexts, 'an array of strings']],
   ['cnf', [isKeyThumbprint, '{ jkt } with a thumbprint of RFC 7638, and no more']],
 ])

@@ -15,7 +15,7 @@ t.test('returns an access token of RFC 9068 and sets the refresh token as a cook
   t.match(header, { typ: 'at+jwt', alg: 'ES256', kid: /^[\w-]{43}$/ })
   const now_s = Math.floor(issuer.clock.nowMs() / 1000)
   const { sub } = (await issuer.accounts.findByLoginName('ada')) ?? {}
-  t.same(Object.keys(claimsOf(body.access_token)).length, 11)
+  t.same(Object.keys(claimsOf(body.access_token)).length, 12)
   t.match(claimsOf(body.access_token), {
     iss: issuerUrl,
     sub,
@@ -27,6 +27,7 @@ t.test('returns an access token of RFC 9068 and sets the refresh token as a cook
     scope: 'data:read',
     sid: body.session_id,
     auth_time: now_s,
+    acr: '1',
     amr: ['pwd'],
   })
 

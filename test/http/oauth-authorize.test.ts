@@ -34,7 +34,7 @@ t.test('a user signs in on the page, and the client gets tokens for the code', a
   t.match(done.answer, { url: redirectUri, state: 'the state', iss: issuerUrl, code: /^gpc_/ })
   const { body } = await issuer.token({ ...redemption, code: done.answer?.code ?? '' })
   const claims = claimsOf(body.access_token)
-  t.match(claims, { client_id: 'spa', scope: 'data:read', amr: ['pwd'], sid: /./ })
+  t.match(claims, { client_id: 'spa', scope: 'data:read', acr: '1', amr: ['pwd'], sid: /./ })
   t.equal('id_token' in body, false)
 })
 

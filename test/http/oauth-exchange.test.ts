@@ -33,6 +33,7 @@ t.test('a service exchanges the token of a user for one for another audience', a
     sid: session_id,
     exp: subject.exp,
     auth_time: subject.auth_time,
+    acr: '1',
     amr: ['pwd'],
     client_id: 'billing',
     act: { sub: 'billing' },

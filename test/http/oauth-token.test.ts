@@ -22,7 +22,7 @@ t.test('a service gets a token of its own, and no store has a row of it', async 
     scope: 'data:read',
   })
   t.same(
-    ['sid', 'auth_time', 'amr', 'act', 'name'].filter((name) => name in claims),
+    ['sid', 'auth_time', 'acr', 'amr', 'act', 'name'].filter((name) => name in claims),
     [],
   )
   t.same(await issuer.sessions.listBySub('billing', issuer.clock.nowMs()), [])

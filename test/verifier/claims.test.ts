@@ -69,6 +69,7 @@ t.test('requires valid values of optional claims', async (t) => {
     auth_time: [null, -1, 1.5, '1', 2 ** 53],
     scope: [null, 1, ['a']],
     sid: [null, 1, ['a']],
+    acr: [null, 1, ['1']],
     amr: [null, 'pwd', [1], {}],
   }
   for (const [name, values] of Object.entries(wrong)) {

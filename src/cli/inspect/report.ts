@@ -75,6 +75,7 @@ const labels = {
   aud: 'for',
   scope: 'allows',
   amr: 'signed in by',
+  acr: 'at level',
   jti: 'id',
 } as const
 

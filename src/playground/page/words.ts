@@ -32,6 +32,7 @@ export const keyStateWords: Readonly<Record<KeyState['state'], string>> = {
 
 /** Explains the members of a token's header and claims. */
 export const claimWords: Readonly<Record<string, string>> = {
+  acr: 'sign-in level',
   alg: 'algorithm',
   aud: 'audience',
   amr: 'sign-in method',
