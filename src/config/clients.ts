@@ -6,7 +6,7 @@ import {
   mayUse,
   tokenExchange,
 } from '../issuer/clients.ts'
-import { isSecretHash } from '../oauth/client-secret.ts'
+import { isSecretHash, maxSecretHashes } from '../oauth/client-secret.ts'
 import { signInClientId } from '../oauth/sign-ins.ts'
 import { importVerificationKey } from '../tokens/verification-key.ts'
 import { loopbackHosts, redirectUri } from './validators.ts'
@@ -57,7 +57,7 @@ export const clientSchema = z.strictObject({
   secret_hashes: z
     .array(z.string().refine(isSecretHash, 'must be a hash of `gatepass clients secret`'))
     .min(1)
-    .max(2)
+    .max(maxSecretHashes)
     .optional(),
   /** Its public keys (RFC 7517 §5). */
   jwks: keySet.optional(),

@@ -69,7 +69,7 @@ export class ClientAuthentication {
       }
       return client
     }
-    // An unknown client takes as long as a wrong secret.
+    // For an unknown client, and for one of another method, the same work as for a wrong secret.
     const isSecret = matchesSecretHash(
       credentials.secret,
       isMethod ? client?.secret_hashes : undefined,
