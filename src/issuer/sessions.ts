@@ -193,16 +193,21 @@ export class Sessions {
    * session would be too many for verifiers. The clients of newer sessions refresh.
    *
    * @param onRevoked receives the ids of the revoked sessions, a batch at a time
+   * @param isFollowed tells whether a session needs an entry of its own: its client is told of its end
    */
   async revokeCreatedBefore(
     beforeMs: number,
     onRevoked?: (sids: readonly string[]) => Promise<void>,
+    isFollowed: (sid: string) => Promise<boolean> = async () => false,
   ): Promise<number> {
     const { revokedKeptMs } = this.#policy
     const nowMs = this.#clock.nowMs()
     let count = 0
     for await (const sids of this.#store.endCreatedBefore(beforeMs, nowMs, revokedKeptMs)) {
       count += sids.length
+      for (const sid of sids) {
+        if (await isFollowed(sid)) await this.#store.logSession(sid, nowMs, revokedKeptMs)
+      }
       await onRevoked?.(sids)
     }
     await this.#store.revokeEverybody(this.#clock.nowMs(), revokedKeptMs)

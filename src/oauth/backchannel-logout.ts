@@ -207,6 +207,15 @@ class Delivery {
   }
 }
 
+/** Tells whether a client has yet to be told of the end of a session. */
+export async function hasRecipient(
+  store: Pick<SessionStore, 'findOneTime'>,
+  sid: string,
+  nowMs: number,
+): Promise<boolean> {
+  return (await store.findOneTime(idOf(sid), nowMs)) !== null
+}
+
 function idOf(sid: string): string {
   return `logout.${sid}`
 }

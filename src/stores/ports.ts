@@ -212,6 +212,8 @@ export interface SessionStore extends OneTimeStore {
   revocationsAfter(position: string, limit: number): Promise<Revocation[]>
   /** Appends a revocation of all tokens that are signed so far. */
   revokeEverybody(nowMs: number, keptMs: number): Promise<void>
+  /** Appends a session that `endCreatedBefore` has ended, for those who follow its end in the log. */
+  logSession(sid: string, nowMs: number, keptMs: number): Promise<void>
   /** Appends to the log that a signing key is revoked. */
   revokeKey(kid: string, nowMs: number, keptMs: number): Promise<void>
   /**

@@ -1,12 +1,16 @@
 import { copyFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { text } from 'node:stream/consumers'
 import { decodeJwt } from 'jose'
 import t, { type Test } from 'tap'
 import { dataOwner } from '../../src/stores/data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
+import { startHttpServer } from '../support/http-server.ts'
+import { codeClient, openCodes } from '../support/issued-code.ts'
 import { run, TestProcess } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
+import { until } from '../support/until.ts'
 
 const password = 'correct horse battery staple'
 const issuerUrl = 'http://localhost:4000'
@@ -102,6 +106,43 @@ t.test('I15: after a restore, sessions end revokes restored sessions and tokens'
   t.match(await sessions('end', '--all'), { stdout: /^Sessions ended: 1\./ })
   t.match(await after.refresh(newer.refresh_token), { code: 'refresh_token_revoked' })
   await after.stop()
+})
+
+t.test('sessions end has the running issuers tell the clients', async (t) => {
+  const told: string[] = []
+  const application = await startHttpServer(t, async (request, response) => {
+    told.push(new URLSearchParams(await text(request)).get('logout_token') ?? '')
+    response.end()
+  })
+  const cwd = createTestFolder(t)
+  const client = { ...codeClient, backchannel_logout_uri: `${application.url}/signed-out` }
+  const stores = { accountsUrl: 'sqlite:accounts.db', sessionsUrl: 'sqlite:sessions.db' }
+  const env = {
+    GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+    GATEPASS_ACCOUNTS_URL: stores.accountsUrl,
+    GATEPASS_SESSIONS_URL: stores.sessionsUrl,
+    GATEPASS_ARGON2_MEMORY_KIB: '8',
+    GATEPASS_PORT: '0',
+    GATEPASS_ADMIN_PORT: '0',
+    GATEPASS_CLIENTS: JSON.stringify([client]),
+  }
+  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
+  const issuer = TestProcess.start(t, ['issuer'], { cwd, env })
+  const { port } = await issuer.ready()
+  const codes = await openCodes(t, { cwd, ...stores })
+  const sids: string[] = []
+  for (const scope of ['openid', 'openid', '']) {
+    const url = `http://127.0.0.1:${port}/oauth/token`
+    const response = await fetch(url, { method: 'POST', body: await codes.issue(scope) })
+    const { session_id } = (await response.json()) as { session_id: string }
+    if (scope !== '') sids.push(session_id)
+  }
+  t.match(await run(t, ['sessions', 'end', '--all'], { cwd, env }), {
+    stdout: /^Sessions ended: 3\./,
+  })
+  await until('both are told', () => told.length === 2)
+  t.same(told.map((token) => decodeJwt(token).sid).sort(), sids.sort())
+  t.equal(await issuer.stop(), 0)
 })
 
 t.test('sessions end takes a past time in ISO 8601, or --all', async (t) => {

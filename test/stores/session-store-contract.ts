@@ -70,8 +70,9 @@ export function sessionStoreContract(
       await store.revokeAll('user-1', behindMs, keptMs)
       await store.revokeEverybody(behindMs, keptMs)
       await store.revokeKey('kid', behindMs, keptMs)
+      await store.logSession('sid', behindMs, keptMs)
       const endedMs = Math.ceil((await store.clockMs()) ?? behindMs)
-      const kinds = ['session', 'session', 'user', 'all', 'key']
+      const kinds = ['session', 'session', 'user', 'all', 'key', 'session']
       const entries = () => store.revocationsAfter(logStart, 10)
       t.match(
         await entries(),

@@ -1,5 +1,6 @@
 import type { Settings } from '../../config/settings.ts'
 import { systemClock } from '../../core/clock.ts'
+import { hasRecipient } from '../../oauth/backchannel-logout.ts'
 import { type DataStore, dataOwner } from '../../stores/data-store.ts'
 import { openSessionStore } from '../../stores/open-stores.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
@@ -20,14 +21,18 @@ export async function endSessions(context: CliContext, beforeMs: number): Promis
       const sessions = openSessions(settings, store)
       await sessions.checkClock()
       let revoked = 0
-      const count = await sessions.revokeCreatedBefore(beforeMs, async (sids) => {
+      const onRevoked = async (sids: readonly string[]) => {
         if (data !== null) await deleteDataOf(sids, data, settings)
         const steps = Math.floor(revoked / progressStep)
         revoked += sids.length
         if (Math.floor(revoked / progressStep) > steps) {
           context.stderr.write(`${revoked} sessions ended so far\n`)
         }
-      })
+      }
+      const isTold = settings.clients.some((client) => client.backchannel_logout_uri !== undefined)
+      const isFollowed = async (sid: string) =>
+        isTold && hasRecipient(store, sid, systemClock.nowMs())
+      const count = await sessions.revokeCreatedBefore(beforeMs, onRevoked, isFollowed)
       context.stdout.write(
         `Sessions ended: ${count}. Access tokens issued before now are refused.\n`,
       )

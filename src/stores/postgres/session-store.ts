@@ -110,6 +110,10 @@ export class PostgresSessionStore implements SessionStore {
     return this.#log.append('all', '', nowMs, keptMs)
   }
 
+  logSession(sid: string, nowMs: number, keptMs: number): Promise<void> {
+    return this.#log.append('session', sid, nowMs, keptMs)
+  }
+
   revokeKey(kid: string, nowMs: number, keptMs: number): Promise<void> {
     return this.#log.append('key', kid, nowMs, keptMs)
   }

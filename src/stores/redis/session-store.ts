@@ -207,6 +207,11 @@ export class RedisSessionStore implements SessionStore {
     return this.#writer.run((call) => this.#appendToLog(call, entry))
   }
 
+  logSession(sid: string, nowMs: number, keptMs: number): Promise<void> {
+    const entry = { kind: 'session', id: sid, atMs: nowMs, keptMs } as const
+    return this.#writer.run((call) => this.#appendToLog(call, entry))
+  }
+
   revokeKey(kid: string, nowMs: number, keptMs: number): Promise<void> {
     const entry = { kind: 'key', id: kid, atMs: nowMs, keptMs } as const
     return this.#writer.run((call) => this.#appendToLog(call, entry))

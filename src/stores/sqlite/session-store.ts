@@ -159,6 +159,10 @@ export class SqliteSessionStore implements SessionStore {
     return this.#db.write(() => this.#log.append('all', '', nowMs, keptMs))
   }
 
+  logSession(sid: string, nowMs: number, keptMs: number): Promise<void> {
+    return this.#db.write(() => this.#log.append('session', sid, nowMs, keptMs))
+  }
+
   revokeKey(kid: string, nowMs: number, keptMs: number): Promise<void> {
     return this.#db.write(() => this.#log.append('key', kid, nowMs, keptMs))
   }

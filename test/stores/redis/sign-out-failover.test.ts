@@ -155,6 +155,7 @@ t.test(
       revokeAll: () => hasty.revokeAll(other.sub, t0 + 1, kept),
       revokeEverybody: () => hasty.revokeEverybody(t0 + 1, kept),
       revokeKey: () => hasty.revokeKey('kid', t0 + 1, kept),
+      logSession: () => hasty.logSession('sid', t0 + 1, kept),
       'the end of a reused session': () => hasty.rotate(stolen),
       putOneTime: () => hasty.putOneTime('other code', 'payload', expiresAtMs),
       takeOneTime: () => hasty.takeOneTime('code', 'sid-1', t0),
