@@ -33,9 +33,8 @@ interface CachedKey {
 /**
  * Encrypts private keys on the way into a `KeyStore` and decrypts them on the way out.
  *
- * Each record is encrypted under a key derived by HKDF (RFC 5869) from the secret and from all
- * public facts of the record. A ciphertext that was moved to another record, or whose facts were
- * changed, does not decrypt.
+ * HKDF (RFC 5869) derives the key of each record from the secret and all public facts of the record. A
+ * ciphertext does not decrypt in another record, or with other facts.
  */
 export class EncryptedKeyStore {
   readonly #store: KeyStore

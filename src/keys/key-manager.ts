@@ -41,11 +41,9 @@ export interface KeyManagerOptions {
 }
 
 /**
- * Manages the signing keys of one replica: reads and maintains the store in the background, and
- * answers from memory.
- *
- * Each call computes by the clock which key signs and which keys are published. A key activates at
- * its instant even if the store is unavailable then.
+ * Manages the signing keys of one replica: maintains the store in the background, answers from memory.
+ * Each call computes by the clock which key signs and which are published, so a key activates on time
+ * even if the store is unavailable.
  */
 export class KeyManager {
   readonly #options: Omit<KeyManagerOptions, 'store' | 'secrets'>

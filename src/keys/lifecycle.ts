@@ -2,11 +2,9 @@ import type { Algorithm } from '../tokens/algorithms.ts'
 import { type KeyInfo, keyInfo } from './key-store.ts'
 
 /**
- * When each signing key is published, signs, retires and is removed (invariant 5).
- *
- * All of it is a pure function of the keys in the store, the policy and the time, so replicas agree
- * without talking to each other. A revoked key has no activation: the other keys activate as if the
- * revoked key had never existed.
+ * When each signing key is published, signs, retires and is removed (invariant 5). It is a function
+ * of the keys in the store, the policy and the time, so replicas agree without talking to each other.
+ * The other keys activate as if a revoked key did not exist.
  */
 
 /** The four durations that determine a key's lifecycle, in milliseconds. */
@@ -191,9 +189,8 @@ export function deletableKeys<Key extends KeyInfo>(
 /**
  * Returns the key that is due and missing in the store, or null.
  *
- * Every replica derives the same name and the store accepts it once. A rotation period has one name
- * per algorithm, so replicas with different settings do not compete during a rolling restart. A
- * replica that is set back within the period waits until the first key of its name is deleted.
+ * The store accepts the name, of a rotation period and an algorithm, once. A replica that returns to an
+ * algorithm within the period waits until the first key of the name is deleted.
  *
  * @param keys all keys of the store
  */
@@ -233,8 +230,7 @@ export function manualKey(alg: Algorithm, policy: KeyPolicy, nowMs: number): New
  * Returns the key that must sign in place of a key that is about to be revoked. Null if that key
  * signs nowhere and will not before every replica knows.
  *
- * The replacement is not announced: verifiers fetch the JWKS when they meet it. Its name depends on
- * the revoked key only, so a repeated revocation creates one replacement.
+ * Its name depends on the revoked key only, so a repeated revocation creates one replacement.
  *
  * @param keys all keys of the store
  */

@@ -14,9 +14,8 @@ export interface ConsentsOptions {
 /**
  * Remembers which scopes users have granted to clients of third parties.
  *
- * Each is one value of the session store, by a digest of user, client and scope, and expires by
- * itself. There are never more than users times configured scopes, and the row of a session stays as
- * it is.
+ * Each consent is a one-time value of the session store, by a digest of user, client and scope, and
+ * expires by itself.
  */
 export class Consents {
   readonly #options: ConsentsOptions

@@ -19,11 +19,8 @@ export interface Interaction {
 }
 
 /**
- * Carries interactions through the forms of the pages, so that no store has a row of them and a
- * stranger who opens ten thousand pages fills no memory.
- *
- * The text in a form has a MAC over the browser's own random id, which is a cookie. A page of another
- * site can neither read nor make such a text: it is the token against cross-site requests too.
+ * Carries interactions through the forms of the pages, without a store. A MAC binds the text in a form
+ * to the browser's random id, which is a cookie, so a page of another site cannot make such a text.
  */
 export class InteractionCodec {
   readonly #mac: DerivedMac
