@@ -5,9 +5,11 @@ import fastify, {
   type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
+  type FastifySchemaCompiler,
   LogController,
 } from 'fastify'
 import { validatorCompiler } from 'fastify-type-provider-zod'
+import type { z } from 'zod'
 import { GatepassError } from '../core/errors.ts'
 import { answerBrokenRequest, createErrorHandler } from './error-handler.ts'
 import type { Metrics } from './metrics.ts'
@@ -70,7 +72,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   }) as FastifyInstance
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'string' }, parseJson(app))
-  app.setValidatorCompiler(validatorCompiler)
+  app.setValidatorCompiler(compileValidator)
   app.setSerializerCompiler(() => JSON.stringify)
   app.setErrorHandler(handleError)
   app.setNotFoundHandler(() => {
@@ -81,6 +83,19 @@ export function createApp(options: AppOptions): FastifyInstance {
     done()
   })
   return app
+}
+
+/**
+ * Compiles a schema of a route. Valid headers stay as they are: in place of other ones, Fastify would
+ * merge two copies at each access.
+ */
+export const compileValidator: FastifySchemaCompiler<z.core.$ZodType> = (route) => {
+  const validate = validatorCompiler(route)
+  if (route.httpPart !== 'headers') return validate
+  return (headers) => {
+    const { error } = validate(headers) as { readonly error?: Error }
+    return error === undefined ? true : { error }
+  }
 }
 
 /** Parses JSON. An empty body is undefined, because many clients send a content type without one. */

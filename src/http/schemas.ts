@@ -51,9 +51,9 @@ const dpopHeader = z.string().optional().meta({
   description: 'A DPoP proof (RFC 9449 §5). The tokens are bound to its key.',
 })
 
-export const loginHeaders = z.looseObject({ dpop: dpopHeader })
+export const loginHeaders = z.object({ dpop: dpopHeader })
 
-export const refreshHeaders = z.looseObject({
+export const refreshHeaders = z.object({
   'idempotency-key': z.string().min(1).max(255).optional().meta({
     description:
       'One per refresh attempt, the same for its retries. A retry returns a lost response, however late.',
@@ -299,13 +299,13 @@ const jsonValue = z.unknown()
 export const scopeParams = z.object({ scope })
 export const fieldParams = z.object({ scope, field })
 
-export const readHeaders = z.looseObject({
+export const readHeaders = z.object({
   'if-none-match': z.string().max(1024).optional().meta({
     description: 'The `ETag` of the version that the client has.',
   }),
 })
 
-export const changeHeaders = z.looseObject({
+export const changeHeaders = z.object({
   'if-match': z.string().max(256).optional().meta({
     description: 'The `ETag` that the field must have, or `*` for any.',
   }),

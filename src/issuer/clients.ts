@@ -120,7 +120,8 @@ export function isConfidential({ auth_method = 'none' }: Client): boolean {
  * @throws `scope_not_allowed` with the scopes that the client may not request
  */
 export function grantScope(client: Client, requested: string | undefined): string {
-  const wanted = requested ?? client.default_scope ?? Object.keys(client.scopes).join(' ')
+  const wanted = requested ?? client.default_scope
+  if (wanted === undefined) return Object.keys(client.scopes).join(' ')
   const scopes = [...new Set(wanted.split(' ').filter((scope) => scope !== ''))]
   const refused = scopes.filter((scope) => !Object.hasOwn(client.scopes, scope))
   if (refused.length > 0) {

@@ -141,11 +141,10 @@ export class TokenMinter {
     const { minIssuedAtSeconds: min, maxExpiresAtSeconds = Number.POSITIVE_INFINITY } = request
     const iat = min === undefined ? this.#issuedAt(sub) : Math.max(nowSeconds(clock), min)
     const exp = Math.min(iat + accessTtlSeconds, maxExpiresAtSeconds)
-    const client = clients.find(clientId)
-    const names = client === undefined ? [] : claimNames(client, scope)
+    const client = account === null ? undefined : clients.find(clientId)
     const accessToken = await signAccessToken(
       {
-        ...(account && attributeClaims(account, names)),
+        ...(account && client && attributeClaims(account, claimNames(client, scope))),
         iss: issuer,
         sub,
         aud: audience,

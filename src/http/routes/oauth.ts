@@ -1,10 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatepassError } from '../../core/errors.ts'
 import type { Client } from '../../issuer/clients.ts'
 import { readClientCredentials } from '../../oauth/client-credentials.ts'
 import { type Form, malformed, parseForm, requireParameter } from '../../oauth/form.ts'
 import { toOAuthError } from '../../oauth/oauth-error.ts'
+import { compileValidator } from '../app.ts'
 import { noteError } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import { clientAuthentication } from '../openapi.ts'
@@ -144,11 +145,12 @@ function acceptForms(app: FastifyInstance): void {
   })
   // The schema of a form is for the OpenAPI document: each grant checks its own parameters.
   app.setValidatorCompiler((route) =>
-    route.httpPart === 'body' ? (form) => ({ value: form }) : validatorCompiler(route as never),
+    route.httpPart === 'body' ? () => true : compileValidator(route as never),
   )
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.header('cache-control', 'no-store')
-    if (request.url.includes('?')) throw malformed('Send the parameters in the body.')
+    if (request.url.includes('?')) done(malformed('Send the parameters in the body.'))
+    else done()
   })
 }
 
