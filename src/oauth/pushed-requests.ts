@@ -3,7 +3,8 @@ import { GatepassError } from '../core/errors.ts'
 import { digest, randomId } from '../core/secrets.ts'
 import type { SessionStore } from '../stores/ports.ts'
 
-const lifetimeSeconds = 90
+/** How long a pushed request waits for its browser. */
+export const pushedLifetimeSeconds = 90
 const prefix = 'urn:ietf:params:oauth:request_uri:gpp_'
 const requestUriPattern = /^urn:ietf:params:oauth:request_uri:(gpp_[\w-]{44})$/
 
@@ -32,9 +33,9 @@ export class PushedRequests {
   async push(parameters: Parameters): Promise<PushedResponse> {
     const { store, clock } = this.#options
     const requestUri = `${prefix}${randomId()}${randomId()}`
-    const expiresAtMs = clock.nowMs() + lifetimeSeconds * 1000
+    const expiresAtMs = clock.nowMs() + pushedLifetimeSeconds * 1000
     await store.putOneTime(idOf(requestUri), JSON.stringify(parameters), expiresAtMs)
-    return { request_uri: requestUri, expires_in: lifetimeSeconds }
+    return { request_uri: requestUri, expires_in: pushedLifetimeSeconds }
   }
 
   /**

@@ -1,11 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatepassError } from '../../core/errors.ts'
-import type { Client } from '../../issuer/clients.ts'
+import { type Client, isConfidential } from '../../issuer/clients.ts'
 import { readClientCredentials } from '../../oauth/client-credentials.ts'
 import { type Form, malformed, parseForm, requireParameter } from '../../oauth/form.ts'
 import { toOAuthError } from '../../oauth/oauth-error.ts'
+import { pushedLifetimeSeconds } from '../../oauth/pushed-requests.ts'
 import { compileValidator } from '../app.ts'
+import { ConnectionLimits } from '../connection-limits.ts'
 import { noteError } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import { clientAuthentication } from '../openapi.ts'
@@ -30,10 +32,14 @@ export const introspectionUrl = '/oauth/introspect'
 
 const formType = 'application/x-www-form-urlencoded'
 
+/** Requests that strangers may keep in the store by one replica, in the name of public clients. */
+const maxPushed = { all: 10_000, narrow: 1_000, wide: 5_000 }
+
 /** `/oauth/par`, `/oauth/token`, `/oauth/revoke`, `/oauth/introspect`: what standard clients call. */
 export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): void {
   const app = instance.withTypeProvider<ZodTypeProvider>()
-  const { oauth, provenKey, auditOf } = context
+  const { oauth, issuer, provenKey, auditOf } = context
+  const strangers = new PushedByStrangers()
   acceptForms(app)
   answerInOAuth(app)
 
@@ -62,6 +68,7 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
     async (request, reply) => {
       const form = formOf(request)
       const client = await authenticate(request, form)
+      if (!isConfidential(client)) strangers.admit(request.ip, issuer.clock.nowMs())
       const pushed = await oauth.authorization.push(client, form, provenKey(request))
       if (!('error' in pushed)) return reply.code(201).send(pushed)
       const { error, description } = pushed
@@ -131,6 +138,25 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
       return oauth.inspection.introspect(client, requireParameter(form, 'token'))
     },
   )
+}
+
+/** Limits the pushed requests of public clients, as anybody can push them. */
+class PushedByStrangers {
+  readonly #limits = new ConnectionLimits(maxPushed)
+  /** Oldest first. */
+  readonly #kept: { readonly untilMs: number; readonly release: () => void }[] = []
+
+  /** @throws `overloaded` if too many requests are kept for the network of this address */
+  admit(address: string, nowMs: number): void {
+    while (this.#kept[0] !== undefined && this.#kept[0].untilMs <= nowMs) {
+      this.#kept.shift()?.release()
+    }
+    const release = this.#limits.open(address)
+    if (release === null) {
+      throw new GatepassError('overloaded', { retryAfterSeconds: pushedLifetimeSeconds })
+    }
+    this.#kept.push({ untilMs: nowMs + pushedLifetimeSeconds * 1000, release })
+  }
 }
 
 /** RFC 6749 §3.2: forms, and nothing in the address, which logs and histories keep. */

@@ -1,0 +1,186 @@
+import { randomUUID } from 'node:crypto'
+import t from 'tap'
+import { audience, claimsOf, issuerUrl, password } from '../support/issuer.ts'
+import {
+  accessTokenUrn,
+  backend,
+  basic,
+  billing,
+  clients,
+  exchangeGrant,
+  redirectUri,
+  second,
+  startOAuth,
+} from '../support/oauth.ts'
+import { codeVerifier, goodRequest, signInThrough, Visitor } from '../support/visitor.ts'
+
+const redemption = {
+  grant_type: 'authorization_code',
+  client_id: 'spa',
+  redirect_uri: redirectUri,
+  code_verifier: codeVerifier,
+}
+
+t.test('strangers fill no store with pushed requests of a public client', async (t) => {
+  const issuer = await startOAuth(t, { logLevel: 'info' })
+  const push = async (headers = {}, client_id = 'spa') =>
+    (await issuer.post('/oauth/par')({ ...goodRequest, client_id }, headers)).status
+  const statuses: Record<number, number> = {}
+  for (let round = 0; round < 100; round += 1) {
+    for (const status of await Promise.all(Array.from({ length: 100 }, () => push()))) {
+      statuses[status] = (statuses[status] ?? 0) + 1
+    }
+  }
+  t.same(statuses, { 201: 1_000, 503: 9_000 })
+  const refused = await issuer.post('/oauth/par')(goodRequest)
+  t.match(refused, { headers: { 'retry-after': '90' }, body: { error: 'temporarily_unavailable' } })
+  t.equal(await push(backend, 'backend'), 201, 'a client with a secret')
+  const visitor = new Visitor(issuer)
+  t.match((await visitor.signIn(await visitor.authorize())).answer, { code: /^gpc_/ })
+  issuer.clock.advance_s(91)
+  t.equal(await push(), 201)
+})
+
+t.test('clickjacking: no page of the issuer can be framed', async (t) => {
+  const third = { ...clients[5], client_id: 'prints', third_party: true }
+  const issuer = await startOAuth(t, { clients: [...clients, third] as unknown as typeof clients })
+  const visitor = new Visitor(issuer)
+  const signIn = await visitor.authorize({ client_id: 'prints' })
+  const pages = {
+    signIn,
+    wrongPassword: await visitor.signIn(signIn, { password: 'wrong' }),
+    consent: await visitor.signIn(signIn),
+    failure: await visitor.authorize({ client_id: 'nobody' }),
+    signOut: await visitor.get('/oauth/logout'),
+  }
+  for (const [name, { html, headers }] of Object.entries(pages)) {
+    t.match(html, '<html', name)
+    t.match(headers['content-security-policy'], "frame-ancestors 'none'", name)
+    t.equal(headers['x-frame-options'], 'DENY', name)
+    t.equal(headers['cache-control'], 'no-store', name)
+  }
+})
+
+t.test(
+  'mix-up: a code is of no use at another issuer, and each response names its own',
+  async (t) => {
+    const [honest, other] = [await startOAuth(t), await startOAuth(t)]
+    const visitor = new Visitor(honest)
+    const { answer } = await visitor.signIn(await visitor.authorize())
+    const { code = '', iss } = answer ?? {}
+    t.equal(iss, issuerUrl)
+    t.match(await other.token({ ...redemption, code }), {
+      status: 400,
+      body: { error: 'invalid_grant' },
+    })
+    const elsewhere = new Visitor(other)
+    for (const [name, value] of visitor.cookies) elsewhere.cookies.set(name, value)
+    t.equal((await elsewhere.authorize()).answer, null, 'the cookie of a sign-in')
+    // The client compares `iss`; metadata tells it that it can.
+    const { body } = await honest.token({ ...redemption, code })
+    t.match(claimsOf(body.access_token), { client_id: 'spa' })
+    const metadata = await honest.call({ url: '/.well-known/oauth-authorization-server' })
+    t.equal(metadata.json().authorization_response_iss_parameter_supported, true)
+  },
+)
+
+t.test('code injection: the code of a victim in a session of the attacker', async (t) => {
+  const issuer = await startOAuth(t)
+  const victim = new Visitor(issuer)
+  const stolen = (await victim.signIn(await victim.authorize())).answer?.code ?? ''
+  const invalid = { status: 400, body: { error: 'invalid_grant' } }
+  const own = { ...redemption, code_verifier: 'the-verifier-of-the-attacker'.padEnd(43, 'x') }
+  t.match(await issuer.token({ ...own, code: stolen }), invalid)
+  t.match(await issuer.token({ ...redemption, code: stolen }), invalid, 'it has leaked')
+
+  t.comment('PKCE downgrade: without a verifier, or by a client that needs a secret')
+  const next = (await victim.authorize()).answer?.code ?? ''
+  const { code_verifier: _, ...downgraded } = redemption
+  t.match(await issuer.token({ ...downgraded, code: next }), { status: 400 })
+  const asBackend = { ...redemption, client_id: 'backend', code: next }
+  t.match(await issuer.token(asBackend), { status: 401, body: { error: 'invalid_client' } })
+  t.match(await issuer.token(asBackend, backend), invalid, 'a code of another client')
+  for (const changes of [
+    { code_challenge: undefined },
+    { code_challenge_method: undefined },
+    { code_challenge: undefined, code_challenge_method: undefined },
+    { code_challenge_method: 's256' },
+    { code_challenge: codeVerifier, code_challenge_method: 'plain' },
+  ]) {
+    t.match((await victim.authorize(changes)).answer, { error: 'invalid_request', code: undefined })
+  }
+})
+
+t.test('only an access token of this issuer can be exchanged', async (t) => {
+  const issuer = await startOAuth(t)
+  const stranger = await startOAuth(t)
+  const tokens = await signInThrough(issuer, new Visitor(issuer))
+  const visitor = new Visitor(issuer)
+  const code = (await visitor.signIn(await visitor.authorize())).answer?.code ?? ''
+  const ada = await issuer.signIn()
+  await issuer.users.add({ loginName: 'bob', password })
+  const login = { username: 'bob', password, refresh_token_in: 'body' }
+  const bob = (await issuer.call({ method: 'POST', url: '/login', body: login })).json()
+  const [header, , signature] = String(ada.access_token).split('.')
+  const subjects: Record<string, string> = {
+    'an ID token': tokens.id_token ?? '',
+    'a refresh token': ada.refresh_token,
+    'a code': code,
+    'a token of another issuer': (await stranger.signIn()).access_token,
+    'the claims of another user': `${header}.${String(bob.access_token).split('.')[1]}.${signature}`,
+    'an unsigned token': `${header}.${String(bob.access_token).split('.')[1]}.`,
+    'a secret': second.secret,
+  }
+  for (const [name, subject] of Object.entries(subjects)) {
+    t.ok(subject, name)
+    t.match(
+      await issuer.exchange(subject),
+      { status: 400, body: { error: 'invalid_request' } },
+      name,
+    )
+  }
+  t.equal((await issuer.exchange(bob.access_token)).status, 200)
+
+  t.comment('nobody narrows a token and then widens it')
+  const narrow = await issuer.exchange(tokens.access_token ?? '', { scope: 'profile' })
+  t.match(await issuer.exchange(narrow.body.access_token, { scope: 'openid profile' }), {
+    body: { error: 'invalid_scope' },
+  })
+  t.comment('two audiences, in one parameter or in two')
+  for (const more of [`&audience=${audience}`, `&resource=${audience}`]) {
+    const form = new URLSearchParams({
+      grant_type: exchangeGrant,
+      subject_token: ada.access_token,
+      subject_token_type: accessTokenUrn,
+      audience: 'https://reports.example.com',
+    })
+    t.match(await issuer.token(`${form}${more}`, billing), { body: { error: 'invalid_target' } })
+  }
+})
+
+t.test('a secret or a token in an address is refused, and reaches no log', async (t) => {
+  const issuer = await startOAuth(t)
+  const { access_token, refresh_token } = await issuer.signIn()
+  const body = { grant_type: 'client_credentials' }
+  const query = `client_id=billing&client_secret=${second.secret}`
+  for (const url of ['/oauth/token', '/oauth/revoke', '/oauth/introspect', '/oauth/par']) {
+    t.match(await issuer.post(`${url}?${query}`)(body), { body: { error: 'invalid_request' } })
+    t.match(await issuer.post(`${url}?token=${refresh_token}`)(body, billing), { status: 400 })
+  }
+  const userInfo = await issuer.call({ url: `/oauth/userinfo?access_token=${access_token}` })
+  t.equal(userInfo.statusCode, 401)
+  const lines = JSON.stringify(issuer.lines)
+  for (const secret of [second.secret, refresh_token, access_token]) t.notMatch(lines, secret)
+})
+
+t.test('introspection and revocation by a stranger', async (t) => {
+  const issuer = await startOAuth(t)
+  const { access_token, refresh_token } = await issuer.signIn()
+  for (const token of [access_token, refresh_token]) {
+    t.equal((await issuer.introspect({ token, client_id: 'web' })).status, 401, 'a public client')
+    t.equal((await issuer.introspect({ token }, basic(randomUUID(), 'gps_x'))).status, 401)
+    t.match(await issuer.revoke({ token, client_id: 'spa' }), { body: { error: 'invalid_grant' } })
+    t.equal((await issuer.revoke({ token, client_id: randomUUID() })).status, 401)
+  }
+  t.equal((await issuer.refresh(refresh_token)).statusCode, 200, 'the session is alive')
+})
