@@ -57,8 +57,8 @@ export async function startMemcached(
     port,
     url: urlOf([port], server),
     kill: () => running.stop('SIGKILL'),
-    freeze: () => void running.stop('SIGSTOP'),
-    thaw: () => void running.stop('SIGCONT'),
+    freeze: () => running.freeze(),
+    thaw: () => running.thaw(),
     ask,
     stat: async (name) =>
       Number(new RegExp(`^STAT ${name} (\\S+)\r$`, 'm').exec(await ask('stats'))?.[1]),

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
@@ -140,6 +141,21 @@ export class TestProcess {
   /** Waits for a service to take requests, and gives the ports that its log names. */
   async ready(): Promise<{ port: number; adminPort: number }> {
     return JSON.parse(await this.line(/"msg":"ready"/))
+  }
+
+  /** Suspends it, and returns when each of its threads has stopped: the signal reaches them one by one. */
+  freeze(): void {
+    this.#process.kill('SIGSTOP')
+    const tasks = `/proc/${this.pid}/task`
+    const isRunning = (task: string) =>
+      / [RSD] /.test(readFileSync(`${tasks}/${task}/stat`, 'utf8'))
+    while (existsSync(tasks) && readdirSync(tasks).some(isRunning)) {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+    }
+  }
+
+  thaw(): void {
+    this.#process.kill('SIGCONT')
   }
 
   /** Asks it to stop, as an operator would, and resolves like `exited`. */

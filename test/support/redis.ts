@@ -62,8 +62,8 @@ async function start(
     port,
     url: urlOf('', [`127.0.0.1:${port}`], access),
     kill: () => process.stop('SIGKILL'),
-    freeze: () => void process.stop('SIGSTOP'),
-    thaw: () => void process.stop('SIGCONT'),
+    freeze: () => process.freeze(),
+    thaw: () => process.thaw(),
     ask: asker(t, port, access),
   }
 }
