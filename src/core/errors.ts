@@ -68,7 +68,9 @@ export const errorCodes = {
     title: 'The refresh cookie was sent more than once. Sign in again.',
   },
   origin_not_allowed: { status: 403, title: 'This origin is not allowed.' },
+  client_not_allowed: { status: 403, title: 'This client may not manage the account.' },
   session_not_found: { status: 404, title: 'The user has no session with this id.' },
+  consent_not_found: { status: 404, title: 'The user has let no such application in.' },
   token_too_large: {
     status: 500,
     title: 'The access token is too large: the account has too many attributes.',

@@ -224,6 +224,20 @@ export const sessionList = z
 
 export const sessionParams = z.object({ id: z.string().min(1).max(64) })
 
+export const consentList = z
+  .object({
+    consents: z.array(
+      z.object({
+        client_id: z.string(),
+        client_name: z.string(),
+        scope: z.string().meta({ description: '`openid` is the sign-in itself.' }),
+      }),
+    ),
+  })
+  .meta({ id: 'ConsentList' })
+
+export const consentParams = z.object({ client_id: z.string().min(1).max(64) })
+
 export const me = z
   .object({
     sub: z.string(),

@@ -11,6 +11,7 @@ export const auditEvents = [
   'logout.all',
   'session.revoked',
   'consent.granted',
+  'consent.withdrawn',
   'client.refused',
   'token.issued',
   'token.exchanged',

@@ -87,6 +87,11 @@ export class Clients {
     return this.#byId.get(clientId)
   }
 
+  /** Returns the clients of third parties. */
+  thirdParties(): Client[] {
+    return [...this.#byId.values()].filter((client) => client.third_party)
+  }
+
   /** Whether a client wants to be told of the end of sessions. */
   hasBackchannelLogout(): boolean {
     return this.#byId.values().some((client) => client.backchannel_logout_uri !== undefined)

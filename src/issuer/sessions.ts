@@ -161,6 +161,24 @@ export class Sessions {
   }
 
   /**
+   * Revokes the sessions of a user at one client and returns how many were live.
+   *
+   * @throws `clock_skew`
+   */
+  async revokeOfClient(sub: string, clientId: string, reason: string, audit: Audit) {
+    await this.checkClock()
+    let count = 0
+    for (const session of await this.list(sub)) {
+      const { sid } = session
+      if (session.clientId !== clientId || !(await this.#revoke(sid))) continue
+      audit('session.revoked', { sub, sid, reason })
+      count++
+    }
+    await this.#revocations?.refreshNow()
+    return count
+  }
+
+  /**
    * Revokes all sessions of a user whose account is gone or disabled. The session that was presented
    * is revoked by its id: a Redis fail-over may have lost it from the list of the user's sessions.
    */
@@ -219,8 +237,8 @@ export class Sessions {
     await this.#hooks.checkClock?.()
   }
 
-  /** Revokes a session that two parties hold, whatever the clock says. */
-  async revokeShared(sid: string, reason: string, audit: Audit): Promise<void> {
+  /** Revokes a session that nobody may use, without a check of the clock. */
+  async revokeUnchecked(sid: string, reason: string, audit: Audit): Promise<void> {
     if (await this.#revoke(sid)) audit('session.revoked', { sid, reason })
     await this.#revocations?.refreshNow()
   }

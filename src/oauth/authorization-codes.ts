@@ -47,7 +47,7 @@ export interface RedeemRequest {
 
 export interface AuthorizationCodesOptions {
   readonly store: Pick<SessionStore, 'putOneTime' | 'findOneTime' | 'takeOneTime'>
-  readonly sessions: Pick<Sessions, 'revokeShared'>
+  readonly sessions: Pick<Sessions, 'revokeUnchecked'>
   readonly clock: Clock
 }
 
@@ -97,7 +97,7 @@ export class AuthorizationCodes {
     }
     const started = await startSession(grant)
     if (await this.#take(code, started.sessionId, audit)) return started
-    await this.#options.sessions.revokeShared(started.sessionId, reusedCode, audit)
+    await this.#options.sessions.revokeUnchecked(started.sessionId, reusedCode, audit)
     throw new GatepassError('grant_invalid')
   }
 
@@ -112,7 +112,7 @@ export class AuthorizationCodes {
     const { store, clock, sessions } = this.#options
     const use = await store.takeOneTime(idOf(code), sid, clock.nowMs())
     if (use.state === 'used' && use.takenBy !== noSession) {
-      await sessions.revokeShared(use.takenBy, reusedCode, audit)
+      await sessions.revokeUnchecked(use.takenBy, reusedCode, audit)
     }
     return use.state === 'first'
   }

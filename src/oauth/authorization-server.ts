@@ -41,6 +41,7 @@ export interface AuthorizationServer {
   /** The forms of the pages. */
   readonly interactions: InteractionCodec
   readonly idTokens: IdTokens
+  readonly consents: Consents
   readonly codes: AuthorizationCodes
   readonly tokenEndpoint: TokenEndpoint
   readonly inspection: TokenInspection
@@ -73,16 +74,19 @@ export function createAuthorizationServer(
     keys: options.keys,
     clock,
   })
+  const consents = new Consents({
+    ...{ store, clients, sessions, clock, keptMs: policy.session.maxMs },
+  })
   return {
     codes,
+    consents,
     idTokens,
     backchannel,
     interactions: new InteractionCodec(secrets, clock),
     signIns: new SignIns({ login: issuer.login, sessions, accounts, secrets, clock }),
     signOut: new SignOut({ clients, sessions, idTokens }),
     authorization: new AuthorizationEndpoint({
-      ...{ issuer: policy.issuer, clients, minter, codes, idTokens, store, clock },
-      consents: new Consents({ store, clock, keptMs: policy.session.maxMs }),
+      ...{ issuer: policy.issuer, clients, minter, codes, consents, idTokens, store, clock },
       pushed: new PushedRequests({ store, clock }),
     }),
     authentication: new ClientAuthentication({
@@ -93,6 +97,7 @@ export function createAuthorizationServer(
     tokenEndpoint: new TokenEndpoint({
       ...issuer,
       codes,
+      consents,
       idTokens,
       backchannel,
       sessionMaxMs: policy.session.maxMs,

@@ -1,21 +1,33 @@
 import type { Clock } from '../core/clock.ts'
+import { GatepassError } from '../core/errors.ts'
 import { digest } from '../core/secrets.ts'
-import type { Client } from '../issuer/clients.ts'
+import type { Audit } from '../issuer/audit.ts'
+import type { Client, Clients } from '../issuer/clients.ts'
+import type { Sessions } from '../issuer/sessions.ts'
 import type { SessionStore } from '../stores/ports.ts'
 import { openidScope } from './authorization-request.ts'
 
 export interface ConsentsOptions {
-  readonly store: Pick<SessionStore, 'putOneTime' | 'findOneTime'>
+  readonly store: Pick<SessionStore, 'putOneTime' | 'findOneTime' | 'deleteOneTime'>
+  readonly clients: Pick<Clients, 'find' | 'thirdParties'>
+  readonly sessions: Pick<Sessions, 'revokeOfClient'>
   readonly clock: Clock
   /** How long consent is remembered. */
   readonly keptMs: number
 }
 
+/** The scopes that a user has granted to a client. */
+export interface Consent {
+  readonly client: Client
+  /** `openid` is the sign-in itself. */
+  readonly scopes: readonly string[]
+}
+
 /**
  * Remembers which scopes users have granted to clients of third parties.
  *
- * Each consent is a one-time value of the session store, by a digest of user, client and scope, and
- * expires by itself.
+ * Each grant is one value of the session store, by a digest of user, client and scope, and expires by
+ * itself. The configured clients and scopes limit their number, and make them possible to list.
  */
 export class Consents {
   readonly #options: ConsentsOptions
@@ -30,13 +42,9 @@ export class Consents {
    */
   async missing(client: Client, sub: string, scope: string): Promise<string[]> {
     if (!client.third_party) return []
-    const { store, clock } = this.#options
-    const nowMs = clock.nowMs()
-    const scopes = scopesToGrant(scope)
-    const found = await Promise.all(
-      scopes.map((name) => store.findOneTime(idOf(client.client_id, sub, name), nowMs)),
-    )
-    return scopes.filter((_, index) => found[index] === null)
+    const scopes = scopesToGrant(scope.split(' '))
+    const granted = await this.#granted(client, sub, scopes)
+    return scopes.filter((name) => !granted.includes(name))
   }
 
   async grant(client: Client, sub: string, scope: string): Promise<void> {
@@ -46,11 +54,53 @@ export class Consents {
       await store.putOneTime(idOf(client.client_id, sub, name), '1', expiresAtMs)
     }
   }
+
+  /** Returns the consents of a user. @throws `store_unavailable` */
+  async list(sub: string): Promise<Consent[]> {
+    const consents: Consent[] = []
+    for (const client of this.#options.clients.thirdParties()) {
+      if ((await this.missing(client, sub, '')).length > 0) continue
+      const scopes = await this.#granted(client, sub, scopesToGrant(Object.keys(client.scopes)))
+      consents.push({ client, scopes })
+    }
+    return consents
+  }
+
+  /**
+   * Withdraws a consent and ends the user's sessions at the client. The client has to ask again.
+   *
+   * @throws `consent_not_found` if there is neither; `clock_skew`, `store_unavailable`: repeat it then
+   */
+  async withdraw(clientId: string, sub: string, audit: Audit): Promise<void> {
+    const { store, clients, sessions } = this.#options
+    const client = clients.find(clientId)
+    if (!client?.third_party) throw new GatepassError('consent_not_found')
+    const hadConsent = (await this.missing(client, sub, '')).length === 0
+    // The consent goes first: a code that is redeemed meanwhile finds it missing, or its session ends here.
+    for (const name of scopesToGrant(Object.keys(client.scopes))) {
+      await store.deleteOneTime(idOf(clientId, sub, name))
+    }
+    const count = await sessions.revokeOfClient(sub, clientId, withdrawnReason, audit)
+    if (!hadConsent && count === 0) throw new GatepassError('consent_not_found')
+    audit('consent.withdrawn', { sub, client_id: clientId, count })
+  }
+
+  async #granted(client: Client, sub: string, scopes: readonly string[]): Promise<string[]> {
+    const { store, clock } = this.#options
+    const nowMs = clock.nowMs()
+    const found = await Promise.all(
+      scopes.map((name) => store.findOneTime(idOf(client.client_id, sub, name), nowMs)),
+    )
+    return scopes.filter((_, index) => found[index] !== null)
+  }
 }
 
+/** The `reason` in the audit log. */
+export const withdrawnReason = 'consent_withdrawn'
+
 /** To sign in at a client is a grant of its own, also without any scope. */
-function scopesToGrant(scope: string): string[] {
-  return [...new Set([openidScope, ...scope.split(' ').filter((name) => name !== '')])]
+function scopesToGrant(scopes: readonly string[]): string[] {
+  return [...new Set([openidScope, ...scopes.filter((name) => name !== '')])]
 }
 
 function idOf(clientId: string, sub: string, scope: string): string {

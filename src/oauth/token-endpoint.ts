@@ -18,6 +18,7 @@ import { hasScopes } from '../tokens/access-token.ts'
 import type { AuthorizationCodes, AuthorizationGrant } from './authorization-codes.ts'
 import { openidScope } from './authorization-request.ts'
 import type { BackchannelLogout } from './backchannel-logout.ts'
+import { type Consents, withdrawnReason } from './consents.ts'
 import { type Form, malformed, requireParameter } from './form.ts'
 import type { IdTokens } from './id-tokens.ts'
 import { accessTokenUrn, type TokenExchange } from './token-exchange.ts'
@@ -28,9 +29,10 @@ export interface TokenEndpointOptions {
   readonly starter: SessionStarter
   readonly accounts: Pick<AccountStore, 'findBySub'>
   readonly codes: AuthorizationCodes
+  readonly consents: Pick<Consents, 'missing'>
   readonly idTokens: IdTokens
   readonly backchannel: Pick<BackchannelLogout, 'register'>
-  readonly sessions: Pick<Sessions, 'find'>
+  readonly sessions: Pick<Sessions, 'find' | 'revokeUnchecked'>
   /** Longest lifetime of a session, counted from the sign-in. */
   readonly sessionMaxMs: number
   readonly exchange: TokenExchange
@@ -149,8 +151,8 @@ export class TokenEndpoint {
     grant: AuthorizationGrant,
     request: TokenRequest,
   ): Promise<TokenSet & { readonly idToken: string | null }> {
-    const { accounts, minter, starter, idTokens, backchannel, sessions, sessionMaxMs } =
-      this.#options
+    const { accounts, minter, starter, consents, idTokens, backchannel } = this.#options
+    const { sessions, sessionMaxMs } = this.#options
     const { client, form, jkt, audit } = request
     const account = await accounts.findBySub(grant.sub)
     if (account === null || account.disabled) throw new GatepassError('grant_invalid')
@@ -166,6 +168,11 @@ export class TokenEndpoint {
     const tokens = await starter.start(account, session, audience, audit)
     const { accessToken, sessionId: sid } = tokens
     const { sub, nonce } = grant
+    // After the session exists: a withdrawal either ends the session or is seen here.
+    if ((await consents.missing(client, sub, scope)).length > 0) {
+      await sessions.revokeUnchecked(sid, withdrawnReason, audit)
+      throw new GatepassError('grant_invalid')
+    }
     if (!hasScopes(scope, openidScope)) return { ...tokens, idToken: null }
     const isTold = await backchannel.register(client, {
       ...{ sid, sub, endsAtMs: authTimeMs + sessionMaxMs },

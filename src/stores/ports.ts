@@ -161,6 +161,8 @@ export interface OneTimeStore {
    * @param takenBy identifies this use, and is not empty. The same value again is the same use.
    */
   takeOneTime(id: string, takenBy: string, nowMs: number): Promise<OneTimeUse>
+  /** Deletes a payload, so that its id can be used again. An unknown id is no error. */
+  deleteOneTime(id: string): Promise<void>
   /**
    * Returns true to the first caller with an id, and false to all others until `expiresAtMs`, by the
    * clock of any replica within a minute of the others.

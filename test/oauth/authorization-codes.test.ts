@@ -33,7 +33,7 @@ function startReplicas(t: Test, count = 1) {
     const store = new SqliteSessionStore(path)
     t.teardown(() => store.close())
     const sessions = {
-      async revokeShared(sid: string) {
+      async revokeUnchecked(sid: string) {
         live.delete(sid)
       },
     }
@@ -125,7 +125,11 @@ t.test('a session that cannot start leaves the code as it is', async (t) => {
   const { clock } = startReplicas(t)
   const store = new SqliteSessionStore(join(createTestFolder(t), 'other.db'))
   t.teardown(() => store.close())
-  const codes = new AuthorizationCodes({ store, clock, sessions: { revokeShared: async () => {} } })
+  const codes = new AuthorizationCodes({
+    store,
+    clock,
+    sessions: { revokeUnchecked: async () => {} },
+  })
   const code = await codes.issue(grant)
   const { clientId, redirectUri } = grant
   const request = { code, clientId, redirectUri, codeVerifier, jkt: undefined }

@@ -55,6 +55,21 @@ export function oneTimeContract(t: Test, open: () => Promise<SessionStore>): voi
     )
   })
 
+  withStore('one-time value: a deleted one can be stored again', async (t, store) => {
+    const [free, taken] = [randomId(), randomId()]
+    for (const id of [free, taken]) await store.putOneTime(id, payload, expiresAtMs)
+    await store.takeOneTime(taken, 'sid-1', t0)
+    for (const id of [free, taken, randomId()]) {
+      await store.deleteOneTime(id)
+      t.equal(await store.findOneTime(id, t0), null)
+      t.same(await store.takeOneTime(id, 'sid-2', t0), { state: 'unknown' })
+    }
+    for (const id of [free, taken]) {
+      await store.putOneTime(id, 'again', expiresAtMs)
+      t.equal(await store.findOneTime(id, t0), 'again')
+    }
+  })
+
   withStore('claim: of 50 concurrent claims, one succeeds', async (t, store) => {
     const id = randomId()
     const claims = Array.from({ length: 50 }, () => store.claimOnce(id, expiresAtMs))

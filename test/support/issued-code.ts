@@ -31,7 +31,7 @@ export async function openCodes(t: Test, { cwd, accountsUrl, sessionsUrl }: Shar
   const store = await openSessionStore(sessionsUrl, cwd)
   t.teardown(() => Promise.all([accounts.close(), store.close()]))
   const sub = (await accounts.findByLoginName('ada'))?.sub ?? ''
-  const sessions = { revokeShared: async () => {} }
+  const sessions = { revokeUnchecked: async () => {} }
   const codes = new AuthorizationCodes({ store, sessions, clock: systemClock })
   const { client_id: clientId } = codeClient
   const grant = (scope: string): AuthorizationGrant => ({

@@ -1,20 +1,31 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatepassError } from '../../core/errors.ts'
+import { attributeClaims, type Client, type Clients, claimNames } from '../../issuer/clients.ts'
+import type { Consent } from '../../oauth/consents.ts'
 import type { Session } from '../../stores/ports.ts'
 import { gatepassAuth } from '../../verifier/fastify.ts'
 import { throwRefusal } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import { bearer } from '../openapi.ts'
-import { me, noContent, problem, sessionList, sessionParams } from '../schemas.ts'
+import {
+  consentList,
+  consentParams,
+  me,
+  noContent,
+  problem,
+  sessionList,
+  sessionParams,
+} from '../schemas.ts'
 
-/** Registers `/me`, `/sessions` and `/logout/all`, which need an access token. */
+/** Registers `/me`, `/sessions`, `/consents` and `/logout/all`, which need an access token. */
 export async function accountRoutes(
   instance: FastifyInstance,
-  { issuer, verifier, auditOf }: IssuerContext,
+  context: IssuerContext,
 ): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>()
-  const { sessions, accounts } = issuer
+  const { issuer, verifier, auditOf } = context
+  const { sessions, accounts, clients } = issuer
   await app.register(gatepassAuth, {
     verifier,
     publicUrl: issuer.policy.issuer,
@@ -32,6 +43,9 @@ export async function accountRoutes(
     }
   })
 
+  const requireOwnClient = ownClientsOnly(clients)
+  consentRoutes(app, context)
+
   app.get(
     '/me',
     {
@@ -45,10 +59,12 @@ export async function accountRoutes(
     async (request) => {
       const account = await accounts.findBySub(caller(request).sub)
       if (account === null || account.disabled) throw new GatepassError('token_revoked')
+      const client = thirdPartyOf(request, clients)
+      const names = client && claimNames(client, caller(request).scope ?? '')
       return {
         sub: account.sub,
         username: account.loginName,
-        attributes: { ...account.attributes },
+        attributes: names ? attributeClaims(account, names) : { ...account.attributes },
         created_at: new Date(account.createdAtMs).toISOString(),
       }
     },
@@ -57,6 +73,7 @@ export async function accountRoutes(
   app.get(
     '/sessions',
     {
+      preHandler: requireOwnClient,
       schema: {
         summary: "The user's devices",
         tags: ['account'],
@@ -73,6 +90,7 @@ export async function accountRoutes(
   app.delete(
     '/sessions/:id',
     {
+      preHandler: requireOwnClient,
       schema: {
         summary: 'Sign one device out',
         tags: ['account'],
@@ -90,6 +108,7 @@ export async function accountRoutes(
   app.post(
     '/logout/all',
     {
+      preHandler: requireOwnClient,
       schema: {
         summary: 'Sign out on every device',
         tags: ['account'],
@@ -104,10 +123,68 @@ export async function accountRoutes(
   )
 }
 
+/** Registers `/consents` on a guarded instance. */
+function consentRoutes(instance: FastifyInstance, { issuer, oauth, auditOf }: IssuerContext): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>()
+  const { consents } = oauth
+  const requireOwnClient = ownClientsOnly(issuer.clients)
+
+  app.get(
+    '/consents',
+    {
+      preHandler: requireOwnClient,
+      schema: {
+        summary: 'The applications of third parties that the user has let in',
+        tags: ['account'],
+        security: bearer,
+        response: { 200: consentList, default: problem },
+      },
+    },
+    async (request) => ({ consents: (await consents.list(caller(request).sub)).map(toConsent) }),
+  )
+
+  app.delete(
+    '/consents/:client_id',
+    {
+      preHandler: requireOwnClient,
+      schema: {
+        summary: 'Withdraw the consent for an application, and end its sessions',
+        tags: ['account'],
+        security: bearer,
+        params: consentParams,
+        response: { 204: noContent, default: problem },
+      },
+    },
+    async (request, reply) => {
+      await consents.withdraw(request.params.client_id, caller(request).sub, auditOf(request))
+      return reply.code(204).send(undefined)
+    },
+  )
+}
+
+/** A third party has what its scopes say, and no say in the devices of the user. */
+function ownClientsOnly(clients: Clients) {
+  return async (request: FastifyRequest): Promise<void> => {
+    if (thirdPartyOf(request, clients) !== null) throw new GatepassError('client_not_allowed')
+  }
+}
+
+/** Returns the client of a request's token; null for a client of the operator. */
+function thirdPartyOf(request: FastifyRequest, clients: Clients): Client | null {
+  const { client_id = '' } = caller(request)
+  const client = clients.find(client_id) ?? { client_id, scopes: {}, third_party: true }
+  return client.third_party ? client : null
+}
+
 /** Returns the verified claims. The guard refuses requests without them. */
 function caller(request: FastifyRequest) {
   if (request.auth === null) throw new GatepassError('token_missing')
   return request.auth
+}
+
+function toConsent({ client, scopes }: Consent) {
+  const { client_id, client_name = client_id } = client
+  return { client_id, client_name, scope: scopes.join(' ') }
 }
 
 function toDevice(session: Session, currentSid: string | undefined) {

@@ -39,6 +39,11 @@ const take = {
     RETURNING payload, taken_by`,
 }
 
+const deleteOne = {
+  name: 'delete one-time value',
+  text: 'DELETE FROM gatepass.one_time WHERE id = $1',
+}
+
 const deleteExpired = {
   name: 'delete expired one-time values',
   text: `
@@ -67,6 +72,10 @@ export class PostgresOneTimeValues {
   async take(id: string, takenBy: string, nowMs: number): Promise<OneTimeUse> {
     const { rows } = await this.#db.run<OneTimeRow>(take, [id, takenBy, nowMs], true)
     return toOneTimeUse(rows[0], takenBy)
+  }
+
+  async delete(id: string): Promise<void> {
+    await this.#db.run(deleteOne, [id], true)
   }
 
   async claim(id: string, expiresAtMs: number): Promise<boolean> {

@@ -71,6 +71,13 @@ export class RedisOneTimeValues {
     )
   }
 
+  async delete(id: string): Promise<void> {
+    const key = valueKey(id)
+    await this.#writer.run((call) =>
+      this.#writer.write(call, [key], () => call.command(key, ['DEL', key])),
+    )
+  }
+
   #add(id: string, payload: string, expiresAtMs: number, isRepeatable: boolean): Promise<boolean> {
     const key = valueKey(id)
     const args = [payload, String(expiresAtMs), String(expiresAtMs + expiryMarginMs)]

@@ -229,6 +229,10 @@ export class RedisSessionStore implements SessionStore {
     return this.#oneTime.take(id, takenBy, nowMs)
   }
 
+  deleteOneTime(id: string): Promise<void> {
+    return this.#oneTime.delete(id)
+  }
+
   claimOnce(id: string, expiresAtMs: number): Promise<boolean> {
     return this.#oneTime.claim(id, expiresAtMs)
   }

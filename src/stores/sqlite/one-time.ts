@@ -22,6 +22,7 @@ export class SqliteOneTimeValues {
   readonly #insert: Change
   readonly #select: StatementSync
   readonly #take: StatementSync
+  readonly #delete: Change
   readonly #deleteExpired: Change
 
   constructor(db: SqliteDatabase) {
@@ -35,6 +36,7 @@ export class SqliteOneTimeValues {
       `UPDATE one_time SET taken_by = coalesce(taken_by, ?) WHERE id = ? AND expires_at_ms > ?
        RETURNING payload, taken_by`,
     )
+    this.#delete = db.prepareChange('DELETE FROM one_time WHERE id = ?')
     this.#deleteExpired = db.prepareChange(
       `DELETE FROM one_time WHERE id IN (SELECT id FROM one_time WHERE expires_at_ms <= ?
          ORDER BY expires_at_ms ${boundLimit})`,
@@ -54,6 +56,10 @@ export class SqliteOneTimeValues {
   take(id: string, takenBy: string, nowMs: number): OneTimeUse {
     const row = this.#take.get(takenBy, id, nowMs) as OneTimeRow | undefined
     return toOneTimeUse(row, takenBy)
+  }
+
+  delete(id: string): void {
+    this.#delete(id)
   }
 
   /** Removes at most `limit` expired values. Returns whether there may be more. */

@@ -179,6 +179,10 @@ export class SqliteSessionStore implements SessionStore {
     return this.#db.write(() => this.#oneTime.take(id, takenBy, nowMs))
   }
 
+  deleteOneTime(id: string): Promise<void> {
+    return this.#db.write(() => this.#oneTime.delete(id))
+  }
+
   claimOnce(id: string, expiresAtMs: number): Promise<boolean> {
     return this.#db.write(() => this.#oneTime.add(id, '', expiresAtMs))
   }

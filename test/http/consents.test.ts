@@ -1,0 +1,161 @@
+import t, { type Test } from 'tap'
+import { GatepassError } from '../../src/core/errors.ts'
+import { bearer } from '../support/issuer.ts'
+import { clients, startOAuth } from '../support/oauth.ts'
+import { codeVerifier, Visitor } from '../support/visitor.ts'
+
+/** Users let applications of third parties in, and withdraw it. */
+
+const redirect_uri = 'https://prints.example/cb'
+const thirdParty = (client_id: string) => ({
+  client_id,
+  grants: ['authorization_code', 'refresh_token'] as const,
+  redirect_uris: [redirect_uri],
+  scopes: { profile: ['name'], 'data:read': [] },
+  third_party: true,
+})
+const withThirdParties = {
+  clients: [
+    ...clients,
+    { ...thirdParty('prints'), client_name: 'Photo Prints' },
+    thirdParty('maps'),
+  ] as unknown as typeof clients,
+}
+
+async function start(t: Test) {
+  const issuer = await startOAuth(t, withThirdParties)
+  const { access_token } = await issuer.signIn()
+  const headers = bearer(access_token)
+  const visitor = new Visitor(issuer)
+
+  /** Lets an application in. @returns the code for it */
+  async function letIn(client_id: string, scope = 'profile'): Promise<string> {
+    let page = await visitor.authorize({ client_id, redirect_uri, scope })
+    if (page.html.includes('type="password"')) page = await visitor.signIn(page)
+    if (page.answer === null) page = await visitor.submit(page, { decision: 'allow' })
+    return page.answer?.code ?? ''
+  }
+
+  const redeem = (client_id: string, code: string) =>
+    issuer.token({
+      grant_type: 'authorization_code',
+      ...{ client_id, redirect_uri, code, code_verifier: codeVerifier },
+    })
+
+  return {
+    issuer,
+    visitor,
+    letIn,
+    redeem,
+    signInTo: async (client_id: string, scope?: string) =>
+      (await redeem(client_id, await letIn(client_id, scope))).body,
+    list: async () => (await issuer.call({ url: '/consents', headers })).json().consents,
+    withdraw: (client_id: string) =>
+      issuer.call({ method: 'DELETE', url: `/consents/${client_id}`, headers }),
+    refresh: (client_id: string, refresh_token: string) =>
+      issuer.token({ grant_type: 'refresh_token', client_id, refresh_token }),
+  }
+}
+
+t.test('GET /consents lists the applications that the user has let in', async (t) => {
+  const { list, letIn, issuer } = await start(t)
+  t.same(await list(), [])
+  await letIn('prints')
+  const prints = { client_id: 'prints', client_name: 'Photo Prints' }
+  t.same(await list(), [{ ...prints, scope: 'openid profile' }])
+  await letIn('prints', 'data:read')
+  await letIn('maps', 'openid')
+  t.same(await list(), [
+    { ...prints, scope: 'openid profile data:read' },
+    { client_id: 'maps', client_name: 'maps', scope: 'openid' },
+  ])
+  await issuer.users.add({ loginName: 'eve', password: 'correct horse battery staple' })
+  const eve = await issuer.signIn({ username: 'eve' })
+  const others = await issuer.call({ url: '/consents', headers: bearer(eve.access_token) })
+  t.same(others.json(), { consents: [] })
+})
+
+t.test('DELETE /consents/{client_id} ends the sessions, and the client asks again', async (t) => {
+  const { list, withdraw, signInTo, refresh, visitor, issuer } = await start(t)
+  const [first, second] = [await signInTo('prints'), await signInTo('prints')]
+  const maps = await signInTo('maps')
+  t.equal((await withdraw('prints')).statusCode, 204)
+  for (const { access_token, refresh_token } of [first, second]) {
+    t.match(await refresh('prints', refresh_token), {
+      status: 400,
+      body: { error: 'invalid_grant' },
+    })
+    const me = await issuer.call({ url: '/me', headers: bearer(access_token) })
+    t.match(me.json(), { code: 'token_revoked' })
+  }
+  t.equal((await refresh('maps', maps.refresh_token)).status, 200, 'another application stays')
+  t.match(await list(), [{ client_id: 'maps' }])
+  t.match(
+    issuer.audit().find(({ event }) => event === 'consent.withdrawn'),
+    { client_id: 'prints', count: 2 },
+  )
+  const page = await visitor.authorize({ client_id: 'prints', redirect_uri, scope: 'profile' })
+  t.match(page.html, /Allow Photo Prints to use your account/)
+  await visitor.submit(page, { decision: 'allow' })
+  t.match(await list(), [{ client_id: 'prints', scope: 'openid profile' }, { client_id: 'maps' }])
+})
+
+t.test('there is nothing to withdraw', async (t) => {
+  const { withdraw, letIn } = await start(t)
+  await letIn('prints')
+  t.equal((await withdraw('prints')).statusCode, 204)
+  for (const clientId of ['prints', 'maps', 'web', 'nobody']) {
+    t.match((await withdraw(clientId)).json(), { status: 404, code: 'consent_not_found' }, clientId)
+  }
+})
+
+t.test('a code of a withdrawn consent is worth nothing', async (t) => {
+  const { withdraw, letIn, redeem, issuer } = await start(t)
+  const code = await letIn('prints')
+  await withdraw('prints')
+  t.match(await redeem('prints', code), { status: 400, body: { error: 'invalid_grant' } })
+  t.match(
+    issuer.audit().findLast(({ event }) => event === 'session.revoked'),
+    { reason: 'consent_withdrawn' },
+  )
+})
+
+t.test('a withdrawal that the store interrupts can be repeated', async (t) => {
+  const { withdraw, signInTo, refresh, issuer } = await start(t)
+  const { refresh_token } = await signInTo('prints')
+  const { sessions } = issuer
+  const { revoke } = sessions
+  sessions.revoke = async () => {
+    throw new GatepassError('store_unavailable')
+  }
+  t.equal((await withdraw('prints')).statusCode, 503)
+  sessions.revoke = revoke
+  t.equal((await withdraw('prints')).statusCode, 204)
+  t.equal((await refresh('prints', refresh_token)).status, 400)
+})
+
+t.test('an application of a third party has what its scopes say, not the account', async (t) => {
+  const { signInTo, issuer } = await start(t)
+  const { access_token, session_id } = await signInTo('prints', 'data:read')
+  const headers = bearer(access_token)
+  const me = await issuer.call({ url: '/me', headers })
+  t.match(me.json(), { username: 'ada', attributes: {} })
+  t.same(me.json().attributes, {}, 'the scope names no attribute')
+  const profile = await signInTo('prints', 'profile')
+  const named = await issuer.call({ url: '/me', headers: bearer(profile.access_token) })
+  t.same(named.json().attributes, { name: 'Ada' })
+  for (const [method, url] of [
+    ['GET', '/sessions'],
+    ['DELETE', `/sessions/${session_id}`],
+    ['GET', '/consents'],
+    ['DELETE', '/consents/prints'],
+    ['POST', '/logout/all'],
+  ] as const) {
+    const refused = await issuer.call({ method, url, headers })
+    t.match(refused.json(), { status: 403, code: 'client_not_allowed' }, `${method} ${url}`)
+  }
+  t.equal((await issuer.call({ url: '/me', headers })).statusCode, 200, 'nothing has ended')
+  issuer.issuer.clients.replace(clients)
+  const removed = await issuer.call({ method: 'POST', url: '/logout/all', headers })
+  t.equal(removed.statusCode, 403, 'a client that was removed is no client of ours')
+})
