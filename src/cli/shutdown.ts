@@ -36,11 +36,9 @@ export interface ShutdownSteps {
 }
 
 /**
- * Installs a graceful shutdown: on SIGTERM, SIGINT, a message of the parent or the parent's exit, the
- * process drains, closes and exits with 0 within `drain_s + shutdown_s`. A second signal exits at
- * once. After an uncaught error the process closes without draining and exits with 1.
- *
- * SIGHUP reloads. At a terminal SIGHUP means that the terminal is gone, and stops the process.
+ * Installs a graceful shutdown: on SIGTERM, SIGINT, or the end of the parent, the process drains, closes and
+ * exits with 0 within `drain_s + shutdown_s`. A second signal exits at once; an uncaught error, with 1.
+ * SIGHUP reloads, except at a terminal, where it stops the process.
  */
 export function installShutdown(
   logger: Logger,

@@ -31,12 +31,8 @@ interface Entry<Job, Result> extends PromiseWithResolvers<Result> {
 }
 
 /**
- * A FIFO queue with limits on concurrency, length and waiting time.
- *
- * Rejecting early keeps latency and memory bounded: the queue never grows beyond what can run within
- * `maxWaitMs`, estimated from recent durations. The deadline covers jobs that become slower.
- *
- * Batches amortize the fixed cost per run. A batch takes at most half of the waiting jobs, so no
+ * A FIFO queue with limits on concurrency, length and waiting time. It never grows beyond what can run
+ * within `maxWaitMs`, by recent durations. A batch takes at most half of the waiting jobs, so no
  * finished job is held back for longer than other jobs wait.
  */
 export class BoundedQueue<Job, Result> {

@@ -20,11 +20,9 @@ export interface ClockMonitorOptions {
 }
 
 /**
- * Detects a wrong clock of this machine (attack I11).
- *
- * A session store that replicas share has a clock to compare with. With an embedded store a jump shows
- * against the uptime of the machine. It is unknown which time was right. The monitor accepts the new
- * time as soon as everything from before the jump has expired.
+ * Detects a wrong clock of this machine (attack I11), by the clock of a shared session store, or with an
+ * embedded store by the uptime of the machine. After a jump it is unknown which time was right, so the
+ * monitor accepts the new time once everything from before the jump has expired.
  */
 export class ClockMonitor {
   /**
@@ -80,13 +78,8 @@ export class ClockMonitor {
   }
 
   /**
-   * Checks that verifiers will read the time of a revocation correctly.
-   *
-   * The store dates the revocations of an issuer whose clock is behind. A clock that is ahead dates
-   * them itself, which would refuse later logins of the user. An embedded store cannot correct
-   * either.
-   *
-   * @throws `clock_skew`
+   * Checks that verifiers will read the time of a revocation correctly. A shared store dates the revocations
+   * of an issuer whose clock is behind. A clock that is ahead would refuse later logins of the user.
    */
   checkSignOut(): void {
     const isDatedByStore = this.#storeTime !== null && (this.#offsetMs ?? 0) < 0

@@ -48,11 +48,9 @@ export class Refresh {
   }
 
   /**
-   * The account is read before the rotation. While the account store is unavailable, the session stays
-   * as it is, and a retry is the first request that the session store sees.
-   *
-   * A session that is bound to a key needs its proof. The access token of another session is bound to
-   * a proven key, the session is not: a thief of the refresh token could lock out its owner.
+   * Rotates a refresh token. The account is read first: while its store is unavailable, the session stays as
+   * it is. A session that is bound to a key needs its proof. Another session stays unbound, or a thief of the
+   * refresh token could lock out its owner; only its access token is bound to a proven key.
    *
    * @throws `refresh_token_malformed` without a call to a store, `refresh_token_reused`,
    *   `refresh_token_revoked` (also if the account is gone or disabled), `refresh_token_expired`,

@@ -17,11 +17,9 @@ export interface AddedCount extends Count {
 }
 
 /**
- * Counts events by key, in windows that start with the first event. Processes on the same store count
- * together, and each call is atomic. Keys are opaque and have at most 64 characters.
- *
- * Windows follow the clock of the machine or of the store, not a `Clock`. Every call throws
- * `store_unavailable` if the store does not respond.
+ * Counts events by key, atomically for all processes, in windows that start with the first event and follow
+ * the clock of the machine or of the store. Keys are opaque and have at most 64 characters. Every call
+ * throws `store_unavailable` if the store does not respond.
  */
 export interface Counter {
   /** Returns the count without changing it; null if there is none. */

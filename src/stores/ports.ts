@@ -122,11 +122,9 @@ export interface RotationResult {
 }
 
 /**
- * An entry of the revocation log, from which verifiers learn which access tokens to refuse before they
- * expire (invariant 6). It applies to tokens signed at or before `atMs`, and for a key to all its tokens.
- *
- * `atMs` is the later of two clocks. The store's clock keeps the entry of an issuer whose clock is behind
- * from expiring too early. The issuer's clock has dated the tokens.
+ * An entry of the revocation log (invariant 6). It applies to tokens signed at or before `atMs`, for a key to
+ * all its tokens. `atMs` is the later of two clocks: the issuer's, which dates tokens, and the store's. So
+ * the entry of an issuer whose clock is behind does not expire too early.
  */
 export interface Revocation {
   /** The place in the log. Opaque; later entries, of any replica, have later positions. */
@@ -141,11 +139,9 @@ export interface Revocation {
 export const logStart = ''
 
 /**
- * Authorization codes, challenges and the `jti`s of client assertions: each works once, whatever
- * replicas receive its copies.
- *
- * Ids are opaque and stored as given: hash a secret first. Callers limit how many they store and how
- * large payloads are; the store removes what has expired. Every call throws `store_unavailable`.
+ * Authorization codes, challenges, consents and the `jti`s of client assertions, for all replicas together.
+ * Ids are opaque and stored as given: hash a secret first. The store removes what has expired. Every call
+ * throws `store_unavailable`.
  */
 export interface OneTimeStore {
   /** Stores a payload under a new random id until `expiresAtMs`. */

@@ -23,11 +23,8 @@ const reopenDelay = { minMs: 250, maxMs: 10_000 }
 const breakerLimits = { maxFailures: 5, openFor: { minMs: 500, maxMs: 1_000 } }
 
 /**
- * A data store for a process that serves requests.
- *
- * - The start does not wait for the store. Until it is available, calls fail immediately.
- * - While the store does not respond, circuit breakers fail calls immediately.
- * - Expired data is removed in the background.
+ * A data store for a process that serves requests. The start does not wait for the store, calls fail
+ * immediately while the store does not respond, and expired data is removed in the background.
  */
 export class ResilientDataStore implements DataStore {
   readonly #openStore: () => Promise<DataStore>

@@ -42,14 +42,9 @@ export type MatchResult = VerifiedToken | readonly Mismatch[]
 type VerifySignature<Verdict> = (token: SignedAccessToken, key: VerificationKey) => Verdict
 
 /**
- * Finds the issuer that signed a token.
- *
- * Each issuer is asked for the key by `kid` and `alg`. No claim is read before a signature is valid,
- * and `iss` must then be the issuer of that key. An issuer with the `kid`, or even the key, of another
- * issuer neither speaks for it nor blocks its tokens.
- *
- * @returns a promise only if `verifySignature` returns one
- * @throws `token_type` or `token_claims` if the issuer matches and the token is not acceptable
+ * Finds the issuer that signed a token, by the key that each issuer has for `kid` and `alg`. No claim is read
+ * before a signature is valid, and `iss` must then be the issuer of that key. An issuer with the `kid`, or
+ * even the key, of another one neither speaks for it nor blocks its tokens.
  */
 export function matchIssuer(
   token: SignedAccessToken,

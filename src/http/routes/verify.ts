@@ -122,11 +122,9 @@ export interface ForwardedTargetOptions {
 }
 
 /**
- * Returns a function that finds the request which a proxy asks about, for its DPoP proof.
- *
- * A trusted proxy describes it in `X-Forwarded-Method` and `X-Forwarded-Uri`, and without a public URL
- * in `X-Forwarded-Proto` and `X-Forwarded-Host`. Clients can send these headers too, so other senders
- * are ignored, and the function returns the request itself.
+ * Returns a function that finds the request that a proxy asks about, for its DPoP proof. A trusted proxy
+ * describes it in `X-Forwarded-Method`, `-Uri`, `-Proto` and `-Host`. Any client can send these headers, so
+ * for other senders the function returns the request itself.
  */
 export function forwardedTarget(
   options: ForwardedTargetOptions,

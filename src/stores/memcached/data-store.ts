@@ -23,32 +23,8 @@ import { nameOf, parseMemcachedUrl } from './url.ts'
 type Node = Pick<MemcachedNode, 'run' | 'close'>
 
 /**
- * Session data in memcached 1.6 or later, on several nodes by consistent hashing. memcached is a
- * cache: a restart empties a node, and a full node evicts items. Either is a miss.
- *
- * memcached changes one item at a time, by compare-and-set on a CAS number, and cannot list items. So
- * each owner has an index, an item that lists the fields. The index gives each field a random item id,
- * drawn when the field was added. The item of a field holds that id, the version and the value, and
- * counts only while the index names its id. All items of an owner are on one node. Consequences, for
- * any interleaving of calls:
- *
- * - `end` replaces the index unconditionally: from then on no item counts. A write that read the old
- *   index may store its item, which no index names, while its change of the index fails. Nothing comes
- *   back, as a later index has other item ids. A first write that overlaps with `end` may be
- *   acknowledged although the owner had that field until then; the write is gone as well.
- * - Of two first writes, one creates the index and the other retries. Of two writes of one field, each
- *   expects the item that it read, so one of them retries.
- * - An evicted index makes all fields a miss. The next index has new item ids, and old items are
- *   overwritten or expire.
- * - A removed or evicted field stays in the index until the index is full (`removeMissing`).
- * - A command that a frozen node runs after its call has failed has a precondition, so it replaces
- *   nothing that is newer.
- *
- * The index of an ended owner is an item too. A node that restarts forgets who has ended: the holder of
- * an access token of an ended session may then write new data, but no old data comes back.
- *
- * Calls for the owners of a node that is down fail. Another node would find nothing and start anew, and
- * the return of the node would bring back outdated data.
+ * Session data in memcached 1.6 or later, on several nodes by consistent hashing. An owner's fields count
+ * only while the owner's index names their random item ids; see docs/architecture.md, "Memcached".
  */
 export class MemcachedDataStore implements DataStore {
   readonly hasCircuitBreaker = true

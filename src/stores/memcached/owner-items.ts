@@ -170,13 +170,9 @@ export class OwnerItems {
   }
 
   /**
-   * Takes fields without an item out of the index: they were removed or evicted.
-   *
-   * A writer may be about to write such a field, so its item is retired first. A writer that expected
-   * the field unchanged then fails, and one that finds the item retired draws a new item id, which
-   * changes the index.
-   *
-   * @returns whether there was such a field, or the index has changed meanwhile
+   * Takes fields without an item out of the index: they were removed or evicted. The item of such a field is
+   * retired first. A writer that expected the field unchanged then fails, and a writer that finds the
+   * retired item draws a new item id, which changes the index.
    */
   async removeMissing({ index, ifIndexUnchanged }: Snapshot): Promise<boolean> {
     const items = await this.#peek(index.itemIds)

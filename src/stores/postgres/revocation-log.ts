@@ -25,14 +25,9 @@ export const revocationsMigration: Migration = {
 const serverMs = '(extract(epoch FROM clock_timestamp()) * 1000)::bigint'
 
 /**
- * Returns the end of a WITH list that appends the row of `entries` (kind, id, at_ms, kept_ms), if there
- * is one. The server dates the entry if the clock of the issuer (`at_ms`) is behind.
- *
- * Readers continue after the last position they saw, so positions must become visible in order. A
- * sequence does not promise that. So the last position is a row, which each transaction locks until it
- * commits; the statement takes this lock last, so it cannot deadlock.
- *
- * Positions follow the clock: after a fail-over that lost entries, new positions are still greater.
+ * Returns the end of a WITH list that appends the row of `entries` (kind, id, at_ms, kept_ms), if there is
+ * one, dated by the later clock. Readers need positions that become visible in order and still grow after a
+ * fail-over: the last position is a row that follows the clock, and the statement locks it last.
  */
 export function appendTo(entries: string): string {
   return `

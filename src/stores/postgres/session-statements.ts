@@ -164,14 +164,9 @@ const shortKey = `substring($3::bytea, 1, ${replayKeyBytes})`
 const keyOrNone = `coalesce($3, decode(repeat('00', 32), 'hex'))`
 
 /**
- * `decideRotation` as one statement. The contract suite compares the two.
- *
- * `held` locks the row. A statement that waits for the lock continues with the newest version of the row
- * (READ COMMITTED). A replay that changes nothing writes nothing. No indexed column changes, so the new
- * version stays on its page (a heap-only update). MATERIALIZED evaluates the rule once.
- *
- * Parameters: 1 sid, 2 generation, 3 Idempotency-Key, 4 now, 5 grace, 6 idle, 7 revoked kept,
- * 8 the thumbprint of the key that the request has proven.
+ * `decideRotation` as one statement. `held` locks the row, and continues with its newest version (READ
+ * COMMITTED). No indexed column changes (a heap-only update). Parameters: sid, generation, Idempotency-Key,
+ * now, grace, idle, revoked kept, proven thumbprint.
  */
 export const rotate: Statement = {
   name: 'rotate',

@@ -51,12 +51,9 @@ const repeatDelay = { minMs: 25, maxMs: 200 }
 type SendCommand = RedisConnection['send']
 
 /**
- * A client of Redis whose calls end within their deadline.
- *
- * The library waits forever for the reply to a command that it has written, and leaves some states only
- * as a new client. So a call that reaches its deadline makes us connect anew in the background. If no
- * reply arrived during that call, the old connection is closed immediately: no further command may be
- * written to it, as the server might run it much later.
+ * A client of Redis whose calls end within their deadline. The library waits forever for a reply, so a call
+ * that reaches its deadline makes us connect anew. A connection without any reply during that call is closed
+ * at once: the server might run a further command on it much later.
  */
 export class RedisClient {
   /** Longest duration of a call. */

@@ -30,13 +30,8 @@ interface FieldsRead {
 
 /**
  * Session data in Redis 7 or later, or Valkey: one server, a Cluster, or a primary behind sentinels.
- * Redis removes expired data by its own clock.
- *
- * Calls of one turn of the event loop, for any owners, are sent as one command; not in a Cluster, where
- * owners are on different nodes.
- *
- * Acknowledged data survives a restart with `appendonly yes`, and a full server with
- * `maxmemory-policy noeviction`. Without `replicas` a fail-over may lose the last changes.
+ * Without a Cluster, calls of one turn of the event loop are sent as one command. Without `replicas` a
+ * fail-over may lose the last changes; see docs/stores.md for the settings of the server.
  */
 export class RedisDataStore implements DataStore {
   readonly #client: RedisClient
@@ -282,11 +277,9 @@ return answers
 `)
 
 /**
- * KEYS: the owners. ARGV: the encoded fields as one text; then for each owner the field, the
- * precondition, the encoded length, the maximum number of fields and the expiry in ms. Returns an
+ * KEYS: the owners. ARGV: the encoded fields as one text, as the client writes each argument by itself. Then
+ * for each owner: field, precondition, encoded length, maximum number of fields, expiry in ms. Returns an
  * outcome or an error each. A repeated write succeeds.
- *
- * The fields are one argument, as the client writes each argument of bytes to the socket by itself.
  */
 export const writeFieldsScript = defineScript(`
 ${hasVersion}

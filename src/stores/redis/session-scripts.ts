@@ -64,13 +64,9 @@ end
 `
 
 /**
- * Invariant 4, the same rule as `decideRotation`. A test compares the two.
- *
- * KEYS[1] the session; ARGV the presented generation, the digest of the Idempotency-Key or '', now,
- * grace, idle and revokedKept in ms, and the thumbprint of the key of the request or ''. Returns the
- * outcome, and the row unless the session is unknown.
- *
- * A reused session stays `reused` until the revocation log has an entry for it (session-store.ts).
+ * `decideRotation` on the session KEYS[1]. ARGV: the generation, the digest of the Idempotency-Key or '',
+ * now, grace, idle and revokedKept in ms, the proven thumbprint or ''. Returns the outcome, and the row if
+ * any. A reused session stays `reused` until the revocation log has an entry for it.
  */
 export const rotateScript = defineScript(`${row}
 local s, row = load()

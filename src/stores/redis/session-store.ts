@@ -39,26 +39,8 @@ const maxScans = 10
 const listKey = (sub: string) => `gp:u:${sub}`
 
 /**
- * Sessions in Redis 7 or later, or Valkey: one server, a Cluster, or a primary behind sentinels.
- *
- * In a Cluster a session, the list of its user and the revocation log are on different slots, so no
- * script changes two of them. The steps of a call are in an order in which any prefix is harmless:
- *
- * - `create` writes the session, then adds its sid to the list of the user. A session without an entry in
- *   the list comes from a failed login, so nobody has its tokens; it expires. A listed sid without a
- *   session has ended and may be removed at any time.
- * - `revoke` and `revokeAll` append to the log, then end the sessions. In between, verifiers refuse access
- *   tokens of a session that still refreshes; the call has failed, and the caller repeats it.
- * - The script that finds reuse ends the session, so the log comes second. Until the log has an entry,
- *   every token of the session is `reused` again, and the entry is appended then.
- *
- * Redis replicates asynchronously, so a fail-over may lose the last writes. Invariant 4 recovers a lost
- * rotation, and another login a lost session. A session whose end is lost continues until it is ended
- * again, and one whose list entry is lost is missing from the list of its user.
- *
- * With `replicas`, only rotations can be lost. The begin and the end of a session are acknowledged once
- * enough replicas have them. Until then the end is unconfirmed: the session does not refresh, but counts
- * as live otherwise, so that the caller of the failed call can repeat it.
+ * Sessions in Redis 7 or later, or Valkey: one server, a Cluster, or a primary behind sentinels. A call
+ * takes several steps, and any prefix of them is harmless; see docs/architecture.md, "Sessions in Redis".
  */
 export class RedisSessionStore implements SessionStore {
   readonly #client: RedisClient

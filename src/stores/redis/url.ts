@@ -39,13 +39,9 @@ const sentinelParameters = ['sentinel_username', 'sentinel_password']
 const pattern = /^(rediss?)(?:\+(cluster|sentinel))?:\/\/([^/?#]*)(\/[^?#]*)?(?:\?([^#]*))?$/
 
 /**
- * Parses `redis://user:password@host:port/database`, and variants:
- *
- * - `rediss` for TLS, with the files `?ca=…&cert=…&key=…`;
- * - `+cluster`: `redis+cluster://host:port,host:port`, some of the nodes;
- * - `+sentinel`: `redis+sentinel://host:port,host:port/<master name>/<database>`, some of the
- *   sentinels. They use the same user and password, unless
- *   `?sentinel_username=…&sentinel_password=…` names others, empty for none.
+ * Parses `redis://user:password@host:port/database`, or `redis+cluster://host:port,host:port` with some nodes,
+ * or `redis+sentinel://host:port,host:port/<master name>/<database>`. `rediss` is TLS, with `?ca=…&cert=…&key=…`.
+ * Sentinels get the same user unless `?sentinel_username=…&sentinel_password=…` names another.
  *
  * @throws `config_invalid`, which never quotes the URL: it may contain a password
  */

@@ -36,11 +36,9 @@ interface Call {
 }
 
 /**
- * Calls a user base. Every call ends within its deadline.
- *
- * A read is attempted a second time after an outage. A write is not: it may have been applied.
- * Consecutive outages open the circuit breaker. A response of any kind does not; otherwise one name
- * that the user base cannot handle would lock everybody out.
+ * Calls a user base within a deadline. After an outage it repeats a read, and never a write, which may have
+ * been applied. Consecutive outages open the circuit breaker; responses of any kind do not, as one name that
+ * the user base cannot handle would lock everybody out.
  */
 export class WebhookClient {
   readonly #url: string

@@ -19,11 +19,9 @@ const maxClockError_s = 3600
 export type ReplayResult = 'new' | 'replayed' | 'forgotten'
 
 /**
- * Remembers used proofs while they could be accepted again (RFC 9449 §11.1), in bounded memory, for
- * this process.
- *
- * A full partition forgets its oldest proofs, and then rejects proofs of that age: a flood shortens the
- * window, but never allows a replay. It affects the keys of one partition only.
+ * Remembers used proofs while they could be accepted again (RFC 9449 §11.1), in bounded memory. A full
+ * partition forgets its oldest proofs, and then rejects proofs of that age: a flood shortens the window of
+ * one partition, and never allows a replay.
  */
 export class ReplayWindow {
   readonly #options: ReplayWindowOptions

@@ -32,11 +32,9 @@ export interface KeySourceStatus {
 /** The public keys of one issuer. */
 export interface KeySource {
   /**
-   * Finds a key in memory by id and algorithm, at each use of a token. Returns `token_algorithm` if
-   * the id belongs to a key of another algorithm.
-   *
-   * A key must stay the same object while it is in use: a cached token is verified again if `find`
-   * returns a different object.
+   * Finds a key in memory at each use of a token. Returns `token_algorithm` if the id belongs to a key of
+   * another algorithm. A key must stay the same object while it is in use: a cached token is verified again
+   * if `find` returns a different object.
    */
   find(kid: string, alg: Algorithm): KeyLookup
   /**

@@ -4,11 +4,9 @@ import type { KeyLookup, KeySource, KeySourceStatus } from './key-source.ts'
 import { PublishedKeys, type PublishedKeysOptions } from './published-keys.ts'
 
 /**
- * Fetches the keys of an issuer within requests, for a runtime such as workerd: no timer fires between
- * requests, and no request can wait for the promise of another request.
- *
- * One request fetches keys that are due and waits for them; other requests use the last set meanwhile.
- * While there are no keys, each request fetches them for itself.
+ * Fetches the keys of an issuer within requests, for a runtime such as workerd, where no timer fires between
+ * requests and no request can wait for another one. One request fetches keys that are due; other requests use
+ * the last set meanwhile. Without keys, each request fetches them for itself.
  */
 export function createRequestScopedKeys(options: PublishedKeysOptions): KeySource {
   return new RequestScopedKeys(options)

@@ -42,11 +42,9 @@ export interface FeedFollowerOptions {
 }
 
 /**
- * Follows the revocation feed of an issuer (invariant 6): loads the snapshot, receives each event on the
- * stream, and polls the snapshot while no stream has proved to be alive.
- *
- * Applies signed messages only, and entries never weaken: neither an old snapshot nor a replayed event
- * makes a revoked token valid. Each event names the previous one; after a gap the snapshot is reloaded.
+ * Follows the revocation feed of an issuer (invariant 6): the snapshot, then the stream, and the snapshot
+ * again while no stream is alive or after a gap. Applies signed messages only, and no entry weakens: neither
+ * an old snapshot nor a replayed event makes a revoked token valid.
  */
 export class FeedFollower implements Revocations {
   readonly maxStalenessSeconds?: number
