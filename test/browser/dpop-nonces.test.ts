@@ -1,0 +1,76 @@
+import t from 'tap'
+import { DpopProver } from '../../src/browser/dpop.ts'
+import { IssuerCalls } from '../../src/browser/issuer-calls.ts'
+import { browser } from '../../src/browser/platform.ts'
+import { parseDpopProof } from '../../src/tokens/dpop-proof.ts'
+
+/** RFC 9449 §8: how the client answers a server that asks for its nonce. */
+
+const issuer = 'https://auth.example.com'
+const makeKeys = () =>
+  crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign', 'verify'])
+
+/** Calls of a server that gives these answers, and what it received. */
+function callsOf(answers: Response[]) {
+  const received: { nonce: string | null; jti: string; body: string }[] = []
+  const platform = {
+    ...browser,
+    async fetch(request: Request) {
+      const { nonce, jti } = parseDpopProof(request.headers.get('dpop') ?? '').claims
+      received.push({ nonce, jti, body: await request.text() })
+      return answers.shift() ?? new Response(null, { status: 204 })
+    },
+  }
+  return { received, calls: new IssuerCalls(issuer, platform, new DpopProver(makeKeys)) }
+}
+
+function asks(nonce: string, status = 401): Response {
+  const body = JSON.stringify({ code: 'use_dpop_nonce' })
+  return new Response(body, { status, headers: { 'dpop-nonce': nonce } })
+}
+
+function answers(nonce: string): Response {
+  return new Response('{}', { headers: { 'dpop-nonce': nonce } })
+}
+
+t.test('a request is repeated once, with the nonce and a new proof', async (t) => {
+  const { calls, received } = callsOf([asks('one'), answers('one')])
+  t.same(await calls.post('/login', { body: 'a body' }), {})
+  t.match(received, [
+    { nonce: null, body: 'a body' },
+    { nonce: 'one', body: 'a body' },
+  ])
+  t.not(received[0]?.jti, received[1]?.jti)
+})
+
+t.test('the newest nonce of any answer is used next', async (t) => {
+  const refused = new Response('{"code":"credentials_invalid"}', {
+    status: 401,
+    headers: { 'dpop-nonce': 'three' },
+  })
+  const { calls, received } = callsOf([asks('one'), answers('two'), refused])
+  await calls.post('/login', {})
+  await t.rejects(calls.post('/login', {}), { code: 'credentials_invalid' })
+  await calls.post('/logout', {})
+  t.same(
+    received.map(({ nonce }) => nonce),
+    [null, 'one', 'two', 'three'],
+    'and no other refusal is repeated',
+  )
+})
+
+t.test('a server that asks again and again is refused', async (t) => {
+  const { calls, received } = callsOf([asks('one'), asks('two'), asks('three')])
+  await t.rejects(calls.post('/refresh', {}), { code: 'use_dpop_nonce', status: 401 })
+  t.equal(received.length, 2)
+})
+
+t.test('a request to an API with a body is repeated as well', async (t) => {
+  const { calls, received } = callsOf([asks('one'), answers('one')])
+  const token = {
+    ...{ access_token: 'a.b.c', token_type: 'DPoP', expires_in: 300, scope: '', session_id: 'sid' },
+  }
+  const request = new Request(`${issuer}/orders`, { method: 'POST', body: 'an order' })
+  t.equal((await calls.send(request, token)).status, 200)
+  t.match(received, [{ body: 'an order' }, { nonce: 'one', body: 'an order' }])
+})
