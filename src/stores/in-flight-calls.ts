@@ -36,6 +36,9 @@ function refused(detail: string): GatepassError {
   return new GatepassError('store_unavailable', { detail, retryAfterSeconds: 1 })
 }
 
+/** The reason of an abort that nobody sees. By default each abort creates an error with a stack trace. */
+const settled = new Error('The call has settled.')
+
 /**
  * Runs work with a deadline.
  *
@@ -61,6 +64,6 @@ export async function withDeadline<T>(
     return await Promise.race([run(aborter.signal), expired.promise])
   } finally {
     clearTimeout(timer)
-    aborter.abort()
+    aborter.abort(settled)
   }
 }

@@ -31,53 +31,53 @@ export function sessionValues(session: Session): (string | number | boolean | Bu
   ]
 }
 
-/** A session in an SQL table. */
-export interface SessionRow {
-  readonly sid: string
-  readonly sub: string
-  readonly client_id: string
-  readonly scope: string
-  readonly amr: string
-  readonly user_agent: string
-  readonly created_at_ms: number
-  readonly ends_at_ms: number
-  readonly expires_at_ms: number
-  readonly generation: number
-  readonly minted_at_ms: number
+/** The values of `sessionColumns`, in their order: a row as an object takes SQLite twice as long to read. */
+export type SessionRow = readonly [
+  sid: string,
+  sub: string,
+  clientId: string,
+  scope: string,
+  amr: string,
+  userAgent: string,
+  createdAtMs: number,
+  endsAtMs: number,
+  expiresAtMs: number,
+  generation: number,
+  mintedAtMs: number,
   /** A number in SQLite. */
-  readonly presented: boolean | number
-  readonly idempotency_key: Uint8Array | null
-  readonly revoked_at_ms: number | null
-  readonly jkt: string | null
-  readonly first_retry_at_ms: number | null
-  readonly last_retry_at_ms: number | null
-  readonly other_key: Uint8Array | null
-  readonly replay_keys: Uint8Array | null
-  readonly late_replay_at_ms: number | null
-}
+  presented: boolean | number,
+  idempotencyKey: Uint8Array | null,
+  revokedAtMs: number | null,
+  jkt: string | null,
+  firstRetryAtMs: number | null,
+  lastRetryAtMs: number | null,
+  otherKey: Uint8Array | null,
+  replayKeys: Uint8Array | null,
+  lateReplayAtMs: number | null,
+]
 
 export function toSession(row: SessionRow): Session {
   return {
-    sid: row.sid,
-    sub: row.sub,
-    clientId: row.client_id,
-    scope: row.scope,
-    amr: row.amr.split(' '),
-    userAgent: row.user_agent,
-    createdAtMs: row.created_at_ms,
-    endsAtMs: row.ends_at_ms,
-    expiresAtMs: row.expires_at_ms,
-    generation: row.generation,
-    mintedAtMs: row.minted_at_ms,
-    presented: Boolean(row.presented),
-    idempotencyKey: toBuffer(row.idempotency_key),
-    firstRetryAtMs: row.first_retry_at_ms,
-    lastRetryAtMs: row.last_retry_at_ms,
-    otherKey: toBuffer(row.other_key),
-    replayKeys: toBuffer(row.replay_keys),
-    lateReplayAtMs: row.late_replay_at_ms,
-    revokedAtMs: row.revoked_at_ms,
-    jkt: row.jkt,
+    sid: row[0],
+    sub: row[1],
+    clientId: row[2],
+    scope: row[3],
+    amr: row[4].split(' '),
+    userAgent: row[5],
+    createdAtMs: row[6],
+    endsAtMs: row[7],
+    expiresAtMs: row[8],
+    generation: row[9],
+    mintedAtMs: row[10],
+    presented: Boolean(row[11]),
+    idempotencyKey: toBuffer(row[12]),
+    revokedAtMs: row[13],
+    jkt: row[14],
+    firstRetryAtMs: row[15],
+    lastRetryAtMs: row[16],
+    otherKey: toBuffer(row[17]),
+    replayKeys: toBuffer(row[18]),
+    lateReplayAtMs: row[19],
   }
 }
 

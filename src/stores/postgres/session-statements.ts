@@ -265,5 +265,5 @@ export const rotate: Statement = {
       SELECT 'session' AS kind, sid AS id, $4 AS at_ms, $7 AS kept_ms
       FROM result WHERE outcome = 'reused'
     ), ${appendTo('reuse')}
-    SELECT * FROM result`,
+    SELECT outcome, ${sessionColumns} FROM result`,
 }

@@ -53,12 +53,14 @@ export interface SqliteOptions {
  */
 export class SqliteDatabase {
   readonly #db: DatabaseSync
+  readonly #beginReads: Change
   readonly #beginTransaction: Change
   readonly #commitTransaction: Change
   /** Writes the first page unchanged. An UPDATE that changes nothing would write nothing. */
   readonly #touch: Change
   readonly #checkpoints: Checkpoints
   #queue: Write<unknown>[] = []
+  #reads: Read<unknown>[] = []
   /** Whether a transaction has failed, other than by a lock, and no ping has succeeded since. */
   #hasFailed = false
 
@@ -78,6 +80,7 @@ export class SqliteDatabase {
     }
     // The timeout of SQLite blocks the event loop, so `read` and `write` retry instead.
     this.#db.exec('PRAGMA busy_timeout = 0')
+    this.#beginReads = this.prepareChange('BEGIN')
     this.#beginTransaction = this.prepareChange('BEGIN IMMEDIATE')
     this.#commitTransaction = this.prepareChange('COMMIT')
     this.#touch = this.prepareChange('PRAGMA user_version = 0')
@@ -99,12 +102,34 @@ export class SqliteDatabase {
     const startedAtMs = performance.now()
     for (;;) {
       try {
-        return query()
+        return await this.#readInGroup(query)
       } catch (error) {
         if (!isBusy(error) || msSince(startedAtMs) >= busyTimeoutMs) throw unavailable(error)
       }
       await sleep(retryMs)
     }
+  }
+
+  /** Reads of one turn of the event loop share a transaction, whose locks cost more than a read. */
+  #readInGroup<T>(query: () => T): Promise<T> {
+    if (this.#reads.length === 0) setImmediate(() => this.#runReads())
+    return new Promise<T>((resolve, reject) => {
+      this.#reads.push({ query, resolve: resolve as (value: unknown) => void, reject })
+    })
+  }
+
+  #runReads(): void {
+    const group = this.#reads.splice(0)
+    const isShared = group.length > 1 && this.#db.isOpen && !this.#db.isTransaction
+    if (isShared) this.#beginReads()
+    for (const { query, resolve, reject } of group) {
+      try {
+        resolve(query())
+      } catch (error) {
+        reject(error)
+      }
+    }
+    if (isShared) this.#rollBack()
   }
 
   /**
@@ -201,6 +226,12 @@ export class SqliteDatabase {
       // SQLite has rolled back by itself, for example on a full disk.
     }
   }
+}
+
+interface Read<T> {
+  readonly query: () => T
+  readonly resolve: (value: T) => void
+  readonly reject: (reason: unknown) => void
 }
 
 interface Write<T> {

@@ -52,9 +52,11 @@ export class SqliteSessionStore implements SessionStore {
     this.#select = this.#db.prepare(
       `SELECT ${sessionColumns} FROM sessions WHERE number = ? AND sid = ?`,
     )
+    this.#select.setReturnArrays(true)
     this.#selectBySub = this.#db.prepare(
       `SELECT ${sessionColumns} FROM sessions WHERE sub = ? ORDER BY created_at_ms DESC, sid`,
     )
+    this.#selectBySub.setReturnArrays(true)
     this.#update = this.#db.prepareChange(
       `UPDATE sessions SET generation = ?, minted_at_ms = ?, presented = ?, idempotency_key = ?,
          expires_at_ms = ?, revoked_at_ms = ?, first_retry_at_ms = ?, last_retry_at_ms = ?,
