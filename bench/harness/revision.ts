@@ -4,17 +4,21 @@ import {
   existsSync,
   globSync,
   mkdirSync,
+  mkdtempSync,
   readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { buildSync } from 'esbuild'
 
 const repository = fileURLToPath(new URL('../../', import.meta.url))
 const peers = join(repository, 'bench/peers')
+/** Outside the repository, whose own packages a program below it would find. */
+const revisions = join(homedir(), '.cache/gatepass-bench')
 const installation = ['ci', '--no-audit', '--no-fund', '--prefer-offline']
 
 /**
@@ -35,7 +39,7 @@ export interface Revision {
 }
 
 /** The programs that run in separate processes. */
-const programs = [
+const sources = [
   'bench/harness/{load,settle}.ts',
   'bench/programs/*.ts',
   'bench/surge/servers/*.ts',
@@ -59,7 +63,7 @@ export function installWorkingTree(folder: string): Revision {
  */
 export function installRevision(name: string): Revision {
   const commit = commitOf(name)
-  const folder = join(repository, '.gatepass/bench', commit)
+  const folder = join(revisions, commit)
   if (!isInstalled(folder)) {
     rmSync(folder, { recursive: true, force: true })
     mkdirSync(folder, { recursive: true })
@@ -90,13 +94,13 @@ function install(folder: string, source: Pick<Revision, 'name' | 'commit' | 'isM
     unpack(pack(folder), join(installed, 'node_modules'))
     writeFileSync(manifestOf(folder), '{ "private": true, "type": "module" }\n')
   }
-  compilePrograms(installed)
+  const programs = compilePrograms(installed)
   const gatepass = join(installed, 'node_modules/gatepass')
   const { bin } = readJson(join(gatepass, 'package.json')) as { bin: { gatepass: string } }
   return {
     ...source,
     cli: join(gatepass, bin.gatepass),
-    program: (name: string) => join(installed, `programs/${name}.js`),
+    program: (name: string) => join(programs, `${name}.js`),
   }
 }
 
@@ -130,11 +134,11 @@ function unpack(tarballs: readonly string[], modules: string): void {
   if (!existsSync(join(modules, 'gatepass'))) throw new Error('There is no package gatepass.')
 }
 
-/** Compiles the programs of this benchmark beside the packages of a revision. */
-function compilePrograms(installed: string): void {
-  const outdir = join(installed, 'programs')
-  rmSync(outdir, { recursive: true, force: true })
-  const paths = globSync(programs, { cwd: repository })
+/** Compiles the programs of this benchmark beside the packages of a revision, for this process. */
+function compilePrograms(installed: string): string {
+  const outdir = mkdtempSync(join(installed, 'programs-'))
+  process.once('exit', () => rmSync(outdir, { recursive: true, force: true }))
+  const paths = globSync(sources, { cwd: repository })
   buildSync({
     ...{ absWorkingDir: repository, outdir, bundle: true, packages: 'external' },
     ...{ format: 'esm', platform: 'node', target: 'node24', logLevel: 'warning' },
@@ -143,6 +147,7 @@ function compilePrograms(installed: string): void {
     ),
   })
   symlinkSync(join(peers, 'node_modules'), join(outdir, 'node_modules'))
+  return outdir
 }
 
 /** Installs the rivals, which take 25 MB, by their own lock file. */
