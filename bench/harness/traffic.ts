@@ -30,7 +30,7 @@ export interface RefreshTraffic {
 }
 
 export type Traffic = RequestTraffic | RefreshTraffic
-export type Dialect = keyof typeof dialects
+export type Dialect = 'json' | 'gatepassOAuth' | 'oauth'
 
 /** The client of the `oauth` dialect. */
 export const oauthClientId = 'spa'
@@ -44,11 +44,6 @@ export function initialTokens(count: number): string[] {
 
 const formType = 'application/x-www-form-urlencoded'
 
-/** RFC 6749 §6, by a public client. */
-function refreshForm(refresh_token: string, client_id: string): string {
-  return String(new URLSearchParams({ grant_type: 'refresh_token', client_id, refresh_token }))
-}
-
 /** RFC 6749 §4.4.2, by a client with a secret. */
 export function clientCredentialsRequest(path: string, id: string, secret: string): HttpRequest {
   const basic = Buffer.from(`${id}:${secret}`).toString('base64')
@@ -60,33 +55,23 @@ export function clientCredentialsRequest(path: string, id: string, secret: strin
   }
 }
 
-const inJson = (token: string) => JSON.stringify({ refresh_token: token })
-
-/** The form of a refresh request, and the check of the next refresh token. */
-const dialects = {
-  gatepass: { path: '/refresh', contentType: 'application/json', bodyOf: inJson, isNext },
-  /** The token endpoint of Gatepass, by the default client. */
-  gatepassOAuth: {
-    path: '/oauth/token',
-    contentType: formType,
-    bodyOf: (token: string) => refreshForm(token, 'default'),
-    isNext,
-  },
-  /** A hand-made service with opaque tokens. */
-  opaque: { path: '/refresh', contentType: 'application/json', bodyOf: inJson, isNext: isAnother },
-  /** The token endpoint of RFC 6749 §6, by a public client. */
-  oauth: {
-    path: '/token',
-    contentType: formType,
-    bodyOf: (token: string) => refreshForm(token, oauthClientId),
-    isNext: isAnother,
-  },
+/** How a refresh is asked for: in JSON, or at a token endpoint (RFC 6749 §6) by a public client. */
+const dialects: Readonly<Record<Dialect, { path: string; client_id?: string }>> = {
+  json: { path: '/refresh' },
+  gatepassOAuth: { path: '/oauth/token', client_id: 'default' },
+  oauth: { path: '/token', client_id: oauthClientId },
 }
 
-export function refreshRequest(dialect: Dialect, token: string) {
-  const { path, contentType, bodyOf } = dialects[dialect]
-  const headers = { 'content-type': contentType }
-  return { method: 'POST', path, headers, body: bodyOf(token) } satisfies HttpRequest
+export function refreshRequest(dialect: Dialect, refresh_token: string) {
+  const { path, client_id } = dialects[dialect]
+  const form = { grant_type: 'refresh_token', client_id: client_id ?? '', refresh_token }
+  const isForm = client_id !== undefined
+  return {
+    method: 'POST',
+    path,
+    headers: { 'content-type': isForm ? formType : 'application/json' },
+    body: isForm ? String(new URLSearchParams(form)) : JSON.stringify({ refresh_token }),
+  } satisfies HttpRequest
 }
 
 /**
@@ -122,27 +107,15 @@ function refreshInTurn(
   tokens: string[],
   fail: (reason: string) => void,
 ): void {
-  const { bodyOf, isNext } = dialects[dialect]
   let position = 0
   const current = () => tokens[position] ?? ''
   const onResponse = (status: number, text: string) => {
     if (status !== 200) return
     const { refresh_token: successor } = JSON.parse(text) as { refresh_token: string }
-    if (!isNext(current(), successor)) fail('a refresh token was not rotated')
+    if (successor === current()) fail('a refresh token was not rotated')
     tokens[position] = successor
     position = (position + 1) % tokens.length
-    connection.setBody(bodyOf(current()))
+    connection.setBody(refreshRequest(dialect, current()).body)
   }
   connection.setRequests([{ ...refreshRequest(dialect, current()), onResponse }])
-}
-
-/** Returns whether a token is the next generation of a session (`gpr_<sid>.<generation>.<mac>`). */
-function isNext(token: string, successor: string): boolean {
-  const [session, generation] = token.split('.')
-  const [nextSession, nextGeneration] = successor.split('.')
-  return session === nextSession && Number(nextGeneration) === Number(generation) + 1
-}
-
-function isAnother(token: string, successor: unknown): boolean {
-  return typeof successor === 'string' && successor !== token
 }

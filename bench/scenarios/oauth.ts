@@ -40,7 +40,7 @@ export const oauth: Scenario = {
     return [
       forService('client_credentials', request, start, [signing, peer.service], bench),
       rotating('refresh by /oauth/token', byOauth, [ownRefresh, peer.refresh], bench),
-      rotating(ownRefresh, { ...refresh, dialect: 'gatepass' }, [peer.refresh], bench),
+      rotating(ownRefresh, { ...refresh, dialect: 'json' }, [peer.refresh], bench),
     ]
   },
   async rivals(bench) {

@@ -26,7 +26,7 @@ export const refresh: Scenario = {
     return (['SQLite', 'Redis', 'Postgres'] as const).map((store) => {
       const spec = { name: `refresh-${store}`, store, users: sessions, hash: 'least' } as const
       const issuer = issuerWithSessions(spec, sessions, bench)
-      return rotating(store, { ...issuer, dialect: 'gatepass' }, [byHand, signing], bench)
+      return rotating(store, { ...issuer, dialect: 'json' }, [byHand, signing], bench)
     })
   },
   async rivals(bench) {
@@ -35,7 +35,7 @@ export const refresh: Scenario = {
     const start = () => startOnRedis('programs/by-hand', [count], bench)
     const startProvider = () => startServer('programs/oidc-provider', [count], bench)
     return [
-      rotating(byHand, { start, dialect: 'opaque', tokens }, [signing], bench),
+      rotating(byHand, { start, dialect: 'json', tokens }, [signing], bench),
       rotating(
         'oidc-provider',
         { start: startProvider, dialect: 'oauth', tokens },
@@ -50,7 +50,7 @@ export const refresh: Scenario = {
 /** The route that signs once and answers a text, as a limit. */
 export function signingSubject(text: string, bench: Bench): Subject {
   const start = () => startServer('programs/fastify', [signing, '{}', text], bench)
-  const traffic = () => ({ requests: [refreshRequest('opaque', 'a')] })
+  const traffic = () => ({ requests: [refreshRequest('json', 'a')] })
   return served({ name: signing, start, traffic }, bench)
 }
 

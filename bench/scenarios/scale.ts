@@ -50,7 +50,7 @@ function sessionsOf(size: number, store: StoreName, bench: Bench): Subject {
   const traffic = () => {
     const generation = generationsOfRound * round++
     return {
-      dialect: 'gatepass',
+      dialect: 'json',
       tokens: sids.map((sid) => codec.mint({ sid, generation })),
     } as const
   }

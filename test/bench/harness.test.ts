@@ -130,7 +130,7 @@ class MadeUpConnection implements Connection {
 t.test('refreshes go from session to session, and on with the token of each', async (t) => {
   const failures: string[] = []
   const tokens = ['gpr_a.0.x', 'gpr_b.0.x', 'gpr_c.0.x', 'gpr_d.0.x']
-  const traffic = { dialect: 'gatepass', tokens } as const
+  const traffic = { dialect: 'json', tokens } as const
   const setUp = prepareTraffic(traffic, 2, (reason) => failures.push(reason))
   const [first, second] = [new MadeUpConnection(), new MadeUpConnection()]
   setUp(first)
