@@ -98,12 +98,10 @@ export interface CompareRow {
   readonly scenario: string
   readonly subject: string
   readonly metric: MetricName
-  /** The ratio of the head to the base. */
   readonly ratio: Ratio
   readonly isRegression: boolean
 }
 
-/** The metrics that both sides of a subject have. */
 export function rowsOf({ scenario, subject, base, head }: Pair, tolerance: number): CompareRow[] {
   return metricNames.flatMap((metric) => {
     const [own, other] = [head, base].map((readings) =>

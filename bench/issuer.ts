@@ -31,7 +31,6 @@ export interface IssuerSpec {
 }
 
 export interface RunningIssuer extends Server {
-  /** The store of its sessions. */
   readonly sessionsUrl: string
 }
 
@@ -40,7 +39,6 @@ export const password = 'correct horse battery staple'
 const maxSignIns = 32
 
 export interface Issuer {
-  /** The secret of its refresh tokens. */
   readonly secret: string
   /** Starts the issuer and its store on a fresh copy of its data. The first start creates the data. */
   start(): Promise<RunningIssuer>
@@ -108,7 +106,6 @@ async function startStore(name: StoreName, cwd: string, isDurable: boolean, benc
   return startPostgres(cwd, bench, { fsync: isDurable ? 'on' : 'off' })
 }
 
-/** The hash settings of an issuer. */
 export function hashSettings(hash: HashName): Environment {
   const { memory_kib, passes, parallelism } = hashCosts[hash]
   return {
@@ -144,7 +141,6 @@ export function userName(n: number): string {
   return `user-${n}`
 }
 
-/** Returns the sign-in requests of all users. */
 export function loginRequests(count: number): HttpRequest[] {
   return Array.from({ length: count }, (_, n) => ({
     method: 'POST',

@@ -31,7 +31,6 @@ Options
   --document         put the result into the documents as well
 `
 
-/** Wrong arguments. The usage is printed after the message. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }

@@ -75,8 +75,6 @@ export async function withRedis<T>(
   }
 }
 
-/** As installed, durable, with the memory and the log that a server of sessions is given. */
-const postgresSettings = { shared_buffers: '1GB', max_wal_size: '4GB' }
 const role = 'gatepass'
 
 /** Starts Postgres on the core of the load, with an empty database when the folder is new. */
@@ -96,11 +94,8 @@ export async function startPostgres(
   }
   const port = await freePort()
   const options = {
-    ...postgresSettings,
-    port: String(port),
-    listen_addresses: '127.0.0.1',
-    unix_socket_directories: '',
-    ...more,
+    ...{ shared_buffers: '1GB', max_wal_size: '4GB', port: String(port) },
+    ...{ listen_addresses: '127.0.0.1', unix_socket_directories: '', ...more },
   }
   const set = Object.entries(options).flatMap(([name, value]) => ['-c', `${name}=${value}`])
   const command = [join(programs, 'postgres'), '-D', data, ...set]

@@ -12,7 +12,6 @@ const hour_s = 3600
 
 export type Algorithm = 'ES256' | 'Ed25519' | 'RS256' | 'PS256' | 'ML-DSA-44'
 
-/** The tokens that a server or a library accepts. */
 export interface Trust {
   readonly issuer: string
   readonly audience: string
@@ -94,7 +93,6 @@ export async function publishKeys({ jwks }: Trust): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`
 }
 
-/** Returns the same request with each header in turn. */
 export function headerTraffic(
   all: readonly Readonly<Record<string, string>>[],
   { method = 'GET', path = '/verify' } = {},

@@ -8,7 +8,6 @@ export interface HttpCall {
   readonly method: string
   readonly path: string
   readonly headers?: Headers
-  /** The body, sent as JSON. */
   readonly body?: unknown
 }
 
@@ -23,7 +22,6 @@ export interface Answer {
 /** Timeout, as in @gatepass/browser: shorter than the grace period, so that a retry falls within it. */
 const answerTimeoutMs = 8_000
 
-/** Idle connections, most recently used first. */
 export function createAgent(maxSockets: number): Agent {
   return new Agent({ keepAlive: true, maxSockets, scheduling: 'lifo' })
 }

@@ -78,7 +78,6 @@ function ticks(pid: number, count: 2 | 4): number {
   return fields.slice(11, 11 + count).reduce((sum, field) => sum + Number(field), 0)
 }
 
-/** Returns the resident memory of a process, including shared memory. */
 export function resident_mib(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
   return Number(/^VmRSS:\s*(\d+) kB$/m.exec(status)?.[1]) / 1024

@@ -28,12 +28,10 @@ process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
 
-/** The command that runs another command on a core. */
 export function commandOn(core: keyof Cores, cores: Cores | null, command: readonly string[]) {
   return cores === null ? command : ['taskset', '--cpu-list', String(cores[core]), ...command]
 }
 
-/** A process on its core. */
 export interface Process {
   readonly pid: number
   send(message: Serializable): void
@@ -41,7 +39,6 @@ export interface Process {
   message<T>(): Promise<T>
   /** Waits until a question is answered. @param ask rejects while there is no answer */
   ready(ask: () => Promise<unknown>): Promise<void>
-  /** Stops the process, and resolves when it has ended. */
   stop(signal?: NodeJS.Signals): Promise<void>
 }
 
@@ -106,11 +103,9 @@ function nodeOf({ revision }: Bench): string[] {
   return [process.execPath, '--import', revision.program('harness/settle')]
 }
 
-/** A process that answers HTTP. */
 export interface Server {
   readonly url: string
   readonly pid: number
-  /** The store of the server, if it is a separate process. */
   readonly storePid?: number
   stop(signal?: NodeJS.Signals): Promise<void>
 }

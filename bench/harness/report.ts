@@ -25,13 +25,11 @@ export function markdownTable({ head, rows }: Table): string {
   return [line(head), line(rule), ...rows.map(line)].join('\n')
 }
 
-/** The title and the figures of a report. */
 export function reportOf(result: Result, render: (table: Table) => string): string {
   const { scenario, title, subjects } = result
   return `${scenario}: ${title}. ${provenanceLine(result)}\n\n${render(figuresTable(subjects))}`
 }
 
-/** Formats the result of one measurement in one line. */
 export function readingsLine(readings: Readings): string {
   return metricNames
     .flatMap((name) => {

@@ -5,14 +5,12 @@ import type { Bench, BenchOptions, Readings, Scenario, Subject } from './scenari
 
 const folder = new URL('../results/', import.meta.url)
 
-/** The readings of a subject, one per round. */
 export interface Series {
   readonly subject: string
   readonly comparedWith?: readonly string[] | undefined
   readonly readings: readonly Readings[]
 }
 
-/** The date, revision and machine of a measurement. */
 export interface Provenance {
   readonly date: string
   readonly gatepass: { readonly commit: string; readonly isModified: boolean }
@@ -21,7 +19,6 @@ export interface Provenance {
   readonly options: BenchOptions
 }
 
-/** The result of one run of a scenario, including raw values. */
 export interface Result extends Provenance {
   readonly scenario: string
   readonly title: string

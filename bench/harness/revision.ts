@@ -30,15 +30,12 @@ export interface Revision {
   /** The requested revision: `78ec6fa`, or `working tree`. */
   readonly name: string
   readonly commit: string
-  /** Whether the working tree has uncommitted changes. */
   readonly isModified: boolean
-  /** The module of the command line. */
   readonly cli: string
   /** @returns the compiled module of a program of the benchmark, such as `programs/fastify` */
   program(name: string): string
 }
 
-/** The programs that run in separate processes. */
 const sources = [
   'bench/harness/{load,settle}.ts',
   'bench/programs/*.ts',

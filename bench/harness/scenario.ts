@@ -2,7 +2,6 @@ import type { Cores } from './machine.ts'
 import type { MetricName } from './metrics.ts'
 import type { Revision } from './revision.ts'
 
-/** The result of one measurement. */
 export type Readings = Readonly<Partial<Record<MetricName, number>>>
 
 /** A subject: a server under load, or a loop of work. */
@@ -15,7 +14,6 @@ export interface Subject {
 }
 
 export interface BenchOptions {
-  /** Measurements per subject. */
   readonly rounds: number
   /** Processor time of a server in one measurement. */
   readonly duration_s: number
@@ -32,7 +30,6 @@ export interface Bench {
   readonly options: BenchOptions
   /** The cores to pin processes to; null if pinning is impossible. */
   readonly cores: Cores | null
-  /** The measured revision of Gatepass. */
   readonly revision: Revision
   /** An empty folder, which is removed at the end of the scenario. */
   readonly scratch: string
@@ -43,7 +40,6 @@ export interface Bench {
 export interface Scenario {
   readonly name: string
   readonly title: string
-  /** Concurrent connections, if they differ from other scenarios. */
   readonly connections?: number
   /** The subjects of Gatepass, whose names are the same in all revisions. */
   ours(bench: Bench): Promise<readonly Subject[]>

@@ -14,9 +14,7 @@ export function percentile(sorted: ArrayLike<number>, share: number): number {
   return value
 }
 
-/** A ratio of two measurements, with its confidence interval. */
 export interface Ratio {
-  /** The geometric mean of the ratios of the rounds. */
   readonly value: number
   /** Both ends of the 95 % confidence interval. */
   readonly low: number

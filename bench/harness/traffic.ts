@@ -7,9 +7,7 @@ export interface HttpRequest {
   readonly onResponse?: (status: number, body: string) => void
 }
 
-/** A connection of autocannon. */
 export interface Connection {
-  /** The requests that it sends in turn. */
   setRequests(requests: readonly HttpRequest[]): void
   /** The body of its current request. */
   setBody(body: string): void
@@ -32,7 +30,6 @@ export interface RefreshTraffic {
 export type Traffic = RequestTraffic | RefreshTraffic
 export type Dialect = 'json' | 'gatepassOAuth' | 'oauth'
 
-/** The client of the `oauth` dialect. */
 export const oauthClientId = 'spa'
 /** A client with the grant `client_credentials`, and its secret at rivals. */
 export const serviceClient = { id: 'service', secret: 'a-secret-of-the-service-'.padEnd(43, '-') }

@@ -24,21 +24,10 @@ const auth = betterAuth({
 const { runMigrations } = await getMigrations(auth.options)
 await runMigrations()
 
-// The rows of sign-ups, with one hash for all.
-const hash = await (await auth.$context).password.hash(password)
-const now = new Date().toISOString()
-const addUser = database.prepare('INSERT INTO user VALUES (?, ?, ?, 0, NULL, ?, ?)')
-const addAccount = database.prepare(
-  `INSERT INTO account (id, accountId, providerId, userId, password, createdAt, updatedAt)
-   VALUES (?, ?, 'credential', ?, ?, ?, ?)`,
-)
-database.exec('BEGIN')
 for (let n = 0; n < Number(users); n++) {
-  const id = `user-${n}`
-  addUser.run(id, `User ${n}`, `${id}@example.com`, now, now)
-  addAccount.run(`account-${n}`, id, id, hash, now, now)
+  const email = `user-${n}@example.com`
+  await auth.api.signUpEmail({ body: { name: email, email, password } })
 }
-database.exec('COMMIT')
 
 const app = fastify()
 app.post('/api/auth/*', async (request, reply) => {

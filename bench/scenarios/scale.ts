@@ -59,7 +59,6 @@ function sessionsOf(size: number, store: StoreName, bench: Bench): Subject {
   return { name, measure: async () => ({ ...(await measure()), bytes_per_session }) }
 }
 
-/** The size of the store. */
 async function size_bytes(store: StoreName, url: string): Promise<number> {
   if (store === 'Redis') {
     const info = await withRedis(url, (redis) => redis.sendCommand(['INFO', 'memory']))

@@ -29,8 +29,8 @@ const text = JSON.stringify({ orders: [] })
 const bare = 'bare route, Fastify'
 const bareExpress = 'bare route, Express'
 const rawSignature = 'bare route that checks a signature'
-const plugins = ['@fastify/jwt', '@fastify/jwt, tuned']
-const libraries = ['fast-jwt', 'fast-jwt, tuned', 'jose', 'jsonwebtoken', 'aws-jwt-verify']
+const peers = ['@fastify/jwt', 'fast-jwt', 'jose', 'jsonwebtoken', 'aws-jwt-verify']
+const tuned = ['@fastify/jwt, tuned', 'fast-jwt, tuned']
 
 export const verify: readonly Scenario[] = mixes.map((mix) => ({
   name: `verify-${mix.name}`,
@@ -44,13 +44,13 @@ async function oursOf(mix: Mix, bench: Bench): Promise<Subject[]> {
   if (mix.name === 'new') {
     const byRs256 = await createRoutes(mix, 'RS256', bench)
     return [
-      routes.fastify('guarded route', 'gatepass, nothing kept', rawSignature),
-      byRs256.fastify('guarded route, RS256', 'gatepass, nothing kept', bare),
+      routes.fastify('guarded route', 'gatepass, nothing kept'),
+      byRs256.fastify('guarded route, RS256', 'gatepass, nothing kept'),
     ]
   }
   return [
-    routes.fastify('guarded route', 'gatepass', bare),
-    routes.service('/verify', bare),
+    routes.fastify('guarded route', 'gatepass'),
+    routes.service('/verify'),
     ...(mix.name === 'one' ? [routes.express('guarded route, Express', 'gatepass')] : []),
   ]
 }
@@ -58,12 +58,9 @@ async function oursOf(mix: Mix, bench: Bench): Promise<Subject[]> {
 async function rivalsOf(mix: Mix, bench: Bench): Promise<Subject[]> {
   installPeers()
   const routes = await createRoutes(mix, 'ES256', bench)
-  const isNew = mix.name === 'new'
-  const keepers = [...plugins, 'fast-jwt', 'fast-jwt, tuned']
-  const onFastify = [...plugins, ...libraries].filter((name) => !isNew || !name.endsWith('tuned'))
-  const limitOf = (name: string) => (isNew || !keepers.includes(name) ? rawSignature : bare)
+  const onFastify = mix.name === 'new' ? peers : [...peers, ...tuned]
   return [
-    ...onFastify.map((name) => routes.fastify(name, name, limitOf(name))),
+    ...onFastify.map((name) => routes.fastify(name, name)),
     routes.express('express-oauth2-jwt-bearer, Express', 'express-oauth2-jwt-bearer'),
     ...(mix.name === 'one' ? [redisSession(bench)] : []),
     ...routes.unguarded(),
@@ -71,28 +68,29 @@ async function rivalsOf(mix: Mix, bench: Bench): Promise<Subject[]> {
 }
 
 /** Subjects that accept the tokens of one signer, and their requests. */
-async function createRoutes({ count }: Mix, alg: Algorithm, bench: Bench) {
+async function createRoutes({ name: mix, count }: Mix, alg: Algorithm, bench: Bench) {
+  const limit = mix === 'new' && alg === 'ES256' ? rawSignature : bare
   const signer = await createSigner(alg)
   const samples = await createSamples(signer)
   const requests = headerTraffic((await signer.signMany(count)).map(bearer))
   const traffic = () => requests
   const { issuer, audience } = signer.trust
   const jwksUrl = await publishKeys(signer.trust)
-  const guarded = (name: string, limit: string, start: () => Promise<Server>) => {
+  const guarded = (name: string, start: () => Promise<Server>, comparedWith = [limit]) => {
     const check = (url: string) => checkSamples(samples, `${url}/verify`)
-    return served({ name, comparedWith: [limit], start, check, traffic }, bench)
+    return served({ name, comparedWith, start, check, traffic }, bench)
   }
   const env = { GATEPASS_ISSUER: issuer, GATEPASS_AUDIENCE: audience, GATEPASS_JWKS_URL: jwksUrl }
   const startFastify = (...args: string[]) => startServer('programs/fastify', args, bench)
   const startExpress = (...args: string[]) => startServer('programs/express', args, bench)
   return {
     /** @param guard a name in programs/fastify.ts */
-    fastify: (name: string, guard: string, limit: string) =>
-      guarded(name, limit, () => startFastify(guard, JSON.stringify(signer.trust), text)),
+    fastify: (name: string, guard: string) =>
+      guarded(name, () => startFastify(guard, JSON.stringify(signer.trust), text)),
     express: (name: string, guard: string) =>
-      guarded(name, bareExpress, () => startExpress(guard, text, issuer, audience, jwksUrl)),
-    service: (name: string, limit: string) =>
-      guarded(name, limit, () => startService('verifier', { cwd: bench.scratch, env }, bench)),
+      guarded(name, () => startExpress(guard, text, issuer, audience, jwksUrl), [bareExpress]),
+    service: (name: string) =>
+      guarded(name, () => startService('verifier', { cwd: bench.scratch, env }, bench)),
     /** The same requests without a guard. */
     unguarded: () =>
       [

@@ -24,7 +24,6 @@ export function needsOf(devices: number, costs: Costs) {
   return { ...plan, ...latenciesOf(plan, costs, assumptions) }
 }
 
-/** The measured costs of all stores. */
 export function costsTable({ stores, signIn_us, feedEntry }: Costs): Table {
   const whole = (value: number) => formatNumber(value, 0)
   const ofStores = stores.map(
