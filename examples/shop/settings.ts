@@ -24,7 +24,10 @@ const environment = z.object({
   GATEPASS_REVOCATIONS: z.enum(['stream', 'poll', 'off']).default('stream'),
   GATEPASS_REVOCATIONS_URL: z.url().optional(),
   GATEPASS_DATA_URL: z.string().default('sqlite:.gatepass/data.db'),
-  GATEPASS_DATA_SECRET: list.refine((secrets) => secrets.length > 0, 'is required'),
+  /** `off` stores values as they are. */
+  GATEPASS_DATA_SECRET: list
+    .refine((secrets) => secrets.length > 0, 'is required')
+    .transform((secrets) => (secrets[0] === 'off' ? null : secrets)),
   GATEPASS_DATA_DEADLINE_MS: number.min(10).max(10_000).default(250),
   GATEPASS_DATA_REPLICAS: number.min(0).max(16).default(0),
   GATEPASS_SESSION_MAX_S: number.min(1).optional(),

@@ -2,7 +2,8 @@ import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import { type DataOwner, type DataStore, dataOwner } from '../stores/data-store.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
-import { FieldCipher } from './field-cipher.ts'
+import { FieldCache } from './field-cache.ts'
+import { FieldCipher, plainValues } from './field-cipher.ts'
 import { type DataObserver, observedStore } from './observed-store.ts'
 import { type Field, type FieldsContext, OwnedFields } from './owned-fields.ts'
 
@@ -21,8 +22,8 @@ export interface DataLifetimes {
 export interface DataServiceOptions extends DataLifetimes {
   /** The caller closes the store. */
   readonly store: DataStore
-  /** Secrets that encrypt values, newest first. */
-  readonly secrets: readonly [string, ...string[]]
+  /** Secrets that encrypt values, newest first. Null stores them as they are. */
+  readonly secrets: readonly [string, ...string[]] | null
   readonly clock: Clock
   /** Receives measurements. */
   readonly observer?: DataObserver
@@ -45,7 +46,8 @@ export class DataService {
     this.#lifetimes = options
     this.#context = {
       store: observer === undefined ? store : observedStore(store, observer),
-      cipher: new FieldCipher(secrets),
+      codec: secrets === null ? plainValues : new FieldCipher(secrets),
+      cache: new FieldCache(),
       clock,
       onUnreadable() {
         observer?.unreadable()

@@ -67,8 +67,11 @@ declare module 'fastify' {
 export interface GatepassDataOptions extends Partial<DataLifetimes> {
   /** URL of a store, such as `rediss://…`, or an open store, which the plugin does not close. */
   readonly store: string | DataStore
-  /** Secrets that encrypt values, newest first, each of at least 32 characters. */
-  readonly secrets: readonly string[]
+  /**
+   * Secrets that encrypt values, newest first, each of at least 32 characters. Null stores values as
+   * they are: readers of the store can read them, and writers can change them unnoticed.
+   */
+  readonly secrets: readonly string[] | null
   readonly fields: AppSchemas
   /** Timeout of a call to the store. Default: 250. */
   readonly deadlineMs?: number
@@ -209,7 +212,8 @@ function checkSchemas({ session = {}, user = {} }: DataSchemas) {
 }
 
 /** @throws `config_invalid` */
-function checkSecrets(secrets: readonly string[]): readonly [string, ...string[]] {
+function checkSecrets(secrets: readonly string[] | null): readonly [string, ...string[]] | null {
+  if (secrets === null) return null
   const [first, ...others] = secrets
   if (first !== undefined && secrets.every((one) => one.length >= minSecretLength)) {
     return [first, ...others]

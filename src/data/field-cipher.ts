@@ -25,10 +25,17 @@ const tagBytes = 16
 const headBytes = 1 + keyIdBytes + nonceBytes
 /** Deriving a key takes three times as long as decrypting a small value with it. */
 const maxCachedKeys = 10_000
-/** A cache hit takes a tenth of the time of decrypting. */
-const maxCachedBytes = 8 * 1024 ** 2
-/** Memory of a cache entry besides its bytes. */
-const entryOverheadBytes = 400
+/** How values are stored. A value that does not decrypt counts as absent. */
+export type FieldCodec = Pick<FieldCipher, 'encrypt' | 'decrypt'>
+
+/** The first byte of a value that is stored as it is. */
+const plainMark = Buffer.of(0)
+
+/** Stores values without encryption, for a store whose readers may read them. */
+export const plainValues: FieldCodec = {
+  encrypt: (_place, value) => Buffer.concat([plainMark, value]),
+  decrypt: (_place, stored) => (stored[0] === plainMark[0] ? stored.subarray(1) : null),
+}
 
 /**
  * Encrypts values for the store with AES-256-GCM (NIST SP 800-38D). A reader of the store learns the
@@ -40,11 +47,6 @@ const entryOverheadBytes = 400
  */
 export class FieldCipher {
   readonly #roots: readonly RootKey[]
-  /** By place. */
-  readonly #decrypted = new LruCache<DecryptedValue>(
-    maxCachedBytes,
-    ({ ciphertext, value }) => entryOverheadBytes + ciphertext.length + value.length,
-  )
 
   /**
    * @param secrets newest first, each with 256 bits of entropy: the first encrypts, all decrypt
@@ -70,22 +72,9 @@ export class FieldCipher {
 
   /**
    * Decrypts a value. Returns null if the value was encrypted for another place or under an unknown
-   * secret, or was changed. An identical ciphertext is answered from a cache.
+   * secret, or was changed.
    */
   decrypt(place: FieldPlace, encrypted: Buffer): Buffer | null {
-    const { owner, field, version } = place
-    const name = `${owner.scope} ${owner.id} ${field}`
-    const text = encrypted.toString('latin1')
-    const known = this.#decrypted.get(name)
-    if (known !== undefined && known.ciphertext === text && known.version === version) {
-      return known.value
-    }
-    const value = this.#decryptUncached(place, encrypted)
-    if (value !== null) this.#decrypted.set(name, { version, ciphertext: text, value })
-    return value
-  }
-
-  #decryptUncached(place: FieldPlace, encrypted: Buffer): Buffer | null {
     if (encrypted.length < headBytes + tagBytes || encrypted[0] !== formatVersion) return null
     const id = encrypted.subarray(1, 1 + keyIdBytes)
     const root = this.#roots.find((one) => one.id.equals(id))
@@ -106,12 +95,6 @@ export class FieldCipher {
       return null
     }
   }
-}
-
-interface DecryptedValue {
-  readonly version: string
-  readonly ciphertext: string
-  readonly value: Buffer
 }
 
 interface RootKey {

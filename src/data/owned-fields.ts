@@ -3,7 +3,8 @@ import { GatepassError, isGatepassError } from '../core/errors.ts'
 import type { JsonValue } from '../core/json.ts'
 import { randomId } from '../core/secrets.ts'
 import type { DataOwner, DataStore, Expected, StoredField } from '../stores/data-store.ts'
-import type { FieldCipher } from './field-cipher.ts'
+import type { FieldCache, FieldText } from './field-cache.ts'
+import type { FieldCodec } from './field-cipher.ts'
 
 /** Largest value, as JSON in UTF-8. */
 export const maxValueBytes = 64 * 1024
@@ -24,13 +25,13 @@ export function checkFieldName(field: string): void {
 }
 
 /** @throws `data_value_invalid` if JSON cannot represent the value, `data_value_too_large` */
-export function encodeValue(value: JsonValue): Buffer {
+export function encodeValue(value: JsonValue): string {
   const text = toJson(value)
   if (text === undefined) throw new GatepassError('data_value_invalid')
-  const bytes = Buffer.from(text)
-  if (bytes.length <= maxValueBytes) return bytes
+  const length = Buffer.byteLength(text)
+  if (length <= maxValueBytes) return text
   throw new GatepassError('data_value_too_large', {
-    detail: `The value has ${bytes.length} bytes as JSON; the maximum is ${maxValueBytes}.`,
+    detail: `The value has ${length} bytes as JSON; the maximum is ${maxValueBytes}.`,
   })
 }
 
@@ -45,16 +46,15 @@ function toJson(value: JsonValue): string | undefined {
 }
 
 /** A field with its decrypted value. */
-export interface Field {
+export interface Field extends Omit<FieldText, 'text'> {
   readonly value: JsonValue
-  /** Changes with each write. A compare-and-set expects it. */
-  readonly version: string
 }
 
 /** The context that the fields of all owners share. */
 export interface FieldsContext {
   readonly store: DataStore
-  readonly cipher: FieldCipher
+  readonly codec: FieldCodec
+  readonly cache: FieldCache
   readonly clock: Clock
   /** Receives each value that does not decrypt: it was changed, or its secret is unknown. */
   onUnreadable(owner: DataOwner, field: string): void
@@ -93,6 +93,17 @@ export class OwnedFields {
     return this.#read('all')
   }
 
+  /** Reads a field as JSON. Throws like `get`. */
+  async getText(field: string): Promise<FieldText | null> {
+    checkFieldName(field)
+    return (await this.#readTexts([field])).get(field) ?? null
+  }
+
+  /** Returns the field as this process read or wrote it last. Its version may be outdated. */
+  lastKnown(field: string): FieldText | null {
+    return this.#context.cache.get(this.#owner, field) ?? null
+  }
+
   /**
    * Writes a field if it has the expected version, is absent (null), or in any case (undefined).
    *
@@ -101,12 +112,16 @@ export class OwnedFields {
    *   `data_fields_exceeded`, `token_revoked` once the session has ended, `store_unavailable`
    */
   async set(field: string, value: JsonValue, expected?: Expected): Promise<string> {
+    return this.setText(field, encodeValue(value), expected)
+  }
+
+  /** Writes a value of `encodeValue`. Throws like `set`. */
+  async setText(field: string, text: string, expected: Expected): Promise<string> {
     checkFieldName(field)
-    const bytes = encodeValue(value)
-    let { outcome, version } = await this.#write(field, bytes, expected)
+    let { outcome, version } = await this.#write(field, text, expected)
     if (outcome === 'conflict' && expected === null) {
       const unreadable = await this.#unreadableVersion(field)
-      if (unreadable !== null) ({ outcome, version } = await this.#write(field, bytes, unreadable))
+      if (unreadable !== null) ({ outcome, version } = await this.#write(field, text, unreadable))
     }
     if (outcome === 'full') {
       throw new GatepassError('data_fields_exceeded', {
@@ -137,18 +152,23 @@ export class OwnedFields {
     return store.touch(this.#owner, this.#expiresAtMs, clock.nowMs())
   }
 
-  async #write(field: string, bytes: Buffer, expected: Expected) {
-    const { store, cipher, clock } = this.#context
+  async #write(field: string, text: string, expected: Expected) {
+    const { store, codec, cache, clock } = this.#context
     const place = { owner: this.#owner, field, version: randomId() }
+    const value = codec.encrypt(place, Buffer.from(text))
     const outcome = await store.write({
       ...place,
-      value: cipher.encrypt(place, bytes),
+      value,
       expected,
       maxFields,
       expiresAtMs: this.#expiresAtMs,
       nowMs: clock.nowMs(),
     })
-    return { outcome, version: place.version }
+    const { version } = place
+    if (outcome === 'written') {
+      cache.set(this.#owner, field, { text, version, stored: value.toString('latin1') })
+    }
+    return { outcome, version }
   }
 
   /** The version of a field that is present and does not decrypt, or null. */
@@ -160,22 +180,37 @@ export class OwnedFields {
   }
 
   async #read(fields: readonly string[] | 'all'): Promise<Map<string, Field>> {
-    const { store, clock } = this.#context
     const found = new Map<string, Field>()
+    for (const [name, { text, version }] of await this.#readTexts(fields)) {
+      found.set(name, { value: JSON.parse(text) as JsonValue, version })
+    }
+    return found
+  }
+
+  async #readTexts(fields: readonly string[] | 'all'): Promise<Map<string, FieldText>> {
+    const { store, clock } = this.#context
+    const found = new Map<string, FieldText>()
     for (const [name, stored] of await store.read(this.#owner, fields, clock.nowMs())) {
-      const value = this.#decrypt(name, stored)
-      if (value !== undefined) found.set(name, { value, version: stored.version })
+      const text = this.#decrypt(name, stored)
+      if (text !== undefined) found.set(name, { text, version: stored.version })
     }
     return found
   }
 
   /** Undefined if the value does not decrypt: it counts as absent, and a write may replace it. */
-  #decrypt(field: string, { value, version }: StoredField): JsonValue | undefined {
-    const { cipher, onUnreadable } = this.#context
-    const plain = cipher.decrypt({ owner: this.#owner, field, version }, value)
-    if (plain !== null) return JSON.parse(plain.toString()) as JsonValue
-    onUnreadable(this.#owner, field)
-    return undefined
+  #decrypt(field: string, { value, version }: StoredField): string | undefined {
+    const { codec, cache, onUnreadable } = this.#context
+    const stored = value.toString('latin1')
+    const known = cache.get(this.#owner, field)
+    if (known?.version === version && known.stored === stored) return known.text
+    const plain = codec.decrypt({ owner: this.#owner, field, version }, value)
+    if (plain === null) {
+      onUnreadable(this.#owner, field)
+      return undefined
+    }
+    const text = plain.toString()
+    cache.set(this.#owner, field, { text, version, stored })
+    return text
   }
 }
 

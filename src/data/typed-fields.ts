@@ -15,8 +15,8 @@ export type Stored<S extends core.$ZodType> =
 type Name<S extends FieldSchemas> = keyof S & string
 
 /**
- * The typed fields of one session or one user. Nothing is cached: each call is one round trip to the
- * store, `update` is two.
+ * The typed fields of one session or one user. Each call is one round trip to the store; `update` is
+ * two, or one while nobody else changes the field.
  */
 export class TypedFields<S extends FieldSchemas> {
   readonly #schemas: S
@@ -89,9 +89,9 @@ export class TypedFields<S extends FieldSchemas> {
     const schema = this.#schemaOf(field)
     let next: core.output<S[N]> | undefined
     await this.#updates.update(this.#open(), field, (current) => {
-      next = change(decode(field, schema, current))
-      // A copy as it will be read: the next update must not change a value that was returned.
-      return JSON.parse(String(encodeValue(encode(field, schema, next))))
+      const stored = current === undefined ? undefined : (JSON.parse(current) as JsonValue)
+      next = change(decode(field, schema, stored))
+      return encodeValue(encode(field, schema, next))
     })
     return next as core.output<S[N]>
   }

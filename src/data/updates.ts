@@ -1,17 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { GatepassError, isGatepassError } from '../core/errors.ts'
-import type { JsonValue } from '../core/json.ts'
 import type { OwnedFields } from './owned-fields.ts'
 
 /**
- * Computes the next value of a field from its current value (undefined if absent). It may be called
- * more than once and must have no side effect.
+ * Computes the next value of a field from its current value (undefined if absent), both as JSON. It may
+ * be called more than once and must have no side effect.
  */
-export type Change = (current: JsonValue | undefined) => JsonValue
+export type Change = (current: string | undefined) => string
 
 /** Attempts of a write that meets conflicts, with a pause before each further attempt. */
 const maxAttempts = 32
 const maxPauseMs = 64
+/** An outdated version costs a write, a current one saves a read. */
+const trust = { max: 8, gain: 1, loss: 2 }
 
 interface PendingUpdate {
   readonly fields: OwnedFields
@@ -26,10 +27,15 @@ interface PendingUpdate {
  *
  * Updates of one field that arrive while another is in progress are applied together, by one read and
  * one write. Replicas compete with each other, requests within a replica do not.
+ *
+ * The read is left out while the versions that this process knows are usually current, as with a
+ * balancer that sends a session to the same replica.
  */
 export class Updates {
   /** Updates that wait for the write in progress, by owner and field. */
   readonly #waiting = new Map<string, PendingUpdate[]>()
+  /** Positive while known versions are usually current. */
+  #trust: number = trust.gain
 
   /**
    * @throws like `OwnedFields.get` and `set`; `data_conflict` after repeated conflicts; the error of
@@ -41,16 +47,16 @@ export class Updates {
     return new Promise((resolve, reject) => {
       const one = { fields, change, resolve, reject }
       const waiting = this.#waiting.get(place)
-      if (waiting === undefined) this.#run(place, field, [one])
+      if (waiting === undefined) void this.#run(place, field, one)
       else waiting.push(one)
     })
   }
 
-  async #run(place: string, field: string, first: readonly PendingUpdate[]): Promise<void> {
-    for (let batch = first; batch.length > 0; batch = this.#waiting.get(place) ?? []) {
+  async #run(place: string, field: string, one: PendingUpdate): Promise<void> {
+    for (let batch = [one]; batch.length > 0; batch = this.#waiting.get(place) ?? []) {
       this.#waiting.set(place, [])
       try {
-        const done = await writeBatch(field, batch)
+        const done = await this.#write(one.fields, field, batch)
         for (const one of done) one.resolve()
       } catch (error) {
         // Rejecting a settled promise has no effect.
@@ -59,43 +65,69 @@ export class Updates {
     }
     this.#waiting.delete(place)
   }
-}
 
-/** Returns the updates that were written. The others have been rejected. */
-async function writeBatch(
-  field: string,
-  batch: readonly PendingUpdate[],
-): Promise<readonly PendingUpdate[]> {
-  let left = batch
-  for (let attempt = 0; attempt < maxAttempts; attempt++) {
-    if (attempt > 0) await sleep(Math.random() * Math.min(2 ** attempt, maxPauseMs))
-    const [first] = left
-    if (first === undefined) return []
-    const found = await first.fields.get(field)
-    const { value, made } = applyAll(found?.value, left)
-    left = made
-    if (value === undefined || made.length === 0) return []
-    try {
-      await first.fields.set(field, value, found?.version ?? null)
-      return made
-    } catch (error) {
-      if (!isGatepassError(error, 'data_conflict')) throw error
+  /** Returns the updates that were written. The others have been rejected. */
+  async #write(
+    fields: OwnedFields,
+    field: string,
+    batch: readonly PendingUpdate[],
+  ): Promise<readonly PendingUpdate[]> {
+    const known = fields.lastKnown(field)
+    if (known !== null && this.#trust > 0) {
+      const { text, refusals } = applyAll(known.text, batch)
+      // A refusal may be the fault of an outdated value.
+      if (refusals.size === 0 && (await isWritten(fields, field, text, known.version))) {
+        this.#learn(true)
+        return batch
+      }
     }
+    let left = batch
+    for (let attempt = 0; attempt < maxAttempts; attempt++) {
+      if (attempt > 0) await sleep(Math.random() * Math.min(2 ** attempt, maxPauseMs))
+      const found = await fields.getText(field)
+      if (attempt === 0 && known !== null) this.#learn(found?.version === known.version)
+      const { text, refusals } = applyAll(found?.text, left)
+      for (const [one, error] of refusals) one.reject(error)
+      left = left.filter((one) => !refusals.has(one))
+      if (left.length === 0) return []
+      if (await isWritten(fields, field, text, found?.version ?? null)) return left
+    }
+    throw new GatepassError('data_conflict', { retryAfterSeconds: 1 })
   }
-  throw new GatepassError('data_conflict', { retryAfterSeconds: 1 })
+
+  #learn(wasCurrent: boolean): void {
+    const next = this.#trust + (wasCurrent ? trust.gain : -trust.loss)
+    this.#trust = Math.max(-trust.max, Math.min(trust.max, next))
+  }
 }
 
-/** Applies updates one after the other. An update that throws is rejected and changes nothing. */
-function applyAll(current: JsonValue | undefined, batch: readonly PendingUpdate[]) {
-  let value = current
-  const made: PendingUpdate[] = []
+/** @returns false after a conflict */
+async function isWritten(
+  fields: OwnedFields,
+  field: string,
+  text: string | undefined,
+  expected: string | null,
+): Promise<boolean> {
+  if (text === undefined) return false
+  try {
+    await fields.setText(field, text, expected)
+    return true
+  } catch (error) {
+    if (isGatepassError(error, 'data_conflict')) return false
+    throw error
+  }
+}
+
+/** Applies updates one after the other. An update that throws changes nothing. */
+function applyAll(current: string | undefined, batch: readonly PendingUpdate[]) {
+  let text = current
+  const refusals = new Map<PendingUpdate, unknown>()
   for (const one of batch) {
     try {
-      value = one.change(value)
-      made.push(one)
+      text = one.change(text)
     } catch (error) {
-      one.reject(error)
+      refusals.set(one, error)
     }
   }
-  return { value, made }
+  return { text, refusals }
 }

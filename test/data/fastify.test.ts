@@ -54,8 +54,68 @@ t.test(
     t.equal(calls, 2)
     await run(({ session }) => session.update('cart', (cart) => [...cart, 'x']))
     t.equal(calls, 4)
+    await run(({ session }) => session.update('cart', (cart) => [...cart, 'y']))
+    t.equal(calls, 5, 'the version is known from the update before')
   },
 )
+
+t.test('an update sees the changes of another process', async (t) => {
+  const { answer, data, run } = await start(t)
+  const other = data.fieldsOf('session', claims)
+  const add: Work = ({ session }) => session.update('count', (n = 0) => n + 1)
+  t.equal(await answer(add), 1)
+  t.equal(await answer(add), 2)
+  for (const n of [10, 20, 30]) {
+    await other.set('count', n)
+    t.equal(await answer(add), n + 1)
+  }
+  await other.delete('count')
+  t.equal(await answer(add), 1)
+  await other.set('count', 7)
+  const below = (limit: number): Work => {
+    return ({ session }) =>
+      session.update('count', (n = 0) => {
+        if (n >= limit) throw new Error('too many')
+        return n + 1
+      })
+  }
+  t.equal((await run(below(5))).statusCode, 500)
+  await other.set('count', 1)
+  t.equal(await answer(below(5)), 2, 'a refusal is by the current value')
+})
+
+t.test('an update reads first where others change the field more often', async (t) => {
+  const real = newDataStore(t)
+  const conflicts: string[] = []
+  const observer = {
+    operation: (_: string, outcome: string) => void (outcome === 'conflict' && conflicts.push('')),
+    fieldsRead: () => {},
+    unreadable: () => {},
+  }
+  const replicas = [
+    await start(t, { store: real, observer }),
+    await start(t, { store: real, observer }),
+  ]
+  for (let n = 0; n < 20; n++) {
+    const add: Work = ({ session }) => session.update('count', (count = 0) => count + 1)
+    t.equal(await replicas[n % 2]?.answer(add), n + 1)
+  }
+  t.equal(conflicts.length, 2, 'one at each replica')
+})
+
+t.test('without secrets, values are stored as they are', async (t) => {
+  const store = newDataStore(t)
+  const [plain, encrypted] = [await start(t, { store, secrets: null }), await start(t, { store })]
+  const read: Work = ({ session }) => session.get('cart')
+  await plain.answer(({ session }) => session.set('cart', ['hat']))
+  t.same(await plain.answer(read), ['hat'])
+  const { owner } = plain.data.fieldsOf('session', claims)
+  const stored = await store.read(owner, ['cart'], Date.now())
+  t.equal(String(stored.get('cart')?.value), '\0["hat"]')
+  t.same(await encrypted.answer(read), [], 'no plain value counts where values are encrypted')
+  await encrypted.answer(({ session }) => session.set('cart', ['mug']))
+  t.same(await plain.answer(read), [], 'nor the other way round')
+})
 
 t.test('an update that throws changes nothing, and the next one succeeds', async (t) => {
   const { run, answer } = await start(t)

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { randomId } from '../../src/core/secrets.ts'
+import { FieldCache } from '../../src/data/field-cache.ts'
 import { FieldCipher } from '../../src/data/field-cipher.ts'
 import { maxFields, maxValueBytes, OwnedFields } from '../../src/data/owned-fields.ts'
 import type { DataOwner } from '../../src/stores/data-store.ts'
@@ -19,7 +20,8 @@ function open(t: Test, owner: DataOwner = { scope: 'session', id: randomId() }) 
     new OwnedFields(
       {
         store,
-        cipher: new FieldCipher(secrets),
+        codec: new FieldCipher(secrets),
+        cache: new FieldCache(),
         clock,
         onUnreadable: (_, f) => unreadable.push(f),
       },
