@@ -18,10 +18,10 @@ compare    Two revisions of Gatepass, by the benchmark that is here; the head is
            it is named. Ends with status 1 when a figure of the head is worse by more than the tolerance.
 simulate   What numbers of devices need, by the newest results of scale and login.
 surge      A shop under ten times the load, while replicas die, the Redis primary fails over and keys
-           rotate: gatepass, sticky-sessions, redis-sessions, fastify-jwt.
+           rotate: gatepass, gatepass-plain, sticky-sessions, redis-sessions, fastify-jwt.
 
 Options
-  --only <text>      only subjects with this in their name
+  --only <text>      only subjects with this in their name; with surge, "flood" for the flood alone
   --rounds <n>       how often each subject is measured (${full.rounds})
   --duration <s>     how long a server works in one measurement (${full.duration_s})
   --connections <n>  how many connections ask at once (${full.connections})

@@ -3,22 +3,23 @@ import { markdownTable, textTable, writeInto } from '../harness/report.ts'
 import { saveResult } from '../harness/result.ts'
 import { type Tell, Workspace } from '../harness/workspace.ts'
 import { type Arguments, UsageError } from '../options.ts'
-import { gatepass } from './gatepass.ts'
+import { floodTable } from './flood.ts'
+import { gatepass, plainGatepass } from './gatepass.ts'
 import { surgePicture } from './picture.ts'
 import { surgeReport } from './report.ts'
 import { rivals } from './rivals.ts'
-import { runSurge, type SurgeSize, type WithBench } from './run.ts'
+import { runFloods, runSurge, type SurgeSize, type WithBench } from './run.ts'
 import { createScript } from './script.ts'
 import type { System } from './system.ts'
 
 /** The systems of the surge, in this order. The load is a share of the capacity of the first system. */
-export const systems: readonly System[] = [gatepass, ...rivals]
+export const systems: readonly System[] = [gatepass, plainGatepass, ...rivals]
 
 const root = new URL('../../', import.meta.url)
 
 /** @param given the names of systems; default: all */
 export async function surge(given: Arguments, tell: Tell): Promise<void> {
-  const { names, options, isQuick, intoDocument } = given
+  const { names, options, only, isQuick, intoDocument } = given
   const unknown = names.find((name) => !systems.some((one) => one.name === name))
   if (unknown !== undefined) throw new UsageError(`There is no system ${unknown}.`)
   if (intoDocument && names.length > 0) throw new UsageError('Only a whole run is for a document.')
@@ -26,6 +27,11 @@ export async function surge(given: Arguments, tell: Tell): Promise<void> {
   const workspace = new Workspace(tell)
   const side = { revision: workspace.install(), options }
   const withBench: WithBench = (name, work) => workspace.with(name, side, work)
+  if (only === 'flood') {
+    const flooded = await runFloods(chosen, sizeOf(isQuick), withBench, tell)
+    process.stdout.write(`\n${textTable(floodTable(flooded))}\n`)
+    return
+  }
   const result = await runSurge(chosen, sizeOf(isQuick), withBench, tell)
   tell(`raw values: ${saveResult('surge', result)}`)
   process.stdout.write(`\n${surgeReport(result, textTable)}\n`)
@@ -37,13 +43,13 @@ export async function surge(given: Arguments, tell: Tell): Promise<void> {
 }
 
 function sizeOf(isQuick: boolean): SurgeSize {
-  const replicas = { issuer: 2, verifier: 3, shop: 3 }
-  const [users, accessTtl_s, beatMs, floodMs] = isQuick
-    ? [1_000, 15, 1_300, 2_000]
-    : [4_000, 30, 4_000, 4_000]
+  const replicas = { issuer: 2, verifier: 2, shop: 3 }
+  const [users, accessTtl_s, beatMs, floodMs, warmUpMs] = isQuick
+    ? [1_000, 15, 1_300, 2_000, 6_000]
+    : [4_000, 30, 4_000, 4_000, 20_000]
   return {
     options: { isQuick, users, replicas, accessTtl_s, lostRefreshes: 0.02 },
     script: createScript(beatMs),
-    floodMs,
+    flood: { floodMs, warmUpMs },
   }
 }

@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../../scripts/free-port.ts'
+import { familyTime_s, processorTime_s } from '../harness/machine.ts'
 import { type Server, startProcess } from '../harness/processes.ts'
 import type { Bench } from '../harness/scenario.ts'
 import { proxyConfig, type ReplicaAddress } from './nginx.ts'
@@ -18,6 +19,8 @@ export interface Fleet {
   guards(): readonly string[]
   /** @returns a description of the disruption; null if the system has no such part */
   act(action: ActionName): Promise<string | null>
+  /** Returns the processor time of the running processes since their start, by group. */
+  processorTime_s(): Readonly<Record<string, number>>
 }
 
 /** The path at which each kind tells whether a user is signed in. */
@@ -34,7 +37,7 @@ export async function startFleet(
   options: SurgeOptions,
   bench: Bench,
 ): Promise<Fleet> {
-  const { redisUrl, failOver } = await startSentinels(bench)
+  const { redisUrl, failOver, pids } = await startSentinels(bench)
   const [port, innerPort] = [await freePort(), await freePort()]
   const [url, innerUrl] = [port, innerPort].map((one) => `http://127.0.0.1:${one}`) as [
     string,
@@ -66,7 +69,7 @@ export async function startFleet(
     replicas
       .filter((one) => one.kind === kind)
       .map(({ name, server }) => ({ name, address: new URL(server.url).host }))
-  const reload = await startNginx(
+  const { reload, pid } = await startNginx(
     url,
     () => proxyConfig({ port, innerPort, balance, addressesOf }),
     bench,
@@ -93,11 +96,21 @@ export async function startFleet(
       if (verb === 'add') reload()
       return done
     },
+    processorTime_s() {
+      const sum = (all: readonly number[]) => all.reduce((one, other) => one + other, 0)
+      const times = replicas.map(({ kind, server }) => ({ kind, s: processorTime_s(server.pid) }))
+      const byKind = Map.groupBy(times, ({ kind }) => kind)
+      return {
+        ...Object.fromEntries([...byKind].map(([kind, all]) => [kind, sum(all.map(({ s }) => s))])),
+        nginx: familyTime_s(pid),
+        redis: sum(pids().map(processorTime_s)),
+      }
+    },
   }
 }
 
-/** @returns a function that reloads the configuration; the old worker finishes its requests */
-async function startNginx(url: string, config: () => string, bench: Bench): Promise<() => void> {
+/** @returns with a function that reloads the configuration; the old worker finishes its requests */
+async function startNginx(url: string, config: () => string, bench: Bench) {
   const cwd = join(bench.scratch, 'nginx')
   mkdirSync(cwd)
   const file = join(cwd, 'nginx.conf')
@@ -106,10 +119,11 @@ async function startNginx(url: string, config: () => string, bench: Bench): Prom
   const nginx = startProcess({ name: 'nginx', command, core: 'server', cwd, isQuiet: true }, bench)
   bench.defer(() => nginx.stop())
   await nginx.ready(async () => (await fetch(url)).arrayBuffer())
-  return () => {
+  const reload = () => {
     writeFileSync(file, config())
     process.kill(nginx.pid, 'SIGHUP')
   }
+  return { reload, pid: nginx.pid }
 }
 
 async function untilServed(url: string): Promise<void> {

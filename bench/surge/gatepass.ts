@@ -24,37 +24,57 @@ const run = promisify(execFile)
  * Gatepass as docs/operations.md and examples/ set it up: accounts and keys in Postgres, sessions and carts
  * in Redis. Each change is on a replica before it is acknowledged.
  */
-export const gatepass: System = {
-  name: 'gatepass',
-  title: 'Gatepass',
-  async prepare(ctx) {
-    const { bench, options } = ctx
-    const postgres = await startPostgres(join(bench.scratch, 'postgres'), bench)
-    bench.defer(() => postgres.stop())
-    const cwd = join(bench.scratch, 'services')
-    mkdirSync(cwd)
-    const env = environments(ctx, postgres.url)
-    importUsers({ count: options.users, hash: 'light', cwd, env: env.issuer }, bench)
-    return {
-      scheme: gatepassScheme(ctx.url),
-      balance: 'in turn',
-      start: {
-        issuer: () => startService('issuer', { cwd, env: env.issuer }, bench),
-        verifier: () => startService('verifier', { cwd, env: env.verifier }, bench),
-        shop: (name) =>
-          startServer('examples/shop/main', [], bench, { ...env.shop, SHOP_NAME: name }),
-      },
-      /** With the command of an operator. */
-      async rotateKeys() {
-        const command = [process.execPath, bench.revision.cli, 'keys', 'rotate', '--json']
-        const [program = '', ...args] = commandOn('server', bench.cores, command)
-        const own = { PATH: process.env.PATH, ...env.issuer }
-        const { stdout } = await run(program, args, { cwd, env: own })
-        const [key] = JSON.parse(stdout) as [{ kid: string; activates_at: string }]
-        return `${key.kid.slice(0, 8)}… is published, and signs from ${key.activates_at.slice(11, 23)} on`
-      },
-    }
-  },
+export const gatepass = createSystem('gatepass', 'Gatepass', (env) => env)
+
+/** Without what the others do not have: forward-auth, encryption, and confirmed changes of sessions. */
+export const plainGatepass = createSystem(
+  'gatepass-plain',
+  'Gatepass, as the others run',
+  (env) => ({
+    issuer: { ...env.issuer, GATEPASS_SESSIONS_REPLICAS: '0' },
+    shop: { ...env.shop, GATEPASS_DATA_SECRET: 'off' },
+  }),
+)
+
+type Environments = ReturnType<typeof environments>
+/** Without a verifier, nothing asks for forward-auth. */
+type Chosen = Pick<Environments, 'issuer' | 'shop'> & Partial<Environments>
+
+function createSystem(name: string, title: string, choose: (env: Environments) => Chosen): System {
+  return {
+    name,
+    title,
+    async prepare(ctx) {
+      const { bench, options } = ctx
+      const postgres = await startPostgres(join(bench.scratch, 'postgres'), bench)
+      bench.defer(() => postgres.stop())
+      const cwd = join(bench.scratch, 'services')
+      mkdirSync(cwd)
+      const env = choose(environments(ctx, postgres.url))
+      importUsers({ count: options.users, hash: 'light', cwd, env: env.issuer }, bench)
+      const startRole = (role: 'issuer' | 'verifier', own: Environment) => () =>
+        startService(role, { cwd, env: own }, bench)
+      return {
+        scheme: gatepassScheme(ctx.url),
+        balance: 'by token',
+        start: {
+          issuer: startRole('issuer', env.issuer),
+          ...(env.verifier && { verifier: startRole('verifier', env.verifier) }),
+          shop: (own) =>
+            startServer('examples/shop/main', [], bench, { ...env.shop, SHOP_NAME: own }),
+        },
+        /** With the command of an operator. */
+        async rotateKeys() {
+          const command = [process.execPath, bench.revision.cli, 'keys', 'rotate', '--json']
+          const [program = '', ...args] = commandOn('server', bench.cores, command)
+          const own = { PATH: process.env.PATH, ...env.issuer }
+          const { stdout } = await run(program, args, { cwd, env: own })
+          const [key] = JSON.parse(stdout) as [{ kid: string; activates_at: string }]
+          return `${key.kid.slice(0, 8)}… is published, and signs from ${key.activates_at.slice(11, 23)} on`
+        },
+      }
+    },
+  }
 }
 
 /** Settings of the processes besides the defaults. */
@@ -87,13 +107,20 @@ function environments({ url, innerUrl, redisUrl, options }: SystemContext, postg
 
 /**
  * Works like @gatepass/browser: an access token in memory, the refresh token as a cookie, and a key with
- * each attempt to refresh. Every request may be repeated.
+ * each attempt to refresh. Every request may be repeated. The browser keeps the cookie by which the issuer
+ * recognizes a device.
  */
 function gatepassScheme(origin: string): ClientScheme {
   const headersOf = ({ secret }: Session) => ({ origin, cookie: secret })
+  const devices = new Map<string, string>()
   return {
-    login: async (ask, username) =>
-      sessionOf(await ask(post('/login', { origin }, { username, password })), ''),
+    async login(ask, username) {
+      const headers = { origin, cookie: devices.get(username) ?? '' }
+      const answer = await ask(post('/login', headers, { username, password }))
+      const device = cookieOf(answer, '__Host-gatepass-device')
+      if (device !== undefined) devices.set(username, device)
+      return sessionOf(answer, '')
+    },
     async refresh(ask, session, key) {
       const headers = { ...headersOf(session), 'idempotency-key': key }
       return sessionOf(await ask(post('/refresh', headers)), session.secret)
@@ -105,6 +132,9 @@ function gatepassScheme(origin: string): ClientScheme {
 
 /** @param cookie the cookie of the browser, if the response sets none */
 function sessionOf(answer: Answer, cookie: string): Session | Answer {
-  const own = cookiesOf(answer).find((one) => one.startsWith('__Host-gatepass='))
-  return tokenSession(answer, () => own ?? cookie)
+  return tokenSession(answer, () => cookieOf(answer, '__Host-gatepass') ?? cookie)
+}
+
+function cookieOf(answer: Answer, name: string): string | undefined {
+  return cookiesOf(answer).find((one) => one.startsWith(`${name}=`))
 }

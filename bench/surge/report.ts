@@ -33,7 +33,7 @@ function table({ systems }: SurgeResult): Table {
   return {
     head: [
       ...['system', 'actions', ...goals.map(({ label }) => label)],
-      ...['p50 at 10×', 'p99 at 10×', 'most a second'],
+      ...['p50 at 10×', 'p99 at 10×', 'most a second, cold', 'warm'],
     ],
     rows: systems.map((system) => {
       const { p50, p99 } = peakOf(system)
@@ -42,7 +42,8 @@ function table({ systems }: SurgeResult): Table {
         whole(system.totals.actions),
         ...goals.map(({ read }) => count(read(system))),
         ...[p50, p99].map(duration),
-        whole(system.capacity_per_second),
+        whole(system.floods.cold.per_second),
+        whole(system.floods.warm.per_second),
       ]
     }),
   }

@@ -6,6 +6,7 @@ import type { Bench } from '../harness/scenario.ts'
 import type { Tell } from '../harness/workspace.ts'
 import { Crowd } from './crowd.ts'
 import { type Fleet, startFleet } from './fleet.ts'
+import { type FloodSize, type Floods, measureFloods } from './flood.ts'
 import { type Moment, type Phase, Recorder, type Totals } from './recorder.ts'
 import type { Script, Step } from './script.ts'
 import type { SurgeOptions, System } from './system.ts'
@@ -24,8 +25,8 @@ export interface SurgeResult extends Omit<Provenance, 'options'> {
 export interface SystemResult {
   readonly name: string
   readonly title: string
-  /** Capacity in actions per second, before the surge. */
-  readonly capacity_per_second: number
+  /** Before the surge. */
+  readonly floods: Floods
   readonly phases: readonly Phase[]
   /** One entry per second. */
   readonly series: readonly Moment[]
@@ -35,7 +36,7 @@ export interface SystemResult {
 export interface SurgeSize {
   readonly options: SurgeOptions
   readonly script: Script
-  readonly floodMs: number
+  readonly flood: FloodSize
 }
 
 /**
@@ -56,27 +57,58 @@ export async function runSurge(
   withBench: WithBench,
   tell: Tell,
 ): Promise<SurgeResult> {
-  const provenance = await withBench('description', async (bench) => {
-    // This process generates the load.
-    if (bench.cores !== null) pinOurselves(bench.cores.load)
-    return describeRun(bench)
-  })
-  const results: SystemResult[] = []
+  const provenance = await withBench('description', async (bench) => describeRun(bench))
   let unit_per_second = 0
   const unitFor = (capacity: number) => (unit_per_second ||= (capacity * share) / 10)
+  const measured = await eachSystem(systems, size.options, withBench, tell, (fleet, tellOf) =>
+    runSystem(fleet, size, unitFor, tellOf),
+  )
+  const versions = { nginx: versionIn('nginx -v 2>&1'), redis: versionIn('redis-server --version') }
+  const calibration = { share, unit_per_second }
+  const { options, script } = size
+  return { ...provenance, versions, options, script, calibration, systems: measured }
+}
+
+/** Floods each system, without a surge. */
+export function runFloods(
+  systems: readonly System[],
+  { options, flood }: Omit<SurgeSize, 'script'>,
+  withBench: WithBench,
+  tell: Tell,
+) {
+  return eachSystem(systems, options, withBench, tell, async (fleet, tellOf) => {
+    const crowd = new Crowd(fleet, options, new Recorder())
+    try {
+      await crowd.signIn()
+      const floods = await measureFloods(fleet, crowd, flood)
+      tellOf(JSON.stringify(floods))
+      return { floods }
+    } finally {
+      crowd.close()
+    }
+  })
+}
+
+async function eachSystem<T>(
+  systems: readonly System[],
+  options: SurgeOptions,
+  withBench: WithBench,
+  tell: Tell,
+  measure: (fleet: Fleet, tell: Tell) => Promise<T>,
+) {
+  const results: (T & Pick<System, 'name' | 'title'>)[] = []
   for (const system of systems) {
     const { name, title } = system
     const tellOf = (line: string) => tell(`${name}: ${line}`)
     const measured = await withBench(name, async (bench) => {
       tellOf('starting')
-      return runSystem(await startFleet(system, size.options, bench), size, unitFor, tellOf)
+      // This process generates the load.
+      if (bench.cores !== null) pinOurselves(bench.cores.load)
+      return measure(await startFleet(system, options, bench), tellOf)
     })
     results.push({ name, title, ...measured })
   }
-  const versions = { nginx: versionIn('nginx -v 2>&1'), redis: versionIn('redis-server --version') }
-  const calibration = { share, unit_per_second }
-  const { options, script } = size
-  return { ...provenance, versions, options, script, calibration, systems: results }
+  return results
 }
 
 function pinOurselves(core: number): void {
@@ -95,7 +127,7 @@ function versionIn(command: string): string {
  */
 export async function runSystem(
   fleet: Fleet,
-  { options, script, floodMs }: SurgeSize,
+  { options, script, flood }: SurgeSize,
   unitFor: (capacity_per_second: number) => number,
   tell: Tell,
 ): Promise<Omit<SystemResult, 'name' | 'title'>> {
@@ -132,9 +164,9 @@ export async function runSystem(
   try {
     tell(`${options.users} users sign in`)
     await crowd.signIn()
-    const capacity_per_second = await crowd.flood(floodMs)
-    const unit = unitFor(capacity_per_second)
-    tell(`${capacity_per_second.toFixed(0)} actions a second; 1× is ${unit.toFixed(0)}`)
+    const floods = await measureFloods(fleet, crowd, flood)
+    const unit = unitFor(floods.cold.per_second)
+    tell(`${floods.cold.per_second.toFixed(0)} actions a second; 1× is ${unit.toFixed(0)}`)
     recorder.begin()
     // The pauses with which all users together produce ten times the unit.
     crowd.start(script, (1000 * options.users) / (10 * unit))
@@ -144,7 +176,7 @@ export async function runSystem(
     await crowd.settled()
     await crowd.checkCarts()
     const [phases, series] = [recorder.phases(script), recorder.series(script)]
-    return { capacity_per_second, phases, series, totals: recorder.totals() }
+    return { floods, phases, series, totals: recorder.totals() }
   } finally {
     crowd.close()
   }

@@ -32,10 +32,13 @@ export async function startSentinels(bench: Bench) {
   return {
     /** Returns a separate database. */
     redisUrl: (database: number) => `redis+sentinel://${hosts}/main/${database}`,
+    /** Returns the running servers. */
+    pids: () => [...servers.values()].map(({ pid }) => pid),
     async failOver() {
       const question = ['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'main']
       const [, port = ''] = (await ask(sentinels[0] ?? '', question)) as string[]
       await servers.get(port)?.stop('SIGKILL')
+      servers.delete(port)
       return `redis:${port}, the primary, killed`
     },
   }

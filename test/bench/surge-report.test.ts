@@ -9,9 +9,11 @@ import { createScript } from '../../bench/surge/script.ts'
 
 const script = createScript(1_000)
 
+const flood = { per_second: 2334.6, cost_us: { shop: 135.2, nginx: 30 } }
+
 function systemResult(name: string, title: string, totals: Partial<Totals>): SystemResult {
   return {
-    ...{ name, title, capacity_per_second: 2334.6 },
+    ...{ name, title, floods: { cold: flood, warm: { ...flood, per_second: 4_000 } } },
     phases: script.stretches.map((stretch) => {
       return {
         ...stretch,
@@ -57,7 +59,7 @@ t.test('the table says of each system what should be zero, and what it took', as
   const lines = surgeReport(result, markdownTable).split('\n')
   t.match(lines[0], /^4,000 signed-in users, from 70 actions a second to ten times as many, 30 % /)
   t.match(lines[0], /Gatepass cada9f49, Node v24.21.0, nginx 1.26.3, Redis 8.0.2, AMD EPYC/)
-  t.equal(lines[4], '| Gatepass | 32,279 | 0 | 0 | 0 | 0 | 10 ms | 3.5 s | 2,335 |')
+  t.equal(lines[4], '| Gatepass | 32,279 | 0 | 0 | 0 | 0 | 10 ms | 3.5 s | 2,335 | 4,000 |')
   t.match(lines[5], '| 0 | 1,317 | 275 | – |')
 })
 

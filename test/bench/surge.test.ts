@@ -22,7 +22,7 @@ async function surge(t: Test, wrongs: Wrongs): Promise<Measured> {
   const fleet = await startMadeUpShop(t, wrongs)
   return runSystem(
     fleet,
-    { options, script, floodMs: 100 },
+    { options, script, flood: { floodMs: 50, warmUpMs: 50 } },
     () => 40,
     () => {},
   )

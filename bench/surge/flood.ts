@@ -1,0 +1,63 @@
+import type { Table } from '../harness/report.ts'
+import type { Crowd } from './crowd.ts'
+import type { Fleet } from './fleet.ts'
+
+/** The capacity of a system: users that act without pauses. */
+export interface Flood {
+  readonly per_second: number
+  /** Processor time per action, by group of processes. */
+  readonly cost_us: Readonly<Record<string, number>>
+}
+
+/** The flood of processes that have served sign-ins only, and of processes that have served for a while. */
+export interface Floods {
+  readonly cold: Flood
+  readonly warm: Flood
+}
+
+export interface FloodSize {
+  /** Duration of each measurement. */
+  readonly floodMs: number
+  /** How long the flood lasts before the warm measurement. */
+  readonly warmUpMs: number
+}
+
+type Flooded = Pick<Fleet, 'processorTime_s'>
+
+export async function measureFloods(
+  fleet: Flooded,
+  crowd: Pick<Crowd, 'flood'>,
+  { floodMs, warmUpMs }: FloodSize,
+): Promise<Floods> {
+  const cold = await measureFlood(fleet, crowd, floodMs)
+  await crowd.flood(warmUpMs - floodMs)
+  return { cold, warm: await measureFlood(fleet, crowd, floodMs) }
+}
+
+async function measureFlood(fleet: Flooded, crowd: Pick<Crowd, 'flood'>, floodMs: number) {
+  const [startMs, before] = [performance.now(), fleet.processorTime_s()]
+  const count = await crowd.flood(floodMs)
+  const [endMs, after] = [performance.now(), fleet.processorTime_s()]
+  const costs = Object.entries(after).map(([group, s]) => {
+    return [group, ((s - (before[group] ?? 0)) * 1e6) / count] as const
+  })
+  return { per_second: (count * 1000) / (endMs - startMs), cost_us: Object.fromEntries(costs) }
+}
+
+const groups = ['shop', 'issuer', 'verifier', 'nginx', 'redis']
+
+/** @returns a table with two rows for each system */
+export function floodTable(systems: readonly { title: string; floods: Floods }[]): Table {
+  return {
+    head: ['system', '', 'actions a second', ...groups.map((group) => `µs in ${group}`), 'sum'],
+    rows: systems.flatMap(({ title, floods }) =>
+      (['cold', 'warm'] as const).map((state) => {
+        const { per_second, cost_us } = floods[state]
+        const costs = groups.map((group) => cost_us[group] ?? null)
+        const sum = costs.reduce<number>((all, one) => all + (one ?? 0), 0)
+        const shown = [...costs, sum].map((one) => (one === null ? '–' : one.toFixed(0)))
+        return [title, state, Math.round(per_second).toLocaleString('en-US'), ...shown]
+      }),
+    ),
+  }
+}
