@@ -1,8 +1,8 @@
-import { formatNumber, type MetricName, metricNames, metricOf } from './harness/metrics.ts'
+import { formatNumber, metricNames, metricOf } from './harness/metrics.ts'
 import { provenanceLine, readingsLine, type Table, textTable } from './harness/report.ts'
 import { benchFor, describeRun, runRounds, type Series, saveResult } from './harness/result.ts'
 import type { Bench, Scenario } from './harness/scenario.ts'
-import { type Ratio, ratioOf } from './harness/statistics.ts'
+import { ratioOf } from './harness/statistics.ts'
 import { type Tell, Workspace } from './harness/workspace.ts'
 import { type Arguments, UsageError } from './options.ts'
 import { findScenarios } from './scenarios/index.ts'
@@ -94,15 +94,8 @@ async function measurePairs(
   }))
 }
 
-export interface CompareRow {
-  readonly scenario: string
-  readonly subject: string
-  readonly metric: MetricName
-  readonly ratio: Ratio
-  readonly isRegression: boolean
-}
-
-export function rowsOf({ scenario, subject, base, head }: Pair, tolerance: number): CompareRow[] {
+/** @returns a row for each metric that both sides of a subject have */
+export function rowsOf({ scenario, subject, base, head }: Pair, tolerance: number) {
   return metricNames.flatMap((metric) => {
     const [own, other] = [head, base].map((readings) =>
       readings.flatMap((one) => one[metric] ?? []),
@@ -115,7 +108,7 @@ export function rowsOf({ scenario, subject, base, head }: Pair, tolerance: numbe
   })
 }
 
-function compareTable(rows: readonly CompareRow[]): Table {
+function compareTable(rows: ReturnType<typeof rowsOf>): Table {
   return {
     head: ['scenario', 'subject', 'measure', 'ratio', '95 % interval', ''],
     rows: rows.map(({ scenario, subject, metric, ratio, isRegression }) => [

@@ -38,13 +38,7 @@ export const password = 'correct horse battery staple'
 /** Concurrent sign-ins outside a measurement. */
 const maxSignIns = 32
 
-export interface Issuer {
-  readonly secret: string
-  /** Starts the issuer and its store on a fresh copy of its data. The first start creates the data. */
-  start(): Promise<RunningIssuer>
-  /** Starts the issuer on the original data, because a copy may take too long. */
-  startInPlace(): Promise<RunningIssuer>
-}
+export type Issuer = ReturnType<typeof createIssuer>
 
 /**
  * Describes an issuer as it runs in production: by its command line, with the default log level.
@@ -54,7 +48,7 @@ export function createIssuer(
   { name, store: storeName, users, hash, settings }: IssuerSpec,
   bench: Bench,
   layOut: (running: RunningIssuer) => Promise<void> = async () => {},
-): Issuer {
+) {
   const template = join(bench.scratch, `${name}-template`)
   const secret = newSecret()
   const env = {
@@ -85,10 +79,12 @@ export function createIssuer(
   }
   return {
     secret,
+    /** Starts the issuer on the original data, because a copy may take too long. */
     async startInPlace() {
       await prepare()
       return startIn(template)
     },
+    /** Starts the issuer and its store on a fresh copy of its data. The first start creates the data. */
     async start() {
       await prepare()
       const copy = join(bench.scratch, name)

@@ -9,11 +9,7 @@ import { type Server, startProcess, startServer } from './harness/processes.ts'
 import type { Bench } from './harness/scenario.ts'
 
 /** A database server in a folder. Started there again it has what it had. */
-export interface Store {
-  readonly url: string
-  readonly pid: number
-  stop(signal?: NodeJS.Signals): Promise<void>
-}
+export type Store = Pick<Server, 'url' | 'pid' | 'stop'>
 
 /**
  * As docs/stores.md has it, with what Redis does by default: each write is in the append-only file,

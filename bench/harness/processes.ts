@@ -32,18 +32,10 @@ export function commandOn(core: keyof Cores, cores: Cores | null, command: reado
   return cores === null ? command : ['taskset', '--cpu-list', String(cores[core]), ...command]
 }
 
-export interface Process {
-  readonly pid: number
-  send(message: Serializable): void
-  /** @returns the next message; rejects if the process ends without one */
-  message<T>(): Promise<T>
-  /** Waits until a question is answered. @param ask rejects while there is no answer */
-  ready(ask: () => Promise<unknown>): Promise<void>
-  stop(signal?: NodeJS.Signals): Promise<void>
-}
+export type Process = ReturnType<typeof startProcess>
 
 /** Starts a process whose standard output, where services log, is discarded. */
-export function startProcess(spec: ProcessSpec, { cores }: Pick<Bench, 'cores'>): Process {
+export function startProcess(spec: ProcessSpec, { cores }: Pick<Bench, 'cores'>) {
   const { name, cwd, stopSignal = 'SIGTERM' } = spec
   const [command = '', ...args] = commandOn(spec.core, cores, spec.command)
   const child = spawn(command, args, {
@@ -59,13 +51,15 @@ export function startProcess(spec: ProcessSpec, { cores }: Pick<Bench, 'cores'>)
   void exited.then(() => running.delete(child))
   return {
     pid: child.pid ?? Number.NaN,
-    send: (message) => void child.send(message),
+    send: (message: Serializable) => void child.send(message),
+    /** @returns the next message; rejects if the process ends without one */
     message: <T>() =>
       new Promise<T>((resolve, reject) => {
         child.once('message', (message) => resolve(message as T))
         void exited.then(() => reject(new Error(`${name} ended without an answer`)))
       }),
-    async ready(ask) {
+    /** Waits until a question is answered. @param ask rejects while there is no answer */
+    async ready(ask: () => Promise<unknown>) {
       const deadlineMs = performance.now() + startTimeoutMs
       for (;;) {
         try {
@@ -81,7 +75,8 @@ export function startProcess(spec: ProcessSpec, { cores }: Pick<Bench, 'cores'>)
         }
       }
     },
-    async stop(signal = stopSignal) {
+    /** Resolves when the process has ended. */
+    async stop(signal: NodeJS.Signals = stopSignal) {
       child.kill(signal)
       await exited
     },

@@ -1,7 +1,7 @@
 import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describeMachine } from './machine.ts'
-import type { Bench, BenchOptions, Readings, Scenario, Subject } from './scenario.ts'
+import type { Bench, Readings, Scenario, Subject } from './scenario.ts'
 
 const folder = new URL('../results/', import.meta.url)
 
@@ -11,13 +11,7 @@ export interface Series {
   readonly readings: readonly Readings[]
 }
 
-export interface Provenance {
-  readonly date: string
-  readonly gatepass: { readonly commit: string; readonly isModified: boolean }
-  readonly node: string
-  readonly machine: ReturnType<typeof describeMachine>
-  readonly options: BenchOptions
-}
+export type Provenance = ReturnType<typeof describeRun>
 
 export interface Result extends Provenance {
   readonly scenario: string
@@ -25,8 +19,8 @@ export interface Result extends Provenance {
   readonly subjects: readonly Series[]
 }
 
-/** Called before the benchmark creates load. */
-export function describeRun(bench: Pick<Bench, 'revision' | 'options' | 'cores'>): Provenance {
+/** Describes the date, revision and machine of a measurement, before the benchmark creates load. */
+export function describeRun(bench: Pick<Bench, 'revision' | 'options' | 'cores'>) {
   const { commit, isModified } = bench.revision
   return {
     date: new Date().toISOString(),

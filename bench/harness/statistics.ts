@@ -14,13 +14,6 @@ export function percentile(sorted: ArrayLike<number>, share: number): number {
   return value
 }
 
-export interface Ratio {
-  readonly value: number
-  /** Both ends of the 95 % confidence interval. */
-  readonly low: number
-  readonly high: number
-}
-
 /** Student's t at 97.5 %, by degrees of freedom from 1 on. */
 const quantiles = [
   12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145,
@@ -33,9 +26,10 @@ const leastQuantile = 1.96
  * Computes a paired t-interval on the logarithms of the ratios. Both values of a round were affected by
  * the same other work on the machine. By logarithms, twice and half as fast are equal distances.
  *
+ * @returns the geometric mean of the ratios of the rounds, and both ends of its 95 % interval
  * @throws RangeError with fewer than two rounds
  */
-export function ratioOf(values: readonly number[], others: readonly number[]): Ratio {
+export function ratioOf(values: readonly number[], others: readonly number[]) {
   if (values.length !== others.length) throw new RangeError('the rounds are not pairs')
   const logs = values.map((value, round) => Math.log(value / (others[round] ?? Number.NaN)))
   const degrees = logs.length - 1
