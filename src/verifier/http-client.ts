@@ -47,11 +47,45 @@ export async function get({ uri, headers, etag, clock, signal }: GetRequest): Pr
   throw new ResponseError(describeStatus(response.status), retryAfterMs)
 }
 
-/** @throws ResponseError if the body is longer than `maxBytes` */
-export async function readBody(response: Response, maxBytes: number): Promise<Buffer> {
+/**
+ * Iterates over the body of a response to its end, or until `signal` aborts.
+ *
+ * An abort cancels the body itself. Deno forgets the signal of a fetch when it collects the `Response`,
+ * and the body would then never end.
+ *
+ * @throws the reason of `signal`, Error if the connection breaks
+ */
+export async function* chunksOf(
+  { body }: Response,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  if (body === null) return
+  const reader = body.getReader()
+  const cancel = () => void reader.cancel(signal.reason).catch(() => {})
+  signal.addEventListener('abort', cancel)
+  try {
+    for (;;) {
+      signal.throwIfAborted()
+      const { done, value } = await reader.read()
+      if (done) break
+      yield value
+    }
+    signal.throwIfAborted()
+  } finally {
+    signal.removeEventListener('abort', cancel)
+    cancel()
+  }
+}
+
+/** @throws ResponseError if the body is longer than `maxBytes`, or the reason of `signal` */
+export async function readBody(
+  response: Response,
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<Buffer> {
   const chunks: Uint8Array[] = []
   let bytes = 0
-  for await (const chunk of response.body ?? []) {
+  for await (const chunk of chunksOf(response, signal)) {
     bytes += chunk.length
     if (bytes > maxBytes) throw new ResponseError(`the answer is longer than ${maxBytes} bytes`)
     chunks.push(chunk)

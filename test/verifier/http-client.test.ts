@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import t from 'tap'
 import {
+  chunksOf,
   get,
   ResponseError,
   RetryDelay,
@@ -47,8 +48,33 @@ t.test('bounds the body', async (t) => {
     response.end('x'.repeat(100)),
   )
   const response = () => get({ uri, headers, clock, signal })
-  t.equal((await readBody(await response(), 100)).length, 100)
-  await t.rejects(readBody(await response(), 99), /longer than 99 bytes/)
+  t.equal((await readBody(await response(), 100, signal)).length, 100)
+  await t.rejects(readBody(await response(), 99, signal), /longer than 99 bytes/)
+})
+
+t.test('an abort ends a body, even if the fetch has forgotten its signal', async (t) => {
+  const closed = Promise.withResolvers<void>()
+  const { url: uri } = await startHttpServer(t, (_request, response) => {
+    response.on('close', closed.resolve).write('a')
+  })
+  const response = await get({ uri, headers, clock, signal })
+  const aborter = new AbortController()
+  const reading = async () => {
+    for await (const _ of chunksOf(response, aborter.signal)) {
+      setImmediate(() => aborter.abort(new Error('closed')))
+    }
+  }
+  await t.rejects(reading(), /closed/)
+  await closed.promise
+})
+
+t.test('a reader that stops early closes the connection', async (t) => {
+  const closed = Promise.withResolvers<void>()
+  const { url: uri } = await startHttpServer(t, (_request, response) => {
+    response.on('close', closed.resolve).write('a')
+  })
+  for await (const _ of chunksOf(await get({ uri, headers, clock, signal }), signal)) break
+  await closed.promise
 })
 
 t.test('a deadline aborts the request', async (t) => {

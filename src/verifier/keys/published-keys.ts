@@ -218,7 +218,7 @@ async function fetchKeySet({ isForced, ...request }: KeySetRequest): Promise<Key
     await response.body?.cancel()
     throw new ResponseError('the content type of the answer is not JSON')
   }
-  const jwks = parseStrictJson(await readBody(response, maxKeySetBytes))
+  const jwks = parseStrictJson(await readBody(response, maxKeySetBytes, request.signal))
   if (jwks === undefined) throw new ResponseError('the answer is not acceptable JSON')
   return { jwks, etag: etagOf(response), freshFor_s }
 }

@@ -1,5 +1,5 @@
 import type { Clock } from '../../core/clock.ts'
-import { get, mediaTypeOf, ResponseError, RetryDelay } from '../http-client.ts'
+import { chunksOf, get, mediaTypeOf, ResponseError, RetryDelay } from '../http-client.ts'
 
 /** Delays between two connections, until the feed sets the first delay (`retry`). */
 const retryLimits = { minMs: 250, maxMs: 30_000 }
@@ -163,7 +163,8 @@ export class EventStream {
     }, silenceTimeoutMs)
     try {
       const parser = new EventStreamParser()
-      for await (const chunk of await this.#open(position, aborter.signal)) {
+      const response = await this.#open(position, aborter.signal)
+      for await (const chunk of chunksOf(response, aborter.signal)) {
         for (const message of parser.parse(chunk)) {
           await this.#handle(message)
           // Bytes that never complete a message count as silence.
@@ -179,7 +180,7 @@ export class EventStream {
     }
   }
 
-  async #open(position: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+  async #open(position: string, signal: AbortSignal): Promise<Response> {
     const { uri, clock } = this.#options
     const headers = {
       accept: 'text/event-stream',
@@ -191,7 +192,7 @@ export class EventStream {
       await response.body?.cancel()
       throw new ResponseError('the answer is no stream of events')
     }
-    return response.body
+    return response
   }
 
   async #handle(message: StreamMessage): Promise<void> {

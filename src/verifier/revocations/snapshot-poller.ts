@@ -28,7 +28,7 @@ export async function fetchSnapshot(
 ): Promise<SnapshotResponse | null> {
   const response = await get({ uri, headers: { accept: 'application/jwt' }, etag, clock, signal })
   if (response.status === 304) return null
-  const body = await readBody(response, maxSnapshotBytes)
+  const body = await readBody(response, maxSnapshotBytes, signal)
   return { etag: etagOf(response), text: body.toString('latin1') }
 }
 
