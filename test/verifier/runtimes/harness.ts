@@ -41,6 +41,10 @@ export async function makeInput(): Promise<CheckInput> {
     forged: Object.fromEntries(Object.entries(tokens).map(([alg, one]) => [alg, forge(one)])),
     shortSalt: withShortSalt(keyOf('PS256')),
     wrongClaims: mint(keyOf('ES256'), { payload: claimsWith({ aud: 'https://other.test' }) }),
+    foreign: mint(keyOf('ES256'), {
+      header: headerWith(keyOf('ES256'), { typ: 'JWT' }),
+      payload: claimsWith({ client_id: undefined, jti: undefined, azp: 'shop' }),
+    }),
     decryptionKeys: pairs.map(({ privateJwk }) => privateJwk),
     encrypted: Object.fromEntries(
       pairs.map((pair) => [pair.crv, encryptFor(pair, mint(keyOf('ES256')))]),
@@ -65,11 +69,14 @@ export function expectedAnswers(without: readonly string[] = []) {
     shortSalt: 'token_signature',
     encrypted: { 'P-256': 'accepted', X25519: 'accepted' },
     bound: ['accepted', 'dpop_proof_replayed'],
+    foreign: ['token_type', 'accepted'],
+    metadata: [`${audience}/orders`, null],
     guard: [
       'user-1',
       401,
       'application/problem+json',
-      'Bearer error="invalid_token", error_description="token_signature"',
+      'Bearer error="invalid_token", error_description="token_signature", ' +
+        `resource_metadata="${audience}/.well-known/oauth-protected-resource/orders"`,
       'token_signature',
       'token_claims',
     ],

@@ -1,5 +1,5 @@
 import { isGatepassError } from '../../../../src/core/errors.ts'
-import { tokenGuard } from '../../../../src/verifier/fetch.ts'
+import { resourceMetadata, tokenGuard } from '../../../../src/verifier/fetch.ts'
 import { createVerifier, type VerifierOptions } from '../../../../src/verifier/index.ts'
 
 /** The input of a program, as JSON from the test. */
@@ -17,6 +17,8 @@ export interface CheckInput {
   readonly shortSalt: string
   /** A token for another audience. */
   readonly wrongClaims: string
+  /** A token of an issuer with a profile. */
+  readonly foreign: string
   readonly decryptionKeys: readonly object[]
   /** A good token that is encrypted, by the curve. */
   readonly encrypted: Readonly<Record<string, string>>
@@ -32,6 +34,8 @@ export async function answerOf(check: () => unknown): Promise<string> {
     return isGatepassError(error) ? error.code : String(error)
   }
 }
+
+const metadataPath = '/.well-known/oauth-protected-resource/orders'
 
 type Answers = Record<string, string>
 
@@ -55,7 +59,11 @@ export async function checkFixedKeys(input: CheckInput) {
   const opening = createVerifier({ ...options, decryptionKeys, maxTokenBytes: 16_384 })
   const { token, proof, uri } = bound
   const present = () => verifier.verify(token, { dpop: { proof, method: 'GET', uri } })
-  const guard = tokenGuard(verifier, { scope: 'orders:read' })
+  const profile = { tokenTypes: ['JWT'], requiredClaims: ['azp'] }
+  const profiled = createVerifier({ ...options, profile })
+  const metadata = resourceMetadata(verifier, uri)
+  const described = metadata(new Request(`${audience}${metadataPath}`))
+  const guard = tokenGuard(verifier, { scope: 'orders:read', resource: uri })
   const request = (headers: Record<string, string>) => new Request(uri, { headers })
   const { refusal } = await guard(request({ authorization: `Bearer ${input.forged.ES256}` }))
   const wrong = await guard(request({ authorization: `Bearer ${input.wrongClaims}` }))
@@ -70,6 +78,11 @@ export async function checkFixedKeys(input: CheckInput) {
     shortSalt: await answerOf(() => verifier.verify(input.shortSalt)),
     encrypted: await answers(input.encrypted, (token) => opening.verify(token)),
     bound: [await answerOf(present), await answerOf(present)],
+    foreign: [
+      await answerOf(() => verifier.verify(input.foreign)),
+      await answerOf(() => profiled.verify(input.foreign)),
+    ],
+    metadata: [JSON.parse((await described?.text()) ?? '{}').resource, metadata(request({}))],
     guard: [
       claims?.sub,
       refusal?.status,
