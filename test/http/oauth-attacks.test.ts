@@ -41,9 +41,33 @@ t.test('strangers fill no store with pushed requests of a public client', async 
   t.equal(await push(), 201)
 })
 
+const third = { ...clients[5], client_id: 'prints', third_party: true }
+const withPrints = { clients: [...clients, third] as unknown as typeof clients }
+
+t.test('cross-site requests: no other site gives consent or signs a user out', async (t) => {
+  const issuer = await startOAuth(t, withPrints)
+  const visitor = new Visitor(issuer)
+  const ask = () => visitor.authorize({ client_id: 'prints', scope: 'profile' })
+  const consent = await visitor.signIn(await ask())
+  const signOut = await visitor.get('/oauth/logout')
+  const stranger = new Visitor(issuer)
+  const theirs = await stranger.signIn(await stranger.authorize({ client_id: 'prints' }))
+  const allow = { decision: 'allow' }
+  for (const headers of [
+    { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' },
+    { 'sec-fetch-site': 'same-site', origin: 'https://blog.example.com' },
+    { 'sec-fetch-site': 'cross-site', origin: 'null' },
+  ]) {
+    t.equal((await visitor.submit(consent, allow, headers)).status, 403)
+    t.equal((await visitor.submit(signOut, {}, headers)).status, 403)
+  }
+  t.equal((await visitor.submit(theirs, allow)).status, 400, 'the form of another browser')
+  t.equal((await ask()).answer, null, 'the user is still asked')
+  t.match((await visitor.submit(consent, allow)).answer, { code: /^gpc_/ }, 'and still signed in')
+})
+
 t.test('clickjacking: no page of the issuer can be framed', async (t) => {
-  const third = { ...clients[5], client_id: 'prints', third_party: true }
-  const issuer = await startOAuth(t, { clients: [...clients, third] as unknown as typeof clients })
+  const issuer = await startOAuth(t, withPrints)
   const visitor = new Visitor(issuer)
   const signIn = await visitor.authorize({ client_id: 'prints' })
   const pages = {
