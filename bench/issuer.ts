@@ -111,15 +111,11 @@ export function hashSettings(hash: HashName): Environment {
   }
 }
 
-interface UserImport {
-  readonly count: number
-  readonly hash: HashName
-  readonly cwd: string
-  readonly env: Environment
-}
-
 /** Imports users with one password by the command line. The `sub` of a user is the name. */
-export function importUsers({ count, hash, cwd, env }: UserImport, { revision }: Bench): void {
+export function importUsers(
+  { count, hash, cwd, env }: { count: number; hash: HashName; cwd: string; env: Environment },
+  { revision }: Bench,
+): void {
   const password_hash = hashPassword(hash)
   const lines = Array.from({ length: count }, (_, n) =>
     JSON.stringify({ login_name: userName(n), sub: userName(n), password_hash }),

@@ -35,18 +35,10 @@ export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-export interface Arguments {
-  /** The names of scenarios, or a command and its arguments. */
-  readonly names: readonly string[]
-  readonly options: BenchOptions
-  readonly only: string
-  readonly tolerance: number
-  readonly isQuick: boolean
-  readonly intoDocument: boolean
-}
+export type Arguments = ReturnType<typeof readArguments>
 
 /** @throws UsageError, or what `parseArgs` throws */
-export function readArguments(args: readonly string[]): Arguments {
+export function readArguments(args: readonly string[]) {
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
@@ -68,14 +60,15 @@ export function readArguments(args: readonly string[]): Arguments {
   }
   const { rounds, duration, connections, sessions, tolerance } = values
   return {
-    names: positionals,
+    /** The names of scenarios, or a command and its arguments. */
+    names: positionals as readonly string[],
     options: {
       rounds: positiveInteger(rounds, base.rounds),
       duration_s: positiveInteger(duration, base.duration_s),
       warmup_s: base.warmup_s,
       connections: positiveInteger(connections, base.connections),
       maxSessions: positiveInteger(sessions, base.maxSessions),
-    },
+    } satisfies BenchOptions,
     only: values.only,
     tolerance: positiveInteger(tolerance, 5) / 100,
     isQuick: values.quick,

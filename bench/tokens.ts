@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
-import type { RequestTraffic } from './harness/traffic.ts'
+import type { Traffic } from './harness/traffic.ts'
 
 /** Creates access tokens like an issuer (RFC 9068), so that verifiers are measured without one. */
 
@@ -18,20 +18,13 @@ export interface Trust {
   readonly jwks: { readonly keys: readonly object[] }
 }
 
-export interface TokenSigner {
-  readonly trust: Trust
-  sign(options?: { readonly age_s?: number; readonly aud?: string }): Promise<string>
-  signMany(count: number): Promise<string[]>
-}
+export type TokenSigner = Awaited<ReturnType<typeof createSigner>>
 
 /** @param kid the `kid` of the key; default: a new one */
-export async function createSigner(
-  alg: Algorithm = 'ES256',
-  kid: string = randomUUID(),
-): Promise<TokenSigner> {
+export async function createSigner(alg: Algorithm = 'ES256', kid: string = randomUUID()) {
   const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true })
   const jwk = { ...(await exportJWK(publicKey)), kid, alg, use: 'sig' }
-  const sign: TokenSigner['sign'] = ({ age_s = 0, aud = audience } = {}) => {
+  const sign = ({ age_s = 0, aud = audience } = {}) => {
     const iat = Math.floor(Date.now() / 1000) - age_s
     const claims = {
       ...{ iss: issuer, sub: randomUUID(), aud, exp: iat + hour_s, iat, jti: randomUUID() },
@@ -41,9 +34,9 @@ export async function createSigner(
     return new SignJWT(claims).setProtectedHeader({ alg, typ: 'at+jwt', kid }).sign(privateKey)
   }
   return {
-    trust: { issuer, audience, jwks: { keys: [jwk] } },
+    trust: { issuer, audience, jwks: { keys: [jwk] } } satisfies Trust,
     sign,
-    signMany: (count) => Promise.all(Array.from({ length: count }, () => sign())),
+    signMany: (count: number) => Promise.all(Array.from({ length: count }, () => sign())),
   }
 }
 
@@ -96,6 +89,6 @@ export async function publishKeys({ jwks }: Trust): Promise<string> {
 export function headerTraffic(
   all: readonly Readonly<Record<string, string>>[],
   { method = 'GET', path = '/verify' } = {},
-): RequestTraffic {
+): Traffic {
   return { requests: all.map((headers) => ({ method, path, headers })) }
 }

@@ -26,15 +26,7 @@ const installation = ['ci', '--no-audit', '--no-fund', '--prefer-offline']
  * name. The benchmark uses a revision only through these packages, its command line and HTTP, so that it
  * can compare revisions with different files.
  */
-export interface Revision {
-  /** The requested revision: `78ec6fa`, or `working tree`. */
-  readonly name: string
-  readonly commit: string
-  readonly isModified: boolean
-  readonly cli: string
-  /** @returns the compiled module of a program of the benchmark, such as `programs/fastify` */
-  program(name: string): string
-}
+export type Revision = ReturnType<typeof install>
 
 const sources = [
   'bench/harness/{load,settle}.ts',
@@ -80,11 +72,18 @@ function commitOf(revision: string): string {
   }
 }
 
+interface Source {
+  /** As it was asked for: `78ec6fa`, or `working tree`. */
+  readonly name: string
+  readonly commit: string
+  readonly isModified: boolean
+}
+
 /** The last file of an installation, which also keeps the package of the sources from hiding the installed one. */
 const manifestOf = (folder: string) => join(folder, 'installed/package.json')
 const isInstalled = (folder: string) => existsSync(manifestOf(folder))
 
-function install(folder: string, source: Pick<Revision, 'name' | 'commit' | 'isModified'>) {
+function install(folder: string, source: Source) {
   const installed = join(folder, 'installed')
   if (!isInstalled(folder)) {
     addDependencies(folder)
@@ -97,6 +96,7 @@ function install(folder: string, source: Pick<Revision, 'name' | 'commit' | 'isM
   return {
     ...source,
     cli: join(gatepass, bin.gatepass),
+    /** @returns the compiled module of a program of the benchmark, such as `programs/fastify` */
     program: (name: string) => join(programs, `${name}.js`),
   }
 }

@@ -13,21 +13,13 @@ export interface Connection {
   setBody(body: string): void
 }
 
-/** Repeats the same requests. Each connection has its share of them. */
-export interface RequestTraffic {
-  readonly requests: readonly HttpRequest[]
-}
-
 /**
- * Refreshes sessions. Each connection has its share of the sessions, refreshes them in turn, and uses the
- * refresh token of the previous response.
+ * Each connection repeats its share of the requests, or refreshes its share of the sessions in turn, each
+ * with the refresh token of the previous response.
  */
-export interface RefreshTraffic {
-  readonly dialect: Dialect
-  readonly tokens: readonly string[]
-}
-
-export type Traffic = RequestTraffic | RefreshTraffic
+export type Traffic =
+  | { readonly requests: readonly HttpRequest[] }
+  | { readonly dialect: Dialect; readonly tokens: readonly string[] }
 export type Dialect = 'json' | 'gatepassOAuth' | 'oauth'
 
 export const oauthClientId = 'spa'

@@ -1,32 +1,12 @@
-import type { RequestHandler } from 'express'
-import type { FastifyPluginAsync } from 'fastify'
-
-/**
- * The parts of Gatepass that a program uses, by package name in any revision. The types are declared
- * here, because they differ between revisions.
- */
-
-export interface Verifier {
-  ready(): Promise<void>
-  verify(token: string): Promise<unknown>
-  verifySync(token: string): unknown
-  status(): unknown
-}
-
+/** The parts of Gatepass that a program uses, by package name in any revision. */
 interface Entries {
-  verifier: { createVerifier(options: object): Verifier }
-  fastify: { readonly gatepassAuth: FastifyPluginAsync<object> }
-  express: { requireToken(verifier: Verifier): RequestHandler }
-  data: {
-    readonly gatepassData: FastifyPluginAsync<Record<string, unknown>>
-    dataOf(request: object, fields: object): { readonly session: SessionFields }
-  }
+  verifier: typeof import('../../src/verifier/index.ts')
+  fastify: typeof import('../../src/verifier/fastify.ts')
+  express: typeof import('../../src/verifier/express.ts')
+  data: typeof import('../../src/data/fastify.ts')
 }
 
-interface SessionFields {
-  get(field: string): Promise<unknown>
-  update(field: string, change: (value: Record<string, number>) => unknown): Promise<unknown>
-}
+export type Verifier = ReturnType<Entries['verifier']['createVerifier']>
 
 /** Names of the packages, newest first. */
 const names: Readonly<Record<keyof Entries, readonly string[]>> = {

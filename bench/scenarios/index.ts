@@ -9,17 +9,8 @@ import { coldStart } from './start.ts'
 import { streams } from './streams.ts'
 import { verify } from './verify.ts'
 
-export const scenarios: readonly Scenario[] = [
-  ...verify,
-  memory,
-  login,
-  refresh,
-  oauth,
-  data,
-  ...scale,
-  streams,
-  ...coldStart,
-]
+const families = [verify, memory, login, refresh, oauth, data, scale, streams, coldStart]
+export const scenarios: readonly Scenario[] = families.flat()
 
 /** Returns scenarios by name or by prefix: `verify` is every `verify-…`. */
 export function findScenarios(names: readonly string[]): readonly Scenario[] {

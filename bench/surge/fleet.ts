@@ -8,20 +8,10 @@ import type { Bench } from '../harness/scenario.ts'
 import { proxyConfig, type ReplicaAddress } from './nginx.ts'
 import type { ActionName } from './script.ts'
 import { startSentinels } from './sentinels.ts'
-import type { ClientScheme, Kind, SurgeOptions, System } from './system.ts'
+import type { Kind, SurgeOptions, System } from './system.ts'
 
 /** All processes of a system, with the common Redis and nginx. */
-export interface Fleet {
-  /** The address of the load. */
-  readonly url: string
-  readonly scheme: ClientScheme
-  /** A guarded URL at each running replica that verifies tokens, to ask it directly. */
-  guards(): readonly string[]
-  /** @returns a description of the disruption; null if the system has no such part */
-  act(action: ActionName): Promise<string | null>
-  /** Returns the processor time of the running processes since their start, by group. */
-  processorTime_s(): Readonly<Record<string, number>>
-}
+export type Fleet = Awaited<ReturnType<typeof startFleet>>
 
 /** The path at which each kind tells whether a user is signed in. */
 const guardPaths = { verifier: '/verify', shop: '/preferences', issuer: null }
@@ -32,11 +22,7 @@ interface Replica {
   readonly server: Server
 }
 
-export async function startFleet(
-  { prepare }: System,
-  options: SurgeOptions,
-  bench: Bench,
-): Promise<Fleet> {
+export async function startFleet({ prepare }: System, options: SurgeOptions, bench: Bench) {
   const { redisUrl, failOver, pids } = await startSentinels(bench)
   const [port, innerPort] = [await freePort(), await freePort()]
   const [url, innerUrl] = [port, innerPort].map((one) => `http://127.0.0.1:${one}`) as [
@@ -80,14 +66,17 @@ export async function startFleet(
   }
   await untilServed(`${url}/products`)
   return {
+    /** The address of the load. */
     url,
     scheme,
-    guards: () =>
+    /** Returns a guarded URL at each running replica that verifies tokens, to ask it directly. */
+    guards: (): readonly string[] =>
       replicas.flatMap(({ kind, server }) => {
         const path = guardPaths[kind]
         return path === null ? [] : [`${server.url}${path}`]
       }),
-    async act(action) {
+    /** @returns a description of the disruption; null if the system has no such part */
+    async act(action: ActionName): Promise<string | null> {
       if (action === 'fail-over') return failOver()
       if (action === 'rotate-keys') return (await rotateKeys?.()) ?? null
       const [verb, kind] = action.split('-') as ['kill' | 'add', Kind]
@@ -96,7 +85,8 @@ export async function startFleet(
       if (verb === 'add') reload()
       return done
     },
-    processorTime_s() {
+    /** Returns the processor time of the running processes since their start, by group. */
+    processorTime_s(): Readonly<Record<string, number>> {
       const sum = (all: readonly number[]) => all.reduce((one, other) => one + other, 0)
       const times = replicas.map(({ kind, server }) => ({ kind, s: processorTime_s(server.pid) }))
       const byKind = Map.groupBy(times, ({ kind }) => kind)

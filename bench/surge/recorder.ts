@@ -1,47 +1,11 @@
 import type { Answer } from '../harness/http.ts'
 import { percentile } from '../harness/statistics.ts'
 import type { CartDifference } from './cart-book.ts'
-import type { Script, Stretch } from './script.ts'
+import type { Script } from './script.ts'
 
 /** The results of one level of load. Latency counts from when an action was due to its last response. */
-export interface Phase extends Stretch {
-  readonly requests: number
-  readonly failures: number
-  readonly p50: number
-  readonly p99: number
-}
-
-/** The actions that ended within one second. */
-export interface Moment {
-  readonly tMs: number
-  readonly requests: number
-  readonly failures: number
-}
-
-/** The first four should be zero. */
-export interface Totals {
-  /** Actions that failed after the client's retries. */
-  readonly failures: number
-  /** Users who had to sign in again without having signed out. */
-  readonly signedOut: number
-  /** Carts that lack an acknowledged item. */
-  readonly cartsWithLoss: number
-  /** Signed-out users that a replica accepted for over a second. */
-  readonly lateSignOuts: number
-  readonly signOuts: number
-  readonly cartsCompared: number
-  readonly lostItems: number
-  /** Items that are in a cart more often than the user added them. */
-  readonly doubledItems: number
-  readonly actions: number
-  readonly logins: number
-  readonly refreshes: number
-  readonly failuresByKind: Counts
-  /** Counts by the reason of the server. */
-  readonly signedOutByReason: Counts
-}
-
-export type Counts = Readonly<Record<string, number>>
+export type Phase = ReturnType<Recorder['phases']>[number]
+export type Totals = ReturnType<Recorder['totals']>
 
 interface Action {
   readonly dueMs: number
@@ -99,19 +63,25 @@ export class Recorder {
     return Number.isFinite(this.#beginMs)
   }
 
-  totals(): Totals {
+  /** The first four should be zero. */
+  totals() {
     const failures = this.#actions.flatMap(({ failure }) => failure ?? [])
     const withLoss = this.#carts.filter(({ lost }) => lost.length > 0)
     const sumOf = (what: 'lost' | 'doubled') =>
       this.#carts.reduce((sum, cart) => sum + cart[what].length, 0)
     return {
+      /** Actions that failed after the client's retries. */
       failures: failures.length,
+      /** Users who had to sign in again without having signed out. */
       signedOut: this.#signedOutReasons.length,
+      /** Carts that lack an acknowledged item. */
       cartsWithLoss: new Set(withLoss.map(({ user }) => user)).size,
+      /** Signed-out users that a replica accepted for over a second. */
       lateSignOuts: this.#signOutDelaysMs.filter((ms) => ms > lateMs).length,
       signOuts: this.#signOutDelaysMs.length,
       cartsCompared: this.#carts.length,
       lostItems: sumOf('lost'),
+      /** Items that are in a cart more often than the user added them. */
       doubledItems: sumOf('doubled'),
       actions: this.#actions.length,
       ...this.#counts,
@@ -120,7 +90,7 @@ export class Recorder {
     }
   }
 
-  phases({ stretches }: Script): Phase[] {
+  phases({ stretches }: Script) {
     return stretches.map((stretch) => {
       const isDue = ({ dueMs }: Action) => dueMs >= stretch.startMs && dueMs < stretch.endMs
       const due = this.#actions.filter(isDue)
@@ -130,7 +100,8 @@ export class Recorder {
     })
   }
 
-  series({ endMs: untilMs }: Script): Moment[] {
+  /** Counts the actions that ended within each second. */
+  series({ endMs: untilMs }: Script) {
     const bySecond = Map.groupBy(this.#actions, ({ endMs }) => Math.floor(endMs / 1000))
     return Array.from({ length: Math.ceil(untilMs / 1000) }, (_, second) => {
       return { tMs: second * 1000, ...countsOf(bySecond.get(second) ?? []) }
@@ -143,7 +114,7 @@ function countsOf(actions: readonly Action[]) {
   return { requests: actions.length, failures: failed.length }
 }
 
-function countEach(all: readonly string[]): Counts {
+function countEach(all: readonly string[]): Readonly<Record<string, number>> {
   const groups = Map.groupBy(all, (one) => one)
   return Object.fromEntries([...groups].map(([name, same]) => [name, same.length]))
 }

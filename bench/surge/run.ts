@@ -1,37 +1,19 @@
 import { execFileSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createAgent, exchange, type Headers } from '../harness/http.ts'
-import { describeRun, type Provenance } from '../harness/result.ts'
+import { describeRun } from '../harness/result.ts'
 import type { Bench } from '../harness/scenario.ts'
 import type { Tell } from '../harness/workspace.ts'
 import { Crowd } from './crowd.ts'
 import { type Fleet, startFleet } from './fleet.ts'
-import { type FloodSize, type Floods, measureFloods } from './flood.ts'
-import { type Moment, type Phase, Recorder, type Totals } from './recorder.ts'
+import { type FloodSize, measureFloods } from './flood.ts'
+import { Recorder } from './recorder.ts'
 import type { Script, Step } from './script.ts'
 import type { SurgeOptions, System } from './system.ts'
 
 /** The result of `npm run bench -- surge` in `bench/results/surge-<time>.json`. */
-export interface SurgeResult extends Omit<Provenance, 'options'> {
-  readonly versions: { readonly nginx: string; readonly redis: string }
-  readonly options: SurgeOptions
-  readonly script: Script
-  /** Actions per second at 1×, and the share of the first system's capacity at 10×. */
-  readonly calibration: { readonly unit_per_second: number; readonly share: number }
-  /** In the order in which they ran. */
-  readonly systems: readonly SystemResult[]
-}
-
-export interface SystemResult {
-  readonly name: string
-  readonly title: string
-  /** Before the surge. */
-  readonly floods: Floods
-  readonly phases: readonly Phase[]
-  /** One entry per second. */
-  readonly series: readonly Moment[]
-  readonly totals: Totals
-}
+export type SurgeResult = Awaited<ReturnType<typeof runSurge>>
+export type SystemResult = SurgeResult['systems'][number]
 
 export interface SurgeSize {
   readonly options: SurgeOptions
@@ -56,7 +38,7 @@ export async function runSurge(
   size: SurgeSize,
   withBench: WithBench,
   tell: Tell,
-): Promise<SurgeResult> {
+) {
   const provenance = await withBench('description', async (bench) => describeRun(bench))
   let unit_per_second = 0
   const unitFor = (capacity: number) => (unit_per_second ||= (capacity * share) / 10)
@@ -64,6 +46,7 @@ export async function runSurge(
     runSystem(fleet, size, unitFor, tellOf),
   )
   const versions = { nginx: versionIn('nginx -v 2>&1'), redis: versionIn('redis-server --version') }
+  // Actions per second at 1×, and the share of the first system's capacity at 10×.
   const calibration = { share, unit_per_second }
   const { options, script } = size
   return { ...provenance, versions, options, script, calibration, systems: measured }
@@ -130,7 +113,7 @@ export async function runSystem(
   { options, script, flood }: SurgeSize,
   unitFor: (capacity_per_second: number) => number,
   tell: Tell,
-): Promise<Omit<SystemResult, 'name' | 'title'>> {
+) {
   const recorder = new Recorder()
   const crowd = new Crowd(fleet, options, recorder)
   const watches: Promise<void>[] = []

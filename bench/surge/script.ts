@@ -11,18 +11,7 @@ export interface Step {
   readonly name: ActionName | 'sign-out'
 }
 
-export interface Stretch {
-  readonly startMs: number
-  readonly endMs: number
-  /** Times the unit of load. */
-  readonly factor: number
-}
-
-export interface Script {
-  readonly stretches: readonly Stretch[]
-  readonly steps: readonly Step[]
-  readonly endMs: number
-}
+export type Script = ReturnType<typeof createScript>
 
 /** Length of each level of load, in beats. */
 const levels: readonly (readonly [factor: number, beats: number])[] = [
@@ -54,7 +43,7 @@ const plan: readonly (readonly [beat: number, name: Step['name']])[] = [
 ]
 
 /** @param beatMs length of a beat; a fail-over takes two beats, and must end while the load is high */
-export function createScript(beatMs: number): Script {
+export function createScript(beatMs: number) {
   let beat = 0
   const stretches = levels.map(([factor, beats]) => {
     const startMs = beat * beatMs

@@ -23,16 +23,10 @@ const replicaTimeoutMs = 500
 
 export type RedisValue = string | number | null | readonly RedisValue[]
 
-export interface SharedRedis {
-  /** @throws StoreUnavailable */
-  send(...command: readonly string[]): Promise<RedisValue>
-  /** Works like `run`, and waits until a replica has the change, as with GATEPASS_DATA_REPLICAS=1. */
-  sendSafely(...command: readonly string[]): Promise<RedisValue>
-  close(): Promise<void>
-}
+export type SharedRedis = Awaited<ReturnType<typeof connectRedis>>
 
 /** @param url `redis+sentinel://host:port,host:port/name/database` */
-export async function connectRedis(url: string): Promise<SharedRedis> {
+export async function connectRedis(url: string) {
   const reads = await connect(url)
   // A wait for a replica delays later commands on the same connection.
   const changes = await connect(url)
@@ -53,8 +47,10 @@ export async function connectRedis(url: string): Promise<SharedRedis> {
     return nextWait
   }
   return {
-    send: (...command) => send(reads, command),
-    async sendSafely(...command) {
+    /** @throws StoreUnavailable */
+    send: (...command: string[]): Promise<RedisValue> => send(reads, command),
+    /** Waits until a replica has the change, as with GATEPASS_DATA_REPLICAS=1. @throws StoreUnavailable */
+    async sendSafely(...command: string[]): Promise<RedisValue> {
       const before = primaries
       const [reply, replicas] = await Promise.all([send(changes, command), reached()])
       // A new primary does not know the pending waits.
