@@ -49,7 +49,6 @@ export class CartBook {
     this.#isUnknown = true
   }
 
-  /** Compares the bounds with the content, and adopts the content. */
   compare(items: readonly CartItem[]): CartDifference {
     const there = new Map(items.map(({ product, quantity }) => [product, quantity]))
     const all = new Set([...this.#products.keys(), ...there.keys()])

@@ -40,7 +40,6 @@ const refreshMs = 60_000
 /** The client stops sending a token this long before its expiry, or a tenth of its lifetime. */
 const lateMs = 5_000
 
-/** The result of a refresh: a new token, the end of the session, or a failure. */
 export type Renewal = 'renewed' | 'over' | 'failed'
 
 /**
@@ -51,35 +50,26 @@ export class HeldSession {
   readonly #scheme: ClientScheme
   readonly #ask: Ask
   readonly #onRefresh: () => void
-  #session: Session
+  session: Session
+  /** The reason of the server for the end of the session. */
+  refusal: Answer | null = null
   #bornMs: number
   #key = ''
   #underWay: Promise<Renewal> | null = null
-  #refusal: Answer | null = null
 
   /** @param ask sends the refreshes, whose responses may get lost */
   constructor(scheme: ClientScheme, ask: Ask, first: Session, onRefresh: () => void) {
     this.#scheme = scheme
     this.#ask = ask
-    this.#session = first
+    this.session = first
     this.#bornMs = performance.now()
     this.#onRefresh = onRefresh
-  }
-
-  get session(): Session {
-    return this.#session
-  }
-
-  /** The reason of the server for the end of the session. */
-  get refusal(): Answer | null {
-    return this.#refusal
   }
 
   get ageMs(): number {
     return performance.now() - this.#bornMs
   }
 
-  /** Refreshes the session if necessary. */
   async ensure(): Promise<Renewal> {
     if (this.#endsWithin(lateMs, 0.1)) return this.renew()
     // A background refresh neither delays nor fails a request while this token is valid.
@@ -100,7 +90,7 @@ export class HeldSession {
   }
 
   #endsWithin(ms: number, share: number): boolean {
-    const { life_ms } = this.#session
+    const { life_ms } = this.session
     return life_ms !== null && life_ms - this.ageMs < Math.min(ms, life_ms * share)
   }
 
@@ -109,9 +99,9 @@ export class HeldSession {
     if (refresh === undefined) return 'over'
     this.#key ||= randomUUID()
     const sentMs = performance.now()
-    const result = await refresh(this.#ask, this.#session, this.#key)
+    const result = await refresh(this.#ask, this.session, this.#key)
     if (isSession(result)) {
-      this.#session = result
+      this.session = result
       this.#bornMs = sentMs
       this.#key = ''
       this.#onRefresh()
@@ -119,7 +109,7 @@ export class HeldSession {
     }
     // Any other response means that the server is in trouble, not that the session is over.
     if ([400, 401, 403].includes(result.status)) {
-      this.#refusal = result
+      this.refusal = result
       return 'over'
     }
     return 'failed'

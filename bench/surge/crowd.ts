@@ -10,13 +10,11 @@ import { Visitor } from './visitor.ts'
 
 /** Concurrent sign-ins and cart reads outside the schedule. */
 const atOnce = 32
-/** The users of a flood. */
 const floodUsers = 64
 const connections = 256
 /** The factor at which every user is active. */
 const fullFactor = 10
 
-/** All users and their schedules. */
 export class Crowd {
   readonly #url: string
   readonly #agent = createAgent(connections)
@@ -92,7 +90,6 @@ export class Crowd {
     while (this.#busy.size > 0) await Promise.all(this.#busy)
   }
 
-  /** Checks every cart. */
   async checkCarts(): Promise<void> {
     const signedIn = this.#visitors.filter((one) => one.isSignedIn)
     await inTurns(signedIn, atOnce, async (visitor) => {

@@ -66,7 +66,6 @@ export async function startFleet({ prepare }: System, options: SurgeOptions, ben
   }
   await untilServed(`${url}/products`)
   return {
-    /** The address of the load. */
     url,
     scheme,
     /** Returns a guarded URL at each running replica that verifies tokens, to ask it directly. */

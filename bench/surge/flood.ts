@@ -16,7 +16,6 @@ export interface Floods {
 }
 
 export interface FloodSize {
-  /** Duration of each measurement. */
   readonly floodMs: number
   /** How long the flood lasts before the warm measurement. */
   readonly warmUpMs: number

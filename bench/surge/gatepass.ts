@@ -77,7 +77,6 @@ function createSystem(name: string, title: string, choose: (env: Environments) =
   }
 }
 
-/** Settings of the processes besides the defaults. */
 function environments({ url, innerUrl, redisUrl, options }: SystemContext, postgresUrl: string) {
   const common = {
     GATEPASS_ISSUER: url,

@@ -18,7 +18,6 @@ const footHeight = 36
 const shownBeyond = 1.5
 const heading = 'A tenfold surge while servers die'
 
-/** The marks of the steps of the script. */
 const signs = [
   { pattern: /^kill-/, sign: '×', label: 'a server is killed' },
   { pattern: /^add-/, sign: '+', label: 'a server is added' },
@@ -85,7 +84,6 @@ function head(result: SurgeResult, x: Scale, bottom: number): string[] {
   ]
 }
 
-/** Splits two words into two lines. */
 function columnHead(name: string, column: number): string[] {
   const [first = '', ...rest] = name.split(' ')
   const lines = rest.length === 0 ? ['', first] : [first, rest.join(' ')]

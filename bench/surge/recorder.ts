@@ -10,7 +10,6 @@ export type Totals = ReturnType<Recorder['totals']>
 interface Action {
   readonly dueMs: number
   readonly endMs: number
-  /** The failure, or null. */
   readonly failure: string | null
 }
 

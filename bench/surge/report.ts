@@ -9,7 +9,6 @@ export interface Goal {
   read(system: Pick<SystemResult, 'totals'>): number | null
 }
 
-/** The four counts that should be zero. */
 export const goals: readonly Goal[] = [
   { label: 'failed actions', short: 'failed', read: ({ totals }) => totals.failures },
   { label: 'users signed out', short: 'signed out', read: ({ totals }) => totals.signedOut },
@@ -49,7 +48,6 @@ function table({ systems }: SurgeResult): Table {
   }
 }
 
-/** The conditions of the figures. */
 function sentence(result: SurgeResult): string {
   const { machine, gatepass, node, versions, options, calibration, date } = result
   const commit = `${gatepass.commit.slice(0, 8)}${gatepass.isModified ? ' with changes' : ''}`

@@ -32,7 +32,6 @@ const signOutsPerStep = 2
 /** Runs work with its own bench, then stops its processes. */
 export type WithBench = <T>(name: string, work: (bench: Bench) => Promise<T>) => Promise<T>
 
-/** Sends each system through the same surge. */
 export async function runSurge(
   systems: readonly System[],
   size: SurgeSize,
@@ -52,7 +51,6 @@ export async function runSurge(
   return { ...provenance, versions, options, script, calibration, systems: measured }
 }
 
-/** Floods each system, without a surge. */
 export function runFloods(
   systems: readonly System[],
   { options, flood }: Omit<SurgeSize, 'script'>,

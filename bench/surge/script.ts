@@ -2,7 +2,6 @@ import type { Kind } from './system.ts'
 
 /** The timeline, the same for every system. */
 
-/** The disruptions of a system. */
 export type ActionName = `kill-${Kind}` | `add-${Kind}` | 'fail-over' | 'rotate-keys'
 
 export interface Step {
@@ -13,7 +12,6 @@ export interface Step {
 
 export type Script = ReturnType<typeof createScript>
 
-/** Length of each level of load, in beats. */
 const levels: readonly (readonly [factor: number, beats: number])[] = [
   [1, 2],
   [3, 1],

@@ -32,7 +32,6 @@ export async function startSentinels(bench: Bench) {
   return {
     /** Returns a separate database. */
     redisUrl: (database: number) => `redis+sentinel://${hosts}/main/${database}`,
-    /** Returns the running servers. */
     pids: () => [...servers.values()].map(({ pid }) => pid),
     async failOver() {
       const question = ['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'main']
@@ -63,7 +62,6 @@ async function startSentinel(name: string, primary: string, bench: Bench): Promi
   return port
 }
 
-/** Reads `INFO` until it matches. */
 async function untilInfo(port: string, text: string): Promise<void> {
   const deadlineMs = performance.now() + startTimeoutMs
   while (performance.now() < deadlineMs) {

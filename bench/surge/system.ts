@@ -4,7 +4,6 @@ import type { Bench } from '../harness/scenario.ts'
 
 /** A system of the surge: a shop (examples/shop) with one way to sign in and stay signed in. */
 export interface System {
-  /** The key in the result. */
   readonly name: string
   readonly title: string
   /** Starts the stores of the processes, with all users. */
@@ -15,9 +14,7 @@ export type Kind = 'issuer' | 'verifier' | 'shop'
 
 export interface SurgeOptions {
   readonly isQuick: boolean
-  /** Users that sign in before the surge. */
   readonly users: number
-  /** Number of processes of each kind. */
   readonly replicas: Readonly<Record<Kind, number>>
   readonly accessTtl_s: number
   /** Share of the responses to refreshes that get lost. */
@@ -53,9 +50,7 @@ export interface Call extends HttpCall {
 /** Sends a call, with the client's retries; never rejects. */
 export type Ask = (call: Call) => Promise<Answer>
 
-/** The state of a signed-in client. */
 export interface Session {
-  /** Headers of every request to the shop. */
   readonly headers: Headers
   /** Lifetime of those headers; null for the lifetime of the session. */
   readonly life_ms: number | null
@@ -99,7 +94,6 @@ export function tokenSession(
   return { headers, life_ms: body.expires_in * 1000, secret: secretOf(body) ?? '' }
 }
 
-/** Returns the cookies of a response. */
 export function cookiesOf({ headers }: Answer): string[] {
   return (headers['set-cookie'] ?? []).map((line) => line.split(';')[0] ?? '')
 }

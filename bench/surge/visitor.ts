@@ -67,7 +67,6 @@ export class Visitor {
     return null
   }
 
-  /** Runs the next action. @param dueMs when it is due, since the surge began */
   async act(dueMs: number): Promise<void> {
     const action = this.#held === null ? 'sign in' : this.#choose(Math.random())
     this.#deps.recorder.acted(action, dueMs, await this.#carryOut(action))

@@ -5,7 +5,6 @@ import { z } from 'zod'
 
 /** The Redis of all replicas of a rival, through its sentinels: accounts, and shared values. */
 
-/** No user is signed in: 401. */
 export class NotSignedIn extends Error {
   override readonly name = 'NotSignedIn'
   readonly statusCode = 401
@@ -94,7 +93,6 @@ async function send(client: Awaited<ReturnType<typeof connect>>, command: readon
 
 /** Values that several replicas change: each change is a compare-and-set, and survives a fail-over. */
 export function jsonStore(redis: SharedRedis, ttl_s: string) {
-  /** Returns an empty value for a missing key. */
   const textOf = async (key: string) => String((await redis.send('GET', key)) ?? '')
   return {
     get: async <T>(key: string, byDefault: T): Promise<T> => decode(await textOf(key), byDefault),

@@ -14,7 +14,6 @@ import { type JsonStore, StoreUnavailable } from './redis.ts'
 export interface ShopParts {
   /** Admits signed-in users. @throws an error with status 401 */
   guard(request: FastifyRequest): Promise<void>
-  /** Returns the data of an admitted caller. */
   dataOf(request: FastifyRequest): ShopData
 }
 
