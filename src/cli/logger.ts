@@ -99,11 +99,9 @@ export class LogOutput implements DestinationStream {
     write(this.#fd, this.#rest, (error, written) => {
       if (error !== null) return this.#retryLater(error)
       this.#rest = this.#rest.subarray(written)
-      if (this.#rest.length === 0) {
-        this.#takeWaiting()
-        this.#reportGap()
-      }
-      this.#writeNext()
+      if (this.#rest.length === 0) this.#reportGap()
+      this.#state = 'scheduled'
+      setImmediate(() => this.#writeNext())
     })
   }
 
@@ -114,8 +112,11 @@ export class LogOutput implements DestinationStream {
 
   #reportGap(): void {
     const dropped = this.#dropped - this.#reportedDropped
+    if (dropped === 0) return
     this.#reportedDropped = this.#dropped
-    if (dropped > 0) this.#onGap(dropped)
+    // Makes room for the line about the gap.
+    this.#takeWaiting()
+    this.#onGap(dropped)
   }
 
   #retryLater({ code }: NodeJS.ErrnoException): void {

@@ -129,7 +129,12 @@ export class SqliteDatabase {
         reject(error)
       }
     }
-    if (isShared) this.#rollBack()
+    if (!isShared) return
+    try {
+      this.#commitTransaction()
+    } catch {
+      this.#rollBack()
+    }
   }
 
   /**
