@@ -3,6 +3,7 @@ import { randomId } from '../../src/core/secrets.ts'
 import { type DataStore, dataOwner } from '../../src/stores/data-store.ts'
 import { longLifetimes } from '../support/data.ts'
 import { dataStores, type OpenStore } from '../support/data-stores.ts'
+import { patienceMs } from '../support/patience.ts'
 import { startRedis } from '../support/redis.ts'
 import { issuer } from '../support/tokens.ts'
 import { start, type Work } from './app.ts'
@@ -67,7 +68,7 @@ for (const [name, prepare] of dataStores) {
 
 t.test('on Redis a read is one command for any number of fields', async (t) => {
   const redis = await startRedis(t)
-  const { answer } = await start(t, { ...longLifetimes, store: redis.url, deadlineMs: 2_000 })
+  const { answer } = await start(t, { ...longLifetimes, store: redis.url, deadlineMs: patienceMs })
   await answer(add)
   const calls = async () => {
     const stats = String(await redis.ask('INFO', 'commandstats'))

@@ -5,6 +5,7 @@ import { RedisDataStore } from '../../src/stores/redis/data-store.ts'
 import { lifetimes, longLifetimes, startVerifier, tokenOf } from '../support/data.ts'
 import { dataStores } from '../support/data-stores.ts'
 import { startMemcached } from '../support/memcached.ts'
+import { patient } from '../support/patience.ts'
 import { startRedis } from '../support/redis.ts'
 import { now_s } from '../support/tokens.ts'
 import { dataRoutesContract } from './data-routes-contract.ts'
@@ -121,10 +122,9 @@ t.test('a full server evicts fields, and each counts as a miss', async (t) => {
     startRedis(t, { options: ['--maxmemory', '4mb', '--maxmemory-policy', 'allkeys-lru'] }),
     startMemcached(t, { options: ['-m', '2'] }),
   ])
-  const options = { deadlineMs: 2_000 }
   for (const store of [
-    await RedisDataStore.open(redis.url, options),
-    await MemcachedDataStore.open(memcached.url, options),
+    await RedisDataStore.open(redis.url, patient),
+    await MemcachedDataStore.open(memcached.url, patient),
   ]) {
     t.teardown(() => store.close())
     const { get, put, metrics } = await startVerifier(t, { store, lifetimes: longLifetimes })

@@ -11,6 +11,7 @@ import { RedisDataStore } from '../../src/stores/redis/data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import { FakeClock } from '../support/clock.ts'
+import { patient } from '../support/patience.ts'
 import { startRedis } from '../support/redis.ts'
 import { policy, session, t0 } from '../support/sessions.ts'
 import { createTestFolder } from '../support/test-folder.ts'
@@ -242,5 +243,5 @@ t.test('no late write restores deleted data: SQLite', (t) =>
 
 t.test('no late write restores deleted data: Redis', async (t) => {
   const { url } = await startRedis(t)
-  await race(t, () => RedisDataStore.open(url, { deadlineMs: 2_000 }))
+  await race(t, () => RedisDataStore.open(url, patient))
 })

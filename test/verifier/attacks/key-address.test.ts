@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { createVerifier, type VerifierOptions } from '../../../src/verifier/index.ts'
 import { FakeClock } from '../../support/clock.ts'
 import { claimsWith, headerWith, makeKey, mint, now_s } from '../../support/tokens.ts'
+import { until } from '../../support/until.ts'
 import { overEveryAdapter } from '../harness.ts'
 import { JwksServer, respond, serve } from '../jwks-server.ts'
 
@@ -39,7 +40,7 @@ t.test(
   },
 )
 
-/** For servers that never answer; long enough for those that do, on a machine with much to do. */
+/** For servers that never answer. Those that do may be late too, on a machine with much to do. */
 const fetchTimeoutMs = 500
 
 const failures: Readonly<Record<string, JwksServer['answer']>> = {
@@ -79,7 +80,12 @@ for (const [what, answer] of Object.entries(failures)) {
       maxJwksAgeSeconds: 600,
       fetchTimeoutMs,
     })
-    await lived.verifier.ready()
+    const isReady = () =>
+      lived.verifier.ready().then(
+        () => true,
+        () => false,
+      )
+    await until('the keys are fetched', isReady)
     later.answer = answer
     const token = mint(key, { payload: lived.payload })
     clock.advance_s(599)

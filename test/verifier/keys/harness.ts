@@ -36,7 +36,7 @@ export async function setUp(
   const clock = new FakeClock(now_s * 1000)
   const keys = createRemoteKeys({
     jwksUri: `${server.issuer}/.well-known/jwks.json`,
-    fetchTimeoutMs: 5000,
+    fetchTimeoutMs: 60_000,
     maxAgeSeconds: day_s,
     clock,
     random: () => 1,
