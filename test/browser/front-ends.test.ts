@@ -1,14 +1,9 @@
-import { once } from 'node:events'
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import { codeBlocks, readDocument } from '../docs/documents.ts'
 import { makeCertificates } from '../support/certificates.ts'
 import { startHttpServer } from '../support/http-server.ts'
-import { TestProcess } from '../support/processes.ts'
-import { outsideFolder } from '../support/project.ts'
-import { until } from '../support/until.ts'
+import { startNginx } from '../support/nginx.ts'
 import { openTab, startChromium } from './chromium.ts'
 import { frontEnd, passTo, password, startFront, startIssuer } from './front.ts'
 
@@ -47,7 +42,7 @@ async function startShop(t: Test) {
 }
 
 /** nginx with the configuration of the guide, but for ports and files. */
-async function startNginx(t: Test, ports: { issuer: number; shop: number }) {
+async function startShopNginx(t: Test, ports: { issuer: number; shop: number }) {
   const [block] = codeBlocks(readDocument('docs/front-end.md')).filter(
     ({ language }) => language === 'nginx',
   )
@@ -62,36 +57,7 @@ async function startNginx(t: Test, ports: { issuer: number; shop: number }) {
     (text, pair) => text.replaceAll(...pair),
     block?.text ?? '',
   )
-  const folder = outsideFolder(t)
-  mkdirSync(`${folder}/temporary`)
-  const places = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
-    (kind) => `${kind}_temp_path ${folder}/temporary/${kind};`,
-  )
-  const http = `access_log off; ${places.join(' ')} ${server}`
-  const conf = `pid ${folder}/pid; events {} http { ${http} }`
-  writeFileSync(`${folder}/nginx.conf`, conf)
-  const nginx = TestProcess.start(t, [], {
-    command: [
-      ...['nginx', '-c', `${folder}/nginx.conf`, '-e', `${folder}/error`],
-      ...['-g', 'daemon off; master_process off;'],
-    ],
-    cwd: folder,
-    env: { PATH: `${process.env.PATH}:/usr/sbin` },
-  })
-  let end: number | string | undefined
-  nginx.exited.then((code) => {
-    end = code
-  })
-  await until('nginx listens', async () => {
-    if (end !== undefined) throw new Error(`it ended with ${end}: ${nginx.stderr}`)
-    const socket = connect(nginxPort, '127.0.0.1')
-    const isOpen = await once(socket, 'connect').then(
-      () => true,
-      () => false,
-    )
-    socket.destroy()
-    return isOpen
-  })
+  await startNginx(t, server, nginxPort)
 }
 
 t.test('the browser of these tests blocks third-party cookies', async (t) => {
@@ -124,7 +90,7 @@ t.test('one origin, the issuer behind a path', async (t) => {
     GATEPASS_TRUSTED_PROXIES: '127.0.0.1',
   })
   const shop = await startShop(t)
-  await startNginx(t, { issuer: issuer.port, shop: shop.port })
+  await startShopNginx(t, { issuer: issuer.port, shop: shop.port })
   for (const query of ['', '?dpop']) {
     const { page, user, known } = await signInAndReload(t, `https://shop.example.com/${query}`)
     t.match(known, { username: 'ada' })

@@ -5,7 +5,7 @@ import { freePort } from '../../scripts/free-port.ts'
 import { createClientSecret } from '../../src/oauth/client-secret.ts'
 import { launchChromium } from '../browser/chromium.ts'
 import { password, startIssuer } from '../browser/front.ts'
-import { TestProcess } from '../support/processes.ts'
+import { startDaemon } from '../support/daemon.ts'
 import { outsideFolder } from '../support/project.ts'
 import { until } from '../support/until.ts'
 
@@ -91,22 +91,8 @@ async function startApache(t: Test): Promise<void> {
     writeFileSync(join(folder, path, 'index.html'), `<h1>${path}</h1>`)
   }
   writeFileSync(join(folder, 'httpd.conf'), configuration(folder))
-  const apache = TestProcess.start(t, [], {
-    command: ['apache2', '-X', '-f', `${folder}/httpd.conf`],
-    cwd: folder,
-    env: { PATH: `${process.env.PATH}:/usr/sbin` },
-  })
-  let end: number | string | undefined
-  apache.exited.then((code) => {
-    end = code
-  })
-  await until('Apache answers', async () => {
-    if (end !== undefined) throw new Error(`it ended with ${end}: ${apache.stderr}`)
-    return fetch(apacheUrl).then(
-      ({ ok }) => ok,
-      () => false,
-    )
-  })
+  const command = ['apache2', '-X', '-f', `${folder}/httpd.conf`]
+  await startDaemon(t, { command, cwd: folder, ready: () => fetch(apacheUrl) })
 }
 
 const issuer = await startIssuer(t, {

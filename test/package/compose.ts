@@ -5,6 +5,7 @@ import { parse } from 'yaml'
 import { freePort } from '../../scripts/free-port.ts'
 import type { Role } from '../../src/config/setting.ts'
 import { pairs, parseDockerfile } from '../support/dockerfile.ts'
+import { nginxCommand } from '../support/nginx.ts'
 import { PostgresServer } from '../support/postgres.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { outsideFolder, readProjectFile } from '../support/project.ts'
@@ -123,13 +124,7 @@ export function startNginx(
   // The nginx of this machine may be older than the one of compose.yaml, and addresses need no DNS.
   const unresolved = { ' resolve;': ';' }
   writeFileSync(path, replaceAll(nginxConf, { ...files, ...unresolved, ...replacements }))
-  // One process, so that none is left behind when the test kills it.
-  const directives = 'daemon off; master_process off;'
-  return TestProcess.start(t, ['-c', path, '-e', `${folder}/stderr`, '-g', directives, ...args], {
-    command: ['nginx'],
-    cwd: folder,
-    env: { PATH: `${process.env.PATH}:/usr/sbin` },
-  })
+  return TestProcess.start(t, args, { command: nginxCommand(folder), cwd: folder })
 }
 
 /** Shorter than compose.yaml has it, for a test that outlives it: a refresh rotates only then. */

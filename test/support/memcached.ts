@@ -5,9 +5,8 @@ import { connect as connectTls } from 'node:tls'
 import type { Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import type { Certificates } from './certificates.ts'
-import { TestProcess } from './processes.ts'
+import { connects, startDaemon } from './daemon.ts'
 import { outsideFolder } from './project.ts'
-import { until } from './until.ts'
 
 /** Real memcached servers. */
 
@@ -45,13 +44,12 @@ export async function startMemcached(
   const folder = outsideFolder(t)
   // It does not run as root, and reads its files as who it becomes.
   const user = process.getuid?.() === 0 ? ['-u', 'root'] : []
-  const args = [
-    ...['-l', '127.0.0.1', '-p', String(port), '-U', '0', '-t', '2', ...user],
+  const command = [
+    ...['memcached', '-l', '127.0.0.1', '-p', String(port), '-U', '0', '-t', '2', ...user],
     ...accessOptions(server, folder),
     ...(server.options ?? []),
   ]
-  const running = TestProcess.start(t, args, { cwd: folder, command: ['memcached'] })
-  await until('memcached listens', () => connects(port))
+  const running = await startDaemon(t, { command, cwd: folder, ready: () => connects(port) })
   const ask: MemcachedServer['ask'] = (line, end = 'END') => askServer(port, server, line, end)
   return {
     port,
@@ -90,13 +88,6 @@ function accessOptions(access: MemcachedAccess, folder: string): string[] {
     options.push('-Y', file)
   }
   return options
-}
-
-function connects(port: number): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>()
-  const socket = connectTcp(port, '127.0.0.1', () => resolve(true))
-  socket.on('error', () => resolve(false))
-  return promise.finally(() => socket.destroy())
 }
 
 function askServer(

@@ -6,8 +6,9 @@ import pg from 'pg'
 import type { Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import type { Certificates } from './certificates.ts'
+import { startDaemon } from './daemon.ts'
 import { postgresPrograms, postgresUser, superuser } from './postgres-programs.ts'
-import { TestProcess } from './processes.ts'
+import type { TestProcess } from './processes.ts'
 import { outsideFolder } from './project.ts'
 
 /** The owner of the databases, who is not a superuser, like a service. */
@@ -128,15 +129,14 @@ export class PostgresServer {
       unix_socket_directories: this.folder,
     }
     const settings = Object.entries(options).flatMap(([name, value]) => ['-c', `${name}=${value}`])
-    this.#process = TestProcess.start(this.#t, ['-D', dataFolder(this.folder), ...settings], {
+    this.#process = await startDaemon(this.#t, {
+      command: [join(postgresPrograms(), 'postgres'), '-D', dataFolder(this.folder), ...settings],
       cwd: this.folder,
-      // Its log goes to standard error, and a TestProcess waits for lines of standard output.
-      command: ['sh', '-c', 'exec "$0" "$@" 2>&1', join(postgresPrograms(), 'postgres')],
+      ready: /ready to accept connections/,
       ...runAs(),
     })
     // Ends before it is killed: a killed one leaves shared memory behind.
     this.#t.teardown(() => this.stop('SIGQUIT'))
-    await this.#process.line(/ready to accept connections/)
   }
 
   /** Ends every connection, then itself: 'SIGINT' in good order, 'SIGQUIT' as after a crash. */

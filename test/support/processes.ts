@@ -9,11 +9,12 @@ import type { Test } from 'tap'
 import { packageOf } from '../../scripts/test-packages.ts'
 import { patienceMs } from './patience.ts'
 import { projectFolder } from './project.ts'
+import { until } from './until.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-/** This Node comes first, whatever else the machine has. */
-const PATH = `${dirname(process.execPath)}:${process.env.PATH}`
+/** This Node comes first, whatever else the machine has. Debian has servers in a folder for root. */
+const PATH = `${dirname(process.execPath)}:${process.env.PATH}:/usr/sbin`
 
 /** The environment for programs that need the network, and so what is set on this machine for it. */
 export const machineEnv: Environment = { ...process.env, PATH, NODE_OPTIONS: undefined }
@@ -71,6 +72,7 @@ export class TestProcess {
   readonly #lines: string[] = []
   readonly #changes = new EventEmitter()
   readonly #process: ChildProcess
+  readonly #command: string
   #hasEnded = false
 
   private constructor(t: Test, args: readonly string[], options: ProcessOptions) {
@@ -88,9 +90,11 @@ export class TestProcess {
       ...options.user,
     })
     this.#process = child
+    this.#command = [...command, ...args].join(' ')
     child.stdin?.on('error', () => {}).end(options.input ?? '')
     child.stderr?.on('data', (text: Buffer) => {
       this.stderr += text
+      this.#changes.emit('change')
     })
     if (child.stdout !== null) this.#readLines(child.stdout)
     this.exited = once(child, 'close').then(([code, signal]) => {
@@ -102,7 +106,7 @@ export class TestProcess {
       child.kill('SIGKILL')
       const end = await this.exited
       if (t.passing()) return
-      t.comment(`${[...command, ...args].join(' ')} ended with ${end}`)
+      t.comment(`${this.#command} ended with ${end}`)
       t.comment(`${this.stdout}${this.stderr}`.slice(-maxShown))
     })
   }
@@ -128,14 +132,31 @@ export class TestProcess {
     return this.#lines.map((line) => `${line}\n`).join('')
   }
 
-  /** Waits for a line of standard output that matches. Rejects when the process ends before. */
+  /** Waits for a line of its output that matches. Rejects when the process ends before, or hangs. */
   async line(pattern: RegExp): Promise<string> {
+    const signal = AbortSignal.timeout(patienceMs)
     for (;;) {
-      const found = this.#lines.find((line) => pattern.test(line))
+      const lines = [...this.#lines, ...this.stderr.split('\n')]
+      const found = lines.find((line) => pattern.test(line))
       if (found !== undefined) return found
-      if (this.#hasEnded) throw new Error(`It ended too soon:\n${this.stdout}${this.stderr}`)
-      await once(this.#changes, 'change')
+      if (this.#hasEnded || signal.aborted) throw this.#failure(`has no line like ${pattern}`)
+      await once(this.#changes, 'change', { signal }).catch(() => {})
     }
+  }
+
+  /** Waits until a probe resolves, for a program that does not say when it is ready. */
+  async answers(probe: () => Promise<unknown>): Promise<void> {
+    await until('it answers', async () => {
+      if (this.#hasEnded) throw this.#failure('ended before it answered')
+      return probe().then(
+        () => true,
+        () => false,
+      )
+    })
+  }
+
+  #failure(what: string): Error {
+    return new Error(`${this.#command} ${what}:\n${this.stdout}${this.stderr}`)
   }
 
   /** Waits for a service to take requests, and gives the ports that its log names. */

@@ -5,8 +5,8 @@ import { createClient } from '@redis/client'
 import type { Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import type { Certificates } from './certificates.ts'
+import { startDaemon } from './daemon.ts'
 import { patienceMs } from './patience.ts'
-import { TestProcess } from './processes.ts'
 import { outsideFolder } from './project.ts'
 
 /** Real Redis servers, each in a folder of its own, that keep nothing on disk. */
@@ -53,11 +53,8 @@ async function start(
   port: number,
   access: RedisAccess,
 ): Promise<RedisServer> {
-  const process = TestProcess.start(t, args, { cwd: outsideFolder(t), command: [program] })
-  const late = sleep(patienceMs, null, { ref: false }).then(() => {
-    throw new Error(`${program} did not start in time`)
-  })
-  await Promise.race([process.line(ready), late])
+  const command = [program, ...args]
+  const process = await startDaemon(t, { command, cwd: outsideFolder(t), ready })
   return {
     port,
     url: urlOf('', [`127.0.0.1:${port}`], access),

@@ -8,7 +8,7 @@ import { outsideFolder } from '../../support/project.ts'
 import { audience, claimsWith, issuer, makeKey, mint, now_s } from '../../support/tokens.ts'
 import { clientOf } from '../forward-auth/client.ts'
 import { nginx } from '../forward-auth/nginx.ts'
-import { startProxy, untilListening, writeExample } from '../forward-auth/start.ts'
+import { startProxy, writeExample } from '../forward-auth/start.ts'
 
 const key = makeKey('ES256')
 const options = {
@@ -40,7 +40,7 @@ t.test('each token goes to one replica, and another one can take over', async (t
     ...nginx.changes?.(folder),
   })
   const call = clientOf(port)
-  await untilListening(startProxy(t, nginx.command(folder), folder), call)
+  await startProxy(t, nginx.command(folder), folder, call)
 
   const tokens = Array.from({ length: 60 }, (_, n) => {
     return mint(key, { payload: claimsWith({ sub: `user-${n}` }) })

@@ -1,12 +1,9 @@
+import { nginxCommand } from '../../support/nginx.ts'
 import type { ProxyExample } from './start.ts'
 
-/** nginx in one process, so that none is left behind when the test kills it. */
 export const nginx: ProxyExample = {
   folder: 'forward-auth/nginx',
   files: ['nginx.conf'],
-  command: (folder) => [
-    ...['nginx', '-p', folder, '-c', `${folder}/nginx.conf`, '-e', `${folder}/error`],
-    ...['-g', 'daemon off; master_process off;'],
-  ],
+  command: nginxCommand,
   changes: (folder) => ({ '/tmp/': `${folder}/`, '/dev/': `${folder}/` }),
 }

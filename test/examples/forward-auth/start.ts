@@ -2,9 +2,9 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
-import { TestProcess } from '../../support/processes.ts'
+import { startDaemon } from '../../support/daemon.ts'
+import type { TestProcess } from '../../support/processes.ts'
 import { outsideFolder, readProjectFile } from '../../support/project.ts'
-import { until } from '../../support/until.ts'
 import { type Call, clientOf } from './client.ts'
 import { hostOf, startApplication, startVerifiers } from './servers.ts'
 import { startServices } from './services.ts'
@@ -54,8 +54,7 @@ export async function startExample(
     ...listeningAt(port),
     ...proxy.changes?.(folder),
   })
-  const process = startProxy(t, proxy.command(folder), folder)
-  await untilListening(process, clientOf(port))
+  const process = await startProxy(t, proxy.command(folder), folder, clientOf(port))
   return { port, process }
 }
 
@@ -82,25 +81,14 @@ export function writeExample(
   }
 }
 
-export function startProxy(t: Test, command: readonly string[], folder: string): TestProcess {
-  mkdirSync(join(folder, 'home'))
-  const PATH = `${process.env.PATH}:/usr/sbin`
-  return TestProcess.start(t, [], { command, cwd: folder, env: { PATH, HOME: `${folder}/home` } })
-}
-
-export async function untilListening(
-  process: TestProcess,
+/** Starts a proxy, and waits until it answers the call that its client sends. */
+export function startProxy(
+  t: Test,
+  command: readonly string[],
+  folder: string,
   call: (call: Call) => Promise<unknown>,
-): Promise<void> {
-  let end: number | string | undefined
-  process.exited.then((code) => {
-    end = code
-  })
-  await until('the proxy listens', async () => {
-    if (end !== undefined) throw new Error(`it ended with ${end}: ${process.stderr}`)
-    return call({ path: '/public/' }).then(
-      () => true,
-      () => false,
-    )
-  })
+): Promise<TestProcess> {
+  mkdirSync(join(folder, 'home'))
+  const env = { HOME: `${folder}/home` }
+  return startDaemon(t, { command, cwd: folder, env, ready: () => call({ path: '/public/' }) })
 }

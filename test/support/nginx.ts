@@ -1,0 +1,26 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { connects, startDaemon } from './daemon.ts'
+import { outsideFolder } from './project.ts'
+
+/** Runs `nginx.conf` of this folder in one process, so that none is left when the test kills it. */
+export function nginxCommand(folder: string): string[] {
+  return [
+    ...['nginx', '-p', folder, '-c', join(folder, 'nginx.conf'), '-e', join(folder, 'error')],
+    ...['-g', 'daemon off; master_process off;'],
+  ]
+}
+
+/** Starts nginx with this content of its `http` block, which makes it listen on this port. */
+export async function startNginx(t: Test, http: string, port: number): Promise<void> {
+  const folder = outsideFolder(t)
+  mkdirSync(join(folder, 'temporary'))
+  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (kind) => `${kind}_temp_path ${folder}/temporary/${kind};`,
+  )
+  const block = `http { access_log off; ${paths.join(' ')} ${http} }`
+  writeFileSync(join(folder, 'nginx.conf'), `pid ${folder}/pid; events {} ${block}`)
+  const command = nginxCommand(folder)
+  await startDaemon(t, { command, cwd: folder, ready: () => connects(port) })
+}
