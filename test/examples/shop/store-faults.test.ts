@@ -50,7 +50,10 @@ t.test('a silent store: 503 in time, then immediately; the catalogue keeps worki
     GATEPASS_DATA_DEADLINE_MS: String(deadlineMs),
   })
   const ada = newPerson()
-  t.equal((await ada.add(shop, 'mug')).status, 200)
+  // On a loaded machine the store may miss the deadline.
+  const key = randomUUID()
+  const { answer } = await insist([shop], 0, () => ada.add(shop, 'mug', 1, key))
+  t.equal(answer.status, 200)
   redis.freeze()
   const timed = async () => {
     const startedAtMs = performance.now()
