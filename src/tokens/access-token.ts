@@ -1,7 +1,8 @@
 import { GatepassError } from '../core/errors.ts'
 import type { JsonObject, JsonValue } from '../core/json.ts'
+import { LruCache } from '../core/lru-cache.ts'
 import { type Algorithm, isAlgorithm } from './algorithms.ts'
-import { decodeBase64url, isJsonObject, parseStrictJson } from './strict-decoding.ts'
+import { copyOf, decodeBase64url, isJsonObject, parseStrictJson } from './strict-decoding.ts'
 
 /**
  * The claims of an access token (RFC 9068 §2.2) and its session id. Times are in seconds since 1970.
@@ -73,49 +74,79 @@ export interface SignedMessage {
   readonly signature: Buffer
 }
 
-/**
- * A parsed access token. Its payload must not be read before the signature is verified.
- * @internal
- */
-export interface SignedAccessToken extends SignedMessage {
-  readonly payload: Buffer
+interface AccessTokenHeader {
+  readonly alg: Algorithm
+  readonly kid: string
   /** `typ` as `mediaTypeOf` returns it. */
   readonly type: string | null
 }
 
 /**
- * Parses an access token (RFC 9068) in JWS Compact Serialization (RFC 7515 §3.1), strictly: each token
- * has one text. A key or an address in the header (`jwk`, `x5c`, `jku`, `x5u`) is never used.
+ * A parsed access token. Its payload must not be read before the signature is verified.
+ * @internal
+ */
+export interface SignedAccessToken extends SignedMessage {
+  readonly header: AccessTokenHeader
+  readonly payload: Buffer
+}
+
+/** More than the keys of all trusted issuers, so that their headers stay. */
+const maxCachedHeaders = 64
+
+/**
+ * Creates a parser for access tokens (RFC 9068) in JWS Compact Serialization (RFC 7515 §3.1), strictly:
+ * each token has one text. A key or an address in the header (`jwk`, `x5c`, `jku`, `x5u`) is never used.
+ *
+ * The parser throws `token_malformed` for any other text, for `crit` in any form, and for a bad `kid`;
+ * `token_algorithm` for an unknown `alg`; `token_type` if it is not an access token;
+ * `token_key_unknown` without a `kid`.
  *
  * @param maxBytes a longer token is rejected unread
  * @param types the accepted values of `typ`, as `mediaTypeOf` returns them
- * @throws `token_malformed` for any other text, for `crit` in any form, and for a bad `kid`.
- *   `token_algorithm` for an unknown `alg`. `token_type` if it is not an access token.
- *   `token_key_unknown` without a `kid`.
  * @internal
  */
-export function parseAccessToken(
-  token: string,
+export function createAccessTokenParser(
   maxBytes = defaultMaxTokenBytes,
   types: ReadonlySet<string | null> = accessTokenTypes,
-): SignedAccessToken {
-  const jws = typeof token === 'string' ? parseCompactJws(token, maxBytes) : null
-  if (jws === null) throw new GatepassError('token_malformed')
-  const { header, ...parts } = jws
-  if (!isAlgorithm(header.alg)) throw new GatepassError('token_algorithm')
-  const type = mediaTypeOf(header.typ)
+): (token: string) => SignedAccessToken {
+  /** Accepted headers by their text. The tokens of a key have the same header. */
+  const headers = new LruCache<AccessTokenHeader>(maxCachedHeaders)
+
+  function readHeader(text: string): AccessTokenHeader | null {
+    const known = headers.get(text)
+    if (known !== undefined) return known
+    const jose = parseJoseHeader(text)
+    if (jose === null) return null
+    const header = checkHeader(jose, types)
+    headers.set(copyOf(text), header)
+    return header
+  }
+
+  return (token) => {
+    const jws = typeof token === 'string' ? splitCompactJws(token, maxBytes, readHeader) : null
+    if (jws === null) throw new GatepassError('token_malformed')
+    return jws
+  }
+}
+
+function checkHeader(
+  { alg, typ, kid }: JsonObject,
+  types: ReadonlySet<string | null>,
+): AccessTokenHeader {
+  if (!isAlgorithm(alg)) throw new GatepassError('token_algorithm')
+  const type = mediaTypeOf(typ)
   if (type === undefined || !types.has(type)) throw new GatepassError('token_type')
-  if (header.kid === undefined) throw new GatepassError('token_key_unknown')
-  if (!isKeyId(header.kid)) throw new GatepassError('token_malformed')
-  return { header: { alg: header.alg, kid: header.kid }, type, ...parts }
+  if (kid === undefined) throw new GatepassError('token_key_unknown')
+  if (!isKeyId(kid)) throw new GatepassError('token_malformed')
+  return { alg, kid, type }
 }
 
 /**
  * The decoded parts of a JWS in Compact Serialization (RFC 7515 §3.1).
  * @internal
  */
-export interface CompactJws {
-  readonly header: JsonObject
+export interface CompactJws<Header = JsonObject> {
+  readonly header: Header
   readonly payload: Buffer
   readonly signature: Buffer
   /** The text up to the second dot (RFC 7515 §5.2). */
@@ -129,20 +160,33 @@ export interface CompactJws {
  * @internal
  */
 export function parseCompactJws(text: string, maxBytes: number): CompactJws | null {
+  return splitCompactJws(text, maxBytes, parseJoseHeader)
+}
+
+/** @param readHeader called with the encoded header if all else is acceptable */
+function splitCompactJws<Header>(
+  text: string,
+  maxBytes: number,
+  readHeader: (encoded: string) => Header | null,
+): CompactJws<Header> | null {
   // Valid base64url is ASCII: one character is one byte.
   if (text.length > maxBytes) return null
   const headerEnd = text.indexOf('.')
   const payloadEnd = text.indexOf('.', headerEnd + 1)
   if (headerEnd === -1 || payloadEnd === -1) return null
-  const headerBytes = decodeBase64url(text.slice(0, headerEnd))
   const payload = decodeBase64url(text.slice(headerEnd + 1, payloadEnd))
   // A third dot would be part of the signature, where base64url does not allow it.
   const signature = decodeBase64url(text.slice(payloadEnd + 1))
-  if (headerBytes === null || payload === null || signature === null) return null
-  const header = parseStrictJson(headerBytes)
-  // No extension is understood, so none that `crit` lists (RFC 7515 §4.1.11).
-  if (!isJsonObject(header) || Object.hasOwn(header, 'crit')) return null
-  return { header, payload, signature, signingInput: text.slice(0, payloadEnd) }
+  if (payload === null || signature === null) return null
+  const header = readHeader(text.slice(0, headerEnd))
+  return header && { header, payload, signature, signingInput: text.slice(0, payloadEnd) }
+}
+
+/** Parses a header (RFC 7515 §4). No extension is understood, so none that `crit` lists (§4.1.11). */
+function parseJoseHeader(encoded: string): JsonObject | null {
+  const bytes = decodeBase64url(encoded)
+  const header = bytes === null ? null : parseStrictJson(bytes)
+  return isJsonObject(header) && !Object.hasOwn(header, 'crit') ? header : null
 }
 
 /**

@@ -88,7 +88,7 @@ export function encryptedTokenBytes(signedBytes: number, { kid, crv }: Encryptio
 }
 
 /**
- * Parses an encrypted access token, as strictly as `parseAccessToken`. Accepts ECDH-ES (no wrapped
+ * Parses an encrypted access token, as strictly as a signed one. Accepts ECDH-ES (no wrapped
  * key, no password) and A256GCM only, without compression.
  *
  * @param maxBytes a longer token is rejected unread

@@ -15,55 +15,29 @@ export interface ClaimRules {
   readonly format: TokenFormat
 }
 
-/** Different values of a claim that are shared. More values mean that tokens do not repeat them. */
-const maxSharedValues = 256
-/** Claims that most tokens of an issuer have in common. */
-const sharedClaims = ['iss', 'aud', 'client_id', 'scope'] as const
-
 /**
- * Reads the claims of tokens. Equal values of `iss`, `aud`, `client_id` and `scope` share one string,
- * so that many cached tokens take less memory.
+ * Reads the claims of a token whose signature is valid.
+ *
+ * @returns the claims, deeply frozen; null if they name another issuer
+ * @throws `token_type` or `token_claims` if it is not an access token of the issuer
  */
-export class ClaimsReader {
-  readonly #shared = new Map<string, string>()
-
-  /**
-   * Reads the claims of a token whose signature is valid.
-   *
-   * @returns the claims, deeply frozen; null if they name another issuer
-   * @throws `token_type` or `token_claims` if it is not an access token of the issuer
-   */
-  read(
-    { type, payload }: Pick<SignedAccessToken, 'type' | 'payload'>,
-    { issuer, format }: Pick<ClaimRules, 'issuer' | 'format'>,
-  ): AccessTokenClaims | null {
-    const claims = parseStrictJson(payload)
-    if (!isJsonObject(claims)) {
-      throw new GatepassError('token_claims', {
-        cause: new Error('the payload is not a JSON object'),
-      })
-    }
-    // First, because the format of this issuer says nothing about the tokens of another one.
-    if (isName(claims.iss) && claims.iss !== issuer) return null
-    const isOtherToken = format.foreignClaims.some((name) => Object.hasOwn(claims, name))
-    if (!format.types.has(type) || isOtherToken) throw new GatepassError('token_type')
-    const problems = format.checks.filter(({ name, isValid }) => !isValid(claims[name]))
-    if (problems.length > 0) throw invalidClaims(problems)
-    const writable = claims as Record<string, JsonValue | undefined>
-    for (const name of sharedClaims) {
-      const value = writable[name]
-      if (typeof value === 'string') writable[name] = this.#share(value)
-    }
-    return deepFreeze(claims as AccessTokenClaims & JsonObject)
+export function readClaims(
+  { header: { type }, payload }: Pick<SignedAccessToken, 'header' | 'payload'>,
+  { issuer, format }: Pick<ClaimRules, 'issuer' | 'format'>,
+): AccessTokenClaims | null {
+  const claims = parseStrictJson(payload)
+  if (!isJsonObject(claims)) {
+    throw new GatepassError('token_claims', {
+      cause: new Error('the payload is not a JSON object'),
+    })
   }
-
-  #share(value: string): string {
-    const known = this.#shared.get(value)
-    if (known !== undefined) return known
-    if (this.#shared.size >= maxSharedValues) this.#shared.clear()
-    this.#shared.set(value, value)
-    return value
-  }
+  // First, because the format of this issuer says nothing about the tokens of another one.
+  if (isName(claims.iss) && claims.iss !== issuer) return null
+  const isOtherToken = format.foreignClaims.some((name) => Object.hasOwn(claims, name))
+  if (!format.types.has(type) || isOtherToken) throw new GatepassError('token_type')
+  const problems = format.checks.filter(({ name, isValid }) => !isValid(claims[name]))
+  if (problems.length > 0) throw invalidClaims(problems)
+  return deepFreeze(claims as AccessTokenClaims & JsonObject)
 }
 
 /** @throws `token_claims` if the token is for another audience */
@@ -108,7 +82,7 @@ export function isFor(
 /** Cached claims are given to many requests: none may change them for the others. */
 function deepFreeze<T extends JsonValue>(value: T): T {
   for (const child of Object.values(value as JsonObject)) {
-    if (typeof child === 'object' && child !== null && !Object.isFrozen(child)) deepFreeze(child)
+    if (typeof child === 'object' && child !== null) deepFreeze(child)
   }
   return Object.freeze(value)
 }

@@ -2,7 +2,7 @@ import { GatepassError } from '../core/errors.ts'
 import { isPromise } from '../core/promise.ts'
 import type { AccessTokenClaims, SignedAccessToken } from '../tokens/access-token.ts'
 import type { VerificationKey } from '../tokens/verification-key.ts'
-import { anotherIssuer, type ClaimRules, type ClaimsReader, checkAudience } from './claims.ts'
+import { anotherIssuer, type ClaimRules, checkAudience, readClaims } from './claims.ts'
 import type { KeyLookup, KeySource } from './keys/key-source.ts'
 import type { Revocations } from './revocations/revocation-list.ts'
 
@@ -49,19 +49,16 @@ type VerifySignature<Verdict> = (token: SignedAccessToken, key: VerificationKey)
 export function matchIssuer(
   token: SignedAccessToken,
   issuers: readonly TrustedIssuer[],
-  reader: ClaimsReader,
   verifySignature: VerifySignature<boolean>,
 ): MatchResult
 export function matchIssuer(
   token: SignedAccessToken,
   issuers: readonly TrustedIssuer[],
-  reader: ClaimsReader,
   verifySignature: VerifySignature<boolean | Promise<boolean>>,
 ): MatchResult | Promise<MatchResult>
 export function matchIssuer(
   token: SignedAccessToken,
   issuers: readonly TrustedIssuer[],
-  reader: ClaimsReader,
   verifySignature: VerifySignature<boolean | Promise<boolean>>,
 ): MatchResult | Promise<MatchResult> {
   const mismatches: Mismatch[] = []
@@ -73,7 +70,7 @@ export function matchIssuer(
     const key = issuer.keys.find(header.kid, header.alg)
     const isSigned = typeof key !== 'string' && verifySignature(token, key)
     const evaluate = (isValid: boolean) => {
-      const result = evaluateIssuer(issuer, key, isValid, token, reader)
+      const result = evaluateIssuer(issuer, key, isValid, token)
       if (typeof result !== 'string') return result
       mismatches.push({ code: result, issuer })
       return matchFrom(position + 1)
@@ -89,11 +86,10 @@ function evaluateIssuer(
   key: KeyLookup,
   isSigned: boolean,
   token: SignedAccessToken,
-  reader: ClaimsReader,
 ): VerifiedToken | MismatchCode {
   if (typeof key === 'string') return key
   if (isSigned !== true) return 'token_signature'
-  const claims = reader.read(token, issuer.rules)
+  const claims = readClaims(token, issuer.rules)
   if (claims === null) return 'token_claims'
   checkAudience(claims, issuer.rules.audiences)
   return { claims, key, issuer }

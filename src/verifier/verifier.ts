@@ -3,10 +3,10 @@ import { GatepassError, isGatepassError } from '../core/errors.ts'
 import { isPromise } from '../core/promise.ts'
 import {
   type AccessTokenClaims,
-  parseAccessToken,
+  createAccessTokenParser,
   type SignedAccessToken,
 } from '../tokens/access-token.ts'
-import { ClaimsReader, checkTimes } from './claims.ts'
+import { checkTimes } from './claims.ts'
 import { DpopProofs } from './dpop/dpop-proofs.ts'
 import {
   finalMismatches,
@@ -95,8 +95,8 @@ const noRequirements: TokenRequirements = {}
  */
 export function createVerifier(options: VerifierOptions | IssuersOptions): Verifier {
   const { issuers, cache, maxTokenBytes, tokenTypes, decrypt, dpop, clock } = readOptions(options)
+  const parse = createAccessTokenParser(maxTokenBytes, tokenTypes)
   const proofs = new DpopProofs(dpop)
-  const reader = new ClaimsReader()
   const outcomes = new OutcomeCounter()
 
   /** Returns a cached token. A token whose key left the JWKS is removed. */
@@ -142,7 +142,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
 
   /** Verifies with the keys and the revocation list in memory. */
   function verifyFromMemory(parsed: SignedAccessToken): VerifiedToken {
-    const result = matchIssuer(parsed, issuers, reader, verifySignatureSync)
+    const result = matchIssuer(parsed, issuers, verifySignatureSync)
     if (!isVerified(result)) {
       // Where fetches end with their request, one that nobody waits for is not made.
       void refreshKeys(
@@ -166,7 +166,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     if (!isVerified(result)) {
       const stale = issuersToRefresh(result)
       await refreshKeys(stale, parsed)
-      const retried = await matchIssuer(parsed, stale, reader, verifySignature)
+      const retried = await matchIssuer(parsed, stale, verifySignature)
       if (!isVerified(retried)) throw mismatchError([...finalMismatches(result), ...retried])
       result = retried
     }
@@ -180,11 +180,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     try {
       const cached = lookUp(token)
       if (cached !== undefined) return accept(token, cached, requirements)
-      return admit(
-        token,
-        verifyFromMemory(parseAccessToken(decrypt(token), maxTokenBytes, tokenTypes)),
-        requirements,
-      )
+      return admit(token, verifyFromMemory(parse(decrypt(token))), requirements)
     } catch (error) {
       throw reject(error)
     }
@@ -199,8 +195,8 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
       const renewal = cached?.issuer.keys.renew?.()
       if (renewal !== undefined) return renewal.then(() => verifyUnlessPending(token, requirements))
       if (cached !== undefined) return accept(token, cached, requirements)
-      const parsed = parseAccessToken(decrypt(token), maxTokenBytes, tokenTypes)
-      const result = matchIssuer(parsed, issuers, reader, verifySignature)
+      const parsed = parse(decrypt(token))
+      const result = matchIssuer(parsed, issuers, verifySignature)
       const isComplete = !isPromise(result) && isVerified(result) && !mayWait(result)
       if (isComplete) return admit(token, result, requirements)
       return completeMatch(parsed, result)

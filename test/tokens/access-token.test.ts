@@ -1,10 +1,11 @@
 import t from 'tap'
-import { isKeyId, parseAccessToken } from '../../src/tokens/access-token.ts'
+import { createAccessTokenParser, isKeyId } from '../../src/tokens/access-token.ts'
 import { algorithmNames } from '../../src/tokens/algorithms.ts'
 import { claimsWith, encode, headerWith, makeKey, mint } from '../support/tokens.ts'
 
 const key = makeKey('ES256')
 const good = mint(key)
+const parseAccessToken = createAccessTokenParser()
 
 /** An unsigned token with this header. */
 const withHeader = (header: object | string) =>
@@ -15,7 +16,7 @@ t.test('parses a token of every algorithm', async (t) => {
     const key = makeKey(alg)
     const token = mint(key)
     const parsed = parseAccessToken(token)
-    t.same(parsed.header, { alg, kid: key.kid })
+    t.same(parsed.header, { alg, kid: key.kid, type: 'at+jwt' })
     t.equal(`${parsed.signingInput}.${parsed.signature.toString('base64url')}`, token)
     t.same(JSON.parse(parsed.payload.toString()), claimsWith())
   }
@@ -53,8 +54,8 @@ t.test('refuses what is not three parts in canonical base64url', async (t) => {
 })
 
 t.test('checks the size first', async (t) => {
-  t.throws(() => parseAccessToken(good, good.length - 1), { code: 'token_malformed' })
-  t.ok(parseAccessToken(good, good.length))
+  t.throws(() => createAccessTokenParser(good.length - 1)(good), { code: 'token_malformed' })
+  t.ok(createAccessTokenParser(good.length)(good))
   t.throws(() => parseAccessToken('.'.repeat(10_000_000)), { code: 'token_malformed' })
 })
 
@@ -119,6 +120,29 @@ t.test('requires a kid', async (t) => {
   }
   for (const kid of ['x'.repeat(256), "' OR 1=1 --", '../../etc/passwd', 'schlüssel']) {
     t.equal(parseAccessToken(withHeader(headerWith(key, { kid }))).header.kid, kid)
+  }
+})
+
+t.test('an accepted header does not make a similar one acceptable', async (t) => {
+  const parse = createAccessTokenParser()
+  const [header = '', ...rest] = good.split('.')
+  for (let round = 0; round < 3; round += 1) t.same(parse(good).header.kid, key.kid)
+  for (const other of [`${header}=`, ` ${header}`, header.slice(0, -1), `${header}A`, '']) {
+    t.throws(() => parse([other, ...rest].join('.')), { code: 'token_malformed' }, other)
+  }
+  t.throws(() => createAccessTokenParser(undefined, new Set(['jwt']))(good), { code: 'token_type' })
+})
+
+t.test('more headers than are remembered are parsed alike', async (t) => {
+  const parse = createAccessTokenParser()
+  const tokens = Array.from({ length: 300 }, (_, n) =>
+    withHeader(headerWith(key, { kid: `k${n}` })),
+  )
+  for (let round = 0; round < 2; round += 1) {
+    t.same(
+      tokens.map((token) => parse(token).header.kid),
+      tokens.map((_, n) => `k${n}`),
+    )
   }
 })
 

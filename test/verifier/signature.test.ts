@@ -1,10 +1,12 @@
 import t from 'tap'
-import { parseAccessToken } from '../../src/tokens/access-token.ts'
+import { createAccessTokenParser } from '../../src/tokens/access-token.ts'
 import { importVerificationKey, type VerificationKey } from '../../src/tokens/verification-key.ts'
 import { verifySignature, verifySignatureSync } from '../../src/verifier/signature.ts'
 import fc from '../support/properties.ts'
 import { makeKey, mint, type TestKey, withSignature } from '../support/tokens.ts'
 import { keys } from './harness.ts'
+
+const parseAccessToken = createAccessTokenParser()
 
 function imported({ publicJwk }: TestKey): VerificationKey {
   const result = importVerificationKey(publicJwk)
