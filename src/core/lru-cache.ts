@@ -1,11 +1,16 @@
-/** A cache with a maximum weight. It evicts the entries that were not used for the longest time. */
+/**
+ * A cache with a maximum weight. It keeps the last used entries, up to half of that weight at least.
+ *
+ * A use moves an entry to the recent generation. A recent generation of half of the weight becomes the
+ * older one, and the previous older one is dropped as a whole. To delete single entries instead would
+ * copy the table of a Map often, and V8 keeps what old copies hold.
+ */
 export class LruCache<V> {
-  readonly #maxWeight: number
+  #maxWeight: number
   readonly #weightOf: (value: V) => number
-  /** Least recently used first. */
-  readonly #entries = new Map<string, V>()
-  readonly #nextOldest = createOldestKeys(this.#entries)
-  #weight = 0
+  #recent = new Generation<V>()
+  #older = new Generation<V>()
+  #evictions = 0
 
   /** @param weightOf weight of a value. Default: 1, so that `maxWeight` counts entries. */
   constructor(maxWeight: number, weightOf: (value: V) => number = () => 1) {
@@ -13,50 +18,73 @@ export class LruCache<V> {
     this.#weightOf = weightOf
   }
 
+  get size(): number {
+    return this.#recent.entries.size + this.#older.entries.size
+  }
+
+  get weight(): number {
+    return this.#recent.weight + this.#older.weight
+  }
+
+  /** Number of evicted entries, since the start. */
+  get evictions(): number {
+    return this.#evictions
+  }
+
   get(name: string): V | undefined {
-    const value = this.#entries.get(name)
-    if (value !== undefined) {
-      this.#entries.delete(name)
-      this.#entries.set(name, value)
-    }
-    return value
+    const value = this.#recent.entries.get(name)
+    if (value !== undefined) return value
+    const older = this.#take(this.#older, name)
+    if (older !== undefined) this.#add(name, older)
+    return older
   }
 
-  /** Adds or replaces a value. A value heavier than the cache is not kept. */
+  /** Like `get`, and is not a use of the entry. */
+  peek(name: string): V | undefined {
+    return this.#recent.entries.get(name) ?? this.#older.entries.get(name)
+  }
+
+  /** Adds or replaces a value. A value heavier than half of the cache is not kept. */
   set(name: string, value: V): void {
-    this.#delete(name)
-    const weight = this.#weightOf(value)
-    if (weight > this.#maxWeight) return
-    this.#entries.set(name, value)
-    this.#weight += weight
-    while (this.#weight > this.#maxWeight) {
-      const oldest = this.#nextOldest()
-      if (oldest === undefined) break
-      this.#delete(oldest)
-    }
+    this.delete(name)
+    this.#add(name, value)
   }
 
-  #delete(name: string): void {
-    const value = this.#entries.get(name)
-    if (value === undefined) return
-    this.#entries.delete(name)
-    this.#weight -= this.#weightOf(value)
+  delete(name: string): void {
+    this.#take(this.#recent, name)
+    this.#take(this.#older, name)
+  }
+
+  /** Changes the maximum weight. A smaller one takes effect when the next entry is added. */
+  resize(maxWeight: number): void {
+    this.#maxWeight = maxWeight
+  }
+
+  #add(name: string, value: V): void {
+    const weight = this.#weightOf(value)
+    if (weight > this.#maxWeight / 2) return
+    while (
+      this.#recent.weight + weight > this.#maxWeight / 2 ||
+      this.weight + weight > this.#maxWeight
+    ) {
+      this.#evictions += this.#older.entries.size
+      this.#older = this.#recent
+      this.#recent = new Generation()
+    }
+    this.#recent.entries.set(name, value)
+    this.#recent.weight += weight
+  }
+
+  #take(generation: Generation<V>, name: string): V | undefined {
+    const value = generation.entries.get(name)
+    if (value === undefined) return undefined
+    generation.entries.delete(name)
+    generation.weight -= this.#weightOf(value)
+    return value
   }
 }
 
-/**
- * Returns a function that returns the oldest key of a map. The caller deletes each key that it gets.
- *
- * A new iterator passes all deleted entries at the start of the map; this one passes each entry once.
- */
-export function createOldestKeys<K>(map: ReadonlyMap<K, unknown>): () => K | undefined {
-  let keys = map.keys()
-  return () => {
-    let next = keys.next()
-    if (next.done) {
-      keys = map.keys()
-      next = keys.next()
-    }
-    return next.value
-  }
+class Generation<V> {
+  weight = 0
+  readonly entries = new Map<string, V>()
 }

@@ -97,12 +97,11 @@ const maxCachedHeaders = 64
  * Creates a parser for access tokens (RFC 9068) in JWS Compact Serialization (RFC 7515 §3.1), strictly:
  * each token has one text. A key or an address in the header (`jwk`, `x5c`, `jku`, `x5u`) is never used.
  *
- * The parser throws `token_malformed` for any other text, for `crit` in any form, and for a bad `kid`;
- * `token_algorithm` for an unknown `alg`; `token_type` if it is not an access token;
- * `token_key_unknown` without a `kid`.
- *
  * @param maxBytes a longer token is rejected unread
  * @param types the accepted values of `typ`, as `mediaTypeOf` returns them
+ * @returns a parser. It throws `token_malformed` for any other text, for `crit` in any form, and for a bad
+ *   `kid`; `token_algorithm` for an unknown `alg`; `token_type` for another `typ`; `token_key_unknown`
+ *   without a `kid`.
  * @internal
  */
 export function createAccessTokenParser(

@@ -23,7 +23,7 @@ export interface ClaimRules {
  */
 export function readClaims(
   { header: { type }, payload }: Pick<SignedAccessToken, 'header' | 'payload'>,
-  { issuer, format }: Pick<ClaimRules, 'issuer' | 'format'>,
+  { issuer, audiences, format }: Pick<ClaimRules, 'issuer' | 'audiences' | 'format'>,
 ): AccessTokenClaims | null {
   const claims = parseStrictJson(payload)
   if (!isJsonObject(claims)) {
@@ -37,6 +37,11 @@ export function readClaims(
   if (!format.types.has(type) || isOtherToken) throw new GatepassError('token_type')
   const problems = format.checks.filter(({ name, isValid }) => !isValid(claims[name]))
   if (problems.length > 0) throw invalidClaims(problems)
+  // Cached tokens share these strings, which takes less memory.
+  const writable = claims as Record<string, JsonValue | undefined>
+  writable.iss = issuer
+  const audience = audiences?.find((one) => one === claims.aud)
+  if (audience !== undefined) writable.aud = audience
   return deepFreeze(claims as AccessTokenClaims & JsonObject)
 }
 

@@ -1,4 +1,5 @@
-import { createOldestKeys } from '../core/lru-cache.ts'
+import { LruCache } from '../core/lru-cache.ts'
+import { copyOf } from '../tokens/strict-decoding.ts'
 import type { VerifiedToken } from './issuer-matching.ts'
 
 export interface TokenCacheStatus {
@@ -13,14 +14,19 @@ export interface TokenCacheStatus {
   readonly evictions: number
 }
 
-interface Entry extends VerifiedToken {
-  /** A copy of the text: a slice would keep the whole header of its request in memory. */
+/** A class, because V8 may move object literals that were often kept to the old generation at once. */
+class CachedToken implements VerifiedToken {
   readonly token: string
-  /** The key of `token` in a segment. */
-  readonly cacheKey: string
-  readonly bytes: number
-  /** Set by a use, cleared when the entry is the oldest of its segment and moves to the end. */
-  isRecent: boolean
+  readonly claims: VerifiedToken['claims']
+  readonly key: VerifiedToken['key']
+  readonly issuer: VerifiedToken['issuer']
+
+  constructor(token: string, { claims, key, issuer }: VerifiedToken) {
+    this.token = token
+    this.claims = claims
+    this.key = key
+    this.issuer = issuer
+  }
 }
 
 /** A token with less remaining lifetime is not worth keeping. */
@@ -29,149 +35,90 @@ const minLifetime_s = 2
 const entryOverheadBytes = 600
 /** Share of the cache for tokens that were used more than once. */
 const protectedShare = 7 / 8
-/** Recently used entries that one request moves at most, so that no request waits for many. */
-const maxMoves = 256
 
 /**
  * Verified tokens by their whole text, in a segmented LRU.
  *
- * A new token enters the probation segment; its second use moves it to the protected segment. Only
- * the probation segment evicts, so a flood of one-time tokens cannot evict tokens in use. The
- * protected segment approximates LRU by a flag per entry (CLOCK): a hit costs one lookup.
+ * A new token enters the probation segment; its second use moves it to the protected segment. The
+ * probation segment has the memory that the protected segment does not use: a flood of one-time tokens
+ * evicts no token in use.
  * @internal
  */
 export class TokenCache {
   readonly #maxBytes: number
-  readonly #probation = new Segment()
-  readonly #protected = new Segment()
+  readonly #probation: LruCache<CachedToken>
+  readonly #protected: LruCache<CachedToken>
   #hits = 0
   #misses = 0
-  #evictions = 0
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes
+    this.#probation = new LruCache(maxBytes, bytesOf)
+    this.#protected = new LruCache(maxBytes * protectedShare, bytesOf)
   }
 
   /** Finds a token. The caller checks its expiry, key and revocation. */
   find(token: string): VerifiedToken | undefined {
-    const cacheKey = keyOf(token)
-    const entry = this.#protected.get(cacheKey, token) ?? this.#promote(cacheKey, token)
-    if (entry === undefined) {
-      this.#misses += 1
-      return undefined
-    }
-    this.#hits += 1
-    entry.isRecent = true
-    return entry
+    const key = keyOf(token)
+    const entry = this.#protected.get(key)
+    const found = entry?.token === token ? entry : this.#promote(key, token)
+    if (found === undefined) this.#misses += 1
+    else this.#hits += 1
+    return found
   }
 
-  #promote(cacheKey: string, token: string): Entry | undefined {
-    const entry = this.#probation.remove(cacheKey, token)
-    if (entry === undefined) return undefined
-    this.#protected.add(entry)
-    for (let moves = 0; this.#protected.bytes > this.#maxBytes * protectedShare; moves += 1) {
-      const oldest = this.#protected.removeOldest()
-      if (oldest === undefined) break
-      const isKept = oldest.isRecent && moves < maxMoves
-      oldest.isRecent = false
-      if (isKept) this.#protected.add(oldest)
-      else this.#probation.add(oldest)
-    }
+  #promote(key: string, token: string): CachedToken | undefined {
+    const entry = this.#probation.peek(key)
+    if (entry?.token !== token) return undefined
+    this.#probation.delete(key)
+    this.#protected.set(key, entry)
     return entry
   }
 
   /** Adds a token that was verified a moment ago. */
-  add(token: string, { claims, key, issuer }: VerifiedToken, now_s: number): void {
-    if (claims.exp - now_s < minLifetime_s) return
-    const bytes = entryOverheadBytes + token.length
-    const copy = copyOf(token)
-    const cacheKey = keyOf(copy)
-    const entry = { token: copy, cacheKey, bytes, claims, key, issuer, isRecent: false }
+  add(token: string, verified: VerifiedToken, now_s: number): void {
+    if (verified.claims.exp - now_s < minLifetime_s) return
+    const entry = new CachedToken(copyOf(token), verified)
+    const key = keyOf(token)
     // Concurrent requests may have verified and added the same token.
-    const isProtected = this.#protected.remove(cacheKey, copy) !== undefined
-    if (isProtected) this.#protected.add(entry)
-    else this.#probation.add(entry)
-    while (this.#bytes > this.#maxBytes) {
-      if (this.#probation.removeOldest() === undefined) this.#protected.removeOldest()
-      this.#evictions += 1
-    }
+    const isProtected = this.#protected.peek(key)?.token === token
+    if (!isProtected) this.#probation.resize(this.#maxBytes - this.#protected.weight)
+    const segment = isProtected ? this.#protected : this.#probation
+    segment.set(key, entry)
   }
 
   remove(token: string): void {
-    const cacheKey = keyOf(token)
-    this.#protected.remove(cacheKey, token)
-    this.#probation.remove(cacheKey, token)
-  }
-
-  status(): TokenCacheStatus {
-    return {
-      tokens: this.#probation.size + this.#protected.size,
-      bytes: this.#bytes,
-      maxBytes: this.#maxBytes,
-      hits: this.#hits,
-      misses: this.#misses,
-      evictions: this.#evictions,
+    const key = keyOf(token)
+    for (const segment of [this.#protected, this.#probation]) {
+      if (segment.peek(key)?.token === token) segment.delete(key)
     }
   }
 
-  get #bytes(): number {
-    return this.#probation.bytes + this.#protected.bytes
+  status(): TokenCacheStatus {
+    const [probation, inUse] = [this.#probation, this.#protected]
+    return {
+      tokens: probation.size + inUse.size,
+      bytes: probation.weight + inUse.weight,
+      maxBytes: this.#maxBytes,
+      hits: this.#hits,
+      misses: this.#misses,
+      evictions: probation.evictions + inUse.evictions,
+    }
   }
+}
+
+function bytesOf({ token }: CachedToken): number {
+  return entryOverheadBytes + token.length
 }
 
 /**
- * Entries in the order in which they were added.
- *
- * The key of an entry is the end of its token, because hashing the whole text takes longer than all
+ * Returns the key of a token: the end of its text, because hashing the whole text takes longer than all
  * other checks. The whole text is compared. The end is part of a valid signature, which nobody can
  * choose; should two tokens share it, the later one replaces the other.
  */
-class Segment {
-  bytes = 0
-  /** A Map keeps the order of insertion. */
-  readonly #entries = new Map<string, Entry>()
-  readonly #nextOldest = createOldestKeys(this.#entries)
-
-  get size(): number {
-    return this.#entries.size
-  }
-
-  get(cacheKey: string, token: string): Entry | undefined {
-    const entry = this.#entries.get(cacheKey)
-    return entry?.token === token ? entry : undefined
-  }
-
-  add(entry: Entry): void {
-    this.#removeKey(entry.cacheKey)
-    this.#entries.set(entry.cacheKey, entry)
-    this.bytes += entry.bytes
-  }
-
-  remove(cacheKey: string, token: string): Entry | undefined {
-    return this.get(cacheKey, token) && this.#removeKey(cacheKey)
-  }
-
-  removeOldest(): Entry | undefined {
-    const oldest = this.#nextOldest()
-    return oldest === undefined ? undefined : this.#removeKey(oldest)
-  }
-
-  #removeKey(key: string): Entry | undefined {
-    const entry = this.#entries.get(key)
-    if (entry === undefined) return undefined
-    this.#entries.delete(key)
-    this.bytes -= entry.bytes
-    return entry
-  }
-}
-
-/** Characters at the end of a token that are its key: over 128 bits of the signature. */
-const keyLength = 22
-
 function keyOf(token: string): string {
   return token.slice(-keyLength)
 }
 
-function copyOf(token: string): string {
-  return Buffer.from(token, 'latin1').toString('latin1')
-}
+/** V8 copies a slice of 12 characters. A longer slice would refer to the whole text. */
+const keyLength = 12

@@ -1,5 +1,7 @@
+import { memoryUsage } from 'node:process'
 import t from 'tap'
 import { LruCache } from '../../src/core/lru-cache.ts'
+import { collectGarbage } from '../support/garbage.ts'
 import fc from '../support/properties.ts'
 
 t.test('the least recently used entry is evicted first', async (t) => {
@@ -29,27 +31,67 @@ t.test('an entry heavier than the cache is not kept and replaces the old one', a
   t.equal(cache.get('b'), 'b')
 })
 
-t.test('the cache behaves like a list that is ordered by use', async () => {
-  const step = fc.record({ name: fc.nat(5).map(String), weight: fc.integer({ min: 1, max: 6 }) })
+t.test('the cache keeps the last used entries up to half of its weight', async () => {
+  const step = fc.record({
+    what: fc.constantFrom('set', 'get'),
+    weight: fc.integer({ min: 1, max: 8 }),
+  })
   fc.assert(
-    fc.property(fc.array(fc.oneof(step, fc.nat(5).map(String))), (steps) => {
-      const cache = new LruCache<number>(8, (weight) => weight)
-      let model: [string, number][] = []
-      const total = () => model.reduce((sum, [, weight]) => sum + weight, 0)
-      for (const one of steps) {
-        const name = typeof one === 'string' ? one : one.name
-        const known = model.find(([other]) => other === name)
-        model = model.filter(([other]) => other !== name)
-        if (typeof one === 'string') {
-          if (known !== undefined) model.push(known)
-          if (cache.get(name) !== known?.[1]) return false
-        } else {
-          cache.set(name, one.weight)
-          model.push([name, one.weight])
-          while (total() > 8) model.shift()
+    fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
+      const cache = new LruCache<number>(16, (weight) => weight)
+      /** Last used first. An entry is named by its weight. */
+      let model: number[] = []
+      for (const { what, weight } of steps) {
+        const isAdded = what === 'set' || model.includes(weight)
+        if (what === 'set') cache.set(`${weight}`, weight)
+        const found = cache.get(`${weight}`)
+        if (found !== undefined && (found !== weight || !isAdded)) return false
+        model = model.filter((other) => other !== weight)
+        if (found !== undefined) model.unshift(weight)
+        let total = 0
+        for (const other of model) {
+          total += other
+          if (total <= 8 && cache.peek(`${other}`) !== other) return false
         }
+        if (cache.weight > 16 || cache.size > model.length) return false
       }
-      return model.every(([name, weight]) => cache.get(name) === weight)
+      return true
     }),
   )
+})
+
+t.test('a deleted entry is gone, and evictions are counted', async (t) => {
+  const cache = new LruCache<string>(4)
+  for (const name of ['a', 'b', 'c']) cache.set(name, name)
+  cache.delete('a')
+  cache.delete('c')
+  t.equal(cache.get('a'), undefined)
+  t.equal(cache.get('c'), undefined)
+  t.match({ ...cache, size: cache.size, weight: cache.weight }, { size: 1, weight: 1 })
+  t.equal(cache.evictions, 0)
+  for (const name of ['d', 'e', 'f', 'g']) cache.set(name, name)
+  t.equal(cache.evictions + cache.size, 5)
+  t.equal(cache.get('b'), undefined)
+})
+
+t.test('a smaller maximum weight applies to the next entry', async (t) => {
+  const cache = new LruCache<string>(8)
+  for (const name of ['a', 'b', 'c', 'd', 'e', 'f']) cache.set(name, name)
+  cache.resize(4)
+  cache.set('g', 'g')
+  t.ok(cache.weight <= 4)
+  t.equal(cache.get('g'), 'g')
+})
+
+t.test('uses do not grow the memory of the cache', async (t) => {
+  const cache = new LruCache<number>(64)
+  const names = Array.from({ length: 32 }, (_, n) => `name ${n}`)
+  for (const name of names) cache.set(name, 1)
+  const heapAfterUses = () => {
+    for (let round = 0; round < 20_000; round += 1) for (const name of names) cache.get(name)
+    collectGarbage()
+    return memoryUsage().heapUsed
+  }
+  const before = heapAfterUses()
+  t.ok(heapAfterUses() - before < 8 * 1024 ** 2)
 })

@@ -1,3 +1,4 @@
+import { memoryUsage } from 'node:process'
 import t from 'tap'
 import type { TrustedIssuer, VerifiedToken } from '../../src/verifier/issuer-matching.ts'
 import { readKeySet } from '../../src/verifier/keys/key-set.ts'
@@ -5,6 +6,7 @@ import { createFixedKeys } from '../../src/verifier/keys/key-source.ts'
 import { numberOptions } from '../../src/verifier/option-problems.ts'
 import { TokenCache } from '../../src/verifier/token-cache.ts'
 import { readTokenFormat } from '../../src/verifier/token-format.ts'
+import { collectGarbage, collectYoungGarbage } from '../support/garbage.ts'
 import fc from '../support/properties.ts'
 import { audience, claimsWith, issuer, now_s } from '../support/tokens.ts'
 import { jwks, keyOf } from './harness.ts'
@@ -131,6 +133,25 @@ t.test('a flood of one-time tokens neither grows the cache nor evicts tokens in 
   const left = Array.from({ length: 100 }, (_, n) => cache.find(textOf(n)) !== undefined)
   t.notOk(left.includes(false), 'all are left')
   t.ok(cache.status().evictions > 18_000)
+})
+
+t.test('evicted one-time tokens are garbage of the young generation', async (t) => {
+  const cache = filled(3_000, limits.min)
+  collectGarbage()
+  let n = 3_000
+  const heapAfter = (count: number) => {
+    for (const end = n + count; n < end; n += 1) {
+      cache.find(textOf(n))
+      cache.add(textOf(n), goodFor(300), now_s)
+    }
+    collectYoungGarbage()
+    return memoryUsage().heapUsed
+  }
+  heapAfter(5_000)
+  const before = heapAfter(5_000)
+  for (let round = 0; round < 5; round += 1) heapAfter(5_000)
+  // If they were kept until the next full collection, these would be over 20 MiB.
+  t.ok(heapAfter(5_000) - before < 8 * 1024 ** 2)
 })
 
 t.test('tokens that are no longer used are evicted in the end', async (t) => {
