@@ -96,6 +96,8 @@ t.test('the OpenAPI document describes every route', async (t) => {
     '/.well-known/jwks.json',
     '/.well-known/oauth-authorization-server',
     '/.well-known/openid-configuration',
+    '/consents',
+    '/consents/{client_id}',
     '/login',
     '/logout',
     '/logout/all',
@@ -121,6 +123,7 @@ t.test('the OpenAPI document describes every route', async (t) => {
   })
   t.same(Object.keys(document.components.schemas).sort(), [
     'AuthorizationServerMetadata',
+    'ConsentList',
     'Introspection',
     'JsonWebKeySet',
     'Me',
