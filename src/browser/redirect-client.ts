@@ -1,7 +1,7 @@
 import { Client } from './client.ts'
 import { base64url, bytes, DpopProver, loadKeyPair } from './dpop.ts'
 import { AuthClientError } from './issuer-calls.ts'
-import type { Platform } from './platform.ts'
+import type { Channel, Platform } from './platform.ts'
 import { RedirectCalls } from './redirect-calls.ts'
 import type {
   RedirectAuthClient,
@@ -22,14 +22,26 @@ export interface RedirectPage {
     setItem(name: string, value: string): void
     removeItem(name: string): void
   }
+  readonly document: { hasFocus(): boolean }
+  open(url: string, name: string, features: string): Popup | null
+  close(): void
 }
 
-/** A sign-in of this tab, in sessionStorage until its code is redeemed. */
+interface Popup {
+  readonly closed: boolean
+  readonly location: { replace(url: string): void }
+}
+
+/** A sign-in that waits for its response. */
 interface Pending {
-  readonly request: SignInRequest
   readonly state: string
   readonly codeVerifier: string
   readonly nonce: string
+}
+
+/** A sign-in of this tab, in sessionStorage until its code is redeemed. */
+interface KeptPending extends Pending {
+  readonly request: SignInRequest
   readonly returnTo: string
   /** Whether the sign-in repeats one whose answer was lost. */
   readonly isRepeated: boolean
@@ -38,7 +50,21 @@ interface Pending {
 }
 
 /** The parameters of an authorization response (RFC 6749 §4.1.2, RFC 9207). */
-const responseNames = ['code', 'state', 'iss', 'error', 'error_description']
+const responseNames = ['code', 'state', 'iss', 'error', 'error_description'] as const
+type AuthorizationResponse = Readonly<Record<(typeof responseNames)[number], string | null>>
+
+/** Between the page and its popup, which are of one origin. */
+interface PopupMessage {
+  readonly response?: AuthorizationResponse
+  /** The `state` of a response that the page has received. */
+  readonly received?: string
+}
+
+/** Begins the `state` of a sign-in in a popup. */
+const popupMark = 'popup.'
+const closedPollMs = 300
+/** How long the popup waits for the page that has opened it. */
+const handOverMs = 2_000
 
 /** Implements `RedirectAuthClient` on a platform and a page. */
 export class RedirectClient extends Client implements RedirectAuthClient {
@@ -47,6 +73,9 @@ export class RedirectClient extends Client implements RedirectAuthClient {
   readonly #page: RedirectPage
   readonly #calls: RedirectCalls
   readonly #item: string
+  readonly #platform: Platform
+  readonly #channel: Channel
+  #receive: (message: PopupMessage) => void = () => {}
 
   static create(given: RedirectOptions, platform: Platform, page: RedirectPage): RedirectClient {
     const options = { ...given, issuer: given.issuer.replace(/\/+$/, '') }
@@ -67,47 +96,98 @@ export class RedirectClient extends Client implements RedirectAuthClient {
     this.#page = page
     this.#calls = calls
     this.#item = `gatepass ${options.issuer} ${options.clientId}`
+    this.#platform = platform
+    this.#channel = platform.channel(`popup ${options.issuer}`, (message) =>
+      this.#receive(message as PopupMessage),
+    )
     this.returned = this.#finish()
     // The page may not look at it.
     this.returned.catch(() => {})
   }
 
-  override login(request: SignInRequest = {}): Promise<never> {
+  override async login(request: SignInRequest = {}): Promise<void> {
+    if (request.popup) return this.#signInByPopup(request)
     return this.#start(request, request.returnTo ?? this.#page.location?.href ?? '', false)
+  }
+
+  override close(): void {
+    super.close()
+    this.#channel.close()
   }
 
   /** Leaves the page for the sign-in page of the issuer. */
   async #start(request: SignInRequest, returnTo: string, isRepeated: boolean): Promise<never> {
-    const { issuer, clientId, redirectUri, scope } = this.#options
-    const [state, codeVerifier, nonce] = [randomText(), randomText(), randomText()]
-    const asked = request.scope ?? scope
-    const hasIdToken = ` ${asked} `.includes(' openid ')
-    const parameters = {
+    const { pending, url } = await this.#prepare(request, randomText())
+    this.#keep({ ...pending, request, returnTo, isRepeated })
+    this.#page.location?.assign(url)
+    return new Promise(() => {})
+  }
+
+  async #signInByPopup(request: SignInRequest): Promise<void> {
+    // Nothing asynchronous before: browsers allow a popup in the event of a click only.
+    const popup = this.#page.open('', 'gatepass', 'popup,width=480,height=720')
+    if (!popup) throw new AuthClientError('popup_blocked', 0)
+    const { pending, url } = await this.#prepare(request, popupMark + randomText())
+    const signedIn = new Promise<void>((resolve, reject) => {
+      let isWaiting = true
+      this.#receive = ({ response }) => {
+        if (response?.state !== pending.state) return
+        isWaiting = false
+        this.#receive = () => {}
+        this.#channel.post({ received: pending.state } satisfies PopupMessage)
+        const redeem = async () => this.#redeem(pending, this.#codeOf(response))
+        redeem().then(resolve, reject)
+      }
+      const watch = async () => {
+        while (isWaiting) {
+          await this.#platform.pause(closedPollMs)
+          // With a Cross-Origin-Opener-Policy of the page, an open popup looks closed, but has the focus.
+          if (isWaiting && popup.closed && this.#page.document.hasFocus()) {
+            isWaiting = false
+            reject(new AuthClientError('popup_closed', 0))
+          }
+        }
+      }
+      watch()
+    })
+    popup.location.replace(url)
+    return signedIn
+  }
+
+  /** Prepares an authorization request with PKCE (RFC 7636), bound to the key of this browser. */
+  async #prepare(
+    { scope: ownScope, loginHint, prompt }: SignInRequest,
+    state: string,
+  ): Promise<{ readonly pending: Pending; readonly url: string }> {
+    const { issuer, clientId, redirectUri, scope: defaultScope } = this.#options
+    const [codeVerifier, nonce] = [randomText(), randomText()]
+    const scope = ownScope ?? defaultScope
+    const hasIdToken = ` ${scope} `.includes(' openid ')
+    const parameters = new URLSearchParams({
       ...{ response_type: 'code', client_id: clientId, redirect_uri: redirectUri, state },
       code_challenge: await sha256(codeVerifier),
       code_challenge_method: 'S256',
       dpop_jkt: await thumbprint(issuer),
-      ...(asked && { scope: asked }),
+      ...(scope && { scope }),
       ...(hasIdToken && { nonce }),
-      ...(request.loginHint && { login_hint: request.loginHint }),
-      ...(request.prompt && { prompt: request.prompt }),
-    }
-    const pending = { request, state, codeVerifier, nonce: hasIdToken ? nonce : '' }
-    this.#keep({ ...pending, returnTo, isRepeated })
-    this.#page.location?.assign(`${issuer}/oauth/authorize?${new URLSearchParams(parameters)}`)
-    return new Promise(() => {})
+      ...(loginHint && { login_hint: loginHint }),
+      ...(prompt && { prompt }),
+    })
+    const pending = { state, codeVerifier, nonce: hasIdToken ? nonce : '' }
+    return { pending, url: `${issuer}/oauth/authorize?${parameters}` }
   }
 
-  /** Redeems the code of the response that has loaded this page. */
+  /** Finishes the sign-in whose response has loaded this page. */
   async #finish(): Promise<Returned | null> {
-    const pending = this.#takeResponse()
+    // A server that renders the page has no address.
+    if (!this.#page.location) return null
+    const response = this.#takeResponse()
+    if (response?.state?.startsWith(popupMark)) return this.#handOver(response)
+    const pending = response ? this.#accept(response) : this.#kept
     if (!pending?.code) return null
-    const { code, codeVerifier, nonce, request, returnTo, isRepeated } = pending
-    const { redirectUri } = this.#options
-    this.#calls.redemption = { redirectUri, code, codeVerifier, nonce }
+    const { code, request, returnTo, isRepeated } = pending
     try {
-      // The calls answer it with the tokens for the code.
-      await super.login({ username: '', password: '' })
+      await this.#redeem(pending, code)
     } catch (error) {
       this.#keep(null)
       const isLost = (error as AuthClientError).code === 'grant_invalid'
@@ -118,43 +198,67 @@ export class RedirectClient extends Client implements RedirectAuthClient {
     return { returnTo }
   }
 
-  /**
-   * Takes the response out of the address of the page.
-   *
-   * @returns the sign-in with its code; null without a response
-   * @throws `authorization_failed` for a refusal, and for a response to another request
-   */
-  #takeResponse(): Pending | null {
-    const { location, history, sessionStorage } = this.#page
-    // A server that renders the page has no address.
-    if (!location) return null
-    const kept = sessionStorage.getItem(this.#item)
-    const pending = kept === null ? null : (JSON.parse(kept) as Pending)
-    const url = new URL(location.href)
-    const [code, state, iss, error, description] = responseNames.map((name) => {
+  /** Takes the response out of the address of the page; null without one. */
+  #takeResponse(): AuthorizationResponse | null {
+    const { location, history } = this.#page
+    const url = new URL(location?.href as string)
+    const values = responseNames.map((name) => {
       const value = url.searchParams.get(name)
       url.searchParams.delete(name)
-      return value
+      return [name, value]
     })
+    const response = Object.fromEntries(values) as AuthorizationResponse
     url.hash = ''
-    const isResponse = state !== null && (code || error) && url.href === this.#redirectUrl
-    if (!isResponse) return pending?.code ? pending : null
+    const { state, code, error } = response
+    if (state === null || !(code || error) || url.href !== this.#redirectUrl) return null
     history.replaceState(history.state, '', url.href)
-    if (pending === null || pending.state !== state)
-      throw failed('The response is for another request.')
+    return response
+  }
+
+  /** @throws `authorization_failed` for a refusal, and for a response to another request */
+  #accept(response: AuthorizationResponse): KeptPending {
+    const kept = this.#kept
+    if (!kept || kept.state !== response.state) throw failed(otherRequest)
     this.#keep(null)
+    const pending = { ...kept, code: this.#codeOf(response) }
+    this.#keep(pending)
+    return pending
+  }
+
+  #codeOf({ code, iss, error, error_description }: AuthorizationResponse): string {
     if (iss !== this.#options.issuer) throw failed('The response is of another issuer.')
-    if (error) throw failed(`${error}: ${description}`)
-    const next = { ...pending, code: code ?? '' }
-    this.#keep(next)
-    return next
+    if (error) throw failed(`${error}: ${error_description}`)
+    return code ?? ''
+  }
+
+  async #redeem({ codeVerifier, nonce }: Pending, code: string): Promise<void> {
+    const { redirectUri } = this.#options
+    this.#calls.redemption = { redirectUri, code, codeVerifier, nonce }
+    // The calls answer it with the tokens for the code.
+    await super.login({ username: '', password: '' })
+  }
+
+  /** Hands the response of this popup to the page that has opened it, and closes the popup. */
+  async #handOver(response: AuthorizationResponse): Promise<null> {
+    const received = new Promise<boolean>((resolve) => {
+      this.#receive = (message) => message.received === response.state && resolve(true)
+    })
+    this.#channel.post({ response } satisfies PopupMessage)
+    const late = this.#platform.pause(handOverMs)
+    if (!(await Promise.race([received, late]))) throw failed(otherRequest)
+    this.#page.close()
+    return null
   }
 
   get #redirectUrl(): string {
     return new URL(this.#options.redirectUri).href
   }
 
-  #keep(pending: Pending | null): void {
+  get #kept(): KeptPending | null {
+    return JSON.parse(this.#page.sessionStorage.getItem(this.#item) ?? 'null')
+  }
+
+  #keep(pending: KeptPending | null): void {
     const { sessionStorage } = this.#page
     if (pending) sessionStorage.setItem(this.#item, JSON.stringify(pending))
     else sessionStorage.removeItem(this.#item)
@@ -171,6 +275,8 @@ function ofClient(platform: Platform, clientId: string): Platform {
     withLock: (name, maxWaitMs, work) => platform.withLock(named(name), maxWaitMs, work),
   }
 }
+
+const otherRequest = 'The response is for another request.'
 
 function failed(message: string): AuthClientError {
   return new AuthClientError('authorization_failed', 0, message)

@@ -24,6 +24,8 @@ export interface SignInRequest {
   readonly prompt?: 'none' | 'login' | 'consent'
   /** Comes back in `returned`. Default: the address of the page. */
   readonly returnTo?: string
+  /** Shows the sign-in page in a popup. Call it in the event of a click, before any request. */
+  readonly popup?: boolean
 }
 
 /** A finished sign-in. */
@@ -33,8 +35,12 @@ export interface Returned {
 
 /** An `AuthClient` whose users sign in on the page of the issuer. */
 export interface RedirectAuthClient extends Omit<AuthClient, 'login'> {
-  /** Leaves the page for the sign-in page of the issuer. */
-  login(request?: SignInRequest): Promise<never>
+  /**
+   * Leaves the page for the sign-in page of the issuer. With `popup` the page stays, and the promise
+   * resolves when the user has signed in, or rejects with `popup_blocked`, `popup_closed` or
+   * `authorization_failed`.
+   */
+  login(request?: SignInRequest): Promise<void>
   /**
    * The sign-in that this page load finishes; null if the page was loaded in another way. Rejects with
    * `authorization_failed` if the user or the issuer refused.

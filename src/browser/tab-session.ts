@@ -228,8 +228,9 @@ function isSessionOver(error: unknown): boolean {
 const signedOutMark = 'leaving'
 
 /**
- * The `Idempotency-Key` of the refresh in progress, by which every tab and a reloaded page repeat it.
- * Stored as `<key>.<number of requests>`: a slow tab must not delete a key that another tab still uses.
+ * The `Idempotency-Key` of the refresh in progress, stored until its response arrives: every tab, and the
+ * page after a reload, gets the same tokens by it. Stored as `<key>.<number of requests>`, as a slow tab
+ * must not delete a key that another tab has used since.
  */
 export class RefreshAttempt {
   readonly #item: Item

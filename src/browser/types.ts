@@ -102,5 +102,5 @@ export interface AuthClient {
   close(): void
 }
 
-/** A code of the issuer (docs/errors.md), or `issuer_unreachable` without a response. */
-export type AuthErrorCode = ErrorCode | 'issuer_unreachable'
+/** A code of the issuer (docs/errors.md), or one of the client: see docs/front-end.md. */
+export type AuthErrorCode = ErrorCode | 'issuer_unreachable' | 'popup_blocked' | 'popup_closed'

@@ -27,8 +27,8 @@ export async function launchChromium(t: Test, args: readonly string[] = []) {
   const browser = await chromium.launch({
     executablePath: '/usr/bin/chromium',
     args: [...flags, ...args],
-    // As people have it: a page that is left is kept for the way back.
-    ignoreDefaultArgs: ['--disable-back-forward-cache'],
+    // As people have it: a page that is left is kept for the way back, and popups are blocked.
+    ignoreDefaultArgs: ['--disable-back-forward-cache', '--disable-popup-blocking'],
   })
   t.teardown(() => browser.close())
   return browser

@@ -15,6 +15,8 @@ import { type Fate, passTo, password, startIssuer } from './front.ts'
 const graceMs = 1_000
 let fateOf: (path: string, hasNonce: boolean) => Fate = () => 'fine'
 let refreshes = 0
+/** The Cross-Origin-Opener-Policy of the front end. */
+let openerPolicy = 'unsafe-none'
 /** Whether the front end has a page without its script for every address. */
 let holdUp = false
 const issuerPort = await freePort()
@@ -50,10 +52,14 @@ const { url: appUrl } = await startHttpServer(t, (request, response) => {
         scope: 'openid profile',
       })
       auth.onChange(({ status }) => heard.push(status))
-      window.outcome = auth.returned.then((value) => value, ({ code, message }) => ({ code, message }))`,
+      window.outcome = auth.returned.then((value) => value, ({ code, message }) => ({ code, message }))
+      window.openPopup = (request) => auth.login({ ...request, popup: true })
+        .then(() => 'signed in', ({ code, message }) => code + ' ' + message)
+      if (location.search === '?uninvited') window.uninvited = openPopup()`,
   }
   const script = scripts[pathname]
   response.setHeader('content-security-policy', csp)
+  response.setHeader('cross-origin-opener-policy', openerPolicy)
   response.setHeader('content-type', script === undefined ? 'text/html' : 'text/javascript')
   if (holdUp) return response.end('held up')
   response.end(script ?? '<!doctype html><script type="module" src="/page.mjs"></script>')
@@ -388,6 +394,100 @@ t.test('renewal by prompt=none, for a client without refresh tokens', async (t) 
   await arrive(page)
   t.match(await outcome(page), { returnTo: `${app}/cb` })
   t.equal(await call(page), 200)
+})
+
+/** Opens the sign-in page in a popup. `popped` of the page becomes the result. */
+async function openPopup(page: Page, request = '{}'): Promise<Page> {
+  const [popup] = await Promise.all([
+    page.context().waitForEvent('page'),
+    page.evaluate(`{ window.popped = openPopup(${request}); void 0 }`),
+  ])
+  return popup
+}
+
+t.test('a popup: the page stays as it is, and the popup closes', async (t) => {
+  const user = await newUser(t)
+  const page = await openApp(user)
+  await page.evaluate('{ window.isSame = true }')
+  const popup = await openPopup(page)
+  const closed = popup.waitForEvent('close')
+  await fillIn(popup)
+  await closed
+  t.equal(await page.evaluate('popped'), 'signed in')
+  t.ok(await page.evaluate('isSame'))
+  t.equal(page.url(), `${app}/`)
+  t.equal(await call(page), 200)
+  t.same(await page.evaluate('violations'), [])
+  t.notMatch(await page.evaluate('JSON.stringify({ ...sessionStorage })'), /odeVerifier|gpc_/)
+  const other = await openApp(user)
+  t.equal(await call(other), 200)
+  // Renewal: the sign-in at the issuer goes on, so nothing is asked.
+  await page.evaluate('auth.logout()')
+  await openPopup(page, `{ prompt: 'none' }`)
+  t.equal(await page.evaluate('popped'), 'signed in')
+})
+
+t.test('a popup that is blocked, closed, refused, or opened again', async (t) => {
+  const user = await newUser(t)
+  const page = await openApp(user, '/?uninvited')
+  t.match(await page.evaluate('uninvited'), 'popup_blocked')
+  const closed = await openPopup(page)
+  await closed.getByLabel('User name').waitFor()
+  await closed.close()
+  t.match(await page.evaluate('popped'), 'popup_closed')
+  const refused = await openPopup(page)
+  await refused.getByRole('button', { name: 'Cancel' }).click()
+  t.match(await page.evaluate('popped'), /^authorization_failed access_denied/)
+  t.equal(await page.evaluate('auth.getAccessToken()'), null)
+  const popup = await openPopup(page)
+  await popup.getByLabel('User name').waitFor()
+  // The same window, with a request of its own.
+  await page.evaluate(
+    `{ window.first = popped; window.popped = openPopup({ loginHint: 'ada' }); void 0 }`,
+  )
+  await until('the popup has the second request', () =>
+    popup
+      .getByLabel('User name')
+      .inputValue()
+      .then((name) => name === 'ada')
+      .catch(() => false),
+  )
+  await fillIn(popup)
+  t.equal(await page.evaluate('popped'), 'signed in')
+  t.match(await page.evaluate('first'), 'popup_closed')
+})
+
+t.test('a popup under Cross-Origin-Opener-Policy, which separates it from the page', async (t) => {
+  openerPolicy = 'same-origin'
+  t.teardown(() => {
+    openerPolicy = 'unsafe-none'
+  })
+  const page = await openApp(await newUser(t))
+  // Playwright tells every page that it has the focus.
+  await page.evaluate('{ document.hasFocus = () => false; void 0 }')
+  await fillIn(await openPopup(page))
+  t.equal(await page.evaluate('popped'), 'signed in')
+  t.equal(await call(page), 200)
+})
+
+t.test('a popup whose page is gone, and a forged response for one', async (t) => {
+  const user = await newUser(t)
+  const page = await openApp(user)
+  const popup = await openPopup(page)
+  await popup.getByLabel('User name').waitFor()
+  await page.close()
+  await fillIn(popup)
+  await holds(popup, `window.outcome && location.href.startsWith('${app}/cb')`)
+  t.match(await outcome(popup), { code: 'authorization_failed', message: /another request/ })
+  t.equal(popup.url(), `${app}/cb`)
+
+  const waiting = await openApp(user)
+  // The user is signed in at the issuer since, so the popup would be done at once.
+  await openPopup(waiting, `{ prompt: 'login' }`)
+  const forged = new URLSearchParams({ code: 'gpc_x', state: 'popup.forged', iss: issuerUrl })
+  const attacked = await openApp(user, `/cb?${forged}`)
+  t.match(await outcome(attacked), { message: /another request/ })
+  t.equal(await waiting.evaluate('auth.getAccessToken()'), null)
 })
 
 for (const minutes of [-7, 7]) {
