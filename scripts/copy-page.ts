@@ -2,7 +2,7 @@
 import { cpSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 
-for (const folder of ['playground/page', 'http/pages']) {
+for (const folder of ['playground/page', 'playground/third-party', 'http/pages']) {
   const [from, to] = ['src', 'dist'].map((root) =>
     join(import.meta.dirname, '..', root, folder),
   ) as [string, string]

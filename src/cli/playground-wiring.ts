@@ -4,6 +4,7 @@ import type { IssuerAppHooks } from '../http/issuer-app.ts'
 import type { KeyManager } from '../keys/key-manager.ts'
 import { EventLog } from '../playground/event-log.ts'
 import { playground } from '../playground/playground.ts'
+import { thirdPartyOrigin } from '../playground/third-party.ts'
 import type { SessionStore } from '../stores/ports.ts'
 import type { Verifier } from '../verifier/verifier.ts'
 import { demoUser } from './dev/demo.ts'
@@ -34,6 +35,7 @@ export function playgroundHooks(
     keys,
     verifier,
     events,
+    thirdParty: thirdPartyOrigin(settings.clients),
     findSession: (sid: string) => sessions.find(sid, systemClock.nowMs()),
   }
   return {

@@ -13,6 +13,8 @@ export interface PlaygroundState {
   /** The kinds of replicas that can be started. */
   readonly kinds: readonly ReplicaKind[]
   readonly keys: readonly KeyState[]
+  /** The origin of the third-party application; null if there is none. */
+  readonly third_party: string | null
   /** Events after the id in the request, oldest first. */
   readonly events: readonly PlaygroundEvent[]
 }
@@ -48,6 +50,14 @@ export interface RefreshTokenState {
   readonly generation: number
   /** Time until the grace period ends, in which a refresh returns the same token again. */
   readonly grace_left_ms: number
+}
+
+/** `GET /settings.json` of the third-party application. */
+export interface ThirdPartySettings {
+  readonly issuer: string
+  readonly api: string
+  readonly client_id: string
+  readonly scope: string
 }
 
 /** Kinds of replicas: verifiers, and replicas of a shop that verifies tokens with the library. */

@@ -7,24 +7,31 @@ import { GatepassError } from '../core/errors.ts'
 const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
 const root = new URL('../', import.meta.url)
 
-/** Paths that may be read: modules of the page and of the browser client. */
-const modulePath = new RegExp(`^(?:playground/page|browser)/[a-z-]+\\.${extension}$`)
+/** Paths that may be read: modules of the pages and of the browser client. */
+const modulePath = new RegExp(
+  `^(?:playground/page|playground/third-party|browser)/[a-z-]+\\.${extension}$`,
+)
+const [html, css, svg] = ['text/html; charset=utf-8', 'text/css; charset=utf-8', 'image/svg+xml']
 const otherTypes: Readonly<Record<string, string>> = {
-  'playground/page/index.html': 'text/html; charset=utf-8',
-  'playground/page/base.css': 'text/css; charset=utf-8',
-  'playground/page/replicas.css': 'text/css; charset=utf-8',
-  'playground/page/cards.css': 'text/css; charset=utf-8',
-  'playground/page/icon.svg': 'image/svg+xml',
+  'http/pages/palette.css': css,
+  'playground/page/index.html': html,
+  'playground/page/base.css': css,
+  'playground/page/replicas.css': css,
+  'playground/page/cards.css': css,
+  'http/pages/icon.svg': svg,
+  'playground/third-party/index.html': html,
+  'playground/third-party/icon.svg': svg,
 }
 
 export const indexPath = 'playground/page/index.html'
+export const thirdPartyIndexPath = 'playground/third-party/index.html'
 
 export interface PageFile {
   readonly type: string
   readonly text: string
 }
 
-/** Reads the files of the page, by path below `src` or `dist`. */
+/** Reads the files of the playground's pages, by path below `src` or `dist`. */
 export class PageFiles {
   /** Stripping types costs more than reading, so the result is cached. */
   readonly #cache = new Map<string, Promise<PageFile>>()

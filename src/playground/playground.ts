@@ -36,6 +36,8 @@ export interface PlaygroundDeps {
   readonly verifier: Verifier
   readonly replicas: Replicas
   readonly events: EventLog
+  /** The origin of the third-party application; null if there is none. */
+  readonly thirdParty: string | null
   /** null for a session that has ended. */
   findSession(sid: string): Promise<SessionInfo | null>
 }
@@ -82,7 +84,7 @@ function pageRoutes(app: FastifyInstance, deps: PlaygroundDeps, guard: Playgroun
 }
 
 function stateRoute(app: FastifyInstance, deps: PlaygroundDeps): void {
-  const { username, accessTtlSeconds, graceMs, replicas, events } = deps
+  const { username, accessTtlSeconds, graceMs, replicas, events, thirdParty } = deps
   app.get<{ Querystring: { after?: string } }>(
     '/playground/state',
     { schema: hide },
@@ -98,6 +100,7 @@ function stateRoute(app: FastifyInstance, deps: PlaygroundDeps): void {
         max_replicas: maxReplicas,
         kinds: replicas.kinds(),
         keys: publishedKeys(deps),
+        third_party: thirdParty,
         events: events.after(Number(request.query.after ?? 0)),
       }
     },

@@ -46,7 +46,7 @@ t.test('there are four packages, and they hold the build alone', async (t) => {
     const files = stdout.trim().split('\n')
     const expected =
       name === 'gatepass'
-        ? /^package\/(package\.json|LICENSE|README\.md|CHANGELOG\.md|docs\/.*|dist\/.*\.js|dist\/(playground\/page|http\/pages)\/\w+\.(html|css|svg))$/
+        ? /^package\/(package\.json|LICENSE|README\.md|CHANGELOG\.md|docs\/.*|dist\/.*\.js|dist\/(playground\/(page|third-party)|http\/pages)\/\w+\.(html|css|svg))$/
         : /^package\/(package\.json|LICENSE|README\.md|cjs\/package\.json|(dist|cjs)\/.*\.(js|d\.ts))$/
     t.same(
       files.filter((file) => !expected.test(file)),

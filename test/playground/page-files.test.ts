@@ -28,11 +28,12 @@ t.test('each file has its content type', async (t) => {
     text: /^<!doctype html>/,
   })
   t.equal((await files.read('playground/page/base.css')).type, 'text/css; charset=utf-8')
-  t.equal((await files.read('playground/page/icon.svg')).type, 'image/svg+xml')
+  t.equal((await files.read('http/pages/icon.svg')).type, 'image/svg+xml')
 })
 
 t.test('no other file can be read', async (t) => {
-  const page = /^src\/(playground\/page|browser)\/[^/]+$/
+  const page =
+    /^src\/((playground\/(page|third-party)|browser)\/[^/]+|http\/pages\/(palette\.css|icon\.svg))$/
   const others = projectFiles().filter((path) => !page.test(path))
   t.ok(others.length > 100)
   for (const path of others) {

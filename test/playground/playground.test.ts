@@ -53,6 +53,7 @@ async function start(t: Test, kinds: readonly ReplicaKind[] = ['verifier', 'shop
         verifier,
         replicas,
         events,
+        thirdParty: 'http://127.0.0.1:4300',
         findSession: (sid) => sessions.find(sid, clock.nowMs()),
       }),
   })
@@ -103,6 +104,7 @@ t.test('the state: replicas, keys, and events after the last', async (t) => {
     grace_s: policy.graceMs / 1000,
     replicas: [{ name: 'verifier-1', kind: 'verifier', ready: true }],
     kinds: ['verifier', 'shop'],
+    third_party: 'http://127.0.0.1:4300',
     keys: [{ kid: keys.signingKey().kid, state: 'active', signs_in_s: 0 }],
     events: [
       { id: 1, event: 'login.failed' },

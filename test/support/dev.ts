@@ -35,7 +35,7 @@ export async function pidOf(cwd: string, name: string): Promise<number> {
   return JSON.parse(firstLine() ?? '').pid
 }
 
-/** A port with free ones 1, 100, 101, 200 and 201 above it. */
+/** A port with free ones 1, 100, 101, 200, 201 and 300 above it. */
 export function freeBasePort(): Promise<number> {
-  return freePorts([0, 1, 100, 101, 200, 201])
+  return freePorts([0, 1, 100, 101, 200, 201, 300])
 }

@@ -1,8 +1,11 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { defaultClients } from '../../config/clients.ts'
 import { environmentName } from '../../config/setting.ts'
 import type { SettingName, Settings } from '../../config/settings.ts'
 import { GatepassError } from '../../core/errors.ts'
+import type { Client } from '../../issuer/clients.ts'
+import { ThirdPartyServer, thirdPartyClient } from '../../playground/third-party.ts'
 import { type CliContext, configOf } from '../context.ts'
 import { demoUser, ensureDemoUser, readOrCreateSecret, welcomeText } from '../dev/demo.ts'
 import {
@@ -10,6 +13,7 @@ import {
   issuerPortOffset,
   maxBasePort,
   requireFreePorts,
+  thirdPartyPortOffset,
   verifierPortOffsets,
 } from '../dev/processes.ts'
 import { ReplicaProcesses } from '../dev/replica-processes.ts'
@@ -39,32 +43,23 @@ export async function runDev(context: CliContext, options: DevOptions): Promise<
   const state = join(context.cwd, stateFolder)
   mkdirSync(state, { recursive: true, mode: 0o700 })
   const { text: secret, isNew } = readOrCreateSecret(join(state, 'secret'))
-  const defaults: Partial<Record<SettingName, string | number | boolean>> = {
-    mode: 'development',
-    issuer: `http://localhost:${basePort}`,
-    secret,
-    keys_url: `file:${stateFolder}/keys`,
-    // GATEPASS_SECRET of the shell may differ at the next start; the keys must stay readable.
-    keys_secret: secret,
-    data_secret: readOrCreateSecret(join(state, 'data-secret')).text,
-    jwks_max_age_s: jwksMaxAge_s,
-    playground: true,
-    // No load balancer has to notice that this process stops.
-    drain_s: 0,
-  }
+  const defaults = devDefaults(basePort, state, secret)
   const { settings, effective } = configOf(context, 'issuer', { defaults })
   await requireFreePorts(context, settings.host, basePort)
 
   // Settings of the user reach the processes by the environment or the file; the defaults are added.
   const defaulted = effective.filter(({ source }) => source === 'dev').map(({ name }) => name)
   const env: Record<string, string | undefined> = { ...context.env }
-  for (const name of defaulted) env[environmentName(name)] = String(defaults[name])
+  for (const name of defaulted) env[environmentName(name)] = asText(defaults[name])
   // With Node's compile cache the next start takes a third less time.
   env.NODE_COMPILE_CACHE ??= join(state, 'compile-cache')
 
   const exited = Promise.withResolvers<Exit>()
+  const isOurs = hasPlayground(settings) && defaulted.includes('clients')
+  const application = isOurs ? createApplication(settings, basePort) : null
+  const thirdParty = application?.origin ?? null
   const processes = new DevProcesses({
-    ...{ context, settings, env, basePort, shop },
+    ...{ context, settings, env, basePort, shop, thirdParty },
     stateFolder: state,
   })
   const replicas: ReplicaProcesses = new ReplicaProcesses({
@@ -80,12 +75,13 @@ export async function runDev(context: CliContext, options: DevOptions): Promise<
     },
   })
   const issuer = processes.startIssuer((message) => replicas.receive(message))
-  const all: RunningProcesses = { issuer, replicas, exited: exited.promise }
+  const all: RunningProcesses = { issuer, replicas, application, exited: exited.promise }
   stopOnSignal(all)
   try {
     const [password] = await Promise.all([
       demoPassword(settings, context.cwd, join(state, 'demo-password')),
       issuer.ready,
+      application?.start(),
       ...verifiers.map(({ portOffset }) => replicas.add('verifier', portOffset)),
     ])
     context.stdout.write(
@@ -100,6 +96,7 @@ export async function runDev(context: CliContext, options: DevOptions): Promise<
         keysUrl: settings.keys_url,
         isSecretNew: isNew && defaulted.includes('secret'),
         hasPlayground: hasPlayground(settings),
+        thirdParty,
         startMs: Math.round(performance.now()),
       }),
     )
@@ -113,6 +110,41 @@ export async function runDev(context: CliContext, options: DevOptions): Promise<
   await waitAndStop(all, context)
 }
 
+type Defaults = Partial<Record<SettingName, string | number | boolean | readonly Client[]>>
+
+/** The settings of `gatepass dev` where the user sets none. */
+function devDefaults(basePort: number, state: string, secret: string): Defaults {
+  return {
+    mode: 'development',
+    issuer: `http://localhost:${basePort}`,
+    secret,
+    keys_url: `file:${stateFolder}/keys`,
+    // GATEPASS_SECRET of the shell may differ at the next start; the keys must stay readable.
+    keys_secret: secret,
+    data_secret: readOrCreateSecret(join(state, 'data-secret')).text,
+    jwks_max_age_s: jwksMaxAge_s,
+    playground: true,
+    clients: [...defaultClients, thirdPartyClient(originOfThirdParty(basePort))],
+    // No load balancer has to notice that this process stops.
+    drain_s: 0,
+  }
+}
+
+/** Another site than `localhost`: the cookies of the issuer are third-party cookies there. */
+function originOfThirdParty(basePort: number): string {
+  return `http://127.0.0.1:${basePort + thirdPartyPortOffset}`
+}
+
+function createApplication({ issuer }: Settings, basePort: number): ThirdPartyServer {
+  const api = `http://localhost:${basePort + verifierPortOffsets[0]}`
+  return new ThirdPartyServer({ origin: originOfThirdParty(basePort), issuer, api })
+}
+
+/** A default as an environment variable. */
+function asText(value: Defaults[SettingName]): string {
+  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+}
+
 interface Exit {
   readonly name: string
   readonly code: number
@@ -121,6 +153,8 @@ interface Exit {
 interface RunningProcesses {
   readonly issuer: ServiceProcess
   readonly replicas: ReplicaProcesses
+  /** The third-party application, in this process. */
+  readonly application: ThirdPartyServer | null
   /** Resolves when a verifier of the start exits that was not stopped. */
   readonly exited: Promise<Exit>
 }
@@ -153,7 +187,8 @@ function stopOnSignal({ issuer, replicas }: RunningProcesses): void {
   }
 }
 
-async function stopAll({ issuer, replicas }: RunningProcesses): Promise<void> {
+async function stopAll({ issuer, replicas, application }: RunningProcesses): Promise<void> {
+  application?.close()
   issuer.stop()
   replicas.shutDown()
   await Promise.all([issuer.exited, replicas.exited()])

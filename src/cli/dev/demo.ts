@@ -48,6 +48,8 @@ export interface Welcome {
   readonly keysUrl: string
   readonly isSecretNew: boolean
   readonly hasPlayground: boolean
+  /** The origin of the third-party application; null if there is none. */
+  readonly thirdParty: string | null
   readonly startMs: number
 }
 
@@ -100,9 +102,11 @@ Ctrl-C stops everything.
 }
 
 /** The password is in the fragment of the link, which a browser does not send to a server. */
-function playgroundLine({ issuer, password }: Welcome): string {
+function playgroundLine({ issuer, password, thirdParty }: Welcome): string {
   const fragment = password === null ? '' : `#password=${encodeURIComponent(password)}`
+  const third =
+    thirdParty === null ? '' : `  third party ${thirdParty}/   signs users in by OAuth\n`
   return `
   playground  ${issuer}/${fragment}
-`
+${third}`
 }

@@ -12,11 +12,13 @@ import { ServiceProcess } from './service-process.ts'
 /** Each process of `gatepass dev` takes the port at its offset from the base port, and the next one. */
 export const issuerPortOffset = 0
 export const verifierPortOffsets = [100, 200] as const
+/** The third-party application takes one port. */
+export const thirdPartyPortOffset = 300
 
-const portOffsets = [issuerPortOffset, ...verifierPortOffsets].flatMap((offset) => [
-  offset,
-  offset + 1,
-])
+const portOffsets = [
+  ...[issuerPortOffset, ...verifierPortOffsets].flatMap((offset) => [offset, offset + 1]),
+  thirdPartyPortOffset,
+]
 export const maxBasePort = 65_000
 const suggestionStep = 1_000
 
@@ -33,6 +35,8 @@ export interface DevProcessesOptions {
   readonly stateFolder: string
   /** The program of the shop; null for no shop. */
   readonly shop: string | null
+  /** The origin of the third-party application, whose page calls the verifiers; null for none. */
+  readonly thirdParty: string | null
 }
 
 /** Starts the processes of `gatepass dev`. */
@@ -64,7 +68,7 @@ export class DevProcesses {
     portOffset: number | null,
     onMessage?: (message: unknown) => void,
   ): ServiceProcess {
-    const { context, env, basePort } = this.#options
+    const { context, env, basePort, settings, thirdParty } = this.#options
     const { configFile } = context
     const port = portOffset === null ? 0 : basePort + portOffset
     return new ServiceProcess({
@@ -79,6 +83,11 @@ export class DevProcesses {
       hasReadiness: true,
       env: {
         ...(role === 'issuer' ? env : withoutIssuerSecrets(env)),
+        // The issuer's own list stays: a third party calls it without cookies.
+        ...(role === 'verifier' &&
+          thirdParty !== null && {
+            GATEPASS_ALLOWED_ORIGINS: [...settings.allowed_origins, thirdParty].join(','),
+          }),
         GATEPASS_PORT: String(port),
         GATEPASS_ADMIN_PORT: String(port === 0 ? 0 : port + 1),
       },

@@ -125,11 +125,11 @@ export function servePages(app: FastifyInstance, pages: Pages): void {
 
 /** The style and the picture of the pages. */
 export function pageFileRoutes(app: FastifyInstance): void {
-  for (const [url, file, type] of [
-    [styleUrl, 'style.css', 'text/css; charset=utf-8'],
-    [iconUrl, 'icon.svg', 'image/svg+xml'],
+  const read = (file: string) => readFileSync(new URL(`../pages/${file}`, import.meta.url), 'utf8')
+  for (const [url, text, type] of [
+    [styleUrl, read('palette.css') + read('style.css'), 'text/css; charset=utf-8'],
+    [iconUrl, read('icon.svg'), 'image/svg+xml'],
   ] as const) {
-    const text = readFileSync(new URL(`../pages/${file}`, import.meta.url), 'utf8')
     app.get(url, { schema: { hide: true } }, async (_request, reply) =>
       reply.type(type).header('cache-control', 'public, max-age=300').serializer(String).send(text),
     )

@@ -6,6 +6,7 @@ import { Page } from './page.ts'
 import { startReplicasCard } from './replicas-card.ts'
 import { startScenarios } from './scenarios.ts'
 import { showAuthState, startAccount, startSignIn } from './sign-in.ts'
+import { startThirdPartyCard } from './third-party-card.ts'
 import { startAccessTokenCard, startRefreshTokenCard } from './token-cards.ts'
 
 const page = new Page()
@@ -21,6 +22,7 @@ startKeysCard(page)
 startCartCard(page)
 startDevicesCard(page)
 startScenarios(page)
+startThirdPartyCard(page)
 startEventsCard(page)
 
 let before = auth.state.status

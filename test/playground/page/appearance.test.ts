@@ -102,7 +102,7 @@ const controls = [
     .concat('Walking socks €12.90', 'Felt hat €45.00')
     .map((name) => `Add to the cart: ${name}`),
   ...['Load from another replica', 'Replay a stolen token', 'Refresh in five tabs'],
-  ...['Rotate the keys', 'Sign this browser out'],
+  ...['Rotate the keys', 'Sign this browser out', 'Open Photo Prints'],
 ]
 
 t.test('the keyboard reaches each control with a visible focus', async (t) => {

@@ -1,0 +1,93 @@
+import { AuthClientError, createAuthClient } from '../../browser/redirect.ts'
+import type { ThirdPartySettings } from '../api.ts'
+import { busyWhile, byId, el, setText, short } from '../page/dom.ts'
+
+const settings = (await (await fetch('settings.json')).json()) as ThirdPartySettings
+const { issuer, api } = settings
+
+const auth = createAuthClient({
+  issuer,
+  clientId: settings.client_id,
+  redirectUri: `${location.origin}/`,
+  scope: settings.scope,
+  origins: [api],
+})
+
+byId<HTMLAnchorElement>('playground').href = `${issuer}/`
+onClick('sign-in', () => auth.login())
+onClick('sign-in-popup', () => auth.login({ popup: true }).catch(showRefusal))
+onClick('sign-out', () => auth.logout())
+onClick('call-allowed', () => callApi('/whoami'))
+onClick('call-refused', () => callApi('/data/user/cart'))
+
+auth.onChange(showState)
+const refusal = await auth.returned.then(
+  () => null,
+  (error: unknown) => error,
+)
+// After a reload the client has a refresh token, and no access token yet.
+await auth.getAccessToken().catch(showRefusal)
+await showState()
+if (refusal !== null) showRefusal(refusal)
+
+function onClick(id: string, work: () => Promise<unknown>): void {
+  const button = byId(id)
+  button.addEventListener('click', () => busyWhile(button, async () => void (await work())))
+}
+
+/** Shows what the application knows of the user, or the button to sign in. */
+async function showState(): Promise<void> {
+  const { state } = auth
+  const isSignedIn = state.status === 'signed-in'
+  const wasSignedIn = !byId('dashboard').hidden
+  byId('welcome').hidden = isSignedIn
+  byId('dashboard').hidden = !isSignedIn
+  byId('account').hidden = !isSignedIn
+  byId('refusal').hidden = true
+  if (!isSignedIn) {
+    byId('answers').replaceChildren()
+    if (wasSignedIn) byId('welcome-title').focus()
+    return
+  }
+  const user = await userInfo()
+  setText(byId('user-name'), user.name ?? '')
+  const rows = [
+    ['scope', state.scope],
+    ['name', user.name ?? 'none'],
+    ['sub', user.sub],
+    ['session', short(state.sessionId)],
+  ]
+  byId('given').replaceChildren(
+    ...rows.map(([name = '', value = '']) =>
+      el('div', {}, el('dt', {}, name), el('dd', {}, el('code', {}, value))),
+    ),
+  )
+}
+
+/** OpenID Connect Core §5.3. */
+async function userInfo(): Promise<{ readonly sub: string; readonly name?: string }> {
+  const response = await auth.fetch(`${issuer}/oauth/userinfo`)
+  return response.ok ? response.json() : { sub: 'unknown' }
+}
+
+async function callApi(path: string): Promise<void> {
+  const response = await auth.fetch(api + path).catch(() => null)
+  const { code = 'accepted' } = response === null ? {} : await response.json()
+  const words = response === null ? 'no response' : `${response.status} ${code}`
+  byId('answers').prepend(
+    el(
+      'li',
+      { class: response?.ok ? 'good' : 'bad' },
+      el('code', {}, `GET ${path}`),
+      el('strong', {}, words),
+    ),
+  )
+}
+
+function showRefusal(error: unknown): void {
+  if (!(error instanceof AuthClientError)) throw error
+  const place = byId('refusal')
+  const isDenied = error.message.startsWith('access_denied')
+  setText(place, isDenied ? 'You have not let Photo Prints in.' : `${error.code}: ${error.message}`)
+  place.hidden = false
+}

@@ -1,0 +1,201 @@
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import type { BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { focusOf, read, startPlayground, textOf } from './playground.ts'
+
+/** The third-party application: sign-in, consent, calls, sign-out, and the withdrawal of the consent. */
+
+const playground = await startPlayground(t)
+const { port } = new URL(playground.url)
+const origin = `http://127.0.0.1:${Number(port) + 300}`
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+
+async function openApplication(user: BrowserContext): Promise<Page> {
+  const page = await user.newPage()
+  await page.goto(`${origin}/`)
+  await page.locator('#sign-in').waitFor()
+  return page
+}
+
+/** Fills in the sign-in page of the issuer. */
+async function signIn(page: Page): Promise<void> {
+  await page.getByLabel('User name').fill('demo')
+  await page.getByLabel('Password').fill(playground.password)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+}
+
+/** Answers the consent page of the issuer. */
+async function answer(page: Page, name: 'Allow' | 'Do not allow'): Promise<void> {
+  await page.getByRole('heading', { name: 'Allow Photo Prints to use your account?' }).waitFor()
+  await page.getByRole('button', { name, exact: true }).click()
+}
+
+async function letIn(page: Page): Promise<void> {
+  await page.locator('#sign-in').click()
+  await signIn(page)
+  await answer(page, 'Allow')
+  await page.locator('#dashboard').waitFor()
+}
+
+t.test('sign in with consent, call an API, sign out; then no question is asked', async (t) => {
+  const user = await playground.user(t, { locale: 'en-GB' })
+  const page = await openApplication(user)
+  await page.locator('#sign-in').press('Enter')
+  await page.waitForURL(`${playground.url}/oauth/authorize?**`)
+  await signIn(page)
+  await answer(page, 'Allow')
+  await textOf(page, '#user-name', /Demo User/)
+  t.equal(page.url(), `${origin}/`)
+  t.match(await read(page, '#given'), /scope\s*openid profile\s*name\s*Demo User/)
+  t.notMatch(await read(page, '#given'), /example\.com|customer/)
+  await page.locator('#call-allowed').click()
+  t.match(await textOf(page, '#answers li'), 'GET /whoami200 accepted')
+  await page.locator('#call-refused').click()
+  t.match(await textOf(page, '#answers .bad'), '403 scope_insufficient')
+
+  await page.reload()
+  await textOf(page, '#user-name', /Demo User/)
+  await page.locator('#sign-out').press('Enter')
+  await page.locator('#sign-in').waitFor()
+  t.equal(await focusOf(page), 'welcome-title')
+  await page.locator('#sign-in').click()
+  await textOf(page, '#user-name', /Demo User/)
+  t.match(playground.log, '"event":"consent.granted"')
+})
+
+t.test('a user who refuses is not signed in', async (t) => {
+  const user = await playground.user(t, { locale: 'en-GB' })
+  const page = await openApplication(user)
+  // The user of the first test may have let it in.
+  await withdrawAll(t)
+  await page.locator('#sign-in').click()
+  await signIn(page)
+  await answer(page, 'Do not allow')
+  t.match(await textOf(page, '#refusal'), 'You have not let Photo Prints in.')
+  t.equal(page.url(), `${origin}/`)
+})
+
+t.test('a popup, which the user closes, and then signs in by', async (t) => {
+  const user = await playground.user(t, { locale: 'en-GB' })
+  const page = await openApplication(user)
+  const popUp = async () => {
+    const [popup] = await Promise.all([
+      user.waitForEvent('page'),
+      page.locator('#sign-in-popup').click(),
+    ])
+    await popup.getByLabel('User name').waitFor()
+    return popup
+  }
+  await (await popUp()).close()
+  t.match(await textOf(page, '#refusal'), 'popup_closed')
+  const popup = await popUp()
+  const closed = popup.waitForEvent('close')
+  await signIn(popup)
+  await Promise.race([closed, answer(popup, 'Allow').catch(() => {})])
+  await closed
+  await textOf(page, '#user-name', /Demo User/)
+  t.equal(page.url(), `${origin}/`)
+})
+
+t.test('the playground shows the consent, and withdraws it', async (t) => {
+  const page = await playground.openSignedIn(t, { locale: 'en-GB' })
+  await withdrawAll(t)
+  const [application] = await Promise.all([
+    page.context().waitForEvent('page'),
+    page.getByRole('link', { name: 'Open Photo Prints' }).click(),
+  ])
+  await letIn(application)
+  t.match(await textOf(page, '#consents li'), /Photo Prints.*openid profile/)
+  await textOf(page, '#events', /consent\.granted/)
+  await page.getByRole('button', { name: 'Withdraw: Photo Prints' }).press('Enter')
+  t.match(await textOf(page, '#notices'), /Photo Prints is signed out/)
+  await page.locator('#no-consents').waitFor()
+  t.equal(await focusOf(page), 'consents')
+  await textOf(page, '#events', /consent\.withdrawn/)
+  // The verifier learns of it within a second; then the client finds that the session is over.
+  await application.bringToFront()
+  while (await application.locator('#dashboard').isVisible()) {
+    await application
+      .locator('#call-allowed')
+      .click({ timeout: 1_000 })
+      .catch(() => {})
+  }
+  await application.locator('#sign-in').click()
+  await answer(application, 'Allow')
+  await application.locator('#dashboard').waitFor()
+})
+
+/** Withdraws the consent in the playground, if there is one. */
+async function withdrawAll(t: Test): Promise<void> {
+  const page = await playground.openSignedIn(t)
+  const shown = page.locator('#consents button, #no-consents:visible').first()
+  await shown.waitFor()
+  if (await page.locator('#consents button').isVisible()) {
+    await page.locator('#consents button').click()
+    await page.locator('#no-consents').waitFor()
+  }
+  await page.close()
+}
+
+t.test('the page is for one origin, and reads no other files', async (t) => {
+  const get = (url: string, init: RequestInit = {}) => fetch(url, { redirect: 'manual', ...init })
+  const renamed = await get(`${origin.replace('127.0.0.1', 'localhost')}/`)
+  t.equal(renamed.headers.get('location'), `${origin}/`)
+  t.equal((await get(origin, { method: 'POST' })).status, 405)
+  for (const path of ['/files/playground/guard.ts', '/files/../package.json', '/x', '//', '/%']) {
+    t.equal((await get(origin + path)).status, 404, path)
+  }
+})
+
+const desk = { viewport: { width: 1280, height: 900 } }
+const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }
+const looks: Readonly<Record<string, BrowserContextOptions>> = {
+  light: { ...desk, colorScheme: 'light' },
+  dark: { ...desk, colorScheme: 'dark' },
+  'light, on a phone': { ...phone, colorScheme: 'light' },
+  'dark, on a phone': { ...phone, colorScheme: 'dark' },
+}
+
+/** Nothing that axe finds, nothing at the side, nothing too low for a finger (WCAG 2.5.5). */
+async function isFine(t: Test, page: Page, where: string): Promise<void> {
+  await page.evaluate('Promise.allSettled(document.getAnimations().map((one) => one.finished))')
+  const shots = process.env.GATEPASS_TEST_SCREENSHOTS
+  if (shots !== undefined) await page.screenshot({ path: `${shots}/${t.name}-${where}.png` })
+  await page.evaluate(axe)
+  const found = await page.evaluate(`axe.run().then(({ violations }) => violations.map(
+    ({ id, nodes }) => id + ': ' + nodes.map(({ target }) => target.join(' ')).join(', ')))`)
+  t.same(found, [], where)
+  const overhang = 'document.documentElement.scrollWidth - document.documentElement.clientWidth'
+  t.equal(await page.evaluate(overhang), 0, `${where}: as wide as the window`)
+}
+
+for (const [look, options] of Object.entries(looks)) {
+  t.test(`${look}: everybody can read it`, async (t) => {
+    const user = await playground.user(t, { locale: 'en-GB', bypassCSP: true, ...options })
+    const page = await openApplication(user)
+    await isFine(t, page, 'welcome')
+    await page.locator('#sign-in').click()
+    await signIn(page)
+    await page.locator('#dashboard, button[value=allow]').first().waitFor()
+    if (await page.locator('button[value=allow]').isVisible()) await answer(page, 'Allow')
+    await textOf(page, '#user-name')
+    await page.locator('#call-allowed').click()
+    await page.locator('#call-refused').click()
+    await page.locator('#answers .bad').waitFor()
+    await isFine(t, page, 'signed in')
+    await page.setViewportSize({ width: 320, height: 640 })
+    await isFine(t, page, 'signed in, in a narrow window')
+    await page.locator('#sign-out').click()
+    await page.locator('#sign-in').waitFor()
+  })
+}
+
+t.test('the browser reports no error', async (t) => {
+  // Chromium says so of each refused call, and of the refresh after a withdrawal.
+  const refused = /^Failed to load resource: .* 40[03] /
+  t.same(
+    playground.complaints.filter((text) => !refused.test(text)),
+    [],
+  )
+})
