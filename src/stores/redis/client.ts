@@ -58,6 +58,8 @@ type SendCommand = RedisConnection['send']
 export class RedisClient {
   /** Longest duration of a call. */
   readonly deadlineMs: number
+  /** Whether keys are on several servers, between which they may move at any time. */
+  readonly isCluster: boolean
   readonly #connectMs: number
   readonly #createConnection: ConnectionFactory
   readonly #calls = new InFlightCalls(maxCalls)
@@ -74,9 +76,11 @@ export class RedisClient {
 
   private constructor(url: string, options: RedisOptions) {
     const { cwd = '.', deadlineMs = 1_000, hasReplicatedRole = false } = options
+    const target = parseRedisUrl(url)
     this.deadlineMs = deadlineMs
+    this.isCluster = target.topology === 'cluster'
     this.#connectMs = Math.max(deadlineMs, minConnectMs)
-    this.#createConnection = createConnectionFactory(parseRedisUrl(url), cwd, {
+    this.#createConnection = createConnectionFactory(target, cwd, {
       maxSilenceMs: this.#connectMs,
       maxQueued: maxCalls,
       hasReplicatedRole,
@@ -266,6 +270,8 @@ export class RedisCall {
   lastError: Error | null = null
   /** Whether the reply to a command was lost, so that the repeated command may have run before. */
   hasLostReply = false
+  /** How many commands were sent, in this order, repeated ones included. */
+  sentCommands = 0
   readonly #send: SendCommand
   readonly #signal: AbortSignal
   readonly #role: ConnectionRole
@@ -282,6 +288,7 @@ export class RedisCall {
    */
   async command(route: Route, command: RedisArguments, isRepeatable = true): Promise<RedisReply> {
     for (let attempt = 0; ; attempt++) {
+      this.sentCommands += 1
       try {
         return await this.#send(route, command, this.#signal, this.#role)
       } catch (error) {

@@ -12,7 +12,6 @@ import { Batcher } from './batcher.ts'
 import { defineScript, type RedisCall, RedisClient } from './client.ts'
 import { type RedisReply, unavailable } from './connection.ts'
 import { type ReplicaOptions, ReplicatedWriter } from './replicated-writer.ts'
-import { parseRedisUrl } from './url.ts'
 
 /** A missing cart is no reason to delay a page for long. */
 const defaultDeadlineMs = 250
@@ -39,7 +38,8 @@ export class RedisDataStore implements DataStore {
   readonly #reads: Batcher<FieldsRead, Fields>
   readonly #writes: Batcher<DataWrite, WriteOutcome>
 
-  private constructor(client: RedisClient, replicas: number, maxItems: number) {
+  private constructor(client: RedisClient, replicas: number) {
+    const maxItems = client.isCluster ? 1 : maxOwnersPerScript
     this.#client = client
     this.#writer = new ReplicatedWriter(client, replicas)
     this.#reads = new Batcher((reads) => this.#readBatch(reads), {
@@ -55,10 +55,9 @@ export class RedisDataStore implements DataStore {
   /** @throws `config_invalid`, `store_unavailable` */
   static async open(url: string, options: ReplicaOptions = {}): Promise<RedisDataStore> {
     const { replicas = 0, deadlineMs = defaultDeadlineMs, ...others } = options
-    const maxItems = parseRedisUrl(url).topology === 'cluster' ? 1 : maxOwnersPerScript
     const hasReplicatedRole = replicas > 0
     const client = await RedisClient.open(url, { ...others, deadlineMs, hasReplicatedRole })
-    return new RedisDataStore(client, replicas, maxItems)
+    return new RedisDataStore(client, replicas)
   }
 
   async read(owner: DataOwner, fields: readonly string[] | 'all', _nowMs: number): Promise<Fields> {

@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
 import { RedisDataStore } from '../../../src/stores/redis/data-store.ts'
 import { patient } from '../../support/patience.ts'
@@ -126,4 +129,30 @@ t.test('a change that no replica confirms fails', async (t) => {
   const store = await RedisDataStore.open(url, { replicas: 1 })
   t.teardown(() => store.close())
   await t.rejects(store.write(write({ owner: newOwner() })), { code: 'store_unavailable' })
+})
+
+t.test('each confirmation follows its change, also one that is sent again', async (t) => {
+  const { url, primary } = await startSentinels(t)
+  const store = await RedisDataStore.open(url, { ...patient, replicas: 1 })
+  t.teardown(() => store.close())
+  const commands: string[] = []
+  const monitor = connect(primary.port, '127.0.0.1')
+  t.teardown(() => monitor.destroy())
+  const lines = createInterface(monitor)
+  monitor.write('MONITOR\r\n')
+  await once(lines, 'line')
+  lines.on('line', (line) => {
+    const name = /\] "(EVALSHA|EVAL|WAIT)"/.exec(line)?.[1]
+    if (name !== undefined) commands.push(name)
+  })
+  const writeOne = () => store.write(write({ owner: newOwner() }))
+  t.equal(await writeOne(), 'written')
+  await until(async () => commands.at(-1) === 'WAIT')
+  await primary.ask('SCRIPT', 'FLUSH')
+  commands.length = 0
+  t.equal(await writeOne(), 'written', 'the primary does not know the script')
+  t.equal(await writeOne(), 'written')
+  const expected = ['EVALSHA', 'WAIT', 'EVAL', 'WAIT', 'EVALSHA', 'WAIT']
+  await until(async () => commands.length >= expected.length)
+  t.same(commands, expected)
 })
