@@ -205,6 +205,7 @@ export async function cutOffReplicas(primary: RedisServer): Promise<void> {
 export interface RedisSentinels {
   readonly primary: RedisServer
   readonly replicas: readonly RedisServer[]
+  readonly sentinels: readonly RedisServer[]
   readonly url: string
   /** Makes a replica the primary. The old primary learns of it about ten seconds later. */
   failOver(): Promise<unknown>
@@ -222,6 +223,7 @@ export async function startSentinels(t: Test, access: RedisAccess = {}): Promise
   return {
     primary,
     replicas,
+    sentinels,
     url: urlOf('+sentinel', hosts, access, '/main'),
     failOver: async () => sentinels[0]?.ask('SENTINEL', 'FAILOVER', 'main'),
   }

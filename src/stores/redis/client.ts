@@ -195,6 +195,13 @@ export class RedisClient {
     this.#reconnect()
   }
 
+  /** Commands wait for the next connection: a former primary must not take further changes. */
+  #replaceConnection(): void {
+    if (this.#connection !== null) this.#retire(this.#connection)
+    this.#connection = null
+    this.#reconnect()
+  }
+
   /** Connects anew, unless the connection is younger: sentinels may not know the new primary yet. */
   #reconnectAfter(minAgeMs: number): void {
     if (performance.now() - this.#connectedAtMs > minAgeMs) this.#reconnect()
@@ -224,9 +231,14 @@ export class RedisClient {
   /** Makes one attempt to connect. The previous connection serves meanwhile and finishes its commands. */
   async #connect(): Promise<void> {
     this.#lastError = null
-    const connection = this.#createConnection((error) => {
-      this.#connectionEpoch += 1
-      this.#lastError = withoutArguments(error)
+    const connection = this.#createConnection({
+      onError: (error) => {
+        this.#connectionEpoch += 1
+        this.#lastError = withoutArguments(error)
+      },
+      onLost: () => {
+        if (connection === this.#connection) this.#replaceConnection()
+      },
     })
     const { signal: closing } = this.#closing
     try {

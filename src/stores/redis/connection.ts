@@ -1,9 +1,7 @@
 import {
   ClientClosedError,
   ClientOfflineError,
-  createClient,
   createCluster,
-  createSentinel,
   ErrorReply,
   RESP_TYPES,
   type RedisClientOptions,
@@ -11,6 +9,7 @@ import {
 import { backoffMs } from '../../core/backoff.ts'
 import { GatepassError } from '../../core/errors.ts'
 import type { TlsFiles } from '../server-url.ts'
+import { newClient, sentinelConnection } from './sentinel-connection.ts'
 import { type RedisCredentials, type RedisTarget, urlParser } from './url.ts'
 
 /** A reply. Texts are bytes. */
@@ -63,8 +62,15 @@ export interface ConnectionOptions {
 /** Delay between attempts to connect. */
 export const reconnectDelay = { minMs: 50, maxMs: 500 }
 
-/** Creates a connection that is not connected. `onError` receives every error of the client. */
-export type ConnectionFactory = (onError: (error: unknown) => void) => RedisConnection
+export interface ConnectionListener {
+  /** Receives every error of the client. */
+  onError(error: unknown): void
+  /** Called when another connection is needed. Other connections reconnect by themselves. */
+  onLost(): void
+}
+
+/** Creates a connection that is not connected. */
+export type ConnectionFactory = (listener: ConnectionListener) => RedisConnection
 
 /** @throws `config_invalid` if a file cannot be read */
 export function createConnectionFactory(
@@ -76,13 +82,26 @@ export function createConnectionFactory(
   const { hasReplicatedRole } = options
   switch (target.topology) {
     case 'single':
-      return (onError) =>
+      return ({ onError }) =>
         withRoles(hasReplicatedRole, () => serverConnection(target, common, onError))
     case 'cluster':
-      return (onError) =>
+      return ({ onError }) =>
         withRoles(hasReplicatedRole, () => clusterConnection(target, common, onError))
-    case 'sentinel':
-      return (onError) => sentinelConnection(target, common, hasReplicatedRole, onError)
+    case 'sentinel': {
+      const { username: _, password: __, ...anonymous } = common
+      const fixed = {
+        sentinels: [...target.nodes],
+        masterName: target.masterName,
+        toSentinel: {
+          ...anonymous,
+          ...credentialsOptions(target.sentinelCredentials),
+          commandOptions,
+        },
+        toPrimary: { ...common, commandOptions, database: target.database },
+        hasReplicatedRole,
+      }
+      return (listener) => sentinelConnection({ ...fixed, ...listener })
+    }
   }
 }
 
@@ -154,19 +173,27 @@ function serverConnection(
   onError: (error: unknown) => void,
 ): RedisConnection {
   const [node] = target.nodes
-  const client = createClient({
+  const client = newClient({
     ...options,
     commandOptions,
     database: target.database,
     socket: { ...options.socket, ...node },
   })
   client.on('error', onError)
+  let isDestroyed = false
   return {
-    connect: () => client.connect(),
+    async connect() {
+      await client.connect()
+      // A client that is destroyed while its socket opens becomes ready nevertheless.
+      if (isDestroyed) client.destroy()
+    },
     primaries: () => onlyPrimary,
     send: (_route, command, abortSignal) => client.sendCommand(command, { abortSignal }),
     close: () => client.close(),
-    destroy: () => client.destroy(),
+    destroy() {
+      isDestroyed = true
+      client.destroy()
+    },
   }
 }
 
@@ -202,47 +229,6 @@ function clusterConnection(
     },
     close: () => cluster.close(),
     destroy: () => cluster.destroy(),
-  }
-}
-
-function sentinelConnection(
-  target: RedisTarget & { topology: 'sentinel' },
-  options: CommonOptions,
-  hasReplicatedRole: boolean,
-  onError: (error: unknown) => void,
-): RedisConnection {
-  const { username: _, password: __, ...anonymous } = options
-  const sentinel = createSentinel({
-    commandOptions,
-    name: target.masterName,
-    sentinelRootNodes: [...target.nodes],
-    nodeClientOptions: { ...options, database: target.database },
-    sentinelClientOptions: { ...anonymous, ...credentialsOptions(target.sentinelCredentials) },
-    // The library would repeat a command whose reply was lost; that is for the caller to decide.
-    maxCommandRediscovers: 0,
-    // Without it, two concurrent commands may both wait forever for the only connection.
-    reserveClient: true,
-    // Both roles share a client: two clients could follow two primaries during a fail-over.
-    masterPoolSize: hasReplicatedRole ? 2 : 1,
-    passthroughClientErrorEvents: true,
-  })
-  sentinel.on('error', onError)
-  let replicated: Pick<typeof sentinel, 'sendCommand'> = sentinel
-  return {
-    connect: async () => {
-      await sentinel.connect()
-      if (hasReplicatedRole) replicated = await sentinel.acquire()
-      sentinel.on('topology-change', ({ type }) => {
-        if (type === 'MASTER_CHANGE') onError(new Error('Another server has become the primary.'))
-      })
-    },
-    primaries: () => onlyPrimary,
-    send: (_route, command, abortSignal, role) => {
-      const client = role === 'main' ? sentinel : replicated
-      return client.sendCommand(false, [...command], { abortSignal })
-    },
-    close: () => sentinel.close(),
-    destroy: () => void sentinel.destroy().catch(onError),
   }
 }
 
@@ -292,12 +278,9 @@ export function unavailable(cause: unknown, detail?: string): GatepassError {
  * HELLO, unknown to an old Redis, contain the password.
  */
 export function withoutArguments(error: unknown): Error {
-  const { message, code, cause }: SystemError =
-    error instanceof Error ? error : new Error(`${error}`)
+  const { message, code }: SystemError = error instanceof Error ? error : new Error(`${error}`)
   const copy: SystemError = new Error(message.replace(/,? with args beginning with.*/s, ''))
-  // The Sentinel client wraps the errors of its connections.
-  const anyCode = code ?? (cause as SystemError | undefined)?.code
-  return anyCode === undefined ? copy : Object.assign(copy, { code: anyCode })
+  return code === undefined ? copy : Object.assign(copy, { code })
 }
 
 type SystemError = NodeJS.ErrnoException

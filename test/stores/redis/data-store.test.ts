@@ -131,6 +131,15 @@ t.test('a change that no replica confirms fails', async (t) => {
   await t.rejects(store.write(write({ owner: newOwner() })), { code: 'store_unavailable' })
 })
 
+t.test('a client that closes while it reconnects leaves no connection', async (t) => {
+  const server = await startRedis(t)
+  const store = await RedisDataStore.open(server.url, { replicas: 1 })
+  // The deadline passes, so the client connects anew.
+  await t.rejects(store.write(write({ owner: newOwner() })), { code: 'store_unavailable' })
+  await store.close()
+  await until(async () => !String(await server.ask('CLIENT', 'LIST')).includes('name=gatepass'))
+})
+
 t.test('each confirmation follows its change, also one that is sent again', async (t) => {
   const { url, primary } = await startSentinels(t)
   const store = await RedisDataStore.open(url, { ...patient, replicas: 1 })

@@ -73,6 +73,22 @@ t.test('a fail-over that loses rotations signs nobody out', async (t) => {
   t.match(await refresh(3, 5), { outcome: 'rotated', session: { generation: 4 } })
 })
 
+t.test('a client that was told of one sentinel knows the others when it dies', async (t) => {
+  const { sentinels, primary } = await startSentinels(t)
+  const [first, second] = sentinels
+  const url = `redis+sentinel://127.0.0.1:${first?.port}/main`
+  const store = await RedisSessionStore.open(url, patient)
+  t.teardown(() => store.close())
+  await first?.kill()
+  const [before, after] = [session({ sid: randomId() }), session({ sid: randomId() })]
+  await store.create(before)
+  t.ok(await store.find(before.sid, t0))
+  await primary.kill()
+  await store.create(after)
+  t.ok(await store.find(after.sid, t0))
+  t.notMatch(String(await second?.ask('SENTINEL', 'MASTER', 'main')), `,${primary.port},`)
+})
+
 /** Consecutive successes after which the client has left the old primary. */
 const timesInARow = 20
 
