@@ -14,6 +14,7 @@ const rule = [
   ...['~gp:*', 'resetchannels', '-@all', '+ping', '+eval', '+evalsha', '+get', '+set'],
   ...['+zadd', '+zrange', '+zrem', '+zremrangebyscore', '+pexpiretime', '+pexpireat'],
   ...['+xadd', '+xrange', '+xdel', '+time', '+scan', '+hset', '+hsetnx', '+hmget'],
+  '+del',
 ]
 /** Further rights in a Cluster. */
 const clusterRule = ['+cluster|slots', '+asking']
