@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Seconds after which a test file counts as hung, as in .taprc. */
-const timeoutSeconds = 300
+const timeoutSeconds = 600
 /** A file that does not end by itself after its timeout is killed. */
 const killMs = (timeoutSeconds + 60) * 1000
 /** A process that a test has left behind may keep the output open. */
@@ -59,12 +59,15 @@ async function runFile(path: string, env: NodeJS.ProcessEnv): Promise<FileResult
   const [code] = await once(child, 'exit')
   await Promise.race([closed, sleep(outputMs, null, { ref: false })])
   const output = Buffer.concat(chunks).toString()
-  const [, asserts, failed, skipped] = summary.exec(output) ?? []
+  const counts = summary.exec(output)
+  const [, asserts, failed, skipped] = counts ?? []
+  // A file that ends before its tests do has no summary.
+  const hasPassed = code === 0 && counts !== null
   return {
     path,
-    hasPassed: code === 0,
+    hasPassed,
     seconds: (performance.now() - startMs) / 1000,
-    failures: code === 0 ? '' : output.replaceAll(passed, ''),
+    failures: hasPassed ? '' : output.replaceAll(passed, '') || `It ended early (${code}).`,
     asserts: Number(asserts ?? 0),
     failed: Number(failed ?? 0),
     skipped: Number(skipped ?? 0),
