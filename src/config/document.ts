@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { type Client, clientSchema, defaultClients } from './clients.ts'
 import { environmentName } from './setting.ts'
 import { type settings as allSettings, type SettingName, settings } from './settings.ts'

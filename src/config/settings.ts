@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { redisSchemes } from '../stores/redis/url.ts'
 import { tokenTypes } from '../tokens/access-token.ts'
 import { algorithmNames } from '../tokens/algorithms.ts'

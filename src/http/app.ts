@@ -41,6 +41,12 @@ const timeoutCheckIntervalMs = 1_000
 /** Longer than the idle timeout of common load balancers (60 s), so that they close first. */
 const keepAliveTimeoutMs = 72_000
 
+/** In the options, or Fastify loads its own compilers: 88 modules. Its types allow no others. */
+const compilersFactory = {
+  buildValidator: () => compileValidator,
+  buildSerializer: () => () => JSON.stringify,
+} as object
+
 /** Creates a Fastify instance with limits, error responses and request ids. */
 export function createApp(options: AppOptions): FastifyInstance {
   const { logger, trustedProxies = [], namesClaims = false } = options
@@ -66,14 +72,13 @@ export function createApp(options: AppOptions): FastifyInstance {
       connectionsCheckingInterval: timeoutCheckIntervalMs,
     },
     routerOptions: { maxParamLength: 128 },
+    schemaController: { compilersFactory },
     trustProxy: trustedProxies.length > 0 && [...trustedProxies],
     clientErrorHandler: answerBrokenRequest,
     frameworkErrors: (error, request, reply) => handleError(error, request, reply as FastifyReply),
   }) as FastifyInstance
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'string' }, parseJson(app))
-  app.setValidatorCompiler(compileValidator)
-  app.setSerializerCompiler(() => JSON.stringify)
   app.setErrorHandler(handleError)
   app.setNotFoundHandler(() => {
     throw new GatepassError('route_not_found')

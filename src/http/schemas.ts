@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { errorCodes } from '../core/errors.ts'
 import { maxValueBytes } from '../data/owned-fields.ts'
 import type { RefreshedTokens } from '../issuer/refresh.ts'

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Clock } from '../core/clock.ts'
 import { isGatepassError } from '../core/errors.ts'
 import type { Account, AccountStore } from '../stores/ports.ts'

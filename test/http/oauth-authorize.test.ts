@@ -27,7 +27,7 @@ t.test('a user signs in on the page, and the client gets tokens for the code', a
   const visitor = new Visitor(issuer)
   const page = await visitor.authorize({ scope: 'data:read', login_hint: 'ada"<b>' })
   t.equal(page.status, 200)
-  t.match(page.html, /<title>Sign in · auth\.example\.com<\/title>/)
+  t.match(page.html, /<title>Sign in &middot; auth\.example\.com<\/title>/)
   t.match(page.html, 'value="ada&#34;&#60;b&#62;"')
   const done = await visitor.signIn(page)
   t.equal(done.status, 303)

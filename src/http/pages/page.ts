@@ -27,7 +27,7 @@ export function page({ texts, paths, host }: PageFrame, title: string, content: 
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <meta name="color-scheme" content="light dark">
     <meta name="robots" content="noindex">
-    <title>${title} · ${host}</title>
+    <title>${title} &middot; ${host}</title>
     <link rel="icon" href="${paths.icon}" type="image/svg+xml">
     <link rel="stylesheet" href="${paths.style}">
   </head>

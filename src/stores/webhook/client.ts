@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { BoundedQueue } from '../../core/bounded-queue.ts'
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { GatepassError, isGatepassError } from '../../core/errors.ts'

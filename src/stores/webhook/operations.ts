@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import type { JsonObject } from '../../core/json.ts'
 import { isJsonObject } from '../../tokens/strict-decoding.ts'
 import type { Account } from '../ports.ts'
