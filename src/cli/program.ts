@@ -2,6 +2,17 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { systemClock } from '../core/clock.ts'
 import { encryptionCurves } from '../tokens/encryption-key.ts'
 import { type CliContext, packageVersion } from './context.ts'
+import { reportError } from './terminal.ts'
+
+/** Runs the command in the arguments of this process. If it fails, the process exits. */
+export async function runProgram(context: CliContext): Promise<void> {
+  try {
+    await buildProgram(context).parseAsync()
+  } catch (error) {
+    // An open timer or channel to a parent would keep the process running.
+    process.exit(reportError(error, context.stderr))
+  }
+}
 
 /** Builds the command line. The code of a command loads when the command runs. */
 export function buildProgram(context: CliContext): Command {
