@@ -1,4 +1,5 @@
 import type { Scenario } from '../harness/scenario.ts'
+import { cores } from './cores.ts'
 import { data } from './data.ts'
 import { login } from './login.ts'
 import { memory } from './memory.ts'
@@ -9,7 +10,7 @@ import { coldStart } from './start.ts'
 import { streams } from './streams.ts'
 import { verify } from './verify.ts'
 
-const families = [verify, memory, login, refresh, oauth, data, scale, streams, coldStart]
+const families = [verify, memory, login, refresh, oauth, data, scale, cores, streams, coldStart]
 export const scenarios: readonly Scenario[] = families.flat()
 
 /** Returns scenarios by name or by prefix: `verify` is every `verify-…`. */
