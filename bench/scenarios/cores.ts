@@ -1,8 +1,8 @@
-import { type Server, startService } from '../harness/processes.ts'
+import { startService } from '../harness/processes.ts'
 import type { Bench, Scenario, Subject } from '../harness/scenario.ts'
 import { served } from '../harness/subjects.ts'
 import { createIssuer, signIn } from '../issuer.ts'
-import { bearerTraffic, createSigner, publishKeys } from '../tokens.ts'
+import { bearer, createSigner, headerTraffic, publishKeys } from '../tokens.ts'
 
 /**
  * One worker process and two, without pinning. The load shares the cores with them, so compare the work
@@ -16,35 +16,32 @@ export const cores: Scenario = {
   title: 'refreshes on Redis, and /verify, with one worker process and with two',
   async ours(pinned) {
     const bench = { ...pinned, cores: null }
-    const subjects: Subject[] = []
-    for (const workers of ['1', '2']) subjects.push(await refreshing(workers, bench))
-    for (const workers of ['1', '2']) subjects.push(await verifying(workers, bench))
-    return subjects
+    const counts = ['1', '2']
+    const verifying = await Promise.all(counts.map((workers) => verifyingSubject(workers, bench)))
+    return [...counts.map((workers) => refreshingSubject(workers, bench)), ...verifying]
   },
 }
 
-async function refreshing(workers: string, bench: Bench): Promise<Subject> {
+function refreshingSubject(workers: string, bench: Bench): Subject {
   const settings = { GATEPASS_GRACE_S: '0', GATEPASS_WORKERS: workers }
   const spec = { name: `cores-${workers}`, store: 'Redis', users: sessions, hash: 'least' } as const
-  let tokens: string[] = []
-  const { start } = await createIssuer({ ...spec, settings }, bench, async ({ url }) => {
-    tokens = await signIn(url, sessions)
+  const tokens: string[] = []
+  const { start } = createIssuer({ ...spec, settings }, bench, async ({ url }) => {
+    tokens.push(...(await signIn(url, sessions)))
   })
-  const traffic = () => ({ kind: 'refresh', dialect: 'gatepass', tokens }) as const
-  const name = `refresh, ${workers} worker(s)`
-  return served({ name, start, traffic }, bench)
+  const traffic = () => ({ dialect: 'json', tokens }) as const
+  return served({ name: `refresh, ${workers} worker(s)`, start, traffic }, bench)
 }
 
-async function verifying(workers: string, bench: Bench): Promise<Subject> {
+async function verifyingSubject(workers: string, bench: Bench): Promise<Subject> {
   const signer = await createSigner()
   const tokens = await signer.signMany(2_048)
   const { issuer, audience } = signer.trust
   const env = {
     ...{ GATEPASS_ISSUER: issuer, GATEPASS_AUDIENCE: audience, GATEPASS_WORKERS: workers },
-    GATEPASS_JWKS_URL: await publishKeys(signer.trust, bench),
+    GATEPASS_JWKS_URL: await publishKeys(signer.trust),
   }
-  const start = (): Promise<Server> => startService('verifier', { cwd: bench.scratch, env }, bench)
-  const traffic = () => bearerTraffic(tokens)
-  const name = `/verify, ${workers} worker(s)`
-  return served({ name, start, traffic }, bench)
+  const start = () => startService('verifier', { cwd: bench.scratch, env }, bench)
+  const traffic = () => headerTraffic(tokens.map(bearer))
+  return served({ name: `/verify, ${workers} worker(s)`, start, traffic }, bench)
 }
