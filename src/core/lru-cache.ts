@@ -1,9 +1,7 @@
 /**
  * A cache with a maximum weight. It keeps the last used entries, up to half of that weight at least.
- *
- * A use moves an entry to the recent generation. A recent generation of half of the weight becomes the
- * older one, and the previous older one is dropped as a whole. To delete single entries instead would
- * copy the table of a Map often, and V8 keeps what old copies hold.
+ * A full recent generation becomes the older one, which is dropped as a whole. A Map that loses single
+ * entries copies its table again and again, and V8 keeps what the old tables hold.
  */
 export class LruCache<V> {
   #maxWeight: number

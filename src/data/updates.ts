@@ -23,13 +23,8 @@ interface PendingUpdate {
 
 /**
  * Updates fields without losing a concurrent change: each update is a compare-and-set, repeated after
- * a conflict.
- *
- * Updates of one field that arrive while another is in progress are applied together, by one read and
- * one write. Replicas compete with each other, requests within a replica do not.
- *
- * The read is left out while the versions that this process knows are usually current, as with a
- * balancer that sends a session to the same replica.
+ * a conflict. Updates of one field that arrive meanwhile are applied together, by one read and one
+ * write. There is no read while the versions that this process knows are usually current.
  */
 export class Updates {
   /** Updates that wait for the write in progress, by owner and field. */

@@ -37,11 +37,9 @@ const entryOverheadBytes = 600
 const protectedShare = 7 / 8
 
 /**
- * Verified tokens by their whole text, in a segmented LRU.
- *
- * A new token enters the probation segment; its second use moves it to the protected segment. The
- * probation segment has the memory that the protected segment does not use: a flood of one-time tokens
- * evicts no token in use.
+ * Verified tokens by their whole text, in a segmented LRU. The second use of a token moves it from the
+ * probation segment to the protected segment, so a flood of one-time tokens evicts no token in use.
+ * Probation also has the memory that the protected segment does not use.
  * @internal
  */
 export class TokenCache {

@@ -34,11 +34,9 @@ export class ReplicatedWriter {
   }
 
   /**
-   * Runs a change and waits for replicas. Repeats the change if the connection was lost meanwhile:
-   * `WAIT` covers the writes of its own connection only, so it covers no write of an earlier change.
-   *
-   * `WAIT` follows the change without a pause, which saves a round trip; not in a Cluster, where the
-   * library may send the change to another node than the `WAIT`.
+   * Runs a change and waits for replicas by `WAIT`, which covers the writes of its own connection only:
+   * a lost connection repeats the change. `WAIT` follows the change without a pause; not in a Cluster,
+   * where the library may send the two to different nodes.
    *
    * @param keys the keys of the change, which select the servers
    * @throws `store_unavailable` if too few replicas confirm; the change may be lost or not
