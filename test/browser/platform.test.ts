@@ -21,6 +21,9 @@ t.test('work under a lock runs one after the other', async (t) => {
 })
 
 t.test('a stuck tab loses its lock after a while and still gets its result', async (t) => {
+  // The timer of an AbortSignal keeps no process alive.
+  const timer = setInterval(() => {}, 1_000)
+  t.teardown(() => clearInterval(timer))
   let finish = (_result: string) => {}
   const stuck = browser.withLock(
     'stuck',

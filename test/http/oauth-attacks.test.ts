@@ -167,6 +167,7 @@ t.test('only an access token of this issuer can be exchanged', async (t) => {
 
   t.comment('nobody narrows a token and then widens it')
   const narrow = await issuer.exchange(tokens.access_token ?? '', { scope: 'profile' })
+  t.match(narrow, { status: 200 })
   t.match(await issuer.exchange(narrow.body.access_token, { scope: 'openid profile' }), {
     body: { error: 'invalid_scope' },
   })
