@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Client } from '../issuer/clients.ts'
 import type { ThirdPartySettings } from './api.ts'
+import { contentPolicy } from './guard.ts'
 import { PageFiles, thirdPartyIndexPath } from './page-files.ts'
 
 const clientId = 'photo-prints'
@@ -67,9 +68,10 @@ export class ThirdPartyServer {
 
   async #answer({ method, url = '/', headers }: IncomingMessage, response: ServerResponse) {
     const { origin, issuer, api } = this.#options
+    const origins = [issuer, api].map((one) => new URL(one).origin)
     response.setHeader('cache-control', 'no-store')
     response.setHeader('x-content-type-options', 'nosniff')
-    response.setHeader('content-security-policy', contentPolicy([issuer, api]))
+    response.setHeader('content-security-policy', contentPolicy(origins))
     if (method !== 'GET') return response.writeHead(405, { allow: 'GET' }).end()
     // Only this origin is registered as redirect URI.
     if (headers.host !== new URL(origin).host) {
@@ -92,20 +94,4 @@ export class ThirdPartyServer {
     const text = JSON.stringify(settings satisfies ThirdPartySettings)
     return { type: 'application/json', text }
   }
-}
-
-function contentPolicy(connected: readonly string[]): string {
-  const origins = connected.map((url) => new URL(url).origin)
-  return [
-    "default-src 'none'",
-    "script-src 'self'",
-    "style-src 'self'",
-    "img-src 'self'",
-    `connect-src 'self' ${origins.join(' ')}`,
-    "base-uri 'none'",
-    "form-action 'none'",
-    "frame-ancestors 'none'",
-    "require-trusted-types-for 'script'",
-    "trusted-types 'none'",
-  ].join('; ')
 }
