@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { type IncomingMessage, request, type ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import { join } from 'node:path'
+import type { Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { bundle, bundles } from '../../scripts/browser-bundles.ts'
 import type { Certificates } from '../support/certificates.ts'
@@ -106,4 +107,19 @@ export async function startIssuer(t: Test, env: Readonly<Record<string, string>>
     return Number(metrics.match(`gatepass_events_total{event="${event}"} (\\d+)`)?.[1] ?? 0)
   }
   return { port, countOf }
+}
+
+/**
+ * Has a tab call a URL for five seconds. @returns the statuses, whether the user was signed out, and what
+ * the policy of the page forbade
+ */
+export function callForSeconds(tab: Page, url: string): Promise<unknown> {
+  return tab.evaluate(`(async () => {
+    const statuses = new Set()
+    for (const end = performance.now() + 5000; performance.now() < end; ) {
+      statuses.add((await auth.fetch('${url}')).status)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    return { statuses: [...statuses], signedOut: heard.includes('signed-out'), violations }
+  })()`)
 }

@@ -3,7 +3,15 @@ import t, { type Test } from 'tap'
 import { makeCertificates } from '../support/certificates.ts'
 import { until } from '../support/until.ts'
 import { openTab, startChromium } from './chromium.ts'
-import { type Fate, frontEnd, passTo, password, startFront, startIssuer } from './front.ts'
+import {
+  callForSeconds,
+  type Fate,
+  frontEnd,
+  passTo,
+  password,
+  startFront,
+  startIssuer,
+} from './front.ts'
 
 /** Tabs of a real browser, before a real issuer whose answers get lost. */
 
@@ -87,18 +95,7 @@ t.test('five tabs stay signed in while a third of all refreshes loses its respon
     lost += 1
     return 'answer lost'
   }
-  const found = await Promise.all(
-    tabs.map((tab) =>
-      tab.evaluate(`(async () => {
-        const statuses = new Set()
-        for (const end = performance.now() + 5000; performance.now() < end; ) {
-          statuses.add((await auth.fetch('${issuerUrl}/me')).status)
-          await new Promise((resolve) => setTimeout(resolve, 50))
-        }
-        return { statuses: [...statuses], signedOut: heard.includes('signed-out'), violations }
-      })()`),
-    ),
-  )
+  const found = await Promise.all(tabs.map((tab) => callForSeconds(tab, `${issuerUrl}/me`)))
   for (const one of found) t.same(one, { statuses: [200], signedOut: false, violations: [] })
   t.ok(lost > 0, `${lost} of ${refreshes - before} refreshes lost their answer`)
   t.ok(refreshes - before < 25, 'the tabs share what they get')

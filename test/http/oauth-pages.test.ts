@@ -1,9 +1,8 @@
-import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import type { BrowserContextOptions, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { startChromium } from '../browser/chromium.ts'
 import { passTo, startFront, startIssuer } from '../browser/front.ts'
+import { isReadable, looks, lowTargets } from '../browser/looks.ts'
 import { makeCertificates } from '../support/certificates.ts'
 import { password } from '../support/issuer.ts'
 import { clients, startOAuth } from '../support/oauth.ts'
@@ -14,7 +13,6 @@ import { goodRequest } from '../support/visitor.ts'
 const certificates = makeCertificates(t, 'DNS:*.example.com,DNS:prints.example')
 const front = await startFront(t, certificates)
 const chromium = await startChromium(t, certificates.cert, { '*': front.port })
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
 const issuer = await startOAuth(t, {
   clients: [
@@ -161,28 +159,10 @@ t.test('an issuer below a path', async (t) => {
   t.same(complaints, [])
 })
 
-const desk = { viewport: { width: 1280, height: 800 } }
-const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }
-const looks: Readonly<Record<string, BrowserContextOptions>> = {
-  light: { ...desk, colorScheme: 'light' },
-  dark: { ...desk, colorScheme: 'dark' },
-  'light, on a phone': { ...phone, colorScheme: 'light' },
-  'dark, on a phone': { ...phone, colorScheme: 'dark' },
-}
-
-/** Nothing that axe finds, nothing at the side, nothing too low for a finger (WCAG 2.5.5). */
+/** Readable, and nothing is too low for a finger. */
 async function isFine(t: Test, page: Page, where: string): Promise<void> {
-  const shots = process.env.GATEPASS_TEST_SCREENSHOTS
-  if (shots !== undefined) await page.screenshot({ path: `${shots}/${t.name}-${where}.png` })
-  await page.evaluate(axe)
-  const found = await page.evaluate(`axe.run().then(({ violations }) => violations.map(
-    ({ id, nodes }) => id + ': ' + nodes.map(({ target }) => target.join(' ')).join(', ')))`)
-  t.same(found, [], where)
-  const overhang = 'document.documentElement.scrollWidth - document.documentElement.clientWidth'
-  t.equal(await page.evaluate(overhang), 0, `${where}: as wide as the window`)
-  const low = await page.evaluate(`[...document.querySelectorAll('button, input')]
-    .filter((one) => one.checkVisibility() && one.getBoundingClientRect().height < 44).length`)
-  t.equal(low, 0, `${where}: high enough`)
+  await isReadable(t, page, where)
+  t.same(await lowTargets(page), [], `${where}: high enough`)
 }
 
 for (const [look, options] of Object.entries(looks)) {

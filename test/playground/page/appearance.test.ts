@@ -1,59 +1,17 @@
-import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import type { BrowserContextOptions, Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
+import { isReadable, looks, lowTargets, overhang } from '../../browser/looks.ts'
 import { projectFolder } from '../../support/project.ts'
 import { read, startPlayground, textOf } from './playground.ts'
 
 /** That everybody can use the page: in both themes, on a phone, by keyboard, with a screen reader. */
 
 const playground = await startPlayground(t)
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
-const desk = { viewport: { width: 1280, height: 900 } }
-const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }
-
-const looks: Readonly<Record<string, BrowserContextOptions>> = {
-  light: { ...desk, colorScheme: 'light' },
-  dark: { ...desk, colorScheme: 'dark' },
-  'light, on a phone': { ...phone, colorScheme: 'light' },
-  'dark, on a phone': { ...phone, colorScheme: 'dark' },
-}
-
-interface Finding {
-  readonly id: string
-  readonly impact: string
-  readonly nodes: readonly { readonly target: readonly string[] }[]
-}
-
-/** Nothing that axe finds is serious or critical, and nothing sticks out at the side. */
-async function isFine(t: Test, page: Page, where: string): Promise<void> {
-  // An element has less contrast while it fades in.
-  await page.evaluate('Promise.allSettled(document.getAnimations().map((one) => one.finished))')
-  await page.evaluate(axe)
-  const found: readonly Finding[] = await page.evaluate('axe.run().then((r) => r.violations)')
-  const grave = found
-    .filter(({ impact }) => ['serious', 'critical'].includes(impact))
-    .map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(' ')).join(', ')}`)
-  t.same(grave, [], where)
-  t.equal(await overhang(page), 0, `${where}: as wide as the window`)
-}
-
-/** Each control of the page that is lower than a finger needs (WCAG 2.5.5). */
-function lowTargets(page: Page): Promise<readonly string[]> {
-  return page.evaluate(`[...document.querySelectorAll('a:not(.skip), button, summary, input')]
-    .filter((one) => one.checkVisibility())
-    .map((one) => (one.type === 'radio' ? one.nextElementSibling : one))
-    .filter((one) => one.getBoundingClientRect().height < 44)
-    .map((one) => one.textContent.trim() || one.id)`)
-}
-
-function overhang(page: Page): Promise<number> {
-  return page.evaluate(
-    'document.documentElement.scrollWidth - document.documentElement.clientWidth',
-  )
-}
+/** Nothing that axe finds is serious or critical. */
+const isFine = (t: Test, page: Page, where: string) =>
+  isReadable(t, page, where, ['serious', 'critical'])
 
 for (const [look, options] of Object.entries(looks)) {
   t.test(`${look}: everybody can read it`, async (t) => {
