@@ -24,7 +24,7 @@ export async function accountRoutes(
   context: IssuerContext,
 ): Promise<void> {
   const app = instance.withTypeProvider<ZodTypeProvider>()
-  const { issuer, verifier, auditOf } = context
+  const { issuer, verifier } = context
   const { sessions, accounts, clients } = issuer
   await app.register(gatepassAuth, {
     verifier,
@@ -42,9 +42,6 @@ export async function accountRoutes(
       throw new GatepassError('token_revoked')
     }
   })
-
-  const requireOwnClient = ownClientsOnly(clients)
-  consentRoutes(app, context)
 
   app.get(
     '/me',
@@ -70,10 +67,24 @@ export async function accountRoutes(
     },
   )
 
+  await app.register(async (scope) => {
+    scope.addHook('preHandler', async (request) => {
+      // A third party has what its scopes say, and no say in the devices of the user.
+      if (thirdPartyOf(request, clients) !== null) throw new GatepassError('client_not_allowed')
+    })
+    sessionRoutes(scope, context)
+    consentRoutes(scope, context)
+  })
+}
+
+/** Registers `/sessions` and `/logout/all` on a guarded instance. */
+function sessionRoutes(instance: FastifyInstance, { issuer, auditOf }: IssuerContext): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>()
+  const { sessions } = issuer
+
   app.get(
     '/sessions',
     {
-      preHandler: requireOwnClient,
       schema: {
         summary: "The user's devices",
         tags: ['account'],
@@ -90,7 +101,6 @@ export async function accountRoutes(
   app.delete(
     '/sessions/:id',
     {
-      preHandler: requireOwnClient,
       schema: {
         summary: 'Sign one device out',
         tags: ['account'],
@@ -108,7 +118,6 @@ export async function accountRoutes(
   app.post(
     '/logout/all',
     {
-      preHandler: requireOwnClient,
       schema: {
         summary: 'Sign out on every device',
         tags: ['account'],
@@ -124,15 +133,13 @@ export async function accountRoutes(
 }
 
 /** Registers `/consents` on a guarded instance. */
-function consentRoutes(instance: FastifyInstance, { issuer, oauth, auditOf }: IssuerContext): void {
+function consentRoutes(instance: FastifyInstance, { oauth, auditOf }: IssuerContext): void {
   const app = instance.withTypeProvider<ZodTypeProvider>()
   const { consents } = oauth
-  const requireOwnClient = ownClientsOnly(issuer.clients)
 
   app.get(
     '/consents',
     {
-      preHandler: requireOwnClient,
       schema: {
         summary: 'The applications of third parties that the user has let in',
         tags: ['account'],
@@ -146,7 +153,6 @@ function consentRoutes(instance: FastifyInstance, { issuer, oauth, auditOf }: Is
   app.delete(
     '/consents/:client_id',
     {
-      preHandler: requireOwnClient,
       schema: {
         summary: 'Withdraw the consent for an application, and end its sessions',
         tags: ['account'],
@@ -160,13 +166,6 @@ function consentRoutes(instance: FastifyInstance, { issuer, oauth, auditOf }: Is
       return reply.code(204).send(undefined)
     },
   )
-}
-
-/** A third party has what its scopes say, and no say in the devices of the user. */
-function ownClientsOnly(clients: Clients) {
-  return async (request: FastifyRequest): Promise<void> => {
-    if (thirdPartyOf(request, clients) !== null) throw new GatepassError('client_not_allowed')
-  }
 }
 
 /** Returns the client of a request's token; null for a client of the operator. */
