@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import type { BrowserContextOptions, Page } from 'playwright-core'
 import type { Test } from 'tap'
 
-/** What pages have to be for everybody: in both themes, on a phone, for a screen reader. */
+/** Checks that everybody can use a page: in both themes, on a phone, with a screen reader. */
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
