@@ -41,6 +41,8 @@ export const defaultTimeoutMs = 2_000
 export interface Statement {
   readonly name: string
   readonly text: string
+  /** Whether rows are arrays, in the order of the columns. Default: objects. */
+  readonly rowMode?: 'array'
 }
 
 /** Repetitions of an undone statement, and the longest pause before the first one. */

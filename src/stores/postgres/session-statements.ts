@@ -59,6 +59,7 @@ export const insert: Statement = {
 
 export const select: Statement = {
   name: 'select session',
+  rowMode: 'array',
   text: `
     SELECT ${sessionColumns} FROM gatepass.sessions
     WHERE sid = $1 AND revoked_at_ms IS NULL AND $2 < expires_at_ms`,
@@ -66,6 +67,7 @@ export const select: Statement = {
 
 export const selectBySub: Statement = {
   name: 'select sessions by sub',
+  rowMode: 'array',
   text: `
     SELECT ${sessionColumns} FROM gatepass.sessions
     WHERE sub = $1 AND revoked_at_ms IS NULL AND $2 < expires_at_ms
@@ -170,6 +172,7 @@ const keyOrNone = `coalesce($3, decode(repeat('00', 32), 'hex'))`
  */
 export const rotate: Statement = {
   name: 'rotate',
+  rowMode: 'array',
   text: `
     WITH held AS (
       SELECT *,

@@ -54,24 +54,24 @@ export class PostgresSessionStore implements SessionStore {
     // After a broken connection the rotation may have happened. A repeated request is a replay during
     // the grace period; without one it would count as reuse. (A repeated `reused` is `revoked`.)
     const isRepeatable = graceMs > this.#db.timeoutMs
-    const { rows } = await this.#db.run<{ readonly outcome: RotationOutcome }>(
+    const { rows } = await this.#db.run<readonly [outcome: RotationOutcome, ...SessionRow]>(
       statements.rotate,
       [sid, generation, idempotencyKey, nowMs, graceMs, idleMs, revokedKeptMs, jkt],
       isRepeatable,
     )
     if (rows[0] === undefined) return { outcome: 'unknown', session: null }
-    const { outcome, ...row } = rows[0]
-    return { outcome, session: sessionOf(row) }
+    const [outcome, ...row] = rows[0]
+    return { outcome, session: toSession(row) }
   }
 
   async find(sid: string, nowMs: number): Promise<Session | null> {
-    const { rows } = await this.#db.run(statements.select, [sid, nowMs], true)
-    return rows[0] === undefined ? null : sessionOf(rows[0])
+    const { rows } = await this.#db.run<SessionRow>(statements.select, [sid, nowMs], true)
+    return rows[0] === undefined ? null : toSession(rows[0])
   }
 
   async listBySub(sub: string, nowMs: number): Promise<Session[]> {
-    const { rows } = await this.#db.run(statements.selectBySub, [sub, nowMs], true)
-    return rows.map(sessionOf)
+    const { rows } = await this.#db.run<SessionRow>(statements.selectBySub, [sub, nowMs], true)
+    return rows.map(toSession)
   }
 
   async revoke(sid: string, nowMs: number, keptMs: number): Promise<boolean> {
@@ -163,9 +163,4 @@ export class PostgresSessionStore implements SessionStore {
   close(): Promise<void> {
     return this.#db.close()
   }
-}
-
-/** @param row the columns of a session in the order of their selection, which pg keeps */
-function sessionOf(row: object): Session {
-  return toSession(Object.values(row) as unknown as SessionRow)
 }
