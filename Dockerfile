@@ -5,7 +5,8 @@
 FROM node:24-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
-# No package needs its install script here; the one named "node" would fetch a second Node.
+# No package needs its install script here; the script of the package "node" would fetch a second
+# Node.
 RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json tsconfig.page.json tsconfig.page-build.json ./
 COPY scripts scripts
@@ -29,9 +30,9 @@ COPY --from=build --chown=0:0 /app/dist dist
 COPY package.json LICENSE ./
 COPY --from=build --chown=1000:1000 /data /data
 
-# The user "node". By number, as Kubernetes can't tell whether a name is root (runAsNonRoot).
+# The user "node", by number, because Kubernetes cannot tell whether a name is root (runAsNonRoot).
 USER 1000:1000
-# All that is ever written is in here: the root file system may be read-only.
+# Gatepass writes to this folder only, so the root file system may be read-only.
 VOLUME /data
 # NODE_OPTIONS: by default, V8 gives young objects far more memory than requests of this size use.
 # MALLOC_ARENA_MAX: the threads of a process share their spare memory.
@@ -43,7 +44,7 @@ ENV NODE_OPTIONS=--max-semi-space-size=2 \
     GATEPASS_KEYS_URL=file:/data/keys
 
 EXPOSE 4000 4001 4100 4101
-# The admin port that was set; otherwise that of the issuer or of the verifier, whichever this is.
+# Asks the configured admin port, or else the default admin ports of the issuer and the verifier.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --start-interval=1s \
   CMD ["node", "-e", "const set = process.env.GATEPASS_ADMIN_PORT; Promise.any((set ? [set] : [4001, 4101]).map(async (port) => { if (!(await fetch(`http://127.0.0.1:${port}/livez`)).ok) throw port })).catch(() => process.exit(1))"]
 

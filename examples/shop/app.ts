@@ -10,11 +10,11 @@ import { cartRoutes, catalogueRoutes, orderRoutes, preferenceRoutes } from './ro
 
 export interface ShopDeps
   extends Omit<GatepassDataOptions, 'store' | 'fields' | 'observer' | 'clock'> {
-  /** Says which replica has answered. */
+  /** Names the replica that responds. */
   readonly name: string
   /** Verifies tokens in memory. The caller closes it. */
   readonly verifier: Verifier
-  /** The address of a store, which is then closed with the app; or one that is open. */
+  /** The address of a store, which is closed with the app, or an open store. */
   readonly store: string | DataStore
   /** Pages of these origins may call the shop. */
   readonly allowedOrigins?: readonly string[]

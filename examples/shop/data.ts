@@ -19,7 +19,7 @@ const cents = z.int().nonnegative()
 const cart = z.object({
   /** Becomes the id of the order, so that one cart makes one order. Empty before the first item. */
   id: z.string(),
-  /** How many of each product. Prices are looked up: what is stored is no offer. */
+  /** The quantity of each product. Prices are looked up: a stored price is not an offer. */
   items: z.record(z.string(), quantity),
   /** Digests of the `Idempotency-Key`s of the last additions. */
   added: z.array(z.string()),
@@ -56,7 +56,7 @@ export const fields = {
 export type ShopData = RequestData<typeof fields>
 
 /**
- * Returns the data of the caller. An application that is alone in its program declares
- * `DataTypes` instead, and uses `request.data` as it is.
+ * Returns the data of the caller. A program with one application declares `DataTypes` instead, and
+ * uses `request.data` directly.
  */
 export const shopData = (request: FastifyRequest): ShopData => dataOf(request, fields)

@@ -30,7 +30,8 @@ async function stop(): Promise<void> {
   if (isStopping) return
   isStopping = true
   setTimeout(() => process.exit(1), shutdownMs).unref()
-  // Node looks for idle connections once; one with a request in flight is idle after that.
+  // Node looks for idle connections once, and a connection with a request in progress becomes idle
+  // later.
   setInterval(() => app.server.closeIdleConnections(), 100).unref()
   await app.close()
   await verifier.close()
@@ -39,13 +40,13 @@ async function stop(): Promise<void> {
 
 process.on('SIGTERM', stop)
 process.on('SIGINT', stop)
-// A parent that has started it with a channel ends it by message, or by its own death.
+// A parent process with a channel stops this process by a message, or by exiting.
 process.on('message', (message) => message === 'stop' && stop())
 process.on('disconnect', stop)
 
 await app.listen({ host: settings.SHOP_HOST, port: settings.SHOP_PORT })
 const { port } = app.server.address() as AddressInfo
-// Without keys it says 503, and goes on asking for them.
+// Without keys the shop answers 503 and keeps fetching them.
 await verifier.ready().catch((error: unknown) => app.log.warn(error))
 if (!isStopping) {
   console.log(JSON.stringify({ msg: 'ready', name: settings.SHOP_NAME, port }))

@@ -48,7 +48,7 @@ export function sendProblem(thrown: FastifyError, request: FastifyRequest, reply
       title: STATUS_CODES[status],
       status,
       code,
-      // Internal details are for the log alone.
+      // Only the log has internal details.
       ...(status < 500 && { detail: message }),
       ...(problems && { errors: problems }),
     })

@@ -22,7 +22,7 @@ const productId = z.string().max(64)
 const retriable = z.looseObject({ 'idempotency-key': z.string().min(1).max(255).optional() })
 const newItem = z.strictObject({ product: productId, quantity: z.int().min(1).max(quantityMax) })
 
-/** Public, and cacheable. */
+/** Products are public and cacheable. */
 export async function catalogueRoutes(scope: FastifyInstance): Promise<void> {
   const app = scope.withTypeProvider<ZodTypeProvider>()
 

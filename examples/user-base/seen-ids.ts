@@ -3,7 +3,7 @@
  * share these ids, for example in Redis (SET NX EX).
  */
 export class SeenIds {
-  /** Id and until when it is remembered: the oldest first, as all are remembered equally long. */
+  /** The expiry of each id, oldest first, because all ids are remembered equally long. */
   readonly #until = new Map<string, number>()
   readonly #rememberedMs: number
   readonly #max: number
@@ -13,14 +13,14 @@ export class SeenIds {
     this.#max = max
   }
 
-  /** Remembers an id; says `seen` for one that was, and `full` when there is no room for more. */
+  /** Remembers an id. Returns `seen` for a known id, and `full` when there is no room. */
   add(id: string, nowMs: number): 'new' | 'seen' | 'full' {
     for (const [oldest, untilMs] of this.#until) {
       if (untilMs > nowMs) break
       this.#until.delete(oldest)
     }
     if (this.#until.has(id)) return 'seen'
-    // To forget the oldest instead would open the door to those who fill the memory.
+    // If it forgot the oldest ids instead, an attacker could fill the memory and replay messages.
     if (this.#until.size >= this.#max) return 'full'
     this.#until.set(id, nowMs + this.#rememberedMs)
     return 'new'

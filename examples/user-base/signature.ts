@@ -28,7 +28,7 @@ export function secretOf(
   secrets: readonly string[],
   nowMs: number,
 ): string | undefined {
-  // With a dot in the id or an invalid timestamp, one signature could fit two messages.
+  // With a dot in the id or an invalid timestamp, two messages could have one signature.
   if (!/^[\w-]{1,64}$/.test(message.id) || !/^\d{1,12}$/.test(message.timestamp)) return undefined
   if (Math.abs(nowMs / 1000 - Number(message.timestamp)) > tolerance_s) return undefined
   const given = signatures.split(' ')

@@ -10,9 +10,9 @@ export interface UserBaseOptions {
   readonly secrets: readonly string[]
   readonly operations?: typeof allOperations
   readonly nowMs?: () => number
-  /** Told of each message: never of a body, which holds hashes. */
+  /** Called for each message, never with a body, which contains hashes. */
   readonly log?: (line: { type: string; status: number; id: string }) => void
-  /** How many ids of messages are remembered at most. */
+  /** Maximum number of remembered message ids. */
   readonly seenMax?: number
 }
 
@@ -65,7 +65,7 @@ export function createUserBase(options: UserBaseOptions): Server {
 async function readBody(request: IncomingMessage): Promise<Buffer | null> {
   const chunks: Buffer[] = []
   let size = 0
-  // The connection must outlive a body that is not read to its end, for the answer.
+  // The connection must stay open for the response, even if the body is not read to its end.
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     size += chunk.length
     if (size > bodyBytesMax) return null

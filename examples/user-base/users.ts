@@ -3,7 +3,7 @@ import { randomBytes, randomUUID, scryptSync } from 'node:crypto'
 /** A user, with the field names of the messages. */
 export interface User {
   readonly sub: string
-  /** In the form in which Gatepass asks for it: NFKC, lower case. */
+  /** In the form that Gatepass sends: NFKC, lower case. */
   readonly login_name: string
   /** Argon2id or scrypt as a PHC string, or bcrypt. */
   readonly password_hash: string
@@ -13,7 +13,7 @@ export interface User {
   readonly updated_at_ms: number
 }
 
-/** The users of an existing service. Yours are in a database. */
+/** The users of an existing service. Your users are in a database. */
 export class Users {
   readonly #byLoginName = new Map<string, User>()
   readonly #bySub = new Map<string, User>()
@@ -33,7 +33,7 @@ export class Users {
     return true
   }
 
-  /** Whether there was such a user, and the change came to pass. */
+  /** Returns whether the user exists and was changed. */
   change(sub: string, changes: Partial<User>, condition: (user: User) => boolean): boolean {
     const user = this.#bySub.get(sub)
     if (user === undefined || !condition(user)) return false
@@ -41,7 +41,7 @@ export class Users {
     return true
   }
 
-  /** Those after a login name, in the order of the bytes of their names. */
+  /** Returns the users after a login name, in the order of the bytes of their names. */
   after(loginName: string): User[] {
     const start = Buffer.from(loginName)
     return [...this.#byLoginName.values()]

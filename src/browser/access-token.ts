@@ -20,7 +20,10 @@ type Clocks = Pick<Platform, 'wallMs' | 'monotonicMs'>
 
 /** The client refreshes this long before expiry, or with a third of the lifetime left. */
 const refreshMarginMs = 60_000
-/** The token is not sent this long before expiry, or with a tenth of the lifetime left: it must arrive. */
+/**
+ * The token is not sent this long before expiry, or with a tenth of the lifetime left, because it
+ * must arrive in time.
+ */
 const sendMarginMs = 5_000
 
 /**
@@ -29,7 +32,7 @@ const sendMarginMs = 5_000
  */
 export class AccessToken {
   readonly response: TokenResponse
-  /** By the wall clock. */
+  /** Milliseconds by the wall clock. */
   readonly expiresAtMs: number
   readonly #clocks: Clocks
   readonly #issuedMonotonicMs: number

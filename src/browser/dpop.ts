@@ -7,7 +7,10 @@ const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 export class DpopProver {
   readonly #load: () => Promise<KeyPair>
   #keys: Promise<KeyPair> | null = null
-  /** The newest nonce of a server (RFC 9449 §8.2). A server that has others asks for its own. */
+  /**
+   * The newest nonce of any server (RFC 9449 §8.2). A server with other nonces responds with one of
+   * its own.
+   */
   nonce: string | undefined
 
   /** @param load loads the key pair for the first proof, and again after a failure */
@@ -67,8 +70,9 @@ export function base64url(data: ArrayBuffer | Uint8Array): string {
 }
 
 /**
- * Loads or creates the key pair of this origin for an issuer. IndexedDB stores it, and no script can export
- * the private key. Tabs that create one at the same time use the first one stored.
+ * Loads or creates the key pair of this origin for an issuer. IndexedDB stores it, and no script
+ * can export the private key. Tabs that create a key pair at the same time all use the first stored
+ * one.
  */
 export async function loadKeyPair(issuer: string): Promise<KeyPair> {
   const made = await crypto.subtle.generateKey(algorithm, false, ['sign', 'verify'])

@@ -15,7 +15,7 @@ export type {
 } from './types.ts'
 
 /**
- * A client of the issuer for a front end: it signs a user in and keeps the user signed in.
+ * Creates a client of the issuer for a front end: it signs a user in and keeps the user signed in.
  *
  * ```ts
  * import { createAuthClient } from '@gatepass/browser'

@@ -77,8 +77,9 @@ export class IssuerCalls {
   }
 
   /**
-   * Sends a request with the access token, and a proof if the token needs one. If the proof is refused,
-   * sends it once more: the response has told the nonce (RFC 9449 §8) and the clock of the issuer.
+   * Sends a request with the access token, and a proof if the token needs one. If the proof is
+   * refused, sends the request once more, with the nonce (RFC 9449 §8) and the clock of the issuer
+   * from the response.
    */
   async send(request: Request, token?: TokenResponse, isRepeated = false): Promise<Response> {
     const { headers } = request
@@ -112,8 +113,9 @@ export class IssuerCalls {
       return await readBody(await this.send(request, token))
     } catch (error) {
       if (error instanceof AuthClientError) throw error
-      // Only an allowed origin may read a response to a request with cookies. A login without cookies
-      // is readable from any origin, so it tells a refused origin from an outage.
+      // Only an allowed origin may read a response to a request with cookies. The response to a
+      // login without cookies is readable from any origin, so it distinguishes a refused origin
+      // from an outage.
       if (error instanceof TypeError && !this.#clockOffsetMs && !init.credentials) {
         await this.post('/login', { credentials: 'omit' }).catch((refusal) => {
           if (refusal.code === 'origin_not_allowed') throw refusal
@@ -124,7 +126,7 @@ export class IssuerCalls {
   }
 
   /**
-   * Repeats a call after errors that may pass.
+   * Repeats a call after temporary errors.
    * @param isObsolete returns whether nobody needs the result; the call then returns undefined
    */
   async retry<T>(

@@ -80,7 +80,7 @@ function storedItem(name: string): Item {
 
 /**
  * Uses a Web Lock. A tab that closes releases its lock; the lock of a frozen tab is stolen after
- * `maxWaitMs`. Two tabs that run at the same time only send one request more.
+ * `maxWaitMs`. If two tabs run at the same time, they only send one more request.
  */
 function withLock<T>(name: string, maxWaitMs: number, work: () => Promise<T>): Promise<T> {
   const locks = page.navigator?.locks
@@ -100,7 +100,7 @@ function withLock<T>(name: string, maxWaitMs: number, work: () => Promise<T>): P
     locks
       .request(name, { signal: AbortSignal.timeout(maxWaitMs) }, run)
       .catch((): unknown => hasBegun || locks.request(name, { steal: true }, run))
-      // Some pages may not use locks.
+      // Browsers forbid locks to some pages.
       .catch(run)
   })
 }

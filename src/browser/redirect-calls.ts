@@ -5,7 +5,7 @@ import { AuthClientError, IssuerCalls } from './issuer-calls.ts'
 import type { Platform } from './platform.ts'
 import type { AuthErrorCode } from './types.ts'
 
-/** A code that the issuer has sent to this page, and what the request of it was made of. */
+/** A code that the issuer has sent to this page, and the values of the request for it. */
 export interface Redemption {
   readonly redirectUri: string
   readonly code: string
@@ -21,7 +21,7 @@ type OAuthTokenResponse = TokenResponse & {
 
 /**
  * Calls the OAuth endpoints instead of `/login`, `/refresh` and `/logout`. It sends no cookies: the
- * refresh token is in IndexedDB, and is of use only with the key of this browser (RFC 9449 §5).
+ * refresh token is in IndexedDB, and works only with the key of this browser (RFC 9449 §5).
  */
 export class RedirectCalls extends IssuerCalls {
   /** The code that a call of `/login` redeems. */
@@ -52,7 +52,8 @@ export class RedirectCalls extends IssuerCalls {
   }
 
   /**
-   * RFC 6749 §4.1.3. A repetition after a lost answer ends the session that nobody got, and is refused.
+   * RFC 6749 §4.1.3. After a lost answer, a repeated request is refused and ends the session, which
+   * no client has received.
    *
    * @throws `grant_invalid`; `authorization_failed` for the ID token of another request
    */
@@ -117,7 +118,7 @@ export class RedirectCalls extends IssuerCalls {
   /**
    * Replaces the stored refresh token in one transaction, and waits until it is on the disk.
    *
-   * @returns the token before
+   * @returns the previous token
    */
   async #change(
     replace: (stored: string | undefined) => string | undefined,
@@ -137,7 +138,10 @@ export class RedirectCalls extends IssuerCalls {
     return stored
   }
 
-  /** OpenID Connect Core §3.1.3.7. TLS vouches for the rest: the token comes from the issuer itself. */
+  /**
+   * OpenID Connect Core §3.1.3.7. TLS replaces the other checks, because the token comes from the
+   * issuer itself.
+   */
   #isExpected(idToken = '', nonce: string): boolean {
     try {
       const [, payload = ''] = idToken.split('.')
@@ -150,7 +154,7 @@ export class RedirectCalls extends IssuerCalls {
   }
 }
 
-/** Our codes for the errors of RFC 6749 §5.2 that a client tells apart. */
+/** Our codes for the errors of RFC 6749 §5.2 that a client distinguishes. */
 const codes: Readonly<Record<string, AuthErrorCode>> = {
   invalid_grant: 'grant_invalid',
   invalid_dpop_proof: 'dpop_proof_invalid',
@@ -159,7 +163,7 @@ const codes: Readonly<Record<string, AuthErrorCode>> = {
   server_error: 'internal_error',
 }
 
-/** Gives a refusal of an OAuth endpoint the form of the other refusals (RFC 9457). */
+/** Converts an error of an OAuth endpoint into the form of all other errors (RFC 9457). */
 async function translateRefusal(response: Response): Promise<Response> {
   if (response.ok) return response
   const { status, headers } = response

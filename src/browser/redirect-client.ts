@@ -53,7 +53,7 @@ interface KeptPending extends Pending {
 const responseNames = ['code', 'state', 'iss', 'error', 'error_description'] as const
 type AuthorizationResponse = Readonly<Record<(typeof responseNames)[number], string | null>>
 
-/** Between the page and its popup, which are of one origin. */
+/** A message between the page and its popup, which have one origin. */
 interface PopupMessage {
   readonly response?: AuthorizationResponse
   /** The `state` of a response that the page has received. */
@@ -101,7 +101,7 @@ export class RedirectClient extends Client implements RedirectAuthClient {
       this.#receive(message as PopupMessage),
     )
     this.returned = this.#finish()
-    // The page may not look at it.
+    // The page may ignore `returned`.
     this.returned.catch(() => {})
   }
 
@@ -124,7 +124,7 @@ export class RedirectClient extends Client implements RedirectAuthClient {
   }
 
   async #signInByPopup(request: SignInRequest): Promise<void> {
-    // Nothing asynchronous before: browsers allow a popup in the event of a click only.
+    // No asynchronous step comes first: browsers allow a popup only in the event of a click.
     const popup = this.#page.open('', 'gatepass', 'popup,width=480,height=720')
     if (!popup) throw new AuthClientError('popup_blocked', 0)
     const { pending, url } = await this.#prepare(request, popupMark + randomText())
@@ -141,7 +141,8 @@ export class RedirectClient extends Client implements RedirectAuthClient {
       const watch = async () => {
         while (isWaiting) {
           await this.#platform.pause(closedPollMs)
-          // With a Cross-Origin-Opener-Policy of the page, an open popup looks closed, but has the focus.
+          // If the page has a Cross-Origin-Opener-Policy, an open popup appears closed, but has the
+          // focus.
           if (isWaiting && popup.closed && this.#page.document.hasFocus()) {
             isWaiting = false
             reject(new AuthClientError('popup_closed', 0))
@@ -179,7 +180,7 @@ export class RedirectClient extends Client implements RedirectAuthClient {
 
   /** Finishes the sign-in whose response has loaded this page. */
   async #finish(): Promise<Returned | null> {
-    // A server that renders the page has no address.
+    // On a server that renders the page, there is no address.
     if (!this.#page.location) return null
     const response = this.#takeResponse()
     if (response?.state?.startsWith(popupMark)) return this.#handOver(response)
@@ -238,7 +239,7 @@ export class RedirectClient extends Client implements RedirectAuthClient {
     await super.login({ username: '', password: '' })
   }
 
-  /** Hands the response of this popup to the page that has opened it, and closes the popup. */
+  /** Sends the response in this popup to the page that opened it, and closes the popup. */
   async #handOver(response: AuthorizationResponse): Promise<null> {
     const received = new Promise<boolean>((resolve) => {
       this.#receive = (message) => message.received === response.state && resolve(true)

@@ -12,7 +12,8 @@ export type {
 export type { AuthErrorCode, AuthState, DeviceSession, User } from './types.ts'
 
 /**
- * A client of the issuer for a front end on another site: users sign in on the page of the issuer.
+ * Creates a client of the issuer for a front end on another site. Users sign in on the page of the
+ * issuer.
  *
  * ```ts
  * import { createAuthClient } from '@gatepass/browser/redirect'

@@ -40,7 +40,7 @@ export class TabSession {
   #epoch = 0
   /** The monotonic time before which no refresh starts in the background. */
   #backgroundFromMs = 0
-  /** The session that ended last. A late message of it is ignored. */
+  /** The session that ended last. Late messages of that session are ignored. */
   #endedSession: string | undefined
 
   /** @param name names the lock and the channel of the session */
@@ -86,7 +86,9 @@ export class TabSession {
     })
   }
 
-  /** Signs out: locally at once, then at the issuer. Rejects if the issuer could not be notified yet. */
+  /**
+   * Signs out locally at once, then at the issuer. Rejects if the issuer could not be notified yet.
+   */
   async signOut(): Promise<void> {
     const token = this.#token
     this.#attempt.signOut()
@@ -144,7 +146,7 @@ export class TabSession {
         (ms) => this.#pause(ms),
       )
     } catch (error) {
-      // A 401 means that the session has ended, or that this browser has no cookie of it.
+      // A 401 means that the session has ended, or that this browser lacks its cookie.
       if ((error as AuthClientError).status !== 401 && !isSessionOver(error)) throw error
     }
     attempt.finish()
@@ -228,9 +230,9 @@ function isSessionOver(error: unknown): boolean {
 const signedOutMark = 'leaving'
 
 /**
- * The `Idempotency-Key` of the refresh in progress, stored until its response arrives: every tab, and the
- * page after a reload, gets the same tokens by it. Stored as `<key>.<number of requests>`, as a slow tab
- * must not delete a key that another tab has used since.
+ * The `Idempotency-Key` of the refresh in progress, stored until the response arrives. With the
+ * key, every tab, and the page after a reload, gets the same tokens. Stored as `<key>.<number of
+ * requests>`, as a slow tab must not delete a key that another tab has used since.
  */
 export class RefreshAttempt {
   readonly #item: Item

@@ -41,7 +41,10 @@ export function adminConfigOf(context: CliContext): LoadedConfig {
   return configOf(context, 'issuer', { optional: ['secret'] })
 }
 
-/** The `typ` values of access tokens, also of those from before a change of the setting. */
+/**
+ * The `typ` values of access tokens, including tokens that were signed before a change of the
+ * setting.
+ */
 export function acceptedTokenTypes({ token_type }: Settings): TokenType[] {
   return [...new Set<TokenType>([accessTokenType, token_type])]
 }

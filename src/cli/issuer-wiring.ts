@@ -18,7 +18,7 @@ import { openAccountStore, openSessionStore } from '../stores/open-stores.ts'
 import type { AccountStore, SessionStore } from '../stores/ports.ts'
 import { importEncryptionKey } from '../tokens/encryption-key.ts'
 
-/** Of several worker processes, each knows only its own events, so none can serve the playground. */
+/** A worker process knows only its own events, so none of several can serve the playground. */
 export function hasPlayground(settings: Settings): boolean {
   return settings.playground && settings.workers === 1
 }
@@ -65,10 +65,12 @@ function tokenLifetimeMs(settings: Settings): number {
   return (settings.access_ttl_s + settings.clock_skew_s) * 1000
 }
 
-/** How long the data store, or a client that is told of the end, may be unavailable. */
+/** How long the data store, or a client that is notified of the end, may be unavailable. */
 const followUpMs = backchannelLogoutKeptMs
 
-/** Whether the end of each session has consequences: its data is deleted, or its client is told. */
+/**
+ * Whether the end of a session has consequences: its data is deleted, or its client is notified.
+ */
 function needsEachSession(settings: Settings): boolean {
   const isTold = settings.clients.some(({ backchannel_logout_uri: uri }) => uri !== undefined)
   return dataUrl(settings) !== null || isTold

@@ -130,7 +130,7 @@ export class LogOutput implements DestinationStream {
     setTimeout(() => this.#writeNext(), retryMs).unref()
   }
 
-  /** Tries once, when the process exits. A write in progress finishes by itself. */
+  /** Tries one write when the process exits. A write in progress finishes by itself. */
   #writeLast(): void {
     const isWriting = this.#state === 'writing'
     // Node would wait forever for a write to a blocked terminal or socket.

@@ -6,8 +6,9 @@ import type { Clients } from '../issuer/clients.ts'
 import { type CliContext, configOf } from './context.ts'
 
 /**
- * Reads the settings again and replaces the clients. Other settings stay as they were at the start. If
- * the new settings are invalid, the clients stay too, and the log has every problem.
+ * Reads the settings again and replaces the clients. Other settings keep their values from the
+ * start. If the new settings are invalid, the clients stay unchanged too, and the log lists every
+ * problem.
  */
 export function reloadClients(
   context: CliContext,
@@ -17,7 +18,7 @@ export function reloadClients(
 ): void {
   try {
     const next = configOf(context, 'issuer').settings.clients
-    // The new clients have to fit the settings that stay.
+    // The new clients must fit the unchanged settings.
     const problems = crossCheck({ ...settings, clients: next }, 'issuer')
     if (problems.length > 0) throw new GatepassError('config_invalid', { problems })
     clients.replace(next)

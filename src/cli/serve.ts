@@ -22,7 +22,7 @@ export interface Service {
   readonly metrics: Metrics
   readonly logger: Logger
   readonly checks: Readonly<Record<string, ReadinessCheck>>
-  /** Reads the settings again that can change while the service runs. */
+  /** Reads the settings that can change while the service runs. */
   readonly reload?: () => void
   /** Closes stores and timers, after the last request. */
   close(): Promise<void>
@@ -85,7 +85,7 @@ export async function serve(service: Service, settings: Settings): Promise<void>
 }
 
 /**
- * Listens on the port in a setting, or on a free port for 0.
+ * Listens on the port in a setting; 0 means a free port.
  * @returns the port
  * @throws `port_in_use`
  */

@@ -19,7 +19,7 @@ export const reloadMessage = 'reload'
 export interface Shutdown {
   /** Whether the shutdown has started. */
   isDraining(): boolean
-  /** Removes the signal handlers, after a start that failed. */
+  /** Removes the signal handlers after a failed start. */
   uninstall(): void
 }
 

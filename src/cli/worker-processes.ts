@@ -94,7 +94,10 @@ async function stopWorker(worker: Worker): Promise<void> {
   await exited
 }
 
-/** Ready while every worker process is ready. Of a check that fails in several, one result is shown. */
+/**
+ * Ready while every worker process is ready. If a check fails in several processes, one result is
+ * shown.
+ */
 async function workersReadiness(isDraining: boolean): Promise<Readiness> {
   const reports = await requestReports()
   const checks: Record<string, string> = { workers: 'ok' }

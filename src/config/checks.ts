@@ -54,7 +54,7 @@ function checkPlayground({ mode, playground }: Settings): FieldProblem[] {
   return [
     problem(
       'playground',
-      'must be false in production, as it stops and starts processes. `gatepass dev` (npm start) turns it on: ' +
+      'must be false in production, because the playground stops and starts processes. `gatepass dev` (npm start) turns it on: ' +
         'in production run `gatepass issuer` and `gatepass verifier`',
     ),
   ]
@@ -163,7 +163,7 @@ function checkRevocations(config: Settings): FieldProblem[] {
   return [problem('revocations_max_staleness_s', 'must be longer than GATEPASS_REVOCATIONS_POLL_S')]
 }
 
-/** A verifier needs the secret. An issuer only deletes session data. */
+/** Only a verifier needs the secret, because an issuer only deletes session data. */
 function checkSessionData(config: Settings): FieldProblem[] {
   if (dataUrl(config) === null || config.data_secret.length > 0) return []
   return [problem('data_secret', `is required with ${environmentName('data_url')}`)]
@@ -193,7 +193,7 @@ function storeUrls(config: Settings, role: Role) {
   return { accounts_url, sessions_url, keys_url, data_url }
 }
 
-/** Tells whether others could read the traffic to a store. */
+/** Tells whether others in the network could read the traffic to a store. */
 function isRemotePlaintext(url: string): boolean {
   if (isPostgres(url)) {
     const target = parsePostgresUrl(url)

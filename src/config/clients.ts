@@ -27,7 +27,8 @@ const audience = z.string().min(1).max(256)
 
 const verificationJwk = z.record(z.string(), z.unknown()).superRefine((jwk, context) => {
   const imported = importVerificationKey(jwk)
-  if (!imported.ok) context.addIssue({ code: 'custom', message: `is no key: ${imported.reason}` })
+  if (!imported.ok)
+    context.addIssue({ code: 'custom', message: `is not a key: ${imported.reason}` })
 })
 const keySet = z.strictObject({ keys: z.array(verificationJwk).min(1).max(8) })
 /** An address that the issuer calls. */
@@ -61,15 +62,15 @@ export const clientSchema = z.strictObject({
     .optional(),
   /** Its public keys (RFC 7517 §5). */
   jwks: keySet.optional(),
-  /** Where it publishes its public keys. */
+  /** The address at which it publishes its public keys. */
   jwks_uri: clientAddress.optional(),
-  /** Where an authorization response may go. */
+  /** The addresses to which an authorization response may go. */
   redirect_uris: z.array(redirectUri).min(1).max(32).optional(),
-  /** Where a browser may go after a sign-out. */
+  /** The addresses to which a browser may go after a sign-out. */
   post_logout_redirect_uris: z.array(redirectUri).min(1).max(32).optional(),
   /** The audiences that it may exchange a user's token for. */
   exchange_audiences: z.array(audience).min(1).max(32).optional(),
-  /** Where it is told that a session has ended. */
+  /** The address at which it is notified that a session has ended. */
   backchannel_logout_uri: clientAddress.optional(),
   /** The name that users read on the pages of the issuer. */
   client_name: z.string().min(1).max(64).optional(),
@@ -103,7 +104,7 @@ export const clientsSchema = z
     }
   })
 
-/** The fields of a client that do not fit the others, and why. */
+/** Lists the fields of a client that contradict other fields, and why. */
 function contradictions(client: Client): [field: string, problem: string][] {
   const { auth_method = 'none', secret_hashes, jwks, jwks_uri } = client
   const hasSecret = auth_method === 'client_secret_basic' || auth_method === 'client_secret_post'
@@ -153,8 +154,8 @@ const defaultScopes = {
 }
 
 /**
- * The clients of an installation without configured clients. `gatepass login` is a third party, because
- * any program of the machine can take its name (RFC 8252 §8.6): the user is asked.
+ * The clients of an installation without configured clients. Users are asked for consent to
+ * `gatepass login`, because any program on the machine can use its name (RFC 8252 §8.6).
  */
 export const defaultClients: Client[] = [
   { client_id: 'default', ...defaultScopes },

@@ -102,17 +102,18 @@ const clientMeanings = {
   auth_method:
     'How it authenticates: `none` (a public client; the default), `client_secret_basic`, `client_secret_post`, `private_key_jwt`.',
   secret_hashes:
-    'The hashes of its secrets, from `gatepass clients secret`. Two while one replaces the other.',
+    'The hashes of its secrets, from `gatepass clients secret`. Two hashes are possible while a new secret replaces the old one.',
   jwks: 'Its public keys for `private_key_jwt`: `{"keys": […]}` with up to 8 JWKs, each with `kid` and `alg`.',
   jwks_uri: 'The https address where it publishes its public keys.',
   redirect_uris:
-    'Where an authorization response may go, up to 32: https, http on this machine, or the scheme of an app such as `com.example.app:/cb`.',
-  post_logout_redirect_uris: 'Where a browser may go after a sign-out, in the same forms.',
+    'The addresses to which an authorization response may go, up to 32: https, http on this machine, or the scheme of an app such as `com.example.app:/cb`.',
+  post_logout_redirect_uris:
+    'The addresses to which a browser may go after a sign-out, in the forms that `redirect_uris` allows.',
   backchannel_logout_uri:
-    'Where it is told that a session of its own has ended: https, or http on this machine. The first client that has it takes a restart.',
+    'The address at which it is notified that one of its sessions has ended: https, or http on this machine. If no client had the field when the issuer started, the issuer needs a restart.',
   exchange_audiences: 'The audiences for which it may exchange the token of a user, up to 32.',
   client_name: 'The name that users read on the pages of the issuer. Default: the `client_id`.',
-  third_party: '`true`: it belongs to another party, so users are asked for consent.',
+  third_party: '`true` if it belongs to another party: users are asked for consent.',
 } as const satisfies Record<keyof Client, string>
 
 function clientRows(): Row[] {
@@ -253,8 +254,7 @@ A client is an application that requests tokens: a front end, a service, a comma
 \`client_id\` uses the first client with the grant \`password\`. Each \`client_id\` is unique.
 
 A public client (\`auth_method\` \`none\`) has no secret, because a login proves the user's password. A service
-authenticates by a secret or a key. \`gatepass clients secret\` creates a secret and its hash. Only the hash belongs
-into the settings:
+authenticates by a secret or a key. \`gatepass clients secret\` creates a secret and its hash. Only the hash belongs in the settings:
 
 \`\`\`console
 $ gatepass clients secret

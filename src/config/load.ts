@@ -16,7 +16,7 @@ export interface LoadOptions {
   readonly file?: string
   /** Defaults of `gatepass dev`. The settings file and the environment override them. */
   readonly defaults?: Readonly<Partial<Record<SettingName, unknown>>>
-  /** Required settings that the caller does not need. */
+  /** Required settings that may be missing, because the caller does not need them. */
   readonly optional?: readonly SettingName[]
 }
 
@@ -155,7 +155,7 @@ function code(error: unknown): string {
 const otherVariables = [configFileVariable]
 
 /**
- * Reports names that are not settings. In the settings file every unknown name is a problem. The
+ * Reports names that are not settings. Every unknown name in the settings file is a problem. The
  * environment is shared (Kubernetes sets `GATEPASS_PORT_80_TCP` for a service named gatepass), so
  * only a likely typing error is a problem there.
  */

@@ -41,7 +41,7 @@ export function environmentName(name: string): string {
 
 export const asText = (text: string): unknown => text
 
-/** Text that is not a number stays as it is, so that the schema reports the problem. */
+/** Text that is not a number is returned unchanged, so that the schema reports the problem. */
 export const asNumber = (text: string): unknown =>
   text.trim() !== '' && Number.isFinite(Number(text)) ? Number(text) : text
 

@@ -124,7 +124,7 @@ const table = {
     issuer,
     listOf(z.array(webhookSecret).max(8).default([])),
     asList,
-    'The secrets that sign messages to an existing user base, newest first; required with a webhook. All of them sign, so that both sides can be changed one after the other.',
+    'The secrets that sign messages to an existing user base, newest first; required with a webhook. All secrets sign, so that both sides can change their secrets one after the other.',
     { secret: true },
   ),
   algorithm: setting(
@@ -336,7 +336,7 @@ const table = {
     both,
     z.int().min(10).max(10_000).default(250),
     asNumber,
-    'Timeout of a call to the store of session data. After it the answer is 503.',
+    'Timeout of a call to the store of session data. After the timeout the answer is 503.',
     { unit: 'milliseconds' },
   ),
   data_replicas: setting(
@@ -362,7 +362,7 @@ const table = {
     issuer,
     z.boolean().default(false),
     asFlag,
-    'Serves [the playground](playground.md). `gatepass dev` turns it on. In production it prevents startup; with several workers it is not available.',
+    'Serves [the playground](playground.md). `gatepass dev` turns it on. In production the setting prevents startup; with several workers the playground is not available.',
   ),
   log_level: setting(
     both,
@@ -374,7 +374,7 @@ const table = {
     both,
     z.int().min(1).max(256).default(1),
     asNumber,
-    'Processes behind one port. Each is a replica; the admin port reports for all of them.',
+    'Processes behind one port. Each process is a replica; the admin port reports for all of them.',
   ),
   drain_s: setting(
     both,
@@ -387,7 +387,7 @@ const table = {
     both,
     seconds(1, 300).default(10),
     asNumber,
-    'How long requests in progress may take to finish after that.',
+    'How long requests in progress may take to finish once the service accepts no further requests.',
     { unit: 'seconds' },
   ),
 }

@@ -31,9 +31,9 @@ interface Entry<Job, Result> extends PromiseWithResolvers<Result> {
 }
 
 /**
- * A FIFO queue with limits on concurrency, length and waiting time. It never grows beyond what can run
- * within `maxWaitMs`, by recent durations. A batch takes at most half of the waiting jobs, so no
- * finished job is held back for longer than other jobs wait.
+ * A FIFO queue with limits on concurrency, length and waiting time. The queue never grows beyond
+ * the jobs that can run within `maxWaitMs`, estimated from recent durations. A batch takes at most
+ * half of the waiting jobs, so no finished job is held back for longer than other jobs wait.
  */
 export class BoundedQueue<Job, Result> {
   readonly #limits: QueueLimits

@@ -36,12 +36,12 @@ export const errorCodes = {
   },
   use_dpop_nonce: {
     status: 401,
-    title: 'Create a DPoP proof with the nonce of the header DPoP-Nonce.',
+    title: 'Create a DPoP proof with the nonce from the DPoP-Nonce header.',
   },
 
   // Signing in and staying signed in.
   credentials_invalid: { status: 401, title: 'The user name or the password is wrong.' },
-  too_many_attempts: { status: 429, title: 'Too many attempts failed. Wait before the next one.' },
+  too_many_attempts: { status: 429, title: 'Too many attempts failed. Wait before you try again.' },
   client_unknown: { status: 400, title: 'No client with this id is configured.' },
   scope_not_allowed: { status: 400, title: 'The client may not request this scope.' },
   client_authentication_failed: { status: 401, title: 'The client could not be authenticated.' },
@@ -49,7 +49,7 @@ export const errorCodes = {
   grant_not_allowed: { status: 400, title: 'The client may not use this grant.' },
   grant_invalid: { status: 400, title: 'The code or token of the grant is invalid.' },
   subject_token_invalid: { status: 400, title: 'The subject token is invalid.' },
-  token_not_revocable: { status: 400, title: 'The token stands for no session of the client.' },
+  token_not_revocable: { status: 400, title: 'The token belongs to no session of the client.' },
   redirect_uri_not_allowed: { status: 400, title: 'The client has no such redirect URI.' },
   request_uri_invalid: { status: 400, title: 'The request URI is unknown, expired or used.' },
   form_expired: { status: 400, title: 'The form has expired, or belongs to another browser.' },
@@ -70,7 +70,7 @@ export const errorCodes = {
   origin_not_allowed: { status: 403, title: 'This origin is not allowed.' },
   client_not_allowed: { status: 403, title: 'This client may not manage the account.' },
   session_not_found: { status: 404, title: 'The user has no session with this id.' },
-  consent_not_found: { status: 404, title: 'The user has let no such application in.' },
+  consent_not_found: { status: 404, title: 'The user has not allowed this application.' },
   token_too_large: {
     status: 500,
     title: 'The access token is too large: the account has too many attributes.',

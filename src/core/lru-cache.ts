@@ -1,7 +1,8 @@
 /**
- * A cache with a maximum weight. It keeps the last used entries, up to half of that weight at least.
- * A full recent generation becomes the older one, which is dropped as a whole. A Map that loses single
- * entries copies its table again and again, and V8 keeps what the old tables hold.
+ * A cache with a maximum weight. It keeps the last used entries, up to half of that weight at
+ * least. A full recent generation becomes the older one, which is dropped as a whole. Deleting
+ * single entries makes a Map copy its table again and again, and V8 keeps the contents of the old
+ * tables.
  */
 export class LruCache<V> {
   #maxWeight: number

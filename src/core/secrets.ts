@@ -22,7 +22,7 @@ export function digest(text: string): Buffer {
   return hash('sha256', text, 'buffer')
 }
 
-/** HMAC-SHA-256 (RFC 2104). A KeyObject is five times as fast as bytes. */
+/** HMAC-SHA-256 (RFC 2104). A key as a KeyObject is five times as fast as a key in bytes. */
 export function hmac(secret: KeyObject | Buffer, text: string): Buffer {
   return createHmac('sha256', secret).update(text).digest()
 }

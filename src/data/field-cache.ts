@@ -4,7 +4,7 @@ import type { DataOwner } from '../stores/data-store.ts'
 /** A field with its value as JSON. */
 export interface FieldText {
   readonly text: string
-  /** Changes with each write. A compare-and-set expects it. */
+  /** Changes with each write. A compare-and-set names the version that it expects. */
   readonly version: string
 }
 

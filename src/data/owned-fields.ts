@@ -105,7 +105,8 @@ export class OwnedFields {
   }
 
   /**
-   * Writes a field if it has the expected version, is absent (null), or in any case (undefined).
+   * Writes a field if it has the expected version. `null` expects an absent field; `undefined`
+   * writes in any case.
    *
    * @returns the new version
    * @throws `data_conflict`, `data_field_invalid`, `data_value_invalid`, `data_value_too_large`,
@@ -115,7 +116,7 @@ export class OwnedFields {
     return this.setText(field, encodeValue(value), expected)
   }
 
-  /** Writes a value of `encodeValue`. Throws like `set`. */
+  /** Writes a value that `encodeValue` returned. Throws like `set`. */
   async setText(field: string, text: string, expected: Expected): Promise<string> {
     checkFieldName(field)
     let { outcome, version } = await this.#write(field, text, expected)
@@ -133,7 +134,7 @@ export class OwnedFields {
   }
 
   /**
-   * Removes a field if it is as expected, and tells whether it was present.
+   * Removes a field if it is in the expected state, and returns whether it was present.
    *
    * @throws `data_conflict`, `data_field_invalid`, `token_revoked`, `store_unavailable`
    */

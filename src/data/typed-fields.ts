@@ -15,8 +15,8 @@ export type Stored<S extends core.$ZodType> =
 type Name<S extends FieldSchemas> = keyof S & string
 
 /**
- * The typed fields of one session or one user. Each call is one round trip to the store; `update` is
- * two, or one while nobody else changes the field.
+ * The typed fields of one session or one user. Each call takes one round trip to the store.
+ * `update` takes two, or one while nobody else changes the field.
  */
 export class TypedFields<S extends FieldSchemas> {
   readonly #schemas: S

@@ -22,9 +22,9 @@ interface PendingUpdate {
 }
 
 /**
- * Updates fields without losing a concurrent change: each update is a compare-and-set, repeated after
- * a conflict. Updates of one field that arrive meanwhile are applied together, by one read and one
- * write. There is no read while the versions that this process knows are usually current.
+ * Updates fields without losing a concurrent change: each update is a compare-and-set, repeated
+ * after a conflict. Updates of one field that arrive meanwhile are applied together, by one read
+ * and one write. No read is needed while the versions that this process knows are usually current.
  */
 export class Updates {
   /** Updates that wait for the write in progress, by owner and field. */
@@ -70,7 +70,7 @@ export class Updates {
     const known = fields.lastKnown(field)
     if (known !== null && this.#trust > 0) {
       const { text, refusals } = applyAll(known.text, batch)
-      // A refusal may be the fault of an outdated value.
+      // An outdated value may be the reason for a refusal.
       if (refusals.size === 0 && (await isWritten(fields, field, text, known.version))) {
         this.#learn(true)
         return batch

@@ -41,7 +41,7 @@ const timeoutCheckIntervalMs = 1_000
 /** Longer than the idle timeout of common load balancers (60 s), so that they close first. */
 const keepAliveTimeoutMs = 72_000
 
-/** In the options, or Fastify loads its own compilers: 88 modules. Its types allow no others. */
+/** Without these compilers Fastify loads its own: 88 modules. Its types do not allow them. */
 const compilersFactory = {
   buildValidator: () => compileValidator,
   buildSerializer: () => () => JSON.stringify,
@@ -91,8 +91,8 @@ export function createApp(options: AppOptions): FastifyInstance {
 }
 
 /**
- * Compiles a schema of a route. Valid headers stay as they are: in place of other ones, Fastify would
- * merge two copies at each access.
+ * Compiles a schema of a route. Valid headers are not replaced: Fastify would merge both copies at
+ * each access.
  */
 export const compileValidator: FastifySchemaCompiler<z.core.$ZodType> = (route) => {
   const validate = validatorCompiler(route)
@@ -160,7 +160,7 @@ export function refuseOtherMethods(app: FastifyInstance, routes: RouteTable): vo
       method: others,
       url,
       schema: { hide: true },
-      // Before the body is read, because its content does not matter.
+      // Runs before the body is read, because the content of the body does not matter.
       onRequest: async (_request, reply) => {
         reply.header('allow', allow)
         throw new GatepassError('method_not_allowed')

@@ -72,7 +72,7 @@ export class DeviceCookie extends HostCookie {
   }
 }
 
-/** Two cookies of a name are as good as none: one was planted, and which does not matter. */
+/** Two cookies with one name count as none: another site may have planted one of them. */
 function readIfSingle(read: () => string | undefined): string | undefined {
   try {
     return read()
@@ -82,7 +82,7 @@ function readIfSingle(read: () => string | undefined): string | undefined {
   }
 }
 
-/** The sign-in at the issuer. It comes along when an application redirects here. */
+/** The sign-in at the issuer. Browsers send it when an application redirects to the issuer. */
 export class SignInCookie extends HostCookie {
   /** @param suffix of the name */
   constructor(secure: boolean, suffix = '') {
@@ -96,7 +96,7 @@ export class SignInCookie extends HostCookie {
 
 /** A random id of the browser, to which the forms of the pages are bound. */
 export class BrowserCookie extends HostCookie {
-  /** The ids that were given in answer to a request. */
+  /** The new ids, by the request whose response sets them. */
   readonly #given = new WeakMap<FastifyRequest, string>()
 
   /** @param suffix of the name */
@@ -109,7 +109,7 @@ export class BrowserCookie extends HostCookie {
     return id !== undefined && /^[\w-]{22}$/.test(id) ? id : undefined
   }
 
-  /** Returns the id of the browser, and gives it one if it has none. */
+  /** Returns the id of the browser. Sets the cookie if the browser has none. */
   ensure(request: FastifyRequest, reply: FastifyReply): string {
     const known = this.read(request) ?? this.#given.get(request)
     if (known !== undefined) return known

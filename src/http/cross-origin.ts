@@ -93,8 +93,8 @@ export function answerRefusedPreflights(app: FastifyInstance, url: string, origi
 }
 
 /**
- * Allows pages of every site to call routes that read no cookie: what counts there is a code, a token
- * or the client's own authentication (OAuth for browser-based applications).
+ * Allows pages of every site to call routes that read no cookie. These routes require a code, a
+ * token or the client's own authentication (OAuth for browser-based applications).
  */
 export function allowAnyPage(app: FastifyInstance, urls: ReadonlySet<string>): void {
   app.addHook('onRequest', (request, reply, done) => {
@@ -115,7 +115,9 @@ export function allowAnyPage(app: FastifyInstance, urls: ReadonlySet<string>): v
   })
 }
 
-/** Lets every page read a response to a request without cookies. Its headers stay hidden. */
+/**
+ * Lets every page read the body of a response to a request without cookies, but not its headers.
+ */
 export function letAnyPageRead(reply: FastifyReply): void {
   reply.removeHeader('access-control-allow-credentials')
   reply.removeHeader('access-control-expose-headers')

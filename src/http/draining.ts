@@ -16,7 +16,7 @@ export interface OpenWork {
 
 interface Connection {
   readonly openedAtMs: number
-  /** The newest request, until it is answered. */
+  /** The newest request; null once it is answered. */
   request: FastifyRequest | null
 }
 

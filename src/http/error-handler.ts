@@ -10,7 +10,7 @@ import {
 import { authorizationScheme } from '../verifier/guard.ts'
 import { challengeHeaders } from '../verifier/refusal.ts'
 
-/** Throws the refusal of a token, for the error handler of the service. */
+/** Leaves the refusal of a token to the error handler of the service. */
 export function throwRefusal(error: GatepassError): never {
   throw error
 }
@@ -37,7 +37,10 @@ export function createErrorHandler(namesClaims: boolean) {
   }
 }
 
-/** Logs an error, and sets `Retry-After` if it says when. Returns the error with a code of ours. */
+/**
+ * Logs an error, and sets `Retry-After` if the error has a delay. Returns the error with a code of
+ * ours.
+ */
 export function noteError(
   thrown: FastifyError | unknown,
   request: FastifyRequest,

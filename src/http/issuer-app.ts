@@ -47,7 +47,7 @@ export interface IssuerAppOptions {
   readonly verifier: Verifier
   /** Checks the DPoP proofs of logins and refreshes. */
   readonly proofs: DpopProofs
-  /** The nonces that `proofs` and `verifier` require, if they do. */
+  /** Nonces for DPoP proofs; undefined if proofs need none. */
   readonly nonces?: Pick<DpopNonces, 'current'> | undefined
   readonly frontEnd: FrontEndOptions
   readonly hooks?: IssuerAppHooks

@@ -14,7 +14,7 @@ const maxPasswordLength = 1024
 const maxRefreshTokenLength = 256
 
 const resource = z.string().min(1).max(256).meta({
-  description: 'The audience of the access token (RFC 8707): one of the client. Without it, all.',
+  description: 'One of the audiences of the client (RFC 8707). Default: all of them.',
 })
 
 export const loginBody = z.strictObject({

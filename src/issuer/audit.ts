@@ -38,7 +38,7 @@ export interface AuditFields {
 /** Receives an audit event. */
 export type Audit = (event: AuditEvent, fields: AuditFields) => void
 
-/** A service may cause this event thousands of times a second, so it is logged at `debug`. */
+/** Services may cause these events thousands of times a second, so they are logged at `debug`. */
 const frequentEvent: AuditEvent = 'token.issued'
 
 interface AuditLogger {

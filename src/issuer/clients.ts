@@ -4,7 +4,10 @@ import type { Account } from '../stores/ports.ts'
 
 export const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
 
-/** How a client may get tokens: the `grant_type` of RFC 6749 and RFC 8693; `password` is `/login`. */
+/**
+ * How a client may get tokens: the `grant_type` of RFC 6749 and RFC 8693. `password` stands for
+ * `/login`.
+ */
 export const grantTypes = [
   'password',
   'refresh_token',
@@ -25,7 +28,7 @@ export const authMethods = [
 
 export type AuthMethod = (typeof authMethods)[number]
 
-/** An application that asks for tokens, and what its tokens may hold. */
+/** An application that asks for tokens, and the possible content of its tokens. */
 export interface Client {
   readonly client_id: string
   /** The `aud` of its tokens. Default: the audience of the issuer. */
@@ -36,31 +39,37 @@ export interface Client {
   readonly default_scope?: string | undefined
   /** Whether its tokens must be bound to a key (RFC 9449). Default: `optional`. */
   readonly dpop?: 'optional' | 'required' | undefined
-  /** How it may get tokens; without it `password` and `refresh_token`. */
+  /** How it may get tokens. Default: `password` and `refresh_token`. */
   readonly grants?: readonly GrantType[] | undefined
-  /** How it authenticates; without it `none`: a public client. */
+  /** How it authenticates. Default: `none`, a public client. */
   readonly auth_method?: AuthMethod | undefined
-  /** The hashes of its secrets: two while one replaces the other. */
+  /** The hashes of its secrets: two while a new secret replaces the old one. */
   readonly secret_hashes?: readonly string[] | undefined
   /** Its public keys for `private_key_jwt`: a JWK Set (RFC 7517 §5). */
   readonly jwks?: { readonly keys: readonly object[] } | undefined
-  /** Where its public keys are published instead. */
+  /** The address at which it publishes its public keys, instead of `jwks`. */
   readonly jwks_uri?: string | undefined
-  /** Where an authorization response may go, compared exactly. */
+  /** The addresses to which an authorization response may go, compared exactly. */
   readonly redirect_uris?: readonly string[] | undefined
-  /** Where a browser may go after a sign-out. */
+  /** The addresses to which a browser may go after a sign-out. */
   readonly post_logout_redirect_uris?: readonly string[] | undefined
   /** The audiences that it may exchange a user's token for (RFC 8693). */
   readonly exchange_audiences?: readonly string[] | undefined
-  /** Where it is told that a session has ended (OpenID Connect Back-Channel Logout). */
+  /**
+   * The address at which it is notified that a session has ended (OpenID Connect Back-Channel
+   * Logout).
+   */
   readonly backchannel_logout_uri?: string | undefined
   /** The name that users read on the pages of the issuer (RFC 7591 §2). Default: `client_id`. */
   readonly client_name?: string | undefined
-  /** Whether it belongs to somebody else, so that its users are asked for consent. */
+  /** Whether it belongs to a third party, so that its users are asked for consent. */
   readonly third_party?: boolean | undefined
 }
 
-/** The configured clients. A login without `client_id` belongs to the first one with `password`. */
+/**
+ * The configured clients. A login without `client_id` belongs to the first client with the grant
+ * `password`.
+ */
 export class Clients {
   #byId: ReadonlyMap<string, Client> = new Map()
   #default: Client | undefined
@@ -69,7 +78,7 @@ export class Clients {
     this.replace(clients)
   }
 
-  /** Replaces all clients, as when the settings are read again. */
+  /** Replaces all clients, for example when the settings are read again. */
   replace(clients: readonly Client[]): void {
     this.#default = clients.find((client) => mayUse(client, 'password'))
     this.#byId = new Map(clients.map((client) => [client.client_id, client]))
@@ -92,7 +101,7 @@ export class Clients {
     return [...this.#byId.values()].filter((client) => client.third_party)
   }
 
-  /** Whether a client wants to be told of the end of sessions. */
+  /** Whether a client is notified of the end of sessions. */
   hasBackchannelLogout(): boolean {
     return this.#byId.values().some((client) => client.backchannel_logout_uri !== undefined)
   }
@@ -138,7 +147,7 @@ export function grantScope(client: Client, requested: string | undefined): strin
 }
 
 /**
- * Checks that a client which must prove possession of a key has done so.
+ * Checks that the request has proven possession of a key if the client requires it.
  *
  * @param jkt thumbprint of the proven key
  * @throws `dpop_proof_missing`

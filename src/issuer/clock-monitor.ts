@@ -54,7 +54,7 @@ export class ClockMonitor {
     this.#timer = setInterval(() => this.refresh(), pollMs).unref()
   }
 
-  /** Compares the clocks and starts to poll. An unavailable store is polled again. */
+  /** Compares the clocks and starts polling. An unavailable store is polled again. */
   static async open(options: ClockMonitorOptions): Promise<ClockMonitor> {
     const monitor = new ClockMonitor(options)
     await monitor.refresh()
@@ -78,8 +78,9 @@ export class ClockMonitor {
   }
 
   /**
-   * Checks that verifiers will read the time of a revocation correctly. A shared store dates the revocations
-   * of an issuer whose clock is behind. A clock that is ahead would refuse later logins of the user.
+   * Checks that verifiers will read the time of a revocation correctly. A shared store dates the
+   * revocations of an issuer whose clock is behind. With a clock that is ahead, verifiers would
+   * refuse tokens of later logins.
    */
   checkSignOut(): void {
     const isDatedByStore = this.#storeTime !== null && (this.#offsetMs ?? 0) < 0
@@ -91,7 +92,7 @@ export class ClockMonitor {
     })
   }
 
-  /** Stops to poll. */
+  /** Stops polling. */
   async close(): Promise<void> {
     clearInterval(this.#timer)
     await this.#poll.settled()

@@ -1,7 +1,7 @@
 import { type Clock, nowSeconds } from '../core/clock.ts'
 import { DerivedMac } from '../core/derived-mac.ts'
 
-/** A nonce is handed out for this long, and accepted for as long again. */
+/** The issuer hands out a nonce for this long, and accepts it for twice as long. */
 const periodSeconds = 120
 
 export interface DpopNoncesOptions {
@@ -33,7 +33,10 @@ export class DpopNonces {
     return this.#mac.of(this.#textOf(nowSeconds(this.#options.clock)))
   }
 
-  /** Accepts the nonces of this period and the last, and of the next if a replica may be in it. */
+  /**
+   * Accepts the nonces of this period and the previous one, and of the next one if a replica with a
+   * fast clock may use it.
+   */
   isValid(nonce: string): boolean {
     const { clock, clockToleranceSeconds } = this.#options
     const now = nowSeconds(clock)

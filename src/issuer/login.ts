@@ -23,7 +23,7 @@ export interface PasswordAttempt {
 export interface LoginRequest extends PasswordAttempt {
   readonly scope?: string | undefined
   readonly clientId?: string | undefined
-  /** The audience of the access token (RFC 8707): one of the client's. */
+  /** The audience of the access token (RFC 8707), one of the client's audiences. */
   readonly resource?: string | undefined
   /** Thumbprint of the key that the client has proven (RFC 9449). The session is bound to it. */
   readonly jkt?: string | undefined
@@ -81,7 +81,7 @@ export class Login {
   /**
    * Returns the account if the throttle admits the attempt and the password is right.
    *
-   * @returns the account, and what the device keeps to be known again
+   * @returns the account, and the device token by which the device is recognized
    * @throws `credentials_invalid`, `too_many_attempts`, `overloaded`, `store_unavailable`
    */
   async authenticate(
@@ -135,7 +135,9 @@ export class Login {
     return { account: current }
   }
 
-  /** Replaces a hash that is weaker than the settings ask. A failure does not fail the login. */
+  /**
+   * Replaces a hash that is weaker than the settings require. A failure does not fail the login.
+   */
   async #rehash(account: Account, password: string): Promise<void> {
     const { accounts, hasher, clock } = this.#options
     try {

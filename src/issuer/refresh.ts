@@ -22,13 +22,13 @@ export interface RefreshOptions {
 
 export interface RefreshRequest {
   readonly refreshToken: string
-  /** One per refresh attempt, the same for its retries. Any text. */
+  /** One key per refresh attempt, repeated in each retry. Any text. */
   readonly idempotencyKey?: string | undefined
   /** Thumbprint of the key that the client has proven possession of (RFC 9449). */
   readonly jkt?: string | undefined
   /** The client that has authenticated. Undefined at `/refresh`, which is for public clients. */
   readonly clientId?: string | undefined
-  /** The audience of the access token (RFC 8707): one of the client's. */
+  /** The audience of the access token (RFC 8707), one of the client's audiences. */
   readonly resource?: string | undefined
   /** Scopes of the session that the access token has (RFC 6749 §6). Default: all of them. */
   readonly scope?: string | undefined
@@ -81,7 +81,10 @@ export class Refresh {
     return { ...tokens, setsCookie: this.#setsCookie(generation, session) }
   }
 
-  /** Checks what the client of a session may ask for. Returns the `aud` of the access token. */
+  /**
+   * Checks that the client of a session may make the request. Returns the `aud` of the access
+   * token.
+   */
   #checkClient(session: Session, request: RefreshRequest, audit: Audit): string | string[] {
     const { clients, minter } = this.#options
     const client = clients.find(session.clientId)

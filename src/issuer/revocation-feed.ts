@@ -22,8 +22,8 @@ export interface RevocationFeedOptions {
 }
 
 /**
- * An entry as verifiers receive it. Its position contains a hash of its content: after a loss or a
- * restore, the log repeats positions with other content.
+ * An entry as verifiers receive it. The position contains a hash of the content, because after a
+ * loss or a restore the log repeats positions with other content.
  */
 export interface FeedEntry extends Revocation {
   /** Position of the preceding entry; '' before the first entry that this replica has read. */
@@ -110,7 +110,10 @@ export class RevocationFeed {
     return this.#poll.run()
   }
 
-  /** Polls the log after a poll in progress, which may have missed the last entry. Never rejects. */
+  /**
+   * Polls the log once more if a poll is in progress, because that poll may have missed the last
+   * entry. Never rejects.
+   */
   async refreshNow(): Promise<void> {
     await this.#poll.settled()
     await this.#poll.run()

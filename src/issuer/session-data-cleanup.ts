@@ -20,9 +20,9 @@ export interface SessionDataCleanupOptions {
 }
 
 /**
- * Deletes the data of revoked sessions. It follows the revocation log, from the start after a restart, and
- * moves past an entry only when the data is deleted. So no outage and no crash keeps data alive. Each
- * issuer does this on its own: deleting twice is harmless.
+ * Deletes the data of revoked sessions. It follows the revocation log, from the start after a
+ * restart, and moves past an entry only when the data is deleted. Therefore data is deleted despite
+ * outages and crashes. Each issuer does this on its own: deleting twice is harmless.
  */
 export class SessionDataCleanup {
   readonly #options: SessionDataCleanupOptions

@@ -30,9 +30,9 @@ export class SessionStarter {
   ): Promise<TokenSet> {
     const { sessions, minter, revocations } = this.#options
     const session = sessions.prepare({ ...request, sub: account.sub })
-    // Another replica may just have revoked all sessions: the minter has to know.
+    // Another replica may have revoked all sessions a moment ago, and the minter must know that.
     await revocations.refreshNow()
-    // Minted first: a token that cannot be minted must not leave a session behind.
+    // The tokens are minted first: a token that cannot be minted must not leave a session behind.
     const tokens = await minter.mint(session, account, audience)
     await sessions.create(session, audit)
     audit('login.ok', { sub: session.sub, sid: session.sid, client_id: session.clientId })

@@ -21,8 +21,8 @@ export interface SessionPolicy extends RotationPolicy {
   /** Longest lifetime of a session, counted from the login. No refresh extends it. */
   readonly maxMs: number
   /**
-   * Whether each revoked session has its own entry in the revocation log, by which its data is deleted
-   * and its client is told.
+   * Whether each revoked session has its own entry in the revocation log. By this entry, the data
+   * of the session is deleted and its client is notified.
    */
   readonly logsEachSession: boolean
 }
@@ -148,7 +148,7 @@ export class Sessions {
   /**
    * Revokes one session that a user has chosen from the list of the user's own sessions.
    *
-   * @throws `session_not_found`, also for a session of another user; `clock_skew`
+   * @throws `session_not_found`, also if the session belongs to another user; `clock_skew`
    */
   async revokeOwn(sub: string, sid: string, audit: Audit): Promise<void> {
     await this.checkClock()
@@ -211,7 +211,8 @@ export class Sessions {
    * session would be too many for verifiers. The clients of newer sessions refresh.
    *
    * @param onRevoked receives the ids of the revoked sessions, a batch at a time
-   * @param isFollowed tells whether a session needs an entry of its own: its client is told of its end
+   * @param isFollowed returns whether a session needs an entry of its own, because its client is
+   * notified of its end
    */
   async revokeCreatedBefore(
     beforeMs: number,
@@ -237,7 +238,7 @@ export class Sessions {
     await this.#hooks.checkClock?.()
   }
 
-  /** Revokes a session that nobody may use, without a check of the clock. */
+  /** Revokes a session that must not be used, without checking the clock. */
   async revokeUnchecked(sid: string, reason: string, audit: Audit): Promise<void> {
     if (await this.#revoke(sid)) audit('session.revoked', { sid, reason })
     await this.#revocations?.refreshNow()

@@ -52,7 +52,7 @@ export interface SessionClaims {
   readonly act?: Actor
 }
 
-/** The last actor outside, those before it inside. */
+/** The latest actor is outermost; earlier actors are nested in it. */
 export type Actor = { readonly sub: string; readonly act?: Actor }
 
 /** The audiences whose tokens are encrypted, each with its key. */
@@ -62,7 +62,7 @@ export type AudienceKeys = ReadonlyMap<string, EncryptionKey>
 export interface TokenPolicy {
   /** The `iss` of every token: the public URL of the issuer. */
   readonly issuer: string
-  /** The `aud` of clients that have none of their own. */
+  /** The `aud` of clients without an audience of their own. */
   readonly audience: string
   /** Lifetime of an access token. */
   readonly accessTtlSeconds: number
@@ -91,9 +91,10 @@ export class TokenMinter {
   }
 
   /**
-   * Returns the `aud` of a client's next token: the one that it asks for (RFC 8707), or all it has.
+   * Returns the `aud` of a client's next token: the requested audience (RFC 8707), or all audiences
+   * of the client.
    *
-   * @param client undefined if it was taken out of the settings
+   * @param client undefined if the client was removed from the settings
    * @throws `resource_not_allowed`
    */
   audienceOf(client: Client | undefined, resource: string | undefined): string | string[] {
@@ -165,9 +166,9 @@ export class TokenMinter {
   }
 
   /**
-   * Returns the `iat` of a token. A user who revokes all sessions and signs in within the same second
-   * gets the next second, because verifiers compare whole seconds. Clocks of replicas may differ by
-   * one more.
+   * Returns the `iat` of a token. A user who revokes all sessions and signs in within the same
+   * second gets the next second, because verifiers compare whole seconds. The clocks of replicas
+   * may add another second.
    */
   #issuedAt(sub: string): number {
     const now = nowSeconds(this.#options.clock)

@@ -55,7 +55,7 @@ const pageSize = 500
 
 const deletedAdvice =
   'No account of this login name exists. If the account was deleted, its sessions end when they are ' +
-  'refreshed; "gatepass users disable --id <user id>" ends them at once.'
+  'refreshed; "gatepass users disable --id <user id>" ends them immediately.'
 
 export function createUsers({ accounts, sessions, hasher, clock }: UsersOptions): Users {
   async function find(loginName: string, advice?: string): Promise<Account> {

@@ -21,7 +21,10 @@ const header = { alg: 'dir', enc: 'A256GCM', cty: 'jwk+json' } as const
 const purpose = 'gatepass signing key 1'
 
 export interface DecryptedKey extends KeyRecord {
-  /** False if the record has to be encrypted again: in the clear, or under an older secret. */
+  /**
+   * False if the record must be encrypted again, because it is in the clear or under an older
+   * secret.
+   */
   readonly isCurrent: boolean
 }
 

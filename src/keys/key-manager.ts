@@ -32,7 +32,7 @@ export interface KeyManagerOptions {
   readonly store: KeyStore
   /** Secrets that encrypt private keys, newest first. Without a secret, keys are in the clear. */
   readonly secrets?: readonly string[]
-  /** Algorithm of new keys. Existing keys keep theirs. */
+  /** Algorithm of new keys. Existing keys keep their algorithm. */
   readonly algorithm: Algorithm
   readonly policy: KeyPolicy
   readonly clock: Clock
@@ -71,7 +71,7 @@ export class KeyManager {
       await manager.close()
       throw error
     }
-    // Twice per notice interval: the second half is left for the read itself.
+    // Reads twice per notice interval, which leaves the second half for the read itself.
     const intervalMs = noticeMs(options.policy) / 2
     manager.#timer = setInterval(() => manager.refresh(), intervalMs).unref()
     return manager
@@ -183,7 +183,7 @@ export class KeyManager {
   }
 
   /**
-   * Generates a key and inserts it. If another replica was faster, its key is used.
+   * Generates a key and inserts it. If another replica was faster, the key of that replica is used.
    *
    * @param decide called after the generation, which takes a while for RSA: the lead time counts
    *   from publication

@@ -90,7 +90,7 @@ const keySchema = z.strictObject({
 
 const revocationSchema = z.strictObject({ name: z.string(), kid: z.string(), revokedAtMs: time })
 
-/** The part of a record that is readable without a secret. */
+/** Reads the part of a record that needs no secret. */
 export type RecordInfo = Omit<KeyInfo, 'revokedAtMs'>
 
 export interface SerializedKey {

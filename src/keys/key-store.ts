@@ -36,7 +36,7 @@ export interface StoredKey {
 }
 
 /**
- * The store that the replicas of an issuer share their signing keys in: texts by name.
+ * The store of signing keys that the replicas of an issuer share: texts by name.
  *
  * The store never sees the secret that encrypts the keys (`EncryptedKeyStore`).
  */

@@ -2,9 +2,9 @@ import type { Algorithm } from '../tokens/algorithms.ts'
 import { type KeyInfo, keyInfo } from './key-store.ts'
 
 /**
- * When each signing key is published, signs, retires and is removed (invariant 5). It is a function
- * of the keys in the store, the policy and the time, so replicas agree without talking to each other.
- * The other keys activate as if a revoked key did not exist.
+ * Computes when each signing key is published, signs, retires and is removed (invariant 5). The
+ * result depends on the keys in the store, the policy and the time only, so replicas agree without
+ * talking to each other. The other keys activate as if a revoked key did not exist.
  */
 
 /** The four durations that determine a key's lifecycle, in milliseconds. */
@@ -88,8 +88,8 @@ export function withoutRevoked<Key extends KeyInfo>(keys: readonly Key[]): Key[]
 /**
  * Returns the key that signs.
  *
- * Before the first activation, the key that activates first signs. This happens if the clock was set
- * back or the preceding key was lost. Its early tokens may need a fresh JWKS.
+ * Before the first activation, the key that activates first signs. This happens if the clock was
+ * set back or the preceding key was lost. The key's first tokens may need a fresh JWKS.
  *
  * @param keys sorted by activation
  */
@@ -189,8 +189,8 @@ export function deletableKeys<Key extends KeyInfo>(
 /**
  * Returns the key that is due and missing in the store, or null.
  *
- * The store accepts the name, of a rotation period and an algorithm, once. A replica that returns to an
- * algorithm within the period waits until the first key of the name is deleted.
+ * The store accepts each name (a rotation period and an algorithm) once. A replica that returns to
+ * an algorithm within the period waits until the first key of the name is deleted.
  *
  * @param keys all keys of the store
  */
@@ -220,7 +220,10 @@ export function dueKey(
   return { name, alg, activateAtMs: Math.max(dueMs, (previous?.activateAtMs ?? 0) + 1) }
 }
 
-/** Returns the key of a manual rotation. It activates as early as possible; the periods go on. */
+/**
+ * Returns the key of a manual rotation. It activates as early as possible; the rotation periods do
+ * not change.
+ */
 export function manualKey(alg: Algorithm, policy: KeyPolicy, nowMs: number): NewKey {
   const activateAtMs = nowMs + leadMs(policy)
   return { name: `manual-${activateAtMs}-${alg}`, alg, activateAtMs }

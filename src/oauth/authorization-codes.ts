@@ -7,13 +7,13 @@ import type { SessionStore } from '../stores/ports.ts'
 
 /** RFC 6749 §4.1.2 recommends ten minutes at most. A client redeems its code at once. */
 const codeLifetimeMs = 60_000
-/** How long a used code is known, so that a second use ends the session of the first. */
+/** How long a used code is remembered, so that a second use ends the session of the first use. */
 const usedCodeKeptMs = 600_000
 const codePattern = /^gpc_[\w-]{44}$/
 /** RFC 7636 §4.1 */
 const verifierPattern = /^[\w.~-]{43,128}$/
 
-/** The consent of a user that an authorization code stands for. */
+/** The content of an authorization code: a user's grant to a client. */
 export interface AuthorizationGrant {
   readonly clientId: string
   readonly redirectUri: string
@@ -29,7 +29,7 @@ export interface AuthorizationGrant {
   readonly userAgent: string
   /** For the ID token (OpenID Connect Core §2). */
   readonly nonce?: string | undefined
-  /** The audience that was asked for (RFC 8707). */
+  /** The requested audience (RFC 8707). */
   readonly resource?: string | undefined
   /** The key that the code is bound to (`dpop_jkt`, RFC 9449 §10). */
   readonly jkt?: string | undefined
@@ -41,7 +41,7 @@ export interface RedeemRequest {
   readonly clientId: string
   readonly redirectUri: string | undefined
   readonly codeVerifier: string
-  /** The key that the client has shown possession of (RFC 9449). */
+  /** The key of which the client has proven possession (RFC 9449). */
   readonly jkt: string | undefined
 }
 
@@ -53,7 +53,7 @@ export interface AuthorizationCodesOptions {
 
 /** The `reason` in the audit log. */
 const reusedCode = 'code_reused'
-/** Takes the place of a session where a code was taken without one. */
+/** Replaces the session id when a code is taken without a session. */
 const noSession = 'refused'
 
 /** Issues authorization codes and redeems each once, over all replicas (RFC 6749 §4.1). */
@@ -75,10 +75,11 @@ export class AuthorizationCodes {
   }
 
   /**
-   * Redeems a code. The session comes first, and the code is taken in its name: a second use, at
-   * whatever replica and moment, finds the session and ends it.
+   * Redeems a code. The session is created first, and the code is taken with the session's id. So a
+   * second use, at any replica and at any time, finds the session and ends it.
    *
-   * A code that comes with another client, redirect URI, verifier or key is used up: it has leaked.
+   * A code that is presented with another client, redirect URI, verifier or key has leaked, so it
+   * is used up.
    *
    * @param startSession starts the session of a grant, and mints its tokens
    * @throws `grant_invalid`, `store_unavailable`; whatever `startSession` throws
@@ -122,7 +123,7 @@ interface StoredGrant extends AuthorizationGrant {
   readonly expiresAtMs: number
 }
 
-/** The store has only a digest: its content is of no use as a code. */
+/** The store has only a digest, so its content cannot be used as a code. */
 function idOf(code: string): string {
   return `code.${digest(code).toString('base64url')}`
 }
@@ -139,7 +140,7 @@ function isRedeemable(grant: StoredGrant, request: RedeemRequest, nowMs: number)
   )
 }
 
-/** The challenge of a verifier by S256 (RFC 7636 §4.2). */
+/** Returns the S256 challenge of a code verifier (RFC 7636 §4.2). */
 export function codeChallengeOf(codeVerifier: string): string {
   return digest(codeVerifier).toString('base64url')
 }

@@ -21,7 +21,7 @@ import type { PushedRequests, PushedResponse } from './pushed-requests.ts'
 import { withParameters } from './redirect-uri.ts'
 import type { SignIn } from './sign-ins.ts'
 
-/** How long after the first answer the same form may come again. */
+/** How long after the first answer the form may be sent again. */
 const doubleSubmitMs = 5_000
 
 export interface AuthorizationEndpointOptions {
@@ -43,7 +43,7 @@ export type Step =
   | { readonly kind: 'sign_in'; readonly pending: Pending }
   | { readonly kind: 'consent'; readonly pending: Pending; readonly signIn: SignIn }
 
-/** A request whose user has to do something. */
+/** A request for which the user must do something. */
 export interface Pending {
   readonly request: AuthorizationRequest
   readonly interaction: Interaction
@@ -55,11 +55,13 @@ export interface Visitor {
   readonly userAgent: string
   /** Whether the user has just signed in, on a page of this request. */
   readonly isFresh?: boolean
-  /** Whether the user has just granted what the request asks for. */
+  /** Whether the user has just granted the requested scopes. */
   readonly hasConsented?: boolean
 }
 
-/** The authorization endpoint (RFC 6749 §3.1, OpenID Connect Core §3.1.2), apart from HTTP and pages. */
+/**
+ * The authorization endpoint (RFC 6749 §3.1, OpenID Connect Core §3.1.2), without HTTP and pages.
+ */
 export class AuthorizationEndpoint {
   readonly #options: AuthorizationEndpointOptions
 
@@ -68,10 +70,10 @@ export class AuthorizationEndpoint {
   }
 
   /**
-   * Keeps a request that a client has pushed (RFC 9126 §2).
+   * Stores a request that a client has pushed (RFC 9126 §2).
    *
    * @param client has authenticated
-   * @param jkt the key that the client has shown possession of (RFC 9449 §10.1)
+   * @param jkt the key of which the client has proven possession (RFC 9449 §10.1)
    * @throws `request_malformed`, `redirect_uri_not_allowed`, `grant_not_allowed`, `store_unavailable`
    */
   async push(
@@ -95,10 +97,11 @@ export class AuthorizationEndpoint {
   /**
    * Reads an authorization request.
    *
-   * @param query the parameters as they came
+   * @param query the parameters as received
    * @param browserId the random id of the browser
-   * @throws `client_unknown`, `redirect_uri_not_allowed`, `request_malformed`, `request_uri_invalid`,
-   *   `grant_not_allowed`, `store_unavailable`: for a page, as it is not known where to redirect to
+   * @throws `client_unknown`, `redirect_uri_not_allowed`, `request_malformed`,
+   *   `request_uri_invalid`, `grant_not_allowed`, `store_unavailable`: the caller shows a page,
+   *   because there is no address to redirect to
    */
   async begin(query: string, browserId: string): Promise<Pending | { readonly url: string }> {
     const { issuer, pushed, clock } = this.#options
@@ -114,7 +117,10 @@ export class AuthorizationEndpoint {
     return { request, interaction: { parameters: parameters.values, startedAtMs, ...pushedId } }
   }
 
-  /** Goes on with a request whose form has come back. The settings may have changed since. */
+  /**
+   * Continues a request when its form was sent. Checks the request again, because the settings may
+   * have changed.
+   */
   resume(interaction: Interaction): Pending {
     const request = this.#validate({ values: interaction.parameters, repeated: new Set() })
     if (isRefusal(request)) throw new GatepassError('form_expired')
@@ -122,7 +128,7 @@ export class AuthorizationEndpoint {
   }
 
   /**
-   * Decides what comes next: a page, or an answer to the client.
+   * Decides the next step: a page, or an answer to the client.
    *
    * @throws `request_uri_invalid` if the pushed request has been answered; `store_unavailable`
    */
@@ -148,7 +154,7 @@ export class AuthorizationEndpoint {
     return { kind: 'redirect', url: await this.#grant(request, signIn, visitor.userAgent) }
   }
 
-  /** Tells the client that there is no code. */
+  /** Returns the redirect that tells the client why there is no code. */
   async refuse({ request, interaction }: Pending, error: string, description: string) {
     await this.#answerOnce(interaction)
     const { redirectUri, state } = request
@@ -164,7 +170,7 @@ export class AuthorizationEndpoint {
     })
   }
 
-  /** The sign-in, if it is one of the user and age that the request asks for. */
+  /** Returns the sign-in if it has the user and the maximum age that the request requires. */
   async #acceptedSignIn(
     { request, interaction }: Pending,
     { signIn, isFresh = false }: Visitor,
@@ -175,7 +181,7 @@ export class AuthorizationEndpoint {
       const hint = await idTokens.readHint(request.idTokenHint)
       if (hint?.sub !== signIn.account.sub) return null
     }
-    // A consent page was shown for a sign-in that was accepted.
+    // The sign-in was accepted when the consent page was shown.
     if (isFresh || interaction.sid === signIn.sid) return signIn
     const { prompts, maxAgeSeconds = Number.POSITIVE_INFINITY } = request
     if (prompts.has('login') || prompts.has('select_account')) return null
@@ -184,8 +190,9 @@ export class AuthorizationEndpoint {
   }
 
   /**
-   * RFC 9126 §4: a pushed request gets one answer, however often its pages are loaded. A form that is
-   * sent twice, as by a double click, is answered twice: the browser shows the second answer.
+   * RFC 9126 §4: a pushed request gets one answer, however often its pages are loaded. A form that
+   * is sent twice, for example by a double click, is answered twice: the browser shows the second
+   * answer.
    */
   async #answerOnce({ pushedId, startedAtMs }: Interaction): Promise<void> {
     if (pushedId === undefined) return
@@ -213,7 +220,7 @@ export class AuthorizationEndpoint {
   }
 }
 
-/** Parameters of a pushed request that are no part of the authorization request. */
+/** Parameters of a pushed request that do not belong to the authorization request. */
 const credentials: ReadonlySet<string> = new Set([
   'client_secret',
   'client_assertion',

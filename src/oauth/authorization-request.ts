@@ -7,13 +7,13 @@ import { isRegistered, withParameters } from './redirect-uri.ts'
 /** Asks for an ID token (OpenID Connect Core §3.1.2.1). Every client may ask for it. */
 export const openidScope = 'openid'
 
-/** The ways to ask for a page (OpenID Connect Core §3.1.2.1). */
+/** The supported values of `prompt` (OpenID Connect Core §3.1.2.1). */
 export const prompts = ['none', 'login', 'consent', 'select_account'] as const
 export type Prompt = (typeof prompts)[number]
 
-/** More parameters than any specification has. */
+/** Maximum number of parameters. No specification needs as many. */
 const maxParameters = 64
-/** Longest names and values together. A form carries them through the pages. */
+/** Maximum total length of names and values. The forms of the pages carry them. */
 const maxParameterLength = 6_000
 /** Longest nonce. It goes into the ID token. */
 const maxNonceLength = 512
@@ -30,13 +30,13 @@ export interface AuthorizationRequest {
   /** The challenge of PKCE by S256 (RFC 7636). */
   readonly codeChallenge: string
   readonly nonce: string | undefined
-  /** The audience that is asked for (RFC 8707). */
+  /** The requested audience (RFC 8707). */
   readonly resource: string | undefined
   readonly prompts: ReadonlySet<Prompt>
   /** How long ago the user may have signed in. */
   readonly maxAgeSeconds: number | undefined
   readonly loginHint: string | undefined
-  /** An ID token of the user who is expected. */
+  /** An ID token of the expected user. */
   readonly idTokenHint: string | undefined
   /** Languages that the client prefers, best first (BCP 47). */
   readonly uiLocales: string | undefined
@@ -44,7 +44,7 @@ export interface AuthorizationRequest {
   readonly jkt: string | undefined
 }
 
-/** An error that the client is told by a redirect (RFC 6749 §4.1.2.1). */
+/** An error that a redirect reports to the client (RFC 6749 §4.1.2.1). */
 export interface AuthorizationRefusal {
   readonly redirectUri: string
   readonly state: string | undefined
@@ -53,7 +53,7 @@ export interface AuthorizationRefusal {
   readonly description: string
 }
 
-/** The parameters of a request, and the names that came more than once. */
+/** The parameters of a request, and the names that occur more than once. */
 export interface AuthorizationParameters {
   readonly values: Readonly<Record<string, string>>
   readonly repeated: ReadonlySet<string>
@@ -63,7 +63,7 @@ export interface AuthorizationParameters {
  * Reads the parameters of a query or form. A parameter without a value counts as omitted (RFC 6749
  * §3.1).
  *
- * @throws `request_malformed` if they are too many or too long
+ * @throws `request_malformed` if there are too many parameters, or they are too long
  */
 export function readParameters(text: string): AuthorizationParameters {
   const values: Record<string, string> = Object.create(null)
@@ -93,17 +93,17 @@ export interface RequestRules {
 }
 
 /**
- * Validates an authorization request. Throws, for an error page, unless the redirect URI belongs to
- * the client: nobody is redirected to an address that is not registered.
+ * Validates an authorization request. If the redirect URI is not registered for the client, throws
+ * an error for a page instead of redirecting the browser there.
  *
- * @returns the request, or the refusal that a redirect tells the client
+ * @returns the request, or the error that a redirect reports to the client
  * @throws `client_unknown`, `grant_not_allowed`, `redirect_uri_not_allowed`, `request_malformed`
  */
 export function validateRequest(
   { values, repeated }: AuthorizationParameters,
   rules: RequestRules,
 ): AuthorizationRequest | AuthorizationRefusal {
-  // A secret in an address is in histories and logs.
+  // A secret in an address ends up in histories and logs.
   if ('client_secret' in values) throw malformed('Send no client_secret to this address.')
   for (const name of ['client_id', 'redirect_uri']) {
     if (repeated.has(name)) throw malformed(`The parameter ${name} comes twice.`)
@@ -131,7 +131,9 @@ export function isRefusal(
   return 'error' in result
 }
 
-/** The address that tells a client of a refusal. `iss` tells it who refuses (RFC 9207). */
+/**
+ * Returns the address that reports an error to a client. `iss` identifies the issuer (RFC 9207).
+ */
 export function refusalUrl(refusal: AuthorizationRefusal, issuer: string): string {
   const { redirectUri, state, error, description } = refusal
   return withParameters(redirectUri, {
@@ -139,7 +141,7 @@ export function refusalUrl(refusal: AuthorizationRefusal, issuer: string): strin
   })
 }
 
-/** A refusal whose `error` no other endpoint has. */
+/** Creates an error whose `error` code only this endpoint uses. */
 class RequestRefused extends Error {
   readonly error: string
 
@@ -199,7 +201,10 @@ function scopeOf({ scope }: Values, client: Client): string {
   return grantScope({ ...client, scopes: scope === undefined ? client.scopes : scopes }, scope)
 }
 
-/** RFC 7636 §4.3. Without a method it would be `plain`, which protects from nobody who reads along. */
+/**
+ * RFC 7636 §4.3. The default method is `plain`, which does not protect against an attacker who
+ * reads the request.
+ */
 function codeChallengeOf(values: Values): string {
   const { code_challenge: challenge = '', code_challenge_method: method } = values
   if (method !== 'S256' || !digestPattern.test(challenge)) {

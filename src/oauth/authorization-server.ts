@@ -20,7 +20,7 @@ import { TokenInspection } from './token-inspection.ts'
 
 export interface AuthorizationServerOptions {
   readonly issuer: Issuer
-  /** Keeps what works once: codes, and the `jti`s of client assertions. */
+  /** Stores one-time values: codes, and the `jti`s of client assertions. */
   readonly store: SessionStore
   /** Accepts the issuer's own tokens, whatever their audience. */
   readonly verifier: Verifier
@@ -32,7 +32,9 @@ export interface AuthorizationServerOptions {
   readonly backchannel?: Pick<BackchannelLogoutOptions, 'backoff' | 'onFailure'>
 }
 
-/** The OAuth face of an issuer: the same sessions, rotation and keys by the standard's calls. */
+/**
+ * The OAuth interface of an issuer. It uses the sessions, the rotation and the keys of the issuer.
+ */
 export interface AuthorizationServer {
   readonly authentication: ClientAuthentication
   readonly authorization: AuthorizationEndpoint
@@ -46,7 +48,7 @@ export interface AuthorizationServer {
   readonly tokenEndpoint: TokenEndpoint
   readonly inspection: TokenInspection
   readonly backchannel: BackchannelLogout
-  /** Stops telling clients, and fetching the keys of clients. */
+  /** Stops notifying clients and fetching their keys. */
   close(): Promise<void>
 }
 

@@ -12,14 +12,16 @@ import { type SigningKey, signCompactJws } from '../tokens/signing.ts'
 const logoutTokenType = 'logout+jwt'
 const logoutEvent = 'http://schemas.openid.net/event/backchannel-logout'
 const tokenLifetimeSeconds = 120
-/** How long the log has an ended session at least, and how long a client is tried. */
+/**
+ * How long the log keeps an ended session at least, and how long delivery to a client is attempted.
+ */
 export const backchannelLogoutKeptMs = 3_600_000
 const pageSize = 100
-/** Deliveries at the same time. The log is read further when there is room. */
+/** Deliveries at the same time. When all are in use, reading the log waits. */
 const maxPending = 1_000
 const readMs = 1_000
 const postTimeoutMs = 4_000
-/** One replica posts in this time. It is longer than a post. */
+/** Within this time only one replica posts. It is longer than the timeout of a post. */
 const leaseMs = 5_000
 
 export interface BackchannelLogoutOptions {
@@ -33,11 +35,11 @@ export interface BackchannelLogoutOptions {
   readonly clock: Clock
   /** Delays between attempts. Default: 1 s to 60 s. */
   readonly backoff?: BackoffLimits | undefined
-  /** Called when a client could not be told in time. */
+  /** Called when a client could not be notified in time. */
   readonly onFailure?: ((clientId: string, error: unknown) => void) | undefined
 }
 
-/** A session of a client that wants to be told of its end. */
+/** A session whose client must be notified of its end. */
 export interface NotifiedSession {
   readonly sid: string
   readonly sub: string
@@ -50,10 +52,11 @@ interface Recipient {
 }
 
 /**
- * Tells clients that a session has ended (OpenID Connect Back-Channel Logout), at least once.
+ * Notifies clients that a session has ended (OpenID Connect Back-Channel Logout), at least once.
  *
- * A value in the session store names the client of a session until the client was told. Each replica
- * follows the revocation log, from its start after a restart, so a crash loses no notification.
+ * A value in the session store names the client of a session until the client has been notified.
+ * Each replica follows the revocation log, from its start after a restart, so a crash loses no
+ * notification.
  */
 export class BackchannelLogout {
   readonly #options: BackchannelLogoutOptions
@@ -69,8 +72,8 @@ export class BackchannelLogout {
   }
 
   /**
-   * Returns whether the client is told. The session may have ended just before, and the log been read:
-   * then it must not be handed out.
+   * Returns whether the client will be notified. Afterwards check that the session is still live:
+   * it may have ended, and its log entry may have been read, before this call.
    *
    * @throws `store_unavailable`
    */
@@ -207,7 +210,7 @@ class Delivery {
   }
 }
 
-/** Tells whether a client has yet to be told of the end of a session. */
+/** Returns whether a client must still be notified of the end of a session. */
 export async function hasRecipient(
   store: Pick<SessionStore, 'findOneTime'>,
   sid: string,

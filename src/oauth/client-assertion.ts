@@ -31,7 +31,10 @@ export interface ClientAssertionOptions {
   readonly clockToleranceSeconds: number
 }
 
-/** A client assertion (RFC 7523 §3), parsed. Its claims must not be believed before its signature. */
+/**
+ * A parsed client assertion (RFC 7523 §3). Its claims must not be trusted before the signature is
+ * verified.
+ */
 interface ClientAssertion {
   readonly jws: SignedMessage
   readonly claims: {
@@ -46,7 +49,8 @@ interface ClientAssertion {
 }
 
 /**
- * Returns the client that an assertion names, unverified: to look up its keys.
+ * Returns the client that an assertion names, to look up the keys of the client. The assertion is
+ * not verified yet.
  *
  * @throws `client_authentication_failed`
  */
@@ -71,7 +75,8 @@ export async function verifyClientAssertion(
   const key = await options.keys.find(client, jws.header.kid, jws.header.alg)
   if (!(await verifySignature(jws, key))) throw authenticationFailed('its signature is not good')
   const { expiresAtSeconds, jti } = checkClaims(claims, client.client_id, options)
-  // Last, so that only the owner of the key can use an id up. Stored as a digest of a bounded length.
+  // This check comes last, so that only the owner of the key can use up an id. The id is stored as
+  // a digest of fixed length.
   const id = `client_assertion.${digest(JSON.stringify([client.client_id, jti])).toString('base64url')}`
   if (!(await options.store.claimOnce(id, expiresAtSeconds * 1000))) {
     throw authenticationFailed('it was used before')

@@ -18,7 +18,7 @@ export interface ClientAuthenticationOptions {
   readonly throttle: Pick<LoginThrottle, 'run'>
 }
 
-/** A request that a client authenticates at. */
+/** A request with which a client authenticates. */
 export interface ClientRequest {
   /** The IP address that the request comes from. */
   readonly address: string
@@ -34,9 +34,9 @@ export class ClientAuthentication {
   }
 
   /**
-   * Authenticates a client. A success touches no store, but for the `jti` of an assertion. Failures
-   * are counted, and after a few of them a failure is answered with `too_many_attempts`. A right
-   * secret never waits: it has 256 random bits, so nobody finds it by trying.
+   * Authenticates a client. A success uses no store, except for the `jti` of an assertion. Failures
+   * are counted, and after a few failures the next one is answered with `too_many_attempts`. A
+   * correct secret is always accepted: it has 256 random bits, so it cannot be guessed.
    *
    * @throws `client_authentication_failed`, alike for every reason; `too_many_attempts`;
    *   `keys_unavailable`, `store_unavailable`, `overloaded`
@@ -48,7 +48,7 @@ export class ClientAuthentication {
       return await this.#check(credentials, client)
     } catch (error) {
       if (!isGatepassError(error, 'client_authentication_failed')) throw error
-      // A request without a secret guesses nothing.
+      // A request without a secret is not a guess.
       if (credentials.method === 'none') throw error
       const { address, audit } = request
       const attempter = { name: clientId, address, deviceToken: undefined }
@@ -69,7 +69,7 @@ export class ClientAuthentication {
       }
       return client
     }
-    // For an unknown client, and for one of another method, the same work as for a wrong secret.
+    // An unknown client, or a client with another method, costs as much time as a wrong secret.
     const isSecret = matchesSecretHash(
       credentials.secret,
       isMethod ? client?.secret_hashes : undefined,

@@ -21,9 +21,10 @@ const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 /**
  * Reads the credentials of a client from a request.
  *
- * @param authorization the header of that name
- * @throws `client_authentication_failed` if there are none, or they are not well formed;
- *   `request_malformed` if there are two, as a client uses one method (RFC 6749 §2.3)
+ * @param authorization the `Authorization` header
+ * @throws `client_authentication_failed` if there are no credentials, or they are malformed;
+ *   `request_malformed` for two kinds of credentials, because a client uses one method (RFC 6749
+ *   §2.3)
  */
 export function readClientCredentials(
   authorization: string | undefined,
@@ -67,7 +68,9 @@ function decodeFormText(text: string): string {
   }
 }
 
-/** The one answer for every reason: an unknown client, a wrong secret, another method, a bad assertion. */
+/**
+ * One error for all reasons: an unknown client, a wrong secret, another method, a bad assertion.
+ */
 export function authenticationFailed(reason?: string): GatepassError {
   return new GatepassError(
     'client_authentication_failed',

@@ -9,7 +9,7 @@ import { createRemoteKeys } from '../verifier/keys/remote-keys.ts'
 import { authenticationFailed } from './client-credentials.ts'
 
 const fetchTimeoutMs = 2_000
-/** How long the last keys of a client serve while its `jwks_uri` does not answer. */
+/** How long the last keys of a client are used while its `jwks_uri` does not answer. */
 const maxAgeSeconds = 86_400
 
 /** The public keys of clients: those in the settings, and those that clients publish. */
@@ -47,7 +47,7 @@ export class ClientKeys {
   #sourceOf(client: Client): KeySource {
     const known = this.#sources.get(client.client_id)
     if (known?.client === client) return known.keys
-    // The settings were read again.
+    // The settings were read again, and the clients may have changed.
     void known?.keys.close()
     const keys = this.#open(client)
     this.#sources.set(client.client_id, { client, keys })

@@ -5,13 +5,13 @@ const secretPattern = /^gps_[\w-]{43}$/
 const hashPattern = /^sha256\.[\w-]{43}$/
 
 export interface ClientSecret {
-  /** For the client: 256 random bits. */
+  /** The secret for the client: 256 random bits. */
   readonly secret: string
-  /** For `secret_hashes` of the client in the settings. */
+  /** The hash for `secret_hashes` of the client in the settings. */
   readonly hash: string
 }
 
-/** Makes a secret of a client. */
+/** Creates a client secret and its hash. */
 export function createClientSecret(): ClientSecret {
   const secret = `gps_${randomBytes(32).toString('base64url')}`
   return { secret, hash: `sha256.${digest(secret).toString('base64url')}` }
@@ -21,15 +21,15 @@ export function isSecretHash(text: string): boolean {
   return hashPattern.test(text)
 }
 
-/** A client has two secrets while one replaces the other. */
+/** A client has two secrets while a new secret replaces the old one. */
 export const maxSecretHashes = 2
 
-/** Stand for the hashes that a client lacks. Nobody knows the secrets. */
+/** Placeholders for the hashes that a client lacks. Nobody knows their secrets. */
 const decoys = Array.from({ length: maxSecretHashes }, () => createClientSecret().hash)
 
 /**
- * Tells whether a secret is one of those that were hashed, by the same work for every client.
- * A fast hash suffices: a secret has 256 random bits, and a text of another form is refused.
+ * Returns whether a secret matches one of the hashes. The work does not depend on the client. A
+ * fast hash suffices: a secret has 256 random bits, and a text of another form is refused.
  *
  * @param hashes at most `maxSecretHashes`. Default: none
  */

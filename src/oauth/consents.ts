@@ -19,15 +19,16 @@ export interface ConsentsOptions {
 /** The scopes that a user has granted to a client. */
 export interface Consent {
   readonly client: Client
-  /** `openid` is the sign-in itself. */
+  /** `openid` stands for the sign-in itself. */
   readonly scopes: readonly string[]
 }
 
 /**
  * Remembers which scopes users have granted to clients of third parties.
  *
- * Each grant is one value of the session store, by a digest of user, client and scope, and expires by
- * itself. The configured clients and scopes limit their number, and make them possible to list.
+ * Each grant is one value in the session store, under a digest of user, client and scope, and
+ * expires by itself. The configured clients and scopes limit the number of grants and allow listing
+ * them.
  */
 export class Consents {
   readonly #options: ConsentsOptions
@@ -69,14 +70,16 @@ export class Consents {
   /**
    * Withdraws a consent and ends the user's sessions at the client. The client has to ask again.
    *
-   * @throws `consent_not_found` if there is neither; `clock_skew`, `store_unavailable`: repeat it then
+   * @throws `consent_not_found` if there is neither a consent nor a session; `clock_skew` or
+   * `store_unavailable`: call it again
    */
   async withdraw(clientId: string, sub: string, audit: Audit): Promise<void> {
     const { store, clients, sessions } = this.#options
     const client = clients.find(clientId)
     if (!client?.third_party) throw new GatepassError('consent_not_found')
     const hadConsent = (await this.missing(client, sub, '')).length === 0
-    // The consent goes first: a code that is redeemed meanwhile finds it missing, or its session ends here.
+    // The consent is withdrawn first: a code that is redeemed meanwhile finds no consent, or its
+    // session ends here.
     for (const name of scopesToGrant(Object.keys(client.scopes))) {
       await store.deleteOneTime(idOf(clientId, sub, name))
     }
@@ -98,7 +101,7 @@ export class Consents {
 /** The `reason` in the audit log. */
 export const withdrawnReason = 'consent_withdrawn'
 
-/** To sign in at a client is a grant of its own, also without any scope. */
+/** Signing in at a client is a grant of its own, even without a scope. */
 function scopesToGrant(scopes: readonly string[]): string[] {
   return [...new Set([openidScope, ...scopes.filter((name) => name !== '')])]
 }

@@ -1,6 +1,6 @@
 import { GatepassError } from '../core/errors.ts'
 
-/** More parameters than any grant has. */
+/** Maximum number of parameters. No grant needs as many. */
 const maxParameters = 32
 
 /** The parameters of a request in form encoding, each of them once. */
@@ -10,7 +10,7 @@ export type Form = ReadonlyMap<string, string>
  * Reads a body of `application/x-www-form-urlencoded` (RFC 6749 appendix B). A parameter without a
  * value counts as omitted (§3.2).
  *
- * @throws `request_malformed` if there are too many parameters, or one comes twice;
+ * @throws `request_malformed` if there are too many parameters, or one occurs twice;
  *   `resource_not_allowed` for two `resource`s or `audience`s: a token has one audience
  */
 export function parseForm(body: string): Form {

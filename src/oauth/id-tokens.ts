@@ -8,7 +8,10 @@ import { isJsonObject, parseStrictJson } from '../tokens/strict-decoding.ts'
 import type { KeySource } from '../verifier/keys/key-source.ts'
 import { verifySignature } from '../verifier/signature.ts'
 
-/** The `typ` of an ID token. Verifiers accept `at+jwt` only, so an ID token is no access token. */
+/**
+ * The `typ` of an ID token. By default verifiers accept `at+jwt` only, so an ID token is not
+ * accepted as an access token.
+ */
 const idTokenType = 'JWT'
 const maxHintBytes = 8192
 
@@ -16,7 +19,7 @@ export interface IdTokensOptions {
   readonly issuer: string
   readonly lifetimeSeconds: number
   readonly signingKey: () => SigningKey
-  /** The published keys, for ID tokens that come back. */
+  /** The published keys, to verify ID tokens that clients send back. */
   readonly keys: Pick<KeySource, 'find'>
   readonly clock: Clock
 }
@@ -72,7 +75,7 @@ export class IdTokens {
 
   /**
    * Reads an ID token that this issuer has signed, however long ago (OpenID Connect RP-Initiated
-   * Logout §2). Null for any other text, and for a key that is not published.
+   * Logout §2). Returns null for any other text, and if the key is not published.
    */
   async readHint(text: string): Promise<IdTokenHint | null> {
     const parts = parseCompactJws(text, maxHintBytes)
@@ -91,7 +94,7 @@ export class IdTokens {
 function hintOf(claims: unknown, issuer: string): IdTokenHint | null {
   if (!isJsonObject(claims)) return null
   const { iss, sub, aud, sid, auth_time, client_id } = claims
-  // An access token, whose `typ` may be the same by a setting, has a client_id.
+  // An access token has a client_id; by a setting it may have this `typ` too.
   if (iss !== issuer || client_id !== undefined || typeof auth_time !== 'number') return null
   if (typeof sub !== 'string' || typeof aud !== 'string') return null
   return { sub, clientId: aud, sid: typeof sid === 'string' ? sid : undefined }

@@ -3,18 +3,18 @@ import { DerivedMac } from '../core/derived-mac.ts'
 import { GatepassError } from '../core/errors.ts'
 import { isJsonObject, parseStrictJson } from '../tokens/strict-decoding.ts'
 
-/** How long a user may take for the pages of one request. */
+/** How long a user may spend on the pages of one request. */
 export const interactionLifetimeMs = 3_600_000
 
-/** An authorization request while its user looks at the pages of the issuer. */
+/** An authorization request while its user is on the pages of the issuer. */
 export interface Interaction {
-  /** The parameters of the request, which were acceptable. */
+  /** The validated parameters of the request. */
   readonly parameters: Readonly<Record<string, string>>
-  /** When the first page was asked for. A sign-in since then is a new one. */
+  /** When the first page was requested. A later sign-in is a new one. */
   readonly startedAtMs: number
   /** The id of the pushed request, which gets one answer (RFC 9126 §4). */
   readonly pushedId?: string
-  /** The session of the sign-in that the user is asked for consent in. */
+  /** The session of the sign-in for which the user is asked for consent. */
   readonly sid?: string
 }
 
@@ -37,7 +37,10 @@ export class InteractionCodec {
     return `${payload}.${this.#mac.of(`${browserId}.${payload}`)}`
   }
 
-  /** @throws `form_expired` if the form was made for another browser, too long ago, or by somebody else */
+  /**
+   * @throws `form_expired` if the form is too old, was made for another browser, or was not made by
+   * the issuer
+   */
   decode(text: string | undefined, browserId: string | undefined): Interaction {
     const [payload = '', mac = ''] = text?.split('.') ?? []
     if (browserId === undefined || !this.#mac.isValid(`${browserId}.${payload}`, mac)) {

@@ -15,10 +15,10 @@ export interface IssuedTokensOptions {
   readonly clock: Clock
 }
 
-/** Sessions and users that are kept apart. Sessions are looked up in the store besides. */
+/** A list without sessions and users: the store is asked about sessions instead. */
 const maxRevocations = 100_000
 
-/** Reads access tokens of this issuer that a client hands in, without being their holder. */
+/** Reads access tokens of this issuer that a client sends without being their holder. */
 export class IssuedTokens {
   readonly #options: IssuedTokensOptions
   readonly #revoked = new RevocationList(maxRevocations)
@@ -33,7 +33,7 @@ export class IssuedTokens {
   /**
    * Returns the claims of a token, or null if no resource server should accept it: it is not ours,
    * has expired or was revoked, or its session has ended. A token that is bound to a key needs no
-   * proof here, as its holder is not the one who asks.
+   * proof here, because its holder does not send the request.
    *
    * @throws `keys_unavailable`, `store_unavailable`
    */
@@ -42,7 +42,7 @@ export class IssuedTokens {
     try {
       const claims = await verifier.verify(token, { dpop: unpresented })
       const { sid } = claims
-      // A key that was revoked has left the published keys, so its kid is not asked for.
+      // A revoked key is not among the published keys, so its kid needs no check.
       if (this.#revoked.isRevoked(claims, '')) return null
       return sid === undefined || (await sessions.find(sid)) !== null ? claims : null
     } catch (error) {

@@ -6,7 +6,7 @@ export interface OAuthError {
   readonly body: { readonly error: string; readonly error_description: string }
 }
 
-/** The `error` of each code that has one: RFC 6749 §5.2, RFC 7009, RFC 8707, RFC 9449. */
+/** The OAuth `error` of our error codes: RFC 6749 §5.2, RFC 7009, RFC 8707, RFC 9449. */
 const names: { readonly [code in ErrorCode]?: string } = {
   client_authentication_failed: 'invalid_client',
   client_unknown: 'invalid_client',
@@ -28,10 +28,10 @@ const names: { readonly [code in ErrorCode]?: string } = {
   too_many_attempts: 'temporarily_unavailable',
 }
 
-/** Statuses that say more than 400 would. */
+/** Statuses that are more specific than 400. */
 const keptStatuses: ReadonlySet<number> = new Set([405, 408, 413, 415, 429])
 
-/** Turns an error of ours into one of OAuth. Nothing that was sent is repeated. */
+/** Converts one of our errors into an OAuth error. It quotes nothing of the request. */
 export function toOAuthError(error: GatepassError): OAuthError {
   const { code, status } = error
   const isFault = status >= 500
@@ -44,7 +44,10 @@ export function toOAuthError(error: GatepassError): OAuthError {
   }
 }
 
-/** In the characters of RFC 6749 §5.2. The detail of a fault is for the log. */
+/**
+ * Limits the text to the characters of RFC 6749 §5.2. The detail of an internal error is for the
+ * log only.
+ */
 function describe({ code, status, message }: GatepassError): string {
   const text = status >= 500 ? errorCodes[code].title : message
   return text.replaceAll(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, '?')

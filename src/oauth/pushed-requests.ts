@@ -21,7 +21,7 @@ export interface PushedResponse {
   readonly expires_in: number
 }
 
-/** Keeps pushed authorization requests (RFC 9126) until a browser comes with their `request_uri`. */
+/** Stores pushed authorization requests (RFC 9126) until a browser sends their `request_uri`. */
 export class PushedRequests {
   readonly #options: PushedRequestsOptions
 
@@ -41,8 +41,9 @@ export class PushedRequests {
   /**
    * Takes a request for one browser. The same browser may load it again (RFC 9126 §4).
    *
-   * @returns the parameters, and an id of the request that is no secret
-   * @throws `request_uri_invalid` if it is unknown, expired, of another client or another browser
+   * @returns the parameters, and an id of the request that is not a secret
+   * @throws `request_uri_invalid` if the request is unknown or expired, or belongs to another
+   * client or another browser
    */
   async take(
     requestUri: string,

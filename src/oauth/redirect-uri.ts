@@ -2,9 +2,9 @@
 const loopbackPattern = /^http:\/\/(127\.0\.0\.1|\[::1\]|localhost)(?::(\d{1,5}))?(|[/?][^#\s\\]*)$/
 
 /**
- * Whether a client has registered a redirect URI. URIs are compared as texts (RFC 9700 §4.1.3), so no
- * two spellings of one address are the same. On the loopback interface the port is free (RFC 8252
- * §7.3), because an app takes whichever port it gets.
+ * Returns whether a client has registered a redirect URI. URIs are compared as texts (RFC 9700
+ * §4.1.3), so no two spellings of one address are the same. On the loopback interface the port is
+ * free (RFC 8252 §7.3), because an app takes whichever port it gets.
  */
 export function isRegistered(uri: string, registered: readonly string[] = []): boolean {
   if (registered.includes(uri)) return true

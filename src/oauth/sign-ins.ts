@@ -23,7 +23,7 @@ export interface SignIn {
   readonly authTimeMs: number
 }
 
-/** A new sign-in, and what the browser keeps of it. */
+/** A new sign-in, and the cookies that the browser keeps. */
 export interface NewSignIn {
   readonly signIn: SignIn
   /** The value of the cookie: `gpi_<sid>.<mac>`. */
@@ -42,10 +42,11 @@ export interface SignInsOptions {
 }
 
 /**
- * Remembers who has signed in at the issuer, so that a second application asks for no password.
+ * Remembers the sign-in at the issuer, so that a second application does not ask for the password.
  *
- * A sign-in is an ordinary session: the user sees it in `GET /sessions`, and `DELETE /sessions/{id}`
- * and `/logout/all` end it. Its cookie holds no refresh token, so nobody gets an access token by it.
+ * A sign-in is an ordinary session: the user sees it in `GET /sessions`, and `DELETE
+ * /sessions/{id}` and `/logout/all` end it. The cookie holds no refresh token, so it cannot be
+ * exchanged for an access token.
  */
 export class SignIns {
   readonly #options: SignInsOptions
@@ -59,7 +60,7 @@ export class SignIns {
   /**
    * Signs a user in by password.
    *
-   * @param previous the cookie that the browser has, whose sign-in ends
+   * @param previous the current cookie of the browser; its sign-in ends
    * @throws the errors of `Login.authenticate`
    */
   async signIn(
@@ -111,7 +112,7 @@ export class SignIns {
     if (sid !== null) await this.#options.sessions.logout(sid, audit)
   }
 
-  /** Ends the sign-in that a new one takes the place of. Its cookie is gone in any case. */
+  /** Ends the sign-in that a new one replaces. Its cookie is overwritten in any case. */
   async #replace(previous: string | undefined, audit: Audit): Promise<void> {
     await this.end(previous, audit).catch((error: unknown) => {
       if (!isGatepassError(error, 'clock_skew', 'store_unavailable')) throw error

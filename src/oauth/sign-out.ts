@@ -14,9 +14,9 @@ export interface SignOutOptions {
 
 /** A request to sign out (OpenID Connect RP-Initiated Logout §2). */
 export interface SignOutRequest {
-  /** Where the browser goes afterwards; null for a page of the issuer. */
+  /** The address to which the browser goes afterwards; null for a page of the issuer. */
   readonly url: string | null
-  /** The ID token that shows that an application asks for its own user. */
+  /** The ID token that proves that the request concerns a user of the application. */
   readonly hint: IdTokenHint | null
 }
 
@@ -31,7 +31,7 @@ export class SignOut {
   /**
    * Reads a request.
    *
-   * @throws `redirect_uri_not_allowed`, `request_malformed`: for a page
+   * @throws `redirect_uri_not_allowed`, `request_malformed`: the caller shows a page
    */
   async read(parameters: Readonly<Record<string, string>>): Promise<SignOutRequest> {
     const { clients, idTokens } = this.#options
@@ -49,14 +49,14 @@ export class SignOut {
     return { url: withParameters(redirectUri, { state }), hint }
   }
 
-  /** Whether the user has to confirm: any site can send a browser here. */
+  /** Returns whether the user must confirm, because any site can send a browser here. */
   needsConfirmation({ hint }: SignOutRequest, signIn: SignIn | null): boolean {
     return signIn !== null && hint?.sub !== signIn.account.sub
   }
 
   /**
-   * Ends a sign-in and every session that applications started by it. A session belongs to the
-   * sign-in of its user whose time it has.
+   * Ends a sign-in and every session that applications started from it. A session belongs to the
+   * sign-in that has its user and its time of sign-in.
    *
    * @throws `clock_skew`, `store_unavailable`
    */

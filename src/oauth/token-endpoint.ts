@@ -42,7 +42,7 @@ export interface TokenEndpointOptions {
 export interface TokenRequest {
   readonly client: Client
   readonly form: Form
-  /** The key that the client has shown possession of (RFC 9449). */
+  /** The key of which the client has proven possession (RFC 9449). */
   readonly jkt: string | undefined
   readonly idempotencyKey: string | undefined
   readonly audit: Audit
@@ -64,7 +64,10 @@ export interface TokenEndpointResponse {
 
 type Grant = (request: TokenRequest) => Promise<TokenEndpointResponse>
 
-/** The grants that the token endpoint offers (RFC 6749 §4, RFC 8693). `password` is `POST /login`. */
+/**
+ * The grants that the token endpoint offers (RFC 6749 §4, RFC 8693). The grant `password` stands
+ * for `POST /login`.
+ */
 export class TokenEndpoint {
   readonly #options: TokenEndpointOptions
   readonly #grants: ReadonlyMap<string, Grant> = new Map<GrantType, Grant>([
@@ -78,7 +81,7 @@ export class TokenEndpoint {
     this.#options = options
   }
 
-  /** For the metadata (RFC 8414 `grant_types_supported`). */
+  /** The grants for the metadata (RFC 8414 `grant_types_supported`). */
   get grantTypes(): string[] {
     return [...this.#grants.keys()]
   }
@@ -96,7 +99,7 @@ export class TokenEndpoint {
     return grant(request)
   }
 
-  /** RFC 6749 §4.4: a token of the service itself. No store has a row of it. */
+  /** RFC 6749 §4.4: a token of the service itself. It needs no row in a store. */
   async #forClient({ client, form, jkt, audit }: TokenRequest): Promise<TokenEndpointResponse> {
     const { minter } = this.#options
     const { client_id: clientId } = client
@@ -110,7 +113,7 @@ export class TokenEndpoint {
     return responseOf(issued)
   }
 
-  /** RFC 6749 §6: the same rotation as `/refresh`. */
+  /** RFC 6749 §6: rotates the refresh token like `/refresh`. */
   async #rotate(request: TokenRequest): Promise<TokenEndpointResponse> {
     const { client, form, jkt, idempotencyKey, audit } = request
     const tokens = await this.#options.refresh.rotate(
@@ -157,7 +160,7 @@ export class TokenEndpoint {
     const account = await accounts.findBySub(grant.sub)
     if (account === null || account.disabled) throw new GatepassError('grant_invalid')
     const resource = form.get('resource') ?? grant.resource
-    // RFC 8707 §2.2: the code may have been asked for with one audience.
+    // RFC 8707 §2.2: the authorization request may have named one audience.
     if (grant.resource !== undefined && resource !== grant.resource) {
       throw new GatepassError('resource_not_allowed')
     }
@@ -168,7 +171,7 @@ export class TokenEndpoint {
     const tokens = await starter.start(account, session, audience, audit)
     const { accessToken, sessionId: sid } = tokens
     const { sub, nonce } = grant
-    // After the session exists: a withdrawal either ends the session or is seen here.
+    // Checked once the session exists: a withdrawal either ends the session or is noticed here.
     if ((await consents.missing(client, sub, scope)).length > 0) {
       await sessions.revokeUnchecked(sid, withdrawnReason, audit)
       throw new GatepassError('grant_invalid')

@@ -9,7 +9,9 @@ import type { IssuedTokens } from './issued-tokens.ts'
 
 export const accessTokenUrn = 'urn:ietf:params:oauth:token-type:access_token'
 
-/** Services that a token can pass through. Each makes the token longer. */
+/**
+ * Maximum number of services that a token can pass through. Each service makes the token longer.
+ */
 const maxActors = 8
 
 export interface ExchangeRequest {
@@ -18,7 +20,7 @@ export interface ExchangeRequest {
   readonly audience: string | undefined
   /** Default: the scope of the subject token. */
   readonly scope: string | undefined
-  /** The key that the client has shown possession of (RFC 9449). */
+  /** The key of which the client has proven possession (RFC 9449). */
   readonly jkt: string | undefined
 }
 
@@ -28,7 +30,7 @@ export interface TokenExchangeOptions {
   readonly minter: TokenMinter
 }
 
-/** The claims of a subject token that matter to an exchange. */
+/** The claims of a subject token that an exchange uses. */
 export interface Subject {
   readonly scope?: string
   readonly exp: number
@@ -43,9 +45,9 @@ export interface ExchangedClaims {
 }
 
 /**
- * Exchanges a user's access token for one for another audience (RFC 8693). The new token keeps the
- * user and the session, so a sign-out ends the whole chain. Its scope is never wider than that of the
- * subject token, and it never lives longer.
+ * Exchanges a user's access token for a token with another audience (RFC 8693). The new token keeps
+ * the user and the session, so a sign-out ends the whole chain. Its scope is never wider than that
+ * of the subject token, and it never lives longer.
  */
 export class TokenExchange {
   readonly #options: TokenExchangeOptions
@@ -68,7 +70,7 @@ export class TokenExchange {
     requireKey(client, jkt)
     const subject = await tokens.findActive(request.subjectToken)
     const { sid } = subject ?? {}
-    // A token without a session is that of a service, which gets tokens of its own.
+    // A token without a session belongs to a service, which gets tokens of its own.
     if (subject === null || sid === undefined) throw new GatepassError('subject_token_invalid')
     // A bound token must not become a bearer token.
     if (subject.cnf !== undefined && jkt === undefined) {
@@ -85,7 +87,8 @@ export class TokenExchange {
       jkt: jkt ?? null,
       account,
       session: { ...sessionClaimsOf(subject), sid, act },
-      // Not later than now: a sign-out of all sessions at this moment ends the new token too.
+      // By default `iat` would be later than a sign-out of all sessions at this moment, and the new
+      // token would survive it.
       minIssuedAtSeconds: subject.iat,
       maxExpiresAtSeconds,
     })
@@ -95,10 +98,10 @@ export class TokenExchange {
 }
 
 /**
- * Returns what an exchanged token may be at most.
+ * Returns the widest scope and the latest expiry of an exchanged token.
  *
- * @throws `scope_not_allowed` for a scope that the subject token lacks; `subject_token_invalid` if it
- *   has passed through too many services
+ * @throws `scope_not_allowed` for a scope that the subject token lacks; `subject_token_invalid` if
+ *   the token has passed through too many services
  */
 export function narrow(
   subject: Subject,

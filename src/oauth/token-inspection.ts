@@ -32,7 +32,7 @@ export class TokenInspection {
   }
 
   /**
-   * Says whether a token is active, and what it says. Knows what was revoked a moment ago.
+   * Returns whether a token is active, and its claims. Revocations count immediately.
    *
    * @param client has authenticated
    * @throws `client_authentication_failed` for a public client: anybody could be one;
@@ -53,7 +53,7 @@ export class TokenInspection {
    *
    * @param client has authenticated, or is public
    * @throws `grant_invalid` for the token of another client; `token_not_revocable` for a token that
-   *   stands for no session of its client; `clock_skew`, `store_unavailable`
+   *   belongs to no session of its client; `clock_skew`, `store_unavailable`
    */
   async revoke(client: Client, token: string, audit: Audit): Promise<void> {
     const { tokens, sessions } = this.#options
@@ -73,8 +73,8 @@ export class TokenInspection {
   }
 
   /**
-   * The live session of a refresh token, and whether the token was not replaced since. Null for any
-   * other token.
+   * Returns the live session of a refresh token, and whether the token is the current one. Null for
+   * any other token.
    */
   async #findSession(token: string): Promise<{ session: Session; isCurrent: boolean } | null> {
     const { refreshTokens, sessions } = this.#options

@@ -68,7 +68,7 @@ export class Balancer {
       .flatMap((one) =>
         one.kind === kind && one.port !== null ? [{ ...one, port: one.port }] : [],
       )
-    // Round robin would give two tabs that send in step one replica each.
+    // Round robin would tie two tabs that send alternately to one replica each.
     const first = Math.floor(Math.random() * ready.length)
     return [...ready.slice(first), ...ready.slice(0, first)]
   }
@@ -84,7 +84,8 @@ export class Balancer {
         port,
         method,
         path,
-        // A kept connection may be dead. A request that cannot be repeated uses a new connection.
+        // A connection from the pool may be dead, so a request that cannot be repeated uses a new
+        // connection.
         agent: isRepeatable(outgoing) && this.#agent,
         headers: {
           ...pickHeaders(headers, requestHeaders),

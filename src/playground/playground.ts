@@ -66,7 +66,8 @@ export async function playground(app: FastifyInstance, deps: PlaygroundDeps): Pr
 function pageRoutes(app: FastifyInstance, deps: PlaygroundDeps, guard: PlaygroundGuard): void {
   const files = new PageFiles()
   app.get('/', { schema: hide }, async (request, reply) => {
-    // Cookies and the page's origin depend on the host name, so another local name is redirected.
+    // Cookies and the page's origin depend on the host name, so requests with another local name
+    // are redirected.
     if (guard.hasOtherName(request)) return reply.redirect(`${deps.issuerUrl}/`)
     guard.checkMachine(request)
     const { type, text } = await files.read(indexPath)

@@ -6,7 +6,7 @@ import { PageFiles, thirdPartyIndexPath } from './page-files.ts'
 
 const clientId = 'photo-prints'
 
-/** Where the third-party application is, and whom it talks to. */
+/** The addresses of the third-party application and of its servers. */
 export interface ThirdPartyOptions {
   /** Its own origin, on this machine. */
   readonly origin: string
@@ -36,7 +36,7 @@ export function thirdPartyOrigin(clients: readonly Client[]): string | null {
 }
 
 /**
- * Serves an application that plays another company: static files on an origin of its own, which uses
+ * Serves an application that plays another company: static files on an origin of its own. It uses
  * `@gatepass/browser/redirect` like any front end on another site.
  */
 export class ThirdPartyServer {

@@ -8,7 +8,10 @@ export interface CircuitBreakerOptions {
   /** How long the circuit stays open. The period doubles after each failed probe. */
   readonly openFor: BackoffLimits
   readonly clock: Clock
-  /** Whether an error means that the other side is out of service. Any other error is an answer. */
+  /**
+   * Whether an error means that the other side is out of service. Any other error counts as an
+   * answer.
+   */
   isFailure(error: unknown): boolean
 }
 

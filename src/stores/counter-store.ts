@@ -57,7 +57,7 @@ export function createCounter(limiter: RateLimiterAbstract): Counter {
       async takeBack() {
         if (systemClock.nowMs() >= endsAtMs) return
         const { consumedPoints } = await limiter.reward(key).catch(throwUnavailable)
-        // A reset has removed the event meanwhile: a count must not start below zero.
+        // A reset has already removed the event, and a count must not start below zero.
         if (consumedPoints < 0) await limiter.penalty(key).catch(throwUnavailable)
       },
     }

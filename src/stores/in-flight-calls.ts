@@ -36,7 +36,10 @@ function refused(detail: string): GatepassError {
   return new GatepassError('store_unavailable', { detail, retryAfterSeconds: 1 })
 }
 
-/** The reason of an abort that nobody sees. By default each abort creates an error with a stack trace. */
+/**
+ * The reason of an abort that no caller sees. Without it, each abort creates an error with a stack
+ * trace.
+ */
 const settled = new Error('The call has settled.')
 
 /**

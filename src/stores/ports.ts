@@ -154,10 +154,11 @@ export interface OneTimeStore {
    * To exchange an authorization code, create the session, then take the code by its `sid`, then hand
    * out tokens. A second use then finds a session to end (RFC 6749 §4.1.2), even while the first runs.
    *
-   * @param takenBy identifies this use, and is not empty. The same value again is the same use.
+   * @param takenBy identifies this use, and is not empty. A repeated call with this value counts as
+   * one use.
    */
   takeOneTime(id: string, takenBy: string, nowMs: number): Promise<OneTimeUse>
-  /** Deletes a payload, so that its id can be used again. An unknown id is no error. */
+  /** Deletes a payload, so that its id can be used again. An unknown id is not an error. */
   deleteOneTime(id: string): Promise<void>
   /**
    * Returns true to the first caller with an id, and false to all others until `expiresAtMs`, by the

@@ -29,7 +29,10 @@ const breakerLimits = { maxFailures: 5, openFor: { minMs: 500, maxMs: 1_000 } }
 export class ResilientDataStore implements DataStore {
   readonly #openStore: () => Promise<DataStore>
   readonly #reads: CircuitBreaker
-  /** Of its own: a store may answer reads and be unable to acknowledge changes. */
+  /**
+   * Changes have a circuit breaker of their own: a store may answer reads and be unable to
+   * acknowledge changes.
+   */
   readonly #writes: CircuitBreaker
   readonly #cleanup: { stop(): void }
   /** null until the store has been opened. */

@@ -74,7 +74,7 @@ function decideLost(session: Session, request: RotationRequest): RotationDecisio
 function decideCurrent(session: Session, request: RotationRequest): RotationDecision {
   const { idempotencyKey, nowMs } = request
   const isReplay = isRemembered(session.replayKeys, idempotencyKey)
-  // A copy of the last retry may still arrive, for which this generation must be the current one.
+  // A copy of the last retry may still arrive, and this generation must then be the current one.
   if (isWithinGrace(session.mintedAtMs, request) || isWithinGrace(session.lastRetryAtMs, request)) {
     if (session.presented && (isReplay || idempotencyKey === null)) return replay(session)
     const replayKeys = isReplay
@@ -100,8 +100,8 @@ function decideReplaced(session: Session, request: RotationRequest): RotationDec
   }
   if (isWithinGrace(session.mintedAtMs, request)) return replay(session)
   if (isRetry) return isWithinGrace(session.lastRetryAtMs, request) ? replay(session) : null
-  // Another tab of the browser that has retried. Retries do not extend this window: a thief could
-  // otherwise retry to keep the owner inside it, and never be detected.
+  // The request comes from another tab of the browser that has retried. Retries do not extend this
+  // window: a thief could otherwise retry to keep the owner inside it, and never be detected.
   if (!isWithinGrace(session.firstRetryAtMs, request)) return null
   const otherKey = idempotencyKey ?? noKey
   if (session.otherKey === null) return replay({ ...session, otherKey })

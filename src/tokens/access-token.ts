@@ -90,7 +90,7 @@ export interface SignedAccessToken extends SignedMessage {
   readonly payload: Buffer
 }
 
-/** More than the keys of all trusted issuers, so that their headers stay. */
+/** More than the keys of all trusted issuers, so that no accepted header is evicted. */
 const maxCachedHeaders = 64
 
 /**

@@ -31,8 +31,9 @@ const cryptoOptions = {
 } as const satisfies Record<Algorithm, object>
 
 /**
- * Adds the options that `sign` and `verify` of node:crypto need for a JWS algorithm to a key itself.
- * An object that wraps the key would be slower: Node 24 throws and catches two errors at each call.
+ * Adds the options that `sign` and `verify` of node:crypto need for a JWS algorithm to the key
+ * object itself. An object that wraps the key would be slower: Node 24 throws and catches two
+ * errors at each call.
  * @internal
  */
 export function addJwsOptions(key: KeyObject, alg: Algorithm): KeyObject {

@@ -41,8 +41,8 @@ export interface DpopClaims {
 }
 
 /**
- * Parses a proof, as strictly as an access token: one text, no duplicate member, no `crit`. Hashes its
- * key, but does not import it: the caller first compares the thumbprint.
+ * Parses a proof as strictly as an access token: one text, no duplicate member, no `crit`. Hashes
+ * the key of the proof, but does not import it: the caller first compares the thumbprint.
  *
  * @throws `dpop_proof_invalid`; the cause has the reason and quotes nothing of the proof
  */

@@ -22,7 +22,7 @@ export interface RefreshTokenCodec {
 const prefix = 'gpr_'
 const sidLength = 22
 const macLength = 43
-/** More than a session with a rotation per second reaches in its lifetime. */
+/** A session with a rotation per second stays below this number for its whole lifetime. */
 const maxGenerationDigits = 10
 const maxLength = prefix.length + sidLength + 1 + maxGenerationDigits + 1 + macLength
 

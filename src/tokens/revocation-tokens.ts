@@ -11,7 +11,10 @@ export interface RevokedSubject {
 
 /** A revocation in the log of an issuer. */
 export interface Revocation extends RevokedSubject {
-  /** Tokens signed until then are revoked. For a key, all of its tokens, whatever their `iat`. */
+  /**
+   * Tokens signed until this time are revoked. For a key, all of its tokens are revoked, whatever
+   * their `iat`.
+   */
   readonly atMs: number
 }
 
@@ -119,7 +122,7 @@ export function signRevocationSnapshot(
 /**
  * Reads the payload of a security event token (RFC 8417) with a valid signature.
  *
- * @throws Error for anything unknown: ignoring it could mean to accept a revoked token
+ * @throws Error for anything unknown: ignoring it could mean accepting a revoked token
  */
 export function readRevocationEvent(payloadBytes: Buffer, issuer: string): ReceivedEvent {
   const claims = parseStrictJson(payloadBytes)
@@ -182,7 +185,7 @@ const snapshotMembers = new Set([
 /**
  * Reads the payload of a snapshot with a valid signature.
  *
- * @throws Error for anything unknown: ignoring it could mean to accept a revoked token
+ * @throws Error for anything unknown: ignoring it could mean accepting a revoked token
  */
 export function readRevocationSnapshot(
   payloadBytes: Buffer,

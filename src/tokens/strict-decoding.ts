@@ -78,7 +78,7 @@ export function base64urlLength(bytes: number): number {
   return Math.ceil((bytes * 4) / 3)
 }
 
-/** Copies a text of ASCII. A slice would keep the whole text in memory that it was cut out of. */
+/** Copies a text of ASCII. A slice would keep the whole original text in memory. */
 export function copyOf(text: string): string {
   return Buffer.from(text, 'latin1').toString('latin1')
 }

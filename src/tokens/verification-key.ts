@@ -115,7 +115,7 @@ function findValueProblem(members: ReadonlyMap<string, Buffer>, alg: Algorithm):
   for (const bytes of members.values()) {
     if (bytes.length !== coordinateBytes)
       return `its coordinates must have ${coordinateBytes} bytes`
-    if (kty === 'OKP' && !isEd25519PublicPoint(bytes)) return 'its point is not fit to be a key'
+    if (kty === 'OKP' && !isEd25519PublicPoint(bytes)) return 'its point is not safe as a key'
   }
   return null
 }
@@ -204,8 +204,9 @@ export function isEd25519PublicPoint(encoded: Buffer): boolean {
 }
 
 /**
- * The curve solved for x² is (y² − 1) / (d·y² + 1), which must be a square. So is then the product of
- * the two, and no division is needed; the divisor is never 0, as −1/d is no square.
+ * The curve solved for x² is (y² − 1) / (d·y² + 1), which must be a square. Then the product of the
+ * two is a square as well, and no division is needed. The divisor is never 0, because −1/d is not a
+ * square.
  */
 function isOnCurve(y: bigint): boolean {
   const ySquared = (y * y) % p

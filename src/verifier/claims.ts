@@ -31,7 +31,8 @@ export function readClaims(
       cause: new Error('the payload is not a JSON object'),
     })
   }
-  // First, because the format of this issuer says nothing about the tokens of another one.
+  // Checked first, because the format of this issuer does not apply to the tokens of another
+  // issuer.
   if (isName(claims.iss) && claims.iss !== issuer) return null
   const isOtherToken = format.foreignClaims.some((name) => Object.hasOwn(claims, name))
   if (!format.types.has(type) || isOtherToken) throw new GatepassError('token_type')
@@ -84,7 +85,7 @@ export function isFor(
   return aud?.some((one) => accepted.includes(one)) ?? false
 }
 
-/** Cached claims are given to many requests: none may change them for the others. */
+/** Many requests share cached claims: no request may change them for the others. */
 function deepFreeze<T extends JsonValue>(value: T): T {
   for (const child of Object.values(value as JsonObject)) {
     if (typeof child === 'object' && child !== null) deepFreeze(child)

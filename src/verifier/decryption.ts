@@ -2,7 +2,7 @@ import { type FieldProblem, GatepassError } from '../core/errors.ts'
 import { decryptToken, parseEncrypted } from '../tokens/encrypted-token.ts'
 import { type DecryptionKey, importDecryptionKey } from '../tokens/encryption-key.ts'
 
-/** More keys than any change of keys needs. */
+/** No change of keys needs as many keys. */
 const maxKeys = 16
 
 export interface DecryptionOptions {
@@ -22,8 +22,8 @@ export interface DecryptionOptions {
 export type Decrypt = (presented: string) => string
 
 /**
- * Reads the decryption options. Decrypts one level of encryption (RFC 7519 §5.2); the signed token in
- * it is verified as any other.
+ * Reads the decryption options. Decrypts one level of encryption (RFC 7519 §5.2). The signed token
+ * in it is verified like any other token.
  *
  * @param problems receives the problems of the options; no problem quotes a value of a key
  */

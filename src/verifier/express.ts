@@ -53,7 +53,10 @@ export type ConnectMiddleware = (
 ) => void
 
 export interface ExpressAuthOptions extends RouteAuth, ResourceOption {
-  /** Public address of the service, for DPoP proofs (RFC 9449). Default: as Express sees it. */
+  /**
+   * Public address of the service, for DPoP proofs (RFC 9449). Default: the address that Express
+   * derives from the request.
+   */
   readonly publicUrl?: string
   /**
    * Sends the response to a refused request instead of the middleware. Status and challenge are set.

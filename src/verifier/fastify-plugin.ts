@@ -7,8 +7,9 @@ export interface PluginMetadata {
 }
 
 /**
- * Marks a plugin as the package `fastify-plugin` does, which the verifier cannot depend on. Hooks and
- * decorators then apply to the scope that registers the plugin, and Fastify checks its own version.
+ * Marks a plugin in the way of the package `fastify-plugin`, because the verifier has no
+ * dependencies. Hooks and decorators then apply to the scope that registers the plugin, and Fastify
+ * checks its own version.
  */
 export function markPlugin<Options extends FastifyPluginOptions>(
   plugin: FastifyPluginAsync<Options>,

@@ -119,11 +119,11 @@ export const gatepassAuth = markPlugin<GatepassAuthOptions>(
       if (auth === false) return
       if (options.openapi) route.schema = describeSecurity(route.schema, auth)
       const hooks = [route.onRequest ?? []].flat()
-      // The HEAD route that Fastify adds to a GET route has the hooks of the GET route.
+      // The HEAD route that Fastify adds to a GET route runs the hooks of the GET route.
       if (!hooks.some((hook) => guards.has(hook)))
         route.onRequest = [createRouteHook(auth), ...hooks]
     })
-    // Only if needed: a hook for each request costs as much as the check of a cached token.
+    // Added only if needed: a hook for each request costs as much as the check of a cached token.
     if (hasRoutes(app)) guardEarlyRoutes(app, createRouteHook)
     if (metadata !== null) publish(app, metadata)
   },
@@ -185,8 +185,8 @@ function hasRoutes(app: FastifyInstance): boolean {
 const emptyRoutes = '(empty tree)'
 
 /**
- * Guards the routes that were declared before the plugin was loaded, because `register` was not awaited.
- * Their `onRoute` event is over.
+ * Guards the routes that were declared before the plugin was loaded, because `register` was not
+ * awaited. Fastify calls no `onRoute` hook for them.
  */
 function guardEarlyRoutes(
   app: FastifyInstance,

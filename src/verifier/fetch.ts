@@ -15,7 +15,10 @@ export type { RouteAuth } from './guard.ts'
 export type { ProtectedResource } from './protected-resource.ts'
 
 export interface FetchAuthOptions extends RouteAuth, ResourceOption {
-  /** Public address of the service, for DPoP proofs (RFC 9449). Default: that of the request. */
+  /**
+   * Public address of the service, for DPoP proofs (RFC 9449). Default: the address in the URL of
+   * the request.
+   */
   readonly publicUrl?: string
   /**
    * Returns the response to a refused request. Receives the default response, and may return it or copy

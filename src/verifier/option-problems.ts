@@ -43,7 +43,7 @@ export const numberOptions = {
   },
 } as const satisfies Readonly<Record<string, NumberOptions>>
 
-/** Names of the options of one kind: numbers, objects with methods, and others. */
+/** Names of the options of one kind, such as the numbers or the objects with methods. */
 interface OptionKind {
   readonly others: readonly string[]
   readonly numbers: NumberOptions

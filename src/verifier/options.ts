@@ -40,7 +40,8 @@ export interface IssuerOptions {
   readonly maxJwksAgeSeconds?: number
   /**
    * Whether to follow the revocation feed of the issuer: true, or options. Or a list of the
-   * application, which is asked at each use of a token and must answer from memory. Default false.
+   * application, which the verifier asks at each use of a token; it must answer from memory.
+   * Default false.
    */
   readonly revocations?: boolean | RevocationOptions | Revocations
 }
@@ -72,9 +73,9 @@ export interface CommonOptions extends DecryptionOptions {
   /** Largest accepted difference between the clocks of issuer and verifier, 0 to 300 s. Default 5. */
   readonly clockToleranceSeconds?: number
   /**
-   * Accepted values of `typ`. Default `['at+jwt']` (RFC 9068 §4). With `JWT` a token of another kind is
-   * told apart by its claims alone: an access token has `client_id` and `jti`. Applies to issuers
-   * without a `profile`.
+   * Accepted values of `typ`. Default `['at+jwt']` (RFC 9068 §4). With `JWT`, only the claims
+   * distinguish access tokens from other tokens: an access token has `client_id` and `jti`. Applies
+   * to issuers without a `profile`.
    */
   readonly tokenTypes?: readonly ('at+jwt' | 'JWT')[]
   /** Longest accepted token, 256 to 65,536 bytes. Default 8192. */
@@ -87,8 +88,8 @@ export interface CommonOptions extends DecryptionOptions {
    */
   readonly maxDpopProofs?: number
   /**
-   * Memory limit of the cache of verified tokens, 1 MiB to 2 GiB; false to verify each token anew.
-   * Default 128 MiB, enough for 100,000 tokens.
+   * Memory limit of the cache of verified tokens, 1 MiB to 2 GiB; false to verify a token at each
+   * use. Default 128 MiB, enough for 100,000 tokens.
    */
   readonly cache?: false | { readonly maxBytes: number }
   /**

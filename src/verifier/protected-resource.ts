@@ -46,7 +46,7 @@ const wellKnownPath = '/.well-known/oauth-protected-resource'
 const headers = {
   'content-type': 'application/json',
   'cache-control': 'public, max-age=300',
-  // The metadata is public, and a client on another site has to read it.
+  // The metadata is public, and clients on other sites must be able to read it.
   'access-control-allow-origin': '*',
 } as const
 

@@ -35,7 +35,10 @@ export function refusalOf(
   }
 }
 
-/** Reads the variable that Express and most build tools read. If Deno forbids that: true. */
+/**
+ * Reads the variable that Express and most build tools read. Returns true if Deno forbids reading
+ * it.
+ */
 function isProduction(): boolean {
   try {
     return process.env.NODE_ENV === 'production'
@@ -55,7 +58,7 @@ export function isScopeList(text: string): boolean {
  *
  * @param requiredScope the scopes that the token lacks, for `scope_insufficient`
  * @param scheme the scheme of the request, or the required one; some errors imply `DPoP`
- * @param metadataUrl where the metadata of the protected resource is (RFC 9728 §5.1)
+ * @param metadataUrl the address of the metadata of the protected resource (RFC 9728 §5.1)
  */
 export function challengeHeaders(
   error: GatepassError,

@@ -74,7 +74,7 @@ function maxStalenessOf(
 }
 
 /**
- * Stands for a presentation where a token is only inspected: its holder is not there to show a proof.
+ * Replaces the presentation when a token is only inspected, because its holder cannot send a proof.
  * Not part of the public API.
  */
 export const unpresented: DpopPresentation = Object.freeze({

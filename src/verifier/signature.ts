@@ -9,7 +9,7 @@ import type { KeyLookup, KeySource } from './keys/key-source.ts'
 
 const verifyInPool = promisify<string | null, Buffer, KeyObject, Buffer, boolean>(verify)
 
-/** RSA verifies faster than a hand-over to the thread pool takes: see docs/verifier.md. */
+/** Verifying RSA takes less time than the transfer to the thread pool: see docs/verifier.md. */
 const fastAlgorithms: ReadonlySet<Algorithm> = new Set(['RS256', 'PS256'])
 const hasOneCore = availableParallelism() === 1
 
@@ -78,7 +78,8 @@ export async function verifyIssuerMessage(
   if (isKeyRevoked(kid)) throw new Error('it is signed by a revoked key')
   let key = keys.find(kid, alg)
   if (key === 'token_key_unknown' || key === 'keys_unavailable') {
-    // Bypasses the cooldown: untrusted input cannot lead here, and a failure ends the connection.
+    // Bypasses the cooldown: untrusted input does not reach this call, and a failure ends the
+    // connection.
     await keys.refreshNow()
     key = keys.find(kid, alg)
   }

@@ -14,7 +14,9 @@ export interface TokenCacheStatus {
   readonly evictions: number
 }
 
-/** A class, because V8 may move object literals that were often kept to the old generation at once. */
+/**
+ * A class, because V8 may allocate object literals in the old generation if many of them were kept.
+ */
 class CachedToken implements VerifiedToken {
   readonly token: string
   readonly claims: VerifiedToken['claims']
@@ -110,9 +112,9 @@ function bytesOf({ token }: CachedToken): number {
 }
 
 /**
- * Returns the key of a token: the end of its text, because hashing the whole text takes longer than all
- * other checks. The whole text is compared. The end is part of a valid signature, which nobody can
- * choose; should two tokens share it, the later one replaces the other.
+ * Returns the key of a token: the end of its text, because hashing the whole text takes longer than
+ * all other checks. The whole text is compared. The end is part of a valid signature, which nobody
+ * can choose. If two tokens share it, the later token replaces the earlier one.
  */
 function keyOf(token: string): string {
   return token.slice(-keyLength)

@@ -5,17 +5,18 @@ import { isThumbprint } from '../tokens/dpop-proof.ts'
 import { isJsonObject } from '../tokens/strict-decoding.ts'
 
 /**
- * The access tokens of an issuer that does not follow RFC 9068. A profile changes `typ` and the required
- * claims, and no other check: the signature, `iss`, `aud`, the times and `cnf` are checked as ever.
+ * The access tokens of an issuer that does not follow RFC 9068. A profile changes the checks of
+ * `typ` and of the required claims only. The signature, `iss`, `aud`, the times and `cnf` are
+ * always checked.
  */
 export interface TokenProfile {
   /** Accepted values of `typ`. null accepts a header without `typ`. */
   readonly tokenTypes: readonly (string | null)[]
-  /** Claims that must be there, besides `iss`, `sub`, `exp` and `iat`. Others may be missing. */
+  /** Required claims besides `iss`, `sub`, `exp` and `iat`. Other claims may be missing. */
   readonly requiredClaims: readonly string[]
   /**
-   * Claims that must have a value, or one of several. They tell the access tokens of the issuer from its
-   * other tokens, which `typ` does not do here.
+   * Claims that must have a value, or one of several. They distinguish the issuer's access tokens
+   * from its other tokens where `typ` does not.
    */
   readonly claimValues?: Readonly<Record<string, string | readonly string[]>>
 }
@@ -75,7 +76,7 @@ const knownClaims: ReadonlyMap<string, KnownClaim> = new Map([
   ['sid', [isText, 'a string']],
   ['acr', [isText, 'a string']],
   ['amr', [isTexts, 'an array of strings']],
-  ['cnf', [isKeyThumbprint, '{ jkt } with a thumbprint of RFC 7638, and no more']],
+  ['cnf', [isKeyThumbprint, '{ jkt } with a thumbprint of RFC 7638, and no other member']],
 ])
 
 /** The claims that every verification relies on. */
@@ -128,7 +129,7 @@ function valueCheck([name, accepted]: readonly [string, string | readonly string
 
 const profileMembers = ['tokenTypes', 'requiredClaims', 'claimValues']
 
-/** Finds the problems of a profile, which an application in JavaScript may get wrong in any way. */
+/** Finds the problems of a profile. JavaScript applications may pass a value of any shape. */
 export function* profileProblems(profile: unknown, audience: unknown): Iterable<FieldProblem> {
   if (profile === undefined) return
   if (!isJsonObject(profile)) {

@@ -27,8 +27,8 @@ import { type IssuerStatus, OutcomeCounter, type VerifierStatus } from './status
 /** Verifies access tokens from memory. Every error is a GatepassError. */
 export interface Verifier {
   /**
-   * Resolves when the keys are loaded and the revocation list is there. Waits for the list two
-   * seconds at most.
+   * Resolves when the keys and the revocation list are loaded. Waits for the list for two seconds
+   * at most.
    *
    * @throws `keys_unavailable` if the keys cannot be fetched
    */
@@ -58,8 +58,8 @@ export interface Verifier {
 }
 
 /**
- * The method that adapters use. Like `verify`, without a promise if nothing has to be waited for:
- * for a cached token a promise costs more than the checks.
+ * The method that adapters use. Like `verify`, but returns no promise if there is nothing to wait
+ * for: for a cached token a promise costs more than the checks.
  */
 export const verifyNow = Symbol('gatepass.verifyNow')
 
@@ -118,7 +118,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     if (issuer.revocations?.isRevoked(claims, key.kid)) throw new GatepassError('token_revoked')
     const proof = checkPossession(proofs, claims, token, requirements.dpop)
     checkRequirements(claims, requirements, issuer.revocations)
-    // Last: only an accepted token uses up its proof.
+    // This check comes last, so that only an accepted token uses up its proof.
     if (proof !== null) proofs.use(proof, requirements.dpop?.request)
     outcomes.accepted()
     return claims
@@ -144,7 +144,8 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
   function verifyFromMemory(parsed: SignedAccessToken): VerifiedToken {
     const result = matchIssuer(parsed, issuers, verifySignatureSync)
     if (!isVerified(result)) {
-      // Where fetches end with their request, one that nobody waits for is not made.
+      // On a runtime where fetches end with their request, no fetch starts without a caller that
+      // waits for it.
       void refreshKeys(
         issuersToRefresh(result).filter(({ keys }) => !keys.renew),
         parsed,
@@ -153,7 +154,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     }
     const list = firstRevocationList(result)
     if (list === undefined) return result
-    list.catch(() => {}) // nobody waits for the list
+    list.catch(() => {}) // no caller waits for the list
     throw new GatepassError('revocations_stale')
   }
 

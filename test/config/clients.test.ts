@@ -106,10 +106,10 @@ t.test('a key, a secret or an address that nobody should use is refused', async 
   const method = { auth_method: 'private_key_jwt' }
   const { alg: _, ...withoutAlg } = makeKey('ES256').publicJwk
   t.match(problems({ ...method, jwks: { keys: [withoutAlg] } }), [
-    /jwks\/keys\/0 is no key: its alg/,
+    /jwks\/keys\/0 is not a key: its alg/,
   ])
   const symmetric = { kty: 'oct', k: 'AAAA', alg: 'HS256', kid: 'a' }
-  t.match(problems({ ...method, jwks: { keys: [symmetric] } }), [/jwks\/keys\/0 is no key/])
+  t.match(problems({ ...method, jwks: { keys: [symmetric] } }), [/jwks\/keys\/0 is not a key/])
   for (const jwks_uri of [
     'http://client.example/jwks',
     'file:///etc/passwd',

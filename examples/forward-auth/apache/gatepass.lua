@@ -4,21 +4,21 @@ local http = require 'socket.http'
 local ltn12 = require 'ltn12'
 
 local verifiers = { 'verifier-1:4100', 'verifier-2:4100' }
--- For each step: to connect, to be heard.
+-- Timeout in seconds of each step, such as connecting or reading the answer.
 http.TIMEOUT = 2
 
 local identity = { 'X-Auth-Subject', 'X-Auth-Session', 'X-Auth-Scope', 'X-Auth-Client' }
 local refusals = { [401] = true, [403] = true, [503] = true }
 
--- What only we say. X_Auth_Subject is X-Auth-Subject to many applications, so no name gets in that has
--- more than letters, digits and hyphens.
+-- Headers that only a proxy may set. Many applications read X_Auth_Subject as X-Auth-Subject, so
+-- names with other characters than letters, digits and hyphens are removed too.
 local kept_out = {
   '[^a-z0-9-]', '^x%-auth%-', '^x%-forwarded%-', '^x%-original%-',
   '^x%-rewrite%-url$', '^x%-real%-ip$', '^forwarded$',
 }
 
--- Locations are matched against the normalized path, and the application could read the path in another
--- way. What is not normal is refused: docs/forward-auth.md#paths.
+-- Apache matches locations against the normalized path, and the application could read the path
+-- differently. Paths that are not normalized are refused: docs/forward-auth.md#paths.
 local normal = '^/([!$&-:=@-Z_a-z~]|%(2[0-246-9A-Ca-c]|3[AC-Eac-e]|[46]0|5[BDEbde]|7[B-Db-d]))*([?]|$)'
 local detour = '^[^?]*(//|(/[.]+|%20)(/|[?]|$))'
 
@@ -38,14 +38,14 @@ local function strip(r)
   for name in pairs(r:headers_in_table()) do
     if is_kept_out(name) then r.headers_in[name] = nil end
   end
-  -- It could name our headers, to have them taken off.
+  -- A client could list the X-Auth headers in Connection, and Apache would remove them.
   local connection = r.headers_in['Connection']
   if connection and connection:lower() ~= 'upgrade' then r.headers_in['Connection'] = nil end
   r.headers_in['X-Forwarded-Proto'] = r.is_https and 'https' or 'http'
 end
 
--- Of the request, a verifier gets the token, and what the proof of a token that is bound to a key
--- has to be for.
+-- The verifier gets only the token of the request, and the method and address that a DPoP proof
+-- must name.
 local function headers_for_verifier(r)
   return {
     ['Authorization'] = r.headers_in['Authorization'],
@@ -57,8 +57,8 @@ local function headers_for_verifier(r)
   }
 end
 
--- Status and headers of the answer. A hash of the token says who is asked first, so that each keeps to
--- one verifier; any other will do when that one does not answer.
+-- Returns the status and the headers of the answer. A hash of the token selects the first verifier,
+-- so that each token is cached by one verifier. If it does not answer, another verifier can.
 local function ask(r)
   local token = r.headers_in['Authorization'] or ''
   local first = tonumber(r:sha1(token):sub(1, 6), 16)

@@ -1,14 +1,14 @@
--- Asks a verifier whether a request may pass. What is not accepted is answered here.
+-- Asks a verifier whether a request may pass, and answers requests that are refused.
 
 local socket = 'unix@/run/haproxy/gatepass.sock'
 local timeout_ms = 4000
 
--- Headers that a verifier sets, and what an answer that refuses hands on.
+-- Headers that a verifier sets, and headers that a refusal passes on.
 local identity = { 'x-auth-subject', 'x-auth-session', 'x-auth-scope', 'x-auth-client' }
 local handed_on = { 'www-authenticate', 'retry-after', 'content-type', 'cache-control' }
 local refusals = { [401] = true, [403] = true, [503] = true }
 
--- All values of a header in one; nil without any. HAProxy counts them from 0.
+-- Joins all values of a header; nil if there is none. HAProxy counts the values from 0.
 local function value_of(headers, name)
   local values = headers and headers[name]
   if values == nil then return nil end
@@ -17,8 +17,8 @@ local function value_of(headers, name)
   return table.concat(all, ', ')
 end
 
--- Of the request, a verifier gets the token, and what the proof of a token that is bound to a key
--- has to be for.
+-- The verifier gets only the token of the request, and the method and address that a DPoP proof
+-- must name.
 local function headers_for_verifier(txn)
   local got = txn.http:req_get_headers()
   local said = {

@@ -70,7 +70,10 @@ export async function exportData(context: CliContext, options: { user: string; j
   })
 }
 
-/** `gatepass data erase`: deletes the same data. The sessions stay active and start empty. */
+/**
+ * `gatepass data erase`: deletes all data of a user and the user's active sessions. The sessions
+ * stay active and start empty.
+ */
 export async function eraseData(context: CliContext, options: { user: string }) {
   await withData(context, options.user, async (owners, data) => {
     const nowMs = Date.now()

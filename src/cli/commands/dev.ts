@@ -47,11 +47,12 @@ export async function runDev(context: CliContext, options: DevOptions): Promise<
   const { settings, effective } = configOf(context, 'issuer', { defaults })
   await requireFreePorts(context, settings.host, basePort)
 
-  // Settings of the user reach the processes by the environment or the file; the defaults are added.
+  // The processes read the user's settings from the environment or the file. This command adds the
+  // defaults.
   const defaulted = effective.filter(({ source }) => source === 'dev').map(({ name }) => name)
   const env: Record<string, string | undefined> = { ...context.env }
   for (const name of defaulted) env[environmentName(name)] = asText(defaults[name])
-  // With Node's compile cache the next start takes a third less time.
+  // Node's compile cache makes the next start a third faster.
   env.NODE_COMPILE_CACHE ??= join(state, 'compile-cache')
 
   const exited = Promise.withResolvers<Exit>()
@@ -102,7 +103,7 @@ export async function runDev(context: CliContext, options: DevOptions): Promise<
     )
   } catch (error) {
     await stopAll(all)
-    // The process that did not start has printed the reason.
+    // The process that failed to start has printed the reason.
     if (!(error instanceof GatepassError && error.code === 'internal_error')) throw error
     process.exitCode = 1
     return
@@ -119,18 +120,19 @@ function devDefaults(basePort: number, state: string, secret: string): Defaults 
     issuer: `http://localhost:${basePort}`,
     secret,
     keys_url: `file:${stateFolder}/keys`,
-    // GATEPASS_SECRET of the shell may differ at the next start; the keys must stay readable.
+    // The keys have a secret of their own: GATEPASS_SECRET of the shell may differ at the next
+    // start, and the keys must stay readable.
     keys_secret: secret,
     data_secret: readOrCreateSecret(join(state, 'data-secret')).text,
     jwks_max_age_s: jwksMaxAge_s,
     playground: true,
     clients: [...defaultClients, thirdPartyClient(originOfThirdParty(basePort))],
-    // No load balancer has to notice that this process stops.
+    // No load balancer needs time to notice that this process stops.
     drain_s: 0,
   }
 }
 
-/** Another site than `localhost`: the cookies of the issuer are third-party cookies there. */
+/** Not `localhost`: on another site, the cookies of the issuer are third-party cookies. */
 function originOfThirdParty(basePort: number): string {
   return `http://127.0.0.1:${basePort + thirdPartyPortOffset}`
 }
@@ -155,7 +157,7 @@ interface RunningProcesses {
   readonly replicas: ReplicaProcesses
   /** The third-party application, in this process. */
   readonly application: ThirdPartyServer | null
-  /** Resolves when a verifier of the start exits that was not stopped. */
+  /** Resolves when one of the first verifiers exits without being stopped. */
   readonly exited: Promise<Exit>
 }
 

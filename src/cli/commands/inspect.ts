@@ -53,7 +53,7 @@ function requestOf(context: CliContext, token: string, options: InspectOptions):
   const isOwnIssuer = options.issuer === undefined
   return {
     token,
-    // With --jwks alone the keys are trusted, whatever issuer the token names.
+    // With --jwks alone, the keys in the file are trusted, whatever issuer the token names.
     issuer: jwks === null || !isOwnIssuer ? issuerOf(context, options) : null,
     audience: options.audience ?? null,
     jwks,

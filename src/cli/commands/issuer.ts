@@ -130,7 +130,7 @@ function oauthOptions(settings: Settings, logger: Logger) {
     clockToleranceSeconds: settings.clock_skew_s,
     backchannel: {
       onFailure: (client_id: string, err: unknown) =>
-        logger.warn({ client_id, err }, 'a client was not told of a sign-out'),
+        logger.warn({ client_id, err }, 'a client could not be notified of a sign-out'),
     },
   }
 }
@@ -186,8 +186,8 @@ function readinessChecks(deps: CheckedDeps): Record<string, ReadinessCheck> {
 }
 
 /**
- * All ports of a host share their cookies. With the port in the cookie's name, two development
- * issuers on localhost do not overwrite each other's refresh tokens.
+ * All ports of a host share their cookies. The port in the cookie's name keeps two development
+ * issuers on localhost from overwriting each other's refresh tokens.
  */
 function cookieSuffix({ mode, issuer }: Settings): string {
   const { port } = new URL(issuer)

@@ -19,7 +19,9 @@ export interface LoginOptions extends IssuerOption {
   readonly password?: true
 }
 
-/** Signs in by the browser; with the password if the user name is given, or if there is no terminal. */
+/**
+ * Signs in with the browser. Uses the password if a user name is given or if there is no terminal.
+ */
 export async function login(
   context: CliContext,
   name: string | undefined,
@@ -79,7 +81,8 @@ export function sessionOf(context: CliContext, options: IssuerOption): SavedSess
 }
 
 /**
- * The issuer that was named, or that of the settings, by the same rules: https, unless it is here.
+ * Returns the issuer of the option, or of the settings. Both must be https, unless the host is this
+ * machine.
  * @throws `config_invalid`
  */
 export function issuerOf(context: CliContext, { issuer }: IssuerOption): string {

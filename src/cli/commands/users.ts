@@ -68,7 +68,7 @@ export async function disableUser(context: CliContext, name: string) {
   })
 }
 
-/** Works for a user whose account was deleted in another way, too. */
+/** Also works for a user whose account was deleted in the database. */
 export async function disableUserById(context: CliContext, id: string) {
   await withAccounts(context, async ({ users }) => {
     const { hadAccount, revoked } = await users.disableById(id)

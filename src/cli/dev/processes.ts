@@ -9,7 +9,9 @@ import type { ReplicaKind } from '../../playground/api.ts'
 import type { CliContext } from '../context.ts'
 import { ServiceProcess } from './service-process.ts'
 
-/** Each process of `gatepass dev` takes the port at its offset from the base port, and the next one. */
+/**
+ * Each process of `gatepass dev` takes two ports: the base port plus its offset, and the next port.
+ */
 export const issuerPortOffset = 0
 export const verifierPortOffsets = [100, 200] as const
 /** The third-party application takes one port. */
@@ -73,7 +75,8 @@ export class DevProcesses {
     const port = portOffset === null ? 0 : basePort + portOffset
     return new ServiceProcess({
       ...this.#common(name),
-      // Run from the sources, the issuer strips the types of the page's modules; Node warns of that.
+      // An issuer that runs from the sources strips the types of the page's modules, and Node warns
+      // about it.
       command: [
         ...(role === 'issuer' ? ['--disable-warning=ExperimentalWarning'] : []),
         mainProgram,
@@ -83,7 +86,7 @@ export class DevProcesses {
       hasReadiness: true,
       env: {
         ...(role === 'issuer' ? env : withoutIssuerSecrets(env)),
-        // The issuer's own list stays: a third party calls it without cookies.
+        // The issuer's own list is not extended: a third party calls the issuer without cookies.
         ...(role === 'verifier' &&
           thirdParty !== null && {
             GATEPASS_ALLOWED_ORIGINS: [...settings.allowed_origins, thirdParty].join(','),
@@ -137,8 +140,8 @@ function withAbsolutePath(url: string, cwd: string): string {
 }
 
 /**
- * Checks all ports before a process starts: a process could only report its own port, and not the
- * `--port` that it follows from.
+ * Checks all ports before a process starts. A process could report only its own port, not the
+ * `--port` that determines it.
  * @throws `port_in_use` with a command whose ports are free
  */
 export async function requireFreePorts(
@@ -170,7 +173,7 @@ async function findFreeBasePort(host: string, basePort: number): Promise<number 
   return null
 }
 
-/** Any other error is left to the process that listens: its message names the reason. */
+/** The process that listens reports any other error, with the reason. */
 async function isInUse(host: string, port: number): Promise<boolean> {
   const server = createServer()
   return new Promise((resolve) => {

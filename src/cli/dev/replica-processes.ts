@@ -42,7 +42,7 @@ export interface ReplicaProcessesOptions {
   start(kind: ReplicaKind, name: string, portOffset: number | null): ServiceProcess
   /** Sends a message to the issuer process. */
   send(message: ReplicaMessage): void
-  /** Called when a replica exits that was not stopped. */
+  /** Called when a replica exits without being stopped. */
   onUnexpectedExit(name: string, code: number): void
 }
 
@@ -133,7 +133,7 @@ export class ReplicaProcesses {
   #startShops(): void {
     if (this.#isPageOpened || !this.#options.kinds.includes('shop')) return
     this.#isPageOpened = true
-    // A shop that does not start prints the reason, and the page shows that it is missing.
+    // A shop that fails to start prints the reason, and the page shows that the shop is missing.
     for (let count = 0; count < initialShops; count++) this.add('shop').catch(() => {})
   }
 
@@ -175,7 +175,7 @@ export class RemoteReplicas implements Replicas {
   /** @param parent this process; without a channel to a parent there are no replicas */
   constructor(parent: Pick<NodeJS.Process, 'send' | 'on'>) {
     const send = parent.send?.bind(parent)
-    // This process shuts down when its parent exits, so a message that is not delivered is no error.
+    // This process shuts down when its parent exits, so an undelivered message is not an error.
     const ignore = () => {}
     this.#send =
       send === undefined ? null : (message) => void send(message, undefined, undefined, ignore)

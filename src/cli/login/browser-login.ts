@@ -9,7 +9,7 @@ import { authorizationFailed, type IssuerClient, type Tokens } from './issuer-cl
 
 /** The client of the command line in an installation without configured clients. */
 const defaultClientId = 'gatepass-cli'
-/** How long the user may take. The form of the sign-in page lives as long. */
+/** How long the user may take: as long as the form of the sign-in page is valid. */
 const timeoutMs = 10 * 60_000
 
 export interface BrowserLoginRequest {
@@ -70,7 +70,7 @@ function codeOf(response: URLSearchParams, issuer: string): string {
   return response.get('code') ?? ''
 }
 
-/** Opens an address in the user's browser. A machine without a browser is no error. */
+/** Opens an address in the user's browser. A machine without a browser is not an error. */
 export function openBrowser({ env }: Pick<CliContext, 'env'>, url: string): void {
   const [command = '', ...args] = browserCommand(env.BROWSER)
   const child = spawn(command, [...args, url], {
@@ -85,7 +85,7 @@ export function openBrowser({ env }: Pick<CliContext, 'env'>, url: string): void
 function browserCommand(browser: string | undefined): string[] {
   if (browser) return [browser]
   if (process.platform === 'darwin') return ['open']
-  // Unlike `start` of cmd.exe, it takes an address with `&` as it is.
+  // Unlike `start` of cmd.exe, this command accepts an address with `&` unchanged.
   if (process.platform === 'win32') return ['rundll32', 'url.dll,FileProtocolHandler']
   return ['xdg-open']
 }

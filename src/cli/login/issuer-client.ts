@@ -55,7 +55,7 @@ export class IssuerClient {
     })
   }
 
-  /** @param idempotencyKey the same key for each attempt until an answer arrives */
+  /** @param idempotencyKey one key for all attempts until an answer arrives */
   async refresh(refresh_token: string, idempotencyKey: string): Promise<Tokens> {
     return this.#tokens('/refresh', { refresh_token }, { 'idempotency-key': idempotencyKey })
   }
@@ -97,7 +97,7 @@ export class IssuerClient {
     throw unavailable(`${this.issuer} did not answer like an issuer. Check the URL.`)
   }
 
-  /** Posts a body; gets without one. */
+  /** Sends a POST with a body, or a GET without one. */
   async #call(path: string, headers: Record<string, string>, body?: string): Promise<unknown> {
     let status: number
     let retryAfter: string | null
@@ -177,7 +177,7 @@ function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(errorCodes, code)
 }
 
-/** @param reason the issuer's words, or ours */
+/** @param reason the description by the issuer, or ours */
 export function authorizationFailed(reason: string): GatepassError {
   return new GatepassError('authorization_failed', { detail: oneLine(reason) })
 }

@@ -148,7 +148,7 @@ const sessionSchema = z.object({
   session_id: z.string(),
   refresh_token: z.string(),
   access_token: z.string(),
-  /** By the clock of this machine. */
+  /** Milliseconds by the clock of this machine. */
   obtained_at_ms: z.number(),
   expires_at_ms: z.number(),
   /** The key of a refresh without an answer yet. */

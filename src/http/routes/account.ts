@@ -69,7 +69,7 @@ export async function accountRoutes(
 
   await app.register(async (scope) => {
     scope.addHook('preHandler', async (request) => {
-      // A third party has what its scopes say, and no say in the devices of the user.
+      // The scopes of a third party do not cover the devices of the user.
       if (thirdPartyOf(request, clients) !== null) throw new GatepassError('client_not_allowed')
     })
     sessionRoutes(scope, context)

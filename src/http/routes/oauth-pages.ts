@@ -53,9 +53,9 @@ export class Pages {
   /**
    * Sends a page that nobody can frame, and that loads nothing but its own style and picture.
    *
-   * @param redirectUri where the forms of the page lead to in the end. Chromium holds every redirect
-   *   after a form to `form-action`, and a client may go on to another origin of its own, so its
-   *   scheme is allowed.
+   * @param redirectUri the last redirect after a form of the page. Chromium applies `form-action`
+   *   to every redirect after a form, and a client may redirect to another origin of its own. So
+   *   the scheme of the client is allowed.
    */
   send(reply: FastifyReply, page: string, redirectUri?: string): FastifyReply {
     const scheme = redirectUri === undefined ? '' : ` ${new URL(redirectUri).protocol}`
@@ -65,7 +65,7 @@ export class Pages {
         'cache-control': 'no-store',
         'content-security-policy': `default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'${scheme}; frame-ancestors 'none'; base-uri 'none'`,
         'x-frame-options': 'DENY',
-        // Keeps the `state` in the address from other sites, and Origin in the forms.
+        // Hides the `state` in the address from other sites, and keeps the `Origin` of the forms.
         'referrer-policy': 'same-origin',
       })
       .serializer(String)
@@ -214,7 +214,8 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
     },
   )
 
-  // OpenID Connect Core §3.1.2.1. The form of another site comes without cookies, a redirect with them.
+  // OpenID Connect Core §3.1.2.1. Browsers send no cookies with the form of another site, but send
+  // them with a redirect.
   app.post(authorizationUrl, { schema: { hide: true } }, async (request, reply) =>
     pages.redirect(reply, `${pages.paths.authorize}?${new URLSearchParams(fieldsOf(request))}`),
   )

@@ -32,7 +32,7 @@ export const introspectionUrl = '/oauth/introspect'
 
 const formType = 'application/x-www-form-urlencoded'
 
-/** Requests that strangers may keep in the store by one replica, in the name of public clients. */
+/** Maximum of pushed requests of public clients that one replica keeps: anybody can push them. */
 const maxPushed = { all: 10_000, narrow: 1_000, wide: 5_000 }
 
 /** `/oauth/par`, `/oauth/token`, `/oauth/revoke`, `/oauth/introspect`: what standard clients call. */
@@ -159,7 +159,9 @@ class PushedByStrangers {
   }
 }
 
-/** RFC 6749 §3.2: forms, and nothing in the address, which logs and histories keep. */
+/**
+ * RFC 6749 §3.2: parameters come in a form, never in the address, which logs and histories keep.
+ */
 function acceptForms(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(formType, { parseAs: 'string' }, (_request, body, done) => {

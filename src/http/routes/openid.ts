@@ -12,7 +12,10 @@ import { endSessionUrl, fieldsOf, Pages, queryOf, servePages } from './oauth-pag
 
 export const userInfoUrl = '/oauth/userinfo'
 
-/** `/oauth/userinfo`: what the scopes of a token tell of its user (OpenID Connect Core §5.3). */
+/**
+ * Registers `/oauth/userinfo`: the claims about a user that the scopes of a token select (OpenID
+ * Connect Core §5.3).
+ */
 export async function userInfoRoutes(
   app: FastifyInstance,
   { issuer, verifier }: IssuerContext,
@@ -23,7 +26,7 @@ export async function userInfoRoutes(
     publicUrl: issuer.policy.issuer,
     onRefused: throwRefusal,
   })
-  // OpenID Connect Core §5.3.1 has clients send POST too; nothing in its body counts.
+  // OpenID Connect Core §5.3.1: clients may also send POST. Its body is ignored.
   app.addContentTypeParser('application/x-www-form-urlencoded', (_request, _body, done) =>
     done(null),
   )
@@ -33,7 +36,7 @@ export async function userInfoRoutes(
       url: userInfoUrl,
       config: { auth: { scope: openidScope } },
       schema: {
-        // POST is the same for clients that prefer it.
+        // The document describes GET only.
         hide: method === 'POST',
         summary: 'Claims about the user of a token (OpenID Connect Core §5.3)',
         tags: ['oauth'],
@@ -54,7 +57,10 @@ export async function userInfoRoutes(
   }
 }
 
-/** `/oauth/logout`: an application has its user signed out (OpenID Connect RP-Initiated Logout). */
+/**
+ * Registers `/oauth/logout`, to which applications send users to sign out (OpenID Connect
+ * RP-Initiated Logout).
+ */
 export function endSessionRoutes(app: FastifyInstance, context: IssuerContext): void {
   const { oauth, signInCookie, auditOf } = context
   const { signIns, signOut } = oauth
@@ -62,7 +68,7 @@ export function endSessionRoutes(app: FastifyInstance, context: IssuerContext): 
   servePages(app, pages)
   const schema = { summary: 'Sign out at the issuer, for a client', tags: ['oauth'] }
 
-  /** Asks the user first where that is needed and `isConfirmed` is false. */
+  /** Signs the user out, or asks first if a question is needed and `isConfirmed` is false. */
   async function end(
     request: FastifyRequest,
     reply: FastifyReply,

@@ -17,8 +17,8 @@ const heartbeatSlots = 50
 /** Delay after which a follower reconnects. */
 const retryMs = 250
 /**
- * Streams of one replica, at 23 KiB each: 10,000 verifiers and those that replace some of them. Many
- * verifiers may share an address.
+ * Maximum of streams of one replica, 23 KiB each: room for 10,000 verifiers and the replacements of
+ * some. Many verifiers may share an address.
  */
 const maxStreams = { all: 12_000, narrow: 500, wide: 2_000 }
 /** A follower with more unread bytes is disconnected. It resumes at its last event. */
@@ -125,7 +125,10 @@ class RevocationStreams {
   readonly #slots = Array.from({ length: heartbeatSlots }, () => new Set<ServerResponse>())
   #opened = 0
   #turn = 0
-  /** The text of each event. A revoked key must not sign, so the text belongs to a key. */
+  /**
+   * The text of each event. Each is kept with the key that signed it: a revoked key must not be
+   * used.
+   */
   readonly #texts = new WeakMap<
     FeedEntry,
     { readonly kid: string; readonly text: Promise<string> }

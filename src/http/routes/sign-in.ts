@@ -46,7 +46,7 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
     return { token, transport: 'cookie' } as const
   }
 
-  /** A client with a secret shows it in `Authorization` (RFC 6749 §4.3.2). */
+  /** A client with a secret sends it in `Authorization` (RFC 6749 §4.3.2). */
   async function authenticateClient(request: FastifyRequest, clientId: string | undefined) {
     const client = issuer.clients.get(clientId)
     if (!isConfidential(client)) return

@@ -63,7 +63,7 @@ export function wellKnownRoutes(
   }
 }
 
-/** Where the metadata is, of OAuth and of OpenID Connect, and the keys. */
+/** Returns the paths of the OAuth metadata, the OpenID Connect metadata and the keys. */
 export function metadataUrls(issuerUrl: string): readonly [string, string, string] {
   const { pathname } = new URL(issuerUrl)
   return [

@@ -55,7 +55,7 @@ function deriveArgon2id(password: Uint8Array, parameters: Argon2idParameters, ta
 function deriveScrypt(password: Uint8Array, parameters: ScryptParameters, digestBytes: number) {
   const { log2Cost, blockSize, parallelism, salt } = parameters
   const cost = 2 ** log2Cost
-  // Exactly the memory of the algorithm. By default Node refuses more than 32 MiB.
+  // The exact memory of the algorithm: by default Node refuses more than 32 MiB.
   const maxmem = 128 * blockSize * (cost + parallelism + 2)
   return scryptSync(password, salt, digestBytes, {
     ...{ cost, blockSize, parallelization: parallelism, maxmem },
@@ -78,14 +78,15 @@ function reply(job: HashJob): HashReply {
 try {
   setPriority(0, niceness)
 } catch {
-  // A sandbox may forbid it. The hashes are the same.
+  // A sandbox may forbid a change of the priority, which does not affect the hashes.
 }
 
-// A terminal interrupts parent and child together. The child ends with its parent, after its jobs.
+// Ctrl-C at a terminal interrupts parent and child together. The child exits with its parent, after
+// its jobs.
 process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})
 process.on('disconnect', () => process.exit())
 process.on('message', (jobs: HashJob[]) => {
-  // The callback takes the error of a parent that has exited: there is nobody to reply to.
+  // The callback ignores the error if the parent has exited, because nobody reads the reply.
   process.send?.(jobs.map(reply), () => {})
 })

@@ -97,8 +97,8 @@ export class PasswordHasher {
   }
 
   /**
-   * Tells whether a password matches a stored hash. Hashes also a password that `checkPassword`
-   * refuses: the time must not tell, and an imported hash may be of a short password.
+   * Tells whether a password matches a stored hash. Also hashes a password that `checkPassword`
+   * refuses: the time must reveal nothing, and the imported hash of a short password must match.
    *
    * @throws `overloaded`; `internal_error` if the stored hash cannot be parsed
    */

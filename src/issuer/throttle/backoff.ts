@@ -23,7 +23,7 @@ export interface BackoffState {
 export interface Admission {
   /** Whether the next attempt has to wait. */
   readonly isLast: boolean
-  /** Takes the attempt back: it was no failure. */
+  /** Takes the attempt back, because it was not a failure. */
   takeBack(): Promise<void>
   /** Forgets this attempt and all failures before it. */
   forgive(): Promise<void>
@@ -38,7 +38,7 @@ export interface Admission {
 export class Backoff {
   readonly #rules: BackoffRules
   readonly #free: Counter
-  /** Attempts beyond the free ones: the exponent of the pause. */
+  /** The exponent of the pause: the number of attempts beyond the free ones. */
   readonly #levels: Counter
   /** Admits one attempt per pause. */
   readonly #pauses: Counter
@@ -57,7 +57,7 @@ export class Backoff {
   /** Reads the state without a write, so that refused attempts do not load the store. */
   async read(key: string): Promise<BackoffState> {
     const level = (await this.#levels.read(key))?.count ?? 0
-    // Without a level there is no pause, except one that `admit` will find.
+    // Without a level there is no pause, unless `admit` finds one.
     const pause = level > 0 ? await this.#pauses.read(key) : null
     return { waitMs: pause?.resetsInMs ?? 0, level }
   }

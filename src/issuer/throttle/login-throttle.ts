@@ -15,7 +15,10 @@ const daySeconds = 86_400
 export type LimitName = 'device' | 'account_in_network' | 'account' | 'network' | 'wide_network'
 
 export interface LimitRules extends BackoffRules {
-  /** Whether a successful login forgets earlier failures. Otherwise it only does not count itself. */
+  /**
+   * Whether a successful login forgets earlier failures. Otherwise the login itself is not counted,
+   * and earlier failures stay.
+   */
   readonly forgivenBySuccess: boolean
 }
 
@@ -43,9 +46,9 @@ export const limitRules: Readonly<Record<LimitName, LimitRules>> = {
   /** An account, from one network: an attacker elsewhere does not affect the owner. */
   account_in_network: oneUser,
   /**
-   * An account, from all unknown devices: at most 1,500 attempts a day. Pauses are short, because
-   * they also delay the owner's login on a new device. A login does not clear this limit: it would
-   * give an attacker fifty more attempts.
+   * An account, from all unknown devices: at most 1,500 attempts a day. The pauses are short,
+   * because they also delay the owner's login on a new device. A login does not clear this limit:
+   * it would give an attacker fifty more attempts.
    */
   account: {
     free: 50,
@@ -80,7 +83,7 @@ export interface AdmittedAttempt {
 
 export interface ExhaustedLimit {
   readonly limit: LimitName
-  /** The network, if the limit is about a network. */
+  /** The network, if the limit applies to a network. */
   readonly network?: string
 }
 
@@ -136,7 +139,8 @@ export class LoginThrottle {
     const waitMs = Math.max(...states.map((state) => state.waitMs))
     if (waitMs > 0) throw tooManyAttempts(waitMs)
 
-    // Concurrently, so that a store can batch the writes. If one limit refuses, the others take back.
+    // The writes run concurrently, so that a store can batch them. If one limit refuses, the
+    // attempt is taken back from the other limits.
     const results = await Promise.all(
       states.map(async (state) => {
         return { state, result: await this.#limits[state.limit].admit(state.key, state.level) }
@@ -181,7 +185,10 @@ export class LoginThrottle {
     ]
   }
 
-  /** A keyed hash: the store reveals neither names nor addresses, and guesses cannot be tested. */
+  /**
+   * Keys are keyed hashes: the store reveals neither names nor addresses, and guesses of them
+   * cannot be tested.
+   */
   #key(...parts: readonly string[]): string {
     return hmacText(this.#keySecret, JSON.stringify(parts))
   }
@@ -193,7 +200,8 @@ function tooManyAttempts(waitMs: number): GatepassError {
 
 /**
  * Attempts on one account that this process handles at the same time. An attempt counts as failed
- * until its password is checked: more at once would exhaust the limit although all are right.
+ * until its password is checked, so more attempts at once could exhaust the limit even if all
+ * passwords are right.
  */
 const queueLimits = { maxConcurrent: 2, maxQueued: 256, maxWaitMs: 5_000 }
 

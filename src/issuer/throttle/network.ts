@@ -4,7 +4,10 @@ import { isIPv4, isIPv6 } from 'node:net'
 export interface Networks {
   /** The usual network of one customer: an IPv4 address, or an IPv6 /56. */
   readonly narrow: string
-  /** 256 narrow networks, which may belong to one customer: an IPv4 /24, or an IPv6 /48. */
+  /**
+   * A network of 256 narrow networks, which may belong to one customer: an IPv4 /24, or an IPv6
+   * /48.
+   */
   readonly wide: string
 }
 

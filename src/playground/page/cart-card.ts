@@ -4,7 +4,7 @@ import type { Page } from './page.ts'
 import { jsonOf, Refused } from './server.ts'
 import type { Traffic } from './traffic.ts'
 
-/** Any replica may respond, even the same one again. */
+/** Any replica may respond, even the replica that responded last. */
 const maxReloads = 8
 
 /** Starts the cart. It is session data, so every replica shows the same cart. */

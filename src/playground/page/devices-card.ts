@@ -164,7 +164,10 @@ export class SecondDevice {
     await jsonOf<void>(await post('/logout', {}, this.#bearer()))
   }
 
-  /** Returns how long replicas accepted the access token, in milliseconds; null if they still do. */
+  /**
+   * Returns how long replicas accepted the access token, in milliseconds; null if they still accept
+   * it.
+   */
   async untilRefused(): Promise<number | null> {
     const startMs = performance.now()
     let [refusals, firstMs] = [0, 0]

@@ -28,7 +28,7 @@ export function startThirdPartyCard({ auth, feed }: Page): void {
     const withdraw = async () => {
       const url = `${issuer}/consents/${encodeURIComponent(id)}`
       await jsonOf<void>(await auth.fetch(url, { method: 'DELETE' }))
-      notify(`${name} is signed out, and has to ask you again.`, 'good')
+      notify(`${name} is signed out and must ask you again.`, 'good')
       await show()
       list.focus()
     }

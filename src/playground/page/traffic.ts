@@ -2,7 +2,10 @@ import type { AuthClient } from '../../browser/index.ts'
 import type { ReplicaKind } from '../api.ts'
 import { issuer } from './server.ts'
 
-/** Limit for concurrent requests: a browser has six connections per site, and some must stay free. */
+/**
+ * Limit for concurrent requests: a browser has six connections per site, and the page needs some of
+ * them.
+ */
 const maxInFlight = 4
 
 /** The outcome of a request. */

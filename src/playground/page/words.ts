@@ -14,7 +14,7 @@ export const eventWords: Readonly<Record<AuditEvent, string>> = {
   'logout.all': 'a user signed out on all devices',
   'session.revoked': 'a session was signed out from another device',
   'consent.granted': 'a user let an application use the account',
-  'consent.withdrawn': 'a user withdrew what an application was allowed',
+  'consent.withdrawn': 'a user withdrew the consent for an application',
   'client.refused': 'a client failed to authenticate',
   'token.issued': 'a service received an access token',
   'token.exchanged': 'a service exchanged the token of a user',

@@ -88,6 +88,11 @@ function showRefusal(error: unknown): void {
   if (!(error instanceof AuthClientError)) throw error
   const place = byId('refusal')
   const isDenied = error.message.startsWith('access_denied')
-  setText(place, isDenied ? 'You have not let Photo Prints in.' : `${error.code}: ${error.message}`)
+  setText(
+    place,
+    isDenied
+      ? 'You have not allowed Photo Prints to use your account.'
+      : `${error.code}: ${error.message}`,
+  )
   place.hidden = false
 }

@@ -38,9 +38,10 @@ const maxDataBytes = 1_048_576
 const keepAliveMs = 10_000
 
 /**
- * A pipelined connection to one node, by the meta protocol, which no library speaks with TLS and
- * authentication. Every reply must carry the token of its command and a code that the command can have.
- * Any other reply destroys the connection, so that no caller receives the reply to another command.
+ * A pipelined connection to one node, by the meta protocol. No library supports that protocol with
+ * TLS and authentication. Every reply must carry the token of its command and a code that the
+ * command can have. Any other reply destroys the connection, so that no caller receives the reply
+ * to another command.
  */
 export class MemcachedConnection {
   readonly #socket: Socket
@@ -170,7 +171,7 @@ export class MemcachedConnection {
 
 /**
  * An error carries no token. `SERVER_ERROR`, for instance when memory is full, is the reply to one
- * command, as the tokens of later replies confirm. Any other error is about the bytes that we sent.
+ * command, as the tokens of later replies confirm. Any other error concerns the bytes that we sent.
  */
 function isReplyTo(reply: Reply, command: Command, token: number): boolean {
   if (command.isHandshake) return command.replyCodes.includes(reply.code)

@@ -9,7 +9,10 @@ export interface Index {
   readonly expirySeconds: ExpirySeconds
   /** When the items of the fields expire: not before `expirySeconds`, so that few touches must reach them. */
   readonly fieldsExpirySeconds: ExpirySeconds
-  /** The random id of each field's item, by field. An item with another id is from an earlier life. */
+  /**
+   * The random id of each field's item, by field. An item with another id belongs to an earlier
+   * life of the owner.
+   */
   readonly itemIds: ReadonlyMap<string, string>
 }
 

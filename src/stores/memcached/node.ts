@@ -31,7 +31,7 @@ export interface MemcachedOptions {
 
 /** Calls in progress per node; each may hold a value of 64 KiB. */
 const maxCalls = 2_000
-/** A TLS handshake may take longer than a call: later calls profit from it. */
+/** A TLS handshake may take longer than a call, and later calls use the connection. */
 const connectMs = 1_000
 const openRetryMs = 100
 const breakerLimits = { maxFailures: 5, openFor: { minMs: 250, maxMs: 2_000 } }
@@ -61,8 +61,8 @@ export class MemcachedNode {
   }
 
   /**
-   * Runs a call. All its commands use one connection: a CAS number of one connection means nothing on
-   * another, as the node may have restarted.
+   * Runs a call. All its commands use one connection: a CAS number of one connection means nothing
+   * on another connection, because the node may have restarted.
    *
    * @throws `store_unavailable`
    */

@@ -163,8 +163,9 @@ export class OwnerItems {
       get(this.#indexKey),
       expiry === null ? remove(this.#indexKey) : put(this.#indexKey, { data, expiry }, 'any'),
     ])
-    // Only items of the old index: a new life may have begun. Retired, not removed: a writer that read
-    // before the field existed must not take its absence for an unchanged field.
+    // Only items of the old index are overwritten: a new life of the owner may have begun. Retired,
+    // not removed: a writer that read before the field existed must not take its absence for an
+    // unchanged field.
     const items = await this.#peek(indexOf(before).itemIds)
     await this.#retire(items.filter(({ exists }) => exists))
   }
@@ -247,7 +248,7 @@ function indexOf(reply: Reply | undefined): Index {
   return (reply?.data && decodeIndex(reply.data)) ?? emptyIndex
 }
 
-/** The precondition that an item is as in a reply. */
+/** The precondition that an item has not changed since a reply. */
 function unchanged(reply: Reply | undefined): Precondition {
   const cas = reply?.flags.get('c')
   return cas === undefined ? 'absent' : { cas }

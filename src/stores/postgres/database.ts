@@ -133,7 +133,7 @@ export class PostgresDatabase {
       } catch (error) {
         const kind = failureKind(error, client === null ? 'connecting' : 'running')
         const mayRepeat = kind === 'undone' || (kind === 'unknown' && isRepeatable)
-        // At random, so that statements that met in a deadlock do not meet again.
+        // A random pause, so that statements that met in a deadlock do not meet again.
         const delayMs = Math.random() * pauseMs * 4 ** repeats
         if (!mayRepeat || repeats === maxRepeats) throw error
         if (performance.now() + delayMs >= deadlineMs) throw error

@@ -41,7 +41,7 @@ export interface Script {
   readonly sha: string
 }
 
-/** Connecting takes some round trips: to a sentinel, to the primary, and for authentication. */
+/** Connecting takes several round trips: to a sentinel, to the primary, and for authentication. */
 const minConnectMs = 1_000
 /** Calls in progress, and commands that may wait for one server. */
 const maxCalls = 10_000
@@ -135,8 +135,8 @@ export class RedisClient {
   }
 
   /**
-   * Reports that the primary lacks replicas. They may follow another primary by now, of which a former
-   * primary is the last to learn; so the client connects anew.
+   * Reports that the primary lacks replicas. The replicas may follow another primary, and a former
+   * primary is the last to learn of it. So the client connects anew.
    */
   reportMissingReplicas(): void {
     this.#reconnectAfter(this.#connectMs)

@@ -139,7 +139,7 @@ function clientOptions(
   return {
     ...credentialsOptions(credentials),
     name: 'gatepass',
-    // Each would require permission for one more command, and has no use.
+    // Each option would require permission for one more command, and none is needed.
     disableClientInfo: true,
     maintNotifications: 'disabled',
     commandsQueueMaxLength: maxQueued,
@@ -242,7 +242,7 @@ export function isErrorReply(error: unknown): error is Error {
   return error instanceof ErrorReply
 }
 
-/** Whether the command has certainly not run and may succeed in a moment. */
+/** Whether the command has certainly not run and may succeed after a short pause. */
 export function isTemporary(error: unknown): boolean {
   if (isErrorReply(error)) return temporary.test(error.message)
   if (error instanceof ClientClosedError || error instanceof ClientOfflineError) return true

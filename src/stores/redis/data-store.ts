@@ -13,7 +13,7 @@ import { defineScript, type RedisCall, RedisClient } from './client.ts'
 import { type RedisReply, unavailable } from './connection.ts'
 import { type ReplicaOptions, ReplicatedWriter } from './replicated-writer.ts'
 
-/** A missing cart is no reason to delay a page for long. */
+/** A page must not wait long for a missing cart. */
 const defaultDeadlineMs = 250
 /** Limits of one script: others do not wait long for it, and the next one is prepared meanwhile. */
 const maxOwnersPerScript = 32
@@ -167,10 +167,10 @@ async function readValues(call: RedisCall, reads: readonly FieldsRead[]): Promis
   return (await call.script(readFieldsScript, keys, args)) as PerKey<Values>
 }
 
-/** Outcomes that a repeated change may have caused itself. */
+/** Outcomes that the first attempt of a repeated change may have caused. */
 const ambiguousOutcomes: ReadonlySet<string> = new Set<WriteOutcome>(['conflict', 'full'])
 
-/** Returns an error for an outcome that the change may have caused itself when it ran before. */
+/** Returns an error if the first attempt of a repeated change may have caused this outcome. */
 function toOutcome<T extends WriteOutcome | RemovalOutcome>(
   reply: RedisReply,
   mayHaveRunBefore: boolean,

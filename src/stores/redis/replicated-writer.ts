@@ -39,7 +39,7 @@ export class ReplicatedWriter {
    * where the library may send the two to different nodes.
    *
    * @param keys the keys of the change, which select the servers
-   * @throws `store_unavailable` if too few replicas confirm; the change may be lost or not
+   * @throws `store_unavailable` if too few replicas confirm; the change may still survive
    */
   async write<T>(
     call: RedisCall,
@@ -79,7 +79,7 @@ export class ReplicatedWriter {
     const early = wait()
     const { sentCommands } = call
     const [result, confirmed] = await Promise.all([changed, early])
-    // The change has sent another command since, which that `WAIT` does not cover.
+    // The change has sent another command after this `WAIT`, which therefore does not cover it.
     return [result, call.sentCommands === sentCommands ? confirmed : await wait()]
   }
 }

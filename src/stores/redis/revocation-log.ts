@@ -34,9 +34,9 @@ export async function appendEntry(call: RedisCall, entry: NewEntry): Promise<voi
 }
 
 /**
- * Returns the entries after a position. A fail-over may lose the newest entries, so that a position is ahead
- * of the log, and with a clock that is behind, of later entries. So a reader continues only from an entry
- * that exists, and otherwise starts again.
+ * Returns the entries after a position. A fail-over may lose the newest entries. Then a position
+ * may be ahead of the log, and, with a clock that is behind, ahead of later entries too. So a
+ * reader continues only from an entry that exists, and otherwise starts again.
  */
 export async function entriesAfter(
   call: RedisCall,

@@ -22,13 +22,16 @@ export interface SentinelOptions {
   readonly hasReplicatedRole: boolean
   /** Receives every error of the clients. */
   onError(error: unknown): void
-  /** Called when the connection is of no further use: it or the sentinel was lost, or the primary changed. */
+  /**
+   * Called when another connection is needed: this connection or its sentinel was lost, or the
+   * primary changed.
+   */
   onLost(): void
 }
 
 /**
- * A connection to the primary that a sentinel names, and to the sentinel, which tells of a new primary.
- * All roles lead to the same primary.
+ * A connection to the primary that a sentinel names, and a connection to the sentinel, which
+ * announces a new primary. All roles lead to the same primary.
  */
 export function sentinelConnection(options: SentinelOptions): RedisConnection {
   const { sentinels, masterName, hasReplicatedRole, onError, onLost } = options
@@ -66,7 +69,7 @@ export function sentinelConnection(options: SentinelOptions): RedisConnection {
     }
     return client
   }
-  /** Watches a sentinel, then asks it: a change in between is not missed. */
+  /** Watches a sentinel before it asks for the primary, so that no change is missed. */
   const ask = async (address: ServerAddress) => {
     const sentinel = await open(options.toSentinel, address)
     await sentinel.pSubscribe('+switch-master', (message) => {

@@ -143,7 +143,8 @@ export class RedisSessionStore implements SessionStore {
 
   revokeAll(sub: string, nowMs: number, keptMs: number): Promise<number> {
     return this.#writer.run(async (call) => {
-      // Also without a live session: an access token may outlive its session.
+      // The entry is written without a live session too, because an access token may outlive its
+      // session.
       await this.#appendToLog(call, { kind: 'user', id: sub, atMs: nowMs, keptMs })
       const sids = await this.#sidsOf(call, sub)
       const wereLive = await this.#end(call, sids, nowMs, keptMs)
@@ -294,8 +295,8 @@ export class RedisSessionStore implements SessionStore {
   }
 
   /**
-   * Whether the end of an ended session was lost after all. Replicas may not have it yet, and a repeated
-   * sign-out must not succeed before they do.
+   * Whether a fail-over lost the end of a session that had ended. Replicas may not have the end
+   * yet, and a repeated sign-out must not succeed before they do.
    */
   async #isEndLost(call: RedisCall, sid: string, nowMs: number, keptMs: number): Promise<boolean> {
     if (!this.#writer.isReplicated) return false

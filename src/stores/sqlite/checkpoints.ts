@@ -107,7 +107,7 @@ export class Checkpoints {
     try {
       return (this.#measure.get() as unknown as CheckpointResult).log
     } catch {
-      // The commit is done. If the file has a problem, the next commit reports it.
+      // The commit has succeeded. If the file has a problem, the next commit reports it.
       return 0
     }
   }

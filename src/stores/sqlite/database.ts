@@ -173,7 +173,7 @@ export class SqliteDatabase {
   }
 
   async close(): Promise<void> {
-    // This write settles after all earlier writes.
+    // This empty write settles after all earlier writes.
     await this.write(() => undefined).catch(() => undefined)
     await this.#checkpoints.close()
     if (this.#db.isOpen) this.#db.close()

@@ -33,8 +33,8 @@ export const sessionSchema: Schema = {
     { name: 'session keys', sql: 'ALTER TABLE sessions ADD COLUMN jkt TEXT' },
     {
       name: 'sessions by number',
-      // WITHOUT ROWID stores rows in inner pages too: a tree of a million sessions is eight pages deep,
-      // and five with a number as the rowid.
+      // WITHOUT ROWID stores rows in inner pages too: a tree of a million sessions would be eight
+      // pages deep. With a number as the rowid it is five pages deep.
       sql: `
       CREATE TABLE numbered_sessions (
         number INTEGER PRIMARY KEY,

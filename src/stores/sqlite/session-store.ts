@@ -127,7 +127,8 @@ export class SqliteSessionStore implements SessionStore {
     return this.#db.write(() => {
       const live = this.#loadLive(sub, nowMs)
       for (const session of live) this.#save(revoke(session, nowMs, keptMs))
-      // Also without a live session, as an access token may outlive its session.
+      // The entry is written without a live session too, because an access token may outlive its
+      // session.
       this.#log.append('user', sub, nowMs, keptMs)
       return live.length
     })

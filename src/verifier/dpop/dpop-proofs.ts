@@ -75,7 +75,7 @@ export class DpopProofs {
   }
 
   /**
-   * Verifies a proof, except that it is used once.
+   * Verifies a proof, but does not check whether it was used already.
    *
    * @throws `dpop_proof_invalid`, `use_dpop_nonce`
    */

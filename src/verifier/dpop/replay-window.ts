@@ -12,7 +12,10 @@ export interface ReplayWindowOptions {
   readonly maxAgeSeconds: number
 }
 
-/** After a larger step back, the clock was wrong before, and the forgotten time does not count. */
+/**
+ * After a larger step back, the clock was wrong earlier, so the time of forgotten proofs does not
+ * count.
+ */
 const maxClockError_s = 3600
 
 /** `forgotten`: the proof is as old as proofs that were forgotten, so it may have been used. */

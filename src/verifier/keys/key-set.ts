@@ -26,7 +26,7 @@ export interface KeySet {
 /**
  * Reads a JWK Set. Unusable keys are left out and listed in `refused`.
  *
- * @param previous the set that this set replaces; keys of both stay the same objects
+ * @param previous the set that this set replaces; a key that is in both sets stays the same object
  * @throws Error if the value is not a JWK Set or has no usable key; the message quotes no value
  */
 export function readKeySet(jwks: unknown, previous: KeySet | null = null): KeySet {

@@ -59,7 +59,7 @@ export interface KeySource {
    */
   refreshNow(): Promise<void>
   status(): KeySourceStatus
-  /** Stops fetching. `find` still works. */
+  /** Stops fetching keys; `find` still works. */
   close(): Promise<void>
 }
 

@@ -18,7 +18,10 @@ import { RefreshSchedule, UnknownKids } from './refresh-schedule.ts'
 
 /** Freshness of a set whose server does not name one, in seconds. */
 const defaultMaxAge_s = 300
-/** The minimum bounds the request rate for a max-age of 0; the maximum, the life of a removed key. */
+/**
+ * The minimum limits the request rate for a max-age of 0. The maximum limits how long a removed key
+ * is accepted.
+ */
 const maxAgeRange_s = { min: 1, max: 3600 }
 
 /** `application/json` and types based on it: `application/jwk-set+json` (RFC 7517 §8.5). */

@@ -14,8 +14,8 @@ const maxRetryMs = { withKeys: 30_000, without: cooldownMs }
 const maxRetryAfterMs = 60_000
 
 /**
- * When the keys are fetched next. Random delays keep replicas that started together, or lost the
- * issuer together, from fetching at the same time.
+ * Decides when the keys are fetched next. Random delays spread the fetches of replicas that started
+ * together, or lost the issuer together.
  */
 export class RefreshSchedule {
   readonly #clock: Clock
@@ -69,7 +69,7 @@ export class RefreshSchedule {
     this.#cooldownUntilMs = nowMs + pauseMs
   }
 
-  /** Every instant is over if the clock was set back since the last fetch. */
+  /** If the clock was set back since the last fetch, every planned instant counts as reached. */
   #isOver(instantMs: number, nowMs: number): boolean {
     return nowMs >= instantMs || nowMs < (this.#endedMs ?? 0)
   }
@@ -83,8 +83,8 @@ const maxUnknownKids = 1000
 /**
  * The kids that were fetched for and are not published, in bounded memory.
  *
- * The cooldown of such a kid doubles with each fetch, up to a minute. Tokens of a removed or invented
- * key therefore cause no steady stream of requests. New keys reset all cooldowns.
+ * The cooldown of such a kid doubles with each fetch, up to a minute. Therefore tokens with a
+ * removed or invented key cannot cause a steady stream of requests. New keys reset all cooldowns.
  */
 export class UnknownKids {
   readonly #fetches = new Map<string, number>()

@@ -67,7 +67,7 @@ class RemoteKeys implements KeySource {
   }
 
   async refreshNow(): Promise<void> {
-    await this.#fetching.settled() // a fetch that runs may have been sent too early
+    await this.#fetching.settled() // a fetch in progress may have been sent too early
     if (this.#isClosed) return
     this.#isForced = true
     await this.#fetching.run()

@@ -69,7 +69,10 @@ class RequestScopedKeys implements KeySource {
   }
 }
 
-/** Lets one request at a time do some work. Expires, because the request may end before its work. */
+/**
+ * A lease: one request at a time does some work. It expires, because the request may end before the
+ * work is done.
+ */
 class Lease {
   readonly #maxMs: number
   #sinceMs: number | null = null

@@ -3,7 +3,7 @@ import { chunksOf, get, mediaTypeOf, ResponseError, RetryDelay } from '../http-c
 
 /** Delays between two connections, until the feed sets the first delay (`retry`). */
 const retryLimits = { minMs: 250, maxMs: 30_000 }
-/** How soon an unknown position is asked for again. This costs no request. */
+/** How soon an unknown position is asked for again. Asking costs no request. */
 const positionDelayMs = 500
 
 /** Longest line and longest event, in bytes. An event signed with ML-DSA-44 has 5 KB. */
@@ -86,8 +86,9 @@ export interface EventStreamOptions {
   /** Handles one event. An error closes the stream. */
   readonly onEvent: (message: EventMessage) => Promise<void>
   /**
-   * Called at each heartbeat and after each event: no event is missing. `isReliable` is false for the
-   * first call on a stream that follows a silent one, because a proxy may let no more than that pass.
+   * Called at each heartbeat and after each event: no event is missing. `isReliable` is false for
+   * the first call on a stream that follows a silent stream: a proxy may pass the first message and
+   * hold back the rest.
    */
   readonly onCurrent: (isReliable: boolean) => void
   readonly onEnd: () => void
@@ -203,7 +204,7 @@ export class EventStream {
       return
     }
     if (message.type === 'event') await onEvent(message)
-    // A feed that closes each stream after one event must not cause a reconnect without a delay.
+    // A feed that closes each stream after one event must not cause reconnects without a delay.
     else this.#retryDelay.reset()
     this.#isOpen = true
     if (!isFirst) this.#isDoubtful = false

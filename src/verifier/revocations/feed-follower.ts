@@ -42,9 +42,9 @@ export interface FeedFollowerOptions {
 }
 
 /**
- * Follows the revocation feed of an issuer (invariant 6): the snapshot, then the stream, and the snapshot
- * again while no stream is alive or after a gap. Applies signed messages only, and no entry weakens: neither
- * an old snapshot nor a replayed event makes a revoked token valid.
+ * Follows the revocation feed of an issuer (invariant 6): the snapshot, then the stream, and the
+ * snapshot again while no stream is alive or after a gap. Applies signed messages only, and never
+ * weakens an entry: neither an old snapshot nor a replayed event makes a revoked token valid.
  */
 export class FeedFollower implements Revocations {
   readonly maxStalenessSeconds?: number
@@ -97,8 +97,8 @@ export class FeedFollower implements Revocations {
   }
 
   /**
-   * Resolves when the first list is loaded, or two seconds after the first call. Call it when the keys
-   * are loaded, because the list is signed.
+   * Resolves when the first list is loaded, or two seconds after the first call. Call `ready` when
+   * the keys are loaded, because the list is signed.
    */
   ready(): Promise<void> {
     this.#ready ??= this.#loadFirst()
@@ -185,7 +185,7 @@ export class FeedFollower implements Revocations {
     const payload = await this.#verify(data, securityEventType, maxEventBytes)
     const { position, previous, entry } = readRevocationEvent(payload, this.#options.issuer)
     if (position !== id) throw new Error('an event has the id of another event')
-    // Applied even after a gap: the issuer has signed it.
+    // An event is applied even after a gap, because the issuer has signed it.
     this.#addEntries([entry])
     if (previous !== this.#streamPosition) {
       this.#position = null
@@ -213,7 +213,10 @@ export class FeedFollower implements Revocations {
     }
   }
 
-  /** A log may contain expired entries. A revoked key may be in a key set that is used for longer. */
+  /**
+   * A log may contain expired entries. A key set with a revoked key may be used for longer than
+   * other entries are kept.
+   */
   #isExpired({ kind, at_s }: RevocationEntry): boolean {
     return kind !== 'key' && at_s < nowSeconds(this.#options.clock) - this.#retention_s()
   }
@@ -240,7 +243,10 @@ class Freshness {
     this.#startedAtMs = clock.nowMs()
   }
 
-  /** Records that the list is complete: as of now, or as of a time by the clock of the issuer. */
+  /**
+   * Records that the list is complete at this moment, or was complete at a time by the clock of the
+   * issuer.
+   */
   confirm(issuerTime_s = Number.POSITIVE_INFINITY): void {
     // The clock of the issuer may be behind by the tolerance. The result is never in the future.
     const atMs = Math.min(this.#clock.nowMs(), issuerTime_s * 1000 + this.#toleranceMs)
@@ -254,7 +260,9 @@ class Freshness {
     return Math.max(0, lagMs) / 1000
   }
 
-  /** As `lagSeconds`, but Infinity before the first confirmation and after the clock was set back. */
+  /**
+   * Like `lagSeconds`, but Infinity before the first confirmation and after the clock was set back.
+   */
   stalenessSeconds(): number {
     if (this.#confirmedAtMs === null || this.#isClockSetBack()) return Number.POSITIVE_INFINITY
     return this.lagSeconds()

@@ -38,7 +38,7 @@ export interface RevocationsStatus {
   readonly lastError: string | null
 }
 
-/** Limit that no issuer reaches while the keys could still be in a JWKS. */
+/** No issuer revokes as many keys while they could still be in a JWKS. */
 const maxKeys = 1000
 /** A revoked key is kept longer than a key set may be used without a newer one (30 days). */
 const keyLifetime_s = 31 * 24 * 60 * 60
@@ -46,8 +46,8 @@ const keyLifetime_s = 31 * 24 * 60 * 60
 const coarsenedShare = 0.25
 
 /**
- * The revocations that a verifier knows. Merging is monotonic: of two entries for one subject the later
- * wins, and an entry goes only when all tokens that it concerns have expired.
+ * The revocations that a verifier knows. Merging is monotonic: of two entries for one subject the
+ * later wins, and an entry is removed only when all its tokens have expired.
  * @internal
  */
 export class RevocationList {
@@ -91,8 +91,8 @@ export class RevocationList {
   }
 
   /**
-   * Adds an entry. If the list is full, the oldest entries become one rule for all tokens: more tokens
-   * are refused then, which a refresh remedies, never fewer.
+   * Adds an entry. If the list is full, one rule for all tokens replaces the oldest entries. More
+   * tokens are refused then, never fewer, and a refresh replaces a refused token.
    *
    * @returns whether the entry was unknown
    * @throws Error if too many keys are revoked
