@@ -11,7 +11,7 @@ import {
 import { DataLoad } from '../data-load.ts'
 
 const deadlineMs = 1_000
-/** So many that each of three primaries holds some: none fall to one with a chance of 5 in a million. */
+/** Enough that each of three primaries holds some: one holds none with a chance of 5 in a million. */
 const cartCount = 30
 
 /** Fills carts while their primary fails at a random moment. No acknowledged item may be lost. */
