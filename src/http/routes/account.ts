@@ -141,7 +141,7 @@ function consentRoutes(instance: FastifyInstance, { oauth, auditOf }: IssuerCont
     '/consents',
     {
       schema: {
-        summary: 'The applications of third parties that the user has let in',
+        summary: 'The third-party applications that the user has allowed',
         tags: ['account'],
         security: bearer,
         response: { 200: consentList, default: problem },

@@ -70,7 +70,7 @@ t.test('a user who refuses is not signed in', async (t) => {
   await page.locator('#sign-in').click()
   await signIn(page)
   await answer(page, 'Do not allow')
-  t.match(await textOf(page, '#refusal'), 'You have not let Photo Prints in.')
+  t.match(await textOf(page, '#refusal'), 'You have not allowed Photo Prints to use your account.')
   t.equal(page.url(), `${origin}/`)
 })
 
