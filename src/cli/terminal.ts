@@ -13,13 +13,16 @@ export function print(
   else out.write(table(rows.map((row) => Object.entries(row).map(([k, v]) => [k, cell(v)]))))
 }
 
+/** One long cell must not widen all rows. */
+const maxPadding = 60
+
 function table(rows: readonly (readonly (readonly string[])[])[]): string {
   const [first] = rows
   if (first === undefined) return 'none\n'
   const head = first.map(([name = '']) => name.toUpperCase())
   const body = rows.map((row) => row.map(([, value = '']) => value))
   const widths = head.map((_, column) =>
-    Math.max(...[head, ...body].map((row) => row[column]?.length ?? 0)),
+    Math.min(maxPadding, Math.max(...[head, ...body].map((row) => row[column]?.length ?? 0))),
   )
   const line = (row: readonly string[]) =>
     row

@@ -6,6 +6,7 @@ import { type DecryptedKey, EncryptedKeyStore } from '../../src/keys/encrypted-k
 import { FileKeyStore } from '../../src/keys/file-key-store.ts'
 import type { KeyRecord, StoredKey } from '../../src/keys/key-store.ts'
 import { algorithmNames } from '../../src/tokens/algorithms.ts'
+import { lacksPermissions } from '../support/platform.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { MemoryKeyStore, newRecord } from './support.ts'
 
@@ -34,22 +35,26 @@ async function maintain(encrypted: EncryptedKeyStore) {
   return keys.map(({ name, isCurrent, revokedAtMs }) => ({ name, isCurrent, revokedAtMs }))
 }
 
-t.test('keys in the clear are encrypted at the next look, in place', async (t) => {
-  const folder = createTestFolder(t)
-  const store = new FileKeyStore(folder)
-  const record = await newRecord()
-  await new EncryptedKeyStore(store, []).insertIfAbsent(record)
-  const text = () => readFile(join(folder, `${record.name}.json`), 'utf8')
-  const secret = String(record.privateJwk.d)
-  t.match(await text(), secret)
+t.test(
+  'keys in the clear are encrypted at the next look, in place',
+  { skip: lacksPermissions },
+  async (t) => {
+    const folder = createTestFolder(t)
+    const store = new FileKeyStore(folder)
+    const record = await newRecord()
+    await new EncryptedKeyStore(store, []).insertIfAbsent(record)
+    const text = () => readFile(join(folder, `${record.name}.json`), 'utf8')
+    const secret = String(record.privateJwk.d)
+    t.match(await text(), secret)
 
-  const encrypted = new EncryptedKeyStore(store, [newer])
-  t.match(await maintain(encrypted), [{ isCurrent: false }])
-  t.notOk((await text()).includes(secret))
-  t.match(await maintain(encrypted), [{ isCurrent: true }])
-  t.match(await encrypted.list(), [record])
-  t.strictSame(await readdir(folder), [`${record.name}.json`])
-})
+    const encrypted = new EncryptedKeyStore(store, [newer])
+    t.match(await maintain(encrypted), [{ isCurrent: false }])
+    t.notOk((await text()).includes(secret))
+    t.match(await maintain(encrypted), [{ isCurrent: true }])
+    t.match(await encrypted.list(), [record])
+    t.strictSame(await readdir(folder), [`${record.name}.json`])
+  },
+)
 
 t.test('keys under an older secret are encrypted under the first one', async (t) => {
   const store = new MemoryKeyStore()
@@ -134,7 +139,7 @@ t.test('what anyone may know of the keys takes no secret', async (t) => {
   t.strictSame(await new EncryptedKeyStore(store, []).listInfos(), [{ ...info, revokedAtMs: 5 }])
 })
 
-t.test('a record that is none is refused by name', async (t) => {
+t.test('a record that is none is refused by name', { skip: lacksPermissions }, async (t) => {
   const encrypted = new EncryptedKeyStore(new FileKeyStore(createTestFolder(t)), [])
   const store = new MemoryKeyStore()
   await store.insertIfAbsent({ name: 'package', text: '{}' })

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { FileKeyStore } from '../../src/keys/file-key-store.ts'
 import type { StoredKey } from '../../src/keys/key-store.ts'
+import { lacksPermissions } from '../support/platform.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
 let made = 0
@@ -12,20 +13,24 @@ function newKey(name: string): StoredKey {
   return { name, text: `{"number":${made++}}\n` }
 }
 
-t.test('a key is kept for its owner alone, in a folder made on demand', async (t) => {
-  const folder = join(createTestFolder(t), 'deep', 'keys')
-  const store = new FileKeyStore(folder)
-  t.strictSame(await store.list(), [], 'no folder holds no keys')
+t.test(
+  'a key is kept for its owner alone, in a folder made on demand',
+  { skip: lacksPermissions },
+  async (t) => {
+    const folder = join(createTestFolder(t), 'deep', 'keys')
+    const store = new FileKeyStore(folder)
+    t.strictSame(await store.list(), [], 'no folder holds no keys')
 
-  const key = newKey('epoch-1-Ed25519')
-  t.equal(await store.insertIfAbsent(key), true)
-  t.strictSame(await new FileKeyStore(folder).list(), [key])
-  t.strictSame(await readdir(folder), ['epoch-1-Ed25519.json'], 'nothing else is left behind')
-  t.equal((await stat(folder)).mode & 0o777, 0o700)
-  t.equal((await stat(join(folder, 'epoch-1-Ed25519.json'))).mode & 0o777, 0o600)
-})
+    const key = newKey('epoch-1-Ed25519')
+    t.equal(await store.insertIfAbsent(key), true)
+    t.strictSame(await new FileKeyStore(folder).list(), [key])
+    t.strictSame(await readdir(folder), ['epoch-1-Ed25519.json'], 'nothing else is left behind')
+    t.equal((await stat(folder)).mode & 0o777, 0o700)
+    t.equal((await stat(join(folder, 'epoch-1-Ed25519.json'))).mode & 0o777, 0o600)
+  },
+)
 
-t.test('of many who insert one name, one does', async (t) => {
+t.test('of many who insert one name, one does', { skip: lacksPermissions }, async (t) => {
   const folder = createTestFolder(t)
   const keys = Array.from({ length: 8 }, () => newKey('epoch-1-Ed25519'))
   const stores = keys.map(() => new FileKeyStore(folder))
@@ -37,7 +42,7 @@ t.test('of many who insert one name, one does', async (t) => {
   t.strictSame(await readdir(folder), ['epoch-1-Ed25519.json'])
 })
 
-t.test('replacing a key is seen whole or not at all', async (t) => {
+t.test('replacing a key is seen whole or not at all', { skip: lacksPermissions }, async (t) => {
   const folder = createTestFolder(t)
   const [writer, reader] = [new FileKeyStore(folder), new FileKeyStore(folder)]
   const before = newKey('a')
@@ -54,16 +59,20 @@ t.test('replacing a key is seen whole or not at all', async (t) => {
   t.equal((await stat(join(folder, 'a.json'))).mode & 0o777, 0o600)
 })
 
-t.test('removing is final, and no error when there is nothing', async (t) => {
-  const folder = createTestFolder(t)
-  const store = new FileKeyStore(folder)
-  await store.insertIfAbsent(newKey('a'))
-  await store.remove('a')
-  await store.remove('a')
-  t.strictSame(await readdir(folder), [])
-})
+t.test(
+  'removing is final, and no error when there is nothing',
+  { skip: lacksPermissions },
+  async (t) => {
+    const folder = createTestFolder(t)
+    const store = new FileKeyStore(folder)
+    await store.insertIfAbsent(newKey('a'))
+    await store.remove('a')
+    await store.remove('a')
+    t.strictSame(await readdir(folder), [])
+  },
+)
 
-t.test('what a killed process left behind is harmless', async (t) => {
+t.test('what a killed process left behind is harmless', { skip: lacksPermissions }, async (t) => {
   const folder = createTestFolder(t, {
     'README.md': '# keys',
     '.a.xyz.tmp': '{"half":',
@@ -77,7 +86,7 @@ t.test('what a killed process left behind is harmless', async (t) => {
   t.strictSame(await store.list(), [key])
 })
 
-t.test('a file that others may read is refused', async (t) => {
+t.test('a file that others may read is refused', { skip: lacksPermissions }, async (t) => {
   const folder = createTestFolder(t)
   const store = new FileKeyStore(folder)
   await store.insertIfAbsent(newKey('a'))
@@ -92,7 +101,7 @@ t.test('a file that others may read is refused', async (t) => {
   t.equal((await store.list()).length, 1)
 })
 
-t.test('a folder that anybody may write to is refused', async (t) => {
+t.test('a folder that anybody may write to is refused', { skip: lacksPermissions }, async (t) => {
   const folder = createTestFolder(t)
   const store = new FileKeyStore(folder)
   await store.insertIfAbsent(newKey('a'))
@@ -104,30 +113,42 @@ t.test('a folder that anybody may write to is refused', async (t) => {
   t.equal((await store.list()).length, 1)
 })
 
-t.test('a group may write to a folder no more once it was looked at', async (t) => {
-  const folder = createTestFolder(t)
-  await chmod(folder, 0o775)
-  t.strictSame(await new FileKeyStore(folder).list(), [])
-  t.equal((await stat(folder)).mode & 0o777, 0o755)
-})
+t.test(
+  'a group may write to a folder no more once it was looked at',
+  { skip: lacksPermissions },
+  async (t) => {
+    const folder = createTestFolder(t)
+    await chmod(folder, 0o775)
+    t.strictSame(await new FileKeyStore(folder).list(), [])
+    t.equal((await stat(folder)).mode & 0o777, 0o755)
+  },
+)
 
-t.test('a name that is no file name is refused before anything is touched', async (t) => {
-  const store = new FileKeyStore(createTestFolder(t))
-  for (const name of ['../a', 'a/b', '', '.a']) {
-    await t.rejects(store.insertIfAbsent(newKey(name)), { code: 'key_store_invalid' })
-    await t.rejects(store.remove(name), { code: 'key_store_invalid' })
-  }
-})
+t.test(
+  'a name that is no file name is refused before anything is touched',
+  { skip: lacksPermissions },
+  async (t) => {
+    const store = new FileKeyStore(createTestFolder(t))
+    for (const name of ['../a', 'a/b', '', '.a']) {
+      await t.rejects(store.insertIfAbsent(newKey(name)), { code: 'key_store_invalid' })
+      await t.rejects(store.remove(name), { code: 'key_store_invalid' })
+    }
+  },
+)
 
-t.test('a folder that can not be used is said to be unavailable', async (t) => {
-  const path = join(createTestFolder(t, { file: 'x' }), 'file')
-  const store = new FileKeyStore(path)
-  await t.rejects(store.list(), { code: 'store_unavailable' })
-  await t.rejects(store.ping(), { code: 'store_unavailable' })
-  await t.rejects(store.insertIfAbsent(newKey('a')), { code: 'store_unavailable' })
-  t.equal(await readFile(path, 'utf8'), 'x')
+t.test(
+  'a folder that can not be used is said to be unavailable',
+  { skip: lacksPermissions },
+  async (t) => {
+    const path = join(createTestFolder(t, { file: 'x' }), 'file')
+    const store = new FileKeyStore(path)
+    await t.rejects(store.list(), { code: 'store_unavailable' })
+    await t.rejects(store.ping(), { code: 'store_unavailable' })
+    await t.rejects(store.insertIfAbsent(newKey('a')), { code: 'store_unavailable' })
+    t.equal(await readFile(path, 'utf8'), 'x')
 
-  const good = new FileKeyStore(createTestFolder(t))
-  await good.ping()
-  await good.close()
-})
+    const good = new FileKeyStore(createTestFolder(t))
+    await good.ping()
+    await good.close()
+  },
+)

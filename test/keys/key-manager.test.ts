@@ -10,6 +10,7 @@ import { KeyManager, type KeyManagerOptions } from '../../src/keys/key-manager.t
 import type { KeyEvent } from '../../src/keys/snapshot.ts'
 import { signAccessToken } from '../../src/tokens/signing.ts'
 import { FakeClock } from '../support/clock.ts'
+import { lacksPermissions } from '../support/platform.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { MemoryKeyStore, newRecord, policy, startMs } from './support.ts'
 
@@ -53,16 +54,20 @@ t.test('an empty store gets a key that signs at once and is published', async (t
   t.equal(manager.lastError, null)
 })
 
-t.test('two managers that start at once on one folder end with the same key', async (t) => {
-  const folder = createTestFolder(t)
-  const open = () => openManager(t, { store: new FileKeyStore(folder) })
-  const [a, b] = await Promise.all([open(), open()])
-  t.equal(a.manager.signingKey().kid, b.manager.signingKey().kid)
-  t.strictSame(await readdir(folder), ['epoch-100-Ed25519.json'])
-  t.equal(a.manager.jwks().etag, b.manager.jwks().etag)
-  const created = [...a.events, ...b.events].filter(({ name }) => name === 'key.created')
-  t.equal(created.length, 1)
-})
+t.test(
+  'two managers that start at once on one folder end with the same key',
+  { skip: lacksPermissions },
+  async (t) => {
+    const folder = createTestFolder(t)
+    const open = () => openManager(t, { store: new FileKeyStore(folder) })
+    const [a, b] = await Promise.all([open(), open()])
+    t.equal(a.manager.signingKey().kid, b.manager.signingKey().kid)
+    t.strictSame(await readdir(folder), ['epoch-100-Ed25519.json'])
+    t.equal(a.manager.jwks().etag, b.manager.jwks().etag)
+    const created = [...a.events, ...b.events].filter(({ name }) => name === 'key.created')
+    t.equal(created.length, 1)
+  },
+)
 
 t.test('a key takes its turn on the instant, even without the store', async (t) => {
   const { manager, clock, store } = await openManager(t)
@@ -286,7 +291,7 @@ t.test('the store is looked at by itself, until the manager is closed', async (t
   t.equal(store.lists, 1)
 })
 
-t.test('keys of every algorithm sign', async (t) => {
+t.test('keys of every algorithm sign', { skip: lacksPermissions }, async (t) => {
   const folder = join(createTestFolder(t), 'keys')
   await mkdir(folder)
   for (const algorithm of ['ES256', 'RS256', 'PS256', 'ML-DSA-44'] as const) {
@@ -302,34 +307,38 @@ t.test('keys of every algorithm sign', async (t) => {
 
 const secrets = ['a key-encryption secret for the tests']
 
-t.test('two managers on one folder: what one revokes the other stops to sign with', async (t) => {
-  const folder = createTestFolder(t)
-  const clock = new FakeClock(startMs)
-  const open = () => openManager(t, { store: new FileKeyStore(folder), clock, secrets })
-  const a = await open()
-  const b = await open()
-  const { kid } = a.manager.signingKey()
-  t.equal(b.manager.signingKey().kid, kid)
+t.test(
+  'two managers on one folder: what one revokes the other stops to sign with',
+  { skip: lacksPermissions },
+  async (t) => {
+    const folder = createTestFolder(t)
+    const clock = new FakeClock(startMs)
+    const open = () => openManager(t, { store: new FileKeyStore(folder), clock, secrets })
+    const a = await open()
+    const b = await open()
+    const { kid } = a.manager.signingKey()
+    t.equal(b.manager.signingKey().kid, kid)
 
-  clock.timeMs += 2_000
-  t.match(await a.manager.revoke(kid), { kid, state: 'revoked', revokedAtMs: clock.timeMs })
-  const next = a.manager.signingKey().kid
-  t.not(next, kid)
-  t.strictSame(publishedKids(a.manager), [next])
-  await b.manager.refresh()
-  t.equal(b.manager.signingKey().kid, next)
-  t.strictSame(publishedKids(b.manager), [next])
-  t.equal(a.manager.jwks().etag, b.manager.jwks().etag)
-  t.strictSame(states(b.manager), ['revoked', 'active'])
+    clock.timeMs += 2_000
+    t.match(await a.manager.revoke(kid), { kid, state: 'revoked', revokedAtMs: clock.timeMs })
+    const next = a.manager.signingKey().kid
+    t.not(next, kid)
+    t.strictSame(publishedKids(a.manager), [next])
+    await b.manager.refresh()
+    t.equal(b.manager.signingKey().kid, next)
+    t.strictSame(publishedKids(b.manager), [next])
+    t.equal(a.manager.jwks().etag, b.manager.jwks().etag)
+    t.strictSame(states(b.manager), ['revoked', 'active'])
 
-  const revoked = { name: 'key.revoked' as const, kid }
-  for (const { events } of [a, b]) {
-    t.strictSame(
-      events.filter(({ name }) => name === 'key.revoked'),
-      [revoked],
-    )
-  }
-})
+    const revoked = { name: 'key.revoked' as const, kid }
+    for (const { events } of [a, b]) {
+      t.strictSame(
+        events.filter(({ name }) => name === 'key.revoked'),
+        [revoked],
+      )
+    }
+  },
+)
 
 t.test('a replica that starts later never trusts a revoked key', async (t) => {
   const { manager, store, clock } = await openManager(t, { secrets })

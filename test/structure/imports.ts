@@ -1,4 +1,4 @@
-import { dirname, join } from 'node:path'
+import { posix } from 'node:path'
 import { projectFiles, readProjectFile } from '../support/project.ts'
 
 export interface Import {
@@ -37,7 +37,7 @@ export const imports: readonly Import[] = sourceFiles.flatMap((from) => {
 })
 
 function importOf(from: string, path: string, { isType = false, isDynamic = false }): Import {
-  const to = path.startsWith('.') ? join(dirname(from), path) : path
+  const to = path.startsWith('.') ? posix.join(posix.dirname(from), path) : path
   return { from, to, isType, isDynamic }
 }
 

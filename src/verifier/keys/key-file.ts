@@ -7,8 +7,8 @@ import { haveSameKeys, type KeySet, maxKeySetBytes, readKeySet } from './key-set
 
 /** An unchanged set is written again after this time: the file's time says when it was confirmed. */
 const rewriteAfterMs = 60_000
-/** Mode bit for write permission of other users. */
-const writableByOthers = 0o002
+/** Mode bit for write permission of other users. Windows reports it for every file. */
+const writableByOthers = process.platform === 'win32' ? 0 : 0o002
 
 /** A key set, and when it was fetched from its issuer. */
 export interface StoredKeys {

@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
 import { codeBlocks, readDocument } from '../../docs/documents.ts'
@@ -22,7 +21,7 @@ function commandBlocks(ports: Readonly<Record<string, number>>): string[][] {
     )
 }
 
-/** Where the services keep what they would keep in the folder of Gatepass. */
+/** Settings for a slow machine that runs other services. */
 function settingsIn(folder: string, issuerPort: number): Record<string, string> {
   return {
     HOME: folder,
@@ -30,10 +29,6 @@ function settingsIn(folder: string, issuerPort: number): Record<string, string> 
     GATEPASS_PORT: String(issuerPort),
     GATEPASS_ADMIN_PORT: '0',
     GATEPASS_ISSUER: `http://localhost:${issuerPort}`,
-    GATEPASS_ACCOUNTS_URL: `sqlite:${folder}/accounts.db`,
-    GATEPASS_SESSIONS_URL: `sqlite:${folder}/sessions.db`,
-    GATEPASS_KEYS_URL: `file:${join(folder, 'keys')}`,
-    GATEPASS_DATA_URL: `sqlite:${folder}/data.db`,
     // A machine that runs tests is a slow one.
     GATEPASS_DATA_DEADLINE_MS: '5000',
     GATEPASS_ARGON2_MEMORY_KIB: '8',
@@ -41,11 +36,19 @@ function settingsIn(folder: string, issuerPort: number): Record<string, string> 
   }
 }
 
-/** The secrets that the first lines make, as all the rest is to have them. */
-async function exportsOf(t: Test, lines: readonly string[]): Promise<Record<string, string>> {
+/** The variables that the first lines set, for all other commands. */
+async function exportsOf(
+  t: Test,
+  lines: readonly string[],
+  folder: string,
+): Promise<Record<string, string>> {
   const names = lines.map((line) => /^export (\w+)=/.exec(line)?.[1] ?? '')
   const script = [...lines, ...names.map((name) => `echo "$${name}"`)].join('\n')
-  const { stdout } = await run(t, ['-c', script], { cwd: projectFolder, command: ['sh'] })
+  const { stdout } = await run(t, ['-c', script], {
+    cwd: projectFolder,
+    command: ['sh'],
+    env: { TMPDIR: folder },
+  })
   const values = stdout.trim().split('\n')
   return Object.fromEntries(names.map((name, at) => [name, values[at] ?? '']))
 }
@@ -54,9 +57,11 @@ t.test('the commands of the README work', async (t) => {
   const ports = { 4000: await freePort(), 4300: await freePort(), 4301: await freePort() }
   const [setUp = [], replicas = [], use = []] = commandBlocks(ports)
   const isExport = (line: string) => line.startsWith('export ')
-  const secrets = await exportsOf(t, setUp.filter(isExport))
-  t.equal(secrets.GATEPASS_DATA_SECRET?.length, 44)
-  const env = { ...settingsIn(outsideFolder(t), ports[4000]), ...secrets }
+  const folder = outsideFolder(t)
+  const exported = await exportsOf(t, setUp.filter(isExport), folder)
+  t.equal(exported.GATEPASS_DATA_SECRET?.length, 44)
+  t.ok(exported.GATEPASS_KEYS_URL?.startsWith(`file:${folder}/`), 'files are temporary')
+  const env = { ...settingsIn(folder, ports[4000]), ...exported }
   const where = { cwd: projectFolder, env, command: ['sh'] }
   const serve = (line: string) =>
     // Settings that come before a program are for env(1).
