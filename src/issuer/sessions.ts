@@ -212,7 +212,7 @@ export class Sessions {
    *
    * @param onRevoked receives the ids of the revoked sessions, a batch at a time
    * @param isFollowed returns whether a session needs an entry of its own, because its client is
-   * notified of its end
+   *   notified of its end
    */
   async revokeCreatedBefore(
     beforeMs: number,

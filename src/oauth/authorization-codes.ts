@@ -75,11 +75,9 @@ export class AuthorizationCodes {
   }
 
   /**
-   * Redeems a code. The session is created first, and the code is taken with the session's id. So a
-   * second use, at any replica and at any time, finds the session and ends it.
-   *
-   * A code that is presented with another client, redirect URI, verifier or key has leaked, so it
-   * is used up.
+   * Redeems a code. The session is created first, and the code is taken with its id: a second use
+   * at any replica finds the session and ends it. A code with another client, redirect URI, verifier
+   * or key has leaked, so it is used up.
    *
    * @param startSession starts the session of a grant, and mints its tokens
    * @throws `grant_invalid`, `store_unavailable`; whatever `startSession` throws

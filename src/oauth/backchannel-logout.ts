@@ -52,11 +52,9 @@ interface Recipient {
 }
 
 /**
- * Notifies clients that a session has ended (OpenID Connect Back-Channel Logout), at least once.
- *
- * A value in the session store names the client of a session until the client has been notified.
- * Each replica follows the revocation log, from its start after a restart, so a crash loses no
- * notification.
+ * Notifies clients at least once that a session has ended (OpenID Connect Back-Channel Logout). The
+ * session store names the client until it has been notified. Each replica follows the revocation
+ * log, after a restart from its start.
  */
 export class BackchannelLogout {
   readonly #options: BackchannelLogoutOptions

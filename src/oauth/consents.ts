@@ -24,11 +24,9 @@ export interface Consent {
 }
 
 /**
- * Remembers which scopes users have granted to clients of third parties.
- *
- * Each grant is one value in the session store, under a digest of user, client and scope, and
- * expires by itself. The configured clients and scopes limit the number of grants and allow listing
- * them.
+ * Remembers which scopes users have granted to third-party clients. Each grant is one value in the
+ * session store, under a digest of user, client and scope, and expires by itself. The configured
+ * clients and scopes limit the number of grants and allow listing them.
  */
 export class Consents {
   readonly #options: ConsentsOptions
@@ -71,7 +69,7 @@ export class Consents {
    * Withdraws a consent and ends the user's sessions at the client. The client has to ask again.
    *
    * @throws `consent_not_found` if there is neither a consent nor a session; `clock_skew` or
-   * `store_unavailable`: call it again
+   *   `store_unavailable`: call it again
    */
   async withdraw(clientId: string, sub: string, audit: Audit): Promise<void> {
     const { store, clients, sessions } = this.#options

@@ -39,7 +39,7 @@ export class InteractionCodec {
 
   /**
    * @throws `form_expired` if the form is too old, was made for another browser, or was not made by
-   * the issuer
+   *   the issuer
    */
   decode(text: string | undefined, browserId: string | undefined): Interaction {
     const [payload = '', mac = ''] = text?.split('.') ?? []

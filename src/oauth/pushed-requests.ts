@@ -43,7 +43,7 @@ export class PushedRequests {
    *
    * @returns the parameters, and an id of the request that is not a secret
    * @throws `request_uri_invalid` if the request is unknown or expired, or belongs to another
-   * client or another browser
+   *   client or another browser
    */
   async take(
     requestUri: string,

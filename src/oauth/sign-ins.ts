@@ -43,10 +43,8 @@ export interface SignInsOptions {
 
 /**
  * Remembers the sign-in at the issuer, so that a second application does not ask for the password.
- *
- * A sign-in is an ordinary session: the user sees it in `GET /sessions`, and `DELETE
- * /sessions/{id}` and `/logout/all` end it. The cookie holds no refresh token, so it cannot be
- * exchanged for an access token.
+ * A sign-in is an ordinary session, which the user can list and end. The cookie holds no refresh
+ * token, so it cannot be exchanged for an access token.
  */
 export class SignIns {
   readonly #options: SignInsOptions

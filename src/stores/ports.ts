@@ -155,7 +155,7 @@ export interface OneTimeStore {
    * out tokens. A second use then finds a session to end (RFC 6749 §4.1.2), even while the first runs.
    *
    * @param takenBy identifies this use, and is not empty. A repeated call with this value counts as
-   * one use.
+   *   one use.
    */
   takeOneTime(id: string, takenBy: string, nowMs: number): Promise<OneTimeUse>
   /** Deletes a payload, so that its id can be used again. An unknown id is not an error. */
@@ -174,15 +174,9 @@ export type OneTimeUse =
   | { readonly state: 'unknown' }
 
 /**
- * Sessions, and the revocation log of what ends before it expires. Promises:
- *
- * - A rotation is one atomic compare-and-set over all replicas (invariant 4), with one row per session.
- * - A revoked session never becomes live again, whatever requests are in progress.
- * - A session ends only together with its entry in the log: a failed call leaves none or both, or the
- *   next call for the session completes it.
- *
- * Every call throws `store_unavailable` if the store does not respond within its deadline. The change may
- * then have happened. See docs/stores.md for what a fail-over may lose.
+ * Sessions, and the log of revocations. A rotation is one atomic compare-and-set over all replicas
+ * (invariant 4). Every call throws `store_unavailable` if the store does not respond within its
+ * deadline; the change may then have happened. docs/stores.md lists the losses of a fail-over.
  */
 export interface SessionStore extends OneTimeStore {
   create(session: Session): Promise<void>
@@ -193,7 +187,9 @@ export interface SessionStore extends OneTimeStore {
   /** Returns the live sessions of a user, newest first. */
   listBySub(sub: string, nowMs: number): Promise<Session[]>
   /**
-   * Revokes a session and appends to the log. Returns false if there was no live session.
+   * Revokes a session and appends to the log. Returns false if there was no live session. A failed
+   * call does none or both, or the next call completes it. A revoked session never lives again.
+   *
    * @param keptMs how long the row and the log entry are kept
    */
   revoke(sid: string, nowMs: number, keptMs: number): Promise<boolean>

@@ -38,10 +38,9 @@ const maxDataBytes = 1_048_576
 const keepAliveMs = 10_000
 
 /**
- * A pipelined connection to one node, by the meta protocol. No library supports that protocol with
- * TLS and authentication. Every reply must carry the token of its command and a code that the
- * command can have. Any other reply destroys the connection, so that no caller receives the reply
- * to another command.
+ * A pipelined connection to one node, by the meta protocol, which no library supports with TLS and
+ * authentication. A reply without the token of its command, or with a code that the command cannot
+ * have, destroys the connection, so that no caller receives the reply to another command.
  */
 export class MemcachedConnection {
   readonly #socket: Socket
