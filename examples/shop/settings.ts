@@ -24,7 +24,7 @@ const environment = z.object({
   GATEPASS_REVOCATIONS: z.enum(['stream', 'poll', 'off']).default('stream'),
   GATEPASS_REVOCATIONS_URL: z.url().optional(),
   GATEPASS_DATA_URL: z.string().default('sqlite:.gatepass/data.db'),
-  /** `off` stores values as they are. */
+  /** `off` stores values without encryption. */
   GATEPASS_DATA_SECRET: list
     .refine((secrets) => secrets.length > 0, 'is required')
     .transform((secrets) => (secrets[0] === 'off' ? null : secrets)),

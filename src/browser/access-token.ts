@@ -9,7 +9,9 @@ export interface TokenResponse {
   readonly session_id: string
 }
 
-/** A token as one tab sends it to the others, with its age at a time of the shared wall clock. */
+/**
+ * A token that one tab sends to the other tabs, with its age at a time of the shared wall clock.
+ */
 export interface SharedToken {
   readonly response: TokenResponse
   readonly ageMs: number

@@ -232,7 +232,7 @@ const signedOutMark = 'leaving'
 /**
  * The `Idempotency-Key` of the refresh in progress, stored until the response arrives. With the
  * key, every tab, and the page after a reload, gets the same tokens. Stored as `<key>.<number of
- * requests>`, as a slow tab must not delete a key that another tab has used since.
+ * requests>`, because a slow tab must not delete a key that another tab has used since.
  */
 export class RefreshAttempt {
   readonly #item: Item

@@ -109,7 +109,7 @@ function keyPolicy(settings: Settings): KeyPolicy {
   }
 }
 
-/** All worker processes of one machine together hash once per core. */
+/** All worker processes of one machine together compute one hash per core at a time. */
 function createHasher(settings: Settings): PasswordHasher {
   return new PasswordHasher({
     memoryKib: settings.argon2_memory_kib,

@@ -145,7 +145,7 @@ export class LogOutput implements DestinationStream {
     try {
       while (last.length > 0) last = last.subarray(writeSync(this.#fd, last))
     } catch {
-      // The output is gone, so the error cannot be reported.
+      // The output is closed, so the error cannot be reported.
     }
   }
 }

@@ -127,7 +127,7 @@ export const errorCodes = {
   shutting_down: { status: 503, title: 'The service is shutting down. Try again.' },
   internal_error: { status: 500, title: 'An internal error occurred.' },
 
-  // Clients of ours, for people who sign in by them.
+  // The clients of Gatepass with which people sign in.
   issuer_unavailable: { status: 503, title: 'The issuer cannot be reached.' },
   authorization_failed: { status: 400, title: 'The sign-in failed. Try again.' },
   not_signed_in: { status: 401, title: 'Nobody is signed in here.' },

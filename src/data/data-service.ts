@@ -22,7 +22,7 @@ export interface DataLifetimes {
 export interface DataServiceOptions extends DataLifetimes {
   /** The caller closes the store. */
   readonly store: DataStore
-  /** Secrets that encrypt values, newest first. Null stores them as they are. */
+  /** Secrets that encrypt values, newest first. Null stores values without encryption. */
   readonly secrets: readonly [string, ...string[]] | null
   readonly clock: Clock
   /** Receives measurements. */

@@ -68,8 +68,8 @@ export interface GatepassDataOptions extends Partial<DataLifetimes> {
   /** URL of a store, such as `rediss://…`, or an open store, which the plugin does not close. */
   readonly store: string | DataStore
   /**
-   * Secrets that encrypt values, newest first, each of at least 32 characters. Null stores values as
-   * they are: readers of the store can read them, and writers can change them unnoticed.
+   * Secrets that encrypt values, newest first, each of at least 32 characters. Null stores values
+   * without encryption: readers of the store can read them, and writers can change them unnoticed.
    */
   readonly secrets: readonly string[] | null
   readonly fields: AppSchemas

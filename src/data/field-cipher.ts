@@ -28,7 +28,7 @@ const maxCachedKeys = 10_000
 /** How values are stored. A value that does not decrypt counts as absent. */
 export type FieldCodec = Pick<FieldCipher, 'encrypt' | 'decrypt'>
 
-/** The first byte of a value that is stored as it is. */
+/** The first byte of a value that is stored without encryption. */
 const plainMark = Buffer.of(0)
 
 /** Stores values without encryption, for a store whose readers may read them. */

@@ -37,10 +37,7 @@ export function createErrorHandler(namesClaims: boolean) {
   }
 }
 
-/**
- * Logs an error, and sets `Retry-After` if the error has a delay. Returns the error with a code of
- * ours.
- */
+/** Logs an error, and sets `Retry-After` if the error has a delay. Returns a GatepassError. */
 export function noteError(
   thrown: FastifyError | unknown,
   request: FastifyRequest,

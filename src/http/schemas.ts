@@ -137,7 +137,7 @@ export const tokenForm = z
 export const pushedRequestForm = z
   .looseObject({
     response_type: text.optional().meta({ description: '`code`. Required.' }),
-    redirect_uri: text.optional().meta({ description: 'As it is registered. Required.' }),
+    redirect_uri: text.optional().meta({ description: 'Exactly as registered. Required.' }),
     code_challenge: text.optional().meta({ description: 'By `S256` (RFC 7636). Required.' }),
     code_challenge_method: text.optional().meta({ description: '`S256`. Required.' }),
     scope: text.optional(),

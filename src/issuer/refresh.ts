@@ -48,15 +48,17 @@ export class Refresh {
   }
 
   /**
-   * Rotates a refresh token. The account is read first: while its store is unavailable, the session stays as
-   * it is. A session that is bound to a key needs its proof. Another session stays unbound, or a thief of the
-   * refresh token could lock out its owner; only its access token is bound to a proven key.
+   * Rotates a refresh token. The account is read first: while its store is unavailable, the session
+   * does not change. A session that is bound to a key needs its proof. Another session stays
+   * unbound, or a thief of the refresh token could lock out its owner; only its access token is
+   * bound to a proven key.
    *
    * @throws `refresh_token_malformed` without a call to a store, `refresh_token_reused`,
-   *   `refresh_token_revoked` (also if the account is gone or disabled), `refresh_token_expired`,
-   *   `refresh_token_unknown`, `dpop_proof_missing`, `dpop_proof_invalid`, `store_unavailable`.
-   *   Without a rotation: `client_authentication_failed`, `grant_invalid` for the token of another
-   *   client, `grant_not_allowed`, `resource_not_allowed`, `scope_not_allowed`.
+   *   `refresh_token_revoked` (also if the account is deleted or disabled),
+   *   `refresh_token_expired`, `refresh_token_unknown`, `dpop_proof_missing`, `dpop_proof_invalid`,
+   *   `store_unavailable`. Without a rotation: `client_authentication_failed`, `grant_invalid` for
+   *   the token of another client, `grant_not_allowed`, `resource_not_allowed`,
+   *   `scope_not_allowed`.
    */
   async rotate(request: RefreshRequest, audit: Audit): Promise<RefreshedTokens> {
     const { sessions, refreshTokens, minter } = this.#options
@@ -102,7 +104,10 @@ export class Refresh {
     return minter.audienceOf(client, request.resource)
   }
 
-  /** Returns the account of a session. If it is gone or disabled, revokes all sessions of the user. */
+  /**
+   * Returns the account of a session. If the account is deleted or disabled, revokes all sessions
+   * of the user.
+   */
   async #accountOf(session: Session, audit: Audit): Promise<Account> {
     const { accounts, sessions } = this.#options
     const { sid, sub, clientId } = session

@@ -179,8 +179,9 @@ export class Sessions {
   }
 
   /**
-   * Revokes all sessions of a user whose account is gone or disabled. The session that was presented
-   * is revoked by its id: a Redis fail-over may have lost it from the list of the user's sessions.
+   * Revokes all sessions of a user whose account is deleted or disabled. The session that was
+   * presented is revoked by its id: a Redis fail-over may have lost it from the list of the user's
+   * sessions.
    */
   async revokeAllOfAccount({ sub, sid }: Session, reason: string, audit: Audit): Promise<void> {
     const isRevoked = await this.#revoke(sid)
@@ -192,8 +193,8 @@ export class Sessions {
   /**
    * Revokes all sessions of a user and returns how many were live.
    *
-   * With `logsEachSession`, sessions are revoked one by one first, because the deletion of their data
-   * reads the log. A session that begins meanwhile has no data yet and is revoked with the rest.
+   * With `logsEachSession`, sessions are revoked one by one first, because the deletion of their
+   * data reads the log. A session that begins meanwhile has no data yet and is revoked at the end.
    */
   async revokeAll(sub: string): Promise<number> {
     let count = 0

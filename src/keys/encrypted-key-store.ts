@@ -159,7 +159,10 @@ function deriveKey(secret: string, info: RecordInfo): Uint8Array {
   return new Uint8Array(hkdfSync('sha256', secret, '', bound, 32))
 }
 
-/** Null if the text is not a JWE of ours, was changed, or is encrypted under another secret. */
+/**
+ * Returns null if the text is not a JWE of this store, was changed, or is encrypted under another
+ * secret.
+ */
 async function decryptText(text: string, key: Uint8Array): Promise<string | null> {
   try {
     const { plaintext } = await compactDecrypt(text, key, {

@@ -86,7 +86,7 @@ export async function verifyClientAssertion(
 function parseAssertion(text: string): ClientAssertion {
   const parsed = parseCompactJws(text, maxAssertionBytes)
   const claims = parsed && parseStrictJson(parsed.payload)
-  if (!parsed || !isJsonObject(claims)) throw authenticationFailed('it is no acceptable JWT')
+  if (!parsed || !isJsonObject(claims)) throw authenticationFailed('it is not an acceptable JWT')
   const { alg, kid, typ } = parsed.header
   if (!isAlgorithm(alg)) throw authenticationFailed('its alg is not accepted')
   if (!isKeyId(kid)) throw authenticationFailed('it has no acceptable kid')

@@ -31,9 +31,9 @@ export class IssuedTokens {
   }
 
   /**
-   * Returns the claims of a token, or null if no resource server should accept it: it is not ours,
-   * has expired or was revoked, or its session has ended. A token that is bound to a key needs no
-   * proof here, because its holder does not send the request.
+   * Returns the claims of a token, or null if no resource server should accept it: it was not
+   * issued here, has expired or was revoked, or its session has ended. A token that is bound to a
+   * key needs no proof here, because its holder does not send the request.
    *
    * @throws `keys_unavailable`, `store_unavailable`
    */

@@ -7,8 +7,8 @@ import type { Sessions } from '../issuer/sessions.ts'
 import type { Account, AccountStore } from '../stores/ports.ts'
 
 /**
- * The `client_id` of the sessions that stand for a sign-in at the issuer itself. No configured client
- * may have it.
+ * The `client_id` of the sessions that represent a sign-in at the issuer itself. No configured
+ * client may have it.
  */
 export const signInClientId = 'gatepass-sign-in'
 
@@ -89,8 +89,8 @@ export class SignIns {
   }
 
   /**
-   * Returns the sign-in of a cookie; null if the cookie is not ours, the session has ended, or the
-   * account is gone or disabled.
+   * Returns the sign-in of a cookie; null if the cookie was not set by this issuer, the session has
+   * ended, or the account is deleted or disabled.
    *
    * @throws `store_unavailable`
    */

@@ -13,7 +13,7 @@ export interface Schema {
   readonly migrations: readonly Migration[]
 }
 
-/** A step that was applied, as the database records it. */
+/** The record of a step that was applied to the database. */
 export interface AppliedMigration {
   readonly name: string
   readonly checksum: string

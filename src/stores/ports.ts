@@ -77,7 +77,7 @@ export interface Session {
   readonly otherKey: Buffer | null
   /** Starts of the digests of keys that replayed the current generation; see `replayKeyBytes`. */
   readonly replayKeys: Buffer | null
-  /** When one of these keys first came again after the grace period. */
+  /** When one of these keys was first repeated after the grace period. */
   readonly lateReplayAtMs: number | null
   readonly revokedAtMs: number | null
   /** Thumbprint (RFC 7638) of the key that the session is bound to; null if it is not bound. */

@@ -82,8 +82,8 @@ function decideCurrent(session: Session, request: RotationRequest): RotationDeci
       : rememberKey(session.replayKeys, idempotencyKey)
     return replay({ ...session, presented: true, replayKeys })
   }
-  // A copy of a replayed request mints nothing, as nobody may read its response. Without a limit, a
-  // thief could poll with such a copy and never be detected.
+  // A copy of a replayed request mints nothing, because nobody may read its response. Without a
+  // limit, a thief could poll with such a copy and never be detected.
   if (!isReplay) return rotate(session, request)
   if (session.lateReplayAtMs === null) return replay({ ...session, lateReplayAtMs: nowMs })
   return isWithinGrace(session.lateReplayAtMs, request) ? replay(session) : rotate(session, request)

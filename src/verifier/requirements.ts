@@ -32,8 +32,8 @@ export interface DpopPresentation {
   /** Absolute URI of the request, as the client called it. Query and fragment are ignored. */
   readonly uri: string
   /**
-   * The request, or any object that stands for it. Several checks of one request may present its proof;
-   * for any other object, the proof is a replay.
+   * The request, or any object that represents it. Several checks of one request may present its
+   * proof; for any other object, the proof is a replay.
    */
   readonly request?: object | undefined
 }

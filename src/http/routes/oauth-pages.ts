@@ -81,7 +81,8 @@ export class Pages {
   }
 
   /**
-   * Reads a form of ours (against cross-site requests: the origin, and a token by cookie).
+   * Reads a form of the issuer. The origin, and a token in a cookie, protect it from cross-site
+   * requests.
    *
    * @throws `origin_not_allowed`, `form_expired`
    */
@@ -254,7 +255,7 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
     if (decision === 'switch_user') return askSignIn(request, reply, pending)
     if (decision !== 'allow') return deny(request, reply, pending)
     const signIn = await signIns.find(signInCookie.read(request))
-    // Somebody else may have signed in meanwhile, in another tab.
+    // Another user may have signed in meanwhile, in another tab.
     const hasConsented = signIn !== null && signIn.sid === interaction.sid
     if (hasConsented) {
       const { client_id } = pending.request.client
@@ -285,7 +286,7 @@ export function fieldsOf({ body }: FastifyRequest): Readonly<Record<string, stri
   return (body ?? {}) as Readonly<Record<string, string>>
 }
 
-/** The query of a request as it came. */
+/** The query of a request as text. */
 export function queryOf({ raw }: FastifyRequest): string {
   const { url = '' } = raw
   const start = url.indexOf('?')

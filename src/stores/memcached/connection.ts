@@ -170,7 +170,8 @@ export class MemcachedConnection {
 
 /**
  * An error carries no token. `SERVER_ERROR`, for instance when memory is full, is the reply to one
- * command, as the tokens of later replies confirm. Any other error concerns the bytes that we sent.
+ * command; the tokens of later replies confirm this. Any other error concerns the bytes that we
+ * sent.
  */
 function isReplyTo(reply: Reply, command: Command, token: number): boolean {
   if (command.isHandshake) return command.replyCodes.includes(reply.code)

@@ -231,7 +231,7 @@ export async function migrate(
   } catch (error) {
     throw isGatepassError(error) ? error : migrationFailed(error)
   } finally {
-    // Rolls back an open transaction. Not awaited, as a silent server would not reply.
+    // Rolls back an open transaction. Not awaited, because a silent server would not reply.
     void client.end()
   }
 }

@@ -30,7 +30,7 @@ const select = {
     WHERE id = $1 AND expires_at_ms > $2 AND taken_by IS NULL`,
 }
 
-/** A statement that waits for the row goes on with its new version (READ COMMITTED). */
+/** A statement that waits for the row continues with its new version (READ COMMITTED). */
 const take = {
   name: 'take one-time value',
   text: `

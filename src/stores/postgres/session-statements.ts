@@ -87,8 +87,8 @@ export const revoke: Statement = {
 }
 
 /**
- * Locks sessions in the order of their ids, so that two of these statements cannot deadlock. Appends a log
- * entry even without a live session, as an access token may outlive its session.
+ * Locks sessions in the order of their ids, so that two of these statements cannot deadlock.
+ * Appends a log entry even without a live session, because an access token may outlive its session.
  *
  * Parameters: 1 sub, 2 now, 3 kept.
  */
@@ -134,8 +134,9 @@ export const endSlice: Statement = {
 }
 
 /**
- * Deletes the expired rows of a slice, in physical order: every rotation would have to change an index
- * on the expiry. A row that is refreshed meanwhile stays, as the delete checks its new version.
+ * Deletes the expired rows of a slice, in physical order: every rotation would have to change an
+ * index on the expiry. A row that is refreshed meanwhile stays, because the delete checks its new
+ * version.
  *
  * Parameters: 1 the last position of the previous slice, 2 now, 3 rows of the slice.
  */

@@ -51,9 +51,9 @@ const repeatDelay = { minMs: 25, maxMs: 200 }
 type SendCommand = RedisConnection['send']
 
 /**
- * A client of Redis whose calls end within their deadline. The library waits forever for a reply, so a call
- * that reaches its deadline makes us connect anew. A connection without any reply during that call is closed
- * at once: the server might run a further command on it much later.
+ * A client of Redis whose calls end within their deadline. The library waits forever for a reply,
+ * so the client reconnects after a call that reached its deadline. A connection without any reply
+ * during that call is closed at once: the server might run a further command on it much later.
  */
 export class RedisClient {
   /** Longest duration of a call. */
@@ -136,7 +136,7 @@ export class RedisClient {
 
   /**
    * Reports that the primary lacks replicas. The replicas may follow another primary, and a former
-   * primary is the last to learn of it. So the client connects anew.
+   * primary is the last to learn of it. So the client reconnects.
    */
   reportMissingReplicas(): void {
     this.#reconnectAfter(this.#connectMs)
@@ -202,12 +202,12 @@ export class RedisClient {
     this.#reconnect()
   }
 
-  /** Connects anew, unless the connection is younger: sentinels may not know the new primary yet. */
+  /** Reconnects, unless the connection is younger: sentinels may not know the new primary yet. */
   #reconnectAfter(minAgeMs: number): void {
     if (performance.now() - this.#connectedAtMs > minAgeMs) this.#reconnect()
   }
 
-  /** Connects anew in the background, until that succeeds or the client is closed. */
+  /** Reconnects in the background, until that succeeds or the client is closed. */
   #reconnect(): void {
     this.#reconnecting ??= this.#connectRepeatedly()
       .catch(() => {})

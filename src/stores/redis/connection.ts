@@ -122,8 +122,8 @@ function withRoles(hasReplicatedRole: boolean, create: () => RedisConnection): R
   }
 }
 
-// Replies are bytes, as a session row is. The library's timeout ends unwritten commands only and costs a
-// signal per command, so the deadline is ours (client.ts).
+// Replies are bytes, because a session row is binary. The library's timeout ends unwritten commands
+// only and costs a signal per command, so the deadline is ours (client.ts).
 const commandOptions = {
   timeout: 0,
   typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer, [RESP_TYPES.MAP]: Array },
@@ -209,7 +209,7 @@ function clusterConnection(
     commandOptions,
     rootNodes: target.nodes.map((node) => ({ socket: { ...options.socket, ...node } })),
     defaults: options,
-    // Otherwise a node that is down keeps the client from learning about the others.
+    // Otherwise a node that is down keeps the client from learning about the other nodes.
     minimizeConnections: true,
     topologyRefreshOnReconnectionAttemptStrategy: topologyRefreshMs,
   })

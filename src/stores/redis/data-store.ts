@@ -276,9 +276,9 @@ return answers
 `)
 
 /**
- * KEYS: the owners. ARGV: the encoded fields as one text, as the client writes each argument by itself. Then
- * for each owner: field, precondition, encoded length, maximum number of fields, expiry in ms. Returns an
- * outcome or an error each. A repeated write succeeds.
+ * KEYS: the owners. ARGV: the encoded fields as one text, because the client writes each argument
+ * by itself. Then for each owner: field, precondition, encoded length, maximum number of fields,
+ * expiry in ms. Returns an outcome or an error each. A repeated write succeeds.
  */
 export const writeFieldsScript = defineScript(`
 ${hasVersion}

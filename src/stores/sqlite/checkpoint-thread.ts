@@ -6,7 +6,9 @@ import type { CheckpointResult, CheckpointThreadData } from './checkpoints.ts'
 /** How long a restart of the WAL waits for a writer, and then, while writers wait, for readers. */
 const lockTimeoutMs = 5
 const retryMs = 5
-/** After this many blocked passes in a row, a long read such as a backup needs the WAL as it is. */
+/**
+ * After this many blocked passes in a row, a long read such as a backup needs the WAL unchanged.
+ */
 const maxBlockedPasses = 20
 
 const { path, startPages } = workerData as CheckpointThreadData

@@ -32,8 +32,8 @@ const maxTurns = 8
 const cacheKib = 64 * 1024
 const defaultPageBytes = 2048
 /**
- * A parameter as a limit. For a bare `LIMIT ?` SQLite plans by the value, and compiles the statement anew
- * each time it is bound, which takes seven times as long as a short statement.
+ * A parameter as a limit. For a bare `LIMIT ?` SQLite plans by the value, and compiles the
+ * statement again each time it is bound, which takes seven times as long as a short statement.
  */
 export const boundLimit = 'LIMIT ? + 0'
 const retryAfterSeconds = 1
@@ -262,7 +262,8 @@ function run(write: Write<unknown>): () => void {
 export type Change = (...values: SQLInputValue[]) => number
 
 function changeOf(statement: StatementSync): Change {
-  // `run` also reads the last rowid of the connection, and that of a session is no safe integer.
+  // `run` also reads the last rowid of the connection, and the rowid of a session is not a safe
+  // integer.
   statement.setReadBigInts(true)
   return (...values) => Number(statement.run(...values).changes)
 }

@@ -20,12 +20,12 @@ export interface Endpoint {
 }
 
 /**
- * The user base sent no usable response. The message is a clause for the log that never quotes what
- * was sent or received, as both contain password hashes.
+ * The user base sent no usable response. The message is a clause for the log. It never quotes what
+ * was sent or received, because both contain password hashes.
  */
 export class UserBaseError extends Error {
   override readonly name = 'UserBaseError'
-  /** Whether the user base is out of service. Otherwise it sent a response of no use. */
+  /** Whether the user base is out of service. Otherwise it sent a response that cannot be used. */
   readonly isOutage: boolean
 
   constructor(message: string, { isOutage }: { isOutage: boolean }) {

@@ -191,7 +191,7 @@ export class EventStream {
     const response = await get({ uri, headers, clock, signal })
     if (response.body === null || mediaTypeOf(response) !== 'text/event-stream') {
       await response.body?.cancel()
-      throw new ResponseError('the answer is no stream of events')
+      throw new ResponseError('the answer is not a stream of events')
     }
     return response
   }
