@@ -5,11 +5,11 @@
 FROM node:24-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
-# No package needs its install script here; the script of the package "node" would fetch a second
-# Node.
-RUN npm ci --ignore-scripts
-COPY tsconfig.json tsconfig.build.json tsconfig.page.json tsconfig.page-build.json ./
 COPY scripts scripts
+# No package needs its install script here. `npm ci` refuses the shortened package.json; `npm install`
+# takes the versions of the lock file too.
+RUN node scripts/keep-build-tools.ts && npm install --ignore-scripts
+COPY tsconfig.json tsconfig.build.json tsconfig.page.json tsconfig.page-build.json ./
 COPY src src
 RUN npm run build && npm run bundle
 RUN node scripts/warm-up.ts
