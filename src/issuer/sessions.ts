@@ -97,11 +97,13 @@ export class Sessions {
   /** Stores a new session. Revokes the oldest sessions of a user who has too many. */
   async create(session: Session, audit: Audit): Promise<void> {
     const { sub } = session
-    for (const { sid } of (await this.list(sub)).slice(maxSessionsPerUser - 1)) {
+    const count = await this.#store.create(session)
+    if (count <= maxSessionsPerUser) return
+    const others = (await this.list(sub)).filter(({ sid }) => sid !== session.sid)
+    for (const { sid } of others.slice(maxSessionsPerUser - 1)) {
       if (await this.#revoke(sid))
         audit('session.revoked', { sub, sid, reason: 'too_many_sessions' })
     }
-    await this.#store.create(session)
   }
 
   /** Returns the sessions of a user, newest first. */

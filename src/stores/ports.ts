@@ -179,7 +179,8 @@ export type OneTimeUse =
  * deadline; the change may then have happened. docs/stores.md lists the losses of a fail-over.
  */
 export interface SessionStore extends OneTimeStore {
-  create(session: Session): Promise<void>
+  /** Stores a session. Returns how many live sessions its user has at most, this one included. */
+  create(session: Session): Promise<number>
   /** Presents a refresh token. Reuse revokes the session and appends to the log. */
   rotate(request: RotationRequest): Promise<RotationResult>
   /** Returns a live session: neither revoked nor expired. */

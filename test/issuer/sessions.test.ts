@@ -37,4 +37,9 @@ t.test('a user has at most 100 sessions: a login revokes the oldest', async (t) 
   t.equal((await sessions.list('user-1')).length, 100)
   t.equal((await store.revocationsAfter('', 10)).length, 3, 'verifiers are notified')
   t.ok(await sessions.find('of another'))
+
+  // A client that joins an earlier sign-in gets a session that began with the sign-in.
+  await sessions.create(session({ sid: sidOf(103), createdAtMs: t0 }), audit)
+  t.same(revoked.at(-1), ['session.revoked', { sub: 'user-1', sid: sidOf(3), reason }])
+  t.ok(await sessions.find(sidOf(103)), 'the new session stays')
 })

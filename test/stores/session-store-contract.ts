@@ -103,6 +103,18 @@ export function sessionStoreContract(
     )
   })
 
+  withStore('a new session counts the live sessions of its user', async (t, store) => {
+    const create = async (sid: string, sub = 'user-1') => store.create(session({ sid, sub }))
+    const [first, second] = [randomId(), randomId()]
+    t.equal(await create(first), 1)
+    t.equal(await create(second), 2)
+    t.equal(await create(randomId(), 'user-2'), 1)
+    await store.revoke(first, t0, policy.revokedKeptMs)
+    t.equal(await create(randomId()), 2)
+    await store.revokeAll('user-1', t0, policy.revokedKeptMs)
+    t.equal(await create(randomId()), 1)
+  })
+
   withStore('revokes all sessions of a user', async (t, store) => {
     const mine = Array.from({ length: 3 }, () => session({ sid: randomId() }))
     const other = session({ sid: randomId(), sub: 'user-2' })

@@ -53,7 +53,7 @@ const trip = (changes: Partial<Record<keyof Trip, fc.Arbitrary<unknown>>> = {}) 
   }) as fc.Arbitrary<Trip>
 
 /** Restores an older state of a session, as a fail-over does. */
-export type RollBack = (session: Session) => Promise<void>
+export type RollBack = (session: Session) => Promise<unknown>
 
 class World {
   readonly #store: RotatingStore

@@ -13,8 +13,9 @@ export type RotatingStore = Pick<SessionStore, 'create' | 'rotate' | 'revoke' | 
 export class RuleStore implements RotatingStore {
   readonly #sessions = new Map<string, Session>()
 
-  async create(session: Session): Promise<void> {
+  async create(session: Session): Promise<number> {
     this.#sessions.set(session.sid, session)
+    return this.#sessions.size
   }
 
   async rotate(request: RotationRequest): Promise<RotationResult> {

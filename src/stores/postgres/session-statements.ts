@@ -49,12 +49,17 @@ export const schema: Schema = {
   ],
 }
 
+/** Returns how many other sessions of the user are not revoked: a statement does not see its own rows. */
 export const insert: Statement = {
   name: 'insert session',
   text: `
     INSERT INTO gatepass.sessions (${sessionColumns})
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-      $20)`,
+      $20)
+    RETURNING (
+      SELECT count(*)::int FROM gatepass.sessions AS other
+      WHERE other.sub = $2 AND other.revoked_at_ms IS NULL
+    ) AS others`,
 }
 
 export const select: Statement = {

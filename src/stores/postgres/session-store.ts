@@ -44,8 +44,10 @@ export class PostgresSessionStore implements SessionStore {
     return new PostgresSessionStore(await PostgresDatabase.open(url, statements.schema, options))
   }
 
-  async create(session: Session): Promise<void> {
-    await this.#db.run(statements.insert, sessionValues(session))
+  async create(session: Session): Promise<number> {
+    const values = sessionValues(session)
+    const { rows } = await this.#db.run<{ others: number }>(statements.insert, values)
+    return (rows[0]?.others ?? 0) + 1
   }
 
   async rotate(request: RotationRequest): Promise<RotationResult> {

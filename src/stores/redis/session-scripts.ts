@@ -185,7 +185,7 @@ return 1
 
 /**
  * Adds a session to the list of its user. KEYS[1] the list; ARGV the sid, its latest end, and now, in
- * ms. Ended sessions are removed, and the list expires with its last session.
+ * ms. Ended sessions are removed, and the list expires with its last session. Returns its length.
  */
 export const addToListScript = defineScript(`
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', ARGV[3] - ${expiryMarginMs}))
@@ -194,5 +194,5 @@ local expiry = ARGV[2] + ${expiryMarginMs}
 if redis.call('PEXPIRETIME', KEYS[1]) < expiry then
   redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', expiry))
 end
-return 1
+return redis.call('ZCARD', KEYS[1])
 `)

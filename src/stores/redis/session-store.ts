@@ -60,14 +60,15 @@ export class RedisSessionStore implements SessionStore {
     return new RedisSessionStore(client, replicas)
   }
 
-  create(session: Session): Promise<void> {
+  create(session: Session): Promise<number> {
     const { sid, sub, createdAtMs, expiresAtMs, endsAtMs } = session
     const expiry = String(expiresAtMs + expiryMarginMs)
     const [key, list] = [sessionKey(sid), listKey(sub)]
     return this.#writer.run((call) =>
       this.#writer.write(call, [key, list], async () => {
         await call.command(key, ['SET', key, encodeSession(session), 'PXAT', expiry])
-        await call.script(addToListScript, list, [sid, String(endsAtMs), String(createdAtMs)])
+        const args = [sid, String(endsAtMs), String(createdAtMs)]
+        return (await call.script(addToListScript, list, args)) as number
       }),
     )
   }

@@ -30,6 +30,7 @@ export class SqliteSessionStore implements SessionStore {
   readonly #insert: Change
   readonly #select: StatementSync
   readonly #selectBySub: StatementSync
+  readonly #countBySub: StatementSync
   readonly #update: Change
   readonly #slice: StatementSync
   readonly #delete: Change
@@ -57,6 +58,9 @@ export class SqliteSessionStore implements SessionStore {
       `SELECT ${sessionColumns} FROM sessions WHERE sub = ? ORDER BY created_at_ms DESC, sid`,
     )
     this.#selectBySub.setReturnArrays(true)
+    this.#countBySub = this.#db.prepare(
+      'SELECT count(*) AS count FROM sessions WHERE sub = ? AND revoked_at_ms IS NULL',
+    )
     this.#update = this.#db.prepareChange(
       `UPDATE sessions SET generation = ?, minted_at_ms = ?, presented = ?, idempotency_key = ?,
          expires_at_ms = ?, revoked_at_ms = ?, first_retry_at_ms = ?, last_retry_at_ms = ?,
@@ -80,12 +84,13 @@ export class SqliteSessionStore implements SessionStore {
     )
   }
 
-  create(session: Session): Promise<void> {
+  create(session: Session): Promise<number> {
     return this.#db.write(() => {
       const values = sessionValues(session).map((value) =>
         typeof value === 'boolean' ? Number(value) : value,
       )
       this.#insert(numberOf(session.sid), ...values)
+      return Number(this.#countBySub.get(session.sub)?.count)
     })
   }
 

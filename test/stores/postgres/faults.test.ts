@@ -28,7 +28,7 @@ class Device {
     this.#store = store
   }
 
-  signIn(store: PostgresSessionStore): Promise<void> {
+  signIn(store: PostgresSessionStore): Promise<number> {
     return store.create(session({ sid: this.sid, endsAtMs: Number.MAX_SAFE_INTEGER }))
   }
 
