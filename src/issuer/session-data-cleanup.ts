@@ -2,10 +2,10 @@ import type { Clock } from '../core/clock.ts'
 import { SingleFlight } from '../core/single-flight.ts'
 import { type DataStore, dataOwner } from '../stores/data-store.ts'
 import { logStart, type Revocation, type SessionStore } from '../stores/ports.ts'
-import type { RevocationFeed } from './revocation-feed.ts'
 
 const pageSize = 100
-const retryMs = 1_000
+/** The entries of a second are deleted together, and a deletion that fails is repeated. */
+const pollMs = 1_000
 
 export interface SessionDataCleanupOptions {
   readonly data: Pick<DataStore, 'end'>
@@ -30,22 +30,10 @@ export class SessionDataCleanup {
   readonly #follow = new SingleFlight(() => this.#readLog())
   #position = logStart
   #isFailing = false
-  #unsubscribe = () => {}
 
   constructor(options: SessionDataCleanupOptions) {
     this.#options = options
-    this.#timer = setInterval(() => this.refresh(), retryMs).unref()
-  }
-
-  /** Starts, and handles each new entry as soon as the feed has it. */
-  follow(feed: RevocationFeed): void {
-    this.#unsubscribe = feed.subscribe(() => void this.refresh())
-    void this.refresh()
-  }
-
-  /** Deletes the data of one session in the background. The log repeats a deletion that fails. */
-  deleteSoon(sid: string): void {
-    this.#delete(sid, this.#options.clock.nowMs()).catch(() => {})
+    this.#timer = setInterval(() => this.refresh(), pollMs).unref()
   }
 
   /** Handles the new entries of the log. Never rejects. */
@@ -60,7 +48,6 @@ export class SessionDataCleanup {
 
   async close(): Promise<void> {
     clearInterval(this.#timer)
-    this.#unsubscribe()
     await this.#follow.settled()
   }
 

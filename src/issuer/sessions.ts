@@ -28,8 +28,6 @@ export interface SessionPolicy extends RotationPolicy {
 }
 
 export interface SessionHooks {
-  /** Called for each session that is revoked here. */
-  readonly onSessionRevoked?: ((sid: string) => void) | undefined
   /** Throws `clock_skew` if verifiers would misread the time of a revocation. */
   readonly checkClock?: (() => void | Promise<void>) | undefined
 }
@@ -117,11 +115,9 @@ export class Sessions {
   }
 
   /** Presents a refresh token, whose MAC is valid, to the store (invariant 4). */
-  async rotate(request: Omit<RotationRequest, 'nowMs' | 'policy'>): Promise<RotationResult> {
+  rotate(request: Omit<RotationRequest, 'nowMs' | 'policy'>): Promise<RotationResult> {
     const nowMs = this.#clock.nowMs()
-    const result = await this.#store.rotate({ ...request, nowMs, policy: this.#policy })
-    if (result.outcome === 'reused') this.#hooks.onSessionRevoked?.(request.sid)
-    return result
+    return this.#store.rotate({ ...request, nowMs, policy: this.#policy })
   }
 
   /**
@@ -247,10 +243,7 @@ export class Sessions {
     await this.#revocations?.refreshNow()
   }
 
-  async #revoke(sid: string): Promise<boolean> {
-    const nowMs = this.#clock.nowMs()
-    const isRevoked = await this.#store.revoke(sid, nowMs, this.#policy.revokedKeptMs)
-    if (isRevoked) this.#hooks.onSessionRevoked?.(sid)
-    return isRevoked
+  #revoke(sid: string): Promise<boolean> {
+    return this.#store.revoke(sid, this.#clock.nowMs(), this.#policy.revokedKeptMs)
   }
 }

@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
 import { randomId } from '../../src/core/secrets.ts'
-import { RevocationFeed } from '../../src/issuer/revocation-feed.ts'
 import { SessionDataCleanup } from '../../src/issuer/session-data-cleanup.ts'
 import { Sessions } from '../../src/issuer/sessions.ts'
 import { type DataStore, type DataWrite, dataOwner } from '../../src/stores/data-store.ts'
@@ -113,36 +112,17 @@ t.test('sessions with data are revoked one by one, so that their data is deleted
   const { sessions, clock, begin, hasData, open } = await setUp(t)
   const sids = await Promise.all([1, 2, 3].map(() => begin()))
   const other = await begin('user-2')
-  const revoked: string[] = []
-  const all = sessionsOf(sessions, clock, (sid) => revoked.push(sid))
+  const all = sessionsOf(sessions, clock)
   t.equal(await all.revokeAll('user-1'), 3)
-  t.same(revoked.sort(), sids.toSorted())
   t.equal(await all.revokeAll('user-1'), 0)
   await open().refresh()
   for (const sid of sids) t.equal(await hasData(sid), false)
   t.equal(await hasData(other), true)
 })
 
-t.test('a sign-out reports each revoked session at once', async (t) => {
-  const { sessions, clock, begin } = await setUp(t)
-  const [one, two, three] = [await begin(), await begin(), await begin()]
-  const revoked: string[] = []
-  const all = sessionsOf(sessions, clock, (sid) => revoked.push(sid))
-  await all.logout(one, () => {})
-  await all.logout(one, () => {})
-  await all.revokeOwn('user-1', two, () => {})
-  t.same(revoked, [one, two])
-  await all.logoutAll('user-1', () => {})
-  t.same(revoked, [one, two, three])
-})
-
-function sessionsOf(
-  store: SessionStore,
-  clock: FakeClock,
-  onSessionRevoked: (sid: string) => void,
-): Sessions {
+function sessionsOf(store: SessionStore, clock: FakeClock): Sessions {
   const sessionPolicy = { ...policy, revokedKeptMs: keptMs, maxMs: forever, logsEachSession: true }
-  return new Sessions({ store, policy: sessionPolicy, clock, hooks: { onSessionRevoked } })
+  return new Sessions({ store, policy: sessionPolicy, clock })
 }
 
 t.test('an unavailable store is called again until the data is deleted', async (t) => {
@@ -151,7 +131,6 @@ t.test('an unavailable store is called again until the data is deleted', async (
   const cleanup = open()
   setUnavailable(true)
   for (const sid of sids) await sessions.revoke(sid, clock.nowMs(), keptMs)
-  cleanup.deleteSoon(String(sids[0]))
   await cleanup.refresh()
   await cleanup.refresh()
   t.equal(failures.length, 1, 'reported once')
@@ -179,15 +158,11 @@ t.test('a restart completes the deletions of a crashed issuer', async (t) => {
   t.equal(await hasData(sid), false)
 })
 
-t.test('a new entry of the feed is handled at once', async (t) => {
+t.test('new entries are handled without a call', async (t) => {
   const { sessions, begin, hasData, open, clock } = await setUp(t)
-  const feed = await RevocationFeed.open({ sessions, clock, keptMs })
-  t.teardown(() => feed.close())
-  const cleanup = open()
-  cleanup.follow(feed)
+  open()
   const sid = await begin()
   await sessions.revoke(sid, clock.nowMs(), keptMs)
-  await feed.refresh()
   await until('it is deleted', async () => !(await hasData(sid)))
 })
 
@@ -222,7 +197,6 @@ async function race(t: Test, open: (folder: string) => Promise<DataStore>) {
     const writers = [write(), write(), write(), write()]
     await new Promise(setImmediate)
     await sessions.revoke(sid, clock.nowMs(), keptMs)
-    if (round % 2 === 0) cleanup.deleteSoon(sid)
     await cleanup.refresh()
     t.equal(await hasData(sid), false, 'it is gone')
     isOver = true

@@ -106,6 +106,21 @@ export function dataStoreContract(t: Test, open: () => Promise<DataStore>): void
     await store.end(one.owner, later, t0)
   })
 
+  withStore('many owners end at the same time', async (t, store) => {
+    const writes = Array.from({ length: 100 }, () => write({ owner: newOwner() }))
+    await Promise.all(writes.map((one) => store.write(one)))
+    const ending = writes.slice(1)
+    // An end in the past leaves no mark.
+    await Promise.all(ending.map(({ owner }, n) => store.end(owner, n % 2 === 0 ? later : t0, t0)))
+    const [kept] = writes as [DataWrite]
+    t.same(await store.read(kept.owner, 'all', t0), fieldsOf(kept))
+    const outcomes = await Promise.all(ending.map(({ owner }) => store.write(write({ owner }))))
+    t.same(
+      outcomes,
+      ending.map((_, n) => (n % 2 === 0 ? 'ended' : 'written')),
+    )
+  })
+
   withStore('an owner accepts data again once its end has expired', async (t, store) => {
     const [old, fresh] = [newOwner()].flatMap((owner) => [write({ owner }), write({ owner })])
     await store.write(old as DataWrite)

@@ -66,7 +66,6 @@ export async function runIssuer(context: CliContext): Promise<void> {
     logger,
     metrics,
     sessions,
-    revocations,
   })
   const localKeys = createLocalKeySource(keys)
   const nonces = createNonces(settings)
@@ -82,7 +81,6 @@ export async function runIssuer(context: CliContext): Promise<void> {
     clock: systemClock,
     hooks: {
       checkClock: () => clockMonitor.checkSignOut(),
-      onSessionRevoked: (sid) => dataCleanup?.deleteSoon(sid),
     },
   })
 
@@ -218,14 +216,13 @@ interface DataCleanupDeps {
   readonly logger: Logger
   readonly metrics: Metrics
   readonly sessions: SessionStore
-  readonly revocations: RevocationFeed
 }
 
 /** Starts to delete the data of revoked sessions. Returns null if sessions have no data. */
 async function startDataCleanup(
   settings: Settings,
   cwd: string,
-  { logger, metrics, sessions, revocations }: DataCleanupDeps,
+  { logger, metrics, sessions }: DataCleanupDeps,
 ) {
   const data = await openDataForService(settings, cwd, logger)
   if (data === null) return null
@@ -237,9 +234,8 @@ async function startDataCleanup(
     closedMs: dataBlockedMs(settings),
     onFailure: (err) => logger.warn({ err }, 'session data could not be deleted; trying again'),
   })
-  cleanup.follow(revocations)
+  void cleanup.refresh()
   return {
-    deleteSoon: (sid: string) => cleanup.deleteSoon(sid),
     close: async () => {
       await cleanup.close()
       await data.close()

@@ -27,6 +27,12 @@ interface FieldsRead {
   readonly fields: readonly string[]
 }
 
+interface EndedOwner {
+  readonly key: string
+  /** Until when writes are refused, in milliseconds, or ''. */
+  readonly until: string
+}
+
 /**
  * Session data in Redis 7 or later, or Valkey: one server, a Cluster, or a primary behind sentinels.
  * Without a Cluster, calls of one turn of the event loop are sent as one command. Without `replicas` a
@@ -37,6 +43,7 @@ export class RedisDataStore implements DataStore {
   readonly #writer: ReplicatedWriter
   readonly #reads: Batcher<FieldsRead, Fields>
   readonly #writes: Batcher<DataWrite, WriteOutcome>
+  readonly #ends: Batcher<EndedOwner, undefined>
 
   private constructor(client: RedisClient, replicas: number) {
     const maxItems = client.isCluster ? 1 : maxOwnersPerScript
@@ -50,6 +57,7 @@ export class RedisDataStore implements DataStore {
       maxItems,
       maxWeight: maxBytesPerScript,
     })
+    this.#ends = new Batcher((owners) => this.#endBatch(owners), { maxItems, maxWeight: maxItems })
   }
 
   /** @throws `config_invalid`, `store_unavailable` */
@@ -94,9 +102,7 @@ export class RedisDataStore implements DataStore {
   }
 
   async end(owner: DataOwner, untilMs: number, nowMs: number): Promise<void> {
-    const key = keyOf(owner)
-    const args = [untilMs > nowMs ? String(untilMs) : '']
-    await this.#change(key, (call) => call.script(endFieldsScript, key, args))
+    await this.#ends.add({ key: keyOf(owner), until: untilMs > nowMs ? String(untilMs) : '' }, 1)
   }
 
   async removeExpired(): Promise<boolean> {
@@ -135,6 +141,13 @@ export class RedisDataStore implements DataStore {
     return (reply as PerKey<Buffer>).map((one) =>
       one instanceof Error ? unavailable(one) : toOutcome(one, mayHaveRunBefore),
     )
+  }
+
+  async #endBatch(owners: readonly EndedOwner[]): Promise<undefined[]> {
+    const keys = owners.map(({ key }) => key)
+    const args = owners.map(({ until }) => until)
+    await this.#change(keys[0] ?? '', (call) => call.script(endFieldsScript, keys, args))
+    return owners.map(() => undefined)
   }
 
   /** @param key of the change; its other keys are on the same server */
@@ -314,12 +327,14 @@ if not isExpected then return 'conflict' end
 return redis.call('HDEL', key, ARGV[1]) == 1 and 'removed' or 'absent'
 `)
 
-/** KEYS[1] the owner; ARGV until when writes are refused, in ms, or ''. */
+/** KEYS the owners; ARGV for each until when writes are refused, in ms, or ''. */
 export const endFieldsScript = defineScript(`
-redis.call('UNLINK', KEYS[1])
-if ARGV[1] ~= '' then
-  redis.call('HSET', KEYS[1], '${endedMark}', '')
-  redis.call('PEXPIREAT', KEYS[1], ARGV[1])
+for n, key in ipairs(KEYS) do
+  redis.call('UNLINK', key)
+  if ARGV[n] ~= '' then
+    redis.call('HSET', key, '${endedMark}', '')
+    redis.call('PEXPIREAT', key, ARGV[n])
+  end
 end
 return 1
 `)
