@@ -57,11 +57,8 @@ export class RedisCounterStore implements CounterStore {
         get: (key: string) => ({
           pTTL: () => ({
             exec: async () => {
-              const [count, ttlMs] = await Promise.all([
-                command(key, 'GET', key),
-                command(key, 'PTTL', key),
-              ])
-              return [count === null ? null : String(count), ttlMs]
+              const count = await command(key, 'GET', key)
+              return count === null ? [null] : [String(count), await command(key, 'PTTL', key)]
             },
           }),
         }),
