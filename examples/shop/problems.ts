@@ -38,7 +38,7 @@ export class ShopError extends Error {
 export function sendProblem(thrown: FastifyError, request: FastifyRequest, reply: FastifyReply) {
   const { status, code, message, problems } = known(thrown)
   // 503 is not logged: during an outage of the store, a line per request would fill the disk.
-  if (status === 500) request.log.error({ err: thrown, code }, 'failed')
+  if (status === 500) request.log.error({ err: thrown, code, request_id: request.id }, 'failed')
   return reply
     .code(status)
     .type('application/problem+json')
