@@ -231,6 +231,28 @@ t.test('revocations of one replica reach the stream of another, in order', async
   t.comment(`told within ${Math.round(performance.now() - startedMs)} ms`)
 })
 
+t.test('followers that join while events are sent get each event once, in order', async (t) => {
+  const issuer = await startIssuer(t)
+  const revoke = async () => {
+    await issuer.sessions.revokeAll('user-1', issuer.clock.nowMs(), policy.revokedKeptMs)
+    await issuer.revocations.refreshNow()
+  }
+  // More than are written to in one turn of the event loop.
+  const followers = await Promise.all(Array.from({ length: 300 }, () => follow(t, issuer)))
+  for (let round = 0; round < 10; round++) {
+    const [, ...joined] = await Promise.all([
+      revoke(),
+      ...Array.from({ length: 10 }, () => follow(t, issuer)),
+    ])
+    followers.push(...joined)
+  }
+  for (const follower of followers) {
+    const ids = []
+    while (ids.length < 10) ids.push(Number.parseInt((await follower.next())?.id ?? '', 10))
+    t.strictSame(ids, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+  }
+})
+
 t.test('an open stream does not delay the shutdown', async (t) => {
   const issuer = await startIssuer(t)
   const stream = await follow(t, issuer)

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { setImmediate } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { nowSeconds } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
@@ -21,6 +22,8 @@ const retryMs = 250
  * some. Many verifiers may share an address.
  */
 const maxStreams = { all: 12_000, narrow: 500, wide: 2_000 }
+/** Streams that are written to in one turn of the event loop. Requests are served in between. */
+const streamsPerTurn = 250
 /** A follower with more unread bytes is disconnected. It resumes at its last event. */
 const maxUnreadBytes = 1024 * 1024
 
@@ -134,42 +137,58 @@ class RevocationStreams {
     { readonly kid: string; readonly text: Promise<string> }
   >()
   readonly #heartbeat: NodeJS.Timeout
+  /** The last of the jobs that write events. They run one after the other, which keeps the order. */
+  #lastJob = Promise.resolve()
+  #isClosed = false
 
   constructor(issuer: Issuer) {
     this.#issuer = issuer
-    const next = () => this.#beat(this.#slot(this.#turn++))
+    const beatNext = async () => this.#beat(this.#slot(this.#turn++))
+    const next = () => this.#run(beatNext, () => [])
     this.#heartbeat = setInterval(next, heartbeatMs / heartbeatSlots).unref()
+    const all = () => this.#slots.flatMap((slot) => [...slot])
+    issuer.revocations.subscribe((entries) => this.#run(() => this.#send(entries), all))
   }
 
   /** Sends the entries after an event, then each new entry. */
   add(stream: ServerResponse, lastEventId: string | undefined): void {
-    const { revocations } = this.#issuer
-    // Events are signed concurrently and written in order.
-    let written = Promise.resolve()
-    const send = (entries: readonly FeedEntry[]) => {
-      for (const entry of entries) {
-        written = written
-          .then(async () => write(stream, await this.#textOf(entry)))
-          // The follower reconnects and receives the event again.
-          .catch(() => void stream.destroy())
-      }
-    }
-    const unsubscribe = revocations.subscribe(send)
+    const missed = this.#issuer.revocations.entriesAfter(lastEventId)
     const slot = this.#slot(this.#opened++)
-    slot.add(stream)
     stream.on('error', () => {})
-    stream.on('close', () => {
-      unsubscribe()
-      slot.delete(stream)
-    })
-    send(revocations.entriesAfter(lastEventId))
-    // The follower relies on the stream from its first heartbeat.
-    void written.then(() => this.#beat([stream]))
+    stream.on('close', () => slot.delete(stream))
+    const start = async () => {
+      if (missed.length > 0) write(stream, await this.#bytesOf(missed))
+      if (this.#isClosed) stream.end()
+      else if (!stream.destroyed) slot.add(stream)
+      // The follower relies on the stream from its first heartbeat.
+      this.#beat([stream])
+    }
+    this.#run(start, () => [stream])
   }
 
   close(): void {
+    this.#isClosed = true
     clearInterval(this.#heartbeat)
     for (const slot of this.#slots) for (const stream of slot) stream.end()
+  }
+
+  /** Runs a job after the jobs before it. If it fails, its followers reconnect and ask for the events again. */
+  #run(job: () => Promise<void>, followers: () => readonly ServerResponse[]): void {
+    this.#lastJob = this.#lastJob.then(job).catch(() => {
+      for (const stream of followers()) stream.destroy()
+    })
+  }
+
+  async #send(entries: readonly FeedEntry[]): Promise<void> {
+    const bytes = await this.#bytesOf(entries)
+    let written = 0
+    for (const slot of this.#slots) {
+      for (const stream of slot) {
+        write(stream, bytes)
+        written += 1
+        if (written % streamsPerTurn === 0) await setImmediate()
+      }
+    }
   }
 
   #slot(n: number): Set<ServerResponse> {
@@ -179,7 +198,13 @@ class RevocationStreams {
   /** A heartbeat states that there is no other event, so it stops while the log is unavailable. */
   #beat(streams: Iterable<ServerResponse>): void {
     if (this.#issuer.revocations.lastError !== null) return
-    for (const stream of streams) write(stream, ':\n\n')
+    for (const stream of streams) write(stream, heartbeat)
+  }
+
+  /** Returns events as the bytes that all streams share. */
+  async #bytesOf(entries: readonly FeedEntry[]): Promise<Buffer> {
+    const texts = await Promise.all(entries.map((entry) => this.#textOf(entry)))
+    return Buffer.from(texts.join(''), 'latin1')
   }
 
   #textOf(entry: FeedEntry): Promise<string> {
@@ -195,9 +220,11 @@ class RevocationStreams {
   }
 }
 
+const heartbeat = Buffer.from(':\n\n')
+
 /** Writes to a stream, or disconnects a follower that does not read. */
-function write(stream: ServerResponse, text: string): void {
+function write(stream: ServerResponse, bytes: Buffer): void {
   if (stream.writableEnded || stream.destroyed) return
   if (stream.writableLength > maxUnreadBytes) stream.destroy()
-  else stream.write(text, 'latin1')
+  else stream.write(bytes)
 }
