@@ -3,6 +3,11 @@ export interface BatchLimits {
   readonly maxItems: number
   /** Total weight of a batch, unless one item alone exceeds it. */
   readonly maxWeight: number
+  /**
+   * How long items wait for the call in progress, in milliseconds, to be sent together: for calls that block
+   * the next one anyway. Default: 0.
+   */
+  readonly maxHoldMs?: number
 }
 
 interface Entry<I, O> {
@@ -12,14 +17,16 @@ interface Entry<I, O> {
 }
 
 /**
- * Sends the items of one turn of the event loop as one call. The fixed cost of a call, a deadline, a
- * command and a reply, is most of the work under load.
+ * Sends the items of one turn of the event loop as one call, or those that arrive during a call. The fixed
+ * cost of a call, a deadline, a command and a reply, is most of the work under load.
  */
 export class Batcher<I, O> {
   readonly #send: (items: readonly I[]) => Promise<readonly (O | Error)[]>
   readonly #limits: BatchLimits
   #entries: Entry<I, O>[] = []
   #weight = 0
+  #calls = 0
+  #hold: NodeJS.Timeout | undefined
 
   /** @param send returns a result per item, in order; an Error rejects its item alone */
   constructor(send: (items: readonly I[]) => Promise<readonly (O | Error)[]>, limits: BatchLimits) {
@@ -34,8 +41,15 @@ export class Batcher<I, O> {
       this.#entries.push({ item, resolve, reject })
       this.#weight += weight
       if (this.#entries.length >= maxItems) this.#flush()
-      else if (this.#entries.length === 1) setImmediate(() => this.#flush())
+      else if (this.#entries.length === 1) this.#schedule()
     })
+  }
+
+  #schedule(): void {
+    const { maxHoldMs = 0 } = this.#limits
+    const flush = () => void this.#flush()
+    if (maxHoldMs > 0 && this.#calls > 0) this.#hold = setTimeout(flush, maxHoldMs)
+    else setImmediate(flush)
   }
 
   async #flush(): Promise<void> {
@@ -43,6 +57,8 @@ export class Batcher<I, O> {
     if (batch.length === 0) return
     this.#entries = []
     this.#weight = 0
+    clearTimeout(this.#hold)
+    this.#calls += 1
     try {
       const results = await this.#send(batch.map(({ item }) => item))
       for (const [at, { resolve, reject }] of batch.entries()) {
@@ -52,6 +68,9 @@ export class Batcher<I, O> {
       }
     } catch (error) {
       for (const { reject } of batch) reject(error)
+    } finally {
+      this.#calls -= 1
+      if (this.#limits.maxHoldMs) void this.#flush()
     }
   }
 }

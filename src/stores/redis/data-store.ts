@@ -19,6 +19,8 @@ const defaultDeadlineMs = 250
 const maxOwnersPerScript = 32
 const maxFieldsPerScript = 256
 const maxBytesPerScript = 256 * 1024
+/** The part of its deadline that a change may wait for another one. */
+const holdShare = 0.1
 
 type Fields = Map<string, StoredField>
 
@@ -47,6 +49,8 @@ export class RedisDataStore implements DataStore {
 
   private constructor(client: RedisClient, replicas: number) {
     const maxItems = client.isCluster ? 1 : maxOwnersPerScript
+    // The server runs no later change of the connection before replicas have confirmed this one.
+    const maxHoldMs = replicas > 0 ? client.deadlineMs * holdShare : 0
     this.#client = client
     this.#writer = new ReplicatedWriter(client, replicas)
     this.#reads = new Batcher((reads) => this.#readBatch(reads), {
@@ -56,6 +60,7 @@ export class RedisDataStore implements DataStore {
     this.#writes = new Batcher((writes) => this.#writeBatch(writes), {
       maxItems,
       maxWeight: maxBytesPerScript,
+      maxHoldMs,
     })
     this.#ends = new Batcher((owners) => this.#endBatch(owners), { maxItems, maxWeight: maxItems })
   }
