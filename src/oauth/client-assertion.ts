@@ -91,7 +91,7 @@ function parseAssertion(text: string): ClientAssertion {
   if (!isAlgorithm(alg)) throw authenticationFailed('its alg is not accepted')
   if (!isKeyId(kid)) throw authenticationFailed('it has no acceptable kid')
   if (typ !== undefined && !acceptedTypes.some((type) => isMediaType(typ, type))) {
-    throw authenticationFailed('its typ is another')
+    throw authenticationFailed('its typ is not accepted')
   }
   const { signingInput, signature } = parsed
   return {
@@ -106,7 +106,8 @@ function checkClaims(
   clientId: string,
   { issuer, clock, clockToleranceSeconds }: ClientAssertionOptions,
 ): { expiresAtSeconds: number; jti: string } {
-  if (iss !== clientId || sub !== clientId) throw authenticationFailed('its iss or sub is another')
+  if (iss !== clientId || sub !== clientId)
+    throw authenticationFailed('its iss or sub is not the client')
   const audience: unknown = Array.isArray(aud) && aud.length === 1 ? aud[0] : aud
   if (audience !== issuer) throw authenticationFailed('its aud is not the issuer')
   if (!isTime(exp) || !isTime(nbf) || !isTime(iat)) throw authenticationFailed('a time of it')

@@ -83,7 +83,7 @@ function nameOf(credentials: ClientCredentials): string {
   if (credentials.method !== 'private_key_jwt') return credentials.clientId
   const named = clientOfAssertion(credentials.assertion)
   if (credentials.clientId !== undefined && credentials.clientId !== named) {
-    throw authenticationFailed('its client_id is another')
+    throw authenticationFailed('its client_id does not match')
   }
   return named
 }

@@ -128,7 +128,7 @@ export function readRevocationEvent(payloadBytes: Buffer, issuer: string): Recei
   const claims = parseStrictJson(payloadBytes)
   if (!isJsonObject(claims)) throw new Error('its payload is not a JSON object')
   const { iss, iat, jti, previous, sub_id, events } = claims
-  if (iss !== issuer) throw new Error('its iss is another issuer')
+  if (iss !== issuer) throw new Error('its iss is not the issuer')
   if (!isTime(iat) || !isPosition(jti) || jti === '' || !isPosition(previous)) {
     throw new Error('a claim is missing or invalid')
   }
@@ -193,7 +193,7 @@ export function readRevocationSnapshot(
 ): RevocationSnapshot<RevocationEntry> {
   const claims = parseStrictJson(payloadBytes)
   if (!isJsonObject(claims)) throw new Error('its payload is not a JSON object')
-  if (claims.iss !== issuer) throw new Error('its iss is another issuer')
+  if (claims.iss !== issuer) throw new Error('its iss is not the issuer')
   if (!Object.keys(claims).every((name) => snapshotMembers.has(name))) {
     throw new Error('a claim is not understood')
   }

@@ -28,8 +28,8 @@ const writesPerRemoval = 8
 const sliceRows = 2 * writesPerRemoval
 
 /**
- * Counters in one SQLite file (`sqlite:`), best a file of their own: connections read again what another
- * one has written. A count of zero is deleted, so that the file stays small.
+ * Counters in one SQLite file (`sqlite:`). A separate file is best, because each write makes other
+ * connections read pages again. A count of zero is deleted, so that the file stays small.
  */
 export class SqliteCounterStore implements CounterStore {
   readonly #db: SqliteDatabase

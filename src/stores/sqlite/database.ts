@@ -26,7 +26,9 @@ const openTimeoutMs = 5_000
 const openRetryMs = 5
 /** Longest wait for another process that migrates the file. A million sessions take 5 s. */
 const migrationTimeoutMs = 60_000
-/** Turns of the event loop that a write waits for others to join its transaction, at most. */
+/**
+ * Maximum number of event-loop turns that a write waits for other writes to join its transaction.
+ */
 const maxTurns = 8
 /** Largest page cache, in KiB: about 150,000 sessions. */
 const cacheKib = 64 * 1024

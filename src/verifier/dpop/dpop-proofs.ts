@@ -122,13 +122,14 @@ export class DpopProofs {
 function checkBinding({ jkt, claims }: DpopProof, { bound }: ProvenRequest): void {
   if (bound === undefined) return
   if (jkt !== bound.jkt) throw invalidProof('its key is not the key of the token')
-  if (claims.ath !== accessTokenHash(bound.token)) throw invalidProof('its ath is another token')
+  if (claims.ath !== accessTokenHash(bound.token))
+    throw invalidProof('its ath does not match the token')
 }
 
 function checkTarget({ claims }: DpopProof, { method, uri }: ProvenRequest): void {
-  if (claims.htm !== method) throw invalidProof('its htm is another method')
+  if (claims.htm !== method) throw invalidProof('its htm does not match the method')
   const target = normalizeTargetUri(claims.htu)
   if (target === null || target !== normalizeTargetUri(uri)) {
-    throw invalidProof('its htu is another URI')
+    throw invalidProof('its htu does not match the URI')
   }
 }

@@ -103,7 +103,7 @@ export class EventStream {
   #aborter: AbortController | null = null
   #isClosed = false
   #isOpen = false
-  /** Whether the last stream fell silent, and the open stream has not proved better. */
+  /** Whether the last stream fell silent, and the open stream has not proved to work. */
   #isDoubtful = false
   #lastError: Error | null = null
   #endPause: () => void = () => {}
