@@ -11,7 +11,7 @@ import {
 } from './prose.ts'
 import { loadSpellCheck } from './spelling.ts'
 
-/** Explains itself in the words that it looks for. */
+/** This file contains the words that it forbids. */
 const ownRules = 'scripts/prose.ts'
 
 const spellCheck = await loadSpellCheck()

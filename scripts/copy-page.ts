@@ -1,4 +1,4 @@
-/** Puts what pages show beside the compiled modules: the build only makes those. */
+/** Copies the files of the pages, such as styles and pictures, beside the compiled modules. */
 import { cpSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 

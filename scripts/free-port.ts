@@ -4,20 +4,22 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 
 /*
- * Below the ports that Linux hands out by itself (from 32768 on). One of those is soon taken by any
- * connection that somebody makes, before the program that was told to listen on it has started.
+ * Below the ports that Linux assigns by itself (from 32768 on). Any connection may take one of
+ * those before the program that needs it has started.
  */
 const first = 20_000
 const afterLast = 32_000
 
-/** A port that is free, for programs that can't tell which one they took. See `freePorts`. */
+/**
+ * Returns a free port, for programs that cannot report the port that they chose. See `freePorts`.
+ */
 export async function freePort(): Promise<number> {
   return freePorts([0])
 }
 
 /**
- * A port with free ones at these distances above it. No other call gets one of them while this process
- * runs, in whatever process: programs start long after the look, and some start again.
+ * Returns a port with free ports at these distances above it. While this process runs, no other
+ * call in any process returns one of them, because programs start later, and some start again.
  */
 export async function freePorts(above: readonly number[]): Promise<number> {
   for (;;) {
@@ -29,7 +31,9 @@ export async function freePorts(above: readonly number[]): Promise<number> {
   }
 }
 
-/** The UDP socket of the same number stands for a TCP port: the kernel gives it to one process. */
+/**
+ * Claims a TCP port by the UDP socket with its number, which the kernel gives to one process only.
+ */
 async function claim(port: number): Promise<boolean> {
   const socket = createSocket('udp4').unref()
   try {
@@ -41,7 +45,7 @@ async function claim(port: number): Promise<boolean> {
   }
 }
 
-/** Whether nobody listens there on any address. */
+/** Returns whether no program listens on the port, on any address. */
 export async function isFree(port: number): Promise<boolean> {
   const server = createServer()
   const free = new Promise<boolean>((resolve) => {

@@ -1,4 +1,4 @@
-/** Writes the documents that are made of the code. A test holds them to be current. */
+/** Writes the documents that are generated from the code. A test fails if they are out of date. */
 import { writeFileSync } from 'node:fs'
 import { configDocument } from '../src/config/document.ts'
 

@@ -21,12 +21,15 @@ const packages = join(dist, 'packages')
 /** The folders in src that are packages of their own, each with a package.json of its entry points. */
 const libraries = ['verifier', 'browser', 'data']
 
-/** Jest and some bundlers cannot load an ES module from CommonJS. Node never takes this copy. */
+/**
+ * Packages with a copy for CommonJS: Jest and some bundlers cannot load an ES module from CommonJS.
+ * Node never loads this copy.
+ */
 const withCommonJs = ['@gatepass/verifier']
 
 /**
- * Modules that a dependent package imports by name. A copy would be a second `GatepassError`, which
- * `instanceof` tells from the first.
+ * Modules that a dependent package imports by name. With a copy there would be two classes
+ * `GatepassError`, and `instanceof` would fail.
  */
 const publicModules: Readonly<Record<string, string>> = {
   'core/errors': '@gatepass/verifier',

@@ -26,7 +26,7 @@ function missingOf({ programs }: TestNeeds): string[] {
 }
 
 const skipped = new Map<string, string[]>()
-/** The longest begin first: nothing long is left when the others have ended. */
+/** The longest files begin first, so that none of them runs alone at the end. */
 const chosen: Record<'builds' | 'starts' | 'alone', string[]> = {
   builds: [],
   starts: [],

@@ -11,7 +11,7 @@ export interface TestNeeds {
 
 const importPattern = /(?:from|import) '(\.{1,2}\/[^']+)'/g
 
-/** Modules that start a process but answer at once, such as `git ls-files`. */
+/** Modules that start only short processes, such as `git ls-files`. */
 const harmless = /\/(support\/project|docs\/git\.test)\.ts$/
 
 /** Documents tell their readers to use these; a test that runs documents needs them. */
@@ -36,7 +36,7 @@ export function testNeeds(path: string): TestNeeds {
   return { programs, processes }
 }
 
-/** Reads a module and those that it imports, of this project. */
+/** Reads a module, and the modules of this project that it imports. */
 function collect(path: string, modules: Map<string, string>): void {
   if (modules.has(path) || !/[\\/](bench|examples|src|test)[\\/]/.test(path) || !existsSync(path))
     return

@@ -254,7 +254,7 @@ const table = {
     issuer,
     z.int().min(1).max(16).default(1),
     asNumber,
-    'Lanes of Argon2id.',
+    'Parallel lanes of Argon2id.',
   ),
   hash_queue_max: setting(
     issuer,
