@@ -74,7 +74,9 @@ if (skipped.size > 0) {
   )
   for (const program of programs.sort()) {
     const count = [...skipped.values()].filter((missing) => missing.includes(program)).length
-    console.error(`  ${program}: ${count} files (Debian package ${packageOf[program]})`)
+    console.error(
+      `  ${program}: ${count} ${count === 1 ? 'file' : 'files'} (Debian package ${packageOf[program]})`,
+    )
   }
   console.error('To run them too: npm run test:deps (Debian and Ubuntu; asks for sudo)')
 }

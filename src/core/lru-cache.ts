@@ -1,7 +1,7 @@
 /**
  * A cache with a maximum weight. It keeps the last used entries, up to half of that weight at
- * least. A full generation is dropped as a whole: deleting single entries makes a Map copy its
- * table again and again, and V8 keeps the old tables.
+ * least. The older of two generations is dropped as a whole: deleting single entries makes a Map
+ * copy its table again and again, and V8 keeps the old tables.
  */
 export class LruCache<V> {
   #maxWeight: number

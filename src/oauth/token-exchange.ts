@@ -98,7 +98,7 @@ export class TokenExchange {
 }
 
 /**
- * Returns the widest scope and the latest expiry of an exchanged token.
+ * Returns the limits of an exchanged token.
  *
  * @throws `scope_not_allowed` for a scope that the subject token lacks; `subject_token_invalid` if
  *   the token has passed through too many services
