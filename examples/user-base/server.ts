@@ -2,11 +2,8 @@ import { createUserBase } from './user-base.ts'
 import { newUser, Users } from './users.ts'
 
 /**
- * A sample user base that Gatepass asks for accounts. docs/webhook.md describes the messages.
- *
- *   export GATEPASS_WEBHOOK_SECRET="whsec_$(openssl rand -base64 32)"
- *   node examples/user-base/server.ts
- *   GATEPASS_ACCOUNTS_URL=webhook+http://127.0.0.1:5000/gatepass gatepass issuer
+ * A sample user base that Gatepass asks for accounts. docs/webhook.md starts it, and describes the
+ * messages.
  */
 
 const secrets = (process.env.GATEPASS_WEBHOOK_SECRET ?? '').split(/[\s,]+/).filter(Boolean)
