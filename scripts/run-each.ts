@@ -25,23 +25,33 @@ export interface FileResult {
   readonly skipped: number
 }
 
+export interface TestQueues {
+  readonly busy: readonly string[]
+  /** Files that mostly wait for timers of servers, such as those of an election. */
+  readonly idle: readonly string[]
+}
+
 /**
- * Runs test files as programs, in this order. The runner of tap would double the time that each of
- * them takes to load, and each process that they start.
+ * Runs test files as programs, each queue in its order. The runner of tap would double the time that
+ * each of them takes to load, and each process that they start.
  */
 export async function runEach(
-  paths: readonly string[],
+  queues: TestQueues,
   env: NodeJS.ProcessEnv,
 ): Promise<readonly FileResult[]> {
-  const waiting = [...paths]
+  const busy = [...queues.busy]
+  const idle = [...queues.idle]
   const results: FileResult[] = []
-  const work = async () => {
-    for (let path = waiting.shift(); path !== undefined; path = waiting.shift()) {
+  const work = async (first: string[], second: string[]) => {
+    for (;;) {
+      const path = first.shift() ?? second.shift()
+      if (path === undefined) return
       results.push(await runFile(path, env))
     }
   }
-  // Many files wait for servers and timers meanwhile.
-  await Promise.all(Array.from({ length: availableParallelism() + 1 }, work))
+  // One more than there are cores: busy files wait for servers now and then.
+  const workers = Array.from({ length: availableParallelism() + 1 }, () => work(busy, idle))
+  await Promise.all([...workers, work(idle, busy)])
   return results
 }
 
