@@ -44,7 +44,10 @@ interface PeekedItem {
   readonly ifUnchanged: Precondition
 }
 
-/** How much longer the items of fields last than the index: not every touch must reach them. */
+/**
+ * How much longer the items of fields live than the index, so that not every touch must reach the
+ * items.
+ */
 const fieldsExpiryMarginSeconds = 600
 /** Longer than any command can be in progress. */
 const retiredForSeconds = 60
