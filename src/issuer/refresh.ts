@@ -73,6 +73,7 @@ export class Refresh {
       generation,
       idempotencyKey: idempotencyKey === undefined ? null : digest(idempotencyKey),
       jkt: jkt ?? null,
+      found: live,
     })
     const session = acceptedSession(result, { sid, jkt }, audit)
     // A store fail-over lost the revocation of the session in between.

@@ -102,6 +102,8 @@ export interface RotationRequest {
   readonly idempotencyKey: Buffer | null
   /** Thumbprint of the key that the request has proven. */
   readonly jkt: string | null
+  /** The session, if `find` has just returned it. Saves a read unless it has changed since. */
+  readonly found?: Session | null
   readonly nowMs: number
   readonly policy: RotationPolicy
 }

@@ -20,9 +20,7 @@ export const replayKeysBytes = 8 * replayKeyBytes
 
 /**
  * Decides a rotation by invariant 4, the table in docs/architecture.md. The caller has checked the MAC.
- *
- * Each store runs this function, or the same rule in its own language, as one atomic step; the cases in
- * test/stores/rotation-cases.ts hold for all of them.
+ * Every store runs this function as one atomic step.
  */
 export function decideRotation(session: Session, request: RotationRequest): RotationDecision {
   const { nowMs, policy } = request
@@ -36,6 +34,11 @@ export function decideRotation(session: Session, request: RotationRequest): Rota
   if (ahead === 0) return decideCurrent(session, request)
   const decision = ahead === -1 ? decideReplaced(session, request) : null
   return decision ?? { outcome: 'reused', session: revoke(session, nowMs, policy.revokedKeptMs) }
+}
+
+/** Whether a session is neither revoked nor expired. */
+export function isLive(session: Session, nowMs: number): boolean {
+  return session.revokedAtMs === null && nowMs < session.expiresAtMs
 }
 
 /** Revokes a session. Its row stays for `keptMs`, so that it is `revoked` and not `unknown`. */

@@ -169,7 +169,7 @@ export function sessionStoreContract(
   withStore('50 concurrent requests with one token get one successor', async (t, store) => {
     const one = session({ sid: randomId() })
     await store.create(one)
-    const request = rotation({ sid: one.sid, nowMs: t0 + policy.graceMs })
+    const request = rotation({ sid: one.sid, found: one, nowMs: t0 + policy.graceMs })
     const results = await Promise.all(Array.from({ length: 50 }, () => store.rotate(request)))
     t.equal(results.filter(({ outcome }) => outcome === 'rotated').length, 1)
     t.equal(results.filter(({ outcome }) => outcome === 'replayed').length, 49)
@@ -455,6 +455,8 @@ const step = fc.record({
     { weight: 4, arbitrary: fc.constant(thisKey) },
     fc.constantFrom(null, thatKey),
   ) as fc.Arbitrary<string | null>,
+  /** Whether the caller has read the session: just now, or before other requests. */
+  read: fc.constantFrom('not', 'just now', 'before'),
 })
 
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never
@@ -464,16 +466,19 @@ async function follow(
   store: SessionStore,
   { graceMs, isBound, steps }: { graceMs: number; isBound: boolean; steps: readonly Step[] },
 ): Promise<void> {
-  let expected = session({ sid: randomId(), jkt: isBound ? (thisKey ?? null) : null })
-  await store.create(expected)
+  const first = session({ sid: randomId(), jkt: isBound ? (thisKey ?? null) : null })
+  await store.create(first)
+  let expected = first
   let nowMs = t0
-  for (const { waitMs, ahead, key, jkt } of steps) {
+  for (const { waitMs, ahead, key, jkt, read } of steps) {
     nowMs += waitMs
+    const found = read === 'not' ? null : read === 'just now' ? expected : first
     const request: RotationRequest = rotation({
       sid: expected.sid,
       generation: Math.max(0, expected.generation + ahead),
       idempotencyKey: key,
       jkt,
+      found,
       nowMs,
       policy: { ...policy, graceMs },
     })

@@ -1,12 +1,13 @@
+import { compareAndSet } from '../compare-and-set.ts'
 import type {
   OneTimeUse,
   Revocation,
-  RotationOutcome,
   RotationRequest,
   RotationResult,
   Session,
   SessionStore,
 } from '../ports.ts'
+import { decideRotation, isLive } from '../rotation.ts'
 import { type SessionRow, sessionValues, toSession } from '../sql-rows.ts'
 import { PostgresDatabase, type PostgresOptions } from './database.ts'
 import { PostgresOneTimeValues } from './one-time.ts'
@@ -51,24 +52,33 @@ export class PostgresSessionStore implements SessionStore {
   }
 
   async rotate(request: RotationRequest): Promise<RotationResult> {
-    const { sid, generation, idempotencyKey, jkt, nowMs, policy } = request
-    const { graceMs, idleMs, revokedKeptMs } = policy
+    const { sid, found = null, policy } = request
+    const { graceMs, revokedKeptMs } = policy
     // After a broken connection the rotation may have happened. A repeated request is a replay during
     // the grace period; without one it would count as reuse. (A repeated `reused` is `revoked`.)
     const isRepeatable = graceMs > this.#db.timeoutMs
-    const { rows } = await this.#db.run<readonly [outcome: RotationOutcome, ...SessionRow]>(
-      statements.rotate,
-      [sid, generation, idempotencyKey, nowMs, graceMs, idleMs, revokedKeptMs, jkt],
-      isRepeatable,
-    )
-    if (rows[0] === undefined) return { outcome: 'unknown', session: null }
-    const [outcome, ...row] = rows[0]
-    return { outcome, session: toSession(row) }
+    const replace = async (before: Session, after: Session) => {
+      const values = [
+        sid,
+        revokedKeptMs,
+        ...statements.mutableValues(before),
+        ...statements.mutableValues(after),
+      ]
+      const { rowCount } = await this.#db.run(statements.replace, values, isRepeatable)
+      return rowCount === 1
+    }
+    const decide = (before: Session) => {
+      const { outcome, session } = decideRotation(before, request)
+      return { outcome, after: session }
+    }
+    const decision = await compareAndSet({ load: () => this.#load(sid), replace }, decide, found)
+    if (decision === null) return { outcome: 'unknown', session: null }
+    return { outcome: decision.outcome, session: decision.after }
   }
 
   async find(sid: string, nowMs: number): Promise<Session | null> {
-    const { rows } = await this.#db.run<SessionRow>(statements.select, [sid, nowMs], true)
-    return rows[0] === undefined ? null : toSession(rows[0])
+    const session = await this.#load(sid)
+    return session !== null && isLive(session, nowMs) ? session : null
   }
 
   async listBySub(sub: string, nowMs: number): Promise<Session[]> {
@@ -164,5 +174,10 @@ export class PostgresSessionStore implements SessionStore {
 
   close(): Promise<void> {
     return this.#db.close()
+  }
+
+  async #load(sid: string): Promise<Session | null> {
+    const { rows } = await this.#db.run<SessionRow>(statements.select, [sid], true)
+    return rows[0] === undefined ? null : toSession(rows[0])
   }
 }

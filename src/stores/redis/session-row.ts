@@ -21,21 +21,20 @@ import type { Session } from '../ports.ts'
  * | then | version 2 or 4: the thumbprint of the key that the session is bound to, 32 bytes |
  * | then | `[sub, clientId, scope, amr, userAgent]` |
  *
- * The scripts read and write the same layout (session-scripts.ts). An issuer refuses a session of an
- * unknown version, so it neither skips the proof of a key nor loses a field.
+ * An issuer refuses a session of an unknown version, so it neither skips the proof of a key nor loses a
+ * field.
  */
-export const layout = {
+const layout = {
   minVersion: 1,
   maxVersion: 4,
   /** Added to the version. */
   bound: 1,
   extended: 2,
-  header: '>BBI5I6I6I6I6I6',
   digestLength: 32,
   timeLength: 6,
 } as const
 
-export const flags = {
+const flags = {
   presented: 1,
   hasDigest: 2,
   lacksLogEntry: 4,
@@ -47,7 +46,7 @@ export const flags = {
 } as const
 
 /** The lowest flag that issuers of versions 1 and 2 do not know. */
-export const firstExtendedFlag = flags.hasRetries
+const firstExtendedFlag = flags.hasRetries
 
 const headerLength = 37
 
@@ -58,12 +57,48 @@ export function sessionKey(sid: string): string {
 /** The largest time in six bytes, in the year 10889. It stands for `Number.MAX_SAFE_INTEGER`. */
 const endlessMs = 2 ** 48 - 1
 
+/** How far the end of a session has come. */
+export interface EndState {
+  /** Whether the session was reused and the revocation log has no entry for that. */
+  readonly lacksLogEntry: boolean
+  /** Whether the session was ended and replicas have not confirmed that. */
+  readonly isEndUnconfirmed: boolean
+}
+
+/** A session, and the row that stores it. */
+export interface StoredSession extends EndState {
+  readonly session: Session
+  readonly row: Buffer
+}
+
+const settled: EndState = { lacksLogEntry: false, isEndUnconfirmed: false }
+
+/** Returns a session as it will be stored. @throws RangeError for numbers that are out of range */
+export function toStored(session: Session, state: Partial<EndState> = {}): StoredSession {
+  const { lacksLogEntry, isEndUnconfirmed } = { ...settled, ...state }
+  const row = encodeSession(session, { lacksLogEntry, isEndUnconfirmed })
+  return { session, row, lacksLogEntry, isEndUnconfirmed }
+}
+
+/** Returns a session as it is stored. */
+export function fromRow(sid: string, row: Buffer): StoredSession {
+  const bits = row.readUInt8(1)
+  return {
+    session: decodeSession(sid, row),
+    row,
+    lacksLogEntry: (bits & flags.lacksLogEntry) !== 0,
+    isEndUnconfirmed: (bits & flags.isUnconfirmed) !== 0,
+  }
+}
+
 /** @throws RangeError for times and generations that are out of range */
-export function encodeSession(session: Session): Buffer {
+export function encodeSession(session: Session, state = settled): Buffer {
   const { idempotencyKey, firstRetryAtMs, lastRetryAtMs, otherKey, replayKeys } = session
   const { lateReplayAtMs, jkt } = session
   const bits =
     (session.presented ? flags.presented : 0) |
+    (state.lacksLogEntry ? flags.lacksLogEntry : 0) |
+    (state.isEndUnconfirmed ? flags.isUnconfirmed : 0) |
     (idempotencyKey === null ? 0 : flags.hasDigest) |
     (firstRetryAtMs === null ? 0 : flags.hasRetries) |
     (otherKey === null ? 0 : flags.hasOtherKey) |
@@ -150,16 +185,6 @@ export function decodeSession(sid: string, row: Buffer): Session {
     ...used,
     revokedAtMs: revokedAtMs === 0 ? null : revokedAtMs,
   }
-}
-
-/** Whether the session was ended and replicas have not confirmed that. */
-export function isEndUnconfirmed(row: Buffer): boolean {
-  return (row.readUInt8(1) & flags.isUnconfirmed) !== 0
-}
-
-/** Whether the session was reused and the revocation log has no entry for that. */
-export function lacksLogEntry(row: Buffer): boolean {
-  return (row.readUInt8(1) & flags.lacksLogEntry) !== 0
 }
 
 function decodeEnd(storedMs: number): number {

@@ -1,30 +1,19 @@
+import { compareAndSet, type StoredValue } from '../compare-and-set.ts'
 import type {
   OneTimeUse,
   Revocation,
-  RotationOutcome,
   RotationRequest,
   RotationResult,
   Session,
   SessionStore,
 } from '../ports.ts'
-import { type RedisCall, RedisClient, type Script } from './client.ts'
+import { decideRotation, revoke } from '../rotation.ts'
+import { type RedisCall, RedisClient } from './client.ts'
 import { RedisOneTimeValues } from './one-time.ts'
 import { type ReplicaOptions, ReplicatedWriter } from './replicated-writer.ts'
 import * as log from './revocation-log.ts'
-import {
-  decodeSession,
-  encodeSession,
-  isEndUnconfirmed,
-  lacksLogEntry,
-  sessionKey,
-} from './session-row.ts'
-import {
-  addToListScript,
-  expiryMarginMs,
-  revokeScript,
-  revokeUnconfirmedScript,
-  rotateScript,
-} from './session-scripts.ts'
+import { encodeSession, fromRow, type StoredSession, sessionKey, toStored } from './session-row.ts'
+import { addToListScript, expiryMarginMs, replaceScript } from './session-scripts.ts'
 
 /** Sessions of a user that are read or written at the same time. */
 const maxConcurrent = 200
@@ -73,31 +62,26 @@ export class RedisSessionStore implements SessionStore {
     )
   }
 
-  async rotate({ sid, ...request }: RotationRequest): Promise<RotationResult> {
-    const { generation, idempotencyKey, jkt, nowMs, policy } = request
-    const times = [nowMs, policy.graceMs, policy.idleMs, policy.revokedKeptMs].map(String)
-    const keyBytes = Buffer.from(jkt ?? '', 'base64url')
-    const args = [String(generation), idempotencyKey ?? '', ...times, keyBytes]
+  async rotate(request: RotationRequest): Promise<RotationResult> {
+    const { sid, found = null, nowMs, policy } = request
+    const { graceMs, revokedKeptMs: keptMs } = policy
     // Without a grace period, a repeated rotation whose reply was lost would count as reuse.
-    const isRepeatable = policy.graceMs > 0
-    const reply = await this.#client.run((call) =>
-      call.script(rotateScript, sessionKey(sid), args, isRepeatable),
+    const isRepeatable = graceMs > 0
+    const decision = await this.#client.run((call) =>
+      compareAndSet(
+        this.#stored(call, sid, isRepeatable),
+        (before) => decideStored(before, request),
+        found && toStored(found),
+      ),
     )
-    const [name, row] = reply as [Buffer, Buffer?]
-    const outcome = String(name) as RotationOutcome
-    if (row === undefined) return { outcome, session: null }
-    const session = decodeSession(sid, row)
-    if (outcome === 'reused' || isEndUnconfirmed(row)) {
-      const { revokedAtMs } = session
-      const keptMs = policy.revokedKeptMs
+    if (decision === null) return { outcome: 'unknown', session: null }
+    const { outcome, after } = decision
+    const { session } = after
+    if (outcome === 'reused' || after.isEndUnconfirmed) {
+      const atMs = session.revokedAtMs ?? nowMs
       await this.#writer.run(async (call) => {
-        await this.#appendToLog(call, {
-          kind: 'session',
-          id: sid,
-          atMs: revokedAtMs ?? nowMs,
-          keptMs,
-        })
-        await this.#end(call, [sid], nowMs, keptMs)
+        await this.#appendToLog(call, { kind: 'session', id: sid, atMs, keptMs })
+        await this.#end(call, [after], nowMs, keptMs)
       })
     }
     return { outcome, session }
@@ -128,17 +112,12 @@ export class RedisSessionStore implements SessionStore {
     return this.#writer.run(async (call) => {
       const found = await this.#load(call, sid)
       if (found === null || nowMs >= found.session.expiresAtMs) return false
-      if (
-        isEnded(found) &&
-        !found.lacksLogEntry &&
-        !(await this.#isEndLost(call, sid, nowMs, keptMs))
-      ) {
-        return false
-      }
+      const hasEnded = isEnded(found) && !found.lacksLogEntry
+      if (hasEnded && !(await this.#isEndLost(call, found, nowMs, keptMs))) return false
       await this.#appendToLog(call, { kind: 'session', id: sid, atMs: nowMs, keptMs })
-      const [wasLive = false] = await this.#end(call, [sid], nowMs, keptMs)
+      const ended = await this.#end(call, [found], nowMs, keptMs)
       await this.#removeFromList(call, found.session.sub, [sid])
-      return wasLive
+      return ended.length > 0
     })
   }
 
@@ -147,9 +126,8 @@ export class RedisSessionStore implements SessionStore {
       // The entry is written without a live session too, because an access token may outlive its
       // session.
       await this.#appendToLog(call, { kind: 'user', id: sub, atMs: nowMs, keptMs })
-      const sids = await this.#sidsOf(call, sub)
-      const wereLive = await this.#end(call, sids, nowMs, keptMs)
-      const ended = sids.filter((_, n) => wereLive[n])
+      const stored = await this.#loadAll(call, await this.#sidsOf(call, sub))
+      const ended = await this.#end(call, stored, nowMs, keptMs)
       await this.#removeFromList(call, sub, ended)
       return ended.length
     })
@@ -165,15 +143,18 @@ export class RedisSessionStore implements SessionStore {
       isClean = true
       for await (const keys of this.#scanSessions()) {
         const sids = await this.#writer.run(async (call) => {
-          const found = await inChunks(keys, (key) => this.#load(call, key.slice(keyPrefixLength)))
-          const live = found
-            .filter((one) => one !== null)
-            .filter((one) => isLive(one, nowMs) && one.session.createdAtMs < beforeMs)
-            .map(({ session }) => session)
-          const sids = live.map(({ sid }) => sid)
-          const wereLive = await this.#end(call, sids, nowMs, keptMs)
-          await inChunks(live, ({ sub, sid }) => this.#removeFromList(call, sub, [sid]))
-          return sids.filter((_, n) => wereLive[n])
+          const found = await this.#loadAll(
+            call,
+            keys.map((key) => key.slice(keyPrefixLength)),
+          )
+          const live = found.filter(
+            (one) => isLive(one, nowMs) && one.session.createdAtMs < beforeMs,
+          )
+          const ended = await this.#end(call, live, nowMs, keptMs)
+          await inChunks(live, ({ session: { sub, sid } }) =>
+            this.#removeFromList(call, sub, [sid]),
+          )
+          return ended
         })
         if (sids.length === 0) continue
         isClean = false
@@ -252,14 +233,24 @@ export class RedisSessionStore implements SessionStore {
     }
   }
 
-  async #load(call: RedisCall, sid: string): Promise<LoadedSession | null> {
+  async #load(call: RedisCall, sid: string): Promise<StoredSession | null> {
     const key = sessionKey(sid)
     const row = (await call.command(key, ['GET', key])) as Buffer | null
-    if (row === null) return null
+    return row === null ? null : fromRow(sid, row)
+  }
+
+  async #loadAll(call: RedisCall, sids: readonly string[]): Promise<StoredSession[]> {
+    const found = await inChunks(sids, (sid) => this.#load(call, sid))
+    return found.filter((one) => one !== null)
+  }
+
+  #stored(call: RedisCall, sid: string, isRepeatable = true): StoredValue<StoredSession> {
     return {
-      session: decodeSession(sid, row),
-      isEndUnconfirmed: isEndUnconfirmed(row),
-      lacksLogEntry: lacksLogEntry(row),
+      load: () => this.#load(call, sid),
+      replace: async (before, after) => {
+        const args = [before.row, after.row, String(after.session.expiresAtMs)]
+        return (await call.script(replaceScript, sessionKey(sid), args, isRepeatable)) === 1
+      },
     }
   }
 
@@ -279,59 +270,96 @@ export class RedisSessionStore implements SessionStore {
   }
 
   /**
-   * Ends sessions that have an entry in the log, with replicas in two confirmed steps. Returns for each
-   * whether it was live.
+   * Ends sessions that have an entry in the log, with replicas in two confirmed steps.
+   * @returns the ids of those that were live
    */
   async #end(
     call: RedisCall,
-    sids: readonly string[],
+    stored: readonly StoredSession[],
     nowMs: number,
     keptMs: number,
-  ): Promise<boolean[]> {
-    const args = [String(nowMs), String(keptMs)]
-    if (!this.#writer.isReplicated) return this.#runOnEach(call, revokeScript, sids, args)
-    const wereLive = await this.#runOnEach(call, revokeUnconfirmedScript, sids, args)
-    await this.#runOnEach(call, revokeScript, sids, args)
-    return wereLive
+  ): Promise<string[]> {
+    const end = (known: readonly StoredSession[], isConfirmed: boolean) =>
+      this.#writeEnds(call, known, (before) => decideEnd(before, { nowMs, keptMs, isConfirmed }))
+    const decisions = await end(stored, !this.#writer.isReplicated)
+    if (this.#writer.isReplicated)
+      await end(
+        decisions.map(({ after }) => after),
+        true,
+      )
+    return decisions.filter(({ wasLive }) => wasLive).map(({ after }) => after.session.sid)
   }
 
   /**
    * Whether a fail-over lost the end of a session that had ended. Replicas may not have the end
    * yet, and a repeated sign-out must not succeed before they do.
    */
-  async #isEndLost(call: RedisCall, sid: string, nowMs: number, keptMs: number): Promise<boolean> {
+  async #isEndLost(call: RedisCall, known: StoredSession, nowMs: number, keptMs: number) {
     if (!this.#writer.isReplicated) return false
-    const args = [String(nowMs), String(keptMs)]
-    const [isLost = false] = await this.#runOnEach(call, revokeUnconfirmedScript, [sid], args)
-    return isLost
+    const [decision] = await this.#writeEnds(call, [known], (before) =>
+      decideEnd(before, { nowMs, keptMs, isConfirmed: false }),
+    )
+    return decision?.wasLive ?? false
   }
 
-  #runOnEach(
+  async #writeEnds(
     call: RedisCall,
-    script: Script,
-    sids: readonly string[],
-    args: readonly string[],
-  ): Promise<boolean[]> {
-    const keys = sids.map(sessionKey)
-    return this.#writer.write(call, keys, () =>
-      inChunks(keys, async (key) => (await call.script(script, key, args)) === 1),
+    known: readonly StoredSession[],
+    decide: (before: StoredSession) => EndDecision,
+  ): Promise<EndDecision[]> {
+    const keys = known.map(({ session }) => sessionKey(session.sid))
+    const decisions = await this.#writer.write(call, keys, () =>
+      inChunks(known, (one) => compareAndSet(this.#stored(call, one.session.sid), decide, one)),
     )
+    return decisions.filter((decision) => decision !== null)
   }
 }
 
-interface LoadedSession {
-  readonly session: Session
-  readonly isEndUnconfirmed: boolean
-  readonly lacksLogEntry: boolean
+/** Decides a rotation. A reused session stays `reused` until the revocation log has an entry for it. */
+function decideStored(before: StoredSession, request: RotationRequest) {
+  const { outcome, session } = decideRotation(before.session, request)
+  if (outcome === 'reused') return { outcome, after: toStored(session, { lacksLogEntry: true }) }
+  if (outcome === 'revoked' && before.lacksLogEntry) {
+    return { outcome: 'reused', after: before } as const
+  }
+  return { outcome, after: session === before.session ? before : toStored(session) }
+}
+
+interface EndDecision {
+  /** Whether the session was live or its end unconfirmed, also when this call is repeated. */
+  readonly wasLive: boolean
+  readonly after: StoredSession
+}
+
+interface End {
+  readonly nowMs: number
+  readonly keptMs: number
+  /** Whether replicas have the end already. */
+  readonly isConfirmed: boolean
+}
+
+/** Decides the end of a session that has an entry in the revocation log. */
+function decideEnd(before: StoredSession, { nowMs, keptMs, isConfirmed }: End): EndDecision {
+  const { session, lacksLogEntry, isEndUnconfirmed } = before
+  if (session.revokedAtMs === null) {
+    if (nowMs >= session.expiresAtMs) return { wasLive: false, after: before }
+    const ended = revoke(session, nowMs, keptMs)
+    return { wasLive: true, after: toStored(ended, { isEndUnconfirmed: !isConfirmed }) }
+  }
+  const isUnfinished = lacksLogEntry || isEndUnconfirmed
+  const wasLive = isUnfinished || session.revokedAtMs === nowMs
+  // Written again as it is, so that `WAIT` covers the row.
+  if (!isConfirmed) return { wasLive, after: toStored(session, before) }
+  return { wasLive, after: isUnfinished ? toStored(session) : before }
 }
 
 /** Whether the session has ended, and replicas have confirmed that. */
-function isEnded({ session, isEndUnconfirmed }: LoadedSession): boolean {
+function isEnded({ session, isEndUnconfirmed }: StoredSession): boolean {
   return session.revokedAtMs !== null && !isEndUnconfirmed
 }
 
-function isLive(loaded: LoadedSession, nowMs: number): boolean {
-  return !isEnded(loaded) && nowMs < loaded.session.expiresAtMs
+function isLive(stored: StoredSession, nowMs: number): boolean {
+  return !isEnded(stored) && nowMs < stored.session.expiresAtMs
 }
 
 /** Runs work for all items, `maxConcurrent` at a time. Returns the results in order. */

@@ -8,7 +8,7 @@ import type {
   Session,
   SessionStore,
 } from '../ports.ts'
-import { decideRotation, revoke } from '../rotation.ts'
+import { decideRotation, isLive, revoke } from '../rotation.ts'
 import { type SessionRow, sessionColumns, sessionValues, toSession } from '../sql-rows.ts'
 import { boundLimit, type Change, SqliteDatabase } from './database.ts'
 import { SqliteOneTimeValues } from './one-time.ts'
@@ -248,8 +248,4 @@ export class SqliteSessionStore implements SessionStore {
       session.sid,
     )
   }
-}
-
-function isLive(session: Session, nowMs: number): boolean {
-  return session.revokedAtMs === null && nowMs < session.expiresAtMs
 }

@@ -156,7 +156,8 @@ t.test('a rotation whose response is lost is repeated, and its replay is the res
   // A call is repeated if the grace period is longer than its deadline.
   const graceMs = 2 * patient.timeoutMs
   const nowMs = t0 + graceMs
-  const request = rotation({ sid: one.sid, nowMs, policy: { ...policy, graceMs } })
+  const rules = { ...policy, graceMs }
+  const request = rotation({ sid: one.sid, found: one, nowMs, policy: rules })
   const result = await store.rotate(request)
   t.match(result, { outcome: 'replayed', session: { generation: 1, mintedAtMs: nowMs } })
 })
@@ -172,7 +173,7 @@ t.test(
     await store.create(one)
     proxy.loseNextResponse()
     const strict = { ...policy, graceMs: 0 }
-    const request = rotation({ sid: one.sid, nowMs: t0 + 1, policy: strict })
+    const request = rotation({ sid: one.sid, found: one, nowMs: t0 + 1, policy: strict })
     await t.rejects(store.rotate(request), { code: 'store_unavailable' })
     t.match(await store.find(one.sid, t0 + 1), { generation: 1, revokedAtMs: null })
   },

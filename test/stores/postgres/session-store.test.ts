@@ -48,7 +48,7 @@ async function open(t: Test, stores = 1) {
   return { url, store, stores: opened, other }
 }
 
-t.test('property: the statement decides like `decideRotation` at every boundary', async (t) => {
+t.test('property: a rotation decides like `decideRotation` at every boundary', async (t) => {
   const { store } = await open(t)
   const { graceMs, idleMs } = policy
   const step = fc.record({
@@ -78,25 +78,40 @@ t.test('property: the statement decides like `decideRotation` at every boundary'
   await fc.assert(property, { numRuns: 100 })
 })
 
-t.test('requests that wait for a row continue with its new version', async (t) => {
+t.test('requests that wait for a row decide by its new version', async (t) => {
   const { url, stores, other } = await open(t, 5)
   const one = session({ sid: randomId() })
   await stores[0]?.create(one)
   await other.query('BEGIN')
   await other.query('SELECT 1 FROM gatepass.sessions WHERE sid = $1 FOR UPDATE', [one.sid])
-  const request = rotation({ sid: one.sid, nowMs: t0 + policy.graceMs })
+  const nowMs = t0 + policy.graceMs
+  const request = rotation({ sid: one.sid, nowMs })
   const results = Promise.all(
     stores.flatMap((store) => Array.from({ length: 10 }, () => store.rotate(request))),
   )
   await server.untilBlocked(50, url)
-  await other.query('UPDATE gatepass.sessions SET user_agent = $1', ['changed meanwhile'])
+  await other.query('UPDATE gatepass.sessions SET generation = 1, minted_at_ms = $1', [nowMs])
   await other.query('COMMIT')
-  const outcomes = Map.groupBy(await results, ({ outcome }) => outcome)
-  t.equal(outcomes.get('rotated')?.length, 1)
-  t.equal(outcomes.get('replayed')?.length, 49)
-  for (const { session } of await results) {
-    t.match(session, { generation: 1, userAgent: 'changed meanwhile' })
+  for (const result of await results) {
+    t.match(result, { outcome: 'replayed', session: { generation: 1 } })
   }
+})
+
+t.test('of many concurrent rotations, one mints', async (t) => {
+  const { stores } = await open(t, 5)
+  const one = session({ sid: randomId() })
+  await stores[0]?.create(one)
+  const outcomesOf = async (nowMs: number) => {
+    const requests = stores.flatMap((store) =>
+      Array.from({ length: 10 }, (_, n) =>
+        store.rotate(rotation({ sid: one.sid, idempotencyKey: digest(`${n}`), nowMs })),
+      ),
+    )
+    return (await Promise.all(requests)).map(({ outcome }) => outcome).toSorted()
+  }
+  const replayed = Array.from({ length: 49 }, () => 'replayed')
+  t.same(await outcomesOf(t0 + policy.graceMs), [...replayed, 'rotated'])
+  t.same(await outcomesOf(t0 + policy.graceMs + 1), [...replayed, 'replayed'])
 })
 
 t.test('of many concurrent reuses, one appends to the log', async (t) => {
@@ -197,7 +212,7 @@ t.test('a statement is repeated after a deadlock', async (t) => {
   await server.untilAlone(url)
   const [found] = await server.query(`SELECT deadlocks::int FROM pg_stat_database
     WHERE datname = '${new URL(url).pathname.slice(1)}'`)
-  t.equal(found?.deadlocks, 1, 'there was one')
+  t.ok(Number(found?.deadlocks) > 0, 'there was one')
 })
 
 t.test('a session that is refreshed during the removal of expired rows stays', async (t) => {

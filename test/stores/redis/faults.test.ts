@@ -93,20 +93,20 @@ t.test(
     await store.create(one)
     await store.create(other)
     // The server knows the script from here on.
-    await store.rotate(rotation({ sid: one.sid }))
+    const { session: found } = await store.rotate(rotation({ sid: one.sid }))
     const nowMs = t0 + 2 * policy.graceMs
 
     proxy.loseNextResponse()
     proxy.sent = ''
-    const { outcome, session: after } = await store.rotate(rotation({ sid: one.sid, nowMs }))
-    t.equal(outcome, 'replayed')
-    t.equal(after?.generation, 1)
+    const result = await store.rotate(rotation({ sid: one.sid, found, nowMs }))
+    t.match(result, { outcome: 'replayed', session: { generation: 1 } })
     t.equal(scripts(), 2)
 
     proxy.loseNextResponse()
     proxy.sent = ''
     const strict = { ...policy, graceMs: 0 }
-    await timeUntilUnavailable(t, store.rotate(rotation({ sid: other.sid, nowMs, policy: strict })))
+    const request = rotation({ sid: other.sid, found: other, nowMs, policy: strict })
+    await timeUntilUnavailable(t, store.rotate(request))
     t.equal(scripts(), 1)
     t.equal((await store.find(other.sid, nowMs))?.generation, 1)
   },
