@@ -72,8 +72,8 @@ const followUpMs = backchannelLogoutKeptMs
  * Whether the end of a session has consequences: its data is deleted, or its client is notified.
  */
 function needsEachSession(settings: Settings): boolean {
-  const isTold = settings.clients.some(({ backchannel_logout_uri: uri }) => uri !== undefined)
-  return dataUrl(settings) !== null || isTold
+  const isNotified = settings.clients.some(({ backchannel_logout_uri: uri }) => uri !== undefined)
+  return dataUrl(settings) !== null || isNotified
 }
 
 /** How long the revocation log keeps a session: until its tokens have expired and all is followed up. */

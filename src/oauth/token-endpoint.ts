@@ -177,10 +177,10 @@ export class TokenEndpoint {
       throw new GatepassError('grant_invalid')
     }
     if (!hasScopes(scope, openidScope)) return { ...tokens, idToken: null }
-    const isTold = await backchannel.register(client, {
+    const isNotified = await backchannel.register(client, {
       ...{ sid, sub, endsAtMs: authTimeMs + sessionMaxMs },
     })
-    if (isTold && (await sessions.find(sid)) === null) throw new GatepassError('grant_invalid')
+    if (isNotified && (await sessions.find(sid)) === null) throw new GatepassError('grant_invalid')
     const idToken = await idTokens.sign({
       ...{ sub, clientId, sid, authTimeMs, amr, nonce, accessToken },
     })

@@ -152,8 +152,8 @@ export function* profileProblems(profile: unknown, audience: unknown): Iterable<
   if (claimValues !== undefined && !areClaimValues(claimValues)) {
     yield { pointer: '/claimValues', detail: 'it must name claims, each with a value or several' }
   }
-  const isTold = audience !== null || claimValues !== undefined
-  if (hasTypes && !isTold && tokenTypes.some((type) => mediaTypeOf(type) !== accessTokenType)) {
+  const isExplicit = audience !== null || claimValues !== undefined
+  if (hasTypes && !isExplicit && tokenTypes.some((type) => mediaTypeOf(type) !== accessTokenType)) {
     const detail = 'without an audience, claimValues must tell access tokens from other tokens'
     yield { pointer: '/claimValues', detail }
   }

@@ -240,6 +240,17 @@ t.test('through nginx', async (t) => {
     t.same(application.requests, [])
   })
 
+  await t.test('every endpoint of the metadata is there', async (t) => {
+    const metadata = await fetch(`${url}/.well-known/openid-configuration`)
+    const entries = Object.entries((await metadata.json()) as Record<string, unknown>)
+    const endpoints = entries.filter(([name]) => /_endpoint$|_uri$/.test(name))
+    t.ok(endpoints.length > 6)
+    for (const [name, endpoint] of endpoints) {
+      const { pathname } = new URL(String(endpoint))
+      t.not((await fetch(`${url}${pathname}`)).status, 404, name)
+    }
+  })
+
   await t.test('what is not offered is not there', async (t) => {
     const ours = ['/_verify', '/verify', '/metrics', '/readyz']
     for (const path of [...ours, '/revocations', '/revocations/stream', '/nowhere']) {

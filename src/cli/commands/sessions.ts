@@ -29,9 +29,11 @@ export async function endSessions(context: CliContext, beforeMs: number): Promis
           context.stderr.write(`${revoked} sessions ended so far\n`)
         }
       }
-      const isTold = settings.clients.some((client) => client.backchannel_logout_uri !== undefined)
+      const isNotified = settings.clients.some(
+        (client) => client.backchannel_logout_uri !== undefined,
+      )
       const isFollowed = async (sid: string) =>
-        isTold && hasRecipient(store, sid, systemClock.nowMs())
+        isNotified && hasRecipient(store, sid, systemClock.nowMs())
       const count = await sessions.revokeCreatedBefore(beforeMs, onRevoked, isFollowed)
       context.stdout.write(
         `Sessions ended: ${count}. Access tokens issued before now are refused.\n`,
