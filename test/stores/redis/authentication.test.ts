@@ -12,7 +12,7 @@ import { sessionStoreContract } from '../session-store-contract.ts'
 /** The rights that the store needs. */
 const rule = [
   ...['~gp:*', 'resetchannels', '-@all', '+ping', '+eval', '+evalsha', '+get', '+set'],
-  ...['+zadd', '+zrange', '+zrem', '+zremrangebyscore', '+pexpiretime', '+pexpireat'],
+  ...['+zadd', '+zcard', '+zrange', '+zrem', '+zremrangebyscore', '+pexpiretime', '+pexpireat'],
   ...['+xadd', '+xrange', '+xdel', '+time', '+scan', '+hset', '+hsetnx', '+hmget'],
   '+del',
 ]
