@@ -2,11 +2,13 @@ import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import { GatepassError } from '../../../src/core/errors.ts'
 import { randomId } from '../../../src/core/secrets.ts'
+import { RedisDataStore } from '../../../src/stores/redis/data-store.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { makeCertificates } from '../../support/certificates.ts'
 import { patienceMs, patient } from '../../support/patience.ts'
-import { startCluster, startRedis, startSentinels } from '../../support/redis.ts'
+import { type RedisServer, startCluster, startRedis, startSentinels } from '../../support/redis.ts'
 import { session, t0 } from '../../support/sessions.ts'
+import { dataStoreContract } from '../data-store-contract.ts'
 import { sessionStoreContract } from '../session-store-contract.ts'
 
 /** The rights that the store needs. */
@@ -15,6 +17,11 @@ const rule = [
   ...['+zadd', '+zcard', '+zrange', '+zrem', '+zremrangebyscore', '+pexpiretime', '+pexpireat'],
   ...['+xadd', '+xrange', '+xdel', '+time', '+scan', '+hset', '+hsetnx', '+hmget'],
   '+del',
+]
+/** The rights that the store of session data needs. */
+const dataRule = [
+  ...['~gp:*', 'resetchannels', '-@all', '+ping', '+eval', '+evalsha', '+hgetall'],
+  ...['+hmget', '+hset', '+hdel', '+hlen', '+pexpireat', '+unlink'],
 ]
 /** Further rights in a Cluster. */
 const clusterRule = ['+cluster|slots', '+asking']
@@ -103,17 +110,31 @@ t.test('an ACL user with the documented rights', async (t) => {
     }
     sessionStoreContract(t, open, { expiresByItself: true })
   })
-  t.test('needs each of them', async (t) => {
-    const stats = String(await server.ask('INFO', 'commandstats'))
-    const used = [...stats.matchAll(/^cmdstat_([a-z|]+):/gm)].map(([, name]) => `+${name}`)
-    const allowed = rule.filter((one) => one.startsWith('+') && one !== '+ping')
-    t.same(
-      allowed.filter((one) => !used.includes(one)),
-      [],
-    )
-    t.same(await server.ask('ACL', 'LOG'), [])
-  })
+  t.test('needs each of them', async (t) => needsEach(t, server, rule))
 })
+
+t.test('an ACL user with the documented rights for session data', async (t) => {
+  const server = await startRedis(t)
+  await server.ask('ACL', 'SETUSER', 'gatepass', 'on', `>${password}`, ...dataRule)
+  await server.ask('CONFIG', 'RESETSTAT')
+  const url = `redis://gatepass:${quoted}@127.0.0.1:${server.port}`
+  t.test('can do everything', async (t) => {
+    dataStoreContract(t, () => RedisDataStore.open(url, patient))
+  })
+  t.test('needs each of them', async (t) => needsEach(t, server, dataRule))
+})
+
+/** Checks that each right of a rule was used, and that no command was refused. */
+async function needsEach(t: Test, server: RedisServer, rule: readonly string[]): Promise<void> {
+  const stats = String(await server.ask('INFO', 'commandstats'))
+  const used = [...stats.matchAll(/^cmdstat_([a-z|]+):/gm)].map(([, name]) => `+${name}`)
+  const allowed = rule.filter((one) => one.startsWith('+') && one !== '+ping')
+  t.same(
+    allowed.filter((one) => !used.includes(one)),
+    [],
+  )
+  t.same(await server.ask('ACL', 'LOG'), [])
+}
 
 t.test('a Cluster with TLS and an ACL user', async (t) => {
   const tls = makeCertificates(t, localhost)
