@@ -49,8 +49,8 @@ export async function runEach(
       results.push(await runFile(path, env))
     }
   }
-  // One more than there are cores: busy files wait for servers now and then.
-  const workers = Array.from({ length: availableParallelism() + 1 }, () => work(busy, idle))
+  // Two more than there are cores: busy files wait for servers now and then.
+  const workers = Array.from({ length: availableParallelism() + 2 }, () => work(busy, idle))
   await Promise.all([...workers, work(idle, busy)])
   return results
 }
