@@ -171,16 +171,21 @@ export class SecondDevice {
   async untilRefused(): Promise<number | null> {
     const startMs = performance.now()
     let [refusals, firstMs] = [0, 0]
-    while (performance.now() - startMs < refusalTimeoutMs) {
+    for (;;) {
       const { status } = await fetch(`${issuer}/playground/verifier/verify`, {
         headers: this.#bearer(),
       })
-      if (status === 401 && refusals === 0) firstMs = performance.now()
-      refusals = status === 401 ? refusals + 1 : 0
-      if (refusals === requiredRefusals) return firstMs - startMs
+      const nowMs = performance.now()
+      if (status === 401) {
+        if (refusals === 0) firstMs = nowMs
+        refusals += 1
+        if (refusals === requiredRefusals) return firstMs - startMs
+      } else {
+        refusals = 0
+        if (nowMs - startMs > refusalTimeoutMs) return null
+      }
       await pause(10)
     }
-    return null
   }
 
   async #sendToken(token: string): Promise<Answer> {
