@@ -1,18 +1,20 @@
 #!/usr/bin/env node
+import { setFlagsFromString } from 'node:v8'
 
 /** The service needs a later Node than the verifier library. */
 const minNodeVersion = 24
 const { node } = process.versions
 
-// An older Node cannot load the program, so this module imports nothing else.
+// An older Node cannot load the program, so it is imported below.
 if (Number.parseInt(node, 10) < minNodeVersion) {
   const needed = `The service needs Node ${minNodeVersion} or later.`
   process.stderr.write(`gatepass: ${needed} This is Node ${node}. (config_invalid)\n`)
   process.exitCode = 2
 } else {
+  // V8 may take the objects of the first requests for long-lived, and allocate those of all later
+  // requests in the old generation. Collecting them there costs as much as a signature.
+  setFlagsFromString('--no-allocation-site-pretenuring')
   const { runProgram } = await import('./program.ts')
   const { env, stdin, stdout, stderr } = process
   await runProgram({ env, cwd: process.cwd(), stdin, stdout, stderr })
 }
-
-export {}
