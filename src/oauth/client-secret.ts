@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto'
-import { digest, equalBytes } from '../core/secrets.ts'
+import { hash, randomBytes } from 'node:crypto'
+import { equalTexts } from '../core/secrets.ts'
 
 const secretPattern = /^gps_[\w-]{43}$/
 const hashPattern = /^sha256\.[\w-]{43}$/
@@ -14,7 +14,11 @@ export interface ClientSecret {
 /** Creates a client secret and its hash. */
 export function createClientSecret(): ClientSecret {
   const secret = `gps_${randomBytes(32).toString('base64url')}`
-  return { secret, hash: `sha256.${digest(secret).toString('base64url')}` }
+  return { secret, hash: hashOf(secret) }
+}
+
+function hashOf(secret: string): string {
+  return `sha256.${hash('sha256', secret, 'base64url')}`
 }
 
 export function isSecretHash(text: string): boolean {
@@ -34,12 +38,11 @@ const decoys = Array.from({ length: maxSecretHashes }, () => createClientSecret(
  * @param hashes at most `maxSecretHashes`. Default: none
  */
 export function matchesSecretHash(secret: string, hashes: readonly string[] = []): boolean {
-  const presented = digest(secret)
+  const presented = hashOf(secret)
   let isMatch = false
   for (const [at, decoy] of decoys.entries()) {
-    const hash = hashes[at] ?? decoy
-    const known = Buffer.from(hash.slice(hash.indexOf('.') + 1), 'base64url')
-    if (equalBytes(presented, known) && hash !== decoy) isMatch = true
+    const known = hashes[at] ?? decoy
+    if (equalTexts(presented, known) && known !== decoy) isMatch = true
   }
   return isMatch && secretPattern.test(secret)
 }
