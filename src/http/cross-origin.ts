@@ -98,8 +98,10 @@ export function answerRefusedPreflights(app: FastifyInstance, url: string, origi
  */
 export function allowAnyPage(app: FastifyInstance, urls: ReadonlySet<string>): void {
   app.addHook('onRequest', (request, reply, done) => {
-    const { headers, method, routeOptions } = request
-    if (headers.origin === undefined || !urls.has(routeOptions.url ?? '')) return done()
+    const { headers, method } = request
+    if (headers.origin === undefined) return done()
+    // Read last, because Fastify creates the options at each access.
+    if (!urls.has(request.routeOptions.url ?? '')) return done()
     reply.header('access-control-allow-origin', '*')
     if (method !== 'OPTIONS' || headers['access-control-request-method'] === undefined) {
       const exposed = 'date, dpop-nonce, retry-after, www-authenticate'
