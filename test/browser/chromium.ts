@@ -7,6 +7,7 @@ import {
   type Page,
 } from 'playwright-core'
 import type { Test } from 'tap'
+import { patienceMs } from '../support/patience.ts'
 
 /** The globals of a page in these tests. */
 export interface PageGlobals {
@@ -26,10 +27,12 @@ const flags = [
 export async function launchChromium(t: Test, args: readonly string[] = []) {
   const browser = await chromium.launch({
     executablePath: '/usr/bin/chromium',
+    timeout: patienceMs,
     args: [...flags, ...args],
     // As people have it: a page that is left is kept for the way back, and popups are blocked.
     ignoreDefaultArgs: ['--disable-back-forward-cache', '--disable-popup-blocking'],
   })
+  browser.on('context', (user) => user.setDefaultTimeout(patienceMs))
   t.teardown(() => browser.close())
   return browser
 }
