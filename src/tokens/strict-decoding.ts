@@ -53,14 +53,27 @@ function countMembers(value: JsonValue, depth: number): number {
 /** Counts the members in valid JSON: the colons outside strings. */
 function countMembersInText(text: string): number {
   let count = 0
-  let inString = false
   for (let at = 0; at < text.length; at += 1) {
     const code = text.charCodeAt(at)
-    if (code === quote) inString = !inString
-    else if (code === backslash) at += 1
-    else if (code === colon && !inString) count += 1
+    if (code === colon) count += 1
+    else if (code === quote) at = endOfString(text, at)
   }
   return count
+}
+
+/** Finds the closing quote of a string in valid JSON. */
+function endOfString(text: string, start: number): number {
+  let end = start
+  do end = text.indexOf('"', end + 1)
+  while (isEscaped(text, end))
+  return end
+}
+
+/** Tells whether an odd number of backslashes precedes a character of a string. */
+function isEscaped(text: string, at: number): boolean {
+  let before = at - 1
+  while (text.charCodeAt(before) === backslash) before -= 1
+  return (at - before) % 2 === 0
 }
 
 /**

@@ -21,6 +21,7 @@ t.test('accepts values of every kind', async (t) => {
     a: ':":',
     b: { a: [{ a: 1 }, { a: '\\' }] },
   })
+  t.same(parse('{"a\\\\":"\\\\\\":","b":"\\\\\\\\"}'), { 'a\\': '\\":', b: '\\\\' })
   t.ok(Object.hasOwn(Object(parse('{"__proto__":{"a":1}}')), '__proto__'))
 })
 
@@ -40,6 +41,10 @@ t.test('rejects duplicate members, at any level and in any escape', async (t) =>
     '{"a":":","a":1}',
     '{"a\\":":1,"a\\":":2}',
     '{"b":" :","a":1,"a":2}',
+    // Where backslashes before a quote escape each other.
+    '{"a":"\\\\","a":1}',
+    '{"a":"\\\\\\":","a":1}',
+    '{"\\\\":1,"\\u005c":2}',
   ]) {
     t.equal(parse(text), undefined, text)
   }
