@@ -3,11 +3,11 @@
  * least. The older of two generations is dropped as a whole: deleting single entries makes a Map
  * copy its table again and again, and V8 keeps the old tables.
  */
-export class LruCache<V> {
+export class LruCache<V, Key extends string | number = string> {
   #maxWeight: number
   readonly #weightOf: (value: V) => number
-  #recent = new Generation<V>()
-  #older = new Generation<V>()
+  #recent = new Generation<V, Key>()
+  #older = new Generation<V, Key>()
   #evictions = 0
 
   /** @param weightOf weight of a value. Default: 1, so that `maxWeight` counts entries. */
@@ -29,28 +29,28 @@ export class LruCache<V> {
     return this.#evictions
   }
 
-  get(name: string): V | undefined {
-    const value = this.#recent.entries.get(name)
+  get(key: Key): V | undefined {
+    const value = this.#recent.entries.get(key)
     if (value !== undefined) return value
-    const older = this.#take(this.#older, name)
-    if (older !== undefined) this.#add(name, older)
+    const older = this.#take(this.#older, key)
+    if (older !== undefined) this.#add(key, older)
     return older
   }
 
   /** Like `get`, and is not a use of the entry. */
-  peek(name: string): V | undefined {
-    return this.#recent.entries.get(name) ?? this.#older.entries.get(name)
+  peek(key: Key): V | undefined {
+    return this.#recent.entries.get(key) ?? this.#older.entries.get(key)
   }
 
   /** Adds or replaces a value. A value heavier than half of the cache is not kept. */
-  set(name: string, value: V): void {
-    this.delete(name)
-    this.#add(name, value)
+  set(key: Key, value: V): void {
+    this.delete(key)
+    this.#add(key, value)
   }
 
-  delete(name: string): void {
-    this.#take(this.#recent, name)
-    this.#take(this.#older, name)
+  delete(key: Key): void {
+    this.#take(this.#recent, key)
+    this.#take(this.#older, key)
   }
 
   /** Changes the maximum weight. A smaller one takes effect when the next entry is added. */
@@ -58,7 +58,7 @@ export class LruCache<V> {
     this.#maxWeight = maxWeight
   }
 
-  #add(name: string, value: V): void {
+  #add(key: Key, value: V): void {
     const weight = this.#weightOf(value)
     if (weight > this.#maxWeight / 2) return
     while (
@@ -69,20 +69,20 @@ export class LruCache<V> {
       this.#older = this.#recent
       this.#recent = new Generation()
     }
-    this.#recent.entries.set(name, value)
+    this.#recent.entries.set(key, value)
     this.#recent.weight += weight
   }
 
-  #take(generation: Generation<V>, name: string): V | undefined {
-    const value = generation.entries.get(name)
+  #take(generation: Generation<V, Key>, key: Key): V | undefined {
+    const value = generation.entries.get(key)
     if (value === undefined) return undefined
-    generation.entries.delete(name)
+    generation.entries.delete(key)
     generation.weight -= this.#weightOf(value)
     return value
   }
 }
 
-class Generation<V> {
+class Generation<V, Key> {
   weight = 0
-  readonly entries = new Map<string, V>()
+  readonly entries = new Map<Key, V>()
 }

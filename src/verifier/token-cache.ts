@@ -46,8 +46,8 @@ const protectedShare = 7 / 8
  */
 export class TokenCache {
   readonly #maxBytes: number
-  readonly #probation: LruCache<CachedToken>
-  readonly #protected: LruCache<CachedToken>
+  readonly #probation: LruCache<CachedToken, number>
+  readonly #protected: LruCache<CachedToken, number>
   #hits = 0
   #misses = 0
 
@@ -59,19 +59,19 @@ export class TokenCache {
 
   /** Finds a token. The caller checks its expiry, key and revocation. */
   find(token: string): VerifiedToken | undefined {
-    const key = keyOf(token)
-    const entry = this.#protected.get(key)
-    const found = entry?.token === token ? entry : this.#promote(key, token)
+    const hash = hashOf(token)
+    const entry = this.#protected.get(hash)
+    const found = entry?.token === token ? entry : this.#promote(hash, token)
     if (found === undefined) this.#misses += 1
     else this.#hits += 1
     return found
   }
 
-  #promote(key: string, token: string): CachedToken | undefined {
-    const entry = this.#probation.peek(key)
+  #promote(hash: number, token: string): CachedToken | undefined {
+    const entry = this.#probation.peek(hash)
     if (entry?.token !== token) return undefined
-    this.#probation.delete(key)
-    this.#protected.set(key, entry)
+    this.#probation.delete(hash)
+    this.#protected.set(hash, entry)
     return entry
   }
 
@@ -79,18 +79,18 @@ export class TokenCache {
   add(token: string, verified: VerifiedToken, now_s: number): void {
     if (verified.claims.exp - now_s < minLifetime_s) return
     const entry = new CachedToken(copyOf(token), verified)
-    const key = keyOf(token)
+    const hash = hashOf(token)
     // Concurrent requests may have verified and added the same token.
-    const isProtected = this.#protected.peek(key)?.token === token
+    const isProtected = this.#protected.peek(hash)?.token === token
     if (!isProtected) this.#probation.resize(this.#maxBytes - this.#protected.weight)
     const segment = isProtected ? this.#protected : this.#probation
-    segment.set(key, entry)
+    segment.set(hash, entry)
   }
 
   remove(token: string): void {
-    const key = keyOf(token)
+    const hash = hashOf(token)
     for (const segment of [this.#protected, this.#probation]) {
-      if (segment.peek(key)?.token === token) segment.delete(key)
+      if (segment.peek(hash)?.token === token) segment.delete(hash)
     }
   }
 
@@ -112,13 +112,19 @@ function bytesOf({ token }: CachedToken): number {
 }
 
 /**
- * Returns the key of a token: the end of its text, because hashing the whole text takes longer than
- * all other checks. The whole text is compared. The end is part of a valid signature, which nobody
- * can choose. If two tokens share it, the later token replaces the earlier one.
+ * Hashes the end of a token, because hashing the whole text takes longer than all other checks. The
+ * whole text is compared. The end is part of a valid signature, which nobody can choose. If two tokens
+ * share a hash, the later token replaces the earlier one.
  */
-function keyOf(token: string): string {
-  return token.slice(-keyLength)
+function hashOf(token: string): number {
+  let hash = 0
+  for (let at = Math.max(0, token.length - hashedLength); at < token.length; at += 1) {
+    hash = (Math.imul(hash, hashFactor) + token.charCodeAt(at)) | 0
+  }
+  return hash
 }
 
-/** V8 copies a slice of 12 characters. A longer slice would refer to the whole text. */
-const keyLength = 12
+/** Characters of base64url with more bits than a hash. */
+const hashedLength = 8
+/** Odd, so that each character changes the hash. */
+const hashFactor = 67
