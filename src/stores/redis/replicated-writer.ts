@@ -35,8 +35,8 @@ export class ReplicatedWriter {
 
   /**
    * Runs a change and waits for replicas by `WAIT`, which covers the writes of its own connection only:
-   * a lost connection repeats the change. `WAIT` follows the change without a pause; not in a Cluster,
-   * where the library may send the two to different nodes.
+   * a lost connection repeats the change. `WAIT` follows the change of one key without a pause; not in a
+   * Cluster, where the library may send the two to different nodes.
    *
    * @param keys the keys of the change, which select the servers
    * @throws `store_unavailable` if too few replicas confirm; the change may still survive
@@ -75,7 +75,8 @@ export class ReplicatedWriter {
       const counts = await Promise.all(servers.map((key) => call.command(key, command)))
       return Math.min(...(counts as number[]))
     }
-    if (isCluster) return [await changed, await wait()]
+    // A change of several keys may take several commands, and an early `WAIT` would delay the second.
+    if (isCluster || keys.length > 1) return [await changed, await wait()]
     const early = wait()
     const { sentCommands } = call
     const [result, confirmed] = await Promise.all([changed, early])
