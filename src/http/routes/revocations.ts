@@ -157,7 +157,7 @@ class RevocationStreams {
     stream.on('error', () => {})
     stream.on('close', () => slot.delete(stream))
     const start = async () => {
-      if (missed.length > 0) write(stream, await this.#bytesOf(missed))
+      if (missed.length > 0) write(stream, await this.#joined(missed))
       if (this.#isClosed) stream.end()
       else if (!stream.destroyed) slot.add(stream)
       // The follower relies on the stream from its first heartbeat.
@@ -180,11 +180,11 @@ class RevocationStreams {
   }
 
   async #send(entries: readonly FeedEntry[]): Promise<void> {
-    const bytes = await this.#bytesOf(entries)
+    const text = await this.#joined(entries)
     let written = 0
     for (const slot of this.#slots) {
       for (const stream of slot) {
-        write(stream, bytes)
+        write(stream, text)
         written += 1
         if (written % streamsPerTurn === 0) await setImmediate()
       }
@@ -198,13 +198,12 @@ class RevocationStreams {
   /** A heartbeat states that there is no other event, so it stops while the log is unavailable. */
   #beat(streams: Iterable<ServerResponse>): void {
     if (this.#issuer.revocations.lastError !== null) return
-    for (const stream of streams) write(stream, heartbeat)
+    for (const stream of streams) write(stream, ':\n\n')
   }
 
-  /** Returns events as the bytes that all streams share. */
-  async #bytesOf(entries: readonly FeedEntry[]): Promise<Buffer> {
+  async #joined(entries: readonly FeedEntry[]): Promise<string> {
     const texts = await Promise.all(entries.map((entry) => this.#textOf(entry)))
-    return Buffer.from(texts.join(''), 'latin1')
+    return texts.join('')
   }
 
   #textOf(entry: FeedEntry): Promise<string> {
@@ -220,11 +219,9 @@ class RevocationStreams {
   }
 }
 
-const heartbeat = Buffer.from(':\n\n')
-
 /** Writes to a stream, or disconnects a follower that does not read. */
-function write(stream: ServerResponse, bytes: Buffer): void {
+function write(stream: ServerResponse, text: string): void {
   if (stream.writableEnded || stream.destroyed) return
   if (stream.writableLength > maxUnreadBytes) stream.destroy()
-  else stream.write(bytes)
+  else stream.write(text, 'latin1')
 }
