@@ -47,7 +47,8 @@ export class Crowd {
 
   /** @throws if a user cannot sign in */
   async signIn(): Promise<void> {
-    const { body } = await exchange(this.#url, this.#agent, { method: 'GET', path: '/products' })
+    const ask = createAsk((call) => exchange(this.#url, this.#agent, call))
+    const { body } = await ask({ method: 'GET', path: '/products' })
     const { products } = body as { products: { id: string }[] }
     this.#products.push(...products.map(({ id }) => id))
     await inTurns(this.#visitors, atOnce, async (visitor) => {
