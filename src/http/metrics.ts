@@ -15,8 +15,7 @@ const misnamed = ['handles', 'requests', 'resources'].map((what) => `nodejs_acti
 export class Metrics {
   readonly registry = new Registry()
   readonly #requests: Histogram<'method' | 'route' | 'status'>
-  /** Counted here, because a counter of prom-client looks its labels up at each event. */
-  readonly #events = new Map<string, number>()
+  readonly #events: Counter<'event'>
 
   constructor() {
     collectDefaultMetrics({
@@ -31,16 +30,11 @@ export class Metrics {
       buckets: requestBuckets,
       registers: [this.registry],
     })
-    const events = this.#events
-    new Counter({
+    this.#events = new Counter({
       name: 'gatepass_events_total',
       help: 'Security events, named as in the audit log.',
       labelNames: ['event'],
       registers: [this.registry],
-      collect() {
-        this.reset()
-        for (const [event, count] of events) this.inc({ event }, count)
-      },
     })
   }
 
@@ -58,7 +52,7 @@ export class Metrics {
   }
 
   countEvent(event: string): void {
-    this.#events.set(event, (this.#events.get(event) ?? 0) + 1)
+    this.#events.inc({ event })
   }
 }
 
