@@ -5,9 +5,6 @@ import type { DataObserver } from '../data/observed-store.ts'
 /** In seconds: from a cached JWKS to a login that waits in the queue. */
 const requestBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
 
-/** By default, prom-client wakes an idle process a hundred times a second, for 4 ms of processor time. */
-const eventLoopSampleMs = 100
-
 /** Gauges of prom-client that are named like counters. Each is the sum of another metric. */
 const misnamed = ['handles', 'requests', 'resources'].map((what) => `nodejs_active_${what}_total`)
 
@@ -18,10 +15,7 @@ export class Metrics {
   readonly #events: Counter<'event'>
 
   constructor() {
-    collectDefaultMetrics({
-      register: this.registry,
-      eventLoopMonitoringPrecision: eventLoopSampleMs,
-    })
+    collectDefaultMetrics({ register: this.registry })
     for (const name of misnamed) this.registry.removeSingleMetric(name)
     this.#requests = new Histogram({
       name: 'gatepass_http_request_duration_seconds',
