@@ -1,5 +1,5 @@
 import { formatNumber, metricNames, metricOf } from './harness/metrics.ts'
-import { provenanceLine, readingsLine, type Table, textTable } from './harness/report.ts'
+import { provenanceLine, type Table, textTable } from './harness/report.ts'
 import { benchFor, describeRun, runRounds, type Series, saveResult } from './harness/result.ts'
 import type { Bench, Scenario } from './harness/scenario.ts'
 import { ratioOf } from './harness/statistics.ts'
@@ -75,15 +75,13 @@ async function measurePairs(
     return all.filter(({ name }) => name.includes(only))
   }
   const [base, head] = [await subjectsOf('base'), await subjectsOf('head')]
-  const { rounds } = benches.head.options
   const series = await runRounds(
     head.flatMap((subject, n) => [
       { ...(base[n] ?? subject), name: `${subject.name}, base` },
       { ...subject, name: `${subject.name}, head` },
     ]),
-    rounds,
-    (round, name, readings) =>
-      tell(`${scenario.name} ${round}/${rounds} ${name}: ${readingsLine(readings)}`),
+    benches.head.options.rounds,
+    (line) => tell(`${scenario.name} ${line}`),
   )
   const readingsOf = (n: number) => series[n]?.readings ?? []
   return head.map(({ name }, n) => ({

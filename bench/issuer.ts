@@ -1,32 +1,24 @@
 import { execFileSync } from 'node:child_process'
-import { argon2Sync, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { inTurns } from './harness/http.ts'
-import { type Environment, type Server, startService } from './harness/processes.ts'
+import { type Environment, runCommand, type Server, startService } from './harness/processes.ts'
 import type { Bench } from './harness/scenario.ts'
 import type { HttpRequest } from './harness/traffic.ts'
-import { startPostgres, startRedis } from './stores.ts'
+import { type HashName, hashCosts, hashPassword, password } from './passwords.ts'
+import { startPostgres, startRedis, withStore } from './stores.ts'
 
 export type StoreName = 'SQLite' | 'Redis' | 'Postgres'
 
-/** Costs of a hash: the default, and the minimum for users that only have to exist. */
-export const hashCosts = {
-  default: { memory_kib: 19 * 1024, passes: 2, parallelism: 1 },
-  /** At the cost of production, two cores hash about 60 passwords a second: too few for thousands of users. */
-  light: { memory_kib: 1024, passes: 1, parallelism: 1 },
-  least: { memory_kib: 8, passes: 1, parallelism: 1 },
-} as const
-
-export type HashName = keyof typeof hashCosts
-
 export interface IssuerSpec {
   readonly name: string
-  /** The store of sessions. Accounts are in SQLite. */
-  readonly store: StoreName
+  /** The store of sessions. Default: SQLite, where the accounts are. */
+  readonly store?: StoreName
   readonly users: number
-  readonly hash: HashName
+  /** Default: the least. */
+  readonly hash?: HashName
   readonly settings?: Environment
 }
 
@@ -34,7 +26,6 @@ export interface RunningIssuer extends Server {
   readonly sessionsUrl: string
 }
 
-export const password = 'correct horse battery staple'
 /** Concurrent sign-ins outside a measurement. */
 const maxSignIns = 32
 
@@ -45,7 +36,7 @@ export type Issuer = ReturnType<typeof createIssuer>
  * @param layOut called once with the issuer running, to create the data of each start
  */
 export function createIssuer(
-  { name, store: storeName, users, hash, settings }: IssuerSpec,
+  { name, store: storeName = 'SQLite', users, hash = 'least', settings }: IssuerSpec,
   bench: Bench,
   layOut: (running: RunningIssuer) => Promise<void> = async () => {},
 ) {
@@ -60,18 +51,14 @@ export function createIssuer(
     const sessionsUrl = store?.url ?? `sqlite:${join(cwd, '.gatepass/sessions.db')}`
     const own = { ...env, GATEPASS_SESSIONS_URL: sessionsUrl }
     const server = await startService('issuer', { cwd, env: own }, bench)
-    const stop = async () => {
-      await server.stop()
-      await store?.stop()
-    }
-    return { ...server, sessionsUrl, stop, ...(store !== null && { storePid: store.pid }) }
+    return { ...(store === null ? server : withStore(server, store)), sessionsUrl }
   }
   let hasData = false
   const prepare = async () => {
     if (hasData) return
     hasData = true
     mkdirSync(template)
-    importUsers({ count: users, hash, cwd: template, env }, bench)
+    await importUsers({ count: users, hash, cwd: template, env }, bench)
     // A flush for each commit would take minutes, and this data need not survive a crash.
     const server = await startIn(template, false)
     await layOut(server)
@@ -99,7 +86,7 @@ export function createIssuer(
 async function startStore(name: StoreName, cwd: string, isDurable: boolean, bench: Bench) {
   if (name === 'SQLite') return null
   if (name === 'Redis') return startRedis(cwd, bench)
-  return startPostgres(cwd, bench, { fsync: isDurable ? 'on' : 'off' })
+  return startPostgres(cwd, bench, isDurable)
 }
 
 export function hashSettings(hash: HashName): Environment {
@@ -112,20 +99,17 @@ export function hashSettings(hash: HashName): Environment {
 }
 
 /** Imports users with one password by the command line. The `sub` of a user is the name. */
-export function importUsers(
+export async function importUsers(
   { count, hash, cwd, env }: { count: number; hash: HashName; cwd: string; env: Environment },
-  { revision }: Bench,
-): void {
+  bench: Bench,
+): Promise<void> {
   const password_hash = hashPassword(hash)
   const lines = Array.from({ length: count }, (_, n) =>
     JSON.stringify({ login_name: userName(n), sub: userName(n), password_hash }),
   )
   const file = join(cwd, 'users.jsonl')
   writeFileSync(file, lines.join('\n'))
-  execFileSync(process.execPath, [revision.cli, 'users', 'import', file], {
-    ...{ cwd, env: { PATH: process.env.PATH, ...env } },
-    stdio: 'pipe',
-  })
+  await runCommand(['users', 'import', file], { cwd, env }, bench)
   rmSync(file)
 }
 
@@ -156,17 +140,6 @@ export async function signIn(url: string, users: number): Promise<string[]> {
     tokens.push(((await response.json()) as { refresh_token: string }).refresh_token)
   })
   return tokens
-}
-
-/** Returns the hash of the password in PHC format. */
-export function hashPassword(cost: HashName): string {
-  const { memory_kib: memory, passes, parallelism } = hashCosts[cost]
-  const nonce = randomBytes(16)
-  const parameters = { message: password, nonce, memory, passes, parallelism, tagLength: 32 }
-  const hash = argon2Sync('argon2id', parameters)
-  const base64 = (bytes: Buffer) => bytes.toString('base64').replaceAll('=', '')
-  const header = `$argon2id$v=19$m=${memory},t=${passes},p=${parallelism}`
-  return `${header}$${base64(nonce)}$${base64(hash)}`
 }
 
 export function newSecret(): string {

@@ -1,5 +1,5 @@
 import { compare } from './compare.ts'
-import { markdownTable, readingsLine, reportOf, textTable, writeInto } from './harness/report.ts'
+import { markdownTable, reportOf, textTable, writeInto } from './harness/report.ts'
 import { runScenario, saveResult } from './harness/result.ts'
 import { Workspace } from './harness/workspace.ts'
 import { type Arguments, readArguments, UsageError, usage } from './options.ts'
@@ -23,9 +23,7 @@ async function measure(given: Arguments): Promise<void> {
     const { name } = scenario
     const result = await workspace.with(name, { revision, options }, (bench) => {
       tell(`${name}: preparing`)
-      return runScenario(scenario, bench, only, (round, subject, readings) =>
-        tell(`${name} ${round}/${options.rounds} ${subject}: ${readingsLine(readings)}`),
-      )
+      return runScenario(scenario, bench, only, (line) => tell(`${name} ${line}`))
     })
     tell(`raw values: ${saveResult(name, result)}`)
     process.stdout.write(`\n${reportOf(result, textTable)}\n`)

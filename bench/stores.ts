@@ -5,7 +5,7 @@ import { createClient } from '@redis/client'
 import pg from 'pg'
 import { freePort } from '../scripts/free-port.ts'
 import { postgresPrograms, postgresUser, superuser } from '../test/support/postgres-programs.ts'
-import { type Server, startProcess, startServer } from './harness/processes.ts'
+import { type Environment, type Server, startProcess, startServer } from './harness/processes.ts'
 import type { Bench } from './harness/scenario.ts'
 
 /** A database server in a folder. Started there again it has what it had. */
@@ -24,20 +24,16 @@ const redisSettings = {
 }
 
 /** Starts Redis on the core of the load: the core of the server is for what is measured. */
-export async function startRedis(
-  cwd: string,
-  bench: Bench,
-  more: Readonly<Record<string, string>> = {},
-): Promise<Store> {
+export async function startRedis(cwd: string, bench: Bench, settings: Environment = {}) {
   mkdirSync(cwd, { recursive: true })
   const port = await freePort()
   const url = `redis://127.0.0.1:${port}`
-  const options = { ...redisSettings, port: String(port), bind: '127.0.0.1', ...more }
+  const options = { ...redisSettings, port: String(port), bind: '127.0.0.1', ...settings }
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])
   const command = ['redis-server', ...args]
   const redis = startProcess({ name: 'Redis', command, core: 'load', cwd, isQuiet: true }, bench)
   await redis.ready(() => withRedis(url, (client) => client.sendCommand(['PING'])))
-  return { url, pid: redis.pid, stop: redis.stop }
+  return { ...redis, url }
 }
 
 /** Starts a server of the benchmark that has a Redis of its own, whose address is its first argument. */
@@ -48,11 +44,16 @@ export async function startOnRedis(
 ): Promise<Server> {
   const redis = await startRedis(mkdtempSync(join(bench.scratch, 'redis-')), bench)
   const server = await startServer(program, [redis.url, ...args], bench)
+  return withStore(server, redis)
+}
+
+/** A server that is measured, and stopped, together with its store. */
+export function withStore(server: Server, store: Store): Server {
   const stop = async () => {
     await server.stop()
-    await redis.stop()
+    await store.stop()
   }
-  return { ...server, storePid: redis.pid, stop }
+  return { ...server, storePid: store.pid, stop }
 }
 
 export async function withRedis<T>(
@@ -74,11 +75,7 @@ export async function withRedis<T>(
 const role = 'gatepass'
 
 /** Starts Postgres on the core of the load, with an empty database when the folder is new. */
-export async function startPostgres(
-  cwd: string,
-  bench: Bench,
-  more: Readonly<Record<string, string>> = {},
-): Promise<Store> {
+export async function startPostgres(cwd: string, bench: Bench, isDurable = true): Promise<Store> {
   const isNew = mkdirSync(cwd, { recursive: true }) !== undefined
   const user = postgresUser()
   const data = join(cwd, 'data')
@@ -91,7 +88,8 @@ export async function startPostgres(
   const port = await freePort()
   const options = {
     ...{ shared_buffers: '1GB', max_wal_size: '4GB', port: String(port) },
-    ...{ listen_addresses: '127.0.0.1', unix_socket_directories: '', ...more },
+    ...{ listen_addresses: '127.0.0.1', unix_socket_directories: '' },
+    fsync: isDurable ? 'on' : 'off',
   }
   const set = Object.entries(options).flatMap(([name, value]) => ['-c', `${name}=${value}`])
   const command = [join(programs, 'postgres'), '-D', data, ...set]
@@ -106,7 +104,7 @@ export async function startPostgres(
     await queryPostgres(adminUrl, `CREATE DATABASE ${role} OWNER ${role}`)
   }
   const url = `postgres://${role}:${role}@127.0.0.1:${port}/${role}`
-  return { url, pid: postgres.pid, stop: postgres.stop }
+  return { ...postgres, url }
 }
 
 export async function queryPostgres(url: string, text: string): Promise<pg.QueryResult> {

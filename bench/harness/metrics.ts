@@ -49,7 +49,7 @@ export function metricOf(name: MetricName): Metric {
 }
 
 /** `12,345` or `0.96`. */
-export function formatNumber(value: number, digits: number): string {
+export function formatNumber(value: number, digits = 0): string {
   return value.toLocaleString('en-US', {
     minimumFractionDigits: digits,
     maximumFractionDigits: digits,

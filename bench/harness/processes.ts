@@ -1,5 +1,6 @@
-import { type ChildProcess, type Serializable, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, type Serializable, spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { freePort } from '../../scripts/free-port.ts'
 import type { Cores } from './machine.ts'
 import type { Bench } from './scenario.ts'
@@ -28,7 +29,7 @@ process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
 
-export function commandOn(core: keyof Cores, cores: Cores | null, command: readonly string[]) {
+function commandOn(core: keyof Cores, cores: Cores | null, command: readonly string[]) {
   return cores === null ? command : ['taskset', '--cpu-list', String(cores[core]), ...command]
 }
 
@@ -69,7 +70,7 @@ export function startProcess(spec: ProcessSpec, { cores }: Pick<Bench, 'cores'>)
           const isOver = child.pid === undefined || child.exitCode !== null
           if (isOver || performance.now() > deadlineMs) {
             child.kill()
-            throw new Error(`${name} does not start`, { cause })
+            throw new Error(`${name} is not ready`, { cause })
           }
           await sleep(pollMs)
         }
@@ -118,10 +119,27 @@ export async function startServer(
   return { url, pid: program.pid, stop: program.stop }
 }
 
+interface ServiceSpec {
+  readonly cwd: string
+  readonly env: Environment
+}
+
+/** Runs a command of Gatepass to its end. @returns its standard output */
+export async function runCommand(
+  args: readonly string[],
+  { cwd, env }: ServiceSpec,
+  { cores, revision }: Bench,
+): Promise<string> {
+  const command = [process.execPath, revision.cli, ...args]
+  const [program = '', ...all] = commandOn('server', cores, command)
+  const options = { cwd, env: { PATH: process.env.PATH, ...env } }
+  return (await promisify(execFile)(program, all, options)).stdout
+}
+
 /** Starts an issuer or a verifier by the command line, and waits until it is ready. */
 export async function startService(
   role: 'issuer' | 'verifier',
-  { cwd, env }: { readonly cwd: string; readonly env: Environment },
+  { cwd, env }: ServiceSpec,
   bench: Bench,
 ): Promise<Server> {
   const [port, adminPort] = [await freePort(), await freePort()]
@@ -129,9 +147,13 @@ export async function startService(
   const command = [...nodeOf(bench), bench.revision.cli, role]
   const spec = { name: role, command, core: 'server', cwd, env: { ...env, ...ports } } as const
   const service = startProcess(spec, bench)
-  await service.ready(async () => {
-    const response = await fetch(`http://127.0.0.1:${adminPort}/readyz`)
-    if (!response.ok) throw new Error(await response.text())
-  })
+  await service.ready(() => checkAnswer(`http://127.0.0.1:${adminPort}/readyz`))
   return { url: `http://127.0.0.1:${port}`, pid: service.pid, stop: service.stop }
+}
+
+/** Rejects unless a GET request succeeds. */
+export async function checkAnswer(url: string): Promise<void> {
+  const response = await fetch(url)
+  const text = await response.text()
+  if (!response.ok) throw new Error(`${url} answers ${response.status}: ${text}`)
 }

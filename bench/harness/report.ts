@@ -54,7 +54,7 @@ export function provenanceLine({ date, gatepass, node, machine, options }: Prove
 /** Lists every subject with the medians over the rounds, and its ratios to other subjects. */
 export function figuresTable(subjects: readonly Series[]): Table {
   const shown = metricNames.filter((name) => subjects.some((one) => valuesOf(one, name).length > 0))
-  const isCompared = subjects.some(({ comparedWith }) => comparedWith !== undefined)
+  const isCompared = subjects.some((one) => ratiosCell(one, subjects) !== '-')
   const headOf = (name: (typeof metricNames)[number]) => {
     const { label, isMain } = metricOf(name)
     return isMain ? [label, 'min – max'] : [label]

@@ -1,7 +1,9 @@
 import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describeMachine } from './machine.ts'
+import { readingsLine } from './report.ts'
 import type { Bench, Readings, Scenario, Subject } from './scenario.ts'
+import type { Tell } from './workspace.ts'
 
 const folder = new URL('../results/', import.meta.url)
 
@@ -36,7 +38,7 @@ export async function runScenario(
   scenario: Scenario,
   given: Bench,
   only: string,
-  onReading: OnReading,
+  tell: Tell,
 ): Promise<Result> {
   const bench = benchFor(scenario, given)
   const provenance = describeRun(bench)
@@ -46,7 +48,7 @@ export async function runScenario(
     ...provenance,
     scenario: scenario.name,
     title: scenario.title,
-    subjects: await runRounds(chosen, bench.options.rounds, onReading),
+    subjects: await runRounds(chosen, bench.options.rounds, tell),
   }
 }
 
@@ -56,8 +58,6 @@ export function benchFor({ connections }: Scenario, bench: Bench): Bench {
   return { ...bench, options: { ...bench.options, connections } }
 }
 
-type OnReading = (round: number, subject: string, readings: Readings) => void
-
 /**
  * Measures every subject once per round, in the order A B C, C B A, A B C. Other work on the machine
  * affects all subjects, and no subject always follows the same one.
@@ -65,13 +65,14 @@ type OnReading = (round: number, subject: string, readings: Readings) => void
 export async function runRounds(
   subjects: readonly Subject[],
   rounds: number,
-  onReading: OnReading,
+  tell: Tell,
 ): Promise<Series[]> {
   const all = subjects.map((subject) => ({ subject, readings: [] as Readings[] }))
   for (let round = 1; round <= rounds; round++) {
     for (const { subject, readings } of round % 2 === 1 ? all : all.toReversed()) {
-      readings.push(await subject.measure())
-      onReading(round, subject.name, readings.at(-1) ?? {})
+      const measured = await subject.measure()
+      readings.push(measured)
+      tell(`${round}/${rounds} ${subject.name}: ${readingsLine(measured)}`)
     }
   }
   return all.map(({ subject: { name, comparedWith }, readings }) => {

@@ -1,18 +1,18 @@
-import { argon2, generateKeyPairSync, randomBytes, randomUUID, timingSafeEqual } from 'node:crypto'
-import { promisify } from 'node:util'
+import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto'
 import { createClient } from '@redis/client'
 import { createSigner } from 'fast-jwt'
 import fastify from 'fastify'
 import { initialTokens } from '../harness/traffic.ts'
+import { verifyPassword } from '../passwords.ts'
 import { serve } from './serve.ts'
 
 /**
  * A good hand-made sign-in: Argon2id in Node's pool, opaque refresh tokens in Redis that are removed at
  * their use, and access tokens like those of Gatepass. It counts no failures, does not distinguish a retry
- * from a theft, and has no log. `by-hand <redisUrl> <sessions> <password> <cost>`
+ * from a theft, and has no log. `by-hand <redisUrl> <sessions> <passwordHash>`
  */
 
-const [redisUrl = '', sessions = '0', password = '', cost = '{}'] = process.argv.slice(2)
+const [redisUrl = '', sessions = '0', passwordHash = ''] = process.argv.slice(2)
 const accessTtl_s = 300
 const refreshTtl_s = 14 * 24 * 3600
 const scope = 'data:read data:write'
@@ -23,19 +23,12 @@ const { privateKey: key } = generateKeyPairSync('ec', {
 })
 const kid = randomBytes(32).toString('base64url')
 const sign = createSigner({ key, algorithm: 'ES256', kid, header: { alg: 'ES256', typ: 'at+jwt' } })
-const hash = promisify(argon2)
-const nonce = randomBytes(16)
-const hashOf = (message: string) => {
-  const { memory_kib: memory, passes, parallelism } = JSON.parse(cost)
-  return hash('argon2id', { message, nonce, memory, passes, parallelism, tagLength: 32 })
-}
 
 /** All users have the same password, and one session each. */
 const redis = createClient({ url: redisUrl })
 await redis.connect()
-const stored = cost === '{}' ? '' : (await hashOf(password)).toString('base64')
 for (const [n, token] of initialTokens(Number(sessions)).entries()) {
-  await redis.set(`user:user-${n}`, stored)
+  await redis.set(`user:user-${n}`, passwordHash)
   await redis.set(`rt:${token}`, JSON.stringify({ sid: randomUUID(), sub: `user-${n}` }))
 }
 
@@ -64,9 +57,9 @@ app.post<{ Body: { refresh_token: string } }>(
 )
 
 app.post<{ Body: { username: string; password: string } }>('/login', async (request, reply) => {
-  const { username, password: given } = request.body
-  const expected = Buffer.from((await redis.get(`user:${username}`)) ?? stored, 'base64')
-  if (!timingSafeEqual(await hashOf(given), expected)) return reply.code(401).send()
+  const { username, password } = request.body
+  const stored = (await redis.get(`user:${username}`)) ?? passwordHash
+  if (!(await verifyPassword(password, stored))) return reply.code(401).send()
   return tokensFor(JSON.stringify({ sid: randomUUID(), sub: username }))
 })
 

@@ -1,26 +1,21 @@
-import { argon2Sync, randomBytes, scryptSync } from 'node:crypto'
+import { randomBytes, scryptSync } from 'node:crypto'
 import { processorTime_s } from '../harness/machine.ts'
 import type { Readings } from '../harness/scenario.ts'
+import { hashPassword, password } from '../passwords.ts'
 
 /**
  * The minimum cost of a sign-in: its hash in a loop, one at a time.
- * `hash <warmup_s> <duration_s> <algorithm> <cost>`
+ * `hash <warmup_s> <duration_s> <algorithm>`
  */
 
-const [warmup_s = '0', duration_s = '0', algorithm = '', cost = '{}'] = process.argv.slice(2)
-const message = 'correct horse battery staple'
-const { memory_kib: memory, passes, parallelism } = JSON.parse(cost)
-// In one thread. The threads of Node's pool would take turns, each with its own memory.
-const argon2id = () => {
-  const nonce = randomBytes(16)
-  argon2Sync('argon2id', { message, nonce, memory, passes, parallelism, tagLength: 32 })
-}
+const [warmup_s = '0', duration_s = '0', algorithm = ''] = process.argv.slice(2)
 /** The default of better-auth. */
 const scryptOptions = { N: 16_384, r: 16, p: 1, maxmem: 64 * 1024 ** 2 }
+// In one thread. The threads of Node's pool would take turns, each with its own memory.
 const hash =
   algorithm === 'argon2id'
-    ? argon2id
-    : () => scryptSync(message, randomBytes(16), 64, scryptOptions)
+    ? () => hashPassword('default')
+    : () => scryptSync(password, randomBytes(16), 64, scryptOptions)
 
 function repeat(duration_s: number) {
   const startMs = performance.now()

@@ -5,7 +5,8 @@ import { installPeers } from '../harness/revision.ts'
 import type { Bench, Scenario, Subject } from '../harness/scenario.ts'
 import { looped, served } from '../harness/subjects.ts'
 import type { HttpRequest } from '../harness/traffic.ts'
-import { createIssuer, hashCosts, loginRequests, password, userName } from '../issuer.ts'
+import { createIssuer, loginRequests, userName } from '../issuer.ts'
+import { hashPassword, password } from '../passwords.ts'
 import { startOnRedis } from '../stores.ts'
 
 /** Enough users that none signs in often, because the sessions of a user are limited. */
@@ -21,20 +22,18 @@ export const login: Scenario = {
   // Enough logins that one always waits, and none waits too long.
   connections: 8,
   async ours(bench) {
-    const spec = { name: 'login', store: 'SQLite', users, hash: 'default' } as const
-    const { start } = createIssuer(spec, bench)
+    const { start } = createIssuer({ name: 'login', users, hash: 'default' }, bench)
     return [loginSubject('gatepass, Argon2id', argon2id, start, loginRequests(users), bench)]
   },
   async rivals(bench) {
     installPeers()
-    const cost = JSON.stringify(hashCosts.default)
-    const args = [String(users), password, cost]
+    const args = [String(users), hashPassword('default')]
     const byHand = () => startOnRedis('programs/by-hand', args, bench)
     const byHandName = 'by hand with fast-jwt, Argon2id'
     return [
       loginSubject(byHandName, argon2id, byHand, loginRequests(users), bench),
       betterAuth(bench),
-      looped(argon2id, 'programs/hash', ['argon2id', cost], bench),
+      looped(argon2id, 'programs/hash', ['argon2id'], bench),
       looped(scrypt, 'programs/hash', ['scrypt'], bench),
     ]
   },

@@ -31,11 +31,10 @@ export const oauth: Scenario = {
         scopes: { 'data:read': [], 'data:write': [] },
       },
     ]
-    const common = { store: 'SQLite', users: sessions, hash: 'least' } as const
     const settings = { GATEPASS_CLIENTS: JSON.stringify(clients) }
-    const { start } = createIssuer({ ...common, name: 'oauth', settings }, bench)
+    const { start } = createIssuer({ name: 'oauth', users: sessions, settings }, bench)
     const request = clientCredentialsRequest('/oauth/token', serviceClient.id, secret)
-    const refresh = issuerWithSessions({ ...common, name: 'oauth-refresh' }, sessions, bench)
+    const refresh = issuerWithSessions({ name: 'oauth-refresh' }, bench)
     const byOauth = { ...refresh, dialect: 'gatepassOAuth' } as const
     return [
       forService('client_credentials', request, start, [signing, peer.service], bench),

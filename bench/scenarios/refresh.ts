@@ -13,8 +13,6 @@ export const signing = 'bare route that signs'
 const byHand = 'by hand with fast-jwt, on Redis'
 /** As long as the response to a refresh. */
 const answer = JSON.stringify({ access_token: 'a'.repeat(850) })
-/** A refresh inside the grace period would not rotate the token. */
-const settings = { GATEPASS_GRACE_S: '0' }
 
 export const refresh: Scenario = {
   name: 'refresh',
@@ -24,24 +22,18 @@ export const refresh: Scenario = {
       throw new Error('A flush to memory costs nothing: set TMPDIR to a folder on a disk.')
     }
     return (['SQLite', 'Redis', 'Postgres'] as const).map((store) => {
-      const spec = { name: `refresh-${store}`, store, users: sessions, hash: 'least' } as const
-      const issuer = issuerWithSessions(spec, sessions, bench)
+      const issuer = issuerWithSessions({ name: `refresh-${store}`, store }, bench)
       return rotating(store, { ...issuer, dialect: 'json' }, [byHand, signing], bench)
     })
   },
   async rivals(bench) {
     const tokens = initialTokens(sessions)
     const count = String(sessions)
-    const start = () => startOnRedis('programs/by-hand', [count], bench)
-    const startProvider = () => startServer('programs/oidc-provider', [count], bench)
+    const own = { start: () => startOnRedis('programs/by-hand', [count], bench), tokens }
+    const peer = { start: () => startServer('programs/oidc-provider', [count], bench), tokens }
     return [
-      rotating(byHand, { start, dialect: 'json', tokens }, [signing], bench),
-      rotating(
-        'oidc-provider',
-        { start: startProvider, dialect: 'oauth', tokens },
-        [byHand],
-        bench,
-      ),
+      rotating(byHand, { ...own, dialect: 'json' }, [signing], bench),
+      rotating('oidc-provider', { ...peer, dialect: 'oauth' }, [byHand], bench),
       signingSubject(answer, bench),
     ]
   },
@@ -55,10 +47,13 @@ export function signingSubject(text: string, bench: Bench): Subject {
 }
 
 /** @returns an issuer, and the refresh tokens of its sessions, which its first start creates */
-export function issuerWithSessions(spec: IssuerSpec, count: number, bench: Bench) {
+export function issuerWithSessions(given: Omit<IssuerSpec, 'users'>, bench: Bench) {
   const tokens: string[] = []
-  const { start } = createIssuer({ ...spec, settings }, bench, async ({ url }) => {
-    tokens.push(...(await signIn(url, count)))
+  // A refresh inside the grace period would not rotate the token.
+  const settings = { ...given.settings, GATEPASS_GRACE_S: '0' }
+  const spec = { ...given, users: sessions, settings }
+  const { start } = createIssuer(spec, bench, async ({ url }) => {
+    tokens.push(...(await signIn(url, sessions)))
   })
   return { start, tokens }
 }

@@ -38,8 +38,7 @@ function sessionsOf(size: number, store: StoreName, bench: Bench): Subject {
   let sids: string[] = []
   let bytes_per_session = 0
   const settings = { GATEPASS_GRACE_S: '0' }
-  const common = { name: `${store}-${size}`, hash: 'least', settings } as const
-  const spec = { ...common, store, users: refreshedCount }
+  const spec = { name: `${store}-${size}`, store, users: refreshedCount, settings }
   const issuer = createIssuer(spec, bench, async ({ sessionsUrl }) => {
     const before = await size_bytes(store, sessionsUrl)
     sids = await storeSessions(sessionsUrl, size, refreshedCount)
@@ -121,9 +120,9 @@ const revocations: Scenario = {
   async ours(bench) {
     const settings = { GATEPASS_ACCESS_TTL_S: String(kept_s) }
     return [1, 1e3, 1e4, 1e5].map((size) => {
-      const common = { store: 'SQLite', users: 1, hash: 'least', settings } as const
-      const issuer = createIssuer({ ...common, name: `revocations-${size}` }, bench, (running) =>
-        revokeSessions(running.sessionsUrl, size),
+      const spec = { name: `revocations-${size}`, users: 1, settings }
+      const issuer = createIssuer(spec, bench, ({ sessionsUrl }) =>
+        revokeSessions(sessionsUrl, size),
       )
       const name = `${size.toLocaleString('en-US')} revocations`
       return { name, measure: () => measureFeed(issuer, bench) }

@@ -1,4 +1,4 @@
-import { type Server, startServer, startService } from '../harness/processes.ts'
+import { type Environment, type Server, startServer, startService } from '../harness/processes.ts'
 import { installPeers } from '../harness/revision.ts'
 import type { Bench, Scenario, Subject } from '../harness/scenario.ts'
 import { served } from '../harness/subjects.ts'
@@ -16,7 +16,7 @@ import {
 import { signInByCookie } from './data.ts'
 
 /** The tokens that are sent. New tokens exceed the smallest possible cache. */
-const mixes = [
+export const mixes = [
   { name: 'one', label: 'one token, repeated', count: 1 },
   { name: '2048', label: '2,048 tokens in turn', count: 2_048 },
   { name: 'new', label: 'tokens that are all new', count: 4_096 },
@@ -68,7 +68,7 @@ async function rivalsOf(mix: Mix, bench: Bench): Promise<Subject[]> {
 }
 
 /** Subjects that accept the tokens of one signer, and their requests. */
-async function createRoutes({ name: mix, count }: Mix, alg: Algorithm, bench: Bench) {
+export async function createRoutes({ name: mix, count }: Mix, alg: Algorithm, bench: Bench) {
   const limit = mix === 'new' && alg === 'ES256' ? rawSignature : bare
   const signer = await createSigner(alg)
   const samples = await createSamples(signer)
@@ -89,8 +89,10 @@ async function createRoutes({ name: mix, count }: Mix, alg: Algorithm, bench: Be
       guarded(name, () => startFastify(guard, JSON.stringify(signer.trust), text)),
     express: (name: string, guard: string) =>
       guarded(name, () => startExpress(guard, text, issuer, audience, jwksUrl), [bareExpress]),
-    service: (name: string) =>
-      guarded(name, () => startService('verifier', { cwd: bench.scratch, env }, bench)),
+    service: (name: string, settings: Environment = {}) => {
+      const spec = { cwd: bench.scratch, env: { ...env, ...settings } }
+      return guarded(name, () => startService('verifier', spec, bench))
+    },
     /** The same requests without a guard. */
     unguarded: () =>
       [

@@ -25,17 +25,16 @@ export function needsOf(devices: number, costs: Costs) {
 }
 
 export function costsTable({ stores, signIn_us, feedEntry }: Costs): Table {
-  const whole = (value: number) => formatNumber(value, 0)
   const ofStores = stores.map(
     ({ store, sessions, refresh_us, store_us, session_bytes, tenfold }) => {
-      const ofStore = store_us < 0.5 ? '' : ` and ${whole(store_us)} µs of the store`
+      const ofStore = store_us < 0.5 ? '' : ` and ${formatNumber(store_us)} µs of the store`
       return [
-        `a refresh, and what a session takes, on ${store}, with ${whole(sessions)} sessions`,
-        `${whole(refresh_us)} µs of a core of the issuer${ofStore}; ${whole(session_bytes)} bytes; with 10 times the sessions ${formatNumber(tenfold, 2)} times the work`,
+        `a refresh, and what a session takes, on ${store}, with ${formatNumber(sessions)} sessions`,
+        `${formatNumber(refresh_us)} µs of a core of the issuer${ofStore}; ${formatNumber(session_bytes)} bytes; with 10 times the sessions ${formatNumber(tenfold, 2)} times the work`,
       ]
     },
   )
-  const entry = `${whole(feedEntry.bytes)} bytes, ${formatNumber(feedEntry.us, 1)} µs to load`
+  const entry = `${formatNumber(feedEntry.bytes)} bytes, ${formatNumber(feedEntry.us, 1)} µs to load`
   return {
     head: ['work', 'takes'],
     rows: [
@@ -51,13 +50,13 @@ const rows: readonly (readonly [label: string, read: (needs: Needs) => string])[
   ['sign-ins a second', (one) => rounded(one.signIns_per_second)],
   ['busy cores that refresh', (one) => rounded(one.refreshLoad)],
   ['busy cores that hash', (one) => rounded(one.hashLoad)],
-  ['cores of issuers', (one) => formatNumber(Math.max(2, one.refreshCores + one.hashCores), 0)],
+  ['cores of issuers', (one) => formatNumber(Math.max(2, one.refreshCores + one.hashCores))],
   ['busy cores of Redis', (one) => rounded(one.storeLoad)],
-  ['Redis primaries', (one) => formatNumber(one.primaries, 0)],
+  ['Redis primaries', (one) => formatNumber(one.primaries)],
   ['sessions', (one) => `${rounded(one.sessions_bytes / 1e9)} GB`],
   ['memory of the primaries', (one) => `${rounded(one.memory_bytes / 1e9)} GB`],
   ['with a replica each', (one) => `${rounded((2 * one.memory_bytes) / 1e9)} GB`],
-  ['entries of the feed', (one) => formatNumber(one.feedEntries, 0)],
+  ['entries of the feed', (one) => formatNumber(one.feedEntries)],
   ['its snapshot', (one) => `${rounded(one.feed_bytes / 1e6)} MB`],
   ['a verifier loads it in', (one) => `${rounded(one.feedLoad_ms)} ms`],
   ['refresh, p50', (one) => `${rounded(one.refreshP50_ms)} ms`],
@@ -68,7 +67,7 @@ const rows: readonly (readonly [label: string, read: (needs: Needs) => string])[
 
 export function needsTable(needs: readonly Needs[]): Table {
   return {
-    head: ['devices', ...needs.map(({ devices }) => formatNumber(devices, 0))],
+    head: ['devices', ...needs.map(({ devices }) => formatNumber(devices))],
     rows: rows.map(([label, read]) => [label, ...needs.map(read)]),
   }
 }

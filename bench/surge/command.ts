@@ -8,8 +8,8 @@ import { gatepass, plainGatepass } from './gatepass.ts'
 import { surgePicture } from './picture.ts'
 import { surgeReport } from './report.ts'
 import { rivals } from './rivals.ts'
-import { runFloods, runSurge, type SurgeSize, type WithBench } from './run.ts'
-import { createScript } from './script.ts'
+import { runSurge, type SurgeSize, type WithBench } from './run.ts'
+import { createScript, noScript } from './script.ts'
 import type { System } from './system.ts'
 
 /** The systems of the surge, in this order. The load is a share of the capacity of the first system. */
@@ -27,14 +27,11 @@ export async function surge(given: Arguments, tell: Tell): Promise<void> {
   const workspace = new Workspace(tell)
   const side = { revision: workspace.install(), options }
   const withBench: WithBench = (name, work) => workspace.with(name, side, work)
-  if (only === 'flood') {
-    const flooded = await runFloods(chosen, sizeOf(isQuick), withBench, tell)
-    process.stdout.write(`\n${textTable(floodTable(flooded))}\n`)
-    return
-  }
-  const result = await runSurge(chosen, sizeOf(isQuick), withBench, tell)
-  tell(`raw values: ${saveResult('surge', result)}`)
-  process.stdout.write(`\n${surgeReport(result, textTable)}\n`)
+  const isFlood = only === 'flood'
+  const result = await runSurge(chosen, sizeOf(isQuick, isFlood), withBench, tell)
+  tell(`raw values: ${saveResult(isFlood ? 'flood' : 'surge', result)}`)
+  const said = isFlood ? textTable(floodTable(result.systems)) : surgeReport(result, textTable)
+  process.stdout.write(`\n${said}\n`)
   if (!intoDocument) return
   for (const path of ['README.md', 'docs/benchmarks.md']) {
     writeInto(new URL(path, root), 'surge', surgeReport(result, markdownTable))
@@ -42,14 +39,15 @@ export async function surge(given: Arguments, tell: Tell): Promise<void> {
   writeFileSync(new URL('docs/images/surge.svg', root), surgePicture(result))
 }
 
-function sizeOf(isQuick: boolean): SurgeSize {
+function sizeOf(isQuick: boolean, isFlood: boolean): SurgeSize {
   const replicas = { issuer: 2, verifier: 2, shop: 3 }
   const [users, accessTtl_s, beatMs, floodMs, warmUpMs] = isQuick
     ? [1_000, 15, 1_300, 2_000, 6_000]
     : [4_000, 30, 4_000, 4_000, 20_000]
   return {
     options: { isQuick, users, replicas, accessTtl_s, lostRefreshes: 0.02 },
-    script: createScript(beatMs),
+    // After a flood alone, the carts are checked at once.
+    script: isFlood ? noScript : createScript(beatMs),
     flood: { floodMs, warmUpMs },
   }
 }

@@ -1,9 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../../scripts/free-port.ts'
 import { familyTime_s, processorTime_s } from '../harness/machine.ts'
-import { type Server, startProcess } from '../harness/processes.ts'
+import { checkAnswer, type Server, startProcess } from '../harness/processes.ts'
 import type { Bench } from '../harness/scenario.ts'
 import { proxyConfig, type ReplicaAddress } from './nginx.ts'
 import type { ActionName } from './script.ts'
@@ -25,10 +24,8 @@ interface Replica {
 export async function startFleet({ prepare }: System, options: SurgeOptions, bench: Bench) {
   const { redisUrl, failOver, pids } = await startSentinels(bench)
   const [port, innerPort] = [await freePort(), await freePort()]
-  const [url, innerUrl] = [port, innerPort].map((one) => `http://127.0.0.1:${one}`) as [
-    string,
-    string,
-  ]
+  const url = `http://127.0.0.1:${port}`
+  const innerUrl = `http://127.0.0.1:${innerPort}`
   const { scheme, start, balance, rotateKeys } = await prepare({
     ...{ options, bench, url, innerUrl, redisUrl },
   })
@@ -55,16 +52,13 @@ export async function startFleet({ prepare }: System, options: SurgeOptions, ben
     replicas
       .filter((one) => one.kind === kind)
       .map(({ name, server }) => ({ name, address: new URL(server.url).host }))
-  const { reload, pid } = await startNginx(
-    url,
-    () => proxyConfig({ port, innerPort, balance, addressesOf }),
-    bench,
-  )
+  const configure = () => proxyConfig({ port, innerPort, balance, addressesOf })
+  const { reload, ready, pid } = await startNginx(url, configure, bench)
   for (const kind of Object.keys(start) as Kind[]) {
     for (let n = 0; n < options.replicas[kind]; n++) await add(kind)
     reload()
   }
-  await untilServed(`${url}/products`)
+  await ready(() => checkAnswer(`${url}/products`))
   return {
     url,
     scheme,
@@ -112,15 +106,5 @@ async function startNginx(url: string, config: () => string, bench: Bench) {
     writeFileSync(file, config())
     process.kill(nginx.pid, 'SIGHUP')
   }
-  return { reload, pid: nginx.pid }
-}
-
-async function untilServed(url: string): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
-    const response = await fetch(url).catch(() => null)
-    await response?.arrayBuffer()
-    if (response?.ok) return
-    await sleep(50)
-  }
-  throw new Error(`${url} is not served`)
+  return { ...nginx, reload }
 }

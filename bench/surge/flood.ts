@@ -1,19 +1,10 @@
+import { formatNumber } from '../harness/metrics.ts'
 import type { Table } from '../harness/report.ts'
 import type { Crowd } from './crowd.ts'
 import type { Fleet } from './fleet.ts'
 
 /** The capacity of a system: users that act without pauses. */
-export interface Flood {
-  readonly per_second: number
-  /** Processor time per action, by group of processes. */
-  readonly cost_us: Readonly<Record<string, number>>
-}
-
-/** The flood of processes that have served sign-ins only, and of processes that have served for a while. */
-export interface Floods {
-  readonly cold: Flood
-  readonly warm: Flood
-}
+export type Floods = Awaited<ReturnType<typeof measureFloods>>
 
 export interface FloodSize {
   readonly floodMs: number
@@ -23,16 +14,18 @@ export interface FloodSize {
 
 type Flooded = Pick<Fleet, 'processorTime_s'>
 
+/** Measures processes that have served sign-ins only, and then processes that have served for a while. */
 export async function measureFloods(
   fleet: Flooded,
   crowd: Pick<Crowd, 'flood'>,
   { floodMs, warmUpMs }: FloodSize,
-): Promise<Floods> {
+) {
   const cold = await measureFlood(fleet, crowd, floodMs)
   await crowd.flood(warmUpMs - floodMs)
   return { cold, warm: await measureFlood(fleet, crowd, floodMs) }
 }
 
+/** @returns the actions per second, and the processor time of each by group of processes */
 async function measureFlood(fleet: Flooded, crowd: Pick<Crowd, 'flood'>, floodMs: number) {
   const [startMs, before] = [performance.now(), fleet.processorTime_s()]
   const count = await crowd.flood(floodMs)
@@ -55,7 +48,7 @@ export function floodTable(systems: readonly { title: string; floods: Floods }[]
         const costs = groups.map((group) => cost_us[group] ?? null)
         const sum = costs.reduce<number>((all, one) => all + (one ?? 0), 0)
         const shown = [...costs, sum].map((one) => (one === null ? '–' : one.toFixed(0)))
-        return [title, state, Math.round(per_second).toLocaleString('en-US'), ...shown]
+        return [title, state, formatNumber(per_second), ...shown]
       }),
     ),
   }

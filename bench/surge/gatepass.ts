@@ -1,10 +1,9 @@
-import { execFile } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import type { Answer } from '../harness/http.ts'
-import { commandOn, type Environment, startServer, startService } from '../harness/processes.ts'
-import { hashSettings, importUsers, newSecret, password } from '../issuer.ts'
+import { type Environment, runCommand, startServer, startService } from '../harness/processes.ts'
+import { hashSettings, importUsers, newSecret } from '../issuer.ts'
+import { password } from '../passwords.ts'
 import { startPostgres } from '../stores.ts'
 import {
   type ClientScheme,
@@ -18,7 +17,6 @@ import {
 
 /** Short, so that key rotations fit into the surge: a new key signs after 3.2 seconds. */
 const shortKeys = { GATEPASS_JWKS_MAX_AGE_S: '2', GATEPASS_CLOCK_SKEW_S: '1' }
-const run = promisify(execFile)
 
 /**
  * Gatepass as docs/operations.md and examples/ set it up: accounts and keys in Postgres, sessions and carts
@@ -51,7 +49,7 @@ function createSystem(name: string, title: string, choose: (env: Environments) =
       const cwd = join(bench.scratch, 'services')
       mkdirSync(cwd)
       const env = choose(environments(ctx, postgres.url))
-      importUsers({ count: options.users, hash: 'light', cwd, env: env.issuer }, bench)
+      await importUsers({ count: options.users, hash: 'light', cwd, env: env.issuer }, bench)
       const startRole = (role: 'issuer' | 'verifier', own: Environment) => () =>
         startService(role, { cwd, env: own }, bench)
       return {
@@ -65,11 +63,9 @@ function createSystem(name: string, title: string, choose: (env: Environments) =
         },
         /** With the command of an operator. */
         async rotateKeys() {
-          const command = [process.execPath, bench.revision.cli, 'keys', 'rotate', '--json']
-          const [program = '', ...args] = commandOn('server', bench.cores, command)
-          const own = { PATH: process.env.PATH, ...env.issuer }
-          const { stdout } = await run(program, args, { cwd, env: own })
-          const [key] = JSON.parse(stdout) as [{ kid: string; activates_at: string }]
+          const args = ['keys', 'rotate', '--json']
+          const said = await runCommand(args, { cwd, env: env.issuer }, bench)
+          const [key] = JSON.parse(said) as [{ kid: string; activates_at: string }]
           return `${key.kid.slice(0, 8)}… is published, and signs from ${key.activates_at.slice(11, 23)} on`
         },
       }
@@ -131,7 +127,7 @@ function gatepassScheme(origin: string): ClientScheme {
 
 /** @param cookie the cookie of the browser, if the response sets none */
 function sessionOf(answer: Answer, cookie: string): Session | Answer {
-  return tokenSession(answer, () => cookieOf(answer, '__Host-gatepass') ?? cookie)
+  return tokenSession(answer, cookieOf(answer, '__Host-gatepass') ?? cookie)
 }
 
 function cookieOf(answer: Answer, name: string): string | undefined {

@@ -1,4 +1,5 @@
-import { count, duration, goals, peakOf, whole } from './report.ts'
+import { formatNumber } from '../harness/metrics.ts'
+import { count, duration, goals, peakOf } from './report.ts'
 import type { SurgeResult, SystemResult } from './run.ts'
 
 /**
@@ -69,7 +70,7 @@ type Scale = (tMs: number) => number
 function head(result: SurgeResult, x: Scale, bottom: number): string[] {
   const { machine, node, gatepass, date, calibration, script } = result
   const about = `${machine.cpu}, ${machine.cores} cores · Node ${node} · ${gatepass.commit.slice(0, 8)} · ${date.slice(0, 10)}`
-  const [one, ten] = [1, 10].map((factor) => whole(factor * calibration.unit_per_second))
+  const [one, ten] = [1, 10].map((factor) => formatNumber(factor * calibration.unit_per_second))
   return [
     text(heading, margin, 34, 'class="heading"'),
     text(

@@ -1,3 +1,4 @@
+import { formatNumber } from '../harness/metrics.ts'
 import type { Table } from '../harness/report.ts'
 import type { Phase } from './recorder.ts'
 import type { SurgeResult, SystemResult } from './run.ts'
@@ -38,11 +39,11 @@ function table({ systems }: SurgeResult): Table {
       const { p50, p99 } = peakOf(system)
       return [
         system.title,
-        whole(system.totals.actions),
+        formatNumber(system.totals.actions),
         ...goals.map(({ read }) => count(read(system))),
         ...[p50, p99].map(duration),
-        whole(system.floods.cold.per_second),
-        whole(system.floods.warm.per_second),
+        formatNumber(system.floods.cold.per_second),
+        formatNumber(system.floods.warm.per_second),
       ]
     }),
   }
@@ -52,7 +53,7 @@ function sentence(result: SurgeResult): string {
   const { machine, gatepass, node, versions, options, calibration, date } = result
   const commit = `${gatepass.commit.slice(0, 8)}${gatepass.isModified ? ' with changes' : ''}`
   return [
-    `${whole(options.users)} signed-in users, from ${whole(calibration.unit_per_second)} actions a second`,
+    `${formatNumber(options.users)} signed-in users, from ${formatNumber(calibration.unit_per_second)} actions a second`,
     `to ten times as many, ${percent(calibration.share)} of the most that Gatepass takes, and back;`,
     `access tokens of ${options.accessTtl_s} s, and ${percent(options.lostRefreshes)} of the answers to`,
     `refreshes lost on the way. Gatepass ${commit}, Node ${node}, nginx ${versions.nginx},`,
@@ -68,12 +69,8 @@ export function peakOf({ phases }: Pick<SystemResult, 'phases'>): Pick<Phase, 'p
   return phases.reduce((most, one) => (one.factor > most.factor ? one : most), none)
 }
 
-export function whole(value: number): string {
-  return Math.round(value).toLocaleString('en-US')
-}
-
 export function count(value: number | null): string {
-  return value === null ? '–' : whole(value)
+  return value === null ? '–' : formatNumber(value)
 }
 
 /** `0.5 ms`, `20 ms`, `3 s`. */

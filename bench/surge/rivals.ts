@@ -1,13 +1,12 @@
 import { generateKeyPairSync } from 'node:crypto'
-import type { Answer } from '../harness/http.ts'
 import { startServer } from '../harness/processes.ts'
-import { hashPassword, newSecret, password, userName } from '../issuer.ts'
+import { newSecret, userName } from '../issuer.ts'
+import { hashPassword, password } from '../passwords.ts'
 import { connectRedis } from './servers/redis.ts'
 import {
   type ClientScheme,
   cookiesOf,
   post,
-  type Session,
   type System,
   type SystemContext,
   tokenSession,
@@ -103,13 +102,10 @@ function cookieScheme(canSignOutEverywhere: boolean): ClientScheme {
  * if the token was used up, the session is lost either way.
  */
 const refreshTokenScheme: ClientScheme = {
-  login: async (ask, username) => sessionOf(await ask(post('/login', {}, { username, password }))),
+  login: async (ask, username) =>
+    tokenSession(await ask(post('/login', {}, { username, password }))),
   refresh: async (ask, { secret }) =>
-    sessionOf(await ask(post('/refresh', {}, { refresh_token: secret }))),
+    tokenSession(await ask(post('/refresh', {}, { refresh_token: secret }))),
   logout: (ask, { secret }) => ask(post('/logout', {}, { refresh_token: secret })),
   signOutEverywhere: (ask, { headers }) => ask(post('/logout/all', headers)),
-}
-
-function sessionOf(answer: Answer): Session | Answer {
-  return tokenSession(answer, ({ refresh_token }) => refresh_token)
 }

@@ -41,55 +41,23 @@ export async function runSurge(
   const provenance = await withBench('description', async (bench) => describeRun(bench))
   let unit_per_second = 0
   const unitFor = (capacity: number) => (unit_per_second ||= (capacity * share) / 10)
-  const measured = await eachSystem(systems, size.options, withBench, tell, (fleet, tellOf) =>
-    runSystem(fleet, size, unitFor, tellOf),
-  )
+  const measured = []
+  for (const system of systems) {
+    const { name, title } = system
+    const tellOf = (line: string) => tell(`${name}: ${line}`)
+    const result = await withBench(name, async (bench) => {
+      tellOf('starting')
+      // This process generates the load.
+      if (bench.cores !== null) pinOurselves(bench.cores.load)
+      return runSystem(await startFleet(system, size.options, bench), size, unitFor, tellOf)
+    })
+    measured.push({ name, title, ...result })
+  }
   const versions = { nginx: versionIn('nginx -v 2>&1'), redis: versionIn('redis-server --version') }
   // Actions per second at 1×, and the share of the first system's capacity at 10×.
   const calibration = { share, unit_per_second }
   const { options, script } = size
   return { ...provenance, versions, options, script, calibration, systems: measured }
-}
-
-export function runFloods(
-  systems: readonly System[],
-  { options, flood }: Omit<SurgeSize, 'script'>,
-  withBench: WithBench,
-  tell: Tell,
-) {
-  return eachSystem(systems, options, withBench, tell, async (fleet, tellOf) => {
-    const crowd = new Crowd(fleet, options, new Recorder())
-    try {
-      await crowd.signIn()
-      const floods = await measureFloods(fleet, crowd, flood)
-      tellOf(JSON.stringify(floods))
-      return { floods }
-    } finally {
-      crowd.close()
-    }
-  })
-}
-
-async function eachSystem<T>(
-  systems: readonly System[],
-  options: SurgeOptions,
-  withBench: WithBench,
-  tell: Tell,
-  measure: (fleet: Fleet, tell: Tell) => Promise<T>,
-) {
-  const results: (T & Pick<System, 'name' | 'title'>)[] = []
-  for (const system of systems) {
-    const { name, title } = system
-    const tellOf = (line: string) => tell(`${name}: ${line}`)
-    const measured = await withBench(name, async (bench) => {
-      tellOf('starting')
-      // This process generates the load.
-      if (bench.cores !== null) pinOurselves(bench.cores.load)
-      return measure(await startFleet(system, options, bench), tellOf)
-    })
-    results.push({ name, title, ...measured })
-  }
-  return results
 }
 
 function pinOurselves(core: number): void {

@@ -52,6 +52,8 @@ export function createScript(beatMs: number) {
   return { stretches, steps, endMs: beat * beatMs }
 }
 
+export const noScript: Script = { stretches: [], steps: [], endMs: 0 }
+
 /** The factor at an instant; 0 when it is over. */
 export function factorAt({ stretches }: Script, tMs: number): number {
   return stretches.find(({ endMs }) => tMs < endMs)?.factor ?? 0

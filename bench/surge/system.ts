@@ -83,15 +83,12 @@ export function post(path: string, headers: Headers = {}, body?: unknown): Call 
   return { method: 'POST', path, headers, body }
 }
 
-/** Returns the session of a response with tokens. @param secretOf returns the state of the scheme */
-export function tokenSession(
-  answer: Answer,
-  secretOf: (body: { readonly refresh_token?: string }) => string | undefined,
-): Session | Answer {
+/** Returns the session of a response with tokens. @param cookie keeps the refresh token instead */
+export function tokenSession(answer: Answer, cookie?: string): Session | Answer {
   if (answer.status !== 200) return answer
   const body = answer.body as { access_token: string; expires_in: number; refresh_token?: string }
   const headers = { authorization: `Bearer ${body.access_token}` }
-  return { headers, life_ms: body.expires_in * 1000, secret: secretOf(body) ?? '' }
+  return { headers, life_ms: body.expires_in * 1000, secret: cookie ?? body.refresh_token ?? '' }
 }
 
 export function cookiesOf({ headers }: Answer): string[] {

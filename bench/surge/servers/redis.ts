@@ -1,7 +1,6 @@
-import { argon2, timingSafeEqual } from 'node:crypto'
-import { promisify } from 'node:util'
 import { createSentinel } from '@redis/client'
 import { z } from 'zod'
+import { verifyPassword } from '../../passwords.ts'
 
 /** The Redis of all replicas of a rival, through its sentinels: accounts, and shared values. */
 
@@ -120,25 +119,13 @@ function decode<T>(text: string, byDefault: T): T {
 
 export const credentials = z.strictObject({ username: z.string(), password: z.string() })
 
-const hash = promisify(argon2)
-
-/** @throws NotSignedIn unless the password matches the PHC hash of the account */
+/** @throws NotSignedIn unless the password is that of the account */
 export async function checkPassword(
   redis: SharedRedis,
   { username, password }: z.infer<typeof credentials>,
 ): Promise<void> {
   const stored = String(await redis.send('GET', `account:${username}`))
-  const [, memory, passes, parallelism, nonce = '', expected = ''] =
-    /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$([^$]+)\$([^$]+)$/.exec(stored) ?? []
-  const tag = await hash('argon2id', {
-    message: password,
-    nonce: Buffer.from(nonce, 'base64'),
-    memory: Number(memory),
-    passes: Number(passes),
-    parallelism: Number(parallelism),
-    tagLength: 32,
-  })
-  if (!timingSafeEqual(tag, Buffer.from(expected, 'base64'))) {
+  if (!(await verifyPassword(password, stored))) {
     throw new NotSignedIn('wrong name or password')
   }
 }
