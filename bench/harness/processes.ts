@@ -7,7 +7,7 @@ import type { Bench } from './scenario.ts'
 
 export type Environment = Readonly<Record<string, string>>
 
-interface ProcessSpec {
+export interface ProcessSpec {
   readonly name: string
   readonly command: readonly string[]
   /** The core of the process: that of the measured process, or that of the load and the stores. */
@@ -32,8 +32,6 @@ process.once('exit', () => {
 function commandOn(core: keyof Cores, cores: Cores | null, command: readonly string[]) {
   return cores === null ? command : ['taskset', '--cpu-list', String(cores[core]), ...command]
 }
-
-export type Process = ReturnType<typeof startProcess>
 
 /** Starts a process whose standard output, where services log, is discarded. */
 export function startProcess(spec: ProcessSpec, { cores }: Pick<Bench, 'cores'>) {
@@ -90,7 +88,7 @@ export function startProgram(
   args: readonly string[],
   bench: Bench,
   { core = 'server', env = {} }: { core?: keyof Cores; env?: Environment } = {},
-): Process {
+) {
   const command = [...nodeOf(bench), bench.revision.program(name), ...args]
   return startProcess({ name, command, core, env }, bench)
 }

@@ -3,9 +3,7 @@ import { type Server, startProgram } from './processes.ts'
 import type { Bench, Readings, Subject } from './scenario.ts'
 import type { Traffic } from './traffic.ts'
 
-export interface ServedSubject {
-  readonly name: string
-  readonly comparedWith?: readonly string[]
+export interface ServedSubject extends Omit<Subject, 'measure'> {
   /** Called in each round, for fresh data. */
   start(): Promise<Server>
   /** Rejects if the server does not do the measured work. Called before the load. */

@@ -16,11 +16,8 @@ const [redisUrl = '', sessions = '0', passwordHash = ''] = process.argv.slice(2)
 const accessTtl_s = 300
 const refreshTtl_s = 14 * 24 * 3600
 const scope = 'data:read data:write'
-const { privateKey: key } = generateKeyPairSync('ec', {
-  namedCurve: 'P-256',
-  privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
-  publicKeyEncoding: { type: 'spki', format: 'pem' },
-})
+const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+const key = privateKey.export({ type: 'pkcs8', format: 'pem' })
 const kid = randomBytes(32).toString('base64url')
 const sign = createSigner({ key, algorithm: 'ES256', kid, header: { alg: 'ES256', typ: 'at+jwt' } })
 

@@ -1,8 +1,9 @@
 import fastifyCookie from '@fastify/cookie'
-import fastifySession, { type SessionStore } from '@fastify/session'
+import fastifySession from '@fastify/session'
 import { createClient } from '@redis/client'
 import fastify, { type FastifyRequest } from 'fastify'
 import { serve } from './serve.ts'
+import { redisSessions } from './session-store.ts'
 
 /**
  * A guarded route behind @fastify/session, with the sessions, each with a cart, in Redis.
@@ -17,28 +18,17 @@ declare module 'fastify' {
 }
 
 const [redisUrl = '', secret = ''] = process.argv.slice(2)
-const ttl_s = 3600
+const ttl_s = '3600'
 const redis = createClient({ url: redisUrl })
 await redis.connect()
-
-const store: SessionStore = {
-  get(id, done) {
-    redis.get(id).then((text) => done(null, text === null ? null : JSON.parse(text)), done)
-  },
-  set(id, session, done) {
-    redis.set(id, JSON.stringify(session), { EX: ttl_s }).then(() => done(), done)
-  },
-  destroy(id, done) {
-    redis.del(id).then(() => done(), done)
-  },
-}
+const send = (...command: string[]) => redis.sendCommand(command)
 
 const app = fastify()
 await app.register(fastifyCookie)
 // As its documentation advises for reads: no write at each request, no empty session.
 await app.register(fastifySession, {
   secret,
-  store,
+  store: redisSessions(send, send, ttl_s),
   saveUninitialized: false,
   rolling: false,
   cookie: { secure: false },

@@ -4,8 +4,8 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ReadyMessage } from '../../src/cli/shutdown.ts'
 import { processorTime_s, resident_mib } from '../harness/machine.ts'
-import { type Environment, startProcess } from '../harness/processes.ts'
-import type { Bench, Readings, Scenario, Subject } from '../harness/scenario.ts'
+import { type Environment, type ProcessSpec, startProcess } from '../harness/processes.ts'
+import type { Bench, Readings, Scenario } from '../harness/scenario.ts'
 import { newSecret } from '../issuer.ts'
 
 /** From the start of a fresh process to its first answer, and its memory when it has been idle. */
@@ -15,41 +15,32 @@ const idle_s = 5
 /** The options of Node in the image (Dockerfile). */
 const imageEnv = { NODE_OPTIONS: '--max-semi-space-size=2', MALLOC_ARENA_MAX: '1' }
 
-interface Role {
-  readonly role: 'issuer' | 'verifier'
-  readonly path: string
-  readonly status: number
-  readonly env: Environment
+const roles = {
+  issuer: {
+    path: '/.well-known/jwks.json',
+    status: 200,
+    env: { GATEPASS_SECRET: newSecret() },
+  },
+  /** Nobody listens on port 9, so the answer does not wait for keys: the request has no token. */
+  verifier: {
+    path: '/verify',
+    status: 401,
+    env: { GATEPASS_JWKS_URL: 'http://127.0.0.1:9/jwks.json' },
+  },
 }
 
-const issuer: Role = {
-  role: 'issuer',
-  path: '/.well-known/jwks.json',
-  status: 200,
-  env: { GATEPASS_SECRET: newSecret() },
-}
-/** Nobody listens on port 9, so the answer does not wait for keys: the request has no token. */
-const verifier: Role = {
-  role: 'verifier',
-  path: '/verify',
-  status: 401,
-  env: { GATEPASS_JWKS_URL: 'http://127.0.0.1:9/jwks.json' },
-}
+type Role = keyof typeof roles
 
 function startOf(role: Role): Scenario {
   return {
-    name: `start-${role.role}`,
-    title: `a fresh ${role.role}, until its first answer`,
+    name: `start-${role}`,
+    title: `a fresh ${role}, until its first answer`,
     async ours(bench) {
       const { cli } = bench.revision
+      const image = bundle(cli)
       return [
-        startSubject('the package', cli, role, bench),
-        startSubject(
-          'the image: bundled, with a compile cache',
-          bundle(cli),
-          { ...role, env: { ...role.env, ...imageEnv } },
-          bench,
-        ),
+        startSubject('the package', role, cli, {}, bench),
+        startSubject('the image: bundled, with a compile cache', role, image, imageEnv, bench),
       ]
     },
   }
@@ -71,40 +62,38 @@ function bundle(cli: string): string {
   return join(dist, 'cli/main.js')
 }
 
-function startSubject(name: string, cli: string, role: Role, bench: Bench): Subject {
-  const cwd = mkdtempSync(join(bench.scratch, `${role.role}-`))
+function startSubject(name: string, role: Role, cli: string, more: Environment, bench: Bench) {
+  const cwd = mkdtempSync(join(bench.scratch, `${role}-`))
+  const ports = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: '0', GATEPASS_DRAIN_S: '0' }
+  const env = { ...roles[role].env, ...ports, ...more }
+  const command = [process.execPath, cli, role]
+  const spec = { name: role, command, core: 'server', cwd, env } as const
   let hasData = false
   return {
     name,
     async measure() {
       // The first start of an issuer creates its databases and its key.
-      if (!hasData) await start(cli, cwd, role, bench, 0)
+      if (!hasData) await start(spec, roles[role], bench, 0)
       hasData = true
-      return start(cli, cwd, role, bench, idle_s)
+      return start(spec, roles[role], bench, idle_s)
     },
   }
 }
 
 async function start(
-  cli: string,
-  cwd: string,
-  { role, path, status, env }: Role,
+  spec: ProcessSpec,
+  { path, status }: { readonly path: string; readonly status: number },
   bench: Bench,
   wait_s: number,
 ): Promise<Readings> {
-  const ports = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: '0', GATEPASS_DRAIN_S: '0' }
-  const command = [process.execPath, cli, role]
   const startMs = performance.now()
-  const service = startProcess(
-    { name: role, command, core: 'server', cwd, env: { ...env, ...ports } },
-    bench,
-  )
+  const service = startProcess(spec, bench)
   try {
     const { port } = await service.message<ReadyMessage>()
     const response = await fetch(`http://127.0.0.1:${port}${path}`)
     await response.arrayBuffer()
     const start_ms = performance.now() - startMs
-    if (response.status !== status) throw new Error(`The ${role} answered ${response.status}.`)
+    if (response.status !== status) throw new Error(`The ${spec.name} answered ${response.status}.`)
     const start_cpu_ms = processorTime_s(service.pid) * 1000
     await sleep(wait_s * 1000)
     return { start_ms, start_cpu_ms, resident_mib: resident_mib(service.pid) }
@@ -113,4 +102,4 @@ async function start(
   }
 }
 
-export const coldStart: readonly Scenario[] = [issuer, verifier].map(startOf)
+export const coldStart: readonly Scenario[] = [startOf('issuer'), startOf('verifier')]

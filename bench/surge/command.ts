@@ -13,7 +13,7 @@ import { createScript, noScript } from './script.ts'
 import type { System } from './system.ts'
 
 /** The systems of the surge, in this order. The load is a share of the capacity of the first system. */
-export const systems: readonly System[] = [gatepass, plainGatepass, ...rivals]
+const systems: readonly System[] = [gatepass, plainGatepass, ...rivals]
 
 const root = new URL('../../', import.meta.url)
 

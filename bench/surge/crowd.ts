@@ -26,11 +26,7 @@ export class Crowd {
   readonly #acting = new Set<Visitor>()
   #isOver = false
 
-  constructor(
-    { url, scheme }: Pick<Fleet, 'url' | 'scheme'>,
-    options: SurgeOptions,
-    recorder: Recorder,
-  ) {
+  constructor({ url, scheme }: Fleet, options: SurgeOptions, recorder: Recorder) {
     this.#url = url
     this.#recorder = recorder
     const lossShare = options.lostRefreshes

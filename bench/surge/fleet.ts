@@ -80,14 +80,13 @@ export async function startFleet({ prepare }: System, options: SurgeOptions, ben
     },
     /** Returns the processor time of the running processes since their start, by group. */
     processorTime_s(): Readonly<Record<string, number>> {
-      const sum = (all: readonly number[]) => all.reduce((one, other) => one + other, 0)
-      const times = replicas.map(({ kind, server }) => ({ kind, s: processorTime_s(server.pid) }))
-      const byKind = Map.groupBy(times, ({ kind }) => kind)
-      return {
-        ...Object.fromEntries([...byKind].map(([kind, all]) => [kind, sum(all.map(({ s }) => s))])),
-        nginx: familyTime_s(pid),
-        redis: sum(pids().map(processorTime_s)),
+      const times: Record<string, number> = { nginx: familyTime_s(pid) }
+      const addTime = (group: string, one: number) => {
+        times[group] = (times[group] ?? 0) + processorTime_s(one)
       }
+      for (const { kind, server } of replicas) addTime(kind, server.pid)
+      for (const one of pids()) addTime('redis', one)
+      return times
     },
   }
 }

@@ -12,21 +12,15 @@ export interface FloodSize {
   readonly warmUpMs: number
 }
 
-type Flooded = Pick<Fleet, 'processorTime_s'>
-
 /** Measures processes that have served sign-ins only, and then processes that have served for a while. */
-export async function measureFloods(
-  fleet: Flooded,
-  crowd: Pick<Crowd, 'flood'>,
-  { floodMs, warmUpMs }: FloodSize,
-) {
+export async function measureFloods(fleet: Fleet, crowd: Crowd, { floodMs, warmUpMs }: FloodSize) {
   const cold = await measureFlood(fleet, crowd, floodMs)
   await crowd.flood(warmUpMs - floodMs)
   return { cold, warm: await measureFlood(fleet, crowd, floodMs) }
 }
 
 /** @returns the actions per second, and the processor time of each by group of processes */
-async function measureFlood(fleet: Flooded, crowd: Pick<Crowd, 'flood'>, floodMs: number) {
+async function measureFlood(fleet: Fleet, crowd: Crowd, floodMs: number) {
   const [startMs, before] = [performance.now(), fleet.processorTime_s()]
   const count = await crowd.flood(floodMs)
   const [endMs, after] = [performance.now(), fleet.processorTime_s()]

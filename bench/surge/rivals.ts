@@ -48,11 +48,9 @@ const tokensByHand: System = {
   title: '@fastify/jwt, refresh by hand on Redis',
   async prepare(ctx) {
     await storeAccounts(ctx)
-    const { privateKey, publicKey } = generateKeyPairSync('ec', {
-      namedCurve: 'P-256',
-      privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
-      publicKeyEncoding: { type: 'spki', format: 'pem' },
-    })
+    const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    const privateKey = pair.privateKey.export({ type: 'pkcs8', format: 'pem' })
+    const publicKey = String(pair.publicKey.export({ type: 'spki', format: 'pem' }))
     const key = JSON.stringify({ private: privateKey, public: publicKey })
     const { bench, url, options, redisUrl } = ctx
     const issuerArgs = [redisUrl(0), ttl_s, url, key, String(options.accessTtl_s)]

@@ -1,9 +1,10 @@
 import fastifyCookie from '@fastify/cookie'
-import fastifySession, { type SessionStore } from '@fastify/session'
+import fastifySession from '@fastify/session'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { Cart } from '../../../examples/shop/data.ts'
 import { serve } from '../../programs/serve.ts'
+import { redisSessions, sessionKey } from '../../programs/session-store.ts'
 import { checkPassword, connectRedis, credentials, jsonStore, NotSignedIn } from './redis.ts'
 import { addShop, createApp, dataInSession } from './shop.ts'
 
@@ -25,21 +26,6 @@ const redis = await connectRedis(redisUrl)
 const store = jsonStore(redis, ttl_s)
 const isShared = place === 'redis'
 
-/** The commands of connect-redis: each session is one value, written as a whole. Carts are in it. */
-const sessionsInRedis: SessionStore = {
-  get(id, done) {
-    const parse = (text: unknown) => (typeof text === 'string' ? JSON.parse(text) : null)
-    redis.send('GET', sessionKey(id)).then((text) => done(null, parse(text)), done)
-  },
-  set(id, session, done) {
-    const command = ['SET', sessionKey(id), JSON.stringify(session), 'EX', ttl_s]
-    redis.sendSafely(...command).then(() => done(), done)
-  },
-  destroy(id, done) {
-    redis.send('DEL', sessionKey(id)).then(() => done(), done)
-  },
-}
-
 const app = await createApp()
 // In a separate scope, so that public routes read no session.
 await app.register(async (scope) => {
@@ -49,7 +35,7 @@ await app.register(async (scope) => {
     saveUninitialized: false,
     rolling: false,
     cookie: { secure: false, sameSite: 'lax' },
-    ...(isShared && { store: sessionsInRedis }),
+    ...(isShared && { store: redisSessions(redis.send, redis.sendSafely, ttl_s) }),
   })
   if (isShared) addSignOutEverywhere(scope)
   else rememberReplica(scope)
@@ -100,8 +86,4 @@ async function guard({ session }: FastifyRequest): Promise<void> {
 
 function sessionsKey({ session }: FastifyRequest): string {
   return `sessions:${session.user}`
-}
-
-function sessionKey(id: string): string {
-  return `session:${id}`
 }
