@@ -129,7 +129,7 @@ t.test('devices: another device signs in and is signed out; then all devices', a
   await page.reload()
   await page.locator('#dashboard').waitFor()
   const dialog = page.getByRole('dialog')
-  await page.locator('#add-device').click()
+  await page.locator('#add-device').press('Enter')
   await dialog.waitFor()
   await page.keyboard.press('Escape')
   await dialog.waitFor({ state: 'hidden' })
