@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { backoffMs } from '../core/backoff.ts'
 
-/** Delay before a change is decided anew, so that concurrent changes get their turns. */
+/** Delay before a change is decided again, so that concurrent changes get their turns. */
 const retryDelay = { minMs: 1, maxMs: 50 }
 
 /** A value in a store, which other processes change as well. */
@@ -13,8 +13,8 @@ export interface StoredValue<T> {
 }
 
 /**
- * Changes a stored value as one atomic step: a decision counts only if the value has stayed as it was
- * read, and is made anew otherwise.
+ * Changes a stored value as one atomic step. A decision counts only if the stored value is still the one
+ * that it was based on. Otherwise the value is read and decided again.
  *
  * @param decide returns the value `after` the change; the same object leaves the value as it is
  * @param known what was read a moment ago. Saves a read unless the value has changed since.
