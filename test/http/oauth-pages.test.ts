@@ -169,11 +169,11 @@ for (const [look, options] of Object.entries(looks)) {
   t.test(look, async (t) => {
     const { page, complaints } = await openBrowser(t, { ...options, bypassCSP: true })
     await page.goto(authorizeUrl(prints))
-    t.equal(await page.evaluate('document.activeElement.id'), 'username')
+    await page.locator('#username:focus').waitFor()
     await isFine(t, page, 'sign-in')
     await signIn(page, 'wrong')
     await page.getByRole('alert').waitFor()
-    t.equal(await page.evaluate('document.activeElement.id'), 'password')
+    await page.locator('#password:focus').waitFor()
     await isFine(t, page, 'failure')
     await signIn(page)
     await page.getByRole('heading', { name: /^Allow/ }).waitFor()

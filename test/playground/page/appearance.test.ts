@@ -35,6 +35,7 @@ for (const [look, options] of Object.entries(looks)) {
     await page.setViewportSize({ width: 320, height: 700 })
     t.equal(await overhang(page), 0, 'the narrowest window there is, or a big one at 400 %')
     await page.reload()
+    await page.locator('#dashboard').waitFor()
     // The lists of a new page fill up, and a button that moves between press and release is not clicked.
     await page.locator('#add-device').press('Enter')
     await page.getByRole('dialog').waitFor()

@@ -65,6 +65,7 @@ t.test('every tab notices a sign-out by another device', async (t) => {
 t.test('without the password there is no second device', async (t) => {
   const page = await playground.openSignedIn(t)
   await page.reload()
+  await page.locator('#dashboard').waitFor()
   await page.locator('#run-theft').press('Enter')
   await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click()
   await textOf(page, '#theft-steps', /Without the password/)
