@@ -79,6 +79,11 @@ export class DataLoad {
     this.#answers.off('acknowledged', onAnswer)
   }
 
+  /** Resolves once a call has failed. Before that, responses from before a fault may still arrive. */
+  async untilUnavailable(): Promise<void> {
+    await until('a call fails', () => this.#unavailable > 0)
+  }
+
   async stop(): Promise<DataLoadReport> {
     this.#isStopping = true
     await Promise.all(this.#writers)

@@ -6,6 +6,7 @@ import { digest, randomId } from '../../../src/core/secrets.ts'
 import type { RotationPolicy, SessionStore } from '../../../src/stores/ports.ts'
 import { patienceMs } from '../../support/patience.ts'
 import { session } from '../../support/sessions.ts'
+import { until } from '../../support/until.ts'
 
 /** A short grace period, so that nearly every call is a rotation. */
 const policy: RotationPolicy = { graceMs: 100, idleMs: 3_600_000, revokedKeptMs: 300_000 }
@@ -68,6 +69,11 @@ export class Load {
       await sleep(20)
     }
     this.#answers.off('answer', onAnswer)
+  }
+
+  /** Resolves once a call has failed. Before that, responses from before a fault may still arrive. */
+  async untilUnavailable(): Promise<void> {
+    await until('a call fails', () => this.#unavailable > 0)
   }
 
   async stop(): Promise<LoadReport> {
