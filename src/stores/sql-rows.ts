@@ -31,6 +31,26 @@ export function sessionValues(session: Session): (string | number | boolean | Bu
   ]
 }
 
+/** The columns that a rotation or an end changes, in the order of `changedValues`. */
+export const changedColumns = `generation, minted_at_ms, presented, idempotency_key, expires_at_ms,
+  revoked_at_ms, first_retry_at_ms, last_retry_at_ms, other_key, replay_keys, late_replay_at_ms`
+
+export function changedValues(session: Session): (number | boolean | Buffer | null)[] {
+  return [
+    session.generation,
+    session.mintedAtMs,
+    session.presented,
+    session.idempotencyKey,
+    session.expiresAtMs,
+    session.revokedAtMs,
+    session.firstRetryAtMs,
+    session.lastRetryAtMs,
+    session.otherKey,
+    session.replayKeys,
+    session.lateReplayAtMs,
+  ]
+}
+
 /** The values of `sessionColumns`, in their order: a row as an object takes SQLite twice as long to read. */
 export type SessionRow = readonly [
   sid: string,

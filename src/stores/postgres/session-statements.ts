@@ -1,6 +1,5 @@
 import type { Schema } from '../migrations.ts'
-import type { Session } from '../ports.ts'
-import { sessionColumns } from '../sql-rows.ts'
+import { changedColumns, sessionColumns } from '../sql-rows.ts'
 import type { Statement } from './database.ts'
 import { oneTimeMigration } from './one-time.ts'
 import { appendTo, revocationsMigration } from './revocation-log.ts'
@@ -160,45 +159,25 @@ export const clock: Statement = {
   text: 'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now',
 }
 
-/** The columns that a rotation changes. None is indexed, so an update stays on its page. */
-const mutable = `generation, minted_at_ms, presented, idempotency_key, expires_at_ms, revoked_at_ms,
-  first_retry_at_ms, last_retry_at_ms, other_key, replay_keys, late_replay_at_ms`
-
 /**
  * Replaces a session unless it has changed, and appends to the log if it is revoked now. A statement that
- * waits for the row compares its newest version (READ COMMITTED).
+ * waits for the row compares its newest version (READ COMMITTED). No indexed column changes, so the
+ * update stays on its page.
  *
- * Parameters: 1 sid, 2 kept, 3 to 13 the mutable columns before, 14 to 24 after.
+ * Parameters: 1 sid, 2 kept, 3 to 13 the changed columns before, 14 to 24 after.
  */
 export const replace: Statement = {
   name: 'replace session',
   text: `
     WITH replaced AS (
       UPDATE gatepass.sessions
-      SET (${mutable}) = ROW ($14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
+      SET (${changedColumns}) = ROW ($14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
       WHERE sid = $1
-        AND ROW (${mutable}) IS NOT DISTINCT FROM ROW ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+        AND ROW (${changedColumns}) IS NOT DISTINCT FROM ROW ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
       RETURNING sid, revoked_at_ms
     ), entry AS (
       SELECT 'session' AS kind, sid AS id, revoked_at_ms AS at_ms, $2::bigint AS kept_ms
       FROM replaced WHERE revoked_at_ms IS NOT NULL
     ), ${appendTo('entry')}
     SELECT 1 FROM replaced`,
-}
-
-/** The values of the mutable columns, in their order. */
-export function mutableValues(session: Session): unknown[] {
-  return [
-    session.generation,
-    session.mintedAtMs,
-    session.presented,
-    session.idempotencyKey,
-    session.expiresAtMs,
-    session.revokedAtMs,
-    session.firstRetryAtMs,
-    session.lastRetryAtMs,
-    session.otherKey,
-    session.replayKeys,
-    session.lateReplayAtMs,
-  ]
 }

@@ -8,7 +8,7 @@ import type {
   SessionStore,
 } from '../ports.ts'
 import { decideRotation, isLive } from '../rotation.ts'
-import { type SessionRow, sessionValues, toSession } from '../sql-rows.ts'
+import { changedValues, type SessionRow, sessionValues, toSession } from '../sql-rows.ts'
 import { PostgresDatabase, type PostgresOptions } from './database.ts'
 import { PostgresOneTimeValues } from './one-time.ts'
 import { PostgresRevocationLog } from './revocation-log.ts'
@@ -58,12 +58,7 @@ export class PostgresSessionStore implements SessionStore {
     // the grace period; without one it would count as reuse. (A repeated `reused` is `revoked`.)
     const isRepeatable = graceMs > this.#db.timeoutMs
     const replace = async (before: Session, after: Session) => {
-      const values = [
-        sid,
-        revokedKeptMs,
-        ...statements.mutableValues(before),
-        ...statements.mutableValues(after),
-      ]
+      const values = [sid, revokedKeptMs, ...changedValues(before), ...changedValues(after)]
       const { rowCount } = await this.#db.run(statements.replace, values, isRepeatable)
       return rowCount === 1
     }

@@ -9,7 +9,14 @@ import type {
   SessionStore,
 } from '../ports.ts'
 import { decideRotation, isLive, revoke } from '../rotation.ts'
-import { type SessionRow, sessionColumns, sessionValues, toSession } from '../sql-rows.ts'
+import {
+  changedColumns,
+  changedValues,
+  type SessionRow,
+  sessionColumns,
+  sessionValues,
+  toSession,
+} from '../sql-rows.ts'
 import { boundLimit, type Change, SqliteDatabase } from './database.ts'
 import { SqliteOneTimeValues } from './one-time.ts'
 import { SqliteRevocationLog } from './revocation-log.ts'
@@ -62,9 +69,8 @@ export class SqliteSessionStore implements SessionStore {
       'SELECT count(*) AS count FROM sessions WHERE sub = ? AND revoked_at_ms IS NULL',
     )
     this.#update = this.#db.prepareChange(
-      `UPDATE sessions SET generation = ?, minted_at_ms = ?, presented = ?, idempotency_key = ?,
-         expires_at_ms = ?, revoked_at_ms = ?, first_retry_at_ms = ?, last_retry_at_ms = ?,
-         other_key = ?, replay_keys = ?, late_replay_at_ms = ? WHERE number = ? AND sid = ?`,
+      `UPDATE sessions SET (${changedColumns}) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       WHERE number = ? AND sid = ?`,
     )
     this.#slice = this.#db.prepare(
       `SELECT number, expires_at_ms FROM sessions WHERE number > ? ORDER BY number ${boundLimit}`,
@@ -86,10 +92,7 @@ export class SqliteSessionStore implements SessionStore {
 
   create(session: Session): Promise<number> {
     return this.#db.write(() => {
-      const values = sessionValues(session).map((value) =>
-        typeof value === 'boolean' ? Number(value) : value,
-      )
-      this.#insert(numberOf(session.sid), ...values)
+      this.#insert(numberOf(session.sid), ...toInputs(sessionValues(session)))
       return Number(this.#countBySub.get(session.sub)?.count)
     })
   }
@@ -232,20 +235,11 @@ export class SqliteSessionStore implements SessionStore {
   }
 
   #save(session: Session): void {
-    this.#update(
-      session.generation,
-      session.mintedAtMs,
-      Number(session.presented),
-      session.idempotencyKey,
-      session.expiresAtMs,
-      session.revokedAtMs,
-      session.firstRetryAtMs,
-      session.lastRetryAtMs,
-      session.otherKey,
-      session.replayKeys,
-      session.lateReplayAtMs,
-      numberOf(session.sid),
-      session.sid,
-    )
+    this.#update(...toInputs(changedValues(session)), numberOf(session.sid), session.sid)
   }
+}
+
+/** Returns values as SQLite takes them: true and false are numbers. */
+function toInputs(values: ReturnType<typeof sessionValues>) {
+  return values.map((value) => (typeof value === 'boolean' ? Number(value) : value))
 }
