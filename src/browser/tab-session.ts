@@ -50,7 +50,9 @@ export class TabSession {
     this.#calls = calls
     this.#attempt = attempt
     this.#channel = platform.channel(name, (message) => this.#receive(message as Message))
-    this.#stopWaking = platform.onWake((wasAway) => this.#wake(wasAway))
+    this.#stopWaking = platform.onWake((wasAway) => {
+      this.#wake(wasAway).catch(ignore)
+    })
   }
 
   /** Returns a token that can be sent; null without a session. */
@@ -212,11 +214,13 @@ export class TabSession {
   }
 
   /** @param wasAway whether the tab may have missed messages of other tabs */
-  #wake(wasAway: boolean): void {
+  async #wake(wasAway: boolean): Promise<void> {
     for (const wake of this.#wakers.splice(0)) wake()
+    if (this.#attempt.isSigningOut) return this.#notifyIssuer(null)
+    // A refresh in progress may have been answered while the tab was away.
+    await this.#refreshing?.catch(ignore)
     const token = this.#token
-    if (this.#attempt.isSigningOut) this.#notifyIssuer(null).catch(ignore)
-    else if (token && (wasAway || token.isDue)) this.refresh(token).catch(ignore)
+    if (token && (wasAway || token.isDue)) await this.refresh(token)
   }
 }
 

@@ -168,6 +168,19 @@ t.test(
   },
 )
 
+t.test('a tab that returns asks again after a refresh that was answered before', async (t) => {
+  const { world, first } = await withTabs(1)
+  await world.advance(400_000)
+  first.client.getAccessToken().catch(() => {})
+  // The issuer has answered, and the response is on its way.
+  await world.advance(1.5 * world.latencyMs)
+  t.same(world.issuer.log, ['login ada-0', 'refresh rotated'])
+  for (const sid of world.issuer.liveSessions) world.issuer.end(sid)
+  first.wake(true)
+  await world.advance(1_000)
+  t.equal(first.client.state.status, 'signed-out')
+})
+
 t.test('everything works without locks and storage', async (t) => {
   const world = new World()
   world.hasLocks = false
