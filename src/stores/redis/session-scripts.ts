@@ -4,14 +4,23 @@ import { defineScript } from './client.ts'
 export const expiryMarginMs = 60_000
 
 /**
- * Replaces the row KEYS[1] if it is still ARGV[1]. ARGV[2] the new row, ARGV[3] when its session expires, in
- * ms. Returns 1 if it did. By an issuer's clock that is behind, the row might have expired already.
+ * Replaces the rows KEYS that are as expected. ARGV for each: the expected row, the new row, and when
+ * its session expires, in ms. Returns 1 for each that is replaced, otherwise 0. By an issuer's clock
+ * that is behind, a row might have expired already.
  */
 export const replaceScript = defineScript(`
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-local expires = math.max(tonumber(ARGV[3]), redis.call('TIME')[1] * 1000)
-redis.call('SET', KEYS[1], ARGV[2], 'PXAT', string.format('%.0f', expires + ${expiryMarginMs}))
-return 1
+local answers = {}
+local now = redis.call('TIME')[1] * 1000
+for n, key in ipairs(KEYS) do
+  local at = 3 * n
+  answers[n] = 0
+  if redis.pcall('GET', key) == ARGV[at - 2] then
+    local expiry = math.max(tonumber(ARGV[at]), now) + ${expiryMarginMs}
+    redis.call('SET', key, ARGV[at - 1], 'PXAT', string.format('%.0f', expiry))
+    answers[n] = 1
+  end
+end
+return answers
 `)
 
 /**

@@ -8,7 +8,9 @@ import type {
   SessionStore,
 } from '../ports.ts'
 import { decideRotation, revoke } from '../rotation.ts'
+import { Batcher } from './batcher.ts'
 import { type RedisCall, RedisClient } from './client.ts'
+import { unavailable } from './connection.ts'
 import { RedisOneTimeValues } from './one-time.ts'
 import { type ReplicaOptions, ReplicatedWriter } from './replicated-writer.ts'
 import * as log from './revocation-log.ts'
@@ -17,6 +19,8 @@ import { addToListScript, expiryMarginMs, replaceScript } from './session-script
 
 /** Sessions of a user that are read or written at the same time. */
 const maxConcurrent = 200
+/** Sessions of one command: others do not wait long for it, and the next one is prepared meanwhile. */
+const maxSessionsPerCommand = 32
 
 const keyPrefixLength = sessionKey('').length
 /** Keys per step of a scan of all sessions. */
@@ -27,19 +31,34 @@ const maxScans = 10
 /** The list of a user's sessions: a sorted set of their sids. */
 const listKey = (sub: string) => `gp:u:${sub}`
 
+/** A change of a row that a rotation has decided on. */
+interface Replacement {
+  readonly before: StoredSession
+  readonly after: StoredSession
+  /** Whether it may be sent again if the reply is lost. */
+  readonly isRepeatable: boolean
+}
+
 /**
  * Sessions in Redis 7 or later, or Valkey: one server, a Cluster, or a primary behind sentinels. A call
  * takes several steps, and any prefix of them is harmless; see docs/architecture.md, "Sessions in Redis".
+ * Without a Cluster, refreshes of one turn of the event loop read and replace their rows together.
  */
 export class RedisSessionStore implements SessionStore {
   readonly #client: RedisClient
   readonly #writer: ReplicatedWriter
   readonly #oneTime: RedisOneTimeValues
+  readonly #reads: Batcher<string, StoredSession | null>
+  readonly #replacements: Batcher<Replacement, boolean>
 
   private constructor(client: RedisClient, replicas: number) {
     this.#client = client
     this.#writer = new ReplicatedWriter(client, replicas)
     this.#oneTime = new RedisOneTimeValues(client, this.#writer)
+    const maxItems = client.isCluster ? 1 : maxSessionsPerCommand
+    const limits = { maxItems, maxWeight: maxItems }
+    this.#reads = new Batcher((sids) => this.#readBatch(sids), limits)
+    this.#replacements = new Batcher((changes) => this.#replaceBatch(changes), limits)
   }
 
   /** @throws `config_invalid`, `store_unavailable` */
@@ -67,13 +86,13 @@ export class RedisSessionStore implements SessionStore {
     const { graceMs, revokedKeptMs: keptMs } = policy
     // Without a grace period, a repeated rotation whose reply was lost would count as reuse.
     const isRepeatable = graceMs > 0
-    const decision = await this.#client.run((call) =>
-      compareAndSet(
-        this.#stored(call, sid, isRepeatable),
-        (before) => decideStored(before, request),
-        found && toStored(found),
-      ),
-    )
+    const row = {
+      load: () => this.#reads.add(sid, 1),
+      replace: (before: StoredSession, after: StoredSession) =>
+        this.#replacements.add({ before, after, isRepeatable }, 1),
+    }
+    const decide = (before: StoredSession) => decideStored(before, request)
+    const decision = await compareAndSet(row, decide, found && toStored(found))
     if (decision === null) return { outcome: 'unknown', session: null }
     const { outcome, after } = decision
     const { session } = after
@@ -87,11 +106,9 @@ export class RedisSessionStore implements SessionStore {
     return { outcome, session }
   }
 
-  find(sid: string, nowMs: number): Promise<Session | null> {
-    return this.#client.run(async (call) => {
-      const found = await this.#load(call, sid)
-      return found !== null && isLive(found, nowMs) ? found.session : null
-    })
+  async find(sid: string, nowMs: number): Promise<Session | null> {
+    const found = await this.#reads.add(sid, 1)
+    return found !== null && isLive(found, nowMs) ? found.session : null
   }
 
   listBySub(sub: string, nowMs: number): Promise<Session[]> {
@@ -244,12 +261,25 @@ export class RedisSessionStore implements SessionStore {
     return found.filter((one) => one !== null)
   }
 
-  #stored(call: RedisCall, sid: string, isRepeatable = true): StoredValue<StoredSession> {
+  #readBatch(sids: readonly string[]): Promise<(StoredSession | null | Error)[]> {
+    return this.#client.run(async (call) => {
+      const keys = sids.map(sessionKey)
+      const rows = (await call.command(keys[0] ?? '', ['MGET', ...keys])) as (Buffer | null)[]
+      return rows.map((row, n) => fromFoundRow(sids[n] ?? '', row))
+    })
+  }
+
+  #replaceBatch(changes: readonly Replacement[]): Promise<boolean[]> {
+    const isRepeatable = changes.every((change) => change.isRepeatable)
+    return this.#client.run((call) => replaceRows(call, changes, isRepeatable))
+  }
+
+  #stored(call: RedisCall, sid: string): StoredValue<StoredSession> {
     return {
       load: () => this.#load(call, sid),
       replace: async (before, after) => {
-        const args = [before.row, after.row, String(after.session.expiresAtMs)]
-        return (await call.script(replaceScript, sessionKey(sid), args, isRepeatable)) === 1
+        const [isReplaced = false] = await replaceRows(call, [{ before, after }])
+        return isReplaced
       },
     }
   }
@@ -313,6 +343,31 @@ export class RedisSessionStore implements SessionStore {
     )
     return decisions.filter((decision) => decision !== null)
   }
+}
+
+/** Returns a session, or an error if it cannot be read, which concerns no other session. */
+function fromFoundRow(sid: string, row: Buffer | null): StoredSession | null | Error {
+  try {
+    return row === null ? null : fromRow(sid, row)
+  } catch (error) {
+    return unavailable(error)
+  }
+}
+
+/** Replaces rows that nobody has changed. Returns whether each was replaced. */
+async function replaceRows(
+  call: RedisCall,
+  changes: readonly Pick<Replacement, 'before' | 'after'>[],
+  isRepeatable = true,
+): Promise<boolean[]> {
+  const keys = changes.map(({ after }) => sessionKey(after.session.sid))
+  const args = changes.flatMap(({ before, after }) => [
+    before.row,
+    after.row,
+    String(after.session.expiresAtMs),
+  ])
+  const replies = (await call.script(replaceScript, keys, args, isRepeatable)) as number[]
+  return replies.map((reply) => reply === 1)
 }
 
 /** Decides a rotation. A reused session stays `reused` until the revocation log has an entry for it. */

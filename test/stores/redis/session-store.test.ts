@@ -1,7 +1,10 @@
 import t, { type Test } from 'tap'
+import { randomId } from '../../../src/core/secrets.ts'
+import { sessionKey } from '../../../src/stores/redis/session-row.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { patient } from '../../support/patience.ts'
 import { startCluster, startRedis, startSentinels } from '../../support/redis.ts'
+import { policy, rotation, session, t0 } from '../../support/sessions.ts'
 import { sessionStoreContract } from '../session-store-contract.ts'
 import { sessionWorld } from '../session-world.ts'
 
@@ -32,4 +35,52 @@ t.test('a Cluster', async (t) => {
 t.test('Sentinel', async (t) => {
   const { url, primary } = await startSentinels(t)
   contract(t, url, () => primary.ask('FLUSHALL'))
+})
+
+const afterGraceMs = t0 + policy.graceMs + 1
+
+t.test('refreshes of one turn of the event loop share their commands', async (t) => {
+  const server = await startRedis(t)
+  const store = await RedisSessionStore.open(server.url, patient)
+  t.teardown(() => store.close())
+  const sessions = Array.from({ length: 40 }, () => session({ sid: randomId() }))
+  for (const one of sessions) await store.create(one)
+  await server.ask('CONFIG', 'RESETSTAT')
+  const found = await Promise.all(sessions.map(({ sid }) => store.find(sid, t0)))
+  t.same(found, sessions)
+  const requests = sessions.map(({ sid }, n) =>
+    rotation({ sid, nowMs: afterGraceMs, found: found[n] ?? null }),
+  )
+  // The same refresh twice: one of the two replaces the row, and the other decides anew.
+  const [first = rotation()] = requests
+  const results = await Promise.all([...requests, first].map((one) => store.rotate(one)))
+  t.same(new Set(results.slice(1, -1).map(({ outcome }) => outcome)), new Set(['rotated']))
+  t.same(
+    new Set([results[0], results.at(-1)].map((one) => one?.outcome)),
+    new Set(['rotated', 'replayed']),
+  )
+  const stats = String(await server.ask('INFO', 'commandstats'))
+  // 32 and 8 sessions, then the session of the refresh that decides anew; 32 and 9 changes.
+  t.match(stats, 'cmdstat_mget:calls=3,')
+  t.match(stats, 'cmdstat_evalsha:calls=2,')
+})
+
+t.test('a session that cannot be read fails alone', async (t) => {
+  const server = await startRedis(t)
+  const store = await RedisSessionStore.open(server.url, patient)
+  t.teardown(() => store.close())
+  const [good, bad, wrong] = [randomId(), randomId(), randomId()].map((sid) => session({ sid }))
+  if (!good || !bad || !wrong) return t.fail('there are three sessions')
+  for (const one of [good, bad, wrong]) await store.create(one)
+  await server.ask('SETRANGE', sessionKey(bad.sid), '0', '\x09')
+  await server.ask('DEL', sessionKey(wrong.sid))
+  await server.ask('LPUSH', sessionKey(wrong.sid), 'not a row')
+  const found = await Promise.allSettled([good, bad, wrong].map(({ sid }) => store.find(sid, t0)))
+  t.match(found, [{ value: good }, { reason: { code: 'store_unavailable' } }, { value: null }])
+  const rotated = await Promise.all(
+    [good, wrong].map((one) =>
+      store.rotate(rotation({ sid: one.sid, nowMs: afterGraceMs, found: one })),
+    ),
+  )
+  t.match(rotated, [{ outcome: 'rotated' }, { outcome: 'unknown' }])
 })
