@@ -137,26 +137,30 @@ export function toRevocation(row: RevocationRow): Revocation {
   return { position: String(row.position), kind: row.kind, id: row.id, atMs: row.at_ms }
 }
 
-/** An account in an SQL table. */
-export interface AccountRow {
-  readonly sub: string
-  readonly login_name: string
-  readonly password_hash: string
-  readonly attributes: string
+/** The columns of an account, in the order of `AccountRow`. */
+export const accountColumns =
+  'sub, login_name, password_hash, attributes, disabled, created_at_ms, updated_at_ms'
+
+/** The values of `accountColumns`, in their order, like `SessionRow`. */
+export type AccountRow = readonly [
+  sub: string,
+  loginName: string,
+  passwordHash: string,
+  attributes: string,
   /** A number in SQLite. */
-  readonly disabled: boolean | number
-  readonly created_at_ms: number
-  readonly updated_at_ms: number
-}
+  disabled: boolean | number,
+  createdAtMs: number,
+  updatedAtMs: number,
+]
 
 export function toAccount(row: AccountRow): Account {
   return {
-    sub: row.sub,
-    loginName: row.login_name,
-    passwordHash: row.password_hash,
-    attributes: JSON.parse(row.attributes) as JsonObject,
-    disabled: Boolean(row.disabled),
-    createdAtMs: row.created_at_ms,
-    updatedAtMs: row.updated_at_ms,
+    sub: row[0],
+    loginName: row[1],
+    passwordHash: row[2],
+    attributes: JSON.parse(row[3]) as JsonObject,
+    disabled: Boolean(row[4]),
+    createdAtMs: row[5],
+    updatedAtMs: row[6],
   }
 }

@@ -1,8 +1,8 @@
 import { GatepassError } from '../../core/errors.ts'
 import type { Schema } from '../migrations.ts'
 import type { Account, AccountStore } from '../ports.ts'
-import { type AccountRow, toAccount } from '../sql-rows.ts'
-import { PostgresDatabase, type PostgresOptions } from './database.ts'
+import { type AccountRow, accountColumns, toAccount } from '../sql-rows.ts'
+import { PostgresDatabase, type PostgresOptions, type Statement } from './database.ts'
 
 const schema: Schema = {
   name: 'accounts',
@@ -26,34 +26,34 @@ const schema: Schema = {
   ],
 }
 
-/** Named, so that prepared statements survive an added column. */
-const columns = 'sub, login_name, password_hash, attributes, disabled, created_at_ms, updated_at_ms'
-
 /** Inserts a row per index of the seven arrays, in order. Returns the inserted rows. */
 const insertMany = {
   name: 'insert accounts',
   text: `
-    INSERT INTO gatepass.accounts (${columns})
+    INSERT INTO gatepass.accounts (${accountColumns})
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[],
       $6::bigint[], $7::bigint[])
     ON CONFLICT DO NOTHING
     RETURNING sub, login_name`,
 }
 
-const selectByLoginName = {
+const selectByLoginName: Statement = {
   name: 'select account by login name',
-  text: `SELECT ${columns} FROM gatepass.accounts WHERE login_name = $1`,
+  rowMode: 'array',
+  text: `SELECT ${accountColumns} FROM gatepass.accounts WHERE login_name = $1`,
 }
 
-const selectBySub = {
+const selectBySub: Statement = {
   name: 'select account by sub',
-  text: `SELECT ${columns} FROM gatepass.accounts WHERE sub = $1`,
+  rowMode: 'array',
+  text: `SELECT ${accountColumns} FROM gatepass.accounts WHERE sub = $1`,
 }
 
-const selectPage = {
+const selectPage: Statement = {
   name: 'select accounts',
+  rowMode: 'array',
   text: `
-    SELECT ${columns} FROM gatepass.accounts
+    SELECT ${accountColumns} FROM gatepass.accounts
     WHERE login_name > $1 ORDER BY login_name LIMIT $2`,
 }
 
@@ -88,7 +88,7 @@ export class PostgresAccountStore implements AccountStore {
   }
 
   async createMany(accounts: readonly Account[]): Promise<string[]> {
-    const { rows } = await this.#db.run<Pick<AccountRow, 'sub' | 'login_name'>>(insertMany, [
+    const { rows } = await this.#db.run<{ sub: string; login_name: string }>(insertMany, [
       accounts.map(({ sub }) => sub),
       accounts.map(({ loginName }) => loginName),
       accounts.map(({ passwordHash }) => passwordHash),
@@ -143,7 +143,7 @@ export class PostgresAccountStore implements AccountStore {
     return this.#db.close()
   }
 
-  async #find(statement: typeof selectBySub, key: string): Promise<Account | null> {
+  async #find(statement: Statement, key: string): Promise<Account | null> {
     // Postgres refuses a text with this character.
     if (key.includes('\0')) return null
     const { rows } = await this.#db.run<AccountRow>(statement, [key], true)

@@ -2,7 +2,7 @@ import type { StatementSync } from 'node:sqlite'
 import { GatepassError } from '../../core/errors.ts'
 import type { Schema } from '../migrations.ts'
 import type { Account, AccountStore } from '../ports.ts'
-import { type AccountRow, toAccount } from '../sql-rows.ts'
+import { type AccountRow, accountColumns, toAccount } from '../sql-rows.ts'
 import { boundLimit, type Change, SqliteDatabase } from './database.ts'
 
 const schema: Schema = {
@@ -41,13 +41,11 @@ export class SqliteAccountStore implements AccountStore {
     this.#db = new SqliteDatabase(path, schema)
     // A taken name is an outcome, not an error: an error would fail the whole group of writes.
     this.#insert = this.#db.prepareChange(
-      'INSERT INTO accounts VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
+      `INSERT INTO accounts (${accountColumns}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
     )
-    this.#selectByLoginName = this.#db.prepare('SELECT * FROM accounts WHERE login_name = ?')
-    this.#selectBySub = this.#db.prepare('SELECT * FROM accounts WHERE sub = ?')
-    this.#selectPage = this.#db.prepare(
-      `SELECT * FROM accounts WHERE login_name > ? ORDER BY login_name ${boundLimit}`,
-    )
+    this.#selectByLoginName = this.#prepareSelect('WHERE login_name = ?')
+    this.#selectBySub = this.#prepareSelect('WHERE sub = ?')
+    this.#selectPage = this.#prepareSelect(`WHERE login_name > ? ORDER BY login_name ${boundLimit}`)
     const setHash = 'UPDATE accounts SET password_hash = ?, updated_at_ms = ? WHERE sub = ?'
     this.#updateHash = this.#db.prepareChange(setHash)
     this.#updateExpectedHash = this.#db.prepareChange(`${setHash} AND password_hash = ?`)
@@ -107,6 +105,12 @@ export class SqliteAccountStore implements AccountStore {
 
   close(): Promise<void> {
     return this.#db.close()
+  }
+
+  #prepareSelect(clauses: string): StatementSync {
+    const select = this.#db.prepare(`SELECT ${accountColumns} FROM accounts ${clauses}`)
+    select.setReturnArrays(true)
+    return select
   }
 
   #tryInsert(account: Account): boolean {
