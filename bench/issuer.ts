@@ -86,7 +86,7 @@ export function createIssuer(
 async function startStore(name: StoreName, cwd: string, isDurable: boolean, bench: Bench) {
   if (name === 'SQLite') return null
   if (name === 'Redis') return startRedis(cwd, bench)
-  return startPostgres(cwd, bench, isDurable)
+  return startPostgres(cwd, bench, { isDurable })
 }
 
 export function hashSettings(hash: HashName): Environment {

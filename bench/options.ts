@@ -17,8 +17,9 @@ ${scenarios.map(({ name, title }) => `  ${name.padEnd(22)} ${title}`).join('\n')
 compare    Two revisions of Gatepass, by the benchmark that is here; the head is the working tree unless
            it is named. Ends with status 1 when a figure of the head is worse by more than the tolerance.
 simulate   What numbers of devices need, by the newest results of scale and login.
-surge      A shop under ten times the load, while replicas die, the Redis primary fails over and keys
-           rotate: gatepass, gatepass-plain, sticky-sessions, redis-sessions, fastify-jwt.
+surge      A shop under ten times the load, while replicas die, the store of the sessions fails over and
+           keys rotate: gatepass, gatepass-postgres, gatepass-sqlite, gatepass-plain, sticky-sessions,
+           redis-sessions, fastify-jwt.
 
 Options
   --only <text>      only subjects with this in their name; with surge, "flood" for the flood alone

@@ -75,7 +75,11 @@ export async function withRedis<T>(
 const role = 'gatepass'
 
 /** Starts Postgres on the core of the load, with an empty database when the folder is new. */
-export async function startPostgres(cwd: string, bench: Bench, isDurable = true): Promise<Store> {
+export async function startPostgres(
+  cwd: string,
+  bench: Bench,
+  { isDurable = true, port: given = 0 } = {},
+): Promise<Store> {
   const isNew = mkdirSync(cwd, { recursive: true }) !== undefined
   const user = postgresUser()
   const data = join(cwd, 'data')
@@ -85,7 +89,7 @@ export async function startPostgres(cwd: string, bench: Bench, isDurable = true)
     const auth = ['--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync', '-U', superuser]
     execFileSync(join(programs, 'initdb'), ['-D', data, ...auth], { cwd, stdio: 'ignore', ...user })
   }
-  const port = await freePort()
+  const port = given || (await freePort())
   const options = {
     ...{ shared_buffers: '1GB', max_wal_size: '4GB', port: String(port) },
     ...{ listen_addresses: '127.0.0.1', unix_socket_directories: '' },

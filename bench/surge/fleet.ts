@@ -22,11 +22,12 @@ interface Replica {
 }
 
 export async function startFleet({ prepare }: System, options: SurgeOptions, bench: Bench) {
-  const { redisUrl, failOver, pids } = await startSentinels(bench)
+  const redis = await startSentinels(bench)
+  const { redisUrl, pids } = redis
   const [port, innerPort] = [await freePort(), await freePort()]
   const url = `http://127.0.0.1:${port}`
   const innerUrl = `http://127.0.0.1:${innerPort}`
-  const { scheme, start, balance, rotateKeys } = await prepare({
+  const { scheme, start, balance, rotateKeys, failOver } = await prepare({
     ...{ options, bench, url, innerUrl, redisUrl },
   })
   // A killed replica stays dead, and a new one replaces it.
@@ -70,7 +71,7 @@ export async function startFleet({ prepare }: System, options: SurgeOptions, ben
       }),
     /** @returns a description of the disruption; null if the system has no such part */
     async act(action: ActionName): Promise<string | null> {
-      if (action === 'fail-over') return failOver()
+      if (action === 'fail-over') return (failOver ?? redis.failOver)()
       if (action === 'rotate-keys') return (await rotateKeys?.()) ?? null
       const [verb, kind] = action.split('-') as ['kill' | 'add', Kind]
       const done = await (verb === 'kill' ? kill(kind) : add(kind))

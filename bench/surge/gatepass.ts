@@ -34,27 +34,69 @@ export const plainGatepass = createSystem(
   }),
 )
 
+/** With sessions in Postgres, which crashes and starts again. */
+export const gatepassOnPostgres = createSystem(
+  'gatepass-postgres',
+  'Gatepass, sessions in Postgres',
+  ({ issuer, ...others }) => ({
+    issuer: { ...issuer, ...sessionsIn(issuer.GATEPASS_ACCOUNTS_URL) },
+    ...others,
+  }),
+)
+
+/** With sessions and carts in files of one machine: there is no server that could fail. */
+export const gatepassOnSqlite = createSystem(
+  'gatepass-sqlite',
+  'Gatepass, sessions and carts in SQLite',
+  ({ issuer, verifier, shop }, folder) => {
+    const data = {
+      GATEPASS_DATA_URL: `sqlite:${join(folder, 'data.db')}`,
+      GATEPASS_DATA_REPLICAS: '0',
+    }
+    const sessions = sessionsIn(`sqlite:${join(folder, 'sessions.db')}`)
+    return { issuer: { ...issuer, ...data, ...sessions }, verifier, shop: { ...shop, ...data } }
+  },
+)
+
+function sessionsIn(url: string) {
+  return { GATEPASS_SESSIONS_URL: url, GATEPASS_SESSIONS_REPLICAS: '0' }
+}
+
 type Environments = ReturnType<typeof environments>
 /** Without a verifier, nothing asks for forward-auth. */
 type Chosen = Pick<Environments, 'issuer' | 'shop'> & Partial<Environments>
 
-function createSystem(name: string, title: string, choose: (env: Environments) => Chosen): System {
+function createSystem(
+  name: string,
+  title: string,
+  choose: (env: Environments, folder: string) => Chosen,
+): System {
   return {
     name,
     title,
     async prepare(ctx) {
       const { bench, options } = ctx
-      const postgres = await startPostgres(join(bench.scratch, 'postgres'), bench)
+      const folder = join(bench.scratch, 'postgres')
+      let postgres = await startPostgres(folder, bench)
       bench.defer(() => postgres.stop())
       const cwd = join(bench.scratch, 'services')
       mkdirSync(cwd)
-      const env = choose(environments(ctx, postgres.url))
+      const env = choose(environments(ctx, postgres.url), cwd)
       await importUsers({ count: options.users, hash: 'light', cwd, env: env.issuer }, bench)
+      const failOver = async () => {
+        if (env.issuer.GATEPASS_SESSIONS_URL !== postgres.url) return null
+        // SIGQUIT: Postgres recovers as after a crash.
+        await postgres.stop('SIGQUIT')
+        postgres = await startPostgres(folder, bench, { port: Number(new URL(postgres.url).port) })
+        return 'Postgres crashed and started again'
+      }
+      const isOnRedis = env.issuer.GATEPASS_SESSIONS_URL.startsWith('redis')
       const startRole = (role: 'issuer' | 'verifier', own: Environment) => () =>
         startService(role, { cwd, env: own }, bench)
       return {
         scheme: gatepassScheme(ctx.url),
         balance: 'by token',
+        ...(!isOnRedis && { failOver }),
         start: {
           issuer: startRole('issuer', env.issuer),
           ...(env.verifier && { verifier: startRole('verifier', env.verifier) }),

@@ -22,7 +22,7 @@ const heading = 'A tenfold surge while servers die'
 const signs = [
   { pattern: /^kill-/, sign: '×', label: 'a server is killed' },
   { pattern: /^add-/, sign: '+', label: 'a server is added' },
-  { pattern: /^fail-over$/, sign: 'R', label: 'the Redis primary fails over' },
+  { pattern: /^fail-over$/, sign: 'R', label: 'the store of the sessions fails over' },
   { pattern: /^rotate-keys$/, sign: 'K', label: 'keys rotate' },
   { pattern: /^sign-out$/, sign: 'S', label: 'a user is signed out everywhere' },
 ]

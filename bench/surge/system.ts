@@ -39,6 +39,8 @@ export interface SystemParts {
   readonly balance: 'in turn' | 'by token' | 'sticky'
   /** Absent if the system has no keys to rotate. */
   rotateKeys?(): Promise<string>
+  /** The fail-over of the sessions; absent if they are in Redis. */
+  failOver?(): Promise<string | null>
 }
 
 /** A request of a client. client.ts defines the retries. */
