@@ -120,7 +120,7 @@ export function startNginx(
   args: readonly string[] = [],
 ): TestProcess {
   const path = join(folder, 'nginx.conf')
-  const files = { '/tmp/': `${folder}/`, '/dev/': `${folder}/` }
+  const files = { '/tmp/': `${folder}/`, '/dev/std': `${folder}/std` }
   // The nginx of this machine may be older than the one of compose.yaml, and addresses need no DNS.
   const unresolved = { ' resolve;': ';' }
   writeFileSync(path, replaceAll(nginxConf, { ...files, ...unresolved, ...replacements }))

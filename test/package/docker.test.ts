@@ -1,4 +1,5 @@
 import { cpSync, existsSync, lstatSync, mkdirSync, readdirSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
@@ -19,7 +20,7 @@ interface Lock {
   readonly packages: Readonly<Record<string, { readonly dev?: boolean }>>
 }
 
-const folder = outsideFolder(t)
+const folder = outsideFolder(t, tmpdir())
 const image = buildImage(join(folder, 'build'))
 
 function buildImage(buildFolder: string): Image {

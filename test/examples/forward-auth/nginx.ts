@@ -5,5 +5,5 @@ export const nginx: ProxyExample = {
   folder: 'forward-auth/nginx',
   files: ['nginx.conf'],
   command: nginxCommand,
-  changes: (folder) => ({ '/tmp/': `${folder}/`, '/dev/': `${folder}/` }),
+  changes: (folder) => ({ '/tmp/': `${folder}/`, '/dev/std': `${folder}/std` }),
 }

@@ -10,7 +10,7 @@ const replicasCount = 4
 const killsMax = 3
 
 async function fillWhileReplicasDie(t: Test, store: string): Promise<void> {
-  createTestFolder(t)
+  createTestFolder(t, {})
   const env = { ...(await publishKeys(t)), GATEPASS_DATA_URL: store }
   const start = (n: number) => startReplica(t, `shop-${n}`, env)
   const shops = await Promise.all(Array.from({ length: replicasCount }, (_, n) => start(n)))

@@ -61,7 +61,7 @@ export async function startReplicas(
   count: number,
   env: Readonly<Record<string, string>>,
 ): Promise<Replica[]> {
-  createTestFolder(t)
+  createTestFolder(t, {})
   const all = { ...(await publishKeys(t)), ...env }
   const names = Array.from({ length: count }, (_, n) => `shop-${n + 1}`)
   return Promise.all(names.map((name) => startReplica(t, name, all)))

@@ -9,7 +9,7 @@ const password = 'correct horse battery staple'
 
 /** A real issuer, and two replicas that follow its revocations. */
 async function start(t: Test) {
-  createTestFolder(t)
+  createTestFolder(t, {})
   const data = { GATEPASS_DATA_URL: `sqlite:${t.testdirName}/data.db` }
   const env = {
     ...data,
