@@ -30,6 +30,8 @@ const pauseMs = 10
 const retryMs = 100
 /** Longest wait of `flush`. */
 const flushTimeoutMs = 1_000
+/** A write that takes longer is blocked: on a busy machine, one that fails takes a part of this. */
+const blockedMs = 500
 
 /**
  * Writes log lines to a file descriptor and never blocks the process. Lines of a few milliseconds are
@@ -42,6 +44,7 @@ export class LogOutput implements DestinationStream {
   /** Lines of the current write that are not written yet. */
   #rest = Buffer.alloc(0)
   #state: 'idle' | 'scheduled' | 'writing' | 'failed' = 'idle'
+  #writingSinceMs = 0
   #isBlocked = false
   #dropped = 0
   #reportedDropped = 0
@@ -80,7 +83,8 @@ export class LogOutput implements DestinationStream {
       done()
     }
     const giveUp = () => {
-      this.#isBlocked = this.#state === 'writing'
+      const writingMs = performance.now() - this.#writingSinceMs
+      this.#isBlocked = this.#state === 'writing' && writingMs > blockedMs
       finish()
     }
     const timer = setTimeout(giveUp, flushTimeoutMs)
@@ -96,6 +100,7 @@ export class LogOutput implements DestinationStream {
       return
     }
     this.#state = 'writing'
+    this.#writingSinceMs = performance.now()
     write(this.#fd, this.#rest, (error, written) => {
       if (error !== null) return this.#retryLater(error)
       this.#rest = this.#rest.subarray(written)

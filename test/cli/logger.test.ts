@@ -139,3 +139,29 @@ t.test('a blocked write does not prevent the exit after the flush timeout', asyn
   const command = [process.execPath, '--input-type=module', '--eval', blocking]
   t.equal((await run(t, [], { command, cwd: createTestFolder(t) })).code, 'SIGKILL')
 })
+
+t.test('a write that fails slowly is not a blocked write', async (t) => {
+  const full = openSync('/dev/full', 'w')
+  t.teardown(() => closeSync(full))
+  // Other work of about 20 ms occupies the only thread, so that often a write is in progress.
+  const slow = `
+    import { pbkdf2 } from 'node:crypto'
+    import { LogOutput } from '${join(projectFolder, 'src/cli/logger.ts')}'
+    const startMs = performance.now()
+    pbkdf2('a', 'b', 100_000, 32, 'sha512', () => {
+      const rounds = Math.round(2_000_000 / (performance.now() - startMs))
+      const occupy = () => pbkdf2('a', 'b', rounds, 32, 'sha512', occupy)
+      occupy()
+      occupy()
+      const output = new LogOutput(1)
+      output.write('a line\\n')
+      output.flush(() => process.exit(0))
+    })
+  `
+  const command = [process.execPath, '--input-type=module', '--eval', slow]
+  const env = { UV_THREADPOOL_SIZE: '1' }
+  const runs = Array.from({ length: 6 }, () =>
+    TestProcess.start(t, [], { command, env, cwd: createTestFolder(t), stdout: full }),
+  )
+  t.same(new Set(await Promise.all(runs.map(({ exited }) => exited))), new Set([0]))
+})
