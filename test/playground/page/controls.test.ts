@@ -172,6 +172,8 @@ t.test('after the last replica of a kind stopped, the page warns and starts one'
       t.match(told, `${name} was killed. ${words}`)
       if (left > 1) t.equal(await read(page, '#no-replica'), '')
       else await textOf(page, '#no-replica', new RegExp(`No ${kind} is running`))
+      const row = page.locator(`[data-name="${name}"][data-state="ready"]`)
+      await row.waitFor({ state: 'detached', timeout: 60_000 })
     }
   }
   await ready('verifier').nth(1).waitFor()
