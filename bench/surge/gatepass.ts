@@ -83,20 +83,20 @@ function createSystem(
       mkdirSync(cwd)
       const env = choose(environments(ctx, postgres.url), cwd)
       await importUsers({ count: options.users, hash: 'light', cwd, env: env.issuer }, bench)
+      const sessionsUrl = env.issuer.GATEPASS_SESSIONS_URL
       const failOver = async () => {
-        if (env.issuer.GATEPASS_SESSIONS_URL !== postgres.url) return null
+        if (sessionsUrl !== postgres.url) return null
         // SIGQUIT: Postgres recovers as after a crash.
         await postgres.stop('SIGQUIT')
         postgres = await startPostgres(folder, bench, { port: Number(new URL(postgres.url).port) })
         return 'Postgres crashed and started again'
       }
-      const isOnRedis = env.issuer.GATEPASS_SESSIONS_URL.startsWith('redis')
       const startRole = (role: 'issuer' | 'verifier', own: Environment) => () =>
         startService(role, { cwd, env: own }, bench)
       return {
         scheme: gatepassScheme(ctx.url),
         balance: 'by token',
-        ...(!isOnRedis && { failOver }),
+        ...(!sessionsUrl.startsWith('redis') && { failOver }),
         start: {
           issuer: startRole('issuer', env.issuer),
           ...(env.verifier && { verifier: startRole('verifier', env.verifier) }),

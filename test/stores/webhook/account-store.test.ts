@@ -1,15 +1,13 @@
 import t from 'tap'
 import { operations } from '../../../examples/user-base/operations.ts'
-import { WebhookAccountStore } from '../../../src/stores/webhook/account-store.ts'
 import { account } from '../../support/accounts.ts'
-import { patient } from '../../support/patience.ts'
 import { accountStoreContract } from '../account-store-contract.ts'
-import { openStore, secret, signed, startUserBase, TestUserBase } from './support.ts'
+import { openStore, signed, startUserBase, TestUserBase } from './support.ts'
 
 // On the sample server, which must keep the contract too.
 accountStoreContract(t, async () => {
   const { url } = await startUserBase(t)
-  return new WebhookAccountStore({ ...patient, url, secrets: [secret] })
+  return openStore(t, url)
 })
 
 /** An account as a user base sends it. */
