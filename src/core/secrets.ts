@@ -1,4 +1,11 @@
-import { createHmac, hash, type KeyObject, randomFillSync, timingSafeEqual } from 'node:crypto'
+import {
+  createHmac,
+  createSecretKey,
+  hash,
+  type KeyObject,
+  randomFillSync,
+  timingSafeEqual,
+} from 'node:crypto'
 
 const idBytes = 16
 /** Drawn for many ids at once, at a tenth of the cost of a draw for each. */
@@ -40,4 +47,24 @@ export function equalBytes(a: Buffer, b: Buffer): boolean {
 /** Compares texts in a time that depends on their lengths only. */
 export function equalTexts(a: string, b: string): boolean {
   return equalBytes(Buffer.from(a), Buffer.from(b))
+}
+
+/** MACs for one purpose, by derived keys: none of them is valid for another purpose. */
+export class DerivedMac {
+  readonly #keys: readonly [KeyObject, ...KeyObject[]]
+
+  /** @param secrets newest first: the first one makes MACs, each of them is accepted */
+  constructor([newest, ...older]: readonly [Buffer, ...Buffer[]], purpose: string) {
+    const keyOf = (secret: Buffer) => createSecretKey(hmac(secret, purpose))
+    this.#keys = [keyOf(newest), ...older.map(keyOf)]
+  }
+
+  /** Returns the MAC of a text, in base64url. */
+  of(text: string): string {
+    return hmacText(this.#keys[0], text)
+  }
+
+  isValid(text: string, mac: string): boolean {
+    return this.#keys.some((key) => equalTexts(hmacText(key, text), mac))
+  }
 }

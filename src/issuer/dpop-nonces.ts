@@ -1,5 +1,5 @@
 import { type Clock, nowSeconds } from '../core/clock.ts'
-import { DerivedMac } from '../core/derived-mac.ts'
+import { DerivedMac } from '../core/secrets.ts'
 
 /** The issuer hands out a nonce for this long, and accepts it for twice as long. */
 const periodSeconds = 120

@@ -5,7 +5,7 @@ import type { Audit } from './audit.ts'
 import { type Clients, grantScope, requireGrant, requireKey } from './clients.ts'
 import { normalizeLoginName } from './login-name.ts'
 import type { PasswordHasher } from './passwords/password-hasher.ts'
-import type { SessionStarter } from './session-starter.ts'
+import type { SessionStarter } from './sessions.ts'
 import type { LoginThrottle } from './throttle/login-throttle.ts'
 import type { TokenMinter, TokenSet } from './token-minter.ts'
 

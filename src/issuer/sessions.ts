@@ -2,6 +2,7 @@ import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import { randomId } from '../core/secrets.ts'
 import type {
+  Account,
   RotationPolicy,
   RotationRequest,
   RotationResult,
@@ -11,6 +12,7 @@ import type {
 import { newGeneration } from '../stores/rotation.ts'
 import type { Audit } from './audit.ts'
 import type { RevocationFeed } from './revocation-feed.ts'
+import type { TokenMinter, TokenSet } from './token-minter.ts'
 
 /** A login revokes the oldest sessions of a user beyond this number. */
 const maxSessionsPerUser = 100
@@ -245,5 +247,41 @@ export class Sessions {
 
   #revoke(sid: string): Promise<boolean> {
     return this.#store.revoke(sid, this.#clock.nowMs(), this.#policy.revokedKeptMs)
+  }
+}
+
+export interface SessionStarterOptions {
+  readonly sessions: Pick<Sessions, 'prepare' | 'create'>
+  readonly minter: TokenMinter
+  readonly revocations: Pick<RevocationFeed, 'refreshNow'>
+}
+
+/** Starts the session of a user who was authenticated, and mints its first tokens. */
+export class SessionStarter {
+  readonly #options: SessionStarterOptions
+
+  constructor(options: SessionStarterOptions) {
+    this.#options = options
+  }
+
+  /**
+   * @param audience the `aud` of the access token
+   * @throws `token_too_large`, `keys_unavailable`, `store_unavailable`
+   */
+  async start(
+    account: Account,
+    request: Omit<NewSession, 'sub'>,
+    audience: string | readonly string[],
+    audit: Audit,
+  ): Promise<TokenSet> {
+    const { sessions, minter, revocations } = this.#options
+    const session = sessions.prepare({ ...request, sub: account.sub })
+    // Another replica may have revoked all sessions a moment ago, and the minter must know that.
+    await revocations.refreshNow()
+    // The tokens are minted first: a token that cannot be minted must not leave a session behind.
+    const tokens = await minter.mint(session, account, audience)
+    await sessions.create(session, audit)
+    audit('login.ok', { sub: session.sub, sid: session.sid, client_id: session.clientId })
+    return tokens
   }
 }

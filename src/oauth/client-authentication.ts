@@ -1,8 +1,8 @@
 import { isGatepassError } from '../core/errors.ts'
+import { networksOf } from '../core/networks.ts'
 import type { Audit } from '../issuer/audit.ts'
 import { type Client, type Clients, isConfidential } from '../issuer/clients.ts'
 import type { LoginThrottle } from '../issuer/throttle/login-throttle.ts'
-import { networksOf } from '../issuer/throttle/network.ts'
 import {
   type ClientAssertionOptions,
   clientOfAssertion,

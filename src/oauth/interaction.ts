@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts'
-import { DerivedMac } from '../core/derived-mac.ts'
 import { GatepassError } from '../core/errors.ts'
+import { DerivedMac } from '../core/secrets.ts'
 import { isJsonObject, parseStrictJson } from '../tokens/strict-decoding.ts'
 
 /** How long a user may spend on the pages of one request. */

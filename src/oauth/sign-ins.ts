@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts'
-import { DerivedMac } from '../core/derived-mac.ts'
 import { isGatepassError } from '../core/errors.ts'
+import { DerivedMac } from '../core/secrets.ts'
 import type { Audit } from '../issuer/audit.ts'
 import type { Login, PasswordAttempt } from '../issuer/login.ts'
 import type { Sessions } from '../issuer/sessions.ts'

@@ -10,8 +10,7 @@ import {
   tokenExchange,
 } from '../issuer/clients.ts'
 import type { Refresh } from '../issuer/refresh.ts'
-import type { SessionStarter } from '../issuer/session-starter.ts'
-import type { Sessions } from '../issuer/sessions.ts'
+import type { SessionStarter, Sessions } from '../issuer/sessions.ts'
 import type { AccessTokenSet, TokenMinter, TokenSet } from '../issuer/token-minter.ts'
 import type { AccountStore } from '../stores/ports.ts'
 import { hasScopes } from '../tokens/access-token.ts'

@@ -1,5 +1,4 @@
-import { DerivedMac } from '../../core/derived-mac.ts'
-import { randomId } from '../../core/secrets.ts'
+import { DerivedMac, randomId } from '../../core/secrets.ts'
 
 const prefix = 'gpd_'
 const idPattern = /^[\w-]{22}$/

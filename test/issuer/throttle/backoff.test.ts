@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { type Admission, Backoff } from '../../../src/issuer/throttle/backoff.ts'
+import { type Admission, Backoff } from '../../../src/issuer/throttle/login-throttle.ts'
 import { SqliteCounterStore } from '../../../src/stores/sqlite/counter-store.ts'
 import { stopTime } from '../../stores/counter-store-contract.ts'
 
