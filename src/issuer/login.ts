@@ -5,7 +5,7 @@ import type { Audit } from './audit.ts'
 import { type Clients, grantScope, requireGrant, requireKey } from './clients.ts'
 import { normalizeLoginName } from './login-name.ts'
 import type { PasswordHasher } from './passwords/password-hasher.ts'
-import type { SessionStarter } from './sessions.ts'
+import type { SessionStarter, Sessions } from './sessions.ts'
 import type { LoginThrottle } from './throttle/login-throttle.ts'
 import type { TokenMinter, TokenSet } from './token-minter.ts'
 
@@ -37,6 +37,7 @@ export interface SignedIn extends TokenSet {
 
 export interface LoginOptions {
   readonly accounts: AccountStore
+  readonly sessions: Pick<Sessions, 'revokeUnchecked'>
   readonly clients: Clients
   readonly throttle: LoginThrottle
   readonly hasher: PasswordHasher
@@ -75,11 +76,13 @@ export class Login {
       jkt: request.jkt ?? null,
     }
     const tokens = await starter.start(account, session, audience, audit)
+    await this.confirm(tokens.sessionId, account, request.password, audit)
     return { ...tokens, deviceToken }
   }
 
   /**
-   * Returns the account if the throttle admits the attempt and the password is right.
+   * Returns the account if the throttle admits the attempt and the password is right. A caller that starts
+   * a session must `confirm` it.
    *
    * @returns the account, and the device token by which the device is recognized
    * @throws `credentials_invalid`, `too_many_attempts`, `overloaded`, `store_unavailable`
@@ -111,6 +114,20 @@ export class Login {
     throw new GatepassError('credentials_invalid')
   }
 
+  /**
+   * Confirms a session that was stored after `authenticate`. Somebody who disables an account or sets its
+   * password ends the sessions that exist by then, so the account is read again once the session exists.
+   *
+   * @param account as `authenticate` returned it
+   * @throws `credentials_invalid`, after it has ended the session, if the account is disabled or deleted or
+   *   has another password; `overloaded`, `store_unavailable`
+   */
+  async confirm(sid: string, account: Account, password: string, audit: Audit): Promise<void> {
+    if (await this.#isStillValid(account, password)) return
+    await this.#options.sessions.revokeUnchecked(sid, 'account_disabled_or_changed', audit)
+    throw new GatepassError('credentials_invalid')
+  }
+
   /** Returns the account of a name and a password, or the reason for the audit log. */
   async #check(
     name: string | null,
@@ -122,29 +139,37 @@ export class Login {
       await hasher.verifyDecoy(password)
       return { reason: 'unknown_name' }
     }
-    const { sub } = account
-    if (!(await hasher.verify(password, account.passwordHash))) {
-      return { sub, reason: 'wrong_password' }
-    }
-    // The account may have been disabled, or its password changed, while the hash was computed.
+    const { sub, disabled, passwordHash } = account
+    if (!(await hasher.verify(password, passwordHash))) return { sub, reason: 'wrong_password' }
+    if (disabled) return { sub, reason: 'account_disabled' }
+    return { account: await this.#strengthen(account, password) }
+  }
+
+  async #isStillValid({ sub, passwordHash }: Account, password: string): Promise<boolean> {
+    const { accounts, hasher } = this.#options
     const current = await accounts.findBySub(sub)
-    if (current === null || current.disabled || current.passwordHash !== account.passwordHash) {
-      return { sub, reason: 'account_disabled_or_changed' }
-    }
-    if (hasher.needsRehash(current.passwordHash)) await this.#rehash(current, password)
-    return { account: current }
+    if (current === null || current.disabled) return false
+    if (current.passwordHash === passwordHash) return true
+    // A concurrent login may have replaced a weak hash of the same password.
+    const isRight = await hasher.verify(password, current.passwordHash)
+    return isRight && this.#isStillValid(current, password)
   }
 
   /**
-   * Replaces a hash that is weaker than the settings require. A failure does not fail the login.
+   * Replaces a hash that is weaker than the settings require, and returns the account. A failure does not
+   * fail the login.
    */
-  async #rehash(account: Account, password: string): Promise<void> {
+  async #strengthen(account: Account, password: string): Promise<Account> {
     const { accounts, hasher, clock } = this.#options
+    const { sub, passwordHash } = account
+    if (!hasher.needsRehash(passwordHash)) return account
     try {
       const stronger = await hasher.hash(password)
-      await accounts.setPasswordHash(account.sub, stronger, clock.nowMs(), account.passwordHash)
+      const isReplaced = await accounts.setPasswordHash(sub, stronger, clock.nowMs(), passwordHash)
+      return isReplaced ? { ...account, passwordHash: stronger } : account
     } catch (error) {
       if (!isGatepassError(error, 'overloaded', 'store_unavailable')) throw error
+      return account
     }
   }
 }

@@ -77,6 +77,7 @@ export class SignIns {
       jkt: null,
     })
     await sessions.create(session, audit)
+    await login.confirm(session.sid, account, attempt.password, audit)
     const { sid, sub, amr, createdAtMs, expiresAtMs } = session
     audit('login.ok', { sub, sid, client_id: signInClientId })
     await this.#replace(previous, audit)
