@@ -197,12 +197,11 @@ export class Sessions {
    * data reads the log. A session that begins meanwhile has no data yet and is revoked at the end.
    */
   async revokeAll(sub: string): Promise<number> {
-    let count = 0
-    if (this.#policy.logsEachSession) {
-      for (const { sid } of await this.list(sub)) count += Number(await this.#revoke(sid))
-    }
+    let count = this.#policy.logsEachSession ? await this.#revokeListed(sub) : 0
     const nowMs = this.#clock.nowMs()
-    return count + (await this.#store.revokeAll(sub, nowMs, this.#policy.revokedKeptMs))
+    count += await this.#store.revokeAll(sub, nowMs, this.#policy.revokedKeptMs)
+    // Until its sign-in had ended, a code may have begun a session that the store did not see.
+    return count + (await this.#revokeListed(sub))
   }
 
   /**
@@ -243,6 +242,12 @@ export class Sessions {
   async revokeUnchecked(sid: string, reason: string, audit: Audit): Promise<void> {
     if (await this.#revoke(sid)) audit('session.revoked', { sid, reason })
     await this.#revocations?.refreshNow()
+  }
+
+  async #revokeListed(sub: string): Promise<number> {
+    let count = 0
+    for (const { sid } of await this.list(sub)) count += Number(await this.#revoke(sid))
+    return count
   }
 
   #revoke(sid: string): Promise<boolean> {

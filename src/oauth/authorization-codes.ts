@@ -20,6 +20,8 @@ export interface AuthorizationGrant {
   /** PKCE with S256 (RFC 7636 §4.2); there is no code without it. */
   readonly codeChallenge: string
   readonly sub: string
+  /** The session of the sign-in. The grant ends with it. */
+  readonly signInSid?: string | undefined
   readonly scope: string
   /** How the user signed in (RFC 8176). */
   readonly amr: readonly string[]

@@ -212,6 +212,7 @@ export class AuthorizationEndpoint {
     const code = await codes.issue({
       ...{ clientId: client.client_id, redirectUri, codeChallenge, scope, nonce, resource, jkt },
       sub: signIn.account.sub,
+      signInSid: signIn.sid,
       amr: signIn.amr,
       authTimeMs: signIn.authTimeMs,
       userAgent,

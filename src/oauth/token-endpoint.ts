@@ -61,6 +61,9 @@ export interface TokenEndpointResponse {
   readonly id_token?: string
 }
 
+/** The `reason` in the audit log. */
+const signedOutReason = 'sign_in_ended'
+
 type Grant = (request: TokenRequest) => Promise<TokenEndpointResponse>
 
 /**
@@ -153,7 +156,7 @@ export class TokenEndpoint {
     grant: AuthorizationGrant,
     request: TokenRequest,
   ): Promise<TokenSet & { readonly idToken: string | null }> {
-    const { accounts, minter, starter, consents, idTokens, backchannel } = this.#options
+    const { accounts, minter, starter, idTokens, backchannel } = this.#options
     const { sessions, sessionMaxMs } = this.#options
     const { client, form, jkt, audit } = request
     const account = await accounts.findBySub(grant.sub)
@@ -170,9 +173,10 @@ export class TokenEndpoint {
     const tokens = await starter.start(account, session, audience, audit)
     const { accessToken, sessionId: sid } = tokens
     const { sub, nonce } = grant
-    // Checked once the session exists: a withdrawal either ends the session or is noticed here.
-    if ((await consents.missing(client, sub, scope)).length > 0) {
-      await sessions.revokeUnchecked(sid, withdrawnReason, audit)
+    // Checked once the session exists: a sign-out or a withdrawal either ends it or is noticed here.
+    const reason = await this.#reasonToRefuse(grant, client)
+    if (reason !== null) {
+      await sessions.revokeUnchecked(sid, reason, audit)
       throw new GatepassError('grant_invalid')
     }
     if (!hasScopes(scope, openidScope)) return { ...tokens, idToken: null }
@@ -184,6 +188,16 @@ export class TokenEndpoint {
       ...{ sub, clientId, sid, authTimeMs, amr, nonce, accessToken },
     })
     return { ...tokens, idToken }
+  }
+
+  /** Returns why a grant has ended since its code was issued, or null. */
+  async #reasonToRefuse(
+    { sub, scope, signInSid }: AuthorizationGrant,
+    client: Client,
+  ): Promise<string | null> {
+    const { consents, sessions } = this.#options
+    if (signInSid !== undefined && (await sessions.find(signInSid)) === null) return signedOutReason
+    return (await consents.missing(client, sub, scope)).length > 0 ? withdrawnReason : null
   }
 
   /** RFC 8693 §2.1. The authenticated client is the actor. */

@@ -1,0 +1,83 @@
+import t, { type Test } from 'tap'
+import type { Session } from '../../src/stores/ports.ts'
+import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
+import { bearer } from '../support/issuer.ts'
+import { redirectUri, startOAuth } from '../support/oauth.ts'
+import { codeVerifier, Visitor } from '../support/visitor.ts'
+
+/** A code whose sign-in ends before the code is redeemed, or meanwhile. */
+
+/** Runs a step before a session is stored, or after all sessions of a user were revoked. */
+class Sessions extends SqliteSessionStore {
+  beforeCreate = async () => {}
+  afterRevokeAll = async () => {}
+
+  override async create(session: Session): Promise<number> {
+    await this.beforeCreate()
+    return super.create(session)
+  }
+
+  override async revokeAll(sub: string, nowMs: number, keptMs: number): Promise<number> {
+    const count = await super.revokeAll(sub, nowMs, keptMs)
+    await this.afterRevokeAll()
+    return count
+  }
+}
+
+async function setUp(t: Test) {
+  const sessions = new Sessions(':memory:')
+  const issuer = await startOAuth(t, { sessions })
+  const { sub = '' } = (await issuer.accounts.findByLoginName('ada')) ?? {}
+  const { access_token } = await issuer.signIn()
+  const visitor = new Visitor(issuer)
+  const { answer } = await visitor.signIn(await visitor.authorize())
+  return {
+    issuer,
+    sessions,
+    sub,
+    redeem: () =>
+      issuer.token({
+        ...{ grant_type: 'authorization_code', client_id: 'spa', code: answer?.code ?? '' },
+        ...{ redirect_uri: redirectUri, code_verifier: codeVerifier },
+      }),
+    live: () => sessions.listBySub(sub, issuer.clock.nowMs()),
+    signOutEverywhere: () =>
+      issuer.call({ method: 'POST', url: '/logout/all', headers: bearer(access_token) }),
+  }
+}
+
+type SetUp = Awaited<ReturnType<typeof setUp>>
+
+const ends: Record<string, (parts: SetUp) => Promise<unknown>> = {
+  'the user signs out everywhere': ({ signOutEverywhere }) => signOutEverywhere(),
+  'the password is changed': ({ issuer }) => issuer.users.setPassword('ada', 'another password'),
+}
+
+const refused = { status: 400, body: { error: 'invalid_grant' } }
+
+for (const [what, end] of Object.entries(ends)) {
+  t.test(`a code is worth nothing once ${what}`, async (t) => {
+    const parts = await setUp(t)
+    await end(parts)
+    t.match(await parts.redeem(), refused)
+    t.same(await parts.live(), [])
+  })
+
+  t.test(`a code is worth nothing if ${what} while it is redeemed`, async (t) => {
+    const parts = await setUp(t)
+    parts.sessions.beforeCreate = async () => void (await end(parts))
+    t.match(await parts.redeem(), refused)
+    t.same(await parts.live(), [])
+  })
+}
+
+t.test('a session that begins while all sessions are revoked is revoked too', async (t) => {
+  const { sessions, sub, live, signOutEverywhere } = await setUp(t)
+  const [first] = await live()
+  if (first === undefined) throw new Error('There is no session.')
+  // A store may have listed the sessions of the user before this one was stored.
+  sessions.afterRevokeAll = async () =>
+    void (await sessions.create({ ...first, sid: 'later', sub }))
+  t.equal((await signOutEverywhere()).statusCode, 204)
+  t.same(await live(), [])
+})
