@@ -1,8 +1,37 @@
-import type { Schema } from '../migrations.ts'
+import type { Migration, Schema } from '../migrations.ts'
 import { changedColumns, sessionColumns } from '../sql-rows.ts'
 import type { Statement } from './database.ts'
-import { oneTimeMigration } from './one-time.ts'
-import { appendTo, revocationsMigration } from './revocation-log.ts'
+
+const revocationsMigration: Migration = {
+  name: 'revocations',
+  sql: `
+    CREATE TABLE gatepass.revocations (
+      position BIGINT PRIMARY KEY,
+      at_ms BIGINT NOT NULL,
+      expires_at_ms BIGINT NOT NULL,
+      kind TEXT NOT NULL,
+      id TEXT NOT NULL
+    );
+    CREATE TABLE gatepass.revocations_end (
+      only_row BOOLEAN PRIMARY KEY DEFAULT true CHECK (only_row),
+      position BIGINT NOT NULL
+    );
+    INSERT INTO gatepass.revocations_end (position) VALUES (0);
+  `,
+}
+
+const oneTimeMigration: Migration = {
+  name: 'one-time values',
+  sql: `
+    CREATE TABLE gatepass.one_time (
+      expires_at_ms BIGINT NOT NULL,
+      id TEXT COLLATE "C" PRIMARY KEY,
+      payload TEXT NOT NULL,
+      taken_by TEXT
+    );
+    CREATE INDEX one_time_by_expiry ON gatepass.one_time (expires_at_ms);
+  `,
+}
 
 export const schema: Schema = {
   name: 'sessions',
@@ -46,6 +75,27 @@ export const schema: Schema = {
     },
     oneTimeMigration,
   ],
+}
+
+/** The clock of the server, in milliseconds. */
+const serverMs = '(extract(epoch FROM clock_timestamp()) * 1000)::bigint'
+
+/**
+ * Returns the end of a WITH list that appends the row of `entries` (kind, id, at_ms, kept_ms), if there is
+ * one, dated by the later clock. Readers need positions that become visible in order and still grow after a
+ * fail-over: the last position is a row that follows the clock, and the statement locks it last.
+ */
+function appendTo(entries: string): string {
+  return `
+    log_end AS (
+      UPDATE gatepass.revocations_end AS log_end SET position =
+        greatest(log_end.position + 1, ${serverMs})
+      FROM ${entries}
+      RETURNING log_end.position, kind, id, greatest(at_ms, ${serverMs}) AS at_ms, kept_ms
+    ), logged AS (
+      INSERT INTO gatepass.revocations (position, kind, id, at_ms, expires_at_ms)
+      SELECT position, kind, id, at_ms, at_ms + kept_ms FROM log_end
+    )`
 }
 
 /** Returns how many other sessions of the user are not revoked: a statement does not see its own rows. */
@@ -180,4 +230,65 @@ export const replace: Statement = {
       FROM replaced WHERE revoked_at_ms IS NOT NULL
     ), ${appendTo('entry')}
     SELECT 1 FROM replaced`,
+}
+
+/** Appends one entry. Parameters: 1 kind, 2 id, 3 at, 4 kept. */
+export const appendRevocation: Statement = {
+  name: 'append revocation',
+  text: `
+    WITH entry AS (
+      SELECT $1::text AS kind, $2::text AS id, $3::bigint AS at_ms, $4::bigint AS kept_ms
+    ), ${appendTo('entry')}
+    SELECT 1`,
+}
+
+export const selectRevocations: Statement = {
+  name: 'revocations after',
+  text: `
+    SELECT position, kind, id, at_ms FROM gatepass.revocations
+    WHERE position > $1 ORDER BY position LIMIT $2`,
+}
+
+/** Looks at the oldest entries only: they expire roughly in the order of their positions. */
+export const deleteExpiredRevocations: Statement = {
+  name: 'delete expired revocations',
+  text: `
+    DELETE FROM gatepass.revocations WHERE expires_at_ms <= $1 AND position IN
+      (SELECT position FROM gatepass.revocations ORDER BY position LIMIT $2)`,
+}
+
+export const insertOneTime: Statement = {
+  name: 'insert one-time value',
+  text: `
+    INSERT INTO gatepass.one_time (id, payload, expires_at_ms) VALUES ($1, $2, $3)
+    ON CONFLICT DO NOTHING`,
+}
+
+export const selectOneTime: Statement = {
+  name: 'select one-time value',
+  text: `
+    SELECT payload FROM gatepass.one_time
+    WHERE id = $1 AND expires_at_ms > $2 AND taken_by IS NULL`,
+}
+
+/** A statement that waits for the row continues with its new version (READ COMMITTED). */
+export const takeOneTime: Statement = {
+  name: 'take one-time value',
+  text: `
+    UPDATE gatepass.one_time SET taken_by = coalesce(taken_by, $2)
+    WHERE id = $1 AND expires_at_ms > $3
+    RETURNING payload, taken_by`,
+}
+
+export const deleteOneTime: Statement = {
+  name: 'delete one-time value',
+  text: 'DELETE FROM gatepass.one_time WHERE id = $1',
+}
+
+export const deleteExpiredOneTime: Statement = {
+  name: 'delete expired one-time values',
+  text: `
+    DELETE FROM gatepass.one_time WHERE id IN
+      (SELECT id FROM gatepass.one_time WHERE expires_at_ms <= $1 ORDER BY expires_at_ms LIMIT $2
+       FOR UPDATE SKIP LOCKED)`,
 }

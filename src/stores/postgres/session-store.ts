@@ -8,10 +8,18 @@ import type {
   SessionStore,
 } from '../ports.ts'
 import { decideRotation, isLive } from '../rotation.ts'
-import { changedValues, type SessionRow, sessionValues, toSession } from '../sql-rows.ts'
+import {
+  changedValues,
+  type OneTimeRow,
+  oneTimeMarginMs,
+  type RevocationRow,
+  type SessionRow,
+  sessionValues,
+  toOneTimeUse,
+  toRevocation,
+  toSession,
+} from '../sql-rows.ts'
 import { PostgresDatabase, type PostgresOptions } from './database.ts'
-import { PostgresOneTimeValues } from './one-time.ts'
-import { PostgresRevocationLog } from './revocation-log.ts'
 import * as statements from './session-statements.ts'
 
 /** The physical position (ctid) before the first row of a table. */
@@ -29,15 +37,11 @@ interface EndedSlice {
 /** Sessions in Postgres (`postgres:`), shared by any number of issuers. */
 export class PostgresSessionStore implements SessionStore {
   readonly #db: PostgresDatabase
-  readonly #log: PostgresRevocationLog
-  readonly #oneTime: PostgresOneTimeValues
   /** Where the removal of expired rows continues. */
   #sweptTo = tableStart
 
   private constructor(db: PostgresDatabase) {
     this.#db = db
-    this.#log = new PostgresRevocationLog(db)
-    this.#oneTime = new PostgresOneTimeValues(db)
   }
 
   /** @throws `config_invalid`, `store_unavailable`, `migration_failed` */
@@ -109,40 +113,50 @@ export class PostgresSessionStore implements SessionStore {
     }
   }
 
-  revocationsAfter(position: string, limit: number): Promise<Revocation[]> {
-    return this.#log.after(position, limit)
+  async revocationsAfter(position: string, limit: number): Promise<Revocation[]> {
+    // An unknown position is the start of the log.
+    const last = /^\d{1,15}$/.test(position) ? position : '0'
+    const values = [last, limit]
+    const { rows } = await this.#db.run<RevocationRow>(statements.selectRevocations, values, true)
+    return rows.map(toRevocation)
   }
 
   revokeEverybody(nowMs: number, keptMs: number): Promise<void> {
-    return this.#log.append('all', '', nowMs, keptMs)
+    return this.#appendRevocation('all', '', nowMs, keptMs)
   }
 
   logSession(sid: string, nowMs: number, keptMs: number): Promise<void> {
-    return this.#log.append('session', sid, nowMs, keptMs)
+    return this.#appendRevocation('session', sid, nowMs, keptMs)
   }
 
   revokeKey(kid: string, nowMs: number, keptMs: number): Promise<void> {
-    return this.#log.append('key', kid, nowMs, keptMs)
+    return this.#appendRevocation('key', kid, nowMs, keptMs)
   }
 
-  putOneTime(id: string, payload: string, expiresAtMs: number): Promise<void> {
-    return this.#oneTime.put(id, payload, expiresAtMs)
+  async putOneTime(id: string, payload: string, expiresAtMs: number): Promise<void> {
+    await this.#db.run(statements.insertOneTime, [id, payload, expiresAtMs], true)
   }
 
-  findOneTime(id: string, nowMs: number): Promise<string | null> {
-    return this.#oneTime.find(id, nowMs)
+  async findOneTime(id: string, nowMs: number): Promise<string | null> {
+    const values = [id, nowMs]
+    const { rows } = await this.#db.run<OneTimeRow>(statements.selectOneTime, values, true)
+    return rows[0]?.payload ?? null
   }
 
-  takeOneTime(id: string, takenBy: string, nowMs: number): Promise<OneTimeUse> {
-    return this.#oneTime.take(id, takenBy, nowMs)
+  async takeOneTime(id: string, takenBy: string, nowMs: number): Promise<OneTimeUse> {
+    const values = [id, takenBy, nowMs]
+    const { rows } = await this.#db.run<OneTimeRow>(statements.takeOneTime, values, true)
+    return toOneTimeUse(rows[0], takenBy)
   }
 
-  deleteOneTime(id: string): Promise<void> {
-    return this.#oneTime.delete(id)
+  async deleteOneTime(id: string): Promise<void> {
+    await this.#db.run(statements.deleteOneTime, [id], true)
   }
 
-  claimOnce(id: string, expiresAtMs: number): Promise<boolean> {
-    return this.#oneTime.claim(id, expiresAtMs)
+  async claimOnce(id: string, expiresAtMs: number): Promise<boolean> {
+    // Not repeated where it may have happened: the claim of this caller would look like another's.
+    const { rowCount } = await this.#db.run(statements.insertOneTime, [id, '', expiresAtMs])
+    return rowCount === 1
   }
 
   async removeExpired(nowMs: number, limit: number): Promise<boolean> {
@@ -153,9 +167,10 @@ export class PostgresSessionStore implements SessionStore {
     )
     const { seen = 0, last = null } = rows[0] ?? {}
     this.#sweptTo = seen < limit ? tableStart : (last ?? tableStart)
-    const moreInLog = await this.#log.removeExpired(nowMs, limit)
-    const moreOneTime = await this.#oneTime.removeExpired(nowMs, limit)
-    return this.#sweptTo !== tableStart || moreInLog || moreOneTime
+    const log = await this.#db.run(statements.deleteExpiredRevocations, [nowMs, limit])
+    const oneTimeValues = [nowMs - oneTimeMarginMs, limit]
+    const oneTime = await this.#db.run(statements.deleteExpiredOneTime, oneTimeValues)
+    return this.#sweptTo !== tableStart || log.rowCount === limit || oneTime.rowCount === limit
   }
 
   async clockMs(): Promise<number> {
@@ -169,6 +184,10 @@ export class PostgresSessionStore implements SessionStore {
 
   close(): Promise<void> {
     return this.#db.close()
+  }
+
+  async #appendRevocation(kind: Revocation['kind'], id: string, atMs: number, keptMs: number) {
+    await this.#db.run(statements.appendRevocation, [kind, id, atMs, keptMs])
   }
 
   async #load(sid: string): Promise<Session | null> {

@@ -1,7 +1,7 @@
 import type { OneTimeUse } from '../ports.ts'
 import { defineScript, type RedisClient } from './client.ts'
 import type { ReplicatedWriter } from './replicated-writer.ts'
-import { expiryMarginMs } from './session-scripts.ts'
+import { expiryMarginMs } from './session-row.ts'
 
 /**
  * Adds a value. KEYS[1] the value; ARGV the payload, its expiry, and when Redis removes it, in ms.

@@ -14,8 +14,16 @@ import { unavailable } from './connection.ts'
 import { RedisOneTimeValues } from './one-time.ts'
 import { type ReplicaOptions, ReplicatedWriter } from './replicated-writer.ts'
 import * as log from './revocation-log.ts'
-import { encodeSession, fromRow, type StoredSession, sessionKey, toStored } from './session-row.ts'
-import { addToListScript, expiryMarginMs, replaceScript } from './session-scripts.ts'
+import {
+  addToListScript,
+  encodeSession,
+  expiryMarginMs,
+  fromRow,
+  replaceScript,
+  type StoredSession,
+  sessionKey,
+  toStored,
+} from './session-row.ts'
 
 /** Sessions of a user that are read or written at the same time. */
 const maxConcurrent = 200

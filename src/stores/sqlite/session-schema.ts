@@ -1,7 +1,32 @@
 import { digest } from '../../core/secrets.ts'
-import type { Schema } from '../migrations.ts'
-import { oneTimeMigration } from './one-time.ts'
-import { revocationsMigration } from './revocation-log.ts'
+import type { Migration, Schema } from '../migrations.ts'
+
+const revocationsMigration: Migration = {
+  name: 'revocations',
+  // AUTOINCREMENT: no position is used twice, even if the newest row was removed.
+  sql: `
+    CREATE TABLE revocations (
+      position INTEGER PRIMARY KEY AUTOINCREMENT,
+      kind TEXT NOT NULL,
+      id TEXT NOT NULL,
+      at_ms INTEGER NOT NULL,
+      expires_at_ms INTEGER NOT NULL
+    ) STRICT;
+  `,
+}
+
+const oneTimeMigration: Migration = {
+  name: 'one-time values',
+  sql: `
+    CREATE TABLE one_time (
+      id TEXT PRIMARY KEY,
+      payload TEXT NOT NULL,
+      taken_by TEXT,
+      expires_at_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX one_time_by_expiry ON one_time (expires_at_ms);
+  `,
+}
 
 /** The sessions, the revocation log and the one-time values. */
 export const sessionSchema: Schema = {

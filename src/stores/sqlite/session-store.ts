@@ -12,14 +12,17 @@ import { decideRotation, isLive, revoke } from '../rotation.ts'
 import {
   changedColumns,
   changedValues,
+  type OneTimeRow,
+  oneTimeMarginMs,
+  type RevocationRow,
   type SessionRow,
   sessionColumns,
   sessionValues,
+  toOneTimeUse,
+  toRevocation,
   toSession,
 } from '../sql-rows.ts'
 import { boundLimit, type Change, SqliteDatabase } from './database.ts'
-import { SqliteOneTimeValues } from './one-time.ts'
-import { SqliteRevocationLog } from './revocation-log.ts'
 import { firstNumber, numberOf, sessionSchema } from './session-schema.ts'
 
 /** A rotation changes one row, and a commit writes whole pages, so pages are small: three rows each. */
@@ -242,4 +245,91 @@ export class SqliteSessionStore implements SessionStore {
 /** Returns values as SQLite takes them: true and false are numbers. */
 function toInputs(values: ReturnType<typeof sessionValues>) {
   return values.map((value) => (typeof value === 'boolean' ? Number(value) : value))
+}
+
+/** The revocation log, beside the sessions. The caller runs each change inside a write. */
+class SqliteRevocationLog {
+  readonly #insert: Change
+  readonly #selectAfter: StatementSync
+  readonly #deleteExpired: Change
+
+  constructor(db: SqliteDatabase) {
+    this.#insert = db.prepareChange(
+      'INSERT INTO revocations (kind, id, at_ms, expires_at_ms) VALUES (?, ?, ?, ?)',
+    )
+    this.#selectAfter = db.prepare(
+      `SELECT position, kind, id, at_ms FROM revocations WHERE position > ? ORDER BY position ${boundLimit}`,
+    )
+    // Looks at the oldest entries only: they expire roughly in the order of their positions.
+    this.#deleteExpired = db.prepareChange(
+      `DELETE FROM revocations WHERE expires_at_ms <= ? AND position IN
+         (SELECT position FROM revocations ORDER BY position ${boundLimit})`,
+    )
+  }
+
+  append(kind: Revocation['kind'], id: string, atMs: number, keptMs: number): void {
+    this.#insert(kind, id, atMs, atMs + keptMs)
+  }
+
+  after(position: string, limit: number): Revocation[] {
+    // An unknown position is the start of the log.
+    const rows = this.#selectAfter.all(Number(position) || 0, limit)
+    return (rows as unknown as RevocationRow[]).map(toRevocation)
+  }
+
+  /** Removes at most `limit` expired entries. Returns whether there may be more. */
+  removeExpired(nowMs: number, limit: number): boolean {
+    return this.#deleteExpired(nowMs, limit) === limit
+  }
+}
+
+/** One-time values, beside the sessions. The caller runs each change inside a write. */
+class SqliteOneTimeValues {
+  readonly #insert: Change
+  readonly #select: StatementSync
+  readonly #take: StatementSync
+  readonly #delete: Change
+  readonly #deleteExpired: Change
+
+  constructor(db: SqliteDatabase) {
+    this.#insert = db.prepareChange(
+      `INSERT INTO one_time (id, payload, expires_at_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
+    )
+    this.#select = db.prepare(
+      'SELECT payload FROM one_time WHERE id = ? AND expires_at_ms > ? AND taken_by IS NULL',
+    )
+    this.#take = db.prepare(
+      `UPDATE one_time SET taken_by = coalesce(taken_by, ?) WHERE id = ? AND expires_at_ms > ?
+       RETURNING payload, taken_by`,
+    )
+    this.#delete = db.prepareChange('DELETE FROM one_time WHERE id = ?')
+    this.#deleteExpired = db.prepareChange(
+      `DELETE FROM one_time WHERE id IN (SELECT id FROM one_time WHERE expires_at_ms <= ?
+         ORDER BY expires_at_ms ${boundLimit})`,
+    )
+  }
+
+  /** Returns false if the id is there already. */
+  add(id: string, payload: string, expiresAtMs: number): boolean {
+    return this.#insert(id, payload, expiresAtMs) === 1
+  }
+
+  find(id: string, nowMs: number): string | null {
+    const row = this.#select.get(id, nowMs)
+    return row === undefined ? null : String(row.payload)
+  }
+
+  take(id: string, takenBy: string, nowMs: number): OneTimeUse {
+    const row = this.#take.get(takenBy, id, nowMs) as OneTimeRow | undefined
+    return toOneTimeUse(row, takenBy)
+  }
+
+  delete(id: string): void {
+    this.#delete(id)
+  }
+
+  /** Removes at most `limit` expired values. Returns whether there may be more. */
+  removeExpired(nowMs: number, limit: number): boolean {
+    return this.#deleteExpired(nowMs - oneTimeMarginMs, limit) === limit
+  }
 }

@@ -1,8 +1,57 @@
+import * as z from 'zod'
 import { GatepassError, isGatepassError } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/json.ts'
+import { isJsonObject } from '../../tokens/strict-decoding.ts'
 import type { Account, AccountStore } from '../ports.ts'
-import { unavailable, WebhookClient, type WebhookOptions } from './client.ts'
-import * as operations from './operations.ts'
+import { type Operation, unavailable, WebhookClient, type WebhookOptions } from './client.ts'
+
+const account = z
+  .strictObject({
+    // It travels in a header and a claim: the limits of OpenID Connect Core §2.
+    sub: z.string().regex(/^[\x21-\x7e]{1,255}$/),
+    login_name: z.string().min(1).max(254),
+    password_hash: z.string().min(1).max(512),
+    // Not copied: a copy would lose a member named __proto__.
+    attributes: z.custom<JsonObject>(isJsonObject),
+    disabled: z.boolean(),
+    created_at_ms: z.int(),
+    updated_at_ms: z.int(),
+  })
+  .transform(
+    (fields): Account => ({
+      sub: fields.sub,
+      loginName: fields.login_name,
+      passwordHash: fields.password_hash,
+      attributes: fields.attributes,
+      disabled: fields.disabled,
+      createdAtMs: fields.created_at_ms,
+      updatedAtMs: fields.updated_at_ms,
+    }),
+  )
+
+/** Returns an account as the fields of a message. */
+function accountFields(account: Account): JsonObject {
+  return {
+    sub: account.sub,
+    login_name: account.loginName,
+    password_hash: account.passwordHash,
+    attributes: account.attributes,
+    disabled: account.disabled,
+    created_at_ms: account.createdAtMs,
+    updated_at_ms: account.updatedAtMs,
+  }
+}
+
+const changed = z.strictObject({ changed: z.boolean() })
+
+const operations = {
+  ping: operation('ping', z.strictObject({}), true),
+  find: operation('accounts.find', z.strictObject({ account: account.nullable() }), true),
+  list: operation('accounts.list', z.strictObject({ accounts: z.array(account) }), true),
+  create: operation('accounts.create', z.strictObject({ taken: z.array(z.string()) }), false),
+  setPasswordHash: operation('accounts.set_password_hash', changed, false),
+  setDisabled: operation('accounts.set_disabled', changed, false),
+}
 
 /** Largest page, so that it fits into a response. */
 const maxPage = 100
@@ -24,7 +73,7 @@ export class WebhookAccountStore implements AccountStore {
   }
 
   async createMany(accounts: readonly Account[]): Promise<string[]> {
-    const data = { accounts: accounts.map(operations.accountFields) }
+    const data = { accounts: accounts.map(accountFields) }
     const { taken } = await this.#client.call(operations.create, data)
     return taken
   }
@@ -102,4 +151,8 @@ function nameOf({ loginName }: Account): string {
 function isAscending(texts: readonly string[]): boolean {
   const bytes = texts.map((text) => Buffer.from(text))
   return bytes.every((one, at) => at === 0 || Buffer.compare(bytes[at - 1] ?? one, one) < 0)
+}
+
+function operation<T>(type: string, answer: z.ZodType<T>, isRead: boolean): Operation<T> {
+  return { type, answer, isRead }
 }

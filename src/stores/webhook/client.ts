@@ -7,7 +7,6 @@ import { GatepassError, isGatepassError } from '../../core/errors.ts'
 import type { JsonObject, JsonValue } from '../../core/json.ts'
 import { CircuitBreaker } from '../circuit-breaker.ts'
 import { InFlightCalls, withDeadline } from '../in-flight-calls.ts'
-import type { Operation } from './operations.ts'
 import { isOutage, keyOfSecret, sendSignedRequest, UserBaseError } from './signed-request.ts'
 
 export interface WebhookOptions {
@@ -22,6 +21,14 @@ export interface WebhookOptions {
   readonly maxConcurrent?: number
   /** Calls that may wait. Default: 1,000. */
   readonly maxQueued?: number
+}
+
+/** A kind of message and the schema of its response. docs/webhook.md describes each. */
+export interface Operation<T> {
+  readonly type: string
+  readonly answer: z.ZodType<T>
+  /** The operation changes nothing, so it may be repeated. */
+  readonly isRead: boolean
 }
 
 /** Delay before the second attempt of a read: a service that restarts needs a moment. */

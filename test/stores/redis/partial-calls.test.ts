@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
 import { logStart, type SessionStore } from '../../../src/stores/ports.ts'
-import { expiryMarginMs } from '../../../src/stores/redis/session-scripts.ts'
+import { expiryMarginMs } from '../../../src/stores/redis/session-row.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { patient } from '../../support/patience.ts'
 import { type RedisServer, startRedis } from '../../support/redis.ts'
