@@ -3,12 +3,7 @@ import { base64url, bytes, DpopProver, loadKeyPair } from './dpop.ts'
 import { AuthClientError } from './issuer-calls.ts'
 import type { Channel, Platform } from './platform.ts'
 import { RedirectCalls } from './redirect-calls.ts'
-import type {
-  RedirectAuthClient,
-  RedirectOptions,
-  Returned,
-  SignInRequest,
-} from './redirect-types.ts'
+import type { RedirectAuthClient, RedirectOptions, Returned, SignInRequest } from './types.ts'
 
 /** The parts of a page that a redirect needs. */
 export interface RedirectPage {

@@ -1,15 +1,18 @@
 import { browser } from './platform.ts'
 import { RedirectClient, type RedirectPage } from './redirect-client.ts'
-import type { RedirectAuthClient, RedirectOptions } from './redirect-types.ts'
+import type { RedirectAuthClient, RedirectOptions } from './types.ts'
 
 export { AuthClientError } from './issuer-calls.ts'
 export type {
+  AuthErrorCode,
+  AuthState,
+  DeviceSession,
   RedirectAuthClient,
   RedirectOptions,
   Returned,
   SignInRequest,
-} from './redirect-types.ts'
-export type { AuthErrorCode, AuthState, DeviceSession, User } from './types.ts'
+  User,
+} from './types.ts'
 
 /**
  * Creates a client of the issuer for a front end on another site. Users sign in on the page of the

@@ -1,19 +1,20 @@
 import type { FastifyInstance } from 'fastify'
 import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
+import type { AuditEvent, AuditFields } from '../issuer/audit.ts'
 import type { KeyManager } from '../keys/key-manager.ts'
 import { gatepassAuth } from '../verifier/fastify.ts'
 import type { Verifier } from '../verifier/verifier.ts'
 import {
   type KeyState,
   maxReplicas,
+  type PlaygroundEvent,
   type PlaygroundState,
   type RefreshTokenState,
   type Replicas,
   replicaKinds,
 } from './api.ts'
 import { Balancer } from './balancer.ts'
-import type { EventLog } from './event-log.ts'
 import { addPageHeaders, PlaygroundGuard } from './guard.ts'
 import { indexPath, PageFiles } from './page-files.ts'
 
@@ -184,5 +185,36 @@ function replicaRoutes(app: FastifyInstance, balancer: Balancer): void {
           .send(response.body)
       },
     })
+  }
+}
+
+const maxEvents = 200
+
+/** Keeps the last events of the audit log for the page. */
+export class EventLog {
+  readonly #clock: Clock
+  readonly #events: PlaygroundEvent[] = []
+  #lastId = 0
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  add(event: AuditEvent, { sid, kid, reason }: AuditFields): void {
+    this.#lastId++
+    this.#events.push({
+      id: this.#lastId,
+      at: new Date(this.#clock.nowMs()).toISOString(),
+      event,
+      ...(sid !== undefined && { session_id: sid }),
+      ...(kid !== undefined && { kid }),
+      ...(reason !== undefined && { reason }),
+    })
+    if (this.#events.length > maxEvents) this.#events.shift()
+  }
+
+  /** Events with a greater id, oldest first. */
+  after(id: number): readonly PlaygroundEvent[] {
+    return this.#events.filter((event) => event.id > id)
   }
 }

@@ -1,12 +1,11 @@
 import { startCartCard } from './cart-card.ts'
 import { startDevicesCard } from './devices-card.ts'
 import { byId, notify } from './dom.ts'
-import { startEventsCard, startKeysCard } from './issuer-cards.ts'
+import { startEventsCard, startKeysCard, startThirdPartyCard } from './issuer-cards.ts'
 import { Page } from './page.ts'
 import { startReplicasCard } from './replicas-card.ts'
 import { startScenarios } from './scenarios.ts'
 import { showAuthState, startAccount, startSignIn } from './sign-in.ts'
-import { startThirdPartyCard } from './third-party-card.ts'
 import { startAccessTokenCard, startRefreshTokenCard } from './token-cards.ts'
 
 const page = new Page()
