@@ -2,10 +2,9 @@ import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import { type DataOwner, type DataStore, dataOwner } from '../stores/data-store.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
-import { FieldCache } from './field-cache.ts'
 import { FieldCipher, plainValues } from './field-cipher.ts'
 import { type DataObserver, observedStore } from './observed-store.ts'
-import { type Field, type FieldsContext, OwnedFields } from './owned-fields.ts'
+import { type Field, FieldCache, type FieldsContext, OwnedFields } from './owned-fields.ts'
 
 export type DataScope = DataOwner['scope']
 
