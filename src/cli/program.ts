@@ -109,7 +109,10 @@ function addClients(program: Command, context: CliContext): void {
     .description('make secrets for clients')
     .command('secret')
     .description('make a secret; prints it, and its hash for secret_hashes in GATEPASS_CLIENTS')
-    .action(async () => (await import('./commands/clients.ts')).makeClientSecret(context))
+    .action(async () => {
+      const { createClientSecret } = await import('../oauth/client-secret.ts')
+      context.stdout.write(`${JSON.stringify(createClientSecret())}\n`)
+    })
 }
 
 function addUsers(program: Command, context: CliContext): void {

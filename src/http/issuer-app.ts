@@ -8,10 +8,15 @@ import type { AuthorizationServer } from '../oauth/authorization-server.ts'
 import type { DpopProofs } from '../verifier/dpop/dpop-proofs.ts'
 import { targetBelow } from '../verifier/dpop/target-uri.ts'
 import type { Verifier } from '../verifier/verifier.ts'
-import { collectRoutes, createApp, refuseOtherMethods, type ServiceOptions } from './app.ts'
+import {
+  collectRoutes,
+  createApp,
+  refuseOtherMethods,
+  type ServiceOptions,
+  serveOpenApi,
+} from './app.ts'
 import { BrowserCookie, DeviceCookie, RefreshCookie, SignInCookie } from './cookies.ts'
 import { allowAnyPage, allowOrigins, answerRefusedPreflights, OriginGuard } from './cross-origin.ts'
-import { serveOpenApi } from './openapi.ts'
 import { accountRoutes } from './routes/account.ts'
 import { oauthRoutes, pushedRequestUrl, revocationUrl, tokenUrl } from './routes/oauth.ts'
 import { authorizationRoutes } from './routes/oauth-pages.ts'

@@ -5,7 +5,7 @@ import {
   createJsonSchemaTransformObject,
 } from 'fastify-type-provider-zod'
 import type { core } from 'zod'
-import type { OpenApiInfo } from './openapi.ts'
+import type { OpenApiInfo } from './app.ts'
 
 /** Creates the document from the schemas of routes. Only a request for the document loads this module. */
 export async function createOpenApiDocument(

@@ -4,6 +4,11 @@ import { maxValueBytes } from '../data/owned-fields.ts'
 import type { RefreshedTokens } from '../issuer/refresh.ts'
 import type { TokenSet } from '../issuer/token-minter.ts'
 
+/** The security schemes that routes refer to. */
+export const bearer = [{ bearer: [] }, { dpop: [] }]
+/** The client's: in `Authorization`, or among the parameters. */
+export const clientAuthentication = [{ client: [] }, {}]
+
 /**
  * The schemas of requests and responses. They validate requests, type the handlers and generate the
  * OpenAPI document. Unknown fields are refused (422), so that a misspelled field is noticed.

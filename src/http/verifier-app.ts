@@ -2,10 +2,15 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { RequestTarget } from '../verifier/dpop/target-uri.ts'
 import { gatepassAuth } from '../verifier/fastify.ts'
 import type { Verifier } from '../verifier/verifier.ts'
-import { collectRoutes, createApp, refuseOtherMethods, type ServiceOptions } from './app.ts'
+import {
+  collectRoutes,
+  createApp,
+  refuseOtherMethods,
+  type ServiceOptions,
+  serveOpenApi,
+} from './app.ts'
 import { registerCrossOriginRoutes } from './cross-origin.ts'
 import { throwRefusal } from './error-handler.ts'
-import { serveOpenApi } from './openapi.ts'
 import { type DataRoutesOptions, dataRoutes } from './routes/data.ts'
 import { forwardedTarget, verifyRoutes, whoamiRoute } from './routes/verify.ts'
 

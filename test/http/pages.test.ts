@@ -1,6 +1,5 @@
 import t from 'tap'
-import { html } from '../../src/http/pages/html.ts'
-import { consentPage, signInPage } from '../../src/http/pages/page.ts'
+import { consentPage, html, signInPage } from '../../src/http/pages/page.ts'
 import { textsFor } from '../../src/http/pages/texts.ts'
 
 const paths = {

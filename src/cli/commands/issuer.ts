@@ -1,12 +1,15 @@
 import type { Logger } from 'pino'
+import { crossCheck } from '../../config/checks.ts'
 import type { Settings } from '../../config/settings.ts'
 import { type Clock, systemClock } from '../../core/clock.ts'
+import { GatepassError, isGatepassError } from '../../core/errors.ts'
 import { observedStore } from '../../data/observed-store.ts'
 import type { ReadinessCheck } from '../../http/admin-app.ts'
 import { buildIssuerApp, type FrontEndOptions } from '../../http/issuer-app.ts'
 import { createLocalKeySource } from '../../http/local-key-source.ts'
 import { dataMetrics, Metrics, observeClock, observeLog } from '../../http/metrics.ts'
 import { createAudit } from '../../issuer/audit.ts'
+import type { Clients } from '../../issuer/clients.ts'
 import type { ClockMonitor } from '../../issuer/clock-monitor.ts'
 import { DpopNonces } from '../../issuer/dpop-nonces.ts'
 import { createIssuer } from '../../issuer/issuer.ts'
@@ -33,7 +36,6 @@ import {
   revocationsPublishedMs,
 } from '../issuer-wiring.ts'
 import { createLogger, LogOutput } from '../logger.ts'
-import { reloadClients } from '../reload-clients.ts'
 import { serve, serviceOptions } from '../serve.ts'
 import { isPrimaryOfMany, runWorkerProcesses } from '../worker-processes.ts'
 
@@ -270,5 +272,30 @@ function refreshingKeys(
     const entries = await sessions.revocationsAfter(position, limit)
     if (entries.some(({ kind }) => kind === 'key')) await keys.refreshAnew()
     return entries
+  }
+}
+
+/**
+ * Reads the settings again and replaces the clients. Other settings keep their values from the
+ * start. If the new settings are invalid, the clients stay unchanged too, and the log lists every
+ * problem.
+ */
+function reloadClients(
+  context: CliContext,
+  settings: Settings,
+  clients: Clients,
+  logger: Logger,
+): void {
+  try {
+    const next = configOf(context, 'issuer').settings.clients
+    // The new clients must fit the unchanged settings.
+    const problems = crossCheck({ ...settings, clients: next }, 'issuer')
+    if (problems.length > 0) throw new GatepassError('config_invalid', { problems })
+    clients.replace(next)
+    logger.info({ clients: next.map(({ client_id }) => client_id) }, 'clients were reloaded')
+  } catch (error) {
+    if (!isGatepassError(error, 'config_invalid')) throw error
+    const { problems, message } = error
+    logger.error({ problems, code: error.code, reason: message }, 'clients were not reloaded')
   }
 }

@@ -7,8 +7,8 @@ import type { Session } from '../../stores/ports.ts'
 import { gatepassAuth } from '../../verifier/fastify.ts'
 import { throwRefusal } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
-import { bearer } from '../openapi.ts'
 import {
+  bearer,
   consentList,
   consentParams,
   me,

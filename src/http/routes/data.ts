@@ -11,8 +11,8 @@ import {
   removeField,
 } from '../../data/owned-fields.ts'
 import { entityTag, matchesETag, readPrecondition } from '../conditional-requests.ts'
-import { bearer } from '../openapi.ts'
 import * as schemas from '../schemas.ts'
+import { bearer } from '../schemas.ts'
 
 export interface DataRoutesOptions {
   readonly data: DataService

@@ -10,8 +10,8 @@ import { pushedLifetimeSeconds } from '../../oauth/pushed-requests.ts'
 import { compileValidator } from '../app.ts'
 import { noteError } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
-import { clientAuthentication } from '../openapi.ts'
 import {
+  clientAuthentication,
   introspectionForm,
   introspectionResponse,
   loginHeaders,

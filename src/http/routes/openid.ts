@@ -5,9 +5,8 @@ import { openidScope, readParameters } from '../../oauth/authorization-request.t
 import { gatepassAuth } from '../../verifier/fastify.ts'
 import { throwRefusal } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
-import { bearer } from '../openapi.ts'
 import { signedOutPage, signOutPage } from '../pages/page.ts'
-import { problem, userInfo } from '../schemas.ts'
+import { bearer, problem, userInfo } from '../schemas.ts'
 import { endSessionUrl, fieldsOf, Pages, queryOf, servePages } from './oauth-pages.ts'
 
 export const userInfoUrl = '/oauth/userinfo'

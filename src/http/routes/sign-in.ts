@@ -10,8 +10,8 @@ import { presentedToken } from '../../verifier/guard.ts'
 import type { Verifier } from '../../verifier/verifier.ts'
 import { letAnyPageRead } from '../cross-origin.ts'
 import type { IssuerContext } from '../issuer-app.ts'
-import { bearer } from '../openapi.ts'
 import {
+  bearer,
   isSetAsCookie,
   loginBody,
   loginHeaders,

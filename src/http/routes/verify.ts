@@ -9,8 +9,7 @@ import { authorizationScheme } from '../../verifier/guard.ts'
 import { challengeHeaders } from '../../verifier/refusal.ts'
 import type { Verifier } from '../../verifier/verifier.ts'
 import { throwRefusal } from '../error-handler.ts'
-import { bearer } from '../openapi.ts'
-import { claims, problem, verified, verifyQuery } from '../schemas.ts'
+import { bearer, claims, problem, verified, verifyQuery } from '../schemas.ts'
 
 /**
  * Registers `/verify` for reverse proxies.
