@@ -143,7 +143,8 @@ export class PublishedKeys {
   /** Records that a fetch for this `kid` brought a set without it. */
   recordUnknown(kid: string, before: LoadedSet | null): void {
     const loaded = this.#loaded
-    if (loaded !== null && loaded !== before && !loaded.set.has(kid)) this.#unknownKids.record(kid)
+    if (loaded === null || loaded === before || loaded.set.has(kid)) return
+    this.#unknownKids.record(kid, this.#acceptedFetch)
   }
 
   /** @param isPlanned whether the next fetch happens without a token that asks for it */

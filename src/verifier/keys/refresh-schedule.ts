@@ -80,6 +80,12 @@ const maxUnknownCooldownMs = 60_000
 /** Recorded kids. Further kids replace the oldest. */
 const maxUnknownKids = 1000
 
+interface UnknownKid {
+  /** Number of fetches that brought a set without the `kid`. */
+  readonly count: number
+  readonly lastFetch: number
+}
+
 /**
  * The kids that were fetched for and are not published, in bounded memory.
  *
@@ -87,13 +93,18 @@ const maxUnknownKids = 1000
  * removed or invented key cannot cause a steady stream of requests. New keys reset all cooldowns.
  */
 export class UnknownKids {
-  readonly #fetches = new Map<string, number>()
+  readonly #fetches = new Map<string, UnknownKid>()
 
-  /** Records that the issuer answered without this `kid`. */
-  record(kid: string): void {
-    const fetches = (this.#fetches.get(kid) ?? 0) + 1
+  /**
+   * Records that the issuer answered without this `kid`.
+   *
+   * @param fetch number of the fetch. Several tokens may have waited for it, and it counts once.
+   */
+  record(kid: string, fetch: number): void {
+    const known = this.#fetches.get(kid)
+    if (known?.lastFetch === fetch) return
     this.#fetches.delete(kid)
-    this.#fetches.set(kid, fetches)
+    this.#fetches.set(kid, { count: (known?.count ?? 0) + 1, lastFetch: fetch })
     if (this.#fetches.size <= maxUnknownKids) return
     for (const oldest of this.#fetches.keys()) {
       this.#fetches.delete(oldest)
@@ -103,7 +114,7 @@ export class UnknownKids {
 
   /** Returns the time that must pass after the ordinary cooldown, in milliseconds. */
   extraCooldownMs(kid: string): number {
-    const fetches = this.#fetches.get(kid) ?? 1
+    const fetches = this.#fetches.get(kid)?.count ?? 1
     return Math.min(cooldownMs * 2 ** (fetches - 1), maxUnknownCooldownMs) - cooldownMs
   }
 

@@ -22,6 +22,19 @@ t.test('A29: the cooldown of a kid that is never published grows', async (t) => 
   t.same(askedAt_s, [5, 10, 20, 40, 80])
 })
 
+t.test('A29: one fetch for many tokens of an unknown kid counts once', async (t) => {
+  const { answer, server, clock, keys } = await setUp(t, serve([first]))
+  await keys.ready()
+  clock.advance_s(5)
+  const answers = await Promise.all(Array.from({ length: 20 }, () => answer(second)))
+  t.same([...new Set(answers)], ['token_key_unknown'])
+  t.equal(server.requests, 2)
+  server.answer = serve([first, second])
+  clock.advance_s(5)
+  t.equal(await answer(second), 'accepted')
+  t.equal(server.requests, 3)
+})
+
 t.test('A29: the cooldown of one unknown kid does not delay other kids', async (t) => {
   const { answer, server, clock, keys } = await setUp(t, serve([first]))
   await keys.ready()
@@ -116,13 +129,15 @@ t.test('A29: the number of tokens that wait for a fetch is limited', async (t) =
 t.test('A29: the memory for unknown kids has a limit, and their cooldown, too', async (t) => {
   const kids = new UnknownKids()
   t.equal(kids.extraCooldownMs('a'), 0)
-  for (let times = 0; times < 2000; times += 1) kids.record('a')
+  for (let fetch = 0; fetch < 2000; fetch += 1) kids.record('a', fetch)
   t.equal(kids.extraCooldownMs('a'), 55_000)
-  for (let at = 0; at < 999; at += 1) kids.record(`b${at}`)
+  for (let at = 0; at < 999; at += 1) kids.record(`b${at}`, 1)
   t.equal(kids.extraCooldownMs('a'), 55_000)
-  kids.record('c')
+  kids.record('c', 1)
   t.equal(kids.extraCooldownMs('a'), 0, 'pushed out')
-  kids.record('b0')
+  kids.record('b0', 1)
+  t.equal(kids.extraCooldownMs('b0'), 0, 'the same fetch')
+  kids.record('b0', 2)
   t.equal(kids.extraCooldownMs('b0'), 5000)
   kids.clear()
   t.equal(kids.extraCooldownMs('b0'), 0)
@@ -133,8 +148,8 @@ t.test('the cooldown of a kid is never longer than the time since its first fetc
     fc.property(fc.array(fc.integer({ min: 0, max: 100_000 })), (pausesMs) => {
       const kids = new UnknownKids()
       let sinceFirstMs = 0
-      for (const pauseMs of pausesMs) {
-        kids.record('a')
+      for (const [fetch, pauseMs] of pausesMs.entries()) {
+        kids.record('a', fetch)
         const quietMs = 5000 + kids.extraCooldownMs('a')
         if (quietMs > Math.max(5000, sinceFirstMs + 5000) || quietMs > 60_000) return false
         sinceFirstMs += quietMs + pauseMs
