@@ -24,7 +24,7 @@ declare global {
   }
 }
 
-/** A request of Express, Connect or `node:http`. */
+/** A request of Express, Connect, `node:http` or `node:http2`. */
 export interface ConnectRequest {
   readonly method?: string | undefined
   readonly url?: string | undefined
@@ -33,17 +33,21 @@ export interface ConnectRequest {
   readonly headers: {
     readonly authorization?: string | undefined
     readonly host?: string | undefined
+    /** The host of a request of `node:http2`. */
+    readonly ':authority'?: string | undefined
     readonly [name: string]: string | string[] | undefined
   }
   readonly socket: object
   auth?: AccessTokenClaims
 }
 
-/** A response of Express, Connect or `node:http`. */
+/** A response of Express, Connect, `node:http` or `node:http2`. */
 export interface ConnectResponse {
   statusCode: number
+  readonly headersSent: boolean
   setHeader(name: string, value: string): unknown
-  end(body?: string): unknown
+  end(): unknown
+  end(body: string): unknown
 }
 
 export type ConnectMiddleware = (
@@ -101,6 +105,8 @@ export function requireToken(
   checkOnRefused(onRefused)
   return (request, response, next) => {
     const refuse = async (thrown: unknown) => {
+      // The application may have responded while the token was waiting for keys.
+      if (response.headersSent) return
       const { error, headers, body } = guard.refusal(thrown, request.headers)
       response.statusCode = error.status
       for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
@@ -168,6 +174,6 @@ function targeted(request: ConnectRequest): TargetedRequest {
     method,
     originalUrl,
     protocol: protocol ?? (isSecure ? 'https' : 'http'),
-    host: headers.host ?? '',
+    host: headers.host ?? headers[':authority'] ?? '',
   }
 }
