@@ -47,9 +47,9 @@ function isProduction(): boolean {
   }
 }
 
-/** Tells whether a text is a scope list (RFC 6749 §3.3), separated by spaces. */
+/** Tells whether a text is a list of scopes (RFC 6749 §3.3), one at least, separated by spaces. */
 export function isScopeList(text: string): boolean {
-  return /^[\x21\x23-\x5b\x5d-\x7e ]+$/.test(text)
+  return /^ *[\x21\x23-\x5b\x5d-\x7e][\x21\x23-\x5b\x5d-\x7e ]*$/.test(text)
 }
 
 /**

@@ -40,10 +40,18 @@ export interface DpopPresentation {
 
 const defaultMaxStalenessSeconds = 30
 
+const requirementNames: ReadonlySet<string> = new Set([
+  'scope',
+  'audience',
+  'failClosed',
+  'dpop',
+] satisfies (keyof TokenRequirements)[])
+
 /**
  * Checks the requirements of one use of a verified token, cached or not.
  *
- * @throws `revocations_stale`, `token_claims` or `scope_insufficient`
+ * @throws `revocations_stale`, `token_claims` or `scope_insufficient`; `config_invalid` for a
+ *   misspelled requirement, because it must not be ignored
  * @internal
  */
 export function checkRequirements(
@@ -51,9 +59,13 @@ export function checkRequirements(
   requirements: TokenRequirements,
   revocations: Revocations | null,
 ): void {
+  for (const name in requirements) {
+    if (requirementNames.has(name)) continue
+    throw new GatepassError('config_invalid', { detail: `There is no requirement ${name}.` })
+  }
   const { failClosed, audience, scope } = requirements
   const maxStaleness = maxStalenessOf(failClosed, revocations)
-  if (maxStaleness !== undefined) {
+  if (maxStaleness !== Number.POSITIVE_INFINITY) {
     const staleness = revocations?.stalenessSeconds?.() ?? Number.POSITIVE_INFINITY
     if (!(staleness <= maxStaleness)) throw new GatepassError('revocations_stale')
   }
@@ -63,14 +75,14 @@ export function checkRequirements(
   }
 }
 
-/** Returns the largest accepted staleness in seconds; undefined if any is accepted. */
+/** Returns the largest accepted staleness in seconds. A bad `failClosed` gives NaN: none is accepted. */
 function maxStalenessOf(
   failClosed: TokenRequirements['failClosed'],
   revocations: Revocations | null,
-): number | undefined {
-  if (failClosed === undefined) return revocations?.maxStalenessSeconds
-  if (failClosed === false) return undefined
-  return failClosed === true ? defaultMaxStalenessSeconds : failClosed.maxStalenessSeconds
+): number {
+  if (failClosed === undefined) return revocations?.maxStalenessSeconds ?? Number.POSITIVE_INFINITY
+  if (failClosed === false) return Number.POSITIVE_INFINITY
+  return failClosed === true ? defaultMaxStalenessSeconds : Number(failClosed?.maxStalenessSeconds)
 }
 
 /**

@@ -43,7 +43,8 @@ export interface Verifier {
    * @throws `token_malformed`, `token_algorithm`, `token_type`, `token_key_unknown`,
    *   `token_signature`, `token_claims`, `token_expired`, `token_not_yet_valid`, `token_revoked`,
    *   `scope_insufficient`, `token_unbound`, `dpop_proof_missing`, `dpop_proof_invalid`,
-   *   `dpop_proof_replayed`, `revocations_stale`, `keys_unavailable`
+   *   `dpop_proof_replayed`, `revocations_stale`, `keys_unavailable`; `config_invalid` for a misspelled
+   *   requirement
    */
   verify(token: string, requirements?: TokenRequirements): Promise<AccessTokenClaims>
   /**

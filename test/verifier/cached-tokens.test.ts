@@ -88,6 +88,18 @@ t.test('A21: times and requirements are checked at each use', async (t) => {
   t.equal(await codeFor({}), 'token_not_yet_valid', 'the clock was set back')
 })
 
+t.test('a misspelled requirement is not ignored', async (t) => {
+  const revocations = { isRevoked: () => false, stalenessSeconds: () => 31 }
+  const verifier = createVerifier({ ...options, revocations })
+  const codeFor = (requirements: object) => answerOf(() => verifier.verify(token, requirements))
+  for (const requirements of [{ scopes: 'a' }, { scope: 'orders:read', aud: audience }]) {
+    t.equal(await codeFor(requirements), 'config_invalid', JSON.stringify(requirements))
+  }
+  for (const failClosed of ['yes', 1, {}, { maxStaleness: 60 }, null]) {
+    t.equal(await codeFor({ failClosed }), 'revocations_stale', JSON.stringify(failClosed))
+  }
+})
+
 t.test('fails closed by the age of the revocation list', async (t) => {
   let stalenessSeconds = 0
   const revocations = { isRevoked: () => false, stalenessSeconds: () => stalenessSeconds }

@@ -97,6 +97,7 @@ t.test('a misspelt requirement prevents the start', async (t) => {
     [],
     { scopes: 'a' },
     { scope: '' },
+    { scope: ' ' },
     { scope: 1 },
     { scope: 'a"b' },
     { scope: ['a'] },
