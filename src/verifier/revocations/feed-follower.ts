@@ -62,7 +62,11 @@ export class FeedFollower implements Revocations {
   /** Last event of the open stream. A poll may have loaded later ones. */
   #streamPosition: string | null = null
   #etag: string | null = null
-  #kept_s = defaultKept_s
+  /**
+   * The longest time for which the issuer keeps entries; null before the first snapshot. After its
+   * token lifetime is shortened, older tokens still live as long as before.
+   */
+  #kept_s: number | null = null
 
   constructor(options: FeedFollowerOptions) {
     const { uri, clock, random, clockToleranceSeconds } = options
@@ -171,7 +175,7 @@ export class FeedFollower implements Revocations {
     }
     const payload = await this.#verify(response.text, snapshotType, maxSnapshotBytes)
     const { position, readAt_s, kept_s, entries } = readRevocationSnapshot(payload, issuer)
-    this.#kept_s = kept_s
+    this.#kept_s = Math.max(this.#kept_s ?? 0, kept_s)
     this.#addEntries(entries)
     this.#position = position
     this.#etag = response.etag
@@ -226,7 +230,7 @@ export class FeedFollower implements Revocations {
   }
 
   #retention_s(): number {
-    return this.#kept_s + this.#options.clockToleranceSeconds
+    return (this.#kept_s ?? defaultKept_s) + this.#options.clockToleranceSeconds
   }
 }
 

@@ -165,6 +165,27 @@ t.test('an entry is removed one token lifetime after the revocation', async (t) 
   t.equal(await answer({ iat: now_s }), 'accepted')
 })
 
+t.test('A21: no entry is removed early after the issuer has shortened its tokens', async (t) => {
+  const intervals = t.capture(globalThis, 'setInterval', setInterval)
+  const { feed, clock, answer, untilState } = await openFollowing(t)
+  const [pruning] = intervals().filter(({ at }) => at?.fileName?.endsWith('feed-follower.ts'))
+  feed.kept_s = 3605
+  await feed.add('session', 'session-1', now_s, 'lost')
+  await feed.add('session', 'session-2')
+  const claims = { iat: now_s - 1, exp: now_s + 3600 }
+  await until('both', async () => (await answer(claims)) === 'token_revoked')
+  feed.kept_s = 305
+  await untilState('streaming')
+  await feed.add('session', 'session-3', now_s, 'lost')
+  await feed.add('session', 'session-4')
+  const third = () => answer({ ...claims, sid: 'session-3' })
+  await until('the next snapshot', async () => (await third()) === 'token_revoked')
+  clock.advance_s(3000)
+  Reflect.apply(pruning?.args[0] as () => void, undefined, [])
+  t.equal(await answer(claims), 'token_revoked')
+  t.equal(await third(), 'token_revoked')
+})
+
 t.test('close() ends the stream, and the list stays in use', async (t) => {
   const { feed, answer, verifier, untilState } = await openFollowing(t)
   await feed.add('session', 'session-1')
