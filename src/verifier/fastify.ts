@@ -97,7 +97,8 @@ declare module 'fastify' {
  * ```
  *
  * Other requests are refused with `application/problem+json` (RFC 9457) and a challenge (RFC 6750 §3).
- * The handler for unknown addresses is not a route, and is not guarded. With `resource`, the plugin adds
+ * A scope that was registered before this plugin is not guarded, and neither is the handler for unknown
+ * addresses, which is not a route. With `resource`, the plugin adds
  * the route of the metadata (RFC 9728).
  */
 export const gatepassAuth = markPlugin<GatepassAuthOptions>(

@@ -159,6 +159,15 @@ t.test('guards nested scopes, and not sibling scopes', async (t) => {
   t.same(await statuses(app, '/inner/free'), [200, 200])
 })
 
+t.test('does not guard a scope that was registered earlier', async (t) => {
+  const app = makeApp(t)
+  app.register(async (earlier) => earlier.get('/earlier', () => 'ok'))
+  app.register(gatepassAuth, options)
+  app.register(async (later) => later.get('/later', () => 'ok'))
+  t.same(await statuses(app, '/earlier'), [200, 200])
+  t.same(await statuses(app, '/later'), [401, 200])
+})
+
 t.test('cannot be registered twice in one scope or within it', async (t) => {
   const app = await guardedApp(t)
   app.register(async (inner) => {
