@@ -37,7 +37,9 @@ export function sessionStoreContract(
     const one = session({ sid: randomId(), userAgent: 'Ünïcode/1.0 "quoted"', amr: ['pwd', 'otp'] })
     await store.create(one)
     t.same(await store.find(one.sid, t0), one)
-    t.equal(await store.find(randomId(), t0), null)
+    for (const other of [randomId(), '', 'a\u0000b', "' OR ''='"]) {
+      t.equal(await store.find(other, t0), null)
+    }
   })
 
   withStore('an expired or revoked session is not found', async (t, store) => {
