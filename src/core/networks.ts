@@ -13,12 +13,13 @@ export interface Networks {
 
 /** Unreadable addresses count as one network. */
 const unknown: Networks = { narrow: 'unknown', wide: 'unknown' }
-/** Some proxies add the port in `X-Forwarded-For`. */
-const portBehindIPv4 = /^([\d.]+):\d+$/
+/** Some proxies add the port in `X-Forwarded-For`. IPv6 then stands in brackets (RFC 3986 §3.2.2). */
+const withPort = /^(?:([\d.]+)|\[([^\]]+)\]):\d+$/
 
 /** Returns the networks of an IP address in any notation. */
 export function networksOf(address: string): Networks {
-  const plain = portBehindIPv4.exec(address)?.[1] ?? address.replace(/%.*$/, '')
+  const [, ipv4, ipv6 = address] = withPort.exec(address) ?? []
+  const plain = ipv4 ?? ipv6.replace(/%.*$/, '')
   if (isIPv4(plain)) return networksOfIPv4(plain.split('.').map(Number))
   if (!isIPv6(plain)) return unknown
   const groups = groupsOf(plain)

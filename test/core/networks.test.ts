@@ -5,6 +5,7 @@ import fc from '../support/properties.ts'
 const known: Record<string, [narrow: string, wide: string]> = {
   '203.0.113.7': ['203.0.113.7/32', '203.0.113.0/24'],
   '203.0.113.7:54321': ['203.0.113.7/32', '203.0.113.0/24'],
+  '[2001:db8:1:23ff::1]:54321': ['2001:db8:1:2300::/56', '2001:db8:1::/48'],
   '::ffff:203.0.113.7': ['203.0.113.7/32', '203.0.113.0/24'],
   '::ffff:cb00:7107': ['203.0.113.7/32', '203.0.113.0/24'],
   '2001:db8:1:23ff::1': ['2001:db8:1:2300::/56', '2001:db8:1::/48'],
@@ -22,7 +23,16 @@ for (const [address, [narrow, wide]] of Object.entries(known)) {
 }
 
 t.test('all invalid addresses count as one', async (t) => {
-  for (const text of ['', 'unknown', '_hidden', '1.2.3', '1.2.3.4.5', '[::1]:80', '::1::2']) {
+  for (const text of [
+    '',
+    'unknown',
+    '_hidden',
+    '1.2.3',
+    '1.2.3.4.5',
+    '[::1:80',
+    '[]:80',
+    '::1::2',
+  ]) {
     t.strictSame(networksOf(text), { narrow: 'unknown', wide: 'unknown' }, text)
   }
 })
