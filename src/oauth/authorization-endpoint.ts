@@ -138,8 +138,9 @@ export class AuthorizationEndpoint {
     const isSilent = prompts.has('none')
     const signIn = await this.#acceptedSignIn(pending, visitor)
     if (signIn === null) {
-      if (!isSilent) return { kind: 'sign_in', pending }
-      return this.refuse(pending, 'login_required', 'The user has to sign in.')
+      // OpenID Connect Core §3.1.2.1: a user whom the `id_token_hint` does not name has signed in.
+      if (!isSilent && !visitor.isFresh) return { kind: 'sign_in', pending }
+      return this.refuse(pending, 'login_required', 'The expected user has to sign in.')
     }
     const { consents } = this.#options
     const { client, scope } = request

@@ -147,6 +147,28 @@ t.test(
   },
 )
 
+t.test('the form of an application on another site signs the user out as well', async (t) => {
+  const issuer = await startOAuth(t, { clients: all })
+  const visitor = new Visitor(issuer)
+  const tokens = await signInThrough(issuer, visitor)
+  const others = await signInThrough(issuer, visitor, { client_id: 'backend' })
+  const fields = { id_token_hint: tokens.id_token ?? '', post_logout_redirect_uri: goodbye }
+  const cookies = new Map(visitor.cookies)
+  t.comment('browsers send no cookies with it')
+  visitor.cookies.clear()
+  const headers = { 'sec-fetch-site': 'cross-site', origin: 'https://app.example.com' }
+  const sent = await visitor.post('/oauth/logout', fields, headers)
+  t.equal(sent.status, 303)
+  t.equal(sent.headers['set-cookie'], undefined)
+  for (const [name, value] of cookies) visitor.cookies.set(name, value)
+  const done = await visitor.get(String(sent.headers.location))
+  t.match({ status: done.status, answer: done.answer }, { status: 303, answer: { url: goodbye } })
+  t.equal((await visitor.authorize()).answer, null)
+  for (const { refresh_token } of [tokens, others]) {
+    t.equal((await issuer.refresh(refresh_token ?? '')).statusCode, 401)
+  }
+})
+
 t.test('without an ID token of the user, the user is asked', async (t) => {
   const issuer = await startOAuth(t, { clients: all })
   await issuer.users.add({ loginName: 'bob', password })
@@ -210,6 +232,14 @@ t.test('a hint of the user who is expected', async (t) => {
   await visitor.signIn(await visitor.authorize({ prompt: 'login' }), { username: 'bob' })
   t.match((await visitor.authorize(hinted)).answer, { error: 'login_required' })
   t.match((await visitor.authorize({ prompt: 'none' })).answer, { code: /./ })
+
+  t.comment('the client learns that another user has signed in, or that its hint is not readable')
+  for (const hint of [id_token, 'x.y.z']) {
+    const page = await visitor.authorize({ id_token_hint: hint })
+    t.match((await visitor.signIn(page, { username: 'bob' })).answer, { error: 'login_required' })
+  }
+  const page = await visitor.authorize({ id_token_hint: id_token })
+  t.match((await visitor.signIn(page)).answer, { code: /./ })
 })
 
 t.test('a code works once, at two replicas at the same time too', async (t) => {

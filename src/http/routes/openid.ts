@@ -92,9 +92,13 @@ export function endSessionRoutes(app: FastifyInstance, context: IssuerContext): 
     end(request, reply, readParameters(queryOf(request)).values, false),
   )
 
+  // Without `interaction` the form is from an application. Browsers send no cookies with the form of
+  // another site, but send them with a redirect.
   app.post(endSessionUrl, { schema: { hide: true } }, async (request, reply) => {
-    const body = fieldsOf(request)
-    if (body.interaction === undefined) return end(request, reply, body, false)
+    const fields = fieldsOf(request)
+    if (fields.interaction === undefined) {
+      return pages.redirect(reply, `${pages.paths.signOut}?${new URLSearchParams(fields)}`)
+    }
     const { interaction } = pages.readForm(request)
     return end(request, reply, interaction.parameters, true)
   })
