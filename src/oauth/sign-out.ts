@@ -62,17 +62,22 @@ export class SignOut {
    */
   async end({ hint }: SignOutRequest, signIn: SignIn | null, audit: Audit): Promise<void> {
     const { sessions } = this.#options
-    const sids = new Set<string>()
     if (hint?.sid !== undefined) {
       const session = await sessions.find(hint.sid)
-      if (session?.sub === hint.sub) sids.add(session.sid)
+      if (session?.sub === hint.sub) await sessions.logout(session.sid, audit)
     }
-    if (signIn !== null) {
-      sids.add(signIn.sid)
-      for (const { sid, createdAtMs } of await sessions.list(signIn.account.sub)) {
-        if (createdAtMs === signIn.authTimeMs) sids.add(sid)
-      }
+    if (signIn === null) return
+    // The sign-in ends last, so that a repetition after a failure finds the others.
+    await this.#endStartedFrom(signIn, audit)
+    await sessions.logout(signIn.sid, audit)
+    // A code may have been redeemed meanwhile. From here on the codes of the sign-in are void.
+    await this.#endStartedFrom(signIn, audit)
+  }
+
+  async #endStartedFrom({ sid: signInSid, account, authTimeMs }: SignIn, audit: Audit) {
+    const { sessions } = this.#options
+    for (const { sid, createdAtMs } of await sessions.list(account.sub)) {
+      if (sid !== signInSid && createdAtMs === authTimeMs) await sessions.logout(sid, audit)
     }
-    for (const sid of sids) await sessions.logout(sid, audit)
   }
 }

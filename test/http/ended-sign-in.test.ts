@@ -7,14 +7,21 @@ import { codeVerifier, Visitor } from '../support/visitor.ts'
 
 /** A code whose sign-in ends before the code is redeemed, or meanwhile. */
 
-/** Runs a step before a session is stored, or after all sessions of a user were revoked. */
+/** Runs a step at a call of the store. */
 class Sessions extends SqliteSessionStore {
   beforeCreate = async () => {}
+  afterList = async () => {}
   afterRevokeAll = async () => {}
 
   override async create(session: Session): Promise<number> {
     await this.beforeCreate()
     return super.create(session)
+  }
+
+  override async listBySub(sub: string, nowMs: number): Promise<Session[]> {
+    const sessions = await super.listBySub(sub, nowMs)
+    await this.afterList()
+    return sessions
   }
 
   override async revokeAll(sub: string, nowMs: number, keptMs: number): Promise<number> {
@@ -29,6 +36,7 @@ async function setUp(t: Test) {
   const issuer = await startOAuth(t, { sessions })
   const { sub = '' } = (await issuer.accounts.findByLoginName('ada')) ?? {}
   const { access_token } = await issuer.signIn()
+  issuer.clock.advance_s(1)
   const visitor = new Visitor(issuer)
   const { answer } = await visitor.signIn(await visitor.authorize())
   return {
@@ -43,6 +51,7 @@ async function setUp(t: Test) {
     live: () => sessions.listBySub(sub, issuer.clock.nowMs()),
     signOutEverywhere: () =>
       issuer.call({ method: 'POST', url: '/logout/all', headers: bearer(access_token) }),
+    signOutAtIssuer: async () => visitor.submit(await visitor.get('/oauth/logout'), {}),
   }
 }
 
@@ -70,6 +79,18 @@ for (const [what, end] of Object.entries(ends)) {
     t.same(await parts.live(), [])
   })
 }
+
+t.test('a sign-out at the issuer ends what begins meanwhile', async (t) => {
+  const { sessions, redeem, live, signOutAtIssuer } = await setUp(t)
+  const before = (await live()).length
+  sessions.afterList = async () => {
+    sessions.afterList = async () => {}
+    t.match(await redeem(), { status: 200 })
+  }
+  t.match(await signOutAtIssuer(), { status: 200, form: null })
+  t.equal((await live()).length, before - 1, 'the sign-in has ended, and no session is left of it')
+  t.match(await redeem(), refused)
+})
 
 t.test('a session that begins while all sessions are revoked is revoked too', async (t) => {
   const { sessions, sub, live, signOutEverywhere } = await setUp(t)
