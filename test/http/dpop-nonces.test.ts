@@ -1,7 +1,15 @@
 import t, { type Test } from 'tap'
 import { makeProof, makeProofKey, type ProofParts } from '../support/dpop.ts'
 import { issuerUrl, password } from '../support/issuer.ts'
-import { basic, clients, first, redirectUri, startOAuth } from '../support/oauth.ts'
+import {
+  assertionType,
+  basic,
+  clients,
+  first,
+  makeAssertion,
+  redirectUri,
+  startOAuth,
+} from '../support/oauth.ts'
 import { codeVerifier, goodRequest } from '../support/visitor.ts'
 
 /** RFC 9449 §8 and §9: an issuer that requires its nonce in each proof. */
@@ -63,6 +71,11 @@ const form = (fields: Record<string, string>, headers: Record<string, string> = 
   headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
 })
 const asBilling = basic('billing', first.secret)
+const asSigning = async (nowSeconds: number) => ({
+  grant_type: 'client_credentials',
+  client_assertion: await makeAssertion(nowSeconds),
+  client_assertion_type: assertionType,
+})
 
 t.test('/login and /refresh ask for a nonce, and give the next one with the tokens', async (t) => {
   const { issuer, call } = await start(t)
@@ -86,10 +99,12 @@ t.test('/login and /refresh ask for a nonce, and give the next one with the toke
 })
 
 t.test('the OAuth endpoints answer 400, as RFC 9449 §8 says', async (t) => {
-  const { call } = await start(t)
+  const { issuer, call } = await start(t)
+  const nowSeconds = Math.floor(issuer.clock.nowMs() / 1000)
   const pushed = { ...goodRequest, client_id: 'spa' }
   for (const [path, parts, status] of [
     ['/oauth/token', form({ grant_type: 'client_credentials' }, asBilling), 200],
+    ['/oauth/token', form(await asSigning(nowSeconds)), 200],
     ['/oauth/par', form(pushed), 201],
   ] as const) {
     const asked = await call(path, undefined, parts)

@@ -67,9 +67,10 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
     },
     async (request, reply) => {
       const form = formOf(request)
+      const jkt = provenKey(request)
       const client = await authenticate(request, form)
       if (!isConfidential(client)) strangers.admit(request.ip, issuer.clock.nowMs())
-      const pushed = await oauth.authorization.push(client, form, provenKey(request))
+      const pushed = await oauth.authorization.push(client, form, jkt)
       if (!('error' in pushed)) return reply.code(201).send(pushed)
       const { error, description } = pushed
       return reply.code(400).send({ error, error_description: description })
@@ -91,8 +92,9 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
     },
     async (request) => {
       const form = formOf(request)
-      const client = await authenticate(request, form)
+      // Before the client, so that the question for a nonce uses up no client assertion.
       const jkt = provenKey(request)
+      const client = await authenticate(request, form)
       const idempotencyKey = request.headers['idempotency-key']
       const audit = auditOf(request)
       return oauth.tokenEndpoint.answer({ client, form, jkt, idempotencyKey, audit })
