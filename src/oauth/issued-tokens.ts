@@ -38,10 +38,13 @@ export class IssuedTokens {
    * @throws `keys_unavailable`, `store_unavailable`
    */
   async findActive(token: string): Promise<AccessTokenClaims | null> {
-    const { verifier, sessions } = this.#options
+    const { verifier, sessions, clock } = this.#options
     try {
       const claims = await verifier.verify(token, { dpop: unpresented })
-      const { sid } = claims
+      const { sid, exp } = claims
+      // The clock tolerance of the verifier does not prolong a token: a token in exchange for it
+      // would have expired before it was signed.
+      if (nowSeconds(clock) >= exp) return null
       // A revoked key is not among the published keys, so its kid needs no check.
       if (this.#revoked.isRevoked(claims, '')) return null
       return sid === undefined || (await sessions.find(sid)) !== null ? claims : null

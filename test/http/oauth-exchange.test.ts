@@ -88,7 +88,7 @@ t.test('a chain has an end', async (t) => {
 })
 
 t.test('nothing gets wider: scope, audience, user, lifetime', async (t) => {
-  const { signIn, exchange, token, clock } = await startOAuth(t)
+  const { signIn, exchange, introspect, token, clock } = await startOAuth(t)
   const { access_token } = await signIn({ scope: 'data:read' })
   t.match(await exchange(access_token, { scope: 'data:read data:write' }), invalid('invalid_scope'))
   t.match(await exchange(access_token, { audience }), invalid('invalid_target'))
@@ -116,8 +116,11 @@ t.test('nothing gets wider: scope, audience, user, lifetime', async (t) => {
   t.match(await exchange(access_token, { client_id: 'web' }, {}), invalid('unauthorized_client'))
   t.match(await exchange(access_token, {}, basic('billing', 'gps_x')), { status: 401 })
 
-  clock.advanceMs(400_000)
+  clock.advanceMs(299_000)
+  t.match(await exchange(access_token), { status: 200, body: { expires_in: 1 } })
+  clock.advanceMs(1_000)
   t.match(await exchange(access_token), invalid('invalid_request'), 'it has expired')
+  t.same((await introspect({ token: access_token }, billing)).body, { active: false })
 })
 
 t.test('a bound token never becomes a bearer token', async (t) => {
