@@ -128,6 +128,11 @@ export function isConfidential({ auth_method = 'none' }: Client): boolean {
   return auth_method !== 'none'
 }
 
+/** Returns the names in a scope (RFC 6749 §3.3), each once. */
+export function scopeNames(scope: string): string[] {
+  return [...new Set(scope.split(' ').filter((name) => name !== ''))]
+}
+
 /**
  * Returns the scope of a login (RFC 6749 §3.3): the requested scopes, each once, or the default.
  *
@@ -136,7 +141,7 @@ export function isConfidential({ auth_method = 'none' }: Client): boolean {
 export function grantScope(client: Client, requested: string | undefined): string {
   const wanted = requested ?? client.default_scope
   if (wanted === undefined) return Object.keys(client.scopes).join(' ')
-  const scopes = [...new Set(wanted.split(' ').filter((scope) => scope !== ''))]
+  const scopes = scopeNames(wanted)
   const refused = scopes.filter((scope) => !Object.hasOwn(client.scopes, scope))
   if (refused.length > 0) {
     throw new GatepassError('scope_not_allowed', {
@@ -152,8 +157,8 @@ export function grantScope(client: Client, requested: string | undefined): strin
  * @param jkt thumbprint of the proven key
  * @throws `dpop_proof_missing`
  */
-export function requireKey(client: Client | undefined, jkt: string | undefined): void {
-  if (client?.dpop === 'required' && jkt === undefined) {
+export function requireKey(client: Client, jkt: string | undefined): void {
+  if (client.dpop === 'required' && jkt === undefined) {
     throw new GatepassError('dpop_proof_missing')
   }
 }

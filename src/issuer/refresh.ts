@@ -5,7 +5,7 @@ import type { Account, AccountStore, RotationResult, Session } from '../stores/p
 import { hasScopes } from '../tokens/access-token.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import type { Audit } from './audit.ts'
-import { type Clients, isConfidential, requireGrant, requireKey } from './clients.ts'
+import { type Clients, isConfidential, requireGrant, requireKey, scopeNames } from './clients.ts'
 import type { Sessions } from './sessions.ts'
 import type { TokenMinter, TokenSet } from './token-minter.ts'
 
@@ -57,8 +57,8 @@ export class Refresh {
    *   `refresh_token_revoked` (also if the account is deleted or disabled),
    *   `refresh_token_expired`, `refresh_token_unknown`, `dpop_proof_missing`, `dpop_proof_invalid`,
    *   `store_unavailable`. Without a rotation: `client_authentication_failed`, `grant_invalid` for
-   *   the token of another client, `grant_not_allowed`, `resource_not_allowed`,
-   *   `scope_not_allowed`.
+   *   the token of another client, `client_unknown` if the client was removed from the settings,
+   *   `grant_not_allowed`, `resource_not_allowed`, `scope_not_allowed`.
    */
   async rotate(request: RefreshRequest, audit: Audit): Promise<RefreshedTokens> {
     const { sessions, refreshTokens, minter } = this.#options
@@ -92,15 +92,17 @@ export class Refresh {
     const { clients, minter } = this.#options
     const client = clients.find(session.clientId)
     const { sid, sub, clientId } = session
+    if (client === undefined) {
+      audit('refresh.refused', { sid, sub, client_id: clientId, reason: 'client_unknown' })
+      throw new GatepassError('client_unknown')
+    }
     const isAnonymous = request.clientId === undefined
-    const isRightClient = isAnonymous
-      ? client === undefined || !isConfidential(client)
-      : request.clientId === clientId
+    const isRightClient = isAnonymous ? !isConfidential(client) : request.clientId === clientId
     if (!isRightClient) {
       audit('refresh.refused', { sid, sub, client_id: clientId, reason: 'wrong_client' })
       throw new GatepassError(isAnonymous ? 'client_authentication_failed' : 'grant_invalid')
     }
-    if (client !== undefined) requireGrant(client, 'refresh_token')
+    requireGrant(client, 'refresh_token')
     requireKey(client, request.jkt)
     return minter.audienceOf(client, request.resource)
   }
@@ -129,7 +131,7 @@ export class Refresh {
 /** @throws `scope_not_allowed` for a scope that the session lacks */
 function narrowScope(held: string, requested: string | undefined): string {
   if (requested === undefined) return held
-  if (hasScopes(held, requested)) return requested
+  if (hasScopes(held, requested)) return scopeNames(requested).join(' ')
   const detail = 'The session lacks a scope that the refresh asks for.'
   throw new GatepassError('scope_not_allowed', { detail })
 }

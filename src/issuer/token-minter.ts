@@ -94,11 +94,10 @@ export class TokenMinter {
    * Returns the `aud` of a client's next token: the requested audience (RFC 8707), or all audiences
    * of the client.
    *
-   * @param client undefined if the client was removed from the settings
    * @throws `resource_not_allowed`
    */
-  audienceOf(client: Client | undefined, resource: string | undefined): string | string[] {
-    const audience = client?.audience ?? this.#options.policy.audience
+  audienceOf(client: Client, resource: string | undefined): string | string[] {
+    const audience = client.audience ?? this.#options.policy.audience
     if (resource === undefined) return audience
     if (![audience].flat().includes(resource)) throw new GatepassError('resource_not_allowed')
     return resource

@@ -1,7 +1,7 @@
 import { GatepassError } from '../core/errors.ts'
 import type { JsonValue } from '../core/json.ts'
 import type { Audit } from '../issuer/audit.ts'
-import { type Client, requireKey } from '../issuer/clients.ts'
+import { type Client, requireKey, scopeNames } from '../issuer/clients.ts'
 import type { AccessTokenSet, Actor, TokenMinter } from '../issuer/token-minter.ts'
 import type { AccountStore } from '../stores/ports.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
@@ -108,8 +108,8 @@ export function narrow(
   clientId: string,
   requestedScope: string | undefined,
 ): ExchangedClaims {
-  const held = scopesOf(subject.scope)
-  const wanted = requestedScope === undefined ? held : scopesOf(requestedScope)
+  const held = scopeNames(subject.scope ?? '')
+  const wanted = requestedScope === undefined ? held : scopeNames(requestedScope)
   if (wanted.some((scope) => !held.includes(scope))) {
     throw new GatepassError('scope_not_allowed', {
       detail: 'The subject token lacks a scope that the exchange asks for.',
@@ -124,10 +124,6 @@ export function narrow(
 /** How and when the user signed in. */
 function sessionClaimsOf({ auth_time, acr, amr }: AccessTokenClaims) {
   return { ...(auth_time !== undefined && { auth_time }), ...(acr && { acr }), ...(amr && { amr }) }
-}
-
-function scopesOf(scope: string | undefined): string[] {
-  return [...new Set((scope ?? '').split(' ').filter((name) => name !== ''))]
 }
 
 /** The chain of actors, the last one first. */

@@ -15,6 +15,7 @@ import {
   makeAssertion,
   startOAuth,
 } from '../support/oauth.ts'
+import { signInThrough, Visitor } from '../support/visitor.ts'
 
 const grant = { grant_type: 'client_credentials' }
 const refused = { status: 401, body: { error: 'invalid_client' } }
@@ -200,6 +201,21 @@ t.test('the clients can be replaced while the issuer runs', async (t) => {
   t.equal((await refresh(refresh_token)).statusCode, 200)
   const metadata = await call({ url: '/.well-known/oauth-authorization-server' })
   t.ok(metadata.json().scopes_supported.includes('new:scope'))
+})
+
+t.test('the sessions of a client that was removed from the settings get no tokens', async (t) => {
+  const issuer = await startOAuth(t)
+  const ofUser = await signInThrough(issuer, new Visitor(issuer), { client_id: 'backend' })
+  const { refresh_token } = await issuer.signIn()
+  issuer.issuer.clients.replace(clients.filter(({ client_id }) => client_id === 'spa'))
+  t.comment('also without the authentication that the client had')
+  for (const token of [ofUser.refresh_token ?? '', refresh_token]) {
+    t.match((await issuer.refresh(token)).json(), { status: 400, code: 'client_unknown' })
+  }
+  t.match(issuer.audit().at(-1), { event: 'refresh.refused', reason: 'client_unknown' })
+  t.comment('until it is there again')
+  issuer.issuer.clients.replace(clients)
+  t.equal((await issuer.refresh(refresh_token)).statusCode, 200)
 })
 
 t.test(
