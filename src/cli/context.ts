@@ -5,8 +5,9 @@ import {
   type LoadOptions,
   loadConfig,
 } from '../config/load.ts'
-import type { Role } from '../config/setting.ts'
-import type { Settings } from '../config/settings.ts'
+import { environmentName, type Role } from '../config/setting.ts'
+import type { SettingName, Settings } from '../config/settings.ts'
+import { GatepassError } from '../core/errors.ts'
 import { accessTokenType, type TokenType } from '../tokens/access-token.ts'
 
 /** The environment, folder and streams that a command may use. */
@@ -39,6 +40,17 @@ export function configOf(
 /** Loads the issuer's settings for a command that issues no tokens and so needs no `GATEPASS_SECRET`. */
 export function adminConfigOf(context: CliContext): LoadedConfig {
   return configOf(context, 'issuer', { optional: ['secret'] })
+}
+
+/** Names the setting of a store in the error if the store cannot be opened. */
+export async function openedBy<T>(name: SettingName, store: Promise<T>): Promise<T> {
+  try {
+    return await store
+  } catch (error) {
+    if (!(error instanceof GatepassError)) throw error
+    const detail = `${environmentName(name)}: ${error.message}`
+    throw new GatepassError(error.code, { detail, cause: error.cause })
+  }
 }
 
 /**

@@ -6,6 +6,7 @@ import { DataService } from '../data/data-service.ts'
 import type { DataObserver } from '../data/observed-store.ts'
 import type { DataStore } from '../stores/data-store.ts'
 import { openDataStore, openResilientDataStore } from '../stores/open-data-store.ts'
+import { openedBy } from './context.ts'
 
 /**
  * Opens the store of session data for a command; null without session data.
@@ -16,7 +17,8 @@ export async function openDataForCommand(
   cwd: string,
 ): Promise<DataStore | null> {
   const url = dataUrl(settings)
-  return url === null ? null : openDataStore(url, cwd, storeOptions(settings))
+  if (url === null) return null
+  return openedBy('data_url', openDataStore(url, cwd, storeOptions(settings)))
 }
 
 /**

@@ -17,6 +17,7 @@ import { backchannelLogoutKeptMs } from '../oauth/backchannel-logout.ts'
 import { openAccountStore, openSessionStore } from '../stores/open-stores.ts'
 import type { AccountStore, SessionStore } from '../stores/ports.ts'
 import { importEncryptionKey } from '../tokens/encryption-key.ts'
+import { openedBy } from './context.ts'
 
 /** A worker process knows only its own events, so none of several can serve the playground. */
 export function hasPlayground(settings: Settings): boolean {
@@ -127,7 +128,7 @@ export async function openKeys(
   onChange?: (event: KeyEvent) => void,
 ): Promise<KeyManager> {
   return KeyManager.open({
-    store: await openKeyStore(settings.keys_url, cwd),
+    store: await openedBy('keys_url', openKeyStore(settings.keys_url, cwd)),
     secrets: [...settings.keys_secret, ...settings.secret],
     algorithm: settings.algorithm,
     policy: keyPolicy(settings),
@@ -138,7 +139,7 @@ export async function openKeys(
 
 /** Lists every key with its state. Creates, changes and decrypts none. */
 export async function listKeyStatuses(settings: Settings, cwd: string): Promise<KeyStatus[]> {
-  const store = await openKeyStore(settings.keys_url, cwd)
+  const store = await openedBy('keys_url', openKeyStore(settings.keys_url, cwd))
   const infos = await new EncryptedKeyStore(store, []).listInfos().finally(() => store.close())
   return keyStatuses(sortByActivation(infos), keyPolicy(settings), systemClock.nowMs())
 }
@@ -154,6 +155,11 @@ export function openClockMonitor(
     skewMs: settings.clock_skew_s * 1000,
     keptMs: revocationsPublishedMs(settings),
   })
+}
+
+export function openSessionsOf(settings: Settings, cwd: string): Promise<SessionStore> {
+  const { sessions_url, sessions_replicas } = settings
+  return openedBy('sessions_url', openSessionStore(sessions_url, cwd, sessions_replicas))
 }
 
 /** Creates the session service of a command, which compares the clocks before it revokes. */
@@ -183,9 +189,12 @@ export interface AccountDeps {
 
 /** Opens the session store as well: a new password revokes the user's sessions. */
 export async function openAccountDeps(settings: Settings, cwd: string): Promise<AccountDeps> {
-  const { accounts_url, webhook_secret, sessions_url, sessions_replicas } = settings
-  const accounts = await openAccountStore(accounts_url, cwd, webhook_secret)
-  const sessions = await openSessionStore(sessions_url, cwd, sessions_replicas)
+  const { accounts_url, webhook_secret } = settings
+  const accounts = await openedBy(
+    'accounts_url',
+    openAccountStore(accounts_url, cwd, webhook_secret),
+  )
+  const sessions = await openSessionsOf(settings, cwd)
   const hasher = createHasher(settings)
   const users = createUsers({
     accounts,

@@ -87,7 +87,7 @@ export async function serve(service: Service, settings: Settings): Promise<void>
 /**
  * Listens on the port in a setting; 0 means a free port.
  * @returns the port
- * @throws `port_in_use`
+ * @throws `port_in_use`, `config_invalid`
  */
 export async function listen(
   app: FastifyInstance,
@@ -97,14 +97,33 @@ export async function listen(
   try {
     await app.listen({ host: settings.host, port: settings[name] })
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
-    throw new GatepassError('port_in_use', {
-      detail: `Port ${settings[name]} is in use by another program. Stop it, or set ${environmentName(name)} to a free port.`,
-      cause: error,
-    })
+    throw listenError(error, settings, name)
   }
   const address = app.server.address()
   return typeof address === 'object' && address !== null ? address.port : settings[name]
+}
+
+/** Names the setting that is wrong. An error without such a setting is returned unchanged. */
+function listenError(
+  error: unknown,
+  settings: Settings,
+  name: Extract<SettingName, 'port' | 'admin_port'>,
+): unknown {
+  const { code = '' } = error as NodeJS.ErrnoException
+  const port = settings[name]
+  if (code === 'EADDRINUSE') {
+    const detail = `Port ${port} is in use by another program. Stop it, or set ${environmentName(name)} to a free port.`
+    return new GatepassError('port_in_use', { detail, cause: error })
+  }
+  const wrong = {
+    EACCES: [name, `${port} needs a privilege that this user lacks: choose a port above 1023`],
+    EADDRNOTAVAIL: ['host', `${settings.host} is not an address of this machine`],
+  } as const
+  const key = /^(ENOTFOUND|EAI_)/.test(code) ? 'EADDRNOTAVAIL' : code
+  if (!Object.hasOwn(wrong, key)) return error
+  const [setting, detail] = wrong[key as keyof typeof wrong]
+  const problems = [{ pointer: environmentName(setting), detail }]
+  return new GatepassError('config_invalid', { problems, cause: error })
 }
 
 /** A request of the primary process to a worker process. */

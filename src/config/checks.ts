@@ -19,6 +19,7 @@ export function crossCheck(values: Partial<Settings>, role: Role): FieldProblem[
 type Check = (config: Settings) => FieldProblem[]
 
 const issuerChecks: readonly Check[] = [
+  checkPorts,
   checkIssuerUrl,
   checkCookie,
   checkPlayground,
@@ -30,11 +31,17 @@ const issuerChecks: readonly Check[] = [
 ]
 
 const verifierChecks: readonly Check[] = [
+  checkPorts,
   checkIssuerUrl,
   checkDecryption,
   checkRevocations,
   checkSessionData,
 ]
+
+function checkPorts({ port, admin_port }: Settings): FieldProblem[] {
+  if (port === 0 || port !== admin_port) return []
+  return [problem('admin_port', `must not be ${environmentName('port')}`)]
+}
 
 function checkIssuerUrl({ mode, issuer }: Settings): FieldProblem[] {
   const { protocol, hostname } = new URL(issuer)

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { type Client, clientSchema, defaultClients } from './clients.ts'
-import { environmentName } from './setting.ts'
+import { allowedValues, environmentName } from './setting.ts'
 import { type settings as allSettings, type SettingName, settings } from './settings.ts'
 
 /** Generates docs/config.md. Defaults and limits come from the schemas. */
@@ -62,11 +62,11 @@ function inDays(seconds: number): string {
 }
 
 /** Describes the allowed values by the schema. */
-function allowed({ name, schema, unit }: Setting): string {
+function allowed(setting: Setting): string {
+  const { name, schema } = setting
+  const values = allowedValues(setting)
+  if (values !== null) return typeof values === 'string' ? values : values.map(code).join(', ')
   const form = z.toJSONSchema(schema, { io: 'input' })
-  if (form.enum !== undefined) return form.enum.map((value) => code(String(value))).join(', ')
-  if (form.type === 'boolean') return `${code('true')}, ${code('false')}`
-  if (form.type === 'integer') return `${form.minimum} to ${form.maximum} ${unit}`.trim()
   if (form.type !== 'array') return textRule(form, refusal(schema, '?'))
   const size =
     form.minItems === undefined
@@ -180,14 +180,15 @@ Gatepass reads settings from three sources. A later source overrides an earlier 
 
 Rules of the sources:
 
-- An empty variable counts as unset.
+- An empty variable counts as unset. So does \`tcp://10.0.0.1:4000\`, which Kubernetes sets for a service named
+  gatepass.
 - Setting both a variable and its \`_FILE\` is an error.
 - White space at the end of a \`_FILE\` is ignored.
 - Lists are separated by commas or white space. \`1\` and \`0\` stand for \`true\` and \`false\`.
 - \`GATEPASS_CLIENTS\`, \`GATEPASS_AUDIENCES\` and \`GATEPASS_DECRYPTION_KEYS\` are JSON.
 - Relative paths, also in store URLs, start from the working folder.
-- An unknown name in the settings file is an error. In the environment, only a name within two letters of a
-  setting is an error, because a cluster may set variables of its own.
+- An unknown name in the settings file is an error. In the environment, only a name that looks like a
+  misspelled setting is an error, because a cluster may set variables of its own.
 - The error lists every problem, and the process exits with code 2.
 
 \`gatepass dev\` sets the mode, the issuer, the ports, the secrets and \`GATEPASS_KEYS_URL\`. Your own settings
@@ -203,6 +204,7 @@ one environment.
 const rules = `
 ## Rules between settings
 
+- \`GATEPASS_ADMIN_PORT\` is not \`GATEPASS_PORT\`.
 - \`GATEPASS_SESSION_IDLE_S\` is at most \`GATEPASS_SESSION_MAX_S\`.
 - \`GATEPASS_GRACE_S\` is shorter than \`GATEPASS_SESSION_IDLE_S\`.
 - \`GATEPASS_KEY_ROTATION_S\` is longer than the time for which a key is

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import type * as z from 'zod'
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
 import { crossCheck } from './checks.ts'
-import { environmentName, type Role } from './setting.ts'
+import { allowedValues, asJson, environmentName, type Role } from './setting.ts'
 import { type SettingName, type Settings, settings, settingsOf } from './settings.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -64,7 +65,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     for (const issue of parsed.error.issues) {
       problems.push({
         pointer: [nameAt(found.source, setting.name), ...issue.path].join('/'),
-        detail: found.value === undefined ? 'is required and not set' : lowerFirst(issue.message),
+        detail: detailOf(setting, found.value, issue),
       })
     }
   }
@@ -72,6 +73,22 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   if (problems.length === 0) problems.push(...crossCheck(values as Partial<Settings>, options.role))
   if (problems.length > 0) throw new GatepassError('config_invalid', { problems })
   return { settings: values as Settings, effective }
+}
+
+/** Words for a value that the schema refuses. They never repeat the value. */
+function detailOf(
+  setting: (typeof settings)[number],
+  value: unknown,
+  { path, message }: z.core.$ZodIssue,
+): string {
+  if (value === undefined) return 'is required and not set'
+  if (path.length > 0) return lowerFirst(message)
+  if (setting.fromText === asJson && !Array.isArray(value)) {
+    return typeof value === 'string' ? 'is not valid JSON' : 'must be a JSON list'
+  }
+  const allowed = allowedValues(setting)
+  if (allowed === null) return lowerFirst(message)
+  return `must be ${typeof allowed === 'string' ? allowed : allowed.join(' or ')}`
 }
 
 interface SettingsFile {
@@ -98,8 +115,10 @@ function readSettingsFile(options: LoadOptions, problems: FieldProblem[]): Setti
     const values: unknown = JSON.parse(text)
     if (typeof values !== 'object' || values === null || Array.isArray(values)) throw new Error()
     return { path, values: values as Record<string, unknown> }
-  } catch {
-    problems.push({ pointer: path, detail: 'is not a JSON object of settings' })
+  } catch (error) {
+    // The rest of the message quotes the file, which may contain a secret.
+    const [place] = / \(line \d+ column \d+\)$/.exec(String(error)) ?? ['']
+    problems.push({ pointer: path, detail: `is not a JSON object of settings${place}` })
     return { path, values: {} }
   }
 }
@@ -112,9 +131,8 @@ function findValue(
 ): { value: unknown; source: Source } | null {
   const variable = environmentName(setting.name)
   const fileVariable = `${variable}_FILE`
-  // Compose and Kubernetes pass an unset variable as an empty one.
-  const text = options.env[variable] || undefined
-  const mounted = options.env[fileVariable] || undefined
+  const text = textOf(options.env, variable)
+  const mounted = textOf(options.env, fileVariable)
   if (text !== undefined && mounted !== undefined) {
     problems.push({ pointer: variable, detail: `is set twice: ${fileVariable} is set too` })
     return null
@@ -138,6 +156,15 @@ function findValue(
   return { value: setting.defaultByRole?.[options.role], source: 'default' }
 }
 
+/**
+ * Returns the value of a variable. Compose and Kubernetes pass an unset variable as an empty one, and
+ * Kubernetes sets `GATEPASS_PORT=tcp://10.0.0.1:4000` for a service named gatepass.
+ */
+function textOf(env: Environment, name: string): string | undefined {
+  const text = env[name]
+  return text === undefined || /^$|^(tcp|udp|sctp):\/\//.test(text) ? undefined : text
+}
+
 function nameAt(source: Source, name: string): string {
   if (typeof source === 'string') return environmentName(name)
   return 'env' in source ? source.env : name
@@ -156,13 +183,10 @@ const otherVariables = [configFileVariable]
 
 /**
  * Reports names that are not settings. Every unknown name in the settings file is a problem. The
- * environment is shared (Kubernetes sets `GATEPASS_PORT_80_TCP` for a service named gatepass), so
+ * environment is shared (Kubernetes sets `GATEPASS_SERVICE_HOST` for a service named gatepass), so
  * only a likely typing error is a problem there.
  */
-function unknownNames(
-  env: Readonly<Record<string, string | undefined>>,
-  file: Readonly<Record<string, unknown>>,
-): FieldProblem[] {
+function unknownNames(env: Environment, file: Readonly<Record<string, unknown>>): FieldProblem[] {
   const names: string[] = settings.map((setting) => setting.name)
   const variables = [
     ...names.flatMap((name) => [environmentName(name), `${environmentName(name)}_FILE`]),
@@ -179,15 +203,21 @@ function unknownNames(
   }
   for (const name of Object.keys(env)) {
     if (!name.startsWith('GATEPASS_') || variables.includes(name)) continue
+    if (textOf(env, name) === undefined) continue
     const meant = nearest(name, variables)
     if (meant) problems.push({ pointer: name, detail: `is not a setting; did you mean ${meant}?` })
   }
   return problems
 }
 
-/** Returns the name within an edit distance of 2, or ''. */
+/** Returns a name within an edit distance of 2, or 3 for a long name; or ''. */
 function nearest(name: string, names: readonly string[]): string {
-  return names.find((other) => distance(name, other) <= 2) ?? ''
+  const limits = name.length < 20 ? [2] : [2, 3]
+  for (const limit of limits) {
+    const found = names.find((other) => distance(name, other) <= limit)
+    if (found !== undefined) return found
+  }
+  return ''
 }
 
 /** The Levenshtein distance. */

@@ -1,4 +1,4 @@
-import type * as z from 'zod'
+import * as z from 'zod'
 
 export type Role = 'issuer' | 'verifier'
 
@@ -37,6 +37,17 @@ export function setting<T>(
 /** Returns the environment variable of a setting: `access_ttl_s` → `GATEPASS_ACCESS_TTL_S`. */
 export function environmentName(name: string): string {
   return `GATEPASS_${name.toUpperCase()}`
+}
+
+/** The allowed values of an enumeration or a flag, or the range of a number; null for all others. */
+export function allowedValues({
+  schema,
+  unit,
+}: Pick<Setting, 'schema' | 'unit'>): readonly string[] | string | null {
+  const form = z.toJSONSchema(schema, { io: 'input' })
+  if (form.enum !== undefined) return form.enum.map(String)
+  if (form.type === 'boolean') return ['true', 'false']
+  return form.type === 'integer' ? `${form.minimum} to ${form.maximum} ${unit}`.trim() : null
 }
 
 export const asText = (text: string): unknown => text

@@ -85,7 +85,7 @@ export class FileKeyStore implements KeyStore {
     } catch (error) {
       if (error instanceof GatepassError) throw error
       throw new GatepassError('store_unavailable', {
-        detail: `The key folder ${this.#folder} cannot be used.`,
+        detail: `The key folder ${this.#folder} cannot be used: ${(error as Error).message}.`,
         cause: error,
         retryAfterSeconds,
       })

@@ -95,6 +95,47 @@ t.test('lists every problem, not the first only', async (t) => {
   ])
 })
 
+t.test('a refused value is told what is allowed, in the words of the documentation', async (t) => {
+  const found = problems({
+    env: {
+      ...env,
+      GATEPASS_MODE: 'prod',
+      GATEPASS_ACCESS_TTL_S: '5m',
+      GATEPASS_PORT: '80000',
+      GATEPASS_WORKERS: '0',
+      GATEPASS_PLAINTEXT_STORES: 'yes',
+      GATEPASS_CLIENTS: '[{"client_id": "web",}]',
+      GATEPASS_AUDIENCES: '{}',
+    },
+  })
+  t.same(found.sort(), [
+    'GATEPASS_ACCESS_TTL_S must be 1 to 86400 seconds',
+    'GATEPASS_AUDIENCES must be a JSON list',
+    'GATEPASS_CLIENTS is not valid JSON',
+    'GATEPASS_MODE must be production or development',
+    'GATEPASS_PLAINTEXT_STORES must be true or false',
+    'GATEPASS_PORT must be 0 to 65535',
+    'GATEPASS_WORKERS must be 1 to 256',
+  ])
+})
+
+t.test('the service and its admin port need two ports', async (t) => {
+  const same = { GATEPASS_PORT: '4000', GATEPASS_ADMIN_PORT: '4000' }
+  for (const role of ['issuer', 'verifier'] as const) {
+    t.same(problems({ role, env: { ...env, ...same } }), [
+      'GATEPASS_ADMIN_PORT must not be GATEPASS_PORT',
+    ])
+  }
+  t.same(problems({ env: { ...env, GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: '0' } }), [])
+})
+
+t.test('a longer name may have more mistakes', async (t) => {
+  t.same(problems({ env: { ...env, GATEPASS_TRUSTED_PROXY: '10.0.0.0/8' } }), [
+    'GATEPASS_TRUSTED_PROXY is not a setting; did you mean GATEPASS_TRUSTED_PROXIES?',
+  ])
+  t.same(problems({ env: { ...env, GATEPASS_IMAGE: 'gatepass:1' } }), [])
+})
+
 t.test('no problem shows a value that may be a secret', async (t) => {
   const found = problems({ env: { GATEPASS_SECRET: 'short-hunter2' } })
   t.match(found, [/^GATEPASS_SECRET\/0 must have at least 32 characters/])
@@ -170,7 +211,7 @@ t.test('clients are checked as a whole', async (t) => {
 
 t.test('a settings file that is none, or names what is no setting, is refused', async (t) => {
   const cwd = createTestFolder(t, { 'gatepass.json': '{"port": 1,' })
-  t.match(problems({ cwd }), [/is not a JSON object of settings/])
+  t.match(problems({ cwd }), [/is not a JSON object of settings \(line 1 column 12\)$/])
   writeFileSync(join(cwd, 'gatepass.json'), '{"grace": 1, "graces": 2, "colour": "red"}')
   t.match(problems({ cwd }), [
     'grace is not a setting; did you mean grace_s?',
@@ -181,6 +222,16 @@ t.test('a settings file that is none, or names what is no setting, is refused', 
 })
 
 t.test("another program's variables are not our concern", async (t) => {
-  const kubernetes = { GATEPASS_SERVICE_HOST: '10.0.0.1', GATEPASS_PORT_4000_TCP: 'tcp://10.0.0.1' }
+  // Kubernetes sets these for services named gatepass, gatepass-admin and gatepass-sessions.
+  const kubernetes = {
+    GATEPASS_SERVICE_HOST: '10.0.0.1',
+    GATEPASS_PORT: 'tcp://10.0.0.1:4000',
+    GATEPASS_PORT_4000_TCP: 'tcp://10.0.0.1:4000',
+    GATEPASS_ADMIN_PORT: 'tcp://10.0.0.1:4001',
+    GATEPASS_SESSIONS_PORT: 'tcp://10.0.0.1:6379',
+    GATEPASS_SESSIONS_SERVICE_HOST: '10.0.0.1',
+    GATEPASS_SESSIONS_SERVICE_PORT: '6379',
+  }
   t.same(problems({ env: { ...env, ...kubernetes } }), [])
+  t.match(load({ env: { ...env, ...kubernetes } }).settings, { port: 4000, admin_port: 4001 })
 })

@@ -23,7 +23,7 @@ import type { AccountStore, SessionStore } from '../../stores/ports.ts'
 import { DpopProofs, dpopDefaults } from '../../verifier/dpop/dpop-proofs.ts'
 import type { KeySource } from '../../verifier/keys/key-source.ts'
 import { createVerifier, type Verifier } from '../../verifier/verifier.ts'
-import { acceptedTokenTypes, type CliContext, configOf } from '../context.ts'
+import { acceptedTokenTypes, type CliContext, configOf, openedBy } from '../context.ts'
 import { openDataForService } from '../data-wiring.ts'
 import {
   dataBlockedMs,
@@ -50,7 +50,10 @@ export async function runIssuer(context: CliContext): Promise<void> {
   const audit = createAudit(logger, metrics)
   const deps = await openAccountDeps(settings, context.cwd)
   const { accounts, sessions, hasher } = deps
-  const counters = await openCounterStore(settings.sessions_url, context.cwd)
+  const counters = await openedBy(
+    'sessions_url',
+    openCounterStore(settings.sessions_url, context.cwd),
+  )
   const playground = hasPlayground(settings) ? await import('../playground-wiring.ts') : null
   const events = playground?.createEventLog()
   const keys = await openKeys(settings, context.cwd, ({ name, kid }) => {

@@ -5,14 +5,18 @@ import type { Settings } from '../../config/settings.ts'
 import { systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import type { KeyStatus } from '../../keys/lifecycle.ts'
-import { openSessionStore } from '../../stores/open-stores.ts'
 import {
   type EncryptionCurve,
   generateEncryptionKeyPair,
   keyAgreement,
 } from '../../tokens/encryption-key.ts'
 import { adminConfigOf, type CliContext, configOf } from '../context.ts'
-import { listKeyStatuses, openKeys, revocationsPublishedMs } from '../issuer-wiring.ts'
+import {
+  listKeyStatuses,
+  openKeys,
+  openSessionsOf,
+  revocationsPublishedMs,
+} from '../issuer-wiring.ts'
 import { isoTime, print } from '../terminal.ts'
 
 /** `gatepass keys list`: prints every key and its state. */
@@ -89,8 +93,7 @@ async function announceRevocation(
   kids: readonly string[],
 ): Promise<void> {
   try {
-    const { sessions_url, sessions_replicas } = settings
-    const sessions = await openSessionStore(sessions_url, cwd, sessions_replicas)
+    const sessions = await openSessionsOf(settings, cwd)
     const nowMs = systemClock.nowMs()
     for (const kid of kids) await sessions.revokeKey(kid, nowMs, revocationsPublishedMs(settings))
     await sessions.close()

@@ -6,22 +6,23 @@ import {
   openSessionStore,
   withoutSecrets,
 } from '../../stores/open-stores.ts'
-import { adminConfigOf, type CliContext } from '../context.ts'
+import { adminConfigOf, type CliContext, openedBy } from '../context.ts'
 import { openDataForCommand } from '../data-wiring.ts'
 
 /** `gatepass migrate`: brings the schema of every store up to date. It is safe to run twice. */
 export async function migrateStores(context: CliContext): Promise<void> {
   const { settings } = adminConfigOf(context)
-  for (const [name, open, url] of [
-    ['accounts', openAccountStore, settings.accounts_url],
-    ['sessions', openSessionStore, settings.sessions_url],
-    ['counters', openCounterStore, settings.sessions_url],
-    ['keys', openKeyStore, settings.keys_url],
+  for (const [name, open, setting] of [
+    ['accounts', openAccountStore, 'accounts_url'],
+    ['sessions', openSessionStore, 'sessions_url'],
+    ['counters', openCounterStore, 'sessions_url'],
+    ['keys', openKeyStore, 'keys_url'],
   ] as const) {
+    const url = settings[setting]
     // An existing user base has its own schema.
     if (url.startsWith('webhook+')) continue
     // Opening a store migrates it.
-    const store = await open(url, context.cwd)
+    const store = await openedBy<{ close(): Promise<void> }>(setting, open(url, context.cwd))
     await store.close()
     context.stdout.write(`${name}: up to date (${withoutSecrets(url)})\n`)
   }

@@ -2,10 +2,9 @@ import type { Settings } from '../../config/settings.ts'
 import { systemClock } from '../../core/clock.ts'
 import { hasRecipient } from '../../oauth/backchannel-logout.ts'
 import { type DataStore, dataOwner } from '../../stores/data-store.ts'
-import { openSessionStore } from '../../stores/open-stores.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
 import { openDataForCommand } from '../data-wiring.ts'
-import { dataBlockedMs, openSessions } from '../issuer-wiring.ts'
+import { dataBlockedMs, openSessions, openSessionsOf } from '../issuer-wiring.ts'
 
 /** Sessions between two progress messages. */
 const progressStep = 10_000
@@ -13,10 +12,9 @@ const progressStep = 10_000
 /** `gatepass sessions end`: ends all sessions, or the sessions that were created before a time. */
 export async function endSessions(context: CliContext, beforeMs: number): Promise<void> {
   const { settings } = adminConfigOf(context)
-  const { sessions_url, sessions_replicas } = settings
   const data = await openDataForCommand(settings, context.cwd)
   try {
-    const store = await openSessionStore(sessions_url, context.cwd, sessions_replicas)
+    const store = await openSessionsOf(settings, context.cwd)
     try {
       const sessions = openSessions(settings, store)
       await sessions.checkClock()

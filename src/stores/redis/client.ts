@@ -17,6 +17,7 @@ import {
   type RedisConnection,
   type RedisReply,
   type Route,
+  reasonOf,
   reconnectDelay,
   unavailable,
   withoutArguments,
@@ -102,7 +103,7 @@ export class RedisClient {
         const detail = fatalReason(error)
         const delayMs = backoffMs(attempt, reconnectDelay)
         if (detail !== null || performance.now() + delayMs > untilMs) {
-          throw unavailable(error, detail ?? 'Redis does not respond.')
+          throw unavailable(error, detail ?? `Redis does not respond: ${reasonOf(error)}.`)
         }
         await sleep(delayMs)
       }

@@ -285,6 +285,12 @@ export function withoutArguments(error: unknown): Error {
 
 type SystemError = NodeJS.ErrnoException
 
+/** Returns the message of an error. An error for several addresses of one name has only a code. */
+export function reasonOf(error: unknown): string {
+  const { message, code } = withoutArguments(error) as SystemError
+  return message || code || 'no reason is known'
+}
+
 /** Returns why a retry cannot succeed, or null if it might. */
 export function fatalReason(error: unknown): string | null {
   if (!(error instanceof Error)) return null

@@ -282,7 +282,7 @@ function open(path: string, pageBytes = defaultPageBytes): DatabaseSync {
   } catch (error) {
     db?.close()
     throw new GatepassError('store_unavailable', {
-      detail: `The SQLite file ${path} cannot be opened.`,
+      detail: `The SQLite file ${path} cannot be opened: ${(error as Error).message}.`,
       cause: error,
     })
   }

@@ -184,15 +184,18 @@ t.test('the file and its folders are created for their owner only', async (t) =>
   t.equal(statSync(folder).mode & 0o777, 0o700)
 })
 
-t.test('the error names a file that cannot be opened', async (t) => {
+t.test('the error names a file that cannot be opened, and why', async (t) => {
   const folder = createTestFolder(t, { 'not-a-folder': '' })
   const garbage = join(folder, 'garbage.db')
   writeFileSync(garbage, 'This is no database. '.repeat(100))
-  for (const path of [folder, join(folder, 'not-a-folder', 'numbers.db'), garbage]) {
-    t.throws(() => new SqliteDatabase(path, schema), {
-      code: 'store_unavailable',
-      detail: `The SQLite file ${path} cannot be opened.`,
-    })
+  for (const [path, reason] of [
+    [folder, /unable to open database file\.$/],
+    [join(folder, 'not-a-folder', 'numbers.db'), /ENOTDIR|EEXIST/],
+    [garbage, /file is not a database\.$/],
+  ] as const) {
+    const open = () => new SqliteDatabase(path, schema)
+    t.throws(open, { code: 'store_unavailable', detail: reason })
+    t.throws(open, { code: 'store_unavailable', detail: new RegExp(`^The SQLite file ${path} cannot be opened: `) })
   }
 })
 

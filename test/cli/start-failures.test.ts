@@ -1,0 +1,45 @@
+import t from 'tap'
+import { startHttpServer } from '../support/http-server.ts'
+import { run } from '../support/processes.ts'
+import { createTestFolder } from '../support/test-folder.ts'
+
+const defaults = {
+  GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+  GATEPASS_PORT: '0',
+  GATEPASS_ADMIN_PORT: '0',
+}
+
+t.test('an address that is not of this machine is a wrong setting', async (t) => {
+  for (const [role, host] of [
+    ['issuer', '203.0.113.5'],
+    ['verifier', 'nowhere.invalid'],
+  ] as const) {
+    const env = { ...defaults, GATEPASS_HOST: host }
+    const { code, stderr } = await run(t, [role], { cwd: createTestFolder(t), env })
+    t.equal(code, 2, role)
+    t.equal(
+      stderr,
+      `gatepass: The configuration is invalid. (config_invalid)\n` +
+        `  GATEPASS_HOST ${host} is not an address of this machine\n`,
+    )
+  }
+})
+
+t.test('a store that cannot be opened is named by its setting, with the reason', async (t) => {
+  const { port, close } = await startHttpServer(t, (_, response) => response.end())
+  await close()
+  for (const [args, env, expected] of [
+    [['issuer'], { GATEPASS_ACCOUNTS_URL: 'sqlite:text' }, /ACCOUNTS_URL: .*not a database\. /],
+    [['issuer'], { GATEPASS_SESSIONS_URL: `redis://:pass-word@127.0.0.1:${port}` }, /ECONNREFUSED/],
+    [['sessions', 'end', '--all'], { GATEPASS_SESSIONS_URL: 'sqlite:text' }, /not a database/],
+    [['migrate'], { GATEPASS_KEYS_URL: `postgres://ada@127.0.0.1:${port}/db` }, /ECONNREFUSED/],
+  ] as const) {
+    const cwd = createTestFolder(t, { text: 'This is no database. '.repeat(100) })
+    const { code, stderr } = await run(t, args, { cwd, env: { ...defaults, ...env } })
+    t.equal(code, 1)
+    const [setting] = Object.keys(env)
+    t.match(stderr, new RegExp(`^gatepass: ${setting}: .* \\(store_unavailable\\)\\n$`))
+    t.match(stderr, expected)
+    t.notMatch(stderr, /pass-word/)
+  }
+})
