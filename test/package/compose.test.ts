@@ -39,6 +39,12 @@ t.test('there are two issuers and three verifiers', async (t) => {
   )
 })
 
+t.test('one service builds the image of all, as parallel builds of one name fail', async (t) => {
+  const builds = Object.entries(compose.services).filter(([, { build }]) => build !== undefined)
+  t.match(builds, [['issuer-1', { image: 'gatepass', build: '.' }]])
+  t.equal(builds.length, 1)
+})
+
 t.test('the settings of each service are settings of its role, and acceptable', async (t) => {
   const mounts = await mountSecrets(t, outsideFolder(t))
   for (const service of ownServices) {
@@ -78,6 +84,7 @@ t.test('every service is locked down', async (t) => {
     t.equal(service.read_only, true, name)
     t.same(service.cap_drop, ['ALL'], name)
     t.same(service.security_opt, ['no-new-privileges:true'], name)
+    t.same(service.logging, { driver: 'local' }, name)
   }
 })
 

@@ -15,6 +15,7 @@ import { startRedis } from '../support/redis.ts'
 
 export interface Service {
   readonly image: string
+  readonly build?: string
   readonly command?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
   readonly secrets?: readonly string[]
@@ -25,6 +26,7 @@ export interface Service {
   readonly read_only?: boolean
   readonly cap_drop?: readonly string[]
   readonly security_opt?: readonly string[]
+  readonly logging?: { readonly driver: string }
 }
 
 interface Compose {

@@ -195,7 +195,10 @@ t.test('the error names a file that cannot be opened, and why', async (t) => {
   ] as const) {
     const open = () => new SqliteDatabase(path, schema)
     t.throws(open, { code: 'store_unavailable', detail: reason })
-    t.throws(open, { code: 'store_unavailable', detail: new RegExp(`^The SQLite file ${path} cannot be opened: `) })
+    t.throws(open, {
+      code: 'store_unavailable',
+      detail: new RegExp(`^The SQLite file ${path} cannot be opened: `),
+    })
   }
 })
 
