@@ -63,6 +63,8 @@ export class PublishedKeys {
   #lastError: Error | null = null
   #lastFetch = 0
   #acceptedFetch = 0
+  /** The last fetch that had started when a fetch failed. */
+  #failedFetch = 0
 
   constructor(options: PublishedKeysOptions) {
     this.#options = options
@@ -124,7 +126,9 @@ export class PublishedKeys {
       this.#lastError = null
     } catch (error) {
       this.#lastError = error as Error
-      this.#schedule.failed(!this.isEmpty, error as Error)
+      // Concurrent fetches that fail together count once, so that the next one is soon.
+      if (fetch > this.#failedFetch) this.#schedule.failed(!this.isEmpty, error as Error)
+      this.#failedFetch = this.#lastFetch
       throw error
     }
   }

@@ -84,20 +84,9 @@ export class SnapshotPoller {
     clearTimeout(this.#timer)
   }
 
-  /** Polls immediately. Never rejects: `lastError` has the error. */
+  /** Polls immediately, or joins the poll that runs. Never rejects: `lastError` has the error. */
   async pollNow(): Promise<void> {
-    if (this.#isClosed) return
-    clearTimeout(this.#timer)
-    const hadFailed = this.lastError !== null
-    await this.#polling.run()
-    const error = this.lastError
-    if (error === null) {
-      this.#hasSucceeded = true
-      this.#retryDelay.reset()
-      if (hadFailed) this.#options.onRecovered()
-    }
-    if (!this.#isStarted) return
-    this.#schedule(error === null ? this.#intervalMs() : this.#retryDelay.afterMs(error))
+    if (!this.#isClosed) await this.#polling.run()
   }
 
   /** Resolves when no poll runs. */
@@ -123,8 +112,19 @@ export class SnapshotPoller {
   }
 
   async #poll(): Promise<void> {
-    const { load, timeoutMs } = this.#options
+    clearTimeout(this.#timer)
+    const { load, timeoutMs, onRecovered } = this.#options
+    const hadFailed = this.lastError !== null
     this.#aborter = new AbortController()
-    await withDeadline(timeoutMs, this.#aborter, load)
+    try {
+      await withDeadline(timeoutMs, this.#aborter, load)
+    } catch (error) {
+      if (this.#isStarted) this.#schedule(this.#retryDelay.afterMs(error as Error))
+      throw error
+    }
+    this.#hasSucceeded = true
+    this.#retryDelay.reset()
+    if (hadFailed) onRecovered()
+    if (this.#isStarted) this.#schedule(this.#intervalMs())
   }
 }

@@ -1,5 +1,8 @@
 import t from 'tap'
-import { type JwksServer, respond, serve } from '../jwks-server.ts'
+import { PublishedKeys } from '../../../src/verifier/keys/published-keys.ts'
+import { FakeClock } from '../../support/clock.ts'
+import { now_s } from '../../support/tokens.ts'
+import { JwksServer, respond, serve } from '../jwks-server.ts'
 import { day_s, first, second, setUp } from './harness.ts'
 
 /** Publishes the first key with an entity tag, and answers 304 to who has it; tells what it got. */
@@ -87,4 +90,19 @@ t.test('an invalid response keeps the entity tag of the set in use', async (t) =
   server.answer = answer
   await keys.refreshNow()
   t.same(seen, [undefined, '"one"'])
+})
+
+t.test('concurrent fetches that fail together count once', async (t) => {
+  const server = await JwksServer.open(t, respond(503, ''))
+  const jwksUri = `${server.issuer}/.well-known/jwks.json`
+  const clock = new FakeClock(now_s * 1000)
+  const limits = { fetchTimeoutMs: 60_000, maxAgeSeconds: day_s }
+  const keys = new PublishedKeys({ jwksUri, clock, random: () => 1, ...limits })
+  const fail = (times: number) =>
+    Promise.allSettled(Array.from({ length: times }, () => keys.fetch(false)))
+  await fail(10)
+  t.equal(keys.nextRefreshMs - clock.nowMs(), 200)
+  await fail(1)
+  t.equal(keys.nextRefreshMs - clock.nowMs(), 400)
+  t.equal(server.requests, 11)
 })

@@ -1,6 +1,8 @@
 import t from 'tap'
-import { now_s } from '../../support/tokens.ts'
+import { FakeClock } from '../../support/clock.ts'
+import { makeKey, now_s } from '../../support/tokens.ts'
 import { until } from '../../support/until.ts'
+import { FeedServer } from './feed-server.ts'
 import { captureDelays, follow, openFollowing } from './harness.ts'
 
 t.test('Retry-After delays the next stream and the next poll', async (t) => {
@@ -13,6 +15,20 @@ t.test('Retry-After delays the next stream and the next poll', async (t) => {
   for (const file of ['event-stream.ts', 'snapshot-poller.ts']) {
     await until(`${file} waits`, () => delays(file).some((ms) => ms >= 60_000))
   }
+})
+
+t.test('a failed poll that several callers wait for counts once', async (t) => {
+  const delays = captureDelays(t)
+  const key = makeKey('ES256')
+  const feed = await FeedServer.open(t, key)
+  feed.onSnapshot = (_request, response) => response.writeHead(503).end()
+  const { verifier } = follow(t, feed, new FakeClock(now_s * 1000), [key.publicJwk])
+  const ready = verifier.ready()
+  // The first delay is that of the regular poll.
+  const retries = () => delays('snapshot-poller.ts').slice(1)
+  await until('it waits', () => retries().length > 0)
+  t.ok(retries().length <= feed.snapshots, `${retries()} after ${feed.snapshots} polls`)
+  await ready
 })
 
 t.test('the verifiers of one feed reconnect at random times', async (t) => {
