@@ -153,7 +153,10 @@ export class RevocationFeed {
     })
     this.#entries.push(...entries)
     for (const { kind, id, atMs } of page) {
-      if (kind === 'user' || kind === 'all') this.#revokedAtMs.set(kind === 'all' ? '' : id, atMs)
+      if (kind !== 'user' && kind !== 'all') continue
+      const sub = kind === 'all' ? '' : id
+      // The latest time counts, as for verifiers: a later entry may be dated by a slower clock.
+      this.#revokedAtMs.set(sub, Math.max(atMs, this.#revokedAtMs.get(sub) ?? 0))
     }
     for (const listener of this.#listeners) listener(entries)
   }

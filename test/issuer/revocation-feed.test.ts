@@ -88,6 +88,19 @@ t.test('remembers recent revocations of all sessions of a user', async (t) => {
   t.equal(feed.revokedUntilSeconds('ada'), null)
 })
 
+t.test('A28: of two revocations of a user, the later time counts', async (t) => {
+  const log = new Log()
+  const { feed, clock } = await open(t, log)
+  const revoke = async (atMs: number) => {
+    log.entries.push({ position: String(log.entries.length + 1), kind: 'user', id: 'ada', atMs })
+    await feed.refresh()
+  }
+  const nowMs = clock.nowMs()
+  await revoke(nowMs)
+  await revoke(nowMs - 3_000)
+  t.equal(feed.revokedUntilSeconds('ada'), Math.floor(nowMs / 1000))
+})
+
 t.test('a log that restarts at the same positions is not mistaken for the old one', async (t) => {
   const { feed: before, clock } = await open(t, logOf(2, 'a'))
   const { feed: after } = await open(t, logOf(3, 'b'))
