@@ -186,7 +186,7 @@ export function acrOf(amr: readonly string[]): string {
  *
  * @throws `config_invalid` if one of several audiences has a key: an encrypted token has one reader
  */
-export function encryptionKeyFor(
+function encryptionKeyFor(
   aud: string | readonly string[],
   keys: AudienceKeys,
 ): EncryptionKey | null {

@@ -1,8 +1,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
-import type { Deriver } from '../../src/issuer/passwords/hash-process-pool.ts'
-import { HashProcessPool } from '../../src/issuer/passwords/hash-process-pool.ts'
-import { PasswordHasher } from '../../src/issuer/passwords/password-hasher.ts'
+import type { Deriver } from '../../src/issuer/passwords/password-hasher.ts'
+import { HashProcessPool, PasswordHasher } from '../../src/issuer/passwords/password-hasher.ts'
 import { stopTime } from '../stores/counter-store-contract.ts'
 import {
   password,

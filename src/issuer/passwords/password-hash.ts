@@ -60,7 +60,7 @@ export function argon2idProblem({ memoryKib, passes, parallelism }: Argon2idCost
 }
 
 /** Describes what is wrong with the cost of a scrypt hash, or returns null. */
-export function scryptProblem({ log2Cost, blockSize, parallelism }: ScryptCost): string | null {
+function scryptProblem({ log2Cost, blockSize, parallelism }: ScryptCost): string | null {
   if (!isWithin(parallelism, 1, maxParallelism)) return `p must be 1 to ${maxParallelism}.`
   if (!isWithin(blockSize, 1, maxScryptBlockSize)) return `r must be 1 to ${maxScryptBlockSize}.`
   // N must be below 2 to the power of 128 r / 8 (RFC 7914 §2).
@@ -69,7 +69,7 @@ export function scryptProblem({ log2Cost, blockSize, parallelism }: ScryptCost):
 }
 
 /** Describes what is wrong with the cost of a bcrypt hash, or returns null. */
-export function bcryptProblem({ cost }: Pick<BcryptParameters, 'cost'>): string | null {
+function bcryptProblem({ cost }: Pick<BcryptParameters, 'cost'>): string | null {
   return isWithin(cost, bcryptCost.min, bcryptCost.max)
     ? null
     : `The cost of bcrypt must be ${bcryptCost.min} to ${bcryptCost.max}.`

@@ -7,8 +7,8 @@ import { setImmediate } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import t from 'tap'
 import type { HashJob } from '../../../src/issuer/passwords/hash-process.ts'
-import { type Deriver, HashProcessPool } from '../../../src/issuer/passwords/hash-process-pool.ts'
 import { parsePasswordHash } from '../../../src/issuer/passwords/password-hash.ts'
+import { type Deriver, HashProcessPool } from '../../../src/issuer/passwords/password-hasher.ts'
 
 const bcrypt = parsePasswordHash('$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW')
 const bcryptJob = jobFor('U*U', bcrypt.parameters)
@@ -165,7 +165,7 @@ t.test('SIGINT to the process group does not end a hash', onLinux, async (t) => 
 })
 
 t.test('the hash process ends with its parent, however the parent ends', onLinux, async (t) => {
-  const module = new URL('../../../src/issuer/passwords/hash-process-pool.ts', import.meta.url)
+  const module = new URL('../../../src/issuer/passwords/password-hasher.ts', import.meta.url)
   const program = `
     import { readFileSync } from 'node:fs'
     import { HashProcessPool } from ${JSON.stringify(module.href)}
