@@ -15,7 +15,7 @@ export async function runProgram(context: CliContext): Promise<void> {
 }
 
 /** Builds the command line. The code of a command loads when the command runs. */
-export function buildProgram(context: CliContext): Command {
+function buildProgram(context: CliContext): Command {
   const program = new Command('gatepass')
     .description('Stateless JWT authentication: an issuer signs tokens, any server verifies them.')
     .version(packageVersion())

@@ -2,19 +2,9 @@ import { isGatepassError } from '../core/errors.ts'
 import type { DataStore } from '../stores/data-store.ts'
 
 /** The outcome of a call. `unavailable`: the store did not answer. `failed`: a fault of the service. */
-export const dataOutcomes = [
-  'ok',
-  'conflict',
-  'full',
-  'ended',
-  'absent',
-  'unavailable',
-  'failed',
-] as const
-export type DataOutcome = (typeof dataOutcomes)[number]
+export type DataOutcome = 'ok' | 'conflict' | 'full' | 'ended' | 'absent' | 'unavailable' | 'failed'
 
-export const dataOperations = ['read', 'write', 'remove', 'touch', 'end'] as const
-export type DataOperation = (typeof dataOperations)[number]
+export type DataOperation = 'read' | 'write' | 'remove' | 'touch' | 'end'
 
 /** Receives measurements of session data. They name no owner and no field. */
 export interface DataObserver {

@@ -1,6 +1,6 @@
 import { type RateLimiterAbstract, RateLimiterRes } from 'rate-limiter-flexible'
 import { systemClock } from '../core/clock.ts'
-import { GatepassError } from '../core/errors.ts'
+import { storeUnavailable } from './in-flight-calls.ts'
 
 /** The count of a key. */
 export interface Count {
@@ -45,8 +45,6 @@ export interface CounterStore {
   close(): Promise<void>
 }
 
-const retryAfterSeconds = 1
-
 /** Creates a counter on a limiter of rate-limiter-flexible, which implements the window per store. */
 export function createCounter(limiter: RateLimiterAbstract): Counter {
   const toAdded = (key: string, result: RateLimiterRes, isWithinLimit: boolean): AddedCount => {
@@ -88,6 +86,5 @@ function toCount({ consumedPoints, msBeforeNext }: RateLimiterRes): Count {
 }
 
 function throwUnavailable(error: unknown): never {
-  if (error instanceof GatepassError) throw error
-  throw new GatepassError('store_unavailable', { cause: error, retryAfterSeconds })
+  throw storeUnavailable(error)
 }

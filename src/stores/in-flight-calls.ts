@@ -1,5 +1,7 @@
 import { GatepassError } from '../core/errors.ts'
 
+const retryAfterSeconds = 1
+
 /** The calls to a store that are in progress. Limits their number, and lets a close wait for them. */
 export class InFlightCalls {
   readonly #maxCalls: number
@@ -33,7 +35,23 @@ export class InFlightCalls {
 }
 
 function refused(detail: string): GatepassError {
-  return new GatepassError('store_unavailable', { detail, retryAfterSeconds: 1 })
+  return new GatepassError('store_unavailable', { detail, retryAfterSeconds })
+}
+
+/**
+ * Returns `store_unavailable` for an error that a store or its library has caused. Our own errors stay
+ * as they are.
+ *
+ * @param cause must not quote values, because it may be logged
+ * @param detail for the operator
+ */
+export function storeUnavailable(cause: unknown, detail?: string): GatepassError {
+  if (cause instanceof GatepassError) return cause
+  return new GatepassError('store_unavailable', {
+    cause,
+    retryAfterSeconds,
+    ...(detail !== undefined && { detail }),
+  })
 }
 
 /**

@@ -102,7 +102,7 @@ function claimRows({ decoded: { claims } }: TokenCheck, now_s: number): Row[] {
 }
 
 /** Explains in sentences that a token is accepted, or why it is refused. */
-export function explain(check: TokenCheck, request: InspectRequest, now_s: number): string {
+function explain(check: TokenCheck, request: InspectRequest, now_s: number): string {
   const { code, decoded, needsProof } = check
   const claims = decoded.claims ?? {}
   if (code !== null) return (reasons[code] ?? byTitle)(check, request, now_s)
@@ -209,7 +209,7 @@ export function formatDistance(time_s: number, now_s: number): string {
 }
 
 /** Formats a time in the local time zone. */
-export function formatLocalTime(time_s: number): string {
+function formatLocalTime(time_s: number): string {
   const date = new Date(time_s * 1000)
   if (Number.isNaN(date.getTime())) return `${time_s} seconds after 1970, which is not a valid date`
   return date.toLocaleString('sv-SE', { dateStyle: 'short', timeStyle: 'long' })

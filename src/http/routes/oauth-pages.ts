@@ -125,7 +125,7 @@ export function servePages(app: FastifyInstance, pages: Pages): void {
 }
 
 /** The style and the picture of the pages. */
-export function pageFileRoutes(app: FastifyInstance): void {
+function pageFileRoutes(app: FastifyInstance): void {
   const read = (file: string) => readFileSync(new URL(`../pages/${file}`, import.meta.url), 'utf8')
   for (const [url, text, type] of [
     [styleUrl, read('palette.css') + read('style.css'), 'text/css; charset=utf-8'],

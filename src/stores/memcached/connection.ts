@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
-import { GatepassError } from '../../core/errors.ts'
 import type { ServerAddress } from '../server-url.ts'
 import {
   authenticate,
@@ -187,8 +186,6 @@ function notAuthenticated(message: string): RefusalError {
   return new RefusalError(message, { isAuthentication: true })
 }
 
-const retryAfterSeconds = 1
-
 /** No usable reply: the node is down, silent, unreachable, or violates the protocol. */
 export class NoReplyError extends Error {
   override readonly name = 'NoReplyError'
@@ -217,19 +214,10 @@ export function isOutage(error: unknown): boolean {
 }
 
 /** Converts an error of a connection. An error of the system becomes the cause. */
-export function toConnectionError(error: unknown): Error {
+function toConnectionError(error: unknown): Error {
   if (error instanceof RefusalError || error instanceof NoReplyError) return error
   const reason = error instanceof ProtocolError ? error.message : 'The connection is lost.'
   return new NoReplyError(reason, { cause: error })
-}
-
-export function unavailable(cause: unknown, detail?: string): GatepassError {
-  if (cause instanceof GatepassError) return cause
-  return new GatepassError('store_unavailable', {
-    cause,
-    retryAfterSeconds,
-    ...(detail !== undefined && { detail }),
-  })
 }
 
 /** Returns why a retry cannot succeed, or null if it might. */

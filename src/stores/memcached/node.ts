@@ -3,7 +3,7 @@ import type { ConnectionOptions } from 'node:tls'
 import { systemClock } from '../../core/clock.ts'
 import { digest } from '../../core/secrets.ts'
 import { CircuitBreaker } from '../circuit-breaker.ts'
-import { InFlightCalls, withDeadline } from '../in-flight-calls.ts'
+import { InFlightCalls, storeUnavailable, withDeadline } from '../in-flight-calls.ts'
 import type { TlsFiles } from '../server-url.ts'
 import {
   type ConnectionSettings,
@@ -12,7 +12,6 @@ import {
   MemcachedConnection,
   NoReplyError,
   TooSlowError,
-  unavailable,
 } from './connection.ts'
 import type { Command, Reply } from './protocol.ts'
 import { type MemcachedTarget, nameOf, urlParser } from './url.ts'
@@ -70,7 +69,7 @@ export class MemcachedNode {
     try {
       return await this.#calls.run(() => this.#breaker.run(() => this.#runWithDeadline(call)))
     } catch (error) {
-      throw unavailable(error)
+      throw storeUnavailable(error)
     }
   }
 
@@ -150,12 +149,12 @@ export async function waitForFirstNode(
       const detail = fatalReason(error)
       const address = target.nodes[at]
       if (detail !== null && address !== undefined) {
-        throw unavailable(error, `${detail} (${nameOf(address)})`)
+        throw storeUnavailable(error, `${detail} (${nameOf(address)})`)
       }
     }
     if (errors.includes(null)) return
     if (performance.now() + openRetryMs > untilMs) {
-      throw unavailable(errors[0], 'No memcached node responds.')
+      throw storeUnavailable(errors[0], 'No memcached node responds.')
     }
     await sleep(openRetryMs)
   }

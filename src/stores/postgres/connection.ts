@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
 import { type ClientConfig, type CustomTypesConfig, DatabaseError, types } from 'pg'
 import { GatepassError } from '../../core/errors.ts'
+import { storeUnavailable } from '../in-flight-calls.ts'
 import type { PostgresTarget } from './url.ts'
 
 export interface Timeouts {
@@ -72,8 +73,6 @@ function readCertificates(file: string): string {
   }
 }
 
-const retryAfterSeconds = 1
-
 /** SQLSTATEs (Postgres manual, appendix A) after which a statement did not run and may succeed. */
 const temporary = new Set([
   '40001', // serialization_failure
@@ -111,8 +110,7 @@ function isConnectionLost({ code = '' }: DatabaseError): boolean {
 
 /** Returns `store_unavailable` with a cause that may be logged. */
 export function unavailable(error: unknown): GatepassError {
-  if (error instanceof GatepassError) return error
-  return new GatepassError('store_unavailable', { cause: withoutValues(error), retryAfterSeconds })
+  return storeUnavailable(withoutValues(error))
 }
 
 /** Returns `store_unavailable` with a detail for the operator. */

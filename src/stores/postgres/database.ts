@@ -35,7 +35,7 @@ export interface PostgresOptions {
   readonly maxWaiting?: number
 }
 
-export const defaultTimeoutMs = 2_000
+const defaultTimeoutMs = 2_000
 
 /** A statement. Each connection that runs it prepares it under its name. */
 export interface Statement {

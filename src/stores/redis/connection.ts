@@ -7,7 +7,8 @@ import {
   type RedisClientOptions,
 } from '@redis/client'
 import { backoffMs } from '../../core/backoff.ts'
-import { GatepassError } from '../../core/errors.ts'
+import type { GatepassError } from '../../core/errors.ts'
+import { storeUnavailable } from '../in-flight-calls.ts'
 import type { TlsFiles } from '../server-url.ts'
 import { newClient, sentinelConnection } from './sentinel-connection.ts'
 import { type RedisCredentials, type RedisTarget, urlParser } from './url.ts'
@@ -232,8 +233,6 @@ function clusterConnection(
   }
 }
 
-const retryAfterSeconds = 1
-
 /** Error replies of a server that did not run the command and may run it in a moment. */
 const temporary = /^(TRYAGAIN|CLUSTERDOWN|LOADING|MASTERDOWN|NOREPLICAS|READONLY|BUSY|MOVED|ASK) /
 
@@ -265,12 +264,7 @@ export function isMissingReplicas(error: unknown): boolean {
 }
 
 export function unavailable(cause: unknown, detail?: string): GatepassError {
-  if (cause instanceof GatepassError) return cause
-  return new GatepassError('store_unavailable', {
-    cause: isErrorReply(cause) ? withoutArguments(cause) : cause,
-    retryAfterSeconds,
-    ...(detail !== undefined && { detail }),
-  })
+  return storeUnavailable(isErrorReply(cause) ? withoutArguments(cause) : cause, detail)
 }
 
 /**

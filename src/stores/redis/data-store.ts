@@ -255,7 +255,7 @@ function encodeFields(writes: readonly DataWrite[]): Buffer {
  * The field that marks the hash of an ended owner. No other field has this name. The fields of an owner
  * are one hash, on one slot; a field is its version, a zero byte and its value.
  */
-export const endedMark = '!'
+const endedMark = '!'
 
 /** A function: whether a field has a version. */
 const hasVersion = `
@@ -283,7 +283,7 @@ end
 `
 
 /** KEYS owners; ARGV for each the number and the names of its fields. Returns values or an error each. */
-export const readFieldsScript = defineScript(`
+const readFieldsScript = defineScript(`
 local answers, at = {}, 1
 for n, key in ipairs(KEYS) do
   local last = at + tonumber(ARGV[at])
@@ -298,7 +298,7 @@ return answers
  * by itself. Then for each owner: field, precondition, encoded length, maximum number of fields,
  * expiry in ms. Returns an outcome or an error each. A repeated write succeeds.
  */
-export const writeFieldsScript = defineScript(`
+const writeFieldsScript = defineScript(`
 ${hasVersion}
 local function write(key, at, from, to)
   ${check}
@@ -324,7 +324,7 @@ return answers
 `)
 
 /** KEYS[1] the owner; ARGV the field and the precondition. */
-export const removeFieldScript = defineScript(`
+const removeFieldScript = defineScript(`
 ${hasVersion}
 local key, at = KEYS[1], 0
 ${check}
@@ -333,7 +333,7 @@ return redis.call('HDEL', key, ARGV[1]) == 1 and 'removed' or 'absent'
 `)
 
 /** KEYS the owners; ARGV for each until when writes are refused, in ms, or ''. */
-export const endFieldsScript = defineScript(`
+const endFieldsScript = defineScript(`
 for n, key in ipairs(KEYS) do
   redis.call('UNLINK', key)
   if ARGV[n] ~= '' then

@@ -8,6 +8,7 @@ import {
 } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { GatepassError, isGatepassError } from '../../core/errors.ts'
+import { storeUnavailable } from '../in-flight-calls.ts'
 import {
   type AppliedMigration,
   migrationFailed,
@@ -38,7 +39,6 @@ const defaultPageBytes = 2048
  * statement again each time it is bound, which takes seven times as long as a short statement.
  */
 export const boundLimit = 'LIMIT ? + 0'
-const retryAfterSeconds = 1
 
 export interface SqliteOptions {
   /** Page size of a new file. Default: 2,048. */
@@ -106,7 +106,7 @@ export class SqliteDatabase {
       try {
         return await this.#readInGroup(query)
       } catch (error) {
-        if (!isBusy(error) || msSince(startedAtMs) >= busyTimeoutMs) throw unavailable(error)
+        if (!isBusy(error) || msSince(startedAtMs) >= busyTimeoutMs) throw storeUnavailable(error)
       }
       await sleep(retryMs)
     }
@@ -205,7 +205,7 @@ export class SqliteDatabase {
       const timeoutMs = isBusy(error) ? busyTimeoutMs : 0
       this.#hasFailed ||= timeoutMs === 0
       while (this.#queue[0] !== undefined && msSince(this.#queue[0].queuedAtMs) >= timeoutMs) {
-        this.#queue.shift()?.reject(unavailable(error))
+        this.#queue.shift()?.reject(storeUnavailable(error))
       }
       return false
     }
@@ -219,7 +219,7 @@ export class SqliteDatabase {
     } catch (error) {
       this.#hasFailed = true
       this.#rollBack()
-      for (const write of group) write.reject(unavailable(error))
+      for (const write of group) write.reject(storeUnavailable(error))
       return
     }
     for (const answer of settle) answer()
@@ -315,11 +315,6 @@ function isBusy(error: unknown): boolean {
 
 function msSince(startedAtMs: number): number {
   return performance.now() - startedAtMs
-}
-
-function unavailable(error: unknown): GatepassError {
-  if (error instanceof GatepassError) return error
-  return new GatepassError('store_unavailable', { cause: error, retryAfterSeconds })
 }
 
 /**
