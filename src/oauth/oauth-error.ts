@@ -1,4 +1,4 @@
-import { type ErrorCode, errorCodes, type GatepassError } from '../core/errors.ts'
+import { type ErrorCode, errorCodes, GatepassError } from '../core/errors.ts'
 
 /** The answer to a refused request (RFC 6749 §5.2). */
 export interface OAuthError {
@@ -51,4 +51,14 @@ export function toOAuthError(error: GatepassError): OAuthError {
 function describe({ code, status, message }: GatepassError): string {
   const text = status >= 500 ? errorCodes[code].title : message
   return text.replaceAll(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, '?')
+}
+
+/**
+ * One error for all reasons: an unknown client, a wrong secret, another method, a bad assertion.
+ */
+export function authenticationFailed(reason?: string): GatepassError {
+  return new GatepassError(
+    'client_authentication_failed',
+    reason === undefined ? {} : { cause: new Error(`client authentication: ${reason}`) },
+  )
 }

@@ -6,8 +6,8 @@ import type { Sessions } from '../issuer/sessions.ts'
 import { acrOf } from '../issuer/token-minter.ts'
 import type { Session } from '../stores/ports.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
-import { authenticationFailed } from './client-credentials.ts'
 import type { IssuedTokens } from './issued-tokens.ts'
+import { authenticationFailed } from './oauth-error.ts'
 
 export interface TokenInspectionOptions {
   readonly issuer: string

@@ -1,7 +1,7 @@
 import crypto from 'node:crypto'
 import { syncBuiltinESMExports } from 'node:module'
 import t, { type Test } from 'tap'
-import type { ClientCredentials } from '../../src/oauth/client-credentials.ts'
+import type { ClientCredentials } from '../../src/oauth/client-authentication.ts'
 import { first, second, startOAuth } from '../support/oauth.ts'
 
 type Counted = 'hash' | 'timingSafeEqual'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ReplayWindow } from '../../../src/verifier/dpop/replay-window.ts'
+import { ReplayWindow } from '../../../src/verifier/dpop/dpop-proofs.ts'
 import fc from '../../support/properties.ts'
 
 const t0 = 1_795_478_400
