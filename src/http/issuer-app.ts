@@ -7,6 +7,8 @@ import type { KeyManager } from '../keys/key-manager.ts'
 import type { AuthorizationServer } from '../oauth/authorization-server.ts'
 import type { DpopProofs } from '../verifier/dpop/dpop-proofs.ts'
 import { targetBelow } from '../verifier/dpop/target-uri.ts'
+import { readKeySet } from '../verifier/keys/key-set.ts'
+import { createKeysInMemory, type KeySource } from '../verifier/keys/key-source.ts'
 import type { Verifier } from '../verifier/verifier.ts'
 import {
   collectRoutes,
@@ -159,4 +161,19 @@ function createContext(app: FastifyInstance, options: IssuerAppOptions): IssuerC
       }
     },
   }
+}
+
+/** Creates a key source that reads the keys of the issuer in the same process. */
+export function createOwnKeys(manager: KeyManager): KeySource {
+  let published = manager.publicKeys()
+  let keySet = readKeySet({ keys: published })
+  return createKeysInMemory('own', () => {
+    // The key manager returns the same array while the published keys are the same.
+    const latest = manager.publicKeys()
+    if (latest !== published) {
+      keySet = readKeySet({ keys: latest }, keySet)
+      published = latest
+    }
+    return keySet
+  })
 }

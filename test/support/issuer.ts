@@ -2,8 +2,7 @@ import { join } from 'node:path'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import { pino } from 'pino'
 import type { Test } from 'tap'
-import { buildIssuerApp } from '../../src/http/issuer-app.ts'
-import { createLocalKeySource } from '../../src/http/local-key-source.ts'
+import { buildIssuerApp, createOwnKeys } from '../../src/http/issuer-app.ts'
 import { Metrics } from '../../src/http/metrics.ts'
 import type { Audit } from '../../src/issuer/audit.ts'
 import type { Client } from '../../src/issuer/clients.ts'
@@ -119,11 +118,11 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
         clock,
       })
     : undefined
-  const localKeys = createLocalKeySource(keys)
+  const ownKeys = createOwnKeys(keys)
   const verifier = createVerifier({
     issuer: issuerUrl,
     audience: null,
-    keys: localKeys,
+    keys: ownKeys,
     clock,
     dpopNonces: nonces,
     ...(options.tokenType && { tokenTypes: ['at+jwt', options.tokenType] }),
@@ -157,7 +156,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     issuer,
     store: sessions,
     verifier,
-    keys: localKeys,
+    keys: ownKeys,
     secrets: [secret],
     clockToleranceSeconds: 5,
     backchannel: { backoff: { minMs: 10, maxMs: 10 } },

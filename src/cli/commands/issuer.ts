@@ -5,8 +5,7 @@ import { type Clock, systemClock } from '../../core/clock.ts'
 import { GatepassError, isGatepassError } from '../../core/errors.ts'
 import { observedStore } from '../../data/observed-store.ts'
 import type { ReadinessCheck } from '../../http/admin-app.ts'
-import { buildIssuerApp, type FrontEndOptions } from '../../http/issuer-app.ts'
-import { createLocalKeySource } from '../../http/local-key-source.ts'
+import { buildIssuerApp, createOwnKeys, type FrontEndOptions } from '../../http/issuer-app.ts'
 import { dataMetrics, Metrics, observeClock, observeLog } from '../../http/metrics.ts'
 import { createAudit } from '../../issuer/audit.ts'
 import type { Clients } from '../../issuer/clients.ts'
@@ -72,9 +71,9 @@ export async function runIssuer(context: CliContext): Promise<void> {
     metrics,
     sessions,
   })
-  const localKeys = createLocalKeySource(keys)
+  const ownKeys = createOwnKeys(keys)
   const nonces = createNonces(settings)
-  const verifier = createOwnVerifier(settings, localKeys, nonces)
+  const verifier = createOwnVerifier(settings, ownKeys, nonces)
 
   const issuer = createIssuer({
     policy: issuerPolicy(settings),
@@ -90,7 +89,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
   })
 
   const oauth = createAuthorizationServer({
-    ...{ issuer, store: sessions, verifier, keys: localKeys },
+    ...{ issuer, store: sessions, verifier, keys: ownKeys },
     ...oauthOptions(settings, logger),
   })
 

@@ -65,20 +65,27 @@ export interface KeySource {
 
 /** Creates a key source from a set that never changes. */
 export function createFixedKeys(set: KeySet): KeySource {
+  return createKeysInMemory('fixed', () => set)
+}
+
+/**
+ * Creates a key source that fetches nothing.
+ *
+ * @param current returns the keys, at each use of a token
+ */
+export function createKeysInMemory(source: 'fixed' | 'own', current: () => KeySet): KeySource {
   return {
-    find: set.find,
+    find: (kid, alg) => current().find(kid, alg),
     ready: async () => {},
     refresh: async () => {},
     refreshNow: async () => {},
-    status: () => ({
-      count: set.count,
-      source: 'fixed',
-      ageSeconds: null,
-      nextRefreshSeconds: null,
-      refused: set.refused,
-      lastError: null,
-      fileError: null,
-    }),
+    status() {
+      const { count, refused } = current()
+      return {
+        ...{ count, source, refused },
+        ...{ ageSeconds: null, nextRefreshSeconds: null, lastError: null, fileError: null },
+      }
+    },
     close: async () => {},
   }
 }
