@@ -8,8 +8,8 @@ const startBytes = 32 * 1024 ** 2
 const waitBytes = 64 * 1024 ** 2
 /** SQLite cuts the WAL to this size at a restart, in case a long read has made it larger. */
 const maxBytes = 128 * 1024 ** 2
-/** SQLite before 3.51 copies the WAL to measure it, so not every commit does that. */
-const writesPerMeasurement = 256
+/** Rows changed between measurements. SQLite before 3.51 copies the WAL to measure it. */
+const changesPerMeasurement = 256
 /** The pause after a checkpoint that a long read has blocked, or whose thread has failed. */
 const retryMs = 1_000
 
@@ -41,7 +41,9 @@ export class Checkpoints {
   readonly #waitPages: number
   readonly #measure: StatementSync
   readonly #restart: StatementSync
-  #unmeasuredWrites = 0
+  readonly #countChanges: StatementSync
+  /** The rows that this connection had changed at the last measurement. */
+  #measuredChanges: number
   #retryAtMs = 0
   #thread: Worker | null = null
 
@@ -53,6 +55,8 @@ export class Checkpoints {
     this.#waitPages = waitBytes / pageBytes
     this.#measure = db.prepare('PRAGMA wal_checkpoint(NOOP)')
     this.#restart = db.prepare('PRAGMA wal_checkpoint(RESTART)')
+    this.#countChanges = db.prepare('SELECT total_changes() AS changes')
+    this.#measuredChanges = this.#changes()
     db.exec(`PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = ${maxBytes}`)
   }
 
@@ -61,14 +65,12 @@ export class Checkpoints {
     return this.#thread !== null && this.#walPages() >= this.#waitPages
   }
 
-  /**
-   * Starts a checkpoint if the WAL has grown enough. Call it after each commit.
-   * @param writes how many writes the commit had
-   */
-  afterCommit(writes: number): void {
-    this.#unmeasuredWrites += writes
-    if (this.#thread !== null || this.#unmeasuredWrites < writesPerMeasurement) return
-    this.#unmeasuredWrites = 0
+  /** Starts a checkpoint if the WAL has grown enough. Call it after each commit. */
+  afterCommit(): void {
+    if (this.#thread !== null) return
+    const changes = this.#changes()
+    if (changes - this.#measuredChanges < changesPerMeasurement) return
+    this.#measuredChanges = changes
     if (performance.now() < this.#retryAtMs) return
     if (this.#walPages() >= this.#threadData.startPages) this.#startThread()
   }
@@ -101,6 +103,10 @@ export class Checkpoints {
     } catch {
       // For example, the disk is full. The WAL keeps everything, and later commits try again.
     }
+  }
+
+  #changes(): number {
+    return Number(this.#countChanges.get()?.changes)
   }
 
   #walPages(): number {

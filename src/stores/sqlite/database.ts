@@ -223,7 +223,7 @@ export class SqliteDatabase {
       return
     }
     for (const answer of settle) answer()
-    this.#checkpoints.afterCommit(group.length)
+    this.#checkpoints.afterCommit()
   }
 
   #rollBack(): void {

@@ -16,7 +16,7 @@ const maxWalBytes = 128 * mib
 const startBytes = 32 * mib
 const rowBytes = 64 * 1024
 const rowsPerCheckpoint = startBytes / rowBytes
-/** The WAL is measured after this many writes. */
+/** The WAL is measured after this many changed rows. */
 const rowsPerMeasurement = 256
 /** Few rows, which are replaced repeatedly, so that the file stays small. */
 const rowCount = 16
@@ -48,7 +48,12 @@ function openRows(t: Test) {
       await Promise.all(Array.from({ length: rowCount }, (_, i) => write(n + i)))
     }
   }
-  return { path, db, write, writeRows, other }
+  /** Writes all rows in one write, as an import does. */
+  const writeBatch = (first: number) =>
+    db.write(() => {
+      for (let i = 0; i < rowCount; i++) insert.run(i, first + i, rowBytes)
+    })
+  return { path, db, write, writeRows, writeBatch, other }
 }
 
 /** A connection whose checkpoints run in a thread that opens `threadPath`. */
@@ -67,7 +72,7 @@ function openCheckpoints(t: Test, path: string, threadPath = path) {
       db.exec('BEGIN')
       for (let i = 0; i < rowCount; i++) insert.run(i, n, rowBytes)
       db.exec('COMMIT')
-      checkpoints.afterCommit(rowCount)
+      checkpoints.afterCommit()
     }
   }
   return { db, commit }
@@ -103,6 +108,14 @@ for (const [processes, count] of [
     assertStored(t, path, acknowledged)
   })
 }
+
+t.test('with writes of many rows the WAL stays below 128 MiB', async (t) => {
+  const { path, writeBatch } = openRows(t)
+  const count = (maxWalBytes + startBytes) / rowBytes
+  for (let n = 0; n < count; n += rowCount) await writeBatch(n)
+  const { size } = statSync(`${path}-wal`)
+  t.ok(size >= startBytes && size < maxWalBytes, `${size / mib} MiB`)
+})
 
 t.test('a process killed during a checkpoint loses nothing that it acknowledged', async (t) => {
   const path = join(createTestFolder(t), 'numbers.db')
