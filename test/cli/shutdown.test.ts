@@ -34,7 +34,9 @@ async function signIn(url: string) {
 t.test(
   'SIGTERM: readiness turns to 503, requests in progress finish, then exit code 0',
   async (t) => {
-    const { issuer, admin, port } = await startIssuer(t, createTestFolder(t))
+    // On a busy machine the hash of a password may take longer than the default.
+    const timeout = { GATEPASS_SHUTDOWN_S: '120' }
+    const { issuer, admin, port } = await startIssuer(t, createTestFolder(t), timeout)
     await untilStatus(`${admin}/readyz`, 200)
     // A request that has begun: its last byte comes after the signal.
     const socket = connect(port, '127.0.0.1')

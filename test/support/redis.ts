@@ -100,7 +100,13 @@ function asker(t: Test, port: number, { tls, password }: RedisAccess): RedisServ
   t.teardown(async () => (await connected?.catch(() => null))?.destroy())
   const connect = async () => {
     const client = createClient({
-      socket: { port, host: '127.0.0.1', reconnectStrategy: false, ...secure },
+      socket: {
+        host: '127.0.0.1',
+        port,
+        connectTimeout: patienceMs,
+        reconnectStrategy: false,
+        ...secure,
+      },
       ...(password !== undefined && { password }),
     })
     client.on('error', () => {
