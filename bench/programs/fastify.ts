@@ -31,7 +31,8 @@ const guards: Readonly<Record<string, () => Promise<void>>> = {
   '@fastify/jwt': () => jwtPlugin({ cache: true }),
   '@fastify/jwt, tuned': () => jwtPlugin(tunedCache),
   'bare route that checks a signature': checkRawSignature,
-  'bare route that signs': signRawInput,
+  'bare route that signs': () => signRawInput('der'),
+  'bare route that signs ES256': () => signRawInput('ieee-p1363'),
 }
 
 async function gatepass(more: { readonly cache?: typeof smallCache } = {}): Promise<void> {
@@ -66,12 +67,16 @@ async function checkRawSignature(): Promise<void> {
   })
 }
 
-/** Signs as many bytes as the header and claims of an access token have. */
-async function signRawInput(): Promise<void> {
+/**
+ * Signs as many bytes as the header and claims of an access token have. ES256 is ieee-p1363
+ * (RFC 7518 §3.4); OpenSSL makes DER.
+ */
+async function signRawInput(dsaEncoding: 'der' | 'ieee-p1363'): Promise<void> {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const key = dsaEncoding === 'der' ? privateKey : { key: privateKey, dsaEncoding }
   const bytes = Buffer.alloc(550, 'a')
   app.addHook('preHandler', (_request, _reply, done) => {
-    sign('sha256', bytes, privateKey)
+    sign('sha256', bytes, key)
     done()
   })
 }

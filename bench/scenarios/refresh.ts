@@ -34,16 +34,16 @@ export const refresh: Scenario = {
     return [
       rotating(byHand, { ...own, dialect: 'json' }, [signing], bench),
       rotating('oidc-provider', { ...peer, dialect: 'oauth' }, [byHand], bench),
-      signingSubject(answer, bench),
+      signingSubject(signing, answer, bench),
     ]
   },
 }
 
-/** The route that signs once and answers a text, as a limit. */
-export function signingSubject(text: string, bench: Bench): Subject {
-  const start = () => startServer('programs/fastify', [signing, '{}', text], bench)
+/** A route that signs once and answers a text, as a limit. */
+export function signingSubject(name: string, text: string, bench: Bench): Subject {
+  const start = () => startServer('programs/fastify', [name, '{}', text], bench)
   const traffic = () => ({ requests: [refreshRequest('json', 'a')] })
-  return served({ name: signing, start, traffic }, bench)
+  return served({ name, start, traffic }, bench)
 }
 
 /** @returns an issuer, and the refresh tokens of its sessions, which its first start creates */
