@@ -9,7 +9,7 @@ import {
 import { isSecretHash, maxSecretHashes } from '../oauth/client-secret.ts'
 import { signInClientId } from '../oauth/sign-ins.ts'
 import { importVerificationKey } from '../tokens/verification-key.ts'
-import { loopbackHosts, redirectUri } from './validators.ts'
+import { jwk, loopbackHosts, redirectUri, refuseDuplicates } from './validators.ts'
 
 /** Claims that Gatepass makes itself. An account attribute never replaces them. */
 const reservedClaims = new Set(
@@ -25,12 +25,9 @@ const claimName = z
   .refine((name) => !reservedClaims.has(name), 'is a claim that Gatepass makes itself')
 const audience = z.string().min(1).max(256)
 
-const verificationJwk = z.record(z.string(), z.unknown()).superRefine((jwk, context) => {
-  const imported = importVerificationKey(jwk)
-  if (!imported.ok)
-    context.addIssue({ code: 'custom', message: `is not a key: ${imported.reason}` })
+const keySet = z.strictObject({
+  keys: z.array(jwk(importVerificationKey)).min(1).max(8),
 })
-const keySet = z.strictObject({ keys: z.array(verificationJwk).min(1).max(8) })
 /** An address that the issuer calls. */
 const clientAddress = z.string().refine((text) => {
   const url = URL.parse(text)
@@ -85,12 +82,8 @@ export const clientsSchema = z
   .min(1)
   .max(1000)
   .superRefine((clients, context) => {
-    const seen = new Set<string>()
+    refuseDuplicates(clients, 'client_id', context)
     for (const [index, client] of clients.entries()) {
-      if (seen.has(client.client_id)) {
-        context.addIssue({ code: 'custom', path: [index, 'client_id'], message: 'is used twice' })
-      }
-      seen.add(client.client_id)
       for (const [field, message] of contradictions(client)) {
         context.addIssue({ code: 'custom', path: [index, field], message })
       }

@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { redisSchemes } from '../stores/redis/url.ts'
 import { tokenTypes } from '../tokens/access-token.ts'
 import { algorithmNames } from '../tokens/algorithms.ts'
-import { audiencesSchema, decryptionKeysSchema } from './audiences.ts'
+import { importDecryptionKey, importEncryptionKey } from '../tokens/encryption-key.ts'
 import { clientsSchema, defaultClients } from './clients.ts'
 import {
   asFlag,
@@ -18,9 +18,11 @@ import {
   addressRange,
   baseUrl,
   hostPattern,
+  jwk,
   listOf,
   origin,
   port,
+  refuseDuplicates,
   seconds,
   secret,
   storeUrl,
@@ -34,6 +36,28 @@ const defaultDataUrl = 'sqlite:.gatepass/data.db'
 const both: readonly Role[] = ['issuer', 'verifier']
 const issuer: readonly Role[] = ['issuer']
 const verifier: readonly Role[] = ['verifier']
+
+/** An audience whose tokens are encrypted. */
+const audienceSchema = z.strictObject({
+  /** The `aud` of the tokens. */
+  audience: z.string().min(1).max(256),
+  /** The public JWK that the tokens are encrypted for, with a `kid`. */
+  encryption_key: jwk(importEncryptionKey),
+})
+
+const audiencesSchema = z
+  .array(audienceSchema)
+  .max(1000)
+  .superRefine((audiences, context) => {
+    refuseDuplicates(audiences, 'audience', context)
+  })
+
+const decryptionKeysSchema = z
+  .array(jwk(importDecryptionKey))
+  .max(16)
+  .superRefine((keys, context) => {
+    refuseDuplicates(keys, 'kid', context)
+  })
 
 /** All settings, in the order of the documentation. */
 const table = {

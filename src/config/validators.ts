@@ -78,3 +78,29 @@ export const addressRange = z.string().refine((text) => {
 /** A list, which the settings file may also give as one text. */
 export const listOf = <T extends z.ZodType>(list: T) =>
   z.preprocess((value) => (typeof value === 'string' ? asList(value) : value), list)
+
+type Imported = { readonly ok: true } | { readonly ok: false; readonly reason: string }
+
+/** A JWK (RFC 7517) that can be imported. */
+export const jwk = (importKey: (value: unknown) => Imported) =>
+  z.record(z.string(), z.unknown()).superRefine((value, context) => {
+    const imported = importKey(value)
+    if (!imported.ok) {
+      context.addIssue({ code: 'custom', message: `is not a key: ${imported.reason}` })
+    }
+  })
+
+/** Adds a problem for each item of a list whose member `name` has the value of an earlier item. */
+export function refuseDuplicates<Name extends string>(
+  items: readonly { readonly [name in Name]?: unknown }[],
+  name: Name,
+  context: z.RefinementCtx,
+): void {
+  const seen = new Set<unknown>()
+  for (const [index, item] of items.entries()) {
+    if (seen.has(item[name])) {
+      context.addIssue({ code: 'custom', path: [index, name], message: 'is used twice' })
+    }
+    seen.add(item[name])
+  }
+}

@@ -7,8 +7,7 @@ import type { KeyManager } from '../keys/key-manager.ts'
 import type { AuthorizationServer } from '../oauth/authorization-server.ts'
 import type { DpopProofs } from '../verifier/dpop/dpop-proofs.ts'
 import { targetBelow } from '../verifier/dpop/target-uri.ts'
-import { readKeySet } from '../verifier/keys/key-set.ts'
-import { createKeysInMemory, type KeySource } from '../verifier/keys/key-source.ts'
+import { createKeysInMemory, type KeySource, readKeySet } from '../verifier/keys/key-source.ts'
 import type { Verifier } from '../verifier/verifier.ts'
 import {
   collectRoutes,

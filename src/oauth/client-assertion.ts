@@ -12,8 +12,12 @@ import {
 import { type Algorithm, isAlgorithm } from '../tokens/algorithms.ts'
 import { isJsonObject, parseStrictJson } from '../tokens/strict-decoding.ts'
 import type { VerificationKey } from '../tokens/verification-key.ts'
-import { readKeySet } from '../verifier/keys/key-set.ts'
-import { createFixedKeys, type KeyLookup, type KeySource } from '../verifier/keys/key-source.ts'
+import {
+  createFixedKeys,
+  type KeyLookup,
+  type KeySource,
+  readKeySet,
+} from '../verifier/keys/key-source.ts'
 import { createRemoteKeys } from '../verifier/keys/remote-keys.ts'
 import { verifySignature } from '../verifier/signature.ts'
 import { authenticationFailed } from './oauth-error.ts'

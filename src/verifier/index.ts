@@ -9,8 +9,7 @@ export {
 export type { AccessTokenClaims } from '../tokens/access-token.ts'
 export type { Algorithm } from '../tokens/algorithms.ts'
 export type { VerificationKey } from '../tokens/verification-key.ts'
-export type { RefusedKey } from './keys/key-set.ts'
-export type { KeyLookup, KeySource, KeySourceStatus } from './keys/key-source.ts'
+export type { KeyLookup, KeySource, KeySourceStatus, RefusedKey } from './keys/key-source.ts'
 export type {
   CommonOptions,
   IssuerOptions,

@@ -1,7 +1,6 @@
 import t from 'tap'
 import { createVerifier, type KeySource } from '../../src/verifier/index.ts'
-import { readKeySet } from '../../src/verifier/keys/key-set.ts'
-import { createFixedKeys } from '../../src/verifier/keys/key-source.ts'
+import { createFixedKeys, readKeySet } from '../../src/verifier/keys/key-source.ts'
 import { type AdapterVerifier, verifyNow } from '../../src/verifier/verifier.ts'
 import { FakeClock } from '../support/clock.ts'
 import {

@@ -3,7 +3,7 @@ import { type FileHandle, open, rename, rm, utimes, writeFile } from 'node:fs/pr
 import { randomId } from '../../core/secrets.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
 import { isJsonObject, parseStrictJson } from '../../tokens/strict-decoding.ts'
-import { haveSameKeys, type KeySet, maxKeySetBytes, readKeySet } from './key-set.ts'
+import { haveSameKeys, type KeySet, maxKeySetBytes, readKeySet } from './key-source.ts'
 
 /** An unchanged set is written again after this time: the file's time says when it was confirmed. */
 const rewriteAfterMs = 60_000

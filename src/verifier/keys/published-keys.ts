@@ -12,8 +12,8 @@ import {
   readSeconds,
   withDeadline,
 } from '../http-client.ts'
-import { haveSameKeys, type KeySet, maxKeySetBytes, readKeySet } from './key-set.ts'
 import type { KeyLookup, KeySourceStatus } from './key-source.ts'
+import { haveSameKeys, type KeySet, maxKeySetBytes, readKeySet } from './key-source.ts'
 import { RefreshSchedule, UnknownKids } from './refresh-schedule.ts'
 
 /** Freshness of a set whose server does not name one, in seconds. */

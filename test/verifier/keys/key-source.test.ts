@@ -1,6 +1,6 @@
 import t from 'tap'
 import { algorithmNames } from '../../../src/tokens/algorithms.ts'
-import { haveSameKeys, readKeySet } from '../../../src/verifier/keys/key-set.ts'
+import { haveSameKeys, readKeySet } from '../../../src/verifier/keys/key-source.ts'
 import { makeKey } from '../../support/tokens.ts'
 import { respond, serve } from '../jwks-server.ts'
 import { day_s, first, second, setUp } from './harness.ts'
