@@ -247,7 +247,10 @@ export class RedirectClient extends Client implements RedirectAuthClient {
   }
 
   get #redirectUrl(): string {
-    return new URL(this.#options.redirectUri).href
+    const url = new URL(this.#options.redirectUri)
+    // A deletion encodes the query anew, as in the address of the response.
+    url.searchParams.delete('state')
+    return url.href
   }
 
   get #kept(): KeptPending | null {

@@ -48,7 +48,7 @@ const { url: appUrl } = await startHttpServer(t, (request, response) => {
         flow: 'redirect',
         issuer: '${issuerUrl}',
         clientId: sessionStorage.client ??= location.search === '?renewing' ? 'renewing' : 'shop',
-        redirectUri: '${origin}/cb',
+        redirectUri: '${origin}/cb' + (sessionStorage.client === 'renewing' ? '?by=the%20issuer' : ''),
         scope: 'openid profile',
       })
       auth.onChange(({ status }) => heard.push(status))
@@ -84,7 +84,7 @@ const issuer = await startIssuer(t, {
     {
       client_id: 'renewing',
       grants: ['authorization_code'],
-      redirect_uris: [`${app}/cb`],
+      redirect_uris: [`${app}/cb?by=the%20issuer`],
       scopes: { profile: ['name'] },
     },
   ]),
