@@ -115,6 +115,7 @@ t.test('discovery lists it', async (t) => {
     ui_locales_supported: ['en', 'de'],
     request_parameter_supported: false,
   })
+  t.same(metadata.acr_values_supported, ['1'], 'a password is one factor')
   t.ok(metadata.scopes_supported.includes('openid'))
   const same = await issuer.call({ url: '/.well-known/oauth-authorization-server' })
   t.same(same.json(), metadata)

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { authMethods } from '../../issuer/clients.ts'
+import { acrOf } from '../../issuer/token-minter.ts'
 import { openidScope, prompts } from '../../oauth/authorization-request.ts'
 import type { AuthorizationServer } from '../../oauth/authorization-server.ts'
 import { algorithmNames } from '../../tokens/algorithms.ts'
@@ -101,7 +102,7 @@ function oauthMetadata(issuerUrl: string, { tokenEndpoint }: AuthorizationServer
     backchannel_logout_supported: true,
     backchannel_logout_session_supported: true,
     subject_types_supported: ['public'],
-    acr_values_supported: ['1', '2'],
+    acr_values_supported: [acrOf(['pwd'])],
     claims_parameter_supported: false,
     request_parameter_supported: false,
     request_uri_parameter_supported: false,
