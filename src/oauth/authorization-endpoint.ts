@@ -15,6 +15,7 @@ import {
   validateRequest,
 } from './authorization-request.ts'
 import type { Consents } from './consents.ts'
+import { malformed } from './form.ts'
 import type { IdTokens } from './id-tokens.ts'
 import { type Interaction, interactionLifetimeMs } from './interaction.ts'
 import type { PushedRequests, PushedResponse } from './pushed-requests.ts'
@@ -108,6 +109,7 @@ export class AuthorizationEndpoint {
     const read = readParameters(query)
     const { request_uri: requestUri, client_id: clientId } = read.values
     const isPushed = requestUri?.startsWith('urn:')
+    if (isPushed && read.repeated.size > 0) throw malformed('A parameter comes twice.')
     const taken = isPushed ? await pushed.take(requestUri ?? '', clientId, browserId) : undefined
     const parameters = taken ? { values: taken.parameters, repeated: new Set<string>() } : read
     const request = this.#validate(parameters)

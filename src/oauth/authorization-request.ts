@@ -63,7 +63,8 @@ export interface AuthorizationParameters {
  * Reads the parameters of a query or form. A parameter without a value counts as omitted (RFC 6749
  * §3.1).
  *
- * @throws `request_malformed` if there are too many parameters, or they are too long
+ * @throws `request_malformed` if there are too many parameters, they are too long, or there is a
+ *   `client_secret`
  */
 export function readParameters(text: string): AuthorizationParameters {
   const values: Record<string, string> = Object.create(null)
@@ -75,6 +76,8 @@ export function readParameters(text: string): AuthorizationParameters {
     if (name in values) repeated.add(name)
     else values[name] = value
   }
+  // A secret in an address ends up in histories and logs.
+  if ('client_secret' in values) throw malformed('Send no client_secret to this address.')
   return { values, repeated }
 }
 
@@ -103,8 +106,6 @@ export function validateRequest(
   { values, repeated }: AuthorizationParameters,
   rules: RequestRules,
 ): AuthorizationRequest | AuthorizationRefusal {
-  // A secret in an address ends up in histories and logs.
-  if ('client_secret' in values) throw malformed('Send no client_secret to this address.')
   for (const name of ['client_id', 'redirect_uri']) {
     if (repeated.has(name)) throw malformed(`The parameter ${name} comes twice.`)
   }

@@ -243,8 +243,13 @@ t.test('a pushed request: once, for one browser and one client', async (t) => {
   })
   const { request_uri } = pushed.body
   const visitor = new Visitor(issuer)
-  const come = (who: Visitor, client_id = 'spa') =>
-    who.get(`/oauth/authorize?${new URLSearchParams({ client_id, request_uri, scope: 'profile' })}`)
+  const come = (who: Visitor, client_id = 'spa', more = '') =>
+    who.get(
+      `/oauth/authorize?${new URLSearchParams({ client_id, request_uri, scope: 'profile' })}${more}`,
+    )
+  for (const more of ['&client_id=spa', `&request_uri=x`, `&client_secret=${first.secret}`]) {
+    t.equal((await come(new Visitor(issuer), 'spa', more)).status, 400, more)
+  }
   const page = await come(visitor)
   t.equal(page.status, 200)
   t.equal((await come(visitor)).status, 200, 'a reload')
