@@ -163,6 +163,16 @@ export function requireKey(client: Client, jkt: string | undefined): void {
   }
 }
 
+/**
+ * Returns the key that a session of a client is bound to. A client that authenticates is not bound
+ * to a key, so it may replace its key (RFC 9449 §5).
+ *
+ * @param jkt thumbprint of the key that the client has proven
+ */
+export function sessionKey(client: Client, jkt: string | undefined): string | null {
+  return isConfidential(client) ? null : (jkt ?? null)
+}
+
 /** Returns the names of the attributes that a scope turns into claims. */
 export function claimNames(client: Client, scope: string): string[] {
   return [...new Set(scope.split(' ').flatMap((name) => client.scopes[name] ?? []))]

@@ -2,7 +2,7 @@ import type { Clock } from '../core/clock.ts'
 import { GatepassError, isGatepassError } from '../core/errors.ts'
 import type { Account, AccountStore } from '../stores/ports.ts'
 import type { Audit } from './audit.ts'
-import { type Clients, grantScope, requireGrant, requireKey } from './clients.ts'
+import { type Clients, grantScope, requireGrant, requireKey, sessionKey } from './clients.ts'
 import { normalizeLoginName } from './login-name.ts'
 import type { PasswordHasher } from './passwords/password-hasher.ts'
 import type { SessionStarter, Sessions } from './sessions.ts'
@@ -25,7 +25,7 @@ export interface LoginRequest extends PasswordAttempt {
   readonly clientId?: string | undefined
   /** The audience of the access token (RFC 8707), one of the client's audiences. */
   readonly resource?: string | undefined
-  /** Thumbprint of the key that the client has proven (RFC 9449). The session is bound to it. */
+  /** Thumbprint of the key that the client has proven (RFC 9449). */
   readonly jkt?: string | undefined
 }
 
@@ -73,9 +73,10 @@ export class Login {
       scope,
       amr: ['pwd'],
       userAgent: request.userAgent,
-      jkt: request.jkt ?? null,
+      jkt: sessionKey(client, request.jkt),
     }
-    const tokens = await starter.start(account, session, audience, audit)
+    const token = { audience, jkt: request.jkt ?? null }
+    const tokens = await starter.start(account, session, token, audit)
     await this.confirm(tokens.sessionId, account, request.password, audit)
     return { ...tokens, deviceToken }
   }

@@ -261,6 +261,14 @@ export interface SessionStarterOptions {
   readonly revocations: Pick<RevocationFeed, 'refreshNow'>
 }
 
+/** The first access token of a session. */
+export interface FirstToken {
+  /** Its `aud`. */
+  readonly audience: string | readonly string[]
+  /** Thumbprint of the key that it is bound to (RFC 9449); null for a bearer token. */
+  readonly jkt: string | null
+}
+
 /** Starts the session of a user who was authenticated, and mints its first tokens. */
 export class SessionStarter {
   readonly #options: SessionStarterOptions
@@ -269,14 +277,11 @@ export class SessionStarter {
     this.#options = options
   }
 
-  /**
-   * @param audience the `aud` of the access token
-   * @throws `token_too_large`, `keys_unavailable`, `store_unavailable`
-   */
+  /** @throws `token_too_large`, `keys_unavailable`, `store_unavailable` */
   async start(
     account: Account,
     request: Omit<NewSession, 'sub'>,
-    audience: string | readonly string[],
+    { audience, jkt }: FirstToken,
     audit: Audit,
   ): Promise<TokenSet> {
     const { sessions, minter, revocations } = this.#options
@@ -284,7 +289,7 @@ export class SessionStarter {
     // Another replica may have revoked all sessions a moment ago, and the minter must know that.
     await revocations.refreshNow()
     // The tokens are minted first: a token that cannot be minted must not leave a session behind.
-    const tokens = await minter.mint(session, account, audience)
+    const tokens = await minter.mint(session, account, audience, jkt)
     await sessions.create(session, audit)
     audit('login.ok', { sub: session.sub, sid: session.sid, client_id: session.clientId })
     return tokens

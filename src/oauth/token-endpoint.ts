@@ -7,6 +7,7 @@ import {
   mayUse,
   requireGrant,
   requireKey,
+  sessionKey,
   tokenExchange,
 } from '../issuer/clients.ts'
 import type { Refresh } from '../issuer/refresh.ts'
@@ -169,8 +170,10 @@ export class TokenEndpoint {
     const audience = minter.audienceOf(client, resource)
     const { scope, amr, userAgent, authTimeMs } = grant
     const { client_id: clientId } = client
-    const session = { clientId, scope, amr, userAgent, authTimeMs, jkt: jkt ?? null }
-    const tokens = await starter.start(account, session, audience, audit)
+    const boundTo = sessionKey(client, jkt)
+    const session = { clientId, scope, amr, userAgent, authTimeMs, jkt: boundTo }
+    const token = { audience, jkt: jkt ?? null }
+    const tokens = await starter.start(account, session, token, audit)
     const { accessToken, sessionId: sid } = tokens
     const { sub, nonce } = grant
     // Checked once the session exists: a sign-out or a withdrawal either ends it or is noticed here.

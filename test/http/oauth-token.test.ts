@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createVerifier } from '../../src/verifier/verifier.ts'
 import { makeProof, makeProofKey } from '../support/dpop.ts'
-import { audience, bearer, claimsOf, issuerUrl } from '../support/issuer.ts'
+import { audience, bearer, claimsOf, issuerUrl, password } from '../support/issuer.ts'
 import { backend, basic, billing, first, reports, second, startOAuth } from '../support/oauth.ts'
 
 const credentials = { grant_type: 'client_credentials' }
@@ -151,6 +151,25 @@ t.test('the refresh token of a confidential client needs its authentication', as
   t.equal((await token(grant, backend)).status, 200)
 })
 
+t.test('RFC 9449 §5: a client that authenticates may replace its key', async (t) => {
+  const { token, call, clock } = await startOAuth(t)
+  const prove = async (path: string, key: Awaited<ReturnType<typeof makeProofKey>>) => {
+    const iat = Math.floor(clock.nowMs() / 1000)
+    return { dpop: await makeProof(key, { htm: 'POST', htu: `${issuerUrl}${path}`, iat }) }
+  }
+  const [old, next] = [await makeProofKey(), await makeProofKey()]
+  const body = { username: 'ada', password, client_id: 'backend', refresh_token_in: 'body' }
+  const headers = { ...backend, ...(await prove('/login', old)) }
+  const signedIn = (await call({ method: 'POST', url: '/login', body, headers })).json()
+  t.same(claimsOf(signedIn.access_token).cnf, { jkt: old.jkt })
+  clock.advanceMs(60_000)
+  const { refresh_token } = signedIn
+  const grant = { grant_type: 'refresh_token', refresh_token }
+  const refreshed = await token(grant, { ...backend, ...(await prove('/oauth/token', next)) })
+  t.match(refreshed, { status: 200, body: { token_type: 'DPoP' } })
+  t.same(claimsOf(refreshed.body.access_token).cnf, { jkt: next.jkt })
+})
+
 t.test('a refresh may ask for one audience, and again for another', async (t) => {
   const { token, issuer, clock, call, accounts } = await startOAuth(t)
   const account = await accounts.findByLoginName('ada')
@@ -158,7 +177,7 @@ t.test('a refresh may ask for one audience, and again for another', async (t) =>
   const { refreshToken } = await issuer.starter.start(
     account,
     { clientId: 'spa', scope: 'data:read', amr: ['pwd'], userAgent: '', jkt: null },
-    audience,
+    { audience, jkt: null },
     () => {},
   )
   clock.advanceMs(60_000)
