@@ -45,9 +45,26 @@ export interface CounterStore {
   close(): Promise<void>
 }
 
+/**
+ * A window that ends later than this beyond its whole length was dated by a clock that was ahead. It does not
+ * count, or it would lock a user out for as long as that clock was ahead.
+ */
+export const windowMarginMs = 60_000
+
 /** Creates a counter on a limiter of rate-limiter-flexible, which implements the window per store. */
 export function createCounter(limiter: RateLimiterAbstract): Counter {
-  const toAdded = (key: string, result: RateLimiterRes, isWithinLimit: boolean): AddedCount => {
+  const isMisdated = ({ msBeforeNext }: RateLimiterRes) =>
+    msBeforeNext > limiter.msDuration + windowMarginMs
+  /** Adds an event. The library rejects with the count when the limit is exceeded. */
+  const consume = async (key: string, options: object) => {
+    try {
+      return { result: await limiter.consume(key, 1, options), isWithinLimit: true }
+    } catch (error) {
+      if (error instanceof RateLimiterRes) return { result: error, isWithinLimit: false }
+      return throwUnavailable(error)
+    }
+  }
+  const toAdded = (key: string, { result, isWithinLimit }: Consumed): AddedCount => {
     const endsAtMs = systemClock.nowMs() + result.msBeforeNext
     return {
       ...toCount(result),
@@ -63,22 +80,24 @@ export function createCounter(limiter: RateLimiterAbstract): Counter {
   return {
     async read(key) {
       const found = await limiter.get(key).catch(throwUnavailable)
-      return found === null ? null : toCount(found)
+      return found === null || isMisdated(found) ? null : toCount(found)
     },
     async add(key, windowSeconds) {
       const options = windowSeconds === undefined ? {} : { customDuration: windowSeconds }
-      try {
-        return toAdded(key, await limiter.consume(key, 1, options), true)
-      } catch (error) {
-        // The library rejects with the count when the limit is exceeded.
-        if (error instanceof RateLimiterRes) return toAdded(key, error, false)
-        return throwUnavailable(error)
-      }
+      const added = await consume(key, options)
+      if (!isMisdated(added.result)) return toAdded(key, added)
+      await limiter.delete(key).catch(throwUnavailable)
+      return toAdded(key, await consume(key, options))
     },
     async reset(key) {
       await limiter.delete(key).catch(throwUnavailable)
     },
   }
+}
+
+interface Consumed {
+  readonly result: RateLimiterRes
+  readonly isWithinLimit: boolean
 }
 
 function toCount({ consumedPoints, msBeforeNext }: RateLimiterRes): Count {

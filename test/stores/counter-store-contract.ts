@@ -104,3 +104,23 @@ export function counterStoreContract(
     t.equal(added.filter(({ isWithinLimit }) => isWithinLimit).length, 2)
   })
 }
+
+/** Tests a store whose windows follow the clock of the machine, which may be set back. */
+export function setBackContract(t: Test, open: (t: Test) => Promise<CounterStore>): void {
+  t.test('a count from a clock that was ahead does not count', async (t) => {
+    const counter = (await open(t)).counter({ name: 'test', limit: 1, windowSeconds: 300 })
+    stopTime(t)
+    for (const key of ['read', 'added']) {
+      await counter.add(key, 100)
+      await counter.add(key)
+    }
+    mock.timers.setTime(Date.UTC(2025, 0, 1))
+    t.equal(await counter.read('read'), null)
+    const added = await counter.add('added')
+    t.match(added, { count: 1, isWithinLimit: true })
+    t.ok(added.resetsInMs <= 300_000)
+    t.match(await counter.read('added'), { count: 1 })
+    mock.timers.setTime(Date.UTC(2025, 0, 1) - 60_000)
+    t.match(await counter.add('added'), { count: 2 }, 'the clocks of machines may differ')
+  })
+}

@@ -1,6 +1,13 @@
 import type { StatementSync } from 'node:sqlite'
 import { systemClock } from '../../core/clock.ts'
-import type { AddedCount, Count, Counter, CounterOptions, CounterStore } from '../counter-store.ts'
+import {
+  type AddedCount,
+  type Count,
+  type Counter,
+  type CounterOptions,
+  type CounterStore,
+  windowMarginMs,
+} from '../counter-store.ts'
 import type { Schema } from '../migrations.ts'
 import { type Change, SqliteDatabase } from './database.ts'
 
@@ -52,7 +59,8 @@ export class SqliteCounterStore implements CounterStore {
     this.#select = this.#db.prepare('SELECT points, expire FROM counters WHERE key = ?')
     this.#add = this.#db.prepare(
       `INSERT INTO counters VALUES (?1, 1, ?2) ON CONFLICT DO UPDATE SET
-         points = iif(expire <= ?3, 1, points + 1), expire = iif(expire <= ?3, ?2, expire)
+         points = iif(expire BETWEEN ?3 + 1 AND ?4, points + 1, 1),
+         expire = iif(expire BETWEEN ?3 + 1 AND ?4, expire, ?2)
        RETURNING points, expire`,
     )
     this.#delete = this.#db.prepareChange('DELETE FROM counters WHERE key = ?')
@@ -69,10 +77,14 @@ export class SqliteCounterStore implements CounterStore {
 
   counter({ name, limit, windowSeconds }: CounterOptions): Counter {
     const rowKey = (key: string) => `${name}:${key}`
+    const longestMs = windowSeconds * 1000 + windowMarginMs
     return {
-      read: (key) => this.#db.read(() => this.#count(rowKey(key))),
+      read: (key) => this.#db.read(() => this.#count(rowKey(key), longestMs)),
       add: (key, lengthSeconds = windowSeconds) =>
-        this.#db.write(() => this.#addOne(rowKey(key), limit, lengthSeconds * 1000)),
+        this.#db.write(() => {
+          const added = this.#addOne(rowKey(key), lengthSeconds * 1000, longestMs)
+          return { ...added, isWithinLimit: added.count <= limit }
+        }),
       reset: (key) =>
         this.#db.write(() => {
           this.#delete(rowKey(key))
@@ -84,21 +96,22 @@ export class SqliteCounterStore implements CounterStore {
     return this.#db.close()
   }
 
-  #count(rowKey: string): Count | null {
+  #count(rowKey: string, longestMs: number): Count | null {
     const row = this.#select.get(rowKey) as CounterRow | undefined
-    const resetsInMs = (row?.expire ?? 0) - systemClock.nowMs()
-    return row === undefined || resetsInMs <= 0 ? null : { count: row.points, resetsInMs }
+    if (row === undefined) return null
+    const resetsInMs = row.expire - systemClock.nowMs()
+    return resetsInMs <= 0 || resetsInMs > longestMs ? null : { count: row.points, resetsInMs }
   }
 
-  #addOne(rowKey: string, limit: number, windowMs: number): AddedCount {
+  #addOne(rowKey: string, windowMs: number, longestMs: number): Omit<AddedCount, 'isWithinLimit'> {
     const nowMs = systemClock.nowMs()
     if (this.#writes % writesPerRemoval === 0) this.#removeExpired(nowMs)
     this.#writes += 1
-    const row = this.#add.get(rowKey, nowMs + windowMs, nowMs) as unknown as CounterRow
+    const values = [rowKey, nowMs + windowMs, nowMs, nowMs + longestMs]
+    const row = this.#add.get(...values) as unknown as CounterRow
     return {
       count: row.points,
       resetsInMs: row.expire - nowMs,
-      isWithinLimit: row.points <= limit,
       takeBack: () => this.#takeBack(rowKey, row.expire),
     }
   }

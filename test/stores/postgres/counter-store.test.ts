@@ -1,25 +1,27 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { PostgresCounterStore } from '../../../src/stores/postgres/counter-store.ts'
 import { patient } from '../../support/patience.ts'
 import { PostgresServer } from '../../support/postgres.ts'
-import { counterStoreContract, stopTime } from '../counter-store-contract.ts'
+import { counterStoreContract, setBackContract, stopTime } from '../counter-store-contract.ts'
 
 const server = await PostgresServer.start(t)
 
+async function open(t: Test, url: string): Promise<PostgresCounterStore> {
+  const store = await PostgresCounterStore.open(url, patient)
+  t.teardown(() => store.close())
+  return store
+}
+
 counterStoreContract(t, async (t) => {
   const url = await server.createDatabase()
-  const open = async () => {
-    const store = await PostgresCounterStore.open(url, patient)
-    t.teardown(() => store.close())
-    return store
-  }
-  return { open, wait: stopTime(t) }
+  return { open: () => open(t, url), wait: stopTime(t) }
 })
+
+setBackContract(t, async (t) => open(t, await server.createDatabase()))
 
 t.test('expired rows do not accumulate', async (t) => {
   const url = await server.createDatabase()
-  const store = await PostgresCounterStore.open(url, patient)
-  t.teardown(() => store.close())
+  const store = await open(t, url)
   const wait = stopTime(t)
   const counter = store.counter({ name: 'test', limit: 1, windowSeconds: 60 })
   for (let n = 0; n < 10; n++) await counter.add(`old-${n}`)

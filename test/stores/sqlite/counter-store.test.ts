@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { SqliteCounterStore } from '../../../src/stores/sqlite/counter-store.ts'
 import { SqliteSessionStore } from '../../../src/stores/sqlite/session-store.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
-import { counterStoreContract, stopTime } from '../counter-store-contract.ts'
+import { counterStoreContract, setBackContract, stopTime } from '../counter-store-contract.ts'
 
 function open(t: Test, path: string): SqliteCounterStore {
   const store = new SqliteCounterStore(path)
@@ -16,6 +16,8 @@ counterStoreContract(t, async (t) => {
   const path = join(createTestFolder(t), 'counters.db')
   return { open: async () => open(t, path), wait: stopTime(t) }
 })
+
+setBackContract(t, async (t) => open(t, join(createTestFolder(t), 'counters.db')))
 
 t.test('expired rows do not accumulate', async (t) => {
   const wait = stopTime(t)
