@@ -80,7 +80,7 @@ export class TestProcess {
     const env = {
       PATH,
       ...compileCache,
-      ...(command === gatepass && undrained),
+      ...(command === gatepass && { ...undrained, HOME: options.cwd }),
       ...options.env,
     }
     refuseUnlisted(command)
