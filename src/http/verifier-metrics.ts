@@ -99,6 +99,15 @@ function observeKeys(registers: Registry[], status: () => KeySourceStatus): void
     },
   })
   new Gauge({
+    name: 'gatepass_keys_file_failed',
+    help: '1 if the file of keys could not be read or written.',
+    aggregator: 'max',
+    registers,
+    collect() {
+      this.set(status().fileError === null ? 0 : 1)
+    },
+  })
+  new Gauge({
     name: 'gatepass_keys_source',
     help: 'Processes by the source of their keys.',
     labelNames: ['source'],

@@ -25,6 +25,13 @@ t.test('an address that is not of this machine is a wrong setting', async (t) =>
   }
 })
 
+t.test('a file of keys that can neither be read nor created is a wrong setting', async (t) => {
+  const env = { ...defaults, GATEPASS_JWKS_FILE: 'missing/jwks.json' }
+  const { code, stderr } = await run(t, ['verifier'], { cwd: createTestFolder(t), env })
+  t.equal(code, 2)
+  t.match(stderr, /^ {2}GATEPASS_JWKS_FILE missing cannot be written \(ENOENT\)$/m)
+})
+
 t.test('a store that cannot be opened is named by its setting, with the reason', async (t) => {
   const { port, close } = await startHttpServer(t, (_, response) => response.end())
   await close()

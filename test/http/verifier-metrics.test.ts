@@ -61,6 +61,7 @@ t.test('outcomes and the cache are counted, and scrapes do not change them', asy
   t.equal(series.get('gatepass_keys'), 1)
   t.equal(series.get('gatepass_keys_source{source="fixed"}'), 1)
   t.equal(series.get('gatepass_keys_refresh_failed'), 0)
+  t.equal(series.get('gatepass_keys_file_failed'), 0)
   t.notOk(series.has('gatepass_keys_age_seconds'), 'fixed keys have no age')
 })
 
@@ -87,15 +88,17 @@ t.test('unknown kids, issuers, claims and paths add no series', async (t) => {
   t.equal(count('token_claims'), 100)
 })
 
-t.test('metrics show old keys, a failed refresh and missing keys', async (t) => {
+t.test('metrics show old keys, a failed refresh, a full disk and missing keys', async (t) => {
   const metrics = new Metrics()
   const status = createVerifier({ issuer, audience, jwks: { keys: [key.publicJwk] } }).status()
   let keys: VerifierStatus['keys'] = status.keys
   observeVerifier(metrics.registry, () => ({ ...status, keys, cache: null }))
   keys = { ...keys, source: 'network', ageSeconds: 4000, lastError: 'the answer has status 502' }
+  keys = { ...keys, fileError: 'it cannot be written: ENOSPC' }
   const aged = await seriesOf(metrics)
   t.equal(aged.get('gatepass_keys_age_seconds'), 4000)
   t.equal(aged.get('gatepass_keys_refresh_failed'), 1)
+  t.equal(aged.get('gatepass_keys_file_failed'), 1)
   t.equal(aged.get('gatepass_keys_source{source="network"}'), 1)
   t.equal(aged.get('gatepass_token_cache_tokens'), 0)
   t.notMatch([...aged.keys()].join('\n'), '502')

@@ -1,3 +1,6 @@
+import { accessSync, constants, existsSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { environmentName } from '../../config/setting.ts'
 import type { Settings } from '../../config/settings.ts'
 import { GatepassError } from '../../core/errors.ts'
 import { dataMetrics, Metrics, observeLog } from '../../http/metrics.ts'
@@ -14,6 +17,7 @@ import { isPrimaryOfMany, runWorkerProcesses } from '../worker-processes.ts'
 /** `gatepass verifier`: checks tokens for reverse proxies. */
 export async function runVerifier(context: CliContext): Promise<void> {
   const { settings } = configOf(context, 'verifier')
+  if (settings.jwks_file !== undefined) checkJwksFile(settings.jwks_file)
   const output = new LogOutput()
   const logger = createLogger(settings, 'verifier', output)
   if (isPrimaryOfMany(settings)) return runWorkerProcesses(logger, settings)
@@ -74,6 +78,24 @@ export async function runVerifier(context: CliContext): Promise<void> {
     },
     settings,
   )
+}
+
+/**
+ * Refuses a file that can neither be read nor created. Otherwise the next outage of the issuer would
+ * show it.
+ * @throws `config_invalid`
+ */
+function checkJwksFile(path: string): void {
+  const [target, action, mode] = existsSync(path)
+    ? ([path, 'read', constants.R_OK] as const)
+    : ([dirname(path), 'written', constants.W_OK] as const)
+  try {
+    accessSync(target, mode)
+  } catch (error) {
+    const detail = `${target} cannot be ${action} (${(error as NodeJS.ErrnoException).code})`
+    const problems = [{ pointer: environmentName('jwks_file'), detail }]
+    throw new GatepassError('config_invalid', { problems, cause: error })
+  }
 }
 
 function revocationsOf(settings: Settings): RevocationOptions | false {
