@@ -191,8 +191,9 @@ Rules of the sources:
   misspelled setting is an error, because a cluster may set variables of its own.
 - The error lists every problem, and the process exits with code 2.
 
-\`gatepass dev\` sets the mode, the issuer, the ports, the secrets and \`GATEPASS_KEYS_URL\`. Your own settings
-override these, except for the ports.
+\`gatepass dev\` sets the mode, the issuer, the ports, the secrets, \`GATEPASS_KEYS_URL\`, \`GATEPASS_CLIENTS\`,
+\`GATEPASS_PLAYGROUND\`, \`GATEPASS_JWKS_MAX_AGE_S\` (10) and \`GATEPASS_DRAIN_S\` (0). Your own settings override
+these, except for the ports.
 
 ## All settings
 
