@@ -194,10 +194,15 @@ export class Sessions {
    * Revokes all sessions of a user and returns how many were live.
    *
    * With `logsEachSession`, sessions are revoked one by one first, because the deletion of their
-   * data reads the log. A session that begins meanwhile has no data yet and is revoked at the end.
+   * data and the notification of their clients read the log.
    */
   async revokeAll(sub: string): Promise<number> {
-    let count = this.#policy.logsEachSession ? await this.#revokeListed(sub) : 0
+    let count = 0
+    if (this.#policy.logsEachSession) {
+      // Twice: until its sign-in had ended, a code may have begun a session.
+      count += await this.#revokeListed(sub)
+      count += await this.#revokeListed(sub)
+    }
     const nowMs = this.#clock.nowMs()
     count += await this.#store.revokeAll(sub, nowMs, this.#policy.revokedKeptMs)
     // Until its sign-in had ended, a code may have begun a session that the store did not see.

@@ -4,6 +4,8 @@ import { text } from 'node:stream/consumers'
 import * as jose from 'jose'
 import t, { type Test } from 'tap'
 import { BackchannelLogout } from '../../src/oauth/backchannel-logout.ts'
+import type { Session } from '../../src/stores/ports.ts'
+import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import { bearer, claimsOf, issuerUrl } from '../support/issuer.ts'
 import { clients, startOAuth } from '../support/oauth.ts'
 import { until } from '../support/until.ts'
@@ -77,6 +79,31 @@ t.test('every session of a user that ends at once', async (t) => {
   const sids = (list: readonly (string | undefined)[]) =>
     list.map((token) => claimsOf(token ?? '').sid).sort()
   t.same(sids(application.tokens), sids(tokens.map(({ access_token }) => access_token)))
+})
+
+t.test('a session that a code begins while all sessions of its user end', async (t) => {
+  const application = await startApplication(t, [200])
+  let afterList = async () => {}
+  class Sessions extends SqliteSessionStore {
+    override async listBySub(sub: string, nowMs: number): Promise<Session[]> {
+      const sessions = await super.listBySub(sub, nowMs)
+      await afterList()
+      return sessions
+    }
+  }
+  const sessions = new Sessions(':memory:')
+  const issuer = await startOAuth(t, { clients: told(application.uri), sessions })
+  const visitor = new Visitor(issuer)
+  const { access_token = '' } = await signInThrough(issuer, visitor, { client_id: 'backend' })
+  let begun: Readonly<Record<string, string>> = {}
+  afterList = async () => {
+    afterList = async () => {}
+    begun = await signInThrough(issuer, visitor)
+  }
+  const headers = bearer(access_token)
+  t.equal((await issuer.call({ url: '/logout/all', method: 'POST', headers })).statusCode, 204)
+  await until('it is told', async () => application.tokens.length === 1)
+  t.equal(claimsOf(application.tokens[0] ?? '').sid, claimsOf(begun.access_token ?? '').sid)
 })
 
 t.test('nothing is lost over a restart, and one of two replicas tells', async (t) => {
