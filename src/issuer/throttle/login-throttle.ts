@@ -138,21 +138,27 @@ export class LoginThrottle {
     const waitMs = Math.max(...states.map((state) => state.waitMs))
     if (waitMs > 0) throw tooManyAttempts(waitMs)
 
-    // The writes run concurrently, so that a store can batch them. If one limit refuses, the
+    // The writes run concurrently, so that a store can batch them. If one limit refuses or fails, the
     // attempt is taken back from the other limits.
-    const results = await Promise.all(
+    const results = await Promise.allSettled(
       states.map(async (state) => {
         return { state, result: await this.#limits[state.limit].admit(state.key, state.level) }
       }),
     )
     const admitted: (Admission & LimitKey)[] = []
     const waitsMs: number[] = []
-    for (const { state, result } of results) {
-      if (typeof result === 'number') waitsMs.push(result)
-      else admitted.push({ ...state, ...result })
+    const errors: unknown[] = []
+    for (const outcome of results) {
+      if (outcome.status === 'rejected') errors.push(outcome.reason)
+      else if (typeof outcome.value.result === 'number') waitsMs.push(outcome.value.result)
+      else admitted.push({ ...outcome.value.state, ...outcome.value.result })
     }
     const takeBack = async () => {
       await Promise.all(admitted.map((one) => one.takeBack()))
+    }
+    if (errors.length > 0) {
+      await takeBack().catch(() => {})
+      throw errors[0]
     }
     if (waitsMs.length > 0) {
       await takeBack()

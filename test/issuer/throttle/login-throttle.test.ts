@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
-import { isGatepassError } from '../../../src/core/errors.ts'
+import { GatepassError, isGatepassError } from '../../../src/core/errors.ts'
 import {
   type AdmittedAttempt,
   type LoginAttempt,
@@ -65,6 +65,30 @@ t.test('an attacker has 40 guesses a day at an account, and its owner does not w
   const { throttle, wait } = start(t)
   t.equal(await guess(throttle, wait, day_s - 1, () => stranger), 40)
   t.equal(await fail(throttle, elsewhere), 0)
+})
+
+t.test('an attempt counts nowhere if a counter of it fails', async (t) => {
+  stopTime(t)
+  const store = new SqliteCounterStore(':memory:')
+  t.teardown(() => store.close())
+  let failures = 20
+  const outage = new GatepassError('store_unavailable')
+  const throttle = new LoginThrottle(
+    {
+      ...{ close: () => store.close() },
+      counter(options) {
+        const counter = store.counter(options)
+        if (options.name !== 'login.network.free') return counter
+        const add = (key: string) => (failures-- > 0 ? Promise.reject(outage) : counter.add(key))
+        return { ...counter, add }
+      },
+    },
+    secrets,
+  )
+  while (failures > 0) await t.rejects(begin(throttle, stranger), { code: 'store_unavailable' })
+  for (let free = limitRules.account_in_network.free; free > 0; free -= 1) {
+    t.equal(await fail(throttle), 0)
+  }
 })
 
 t.test('an attacker who never waits has 120 guesses a day', async (t) => {
