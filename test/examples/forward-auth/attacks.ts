@@ -117,6 +117,26 @@ export async function testMisledProxies(t: Test, { application, call }: Behind):
     }
   })
 
+  await t.test('A24: a client cannot upgrade to a protocol of further requests', async (t) => {
+    for (const upgrade of [
+      ...[['h2c'], ['foo'], ['h2c, websocket'], ['websocket, h2c'], ['websocket,foo']],
+      ...[
+        ['h2c', 'websocket'],
+        ['websocket', 'h2c'],
+        ['foo', 'websocket'],
+        ['websocket', 'foo'],
+      ],
+    ]) {
+      for (const connection of ['Upgrade', 'Upgrade, HTTP2-Settings', 'keep-alive, Upgrade']) {
+        await call({ path: '/public/', headers: upgradeTo(upgrade, connection) })
+        for (const seen of reached()) {
+          const forwarded = headersLike(seen.headers, 'upgrade').map(([, value]) => value)
+          t.ok(['', 'websocket'].includes(forwarded.join()), `${upgrade}: ${forwarded}`)
+        }
+      }
+    }
+  })
+
   await t.test('A24: two Authorization headers are refused or mean one user', async (t) => {
     const bad = ['Authorization', `Bearer ${tokenWith({ sub: 'mallory' })}x`]
     for (const headers of [
@@ -130,6 +150,15 @@ export async function testMisledProxies(t: Test, { application, call }: Behind):
       t.ok([200, 400, 401].includes(answer.status ?? 0), `${answer.status}`)
     }
   })
+}
+
+/** Asks for another protocol (RFC 9110 §7.8). */
+export function upgradeTo(protocols: readonly string[], connection = 'Upgrade'): RawHeaders {
+  return [
+    ...['Connection', connection, ...protocols.flatMap((protocol) => ['Upgrade', protocol])],
+    ...['HTTP2-Settings', 'AAMAAABkAARAAAAAAAIAAAAA'],
+    ...['Sec-WebSocket-Key', 'dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version', '13'],
+  ]
 }
 
 /** Names that begin like ours, which only some proxies can take away. */

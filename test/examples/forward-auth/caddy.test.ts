@@ -1,4 +1,5 @@
 import { caddy } from './caddy.ts'
-import { testForwardAuth } from './suite.ts'
+import { testForwardAuth, testWebSockets } from './suite.ts'
 
 testForwardAuth('Caddy', caddy)
+testWebSockets('Caddy', caddy)

@@ -2,9 +2,10 @@ import t from 'tap'
 import { bearer } from './answers.ts'
 import { haproxy } from './haproxy.ts'
 import { startBehind } from './start.ts'
-import { testForwardAuth } from './suite.ts'
+import { testForwardAuth, testWebSockets } from './suite.ts'
 
 testForwardAuth('HAProxy', haproxy)
+testWebSockets('HAProxy', haproxy)
 
 t.test('HAProxy fails closed when its Lua fails', async (t) => {
   const changes = (folder: string) => ({
