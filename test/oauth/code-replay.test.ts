@@ -36,10 +36,17 @@ async function replay(t: Test, accountsUrl: string, sessionsUrl: string): Promis
   const issuers = [1, 2].map(() => TestProcess.start(t, ['issuer'], { cwd, env }))
   const ports = await Promise.all(issuers.map(async (issuer) => (await issuer.ready()).port))
   const { issue, store, sub } = await openCodes(t, { cwd, accountsUrl, sessionsUrl })
-  for (let round = 0; round < rounds; round += 1) {
+  for (let round = 0; round < rounds; ) {
     const form = await issue('openid')
     const answers = await Promise.all([...ports, ...ports].map((port) => post(port, form)))
     const won = answers.filter(({ status }) => status === 200)
+    // A store of a busy machine may miss a deadline. The request leaves a session without tokens.
+    if (answers.some(({ status }) => status === 503)) {
+      t.ok(won.length <= 1, 'no two requests get tokens')
+      await store.revokeAll(sub, Date.now(), 60_000)
+      continue
+    }
+    round += 1
     t.equal(won.length, 1, 'one request gets tokens')
     for (const answer of answers) {
       if (answer.status !== 200) t.match(answer, { status: 400, body: { error: 'invalid_grant' } })
