@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
+import { projectFolder } from '../support/project.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
 const secret = 'a-secret-of-at-least-thirty-two-characters'
@@ -54,6 +55,25 @@ t.test(
     t.match(issuer.stdout, /"msg":"stopped"/)
   },
 )
+
+t.test('npm passes SIGTERM on, so that no service outlives it', async (t) => {
+  const folder = createTestFolder(t)
+  const issuer = TestProcess.start(t, ['--prefix', projectFolder, 'run', 'gatepass', 'issuer'], {
+    command: ['npm'],
+    cwd: folder,
+    env: {
+      ...env,
+      HOME: folder,
+      GATEPASS_ACCOUNTS_URL: `sqlite:${folder}/accounts.db`,
+      GATEPASS_SESSIONS_URL: `sqlite:${folder}/sessions.db`,
+      GATEPASS_KEYS_URL: `file:${folder}/keys`,
+      GATEPASS_DRAIN_S: '0',
+    },
+  })
+  await issuer.ready()
+  await issuer.stop('SIGTERM')
+  t.match(issuer.stdout, /"msg":"stopped"/)
+})
 
 t.test('a second signal exits at once', async (t) => {
   const { issuer, admin } = await startIssuer(t, createTestFolder(t), { GATEPASS_DRAIN_S: '60' })
