@@ -279,10 +279,13 @@ export function withoutArguments(error: unknown): Error {
 
 type SystemError = NodeJS.ErrnoException
 
-/** Returns the message of an error. An error for several addresses of one name has only a code. */
+/**
+ * Returns the message of an error without a full stop. An error for several addresses of one name has
+ * only a code.
+ */
 export function reasonOf(error: unknown): string {
   const { message, code } = withoutArguments(error) as SystemError
-  return message || code || 'no reason is known'
+  return (message || code || 'no reason is known').replace(/\.$/, '')
 }
 
 /** Returns why a retry cannot succeed, or null if it might. */
