@@ -226,8 +226,9 @@ export class TabSession {
 
 /** Whether the issuer says that this browser has no session, or cannot continue it. */
 function isSessionOver(error: unknown): boolean {
-  const { code, status } = error as Partial<AuthClientError>
-  return code === 'cookie_duplicated' || (status === 401 && /^(refresh|dpop)_/.test(code ?? ''))
+  const { code = '', status } = error as Partial<AuthClientError>
+  // `client_unknown`: the client of the session was removed from the settings of the issuer.
+  return /^(cookie|client_u)/.test(code) || (status === 401 && /^(refresh|dpop)_/.test(code))
 }
 
 /** The value after a sign-out that the issuer may not have received. Otherwise the value is a key. */

@@ -220,6 +220,14 @@ t.test('a pause ends when the network is back', async (t) => {
   t.equal(await token, 'token-1')
 })
 
+t.test('a session whose client was removed from the settings is over', async (t) => {
+  const { world, tab } = await signedIn()
+  await world.advance(400_000)
+  world.issuer.instead.push(problem(400, 'client_unknown'))
+  t.equal(await world.until(tab.client.getAccessToken()), null)
+  t.equal(tab.client.state.status, 'signed-out')
+})
+
 t.test('a response of another server does not sign out the user', async (t) => {
   const { world, tab } = await signedIn()
   for (const answer of [{ status: 401 }, problem(403, 'origin_not_allowed'), { status: 404 }]) {
