@@ -11,10 +11,11 @@ const secrets = {
   GATEPASS_DATA_SECRET: 'd'.repeat(43),
 }
 const ports = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: '0' }
-/** Two dozen processes hash a few passwords: as little as may be. */
-const quick = {
+/** Two dozen processes hash a few passwords, and keep a store waiting. */
+const forBusyMachine = {
   GATEPASS_ARGON2_MEMORY_KIB: '8',
   GATEPASS_ARGON2_PASSES: '1',
+  GATEPASS_DATA_DEADLINE_MS: '5000',
 }
 const password = 'correct horse battery staple'
 
@@ -22,7 +23,7 @@ const password = 'correct horse battery staple'
 async function startServices(t: Test, settings: Record<string, string> = {}) {
   const cwd = outsideFolder(t)
   const audience = { GATEPASS_AUDIENCE: 'https://api.example.com' }
-  const env = { ...secrets, ...ports, ...quick, ...audience, ...settings }
+  const env = { ...secrets, ...ports, ...forBusyMachine, ...audience, ...settings }
   const add = await run(t, ['users', 'add', 'ada'], { cwd, env, input: `${password}\n` })
   t.equal(add.code, 0, add.stderr)
 
@@ -237,7 +238,7 @@ t.test('services start while the store of session data is unavailable', async (t
 t.test('unsafe settings prevent startup', async (t) => {
   const cwd = createTestFolder(t)
   const start = (args: string[], env: Record<string, string> = {}) =>
-    run(t, args, { cwd, env: { ...quick, ...env } })
+    run(t, args, { cwd, env: { ...forBusyMachine, ...env } })
   const env = { ...secrets, ...ports, GATEPASS_DATA_URL: 'redis://redis.example.com' }
   const [verifier, issuer, withoutSecret, off] = await Promise.all([
     start(['verifier'], env),
