@@ -83,11 +83,13 @@ export class LogOutput implements DestinationStream {
       done()
     }
     const giveUp = () => {
+      if (!this.#onIdle.has(finish)) return
       const writingMs = performance.now() - this.#writingSinceMs
       this.#isBlocked = this.#state === 'writing' && writingMs > blockedMs
       finish()
     }
-    const timer = setTimeout(giveUp, flushTimeoutMs)
+    // After the results that arrived while the process was stalled.
+    const timer = setTimeout(() => setImmediate(giveUp), flushTimeoutMs)
     this.#onIdle.add(finish)
     if (this.#state === 'idle') finish()
   }
