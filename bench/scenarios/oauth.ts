@@ -12,7 +12,7 @@ import {
 import { createIssuer, newSecret } from '../issuer.ts'
 import { issuerWithSessions, rotating, sessions, signing, signingSubject } from './refresh.ts'
 
-/** Node converts DER to the form of ES256 in half the time of a signature. */
+/** The first makes DER. Node's conversion to the form of ES256 takes as long as the signature. */
 const limits = [signing, `${signing} ES256`]
 const ownRefresh = 'refresh by /refresh'
 const peer = { service: 'oidc-provider, client_credentials', refresh: 'oidc-provider, refresh' }

@@ -42,6 +42,16 @@ export function adminConfigOf(context: CliContext): LoadedConfig {
   return configOf(context, 'issuer', { optional: ['secret'] })
 }
 
+/** Returns the error of a setting whose value does not work on this machine. */
+export function unusableSetting(
+  name: SettingName,
+  detail: string,
+  cause: NodeJS.ErrnoException,
+): GatepassError {
+  const problems = [{ pointer: environmentName(name), detail }]
+  return new GatepassError('config_invalid', { problems, cause })
+}
+
 /** Names the setting of a store in the error if the store cannot be opened. */
 export async function openedBy<T>(name: SettingName, store: Promise<T>): Promise<T> {
   try {

@@ -14,7 +14,7 @@ import {
 import type { ServiceOptions } from '../http/app.ts'
 import { Draining } from '../http/draining.ts'
 import type { Metrics } from '../http/metrics.ts'
-import { packageVersion } from './context.ts'
+import { packageVersion, unusableSetting } from './context.ts'
 import { installShutdown, reportReady } from './shutdown.ts'
 
 export interface Service {
@@ -97,7 +97,7 @@ export async function listen(
   try {
     await app.listen({ host: settings.host, port: settings[name] })
   } catch (error) {
-    throw listenError(error, settings, name)
+    throw listenError(error as NodeJS.ErrnoException, settings, name)
   }
   const address = app.server.address()
   return typeof address === 'object' && address !== null ? address.port : settings[name]
@@ -105,25 +105,24 @@ export async function listen(
 
 /** Names the setting that is wrong. An error without such a setting is returned unchanged. */
 function listenError(
-  error: unknown,
+  error: NodeJS.ErrnoException,
   settings: Settings,
   name: Extract<SettingName, 'port' | 'admin_port'>,
-): unknown {
-  const { code = '' } = error as NodeJS.ErrnoException
+): Error {
+  const { code = '' } = error
   const port = settings[name]
   if (code === 'EADDRINUSE') {
     const detail = `Port ${port} is in use by another program. Stop it, or set ${environmentName(name)} to a free port.`
     return new GatepassError('port_in_use', { detail, cause: error })
   }
-  const wrong = {
-    EACCES: [name, `${port} needs a privilege that this user lacks: choose a port above 1023`],
-    EADDRNOTAVAIL: ['host', `${settings.host} is not an address of this machine`],
-  } as const
-  const key = /^(ENOTFOUND|EAI_)/.test(code) ? 'EADDRNOTAVAIL' : code
-  if (!Object.hasOwn(wrong, key)) return error
-  const [setting, detail] = wrong[key as keyof typeof wrong]
-  const problems = [{ pointer: environmentName(setting), detail }]
-  return new GatepassError('config_invalid', { problems, cause: error })
+  if (code === 'EACCES') {
+    const detail = `${port} needs a privilege that this user lacks: choose a port above 1023`
+    return unusableSetting(name, detail, error)
+  }
+  if (/^(EADDRNOTAVAIL$|ENOTFOUND|EAI_)/.test(code)) {
+    return unusableSetting('host', `${settings.host} is not an address of this machine`, error)
+  }
+  return error
 }
 
 /** A request of the primary process to a worker process. */

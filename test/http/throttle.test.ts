@@ -1,7 +1,10 @@
 import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
-import type { Deriver } from '../../src/issuer/passwords/password-hasher.ts'
-import { HashProcessPool, PasswordHasher } from '../../src/issuer/passwords/password-hasher.ts'
+import {
+  type Deriver,
+  HashProcessPool,
+  PasswordHasher,
+} from '../../src/issuer/passwords/password-hasher.ts'
 import { stopTime } from '../stores/counter-store-contract.ts'
 import {
   password,

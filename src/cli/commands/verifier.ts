@@ -1,6 +1,5 @@
 import { accessSync, constants, existsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { environmentName } from '../../config/setting.ts'
 import type { Settings } from '../../config/settings.ts'
 import { GatepassError } from '../../core/errors.ts'
 import { dataMetrics, Metrics, observeLog } from '../../http/metrics.ts'
@@ -8,7 +7,7 @@ import { buildVerifierApp } from '../../http/verifier-app.ts'
 import { observeRevocations, observeVerifier } from '../../http/verifier-metrics.ts'
 import type { RevocationOptions } from '../../verifier/options.ts'
 import { createVerifier } from '../../verifier/verifier.ts'
-import { acceptedTokenTypes, type CliContext, configOf } from '../context.ts'
+import { acceptedTokenTypes, type CliContext, configOf, unusableSetting } from '../context.ts'
 import { createDataService, openDataForService } from '../data-wiring.ts'
 import { createLogger, LogOutput } from '../logger.ts'
 import { serve, serviceOptions } from '../serve.ts'
@@ -92,9 +91,8 @@ function checkJwksFile(path: string): void {
   try {
     accessSync(target, mode)
   } catch (error) {
-    const detail = `${target} cannot be ${action} (${(error as NodeJS.ErrnoException).code})`
-    const problems = [{ pointer: environmentName('jwks_file'), detail }]
-    throw new GatepassError('config_invalid', { problems, cause: error })
+    const cause = error as NodeJS.ErrnoException
+    throw unusableSetting('jwks_file', `${target} cannot be ${action} (${cause.code})`, cause)
   }
 }
 

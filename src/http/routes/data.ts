@@ -12,7 +12,6 @@ import {
 } from '../../data/owned-fields.ts'
 import { entityTag, matchesETag, readPrecondition } from '../conditional-requests.ts'
 import * as schemas from '../schemas.ts'
-import { bearer } from '../schemas.ts'
 
 export interface DataRoutesOptions {
   readonly data: DataService
@@ -53,7 +52,7 @@ function readRoutes(instance: FastifyInstance, options: DataRoutesOptions): void
       schema: {
         summary: 'Read all fields',
         tags,
-        security: bearer,
+        security: schemas.bearer,
         params: schemas.scopeParams,
         response: { 200: schemas.fieldList, default: schemas.problem },
       },
@@ -75,7 +74,7 @@ function readRoutes(instance: FastifyInstance, options: DataRoutesOptions): void
       schema: {
         summary: 'Read a field',
         tags,
-        security: bearer,
+        security: schemas.bearer,
         params: schemas.fieldParams,
         headers: schemas.readHeaders,
         response: { 200: schemas.fieldValue, 304: schemas.notModified, default: schemas.problem },
@@ -120,7 +119,7 @@ function changeRoutes(instance: FastifyInstance, options: DataRoutesOptions): vo
       schema: {
         summary: 'Write a field if its precondition holds',
         tags,
-        security: bearer,
+        security: schemas.bearer,
         params: schemas.fieldParams,
         headers: schemas.changeHeaders,
         body: schemas.fieldValue,
@@ -149,7 +148,7 @@ function changeRoutes(instance: FastifyInstance, options: DataRoutesOptions): vo
       schema: {
         summary: 'Remove a field if its precondition holds',
         tags,
-        security: bearer,
+        security: schemas.bearer,
         params: schemas.fieldParams,
         headers: schemas.changeHeaders,
         response: { 204: schemas.absent, default: schemas.problem },

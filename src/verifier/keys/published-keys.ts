@@ -12,8 +12,14 @@ import {
   readSeconds,
   withDeadline,
 } from '../http-client.ts'
-import type { KeyLookup, KeySourceStatus } from './key-source.ts'
-import { haveSameKeys, type KeySet, maxKeySetBytes, readKeySet } from './key-source.ts'
+import {
+  haveSameKeys,
+  type KeyLookup,
+  type KeySet,
+  type KeySourceStatus,
+  maxKeySetBytes,
+  readKeySet,
+} from './key-source.ts'
 import { RefreshSchedule, UnknownKids } from './refresh-schedule.ts'
 
 /** Freshness of a set whose server does not name one, in seconds. */

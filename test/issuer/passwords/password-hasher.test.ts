@@ -2,8 +2,11 @@ import t from 'tap'
 import { isGatepassError } from '../../../src/core/errors.ts'
 import type { HashJob } from '../../../src/issuer/passwords/hash-process.ts'
 import type { HashParameters } from '../../../src/issuer/passwords/password-hash.ts'
-import type { Deriver } from '../../../src/issuer/passwords/password-hasher.ts'
-import { checkPassword, PasswordHasher } from '../../../src/issuer/passwords/password-hasher.ts'
+import {
+  checkPassword,
+  type Deriver,
+  PasswordHasher,
+} from '../../../src/issuer/passwords/password-hasher.ts'
 
 const cheap = { memoryKib: 64, passes: 1 }
 const stored = (cost: string) =>
