@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import { importPrivateKey, publicJwkOf } from '../../src/keys/key-record.ts'
-import { keyInfo } from '../../src/keys/key-store.ts'
 import {
   eventsBetween,
   type KeySnapshot,
   type LoadedKey,
   snapshotAt,
-} from '../../src/keys/snapshot.ts'
+} from '../../src/keys/key-manager.ts'
+import { importPrivateKey, publicJwkOf } from '../../src/keys/key-record.ts'
+import { keyInfo } from '../../src/keys/key-store.ts'
 import { newRecord, policy, startMs } from './support.ts'
 
 const records = await Promise.all([
