@@ -13,13 +13,13 @@ import {
   readParameters,
   refusalUrl,
   validateRequest,
+  withParameters,
 } from './authorization-request.ts'
 import type { Consents } from './consents.ts'
 import { malformed } from './form.ts'
 import type { IdTokens } from './id-tokens.ts'
 import { type Interaction, interactionLifetimeMs } from './interaction.ts'
 import type { PushedRequests, PushedResponse } from './pushed-requests.ts'
-import { withParameters } from './redirect-uri.ts'
 import type { SignIn } from './sign-ins.ts'
 
 /** How long after the first answer the form may be sent again. */

@@ -10,13 +10,12 @@ import { ClientAuthentication } from './client-authentication.ts'
 import { Consents } from './consents.ts'
 import { IdTokens } from './id-tokens.ts'
 import { InteractionCodec } from './interaction.ts'
-import { IssuedTokens } from './issued-tokens.ts'
 import { PushedRequests } from './pushed-requests.ts'
 import { SignIns } from './sign-ins.ts'
 import { SignOut } from './sign-out.ts'
 import { TokenEndpoint } from './token-endpoint.ts'
 import { TokenExchange } from './token-exchange.ts'
-import { TokenInspection } from './token-inspection.ts'
+import { IssuedTokens, TokenInspection } from './token-inspection.ts'
 
 export interface AuthorizationServerOptions {
   readonly issuer: Issuer

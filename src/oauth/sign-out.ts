@@ -2,8 +2,8 @@ import { GatepassError } from '../core/errors.ts'
 import type { Audit } from '../issuer/audit.ts'
 import type { Clients } from '../issuer/clients.ts'
 import type { Sessions } from '../issuer/sessions.ts'
+import { isRegistered, withParameters } from './authorization-request.ts'
 import type { IdTokenHint, IdTokens } from './id-tokens.ts'
-import { isRegistered, withParameters } from './redirect-uri.ts'
 import type { SignIn } from './sign-ins.ts'
 
 export interface SignOutOptions {

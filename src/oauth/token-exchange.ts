@@ -5,7 +5,7 @@ import { type Client, requireKey, scopeNames } from '../issuer/clients.ts'
 import type { AccessTokenSet, Actor, TokenMinter } from '../issuer/token-minter.ts'
 import type { AccountStore } from '../stores/ports.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
-import type { IssuedTokens } from './issued-tokens.ts'
+import type { IssuedTokens } from './token-inspection.ts'
 
 export const accessTokenUrn = 'urn:ietf:params:oauth:token-type:access_token'
 

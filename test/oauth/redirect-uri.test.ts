@@ -1,5 +1,5 @@
 import t from 'tap'
-import { isRegistered, withParameters } from '../../src/oauth/redirect-uri.ts'
+import { isRegistered, withParameters } from '../../src/oauth/authorization-request.ts'
 import fc from '../support/properties.ts'
 
 const registered = [
