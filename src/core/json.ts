@@ -8,3 +8,25 @@ export type JsonValue =
   | { readonly [name: string]: JsonValue }
 
 export type JsonObject = { readonly [name: string]: JsonValue }
+
+/**
+ * Whether JSON represents a value without changing it. Members of objects may be undefined: JSON leaves
+ * them out.
+ *
+ * @throws RangeError if the value is circular or nested too deeply
+ */
+export function isJsonValue(value: unknown): boolean {
+  if (Array.isArray(value)) return Array.from(value).every(isJsonValue)
+  if (isPlainObject(value)) {
+    return Object.values(value).every((one) => one === undefined || isJsonValue(one))
+  }
+  if (typeof value === 'number') return Number.isFinite(value)
+  return value === null || typeof value === 'string' || typeof value === 'boolean'
+}
+
+/** Whether a value is an object without a class, as JSON and object literals create them. */
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype = Object.getPrototypeOf(value)
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}

@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts'
 import { GatepassError, isGatepassError } from '../core/errors.ts'
-import type { JsonValue } from '../core/json.ts'
+import { isJsonValue, type JsonValue } from '../core/json.ts'
 import { LruCache } from '../core/lru-cache.ts'
 import { randomId } from '../core/secrets.ts'
 import type { DataOwner, DataStore, Expected, StoredField } from '../stores/data-store.ts'
@@ -27,7 +27,6 @@ export function checkFieldName(field: string): void {
 /** @throws `data_value_invalid` if JSON cannot represent the value, `data_value_too_large` */
 export function encodeValue(value: JsonValue): string {
   const text = toJson(value)
-  if (text === undefined) throw new GatepassError('data_value_invalid')
   const length = Buffer.byteLength(text)
   if (length <= maxValueBytes) return text
   throw new GatepassError('data_value_too_large', {
@@ -35,14 +34,18 @@ export function encodeValue(value: JsonValue): string {
   })
 }
 
-/** Undefined for a value without a JSON form, such as a function. */
-function toJson(value: JsonValue): string | undefined {
+function toJson(value: JsonValue): string {
+  let cause: unknown
   try {
-    return JSON.stringify(value)
-  } catch (cause) {
-    // The value is circular, contains a bigint, or is nested too deeply.
-    throw new GatepassError('data_value_invalid', { cause })
+    if (isJsonValue(value)) return JSON.stringify(value)
+  } catch (error) {
+    // The value is circular or nested too deeply.
+    cause = error
   }
+  throw new GatepassError('data_value_invalid', {
+    detail: 'JSON cannot represent the value, or it is nested too deeply.',
+    cause,
+  })
 }
 
 /** A field with its decrypted value. */

@@ -1,6 +1,6 @@
 import { core } from 'zod'
 import { GatepassError } from '../core/errors.ts'
-import type { JsonValue } from '../core/json.ts'
+import { isPlainObject, type JsonValue } from '../core/json.ts'
 import type { OwnedFields } from './owned-fields.ts'
 import { encodeValue } from './owned-fields.ts'
 import type { Updates } from './updates.ts'
@@ -90,7 +90,7 @@ export class TypedFields<S extends FieldSchemas> {
     let next: core.output<S[N]> | undefined
     await this.#updates.update(this.#open(), field, (current) => {
       const stored = current === undefined ? undefined : (JSON.parse(current) as JsonValue)
-      next = change(decode(field, schema, stored))
+      next = synchronous(field, change(decode(field, schema, stored)))
       return encodeValue(encode(field, schema, next))
     })
     return next as core.output<S[N]>
@@ -109,13 +109,32 @@ function decode<S extends core.$ZodType>(
   stored: JsonValue | undefined,
 ): Stored<S> {
   const result = core.safeDecode(schema, stored as core.input<S>)
-  if (result.success) return result.data as Stored<S>
+  if (result.success) return copyOf(result.data) as Stored<S>
   if (stored === undefined) return undefined as Stored<S>
   throw new GatepassError('data_value_unexpected', {
     cause: new Error(`The field ${field} has a value that its schema rejects.`, {
       cause: result.error,
     }),
   })
+}
+
+/**
+ * Copies arrays and plain objects. Those of a `default` or a `catch` belong to the schema, so a caller that
+ * changes one would change the values of other users.
+ */
+function copyOf(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(copyOf)
+  if (!isPlainObject(value)) return value
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, copyOf(one)]))
+}
+
+/** @throws TypeError for the promise of an asynchronous change, which has no value yet */
+function synchronous<T>(field: string, next: T): T {
+  if (!(next instanceof Promise)) return next
+  next.catch(() => {})
+  throw new TypeError(
+    `The change of the field ${field} returned a promise. Await before the update, not within it.`,
+  )
 }
 
 /** @throws `data_value_invalid` with the paths that the schema rejects */
@@ -129,8 +148,13 @@ function encode<S extends core.$ZodType>(
   throw new GatepassError('data_value_invalid', {
     detail: `The schema of the field ${field} rejects this value.`,
     problems: result.error.issues.map(({ path, message }) => ({
-      pointer: `/${path.map(String).join('/')}`,
+      pointer: path.map((name) => `/${escapePointer(String(name))}`).join(''),
       detail: message,
     })),
   })
+}
+
+/** Escapes a name within a JSON pointer (RFC 6901 §3). */
+function escapePointer(name: string): string {
+  return name.replaceAll('~', '~0').replaceAll('/', '~1')
 }

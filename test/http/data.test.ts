@@ -71,6 +71,8 @@ t.test('each limit has its error', async (t) => {
   t.match((await raw('{"__proto__":1}')).json(), { status: 400, code: 'request_malformed' })
   const deep = `${'['.repeat(30_000)}${']'.repeat(30_000)}`
   t.match((await raw(deep)).json(), { status: 422, code: 'data_value_invalid' })
+  const infinite = { status: 422, code: 'data_value_invalid' }
+  t.match((await raw('{"n":[1e400]}')).json(), infinite, 'it would be stored as null')
   const text = { 'content-type': 'text/plain' }
   t.match((await raw('1', text)).json(), { status: 415, code: 'content_type_unsupported' })
   for (const name of ['a%20b', '%C3%A4', '..%2f', 'a.b', 'x'.repeat(65)]) {

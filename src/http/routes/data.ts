@@ -82,15 +82,14 @@ function readRoutes(instance: FastifyInstance, options: DataRoutesOptions): void
     },
     async (request, reply) => {
       const { scope, field } = request.params
-      const found = await fieldsOf(request, scope, options).get(field)
+      const found = await fieldsOf(request, scope, options).getText(field)
       if (found === null) throw new GatepassError('data_field_not_found')
       const etag = entityTag(found.version)
       reply.header('etag', etag)
       if (matchesETag(request.headers['if-none-match'], etag))
         return reply.code(304).send(undefined)
       // As text, because null and strings are values too.
-      const text = JSON.stringify(found.value)
-      return reply.type('application/json').serializer(String).send(text)
+      return reply.type('application/json').serializer(String).send(found.text)
     },
   )
 }

@@ -1,0 +1,89 @@
+import t, { type Test } from 'tap'
+import { z } from 'zod'
+import { DataService } from '../../src/data/data-service.ts'
+import { type FieldSchemas, TypedFields } from '../../src/data/typed-fields.ts'
+import { Updates } from '../../src/data/updates.ts'
+import type { AccessTokenClaims } from '../../src/tokens/access-token.ts'
+import { FakeClock } from '../support/clock.ts'
+import { dataSecret, lifetimes, newDataStore } from '../support/data.ts'
+import { claimsWith, now_s } from '../support/tokens.ts'
+
+/** Returns the fields of any session, as an application opens them. */
+function open<S extends FieldSchemas>(t: Test, schemas: S) {
+  const clock = new FakeClock(now_s * 1000)
+  const store = newDataStore(t)
+  const data = new DataService({ ...lifetimes, store, secrets: [dataSecret], clock })
+  const updates = new Updates()
+  const ownedBy = (sid: string) =>
+    data.fieldsOf('session', claimsWith({ sid }) as unknown as AccessTokenClaims)
+  return {
+    ownedBy,
+    fieldsOf: (sid: string) => new TypedFields(schemas, () => ownedBy(sid), updates),
+  }
+}
+
+t.test('a default or a catch that one user changes is not the value of another', async (t) => {
+  const cart = z.object({ lines: z.array(z.string()) })
+  const schemas = {
+    byDefault: cart.default({ lines: [] }),
+    byCatch: cart.catch({ lines: [] }),
+    nested: z.object({ cart: cart.default({ lines: [] }) }),
+  }
+  const { fieldsOf, ownedBy } = open(t, schemas)
+  for (const sid of ['ada', 'bob']) {
+    await ownedBy(sid).set('byCatch', 'an older form')
+    await ownedBy(sid).set('nested', {})
+  }
+  const [ada, bob] = [fieldsOf('ada'), fieldsOf('bob')]
+  const names = ['byDefault', 'byCatch', 'nested'] as const
+  const { byDefault, byCatch, nested } = await ada.getMany(names)
+  for (const one of [byDefault, byCatch, nested?.cart]) one?.lines.push('secret')
+  await ada.update('byDefault', (cart) => {
+    cart.lines.push('secret')
+    return cart
+  })
+  const empty = { lines: [] }
+  t.same(await bob.getMany(names), { byDefault: empty, byCatch: empty, nested: { cart: empty } })
+})
+
+t.test('a value that JSON would change is refused', async (t) => {
+  const schemas = {
+    any: z.any(),
+    date: z.date(),
+    map: z.map(z.string(), z.string()),
+    list: z.array(z.string().optional()),
+    parts: z.object({ a: z.string().optional() }),
+  }
+  const { fieldsOf } = open(t, schemas)
+  const fields = fieldsOf('ada')
+  const invalid = { code: 'data_value_invalid' }
+  await t.rejects(fields.set('date', new Date()), invalid)
+  await t.rejects(fields.set('map', new Map([['a', 'b']])), invalid)
+  await t.rejects(fields.set('list', [undefined]), invalid)
+  const circular: Record<string, unknown> = {}
+  circular.self = circular
+  for (const value of [Number.NaN, [1 / 0], { a: new Set() }, () => {}, Symbol('s'), circular]) {
+    await t.rejects(fields.set('any', value), invalid)
+  }
+  await fields.set('parts', { a: undefined })
+  t.same(await fields.get('parts'), {})
+})
+
+t.test('a change that returns a promise is refused', async (t) => {
+  const { fieldsOf } = open(t, { parts: z.object({ a: z.string().optional() }) })
+  const fields = fieldsOf('ada')
+  await fields.set('parts', { a: 'kept' })
+  const changes = [async () => ({ a: 'later' }), () => Promise.reject(new Error('failed'))]
+  for (const change of changes) {
+    await t.rejects(fields.update('parts', change as never), /parts .* promise/)
+  }
+  t.same(await fields.get('parts'), { a: 'kept' })
+})
+
+t.test('a refused value is described by JSON pointers', async (t) => {
+  const { fieldsOf } = open(t, { sizes: z.record(z.string(), z.array(z.int())) })
+  await t.rejects(fieldsOf('ada').set('sizes', { 'a/b~': [1, 0.5] }), {
+    code: 'data_value_invalid',
+    problems: [{ pointer: '/a~1b~0/1' }],
+  })
+})
