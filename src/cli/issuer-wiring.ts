@@ -12,7 +12,6 @@ import { EncryptedKeyStore } from '../keys/encrypted-key-store.ts'
 import { type KeyEvent, KeyManager } from '../keys/key-manager.ts'
 import { openKeyStore } from '../keys/key-store.ts'
 import { type KeyPolicy, type KeyStatus, keyStatuses, sortByActivation } from '../keys/lifecycle.ts'
-import { backchannelLogoutKeptMs } from '../oauth/backchannel-logout.ts'
 import { openAccountStore, openSessionStore } from '../stores/open-stores.ts'
 import type { AccountStore, SessionStore } from '../stores/ports.ts'
 import { importEncryptionKey } from '../tokens/encryption-key.ts'
@@ -40,7 +39,7 @@ function sessionPolicy(settings: Settings): SessionPolicy {
     graceMs: settings.grace_s * 1000,
     idleMs: settings.session_idle_s * 1000,
     maxMs: settings.session_max_s * 1000,
-    revokedKeptMs: revokedKeptMs(settings),
+    revokedKeptMs: tokenLifetimeMs(settings),
     logsEachSession: needsEachSession(settings),
   }
 }
@@ -65,9 +64,6 @@ function tokenLifetimeMs(settings: Settings): number {
   return (settings.access_ttl_s + settings.clock_skew_s) * 1000
 }
 
-/** How long the data store, or a client that is notified of the end, may be unavailable. */
-const followUpMs = backchannelLogoutKeptMs
-
 /**
  * Whether the end of a session has consequences: its data is deleted, or its client is notified.
  */
@@ -76,21 +72,16 @@ function needsEachSession(settings: Settings): boolean {
   return dataUrl(settings) !== null || isNotified
 }
 
-/** How long the revocation log keeps a session: until its tokens have expired and all is followed up. */
-function revokedKeptMs(settings: Settings): number {
-  return Math.max(tokenLifetimeMs(settings), needsEachSession(settings) ? followUpMs : 0)
-}
-
 /** How long the data of a revoked session refuses writes. A slow write gets one minute more. */
 export function dataBlockedMs(settings: Settings): number {
   return tokenLifetimeMs(settings) + settings.clock_skew_s * 1000 + 60_000
 }
 
 /**
- * How long the feed publishes a revocation. By then the tokens of a session have expired, and no
- * verifier has a copy of the JWKS from before the revocation of a key.
+ * How long any revocation matters. By then the tokens of a session have expired, and no verifier has
+ * a copy of the JWKS from before the revocation of a key.
  */
-export function revocationsPublishedMs(settings: Settings): number {
+export function revocationsKeptMs(settings: Settings): number {
   const jwksFreshMs = (settings.jwks_max_age_s + settings.clock_skew_s) * 1000
   return Math.max(tokenLifetimeMs(settings), jwksFreshMs)
 }
@@ -152,7 +143,7 @@ export function openClockMonitor(
     sessions,
     clock: systemClock,
     skewMs: settings.clock_skew_s * 1000,
-    keptMs: revocationsPublishedMs(settings),
+    keptMs: revocationsKeptMs(settings),
   })
 }
 

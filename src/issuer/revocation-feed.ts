@@ -17,7 +17,7 @@ export interface RevocationFeedOptions {
   readonly clock: Clock
   /** Determines which entries have expired. Default: `clock`. */
   readonly expiryClock?: Clock
-  /** How long an entry is kept: until the last token that it revokes has expired, by any clock. */
+  /** How long a revocation matters: until the last token that it revokes has expired, by any clock. */
   readonly keptMs: number
 }
 
@@ -45,12 +45,14 @@ export class RevocationFeed {
   /** The position of the same entry in the store. */
   #storePosition = logStart
   #readAtMs: number | null = null
+  #keptMs: number
   /** When all sessions of a user were last revoked, by `sub`; '' stands for all users. */
   readonly #revokedAtMs = new Map<string, number>()
   readonly #poll = new SingleFlight(() => this.#read())
 
   private constructor(options: RevocationFeedOptions) {
     this.#options = options
+    this.#keptMs = options.keptMs
     this.#timer = setInterval(() => this.refresh(), pollMs).unref()
   }
 
@@ -71,9 +73,9 @@ export class RevocationFeed {
     return this.#readAtMs
   }
 
-  /** How long an entry is kept. */
+  /** How long a revocation matters. The log may have entries from before the tokens were shortened. */
   get keptMs(): number {
-    return this.#options.keptMs
+    return this.#keptMs
   }
 
   /** The position of the last entry; '' before the first. */
@@ -126,7 +128,7 @@ export class RevocationFeed {
   }
 
   async #read(): Promise<void> {
-    const { sessions, clock, expiryClock = clock, keptMs } = this.#options
+    const { sessions, clock, expiryClock = clock } = this.#options
     const startedAtMs = clock.nowMs()
     let page: Revocation[]
     do {
@@ -136,9 +138,7 @@ export class RevocationFeed {
     this.#readAtMs = startedAtMs
 
     const nowMs = expiryClock.nowMs()
-    const expiredMs = nowMs - keptMs
-    const live = this.#entries.findIndex(({ atMs }) => atMs > expiredMs)
-    this.#entries.splice(0, live === -1 ? this.#entries.length : live)
+    this.#entries = this.#entries.filter(({ expiresAtMs }) => expiresAtMs > nowMs)
     for (const [sub, atMs] of this.#revokedAtMs) {
       if (atMs < nowMs - recentMs) this.#revokedAtMs.delete(sub)
     }
@@ -152,7 +152,8 @@ export class RevocationFeed {
       return { ...entry, position: this.#position, previous }
     })
     this.#entries.push(...entries)
-    for (const { kind, id, atMs } of page) {
+    for (const { kind, id, atMs, expiresAtMs } of page) {
+      this.#keptMs = Math.max(this.#keptMs, expiresAtMs - atMs)
       if (kind !== 'user' && kind !== 'all') continue
       const sub = kind === 'all' ? '' : id
       // The latest time counts, as for verifiers: a later entry may be dated by a slower clock.

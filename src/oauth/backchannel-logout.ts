@@ -5,17 +5,13 @@ import { randomId } from '../core/secrets.ts'
 import { SingleFlight } from '../core/single-flight.ts'
 import type { Client, Clients } from '../issuer/clients.ts'
 import type { RevocationFeed } from '../issuer/revocation-feed.ts'
-import { logStart, type SessionStore } from '../stores/ports.ts'
+import { followUpMs, logStart, type SessionStore } from '../stores/ports.ts'
 import { type SigningKey, signCompactJws } from '../tokens/signing.ts'
 
 /** The `typ` of a logout token (OpenID Connect Back-Channel Logout §2.4). */
 const logoutTokenType = 'logout+jwt'
 const logoutEvent = 'http://schemas.openid.net/event/backchannel-logout'
 const tokenLifetimeSeconds = 120
-/**
- * How long the log keeps an ended session at least, and how long delivery to a client is attempted.
- */
-export const backchannelLogoutKeptMs = 3_600_000
 const pageSize = 100
 /** Deliveries at the same time. When all are in use, reading the log waits. */
 const maxPending = 1_000
@@ -78,7 +74,7 @@ export class BackchannelLogout {
   async register(client: Client, { sid, sub, endsAtMs }: NotifiedSession): Promise<boolean> {
     if (client.backchannel_logout_uri === undefined) return false
     const recipient: Recipient = { clientId: client.client_id, sub }
-    const expiresAtMs = endsAtMs + backchannelLogoutKeptMs
+    const expiresAtMs = endsAtMs + followUpMs
     await this.#options.store.putOneTime(idOf(sid), JSON.stringify(recipient), expiresAtMs)
     return true
   }
@@ -126,7 +122,7 @@ export class BackchannelLogout {
     const delivery = new Delivery(sid, this.#options, signal)
     for (let attempt = 0; !signal.aborted; attempt += 1) {
       if (await delivery.attempt()) return
-      if (clock.nowMs() > endedAtMs + backchannelLogoutKeptMs) {
+      if (clock.nowMs() > endedAtMs + followUpMs) {
         onFailure?.(delivery.clientId, delivery.lastError)
         return
       }

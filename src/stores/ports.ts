@@ -135,7 +135,15 @@ export interface Revocation {
   /** The `sid`, `sub` or `kid`; '' for `all`. */
   readonly id: string
   readonly atMs: number
+  /** When every token that it applies to has expired, by any clock. */
+  readonly expiresAtMs: number
 }
+
+/**
+ * How long an expired entry stays in the log: time to delete the data of a session and to notify its
+ * client, also after an outage.
+ */
+export const followUpMs = 3_600_000
 
 /** The position before the first entry of the revocation log. */
 export const logStart = ''
@@ -193,7 +201,7 @@ export interface SessionStore extends OneTimeStore {
    * Revokes a session and appends to the log. Returns false if there was no live session. A failed
    * call does none or both, or the next call completes it. A revoked session never lives again.
    *
-   * @param keptMs how long the row and the log entry are kept
+   * @param keptMs how long the row is kept, and when the log entry expires
    */
   revoke(sid: string, nowMs: number, keptMs: number): Promise<boolean>
   /** Revokes all sessions of a user and appends to the log. Returns how many were live. */
@@ -205,7 +213,7 @@ export interface SessionStore extends OneTimeStore {
   endCreatedBefore(beforeMs: number, nowMs: number, keptMs: number): AsyncIterable<string[]>
   /**
    * Returns entries of the log after a position, oldest first, at most `limit`. A reader that continues
-   * from the last position it saw misses none within `keptMs` of an entry.
+   * from the last position it saw misses none within `followUpMs` of its expiry.
    */
   revocationsAfter(position: string, limit: number): Promise<Revocation[]>
   /** Appends a revocation of all tokens that are signed so far. */

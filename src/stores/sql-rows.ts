@@ -131,10 +131,12 @@ export interface RevocationRow {
   readonly kind: Revocation['kind']
   readonly id: string
   readonly at_ms: number
+  readonly expires_at_ms: number
 }
 
 export function toRevocation(row: RevocationRow): Revocation {
-  return { position: String(row.position), kind: row.kind, id: row.id, atMs: row.at_ms }
+  const { kind, id, at_ms: atMs, expires_at_ms: expiresAtMs } = row
+  return { position: String(row.position), kind, id, atMs, expiresAtMs }
 }
 
 /** The columns of an account, in the order of `AccountRow`. */

@@ -42,11 +42,16 @@ interface LogPosition {
   readonly previous: string
 }
 
-export interface RevocationEvent extends Revocation, LogPosition {}
+export interface RevocationEvent extends Revocation, LogPosition {
+  /** When every token that it revokes has expired, by any clock. */
+  readonly expiresAtMs: number
+}
 
 /** A verified event of the feed. */
 export interface ReceivedEvent extends LogPosition {
   readonly entry: RevocationEntry
+  /** Time for which the entry is kept, in seconds. */
+  readonly kept_s: number
 }
 
 /** Signs a revocation as a security event token (RFC 8417). */
@@ -62,6 +67,7 @@ export function signRevocationEvent(
     iat,
     jti: event.position,
     previous: event.previous,
+    kept_s: Math.ceil((event.expiresAtMs - event.atMs) / 1000),
     sub_id: subjectId(event, issuer),
     events: { [type]: { event_timestamp: Math.floor(event.atMs / 1000) } },
   }
@@ -127,15 +133,15 @@ export function signRevocationSnapshot(
 export function readRevocationEvent(payloadBytes: Buffer, issuer: string): ReceivedEvent {
   const claims = parseStrictJson(payloadBytes)
   if (!isJsonObject(claims)) throw new Error('its payload is not a JSON object')
-  const { iss, iat, jti, previous, sub_id, events } = claims
+  const { iss, iat, jti, previous, kept_s, sub_id, events } = claims
   if (iss !== issuer) throw new Error('its iss is not the issuer')
-  if (!isTime(iat) || !isPosition(jti) || jti === '' || !isPosition(previous)) {
+  if (!isTime(iat) || !isTime(kept_s) || !isPosition(jti) || jti === '' || !isPosition(previous)) {
     throw new Error('a claim is missing or invalid')
   }
   const [type, at_s] = readEventType(events)
   const subject = isJsonObject(sub_id) ? readSubject(sub_id, type, issuer) : null
   if (subject === null) throw new Error('its sub_id is not understood')
-  return { position: jti, previous, entry: { ...subject, at_s } }
+  return { position: jti, previous, kept_s, entry: { ...subject, at_s } }
 }
 
 function readEventType(events: JsonValue | undefined): [string, number] {

@@ -4,6 +4,8 @@ import { RevocationFeed } from '../../src/issuer/revocation-feed.ts'
 import type { Revocation } from '../../src/stores/ports.ts'
 import { FakeClock } from '../support/clock.ts'
 
+const keptMs = 1_000
+
 /** A log that a test writes, and takes away. */
 class Log {
   readonly entries: Revocation[] = []
@@ -16,9 +18,12 @@ class Log {
 
   add(count: number, atMs: number): void {
     for (let n = 0; n < count; n++) {
-      const position = String(this.entries.length + 1)
-      this.entries.push({ position, kind: 'session', id: `${this.#prefix}-${position}`, atMs })
+      this.append('session', `${this.#prefix}-${this.entries.length + 1}`, atMs)
     }
+  }
+
+  append(kind: Revocation['kind'], id: string, atMs: number, expiresAtMs = atMs + keptMs): void {
+    this.entries.push({ position: String(this.entries.length + 1), kind, id, atMs, expiresAtMs })
   }
 
   async revocationsAfter(position: string, limit: number): Promise<Revocation[]> {
@@ -29,7 +34,7 @@ class Log {
 
 async function open(t: Test, log: Log) {
   const clock = new FakeClock()
-  const feed = await RevocationFeed.open({ sessions: log, clock, keptMs: 1_000 })
+  const feed = await RevocationFeed.open({ sessions: log, clock, keptMs })
   t.teardown(() => feed.close())
   return { feed, clock }
 }
@@ -70,7 +75,7 @@ t.test('remembers recent revocations of all sessions of a user', async (t) => {
   const log = new Log()
   const { feed, clock } = await open(t, log)
   const end = async (kind: 'user' | 'session' | 'all', id: string) => {
-    log.entries.push({ position: String(log.entries.length + 1), kind, id, atMs: clock.nowMs() })
+    log.append(kind, id, clock.nowMs())
     await feed.refresh()
   }
   const second = () => Math.floor(clock.nowMs() / 1000)
@@ -92,7 +97,7 @@ t.test('A28: of two revocations of a user, the later time counts', async (t) => 
   const log = new Log()
   const { feed, clock } = await open(t, log)
   const revoke = async (atMs: number) => {
-    log.entries.push({ position: String(log.entries.length + 1), kind: 'user', id: 'ada', atMs })
+    log.append('user', 'ada', atMs)
     await feed.refresh()
   }
   const nowMs = clock.nowMs()
@@ -136,6 +141,24 @@ t.test('drops expired entries and continues after them', async (t) => {
   const last = { id: log.entries.at(-1)?.id }
   t.match(feed.entriesAfter(), [last])
   t.match(feed.entriesAfter('2'), [last], 'a position that is gone gives all')
+})
+
+t.test('A21: an entry stays until its own tokens have expired', async (t) => {
+  const log = new Log()
+  const { feed, clock } = await open(t, log)
+  t.equal(feed.keptMs, keptMs)
+  const startMs = clock.nowMs()
+  log.append('session', 'of longer tokens', startMs, startMs + 10 * keptMs)
+  log.append('session', 'of shorter tokens', startMs)
+  await feed.refresh()
+  t.equal(feed.keptMs, 10 * keptMs)
+  clock.advanceMs(9 * keptMs)
+  await feed.refresh()
+  t.match(feed.entriesAfter(), [{ id: 'of longer tokens' }])
+  t.equal(feed.entriesAfter().length, 1)
+  clock.advanceMs(keptMs)
+  await feed.refresh()
+  t.same(feed.entriesAfter(), [])
 })
 
 t.test(

@@ -2,6 +2,7 @@ import { deepStrictEqual } from 'node:assert/strict'
 import type { Test } from 'tap'
 import { digest, randomId } from '../../src/core/secrets.ts'
 import {
+  followUpMs,
   logStart,
   type RotationOutcome,
   type RotationRequest,
@@ -84,12 +85,13 @@ export function sessionStoreContract(
         const { outcome } = await store.rotate(rotation({ sid, nowMs: Date.now() }))
         t.equal(outcome, 'revoked', 'the row is kept, too')
       }
-      for (const { kind, atMs } of await entries()) {
+      for (const { kind, atMs, expiresAtMs } of await entries()) {
         t.ok(atMs >= startedMs && atMs <= endedMs, `${kind} at ${atMs}`)
+        t.equal(expiresAtMs - atMs, keptMs)
       }
-      while (await store.removeExpired(startedMs + keptMs - 1, 10));
+      while (await store.removeExpired(startedMs + keptMs + followUpMs - 1, 10));
       t.equal((await entries()).length, kinds.length, 'they are kept as long as others')
-      while (await store.removeExpired(endedMs + keptMs, 10));
+      while (await store.removeExpired(endedMs + keptMs + followUpMs, 10));
       t.same(await entries(), [])
     },
   )
@@ -409,13 +411,13 @@ export function sessionStoreContract(
     },
   )
 
-  withStore('log entries are removed once they expire', async (t, store) => {
+  withStore('log entries are removed an hour after they expire', async (t, store) => {
     await store.revokeAll('user-1', t0, policy.revokedKeptMs)
     await store.revokeAll('user-2', t0 + 1_000, policy.revokedKeptMs)
     const seen = (await store.revocationsAfter(logStart, 10)).at(-1)?.position ?? ''
-    while (await store.removeExpired(t0 + policy.revokedKeptMs, 10));
+    while (await store.removeExpired(t0 + policy.revokedKeptMs + followUpMs, 10));
     t.match(await store.revocationsAfter(logStart, 10), [{ id: 'user-2' }])
-    while (await store.removeExpired(t0 + 2 * policy.revokedKeptMs, 10));
+    while (await store.removeExpired(t0 + 2 * policy.revokedKeptMs + followUpMs, 10));
     t.same(await store.revocationsAfter(logStart, 10), [])
     await store.revokeAll('user-3', t0 + 2_000, policy.revokedKeptMs)
     t.match(await store.revocationsAfter(seen, 10), [{ id: 'user-3' }])

@@ -24,12 +24,14 @@ t.test('each subject has the format of RFC 9493', async (t) => {
     ['key', 'k1', 'urn:gatepass:secevent:key-revoked', { format: 'opaque', id: 'k1' }],
   ]
   for (const [kind, id, type, sub_id] of cases) {
-    const event = { kind, id, atMs, position: '7', previous: '6' }
+    const expiresAtMs = atMs + 304_001
+    const event = { kind, id, atMs, expiresAtMs, position: '7', previous: '6' }
     t.strictSame(payloadOf(await signRevocationEvent(event, issuer, now_s, key)), {
       iss: issuer,
       iat: now_s,
       jti: '7',
       previous: '6',
+      kept_s: 305,
       sub_id,
       events: { [type]: { event_timestamp: now_s } },
     })

@@ -29,7 +29,8 @@ function bytes(value: unknown): Buffer {
 }
 
 async function eventOf(subject: Revocation): Promise<JsonObject> {
-  const event = { ...subject, position: '7', previous: '6' }
+  const expiresAtMs = subject.atMs + 304_001
+  const event = { ...subject, expiresAtMs, position: '7', previous: '6' }
   return JSON.parse(payloadOf(await signRevocationEvent(event, issuer, now_s, key)).toString())
 }
 
@@ -38,6 +39,7 @@ t.test('reads what an issuer signs', async (t) => {
     t.same(readRevocationEvent(bytes(await eventOf(subject)), issuer), {
       position: '7',
       previous: '6',
+      kept_s: 305,
       entry: { kind: subject.kind, id: subject.id, at_s: now_s },
     })
   }
@@ -61,6 +63,8 @@ t.test('an unknown event is rejected, not ignored', async (t) => {
     { jti: 'a\nb' },
     { jti: 'x'.repeat(129) },
     { previous: undefined },
+    { kept_s: undefined },
+    { kept_s: -1 },
     { events: {} },
     { events: { 'urn:other': { event_timestamp: now_s } } },
     { events: { [caep]: { event_timestamp: now_s }, 'urn:other': {} } },

@@ -32,7 +32,7 @@ import {
   openAccountDeps,
   openClockMonitor,
   openKeys,
-  revocationsPublishedMs,
+  revocationsKeptMs,
 } from '../issuer-wiring.ts'
 import { createLogger, LogOutput } from '../logger.ts'
 import { serve, serviceOptions } from '../serve.ts'
@@ -258,7 +258,7 @@ function openRevocations(settings: Settings, { sessions, keys, expiryClock }: Re
     sessions: { revocationsAfter: refreshingKeys(sessions, keys) },
     clock: systemClock,
     expiryClock,
-    keptMs: revocationsPublishedMs(settings),
+    keptMs: revocationsKeptMs(settings),
   })
 }
 

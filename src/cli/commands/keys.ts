@@ -11,12 +11,7 @@ import {
   keyAgreement,
 } from '../../tokens/encryption-key.ts'
 import { adminConfigOf, type CliContext, configOf } from '../context.ts'
-import {
-  listKeyStatuses,
-  openKeys,
-  openSessionsOf,
-  revocationsPublishedMs,
-} from '../issuer-wiring.ts'
+import { listKeyStatuses, openKeys, openSessionsOf, revocationsKeptMs } from '../issuer-wiring.ts'
 import { isoTime, print } from '../terminal.ts'
 
 /** `gatepass keys list`: prints every key and its state. */
@@ -95,7 +90,7 @@ async function announceRevocation(
   try {
     const sessions = await openSessionsOf(settings, cwd)
     const nowMs = systemClock.nowMs()
-    for (const kid of kids) await sessions.revokeKey(kid, nowMs, revocationsPublishedMs(settings))
+    for (const kid of kids) await sessions.revokeKey(kid, nowMs, revocationsKeptMs(settings))
     await sessions.close()
   } catch (error) {
     throw new GatepassError('store_unavailable', {

@@ -245,7 +245,7 @@ export const appendRevocation: Statement = {
 export const selectRevocations: Statement = {
   name: 'revocations after',
   text: `
-    SELECT position, kind, id, at_ms FROM gatepass.revocations
+    SELECT position, kind, id, at_ms, expires_at_ms FROM gatepass.revocations
     WHERE position > $1 ORDER BY position LIMIT $2`,
 }
 

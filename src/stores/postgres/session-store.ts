@@ -1,11 +1,12 @@
 import { compareAndSet } from '../compare-and-set.ts'
-import type {
-  OneTimeUse,
-  Revocation,
-  RotationRequest,
-  RotationResult,
-  Session,
-  SessionStore,
+import {
+  followUpMs,
+  type OneTimeUse,
+  type Revocation,
+  type RotationRequest,
+  type RotationResult,
+  type Session,
+  type SessionStore,
 } from '../ports.ts'
 import { decideRotation, isLive } from '../rotation.ts'
 import {
@@ -167,7 +168,7 @@ export class PostgresSessionStore implements SessionStore {
     )
     const { seen = 0, last = null } = rows[0] ?? {}
     this.#sweptTo = seen < limit ? tableStart : (last ?? tableStart)
-    const log = await this.#db.run(statements.deleteExpiredRevocations, [nowMs, limit])
+    const log = await this.#db.run(statements.deleteExpiredRevocations, [nowMs - followUpMs, limit])
     const oneTimeValues = [nowMs - oneTimeMarginMs, limit]
     const oneTime = await this.#db.run(statements.deleteExpiredOneTime, oneTimeValues)
     return this.#sweptTo !== tableStart || log.rowCount === limit || oneTime.rowCount === limit

@@ -1,4 +1,4 @@
-import type { Revocation } from '../ports.ts'
+import { followUpMs, type Revocation } from '../ports.ts'
 import { defineScript, type RedisCall } from './client.ts'
 
 /** The key of the log. */
@@ -44,11 +44,12 @@ export async function entriesAfter(
   limit: number,
 ): Promise<Revocation[]> {
   const entries = (await continueAfter(call, position, limit)) ?? (await range(call, '-', limit))
-  return entries.map(({ position, kind, id, at }) => ({
+  return entries.map(({ position, kind, id, at, expires }) => ({
     position,
     kind: kind as Revocation['kind'],
     id: id ?? '',
     atMs: Number(at),
+    expiresAtMs: Number(expires),
   }))
 }
 
@@ -70,7 +71,7 @@ export async function removeExpiredEntries(
   limit: number,
 ): Promise<boolean> {
   const oldest = await range(call, '-', limit)
-  const expired = oldest.filter(({ expires }) => Number(expires) <= nowMs)
+  const expired = oldest.filter(({ expires }) => Number(expires) <= nowMs - followUpMs)
   if (expired.length === 0) return false
   await call.command(logKey, ['XDEL', logKey, ...expired.map(({ position }) => position)])
   return expired.length === limit

@@ -1,12 +1,13 @@
 import type { StatementSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type {
-  OneTimeUse,
-  Revocation,
-  RotationRequest,
-  RotationResult,
-  Session,
-  SessionStore,
+import {
+  followUpMs,
+  type OneTimeUse,
+  type Revocation,
+  type RotationRequest,
+  type RotationResult,
+  type Session,
+  type SessionStore,
 } from '../ports.ts'
 import { decideRotation, isLive, revoke } from '../rotation.ts'
 import {
@@ -258,7 +259,8 @@ class SqliteRevocationLog {
       'INSERT INTO revocations (kind, id, at_ms, expires_at_ms) VALUES (?, ?, ?, ?)',
     )
     this.#selectAfter = db.prepare(
-      `SELECT position, kind, id, at_ms FROM revocations WHERE position > ? ORDER BY position ${boundLimit}`,
+      `SELECT position, kind, id, at_ms, expires_at_ms FROM revocations
+       WHERE position > ? ORDER BY position ${boundLimit}`,
     )
     // Looks at the oldest entries only: they expire roughly in the order of their positions.
     this.#deleteExpired = db.prepareChange(
@@ -279,7 +281,7 @@ class SqliteRevocationLog {
 
   /** Removes at most `limit` expired entries. Returns whether there may be more. */
   removeExpired(nowMs: number, limit: number): boolean {
-    return this.#deleteExpired(nowMs, limit) === limit
+    return this.#deleteExpired(nowMs - followUpMs, limit) === limit
   }
 }
 

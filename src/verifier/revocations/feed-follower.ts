@@ -175,8 +175,7 @@ export class FeedFollower implements Revocations {
     }
     const payload = await this.#verify(response.text, snapshotType, maxSnapshotBytes)
     const { position, readAt_s, kept_s, entries } = readRevocationSnapshot(payload, issuer)
-    this.#kept_s = Math.max(this.#kept_s ?? 0, kept_s)
-    this.#addEntries(entries)
+    this.#addEntries(entries, kept_s)
     this.#position = position
     this.#etag = response.etag
     this.#freshness.confirm(readAt_s)
@@ -187,10 +186,11 @@ export class FeedFollower implements Revocations {
   async #applyEvent({ id, name, data }: EventMessage): Promise<void> {
     if (name !== 'revocation') throw new Error('an event has an unknown name')
     const payload = await this.#verify(data, securityEventType, maxEventBytes)
-    const { position, previous, entry } = readRevocationEvent(payload, this.#options.issuer)
+    const { issuer } = this.#options
+    const { position, previous, kept_s, entry } = readRevocationEvent(payload, issuer)
     if (position !== id) throw new Error('an event has the id of another event')
     // An event is applied even after a gap, because the issuer has signed it.
-    this.#addEntries([entry])
+    this.#addEntries([entry], kept_s)
     if (previous !== this.#streamPosition) {
       this.#position = null
       throw new Error('an event does not follow the previous one')
@@ -204,7 +204,8 @@ export class FeedFollower implements Revocations {
     return verifyIssuerMessage(text, typ, maxBytes, { keys: this.#options.keys, isKeyRevoked })
   }
 
-  #addEntries(entries: readonly RevocationEntry[]): void {
+  #addEntries(entries: readonly RevocationEntry[], kept_s: number): void {
+    this.#kept_s = Math.max(this.#kept_s ?? 0, kept_s)
     let isKeyRevoked = false
     try {
       for (const entry of entries) {

@@ -186,6 +186,25 @@ t.test('A21: no entry is removed early after the issuer has shortened its tokens
   t.equal(await third(), 'token_revoked')
 })
 
+t.test(
+  'A21: an entry is kept as long as tokens live after the issuer has prolonged them',
+  async (t) => {
+    const intervals = t.capture(globalThis, 'setInterval', setInterval)
+    const { feed, clock, answer, untilState } = await openFollowing(t)
+    const [pruning] = intervals().filter(({ at }) => at?.fileName?.endsWith('feed-follower.ts'))
+    await untilState('streaming')
+    const { snapshots } = feed
+    feed.kept_s = 3605
+    await feed.add('session', 'session-1')
+    const claims = { iat: now_s - 1, exp: now_s + 3600 }
+    await until('the event', async () => (await answer(claims)) === 'token_revoked')
+    t.equal(feed.snapshots, snapshots, 'no snapshot names the new time')
+    clock.advance_s(3000)
+    Reflect.apply(pruning?.args[0] as () => void, undefined, [])
+    t.equal(await answer(claims), 'token_revoked')
+  },
+)
+
 t.test('close() ends the stream, and the list stays in use', async (t) => {
   const { feed, answer, verifier, untilState } = await openFollowing(t)
   await feed.add('session', 'session-1')

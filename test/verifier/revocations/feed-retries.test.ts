@@ -51,7 +51,8 @@ t.test('the pauses grow while each stream ends with a forged event', async (t) =
   const { feed, untilError } = await openFollowing(t)
   feed.onStream = async (_request, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' })
-    const entry = { kind: 'session', id: 's', atMs: now_s * 1000, position: 'x', previous: 'y' }
+    const times = { atMs: now_s * 1000, expiresAtMs: (now_s + 305) * 1000 }
+    const entry = { kind: 'session', id: 's', ...times, position: 'x', previous: 'y' }
     response.write(`retry: 100\n\n${await feed.eventText(entry as never)}`)
   }
   await untilError(/does not follow/)

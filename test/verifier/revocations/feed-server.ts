@@ -12,6 +12,7 @@ import { issuer, now_s, type TestKey } from '../../support/tokens.ts'
 type Handler = (request: IncomingMessage, response: ServerResponse) => unknown
 
 interface LogEntry extends Revocation {
+  readonly expiresAtMs: number
   readonly position: string
   readonly previous: string
 }
@@ -78,7 +79,8 @@ export class FeedServer {
   ): Promise<LogEntry> {
     const previous = this.log.at(-1)?.position ?? ''
     const position = `${this.#name}${this.log.length + 1}`
-    const entry = { kind, id, atMs: at_s * 1000, position, previous }
+    const expiresAtMs = (at_s + this.kept_s) * 1000
+    const entry = { kind, id, atMs: at_s * 1000, expiresAtMs, position, previous }
     this.log.push(entry)
     if (fate === 'sent') await this.send(entry, this.log.length)
     return entry

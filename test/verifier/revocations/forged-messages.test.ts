@@ -12,7 +12,8 @@ function replaced(text: string, part: RegExp, by: string): string {
 
 t.test('an event that the issuer has not signed is ignored, and ends the stream', async (t) => {
   type One = Awaited<ReturnType<typeof openFollowing>>
-  const entry = { kind: 'session', id: 'session-1', atMs: now_s * 1000 } as const
+  const times = { atMs: now_s * 1000, expiresAtMs: (now_s + 305) * 1000 }
+  const entry = { kind: 'session', id: 'session-1', ...times } as const
   const forgeries: Record<string, [(one: One) => Promise<string> | string, RegExp]> = {
     'another signer': [
       ({ feed }) => feed.eventText({ ...entry, position: 'a1', previous: '' }, thief),
