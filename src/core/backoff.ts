@@ -14,12 +14,12 @@ export interface BackoffLimits {
 export function backoffMs(
   attempt: number,
   { minMs, maxMs }: BackoffLimits,
-  random: () => number = Math.random,
+  random = Math.random,
 ): number {
   return jittered(Math.min(maxMs, minMs * 2 ** attempt), random)
 }
 
 /** Shortens a delay at random by up to half, so that replicas do not retry at the same time. */
-export function jittered(ms: number, random: () => number): number {
+export function jittered(ms: number, random = Math.random): number {
   return ms * (0.5 + random() / 2)
 }

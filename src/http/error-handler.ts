@@ -7,8 +7,7 @@ import {
   problemType,
   toProblem,
 } from '../core/errors.ts'
-import { authorizationScheme } from '../verifier/guard.ts'
-import { challengeHeaders } from '../verifier/refusal.ts'
+import { authorizationScheme, challengeHeaders } from '../verifier/guard.ts'
 
 /** Leaves the refusal of a token to the error handler of the service. */
 export function throwRefusal(error: GatepassError): never {

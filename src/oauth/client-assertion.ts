@@ -18,7 +18,7 @@ import {
   type KeySource,
   readKeySet,
 } from '../verifier/keys/key-source.ts'
-import { createRemoteKeys } from '../verifier/keys/remote-keys.ts'
+import { RemoteKeys } from '../verifier/keys/remote-keys.ts'
 import { verifySignature } from '../verifier/signature.ts'
 import { authenticationFailed } from './oauth-error.ts'
 
@@ -183,7 +183,7 @@ export class ClientKeys {
 
   #open({ jwks, jwks_uri: jwksUri }: Client): KeySource {
     if (jwksUri === undefined) return createFixedKeys(readKeySet(jwks))
-    return createRemoteKeys({
+    return new RemoteKeys({
       jwksUri,
       fetchTimeoutMs,
       maxAgeSeconds,

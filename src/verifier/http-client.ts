@@ -145,7 +145,7 @@ export class RetryDelay {
   #failures = 0
 
   /** @param random returns a number from 0 to below 1 */
-  constructor(limits: BackoffLimits, random: () => number) {
+  constructor(limits: BackoffLimits, random = Math.random) {
     this.#limits = limits
     this.#random = random
   }

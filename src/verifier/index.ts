@@ -9,6 +9,7 @@ export {
 export type { AccessTokenClaims } from '../tokens/access-token.ts'
 export type { Algorithm } from '../tokens/algorithms.ts'
 export type { VerificationKey } from '../tokens/verification-key.ts'
+export type { TokenProfile } from './claims.ts'
 export type { KeyLookup, KeySource, KeySourceStatus, RefusedKey } from './keys/key-source.ts'
 export type {
   CommonOptions,
@@ -21,5 +22,4 @@ export type { DpopPresentation, TokenRequirements } from './requirements.ts'
 export type { Revocations, RevocationsStatus } from './revocations/revocation-list.ts'
 export type { IssuerStatus, OutcomeCounts, VerificationOutcome, VerifierStatus } from './status.ts'
 export type { TokenCacheStatus } from './token-cache.ts'
-export type { TokenProfile } from './token-format.ts'
 export { createVerifier, type Verifier } from './verifier.ts'

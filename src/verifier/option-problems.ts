@@ -1,9 +1,9 @@
 import type { FieldProblem } from '../core/errors.ts'
 import { defaultMaxTokenBytes, tokenTypes } from '../tokens/access-token.ts'
+import { isName, profileProblems } from './claims.ts'
 import { dpopDefaults } from './dpop/dpop-proofs.ts'
 import { isWebAddress } from './http-client.ts'
 import type { CommonOptions, IssuerOptions, RevocationOptions } from './options.ts'
-import { profileProblems } from './token-format.ts'
 
 /** Unchecked options: a JavaScript application may pass anything. */
 type Unchecked = Readonly<Record<string, unknown>>
@@ -266,8 +266,4 @@ function problem(name: string, detail: string): FieldProblem {
 
 function isRecord(value: unknown): value is Unchecked {
   return typeof value === 'object' && value !== null
-}
-
-function isName(value: unknown): value is string {
-  return typeof value === 'string' && value !== ''
 }

@@ -1,18 +1,16 @@
 import { type Clock, systemClock } from '../core/clock.ts'
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
 import { accessTokenType } from '../tokens/access-token.ts'
-import type { ClaimRules } from './claims.ts'
+import { type ClaimRules, readTokenFormat, type TokenProfile } from './claims.ts'
 import { type Decrypt, type DecryptionOptions, readDecrypt } from './decryption.ts'
 import type { AcceptedNonces, DpopProofsOptions } from './dpop/dpop-proofs.ts'
 import type { TrustedIssuer } from './issuer-matching.ts'
 import { createFixedKeys, type KeySet, type KeySource, readKeySet } from './keys/key-source.ts'
-import { createRemoteKeys } from './keys/remote-keys.ts'
-import { createRequestScopedKeys } from './keys/request-scoped-keys.ts'
+import { RemoteKeys, RequestScopedKeys } from './keys/remote-keys.ts'
 import { findOptionProblems, isRequestScoped, numberOptions } from './option-problems.ts'
 import { FeedFollower } from './revocations/feed-follower.ts'
 import type { Revocations } from './revocations/revocation-list.ts'
 import { TokenCache } from './token-cache.ts'
-import { readTokenFormat, type TokenProfile } from './token-format.ts'
 
 /** An issuer, and where its keys are. */
 export interface IssuerOptions {
@@ -219,8 +217,8 @@ function openKeys(options: IssuerOptions, keySet: KeySet | null, clock: Clock): 
     maxAgeSeconds: options.maxJwksAgeSeconds ?? maxJwksAgeSeconds.default,
     clock,
   }
-  if (isRequestScoped()) return createRequestScopedKeys(published)
-  return createRemoteKeys({ ...published, jwksFile: options.jwksFile })
+  if (isRequestScoped()) return new RequestScopedKeys(published)
+  return new RemoteKeys({ ...published, jwksFile: options.jwksFile })
 }
 
 /** Returns the list of the application, or a follower of the feed; null if revocations are ignored. */
@@ -249,7 +247,6 @@ function openRevocations(
     ...(given.maxStalenessSeconds !== undefined && {
       maxStalenessSeconds: given.maxStalenessSeconds,
     }),
-    random: Math.random,
   })
 }
 

@@ -1,8 +1,8 @@
 import { GatepassError } from '../core/errors.ts'
 import { algorithmNames } from '../tokens/algorithms.ts'
 import { isJsonObject } from '../tokens/strict-decoding.ts'
+import { isScopeList } from './guard.ts'
 import { isWebAddress } from './http-client.ts'
-import { isScopeList } from './refusal.ts'
 import type { Verifier } from './verifier.ts'
 
 /** A protected resource, as its metadata describes it to clients (RFC 9728 §2). */

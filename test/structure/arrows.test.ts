@@ -112,7 +112,7 @@ t.test('only the command line and the settings know the environment', async (t) 
   t.same(
     reads.filter((path) => !/^src\/(cli|config)\//.test(path)),
     // NODE_ENV, as the frameworks read it that the library is used in.
-    ['src/verifier/refusal.ts'],
+    ['src/verifier/guard.ts'],
   )
 })
 

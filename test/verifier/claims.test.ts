@@ -6,8 +6,8 @@ import {
   checkAudience,
   checkTimes,
   readClaims,
+  readTokenFormat,
 } from '../../src/verifier/claims.ts'
-import { readTokenFormat } from '../../src/verifier/token-format.ts'
 import { audience, claimsWith, issuer, now_s } from '../support/tokens.ts'
 import { isFrozen } from './harness.ts'
 

@@ -1,7 +1,6 @@
 import t from 'tap'
 import { type ErrorCode, GatepassError } from '../../src/core/errors.ts'
-import type { TokenScheme } from '../../src/verifier/guard.ts'
-import { challengeHeaders, isScopeList } from '../../src/verifier/refusal.ts'
+import { challengeHeaders, isScopeList, type TokenScheme } from '../../src/verifier/guard.ts'
 
 const headersOf = (code: ErrorCode, scope?: string, scheme?: TokenScheme) =>
   challengeHeaders(new GatepassError(code), scope, scheme)

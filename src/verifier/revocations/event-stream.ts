@@ -80,7 +80,6 @@ export interface EventStreamOptions {
   /** A stream without a message for this time is closed. */
   readonly silenceTimeoutMs: number
   readonly clock: Clock
-  readonly random: () => number
   /** Returns the position to resume from; null while it is unknown. */
   readonly position: () => Promise<string | null>
   /** Handles one event. An error closes the stream. */
@@ -97,7 +96,7 @@ export interface EventStreamOptions {
 /** Follows a stream of server-sent events, and reconnects until it is closed. */
 export class EventStream {
   readonly #options: EventStreamOptions
-  readonly #retryDelay: RetryDelay
+  readonly #retryDelay = new RetryDelay(retryLimits)
   readonly #ended: Promise<void>
   /** Aborts the open stream. Deno would collect the signal of an `AbortSignal.any`. */
   #aborter: AbortController | null = null
@@ -110,7 +109,6 @@ export class EventStream {
 
   constructor(options: EventStreamOptions) {
     this.#options = options
-    this.#retryDelay = new RetryDelay(retryLimits, options.random)
     this.#ended = this.#run()
   }
 

@@ -29,8 +29,6 @@ export interface FeedFollowerOptions {
   readonly keys: KeySource
   readonly clock: Clock
   readonly clockToleranceSeconds: number
-  /** Returns a number from 0 to below 1. */
-  readonly random: () => number
   /** Whether to follow the stream, besides polling. */
   readonly stream: boolean
   readonly pollIntervalSeconds: number
@@ -69,7 +67,7 @@ export class FeedFollower implements Revocations {
   #kept_s: number | null = null
 
   constructor(options: FeedFollowerOptions) {
-    const { uri, clock, random, clockToleranceSeconds } = options
+    const { uri, clock, clockToleranceSeconds } = options
     this.#options = options
     if (options.maxStalenessSeconds !== undefined)
       this.maxStalenessSeconds = options.maxStalenessSeconds
@@ -79,7 +77,6 @@ export class FeedFollower implements Revocations {
       load: (signal) => this.#load(signal),
       intervalMs: options.pollIntervalSeconds * 1000,
       timeoutMs: options.fetchTimeoutMs,
-      random,
       onRecovered: () => this.#stream?.reconnectNow(),
     })
     this.#pruning = setInterval(() => this.#prune(), pruneIntervalMs).unref()
@@ -140,12 +137,11 @@ export class FeedFollower implements Revocations {
   }
 
   #openStream(uri: string): EventStream {
-    const { clock, random, streamTimeoutSeconds } = this.#options
+    const { clock, streamTimeoutSeconds } = this.#options
     return new EventStream({
       uri: `${uri}/stream`,
       silenceTimeoutMs: streamTimeoutSeconds * 1000,
       clock,
-      random,
       position: async () => {
         await this.#poller.settled()
         this.#streamPosition = this.#position

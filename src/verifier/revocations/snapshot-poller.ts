@@ -38,7 +38,6 @@ export interface SnapshotPollerOptions {
   readonly intervalMs: number
   /** Timeout of one poll. */
   readonly timeoutMs: number
-  readonly random: () => number
   /** Called when a poll succeeds after a poll that failed. */
   readonly onRecovered: () => void
 }
@@ -58,7 +57,7 @@ export class SnapshotPoller {
   constructor(options: SnapshotPollerOptions) {
     this.#options = options
     const limits = { minMs: firstRetryMs, maxMs: options.intervalMs }
-    this.#retryDelay = new RetryDelay(limits, options.random)
+    this.#retryDelay = new RetryDelay(limits)
     this.#polling = new SingleFlight(() => this.#poll())
   }
 
@@ -102,7 +101,7 @@ export class SnapshotPoller {
   }
 
   #intervalMs(): number {
-    return jittered(this.#options.intervalMs, this.#options.random)
+    return jittered(this.#options.intervalMs)
   }
 
   #schedule(waitMs: number): void {

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { securityEventType } from '../../../src/tokens/revocation-tokens.ts'
 import { createVerifier, type KeySource, type Verifier } from '../../../src/verifier/index.ts'
 import { createFixedKeys, readKeySet } from '../../../src/verifier/keys/key-source.ts'
-import { createRemoteKeys } from '../../../src/verifier/keys/remote-keys.ts'
+import { RemoteKeys } from '../../../src/verifier/keys/remote-keys.ts'
 import { verifyIssuerMessage } from '../../../src/verifier/signature.ts'
 import { FakeClock } from '../../support/clock.ts'
 import {
@@ -83,7 +83,7 @@ async function waitForList(t: Test, key: TestKey) {
   const server = await JwksServer.open(t, serve([key]))
   const clock = new FakeClock(now_s * 1000)
   const jwksUri = `${server.issuer}/.well-known/jwks.json`
-  const keys = createRemoteKeys({ jwksUri, fetchTimeoutMs: 5000, maxAgeSeconds: 60, clock })
+  const keys = new RemoteKeys({ jwksUri, fetchTimeoutMs: 5000, maxAgeSeconds: 60, clock })
   const asked = Promise.withResolvers<void>()
   const list = Promise.withResolvers<void>()
   const revocations = {

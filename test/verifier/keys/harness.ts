@@ -5,7 +5,7 @@ import {
   type KeySourceStatus,
   type Verifier,
 } from '../../../src/verifier/index.ts'
-import { createRemoteKeys, type RemoteKeysOptions } from '../../../src/verifier/keys/remote-keys.ts'
+import { RemoteKeys, type RemoteKeysOptions } from '../../../src/verifier/keys/remote-keys.ts'
 import { FakeClock } from '../../support/clock.ts'
 import { claimsWith, makeKey, mint, now_s, type TestKey } from '../../support/tokens.ts'
 import { answerOf } from '../harness.ts'
@@ -34,7 +34,7 @@ export async function setUp(
 ): Promise<TestSetup> {
   const server = await JwksServer.open(t, answer)
   const clock = new FakeClock(now_s * 1000)
-  const keys = createRemoteKeys({
+  const keys = new RemoteKeys({
     jwksUri: `${server.issuer}/.well-known/jwks.json`,
     fetchTimeoutMs: 60_000,
     maxAgeSeconds: day_s,
