@@ -6,6 +6,8 @@ import { randomId } from '../core/secrets.ts'
 import type { DataOwner, DataStore, Expected, StoredField } from '../stores/data-store.ts'
 import type { FieldCodec } from './field-cipher.ts'
 
+export { anyVersion, type Expected } from '../stores/data-store.ts'
+
 /** Largest value, as JSON in UTF-8. */
 export const maxValueBytes = 64 * 1024
 /** Most fields of one session or one user. */
@@ -108,8 +110,7 @@ export class OwnedFields {
   }
 
   /**
-   * Writes a field if it has the expected version. `null` expects an absent field; `undefined`
-   * writes in any case.
+   * Writes a field if it is in the expected state.
    *
    * @returns the new version
    * @throws `data_conflict`, `data_field_invalid`, `data_value_invalid`, `data_value_too_large`,
@@ -222,12 +223,6 @@ function refusal(outcome: 'conflict' | 'ended'): GatepassError {
   return new GatepassError(outcome === 'conflict' ? 'data_conflict' : 'token_revoked')
 }
 
-/** Expected state before a change: a version, absent (null), present ('any'), or anything. */
-export type Precondition = { readonly version: string } | 'any' | null | undefined
-
-/** Attempts to change a field that must be present while others change it too. */
-const maxAttempts = 8
-
 /**
  * Writes a field and tells whether it is new. Without a precondition, overwriting costs two round
  * trips.
@@ -238,59 +233,16 @@ export async function putField(
   fields: OwnedFields,
   field: string,
   value: JsonValue,
-  precondition: Precondition,
+  expected: Expected,
 ): Promise<{ readonly version: string; readonly isNew: boolean }> {
-  if (precondition === null) return { version: await fields.set(field, value, null), isNew: true }
-  if (precondition === undefined) {
-    const version = await nullOnConflict(() => fields.set(field, value, null))
-    if (version !== null) return { version, isNew: true }
-    return { version: await fields.set(field, value), isNew: false }
+  if (expected === undefined) {
+    try {
+      return { version: await fields.set(field, value, null), isNew: true }
+    } catch (error) {
+      if (!isGatepassError(error, 'data_conflict')) throw error
+    }
   }
-  const write = (expected: string) => fields.set(field, value, expected)
-  const version =
-    precondition === 'any'
-      ? await changePresent(fields, field, write)
-      : await write(precondition.version)
-  return { version, isNew: false }
-}
-
-/**
- * Removes a field. Without a precondition, removing an absent field is not an error.
- *
- * @throws like `OwnedFields.delete`
- */
-export async function removeField(
-  fields: OwnedFields,
-  field: string,
-  precondition: Precondition,
-): Promise<void> {
-  const remove = (expected?: string | null) => fields.delete(field, expected)
-  if (precondition === 'any') await changePresent(fields, field, remove)
-  else await remove(precondition === null ? null : precondition?.version)
-}
-
-/** Changes a field that must be present, whatever its version. */
-async function changePresent<T>(
-  fields: OwnedFields,
-  field: string,
-  change: (version: string) => Promise<T>,
-): Promise<T> {
-  for (let attempt = 0; attempt < maxAttempts; attempt++) {
-    const found = await fields.get(field)
-    if (found === null) break
-    const done = await nullOnConflict(() => change(found.version))
-    if (done !== null) return done
-  }
-  throw new GatepassError('data_conflict')
-}
-
-async function nullOnConflict<T>(change: () => Promise<T>): Promise<T | null> {
-  try {
-    return await change()
-  } catch (error) {
-    if (isGatepassError(error, 'data_conflict')) return null
-    throw error
-  }
+  return { version: await fields.set(field, value, expected), isNew: expected === null }
 }
 
 /** A field with its value as JSON. */

@@ -1,5 +1,5 @@
 import { GatepassError } from '../core/errors.ts'
-import type { Precondition } from '../data/owned-fields.ts'
+import { anyVersion, type Expected } from '../data/owned-fields.ts'
 
 interface ConditionalHeaders {
   readonly 'if-match'?: string | undefined
@@ -24,7 +24,7 @@ export function matchesETag(ifNoneMatch: string | undefined, etag: string): bool
  *
  * @throws `request_malformed`
  */
-export function readPrecondition(headers: ConditionalHeaders): Precondition {
+export function readPrecondition(headers: ConditionalHeaders): Expected {
   const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch } = headers
   if (ifMatch !== undefined && ifNoneMatch !== undefined) {
     throw malformed('Send either If-Match or If-None-Match, not both.')
@@ -34,10 +34,10 @@ export function readPrecondition(headers: ConditionalHeaders): Precondition {
     return null
   }
   if (ifMatch === undefined) return undefined
-  if (ifMatch.trim() === '*') return 'any'
+  if (ifMatch.trim() === '*') return anyVersion
   const [, version] = /^"([\x21\x23-\x7e]*)"$/.exec(ifMatch.trim()) ?? []
   if (version === undefined) throw malformed('If-Match must be one strong entity tag, or *.')
-  return { version }
+  return version
 }
 
 function malformed(detail: string): GatepassError {

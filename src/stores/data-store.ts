@@ -30,8 +30,17 @@ export interface StoredField {
   readonly version: string
 }
 
-/** The precondition of a change: a version; null, the field is absent; undefined, none. */
-export type Expected = string | null | undefined
+/** The precondition that a field is present, in any version. */
+export const anyVersion = Symbol('any version')
+
+/** The precondition of a change: a version, or any; null, the field is absent; undefined, none. */
+export type Expected = string | typeof anyVersion | null | undefined
+
+/** @param version of the field, or null if it is absent */
+export function isExpected(version: string | null, expected: Expected): boolean {
+  if (expected === anyVersion) return version !== null
+  return expected === undefined || version === expected
+}
 
 export interface DataWrite {
   readonly owner: DataOwner

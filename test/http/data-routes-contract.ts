@@ -77,6 +77,14 @@ export function dataRoutesContract(t: Test, open: OpenStore): void {
     t.equal((await get(cart)).statusCode, 404)
   })
 
+  t.test('If-Match: * holds for a present field, however many change it', async (t) => {
+    const { put } = await start(t)
+    await put(cart, 0)
+    const changes = Array.from({ length: 30 }, (_, n) => put(cart, n, { 'if-match': '*' }))
+    const statuses = (await Promise.all(changes)).map(({ statusCode }) => statusCode)
+    t.same(new Set(statuses), new Set([204]))
+  })
+
   t.test('one field too many is refused', async (t) => {
     const { put } = await start(t)
     for (let n = 0; n < 64; n++) await put(`/data/user/f${n}`, n)

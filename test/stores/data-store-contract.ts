@@ -1,7 +1,14 @@
 import { deepStrictEqual } from 'node:assert/strict'
 import type { Test } from 'tap'
 import { randomId } from '../../src/core/secrets.ts'
-import type { DataOwner, DataRemoval, DataStore, DataWrite } from '../../src/stores/data-store.ts'
+import {
+  anyVersion,
+  type DataOwner,
+  type DataRemoval,
+  type DataStore,
+  type DataWrite,
+  type Expected,
+} from '../../src/stores/data-store.ts'
 import fc from '../support/properties.ts'
 import { t0 } from '../support/sessions.ts'
 
@@ -65,6 +72,27 @@ export function dataStoreContract(t: Test, open: () => Promise<DataStore>): void
     t.same(await store.read(one.owner, 'all', t0), new Map())
     t.equal(await store.write({ ...one, expected: one.version }), 'conflict', 'it was removed')
   })
+
+  withStore(
+    'a change of any present version needs the field, and loses to nobody',
+    async (t, store) => {
+      const owner = newOwner()
+      const removal: DataRemoval = { owner, field: 'cart', expected: anyVersion, nowMs: t0 }
+      t.equal(await store.write(write({ owner, expected: anyVersion })), 'conflict')
+      t.equal(await store.remove(removal), 'conflict')
+      await store.write(write({ owner }))
+      const writes = Array.from({ length: 50 }, () => write({ owner, expected: anyVersion }))
+      const outcomes = await Promise.all(writes.map((one) => store.write(one)))
+      t.same(new Set(outcomes), new Set(['written']))
+      t.equal(await store.remove(removal), 'removed')
+      t.equal(await store.remove(removal), 'conflict')
+      t.equal(
+        await store.write(write({ owner, expected: anyVersion })),
+        'conflict',
+        'it was removed',
+      )
+    },
+  )
 
   withStore('of concurrent writes with one precondition, one succeeds', async (t, store) => {
     const owner = newOwner()
@@ -150,16 +178,17 @@ export function dataStoreContract(t: Test, open: () => Promise<DataStore>): void
         const model = new Map<string, DataWrite>()
         for (const { field, kind, expects } of steps) {
           const current = model.get(field)?.version ?? null
-          const expected = { right: current, wrong: randomId(), any: undefined }[expects]
+          const expected = expectation(expects, current)
+          const isRefused = expects === 'wrong' || (expects === 'present' && current === null)
           if (kind === 'write') {
             const one = write({ owner, field, expected })
             const outcome = await store.write(one)
-            if (outcome !== (expects === 'wrong' ? 'conflict' : 'written')) return false
+            if (outcome !== (isRefused ? 'conflict' : 'written')) return false
             if (outcome === 'written') model.set(field, one)
           } else {
             const outcome = await store.remove({ owner, field, expected, nowMs: t0 })
             const removed = current === null ? 'absent' : 'removed'
-            if (outcome !== (expects === 'wrong' ? 'conflict' : removed)) return false
+            if (outcome !== (isRefused ? 'conflict' : removed)) return false
             if (outcome === 'removed') model.delete(field)
           }
         }
@@ -178,8 +207,16 @@ export const later = Math.max(t0, Date.now()) + hourMs
 const step = fc.record({
   field: fc.constantFrom('cart', 'theme', 'step'),
   kind: fc.constantFrom('write', 'write', 'remove'),
-  expects: fc.constantFrom('right', 'wrong', 'any'),
+  expects: fc.constantFrom('right', 'wrong', 'any', 'present'),
 })
+
+function expectation(
+  expects: 'right' | 'wrong' | 'any' | 'present',
+  current: string | null,
+): Expected {
+  if (expects === 'present') return anyVersion
+  return { right: current, wrong: randomId(), any: undefined }[expects]
+}
 
 export function newOwner(): DataOwner {
   return { scope: 'session', id: randomId() }

@@ -4,11 +4,10 @@ import { GatepassError } from '../../core/errors.ts'
 import type { JsonValue } from '../../core/json.ts'
 import type { DataScope, DataService } from '../../data/data-service.ts'
 import {
+  type Expected,
   maxValueBytes,
   type OwnedFields,
-  type Precondition,
   putField,
-  removeField,
 } from '../../data/owned-fields.ts'
 import { entityTag, matchesETag, readPrecondition } from '../conditional-requests.ts'
 import * as schemas from '../schemas.ts'
@@ -97,12 +96,12 @@ function readRoutes(instance: FastifyInstance, options: DataRoutesOptions): void
 function changeRoutes(instance: FastifyInstance, options: DataRoutesOptions): void {
   const app = instance.withTypeProvider<ZodTypeProvider>()
 
-  function preconditionOf(request: FastifyRequest): Precondition {
-    const precondition = readPrecondition(request.headers)
-    if (precondition === undefined && options.requiresPrecondition) {
+  function expectedBy(request: FastifyRequest): Expected {
+    const expected = readPrecondition(request.headers)
+    if (expected === undefined && options.requiresPrecondition) {
       throw new GatepassError('data_precondition_required')
     }
-    return precondition
+    return expected
   }
 
   app.put(
@@ -127,14 +126,9 @@ function changeRoutes(instance: FastifyInstance, options: DataRoutesOptions): vo
     },
     async (request, reply) => {
       const { scope, field } = request.params
-      const precondition = preconditionOf(request)
+      const expected = expectedBy(request)
       const fields = fieldsOf(request, scope, options)
-      const { version, isNew } = await putField(
-        fields,
-        field,
-        request.body as JsonValue,
-        precondition,
-      )
+      const { version, isNew } = await putField(fields, field, request.body as JsonValue, expected)
       reply.header('etag', entityTag(version))
       return reply.code(isNew ? 201 : 204).send(undefined)
     },
@@ -155,9 +149,8 @@ function changeRoutes(instance: FastifyInstance, options: DataRoutesOptions): vo
     },
     async (request, reply) => {
       const { scope, field } = request.params
-      const precondition = preconditionOf(request)
-      const fields = fieldsOf(request, scope, options)
-      await removeField(fields, field, precondition)
+      const expected = expectedBy(request)
+      await fieldsOf(request, scope, options).delete(field, expected)
       return reply.code(204).send(undefined)
     },
   )

@@ -1,12 +1,12 @@
-import type {
-  DataOwner,
-  DataRemoval,
-  DataStore,
-  DataWrite,
-  Expected,
-  RemovalOutcome,
-  StoredField,
-  WriteOutcome,
+import {
+  type DataOwner,
+  type DataRemoval,
+  type DataStore,
+  type DataWrite,
+  isExpected,
+  type RemovalOutcome,
+  type StoredField,
+  type WriteOutcome,
 } from '../data-store.ts'
 import { encodeField, expiryOf, locate } from './item-encoding.ts'
 import {
@@ -75,7 +75,7 @@ export class MemcachedDataStore implements DataStore {
         const snapshot = await items.read([field])
         if (snapshot.index.state === 'ended') return 'ended'
         const current = snapshot.fields.get(field)
-        if (!isExpected(current, expected)) return 'conflict'
+        if (!isExpected(current?.version ?? null, expected)) return 'conflict'
         if (current === undefined) return 'absent'
         if (await items.removeField(field, snapshot)) return 'removed'
       }
@@ -127,7 +127,7 @@ async function tryToWrite(items: OwnerItems, write: DataWrite): Promise<WriteOut
   if (state === 'ended') return 'ended'
   const current = snapshot.fields.get(field)
   const isDone = current?.version === version
-  if (!isDone && !isExpected(current, expected)) return 'conflict'
+  if (!isDone && !isExpected(current?.version ?? null, expected)) return 'conflict'
   if (!itemIds.has(field) && itemIds.size >= maxFields) {
     return (await items.removeMissing(snapshot)) ? null : 'full'
   }
@@ -137,8 +137,4 @@ async function tryToWrite(items: OwnerItems, write: DataWrite): Promise<WriteOut
   if (isDone) return 'written'
   const data = encodeField(index.itemIds.get(field) ?? '', version, value)
   return (await items.putField(field, data, index, snapshot)) ? 'written' : null
-}
-
-function isExpected(current: StoredField | undefined, expected: Expected): boolean {
-  return expected === undefined || (current?.version ?? null) === expected
 }

@@ -1,12 +1,13 @@
-import type {
-  DataOwner,
-  DataRemoval,
-  DataStore,
-  DataWrite,
-  Expected,
-  RemovalOutcome,
-  StoredField,
-  WriteOutcome,
+import {
+  anyVersion,
+  type DataOwner,
+  type DataRemoval,
+  type DataStore,
+  type DataWrite,
+  type Expected,
+  type RemovalOutcome,
+  type StoredField,
+  type WriteOutcome,
 } from '../data-store.ts'
 import { Batcher } from './batcher.ts'
 import { defineScript, type RedisCall, RedisClient } from './client.ts'
@@ -205,6 +206,7 @@ function keyOf({ scope, id }: DataOwner): string {
 /** The precondition as an argument of the scripts. */
 function preconditionOf(expected: Expected): string {
   if (expected === undefined) return '*'
+  if (expected === anyVersion) return '+'
   return expected === null ? '' : `=${expected}`
 }
 
@@ -266,8 +268,8 @@ end
 `
 
 /**
- * Gets a field and checks the precondition: '*' for none, '' for absent, or '=' and the version. Redis
- * runs one script at a time and most of that is Lua, so the code calls and copies little.
+ * Gets a field and checks the precondition: '*' for none, '' for absent, '+' for present, or '=' and the
+ * version. Redis runs one script at a time and most of that is Lua, so the code calls and copies little.
  */
 const check = `
 local found = redis.pcall('HMGET', key, ARGV[at + 1], '${endedMark}')
@@ -278,7 +280,7 @@ local isExpected = expected == '*'
 if expected == '' then
   isExpected = not current
 elseif current and not isExpected then
-  isExpected = hasVersion(current, string.sub(expected, 2))
+  isExpected = expected == '+' or hasVersion(current, string.sub(expected, 2))
 end
 `
 

@@ -1,12 +1,13 @@
 import type { StatementSync } from 'node:sqlite'
-import type {
-  DataOwner,
-  DataRemoval,
-  DataStore,
-  DataWrite,
-  RemovalOutcome,
-  StoredField,
-  WriteOutcome,
+import {
+  type DataOwner,
+  type DataRemoval,
+  type DataStore,
+  type DataWrite,
+  isExpected,
+  type RemovalOutcome,
+  type StoredField,
+  type WriteOutcome,
 } from '../data-store.ts'
 import type { Schema } from '../migrations.ts'
 import { boundLimit, type Change, SqliteDatabase } from './database.ts'
@@ -94,7 +95,7 @@ export class SqliteDataStore implements DataStore {
       if (state === 'ended') return 'ended'
       if (state === 'gone') this.#deleteAll(key)
       const found = this.#find(key, field)
-      if (!isExpected(found, expected)) return 'conflict'
+      if (!isExpected(found?.version ?? null, expected)) return 'conflict'
       if (found !== null) this.#update(version, value, found.rowid)
       else if (Number(this.#count.get(key)?.n) >= maxFields) return 'full'
       else this.#insert(key, field, version, value)
@@ -109,7 +110,7 @@ export class SqliteDataStore implements DataStore {
       const state = this.#stateOf(key, nowMs)
       if (state === 'ended') return 'ended'
       const found = state === 'live' ? this.#find(key, field) : null
-      if (!isExpected(found, expected)) return 'conflict'
+      if (!isExpected(found?.version ?? null, expected)) return 'conflict'
       if (found === null) return 'absent'
       this.#delete(found.rowid)
       return 'removed'
@@ -190,8 +191,4 @@ function keyOf({ scope, id }: DataOwner): string {
 
 function toEntry({ field, version, value }: FieldRow): [string, StoredField] {
   return [field, { version, value: Buffer.from(value) }]
-}
-
-function isExpected(found: FoundField | null, expected: DataWrite['expected']): boolean {
-  return expected === undefined || (found?.version ?? null) === expected
 }
