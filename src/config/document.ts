@@ -214,12 +214,14 @@ const rules = `
   \`GATEPASS_ARGON2_PASSES\` it is at most 4194304.
 - Store URLs have the forms of [stores](stores.md) and [session data](session-data.md#which-store).
 - A verifier with \`GATEPASS_DATA_URL\` needs \`GATEPASS_DATA_SECRET\`.
+- \`GATEPASS_REVOCATIONS_MAX_STALENESS_S\` is longer than \`GATEPASS_REVOCATIONS_POLL_S\`, and needs
+  \`GATEPASS_REVOCATIONS\` on.
 - A webhook needs \`GATEPASS_WEBHOOK_SECRET\`. Its URL has no user name, password, query or fragment.
 
 With \`GATEPASS_MODE=production\`, the default:
 
 - \`GATEPASS_ISSUER\` is https, unless its host is \`localhost\`, \`127.0.0.1\` or \`[::1]\`.
-- \`GATEPASS_COOKIE_SECURE\` is \`true\`.
+- \`GATEPASS_COOKIE_SECURE\` is \`true\`, and \`GATEPASS_PLAYGROUND\` is \`false\`.
 - Postgres, Redis and Memcached on other machines use TLS, unless \`GATEPASS_PLAINTEXT_STORES\` is \`true\`.
 - A webhook is https, unless its host is \`localhost\`, \`127.0.0.1\` or \`[::1]\`.
 
@@ -256,8 +258,8 @@ const clients = `
 A client is an application that requests tokens: a front end, a service, a command-line tool. A login without a
 \`client_id\` uses the first client with the grant \`password\`. Each \`client_id\` is unique.
 
-A public client (\`auth_method\` \`none\`) has no secret, because a login proves the user's password. A service
-authenticates by a secret or a key. \`gatepass clients secret\` creates a secret and its hash. Only the hash belongs in the settings:
+A public client (\`auth_method\` \`none\`) has no secret. Other clients authenticate by a secret or a key.
+\`gatepass clients secret\` creates a secret and its hash. Only the hash belongs in the settings:
 
 \`\`\`console
 $ gatepass clients secret
@@ -278,26 +280,27 @@ $ gatepass clients secret
 To replace a secret, add the new hash, give the client the new secret, then remove the old hash.
 
 On SIGHUP an issuer reads the clients again, from the settings file or from \`GATEPASS_CLIENTS_FILE\`. Other settings keep
-their values until a restart. Invalid settings change nothing, and the log lists every problem.
+their values until a restart. If the settings are invalid, nothing changes, and the log lists every problem.
 `
 
 const clientRules = `
-A scope says what the client may do for the user, not what the user may do. Put rights of users, such as roles,
-into the account attributes, and let a scope turn them into claims.
+A scope says what the client may do for the user, not what the user may do. Put rights of users, such as
+[roles](back-end.md#roles), into the account attributes, and let a scope turn them into claims.
 
 - \`secret_hashes\` goes with \`client_secret_basic\` and \`client_secret_post\`; either \`jwks\` or \`jwks_uri\` goes with
   \`private_key_jwt\`.
 - A client with \`client_credentials\` or token exchange must authenticate: its \`auth_method\` is not \`none\`.
 - A client with \`authorization_code\` may ask for the scope \`openid\`, which needs no entry in \`scopes\`.
 - The \`client_id\` \`gatepass-sign-in\` is reserved for the sessions of the issuer's own pages.
-- \`redirect_uris\` goes with \`authorization_code\`, \`exchange_audiences\` with token exchange.
+- \`redirect_uris\` and \`backchannel_logout_uri\` go with \`authorization_code\`, \`exchange_audiences\` with token
+  exchange.
 
 An attribute cannot replace a claim that Gatepass makes itself: \`iss\`, \`sub\`, \`aud\`,
 \`exp\`, \`nbf\`, \`iat\`, \`jti\`, \`client_id\`, \`scope\`, \`sid\`, \`auth_time\`, \`amr\`, \`acr\`,
 \`cnf\`, \`act\`. Each refresh reads the attributes again, so a changed attribute is in the next token.
 
-If you remove a client from the settings, its sessions continue until they end. Their tokens have the audience of
-the service, and no claims from attributes.
+If you remove a client from the settings, its sessions cannot refresh (\`client_unknown\`). Their access tokens
+work until they expire.
 
 The default clients are one for your front end, and one for [the terminal](terminal.md#sign-in):
 `
