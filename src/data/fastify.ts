@@ -10,6 +10,7 @@ import { markPlugin } from '../verifier/fastify-plugin.ts'
 import { type DataLifetimes, type DataScope, DataService } from './data-service.ts'
 import type { DataObserver } from './observed-store.ts'
 import { checkFieldName } from './owned-fields.ts'
+import { checkNumbers, checkSecrets } from './plugin-options.ts'
 import { type FieldSchemas, TypedFields } from './typed-fields.ts'
 import { Updates } from './updates.ts'
 
@@ -68,8 +69,9 @@ export interface GatepassDataOptions extends Partial<DataLifetimes> {
   /** URL of a store, such as `rediss://…`, or an open store, which the plugin does not close. */
   readonly store: string | DataStore
   /**
-   * Secrets that encrypt values, newest first, each of at least 32 characters. Null stores values
-   * without encryption: readers of the store can read them, and writers can change them unnoticed.
+   * Secrets that encrypt values, newest first, each of at least 32 characters. White space around a
+   * secret is ignored. Null stores values without encryption: readers of the store can read them, and
+   * writers can change them unnoticed.
    */
   readonly secrets: readonly string[] | null
   readonly fields: AppSchemas
@@ -82,14 +84,6 @@ export interface GatepassDataOptions extends Partial<DataLifetimes> {
   readonly clock?: Clock
 }
 
-const daySeconds = 86_400
-const defaults = {
-  sessionMaxSeconds: 90 * daySeconds,
-  accessTtlSeconds: 300,
-  userTtlSeconds: 400 * daySeconds,
-}
-const defaultDeadlineMs = 250
-const minSecretLength = 32
 /** Limits warnings about values that do not decrypt: after a lost secret no value does. */
 const minWarningIntervalMs = 60_000
 
@@ -120,9 +114,17 @@ export const gatepassData = markPlugin<GatepassDataOptions>(
     const schemas = checkSchemas(options.fields)
     const clock = options.clock ?? systemClock
     const secrets = checkSecrets(options.secrets)
-    const store = await openStore(app, options, clock)
-    const onUnreadable = warnOfUnreadable(app.log, clock)
-    const data = new DataService({ ...defaults, ...options, store, secrets, clock, onUnreadable })
+    const numbers = checkNumbers(options)
+    const store = await openStore(app, options.store, { ...numbers, clock })
+    const onUnreadable = warnOfUnreadable(app.log)
+    const data = new DataService({
+      ...numbers,
+      store,
+      secrets,
+      clock,
+      onUnreadable,
+      ...(options.observer && { observer: options.observer }),
+    })
     const source = { data, schemas, updates: new Updates(), given: options.fields }
     app.decorateRequest('data', {
       getter() {
@@ -211,30 +213,16 @@ function checkSchemas({ session = {}, user = {} }: DataSchemas) {
   }
 }
 
-/** @throws `config_invalid` */
-function checkSecrets(secrets: readonly string[] | null): readonly [string, ...string[]] | null {
-  if (secrets === null) return null
-  const [first, ...others] = secrets
-  if (first !== undefined && secrets.every((one) => one.length >= minSecretLength)) {
-    return [first, ...others]
-  }
-  throw new GatepassError('config_invalid', {
-    detail: `Session data needs secrets of at least ${minSecretLength} characters.`,
-  })
-}
-
 /** Returns the given store, or opens one that is closed with the application. */
 async function openStore(
   app: FastifyInstance,
-  { store: given, deadlineMs = defaultDeadlineMs, replicas = 0 }: GatepassDataOptions,
-  clock: Clock,
+  given: string | DataStore,
+  options: { readonly deadlineMs: number; readonly replicas: number; readonly clock: Clock },
 ): Promise<DataStore> {
   if (typeof given !== 'string') return given
   const warn = (error: unknown) => app.log.warn(error)
   const store = await openResilientDataStore(given, '.', {
-    deadlineMs,
-    replicas,
-    clock,
+    ...options,
     onUnavailable: warn,
     onCleanupError: warn,
   })
@@ -243,10 +231,10 @@ async function openStore(
 }
 
 /** Creates a function that logs a warning, at most once per minute. */
-function warnOfUnreadable(log: FastifyBaseLogger, clock: Clock): () => void {
+function warnOfUnreadable(log: FastifyBaseLogger): () => void {
   let warnedAtMs = Number.NEGATIVE_INFINITY
   return () => {
-    const nowMs = clock.nowMs()
+    const nowMs = performance.now()
     if (nowMs - warnedAtMs < minWarningIntervalMs) return
     warnedAtMs = nowMs
     log.warn('session data does not decrypt: it was changed, or its secret is unknown')

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { GatepassError } from '../core/errors.ts'
 import type { DataStore } from './data-store.ts'
 import { ResilientDataStore, type ResilientDataStoreOptions } from './resilient-data-store.ts'
 
@@ -28,6 +29,12 @@ export async function openDataStore(
   if (isMemcached(url)) {
     const { MemcachedDataStore } = await import('./memcached/data-store.ts')
     return MemcachedDataStore.open(url, { ...options, cwd })
+  }
+  if (!/^sqlite:./.test(url)) {
+    throw new GatepassError('config_invalid', {
+      detail:
+        'The URL of a data store must start with sqlite:, redis: or memcached:, or with a variant of these.',
+    })
   }
   const { SqliteDataStore } = await import('./sqlite/data-store.ts')
   return new SqliteDataStore(sqlitePath(url, cwd))

@@ -169,6 +169,27 @@ t.test('an update replaces a field that does not decrypt', async (t) => {
   t.same(await second.answer(({ session }) => session.get('cart')), ['new'])
 })
 
+t.test('an option that is undefined has its default', async (t) => {
+  const { answer, clock, data } = await start(t, {
+    sessionMaxSeconds: undefined as never,
+    userTtlSeconds: undefined as never,
+  })
+  await answer(({ session, user }) =>
+    Promise.all([session.set('count', 1), user.set('theme', 'dark')]),
+  )
+  clock.advance_s(89 * 86_400)
+  t.same((await data.fieldsOf('session', claims).get('count'))?.value, 1)
+  t.same((await data.fieldsOf('user', claims).get('theme'))?.value, 'dark')
+})
+
+t.test('a secret from a file is that of the service, which ignores white space', async (t) => {
+  const store = newDataStore(t)
+  const service = await start(t, { store })
+  await service.answer(({ session }) => session.set('count', 1))
+  const other = await start(t, { store, secrets: [`${dataSecret}\n`] })
+  t.equal(await other.answer(({ session }) => session.get('count')), 1)
+})
+
 t.test('an unavailable store is 503 and does not prevent the start', async (t) => {
   const { run } = await start(t, { store: 'redis://127.0.0.1:1', deadlineMs: 100 })
   const response = await run(({ session }) => session.get('cart'))
@@ -187,7 +208,20 @@ t.test('invalid options prevent the start', async (t) => {
   }
   await t.rejects(register({ secrets: [] }), { code: 'config_invalid' })
   await t.rejects(register({ secrets: ['short'] }), { code: 'config_invalid' })
+  await t.rejects(register({ secrets: [`${dataSecret},${dataSecret}`] }), {
+    code: 'config_invalid',
+  })
   await t.rejects(register({ store: 'redis://' }), { code: 'config_invalid' })
+  for (const store of ['postgres://db.example.com/shop', 'cache.example.com:11211', '']) {
+    await t.rejects(register({ store }), { code: 'config_invalid' }, store)
+  }
+  for (const name of ['sessionMaxSeconds', 'accessTtlSeconds', 'userTtlSeconds', 'deadlineMs']) {
+    for (const value of [Number.NaN, 0, -1, 0.5, 1e15, '300']) {
+      const refusal = { code: 'config_invalid', message: new RegExp(name) }
+      await t.rejects(register({ [name]: value }), refusal, `${name}: ${value}`)
+    }
+  }
+  await t.rejects(register({ replicas: -1 }), { code: 'config_invalid' })
   await t.rejects(register({ fields: { session: { 'a b': z.string() } } }), {
     code: 'config_invalid',
   })

@@ -1,0 +1,57 @@
+import { type FieldProblem, GatepassError } from '../core/errors.ts'
+
+const daySeconds = 86_400
+const maxSeconds = 100 * 365 * daySeconds
+
+/** The options that are whole numbers. */
+const numbers = {
+  sessionMaxSeconds: { byDefault: 90 * daySeconds, min: 1, max: maxSeconds },
+  accessTtlSeconds: { byDefault: 300, min: 1, max: maxSeconds },
+  userTtlSeconds: { byDefault: 400 * daySeconds, min: 1, max: maxSeconds },
+  deadlineMs: { byDefault: 250, min: 10, max: 60_000 },
+  replicas: { byDefault: 0, min: 0, max: 16 },
+}
+
+type NumberName = keyof typeof numbers
+type Numbers = { readonly [Name in NumberName]: number }
+
+/**
+ * Returns the numbers of the options, with defaults for those that are undefined.
+ *
+ * @throws `config_invalid` with every problem
+ */
+export function checkNumbers(given: { readonly [Name in NumberName]?: unknown }): Numbers {
+  const problems: FieldProblem[] = []
+  const entries = Object.entries(numbers).map(([name, { byDefault, min, max }]) => {
+    const value = given[name as NumberName] ?? byDefault
+    if (!Number.isInteger(value) || Number(value) < min || Number(value) > max) {
+      problems.push({
+        pointer: `/${name}`,
+        detail: `${name} must be a whole number from ${min} to ${max}`,
+      })
+    }
+    return [name, value]
+  })
+  if (problems.length === 0) return Object.fromEntries(entries)
+  const detail = `${problems.map(({ detail }) => detail).join('; ')}.`
+  throw new GatepassError('config_invalid', { detail, problems })
+}
+
+const minSecretLength = 32
+
+/**
+ * Returns the secrets as the service reads them: without white space around them.
+ *
+ * @throws `config_invalid`
+ */
+export function checkSecrets(
+  secrets: readonly string[] | null,
+): readonly [string, ...string[]] | null {
+  if (secrets === null) return null
+  const [first, ...others] = secrets.map((one) => one.trim())
+  const isSecret = (one: string) => one.length >= minSecretLength && !/[\s,]/.test(one)
+  if (first !== undefined && [first, ...others].every(isSecret)) return [first, ...others]
+  throw new GatepassError('config_invalid', {
+    detail: `Session data needs a list of secrets, each of at least ${minSecretLength} characters without white space or comma.`,
+  })
+}
