@@ -163,7 +163,7 @@ export class Login {
   async #strengthen(account: Account, password: string): Promise<Account> {
     const { accounts, hasher, clock } = this.#options
     const { sub, passwordHash } = account
-    if (!hasher.needsRehash(passwordHash)) return account
+    if (!hasher.needsRehash(passwordHash, password)) return account
     try {
       const stronger = await hasher.hash(password)
       const isReplaced = await accounts.setPasswordHash(sub, stronger, clock.nowMs(), passwordHash)

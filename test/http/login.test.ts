@@ -139,6 +139,20 @@ t.test('replaces a weak hash at login', async (t) => {
   t.equal((await issuer.login({ password: 'U*U' })).statusCode, 200)
 })
 
+t.test('a bcrypt hash stays while it proves only a part of the password', async (t) => {
+  const issuer = await startIssuer(t)
+  const { sub = '' } = (await issuer.accounts.findByLoginName('ada')) ?? {}
+  // A published test vector.
+  const start = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'
+  const bcrypt = '$2y$05$abcdefghijklmnopqrstuu5s2v8.iXieOjg/.AySBTTZIIVFJeBui'
+  await issuer.accounts.setPasswordHash(sub, bcrypt, 0)
+  t.equal((await issuer.login({ password: `${start}mistyped` })).statusCode, 200)
+  t.equal((await issuer.login({ password: `${start}right` })).statusCode, 200)
+  t.equal((await issuer.accounts.findBySub(sub))?.passwordHash, bcrypt)
+  t.equal((await issuer.login({ password: start })).statusCode, 200)
+  t.match((await issuer.accounts.findBySub(sub))?.passwordHash, /^\$argon2id\$/)
+})
+
 t.test(
   'I6: past the queue a login gets 503 and Retry-After, and a refresh is served',
   async (t) => {

@@ -58,6 +58,8 @@ export function checkPassword(password: string): void {
   }
 }
 
+/** bcrypt ignores further bytes. */
+const maxBcryptBytes = 72
 const saltBytes = 16
 const digestBytes = 32
 const maxBatch = 16
@@ -120,9 +122,13 @@ export class PasswordHasher {
     return false
   }
 
-  /** Tells whether a hash has another scheme, less memory or fewer passes than configured. */
-  needsRehash(storedHash: string): boolean {
+  /**
+   * Tells whether a hash has another scheme, less memory or fewer passes than configured, and the
+   * password that matched it can replace it. What bcrypt ignores of a password may be mistyped.
+   */
+  needsRehash(storedHash: string, password: string): boolean {
     const { parameters } = parseStored(storedHash)
+    if (parameters.scheme === 'bcrypt') return Buffer.byteLength(password) <= maxBcryptBytes
     return (
       parameters.scheme !== 'argon2id' ||
       parameters.memoryKib < this.#cost.memoryKib ||

@@ -96,19 +96,22 @@ t.test('no password matches the decoy', async (t) => {
 
 t.test('a hash needs a rehash if it is weaker than the settings or of an old scheme', async (t) => {
   const hasher = new PasswordHasher({ memoryKib: 4096, passes: 3 }, countingDeriver().deriver)
-  t.notOk(hasher.needsRehash(await hasher.hash('correct horse')))
-  t.notOk(hasher.needsRehash(stored('m=4096,t=3,p=1')))
-  t.notOk(hasher.needsRehash(stored('m=8192,t=4,p=2')), 'stronger than set is kept')
-  t.ok(hasher.needsRehash(stored('m=4095,t=3,p=1')))
-  t.ok(hasher.needsRehash(stored('m=8192,t=2,p=1')))
-  t.ok(hasher.needsRehash(scrypt))
-  t.ok(hasher.needsRehash(bcrypt))
+  const needsRehash = (hash: string, password = 'x'.repeat(72)) =>
+    hasher.needsRehash(hash, password)
+  t.notOk(needsRehash(await hasher.hash('correct horse')))
+  t.notOk(needsRehash(stored('m=4096,t=3,p=1')))
+  t.notOk(needsRehash(stored('m=8192,t=4,p=2')), 'stronger than set is kept')
+  t.ok(needsRehash(stored('m=4095,t=3,p=1')))
+  t.ok(needsRehash(stored('m=8192,t=2,p=1')))
+  t.ok(needsRehash(scrypt))
+  t.ok(needsRehash(bcrypt))
+  t.notOk(needsRehash(bcrypt, 'ä'.repeat(37)), 'bcrypt ignores a part of the password')
 })
 
 t.test('an invalid stored hash is an internal error', async (t) => {
   const hasher = new PasswordHasher(cheap)
   await t.rejects(hasher.verify('correct horse', 'plain text'), { code: 'internal_error' })
-  t.throws(() => hasher.needsRehash('plain text'), { code: 'internal_error' })
+  t.throws(() => hasher.needsRehash('plain text', 'correct horse'), { code: 'internal_error' })
 })
 
 t.test('a cost beyond the limits of a stored hash is refused at startup', async (t) => {
