@@ -1,5 +1,16 @@
 import { constants } from 'node:fs'
-import { access, chmod, link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import {
+  access,
+  chmod,
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+  stat,
+} from 'node:fs/promises'
 import { join } from 'node:path'
 import { GatepassError } from '../core/errors.ts'
 import { randomId } from '../core/secrets.ts'
@@ -64,7 +75,7 @@ export class FileKeyStore implements KeyStore {
     return this.#do(async () => {
       await mkdir(this.#folder, { recursive: true, mode: 0o700 })
       try {
-        await writeDurably(temporary, text)
+        await writeDurably(temporary, text, this.#folder)
         const given = await give(temporary, path)
         await syncFolder(this.#folder)
         return given
@@ -123,7 +134,7 @@ async function refuseWriters(folder: string): Promise<void> {
 
 /** Reads a file and refuses it if others may read it: the key signs tokens for any user. */
 async function readPrivately(path: string): Promise<string | null> {
-  let file: Awaited<ReturnType<typeof open>>
+  let file: FileHandle
   try {
     file = await open(path, 'r')
   } catch (error) {
@@ -139,14 +150,25 @@ async function readPrivately(path: string): Promise<string | null> {
   }
 }
 
-async function writeDurably(path: string, text: string): Promise<void> {
+async function writeDurably(path: string, text: string, folder: string): Promise<void> {
   const file = await open(path, 'wx', 0o600)
   try {
+    await giveToOwner(file, folder)
     await file.writeFile(text)
     await file.sync()
   } finally {
     await file.close()
   }
+}
+
+/**
+ * Gives a file that root writes to the owner of the folder. Otherwise a command that root runs would
+ * lock the service out of its keys. Not every file system can do this.
+ */
+async function giveToOwner(file: FileHandle, folder: string): Promise<void> {
+  if (process.getuid?.() !== 0) return
+  const { uid, gid } = await stat(folder)
+  await file.chown(uid, gid).catch(() => {})
 }
 
 /** A link, unlike a rename, fails if the name exists: this makes the insert atomic. */

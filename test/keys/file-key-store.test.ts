@@ -1,4 +1,4 @@
-import { chmod, link, readdir, readFile, stat } from 'node:fs/promises'
+import { chmod, chown, link, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { FileKeyStore } from '../../src/keys/file-key-store.ts'
@@ -27,6 +27,24 @@ t.test(
     t.strictSame(await readdir(folder), ['epoch-1-Ed25519.json'], 'nothing else is left behind')
     t.equal((await stat(folder)).mode & 0o777, 0o700)
     t.equal((await stat(join(folder, 'epoch-1-Ed25519.json'))).mode & 0o777, 0o600)
+  },
+)
+
+t.test(
+  'a key that root writes belongs to the owner of the folder',
+  { skip: process.getuid?.() !== 0 && 'only root may write for others' },
+  async (t) => {
+    const folder = createTestFolder(t)
+    await chown(folder, 1000, 1001)
+    const store = new FileKeyStore(folder)
+    const owner = async () => {
+      const { uid, gid, mode } = await stat(join(folder, 'a.json'))
+      return { uid, gid, mode: mode & 0o777 }
+    }
+    await store.insertIfAbsent(newKey('a'))
+    t.strictSame(await owner(), { uid: 1000, gid: 1001, mode: 0o600 })
+    await store.replace(newKey('a'))
+    t.strictSame(await owner(), { uid: 1000, gid: 1001, mode: 0o600 })
   },
 )
 
