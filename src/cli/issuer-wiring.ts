@@ -8,7 +8,7 @@ import { PasswordHasher } from '../issuer/passwords/password-hasher.ts'
 import { type SessionPolicy, Sessions } from '../issuer/sessions.ts'
 import type { AudienceKeys } from '../issuer/token-minter.ts'
 import { createUsers, type Users } from '../issuer/users.ts'
-import { EncryptedKeyStore } from '../keys/encrypted-key-store.ts'
+import { listKeyInfos } from '../keys/encrypted-key-store.ts'
 import { type KeyEvent, KeyManager } from '../keys/key-manager.ts'
 import { openKeyStore } from '../keys/key-store.ts'
 import { type KeyPolicy, type KeyStatus, keyStatuses, sortByActivation } from '../keys/lifecycle.ts'
@@ -119,7 +119,7 @@ export async function openKeys(
 ): Promise<KeyManager> {
   return KeyManager.open({
     store: await openedBy('keys_url', openKeyStore(settings.keys_url, cwd)),
-    secrets: [...settings.keys_secret, ...settings.secret],
+    secrets: atLeastOne([...settings.keys_secret, ...settings.secret]),
     algorithm: settings.algorithm,
     policy: keyPolicy(settings),
     clock: systemClock,
@@ -130,7 +130,7 @@ export async function openKeys(
 /** Lists every key with its state. Creates, changes and decrypts none. */
 export async function listKeyStatuses(settings: Settings, cwd: string): Promise<KeyStatus[]> {
   const store = await openedBy('keys_url', openKeyStore(settings.keys_url, cwd))
-  const infos = await new EncryptedKeyStore(store, []).listInfos().finally(() => store.close())
+  const infos = await listKeyInfos(store).finally(() => store.close())
   return keyStatuses(sortByActivation(infos), keyPolicy(settings), systemClock.nowMs())
 }
 

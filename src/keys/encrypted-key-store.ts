@@ -20,11 +20,11 @@ const header = { alg: 'dir', enc: 'A256GCM', cty: 'jwk+json' } as const
 /** Versioned, in case the set of facts that a ciphertext is bound to changes. */
 const purpose = 'gatepass signing key 1'
 
+/** Newest first, each with 256 bits of entropy: the first encrypts, all decrypt. */
+export type KeySecrets = readonly [string, ...string[]]
+
 export interface DecryptedKey extends KeyRecord {
-  /**
-   * False if the record must be encrypted again, because it is in the clear or under an older
-   * secret.
-   */
+  /** False if the record must be encrypted again, because it is under an older secret. */
   readonly isCurrent: boolean
 }
 
@@ -34,41 +34,29 @@ interface CachedKey {
 }
 
 /**
- * Encrypts private keys on the way into a `KeyStore` and decrypts them on the way out.
+ * Encrypts private keys on the way into a `KeyStore` and decrypts them on the way out. A record that is
+ * not encrypted is refused: write access to the store alone must not add a key.
  *
  * HKDF (RFC 5869) derives the key of each record from the secret and all public facts of the record. A
  * ciphertext does not decrypt in another record, or with other facts.
  */
 export class EncryptedKeyStore {
   readonly #store: KeyStore
-  readonly #secrets: readonly string[]
+  readonly #secrets: KeySecrets
   /** The records that the last `list` decrypted, by name. */
   #cached: ReadonlyMap<string, CachedKey> = new Map()
 
-  /**
-   * @param secrets newest first, each with 256 bits of entropy: the first encrypts, all decrypt.
-   *   Without a secret, keys are stored in the clear.
-   */
-  constructor(store: KeyStore, secrets: readonly string[]) {
+  constructor(store: KeyStore, secrets: KeySecrets) {
     this.#store = store
     this.#secrets = secrets
   }
 
   /** @throws `key_store_invalid`, which names the record and nothing in it; `store_unavailable` */
   async list(): Promise<DecryptedKey[]> {
-    const { keys, revokedAtMsOf } = await this.#read()
+    const { keys, revokedAtMsOf } = await readRecords(this.#store)
     const decrypted = await Promise.all(keys.map((key) => this.#decryptCached(key)))
     this.#cached = new Map(decrypted.map((one) => [one.key.name, one]))
     return decrypted.map(({ key }) => ({ ...key, revokedAtMs: revokedAtMsOf(key.kid) }))
-  }
-
-  /** Lists the public facts of all keys. Needs no secret. */
-  async listInfos(): Promise<KeyInfo[]> {
-    const { keys, revokedAtMsOf } = await this.#read()
-    return keys.map((key) => {
-      const { info } = parseKey(key)
-      return { ...info, revokedAtMs: revokedAtMsOf(info.kid) }
-    })
   }
 
   /** Inserts a key and returns true, or returns false if its name exists. */
@@ -104,29 +92,35 @@ export class EncryptedKeyStore {
     if (cached?.text === stored.text) return cached
     return { text: stored.text, key: await decrypt(stored, this.#secrets) }
   }
+}
 
-  async #read() {
-    const stored = await this.#store.list()
-    const revocations = stored.filter(isRevocation).map(parseRevocation)
-    const revokedAtMs = new Map(revocations.map((one) => [one.kid, one.revokedAtMs]))
-    return {
-      keys: stored.filter((one) => !isRevocation(one)),
-      revokedAtMsOf: (kid: string) => revokedAtMs.get(kid) ?? null,
-    }
+/** Lists the public facts of all keys. Needs no secret. */
+export async function listKeyInfos(store: KeyStore): Promise<KeyInfo[]> {
+  const { keys, revokedAtMsOf } = await readRecords(store)
+  return keys.map((key) => {
+    const { info } = parseKey(key)
+    return { ...info, revokedAtMs: revokedAtMsOf(info.kid) }
+  })
+}
+
+async function readRecords(store: KeyStore) {
+  const stored = await store.list()
+  const revocations = stored.filter(isRevocation).map(parseRevocation)
+  const revokedAtMs = new Map(revocations.map((one) => [one.kid, one.revokedAtMs]))
+  return {
+    keys: stored.filter((one) => !isRevocation(one)),
+    revokedAtMsOf: (kid: string) => revokedAtMs.get(kid) ?? null,
   }
 }
 
-async function encrypt(record: KeyRecord, secret: string | undefined): Promise<StoredKey> {
-  const { privateJwk } = record
-  if (secret === undefined) return serializeKey({ info: record, privateKey: { jwk: privateJwk } })
-  const encrypted = await new CompactEncrypt(Buffer.from(JSON.stringify(privateJwk)))
+async function encrypt(record: KeyRecord, secret: string): Promise<StoredKey> {
+  const encryptedKey = await new CompactEncrypt(Buffer.from(JSON.stringify(record.privateJwk)))
     .setProtectedHeader(header)
     .encrypt(deriveKey(secret, record))
-  return serializeKey({ info: record, privateKey: { encrypted } })
+  return serializeKey({ info: record, encryptedKey })
 }
 
-/** Decrypts a record. Accepts a record in the clear, so that encryption can be turned on later. */
-async function decrypt(stored: StoredKey, secrets: readonly string[]): Promise<DecryptedKey> {
+async function decrypt(stored: StoredKey, secrets: KeySecrets): Promise<DecryptedKey> {
   const serialized = parseKey(stored)
   const { jwk, isCurrent } = await decryptPrivateKey(serialized, secrets)
   const record = { ...serialized.info, revokedAtMs: null, privateJwk: jwk }
@@ -136,12 +130,11 @@ async function decrypt(stored: StoredKey, secrets: readonly string[]): Promise<D
 }
 
 async function decryptPrivateKey(
-  { info, privateKey }: SerializedKey,
-  secrets: readonly string[],
+  { info, encryptedKey }: SerializedKey,
+  secrets: KeySecrets,
 ): Promise<{ jwk: JWK; isCurrent: boolean }> {
-  if ('jwk' in privateKey) return { jwk: privateKey.jwk, isCurrent: secrets.length === 0 }
   for (const [age, secret] of secrets.entries()) {
-    const text = await decryptText(privateKey.encrypted, deriveKey(secret, info))
+    const text = await decryptText(encryptedKey, deriveKey(secret, info))
     if (text === null) continue
     return { jwk: privateJwkSchema.parse(JSON.parse(text)), isCurrent: age === 0 }
   }

@@ -5,7 +5,7 @@ import { GatepassError } from '../core/errors.ts'
 import { SingleFlight } from '../core/single-flight.ts'
 import type { Algorithm } from '../tokens/algorithms.ts'
 import type { SigningKey } from '../tokens/signing.ts'
-import { EncryptedKeyStore } from './encrypted-key-store.ts'
+import { EncryptedKeyStore, type KeySecrets } from './encrypted-key-store.ts'
 import { generateKey, importPrivateKey, publicJwkOf } from './key-record.ts'
 import { type KeyInfo, type KeyRecord, type KeyStore, keyInfo } from './key-store.ts'
 import {
@@ -28,8 +28,8 @@ import {
 export interface KeyManagerOptions {
   /** Closed together with the manager. */
   readonly store: KeyStore
-  /** Secrets that encrypt private keys, newest first. Without a secret, keys are in the clear. */
-  readonly secrets?: readonly string[]
+  /** Secrets that encrypt private keys, newest first. */
+  readonly secrets: KeySecrets
   /** Algorithm of new keys. Existing keys keep their algorithm. */
   readonly algorithm: Algorithm
   readonly policy: KeyPolicy
@@ -51,7 +51,7 @@ export class KeyManager {
   readonly #maintenance = new SingleFlight(() => this.#maintain())
   #timer: NodeJS.Timeout | undefined
 
-  private constructor({ store, secrets = [], ...options }: KeyManagerOptions) {
+  private constructor({ store, secrets, ...options }: KeyManagerOptions) {
     this.#options = options
     this.#store = new EncryptedKeyStore(store, secrets)
     this.#snapshot = snapshotAt([], options.policy, options.clock.nowMs(), null)

@@ -83,9 +83,8 @@ const keySchema = z.strictObject({
   alg: z.enum(algorithmNames),
   createdAtMs: time,
   activateAtMs: time,
-  // Exactly one of the two: in the clear, or a compact JWE.
-  privateJwk: privateJwkSchema.optional(),
-  encryptedKey: z.string().optional(),
+  // A JWE in Compact Serialization (RFC 7516 §3.1).
+  encryptedKey: z.string(),
 })
 
 const revocationSchema = z.strictObject({ name: z.string(), kid: z.string(), revokedAtMs: time })
@@ -95,26 +94,18 @@ export type RecordInfo = Omit<KeyInfo, 'revokedAtMs'>
 
 export interface SerializedKey {
   readonly info: RecordInfo
-  readonly privateKey: { readonly jwk: KeyRecord['privateJwk'] } | { readonly encrypted: string }
+  readonly encryptedKey: string
 }
 
-export function serializeKey({ info, privateKey }: SerializedKey): StoredKey {
+export function serializeKey({ info, encryptedKey }: SerializedKey): StoredKey {
   const { name, kid, alg, createdAtMs, activateAtMs } = info
-  const secret =
-    'jwk' in privateKey ? { privateJwk: privateKey.jwk } : { encryptedKey: privateKey.encrypted }
-  return toStored({ name, kid, alg, createdAtMs, activateAtMs, ...secret })
+  return toStored({ name, kid, alg, createdAtMs, activateAtMs, encryptedKey })
 }
 
-/** @throws `key_store_invalid`; without a cause, which may quote the private key */
+/** @throws `key_store_invalid`, which quotes nothing of the record */
 export function parseKey(key: StoredKey): SerializedKey {
-  const { privateJwk, encryptedKey, ...info } = parse(key, keySchema)
-  if (privateJwk !== undefined && encryptedKey === undefined) {
-    return { info, privateKey: { jwk: privateJwk } }
-  }
-  if (encryptedKey !== undefined && privateJwk === undefined) {
-    return { info, privateKey: { encrypted: encryptedKey } }
-  }
-  throw invalidRecord(key.name, 'it must have one of privateJwk and encryptedKey')
+  const { encryptedKey, ...info } = parse(key, keySchema)
+  return { info, encryptedKey }
 }
 
 /** The revocation of a key: a record of its own, so that rewriting the key cannot undo it. */

@@ -15,13 +15,14 @@ import { MemoryKeyStore, newRecord, policy, startMs } from './support.ts'
 
 const lead = 1_700
 const nextMs = startMs + policy.rotationMs
+const secrets = ['a key-encryption secret for the tests'] as const
 
 async function openManager(t: Test, options: Partial<KeyManagerOptions> = {}) {
   const clock = new FakeClock(startMs)
   const store = new MemoryKeyStore()
   const events: KeyEvent[] = []
   const onChange = (event: KeyEvent) => void events.push(event)
-  const defaults = { store, clock, policy, algorithm: 'Ed25519' as const, onChange }
+  const defaults = { store, secrets, clock, policy, algorithm: 'Ed25519' as const, onChange }
   const manager = await KeyManager.open({ ...defaults, ...options })
   t.teardown(() => manager.close())
   return { manager, clock, store, events }
@@ -176,7 +177,7 @@ t.test('a manager does not open on an unusable store', async (t) => {
   const record = await newRecord()
   const privateJwk = { ...record.privateJwk, d: 'AAAA' }
   const broken = new MemoryKeyStore()
-  await new EncryptedKeyStore(broken, []).insertIfAbsent({ ...record, privateJwk })
+  await new EncryptedKeyStore(broken, secrets).insertIfAbsent({ ...record, privateJwk })
   await t.rejects(openManager(t, { store: broken }), { code: 'key_store_invalid' })
 })
 
@@ -304,15 +305,13 @@ t.test('keys of every algorithm sign', { skip: lacksPermissions }, async (t) => 
   }
 })
 
-const secrets = ['a key-encryption secret for the tests']
-
 t.test(
   'two managers on one folder: what one revokes the other stops to sign with',
   { skip: lacksPermissions },
   async (t) => {
     const folder = createTestFolder(t)
     const clock = new FakeClock(startMs)
-    const open = () => openManager(t, { store: new FileKeyStore(folder), clock, secrets })
+    const open = () => openManager(t, { store: new FileKeyStore(folder), clock })
     const a = await open()
     const b = await open()
     const { kid } = a.manager.signingKey()
@@ -340,12 +339,12 @@ t.test(
 )
 
 t.test('a replica that starts later never trusts a revoked key', async (t) => {
-  const { manager, store, clock } = await openManager(t, { secrets })
+  const { manager, store, clock } = await openManager(t)
   const { kid } = manager.signingKey()
   await manager.revoke(kid)
   for (const timeMs of [startMs - 20_000, startMs, startMs + 1_000]) {
     clock.timeMs = timeMs
-    const later = await openManager(t, { store, clock, secrets })
+    const later = await openManager(t, { store, clock })
     t.not(later.manager.signingKey().kid, kid)
     t.notOk(publishedKids(later.manager).includes(kid))
   }
@@ -424,14 +423,14 @@ t.test('looking anew does not settle for a look that has begun before', async (t
   t.equal(store.lists, 2)
 })
 
-t.test('keys are encrypted with a secret, and one without it does not start', async (t) => {
-  const { manager, store } = await openManager(t, { secrets })
+t.test('keys are encrypted, and a manager with another secret does not start', async (t) => {
+  const { manager, store } = await openManager(t)
   t.equal([...store.texts.values()].filter((text) => text.includes('privateJwk')).length, 0)
-  await t.rejects(openManager(t, { store }), { code: 'key_store_invalid' })
-  const other = ['another key-encryption secret, newer', ...secrets]
-  const { manager: later } = await openManager(t, { store, secrets: other })
+  const newer = 'another key-encryption secret, newer'
+  await t.rejects(openManager(t, { store, secrets: [newer] }), { code: 'key_store_invalid' })
+  const { manager: later } = await openManager(t, { store, secrets: [newer, ...secrets] })
   t.equal(later.signingKey().kid, manager.signingKey().kid)
-  await openManager(t, { store, secrets: other.slice(0, 1) })
+  await openManager(t, { store, secrets: [newer] })
   await manager.refresh()
   t.match(manager.lastError, { code: 'key_store_invalid' }, 'one that was not told is not ready')
   t.equal(manager.signingKey().kid, later.signingKey().kid, 'and goes on with the keys it has')

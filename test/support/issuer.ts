@@ -93,6 +93,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   const hasher = options.hasher ?? new PasswordHasher({ memoryKib: 8, passes: 1 })
   const keys = await KeyManager.open({
     store: new FileKeyStore(join(folder, 'keys')),
+    secrets: [String(secret)],
     algorithm: options.algorithm ?? 'ES256',
     policy: {
       rotationMs: 30 * 86_400_000,

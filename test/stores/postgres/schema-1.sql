@@ -57,13 +57,7 @@ INSERT INTO gatepass.keys VALUES ('epoch-1-ES256', '{
   "alg": "ES256",
   "createdAtMs": 4102444800000,
   "activateAtMs": 4102444800000,
-  "privateJwk": {
-  "kty": "EC",
-  "x": "XdHE2-4AHBnRfJczpXru9zEkRdygon0Pmyji9xOZZJg",
-  "y": "ZA2ZKLQKJf-7v31C6TOGFIkG9RFnd8isnpMLFqx6kEU",
-  "crv": "P-256",
-  "d": "kSpcPTFAZ84Fmc5paU5DruLf5eh64J3k7P0kzKRaCCE"
-  }
+  "encryptedKey": "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIiwiY3R5IjoiandrK2pzb24ifQ.._sMi4vhMOwJRafyt.Ak_cup4V6Yx3FIE2pZQCSKB0iHWg16WL6JXDC83tSdk_5-K2vDaJqd0yupUU0UiHa1_SbCriht1KMTmjPCN0q-5wZOPuTNDz0LzrfhVJ3ZWTAZ_XR8UHTvAb2asfPChKyhEVmBdVGF1Zo3KFDfAOMIWKu8duAxoMh-RnQHqPnipeWQwQ_nXFxjy9P_vdNuRodrSZY5cR-3c3mHpN2Hll-ax7xTDbBELuaYzkrHCryV8.GCX3NogCru5dHKd9M8t1Jw"
 }
 ');
 INSERT INTO gatepass.keys VALUES ('epoch-2-ES256', '{
