@@ -124,7 +124,7 @@ export class PasswordHasher {
 
   /**
    * Tells whether a hash has another scheme, less memory or fewer passes than configured, and the
-   * password that matched it can replace it. What bcrypt ignores of a password may be mistyped.
+   * password that matched it can replace it. The end of a long password, which bcrypt ignores, may be wrong.
    */
   needsRehash(storedHash: string, password: string): boolean {
     const { parameters } = parseStored(storedHash)
