@@ -34,6 +34,12 @@ export class SingleFlight {
     return this.#run
   }
 
+  /** Runs the work after this call: a run in progress may have started too early. Never rejects. */
+  async runAgain(): Promise<void> {
+    await this.settled()
+    await this.run()
+  }
+
   /** Resolves when no run is in progress. */
   async settled(): Promise<void> {
     await this.#run

@@ -58,7 +58,6 @@ export function observedStore(store: DataStore, observer: DataObserver): DataSto
     touch: (...args) => report('touch', () => store.touch(...args)),
     end: (...args) => report('end', () => store.end(...args)),
     removeExpired: (...args) => store.removeExpired(...args),
-    ping: () => store.ping(),
     close: () => store.close(),
   }
 }

@@ -61,7 +61,7 @@ export class Refresh {
    *   `grant_not_allowed`, `resource_not_allowed`, `scope_not_allowed`.
    */
   async rotate(request: RefreshRequest, audit: Audit): Promise<RefreshedTokens> {
-    const { sessions, refreshTokens, minter } = this.#options
+    const { sessions, refreshTokens, minter, clock, graceMs } = this.#options
     const { refreshToken, idempotencyKey, jkt } = request
     const { sid, generation } = refreshTokens.parse(refreshToken)
     const live = await sessions.find(sid)
@@ -81,7 +81,8 @@ export class Refresh {
       throw new GatepassError('refresh_token_revoked')
     }
     const tokens = await minter.mint({ ...session, scope }, account, audience, jkt)
-    return { ...tokens, setsCookie: this.#setsCookie(generation, session) }
+    const times = { nowMs: clock.nowMs(), graceMs }
+    return { ...tokens, setsCookie: setsCookie(generation, session, times) }
   }
 
   /**
@@ -120,11 +121,6 @@ export class Refresh {
     await sessions.revokeAllOfAccount(session, reason, audit)
     audit('refresh.refused', { sid, sub, client_id: clientId, reason })
     throw new GatepassError('refresh_token_revoked')
-  }
-
-  #setsCookie(presented: number, session: Session): boolean {
-    const { clock, graceMs } = this.#options
-    return setsCookie(presented, session, { nowMs: clock.nowMs(), graceMs })
   }
 }
 

@@ -116,9 +116,8 @@ export class RevocationFeed {
    * Polls the log once more if a poll is in progress, because that poll may have missed the last
    * entry. Never rejects.
    */
-  async refreshNow(): Promise<void> {
-    await this.#poll.settled()
-    await this.#poll.run()
+  refreshNow(): Promise<void> {
+    return this.#poll.runAgain()
   }
 
   async close(): Promise<void> {

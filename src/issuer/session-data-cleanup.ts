@@ -38,9 +38,7 @@ export class SessionDataCleanup {
 
   /** Handles the new entries of the log. Never rejects. */
   async refresh(): Promise<void> {
-    // A read in progress may already have passed the end of the log.
-    await this.#follow.settled()
-    await this.#follow.run()
+    await this.#follow.runAgain()
     const { lastError } = this.#follow
     if (lastError !== null && !this.#isFailing) this.#options.onFailure(lastError)
     this.#isFailing = lastError !== null

@@ -230,11 +230,12 @@ export class Sessions {
     for await (const sids of this.#store.endCreatedBefore(beforeMs, nowMs, revokedKeptMs)) {
       count += sids.length
       for (const sid of sids) {
-        if (await isFollowed(sid)) await this.#store.logSession(sid, nowMs, revokedKeptMs)
+        if (await isFollowed(sid))
+          await this.#store.appendRevocation('session', sid, nowMs, revokedKeptMs)
       }
       await onRevoked?.(sids)
     }
-    await this.#store.revokeEverybody(this.#clock.nowMs(), revokedKeptMs)
+    await this.#store.appendRevocation('all', '', this.#clock.nowMs(), revokedKeptMs)
     return count
   }
 

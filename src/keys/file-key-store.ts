@@ -1,6 +1,4 @@
-import { constants } from 'node:fs'
 import {
-  access,
   chmod,
   type FileHandle,
   link,
@@ -50,10 +48,6 @@ export class FileKeyStore implements KeyStore {
   async remove(name: string): Promise<void> {
     const path = this.#pathOf(name)
     await this.#do(() => rm(path, { force: true }))
-  }
-
-  async ping(): Promise<void> {
-    await this.#do(() => access(this.#folder, constants.R_OK | constants.X_OK))
   }
 
   async close(): Promise<void> {

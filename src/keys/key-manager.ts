@@ -109,9 +109,8 @@ export class KeyManager {
   }
 
   /** Like `refresh`, with a read that starts after this call. */
-  async refreshAnew(): Promise<void> {
-    await this.#maintenance.settled()
-    await this.refresh()
+  refreshAnew(): Promise<void> {
+    return this.#maintenance.runAgain()
   }
 
   /**

@@ -56,8 +56,6 @@ export interface KeyStore {
   replace(key: StoredKey): Promise<void>
   /** Removes a name. Removing an absent name is not an error. */
   remove(name: string): Promise<void>
-  /** Resolves if the store answers. @throws `store_unavailable` */
-  ping(): Promise<void>
   close(): Promise<void>
 }
 

@@ -67,10 +67,6 @@ export class PostgresKeyStore implements KeyStore {
     await this.#db.run(deleteOne, [name], true)
   }
 
-  ping(): Promise<void> {
-    return this.#db.ping()
-  }
-
   close(): Promise<void> {
     return this.#db.close()
   }

@@ -87,10 +87,8 @@ export class BackchannelLogout {
   }
 
   /** Handles the new entries of the log. Never rejects. */
-  async refresh(): Promise<void> {
-    // A read in progress may already have passed the end of the log.
-    await this.#follow.settled()
-    await this.#follow.run()
+  refresh(): Promise<void> {
+    return this.#follow.runAgain()
   }
 
   async close(): Promise<void> {

@@ -101,7 +101,5 @@ export interface DataStore {
    * no-op for a store that expires data by itself.
    */
   removeExpired(nowMs: number, limit: number): Promise<boolean>
-  /** @throws `store_unavailable` */
-  ping(): Promise<void>
   close(): Promise<void>
 }

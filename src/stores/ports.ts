@@ -208,7 +208,7 @@ export interface SessionStore extends OneTimeStore {
   revokeAll(sub: string, nowMs: number, keptMs: number): Promise<number>
   /**
    * Revokes every session created before a time, and yields the ids of those that were live, a batch at a
-   * time. Appends nothing to the log: `revokeEverybody` ends the access tokens.
+   * time. Appends nothing to the log: an entry of the kind `all` ends the access tokens.
    */
   endCreatedBefore(beforeMs: number, nowMs: number, keptMs: number): AsyncIterable<string[]>
   /**
@@ -216,12 +216,16 @@ export interface SessionStore extends OneTimeStore {
    * from the last position it saw misses none within `followUpMs` of its expiry.
    */
   revocationsAfter(position: string, limit: number): Promise<Revocation[]>
-  /** Appends a revocation of all tokens that are signed so far. */
-  revokeEverybody(nowMs: number, keptMs: number): Promise<void>
-  /** Appends a session that `endCreatedBefore` has ended, for those who follow its end in the log. */
-  logSession(sid: string, nowMs: number, keptMs: number): Promise<void>
-  /** Appends to the log that a signing key is revoked. */
-  revokeKey(kid: string, nowMs: number, keptMs: number): Promise<void>
+  /**
+   * Appends an entry to the log: a revoked signing key, all tokens signed so far, or a session that
+   * `endCreatedBefore` has ended.
+   */
+  appendRevocation(
+    kind: Revocation['kind'],
+    id: string,
+    nowMs: number,
+    keptMs: number,
+  ): Promise<void>
   /**
    * Removes some of what has expired (sessions, log entries, one-time values), looking at `limit` rows of
    * each at most. Returns whether there may be more.

@@ -99,10 +99,6 @@ export class ResilientDataStore implements DataStore {
     return this.#run(this.#writes, (store) => store.removeExpired(nowMs, limit))
   }
 
-  async ping(): Promise<void> {
-    await this.#opened().ping()
-  }
-
   async close(): Promise<void> {
     this.#isClosed = true
     this.#cleanup.stop()

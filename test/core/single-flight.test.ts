@@ -13,6 +13,16 @@ t.test('calls during a run share its result; a later call runs again', async (t)
   t.equal(begun, 2)
 })
 
+t.test('runAgain runs after the run in progress, once for all who wait', async (t) => {
+  let begun = 0
+  const flight = new SingleFlight(async () => {
+    begun += 1
+    await new Promise(setImmediate)
+  })
+  await Promise.all([flight.run(), flight.runAgain(), flight.runAgain()])
+  t.equal(begun, 2)
+})
+
 t.test('run never rejects, and lastError has the result', async (t) => {
   const failure = new Error('away')
   const ends = [failure, null]

@@ -8,7 +8,7 @@ import { policy } from '../support/sessions.ts'
 async function revokeSigningKey(issuer: TestIssuer): Promise<string> {
   const { kid } = issuer.keys.signingKey()
   await issuer.keys.revoke(kid)
-  await issuer.sessions.revokeKey(kid, issuer.clock.nowMs(), policy.revokedKeptMs)
+  await issuer.sessions.appendRevocation('key', kid, issuer.clock.nowMs(), policy.revokedKeptMs)
   await issuer.revocations.refresh()
   return kid
 }

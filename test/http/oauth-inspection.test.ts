@@ -68,7 +68,7 @@ t.test(
     }
     const own = (await token({ grant_type: 'client_credentials' }, billing)).body.access_token
     t.match((await introspect({ token: own }, billing)).body, { active: true })
-    await sessions.revokeEverybody(clock.nowMs(), 300_000)
+    await sessions.appendRevocation('all', '', clock.nowMs(), 300_000)
     await revocations.refreshNow()
     t.match(await introspect({ token: own }, billing), inactive, 'the revocation log says so')
 

@@ -78,7 +78,7 @@ t.test('the snapshot contains sessions, users and all, each with its time', asyn
   await issuer.call({ method: 'POST', url: '/logout', body: { refresh_token } })
   const { access_token } = await issuer.signIn()
   await issuer.call({ method: 'POST', url: '/logout/all', headers: bearer(access_token) })
-  await issuer.sessions.revokeEverybody(issuer.clock.nowMs(), policy.revokedKeptMs)
+  await issuer.sessions.appendRevocation('all', '', issuer.clock.nowMs(), policy.revokedKeptMs)
   const now_s = Math.floor(issuer.clock.nowMs() / 1000)
   const { sub = '' } = (await issuer.accounts.findByLoginName('ada')) ?? {}
   t.match(await snapshot(issuer), {

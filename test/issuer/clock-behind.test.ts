@@ -127,7 +127,7 @@ for (const [name, open] of Object.entries(stores)) {
 
       const { kid } = issuer.keys.signingKey()
       await issuer.keys.revoke(kid)
-      await issuer.sessions.revokeKey(kid, issuer.clock.nowMs(), policy.revokedKeptMs)
+      await issuer.sessions.appendRevocation('key', kid, issuer.clock.nowMs(), policy.revokedKeptMs)
       await until('keys revoke is heard of', async () => {
         const answer = await answerOf(() => verifier.verify(other.token))
         return answer === 'token_revoked' || answer === 'token_key_unknown'

@@ -64,10 +64,6 @@ export class MemoryKeyStore implements KeyStore {
     this.texts.delete(name)
   }
 
-  async ping(): Promise<void> {
-    this.#answer()
-  }
-
   async close(): Promise<void> {}
 
   #answer(): void {

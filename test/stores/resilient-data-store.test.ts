@@ -121,7 +121,7 @@ t.test('a store that is unavailable at the start is opened in the background', a
   await until('it is tried again', () => state.attempts > 1)
   state.isUp = true
   const responds = async () =>
-    resilient.ping().then(
+    resilient.read(owner, 'all', 0).then(
       () => true,
       () => false,
     )

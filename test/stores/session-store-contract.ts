@@ -71,9 +71,9 @@ export function sessionStoreContract(
       await store.revoke(ended.sid, behindMs, keptMs)
       await store.rotate(rotation({ sid: reused.sid, generation: 1, nowMs: behindMs }))
       await store.revokeAll('user-1', behindMs, keptMs)
-      await store.revokeEverybody(behindMs, keptMs)
-      await store.revokeKey('kid', behindMs, keptMs)
-      await store.logSession('sid', behindMs, keptMs)
+      await store.appendRevocation('all', '', behindMs, keptMs)
+      await store.appendRevocation('key', 'kid', behindMs, keptMs)
+      await store.appendRevocation('session', 'sid', behindMs, keptMs)
       const endedMs = Math.ceil((await store.clockMs()) ?? behindMs)
       const kinds = ['session', 'session', 'user', 'all', 'key', 'session']
       const entries = () => store.revocationsAfter(logStart, 10)
@@ -374,7 +374,7 @@ export function sessionStoreContract(
       t.equal(first.length, 2)
       await store.revokeAll('user-2', t0 + 60_000, policy.revokedKeptMs)
       await store.revokeAll('nobody', t0 + 60_001, policy.revokedKeptMs)
-      await store.revokeEverybody(t0 + 60_002, policy.revokedKeptMs)
+      await store.appendRevocation('all', '', t0 + 60_002, policy.revokedKeptMs)
       const next = await store.revocationsAfter(first.at(-1)?.position ?? '', 10)
       t.match(next, [
         { kind: 'user', id: 'user-2', atMs: t0 + 60_000 },

@@ -90,7 +90,8 @@ async function announceRevocation(
   try {
     const sessions = await openSessionsOf(settings, cwd)
     const nowMs = systemClock.nowMs()
-    for (const kid of kids) await sessions.revokeKey(kid, nowMs, revocationsKeptMs(settings))
+    const keptMs = revocationsKeptMs(settings)
+    for (const kid of kids) await sessions.appendRevocation('key', kid, nowMs, keptMs)
     await sessions.close()
   } catch (error) {
     throw new GatepassError('store_unavailable', {

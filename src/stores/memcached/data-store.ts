@@ -17,7 +17,6 @@ import {
   waitForFirstNode,
 } from './node.ts'
 import { OwnerItems } from './owner-items.ts'
-import { get } from './protocol.ts'
 import { nameOf, parseMemcachedUrl } from './url.ts'
 
 type Node = Pick<MemcachedNode, 'run' | 'close'>
@@ -99,13 +98,6 @@ export class MemcachedDataStore implements DataStore {
   /** A no-op: memcached removes expired items by itself. */
   async removeExpired(): Promise<boolean> {
     return false
-  }
-
-  /** Resolves when one node responds: the data of other owners may be unavailable. */
-  async ping(): Promise<void> {
-    const pings = this.#nodes.map((node) => node.run((send) => send([get('gp:ping')])))
-    const outcomes = await Promise.allSettled(pings)
-    if (outcomes.every(({ status }) => status === 'rejected')) await pings[0]
   }
 
   async close(): Promise<void> {

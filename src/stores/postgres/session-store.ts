@@ -122,16 +122,13 @@ export class PostgresSessionStore implements SessionStore {
     return rows.map(toRevocation)
   }
 
-  revokeEverybody(nowMs: number, keptMs: number): Promise<void> {
-    return this.#appendRevocation('all', '', nowMs, keptMs)
-  }
-
-  logSession(sid: string, nowMs: number, keptMs: number): Promise<void> {
-    return this.#appendRevocation('session', sid, nowMs, keptMs)
-  }
-
-  revokeKey(kid: string, nowMs: number, keptMs: number): Promise<void> {
-    return this.#appendRevocation('key', kid, nowMs, keptMs)
+  async appendRevocation(
+    kind: Revocation['kind'],
+    id: string,
+    nowMs: number,
+    keptMs: number,
+  ): Promise<void> {
+    await this.#db.run(statements.appendRevocation, [kind, id, nowMs, keptMs])
   }
 
   async putOneTime(id: string, payload: string, expiresAtMs: number): Promise<void> {
@@ -185,10 +182,6 @@ export class PostgresSessionStore implements SessionStore {
 
   close(): Promise<void> {
     return this.#db.close()
-  }
-
-  async #appendRevocation(kind: Revocation['kind'], id: string, atMs: number, keptMs: number) {
-    await this.#db.run(statements.appendRevocation, [kind, id, atMs, keptMs])
   }
 
   async #load(sid: string): Promise<Session | null> {

@@ -115,10 +115,6 @@ export class RedisDataStore implements DataStore {
     return false
   }
 
-  async ping(): Promise<void> {
-    await this.#client.run((call) => call.command('', ['PING']))
-  }
-
   close(): Promise<void> {
     return this.#client.close()
   }

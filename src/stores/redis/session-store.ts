@@ -192,19 +192,13 @@ export class RedisSessionStore implements SessionStore {
     return this.#client.run((call) => log.entriesAfter(call, position, limit))
   }
 
-  revokeEverybody(nowMs: number, keptMs: number): Promise<void> {
-    const entry = { kind: 'all', id: '', atMs: nowMs, keptMs } as const
-    return this.#writer.run((call) => this.#appendToLog(call, entry))
-  }
-
-  logSession(sid: string, nowMs: number, keptMs: number): Promise<void> {
-    const entry = { kind: 'session', id: sid, atMs: nowMs, keptMs } as const
-    return this.#writer.run((call) => this.#appendToLog(call, entry))
-  }
-
-  revokeKey(kid: string, nowMs: number, keptMs: number): Promise<void> {
-    const entry = { kind: 'key', id: kid, atMs: nowMs, keptMs } as const
-    return this.#writer.run((call) => this.#appendToLog(call, entry))
+  appendRevocation(
+    kind: Revocation['kind'],
+    id: string,
+    nowMs: number,
+    keptMs: number,
+  ): Promise<void> {
+    return this.#writer.run((call) => this.#appendToLog(call, { kind, id, atMs: nowMs, keptMs }))
   }
 
   putOneTime(id: string, payload: string, expiresAtMs: number): Promise<void> {

@@ -147,10 +147,6 @@ export class SqliteDataStore implements DataStore {
     })
   }
 
-  ping(): Promise<void> {
-    return this.#db.ping()
-  }
-
   close(): Promise<void> {
     return this.#db.close()
   }

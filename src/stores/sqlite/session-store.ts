@@ -170,16 +170,13 @@ export class SqliteSessionStore implements SessionStore {
     return this.#db.read(() => this.#log.after(position, limit))
   }
 
-  revokeEverybody(nowMs: number, keptMs: number): Promise<void> {
-    return this.#db.write(() => this.#log.append('all', '', nowMs, keptMs))
-  }
-
-  logSession(sid: string, nowMs: number, keptMs: number): Promise<void> {
-    return this.#db.write(() => this.#log.append('session', sid, nowMs, keptMs))
-  }
-
-  revokeKey(kid: string, nowMs: number, keptMs: number): Promise<void> {
-    return this.#db.write(() => this.#log.append('key', kid, nowMs, keptMs))
+  appendRevocation(
+    kind: Revocation['kind'],
+    id: string,
+    nowMs: number,
+    keptMs: number,
+  ): Promise<void> {
+    return this.#db.write(() => this.#log.append(kind, id, nowMs, keptMs))
   }
 
   putOneTime(id: string, payload: string, expiresAtMs: number): Promise<void> {

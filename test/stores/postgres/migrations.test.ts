@@ -80,7 +80,9 @@ t.test('stores that start at the same time share a database', async (t) => {
       PostgresKeyStore.open(url, patient),
     ]).flat(),
   )
-  await Promise.all(opened.map((store) => store.ping()))
+  await Promise.all(
+    opened.map((store) => ('list' in store ? store.list({ limit: 1 }) : store.ping())),
+  )
   await Promise.all(opened.map((store) => store.close()))
   t.same(await server.query('SELECT DISTINCT schema FROM gatepass.migrations ORDER BY 1', url), [
     { schema: 'accounts' },

@@ -146,8 +146,8 @@ t.test('entries of the log appear in the order of their positions', async (t) =>
     return [
       replica.revoke(sid, t0, policy.revokedKeptMs),
       replica.revokeAll(sub, t0, policy.revokedKeptMs),
-      replica.revokeEverybody(t0, policy.revokedKeptMs),
-      replica.revokeKey(sid, t0, policy.revokedKeptMs),
+      replica.appendRevocation('all', '', t0, policy.revokedKeptMs),
+      replica.appendRevocation('key', sid, t0, policy.revokedKeptMs),
       replica.rotate(rotation({ sid, generation: 2 })),
     ]
   })

@@ -121,7 +121,7 @@ t.test('a revoked key is refused, and the next key is loaded immediately', async
   for (const one of replicas) t.ok(await one.verify(access_token))
   const { kid } = issuer.keys.signingKey()
   await issuer.keys.revoke(kid)
-  await issuer.sessions.revokeKey(kid, issuer.clock.nowMs(), policy.revokedKeptMs)
+  await issuer.sessions.appendRevocation('key', kid, issuer.clock.nowMs(), policy.revokedKeptMs)
   for (const one of replicas) {
     await until('it is refused', async () => {
       const answer = await answerOf(() => one.verify(access_token))
