@@ -101,19 +101,17 @@ const clientMeanings = {
     'How it may get tokens: `password` (at `/login`), `refresh_token`, `client_credentials`, `authorization_code`, `urn:ietf:params:oauth:grant-type:token-exchange`. Default: `password` and `refresh_token`.',
   auth_method:
     'How it authenticates: `none` (a public client; the default), `client_secret_basic`, `client_secret_post`, `private_key_jwt`.',
-  secret_hashes:
-    'The hashes of its secrets, from `gatepass clients secret`. Two hashes are possible while a new secret replaces the old one.',
+  secret_hashes: 'One or two hashes of its secrets, from `gatepass clients secret`.',
   jwks: 'Its public keys for `private_key_jwt`: `{"keys": […]}` with up to 8 JWKs, each with `kid` and `alg`.',
   jwks_uri: 'The https address where it publishes its public keys.',
   redirect_uris:
     'The addresses to which an authorization response may go, up to 32: https, http on this machine, or the scheme of an app such as `com.example.app:/cb`.',
-  post_logout_redirect_uris:
-    'The addresses to which a browser may go after a sign-out, in the forms that `redirect_uris` allows.',
+  post_logout_redirect_uris: 'The addresses to which a browser may go after a sign-out.',
   backchannel_logout_uri:
-    'The address at which it is notified that one of its sessions has ended: https, or http on this machine. If no client had the field when the issuer started, the issuer needs a restart.',
+    'The address of its [back-channel logout](oauth.md#tell-applications-about-a-sign-out): https, or http on this machine. The first client with it needs a restart of the issuer.',
   exchange_audiences: 'The audiences for which it may exchange the token of a user, up to 32.',
   client_name: 'The name that users read on the pages of the issuer. Default: the `client_id`.',
-  third_party: '`true` if it belongs to another party: users are asked for consent.',
+  third_party: '`true`: users are asked for [consent](oauth.md#consent).',
 } as const satisfies Record<keyof Client, string>
 
 function clientRows(): Row[] {
@@ -185,11 +183,10 @@ Rules of the sources:
 - Setting both a variable and its \`_FILE\` is an error.
 - White space at the end of a \`_FILE\` is ignored.
 - Lists are separated by commas or white space. \`1\` and \`0\` stand for \`true\` and \`false\`.
-- \`GATEPASS_CLIENTS\`, \`GATEPASS_AUDIENCES\` and \`GATEPASS_DECRYPTION_KEYS\` are JSON.
+- \`GATEPASS_CLIENTS\`, \`GATEPASS_AUDIENCES\` and \`GATEPASS_DECRYPTION_KEYS\` are JSON lists.
 - Relative paths, also in store URLs, start from the working folder.
 - An unknown name in the settings file is an error. In the environment, only a name that looks like a
   misspelled setting is an error, because a cluster may set variables of its own.
-- The error lists every problem, and the process exits with code 2.
 
 \`gatepass dev\` sets the mode, the issuer, the ports, the secrets, \`GATEPASS_KEYS_URL\`, \`GATEPASS_CLIENTS\`,
 \`GATEPASS_PLAYGROUND\`, \`GATEPASS_JWKS_MAX_AGE_S\` (10) and \`GATEPASS_DRAIN_S\` (0). Your own settings override
@@ -212,7 +209,6 @@ const rules = `
   [published before it signs](operations.md#signing-keys).
 - \`GATEPASS_ARGON2_MEMORY_KIB\` is at least 8 times \`GATEPASS_ARGON2_PARALLELISM\`. Multiplied by
   \`GATEPASS_ARGON2_PASSES\` it is at most 4194304.
-- Store URLs have the forms of [stores](stores.md) and [session data](session-data.md#which-store).
 - A verifier with \`GATEPASS_DATA_URL\` needs \`GATEPASS_DATA_SECRET\`.
 - \`GATEPASS_REVOCATIONS_MAX_STALENESS_S\` is longer than \`GATEPASS_REVOCATIONS_POLL_S\`, and needs
   \`GATEPASS_REVOCATIONS\` on.
@@ -326,7 +322,7 @@ verifiers can read them. Create the keys with \`gatepass keys encryption\`:
 ]
 \`\`\`
 
-\`GATEPASS_DECRYPTION_KEYS\` is a JSON list of up to 16 private JWKs, each with a \`kid\`. Set it with
+\`GATEPASS_DECRYPTION_KEYS\` is a list of private JWKs, each with a \`kid\`. Set it with
 \`GATEPASS_DECRYPTION_KEYS_FILE\`.
 
 - A key uses \`P-256\` (\`kty\` \`EC\`) or \`X25519\` (\`kty\` \`OKP\`). Its \`use\`, if present, is \`enc\`; its
