@@ -16,6 +16,12 @@ export const stopMessage = 'stop'
 /** The message of a parent that asks a process to read its settings again. */
 export const reloadMessage = 'reload'
 
+/**
+ * The signals of a fault in native code. A handler returns to the faulty instruction, so the process
+ * would hang instead of exiting.
+ */
+const faultSignals = ['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGSEGV'] as const
+
 export interface Shutdown {
   /** Whether the shutdown has started. */
   isDraining(): boolean
@@ -47,7 +53,8 @@ export function installShutdown(
 ): Shutdown {
   let draining = false
   const { reload } = steps
-  const skip: 'SIGHUP'[] = reload === undefined || process.stdin.isTTY ? [] : ['SIGHUP']
+  const reloadSignals = reload === undefined || process.stdin.isTTY ? [] : (['SIGHUP'] as const)
+  const skip = [...faultSignals, ...reloadSignals]
   const onTimeout = () =>
     logger.error(steps.unfinished(), 'the shutdown timed out; exiting with unfinished work')
   const stop = closeWithGrace(
@@ -65,7 +72,7 @@ export function installShutdown(
   )
   // Ctrl-C reaches parent and child, and a second request to stop would exit at once.
   const stopOnce = () => draining || stop.close()
-  for (const signal of skip) process.on(signal, () => reload?.())
+  for (const signal of reloadSignals) process.on(signal, () => reload?.())
   process.on('message', (message) => {
     if (message === stopMessage) stopOnce()
     if (message === reloadMessage) reload?.()

@@ -1,5 +1,7 @@
 import { once } from 'node:events'
+import { truncateSync } from 'node:fs'
 import { connect } from 'node:net'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { projectFolder } from '../support/project.ts'
@@ -95,6 +97,15 @@ t.test('a request that never ends delays the exit at most until the timeout', as
     issuer.stdout,
     /"level":"error".*"connections":1,"requests":\["POST \/login"\].*timed out/,
   )
+})
+
+t.test('a fault in native code ends the process', async (t) => {
+  const cwd = createTestFolder(t)
+  const { issuer, url } = await startIssuer(t, cwd)
+  // Reading the removed part of a mapped file is a SIGBUS.
+  truncateSync(join(cwd, '.gatepass/sessions.db-shm'))
+  await signIn(url).catch(() => {})
+  t.equal(await issuer.exited, 'SIGBUS')
 })
 
 t.test('a killed issuer loses nothing that it has acknowledged', async (t) => {
