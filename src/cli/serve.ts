@@ -1,21 +1,16 @@
 import cluster from 'node:cluster'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
-import type { Registry } from 'prom-client'
 import { environmentName } from '../config/setting.ts'
 import type { SettingName, Settings } from '../config/settings.ts'
 import { GatepassError } from '../core/errors.ts'
-import {
-  buildAdminApp,
-  checkReadiness,
-  type Readiness,
-  type ReadinessCheck,
-} from '../http/admin-app.ts'
+import { buildAdminApp, checkReadiness, type ReadinessCheck } from '../http/admin-app.ts'
 import type { ServiceOptions } from '../http/app.ts'
 import { Draining } from '../http/draining.ts'
 import type { Metrics } from '../http/metrics.ts'
 import { packageVersion, unusableSetting } from './context.ts'
 import { installShutdown, reportReady } from './shutdown.ts'
+import { answerReportRequests } from './worker-reports.ts'
 
 export interface Service {
   readonly app: FastifyInstance
@@ -123,27 +118,4 @@ function listenError(
     return unusableSetting('host', `${settings.host} is not an address of this machine`, error)
   }
   return error
-}
-
-/** A request of the primary process to a worker process. */
-export interface ReportRequest {
-  readonly type: 'report_request'
-  readonly id: string
-}
-
-/** The readiness and metrics of a worker process. */
-export interface Report {
-  readonly type: 'report'
-  readonly id: string
-  readonly readiness: Readiness
-  readonly metrics: object[]
-}
-
-function answerReportRequests(readiness: () => Promise<Readiness>, registry: Registry): void {
-  process.on('message', async (message: ReportRequest) => {
-    if (message?.type !== 'report_request') return
-    const metrics = await registry.getMetricsAsJSON()
-    const report: Report = { type: 'report', id: message.id, readiness: await readiness(), metrics }
-    if (process.connected) process.send?.(report)
-  })
 }

@@ -1,3 +1,7 @@
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
@@ -66,6 +70,103 @@ t.test('a worker that exits is replaced', async (t) => {
   await issuer.line(new RegExp(`"pid":(?!${workers.join('|')})\\d+.*"adminPort":0.*"msg":"ready"`))
   await untilStatus(`${admin}/readyz`, 200)
   t.equal(await issuer.stop(), 0)
+})
+
+/** Whether a process is in this state: T for stopped, Z for exited. */
+const isInState = (pid: number, state: string) =>
+  readFileSync(`/proc/${pid}/stat`, 'utf8').includes(`) ${state} `)
+
+t.test('a worker that exits during a request for its report stops no other process', async (t) => {
+  const { issuer, admin, workers } = await startIssuer(t, createTestFolder(t))
+  const [worker = 0] = workers
+  const socket = connect(Number(new URL(admin).port), '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  socket.write('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  await once(socket, 'data')
+  // The primary process receives the request first, and then learns of the exit.
+  issuer.freeze()
+  await new Promise((resolve) =>
+    socket.write('GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n', resolve),
+  )
+  process.kill(worker, 'SIGKILL')
+  await until('the worker has exited', () => isInState(worker, 'Z'))
+  issuer.thaw()
+  t.match(String(await once(socket, 'data')), /^HTTP\/1\.1 (200|503) /)
+  await issuer.line(/a worker exited; replacing it/)
+  await untilStatus(`${admin}/readyz`, 200)
+  t.equal(await issuer.stop(), 0)
+})
+
+t.test('no counter falls when a worker is slow or exits', async (t) => {
+  const { issuer, url, admin, workers } = await startIssuer(t, createTestFolder(t))
+  for (let n = 0; n < 6; n++) {
+    const response = await fetch(`${url}/openapi.json`, { headers: { connection: 'close' } })
+    await response.arrayBuffer()
+  }
+  const served = async () => {
+    const metrics = await (await fetch(`${admin}/metrics`)).text()
+    const [, count] = /_count\{.*route="\/openapi.json",.*\} (\d+)/.exec(metrics) ?? []
+    return Number(count)
+  }
+  await until('both workers have reported', async () => (await served()) === 6)
+  const [worker = 0] = workers
+  process.kill(worker, 'SIGSTOP')
+  await until('the worker has stopped', () => isInState(worker, 'T'))
+  t.equal(await served(), 6, 'a slow worker')
+  process.kill(worker, 'SIGKILL')
+  await issuer.line(/a worker exited; replacing it/)
+  t.equal(await served(), 6, 'a worker that exited')
+  process.kill(workers[1] ?? 0, 'SIGKILL')
+  await until('both have exited', () => issuer.stdout.match(/a worker exited/g)?.length === 2)
+  t.equal(await served(), 6, 'two workers that exited')
+  t.equal(await issuer.stop(), 0)
+})
+
+t.test('a health check does not reset the measured lag of the event loop', async (t) => {
+  const { issuer, admin, workers } = await startIssuer(t, createTestFolder(t))
+  await untilStatus(`${admin}/readyz`, 200)
+  const [worker = 0] = workers
+  process.kill(worker, 'SIGSTOP')
+  await until('the worker has stopped', () => isInState(worker, 'T'))
+  await sleep(500)
+  process.kill(worker, 'SIGCONT')
+  for (let n = 0; n < 3; n++) await untilStatus(`${admin}/readyz`, 200)
+  const metrics = await (await fetch(`${admin}/metrics`)).text()
+  const [, max] = /^nodejs_eventloop_lag_max_seconds (\S+)$/m.exec(metrics) ?? []
+  // The average of two workers.
+  t.ok(Number(max) > 0.2, max)
+  t.equal(await issuer.stop(), 0)
+})
+
+t.test('a worker that the machine cannot start is started later', async (t) => {
+  const { issuer, admin, workers } = await startIssuer(t, createTestFolder(t))
+  const limitFiles = (limit: string) =>
+    run(t, ['--pid', String(issuer.pid), `--nofile=${limit}:`], {
+      command: ['prlimit'],
+      cwd: createTestFolder(t),
+    })
+  await limitFiles('3')
+  process.kill(workers[0] ?? 0, 'SIGKILL')
+  await issuer.line(/a worker could not be started; trying again/)
+  await limitFiles('1024')
+  await until('a third worker is ready', () => issuer.stdout.match(/"msg":"ready"/g)?.length === 4)
+  await untilStatus(`${admin}/readyz`, 200)
+  t.equal(await issuer.stop(), 0)
+})
+
+t.test('a worker that exits before all are ready is a failed start', async (t) => {
+  const issuer = TestProcess.start(t, ['issuer'], { cwd: createTestFolder(t), env })
+  const children = `/proc/${issuer.pid}/task/${issuer.pid}/children`
+  const workers = () => readFileSync(children, 'utf8').trim().split(' ').map(Number)
+  await until('both workers have begun', () => workers().length === 2)
+  const [first = 0, second = 0] = workers()
+  process.kill(second, 'SIGSTOP')
+  await issuer.line(new RegExp(`"pid":${first},.*"msg":"ready"`))
+  process.kill(first, 'SIGKILL')
+  await until('the first has exited', () => workers().length === 1 || isInState(first, 'Z'))
+  process.kill(second, 'SIGCONT')
+  t.equal(await issuer.exited, 1)
+  t.match(issuer.stderr, 'A worker did not start.')
 })
 
 t.test('each worker drains once, and all processes exit in time', async (t) => {

@@ -1,0 +1,134 @@
+import cluster, { type Worker } from 'node:cluster'
+import { randomUUID } from 'node:crypto'
+import {
+  AggregatorRegistry,
+  type MetricObjectWithValues,
+  type MetricValue,
+  type Registry,
+} from 'prom-client'
+import type { Readiness } from '../http/admin-app.ts'
+
+type Metric = MetricObjectWithValues<MetricValue<string>>
+
+/** A request of the primary process to a worker process. */
+interface ReportRequest {
+  readonly type: 'report_request'
+  readonly id: string
+  readonly subject: keyof Reports
+}
+
+interface Reports {
+  readonly readiness: Readiness
+  readonly metrics: Metric[]
+}
+
+interface ReportMessage {
+  readonly type: 'report'
+  readonly id: string
+  readonly report: Reports[keyof Reports]
+}
+
+/** Longest wait for a report. A worker process that does not answer is not ready. */
+const reportTimeoutMs = 2_000
+
+/** A process that has just exited receives no message, which is not an error of the sender. */
+const ignoreError = () => {}
+
+/** Answers the requests of the primary process for reports. */
+export function answerReportRequests(
+  readiness: () => Promise<Readiness>,
+  registry: Registry,
+): void {
+  const reports = { readiness, metrics: () => registry.getMetricsAsJSON() }
+  process.on('message', async (message: ReportRequest) => {
+    if (message?.type !== 'report_request') return
+    const { id, subject } = message
+    const answer = { type: 'report', id, report: await reports[subject]() } satisfies ReportMessage
+    if (process.connected) process.send?.(answer, undefined, undefined, ignoreError)
+  })
+}
+
+/** The worker processes that have not exited. */
+export function liveWorkers(): Worker[] {
+  return Object.values(cluster.workers ?? {}).filter(
+    (one): one is Worker => one?.isDead() === false,
+  )
+}
+
+/** Sends a message. Does nothing if the process has exited. */
+export function sendTo(worker: Worker, message: string | object): void {
+  if (worker.isConnected()) worker.process.send(message, undefined, undefined, ignoreError)
+}
+
+/**
+ * Ready while every worker process is ready. If a check fails in several processes, one result is
+ * shown.
+ */
+export async function workersReadiness(isDraining: boolean): Promise<Readiness> {
+  const reports = await Promise.all(liveWorkers().map((one) => requestReport(one, 'readiness')))
+  const checks: Record<string, string> = { workers: 'ok' }
+  for (const report of reports) {
+    if (report === null) checks.workers = 'timeout'
+    for (const [name, result] of Object.entries(report?.checks ?? {})) {
+      if ((checks[name] ?? 'ok') === 'ok') checks[name] = result
+    }
+  }
+  if (reports.length === 0) checks.workers = 'internal_error'
+  if (isDraining) checks.process = 'shutting_down'
+  return { ready: Object.values(checks).every((result) => result === 'ok'), checks }
+}
+
+/**
+ * The metrics of all worker processes, aggregated by prom-client: sums, unless a metric says otherwise.
+ *
+ * Prometheus takes a sum that falls for a restart, and counts the rest of it again. So a slow worker
+ * counts with its last report, and the counters of a worker that exited stay.
+ */
+export class WorkerMetrics {
+  /** The last report of each worker process, by its id. */
+  readonly #last = new Map<number, Metric[]>()
+  /** The counters and histograms of the worker processes that exited. */
+  #exited: Metric[] = []
+
+  /** Returns the metrics in the text format of Prometheus. */
+  async text(): Promise<string> {
+    await Promise.all(liveWorkers().map((worker) => this.#update(worker)))
+    return AggregatorRegistry.aggregate([this.#exited, ...this.#last.values()]).metrics()
+  }
+
+  /** Keeps the counters of a worker process that exited. */
+  keep({ id }: Worker): void {
+    const last = this.#last.get(id) ?? []
+    this.#last.delete(id)
+    const counted = last.filter(({ type }) => String(type) !== 'gauge')
+    const sum = AggregatorRegistry.aggregate([this.#exited, counted])
+    // Metrics of an aggregated registry have their values.
+    this.#exited = sum.getMetricsAsArray() as Metric[]
+  }
+
+  async #update(worker: Worker): Promise<void> {
+    const report = await requestReport(worker, 'metrics')
+    if (report !== null && !worker.isDead()) this.#last.set(worker.id, report)
+  }
+}
+
+/** Returns the report of a worker process; null if the process does not answer in time. */
+function requestReport<S extends keyof Reports>(
+  worker: Worker,
+  subject: S,
+): Promise<Reports[S] | null> {
+  const id = randomUUID()
+  return new Promise((resolve) => {
+    const finish = (report: Reports[S] | null) => {
+      clearTimeout(timer)
+      worker.off('message', onMessage)
+      resolve(report)
+    }
+    const onMessage = (message: ReportMessage) => {
+      if (message?.type === 'report' && message.id === id) finish(message.report as Reports[S])
+    }
+    const timer = setTimeout(finish, reportTimeoutMs, null)
+    worker.on('message', onMessage)
+    sendTo(worker, { type: 'report_request', id, subject } satisfies ReportRequest)
+  })
+}
