@@ -97,7 +97,7 @@ interface SettingsFile {
 }
 
 function readSettingsFile(options: LoadOptions, problems: FieldProblem[]): SettingsFile {
-  const named = options.file ?? options.env[configFileVariable]
+  const named = options.file ?? textOf(options.env, configFileVariable)
   const path = resolve(options.cwd, named ?? defaultFile)
   let text: string
   try {

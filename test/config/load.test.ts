@@ -23,6 +23,11 @@ function problems(options: Partial<LoadOptions>): string[] {
   }
 }
 
+t.test('an empty GATEPASS_CONFIG names no settings file', async (t) => {
+  const cwd = createTestFolder(t, { 'gatepass.json': '{"grace_s":7}' })
+  t.equal(load({ cwd, env: { ...env, GATEPASS_CONFIG: '' } }).settings.grace_s, 7)
+})
+
 t.test('has the defaults of the design', async (t) => {
   t.match(load().settings, {
     mode: 'production',
