@@ -23,7 +23,8 @@ export class Metrics {
   readonly #events: Counter<'event'>
   #unrecorded: AnsweredRequest[] = []
 
-  constructor() {
+  /** @param events names of the security events: a counter is 0 before its first event */
+  constructor(events: readonly string[] = []) {
     collectDefaultMetrics({ register: this.registry })
     for (const name of misnamed) this.registry.removeSingleMetric(name)
     this.#requests = new Histogram({
@@ -40,6 +41,7 @@ export class Metrics {
       labelNames: ['event'],
       registers: [this.registry],
     })
+    for (const event of events) this.#events.inc({ event }, 0)
   }
 
   /** Measures every request of an app. */

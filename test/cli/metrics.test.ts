@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { auditEvents } from '../../src/issuer/audit.ts'
 import { codeSpans, readDocument, tableRows } from '../docs/documents.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
@@ -65,6 +66,16 @@ t.test('promtool accepts the metrics of both services', async (t) => {
   const missing = documented.filter((name) => name.startsWith('gatepass_') && !seen.has(name))
   t.same(missing, [], 'all were there')
 })
+
+t.test(
+  'every security event is counted from 0, so that the first one is an increase',
+  async (t) => {
+    const issuer = await start(t, 'issuer', createTestFolder(t))
+    const metrics = await issuer.metrics()
+    const counted = [...metrics.matchAll(/^gatepass_events_total\{event="(.*)"\} \d+$/gm)]
+    t.same(counted.map(([, event]) => event).sort(), [...auditEvents].sort())
+  },
+)
 
 t.test('promtool accepts the metrics of several workers', async (t) => {
   const issuer = await start(t, 'issuer', createTestFolder(t), { GATEPASS_WORKERS: '2' })

@@ -7,7 +7,7 @@ import { observedStore } from '../../data/observed-store.ts'
 import type { ReadinessCheck } from '../../http/admin-app.ts'
 import { buildIssuerApp, createOwnKeys, type FrontEndOptions } from '../../http/issuer-app.ts'
 import { dataMetrics, Metrics, observeClock, observeLog } from '../../http/metrics.ts'
-import { createAudit } from '../../issuer/audit.ts'
+import { auditEvents, createAudit } from '../../issuer/audit.ts'
 import type { Clients } from '../../issuer/clients.ts'
 import type { ClockMonitor } from '../../issuer/clock-monitor.ts'
 import { DpopNonces } from '../../issuer/dpop-nonces.ts'
@@ -44,7 +44,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
   const output = new LogOutput()
   const logger = createLogger(settings, 'issuer', output)
   if (isPrimaryOfMany(settings)) return runWorkerProcesses(logger, settings, { reloads: true })
-  const metrics = new Metrics()
+  const metrics = new Metrics(auditEvents)
   observeLog(metrics.registry, () => output.dropped)
   const audit = createAudit(logger, metrics)
   const deps = await openAccountDeps(settings, context.cwd)
