@@ -52,7 +52,11 @@ export async function runWorkerProcesses(
       await adminRequests.close()
     },
     unfinished: () => ({ workers: liveWorkers().map(({ process }) => process.pid) }),
-    ...(reloads && { reload: () => liveWorkers().forEach((one) => sendTo(one, reloadMessage)) }),
+    ...(reloads && {
+      reload: () => {
+        for (const worker of liveWorkers()) sendTo(worker, reloadMessage)
+      },
+    }),
   })
   const ready = Array.from({ length: settings.workers }, () => untilReady(cluster.fork()))
   const exited = Promise.withResolvers<never>()
