@@ -2,15 +2,23 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { systemClock } from '../core/clock.ts'
 import { encryptionCurves } from '../tokens/encryption-key.ts'
 import { type CliContext, packageVersion } from './context.ts'
-import { reportError } from './terminal.ts'
+import { exitCodes, reportError } from './terminal.ts'
 
 /** Runs the command in the arguments of this process. If it fails, the process exits. */
 export async function runProgram(context: CliContext): Promise<void> {
+  const { stdout, stderr } = context
+  for (const output of [stdout, stderr]) {
+    output.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') process.exit(reportError(error, stderr))
+      // The reader of a pipe may leave early, such as `head`. The command still does its work.
+      process.exitCode = exitCodes.failed
+    })
+  }
   try {
     await buildProgram(context).parseAsync()
   } catch (error) {
     // An open timer or channel to a parent would keep the process running.
-    process.exit(reportError(error, context.stderr))
+    process.exit(reportError(error, stderr))
   }
 }
 

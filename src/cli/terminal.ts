@@ -1,4 +1,5 @@
-import { createInterface } from 'node:readline/promises'
+import { createInterface } from 'node:readline'
+import { Writable } from 'node:stream'
 import { CommanderError } from 'commander'
 import { GatepassError } from '../core/errors.ts'
 import type { CliContext } from './context.ts'
@@ -9,7 +10,7 @@ export function print(
   rows: readonly Readonly<Record<string, unknown>>[],
   asJson: boolean,
 ): void {
-  if (asJson) out.write(`${JSON.stringify(rows, null, 2)}\n`)
+  if (asJson) out.write(printableJson(rows))
   else out.write(table(rows.map((row) => Object.entries(row).map(([k, v]) => [k, cell(v)]))))
 }
 
@@ -32,9 +33,15 @@ function table(rows: readonly (readonly (readonly string[])[])[]): string {
   return `${[head, ...body].map(line).join('\n')}\n`
 }
 
+/** A cell may be the text of a user: a name, an attribute, session data. */
 function cell(value: unknown): string {
   if (value === null || value === undefined) return '-'
-  return typeof value === 'string' ? value : JSON.stringify(value)
+  return oneLine(typeof value === 'string' ? value : JSON.stringify(value))
+}
+
+/** Formats a value as indented JSON that is safe to print. */
+export function printableJson(value: unknown): string {
+  return `${JSON.stringify(value, null, 2).split('\n').map(oneLine).join('\n')}\n`
 }
 
 /** Formats a time in ISO 8601. */
@@ -81,16 +88,38 @@ const maxPasswordBytes = 4096
 
 /** Reads a password: from the terminal without echo, or else from standard input. */
 export async function readPassword(context: CliContext): Promise<string> {
-  return context.stdin.isTTY ? askPassword(context) : readPiped(context.stdin)
+  if (!context.stdin.isTTY) return readPiped(context.stdin)
+  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
+  return readTypedLine(context, 'Password: ', nowhere)
 }
 
 /** Asks on the terminal, with echo. */
-export async function askLine({ stdin, stderr }: CliContext, prompt: string): Promise<string> {
-  const lines = createInterface({ input: stdin, output: stderr })
+export async function askLine(context: CliContext, prompt: string): Promise<string> {
+  return (await readTypedLine(context, prompt, context.stderr)).trim()
+}
+
+/**
+ * @param echo shows what the user types
+ * @throws `request_invalid` after Ctrl-C, Ctrl-D or the end of the input
+ */
+async function readTypedLine(
+  { stdin, stderr }: CliContext,
+  prompt: string,
+  echo: NodeJS.WritableStream,
+): Promise<string> {
+  const lines = createInterface({ input: stdin, output: echo, prompt, terminal: true })
+  // From here on the terminal itself echoes nothing.
+  if (echo !== stderr) stderr.write(prompt)
+  lines.prompt()
   try {
-    return (await lines.question(prompt)).trim()
+    return await new Promise((resolve, reject) => {
+      lines.once('line', resolve)
+      const detail = 'Canceled.'
+      lines.once('close', () => reject(new GatepassError('request_invalid', { detail })))
+    })
   } finally {
     lines.close()
+    if (echo !== stderr) stderr.write('\n')
   }
 }
 
@@ -109,31 +138,4 @@ export async function readPiped(
   return Buffer.concat(chunks)
     .toString('utf8')
     .replace(/\r?\n$/, '')
-}
-
-function askPassword({ stdin, stderr }: CliContext): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>()
-  let typed = ''
-  const finish = () => {
-    stdin.setRawMode(false).pause().off('data', onData)
-    stderr.write('\n')
-  }
-  const onData = (data: Buffer) => {
-    for (const character of data.toString('utf8')) {
-      if (character === '\r' || character === '\n') {
-        finish()
-        resolve(typed)
-        return
-      }
-      if (character === '\u0003') {
-        finish()
-        reject(new GatepassError('request_invalid', { detail: 'Cancelled.' }))
-        return
-      }
-      typed = character === '\u007f' ? [...typed].slice(0, -1).join('') : typed + character
-    }
-  }
-  stderr.write('Password: ')
-  stdin.setRawMode(true).resume().on('data', onData)
-  return promise
 }

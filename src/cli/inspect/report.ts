@@ -2,7 +2,7 @@ import { type ErrorCode, errorCodes } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/json.ts'
 import { defaultMaxTokenBytes } from '../../tokens/access-token.ts'
 import { algorithmNames } from '../../tokens/algorithms.ts'
-import { oneLine } from '../terminal.ts'
+import { oneLine, printableJson } from '../terminal.ts'
 import type { InspectRequest, TokenCheck } from './check-token.ts'
 
 type Row = readonly [label: string, text: string]
@@ -38,12 +38,7 @@ export function reportAsJson(check: TokenCheck, request: InspectRequest, now_s: 
     header: decoded.header,
     claims: decoded.claims,
   }
-  return `${oneLineEach(JSON.stringify(report, null, 2))}\n`
-}
-
-/** Escapes control characters in JSON, which a terminal might act on. */
-function oneLineEach(json: string): string {
-  return json.split('\n').map(oneLine).join('\n')
+  return printableJson(report)
 }
 
 function refusal(code: ErrorCode): string {
