@@ -28,12 +28,13 @@ const breakerLimits = { maxFailures: 5, openFor: { minMs: 500, maxMs: 1_000 } }
  */
 export class ResilientDataStore implements DataStore {
   readonly #openStore: () => Promise<DataStore>
-  readonly #reads: CircuitBreaker
   /**
-   * Changes have a circuit breaker of their own: a store may answer reads and be unable to
-   * acknowledge changes.
+   * Three circuit breakers: a store may answer reads and be unable to acknowledge changes, and a full
+   * store refuses writes and accepts the removals that make room.
    */
+  readonly #reads: CircuitBreaker
   readonly #writes: CircuitBreaker
+  readonly #removals: CircuitBreaker
   readonly #cleanup: { stop(): void }
   /** null until the store has been opened. */
   #store: DataStore | null = null
@@ -46,8 +47,10 @@ export class ResilientDataStore implements DataStore {
     const { clock, onCleanupError } = options
     const isFailure = (error: unknown) => isGatepassError(error, 'store_unavailable')
     this.#openStore = openStore
-    this.#reads = new CircuitBreaker({ ...breakerLimits, clock, isFailure })
-    this.#writes = new CircuitBreaker({ ...breakerLimits, clock, isFailure })
+    const breaker = () => new CircuitBreaker({ ...breakerLimits, clock, isFailure })
+    this.#reads = breaker()
+    this.#writes = breaker()
+    this.#removals = breaker()
     this.#cleanup = startCleanup(this, clock, onCleanupError)
   }
 
@@ -83,7 +86,7 @@ export class ResilientDataStore implements DataStore {
   }
 
   remove(removal: DataRemoval) {
-    return this.#run(this.#writes, (store) => store.remove(removal))
+    return this.#run(this.#removals, (store) => store.remove(removal))
   }
 
   touch(owner: DataOwner, expiresAtMs: number, nowMs: number) {
@@ -91,12 +94,12 @@ export class ResilientDataStore implements DataStore {
   }
 
   end(owner: DataOwner, untilMs: number, nowMs: number) {
-    return this.#run(this.#writes, (store) => store.end(owner, untilMs, nowMs))
+    return this.#run(this.#removals, (store) => store.end(owner, untilMs, nowMs))
   }
 
   async removeExpired(nowMs: number, limit: number): Promise<boolean> {
     if (this.#store === null) return false
-    return this.#run(this.#writes, (store) => store.removeExpired(nowMs, limit))
+    return this.#run(this.#removals, (store) => store.removeExpired(nowMs, limit))
   }
 
   async close(): Promise<void> {

@@ -3,12 +3,15 @@ import t, { type Test } from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
 import { randomId } from '../../src/core/secrets.ts'
 import type { DataStore } from '../../src/stores/data-store.ts'
+import { RedisDataStore } from '../../src/stores/redis/data-store.ts'
 import { ResilientDataStore } from '../../src/stores/resilient-data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
 import { FakeClock } from '../support/clock.ts'
+import { patient } from '../support/patience.ts'
+import { startRedis } from '../support/redis.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
-import { dataStoreContract, newOwner } from './data-store-contract.ts'
+import { dataStoreContract, later, newOwner, write } from './data-store-contract.ts'
 
 const unavailable = new GatepassError('store_unavailable', { retryAfterSeconds: 1 })
 
@@ -61,6 +64,21 @@ t.test('calls are blocked while the store does not respond, and tried again late
   clock.advanceMs(500)
   t.same(await read(), new Map())
   t.equal(calls, 6)
+})
+
+t.test('data can be removed from a full Redis, which refuses writes', async (t) => {
+  const server = await startRedis(t)
+  const { clock, opening } = openResilient(() => RedisDataStore.open(server.url, patient))
+  const store = await opening
+  t.teardown(() => store.close())
+  const [one, other] = [write({ owner: newOwner() }), write({ owner: newOwner() })]
+  t.same([await store.write(one), await store.write(other)], ['written', 'written'])
+  await server.ask('CONFIG', 'SET', 'maxmemory', '1')
+  for (let n = 0; n < 20; n++) await t.rejects(store.write(one), { code: 'store_unavailable' })
+  const nowMs = clock.nowMs()
+  t.equal(await store.remove({ owner: one.owner, field: one.field, nowMs }), 'removed')
+  await store.end(other.owner, later, nowMs)
+  t.same(await store.read(other.owner, 'all', nowMs), new Map())
 })
 
 t.test('a store that cannot write is still read, and its writes are probed', async (t) => {
