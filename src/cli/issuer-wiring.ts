@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import { dataUrl, type Settings } from '../config/settings.ts'
 import { systemClock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
+import { Clients } from '../issuer/clients.ts'
 import { ClockMonitor } from '../issuer/clock-monitor.ts'
 import type { IssuerPolicy } from '../issuer/issuer.ts'
 import { PasswordHasher } from '../issuer/passwords/password-hasher.ts'
@@ -68,7 +69,7 @@ function tokenLifetimeMs(settings: Settings): number {
  * Whether the end of a session has consequences: its data is deleted, or its client is notified.
  */
 function needsEachSession(settings: Settings): boolean {
-  const isNotified = settings.clients.some(({ backchannel_logout_uri: uri }) => uri !== undefined)
+  const isNotified = new Clients(settings.clients).hasBackchannelLogout()
   return dataUrl(settings) !== null || isNotified
 }
 

@@ -290,7 +290,7 @@ function addMaintenance(program: Command, context: CliContext): void {
   program
     .command('migrate')
     .description('bring the schema of every store up to date')
-    .action(async () => (await import('./commands/migrate.ts')).migrateStores(context))
+    .action(async () => (await import('./commands/maintenance.ts')).migrateStores(context))
   program
     .command('config')
     .description('show every setting with its value, source and unit')
@@ -300,5 +300,7 @@ function addMaintenance(program: Command, context: CliContext): void {
         .default('issuer'),
     )
     .addOption(json())
-    .action(async (options) => (await import('./commands/config.ts')).showConfig(context, options))
+    .action(async (options) =>
+      (await import('./commands/maintenance.ts')).showConfig(context, options),
+    )
 }

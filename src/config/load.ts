@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type * as z from 'zod'
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
+import { isJsonObject } from '../tokens/strict-decoding.ts'
 import { crossCheck } from './checks.ts'
 import { allowedValues, asJson, environmentName, type Role } from './setting.ts'
 import { type SettingName, type Settings, settings, settingsOf } from './settings.ts'
@@ -113,8 +114,8 @@ function readSettingsFile(options: LoadOptions, problems: FieldProblem[]): Setti
   }
   try {
     const values: unknown = JSON.parse(text)
-    if (typeof values !== 'object' || values === null || Array.isArray(values)) throw new Error()
-    return { path, values: values as Record<string, unknown> }
+    if (!isJsonObject(values)) throw new Error()
+    return { path, values }
   } catch (error) {
     // The rest of the message quotes the file, which may contain a secret.
     const [place] = / \(line \d+ column \d+\)$/.exec(String(error)) ?? ['']
@@ -178,9 +179,6 @@ function code(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : 'unreadable'
 }
 
-/** Variables of Gatepass that are not settings. */
-const otherVariables = [configFileVariable]
-
 /**
  * Reports names that are not settings. Every unknown name in the settings file is a problem. The
  * environment is shared (Kubernetes sets `GATEPASS_SERVICE_HOST` for a service named gatepass), so
@@ -190,7 +188,7 @@ function unknownNames(env: Environment, file: Readonly<Record<string, unknown>>)
   const names: string[] = settings.map((setting) => setting.name)
   const variables = [
     ...names.flatMap((name) => [environmentName(name), `${environmentName(name)}_FILE`]),
-    ...otherVariables,
+    configFileVariable,
   ]
   const problems: FieldProblem[] = []
   for (const name of Object.keys(file)) {

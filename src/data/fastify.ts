@@ -7,15 +7,19 @@ import { openResilientDataStore } from '../stores/open-data-store.ts'
 // For request.auth.
 import type {} from '../verifier/fastify.ts'
 import { markPlugin } from '../verifier/fastify-plugin.ts'
-import { type DataLifetimes, type DataScope, DataService } from './data-service.ts'
-import type { DataObserver } from './observed-store.ts'
+import {
+  type DataLifetimes,
+  type DataObserver,
+  type DataScope,
+  DataService,
+} from './data-service.ts'
 import { checkFieldName } from './owned-fields.ts'
 import { checkNumbers, checkSecrets } from './plugin-options.ts'
 import { type FieldSchemas, TypedFields } from './typed-fields.ts'
 import { Updates } from './updates.ts'
 
 export type { DataStore } from '../stores/data-store.ts'
-export type { DataObserver } from './observed-store.ts'
+export type { DataObserver } from './data-service.ts'
 export type { FieldSchemas, Stored, TypedFields } from './typed-fields.ts'
 
 /** The fields of sessions and users, by scope. */

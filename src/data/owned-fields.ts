@@ -61,8 +61,8 @@ export interface FieldsContext {
   readonly codec: FieldCodec
   readonly cache: FieldCache
   readonly clock: Clock
-  /** Receives each value that does not decrypt: it was changed, or its secret is unknown. */
-  onUnreadable(owner: DataOwner, field: string): void
+  /** Called for each value that does not decrypt: it was changed, or its secret is unknown. */
+  onUnreadable(): void
 }
 
 /** The fields of one session or one user. Each call is one round trip to the store. */
@@ -210,7 +210,7 @@ export class OwnedFields {
     if (known?.version === version && known.stored === stored) return known.text
     const plain = codec.decrypt({ owner: this.#owner, field, version }, value)
     if (plain === null) {
-      onUnreadable(this.#owner, field)
+      onUnreadable()
       return undefined
     }
     const text = plain.toString()

@@ -85,7 +85,15 @@ export interface IssuerContext {
 const clientUrls = [tokenUrl, revocationUrl, pushedRequestUrl, userInfoUrl]
 
 /** Registers routes in a scope of their own. */
-export type IssuerRoutes = (scope: FastifyInstance, context: IssuerContext) => Promise<void>
+export type IssuerRoutes = (scope: FastifyInstance, context: IssuerContext) => void | Promise<void>
+
+/** Lets routes read and set cookies. */
+function withCookies(register: IssuerRoutes): IssuerRoutes {
+  return async (scope, context) => {
+    await scope.register(cookiePlugin, { hook: false })
+    await register(scope, context)
+  }
+}
 
 /** Builds the public HTTP service of the issuer. It starts nothing and reads no environment. */
 export function buildIssuerApp(options: IssuerAppOptions): FastifyInstance {
@@ -104,24 +112,19 @@ export function buildIssuerApp(options: IssuerAppOptions): FastifyInstance {
   answerRefusedPreflights(app, loginUrl, context.origins)
   allowAnyPage(app, new Set([...metadataUrls(issuer.policy.issuer), ...clientUrls]))
   allowOrigins(app, frontEnd.allowedOrigins)
-  app.register(async (scope) => wellKnownRoutes(scope, context))
-  app.register(async (scope) => revocationRoutes(scope, context))
-  app.register(async (scope) => {
-    await scope.register(cookiePlugin, { hook: false })
-    signInRoutes(scope, context)
-  })
-  app.register(async (scope) => oauthRoutes(scope, context))
-  app.register(async (scope) => {
-    await scope.register(cookiePlugin, { hook: false })
-    authorizationRoutes(scope, context)
-  })
-  app.register(async (scope) => {
-    await scope.register(cookiePlugin, { hook: false })
-    endSessionRoutes(scope, context)
-  })
-  app.register(async (scope) => userInfoRoutes(scope, context))
-  app.register(async (scope) => accountRoutes(scope, context))
-  for (const register of hooks.routes ?? []) app.register(async (scope) => register(scope, context))
+  for (const register of [
+    wellKnownRoutes,
+    revocationRoutes,
+    withCookies(signInRoutes),
+    oauthRoutes,
+    withCookies(authorizationRoutes),
+    withCookies(endSessionRoutes),
+    userInfoRoutes,
+    accountRoutes,
+    ...(hooks.routes ?? []),
+  ]) {
+    app.register(async (scope) => register(scope, context))
+  }
   app.register(async (scope) => refuseOtherMethods(scope, routes))
   return app
 }

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import type { DataObserver } from '../data/observed-store.ts'
+import type { DataObserver } from '../data/data-service.ts'
 
 /** In seconds: from a cached JWKS to a login that waits in the queue. */
 const requestBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]

@@ -5,11 +5,11 @@ import { createRefreshTokenCodec, type RefreshTokenCodec } from '../tokens/refre
 import type { SigningKey } from '../tokens/signing.ts'
 import { type Client, Clients } from './clients.ts'
 import { Login } from './login.ts'
+import { LoginThrottle } from './login-throttle.ts'
 import type { PasswordHasher } from './passwords/password-hasher.ts'
 import { Refresh } from './refresh.ts'
 import type { RevocationFeed } from './revocation-feed.ts'
 import { type SessionHooks, type SessionPolicy, SessionStarter, Sessions } from './sessions.ts'
-import { LoginThrottle } from './throttle/login-throttle.ts'
 import { TokenMinter, type TokenPolicy } from './token-minter.ts'
 
 export interface IssuerPolicy extends TokenPolicy {

@@ -4,9 +4,9 @@ import type { Account, AccountStore } from '../stores/ports.ts'
 import type { Audit } from './audit.ts'
 import { type Clients, grantScope, requireGrant, requireKey, sessionKey } from './clients.ts'
 import { normalizeLoginName } from './login-name.ts'
+import type { LoginThrottle } from './login-throttle.ts'
 import type { PasswordHasher } from './passwords/password-hasher.ts'
 import type { SessionStarter, Sessions } from './sessions.ts'
-import type { LoginThrottle } from './throttle/login-throttle.ts'
 import type { TokenMinter, TokenSet } from './token-minter.ts'
 
 /** An attempt to sign in with a password. */

@@ -2,7 +2,7 @@ import { isGatepassError } from '../core/errors.ts'
 import { networksOf } from '../core/networks.ts'
 import type { Audit } from '../issuer/audit.ts'
 import type { Client, Clients } from '../issuer/clients.ts'
-import type { LoginThrottle } from '../issuer/throttle/login-throttle.ts'
+import type { LoginThrottle } from '../issuer/login-throttle.ts'
 import {
   type ClientAssertionOptions,
   clientOfAssertion,

@@ -1,13 +1,13 @@
 import { EventEmitter } from 'node:events'
 import { mock } from 'node:test'
 import t from 'tap'
+import type { ServiceProcess } from '../../src/cli/dev/processes.ts'
 import {
   RemoteReplicas,
   type ReplicaMessage,
   ReplicaProcesses,
   type ReplicaRequest,
 } from '../../src/cli/dev/replica-processes.ts'
-import type { ServiceProcess } from '../../src/cli/dev/service-process.ts'
 import { GatepassError } from '../../src/core/errors.ts'
 import type { ReplicaKind } from '../../src/playground/api.ts'
 

@@ -13,7 +13,7 @@ const secret = 's'.repeat(43)
 function open(t: Test, owner: DataOwner = { scope: 'session', id: randomId() }) {
   const store = new SqliteDataStore(join(createTestFolder(t), randomId(), 'data.db'))
   t.teardown(() => store.close())
-  const unreadable: string[] = []
+  const unreadable = { count: 0 }
   const clock = { nowMs: () => Date.now() }
   const fieldsWith = (secrets: [string, ...string[]], of = owner) =>
     new OwnedFields(
@@ -22,7 +22,9 @@ function open(t: Test, owner: DataOwner = { scope: 'session', id: randomId() }) 
         codec: new FieldCipher(secrets),
         cache: new FieldCache(),
         clock,
-        onUnreadable: (_, f) => unreadable.push(f),
+        onUnreadable() {
+          unreadable.count += 1
+        },
       },
       of,
       Date.now() + hour_ms,
@@ -92,7 +94,7 @@ t.test('a value that was copied to another session does not decrypt', async (t) 
     nowMs,
   })
   t.equal(await fieldsWith([secret], thief).get('cart'), null)
-  t.same(unreadable, ['cart'])
+  t.equal(unreadable.count, 1)
 })
 
 t.test('a value that no secret decrypts is absent, reported, and replaceable', async (t) => {
@@ -100,7 +102,7 @@ t.test('a value that no secret decrypts is absent, reported, and replaceable', a
   await fields.set('cart', 1)
   const later = fieldsWith(['n'.repeat(43)])
   t.equal(await later.get('cart'), null)
-  t.same(unreadable, ['cart'])
+  t.equal(unreadable.count, 1)
   await later.set('cart', 2)
   t.same((await later.get('cart'))?.value, 2)
 })

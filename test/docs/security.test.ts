@@ -1,5 +1,5 @@
 import t from 'tap'
-import { limitRules } from '../../src/issuer/throttle/login-throttle.ts'
+import { limitRules } from '../../src/issuer/login-throttle.ts'
 import { codeSpans, readDocument, tableRows } from './documents.ts'
 
 const document = readDocument('docs/security.md')

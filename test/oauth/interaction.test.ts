@@ -1,5 +1,5 @@
 import t from 'tap'
-import { InteractionCodec, interactionLifetimeMs } from '../../src/oauth/interaction.ts'
+import { InteractionCodec, interactionLifetimeMs } from '../../src/oauth/authorization-endpoint.ts'
 import { FakeClock } from '../support/clock.ts'
 
 const secrets = [Buffer.from('a new secret'), Buffer.from('an old secret')] as const

@@ -13,11 +13,11 @@ import {
   issuerPortOffset,
   maxBasePort,
   requireFreePorts,
+  type ServiceProcess,
   thirdPartyPortOffset,
   verifierPortOffsets,
 } from '../dev/processes.ts'
 import { ReplicaProcesses } from '../dev/replica-processes.ts'
-import type { ServiceProcess } from '../dev/service-process.ts'
 import { hasPlayground, openAccountDeps } from '../issuer-wiring.ts'
 
 const stateFolder = '.gatepass'

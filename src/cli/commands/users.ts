@@ -6,6 +6,7 @@ import { GatepassError } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/json.ts'
 import { importUsers } from '../../issuer/user-import.ts'
 import { generatePassword } from '../../issuer/users.ts'
+import { isJsonObject } from '../../tokens/strict-decoding.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
 import { type AccountDeps, openAccountDeps } from '../issuer-wiring.ts'
 import { isoTime, print, readPassword } from '../terminal.ts'
@@ -115,9 +116,7 @@ export async function importFile(context: CliContext, file: string, options: { j
 function parseAttributes(text: string): JsonObject {
   try {
     const value: unknown = JSON.parse(text)
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-      return value as JsonObject
-    }
+    if (isJsonObject(value)) return value
   } catch {
     // The error below covers invalid JSON too.
   }

@@ -1,6 +1,6 @@
 import { type ErrorCode, GatepassError, isGatepassError } from '../../core/errors.ts'
 import { maxReplicas, type Replica, type ReplicaKind, type Replicas } from '../../playground/api.ts'
-import type { ServiceProcess } from './service-process.ts'
+import type { ServiceProcess } from './processes.ts'
 
 /** A request of the issuer process of `gatepass dev` to its parent, which owns all processes. */
 export type ReplicaRequest =

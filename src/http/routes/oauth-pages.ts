@@ -2,15 +2,15 @@ import { readFileSync } from 'node:fs'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type ErrorCode, type GatepassError, isGatepassError } from '../../core/errors.ts'
 import { claimNames } from '../../issuer/clients.ts'
-import type { Pending, Step, Visitor } from '../../oauth/authorization-endpoint.ts'
-import { type Form, parseForm } from '../../oauth/form.ts'
-import type { Interaction } from '../../oauth/interaction.ts'
+import type { Interaction, Pending, Step, Visitor } from '../../oauth/authorization-endpoint.ts'
+import type { Form } from '../../oauth/form.ts'
 import type { SignIn } from '../../oauth/sign-ins.ts'
 import { OriginGuard } from '../cross-origin.ts'
 import { noteError } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import { consentPage, failurePage, type PageFrame, signInPage } from '../pages/page.ts'
 import { textsFor } from '../pages/texts.ts'
+import { acceptForms } from './oauth.ts'
 
 export const authorizationUrl = '/oauth/authorize'
 const signInUrl = '/oauth/sign-in'
@@ -18,8 +18,6 @@ const consentUrl = '/oauth/consent'
 const styleUrl = '/oauth/style.css'
 const iconUrl = '/oauth/icon.svg'
 export const endSessionUrl = '/oauth/logout'
-
-const formType = 'application/x-www-form-urlencoded'
 
 /** Sends and reads the pages of the issuer. */
 export class Pages {
@@ -89,7 +87,7 @@ export class Pages {
   readForm(request: FastifyRequest): { readonly form: Form; readonly interaction: Interaction } {
     const { browserCookie, oauth } = this.#context
     this.#origins.check(request.raw)
-    const form = new Map(Object.entries(fieldsOf(request)))
+    const form = formOf(request)
     const browserId = browserCookie.read(request)
     return { form, interaction: oauth.interactions.decode(form.get('interaction'), browserId) }
   }
@@ -106,14 +104,7 @@ export class Pages {
 
 /** Accepts forms, and answers errors with pages. */
 export function servePages(app: FastifyInstance, pages: Pages): void {
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser(formType, { parseAs: 'string' }, (_request, body, done) => {
-    try {
-      done(null, Object.fromEntries(parseForm(String(body))))
-    } catch (error) {
-      done(error as Error)
-    }
-  })
+  acceptForms(app)
   app.setErrorHandler((thrown, request, reply) => {
     const error = noteError(thrown, request, reply)
     const frame = pages.frame(request, undefined)
@@ -281,9 +272,14 @@ const askAgain: readonly ErrorCode[] = [
   'store_unavailable',
 ]
 
-/** The fields of a form; none without a body. */
-export function fieldsOf({ body }: FastifyRequest): Readonly<Record<string, string>> {
-  return (body ?? {}) as Readonly<Record<string, string>>
+/** The form of a request; empty without a body. */
+function formOf({ body }: FastifyRequest): Form {
+  return (body as Form | null | undefined) ?? new Map()
+}
+
+/** The fields of the form of a request. */
+export function fieldsOf(request: FastifyRequest): Readonly<Record<string, string>> {
+  return Object.fromEntries(formOf(request))
 }
 
 /** The query of a request as text. */

@@ -30,7 +30,7 @@ export const tokenUrl = '/oauth/token'
 export const revocationUrl = '/oauth/revoke'
 export const introspectionUrl = '/oauth/introspect'
 
-const formType = 'application/x-www-form-urlencoded'
+export const formType = 'application/x-www-form-urlencoded'
 
 /** Maximum of pushed requests of public clients that one replica keeps: anybody can push them. */
 const maxPushed = { all: 10_000, narrow: 1_000, wide: 5_000 }
@@ -40,7 +40,7 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
   const app = instance.withTypeProvider<ZodTypeProvider>()
   const { oauth, issuer, provenKey, auditOf } = context
   const strangers = new PushedByStrangers()
-  acceptForms(app)
+  requireForms(app)
   answerInOAuth(app)
 
   /** @throws `client_authentication_failed`, `request_malformed`, `too_many_attempts` */
@@ -161,18 +161,21 @@ class PushedByStrangers {
   }
 }
 
+/** Makes the body of a request a `Form`, and refuses other bodies. */
+export function acceptForms(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser(
+    formType,
+    { parseAs: 'string' },
+    async (_request: unknown, body: string) => parseForm(body),
+  )
+}
+
 /**
  * RFC 6749 §3.2: parameters come in a form, never in the address, which logs and histories keep.
  */
-function acceptForms(app: FastifyInstance): void {
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser(formType, { parseAs: 'string' }, (_request, body, done) => {
-    try {
-      done(null, parseForm(String(body)))
-    } catch (error) {
-      done(error as Error)
-    }
-  })
+function requireForms(app: FastifyInstance): void {
+  acceptForms(app)
   // The schema of a form is for the OpenAPI document: each grant checks its own parameters.
   app.setValidatorCompiler((route) =>
     route.httpPart === 'body' ? () => true : compileValidator(route as never),

@@ -7,6 +7,7 @@ import { throwRefusal } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import { signedOutPage, signOutPage } from '../pages/page.ts'
 import { bearer, problem, userInfo } from '../schemas.ts'
+import { formType } from './oauth.ts'
 import { endSessionUrl, fieldsOf, Pages, queryOf, servePages } from './oauth-pages.ts'
 
 export const userInfoUrl = '/oauth/userinfo'
@@ -26,9 +27,7 @@ export async function userInfoRoutes(
     onRefused: throwRefusal,
   })
   // OpenID Connect Core §5.3.1: clients may also send POST. Its body is ignored.
-  app.addContentTypeParser('application/x-www-form-urlencoded', (_request, _body, done) =>
-    done(null),
-  )
+  app.addContentTypeParser(formType, (_request, _body, done) => done(null))
   for (const method of ['GET', 'POST'] as const) {
     app.route({
       method,

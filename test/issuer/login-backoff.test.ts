@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
-import { type Admission, Backoff } from '../../../src/issuer/throttle/login-throttle.ts'
-import { SqliteCounterStore } from '../../../src/stores/sqlite/counter-store.ts'
-import { stopTime } from '../../stores/counter-store-contract.ts'
+import { type Admission, Backoff } from '../../src/issuer/login-throttle.ts'
+import { SqliteCounterStore } from '../../src/stores/sqlite/counter-store.ts'
+import { stopTime } from '../stores/counter-store-contract.ts'
 
 const rules = { free: 3, freeWindowSeconds: 100, maxPauseSeconds: 8, memorySeconds: 1000 }
 

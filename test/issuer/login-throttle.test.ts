@@ -1,16 +1,16 @@
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
-import { GatepassError, isGatepassError } from '../../../src/core/errors.ts'
+import { GatepassError, isGatepassError } from '../../src/core/errors.ts'
 import {
   type AdmittedAttempt,
   type LoginAttempt,
   LoginThrottle,
   limitRules,
-} from '../../../src/issuer/throttle/login-throttle.ts'
-import { SqliteCounterStore } from '../../../src/stores/sqlite/counter-store.ts'
-import { stopTime } from '../../stores/counter-store-contract.ts'
-import { createTestFolder } from '../../support/test-folder.ts'
+} from '../../src/issuer/login-throttle.ts'
+import { SqliteCounterStore } from '../../src/stores/sqlite/counter-store.ts'
+import { stopTime } from '../stores/counter-store-contract.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 const secrets = [Buffer.from('a test secret of at least 32 characters')] as const
 const day_s = 86_400

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { DeviceTokens } from '../../../src/issuer/throttle/device-tokens.ts'
-import { createRefreshTokenCodec } from '../../../src/tokens/refresh-token.ts'
-import fc from '../../support/properties.ts'
+import { DeviceTokens } from '../../src/issuer/login-throttle.ts'
+import { createRefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
+import fc from '../support/properties.ts'
 
 const [oldSecret, newSecret] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)]
 const devices = new DeviceTokens([newSecret])

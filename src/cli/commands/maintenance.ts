@@ -1,0 +1,60 @@
+import type { Source } from '../../config/load.ts'
+import { environmentName, type Role } from '../../config/setting.ts'
+import { settings as allSettings, dataUrl } from '../../config/settings.ts'
+import { openKeyStore } from '../../keys/key-store.ts'
+import {
+  openAccountStore,
+  openCounterStore,
+  openSessionStore,
+  withoutSecrets,
+} from '../../stores/open-stores.ts'
+import { adminConfigOf, type CliContext, configOf, openedBy } from '../context.ts'
+import { openDataForCommand } from '../data-wiring.ts'
+import { print } from '../terminal.ts'
+
+/** `gatepass migrate`: brings the schema of every store up to date. It is safe to run twice. */
+export async function migrateStores(context: CliContext): Promise<void> {
+  const { settings } = adminConfigOf(context)
+  for (const [name, open, setting] of [
+    ['accounts', openAccountStore, 'accounts_url'],
+    ['sessions', openSessionStore, 'sessions_url'],
+    ['counters', openCounterStore, 'sessions_url'],
+    ['keys', openKeyStore, 'keys_url'],
+  ] as const) {
+    const url = settings[setting]
+    // An existing user base has its own schema.
+    if (url.startsWith('webhook+')) continue
+    // Opening a store migrates it.
+    const store = await openedBy<{ close(): Promise<void> }>(setting, open(url, context.cwd))
+    await store.close()
+    context.stdout.write(`${name}: up to date (${withoutSecrets(url)})\n`)
+  }
+  const data = await openDataForCommand(settings, context.cwd)
+  await data?.close()
+  if (data) context.stdout.write(`data: up to date (${withoutSecrets(dataUrl(settings) ?? '')})\n`)
+}
+
+/** `gatepass config`: every effective setting, where it comes from, and its unit. */
+export function showConfig(context: CliContext, options: { role: Role; json: boolean }): void {
+  const { effective } = configOf(context, options.role, { optional: ['secret'] })
+  const rows = effective.map(({ name, value, source }) => {
+    const { secret, unit } = allSettings.find((setting) => setting.name === name) ?? {}
+    return {
+      setting: environmentName(name),
+      value: secret ? `hidden (${(value as unknown[]).length})` : withoutPassword(value),
+      unit: unit || null,
+      source: sourceText(source),
+    }
+  })
+  print(context.stdout, rows, options.json)
+}
+
+/** A URL may contain a password. */
+function withoutPassword(value: unknown): unknown {
+  return typeof value === 'string' ? withoutSecrets(value) : (value ?? null)
+}
+
+function sourceText(source: Source): string {
+  if (typeof source === 'string') return source
+  return 'env' in source ? source.env : source.file
+}
