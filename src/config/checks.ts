@@ -2,6 +2,7 @@ import { type FieldProblem, GatepassError } from '../core/errors.ts'
 import { argon2idProblem } from '../issuer/passwords/password-hash.ts'
 import { keyPolicyProblems } from '../keys/lifecycle.ts'
 import { parseMemcachedUrl } from '../stores/memcached/url.ts'
+import { isRedis } from '../stores/open-data-store.ts'
 import { isPostgres } from '../stores/open-stores.ts'
 import { isLocal, parsePostgresUrl } from '../stores/postgres/url.ts'
 import { parseRedisUrl } from '../stores/redis/url.ts'
@@ -28,6 +29,8 @@ const issuerChecks: readonly Check[] = [
   checkHashing,
   checkWebhook,
   checkAudiences,
+  checkSessionReplicas,
+  checkDataReplicas,
 ]
 
 const verifierChecks: readonly Check[] = [
@@ -36,6 +39,7 @@ const verifierChecks: readonly Check[] = [
   checkDecryption,
   checkRevocations,
   checkSessionData,
+  checkDataReplicas,
 ]
 
 function checkPorts({ port, admin_port }: Settings): FieldProblem[] {
@@ -176,6 +180,17 @@ function checkSessionData(config: Settings): FieldProblem[] {
   return [problem('data_secret', `is required with ${environmentName('data_url')}`)]
 }
 
+function checkSessionReplicas({ sessions_url, sessions_replicas }: Settings): FieldProblem[] {
+  if (sessions_replicas === 0 || isRedis(sessions_url)) return []
+  return [problem('sessions_replicas', `needs a Redis in ${environmentName('sessions_url')}`)]
+}
+
+function checkDataReplicas(config: Settings): FieldProblem[] {
+  const url = dataUrl(config)
+  if (config.data_replicas === 0 || url === null || isRedis(url)) return []
+  return [problem('data_replicas', `needs a Redis in ${environmentName('data_url')}`)]
+}
+
 /** Checks the URLs of stores. A problem never quotes a URL, which may contain a password. */
 function checkStores(config: Settings, role: Role): FieldProblem[] {
   return Object.entries(storeUrls(config, role)).flatMap(([name, url]) => {
@@ -206,7 +221,7 @@ function isRemotePlaintext(url: string): boolean {
     const target = parsePostgresUrl(url)
     return target.tlsMode === 'disable' && !isLocal(target)
   }
-  if (url.startsWith('redis')) {
+  if (isRedis(url)) {
     const { tls, nodes } = parseRedisUrl(url)
     return tls === null && !nodes.every(isLocal)
   }

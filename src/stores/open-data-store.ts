@@ -26,6 +26,12 @@ export async function openDataStore(
     const { RedisDataStore } = await import('./redis/data-store.ts')
     return RedisDataStore.open(url, { ...options, replicas, cwd })
   }
+  if (replicas > 0) {
+    throw new GatepassError('config_invalid', {
+      detail:
+        'Only a Redis has replicas that confirm changes. Set replicas to 0 for another store.',
+    })
+  }
   if (isMemcached(url)) {
     const { MemcachedDataStore } = await import('./memcached/data-store.ts')
     return MemcachedDataStore.open(url, { ...options, cwd })

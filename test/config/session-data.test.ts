@@ -38,6 +38,22 @@ t.test('an issuer ends data without the secret, a verifier does nothing without'
   t.match(problems({ GATEPASS_DATA_SECRET: 'short' }), [/at least 32 characters/])
 })
 
+t.test('only Redis has replicas that confirm changes', async (t) => {
+  const data = { GATEPASS_DATA_SECRET: secret, GATEPASS_DATA_REPLICAS: '1' }
+  const refused = [/^GATEPASS_DATA_REPLICAS: needs a Redis/]
+  for (const role of ['issuer', 'verifier'] as const) {
+    t.match(problems(data, role), refused)
+    const on = (url: string) => problems({ ...data, GATEPASS_DATA_URL: url }, role)
+    t.match(on('memcacheds://cache.example.com'), refused)
+    t.same(on('rediss+sentinel://sentinel.example.com/shop'), [])
+    t.same(on('off'), [])
+  }
+  const sessions = (url: string) =>
+    problems({ GATEPASS_SESSIONS_REPLICAS: '1', GATEPASS_SESSIONS_URL: url }, 'issuer')
+  t.match(sessions('sqlite:sessions.db'), [/^GATEPASS_SESSIONS_REPLICAS: needs a Redis/])
+  t.same(sessions('rediss://redis.example.com'), [])
+})
+
 t.test('production reaches a store on another machine by TLS, unless told otherwise', async (t) => {
   for (const role of ['issuer', 'verifier'] as const) {
     const check = (url: string, more = {}) =>

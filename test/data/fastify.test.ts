@@ -222,6 +222,10 @@ t.test('invalid options prevent the start', async (t) => {
     }
   }
   await t.rejects(register({ replicas: -1 }), { code: 'config_invalid' })
+  await t.rejects(register({ store: 'memcached://127.0.0.1:1', replicas: 1 }), {
+    code: 'config_invalid',
+    message: /replicas/,
+  })
   await t.rejects(register({ fields: { session: { 'a b': z.string() } } }), {
     code: 'config_invalid',
   })
