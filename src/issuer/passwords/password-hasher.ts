@@ -260,8 +260,9 @@ class HashProcess {
     this.#pending = pending
     this.#child.ref()
     this.#child.channel?.ref()
-    // An error is emitted as an event only without a callback.
-    this.#child.send([...jobs])
+    // A process that was not started has no channel; its error event follows. An error of `send` is
+    // emitted as an event only without a callback.
+    if (this.#child.connected) this.#child.send([...jobs])
     return pending.promise
   }
 

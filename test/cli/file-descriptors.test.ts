@@ -1,0 +1,33 @@
+import t from 'tap'
+import { run, TestProcess, untilStatus } from '../support/processes.ts'
+import { RawClient } from '../support/raw-client.ts'
+import { createTestFolder } from '../support/test-folder.ts'
+
+const password = 'correct horse battery staple'
+const env = {
+  GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters',
+  GATEPASS_PORT: '0',
+  GATEPASS_ADMIN_PORT: '0',
+}
+
+t.test('an issuer without file descriptors serves again when it has some', async (t) => {
+  const cwd = createTestFolder(t)
+  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
+  const issuer = TestProcess.start(t, ['issuer'], { cwd, env })
+  const { port, adminPort } = await issuer.ready()
+  const limitFiles = (limit: string) =>
+    run(t, ['--pid', String(issuer.pid), `--nofile=${limit}:`], { cwd, command: ['prlimit'] })
+  const client = new RawClient(t, port)
+  await client.ask('GET /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\n\r\n')
+  // What is open stays open: the client keeps its connection.
+  await limitFiles('3')
+  const body = JSON.stringify({ username: 'ada', password })
+  const login = `POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+  // A login starts a process for its hash.
+  t.match(await client.ask(login), /^HTTP\/1\.1 500 /)
+  t.match(await client.ask(login), /^HTTP\/1\.1 500 /)
+  await limitFiles('1024')
+  t.match(await client.ask(login), /^HTTP\/1\.1 200 /)
+  await untilStatus(`http://127.0.0.1:${adminPort}/readyz`, 200)
+  t.equal(await issuer.stop(), 0)
+})
