@@ -77,5 +77,6 @@ export function isPostgres(url: string): boolean {
 
 /** Removes credentials and query from a URL, so that it can be shown. */
 export function withoutSecrets(url: string): string {
-  return url.replace(/(?<=:\/\/)[^@/]*@/, '…@').replace(/\?.*/, '')
+  // A password may contain an @.
+  return url.replace(/(?<=:\/\/).*@/, '…@').replace(/\?.*/, '')
 }

@@ -76,6 +76,12 @@ t.test('config shows value, unit and source, and hides secrets', async (t) => {
   t.match(row('GATEPASS_HOST'), { value: '127.0.0.1', unit: null, source: 'default' })
   t.match(row('GATEPASS_SECRET'), { value: 'hidden (1)' })
   t.notMatch(stdout, env.GATEPASS_SECRET)
+  const withPassword = {
+    ...env,
+    GATEPASS_SESSIONS_URL: 'postgres://ada:one@half@localhost/db?sslmode=require',
+  }
+  const hidden = await run(t, ['config'], { cwd, env: withPassword })
+  t.match(hidden.stdout, / postgres:\/\/…@localhost\/db /)
   const verifier = await run(t, ['config', '--role', 'verifier'], { cwd })
   t.match(verifier.stdout, /GATEPASS_JWKS_URL/)
   t.notMatch(verifier.stdout, /GATEPASS_SECRET/)
