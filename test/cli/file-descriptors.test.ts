@@ -19,7 +19,7 @@ t.test('an issuer without file descriptors serves again when it has some', async
     run(t, ['--pid', String(issuer.pid), `--nofile=${limit}:`], { cwd, command: ['prlimit'] })
   const client = new RawClient(t, port)
   await client.ask('GET /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\n\r\n')
-  // What is open stays open: the client keeps its connection.
+  // The client keeps the connection that it has.
   await limitFiles('3')
   const body = JSON.stringify({ username: 'ada', password })
   const login = `POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
