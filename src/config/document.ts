@@ -262,18 +262,8 @@ $ gatepass clients secret
 {"secret":"gps_oUa5…","hash":"sha256.xor8…"}
 \`\`\`
 
-\`\`\`json
-{
-  "client_id": "billing",
-  "auth_method": "client_secret_basic",
-  "secret_hashes": ["sha256.xor8SkO_Lknin1rHNhCRmsecfwO4AFlSZz8FCTr5yRM"],
-  "grants": ["client_credentials"],
-  "audience": "https://api.example.com",
-  "scopes": { "orders:read": [] }
-}
-\`\`\`
-
-To replace a secret, add the new hash, give the client the new secret, then remove the old hash.
+[Services](services.md#register-the-service) has a client with a secret. To replace a secret, add the new hash, give the
+client the new secret, then remove the old hash.
 
 On SIGHUP an issuer reads the clients again, from the settings file or from \`GATEPASS_CLIENTS_FILE\`. Other settings keep
 their values until a restart. If the settings are invalid, nothing changes, and the log lists every problem.
