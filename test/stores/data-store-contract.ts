@@ -171,6 +171,18 @@ export function dataStoreContract(t: Test, open: () => Promise<DataStore>): void
     }
   })
 
+  t.test('close() waits for the calls in progress', async (t) => {
+    const store = await open()
+    const owner = newOwner()
+    const calls = [store.write(write({ owner })), store.read(owner, ['cart'], t0)]
+    await store.close()
+    const outcomes = await Promise.allSettled([...calls])
+    t.same(
+      outcomes.map(({ status }) => status),
+      ['fulfilled', 'fulfilled'],
+    )
+  })
+
   withStore('property: an owner behaves like a map', async (_t, store) => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {

@@ -36,23 +36,24 @@ export class Batcher<I, O> {
 
   add(item: I, weight: number): Promise<O> {
     const { maxItems, maxWeight } = this.#limits
-    if (this.#weight + weight > maxWeight) this.#flush()
+    if (this.#weight + weight > maxWeight) this.flush()
     return new Promise((resolve, reject) => {
       this.#entries.push({ item, resolve, reject })
       this.#weight += weight
-      if (this.#entries.length >= maxItems) this.#flush()
+      if (this.#entries.length >= maxItems) this.flush()
       else if (this.#entries.length === 1) this.#schedule()
     })
   }
 
   #schedule(): void {
     const { maxHoldMs = 0 } = this.#limits
-    const flush = () => void this.#flush()
+    const flush = () => void this.flush()
     if (maxHoldMs > 0 && this.#calls > 0) this.#hold = setTimeout(flush, maxHoldMs)
     else setImmediate(flush)
   }
 
-  async #flush(): Promise<void> {
+  /** Sends the items that wait. Never rejects: each item has its own promise. */
+  async flush(): Promise<void> {
     const batch = this.#entries
     if (batch.length === 0) return
     this.#entries = []
@@ -70,7 +71,7 @@ export class Batcher<I, O> {
       for (const { reject } of batch) reject(error)
     } finally {
       this.#calls -= 1
-      if (this.#limits.maxHoldMs) void this.#flush()
+      if (this.#limits.maxHoldMs) void this.flush()
     }
   }
 }

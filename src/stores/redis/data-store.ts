@@ -116,6 +116,7 @@ export class RedisDataStore implements DataStore {
   }
 
   close(): Promise<void> {
+    for (const batcher of [this.#reads, this.#writes, this.#ends]) void batcher.flush()
     return this.#client.close()
   }
 
