@@ -5,7 +5,7 @@ import { randomId } from '../../src/core/secrets.ts'
 import { openSessionStore } from '../../src/stores/open-stores.ts'
 import type { Session } from '../../src/stores/ports.ts'
 import { newGeneration } from '../../src/stores/rotation.ts'
-import { createRefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
+import { RefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
 import { inTurns } from '../harness/http.ts'
 import { startProgram } from '../harness/processes.ts'
 import type { Bench, Readings, Scenario, Subject } from '../harness/scenario.ts'
@@ -44,7 +44,7 @@ function sessionsOf(size: number, store: StoreName, bench: Bench): Subject {
     sids = await storeSessions(sessionsUrl, size, refreshedCount)
     bytes_per_session = ((await size_bytes(store, sessionsUrl)) - before) / size
   })
-  const codec = createRefreshTokenCodec([Buffer.from(issuer.secret)])
+  const codec = new RefreshTokenCodec([Buffer.from(issuer.secret)])
   let round = 0
   const traffic = () => {
     const generation = generationsOfRound * round++

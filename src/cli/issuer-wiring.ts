@@ -8,7 +8,7 @@ import type { IssuerPolicy } from '../issuer/issuer.ts'
 import { PasswordHasher } from '../issuer/passwords/password-hasher.ts'
 import { type SessionPolicy, Sessions } from '../issuer/sessions.ts'
 import type { AudienceKeys } from '../issuer/token-minter.ts'
-import { createUsers, type Users } from '../issuer/users.ts'
+import { Users } from '../issuer/users.ts'
 import { listKeyInfos } from '../keys/encrypted-key-store.ts'
 import { type KeyEvent, KeyManager } from '../keys/key-manager.ts'
 import { openKeyStore } from '../keys/key-store.ts'
@@ -187,7 +187,7 @@ export async function openAccountDeps(settings: Settings, cwd: string): Promise<
   )
   const sessions = await openSessionsOf(settings, cwd)
   const hasher = createHasher(settings)
-  const users = createUsers({
+  const users = new Users({
     accounts,
     sessions: openSessions(settings, sessions),
     hasher,

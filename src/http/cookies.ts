@@ -2,8 +2,11 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { GatepassError, isGatepassError } from '../core/errors.ts'
 import { randomId } from '../core/secrets.ts'
 
+/** Longest lifetime of a cookie in browsers (RFC 6265bis §5.5). */
+export const maxCookieSeconds = 400 * 86_400
+
 /** A cookie that no script can read, and that no form or script of another site can send (RFC 6265bis). */
-class HostCookie {
+export class HostCookie {
   readonly name: string
   readonly #attributes: {
     readonly path: '/'
@@ -44,68 +47,25 @@ class HostCookie {
   }
 }
 
-/** The cookie that holds the refresh token. */
-export class RefreshCookie extends HostCookie {
-  /** @param suffix of the name */
-  constructor(secure: boolean, suffix = '') {
-    super(`gatepass${suffix}`, secure)
-  }
-}
-
-/** Longest lifetime of a cookie in browsers (RFC 6265bis §5.5). */
-const deviceExpiresInSeconds = 400 * 86_400
-
-/** The cookie by which a device is recognized long after its sessions have ended. */
-export class DeviceCookie extends HostCookie {
-  /** @param suffix of the name */
-  constructor(secure: boolean, suffix = '') {
-    super(`gatepass-device${suffix}`, secure)
-  }
-
-  /** Ignores a duplicated cookie. */
+/** A cookie that counts as none if it was sent twice: another site may have planted one of them. */
+export class LenientCookie extends HostCookie {
   override read(request: FastifyRequest): string | undefined {
-    return readIfSingle(() => super.read(request))
-  }
-
-  remember(reply: FastifyReply, deviceToken: string): void {
-    this.set(reply, deviceToken, deviceExpiresInSeconds)
-  }
-}
-
-/** Two cookies with one name count as none: another site may have planted one of them. */
-function readIfSingle(read: () => string | undefined): string | undefined {
-  try {
-    return read()
-  } catch (error) {
-    if (isGatepassError(error, 'cookie_duplicated')) return undefined
-    throw error
-  }
-}
-
-/** The sign-in at the issuer. Browsers send it when an application redirects to the issuer. */
-export class SignInCookie extends HostCookie {
-  /** @param suffix of the name */
-  constructor(secure: boolean, suffix = '') {
-    super(`gatepass-sign-in${suffix}`, secure, 'lax')
-  }
-
-  override read(request: FastifyRequest): string | undefined {
-    return readIfSingle(() => super.read(request))
+    try {
+      return super.read(request)
+    } catch (error) {
+      if (isGatepassError(error, 'cookie_duplicated')) return undefined
+      throw error
+    }
   }
 }
 
 /** A random id of the browser, to which the forms of the pages are bound. */
-export class BrowserCookie extends HostCookie {
+export class BrowserCookie extends LenientCookie {
   /** The new ids, by the request whose response sets them. */
   readonly #given = new WeakMap<FastifyRequest, string>()
 
-  /** @param suffix of the name */
-  constructor(secure: boolean, suffix = '') {
-    super(`gatepass-browser${suffix}`, secure, 'lax')
-  }
-
   override read(request: FastifyRequest): string | undefined {
-    const id = readIfSingle(() => super.read(request))
+    const id = super.read(request)
     return id !== undefined && /^[\w-]{22}$/.test(id) ? id : undefined
   }
 

@@ -16,7 +16,7 @@ import {
   type ServiceOptions,
   serveOpenApi,
 } from './app.ts'
-import { BrowserCookie, DeviceCookie, RefreshCookie, SignInCookie } from './cookies.ts'
+import { BrowserCookie, HostCookie, LenientCookie } from './cookies.ts'
 import { allowAnyPage, allowOrigins, answerRefusedPreflights, OriginGuard } from './cross-origin.ts'
 import { accountRoutes } from './routes/account.ts'
 import { oauthRoutes, pushedRequestUrl, revocationUrl, tokenUrl } from './routes/oauth.ts'
@@ -65,9 +65,12 @@ export interface IssuerContext {
   readonly oauth: AuthorizationServer
   readonly keys: Pick<KeyManager, 'jwks' | 'publicKeys'>
   readonly verifier: Verifier
-  readonly refreshCookie: RefreshCookie
-  readonly deviceCookie: DeviceCookie
-  readonly signInCookie: SignInCookie
+  /** Holds the refresh token. */
+  readonly refreshCookie: HostCookie
+  /** Recognizes a device long after its sessions have ended. */
+  readonly deviceCookie: HostCookie
+  /** The sign-in at the issuer. Browsers send it when an application redirects to the issuer. */
+  readonly signInCookie: HostCookie
   readonly browserCookie: BrowserCookie
   readonly origins: OriginGuard
   /**
@@ -138,7 +141,7 @@ function sendNonces(app: FastifyInstance, nonces: Pick<DpopNonces, 'current'>): 
 
 function createContext(app: FastifyInstance, options: IssuerAppOptions): IssuerContext {
   const { service, issuer, oauth, keys, verifier, proofs, frontEnd, hooks } = options
-  const { cookieSecure, cookieSuffix, allowedOrigins } = frontEnd
+  const { cookieSecure, cookieSuffix = '', allowedOrigins } = frontEnd
   const publicUrl = issuer.policy.issuer
   const targetOf = targetBelow(publicUrl)
   return {
@@ -146,10 +149,10 @@ function createContext(app: FastifyInstance, options: IssuerAppOptions): IssuerC
     oauth,
     keys,
     verifier,
-    refreshCookie: new RefreshCookie(cookieSecure, cookieSuffix),
-    deviceCookie: new DeviceCookie(cookieSecure, cookieSuffix),
-    signInCookie: new SignInCookie(cookieSecure, cookieSuffix),
-    browserCookie: new BrowserCookie(cookieSecure, cookieSuffix),
+    refreshCookie: new HostCookie(`gatepass${cookieSuffix}`, cookieSecure),
+    deviceCookie: new LenientCookie(`gatepass-device${cookieSuffix}`, cookieSecure),
+    signInCookie: new LenientCookie(`gatepass-sign-in${cookieSuffix}`, cookieSecure, 'lax'),
+    browserCookie: new BrowserCookie(`gatepass-browser${cookieSuffix}`, cookieSecure, 'lax'),
     origins: new OriginGuard([new URL(publicUrl).origin, ...allowedOrigins]),
     provenKey(request) {
       const { dpop } = request.headers

@@ -1,7 +1,7 @@
 import type { Clock } from '../core/clock.ts'
 import type { CounterStore } from '../stores/counter-store.ts'
 import type { AccountStore, SessionStore } from '../stores/ports.ts'
-import { createRefreshTokenCodec, type RefreshTokenCodec } from '../tokens/refresh-token.ts'
+import { RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import type { SigningKey } from '../tokens/signing.ts'
 import { type Client, Clients } from './clients.ts'
 import { Login } from './login.ts'
@@ -59,7 +59,7 @@ export function createIssuer(options: IssuerOptions): Issuer {
   const { policy, stores, secrets, signingKey, hasher, revocations, clock, hooks } = options
   const { accounts } = stores
   const clients = new Clients(policy.clients)
-  const refreshTokens = createRefreshTokenCodec(secrets)
+  const refreshTokens = new RefreshTokenCodec(secrets)
   const sessions = new Sessions({
     store: stores.sessions,
     policy: policy.session,

@@ -23,107 +23,111 @@ export interface NewUser {
   readonly attributes?: JsonObject
 }
 
-/** Administration of accounts. Login names may be given in any case. */
-export interface Users {
-  /** @throws `login_name_invalid`, `password_invalid`, `account_exists` */
-  add(user: NewUser): Promise<User>
-  /** Returns all users, sorted by login name. */
-  list(): AsyncIterable<User>
-  /**
-   * Sets the password and revokes all sessions of the user. Returns how many were live.
-   *
-   * @throws `password_invalid`, `account_not_found`, `clock_skew`
-   */
-  setPassword(loginName: string, password: string): Promise<number>
-  /**
-   * Disables the account and revokes all sessions of the user. Returns how many were live.
-   *
-   * @throws `account_not_found`, `clock_skew`
-   */
-  disable(loginName: string): Promise<number>
-  /**
-   * Disables an account by user id. Also revokes the sessions of a deleted account.
-   *
-   * @throws `account_not_found` if there is neither an account nor a session; `clock_skew`
-   */
-  disableById(sub: string): Promise<{ readonly hadAccount: boolean; readonly revoked: number }>
-  /** @throws `account_not_found` */
-  enable(loginName: string): Promise<void>
-}
-
 const pageSize = 500
 
 const deletedAdvice =
   'No account of this login name exists. If the account was deleted, its sessions end when they are ' +
   'refreshed; "gatepass users disable --id <user id>" ends them immediately.'
 
-export function createUsers({ accounts, sessions, hasher, clock }: UsersOptions): Users {
-  async function find(loginName: string, advice?: string): Promise<Account> {
+/** Administration of accounts. Login names may be given in any case. */
+export class Users {
+  readonly #options: UsersOptions
+
+  constructor(options: UsersOptions) {
+    this.#options = options
+  }
+
+  /** @throws `login_name_invalid`, `password_invalid`, `account_exists` */
+  async add({ loginName, password, attributes = {} }: NewUser): Promise<User> {
+    const { accounts, hasher, clock } = this.#options
+    const name = normalizeLoginName(loginName)
+    checkPassword(password)
+    const passwordHash = await hasher.hash(password)
+    const nowMs = clock.nowMs()
+    const user = {
+      sub: randomUUID(),
+      loginName: name,
+      attributes,
+      disabled: false,
+      createdAtMs: nowMs,
+      updatedAtMs: nowMs,
+    }
+    await accounts.create({ ...user, passwordHash })
+    return user
+  }
+
+  /** Returns all users, sorted by login name. */
+  async *list(): AsyncGenerator<User> {
+    const { accounts } = this.#options
+    let page = await accounts.list({ limit: pageSize })
+    while (page.length > 0) {
+      for (const { passwordHash: _, ...user } of page) yield user
+      const after = page.at(-1)?.loginName ?? ''
+      page = await accounts.list({ after, limit: pageSize })
+    }
+  }
+
+  /**
+   * Sets the password and revokes all sessions of the user. Returns how many were live.
+   *
+   * @throws `password_invalid`, `account_not_found`, `clock_skew`
+   */
+  async setPassword(loginName: string, password: string): Promise<number> {
+    const { accounts, sessions, hasher, clock } = this.#options
+    checkPassword(password)
+    await sessions.checkClock()
+    const { sub } = await this.#find(loginName)
+    const passwordHash = await hasher.hash(password)
+    // The account changes before the sessions, so that no login in between succeeds.
+    await accounts.setPasswordHash(sub, passwordHash, clock.nowMs())
+    return sessions.revokeAll(sub)
+  }
+
+  /**
+   * Disables the account and revokes all sessions of the user. Returns how many were live.
+   *
+   * @throws `account_not_found`, `clock_skew`
+   */
+  async disable(loginName: string): Promise<number> {
+    const { accounts, sessions, clock } = this.#options
+    await sessions.checkClock()
+    const { sub } = await this.#find(loginName, deletedAdvice)
+    await accounts.setDisabled(sub, true, clock.nowMs())
+    return sessions.revokeAll(sub)
+  }
+
+  /**
+   * Disables an account by user id. Also revokes the sessions of a deleted account.
+   *
+   * @throws `account_not_found` if there is neither an account nor a session; `clock_skew`
+   */
+  async disableById(
+    sub: string,
+  ): Promise<{ readonly hadAccount: boolean; readonly revoked: number }> {
+    const { accounts, sessions, clock } = this.#options
+    await sessions.checkClock()
+    const account = await accounts.findBySub(sub)
+    if (account !== null) await accounts.setDisabled(sub, true, clock.nowMs())
+    const revoked = await sessions.revokeAll(sub)
+    if (account === null && revoked === 0) {
+      const detail = 'There is neither an account nor a session of this user id.'
+      throw new GatepassError('account_not_found', { detail })
+    }
+    return { hadAccount: account !== null, revoked }
+  }
+
+  /** @throws `account_not_found` */
+  async enable(loginName: string): Promise<void> {
+    const { accounts, clock } = this.#options
+    const { sub } = await this.#find(loginName)
+    await accounts.setDisabled(sub, false, clock.nowMs())
+  }
+
+  async #find(loginName: string, advice?: string): Promise<Account> {
+    const { accounts } = this.#options
     const account = await accounts.findByLoginName(normalizeLoginName(loginName))
     if (account !== null) return account
     throw new GatepassError('account_not_found', advice === undefined ? {} : { detail: advice })
-  }
-
-  return {
-    async add({ loginName, password, attributes = {} }) {
-      const name = normalizeLoginName(loginName)
-      checkPassword(password)
-      const passwordHash = await hasher.hash(password)
-      const nowMs = clock.nowMs()
-      const user = {
-        sub: randomUUID(),
-        loginName: name,
-        attributes,
-        disabled: false,
-        createdAtMs: nowMs,
-        updatedAtMs: nowMs,
-      }
-      await accounts.create({ ...user, passwordHash })
-      return user
-    },
-
-    async *list() {
-      let page = await accounts.list({ limit: pageSize })
-      while (page.length > 0) {
-        for (const { passwordHash: _, ...user } of page) yield user
-        const after = page.at(-1)?.loginName ?? ''
-        page = await accounts.list({ after, limit: pageSize })
-      }
-    },
-
-    // The account changes before the sessions, so that no login in between succeeds.
-    async setPassword(loginName, password) {
-      checkPassword(password)
-      await sessions.checkClock()
-      const { sub } = await find(loginName)
-      const passwordHash = await hasher.hash(password)
-      await accounts.setPasswordHash(sub, passwordHash, clock.nowMs())
-      return sessions.revokeAll(sub)
-    },
-
-    async disable(loginName) {
-      await sessions.checkClock()
-      const { sub } = await find(loginName, deletedAdvice)
-      await accounts.setDisabled(sub, true, clock.nowMs())
-      return sessions.revokeAll(sub)
-    },
-
-    async disableById(sub) {
-      await sessions.checkClock()
-      const account = await accounts.findBySub(sub)
-      if (account !== null) await accounts.setDisabled(sub, true, clock.nowMs())
-      const revoked = await sessions.revokeAll(sub)
-      if (account === null && revoked === 0) {
-        const detail = 'There is neither an account nor a session of this user id.'
-        throw new GatepassError('account_not_found', { detail })
-      }
-      return { hadAccount: account !== null, revoked }
-    },
-
-    async enable(loginName) {
-      const { sub } = await find(loginName)
-      await accounts.setDisabled(sub, false, clock.nowMs())
-    },
   }
 }
 

@@ -1,4 +1,4 @@
-import { createSecretKey } from 'node:crypto'
+import { createSecretKey, type KeyObject } from 'node:crypto'
 import { GatepassError } from '../core/errors.ts'
 import { equalTexts, hmacText } from '../core/secrets.ts'
 
@@ -8,17 +8,6 @@ export interface RefreshTokenParts {
   readonly generation: number
 }
 
-/** Mints and reads refresh tokens (invariant 3). */
-export interface RefreshTokenCodec {
-  /** Returns the token of a generation: a function of session, generation and first secret. */
-  mint(parts: RefreshTokenParts): string
-  /**
-   * Parses a token without a store.
-   * @throws `refresh_token_malformed` unless one of the secrets has minted the token
-   */
-  parse(token: string): RefreshTokenParts
-}
-
 const prefix = 'gpr_'
 const sidLength = 22
 const macLength = 43
@@ -26,31 +15,38 @@ const macLength = 43
 const maxGenerationDigits = 10
 const maxLength = prefix.length + sidLength + 1 + maxGenerationDigits + 1 + macLength
 
-/** @param secrets MAC secrets, newest first. The first secret mints; all of them are accepted. */
-export function createRefreshTokenCodec(
-  secrets: readonly [Buffer, ...Buffer[]],
-): RefreshTokenCodec {
-  const newest = createSecretKey(secrets[0])
-  const accepted = [newest, ...secrets.slice(1).map((secret) => createSecretKey(secret))]
-  return {
-    mint({ sid, generation }) {
-      const body = `${prefix}${sid}.${generation}`
-      return `${body}.${hmacText(newest, body)}`
-    },
-    parse(token) {
-      const bodyEnd = token.length - macLength - 1
-      if (token.length > maxLength || !token.startsWith(prefix) || token[bodyEnd] !== '.') {
-        throw new GatepassError('refresh_token_malformed')
-      }
-      const body = token.slice(0, bodyEnd)
-      // Compared as text: a token has one text only.
-      const mac = token.slice(bodyEnd + 1)
-      if (!accepted.some((secret) => equalTexts(hmacText(secret, body), mac))) {
-        throw new GatepassError('refresh_token_malformed')
-      }
-      // The MAC is valid, so mint() has written the body.
-      const dot = body.indexOf('.')
-      return { sid: body.slice(prefix.length, dot), generation: Number(body.slice(dot + 1)) }
-    },
+/** Mints and reads refresh tokens (invariant 3). */
+export class RefreshTokenCodec {
+  readonly #secrets: readonly [KeyObject, ...KeyObject[]]
+
+  /** @param secrets MAC secrets, newest first. The first secret mints; all of them are accepted. */
+  constructor([newest, ...older]: readonly [Buffer, ...Buffer[]]) {
+    this.#secrets = [createSecretKey(newest), ...older.map((secret) => createSecretKey(secret))]
+  }
+
+  /** Returns the token of a generation: a function of session, generation and first secret. */
+  mint({ sid, generation }: RefreshTokenParts): string {
+    const body = `${prefix}${sid}.${generation}`
+    return `${body}.${hmacText(this.#secrets[0], body)}`
+  }
+
+  /**
+   * Parses a token without a store.
+   * @throws `refresh_token_malformed` unless one of the secrets has minted the token
+   */
+  parse(token: string): RefreshTokenParts {
+    const bodyEnd = token.length - macLength - 1
+    if (token.length > maxLength || !token.startsWith(prefix) || token[bodyEnd] !== '.') {
+      throw new GatepassError('refresh_token_malformed')
+    }
+    const body = token.slice(0, bodyEnd)
+    // Compared as text: a token has one text only.
+    const mac = token.slice(bodyEnd + 1)
+    if (!this.#secrets.some((secret) => equalTexts(hmacText(secret, body), mac))) {
+      throw new GatepassError('refresh_token_malformed')
+    }
+    // The MAC is valid, so mint() has written the body.
+    const dot = body.indexOf('.')
+    return { sid: body.slice(prefix.length, dot), generation: Number(body.slice(dot + 1)) }
   }
 }

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { randomId } from '../../src/core/secrets.ts'
-import { createRefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
+import { RefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
 import { makeProof, makeProofKey, type ProofKey, type ProofParts } from '../support/dpop.ts'
 import {
   bearer,
@@ -208,7 +208,7 @@ t.test('an older session of such a client is not refreshed without a proof', asy
   const one = session({ sid: randomId(), sub, createdAtMs: nowMs, mintedAtMs: nowMs })
   await issuer.sessions.create(one)
   const secret = Buffer.from('a test secret of at least 32 characters')
-  const refreshToken = createRefreshTokenCodec([secret]).mint(one)
+  const refreshToken = new RefreshTokenCodec([secret]).mint(one)
   const refused = await issuer.refresh(refreshToken)
   t.match(
     { status: refused.statusCode, ...refused.json() },

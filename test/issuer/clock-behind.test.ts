@@ -4,7 +4,7 @@ import { randomId } from '../../src/core/secrets.ts'
 import type { Session, SessionStore } from '../../src/stores/ports.ts'
 import { PostgresSessionStore } from '../../src/stores/postgres/session-store.ts'
 import { RedisSessionStore } from '../../src/stores/redis/session-store.ts'
-import { createRefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
+import { RefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
 import { signAccessToken } from '../../src/tokens/signing.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
 import { account } from '../support/accounts.ts'
@@ -27,7 +27,7 @@ async function setUp(t: Test, store: SessionStore, offMs: number) {
   const issuer = await startIssuer(t, { sessions: store, startMs, monitorClock: true })
   await issuer.app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = issuer.app.server.address() as AddressInfo
-  const codec = createRefreshTokenCodec([secret])
+  const codec = new RefreshTokenCodec([secret])
 
   const startVerifier = async (stream: boolean) => {
     const verifier = createVerifier({

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { DeviceTokens } from '../../src/issuer/login-throttle.ts'
-import { createRefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
+import { RefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
 import fc from '../support/properties.ts'
 
 const [oldSecret, newSecret] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)]
@@ -38,7 +38,7 @@ t.test('a rotation of secrets keeps devices recognized', async (t) => {
 })
 
 t.test('the MAC of a device token is not valid for a refresh token', async (t) => {
-  const refreshTokens = createRefreshTokenCodec([newSecret])
+  const refreshTokens = new RefreshTokenCodec([newSecret])
   const token = devices.remember(undefined, '.0')
   const asRefreshToken = token.replace('gpd_', 'gpr_').replace('.', '.0.')
   t.throws(() => refreshTokens.parse(asRefreshToken), { code: 'refresh_token_malformed' })

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { createUsers, generatePassword } from '../../src/issuer/users.ts'
+import { generatePassword, Users } from '../../src/issuer/users.ts'
 import { SqliteAccountStore } from '../../src/stores/sqlite/account-store.ts'
 import { account, someHash } from '../support/accounts.ts'
 import { FakeClock } from '../support/clock.ts'
@@ -19,7 +19,7 @@ function setUp(t: Test) {
     },
   }
   const hasher = { hash: async (password: string) => `hash of ${password}` }
-  const users = createUsers({ accounts, sessions, hasher, clock })
+  const users = new Users({ accounts, sessions, hasher, clock })
   return { users, accounts, clock, revoked }
 }
 

@@ -13,7 +13,7 @@ import { PasswordHasher } from '../../src/issuer/passwords/password-hasher.ts'
 import { RevocationFeed } from '../../src/issuer/revocation-feed.ts'
 import { Sessions } from '../../src/issuer/sessions.ts'
 import type { AudienceKeys } from '../../src/issuer/token-minter.ts'
-import { createUsers } from '../../src/issuer/users.ts'
+import { Users } from '../../src/issuer/users.ts'
 import { FileKeyStore } from '../../src/keys/file-key-store.ts'
 import { KeyManager } from '../../src/keys/key-manager.ts'
 import { createAuthorizationServer } from '../../src/oauth/authorization-server.ts'
@@ -185,7 +185,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
       ...(extra && { routes: [(scope) => extra(scope, { clock, keys, sessions, verifier })] }),
     },
   })
-  const users = createUsers({
+  const users = new Users({
     accounts,
     sessions: new Sessions({ store: sessions, policy: sessionPolicy, clock }),
     hasher,

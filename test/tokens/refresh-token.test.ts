@@ -1,12 +1,12 @@
 import t from 'tap'
 import { isGatepassError } from '../../src/core/errors.ts'
 import { randomId } from '../../src/core/secrets.ts'
-import { createRefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
+import { RefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
 import fc from '../support/properties.ts'
 
 const oldSecret = Buffer.from('an old secret of at least 32 characters')
 const newSecret = Buffer.from('a new secret of at least 32 characters!')
-const codec = createRefreshTokenCodec([newSecret, oldSecret])
+const codec = new RefreshTokenCodec([newSecret, oldSecret])
 const generations = fc.nat(2 ** 31)
 
 function refused(token: string): boolean {
@@ -58,10 +58,10 @@ t.test('I2: refuses another encoding of the same MAC', async (t) => {
 })
 
 t.test('an older secret is still accepted, the newest one mints', async (t) => {
-  const before = createRefreshTokenCodec([oldSecret])
+  const before = new RefreshTokenCodec([oldSecret])
   const parts = { sid: randomId(), generation: 3 }
   t.same(codec.parse(before.mint(parts)), parts)
-  t.equal(codec.mint(parts), createRefreshTokenCodec([newSecret]).mint(parts))
+  t.equal(codec.mint(parts), new RefreshTokenCodec([newSecret]).mint(parts))
 })
 
 t.test('accepts the longest generation', async (t) => {

@@ -5,6 +5,7 @@ import { claimNames } from '../../issuer/clients.ts'
 import type { Interaction, Pending, Step, Visitor } from '../../oauth/authorization-endpoint.ts'
 import type { Form } from '../../oauth/form.ts'
 import type { SignIn } from '../../oauth/sign-ins.ts'
+import { maxCookieSeconds } from '../cookies.ts'
 import { OriginGuard } from '../cross-origin.ts'
 import { noteError } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
@@ -230,7 +231,7 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
         auditOf(request),
       )
       signInCookie.set(reply, token, expiresInSeconds)
-      deviceCookie.remember(reply, deviceToken)
+      deviceCookie.set(reply, deviceToken, maxCookieSeconds)
       return await proceed(request, reply, pending, { signIn, isFresh: true })
     } catch (error) {
       if (!isGatepassError(error, ...askAgain)) throw error

@@ -8,6 +8,7 @@ import { readClientCredentials } from '../../oauth/client-authentication.ts'
 import { type TargetOf, targetBelow } from '../../verifier/dpop/target-uri.ts'
 import { presentedToken } from '../../verifier/guard.ts'
 import type { Verifier } from '../../verifier/verifier.ts'
+import { maxCookieSeconds } from '../cookies.ts'
 import { letAnyPageRead } from '../cross-origin.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import {
@@ -103,7 +104,7 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
         auditOf(request),
       )
       const body = respond(reply, tokens, refresh_token_in)
-      if (refresh_token_in === 'cookie') deviceCookie.remember(reply, deviceToken)
+      if (refresh_token_in === 'cookie') deviceCookie.set(reply, deviceToken, maxCookieSeconds)
       return body
     },
   )
