@@ -40,7 +40,7 @@ const requestTimeoutMs = 10_000
 /** How often Node looks for requests that exceed these timeouts. */
 const timeoutCheckIntervalMs = 1_000
 /** Longer than the idle timeout of common load balancers (60 s), so that they close first. */
-const keepAliveTimeoutMs = 72_000
+export const keepAliveTimeoutMs = 72_000
 
 /** Without these compilers Fastify loads its own: 88 modules. Its types do not allow them. */
 const compilersFactory = {

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { parse } from 'yaml'
+import { keepAliveTimeoutMs } from '../../../src/http/app.ts'
 import { readProjectFile } from '../../support/project.ts'
 
 /** Debian packages neither Traefik nor Envoy: what can be held is what their examples say. */
@@ -44,6 +45,11 @@ t.test('Envoy: fails closed, and only public paths need no token', async (t) => 
   const [{ typed_config: authz }] = manager.http_filters
   t.match(authz, { failure_mode_allow: false, http_service: { path_override: '/verify' } })
   const [, verifiers] = read('envoy/envoy.yaml').static_resources.clusters
+  const [options] = Object.values<{ common_http_protocol_options: { idle_timeout: string } }>(
+    verifiers.typed_extension_protocol_options,
+  )
+  const { idle_timeout } = options?.common_http_protocol_options ?? {}
+  t.ok(Number.parseInt(idle_timeout ?? '', 10) * 1000 < keepAliveTimeoutMs, 'Envoy closes first')
   t.match(verifiers.health_checks, [{ http_health_check: { path: '/readyz' } }])
   const { patterns } = authz.http_service.authorization_response.allowed_upstream_headers
   const names = identity.map((name) => name.toLowerCase())
