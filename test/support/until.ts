@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { patienceMs } from './patience.ts'
 
+/** The longest pause between two checks: a check in a browser, or of a server, costs milliseconds. */
+const maxPauseMs = 50
+
 /** Waits for what no event tells of. Rejects when it does not come true. */
 export async function until(
   what: string,
@@ -8,8 +11,8 @@ export async function until(
   timeoutMs = patienceMs,
 ): Promise<void> {
   const deadlineMs = performance.now() + timeoutMs
-  while (!(await check())) {
+  for (let pauseMs = 5; !(await check()); pauseMs = Math.min(2 * pauseMs, maxPauseMs)) {
     if (performance.now() > deadlineMs) throw new Error(`it did not come true: ${what}`)
-    await sleep(5)
+    await sleep(pauseMs)
   }
 }
