@@ -19,13 +19,15 @@ import { rotationCases } from './rotation-cases.ts'
 export interface StoreTraits {
   /** The store removes expired sessions by its own clock; `removeExpired` removes log entries only. */
   readonly expiresByItself?: boolean
+  /** Inputs of the property. Default: 120. */
+  readonly runs?: number
 }
 
 /** Tests the promises of a SessionStore on a real store. `open` returns an empty store. */
 export function sessionStoreContract(
   t: Test,
   open: () => Promise<SessionStore>,
-  { expiresByItself = false }: StoreTraits = {},
+  { expiresByItself = false, runs = 120 }: StoreTraits = {},
 ): void {
   const withStore = (title: string, body: (t: Test, store: SessionStore) => Promise<void>) =>
     t.test(title, async (t) => {
@@ -202,7 +204,7 @@ export function sessionStoreContract(
       })
       await fc.assert(
         fc.asyncProperty(story, (story) => follow(store, story)),
-        { numRuns: 120 },
+        { numRuns: runs },
       )
     },
   )
