@@ -29,7 +29,7 @@ const schema = {
     },
   ],
 }
-const insertRow = 'INSERT OR REPLACE INTO rows VALUES (?, ?, randomblob(?))'
+const insertRow = 'INSERT OR REPLACE INTO rows VALUES (?, ?, zeroblob(?))'
 
 /** A database with a writer of rows, and another connection to its file. */
 function openRows(t: Test) {

@@ -10,7 +10,7 @@ const db = new SqliteDatabase(path, {
     { name: 'numbers', sql: 'CREATE TABLE numbers (n INTEGER PRIMARY KEY, filler BLOB) STRICT' },
   ],
 })
-const insert = db.prepare('INSERT INTO numbers VALUES (?, randomblob(?))')
+const insert = db.prepare('INSERT INTO numbers VALUES (?, zeroblob(?))')
 let next = Number(first)
 
 async function writeForever(): Promise<never> {
