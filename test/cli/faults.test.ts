@@ -7,9 +7,9 @@ import { createTestFolder } from '../support/test-folder.ts'
 
 const password = 'correct horse battery staple'
 const sessionCount = 40
-const refreshesPerSession = 150
+const refreshesPerSession = 75
 /** The issuer is killed after a random number of refreshes up to this. */
-const maxRefreshesPerKill = 1_000
+const maxRefreshesPerKill = 600
 
 /** Repeats a request with the same key until it is answered. */
 async function persist(url: string, body: object, key: string): Promise<Response> {

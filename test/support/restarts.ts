@@ -6,7 +6,7 @@ import { type TestProcess, untilStatus } from './processes.ts'
 import { until } from './until.ts'
 
 /** How long a client pauses after an answer. */
-const pauseMs = 2
+const pauseMs = 10
 /** Each client has to have so many answers after the last restart. */
 const answersAfter = 50
 /** On a busy machine. */
