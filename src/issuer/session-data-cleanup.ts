@@ -4,6 +4,8 @@ import { type DataStore, dataOwner } from '../stores/data-store.ts'
 import { logStart, type Revocation, type SessionStore } from '../stores/ports.ts'
 
 const pageSize = 100
+/** With this many failed deletions the store is down: the log is read on once it is back. */
+const maxFailed = 1_000
 /** The entries of a second are deleted together, and a deletion that fails is repeated. */
 const pollMs = 1_000
 
@@ -20,15 +22,18 @@ export interface SessionDataCleanupOptions {
 }
 
 /**
- * Deletes the data of revoked sessions. It follows the revocation log, from the start after a
- * restart, and moves past an entry only when the data is deleted. Therefore data is deleted despite
- * outages and crashes. Each issuer does this on its own: deleting twice is harmless.
+ * Deletes the data of revoked sessions. It follows the revocation log, and repeats a deletion that
+ * fails, without holding up those on other nodes. After a restart it begins at the start of the log.
+ * Therefore data is deleted despite outages and crashes. Each issuer does this on its own: deleting
+ * twice is harmless.
  */
 export class SessionDataCleanup {
   readonly #options: SessionDataCleanupOptions
   readonly #timer: NodeJS.Timeout
   readonly #follow = new SingleFlight(() => this.#readLog())
   #position = logStart
+  /** Entries before the position whose deletion has failed. */
+  #failed: Revocation[] = []
   #isFailing = false
 
   constructor(options: SessionDataCleanupOptions) {
@@ -49,19 +54,38 @@ export class SessionDataCleanup {
     await this.#follow.settled()
   }
 
+  /** @throws the error of a deletion, after all have been tried */
   async #readLog(): Promise<void> {
-    let page: Revocation[]
-    do {
-      page = await this.#options.sessions.revocationsAfter(this.#position, pageSize)
+    const errors: unknown[] = []
+    const failed = this.#failed.splice(0)
+    for (let at = 0; at < failed.length; at += pageSize) {
+      await this.#deleteAll(failed.slice(at, at + pageSize), errors)
+    }
+    for (let isFull = true; isFull && this.#failed.length < maxFailed; ) {
+      const page = await this.#options.sessions.revocationsAfter(this.#position, pageSize)
       // `Sessions.revokeAll` adds an entry for each session of a user.
       const revoked = page.filter(({ kind }) => kind === 'session')
-      await Promise.all(revoked.map(({ id, atMs }) => this.#delete(id, atMs)))
+      await this.#deleteAll(revoked, errors)
       this.#position = page.at(-1)?.position ?? this.#position
-    } while (page.length === pageSize)
+      isFull = page.length === pageSize
+    }
+    if (errors.length > 0) throw errors[0]
   }
 
-  #delete(sid: string, revokedAtMs: number): Promise<void> {
+  async #deleteAll(revoked: readonly Revocation[], errors: unknown[]): Promise<void> {
+    const deletions = revoked.map(async (revocation) => {
+      try {
+        await this.#delete(revocation)
+      } catch (error) {
+        this.#failed.push(revocation)
+        errors.push(error)
+      }
+    })
+    await Promise.all(deletions)
+  }
+
+  #delete({ id, atMs }: Revocation): Promise<void> {
     const { data, issuer, clock, closedMs } = this.#options
-    return data.end(dataOwner('session', issuer, sid), revokedAtMs + closedMs, clock.nowMs())
+    return data.end(dataOwner('session', issuer, id), atMs + closedMs, clock.nowMs())
   }
 }

@@ -29,9 +29,11 @@ async function setUp(t: Test, given?: DataStore) {
   t.teardown(() => Promise.all([sessions.close(), real.close()]))
   const ended: string[] = []
   let isUnavailable = false
+  /** Owners on a node that is down. */
+  const unreachable = new Set<string>()
   const data: Pick<DataStore, 'end'> = {
     end: async (owner, ...rest) => {
-      if (isUnavailable) throw new GatepassError('store_unavailable')
+      if (isUnavailable || unreachable.has(owner.id)) throw new GatepassError('store_unavailable')
       await real.end(owner, ...rest)
       ended.push(owner.id)
     },
@@ -52,6 +54,7 @@ async function setUp(t: Test, given?: DataStore) {
     data: real,
     ended,
     failures,
+    unreachable,
     open,
     setUnavailable: (value: boolean) => {
       isUnavailable = value
@@ -142,6 +145,47 @@ t.test('an unavailable store is called again until the data is deleted', async (
   await sessions.revoke(await begin(), clock.nowMs(), keptMs)
   await cleanup.refresh()
   t.equal(failures.length, 2)
+})
+
+t.test('a node that is down delays only the deletions on that node', async (t) => {
+  const { sessions, begin, hasData, open, unreachable, failures } = await setUp(t)
+  const [first, last] = [await begin(), await begin()]
+  unreachable.add(ownerOf(first).id)
+  const cleanup = open()
+  await sessions.revoke(first, t0, keptMs)
+  for (let n = 0; n < 150; n++) {
+    const sid = randomId()
+    await sessions.create(session({ sid }))
+    await sessions.revoke(sid, t0, keptMs)
+  }
+  await sessions.revoke(last, t0, keptMs)
+  await cleanup.refresh()
+  t.equal(await hasData(last), false)
+  t.equal(await hasData(first), true)
+  await cleanup.refresh()
+  t.equal(failures.length, 1, 'reported once')
+  unreachable.clear()
+  await cleanup.refresh()
+  t.equal(await hasData(first), false)
+})
+
+t.test('the log is read on after an outage with many deletions', async (t) => {
+  const { sessions, begin, hasData, open, setUnavailable, ended } = await setUp(t)
+  setUnavailable(true)
+  for (let n = 0; n < 1_250; n++) {
+    const sid = randomId()
+    await sessions.create(session({ sid }))
+    await sessions.revoke(sid, t0, keptMs)
+  }
+  const last = await begin()
+  await sessions.revoke(last, t0, keptMs)
+  const cleanup = open()
+  await cleanup.refresh()
+  await cleanup.refresh()
+  setUnavailable(false)
+  await cleanup.refresh()
+  t.equal(await hasData(last), false)
+  t.equal(ended.length, 1_251, 'each is deleted once')
 })
 
 t.test('a restart completes the deletions of a crashed issuer', async (t) => {
