@@ -37,16 +37,17 @@ export class AccessToken {
   /** Milliseconds by the wall clock. */
   readonly expiresAtMs: number
   readonly #clocks: Clocks
-  readonly #issuedMonotonicMs: number
+  readonly #expiresMonotonicMs: number
   readonly #lifetimeMs: number
 
   /** @param ageMs its greatest possible age: the time since the request was sent */
   constructor(response: TokenResponse, ageMs: number, clocks: Clocks) {
     this.response = response
     this.#clocks = clocks
-    this.#issuedMonotonicMs = clocks.monotonicMs() - ageMs
     this.#lifetimeMs = response.expires_in * 1000
-    this.expiresAtMs = clocks.wallMs() - ageMs + this.#lifetimeMs
+    const leftMs = this.#lifetimeMs - ageMs
+    this.#expiresMonotonicMs = clocks.monotonicMs() + leftMs
+    this.expiresAtMs = clocks.wallMs() + leftMs
   }
 
   static shared({ response, ageMs, wallMs }: SharedToken, clocks: Clocks): AccessToken {
@@ -54,13 +55,12 @@ export class AccessToken {
   }
 
   get ageMs(): number {
-    const { monotonicMs, wallMs } = this.#clocks
-    const byWallMs = wallMs() - this.expiresAtMs + this.#lifetimeMs
-    return Math.max(monotonicMs() - this.#issuedMonotonicMs, byWallMs)
+    return this.#lifetimeMs - this.leftMs
   }
 
   get leftMs(): number {
-    return this.#lifetimeMs - this.ageMs
+    const { monotonicMs, wallMs } = this.#clocks
+    return Math.min(this.#expiresMonotonicMs - monotonicMs(), this.expiresAtMs - wallMs())
   }
 
   /** Whether the token may be sent. */

@@ -1,8 +1,8 @@
 import type { AccessToken } from './access-token.ts'
 import { DpopProver, loadKeyPair } from './dpop.ts'
-import { AuthClientError, IssuerCalls, readBody, unreachable } from './issuer-calls.ts'
+import { AuthClientError, IssuerCalls, readBody } from './issuer-calls.ts'
 import type { Platform } from './platform.ts'
-import { RefreshAttempt, TabSession } from './tab-session.ts'
+import { TabSession } from './tab-session.ts'
 import type {
   AuthClient,
   AuthClientOptions,
@@ -20,7 +20,7 @@ const minRefreshAgeMs = 1_000
 export class Client implements AuthClient {
   readonly #issuer: string
   readonly #clientId: string | undefined
-  readonly #origins: ReadonlySet<string>
+  readonly #origins: readonly string[]
   readonly #platform: Platform
   readonly #calls: IssuerCalls
   readonly #session: TabSession
@@ -33,11 +33,10 @@ export class Client implements AuthClient {
     const keys = async () => (dpop === true ? loadKeyPair(issuer) : (dpop as KeyPair))
     this.#issuer = issuer
     this.#clientId = clientId
-    this.#origins = new Set([issuer, ...origins].map((url) => new URL(url).origin))
+    this.#origins = [issuer, ...origins].map((url) => new URL(url).origin)
     this.#platform = platform
     this.#calls = calls ?? new IssuerCalls(issuer, platform, dpop ? new DpopProver(keys) : null)
-    const attempt = new RefreshAttempt(platform.item(name))
-    this.#session = new TabSession(name, platform, this.#calls, attempt)
+    this.#session = new TabSession(name, platform, this.#calls)
   }
 
   get state(): AuthState {
@@ -58,19 +57,26 @@ export class Client implements AuthClient {
 
   async logoutEverywhere(): Promise<void> {
     await this.#call('/logout/all', 'POST')
-    await this.logout()
+    return this.logout()
   }
 
   // Bound functions, which can be passed to a library.
   readonly fetch = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
     const request = new Request(input, init)
-    if (!this.#origins.has(new URL(request.url).origin)) return this.#platform.fetch(request)
-    const token = await this.#session.current()
+    if (!this.#origins.includes(new URL(request.url).origin)) return this.#platform.fetch(request)
+    const { signal } = request
+    // An aborted request does not wait for a refresh, which other requests still need.
+    const aborted = new Promise<never>((_resolve, reject) => {
+      signal.onabort = () => reject(signal.reason)
+    })
+    signal.throwIfAborted()
+    const token = await Promise.race([aborted, this.#session.current()])
     const response = await this.#send(request.clone(), token)
     if (response.status !== 401 || !token || token.ageMs < minRefreshAgeMs) return response
-    const next = await this.#session.refresh(token)
+    const next = await Promise.race([aborted, this.#session.refresh(token)])
     if (!next || next === token) return response
-    response.body?.cancel()
+    // Nobody reads the body, so nobody needs to know that it broke off.
+    response.body?.cancel().catch(() => {})
     return this.#send(request, next)
   }
 
@@ -88,8 +94,8 @@ export class Client implements AuthClient {
   }
 
   async endSession(sessionId: string): Promise<void> {
-    const { state } = this
-    if (state.status === 'signed-in' && state.sessionId === sessionId) return this.logout()
+    const { sessionId: own } = this.state as { readonly sessionId?: string }
+    if (sessionId === own) return this.logout()
     await this.#call(`/sessions/${encodeURIComponent(sessionId)}`, 'DELETE')
   }
 
@@ -110,11 +116,11 @@ export class Client implements AuthClient {
       if (!response.ok && this.state.status === 'signed-out') return null
       return await readBody(response)
     } catch (error) {
-      throw error instanceof AuthClientError ? error : unreachable()
+      throw error instanceof AuthClientError ? error : new AuthClientError()
     }
   }
 
-  async #send(request: Request, token: AccessToken | null): Promise<Response> {
+  #send(request: Request, token: AccessToken | null): Promise<Response> {
     return token ? this.#calls.send(request, token.response) : this.#platform.fetch(request)
   }
 }

@@ -49,9 +49,9 @@ export class DpopProver {
       nonce: this.nonce,
       ath: token && base64url(await crypto.subtle.digest('SHA-256', bytes(token))),
     }
-    const [head, body] = [header, claims].map((part) => base64url(bytes(JSON.stringify(part))))
-    const signature = await crypto.subtle.sign(algorithm, privateKey, bytes(`${head}.${body}`))
-    return `${head}.${body}.${base64url(signature)}`
+    const parts = [header, claims].map((part) => base64url(bytes(JSON.stringify(part))))
+    const signature = await crypto.subtle.sign(algorithm, privateKey, bytes(parts.join('.')))
+    return [...parts, base64url(signature)].join('.')
   }
 }
 

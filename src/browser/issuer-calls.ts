@@ -3,7 +3,10 @@ import type { DpopProver } from './dpop.ts'
 import type { Platform } from './platform.ts'
 import type { AuthErrorCode } from './types.ts'
 
-/** Every rejection of the client. `code` is stable; `message` is for people and may change. */
+/**
+ * Every rejection of the client. `code` is stable; `message` is for people and may change. Without
+ * arguments: no response of the issuer has arrived.
+ */
 export class AuthClientError extends Error {
   override readonly name = 'AuthClientError'
   readonly code: AuthErrorCode
@@ -13,8 +16,8 @@ export class AuthClientError extends Error {
   readonly retryAfterSeconds: number | undefined
 
   constructor(
-    code: AuthErrorCode,
-    status: number,
+    code: AuthErrorCode = 'issuer_unreachable',
+    status = 0,
     message: string = code,
     retryAfterSeconds?: number,
   ) {
@@ -23,10 +26,6 @@ export class AuthClientError extends Error {
     this.status = status
     this.retryAfterSeconds = retryAfterSeconds
   }
-}
-
-export function unreachable(): AuthClientError {
-  return new AuthClientError('issuer_unreachable', 0)
 }
 
 /** The members of an RFC 9457 problem that the client reads. */
@@ -44,7 +43,7 @@ export async function readBody(response: Response): Promise<unknown> {
   const problem = (await response.json().catch(() => null)) as Problem | null
   const wait_s = Number(response.headers.get('retry-after') ?? undefined)
   throw new AuthClientError(
-    problem?.code ?? 'issuer_unreachable',
+    problem?.code,
     response.status,
     problem?.title,
     wait_s >= 0 ? wait_s : undefined,
@@ -121,7 +120,7 @@ export class IssuerCalls {
           if (refusal.code === 'origin_not_allowed') throw refusal
         })
       }
-      throw unreachable()
+      throw new AuthClientError()
     }
   }
 

@@ -24,13 +24,14 @@ export interface Item {
 
 export interface Channel {
   post(message: unknown): void
+  /** Stops receiving. A closed channel still sends. */
   close(): void
 }
 
 /** Globals of a page that Node lacks or may lack. */
 interface Page {
-  readonly localStorage?: Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>
-  readonly document?: EventTarget & { readonly visibilityState: string }
+  readonly localStorage: Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>
+  readonly document?: { readonly hidden: boolean }
   readonly navigator?: Partial<Navigator>
   readonly BroadcastChannel?: typeof BroadcastChannel
   addEventListener?: EventTarget['addEventListener']
@@ -55,22 +56,22 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
-/** In localStorage, or in memory if a private mode or a setting blocks localStorage. */
+/** In localStorage, or in memory if localStorage is missing, blocked or full. */
 function storedItem(name: string): Item {
   let memory: string | null = null
   let isStored = true
   return {
     get() {
       try {
-        if (isStored && page.localStorage) return page.localStorage.getItem(name)
+        if (isStored) return page.localStorage.getItem(name)
       } catch {}
       return memory
     },
     set(value) {
       memory = value
       try {
-        if (value === null) page.localStorage?.removeItem(name)
-        else page.localStorage?.setItem(name, value)
+        if (value === null) page.localStorage.removeItem(name)
+        else page.localStorage.setItem(name, value)
       } catch {
         isStored = false
       }
@@ -111,25 +112,26 @@ function openChannel(name: string, receive: (message: unknown) => void): Channel
   channel.onmessage = ({ data }: { data: unknown }) => receive(data)
   // In Node the channel must not keep the process running.
   ;(channel as { unref?(): void }).unref?.()
-  return { post: (message) => channel.postMessage(message), close: () => channel.close() }
+  return {
+    post: (message) => channel.postMessage(message),
+    close() {
+      ;(channel as { onmessage: unknown }).onmessage = null
+    },
+  }
 }
 
 /** The page is online again, visible again, unfrozen, or restored from the back/forward cache. */
 function onWake(listener: (wasAway: boolean) => void): () => void {
-  const { document } = page
   const wake = (event: Event) => {
-    if (document?.visibilityState !== 'hidden') {
-      listener(event.type === 'resume' || (event as { persisted?: boolean }).persisted === true)
+    if (!page.document?.hidden) {
+      listener(event.type === 'resume' || !!(event as { persisted?: boolean }).persisted)
     }
   }
-  const targets = [
-    [page, 'online'],
-    [page, 'pageshow'],
-    [document, 'visibilitychange'],
-    [document, 'resume'],
-  ] as const
-  for (const [target, name] of targets) target?.addEventListener?.(name, wake)
+  const names = ['online', 'pageshow', 'visibilitychange', 'resume']
+  // The window captures the events of the document.
+  const options = { capture: true }
+  for (const name of names) page.addEventListener?.(name, wake, options)
   return () => {
-    for (const [target, name] of targets) target?.removeEventListener?.(name, wake)
+    for (const name of names) page.removeEventListener?.(name, wake, options)
   }
 }

@@ -47,7 +47,7 @@ export class RedirectCalls extends IssuerCalls {
       return redeeming
     }
     if (path === '/refresh') return this.#refresh(init.headers)
-    if (path === '/logout') return this.#revoke()
+    if (path === '/logout') return this.#revoke(token)
     return super.post(path, init, token)
   }
 
@@ -96,13 +96,15 @@ export class RedirectCalls extends IssuerCalls {
     }
   }
 
-  /** RFC 7009. The token stays until the issuer has answered, so that a later attempt has it. */
-  async #revoke(): Promise<null> {
-    const token = await this.#change((stored) => stored)
-    if (token) {
-      await this.#send('/oauth/revoke', { token })
-      await this.#change((stored) => (stored === token ? undefined : stored))
-    }
+  /**
+   * RFC 7009. The refresh token stays until the issuer has answered, so that a later attempt has it.
+   * Without a refresh token, the access token identifies the session.
+   */
+  async #revoke(access?: TokenResponse): Promise<null> {
+    const refreshToken = await this.#change((stored) => stored)
+    const token = refreshToken ?? access?.access_token
+    if (token) await this.#send('/oauth/revoke', { token })
+    await this.#change((stored) => (stored === refreshToken ? undefined : stored))
     return null
   }
 

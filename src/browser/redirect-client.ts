@@ -24,6 +24,7 @@ export interface RedirectPage {
 
 interface Popup {
   readonly closed: boolean
+  close(): void
   readonly location: { replace(url: string): void }
 }
 
@@ -122,7 +123,12 @@ export class RedirectClient extends Client implements RedirectAuthClient {
     // No asynchronous step comes first: browsers allow a popup only in the event of a click.
     const popup = this.#page.open('', 'gatepass', 'popup,width=480,height=720')
     if (!popup) throw new AuthClientError('popup_blocked', 0)
-    const { pending, url } = await this.#prepare(request, popupMark + randomText())
+    const { pending, url } = await this.#prepare(request, popupMark + randomText()).catch(
+      (error: unknown) => {
+        popup.close()
+        throw error
+      },
+    )
     const signedIn = new Promise<void>((resolve, reject) => {
       let isWaiting = true
       this.#receive = ({ response }) => {
@@ -179,6 +185,10 @@ export class RedirectClient extends Client implements RedirectAuthClient {
     if (!this.#page.location) return null
     const response = this.#takeResponse()
     if (response?.state?.startsWith(popupMark)) return this.#handOver(response)
+    // Back to the sign-in page, the issuer answers an old request again. It changes nothing for a
+    // user who is signed in.
+    if (response && response.state !== this.#kept?.state && (await this.getAccessToken()))
+      return null
     const pending = response ? this.#accept(response) : this.#kept
     if (!pending?.code) return null
     const { code, request, returnTo, isRepeated } = pending

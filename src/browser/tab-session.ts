@@ -43,12 +43,12 @@ export class TabSession {
   /** The session that ended last. Late messages of that session are ignored. */
   #endedSession: string | undefined
 
-  /** @param name names the lock and the channel of the session */
-  constructor(name: string, platform: Platform, calls: IssuerCalls, attempt: RefreshAttempt) {
+  /** @param name names the lock, the channel and the stored item of the session */
+  constructor(name: string, platform: Platform, calls: IssuerCalls) {
     this.#name = name
     this.#platform = platform
     this.#calls = calls
-    this.#attempt = attempt
+    this.#attempt = new RefreshAttempt(platform.item(name))
     this.#channel = platform.channel(name, (message) => this.#receive(message as Message))
     this.#stopWaking = platform.onWake((wasAway) => {
       this.#wake(wasAway).catch(ignore)
@@ -122,11 +122,11 @@ export class TabSession {
       const next = await this.#calls.retry(call, isObsolete, (ms) => this.#pause(ms))
       if (next && !isObsolete()) this.#adopt(next)
     } catch (error) {
-      if (!isObsolete() && !isSessionOver(error)) {
-        this.#backgroundFromMs = this.#platform.monotonicMs() + backgroundPauseMs
-        throw error
-      }
       if (!isObsolete()) {
+        if (!isSessionOver(error)) {
+          this.#backgroundFromMs = this.#platform.monotonicMs() + backgroundPauseMs
+          throw error
+        }
         attempt.finish(sent)
         this.#end(session)
       }
@@ -209,8 +209,10 @@ export class TabSession {
   }
 
   #pause(ms: number): Promise<unknown> {
-    const woken = new Promise<void>((resolve) => this.#wakers.push(resolve))
-    return Promise.race([this.#platform.pause(ms), woken])
+    return new Promise<void>((resolve) => {
+      this.#wakers.push(resolve)
+      this.#platform.pause(ms).then(resolve)
+    })
   }
 
   /** @param wasAway whether the tab may have missed messages of other tabs */
@@ -219,8 +221,7 @@ export class TabSession {
     if (this.#attempt.isSigningOut) return this.#notifyIssuer(null)
     // A refresh in progress may have been answered while the tab was away.
     await this.#refreshing?.catch(ignore)
-    const token = this.#token
-    if (token && (wasAway || token.isDue)) await this.refresh(token)
+    if (wasAway || this.#token?.isDue) await this.refresh(this.#token)
   }
 }
 
@@ -239,7 +240,7 @@ const signedOutMark = 'leaving'
  * key, every tab, and the page after a reload, gets the same tokens. Stored as `<key>.<number of
  * requests>`, because a slow tab must not delete a key that another tab has used since.
  */
-export class RefreshAttempt {
+class RefreshAttempt {
   readonly #item: Item
 
   constructor(item: Item) {
@@ -253,8 +254,8 @@ export class RefreshAttempt {
 
   /** Counts a request, with a new key for a new refresh. @returns the stored value: `<key>.<number>` */
   next(): string {
-    const [key = '', count = 0] = this.#item.get()?.split('.') ?? []
-    const sent = key ? `${key}.${Number(count) + 1}` : `${randomKey()}.1`
+    const [key = randomKey(), count = 0] = this.#item.get()?.split('.') ?? []
+    const sent = `${key}.${Number(count) + 1}`
     this.#item.set(sent)
     return sent
   }

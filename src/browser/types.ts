@@ -67,7 +67,10 @@ export interface DeviceSession {
   readonly current: boolean
 }
 
-/** Keeps a user signed in, in all tabs of an origin. Rejects with `AuthClientError` only. */
+/**
+ * Keeps a user signed in, in all tabs of an origin. Rejects with `AuthClientError`; `fetch` also as the
+ * global `fetch` does. IndexedDB, where a client needs it, fails with its own errors.
+ */
 export interface AuthClient {
   /** The state, without a request. The same object until the state changes. */
   readonly state: AuthState
@@ -98,7 +101,7 @@ export interface AuthClient {
    * @returns a function that removes the listener
    */
   onChange(listener: (state: AuthState) => void): () => void
-  /** Removes all listeners. */
+  /** Removes all listeners, and stops following the other tabs. */
   close(): void
 }
 

@@ -151,6 +151,39 @@ t.test(
   },
 )
 
+t.test('an aborted request does not wait for a refresh', async (t) => {
+  const { world, tab } = await signedIn()
+  await world.advance(400_000)
+  world.fate = () => 'request lost'
+  const controller = new AbortController()
+  const { signal } = controller
+  const aborted = tab.client.fetch(me, { signal })
+  await world.advance(10)
+  controller.abort(new Error('the user has left the view'))
+  await t.rejects(world.until(aborted, 20), { message: 'the user has left the view' })
+  await t.rejects(world.until(tab.client.fetch(new Request(me, { signal })), 20), {
+    message: 'the user has left the view',
+  })
+  world.fate = () => 'fine'
+  await world.advance(10_000)
+  t.equal(tab.client.state.status, 'signed-in')
+  t.equal(await world.until(tab.client.getAccessToken()), 'token-1', 'the refresh itself goes on')
+})
+
+t.test(
+  'a refused response that breaks off is dropped without an unhandled rejection',
+  async (t) => {
+    const { world, tab } = await signedIn()
+    await world.advance(2_000)
+    world.issuer.instead.push(problem(401, 'token_expired'))
+    world.fate = () => {
+      world.fate = () => 'fine'
+      return 'body lost'
+    }
+    t.equal((await world.until(tab.client.fetch(me))).status, 200)
+  },
+)
+
 t.test('a session that ended elsewhere is noticed at the first 401', async (t) => {
   const { world, tab } = await signedIn()
   const other = world.open()

@@ -75,8 +75,20 @@ t.test("channels of one name receive each other's messages", async (t) => {
   one.post({ a: 1 })
   await until('it arrives', () => heard.length > 0)
   t.same(heard, [['two', { a: 1 }]])
-  one.close()
   two.close()
+  one.close()
+})
+
+t.test('a closed channel receives nothing and still sends', async (t) => {
+  const heard: unknown[] = []
+  const closed = browser.channel('closed', (message) => heard.push(['closed', message]))
+  const open = browser.channel('closed', (message) => heard.push(['open', message]))
+  closed.close()
+  open.post(1)
+  closed.post(2)
+  await until('it arrives', () => heard.length > 0)
+  t.same(heard, [['open', 2]])
+  open.close()
 })
 
 t.test(

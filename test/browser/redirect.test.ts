@@ -383,6 +383,26 @@ t.test('renewal by prompt=none, for a client without refresh tokens', async (t) 
   await arrive(page)
   t.match(await outcome(page), { returnTo: `${app}/cb` })
   t.equal(await call(page), 200)
+
+  const revoked = await issuer.countOf('logout')
+  await until('a sign-out before the token has expired ends the session', async () => {
+    await leave(page, `{ prompt: 'none' }`)
+    await arrive(page)
+    await page.evaluate('outcome.then(() => auth.logout())')
+    return (await issuer.countOf('logout')) > revoked
+  })
+  t.equal(await status(page), 'signed-out')
+})
+
+t.test('back to the sign-in page after a sign-in', async (t) => {
+  const { first } = await withTabs(t, 1)
+  await first.evaluate('{ window.isLeft = true }')
+  await first.goBack({ waitUntil: 'commit' })
+  await arrive(first)
+  t.match(await first.evaluate('arrivedAt'), /code=gpc_/, 'the issuer has answered once more')
+  t.equal(await outcome(first), null)
+  t.equal(first.url(), `${app}/cb`)
+  t.equal(await call(first), 200)
 })
 
 /** Opens the sign-in page in a popup. `popped` of the page becomes the result. */
@@ -444,6 +464,14 @@ t.test('a popup that is blocked, closed, refused, or opened again', async (t) =>
   await fillIn(popup)
   t.equal(await page.evaluate('popped'), 'signed in')
   t.match(await page.evaluate('first'), 'popup_closed')
+})
+
+t.test('a popup closes if its request cannot be made', async (t) => {
+  const page = await openApp(await newUser(t))
+  await page.evaluate(`{ IDBFactory.prototype.open = () => { throw new Error('no storage') } }`)
+  const popup = await openPopup(page)
+  t.match(await page.evaluate('popped'), 'no storage')
+  await until('the popup is closed', () => popup.isClosed())
 })
 
 t.test('a popup under Cross-Origin-Opener-Policy, which separates it from the page', async (t) => {

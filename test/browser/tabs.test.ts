@@ -168,6 +168,21 @@ t.test(
   },
 )
 
+t.test('a cached tab without a session notices a sign-in', async (t) => {
+  const { world, tabs, first } = await withTabs(2)
+  const [, cached] = tabs
+  await world.until(first.client.logout())
+  await world.advance(10)
+  t.equal(cached?.client.state.status, 'signed-out')
+  // No message reaches a page in the back/forward cache.
+  if (cached) cached.receive = () => {}
+  await world.until(first.client.login(ada))
+  cached?.wake(true)
+  await world.advance(1_000)
+  t.match(cached?.client.state, { status: 'signed-in', sessionId: 'ada-1' })
+  t.type(await world.until(cached?.client.getAccessToken() ?? Promise.reject()), 'string')
+})
+
 t.test('a tab that returns asks again after a refresh that was answered before', async (t) => {
   const { world, first } = await withTabs(1)
   await world.advance(400_000)

@@ -5,8 +5,8 @@ import { type FakeAnswer, FakeIssuer } from './fake-issuer.ts'
 
 export const issuerUrl = 'https://auth.example.com'
 
-/** The fate of a request: it never arrives, its response is lost, or it arrives twice. */
-export type Fate = 'fine' | 'request lost' | 'answer lost' | 'copied'
+/** The fate of a request: it never arrives, its response or the body is lost, or it arrives twice. */
+export type Fate = 'fine' | 'request lost' | 'answer lost' | 'body lost' | 'copied'
 
 /** How much later the second copy of a request arrives. Nobody reads its answer. */
 const copyAfterMs = 4_000
@@ -19,6 +19,10 @@ interface Timer {
 /** Lets everything happen that does not wait for a time. */
 export async function settle(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate)
+}
+
+function brokenStream(): ReadableStream {
+  return new ReadableStream({ start: (stream) => stream.error(new TypeError('it breaks off')) })
 }
 
 /** A browser with one origin, its tabs, a network and an issuer; its time stands still. */
@@ -208,7 +212,8 @@ export class Tab {
         const { status } = answer
         const headers = { date: new Date(world.nowMs).toUTCString(), ...answer.headers }
         const text = answer.body === undefined ? null : JSON.stringify(answer.body)
-        this.#deliver(() => resolve(new Response(text, { status, headers })))
+        const body = fate === 'body lost' ? brokenStream() : text
+        this.#deliver(() => resolve(new Response(body, { status, headers })))
       }
       world.after(latencyMs, () => {
         if (fate === 'request lost') return fail()
