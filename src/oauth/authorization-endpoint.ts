@@ -275,11 +275,29 @@ export class InteractionCodec {
     if (browserId === undefined || !this.#mac.isValid(`${browserId}.${payload}`, mac)) {
       throw new GatepassError('form_expired')
     }
-    const interaction = parseStrictJson(Buffer.from(payload, 'base64url'))
-    if (!isJsonObject(interaction)) throw new GatepassError('form_expired')
-    const read = interaction as unknown as Interaction
-    const ageMs = this.#clock.nowMs() - read.startedAtMs
+    const interaction = parse(payload)
+    const ageMs = this.#clock.nowMs() - interaction.startedAtMs
     if (ageMs > interactionLifetimeMs) throw new GatepassError('form_expired')
-    return read
+    return interaction
   }
+}
+
+/**
+ * Returns the query of the authorization request in a form, without verification: anybody can make
+ * such a form, as anybody can make a link.
+ *
+ * @throws `form_expired` if there is none, or the request was pushed: the client must push a new one
+ */
+export function unverifiedQuery(text = ''): string {
+  const { parameters, pushedId } = parse(text.split('.', 1)[0] ?? '')
+  if (pushedId !== undefined) throw new GatepassError('form_expired')
+  return String(new URLSearchParams(parameters))
+}
+
+function parse(payload: string): Interaction {
+  const interaction = parseStrictJson(Buffer.from(payload, 'base64url'))
+  if (!isJsonObject(interaction) || !isJsonObject(interaction.parameters)) {
+    throw new GatepassError('form_expired')
+  }
+  return interaction as unknown as Interaction
 }

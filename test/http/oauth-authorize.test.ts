@@ -134,6 +134,60 @@ t.test('no form of another site is accepted', async (t) => {
   t.equal((await visitor.signIn(page)).status, 400)
 })
 
+t.test('two tabs that open at once: the form without its cookie is shown again', async (t) => {
+  const issuer = await startOAuth(t)
+  const [visitor, other] = [new Visitor(issuer), new Visitor(issuer)]
+  const first = await visitor.authorize({ state: 'of the first tab' })
+  // Neither tab has the cookie yet, and the cookie of the second tab replaces that of the first.
+  await other.authorize()
+  for (const [name, value] of other.cookies) visitor.cookies.set(name, value)
+  const again = await visitor.signIn(first)
+  t.equal(again.status, 400)
+  t.match(again.html, /This page has expired/)
+  t.match(again.html, /name="username" value="ada"/)
+  t.notMatch(again.html, password)
+  const { answer } = await visitor.signIn(again)
+  t.match(answer, { code: /^gpc_/, state: 'of the first tab' })
+})
+
+t.test('a form that is sent after its hour is shown again', async (t) => {
+  const issuer = await startOAuth(t)
+  const visitor = new Visitor(issuer)
+  const page = await visitor.authorize()
+  issuer.clock.advanceMs(3_601_000)
+  const again = await visitor.signIn(page)
+  t.equal(again.status, 400)
+  t.match((await visitor.signIn(again)).answer, { code: /^gpc_/ })
+})
+
+t.test('a form without a request, and one of a pushed request, are not shown again', async (t) => {
+  const issuer = await startOAuth(t)
+  const visitor = new Visitor(issuer)
+  const invented = (value: unknown) =>
+    `${Buffer.from(JSON.stringify(value)).toString('base64url')}.x`
+  const redirected = { ...goodRequest, redirect_uri: 'https://evil.example/' }
+  for (const interaction of [
+    invented(null),
+    invented({ parameters: null }),
+    invented({ parameters: { client_id: 1 } }),
+    invented({ parameters: redirected }),
+    invented({ parameters: goodRequest, pushedId: 'x' }),
+  ]) {
+    const refused = await visitor.post('/oauth/sign-in', { interaction, username: 'ada', password })
+    t.match(refused, { status: 400, form: null, answer: null })
+  }
+})
+
+t.test('the address of a form, loaded again, is a page', async (t) => {
+  const issuer = await startOAuth(t)
+  for (const url of ['/oauth/sign-in', '/oauth/consent']) {
+    const { status, html, headers } = await new Visitor(issuer).get(url)
+    t.equal(status, 400, url)
+    t.match(headers['content-type'], 'text/html')
+    t.match(html, /This page has expired/)
+  }
+})
+
 t.test('nobody is redirected to an address that is not registered', async (t) => {
   const issuer = await startOAuth(t)
   const visitor = new Visitor(issuer)
@@ -374,6 +428,7 @@ t.test('a store that is unavailable leaves the form', async (t) => {
   }
   const failed = await visitor.signIn(page)
   t.equal(failed.status, 503)
+  t.notMatch(failed.html, 'aria-invalid', 'what the user typed is not wrong')
   t.equal(failed.headers['retry-after'], '2')
   issuer.accounts.findByLoginName = findByLoginName
   t.match((await visitor.signIn(failed)).answer, { code: /^gpc_/ })

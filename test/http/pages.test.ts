@@ -17,6 +17,7 @@ t.test('nothing that a stranger sends becomes markup', async (t) => {
   const pages = [
     signInPage(frame, {
       ...{ client: attack, username: attack, failure: attack, interaction: attack },
+      isWrong: true,
     }),
     consentPage(frame, {
       ...{ client: attack, username: attack, interaction: attack, redirectHost: attack },

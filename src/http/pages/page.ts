@@ -77,13 +77,14 @@ export interface SignInForm extends FormState {
   readonly username: string
   /** Why the last attempt failed. */
   readonly failure: string | null
+  /** Whether it failed because of what the user typed. */
+  readonly isWrong: boolean
 }
 
 export function signInPage(frame: PageFrame, form: SignInForm): string {
   const { signIn } = frame.texts
-  const { client, username, failure } = form
-  const isInvalid =
-    failure === null ? '' : new Html(' aria-invalid="true" aria-describedby="failure"')
+  const { client, username, failure, isWrong } = form
+  const isInvalid = isWrong && new Html(' aria-invalid="true" aria-describedby="failure"')
   const [onName, onPassword] = username === '' ? [autofocus, ''] : ['', autofocus]
   const content = html`
       <h1>${signIn.title}</h1>

@@ -1,8 +1,14 @@
 import { readFileSync } from 'node:fs'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { type ErrorCode, type GatepassError, isGatepassError } from '../../core/errors.ts'
+import { type ErrorCode, GatepassError, isGatepassError } from '../../core/errors.ts'
 import { claimNames } from '../../issuer/clients.ts'
-import type { Interaction, Pending, Step, Visitor } from '../../oauth/authorization-endpoint.ts'
+import {
+  type Interaction,
+  type Pending,
+  type Step,
+  unverifiedQuery,
+  type Visitor,
+} from '../../oauth/authorization-endpoint.ts'
 import type { Form } from '../../oauth/form.ts'
 import type { SignIn } from '../../oauth/sign-ins.ts'
 import { maxCookieSeconds } from '../cookies.ts'
@@ -162,6 +168,7 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
     const frame = pages.frame(request, asked.uiLocales)
     const { byCode, other } = frame.texts.failure
     const page = signInPage(frame, {
+      isWrong: again?.error.code === 'credentials_invalid',
       client: asked.client.client_name ?? asked.client.client_id,
       username: again?.username ?? asked.loginHint ?? '',
       failure: again === undefined ? null : (byCode[again.error.code] ?? other),
@@ -213,8 +220,35 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
     pages.redirect(reply, `${pages.paths.authorize}?${new URLSearchParams(fieldsOf(request))}`),
   )
 
+  /**
+   * Shows a form once more that has expired, or whose cookie another tab has replaced: tabs that open
+   * at once each get a cookie.
+   */
+  async function askAgainAfter(error: unknown, request: FastifyRequest, reply: FastifyReply) {
+    if (!isGatepassError(error, 'form_expired')) throw error
+    const form = formOf(request)
+    const browserId = browserCookie.ensure(request, reply)
+    const begun = await authorization.begin(unverifiedQuery(form.get('interaction')), browserId)
+    if ('url' in begun) throw error
+    noteError(error, request, reply)
+    return askSignIn(request, reply, begun, { username: form.get('username') ?? '', error })
+  }
+
+  // A form leaves its address in the address bar.
+  for (const url of [signInUrl, consentUrl]) {
+    app.get(url, { schema: { hide: true } }, async () => {
+      throw new GatepassError('form_expired')
+    })
+  }
+
   app.post(signInUrl, { schema: { hide: true } }, async (request, reply) => {
-    const { form, interaction } = pages.readForm(request)
+    let read: ReturnType<Pages['readForm']>
+    try {
+      read = pages.readForm(request)
+    } catch (error) {
+      return askAgainAfter(error, request, reply)
+    }
+    const { form, interaction } = read
     const pending = authorization.resume(interaction)
     if (form.get('decision') === 'cancel') return deny(request, reply, pending)
     const username = form.get('username') ?? ''
