@@ -108,10 +108,26 @@ t.test('one origin, the issuer behind a path', async (t) => {
     await page.reload()
     t.equal(await page.evaluate('auth.user()'), null)
   }
+  // Another subdomain can plant a cookie whose name ends like ours, and the user may be signed in at
+  // the pages of the issuer.
+  const user = await chromium.user()
+  t.teardown(() => user.close())
+  const url = 'https://shop.example.com/'
+  await user.addCookies([
+    { url, name: 'planted__Host-gatepass', value: '1', secure: true },
+    { url, name: '__Host-gatepass-sign-in', value: 'gpi_x', secure: true },
+    { url, name: 'last', value: '2', secure: true },
+  ])
+  const page = await openTab(user, url)
+  await page.evaluate(`auth.login({ username: 'ada', password: '${password}' })`)
+  await page.reload()
+  t.match(await page.evaluate('auth.user()'), { username: 'ada' })
+  t.ok(shop.cookies.some((cookie) => /planted__Host-gatepass=1; last=2(; |$)/.test(cookie)))
   t.ok(shop.cookies.some((cookie) => cookie.includes('__Host-gatepass-device')))
-  t.notOk(
-    shop.cookies.some((cookie) => cookie.includes('gpr_')),
-    'no refresh token',
+  t.same(
+    shop.cookies.filter((cookie) => /gp[ri]_/.test(cookie)),
+    [],
+    'no refresh token, and no sign-in',
   )
 })
 
