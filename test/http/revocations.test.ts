@@ -213,6 +213,27 @@ t.test('a reconnecting follower resumes, a new one gets all current entries', as
   t.same(await ids('1.AAAAAAAA', 3), all, 'the same number in a log that was lost')
 })
 
+t.test('a follower that misses many entries gets the newest, and sees a gap', async (t) => {
+  const issuer = await startIssuer(t)
+  const count = 3_000
+  const kept = [issuer.clock.nowMs(), policy.revokedKeptMs] as const
+  await Promise.all(
+    Array.from({ length: count }, (_, n) =>
+      issuer.sessions.appendRevocation('session', `session-${n}`, ...kept),
+    ),
+  )
+  await issuer.revocations.refreshNow()
+  const entries = issuer.revocations.entriesAfter()
+  for (const position of [undefined, entries[0]?.position]) {
+    const text = await (await follow(t, issuer, position)).untilHeartbeat()
+    const ids = Array.from(text.matchAll(/^id: (.*)$/gm), ([, id]) => id)
+    t.strictSame(
+      ids,
+      entries.slice(-250).map((entry) => entry.position),
+    )
+  }
+})
+
 t.test('revocations of one replica reach the stream of another, in order', async (t) => {
   const issuer = await startIssuer(t)
   const stream = await follow(t, issuer)

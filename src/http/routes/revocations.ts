@@ -24,6 +24,8 @@ const retryMs = 250
 const maxStreams = { all: 12_000, narrow: 500, wide: 2_000 }
 /** Streams that are written to in one turn of the event loop. Requests are served in between. */
 const streamsPerTurn = 250
+/** A follower that missed more events gets the newest, sees the gap, and loads the snapshot. */
+const maxMissed = 250
 /** A follower with more unread bytes is disconnected. It resumes at its last event. */
 const maxUnreadBytes = 1024 * 1024
 
@@ -65,7 +67,8 @@ export function revocationRoutes(app: FastifyInstance, { issuer }: IssuerContext
       schema: {
         summary: 'Revocations as server-sent events, each a security event token (CAEP)',
         description:
-          'Resumes after `Last-Event-ID`. Without it, the stream starts with all current revocations.',
+          'Resumes after `Last-Event-ID`, and otherwise starts with the current revocations: with the ' +
+          'newest 250, if there are more. The `previous` of the first event then shows the gap.',
         tags: ['revocation'],
         response: { 200: revocationStream, default: problem },
       },
@@ -150,9 +153,9 @@ class RevocationStreams {
     issuer.revocations.subscribe((entries) => this.#run(() => this.#send(entries), all))
   }
 
-  /** Sends the entries after an event, then each new entry. */
+  /** Sends the newest entries after an event, then each new entry. */
   add(stream: ServerResponse, lastEventId: string | undefined): void {
-    const missed = this.#issuer.revocations.entriesAfter(lastEventId)
+    const missed = this.#issuer.revocations.entriesAfter(lastEventId).slice(-maxMissed)
     const slot = this.#slot(this.#opened++)
     stream.on('error', () => {})
     stream.on('close', () => slot.delete(stream))
