@@ -37,7 +37,7 @@ export interface LoadedConfig {
 }
 
 /** The environment variable that names the settings file. */
-export const configFileVariable = 'GATEPASS_CONFIG'
+const configFileVariable = 'GATEPASS_CONFIG'
 const defaultFile = 'gatepass.json'
 
 /**

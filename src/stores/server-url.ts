@@ -81,6 +81,8 @@ export class ServerUrlParser {
       }
     }
     return {
+      // Explicit, so that no environment variable turns the check off.
+      rejectUnauthorized: true,
       ...(ca !== '' && { ca: read(ca) }),
       ...(cert !== '' && { cert: read(cert), key: read(key) }),
     }

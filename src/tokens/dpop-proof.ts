@@ -7,7 +7,7 @@ import { decodeBase64url, isJsonObject, parseStrictJson } from './strict-decodin
 import { importVerificationKey, type VerificationKey } from './verification-key.ts'
 
 /** Size limit of a proof in bytes. An ES256 proof has about 500, an ML-DSA-44 proof 5,500. */
-export const maxProofBytes = 8192
+const maxProofBytes = 8192
 
 const maxJtiLength = 256
 const maxMethodLength = 32

@@ -28,11 +28,10 @@ export const securityEventType = 'secevent+jwt'
 /** The `typ` of a snapshot. Specific to Gatepass. */
 export const snapshotType = 'gatepass-revocations+jwt'
 /** The event type of OpenID CAEP §3.1. */
-export const sessionRevokedEvent =
-  'https://schemas.openid.net/secevent/caep/event-type/session-revoked'
+const sessionRevokedEvent = 'https://schemas.openid.net/secevent/caep/event-type/session-revoked'
 
 /** Specific to Gatepass (RFC 8417 §2.2): no specification has an event for a compromised key. */
-export const keyRevokedEvent = 'urn:gatepass:secevent:key-revoked'
+const keyRevokedEvent = 'urn:gatepass:secevent:key-revoked'
 
 /** A place in the log, and the place before it: a follower that missed an event sees the gap. */
 interface LogPosition {

@@ -1,7 +1,7 @@
 import type { Texts } from './texts.ts'
 
 /** HTML that is safe to send: every value in it was escaped. */
-export class Html {
+class Html {
   readonly text: string
 
   constructor(text: string) {

@@ -148,7 +148,7 @@ interface Catalogue {
 }
 
 /** The cart of the shop. */
-export class ShopCart implements CartApi {
+class ShopCart implements CartApi {
   readonly kind = 'shop'
   readonly note = 'Any replica of the shop answers: the cart is session data.'
   readonly #traffic: Traffic
@@ -205,7 +205,7 @@ const sampleProducts: readonly Product[] = [
 const maxChangeAttempts = 5
 
 /** A cart without the shop: session data of the verifiers, changed by compare-and-set. */
-export class SessionCart implements CartApi {
+class SessionCart implements CartApi {
   readonly kind = 'verifier'
   readonly note = 'The verifiers keep the cart as session data at /data/session/cart.'
   readonly #traffic: Traffic

@@ -47,7 +47,7 @@ function takePassword(): string | null {
  * Keeps the password for scenarios that sign in a second device. A production page does not need the
  * password after sign-in and should not keep it.
  */
-export class PasswordPrompt {
+class PasswordPrompt {
   #password: string | null
 
   constructor(password: string | null) {

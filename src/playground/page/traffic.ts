@@ -102,7 +102,7 @@ export interface Second {
 const emptySecond: Second = { responses: new Map(), failures: 0 }
 
 /** Counts responses per replica and failures, per second. */
-export class Statistics {
+class Statistics {
   readonly #totals = new Map<string, number>()
   readonly #seconds = new Map<number, { responses: Map<string, number>; failures: number }>()
   #failures = 0

@@ -161,8 +161,7 @@ function credentialsOptions({ username, password }: RedisCredentials) {
 
 function tlsOptions(files: TlsFiles | null, cwd: string) {
   if (files === null) return { tls: false } as const
-  // Explicit, so that no environment variable turns the check off.
-  return { tls: true, rejectUnauthorized: true, ...urlParser.readTlsFiles(files, cwd) } as const
+  return { tls: true, ...urlParser.readTlsFiles(files, cwd) } as const
 }
 
 /** The name of the primary where there is only one. */

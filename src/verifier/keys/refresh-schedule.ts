@@ -3,7 +3,7 @@ import type { Clock } from '../../core/clock.ts'
 import { ResponseError } from '../http-client.ts'
 
 /** Least time between one fetch and the next fetch for an unknown `kid`. */
-export const cooldownMs = 5000
+const cooldownMs = 5000
 /** A set is fetched again after this part of its freshness, so that the next set arrives in time. */
 const refreshAfter = { min: 0.6, max: 0.8 }
 /** Delay before the first retry of a failed fetch; it doubles with each failure. */
@@ -105,11 +105,8 @@ export class UnknownKids {
     if (known?.lastFetch === fetch) return
     this.#fetches.delete(kid)
     this.#fetches.set(kid, { count: (known?.count ?? 0) + 1, lastFetch: fetch })
-    if (this.#fetches.size <= maxUnknownKids) return
-    for (const oldest of this.#fetches.keys()) {
-      this.#fetches.delete(oldest)
-      return
-    }
+    const [oldest = ''] = this.#fetches.keys()
+    if (this.#fetches.size > maxUnknownKids) this.#fetches.delete(oldest)
   }
 
   /** Returns the time that must pass after the ordinary cooldown, in milliseconds. */
