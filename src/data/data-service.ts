@@ -96,8 +96,10 @@ export class DataService {
   }
 }
 
-function ownerOf(scope: DataScope, { iss, sub, sid }: AccessTokenClaims): DataOwner {
-  if (scope === 'user') return dataOwner(scope, iss, sub)
+function ownerOf(scope: DataScope, { iss, sub, sid, client_id }: AccessTokenClaims): DataOwner {
+  // A user base may have a user whose id is that of a client.
+  const isService = sid === undefined && sub === client_id
+  if (scope === 'user') return dataOwner(scope, iss, ...(isService ? ['client', sub] : [sub]))
   if (sid !== undefined) return dataOwner(scope, iss, sid)
   throw new GatepassError('token_claims', { detail: 'Session data needs the claim sid.' })
 }

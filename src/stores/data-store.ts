@@ -16,10 +16,10 @@ const ownerIdLength = 32
  * the users are.
  *
  * @param issuer the `iss`
- * @param id the `sid` or the `sub`
+ * @param id the `sid` or the `sub`; two parts for a service
  */
-export function dataOwner(scope: DataOwner['scope'], issuer: string, id: string): DataOwner {
-  const bytes = digest(JSON.stringify([issuer, id]))
+export function dataOwner(scope: DataOwner['scope'], issuer: string, ...id: string[]): DataOwner {
+  const bytes = digest(JSON.stringify([issuer, ...id]))
   return { scope, id: bytes.toString('base64url').slice(0, ownerIdLength) }
 }
 

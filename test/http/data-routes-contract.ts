@@ -109,6 +109,16 @@ export function dataRoutesContract(t: Test, open: OpenStore): void {
     t.equal((await get(theme, tokenOf({ sid: undefined }))).json(), 'dark')
   })
 
+  t.test('a user whose id is that of a client has other data than the client', async (t) => {
+    const { call, get } = await start(t)
+    const [preferences, payload] = ['/data/user/preferences', '"of the service"']
+    const ofService = tokenOf({ sub: 'billing', client_id: 'billing', sid: undefined })
+    const headers = { ...ofService, 'content-type': 'application/json' }
+    t.equal((await call('PUT', preferences, { headers, payload })).statusCode, 201)
+    t.equal((await get(preferences, tokenOf({ sub: 'billing' }))).statusCode, 404)
+    t.equal((await get(preferences, ofService)).json(), 'of the service')
+  })
+
   t.test('data of an ended session can be neither read nor written', async (t) => {
     const { clock, get, put, remove, store } = await start(t)
     await put(cart, 1)
