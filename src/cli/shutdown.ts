@@ -58,7 +58,7 @@ export function installShutdown(
   const onTimeout = () =>
     logger.error(steps.unfinished(), 'the shutdown timed out; exiting with unfinished work')
   const stop = closeWithGrace(
-    { delay: (settings.drain_s + settings.shutdown_s) * 1000, logger: false, onTimeout, skip },
+    { delay: (settings.drain_s + settings.shutdown_s) * 1000, logger, onTimeout, skip },
     async ({ err, signal }) => {
       if (err) logger.fatal({ err }, 'stopping after an uncaught error')
       else logger.info({ signal }, 'stopping')

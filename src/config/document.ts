@@ -181,7 +181,7 @@ Rules of the sources:
 - An empty variable counts as unset. So does \`tcp://10.0.0.1:4000\`, which Kubernetes sets for a service named
   gatepass.
 - Setting both a variable and its \`_FILE\` is an error.
-- White space at the end of a \`_FILE\` is ignored.
+- White space at the end of a \`_FILE\` is ignored. An empty file is an error.
 - Lists are separated by commas or white space. \`1\` and \`0\` stand for \`true\` and \`false\`.
 - \`GATEPASS_CLIENTS\`, \`GATEPASS_AUDIENCES\` and \`GATEPASS_DECRYPTION_KEYS\` are JSON lists.
 - Relative paths, also in store URLs, start from the working folder.

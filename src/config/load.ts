@@ -143,6 +143,10 @@ function findValue(
     try {
       // An editor adds a newline at the end, which is not part of a secret.
       const content = readFileSync(resolve(options.cwd, mounted), 'utf8').trimEnd()
+      if (content === '') {
+        problems.push({ pointer: fileVariable, detail: `${mounted} is empty` })
+        return null
+      }
       return { value: setting.fromText(content), source: { env: fileVariable } }
     } catch (error) {
       problems.push({ pointer: fileVariable, detail: `${mounted} cannot be read (${code(error)})` })

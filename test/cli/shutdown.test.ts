@@ -82,6 +82,7 @@ t.test('a second signal exits at once', async (t) => {
   issuer.stop('SIGTERM')
   await untilStatus(`${admin}/readyz`, 503)
   t.equal(await issuer.stop('SIGTERM'), 1)
+  t.match(issuer.stdout, /"msg":"second SIGTERM, exiting"/)
 })
 
 t.test('a request that never ends delays the exit at most until the timeout', async (t) => {

@@ -28,6 +28,15 @@ t.test('an empty GATEPASS_CONFIG names no settings file', async (t) => {
   t.equal(load({ cwd, env: { ...env, GATEPASS_CONFIG: '' } }).settings.grace_s, 7)
 })
 
+t.test('an empty mounted file is a problem, not an unset setting', async (t) => {
+  const cwd = createTestFolder(t, { empty: '\n' })
+  const mounted = { ...env, GATEPASS_KEYS_SECRET_FILE: 'empty', GATEPASS_DATA_SECRET_FILE: 'empty' }
+  t.same(problems({ cwd, env: mounted }).sort(), [
+    'GATEPASS_DATA_SECRET_FILE empty is empty',
+    'GATEPASS_KEYS_SECRET_FILE empty is empty',
+  ])
+})
+
 t.test('has the defaults of the design', async (t) => {
   t.match(load().settings, {
     mode: 'production',
