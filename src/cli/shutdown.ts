@@ -22,6 +22,16 @@ export const reloadMessage = 'reload'
  */
 const faultSignals = ['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGSEGV'] as const
 
+let isReloadDue = false
+const holdReload = () => {
+  isReloadDue = true
+}
+
+/** Defers SIGHUP until `installShutdown`. Otherwise SIGHUP ends a process that is still starting. */
+export function deferReload(): void {
+  if (!process.stdin.isTTY) process.on('SIGHUP', holdReload)
+}
+
 export interface Shutdown {
   /** Whether the shutdown has started. */
   isDraining(): boolean
@@ -73,6 +83,8 @@ export function installShutdown(
   // Ctrl-C reaches parent and child, and a second request to stop would exit at once.
   const stopOnce = () => draining || stop.close()
   for (const signal of reloadSignals) process.on(signal, () => reload?.())
+  process.off('SIGHUP', holdReload)
+  if (isReloadDue) reload?.()
   process.on('message', (message) => {
     if (message === stopMessage) stopOnce()
     if (message === reloadMessage) reload?.()

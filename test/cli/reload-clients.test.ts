@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { isSecretHash } from '../../src/oauth/client-secret.ts'
@@ -100,4 +102,21 @@ t.test('every worker process reloads', async (t) => {
   await issuer.line(new RegExp(`^(?!.*"pid":${pid}\\b).*clients were reloaded`))
   for (let count = 0; count < 6; count += 1) t.equal(await status('second', two), 200)
   t.equal(await issuer.stop(), 0)
+})
+
+t.test('SIGHUP during the start does not end the process', async (t) => {
+  // A server that accepts connections and says nothing.
+  const silent = createServer()
+  t.teardown(() => silent.close())
+  await once(silent.listen(0, '127.0.0.1'), 'listening')
+  const { port } = silent.address() as AddressInfo
+  const accounts = { GATEPASS_ACCOUNTS_URL: `postgres://ada@127.0.0.1:${port}/ada?sslmode=disable` }
+  const cwd = createTestFolder(t)
+  const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...env, ...accounts } })
+  const [connection] = (await once(silent, 'connection')) as [Socket]
+  const ended = issuer.stop('SIGHUP')
+  connection.destroy()
+  silent.close()
+  t.equal(await ended, 1)
+  t.match(issuer.stderr, /store_unavailable/)
 })

@@ -11,9 +11,9 @@ import { createTestFolder } from '../support/test-folder.ts'
 const written = readFileSync(new URL('../../docs/config.md', import.meta.url), 'utf8')
 const env = { GATEPASS_SECRET: 'x'.repeat(32) }
 
-const [exampleFile = '', defaultClients = ''] = [
-  ...written.matchAll(/```json\n(.*?)```/gs),
-].map(([, text = '']) => text)
+const [exampleFile = '', defaultClients = ''] = [...written.matchAll(/```json\n(.*?)```/gs)].map(
+  ([, text = '']) => text,
+)
 
 /** The cells of the row that describes a setting. */
 function rowOf(name: string): string[] {
