@@ -9,11 +9,10 @@ export interface TokenResponse {
   readonly session_id: string
 }
 
-/**
- * A token that one tab sends to the other tabs, with its age at a time of the shared wall clock.
- */
+/** A token and its age at a time of the wall clock, which all tabs share. */
 export interface SharedToken {
   readonly response: TokenResponse
+  /** Its greatest possible age. */
   readonly ageMs: number
   readonly wallMs: number
 }
@@ -40,18 +39,13 @@ export class AccessToken {
   readonly #expiresMonotonicMs: number
   readonly #lifetimeMs: number
 
-  /** @param ageMs its greatest possible age: the time since the request was sent */
-  constructor(response: TokenResponse, ageMs: number, clocks: Clocks) {
+  constructor({ response, ageMs, wallMs }: SharedToken, clocks: Clocks) {
     this.response = response
     this.#clocks = clocks
     this.#lifetimeMs = response.expires_in * 1000
-    const leftMs = this.#lifetimeMs - ageMs
+    const leftMs = this.#lifetimeMs - ageMs - Math.max(0, clocks.wallMs() - wallMs)
     this.#expiresMonotonicMs = clocks.monotonicMs() + leftMs
     this.expiresAtMs = clocks.wallMs() + leftMs
-  }
-
-  static shared({ response, ageMs, wallMs }: SharedToken, clocks: Clocks): AccessToken {
-    return new AccessToken(response, ageMs + Math.max(0, clocks.wallMs() - wallMs), clocks)
   }
 
   get ageMs(): number {

@@ -155,9 +155,10 @@ export class TabSession {
   }
 
   async #request(path: string, init: RequestInit): Promise<AccessToken> {
-    const sentMs = this.#platform.monotonicMs()
+    // The token is younger than the request. Only the wall clock counts the time of a sleep.
+    const wallMs = this.#platform.wallMs()
     const response = (await this.#calls.post(path, init)) as TokenResponse
-    return new AccessToken(response, this.#platform.monotonicMs() - sentMs, this.#platform)
+    return new AccessToken({ response, ageMs: 0, wallMs }, this.#platform)
   }
 
   #adopt(token: AccessToken): void {
@@ -192,7 +193,7 @@ export class TabSession {
     if (token) {
       const { session_id } = token.response
       if (session_id === this.#endedSession || this.#attempt.isSigningOut) return
-      const shared = AccessToken.shared(token, this.#platform)
+      const shared = new AccessToken(token, this.#platform)
       if (session_id !== session || shared.ageMs < (current as AccessToken).ageMs)
         this.#take(shared)
     } else if (ended === session || this.#attempt.isSigningOut) {

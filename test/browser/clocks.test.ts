@@ -52,6 +52,18 @@ t.test('after hours of sleep the wall clock reveals an old token', async (t) => 
   t.same(world.issuer.log, ['login ada-0', 'refresh rotated'])
 })
 
+t.test('a machine that sleeps while a response is on its way', async (t) => {
+  const { world, client } = await signedIn()
+  await world.advance(400_000)
+  const token = client.getAccessToken()
+  await world.advance(1.5 * world.latencyMs)
+  t.same(world.issuer.log, ['login ada-0', 'refresh rotated'], 'the issuer has answered')
+  world.nowMs += 3_600_000
+  world.sleptMs += 3_600_000
+  await world.until(token)
+  t.equal(await world.until(client.getAccessToken()), 'token-2', 'the first one is an hour old')
+})
+
 t.test('a 401 leads to a refresh if both clocks are wrong', async (t) => {
   const { world, client } = await signedIn()
   await world.advance(3_600_000)
