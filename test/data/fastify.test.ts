@@ -5,7 +5,7 @@ import { dataOf, gatepassData } from '../../src/data/fastify.ts'
 import type { AccessTokenClaims } from '../../src/tokens/access-token.ts'
 import { gatepassAuth } from '../../src/verifier/fastify.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
-import { dataSecret, newDataStore } from '../support/data.ts'
+import { dataSecret, newDataStore, startVerifier } from '../support/data.ts'
 import { audience, claimsWith, issuer } from '../support/tokens.ts'
 import { bearer, fields, key, start, type Work } from './app.ts'
 
@@ -188,6 +188,20 @@ t.test('a secret from a file is that of the service, which ignores white space',
   await service.answer(({ session }) => session.set('count', 1))
   const other = await start(t, { store, secrets: [`${dataSecret}\n`] })
   t.equal(await other.answer(({ session }) => session.get('count')), 1)
+})
+
+t.test('a page sets a field of an application only if the service has its secret', async (t) => {
+  const store = newDataStore(t)
+  const service = await startVerifier(t, { store })
+  const same = await start(t, { store })
+  await same.answer(({ session }) => session.set('count', 1))
+  t.equal((await service.put('/data/session/count', 1_000)).statusCode, 204)
+  t.equal(await same.answer(({ session }) => session.get('count')), 1_000)
+  const other = await start(t, { store, secrets: ['e'.repeat(43)] })
+  await other.answer(({ session }) => session.set('count', 1))
+  t.equal((await service.get('/data/session/count')).statusCode, 404)
+  t.equal((await service.put('/data/session/count', 1_000)).statusCode, 201)
+  t.equal(await other.answer(({ session }) => session.get('count')), null, 'it is removed at most')
 })
 
 t.test('an unavailable store is 503 and does not prevent the start', async (t) => {
