@@ -25,6 +25,7 @@ export interface ClaimRules {
  *
  * @returns the claims, deeply frozen; null if they name another issuer
  * @throws `token_type` or `token_claims` if it is not an access token of the issuer
+ * @internal
  */
 export function readClaims(
   { header: { type }, payload }: Pick<SignedAccessToken, 'header' | 'payload'>,
