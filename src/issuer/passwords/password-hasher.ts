@@ -220,9 +220,12 @@ function toResult({ digest, error }: HashReply): PromiseSettledResult<Buffer> {
 
 const program = fileURLToPath(programBeside(import.meta, 'hash-process'))
 
-/** Tells glibc to keep the 19 MiB of a hash in the process, in huge pages. */
+/**
+ * Tells glibc to keep the memory of a usual hash in the process, in huge pages. Memory of 64 MiB or
+ * more is returned after the hash: an imported hash may take 1 GiB.
+ */
 const allocatorSettings = [
-  'glibc.malloc.mmap_threshold=1073741824',
+  'glibc.malloc.mmap_threshold=67108864',
   'glibc.malloc.trim_threshold=1073741824',
   'glibc.malloc.hugetlb=1',
 ].join(':')

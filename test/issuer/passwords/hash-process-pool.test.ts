@@ -91,6 +91,20 @@ t.test('the hash process receives no environment variables', onLinux, async (t) 
   t.notMatch(environment, 'a secret of this process')
 })
 
+t.test('a process keeps no memory of an expensive imported hash', onLinux, async (t) => {
+  const before = children()
+  const pool = new HashProcessPool()
+  t.teardown(() => pool.close())
+  await digestOf(pool, cheapJob)
+  const [pid = ''] = children().filter((child) => !before.includes(child))
+  const residentMib = () =>
+    Number(/VmRSS:\s*(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
+  const beforeMib = residentMib()
+  await digestOf(pool, jobFor('password', { ...argon2id, memoryKib: 256 * 1024 }))
+  const keptMib = residentMib() - beforeMib
+  t.ok(keptMib < 128, `${keptMib} MiB`)
+})
+
 t.test('each job gets its own result, also a failed one', async (t) => {
   const pool = new HashProcessPool()
   t.teardown(() => pool.close())
