@@ -207,6 +207,7 @@ const rules = `
 - \`GATEPASS_GRACE_S\` is shorter than \`GATEPASS_SESSION_IDLE_S\`.
 - \`GATEPASS_KEY_ROTATION_S\` is longer than the time for which a key is
   [published before it signs](operations.md#signing-keys).
+- \`GATEPASS_ACCESS_TTL_S\` is at most 16 times \`GATEPASS_KEY_ROTATION_S\`.
 - \`GATEPASS_ARGON2_MEMORY_KIB\` is at least 8 times \`GATEPASS_ARGON2_PARALLELISM\`. Multiplied by
   \`GATEPASS_ARGON2_PASSES\` it is at most 4194304.
 - A verifier with \`GATEPASS_DATA_URL\` needs \`GATEPASS_DATA_SECRET\`.

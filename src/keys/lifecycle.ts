@@ -52,16 +52,30 @@ export function leadMs(policy: KeyPolicy): number {
   return policy.jwksMaxAgeMs + policy.clockSkewMs + noticeMs(policy)
 }
 
+/** Keys that are retiring at the same time. Verifiers refuse a JWKS of more than 64 keys or 64 KiB. */
+const maxRetiringKeys = 16
+
 /** Lists the problems of a policy, one sentence each. Empty if the policy can be kept. */
 export function keyPolicyProblems(policy: KeyPolicy): string[] {
-  if (policy.rotationMs > leadMs(policy)) return []
+  const { rotationMs, jwksMaxAgeMs, clockSkewMs, accessTtlMs } = policy
   const seconds = (ms: number) => `${ms / 1000} s`
-  return [
-    `The key rotation period of ${seconds(policy.rotationMs)} must be longer than the ` +
-      `${seconds(leadMs(policy))} that a key is published before it signs: JWKS max-age ` +
-      `${seconds(policy.jwksMaxAgeMs)}, clock skew ${seconds(policy.clockSkewMs)}, and ` +
-      `${seconds(noticeMs(policy))} until every replica has noticed the key.`,
-  ]
+  const problems: string[] = []
+  if (rotationMs <= leadMs(policy)) {
+    problems.push(
+      `The key rotation period of ${seconds(rotationMs)} must be longer than the ` +
+        `${seconds(leadMs(policy))} that a key is published before it signs: JWKS max-age ` +
+        `${seconds(jwksMaxAgeMs)}, clock skew ${seconds(clockSkewMs)}, and ` +
+        `${seconds(noticeMs(policy))} until every replica has noticed the key.`,
+    )
+  }
+  if (accessTtlMs > maxRetiringKeys * rotationMs) {
+    problems.push(
+      `The access-token lifetime of ${seconds(accessTtlMs)} must be at most ${maxRetiringKeys} key ` +
+        `rotation periods of ${seconds(rotationMs)}: a key is published until its tokens expire, and ` +
+        'verifiers refuse too many keys.',
+    )
+  }
+  return problems
 }
 
 /** Returns the number of the rotation period that a time falls into. */

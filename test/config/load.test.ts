@@ -199,6 +199,13 @@ t.test('invariant 5: a lead too short for the JWKS max-age is refused', async (t
   t.same(check('3600'), [])
 })
 
+t.test('a rotation that publishes more keys than a verifier accepts is refused', async (t) => {
+  const check = (ttl: string) =>
+    problems({ env: { ...env, GATEPASS_KEY_ROTATION_S: '600', GATEPASS_ACCESS_TTL_S: ttl } })
+  t.match(check('9601'), [/^GATEPASS_KEY_ROTATION_S .*at most 16/])
+  t.same(check('9600'), [])
+})
+
 t.test('times may be as short as a second', async (t) => {
   const short = {
     GATEPASS_ACCESS_TTL_S: '1',
