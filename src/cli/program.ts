@@ -70,7 +70,12 @@ function addServices(program: Command, context: CliContext): void {
   program
     .command('issuer')
     .description('run the issuer: sign users in, refresh tokens, publish the keys')
-    .action(async () => (await import('./commands/issuer.ts')).runIssuer(context))
+    .action(async () => {
+      // Before the code of the command, which takes most of the start.
+      const { deferReload } = await import('./shutdown.ts')
+      deferReload()
+      await (await import('./commands/issuer.ts')).runIssuer(context)
+    })
   program
     .command('verifier')
     .description('run a verifier: check tokens for reverse proxies')

@@ -36,12 +36,10 @@ import {
 } from '../issuer-wiring.ts'
 import { createLogger, LogOutput } from '../logger.ts'
 import { serve, serviceOptions } from '../serve.ts'
-import { deferReload } from '../shutdown.ts'
 import { isPrimaryOfMany, runWorkerProcesses } from '../worker-processes.ts'
 
 /** `gatepass issuer`: signs users in and publishes the keys. */
 export async function runIssuer(context: CliContext): Promise<void> {
-  deferReload()
   const { settings } = configOf(context, 'issuer')
   const output = new LogOutput()
   const logger = createLogger(settings, 'issuer', output)
