@@ -58,6 +58,10 @@ export async function runWorkerProcesses(
       },
     }),
   })
+  // After a second signal, a timeout or a failed start: a process that drains or hangs would stay.
+  process.once('exit', () => {
+    for (const worker of liveWorkers()) worker.process.kill('SIGKILL')
+  })
   const ready = Array.from({ length: settings.workers }, () => untilReady(cluster.fork()))
   const exited = Promise.withResolvers<never>()
   cluster.once('exit', () => {
