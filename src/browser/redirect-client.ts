@@ -3,7 +3,13 @@ import { base64url, bytes, DpopProver, loadKeyPair } from './dpop.ts'
 import { AuthClientError } from './issuer-calls.ts'
 import type { Channel, Platform } from './platform.ts'
 import { RedirectCalls } from './redirect-calls.ts'
-import type { RedirectAuthClient, RedirectOptions, Returned, SignInRequest } from './types.ts'
+import type {
+  KeyPair,
+  RedirectAuthClient,
+  RedirectOptions,
+  Returned,
+  SignInRequest,
+} from './types.ts'
 
 /** The parts of a page that a redirect needs. */
 export interface RedirectPage {
@@ -68,6 +74,7 @@ export class RedirectClient extends Client implements RedirectAuthClient {
   readonly #options: RedirectOptions
   readonly #page: RedirectPage
   readonly #calls: RedirectCalls
+  readonly #prover: DpopProver
   readonly #item: string
   readonly #platform: Platform
   readonly #channel: Channel
@@ -78,7 +85,8 @@ export class RedirectClient extends Client implements RedirectAuthClient {
     const { issuer, clientId } = options
     const own = ofClient(platform, clientId)
     const prover = new DpopProver(() => loadKeyPair(issuer))
-    return new RedirectClient(options, own, page, new RedirectCalls(issuer, clientId, own, prover))
+    const calls = new RedirectCalls(issuer, clientId, own, prover)
+    return new RedirectClient(options, own, page, calls, prover)
   }
 
   private constructor(
@@ -86,11 +94,13 @@ export class RedirectClient extends Client implements RedirectAuthClient {
     platform: Platform,
     page: RedirectPage,
     calls: RedirectCalls,
+    prover: DpopProver,
   ) {
     super(options, platform, calls)
     this.#options = options
     this.#page = page
     this.#calls = calls
+    this.#prover = prover
     this.#item = `gatepass ${options.issuer} ${options.clientId}`
     this.#platform = platform
     this.#channel = platform.channel(`popup ${options.issuer}`, (message) =>
@@ -162,6 +172,7 @@ export class RedirectClient extends Client implements RedirectAuthClient {
     state: string,
   ): Promise<{ readonly pending: Pending; readonly url: string }> {
     const { issuer, clientId, redirectUri, scope: defaultScope } = this.#options
+    const { publicKey } = await this.#prover.keys()
     const [codeVerifier, nonce] = [randomText(), randomText()]
     const scope = ownScope ?? defaultScope
     const hasIdToken = ` ${scope} `.includes(' openid ')
@@ -169,7 +180,7 @@ export class RedirectClient extends Client implements RedirectAuthClient {
       ...{ response_type: 'code', client_id: clientId, redirect_uri: redirectUri, state },
       code_challenge: await sha256(codeVerifier),
       code_challenge_method: 'S256',
-      dpop_jkt: await thumbprint(issuer),
+      dpop_jkt: await thumbprint(publicKey),
       ...(scope && { scope }),
       ...(hasIdToken && { nonce }),
       ...(loginHint && { login_hint: loginHint }),
@@ -301,8 +312,7 @@ async function sha256(text: string): Promise<string> {
 }
 
 /** RFC 7638 §3. */
-async function thumbprint(issuer: string): Promise<string> {
-  const { publicKey } = await loadKeyPair(issuer)
+async function thumbprint(publicKey: KeyPair['publicKey']): Promise<string> {
   const { crv, kty, x, y } = await crypto.subtle.exportKey('jwk', publicKey)
   return sha256(JSON.stringify({ crv, kty, x, y }))
 }

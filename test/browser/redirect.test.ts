@@ -474,6 +474,21 @@ t.test('a popup closes if its request cannot be made', async (t) => {
   await until('the popup is closed', () => popup.isClosed())
 })
 
+t.test('a popup after the database was deleted, with the key and the refresh token', async (t) => {
+  const { first } = await withTabs(t, 1)
+  await first.evaluate(`new Promise((resolve, reject) => {
+    const deleting = indexedDB.deleteDatabase('gatepass')
+    deleting.onsuccess = () => resolve()
+    deleting.onerror = () => reject(deleting.error)
+  })`)
+  await until('the user is signed out', () =>
+    first.evaluate<boolean>('auth.getAccessToken().then((token) => token === null)'),
+  )
+  await openPopup(first)
+  t.equal(await first.evaluate('popped'), 'signed in')
+  t.equal(await call(first), 200)
+})
+
 t.test('a popup under Cross-Origin-Opener-Policy, which separates it from the page', async (t) => {
   openerPolicy = 'same-origin'
   t.teardown(() => {
