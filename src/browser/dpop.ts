@@ -6,7 +6,8 @@ const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 /** Creates DPoP proofs with one key pair (RFC 9449). */
 export class DpopProver {
   readonly #load: () => Promise<KeyPair>
-  #keys: Promise<KeyPair> | null = null
+  /** Null loads the key pair again: another tab may have replaced one that the browser has deleted. */
+  keyPair: Promise<KeyPair> | null = null
   /**
    * The newest nonce of any server (RFC 9449 §8.2). A server with other nonces responds with one of
    * its own.
@@ -18,13 +19,13 @@ export class DpopProver {
     this.#load = load
   }
 
-  /** Returns the key pair, which is loaded once. */
+  /** Returns the key pair, which is kept. */
   keys(): Promise<KeyPair> {
-    this.#keys ??= this.#load().catch((error) => {
-      this.#keys = null
+    this.keyPair ??= this.#load().catch((error) => {
+      this.keyPair = null
       throw error
     })
-    return this.#keys
+    return this.keyPair
   }
 
   /**

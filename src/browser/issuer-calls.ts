@@ -78,7 +78,7 @@ export class IssuerCalls {
   /**
    * Sends a request with the access token, and a proof if the token needs one. If the proof is
    * refused, sends the request once more, with the nonce (RFC 9449 §8) and the clock of the issuer
-   * from the response.
+   * from the response, and with the stored key.
    */
   async send(request: Request, token?: TokenResponse, isRepeated = false): Promise<Response> {
     const { headers } = request
@@ -96,6 +96,7 @@ export class IssuerCalls {
     prover.nonce = response.headers.get('dpop-nonce') ?? prover.nonce
     if (isRepeated || response.ok || !refusedProof.test(await response.clone().text()))
       return response
+    prover.keyPair = null
     return this.send(copy, token, true)
   }
 

@@ -172,6 +172,7 @@ export class RedirectClient extends Client implements RedirectAuthClient {
     state: string,
   ): Promise<{ readonly pending: Pending; readonly url: string }> {
     const { issuer, clientId, redirectUri, scope: defaultScope } = this.#options
+    this.#prover.keyPair = null
     const { publicKey } = await this.#prover.keys()
     const [codeVerifier, nonce] = [randomText(), randomText()]
     const scope = ownScope ?? defaultScope

@@ -209,6 +209,23 @@ t.test('a page in the back/forward cache notices a sign-out in another tab', asy
   t.equal(await first.evaluate('auth.user()'), null)
 })
 
+t.test('a tab uses the new key after the browser has deleted the first one', async (t) => {
+  const { first, last } = await withTabs(t, 2, `${app}?dpop`)
+  await first.evaluate(`new Promise((resolve, reject) => {
+    const deleting = indexedDB.deleteDatabase('gatepass')
+    deleting.onsuccess = () => resolve()
+    deleting.onerror = () => reject(deleting.error)
+  })`)
+  await last.reload()
+  t.equal(await last.evaluate('auth.user()'), null, 'the session is bound to the first key')
+  await signIn(last)
+  await until('the other tab has the token', async () => (await status(first)) === 'signed-in')
+  t.equal(await call(first), 200)
+  await pass(1_100)
+  t.equal(await call(first), 200)
+  t.equal(await call(last), 200)
+})
+
 t.test('offline and back', async (t) => {
   const { user, first } = await withTabs(t, 1)
   await user.setOffline(true)
