@@ -185,8 +185,9 @@ Rules of the sources:
 - Lists are separated by commas or white space. \`1\` and \`0\` stand for \`true\` and \`false\`.
 - \`GATEPASS_CLIENTS\`, \`GATEPASS_AUDIENCES\` and \`GATEPASS_DECRYPTION_KEYS\` are JSON lists.
 - Relative paths, also in store URLs, start from the working folder.
-- An unknown name in the settings file is an error. In the environment, only a name that looks like a
-  misspelled setting is an error, because a cluster may set variables of its own.
+- An unknown name in the settings file is an error, and so is a name that an object has twice. In the
+  environment, only a name that looks like a misspelled setting is an error, because a cluster may set variables of
+  its own.
 
 \`gatepass dev\` sets the mode, the issuer, the ports, the secrets, \`GATEPASS_KEYS_URL\`, \`GATEPASS_CLIENTS\`,
 \`GATEPASS_PLAYGROUND\`, \`GATEPASS_JWKS_MAX_AGE_S\` (10) and \`GATEPASS_DRAIN_S\` (0). Your own settings override

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type * as z from 'zod'
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
-import { isJsonObject } from '../tokens/strict-decoding.ts'
+import { isJsonObject, parseStrictJson } from '../tokens/strict-decoding.ts'
 import { crossCheck } from './checks.ts'
 import { allowedValues, asJson, environmentName, type Role } from './setting.ts'
 import { type SettingName, type Settings, settings, settingsOf } from './settings.ts'
@@ -85,7 +85,9 @@ function detailOf(
   if (value === undefined) return 'is required and not set'
   if (path.length > 0) return lowerFirst(message)
   if (setting.fromText === asJson && !Array.isArray(value)) {
-    return typeof value === 'string' ? 'is not valid JSON' : 'must be a JSON list'
+    return typeof value === 'string'
+      ? 'is not valid JSON, or has a name twice'
+      : 'must be a JSON list'
   }
   const allowed = allowedValues(setting)
   if (allowed === null) return lowerFirst(message)
@@ -100,11 +102,11 @@ interface SettingsFile {
 function readSettingsFile(options: LoadOptions, problems: FieldProblem[]): SettingsFile {
   const named = options.file ?? textOf(options.env, configFileVariable)
   const path = resolve(options.cwd, named ?? defaultFile)
-  let text: string
+  let bytes: Buffer
   try {
-    text = readFileSync(path, 'utf8')
+    bytes = readFileSync(path)
   } catch (error) {
-    if (named !== undefined) {
+    if (named !== undefined || code(error) !== 'ENOENT') {
       problems.push({
         pointer: configFileVariable,
         detail: `${path} cannot be read (${code(error)})`,
@@ -112,15 +114,18 @@ function readSettingsFile(options: LoadOptions, problems: FieldProblem[]): Setti
     }
     return { path, values: {} }
   }
+  const values = parseStrictJson(bytes)
+  if (isJsonObject(values)) return { path, values }
+  problems.push({ pointer: path, detail: `is not a JSON object of settings${faultIn(bytes)}` })
+  return { path, values: {} }
+}
+
+/** Says why the settings file is refused, without the text of the file, which may contain a secret. */
+function faultIn(bytes: Buffer): string {
   try {
-    const values: unknown = JSON.parse(text)
-    if (!isJsonObject(values)) throw new Error()
-    return { path, values }
+    return isJsonObject(JSON.parse(String(bytes))) ? ': it has a name twice' : ''
   } catch (error) {
-    // The rest of the message quotes the file, which may contain a secret.
-    const [place] = / \(line \d+ column \d+\)$/.exec(String(error)) ?? ['']
-    problems.push({ pointer: path, detail: `is not a JSON object of settings${place}` })
-    return { path, values: {} }
+    return / \(line \d+ column \d+\)$/.exec(String(error))?.[0] ?? ''
   }
 }
 

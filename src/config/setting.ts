@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { parseStrictJson } from '../tokens/strict-decoding.ts'
 
 export type Role = 'issuer' | 'verifier'
 
@@ -62,10 +63,4 @@ export const asFlag = (text: string): unknown =>
 /** Splits a list at commas and white space. */
 export const asList = (text: string): unknown => text.split(/[\s,]+/).filter((item) => item !== '')
 
-export const asJson = (text: string): unknown => {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return text
-  }
-}
+export const asJson = (text: string): unknown => parseStrictJson(Buffer.from(text)) ?? text

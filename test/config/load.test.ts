@@ -37,6 +37,22 @@ t.test('an empty mounted file is a problem, not an unset setting', async (t) => 
   ])
 })
 
+t.test('a setting that is given twice is refused, not the last one taken', async (t) => {
+  const cwd = createTestFolder(t, { 'gatepass.json': '{"grace_s": 0, "grace_s": 600}' })
+  t.match(problems({ cwd }), [
+    /gatepass\.json is not a JSON object of settings: it has a name twice$/,
+  ])
+  const clients = '[{"client_id":"web","scopes":{},"dpop":"required","dpop":"optional"}]'
+  t.same(problems({ env: { ...env, GATEPASS_CLIENTS: clients } }), [
+    'GATEPASS_CLIENTS is not valid JSON, or has a name twice',
+  ])
+})
+
+t.test('a settings file that cannot be read is not taken for an absent one', async (t) => {
+  const cwd = createTestFolder(t, { 'gatepass.json': {} })
+  t.same(problems({ cwd }), [`GATEPASS_CONFIG ${cwd}/gatepass.json cannot be read (EISDIR)`])
+})
+
 t.test('has the defaults of the design', async (t) => {
   t.match(load().settings, {
     mode: 'production',
@@ -125,7 +141,7 @@ t.test('a refused value is told what is allowed, in the words of the documentati
   t.same(found.sort(), [
     'GATEPASS_ACCESS_TTL_S must be 1 to 86400 seconds',
     'GATEPASS_AUDIENCES must be a JSON list',
-    'GATEPASS_CLIENTS is not valid JSON',
+    'GATEPASS_CLIENTS is not valid JSON, or has a name twice',
     'GATEPASS_MODE must be production or development',
     'GATEPASS_PLAINTEXT_STORES must be true or false',
     'GATEPASS_PORT must be 0 to 65535',
