@@ -24,6 +24,8 @@ export interface NewUser {
 }
 
 const pageSize = 500
+/** The limit of OpenID Connect Core §2. */
+const maxSubLength = 255
 
 const deletedAdvice =
   'No account of this login name exists. If the account was deleted, its sessions end when they are ' +
@@ -105,14 +107,15 @@ export class Users {
     sub: string,
   ): Promise<{ readonly hadAccount: boolean; readonly revoked: number }> {
     const { accounts, sessions, clock } = this.#options
+    const detail = 'There is neither an account nor a session of this user id.'
+    const notFound = new GatepassError('account_not_found', { detail })
+    // Verifiers would refuse a list of revocations with such an id.
+    if (sub === '' || sub.length > maxSubLength) throw notFound
     await sessions.checkClock()
     const account = await accounts.findBySub(sub)
     if (account !== null) await accounts.setDisabled(sub, true, clock.nowMs())
     const revoked = await sessions.revokeAll(sub)
-    if (account === null && revoked === 0) {
-      const detail = 'There is neither an account nor a session of this user id.'
-      throw new GatepassError('account_not_found', { detail })
-    }
+    if (account === null && revoked === 0) throw notFound
     return { hadAccount: account !== null, revoked }
   }
 

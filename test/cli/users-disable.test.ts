@@ -41,6 +41,14 @@ t.test('users disable --id works for a deleted account', async (t) => {
   const again = await users('disable', '--id', sub)
   t.equal(again.code, 1)
   t.match(again.stderr, /neither an account nor a session.*account_not_found/)
+  const { length } = await sessions.revocationsAfter('', 10)
+  for (const id of ['', 'x'.repeat(256)]) {
+    const nobody = await users('disable', '--id', id)
+    t.equal(nobody.code, 1)
+    t.match(nobody.stderr, /neither an account nor a session.*account_not_found/)
+  }
+  const after = await sessions.revocationsAfter('', 10)
+  t.equal(after.length, length, 'verifiers would refuse a list with such an id')
   const misused = await users('disable', 'ada', '--id', sub)
   t.equal(misused.code, 2)
   t.match(misused.stderr, /either a login name or --id/)
