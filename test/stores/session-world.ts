@@ -132,7 +132,7 @@ const clockErrors = fc.tuple(
 export function sessionWorld(
   t: Test,
   open: () => Promise<{ store: RotatingStore; rollBack: RollBack | null }>,
-  { runs = 60 } = {},
+  { runs = 30 } = {},
 ): void {
   sessionTabs(t, async () => (await open()).store, runs)
   sessionThief(t, async () => (await open()).store, runs)

@@ -252,7 +252,7 @@ t.test('the removal of expired rows reaches every row, whatever changes', async 
 
 t.test('invariant 2: a session is one row, and a refresh keeps it on its page', async (t) => {
   const { url, store, other } = await open(t)
-  const all = Array.from({ length: 500 }, () => session({ sid: randomId() }))
+  const all = Array.from({ length: 200 }, () => session({ sid: randomId() }))
   await Promise.all(all.map((one) => store.create(one)))
   for (let generation = 0; generation < 10; generation++) {
     const nowMs = t0 + (generation + 1) * 20_000
@@ -266,8 +266,8 @@ t.test('invariant 2: a session is one row, and a refresh keeps it on its page', 
        n_tup_upd::int AS updates, n_tup_hot_upd::int AS heap_only
      FROM pg_stat_user_tables WHERE relname = 'sessions'`,
   )
-  t.equal(rows[0].rows, 500)
-  t.ok(rows[0].updates > 4_500, `${rows[0].updates} updates`)
+  t.equal(rows[0].rows, 200)
+  t.ok(rows[0].updates > 1_800, `${rows[0].updates} updates`)
   t.ok(rows[0].heap_only > 0.9 * rows[0].updates, `${rows[0].heap_only} of them heap-only`)
 })
 
