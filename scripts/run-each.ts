@@ -10,6 +10,11 @@ const killMs = (timeoutSeconds + 60) * 1000
 /** A process that a test has left behind may keep the output open. */
 const outputMs = 5_000
 
+const nodeOptions = [
+  '--disable-warning=ExperimentalWarning',
+  ...['--import', new URL('test-preload.ts', import.meta.url).href],
+]
+
 /** Lines of TAP that say nothing about a failure. */
 const passed = /^( *(ok|# (Subtest|time)|\d+\.\.\d+|TAP version).*)?\n/gm
 const summary = /^# \{ total: (\d+)(?:.*?fail: (\d+))?(?:.*?skip: (\d+))?/m
@@ -50,14 +55,15 @@ export async function runEach(
     }
   }
   // Two more than there are cores: busy files wait for servers now and then.
-  const workers = Array.from({ length: availableParallelism() + 2 }, () => work(busy, idle))
-  await Promise.all([...workers, work(idle, busy)])
+  const busyWorkers = Array.from({ length: availableParallelism() + 2 }, () => work(busy, idle))
+  const idleWorkers = Array.from({ length: 2 }, () => work(idle, busy))
+  await Promise.all([...busyWorkers, ...idleWorkers])
   return results
 }
 
 async function runFile(path: string, env: NodeJS.ProcessEnv): Promise<FileResult> {
   const startMs = performance.now()
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', path], {
+  const child = spawn(process.execPath, [...nodeOptions, path], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...env, TAP_TIMEOUT: String(timeoutSeconds) },
     timeout: killMs,
