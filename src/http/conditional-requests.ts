@@ -13,9 +13,21 @@ export function entityTag(version: string): string {
 
 /** Tells whether `If-None-Match` matches an ETag, by weak comparison (RFC 9110 §13.1.2). */
 export function matchesETag(ifNoneMatch: string | undefined, etag: string): boolean {
-  if (ifNoneMatch === undefined) return false
-  const tags = ifNoneMatch.split(',').map((tag) => tag.trim())
-  return tags.some((tag) => tag === '*' || tag === etag || tag === `W/${etag}`)
+  return ifNoneMatch !== undefined && names(ifNoneMatch, [etag, `W/${etag}`])
+}
+
+/**
+ * Checks the `If-Match` of a read, by strong comparison (RFC 9110 §13.1.1).
+ *
+ * @throws `data_conflict` if the header does not name this ETag
+ */
+export function checkIfMatch(ifMatch: string | undefined, etag: string): void {
+  if (ifMatch !== undefined && !names(ifMatch, [etag])) throw new GatepassError('data_conflict')
+}
+
+/** Whether a list of entity tags, or `*`, names one of these. Our tags contain no comma. */
+function names(list: string, tags: readonly string[]): boolean {
+  return list.split(',').some((one) => ['*', ...tags].includes(one.trim()))
 }
 
 /**

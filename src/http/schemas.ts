@@ -319,6 +319,9 @@ export const scopeParams = z.object({ scope })
 export const fieldParams = z.object({ scope, field })
 
 export const readHeaders = z.object({
+  'if-match': z.string().max(1024).optional().meta({
+    description: 'The `ETag`s of which the field must have one, or `*` for any.',
+  }),
   'if-none-match': z.string().max(1024).optional().meta({
     description: 'The `ETag` of the version that the client has.',
   }),

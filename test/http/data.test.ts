@@ -26,6 +26,22 @@ t.test('a read with a current If-None-Match is 304', async (t) => {
   t.equal((await get(cart, { 'if-none-match': '"other"' })).statusCode, 200)
 })
 
+t.test('a read with an outdated If-Match is 412', async (t) => {
+  const { get, put, call } = await startVerifier(t)
+  t.equal((await get(cart, { 'if-match': '*' })).statusCode, 404)
+  const { etag } = (await put(cart, 1)).headers
+  const conflict = { status: 412, code: 'data_conflict' }
+  for (const ifMatch of ['"other"', `W/${etag}`]) {
+    t.match((await get(cart, { 'if-match': ifMatch })).json(), conflict)
+    t.equal((await call('HEAD', cart, { headers: { 'if-match': ifMatch } })).statusCode, 412)
+  }
+  for (const ifMatch of ['*', String(etag), `"other", ${etag}`]) {
+    t.equal((await get(cart, { 'if-match': ifMatch })).statusCode, 200)
+    const both = await get(cart, { 'if-match': ifMatch, 'if-none-match': String(etag) })
+    t.equal(both.statusCode, 304)
+  }
+})
+
 t.test('an invalid precondition changes nothing', async (t) => {
   const { get, put, remove } = await startVerifier(t)
   await put(cart, 1)

@@ -9,7 +9,7 @@ import {
   type OwnedFields,
   putField,
 } from '../../data/owned-fields.ts'
-import { entityTag, matchesETag, readPrecondition } from '../conditional-requests.ts'
+import { checkIfMatch, entityTag, matchesETag, readPrecondition } from '../conditional-requests.ts'
 import * as schemas from '../schemas.ts'
 
 export interface DataRoutesOptions {
@@ -85,6 +85,7 @@ function readRoutes(instance: FastifyInstance, options: DataRoutesOptions): void
       if (found === null) throw new GatepassError('data_field_not_found')
       const etag = entityTag(found.version)
       reply.header('etag', etag)
+      checkIfMatch(request.headers['if-match'], etag)
       if (matchesETag(request.headers['if-none-match'], etag))
         return reply.code(304).send(undefined)
       // As text, because null and strings are values too.
