@@ -123,7 +123,12 @@ async function readTypedLine(
   }
 }
 
-/** Reads standard input to its end, without the last line break. Stops reading after `maxBytes`. */
+/**
+ * Reads standard input to its end, without a byte order mark and the last line break. Stops reading after
+ * `maxBytes`.
+ *
+ * @throws `request_invalid` for text that is not UTF-8: a replaced character would change a password
+ */
 export async function readPiped(
   stdin: NodeJS.ReadStream,
   maxBytes = maxPasswordBytes,
@@ -135,7 +140,11 @@ export async function readPiped(
     length += (chunk as Buffer).length
     if (length > maxBytes) break
   }
-  return Buffer.concat(chunks)
-    .toString('utf8')
-    .replace(/\r?\n$/, '')
+  const decoder = new TextDecoder('utf-8', { fatal: true })
+  try {
+    const text = decoder.decode(Buffer.concat(chunks), { stream: length > maxBytes })
+    return text.replace(/\r?\n$/, '')
+  } catch {
+    throw new GatepassError('request_invalid', { detail: 'Standard input is not UTF-8.' })
+  }
 }
