@@ -145,7 +145,7 @@ for (const [what, patch] of [
   // The timeout of the flush is due when the process has yet to learn of the failure.
   [
     'failed while the process was stalled',
-    'fs.write = (...args) => { write(...args); setImmediate(stall) }',
+    'fs.write = (...args) => setImmediate(() => { write(...args); stall() })',
   ],
 ]) {
   t.test(`a write that ${what} is not a blocked write`, async (t) => {
