@@ -1,8 +1,8 @@
 import { core } from 'zod'
 import { GatepassError } from '../core/errors.ts'
 import { isPlainObject, type JsonValue } from '../core/json.ts'
-import type { OwnedFields } from './owned-fields.ts'
-import { encodeValue } from './owned-fields.ts'
+import { isPromise } from '../core/promise.ts'
+import { encodeValue, type OwnedFields } from './owned-fields.ts'
 import type { Updates } from './updates.ts'
 
 /** The schema of each field. */
@@ -109,7 +109,7 @@ function decode<S extends core.$ZodType>(
   stored: JsonValue | undefined,
 ): Stored<S> {
   const result = core.safeDecode(schema, stored as core.input<S>)
-  if (result.success) return copyOf(result.data) as Stored<S>
+  if (result.success) return ownCopyOf(result.data) as Stored<S>
   if (stored === undefined) return undefined as Stored<S>
   throw new GatepassError('data_value_unexpected', {
     cause: new Error(`The field ${field} has a value that its schema rejects.`, {
@@ -122,16 +122,16 @@ function decode<S extends core.$ZodType>(
  * Copies arrays and plain objects. Those of a `default` or a `catch` belong to the schema, so a caller that
  * changes one would change the values of other users.
  */
-function copyOf(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(copyOf)
+function ownCopyOf(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(ownCopyOf)
   if (!isPlainObject(value)) return value
-  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, copyOf(one)]))
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, ownCopyOf(one)]))
 }
 
 /** @throws TypeError for the promise of an asynchronous change, which has no value yet */
 function synchronous<T>(field: string, next: T): T {
-  if (!(next instanceof Promise)) return next
-  next.catch(() => {})
+  if (!isPromise<unknown>(next)) return next
+  next.then(undefined, () => {})
   throw new TypeError(
     `The change of the field ${field} returned a promise. Await before the update, not within it.`,
   )

@@ -1,6 +1,7 @@
 /** The public entry `@gatepass/verifier/express`. */
 
 import { type GatepassError, problemType } from '../core/errors.ts'
+import { isPromise } from '../core/promise.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { readPublicUrl, type TargetedRequest } from './dpop/target-uri.ts'
 import { checkOnRefused, createGuard, type RouteAuth } from './guard.ts'
@@ -9,7 +10,7 @@ import {
   type ProtectedResource,
   type ResourceOption,
 } from './protected-resource.ts'
-import { isPromise, type Verifier } from './verifier.ts'
+import type { Verifier } from './verifier.ts'
 
 export type { RouteAuth } from './guard.ts'
 export type { ProtectedResource } from './protected-resource.ts'

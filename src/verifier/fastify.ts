@@ -7,6 +7,7 @@ import type {
   RegisterOptions,
 } from 'fastify'
 import { GatepassError, problemType } from '../core/errors.ts'
+import { isPromise } from '../core/promise.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { type RequestTarget, readPublicUrl } from './dpop/target-uri.ts'
 import { markPlugin } from './fastify-plugin.ts'
@@ -17,7 +18,7 @@ import {
   type ResourceMetadata,
   type ResourceOption,
 } from './protected-resource.ts'
-import { createVerifier, isPromise, type Verifier } from './verifier.ts'
+import { createVerifier, type Verifier } from './verifier.ts'
 
 /** The address of requests, for DPoP proofs (RFC 9449). */
 export interface DpopOptions {

@@ -1,9 +1,10 @@
 import { type ErrorCode, GatepassError, isGatepassError, toProblem } from '../core/errors.ts'
+import { isPromise } from '../core/promise.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { algorithmNames } from '../tokens/algorithms.ts'
 import { isJsonObject } from '../tokens/strict-decoding.ts'
 import type { DpopPresentation, TokenRequirements } from './requirements.ts'
-import { type AdapterVerifier, isPromise, type Verifier, verifyNow } from './verifier.ts'
+import { type AdapterVerifier, type Verifier, verifyNow } from './verifier.ts'
 
 /** Requirements of a route, beyond a valid token. */
 export interface RouteAuth {

@@ -1,4 +1,5 @@
 import { GatepassError } from '../core/errors.ts'
+import { isPromise } from '../core/promise.ts'
 import type { AccessTokenClaims, SignedAccessToken } from '../tokens/access-token.ts'
 import type { VerificationKey } from '../tokens/verification-key.ts'
 import { anotherIssuer, type ClaimRules, checkAudience, readClaims } from './claims.ts'
@@ -74,7 +75,7 @@ export function matchIssuer(
       mismatches.push({ code: result, issuer })
       return matchFrom(position + 1)
     }
-    return typeof isSigned === 'boolean' ? evaluate(isSigned) : isSigned.then(evaluate)
+    return isPromise(isSigned) ? isSigned.then(evaluate) : evaluate(isSigned)
   }
   return matchFrom(0)
 }

@@ -1,5 +1,6 @@
 import { nowSeconds } from '../core/clock.ts'
 import { GatepassError, isGatepassError } from '../core/errors.ts'
+import { isPromise } from '../core/promise.ts'
 import {
   type AccessTokenClaims,
   createAccessTokenParser,
@@ -69,14 +70,6 @@ export interface AdapterVerifier extends Verifier {
     token: string,
     requirements?: TokenRequirements,
   ) => AccessTokenClaims | Promise<AccessTokenClaims>
-}
-
-/**
- * Returns whether a result is pending. In a context of node:vm, such as a test of Jest, `instanceof` does
- * not recognize promises of `node:crypto`.
- */
-export function isPromise<T>(result: T | Promise<T>): result is Promise<T> {
-  return typeof (result as { then?: unknown } | null | undefined)?.then === 'function'
 }
 
 const noRequirements: TokenRequirements = {}
