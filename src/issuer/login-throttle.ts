@@ -361,7 +361,7 @@ export class DeviceTokens {
 
   /** Returns the id of the device if this name has signed in on it, or null. */
   knownId(token: string | undefined, name: string): string | null {
-    const device = parse(token)
+    const device = parseDeviceToken(token)
     return device?.macs.some((mac) => this.#mac.isValid(macInput(device.id, name), mac))
       ? device.id
       : null
@@ -369,7 +369,7 @@ export class DeviceTokens {
 
   /** Returns the token of a device on which this name has just signed in. */
   remember(token: string | undefined, name: string): string {
-    const { id, macs } = parse(token) ?? { id: randomId(), macs: [] }
+    const { id, macs } = parseDeviceToken(token) ?? { id: randomId(), macs: [] }
     const input = macInput(id, name)
     const others = macs.filter((mac) => !this.#mac.isValid(input, mac))
     const kept = [this.#mac.of(input), ...others].slice(0, maxMacs)
@@ -377,7 +377,7 @@ export class DeviceTokens {
   }
 }
 
-function parse(token: string | undefined): DeviceToken | null {
+function parseDeviceToken(token: string | undefined): DeviceToken | null {
   if (token === undefined || token.length > maxLength || !token.startsWith(prefix)) return null
   const [id = '', ...macs] = token.slice(prefix.length).split('.')
   const isWellFormed = idPattern.test(id) && macs.every((mac) => macPattern.test(mac))

@@ -275,7 +275,7 @@ export class InteractionCodec {
     if (browserId === undefined || !this.#mac.isValid(`${browserId}.${payload}`, mac)) {
       throw new GatepassError('form_expired')
     }
-    const interaction = parse(payload)
+    const interaction = parseInteraction(payload)
     const ageMs = this.#clock.nowMs() - interaction.startedAtMs
     if (ageMs > interactionLifetimeMs) throw new GatepassError('form_expired')
     return interaction
@@ -289,12 +289,12 @@ export class InteractionCodec {
  * @throws `form_expired` if there is none, or the request was pushed: the client must push a new one
  */
 export function unverifiedQuery(text = ''): string {
-  const { parameters, pushedId } = parse(text.split('.', 1)[0] ?? '')
+  const { parameters, pushedId } = parseInteraction(text.split('.', 1)[0] ?? '')
   if (pushedId !== undefined) throw new GatepassError('form_expired')
   return String(new URLSearchParams(parameters))
 }
 
-function parse(payload: string): Interaction {
+function parseInteraction(payload: string): Interaction {
   const interaction = parseStrictJson(Buffer.from(payload, 'base64url'))
   if (!isJsonObject(interaction) || !isJsonObject(interaction.parameters)) {
     throw new GatepassError('form_expired')

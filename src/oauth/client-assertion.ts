@@ -10,7 +10,7 @@ import {
   type SignedMessage,
 } from '../tokens/access-token.ts'
 import { type Algorithm, isAlgorithm } from '../tokens/algorithms.ts'
-import { isJsonObject, parseStrictJson } from '../tokens/strict-decoding.ts'
+import { isJsonObject, isNumericDate, parseStrictJson } from '../tokens/strict-decoding.ts'
 import type { VerificationKey } from '../tokens/verification-key.ts'
 import {
   createFixedKeys,
@@ -118,7 +118,8 @@ function checkClaims(
     throw authenticationFailed('its iss or sub is not the client')
   const audience: unknown = Array.isArray(aud) && aud.length === 1 ? aud[0] : aud
   if (audience !== issuer) throw authenticationFailed('its aud is not the issuer')
-  if (!isTime(exp) || !isTime(nbf) || !isTime(iat)) throw authenticationFailed('a time of it')
+  if (!isNumericDate(exp) || !isNumericDate(nbf) || !isNumericDate(iat))
+    throw authenticationFailed('a time of it')
   const now = nowSeconds(clock)
   if (now >= exp + clockToleranceSeconds) throw authenticationFailed('it has expired')
   if (exp > now + maxLifetimeSeconds + clockToleranceSeconds)
@@ -129,10 +130,6 @@ function checkClaims(
     throw authenticationFailed('it has no acceptable jti')
   }
   return { expiresAtSeconds: exp + clockToleranceSeconds + 1, jti }
-}
-
-function isTime(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 }
 
 const fetchTimeoutMs = 2_000

@@ -3,7 +3,7 @@ import { GatepassError } from '../core/errors.ts'
 import type { JsonObject, JsonValue } from '../core/json.ts'
 import { isMediaType, parseCompactJws, type SignedMessage } from './access-token.ts'
 import { type Algorithm, algorithms, isAlgorithm } from './algorithms.ts'
-import { decodeBase64url, isJsonObject, parseStrictJson } from './strict-decoding.ts'
+import { decodeBase64url, isJsonObject, isNumericDate, parseStrictJson } from './strict-decoding.ts'
 import { importVerificationKey, type VerificationKey } from './verification-key.ts'
 
 /** Size limit of a proof in bytes. An ES256 proof has about 500, an ML-DSA-44 proof 5,500. */
@@ -99,9 +99,7 @@ function readClaims(payloadBytes: Buffer): DpopClaims {
     isText(htu, maxUriLength) &&
     isText(jti, maxJtiLength) &&
     (ath === null || typeof ath === 'string') &&
-    typeof iat === 'number' &&
-    Number.isSafeInteger(iat) &&
-    iat >= 0
+    isNumericDate(iat)
   if (!isValid) throw invalidProof('a claim is missing or invalid')
   return { htm, htu, iat, jti, ath, nonce: typeof nonce === 'string' ? nonce : null }
 }

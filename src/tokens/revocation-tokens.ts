@@ -1,6 +1,6 @@
 import type { JsonObject, JsonValue } from '../core/json.ts'
 import { type SigningKey, signCompactJws } from './signing.ts'
-import { isJsonObject, parseStrictJson } from './strict-decoding.ts'
+import { isJsonObject, isNumericDate, parseStrictJson } from './strict-decoding.ts'
 
 /** The subject of a revocation: a session, a user, everybody, or a signing key. */
 export interface RevokedSubject {
@@ -230,11 +230,8 @@ const maxIdLength = 512
 /** 9999-12-31T23:59:59Z. */
 const maxTime_s = 253_402_300_799
 
-/** A NumericDate (RFC 7519 §2) in whole seconds. */
 function isTime(value: JsonValue | undefined): value is number {
-  return (
-    typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 && value <= maxTime_s
-  )
+  return isNumericDate(value) && value <= maxTime_s
 }
 
 /** The id of a session, a user or a key. */

@@ -33,6 +33,11 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+/** Tells whether a value is a NumericDate (RFC 7519 §2) in whole seconds. */
+export function isNumericDate(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+}
+
 /** Counts the members of all objects in a value. Infinity, which equals no count, if too deep. */
 function countMembers(value: JsonValue, depth: number): number {
   if (typeof value !== 'object' || value === null) return 0

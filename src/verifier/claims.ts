@@ -7,7 +7,7 @@ import {
   type SignedAccessToken,
 } from '../tokens/access-token.ts'
 import { isThumbprint } from '../tokens/dpop-proof.ts'
-import { isJsonObject, parseStrictJson } from '../tokens/strict-decoding.ts'
+import { isJsonObject, isNumericDate, parseStrictJson } from '../tokens/strict-decoding.ts'
 
 export interface ClaimRules {
   /** The accepted `iss`. */
@@ -153,9 +153,6 @@ const isAudience: Predicate = (value) =>
 /** A token that is bound in an unknown way must not pass for a bearer token (RFC 7800 §3.1). */
 const isKeyThumbprint: Predicate = (value) =>
   isJsonObject(value) && Object.keys(value).length === 1 && isThumbprint(value.jkt)
-/** A NumericDate (RFC 7519 §2), in whole seconds. */
-const isTime: Predicate = (value) =>
-  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 
 /** Tells whether a value is a string that is not empty. */
 export function isName(value: unknown): value is string {
@@ -165,7 +162,7 @@ export function isName(value: unknown): value is string {
 type KnownClaim = readonly [isValid: Predicate, description: string]
 
 const nameClaim: KnownClaim = [isName, 'a string that is not empty']
-const timeClaim: KnownClaim = [isTime, 'whole seconds since 1970']
+const timeClaim: KnownClaim = [isNumericDate, 'whole seconds since 1970']
 const audienceClaim: KnownClaim = [isAudience, 'a string, or an array of strings']
 
 /** The claims of RFC 9068 §2.2 and of Gatepass. */
