@@ -1,3 +1,4 @@
+import type { ChildProcess, Serializable } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
@@ -15,6 +16,11 @@ export const stopMessage = 'stop'
 
 /** The message of a parent that asks a process to read its settings again. */
 export const reloadMessage = 'reload'
+
+/** Sends a message to a child process. Does nothing if the process has exited, or exits meanwhile. */
+export function sendTo(child: ChildProcess, message: Serializable): void {
+  if (child.connected) child.send(message, () => {})
+}
 
 /**
  * The signals of a fault in native code. A handler returns to the faulty instruction, so the process

@@ -11,9 +11,10 @@ import {
   type ReadyMessage,
   reloadMessage,
   reportReady,
+  sendTo,
   stopMessage,
 } from './shutdown.ts'
-import { liveWorkers, sendTo, WorkerMetrics, workersReadiness } from './worker-reports.ts'
+import { liveWorkers, WorkerMetrics, workersReadiness } from './worker-reports.ts'
 
 /** Pause before a worker process that exited is replaced. */
 const restartDelayMs = 1_000
@@ -54,7 +55,7 @@ export async function runWorkerProcesses(
     unfinished: () => ({ workers: liveWorkers().map(({ process }) => process.pid) }),
     ...(reloads && {
       reload: () => {
-        for (const worker of liveWorkers()) sendTo(worker, reloadMessage)
+        for (const worker of liveWorkers()) sendTo(worker.process, reloadMessage)
       },
     }),
   })
@@ -103,6 +104,6 @@ function startWorker(logger: Logger, onFailure: () => void): void {
 
 async function stopWorker(worker: Worker): Promise<void> {
   const exited = once(worker, 'exit')
-  sendTo(worker, stopMessage)
+  sendTo(worker.process, stopMessage)
   await exited
 }

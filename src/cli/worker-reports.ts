@@ -7,6 +7,7 @@ import {
   type Registry,
 } from 'prom-client'
 import type { Readiness } from '../http/admin-app.ts'
+import { sendTo } from './shutdown.ts'
 
 type Metric = MetricObjectWithValues<MetricValue<string>>
 
@@ -31,9 +32,6 @@ interface ReportMessage {
 /** Longest wait for a report. A worker process that does not answer is not ready. */
 const reportTimeoutMs = 2_000
 
-/** A process that has just exited receives no message, which is not an error of the sender. */
-const ignoreError = () => {}
-
 /** Answers the requests of the primary process for reports. */
 export function answerReportRequests(
   readiness: () => Promise<Readiness>,
@@ -44,7 +42,7 @@ export function answerReportRequests(
     if (message?.type !== 'report_request') return
     const { id, subject } = message
     const answer = { type: 'report', id, report: await reports[subject]() } satisfies ReportMessage
-    if (process.connected) process.send?.(answer, undefined, undefined, ignoreError)
+    if (process.connected) process.send?.(answer, undefined, undefined, () => {})
   })
 }
 
@@ -53,11 +51,6 @@ export function liveWorkers(): Worker[] {
   return Object.values(cluster.workers ?? {}).filter(
     (one): one is Worker => one?.isDead() === false,
   )
-}
-
-/** Sends a message. Does nothing if the process has exited. */
-export function sendTo(worker: Worker, message: string | object): void {
-  if (worker.isConnected()) worker.process.send(message, undefined, undefined, ignoreError)
 }
 
 /**
@@ -129,6 +122,6 @@ function requestReport<S extends keyof Reports>(
     }
     const timer = setTimeout(finish, reportTimeoutMs, null)
     worker.on('message', onMessage)
-    sendTo(worker, { type: 'report_request', id, subject } satisfies ReportRequest)
+    sendTo(worker.process, { type: 'report_request', id, subject } satisfies ReportRequest)
   })
 }

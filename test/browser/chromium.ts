@@ -87,3 +87,12 @@ function publicKeyHash(cert: string): string {
   const der = Buffer.from(String(pem).replace(/-----.*-----/g, ''), 'base64')
   return createHash('sha256').update(der).digest('base64')
 }
+
+/** Deletes the stored keys, as a browser may do. */
+export function deleteDatabase(page: Page): Promise<unknown> {
+  return page.evaluate(`new Promise((resolve, reject) => {
+    const deleting = indexedDB.deleteDatabase('gatepass')
+    deleting.onsuccess = () => resolve()
+    deleting.onerror = () => reject(deleting.error)
+  })`)
+}

@@ -2,7 +2,7 @@ import type { BrowserContext, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { makeCertificates } from '../support/certificates.ts'
 import { until } from '../support/until.ts'
-import { openTab, startChromium } from './chromium.ts'
+import { deleteDatabase, openTab, startChromium } from './chromium.ts'
 import {
   callForSeconds,
   type Fate,
@@ -211,11 +211,7 @@ t.test('a page in the back/forward cache notices a sign-out in another tab', asy
 
 t.test('a tab uses the new key after the browser has deleted the first one', async (t) => {
   const { first, last } = await withTabs(t, 2, `${app}?dpop`)
-  await first.evaluate(`new Promise((resolve, reject) => {
-    const deleting = indexedDB.deleteDatabase('gatepass')
-    deleting.onsuccess = () => resolve()
-    deleting.onerror = () => reject(deleting.error)
-  })`)
+  await deleteDatabase(first)
   await last.reload()
   t.equal(await last.evaluate('auth.user()'), null, 'the session is bound to the first key')
   await signIn(last)

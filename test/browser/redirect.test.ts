@@ -7,7 +7,7 @@ import { freePort } from '../../scripts/free-port.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { outsideFolder } from '../support/project.ts'
 import { until } from '../support/until.ts'
-import { launchChromium } from './chromium.ts'
+import { deleteDatabase, launchChromium } from './chromium.ts'
 import { callForSeconds, type Fate, passTo, password, startIssuer } from './front.ts'
 
 /** A front end on another site than a real issuer whose answers get lost, in a real browser. */
@@ -476,11 +476,7 @@ t.test('a popup closes if its request cannot be made', async (t) => {
 
 t.test('a popup after the database was deleted, with the key and the refresh token', async (t) => {
   const { first } = await withTabs(t, 1)
-  await first.evaluate(`new Promise((resolve, reject) => {
-    const deleting = indexedDB.deleteDatabase('gatepass')
-    deleting.onsuccess = () => resolve()
-    deleting.onerror = () => reject(deleting.error)
-  })`)
+  await deleteDatabase(first)
   await until('the user is signed out', () =>
     first.evaluate<boolean>('auth.getAccessToken().then((token) => token === null)'),
   )

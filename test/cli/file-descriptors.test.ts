@@ -15,18 +15,16 @@ t.test('an issuer without file descriptors serves again when it has some', async
   await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
   const issuer = TestProcess.start(t, ['issuer'], { cwd, env })
   const { port, adminPort } = await issuer.ready()
-  const limitFiles = (limit: string) =>
-    run(t, ['--pid', String(issuer.pid), `--nofile=${limit}:`], { cwd, command: ['prlimit'] })
   const client = new RawClient(t, port)
   await client.ask('GET /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\n\r\n')
   // The client keeps the connection that it has.
-  await limitFiles('3')
+  issuer.limitFiles(3)
   const body = JSON.stringify({ username: 'ada', password })
   const login = `POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
   // A login starts a process for its hash.
   t.match(await client.ask(login), /^HTTP\/1\.1 500 /)
   t.match(await client.ask(login), /^HTTP\/1\.1 500 /)
-  await limitFiles('1024')
+  issuer.limitFiles(1024)
   t.match(await client.ask(login), /^HTTP\/1\.1 200 /)
   await untilStatus(`http://127.0.0.1:${adminPort}/readyz`, 200)
   t.equal(await issuer.stop(), 0)

@@ -140,15 +140,10 @@ t.test('a health check does not reset the measured lag of the event loop', async
 
 t.test('a worker that the machine cannot start is started later', async (t) => {
   const { issuer, admin, workers } = await startIssuer(t, createTestFolder(t))
-  const limitFiles = (limit: string) =>
-    run(t, ['--pid', String(issuer.pid), `--nofile=${limit}:`], {
-      command: ['prlimit'],
-      cwd: createTestFolder(t),
-    })
-  await limitFiles('3')
+  issuer.limitFiles(3)
   process.kill(workers[0] ?? 0, 'SIGKILL')
   await issuer.line(/a worker could not be started; trying again/)
-  await limitFiles('1024')
+  issuer.limitFiles(1024)
   await until('a third worker is ready', () => issuer.stdout.match(/"msg":"ready"/g)?.length === 4)
   await untilStatus(`${admin}/readyz`, 200)
   t.equal(await issuer.stop(), 0)

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -177,6 +177,11 @@ export class TestProcess {
 
   thaw(): void {
     this.#process.kill('SIGCONT')
+  }
+
+  /** Sets how many file descriptors it may have. */
+  limitFiles(count: number): void {
+    execFileSync('prlimit', ['--pid', String(this.pid), `--nofile=${count}:`])
   }
 
   /** Asks it to stop, as an operator would, and resolves like `exited`. */

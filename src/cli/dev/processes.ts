@@ -10,7 +10,7 @@ import { GatepassError } from '../../core/errors.ts'
 import { programBeside } from '../../core/program.ts'
 import type { ReplicaKind } from '../../playground/api.ts'
 import type { CliContext } from '../context.ts'
-import { type ReadyMessage, stopMessage } from '../shutdown.ts'
+import { type ReadyMessage, sendTo, stopMessage } from '../shutdown.ts'
 
 /**
  * Each process of `gatepass dev` takes two ports: the base port plus its offset, and the next port.
@@ -254,7 +254,7 @@ export class ServiceProcess {
 
   /** Sends a message. Does nothing when the process has exited. */
   send(message: Serializable): void {
-    if (this.#process.connected) this.#process.send(message, () => {})
+    sendTo(this.#process, message)
   }
 
   kill(): void {
