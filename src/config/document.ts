@@ -212,6 +212,7 @@ const rules = `
 - \`GATEPASS_ARGON2_MEMORY_KIB\` is at least 8 times \`GATEPASS_ARGON2_PARALLELISM\`. Multiplied by
   \`GATEPASS_ARGON2_PASSES\` it is at most 4194304.
 - A verifier with \`GATEPASS_DATA_URL\` needs \`GATEPASS_DATA_SECRET\`.
+- \`GATEPASS_SESSIONS_REPLICAS\` and \`GATEPASS_DATA_REPLICAS\` need a Redis.
 - \`GATEPASS_REVOCATIONS_MAX_STALENESS_S\` is longer than \`GATEPASS_REVOCATIONS_POLL_S\`, and needs
   \`GATEPASS_REVOCATIONS\` on.
 - A webhook needs \`GATEPASS_WEBHOOK_SECRET\`. Its URL has no user name, password, query or fragment.
