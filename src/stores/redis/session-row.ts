@@ -2,8 +2,8 @@ import type { Session } from '../ports.ts'
 import { defineScript } from './client.ts'
 
 /**
- * A session as one value of Redis. Fields that refreshes change come first, then fields that few
- * sessions have, then constant fields as readable JSON.
+ * A session as one value of Redis. The head has all that a refresh or the end of the session changes. The
+ * constant fields follow, most of them as readable JSON.
  *
  * Row and list entry cost 240 bytes beyond their keys. A hash would cost 780, as one field over 64 bytes
  * makes Redis give up its compact encoding.
@@ -66,40 +66,52 @@ export interface EndState {
   readonly isEndUnconfirmed: boolean
 }
 
-/** A session, and the row that stores it. */
+/** All that a row says of a session. */
 export interface StoredSession extends EndState {
   readonly session: Session
-  readonly row: Buffer
 }
 
-const settled: EndState = { lacksLogEntry: false, isEndUnconfirmed: false }
-
-/** Returns a session as it will be stored. @throws RangeError for numbers that are out of range */
-export function toStored(session: Session, state: Partial<EndState> = {}): StoredSession {
-  const { lacksLogEntry, isEndUnconfirmed } = { ...settled, ...state }
-  const row = encodeSession(session, { lacksLogEntry, isEndUnconfirmed })
-  return { session, row, lacksLogEntry, isEndUnconfirmed }
+export function toStored(
+  session: Session,
+  { lacksLogEntry = false, isEndUnconfirmed = false }: Partial<EndState> = {},
+): StoredSession {
+  return { session, lacksLogEntry, isEndUnconfirmed }
 }
 
-/** Returns a session as it is stored. */
-export function fromRow(sid: string, row: Buffer): StoredSession {
+/** @throws an error for an unknown layout */
+export function decodeRow(sid: string, row: Buffer): StoredSession {
+  const session = decodeSession(sid, row)
   const bits = row.readUInt8(1)
   return {
-    session: decodeSession(sid, row),
-    row,
+    session,
     lacksLogEntry: (bits & flags.lacksLogEntry) !== 0,
     isEndUnconfirmed: (bits & flags.isUnconfirmed) !== 0,
   }
 }
 
 /** @throws RangeError for times and generations that are out of range */
-export function encodeSession(session: Session, state = settled): Buffer {
+export function encodeRow(stored: StoredSession): Buffer {
+  const { sub, clientId, scope, amr, userAgent, jkt } = stored.session
+  return Buffer.concat([
+    encodeHead(stored),
+    Buffer.from(jkt ?? '', 'base64url'),
+    Buffer.from(JSON.stringify([sub, clientId, scope, amr, abbreviate(userAgent)])),
+  ])
+}
+
+/**
+ * Encodes the part of a row that changes. Different parts differ before the end of the shorter one, because the
+ * flags and the length of the replay keys determine the length.
+ *
+ * @throws RangeError for times and generations that are out of range
+ */
+export function encodeHead({ session, lacksLogEntry, isEndUnconfirmed }: StoredSession): Buffer {
   const { idempotencyKey, firstRetryAtMs, lastRetryAtMs, otherKey, replayKeys } = session
   const { lateReplayAtMs, jkt } = session
   const bits =
     (session.presented ? flags.presented : 0) |
-    (state.lacksLogEntry ? flags.lacksLogEntry : 0) |
-    (state.isEndUnconfirmed ? flags.isUnconfirmed : 0) |
+    (lacksLogEntry ? flags.lacksLogEntry : 0) |
+    (isEndUnconfirmed ? flags.isUnconfirmed : 0) |
     (idempotencyKey === null ? 0 : flags.hasDigest) |
     (firstRetryAtMs === null ? 0 : flags.hasRetries) |
     (otherKey === null ? 0 : flags.hasOtherKey) |
@@ -118,7 +130,6 @@ export function encodeSession(session: Session, state = settled): Buffer {
   header.writeUIntBE(Math.min(session.endsAtMs, endlessMs), 19, 6)
   header.writeUIntBE(session.createdAtMs, 25, 6)
   header.writeUIntBE(session.revokedAtMs ?? 0, 31, 6)
-  const { sub, clientId, scope, amr, userAgent } = session
   return Buffer.concat([
     header,
     idempotencyKey ?? none,
@@ -127,8 +138,6 @@ export function encodeSession(session: Session, state = settled): Buffer {
     otherKey ?? none,
     replayKeys === null ? none : Buffer.from([replayKeys.length, ...replayKeys]),
     encodeTime(lateReplayAtMs),
-    Buffer.from(jkt ?? '', 'base64url'),
-    Buffer.from(JSON.stringify([sub, clientId, scope, amr, abbreviate(userAgent)])),
   ])
 }
 
@@ -141,7 +150,7 @@ function encodeTime(ms: number | null): Buffer {
   return bytes
 }
 
-export function decodeSession(sid: string, row: Buffer): Session {
+function decodeSession(sid: string, row: Buffer): Session {
   const version = row[0] ?? 0
   if (version < layout.minVersion || version > layout.maxVersion) {
     throw new Error('A session has an unknown layout.')
@@ -225,19 +234,28 @@ export function expand(text: string): string {
 export const expiryMarginMs = 60_000
 
 /**
- * Replaces the rows KEYS that are as expected. ARGV for each: the expected row, the new row, and when
- * its session expires, in ms. Returns 1 for each that is replaced, otherwise 0. By an issuer's clock
- * that is behind, a row might have expired already.
+ * Replaces the heads of the rows KEYS that are as expected. ARGV for each: the lengths of the expected and of
+ * the new head, and when its session expires, in ms. The last of ARGV has all heads, because the client
+ * writes each argument of bytes separately. Returns 1 for each row that is replaced, otherwise 0. By an
+ * issuer's clock that is behind, a row might have expired already.
  */
 export const replaceScript = defineScript(`
 local answers = {}
 local now = redis.call('TIME')[1] * 1000
+local heads, from = ARGV[#ARGV], 1
+local function nextHead(length)
+  from = from + length
+  return string.sub(heads, from - length, from - 1)
+end
 for n, key in ipairs(KEYS) do
   local at = 3 * n
+  local before, after = nextHead(ARGV[at - 2]), nextHead(ARGV[at - 1])
+  local row = redis.pcall('GET', key)
   answers[n] = 0
-  if redis.pcall('GET', key) == ARGV[at - 2] then
+  if type(row) == 'string' and string.sub(row, 1, #before) == before then
     local expiry = math.max(tonumber(ARGV[at]), now) + ${expiryMarginMs}
-    redis.call('SET', key, ARGV[at - 1], 'PXAT', string.format('%.0f', expiry))
+    local rest = string.sub(row, #before + 1)
+    redis.call('SET', key, after .. rest, 'PXAT', string.format('%.0f', expiry))
     answers[n] = 1
   end
 end

@@ -16,9 +16,10 @@ import { type ReplicaOptions, ReplicatedWriter } from './replicated-writer.ts'
 import * as log from './revocation-log.ts'
 import {
   addToListScript,
-  encodeSession,
+  decodeRow,
+  encodeHead,
+  encodeRow,
   expiryMarginMs,
-  fromRow,
   replaceScript,
   type StoredSession,
   sessionKey,
@@ -82,7 +83,7 @@ export class RedisSessionStore implements SessionStore {
     const [key, list] = [sessionKey(sid), listKey(sub)]
     return this.#writer.run((call) =>
       this.#writer.write(call, [key, list], async () => {
-        await call.command(key, ['SET', key, encodeSession(session), 'PXAT', expiry])
+        await call.command(key, ['SET', key, encodeRow(toStored(session)), 'PXAT', expiry])
         const args = [sid, String(endsAtMs), String(createdAtMs)]
         return (await call.script(addToListScript, list, args)) as number
       }),
@@ -255,7 +256,7 @@ export class RedisSessionStore implements SessionStore {
   async #load(call: RedisCall, sid: string): Promise<StoredSession | null> {
     const key = sessionKey(sid)
     const row = (await call.command(key, ['GET', key])) as Buffer | null
-    return row === null ? null : fromRow(sid, row)
+    return row === null ? null : decodeRow(sid, row)
   }
 
   async #loadAll(call: RedisCall, sids: readonly string[]): Promise<StoredSession[]> {
@@ -350,7 +351,7 @@ export class RedisSessionStore implements SessionStore {
 /** Returns a session, or an error if it cannot be read, which concerns no other session. */
 function fromFoundRow(sid: string, row: Buffer | null): StoredSession | null | Error {
   try {
-    return row === null ? null : fromRow(sid, row)
+    return row === null ? null : decodeRow(sid, row)
   } catch (error) {
     return unavailable(error)
   }
@@ -363,11 +364,14 @@ async function replaceRows(
   isRepeatable = true,
 ): Promise<boolean[]> {
   const keys = changes.map(({ after }) => sessionKey(after.session.sid))
-  const args = changes.flatMap(({ before, after }) => [
-    before.row,
-    after.row,
-    String(after.session.expiresAtMs),
-  ])
+  const args: (string | Buffer)[] = []
+  const heads: Buffer[] = []
+  for (const { before, after } of changes) {
+    const [expected, next] = [encodeHead(before), encodeHead(after)]
+    heads.push(expected, next)
+    args.push(...[expected.length, next.length, after.session.expiresAtMs].map(String))
+  }
+  args.push(Buffer.concat(heads))
   const replies = (await call.script(replaceScript, keys, args, isRepeatable)) as number[]
   return replies.map((reply) => reply === 1)
 }

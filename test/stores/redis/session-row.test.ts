@@ -5,9 +5,11 @@ import { digest, randomId } from '../../../src/core/secrets.ts'
 import type { Session } from '../../../src/stores/ports.ts'
 import {
   abbreviate,
-  decodeSession,
-  encodeSession,
+  decodeRow,
+  encodeHead,
+  encodeRow,
   expand,
+  toStored,
 } from '../../../src/stores/redis/session-row.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { replayKeyBytes, replayKeysBytes } from '../../../src/stores/rotation.ts'
@@ -51,23 +53,26 @@ t.test('property: a row is decoded as it was encoded', async () => {
       retries: fc.option(fc.tuple(time, time)),
       revokedAtMs: fc.option(time),
       jkt: fc.option(fc.string().map((key) => digest(key).toString('base64url'))),
+      lacksLogEntry: fc.boolean(),
+      isEndUnconfirmed: fc.boolean(),
     },
     { noNullPrototype: true },
   )
   fc.assert(
-    fc.property(records, ({ retries, ...record }) => {
+    fc.property(records, ({ retries, lacksLogEntry, isEndUnconfirmed, ...record }) => {
       const [firstRetryAtMs, lastRetryAtMs] = retries ?? [null, null]
       const one = { ...record, firstRetryAtMs, lastRetryAtMs }
-      deepStrictEqual(decodeSession(one.sid, encodeSession(one)), one)
+      const stored = { session: one, lacksLogEntry, isEndUnconfirmed }
+      deepStrictEqual(decodeRow(one.sid, encodeRow(stored)), stored)
     }),
   )
 })
 
 t.test('a row of an unknown layout is refused', async (t) => {
-  const row = encodeSession(session())
+  const row = encodeRow(toStored(session()))
   for (const version of [0, 5]) {
     row.writeUInt8(version, 0)
-    t.throws(() => decodeSession('sid', row), /layout/)
+    t.throws(() => decodeRow('sid', row), /layout/)
   }
 })
 
@@ -95,7 +100,7 @@ t.test('rows of earlier versions are read and changed', async (t) => {
   for (const [one, hex] of rows) {
     await server.ask('EVAL', setHex, '1', `gp:s:${one.sid}`, hex)
     t.same(await store.find(one.sid, t0), one)
-    t.equal(encodeSession(one).toString('hex'), hex, 'and others are still written so')
+    t.equal(encodeRow(toStored(one)).toString('hex'), hex, 'and others are still written so')
     const request = { sid: one.sid, generation: 5, jkt: one.jkt, idempotencyKey: digest('key') }
     t.match(await store.rotate(rotation(request)), { outcome: 'replayed' })
     const changed = {
@@ -104,7 +109,7 @@ t.test('rows of earlier versions are read and changed', async (t) => {
       replayKeys: digest('key').subarray(0, replayKeyBytes),
     }
     t.same(await store.find(one.sid, t0), changed)
-    t.equal(encodeSession(changed)[0], one === plain ? 3 : 4)
+    t.equal(encodeHead(toStored(changed))[0], one === plain ? 3 : 4)
   }
 })
 
