@@ -9,7 +9,7 @@ import {
   type Session,
   type SessionStore,
 } from '../ports.ts'
-import { decideRotation, isLive, revoke } from '../rotation.ts'
+import { decideRotation, isLive, type RotationDecision, revoke } from '../rotation.ts'
 import {
   changedColumns,
   changedValues,
@@ -43,6 +43,7 @@ export class SqliteSessionStore implements SessionStore {
   readonly #selectBySub: StatementSync
   readonly #countBySub: StatementSync
   readonly #update: Change
+  readonly #replace: Change
   readonly #slice: StatementSync
   readonly #delete: Change
   readonly #selectSliceEnd: StatementSync
@@ -72,10 +73,10 @@ export class SqliteSessionStore implements SessionStore {
     this.#countBySub = this.#db.prepare(
       'SELECT count(*) AS count FROM sessions WHERE sub = ? AND revoked_at_ms IS NULL',
     )
-    this.#update = this.#db.prepareChange(
-      `UPDATE sessions SET (${changedColumns}) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-       WHERE number = ? AND sid = ?`,
-    )
+    const values = '(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
+    const update = `UPDATE sessions SET (${changedColumns}) = ${values} WHERE number = ? AND sid = ?`
+    this.#update = this.#db.prepareChange(update)
+    this.#replace = this.#db.prepareChange(`${update} AND (${changedColumns}) IS ${values}`)
     this.#slice = this.#db.prepare(
       `SELECT number, expires_at_ms FROM sessions WHERE number > ? ORDER BY number ${boundLimit}`,
     )
@@ -103,10 +104,7 @@ export class SqliteSessionStore implements SessionStore {
 
   rotate(request: RotationRequest): Promise<RotationResult> {
     return this.#db.write(() => {
-      const before = this.#load(request.sid)
-      if (before === null) return { outcome: 'unknown', session: null }
-      const decision = decideRotation(before, request)
-      if (decision.session !== before) this.#save(decision.session)
+      const decision = this.#rotateFound(request) ?? this.#rotateStored(request)
       if (decision.outcome === 'reused') {
         this.#log.append('session', request.sid, request.nowMs, request.policy.revokedKeptMs)
       }
@@ -225,6 +223,25 @@ export class SqliteSessionStore implements SessionStore {
     return this.#db.close()
   }
 
+  /** Returns null if the session has changed since it was found, or does not change. */
+  #rotateFound(request: RotationRequest): RotationDecision | null {
+    const { found = null } = request
+    if (found === null) return null
+    const decision = decideRotation(found, request)
+    if (decision.session === found) return null
+    const expected = toInputs(changedValues(found))
+    const changed = this.#replace(...changeOf(decision.session), ...expected)
+    return changed === 1 ? decision : null
+  }
+
+  #rotateStored(request: RotationRequest): RotationResult {
+    const before = this.#load(request.sid)
+    if (before === null) return { outcome: 'unknown', session: null }
+    const decision = decideRotation(before, request)
+    if (decision.session !== before) this.#save(decision.session)
+    return decision
+  }
+
   #load(sid: string): Session | null {
     const row = this.#select.get(numberOf(sid), sid)
     return row === undefined ? null : toSession(row as unknown as SessionRow)
@@ -236,8 +253,13 @@ export class SqliteSessionStore implements SessionStore {
   }
 
   #save(session: Session): void {
-    this.#update(...toInputs(changedValues(session)), numberOf(session.sid), session.sid)
+    this.#update(...changeOf(session))
   }
+}
+
+/** Returns the parameters of a statement that updates a session. */
+function changeOf(session: Session) {
+  return [...toInputs(changedValues(session)), numberOf(session.sid), session.sid]
 }
 
 /** Returns values as SQLite takes them: true and false are numbers. */
