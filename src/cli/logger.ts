@@ -25,7 +25,7 @@ export function createLogger(
 /** Characters that may wait for a slow or full output. Further lines are dropped. */
 const maxWaitingCharacters = 1024 * 1024
 /** Pause before a write, whose fixed cost is a tenth of a refresh. */
-const pauseMs = 10
+const pauseMs = 50
 /** A failed write is repeated after this time. */
 const retryMs = 100
 /** Longest wait of `flush`. */

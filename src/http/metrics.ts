@@ -20,7 +20,8 @@ interface AnsweredRequest {
 export class Metrics {
   readonly registry = new Registry()
   readonly #requests: Histogram<'method' | 'route' | 'status'>
-  readonly #events: Counter<'event'>
+  /** How often each security event has occurred. */
+  readonly #events: Map<string, number>
   #unrecorded: AnsweredRequest[] = []
 
   /** @param events names of the security events: a counter is 0 before its first event */
@@ -35,13 +36,18 @@ export class Metrics {
       registers: [this.registry],
       collect: () => this.#record(),
     })
-    this.#events = new Counter({
+    const counts = new Map(events.map((event) => [event, 0]))
+    this.#events = counts
+    new Counter({
       name: 'gatepass_events_total',
       help: 'Security events, named as in the audit log.',
       labelNames: ['event'],
       registers: [this.registry],
+      collect() {
+        this.reset()
+        for (const [event, count] of counts) this.inc({ event }, count)
+      },
     })
-    for (const event of events) this.#events.inc({ event }, 0)
   }
 
   /** Measures every request of an app. */
@@ -68,7 +74,7 @@ export class Metrics {
   }
 
   countEvent(event: string): void {
-    this.#events.inc({ event })
+    this.#events.set(event, (this.#events.get(event) ?? 0) + 1)
   }
 }
 
