@@ -175,7 +175,7 @@ export function sessionKey(client: Client, jkt: string | undefined): string | nu
 
 /** Returns the names of the attributes that a scope turns into claims. */
 export function claimNames(client: Client, scope: string): string[] {
-  return [...new Set(scope.split(' ').flatMap((name) => client.scopes[name] ?? []))]
+  return scope.split(' ').flatMap((name) => client.scopes[name] ?? [])
 }
 
 /** Returns the attributes of an account that have these names, as claims. */

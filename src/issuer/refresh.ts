@@ -80,7 +80,7 @@ export class Refresh {
     if (account === null || audience === null || scope === null) {
       throw new GatepassError('refresh_token_revoked')
     }
-    const tokens = await minter.mint({ ...session, scope }, account, audience, jkt)
+    const tokens = await minter.mint(session, { account, audience, scope, jkt })
     const times = { nowMs: clock.nowMs(), graceMs }
     return { ...tokens, setsCookie: setsCookie(generation, session, times) }
   }

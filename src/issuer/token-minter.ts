@@ -43,6 +43,18 @@ export interface AccessTokenRequest {
   readonly maxExpiresAtSeconds?: number
 }
 
+/** The content of an access token that the session does not determine. */
+export interface SessionTokenContent {
+  /** Of the user; the scopes select the attributes that become claims. */
+  readonly account: Account
+  /** As `audienceOf` returns it. */
+  readonly audience: string | readonly string[]
+  /** Default: all scopes of the session. */
+  readonly scope?: string
+  /** As in `AccessTokenRequest`. Default: the key that the session is bound to. */
+  readonly jkt?: string | null | undefined
+}
+
 export interface SessionClaims {
   readonly sid: string
   readonly auth_time?: number
@@ -106,19 +118,12 @@ export class TokenMinter {
   /**
    * Mints the access token and the refresh token of a session.
    *
-   * @param account of the user; the scopes of the session select the attributes that become claims
-   * @param audience as `audienceOf` returns it
-   * @param jkt thumbprint of the key that the access token is bound to; null for a bearer token
    * @throws `token_too_large`, `keys_unavailable`
    */
-  async mint(
-    session: Session,
-    account: Account,
-    audience: string | readonly string[],
-    jkt = session.jkt,
-  ): Promise<TokenSet> {
+  async mint(session: Session, content: SessionTokenContent): Promise<TokenSet> {
     const { refreshTokens, clock } = this.#options
-    const { sid, sub, clientId, scope, amr } = session
+    const { sid, sub, clientId, amr } = session
+    const { account, audience, scope = session.scope, jkt = session.jkt } = content
     const auth_time = Math.floor(session.createdAtMs / 1000)
     const refreshTtlMs = session.expiresAtMs - clock.nowMs()
     const issued = await this.mintAccessToken({
