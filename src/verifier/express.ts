@@ -4,7 +4,7 @@ import { type GatepassError, problemType } from '../core/errors.ts'
 import { isPromise } from '../core/promise.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { readPublicUrl, type TargetedRequest } from './dpop/target-uri.ts'
-import { checkOnRefused, createGuard, type RouteAuth } from './guard.ts'
+import { checkOnRefused, createGuard, failureOf, type RouteAuth } from './guard.ts'
 import {
   createResourceMetadata,
   type ProtectedResource,
@@ -118,7 +118,7 @@ export function requireToken(
       try {
         await onRefused(error, request, response, next)
       } catch (failure) {
-        next(failure)
+        next(failureOf(failure))
       }
     }
     const admit = (claims: AccessTokenClaims) => {

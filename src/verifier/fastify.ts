@@ -11,7 +11,7 @@ import { isPromise } from '../core/promise.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { type RequestTarget, readPublicUrl } from './dpop/target-uri.ts'
 import { markPlugin } from './fastify-plugin.ts'
-import { checkOnRefused, createGuard, type Guard, type RouteAuth } from './guard.ts'
+import { checkOnRefused, createGuard, failureOf, type Guard, type RouteAuth } from './guard.ts'
 import type { IssuersOptions, VerifierOptions } from './options.ts'
 import {
   createResourceMetadata,
@@ -151,7 +151,7 @@ function createHook(
     try {
       await onRefused?.(error, request, reply)
     } catch (failure) {
-      return done(failure as Error)
+      return done(failureOf(failure))
     }
     if (reply.sent) return
     request.log[error.status < 500 ? 'info' : 'error']({ err: error }, 'the request was refused')

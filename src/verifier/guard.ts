@@ -69,6 +69,11 @@ export function checkOnRefused(onRefused: unknown): void {
   throw new GatepassError('config_invalid', { detail: 'onRefused must be a function.' })
 }
 
+/** Makes an error of what `onRefused` threw: a framework would call the route after `undefined`. */
+export function failureOf(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new GatepassError('internal_error', { cause: thrown })
+}
+
 type Requirement = keyof RouteAuth
 
 const isAcceptable: { readonly [name in Requirement]: (value: unknown) => boolean } = {

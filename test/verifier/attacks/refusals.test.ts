@@ -229,6 +229,34 @@ t.test(
   },
 )
 
+t.test('onRefused: a rejection without an error lets nobody in', async (t) => {
+  for (const reason of [undefined, null, '', 'route', 'router']) {
+    const verifier = createVerifier(options)
+    const onRefused = () => Promise.reject(reason)
+    const reached: string[] = []
+
+    const app = express()
+    app.set('env', 'production')
+    app.get('/', requireToken(verifier, { onRefused }), (_q: unknown, response: ServerResponse) => {
+      reached.push('Express')
+      response.end()
+    })
+    const calls = [callOf((await startHttpServer(t, app)).url)]
+
+    for (const isAwaited of [true, false]) {
+      const fastify = Fastify()
+      t.teardown(() => fastify.close())
+      const registered = fastify.register(gatepassAuth, { verifier, onRefused })
+      if (isAwaited) await registered
+      fastify.get('/', () => reached.push('Fastify'))
+      calls.push(callOf(await fastify.listen({ port: 0, host: '127.0.0.1' })))
+    }
+    const statuses = await Promise.all(calls.map(async (call) => (await call({})).status))
+    t.same(statuses, [500, 500, 500], `${reason}`)
+    t.same(reached, [])
+  }
+})
+
 t.test('onRefused: anything but a function stops the start', async (t) => {
   const verifier = createVerifier(options)
   const onRefused = 'next' as never
