@@ -50,7 +50,10 @@ export class Consents {
     const { store, clock, keptMs } = this.#options
     const expiresAtMs = clock.nowMs() + keptMs
     for (const name of await this.missing(client, sub, scope)) {
-      await store.putOneTime(idOf(client.client_id, sub, name), '1', expiresAtMs)
+      const id = idOf(client.client_id, sub, name)
+      // The store may still have the consent that has expired.
+      await store.deleteOneTime(id)
+      await store.putOneTime(id, '1', expiresAtMs)
     }
   }
 

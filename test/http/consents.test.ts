@@ -109,6 +109,13 @@ t.test('there is nothing to withdraw', async (t) => {
   }
 })
 
+t.test('a consent that has just expired can be granted again', async (t) => {
+  const { letIn, redeem, issuer } = await start(t)
+  await letIn('prints')
+  issuer.clock.advanceMs(86_400_000)
+  t.match(await redeem('prints', await letIn('prints')), { status: 200 })
+})
+
 t.test('a code of a withdrawn consent is worth nothing', async (t) => {
   const { withdraw, letIn, redeem, issuer } = await start(t)
   const code = await letIn('prints')
