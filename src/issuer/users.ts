@@ -31,6 +31,8 @@ const deletedAdvice =
   'No account of this login name exists. If the account was deleted, its sessions end when they are ' +
   'refreshed; "gatepass users disable --id <user id>" ends them immediately.'
 
+const unknownIdDetail = 'There is neither an account nor a session of this user id.'
+
 /** Administration of accounts. Login names may be given in any case. */
 export class Users {
   readonly #options: UsersOptions
@@ -81,7 +83,7 @@ export class Users {
     const { sub } = await this.#find(loginName)
     const passwordHash = await hasher.hash(password)
     // The account changes before the sessions, so that no login in between succeeds.
-    await accounts.setPasswordHash(sub, passwordHash, clock.nowMs())
+    if (!(await accounts.setPasswordHash(sub, passwordHash, clock.nowMs()))) throw notFound()
     return sessions.revokeAll(sub)
   }
 
@@ -91,11 +93,11 @@ export class Users {
    * @throws `account_not_found`, `clock_skew`
    */
   async disable(loginName: string): Promise<number> {
-    const { accounts, sessions, clock } = this.#options
+    const { sessions } = this.#options
     await sessions.checkClock()
-    const { sub } = await this.#find(loginName, deletedAdvice)
-    await accounts.setDisabled(sub, true, clock.nowMs())
-    return sessions.revokeAll(sub)
+    const account = await this.#find(loginName, deletedAdvice)
+    if (!(await this.#disable(account))) throw notFound(deletedAdvice)
+    return sessions.revokeAll(account.sub)
   }
 
   /**
@@ -106,32 +108,43 @@ export class Users {
   async disableById(
     sub: string,
   ): Promise<{ readonly hadAccount: boolean; readonly revoked: number }> {
-    const { accounts, sessions, clock } = this.#options
-    const detail = 'There is neither an account nor a session of this user id.'
-    const notFound = new GatepassError('account_not_found', { detail })
+    const { accounts, sessions } = this.#options
     // Verifiers would refuse a list of revocations with such an id.
-    if (sub === '' || sub.length > maxSubLength) throw notFound
+    if (sub === '' || sub.length > maxSubLength) throw notFound(unknownIdDetail)
     await sessions.checkClock()
     const account = await accounts.findBySub(sub)
-    if (account !== null) await accounts.setDisabled(sub, true, clock.nowMs())
+    const hadAccount = account !== null && (await this.#disable(account))
     const revoked = await sessions.revokeAll(sub)
-    if (account === null && revoked === 0) throw notFound
-    return { hadAccount: account !== null, revoked }
+    if (!hadAccount && revoked === 0) throw notFound(unknownIdDetail)
+    return { hadAccount, revoked }
   }
 
   /** @throws `account_not_found` */
   async enable(loginName: string): Promise<void> {
     const { accounts, clock } = this.#options
     const { sub } = await this.#find(loginName)
-    await accounts.setDisabled(sub, false, clock.nowMs())
+    if (!(await accounts.setDisabled(sub, false, clock.nowMs()))) throw notFound()
+  }
+
+  /**
+   * Returns whether the account still exists. An account may be disabled by a user base that does not
+   * offer `accounts.set_disabled`.
+   */
+  async #disable({ sub, disabled }: Account): Promise<boolean> {
+    const { accounts, clock } = this.#options
+    return disabled || accounts.setDisabled(sub, true, clock.nowMs())
   }
 
   async #find(loginName: string, advice?: string): Promise<Account> {
     const { accounts } = this.#options
     const account = await accounts.findByLoginName(normalizeLoginName(loginName))
-    if (account !== null) return account
-    throw new GatepassError('account_not_found', advice === undefined ? {} : { detail: advice })
+    if (account === null) throw notFound(advice)
+    return account
   }
+}
+
+function notFound(detail?: string): GatepassError {
+  return new GatepassError('account_not_found', detail === undefined ? {} : { detail })
 }
 
 /** Crockford's base 32: characters that are hard to confuse. */

@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { GatepassError } from '../../src/core/errors.ts'
 import { generatePassword, Users } from '../../src/issuer/users.ts'
 import { SqliteAccountStore } from '../../src/stores/sqlite/account-store.ts'
 import { account, someHash } from '../support/accounts.ts'
@@ -100,6 +101,31 @@ t.test('a call for an unknown user, or with an invalid password, changes nothing
   await t.rejects(users.enable('bob'), { code: 'account_not_found' })
   t.strictSame(await accounts.findBySub(sub), before)
   t.strictSame(revoked, [])
+})
+
+t.test('an account that is deleted meanwhile is not reported as changed', async (t) => {
+  const { users, accounts, revoked } = setUp(t)
+  await users.add({ loginName: 'alice', password: 'correct horse' })
+  accounts.setPasswordHash = async () => false
+  accounts.setDisabled = async () => false
+  const notFound = { code: 'account_not_found' }
+  await t.rejects(users.setPassword('alice', 'battery staple'), notFound)
+  await t.rejects(users.disable('alice'), notFound)
+  await t.rejects(users.enable('alice'), notFound)
+  t.strictSame(revoked, [])
+})
+
+t.test('a user base that disables its accounts itself lets their sessions be ended', async (t) => {
+  const { users, accounts, revoked } = setUp(t)
+  const { sub } = await users.add({ loginName: 'alice', password: 'correct horse' })
+  await users.disable('alice')
+  accounts.setDisabled = async () => {
+    throw new GatepassError('operation_unsupported')
+  }
+  t.equal(await users.disable('alice'), 3)
+  t.strictSame(await users.disableById(sub), { hadAccount: true, revoked: 3 })
+  t.equal(revoked.length, 3)
+  await t.rejects(users.enable('alice'), { code: 'operation_unsupported' })
 })
 
 t.test('a generated password is long, readable and unique', async (t) => {
