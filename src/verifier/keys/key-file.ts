@@ -59,7 +59,8 @@ export class KeyFile {
   /** Writes a set in the background, after any write that runs. */
   write(set: KeySet, loadedAtMs: number): void {
     const last = this.#written
-    const isOld = last === null || loadedAtMs - last.loadedAtMs >= rewriteAfterMs
+    // The difference is negative after the clock was set back.
+    const isOld = last === null || Math.abs(loadedAtMs - last.loadedAtMs) >= rewriteAfterMs
     if (!isOld && haveSameKeys(last.set, set)) return
     this.#pending = { set, loadedAtMs }
     void this.#writing.run()

@@ -132,6 +132,7 @@ export class PublishedKeys {
       this.#lastError = null
     } catch (error) {
       this.#lastError = error as Error
+      this.#limitAge()
       // Concurrent fetches that fail together count once, so that the next one is soon.
       if (fetch > this.#failedFetch) this.#schedule.failed(!this.isEmpty, error as Error)
       this.#failedFetch = this.#lastFetch
@@ -181,6 +182,14 @@ export class PublishedKeys {
   #isStale(nowMs: number): boolean {
     const loaded = this.#loaded
     return loaded === null || nowMs - loaded.loadedAtMs > loaded.freshForMs
+  }
+
+  /** A set with a time in the future, because the clock was set back, must not be used for longer. */
+  #limitAge(): void {
+    const { nowMs } = this
+    if (this.#loaded !== null && this.#loaded.loadedAtMs > nowMs) {
+      this.#loaded = { ...this.#loaded, loadedAtMs: nowMs }
+    }
   }
 
   #request(isForced: boolean, signal: AbortSignal): Promise<KeySetResponse> {

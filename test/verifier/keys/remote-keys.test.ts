@@ -205,6 +205,20 @@ t.test('a clock that was set back delays no fetch', async (t) => {
   t.equal(server.requests, 2)
 })
 
+t.test('a clock that was set back does not lengthen the use of the last keys', async (t) => {
+  const { server, clock, keys } = await setUp(t, serve([first]))
+  await keys.ready()
+  server.answer = respond(503, '')
+  clock.advance_s(-10 * day_s)
+  await keys.refreshNow()
+  t.match(keys.status(), { count: 1, ageSeconds: 0 })
+  clock.advance_s(day_s)
+  t.match(keys.status(), { count: 1, ageSeconds: day_s })
+  t.equal(keys.find('second', 'ES256'), 'keys_unavailable', 'the issuer may publish it')
+  clock.advance_s(1)
+  t.equal(keys.find('first', 'ES256'), 'keys_unavailable')
+})
+
 const oneKey = JSON.stringify(first.publicJwk)
 const failures: Record<string, { answer: JwksServer['answer']; error: RegExp }> = {
   'an error': { answer: respond(500, 'oops'), error: /status 500/ },
