@@ -22,9 +22,11 @@ function table(rows: readonly (readonly (readonly string[])[])[]): string {
   if (first === undefined) return 'none\n'
   const head = first.map(([name = '']) => name.toUpperCase())
   const body = rows.map((row) => row.map(([, value = '']) => value))
-  const widths = head.map((_, column) =>
-    Math.min(maxPadding, Math.max(...[head, ...body].map((row) => row[column]?.length ?? 0))),
-  )
+  const widths = head.map((name, column) => {
+    const longest = (width: number, row: readonly string[]) =>
+      Math.max(width, row[column]?.length ?? 0)
+    return Math.min(maxPadding, body.reduce(longest, name.length))
+  })
   const line = (row: readonly string[]) =>
     row
       .map((text, column) => text.padEnd(widths[column] ?? 0))

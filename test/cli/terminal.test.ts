@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import t from 'tap'
-import { readPiped } from '../../src/cli/terminal.ts'
+import { print, readPiped } from '../../src/cli/terminal.ts'
 
 /** Reads bytes, one per chunk, as from standard input. */
 function read(bytes: Buffer, maxBytes?: number): Promise<string> {
@@ -20,4 +20,17 @@ t.test('a password in another encoding is refused, not changed', async (t) => {
   for (const bytes of [Buffer.from('café!', 'latin1'), Buffer.from('é').subarray(0, 1)]) {
     await t.rejects(read(bytes), { code: 'request_invalid', detail: /UTF-8/ })
   }
+})
+
+t.test('a table may have more rows than a call has arguments', (t) => {
+  let text = ''
+  const out = { write: (part: string) => (text += part) } as unknown as NodeJS.WritableStream
+  print(
+    out,
+    Array.from({ length: 200_000 }, (_, id) => ({ id, name: 'ada' })),
+    false,
+  )
+  t.match(text, /^ID {6}NAME\n0 {7}ada\n/)
+  t.match(text, /\n199999 {2}ada\n$/)
+  t.end()
 })
