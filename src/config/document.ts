@@ -181,7 +181,7 @@ Rules of the sources:
 - An empty variable counts as unset. So does \`tcp://10.0.0.1:4000\`, which Kubernetes sets for a service named
   gatepass.
 - Setting both a variable and its \`_FILE\` is an error.
-- White space at the end of a \`_FILE\` is ignored. An empty file is an error.
+- Files are UTF-8; a byte order mark is ignored. So is white space at the end of a \`_FILE\`. An empty file is an error.
 - Lists are separated by commas or white space. \`1\` and \`0\` stand for \`true\` and \`false\`.
 - \`GATEPASS_CLIENTS\`, \`GATEPASS_AUDIENCES\` and \`GATEPASS_DECRYPTION_KEYS\` are JSON lists.
 - Relative paths, also in store URLs, start from the working folder.
@@ -191,7 +191,7 @@ Rules of the sources:
 
 \`gatepass dev\` sets the mode, the issuer, the ports, the secrets, \`GATEPASS_KEYS_URL\`, \`GATEPASS_CLIENTS\`,
 \`GATEPASS_PLAYGROUND\`, \`GATEPASS_JWKS_MAX_AGE_S\` (10) and \`GATEPASS_DRAIN_S\` (0). Your own settings override
-these, except for the ports.
+these, except for the ports. \`GATEPASS_HOST\` must be an address that \`127.0.0.1\` reaches.
 
 ## All settings
 

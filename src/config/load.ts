@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type * as z from 'zod'
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
-import { isJsonObject, parseStrictJson } from '../tokens/strict-decoding.ts'
+import { isJsonObject } from '../tokens/strict-decoding.ts'
 import { crossCheck } from './checks.ts'
 import { allowedValues, asJson, environmentName, type Role } from './setting.ts'
 import { type SettingName, type Settings, settings, settingsOf } from './settings.ts'
@@ -102,9 +102,9 @@ interface SettingsFile {
 function readSettingsFile(options: LoadOptions, problems: FieldProblem[]): SettingsFile {
   const named = options.file ?? textOf(options.env, configFileVariable)
   const path = resolve(options.cwd, named ?? defaultFile)
-  let bytes: Buffer
+  let text: string
   try {
-    bytes = readFileSync(path)
+    text = readText(path)
   } catch (error) {
     if (named !== undefined || code(error) !== 'ENOENT') {
       problems.push({
@@ -114,16 +114,24 @@ function readSettingsFile(options: LoadOptions, problems: FieldProblem[]): Setti
     }
     return { path, values: {} }
   }
-  const values = parseStrictJson(bytes)
+  const values = asJson(text)
   if (isJsonObject(values)) return { path, values }
-  problems.push({ pointer: path, detail: `is not a JSON object of settings${faultIn(bytes)}` })
+  problems.push({ pointer: path, detail: `is not a JSON object of settings${faultIn(text)}` })
   return { path, values: {} }
 }
 
+/**
+ * Reads a file without a byte order mark, which editors on Windows add.
+ * @throws for text that is not UTF-8: a replaced character would change a secret
+ */
+function readText(path: string): string {
+  return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path))
+}
+
 /** Says why the settings file is refused, without the text of the file, which may contain a secret. */
-function faultIn(bytes: Buffer): string {
+function faultIn(text: string): string {
   try {
-    return isJsonObject(JSON.parse(String(bytes))) ? ': it has a name twice' : ''
+    return isJsonObject(JSON.parse(text)) ? ': it has a name twice' : ''
   } catch (error) {
     return / \(line \d+ column \d+\)$/.exec(String(error))?.[0] ?? ''
   }
@@ -147,7 +155,7 @@ function findValue(
   if (mounted !== undefined) {
     try {
       // An editor adds a newline at the end, which is not part of a secret.
-      const content = readFileSync(resolve(options.cwd, mounted), 'utf8').trimEnd()
+      const content = readText(resolve(options.cwd, mounted)).trimEnd()
       if (content === '') {
         problems.push({ pointer: fileVariable, detail: `${mounted} is empty` })
         return null

@@ -37,6 +37,23 @@ t.test('an empty mounted file is a problem, not an unset setting', async (t) => 
   ])
 })
 
+t.test('a byte order mark of an editor is not part of a setting', async (t) => {
+  const cwd = createTestFolder(t, {
+    'gatepass.json': '\ufeff{"grace_s": 7}\r\n',
+    audience: '\ufeffhttps://api.example\r\n',
+  })
+  const { settings } = load({ cwd, env: { ...env, GATEPASS_AUDIENCE_FILE: 'audience' } })
+  t.match(settings, { grace_s: 7, audience: 'https://api.example' })
+})
+
+t.test('a file that is not UTF-8 is refused, not changed', async (t) => {
+  const cwd = createTestFolder(t)
+  writeFileSync(join(cwd, 'secret'), Buffer.from(`\ufeff${secret}`, 'utf16le'))
+  t.match(problems({ cwd, env: { GATEPASS_SECRET_FILE: 'secret' } }), [
+    /^GATEPASS_SECRET_FILE secret cannot be read \(ERR_ENCODING_INVALID_ENCODED_DATA\)$/,
+  ])
+})
+
 t.test('a setting that is given twice is refused, not the last one taken', async (t) => {
   const cwd = createTestFolder(t, { 'gatepass.json': '{"grace_s": 0, "grace_s": 600}' })
   t.match(problems({ cwd }), [
