@@ -105,6 +105,22 @@ t.test('the state folder is readable by its owner only', async (t) => {
   t.equal(readFileSync(join(cwd, '.gatepass/secret'), 'utf8').trim().length, 43)
 })
 
+t.test('ports and origins of the user may be in files', async (t) => {
+  const cwd = createTestFolder(t, { port: '1', origins: 'https://app.example' })
+  const env = { GATEPASS_PORT_FILE: 'port', GATEPASS_ALLOWED_ORIGINS_FILE: 'origins' }
+  const { dev } = await startDev(t, { cwd, env })
+  t.equal(await dev.stop(), 0)
+})
+
+t.test('an address at which the processes cannot call each other is refused', async (t) => {
+  const cwd = createTestFolder(t)
+  for (const host of ['::1', '203.0.113.1']) {
+    const { code, stderr } = await run(t, ['dev'], { cwd, env: { GATEPASS_HOST: host } })
+    t.equal(code, 2)
+    t.match(stderr, /GATEPASS_HOST must be 127\.0\.0\.1 or localhost or 0\.0\.0\.0 or ::/)
+  }
+})
+
 t.test('a busy port is reported, and no process is left running', async (t) => {
   const port = await freeBasePort()
   const taken = createServer().listen(port, '127.0.0.1')

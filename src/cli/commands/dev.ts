@@ -28,6 +28,9 @@ const verifiers = verifierPortOffsets.map((portOffset, index) => ({
   portOffset,
 }))
 
+/** The values of GATEPASS_HOST with which a service takes calls at 127.0.0.1. */
+const localHosts: readonly string[] = ['127.0.0.1', 'localhost', '0.0.0.0', '::']
+
 /** A rotated key signs after seconds, so that a user of the playground can watch it. */
 const jwksMaxAge_s = 10
 
@@ -45,6 +48,7 @@ export async function runDev(context: CliContext, options: DevOptions): Promise<
   const { text: secret, isNew } = readOrCreateSecret(join(state, 'secret'))
   const defaults = devDefaults(basePort, state, secret)
   const { settings, effective } = configOf(context, 'issuer', { defaults })
+  requireLocalHost(settings)
   await requireFreePorts(context, settings.host, basePort)
 
   // The processes read the user's settings from the environment or the file. This command adds the
@@ -218,6 +222,15 @@ function parsePort(text: string): number {
   if (Number.isInteger(port) && port >= 1 && port <= maxBasePort) return port
   throw new GatepassError('config_invalid', {
     detail: `The port must be a number from 1 to ${maxBasePort}.`,
+  })
+}
+
+/** The processes call each other at 127.0.0.1. @throws `config_invalid` */
+function requireLocalHost({ host }: Settings): void {
+  if (localHosts.includes(host)) return
+  const detail = `must be ${localHosts.join(' or ')} for "gatepass dev"`
+  throw new GatepassError('config_invalid', {
+    problems: [{ pointer: environmentName('host'), detail }],
   })
 }
 

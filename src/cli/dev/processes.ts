@@ -93,9 +93,12 @@ export class DevProcesses {
         ...(role === 'verifier' &&
           thirdParty !== null && {
             GATEPASS_ALLOWED_ORIGINS: [...settings.allowed_origins, thirdParty].join(','),
+            GATEPASS_ALLOWED_ORIGINS_FILE: undefined,
           }),
         GATEPASS_PORT: String(port),
+        GATEPASS_PORT_FILE: undefined,
         GATEPASS_ADMIN_PORT: String(port === 0 ? 0 : port + 1),
+        GATEPASS_ADMIN_PORT_FILE: undefined,
       },
       ...(onMessage && { onMessage }),
     })
