@@ -240,7 +240,12 @@ function addData(program: Command, context: CliContext): void {
 }
 
 function issuerOption(): Option {
-  return new Option('--issuer <url>', 'URL of the issuer; default: GATEPASS_ISSUER')
+  return new Option('--issuer <url>', 'URL of the issuer; default: GATEPASS_ISSUER').argParser(
+    (url) => {
+      if (url === '') throw new InvalidArgumentError('The URL is empty.')
+      return url
+    },
+  )
 }
 
 function addLogin(program: Command, context: CliContext): void {

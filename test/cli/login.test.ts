@@ -10,9 +10,10 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { isAbsolute, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
+import { SessionFile } from '../../src/cli/login/saved-session.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { run, TestProcess } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
@@ -221,11 +222,14 @@ t.test('the location of the file; redirects do not receive the password', async 
     run(t, ['login', 'ada', '--issuer', issuer], { cwd, env, input: password })
 
   t.match(await login('http://auth.example.com'), { code: 2, stderr: /must be https/ })
+  const unset = { GATEPASS_ISSUER: base }
+  t.match(await login('', unset), { code: 2, stderr: /The URL is empty/ })
   t.match(await login(`${base}/moved`), { code: 1, stderr: /answered with status 307/ })
   t.match(await login(`${base}/other`), { code: 1, stderr: /did not answer like an issuer/ })
   t.match((await login(`${base}/rude`)).stderr, '\\u001b[2Jno (scope_not_allowed)')
   t.same(seen, ['/moved/login', '/other/login', '/rude/login'])
 
+  t.ok(isAbsolute(new SessionFile({ env: { HOME: '' } }, base).path))
   t.equal((await login(base, { XDG_STATE_HOME: 'relative' })).code, 0)
   const name = `${encodeURIComponent(base)}.json`
   t.ok(statSync(join(cwd, '.local', 'state', 'gatepass', name)).isFile())

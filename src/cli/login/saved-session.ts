@@ -1,6 +1,6 @@
 import { constants, mkdirSync, type Stats, statSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
-import { homedir } from 'node:os'
+import { userInfo } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import * as z from 'zod'
 import type { Clock } from '../../core/clock.ts'
@@ -228,7 +228,8 @@ export class SessionFile {
 
 /** The XDG Base Directory Specification: a relative path is ignored. */
 function stateFolder(env: CliContext['env']): string {
-  const { XDG_STATE_HOME: given = '', HOME: home = homedir() } = env
+  const { XDG_STATE_HOME: given = '' } = env
+  const home = env.HOME || userInfo().homedir
   return join(isAbsolute(given) ? given : join(home, '.local', 'state'), 'gatepass')
 }
 
