@@ -77,14 +77,15 @@ export function createAuthorizationServer(
   const consents = new Consents({
     ...{ store, clients, sessions, clock, keptMs: policy.session.maxMs },
   })
+  const signIns = new SignIns({ login: issuer.login, sessions, accounts, store, secrets, clock })
   return {
     codes,
     consents,
     idTokens,
     backchannel,
     interactions: new InteractionCodec(secrets, clock),
-    signIns: new SignIns({ login: issuer.login, sessions, accounts, secrets, clock }),
-    signOut: new SignOut({ clients, sessions, idTokens }),
+    signIns,
+    signOut: new SignOut({ clients, sessions, signIns, idTokens }),
     authorization: new AuthorizationEndpoint({
       ...{ issuer: policy.issuer, clients, minter, codes, consents, idTokens, store, clock },
       pushed: new PushedRequests({ store, clock }),

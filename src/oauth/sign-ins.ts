@@ -4,7 +4,7 @@ import { DerivedMac } from '../core/secrets.ts'
 import type { Audit } from '../issuer/audit.ts'
 import type { Login, PasswordAttempt } from '../issuer/login.ts'
 import type { Sessions } from '../issuer/sessions.ts'
-import type { Account, AccountStore } from '../stores/ports.ts'
+import type { Account, AccountStore, Session, SessionStore } from '../stores/ports.ts'
 
 /**
  * The `client_id` of the sessions that represent a sign-in at the issuer itself. No configured
@@ -12,6 +12,8 @@ import type { Account, AccountStore } from '../stores/ports.ts'
  */
 export const signInClientId = 'gatepass-sign-in'
 
+/** Maximum number of earlier sign-ins that a sign-in continues. */
+const maxEarlier = 100
 const tokenPattern = /^gpi_([\w-]{22})\.([\w-]{43})$/
 
 /** A user who has signed in at the issuer, in one browser. */
@@ -37,6 +39,7 @@ export interface SignInsOptions {
   readonly login: Login
   readonly sessions: Sessions
   readonly accounts: Pick<AccountStore, 'findBySub'>
+  readonly store: Pick<SessionStore, 'putOneTime' | 'findOneTime'>
   readonly secrets: readonly [Buffer, ...Buffer[]]
   readonly clock: Clock
 }
@@ -76,6 +79,7 @@ export class SignIns {
       userAgent: attempt.userAgent,
       jkt: null,
     })
+    await this.#continue(previous, session)
     await sessions.create(session, audit)
     await login.confirm(session.sid, account, attempt.password, audit)
     const { sid, sub, amr, createdAtMs, expiresAtMs } = session
@@ -105,10 +109,33 @@ export class SignIns {
     return { sid: session.sid, account, amr: session.amr, authTimeMs: session.createdAtMs }
   }
 
+  /**
+   * Returns when the user has signed in: the time of this sign-in, and those of the sign-ins that it
+   * has replaced, newest first.
+   *
+   * @throws `store_unavailable`
+   */
+  async authTimesMs({ sid, authTimeMs }: Pick<SignIn, 'sid' | 'authTimeMs'>): Promise<number[]> {
+    const { store, clock } = this.#options
+    const earlier = await store.findOneTime(earlierIdOf(sid), clock.nowMs())
+    return [authTimeMs, ...(earlier === null ? [] : (JSON.parse(earlier) as number[]))]
+  }
+
   /** @throws `clock_skew`, `store_unavailable` */
   async end(token: string | undefined, audit: Audit): Promise<void> {
     const sid = this.#sidOf(token)
     if (sid !== null) await this.#options.sessions.logout(sid, audit)
+  }
+
+  /**
+   * Remembers the sign-ins of the same user that a new one replaces, so that a sign-out also ends the
+   * sessions that applications started from them.
+   */
+  async #continue(previous: string | undefined, { sid, sub, expiresAtMs }: Session) {
+    const before = await this.find(previous)
+    if (before?.account.sub !== sub) return
+    const times = (await this.authTimesMs(before)).slice(0, maxEarlier)
+    await this.#options.store.putOneTime(earlierIdOf(sid), JSON.stringify(times), expiresAtMs)
   }
 
   /** Ends the sign-in that a new one replaces. Its cookie is overwritten in any case. */
@@ -123,4 +150,8 @@ export class SignIns {
     if (sid === undefined || mac === undefined) return null
     return this.#mac.isValid(sid, mac) ? sid : null
   }
+}
+
+function earlierIdOf(sid: string): string {
+  return `sign_in.${sid}.earlier`
 }

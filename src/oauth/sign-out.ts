@@ -4,11 +4,12 @@ import type { Clients } from '../issuer/clients.ts'
 import type { Sessions } from '../issuer/sessions.ts'
 import { isRegistered, withParameters } from './authorization-request.ts'
 import type { IdTokenHint, IdTokens } from './id-tokens.ts'
-import type { SignIn } from './sign-ins.ts'
+import type { SignIn, SignIns } from './sign-ins.ts'
 
 export interface SignOutOptions {
   readonly clients: Clients
   readonly sessions: Sessions
+  readonly signIns: Pick<SignIns, 'authTimesMs'>
   readonly idTokens: Pick<IdTokens, 'readHint'>
 }
 
@@ -55,29 +56,31 @@ export class SignOut {
   }
 
   /**
-   * Ends a sign-in and every session that applications started from it. A session belongs to the
-   * sign-in that has its user and its time of sign-in.
+   * Ends a sign-in and every session that applications started from it, or from a sign-in of the
+   * user that it has replaced. A session belongs to the sign-in that has its user and its time of
+   * sign-in.
    *
    * @throws `clock_skew`, `store_unavailable`
    */
   async end({ hint }: SignOutRequest, signIn: SignIn | null, audit: Audit): Promise<void> {
-    const { sessions } = this.#options
+    const { sessions, signIns } = this.#options
     if (hint?.sid !== undefined) {
       const session = await sessions.find(hint.sid)
       if (session?.sub === hint.sub) await sessions.logout(session.sid, audit)
     }
     if (signIn === null) return
+    const authTimesMs = await signIns.authTimesMs(signIn)
     // The sign-in ends last, so that a repetition after a failure finds the others.
-    await this.#endStartedFrom(signIn, audit)
+    await this.#endStartedFrom(signIn, authTimesMs, audit)
     await sessions.logout(signIn.sid, audit)
     // A code may have been redeemed meanwhile. From here on the codes of the sign-in are void.
-    await this.#endStartedFrom(signIn, audit)
+    await this.#endStartedFrom(signIn, authTimesMs, audit)
   }
 
-  async #endStartedFrom({ sid: signInSid, account, authTimeMs }: SignIn, audit: Audit) {
+  async #endStartedFrom(signIn: SignIn, authTimesMs: readonly number[], audit: Audit) {
     const { sessions } = this.#options
-    for (const { sid, createdAtMs } of await sessions.list(account.sub)) {
-      if (sid !== signInSid && createdAtMs === authTimeMs) await sessions.logout(sid, audit)
+    for (const { sid, createdAtMs } of await sessions.list(signIn.account.sub)) {
+      if (sid !== signIn.sid && authTimesMs.includes(createdAtMs)) await sessions.logout(sid, audit)
     }
   }
 }

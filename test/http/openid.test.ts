@@ -148,6 +148,32 @@ t.test(
   },
 )
 
+t.test('a sign-out also ends what was opened before the user signed in again', async (t) => {
+  const issuer = await startOAuth(t, { clients: all })
+  await issuer.users.add({ loginName: 'bob', password })
+  const visitor = new Visitor(issuer)
+  const opened = [await signInThrough(issuer, visitor)]
+  for (const changes of [{ prompt: 'login' }, { client_id: 'backend', max_age: '10' }]) {
+    issuer.clock.advance_s(100)
+    opened.push(await signInThrough(issuer, visitor, changes))
+  }
+  issuer.clock.advance_s(1)
+  const elsewhere = new Visitor(issuer)
+  const kept = await signInThrough(issuer, elsewhere)
+  await visitor.submit(await visitor.get('/oauth/logout'), { decision: 'sign_out' })
+  for (const { refresh_token } of opened) {
+    t.equal((await issuer.refresh(refresh_token ?? '')).json().code, 'refresh_token_revoked')
+  }
+  const me = () => issuer.call({ url: '/me', headers: bearer(kept.access_token ?? '') })
+  t.equal((await me()).statusCode, 200, 'another device')
+
+  t.comment('another user who signs in instead ends nothing of the first')
+  const page = await elsewhere.authorize({ prompt: 'login' })
+  await elsewhere.signIn(page, { username: 'bob' })
+  await elsewhere.submit(await elsewhere.get('/oauth/logout'), { decision: 'sign_out' })
+  t.equal((await me()).statusCode, 200)
+})
+
 t.test('the form of an application on another site signs the user out as well', async (t) => {
   const issuer = await startOAuth(t, { clients: all })
   const visitor = new Visitor(issuer)
