@@ -49,7 +49,7 @@ export const errorCodes = {
   grant_not_allowed: { status: 400, title: 'The client may not use this grant.' },
   grant_invalid: { status: 400, title: 'The code or token of the grant is invalid.' },
   subject_token_invalid: { status: 400, title: 'The subject token is invalid.' },
-  token_not_revocable: { status: 400, title: 'The token belongs to no session of the client.' },
+  token_not_revocable: { status: 400, title: 'The issuer cannot revoke this token.' },
   redirect_uri_not_allowed: { status: 400, title: 'The client has no such redirect URI.' },
   request_uri_invalid: { status: 400, title: 'The request URI is unknown, expired or used.' },
   form_expired: { status: 400, title: 'The form has expired, or belongs to another browser.' },

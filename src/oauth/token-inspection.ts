@@ -7,8 +7,9 @@ import type { FeedEntry, RevocationFeed } from '../issuer/revocation-feed.ts'
 import type { Sessions } from '../issuer/sessions.ts'
 import { acrOf } from '../issuer/token-minter.ts'
 import type { Session } from '../stores/ports.ts'
-import type { AccessTokenClaims } from '../tokens/access-token.ts'
+import { type AccessTokenClaims, defaultMaxTokenBytes } from '../tokens/access-token.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
+import { isEncrypted } from '../verifier/decryption.ts'
 import { unpresented } from '../verifier/requirements.ts'
 import { RevocationList } from '../verifier/revocations/revocation-list.ts'
 import type { Verifier } from '../verifier/verifier.ts'
@@ -58,7 +59,8 @@ export class TokenInspection {
    *
    * @param client has authenticated, or is public
    * @throws `grant_invalid` for the token of another client; `token_not_revocable` for a token that
-   *   belongs to no session of its client; `clock_skew`, `store_unavailable`
+   *   belongs to no session of its client, or that the issuer cannot decrypt; `clock_skew`,
+   *   `store_unavailable`
    */
   async revoke(client: Client, token: string, audit: Audit): Promise<void> {
     const { tokens, sessions } = this.#options
@@ -68,7 +70,10 @@ export class TokenInspection {
       return sessions.logout(found.session.sid, audit)
     }
     const claims = await tokens.findActive(token)
-    if (claims === null) return
+    if (claims === null) {
+      if (await tokens.isUnreadable(token)) throw new GatepassError('token_not_revocable')
+      return
+    }
     if (claims.client_id !== client.client_id) throw new GatepassError('grant_invalid')
     // A service may not end the session of a user whose token it has exchanged.
     if (claims.sid === undefined || claims.act !== undefined) {
@@ -155,6 +160,17 @@ export class IssuedTokens {
     } catch (error) {
       if (isGatepassError(error) && error.status < 500) return null
       throw error
+    }
+  }
+
+  /** Returns whether a token is encrypted for a key that the issuer does not have. */
+  async isUnreadable(token: string): Promise<boolean> {
+    if (!isEncrypted(token, defaultMaxTokenBytes)) return false
+    try {
+      await this.#options.verifier.verify(token, { dpop: unpresented })
+      return false
+    } catch (error) {
+      return isGatepassError(error, 'token_malformed', 'token_key_unknown')
     }
   }
 

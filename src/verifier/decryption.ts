@@ -74,7 +74,7 @@ function readKeys(jwks: unknown, problems: FieldProblem[]): ReadonlyMap<string, 
 }
 
 /** Tells whether a text has more parts than a signed token. The parser rejects a text that is too long. */
-function isEncrypted(presented: string, maxTokenBytes: number): boolean {
+export function isEncrypted(presented: string, maxTokenBytes: number): boolean {
   if (typeof presented !== 'string' || presented.length > maxTokenBytes) return false
   const signedParts = 3
   return presented.split('.', signedParts + 1).length > signedParts

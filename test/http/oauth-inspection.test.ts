@@ -122,6 +122,36 @@ t.test('a client revokes a token of its own, and its session ends', async (t) =>
   t.equal((await revoke({ token: 'nonsense', client_id: 'web' })).status, 200)
 })
 
+t.test('revoking an encrypted token is a success only if its session ends', async (t) => {
+  const { publicJwk, privateJwk } = makeEncryptionPair('P-256', 'api')
+  const imported = importEncryptionKey(publicJwk)
+  if (!imported.ok) throw new Error(imported.reason)
+  const encryptionKeys = new Map([[audience, imported.key]])
+  const other = makeEncryptionPair('P-256', 'other').privateJwk
+  for (const decryptionKeys of [undefined, [other]]) {
+    const { signIn, revoke, refresh } = await startOAuth(t, {
+      encryptionKeys,
+      ...(decryptionKeys && { decryptionKeys }),
+    })
+    const { access_token, refresh_token } = await signIn()
+    t.match(await revoke({ token: access_token, client_id: 'web' }), {
+      status: 400,
+      body: { error: 'unsupported_token_type' },
+    })
+    t.equal((await revoke({ token: refresh_token, client_id: 'web' })).status, 200)
+    t.equal((await refresh(refresh_token)).statusCode, 401)
+  }
+  const { signIn, revoke, refresh } = await startOAuth(t, {
+    encryptionKeys,
+    decryptionKeys: [privateJwk],
+  })
+  const { access_token, refresh_token } = await signIn()
+  for (const time of ['first', 'second']) {
+    t.equal((await revoke({ token: access_token, client_id: 'web' })).status, 200, time)
+  }
+  t.equal((await refresh(refresh_token)).statusCode, 401)
+})
+
 t.test('it revokes no token of another client, nor the session of a user by proxy', async (t) => {
   const { signIn, revoke, exchange, token, introspect } = await startOAuth(t)
   const { access_token, refresh_token } = await signIn()
