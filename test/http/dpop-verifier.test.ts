@@ -109,6 +109,16 @@ t.test('a proof that a proxy sends twice is a replay', async (t) => {
   t.match((await call({ ...forwarded, dpop })).json(), { code: 'dpop_proof_replayed' })
 })
 
+t.test('a proof works once more after a refusal for a missing scope', async (t) => {
+  const call = start(t, { trustedProxies: [proxy] })
+  const dpop = await makeProof(key, { htm: 'POST', htu, iat: now_s, token: bound })
+  const ask = (url: string) => call({ ...forwarded, dpop }, {}, { url })
+  t.match((await ask('/verify?scope=admin')).json(), { code: 'scope_insufficient' })
+  t.equal((await ask('/verify')).statusCode, 200)
+  t.match((await ask('/verify')).json(), { code: 'dpop_proof_replayed' })
+  t.match((await ask('/verify?scope=admin')).json(), { code: 'scope_insufficient' })
+})
+
 t.test('/whoami and a missing scope', async (t) => {
   const call = start(t, { publicUrl: 'https://auth.shop.test' })
   const whoami = { htm: 'GET', htu: 'https://auth.shop.test/whoami' }

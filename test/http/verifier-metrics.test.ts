@@ -86,6 +86,7 @@ t.test('unknown kids, issuers, claims and paths add no series', async (t) => {
   const count = (name: string) => after.get(`gatepass_verifications_total{outcome="${name}"}`)
   t.equal(count('token_key_unknown'), 100)
   t.equal(count('token_claims'), 100)
+  t.equal(count('scope_insufficient'), 100)
 })
 
 t.test('metrics show old keys, a failed refresh, a full disk and missing keys', async (t) => {

@@ -1,13 +1,12 @@
 import { BlockList, isIPv6 } from 'node:net'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatepassError } from '../../core/errors.ts'
-import { type AccessTokenClaims, hasScopes } from '../../tokens/access-token.ts'
+import { isPromise } from '../../core/promise.ts'
+import type { AccessTokenClaims } from '../../tokens/access-token.ts'
 import { type RequestTarget, readPublicUrl } from '../../verifier/dpop/target-uri.ts'
-import { gatepassAuth } from '../../verifier/fastify.ts'
-import { authorizationScheme, challengeHeaders } from '../../verifier/guard.ts'
-import type { Verifier } from '../../verifier/verifier.ts'
-import { throwRefusal } from '../error-handler.ts'
+import { authorizationScheme, presentedToken, refusalOf } from '../../verifier/guard.ts'
+import { type AdapterVerifier, type Verifier, verifyNow } from '../../verifier/verifier.ts'
 import { bearer, claims, problem, verified, verifyQuery } from '../schemas.ts'
 
 /**
@@ -20,7 +19,7 @@ export async function verifyRoutes(
   verifier: Verifier,
   requestTarget: (request: FastifyRequest) => RequestTarget,
 ): Promise<void> {
-  await instance.register(gatepassAuth, { verifier, requestTarget, onRefused: throwRefusal })
+  const verify = (verifier as AdapterVerifier)[verifyNow] ?? verifier.verify
   const app = instance.withTypeProvider<ZodTypeProvider>()
 
   // A proxy passes on the method, the headers and maybe the body of the request that it asks about.
@@ -44,13 +43,28 @@ export async function verifyRoutes(
       response: { 200: verified, default: problem },
     },
     handler: (request, reply) => {
-      const token = request.auth
-      if (token === null) throw new GatepassError('token_missing')
-      const { scope = '' } = request.query
-      if (!hasScopes(token.scope, scope)) throw refusal('scope_insufficient', scope, reply)
-      const identity = identityHeaders(token)
-      if (identity === null) throw refusal('token_claims', scope, reply)
-      reply.headers(identity).header('cache-control', 'no-store').send(undefined)
+      const { headers, query } = request
+      const { scope = '' } = query
+      const admit = (token: AccessTokenClaims) => {
+        const identity = identityHeaders(token)
+        if (identity === null) return refuse(new GatepassError('token_claims'))
+        reply.headers(identity).header('cache-control', 'no-store').send(undefined)
+      }
+      const refuse = (thrown: unknown) => {
+        const scheme = authorizationScheme(headers.authorization) ?? undefined
+        const refusal = refusalOf(thrown, scope, scheme)
+        reply.headers(refusal.headers)
+        throw refusal.error
+      }
+      let claims: AccessTokenClaims | Promise<AccessTokenClaims>
+      try {
+        const target = () => ({ ...requestTarget(request), request })
+        const { token, dpop } = presentedToken(headers, target)
+        claims = verify(token, { scope, dpop })
+      } catch (error) {
+        return refuse(error)
+      }
+      return isPromise(claims) ? claims.then(admit, refuse) : admit(claims)
     },
   })
 }
@@ -72,18 +86,6 @@ export function whoamiRoute(instance: FastifyInstance): void {
       return { ...request.auth } as AccessTokenClaims
     },
   )
-}
-
-/** Returns the error for a token that the guard has accepted, and sets its response headers. */
-function refusal(
-  code: 'scope_insufficient' | 'token_claims',
-  scope: string,
-  reply: FastifyReply,
-): GatepassError {
-  const error = new GatepassError(code)
-  const scheme = authorizationScheme(reply.request.headers.authorization) ?? 'Bearer'
-  reply.headers(challengeHeaders(error, scope, scheme))
-  return error
 }
 
 /**
