@@ -8,7 +8,7 @@ import { isLocal, parsePostgresUrl } from '../stores/postgres/url.ts'
 import { parseRedisUrl } from '../stores/redis/url.ts'
 import { environmentName, type Role } from './setting.ts'
 import { dataUrl, type SettingName, type Settings } from './settings.ts'
-import { loopbackHosts } from './validators.ts'
+import { hasCredentials, loopbackHosts } from './validators.ts'
 
 /** Checks the rules between settings, and what production mode forbids. */
 export function crossCheck(values: Partial<Settings>, role: Role): FieldProblem[] {
@@ -104,7 +104,7 @@ function checkWebhook({ mode, accounts_url, webhook_secret }: Settings): FieldPr
   if (!accounts_url.startsWith('webhook+')) return []
   const problems: FieldProblem[] = []
   const url = URL.parse(accounts_url.slice('webhook+'.length))
-  if (url === null || url.username !== '' || url.password !== '' || /[?#\s]/.test(accounts_url)) {
+  if (url === null || hasCredentials(url) || /[?#\s]/.test(accounts_url)) {
     problems.push(
       problem('accounts_url', 'must be an address without user name, password, query or fragment'),
     )

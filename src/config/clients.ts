@@ -9,7 +9,7 @@ import {
 import { isSecretHash, maxSecretHashes } from '../oauth/client-secret.ts'
 import { signInClientId } from '../oauth/sign-ins.ts'
 import { importVerificationKey } from '../tokens/verification-key.ts'
-import { jwk, loopbackHosts, redirectUri, refuseDuplicates } from './validators.ts'
+import { hasCredentials, jwk, loopbackHosts, redirectUri, refuseDuplicates } from './validators.ts'
 
 /** Claims that Gatepass makes itself. An account attribute never replaces them. */
 const reservedClaims = new Set(
@@ -31,7 +31,7 @@ const keySet = z.strictObject({
 /** An address that the issuer calls. */
 const clientAddress = z.string().refine((text) => {
   const url = URL.parse(text)
-  if (url === null || url.username !== '' || /[#\s]/.test(text)) return false
+  if (url === null || hasCredentials(url) || /[#\s]/.test(text)) return false
   return url.protocol === 'https:' || (url.protocol === 'http:' && loopbackHosts.has(url.hostname))
 }, 'must be an https URL, or http on this machine')
 

@@ -10,13 +10,18 @@ export const port = z.int().min(0).max(65_535)
 /** Hosts that only this machine can reach, where plain http is safe. */
 export const loopbackHosts: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]'])
 
+/** Whether a URL contains a user name or a password, which logs would show. */
+export function hasCredentials({ username, password }: URL): boolean {
+  return username !== '' || password !== ''
+}
+
 /** A redirection endpoint (RFC 6749 §3.1.2): https, http on this machine, or an app (RFC 8252 §7.1). */
 export const redirectUri = z
   .string()
   .max(2048)
   .refine((text) => {
     const url = URL.parse(text)
-    if (url === null || url.username !== '' || /[^\x21-\x7e]|[#\\]/.test(text)) return false
+    if (url === null || hasCredentials(url) || /[^\x21-\x7e]|[#\\]/.test(text)) return false
     if (url.protocol === 'https:') return true
     if (url.protocol === 'http:') return loopbackHosts.has(url.hostname)
     return /^[a-z][a-z\d+-]*(\.[a-z\d+-]+)+:\//.test(text)
@@ -29,9 +34,9 @@ export const baseUrl = z.string().refine((text) => {
     url !== null &&
     (url.protocol === 'https:' || url.protocol === 'http:') &&
     !/[?#\s]|\/$/.test(text) &&
-    url.username === ''
+    !hasCredentials(url)
   )
-}, 'must be an http(s) URL without a trailing slash, query or fragment')
+}, 'must be an http(s) URL without user name, password, trailing slash, query or fragment')
 
 export const origin = z
   .string()

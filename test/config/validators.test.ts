@@ -1,5 +1,5 @@
 import t from 'tap'
-import { addressRange } from '../../src/config/validators.ts'
+import { addressRange, baseUrl, redirectUri } from '../../src/config/validators.ts'
 
 t.test('a proxy is named by its address or by a range of them', async (t) => {
   for (const text of [
@@ -33,4 +33,13 @@ t.test('nothing else is a proxy, and nobody can mean them all', async (t) => {
     'true',
   ]
   for (const text of wrong) t.notOk(addressRange.safeParse(text).success, text)
+})
+
+t.test('a URL has no user name and no password, which messages would show', async (t) => {
+  t.ok(baseUrl.safeParse('https://auth.example/@ada').success)
+  for (const user of ['ada@', ':secret@', 'ada:secret@']) {
+    const text = `https://${user}auth.example`
+    t.notOk(baseUrl.safeParse(text).success, text)
+    t.notOk(redirectUri.safeParse(text).success, text)
+  }
 })
