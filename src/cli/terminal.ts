@@ -79,9 +79,9 @@ export function reportError(error: unknown, stderr: NodeJS.WritableStream): numb
     }
     return error.code === 'config_invalid' ? exitCodes.misused : exitCodes.failed
   }
-  const { code, path, message, stack } = error as NodeJS.ErrnoException
-  // An error of the operating system: its message and the path are enough.
-  if (typeof code === 'string' && path !== undefined) stderr.write(`gatepass: ${message}\n`)
+  const { syscall, message, stack } = error as NodeJS.ErrnoException
+  // An error of the operating system: its message is enough.
+  if (syscall !== undefined) stderr.write(`gatepass: ${message}\n`)
   else stderr.write(`gatepass: ${stack ?? String(error)}\n`)
   return exitCodes.failed
 }

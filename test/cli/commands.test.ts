@@ -119,6 +119,13 @@ t.test('users: add, list, passwd, disable, enable', async (t) => {
   t.match((await users(['list'])).stdout, /^LOGIN_NAME +SUB +DISABLED/)
 })
 
+t.test('users import: a folder is named as the problem, without a stack', async (t) => {
+  const cwd = createTestFolder(t)
+  const { code, stderr } = await run(t, ['users', 'import', '.'], { cwd })
+  t.equal(code, 1)
+  t.equal(stderr, 'gatepass: EISDIR: illegal operation on a directory, read\n')
+})
+
 t.test(
   'users import: valid lines are imported, each invalid line is reported by number',
   async (t) => {
