@@ -34,6 +34,7 @@ export function buildShop(deps: ShopDeps): FastifyInstance {
     keepAliveTimeout: 72_000,
     // A request that arrives while the shop closes is answered like any other.
     return503OnClosing: false,
+    frameworkErrors: sendProblem,
   })
   app.setValidatorCompiler(validatorCompiler)
   app.setErrorHandler(sendProblem)

@@ -37,7 +37,9 @@ const environment = z.object({
 export type ShopSettings = z.infer<typeof environment>
 
 /** @throws an error that names every invalid setting, without its value */
-export function readSettings(env: NodeJS.ProcessEnv): ShopSettings {
+export function readSettings(variables: NodeJS.ProcessEnv): ShopSettings {
+  // Compose passes an unset variable as an empty one.
+  const env = Object.fromEntries(Object.entries(variables).filter(([, text]) => text !== ''))
   const file = env.GATEPASS_DATA_SECRET_FILE
   const secret = file === undefined ? env.GATEPASS_DATA_SECRET : readFileSync(file, 'utf8')
   const result = environment.safeParse({ ...env, GATEPASS_DATA_SECRET: secret })

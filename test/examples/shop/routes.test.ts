@@ -7,6 +7,9 @@ import { newPerson, newToken, personWith, startReplicas } from './replicas.ts'
 const shops = await startReplicas(t, 2, {
   GATEPASS_DATA_URL: 'sqlite:data.db',
   SHOP_ALLOWED_ORIGINS: 'https://front.example.com',
+  // Unset, as Compose passes it.
+  GATEPASS_REVOCATIONS_URL: '',
+  GATEPASS_DATA_SECRET_FILE: '',
 })
 const [shop, other] = shops
 
@@ -26,6 +29,8 @@ t.test('the catalogue needs no token', async (t) => {
   }
   const missing = await anybody.get(shop, '/products/yacht')
   t.match(missing, { status: 404, body: { code: 'product_unknown', status: 404 } })
+  const malformed = await anybody.get(shop, '/products/%E0')
+  t.match(malformed, { status: 400, body: { code: 'request_malformed', status: 400 } })
 })
 
 t.test('every other route requires a token and a scope', async (t) => {
