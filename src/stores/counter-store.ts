@@ -51,8 +51,16 @@ export interface CounterStore {
  */
 export const windowMarginMs = 60_000
 
-/** Creates a counter on a limiter of rate-limiter-flexible, which implements the window per store. */
-export function createCounter(limiter: RateLimiterAbstract): Counter {
+/**
+ * Creates a counter on a limiter of rate-limiter-flexible, which implements the window per store.
+ *
+ * @param takeBack takes back one event of a key of the store, and removes a count of zero. Otherwise logins
+ *   that are refused under overload would fill the store.
+ */
+export function createCounter(
+  limiter: RateLimiterAbstract,
+  takeBack: (storeKey: string) => Promise<void>,
+): Counter {
   const isMisdated = ({ msBeforeNext }: RateLimiterRes) =>
     msBeforeNext > limiter.msDuration + windowMarginMs
   /** Adds an event. The library rejects with the count when the limit is exceeded. */
@@ -70,10 +78,7 @@ export function createCounter(limiter: RateLimiterAbstract): Counter {
       ...toCount(result),
       isWithinLimit,
       async takeBack() {
-        if (systemClock.nowMs() >= endsAtMs) return
-        const { consumedPoints } = await limiter.reward(key).catch(throwUnavailable)
-        // A reset has already removed the event, and a count must not start below zero.
-        if (consumedPoints < 0) await limiter.penalty(key).catch(throwUnavailable)
+        if (systemClock.nowMs() < endsAtMs) await takeBack(limiter.getKey(key))
       },
     }
   }

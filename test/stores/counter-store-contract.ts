@@ -14,6 +14,8 @@ export interface CounterStoreContract {
   open(): Promise<CounterStore>
   /** Advances the clock of the store, without waiting. */
   wait(seconds: number): Promise<void> | void
+  /** Returns how many counts the store has, also of zero. */
+  stored(): Promise<number>
 }
 
 /** Tests the promises of a CounterStore on a real store. `start` returns an empty store. */
@@ -71,6 +73,33 @@ export function counterStoreContract(
     await counter.reset('a')
     await Promise.all(before.map(({ takeBack }) => takeBack()))
     t.match(await counter.add('a'), { count: 1 })
+  })
+
+  t.test('an event that is taken back leaves nothing behind', async (t) => {
+    const { open, stored } = await start(t)
+    const counter = (await open()).counter(options)
+    const [first, second] = [await counter.add('a'), await counter.add('a')]
+    await first.takeBack()
+    t.equal(await stored(), 1)
+    await second.takeBack()
+    t.equal(await stored(), 0)
+    const reset = await counter.add('a')
+    await counter.reset('a')
+    await reset.takeBack()
+    t.equal(await stored(), 0)
+  })
+
+  t.test('events are taken back while others are added', async (t) => {
+    const { open } = await start(t)
+    const counters = [await open(), await open()].map((store) => store.counter(options))
+    const work = Array.from({ length: 20 }, () =>
+      counters.map(async (counter) => {
+        await (await counter.add('a')).takeBack()
+        await counter.add('a')
+      }),
+    )
+    await Promise.all(work.flat())
+    t.match(await counters[0]?.read('a'), { count: 40 })
   })
 
   t.test('a reset key counts from zero', async (t) => {

@@ -35,6 +35,16 @@ const removeExpired = {
        FOR UPDATE SKIP LOCKED)`,
 }
 
+const deleteOnly = {
+  name: 'delete the only event',
+  text: 'DELETE FROM gatepass.counters WHERE key = $1 AND points <= 1',
+}
+
+const takeOne = {
+  name: 'take one event back',
+  text: 'UPDATE gatepass.counters SET points = points - 1 WHERE key = $1 AND points > 0',
+}
+
 /** Logins are rare compared with refreshes. */
 const maxConnections = 2
 
@@ -66,6 +76,10 @@ export class PostgresCounterStore implements CounterStore {
         points: limit,
         duration: windowSeconds,
       }),
+      async (key) => {
+        const { rowCount } = await this.#db.run(deleteOnly, [key])
+        if (rowCount === 0) await this.#db.run(takeOne, [key])
+      },
     )
   }
 

@@ -8,6 +8,13 @@ import {
 import { defineScript, RedisClient, type RedisOptions, type Script } from './client.ts'
 import type { RedisReply } from './connection.ts'
 
+/** Takes one event of KEYS[1] back. */
+const takeBackScript = defineScript(`
+local count = tonumber(redis.call('GET', KEYS[1]) or 0)
+if count > 1 then return redis.call('INCRBY', KEYS[1], -1) end
+return redis.call('DEL', KEYS[1])
+`)
+
 /** Counters in Redis, beside the sessions. Their windows follow the clock of Redis. */
 export class RedisCounterStore implements CounterStore {
   readonly #client: RedisClient
@@ -30,6 +37,9 @@ export class RedisCounterStore implements CounterStore {
         points: limit,
         duration: windowSeconds,
       }),
+      async (key) => {
+        await this.#client.run((call) => call.script(takeBackScript, key, [], false))
+      },
     )
   }
 

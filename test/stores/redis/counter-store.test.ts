@@ -22,5 +22,6 @@ counterStoreContract(t, async (t) => {
   const wait = async (seconds: number) => {
     await server.ask('EVAL', ageKeys, '0', String(seconds * 1000))
   }
-  return { open, wait }
+  const stored = async () => Number(await server.ask('DBSIZE'))
+  return { open, wait, stored }
 })

@@ -12,9 +12,17 @@ function open(t: Test, path: string): SqliteCounterStore {
   return store
 }
 
+function countRows(path: string): number {
+  const db = new DatabaseSync(path)
+  const row = db.prepare('SELECT count(*) AS n FROM counters').get()
+  db.close()
+  return Number(row?.n)
+}
+
 counterStoreContract(t, async (t) => {
   const path = join(createTestFolder(t), 'counters.db')
-  return { open: async () => open(t, path), wait: stopTime(t) }
+  const stored = async () => countRows(path)
+  return { open: async () => open(t, path), wait: stopTime(t), stored }
 })
 
 setBackContract(t, async (t) => open(t, join(createTestFolder(t), 'counters.db')))
@@ -23,17 +31,11 @@ t.test('expired rows do not accumulate', async (t) => {
   const wait = stopTime(t)
   const path = join(createTestFolder(t), 'counters.db')
   const counter = open(t, path).counter({ name: 'test', limit: 1, windowSeconds: 60 })
-  const rows = () => {
-    const db = new DatabaseSync(path)
-    const row = db.prepare('SELECT count(*) AS n FROM counters').get()
-    db.close()
-    return row?.n
-  }
   for (let key = 0; key < 100; key += 1) await counter.add(`before-${key}`)
-  t.equal(rows(), 100)
+  t.equal(countRows(path), 100)
   wait(61)
   for (let key = 0; key < 200; key += 1) await counter.add(`after-${key}`)
-  t.equal(rows(), 200)
+  t.equal(countRows(path), 200)
 })
 
 t.test('counters can share the file of the sessions, or be in memory', async (t) => {
