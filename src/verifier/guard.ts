@@ -1,5 +1,4 @@
 import { type ErrorCode, GatepassError, isGatepassError, toProblem } from '../core/errors.ts'
-import { isPromise } from '../core/promise.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { algorithmNames } from '../tokens/algorithms.ts'
 import { isJsonObject } from '../tokens/strict-decoding.ts'
@@ -36,25 +35,23 @@ export interface Guard {
   refusal(thrown: unknown, headers: TokenHeaders): Refusal
 }
 
+/** Stands for the proof of a bearer token where a token must be bound to a key. */
+const noProof: DpopPresentation = { proof: undefined, method: '', uri: '' }
+
 /**
  * @param metadataUrl for the challenges, as for `challengeHeaders`
  * @throws `config_invalid`; a misspelled requirement must not be ignored
  */
 export function createGuard(verifier: Verifier, auth: RouteAuth = {}, metadataUrl?: string): Guard {
-  const { dpop: boundTo, ...requirements }: RouteAuth = readRequirements(auth)
+  const { dpop: boundTo, ...others }: RouteAuth = readRequirements(auth)
   const needsKey = Boolean(boundTo)
+  const requirements: TokenRequirements = needsKey ? { ...others, dpop: noProof } : others
   const verify = (verifier as AdapterVerifier)[verifyNow] ?? verifier.verify
-
-  function admit(claims: AccessTokenClaims): AccessTokenClaims {
-    if (needsKey && claims.cnf === undefined) throw new GatepassError('token_unbound')
-    return claims
-  }
 
   return {
     check(headers, request) {
       const { token, dpop } = presentedToken(headers, request)
-      const claims = verify(token, dpop === undefined ? requirements : { ...requirements, dpop })
-      return isPromise(claims) ? claims.then(admit) : admit(claims)
+      return verify(token, dpop === undefined ? requirements : { ...requirements, dpop })
     },
     refusal(thrown, { authorization }) {
       const scheme = authorizationScheme(authorization) ?? (needsKey ? 'DPoP' : 'Bearer')

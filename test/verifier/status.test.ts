@@ -1,5 +1,6 @@
 import t from 'tap'
 import { type ErrorCode, GatepassError } from '../../src/core/errors.ts'
+import { tokenGuard } from '../../src/verifier/fetch.ts'
 import { type VerificationOutcome, verificationOutcomes } from '../../src/verifier/status.ts'
 import { createVerifier, type Verifier } from '../../src/verifier/verifier.ts'
 import { claimsWith, headerWith, makeKey, mint, now_s } from '../support/tokens.ts'
@@ -37,6 +38,15 @@ t.test('each verification is counted once, by its outcome', async (t) => {
     ...Object.fromEntries(Object.keys(bad).map((code) => [code, 2])),
     scope_insufficient: 1,
   })
+})
+
+t.test('a bearer token where a bound one is required counts as refused', async (t) => {
+  const verifier = createVerifier(options)
+  const guard = tokenGuard(verifier, { dpop: true })
+  const headers = { authorization: `Bearer ${good}` }
+  const { refusal } = await guard(new Request('https://api.test/', { headers }))
+  t.match(await refusal?.json(), { code: 'token_unbound' })
+  t.same(happened(verifier), { token_unbound: 1 })
 })
 
 t.test('an unknown error code counts as internal_error', async (t) => {
