@@ -38,6 +38,8 @@ export interface ConnectRequest {
     readonly [name: string]: string | string[] | undefined
   }
   readonly socket: object
+  /** The application of Express, with its settings. */
+  readonly app?: { get(setting: string): unknown }
   auth?: AccessTokenClaims
 }
 
@@ -168,12 +170,24 @@ export function resourceMetadata(
 }
 
 function targeted(request: ConnectRequest): TargetedRequest {
-  const { method = '', url = '', originalUrl = url, protocol, headers, socket } = request
+  const { method = '', url = '', originalUrl = url, protocol, socket } = request
   const isSecure = 'encrypted' in socket
   return {
     method,
     originalUrl,
     protocol: protocol ?? (isSecure ? 'https' : 'http'),
-    host: headers.host ?? headers[':authority'] ?? '',
+    host: hostOf(request),
   }
 }
+
+/** Express 4 reports a forwarded host without its port, so its `trust proxy` is asked directly. */
+function hostOf({ app, headers, socket }: ConnectRequest): string {
+  const isTrusted = app?.get('trust proxy fn') as TrustsProxy | undefined
+  const { remoteAddress } = socket as { remoteAddress?: string }
+  const [forwarded] = String(headers['x-forwarded-host'] ?? '').split(',', 1)
+  if (forwarded && isTrusted?.(remoteAddress, 0)) return forwarded.trim()
+  return headers.host ?? headers[':authority'] ?? ''
+}
+
+/** @param hop 0 for the peer of the connection */
+type TrustsProxy = (address: string | undefined, hop: number) => boolean

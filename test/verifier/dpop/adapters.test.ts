@@ -45,6 +45,26 @@ t.test('Express: several guards of one request take one proof', async (t) => {
   t.equal((await fetch(`${url}/admin`, { headers: await headersFor('/admin') })).status, 403)
 })
 
+t.test('Express: a trusted proxy describes the address', async (t) => {
+  const forwarded = { 'x-forwarded-host': 'api.test:8443', 'x-forwarded-proto': 'https' }
+  for (const [trustProxy, htu, status] of [
+    [true, 'https://api.test:8443/orders', 200],
+    [false, 'https://api.test:8443/orders', 401],
+    [false, undefined, 200],
+  ] as const) {
+    const app = express()
+    app.set('trust proxy', trustProxy)
+    app.use(requireToken(makeVerifier(t)), (_q: unknown, response: { end(): void }) =>
+      response.end(),
+    )
+    const { url } = await startHttpServer(t, app)
+    const parts = { htu: htu ?? `${url}/orders`, iat: now_s, token: bound }
+    const headers = { authorization: `DPoP ${bound}`, dpop: await makeProof(key, parts) }
+    const response = await fetch(`${url}/orders`, { headers: { ...headers, ...forwarded } })
+    t.equal(response.status, status, `${trustProxy} ${htu}`)
+  }
+})
+
 t.test('Fetch: several guards of one request take one proof', async (t) => {
   const verifier = makeVerifier(t)
   const [any, read] = [undefined, 'orders:read'].map((scope) =>
