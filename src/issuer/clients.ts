@@ -2,6 +2,9 @@ import { GatepassError } from '../core/errors.ts'
 import type { JsonValue } from '../core/json.ts'
 import type { Account } from '../stores/ports.ts'
 
+/** Asks for an ID token (OpenID Connect Core §3.1.2.1). Every client may ask for it. */
+export const openidScope = 'openid'
+
 export const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
 
 /**
@@ -149,6 +152,15 @@ export function grantScope(client: Client, requested: string | undefined): strin
     })
   }
   return scopes.join(' ')
+}
+
+/**
+ * Returns the scopes of a session that its client may still request: the settings of the client may
+ * have changed since.
+ */
+export function remainingScope(client: Client, scope: string): string {
+  const isAllowed = (name: string) => name === openidScope || Object.hasOwn(client.scopes, name)
+  return scopeNames(scope).filter(isAllowed).join(' ')
 }
 
 /**

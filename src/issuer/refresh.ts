@@ -5,7 +5,14 @@ import type { Account, AccountStore, RotationResult, Session } from '../stores/p
 import { hasScopes } from '../tokens/access-token.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import type { Audit } from './audit.ts'
-import { type Clients, isConfidential, requireGrant, requireKey, scopeNames } from './clients.ts'
+import {
+  type Clients,
+  isConfidential,
+  remainingScope,
+  requireGrant,
+  requireKey,
+  scopeNames,
+} from './clients.ts'
 import type { Sessions } from './sessions.ts'
 import type { TokenMinter, TokenSet } from './token-minter.ts'
 
@@ -30,7 +37,10 @@ export interface RefreshRequest {
   readonly clientId?: string | undefined
   /** The audience of the access token (RFC 8707), one of the client's audiences. */
   readonly resource?: string | undefined
-  /** Scopes of the session that the access token has (RFC 6749 §6). Default: all of them. */
+  /**
+   * Scopes of the session that the access token has (RFC 6749 §6). Default: all that the client may
+   * still request.
+   */
   readonly scope?: string | undefined
 }
 
@@ -65,8 +75,7 @@ export class Refresh {
     const { refreshToken, idempotencyKey, jkt } = request
     const { sid, generation } = refreshTokens.parse(refreshToken)
     const live = await sessions.find(sid)
-    const audience = live && this.#checkClient(live, request, audit)
-    const scope = live && narrowScope(live.scope, request.scope)
+    const allowed = live && this.#checkClient(live, request, audit)
     const account = live && (await this.#accountOf(live, audit))
     const result = await sessions.rotate({
       sid,
@@ -77,19 +86,19 @@ export class Refresh {
     })
     const session = acceptedSession(result, { sid, jkt }, audit)
     // A store fail-over lost the revocation of the session in between.
-    if (account === null || audience === null || scope === null) {
+    if (account === null || allowed === null) {
       throw new GatepassError('refresh_token_revoked')
     }
-    const tokens = await minter.mint(session, { account, audience, scope, jkt })
+    const tokens = await minter.mint(session, { account, ...allowed, jkt })
     const times = { nowMs: clock.nowMs(), graceMs }
     return { ...tokens, setsCookie: setsCookie(generation, session, times) }
   }
 
   /**
-   * Checks that the client of a session may make the request. Returns the `aud` of the access
-   * token.
+   * Checks that the client of a session may make the request. Returns the `aud` and the `scope` of
+   * the access token.
    */
-  #checkClient(session: Session, request: RefreshRequest, audit: Audit): string | string[] {
+  #checkClient(session: Session, request: RefreshRequest, audit: Audit) {
     const { clients, minter } = this.#options
     const client = clients.find(session.clientId)
     const { sid, sub, clientId } = session
@@ -105,7 +114,8 @@ export class Refresh {
     }
     requireGrant(client, 'refresh_token')
     requireKey(client, request.jkt)
-    return minter.audienceOf(client, request.resource)
+    const scope = narrowScope(remainingScope(client, session.scope), request.scope)
+    return { audience: minter.audienceOf(client, request.resource), scope }
   }
 
   /**

@@ -1,10 +1,7 @@
 import { GatepassError, isGatepassError } from '../core/errors.ts'
-import { type Client, type Clients, grantScope, mayUse } from '../issuer/clients.ts'
+import { type Client, type Clients, grantScope, mayUse, openidScope } from '../issuer/clients.ts'
 import { malformed } from './form.ts'
 import { toOAuthError } from './oauth-error.ts'
-
-/** Asks for an ID token (OpenID Connect Core §3.1.2.1). Every client may ask for it. */
-export const openidScope = 'openid'
 
 /** The supported values of `prompt` (OpenID Connect Core §3.1.2.1). */
 export const prompts = ['none', 'login', 'consent', 'select_account'] as const

@@ -2,10 +2,9 @@ import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import { digest } from '../core/secrets.ts'
 import type { Audit } from '../issuer/audit.ts'
-import type { Client, Clients } from '../issuer/clients.ts'
+import { type Client, type Clients, openidScope } from '../issuer/clients.ts'
 import type { Sessions } from '../issuer/sessions.ts'
 import type { SessionStore } from '../stores/ports.ts'
-import { openidScope } from './authorization-request.ts'
 
 export interface ConsentsOptions {
   readonly store: Pick<SessionStore, 'putOneTime' | 'findOneTime' | 'deleteOneTime'>

@@ -5,6 +5,7 @@ import {
   type GrantType,
   grantScope,
   mayUse,
+  openidScope,
   requireGrant,
   requireKey,
   sessionKey,
@@ -16,7 +17,6 @@ import type { AccessTokenSet, TokenMinter, TokenSet } from '../issuer/token-mint
 import type { AccountStore } from '../stores/ports.ts'
 import { hasScopes } from '../tokens/access-token.ts'
 import type { AuthorizationCodes, AuthorizationGrant } from './authorization-codes.ts'
-import { openidScope } from './authorization-request.ts'
 import type { BackchannelLogout } from './backchannel-logout.ts'
 import { type Consents, withdrawnReason } from './consents.ts'
 import { type Form, malformed, requireParameter } from './form.ts'

@@ -3,7 +3,7 @@ import t from 'tap'
 import { createClientSecret } from '../../src/oauth/client-secret.ts'
 import { makeProofKey } from '../support/dpop.ts'
 import { startHttpServer } from '../support/http-server.ts'
-import { issuerUrl } from '../support/issuer.ts'
+import { claimsOf, issuerUrl } from '../support/issuer.ts'
 import {
   type AssertionParts,
   assertionType,
@@ -201,6 +201,33 @@ t.test('the clients can be replaced while the issuer runs', async (t) => {
   t.equal((await refresh(refresh_token)).statusCode, 200)
   const metadata = await call({ url: '/.well-known/oauth-authorization-server' })
   t.ok(metadata.json().scopes_supported.includes('new:scope'))
+})
+
+t.test('a refresh gives no scope that was removed from its client', async (t) => {
+  const issuer = await startOAuth(t)
+  const scope = 'openid profile data:read data:write'
+  const tokens = await signInThrough(issuer, new Visitor(issuer), { scope })
+  issuer.clock.advance_s(60)
+  const narrowed = { 'data:read': [] }
+  issuer.issuer.clients.replace(
+    clients.map((client) =>
+      client.client_id === 'spa' ? { ...client, scopes: narrowed } : client,
+    ),
+  )
+  const refresh = (refresh_token = '', changes = {}) =>
+    issuer.token({ grant_type: 'refresh_token', client_id: 'spa', refresh_token, ...changes })
+  t.match(await refresh(tokens.refresh_token, { scope: 'data:write' }), {
+    status: 400,
+    body: { error: 'invalid_scope' },
+  })
+  const { body } = await refresh(tokens.refresh_token)
+  t.equal(body.scope, 'openid data:read')
+  t.equal(claimsOf(body.access_token).scope, 'openid data:read')
+
+  t.comment('the session keeps its scope, so a wrong setting can be taken back')
+  issuer.issuer.clients.replace(clients)
+  issuer.clock.advance_s(60)
+  t.equal((await refresh(body.refresh_token)).body.scope, scope)
 })
 
 t.test('the sessions of a client that was removed from the settings get no tokens', async (t) => {
