@@ -3,7 +3,7 @@
 import { type GatepassError, problemType } from '../core/errors.ts'
 import { isPromise } from '../core/promise.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
-import { readPublicUrl, type TargetedRequest } from './dpop/target-uri.ts'
+import { pathAndQuery, readPublicUrl, type TargetedRequest } from './dpop/target-uri.ts'
 import { checkOnRefused, createGuard, failureOf, type RouteAuth } from './guard.ts'
 import {
   createResourceMetadata,
@@ -162,7 +162,7 @@ export function resourceMetadata(
 ): ConnectMiddleware {
   const metadata = createResourceMetadata(verifier, resource)
   return (request, response, next) => {
-    const [path = ''] = (request.originalUrl ?? request.url ?? '').split('?')
+    const [path = ''] = pathAndQuery(request.originalUrl ?? request.url ?? '').split('?')
     if (!metadata.isFor(request.method, path)) return next()
     for (const [name, value] of Object.entries(metadata.headers)) response.setHeader(name, value)
     response.end(metadata.body)

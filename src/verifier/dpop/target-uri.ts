@@ -47,7 +47,7 @@ export type RequestTarget = Pick<DpopPresentation, 'method' | 'uri'>
 /** A request of Fastify, or of another framework with the same members. */
 export interface TargetedRequest {
   readonly method: string
-  /** Path and query, as received. */
+  /** The request target, as received. */
   readonly originalUrl: string
   readonly protocol: string
   readonly host: string
@@ -55,10 +55,15 @@ export interface TargetedRequest {
 
 export type TargetOf = (request: TargetedRequest) => RequestTarget
 
+/** Returns path and query of a request target, which may have the absolute form (RFC 9112 §3.2.2). */
+export function pathAndQuery(target: string): string {
+  return target.replace(/^https?:\/\/[^/?#]*/i, '')
+}
+
 /** Returns targets below a public address. Ignores the headers of the request. */
 export function targetBelow(publicUrl: string): TargetOf {
   const base = publicUrl.endsWith('/') ? publicUrl.slice(0, -1) : publicUrl
-  return ({ method, originalUrl }) => ({ method, uri: base + originalUrl })
+  return ({ method, originalUrl }) => ({ method, uri: base + pathAndQuery(originalUrl) })
 }
 
 /**
@@ -67,7 +72,7 @@ export function targetBelow(publicUrl: string): TargetOf {
  */
 const targetAsSeen: TargetOf = ({ method, protocol, host, originalUrl }) => ({
   method,
-  uri: `${protocol}://${host}${originalUrl}`,
+  uri: `${protocol}://${host}${pathAndQuery(originalUrl)}`,
 })
 
 /** @throws `config_invalid` */

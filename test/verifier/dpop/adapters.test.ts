@@ -1,7 +1,9 @@
+import { once } from 'node:events'
+import { get, type IncomingMessage } from 'node:http'
 import express from 'express'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import { requireToken } from '../../../src/verifier/express.ts'
+import { requireToken, resourceMetadata } from '../../../src/verifier/express.ts'
 import { gatepassAuth } from '../../../src/verifier/fastify.ts'
 import { tokenGuard } from '../../../src/verifier/fetch.ts'
 import { createVerifier } from '../../../src/verifier/verifier.ts'
@@ -9,6 +11,8 @@ import { FakeClock } from '../../support/clock.ts'
 import { makeProof, makeProofKey } from '../../support/dpop.ts'
 import { startHttpServer } from '../../support/http-server.ts'
 import { audience, claimsWith, issuer, makeKey, mint, now_s } from '../../support/tokens.ts'
+
+type End = { end(): void }
 
 const publicUrl = 'https://api.test'
 const signingKey = makeKey('ES256')
@@ -34,9 +38,7 @@ t.test('Express: several guards of one request take one proof', async (t) => {
   const app = express()
   app.set('env', 'production')
   app.use(guard())
-  app.get('/orders', guard('orders:read'), (_request: unknown, response: { end(): void }) =>
-    response.end(),
-  )
+  app.get('/orders', guard('orders:read'), (_request: unknown, response: End) => response.end())
   app.get('/admin', guard('admin'))
   const { url } = await startHttpServer(t, app)
   const headers = await headersFor('/orders')
@@ -54,14 +56,41 @@ t.test('Express: a trusted proxy describes the address', async (t) => {
   ] as const) {
     const app = express()
     app.set('trust proxy', trustProxy)
-    app.use(requireToken(makeVerifier(t)), (_q: unknown, response: { end(): void }) =>
-      response.end(),
-    )
+    app.use(requireToken(makeVerifier(t)), (_q: unknown, response: End) => response.end())
     const { url } = await startHttpServer(t, app)
     const parts = { htu: htu ?? `${url}/orders`, iat: now_s, token: bound }
     const headers = { authorization: `DPoP ${bound}`, dpop: await makeProof(key, parts) }
     const response = await fetch(`${url}/orders`, { headers: { ...headers, ...forwarded } })
     t.equal(response.status, status, `${trustProxy} ${htu}`)
+  }
+})
+
+t.test('a request target may have the absolute form', async (t) => {
+  const verifier = makeVerifier(t)
+  const app = express()
+  app.use(resourceMetadata(verifier, publicUrl))
+  app.get('/orders', requireToken(verifier, { publicUrl }), (_q: unknown, response: End) =>
+    response.end(),
+  )
+  app.get('/seen', requireToken(verifier), (_q: unknown, response: End) => response.end())
+  const fastify = Fastify()
+  t.teardown(() => fastify.close())
+  await fastify.register(gatepassAuth, { verifier, publicUrl, resource: publicUrl })
+  fastify.get('/orders', () => 'ok')
+  const base = 'http://api.test'
+  for (const [server, path, proven] of [
+    [await startHttpServer(t, app), '/orders?full', '/orders'],
+    [await startHttpServer(t, app), '/seen', null],
+    [await startHttpServer(t, app), '/.well-known/oauth-protected-resource', '/'],
+    [{ url: await fastify.listen({ port: 0, host: '127.0.0.1' }) }, '/orders?full', '/orders'],
+  ] as const) {
+    const dpop = await makeProof(key, { htu: `${base}${path}`, iat: now_s, token: bound })
+    const own = { authorization: `DPoP ${bound}`, dpop, host: 'api.test' }
+    const headers = proven === null ? own : { ...own, ...(await headersFor(proven)) }
+    const sent = get(server.url, { path: `${base}${path}`, headers })
+    const [response] = (await once(sent, 'response')) as [IncomingMessage]
+    response.resume()
+    t.equal(response.statusCode, 200, path)
   }
 })
 
