@@ -118,11 +118,11 @@ export const gatepassAuth = markPlugin<GatepassAuthOptions>(
     app.addHook('onRoute', (route) => {
       const auth = route.config?.auth
       if (auth === false) return
-      if (options.openapi) route.schema = describeSecurity(route.schema, auth)
       const hooks = [route.onRequest ?? []].flat()
       // The HEAD route that Fastify adds to a GET route runs the hooks of the GET route.
       if (!hooks.some((hook) => guards.has(hook)))
         route.onRequest = [createRouteHook(auth), ...hooks]
+      if (options.openapi) route.schema = describeSecurity(route.schema, auth)
     })
     // Added only if needed: a hook for each request costs as much as the check of a cached token.
     if (hasRoutes(app)) guardEarlyRoutes(app, createRouteHook)

@@ -59,8 +59,9 @@ t.test('a route fails closed', async (t) => {
 })
 
 t.test('a misspelt requirement prevents the start', async (t) => {
-  const app = await guardedApp(t)
+  const app = await guardedApp(t, { openapi: true })
   for (const auth of [
+    { scope: ['a'] },
     { audience: '' },
     { audience: [] },
     { audience: [1] },
