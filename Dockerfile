@@ -32,21 +32,20 @@ COPY --from=build --chown=1000:1000 /data /data
 
 # The user "node", by number, because Kubernetes cannot tell whether a name is root (runAsNonRoot).
 USER 1000:1000
-# Gatepass writes to this folder only, so the root file system may be read-only.
+# Relative paths start here. Gatepass writes to this folder only, so the root file system may be
+# read-only.
+WORKDIR /data
 VOLUME /data
 # NODE_OPTIONS: by default, V8 gives young objects far more memory than requests of this size use.
 # MALLOC_ARENA_MAX: the threads of a process share their spare memory.
 ENV NODE_OPTIONS=--max-semi-space-size=2 \
     MALLOC_ARENA_MAX=1 \
-    GATEPASS_HOST=0.0.0.0 \
-    GATEPASS_ACCOUNTS_URL=sqlite:/data/accounts.db \
-    GATEPASS_SESSIONS_URL=sqlite:/data/sessions.db \
-    GATEPASS_KEYS_URL=file:/data/keys
+    GATEPASS_HOST=0.0.0.0
 
 EXPOSE 4000 4001 4100 4101
 # Asks the configured admin port, or else the default admin ports of the issuer and the verifier.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --start-interval=1s \
   CMD ["node", "-e", "const set = process.env.GATEPASS_ADMIN_PORT; Promise.any((set ? [set] : [4001, 4101]).map(async (port) => { if (!(await fetch(`http://127.0.0.1:${port}/livez`)).ok) throw port })).catch(() => process.exit(1))"]
 
-ENTRYPOINT ["node", "dist/cli/main.js"]
+ENTRYPOINT ["node", "/app/dist/cli/main.js"]
 CMD ["issuer"]

@@ -74,7 +74,7 @@ t.test('the build context holds what the build needs, and nothing else', async (
 t.test('the image holds no development dependency, and every other', async (t) => {
   const { packages } = JSON.parse(readProjectFile('package-lock.json')) as Lock
   const onlyForDevelopment = Object.keys(packages).filter((path) => packages[path]?.dev)
-  const has = (path: string) => existsSync(image.path(path))
+  const has = (path: string) => existsSync(image.path(join('/app', path)))
   t.ok(onlyForDevelopment.includes('node_modules/typescript'))
   t.same(onlyForDevelopment.filter(has), [])
   const needed = Object.keys(readManifest().dependencies).map((name) => `node_modules/${name}`)
@@ -82,7 +82,7 @@ t.test('the image holds no development dependency, and every other', async (t) =
 })
 
 t.test('the image holds the build and no sources', async (t) => {
-  const names = readdirSync(image.path('.'))
+  const names = readdirSync(image.path('/app'))
   t.same(names.sort(), ['LICENSE', 'dist', 'node_modules', 'package.json'])
 })
 
@@ -110,7 +110,8 @@ t.test('issuer and verifier run, are healthy, write to the volume only, and stop
   const jwksUrl = `http://127.0.0.1:${port}/.well-known/jwks.json`
 
   const verifierEnv = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: String(verifierAdmin) }
-  const verifier = start(t, ['verifier'], { ...verifierEnv, GATEPASS_JWKS_URL: jwksUrl })
+  const ownEnv = { GATEPASS_JWKS_URL: jwksUrl, GATEPASS_DATA_SECRET: secret }
+  const verifier = start(t, ['verifier'], { ...verifierEnv, ...ownEnv })
   await verifier.ready()
 
   await untilStatus(`http://127.0.0.1:${issuerAdmin}/readyz`, 200)
@@ -124,11 +125,15 @@ t.test('issuer and verifier run, are healthy, write to the volume only, and stop
   t.equal(await verifier.stop(), 0, verifier.stderr)
   t.equal(await healthOf(t, issuerEnv), 1, 'what does not run is not healthy')
   t.same(fixedFiles(), before)
-  t.ok(readdirSync(image.path('/data')).includes('accounts.db'))
+  const written = readdirSync(image.path('/data/.gatepass'))
+  t.strictSame(
+    ['accounts.db', 'data.db', 'sessions.db'].filter((name) => !written.includes(name)),
+    [],
+  )
 })
 
 t.test('worker processes, password hashing and commands run from the bundle', async (t) => {
-  t.ok(existsSync(image.path('dist/cli/package-redis-client.cjs')))
+  t.ok(existsSync(image.path('/app/dist/cli/package-redis-client.cjs')))
   const secret = { GATEPASS_SECRET: 's'.repeat(32) }
   const password = 'correct horse battery staple'
   const env = { ...image.env, ...secret }
@@ -159,7 +164,7 @@ t.test('V8 uses the saved code with the options of the image', async (t) => {
   for (const role of ['issuer', 'verifier']) {
     const run = TestProcess.start(t, [], {
       command: ['node', '-e', print, role],
-      cwd: image.path('.'),
+      cwd: image.path('/app'),
       env: image.env,
     })
     t.equal(await run.exited, 0, run.stderr)

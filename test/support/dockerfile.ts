@@ -122,6 +122,7 @@ export function build(dockerfile: string, context: string, folder: string): Imag
         const options = { cwd: image.path('.'), timeout: 300_000, encoding: 'utf8' } as const
         execFileSync(...withEnv(env, ['sh', '-c', here()]), options)
       } else if (keyword === 'ENV') Object.assign(image.env, pairs(here()))
+      else if (keyword === 'ENTRYPOINT') image.entrypoint = JSON.parse(here())
       else note(image, keyword, rest)
     }
   }
@@ -138,7 +139,6 @@ function note(image: Image, keyword: string, rest: string): void {
   } else if (keyword === 'LABEL') Object.assign(image.labels, pairs(rest))
   else if (keyword === 'USER') image.user = rest
   else if (keyword === 'VOLUME') image.volumes.push(rest)
-  else if (keyword === 'ENTRYPOINT') image.entrypoint = JSON.parse(rest)
   else if (keyword === 'CMD') image.cmd = JSON.parse(rest)
   else if (keyword === 'HEALTHCHECK') image.healthcheck = JSON.parse(rest.replace(/^CMD\s+/, ''))
   else if (keyword !== 'EXPOSE') throw new Error(`${keyword} can't be replayed`)
