@@ -26,15 +26,15 @@ export function createLogger(
 const maxWaitingCharacters = 1024 * 1024
 /** Pause before a write, whose fixed cost is a tenth of a refresh. */
 const pauseMs = 50
-/** A failed write is repeated after this time. */
-const retryMs = 100
+/** A failed write is repeated after this time. The reader of a full pipe usually empties it sooner. */
+const retryMs = 10
 /** Longest wait of `flush`. */
 const flushTimeoutMs = 1_000
 /** A write that takes longer is blocked: on a busy machine, one that fails takes a part of this. */
 const blockedMs = 500
 
 /**
- * Writes log lines to a file descriptor and never blocks the process. Lines of a few milliseconds are
+ * Writes log lines to a file descriptor and never blocks the process. Lines of one pause are
  * written together. Lines that a full disk or a stalled pipe does not accept are dropped and counted;
  * pino's own destination would repeat a synchronous flush until it succeeds.
  */

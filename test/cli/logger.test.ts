@@ -1,5 +1,7 @@
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
+import fs, { closeSync, openSync, readFileSync, readSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
+import { mock } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { LogOutput } from '../../src/cli/logger.ts'
@@ -85,6 +87,38 @@ t.test(
     t.equal(output.dropped, dropped)
   },
 )
+
+t.test('a burst that fills the pipe is written as fast as its reader takes it', async (t) => {
+  const pipeBytes = 65_536
+  const burst = line.repeat(1_000)
+  let room = pipeBytes
+  let written = 0
+  const { write } = fs
+  t.teardown(() => {
+    mock.timers.reset()
+    fs.write = write
+    syncBuiltinESMExports()
+  })
+  // The reader empties the pipe after each write that has found it full.
+  const writeToPipe = (_fd: number, bytes: Buffer, done: (error: unknown, n: number) => void) => {
+    const length = Math.min(room, bytes.length)
+    const error = length === 0 ? Object.assign(new Error(), { code: 'EAGAIN' }) : null
+    room = error ? pipeBytes : room - length
+    written += length
+    queueMicrotask(() => done(error, length))
+  }
+  fs.write = writeToPipe as typeof write
+  syncBuiltinESMExports()
+  mock.timers.enable({ apis: ['setTimeout'] })
+  const output = new LogOutput(1)
+  output.write(burst)
+  let elapsedMs = 0
+  for (; written < burst.length && elapsedMs < 2_000; elapsedMs++) {
+    mock.timers.tick(1)
+    await setImmediate()
+  }
+  t.ok(elapsedMs < 500, `${elapsedMs} ms for ${burst.length} bytes`)
+})
 
 t.test('a closed pipe drops and counts every line', async (t) => {
   const { writer, closeReader } = makePipe(t)
