@@ -41,7 +41,7 @@ function sessionPolicy(settings: Settings): SessionPolicy {
     idleMs: settings.session_idle_s * 1000,
     maxMs: settings.session_max_s * 1000,
     revokedKeptMs: tokenLifetimeMs(settings),
-    logsEachSession: needsEachSession(settings),
+    hasSessionData: dataUrl(settings) !== null,
   }
 }
 
@@ -63,14 +63,6 @@ function encryptionKeys({ audiences }: Settings): AudienceKeys {
 /** The time until every access token of a revoked session has expired, by any clock. */
 function tokenLifetimeMs(settings: Settings): number {
   return (settings.access_ttl_s + settings.clock_skew_s) * 1000
-}
-
-/**
- * Whether the end of a session has consequences: its data is deleted, or its client is notified.
- */
-function needsEachSession(settings: Settings): boolean {
-  const isNotified = new Clients(settings.clients).hasBackchannelLogout()
-  return dataUrl(settings) !== null || isNotified
 }
 
 /** How long the data of a revoked session refuses writes. A slow write gets one minute more. */
@@ -158,6 +150,7 @@ export function openSessions(settings: Settings, store: SessionStore): Sessions 
   return new Sessions({
     store,
     policy: sessionPolicy(settings),
+    clients: new Clients(settings.clients),
     clock: systemClock,
     hooks: {
       async checkClock() {

@@ -63,6 +63,7 @@ export function createIssuer(options: IssuerOptions): Issuer {
   const sessions = new Sessions({
     store: stores.sessions,
     policy: policy.session,
+    clients,
     clock,
     revocations,
     hooks,

@@ -11,6 +11,7 @@ import type {
 } from '../stores/ports.ts'
 import { newGeneration } from '../stores/rotation.ts'
 import type { Audit } from './audit.ts'
+import type { Clients } from './clients.ts'
 import type { RevocationFeed } from './revocation-feed.ts'
 import type { TokenMinter, TokenSet } from './token-minter.ts'
 
@@ -22,11 +23,8 @@ const maxUserAgentLength = 256
 export interface SessionPolicy extends RotationPolicy {
   /** Longest lifetime of a session, counted from the login. No refresh extends it. */
   readonly maxMs: number
-  /**
-   * Whether each revoked session has its own entry in the revocation log. By this entry, the data
-   * of the session is deleted and its client is notified.
-   */
-  readonly logsEachSession: boolean
+  /** Whether sessions have data, which is deleted with them. */
+  readonly hasSessionData: boolean
 }
 
 export interface SessionHooks {
@@ -37,6 +35,7 @@ export interface SessionHooks {
 export interface SessionsOptions {
   readonly store: SessionStore
   readonly policy: SessionPolicy
+  readonly clients: Pick<Clients, 'hasBackchannelLogout'>
   readonly clock: Clock
   /** This replica's copy of the revocation log, if it serves one to verifiers. */
   readonly revocations?: Pick<RevocationFeed, 'refreshNow'> | undefined
@@ -65,13 +64,15 @@ export interface NewSession {
 export class Sessions {
   readonly #store: SessionStore
   readonly #policy: SessionPolicy
+  readonly #clients: Pick<Clients, 'hasBackchannelLogout'>
   readonly #clock: Clock
   readonly #revocations: Pick<RevocationFeed, 'refreshNow'> | undefined
   readonly #hooks: SessionHooks
 
-  constructor({ store, policy, clock, revocations, hooks = {} }: SessionsOptions) {
+  constructor({ store, policy, clients, clock, revocations, hooks = {} }: SessionsOptions) {
     this.#store = store
     this.#policy = policy
+    this.#clients = clients
     this.#clock = clock
     this.#revocations = revocations
     this.#hooks = hooks
@@ -193,12 +194,12 @@ export class Sessions {
   /**
    * Revokes all sessions of a user and returns how many were live.
    *
-   * With `logsEachSession`, sessions are revoked one by one first, because the deletion of their
-   * data and the notification of their clients read the log.
+   * If sessions have data or clients are notified, each session is revoked by itself first, because
+   * the deletion of its data and the notification of its client read the log.
    */
   async revokeAll(sub: string): Promise<number> {
     let count = 0
-    if (this.#policy.logsEachSession) {
+    if (this.#policy.hasSessionData || this.#clients.hasBackchannelLogout()) {
       // Twice: until its sign-in had ended, a code may have begun a session.
       count += await this.#revokeListed(sub)
       count += await this.#revokeListed(sub)

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
 import { randomId } from '../../src/core/secrets.ts'
+import { Clients } from '../../src/issuer/clients.ts'
 import { SessionDataCleanup } from '../../src/issuer/session-data-cleanup.ts'
 import { Sessions } from '../../src/issuer/sessions.ts'
 import { type DataStore, type DataWrite, dataOwner } from '../../src/stores/data-store.ts'
@@ -124,8 +125,8 @@ t.test('sessions with data are revoked one by one, so that their data is deleted
 })
 
 function sessionsOf(store: SessionStore, clock: FakeClock): Sessions {
-  const sessionPolicy = { ...policy, revokedKeptMs: keptMs, maxMs: forever, logsEachSession: true }
-  return new Sessions({ store, policy: sessionPolicy, clock })
+  const sessionPolicy = { ...policy, revokedKeptMs: keptMs, maxMs: forever, hasSessionData: true }
+  return new Sessions({ store, policy: sessionPolicy, clients: new Clients([]), clock })
 }
 
 t.test('an unavailable store is called again until the data is deleted', async (t) => {

@@ -81,6 +81,16 @@ t.test('every session of a user that ends at once', async (t) => {
   t.same(sids(application.tokens), sids(tokens.map(({ access_token }) => access_token)))
 })
 
+t.test('a client that the settings name later is told of every session as well', async (t) => {
+  const application = await startApplication(t, [200])
+  const issuer = await startOAuth(t)
+  issuer.issuer.clients.replace(told(application.uri))
+  const { access_token = '' } = await signInThrough(issuer, new Visitor(issuer))
+  await issuer.call({ url: '/logout/all', method: 'POST', headers: bearer(access_token) })
+  await until('it is told', async () => application.tokens.length === 1)
+  t.equal(claimsOf(application.tokens[0] ?? '').sid, claimsOf(access_token).sid)
+})
+
 t.test('a session that a code begins while all sessions of its user end', async (t) => {
   const application = await startApplication(t, [200])
   let afterList = async () => {}

@@ -133,8 +133,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     }),
   })
   const { onAudit, extra } = options
-  const isTold = (options.clients ?? []).some((client) => client.backchannel_logout_uri)
-  const sessionPolicy = { ...policy, maxMs: 86_400_000, logsEachSession: isTold }
+  const sessionPolicy = { ...policy, maxMs: 86_400_000, hasSessionData: false }
   const issuer = createIssuer({
     policy: {
       issuer: issuerUrl,
@@ -187,7 +186,12 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   })
   const users = new Users({
     accounts,
-    sessions: new Sessions({ store: sessions, policy: sessionPolicy, clock }),
+    sessions: new Sessions({
+      store: sessions,
+      policy: sessionPolicy,
+      clients: issuer.clients,
+      clock,
+    }),
     hasher,
     clock,
   })
