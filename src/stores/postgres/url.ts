@@ -1,8 +1,9 @@
-import { GatepassError } from '../../core/errors.ts'
+import { ServerUrlParser } from '../server-url.ts'
 
 const schemes = new Set(['postgres:', 'postgresql:'])
 const loopbackHosts = new Set(['localhost', '127.0.0.1', '::1'])
-const parameters = new Set(['sslmode', 'sslrootcert'])
+const parameterNames = ['sslmode', 'sslrootcert']
+const urlParser = new ServerUrlParser('Postgres')
 
 /**
  * The sslmode of libpq. `allow` and `prefer` are missing: an attacker in the network could turn TLS off.
@@ -37,23 +38,22 @@ export function isLocal({ host }: Pick<PostgresTarget, 'host'>): boolean {
 export function parsePostgresUrl(text: string): PostgresTarget {
   const url = URL.parse(text)
   if (url === null || !schemes.has(url.protocol) || url.hash !== '') {
-    throw refuse('is not of the form postgres://user:password@host:port/database')
+    throw urlParser.invalid('is not of the form postgres://user:password@host:port/database')
   }
-  const unknown = [...url.searchParams.keys()].filter((name) => !parameters.has(name))
-  if (unknown.length > 0) throw refuse(`has unknown parameters: ${unknown.join(', ')}`)
-  const host = decode(url.hostname).replace(/^\[(.*)\]$/, '$1')
-  const user = decode(url.username)
-  const database = decode(url.pathname.slice(1))
+  const parameters = urlParser.parameters(url.search, parameterNames)
+  const host = urlParser.decode(url.hostname).replace(/^\[(.*)\]$/, '$1')
+  const user = urlParser.decode(url.username)
+  const database = urlParser.decode(url.pathname.slice(1))
   for (const [what, value] of Object.entries({ host, user, database })) {
-    if (value === '') throw refuse(`names no ${what}`)
+    if (value === '') throw urlParser.invalid(`names no ${what}`)
   }
   return {
     host,
     port: url.port === '' ? 5432 : Number(url.port),
     user,
-    password: decode(url.password),
+    password: urlParser.decode(url.password),
     database,
-    ...readTls(url.searchParams, host),
+    ...readTls(parameters, host),
   }
 }
 
@@ -64,26 +64,14 @@ function readTls(
   const name = given.get('sslmode') ?? (isLocal({ host }) ? 'disable' : 'verify-full')
   const tlsMode = tlsModes.find((mode) => mode === name)
   if (tlsMode === undefined)
-    throw refuse(`has an unknown sslmode; use one of ${tlsModes.join(', ')}`)
+    throw urlParser.invalid(`has an unknown sslmode; use one of ${tlsModes.join(', ')}`)
   const rootCertificateFile = given.get('sslrootcert')
   if (rootCertificateFile !== null && !tlsMode.startsWith('verify-')) {
-    throw refuse('has an sslrootcert, which only sslmode=verify-ca and verify-full use')
+    throw urlParser.invalid('has an sslrootcert, which only sslmode=verify-ca and verify-full use')
   }
   // A public authority certifies any name, so it proves nothing without the host name.
   if (rootCertificateFile === null && tlsMode === 'verify-ca') {
-    throw refuse('has sslmode=verify-ca, which needs an sslrootcert')
+    throw urlParser.invalid('has sslmode=verify-ca, which needs an sslrootcert')
   }
   return { tlsMode, rootCertificateFile }
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    throw refuse('has a percent sign that is not percent-encoded')
-  }
-}
-
-function refuse(why: string): GatepassError {
-  return new GatepassError('config_invalid', { detail: `The Postgres URL ${why}.` })
 }
