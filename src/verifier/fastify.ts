@@ -232,14 +232,20 @@ function describeSecurity(schema: FastifySchema | undefined, auth: RouteAuth | u
   return { ...schema, security: [auth?.dpop ? { dpop: scopes } : { bearer: scopes }] }
 }
 
+type AllOptions = VerifierOptions & GatepassAuthOptions & { readonly verifier?: Verifier }
+
 /** Returns the given verifier, or creates one that is closed with the application. */
 function openVerifier(app: FastifyInstance, options: GatepassAuthOptions): Verifier {
-  if ('verifier' in options && options.verifier) return options.verifier
   // Fastify passes its own options of `register` to the plugin, too.
-  const { prefix, logLevel, logSerializers, ...given } = options as VerifierOptions &
-    RegisterOptions
-  const { publicUrl, requestTarget, onRefused, openapi, resource, ...own } =
-    given as VerifierOptions & DpopOptions & RefusalOptions & DescribeOptions & ResourceOption
+  const { prefix, logLevel, logSerializers, ...all } = options as AllOptions & RegisterOptions
+  const { publicUrl, requestTarget, onRefused, openapi, resource, verifier: given, ...own } = all
+  if (given) {
+    const [ignored] = Object.keys(own)
+    if (ignored === undefined) return given
+    throw new GatepassError('config_invalid', {
+      detail: `With a verifier, gatepassAuth has no option ${ignored}: pass it to createVerifier.`,
+    })
+  }
   const verifier = createVerifier(own)
   app.addHook('onReady', async () => {
     // Not awaited: until the keys are loaded, the service answers 503.

@@ -117,6 +117,13 @@ t.test('invalid options prevent the start', async (t) => {
   const other = makeApp(t)
   other.register(gatepassAuth, { verifier: undefined } as unknown as GatepassAuthOptions)
   await t.rejects(async () => other.ready(), { code: 'config_invalid' })
+  // These options would have no effect.
+  for (const ignored of [{ audience: 'https://admin.test' }, { publicURL: 'https://api.test' }]) {
+    const verifier = createVerifier(options)
+    const app = makeApp(t)
+    app.register(gatepassAuth, { verifier, ...ignored } as GatepassAuthOptions)
+    await t.rejects(async () => app.ready(), { code: 'config_invalid' })
+  }
 })
 
 t.test('a route is guarded without an await of register', async (t) => {

@@ -83,7 +83,9 @@ t.test('a misspelt requirement prevents the start', async (t) => {
 t.test('checks a token once a request, HEAD too', async (t) => {
   const inner: AdapterVerifier = createVerifier(options)
   let checks = 0
-  const app = await guardedApp(t, {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(gatepassAuth, {
     verifier: {
       ...inner,
       [verifyNow]: (...given: Parameters<typeof inner.verify>) => {
