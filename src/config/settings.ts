@@ -214,7 +214,7 @@ const table = {
   ),
   allowed_origins: setting(
     both,
-    z.array(origin).max(100).default([]),
+    listOf(z.array(origin).max(100).default([])),
     asList,
     'Front ends on other origins. They may call the issuer with cookies (CORS with credentials), and `/whoami` and `/data` of a verifier with a token.',
   ),

@@ -37,6 +37,17 @@ t.test('an empty mounted file is a problem, not an unset setting', async (t) => 
   ])
 })
 
+t.test('every list of texts may be one text in the settings file', async (t) => {
+  const cwd = createTestFolder(t, {
+    'gatepass.json':
+      '{"allowed_origins": "https://a.example, https://b.example", "trusted_proxies": "10.0.0.1"}',
+  })
+  t.match(load({ cwd }).settings, {
+    allowed_origins: ['https://a.example', 'https://b.example'],
+    trusted_proxies: ['10.0.0.1'],
+  })
+})
+
 t.test('a byte order mark of an editor is not part of a setting', async (t) => {
   const cwd = createTestFolder(t, {
     'gatepass.json': '\ufeff{"grace_s": 7}\r\n',
