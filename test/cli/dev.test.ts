@@ -4,6 +4,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { isFree } from '../../scripts/free-port.ts'
+import { readOrCreateSecret } from '../../src/cli/dev/demo.ts'
 import { freeBasePort, pidOf, startDev } from '../support/dev.ts'
 import { run } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
@@ -119,6 +120,14 @@ t.test('an address at which the processes cannot call each other is refused', as
     t.equal(code, 2)
     t.match(stderr, /GATEPASS_HOST must be 127\.0\.0\.1 or localhost or 0\.0\.0\.0 or ::/)
   }
+})
+
+t.test('an empty secret file, which a full disk leaves, is filled', async (t) => {
+  const path = join(createTestFolder(t, { secret: '' }), 'secret')
+  const { text, isNew } = readOrCreateSecret(path)
+  t.ok(isNew)
+  t.equal(text.length, 43)
+  t.same(readOrCreateSecret(path), { text, isNew: false })
 })
 
 t.test('a busy port is reported, and no process is left running', async (t) => {

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { isGatepassError } from '../../core/errors.ts'
 import { generatePassword, type Users } from '../../issuer/users.ts'
 
@@ -8,14 +7,12 @@ export const demoUser = 'demo'
 
 /** Reads a file, or creates it with text that only its owner can read. */
 function readOrCreate(path: string, create: () => string): { text: string; isNew: boolean } {
-  try {
-    return { text: readFileSync(path, 'utf8').trim(), isNew: false }
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-  }
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  const isAbsent = !existsSync(path)
+  const known = isAbsent ? '' : readFileSync(path, 'utf8').trim()
+  // A full disk leaves an empty file.
+  if (known !== '') return { text: known, isNew: false }
   const text = create()
-  writeFileSync(path, `${text}\n`, { mode: 0o600, flag: 'wx' })
+  writeFileSync(path, `${text}\n`, { mode: 0o600, flag: isAbsent ? 'wx' : 'w' })
   return { text, isNew: true }
 }
 
