@@ -170,8 +170,10 @@ export class ClientKeys {
 
   #sourceOf(client: Client): KeySource {
     const known = this.#sources.get(client.client_id)
-    if (known?.client === client) return known.keys
-    // The settings were read again, and the clients may have changed.
+    const { jwks_uri: jwksUri } = client
+    // Settings that are read again make a new object of every client. Fetched keys outlast them.
+    const isSameUri = jwksUri !== undefined && known?.client.jwks_uri === jwksUri
+    if (known !== undefined && (known.client === client || isSameUri)) return known.keys
     void known?.keys.close()
     const keys = this.#open(client)
     this.#sources.set(client.client_id, { client, keys })

@@ -1,5 +1,6 @@
 import { createHmac, createPublicKey, randomUUID } from 'node:crypto'
 import t from 'tap'
+import type { Client } from '../../src/issuer/clients.ts'
 import { createClientSecret } from '../../src/oauth/client-secret.ts'
 import { makeProofKey } from '../support/dpop.ts'
 import { startHttpServer } from '../support/http-server.ts'
@@ -291,6 +292,35 @@ t.test(
     t.match(await send(), refusedOrThrottled)
   },
 )
+
+t.test('the last keys of a client outlast a reload of the clients', async (t) => {
+  let isDown = false
+  const server = await startHttpServer(t, (_request, response) => {
+    response.writeHead(isDown ? 500 : 200, { 'content-type': 'application/json' })
+    response.end(JSON.stringify({ keys: [clientKey.jwk] }))
+  })
+  const signing: Client = {
+    client_id: 'signing',
+    auth_method: 'private_key_jwt',
+    jwks_uri: `${server.url}/jwks.json`,
+    grants: ['client_credentials'],
+    scopes: {},
+  }
+  const { token, clock, issuer } = await startOAuth(t, { clients: [signing] })
+  const send = async () =>
+    token({
+      ...grant,
+      client_assertion_type: assertionType,
+      client_assertion: await makeAssertion(Math.floor(clock.nowMs() / 1000)),
+    })
+  t.equal((await send()).status, 200)
+  isDown = true
+  issuer.clients.replace([{ ...signing, scopes: { 'data:read': [] } }])
+  t.match(await send(), { status: 200, body: { scope: 'data:read' } })
+  t.comment('keys of another address are other keys')
+  issuer.clients.replace([{ ...signing, jwks_uri: `${server.url}/others.json` }])
+  t.equal((await send()).status, 503)
+})
 
 t.test('a client whose keys cannot be fetched is told to try again', async (t) => {
   const server = await startHttpServer(t, (_request, response) => response.writeHead(500).end())
