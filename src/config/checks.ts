@@ -195,6 +195,10 @@ function checkDataReplicas(config: Settings): FieldProblem[] {
 function checkStores(config: Settings, role: Role): FieldProblem[] {
   return Object.entries(storeUrls(config, role)).flatMap(([name, url]) => {
     const pointer = environmentName(name)
+    if (url === 'sqlite::memory:' && config.workers > 1) {
+      const detail = `each process would have its own: name a file, or set ${environmentName('workers')}=1`
+      return [{ pointer, detail }]
+    }
     try {
       const isAllowed = config.mode !== 'production' || config.plaintext_stores
       if (!isRemotePlaintext(url) || isAllowed) return []

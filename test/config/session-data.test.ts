@@ -54,6 +54,15 @@ t.test('only Redis has replicas that confirm changes', async (t) => {
   t.same(sessions('rediss://redis.example.com'), [])
 })
 
+t.test('several processes share no database in memory', async (t) => {
+  const settings = { GATEPASS_WORKERS: '2', GATEPASS_DATA_SECRET: secret }
+  for (const name of ['GATEPASS_ACCOUNTS_URL', 'GATEPASS_SESSIONS_URL', 'GATEPASS_DATA_URL']) {
+    const memory = { ...settings, [name]: 'sqlite::memory:' }
+    t.match(problems(memory, 'issuer'), [new RegExp(`^${name}: each process would have its own`)])
+    t.same(problems({ ...memory, GATEPASS_WORKERS: '1' }, 'issuer'), [])
+  }
+})
+
 t.test('production reaches a store on another machine by TLS, unless told otherwise', async (t) => {
   for (const role of ['issuer', 'verifier'] as const) {
     const check = (url: string, more = {}) =>
