@@ -90,28 +90,38 @@ const maxPasswordBytes = 4096
 
 /** Reads a password: from the terminal without echo, or else from standard input. */
 export async function readPassword(context: CliContext): Promise<string> {
-  if (!context.stdin.isTTY) return readPiped(context.stdin)
-  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
-  return readTypedLine(context, 'Password: ', nowhere)
+  return context.stdin.isTTY
+    ? readTypedLine(context, 'Password: ', { isEchoed: false })
+    : readPiped(context.stdin)
 }
 
 /** Asks on the terminal, with echo. */
 export async function askLine(context: CliContext, prompt: string): Promise<string> {
-  return (await readTypedLine(context, prompt, context.stderr)).trim()
+  return (await readTypedLine(context, prompt, { isEchoed: true })).trim()
 }
 
 /**
- * @param echo shows what the user types
+ * Text after the line stays in the input without an echo: a password manager types the user name and
+ * the password at once.
+ *
  * @throws `request_invalid` after Ctrl-C, Ctrl-D or the end of the input
  */
 async function readTypedLine(
   { stdin, stderr }: CliContext,
   prompt: string,
-  echo: NodeJS.WritableStream,
+  { isEchoed }: { isEchoed: boolean },
 ): Promise<string> {
-  const lines = createInterface({ input: stdin, output: echo, prompt, terminal: true })
+  const typed: string[] = []
+  const output = new Writable({
+    write(chunk, _encoding, done) {
+      if (isEchoed && typed.length === 0) stderr.write(chunk)
+      done()
+    },
+  })
+  const lines = createInterface({ input: stdin, output, prompt, terminal: true })
+  lines.on('line', (line) => typed.push(line))
   // From here on the terminal itself echoes nothing.
-  if (echo !== stderr) stderr.write(prompt)
+  if (!isEchoed) stderr.write(prompt)
   lines.prompt()
   try {
     return await new Promise((resolve, reject) => {
@@ -121,7 +131,9 @@ async function readTypedLine(
     })
   } finally {
     lines.close()
-    if (echo !== stderr) stderr.write('\n')
+    const ahead = [...typed.slice(1), lines.line].join('\n')
+    if (ahead !== '' && stdin.readable) stdin.unshift(ahead)
+    if (!isEchoed) stderr.write('\n')
   }
 }
 

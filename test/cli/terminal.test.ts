@@ -1,6 +1,7 @@
-import { Readable } from 'node:stream'
+import { PassThrough, Readable } from 'node:stream'
 import t from 'tap'
-import { print, readPiped } from '../../src/cli/terminal.ts'
+import type { CliContext } from '../../src/cli/context.ts'
+import { askLine, print, readPassword, readPiped } from '../../src/cli/terminal.ts'
 
 /** Reads bytes, one per chunk, as from standard input. */
 function read(bytes: Buffer, maxBytes?: number): Promise<string> {
@@ -33,4 +34,32 @@ t.test('a table may have more rows than a call has arguments', (t) => {
   t.match(text, /^ID {6}NAME\n0 {7}ada\n/)
   t.match(text, /\n199999 {2}ada\n$/)
   t.end()
+})
+
+/** A terminal at which this text is typed, and what it shows. */
+function openTerminal() {
+  let shown = ''
+  const stdin = Object.assign(new PassThrough(), { isTTY: true })
+  const stderr = { write: (text: string | Buffer) => (shown += text) }
+  const context = { stdin, stderr } as unknown as CliContext
+  const end = (text = '') => stdin.end(text)
+  return { context, type: (text: string) => stdin.write(text), end, shown: () => shown }
+}
+
+t.test('a user name and a password may be typed at once', async (t) => {
+  const { context, type, shown } = openTerminal()
+  type('ada\rpass word\rmore')
+  t.equal(await askLine(context, 'User name: '), 'ada')
+  t.equal(await readPassword(context), 'pass word')
+  t.match(shown(), /User name: .*ada\r\nPassword: \n$/)
+  t.notMatch(shown(), /pass word|more/)
+})
+
+t.test('the end of the input cancels, and ends a line', async (t) => {
+  const empty = openTerminal()
+  empty.end()
+  await t.rejects(readPassword(empty.context), { code: 'request_invalid', detail: 'Canceled.' })
+  const partial = openTerminal()
+  partial.end('pass word')
+  t.equal(await readPassword(partial.context), 'pass word')
 })
