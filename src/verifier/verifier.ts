@@ -147,10 +147,8 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     if (!isVerified(result)) {
       // On a runtime where fetches end with their request, no fetch starts without a caller that
       // waits for it.
-      void refreshKeys(
-        issuersToRefresh(result).filter(({ keys }) => !keys.renew),
-        parsed,
-      )
+      const stale = issuersToRefresh(result).filter(({ keys }) => !keys.renew)
+      refreshKeys(stale, parsed).catch(() => {}) // no caller waits for the keys
       throw mismatchError(result)
     }
     const list = firstRevocationList(result)

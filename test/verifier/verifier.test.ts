@@ -7,6 +7,7 @@ import {
   type KeySourceStatus,
   type Verifier,
 } from '../../src/verifier/index.ts'
+import { createFixedKeys, readKeySet } from '../../src/verifier/keys/key-source.ts'
 import { FakeClock } from '../support/clock.ts'
 import fc from '../support/properties.ts'
 import { claimsWith, encode, headerWith, issuer, mint, now_s } from '../support/tokens.ts'
@@ -182,6 +183,20 @@ t.test('uses and closes a key source of the application', async (t) => {
   t.equal(codeOf(verifier, token), 'keys_unavailable')
   await verifier.close()
   t.same(events, ['ready', 'refresh', 'refresh', 'close'])
+})
+
+t.test('a key source that breaks its contract ends no process', async (t) => {
+  const { jwks: _, ...others } = options
+  const keys: KeySource = {
+    ...createFixedKeys(readKeySet(options.jwks)),
+    find: () => 'token_key_unknown',
+    refresh: () => Promise.reject(new Error('it broke')),
+  }
+  const verifier = createVerifier({ ...others, keys })
+  t.equal(codeOf(verifier, token), 'token_key_unknown')
+  // The rejection is reported after this turn of the event loop, and would fail the test.
+  await new Promise((resolve) => setImmediate(resolve))
+  t.equal(await answerOf(() => verifier.verify(token)), 'internal_error')
 })
 
 t.test('fixed keys are ready immediately and have no age', async (t) => {
