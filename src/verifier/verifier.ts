@@ -164,9 +164,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
   ): Promise<VerifiedToken> {
     let result = await pending
     if (!isVerified(result)) {
-      const stale = issuersToRefresh(result)
-      await refreshKeys(stale, parsed)
-      const retried = await matchIssuer(parsed, stale, verifySignature)
+      const retried = await matchWithFreshKeys(parsed, issuersToRefresh(result))
       if (!isVerified(retried)) throw mismatchError([...finalMismatches(result), ...retried])
       result = retried
     }
@@ -244,6 +242,25 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
 
 async function refreshKeys(issuers: readonly TrustedIssuer[], { header }: SignedAccessToken) {
   await Promise.all(issuers.map(({ keys }) => keys.refresh(header.kid)))
+}
+
+/** Matches each issuer as soon as its keys are fresh: a slow issuer delays no token of another. */
+async function matchWithFreshKeys(
+  parsed: SignedAccessToken,
+  issuers: readonly TrustedIssuer[],
+): Promise<MatchResult> {
+  const results = issuers.map(async (issuer) => {
+    await refreshKeys([issuer], parsed)
+    return matchIssuer(parsed, [issuer], verifySignature)
+  })
+  const matches = results.map(async (pending) => {
+    const result = await pending
+    return isVerified(result) ? result : Promise.reject(new Error('the issuer does not match'))
+  })
+  return Promise.any(matches).catch(async () => {
+    const mismatches = await Promise.all(results)
+    return mismatches.flatMap((result) => (isVerified(result) ? [] : result))
+  })
 }
 
 /**

@@ -2,6 +2,7 @@ import t from 'tap'
 import { isGatepassError } from '../../src/core/errors.ts'
 import type { Algorithm } from '../../src/tokens/algorithms.ts'
 import { createVerifier, type KeySource } from '../../src/verifier/index.ts'
+import { createFixedKeys, readKeySet } from '../../src/verifier/keys/key-source.ts'
 import { FakeClock } from '../support/clock.ts'
 import { audience, claimsWith, headerWith, makeKey, mint, now_s } from '../support/tokens.ts'
 import { answerOf, overEveryAdapter } from './harness.ts'
@@ -94,6 +95,39 @@ t.test('only the tokens of an issuer wait for its keys', async (t) => {
   const ofA = tokenOf(makeKey('ES256', 'a-1'), { iss: issuerA })
   t.equal(await answerOf(() => verifier.verify(ofA)), 'keys_unavailable')
   t.same(asked, ['a-1'])
+})
+
+t.test('the keys of a slow issuer delay no token of another issuer', async (t) => {
+  const slow = Promise.withResolvers<void>()
+  const keysOf = (key: typeof keyA, refreshed: Promise<void>): KeySource => {
+    const set = createFixedKeys(readKeySet(jwksOf(key)))
+    let isLoaded = false
+    return {
+      ...set,
+      find: (kid, alg) => (isLoaded ? set.find(kid, alg) : 'keys_unavailable'),
+      refresh: async () => {
+        await refreshed
+        isLoaded = true
+      },
+    }
+  }
+  const verifier = createVerifier({
+    clock,
+    issuers: [
+      { issuer: issuerB, audience, keys: keysOf(keyB, slow.promise) },
+      { issuer: issuerA, audience, keys: keysOf(keyA, Promise.resolve()) },
+    ],
+  })
+  const answer = (key: typeof keyA, changes: object) =>
+    answerOf(() => verifier.verify(tokenOf(key, { iss: issuerA, ...changes })))
+  const later = [
+    answer(keyB, { iss: issuerB }),
+    answer(keyA, { aud: 'https://other.test' }),
+    answer(makeKey('ES256', 'none'), {}),
+  ]
+  t.equal(await answer(keyA, {}), 'accepted')
+  slow.resolve()
+  t.same(await Promise.all(later), ['accepted', 'token_claims', 'token_key_unknown'])
 })
 
 t.test('a revocation concerns the tokens of its issuer only', async (t) => {
