@@ -39,6 +39,15 @@ t.test('strangers fill no store with pushed requests of a public client', async 
   t.match((await visitor.signIn(await visitor.authorize())).answer, { code: /^gpc_/ })
   issuer.clock.advance_s(91)
   t.equal(await push(), 201)
+
+  t.comment('requests count no longer than they live because the clock is set back')
+  issuer.clock.advance_s(-3600)
+  for (let round = 0; round < 10; round += 1) {
+    await Promise.all(Array.from({ length: 100 }, () => push()))
+  }
+  t.equal(await push(), 503)
+  issuer.clock.advance_s(91)
+  t.equal(await push(), 201)
 })
 
 const third = { ...clients[5], client_id: 'prints', third_party: true }

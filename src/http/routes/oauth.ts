@@ -146,18 +146,21 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
 class PushedByStrangers {
   readonly #limits = new ConnectionLimits(maxPushed)
   /** Oldest first. */
-  readonly #kept: { readonly untilMs: number; readonly release: () => void }[] = []
+  readonly #kept: { readonly pushedAtMs: number; readonly release: () => void }[] = []
 
   /** @throws `overloaded` if too many requests are kept for the network of this address */
   admit(address: string, nowMs: number): void {
-    while (this.#kept[0] !== undefined && this.#kept[0].untilMs <= nowMs) {
+    // A time in the future is from before the clock was set back.
+    const hasExpired = (atMs: number) =>
+      nowMs < atMs || nowMs >= atMs + pushedLifetimeSeconds * 1000
+    while (this.#kept[0] !== undefined && hasExpired(this.#kept[0].pushedAtMs)) {
       this.#kept.shift()?.release()
     }
     const release = this.#limits.open(address)
     if (release === null) {
       throw new GatepassError('overloaded', { retryAfterSeconds: pushedLifetimeSeconds })
     }
-    this.#kept.push({ untilMs: nowMs + pushedLifetimeSeconds * 1000, release })
+    this.#kept.push({ pushedAtMs: nowMs, release })
   }
 }
 
