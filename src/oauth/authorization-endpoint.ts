@@ -189,7 +189,8 @@ export class AuthorizationEndpoint {
     if (isFresh || interaction.sid === signIn.sid) return signIn
     const { prompts, maxAgeSeconds = Number.POSITIVE_INFINITY } = request
     if (prompts.has('login') || prompts.has('select_account')) return null
-    const ageSeconds = nowSeconds(clock) - Math.floor(signIn.authTimeMs / 1000)
+    // The age is unknown if the clock was set back since.
+    const ageSeconds = Math.abs(nowSeconds(clock) - Math.floor(signIn.authTimeMs / 1000))
     return maxAgeSeconds === 0 || ageSeconds > maxAgeSeconds ? null : signIn
   }
 

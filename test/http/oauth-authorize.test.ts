@@ -236,6 +236,18 @@ t.test('prompt and max_age', async (t) => {
   t.equal((await issuer.sessions.listBySub(sub, issuer.clock.nowMs())).length, 1)
 })
 
+t.test('max_age of a sign-in that the clock dates in the future', async (t) => {
+  const issuer = await startOAuth(t)
+  const visitor = new Visitor(issuer)
+  await visitor.signIn(await visitor.authorize())
+  issuer.clock.advance_s(-3600)
+  t.match((await visitor.authorize()).answer, { code: /./ })
+  const page = await visitor.authorize({ max_age: '60' })
+  t.equal(page.answer, null, 'its age is unknown')
+  t.match((await visitor.signIn(page)).answer, { code: /./ })
+  t.match((await visitor.authorize({ max_age: '60' })).answer, { code: /./ })
+})
+
 t.test('the user cancels', async (t) => {
   const issuer = await startOAuth(t)
   const visitor = new Visitor(issuer)
