@@ -62,7 +62,7 @@ export async function importUsers(
   let batch: Account[] = []
 
   async function commit(): Promise<void> {
-    const taken = await accounts.createMany(batch)
+    const taken = batch.length === 0 ? [] : await accounts.createMany(batch)
     counts.skipped += taken.length
     counts.imported += batch.length - taken.length
     batch = []

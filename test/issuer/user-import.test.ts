@@ -204,6 +204,20 @@ t.test('reads at most one batch ahead', async (t) => {
   t.match(await importUsers(many(), { accounts, clock }), { imported: 3000 })
 })
 
+t.test('a store receives no empty batch, which a user base may refuse', async (t) => {
+  const sizes: number[] = []
+  const accounts = {
+    createMany: async (batch: readonly unknown[]) => {
+      sizes.push(batch.length)
+      return []
+    },
+  }
+  const lines = ['a', 'b', 'c', 'd'].map((name) => line(name)).join('\n')
+  await importUsers(bytesOf(lines), { accounts, clock, batchSize: 2 })
+  await importUsers(bytesOf(), { accounts, clock })
+  t.strictSame(sizes, [2, 2])
+})
+
 t.test('a failing store ends the import, and committed accounts stay', async (t) => {
   const { accounts } = setUp(t)
   let batches = 0
