@@ -42,6 +42,11 @@ export function adminConfigOf(context: CliContext): LoadedConfig {
   return configOf(context, 'issuer', { optional: ['secret'] })
 }
 
+/** Loads the settings for a command of a user at a terminal, who runs no service. */
+export function userConfigOf(context: CliContext): LoadedConfig {
+  return configOf(context, 'verifier', { optional: ['admin_port', 'data_secret'] })
+}
+
 /** Returns the error of a setting whose value does not work on this machine. */
 export function unusableSetting(
   name: SettingName,

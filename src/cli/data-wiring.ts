@@ -49,7 +49,7 @@ export function createDataService(
   const [first, ...others] = settings.data_secret
   if (first === undefined) {
     throw new GatepassError('config_invalid', {
-      detail: 'Session data is encrypted. Set GATEPASS_DATA_SECRET to the secret of the issuers.',
+      detail: 'Session data is encrypted. Set GATEPASS_DATA_SECRET to the secret of the verifiers.',
     })
   }
   return new DataService({

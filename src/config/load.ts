@@ -18,7 +18,7 @@ export interface LoadOptions {
   readonly file?: string
   /** Defaults of `gatepass dev`. The settings file and the environment override them. */
   readonly defaults?: Readonly<Partial<Record<SettingName, unknown>>>
-  /** Required settings that may be missing, because the caller does not need them. */
+  /** Settings that the caller does not need: they may be missing or break a rule between settings. */
   readonly optional?: readonly SettingName[]
 }
 
@@ -56,13 +56,13 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   for (const setting of settingsOf(options.role)) {
     const found = findValue(setting, options, file, problems)
     if (found === null) continue
-    if (found.value === undefined && options.optional?.includes(setting.name)) continue
     const parsed = setting.schema.safeParse(found.value)
     if (parsed.success) {
       values[setting.name] = parsed.data
       effective.push({ name: setting.name, value: parsed.data, source: found.source })
       continue
     }
+    if (found.value === undefined && options.optional?.includes(setting.name)) continue
     for (const issue of parsed.error.issues) {
       problems.push({
         pointer: [nameAt(found.source, setting.name), ...issue.path].join('/'),
@@ -71,7 +71,11 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     }
   }
   // Rules between settings apply only to settings that are valid by themselves.
-  if (problems.length === 0) problems.push(...crossCheck(values as Partial<Settings>, options.role))
+  if (problems.length === 0) {
+    const ignored = options.optional?.map(environmentName)
+    const broken = crossCheck(values as Partial<Settings>, options.role)
+    problems.push(...broken.filter(({ pointer }) => !ignored?.includes(pointer)))
+  }
   if (problems.length > 0) throw new GatepassError('config_invalid', { problems })
   return { settings: values as Settings, effective }
 }

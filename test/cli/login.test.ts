@@ -222,9 +222,11 @@ t.test('the location of the file; redirects do not receive the password', async 
     run(t, ['login', 'ada', '--issuer', issuer], { cwd, env, input: password })
 
   t.match(await login('http://auth.example.com'), { code: 2, stderr: /must be https/ })
+  // The settings of an issuer on the same machine.
+  const shared = { GATEPASS_PORT: '4101', GATEPASS_DATA_URL: 'sqlite:data.db' }
+  t.match(await login(`${base}/moved`, shared), { code: 1, stderr: /answered with status 307/ })
   const unset = { GATEPASS_ISSUER: base }
   t.match(await login('', unset), { code: 2, stderr: /The URL is empty/ })
-  t.match(await login(`${base}/moved`), { code: 1, stderr: /answered with status 307/ })
   t.match(await login(`${base}/other`), { code: 1, stderr: /did not answer like an issuer/ })
   t.match((await login(`${base}/rude`)).stderr, '\\u001b[2Jno (scope_not_allowed)')
   t.same(seen, ['/moved/login', '/other/login', '/rude/login'])

@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import { isJsonObject, parseStrictJson } from '../../tokens/strict-decoding.ts'
-import { type CliContext, configOf } from '../context.ts'
+import { type CliContext, userConfigOf } from '../context.ts'
 import { checkToken, type InspectRequest } from '../inspect/check-token.ts'
 import { reportAsJson, reportInWords } from '../inspect/report.ts'
 import { exitCodes, readPiped } from '../terminal.ts'
@@ -48,7 +48,7 @@ async function tokenOf(
 }
 
 function requestOf(context: CliContext, token: string, options: InspectOptions): InspectRequest {
-  const { settings } = configOf(context, 'verifier')
+  const { settings } = userConfigOf(context)
   const jwks = options.jwks === undefined ? null : readJwks(resolve(context.cwd, options.jwks))
   const isOwnIssuer = options.issuer === undefined
   return {

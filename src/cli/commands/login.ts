@@ -1,6 +1,6 @@
 import { systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
-import { type CliContext, configOf } from '../context.ts'
+import { type CliContext, userConfigOf } from '../context.ts'
 import { loginByBrowser, openBrowser } from '../login/browser-login.ts'
 import { IssuerClient, type Tokens } from '../login/issuer-client.ts'
 import { SavedSession, SessionFile } from '../login/saved-session.ts'
@@ -86,9 +86,9 @@ export function sessionOf(context: CliContext, options: IssuerOption): SavedSess
  * @throws `config_invalid`
  */
 export function issuerOf(context: CliContext, { issuer }: IssuerOption): string {
-  if (issuer === undefined) return configOf(context, 'verifier').settings.issuer
+  if (issuer === undefined) return userConfigOf(context).settings.issuer
   const env = { ...context.env, GATEPASS_ISSUER: issuer, GATEPASS_ISSUER_FILE: undefined }
-  return configOf({ ...context, env }, 'verifier').settings.issuer
+  return userConfigOf({ ...context, env }).settings.issuer
 }
 
 /** Without a terminal, standard input is for the password. */
