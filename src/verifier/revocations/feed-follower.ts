@@ -65,6 +65,8 @@ export class FeedFollower implements Revocations {
    * token lifetime is shortened, older tokens still live as long as before.
    */
   #kept_s: number | null = null
+  /** The latest time by which expired entries were removed. */
+  #prunedAt_s = 0
 
   constructor(options: FeedFollowerOptions) {
     const { uri, clock, clockToleranceSeconds } = options
@@ -149,6 +151,8 @@ export class FeedFollower implements Revocations {
       },
       onEvent: (message) => this.#applyEvent(message),
       onCurrent: (isReliable) => {
+        this.#checkClock()
+        if (this.#position === null) throw new Error('the clock was set back')
         this.#freshness.confirm()
         if (isReliable) this.#poller.stop()
       },
@@ -161,6 +165,7 @@ export class FeedFollower implements Revocations {
 
   async #load(signal: AbortSignal): Promise<void> {
     const { uri, clock, issuer } = this.#options
+    this.#checkClock()
     const etag = this.#position === null ? null : this.#etag
     const response = await fetchSnapshot(uri, etag, clock, signal)
     if (response === null) {
@@ -171,12 +176,19 @@ export class FeedFollower implements Revocations {
     }
     const payload = await this.#verify(response.text, snapshotType, maxSnapshotBytes)
     const { position, readAt_s, kept_s, entries } = readRevocationSnapshot(payload, issuer)
+    this.#prunedAt_s = 0
     this.#addEntries(entries, kept_s)
     this.#position = position
     this.#etag = response.etag
     this.#freshness.confirm(readAt_s)
     this.#isPending = false
     this.#loaded.resolve()
+  }
+
+  /** A clock that was ahead has removed entries too early, so a whole snapshot is needed. */
+  #checkClock(): void {
+    const { clock, clockToleranceSeconds } = this.#options
+    if (nowSeconds(clock) + clockToleranceSeconds < this.#prunedAt_s) this.#position = null
   }
 
   async #applyEvent({ id, name, data }: EventMessage): Promise<void> {
@@ -202,10 +214,13 @@ export class FeedFollower implements Revocations {
 
   #addEntries(entries: readonly RevocationEntry[], kept_s: number): void {
     this.#kept_s = Math.max(this.#kept_s ?? 0, kept_s)
+    const oldest_s = this.#pruneTime_s() - this.#retention_s()
     let isKeyRevoked = false
     try {
       for (const entry of entries) {
-        const isNew = !this.#isExpired(entry) && this.#list.add(entry)
+        // A log may contain expired entries. A key set with a revoked key may be used for longer.
+        const isExpired = entry.kind !== 'key' && entry.at_s < oldest_s
+        const isNew = !isExpired && this.#list.add(entry)
         if (isNew && entry.kind === 'key') isKeyRevoked = true
       }
     } finally {
@@ -214,16 +229,15 @@ export class FeedFollower implements Revocations {
     }
   }
 
-  /**
-   * A log may contain expired entries. A key set with a revoked key may be used for longer than
-   * other entries are kept.
-   */
-  #isExpired({ kind, at_s }: RevocationEntry): boolean {
-    return kind !== 'key' && at_s < nowSeconds(this.#options.clock) - this.#retention_s()
+  #prune(): void {
+    this.#list.prune(this.#pruneTime_s(), this.#retention_s())
   }
 
-  #prune(): void {
-    this.#list.prune(nowSeconds(this.#options.clock), this.#retention_s())
+  /** Returns the time by which entries expire, and remembers it. */
+  #pruneTime_s(): number {
+    const now_s = nowSeconds(this.#options.clock)
+    this.#prunedAt_s = Math.max(this.#prunedAt_s, now_s)
+    return now_s
   }
 
   #retention_s(): number {

@@ -1,11 +1,13 @@
 import type { ServerResponse } from 'node:http'
 import t from 'tap'
 import { createVerifier } from '../../../src/verifier/index.ts'
+import { FakeClock } from '../../support/clock.ts'
 import { audience, claimsWith, issuer, makeKey, mint, now_s } from '../../support/tokens.ts'
 import { until } from '../../support/until.ts'
 import { answerOf } from '../harness.ts'
 import { JwksServer, serve } from '../jwks-server.ts'
-import { openFollowing } from './harness.ts'
+import { FeedServer } from './feed-server.ts'
+import { follow, openFollowing } from './harness.ts'
 
 t.test('receives revocations of each kind, and applies them', async (t) => {
   const { feed, answer, status, untilState } = await openFollowing(t)
@@ -204,6 +206,23 @@ t.test(
     t.equal(await answer(claims), 'token_revoked')
   },
 )
+
+for (const stream of [true, false]) {
+  const source = stream ? 'the stream' : 'polls'
+  t.test(`A21: no entry stays removed after the clock was ahead, with ${source}`, async (t) => {
+    const key = makeKey('ES256')
+    const feed = await FeedServer.open(t, key)
+    await feed.add('session', 'session-1')
+    const clock = new FakeClock((now_s + 3600) * 1000)
+    const { answer, status, untilState } = follow(t, feed, clock, [key.publicJwk], { stream })
+    await untilState(stream ? 'streaming' : 'polling')
+    t.equal(status().entries, 0)
+    clock.advance_s(-3600)
+    feed.heartbeat()
+    await until('the whole list', async () => (await answer()) === 'token_revoked')
+    await untilState(stream ? 'streaming' : 'polling')
+  })
+}
 
 t.test('close() ends the stream, and the list stays in use', async (t) => {
   const { feed, answer, verifier, untilState } = await openFollowing(t)
