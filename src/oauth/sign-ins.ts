@@ -100,11 +100,9 @@ export class SignIns {
    * @throws `store_unavailable`
    */
   async find(token: string | undefined): Promise<SignIn | null> {
-    const { sessions, accounts } = this.#options
-    const sid = this.#sidOf(token)
-    const session = sid === null ? null : await sessions.find(sid)
+    const session = await this.#sessionOf(token)
     if (session === null) return null
-    const account = await accounts.findBySub(session.sub)
+    const account = await this.#options.accounts.findBySub(session.sub)
     if (account === null || account.disabled) return null
     return { sid: session.sid, account, amr: session.amr, authTimeMs: session.createdAtMs }
   }
@@ -132,9 +130,10 @@ export class SignIns {
    * sessions that applications started from them.
    */
   async #continue(previous: string | undefined, { sid, sub, expiresAtMs }: Session) {
-    const before = await this.find(previous)
-    if (before?.account.sub !== sub) return
-    const times = (await this.authTimesMs(before)).slice(0, maxEarlier)
+    const before = await this.#sessionOf(previous)
+    if (before?.sub !== sub) return
+    const earlier = await this.authTimesMs({ sid: before.sid, authTimeMs: before.createdAtMs })
+    const times = earlier.slice(0, maxEarlier)
     await this.#options.store.putOneTime(earlierIdOf(sid), JSON.stringify(times), expiresAtMs)
   }
 
@@ -143,6 +142,11 @@ export class SignIns {
     await this.end(previous, audit).catch((error: unknown) => {
       if (!isGatepassError(error, 'clock_skew', 'store_unavailable')) throw error
     })
+  }
+
+  async #sessionOf(token: string | undefined): Promise<Session | null> {
+    const sid = this.#sidOf(token)
+    return sid === null ? null : this.#options.sessions.find(sid)
   }
 
   #sidOf(token = ''): string | null {
