@@ -13,6 +13,7 @@ import {
   isRefusal,
   limitParameters,
   readParameters,
+  refusalOf,
   refusalUrl,
   validateRequest,
   withParameters,
@@ -154,8 +155,10 @@ export class AuthorizationEndpoint {
       if (!isSilent) return { kind: 'consent', pending, signIn }
       return this.refuse(pending, 'consent_required', 'The user has to consent.')
     }
+    // The code comes first: a request for which the store has none is not answered.
+    const url = await this.#grant(request, signIn, visitor.userAgent)
     await this.#answerOnce(interaction)
-    return { kind: 'redirect', url: await this.#grant(request, signIn, visitor.userAgent) }
+    return { kind: 'redirect', url }
   }
 
   /** Returns the redirect that tells the client why there is no code. */
@@ -164,6 +167,18 @@ export class AuthorizationEndpoint {
     const { redirectUri, state } = request
     const url = refusalUrl({ redirectUri, state, error, description }, this.#options.issuer)
     return { kind: 'redirect', url } as const
+  }
+
+  /**
+   * Returns the redirect that reports a failure to a client whose request shows no page (RFC 6749
+   * §4.1.2.1).
+   *
+   * @throws the failure, if the request may show a page
+   */
+  failureUrl({ request }: Pending, failure: unknown): string {
+    const { prompts, redirectUri, state } = request
+    if (!prompts.has('none')) throw failure
+    return refusalUrl({ redirectUri, state, ...refusalOf(failure) }, this.#options.issuer)
   }
 
   #validate(parameters: AuthorizationParameters): AuthorizationRequest | AuthorizationRefusal {

@@ -148,7 +148,8 @@ class RequestRefused extends Error {
   }
 }
 
-function refusalOf(error: unknown): { error: string; description: string } {
+/** Returns the error that a redirect reports. Throws an error that is not ours. */
+export function refusalOf(error: unknown): { error: string; description: string } {
   if (error instanceof RequestRefused) return { error: error.error, description: error.message }
   if (!isGatepassError(error)) throw error
   const { body } = toOAuthError(error)

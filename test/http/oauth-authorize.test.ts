@@ -430,6 +430,47 @@ t.test('an authorization request by POST', async (t) => {
   t.match(answer, { url: redirectUri, code: /^gpc_/ })
 })
 
+t.test('a pushed request for which the store takes no code is not answered', async (t) => {
+  const issuer = await startOAuth(t)
+  const { body } = await issuer.post('/oauth/par')({ ...goodRequest })
+  const visitor = new Visitor(issuer)
+  const query = new URLSearchParams({ client_id: 'spa', request_uri: body.request_uri })
+  const page = await visitor.get(`/oauth/authorize?${query}`)
+  const { sessions } = issuer
+  const { putOneTime } = sessions
+  sessions.putOneTime = async (id, ...rest) => {
+    if (id.startsWith('code.')) throw new GatepassError('store_unavailable')
+    return putOneTime.call(sessions, id, ...rest)
+  }
+  const failed = await visitor.signIn(page)
+  t.equal(failed.status, 503)
+  sessions.putOneTime = putOneTime
+  issuer.clock.advance_s(10)
+  t.match((await visitor.signIn(failed)).answer, { code: /^gpc_/ })
+})
+
+t.test('prompt=none without a store shows no page', async (t) => {
+  const issuer = await startOAuth(t)
+  const visitor = new Visitor(issuer)
+  await visitor.signIn(await visitor.authorize())
+  const { sessions } = issuer
+  const { find, putOneTime } = sessions
+  const fail = async () => {
+    throw new GatepassError('store_unavailable', { retryAfterSeconds: 2 })
+  }
+  for (const change of [{ find: fail }, { putOneTime: fail }]) {
+    Object.assign(sessions, { find, putOneTime }, change)
+    t.match((await visitor.authorize({ prompt: 'none' })).answer, {
+      error: 'temporarily_unavailable',
+      state: 'the state',
+      iss: issuerUrl,
+    })
+    t.equal((await visitor.authorize()).status, 503, 'a user reads a page')
+  }
+  Object.assign(sessions, { find, putOneTime })
+  t.match((await visitor.authorize({ prompt: 'none' })).answer, { code: /^gpc_/ })
+})
+
 t.test('a store that is unavailable leaves the form', async (t) => {
   const issuer = await startOAuth(t)
   const visitor = new Visitor(issuer)

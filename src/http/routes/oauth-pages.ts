@@ -209,8 +209,14 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
       const browserId = browserCookie.ensure(request, reply)
       const begun = await authorization.begin(queryOf(request), browserId)
       if ('url' in begun) return pages.redirect(reply, begun.url)
-      const signIn = await signIns.find(signInCookie.read(request))
-      return proceed(request, reply, begun, { signIn })
+      try {
+        const signIn = await signIns.find(signInCookie.read(request))
+        return await proceed(request, reply, begun, { signIn })
+      } catch (error) {
+        const url = authorization.failureUrl(begun, error)
+        noteError(error, request, reply)
+        return pages.redirect(reply.removeHeader('retry-after'), url)
+      }
     },
   )
 
