@@ -279,7 +279,6 @@ function addLogin(program: Command, context: CliContext): void {
     .action(async (options) => (await load()).printToken(context, options))
     .command('inspect [token]')
     .description('show what a token allows, or why it is refused ("-": from standard input)')
-    .addOption(issuerOption())
     .option('--jwks <file>', 'file with the keys (JWK Set); nothing is fetched')
     .option('--audience <name>', 'required audience; default: any audience')
     .addOption(json())

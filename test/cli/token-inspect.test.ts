@@ -88,4 +88,6 @@ t.test('wrong usage', async (t) => {
   t.match(await inspect('x', '--jwks', 'not.json'), { code: 2, stderr: /is not a JWK Set/ })
   t.match(await inspect('x', '--jwks', 'empty.json'), { code: 2, stderr: /there are no keys/ })
   t.equal((await inspect('x', 'y')).code, 2)
+  const help = (await inspect('--help')).stdout
+  t.equal(help.split('--issuer <url>').length, 2, 'the option is listed once')
 })
