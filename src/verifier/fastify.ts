@@ -108,10 +108,10 @@ export const gatepassAuth = markPlugin<GatepassAuthOptions>(
     const { onRefused, resource } = options
     checkOnRefused(onRefused)
     const metadata = resource === undefined ? null : createResourceMetadata(verifier, resource)
-    const guards = new WeakSet<object>()
+    const guards = new WeakMap<object, RouteAuth | undefined>()
     const createRouteHook = (auth: RouteAuth | undefined) => {
       const hook = createHook(createGuard(verifier, auth, metadata?.url), targetOf, onRefused)
-      guards.add(hook)
+      guards.set(hook, auth)
       return hook
     }
     app.decorateRequest('auth', null)
@@ -120,8 +120,8 @@ export const gatepassAuth = markPlugin<GatepassAuthOptions>(
       if (auth === false) return
       const hooks = [route.onRequest ?? []].flat()
       // The HEAD route that Fastify adds to a GET route runs the hooks of the GET route.
-      if (!hooks.some((hook) => guards.has(hook)))
-        route.onRequest = [createRouteHook(auth), ...hooks]
+      const isGuarded = hooks.some((hook) => guards.has(hook) && guards.get(hook) === auth)
+      if (!isGuarded) route.onRequest = [createRouteHook(auth), ...hooks]
       if (options.openapi) route.schema = describeSecurity(route.schema, auth)
     })
     // Added only if needed: a hook for each request costs as much as the check of a cached token.

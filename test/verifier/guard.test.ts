@@ -1,5 +1,5 @@
 import swagger from '@fastify/swagger'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, type RouteOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import { gatepassAuth, securitySchemes } from '../../src/verifier/fastify.ts'
 import { authorizationScheme, presentedToken } from '../../src/verifier/guard.ts'
@@ -99,6 +99,18 @@ t.test('checks a token once a request, HEAD too', async (t) => {
   t.equal(checks, 1)
   await app.inject({ method: 'HEAD', url: '/', headers })
   t.equal(checks, 2)
+})
+
+t.test('a copy of a route has the requirements of its own', async (t) => {
+  const app = await guardedApp(t)
+  const routes: RouteOptions[] = []
+  app.addHook('onRoute', (route) => void routes.push(route))
+  app.get('/orders', () => 'ok')
+  const [orders] = routes
+  if (orders === undefined) throw new Error('there is no route')
+  app.route({ ...orders, url: '/admin', config: { auth: { scope: 'admin' } } })
+  t.equal(await codeOf(app, '/orders'), 'accepted')
+  t.equal(await codeOf(app, '/admin'), 'scope_insufficient')
 })
 
 t.test('several issuers behind one plugin', async (t) => {
