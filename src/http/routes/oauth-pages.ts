@@ -227,17 +227,15 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
   )
 
   /**
-   * Shows a form once more that has expired, or whose cookie another tab has replaced: tabs that open
-   * at once each get a cookie.
+   * Begins once more the request of a form that has expired, or whose cookie another tab has replaced:
+   * tabs that open at once each get a cookie.
    */
-  async function askAgainAfter(error: unknown, request: FastifyRequest, reply: FastifyReply) {
-    if (!isGatepassError(error, 'form_expired')) throw error
-    const form = formOf(request)
-    const browserId = browserCookie.ensure(request, reply)
-    const begun = await authorization.begin(unverifiedQuery(form.get('interaction')), browserId)
+  async function beginAgain(error: GatepassError, request: FastifyRequest, reply: FastifyReply) {
+    const query = unverifiedQuery(formOf(request).get('interaction'))
+    const begun = await authorization.begin(query, browserCookie.ensure(request, reply))
     if ('url' in begun) throw error
     noteError(error, request, reply)
-    return askSignIn(request, reply, begun, { username: form.get('username') ?? '', error })
+    return begun
   }
 
   // A form leaves its address in the address bar.
@@ -252,7 +250,10 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
     try {
       read = pages.readForm(request)
     } catch (error) {
-      return askAgainAfter(error, request, reply)
+      if (!isGatepassError(error, 'form_expired')) throw error
+      const begun = await beginAgain(error, request, reply)
+      const username = formOf(request).get('username') ?? ''
+      return askSignIn(request, reply, begun, { username, error })
     }
     const { form, interaction } = read
     const pending = authorization.resume(interaction)
@@ -281,7 +282,18 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
   })
 
   app.post(consentUrl, { schema: { hide: true } }, async (request, reply) => {
-    const { form, interaction } = pages.readForm(request)
+    let read: ReturnType<Pages['readForm']>
+    try {
+      read = pages.readForm(request)
+    } catch (error) {
+      // After a refusal nothing begins: the consent may have been given in another tab.
+      const isAllowed = formOf(request).get('decision') === 'allow'
+      if (!isAllowed || !isGatepassError(error, 'form_expired')) throw error
+      const begun = await beginAgain(error, request, reply)
+      const signIn = await signIns.find(signInCookie.read(request))
+      return proceed(request, reply, begun, { signIn })
+    }
+    const { form, interaction } = read
     const pending = authorization.resume(interaction)
     const decision = form.get('decision')
     if (decision === 'switch_user') return askSignIn(request, reply, pending)
