@@ -150,25 +150,6 @@ t.test('two tabs that open at once: the form without its cookie is shown again',
   t.match(answer, { code: /^gpc_/, state: 'of the first tab' })
 })
 
-t.test('two tabs of a restarted browser: the question for consent is asked again', async (t) => {
-  const issuer = await startOAuth(t, withPrints)
-  const visitor = new Visitor(issuer)
-  await visitor.signIn(await visitor.authorize())
-  t.comment('the sign-in outlasts the browser, and the id of the browser does not')
-  const open = () => {
-    visitor.cookies.delete('__Host-gatepass-browser')
-    return visitor.authorize({ ...prints, scope: 'profile' })
-  }
-  const [first] = [await open(), await open()]
-  const again = await visitor.submit(first, { decision: 'allow' })
-  t.match(again.html, 'Allow Photo Prints to use your account?')
-  t.equal(again.answer, null, 'the form gives no consent')
-  t.match((await visitor.submit(again, { decision: 'allow' })).answer, { code: /^gpc_/ })
-  t.match(await visitor.submit(first, { decision: 'deny' }), { status: 400, answer: null })
-  const crossSite = { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' }
-  t.equal((await visitor.submit(first, {}, crossSite)).status, 403)
-})
-
 t.test('a form that is sent after its hour is shown again', async (t) => {
   const issuer = await startOAuth(t)
   const visitor = new Visitor(issuer)

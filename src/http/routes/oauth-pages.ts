@@ -227,15 +227,17 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
   )
 
   /**
-   * Begins once more the request of a form that has expired, or whose cookie another tab has replaced:
-   * tabs that open at once each get a cookie.
+   * Shows a form once more that has expired, or whose cookie another tab has replaced: tabs that open
+   * at once each get a cookie.
    */
-  async function beginAgain(error: GatepassError, request: FastifyRequest, reply: FastifyReply) {
-    const query = unverifiedQuery(formOf(request).get('interaction'))
-    const begun = await authorization.begin(query, browserCookie.ensure(request, reply))
+  async function askAgainAfter(error: unknown, request: FastifyRequest, reply: FastifyReply) {
+    if (!isGatepassError(error, 'form_expired')) throw error
+    const form = formOf(request)
+    const browserId = browserCookie.ensure(request, reply)
+    const begun = await authorization.begin(unverifiedQuery(form.get('interaction')), browserId)
     if ('url' in begun) throw error
     noteError(error, request, reply)
-    return begun
+    return askSignIn(request, reply, begun, { username: form.get('username') ?? '', error })
   }
 
   // A form leaves its address in the address bar.
@@ -250,10 +252,7 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
     try {
       read = pages.readForm(request)
     } catch (error) {
-      if (!isGatepassError(error, 'form_expired')) throw error
-      const begun = await beginAgain(error, request, reply)
-      const username = formOf(request).get('username') ?? ''
-      return askSignIn(request, reply, begun, { username, error })
+      return askAgainAfter(error, request, reply)
     }
     const { form, interaction } = read
     const pending = authorization.resume(interaction)
@@ -282,18 +281,7 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
   })
 
   app.post(consentUrl, { schema: { hide: true } }, async (request, reply) => {
-    let read: ReturnType<Pages['readForm']>
-    try {
-      read = pages.readForm(request)
-    } catch (error) {
-      // After a refusal nothing begins: the consent may have been given in another tab.
-      const isAllowed = formOf(request).get('decision') === 'allow'
-      if (!isAllowed || !isGatepassError(error, 'form_expired')) throw error
-      const begun = await beginAgain(error, request, reply)
-      const signIn = await signIns.find(signInCookie.read(request))
-      return proceed(request, reply, begun, { signIn })
-    }
-    const { form, interaction } = read
+    const { form, interaction } = pages.readForm(request)
     const pending = authorization.resume(interaction)
     const decision = form.get('decision')
     if (decision === 'switch_user') return askSignIn(request, reply, pending)
