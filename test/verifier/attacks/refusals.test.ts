@@ -236,7 +236,7 @@ t.test('onRefused: a rejection without an error lets nobody in', async (t) => {
     const reached: string[] = []
 
     const app = express()
-    app.set('env', 'production')
+    app.set('env', 'test')
     app.get('/', requireToken(verifier, { onRefused }), (_q: unknown, response: ServerResponse) => {
       reached.push('Express')
       response.end()
