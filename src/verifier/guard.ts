@@ -26,13 +26,15 @@ export interface Guard {
    * Verifies the token of a request and returns its claims; without a promise if nothing is pending.
    *
    * @param request called only for a DPoP token
+   * @param scope required by this request. Default: the scope of the route.
    */
   check(
     headers: TokenHeaders,
     request: () => ProofTarget,
+    scope?: string,
   ): AccessTokenClaims | Promise<AccessTokenClaims>
   /** Returns the response to a refused request. */
-  refusal(thrown: unknown, headers: TokenHeaders): Refusal
+  refusal(thrown: unknown, headers: TokenHeaders, scope?: string): Refusal
 }
 
 /** Stands for the proof of a bearer token where a token must be bound to a key. */
@@ -49,13 +51,14 @@ export function createGuard(verifier: Verifier, auth: RouteAuth = {}, metadataUr
   const verify = (verifier as AdapterVerifier)[verifyNow] ?? verifier.verify
 
   return {
-    check(headers, request) {
+    check(headers, request, scope) {
       const { token, dpop } = presentedToken(headers, request)
-      return verify(token, dpop === undefined ? requirements : { ...requirements, dpop })
+      const required = scope === undefined ? requirements : { ...requirements, scope }
+      return verify(token, dpop === undefined ? required : { ...required, dpop })
     },
-    refusal(thrown, { authorization }) {
+    refusal(thrown, { authorization }, scope = requirements.scope) {
       const scheme = authorizationScheme(authorization) ?? (needsKey ? 'DPoP' : 'Bearer')
-      return refusalOf(thrown, requirements.scope, scheme, metadataUrl)
+      return refusalOf(thrown, scope, scheme, metadataUrl)
     },
   }
 }

@@ -5,8 +5,8 @@ import { GatepassError } from '../../core/errors.ts'
 import { isPromise } from '../../core/promise.ts'
 import type { AccessTokenClaims } from '../../tokens/access-token.ts'
 import { type RequestTarget, readPublicUrl } from '../../verifier/dpop/target-uri.ts'
-import { authorizationScheme, presentedToken, refusalOf } from '../../verifier/guard.ts'
-import { type AdapterVerifier, type Verifier, verifyNow } from '../../verifier/verifier.ts'
+import { createGuard } from '../../verifier/guard.ts'
+import type { Verifier } from '../../verifier/verifier.ts'
 import { bearer, claims, problem, verified, verifyQuery } from '../schemas.ts'
 
 /**
@@ -19,7 +19,7 @@ export async function verifyRoutes(
   verifier: Verifier,
   requestTarget: (request: FastifyRequest) => RequestTarget,
 ): Promise<void> {
-  const verify = (verifier as AdapterVerifier)[verifyNow] ?? verifier.verify
+  const guard = createGuard(verifier)
   const app = instance.withTypeProvider<ZodTypeProvider>()
 
   // A proxy passes on the method, the headers and maybe the body of the request that it asks about.
@@ -43,24 +43,22 @@ export async function verifyRoutes(
       response: { 200: verified, default: problem },
     },
     handler: (request, reply) => {
-      const { headers, query } = request
-      const { scope = '' } = query
+      const { headers } = request
+      const { scope } = request.query
       const admit = (token: AccessTokenClaims) => {
         const identity = identityHeaders(token)
         if (identity === null) return refuse(new GatepassError('token_claims'))
         reply.headers(identity).header('cache-control', 'no-store').send(undefined)
       }
       const refuse = (thrown: unknown) => {
-        const scheme = authorizationScheme(headers.authorization) ?? undefined
-        const refusal = refusalOf(thrown, scope, scheme)
+        const refusal = guard.refusal(thrown, headers, scope)
         reply.headers(refusal.headers)
         throw refusal.error
       }
       let claims: AccessTokenClaims | Promise<AccessTokenClaims>
       try {
         const target = () => ({ ...requestTarget(request), request })
-        const { token, dpop } = presentedToken(headers, target)
-        claims = verify(token, { scope, dpop })
+        claims = guard.check(headers, target, scope)
       } catch (error) {
         return refuse(error)
       }
