@@ -24,7 +24,7 @@ export function createLogger(
 
 /** Characters that may wait for a slow or full output. Further lines are dropped. */
 const maxWaitingCharacters = 1024 * 1024
-/** Pause before a write, whose fixed cost is a tenth of a refresh. */
+/** Pause before a write, whose fixed cost is that of a refresh. */
 const pauseMs = 50
 /** A failed write is repeated after this time. The reader of a full pipe usually empties it sooner. */
 const retryMs = 10
