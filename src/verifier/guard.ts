@@ -168,7 +168,7 @@ export interface Refusal {
  * @param thrown a GatepassError; any other error becomes `internal_error`
  * @param requiredScope as for `challengeHeaders`, like the other parameters
  */
-export function refusalOf(
+function refusalOf(
   thrown: unknown,
   requiredScope?: string,
   scheme?: TokenScheme,
