@@ -3,12 +3,11 @@
  * least. The older of two generations is dropped as a whole: deleting single entries makes a Map
  * copy its table again and again, and V8 keeps the old tables.
  */
-export class LruCache<V, Key extends string | number = string> {
-  #maxWeight: number
+export class LruCache<V> {
+  readonly #maxWeight: number
   readonly #weightOf: (value: V) => number
-  #recent = new Generation<V, Key>()
-  #older = new Generation<V, Key>()
-  #evictions = 0
+  #recent = new Generation<V>()
+  #older = new Generation<V>()
 
   /** @param weightOf weight of a value. Default: 1, so that `maxWeight` counts entries. */
   constructor(maxWeight: number, weightOf: (value: V) => number = () => 1) {
@@ -24,12 +23,7 @@ export class LruCache<V, Key extends string | number = string> {
     return this.#recent.weight + this.#older.weight
   }
 
-  /** Number of evicted entries, since the start. */
-  get evictions(): number {
-    return this.#evictions
-  }
-
-  get(key: Key): V | undefined {
+  get(key: string): V | undefined {
     const value = this.#recent.entries.get(key)
     if (value !== undefined) return value
     const older = this.#take(this.#older, key)
@@ -37,35 +31,24 @@ export class LruCache<V, Key extends string | number = string> {
     return older
   }
 
-  /** Like `get`, and is not a use of the entry. */
-  peek(key: Key): V | undefined {
-    return this.#recent.entries.get(key) ?? this.#older.entries.get(key)
-  }
-
   /** Adds or replaces a value. A value heavier than half of the cache is not kept. */
-  set(key: Key, value: V): void {
+  set(key: string, value: V): void {
     this.delete(key)
     this.#add(key, value)
   }
 
-  delete(key: Key): void {
+  delete(key: string): void {
     this.#take(this.#recent, key)
     this.#take(this.#older, key)
   }
 
-  /** Changes the maximum weight. A smaller one takes effect when the next entry is added. */
-  resize(maxWeight: number): void {
-    this.#maxWeight = maxWeight
-  }
-
-  #add(key: Key, value: V): void {
+  #add(key: string, value: V): void {
     const weight = this.#weightOf(value)
     if (weight > this.#maxWeight / 2) return
     while (
       this.#recent.weight + weight > this.#maxWeight / 2 ||
       this.weight + weight > this.#maxWeight
     ) {
-      this.#evictions += this.#older.entries.size
       this.#older = this.#recent
       this.#recent = new Generation()
     }
@@ -73,7 +56,7 @@ export class LruCache<V, Key extends string | number = string> {
     this.#recent.weight += weight
   }
 
-  #take(generation: Generation<V, Key>, key: Key): V | undefined {
+  #take(generation: Generation<V>, key: string): V | undefined {
     const value = generation.entries.get(key)
     if (value === undefined) return undefined
     generation.entries.delete(key)
@@ -82,7 +65,7 @@ export class LruCache<V, Key extends string | number = string> {
   }
 }
 
-class Generation<V, Key> {
+class Generation<V> {
   weight = 0
-  readonly entries = new Map<Key, V>()
+  readonly entries = new Map<string, V>()
 }

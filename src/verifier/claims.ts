@@ -1,5 +1,6 @@
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
 import type { JsonObject, JsonValue } from '../core/json.ts'
+import { LruCache } from '../core/lru-cache.ts'
 import {
   type AccessTokenClaims,
   accessTokenType,
@@ -44,12 +45,29 @@ export function readClaims(
   if (!format.types.has(type) || isOtherToken) throw new GatepassError('token_type')
   const problems = format.checks.filter(({ name, isValid }) => !isValid(claims[name]))
   if (problems.length > 0) throw invalidClaims(problems)
-  // Cached tokens share these strings, which takes less memory.
-  const writable = claims as Record<string, JsonValue | undefined>
-  writable.iss = issuer
+  const accepted = claims as Writable<AccessTokenClaims & JsonObject>
+  accepted.iss = issuer
   const audience = audiences?.find((one) => one === claims.aud)
-  if (audience !== undefined) writable.aud = audience
-  return deepFreeze(claims as AccessTokenClaims & JsonObject)
+  if (audience !== undefined) accepted.aud = audience
+  shareValues(accepted, format)
+  return deepFreeze(accepted)
+}
+
+type Writable<T> = { -readonly [Name in keyof T]: T[Name] }
+
+/** Replaces values that many tokens repeat, so that cached tokens take less memory. */
+function shareValues(claims: Writable<AccessTokenClaims>, { scopes, methods }: TokenFormat): void {
+  const { scope, amr } = claims
+  if (scope !== undefined) claims.scope = shared(scopes, scope, scope)
+  const [method] = amr ?? []
+  if (amr?.length === 1 && method !== undefined) claims.amr = shared(methods, method, amr)
+}
+
+/** Returns the first one of equal values. */
+function shared<T>(values: LruCache<T>, text: string, value: T): T {
+  const first = values.get(text)
+  if (first === undefined) values.set(text, value)
+  return first ?? value
 }
 
 /** @throws `token_claims` if the token is for another audience */
@@ -142,6 +160,9 @@ export interface TokenFormat {
   readonly checks: readonly ClaimCheck[]
   /** Claims that only tokens of another kind have. */
   readonly foreignClaims: readonly string[]
+  /** Values of `scope`, and of an `amr` with one method, of earlier tokens. */
+  readonly scopes: LruCache<string>
+  readonly methods: LruCache<readonly string[]>
 }
 
 type Predicate = ClaimCheck['isValid']
@@ -191,6 +212,9 @@ const standardRequired: readonly string[] = [...alwaysRequired, 'aud', 'jti', 'c
 /** Claims of an ID token (OpenID Connect Core §3.3.2.11) and of a security event (RFC 8417 §2.2). */
 const claimsOfOtherTokens = ['at_hash', 'c_hash', 'events'] as const
 
+/** Most values of a claim that cached tokens share. */
+const maxSharedValues = 64
+
 /** @param tokenTypes the values of `typ` of tokens without a profile */
 export function readTokenFormat(
   profile: TokenProfile | undefined,
@@ -206,6 +230,8 @@ export function readTokenFormat(
       ...Object.entries(profile?.claimValues ?? {}).map(valueCheck),
     ],
     foreignClaims: profile ? claimsOfOtherTokens : [],
+    scopes: new LruCache(maxSharedValues),
+    methods: new LruCache(maxSharedValues),
   }
 }
 

@@ -1,4 +1,3 @@
-import { LruCache } from '../core/lru-cache.ts'
 import { copyOf } from '../tokens/strict-decoding.ts'
 import type { VerifiedToken } from './issuer-matching.ts'
 
@@ -22,12 +21,50 @@ class CachedToken implements VerifiedToken {
   readonly claims: VerifiedToken['claims']
   readonly key: VerifiedToken['key']
   readonly issuer: VerifiedToken['issuer']
+  isProtected = false
+  /** Neighbors in the order of use. */
+  newer: CachedToken | null = null
+  older: CachedToken | null = null
+  /** The next token in the same bucket. */
+  next: CachedToken | null
 
-  constructor(token: string, { claims, key, issuer }: VerifiedToken) {
+  constructor(token: string, { claims, key, issuer }: VerifiedToken, next: CachedToken | null) {
     this.token = token
     this.claims = claims
     this.key = key
     this.issuer = issuer
+    this.next = next
+  }
+
+  get bytes(): number {
+    return entryOverheadBytes + this.token.length
+  }
+}
+
+/** A list of tokens in the order of their use. */
+class Segment {
+  bytes = 0
+  newest: CachedToken | null = null
+  oldest: CachedToken | null = null
+
+  add(entry: CachedToken): void {
+    entry.older = this.newest
+    if (this.newest === null) this.oldest = entry
+    else this.newest.newer = entry
+    this.newest = entry
+    this.bytes += entry.bytes
+  }
+
+  remove(entry: CachedToken): void {
+    const { newer, older } = entry
+    if (newer === null) this.newest = older
+    else newer.older = older
+    if (older === null) this.oldest = newer
+    else older.newer = newer
+    // Otherwise V8 would keep the neighbors of removed tokens until its next full collection.
+    entry.newer = null
+    entry.older = null
+    this.bytes -= entry.bytes
   }
 }
 
@@ -35,6 +72,8 @@ class CachedToken implements VerifiedToken {
 const minLifetime_s = 2
 /** Conservative estimate of the heap size of an entry, in bytes, besides the text of the token. */
 const entryOverheadBytes = 600
+/** Memory per bucket of the hash table: about one token. */
+const bucketBytes = 1024
 /** Share of the cache for tokens that were used more than once. */
 const protectedShare = 7 / 8
 
@@ -42,86 +81,129 @@ const protectedShare = 7 / 8
  * Verified tokens by their whole text, in a segmented LRU. The second use of a token moves it from the
  * probation segment to the protected segment, so a flood of one-time tokens evicts no token in use.
  * Probation also has the memory that the protected segment does not use.
+ *
+ * The hash table has a fixed size. A Map would copy its table again and again, and V8 keeps the old
+ * tables and their tokens until its next full collection.
  * @internal
  */
 export class TokenCache {
   readonly #maxBytes: number
-  readonly #probation: LruCache<CachedToken, number>
-  readonly #protected: LruCache<CachedToken, number>
+  readonly #buckets: (CachedToken | null)[]
+  readonly #probation = new Segment()
+  readonly #protected = new Segment()
+  #tokens = 0
   #hits = 0
   #misses = 0
+  #evictions = 0
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes
-    this.#probation = new LruCache(maxBytes, bytesOf)
-    this.#protected = new LruCache(maxBytes * protectedShare, bytesOf)
+    this.#buckets = new Array(Math.ceil(maxBytes / bucketBytes)).fill(null)
   }
 
   /** Finds a token. The caller checks its expiry, key and revocation. */
   find(token: string): VerifiedToken | undefined {
-    const hash = hashOf(token)
-    const entry = this.#protected.get(hash)
-    const found = entry?.token === token ? entry : this.#promote(hash, token)
-    if (found === undefined) this.#misses += 1
-    else this.#hits += 1
-    return found
-  }
-
-  #promote(hash: number, token: string): CachedToken | undefined {
-    const entry = this.#probation.peek(hash)
-    if (entry?.token !== token) return undefined
-    this.#probation.delete(hash)
-    this.#protected.set(hash, entry)
+    const entry = this.#entryOf(token)
+    if (entry === null) {
+      this.#misses += 1
+      return undefined
+    }
+    this.#hits += 1
+    if (entry !== this.#protected.newest) this.#protect(entry)
     return entry
   }
 
   /** Adds a token that was verified a moment ago. */
   add(token: string, verified: VerifiedToken, now_s: number): void {
     if (verified.claims.exp - now_s < minLifetime_s) return
-    const entry = new CachedToken(copyOf(token), verified)
-    const hash = hashOf(token)
     // Concurrent requests may have verified and added the same token.
-    const isProtected = this.#protected.peek(hash)?.token === token
-    if (!isProtected) this.#probation.resize(this.#maxBytes - this.#protected.weight)
-    const segment = isProtected ? this.#protected : this.#probation
-    segment.set(hash, entry)
+    const earlier = this.#entryOf(token)
+    if (earlier !== null) this.#delete(earlier)
+    const bucket = this.#bucketOf(token)
+    const entry = new CachedToken(copyOf(token), verified, this.#buckets[bucket] ?? null)
+    this.#buckets[bucket] = entry
+    this.#tokens += 1
+    this.#probation.add(entry)
+    if (earlier?.isProtected) this.#protect(entry)
+    while (this.#bytes > this.#maxBytes) {
+      this.#delete(this.#probation.oldest as CachedToken)
+      this.#evictions += 1
+    }
   }
 
   remove(token: string): void {
-    const hash = hashOf(token)
-    for (const segment of [this.#protected, this.#probation]) {
-      if (segment.peek(hash)?.token === token) segment.delete(hash)
-    }
+    const entry = this.#entryOf(token)
+    if (entry !== null) this.#delete(entry)
   }
 
   status(): TokenCacheStatus {
-    const [probation, inUse] = [this.#probation, this.#protected]
     return {
-      tokens: probation.size + inUse.size,
-      bytes: probation.weight + inUse.weight,
+      tokens: this.#tokens,
+      bytes: this.#bytes,
       maxBytes: this.#maxBytes,
       hits: this.#hits,
       misses: this.#misses,
-      evictions: probation.evictions + inUse.evictions,
+      evictions: this.#evictions,
     }
   }
-}
 
-function bytesOf({ token }: CachedToken): number {
-  return entryOverheadBytes + token.length
+  get #bytes(): number {
+    return this.#probation.bytes + this.#protected.bytes
+  }
+
+  #bucketOf(token: string): number {
+    return hashOf(token) % this.#buckets.length
+  }
+
+  #entryOf(token: string): CachedToken | null {
+    let entry = this.#buckets[this.#bucketOf(token)] ?? null
+    while (entry !== null && entry.token !== token) entry = entry.next
+    return entry
+  }
+
+  #delete(entry: CachedToken): void {
+    const bucket = this.#bucketOf(entry.token)
+    let before = this.#buckets[bucket] as CachedToken
+    if (before === entry) this.#buckets[bucket] = entry.next
+    else {
+      while (before.next !== entry) before = before.next as CachedToken
+      before.next = entry.next
+    }
+    entry.next = null
+    this.#segmentOf(entry).remove(entry)
+    this.#tokens -= 1
+  }
+
+  #segmentOf({ isProtected }: CachedToken): Segment {
+    return isProtected ? this.#protected : this.#probation
+  }
+
+  /** Makes a token the last used one, and moves the tokens that do not fit back to probation. */
+  #protect(entry: CachedToken): void {
+    this.#move(entry, true)
+    const maxBytes = this.#maxBytes * protectedShare
+    while (this.#protected.bytes > maxBytes)
+      this.#move(this.#protected.oldest as CachedToken, false)
+  }
+
+  #move(entry: CachedToken, isProtected: boolean): void {
+    this.#segmentOf(entry).remove(entry)
+    entry.isProtected = isProtected
+    this.#segmentOf(entry).add(entry)
+  }
 }
 
 /**
  * Hashes the end of a token, because hashing the whole text takes longer than all other checks. The
- * whole text is compared. The end is part of a valid signature, which nobody can choose. If two tokens
- * share a hash, the later token replaces the earlier one.
+ * whole text is compared. The end is part of a valid signature, so nobody can choose tokens that share
+ * a bucket.
  */
 function hashOf(token: string): number {
   let hash = 0
   for (let at = Math.max(0, token.length - hashedLength); at < token.length; at += 1) {
     hash = (Math.imul(hash, hashFactor) + token.charCodeAt(at)) | 0
   }
-  return hash
+  return hash >>> 0
 }
 
 /** Characters of base64url with more bits than a hash. */

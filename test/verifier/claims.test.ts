@@ -36,6 +36,18 @@ t.test('returns all claims, deeply frozen', async (t) => {
   t.ok(isFrozen(checked))
 })
 
+t.test('tokens share equal values, and only those', async (t) => {
+  const [one, equal, other] = [
+    check(claimsWith({ scope: 'a b', amr: ['pwd'] })),
+    check(claimsWith({ scope: 'a b', amr: ['pwd'] })),
+    check(claimsWith({ scope: 'pwd', amr: ['pwd', 'otp'] })),
+  ]
+  t.equal(equal.amr, one.amr)
+  t.equal(equal.scope, 'a b')
+  t.match(other, { scope: 'pwd', amr: ['pwd', 'otp'] })
+  t.same(check(claimsWith({ scope: 'otp', amr: ['a b'] })).amr, ['a b'])
+})
+
 t.test('requires valid values of the required claims', async (t) => {
   const wrong: Record<string, unknown[]> = {
     iss: [undefined, null, '', 1, [issuer]],

@@ -60,9 +60,32 @@ t.test('A21: tokens with the same end are never confused', async (t) => {
   const second = goodFor(200)
   cache.add(other, second, now_s)
   t.equal(cache.find(other)?.claims, second.claims)
-  t.equal(cache.find(one), undefined)
+  t.equal(cache.find(one)?.claims, good.claims)
   cache.remove(one)
+  t.equal(cache.find(one), undefined)
   t.equal(cache.find(other)?.claims, second.claims)
+  t.match(cache.status(), { tokens: 1 })
+})
+
+t.test('tokens of one bucket are removed in any order', async (t) => {
+  const texts = ['a', 'b', 'c'].map((letter) => `${letter}${textOf(0)}`)
+  for (const order of [
+    [0, 1, 2],
+    [1, 2, 0],
+    [2, 0, 1],
+  ] as const) {
+    const cache = cacheOf()
+    for (const text of texts) cache.add(text, good, now_s)
+    const left = new Set(texts)
+    for (const n of order) {
+      const text = texts[n] as string
+      cache.remove(text)
+      left.delete(text)
+      const found = texts.filter((one) => cache.find(one) !== undefined)
+      t.same(found, [...left])
+    }
+    t.match(cache.status(), { tokens: 0, bytes: 0 })
+  }
 })
 
 t.test('accepts tokens of any length', async (t) => {
@@ -151,6 +174,15 @@ t.test('evicted one-time tokens are garbage of the young generation', async (t) 
   for (let round = 0; round < 5; round += 1) heapAfter(5_000)
   // If they were kept until the next full collection, these would be over 20 MiB.
   t.ok(heapAfter(5_000) - before < 8 * 1024 ** 2)
+})
+
+t.test('tokens that are used in turn are kept if they fit', async (t) => {
+  const count = Math.floor(limits.min / (600 + textOf(0).length))
+  const cache = filled(count, limits.min)
+  for (let round = 0; round < 3; round += 1) {
+    for (let n = 0; n < count; n += 1) cache.find(textOf(n))
+  }
+  t.match(cache.status(), { tokens: count, hits: 3 * count, misses: 0, evictions: 0 })
 })
 
 t.test('tokens that are no longer used are evicted in the end', async (t) => {
