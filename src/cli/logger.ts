@@ -1,5 +1,5 @@
 import { constants, fstatSync, openSync, write, writeSync } from 'node:fs'
-import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino'
+import { type DestinationStream, type Logger, pino } from 'pino'
 import type { Role } from '../config/setting.ts'
 import type { Settings } from '../config/settings.ts'
 
@@ -13,13 +13,27 @@ export function createLogger(
     {
       level: settings.log_level,
       base: { service, pid: process.pid },
-      timestamp: stdTimeFunctions.isoTime,
+      timestamp: createTimestamp(),
       formatters: { level: (level) => ({ level }) },
     },
     output,
   )
   output.onGap((dropped) => logger.warn({ dropped }, 'log lines were dropped'))
   return logger
+}
+
+/** Returns a time function of pino: the member `time` in ISO 8601, formatted once per millisecond. */
+function createTimestamp(): () => string {
+  let formattedMs = 0
+  let member = ''
+  return () => {
+    const nowMs = Date.now()
+    if (nowMs !== formattedMs) {
+      formattedMs = nowMs
+      member = `,"time":"${new Date(nowMs).toISOString()}"`
+    }
+    return member
+  }
 }
 
 /** Characters that may wait for a slow or full output. Further lines are dropped. */

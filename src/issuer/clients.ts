@@ -160,7 +160,7 @@ export function grantScope(client: Client, requested: string | undefined): strin
  */
 export function remainingScope(client: Client, scope: string): string {
   const isAllowed = (name: string) => name === openidScope || Object.hasOwn(client.scopes, name)
-  return scopeNames(scope).filter(isAllowed).join(' ')
+  return scope.split(' ').filter(isAllowed).join(' ')
 }
 
 /**

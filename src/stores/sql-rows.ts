@@ -6,7 +6,10 @@ export const sessionColumns = `sid, sub, client_id, scope, amr, user_agent, crea
   expires_at_ms, generation, minted_at_ms, presented, idempotency_key, revoked_at_ms, jkt,
   first_retry_at_ms, last_retry_at_ms, other_key, replay_keys, late_replay_at_ms`
 
-export function sessionValues(session: Session): (string | number | boolean | Buffer | null)[] {
+/** Values as both databases take them: Postgres reads 0 and 1 as Boolean values. */
+type SqlValue = string | number | Buffer | null
+
+export function sessionValues(session: Session): SqlValue[] {
   return [
     session.sid,
     session.sub,
@@ -19,7 +22,7 @@ export function sessionValues(session: Session): (string | number | boolean | Bu
     session.expiresAtMs,
     session.generation,
     session.mintedAtMs,
-    session.presented,
+    Number(session.presented),
     session.idempotencyKey,
     session.revokedAtMs,
     session.jkt,
@@ -35,11 +38,11 @@ export function sessionValues(session: Session): (string | number | boolean | Bu
 export const changedColumns = `generation, minted_at_ms, presented, idempotency_key, expires_at_ms,
   revoked_at_ms, first_retry_at_ms, last_retry_at_ms, other_key, replay_keys, late_replay_at_ms`
 
-export function changedValues(session: Session): (number | boolean | Buffer | null)[] {
+export function changedValues(session: Session): SqlValue[] {
   return [
     session.generation,
     session.mintedAtMs,
-    session.presented,
+    Number(session.presented),
     session.idempotencyKey,
     session.expiresAtMs,
     session.revokedAtMs,

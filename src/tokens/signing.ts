@@ -1,6 +1,7 @@
 import { type KeyObject, sign } from 'node:crypto'
 import { promisify } from 'node:util'
 import { GatepassError } from '../core/errors.ts'
+import { LruCache } from '../core/lru-cache.ts'
 import { type AccessTokenClaims, accessTokenType, type TokenType } from './access-token.ts'
 import { type Algorithm, algorithms } from './algorithms.ts'
 import { rawFromDer } from './ecdsa-signature.ts'
@@ -16,9 +17,17 @@ export interface SigningKey {
   readonly key: KeyObject
 }
 
+/** Encoded headers by their members. The keys in use have few. */
+const headers = new LruCache<string>(64)
+
 /** Encodes a JWS header. Each kind of token has its own `typ` (RFC 8725 §3.11). */
 function encodeHeader({ alg, kid }: SigningKey, typ: string): string {
-  return Buffer.from(JSON.stringify({ alg, kid, typ })).toString('base64url')
+  const name = `${alg} ${typ} ${kid}`
+  const known = headers.get(name)
+  if (known !== undefined) return known
+  const header = Buffer.from(JSON.stringify({ alg, kid, typ })).toString('base64url')
+  headers.set(name, header)
+  return header
 }
 
 /**

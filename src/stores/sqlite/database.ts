@@ -6,7 +6,6 @@ import {
   type SQLOutputValue,
   type StatementSync,
 } from 'node:sqlite'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { GatepassError, isGatepassError } from '../../core/errors.ts'
 import { storeUnavailable } from '../in-flight-calls.ts'
 import {
@@ -100,42 +99,40 @@ export class SqliteDatabase {
   }
 
   /** Runs a read. @throws `store_unavailable` */
-  async read<T>(query: () => T): Promise<T> {
-    const startedAtMs = performance.now()
-    for (;;) {
-      try {
-        return await this.#readInGroup(query)
-      } catch (error) {
-        if (!isBusy(error) || msSince(startedAtMs) >= busyTimeoutMs) throw storeUnavailable(error)
-      }
-      await sleep(retryMs)
-    }
+  read<T>(query: () => T): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#addRead({ query, resolve: resolve as (value: unknown) => void, reject })
+    })
   }
 
   /** Reads of one turn of the event loop share a transaction, whose locks cost more than a read. */
-  #readInGroup<T>(query: () => T): Promise<T> {
+  #addRead(read: Read<unknown>): void {
     if (this.#reads.length === 0) setImmediate(() => this.#runReads())
-    return new Promise<T>((resolve, reject) => {
-      this.#reads.push({ query, resolve: resolve as (value: unknown) => void, reject })
-    })
+    this.#reads.push(read)
   }
 
   #runReads(): void {
     const group = this.#reads.splice(0)
     const isShared = group.length > 1 && this.#db.isOpen && !this.#db.isTransaction
     if (isShared) this.#beginReads()
-    for (const { query, resolve, reject } of group) {
-      try {
-        resolve(query())
-      } catch (error) {
-        reject(error)
-      }
-    }
+    for (const read of group) this.#runRead(read)
     if (!isShared) return
     try {
       this.#commitTransaction()
     } catch {
       this.#rollBack()
+    }
+  }
+
+  /** Runs a read, and repeats it later while another process has the lock. */
+  #runRead(read: Read<unknown>): void {
+    try {
+      read.resolve(read.query())
+    } catch (error) {
+      const { triedAtMs = performance.now() } = read
+      if (!isBusy(error) || msSince(triedAtMs) >= busyTimeoutMs)
+        read.reject(storeUnavailable(error))
+      else setTimeout(() => this.#addRead({ ...read, triedAtMs }), retryMs)
     }
   }
 
@@ -237,6 +234,8 @@ export class SqliteDatabase {
 
 interface Read<T> {
   readonly query: () => T
+  /** When it failed for the first time. */
+  readonly triedAtMs?: number
   readonly resolve: (value: T) => void
   readonly reject: (reason: unknown) => void
 }

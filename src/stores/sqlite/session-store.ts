@@ -97,7 +97,7 @@ export class SqliteSessionStore implements SessionStore {
 
   create(session: Session): Promise<number> {
     return this.#db.write(() => {
-      this.#insert(numberOf(session.sid), ...toInputs(sessionValues(session)))
+      this.#insert(numberOf(session.sid), ...sessionValues(session))
       return Number(this.#countBySub.get(session.sub)?.count)
     })
   }
@@ -229,8 +229,7 @@ export class SqliteSessionStore implements SessionStore {
     if (found === null) return null
     const decision = decideRotation(found, request)
     if (decision.session === found) return null
-    const expected = toInputs(changedValues(found))
-    const changed = this.#replace(...changeOf(decision.session), ...expected)
+    const changed = this.#replace(...changeOf(decision.session), ...changedValues(found))
     return changed === 1 ? decision : null
   }
 
@@ -259,12 +258,7 @@ export class SqliteSessionStore implements SessionStore {
 
 /** Returns the parameters of a statement that updates a session. */
 function changeOf(session: Session) {
-  return [...toInputs(changedValues(session)), numberOf(session.sid), session.sid]
-}
-
-/** Returns values as SQLite takes them: true and false are numbers. */
-function toInputs(values: ReturnType<typeof sessionValues>) {
-  return values.map((value) => (typeof value === 'boolean' ? Number(value) : value))
+  return [...changedValues(session), numberOf(session.sid), session.sid]
 }
 
 /** The revocation log, beside the sessions. The caller runs each change inside a write. */
