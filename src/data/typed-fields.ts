@@ -125,7 +125,11 @@ function decode<S extends core.$ZodType>(
 function ownCopyOf(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(ownCopyOf)
   if (!isPlainObject(value)) return value
-  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, ownCopyOf(one)]))
+  const copy = { ...value }
+  for (const name of Object.keys(copy)) {
+    if (typeof copy[name] === 'object') copy[name] = ownCopyOf(copy[name])
+  }
+  return copy
 }
 
 /** @throws TypeError for the promise of an asynchronous change, which has no value yet */

@@ -53,9 +53,8 @@ const accessTokenTypes: ReadonlySet<string | null> = new Set([accessTokenType])
 
 /** Tells whether a scope list (RFC 6749 §3.3) contains every scope of `required`. */
 export function hasScopes(granted: string | undefined, required: string): boolean {
-  if (required === '') return true
-  const scopes = new Set((granted ?? '').split(' '))
-  return required.split(' ').every((scope) => scope === '' || scopes.has(scope))
+  const scopes = ` ${granted ?? ''} `
+  return required.split(' ').every((scope) => scope === '' || scopes.includes(` ${scope} `))
 }
 
 /** Default size limit of a token in bytes. An ML-DSA-44 token has about 4,000. */

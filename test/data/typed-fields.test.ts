@@ -47,6 +47,15 @@ t.test('a default or a catch that one user changes is not the value of another',
   t.same(await bob.getMany(names), { byDefault: empty, byCatch: empty, nested: { cart: empty } })
 })
 
+t.test('a member named __proto__ stays a member', async (t) => {
+  const { fieldsOf } = open(t, { any: z.any() })
+  const text = '{"__proto__":{"isAdmin":true}}'
+  await fieldsOf('ada').set('any', JSON.parse(text))
+  const value = await fieldsOf('ada').get('any')
+  t.equal(JSON.stringify(value), text)
+  t.equal(value.isAdmin, undefined)
+})
+
 t.test('a value that JSON would change is refused', async (t) => {
   const schemas = {
     any: z.any(),

@@ -25,9 +25,9 @@ export interface HashReply {
 
 /**
  * Hashing runs at a low priority, so that refreshes and verifications stay fast under a login storm.
- * A busy core still gives it about a thirtieth of its time (docs/benchmarks.md).
+ * A busy core still gives it about a fifteenth of the time of another process, so that users can sign in.
  */
-const niceness = 15
+const niceness = 12
 
 /** A bcrypt hash ends with its digest, of this many characters. */
 const bcryptDigestLength = 31
