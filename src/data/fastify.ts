@@ -15,7 +15,7 @@ import {
 } from './data-service.ts'
 import { checkFieldName } from './owned-fields.ts'
 import { checkNumbers, checkSecrets } from './plugin-options.ts'
-import { type FieldSchemas, TypedFields } from './typed-fields.ts'
+import { type FieldSchemas, type SharedState, TypedFields } from './typed-fields.ts'
 import { Updates } from './updates.ts'
 
 export type { DataStore } from '../stores/data-store.ts'
@@ -129,7 +129,8 @@ export const gatepassData = markPlugin<GatepassDataOptions>(
       onUnreadable,
       ...(options.observer && { observer: options.observer }),
     })
-    const source = { data, schemas, updates: new Updates(), given: options.fields }
+    const shared = { updates: new Updates(), decoded: new WeakMap() }
+    const source = { data, schemas, shared, given: options.fields }
     app.decorateRequest('data', {
       getter() {
         return new CallerData(source, this as unknown as FastifyRequest)
@@ -149,7 +150,7 @@ export const gatepassData = markPlugin<GatepassDataOptions>(
 interface DataSource {
   readonly data: DataService
   readonly schemas: { readonly [S in DataScope]: SchemasOf<AppSchemas, S> }
-  readonly updates: Updates
+  readonly shared: SharedState
   /** The option `fields`, for a comparison by identity. */
   readonly given: DataSchemas
 }
@@ -165,13 +166,13 @@ class CallerData implements RequestData {
   }
 
   get session() {
-    const { schemas, updates } = this.#source
-    return new TypedFields(schemas.session, this.#opener('session'), updates)
+    const { schemas, shared } = this.#source
+    return new TypedFields(schemas.session, this.#opener('session'), shared)
   }
 
   get user() {
-    const { schemas, updates } = this.#source
-    return new TypedFields(schemas.user, this.#opener('user'), updates)
+    const { schemas, shared } = this.#source
+    return new TypedFields(schemas.user, this.#opener('user'), shared)
   }
 
   static isMadeOf(data: object, fields: DataSchemas): boolean {

@@ -100,8 +100,16 @@ export class OwnedFields {
 
   /** Reads a field as JSON. Throws like `get`. */
   async getText(field: string): Promise<FieldText | null> {
-    checkFieldName(field)
-    return (await this.#readTexts([field])).get(field) ?? null
+    return (await this.getTexts([field])).get(field) ?? null
+  }
+
+  /**
+   * Reads several fields as JSON. Returns the same object for a field while its value is cached and
+   * unchanged. Throws like `get`.
+   */
+  async getTexts(fields: readonly string[]): Promise<Map<string, FieldText>> {
+    fields.forEach(checkFieldName)
+    return this.#readTexts(fields)
   }
 
   /** Returns the field as this process read or wrote it last. Its version may be outdated. */
@@ -196,26 +204,26 @@ export class OwnedFields {
     const { store, clock } = this.#context
     const found = new Map<string, FieldText>()
     for (const [name, stored] of await store.read(this.#owner, fields, clock.nowMs())) {
-      const text = this.#decrypt(name, stored)
-      if (text !== undefined) found.set(name, { text, version: stored.version })
+      const field = this.#decrypt(name, stored)
+      if (field !== undefined) found.set(name, field)
     }
     return found
   }
 
   /** Undefined if the value does not decrypt: it counts as absent, and a write may replace it. */
-  #decrypt(field: string, { value, version }: StoredField): string | undefined {
+  #decrypt(field: string, { value, version }: StoredField): FieldText | undefined {
     const { codec, cache, onUnreadable } = this.#context
     const stored = value.toString('latin1')
     const known = cache.get(this.#owner, field)
-    if (known?.version === version && known.stored === stored) return known.text
+    if (known?.version === version && known.stored === stored) return known
     const plain = codec.decrypt({ owner: this.#owner, field, version }, value)
     if (plain === null) {
       onUnreadable()
       return undefined
     }
-    const text = plain.toString()
-    cache.set(this.#owner, field, { text, version, stored })
-    return text
+    const decrypted = { text: plain.toString(), version, stored }
+    cache.set(this.#owner, field, decrypted)
+    return decrypted
   }
 }
 
@@ -245,9 +253,13 @@ export async function putField(
   return { version: await fields.set(field, value, expected), isNew: expected === null }
 }
 
-/** A field with its value as JSON. */
-export interface FieldText {
+/** A value as JSON. */
+export interface ValueText {
   readonly text: string
+}
+
+/** A field with its value as JSON. */
+export interface FieldText extends ValueText {
   /** Changes with each write. A compare-and-set names the version that it expects. */
   readonly version: string
 }
@@ -257,9 +269,11 @@ interface KnownField extends FieldText {
   readonly stored: string
 }
 
-const maxCachedBytes = 8 * 1024 ** 2
+const maxCachedBytes = 16 * 1024 ** 2
 /** Memory of an entry besides its texts. */
 const entryOverheadBytes = 400
+/** Estimated memory of the text, and of the value that it is decoded to, for each character. */
+const textBytes = 4
 
 /**
  * The fields as this process read or wrote them last. Other processes may have changed them since: a
@@ -268,7 +282,7 @@ const entryOverheadBytes = 400
 export class FieldCache {
   readonly #fields = new LruCache<KnownField>(
     maxCachedBytes,
-    ({ stored, text }) => entryOverheadBytes + stored.length + text.length,
+    ({ stored, text }) => entryOverheadBytes + stored.length + textBytes * text.length,
   )
 
   get(owner: DataOwner, field: string): KnownField | undefined {

@@ -1,8 +1,8 @@
 import { core } from 'zod'
 import { GatepassError } from '../core/errors.ts'
-import { isPlainObject, type JsonValue } from '../core/json.ts'
+import { isJsonValue, isPlainObject, type JsonValue } from '../core/json.ts'
 import { isPromise } from '../core/promise.ts'
-import { encodeValue, type OwnedFields } from './owned-fields.ts'
+import { encodeValue, type OwnedFields, type ValueText } from './owned-fields.ts'
 import type { Updates } from './updates.ts'
 
 /** The schema of each field. */
@@ -14,6 +14,13 @@ export type Stored<S extends core.$ZodType> =
 
 type Name<S extends FieldSchemas> = keyof S & string
 
+/** The state that the typed fields of all sessions and users share. */
+export interface SharedState {
+  readonly updates: Updates
+  /** Decoded values, by the texts that the cache of fields holds. */
+  readonly decoded: WeakMap<ValueText, unknown>
+}
+
 /**
  * The typed fields of one session or one user. Each call takes one round trip to the store.
  * `update` takes two, or one while nobody else changes the field.
@@ -21,13 +28,13 @@ type Name<S extends FieldSchemas> = keyof S & string
 export class TypedFields<S extends FieldSchemas> {
   readonly #schemas: S
   readonly #open: () => OwnedFields
-  readonly #updates: Updates
+  readonly #shared: SharedState
 
   /** @param open returns the fields of the caller; throws if nobody is signed in */
-  constructor(schemas: S, open: () => OwnedFields, updates: Updates) {
+  constructor(schemas: S, open: () => OwnedFields, shared: SharedState) {
     this.#schemas = schemas
     this.#open = open
-    this.#updates = updates
+    this.#shared = shared
   }
 
   /**
@@ -36,20 +43,17 @@ export class TypedFields<S extends FieldSchemas> {
    *   `catch`; `store_unavailable`
    */
   async get<N extends Name<S>>(field: N): Promise<Stored<S[N]>> {
-    const schema = this.#schemaOf(field)
-    return decode(field, schema, (await this.#open().get(field))?.value)
+    this.#schemaOf(field)
+    return this.#decode(field, await this.#open().getText(field))
   }
 
   /** Reads several fields in one round trip. Throws like `get`. */
   async getMany<N extends Name<S>>(
     fields: readonly N[],
   ): Promise<{ readonly [F in N]: Stored<S[F]> }> {
-    const schemas = fields.map((field) => [field, this.#schemaOf(field)] as const)
-    const found = await this.#open().getMany(fields)
-    const entries = schemas.map(([field, schema]) => [
-      field,
-      decode(field, schema, found.get(field)?.value),
-    ])
+    for (const field of fields) this.#schemaOf(field)
+    const found = await this.#open().getTexts(fields)
+    const entries = fields.map((field) => [field, this.#decode(field, found.get(field) ?? null)])
     return Object.fromEntries(entries)
   }
 
@@ -88,12 +92,23 @@ export class TypedFields<S extends FieldSchemas> {
   ): Promise<core.output<S[N]>> {
     const schema = this.#schemaOf(field)
     let next: core.output<S[N]> | undefined
-    await this.#updates.update(this.#open(), field, (current) => {
-      const stored = current === undefined ? undefined : (JSON.parse(current) as JsonValue)
-      next = synchronous(field, change(decode(field, schema, stored)))
+    await this.#shared.updates.update(this.#open(), field, (current) => {
+      next = synchronous(field, change(this.#decode(field, current)))
       return encodeValue(encode(field, schema, next))
     })
     return next as core.output<S[N]>
+  }
+
+  /** Returns a value that the caller may change. An unchanged value is decoded once. */
+  #decode<N extends Name<S>>(field: N, found: ValueText | null): Stored<S[N]> {
+    const { decoded } = this.#shared
+    if (found === null) return ownCopyOf(decode(field, this.#schemaOf(field), undefined))
+    const known = decoded.get(found) as Stored<S[N]> | undefined
+    if (known !== undefined) return ownCopyOf(known)
+    const value = decode(field, this.#schemaOf(field), JSON.parse(found.text))
+    // Others, such as a Date, cannot be copied.
+    if (isJsonValue(value)) decoded.set(found, value)
+    return ownCopyOf(value)
   }
 
   #schemaOf<N extends Name<S>>(field: N): S[N] {
@@ -109,7 +124,7 @@ function decode<S extends core.$ZodType>(
   stored: JsonValue | undefined,
 ): Stored<S> {
   const result = core.safeDecode(schema, stored as core.input<S>)
-  if (result.success) return ownCopyOf(result.data) as Stored<S>
+  if (result.success) return result.data as Stored<S>
   if (stored === undefined) return undefined as Stored<S>
   throw new GatepassError('data_value_unexpected', {
     cause: new Error(`The field ${field} has a value that its schema rejects.`, {
@@ -119,17 +134,17 @@ function decode<S extends core.$ZodType>(
 }
 
 /**
- * Copies arrays and plain objects. Those of a `default` or a `catch` belong to the schema, so a caller that
- * changes one would change the values of other users.
+ * Copies arrays and plain objects. Requests share decoded values, and those of a `default` or a `catch`
+ * belong to the schema, so a caller that changes one would change the values of other users.
  */
-function ownCopyOf(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(ownCopyOf)
+function ownCopyOf<T>(value: T): T {
+  if (Array.isArray(value)) return value.map(ownCopyOf) as T
   if (!isPlainObject(value)) return value
-  const copy = { ...value }
+  const copy: Record<string, unknown> = { ...value }
   for (const name of Object.keys(copy)) {
     if (typeof copy[name] === 'object') copy[name] = ownCopyOf(copy[name])
   }
-  return copy
+  return copy as T
 }
 
 /** @throws TypeError for the promise of an asynchronous change, which has no value yet */

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { GatepassError, isGatepassError } from '../core/errors.ts'
-import type { OwnedFields } from './owned-fields.ts'
+import type { OwnedFields, ValueText } from './owned-fields.ts'
 
 /**
- * Computes the next value of a field from its current value (undefined if absent), both as JSON. It may
- * be called more than once and must have no side effect.
+ * Computes the next value of a field from its current value (null if absent), both as JSON. It may be
+ * called more than once and must have no side effect.
  */
-export type Change = (current: string | undefined) => string
+export type Change = (current: ValueText | null) => string
 
 /** Attempts of a write that meets conflicts, with a pause before each further attempt. */
 const maxAttempts = 32
@@ -69,7 +69,7 @@ export class Updates {
   ): Promise<readonly PendingUpdate[]> {
     const known = fields.lastKnown(field)
     if (known !== null && this.#trust > 0) {
-      const { text, refusals } = applyAll(known.text, batch)
+      const { text, refusals } = applyAll(known, batch)
       // An outdated value may be the reason for a refusal.
       if (refusals.size === 0 && (await isWritten(fields, field, text, known.version))) {
         this.#learn(true)
@@ -81,7 +81,7 @@ export class Updates {
       if (attempt > 0) await sleep(Math.random() * Math.min(2 ** attempt, maxPauseMs))
       const found = await fields.getText(field)
       if (attempt === 0 && known !== null) this.#learn(found?.version === known.version)
-      const { text, refusals } = applyAll(found?.text, left)
+      const { text, refusals } = applyAll(found, left)
       for (const [one, error] of refusals) one.reject(error)
       left = left.filter((one) => !refusals.has(one))
       if (left.length === 0) return []
@@ -114,15 +114,15 @@ async function isWritten(
 }
 
 /** Applies updates one after the other. An update that throws changes nothing. */
-function applyAll(current: string | undefined, batch: readonly PendingUpdate[]) {
-  let text = current
+function applyAll(current: ValueText | null, batch: readonly PendingUpdate[]) {
+  let last = current
   const refusals = new Map<PendingUpdate, unknown>()
   for (const one of batch) {
     try {
-      text = one.change(text)
+      last = { text: one.change(last) }
     } catch (error) {
       refusals.set(one, error)
     }
   }
-  return { text, refusals }
+  return { text: last?.text, refusals }
 }

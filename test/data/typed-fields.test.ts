@@ -14,12 +14,12 @@ function open<S extends FieldSchemas>(t: Test, schemas: S) {
   const clock = new FakeClock(now_s * 1000)
   const store = newDataStore(t)
   const data = new DataService({ ...lifetimes, store, secrets: [dataSecret], clock })
-  const updates = new Updates()
+  const shared = { updates: new Updates(), decoded: new WeakMap() }
   const ownedBy = (sid: string) =>
     data.fieldsOf('session', claimsWith({ sid }) as unknown as AccessTokenClaims)
   return {
     ownedBy,
-    fieldsOf: (sid: string) => new TypedFields(schemas, () => ownedBy(sid), updates),
+    fieldsOf: (sid: string) => new TypedFields(schemas, () => ownedBy(sid), shared),
   }
 }
 
@@ -45,6 +45,47 @@ t.test('a default or a catch that one user changes is not the value of another',
   })
   const empty = { lines: [] }
   t.same(await bob.getMany(names), { byDefault: empty, byCatch: empty, nested: { cart: empty } })
+})
+
+t.test('an unchanged value is decoded once, and each caller gets a copy', async (t) => {
+  let decodings = 0
+  const lines = z.array(z.object({ sku: z.string(), tags: z.array(z.string()) }))
+  const counted = lines.refine(() => {
+    decodings += 1
+    return true
+  })
+  const { fieldsOf } = open(t, { lines: counted })
+  const stored = [{ sku: 'hat', tags: ['new'] }]
+  await fieldsOf('ada').set('lines', stored)
+  decodings = 0
+  for (let read = 0; read < 3; read += 1) {
+    const value = await fieldsOf('ada').get('lines')
+    t.same(value, stored)
+    value?.[0]?.tags.push('changed')
+    value?.push({ sku: 'bag', tags: [] })
+  }
+  t.equal(decodings, 1)
+  const both = await fieldsOf('ada').update('lines', (value = []) => {
+    t.same(value, stored)
+    value[0]?.tags.push('sale')
+    return value
+  })
+  t.same(both, [{ sku: 'hat', tags: ['new', 'sale'] }])
+  t.same(await fieldsOf('ada').get('lines'), both)
+  t.same(await fieldsOf('bob').get('lines'), undefined)
+})
+
+t.test('callers share no value that cannot be copied', async (t) => {
+  const date = z.codec(z.iso.datetime(), z.date(), {
+    decode: (text) => new Date(text),
+    encode: (value) => value.toISOString(),
+  })
+  const { fieldsOf } = open(t, { dates: z.object({ last: date }) })
+  const last = new Date(0)
+  await fieldsOf('ada').set('dates', { last })
+  const first = await fieldsOf('ada').get('dates')
+  first?.last.setFullYear(1999)
+  t.same(await fieldsOf('ada').get('dates'), { last })
 })
 
 t.test('a member named __proto__ stays a member', async (t) => {

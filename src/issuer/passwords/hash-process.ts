@@ -25,9 +25,9 @@ export interface HashReply {
 
 /**
  * Hashing runs at a low priority, so that refreshes and verifications stay fast under a login storm.
- * A busy core still gives it about a fifteenth of the time of another process, so that users can sign in.
+ * A busy core still gives it about a tenth of the time of another process, so that users can sign in.
  */
-const niceness = 12
+const niceness = 10
 
 /** A bcrypt hash ends with its digest, of this many characters. */
 const bcryptDigestLength = 31

@@ -72,7 +72,7 @@ t.test('hashing has a lower priority than requests', onLinux, async (t) => {
   const hashing = children().filter((child) => !before.includes(child))
   t.strictSame(
     hashing.map((pid) => getPriority(Number(pid))),
-    [12, 12],
+    [10, 10],
     'as many processes as there are hashes at once',
   )
   t.equal(getPriority(), 0, 'the thread that answers requests has the usual priority')
