@@ -1,12 +1,6 @@
-import {
-  createCipheriv,
-  createDecipheriv,
-  createSecretKey,
-  type KeyObject,
-  randomBytes,
-} from 'node:crypto'
+import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from 'node:crypto'
 import { LruCache } from '../core/lru-cache.ts'
-import { hmac } from '../core/secrets.ts'
+import { hmac, smallRandomBytes } from '../core/secrets.ts'
 import type { DataOwner } from '../stores/data-store.ts'
 
 /** The place that a value is bound to. A value that is copied elsewhere does not decrypt. */
@@ -59,7 +53,7 @@ export class FieldCipher {
     const [newest] = this.#roots as [RootKey]
     const encrypted = Buffer.allocUnsafe(headBytes + value.length + tagBytes)
     encrypted.set(newest.head)
-    const nonce = randomBytes(nonceBytes)
+    const nonce = smallRandomBytes(nonceBytes)
     encrypted.set(nonce, headBytes - nonceBytes)
     const cipher = createCipheriv(algorithm, ownerKey(newest, place.owner), nonce)
     cipher.setAAD(associatedData(place))

@@ -4,10 +4,10 @@ import {
   createHash,
   diffieHellman,
   type KeyObject,
-  randomBytes,
 } from 'node:crypto'
 import { GatepassError } from '../core/errors.ts'
 import type { JsonObject } from '../core/json.ts'
+import { smallRandomBytes } from '../core/secrets.ts'
 import { accessTokenType, defaultMaxTokenBytes, isKeyId, isMediaType } from './access-token.ts'
 import {
   coordinateBytes,
@@ -57,7 +57,7 @@ export function encryptToken(signed: string, key: EncryptionKey): string {
   const epk = ephemeral.publicKey.export({ format: 'jwk' })
   const protectedHeader = Buffer.from(JSON.stringify(jweHeader(key.kid, epk))).toString('base64url')
   const contentKey = agreeOnKey(ephemeral.privateKey, key.publicKey, noBytes, noBytes)
-  const iv = randomBytes(cipher.ivBytes)
+  const iv = smallRandomBytes(cipher.ivBytes)
   const encryption = createCipheriv(cipher.name, contentKey, iv, { authTagLength: cipher.tagBytes })
   encryption.setAAD(Buffer.from(protectedHeader))
   const ciphertext = Buffer.concat([encryption.update(signed, 'latin1'), encryption.final()])
