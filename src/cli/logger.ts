@@ -1,3 +1,4 @@
+import cluster from 'node:cluster'
 import { constants, fstatSync, openSync, write, writeSync } from 'node:fs'
 import { type DestinationStream, type Logger, pino } from 'pino'
 import type { Role } from '../config/setting.ts'
@@ -42,6 +43,8 @@ const maxWaitingCharacters = 1024 * 1024
 const pauseMs = 50
 /** A failed write is repeated after this time. The reader of a full pipe usually empties it sooner. */
 const retryMs = 10
+/** Largest write to a pipe that never mixes with writes of other processes (`PIPE_BUF` of Linux). */
+const maxAtomicBytes = 4096
 /** Longest wait of `flush`. */
 const flushTimeoutMs = 1_000
 /** A write that takes longer is blocked: on a busy machine, one that fails takes a part of this. */
@@ -54,6 +57,7 @@ const blockedMs = 500
  */
 export class LogOutput implements DestinationStream {
   readonly #fd: number
+  readonly #isShared: boolean
   #waiting = ''
   /** Lines of the current write that are not written yet. */
   #rest = Buffer.alloc(0)
@@ -65,8 +69,10 @@ export class LogOutput implements DestinationStream {
   #onGap: (dropped: number) => void = () => {}
   readonly #onIdle = new Set<() => void>()
 
-  constructor(fd: number = standardOutput()) {
+  /** @param isShared whether other processes write to the same pipe */
+  constructor(fd: number = standardOutput(), isShared = cluster.isWorker) {
     this.#fd = fd
+    this.#isShared = isShared
     process.once('exit', () => this.#writeLast())
   }
 
@@ -117,13 +123,23 @@ export class LogOutput implements DestinationStream {
     }
     this.#state = 'writing'
     this.#writingSinceMs = performance.now()
-    write(this.#fd, this.#rest, (error, written) => {
+    write(this.#fd, this.#nextOf(this.#rest), (error, written) => {
       if (error !== null) return this.#retryLater(error)
       this.#rest = this.#rest.subarray(written)
       if (this.#rest.length > 0) return this.#writeNext()
       this.#reportGap()
       this.#schedule()
     })
+  }
+
+  /**
+   * Returns the part of the lines that one write takes. A full pipe interrupts a larger write, and lines
+   * of another process would follow in the middle of a line.
+   */
+  #nextOf(lines: Buffer): Buffer {
+    if (!this.#isShared || lines.length <= maxAtomicBytes) return lines
+    const end = lines.lastIndexOf('\n', maxAtomicBytes - 1)
+    return lines.subarray(0, (end >= 0 ? end : lines.indexOf('\n')) + 1)
   }
 
   #schedule(): void {
@@ -164,7 +180,7 @@ export class LogOutput implements DestinationStream {
     const rest = isWriting ? [] : [this.#rest]
     let last = Buffer.concat([...rest, Buffer.from(this.#waiting)])
     try {
-      while (last.length > 0) last = last.subarray(writeSync(this.#fd, last))
+      while (last.length > 0) last = last.subarray(writeSync(this.#fd, this.#nextOf(last)))
     } catch {
       // The output is closed, so the error cannot be reported.
     }

@@ -88,6 +88,21 @@ t.test(
   },
 )
 
+t.test('a pipe that several processes share holds whole lines only', async (t) => {
+  const { reader, writer } = makePipe(t)
+  const output = new LogOutput(writer, true)
+  const text = `${line.repeat(5)}${'y'.repeat(9_999)}\n${line.repeat(100)}`
+  output.write(text)
+  let read = ''
+  await until('all lines are read', () => {
+    const part = readAvailable(reader)
+    t.match(part, /^$|\n$/, 'another process writes its lines after a line')
+    read += part
+    return read.length === text.length
+  })
+  t.equal(read, text)
+})
+
 t.test('a burst that fills the pipe is written as fast as its reader takes it', async (t) => {
   const pipeBytes = 65_536
   const burst = line.repeat(1_000)
