@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { Client } from '../../src/issuer/clients.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
 import { makeProof, makeProofKey } from '../support/dpop.ts'
 import { audience, bearer, claimsOf, issuerUrl, password } from '../support/issuer.ts'
@@ -149,6 +150,22 @@ t.test('the refresh token of a confidential client needs its authentication', as
   t.match(audit().at(-1), { event: 'refresh.refused', reason: 'wrong_client' })
   t.comment('and has changed nothing')
   t.equal((await token(grant, backend)).status, 200)
+})
+
+t.test('a client that sends its secret in forms sends it to /login in Authorization', async (t) => {
+  const client: Client = {
+    ...{ client_id: 'post', scopes: {}, grants: ['password', 'refresh_token'] },
+    ...{ auth_method: 'client_secret_post', secret_hashes: [first.hash] },
+  }
+  const { token, call } = await startOAuth(t, { clients: [client] })
+  const body = { username: 'ada', password, refresh_token_in: 'body' }
+  const signIn = (headers = {}) => call({ method: 'POST', url: '/login', body, headers })
+  t.match((await signIn()).json(), { code: 'client_authentication_failed', status: 401 })
+  t.match((await signIn(basic('post', second.secret))).json(), { status: 401 })
+  const { refresh_token } = (await signIn(basic('post', first.secret))).json()
+  const grant = { grant_type: 'refresh_token', refresh_token, client_id: 'post' }
+  t.equal((await token({ ...grant, client_secret: first.secret })).status, 200)
+  t.equal((await token(grant, basic('post', first.secret))).status, 401, 'one method in OAuth')
 })
 
 t.test('RFC 9449 §5: a client that authenticates may replace its key', async (t) => {

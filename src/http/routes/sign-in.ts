@@ -47,12 +47,18 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
     return { token, transport: 'cookie' } as const
   }
 
-  /** A client with a secret sends it in `Authorization` (RFC 6749 §4.3.2). */
+  /**
+   * A client with a secret sends it in `Authorization` (RFC 6749 §4.3.2). The body has no field for a
+   * secret, so a client with `client_secret_post` does so too.
+   */
   async function authenticateClient(request: FastifyRequest, clientId: string | undefined) {
     const client = issuer.clients.get(clientId)
     if (!isConfidential(client)) return
     const parameters = new Map([['client_id', client.client_id]])
-    const credentials = readClientCredentials(request.headers.authorization, parameters)
+    const sent = readClientCredentials(request.headers.authorization, parameters)
+    const isPost = client.auth_method === 'client_secret_post'
+    const credentials =
+      isPost && 'secret' in sent ? { ...sent, method: 'client_secret_post' as const } : sent
     const { ip: address } = request
     await oauth.authentication.authenticate(credentials, { address, audit: auditOf(request) })
   }
