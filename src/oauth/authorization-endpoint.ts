@@ -38,6 +38,8 @@ export interface AuthorizationEndpointOptions {
   readonly idTokens: Pick<IdTokens, 'readHint'>
   readonly store: Pick<SessionStore, 'putOneTime' | 'findOneTime'>
   readonly clock: Clock
+  /** How long a sign-in lasts. */
+  readonly signInLifetimeMs: number
 }
 
 /** The next step of an authorization request. */
@@ -195,7 +197,9 @@ export class AuthorizationEndpoint {
     { signIn, isFresh = false }: Visitor,
   ): Promise<SignIn | null> {
     if (signIn === null) return null
-    const { idTokens, clock } = this.#options
+    const { idTokens, clock, signInLifetimeMs } = this.#options
+    // The setting may have become shorter since. A session that starts now could be too old at once.
+    if (clock.nowMs() >= signIn.authTimeMs + signInLifetimeMs) return null
     if (request.idTokenHint !== undefined) {
       const hint = await idTokens.readHint(request.idTokenHint)
       if (hint?.sub !== signIn.account.sub) return null

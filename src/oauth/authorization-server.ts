@@ -89,6 +89,7 @@ export function createAuthorizationServer(
     authorization: new AuthorizationEndpoint({
       ...{ issuer: policy.issuer, clients, minter, codes, consents, idTokens, store, clock },
       pushed: new PushedRequests({ store, clock }),
+      signInLifetimeMs: policy.session.idleMs,
     }),
     authentication: new ClientAuthentication({
       clients,

@@ -1,3 +1,4 @@
+import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
 import { claimsOf, issuerUrl, password } from '../support/issuer.ts'
@@ -62,6 +63,21 @@ t.test('a user who is signed in is not asked again, until the sign-in ends', asy
   t.equal((await visitor.authorize()).status, 200)
   // The session of the client is its own.
   t.equal((await issuer.call({ url: '/me', headers: { authorization } })).statusCode, 200)
+})
+
+t.test('a sign-in of longer settings ends with the shorter ones after a restart', async (t) => {
+  const issuer = await startOAuth(t)
+  const visitor = new Visitor(issuer)
+  await visitor.signIn(await visitor.authorize())
+  const database = new DatabaseSync(issuer.sessionsPath)
+  database.exec('UPDATE sessions SET expires_at_ms = expires_at_ms + 36000000')
+  database.close()
+  issuer.clock.advance_s(3_599)
+  t.match((await visitor.authorize()).answer, { code: /^gpc_/ })
+  issuer.clock.advance_s(1)
+  t.match((await visitor.authorize({ prompt: 'none' })).answer, { error: 'login_required' })
+  const done = await visitor.signIn(await visitor.authorize())
+  t.match(done.answer, { code: /^gpc_/ })
 })
 
 t.test('a sign-in cookie is no refresh token, and none but ours is believed', async (t) => {
