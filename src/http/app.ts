@@ -183,7 +183,7 @@ export interface OpenApiInfo {
 export function serveOpenApi(app: FastifyInstance, info: OpenApiInfo): void {
   const routes: RouteOptions[] = []
   app.addHook('onRoute', (route) => {
-    if (route.method !== 'HEAD') routes.push(route)
+    if (route.method !== 'HEAD' && !route.schema?.hide) routes.push(route)
   })
   let document: Promise<object> | undefined
   app.get(

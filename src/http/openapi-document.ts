@@ -43,7 +43,9 @@ export async function createOpenApiDocument(
     transformObject: (document) => dropUnused(nameSchemas(document)),
   })
   for (const { method, url, schema } of routes) {
-    app.route({ method, url, ...(schema && { schema }), handler: () => {} })
+    // OpenAPI describes the methods that Fastify supports by default, and no others.
+    const described = [method].flat().filter((one) => app.supportedMethods.includes(one))
+    app.route({ method: described, url, ...(schema && { schema }), handler: () => {} })
   }
   await app.ready()
   return app.swagger()

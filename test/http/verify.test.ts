@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { get, type IncomingHttpHeaders } from 'node:http'
+import { get, type IncomingHttpHeaders, METHODS, type OutgoingHttpHeaders } from 'node:http'
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { Metrics } from '../../src/http/metrics.ts'
@@ -28,8 +28,13 @@ async function start(t: Test) {
   const app = buildVerifierApp({ service: { logger, metrics, version: '0' }, verifier })
   t.teardown(() => app.close())
   const address = await app.listen({ port: 0, host: '127.0.0.1' })
-  async function call(token: string, url = '/verify', method = 'GET'): Promise<SeenResponse> {
-    const headers = { authorization: `Bearer ${token}` }
+  async function call(
+    token: string,
+    url = '/verify',
+    method = 'GET',
+    more: OutgoingHttpHeaders = {},
+  ): Promise<SeenResponse> {
+    const headers = { ...more, authorization: `Bearer ${token}` }
     const sent = get(`${address}${url}`, { method, headers, agent: false })
     const [response] = await once(sent, 'response')
     response.resume()
@@ -74,9 +79,13 @@ t.test('a token must have every scope of the query', async (t) => {
 t.test('any method is accepted, and no token outlives its expiry', async (t) => {
   const { call, verifier, clock } = await start(t)
   await call(good)
-  for (const method of ['HEAD', 'POST', 'PUT']) {
+  // Node closes the connection of a CONNECT.
+  for (const method of METHODS.filter((method) => method !== 'CONNECT')) {
     t.equal((await call(good, '/verify', method)).status, 200, method)
+    const malformed = { 'content-type': 'malformed' }
+    t.equal((await call(good, '/verify', method, malformed)).status, 200, `${method} with a type`)
   }
+  t.equal((await call(good, '/whoami', 'PROPFIND')).status, 405)
   t.equal((await call(good, '/verify/')).status, 404)
   t.equal((await call(`${good}x`)).status, 401)
   t.equal((await call(good, '/whoami')).status, 200)

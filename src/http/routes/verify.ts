@@ -1,3 +1,4 @@
+import { METHODS } from 'node:http'
 import { BlockList, isIPv6 } from 'node:net'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
@@ -23,7 +24,14 @@ export async function verifyRoutes(
   const app = instance.withTypeProvider<ZodTypeProvider>()
 
   // A proxy passes on the method, the headers and maybe the body of the request that it asks about.
-  // The body is discarded unread.
+  for (const method of METHODS) {
+    if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
+  }
+  // The body is discarded unread. Fastify would refuse a malformed content type, and QUERY without one.
+  app.addHook('onRequest', (request, _reply, done) => {
+    request.headers['content-type'] = 'application/octet-stream'
+    done()
+  })
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => {
     payload.resume()
