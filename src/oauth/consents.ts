@@ -79,8 +79,8 @@ export class Consents {
     if (!client?.third_party) throw new GatepassError('consent_not_found')
     const hadConsent = (await this.missing(client, sub, '')).length === 0
     // The consent is withdrawn first: a code that is redeemed meanwhile finds no consent, or its
-    // session ends here.
-    for (const name of scopesToGrant(Object.keys(client.scopes))) {
+    // session ends here. `openid` comes last, so that a repetition after a failure finds the consent.
+    for (const name of scopesToGrant(Object.keys(client.scopes)).reverse()) {
       await store.deleteOneTime(idOf(clientId, sub, name))
     }
     const count = await sessions.revokeOfClient(sub, clientId, withdrawnReason, audit)
@@ -101,7 +101,7 @@ export class Consents {
 /** The `reason` in the audit log. */
 export const withdrawnReason = 'consent_withdrawn'
 
-/** Signing in at a client is a grant of its own, even without a scope. */
+/** Signing in at a client is a grant of its own, even without a scope. `openid` comes first. */
 function scopesToGrant(scopes: readonly string[]): string[] {
   return [...new Set([openidScope, ...scopes.filter((name) => name !== '')])]
 }

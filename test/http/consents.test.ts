@@ -141,6 +141,31 @@ t.test('a withdrawal that the store interrupts can be repeated', async (t) => {
   t.equal((await refresh('prints', refresh_token)).status, 400)
 })
 
+t.test(
+  'a withdrawal that the store interrupts between two scopes leaves no scope behind',
+  async (t) => {
+    const { issuer, letIn, list, withdraw } = await start(t)
+    const { sessions } = issuer
+    const original = sessions.deleteOneTime.bind(sessions)
+    t.teardown(() => Object.assign(sessions, { deleteOneTime: original }))
+    for (const completed of [1, 2]) {
+      await letIn('prints', 'profile data:read')
+      let left = completed
+      sessions.deleteOneTime = async (id) => {
+        if (left-- === 0) throw new GatepassError('store_unavailable')
+        return original(id)
+      }
+      t.equal((await withdraw('prints')).statusCode, 503)
+      t.match(await list(), [{ client_id: 'prints' }], 'the user sees that it is not withdrawn')
+      sessions.deleteOneTime = original
+      t.equal((await withdraw('prints')).statusCode, 204)
+      t.same(await list(), [])
+      const withdrawn = issuer.audit().filter(({ event }) => event === 'consent.withdrawn')
+      t.equal(withdrawn.length, completed)
+    }
+  },
+)
+
 t.test('an application of a third party has what its scopes say, not the account', async (t) => {
   const { signInTo, issuer } = await start(t)
   const { access_token, session_id } = await signInTo('prints', 'data:read')
