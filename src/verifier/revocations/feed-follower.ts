@@ -73,7 +73,7 @@ export class FeedFollower implements Revocations {
     this.#options = options
     if (options.maxStalenessSeconds !== undefined)
       this.maxStalenessSeconds = options.maxStalenessSeconds
-    this.#list = new RevocationList(options.maxEntries)
+    this.#list = new RevocationList(options.maxEntries, clockToleranceSeconds)
     this.#freshness = new Freshness(clock, clockToleranceSeconds)
     this.#poller = new SnapshotPoller({
       load: (signal) => this.#load(signal),

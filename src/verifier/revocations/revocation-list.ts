@@ -52,6 +52,7 @@ const coarsenedShare = 0.25
  */
 export class RevocationList {
   readonly #maxEntries: number
+  readonly #clockToleranceSeconds: number
   readonly #sessions = new Map<string, number>()
   readonly #users = new Map<string, number>()
   readonly #keys = new Map<string, number>()
@@ -60,9 +61,13 @@ export class RevocationList {
   #isEmpty = true
   #coarsened = 0
 
-  /** @param maxEntries limit of the number of sessions and users */
-  constructor(maxEntries: number) {
+  /**
+   * @param maxEntries limit of the number of sessions and users
+   * @param clockToleranceSeconds how much later than its revocation a token may be dated. Default: 0.
+   */
+  constructor(maxEntries: number, clockToleranceSeconds = 0) {
     this.#maxEntries = maxEntries
+    this.#clockToleranceSeconds = clockToleranceSeconds
   }
 
   get entries(): number {
@@ -130,7 +135,8 @@ export class RevocationList {
     this.#coarsened += 1
     const times = Float64Array.from([...this.#sessions.values(), ...this.#users.values()]).sort()
     const until_s = times[Math.floor(times.length * coarsenedShare)] ?? 0
-    this.#revokeAll(until_s)
+    // A replica with a fast clock may have dated a token of a revoked session later.
+    this.#revokeAll(until_s + this.#clockToleranceSeconds)
     removeBefore(this.#sessions, until_s + 1)
     removeBefore(this.#users, until_s + 1)
   }
