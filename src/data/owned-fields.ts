@@ -270,10 +270,16 @@ interface KnownField extends FieldText {
 }
 
 const maxCachedBytes = 16 * 1024 ** 2
-/** Memory of an entry besides its texts. */
+/** Memory of an entry besides its texts. It includes a small decoded value. */
 const entryOverheadBytes = 400
-/** Estimated memory of the text, and of the value that it is decoded to, for each character. */
-const textBytes = 4
+const smallValueBytes = 200
+/** Memory of the text, and of the value that it is decoded to, for each character. */
+const textBytes = 6
+
+/** The memory that an entry of the cache counts for the value that its text is decoded to. */
+export function maxDecodedBytes(text: string): number {
+  return smallValueBytes + (textBytes - 1) * text.length
+}
 
 /**
  * The fields as this process read or wrote them last. Other processes may have changed them since: a

@@ -1,8 +1,8 @@
 import { core } from 'zod'
-import { GatepassError } from '../core/errors.ts'
+import { type FieldProblem, GatepassError } from '../core/errors.ts'
 import { isJsonValue, isPlainObject, type JsonValue } from '../core/json.ts'
 import { isPromise } from '../core/promise.ts'
-import { encodeValue, type OwnedFields, type ValueText } from './owned-fields.ts'
+import { encodeValue, maxDecodedBytes, type OwnedFields, type ValueText } from './owned-fields.ts'
 import type { Updates } from './updates.ts'
 
 /** The schema of each field. */
@@ -102,13 +102,18 @@ export class TypedFields<S extends FieldSchemas> {
   /** Returns a value that the caller may change. An unchanged value is decoded once. */
   #decode<N extends Name<S>>(field: N, found: ValueText | null): Stored<S[N]> {
     const { decoded } = this.#shared
-    if (found === null) return ownCopyOf(decode(field, this.#schemaOf(field), undefined))
+    const schema = this.#schemaOf(field)
+    if (found === null) return ownCopyOf(decode(field, schema, undefined))
     const known = decoded.get(found) as Stored<S[N]> | undefined
     if (known !== undefined) return ownCopyOf(known)
-    const value = decode(field, this.#schemaOf(field), JSON.parse(found.text))
-    // Others, such as a Date, cannot be copied.
-    if (isJsonValue(value)) decoded.set(found, value)
-    return ownCopyOf(value)
+    try {
+      const value = decode(field, schema, JSON.parse(found.text))
+      if (mayBeKept(value, found.text)) decoded.set(found, value)
+      return ownCopyOf(value)
+    } catch (error) {
+      // The value is nested too deeply.
+      throw error instanceof RangeError ? unexpected(field, error) : error
+    }
   }
 
   #schemaOf<N extends Name<S>>(field: N): S[N] {
@@ -126,19 +131,42 @@ function decode<S extends core.$ZodType>(
   const result = core.safeDecode(schema, stored as core.input<S>)
   if (result.success) return result.data as Stored<S>
   if (stored === undefined) return undefined as Stored<S>
-  throw new GatepassError('data_value_unexpected', {
-    cause: new Error(`The field ${field} has a value that its schema rejects.`, {
-      cause: result.error,
-    }),
+  throw unexpected(field, result.error)
+}
+
+function unexpected(field: string, cause: unknown): GatepassError {
+  return new GatepassError('data_value_unexpected', {
+    cause: new Error(`The field ${field} has a value that its schema rejects.`, { cause }),
   })
 }
 
 /**
- * Copies arrays and plain objects. Requests share decoded values, and those of a `default` or a `catch`
- * belong to the schema, so a caller that changes one would change the values of other users.
+ * Whether requests may share a decoded value: it is JSON, so that each gets a copy, and needs no
+ * more memory than the cache counts for it. `[[],[],…]` needs 20 times as much as its text.
+ */
+function mayBeKept(value: unknown, text: string): boolean {
+  return isJsonValue(value) && memoryOf(value as JsonValue) <= maxDecodedBytes(text)
+}
+
+/** Estimates the heap bytes of a value. */
+function memoryOf(value: JsonValue | undefined): number {
+  if (typeof value === 'string') return 16 + value.length
+  if (typeof value !== 'object' || value === null) return 0
+  const members: readonly (JsonValue | undefined)[] = Object.values(value)
+  const [head, perMember] = Array.isArray(value) ? [48, 8] : [40, 12]
+  return members.reduce<number>((sum, one) => sum + memoryOf(one) + perMember, head)
+}
+
+/**
+ * Copies arrays, plain objects, dates, maps and sets. Requests share decoded values, and those of a
+ * `default` or a `catch` belong to the schema, so a caller that changes one would change the values of
+ * other users.
  */
 function ownCopyOf<T>(value: T): T {
   if (Array.isArray(value)) return value.map(ownCopyOf) as T
+  if (value instanceof Date) return new Date(value) as T
+  if (value instanceof Map) return new Map(Array.from(value, ownCopyOf)) as T
+  if (value instanceof Set) return new Set(Array.from(value, ownCopyOf)) as T
   if (!isPlainObject(value)) return value
   const copy: Record<string, unknown> = { ...value }
   for (const name of Object.keys(copy)) {
@@ -162,15 +190,24 @@ function encode<S extends core.$ZodType>(
   schema: S,
   value: core.output<S>,
 ): JsonValue {
-  const result = core.safeEncode(schema, value)
-  if (result.success) return result.data as JsonValue
-  throw new GatepassError('data_value_invalid', {
-    detail: `The schema of the field ${field} rejects this value.`,
-    problems: result.error.issues.map(({ path, message }) => ({
-      pointer: path.map((name) => `/${escapePointer(String(name))}`).join(''),
-      detail: message,
-    })),
-  })
+  const detail = `The schema of the field ${field} rejects this value.`
+  try {
+    const result = core.safeEncode(schema, value)
+    if (result.success) return result.data as JsonValue
+    throw new GatepassError('data_value_invalid', { detail, problems: problemsOf(result.error) })
+  } catch (cause) {
+    // The value is nested too deeply.
+    throw cause instanceof RangeError
+      ? new GatepassError('data_value_invalid', { detail, cause })
+      : cause
+  }
+}
+
+function problemsOf(error: core.$ZodError): FieldProblem[] {
+  return error.issues.map(({ path, message }) => ({
+    pointer: path.map((name) => `/${escapePointer(String(name))}`).join(''),
+    detail: message,
+  }))
 }
 
 /** Escapes a name within a JSON pointer (RFC 6901 §3). */

@@ -75,11 +75,88 @@ t.test('an unchanged value is decoded once, and each caller gets a copy', async 
   t.same(await fieldsOf('bob').get('lines'), undefined)
 })
 
-t.test('callers share no value that cannot be copied', async (t) => {
-  const date = z.codec(z.iso.datetime(), z.date(), {
-    decode: (text) => new Date(text),
-    encode: (value) => value.toISOString(),
+const date = z.codec(z.iso.datetime(), z.date(), {
+  decode: (text) => new Date(text),
+  encode: (value) => value.toISOString(),
+})
+
+t.test('a date, a map or a set of a default or a catch belongs to one caller', async (t) => {
+  const set = z.codec(z.array(z.string()), z.set(z.string()), {
+    decode: (list) => new Set(list),
+    encode: (value) => [...value],
   })
+  const map = z.codec(z.array(z.tuple([z.string(), date])), z.map(z.string(), z.date()), {
+    decode: (entries) => new Map(entries.map(([name, text]) => [name, new Date(text)])),
+    encode: (value) => [...value],
+  })
+  const since = new Date(0)
+  const { fieldsOf, ownedBy } = open(t, {
+    byDefault: date.default(since),
+    byCatch: date.catch(since),
+    nested: z.object({
+      seen: set.default(new Set(['hat'])),
+      last: map.default(new Map([['hat', since]])),
+    }),
+  })
+  for (const sid of ['ada', 'bob']) {
+    await ownedBy(sid).set('byCatch', 'an older form')
+    await ownedBy(sid).set('nested', {})
+  }
+  const names = ['byDefault', 'byCatch', 'nested'] as const
+  const { byDefault, byCatch, nested } = await fieldsOf('ada').getMany(names)
+  for (const one of [byDefault, byCatch, nested?.last.get('hat')]) one?.setFullYear(1999)
+  nested?.seen.add('secret')
+  nested?.last.delete('hat')
+  const epoch = new Date(0)
+  t.same(await fieldsOf('bob').getMany(names), {
+    byDefault: epoch,
+    byCatch: epoch,
+    nested: { seen: new Set(['hat']), last: new Map([['hat', epoch]]) },
+  })
+})
+
+t.test('a value that needs far more memory than its text is not kept', async (t) => {
+  let decodings = 0
+  const counted = z.any().refine(() => {
+    decodings += 1
+    return true
+  })
+  const { fieldsOf, ownedBy } = open(t, { any: counted })
+  const row = { id: 'shirt', quantity: 1, price_cents: 5_900 }
+  for (const [value, expected] of [
+    [Array(1_000).fill(row), 1],
+    [Array(1_000).fill('text'), 1],
+    [[[], {}], 1],
+    [Array(1_000).fill([]), 2],
+    [Array(1_000).fill({}), 2],
+    [Array(1_000).fill([[[[]]]]), 2],
+  ] as const) {
+    await ownedBy('ada').set('any', value)
+    decodings = 0
+    for (let read = 0; read < 2; read += 1) t.same(await fieldsOf('ada').get('any'), value)
+    t.equal(decodings, expected)
+  }
+})
+
+t.test('a value that is nested too deeply is refused as one of a wrong form', async (t) => {
+  const { fieldsOf, ownedBy } = open(t, { any: z.any(), json: z.json() })
+  const textOf = (levels: number) => '['.repeat(levels) + ']'.repeat(levels)
+  const nested = (levels: number) => JSON.parse(textOf(levels))
+  await t.rejects(fieldsOf('ada').set('json', nested(30_000)), { code: 'data_value_invalid' })
+  await t.rejects(fieldsOf('ada').set('any', nested(30_000)), { code: 'data_value_invalid' })
+  const unexpected = { code: 'data_value_unexpected' }
+  for (const field of ['any', 'json'] as const) {
+    // A verifier accepts deeper values than a schema does.
+    await ownedBy('ada').setText(field, textOf(30_000), undefined)
+    await t.rejects(fieldsOf('ada').get(field), unexpected)
+    await t.rejects(
+      fieldsOf('ada').update(field, (value) => value),
+      unexpected,
+    )
+  }
+})
+
+t.test('callers share no value that cannot be copied', async (t) => {
   const { fieldsOf } = open(t, { dates: z.object({ last: date }) })
   const last = new Date(0)
   await fieldsOf('ada').set('dates', { last })
