@@ -6,6 +6,7 @@ import { hasScopes } from '../tokens/access-token.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import type { Audit } from './audit.ts'
 import {
+  type Client,
   type Clients,
   isConfidential,
   remainingScope,
@@ -114,7 +115,7 @@ export class Refresh {
     }
     requireGrant(client, 'refresh_token')
     requireKey(client, request.jkt)
-    const scope = narrowScope(remainingScope(client, session.scope), request.scope)
+    const scope = narrowScope(client, session.scope, request.scope)
     return { audience: minter.audienceOf(client, request.resource), scope }
   }
 
@@ -134,10 +135,18 @@ export class Refresh {
   }
 }
 
-/** @throws `scope_not_allowed` for a scope that the session lacks */
-function narrowScope(held: string, requested: string | undefined): string {
-  if (requested === undefined) return held
-  if (hasScopes(held, requested)) return scopeNames(requested).join(' ')
+/**
+ * Returns the requested scopes of a session, without those that were removed from its client: many
+ * clients repeat the scope of the sign-in in each refresh.
+ *
+ * @throws `scope_not_allowed` for a scope that the session lacks, and if no requested scope is left
+ */
+function narrowScope(client: Client, held: string, requested: string | undefined): string {
+  if (requested === undefined) return remainingScope(client, held)
+  if (hasScopes(held, requested)) {
+    const scope = remainingScope(client, scopeNames(requested).join(' '))
+    if (scope !== '') return scope
+  }
   const detail = 'The session lacks a scope that the refresh asks for.'
   throw new GatepassError('scope_not_allowed', { detail })
 }

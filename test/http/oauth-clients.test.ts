@@ -221,6 +221,11 @@ t.test('a refresh gives no scope that was removed from its client', async (t) =>
     status: 400,
     body: { error: 'invalid_scope' },
   })
+  t.comment('many clients send the scope of the sign-in in each refresh')
+  t.match(await refresh(tokens.refresh_token, { scope }), {
+    status: 200,
+    body: { scope: 'openid data:read' },
+  })
   const { body } = await refresh(tokens.refresh_token)
   t.equal(body.scope, 'openid data:read')
   t.equal(claimsOf(body.access_token).scope, 'openid data:read')
