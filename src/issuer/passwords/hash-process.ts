@@ -1,5 +1,5 @@
 import { argon2Sync, scryptSync } from 'node:crypto'
-import { setPriority } from 'node:os'
+import { getPriority, setPriority } from 'node:os'
 import { hashSync } from 'bcryptjs'
 import {
   type Argon2idParameters,
@@ -24,10 +24,12 @@ export interface HashReply {
 }
 
 /**
- * Hashing runs at a low priority, so that refreshes and verifications stay fast under a login storm.
- * A busy core still gives it about a tenth of the time of another process, so that users can sign in.
+ * How much lower the priority of hashing is than that of the issuer, so that refreshes and verifications
+ * stay fast under a login storm. A busy core still gives it about a tenth of the time of another process,
+ * so that users can sign in.
  */
 const niceness = 10
+const maxNiceness = 19
 
 /** A bcrypt hash ends with its digest, of this many characters. */
 const bcryptDigestLength = 31
@@ -76,7 +78,7 @@ function reply(job: HashJob): HashReply {
 }
 
 try {
-  setPriority(0, niceness)
+  setPriority(Math.min(getPriority() + niceness, maxNiceness))
 } catch {
   // A sandbox may forbid a change of the priority, which does not affect the hashes.
 }
