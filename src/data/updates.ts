@@ -51,7 +51,9 @@ export class Updates {
     for (let batch = [one]; batch.length > 0; batch = this.#waiting.get(place) ?? []) {
       this.#waiting.set(place, [])
       try {
-        const done = await this.#write(one.fields, field, batch)
+        // The last update names the latest expiry.
+        const { fields } = batch.at(-1) ?? one
+        const done = await this.#write(fields, field, batch)
         for (const one of done) one.resolve()
       } catch (error) {
         // Rejecting a settled promise has no effect.
