@@ -4,7 +4,7 @@ import type { DataStore } from './data-store.ts'
 import { ResilientDataStore, type ResilientDataStoreOptions } from './resilient-data-store.ts'
 
 export interface DataStoreOptions {
-  /** Longest duration of a call. SQLite answers immediately. */
+  /** Longest duration of a call. SQLite has its own, for a file that another process has locked. */
   readonly deadlineMs: number
   /** Redis replicas that must have a change before it is acknowledged. */
   readonly replicas: number
