@@ -6,6 +6,7 @@ import {
   grantScope,
   mayUse,
   openidScope,
+  remainingScope,
   requireGrant,
   requireKey,
   sessionKey,
@@ -168,7 +169,9 @@ export class TokenEndpoint {
       throw new GatepassError('resource_not_allowed')
     }
     const audience = minter.audienceOf(client, resource)
-    const { scope, amr, userAgent, authTimeMs } = grant
+    const { amr, userAgent, authTimeMs } = grant
+    // The settings of the client may have changed since the code was issued.
+    const scope = remainingScope(client, grant.scope)
     const { client_id: clientId } = client
     const boundTo = sessionKey(client, jkt)
     const session = { clientId, scope, amr, userAgent, authTimeMs, jkt: boundTo }

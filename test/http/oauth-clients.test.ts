@@ -14,9 +14,10 @@ import {
   clients,
   first,
   makeAssertion,
+  redirectUri,
   startOAuth,
 } from '../support/oauth.ts'
-import { signInThrough, Visitor } from '../support/visitor.ts'
+import { codeVerifier, signInThrough, Visitor } from '../support/visitor.ts'
 
 const grant = { grant_type: 'client_credentials' }
 const refused = { status: 401, body: { error: 'invalid_client' } }
@@ -234,6 +235,25 @@ t.test('a refresh gives no scope that was removed from its client', async (t) =>
   issuer.issuer.clients.replace(clients)
   issuer.clock.advance_s(60)
   t.equal((await refresh(body.refresh_token)).body.scope, scope)
+})
+
+t.test('a code gives no scope that was removed from its client since', async (t) => {
+  const issuer = await startOAuth(t)
+  const visitor = new Visitor(issuer)
+  const scope = 'openid profile data:read'
+  const { answer } = await visitor.signIn(await visitor.authorize({ scope }))
+  issuer.issuer.clients.replace(
+    clients.map((client) =>
+      client.client_id === 'spa' ? { ...client, scopes: { 'data:read': [] } } : client,
+    ),
+  )
+  const { body } = await issuer.token({
+    ...{ grant_type: 'authorization_code', client_id: 'spa', redirect_uri: redirectUri },
+    ...{ code: answer?.code ?? '', code_verifier: codeVerifier },
+  })
+  t.equal(body.scope, 'openid data:read')
+  t.match(claimsOf(body.access_token), { scope: 'openid data:read' })
+  t.match(body, { id_token: /./ })
 })
 
 t.test('the sessions of a client that was removed from the settings get no tokens', async (t) => {
