@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -127,6 +127,20 @@ t.test('@gatepass/session-data', async (t) => {
 
   t.test('brings no driver', async (t) => {
     t.same(consumer.installed().sort(), ['@gatepass/session-data', '@gatepass/verifier'])
+  })
+
+  t.test('declares each package that it imports, as pnpm and Yarn demand', async (t) => {
+    const place = join(consumer.folder, 'node_modules/@gatepass/session-data')
+    const { dependencies, peerDependencies } = JSON.parse(
+      readFileSync(join(place, 'package.json'), 'utf8'),
+    )
+    const imported = readdirSync(join(place, 'dist'), { encoding: 'utf8', recursive: true })
+      .filter((path) => path.endsWith('.js'))
+      .map((path) => readFileSync(join(place, 'dist', path), 'utf8'))
+      .flatMap((text) => [...text.matchAll(/^import .*'((?:@[\w-]+\/)?[\w-]+)(?:\/.*)?';?$/gm)])
+      .map(([, name]) => name)
+    const declared = Object.keys({ ...dependencies, ...peerDependencies })
+    t.same([...new Set(imported)].sort(), declared.filter((name) => name !== 'fastify').sort())
   })
 
   consumer.link('fastify', 'jose', 'zod', '@types/node')
