@@ -21,6 +21,8 @@ class CachedToken implements VerifiedToken {
   readonly claims: VerifiedToken['claims']
   readonly key: VerifiedToken['key']
   readonly issuer: VerifiedToken['issuer']
+  /** Estimated size on the heap. */
+  readonly bytes: number
   isProtected = false
   /** Neighbors in the order of use. */
   newer: CachedToken | null = null
@@ -33,12 +35,18 @@ class CachedToken implements VerifiedToken {
     this.claims = claims
     this.key = key
     this.issuer = issuer
+    this.bytes = entryBytes + token.length + heapBytesOf(claims)
     this.next = next
   }
+}
 
-  get bytes(): number {
-    return entryOverheadBytes + this.token.length
-  }
+/** Estimates the size of parsed JSON on the heap. Names of members are shared. */
+function heapBytesOf(value: unknown): number {
+  if (typeof value === 'string') return stringHeaderBytes + value.length
+  if (typeof value !== 'object' || value === null) return 0
+  let bytes = containerBytes
+  for (const member of Object.values(value)) bytes += pointerBytes + heapBytesOf(member)
+  return bytes
 }
 
 /** A list of tokens in the order of their use. */
@@ -70,8 +78,12 @@ class Segment {
 
 /** A token with less remaining lifetime is not worth keeping. */
 const minLifetime_s = 2
-/** Conservative estimate of the heap size of an entry, in bytes, besides the text of the token. */
-const entryOverheadBytes = 600
+/** Heap of an entry besides the text of the token and its claims, in bytes. */
+const entryBytes = 128
+const stringHeaderBytes = 16
+const pointerBytes = 8
+/** An object or an array without its members. */
+const containerBytes = 64
 /** Memory per bucket of the hash table: about one token. */
 const bucketBytes = 1024
 /** Share of the cache for tokens that were used more than once. */

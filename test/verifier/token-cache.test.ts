@@ -176,8 +176,27 @@ t.test('evicted one-time tokens are garbage of the young generation', async (t) 
   t.ok(heapAfter(5_000) - before < 8 * 1024 ** 2)
 })
 
+t.test('the size of a token includes its claims', async (t) => {
+  const cache = cacheOf()
+  const count = 2_000
+  collectGarbage()
+  const before = memoryUsage().heapUsed
+  for (let n = 0; n < count; n += 1) {
+    const roles = Array.from({ length: 100 }, (_, role) => `role-${role}-of-${n}`)
+    // Parsed, so that no two tokens share the text of a claim.
+    const claims = JSON.parse(JSON.stringify(claimsWith({ exp: now_s + 300, roles })))
+    cache.add(textOf(n), { ...good, claims }, now_s)
+  }
+  collectGarbage()
+  const used = memoryUsage().heapUsed - before
+  const { tokens, bytes } = cache.status()
+  t.equal(tokens, count)
+  t.ok(bytes > 0.8 * used, `${bytes} bytes are estimated, ${used} are used`)
+  t.ok(bytes < 1.5 * used)
+})
+
 t.test('tokens that are used in turn are kept if they fit', async (t) => {
-  const count = Math.floor(limits.min / (600 + textOf(0).length))
+  const count = Math.floor(limits.min / filled(1, limits.min).status().bytes)
   const cache = filled(count, limits.min)
   for (let round = 0; round < 3; round += 1) {
     for (let n = 0; n < count; n += 1) cache.find(textOf(n))
