@@ -147,8 +147,8 @@ export function collectRoutes(app: FastifyInstance): RouteTable {
 }
 
 /**
- * Makes every route answer other methods with 405 and `Allow` (RFC 9110 §15.5.6). Call it once, after
- * the last route.
+ * Makes every route answer other methods with 405 and `Allow` (RFC 9110 §15.5.6). Call it after the
+ * last of the routes, in the scope whose error handler answers.
  */
 export function refuseOtherMethods(app: FastifyInstance, routes: RouteTable): void {
   for (const [url, methods] of routes) {

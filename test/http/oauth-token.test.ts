@@ -276,7 +276,11 @@ t.test('malformed requests are refused in the form of RFC 6749', async (t) => {
   t.notMatch(inUrl.payload, first.secret)
   const json = await call({ method: 'POST', url: '/oauth/token', body: credentials })
   t.match({ status: json.statusCode, ...json.json() }, { status: 415, error: 'invalid_request' })
-  t.equal((await call({ url: '/oauth/token' })).statusCode, 405)
+  for (const name of ['token', 'par', 'revoke', 'introspect']) {
+    const other = await call({ url: `/oauth/${name}` })
+    t.match(other, { statusCode: 405, headers: { allow: 'POST', 'cache-control': 'no-store' } })
+    t.match(other.json(), { error: 'invalid_request', error_description: /method/ })
+  }
 })
 
 t.test(

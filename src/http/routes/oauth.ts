@@ -7,7 +7,7 @@ import { readClientCredentials } from '../../oauth/client-authentication.ts'
 import { type Form, malformed, parseForm, requireParameter } from '../../oauth/form.ts'
 import { toOAuthError } from '../../oauth/oauth-error.ts'
 import { pushedLifetimeSeconds } from '../../oauth/pushed-requests.ts'
-import { compileValidator } from '../app.ts'
+import { compileValidator, refuseOtherMethods } from '../app.ts'
 import { noteError } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import {
@@ -140,6 +140,10 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
       return oauth.inspection.introspect(client, requireParameter(form, 'token'))
     },
   )
+
+  // Here, so that the refusal has the form of RFC 6749, too.
+  const urls = [pushedRequestUrl, tokenUrl, revocationUrl, introspectionUrl]
+  refuseOtherMethods(instance, new Map(urls.map((url) => [url, new Set(['POST'])])))
 }
 
 /** Limits the pushed requests of public clients, as anybody can push them. */
