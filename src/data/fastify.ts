@@ -1,5 +1,6 @@
 /** The public entry `@gatepass/session-data`. */
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
+import { core } from 'zod'
 import { type Clock, systemClock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import type { DataStore } from '../stores/data-store.ts'
@@ -203,14 +204,17 @@ export function dataOf<F extends DataSchemas>(request: FastifyRequest, fields: F
   })
 }
 
-/** @throws `config_invalid` for an invalid field name */
-function checkSchemas({ session = {}, user = {} }: DataSchemas) {
-  for (const field of [...Object.keys(session), ...Object.keys(user)]) {
+/** @throws `config_invalid` for an invalid field name, or a value that is no schema of Zod 4 */
+function checkSchemas({ session = {}, user = {} }: DataSchemas = {}) {
+  for (const [field, schema] of [...Object.entries(session), ...Object.entries(user)]) {
     try {
       checkFieldName(field)
     } catch (cause) {
       throw new GatepassError('config_invalid', { detail: (cause as Error).message, cause })
     }
+    if (schema instanceof core.$ZodType) continue
+    const detail = `The field ${field} needs a schema of Zod 4.`
+    throw new GatepassError('config_invalid', { detail })
   }
   return { session, user } as {
     readonly session: SchemasOf<AppSchemas, 'session'>
@@ -224,7 +228,11 @@ async function openStore(
   given: string | DataStore,
   options: { readonly deadlineMs: number; readonly replicas: number; readonly clock: Clock },
 ): Promise<DataStore> {
-  if (typeof given !== 'string') return given
+  if (typeof given !== 'string') {
+    if (typeof given?.read === 'function') return given
+    const detail = 'The option store must be the URL of a store, or an open store.'
+    throw new GatepassError('config_invalid', { detail })
+  }
   const warn = (error: unknown) => app.log.warn(error)
   const store = await openResilientDataStore(given, '.', {
     ...options,

@@ -48,7 +48,9 @@ export function checkSecrets(
   secrets: readonly string[] | null,
 ): readonly [string, ...string[]] | null {
   if (secrets === null) return null
-  const [first, ...others] = secrets.map((one) => one.trim())
+  // A program in JavaScript may pass a missing variable of the environment.
+  const given: unknown[] = Array.isArray(secrets) ? secrets : []
+  const [first, ...others] = given.map((one) => (typeof one === 'string' ? one.trim() : ''))
   const isSecret = (one: string) => one.length >= minSecretLength && !/[\s,]/.test(one)
   if (first !== undefined && [first, ...others].every(isSecret)) return [first, ...others]
   throw new GatepassError('config_invalid', {

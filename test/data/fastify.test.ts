@@ -225,6 +225,16 @@ t.test('invalid options prevent the start', async (t) => {
   await t.rejects(register({ secrets: [`${dataSecret},${dataSecret}`] }), {
     code: 'config_invalid',
   })
+  for (const secrets of [undefined, dataSecret, [undefined], [Buffer.alloc(32)]]) {
+    await t.rejects(register({ secrets }), { code: 'config_invalid', message: /list of secrets/ })
+  }
+  for (const store of [undefined, null, {}, 6379]) {
+    await t.rejects(register({ store }), { code: 'config_invalid', message: /option store/ })
+  }
+  for (const schema of [undefined, 'text', { parse: String }]) {
+    const refusal = { code: 'config_invalid', message: /field cart .* Zod 4/ }
+    await t.rejects(register({ fields: { session: { cart: schema } } }), refusal)
+  }
   await t.rejects(register({ store: 'redis://' }), { code: 'config_invalid' })
   for (const store of ['postgres://db.example.com/shop', 'cache.example.com:11211', '']) {
     await t.rejects(register({ store }), { code: 'config_invalid' }, store)
