@@ -19,6 +19,14 @@ import { liveWorkers, WorkerMetrics, workersReadiness } from './worker-reports.t
 /** Pause before a worker process that exited is replaced. */
 const restartDelayMs = 1_000
 
+/**
+ * `node:cluster` drops a message to a process that does not listen yet. A process that got a SIGHUP during
+ * its start (`reload_due`) reads its settings again when it is ready.
+ */
+type WorkerState = 'starting' | 'reload_due' | 'ready'
+
+const states = new WeakMap<Worker, WorkerState>()
+
 /** Whether this process starts worker processes instead of running the service itself. */
 export function isPrimaryOfMany(settings: Settings): boolean {
   return settings.workers > 1 && cluster.isPrimary
@@ -55,7 +63,7 @@ export async function runWorkerProcesses(
     unfinished: () => ({ workers: liveWorkers().map(({ process }) => process.pid) }),
     ...(reloads && {
       reload: () => {
-        for (const worker of liveWorkers()) sendTo(worker.process, reloadMessage)
+        for (const worker of liveWorkers()) reloadWorker(worker)
       },
     }),
   })
@@ -63,7 +71,7 @@ export async function runWorkerProcesses(
   process.once('exit', () => {
     for (const worker of liveWorkers()) worker.process.kill('SIGKILL')
   })
-  const ready = Array.from({ length: settings.workers }, () => untilReady(cluster.fork()))
+  const ready = Array.from({ length: settings.workers }, () => untilReady(forkWorker()))
   const exited = Promise.withResolvers<never>()
   cluster.once('exit', () => {
     // The worker has printed the reason.
@@ -85,6 +93,17 @@ export async function runWorkerProcesses(
   reportReady(logger, settings, first?.port ?? settings.port, adminPort)
 }
 
+function forkWorker(): Worker {
+  const worker = cluster.fork()
+  states.set(worker, 'starting')
+  worker.on('message', (message?: Partial<ReadyMessage>) => {
+    if (message?.type !== 'ready') return
+    if (states.get(worker) === 'reload_due') sendTo(worker.process, reloadMessage)
+    states.set(worker, 'ready')
+  })
+  return worker
+}
+
 function untilReady(worker: Worker): Promise<ReadyMessage> {
   return new Promise((resolve, reject) => {
     worker.once('message', resolve)
@@ -94,7 +113,7 @@ function untilReady(worker: Worker): Promise<ReadyMessage> {
 
 /** @param onFailure called when the machine cannot start a process: it emits no exit */
 function startWorker(logger: Logger, onFailure: () => void): void {
-  const worker = cluster.fork()
+  const worker = forkWorker()
   worker.on('error', (err) => {
     if (worker.process.pid !== undefined) return
     logger.error({ err }, 'a worker could not be started; trying again')
@@ -102,8 +121,14 @@ function startWorker(logger: Logger, onFailure: () => void): void {
   })
 }
 
+function reloadWorker(worker: Worker): void {
+  if (states.get(worker) === 'ready') sendTo(worker.process, reloadMessage)
+  else states.set(worker, 'reload_due')
+}
+
 async function stopWorker(worker: Worker): Promise<void> {
   const exited = once(worker, 'exit')
-  sendTo(worker.process, stopMessage)
+  if (states.get(worker) === 'ready') sendTo(worker.process, stopMessage)
+  else worker.process.kill('SIGTERM')
   await exited
 }

@@ -149,13 +149,36 @@ t.test('a worker that the machine cannot start is started later', async (t) => {
   t.equal(await issuer.stop(), 0)
 })
 
+/** The ids of the processes that a process has started. */
+function childrenOf({ pid }: TestProcess): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number)
+}
+
+t.test('a stop while the workers start ends all processes', async (t) => {
+  const more = { GATEPASS_DRAIN_S: '0', GATEPASS_SHUTDOWN_S: '60' }
+  const cwd = createTestFolder(t)
+  const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...env, ...more } })
+  await until('both workers have begun', () => childrenOf(issuer).length === 2)
+  t.equal(await issuer.stop(), 0)
+})
+
+t.test('a SIGHUP while a worker starts reaches this worker', async (t) => {
+  const { issuer, workers } = await startIssuer(t, createTestFolder(t))
+  const [first = 0, second = 0] = workers
+  process.kill(first, 'SIGKILL')
+  const third = () => childrenOf(issuer).find((pid) => ![0, first, second].includes(pid))
+  await until('a third worker has begun', () => third() !== undefined)
+  process.kill(issuer.pid, 'SIGHUP')
+  await issuer.line(new RegExp(`"pid":${third()},.*"msg":"clients were reloaded"`))
+  await issuer.line(new RegExp(`"pid":${second},.*"msg":"clients were reloaded"`))
+  t.equal(await issuer.stop(), 0)
+})
+
 /** Kills a ready worker while the other one starts. @returns null if the other one was ready already */
 async function killDuringStart(t: Test): Promise<TestProcess | null> {
   const issuer = TestProcess.start(t, ['issuer'], { cwd: createTestFolder(t), env })
-  const children = `/proc/${issuer.pid}/task/${issuer.pid}/children`
-  const workers = () => readFileSync(children, 'utf8').trim().split(' ').map(Number)
-  await until('both workers have begun', () => workers().length === 2)
-  const [first = 0, second = 0] = workers()
+  await until('both workers have begun', () => childrenOf(issuer).length === 2)
+  const [first = 0, second = 0] = childrenOf(issuer)
   process.kill(second, 'SIGSTOP')
   await issuer.line(new RegExp(`"pid":${first},.*"msg":"ready"`))
   process.kill(first, 'SIGKILL')
