@@ -83,10 +83,9 @@ try {
   // A sandbox may forbid a change of the priority, which does not affect the hashes.
 }
 
-// Ctrl-C at a terminal interrupts parent and child together. The child exits with its parent, after
-// its jobs.
-process.on('SIGINT', () => {})
-process.on('SIGTERM', () => {})
+// Ctrl-C at a terminal, a service manager, or a terminal that closes signals parent and child together.
+// The child exits with its parent, after its jobs.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
 process.on('disconnect', () => process.exit())
 process.on('message', (jobs: HashJob[]) => {
   // The callback ignores the error if the parent has exited, because nobody reads the reply.

@@ -162,7 +162,7 @@ t.test(
   },
 )
 
-t.test('SIGINT to the process group does not end a hash', onLinux, async (t) => {
+t.test('a signal to the process group does not end a hash', onLinux, async (t) => {
   const before = children()
   const pool = new HashProcessPool()
   t.teardown(() => pool.close())
@@ -170,7 +170,7 @@ t.test('SIGINT to the process group does not end a hash', onLinux, async (t) => 
   await derive()
   const underWay = derive()
   const [pid] = children().filter((child) => !before.includes(child))
-  for (const signal of ['SIGINT', 'SIGTERM']) process.kill(Number(pid), signal)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.kill(Number(pid), signal)
   t.ok((await underWay).equals(bcrypt.digest))
   t.ok((await derive()).equals(bcrypt.digest))
   t.strictSame(
