@@ -1,6 +1,6 @@
 import { core } from 'zod'
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
-import { isJsonValue, isPlainObject, type JsonValue } from '../core/json.ts'
+import { escapePointer, isJsonValue, isPlainObject, type JsonValue } from '../core/json.ts'
 import { isPromise } from '../core/promise.ts'
 import { encodeValue, maxDecodedBytes, type OwnedFields, type ValueText } from './owned-fields.ts'
 import type { Updates } from './updates.ts'
@@ -208,9 +208,4 @@ function problemsOf(error: core.$ZodError): FieldProblem[] {
     pointer: path.map((name) => `/${escapePointer(String(name))}`).join(''),
     detail: message,
   }))
-}
-
-/** Escapes a name within a JSON pointer (RFC 6901 §3). */
-function escapePointer(name: string): string {
-  return name.replaceAll('~', '~0').replaceAll('/', '~1')
 }

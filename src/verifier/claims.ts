@@ -1,5 +1,5 @@
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
-import type { JsonObject, JsonValue } from '../core/json.ts'
+import { escapePointer, type JsonObject, type JsonValue } from '../core/json.ts'
 import { LruCache } from '../core/lru-cache.ts'
 import {
   type AccessTokenClaims,
@@ -120,7 +120,10 @@ function deepFreeze<T extends JsonValue>(value: T): T {
 /** Describes what each claim must be, and quotes nothing of the token. */
 function invalidClaims(claims: readonly Pick<ClaimCheck, 'name' | 'expected'>[]): GatepassError {
   const problems = claims.map(
-    ({ name, expected }): FieldProblem => ({ pointer: `/${name}`, detail: expected }),
+    ({ name, expected }): FieldProblem => ({
+      pointer: `/${escapePointer(name)}`,
+      detail: expected,
+    }),
   )
   return new GatepassError('token_claims', { problems })
 }

@@ -138,3 +138,16 @@ t.test('the error names the claims and their rules, and quotes no value', async 
     t.notMatch(JSON.stringify(error), 'secret')
   }
 })
+
+t.test('the pointer of a claim escapes its name', async (t) => {
+  const profile = { tokenTypes: ['at+jwt'], requiredClaims: ['https://api.test/~roles'] }
+  const format = readTokenFormat(profile, [])
+  const token = { header, payload: Buffer.from(JSON.stringify(claimsWith())) }
+  try {
+    readClaims(token, { ...rules, format })
+    t.fail('it was accepted')
+  } catch (error) {
+    const { problems } = error as GatepassError
+    t.same(problems, [{ pointer: '/https:~1~1api.test~1~0roles', detail: 'must be present' }])
+  }
+})
