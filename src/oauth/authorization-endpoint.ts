@@ -79,12 +79,14 @@ export class AuthorizationEndpoint {
    *
    * @param client has authenticated
    * @param jkt the key of which the client has proven possession (RFC 9449 §10.1)
+   * @param admit called before an acceptable request is stored. Throws if it must not be stored
    * @throws `request_malformed`, `redirect_uri_not_allowed`, `grant_not_allowed`, `store_unavailable`
    */
   async push(
     client: Client,
     form: ReadonlyMap<string, string>,
     jkt: string | undefined,
+    admit: () => void,
   ): Promise<PushedResponse | AuthorizationRefusal> {
     const own = Object.fromEntries([...form].filter(([name]) => !credentials.has(name)))
     const values: Record<string, string> = { ...own, client_id: client.client_id }
@@ -96,7 +98,9 @@ export class AuthorizationEndpoint {
     }
     limitParameters(Object.entries(values))
     const checked = this.#validate({ values, repeated: new Set() })
-    return isRefusal(checked) ? checked : this.#options.pushed.push(values)
+    if (isRefusal(checked)) return checked
+    admit()
+    return this.#options.pushed.push(values)
   }
 
   /**

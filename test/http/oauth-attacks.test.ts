@@ -25,6 +25,11 @@ t.test('strangers fill no store with pushed requests of a public client', async 
   const issuer = await startOAuth(t, { logLevel: 'info' })
   const push = async (headers = {}, client_id = 'spa') =>
     (await issuer.post('/oauth/par')({ ...goodRequest, client_id }, headers)).status
+  t.comment('a request that is refused is not kept, so it does not count')
+  for (let round = 0; round < 11; round += 1) {
+    const refused = { ...goodRequest, response_type: 'token' }
+    await Promise.all(Array.from({ length: 100 }, () => issuer.post('/oauth/par')(refused)))
+  }
   const statuses: Record<number, number> = {}
   for (let round = 0; round < 100; round += 1) {
     for (const status of await Promise.all(Array.from({ length: 100 }, () => push()))) {

@@ -69,8 +69,9 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
       const form = formOf(request)
       const jkt = provenKey(request)
       const client = await authenticate(request, form)
-      if (!isConfidential(client)) strangers.admit(request.ip, issuer.clock.nowMs())
-      const pushed = await oauth.authorization.push(client, form, jkt)
+      const pushed = await oauth.authorization.push(client, form, jkt, () => {
+        if (!isConfidential(client)) strangers.admit(request.ip, issuer.clock.nowMs())
+      })
       if (!('error' in pushed)) return reply.code(201).send(pushed)
       const { error, description } = pushed
       return reply.code(400).send({ error, error_description: description })
