@@ -6,12 +6,20 @@ import type {
   FastifySchema,
   RegisterOptions,
 } from 'fastify'
-import { GatepassError, problemType } from '../core/errors.ts'
+import { GatepassError, isGatepassError, problemType } from '../core/errors.ts'
 import { isPromise } from '../core/promise.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { type RequestTarget, readPublicUrl } from './dpop/target-uri.ts'
 import { markPlugin } from './fastify-plugin.ts'
-import { checkOnRefused, createGuard, failureOf, type Guard, type RouteAuth } from './guard.ts'
+import {
+  authorizationScheme,
+  challengeHeaders,
+  checkOnRefused,
+  createGuard,
+  failureOf,
+  type Guard,
+  type RouteAuth,
+} from './guard.ts'
 import type { IssuersOptions, VerifierOptions } from './options.ts'
 import {
   createResourceMetadata,
@@ -124,6 +132,7 @@ export const gatepassAuth = markPlugin<GatepassAuthOptions>(
       if (!isGuarded) route.onRequest = [createRouteHook(auth), ...hooks]
       if (options.openapi) route.schema = describeSecurity(route.schema, auth)
     })
+    addChallenges(app, metadata?.url)
     // Added only if needed: a hook for each request costs as much as the check of a cached token.
     if (hasRoutes(app)) guardEarlyRoutes(app, createRouteHook)
     if (metadata !== null) publish(app, metadata)
@@ -176,6 +185,16 @@ function createHook(
       (error: unknown) => refuse(request, reply, error, done),
     )
   }
+}
+
+/** Adds the challenge to a token that a handler refuses, as session data does once the session has ended. */
+function addChallenges(app: FastifyInstance, metadataUrl: string | undefined): void {
+  app.addHook('onError', async ({ headers }, reply, error: Error) => {
+    if (!isGatepassError(error) || !error.code.startsWith('token_')) return
+    if (reply.hasHeader('www-authenticate')) return
+    const scheme = authorizationScheme(headers.authorization) ?? 'Bearer'
+    reply.headers(challengeHeaders(error, '', scheme, metadataUrl))
+  })
 }
 
 /** Tells whether the application has routes already. */

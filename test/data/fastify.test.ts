@@ -2,6 +2,7 @@ import Fastify, { type FastifyRequest } from 'fastify'
 import t from 'tap'
 import { z } from 'zod'
 import { dataOf, gatepassData } from '../../src/data/fastify.ts'
+import { dataOwner } from '../../src/stores/data-store.ts'
 import type { AccessTokenClaims } from '../../src/tokens/access-token.ts'
 import { gatepassAuth } from '../../src/verifier/fastify.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
@@ -209,6 +210,21 @@ t.test('an unavailable store is 503 and does not prevent the start', async (t) =
   const response = await run(({ session }) => session.get('cart'))
   t.match(response.json(), { statusCode: 503, code: 'store_unavailable' })
   t.match(response.headers['retry-after'], /^\d+$/)
+})
+
+t.test('a token that session data refuses gets a challenge', async (t) => {
+  const store = newDataStore(t)
+  const { run, clock } = await start(t, { store })
+  const set: Work = ({ session }) => session.set('count', 1)
+  const nowMs = clock.nowMs()
+  await store.end(dataOwner('session', issuer, 'session-1'), nowMs + 60_000, nowMs)
+  const ended = await run(set)
+  t.match(ended.json(), { statusCode: 401, code: 'token_revoked' })
+  const challenge = 'Bearer error="invalid_token", error_description="token_revoked"'
+  t.equal(ended.headers['www-authenticate'], challenge)
+  const missing = await run(set, { url: '/open', headers: {} })
+  t.match(missing.json(), { statusCode: 401, code: 'token_missing' })
+  t.equal(missing.headers['www-authenticate'], 'Bearer')
 })
 
 t.test('invalid options prevent the start', async (t) => {
