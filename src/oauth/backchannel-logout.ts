@@ -13,8 +13,13 @@ const logoutTokenType = 'logout+jwt'
 const logoutEvent = 'http://schemas.openid.net/event/backchannel-logout'
 const tokenLifetimeSeconds = 120
 const pageSize = 100
-/** Deliveries at the same time. When all are in use, reading the log waits. */
-const maxPending = 1_000
+/** Sessions whose client must still be notified. At this number, reading the log waits. */
+const maxPending = 10_000
+/**
+ * First attempts at the same time. Later attempts have the same limit of their own, so a client that
+ * does not answer delays no first attempt at another client.
+ */
+const maxAttempts = 1_000
 const readMs = 1_000
 const postTimeoutMs = 4_000
 /** Within this time only one replica posts. It is longer than the timeout of a post. */
@@ -55,6 +60,7 @@ interface Recipient {
 export class BackchannelLogout {
   readonly #options: BackchannelLogoutOptions
   readonly #pending = new Map<string, Promise<void>>()
+  readonly #attempting = { first: 0, later: 0 }
   readonly #closing = new AbortController()
   readonly #follow = new SingleFlight(() => this.#readLog())
   #position = logStart
@@ -102,7 +108,7 @@ export class BackchannelLogout {
   async #readLog(): Promise<void> {
     const { clients, store } = this.#options
     if (!clients.hasBackchannelLogout()) return
-    while (this.#pending.size < maxPending) {
+    while (this.#pending.size < maxPending && this.#attempting.first < maxAttempts) {
       const page = await store.revocationsAfter(this.#position, pageSize)
       for (const { kind, id, atMs } of page) {
         if (kind !== 'session' || this.#pending.has(id)) continue
@@ -119,13 +125,22 @@ export class BackchannelLogout {
     const { signal } = this.#closing
     const delivery = new Delivery(sid, this.#options, signal)
     for (let attempt = 0; !signal.aborted; attempt += 1) {
-      if (await delivery.attempt()) return
+      if (await this.#attempt(delivery, attempt === 0 ? 'first' : 'later')) return
       if (clock.nowMs() > endedAtMs + followUpMs) {
         onFailure?.(delivery.clientId, delivery.lastError)
         return
       }
       await wait(backoffMs(attempt, backoff), undefined, { ref: false, signal }).catch(() => {})
     }
+  }
+
+  /** Returns whether there is nothing left to do. A later attempt is left out if there are too many. */
+  async #attempt(delivery: Delivery, kind: 'first' | 'later'): Promise<boolean> {
+    if (kind === 'later' && this.#attempting.later >= maxAttempts) return false
+    this.#attempting[kind] += 1
+    const isDone = await delivery.attempt()
+    this.#attempting[kind] -= 1
+    return isDone
   }
 }
 

@@ -167,3 +167,30 @@ t.test('a client that never answers is given up after an hour', async (t) => {
   await until('it is given up', async () => failures.length === 1)
   t.same(failures, ['spa'])
 })
+
+t.test('a client that does not answer delays no other client', async (t) => {
+  const [broken, working] = [await startApplication(t, [500]), await startApplication(t, [200])]
+  const all = told(broken.uri).map((client) =>
+    client.client_id === 'backend' ? { ...client, backchannel_logout_uri: working.uri } : client,
+  ) as unknown as typeof clients
+  const issuer = await startOAuth(t, { clients: all })
+  await issuer.oauth.backchannel.close()
+  const { sessions, clock } = issuer
+  const logout = new BackchannelLogout({
+    ...{ issuer: issuerUrl, store: sessions, clients: issuer.issuer.clients, clock },
+    ...{ signingKey: () => issuer.keys.signingKey(), backoff: { minMs: 60_000, maxMs: 60_000 } },
+  })
+  t.teardown(() => logout.close())
+  const end = async (clientId: string, sid: string) => {
+    const client = issuer.issuer.clients.get(clientId)
+    await logout.register(client, { sid, sub: 'ada', endsAtMs: clock.nowMs() + 1_000 })
+    await sessions.appendRevocation('session', sid, clock.nowMs(), 1_000)
+  }
+  for (let n = 0; n < 1_200; n += 1) await end('spa', `session-${n}`)
+  await end('backend', 'the last')
+  await until('the other client is told', async () => {
+    await logout.refresh()
+    return working.tokens.length === 1
+  })
+  t.equal(claimsOf(working.tokens[0] ?? '').sid, 'the last')
+})
