@@ -157,12 +157,13 @@ function createHook(
   ): Promise<void> {
     const { error, headers, body } = guard.refusal(thrown, request.headers)
     reply.code(error.status).headers(headers)
+    const isAnswered = watchSend(reply)
     try {
       await onRefused?.(error, request, reply)
     } catch (failure) {
       return done(failureOf(failure))
     }
-    if (reply.sent) return
+    if (isAnswered() || reply.sent) return
     request.log[error.status < 500 ? 'info' : 'error']({ err: error }, 'the request was refused')
     reply.type(problemType).send(body)
   }
@@ -195,6 +196,23 @@ function addChallenges(app: FastifyInstance, metadataUrl: string | undefined): v
     const scheme = authorizationScheme(headers.authorization) ?? 'Bearer'
     reply.headers(challengeHeaders(error, '', scheme, metadataUrl))
   })
+}
+
+/**
+ * Returns a function that ends the watch, and tells whether `send` was called: `reply.sent` is false
+ * while the hooks `onSend` run.
+ */
+function watchSend(reply: FastifyReply): () => boolean {
+  const { send } = reply
+  let isCalled = false
+  reply.send = (payload) => {
+    isCalled = true
+    return send.call(reply, payload)
+  }
+  return () => {
+    reply.send = send
+    return isCalled
+  }
 }
 
 /** Tells whether the application has routes already. */

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { isGatepassError } from '../../src/core/errors.ts'
@@ -265,6 +266,27 @@ t.test('the error handler of the application receives an error of onRefused', as
   const response = await app.inject('/')
   t.same(response.json(), { mine: 'token_missing' })
   t.equal(response.headers['www-authenticate'], 'Bearer')
+})
+
+t.test('a response of onRefused is not replaced while the hooks onSend run', async (t) => {
+  const lines: string[] = []
+  const app = makeApp(t, { logger: { stream: { write: (line: string) => lines.push(line) } } })
+  app.addHook('onSend', async (_request, _reply, payload) => {
+    await setImmediate()
+    return payload
+  })
+  await app.register(gatepassAuth, {
+    ...options,
+    onRefused: (_error, _request, reply) => {
+      reply.type('text/html').send('Sign in first.')
+    },
+  })
+  app.get('/', () => 'ok')
+  const response = await app.inject('/')
+  t.equal(response.statusCode, 401)
+  t.match(response.headers['content-type'], /^text.html/)
+  t.equal(response.body, 'Sign in first.')
+  t.notOk(lines.some((line) => line.includes('already sent')))
 })
 
 t.test(
