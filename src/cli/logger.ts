@@ -59,8 +59,10 @@ export class LogOutput implements DestinationStream {
   readonly #fd: number
   readonly #isShared: boolean
   #waiting = ''
-  /** Lines of the current write that are not written yet. */
+  /** Lines that are taken for writing and not written yet. */
   #rest = Buffer.alloc(0)
+  /** Length of the current write. */
+  #writingBytes = 0
   #state: 'idle' | 'scheduled' | 'writing' | 'failed' = 'idle'
   #writingSinceMs = 0
   #isBlocked = false
@@ -123,7 +125,9 @@ export class LogOutput implements DestinationStream {
     }
     this.#state = 'writing'
     this.#writingSinceMs = performance.now()
-    write(this.#fd, this.#nextOf(this.#rest), (error, written) => {
+    const next = this.#nextOf(this.#rest)
+    this.#writingBytes = next.length
+    write(this.#fd, next, (error, written) => {
       if (error !== null) return this.#retryLater(error)
       this.#rest = this.#rest.subarray(written)
       if (this.#rest.length > 0) return this.#writeNext()
@@ -177,8 +181,8 @@ export class LogOutput implements DestinationStream {
     const isWriting = this.#state === 'writing'
     // Node would wait forever for a write to a blocked terminal or socket.
     if (isWriting && this.#isBlocked) process.kill(process.pid, 'SIGKILL')
-    const rest = isWriting ? [] : [this.#rest]
-    let last = Buffer.concat([...rest, Buffer.from(this.#waiting)])
+    const rest = this.#rest.subarray(isWriting ? this.#writingBytes : 0)
+    let last = Buffer.concat([rest, Buffer.from(this.#waiting)])
     try {
       while (last.length > 0) last = last.subarray(writeSync(this.#fd, this.#nextOf(last)))
     } catch {

@@ -163,6 +163,26 @@ t.test('waiting lines are written when the process exits', async (t) => {
   t.equal(stdout, `${'x'.repeat(99)}\n`.repeat(100))
 })
 
+t.test('lines after the current write are written when the process exits', async (t) => {
+  const exiting = `
+    import fs from 'node:fs'
+    import { syncBuiltinESMExports } from 'node:module'
+    const { write } = fs
+    fs.write = (...args) => {
+      write(...args)
+      process.exit(0)
+    }
+    syncBuiltinESMExports()
+    const { LogOutput } = await import('${join(projectFolder, 'src/cli/logger.ts')}')
+    const output = new LogOutput(1, true)
+    for (let n = 0; n < 100; n++) output.write('${'x'.repeat(99)}\\n')
+  `
+  const command = [process.execPath, '--input-type=module', '--eval', exiting]
+  const { code, stdout } = await run(t, [], { command, cwd: createTestFolder(t) })
+  t.equal(code, 0)
+  t.equal(stdout, `${'x'.repeat(99)}\n`.repeat(100))
+})
+
 t.test('neither a full disk nor an unread pipe prevents the exit', async (t) => {
   const { writer } = makePipe(t)
   const filler = new LogOutput(writer)
