@@ -35,3 +35,21 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
 export function escapePointer(name: string): string {
   return name.replaceAll('~', '~0').replaceAll('/', '~1')
 }
+
+const stringHeaderBytes = 16
+/** An object or an array without its members. */
+const containerBytes = 64
+const arrayMemberBytes = 8
+const objectMemberBytes = 12
+
+/** Estimates the size of parsed JSON on the heap. Names of members are shared. */
+export function heapBytesOf(value: unknown): number {
+  if (typeof value === 'string') return stringHeaderBytes + value.length
+  if (typeof value !== 'object' || value === null) return 0
+  const memberBytes = Array.isArray(value) ? arrayMemberBytes : objectMemberBytes
+  let bytes = containerBytes
+  for (const member of Object.values(value)) {
+    bytes += memberBytes + heapBytesOf(member)
+  }
+  return bytes
+}

@@ -1,6 +1,12 @@
 import { core } from 'zod'
 import { type FieldProblem, GatepassError } from '../core/errors.ts'
-import { escapePointer, isJsonValue, isPlainObject, type JsonValue } from '../core/json.ts'
+import {
+  escapePointer,
+  heapBytesOf,
+  isJsonValue,
+  isPlainObject,
+  type JsonValue,
+} from '../core/json.ts'
 import { isPromise } from '../core/promise.ts'
 import { encodeValue, maxDecodedBytes, type OwnedFields, type ValueText } from './owned-fields.ts'
 import type { Updates } from './updates.ts'
@@ -43,17 +49,20 @@ export class TypedFields<S extends FieldSchemas> {
    *   `catch`; `store_unavailable`
    */
   async get<N extends Name<S>>(field: N): Promise<Stored<S[N]>> {
-    this.#schemaOf(field)
-    return this.#decode(field, await this.#open().getText(field))
+    const schema = this.#schemaOf(field)
+    return this.#decode(field, schema, await this.#open().getText(field))
   }
 
   /** Reads several fields in one round trip. Throws like `get`. */
   async getMany<N extends Name<S>>(
     fields: readonly N[],
   ): Promise<{ readonly [F in N]: Stored<S[F]> }> {
-    for (const field of fields) this.#schemaOf(field)
+    const schemas = fields.map((field) => [field, this.#schemaOf(field)] as const)
     const found = await this.#open().getTexts(fields)
-    const entries = fields.map((field) => [field, this.#decode(field, found.get(field) ?? null)])
+    const entries = schemas.map(([field, schema]) => [
+      field,
+      this.#decode(field, schema, found.get(field) ?? null),
+    ])
     return Object.fromEntries(entries)
   }
 
@@ -93,18 +102,17 @@ export class TypedFields<S extends FieldSchemas> {
     const schema = this.#schemaOf(field)
     let next: core.output<S[N]> | undefined
     await this.#shared.updates.update(this.#open(), field, (current) => {
-      next = synchronous(field, change(this.#decode(field, current)))
+      next = synchronous(field, change(this.#decode(field, schema, current)))
       return encodeValue(encode(field, schema, next))
     })
     return next as core.output<S[N]>
   }
 
   /** Returns a value that the caller may change. An unchanged value is decoded once. */
-  #decode<N extends Name<S>>(field: N, found: ValueText | null): Stored<S[N]> {
+  #decode<F extends core.$ZodType>(field: string, schema: F, found: ValueText | null): Stored<F> {
     const { decoded } = this.#shared
-    const schema = this.#schemaOf(field)
     if (found === null) return ownCopyOf(decode(field, schema, undefined))
-    const known = decoded.get(found) as Stored<S[N]> | undefined
+    const known = decoded.get(found) as Stored<F> | undefined
     if (known !== undefined) return ownCopyOf(known)
     try {
       const value = decode(field, schema, JSON.parse(found.text))
@@ -145,16 +153,7 @@ function unexpected(field: string, cause: unknown): GatepassError {
  * more memory than the cache counts for it. `[[],[],…]` needs 20 times as much as its text.
  */
 function mayBeKept(value: unknown, text: string): boolean {
-  return isJsonValue(value) && memoryOf(value as JsonValue) <= maxDecodedBytes(text)
-}
-
-/** Estimates the heap bytes of a value. */
-function memoryOf(value: JsonValue | undefined): number {
-  if (typeof value === 'string') return 16 + value.length
-  if (typeof value !== 'object' || value === null) return 0
-  const members: readonly (JsonValue | undefined)[] = Object.values(value)
-  const [head, perMember] = Array.isArray(value) ? [48, 8] : [40, 12]
-  return members.reduce<number>((sum, one) => sum + memoryOf(one) + perMember, head)
+  return isJsonValue(value) && heapBytesOf(value) <= maxDecodedBytes(text)
 }
 
 /**

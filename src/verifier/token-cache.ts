@@ -1,3 +1,4 @@
+import { heapBytesOf } from '../core/json.ts'
 import { copyOf } from '../tokens/strict-decoding.ts'
 import type { VerifiedToken } from './issuer-matching.ts'
 
@@ -40,15 +41,6 @@ class CachedToken implements VerifiedToken {
   }
 }
 
-/** Estimates the size of parsed JSON on the heap. Names of members are shared. */
-function heapBytesOf(value: unknown): number {
-  if (typeof value === 'string') return stringHeaderBytes + value.length
-  if (typeof value !== 'object' || value === null) return 0
-  let bytes = containerBytes
-  for (const member of Object.values(value)) bytes += pointerBytes + heapBytesOf(member)
-  return bytes
-}
-
 /** A list of tokens in the order of their use. */
 class Segment {
   bytes = 0
@@ -80,10 +72,6 @@ class Segment {
 const minLifetime_s = 2
 /** Heap of an entry besides the text of the token and its claims, in bytes. */
 const entryBytes = 128
-const stringHeaderBytes = 16
-const pointerBytes = 8
-/** An object or an array without its members. */
-const containerBytes = 64
 /** Memory per bucket of the hash table: about one token. */
 const bucketBytes = 1024
 /** Share of the cache for tokens that were used more than once. */

@@ -7,7 +7,7 @@ import { readClientCredentials } from '../../oauth/client-authentication.ts'
 import { type Form, malformed, parseForm, requireParameter } from '../../oauth/form.ts'
 import { toOAuthError } from '../../oauth/oauth-error.ts'
 import { pushedLifetimeSeconds } from '../../oauth/pushed-requests.ts'
-import { compileValidator, refuseOtherMethods } from '../app.ts'
+import { collectRoutes, compileValidator, refuseOtherMethods } from '../app.ts'
 import { noteError } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import {
@@ -40,6 +40,7 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
   const app = instance.withTypeProvider<ZodTypeProvider>()
   const { oauth, issuer, provenKey, auditOf } = context
   const strangers = new PushedByStrangers()
+  const routes = collectRoutes(instance)
   requireForms(app)
   answerInOAuth(app)
 
@@ -143,8 +144,7 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
   )
 
   // Here, so that the refusal has the form of RFC 6749, too.
-  const urls = [pushedRequestUrl, tokenUrl, revocationUrl, introspectionUrl]
-  refuseOtherMethods(instance, new Map(urls.map((url) => [url, new Set(['POST'])])))
+  refuseOtherMethods(instance, routes)
 }
 
 /** Limits the pushed requests of public clients, as anybody can push them. */
