@@ -31,6 +31,15 @@ export class LruCache<V> {
     return older
   }
 
+  /** Returns the value of a key, and adds it if it is missing. */
+  getOrAdd(key: string, create: () => V): V {
+    const known = this.get(key)
+    if (known !== undefined) return known
+    const created = create()
+    this.set(key, created)
+    return created
+  }
+
   /** Adds or replaces a value. A value heavier than half of the cache is not kept. */
   set(key: string, value: V): void {
     this.delete(key)

@@ -112,11 +112,7 @@ function rootKeyOf(secret: string): RootKey {
 }
 
 function ownerKey({ key, ownerKeys }: RootKey, { scope, id }: DataOwner): KeyObject {
-  const known = ownerKeys[scope].get(id)
-  if (known !== undefined) return known
-  const made = createSecretKey(hmac(key, `key ${scope} ${id}`))
-  ownerKeys[scope].set(id, made)
-  return made
+  return ownerKeys[scope].getOrAdd(id, () => createSecretKey(hmac(key, `key ${scope} ${id}`)))
 }
 
 /** The associated data, as JSON. Ids, fields and versions contain nothing that needs escaping. */

@@ -22,12 +22,9 @@ const headers = new LruCache<string>(64)
 
 /** Encodes a JWS header. Each kind of token has its own `typ` (RFC 8725 §3.11). */
 function encodeHeader({ alg, kid }: SigningKey, typ: string): string {
-  const name = `${alg} ${typ} ${kid}`
-  const known = headers.get(name)
-  if (known !== undefined) return known
-  const header = Buffer.from(JSON.stringify({ alg, kid, typ })).toString('base64url')
-  headers.set(name, header)
-  return header
+  return headers.getOrAdd(`${alg} ${typ} ${kid}`, () =>
+    Buffer.from(JSON.stringify({ alg, kid, typ })).toString('base64url'),
+  )
 }
 
 /**

@@ -58,16 +58,8 @@ type Writable<T> = { -readonly [Name in keyof T]: T[Name] }
 /** Replaces values that many tokens repeat, so that cached tokens take less memory. */
 function shareValues(claims: Writable<AccessTokenClaims>, { scopes, methods }: TokenFormat): void {
   const { scope, amr } = claims
-  if (scope !== undefined) claims.scope = shared(scopes, scope, scope)
-  const [method] = amr ?? []
-  if (amr?.length === 1 && method !== undefined) claims.amr = shared(methods, method, amr)
-}
-
-/** Returns the first one of equal values. */
-function shared<T>(values: LruCache<T>, text: string, value: T): T {
-  const first = values.get(text)
-  if (first === undefined) values.set(text, value)
-  return first ?? value
+  if (scope !== undefined) claims.scope = scopes.getOrAdd(scope, () => scope)
+  if (amr?.length === 1) claims.amr = methods.getOrAdd(String(amr[0]), () => amr)
 }
 
 /** @throws `token_claims` if the token is for another audience */

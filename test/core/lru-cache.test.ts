@@ -15,6 +15,16 @@ t.test('the least recently used entry is evicted first', async (t) => {
   t.equal(cache.get('c'), 3)
 })
 
+t.test('a missing value is created once', async (t) => {
+  const cache = new LruCache<object>(2)
+  const created = cache.getOrAdd('a', () => ({}))
+  t.equal(
+    cache.getOrAdd('a', () => ({})),
+    created,
+  )
+  t.equal(cache.get('a'), created)
+})
+
 t.test('replacing an entry counts its weight once', async (t) => {
   const cache = new LruCache<string>(4, (text) => text.length)
   for (let round = 0; round < 5; round += 1) cache.set('a', 'aa')
