@@ -11,7 +11,7 @@ import {
 const randomPool = Buffer.alloc(4096)
 let poolPosition = randomPool.length
 
-/** @param count at most 4,096 */
+/** Returns random bytes from the pool. @param count at most 4,096 */
 export function smallRandomBytes(count: number): Buffer {
   if (poolPosition + count > randomPool.length) {
     randomFillSync(randomPool)
