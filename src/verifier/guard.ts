@@ -3,7 +3,7 @@ import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { algorithmNames } from '../tokens/algorithms.ts'
 import { isJsonObject } from '../tokens/strict-decoding.ts'
 import type { DpopPresentation, TokenRequirements } from './requirements.ts'
-import { type AdapterVerifier, type Verifier, verifyNow } from './verifier.ts'
+import { type Verifier, verifyNowOf } from './verifier.ts'
 
 /** Requirements of a route, beyond a valid token. */
 export interface RouteAuth {
@@ -48,7 +48,7 @@ export function createGuard(verifier: Verifier, auth: RouteAuth = {}, metadataUr
   const { dpop: boundTo, ...others }: RouteAuth = readRequirements(auth)
   const needsKey = Boolean(boundTo)
   const requirements: TokenRequirements = needsKey ? { ...others, dpop: noProof } : others
-  const verify = (verifier as AdapterVerifier)[verifyNow] ?? verifier.verify
+  const verify = verifyNowOf(verifier)
 
   return {
     check(headers, request, scope) {

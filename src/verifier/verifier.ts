@@ -58,18 +58,20 @@ export interface Verifier {
   close(): Promise<void>
 }
 
-/**
- * The method that adapters use. Like `verify`, but returns no promise if there is nothing to wait
- * for: for a cached token a promise costs more than the checks.
- */
-export const verifyNow = Symbol('gatepass.verifyNow')
+type VerifyNow = (
+  token: string,
+  requirements?: TokenRequirements,
+) => AccessTokenClaims | Promise<AccessTokenClaims>
 
-/** A verifier of this module. Others, such as a test double, may lack `verifyNow`. */
-export interface AdapterVerifier extends Verifier {
-  readonly [verifyNow]?: (
-    token: string,
-    requirements?: TokenRequirements,
-  ) => AccessTokenClaims | Promise<AccessTokenClaims>
+/** By the method `verify`, so that a wrapper with its own `verify` does not inherit the shortcut. */
+const shortcuts = new WeakMap<Verifier['verify'], VerifyNow>()
+
+/**
+ * Returns the method `verify` for adapters. It returns no promise if there is nothing to wait for: for
+ * a cached token a promise costs more than the checks.
+ */
+export function verifyNowOf(verifier: Verifier): VerifyNow {
+  return shortcuts.get(verifier.verify) ?? ((...given) => verifier.verify(...given))
 }
 
 const noRequirements: TokenRequirements = {}
@@ -207,7 +209,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     }
   }
 
-  const verifier: AdapterVerifier = {
+  const verifier: Verifier = {
     async ready() {
       await Promise.all(
         issuers.map(async ({ keys, revocations }) => {
@@ -219,7 +221,6 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     async verify(token, requirements) {
       return verifyUnlessPending(token, requirements)
     },
-    [verifyNow]: verifyUnlessPending,
     verifySync,
     status() {
       const { keys, revocations } = statusOf(issuers[0])
@@ -237,6 +238,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
       )
     },
   }
+  shortcuts.set(verifier.verify, verifyUnlessPending)
   return verifier
 }
 

@@ -3,8 +3,7 @@ import Fastify, { type FastifyInstance, type RouteOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import { gatepassAuth, securitySchemes } from '../../src/verifier/fastify.ts'
 import { authorizationScheme, presentedToken } from '../../src/verifier/guard.ts'
-import { createVerifier } from '../../src/verifier/index.ts'
-import { type AdapterVerifier, verifyNow } from '../../src/verifier/verifier.ts'
+import { createVerifier, GatepassError, type Verifier } from '../../src/verifier/index.ts'
 import { audience, claimsWith, mint } from '../support/tokens.ts'
 import { keyOf, options } from './harness.ts'
 
@@ -81,24 +80,57 @@ t.test('a misspelt requirement prevents the start', async (t) => {
 })
 
 t.test('checks a token once a request, HEAD too', async (t) => {
-  const inner: AdapterVerifier = createVerifier(options)
+  const inner = createVerifier(options)
   let checks = 0
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(gatepassAuth, {
     verifier: {
       ...inner,
-      [verifyNow]: (...given: Parameters<typeof inner.verify>) => {
+      verify: (...given) => {
         checks += 1
         return inner.verify(...given)
       },
-    } as AdapterVerifier,
+    },
   })
   app.get('/', () => 'ok')
   await app.inject({ method: 'GET', url: '/', headers })
   t.equal(checks, 1)
   await app.inject({ method: 'HEAD', url: '/', headers })
   t.equal(checks, 2)
+})
+
+t.test('a verifier that wraps another one is asked', async (t) => {
+  /** As an application may write it, with a check of its own. */
+  class Strict implements Verifier {
+    readonly inner = createVerifier(options)
+    readonly error = new GatepassError('token_revoked')
+    ready = () => this.inner.ready()
+    verifySync = () => this.refuse()
+    status = () => this.inner.status()
+    close = () => this.inner.close()
+    async verify() {
+      return this.refuse()
+    }
+    private refuse(): never {
+      throw this.error
+    }
+  }
+  const strict = new Strict()
+  const verify = () => strict.verify()
+  const wrappers: Record<string, Verifier> = {
+    class: strict,
+    copy: { ...strict.inner, verify },
+    heir: Object.assign(Object.create(strict.inner), { verify }),
+    changed: Object.assign(createVerifier(options), { verify }),
+  }
+  for (const [name, verifier] of Object.entries(wrappers)) {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    await app.register(gatepassAuth, { verifier })
+    app.get('/', () => 'ok')
+    t.equal(await codeOf(app, '/'), 'token_revoked', name)
+  }
 })
 
 t.test('a copy of a route has the requirements of its own', async (t) => {

@@ -9,7 +9,6 @@ import { gatepassAuth } from '../../../src/verifier/fastify.ts'
 import { tokenGuard } from '../../../src/verifier/fetch.ts'
 import { createVerifier, type KeySource, type Verifier } from '../../../src/verifier/index.ts'
 import { createFixedKeys, readKeySet } from '../../../src/verifier/keys/key-source.ts'
-import { type AdapterVerifier, verifyNow } from '../../../src/verifier/verifier.ts'
 import { startHttpServer } from '../../support/http-server.ts'
 import { audience, claimsWith, mint, now_s } from '../../support/tokens.ts'
 import { jwks, keyOf, options } from '../harness.ts'
@@ -19,9 +18,9 @@ const bearer = (changes: Record<string, unknown> = {}) =>
   `Bearer ${mint(key, { payload: claimsWith(changes) })}`
 
 /** A failure whose message must not reach a client. */
-const failing: AdapterVerifier = {
+const failing: Verifier = {
   ...createVerifier(options),
-  [verifyNow]: () => {
+  verify: () => {
     throw new Error('secret')
   },
 }
