@@ -3,6 +3,7 @@ import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify
 import { core } from 'zod'
 import { type Clock, systemClock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
+import { isPlainObject } from '../core/json.ts'
 import type { DataStore } from '../stores/data-store.ts'
 import { openResilientDataStore } from '../stores/open-data-store.ts'
 // For request.auth.
@@ -15,7 +16,13 @@ import {
   DataService,
 } from './data-service.ts'
 import { checkFieldName } from './owned-fields.ts'
-import { checkNumbers, checkSecrets } from './plugin-options.ts'
+import {
+  checkNames,
+  checkNumbers,
+  checkOptions,
+  checkSecrets,
+  hasMethods,
+} from './plugin-options.ts'
 import { type FieldSchemas, type SharedState, TypedFields } from './typed-fields.ts'
 import { Updates } from './updates.ts'
 
@@ -116,6 +123,7 @@ const minWarningIntervalMs = 60_000
  */
 export const gatepassData = markPlugin<GatepassDataOptions>(
   async (app, options) => {
+    checkOptions(options)
     const schemas = checkSchemas(options.fields)
     const clock = options.clock ?? systemClock
     const secrets = checkSecrets(options.secrets)
@@ -204,8 +212,16 @@ export function dataOf<F extends DataSchemas>(request: FastifyRequest, fields: F
   })
 }
 
-/** @throws `config_invalid` for an invalid field name, or a value that is no schema of Zod 4 */
-function checkSchemas({ session = {}, user = {} }: DataSchemas = {}) {
+const scopes: ReadonlySet<string> = new Set(['session', 'user'] satisfies DataScope[])
+
+/** @throws `config_invalid` for an invalid name, or a value that is no schema of Zod 4 */
+function checkSchemas(fields: DataSchemas) {
+  if (!isPlainObject(fields) || !Object.values(fields).every(isSchemaList)) {
+    const detail = 'The option fields must be { session, user }, each with schemas by field.'
+    throw new GatepassError('config_invalid', { detail })
+  }
+  checkNames('scope', fields, scopes)
+  const { session = {}, user = {} }: DataSchemas = fields
   for (const [field, schema] of [...Object.entries(session), ...Object.entries(user)]) {
     try {
       checkFieldName(field)
@@ -222,6 +238,13 @@ function checkSchemas({ session = {}, user = {} }: DataSchemas = {}) {
   }
 }
 
+function isSchemaList(value: unknown): boolean {
+  return value === undefined || isPlainObject(value)
+}
+
+/** The methods that the plugin calls: it does not close a store of the application. */
+const storeMethods = ['read', 'write', 'remove', 'touch'] satisfies (keyof DataStore)[]
+
 /** Returns the given store, or opens one that is closed with the application. */
 async function openStore(
   app: FastifyInstance,
@@ -229,8 +252,10 @@ async function openStore(
   options: { readonly deadlineMs: number; readonly replicas: number; readonly clock: Clock },
 ): Promise<DataStore> {
   if (typeof given !== 'string') {
-    if (typeof given?.read === 'function') return given
-    const detail = 'The option store must be the URL of a store, or an open store.'
+    if (hasMethods(given, storeMethods)) return given
+    const detail =
+      'The option store must be the URL of a store, or an open store with ' +
+      `${storeMethods.join(', ')}.`
     throw new GatepassError('config_invalid', { detail })
   }
   const warn = (error: unknown) => app.log.warn(error)

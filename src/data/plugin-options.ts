@@ -37,6 +37,48 @@ export function checkNumbers(given: { readonly [Name in NumberName]?: unknown })
   throw new GatepassError('config_invalid', { detail, problems })
 }
 
+/** The methods of each option that is an object of the application. */
+const methods = {
+  clock: ['nowMs'],
+  observer: ['operation', 'fieldsRead', 'unreadable'],
+}
+
+const optionNames: ReadonlySet<string> = new Set([
+  ...['store', 'secrets', 'fields', ...Object.keys(numbers), ...Object.keys(methods)],
+  // Fastify passes its own options of `register` to a plugin, too.
+  ...['prefix', 'logLevel', 'logSerializers'],
+])
+
+/**
+ * Checks the names of the options, and that objects have their methods.
+ *
+ * @throws `config_invalid`
+ */
+export function checkOptions(options: object): void {
+  checkNames('option', options, optionNames)
+  const given = new Map<string, unknown>(Object.entries(options))
+  for (const [name, required] of Object.entries(methods)) {
+    const value = given.get(name) ?? undefined
+    if (value === undefined || hasMethods(value, required)) continue
+    throw invalid(`The option ${name} must have ${required.join(', ')}.`)
+  }
+}
+
+/** @throws `config_invalid` for a misspelled name, because it must not be ignored */
+export function checkNames(what: string, given: object, known: ReadonlySet<string>): void {
+  const unknown = Object.keys(given).find((name) => !known.has(name))
+  if (unknown !== undefined) throw invalid(`There is no ${what} ${unknown}.`)
+}
+
+export function hasMethods(value: unknown, names: readonly string[]): boolean {
+  const found = Object(value) as Record<string, unknown>
+  return names.every((name) => typeof found[name] === 'function')
+}
+
+function invalid(detail: string): GatepassError {
+  return new GatepassError('config_invalid', { detail })
+}
+
 const minSecretLength = 32
 
 /**

@@ -269,5 +269,28 @@ t.test('invalid options prevent the start', async (t) => {
   await t.rejects(register({ fields: { session: { 'a b': z.string() } } }), {
     code: 'config_invalid',
   })
+  for (const given of [undefined, null, [], 'cart', { session: null }, { user: [] }]) {
+    const refusal = { code: 'config_invalid', message: /option fields/ }
+    await t.rejects(register({ fields: given }), refusal, JSON.stringify(given))
+  }
+  await t.rejects(register({ fields: { sessions: fields.session } }), {
+    code: 'config_invalid',
+    message: 'There is no scope sessions.',
+  })
+  await t.rejects(register({ userTtlSecond: 60 }), {
+    code: 'config_invalid',
+    message: 'There is no option userTtlSecond.',
+  })
+  const { read } = options.store
+  for (const [name, given] of [
+    ['observer', {}],
+    ['observer', { operation() {}, fieldsRead() {} }],
+    ['clock', { now: Date.now }],
+    ['store', { read }],
+  ] as const) {
+    const refusal = { code: 'config_invalid', message: new RegExp(`option ${name} must`) }
+    await t.rejects(register({ [name]: given }), refusal, name)
+  }
+  await register({ prefix: '/shop', logLevel: 'warn' })
   await t.rejects(register({}, false), /gatepass-auth/)
 })
