@@ -78,6 +78,7 @@ export class Refresh {
     const live = await sessions.find(sid)
     const allowed = live && this.#checkClient(live, request, audit)
     const account = live && (await this.#accountOf(live, audit))
+    const issuedAtSeconds = live ? minter.issuedAtSeconds(live.sub) : undefined
     const result = await sessions.rotate({
       sid,
       generation,
@@ -90,7 +91,7 @@ export class Refresh {
     if (account === null || allowed === null) {
       throw new GatepassError('refresh_token_revoked')
     }
-    const tokens = await minter.mint(session, { account, ...allowed, jkt })
+    const tokens = await minter.mint(session, { account, ...allowed, jkt, issuedAtSeconds })
     const times = { nowMs: clock.nowMs(), graceMs }
     return { ...tokens, setsCookie: setsCookie(generation, session, times) }
   }

@@ -37,8 +37,8 @@ export interface AccessTokenRequest {
   readonly account: Account | null
   /** The claims of its session, if it has one. */
   readonly session?: SessionClaims
-  /** The earliest `iat`. Default: after the last sign-out of all sessions of the user. */
-  readonly minIssuedAtSeconds?: number
+  /** Its `iat`. Default: `issuedAtSeconds` of the `sub`. */
+  readonly issuedAtSeconds?: number | undefined
   /** The latest `exp`. */
   readonly maxExpiresAtSeconds?: number
 }
@@ -53,6 +53,8 @@ export interface SessionTokenContent {
   readonly scope?: string
   /** As in `AccessTokenRequest`. Default: the key that the session is bound to. */
   readonly jkt?: string | null | undefined
+  /** As in `AccessTokenRequest`. */
+  readonly issuedAtSeconds?: number | undefined
 }
 
 export interface SessionClaims {
@@ -123,11 +125,11 @@ export class TokenMinter {
   async mint(session: Session, content: SessionTokenContent): Promise<TokenSet> {
     const { refreshTokens, clock } = this.#options
     const { sid, sub, clientId, amr } = session
-    const { account, audience, scope = session.scope, jkt = session.jkt } = content
+    const { account, audience, scope = session.scope, jkt = session.jkt, issuedAtSeconds } = content
     const auth_time = Math.floor(session.createdAtMs / 1000)
     const refreshTtlMs = session.expiresAtMs - clock.nowMs()
     const issued = await this.mintAccessToken({
-      ...{ sub, clientId, scope, audience, jkt, account },
+      ...{ sub, clientId, scope, audience, jkt, account, issuedAtSeconds },
       session: { sid, auth_time, acr: acrOf(amr), amr },
     })
     return {
@@ -143,8 +145,8 @@ export class TokenMinter {
     const { policy, clients, clock, signingKey } = this.#options
     const { issuer, accessTtlSeconds, tokenType: typ, encryptionKeys = new Map() } = policy
     const { sub, clientId, scope, audience, jkt, account, session } = request
-    const { minIssuedAtSeconds: min, maxExpiresAtSeconds = Number.POSITIVE_INFINITY } = request
-    const iat = min === undefined ? this.#issuedAt(sub) : Math.max(nowSeconds(clock), min)
+    const { issuedAtSeconds: iat = this.issuedAtSeconds(sub) } = request
+    const { maxExpiresAtSeconds = Number.POSITIVE_INFINITY } = request
     const exp = Math.min(iat + accessTtlSeconds, maxExpiresAtSeconds)
     const client = account === null ? undefined : clients.find(clientId)
     const accessToken = await signAccessToken(
@@ -166,15 +168,16 @@ export class TokenMinter {
       typ,
     )
     const tokenType = jkt === null ? 'Bearer' : 'DPoP'
-    return { accessToken, tokenType, expiresInSeconds: exp - iat, scope }
+    const expiresInSeconds = exp - Math.max(iat, nowSeconds(clock))
+    return { accessToken, tokenType, expiresInSeconds, scope }
   }
 
   /**
-   * Returns the `iat` of a token. A user who revokes all sessions and signs in within the same
-   * second gets the next second, because verifiers compare whole seconds. The clocks of replicas
-   * may add another second.
+   * Returns the `iat` of a token. Read it before you check that a session lives: a sign-out of all
+   * sessions after the check then ends the token. After a sign-out in this second it is the next
+   * second, because verifiers compare whole seconds. The clocks of replicas may add another second.
    */
-  #issuedAt(sub: string): number {
+  issuedAtSeconds(sub: string): number {
     const now = nowSeconds(this.#options.clock)
     const revokedUntil = this.#options.revocations.revokedUntilSeconds(sub) ?? 0
     return revokedUntil < now ? now : Math.min(revokedUntil + 1, now + 2)

@@ -103,7 +103,7 @@ export function createAuthorizationServer(
       idTokens,
       backchannel,
       sessionMaxMs: policy.session.maxMs,
-      exchange: new TokenExchange({ tokens, accounts, minter }),
+      exchange: new TokenExchange({ tokens, accounts, minter, clock }),
     }),
     inspection: new TokenInspection({ issuer: policy.issuer, tokens, refreshTokens, sessions }),
     close: async () => {

@@ -1,3 +1,4 @@
+import { type Clock, nowSeconds } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import type { JsonValue } from '../core/json.ts'
 import type { Audit } from '../issuer/audit.ts'
@@ -28,6 +29,7 @@ export interface TokenExchangeOptions {
   readonly tokens: IssuedTokens
   readonly accounts: Pick<AccountStore, 'findBySub'>
   readonly minter: TokenMinter
+  readonly clock: Clock
 }
 
 /** The claims of a subject token that an exchange uses. */
@@ -62,12 +64,13 @@ export class TokenExchange {
    *   `dpop_proof_missing`, `store_unavailable`, `keys_unavailable`, `token_too_large`
    */
   async exchange(client: Client, request: ExchangeRequest, audit: Audit): Promise<AccessTokenSet> {
-    const { tokens, accounts, minter } = this.#options
+    const { tokens, accounts, minter, clock } = this.#options
     const { audience, jkt } = request
     if (audience === undefined || !client.exchange_audiences?.includes(audience)) {
       throw new GatepassError('resource_not_allowed')
     }
     requireKey(client, jkt)
+    const startedAtSeconds = nowSeconds(clock)
     const subject = await tokens.findActive(request.subjectToken)
     const { sid } = subject ?? {}
     // A token without a session belongs to a service, which gets tokens of its own.
@@ -87,9 +90,8 @@ export class TokenExchange {
       jkt: jkt ?? null,
       account,
       session: { ...sessionClaimsOf(subject), sid, act },
-      // By default `iat` would be later than a sign-out of all sessions at this moment, and the new
-      // token would survive it.
-      minIssuedAtSeconds: subject.iat,
+      // A later `iat` would survive a sign-out of all sessions after the check of the session.
+      issuedAtSeconds: Math.max(startedAtSeconds, subject.iat),
       maxExpiresAtSeconds,
     })
     audit('token.exchanged', { sub: subject.sub, sid, client_id: client.client_id })

@@ -1,17 +1,18 @@
 import t, { type Test } from 'tap'
-import type { Session } from '../../src/stores/ports.ts'
+import type { RotationRequest, RotationResult, Session } from '../../src/stores/ports.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
-import { bearer } from '../support/issuer.ts'
+import { bearer, claimsOf } from '../support/issuer.ts'
 import { redirectUri, startOAuth } from '../support/oauth.ts'
 import { codeVerifier, Visitor } from '../support/visitor.ts'
 
-/** A code whose sign-in ends before the code is redeemed, or meanwhile. */
+/** Codes and refresh tokens whose sign-in ends before they are used, or meanwhile. */
 
 /** Runs a step at a call of the store. */
 class Sessions extends SqliteSessionStore {
   beforeCreate = async () => {}
   afterList = async () => {}
   afterRevokeAll = async () => {}
+  afterRotate = async () => {}
 
   override async create(session: Session): Promise<number> {
     await this.beforeCreate()
@@ -28,6 +29,12 @@ class Sessions extends SqliteSessionStore {
     const count = await super.revokeAll(sub, nowMs, keptMs)
     await this.afterRevokeAll()
     return count
+  }
+
+  override async rotate(request: RotationRequest): Promise<RotationResult> {
+    const result = await super.rotate(request)
+    await this.afterRotate()
+    return result
   }
 }
 
@@ -102,3 +109,19 @@ t.test('a session that begins while all sessions are revoked is revoked too', as
   t.equal((await signOutEverywhere()).statusCode, 204)
   t.same(await live(), [])
 })
+
+t.test(
+  'a sign-out everywhere ends the token of a refresh that the store answers late',
+  async (t) => {
+    const { issuer, sessions, sub, signOutEverywhere } = await setUp(t)
+    const { refresh_token } = await issuer.signIn()
+    sessions.afterRotate = async () => {
+      t.equal((await signOutEverywhere()).statusCode, 204)
+      issuer.clock.advance_s(1)
+    }
+    const { access_token, expires_in } = (await issuer.refresh(refresh_token)).json()
+    t.equal(expires_in, 299)
+    const { iat } = claimsOf(access_token)
+    t.ok(Number(iat) <= (issuer.revocations.revokedUntilSeconds(sub) ?? 0))
+  },
+)

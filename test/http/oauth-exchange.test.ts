@@ -1,4 +1,6 @@
 import t from 'tap'
+import type { Account } from '../../src/stores/ports.ts'
+import { SqliteAccountStore } from '../../src/stores/sqlite/account-store.ts'
 import { makeProof, makeProofKey } from '../support/dpop.ts'
 import { audience, bearer, claimsOf, issuerUrl } from '../support/issuer.ts'
 import {
@@ -141,6 +143,37 @@ t.test('a bound token never becomes a bearer token', async (t) => {
   t.equal(body.token_type, 'DPoP')
   t.same(claimsOf(body.access_token).cnf, { jkt: clientKey.jkt })
 })
+
+/** Runs a step while an exchange looks at the account. */
+class Accounts extends SqliteAccountStore {
+  afterFind = async () => {}
+
+  override async findBySub(sub: string): Promise<Account | null> {
+    const account = await super.findBySub(sub)
+    await this.afterFind()
+    return account
+  }
+}
+
+t.test(
+  'a sign-out of all sessions while the account is looked at ends the new token',
+  async (t) => {
+    const accounts = new Accounts(':memory:')
+    const { call, clock, signIn, exchange, revocations } = await startOAuth(t, { accounts })
+    const { access_token } = await signIn()
+    accounts.afterFind = async () => {
+      accounts.afterFind = async () => {}
+      const request = { method: 'POST', url: '/logout/all', headers: bearer(access_token) } as const
+      t.equal((await call(request)).statusCode, 204)
+      clock.advance_s(1)
+    }
+    const { status, body } = await exchange(access_token)
+    t.equal(status, 200)
+    t.equal(body.expires_in, 299)
+    const { sub, iat } = claimsOf(body.access_token)
+    t.ok(Number(iat) <= (revocations.revokedUntilSeconds(String(sub)) ?? 0))
+  },
+)
 
 t.test('the account is looked at again', async (t) => {
   const { signIn, exchange, users } = await startOAuth(t)
