@@ -242,11 +242,17 @@ export const appendRevocation: Statement = {
     SELECT 1`,
 }
 
+/**
+ * Continues from an entry that exists, and otherwise starts again: the clock of a new primary may be behind
+ * the entries that a fail-over has lost.
+ */
 export const selectRevocations: Statement = {
   name: 'revocations after',
   text: `
     SELECT position, kind, id, at_ms, expires_at_ms FROM gatepass.revocations
-    WHERE position > $1 ORDER BY position LIMIT $2`,
+    WHERE position > coalesce(
+      (SELECT seen.position FROM gatepass.revocations AS seen WHERE seen.position = $1), 0)
+    ORDER BY position LIMIT $2`,
 }
 
 /** Looks at the oldest entries only: they expire roughly in the order of their positions. */

@@ -178,6 +178,23 @@ t.test('positions continue after those that a fail-over has lost', async (t) => 
   t.match(await store.revocationsAfter('of another store', 10), [{ id: 'user-2' }])
 })
 
+t.test('a reader misses no entry of a new primary whose clock is behind', async (t) => {
+  const { store, other } = await open(t)
+  const kept = policy.revokedKeptMs
+  await store.revokeAll('user-1', t0, kept)
+  await other.query('UPDATE gatepass.revocations_end SET position = position + 60000')
+  await store.revokeAll('user-2', t0, kept)
+  const [, lost] = await store.revocationsAfter(logStart, 10)
+  await other.query(`DELETE FROM gatepass.revocations WHERE id = 'user-2'`)
+  await other.query(
+    'UPDATE gatepass.revocations_end SET position = (SELECT max(position) FROM gatepass.revocations)',
+  )
+  await store.revokeAll('user-3', t0, kept)
+  const next = await store.revocationsAfter(lost?.position ?? '', 10)
+  t.match(next, [{ id: 'user-1' }, { id: 'user-3' }])
+  t.same(await store.revocationsAfter(next.at(-1)?.position ?? '', 10), [])
+})
+
 t.test('rotations do not depend on the isolation level of the database', async (t) => {
   const url = await server.createDatabase()
   const name = new URL(url).pathname.slice(1)
