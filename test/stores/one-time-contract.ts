@@ -70,6 +70,17 @@ export function oneTimeContract(t: Test, open: () => Promise<SessionStore>): voi
     }
   })
 
+  withStore('a second value or claim of an id changes nothing', async (t, store) => {
+    const [value, claimed] = [randomId(), randomId()]
+    await store.putOneTime(value, payload, t0 + 1_000)
+    await store.putOneTime(value, 'other', expiresAtMs)
+    t.equal(await store.findOneTime(value, t0), payload)
+    t.equal(await store.findOneTime(value, t0 + 1_000), null)
+    t.equal(await store.claimOnce(claimed, expiresAtMs), true)
+    t.equal(await store.claimOnce(claimed, Date.now() - 3_600_000), false)
+    t.equal(await store.claimOnce(claimed, expiresAtMs), false, 'the first claim still counts')
+  })
+
   withStore('claim: of 50 concurrent claims, one succeeds', async (t, store) => {
     const id = randomId()
     const claims = Array.from({ length: 50 }, () => store.claimOnce(id, expiresAtMs))

@@ -5,12 +5,16 @@ import { expiryMarginMs } from './session-row.ts'
 
 /**
  * Adds a value. KEYS[1] the value; ARGV the payload, its expiry, and when Redis removes it, in ms.
- * Returns 1 if there was none. A repeated call writes too, so that replicas confirm it.
+ * Returns 1 if there was none. A repeated call changes nothing, and writes so that replicas confirm it.
  */
 const addScript = defineScript(`
 local isNew = redis.call('HSETNX', KEYS[1], 'payload', ARGV[1])
-redis.call('HSET', KEYS[1], 'expires', ARGV[2])
-redis.call('PEXPIREAT', KEYS[1], ARGV[3])
+if isNew == 1 then
+  redis.call('HSET', KEYS[1], 'expires', ARGV[2])
+  redis.call('PEXPIREAT', KEYS[1], ARGV[3])
+else
+  redis.call('HSET', KEYS[1], 'expires', unpack(redis.call('HMGET', KEYS[1], 'expires')))
+end
 return isNew
 `)
 
