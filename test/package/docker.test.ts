@@ -1,9 +1,11 @@
 import { cpSync, existsSync, lstatSync, mkdirSync, readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import { settings } from '../../src/config/settings.ts'
+import { codeBlocks, readDocument } from '../docs/documents.ts'
 import { build, type Image, withoutIgnored } from '../support/dockerfile.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import {
@@ -154,6 +156,21 @@ t.test('worker processes, password hashing and commands run from the bundle', as
   })
   t.equal(response.status, 200)
   t.equal(await issuer.stop(), 0, issuer.stderr)
+})
+
+t.test('the documented backup in a container holds the accounts', async (t) => {
+  const where = { cwd: image.path('.'), env: image.env }
+  const add = ['users', 'add', 'grace', '--generate-password']
+  await run(t, add, { ...where, command: image.entrypoint })
+  const documented = codeBlocks(readDocument('docs/operations.md')).filter(({ text }) =>
+    text.startsWith('$ (umask 077; node'),
+  )
+  const script = documented.map(({ text }) => text.replaceAll(/^\$ /gm, '')).join('')
+  t.match(await run(t, ['-ec', script], { ...where, command: ['sh'] }), { code: 0, stderr: '' })
+  const backup = new DatabaseSync(join(where.cwd, 'accounts-backup.db'), { readOnly: true })
+  const rows = backup.prepare('SELECT login_name FROM accounts').all()
+  backup.close()
+  t.ok(rows.some(({ login_name }) => login_name === 'grace'))
 })
 
 t.test('V8 uses the saved code with the options of the image', async (t) => {
