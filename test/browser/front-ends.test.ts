@@ -104,6 +104,11 @@ t.test('one origin, the issuer behind a path', async (t) => {
     const metadata = await read('/.well-known/oauth-authorization-server/auth')
     t.match(metadata, { issuer: issuerUrl, jwks_uri: `${issuerUrl}/.well-known/jwks.json` })
     t.match(await read('/auth/.well-known/jwks.json'), { keys: [{ kty: 'EC' }] })
+    const statusOf = (path: string) =>
+      page.evaluate(`fetch('/auth${path}').then(({ status }) => status)`)
+    for (const path of ['/revocations', '/revocations/stream', '/%72evocations']) {
+      t.equal(await statusOf(path), 404, `${path} is for verifiers only`)
+    }
     await page.evaluate('auth.logout()')
     await page.reload()
     t.equal(await page.evaluate('auth.user()'), null)
