@@ -110,7 +110,10 @@ const minWarningIntervalMs = 60_000
  * import { z } from 'zod'
  *
  * const app = Fastify()
- * await app.register(gatepassAuth, { issuer: 'https://auth.example.com', audience: null })
+ * await app.register(gatepassAuth, {
+ *   issuer: 'https://auth.example.com',
+ *   audience: 'https://api.example.com',
+ * })
  * await app.register(gatepassData, {
  *   store: 'rediss://redis.example.com',
  *   secrets: [await readFile('data-secret', 'utf8')],
