@@ -63,15 +63,16 @@ type VerifyNow = (
   requirements?: TokenRequirements,
 ) => AccessTokenClaims | Promise<AccessTokenClaims>
 
-/** By the method `verify`, so that a wrapper with its own `verify` does not inherit the shortcut. */
-const shortcuts = new WeakMap<Verifier['verify'], VerifyNow>()
+/** A property of the method `verify`, so that a wrapper with its own `verify` does not inherit it. */
+const now = Symbol('gatepass.now')
 
 /**
  * Returns the method `verify` for adapters. It returns no promise if there is nothing to wait for: for
  * a cached token a promise costs more than the checks.
  */
 export function verifyNowOf(verifier: Verifier): VerifyNow {
-  return shortcuts.get(verifier.verify) ?? ((...given) => verifier.verify(...given))
+  const verify: Verifier['verify'] & { readonly [now]?: VerifyNow } = verifier.verify
+  return verify[now] ?? ((...given) => verifier.verify(...given))
 }
 
 const noRequirements: TokenRequirements = {}
@@ -209,7 +210,7 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     }
   }
 
-  const verifier: Verifier = {
+  return {
     async ready() {
       await Promise.all(
         issuers.map(async ({ keys, revocations }) => {
@@ -218,9 +219,11 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
         }),
       )
     },
-    async verify(token, requirements) {
-      return verifyUnlessPending(token, requirements)
-    },
+    verify: Object.assign(
+      async (token: string, requirements?: TokenRequirements) =>
+        verifyUnlessPending(token, requirements),
+      { [now]: verifyUnlessPending },
+    ),
     verifySync,
     status() {
       const { keys, revocations } = statusOf(issuers[0])
@@ -238,8 +241,6 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
       )
     },
   }
-  shortcuts.set(verifier.verify, verifyUnlessPending)
-  return verifier
 }
 
 async function refreshKeys(issuers: readonly TrustedIssuer[], { header }: SignedAccessToken) {
