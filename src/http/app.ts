@@ -80,6 +80,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   }) as FastifyInstance
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'string' }, parseJson(app))
+  app.addContentTypeParser('*', refuseBody)
   app.setErrorHandler(handleError)
   app.setNotFoundHandler(() => {
     throw new GatepassError('route_not_found')
@@ -112,6 +113,16 @@ function parseJson(app: FastifyInstance) {
     if (body === '') done(null, undefined)
     else parse(request, body, done)
   }
+}
+
+/** Refuses a body of another type. An empty one counts as no body, whatever its type. */
+function refuseBody(request: FastifyRequest, payload: IncomingMessage): Promise<undefined> {
+  return new Promise((resolve, reject) => {
+    if (request.is404) return resolve(undefined)
+    payload.once('data', () => reject(new GatepassError('content_type_unsupported')))
+    payload.once('end', () => resolve(undefined))
+    payload.once('error', reject)
+  })
 }
 
 /** W3C Trace Context, version 00: `00-<trace id>-<parent id>-<flags>`. */

@@ -69,6 +69,24 @@ t.test('another content type is 415', async (t) => {
   }
 })
 
+t.test('an empty body of any type is no body', async (t) => {
+  const issuer = await startIssuer(t)
+  const cookies = Object.fromEntries(
+    (await issuer.login()).cookies.map(({ name, value }) => [name, value]),
+  )
+  for (const headers of [
+    { 'content-type': 'application/x-www-form-urlencoded', 'content-length': '0' },
+    { 'content-type': 'text/plain;charset=UTF-8', 'content-length': '0' },
+    { 'transfer-encoding': 'chunked' },
+  ]) {
+    const response = await issuer.call({ method: 'POST', url: '/refresh', headers, cookies })
+    t.equal(response.statusCode, 200, JSON.stringify(headers))
+  }
+  const headers = { 'content-type': 'text/plain' }
+  const unknown = await issuer.call({ method: 'POST', url: '/nowhere', headers, body: 'x' })
+  t.equal(unknown.statusCode, 404)
+})
+
 t.test('a body over 16 KiB is 413', async (t) => {
   const issuer = await startIssuer(t)
   const body = { username: 'ada', password: 'x'.repeat(16 * 1024) }
