@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http'
-import cors from '@fastify/cors'
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import cors, { type FastifyCorsOptions } from '@fastify/cors'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { GatepassError } from '../core/errors.ts'
+import { collectRoutes, refuseOtherMethods } from './app.ts'
 
 const preflightMaxAgeSeconds = 600
 
@@ -34,14 +35,27 @@ export class OriginGuard {
 /** Allows pages of these origins to call an app with cookies. */
 export function allowOrigins(app: FastifyInstance, origins: readonly string[]): void {
   if (origins.length === 0) return
-  app.register(cors, {
+  registerCors(app, {
     origin: [...origins],
     credentials: true,
     methods: ['GET', 'POST', 'DELETE'],
     allowedHeaders: ['authorization', 'content-type', 'dpop', 'idempotency-key'],
     exposedHeaders: ['date', 'dpop-nonce', 'retry-after', 'www-authenticate'],
-    maxAge: preflightMaxAgeSeconds,
   })
+}
+
+/** Registers CORS. An OPTIONS request that is no preflight is left to the routes, which refuse it. */
+function registerCors(app: FastifyInstance, allowed: FastifyCorsOptions) {
+  const preflight = { ...allowed, maxAge: preflightMaxAgeSeconds }
+  const other = { ...allowed, preflight: false }
+  return app.register(cors, {
+    delegator: (request, done) => done(null, isPreflight(request) ? preflight : other),
+  })
+}
+
+function isPreflight({ method, headers }: FastifyRequest): boolean {
+  const isAsked = headers['access-control-request-method'] !== undefined
+  return method === 'OPTIONS' && headers.origin !== undefined && isAsked
 }
 
 /**
@@ -56,21 +70,15 @@ export async function registerCrossOriginRoutes(
   register: (scope: FastifyInstance) => Promise<void>,
 ): Promise<void> {
   if (origins.length === 0) return register(scope)
-  await scope.register(cors, {
+  const routes = collectRoutes(scope)
+  await registerCors(scope, {
     origin: [...origins],
     methods: ['GET', 'PUT', 'DELETE'],
     allowedHeaders: ['authorization', 'content-type', 'dpop', 'if-match', 'if-none-match'],
     exposedHeaders: ['etag', 'retry-after', 'www-authenticate'],
-    maxAge: preflightMaxAgeSeconds,
   })
-  const urls = new Set<string>()
-  await scope.register(async (guarded) => {
-    guarded.addHook('onRoute', ({ url }) => {
-      urls.add(url)
-    })
-    await register(guarded)
-  })
-  for (const url of urls) scope.options(url, { schema: { hide: true } }, async () => {})
+  await scope.register(register)
+  refuseOtherMethods(scope, routes)
 }
 
 /**
@@ -80,10 +88,7 @@ export async function registerCrossOriginRoutes(
 export function answerRefusedPreflights(app: FastifyInstance, url: string, origins: OriginGuard) {
   app.addHook('onRequest', (request, reply, done) => {
     const isRefused =
-      request.method === 'OPTIONS' &&
-      request.routeOptions.url === url &&
-      request.headers['access-control-request-method'] !== undefined &&
-      !origins.allows(request.raw)
+      isPreflight(request) && request.routeOptions.url === url && !origins.allows(request.raw)
     if (!isRefused) return done()
     letAnyPageRead(reply)
     reply.header('access-control-allow-methods', 'POST')
@@ -98,12 +103,12 @@ export function answerRefusedPreflights(app: FastifyInstance, url: string, origi
  */
 export function allowAnyPage(app: FastifyInstance, urls: ReadonlySet<string>): void {
   app.addHook('onRequest', (request, reply, done) => {
-    const { headers, method } = request
-    if (headers.origin === undefined) return done()
+    // A cache gives pages the metadata that it has kept for another client.
+    if (request.headers.origin === undefined && request.method !== 'GET') return done()
     // Read last, because Fastify creates the options at each access.
     if (!urls.has(request.routeOptions.url ?? '')) return done()
     reply.header('access-control-allow-origin', '*')
-    if (method !== 'OPTIONS' || headers['access-control-request-method'] === undefined) {
+    if (!isPreflight(request)) {
       const exposed = 'date, dpop-nonce, retry-after, www-authenticate'
       reply.header('access-control-expose-headers', exposed)
       return done()

@@ -131,6 +131,31 @@ for (const allowedOrigins of [[], [front]]) {
   })
 }
 
+t.test('an OPTIONS request that is no preflight is refused like any other method', async (t) => {
+  const issuer = await startIssuer(t, { allowedOrigins: [front] })
+  const verifier = await startVerifier(t, { allowedOrigins: [origin] })
+  for (const headers of [{}, { origin: front }, { 'access-control-request-method': 'GET' }]) {
+    const options = { method: 'OPTIONS', headers } as const
+    const known = await issuer.call({ ...options, url: '/refresh' })
+    t.match(known.json(), { status: 405, code: 'method_not_allowed' })
+    t.equal(known.headers.allow, 'POST')
+    const unknown = await issuer.call({ ...options, url: '/nowhere' })
+    t.match(unknown.json(), { status: 404, code: 'route_not_found' })
+    const page = await verifier.app.inject({ ...options, url: '/whoami' })
+    t.match(page.json(), { status: 405, code: 'method_not_allowed' })
+    t.equal(page.headers.allow, 'GET, HEAD')
+  }
+})
+
+t.test('a page can read metadata that a cache has kept for somebody else', async (t) => {
+  const issuer = await startIssuer(t)
+  for (const url of ['/.well-known/jwks.json', '/.well-known/openid-configuration']) {
+    const { headers } = await issuer.call({ method: 'GET', url })
+    t.match(headers['cache-control'], /^public/)
+    t.equal(headers['access-control-allow-origin'], '*', url)
+  }
+})
+
 t.test('an allowed page can read the response', async (t) => {
   const issuer = await startIssuer(t, { allowedOrigins: [front] })
   const headers = { origin: front, 'sec-fetch-site': 'same-site' }
