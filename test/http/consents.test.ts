@@ -116,6 +116,21 @@ t.test('a consent that has just expired can be granted again', async (t) => {
   t.match(await redeem('prints', await letIn('prints')), { status: 200 })
 })
 
+t.test('a scope that the page did not show is not granted', async (t) => {
+  const { issuer, visitor, redeem } = await start(t)
+  const page = await visitor.signIn(
+    await visitor.authorize({ client_id: 'prints', redirect_uri, scope: undefined }),
+  )
+  t.notMatch(page.html, 'data:write')
+  // A SIGHUP, while the user reads the page.
+  const { scopes, ...rest } = thirdParty('prints')
+  issuer.issuer.clients.replace([{ ...rest, scopes: { ...scopes, 'data:write': [] } }])
+  const { answer } = await visitor.submit(page, { decision: 'allow' })
+  t.match(await redeem('prints', answer?.code ?? ''), { body: { scope: 'profile data:read' } })
+  const again = await visitor.authorize({ client_id: 'prints', redirect_uri, scope: undefined })
+  t.match(again.html, 'data:write')
+})
+
 t.test('a code of a withdrawn consent is worth nothing', async (t) => {
   const { withdraw, letIn, redeem, issuer } = await start(t)
   const code = await letIn('prints')

@@ -185,6 +185,7 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
   ): FastifyReply {
     const { client, scope, redirectUri, uiLocales } = asked
     const { host, protocol } = new URL(redirectUri)
+    const parameters = { ...interaction.parameters, scope }
     const page = consentPage(pages.frame(request, uiLocales), {
       client: client.client_name ?? client.client_id,
       username: account.loginName,
@@ -193,8 +194,8 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
         .filter((name) => name !== '')
         .map((name) => ({ name, attributes: claimNames(client, name) })),
       redirectHost: host === '' ? protocol : host,
-      // The answer counts for this sign-in only.
-      interaction: pages.encode(request, reply, { ...interaction, sid }),
+      // The answer counts for this sign-in and this scope only. The settings may change meanwhile.
+      interaction: pages.encode(request, reply, { ...interaction, parameters, sid }),
     })
     return pages.send(reply, page, redirectUri)
   }
