@@ -246,6 +246,10 @@ t.test('nobody is sent to an address that is not registered', async (t) => {
     const page = await visitor.get(`/oauth/logout?${query}`)
     t.match({ status: page.status, answer: page.answer }, { status: 400, answer: null })
   }
+  const twice = new URLSearchParams({ id_token_hint: id_token, post_logout_redirect_uri: goodbye })
+  twice.append('post_logout_redirect_uri', 'https://evil.example')
+  const page = await visitor.get(`/oauth/logout?${twice}`)
+  t.match({ status: page.status, answer: page.answer }, { status: 400, answer: null })
   t.match((await visitor.authorize()).answer, { code: /./ })
 })
 

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { GatepassError } from '../../core/errors.ts'
 import { attributeClaims, claimNames, openidScope } from '../../issuer/clients.ts'
 import { readParameters } from '../../oauth/authorization-request.ts'
+import { malformed } from '../../oauth/form.ts'
 import { gatepassAuth } from '../../verifier/fastify.ts'
 import { throwRefusal } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
@@ -87,9 +88,11 @@ export function endSessionRoutes(app: FastifyInstance, context: IssuerContext): 
     return pages.send(reply, signedOutPage(frame))
   }
 
-  app.get(endSessionUrl, { exposeHeadRoute: false, schema }, async (request, reply) =>
-    end(request, reply, readParameters(queryOf(request)).values, false),
-  )
+  app.get(endSessionUrl, { exposeHeadRoute: false, schema }, async (request, reply) => {
+    const { values, repeated } = readParameters(queryOf(request))
+    if (repeated.size > 0) throw malformed('A parameter comes twice.')
+    return end(request, reply, values, false)
+  })
 
   // Without `interaction` the form is from an application. Browsers send no cookies with the form of
   // another site, but send them with a redirect.
