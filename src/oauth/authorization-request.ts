@@ -9,8 +9,8 @@ export type Prompt = (typeof prompts)[number]
 
 /** Maximum number of parameters. No specification needs as many. */
 const maxParameters = 64
-/** Maximum total length of names and values. The forms of the pages carry them. */
-const maxParameterLength = 6_000
+/** Maximum size of names and values as JSON. The forms of the pages carry them in this form. */
+const maxParameterBytes = 7_000
 /** Longest nonce. It goes into the ID token. */
 const maxNonceLength = 512
 const maxLoginHintLength = 254
@@ -79,8 +79,8 @@ export function readParameters(text: string): AuthorizationParameters {
 
 /** @throws `request_malformed` if parameters are too many or too long */
 export function limitParameters(parameters: readonly (readonly [string, string])[]): void {
-  const length = parameters.reduce((sum, [name, value]) => sum + name.length + value.length, 0)
-  if (parameters.length > maxParameters || length > maxParameterLength) {
+  const bytes = Buffer.byteLength(JSON.stringify(parameters))
+  if (parameters.length > maxParameters || bytes > maxParameterBytes) {
     throw malformed('The parameters are too many or too long.')
   }
 }
