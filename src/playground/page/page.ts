@@ -38,10 +38,19 @@ function sinceMs(startMs: number): number {
  * server, and the page removes it from the address.
  */
 function takePassword(): string | null {
-  const password = new URLSearchParams(location.hash.slice(1)).get('password')
+  const password = passwordInAddress()
   if (password !== null) history.replaceState(null, '', location.pathname)
   return password
 }
+
+function passwordInAddress(): string | null {
+  return new URLSearchParams(location.hash.slice(1)).get('password')
+}
+
+// In a tab that shows the page already, a browser loads nothing for the link in the terminal.
+addEventListener('hashchange', () => {
+  if (passwordInAddress() !== null) location.reload()
+})
 
 /**
  * Keeps the password for scenarios that sign in a second device. A production page does not need the

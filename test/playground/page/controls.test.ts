@@ -47,6 +47,17 @@ t.test('the link in the terminal fills in the password once', async (t) => {
   t.equal(await textOf(page, '#user-name'), 'demo', 'a reload changes nothing')
 })
 
+t.test('the link in the terminal also works in a tab that shows the page already', async (t) => {
+  const page = await (await playground.user(t)).newPage()
+  await page.goto(`${playground.url}/`)
+  await page.locator('#welcome').waitFor()
+  t.equal(await page.locator('#password').inputValue(), '')
+  await page.goto(`${playground.url}/#password=${playground.password}`)
+  await until('the address has no password', () => page.url() === `${playground.url}/`)
+  await page.locator('#welcome').waitFor()
+  t.equal(await page.locator('#password').inputValue(), playground.password)
+})
+
 t.test('the access token is decoded, expires visibly and can be copied', async (t) => {
   const page = await playground.openSignedIn(t)
   const left = await textOf(page, '#token-left', /\d+ s/)
