@@ -194,10 +194,12 @@ const maxEvents = 200
 export class EventLog {
   readonly #clock: Clock
   readonly #events: PlaygroundEvent[] = []
-  #lastId = 0
+  /** Starts at the current time, so that a page of an earlier process receives the events of this one. */
+  #lastId: number
 
   constructor(clock: Clock) {
     this.#clock = clock
+    this.#lastId = clock.nowMs()
   }
 
   add(event: AuditEvent, { sid, kid, reason }: AuditFields): void {

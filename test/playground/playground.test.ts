@@ -105,14 +105,12 @@ t.test('the state: replicas, keys, and events after the last', async (t) => {
     kinds: ['verifier', 'shop'],
     third_party: 'http://127.0.0.1:4300',
     keys: [{ kid: keys.signingKey().kid, state: 'active', signs_in_s: 0 }],
-    events: [
-      { id: 1, event: 'login.failed' },
-      { id: 2, event: 'login.ok' },
-    ],
+    events: [{ event: 'login.failed' }, { event: 'login.ok' }],
   })
   t.notMatch(JSON.stringify(state.replicas), 'port')
-  const later = (await ask({ url: '/playground/state?after=1' })).json()
-  t.match(later.events, [{ id: 2 }])
+  const [{ id }] = state.events
+  const later = (await ask({ url: `/playground/state?after=${id}` })).json()
+  t.match(later.events, [{ id: id + 1, event: 'login.ok' }])
   t.equal(later.events.length, 1)
   t.equal(replicas.opened, 2)
 })
@@ -216,14 +214,15 @@ t.test('an issuer without the playground answers 404', async (t) => {
 
 t.test('a caller receives the events after an id', async (t) => {
   const clock = new FakeClock()
+  const startMs = clock.nowMs()
   const log = new EventLog(clock)
   log.add('key.created', { kid: 'k1' })
   clock.advance_s(1)
   log.add('refresh.refused', { sid: 's1', reason: 'expired' })
   t.same(log.after(0), [
-    { id: 1, at: '2026-01-01T00:00:00.000Z', event: 'key.created', kid: 'k1' },
+    { id: startMs + 1, at: '2026-01-01T00:00:00.000Z', event: 'key.created', kid: 'k1' },
     {
-      id: 2,
+      id: startMs + 2,
       at: '2026-01-01T00:00:01.000Z',
       event: 'refresh.refused',
       session_id: 's1',
@@ -231,11 +230,22 @@ t.test('a caller receives the events after an id', async (t) => {
     },
   ])
   t.same(
-    log.after(1).map(({ id }) => id),
-    [2],
+    log.after(startMs + 1).map(({ id }) => id),
+    [startMs + 2],
   )
-  t.same(log.after(2), [])
+  t.same(log.after(startMs + 2), [])
   t.same(log.after(Number.NaN), [])
+})
+
+t.test('a page receives the events of an issuer that was started again', async (t) => {
+  const clock = new FakeClock()
+  const before = new EventLog(clock)
+  for (let count = 0; count < 5; count++) before.add('logout', {})
+  const lastId = before.after(0).at(-1)?.id ?? 0
+  clock.advance_s(1)
+  const restarted = new EventLog(clock)
+  restarted.add('login.ok', {})
+  t.match(restarted.after(lastId), [{ event: 'login.ok' }])
 })
 
 t.test('an event contains no more about a user than the session', async (t) => {
@@ -245,9 +255,10 @@ t.test('an event contains no more about a user than the session', async (t) => {
 })
 
 t.test('the log keeps the last 200 events', async (t) => {
-  const log = new EventLog(new FakeClock())
+  const clock = new FakeClock()
+  const log = new EventLog(clock)
   for (let count = 0; count < 250; count++) log.add('logout', {})
-  const ids = log.after(0).map(({ id }) => id)
+  const ids = log.after(0).map(({ id }) => id - clock.nowMs())
   t.equal(ids.length, 200)
   t.same([ids[0], ids.at(-1)], [51, 250])
 })
