@@ -32,9 +32,13 @@ export class RedirectCalls extends IssuerCalls {
   #redeeming: Promise<unknown> | null = null
 
   constructor(issuer: string, clientId: string, platform: Platform, prover: DpopProver | null) {
-    const { fetch } = platform
-    const translated = async (request: Request) => translateRefusal(await fetch(request))
-    super(issuer, { ...platform, fetch: translated }, prover)
+    const urls = ['/oauth/token', '/oauth/revoke'].map((path) => new URL(issuer + path).href)
+    // The responses of all other servers and endpoints reach the page unchanged.
+    const fetch = async (request: Request) => {
+      const response = await platform.fetch(request)
+      return urls.includes(request.url) ? translateRefusal(response) : response
+    }
+    super(issuer, { ...platform, fetch }, prover)
     this.#issuer = issuer
     this.#clientId = clientId
     this.#platform = platform

@@ -1,0 +1,39 @@
+import t from 'tap'
+import { browser } from '../../src/browser/platform.ts'
+import { RedirectCalls } from '../../src/browser/redirect-calls.ts'
+
+const issuer = 'https://auth.example.com'
+const token = {
+  ...{ access_token: 'a.b.c', token_type: 'Bearer', expires_in: 300, scope: '', session_id: 'sid' },
+}
+
+/** The calls of a client whose network gives this response. */
+function callsWith(response: Response): RedirectCalls {
+  return new RedirectCalls(issuer, 'shop', { ...browser, fetch: async () => response }, null)
+}
+
+t.test('the response of an API is returned unchanged', async (t) => {
+  const responses = {
+    'an error that looks like one of OAuth': new Response('{"error":"out_of_stock"}', {
+      status: 409,
+    }),
+    'bytes that are no text': new Response(new Uint8Array([0xff, 0x00]), { status: 500 }),
+    'a match of If-None-Match': new Response(null, { status: 304 }),
+    'an opaque response': Response.error(),
+  }
+  for (const [what, response] of Object.entries(responses)) {
+    const request = new Request('https://api.example.com/orders')
+    t.equal(await callsWith(response).send(request, token), response, what)
+  }
+})
+
+t.test('an error of the token endpoint gets the code of the issuer', async (t) => {
+  const body = { error: 'temporarily_unavailable', error_description: 'The store is away.' }
+  const headers = { 'retry-after': '7' }
+  const refused = Response.json(body, { status: 503, headers })
+  const request = new Request(`${issuer}/oauth/token`, { method: 'POST' })
+  const response = await callsWith(refused).send(request)
+  t.same(await response.json(), { code: 'overloaded', title: 'The store is away.' })
+  t.match(response, { status: 503 })
+  t.equal(response.headers.get('retry-after'), '7')
+})
