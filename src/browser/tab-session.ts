@@ -58,8 +58,8 @@ export class TabSession {
   /** Returns a token that can be sent; null without a session. */
   async current(): Promise<AccessToken | null> {
     const token = this.#token
-    if (!token) return this.state === signedOut ? null : this.refresh(null)
-    if (!token.isValid) return this.refresh(token)
+    if (!token && this.state === signedOut) return null
+    if (!token?.isValid) return this.refresh(token)
     // The caller does not wait for this refresh and does not fail with it.
     if (token.isDue && this.#platform.monotonicMs() >= this.#backgroundFromMs) {
       this.refresh(token).catch(ignore)
@@ -148,8 +148,7 @@ export class TabSession {
         (ms) => this.#pause(ms),
       )
     } catch (error) {
-      // A 401 means that the session has ended, or that this browser lacks its cookie.
-      if ((error as AuthClientError).status !== 401 && !isSessionOver(error)) throw error
+      if (!isSessionOver(error)) throw error
     }
     attempt.finish()
   }
@@ -226,11 +225,15 @@ export class TabSession {
   }
 }
 
-/** Whether the issuer says that this browser has no session, or cannot continue it. */
+/**
+ * Whether the issuer says that this browser has no session, or cannot continue it. The body matters: a
+ * server in front of the issuer may answer 401, too, and a verifier there with `token_missing`.
+ */
 function isSessionOver(error: unknown): boolean {
   const { code = '', status } = error as Partial<AuthClientError>
   // `client_unknown`: the client of the session was removed from the settings of the issuer.
-  return /^(cookie|client_u)/.test(code) || (status === 401 && /^(refresh|dpop)_/.test(code))
+  if (/^(cookie|client_u)/.test(code)) return true
+  return status === 401 && /^(refresh|dpop|token_[^m])/.test(code)
 }
 
 /** The value after a sign-out that the issuer may not have received. Otherwise the value is a key. */

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { problem } from './fake-issuer.ts'
 import { issuerUrl, settle, World } from './world.ts'
 
 const me = `${issuerUrl}/me`
@@ -58,6 +59,17 @@ t.test('an unconfirmed sign-out holds, and reaches the issuer later', async (t) 
   await world.advance(1_000)
   t.same(world.issuer.liveSessions, [])
   t.notOk(world.issuer.log.some((line) => line.startsWith('refresh')))
+})
+
+t.test('only the issuer confirms a sign-out, not a server in front of it', async (t) => {
+  const { world, first } = await withTabs(1)
+  world.issuer.instead.push({ status: 401 })
+  await t.rejects(world.until(first.client.logout()), { code: 'issuer_unreachable' })
+  t.same(world.issuer.liveSessions, ['ada-0'])
+  world.issuer.end('ada-0')
+  world.issuer.instead.push(problem(401, 'token_revoked'))
+  await world.until(first.client.logout())
+  t.same([...world.items], [], 'nothing is left')
 })
 
 t.test('a sign-in after an unconfirmed sign-out is kept', async (t) => {
