@@ -67,7 +67,7 @@ export function bytes(text: string): Uint8Array<ArrayBuffer> {
 
 export function base64url(data: ArrayBuffer | Uint8Array): string {
   const text = btoa(String.fromCharCode(...new Uint8Array(data)))
-  return text.replace(/[+/=]/g, (sign) => ({ '+': '-', '/': '_' })[sign] ?? '')
+  return text.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
 }
 
 /**

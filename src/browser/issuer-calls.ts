@@ -53,8 +53,8 @@ export async function readBody(response: Response): Promise<unknown> {
 /** Shorter than the default grace period, so that a retry falls into the grace period. */
 const requestTimeoutMs = 8_000
 const maxAttempts = 4
-/** The first pause between attempts. Each pause doubles, with a jitter of 50 %. */
-const minPauseMs = 300
+/** Half of the first pause between attempts. Each pause doubles, with a jitter of 50 %. */
+const halfPauseMs = 150
 /** A longer `Retry-After` fails immediately instead of waiting. */
 const maxPauseMs = 10_000
 
@@ -94,8 +94,9 @@ export class IssuerCalls {
     if (dateMs) this.#clockOffsetMs = dateMs - this.#platform.wallMs()
     if (!copy) return response
     prover.nonce = response.headers.get('dpop-nonce') ?? prover.nonce
-    if (isRepeated || response.ok || !refusedProof.test(await response.clone().text()))
-      return response
+    // RFC 9449 §7.1, §8. The body of another response may be endless.
+    if (isRepeated || response.status > 401 || response.ok) return response
+    if (!refusedProof.test(await response.clone().text())) return response
     prover.keyPair = null
     return this.send(copy, token, true)
   }
@@ -140,7 +141,7 @@ export class IssuerCalls {
       } catch (error) {
         const { status, retryAfterSeconds = 0 } = error as Partial<AuthClientError>
         const isTemporary = status === 0 || status === 429 || (status as number) >= 500
-        const backoffMs = minPauseMs * 2 ** (attempt - 1) * (0.5 + this.#platform.random())
+        const backoffMs = halfPauseMs * 2 ** attempt * (0.5 + this.#platform.random())
         const pauseMs = Math.max(retryAfterSeconds * 1000, backoffMs)
         if (!isTemporary || attempt === maxAttempts || pauseMs > maxPauseMs) throw error
         await pause(pauseMs)

@@ -65,12 +65,22 @@ t.test('a server that asks again and again is refused', async (t) => {
   t.equal(received.length, 2)
 })
 
+const token = {
+  ...{ access_token: 'a.b.c', token_type: 'DPoP', expires_in: 300, scope: '', session_id: 'sid' },
+}
+
 t.test('a request to an API with a body is repeated as well', async (t) => {
   const { calls, received } = callsOf([asks('one'), answers('one')])
-  const token = {
-    ...{ access_token: 'a.b.c', token_type: 'DPoP', expires_in: 300, scope: '', session_id: 'sid' },
-  }
   const request = new Request(`${issuer}/orders`, { method: 'POST', body: 'an order' })
   t.equal((await calls.send(request, token)).status, 200)
   t.match(received, [{ body: 'an order' }, { nonce: 'one', body: 'an order' }])
+})
+
+t.test('a failure of an API is returned before its body has ended', async (t) => {
+  const endless = new ReadableStream({ start: (body) => body.enqueue(new Uint8Array(1)) })
+  const broken = new ReadableStream({ start: (body) => body.error(new Error('it breaks off')) })
+  const { calls } = callsOf([endless, broken].map((body) => new Response(body, { status: 500 })))
+  for (let count = 0; count < 2; count++) {
+    t.equal((await calls.send(new Request(`${issuer}/orders`), token)).status, 500)
+  }
 })
