@@ -5,6 +5,7 @@ import {
   createJsonSchemaTransformObject,
 } from 'fastify-type-provider-zod'
 import type { core } from 'zod'
+import { problemType } from '../core/errors.ts'
 import type { OpenApiInfo } from './app.ts'
 
 /** Creates the document from the schemas of routes. Only a request for the document loads this module. */
@@ -40,7 +41,7 @@ export async function createOpenApiDocument(
       },
     },
     transform: createJsonSchemaTransform({ zodToJsonConfig: { override: simplify } }),
-    transformObject: (document) => dropUnused(nameSchemas(document)),
+    transformObject: (document) => dropUnused(describeBodies(nameSchemas(document))),
   })
   for (const { method, url, schema } of routes) {
     // OpenAPI describes the methods that Fastify supports by default, and no others.
@@ -65,6 +66,36 @@ function simplify({
 }
 
 type OpenApiDocument = ReturnType<typeof nameSchemas>
+
+interface Body {
+  required?: boolean
+  content?: Record<
+    string,
+    { readonly schema?: { readonly $ref?: string; readonly anyOf?: object[] } }
+  >
+}
+
+interface Operation {
+  readonly requestBody?: Body
+  readonly responses?: Readonly<Record<string, Body>>
+}
+
+/** Marks bodies that may be missing, and gives errors their media type: the generator knows neither. */
+function describeBodies(document: OpenApiDocument): OpenApiDocument {
+  const { paths = {} } = document as { paths?: Record<string, Record<string, Operation>> }
+  const operations = Object.values(paths).flatMap((path) => Object.values(path))
+  for (const { requestBody, responses = {} } of operations) {
+    const [media] = Object.values(requestBody?.content ?? {})
+    const mayBeNull = media?.schema?.anyOf?.some((one) => 'type' in one && one.type === 'null')
+    if (requestBody && mayBeNull) requestBody.required = false
+    for (const response of Object.values(responses)) {
+      const [problem] = Object.values(response.content ?? {})
+      if (problem?.schema?.$ref !== '#/components/schemas/Problem') continue
+      response.content = { [problemType]: problem }
+    }
+  }
+  return document
+}
 
 /** Removes unused schemas: zod generates an input and an output form of each. */
 function dropUnused(document: OpenApiDocument): OpenApiDocument {

@@ -138,5 +138,18 @@ t.test('the OpenAPI document describes every route', async (t) => {
     'UserInfo',
   ])
   t.notOk(document.paths['/logout'].post.responses['204'].content)
+  const typesOf = (response: { content: object }) => Object.keys(response.content)
+  for (const [url, type] of [
+    ['/.well-known/jwks.json', 'application/jwk-set+json'],
+    ['/revocations', 'application/jwt'],
+    ['/revocations/stream', 'text/event-stream'],
+    ['/me', 'application/json'],
+  ] as const) {
+    const { responses } = document.paths[url].get
+    t.same(typesOf(responses['200']), [type])
+    t.same(typesOf(responses.default), ['application/problem+json'])
+  }
+  const isBodyRequired = (url: string) => document.paths[url].post.requestBody.required
+  t.same(['/login', '/refresh', '/logout'].map(isBodyRequired), [true, false, false])
   t.match(document.paths['/refresh'].post.parameters, [{ name: 'idempotency-key', in: 'header' }])
 })

@@ -42,7 +42,8 @@ export function revocationRoutes(app: FastifyInstance, { issuer }: IssuerContext
       schema: {
         summary: 'The revocations of one access-token lifetime, as a signed snapshot',
         tags: ['revocation'],
-        response: { 200: snapshot, 304: notModified },
+        produces: ['application/jwt'],
+        response: { 200: snapshot, 304: notModified, default: problem },
       },
     },
     async (request, reply) => {
@@ -70,6 +71,7 @@ export function revocationRoutes(app: FastifyInstance, { issuer }: IssuerContext
           'Resumes after `Last-Event-ID`, and otherwise starts with the current revocations: with the ' +
           'newest 250, if there are more. The `previous` of the first event then shows the gap.',
         tags: ['revocation'],
+        produces: ['text/event-stream'],
         response: { 200: revocationStream, default: problem },
       },
     },

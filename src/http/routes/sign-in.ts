@@ -13,6 +13,7 @@ import { letAnyPageRead } from '../cross-origin.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import {
   bearer,
+  clientAuthentication,
   isSetAsCookie,
   loginBody,
   loginHeaders,
@@ -86,6 +87,7 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
       schema: {
         summary: 'Sign in with a password',
         tags: ['sign-in'],
+        security: clientAuthentication,
         headers: loginHeaders,
         body: loginBody,
         response: { 200: tokenResponse, default: problem },

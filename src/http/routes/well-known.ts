@@ -7,7 +7,7 @@ import { algorithmNames } from '../../tokens/algorithms.ts'
 import { matchesETag } from '../conditional-requests.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import { uiLocales } from '../pages/texts.ts'
-import { jwks, notModified, serverMetadata } from '../schemas.ts'
+import { jwks, notModified, problem, serverMetadata } from '../schemas.ts'
 import { introspectionUrl, pushedRequestUrl, revocationUrl, tokenUrl } from './oauth.ts'
 import { authorizationUrl, endSessionUrl } from './oauth-pages.ts'
 import { userInfoUrl } from './openid.ts'
@@ -27,7 +27,8 @@ export function wellKnownRoutes(
       schema: {
         summary: 'The public keys (RFC 7517)',
         tags: ['discovery'],
-        response: { 200: jwks, 304: notModified },
+        produces: ['application/jwk-set+json'],
+        response: { 200: jwks, 304: notModified, default: problem },
       },
     },
     (request, reply) => {
@@ -53,7 +54,8 @@ export function wellKnownRoutes(
     [oauthUrl, 'The metadata of the issuer (RFC 8414)'],
     [openidUrl, 'The metadata of the issuer (OpenID Connect Discovery)'],
   ] as const) {
-    const schema = { summary, tags: ['discovery'], response: { 200: serverMetadata } }
+    const response = { 200: serverMetadata, default: problem }
+    const schema = { summary, tags: ['discovery'], response }
     app.get(url, { schema }, async (_request, reply) =>
       reply
         .type('application/json')
