@@ -208,7 +208,7 @@ export class PublishedKeys {
     if (isChanged) this.#unknownKids.clear()
     this.#acceptedFetch = fetch
     this.#etag = etag
-    this.#schedule.succeeded(freshFor_s)
+    this.#schedule.succeeded(Math.min(freshFor_s, this.#options.maxAgeSeconds))
   }
 }
 

@@ -2,6 +2,7 @@ import t from 'tap'
 import { PublishedKeys } from '../../../src/verifier/keys/published-keys.ts'
 import { FakeClock } from '../../support/clock.ts'
 import { now_s } from '../../support/tokens.ts'
+import { until } from '../../support/until.ts'
 import { JwksServer, respond, serve } from '../jwks-server.ts'
 import { day_s, first, second, setUp } from './harness.ts'
 
@@ -56,6 +57,21 @@ t.test('a 304 renews the freshness of the set', async (t) => {
   headers['cache-control'] = 'max-age=100'
   await keys.refreshNow()
   t.equal(keys.status().nextRefreshSeconds, 80)
+})
+
+t.test('a set is fetched again before it is too old to be used', async (t) => {
+  const headers = { 'cache-control': 'max-age=300' }
+  const { answerSync, clock, keys, server } = await setUp(t, conditional([], headers), {
+    maxAgeSeconds: 10,
+  })
+  await keys.ready()
+  for (const requests of [2, 3]) {
+    t.equal(keys.status().nextRefreshSeconds, 8)
+    clock.advance_s(8)
+    t.equal(await answerSync(first), 'accepted')
+    await until('the set was fetched', () => keys.status().ageSeconds === 0)
+    t.equal(server.requests, requests)
+  }
 })
 
 t.test('the entity tag is that of the last set', async (t) => {
