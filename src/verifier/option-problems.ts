@@ -232,11 +232,32 @@ function* revocationProblems(given: Unchecked): Iterable<FieldProblem> {
   if (typeof options.isRevoked === 'function') return
   if (isRequestScoped()) yield { pointer: '', detail: cannotFollow }
   yield* kindProblems(options, revocationOptions)
-  const { stream = true, uri = jwksUri ?? issuer } = options
+  const { stream = true, uri = feedAddress(issuer, jwksUri) } = options
   if (typeof stream !== 'boolean') yield problem('stream', 'it must be true or false')
   if (!isPlainAddress(uri)) {
     yield problem('uri', 'it must be an http or https address without query or fragment')
   }
+}
+
+const jwksPath = '/.well-known/jwks.json'
+
+/** Returns the default address of the keys of an issuer. */
+export function jwksAddress(issuer: string): string {
+  return withoutSlash(issuer) + jwksPath
+}
+
+/**
+ * Returns the default address of the feed. It is below the address of the keys, which may differ from
+ * `issuer` inside a cluster.
+ */
+export function feedAddress(issuer: unknown, jwksUri: unknown): string {
+  const hasPath = typeof jwksUri === 'string' && jwksUri.endsWith(jwksPath)
+  const base = hasPath ? jwksUri.slice(0, -jwksPath.length) : issuer
+  return `${isName(base) ? withoutSlash(base) : ''}/revocations`
+}
+
+function withoutSlash(address: string): string {
+  return address.endsWith('/') ? address.slice(0, -1) : address
 }
 
 /** Revoked tokens would be accepted silently. */

@@ -7,7 +7,13 @@ import type { AcceptedNonces, DpopProofsOptions } from './dpop/dpop-proofs.ts'
 import type { TrustedIssuer } from './issuer-matching.ts'
 import { createFixedKeys, type KeySet, type KeySource, readKeySet } from './keys/key-source.ts'
 import { RemoteKeys, RequestScopedKeys } from './keys/remote-keys.ts'
-import { findOptionProblems, isRequestScoped, numberOptions } from './option-problems.ts'
+import {
+  feedAddress,
+  findOptionProblems,
+  isRequestScoped,
+  jwksAddress,
+  numberOptions,
+} from './option-problems.ts'
 import { FeedFollower } from './revocations/feed-follower.ts'
 import type { Revocations } from './revocations/revocation-list.ts'
 import { TokenCache } from './token-cache.ts'
@@ -206,13 +212,11 @@ function openIssuer(
   }
 }
 
-const jwksPath = '/.well-known/jwks.json'
-
 function openKeys(options: IssuerOptions, keySet: KeySet | null, clock: Clock): KeySource {
   if (keySet !== null) return createFixedKeys(keySet)
   const { fetchTimeoutMs, maxJwksAgeSeconds } = numberOptions.issuer
   const published = {
-    jwksUri: options.jwksUri ?? withoutSlash(options.issuer) + jwksPath,
+    jwksUri: options.jwksUri ?? jwksAddress(options.issuer),
     fetchTimeoutMs: options.fetchTimeoutMs ?? fetchTimeoutMs.default,
     maxAgeSeconds: options.maxJwksAgeSeconds ?? maxJwksAgeSeconds.default,
     clock,
@@ -235,7 +239,7 @@ function openRevocations(
   const defaults = numberOptions.revocations
   return new FeedFollower({
     issuer,
-    uri: given.uri ?? feedAddress(options),
+    uri: given.uri ?? feedAddress(issuer, options.jwksUri),
     keys,
     clock,
     clockToleranceSeconds,
@@ -248,14 +252,4 @@ function openRevocations(
       maxStalenessSeconds: given.maxStalenessSeconds,
     }),
   })
-}
-
-/** The feed is below the address of the keys, which may differ from `issuer` inside a cluster. */
-function feedAddress({ issuer, jwksUri }: IssuerOptions): string {
-  const base = jwksUri?.endsWith(jwksPath) ? jwksUri.slice(0, -jwksPath.length) : issuer
-  return `${withoutSlash(base)}/revocations`
-}
-
-function withoutSlash(address: string): string {
-  return address.endsWith('/') ? address.slice(0, -1) : address
 }

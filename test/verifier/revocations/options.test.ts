@@ -30,11 +30,13 @@ t.test('refuses invalid options, by name', async (t) => {
       JSON.stringify(revocations),
     )
   }
-  const named = { issuer: 'no address', audience, jwks, revocations: true }
-  t.throws(() => createVerifier(named), {
-    code: 'config_invalid',
-    problems: [{ pointer: '/revocations/uri' }],
-  })
+  const named = { issuer: 'no address', audience, revocations: true }
+  for (const keys of [{ jwks }, { jwksUri: 'https://auth.test/keys' }]) {
+    t.throws(() => createVerifier({ ...named, ...keys }), {
+      code: 'config_invalid',
+      problems: [{ pointer: '/revocations/uri' }],
+    })
+  }
 })
 
 t.test('following revocations is off by default', async (t) => {
@@ -61,6 +63,7 @@ t.test('the feed is below the address of the keys, or of the issuer', async (t) 
     { issuer: `${base}/` },
     { issuer: 'https://auth.test', jwksUri: `${base}/.well-known/jwks.json` },
     { issuer: base, jwksUri: 'http://127.0.0.1:1/keys' },
+    { issuer: base, jwksUri: 'http://127.0.0.1:1/keys?of=orders' },
   ]
   for (const place of places) {
     const before = feed.snapshots
