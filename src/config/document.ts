@@ -108,7 +108,7 @@ const clientMeanings = {
     'The addresses to which an authorization response may go, up to 32: https, http on this machine, or the scheme of an app such as `com.example.app:/cb`.',
   post_logout_redirect_uris: 'The addresses to which a browser may go after a sign-out.',
   backchannel_logout_uri:
-    'The address of its [back-channel logout](oauth.md#tell-applications-about-a-sign-out): https, or http on this machine. The first client with it needs a restart of the issuer.',
+    'The address of its [back-channel logout](oauth.md#tell-applications-about-a-sign-out): https, or http on this machine.',
   exchange_audiences: 'The audiences for which it may exchange the token of a user, up to 32.',
   client_name: 'The name that users read on the pages of the issuer. Default: the `client_id`.',
   third_party: '`true`: users are asked for [consent](oauth.md#consent).',
