@@ -104,17 +104,20 @@ export class Refresh {
     const { clients, minter } = this.#options
     const client = clients.find(session.clientId)
     const { sid, sub, clientId } = session
+    const refused = (reason: string) =>
+      audit('refresh.refused', { sid, sub, client_id: clientId, reason })
     if (client === undefined) {
-      audit('refresh.refused', { sid, sub, client_id: clientId, reason: 'client_unknown' })
+      refused('client_unknown')
       throw new GatepassError('client_unknown')
     }
     const isAnonymous = request.clientId === undefined
     const isRightClient = isAnonymous ? !isConfidential(client) : request.clientId === clientId
     if (!isRightClient) {
-      audit('refresh.refused', { sid, sub, client_id: clientId, reason: 'wrong_client' })
+      refused('wrong_client')
       throw new GatepassError(isAnonymous ? 'client_authentication_failed' : 'grant_invalid')
     }
     requireGrant(client, 'refresh_token')
+    if (client.dpop === 'required' && request.jkt === undefined) refused('unproven')
     requireKey(client, request.jkt)
     const scope = narrowScope(client, session.scope, request.scope)
     return { audience: minter.audienceOf(client, request.resource), scope }

@@ -201,6 +201,15 @@ t.test('a client that requires a key gets no tokens without a proof', async (t) 
   t.equal(response.statusCode, 200)
 })
 
+t.test('such a client is audited if its refresh token comes without a proof', async (t) => {
+  const { issuer, signIn } = await start(t, { clients: [{ ...webClient, dpop: 'required' }] })
+  const { refresh_token, session_id } = await signIn()
+  t.match((await issuer.refresh(refresh_token)).json(), { code: 'dpop_proof_missing' })
+  const refused = issuer.audit().filter(({ event }) => event === 'refresh.refused')
+  t.match(refused, [{ sid: session_id, client_id: 'web', reason: 'unproven' }])
+  t.equal(refused.length, 1)
+})
+
 t.test('an older session of such a client is not refreshed without a proof', async (t) => {
   const { issuer, prove } = await start(t, { clients: [{ ...webClient, dpop: 'required' }] })
   const nowMs = issuer.clock.nowMs()
