@@ -7,7 +7,10 @@ const list = z
   .transform((text) => text.split(/[\s,]+/).filter(Boolean))
 const number = z.coerce.number().int()
 
-/** The environment of a replica. Settings of Gatepass have their usual names and meanings. */
+/**
+ * The environment of a replica. Settings of Gatepass have their usual names and meanings. Each can be
+ * in a file that a variable with the suffix `_FILE` names.
+ */
 const environment = z.object({
   SHOP_HOST: z.string().default('127.0.0.1'),
   SHOP_PORT: number.min(0).max(65_535).default(4300),
@@ -38,11 +41,14 @@ export type ShopSettings = z.infer<typeof environment>
 
 /** @throws an error that names every invalid setting, without its value */
 export function readSettings(variables: NodeJS.ProcessEnv): ShopSettings {
+  const inFiles: Record<string, string> = {}
+  for (const name of Object.keys(environment.shape)) {
+    const file = variables[`${name}_FILE`]
+    if (file) inFiles[name] = readFileSync(file, 'utf8').trimEnd()
+  }
   // Compose passes an unset variable as an empty one.
-  const env = Object.fromEntries(Object.entries(variables).filter(([, text]) => text !== ''))
-  const file = env.GATEPASS_DATA_SECRET_FILE
-  const secret = file === undefined ? env.GATEPASS_DATA_SECRET : readFileSync(file, 'utf8')
-  const result = environment.safeParse({ ...env, GATEPASS_DATA_SECRET: secret })
+  const set = Object.entries(variables).filter(([, text]) => text !== '')
+  const result = environment.safeParse({ ...Object.fromEntries(set), ...inFiles })
   if (result.success) return result.data
   throw new Error(z.prettifyError(result.error))
 }
