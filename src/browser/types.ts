@@ -77,8 +77,8 @@ export interface AuthClient {
   /** Signs in. Rejects with `credentials_invalid`, or with `too_many_attempts` and `retryAfterSeconds`. */
   login(credentials: Credentials): Promise<void>
   /**
-   * Signs out in all tabs, immediately. A rejection means that the issuer is not notified yet; the client
-   * notifies it before its next request.
+   * Signs out in all tabs, immediately. A rejection means that the issuer is not notified yet. The client
+   * notifies it when a page is loaded, is shown again or comes online, and before a sign-in.
    */
   logout(): Promise<void>
   /** Ends every session of the user on all devices. */
