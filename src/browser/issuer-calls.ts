@@ -58,8 +58,11 @@ const halfPauseMs = 150
 /** A longer `Retry-After` fails immediately instead of waiting. */
 const maxPauseMs = 10_000
 
-/** Matches the refusal of a proof that can succeed with the nonce and the clock of the issuer. */
-const refusedProof = /dpop_(nonce|proof_invalid)/
+/**
+ * Matches the refusal of a proof if another proof can succeed, with the nonce and the clock of the
+ * issuer. A replay is a request that the browser itself has sent again, on a new connection.
+ */
+const refusedProof = /dpop_(nonce|proof_(invalid|replayed))/
 
 /** Calls the issuer, with its cookies. */
 export class IssuerCalls {

@@ -24,9 +24,9 @@ function callsOf(answers: Response[]) {
   return { received, calls: new IssuerCalls(issuer, platform, new DpopProver(makeKeys)) }
 }
 
-function asks(nonce: string, status = 401): Response {
-  const body = JSON.stringify({ code: 'use_dpop_nonce' })
-  return new Response(body, { status, headers: { 'dpop-nonce': nonce } })
+function asks(nonce: string): Response {
+  const headers = { 'dpop-nonce': nonce }
+  return Response.json({ code: 'use_dpop_nonce' }, { status: 401, headers })
 }
 
 function answers(nonce: string): Response {
@@ -57,6 +57,13 @@ t.test('the newest nonce of any answer is used next', async (t) => {
     [null, 'one', 'two', 'three'],
     'and no other refusal is repeated',
   )
+})
+
+t.test('a request that the browser has sent twice is repeated with a new proof', async (t) => {
+  const replayed = Response.json({ code: 'dpop_proof_replayed' }, { status: 401 })
+  const { calls, received } = callsOf([replayed])
+  t.equal(await calls.post('/refresh', {}), null)
+  t.equal(new Set(received.map(({ jti }) => jti)).size, 2)
 })
 
 t.test('a server that asks again and again is refused', async (t) => {
