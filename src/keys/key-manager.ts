@@ -5,7 +5,7 @@ import { GatepassError } from '../core/errors.ts'
 import { SingleFlight } from '../core/single-flight.ts'
 import type { Algorithm } from '../tokens/algorithms.ts'
 import type { SigningKey } from '../tokens/signing.ts'
-import { EncryptedKeyStore, type KeySecrets } from './encrypted-key-store.ts'
+import { type DecryptedKey, EncryptedKeyStore, type KeySecrets } from './encrypted-key-store.ts'
 import { generateKey, importPrivateKey, publicJwkOf } from './key-record.ts'
 import { type KeyInfo, type KeyRecord, type KeyStore, keyInfo } from './key-store.ts'
 import {
@@ -166,17 +166,29 @@ export class KeyManager {
   /** Reads the keys, creates the key that is due, and re-encrypts and deletes old records. */
   async #maintain(): Promise<void> {
     const { algorithm, policy, clock } = this.#options
-    const stored = await this.#store.list()
+    const stored = await this.#read()
     this.#adopt(stored)
     const due = (nowMs: number) => dueKey(this.#keys, algorithm, policy, nowMs)
     if (due(clock.nowMs()) !== null) {
       await this.#create(due)
-      this.#adopt(await this.#store.list())
+      this.#adopt(await this.#read())
     }
     await this.#store.reencrypt(stored)
     for (const { name } of deletableKeys(this.#keys, policy, clock.nowMs())) {
       await this.#store.remove(name)
     }
+  }
+
+  /** Reads the keys. Records a known revocation again that the store has lost, as a fail-over may do. */
+  async #read(): Promise<DecryptedKey[]> {
+    let stored = await this.#store.list()
+    for (const { kid, revokedAtMs } of this.#keys) {
+      const isLost = stored.some((one) => one.kid === kid && one.revokedAtMs === null)
+      if (revokedAtMs === null || !isLost) continue
+      await this.#store.revoke(kid, revokedAtMs)
+      stored = await this.#store.list()
+    }
+    return stored
   }
 
   /**

@@ -350,6 +350,20 @@ t.test('a replica that starts later never trusts a revoked key', async (t) => {
   }
 })
 
+t.test('a revocation that the store has lost is recorded again', async (t) => {
+  const { manager, store } = await openManager(t)
+  const { kid } = manager.signingKey()
+  await manager.revoke(kid)
+  // A fail-over to a server that lacks the last writes.
+  store.texts.delete(`revoked-${kid}`)
+  store.texts.delete(`after-${kid}`)
+  await manager.refresh()
+  t.equal(manager.lastError, null)
+  t.not(manager.signingKey().kid, kid)
+  t.notOk(publishedKids(manager).includes(kid))
+  t.ok(store.texts.has(`revoked-${kid}`))
+})
+
 t.test('revoking again changes nothing, and an unknown key is said to be none', async (t) => {
   const { manager, store, clock } = await openManager(t)
   const { kid } = manager.signingKey()
