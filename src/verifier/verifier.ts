@@ -187,6 +187,20 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     }
   }
 
+  /** @param cached undefined if the token is not in the cache */
+  function verifyFound(
+    token: string,
+    cached: VerifiedToken | undefined,
+    requirements: TokenRequirements,
+  ): AccessTokenClaims | Promise<AccessTokenClaims> {
+    if (cached !== undefined) return accept(token, cached, requirements)
+    const parsed = parse(decrypt(token))
+    const result = matchIssuer(parsed, issuers, verifySignature)
+    const isComplete = !isPromise(result) && isVerified(result) && !mayWait(result)
+    if (isComplete) return admit(token, result, requirements)
+    return completeMatch(parsed, result).then((verified) => admit(token, verified, requirements))
+  }
+
   function verifyUnlessPending(
     token: string,
     requirements = noRequirements,
@@ -194,17 +208,13 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     try {
       const cached = lookUp(token)
       const renewal = cached?.issuer.keys.renew?.()
-      if (renewal !== undefined) return renewal.then(() => verifyUnlessPending(token, requirements))
-      if (cached !== undefined) return accept(token, cached, requirements)
-      const parsed = parse(decrypt(token))
-      const result = matchIssuer(parsed, issuers, verifySignature)
-      const isComplete = !isPromise(result) && isVerified(result) && !mayWait(result)
-      if (isComplete) return admit(token, result, requirements)
-      return completeMatch(parsed, result)
-        .then((verified) => admit(token, verified, requirements))
-        .catch((error: unknown) => {
-          throw reject(error)
-        })
+      const claims =
+        renewal?.then(() => verifyFound(token, lookUp(token), requirements)) ??
+        verifyFound(token, cached, requirements)
+      if (!isPromise(claims)) return claims
+      return claims.catch((error: unknown) => {
+        throw reject(error)
+      })
     } catch (error) {
       throw reject(error)
     }

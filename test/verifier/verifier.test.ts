@@ -199,6 +199,28 @@ t.test('a key source that breaks its contract ends no process', async (t) => {
   t.equal(await answerOf(() => verifier.verify(token)), 'internal_error')
 })
 
+t.test('a key source renews its keys once for each token', async (t) => {
+  const { jwks: _, ...others } = options
+  let renewals = 0
+  let failure: Error | null = null
+  const keys: KeySource = {
+    ...createFixedKeys(readKeySet(options.jwks)),
+    // An asynchronous function returns a promise, even if no keys are due.
+    renew: async () => {
+      renewals += 1
+      if (failure !== null || renewals > 5) throw failure
+    },
+  }
+  const verifier = createVerifier({ ...others, keys })
+  t.equal(await answerOf(() => verifier.verify(token)), 'accepted')
+  t.equal(renewals, 1)
+  t.equal(await answerOf(() => verifier.verify(token)), 'accepted', 'from the cache')
+  t.equal(renewals, 2)
+  failure = new Error('it broke')
+  t.equal(await answerOf(() => verifier.verify(token)), 'internal_error')
+  t.match(verifier.status().outcomes, { accepted: 2, internal_error: 1 })
+})
+
 t.test('fixed keys are ready immediately and have no age', async (t) => {
   const verifier = createVerifier(options)
   await verifier.ready()
