@@ -83,7 +83,7 @@ export class KeyManager {
   /** @throws `keys_unavailable` if there is no key at all */
   signingKey(): SigningKey {
     const { signing } = this.#current()
-    if (signing === null) throw new GatepassError('keys_unavailable')
+    if (signing === null) throw new GatepassError('keys_unavailable', { retryAfterSeconds: 1 })
     return signing
   }
 

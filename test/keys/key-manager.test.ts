@@ -405,6 +405,15 @@ t.test('all keys can be revoked, one by one, and there is always one that signs'
   t.notOk(publishedKids(manager).some((kid) => all.includes(String(kid))))
 })
 
+t.test('without a key that signs, the error says when to try again', async (t) => {
+  const { manager, clock, store } = await openManager(t)
+  const { kid } = manager.signingKey()
+  await new EncryptedKeyStore(store, secrets).revoke(kid, clock.nowMs())
+  store.insertIfAbsent = () => Promise.reject(new GatepassError('store_unavailable'))
+  await manager.refresh()
+  t.throws(() => manager.signingKey(), { code: 'keys_unavailable', retryAfterSeconds: 1 })
+})
+
 t.test('a revoked key is taken out of the store, its revocation stays', async (t) => {
   const { manager, clock, store } = await openManager(t)
   const { kid } = manager.signingKey()
