@@ -71,6 +71,8 @@ export function createApp(options: AppOptions): FastifyInstance {
       headersTimeout: headersTimeoutMs,
       maxHeaderSize: maxHeaderBytes,
       connectionsCheckingInterval: timeoutCheckIntervalMs,
+      // By default Node drops the second of two credentials, which a proxy or a service may read.
+      joinDuplicateHeaders: true,
     },
     routerOptions: { maxParamLength: 128 },
     schemaController: { compilersFactory },

@@ -133,6 +133,18 @@ t.test('a request that is not HTTP gets a problem document', async (t) => {
   t.match(answer, /"code":"request_malformed"/)
 })
 
+t.test('a second Authorization header is refused, not ignored', async (t) => {
+  const issuer = await startIssuer(t)
+  const { access_token } = await issuer.signIn()
+  const good = `Authorization: Bearer ${access_token}`
+  const received = await sendRaw(
+    issuer,
+    `GET /me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${good}\r\n${good}\r\n\r\n`,
+  )
+  t.match(received, /^HTTP\/1.1 401 /)
+  t.match(received, 'token_malformed')
+})
+
 t.test('I7: a flood of headers is 431', async (t) => {
   const issuer = await startIssuer(t)
   const answer = await sendRaw(
