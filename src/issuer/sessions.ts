@@ -198,14 +198,19 @@ export class Sessions {
    * the deletion of its data and the notification of its client read the log.
    */
   async revokeAll(sub: string): Promise<number> {
+    const { hasSessionData, revokedKeptMs } = this.#policy
     let count = 0
-    if (this.#policy.hasSessionData || this.#clients.hasBackchannelLogout()) {
+    if (hasSessionData || this.#clients.hasBackchannelLogout()) {
       // Twice: until its sign-in had ended, a code may have begun a session.
       count += await this.#revokeListed(sub)
       count += await this.#revokeListed(sub)
     }
     const nowMs = this.#clock.nowMs()
-    count += await this.#store.revokeAll(sub, nowMs, this.#policy.revokedKeptMs)
+    count += await this.#store.revokeAll(sub, nowMs, revokedKeptMs)
+    // Until the store did it, a refresh may have signed a token of a later second.
+    const doneAtMs = this.#clock.nowMs()
+    if (Math.floor(doneAtMs / 1000) > Math.floor(nowMs / 1000))
+      await this.#store.appendRevocation('user', sub, doneAtMs, revokedKeptMs)
     // Until its sign-in had ended, a code may have begun a session that the store did not see.
     return count + (await this.#revokeListed(sub))
   }

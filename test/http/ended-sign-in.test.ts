@@ -11,6 +11,7 @@ import { codeVerifier, Visitor } from '../support/visitor.ts'
 class Sessions extends SqliteSessionStore {
   beforeCreate = async () => {}
   afterList = async () => {}
+  beforeRevokeAll = async () => {}
   afterRevokeAll = async () => {}
   afterRotate = async () => {}
 
@@ -26,6 +27,7 @@ class Sessions extends SqliteSessionStore {
   }
 
   override async revokeAll(sub: string, nowMs: number, keptMs: number): Promise<number> {
+    await this.beforeRevokeAll()
     const count = await super.revokeAll(sub, nowMs, keptMs)
     await this.afterRevokeAll()
     return count
@@ -125,3 +127,16 @@ t.test(
     t.ok(Number(iat) <= (issuer.revocations.revokedUntilSeconds(sub) ?? 0))
   },
 )
+
+t.test('a sign-out everywhere that waits for the store ends the token of a refresh', async (t) => {
+  const { issuer, sessions, sub, signOutEverywhere } = await setUp(t)
+  const { refresh_token } = await issuer.signIn()
+  let token = ''
+  sessions.beforeRevokeAll = async () => {
+    issuer.clock.advance_s(1)
+    token = (await issuer.refresh(refresh_token)).json().access_token
+  }
+  t.equal((await signOutEverywhere()).statusCode, 204)
+  const { iat } = claimsOf(token)
+  t.ok(Number(iat) <= (issuer.revocations.revokedUntilSeconds(sub) ?? 0))
+})
