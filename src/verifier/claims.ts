@@ -86,7 +86,8 @@ export function checkTimes(
   { clockToleranceSeconds }: ClaimRules,
   now_s: number,
 ): void {
-  if (now_s >= exp + clockToleranceSeconds) throw new GatepassError('token_expired')
+  // Negated, because every comparison with NaN, the time of a broken clock, is false.
+  if (!(now_s < exp + clockToleranceSeconds)) throw new GatepassError('token_expired')
   if (Math.max(iat, nbf) > now_s + clockToleranceSeconds) {
     throw new GatepassError('token_not_yet_valid')
   }

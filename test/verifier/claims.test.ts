@@ -111,6 +111,7 @@ t.test('a token expires at exp, with the tolerance', async (t) => {
   t.throws(() => check(claims, {}, now_s + 5), { code: 'token_expired' })
   t.ok(check(claims, { clockToleranceSeconds: 0 }, now_s - 1))
   t.throws(() => check(claims, { clockToleranceSeconds: 0 }, now_s), { code: 'token_expired' })
+  t.throws(() => check(claims, {}, Number.NaN), { code: 'token_expired' }, 'by a broken clock')
 })
 
 t.test('a token is valid from nbf and iat, with the tolerance', async (t) => {
