@@ -4,7 +4,7 @@ import { type GatepassError, problemType } from '../core/errors.ts'
 import { isPromise } from '../core/promise.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { pathAndQuery, readPublicUrl, type TargetedRequest } from './dpop/target-uri.ts'
-import { checkOnRefused, createGuard, failureOf, type RouteAuth } from './guard.ts'
+import { checkFunction, createGuard, failureOf, type RouteAuth } from './guard.ts'
 import {
   createResourceMetadata,
   type ProtectedResource,
@@ -104,7 +104,7 @@ export function requireToken(
   const metadata = resource === undefined ? null : createResourceMetadata(verifier, resource)
   const guard = createGuard(verifier, auth, metadata?.url)
   const targetOf = readPublicUrl(publicUrl)
-  checkOnRefused(onRefused)
+  checkFunction('onRefused', onRefused)
   return (request, response, next) => {
     const refuse = async (thrown: unknown) => {
       // The application may have responded while the token was waiting for keys.

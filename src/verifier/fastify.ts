@@ -14,7 +14,7 @@ import { markPlugin } from './fastify-plugin.ts'
 import {
   authorizationScheme,
   challengeHeaders,
-  checkOnRefused,
+  checkFunction,
   createGuard,
   failureOf,
   type Guard,
@@ -112,9 +112,10 @@ declare module 'fastify' {
 export const gatepassAuth = markPlugin<GatepassAuthOptions>(
   async (app, options) => {
     const verifier = openVerifier(app, options)
-    const targetOf = options.requestTarget ?? readPublicUrl(options.publicUrl)
-    const { onRefused, resource } = options
-    checkOnRefused(onRefused)
+    const { requestTarget, onRefused, resource } = options
+    checkFunction('requestTarget', requestTarget)
+    checkFunction('onRefused', onRefused)
+    const targetOf = requestTarget ?? readPublicUrl(options.publicUrl)
     const metadata = resource === undefined ? null : createResourceMetadata(verifier, resource)
     const guards = new WeakMap<object, RouteAuth | undefined>()
     const createRouteHook = (auth: RouteAuth | undefined) => {

@@ -3,7 +3,7 @@ import type { GatepassError } from '../core/errors.ts'
 import { problemType } from '../core/errors.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { readPublicUrl } from './dpop/target-uri.ts'
-import { checkOnRefused, createGuard, type RouteAuth } from './guard.ts'
+import { checkFunction, createGuard, type RouteAuth } from './guard.ts'
 import {
   createResourceMetadata,
   type ProtectedResource,
@@ -66,7 +66,7 @@ export function tokenGuard(
   const metadata = resource === undefined ? null : createResourceMetadata(verifier, resource)
   const guard = createGuard(verifier, auth, metadata?.url)
   const targetOf = readPublicUrl(publicUrl)
-  checkOnRefused(onRefused)
+  checkFunction('onRefused', onRefused)
   return async (request) => {
     const headers = {
       authorization: request.headers.get('authorization') ?? undefined,

@@ -63,10 +63,10 @@ export function createGuard(verifier: Verifier, auth: RouteAuth = {}, metadataUr
   }
 }
 
-/** @throws `config_invalid` if it is neither undefined nor a function */
-export function checkOnRefused(onRefused: unknown): void {
-  if (onRefused === undefined || typeof onRefused === 'function') return
-  throw new GatepassError('config_invalid', { detail: 'onRefused must be a function.' })
+/** @throws `config_invalid` if an option is neither undefined nor a function */
+export function checkFunction(name: string, option: unknown): void {
+  if (option === undefined || typeof option === 'function') return
+  throw new GatepassError('config_invalid', { detail: `${name} must be a function.` })
 }
 
 /** Makes an error of what `onRefused` threw: a framework would call the route after `undefined`. */

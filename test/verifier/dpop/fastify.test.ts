@@ -132,6 +132,8 @@ t.test('refuses invalid options and requirements', async (t) => {
   ]) {
     await t.rejects(start(t, { publicUrl }), { code: 'config_invalid' })
   }
+  const requestTarget = 'https://api.test' as never
+  await t.rejects(start(t, { requestTarget }), { code: 'config_invalid', message: /requestTarget/ })
   const app = Fastify()
   t.teardown(() => app.close())
   const jwks = { keys: [signingKey.publicJwk] }
