@@ -80,10 +80,10 @@ export class IssuerCalls {
 
   /**
    * Sends a request with the access token, and a proof if the token needs one. If the proof is
-   * refused, sends the request once more, with the nonce (RFC 9449 §8) and the clock of the issuer
-   * from the response, and with the stored key.
+   * refused, sends the request again, with the nonce (RFC 9449 §8) and the clock of the issuer from
+   * the response, and with the stored key. At most twice: the request with the nonce may be replayed.
    */
-  async send(request: Request, token?: TokenResponse, isRepeated = false): Promise<Response> {
+  async send(request: Request, token?: TokenResponse, repeats = 0): Promise<Response> {
     const { headers } = request
     const prover = token?.token_type === 'Bearer' ? null : this.#prover
     const copy = prover && request.clone()
@@ -98,10 +98,10 @@ export class IssuerCalls {
     if (!copy) return response
     prover.nonce = response.headers.get('dpop-nonce') ?? prover.nonce
     // RFC 9449 §7.1, §8. The body of another response may be endless.
-    if (isRepeated || response.status > 401 || response.ok) return response
+    if (repeats > 1 || response.status > 401 || response.ok) return response
     if (!refusedProof.test(await response.clone().text())) return response
     prover.keyPair = null
-    return this.send(copy, token, true)
+    return this.send(copy, token, repeats + 1)
   }
 
   /** Posts to the issuer. @returns the body; null without a body */

@@ -61,15 +61,19 @@ t.test('the newest nonce of any answer is used next', async (t) => {
 
 t.test('a request that the browser has sent twice is repeated with a new proof', async (t) => {
   const replayed = Response.json({ code: 'dpop_proof_replayed' }, { status: 401 })
-  const { calls, received } = callsOf([replayed])
+  const { calls, received } = callsOf([asks('one'), replayed])
   t.equal(await calls.post('/refresh', {}), null)
-  t.equal(new Set(received.map(({ jti }) => jti)).size, 2)
+  t.same(
+    received.map(({ nonce }) => nonce),
+    [null, 'one', 'one'],
+  )
+  t.equal(new Set(received.map(({ jti }) => jti)).size, 3)
 })
 
 t.test('a server that asks again and again is refused', async (t) => {
-  const { calls, received } = callsOf([asks('one'), asks('two'), asks('three')])
+  const { calls, received } = callsOf(['one', 'two', 'three', 'four'].map(asks))
   await t.rejects(calls.post('/refresh', {}), { code: 'use_dpop_nonce', status: 401 })
-  t.equal(received.length, 2)
+  t.equal(received.length, 3)
 })
 
 const token = {
