@@ -3,7 +3,7 @@ import type { Clock } from '../../core/clock.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
 import { etagOf, get, RetryDelay, readBody, withDeadline } from '../http-client.ts'
 
-/** Longest snapshot, in bytes: about 500,000 sessions. */
+/** Longest snapshot, in bytes: about 700,000 sessions, or 500,000 users. */
 export const maxSnapshotBytes = 32 * 1024 * 1024
 /** Delay before the first retry of a failed poll. It doubles with each failure, up to the interval. */
 const firstRetryMs = 200
