@@ -77,8 +77,10 @@ export class DataService {
     return owner
   }
 
+  /** Rounds and limits the expiry, because stores keep it as an integer. */
   #fields(owner: DataOwner, expiresAtMs: number): OwnedFields {
-    return new OwnedFields(this.#context, owner, expiresAtMs)
+    const storedMs = Math.min(Math.ceil(expiresAtMs), Number.MAX_SAFE_INTEGER)
+    return new OwnedFields(this.#context, owner, storedMs)
   }
 
   #userEndMs(): number {
