@@ -102,7 +102,8 @@ function ownerOf(scope: DataScope, { iss, sub, sid, client_id }: AccessTokenClai
   // A user base may have a user whose id is that of a client.
   const isService = sid === undefined && sub === client_id
   if (scope === 'user') return dataOwner(scope, iss, ...(isService ? ['client', sub] : [sub]))
-  if (sid !== undefined) return dataOwner(scope, iss, sid)
+  // An empty sid names no session, and another user may have it too.
+  if (sid) return dataOwner(scope, iss, sid)
   throw new GatepassError('token_claims', { detail: 'Session data needs the claim sid.' })
 }
 

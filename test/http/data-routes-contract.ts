@@ -104,8 +104,10 @@ export function dataRoutesContract(t: Test, open: OpenStore): void {
     const otherUser = tokenOf({ sub: 'session-1', sid: 'user-1' })
     t.equal((await get(cart, otherUser)).statusCode, 404)
     t.equal((await get(theme, otherUser)).statusCode, 404)
-    const without = await get(cart, tokenOf({ sid: undefined }))
-    t.match(without.json(), { status: 401, code: 'token_claims' })
+    for (const sid of [undefined, '']) {
+      const without = await get(cart, tokenOf({ sid }))
+      t.match(without.json(), { status: 401, code: 'token_claims' })
+    }
     t.equal((await get(theme, tokenOf({ sid: undefined }))).json(), 'dark')
   })
 
