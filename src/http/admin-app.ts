@@ -2,7 +2,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { Registry } from 'prom-client'
 import { GatepassError, isGatepassError } from '../core/errors.ts'
 import { isForeignHost } from '../core/foreign-host.ts'
-import { createApp } from './app.ts'
+import { collectRoutes, createApp, refuseOtherMethods } from './app.ts'
 
 export interface AdminAppOptions {
   readonly logger: FastifyBaseLogger
@@ -22,6 +22,7 @@ export function buildAdminApp(options: AdminAppOptions): FastifyInstance {
       'Ask the admin port by an IP address, by localhost, or by a name in GATEPASS_ADMIN_HOSTS.'
     throw new GatepassError('host_not_allowed', { detail })
   })
+  const routes = collectRoutes(app)
   app.get('/livez', async () => ({ status: 'ok' }))
   app.get('/readyz', async (_request, reply) => {
     const { ready, checks } = await options.readiness()
@@ -33,6 +34,7 @@ export function buildAdminApp(options: AdminAppOptions): FastifyInstance {
   app.get('/metrics', async (_request, reply) =>
     reply.type(Registry.PROMETHEUS_CONTENT_TYPE).send(await options.metrics()),
   )
+  app.register(async (scope) => refuseOtherMethods(scope, routes))
   return app
 }
 

@@ -30,3 +30,11 @@ t.test(
     t.equal((await ask('/readyz', 'metrics.example.com:4001')).statusCode, 200)
   },
 )
+
+t.test('another method gets 405 with Allow', async (t) => {
+  for (const url of ['/livez', '/readyz', '/metrics']) {
+    const response = await app.inject({ method: 'POST', url, headers: { host: 'localhost:4001' } })
+    t.match(response.json(), { status: 405, code: 'method_not_allowed' }, url)
+    t.equal(response.headers.allow, 'GET, HEAD')
+  }
+})
