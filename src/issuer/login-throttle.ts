@@ -71,7 +71,7 @@ export interface LoginAttempt {
 
 /** An attempt whose password may be checked. It counts as a failure unless it is settled. */
 export interface AdmittedAttempt {
-  /** The limits that delay the next attempt if this one fails. */
+  /** The limits without further free attempts: if this one fails, the next attempts are delayed. */
   readonly exhausted: readonly ExhaustedLimit[]
   /** The password was right. Its user's earlier failures are forgotten. */
   succeeded(): Promise<void>
@@ -259,7 +259,7 @@ export interface BackoffState {
 
 /** An attempt that was admitted. It counts as a failure until it is taken back or forgiven. */
 export interface Admission {
-  /** Whether the next attempt has to wait. */
+  /** Whether no free attempt is left. Pauses begin with the attempt after the last free one. */
   readonly isLast: boolean
   /** Takes the attempt back, because it was not a failure. */
   takeBack(): Promise<void>
