@@ -123,8 +123,9 @@ async function networkStep<T>(signal: AbortSignal, step: () => Promise<T>): Prom
 function codeOf(error: unknown): string {
   // `fetch` throws a TypeError with the reason as its cause.
   const { cause = error } = error as Error
-  const { code, name } = cause as NodeJS.ErrnoException
-  return code ?? name
+  const { code, name, message } = cause as NodeJS.ErrnoException
+  // The Fetch Standard blocks the ports of other protocols, for example 6000.
+  return code ?? (message === 'bad port' ? message : name)
 }
 
 function unusable(reason: string): UserBaseError {

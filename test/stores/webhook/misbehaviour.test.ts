@@ -126,6 +126,8 @@ t.test('a user base that is unreachable, or does not speak TLS, is unavailable',
     message: /the connection failed \(ECONNREFUSED\)/,
   }
   await t.rejects(openStore(t, `http://127.0.0.1:${port}/`).ping(), unavailable)
+  const blocked = { message: /the connection failed \(bad port\)/ }
+  await t.rejects(openStore(t, 'http://127.0.0.1:6000/').ping(), blocked)
   const { url } = await startUserBase(t)
   const overTls = openStore(t, url.replace('http:', 'https:'))
   await t.rejects(overTls.ping(), { code: 'store_unavailable', message: /the connection failed/ })
