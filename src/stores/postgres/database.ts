@@ -179,7 +179,7 @@ function within<T>(pending: Promise<T>, ms: number, onLate: (value: T) => void):
     let isLate = false
     const timer = setTimeout(() => {
       isLate = true
-      reject(unavailable(new Error('No connection was free in time.')))
+      reject(unavailable(new Error('Postgres gave no connection in time.')))
     }, ms)
     const settle = (value: T) => {
       clearTimeout(timer)
