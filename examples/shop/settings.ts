@@ -44,7 +44,7 @@ export function readSettings(variables: NodeJS.ProcessEnv): ShopSettings {
   const inFiles: Record<string, string> = {}
   for (const name of Object.keys(environment.shape)) {
     const file = variables[`${name}_FILE`]
-    if (file) inFiles[name] = readFileSync(file, 'utf8').trimEnd()
+    if (file) inFiles[name] = readFileSync(file, 'utf8').trim()
   }
   // Compose passes an unset variable as an empty one.
   const set = Object.entries(variables).filter(([, text]) => text !== '')

@@ -5,7 +5,7 @@ import { createTestFolder } from '../../support/test-folder.ts'
 
 t.test('every setting can be in a file, as those of Gatepass', async (t) => {
   const url = 'rediss://:password@redis.example.com'
-  const folder = createTestFolder(t, { url: `${url}\n`, secret: `${'s'.repeat(43)}\n` })
+  const folder = createTestFolder(t, { url: `\uFEFF${url}\n`, secret: `${'s'.repeat(43)}\n` })
   const settings = readSettings({
     GATEPASS_DATA_URL_FILE: join(folder, 'url'),
     GATEPASS_DATA_SECRET_FILE: join(folder, 'secret'),
