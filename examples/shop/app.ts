@@ -42,7 +42,8 @@ export function buildShop(deps: ShopDeps): FastifyInstance {
     throw new ShopError('route_not_found', 'There is nothing at this address.')
   })
   app.addHook('onRequest', (_request, reply, done) => {
-    reply.header('x-replica', name)
+    // No cache may give the cart of one user to another. The catalogue allows caching.
+    reply.headers({ 'x-replica': name, 'cache-control': 'no-store' })
     done()
   })
   if (allowedOrigins.length > 0) allowPages(app, allowedOrigins)

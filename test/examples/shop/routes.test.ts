@@ -72,9 +72,11 @@ t.test('a cart is filled and emptied at every replica', async (t) => {
   }
   t.match(added, { status: 200, body: expected })
   t.equal(added.headers.get('x-replica'), 'shop-1')
+  t.equal(added.headers.get('cache-control'), 'no-store')
   const seen = await ada.get(other, '/cart')
   t.same(seen.body, expected)
   t.equal(seen.headers.get('x-replica'), 'shop-2')
+  t.equal(seen.headers.get('cache-control'), 'no-store')
   await ada.add(other, 'socks')
   t.same(await ada.cart(shop), { shirt: 2, socks: 1 })
   const removed = await ada.call('DELETE', shop, '/cart/items/shirt')
