@@ -106,7 +106,10 @@ export class PublishedKeys {
 
   /** Whether the cooldowns allow a fetch for a token with this unknown `kid`. */
   canFetchFor(kid: string): boolean {
-    return this.#schedule.canFetch(this.nowMs, this.#unknownKids.extraCooldownMs(kid))
+    const { nowMs, isEmpty } = this
+    // No cooldown delays the fetch that is due after a set became too old.
+    if (isEmpty && this.isRefreshDue(nowMs)) return true
+    return this.#schedule.canFetch(nowMs, this.#unknownKids.extraCooldownMs(kid))
   }
 
   find(kid: string, alg: Algorithm, nowMs: number): KeyLookup {

@@ -108,6 +108,20 @@ t.test('an invalid response keeps the entity tag of the set in use', async (t) =
   t.same(seen, [undefined, '"one"'])
 })
 
+t.test('no cooldown delays the fetch of a set that became too old', async (t) => {
+  const { issuer } = await JwksServer.open(t, serve([first]))
+  const clock = new FakeClock(now_s * 1000)
+  const limits = { fetchTimeoutMs: 60_000, maxAgeSeconds: 2 }
+  const keys = new PublishedKeys({ jwksUri: issuer, clock, random: () => 1, ...limits })
+  await keys.fetch(false)
+  clock.advance_s(2)
+  t.notOk(keys.isEmpty)
+  t.notOk(keys.canFetchFor('first'))
+  clock.advance_s(1)
+  t.ok(keys.isEmpty)
+  t.ok(keys.canFetchFor('first'))
+})
+
 t.test('concurrent fetches that fail together count once', async (t) => {
   const server = await JwksServer.open(t, respond(503, ''))
   const jwksUri = `${server.issuer}/.well-known/jwks.json`
