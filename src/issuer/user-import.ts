@@ -24,8 +24,8 @@ export interface ImportOptions {
   readonly clock: Clock
   /** Called after each batch and at the end. */
   readonly onProgress?: (progress: ImportProgress) => void
-  /** Called for each skipped line. The reason contains no value of the line. */
-  readonly onProblem?: (lineNumber: number, reason: string) => void
+  /** Called and awaited for each bad line. The reason contains no value of the line. */
+  readonly onProblem?: (lineNumber: number, reason: string) => unknown
   /** Accounts per commit. Default: 500. */
   readonly batchSize?: number
 }
@@ -74,7 +74,7 @@ export async function importUsers(
     const entry = readEntry(line, clock.nowMs())
     if (entry.problem !== undefined) {
       counts.bad += 1
-      onProblem?.(line.number, entry.problem)
+      await onProblem?.(line.number, entry.problem)
     } else if (entry.account !== undefined) {
       batch.push(entry.account)
       if (batch.length >= batchSize) await commit()

@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { packageVersion } from '../../src/cli/context.ts'
@@ -125,6 +127,21 @@ t.test('users import: a folder is named as the problem, without a stack', async 
   t.equal(code, 1)
   t.equal(stderr, 'gatepass: EISDIR: illegal operation on a directory, read\n')
 })
+
+t.test(
+  'users import: a file that cannot be opened has no stack, while the stores open',
+  async (t) => {
+    const cwd = createTestFolder(t)
+    // Nobody, not even root, can open a socket as a file.
+    const server = createServer().listen(join(cwd, 'socket'))
+    t.teardown(() => server.close())
+    await once(server, 'listening')
+    const env = { GATEPASS_SESSIONS_URL: 'redis://127.0.0.1:1' }
+    const { code, stderr } = await run(t, ['users', 'import', 'socket'], { cwd, env })
+    t.equal(code, 1)
+    t.match(stderr, /^gatepass: GATEPASS_SESSIONS_URL: Redis does not respond: .*\n$/)
+  },
+)
 
 t.test(
   'users import: valid lines are imported, each invalid line is reported by number',

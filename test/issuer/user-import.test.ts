@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
 import { PasswordHasher } from '../../src/issuer/passwords/password-hasher.ts'
@@ -58,6 +59,22 @@ t.test('imports an account per line', async (t) => {
   const bob = await accounts.findByLoginName('bob')
   t.match(bob, { passwordHash: someHash, attributes: {}, disabled: false })
   t.match(bob?.sub, /^[0-9a-f-]{36}$/)
+})
+
+t.test('bad lines wait until the earlier ones are reported', async (t) => {
+  const reported: number[] = []
+  const { promise: slowReader, resolve: goOn } = Promise.withResolvers<void>()
+  const accounts = { createMany: async () => [] }
+  const onProblem = (lineNumber: number) => {
+    reported.push(lineNumber)
+    return slowReader
+  }
+  const done = importUsers(bytesOf('one\ntwo\n', 'three\n'), { accounts, clock, onProblem })
+  await setImmediate()
+  t.strictSame(reported, [1])
+  goOn()
+  t.match(await done, { bad: 3 })
+  t.strictSame(reported, [1, 2, 3])
 })
 
 t.test('an imported user can sign in, with every hash scheme', async (t) => {

@@ -90,18 +90,21 @@ export async function importFile(context: CliContext, file: string, options: { j
   const { stdin, stdout, stderr } = context
   const path = resolve(context.cwd, file)
   const bytesTotal = file === '-' ? null : (await stat(path)).size
-  const ndjson = file === '-' ? stdin : createReadStream(path)
-  const counts = await withAccounts(context, ({ accounts }) =>
-    importUsers(ndjson as AsyncIterable<Uint8Array>, {
+  const counts = await withAccounts(context, ({ accounts }) => {
+    // Opened when it is read: nothing would handle an error of the file while the stores open.
+    const ndjson = file === '-' ? stdin : createReadStream(path)
+    return importUsers(ndjson as AsyncIterable<Uint8Array>, {
       accounts,
       clock: systemClock,
-      onProblem: (line, reason) => stderr.write(`line ${line}: ${reason}\n`),
+      // A slow reader of the problems must not fill the memory.
+      onProblem: (line, reason) =>
+        new Promise<void>((resolve) => stderr.write(`line ${line}: ${reason}\n`, () => resolve())),
       onProgress: ({ lines, bytes, imported }) => {
         const share = bytesTotal ? ` (${Math.floor((100 * bytes) / bytesTotal)} %)` : ''
         stderr.write(`${lines} lines read${share}, ${imported} imported\n`)
       },
-    }),
-  )
+    })
+  })
   if (options.json) stdout.write(`${JSON.stringify(counts)}\n`)
   else {
     const { imported, skipped, bad } = counts
