@@ -48,8 +48,8 @@ export async function runWorkerProcesses(
   const admin = buildAdminApp({
     logger,
     hosts: settings.admin_hosts,
-    readiness: () => workersReadiness(shutdown.isDraining()),
-    metrics: () => metrics.text(),
+    readiness: () => workersReadiness(readyWorkers(), shutdown.isDraining()),
+    metrics: () => metrics.text(readyWorkers()),
   })
   // The worker processes drain and close themselves; this process waits one second longer.
   const limits = { drain_s: 0, shutdown_s: settings.drain_s + settings.shutdown_s + 1 }
@@ -96,12 +96,44 @@ export async function runWorkerProcesses(
 function forkWorker(): Worker {
   const worker = cluster.fork()
   states.set(worker, 'starting')
+  closeLostConnections(worker)
   worker.on('message', (message?: Partial<ReadyMessage>) => {
     if (message?.type !== 'ready') return
     if (states.get(worker) === 'reload_due') sendTo(worker.process, reloadMessage)
     states.set(worker, 'ready')
   })
   return worker
+}
+
+/** A message of `node:cluster`: a new connection for a worker process, or the answer to a message. */
+interface ClusterMessage {
+  readonly act?: string
+  readonly seq?: number
+  readonly ack?: number
+}
+
+interface Connection {
+  close(): void
+}
+
+/**
+ * Closes connections that a worker process got and did not take before it exited. `node:cluster` keeps
+ * them open, so their clients would wait without an end.
+ */
+function closeLostConnections({ process: worker }: Worker): void {
+  const sent = new Map<number | undefined, Connection>()
+  const send = worker.send as (...args: unknown[]) => boolean
+  worker.send = (...args: unknown[]) => {
+    const [message, connection] = args as [ClusterMessage, Connection]
+    if (message.act === 'newconn') sent.set(message.seq, connection)
+    return send.apply(worker, args)
+  }
+  worker.on('internalMessage', ({ ack }: ClusterMessage) => sent.delete(ack))
+  const close = () => {
+    for (const connection of sent.values()) connection.close()
+  }
+  // The last answers of the process may not have been read yet.
+  worker.once('exit', () => setTimeout(close, restartDelayMs).unref())
 }
 
 function untilReady(worker: Worker): Promise<ReadyMessage> {
@@ -124,6 +156,11 @@ function startWorker(logger: Logger, onFailure: () => void): void {
 function reloadWorker(worker: Worker): void {
   if (states.get(worker) === 'ready') sendTo(worker.process, reloadMessage)
   else states.set(worker, 'reload_due')
+}
+
+/** A process that replaces another takes no requests yet, and the other processes serve the port. */
+function readyWorkers(): Worker[] {
+  return liveWorkers().filter((worker) => states.get(worker) === 'ready')
 }
 
 async function stopWorker(worker: Worker): Promise<void> {

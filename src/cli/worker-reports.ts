@@ -54,11 +54,14 @@ export function liveWorkers(): Worker[] {
 }
 
 /**
- * Ready while every worker process is ready. If a check fails in several processes, one result is
- * shown.
+ * Ready while each of these worker processes is ready, and there is one. If a check fails in several
+ * processes, one result is shown.
  */
-export async function workersReadiness(isDraining: boolean): Promise<Readiness> {
-  const reports = await Promise.all(liveWorkers().map((one) => requestReport(one, 'readiness')))
+export async function workersReadiness(
+  workers: readonly Worker[],
+  isDraining: boolean,
+): Promise<Readiness> {
+  const reports = await Promise.all(workers.map((one) => requestReport(one, 'readiness')))
   const checks: Record<string, string> = { workers: 'ok' }
   for (const report of reports) {
     if (report === null) checks.workers = 'timeout'
@@ -83,9 +86,9 @@ export class WorkerMetrics {
   /** The counters and histograms of the worker processes that exited. */
   #exited: Metric[] = []
 
-  /** Returns the metrics in the text format of Prometheus. */
-  async text(): Promise<string> {
-    await Promise.all(liveWorkers().map((worker) => this.#update(worker)))
+  /** Returns the metrics in the text format of Prometheus, with new reports of these processes. */
+  async text(workers: readonly Worker[]): Promise<string> {
+    await Promise.all(workers.map((worker) => this.#update(worker)))
     return AggregatorRegistry.aggregate([this.#exited, ...this.#last.values()]).metrics()
   }
 

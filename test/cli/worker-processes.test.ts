@@ -72,6 +72,41 @@ t.test('a worker that exits is replaced', async (t) => {
   t.equal(await issuer.stop(), 0)
 })
 
+t.test(
+  'a client of a worker that dies before it takes the connection is not left waiting',
+  async (t) => {
+    const { issuer, url, workers } = await startIssuer(t, createTestFolder(t))
+    const [worker = 0] = workers
+    process.kill(worker, 'SIGSTOP')
+    await until('the worker has stopped', () => isInState(worker, 'T'))
+    const answers = Array.from({ length: 4 }, async () => {
+      const headers = { connection: 'close' }
+      return fetch(`${url}/.well-known/jwks.json`, { headers }).then(
+        ({ status }) => status,
+        () => 'lost',
+      )
+    })
+    await Promise.race(answers)
+    process.kill(worker, 'SIGKILL')
+    t.same((await Promise.all(answers)).sort(), [200, 200, 200, 'lost'])
+    t.equal(await issuer.stop(), 0)
+  },
+)
+
+t.test('the service is ready while a process that replaces another starts', async (t) => {
+  const { issuer, admin, workers } = await startIssuer(t, createTestFolder(t))
+  process.kill(workers[0] ?? 0, 'SIGKILL')
+  const third = () => childrenOf(issuer).find((pid) => ![0, ...workers].includes(pid))
+  await until('a third worker has begun', () => third() !== undefined)
+  process.kill(third() ?? 0, 'SIGSTOP')
+  await untilStatus(`${admin}/readyz`, 200)
+  process.kill(workers[1] ?? 0, 'SIGKILL')
+  await untilStatus(`${admin}/readyz`, 503)
+  process.kill(third() ?? 0, 'SIGCONT')
+  await untilStatus(`${admin}/readyz`, 200)
+  t.equal(await issuer.stop(), 0)
+})
+
 /** Whether a process is in this state: T for stopped, Z for exited. */
 const isInState = (pid: number, state: string) =>
   readFileSync(`/proc/${pid}/stat`, 'utf8').includes(`) ${state} `)
