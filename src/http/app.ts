@@ -123,7 +123,8 @@ function refuseBody(request: FastifyRequest, payload: IncomingMessage): Promise<
     if (request.is404) return resolve(undefined)
     payload.once('data', () => reject(new GatepassError('content_type_unsupported')))
     payload.once('end', () => resolve(undefined))
-    payload.once('error', reject)
+    // The client has disconnected.
+    payload.once('error', (cause) => reject(new GatepassError('request_malformed', { cause })))
   })
 }
 

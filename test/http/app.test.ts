@@ -167,9 +167,10 @@ t.test('a client that disconnects during a request leaves nothing behind', async
   const { port } = issuer.app.server.address() as AddressInfo
   const sockets = Array.from({ length: 20 }, () => connect(port, '127.0.0.1'))
   const body = JSON.stringify({ username: 'ada', password })
-  const closed = sockets.map((socket) => {
+  const starts = [`application/json\r\n\r\n${body.slice(0, 10)}`, 'text/plain\r\n\r\n']
+  const closed = sockets.map((socket, n) => {
     socket.write(
-      `POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(0, 10)}`,
+      `POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\nContent-Type: ${starts[n % 2]}`,
       () => socket.destroy(),
     )
     return once(socket, 'close')
@@ -180,6 +181,10 @@ t.test('a client that disconnects during a request leaves nothing behind', async
       issuer.app.server.getConnections((_error, count) => resolve(count)),
     )
   while ((await open()) > 0) await new Promise(setImmediate)
+  t.same(
+    issuer.lines.filter(({ code }) => code === 'internal_error'),
+    [],
+  )
   t.equal((await issuer.login()).statusCode, 200)
   const { sub = '' } = (await issuer.accounts.findByLoginName('ada')) ?? {}
   t.equal((await issuer.sessions.listBySub(sub, issuer.clock.nowMs())).length, 1)
