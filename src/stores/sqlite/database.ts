@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync } from 'node:fs'
+import { chmodSync, mkdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import {
   DatabaseSync,
@@ -270,16 +270,21 @@ function changeOf(statement: StatementSync): Change {
 }
 
 function open(path: string, pageBytes = defaultPageBytes): DatabaseSync {
+  const isFile = path !== ':memory:'
   let db: DatabaseSync | null = null
+  let mode: number | null = null
   try {
-    if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    if (isFile) mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     db = new DatabaseSync(path, { timeout: openTimeoutMs })
+    if (isFile) mode = statSync(path).mode
     // The file may contain password hashes, so only its owner may read it. WAL files inherit the mode.
-    if (path !== ':memory:') chmodSync(path, 0o600)
+    if (isFile) chmodSync(path, 0o600)
     setUp(db, pageBytes)
     return db
   } catch (error) {
     db?.close()
+    // The path is wrong, and the file belongs to another program.
+    if (mode !== null && resultCode(error) === sqliteNotADatabase) chmodSync(path, mode)
     throw new GatepassError('store_unavailable', {
       detail: `The SQLite file ${path} cannot be opened: ${(error as Error).message}.`,
       cause: error,
@@ -307,9 +312,17 @@ function setUp(db: DatabaseSync, pageBytes: number): void {
 /** `Atomics.wait` on it is a synchronous sleep. */
 const neverNotified = new Int32Array(new SharedArrayBuffer(4))
 
-/** Whether another connection has the lock: SQLITE_BUSY. Its extended codes share the low byte. */
+const sqliteBusy = 5
+const sqliteNotADatabase = 26
+
+/** Whether another connection has the lock. */
 function isBusy(error: unknown): boolean {
-  return (Number((error as { errcode?: unknown }).errcode) & 0xff) === 5
+  return resultCode(error) === sqliteBusy
+}
+
+/** Returns the result code of SQLite, which is the low byte of its extended codes. */
+function resultCode(error: unknown): number {
+  return Number((error as { errcode?: unknown }).errcode) & 0xff
 }
 
 function msSince(startedAtMs: number): number {

@@ -188,6 +188,7 @@ t.test('the error names a file that cannot be opened, and why', async (t) => {
   const folder = createTestFolder(t, { 'not-a-folder': '' })
   const garbage = join(folder, 'garbage.db')
   writeFileSync(garbage, 'This is no database. '.repeat(100))
+  const { mode } = statSync(garbage)
   for (const [path, reason] of [
     [folder, /unable to open database file\.$/],
     [join(folder, 'not-a-folder', 'numbers.db'), /ENOTDIR|EEXIST/],
@@ -200,6 +201,7 @@ t.test('the error names a file that cannot be opened, and why', async (t) => {
       detail: new RegExp(`^The SQLite file ${path} cannot be opened: `),
     })
   }
+  t.equal(statSync(garbage).mode, mode, 'a file of another program stays as it is')
 })
 
 t.test('a database in memory lasts until it is closed', async (t) => {
