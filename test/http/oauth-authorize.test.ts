@@ -166,6 +166,16 @@ t.test('two tabs that open at once: the form without its cookie is shown again',
   t.match(answer, { code: /^gpc_/, state: 'of the first tab' })
 })
 
+t.test('a user whose browser keeps no cookies is told what to do', async (t) => {
+  const visitor = new Visitor(await startOAuth(t))
+  let page = await visitor.authorize()
+  for (let attempt = 0; attempt < 2; attempt++) {
+    visitor.cookies.clear()
+    page = await visitor.signIn(page)
+    t.match(page.html, /allow the cookies of this site/)
+  }
+})
+
 t.test('a form that is sent after its hour is shown again', async (t) => {
   const issuer = await startOAuth(t)
   const visitor = new Visitor(issuer)

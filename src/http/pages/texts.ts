@@ -85,7 +85,7 @@ const english: Texts = {
       grant_not_allowed: 'The application may not sign users in here.',
       redirect_uri_not_allowed: 'The application sent an address that is not registered.',
       request_uri_invalid: 'This sign-in has expired or was used before.',
-      form_expired: 'This page has expired.',
+      form_expired: 'This page has expired. If it happens again, allow the cookies of this site.',
       request_malformed: 'The application sent an invalid request.',
       origin_not_allowed: 'The request came from another site.',
       store_unavailable: 'The service is not available at the moment. Try again later.',
@@ -141,7 +141,8 @@ const german: Texts = {
       grant_not_allowed: 'Die Anwendung darf hier keine Benutzer anmelden.',
       redirect_uri_not_allowed: 'Die Anwendung hat eine nicht registrierte Adresse angegeben.',
       request_uri_invalid: 'Diese Anmeldung ist abgelaufen oder wurde schon verwendet.',
-      form_expired: 'Diese Seite ist abgelaufen.',
+      form_expired:
+        'Diese Seite ist abgelaufen. Wenn es wieder geschieht, erlauben Sie die Cookies dieser Website.',
       request_malformed: 'Die Anwendung hat eine fehlerhafte Anfrage gesendet.',
       origin_not_allowed: 'Die Anfrage kam von einer anderen Website.',
       store_unavailable:
