@@ -121,11 +121,12 @@ export class SecondDevice {
     this.#refreshTokens = [answer.refresh_token]
   }
 
-  /** Signs in with the user's password. @returns null if the user does not enter the password */
-  static async signIn({ feed, password: prompt }: Page): Promise<SecondDevice | null> {
+  /** Signs the user of the page in. @returns null if the user does not enter the password */
+  static async signIn({ auth, password: prompt }: Page): Promise<SecondDevice | null> {
     const password = await prompt.ask()
-    if (password === null) return null
-    const body = { username: feed.last?.username ?? '', password, refresh_token_in: 'body' }
+    const user = password && (await auth.user())
+    if (!user) return null
+    const body = { username: user.username, password, refresh_token_in: 'body' }
     try {
       return new SecondDevice(await jsonOf<Answer>(await post('/login', body)))
     } catch (error) {

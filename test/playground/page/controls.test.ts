@@ -165,6 +165,19 @@ t.test('devices: another device signs in and is signed out; then all devices', a
   await textOf(tab, '#farewell', /from another tab or device/)
 })
 
+t.test('the second device belongs to the user who is signed in', async (t) => {
+  const password = 'a password that only ada knows'
+  await playground.addUser(t, 'ada', password)
+  const page = await (await playground.user(t)).newPage()
+  await page.goto(`${playground.url}/`)
+  await page.locator('#username').fill('ada')
+  await page.locator('#password').fill(password)
+  await page.keyboard.press('Enter')
+  await textOf(page, '#device-count', /^1$/)
+  await page.locator('#add-device').click()
+  await textOf(page, '#device-count', /^2$/)
+})
+
 t.test('the browser reports no error', async (t) => {
   t.same(playground.complaints, [])
 })

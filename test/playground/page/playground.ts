@@ -4,6 +4,7 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { launchChromium } from '../../browser/chromium.ts'
 import { startDev } from '../../support/dev.ts'
+import { run } from '../../support/processes.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
 import { until } from '../../support/until.ts'
 
@@ -29,8 +30,7 @@ export async function startPlayground(t: Test, { env, ...options }: PlaygroundOp
   const { dev, password, issuer } = await startDev(t, { cwd, env: all, ...options })
   t.teardown(() => dev.stop())
   const url = env?.GATEPASS_ISSUER ?? issuer
-  const logPath = join(cwd, '.gatepass/issuer.log')
-  return new Playground(await launchChromium(t), { url, password, logPath })
+  return new Playground(await launchChromium(t), { url, password, cwd })
 }
 
 /** Chromium says so of each; that somebody is not signed in is no failure. */
@@ -39,24 +39,29 @@ const notSignedIn = /^Failed to load resource: .* 401 /
 export class Playground {
   readonly url: string
   readonly password: string
-  readonly #logPath: string
+  readonly #cwd: string
   /** Errors of the pages, and violations of their Content-Security-Policy. */
   readonly complaints: string[] = []
   readonly #browser: Browser
 
   constructor(
     browser: Browser,
-    about: { readonly url: string; readonly password: string; readonly logPath: string },
+    about: { readonly url: string; readonly password: string; readonly cwd: string },
   ) {
     this.#browser = browser
     this.url = about.url
     this.password = about.password
-    this.#logPath = about.logPath
+    this.#cwd = about.cwd
   }
 
   /** The log of the issuer. */
   get log(): string {
-    return readFileSync(this.#logPath, 'utf8')
+    return readFileSync(join(this.#cwd, '.gatepass/issuer.log'), 'utf8')
+  }
+
+  /** Adds a user besides the demo user. */
+  async addUser(t: Test, name: string, password: string): Promise<void> {
+    await run(t, ['users', 'add', name], { cwd: this.#cwd, env: quick, input: password })
   }
 
   /** A user with a browser of their own. */
