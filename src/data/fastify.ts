@@ -26,8 +26,17 @@ import {
 import { type FieldSchemas, type SharedState, TypedFields } from './typed-fields.ts'
 import { Updates } from './updates.ts'
 
-export type { DataStore } from '../stores/data-store.ts'
-export type { DataObserver } from './data-service.ts'
+export type {
+  DataOwner,
+  DataRemoval,
+  DataStore,
+  DataWrite,
+  Expected,
+  RemovalOutcome,
+  StoredField,
+  WriteOutcome,
+} from '../stores/data-store.ts'
+export type { DataObserver, DataOperation, DataOutcome } from './data-service.ts'
 export type { FieldSchemas, Stored, TypedFields } from './typed-fields.ts'
 
 /** The fields of sessions and users, by scope. */

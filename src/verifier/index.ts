@@ -6,9 +6,10 @@ export {
   GatepassError,
   isGatepassError,
 } from '../core/errors.ts'
+export type { JsonValue } from '../core/json.ts'
 export type { AccessTokenClaims } from '../tokens/access-token.ts'
 export type { Algorithm } from '../tokens/algorithms.ts'
-export type { VerificationKey } from '../tokens/verification-key.ts'
+export type { PublicKeyObject, VerificationKey } from '../tokens/verification-key.ts'
 export type { TokenProfile } from './claims.ts'
 export type { KeyLookup, KeySource, KeySourceStatus, RefusedKey } from './keys/key-source.ts'
 export type {

@@ -65,9 +65,13 @@ export class Consumer {
     return this.node(join(projectFolder, 'node_modules', path), ...args)
   }
 
-  /** Compiles with all declarations checked, and returns what the compiler says. */
+  /**
+   * Compiles with all declarations checked, and returns what the compiler says. For a declaration of
+   * its own, the project must be able to name each type that it infers.
+   */
   async compile(...args: readonly string[]): Promise<string> {
-    const strict = ['--strict', '--skipLibCheck', 'false', '--target', 'es2022', '--noEmit']
+    const checks = ['--strict', '--skipLibCheck', 'false', '--declaration']
+    const strict = [...checks, '--target', 'es2022', '--noEmit']
     const { stdout } = await run(this.#t, [...strict, ...args], {
       command: [process.execPath, join(projectFolder, 'node_modules/typescript/lib/tsc.js')],
       cwd: this.folder,

@@ -1,6 +1,6 @@
 /** A program that uses the package as the README says. It must compile, and it is run. */
 
-import { gatepassData } from '@gatepass/session-data'
+import { type DataObserver, type DataStore, gatepassData } from '@gatepass/session-data'
 import {
   type AccessTokenClaims,
   createVerifier,
@@ -49,6 +49,10 @@ declare module '@gatepass/session-data' {
     fields: typeof fields
   }
 }
+
+/** Types that a store or an observer of an application needs. */
+export const callsOf = ({ read, write, remove, touch }: DataStore) => [read, write, remove, touch]
+export const measurementsOf = ({ operation }: DataObserver) => operation
 
 const app = Fastify()
 await app.register(gatepassAuth, { verifier })

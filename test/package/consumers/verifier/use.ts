@@ -4,6 +4,7 @@ import {
   createVerifier,
   type ErrorCode,
   isGatepassError,
+  type KeySource,
   type Verifier,
   type VerifierOptions,
 } from '@gatepass/verifier'
@@ -14,6 +15,14 @@ const options: VerifierOptions = { issuer: 'https://auth.example.com', audience:
 export const verifier: Verifier = createVerifier(options)
 export const middleware: ConnectMiddleware = requireToken(verifier, { scope: 'orders:read' })
 export const guard = tokenGuard(verifier)
+
+export const rolesOf = (claims: AccessTokenClaims) => claims.roles
+export const statusOf = () => verifier.status()
+
+export function publicKeyOf(keys: KeySource) {
+  const found = keys.find('key-1', 'ES256')
+  return typeof found === 'string' ? null : found.key
+}
 
 export async function codeOf(token: string): Promise<ErrorCode | null> {
   try {
