@@ -74,6 +74,8 @@ export function reportError(error: unknown, stderr: NodeJS.WritableStream): numb
     return error.exitCode === 0 ? exitCodes.ok : exitCodes.misused
   if (error instanceof GatepassError) {
     stderr.write(`gatepass: ${error.message} (${error.code})\n`)
+    const reason = error.code === 'store_unavailable' ? reasonOf(error) : null
+    if (reason !== null) stderr.write(`  ${oneLine(reason)}\n`)
     for (const { pointer, detail } of error.problems ?? []) {
       stderr.write(`  ${pointer} ${detail}\n`)
     }
@@ -84,6 +86,14 @@ export function reportError(error: unknown, stderr: NodeJS.WritableStream): numb
   if (syscall !== undefined) stderr.write(`gatepass: ${message}\n`)
   else stderr.write(`gatepass: ${stack ?? String(error)}\n`)
   return exitCodes.failed
+}
+
+/** Returns why a store is unavailable, unless the error says so. A command has no log for it. */
+function reasonOf({ detail, cause }: GatepassError): string | null {
+  if (cause instanceof GatepassError) return cause.detail ?? reasonOf(cause)
+  if (detail !== undefined || !(cause instanceof Error)) return null
+  // An error for several addresses of one name has a code and no message.
+  return cause.message || String((cause as NodeJS.ErrnoException).code)
 }
 
 const maxPasswordBytes = 4096

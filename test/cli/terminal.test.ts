@@ -1,7 +1,8 @@
 import { PassThrough, Readable } from 'node:stream'
 import t from 'tap'
 import type { CliContext } from '../../src/cli/context.ts'
-import { askLine, print, readPassword, readPiped } from '../../src/cli/terminal.ts'
+import { askLine, print, readPassword, readPiped, reportError } from '../../src/cli/terminal.ts'
+import { GatepassError } from '../../src/core/errors.ts'
 
 /** Reads bytes, one per chunk, as from standard input. */
 function read(bytes: Buffer, maxBytes?: number): Promise<string> {
@@ -34,6 +35,28 @@ t.test('a table may have more rows than a call has arguments', (t) => {
   t.match(text, /^ID {6}NAME\n0 {7}ada\n/)
   t.match(text, /\n199999 {2}ada\n$/)
   t.end()
+})
+
+t.test('the error of a store says why it is unavailable', async (t) => {
+  const shown = (error: GatepassError) => {
+    let text = ''
+    const stderr = { write: (part: string) => (text += part) } as unknown as NodeJS.WritableStream
+    t.equal(reportError(error, stderr), 1)
+    return text
+  }
+  const locked = new GatepassError('store_unavailable', { cause: new Error('database is locked') })
+  const first = 'gatepass: A store is not responding. Try again. (store_unavailable)'
+  t.equal(shown(locked), `${first}\n  database is locked\n`)
+  const refused = Object.assign(new AggregateError([]), { code: 'ECONNREFUSED' })
+  const unreachable = new GatepassError('store_unavailable', { cause: refused })
+  t.equal(shown(unreachable), `${first}\n  ECONNREFUSED\n`)
+  const half = new GatepassError('store_unavailable', { detail: 'Half is done.', cause: locked })
+  t.equal(shown(half), 'gatepass: Half is done. (store_unavailable)\n  database is locked\n')
+  const named = new GatepassError('store_unavailable', {
+    detail: 'It is down.',
+    cause: new Error('again'),
+  })
+  t.equal(shown(named), 'gatepass: It is down. (store_unavailable)\n')
 })
 
 /** A terminal at which this text is typed, and what it shows. */
