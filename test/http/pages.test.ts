@@ -30,6 +30,17 @@ t.test('nothing that a stranger sends becomes markup', async (t) => {
   }
 })
 
+t.test('the fields of a sign-in that failed are described by the failure', async (t) => {
+  const form = { client: 'Shop', username: 'ada', interaction: 'x' }
+  const page = (failure: string | null, isWrong: boolean) =>
+    signInPage(frame, { ...form, failure, isWrong })
+  const described = /autofocus(?: aria-invalid="true")? aria-describedby="failure">/
+  t.match(page('The password is wrong.', true), described)
+  t.match(page('Try again later.', false), described)
+  t.notMatch(page('Try again later.', false), 'aria-invalid')
+  t.notMatch(page(null, false), 'aria-')
+})
+
 t.test('the language: as the client asks, else as the browser does, else English', async (t) => {
   const cases = [
     [undefined, undefined, 'en'],

@@ -84,7 +84,8 @@ export interface SignInForm extends FormState {
 export function signInPage(frame: PageFrame, form: SignInForm): string {
   const { signIn } = frame.texts
   const { client, username, failure, isWrong } = form
-  const isInvalid = isWrong && new Html(' aria-invalid="true" aria-describedby="failure"')
+  const invalid = isWrong && new Html(' aria-invalid="true"')
+  const state = html`${invalid}${failure !== null && describedByFailure}`
   const [onName, onPassword] = username === '' ? [autofocus, ''] : ['', autofocus]
   const content = html`
       <h1>${signIn.title}</h1>
@@ -93,9 +94,9 @@ export function signInPage(frame: PageFrame, form: SignInForm): string {
       <form method="post" action="${frame.paths.signIn}">
         <input type="hidden" name="interaction" value="${form.interaction}">
         <label for="username">${signIn.username}</label>
-        <input id="username" name="username" value="${username}" autocomplete="username" autocapitalize="none" spellcheck="false" maxlength="254" required${onName}${isInvalid}>
+        <input id="username" name="username" value="${username}" autocomplete="username" autocapitalize="none" spellcheck="false" maxlength="254" required${onName}${state}>
         <label for="password">${signIn.password}</label>
-        <input id="password" name="password" type="password" autocomplete="current-password" maxlength="1024" required${onPassword}${isInvalid}>
+        <input id="password" name="password" type="password" autocomplete="current-password" maxlength="1024" required${onPassword}${state}>
         <button name="decision" value="sign_in">${signIn.submit}</button>
         <button name="decision" value="cancel" class="secondary" formnovalidate>${signIn.cancel}</button>
       </form>`
@@ -103,6 +104,8 @@ export function signInPage(frame: PageFrame, form: SignInForm): string {
 }
 
 const autofocus = new Html(' autofocus')
+/** A screen reader that reads the focused field of a new page reads the failure, too. */
+const describedByFailure = new Html(' aria-describedby="failure"')
 
 export interface ConsentForm extends FormState {
   readonly client: string
