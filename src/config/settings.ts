@@ -19,6 +19,7 @@ import {
   baseUrl,
   hostPattern,
   jwk,
+  listenHost,
   listOf,
   origin,
   port,
@@ -79,7 +80,12 @@ const table = {
     asText,
     'The default `aud` of issued tokens, and the `aud` that a verifier accepts.',
   ),
-  host: setting(both, z.string().min(1).default('127.0.0.1'), asText, 'The address to listen on.'),
+  host: setting(
+    both,
+    listenHost.default('127.0.0.1'),
+    asText,
+    'The address to listen on. `localhost` means `127.0.0.1`.',
+  ),
   port: setting(both, port, asNumber, 'The port to listen on; 0 picks a free one.', {
     defaultByRole: { issuer: 4000, verifier: 4100 },
   }),

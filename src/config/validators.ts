@@ -10,6 +10,15 @@ export const port = z.int().min(0).max(65_535)
 /** Hosts that only this machine can reach, where plain http is safe. */
 export const loopbackHosts: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]'])
 
+/**
+ * An address to listen on. For `localhost`, Fastify would open a second server at `::1`, and a shutdown
+ * would not wait for the requests there.
+ */
+export const listenHost = z
+  .string()
+  .min(1)
+  .overwrite((host) => (host === 'localhost' ? '127.0.0.1' : host))
+
 /** Whether a URL contains a user name or a password, which logs would show. */
 export function hasCredentials({ username, password }: URL): boolean {
   return username !== '' || password !== ''

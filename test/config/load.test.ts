@@ -48,6 +48,13 @@ t.test('every list of texts may be one text in the settings file', async (t) => 
   })
 })
 
+t.test('localhost is one address to listen on', async (t) => {
+  for (const host of ['localhost', '127.0.0.1', '::1', '0.0.0.0']) {
+    const { settings } = load({ env: { ...env, GATEPASS_HOST: host } })
+    t.equal(settings.host, host === 'localhost' ? '127.0.0.1' : host)
+  }
+})
+
 t.test('a byte order mark of an editor is not part of a setting', async (t) => {
   const cwd = createTestFolder(t, {
     'gatepass.json': '\ufeff{"grace_s": 7}\r\n',
