@@ -95,7 +95,10 @@ function detailOf(
   }
   const allowed = allowedValues(setting)
   if (allowed === null) return lowerFirst(message)
-  return `must be ${typeof allowed === 'string' ? allowed : allowed.join(' or ')}`
+  const isQuoted =
+    typeof value === 'string' && setting.schema.safeParse(setting.fromText(value)).success
+  const range = typeof allowed === 'string' ? allowed : allowed.join(' or ')
+  return `must be ${range}${isQuoted ? ', without quotation marks' : ''}`
 }
 
 interface SettingsFile {

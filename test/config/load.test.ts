@@ -48,6 +48,19 @@ t.test('every list of texts may be one text in the settings file', async (t) => 
   })
 })
 
+t.test('a number or flag in quotation marks is named as such', async (t) => {
+  const cwd = createTestFolder(t, {
+    'gatepass.json':
+      '{"port": "4000", "cookie_secure": "true", "workers": "many", "grace_s": "601"}',
+  })
+  t.same(problems({ cwd }).sort(), [
+    'cookie_secure must be true or false, without quotation marks',
+    'grace_s must be 0 to 600 seconds',
+    'port must be 0 to 65535, without quotation marks',
+    'workers must be 1 to 256',
+  ])
+})
+
 t.test('localhost is one address to listen on', async (t) => {
   for (const host of ['localhost', '127.0.0.1', '::1', '0.0.0.0']) {
     const { settings } = load({ env: { ...env, GATEPASS_HOST: host } })
