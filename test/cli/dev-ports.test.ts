@@ -1,8 +1,11 @@
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { requireFreePorts } from '../../src/cli/dev/processes.ts'
+import { requireFreePorts, ServiceProcess } from '../../src/cli/dev/processes.ts'
 import { freeBasePort } from '../support/dev.ts'
+import { createTestFolder } from '../support/test-folder.ts'
 
 const host = '127.0.0.1'
 
@@ -49,3 +52,26 @@ t.test('an address of another machine is left to the process that listens', asyn
   await requireFreePorts({ env: {} }, '203.0.113.1', await freeBasePort())
   t.pass('nothing is said')
 })
+
+t.test(
+  'processes of two starts in one folder do not overwrite the log lines of each other',
+  async (t) => {
+    const cwd = createTestFolder(t, { 'a.log': 'of an earlier start\n' })
+    const logPath = join(cwd, 'a.log')
+    const write = (text: string) => {
+      const command = ['-e', `process.once('message', () => console.log('${text}'))`]
+      const process = new ServiceProcess({
+        ...{ name: text, command, hasReadiness: false, env: {}, cwd, logPath },
+        stderr: globalThis.process.stderr,
+      })
+      process.ready.catch(() => {})
+      return process
+    }
+    const both = [write('first'), write('second')]
+    for (const process of both) {
+      process.stop()
+      await process.exited
+    }
+    t.equal(readFileSync(logPath, 'utf8'), 'first\nsecond\n')
+  },
+)

@@ -1,5 +1,5 @@
 import { type ChildProcess, type Serializable, spawn } from 'node:child_process'
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, constants, openSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { isAbsolute, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -196,6 +196,9 @@ function startCommand({ npm_lifecycle_event: script }: CliContext['env']): strin
 
 const readyPollMs = 25
 
+/** A second `gatepass dev` in this folder, with another port, appends to the same files. */
+const logFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_APPEND
+
 export interface ServiceProcessOptions {
   readonly name: string
   /** Arguments of Node: its options, the program, the program's arguments. */
@@ -224,7 +227,7 @@ export class ServiceProcess {
   constructor(options: ServiceProcessOptions) {
     const { name, command, env, cwd, logPath, stderr, hasReadiness, onMessage } = options
     this.name = name
-    const log = openSync(logPath, 'w', 0o600)
+    const log = openSync(logPath, logFlags, 0o600)
     this.#process = spawn(process.execPath, command, {
       cwd,
       env,
