@@ -34,6 +34,9 @@ const maxLineBytes = 64 * 1024
 const maxReasonLength = 200
 const byteOrderMark = Buffer.from('\ufeff')
 
+/** The attributes of a user: JSON, without numbers that JSON cannot repeat. */
+export const attributesSchema = z.record(z.string(), z.json())
+
 const lineSchema = z.strictObject({
   login_name: z.string(),
   password_hash: z.string(),
@@ -42,7 +45,7 @@ const lineSchema = z.strictObject({
     .string()
     .regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 visible ASCII characters')
     .default(() => randomUUID()),
-  attributes: z.record(z.string(), z.json()).default({}),
+  attributes: attributesSchema.default({}),
   disabled: z.boolean().default(false),
 })
 

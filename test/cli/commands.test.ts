@@ -104,7 +104,10 @@ t.test('users: add, list, passwd, disable, enable', async (t) => {
   t.match(added.stderr, /Added Ada/)
   t.equal((await users(['add', 'ada'], password)).code, 1)
   t.match((await users(['add', 'bob'], 'short')).stderr, /password_invalid/)
-  t.match((await users(['add', 'bob', '--attributes', '[1]'], password)).stderr, /JSON object/)
+  for (const attributes of ['[1]', '{', '{"a":1,"a":2}', '{"a":1e400}']) {
+    const refused = await users(['add', 'bob', '--attributes', attributes], password)
+    t.match(refused.stderr, /JSON object/, attributes)
+  }
   const generated = await users(['add', 'eve', '--generate-password'])
   t.match(generated.stdout, /^[0-9a-z-]{24}\n$/)
 

@@ -4,9 +4,9 @@ import { resolve } from 'node:path'
 import { systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/json.ts'
-import { importUsers } from '../../issuer/user-import.ts'
+import { attributesSchema, importUsers } from '../../issuer/user-import.ts'
 import { generatePassword } from '../../issuer/users.ts'
-import { isJsonObject } from '../../tokens/strict-decoding.ts'
+import { parseStrictJson } from '../../tokens/strict-decoding.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
 import { type AccountDeps, openAccountDeps } from '../issuer-wiring.ts'
 import { isoTime, print, readPassword } from '../terminal.ts'
@@ -117,11 +117,9 @@ export async function importFile(context: CliContext, file: string, options: { j
 
 /** @throws `request_invalid` */
 function parseAttributes(text: string): JsonObject {
-  try {
-    const value: unknown = JSON.parse(text)
-    if (isJsonObject(value)) return value
-  } catch {
-    // The error below covers invalid JSON too.
-  }
-  throw new GatepassError('request_invalid', { detail: 'The attributes must be a JSON object.' })
+  const { data } = attributesSchema.safeParse(parseStrictJson(Buffer.from(text)))
+  if (data !== undefined) return data
+  const detail =
+    'The attributes must be a JSON object with each member once, little nesting and finite numbers.'
+  throw new GatepassError('request_invalid', { detail })
 }
