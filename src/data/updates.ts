@@ -11,6 +11,11 @@ export type Change = (current: ValueText | null) => string
 /** Attempts of a write that meets conflicts, with a pause before each further attempt. */
 const maxAttempts = 32
 const maxPauseMs = 64
+/**
+ * Characters that the updates of one turn of the event loop decode and encode, in about 20 ms: no other
+ * request is served meanwhile.
+ */
+const maxTextLength = 128 * 1024
 /** An outdated version costs a write, a current one saves a read. */
 const trust = { max: 8, gain: 1, loss: 2 }
 
@@ -53,8 +58,12 @@ export class Updates {
       try {
         // The last update names the latest expiry.
         const { fields } = batch.at(-1) ?? one
-        const done = await this.#write(fields, field, batch)
-        for (const one of done) one.resolve()
+        for (let left = batch; left.length > 0; ) {
+          const count = maxTogether(fields.lastKnown(field))
+          const done = await this.#write(fields, field, left.slice(0, count))
+          for (const one of done) one.resolve()
+          left = left.slice(count)
+        }
       } catch (error) {
         // Rejecting a settled promise has no effect.
         for (const one of batch) one.reject(error)
@@ -96,6 +105,11 @@ export class Updates {
     const next = this.#trust + (wasCurrent ? trust.gain : -trust.loss)
     this.#trust = Math.max(-trust.max, Math.min(trust.max, next))
   }
+}
+
+/** Returns how many updates of a value are written together. */
+function maxTogether(known: ValueText | null): number {
+  return Math.max(1, Math.floor(maxTextLength / Math.max(1, known?.text.length ?? 0)))
 }
 
 /** @returns false after a conflict */
