@@ -11,6 +11,7 @@ import { storeUnavailable } from '../in-flight-calls.ts'
 import {
   type AppliedMigration,
   migrationFailed,
+  type PendingMigration,
   pendingMigrations,
   type Schema,
 } from '../migrations.ts'
@@ -331,31 +332,41 @@ function msSince(startedAtMs: number): number {
 
 /**
  * Applies the pending migrations of a schema in one transaction. Processes that start at the same time
- * wait for the first one.
+ * wait for the first one. Without pending migrations it takes no lock.
  *
  * @throws `migration_failed` if a step fails, was changed, or is unknown to this version
  */
 export function migrate(db: DatabaseSync, schema: Schema): void {
   try {
-    db.exec('BEGIN IMMEDIATE')
-    db.exec(
-      `CREATE TABLE IF NOT EXISTS migrations (
-         schema TEXT, position INTEGER, name TEXT NOT NULL, checksum TEXT NOT NULL,
-         PRIMARY KEY (schema, position)) STRICT, WITHOUT ROWID`,
-    )
-    const applied = db
-      .prepare('SELECT name, checksum FROM migrations WHERE schema = ? ORDER BY position')
-      .all(schema.name)
-    const insert = changeOf(db.prepare('INSERT INTO migrations VALUES (?, ?, ?, ?)'))
-    for (const step of pendingMigrations(schema, applied as unknown as AppliedMigration[])) {
-      db.exec(step.sql)
-      insert(schema.name, step.position, step.name, step.checksum)
-    }
-    db.exec('COMMIT')
+    if (pending(db, schema).length > 0) apply(db, schema)
   } catch (error) {
     if (db.isTransaction) db.exec('ROLLBACK')
     throw isGatepassError(error) ? error : migrationFailed(error)
   }
+}
+
+function apply(db: DatabaseSync, schema: Schema): void {
+  db.exec('BEGIN IMMEDIATE')
+  db.exec(
+    `CREATE TABLE IF NOT EXISTS migrations (
+       schema TEXT, position INTEGER, name TEXT NOT NULL, checksum TEXT NOT NULL,
+       PRIMARY KEY (schema, position)) STRICT, WITHOUT ROWID`,
+  )
+  const insert = changeOf(db.prepare('INSERT INTO migrations VALUES (?, ?, ?, ?)'))
+  for (const step of pending(db, schema)) {
+    db.exec(step.sql)
+    insert(schema.name, step.position, step.name, step.checksum)
+  }
+  db.exec('COMMIT')
+}
+
+function pending(db: DatabaseSync, schema: Schema): PendingMigration[] {
+  const table = db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'migrations'").get()
+  if (table === undefined) return pendingMigrations(schema, [])
+  const applied = db
+    .prepare('SELECT name, checksum FROM migrations WHERE schema = ? ORDER BY position')
+    .all(schema.name)
+  return pendingMigrations(schema, applied as unknown as AppliedMigration[])
 }
 
 /**

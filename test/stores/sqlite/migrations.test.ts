@@ -41,6 +41,20 @@ t.test('each step is applied once, in order', async (t) => {
   ])
 })
 
+t.test('a migrated file is opened while another process writes to it', (t) => {
+  const path = join(createTestFolder(t), 'things.db')
+  const [db, other] = [new DatabaseSync(path), new DatabaseSync(path)]
+  t.teardown(() => [db, other].map((one) => one.close()))
+  migrate(other, schema([first, second]))
+  other.exec('PRAGMA journal_mode = WAL; BEGIN IMMEDIATE')
+  migrate(db, schema([first, second]))
+  t.throws(() => migrate(db, schema([first, second, third])), {
+    code: 'migration_failed',
+    detail: /database is locked/,
+  })
+  t.end()
+})
+
 t.test('stores that share a file have separate migrations', async (t) => {
   const db = open()
   migrate(db, schema([first]))
