@@ -71,6 +71,7 @@ export function createApp(options: AppOptions): FastifyInstance {
       headersTimeout: headersTimeoutMs,
       maxHeaderSize: maxHeaderBytes,
       connectionsCheckingInterval: timeoutCheckIntervalMs,
+      requireHostHeader: false,
       // By default Node drops the second of two credentials, which a proxy or a service may read.
       joinDuplicateHeaders: true,
     },
@@ -87,9 +88,12 @@ export function createApp(options: AppOptions): FastifyInstance {
   app.setNotFoundHandler(() => {
     throw new GatepassError('route_not_found')
   })
-  app.addHook('onRequest', (_request, reply, done) => {
+  app.addHook('onRequest', ({ headers, raw }, reply, done) => {
     reply.header('x-content-type-options', 'nosniff')
-    done()
+    if (headers.host !== undefined || raw.httpVersion !== '1.1') return done()
+    // RFC 9112 §3.2. A health check may lack the header, and Node's own response says nothing.
+    const detail = 'A request of HTTP/1.1 needs the header Host.'
+    done(new GatepassError('request_malformed', { detail }))
   })
   return app
 }

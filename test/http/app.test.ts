@@ -133,6 +133,18 @@ t.test('a request that is not HTTP gets a problem document', async (t) => {
   t.match(answer, /"code":"request_malformed"/)
 })
 
+t.test('a request of HTTP/1.1 without Host gets a problem document', async (t) => {
+  const issuer = await startIssuer(t)
+  const url = '/.well-known/jwks.json'
+  const received = await sendRaw(issuer, `GET ${url} HTTP/1.1\r\nConnection: close\r\n\r\n`)
+  t.match(received, /^HTTP\/1.1 400 /)
+  t.match(received, /"code":"request_malformed","detail":"[^"]*Host/)
+  const { port } = issuer.app.server.address() as AddressInfo
+  const socket = connect(port, '127.0.0.1').setEncoding('utf8')
+  socket.write(`GET ${url} HTTP/1.0\r\n\r\n`)
+  t.match((await once(socket, 'data'))[0], /^HTTP\/1.1 200 /)
+})
+
 t.test('a second Authorization header is refused, not ignored', async (t) => {
   const issuer = await startIssuer(t)
   const { access_token } = await issuer.signIn()
