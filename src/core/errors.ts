@@ -169,9 +169,11 @@ export class GatepassError extends Error {
   readonly retryAfterSeconds: number | undefined
   readonly detail: string | undefined
 
+  /** @throws TypeError for an unknown code, which a program in JavaScript may pass */
   constructor(code: ErrorCode, details: ErrorDetails = {}) {
+    const { title } = errorCodes[code]
     super(
-      details.detail ?? errorCodes[code].title,
+      details.detail ?? title,
       details.cause === undefined ? undefined : { cause: details.cause },
     )
     this.code = code

@@ -7,7 +7,12 @@ import t, { type Test } from 'tap'
 import { requireToken } from '../../../src/verifier/express.ts'
 import { gatepassAuth } from '../../../src/verifier/fastify.ts'
 import { tokenGuard } from '../../../src/verifier/fetch.ts'
-import { createVerifier, type KeySource, type Verifier } from '../../../src/verifier/index.ts'
+import {
+  createVerifier,
+  GatepassError,
+  type KeySource,
+  type Verifier,
+} from '../../../src/verifier/index.ts'
 import { createFixedKeys, readKeySet } from '../../../src/verifier/keys/key-source.ts'
 import { startHttpServer } from '../../support/http-server.ts'
 import { audience, claimsWith, mint, now_s } from '../../support/tokens.ts'
@@ -22,6 +27,14 @@ const failing: Verifier = {
   ...createVerifier(options),
   verify: () => {
     throw new Error('secret')
+  },
+}
+
+/** A program in JavaScript, whose code no type has checked. */
+const misspelled: Verifier = {
+  ...createVerifier(options),
+  verify: async () => {
+    throw new GatepassError('token_expird' as never, { detail: 'secret' })
   },
 }
 
@@ -104,9 +117,10 @@ function checkProblem(t: Test, { headers, status, text }: Answer, code: string):
 for (const [name, open] of Object.entries(frameworks)) {
   t.test(`A34: ${name} answers each refusal with a problem and its challenge`, async (t) => {
     const { jwks: _, ...others } = options
-    const [without, broken, call] = await Promise.all([
+    const [without, broken, unknown, call] = await Promise.all([
       open(t, createVerifier({ ...others, keys: noKeys })),
       open(t, failing),
+      open(t, misspelled),
       open(t, createVerifier(options)),
     ])
     const invalid = (code: string) => `Bearer error="invalid_token", error_description="${code}"`
@@ -129,6 +143,7 @@ for (const [name, open] of Object.entries(frameworks)) {
       ],
       [without, { authorization: bearer() }, 503, 'keys_unavailable', null],
       [broken, { authorization: bearer() }, 500, 'internal_error', null],
+      [unknown, { authorization: bearer() }, 500, 'internal_error', null],
     ]
     for (const [present, headers, status, code, challenge] of cases) {
       const answer = await present(headers)
