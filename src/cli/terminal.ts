@@ -91,9 +91,16 @@ export function reportError(error: unknown, stderr: NodeJS.WritableStream): numb
 /** Returns why a store is unavailable, unless the error says so. A command has no log for it. */
 function reasonOf({ detail, cause }: GatepassError): string | null {
   if (cause instanceof GatepassError) return cause.detail ?? reasonOf(cause)
-  if (detail !== undefined || !(cause instanceof Error)) return null
+  return detail === undefined ? messagesOf(cause) : null
+}
+
+/** Joins the messages of an error and its causes. Returns null for a value that is no error. */
+function messagesOf(error: unknown): string | null {
+  if (!(error instanceof Error)) return null
   // An error for several addresses of one name has a code and no message.
-  return cause.message || String((cause as NodeJS.ErrnoException).code)
+  const message = error.message || String((error as NodeJS.ErrnoException).code)
+  const causes = messagesOf(error.cause)
+  return causes === null ? message : `${message.replace(/\.$/, '')}: ${causes}`
 }
 
 const maxPasswordBytes = 4096

@@ -50,6 +50,11 @@ t.test('the error of a store says why it is unavailable', async (t) => {
   const refused = Object.assign(new AggregateError([]), { code: 'ECONNREFUSED' })
   const unreachable = new GatepassError('store_unavailable', { cause: refused })
   t.equal(shown(unreachable), `${first}\n  ECONNREFUSED\n`)
+  const late = new Error('No reply in time.', { cause: new Error('READONLY You are a replica.') })
+  t.equal(
+    shown(new GatepassError('store_unavailable', { cause: late })),
+    `${first}\n  No reply in time: READONLY You are a replica.\n`,
+  )
   const half = new GatepassError('store_unavailable', { detail: 'Half is done.', cause: locked })
   t.equal(shown(half), 'gatepass: Half is done. (store_unavailable)\n  database is locked\n')
   const named = new GatepassError('store_unavailable', {
