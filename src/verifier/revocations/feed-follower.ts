@@ -225,8 +225,12 @@ export class FeedFollower implements Revocations {
       }
     } finally {
       // The issuer may sign with a key that is not loaded yet.
-      if (isKeyRevoked) void this.#options.keys.refreshNow()
+      if (isKeyRevoked) this.#refreshKeys().catch(() => {}) // no caller waits for the keys
     }
+  }
+
+  async #refreshKeys(): Promise<void> {
+    await this.#options.keys.refreshNow()
   }
 
   #prune(): void {

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import t from 'tap'
 import { createVerifier } from '../../../src/verifier/index.ts'
+import { createFixedKeys, readKeySet } from '../../../src/verifier/keys/key-source.ts'
 import { FakeClock } from '../../support/clock.ts'
 import { audience, claimsWith, issuer, makeKey, mint, now_s } from '../../support/tokens.ts'
 import { until } from '../../support/until.ts'
@@ -154,6 +155,32 @@ t.test('a revoked key causes a fetch of the keys despite the cooldown', async (t
   await until('the new key', async () => (await answer(next)) === 'accepted')
   t.equal(await answer(), 'token_key_unknown')
   t.equal(server.requests, requests + 1)
+})
+
+t.test('a key source that breaks its contract ends no process when a key is revoked', async (t) => {
+  const { feed, key, clock } = await openFollowing(t)
+  const fixed = createFixedKeys(readKeySet({ keys: [key.publicJwk] }))
+  for (const refreshNow of [
+    () => Promise.reject(new Error('it broke')),
+    () => {
+      throw new Error('it broke')
+    },
+  ]) {
+    const verifier = createVerifier({
+      issuer,
+      audience,
+      keys: { ...fixed, refreshNow },
+      clock,
+      revocations: { uri: feed.uri },
+    })
+    t.teardown(() => verifier.close())
+    await verifier.ready()
+    await until('it streams', () => verifier.status().revocations?.state === 'streaming')
+    await feed.add('key', 'another-key')
+    await until('the key', () => verifier.status().revocations?.entries === 1)
+    t.equal(await answerOf(() => verifier.verify(mint(key))), 'accepted')
+    t.equal(verifier.status().revocations?.lastError, null)
+  }
 })
 
 t.test('an entry is removed one token lifetime after the revocation', async (t) => {
