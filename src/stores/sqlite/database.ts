@@ -287,7 +287,7 @@ function open(path: string, pageBytes = defaultPageBytes): DatabaseSync {
     // The path is wrong, and the file belongs to another program.
     if (mode !== null && resultCode(error) === sqliteNotADatabase) chmodSync(path, mode)
     throw new GatepassError('store_unavailable', {
-      detail: `The SQLite file ${path} cannot be opened: ${(error as Error).message}.`,
+      detail: `The SQLite file ${path} cannot be opened: ${openingProblem(error)}.`,
       cause: error,
     })
   }
@@ -313,8 +313,16 @@ function setUp(db: DatabaseSync, pageBytes: number): void {
 /** `Atomics.wait` on it is a synchronous sleep. */
 const neverNotified = new Int32Array(new SharedArrayBuffer(4))
 
+/** SQLite calls a full disk a "disk I/O error" if the index of the WAL does not fit. */
+function openingProblem(error: unknown): string {
+  const { errcode, message } = error as Error & { readonly errcode?: number }
+  return errcode === sqliteNoRoomForIndex ? 'there is no space for its -shm file' : message
+}
+
 const sqliteBusy = 5
 const sqliteNotADatabase = 26
+/** SQLITE_IOERR_SHMSIZE */
+const sqliteNoRoomForIndex = 4874
 
 /** Whether another connection has the lock. */
 function isBusy(error: unknown): boolean {

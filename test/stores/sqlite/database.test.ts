@@ -4,6 +4,7 @@ import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
 import { GatepassError } from '../../../src/core/errors.ts'
 import { SqliteDatabase, withFileLock } from '../../../src/stores/sqlite/database.ts'
+import { smallDisk } from '../../support/small-disk.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
 import { assertStored, writeUntilKilled } from './writing-process.ts'
 
@@ -202,6 +203,19 @@ t.test('the error names a file that cannot be opened, and why', async (t) => {
     })
   }
   t.equal(statSync(garbage).mode, mode, 'a file of another program stays as it is')
+})
+
+t.test('the error of a file on a full disk says so', async (t) => {
+  const disk = smallDisk(t, '1m')
+  if (disk === null) {
+    t.pass('no file system can be mounted')
+    return
+  }
+  const path = join(disk.folder, 'numbers.db')
+  await new SqliteDatabase(path, schema).close()
+  disk.fill(process.pid)
+  const detail = `The SQLite file ${path} cannot be opened: there is no space for its -shm file.`
+  t.throws(() => new SqliteDatabase(path, schema), { code: 'store_unavailable', detail })
 })
 
 t.test('a database in memory lasts until it is closed', async (t) => {
