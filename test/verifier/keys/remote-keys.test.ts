@@ -172,6 +172,7 @@ t.test('keys are fetched again after four fifths of their freshness', async (t) 
     [{ 'cache-control': 'max-age=0' }, 1],
     [{ 'cache-control': 'max-age=10', age: '500' }, 1],
     [{ 'cache-control': 'max-age=soon, s-maxage=7' }, 240],
+    [{ age: '5000' }, 240],
     [{ 'cache-control': 'no-store' }, 240],
   ]
   for (const [headers, after_s] of cases) {
