@@ -88,6 +88,19 @@ t.test('A27: the metadata does not depend on the Host header', async (t) => {
   t.same(other.json(), response.json())
 })
 
+t.test('the metadata of an issuer with a path is below the path', async (t) => {
+  for (const path of ['/auth', '/caf%C3%A9/a%20b', '/t:1']) {
+    const url = `${issuerUrl}${path}`
+    const issuer = await startIssuer(t, { url })
+    const known = '/.well-known/oauth-authorization-server'
+    const response = await issuer.call({ url: known + path })
+    t.match(response.json(), { issuer: url })
+    t.equal((await issuer.call({ url: `${known}/t2` })).statusCode, 404)
+    const { paths } = (await issuer.call({ url: '/openapi.json' })).json()
+    t.ok(paths['/.well-known/openid-configuration'])
+  }
+})
+
 t.test('the OpenAPI document describes every route', async (t) => {
   const issuer = await startIssuer(t)
   const document = (await issuer.call({ url: '/openapi.json' })).json()

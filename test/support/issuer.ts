@@ -41,6 +41,8 @@ export const webClient: Client = {
 }
 
 export interface TestIssuerOptions {
+  /** The public URL. Default: `issuerUrl`. */
+  readonly url?: string
   readonly clients?: readonly [Client, ...Client[]]
   readonly allowedOrigins?: readonly string[]
   readonly encryptionKeys?: AudienceKeys
@@ -79,6 +81,7 @@ export interface ExtraParts {
 
 /** A whole issuer on real stores in a folder of its own, with cheap hashes and a clock to turn. */
 export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
+  const { url = issuerUrl } = options
   const folder = createTestFolder(t)
   const clock = new FakeClock(options.startMs)
   const lines: Record<string, unknown>[] = []
@@ -113,7 +116,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   const metrics = new Metrics()
   const nonces = options.dpopNonces
     ? new DpopNonces({
-        issuer: issuerUrl,
+        issuer: url,
         secrets: [options.dpopNonces === true ? secret : options.dpopNonces],
         clockToleranceSeconds: 5,
         clock,
@@ -121,7 +124,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     : undefined
   const ownKeys = createOwnKeys(keys)
   const verifier = createVerifier({
-    issuer: issuerUrl,
+    issuer: url,
     audience: null,
     keys: ownKeys,
     clock,
@@ -136,7 +139,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   const sessionPolicy = { ...policy, maxMs: 86_400_000, hasSessionData: false }
   const issuer = createIssuer({
     policy: {
-      issuer: issuerUrl,
+      issuer: url,
       audience,
       accessTtlSeconds: 300,
       ...(options.tokenType && { tokenType: options.tokenType }),

@@ -71,11 +71,20 @@ export function metadataUrls(issuerUrl: string): readonly [string, string, strin
   const { pathname } = new URL(issuerUrl)
   return [
     // RFC 8414 §3: the path of the issuer follows the well-known path.
-    `/.well-known/oauth-authorization-server${pathname === '/' ? '' : pathname}`,
+    `/.well-known/oauth-authorization-server${pathname === '/' ? '' : routeOf(pathname)}`,
     // OpenID Connect Discovery §4: the path of the issuer comes first, and a proxy removes it.
     '/.well-known/openid-configuration',
     jwksUrl,
   ]
+}
+
+/** The router compares decoded paths, and reads a single colon as the start of a parameter. */
+function routeOf(pathname: string): string {
+  try {
+    return decodeURI(pathname).replaceAll(':', '::')
+  } catch {
+    return pathname
+  }
 }
 
 /** RFC 8414 §2: the OAuth endpoints, each with the ways to authenticate there. */
