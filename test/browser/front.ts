@@ -41,10 +41,12 @@ export type Fate = 'fine' | 'answer lost' | 'held'
 /**
  * Passes requests on to a port of this machine. The fate of a request, not of its preflight, is decided
  * when its answer comes: what happens next finds that the server has done what was asked.
+ * @param connection a browser repeats a request by itself if a connection that was kept breaks off
  */
 export function passTo(
   port: number,
   fateOf: (path: string, incoming: IncomingMessage) => Fate = () => 'fine',
+  connection: 'close' | 'keep-alive' = 'close',
 ): Handler {
   return (incoming, response) => {
     const { method, url: path = '/', headers } = incoming
@@ -53,7 +55,7 @@ export function passTo(
       if (fate === 'held') answer.resume()
       else if (fate === 'answer lost') response.destroy()
       else {
-        response.writeHead(answer.statusCode ?? 502, { ...answer.headers, connection: 'close' })
+        response.writeHead(answer.statusCode ?? 502, { ...answer.headers, connection })
         answer.pipe(response)
       }
     })

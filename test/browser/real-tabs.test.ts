@@ -32,13 +32,14 @@ let fateOf: (path: string) => Fate = () => 'fine'
 let refreshes = 0
 front.hosts.set('app.example.com', await frontEnd(t, { issuer: issuerUrl }))
 front.hosts.set('elsewhere.example.com', (_request, response) => response.end('elsewhere'))
-front.hosts.set(
-  'auth.example.com',
-  passTo(issuer.port, (path) => {
+function serveIssuer(connection: 'close' | 'keep-alive'): void {
+  const count = (path: string) => {
     if (path === '/refresh') refreshes += 1
     return fateOf(path)
-  }),
-)
+  }
+  front.hosts.set('auth.example.com', passTo(issuer.port, count, connection))
+}
+serveIssuer('close')
 const chromium = await startChromium(t, certificates.cert, { '*': front.port })
 
 const status = (page: Page): Promise<string> => page.evaluate('auth.state.status')
@@ -220,6 +221,24 @@ t.test('a tab uses the new key after the browser has deleted the first one', asy
   await pass(1_100)
   t.equal(await call(first), 200)
   t.equal(await call(last), 200)
+})
+
+t.test('a kept connection that breaks off in a refresh with a bound token', async (t) => {
+  serveIssuer('keep-alive')
+  t.teardown(() => serveIssuer('close'))
+  const { first } = await withTabs(t, 1, `${app}?dpop`)
+  await pass(1_100)
+  t.equal(await call(first), 200)
+  await pass(1_100)
+  const before = refreshes
+  fateOf = (path) => {
+    if (path !== '/refresh') return 'fine'
+    fateOf = () => 'fine'
+    return 'answer lost'
+  }
+  t.equal(await call(first), 200)
+  t.equal(await first.evaluate("heard.includes('signed-out')"), false)
+  t.equal(refreshes - before, 3, 'the request, its copy by the browser, and a new proof')
 })
 
 t.test('offline and back', async (t) => {
