@@ -52,7 +52,8 @@ export class ServerUrlParser {
   }
 
   parameters(query: string, known: readonly string[]): URLSearchParams {
-    const parameters = new URLSearchParams(query)
+    // A plus sign stands for itself, as in the rest of a URL. In a form it would stand for a space.
+    const parameters = new URLSearchParams(query.replaceAll('+', '%2B'))
     const names = [...parameters.keys()]
     if (names.some((name) => !known.includes(name)) || new Set(names).size < names.length) {
       const allowed =

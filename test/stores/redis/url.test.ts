@@ -71,6 +71,7 @@ t.test('Sentinel', async (t) => {
     username: 's',
     password: 't',
   })
+  t.match(sentinels('sentinel_password=a+b%26c').sentinelCredentials, { password: 'a+b&c' })
 })
 
 t.test('a wrong URL is refused, and not quoted', async (t) => {
