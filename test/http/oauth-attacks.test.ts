@@ -208,6 +208,11 @@ t.test('a secret or a token in an address is refused, and reaches no log', async
   }
   const userInfo = await issuer.call({ url: `/oauth/userinfo?access_token=${access_token}` })
   t.equal(userInfo.statusCode, 401)
+  // A form would be redirected to an address.
+  for (const url of ['/oauth/authorize', '/oauth/logout']) {
+    const sent = await new Visitor(issuer).post(url, { client_secret: second.secret })
+    t.match({ status: sent.status, answer: sent.answer }, { status: 400, answer: null })
+  }
   const lines = JSON.stringify(issuer.lines)
   for (const secret of [second.secret, refresh_token, access_token]) t.notMatch(lines, secret)
 })

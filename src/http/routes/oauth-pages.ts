@@ -9,6 +9,7 @@ import {
   unverifiedQuery,
   type Visitor,
 } from '../../oauth/authorization-endpoint.ts'
+import { readParameters } from '../../oauth/authorization-request.ts'
 import type { Form } from '../../oauth/form.ts'
 import type { SignIn } from '../../oauth/sign-ins.ts'
 import { maxCookieSeconds } from '../cookies.ts'
@@ -83,6 +84,18 @@ export class Pages {
       .code(303)
       .headers({ location: url, 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' })
       .send()
+  }
+
+  /**
+   * Redirects the form of an application to the same request by GET. Browsers send no cookies with the
+   * form of another site, but send them with a redirect.
+   *
+   * @throws `request_malformed` if the parameters may not be in an address
+   */
+  redirectForm(request: FastifyRequest, reply: FastifyReply, path: string): FastifyReply {
+    const query = String(new URLSearchParams(fieldsOf(request)))
+    readParameters(query)
+    return this.redirect(reply, `${path}?${query}`)
   }
 
   /**
@@ -221,10 +234,9 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
     },
   )
 
-  // OpenID Connect Core §3.1.2.1. Browsers send no cookies with the form of another site, but send
-  // them with a redirect.
+  // OpenID Connect Core §3.1.2.1.
   app.post(authorizationUrl, { schema: { hide: true } }, async (request, reply) =>
-    pages.redirect(reply, `${pages.paths.authorize}?${new URLSearchParams(fieldsOf(request))}`),
+    pages.redirectForm(request, reply, pages.paths.authorize),
   )
 
   /**

@@ -94,12 +94,10 @@ export function endSessionRoutes(app: FastifyInstance, context: IssuerContext): 
     return end(request, reply, values, false)
   })
 
-  // Without `interaction` the form is from an application. Browsers send no cookies with the form of
-  // another site, but send them with a redirect.
+  // Without `interaction` the form is from an application.
   app.post(endSessionUrl, { schema: { hide: true } }, async (request, reply) => {
-    const fields = fieldsOf(request)
-    if (fields.interaction === undefined) {
-      return pages.redirect(reply, `${pages.paths.signOut}?${new URLSearchParams(fields)}`)
+    if (fieldsOf(request).interaction === undefined) {
+      return pages.redirectForm(request, reply, pages.paths.signOut)
     }
     const { interaction } = pages.readForm(request)
     return end(request, reply, interaction.parameters, true)
