@@ -103,7 +103,8 @@ const clientMeanings = {
     'How it authenticates: `none` (a public client; the default), `client_secret_basic`, `client_secret_post`, `private_key_jwt`.',
   secret_hashes: 'One or two hashes of its secrets, from `gatepass clients secret`.',
   jwks: 'Its public keys for `private_key_jwt`: `{"keys": […]}` with up to 8 JWKs, each with `kid` and `alg`.',
-  jwks_uri: 'The https address where it publishes its public keys.',
+  jwks_uri:
+    'The https address where it publishes its public keys, each with `kid` and `alg`. Other keys are ignored.',
   redirect_uris:
     'The addresses to which an authorization response may go, up to 32: https, http on this machine, or the scheme of an app such as `com.example.app:/cb`.',
   post_logout_redirect_uris: 'The addresses to which a browser may go after a sign-out.',
