@@ -53,6 +53,7 @@ function startReplicas(kinds: readonly ReplicaKind[] = ['verifier', 'shop']) {
       return started as unknown as ServiceProcess
     },
     send: (message: ReplicaMessage) => child.emit('message', message),
+    onStartTimeout: (name) => lost.push(`${name} was not ready`),
     onUnexpectedExit: (name, code) => lost.push(`${name} ${code}`),
   })
   t.teardown(() => replicas.shutDown())
@@ -111,13 +112,14 @@ t.test('a replica that does not start is an error and is removed', async (t) => 
 t.test('a replica that is not ready in time is killed', async (t) => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
-  const { remote, childOf } = startReplicas()
+  const { remote, lost, childOf } = startReplicas()
   const added = remote.add('shop')
   mock.timers.tick(59_999)
   t.same(childOf('shop-1').done, [])
   mock.timers.tick(1)
   await t.rejects(added, { code: 'internal_error' })
   t.match(childOf('shop-1').done, ['kill'])
+  t.equal(lost[0], 'shop-1 was not ready')
 })
 
 t.test('the limit is eight replicas', async (t) => {
@@ -167,6 +169,7 @@ t.test('an issuer that subscribes late receives the list', async (t) => {
     kinds: ['verifier'],
     start: () => child as unknown as ServiceProcess,
     send: (message) => told.push(message),
+    onStartTimeout: () => {},
     onUnexpectedExit: () => {},
   })
   child.starts(4100)

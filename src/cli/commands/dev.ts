@@ -71,6 +71,10 @@ export async function runDev(context: CliContext, options: DevOptions): Promise<
     kinds: processes.kinds,
     start: (kind, name, portOffset) => processes.startReplica(kind, name, portOffset),
     send: (message) => issuer.send(message),
+    onStartTimeout: (name) =>
+      context.stderr.write(
+        `The ${name} is not ready, and ${stateFolder}/${name}.log says why. A verifier needs the keys of ${settings.issuer}.\n`,
+      ),
     onUnexpectedExit: (name, code) => {
       if (verifiers.some((one) => one.name === name)) exited.resolve({ name, code })
       else
@@ -107,7 +111,7 @@ export async function runDev(context: CliContext, options: DevOptions): Promise<
     )
   } catch (error) {
     await stopAll(all)
-    // The process that failed to start has printed the reason.
+    // The reason is printed: by the process that failed to start, or by `onStartTimeout`.
     if (!(error instanceof GatepassError && error.code === 'internal_error')) throw error
     process.exitCode = 1
     return

@@ -42,6 +42,8 @@ export interface ReplicaProcessesOptions {
   start(kind: ReplicaKind, name: string, portOffset: number | null): ServiceProcess
   /** Sends a message to the issuer process. */
   send(message: ReplicaMessage): void
+  /** Called before a replica that does not become ready is killed. */
+  onStartTimeout(name: string): void
   /** Called when a replica exits without being stopped. */
   onUnexpectedExit(name: string, code: number): void
 }
@@ -75,7 +77,11 @@ export class ReplicaProcesses {
     this.#members.set(name, member)
     this.#sendList()
     process.exited.then((code) => this.#remove(name, member, code))
-    const timeout = setTimeout(() => process.kill(), startTimeoutMs)
+    const giveUp = () => {
+      this.#options.onStartTimeout(name)
+      process.kill()
+    }
+    const timeout = setTimeout(giveUp, startTimeoutMs)
     try {
       member.port = await process.ready
     } catch (error) {
