@@ -51,7 +51,7 @@ const requirementNames: ReadonlySet<string> = new Set([
  * Checks the requirements of one use of a verified token, cached or not.
  *
  * @throws `revocations_stale`, `token_claims` or `scope_insufficient`; `config_invalid` for a
- *   misspelled requirement, because it must not be ignored
+ *   misspelled requirement, because it must not be ignored, and for a list of scopes
  * @internal
  */
 export function checkRequirements(
@@ -70,9 +70,12 @@ export function checkRequirements(
     if (!(staleness <= maxStaleness)) throw new GatepassError('revocations_stale')
   }
   if (audience !== undefined) checkAudience(claims, [audience].flat())
-  if (scope !== undefined && !hasScopes(claims.scope, scope)) {
-    throw new GatepassError('scope_insufficient')
+  if (scope === undefined) return
+  if (typeof scope !== 'string') {
+    const detail = 'The requirement scope must be a text, with scopes separated by spaces.'
+    throw new GatepassError('config_invalid', { detail })
   }
+  if (!hasScopes(claims.scope, scope)) throw new GatepassError('scope_insufficient')
 }
 
 /** Returns the largest accepted staleness in seconds. A bad `failClosed` gives NaN: none is accepted. */

@@ -91,7 +91,11 @@ t.test('a misspelled requirement is not ignored', async (t) => {
   const revocations = { isRevoked: () => false, stalenessSeconds: () => 31 }
   const verifier = createVerifier({ ...options, revocations })
   const codeFor = (requirements: object) => answerOf(() => verifier.verify(token, requirements))
-  for (const requirements of [{ scopes: 'a' }, { scope: 'orders:read', aud: audience }]) {
+  for (const requirements of [
+    { scopes: 'a' },
+    { scope: 'orders:read', aud: audience },
+    { scope: ['orders:read'] },
+  ]) {
     t.equal(await codeFor(requirements), 'config_invalid', JSON.stringify(requirements))
   }
   for (const failClosed of ['yes', 1, {}, { maxStaleness: 60 }, null]) {
