@@ -45,12 +45,13 @@ export class Consents {
     return scopes.filter((name) => !granted.includes(name))
   }
 
+  /** Remembers a consent from now on, also one that the user has given before. */
   async grant(client: Client, sub: string, scope: string): Promise<void> {
     const { store, clock, keptMs } = this.#options
     const expiresAtMs = clock.nowMs() + keptMs
-    for (const name of await this.missing(client, sub, scope)) {
+    for (const name of scopesToGrant(scope.split(' '))) {
       const id = idOf(client.client_id, sub, name)
-      // The store may still have the consent that has expired.
+      // The store would keep the earlier consent, which expires sooner.
       await store.deleteOneTime(id)
       await store.putOneTime(id, '1', expiresAtMs)
     }

@@ -116,6 +116,18 @@ t.test('a consent that has just expired can be granted again', async (t) => {
   t.match(await redeem('prints', await letIn('prints')), { status: 200 })
 })
 
+t.test('a consent that is given again lasts as long as a new one', async (t) => {
+  const { issuer, visitor, letIn, redeem } = await start(t)
+  await letIn('prints')
+  issuer.clock.advanceMs(86_399_000)
+  const asked = { client_id: 'prints', redirect_uri, scope: 'profile', prompt: 'consent' }
+  const page = await visitor.signIn(await visitor.authorize(asked))
+  const { answer } = await visitor.submit(page, { decision: 'allow' })
+  issuer.clock.advance_s(2)
+  t.match(await redeem('prints', answer?.code ?? ''), { status: 200 })
+  t.match((await visitor.authorize({ ...asked, prompt: 'none' })).answer, { code: /^gpc_/ })
+})
+
 t.test('a scope that the page did not show is not granted', async (t) => {
   const { issuer, visitor, redeem } = await start(t)
   const page = await visitor.signIn(
