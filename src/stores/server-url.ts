@@ -71,21 +71,19 @@ export class ServerUrlParser {
 
   /** Reads the files, as options of a TLS client. */
   readTlsFiles({ ca, cert, key }: TlsFiles, cwd: string) {
-    const read = (path: string) => {
+    const read = (name: string, path: string) => {
       try {
         return readFileSync(resolve(cwd, path))
       } catch (error) {
-        throw new GatepassError('config_invalid', {
-          detail: `A file that a ${this.#server} URL names for TLS cannot be read.`,
-          cause: error,
-        })
+        const { code } = error as NodeJS.ErrnoException
+        throw this.invalid(`names a file as ${name} that cannot be read (${code})`)
       }
     }
     return {
       // Explicit, so that no environment variable turns the check off.
       rejectUnauthorized: true,
-      ...(ca !== '' && { ca: read(ca) }),
-      ...(cert !== '' && { cert: read(cert), key: read(key) }),
+      ...(ca !== '' && { ca: read('ca', ca) }),
+      ...(cert !== '' && { cert: read('cert', cert), key: read('key', key) }),
     }
   }
 }

@@ -66,8 +66,9 @@ function readCertificates(file: string): string {
   try {
     return readFileSync(file, 'utf8')
   } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
     throw new GatepassError('config_invalid', {
-      detail: `The sslrootcert ${file} of the Postgres URL cannot be read.`,
+      detail: `The sslrootcert ${file} of the Postgres URL cannot be read (${code}).`,
       cause: error,
     })
   }

@@ -62,7 +62,7 @@ t.test('an unreadable certificate file is a configuration error', async (t) => {
   const parameters = { sslmode: 'verify-full', sslrootcert: `${ca}.no` }
   await t.rejects(PostgresAccountStore.open(urlOf('localhost', parameters)), {
     code: 'config_invalid',
-    detail: /sslrootcert .*\.no of the Postgres URL cannot be read/,
+    detail: /sslrootcert .*\.no of the Postgres URL cannot be read \(ENOENT\)/,
   })
 })
 

@@ -83,7 +83,8 @@ t.test('TLS with a client certificate', async (t) => {
 
 t.test('a missing file is a configuration error', async (t) => {
   const opening = RedisSessionStore.open('rediss://127.0.0.1:1?ca=missing.pem', { cwd: '/' })
-  await t.rejects(opening, { code: 'config_invalid' })
+  const detail = 'A Redis URL names a file as ca that cannot be read (ENOENT).'
+  await t.rejects(opening, { code: 'config_invalid', detail })
 })
 
 t.test('the user `default` with a password', async (t) => {
