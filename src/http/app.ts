@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import fastify, {
@@ -82,7 +83,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     frameworkErrors: (error, request, reply) => handleError(error, request, reply as FastifyReply),
   }) as FastifyInstance
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, parseJson(app))
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, parseJson(app))
   app.addContentTypeParser('*', refuseBody)
   app.setErrorHandler(handleError)
   app.setNotFoundHandler(() => {
@@ -111,13 +112,17 @@ export const compileValidator: FastifySchemaCompiler<z.core.$ZodType> = (route) 
   }
 }
 
-/** Parses JSON. An empty body is undefined, because many clients send a content type without one. */
+/**
+ * Parses JSON. An empty body is undefined, because many clients send a content type without one. Bytes
+ * that are not UTF-8 are refused (RFC 8259 §8.1): decoding would replace them.
+ */
 function parseJson(app: FastifyInstance) {
   const parse = app.getDefaultJsonParser('error', 'error')
   type Done = (error: Error | null, body?: unknown) => void
-  return (request: FastifyRequest, body: string, done: Done) => {
-    if (body === '') done(null, undefined)
-    else parse(request, body, done)
+  return (request: FastifyRequest, body: Buffer, done: Done) => {
+    if (body.length === 0) done(null, undefined)
+    else if (isUtf8(body)) parse(request, body.toString(), done)
+    else done(new GatepassError('request_malformed', { detail: 'The body is not UTF-8.' }))
   }
 }
 

@@ -29,6 +29,14 @@ t.test('malformed JSON is 400', async (t) => {
   }
 })
 
+t.test('JSON that is not UTF-8 is 400, and no password is checked', async (t) => {
+  const issuer = await startIssuer(t)
+  const body = Buffer.from('{"username":"ada","password":"Zürich"}', 'latin1')
+  const response = await issuer.call({ method: 'POST', url: '/login', headers: json, body })
+  t.match(response.json(), { status: 400, code: 'request_malformed', detail: /UTF-8/ })
+  t.same(issuer.audit(), [])
+})
+
 t.test('unknown and mistyped fields are 422, with their paths', async (t) => {
   const issuer = await startIssuer(t)
   const body = { username: 7, password, pasword: 'x', refresh_token_in: 'header' }

@@ -42,6 +42,15 @@ t.test('a read with an outdated If-Match is 412', async (t) => {
   }
 })
 
+t.test('a value that is not UTF-8 is refused, not stored with other characters', async (t) => {
+  const { get, call } = await startVerifier(t)
+  const headers = { 'content-type': 'application/json' }
+  const payload = Buffer.from('{"city":"Zürich"}', 'latin1')
+  const response = await call('PUT', cart, { headers, payload })
+  t.match(response.json(), { status: 400, code: 'request_malformed' })
+  t.equal((await get(cart)).statusCode, 404)
+})
+
 t.test('an invalid precondition changes nothing', async (t) => {
   const { get, put, remove } = await startVerifier(t)
   await put(cart, 1)
