@@ -223,9 +223,11 @@ function toConnectionError(error: unknown): Error {
 /** Returns why a retry cannot succeed, or null if it might. */
 export function fatalReason(error: unknown): string | null {
   if (error instanceof RefusalError && error.isAuthentication) return error.message
-  const cause = error instanceof Error ? (error.cause as NodeJS.ErrnoException | undefined) : null
-  if (/CERT|SSL|TLS|UNABLE_TO/.test(cause?.code ?? '')) {
-    return 'The TLS connection to memcached fails: its certificate or host name, or ours, is refused.'
+  if (!(error instanceof Error)) return null
+  // A key that does not match its certificate prevents even the socket.
+  const { code = '' } = (error.cause ?? error) as NodeJS.ErrnoException
+  if (/CERT|SSL|TLS|UNABLE_TO/.test(code)) {
+    return `The TLS connection to memcached fails: its certificate or host name, or ours, is refused (${code}).`
   }
   return null
 }

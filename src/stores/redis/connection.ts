@@ -293,8 +293,9 @@ export function fatalReason(error: unknown): string | null {
   if (/\b(WRONGPASS|NOAUTH|NOPERM)\b|AUTH.* without any password/.test(error.message)) {
     return 'Redis refuses the user name or the password, or allows the user too little.'
   }
-  if (/CERT|SSL|TLS|UNABLE_TO/.test((error as SystemError).code ?? '')) {
-    return 'The TLS connection to Redis fails: its certificate or host name, or ours, is refused.'
+  const { code = '' } = error as SystemError
+  if (/CERT|SSL|TLS|UNABLE_TO/.test(code)) {
+    return `The TLS connection to Redis fails: its certificate or host name, or ours, is refused (${code}).`
   }
   return null
 }
