@@ -76,6 +76,7 @@ export interface Client {
 export class Clients {
   #byId: ReadonlyMap<string, Client> = new Map()
   #default: Client | undefined
+  #onReplaced = () => {}
 
   constructor(clients: readonly Client[]) {
     this.replace(clients)
@@ -85,6 +86,12 @@ export class Clients {
   replace(clients: readonly Client[]): void {
     this.#default = clients.find((client) => mayUse(client, 'password'))
     this.#byId = new Map(clients.map((client) => [client.client_id, client]))
+    this.#onReplaced()
+  }
+
+  /** Calls a listener after each replacement. There is one listener. */
+  onReplaced(listener: () => void): void {
+    this.#onReplaced = listener
   }
 
   /** @throws `client_unknown` */

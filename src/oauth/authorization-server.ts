@@ -56,6 +56,7 @@ export function createAuthorizationServer(
   const { issuer, store, verifier, clockToleranceSeconds, secrets } = options
   const { policy, accounts, clients, clock, minter, refreshTokens, revocations, sessions } = issuer
   const clientKeys = new ClientKeys(clock)
+  clients.onReplaced(() => clientKeys.dropOthers(clients))
   const assertions = {
     ...{ issuer: policy.issuer, keys: clientKeys, store, clock, clockToleranceSeconds },
   }

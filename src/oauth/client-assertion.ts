@@ -1,7 +1,7 @@
 import { type Clock, nowSeconds } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import { digest } from '../core/secrets.ts'
-import type { Client } from '../issuer/clients.ts'
+import type { Client, Clients } from '../issuer/clients.ts'
 import type { SessionStore } from '../stores/ports.ts'
 import {
   isKeyId,
@@ -164,17 +164,26 @@ export class ClientKeys {
     return found
   }
 
+  /**
+   * Drops the keys of all clients but those with the same `jwks_uri` as before: fetched keys outlast
+   * settings that are read again.
+   */
+  dropOthers(clients: Pick<Clients, 'find'>): void {
+    for (const [clientId, { client, keys }] of this.#sources) {
+      const { jwks_uri: jwksUri } = clients.find(clientId) ?? {}
+      if (jwksUri !== undefined && jwksUri === client.jwks_uri) continue
+      this.#sources.delete(clientId)
+      void keys.close()
+    }
+  }
+
   async close(): Promise<void> {
     await Promise.all([...this.#sources.values()].map(({ keys }) => keys.close()))
   }
 
   #sourceOf(client: Client): KeySource {
     const known = this.#sources.get(client.client_id)
-    const { jwks_uri: jwksUri } = client
-    // Settings that are read again make a new object of every client. Fetched keys outlast them.
-    const isSameUri = jwksUri !== undefined && known?.client.jwks_uri === jwksUri
-    if (known !== undefined && (known.client === client || isSameUri)) return known.keys
-    void known?.keys.close()
+    if (known !== undefined) return known.keys
     const keys = this.#open(client)
     this.#sources.set(client.client_id, { client, keys })
     return keys

@@ -347,6 +347,33 @@ t.test('the last keys of a client outlast a reload of the clients', async (t) =>
   t.equal((await send()).status, 503)
 })
 
+t.test('the keys of a client that was removed from the settings are fetched no more', async (t) => {
+  let requests = 0
+  const server = await startHttpServer(t, (_request, response) => {
+    requests += 1
+    response.setHeader('content-type', 'application/json')
+    response.end(JSON.stringify({ keys: [clientKey.jwk] }))
+  })
+  const jwks_uri = `${server.url}/jwks.json`
+  const signing = { client_id: 'signing', auth_method: 'private_key_jwt', scopes: {}, jwks_uri }
+  const grants = ['client_credentials']
+  const all = [{ ...signing, grants }] as unknown as typeof clients
+  const { token, clock, issuer } = await startOAuth(t, { clients: all })
+  const send = async () =>
+    token({
+      ...grant,
+      client_assertion_type: assertionType,
+      client_assertion: await makeAssertion(Math.floor(clock.nowMs() / 1000)),
+    })
+  t.equal((await send()).status, 200)
+  t.equal(requests, 1)
+  issuer.clients.replace(clients.slice(0, 1))
+  t.equal((await send()).status, 401)
+  issuer.clients.replace(all)
+  t.equal((await send()).status, 200)
+  t.equal(requests, 2, 'the first set of keys was given up')
+})
+
 t.test('a client whose keys cannot be fetched is told to try again', async (t) => {
   const server = await startHttpServer(t, (_request, response) => response.writeHead(500).end())
   const { token, clock } = await startOAuth(t, {
