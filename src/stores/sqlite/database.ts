@@ -382,7 +382,7 @@ function pending(db: DatabaseSync, schema: Schema): PendingMigration[] {
  * operating system releases it when its process ends.
  *
  * @param waitMs longest wait for another process, which blocks the event loop
- * @throws `store_unavailable` if another process has the lock for longer
+ * @throws `store_unavailable` if another process has the lock for longer, or if the file does not work
  */
 export async function withFileLock<T>(
   path: string,
@@ -392,18 +392,20 @@ export async function withFileLock<T>(
   const db = new DatabaseSync(path, { timeout: waitMs })
   try {
     chmodSync(path, 0o600)
-    lock(db)
+    lock(db, path)
     return await work()
   } finally {
     db.close()
   }
 }
 
-function lock(db: DatabaseSync): void {
+function lock(db: DatabaseSync, path: string): void {
   try {
     db.exec('BEGIN EXCLUSIVE')
   } catch (cause) {
-    const detail = 'Another process is still working on the same file. Try again.'
+    const detail = isBusy(cause)
+      ? 'Another process is still working on the same file. Try again.'
+      : `The file ${path} cannot be locked: ${(cause as Error).message}.`
     throw new GatepassError('store_unavailable', { detail, cause })
   }
 }

@@ -234,10 +234,21 @@ t.test('one call at a time has the file lock, and releases it also after an erro
   })
   await t.rejects(
     withFileLock(path, 0, async () => t.fail('both have it')),
-    { code: 'store_unavailable' },
+    { code: 'store_unavailable', detail: /^Another process is still working/ },
   )
   resolve()
   await t.rejects(first, { message: 'of the work' })
   t.equal(await withFileLock(path, 0, async () => 'mine'), 'mine')
   t.equal(statSync(path).mode & 0o777, 0o600)
+})
+
+t.test('a file that cannot be locked is not said to be in use', async (t) => {
+  const path = join(createTestFolder(t, { 'a.lock': 'This is no database.' }), 'a.lock')
+  await t.rejects(
+    withFileLock(path, 0, async () => t.fail('it has the lock')),
+    {
+      code: 'store_unavailable',
+      detail: `The file ${path} cannot be locked: file is not a database.`,
+    },
+  )
 })
