@@ -86,13 +86,21 @@ export function installShutdown(
       await new Promise<void>((resolve) => logger.flush(() => resolve()))
     },
   )
-  // Ctrl-C reaches parent and child, and a second request to stop would exit at once.
+  // Ctrl-C and systemd signal parent and child, and a second request to stop would exit at once.
   const stopOnce = () => draining || stop.close()
+  const stopByParent = () => {
+    if (draining) return
+    stop.close()
+    // The signal to this process may come after the message. The parent kills at a second signal.
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+      process.removeAllListeners(signal).on(signal, () => {})
+    }
+  }
   for (const signal of reloadSignals) process.on(signal, () => reload?.())
   process.off('SIGHUP', holdReload)
   if (isReloadDue) reload?.()
   process.on('message', (message) => {
-    if (message === stopMessage) stopOnce()
+    if (message === stopMessage) stopByParent()
     if (message === reloadMessage) reload?.()
   })
   process.on('disconnect', stopOnce)

@@ -246,6 +246,23 @@ t.test('each worker drains once, and all processes exit in time', async (t) => {
   t.equal(issuer.stdout.match(/"msg":"stopped"/g)?.length, 3)
 })
 
+t.test(
+  'a signal to all processes counts once, in any order with the message to stop',
+  async (t) => {
+    const more = { GATEPASS_DRAIN_S: '1', GATEPASS_SHUTDOWN_S: '60' }
+    const { issuer, workers } = await startIssuer(t, createTestFolder(t), more)
+    // The message and the signal wait for each worker. Node handles the message first.
+    for (const worker of workers) process.kill(worker, 'SIGSTOP')
+    const exited = issuer.stop()
+    for (const worker of workers) process.kill(worker, 'SIGTERM')
+    await issuer.line(/"msg":"stopping"/)
+    for (const worker of workers) process.kill(worker, 'SIGCONT')
+    t.equal(await exited, 0)
+    t.notMatch(issuer.stdout, /second SIGTERM/)
+    t.equal(issuer.stdout.match(/"msg":"stopped"/g)?.length, 3)
+  },
+)
+
 const isAlive = (pid: number) => {
   try {
     return process.kill(pid, 0)
