@@ -152,10 +152,17 @@ export async function waitForFirstNode(
     }
     if (errors.includes(null)) return
     if (performance.now() + openRetryMs > untilMs) {
-      throw storeUnavailable(errors[0], 'No memcached node responds.')
+      throw storeUnavailable(errors[0], `No memcached node responds: ${reasonOf(errors[0])}.`)
     }
     await sleep(openRetryMs)
   }
+}
+
+/** Returns why a node does not respond, without a full stop. */
+function reasonOf(error: unknown): string {
+  const { message, cause = error } = error as Error
+  const { message: own, code } = cause as NodeJS.ErrnoException
+  return (own || code || message).replace(/\.$/, '')
 }
 
 /** Connects, and returns the error or null. */

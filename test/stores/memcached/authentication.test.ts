@@ -50,7 +50,9 @@ t.test('TLS with the certificate of an authority that the URL names', async (t) 
   const { url, port } = await startMemcached(t, { tls: makeCertificates(t, localhost) })
   await works(t, url)
   await works(t, url.replace('127.0.0.1', 'localhost'))
-  t.match(await refused(t, `memcached://127.0.0.1:${port}`, 500), /No memcached node responds/)
+  t.match(await refused(t, `memcached://127.0.0.1:${port}`, 500), /node responds: .+\.$/)
+  const unreachable = await refused(t, 'memcached://127.0.0.1:1', 500)
+  t.equal(unreachable, 'No memcached node responds: connect ECONNREFUSED 127.0.0.1:1.')
 })
 
 t.test('TLS with an untrusted certificate is refused', async (t) => {
