@@ -38,6 +38,22 @@ export function deferReload(): void {
   if (!process.stdin.isTTY) process.on('SIGHUP', holdReload)
 }
 
+/** A terminal sends SIGINT to npm and to this process, and npm passes its own on: the same Ctrl-C. */
+const sameInterruptMs = 500
+
+/** Calls the listener at each SIGINT, once for a SIGINT that npm repeats. @returns its removal */
+export function onInterrupt(listener: () => void): () => void {
+  let lastMs = Number.NEGATIVE_INFINITY
+  const onSignal = () => {
+    const nowMs = performance.now()
+    if (nowMs - lastMs < sameInterruptMs) return
+    lastMs = nowMs
+    listener()
+  }
+  process.on('SIGINT', onSignal)
+  return () => process.off('SIGINT', onSignal)
+}
+
 export interface Shutdown {
   /** Whether the shutdown has started. */
   isDraining(): boolean
@@ -70,14 +86,15 @@ export function installShutdown(
   let draining = false
   const { reload } = steps
   const reloadSignals = reload === undefined || process.stdin.isTTY ? [] : (['SIGHUP'] as const)
-  const skip = [...faultSignals, ...reloadSignals]
+  const skip = [...faultSignals, ...reloadSignals, 'SIGINT' as const]
+  let isInterrupted = false
   const onTimeout = () =>
     logger.error(steps.unfinished(), 'the shutdown timed out; exiting with unfinished work')
   const stop = closeWithGrace(
     { delay: (settings.drain_s + settings.shutdown_s) * 1000, logger, onTimeout, skip },
     async ({ err, signal }) => {
       if (err) logger.fatal({ err }, 'stopping after an uncaught error')
-      else logger.info({ signal }, 'stopping')
+      else logger.info({ signal: isInterrupted ? 'SIGINT' : signal }, 'stopping')
       draining = true
       steps.drain()
       if (!err) await sleep(settings.drain_s * 1000)
@@ -88,6 +105,14 @@ export function installShutdown(
   )
   // Ctrl-C and systemd signal parent and child, and a second request to stop would exit at once.
   const stopOnce = () => draining || stop.close()
+  const ignoreInterrupts = onInterrupt(() => {
+    if (draining) {
+      logger.error('second SIGINT, exiting')
+      process.exit(1)
+    }
+    isInterrupted = true
+    stop.close()
+  })
   const stopByParent = () => {
     if (draining) return
     stop.close()
@@ -104,7 +129,11 @@ export function installShutdown(
     if (message === reloadMessage) reload?.()
   })
   process.on('disconnect', stopOnce)
-  return { isDraining: () => draining, uninstall: () => stop.uninstall() }
+  const uninstall = () => {
+    stop.uninstall()
+    ignoreInterrupts()
+  }
+  return { isDraining: () => draining, uninstall }
 }
 
 /** Reports to the log and to the parent process that the service takes requests. */

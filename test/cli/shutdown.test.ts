@@ -77,6 +77,24 @@ t.test('npm passes SIGTERM on, so that no service outlives it', async (t) => {
   t.match(issuer.stdout, /"msg":"stopped"/)
 })
 
+t.test('a SIGINT that npm repeats counts once', async (t) => {
+  const module = JSON.stringify(join(projectFolder, 'src/cli/shutdown.ts'))
+  const program = `
+    const { onInterrupt } = await import(${module})
+    const remove = onInterrupt(() => console.log('interrupted'))
+    for (let n = 0; n < 3; n++) process.emit('SIGINT')
+    remove()`
+  const args = ['--input-type=module', '-e', program]
+  const { stdout } = await run(t, args, { command: [process.execPath], cwd: createTestFolder(t) })
+  t.equal(stdout, 'interrupted\n')
+})
+
+t.test('SIGINT stops a service like SIGTERM', async (t) => {
+  const { issuer } = await startIssuer(t, createTestFolder(t))
+  t.equal(await issuer.stop('SIGINT'), 0)
+  t.match(issuer.stdout, /"signal":"SIGINT","msg":"stopping"/)
+})
+
 t.test('a second signal exits at once', async (t) => {
   const { issuer, admin } = await startIssuer(t, createTestFolder(t), { GATEPASS_DRAIN_S: '60' })
   issuer.stop('SIGTERM')

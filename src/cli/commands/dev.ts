@@ -19,6 +19,7 @@ import {
 } from '../dev/processes.ts'
 import { ReplicaProcesses } from '../dev/replica-processes.ts'
 import { hasPlayground, openAccountDeps } from '../issuer-wiring.ts'
+import { onInterrupt } from '../shutdown.ts'
 
 const stateFolder = '.gatepass'
 
@@ -183,18 +184,18 @@ async function demoPassword(settings: Settings, cwd: string, path: string): Prom
 /** The first signal stops the processes; the second one kills them. */
 function stopOnSignal({ issuer, replicas }: RunningProcesses): void {
   let isStopping = false
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => {
-      if (isStopping) {
-        issuer.kill()
-        replicas.kill()
-      } else {
-        issuer.stop()
-        replicas.shutDown()
-      }
-      isStopping = true
-    })
+  const stop = () => {
+    if (isStopping) {
+      issuer.kill()
+      replicas.kill()
+    } else {
+      issuer.stop()
+      replicas.shutDown()
+    }
+    isStopping = true
   }
+  process.on('SIGTERM', stop)
+  onInterrupt(stop)
 }
 
 async function stopAll({ issuer, replicas, application }: RunningProcesses): Promise<void> {
