@@ -150,7 +150,8 @@ async function readTypedLine(
     lines.close()
     const ahead = [...typed.slice(1), lines.line].join('\n')
     if (ahead !== '' && stdin.readable) stdin.unshift(ahead)
-    if (!isEchoed) stderr.write('\n')
+    // A line that is echoed ends with its line break, but a cancellation has none.
+    if (!isEchoed || typed.length === 0) stderr.write('\n')
   }
 }
 

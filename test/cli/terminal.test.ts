@@ -91,3 +91,12 @@ t.test('the end of the input cancels, and ends a line', async (t) => {
   partial.end('pass word')
   t.equal(await readPassword(partial.context), 'pass word')
 })
+
+t.test('Ctrl-C at a prompt ends the line of the prompt', async (t) => {
+  for (const ask of [(context: CliContext) => askLine(context, 'User name: '), readPassword]) {
+    const { context, type, shown } = openTerminal()
+    type('ad\u0003')
+    await t.rejects(ask(context), { message: 'Canceled.' })
+    t.match(shown(), /[^\n]\n$/)
+  }
+})
