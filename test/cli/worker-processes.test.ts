@@ -184,9 +184,19 @@ t.test('a worker that the machine cannot start is started later', async (t) => {
   t.equal(await issuer.stop(), 0)
 })
 
-/** The ids of the processes that a process has started. */
+/** The ids of the worker processes that a process has started. */
 function childrenOf({ pid }: TestProcess): number[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number)
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')
+  return children.map(Number).filter(isWorker)
+}
+
+/** False until the new process runs Node: its parent waits for that, and would stop with it. */
+function isWorker(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'utf8').includes('NODE_UNIQUE_ID=')
+  } catch {
+    return false
+  }
 }
 
 t.test('a stop while the workers start ends all processes', async (t) => {
