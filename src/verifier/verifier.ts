@@ -144,6 +144,10 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     return rejection
   }
 
+  function rejectWith(error: unknown): never {
+    throw reject(error)
+  }
+
   /** Verifies with the keys and the revocation list in memory. */
   function verifyFromMemory(parsed: SignedAccessToken): VerifiedToken {
     const result = matchIssuer(parsed, issuers, verifySignatureSync)
@@ -187,34 +191,26 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
     }
   }
 
-  /** @param cached undefined if the token is not in the cache */
-  function verifyFound(
-    token: string,
-    cached: VerifiedToken | undefined,
-    requirements: TokenRequirements,
-  ): AccessTokenClaims | Promise<AccessTokenClaims> {
-    if (cached !== undefined) return accept(token, cached, requirements)
-    const parsed = parse(decrypt(token))
-    const result = matchIssuer(parsed, issuers, verifySignature)
-    const isComplete = !isPromise(result) && isVerified(result) && !mayWait(result)
-    if (isComplete) return admit(token, result, requirements)
-    return completeMatch(parsed, result).then((verified) => admit(token, verified, requirements))
-  }
-
+  /** @param isRenewed whether the keys have just been renewed for this call */
   function verifyUnlessPending(
     token: string,
     requirements = noRequirements,
+    isRenewed = false,
   ): AccessTokenClaims | Promise<AccessTokenClaims> {
     try {
       const cached = lookUp(token)
-      const renewal = cached?.issuer.keys.renew?.()
-      const claims =
-        renewal?.then(() => verifyFound(token, lookUp(token), requirements)) ??
-        verifyFound(token, cached, requirements)
-      if (!isPromise(claims)) return claims
-      return claims.catch((error: unknown) => {
-        throw reject(error)
-      })
+      const renewal = isRenewed ? undefined : cached?.issuer.keys.renew?.()
+      if (renewal !== undefined) {
+        return renewal.then(() => verifyUnlessPending(token, requirements, true), rejectWith)
+      }
+      if (cached !== undefined) return accept(token, cached, requirements)
+      const parsed = parse(decrypt(token))
+      const result = matchIssuer(parsed, issuers, verifySignature)
+      const isComplete = !isPromise(result) && isVerified(result) && !mayWait(result)
+      if (isComplete) return admit(token, result, requirements)
+      return completeMatch(parsed, result)
+        .then((verified) => admit(token, verified, requirements))
+        .catch(rejectWith)
     } catch (error) {
       throw reject(error)
     }
