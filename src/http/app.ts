@@ -89,14 +89,20 @@ export function createApp(options: AppOptions): FastifyInstance {
   app.setNotFoundHandler(() => {
     throw new GatepassError('route_not_found')
   })
-  app.addHook('onRequest', ({ headers, raw }, reply, done) => {
+  app.addHook('onRequest', ({ raw }, reply, done) => {
     reply.header('x-content-type-options', 'nosniff')
-    if (headers.host !== undefined || raw.httpVersion !== '1.1') return done()
-    // RFC 9112 §3.2. A health check may lack the header, and Node's own response says nothing.
-    const detail = 'A request of HTTP/1.1 needs the header Host.'
+    if (hasValidHost(raw)) return done()
+    const detail = 'A request needs the header Host once.'
     done(new GatepassError('request_malformed', { detail }))
   })
   return app
+}
+
+/** RFC 9112 §3.2. A health check may lack the header, and Node's own response says nothing. */
+function hasValidHost({ headers: { host }, httpVersion }: IncomingMessage): boolean {
+  if (host === undefined) return httpVersion !== '1.1'
+  // Node joins repeated headers.
+  return !host.includes(',')
 }
 
 /**
