@@ -55,6 +55,22 @@ export function storeUnavailable(cause: unknown, detail?: string): GatepassError
 }
 
 /**
+ * Returns the message of an error without a full stop. An error for several addresses of one name has
+ * only a code.
+ */
+export function reasonOf(error: Error): string {
+  const { message, code } = error as NodeJS.ErrnoException
+  return (message || code || 'no reason is known').replace(/\.$/, '')
+}
+
+/** Returns why a TLS connection to a server fails at each attempt, or null for another error. */
+export function tlsFailure(server: string, error: Error): string | null {
+  const { code = '' } = error as NodeJS.ErrnoException
+  if (!/CERT|SSL|TLS|UNABLE_TO/.test(code)) return null
+  return `The TLS connection to ${server} fails: its certificate or host name, or ours, is refused (${code}).`
+}
+
+/**
  * The reason of an abort that no caller sees. Without it, each abort creates an error with a stack
  * trace.
  */

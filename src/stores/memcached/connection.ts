@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
+import { tlsFailure } from '../in-flight-calls.ts'
 import type { ServerAddress } from '../server-url.ts'
 import {
   authenticate,
@@ -225,9 +226,5 @@ export function fatalReason(error: unknown): string | null {
   if (error instanceof RefusalError && error.isAuthentication) return error.message
   if (!(error instanceof Error)) return null
   // A key that does not match its certificate prevents even the socket.
-  const { code = '' } = (error.cause ?? error) as NodeJS.ErrnoException
-  if (/CERT|SSL|TLS|UNABLE_TO/.test(code)) {
-    return `The TLS connection to memcached fails: its certificate or host name, or ours, is refused (${code}).`
-  }
-  return null
+  return tlsFailure('memcached', (error.cause ?? error) as Error)
 }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '../../core/clock.ts'
 import { digest } from '../../core/secrets.ts'
 import { CircuitBreaker } from '../circuit-breaker.ts'
-import { InFlightCalls, storeUnavailable, withDeadline } from '../in-flight-calls.ts'
+import { InFlightCalls, reasonOf, storeUnavailable, withDeadline } from '../in-flight-calls.ts'
 import {
   type ConnectionSettings,
   fatalReason,
@@ -152,17 +152,12 @@ export async function waitForFirstNode(
     }
     if (errors.includes(null)) return
     if (performance.now() + openRetryMs > untilMs) {
-      throw storeUnavailable(errors[0], `No memcached node responds: ${reasonOf(errors[0])}.`)
+      const error = errors[0] as Error
+      const reason = reasonOf((error.cause ?? error) as Error)
+      throw storeUnavailable(error, `No memcached node responds: ${reason}.`)
     }
     await sleep(openRetryMs)
   }
-}
-
-/** Returns why a node does not respond, without a full stop. */
-function reasonOf(error: unknown): string {
-  const { message, cause = error } = error as Error
-  const { message: own, code } = cause as NodeJS.ErrnoException
-  return (own || code || message).replace(/\.$/, '')
 }
 
 /** Connects, and returns the error or null. */

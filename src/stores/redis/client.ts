@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { backoffMs } from '../../core/backoff.ts'
-import { InFlightCalls, withDeadline } from '../in-flight-calls.ts'
+import { InFlightCalls, reasonOf, withDeadline } from '../in-flight-calls.ts'
 import {
   type ConnectionFactory,
   type ConnectionRole,
@@ -17,7 +17,6 @@ import {
   type RedisConnection,
   type RedisReply,
   type Route,
-  reasonOf,
   reconnectDelay,
   unavailable,
   withoutArguments,
@@ -103,7 +102,8 @@ export class RedisClient {
         const detail = fatalReason(error)
         const delayMs = backoffMs(attempt, reconnectDelay)
         if (detail !== null || performance.now() + delayMs > untilMs) {
-          throw unavailable(error, detail ?? `Redis does not respond: ${reasonOf(error)}.`)
+          const reason = reasonOf(withoutArguments(error))
+          throw unavailable(error, detail ?? `Redis does not respond: ${reason}.`)
         }
         await sleep(delayMs)
       }

@@ -8,7 +8,7 @@ import {
 } from '@redis/client'
 import { backoffMs } from '../../core/backoff.ts'
 import type { GatepassError } from '../../core/errors.ts'
-import { storeUnavailable } from '../in-flight-calls.ts'
+import { storeUnavailable, tlsFailure } from '../in-flight-calls.ts'
 import type { TlsFiles } from '../server-url.ts'
 import { newClient, sentinelConnection } from './sentinel-connection.ts'
 import { type RedisCredentials, type RedisTarget, urlParser } from './url.ts'
@@ -278,24 +278,11 @@ export function withoutArguments(error: unknown): Error {
 
 type SystemError = NodeJS.ErrnoException
 
-/**
- * Returns the message of an error without a full stop. An error for several addresses of one name has
- * only a code.
- */
-export function reasonOf(error: unknown): string {
-  const { message, code } = withoutArguments(error) as SystemError
-  return (message || code || 'no reason is known').replace(/\.$/, '')
-}
-
 /** Returns why a retry cannot succeed, or null if it might. */
 export function fatalReason(error: unknown): string | null {
   if (!(error instanceof Error)) return null
   if (/\b(WRONGPASS|NOAUTH|NOPERM)\b|AUTH.* without any password/.test(error.message)) {
     return 'Redis refuses the user name or the password, or allows the user too little.'
   }
-  const { code = '' } = error as SystemError
-  if (/CERT|SSL|TLS|UNABLE_TO/.test(code)) {
-    return `The TLS connection to Redis fails: its certificate or host name, or ours, is refused (${code}).`
-  }
-  return null
+  return tlsFailure('Redis', error)
 }
