@@ -177,9 +177,12 @@ export function remainingScope(client: Client, scope: string): string {
  * @throws `dpop_proof_missing`
  */
 export function requireKey(client: Client, jkt: string | undefined): void {
-  if (client.dpop === 'required' && jkt === undefined) {
-    throw new GatepassError('dpop_proof_missing')
-  }
+  if (lacksKey(client, jkt)) throw new GatepassError('dpop_proof_missing')
+}
+
+/** Whether a client requires a proven key, and the request has none. */
+export function lacksKey({ dpop }: Client, jkt: string | undefined): boolean {
+  return dpop === 'required' && jkt === undefined
 }
 
 /**

@@ -9,6 +9,7 @@ import {
   type Client,
   type Clients,
   isConfidential,
+  lacksKey,
   remainingScope,
   requireGrant,
   requireKey,
@@ -117,7 +118,7 @@ export class Refresh {
       throw new GatepassError(isAnonymous ? 'client_authentication_failed' : 'grant_invalid')
     }
     requireGrant(client, 'refresh_token')
-    if (client.dpop === 'required' && request.jkt === undefined) refused('unproven')
+    if (lacksKey(client, request.jkt)) refused('unproven')
     requireKey(client, request.jkt)
     const scope = narrowScope(client, session.scope, request.scope)
     return { audience: minter.audienceOf(client, request.resource), scope }
