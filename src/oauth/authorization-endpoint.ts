@@ -15,11 +15,11 @@ import {
   readParameters,
   refusalOf,
   refusalUrl,
+  refuseRepeated,
   validateRequest,
   withParameters,
 } from './authorization-request.ts'
 import type { Consents } from './consents.ts'
-import { malformed } from './form.ts'
 import type { IdTokens } from './id-tokens.ts'
 import type { PushedRequests, PushedResponse } from './pushed-requests.ts'
 import type { SignIn } from './sign-ins.ts'
@@ -117,7 +117,7 @@ export class AuthorizationEndpoint {
     const read = readParameters(query)
     const { request_uri: requestUri, client_id: clientId } = read.values
     const isPushed = requestUri?.startsWith('urn:')
-    if (isPushed && read.repeated.size > 0) throw malformed('A parameter comes twice.')
+    if (isPushed) refuseRepeated(read.repeated)
     const taken = isPushed ? await pushed.take(requestUri ?? '', clientId, browserId) : undefined
     const parameters = taken ? { values: taken.parameters, repeated: new Set<string>() } : read
     const request = this.#validate(parameters)

@@ -77,6 +77,11 @@ export function readParameters(text: string): AuthorizationParameters {
   return { values, repeated }
 }
 
+/** @throws `request_malformed` if a parameter occurs more than once */
+export function refuseRepeated(repeated: AuthorizationParameters['repeated']): void {
+  if (repeated.size > 0) throw malformed('A parameter comes twice.')
+}
+
 /** @throws `request_malformed` if parameters are too many or too long */
 export function limitParameters(parameters: readonly (readonly [string, string])[]): void {
   const bytes = Buffer.byteLength(JSON.stringify(parameters))
@@ -115,7 +120,7 @@ export function validateRequest(
   const state = repeated.has('state') ? undefined : values.state
   try {
     if (repeated.has('resource')) throw new GatepassError('resource_not_allowed')
-    if (repeated.size > 0) throw malformed('A parameter comes twice.')
+    refuseRepeated(repeated)
     return { client, redirectUri, state, ...validateOthers(values, client, rules) }
   } catch (error) {
     return { redirectUri, state, ...refusalOf(error) }

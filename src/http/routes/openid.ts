@@ -1,8 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { GatepassError } from '../../core/errors.ts'
 import { attributeClaims, claimNames, openidScope } from '../../issuer/clients.ts'
-import { readParameters } from '../../oauth/authorization-request.ts'
-import { malformed } from '../../oauth/form.ts'
+import { readParameters, refuseRepeated } from '../../oauth/authorization-request.ts'
 import { gatepassAuth } from '../../verifier/fastify.ts'
 import { throwRefusal } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
@@ -90,7 +89,7 @@ export function endSessionRoutes(app: FastifyInstance, context: IssuerContext): 
 
   app.get(endSessionUrl, { exposeHeadRoute: false, schema }, async (request, reply) => {
     const { values, repeated } = readParameters(queryOf(request))
-    if (repeated.size > 0) throw malformed('A parameter comes twice.')
+    refuseRepeated(repeated)
     return end(request, reply, values, false)
   })
 
