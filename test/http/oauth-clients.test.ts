@@ -24,6 +24,16 @@ const refused = { status: 401, body: { error: 'invalid_client' } }
 /** After a few failures, the next one is told to wait. */
 const refusedOrThrottled = { status: /401|429/, body: { error: /invalid_client|unavailable/ } }
 
+/** Returns a function that asks for a token with a new assertion each time. */
+function sender({ token, clock }: Pick<Awaited<ReturnType<typeof startOAuth>>, 'token' | 'clock'>) {
+  return async (parts?: AssertionParts) =>
+    token({
+      ...grant,
+      client_assertion: await makeAssertion(Math.floor(clock.nowMs() / 1000), parts),
+      client_assertion_type: assertionType,
+    })
+}
+
 async function startSigning(t: Parameters<typeof startOAuth>[0]) {
   const issuer = await startOAuth(t)
   const now = () => Math.floor(issuer.clock.nowMs() / 1000)
@@ -293,12 +303,7 @@ t.test(
         },
       ],
     })
-    const send = async (parts: AssertionParts = {}) =>
-      token({
-        ...grant,
-        client_assertion: await makeAssertion(Math.floor(clock.nowMs() / 1000), parts),
-        client_assertion_type: assertionType,
-      })
+    const send = sender({ token, clock })
     t.equal((await send()).status, 200)
     t.equal((await send()).status, 200)
     t.equal(requests, 1)
@@ -332,12 +337,7 @@ t.test('the last keys of a client outlast a reload of the clients', async (t) =>
     scopes: {},
   }
   const { token, clock, issuer } = await startOAuth(t, { clients: [signing] })
-  const send = async () =>
-    token({
-      ...grant,
-      client_assertion_type: assertionType,
-      client_assertion: await makeAssertion(Math.floor(clock.nowMs() / 1000)),
-    })
+  const send = sender({ token, clock })
   t.equal((await send()).status, 200)
   isDown = true
   issuer.clients.replace([{ ...signing, scopes: { 'data:read': [] } }])
@@ -359,12 +359,7 @@ t.test('the keys of a client that was removed from the settings are fetched no m
   const grants = ['client_credentials']
   const all = [{ ...signing, grants }] as unknown as typeof clients
   const { token, clock, issuer } = await startOAuth(t, { clients: all })
-  const send = async () =>
-    token({
-      ...grant,
-      client_assertion_type: assertionType,
-      client_assertion: await makeAssertion(Math.floor(clock.nowMs() / 1000)),
-    })
+  const send = sender({ token, clock })
   t.equal((await send()).status, 200)
   t.equal(requests, 1)
   issuer.clients.replace(clients.slice(0, 1))
@@ -387,11 +382,7 @@ t.test('a client whose keys cannot be fetched is told to try again', async (t) =
       },
     ],
   })
-  const answer = await token({
-    ...grant,
-    client_assertion: await makeAssertion(Math.floor(clock.nowMs() / 1000)),
-    client_assertion_type: assertionType,
-  })
+  const answer = await sender({ token, clock })()
   t.match(answer, { status: 503, body: { error: 'temporarily_unavailable' } })
   t.equal(answer.headers['retry-after'], '1')
 })
