@@ -13,7 +13,10 @@ import {
 import { isAbsolute, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
-import { SessionFile } from '../../src/cli/login/saved-session.ts'
+import { IssuerClient } from '../../src/cli/login/issuer-client.ts'
+import { SavedSession, SessionFile } from '../../src/cli/login/saved-session.ts'
+import { systemClock } from '../../src/core/clock.ts'
+import { GatepassError } from '../../src/core/errors.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { run, TestProcess } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
@@ -171,6 +174,22 @@ t.test('nothing is saved in a folder that other users may write to', async (t) =
     t.match(await login(), { code: 2, stderr: /gatepass belongs to another user/ })
     t.same(readdirSync(folder), [])
   }
+})
+
+t.test('while a store of the issuer is unavailable', async (t) => {
+  const { login, folder, state, change, expire } = openTerminal(t, issuer)
+  await login()
+  const client = new IssuerClient(issuer)
+  client.refresh = async () => {
+    throw new GatepassError('store_unavailable')
+  }
+  const file = new SessionFile({ env: { XDG_STATE_HOME: join(folder, '..') } }, issuer)
+  const session = new SavedSession({ issuer, client, file, clock: systemClock })
+  change({ obtained_at_ms: Date.now() - 100_000, expires_at_ms: Date.now() + 10_000 })
+  t.equal(await session.accessToken(), state().access_token, 'a token that is good still serves')
+  expire()
+  await t.rejects(session.accessToken(), { code: 'store_unavailable' })
+  t.ok(state().refresh_token)
 })
 
 // The issuer is not there for what comes behind.

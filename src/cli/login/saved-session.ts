@@ -104,10 +104,9 @@ export class SavedSession {
       await file.write(next)
       return next.access_token
     } catch (error) {
-      // An outage of the issuer does not matter while the access token is valid.
-      if (isGatepassError(error, 'issuer_unavailable') && this.#isValid(state)) {
-        return state.access_token
-      }
+      // An outage of the issuer or of its stores does not matter while the access token is valid.
+      const isOutage = isGatepassError(error) && error.status >= 500
+      if (isOutage && this.#isValid(state)) return state.access_token
       if (!isGatepassError(error, ...sessionEndedCodes)) throw error
       await file.remove()
       const detail = `${errorCodes[error.code].title} You are signed out of ${issuer}. Run: gatepass login`
