@@ -4,10 +4,10 @@ import {
   grantTypes,
   isConfidential,
   mayUse,
+  signInClientId,
   tokenExchange,
 } from '../issuer/clients.ts'
 import { isSecretHash, maxSecretHashes } from '../oauth/client-secret.ts'
-import { signInClientId } from '../oauth/sign-ins.ts'
 import { importVerificationKey } from '../tokens/verification-key.ts'
 import { hasCredentials, jwk, loopbackHosts, redirectUri, refuseDuplicates } from './validators.ts'
 

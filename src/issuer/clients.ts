@@ -5,6 +5,12 @@ import type { Account } from '../stores/ports.ts'
 /** Asks for an ID token (OpenID Connect Core §3.1.2.1). Every client may ask for it. */
 export const openidScope = 'openid'
 
+/**
+ * The `client_id` of the sessions that represent a sign-in at the issuer itself. No configured
+ * client may have it.
+ */
+export const signInClientId = 'gatepass-sign-in'
+
 export const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
 
 /**

@@ -11,7 +11,7 @@ import type {
 } from '../stores/ports.ts'
 import { newGeneration } from '../stores/rotation.ts'
 import type { Audit } from './audit.ts'
-import type { Clients } from './clients.ts'
+import { type Clients, signInClientId } from './clients.ts'
 import type { RevocationFeed } from './revocation-feed.ts'
 import type { TokenMinter, TokenSet } from './token-minter.ts'
 
@@ -95,13 +95,19 @@ export class Sessions {
     }
   }
 
-  /** Stores a new session. Revokes the oldest sessions of a user who has too many. */
+  /**
+   * Stores a new session. Revokes the oldest sessions of a user who has too many. The session and its
+   * sign-in stay.
+   */
   async create(session: Session, audit: Audit): Promise<void> {
     const { sub } = session
     const count = await this.#store.create(session)
     if (count <= maxSessionsPerUser) return
-    const others = (await this.list(sub)).filter(({ sid }) => sid !== session.sid)
-    for (const { sid } of others.slice(maxSessionsPerUser - 1)) {
+    const isKept = ({ sid, clientId, createdAtMs }: Session) =>
+      sid === session.sid || (clientId === signInClientId && createdAtMs === session.createdAtMs)
+    const listed = await this.list(sub)
+    const others = listed.filter((one) => !isKept(one)).toSorted(newestFirst)
+    for (const { sid } of others.slice(maxSessionsPerUser - (listed.length - others.length))) {
       if (await this.#revoke(sid))
         audit('session.revoked', { sub, sid, reason: 'too_many_sessions' })
     }
@@ -265,6 +271,11 @@ export class Sessions {
   #revoke(sid: string): Promise<boolean> {
     return this.#store.revoke(sid, this.#clock.nowMs(), this.#policy.revokedKeptMs)
   }
+}
+
+/** The sessions that clients start from one sign-in are equally old: the last refresh counts. */
+function newestFirst(a: Session, b: Session): number {
+  return b.createdAtMs - a.createdAtMs || b.mintedAtMs - a.mintedAtMs
 }
 
 export interface SessionStarterOptions {

@@ -2,15 +2,10 @@ import type { Clock } from '../core/clock.ts'
 import { isGatepassError } from '../core/errors.ts'
 import { DerivedMac } from '../core/secrets.ts'
 import type { Audit } from '../issuer/audit.ts'
+import { signInClientId } from '../issuer/clients.ts'
 import type { Login, PasswordAttempt } from '../issuer/login.ts'
 import type { Sessions } from '../issuer/sessions.ts'
 import type { Account, AccountStore, Session, SessionStore } from '../stores/ports.ts'
-
-/**
- * The `client_id` of the sessions that represent a sign-in at the issuer itself. No configured
- * client may have it.
- */
-export const signInClientId = 'gatepass-sign-in'
 
 /** Maximum number of earlier sign-ins that a sign-in continues. */
 const maxEarlier = 100

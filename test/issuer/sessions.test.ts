@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { AuditEvent, AuditFields } from '../../src/issuer/audit.ts'
-import { Clients } from '../../src/issuer/clients.ts'
+import { Clients, signInClientId } from '../../src/issuer/clients.ts'
 import { Sessions } from '../../src/issuer/sessions.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import { FakeClock } from '../support/clock.ts'
@@ -43,4 +43,15 @@ t.test('a user has at most 100 sessions: a login revokes the oldest', async (t) 
   await sessions.create(session({ sid: sidOf(103), createdAtMs: t0 }), audit)
   t.same(revoked.at(-1), ['session.revoked', { sub: 'user-1', sid: sidOf(3), reason }])
   t.ok(await sessions.find(sidOf(103)), 'the new session stays')
+
+  t.comment('of the sessions from one sign-in, the one that was refreshed least recently ends')
+  const sub = 'user-3'
+  const startFrom = (sid: string, mintedAtMs: number) =>
+    session({ sub, sid, createdAtMs: t0, mintedAtMs })
+  await store.create(session({ sub, sid: 'sign-in', clientId: signInClientId }))
+  await store.create(startFrom('a refreshed session', t0 + 900))
+  for (let index = 0; index < 98; index += 1) await store.create(startFrom(`${index}`, t0 + index))
+  await sessions.create(startFrom('new', t0 + 901), audit)
+  t.same(revoked.at(-1), ['session.revoked', { sub, sid: '0', reason }])
+  t.equal((await sessions.list(sub)).length, 100)
 })
