@@ -43,8 +43,10 @@ export function createIssuer(
   const template = join(bench.scratch, `${name}-template`)
   const secret = newSecret()
   const env = {
-    ...{ GATEPASS_SECRET: secret, GATEPASS_KEYS_SECRET: newSecret() },
-    ...{ ...hashSettings(hash), ...settings },
+    GATEPASS_SECRET: secret,
+    GATEPASS_KEYS_SECRET: newSecret(),
+    ...hashSettings(hash),
+    ...settings,
   }
   const startIn = async (cwd: string, isDurable = true): Promise<RunningIssuer> => {
     const store = await startStore(storeName, join(cwd, 'store'), isDurable, bench)

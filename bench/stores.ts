@@ -91,8 +91,11 @@ export async function startPostgres(
   }
   const port = given || (await freePort())
   const options = {
-    ...{ shared_buffers: '1GB', max_wal_size: '4GB', port: String(port) },
-    ...{ listen_addresses: '127.0.0.1', unix_socket_directories: '' },
+    shared_buffers: '1GB',
+    max_wal_size: '4GB',
+    port: String(port),
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: '',
     fsync: isDurable ? 'on' : 'off',
   }
   const set = Object.entries(options).flatMap(([name, value]) => ['-c', `${name}=${value}`])

@@ -27,9 +27,17 @@ export async function createSigner(alg: Algorithm = 'ES256', kid: string = rando
   const sign = ({ age_s = 0, aud = audience } = {}) => {
     const iat = Math.floor(Date.now() / 1000) - age_s
     const claims = {
-      ...{ iss: issuer, sub: randomUUID(), aud, exp: iat + hour_s, iat, jti: randomUUID() },
-      ...{ client_id: 'default', scope: 'data:read data:write', sid: randomUUID() },
-      ...{ auth_time: iat, amr: ['pwd'] },
+      iss: issuer,
+      sub: randomUUID(),
+      aud,
+      exp: iat + hour_s,
+      iat,
+      jti: randomUUID(),
+      client_id: 'default',
+      scope: 'data:read data:write',
+      sid: randomUUID(),
+      auth_time: iat,
+      amr: ['pwd'],
     }
     return new SignJWT(claims).setProtectedHeader({ alg, typ: 'at+jwt', kid }).sign(privateKey)
   }

@@ -12,7 +12,8 @@ const outputMs = 5_000
 
 const nodeOptions = [
   '--disable-warning=ExperimentalWarning',
-  ...['--import', new URL('test-preload.ts', import.meta.url).href],
+  '--import',
+  new URL('test-preload.ts', import.meta.url).href,
 ]
 
 /** Lines of TAP that say nothing about a failure. */

@@ -28,7 +28,8 @@ export const packageOfFile: Readonly<Record<string, string>> = {
 function programFolders(): string[] {
   return [
     ...(process.env.PATH ?? '').split(delimiter),
-    ...['/usr/local/sbin', '/usr/sbin'],
+    '/usr/local/sbin',
+    '/usr/sbin',
     ...globSync('/usr/lib/postgresql/*/bin'),
   ]
 }

@@ -38,8 +38,13 @@ async function startOnce(role: string, path: string): Promise<void> {
   const service = fork(join(dist, 'cli/main.js'), [role], {
     cwd,
     env: {
-      ...{ PATH, NODE_OPTIONS, GATEPASS_HOST: '127.0.0.1', GATEPASS_DRAIN_S: '0' },
-      ...{ GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: '0', GATEPASS_SECRET: 'warm-up-'.repeat(4) },
+      PATH,
+      NODE_OPTIONS,
+      GATEPASS_HOST: '127.0.0.1',
+      GATEPASS_DRAIN_S: '0',
+      GATEPASS_PORT: '0',
+      GATEPASS_ADMIN_PORT: '0',
+      GATEPASS_SECRET: 'warm-up-'.repeat(4),
     },
     execArgv: ['--import', `data:text/javascript,${encodeURIComponent(save)}`],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],

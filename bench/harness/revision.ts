@@ -137,8 +137,14 @@ function compilePrograms(installed: string): string {
   process.once('exit', () => rmSync(outdir, { recursive: true, force: true }))
   const paths = globSync(sources, { cwd: repository })
   buildSync({
-    ...{ absWorkingDir: repository, outdir, bundle: true, packages: 'external' },
-    ...{ format: 'esm', platform: 'node', target: 'node24', logLevel: 'warning' },
+    absWorkingDir: repository,
+    outdir,
+    bundle: true,
+    packages: 'external',
+    format: 'esm',
+    platform: 'node',
+    target: 'node24',
+    logLevel: 'warning',
     entryPoints: Object.fromEntries(
       paths.map((path) => [path.replace(/^bench\/|\.ts$/g, ''), path]),
     ),

@@ -15,7 +15,8 @@ export interface ServedSubject extends Omit<Subject, 'measure'> {
 export function served(subject: ServedSubject, bench: Bench): Subject {
   const { name, comparedWith, start, check, traffic } = subject
   return {
-    ...{ name, comparedWith },
+    name,
+    comparedWith,
     async measure() {
       const server = await start()
       const load = startProgram('harness/load', [], bench, { core: 'load' })

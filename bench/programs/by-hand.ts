@@ -34,8 +34,13 @@ const count = { type: 'integer' }
 const answer = {
   type: 'object',
   properties: {
-    ...{ access_token: text, token_type: text, expires_in: count, scope: text },
-    ...{ session_id: text, refresh_token: text, refresh_token_expires_in: count },
+    access_token: text,
+    token_type: text,
+    expires_in: count,
+    scope: text,
+    session_id: text,
+    refresh_token: text,
+    refresh_token_expires_in: count,
   },
 }
 const body = { type: 'object', required: ['refresh_token'], properties: { refresh_token: text } }
@@ -68,11 +73,25 @@ async function tokensFor(session: string) {
   await redis.set(`rt:${refresh_token}`, session, { EX: refreshTtl_s })
   const iat = Math.floor(Date.now() / 1000)
   const access_token = sign({
-    ...{ iss: 'http://localhost:4000', sub, aud: 'http://localhost', exp: iat + accessTtl_s, iat },
-    ...{ jti: randomUUID(), client_id: 'default', scope, sid, auth_time: iat, amr: ['pwd'] },
+    iss: 'http://localhost:4000',
+    sub,
+    aud: 'http://localhost',
+    exp: iat + accessTtl_s,
+    iat,
+    jti: randomUUID(),
+    client_id: 'default',
+    scope,
+    sid,
+    auth_time: iat,
+    amr: ['pwd'],
   })
   return {
-    ...{ access_token, token_type: 'Bearer', expires_in: accessTtl_s, scope, session_id: sid },
-    ...{ refresh_token, refresh_token_expires_in: refreshTtl_s },
+    access_token,
+    token_type: 'Bearer',
+    expires_in: accessTtl_s,
+    scope,
+    session_id: sid,
+    refresh_token,
+    refresh_token_expires_in: refreshTtl_s,
   }
 }

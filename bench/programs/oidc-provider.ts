@@ -52,7 +52,10 @@ const provider = new Provider(issuer, {
       defaultResource: () => resource,
       useGrantedResource: () => true,
       getResourceServerInfo: () => ({
-        ...{ scope, audience: resource, accessTokenTTL: 300, accessTokenFormat: 'jwt' },
+        scope,
+        audience: resource,
+        accessTokenTTL: 300,
+        accessTokenFormat: 'jwt',
         jwt: { sign: { alg: 'ES256' } },
       }),
     },

@@ -100,12 +100,19 @@ async function storeSessions(url: string, count: number, noted: number): Promise
 function newSession(sub: string): Session {
   const nowMs = Date.now()
   return {
-    ...{ sid: randomId(), sub, clientId: 'default', amr: ['pwd'], jkt: null },
+    sid: randomId(),
+    sub,
+    clientId: 'default',
+    amr: ['pwd'],
+    jkt: null,
     scope: 'data:read data:write',
     userAgent:
       'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36',
-    ...{ createdAtMs: nowMs, endsAtMs: nowMs + 90 * day_ms, expiresAtMs: nowMs + 14 * day_ms },
-    ...{ ...newGeneration(0, nowMs), revokedAtMs: null },
+    createdAtMs: nowMs,
+    endsAtMs: nowMs + 90 * day_ms,
+    expiresAtMs: nowMs + 14 * day_ms,
+    ...newGeneration(0, nowMs),
+    revokedAtMs: null,
     // Browsers send a key with each refresh, and the store keeps its digest.
     idempotencyKey: randomBytes(32),
   }

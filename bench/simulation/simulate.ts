@@ -42,7 +42,12 @@ export function planFor(devices: number, costs: Costs, given: Assumptions) {
   const feedEntries = Math.ceil(signIns_per_second * given.accessTtl_s)
   const full = Math.ceil(devices / sessionsOfPrimary)
   return {
-    ...{ devices, refreshes_per_second, signIns_per_second, refreshLoad, hashLoad, storeLoad },
+    devices,
+    refreshes_per_second,
+    signIns_per_second,
+    refreshLoad,
+    hashLoad,
+    storeLoad,
     refreshCores: Math.ceil(refreshLoad / given.coreShare),
     hashCores: Math.ceil(hashLoad / given.coreShare),
     primaries: Math.max(full, Math.ceil(storeLoad / given.coreShare)),

@@ -28,7 +28,11 @@ export async function startFleet({ prepare }: System, options: SurgeOptions, ben
   const url = `http://127.0.0.1:${port}`
   const innerUrl = `http://127.0.0.1:${innerPort}`
   const { scheme, start, balance, rotateKeys, failOver } = await prepare({
-    ...{ options, bench, url, innerUrl, redisUrl },
+    options,
+    bench,
+    url,
+    innerUrl,
+    redisUrl,
   })
   // A killed replica stays dead, and a new one replaces it.
   let replicas: readonly Replica[] = []

@@ -32,8 +32,13 @@ export function surgeReport(result: SurgeResult, render: (table: Table) => strin
 function table({ systems }: SurgeResult): Table {
   return {
     head: [
-      ...['system', 'actions', ...goals.map(({ label }) => label)],
-      ...['p50 at 10×', 'p99 at 10×', 'most a second, cold', 'warm'],
+      'system',
+      'actions',
+      ...goals.map(({ label }) => label),
+      'p50 at 10×',
+      'p99 at 10×',
+      'most a second, cold',
+      'warm',
     ],
     rows: systems.map((system) => {
       const { p50, p99 } = peakOf(system)
@@ -41,7 +46,8 @@ function table({ systems }: SurgeResult): Table {
         system.title,
         formatNumber(system.totals.actions),
         ...goals.map(({ read }) => count(read(system))),
-        ...[p50, p99].map(duration),
+        duration(p50),
+        duration(p99),
         formatNumber(system.floods.cold.per_second),
         formatNumber(system.floods.warm.per_second),
       ]

@@ -63,7 +63,9 @@ export class RedirectCalls extends IssuerCalls {
    */
   async #redeem({ redirectUri, code, codeVerifier, nonce }: Redemption): Promise<TokenResponse> {
     const fields = {
-      ...{ grant_type: 'authorization_code', code, code_verifier: codeVerifier },
+      grant_type: 'authorization_code',
+      code,
+      code_verifier: codeVerifier,
       redirect_uri: redirectUri,
     }
     const response = (await this.retry(

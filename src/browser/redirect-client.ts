@@ -178,7 +178,10 @@ export class RedirectClient extends Client implements RedirectAuthClient {
     const scope = ownScope ?? defaultScope
     const hasIdToken = ` ${scope} `.includes(' openid ')
     const parameters = new URLSearchParams({
-      ...{ response_type: 'code', client_id: clientId, redirect_uri: redirectUri, state },
+      response_type: 'code',
+      client_id: clientId,
+      redirect_uri: redirectUri,
+      state,
       code_challenge: await sha256(codeVerifier),
       code_challenge_method: 'S256',
       dpop_jkt: await thumbprint(publicKey),

@@ -44,9 +44,15 @@ const methods = {
 }
 
 const optionNames: ReadonlySet<string> = new Set([
-  ...['store', 'secrets', 'fields', ...Object.keys(numbers), ...Object.keys(methods)],
+  'store',
+  'secrets',
+  'fields',
+  ...Object.keys(numbers),
+  ...Object.keys(methods),
   // Fastify passes its own options of `register` to a plugin, too.
-  ...['prefix', 'logLevel', 'logSerializers'],
+  'prefix',
+  'logLevel',
+  'logSerializers',
 ])
 
 /**

@@ -129,7 +129,13 @@ export class TokenMinter {
     const auth_time = Math.floor(session.createdAtMs / 1000)
     const refreshTtlMs = session.expiresAtMs - clock.nowMs()
     const issued = await this.mintAccessToken({
-      ...{ sub, clientId, scope, audience, jkt, account, issuedAtSeconds },
+      sub,
+      clientId,
+      scope,
+      audience,
+      jkt,
+      account,
+      issuedAtSeconds,
       session: { sid, auth_time, acr: acrOf(amr), amr },
     })
     return {

@@ -238,7 +238,13 @@ export class AuthorizationEndpoint {
     const { codes, issuer } = this.#options
     const { client, redirectUri, state, codeChallenge, scope, nonce, resource, jkt } = request
     const code = await codes.issue({
-      ...{ clientId: client.client_id, redirectUri, codeChallenge, scope, nonce, resource, jkt },
+      clientId: client.client_id,
+      redirectUri,
+      codeChallenge,
+      scope,
+      nonce,
+      resource,
+      jkt,
       sub: signIn.account.sub,
       signInSid: signIn.sid,
       amr: signIn.amr,

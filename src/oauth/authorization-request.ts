@@ -138,9 +138,7 @@ export function isRefusal(
  */
 export function refusalUrl(refusal: AuthorizationRefusal, issuer: string): string {
   const { redirectUri, state, error, description } = refusal
-  return withParameters(redirectUri, {
-    ...{ error, error_description: description, state, iss: issuer },
-  })
+  return withParameters(redirectUri, { error, error_description: description, state, iss: issuer })
 }
 
 /** Creates an error whose `error` code only this endpoint uses. */

@@ -58,14 +58,22 @@ export function createAuthorizationServer(
   const clientKeys = new ClientKeys(clock)
   clients.onReplaced(() => clientKeys.dropOthers(clients))
   const assertions = {
-    ...{ issuer: policy.issuer, keys: clientKeys, store, clock, clockToleranceSeconds },
+    issuer: policy.issuer,
+    keys: clientKeys,
+    store,
+    clock,
+    clockToleranceSeconds,
   }
   const tokens = new IssuedTokens({ verifier, sessions, revocations, clock })
   const codes = new AuthorizationCodes({ store, sessions, clock })
   const { signingKey } = issuer
   const backchannel = new BackchannelLogout({
     ...options.backchannel,
-    ...{ issuer: policy.issuer, store, clients, signingKey, clock },
+    issuer: policy.issuer,
+    store,
+    clients,
+    signingKey,
+    clock,
   })
   backchannel.follow(revocations)
   const idTokens = new IdTokens({
@@ -75,9 +83,7 @@ export function createAuthorizationServer(
     keys: options.keys,
     clock,
   })
-  const consents = new Consents({
-    ...{ store, clients, sessions, clock, keptMs: policy.session.maxMs },
-  })
+  const consents = new Consents({ store, clients, sessions, clock, keptMs: policy.session.maxMs })
   const signIns = new SignIns({ login: issuer.login, sessions, accounts, store, secrets, clock })
   return {
     codes,
@@ -88,7 +94,14 @@ export function createAuthorizationServer(
     signIns,
     signOut: new SignOut({ clients, sessions, signIns, idTokens }),
     authorization: new AuthorizationEndpoint({
-      ...{ issuer: policy.issuer, clients, minter, codes, consents, idTokens, store, clock },
+      issuer: policy.issuer,
+      clients,
+      minter,
+      codes,
+      consents,
+      idTokens,
+      store,
+      clock,
       pushed: new PushedRequests({ store, clock }),
       signInLifetimeMs: policy.session.idleMs,
     }),

@@ -111,7 +111,12 @@ export class TokenEndpoint {
     const scope = grantScope(client, form.get('scope'))
     const audience = minter.audienceOf(client, form.get('resource'))
     const issued = await minter.mintAccessToken({
-      ...{ sub: clientId, clientId, scope, audience, jkt: jkt ?? null, account: null },
+      sub: clientId,
+      clientId,
+      scope,
+      audience,
+      jkt: jkt ?? null,
+      account: null,
     })
     audit('token.issued', { client_id: clientId })
     return responseOf(issued)
@@ -187,12 +192,12 @@ export class TokenEndpoint {
     }
     if (!hasScopes(scope, openidScope)) return { ...tokens, idToken: null }
     const isNotified = await backchannel.register(client, {
-      ...{ sid, sub, endsAtMs: authTimeMs + sessionMaxMs },
+      sid,
+      sub,
+      endsAtMs: authTimeMs + sessionMaxMs,
     })
     if (isNotified && (await sessions.find(sid)) === null) throw new GatepassError('grant_invalid')
-    const idToken = await idTokens.sign({
-      ...{ sub, clientId, sid, authTimeMs, amr, nonce, accessToken },
-    })
+    const idToken = await idTokens.sign({ sub, clientId, sid, authTimeMs, amr, nonce, accessToken })
     return { ...tokens, idToken }
   }
 

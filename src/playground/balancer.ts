@@ -8,7 +8,12 @@ const maxBodyBytes = 256 * 1024
 
 /** Headers that are forwarded. Cookies are not: a replica must not see the refresh token. */
 const requestHeaders = [
-  ...['authorization', 'content-type', 'dpop', 'idempotency-key', 'if-match', 'if-none-match'],
+  'authorization',
+  'content-type',
+  'dpop',
+  'idempotency-key',
+  'if-match',
+  'if-none-match',
 ]
 const responseHeaders = ['content-type', 'etag', 'retry-after', 'www-authenticate']
 

@@ -65,7 +65,12 @@ export async function runDev(context: CliContext, options: DevOptions): Promise<
   const application = isOurs ? createApplication(settings, basePort) : null
   const thirdParty = application?.origin ?? null
   const processes = new DevProcesses({
-    ...{ context, settings, env, basePort, shop, thirdParty },
+    context,
+    settings,
+    env,
+    basePort,
+    shop,
+    thirdParty,
     stateFolder: state,
   })
   const replicas: ReplicaProcesses = new ReplicaProcesses({

@@ -89,7 +89,10 @@ export async function runIssuer(context: CliContext): Promise<void> {
   })
 
   const oauth = createAuthorizationServer({
-    ...{ issuer, store: sessions, verifier, keys: ownKeys },
+    issuer,
+    store: sessions,
+    verifier,
+    keys: ownKeys,
     ...oauthOptions(settings, logger),
   })
 

@@ -47,10 +47,13 @@ function derive({ password, parameters, digestBytes }: HashJob): Uint8Array {
 
 function deriveArgon2id(password: Uint8Array, parameters: Argon2idParameters, tagLength: number) {
   const { memoryKib, passes, parallelism, salt } = parameters
-  const message = password
   return argon2Sync('argon2id', {
-    ...{ message, nonce: salt, tagLength },
-    ...{ memory: memoryKib, passes, parallelism },
+    message: password,
+    nonce: salt,
+    tagLength,
+    memory: memoryKib,
+    passes,
+    parallelism,
   })
 }
 
@@ -60,7 +63,10 @@ function deriveScrypt(password: Uint8Array, parameters: ScryptParameters, digest
   // The exact memory of the algorithm: by default Node refuses more than 32 MiB.
   const maxmem = 128 * blockSize * (cost + parallelism + 2)
   return scryptSync(password, salt, digestBytes, {
-    ...{ cost, blockSize, parallelization: parallelism, maxmem },
+    cost,
+    blockSize,
+    parallelization: parallelism,
+    maxmem,
   })
 }
 

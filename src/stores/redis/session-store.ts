@@ -369,7 +369,7 @@ async function replaceRows(
   for (const { before, after } of changes) {
     const [expected, next] = [encodeHead(before), encodeHead(after)]
     heads.push(expected, next)
-    args.push(...[expected.length, next.length, after.session.expiresAtMs].map(String))
+    args.push(String(expected.length), String(next.length), String(after.session.expiresAtMs))
   }
   args.push(Buffer.concat(heads))
   const replies = (await call.script(replaceScript, keys, args, isRepeatable)) as number[]

@@ -82,8 +82,13 @@ export function createKeysInMemory(source: 'fixed' | 'own', current: () => KeySe
     status() {
       const { count, refused } = current()
       return {
-        ...{ count, source, refused },
-        ...{ ageSeconds: null, nextRefreshSeconds: null, lastError: null, fileError: null },
+        count,
+        source,
+        refused,
+        ageSeconds: null,
+        nextRefreshSeconds: null,
+        lastError: null,
+        fileError: null,
       }
     },
     close: async () => {},
