@@ -2,7 +2,7 @@ import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import { digest } from '../core/secrets.ts'
 import type { Audit } from '../issuer/audit.ts'
-import { type Client, type Clients, openidScope } from '../issuer/clients.ts'
+import { type Client, type Clients, openidScope, scopeNames } from '../issuer/clients.ts'
 import type { Sessions } from '../issuer/sessions.ts'
 import type { SessionStore } from '../stores/ports.ts'
 
@@ -40,7 +40,7 @@ export class Consents {
    */
   async missing(client: Client, sub: string, scope: string): Promise<string[]> {
     if (!client.third_party) return []
-    const scopes = scopesToGrant(scope.split(' '))
+    const scopes = scopesToGrant(scope)
     const granted = await this.#granted(client, sub, scopes)
     return scopes.filter((name) => !granted.includes(name))
   }
@@ -49,7 +49,7 @@ export class Consents {
   async grant(client: Client, sub: string, scope: string): Promise<void> {
     const { store, clock, keptMs } = this.#options
     const expiresAtMs = clock.nowMs() + keptMs
-    for (const name of scopesToGrant(scope.split(' '))) {
+    for (const name of scopesToGrant(scope)) {
       const id = idOf(client.client_id, sub, name)
       // The store would keep the earlier consent, which expires sooner.
       await store.deleteOneTime(id)
@@ -62,7 +62,7 @@ export class Consents {
     const consents: Consent[] = []
     for (const client of this.#options.clients.thirdParties()) {
       if ((await this.missing(client, sub, '')).length > 0) continue
-      const scopes = await this.#granted(client, sub, scopesToGrant(Object.keys(client.scopes)))
+      const scopes = await this.#granted(client, sub, scopesToGrant(allScopes(client)))
       consents.push({ client, scopes })
     }
     return consents
@@ -81,7 +81,7 @@ export class Consents {
     const hadConsent = (await this.missing(client, sub, '')).length === 0
     // The consent is withdrawn first: a code that is redeemed meanwhile finds no consent, or its
     // session ends here. `openid` comes last, so that a repetition after a failure finds the consent.
-    for (const name of scopesToGrant(Object.keys(client.scopes)).reverse()) {
+    for (const name of scopesToGrant(allScopes(client)).reverse()) {
       await store.deleteOneTime(idOf(clientId, sub, name))
     }
     const count = await sessions.revokeOfClient(sub, clientId, withdrawnReason, audit)
@@ -102,9 +102,16 @@ export class Consents {
 /** The `reason` in the audit log. */
 export const withdrawnReason = 'consent_withdrawn'
 
-/** Signing in at a client is a grant of its own, even without a scope. `openid` comes first. */
-function scopesToGrant(scopes: readonly string[]): string[] {
-  return [...new Set([openidScope, ...scopes.filter((name) => name !== '')])]
+/**
+ * Returns the scopes that a user grants with a requested scope. Signing in at a client is a grant of its own,
+ * `openid`, even without a scope. It comes first.
+ */
+export function scopesToGrant(scope: string): string[] {
+  return [...new Set([openidScope, ...scopeNames(scope)])]
+}
+
+function allScopes({ scopes }: Client): string {
+  return Object.keys(scopes).join(' ')
 }
 
 function idOf(clientId: string, sub: string, scope: string): string {

@@ -9,7 +9,7 @@ const thirdParty = {
   client_id: 'prints',
   client_name: 'Photo Prints',
   grants: ['authorization_code', 'refresh_token'] as const,
-  redirect_uris: ['https://prints.example/cb'],
+  redirect_uris: ['https://prints.example/cb', 'example.prints://accounts.example/cb'],
   scopes: { profile: ['name'], 'data:read': [] },
   third_party: true,
 }
@@ -309,6 +309,10 @@ t.test(
       (await visitor.authorize({ ...prints, scope: 'profile', prompt: 'consent' })).answer,
       null,
     )
+    const ofApp = { client_id: 'prints', redirect_uri: 'example.prints://accounts.example/cb' }
+    const sent = await visitor.authorize({ ...ofApp, scope: 'data:read' })
+    t.match(sent.html, 'You will be sent to example.prints.', 'its app, not a host of its choice')
+    t.match(sent.html, /<li>know that it is you<.*\n.*<li><code>data:read</, 'also without openid')
     // Another user in the same browser.
     const switched = await visitor.submit(question, { decision: 'switch_user' })
     const asBob = await visitor.signIn(switched, { username: 'bob' })

@@ -20,7 +20,7 @@ t.test('nothing that a stranger sends becomes markup', async (t) => {
       isWrong: true,
     }),
     consentPage(frame, {
-      ...{ client: attack, username: attack, interaction: attack, redirectHost: attack },
+      ...{ client: attack, username: attack, interaction: attack, redirectTarget: attack },
       scopes: [{ name: attack, attributes: [attack] }],
     }),
   ]

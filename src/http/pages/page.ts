@@ -112,8 +112,8 @@ export interface ConsentForm extends FormState {
   readonly username: string
   /** Each scope that is asked for, with the attributes that it makes readable. */
   readonly scopes: readonly { readonly name: string; readonly attributes: readonly string[] }[]
-  /** Where the user is sent. */
-  readonly redirectHost: string
+  /** The host, or the scheme of an app, to which the user is sent. */
+  readonly redirectTarget: string
 }
 
 export function consentPage(frame: PageFrame, form: ConsentForm): string {
@@ -129,7 +129,7 @@ export function consentPage(frame: PageFrame, form: ConsentForm): string {
   })
   const content = html`
       <h1>${title}</h1>
-      <p class="soft">${consent.signedInAs(form.username)} ${consent.sentTo(form.redirectHost)}</p>
+      <p class="soft">${consent.signedInAs(form.username)} ${consent.sentTo(form.redirectTarget)}</p>
       <p>${consent.intro}</p>
       <ul>${scopes}
       </ul>

@@ -16,7 +16,7 @@ export interface Texts {
     title(client: string): string
     readonly intro: string
     signedInAs(name: string): string
-    sentTo(host: string): string
+    sentTo(target: string): string
     readonly allow: string
     readonly deny: string
     readonly switchUser: string
@@ -54,7 +54,7 @@ const english: Texts = {
     title: (client) => `Allow ${client} to use your account?`,
     intro: 'It will be able to:',
     signedInAs: (name) => `You are signed in as ${name}.`,
-    sentTo: (host) => `You will be sent to ${host}.`,
+    sentTo: (target) => `You will be sent to ${target}.`,
     allow: 'Allow',
     deny: 'Do not allow',
     switchUser: 'Use another account',
@@ -109,7 +109,7 @@ const german: Texts = {
     title: (client) => `Darf ${client} Ihr Konto verwenden?`,
     intro: 'Die Anwendung kann dann:',
     signedInAs: (name) => `Sie sind als ${name} angemeldet.`,
-    sentTo: (host) => `Sie werden zu ${host} weitergeleitet.`,
+    sentTo: (target) => `Sie werden zu ${target} weitergeleitet.`,
     allow: 'Erlauben',
     deny: 'Nicht erlauben',
     switchUser: 'Anderes Konto verwenden',

@@ -10,6 +10,7 @@ import {
   type Visitor,
 } from '../../oauth/authorization-endpoint.ts'
 import { readParameters } from '../../oauth/authorization-request.ts'
+import { scopesToGrant } from '../../oauth/consents.ts'
 import type { Form } from '../../oauth/form.ts'
 import type { SignIn } from '../../oauth/sign-ins.ts'
 import { maxCookieSeconds } from '../cookies.ts'
@@ -197,16 +198,15 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
     { sid, account }: SignIn,
   ): FastifyReply {
     const { client, scope, redirectUri, uiLocales } = asked
-    const { host, protocol } = new URL(redirectUri)
     const parameters = { ...interaction.parameters, scope }
     const page = consentPage(pages.frame(request, uiLocales), {
       client: client.client_name ?? client.client_id,
       username: account.loginName,
-      scopes: scope
-        .split(' ')
-        .filter((name) => name !== '')
-        .map((name) => ({ name, attributes: claimNames(client, name) })),
-      redirectHost: host === '' ? protocol : host,
+      scopes: scopesToGrant(scope).map((name) => ({
+        name,
+        attributes: claimNames(client, name),
+      })),
+      redirectTarget: targetOf(redirectUri),
       // The answer counts for this sign-in and this scope only. The settings may change meanwhile.
       interaction: pages.encode(request, reply, { ...interaction, parameters, sid }),
     })
@@ -325,6 +325,12 @@ const askAgain: readonly ErrorCode[] = [
   'overloaded',
   'store_unavailable',
 ]
+
+/** Returns the host, or the scheme of an app, in whose addresses any text can take the place of a host. */
+function targetOf(redirectUri: string): string {
+  const { host, protocol } = new URL(redirectUri)
+  return /^https?:$/.test(protocol) ? host : protocol.slice(0, -1)
+}
 
 /** The form of a request; empty without a body. */
 function formOf({ body }: FastifyRequest): Form {
