@@ -326,8 +326,9 @@ export function unverifiedQuery(text = ''): string {
 
 function parseInteraction(payload: string): Interaction {
   const interaction = parseStrictJson(Buffer.from(payload, 'base64url'))
-  if (!isJsonObject(interaction) || !isJsonObject(interaction.parameters)) {
-    throw new GatepassError('form_expired')
-  }
+  const parameters = isJsonObject(interaction) ? interaction.parameters : undefined
+  const areTexts =
+    isJsonObject(parameters) && Object.values(parameters).every((one) => typeof one === 'string')
+  if (!areTexts) throw new GatepassError('form_expired')
   return interaction as unknown as Interaction
 }

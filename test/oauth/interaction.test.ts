@@ -1,5 +1,9 @@
 import t from 'tap'
-import { InteractionCodec, interactionLifetimeMs } from '../../src/oauth/authorization-endpoint.ts'
+import {
+  InteractionCodec,
+  interactionLifetimeMs,
+  unverifiedQuery,
+} from '../../src/oauth/authorization-endpoint.ts'
 import { FakeClock } from '../support/clock.ts'
 
 const secrets = [Buffer.from('a new secret'), Buffer.from('an old secret')] as const
@@ -31,4 +35,18 @@ t.test('a form that was made before the secret was replaced', async (t) => {
   t.match(new InteractionCodec([...secrets], clock).decode(text, 'browser'), {
     parameters: interaction.parameters,
   })
+})
+
+t.test('a form that the issuer did not make gives its parameters, or has expired', async (t) => {
+  const forge = (content: unknown) => Buffer.from(JSON.stringify(content)).toString('base64url')
+  t.equal(unverifiedQuery(`${forge(interaction)}.mac`), 'client_id=app&state=%C3%A4%22%3C')
+  for (const content of [
+    { parameters: { state: { toString: null } } },
+    { parameters: { state: ['a'] } },
+    { parameters: ['a'] },
+    { ...interaction, pushedId: 'par.x' },
+    null,
+  ]) {
+    t.throws(() => unverifiedQuery(forge(content)), { code: 'form_expired' }, forge(content))
+  }
 })
