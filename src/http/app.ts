@@ -80,7 +80,12 @@ export function createApp(options: AppOptions): FastifyInstance {
     schemaController: { compilersFactory },
     trustProxy: trustedProxies.length > 0 && [...trustedProxies],
     clientErrorHandler: answerBrokenRequest,
-    frameworkErrors: (error, request, reply) => handleError(error, request, reply as FastifyReply),
+    frameworkErrors: (_error, request, reply) => {
+      // The message of Fastify quotes the address, which may contain a token.
+      const detail = 'The path has an invalid percent-encoding, or a part that is too long.'
+      const error = new GatepassError('request_malformed', { detail })
+      return handleError(error, request, reply as FastifyReply)
+    },
   }) as FastifyInstance
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, parseJson(app))

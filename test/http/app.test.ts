@@ -121,10 +121,18 @@ t.test('an unknown address is 404, another method 405 with Allow', async (t) => 
   }
 })
 
-t.test('a malformed address is 400 or 404', async (t) => {
+t.test('a malformed address is 400, and the log does not have it', async (t) => {
   const issuer = await startIssuer(t)
-  const response = await issuer.call({ url: '/sessions/%zz' })
-  t.match(response.json(), { status: 400, code: 'request_malformed' })
+  const { access_token } = await issuer.signIn()
+  for (const url of [
+    '/sessions/%zz',
+    `/sessions/${access_token}`,
+    `/%zz?access_token=${access_token}`,
+  ]) {
+    const response = await issuer.call({ url })
+    t.match(response.json(), { status: 400, code: 'request_malformed', detail: /path/ }, url)
+  }
+  t.notMatch(JSON.stringify(issuer.lines), new RegExp(`${access_token}|%zz`))
 })
 
 t.test('the length of an Idempotency-Key is limited', async (t) => {
