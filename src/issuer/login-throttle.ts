@@ -20,7 +20,7 @@ export interface LimitRules extends BackoffRules {
   readonly forgivenBySuccess: boolean
 }
 
-/** A user who mistypes rarely notices it. An attacker gets 120 attempts a day at most. */
+/** A user who mistypes rarely notices it. An attacker gets 132 attempts a day at most. */
 const oneUser: LimitRules = {
   free: 5,
   freeWindowSeconds: hourSeconds,
