@@ -14,9 +14,15 @@ import type { Updates } from './updates.ts'
 /** The schema of each field. */
 export type FieldSchemas = { readonly [field: string]: core.$ZodType }
 
-/** The value that reading a field returns: undefined if absent, unless the schema has a default. */
-export type Stored<S extends core.$ZodType> =
-  undefined extends core.input<S> ? core.output<S> : core.output<S> | undefined
+/**
+ * The value that reading a field returns: undefined if absent, unless the schema has a default or a
+ * catch. The input type of a schema does not tell: that of `z.coerce.number()` is `unknown`.
+ */
+export type Stored<S extends core.$ZodType> = S extends core.$ZodCatch
+  ? core.output<S>
+  : undefined extends S['_zod']['optin']
+    ? core.output<S> | undefined
+    : core.output<S>
 
 type Name<S extends FieldSchemas> = keyof S & string
 

@@ -47,6 +47,27 @@ t.test('a default or a catch that one user changes is not the value of another',
   t.same(await bob.getMany(names), { byDefault: empty, byCatch: empty, nested: { cart: empty } })
 })
 
+t.test(
+  'the type of an absent field has undefined, unless its schema has a value for it',
+  async (t) => {
+    const schemas = {
+      byCatch: z.coerce.number().catch(1),
+      byDefault: z.coerce.number().default(2),
+      coerced: z.coerce.number(),
+    }
+    const { fieldsOf } = open(t, schemas)
+    const { byCatch, byDefault, coerced } = await fieldsOf('ada').getMany([
+      'byCatch',
+      'byDefault',
+      'coerced',
+    ])
+    const present: number = byCatch + byDefault
+    // @ts-expect-error: it may be undefined
+    const absent: number = coerced
+    t.same([present, absent], [3, undefined])
+  },
+)
+
 t.test('an unchanged value is decoded once, and each caller gets a copy', async (t) => {
   let decodings = 0
   const lines = z.array(z.object({ sku: z.string(), tags: z.array(z.string()) }))
