@@ -389,20 +389,23 @@ export async function withFileLock<T>(
   waitMs: number,
   work: () => Promise<T>,
 ): Promise<T> {
-  const db = new DatabaseSync(path, { timeout: waitMs })
+  const db = lock(path, waitMs)
   try {
-    chmodSync(path, 0o600)
-    lock(db, path)
     return await work()
   } finally {
     db.close()
   }
 }
 
-function lock(db: DatabaseSync, path: string): void {
+function lock(path: string, waitMs: number): DatabaseSync {
+  let db: DatabaseSync | null = null
   try {
+    db = new DatabaseSync(path, { timeout: waitMs })
+    chmodSync(path, 0o600)
     db.exec('BEGIN EXCLUSIVE')
+    return db
   } catch (cause) {
+    db?.close()
     const detail = isBusy(cause)
       ? 'Another process is still working on the same file. Try again.'
       : `The file ${path} cannot be locked: ${(cause as Error).message}.`

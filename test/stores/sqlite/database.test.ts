@@ -243,12 +243,14 @@ t.test('one call at a time has the file lock, and releases it also after an erro
 })
 
 t.test('a file that cannot be locked is not said to be in use', async (t) => {
-  const path = join(createTestFolder(t, { 'a.lock': 'This is no database.' }), 'a.lock')
-  await t.rejects(
-    withFileLock(path, 0, async () => t.fail('it has the lock')),
-    {
-      code: 'store_unavailable',
-      detail: `The file ${path} cannot be locked: file is not a database.`,
-    },
-  )
+  const folder = createTestFolder(t, { 'a.lock': 'This is no database.' })
+  for (const [path, reason] of [
+    [join(folder, 'a.lock'), 'file is not a database'],
+    [folder, 'unable to open database file'],
+  ] as const) {
+    await t.rejects(
+      withFileLock(path, 0, async () => t.fail('it has the lock')),
+      { code: 'store_unavailable', detail: `The file ${path} cannot be locked: ${reason}.` },
+    )
+  }
 })
