@@ -14,6 +14,7 @@ import {
   sendTo,
   stopMessage,
 } from './shutdown.ts'
+import { exitCodes } from './terminal.ts'
 import { liveWorkers, WorkerMetrics, workersReadiness } from './worker-reports.ts'
 
 /** Pause before a worker process that exited is replaced. */
@@ -37,7 +38,8 @@ export function isPrimaryOfMany(settings: Settings): boolean {
  * exits. The processes share nothing but the stores, like replicas on different machines.
  *
  * @param options `reloads`: on SIGHUP each worker process reads its settings again
- * @throws `internal_error` when one of the first processes does not start; `port_in_use`
+ * @throws `config_invalid` or `internal_error` when one of the first processes does not start;
+ *   `port_in_use`
  */
 export async function runWorkerProcesses(
   logger: Logger,
@@ -73,10 +75,11 @@ export async function runWorkerProcesses(
   })
   const ready = Array.from({ length: settings.workers }, () => untilReady(forkWorker()))
   const exited = Promise.withResolvers<never>()
-  cluster.once('exit', () => {
+  cluster.once('exit', (_worker, exitCode) => {
     // The worker has printed the reason.
     const detail = 'A worker did not start.'
-    if (!shutdown.isDraining()) exited.reject(new GatepassError('internal_error', { detail }))
+    const code = exitCode === exitCodes.misused ? 'config_invalid' : 'internal_error'
+    if (!shutdown.isDraining()) exited.reject(new GatepassError(code, { detail }))
   })
   const [first] = await Promise.race([Promise.all(ready), exited.promise])
   cluster.on('exit', (worker, code, signal) => {
