@@ -248,7 +248,8 @@ t.test('the location of the file; redirects do not receive the password', async 
   t.match(await login('', unset), { code: 2, stderr: /The URL is empty/ })
   t.match(await login(`${base}/other`), { code: 1, stderr: /did not answer like an issuer/ })
   t.match((await login(`${base}/rude`)).stderr, '\\u001b[2Jno (scope_not_allowed)')
-  t.same(seen, ['/moved/login', '/other/login', '/rude/login'])
+  t.match((await login(`${base}/vague`)).stderr, /\(request_invalid\)\n {2}\/p n\\u0009o\n$/)
+  t.same(seen, ['/moved/login', '/other/login', '/rude/login', '/vague/login'])
 
   t.ok(isAbsolute(new SessionFile({ env: { HOME: '' } }, base).path))
   t.equal((await login(base, { XDG_STATE_HOME: 'relative' })).code, 0)

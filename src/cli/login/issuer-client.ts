@@ -20,7 +20,11 @@ export type Tokens = z.infer<typeof tokens>
 
 const user = z.object({ username: z.string() })
 const pushed = z.object({ request_uri: z.string().min(1) })
-const problem = z.object({ code: z.string(), detail: z.string().optional() })
+const problem = z.object({
+  code: z.string(),
+  detail: z.string().optional(),
+  errors: z.array(z.object({ pointer: z.string(), detail: z.string() })).optional(),
+})
 /** RFC 6749 §5.2. */
 const oauthError = z.object({ error: z.string(), error_description: z.string().optional() })
 
@@ -131,7 +135,14 @@ export class IssuerClient {
     }
     const title = data.detail === undefined ? errorCodes[data.code].title : oneLine(data.detail)
     const wait = /^[0-9]{1,6}$/.test(retryAfter ?? '') ? ` Try again in ${retryAfter} s.` : ''
-    return new GatepassError(data.code, { detail: `${title}${wait}` })
+    const problems = data.errors?.map(({ pointer, detail }) => ({
+      pointer: oneLine(pointer),
+      detail: oneLine(detail),
+    }))
+    return new GatepassError(data.code, {
+      detail: `${title}${wait}`,
+      ...(problems && { problems }),
+    })
   }
 }
 
