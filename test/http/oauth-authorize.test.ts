@@ -463,6 +463,12 @@ t.test('an authorization request by POST', async (t) => {
   for (const [name, value] of cookies) visitor.cookies.set(name, value)
   const { answer } = await visitor.get(String(sent.headers.location))
   t.match(answer, { url: redirectUri, code: /^gpc_/ })
+
+  t.comment('a repeated parameter is reported to the client, as by GET')
+  const twice = new URLSearchParams({ ...goodRequest, resource: 'a' })
+  twice.append('resource', 'b')
+  const { headers: again } = await visitor.post('/oauth/authorize', twice, headers)
+  t.match((await visitor.get(String(again.location))).answer, { error: 'invalid_target' })
 })
 
 t.test('a pushed request for which the store takes no code is not answered', async (t) => {

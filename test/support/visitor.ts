@@ -55,7 +55,7 @@ export class Visitor {
     return this.post(form.action, { ...form.fields, ...fields }, headers)
   }
 
-  post(url: string, fields: Fields, headers: Fields = {}): Promise<Visited> {
+  post(url: string, fields: Fields | URLSearchParams, headers: Fields = {}): Promise<Visited> {
     return this.#visit({
       method: 'POST',
       url,
@@ -65,7 +65,7 @@ export class Visitor {
         'sec-fetch-site': 'same-origin',
         ...headers,
       },
-      payload: new URLSearchParams(fields).toString(),
+      payload: new URLSearchParams(fields as Fields).toString(),
     })
   }
 

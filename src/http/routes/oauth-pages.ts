@@ -11,7 +11,7 @@ import {
 } from '../../oauth/authorization-endpoint.ts'
 import { readParameters } from '../../oauth/authorization-request.ts'
 import { scopesToGrant } from '../../oauth/consents.ts'
-import type { Form } from '../../oauth/form.ts'
+import { type Form, parseForm } from '../../oauth/form.ts'
 import type { SignIn } from '../../oauth/sign-ins.ts'
 import { maxCookieSeconds } from '../cookies.ts'
 import { OriginGuard } from '../cross-origin.ts'
@@ -94,7 +94,8 @@ export class Pages {
    * @throws `request_malformed` if the parameters may not be in an address
    */
   redirectForm(request: FastifyRequest, reply: FastifyReply, path: string): FastifyReply {
-    const query = String(new URLSearchParams(fieldsOf(request)))
+    // As it is: the request by GET reports a repeated parameter to the client.
+    const query = String(new URLSearchParams(formTextOf(request)))
     readParameters(query)
     return this.redirect(reply, `${path}?${query}`)
   }
@@ -125,7 +126,7 @@ export class Pages {
 
 /** Accepts forms, and answers errors with pages. */
 export function servePages(app: FastifyInstance, pages: Pages): void {
-  acceptForms(app)
+  acceptForms(app, String)
   app.setErrorHandler((thrown, request, reply) => {
     const error = noteError(thrown, request, reply)
     const frame = pages.frame(request, undefined)
@@ -332,14 +333,14 @@ function targetOf(redirectUri: string): string {
   return /^https?:$/.test(protocol) ? host : protocol.slice(0, -1)
 }
 
-/** The form of a request; empty without a body. */
-function formOf({ body }: FastifyRequest): Form {
-  return (body as Form | null | undefined) ?? new Map()
+/** The form of a request as text; empty without a body. */
+function formTextOf({ body }: FastifyRequest): string {
+  return (body as string | null | undefined) ?? ''
 }
 
-/** The fields of the form of a request. */
-export function fieldsOf(request: FastifyRequest): Readonly<Record<string, string>> {
-  return Object.fromEntries(formOf(request))
+/** @throws `request_malformed` if a parameter comes twice */
+export function formOf(request: FastifyRequest): Form {
+  return parseForm(formTextOf(request))
 }
 
 /** The query of a request as text. */

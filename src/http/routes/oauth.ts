@@ -169,13 +169,13 @@ class PushedByStrangers {
   }
 }
 
-/** Makes the body of a request a `Form`, and refuses other bodies. */
-export function acceptForms(app: FastifyInstance): void {
+/** Makes the body of a request what `read` returns for the text of a form, and refuses other bodies. */
+export function acceptForms(app: FastifyInstance, read: (text: string) => unknown): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(
     formType,
     { parseAs: 'string' },
-    async (_request: unknown, body: string) => parseForm(body),
+    async (_request: unknown, body: string) => read(body),
   )
 }
 
@@ -183,7 +183,7 @@ export function acceptForms(app: FastifyInstance): void {
  * RFC 6749 §3.2: parameters come in a form, never in the address, which logs and histories keep.
  */
 function requireForms(app: FastifyInstance): void {
-  acceptForms(app)
+  acceptForms(app, parseForm)
   // The schema of a form is for the OpenAPI document: each grant checks its own parameters.
   app.setValidatorCompiler((route) =>
     route.httpPart === 'body' ? () => true : compileValidator(route as never),

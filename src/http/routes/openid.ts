@@ -8,7 +8,7 @@ import type { IssuerContext } from '../issuer-app.ts'
 import { signedOutPage, signOutPage } from '../pages/page.ts'
 import { bearer, problem, userInfo } from '../schemas.ts'
 import { formType } from './oauth.ts'
-import { endSessionUrl, fieldsOf, Pages, queryOf, servePages } from './oauth-pages.ts'
+import { endSessionUrl, formOf, Pages, queryOf, servePages } from './oauth-pages.ts'
 
 export const userInfoUrl = '/oauth/userinfo'
 
@@ -95,7 +95,7 @@ export function endSessionRoutes(app: FastifyInstance, context: IssuerContext): 
 
   // Without `interaction` the form is from an application.
   app.post(endSessionUrl, { schema: { hide: true } }, async (request, reply) => {
-    if (fieldsOf(request).interaction === undefined) {
+    if (!formOf(request).has('interaction')) {
       return pages.redirectForm(request, reply, pages.paths.signOut)
     }
     const { interaction } = pages.readForm(request)
