@@ -226,6 +226,11 @@ t.test('the location of the file; redirects do not receive the password', async 
   const answers: Record<string, [number, Record<string, string>, string]> = {
     '/moved/login': [307, { location: '/elsewhere' }, ''],
     '/rude/login': [400, {}, '{"code": "scope_not_allowed", "detail": "\\u001b[2Jno"}'],
+    '/vague/login': [
+      422,
+      {},
+      '{"code":"request_invalid","errors":[{"pointer":"/p","detail":"n\\to"}]}',
+    ],
     '/login': [
       200,
       {},
