@@ -34,6 +34,11 @@ export function digest(text: string): Buffer {
   return hash('sha256', text, 'buffer')
 }
 
+/** SHA-256 of a text, in base64url. */
+export function digestText(text: string): string {
+  return hash('sha256', text, 'base64url')
+}
+
 /** HMAC-SHA-256 (RFC 2104). A key as a KeyObject is five times as fast as a key in bytes. */
 export function hmac(secret: KeyObject | Buffer, text: string): Buffer {
   return createHmac('sha256', secret).update(text).digest()

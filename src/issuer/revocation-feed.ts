@@ -1,5 +1,5 @@
 import type { Clock } from '../core/clock.ts'
-import { digest } from '../core/secrets.ts'
+import { digestText } from '../core/secrets.ts'
 import { SingleFlight } from '../core/single-flight.ts'
 import { logStart, type Revocation, type SessionStore } from '../stores/ports.ts'
 
@@ -164,8 +164,6 @@ export class RevocationFeed {
 
 /** Returns the same position on every replica that reads the same log. */
 function feedPosition({ position, kind, id, atMs }: Revocation): string {
-  const hash = digest(JSON.stringify([kind, id, atMs]))
-    .toString('base64url')
-    .slice(0, 8)
+  const hash = digestText(JSON.stringify([kind, id, atMs])).slice(0, 8)
   return `${position}.${hash}`
 }

@@ -1,7 +1,8 @@
-import { createHash, type KeyObject } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import type { JWK } from 'jose'
 import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
+import { digestText } from '../core/secrets.ts'
 import { SingleFlight } from '../core/single-flight.ts'
 import type { Algorithm } from '../tokens/algorithms.ts'
 import type { SigningKey } from '../tokens/signing.ts'
@@ -331,6 +332,6 @@ function hasSameKeys({ publicKeys }: KeySnapshot, keys: readonly LoadedKey[]): b
 function publish(keys: readonly LoadedKey[], policy: KeyPolicy) {
   const publicKeys = keys.map((key) => key.publicJwk)
   const body = JSON.stringify({ keys: publicKeys })
-  const etag = `"${createHash('sha256').update(body).digest('base64url')}"`
+  const etag = `"${digestText(body)}"`
   return { publicKeys, jwks: { body, etag, maxAgeSeconds: Math.floor(policy.jwksMaxAgeMs / 1000) } }
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
-import { digest, equalTexts, randomId } from '../core/secrets.ts'
+import { digestText, equalTexts, randomId } from '../core/secrets.ts'
 import type { Audit } from '../issuer/audit.ts'
 import type { Sessions } from '../issuer/sessions.ts'
 import type { SessionStore } from '../stores/ports.ts'
@@ -125,7 +125,7 @@ interface StoredGrant extends AuthorizationGrant {
 
 /** The store has only a digest, so its content cannot be used as a code. */
 function idOf(code: string): string {
-  return `code.${digest(code).toString('base64url')}`
+  return `code.${digestText(code)}`
 }
 
 /** RFC 6749 §4.1.3, RFC 7636 §4.6, RFC 9449 §10. */
@@ -142,5 +142,5 @@ function isRedeemable(grant: StoredGrant, request: RedeemRequest, nowMs: number)
 
 /** Returns the S256 challenge of a code verifier (RFC 7636 §4.2). */
 export function codeChallengeOf(codeVerifier: string): string {
-  return digest(codeVerifier).toString('base64url')
+  return digestText(codeVerifier)
 }

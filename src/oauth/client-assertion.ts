@@ -1,6 +1,6 @@
 import { type Clock, nowSeconds } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
-import { digest } from '../core/secrets.ts'
+import { digestText } from '../core/secrets.ts'
 import type { Client, Clients } from '../issuer/clients.ts'
 import type { SessionStore } from '../stores/ports.ts'
 import {
@@ -85,7 +85,7 @@ export async function verifyClientAssertion(
   const { expiresAtSeconds, jti } = checkClaims(claims, client.client_id, options)
   // This check comes last, so that only the owner of the key can use up an id. The id is stored as
   // a digest of fixed length.
-  const id = `client_assertion.${digest(JSON.stringify([client.client_id, jti])).toString('base64url')}`
+  const id = `client_assertion.${digestText(JSON.stringify([client.client_id, jti]))}`
   if (!(await options.store.claimOnce(id, expiresAtSeconds * 1000))) {
     throw authenticationFailed('it was used before')
   }

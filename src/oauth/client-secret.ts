@@ -1,5 +1,5 @@
-import { hash, randomBytes } from 'node:crypto'
-import { equalTexts } from '../core/secrets.ts'
+import { randomBytes } from 'node:crypto'
+import { digestText, equalTexts } from '../core/secrets.ts'
 
 const secretPattern = /^gps_[\w-]{43}$/
 const hashPattern = /^sha256\.[\w-]{43}$/
@@ -18,7 +18,7 @@ export function createClientSecret(): ClientSecret {
 }
 
 function hashOf(secret: string): string {
-  return `sha256.${hash('sha256', secret, 'base64url')}`
+  return `sha256.${digestText(secret)}`
 }
 
 export function isSecretHash(text: string): boolean {

@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
-import { digest } from '../core/secrets.ts'
+import { digestText } from '../core/secrets.ts'
 import type { Audit } from '../issuer/audit.ts'
 import { type Client, type Clients, openidScope, scopeNames } from '../issuer/clients.ts'
 import type { Sessions } from '../issuer/sessions.ts'
@@ -115,5 +115,5 @@ function allScopes({ scopes }: Client): string {
 }
 
 function idOf(clientId: string, sub: string, scope: string): string {
-  return `consent.${digest(JSON.stringify([clientId, sub, scope])).toString('base64url')}`
+  return `consent.${digestText(JSON.stringify([clientId, sub, scope]))}`
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
-import { digest, randomId } from '../core/secrets.ts'
+import { digestText, randomId } from '../core/secrets.ts'
 import type { SessionStore } from '../stores/ports.ts'
 
 /** How long a pushed request waits for its browser. */
@@ -53,7 +53,7 @@ export class PushedRequests {
     if (!requestUriPattern.test(requestUri)) throw new GatepassError('request_uri_invalid')
     const { store, clock } = this.#options
     const pushedId = idOf(requestUri)
-    const use = await store.takeOneTime(pushedId, digestOf(browserId), clock.nowMs())
+    const use = await store.takeOneTime(pushedId, digestText(browserId), clock.nowMs())
     if (use.state !== 'first') throw new GatepassError('request_uri_invalid')
     const parameters = JSON.parse(use.payload) as Parameters
     if (parameters.client_id !== clientId) throw new GatepassError('request_uri_invalid')
@@ -63,9 +63,5 @@ export class PushedRequests {
 
 /** The store has only a digest, so a reader of the store has no `request_uri`. */
 function idOf(requestUri: string): string {
-  return `par.${digestOf(requestUri)}`
-}
-
-function digestOf(text: string): string {
-  return digest(text).toString('base64url')
+  return `par.${digestText(requestUri)}`
 }

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto'
 import { GatepassError } from '../core/errors.ts'
+import { digest } from '../core/secrets.ts'
 
 /** One step of a schema. Its SQL never changes once released: a further step follows instead. */
 export interface Migration {
@@ -41,7 +41,7 @@ export function pendingMigrations(
   const steps = migrations.map((migration, position) => ({
     ...migration,
     position,
-    checksum: createHash('sha256').update(migration.sql).digest('hex'),
+    checksum: digest(migration.sql).toString('hex'),
   }))
   for (const [position, { name, checksum }] of applied.entries()) {
     const step = steps[position]

@@ -1,9 +1,8 @@
 import { spawn } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { equalTexts, randomId } from '../../core/secrets.ts'
+import { digestText, equalTexts, randomId } from '../../core/secrets.ts'
 import type { CliContext } from '../context.ts'
 import { authorizationFailed, type IssuerClient, type Tokens } from './issuer-client.ts'
 
@@ -39,7 +38,7 @@ export async function loginByBrowser(
       response_type: 'code',
       client_id: client,
       redirect_uri: redirectUri,
-      code_challenge: createHash('sha256').update(codeVerifier).digest('base64url'),
+      code_challenge: digestText(codeVerifier),
       code_challenge_method: 'S256',
       state,
       scope,

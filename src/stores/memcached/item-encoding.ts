@@ -1,4 +1,4 @@
-import { digest, randomId } from '../../core/secrets.ts'
+import { digest, digestText, randomId } from '../../core/secrets.ts'
 import type { DataOwner, StoredField } from '../data-store.ts'
 import type { ExpirySeconds } from './protocol.ts'
 
@@ -31,7 +31,7 @@ export function locate({ scope, id }: DataOwner): { hash: Buffer; indexKey: stri
 
 /** Returns the key of a field's item. Like the key of an index, it has one length and safe characters. */
 export function fieldKeyOf(indexKey: string, field: string): string {
-  return `gp:f:${digest(`${indexKey} ${field}`).toString('base64url')}`
+  return `gp:f:${digestText(`${indexKey} ${field}`)}`
 }
 
 export const newItemId = randomId
