@@ -152,12 +152,10 @@ export function openSessions(settings: Settings, store: SessionStore): Sessions 
     policy: sessionPolicy(settings),
     clients: new Clients(settings.clients),
     clock: systemClock,
-    hooks: {
-      async checkClock() {
-        const monitor = await openClockMonitor(settings, store)
-        await monitor.close()
-        monitor.checkSignOut()
-      },
+    async checkClock() {
+      const monitor = await openClockMonitor(settings, store)
+      await monitor.close()
+      monitor.checkSignOut()
     },
   })
 }

@@ -9,7 +9,7 @@ import { LoginThrottle } from './login-throttle.ts'
 import type { PasswordHasher } from './passwords/password-hasher.ts'
 import { Refresh } from './refresh.ts'
 import type { RevocationFeed } from './revocation-feed.ts'
-import { type SessionHooks, type SessionPolicy, SessionStarter, Sessions } from './sessions.ts'
+import { type SessionPolicy, SessionStarter, Sessions, type SessionsOptions } from './sessions.ts'
 import { TokenMinter, type TokenPolicy } from './token-minter.ts'
 
 export interface IssuerPolicy extends TokenPolicy {
@@ -34,7 +34,7 @@ export interface IssuerOptions {
   readonly hasher: PasswordHasher
   readonly revocations: RevocationFeed
   readonly clock: Clock
-  readonly hooks?: SessionHooks
+  readonly checkClock?: SessionsOptions['checkClock']
 }
 
 /** The use cases of an issuer, and the parts that they are made of. */
@@ -56,7 +56,7 @@ export interface Issuer {
 }
 
 export function createIssuer(options: IssuerOptions): Issuer {
-  const { policy, stores, secrets, signingKey, hasher, revocations, clock, hooks } = options
+  const { policy, stores, secrets, signingKey, hasher, revocations, clock, checkClock } = options
   const { accounts } = stores
   const clients = new Clients(policy.clients)
   const refreshTokens = new RefreshTokenCodec(secrets)
@@ -66,7 +66,7 @@ export function createIssuer(options: IssuerOptions): Issuer {
     clients,
     clock,
     revocations,
-    hooks,
+    checkClock,
   })
   const minter = new TokenMinter({
     policy,

@@ -27,11 +27,6 @@ export interface SessionPolicy extends RotationPolicy {
   readonly hasSessionData: boolean
 }
 
-export interface SessionHooks {
-  /** Throws `clock_skew` if verifiers would misread the time of a revocation. */
-  readonly checkClock?: (() => void | Promise<void>) | undefined
-}
-
 export interface SessionsOptions {
   readonly store: SessionStore
   readonly policy: SessionPolicy
@@ -39,7 +34,8 @@ export interface SessionsOptions {
   readonly clock: Clock
   /** This replica's copy of the revocation log, if it serves one to verifiers. */
   readonly revocations?: Pick<RevocationFeed, 'refreshNow'> | undefined
-  readonly hooks?: SessionHooks | undefined
+  /** Throws `clock_skew` if verifiers would misread the time of a revocation. */
+  readonly checkClock?: (() => void | Promise<void>) | undefined
 }
 
 /** The properties of a session that its login determines. */
@@ -67,15 +63,15 @@ export class Sessions {
   readonly #clients: Pick<Clients, 'hasBackchannelLogout'>
   readonly #clock: Clock
   readonly #revocations: Pick<RevocationFeed, 'refreshNow'> | undefined
-  readonly #hooks: SessionHooks
+  readonly #checkClock: SessionsOptions['checkClock']
 
-  constructor({ store, policy, clients, clock, revocations, hooks = {} }: SessionsOptions) {
+  constructor({ store, policy, clients, clock, revocations, checkClock }: SessionsOptions) {
     this.#store = store
     this.#policy = policy
     this.#clients = clients
     this.#clock = clock
     this.#revocations = revocations
-    this.#hooks = hooks
+    this.#checkClock = checkClock
   }
 
   /** Returns a session that begins now. It exists once `create` has stored it. */
@@ -253,7 +249,7 @@ export class Sessions {
 
   /** @throws `clock_skew` if verifiers would misread the time of a revocation */
   async checkClock(): Promise<void> {
-    await this.#hooks.checkClock?.()
+    await this.#checkClock?.()
   }
 
   /** Revokes a session that must not be used, without checking the clock. */

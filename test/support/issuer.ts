@@ -153,7 +153,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     hasher,
     revocations,
     clock,
-    hooks: { checkClock: () => clockMonitor?.checkSignOut() },
+    checkClock: () => clockMonitor?.checkSignOut(),
   })
   const oauth = createAuthorizationServer({
     issuer,

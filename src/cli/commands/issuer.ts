@@ -83,9 +83,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
     hasher,
     revocations,
     clock: systemClock,
-    hooks: {
-      checkClock: () => clockMonitor.checkSignOut(),
-    },
+    checkClock: () => clockMonitor.checkSignOut(),
   })
 
   const oauth = createAuthorizationServer({
