@@ -82,30 +82,23 @@ export class OwnedFields {
     return this.#owner
   }
 
-  /** @throws `data_field_invalid`, `store_unavailable` */
-  async get(field: string): Promise<Field | null> {
-    return (await this.getMany([field])).get(field) ?? null
-  }
-
-  /** Reads several fields; absent fields are left out. Throws like `get`. */
-  async getMany(fields: readonly string[]): Promise<Map<string, Field>> {
-    fields.forEach(checkFieldName)
-    return this.#read(fields)
-  }
-
   /** @throws `store_unavailable` */
-  getAll(): Promise<Map<string, Field>> {
-    return this.#read('all')
+  async getAll(): Promise<Map<string, Field>> {
+    const found = new Map<string, Field>()
+    for (const [name, { text, version }] of await this.#readTexts('all')) {
+      found.set(name, { value: JSON.parse(text) as JsonValue, version })
+    }
+    return found
   }
 
-  /** Reads a field as JSON. Throws like `get`. */
+  /** Reads a field as JSON. @throws `data_field_invalid`, `store_unavailable` */
   async getText(field: string): Promise<FieldText | null> {
     return (await this.getTexts([field])).get(field) ?? null
   }
 
   /**
-   * Reads several fields as JSON. Returns the same object for a field while its value is cached and
-   * unchanged. Throws like `get`.
+   * Reads several fields as JSON; absent fields are left out. Returns the same object for a field
+   * while its value is cached and unchanged. Throws like `getText`.
    */
   async getTexts(fields: readonly string[]): Promise<Map<string, FieldText>> {
     fields.forEach(checkFieldName)
@@ -190,14 +183,6 @@ export class OwnedFields {
     const stored = (await store.read(this.#owner, [field], clock.nowMs())).get(field)
     if (stored === undefined || this.#decrypt(field, stored) !== undefined) return null
     return stored.version
-  }
-
-  async #read(fields: readonly string[] | 'all'): Promise<Map<string, Field>> {
-    const found = new Map<string, Field>()
-    for (const [name, { text, version }] of await this.#readTexts(fields)) {
-      found.set(name, { value: JSON.parse(text) as JsonValue, version })
-    }
-    return found
   }
 
   async #readTexts(fields: readonly string[] | 'all'): Promise<Map<string, FieldText>> {

@@ -179,8 +179,8 @@ t.test('an option that is undefined has its default', async (t) => {
     Promise.all([session.set('count', 1), user.set('theme', 'dark')]),
   )
   clock.advance_s(89 * 86_400)
-  t.same((await data.fieldsOf('session', claims).get('count'))?.value, 1)
-  t.same((await data.fieldsOf('user', claims).get('theme'))?.value, 'dark')
+  t.equal((await data.fieldsOf('session', claims).getText('count'))?.text, '1')
+  t.equal((await data.fieldsOf('user', claims).getText('theme'))?.text, '"dark"')
 })
 
 t.test('a secret from a file is that of the service, which ignores white space', async (t) => {
