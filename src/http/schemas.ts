@@ -1,18 +1,16 @@
 import * as z from 'zod'
 import { errorCodes } from '../core/errors.ts'
 import { maxValueBytes } from '../data/owned-fields.ts'
-import type { RefreshedTokens } from '../issuer/refresh.ts'
-import type { TokenSet } from '../issuer/token-minter.ts'
+
+/*
+ * The schemas of requests and responses. They validate requests, type the handlers and generate the
+ * OpenAPI document. Unknown fields are refused (422), so that a misspelled field is noticed.
+ */
 
 /** The security schemes that routes refer to. */
 export const bearer = [{ bearer: [] }, { dpop: [] }]
 /** The client's: in `Authorization`, or among the parameters. */
 export const clientAuthentication = [{ client: [] }, {}]
-
-/**
- * The schemas of requests and responses. They validate requests, type the handlers and generate the
- * OpenAPI document. Unknown fields are refused (422), so that a misspelled field is noticed.
- */
 
 /** An upper bound. `checkPassword` has the rule, in bytes. */
 const maxPasswordLength = 1024
@@ -82,31 +80,6 @@ export const tokenResponse = z
 
 export type TokenResponse = z.infer<typeof tokenResponse>
 
-/** How a client sends and receives the refresh token. */
-export type RefreshTokenTransport = 'cookie' | 'body'
-
-/** Returns the response body of a login or a refresh. */
-export function tokenResponseOf(tokens: TokenSet, transport: RefreshTokenTransport): TokenResponse {
-  return {
-    access_token: tokens.accessToken,
-    token_type: tokens.tokenType,
-    expires_in: tokens.expiresInSeconds,
-    scope: tokens.scope,
-    session_id: tokens.sessionId,
-    ...(transport === 'body' && {
-      refresh_token: tokens.refreshToken,
-      refresh_token_expires_in: tokens.refreshExpiresInSeconds,
-    }),
-  }
-}
-
-/** Tells whether the response sets the refresh cookie. */
-export function isSetAsCookie(
-  tokens: TokenSet & Partial<RefreshedTokens>,
-  transport: RefreshTokenTransport,
-) {
-  return transport === 'cookie' && (tokens.setsCookie ?? true)
-}
 const text = z.string()
 
 /** Fields of every form: the client and its credentials (RFC 6749 §2.3, RFC 7523 §2.2). */

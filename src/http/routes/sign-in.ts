@@ -14,20 +14,20 @@ import type { IssuerContext } from '../issuer-app.ts'
 import {
   bearer,
   clientAuthentication,
-  isSetAsCookie,
   loginBody,
   loginHeaders,
   logoutBody,
   noContent,
   problem,
   type RefreshBody,
-  type RefreshTokenTransport,
   refreshBody,
   refreshHeaders,
   type TokenResponse,
   tokenResponse,
-  tokenResponseOf,
 } from '../schemas.ts'
+
+/** How a client sends and receives the refresh token. */
+type RefreshTokenTransport = 'cookie' | 'body'
 
 export const loginUrl = '/login'
 
@@ -70,10 +70,20 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
     transport: RefreshTokenTransport,
   ): TokenResponse {
     reply.header('cache-control', 'no-store')
-    if (isSetAsCookie(tokens, transport)) {
+    if (transport === 'cookie' && (tokens.setsCookie ?? true)) {
       refreshCookie.set(reply, tokens.refreshToken, tokens.refreshExpiresInSeconds)
     }
-    return tokenResponseOf(tokens, transport)
+    return {
+      access_token: tokens.accessToken,
+      token_type: tokens.tokenType,
+      expires_in: tokens.expiresInSeconds,
+      scope: tokens.scope,
+      session_id: tokens.sessionId,
+      ...(transport === 'body' && {
+        refresh_token: tokens.refreshToken,
+        refresh_token_expires_in: tokens.refreshExpiresInSeconds,
+      }),
+    }
   }
 
   app.post(
