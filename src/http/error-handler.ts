@@ -20,7 +20,7 @@ export function throwRefusal(error: GatepassError): never {
  * @param namesClaims whether `token_claims` lists the wrong claims
  */
 export function createErrorHandler(namesClaims: boolean) {
-  return (thrown: FastifyError | unknown, request: FastifyRequest, reply: FastifyReply) => {
+  return (thrown: unknown, request: FastifyRequest, reply: FastifyReply) => {
     const error = noteError(thrown, request, reply)
     if (/^(token|dpop|use_dpop)_/.test(error.code) && !reply.hasHeader('www-authenticate')) {
       const expected = error.code.includes('dpop_') ? 'DPoP' : 'Bearer'
@@ -38,7 +38,7 @@ export function createErrorHandler(namesClaims: boolean) {
 
 /** Logs an error, and sets `Retry-After` if the error has a delay. Returns a GatepassError. */
 export function noteError(
-  thrown: FastifyError | unknown,
+  thrown: unknown,
   request: FastifyRequest,
   reply: FastifyReply,
 ): GatepassError {

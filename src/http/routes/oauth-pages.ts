@@ -114,10 +114,6 @@ export class Pages {
     return { form, interaction: oauth.interactions.decode(form.get('interaction'), browserId) }
   }
 
-  nowMs(): number {
-    return this.#context.issuer.clock.nowMs()
-  }
-
   encode(request: FastifyRequest, reply: FastifyReply, interaction: Interaction): string {
     const { browserCookie, oauth } = this.#context
     return oauth.interactions.encode(interaction, browserCookie.ensure(request, reply))

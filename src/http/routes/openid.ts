@@ -60,7 +60,7 @@ export async function userInfoRoutes(
  * RP-Initiated Logout).
  */
 export function endSessionRoutes(app: FastifyInstance, context: IssuerContext): void {
-  const { oauth, signInCookie, auditOf } = context
+  const { issuer, oauth, signInCookie, auditOf } = context
   const { signIns, signOut } = oauth
   const pages = new Pages(context)
   servePages(app, pages)
@@ -77,7 +77,8 @@ export function endSessionRoutes(app: FastifyInstance, context: IssuerContext): 
     const signIn = await signIns.find(signInCookie.read(request))
     const frame = pages.frame(request, parameters.ui_locales)
     if (!isConfirmed && signOut.needsConfirmation(asked, signIn)) {
-      const interaction = pages.encode(request, reply, { parameters, startedAtMs: pages.nowMs() })
+      const startedAtMs = issuer.clock.nowMs()
+      const interaction = pages.encode(request, reply, { parameters, startedAtMs })
       const page = signOutPage(frame, { interaction })
       return pages.send(reply, page, parameters.post_logout_redirect_uri)
     }

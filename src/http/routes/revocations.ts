@@ -7,7 +7,7 @@ import { ConnectionLimits } from '../../core/networks.ts'
 import type { Issuer } from '../../issuer/issuer.ts'
 import type { FeedEntry } from '../../issuer/revocation-feed.ts'
 import { signRevocationEvent, signRevocationSnapshot } from '../../tokens/revocation-tokens.ts'
-import { matchesETag } from '../conditional-requests.ts'
+import { entityTag, matchesETag } from '../conditional-requests.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import { notModified, problem, revocationStream, snapshot } from '../schemas.ts'
 
@@ -110,7 +110,7 @@ interface Snapshot {
 function createSnapshots({ policy, revocations, clock, signingKey }: Issuer): () => Snapshot {
   let last: Snapshot | null = null
   return () => {
-    const etag = `"${revocations.position}"`
+    const etag = entityTag(revocations.position)
     const atSeconds = nowSeconds(clock)
     const key = signingKey()
     if (last?.etag === etag && last.atSeconds === atSeconds && last.kid === key.kid) return last
