@@ -171,7 +171,8 @@ export function resourceMetadata(
 
 function targeted(request: ConnectRequest): TargetedRequest {
   const { method = '', url = '', originalUrl = url, protocol, socket } = request
-  const isSecure = 'encrypted' in socket
+  // On Bun, the socket of a plain connection has the member, too.
+  const isSecure = (socket as { encrypted?: boolean }).encrypted === true
   return {
     method,
     originalUrl,

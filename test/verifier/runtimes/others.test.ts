@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import t from 'tap'
+import { makeProof, makeProofKey } from '../../support/dpop.ts'
 import { startHttpServer } from '../../support/http-server.ts'
 import { run } from '../../support/processes.ts'
 import { projectFolder } from '../../support/project.ts'
@@ -51,6 +52,10 @@ for (const [name, { command, without = [] }] of Object.entries(runtimes)) {
       await feed.add('session', 'session-1')
       response.end()
     })
+    const proofKey = await makeProofKey()
+    const token = mint(keyOf('ES256'), { payload: claimsWith({ cnf: { jkt: proofKey.jkt } }) })
+    const host = 'api.test'
+    const proof = await makeProof(proofKey, { htu: `http://${host}/orders`, iat: now_s, token })
     const input: RuntimeInput = {
       ...(await makeInput()),
       keyServer: keyServer.issuer,
@@ -58,6 +63,7 @@ for (const [name, { command, without = [] }] of Object.entries(runtimes)) {
       secondToken: mint(second, { payload }),
       feed: feed.uri,
       revoke,
+      plain: { token, proof, host },
     }
     const program = join(projectFolder, 'test/verifier/runtimes/programs/all.ts')
     const { code, stdout, stderr } = await run(t, [program, JSON.stringify(input)], {
@@ -70,6 +76,7 @@ for (const [name, { command, without = [] }] of Object.entries(runtimes)) {
       ...expectedAnswers(without),
       fetchedKeys: ['accepted', 'token_key_unknown', 'accepted'],
       revocations: ['accepted', 'streaming', 'token_revoked'],
+      middleware: 200,
     })
   })
 }

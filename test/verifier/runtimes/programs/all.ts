@@ -1,6 +1,10 @@
 /** Prints what a verifier does on the runtime that runs this, and ends by itself. */
+import { once } from 'node:events'
+import { createServer, get, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { requireToken } from '../../../../src/verifier/express.ts'
 import { createVerifier } from '../../../../src/verifier/index.ts'
 import { answerOf, type CheckInput, checkFixedKeys } from './checks.ts'
 
@@ -12,6 +16,8 @@ export interface RuntimeInput extends CheckInput {
   /** Revokes the session of each token when `/revoke` is asked for. */
   readonly feed: string
   readonly revoke: string
+  /** A bound token, and its proof for a request to this host without TLS. */
+  readonly plain: { readonly token: string; readonly proof: string; readonly host: string }
 }
 
 async function until(answer: string, ask: () => string | Promise<string>): Promise<string> {
@@ -63,6 +69,25 @@ async function checkRevocations(input: RuntimeInput) {
   return [before, stream, after]
 }
 
+/** Returns the status of a request to `node:http`, whose proof names the URI of the request. */
+async function checkMiddleware({ issuer, audience, jwks, now_s, plain }: RuntimeInput) {
+  const clock = { nowMs: () => now_s * 1000 }
+  const guard = requireToken(createVerifier({ issuer, audience, jwks, clock }))
+  const server = createServer((request, response) =>
+    guard(request, response, () => void response.end()),
+  )
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const { token, proof: dpop, host } = plain
+  const headers = { authorization: `DPoP ${token}`, dpop, host, connection: 'close' }
+  const request = get({ host: '127.0.0.1', port, path: '/orders', headers })
+  const [response] = (await once(request, 'response')) as [IncomingMessage]
+  response.resume()
+  server.close()
+  return response.statusCode
+}
+
 const [, , text] = process.argv
 if (text !== undefined) {
   const input: RuntimeInput = JSON.parse(text)
@@ -70,6 +95,7 @@ if (text !== undefined) {
     ...(await checkFixedKeys(input)),
     fetchedKeys: await checkFetchedKeys(input),
     revocations: await checkRevocations(input),
+    middleware: await checkMiddleware(input),
   }
   console.log(JSON.stringify(result))
 }
