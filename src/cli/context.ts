@@ -51,7 +51,7 @@ export function userConfigOf(context: CliContext): LoadedConfig {
 export function unusableSetting(
   name: SettingName,
   detail: string,
-  cause: NodeJS.ErrnoException,
+  cause?: NodeJS.ErrnoException,
 ): GatepassError {
   const problems = [{ pointer: environmentName(name), detail }]
   return new GatepassError('config_invalid', { problems, cause })

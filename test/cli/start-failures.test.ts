@@ -28,10 +28,19 @@ t.test('an address that is not of this machine is a wrong setting', async (t) =>
 })
 
 t.test('a file of keys that can neither be read nor created is a wrong setting', async (t) => {
-  const env = { ...defaults, GATEPASS_JWKS_FILE: 'missing/jwks.json' }
-  const { code, stderr } = await run(t, ['verifier'], { cwd: createTestFolder(t), env })
-  t.equal(code, 2)
-  t.match(stderr, /^ {2}GATEPASS_JWKS_FILE missing cannot be written \(ENOENT\)$/m)
+  const cwd = createTestFolder(t, { a: { file: '' } })
+  const cases = {
+    'missing/jwks.json': 'missing cannot be written (ENOENT)',
+    'a/file/jwks.json': 'a/file cannot be written (ENOTDIR)',
+    a: 'a is not a file',
+  }
+  const starts = Object.entries(cases).map(async ([file, reason]) => {
+    const env = { ...defaults, GATEPASS_JWKS_FILE: file }
+    const { code, stderr } = await run(t, ['verifier'], { cwd, env })
+    t.equal(code, 2)
+    t.match(stderr, `\n  GATEPASS_JWKS_FILE ${reason}\n`)
+  })
+  await Promise.all(starts)
 })
 
 t.test('a store that cannot be opened is named by its setting, with the reason', async (t) => {

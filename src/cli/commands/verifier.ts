@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync } from 'node:fs'
+import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Settings } from '../../config/settings.ts'
 import { GatepassError } from '../../core/errors.ts'
@@ -85,14 +85,20 @@ export async function runVerifier(context: CliContext): Promise<void> {
  * @throws `config_invalid`
  */
 function checkJwksFile(path: string): void {
-  const [target, action, mode] = existsSync(path)
+  const isFound = existsSync(path)
+  const [target, action, mode] = isFound
     ? ([path, 'read', constants.R_OK] as const)
     : ([dirname(path), 'written', constants.W_OK] as const)
   try {
-    accessSync(target, mode)
+    // With a slash, a file instead of the folder is an error.
+    accessSync(isFound ? path : `${target}/`, mode)
   } catch (error) {
     const cause = error as NodeJS.ErrnoException
     throw unusableSetting('jwks_file', `${target} cannot be ${action} (${cause.code})`, cause)
+  }
+  // Docker creates a folder for a file that is mounted and missing.
+  if (isFound && !statSync(path).isFile()) {
+    throw unusableSetting('jwks_file', `${path} is not a file`)
   }
 }
 
