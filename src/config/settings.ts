@@ -161,7 +161,7 @@ const table = {
     issuer,
     z.enum(algorithmNames).default('ES256'),
     asText,
-    'The signature algorithm of access tokens.',
+    'The signature algorithm of access tokens and ID tokens.',
   ),
   access_ttl_s: setting(
     both,
