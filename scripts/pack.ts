@@ -23,7 +23,7 @@ const libraries = ['verifier', 'browser', 'data']
 
 /**
  * Packages with a copy for CommonJS: Jest and some bundlers cannot load an ES module from CommonJS.
- * Node never loads this copy.
+ * Node and Bun never load this copy.
  */
 const withCommonJs = ['@gatepass/verifier']
 
@@ -155,14 +155,15 @@ function publishedManifest(manifest: SourceManifest, folder: string, hasCommonJs
   }
 }
 
-/** `module-sync` gives `import` and `require()` of Node the same instance. */
+/** `module-sync` gives `import` and `require()` of Node the same instance, `bun` those of Bun. */
 function conditionsOf(module: string, hasCommonJs: boolean): Conditions {
   const files = (folder: string) => ({
     types: `./${folder}/${module}.d.ts`,
     default: `./${folder}/${module}.js`,
   })
-  if (!hasCommonJs) return files('dist')
-  return { 'module-sync': files('dist'), require: files('cjs'), ...files('dist') }
+  const modules = files('dist')
+  if (!hasCommonJs) return modules
+  return { 'module-sync': modules, bun: modules, require: files('cjs'), ...modules }
 }
 
 function npmPack(folder: string): void {

@@ -6,6 +6,7 @@ import { loadPage } from '../playground/pages.ts'
 import { startDev } from '../support/dev.ts'
 import { run } from '../support/processes.ts'
 import { outsideFolder } from '../support/project.ts'
+import { runtime } from '../support/runtimes.ts'
 import { Consumer, packAll } from './consumer.ts'
 
 /** The packages as others get them: packed, installed in an empty project, compiled against and run. */
@@ -67,6 +68,8 @@ t.test('@gatepass/verifier', async (t) => {
   t.test('is one module for `import` and `require()`', async (t) => {
     const output = JSON.parse(await consumer.node('run.mjs'))
     t.same(output, { imported: expected, required: expected, isOne: true })
+    const { stdout } = await run(t, ['run.mjs'], { command: [runtime.bun()], cwd: consumer.folder })
+    t.same(JSON.parse(stdout), output, 'on Bun, too')
   })
 
   t.test('loads nothing but its own modules and those of Node', async (t) => {
