@@ -1,4 +1,12 @@
-import { cpSync, existsSync, lstatSync, mkdirSync, readdirSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -163,10 +171,16 @@ t.test('the documented backup in a container holds the accounts', async (t) => {
   const add = ['users', 'add', 'grace', '--generate-password']
   await run(t, add, { ...where, command: image.entrypoint })
   const documented = codeBlocks(readDocument('docs/operations.md')).filter(({ text }) =>
-    text.startsWith('$ (umask 077; node'),
+    text.includes('$ (umask 077; node'),
   )
   const script = documented.map(({ text }) => text.replaceAll(/^\$ /gm, '')).join('')
-  t.match(await run(t, ['-ec', script], { ...where, command: ['sh'] }), { code: 0, stderr: '' })
+  const backUp = () => run(t, ['-c', script], { ...where, command: ['sh'] })
+  t.match(await backUp(), { code: 0, stderr: '' })
+  // The second backup fails, after an interrupted one.
+  writeFileSync(join(where.cwd, 'accounts-backup.db.new'), 'half a copy')
+  renameSync(join(where.cwd, '.gatepass'), join(where.cwd, 'gone'))
+  t.not((await backUp()).code, 0)
+  renameSync(join(where.cwd, 'gone'), join(where.cwd, '.gatepass'))
   const backup = new DatabaseSync(join(where.cwd, 'accounts-backup.db'), { readOnly: true })
   const rows = backup.prepare('SELECT login_name FROM accounts').all()
   backup.close()
