@@ -30,7 +30,7 @@ export function startCartCard({ auth, feed, traffic }: Page): void {
     turn = acted.catch(() => {})
     return acted
   }
-  const line = ({ product, name, quantity }: CartView['items'][number]) =>
+  const line = ({ product, name, quantity }: CartLine) =>
     el(
       'li',
       {},
@@ -95,27 +95,29 @@ function showShelf(products: readonly Product[], add: (id: string) => Promise<vo
   shelf.append(...products.map(item))
 }
 
-export interface Product {
+interface Product {
   readonly id: string
   readonly name: string
   readonly price: string
 }
 
-export interface CartView {
-  readonly items: readonly {
-    readonly product: string
-    readonly name: string
-    readonly quantity: number
-  }[]
+interface CartLine {
+  readonly product: string
+  readonly name: string
+  readonly quantity: number
+}
+
+interface CartView {
+  readonly items: readonly CartLine[]
   readonly total: string
 }
 
-export interface CartAnswer {
+interface CartAnswer {
   readonly view: CartView
   readonly replica: string | null
 }
 
-export interface CartApi {
+interface CartApi {
   readonly kind: 'shop' | 'verifier'
   /** The description in the card. */
   readonly note: string
@@ -129,11 +131,7 @@ export interface CartApi {
 const maxProducts = 6
 
 interface ShopAnswer {
-  readonly items: readonly {
-    readonly product: string
-    readonly name: string
-    readonly quantity: number
-  }[]
+  readonly items: readonly CartLine[]
   readonly total_cents: number
   readonly currency: string
 }
@@ -174,7 +172,7 @@ class ShopCart implements CartApi {
   add(product: string): Promise<CartAnswer> {
     return this.#call('/cart/items', {
       method: 'POST',
-      headers: { 'content-type': 'application/json', 'idempotency-key': randomKey() },
+      headers: { 'content-type': 'application/json', 'idempotency-key': crypto.randomUUID() },
       body: JSON.stringify({ product, quantity: 1 }),
     })
   }
@@ -182,7 +180,7 @@ class ShopCart implements CartApi {
   remove(product: string): Promise<CartAnswer> {
     return this.#call(`/cart/items/${encodeURIComponent(product)}`, {
       method: 'DELETE',
-      headers: { 'idempotency-key': randomKey() },
+      headers: { 'idempotency-key': crypto.randomUUID() },
     })
   }
 
@@ -273,8 +271,4 @@ function viewOf(items: Items): CartView {
 
 function money(cents: number, currency: string): string {
   return (cents / 100).toLocaleString(undefined, { style: 'currency', currency })
-}
-
-function randomKey(): string {
-  return crypto.randomUUID()
 }

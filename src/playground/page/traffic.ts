@@ -22,12 +22,12 @@ export interface ReplicaResponse {
 /** Sends requests to replicas through the load balancer and counts the responses. */
 export class Traffic {
   readonly statistics = new Statistics()
+  hasShop = false
   readonly #auth: AuthClient
   readonly #listeners: ((response: ReplicaResponse) => void)[] = []
   #timer: ReturnType<typeof setInterval> | undefined
   #inFlight = 0
   #count = 0
-  #hasShop = false
 
   constructor(auth: AuthClient) {
     this.#auth = auth
@@ -35,10 +35,6 @@ export class Traffic {
 
   onResponse(listener: (response: ReplicaResponse) => void): void {
     this.#listeners.push(listener)
-  }
-
-  set hasShop(hasShop: boolean) {
-    this.#hasShop = hasShop
   }
 
   /** Sends one request to any replica of a kind. */
@@ -80,7 +76,7 @@ export class Traffic {
     if (this.#inFlight >= maxInFlight) return
     this.#count++
     this.#inFlight++
-    const toShop = this.#hasShop && this.#count % 3 === 0
+    const toShop = this.hasShop && this.#count % 3 === 0
     this.send(toShop ? 'shop' : 'verifier', toShop ? '/cart' : '/verify')
       .then((response) => response.body?.cancel())
       .catch(() => {})
