@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
 import { type ClientConfig, type CustomTypesConfig, DatabaseError, types } from 'pg'
 import { GatepassError } from '../../core/errors.ts'
-import { storeUnavailable } from '../in-flight-calls.ts'
+import { reasonOf, storeUnavailable } from '../in-flight-calls.ts'
 import type { PostgresTarget } from './url.ts'
 
 export interface Timeouts {
@@ -115,12 +115,9 @@ export function unavailable(error: unknown): GatepassError {
 }
 
 /** Returns `store_unavailable` with a detail for the operator. */
-export function cannotOpen({ host, port }: PostgresTarget, error: unknown): GatepassError {
-  const { message, code }: NodeJS.ErrnoException =
-    error instanceof Error ? error : new Error(`${error}`)
+export function cannotOpen({ host, port }: PostgresTarget, error: Error): GatepassError {
   return new GatepassError('store_unavailable', {
-    // An error for several addresses of one name has a code and no message.
-    detail: `Postgres at ${host}:${port} cannot be used: ${message || code}.`,
+    detail: `Postgres at ${host}:${port} cannot be used: ${reasonOf(error)}.`,
     cause: withoutValues(error),
   })
 }

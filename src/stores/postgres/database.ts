@@ -244,7 +244,7 @@ async function connect(target: PostgresTarget, config: ClientConfig): Promise<Cl
     await client.connect()
     return client
   } catch (error) {
-    throw cannotOpen(target, error)
+    throw cannotOpen(target, error as Error)
   }
 }
 

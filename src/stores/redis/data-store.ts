@@ -250,10 +250,7 @@ function encodeFields(writes: readonly DataWrite[]): Buffer {
   return bytes
 }
 
-/**
- * The field that marks the hash of an ended owner. No other field has this name. The fields of an owner
- * are one hash, on one slot; a field is its version, a zero byte and its value.
- */
+/** The field that marks the hash of an ended owner. No other field has this name. */
 const endedMark = '!'
 
 /** A function: whether a field has a version. */
