@@ -83,6 +83,7 @@ function addServices(program: Command, context: CliContext): void {
 }
 
 function addKeys(program: Command, context: CliContext): void {
+  const load = () => import('./commands/keys.ts')
   const keys = program
     .command('keys')
     .description('list, rotate or revoke signing keys; create encryption keys')
@@ -90,20 +91,18 @@ function addKeys(program: Command, context: CliContext): void {
     .command('list')
     .description('list every key: pending, active, retiring or revoked')
     .addOption(json())
-    .action(async (options) => (await import('./commands/keys.ts')).listKeys(context, options))
+    .action(async (options) => (await load()).listKeys(context, options))
   keys
     .command('rotate')
     .description('publish a new key now; the key signs when every verifier has it')
     .addOption(json())
-    .action(async (options) => (await import('./commands/keys.ts')).rotateKeys(context, options))
+    .action(async (options) => (await load()).rotateKeys(context, options))
   keys
     .command('revoke')
     .description('revoke compromised keys and all their tokens; a new key signs immediately')
     .argument('<key...>', 'kids or names, as shown by "keys list"')
     .addOption(json())
-    .action(async (keys, options) =>
-      (await import('./commands/keys.ts')).revokeKeys(context, keys, options),
-    )
+    .action(async (keys, options) => (await load()).revokeKeys(context, keys, options))
   keys
     .command('encryption')
     .description('create a key pair for encrypted tokens and print the public key')
@@ -111,9 +110,7 @@ function addKeys(program: Command, context: CliContext): void {
     .addOption(
       new Option('--curve <name>', 'curve of the keys').choices(encryptionCurves).default('P-256'),
     )
-    .action(async (file, options) =>
-      (await import('./commands/keys.ts')).createEncryptionKey(context, file, options),
-    )
+    .action(async (file, options) => (await load()).createEncryptionKey(context, file, options))
 }
 
 function addClients(program: Command, context: CliContext): void {
@@ -296,10 +293,11 @@ refused or cannot be checked.`,
 }
 
 function addMaintenance(program: Command, context: CliContext): void {
+  const load = () => import('./commands/maintenance.ts')
   program
     .command('migrate')
     .description('bring the schema of every store up to date')
-    .action(async () => (await import('./commands/maintenance.ts')).migrateStores(context))
+    .action(async () => (await load()).migrateStores(context))
   program
     .command('config')
     .description('show every setting with its value, source and unit')
@@ -309,7 +307,5 @@ function addMaintenance(program: Command, context: CliContext): void {
         .default('issuer'),
     )
     .addOption(json())
-    .action(async (options) =>
-      (await import('./commands/maintenance.ts')).showConfig(context, options),
-    )
+    .action(async (options) => (await load()).showConfig(context, options))
 }

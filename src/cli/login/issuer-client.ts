@@ -70,8 +70,8 @@ export class IssuerClient {
 
   /** Pushes an authorization request (RFC 9126). @returns its `request_uri` */
   async pushAuthorization(request: Fields): Promise<string> {
-    const answer = pushed.safeParse(await this.#call('/oauth/par', ...form(request)))
-    return this.#parsed(answer).request_uri
+    const answer = await this.#call('/oauth/par', ...form(request))
+    return this.#parse(pushed, answer).request_uri
   }
 
   /** The address at which a browser continues a pushed request (RFC 9126 §4). */
@@ -82,22 +82,23 @@ export class IssuerClient {
   /** Exchanges a code for tokens (RFC 6749 §4.1.3). */
   async redeemCode(request: Fields): Promise<Tokens> {
     const fields = { grant_type: 'authorization_code', ...request }
-    return this.#parsed(tokens.safeParse(await this.#call('/oauth/token', ...form(fields))))
+    return this.#parse(tokens, await this.#call('/oauth/token', ...form(fields)))
   }
 
   /** Returns the name of the user of an access token. */
   async username(accessToken: string): Promise<string> {
     const headers = { authorization: `Bearer ${accessToken}` }
-    return this.#parsed(user.safeParse(await this.#call('/me', headers))).username
+    return this.#parse(user, await this.#call('/me', headers)).username
   }
 
   async #tokens(path: string, body: object, headers: Record<string, string> = {}): Promise<Tokens> {
     const [type, text] = json(body)
-    return this.#parsed(tokens.safeParse(await this.#call(path, { ...type, ...headers }, text)))
+    return this.#parse(tokens, await this.#call(path, { ...type, ...headers }, text))
   }
 
-  #parsed<T>(answer: z.ZodSafeParseResult<T>): T {
-    if (answer.success) return answer.data
+  #parse<T>(schema: z.ZodType<T>, answer: unknown): T {
+    const parsed = schema.safeParse(answer)
+    if (parsed.success) return parsed.data
     throw unavailable(`${this.issuer} did not answer like an issuer. Check the URL.`)
   }
 
