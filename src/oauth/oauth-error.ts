@@ -39,7 +39,7 @@ export function toOAuthError(error: GatepassError): OAuthError {
   const name = names[code] ?? (isFault ? byStatus : 'invalid_request')
   const isKept = isFault || keptStatuses.has(status) || name === 'invalid_client'
   return {
-    status: isKept ? error.status : 400,
+    status: isKept ? status : 400,
     body: { error: name, error_description: describe(error) },
   }
 }
@@ -53,9 +53,7 @@ function describe({ code, status, message }: GatepassError): string {
   return text.replaceAll(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, '?')
 }
 
-/**
- * One error for all reasons: an unknown client, a wrong secret, another method, a bad assertion.
- */
+/** One error for all reasons: an unknown client, a wrong secret, another method, a bad assertion. */
 export function authenticationFailed(reason?: string): GatepassError {
   return new GatepassError(
     'client_authentication_failed',

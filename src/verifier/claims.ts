@@ -245,10 +245,9 @@ const isPresent: Predicate = (value) => value !== undefined && value !== null
 
 function valueCheck([name, accepted]: readonly [string, string | readonly string[]]): ClaimCheck {
   const values = [accepted].flat()
-  const listed = values.map((value) => JSON.stringify(value)).join(' or ')
   return {
     name,
-    expected: `must be ${listed}`,
+    expected: `must be ${oneOf(values)}`,
     isValid: (value) => typeof value === 'string' && values.includes(value),
   }
 }

@@ -1,6 +1,5 @@
 /** The public entry `@gatepass/verifier/fetch`. */
-import type { GatepassError } from '../core/errors.ts'
-import { problemType } from '../core/errors.ts'
+import { type GatepassError, problemType } from '../core/errors.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { readPublicUrl } from './dpop/target-uri.ts'
 import { checkFunction, createGuard, type RouteAuth } from './guard.ts'
