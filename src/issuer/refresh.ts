@@ -12,7 +12,6 @@ import {
   lacksKey,
   remainingScope,
   requireGrant,
-  requireKey,
   scopeNames,
 } from './clients.ts'
 import type { Sessions } from './sessions.ts'
@@ -105,21 +104,18 @@ export class Refresh {
     const { clients, minter } = this.#options
     const client = clients.find(session.clientId)
     const { sid, sub, clientId } = session
-    const refused = (reason: string) =>
+    const { clientId: sender } = request
+    const refused = (reason: string, code: ErrorCode) => {
       audit('refresh.refused', { sid, sub, client_id: clientId, reason })
-    if (client === undefined) {
-      refused('client_unknown')
-      throw new GatepassError('client_unknown')
+      return new GatepassError(code)
     }
-    const isAnonymous = request.clientId === undefined
-    const isRightClient = isAnonymous ? !isConfidential(client) : request.clientId === clientId
-    if (!isRightClient) {
-      refused('wrong_client')
-      throw new GatepassError(isAnonymous ? 'client_authentication_failed' : 'grant_invalid')
+    if (sender !== undefined && sender !== clientId) throw refused('wrong_client', 'grant_invalid')
+    if (client === undefined) throw refused('client_unknown', 'client_unknown')
+    if (sender === undefined && isConfidential(client)) {
+      throw refused('wrong_client', 'client_authentication_failed')
     }
     requireGrant(client, 'refresh_token')
-    if (lacksKey(client, request.jkt)) refused('unproven')
-    requireKey(client, request.jkt)
+    if (lacksKey(client, request.jkt)) throw refused('unproven', 'dpop_proof_missing')
     const scope = narrowScope(client, session.scope, request.scope)
     return { audience: minter.audienceOf(client, request.resource), scope }
   }

@@ -276,6 +276,10 @@ t.test('the sessions of a client that was removed from the settings get no token
     t.match((await issuer.refresh(token)).json(), { status: 400, code: 'client_unknown' })
   }
   t.match(issuer.audit().at(-1), { event: 'refresh.refused', reason: 'client_unknown' })
+  t.comment('another client, which has authenticated, has the token of another')
+  const grant = { grant_type: 'refresh_token', client_id: 'spa' }
+  t.match(await issuer.token({ ...grant, refresh_token }), { body: { error: 'invalid_grant' } })
+  t.match(issuer.audit().at(-1), { event: 'refresh.refused', reason: 'wrong_client' })
   t.comment('until it is there again')
   issuer.issuer.clients.replace(clients)
   t.equal((await issuer.refresh(refresh_token)).statusCode, 200)
