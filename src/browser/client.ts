@@ -94,8 +94,8 @@ export class Client implements AuthClient {
   }
 
   async endSession(sessionId: string): Promise<void> {
-    const { sessionId: own } = this.state as { readonly sessionId?: string }
-    if (sessionId === own) return this.logout()
+    const own = this.state as { readonly sessionId?: string }
+    if (sessionId === own.sessionId) return this.logout()
     await this.#call(`/sessions/${encodeURIComponent(sessionId)}`, 'DELETE')
   }
 
@@ -111,6 +111,8 @@ export class Client implements AuthClient {
 
   /** Calls the issuer with the access token. @returns the body; null without a session or body */
   async #call(path: string, method = 'GET'): Promise<unknown> {
+    // Rejects with the error of IndexedDB, which below would count as an outage.
+    await this.#session.current()
     try {
       const response = await this.fetch(this.#issuer + path, { method })
       if (!response.ok && this.state.status === 'signed-out') return null

@@ -92,6 +92,14 @@ t.test('an unavailable issuer is not reported as a refusal', async (t) => {
   t.same(world.issuer.log, [], 'and nobody is signed in by the question')
 })
 
+t.test('a browser without IndexedDB is not reported as an outage', async (t) => {
+  const world = new World()
+  const { client } = world.open({ dpop: true })
+  const missing = { name: 'TypeError', message: /reading 'open'/ }
+  await t.rejects(world.until(client.user()), missing)
+  await t.rejects(world.until(client.getAccessToken()), missing)
+})
+
 t.test('the token is sent only to allowed origins', async (t) => {
   const world = new World()
   const api = 'https://api.example.com'
