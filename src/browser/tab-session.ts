@@ -58,8 +58,7 @@ export class TabSession {
   /** Returns a token that can be sent; null without a session. */
   async current(): Promise<AccessToken | null> {
     const token = this.#token
-    if (!token && this.state === signedOut) return null
-    if (!token?.isValid) return this.refresh(token)
+    if (!token?.isValid) return this.state === signedOut ? null : this.refresh(token)
     // The caller does not wait for this refresh and does not fail with it.
     if (token.isDue && this.#platform.monotonicMs() >= this.#backgroundFromMs) {
       this.refresh(token).catch(ignore)
@@ -195,7 +194,7 @@ export class TabSession {
       const shared = new AccessToken(token, this.#platform)
       if (session_id !== session || shared.ageMs < (current as AccessToken).ageMs)
         this.#take(shared)
-    } else if (ended === session || this.#attempt.isSigningOut) {
+    } else if (!ended || ended === session || this.#attempt.isSigningOut) {
       this.#forget(session ?? ended)
     } else {
       this.#endedSession = ended
@@ -232,8 +231,9 @@ export class TabSession {
 function isSessionOver(error: unknown): boolean {
   const { code = '', status } = error as Partial<AuthClientError>
   // `client_unknown`: the client of the session was removed from the settings of the issuer.
-  if (/^(cookie|client_u)/.test(code)) return true
-  return status === 401 && /^(refresh|dpop|token_[^m])/.test(code)
+  return (
+    /^(cookie|client_u)/.test(code) || (status === 401 && /^(refresh|dpop|token_[^m])/.test(code))
+  )
 }
 
 /** The value after a sign-out that the issuer may not have received. Otherwise the value is a key. */

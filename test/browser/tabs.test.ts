@@ -41,6 +41,15 @@ t.test('a sign-out reaches the other tabs and their pending calls', async (t) =>
   t.equal(await world.until(world.open().client.getAccessToken()), null)
 })
 
+t.test('a page that only signs out reaches a busy tab, when it is confirmed', async (t) => {
+  const { world, first } = await withTabs(1)
+  first.freeze()
+  await world.until(world.open().client.logout())
+  t.same([...world.items], [], 'nothing tells the busy tab of the sign-out but the message')
+  first.thaw()
+  t.equal(first.client.state.status, 'signed-out')
+})
+
 t.test('an unconfirmed sign-out holds, and reaches the issuer later', async (t) => {
   const { world, first } = await withTabs(1)
   world.fate = () => 'request lost'
