@@ -161,6 +161,9 @@ export interface ErrorDetails {
   readonly cause?: unknown
 }
 
+/** Marks the errors of each copy of this module: a bundler may load both the ES module and CommonJS. */
+const isGatepass = Symbol.for('gatepass.error')
+
 /** The error class of Gatepass. `code` is stable, `message` may change. */
 export class GatepassError extends Error {
   override readonly name = 'GatepassError'
@@ -182,6 +185,11 @@ export class GatepassError extends Error {
     this.retryAfterSeconds = details.retryAfterSeconds
   }
 
+  /** @internal */
+  get [isGatepass](): true {
+    return true
+  }
+
   /** The HTTP status of the code. */
   get status(): number {
     return errorCodes[this.code].status
@@ -190,7 +198,8 @@ export class GatepassError extends Error {
 
 /** Tells whether a value is a `GatepassError`, with one of the codes if any are given. */
 export function isGatepassError(error: unknown, ...codes: ErrorCode[]): error is GatepassError {
-  return error instanceof GatepassError && (codes.length === 0 || codes.includes(error.code))
+  if (!(Object(error) as { [isGatepass]?: unknown })[isGatepass]) return false
+  return codes.length === 0 || codes.includes((error as GatepassError).code)
 }
 
 /** The media type of an error response (RFC 9457 §3). */

@@ -2,7 +2,7 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
 import { core } from 'zod'
 import { type Clock, systemClock } from '../core/clock.ts'
-import { GatepassError } from '../core/errors.ts'
+import { GatepassError, isGatepassError } from '../core/errors.ts'
 import { isPlainObject } from '../core/json.ts'
 import type { DataStore } from '../stores/data-store.ts'
 import { openResilientDataStore } from '../stores/open-data-store.ts'
@@ -158,9 +158,8 @@ export const gatepassData = markPlugin<GatepassDataOptions>(
       },
     })
     app.addHook('onError', async (_request, reply, error) => {
-      const { retryAfterSeconds } = error as Partial<GatepassError>
-      if (error instanceof GatepassError && retryAfterSeconds !== undefined) {
-        reply.header('retry-after', String(retryAfterSeconds))
+      if (isGatepassError(error) && error.retryAfterSeconds !== undefined) {
+        reply.header('retry-after', String(error.retryAfterSeconds))
       }
     })
   },

@@ -1,8 +1,22 @@
 import t from 'tap'
-import { GatepassError } from '../../src/core/errors.ts'
+import { GatepassError, isGatepassError } from '../../src/core/errors.ts'
 
 t.test('there is no error with an unknown code', async (t) => {
   const unknown = 'token_expird' as never
   t.throws(() => new GatepassError(unknown), TypeError)
   t.throws(() => new GatepassError(unknown, { detail: 'A text.' }), TypeError)
+})
+
+t.test('an error of another copy of the module is known', async (t) => {
+  const copy: typeof import('../../src/core/errors.ts') = await import(
+    `${import.meta.resolve('../../src/core/errors.ts')}?copy`
+  )
+  const error = new copy.GatepassError('token_expired')
+  t.notOk(error instanceof GatepassError)
+  t.ok(isGatepassError(error))
+  t.ok(isGatepassError(error, 'token_expired'))
+  t.notOk(isGatepassError(error, 'token_revoked'))
+  for (const other of [new Error('other'), { code: 'token_expired' }, undefined, null]) {
+    t.notOk(isGatepassError(other))
+  }
 })
