@@ -30,26 +30,27 @@ export async function jsonOf<T>(response: Response): Promise<T> {
   throw new Refused(response.status, code, title)
 }
 
-async function call<T>(path: string, method = 'GET', body?: object): Promise<T> {
-  const response = await fetch(`${issuer}/playground/${path}`, {
-    method,
-    ...(body && {
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    }),
-  })
-  return jsonOf<T>(response)
+async function call<T>(path: string, init?: RequestInit): Promise<T> {
+  return jsonOf<T>(await fetch(`${issuer}/playground/${path}`, init))
 }
 
 /** The controls of `gatepass dev`. */
 export const controls = {
-  addReplica: (kind: ReplicaKind) => call<{ name: string }>('replicas', 'POST', { kind }),
-  stopReplica: (name: string) => call<void>(`replicas/${encodeURIComponent(name)}`, 'DELETE'),
-  rotateKeys: () => call<{ kid: string }>('keys/rotate', 'POST'),
+  addReplica: (kind: ReplicaKind) =>
+    call<{ name: string }>('replicas', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ kind }),
+    }),
+  stopReplica: (name: string) =>
+    call<void>(`replicas/${encodeURIComponent(name)}`, { method: 'DELETE' }),
+  rotateKeys: () => call<{ kid: string }>('keys/rotate', { method: 'POST' }),
 }
 
 const pollMs = 1_000
 const hiddenPollMs = 5_000
+/** An issuer that is stopped keeps its connections, and answers nothing. */
+const pollTimeoutMs = 5_000
 
 type Listener = (state: PlaygroundState) => void
 
@@ -97,7 +98,9 @@ export class StateFeed {
 
   async #ask(): Promise<void> {
     try {
-      const state = await call<PlaygroundState>(`state?after=${this.#lastEvent}`)
+      const state = await call<PlaygroundState>(`state?after=${this.#lastEvent}`, {
+        signal: AbortSignal.timeout(pollTimeoutMs),
+      })
       this.#last = state
       this.#lastEvent = state.events.at(-1)?.id ?? this.#lastEvent
       for (const listener of this.#listeners) listener(state)

@@ -134,7 +134,18 @@ t.test('the page shows that the issuer is unavailable', async (t) => {
   const page = await playground.openSignedIn(t)
   await page.context().setOffline(true)
   await textOf(page, '.connection-lost', /is not responding/)
+  await page.locator('#sign-out-everywhere').click()
+  await textOf(page, '#notices', /The issuer is not responding/)
   await page.context().setOffline(false)
+  await page.locator('.connection-lost').waitFor({ state: 'hidden' })
+  // An issuer that is stopped, and continues.
+  await page.evaluate(`{
+    const timeout = AbortSignal.timeout
+    AbortSignal.timeout = (ms) => timeout.call(AbortSignal, ms === 5_000 ? 100 : ms)
+  }`)
+  await page.route('**/playground/state*', () => {})
+  await textOf(page, '.connection-lost', /is not responding/)
+  await page.unroute('**/playground/state*')
   await page.locator('.connection-lost').waitFor({ state: 'hidden' })
   t.equal(await read(page, '#user-name'), 'demo')
 })
