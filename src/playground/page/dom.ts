@@ -72,6 +72,8 @@ export async function busyWhile(
 }
 
 export function messageOf(error: unknown): string {
+  const code = (error as { readonly code?: unknown } | null)?.code
+  if (code === 'issuer_unreachable') return 'The issuer is not responding. Start it again.'
   return error instanceof Error ? error.message : String(error)
 }
 

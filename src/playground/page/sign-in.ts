@@ -1,5 +1,5 @@
 import { AuthClientError, type AuthState } from '../../browser/index.ts'
-import { busyWhile, byId, el, setText, short } from './dom.ts'
+import { busyWhile, byId, el, messageOf, setText, short } from './dom.ts'
 import type { Page } from './page.ts'
 
 /** Starts the sign-in form. */
@@ -22,7 +22,7 @@ export function startSignIn({ auth, feed, password: prompt }: Page): void {
         await auth.login({ username: username.value, password: password.value })
         prompt.keep(password.value)
       } catch (error) {
-        showError(messageOf(error))
+        showError(refusalOf(error))
         password.focus()
       }
     })
@@ -36,13 +36,12 @@ function showError(text: string): void {
   byId('password').setAttribute('aria-invalid', String(text !== ''))
 }
 
-function messageOf(error: unknown): string {
+function refusalOf(error: unknown): string {
   if (!(error instanceof AuthClientError)) return 'The sign-in failed. Reload the page.'
   if (error.code === 'too_many_attempts') {
     return `Too many attempts. Try again in ${error.retryAfterSeconds ?? 'a few'} seconds.`
   }
-  if (error.code === 'issuer_unreachable') return 'The issuer is not responding. Start it again.'
-  return error.message
+  return messageOf(error)
 }
 
 /** Starts the header with the user's name and the sign-out buttons. */

@@ -1,6 +1,6 @@
 import { AuthClientError, createAuthClient } from '../../browser/redirect.ts'
 import type { ThirdPartySettings } from '../api.ts'
-import { busyWhile, byId, el, setText, short } from '../page/dom.ts'
+import { busyWhile, byId, el, messageOf, setText, short } from '../page/dom.ts'
 
 const settings = (await (await fetch('settings.json')).json()) as ThirdPartySettings
 const { issuer, api } = settings
@@ -92,7 +92,7 @@ function showRefusal(error: unknown): void {
     place,
     isDenied
       ? 'You have not allowed Photo Prints to use your account.'
-      : `${error.code}: ${error.message}`,
+      : [...new Set([error.code, messageOf(error)])].join(': '),
   )
   place.hidden = false
 }
