@@ -187,6 +187,14 @@ function createKey({ kid: _, ...jwk }: VerificationKey['jwk']): KeyObject | null
   }
 }
 
+/** A key of the right length (RFC 9964): all bytes are a key. */
+const sampleMlDsaKey = { kty: 'AKP', kid: '', alg: 'ML-DSA-44', pub: 'A'.repeat(1750) }
+
+/** The algorithms that this runtime can verify. Node 22, Deno and workerd have no ML-DSA-44. */
+export const usableAlgorithms: readonly Algorithm[] = algorithmNames.filter(
+  (alg) => alg !== sampleMlDsaKey.alg || createKey(sampleMlDsaKey) !== null,
+)
+
 /** The field of Ed25519 and its curve, −x² + y² = 1 + d·x²·y² (RFC 8032 §5.1). */
 const p = 2n ** 255n - 19n
 const d = 37095705934669439343138083508754565189542113879843219016388785533085940283555n

@@ -1,7 +1,7 @@
 import { type ErrorCode, GatepassError, isGatepassError, toProblem } from '../core/errors.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
-import { algorithmNames } from '../tokens/algorithms.ts'
 import { isJsonObject } from '../tokens/strict-decoding.ts'
+import { usableAlgorithms } from '../tokens/verification-key.ts'
 import type { DpopPresentation, TokenRequirements } from './requirements.ts'
 import { type Verifier, verifyNowOf } from './verifier.ts'
 
@@ -261,7 +261,7 @@ const dpopErrors: ReadonlySet<ErrorCode> = new Set([
 ])
 
 /** The accepted algorithms of a proof (RFC 9449 §7.1). */
-const acceptedAlgorithms = `algs="${algorithmNames.join(' ')}"`
+const acceptedAlgorithms = `algs="${usableAlgorithms.join(' ')}"`
 
 function insufficientScope(requiredScope: string): string[] {
   const scope = isScopeList(requiredScope) ? [`scope="${requiredScope}"`] : []

@@ -1,6 +1,6 @@
 import { GatepassError } from '../core/errors.ts'
-import { algorithmNames } from '../tokens/algorithms.ts'
 import { isJsonObject } from '../tokens/strict-decoding.ts'
+import { usableAlgorithms } from '../tokens/verification-key.ts'
 import { isScopeList } from './guard.ts'
 import { isWebAddress } from './http-client.ts'
 import type { Verifier } from './verifier.ts'
@@ -66,7 +66,7 @@ export function createResourceMetadata(
     authorization_servers: servers,
     scopes_supported: resource.scopes,
     bearer_methods_supported: ['header'],
-    dpop_signing_alg_values_supported: algorithmNames,
+    dpop_signing_alg_values_supported: usableAlgorithms,
     resource_name: resource.name,
     resource_documentation: resource.documentation,
   })

@@ -70,7 +70,11 @@ export function expectedAnswers(without: readonly string[] = []) {
     encrypted: { 'P-256': 'accepted', X25519: 'accepted' },
     bound: ['accepted', 'dpop_proof_replayed'],
     foreign: ['token_type', 'accepted'],
-    metadata: [`${audience}/orders`, null],
+    metadata: [
+      `${audience}/orders`,
+      keys.map(({ alg }) => alg).filter((alg) => !without.includes(alg)),
+      null,
+    ],
     guard: [
       'user-1',
       401,

@@ -63,6 +63,9 @@ export async function checkFixedKeys(input: CheckInput) {
   const profiled = createVerifier({ ...options, profile })
   const metadata = resourceMetadata(verifier, uri)
   const described = metadata(new Request(`${audience}${metadataPath}`))
+  const { resource, dpop_signing_alg_values_supported: proofAlgorithms } = JSON.parse(
+    (await described?.text()) ?? '{}',
+  )
   const guard = tokenGuard(verifier, { scope: 'orders:read', resource: uri })
   const request = (headers: Record<string, string>) => new Request(uri, { headers })
   const { refusal } = await guard(request({ authorization: `Bearer ${input.forged.ES256}` }))
@@ -82,7 +85,7 @@ export async function checkFixedKeys(input: CheckInput) {
       await answerOf(() => verifier.verify(input.foreign)),
       await answerOf(() => profiled.verify(input.foreign)),
     ],
-    metadata: [JSON.parse((await described?.text()) ?? '{}').resource, metadata(request({}))],
+    metadata: [resource, proofAlgorithms, metadata(request({}))],
     guard: [
       claims?.sub,
       refusal?.status,
