@@ -84,14 +84,18 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
 function detailOf(
   setting: (typeof settings)[number],
   value: unknown,
-  { path, message }: z.core.$ZodIssue,
+  issue: z.core.$ZodIssue,
 ): string {
-  if (value === undefined) return 'is required and not set'
-  if (path.length > 0) return lowerFirst(message)
+  if (value === undefined || issue.message.endsWith(' received undefined')) {
+    return 'is required and not set'
+  }
+  const { message = '' } = issue.code === 'invalid_key' ? (issue.issues[0] ?? issue) : issue
+  if (issue.path.length > 0) return lowerFirst(message)
   if (setting.fromText === asJson && !Array.isArray(value)) {
-    return typeof value === 'string'
-      ? 'is not valid JSON, or has a name twice'
-      : 'must be a JSON list'
+    if (typeof value !== 'string') return 'must be a JSON list'
+    return Array.isArray(asJson(value))
+      ? 'must be a JSON list, without quotation marks'
+      : 'is not valid JSON, or has a name twice'
   }
   const allowed = allowedValues(setting)
   if (allowed === null) return lowerFirst(message)

@@ -48,12 +48,14 @@ t.test('every list of texts may be one text in the settings file', async (t) => 
   })
 })
 
-t.test('a number or flag in quotation marks is named as such', async (t) => {
-  const cwd = createTestFolder(t, {
-    'gatepass.json':
-      '{"port": "4000", "cookie_secure": "true", "workers": "many", "grace_s": "601"}',
-  })
+t.test('a number, flag or JSON list in quotation marks is named as such', async (t) => {
+  const file = {
+    ...{ port: '4000', cookie_secure: 'true', workers: 'many', grace_s: '601' },
+    clients: '[]',
+  }
+  const cwd = createTestFolder(t, { 'gatepass.json': JSON.stringify(file) })
   t.same(problems({ cwd }).sort(), [
+    'clients must be a JSON list, without quotation marks',
     'cookie_secure must be true or false, without quotation marks',
     'grace_s must be 0 to 600 seconds',
     'port must be 0 to 65535, without quotation marks',
@@ -287,8 +289,11 @@ t.test('clients are checked as a whole', async (t) => {
   const clients = [
     { client_id: 'web', scopes: { a: ['name'], 'b c': [] }, default_scope: 'a z' },
     { client_id: 'web', scopes: { a: ['sub'] }, scope: 'x' },
+    { client_id: 'cli' },
   ]
   const found = problems({ env: { ...env, GATEPASS_CLIENTS: JSON.stringify(clients) } })
+  t.ok(found.includes('GATEPASS_CLIENTS/0/scopes/b c is not a scope name'))
+  t.ok(found.includes('GATEPASS_CLIENTS/2/scopes is required and not set'))
   t.ok(found.length >= 3, found.join('\n'))
   t.match(found.join('\n'), /scopes/)
   t.match(found.join('\n'), /claim that Gatepass makes itself/)
