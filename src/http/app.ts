@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -43,6 +44,9 @@ const timeoutCheckIntervalMs = 1_000
 /** Longer than the idle timeout of common load balancers (60 s), so that they close first. */
 export const keepAliveTimeoutMs = 72_000
 
+/** Responses of a connection that wait for an earlier one, before the connection is closed. */
+const maxWaitingResponses = 32
+
 /** Without these compilers Fastify loads its own: 88 modules. Its types do not allow them. */
 const compilersFactory = {
   buildValidator: () => compileValidator,
@@ -81,6 +85,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     trustProxy: trustedProxies.length > 0 && [...trustedProxies],
     clientErrorHandler: answerBrokenRequest,
     frameworkErrors: (_error, request, reply) => {
+      if (isFlooding(request.raw, reply.raw as ServerResponse)) return
       // The message of Fastify quotes the address, which may contain a token.
       const detail = 'The path has an invalid percent-encoding, or a part that is too long.'
       const error = new GatepassError('request_malformed', { detail })
@@ -95,12 +100,31 @@ export function createApp(options: AppOptions): FastifyInstance {
     throw new GatepassError('route_not_found')
   })
   app.addHook('onRequest', ({ raw }, reply, done) => {
+    if (isFlooding(raw, reply.raw)) return void reply.hijack()
     reply.header('x-content-type-options', 'nosniff')
     if (hasValidHost(raw)) return done()
     const detail = 'A request needs the header Host once.'
     done(new GatepassError('request_malformed', { detail }))
   })
   return app
+}
+
+const waitingResponses = new WeakMap<Socket, number>()
+
+/**
+ * Closes the connection of a client that sends many requests and reads no responses (RFC 9112 §9.3.2):
+ * Node keeps each response until the client has read the earlier ones. Returns whether it did.
+ */
+function isFlooding({ socket }: IncomingMessage, response: ServerResponse): boolean {
+  // Node gives the socket to one response at a time.
+  if (response.socket !== null) return false
+  const waiting = (waitingResponses.get(socket) ?? 0) + 1
+  waitingResponses.set(socket, waiting)
+  response.once('close', () => {
+    waitingResponses.set(socket, (waitingResponses.get(socket) ?? 0) - 1)
+  })
+  if (waiting > maxWaitingResponses) socket.destroy()
+  return socket.destroyed
 }
 
 /** RFC 9112 §3.2. A health check may lack the header, and Node's own response says nothing. */
@@ -219,15 +243,19 @@ export function serveOpenApi(app: FastifyInstance, info: OpenApiInfo): void {
   app.addHook('onRoute', (route) => {
     if (route.method !== 'HEAD' && !route.schema?.hide) routes.push(route)
   })
-  let document: Promise<object> | undefined
+  let document: Promise<string> | undefined
   app.get(
     '/openapi.json',
     { schema: { summary: 'This document', tags: ['service'] } },
     async (_request, reply) => {
-      document ??= import('./openapi-document.ts').then(({ createOpenApiDocument }) =>
-        createOpenApiDocument(routes, info),
+      document ??= import('./openapi-document.ts').then(async ({ createOpenApiDocument }) =>
+        JSON.stringify(await createOpenApiDocument(routes, info)),
       )
-      return reply.header('cache-control', 'public, max-age=300').send(await document)
+      return reply
+        .type('application/json')
+        .header('cache-control', 'public, max-age=300')
+        .serializer(String)
+        .send(await document)
     },
   )
 }

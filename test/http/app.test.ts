@@ -187,6 +187,29 @@ t.test('I7: a flood of headers is 431', async (t) => {
   t.match(answer, /"code":"header_too_large"/)
 })
 
+t.test('I7: a flood of requests whose responses nobody reads closes the connection', async (t) => {
+  const issuer = await startIssuer(t)
+  await issuer.app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = issuer.app.server.address() as AddressInfo
+  const get = (url: string) => `GET ${url} HTTP/1.1\r\nHost: x\r\n`
+  for (const [url, count, isAnswered] of [
+    ['/openapi.json', 30, true],
+    ['/openapi.json', 40, false],
+    ['/%zz', 40, false],
+  ] as const) {
+    const socket = connect(port, '127.0.0.1').setEncoding('latin1')
+    socket.write(`${`${get(url)}\r\n`.repeat(count)}${get('/last')}Connection: close\r\n\r\n`)
+    let received = ''
+    socket
+      .on('error', () => {})
+      .on('data', (part) => {
+        received += part
+      })
+    await new Promise((resolve) => socket.once('close', resolve))
+    t.equal(received.includes('route_not_found'), isAnswered, `${count} times ${url}`)
+  }
+})
+
 t.test('I7: slow requests time out', async (t) => {
   const { app } = await startIssuer(t)
   t.ok(app.server.requestTimeout > 0 && app.server.requestTimeout <= 10_000)
