@@ -107,8 +107,13 @@ function withLock<T>(name: string, maxWaitMs: number, work: () => Promise<T>): P
 }
 
 function openChannel(name: string, receive: (message: unknown) => void): Channel {
-  if (!page.BroadcastChannel) return { post() {}, close() {} }
-  const channel = new page.BroadcastChannel(name)
+  let channel: InstanceType<typeof BroadcastChannel>
+  try {
+    channel = new (page.BroadcastChannel as typeof BroadcastChannel)(name)
+  } catch {
+    // Missing, or forbidden: Firefox forbids channels to pages that may not store data.
+    return { post() {}, close() {} }
+  }
   channel.onmessage = ({ data }: { data: unknown }) => receive(data)
   // In Node the channel must not keep the process running.
   ;(channel as { unref?(): void }).unref?.()

@@ -91,6 +91,22 @@ t.test('a closed channel receives nothing and still sends', async (t) => {
   open.close()
 })
 
+t.test('a page without channels, or that may not open one, sends to nobody', async (t) => {
+  const original = globalThis.BroadcastChannel
+  t.teardown(() => Object.assign(globalThis, { BroadcastChannel: original }))
+  class Forbidden {
+    constructor() {
+      throw new DOMException('The operation is insecure.', 'SecurityError')
+    }
+  }
+  for (const BroadcastChannel of [undefined, Forbidden]) {
+    Object.assign(globalThis, { BroadcastChannel })
+    const channel = browser.channel('name', () => {})
+    channel.post(1)
+    channel.close()
+  }
+})
+
 t.test(
   'a page that comes online wakes the client, until it does not listen any more',
   async (t) => {
