@@ -59,8 +59,8 @@ export class Refresh {
   }
 
   /**
-   * Rotates a refresh token. The account is read first: while its store is unavailable, the session
-   * does not change. A session that is bound to a key needs its proof. Another session stays
+   * Rotates a refresh token. The account is read and the access token is minted first: if that fails,
+   * the session does not change. A session that is bound to a key needs its proof. Another session stays
    * unbound, or a thief of the refresh token could lock out its owner; only its access token is
    * bound to a proven key.
    *
@@ -78,7 +78,11 @@ export class Refresh {
     const live = await sessions.find(sid)
     const allowed = live && this.#checkClient(live, request, audit)
     const account = live && (await this.#accountOf(live, audit))
-    const issuedAtSeconds = live ? minter.issuedAtSeconds(live.sub) : undefined
+    const minted =
+      live &&
+      account &&
+      allowed &&
+      (await minter.mintForSession(live, { account, ...allowed, jkt }))
     const result = await sessions.rotate({
       sid,
       generation,
@@ -88,10 +92,8 @@ export class Refresh {
     })
     const session = acceptedSession(result, { sid, jkt }, audit)
     // A store fail-over lost the revocation of the session in between.
-    if (account === null || allowed === null) {
-      throw new GatepassError('refresh_token_revoked')
-    }
-    const tokens = await minter.mint(session, { account, ...allowed, jkt, issuedAtSeconds })
+    if (minted === null) throw new GatepassError('refresh_token_revoked')
+    const tokens = minter.withRefreshToken(session, minted)
     const times = { nowMs: clock.nowMs(), graceMs }
     return { ...tokens, setsCookie: setsCookie(generation, session, times) }
   }

@@ -308,7 +308,8 @@ export class SessionStarter {
     // Another replica may have revoked all sessions a moment ago, and the minter must know that.
     await revocations.refreshNow()
     // The tokens are minted first: a token that cannot be minted must not leave a session behind.
-    const tokens = await minter.mint(session, { account, audience, jkt })
+    const minted = await minter.mintForSession(session, { account, audience, jkt })
+    const tokens = minter.withRefreshToken(session, minted)
     await sessions.create(session, audit)
     audit('login.ok', { sub: session.sub, sid: session.sid, client_id: session.clientId })
     return tokens

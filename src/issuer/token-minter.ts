@@ -25,6 +25,12 @@ export interface TokenSet extends AccessTokenSet {
   readonly refreshExpiresInSeconds: number
 }
 
+/** An access token whose session may still have to be rotated or stored. */
+export interface MintedToken extends Omit<AccessTokenSet, 'expiresInSeconds'> {
+  readonly iat: number
+  readonly exp: number
+}
+
 /** The content of an access token. */
 export interface AccessTokenRequest {
   readonly sub: string
@@ -53,8 +59,6 @@ export interface SessionTokenContent {
   readonly scope?: string
   /** As in `AccessTokenRequest`. Default: the key that the session is bound to. */
   readonly jkt?: string | null | undefined
-  /** As in `AccessTokenRequest`. */
-  readonly issuedAtSeconds?: number | undefined
 }
 
 export interface SessionClaims {
@@ -118,29 +122,27 @@ export class TokenMinter {
   }
 
   /**
-   * Mints the access token and the refresh token of a session.
+   * Mints an access token of a session.
    *
    * @throws `token_too_large`, `keys_unavailable`
    */
-  async mint(session: Session, content: SessionTokenContent): Promise<TokenSet> {
-    const { refreshTokens, clock } = this.#options
+  mintForSession(session: Session, content: SessionTokenContent): Promise<MintedToken> {
     const { sid, sub, clientId, amr } = session
-    const { account, audience, scope = session.scope, jkt = session.jkt, issuedAtSeconds } = content
+    const { account, audience, scope = session.scope, jkt = session.jkt } = content
     const auth_time = Math.floor(session.createdAtMs / 1000)
-    const refreshTtlMs = session.expiresAtMs - clock.nowMs()
-    const issued = await this.mintAccessToken({
-      sub,
-      clientId,
-      scope,
-      audience,
-      jkt,
-      account,
-      issuedAtSeconds,
+    return this.#mint({
+      ...{ sub, clientId, scope, audience, jkt, account },
       session: { sid, auth_time, acr: acrOf(amr), amr },
     })
+  }
+
+  /** Adds the refresh token of a session to its access token. */
+  withRefreshToken(session: Session, minted: MintedToken): TokenSet {
+    const { refreshTokens, clock } = this.#options
+    const refreshTtlMs = session.expiresAtMs - clock.nowMs()
     return {
-      ...issued,
-      sessionId: sid,
+      ...this.#withLifetime(minted),
+      sessionId: session.sid,
       refreshToken: refreshTokens.mint(session),
       refreshExpiresInSeconds: Math.max(1, Math.floor(refreshTtlMs / 1000)),
     }
@@ -148,7 +150,16 @@ export class TokenMinter {
 
   /** @throws `token_too_large`, `keys_unavailable` */
   async mintAccessToken(request: AccessTokenRequest): Promise<AccessTokenSet> {
-    const { policy, clients, clock, signingKey } = this.#options
+    return this.#withLifetime(await this.#mint(request))
+  }
+
+  #withLifetime({ iat, exp, ...minted }: MintedToken): AccessTokenSet {
+    const expiresInSeconds = exp - Math.max(iat, nowSeconds(this.#options.clock))
+    return { ...minted, expiresInSeconds }
+  }
+
+  async #mint(request: AccessTokenRequest): Promise<MintedToken> {
+    const { policy, clients, signingKey } = this.#options
     const { issuer, accessTtlSeconds, tokenType: typ, encryptionKeys = new Map() } = policy
     const { sub, clientId, scope, audience, jkt, account, session } = request
     const { issuedAtSeconds: iat = this.issuedAtSeconds(sub) } = request
@@ -173,9 +184,7 @@ export class TokenMinter {
       encryptionKeyFor(audience, encryptionKeys),
       typ,
     )
-    const tokenType = jkt === null ? 'Bearer' : 'DPoP'
-    const expiresInSeconds = exp - Math.max(iat, nowSeconds(clock))
-    return { accessToken, tokenType, expiresInSeconds, scope }
+    return { accessToken, tokenType: jkt === null ? 'Bearer' : 'DPoP', scope, iat, exp }
   }
 
   /**

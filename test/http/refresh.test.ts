@@ -262,3 +262,19 @@ t.test('a refresh reads the current attributes of the account', async (t) => {
   // A changed password ends the sessions that were there before.
   t.match((await issuer.refresh(refresh_token)).json(), { code: 'refresh_token_revoked' })
 })
+
+t.test('a refresh whose access token cannot be minted changes nothing', async (t) => {
+  const issuer = await startIssuer(t)
+  const { refresh_token } = await issuer.signIn({ scope: 'profile' })
+  const { findBySub } = issuer.accounts
+  issuer.accounts.findBySub = async (sub) => {
+    const account = await findBySub.call(issuer.accounts, sub)
+    return account && { ...account, attributes: { name: 'x'.repeat(5000) } }
+  }
+  for (let attempt = 0; attempt < 2; attempt += 1) {
+    issuer.clock.advance_s(afterGrace_s)
+    t.match((await issuer.refresh(refresh_token)).json(), { code: 'token_too_large' })
+  }
+  issuer.accounts.findBySub = findBySub
+  t.equal((await issuer.refresh(refresh_token)).statusCode, 200)
+})
