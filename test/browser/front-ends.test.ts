@@ -1,9 +1,10 @@
 import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
-import { codeBlocks, readDocument } from '../docs/documents.ts'
+import { codeBlocks } from '../docs/documents.ts'
 import { makeCertificates } from '../support/certificates.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { startNginx } from '../support/nginx.ts'
+import { readProjectFile } from '../support/project.ts'
 import { openTab, startChromium } from './chromium.ts'
 import { frontEnd, passTo, password, startFront, startIssuer } from './front.ts'
 
@@ -43,7 +44,7 @@ async function startShop(t: Test) {
 
 /** nginx with the configuration of the guide, but for ports and files. */
 async function startShopNginx(t: Test, ports: { issuer: number; shop: number }) {
-  const [block] = codeBlocks(readDocument('docs/front-end.md')).filter(
+  const [block] = codeBlocks(readProjectFile('docs/front-end.md')).filter(
     ({ language }) => language === 'nginx',
   )
   const changes = {

@@ -1,7 +1,8 @@
 import t, { type Test } from 'tap'
 import { auditEvents } from '../../src/issuer/audit.ts'
-import { codeSpans, readDocument, tableRows } from '../docs/documents.ts'
+import { codeSpans, tableRows } from '../docs/documents.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
+import { readProjectFile } from '../support/project.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
 const password = 'correct horse battery staple'
@@ -60,7 +61,7 @@ t.test('promtool accepts the metrics of both services', async (t) => {
   const all = [await issuer.metrics(), await verifier.metrics()]
   for (const metrics of all) t.equal(await faultsOf(t, metrics), '')
 
-  const rows = tableRows(readDocument('docs/metrics.md'))
+  const rows = tableRows(readProjectFile('docs/metrics.md'))
   const documented = rows.flatMap(([first = '']) => codeSpans(first))
   const seen = new Set(all.flatMap(namesIn))
   const missing = documented.filter((name) => name.startsWith('gatepass_') && !seen.has(name))

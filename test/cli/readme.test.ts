@@ -2,10 +2,10 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
-import { codeBlocks, readDocument } from '../docs/documents.ts'
+import { codeBlocks } from '../docs/documents.ts'
 import { freeBasePort, startDev } from '../support/dev.ts'
 import { run, TestProcess } from '../support/processes.ts'
-import { outsideFolder, projectFolder } from '../support/project.ts'
+import { outsideFolder, projectFolder, readProjectFile } from '../support/project.ts'
 
 /** The commands of the README, pasted in order into one shell, in a folder of their own. */
 
@@ -25,7 +25,7 @@ function commandsOf(text: string): string[] {
   return [...lines.matchAll(/^\$ ((?:.*\\\n)*.*)$/gm)].map(([, command = '']) => command)
 }
 
-const [trial = [], service = []] = codeBlocks(readDocument('README.md'))
+const [trial = [], service = []] = codeBlocks(readProjectFile('README.md'))
   .filter(({ language }) => language === 'console')
   .map(({ text }) => commandsOf(text))
 

@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
-import { codeBlocks, readDocument } from '../docs/documents.ts'
+import { codeBlocks } from '../docs/documents.ts'
 import { run, TestProcess } from '../support/processes.ts'
+import { readProjectFile } from '../support/project.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
 const env = {
@@ -14,7 +15,7 @@ const env = {
 
 /** The commands of a block in the documentation that begins with this text. */
 function documented(beginning: string): string {
-  const found = codeBlocks(readDocument('docs/operations.md')).filter(({ text }) =>
+  const found = codeBlocks(readProjectFile('docs/operations.md')).filter(({ text }) =>
     text.startsWith(beginning),
   )
   return found.map(({ text }) => text.replaceAll(/^\$ /gm, '')).join('')

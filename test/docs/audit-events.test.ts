@@ -1,8 +1,9 @@
 import t from 'tap'
 import { auditEvents } from '../../src/issuer/audit.ts'
-import { codeSpans, readDocument, tableRows } from './documents.ts'
+import { readProjectFile } from '../support/project.ts'
+import { codeSpans, tableRows } from './documents.ts'
 
-const document = readDocument('docs/audit-events.md')
+const document = readProjectFile('docs/audit-events.md')
 
 t.test(
   'docs/audit-events.md explains every audit event, in their order, and no other',

@@ -1,8 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-
-export const projectFolder = fileURLToPath(new URL('../..', import.meta.url))
+import { projectFolder } from '../support/project.ts'
 
 /** The documents for people, as paths from the top folder. */
 export const documentPaths: readonly string[] = [
@@ -19,10 +17,6 @@ export const documentPaths: readonly string[] = [
     .map((name) => `docs/${name}`)
     .sort(),
 ]
-
-export function readDocument(path: string): string {
-  return readFileSync(join(projectFolder, path), 'utf8')
-}
 
 export interface CodeBlock {
   readonly language: string

@@ -1,9 +1,11 @@
 import t from 'tap'
 import { errorCodes } from '../../src/core/errors.ts'
-import { readDocument } from './documents.ts'
+import { readProjectFile } from '../support/project.ts'
 
 /** The first cells of each row that starts with a code. */
-const documented = [...readDocument('docs/errors.md').matchAll(/^\| `([a-z_]+)` *\| (\d{3}) *\|/gm)]
+const documented = [
+  ...readProjectFile('docs/errors.md').matchAll(/^\| `([a-z_]+)` *\| (\d{3}) *\|/gm),
+]
 
 t.test('docs/errors.md explains every code, once, and no other', async (t) => {
   t.same(documented.map(([, code]) => code).sort(), Object.keys(errorCodes).sort())

@@ -2,8 +2,9 @@ import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { projectFolder, readProjectFile } from '../support/project.ts'
 import { createTestFolder } from '../support/test-folder.ts'
-import { codeBlocks, documentPaths, projectFolder, readDocument } from './documents.ts'
+import { codeBlocks, documentPaths } from './documents.ts'
 
 /** The project's own tsconfig leads the names of the packages to their sources. */
 const tsconfig = {
@@ -34,7 +35,7 @@ t.test('every TypeScript example compiles', async (t) => {
   })
   let count = 0
   for (const path of documentPaths) {
-    const examples = codeBlocks(readDocument(path)).filter(({ language }) => language === 'ts')
+    const examples = codeBlocks(readProjectFile(path)).filter(({ language }) => language === 'ts')
     for (const { text, linesBefore } of examples) {
       count += 1
       // Errors are reported with the line that they have in the document.

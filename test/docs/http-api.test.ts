@@ -1,11 +1,10 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import t from 'tap'
 import { startVerifier } from '../support/data.ts'
 import { startIssuer } from '../support/issuer.ts'
-import { codeSpans, projectFolder, proseOf, readDocument } from './documents.ts'
+import { readProjectFile } from '../support/project.ts'
+import { codeSpans, proseOf } from './documents.ts'
 
-const document = proseOf(readDocument('docs/http-api.md'))
+const document = proseOf(readProjectFile('docs/http-api.md'))
 
 /** The headings that are about a route: `POST /login`, or `/verify` for any method. */
 const headings = [...document.matchAll(/^### `(.+)`$/gm)].map(([, route = '']) => route)
@@ -32,7 +31,7 @@ t.test('docs/http-api.md has a section for each route there is, and for no other
 })
 
 t.test('it names the routes of the admin port', async (t) => {
-  const source = readFileSync(join(projectFolder, 'src/http/admin-app.ts'), 'utf8')
+  const source = readProjectFile('src/http/admin-app.ts')
   const routes = [...source.matchAll(/app\.get\('(.+?)'/g)].map(([, url]) => `GET ${url}`)
   t.ok(routes.length > 0)
   const named = codeSpans(document)
@@ -40,6 +39,6 @@ t.test('it names the routes of the admin port', async (t) => {
 })
 
 t.test('the script for a page is JavaScript', async (t) => {
-  const [, script = ''] = /```js\n(.*?)```/s.exec(readDocument('docs/http-api.md')) ?? []
+  const [, script = ''] = /```js\n(.*?)```/s.exec(readProjectFile('docs/http-api.md')) ?? []
   t.doesNotThrow(() => new Function(script))
 })

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
-import { documentPaths, projectFolder, proseOf, readDocument } from './documents.ts'
+import { projectFolder, readProjectFile } from '../support/project.ts'
+import { documentPaths, proseOf } from './documents.ts'
 
 /** Where the links of a document lead, those to other sites left out. */
 function linksOf(markdown: string): string[] {
@@ -21,13 +22,13 @@ function anchorsOf(markdown: string): string[] {
 
 for (const path of documentPaths) {
   t.test(`every link of ${path} leads somewhere`, async (t) => {
-    const markdown = readDocument(path)
+    const markdown = readProjectFile(path)
     for (const link of linksOf(markdown)) {
       const [file = '', anchor] = link.split('#')
       const target = file === '' ? path : join(dirname(path), file)
       t.ok(existsSync(join(projectFolder, target)), link)
       if (anchor === undefined || !target.endsWith('.md')) continue
-      t.ok(anchorsOf(readDocument(target)).includes(anchor), link)
+      t.ok(anchorsOf(readProjectFile(target)).includes(anchor), link)
     }
   })
 }

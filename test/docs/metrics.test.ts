@@ -1,9 +1,10 @@
 import t from 'tap'
 import { dataMetrics, Metrics, observeClock, observeLog } from '../../src/http/metrics.ts'
 import { observeRevocations, observeVerifier } from '../../src/http/verifier-metrics.ts'
-import { codeSpans, readDocument, tableRows } from './documents.ts'
+import { readProjectFile } from '../support/project.ts'
+import { codeSpans, tableRows } from './documents.ts'
 
-const rows = tableRows(readDocument('docs/metrics.md'))
+const rows = tableRows(readProjectFile('docs/metrics.md'))
 
 t.test('docs/metrics.md explains every metric of ours, and no other', async (t) => {
   const metrics = new Metrics()

@@ -1,8 +1,9 @@
 import t from 'tap'
 import { limitRules } from '../../src/issuer/login-throttle.ts'
-import { codeSpans, readDocument, tableRows } from './documents.ts'
+import { readProjectFile } from '../support/project.ts'
+import { codeSpans, tableRows } from './documents.ts'
 
-const document = readDocument('docs/security.md')
+const document = readProjectFile('docs/security.md')
 
 function idsUnder(heading: string): string[] {
   return tableRows(document, heading).flatMap(([id = '']) => (/^[AI]\d+$/.test(id) ? [id] : []))

@@ -2,9 +2,10 @@ import t from 'tap'
 import { settings } from '../../src/config/settings.ts'
 import { parsePostgresUrl } from '../../src/stores/postgres/url.ts'
 import { parseRedisUrl } from '../../src/stores/redis/url.ts'
-import { codeBlocks, codeSpans, proseOf, readDocument } from './documents.ts'
+import { readProjectFile } from '../support/project.ts'
+import { codeBlocks, codeSpans, proseOf } from './documents.ts'
 
-const document = readDocument('docs/stores.md')
+const document = readProjectFile('docs/stores.md')
 
 t.test('docs/stores.md names the setting of every store', async (t) => {
   const named = codeSpans(proseOf(document))

@@ -13,7 +13,7 @@ import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import { settings } from '../../src/config/settings.ts'
-import { codeBlocks, readDocument } from '../docs/documents.ts'
+import { codeBlocks } from '../docs/documents.ts'
 import { build, type Image, withoutIgnored } from '../support/dockerfile.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import {
@@ -170,7 +170,7 @@ t.test('the documented backup in a container holds the accounts', async (t) => {
   const where = { cwd: image.path('.'), env: image.env }
   const add = ['users', 'add', 'grace', '--generate-password']
   await run(t, add, { ...where, command: image.entrypoint })
-  const documented = codeBlocks(readDocument('docs/operations.md')).filter(({ text }) =>
+  const documented = codeBlocks(readProjectFile('docs/operations.md')).filter(({ text }) =>
     text.includes('$ (umask 077; node'),
   )
   const script = documented.map(({ text }) => text.replaceAll(/^\$ /gm, '')).join('')

@@ -1,12 +1,12 @@
 import t, { type Test } from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
-import { codeBlocks, readDocument } from '../../docs/documents.ts'
+import { codeBlocks } from '../../docs/documents.ts'
 import { run, TestProcess } from '../../support/processes.ts'
-import { outsideFolder, projectFolder } from '../../support/project.ts'
+import { outsideFolder, projectFolder, readProjectFile } from '../../support/project.ts'
 
 /** The commands of each console block of the README, on ports that are free here. */
 function commandBlocks(ports: Readonly<Record<string, number>>): string[][] {
-  const blocks = codeBlocks(readDocument('examples/shop/README.md'))
+  const blocks = codeBlocks(readProjectFile('examples/shop/README.md'))
   return blocks
     .filter(({ language }) => language === 'console')
     .map(({ text }) =>
