@@ -1,15 +1,11 @@
 import type { Test } from 'tap'
 import type { Account, AccountStore } from '../../src/stores/ports.ts'
 import { account } from '../support/accounts.ts'
+import { testsWithStore } from './with-store.ts'
 
 /** Tests the promises of an AccountStore on a real store. `open` returns an empty store. */
 export function accountStoreContract(t: Test, open: () => Promise<AccountStore>): void {
-  const withStore = (title: string, body: (t: Test, store: AccountStore) => Promise<void>) =>
-    t.test(title, async (t) => {
-      const store = await open()
-      t.teardown(() => store.close())
-      await body(t, store)
-    })
+  const withStore = testsWithStore(t, open)
 
   withStore('an account is found by its login name and by its sub', async (t, store) => {
     const alice = account({

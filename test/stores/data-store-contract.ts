@@ -11,15 +11,11 @@ import {
 } from '../../src/stores/data-store.ts'
 import fc from '../support/properties.ts'
 import { t0 } from '../support/sessions.ts'
+import { testsWithStore } from './with-store.ts'
 
 /** Tests the promises of a DataStore on a real store. `open` returns a store that may have other data. */
 export function dataStoreContract(t: Test, open: () => Promise<DataStore>): void {
-  const withStore = (title: string, body: (t: Test, store: DataStore) => Promise<void>) =>
-    t.test(title, async (t) => {
-      const store = await open()
-      t.teardown(() => store.close())
-      await body(t, store)
-    })
+  const withStore = testsWithStore(t, open)
 
   withStore('fields are read as they were written', async (t, store) => {
     const owner = newOwner()

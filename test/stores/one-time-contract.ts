@@ -3,18 +3,14 @@ import { randomId } from '../../src/core/secrets.ts'
 import type { SessionStore } from '../../src/stores/ports.ts'
 import { oneTimeMarginMs } from '../../src/stores/sql-rows.ts'
 import { t0 } from '../support/sessions.ts'
+import { testsWithStore } from './with-store.ts'
 
 const expiresAtMs = t0 + 600_000
 const payload = '{"client_id":"wéb","scope":"data:read"}'
 
 /** The promises of a session store about authorization codes, challenges and `jti`s. */
 export function oneTimeContract(t: Test, open: () => Promise<SessionStore>): void {
-  const withStore = (title: string, body: (t: Test, store: SessionStore) => Promise<void>) =>
-    t.test(title, async (t) => {
-      const store = await open()
-      t.teardown(() => store.close())
-      await body(t, store)
-    })
+  const withStore = testsWithStore(t, open)
 
   withStore('one-time value: a later use learns of the first one', async (t, store) => {
     const id = randomId()

@@ -14,6 +14,7 @@ import fc from '../support/properties.ts'
 import { policy, rotation, session, t0 } from '../support/sessions.ts'
 import { oneTimeContract, oneTimeRemoval } from './one-time-contract.ts'
 import { rotationCases } from './rotation-cases.ts'
+import { testsWithStore } from './with-store.ts'
 
 /** Differences between stores. */
 export interface StoreTraits {
@@ -29,12 +30,7 @@ export function sessionStoreContract(
   open: () => Promise<SessionStore>,
   { expiresByItself = false, runs = 120 }: StoreTraits = {},
 ): void {
-  const withStore = (title: string, body: (t: Test, store: SessionStore) => Promise<void>) =>
-    t.test(title, async (t) => {
-      const store = await open()
-      t.teardown(() => store.close())
-      await body(t, store)
-    })
+  const withStore = testsWithStore(t, open)
 
   withStore('a session is found as it was created', async (t, store) => {
     const one = session({ sid: randomId(), userAgent: 'Ünïcode/1.0 "quoted"', amr: ['pwd', 'otp'] })

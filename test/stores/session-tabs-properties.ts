@@ -4,6 +4,7 @@ import fc from '../support/properties.ts'
 import type { RotatingStore } from '../support/rule-store.ts'
 import { policy } from '../support/sessions.ts'
 import { Browser, type Keys, type Story, slowStory, storyOf, type Try } from './session-tabs.ts'
+import { testsWithStore } from './with-store.ts'
 
 const accepted: readonly RotationOutcome[] = ['rotated', 'replayed']
 
@@ -107,54 +108,52 @@ const wakings: Story[] = [
 
 /** Properties of invariant 4 with requests that are late, duplicated and out of order. */
 export function sessionTabs(t: Test, open: () => Promise<RotatingStore>, runs: number): void {
-  const withStore = (title: string, body: (store: RotatingStore) => Promise<unknown>) =>
-    t.test(title, async (t) => {
-      const store = await open()
-      t.teardown(() => store.close())
-      await body(store)
-      t.pass()
-    })
+  const withStore = testsWithStore(t, open)
   const numRuns = runs
 
-  withStore('property: requests out of order within the grace period sign nobody out', (store) =>
-    fc.assert(
-      fc.asyncProperty(storyOf('none'), (story) => tell(store, story, 'none')),
-      { numRuns },
-    ),
+  withStore(
+    'property: requests out of order within the grace period sign nobody out',
+    (_t, store) =>
+      fc.assert(
+        fc.asyncProperty(storyOf('none'), (story) => tell(store, story, 'none')),
+        { numRuns },
+      ),
   )
 
-  withStore('property: requests out of order with their own keys sign nobody out', (store) =>
+  withStore('property: requests out of order with their own keys sign nobody out', (_t, store) =>
     fc.assert(
       fc.asyncProperty(storyOf('own'), (story) => tell(store, story, 'own')),
       { numRuns },
     ),
   )
 
-  withStore('property: responses that take nearly half the grace period sign nobody out', (store) =>
-    fc.assert(
-      fc.asyncProperty(slowStory, fc.constantFrom<Keys>('none', 'shared'), (story, keys) =>
-        tell(store, story, keys),
+  withStore(
+    'property: responses that take nearly half the grace period sign nobody out',
+    (_t, store) =>
+      fc.assert(
+        fc.asyncProperty(slowStory, fc.constantFrom<Keys>('none', 'shared'), (story, keys) =>
+          tell(store, story, keys),
+        ),
+        { numRuns },
       ),
-      { numRuns },
-    ),
   )
 
   withStore(
     'property: requests out of order with retries of lost responses sign nobody out',
-    (store) =>
+    (_t, store) =>
       fc.assert(
         fc.asyncProperty(storyOf('shared'), (story) => tell(store, story, 'shared')),
         { numRuns },
       ),
   )
 
-  withStore('counterexample: a copy right after the response to a retry', async (store) => {
+  withStore('counterexample: a copy right after the response to a retry', async (_t, store) => {
     for (const story of wakings) await tell(store, story, 'shared')
   })
 
   withStore(
     'property: a revoked session stays revoked, whatever requests are in progress',
-    (store) =>
+    (_t, store) =>
       fc.assert(
         fc.asyncProperty(storyOf('shared'), fc.nat(policy.idleMs / 6), (story, endsAfterMs) =>
           staysEnded(store, story, endsAfterMs),
@@ -169,7 +168,7 @@ export function sessionTabs(t: Test, open: () => Promise<RotatingStore>, runs: n
       maxLength: 6,
     }),
   })
-  withStore('property: a thief among late and duplicate requests is detected', (store) =>
+  withStore('property: a thief among late and duplicate requests is detected', (_t, store) =>
     fc.assert(
       fc.asyncProperty(storyOf('none'), theft, (story, theft) => isFoundOut(store, story, theft)),
       { numRuns },

@@ -4,6 +4,7 @@ import type { RotationOutcome } from '../../src/stores/ports.ts'
 import fc from '../support/properties.ts'
 import type { RotatingStore } from '../support/rule-store.ts'
 import { policy, session, t0 } from '../support/sessions.ts'
+import { testsWithStore } from './with-store.ts'
 
 /**
  * An owner and a thief use one session. The thief knows every refresh token of the session and acts at
@@ -208,24 +209,18 @@ async function poll(store: RotatingStore, story: Polling): Promise<void> {
 
 /** Properties of invariant 4 against a thief, on a real store. */
 export function sessionThief(t: Test, open: () => Promise<RotatingStore>, runs: number): void {
-  const withStore = (title: string, body: (store: RotatingStore) => Promise<unknown>) =>
-    t.test(title, async (t) => {
-      const store = await open()
-      t.teardown(() => store.close())
-      await body(store)
-      t.pass()
-    })
+  const withStore = testsWithStore(t, open)
 
   withStore(
     'I12: the first refresh of the owner outside the grace period ends the session',
-    (store) =>
+    (_t, store) =>
       fc.assert(
         fc.asyncProperty(anyStory, (story) => tell(store, story)),
         { numRuns: runs },
       ),
   )
 
-  withStore('I12: nobody hides by repeating one request', (store) =>
+  withStore('I12: nobody hides by repeating one request', (_t, store) =>
     fc.assert(
       fc.asyncProperty(polling, (story) => poll(store, story)),
       { numRuns: runs },
