@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { markdownTable } from '../../bench/harness/report.ts'
 import { surgePicture } from '../../bench/surge/picture.ts'
@@ -6,6 +5,7 @@ import type { Totals } from '../../bench/surge/recorder.ts'
 import { surgeReport } from '../../bench/surge/report.ts'
 import type { SurgeResult, SystemResult } from '../../bench/surge/run.ts'
 import { createScript } from '../../bench/surge/script.ts'
+import { readProjectFile } from '../support/project.ts'
 
 const script = createScript(1_000)
 
@@ -85,16 +85,13 @@ t.test(
   },
 )
 
-const root = new URL('../../', import.meta.url)
 const blockOf = (path: string) =>
-  /<!-- bench:surge -->\n(.*?)<!-- \/bench:surge -->/s.exec(
-    readFileSync(new URL(path, root), 'utf8'),
-  )?.[1] ?? ''
+  /<!-- bench:surge -->\n(.*?)<!-- \/bench:surge -->/s.exec(readProjectFile(path))?.[1] ?? ''
 
 t.test('README, benchmarks and picture show one and the same surge', async (t) => {
   const block = blockOf('README.md')
   t.equal(block, blockOf('docs/benchmarks.md'))
-  const picture = readFileSync(new URL('docs/images/surge.svg', root), 'utf8')
+  const picture = readProjectFile('docs/images/surge.svg')
   const rows = block.split('\n').filter((line) => /^\| [^s-]/.test(line))
   t.equal(rows.length, 7)
   for (const row of rows) {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { BrowserContext, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { makeCertificates } from '../support/certificates.ts'
@@ -63,10 +64,6 @@ async function withTabs(t: Test, count: number, url = app) {
   return { user, tabs, first, last: tabs.at(-1) ?? first }
 }
 
-async function pass(ms: number): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, ms))
-}
-
 /** Lets the next refresh reach the issuer, and gives when it did; its answer never arrives. */
 function holdNextRefresh(): Promise<void> {
   return new Promise((resolve) => {
@@ -105,7 +102,7 @@ t.test('five tabs stay signed in while a third of all refreshes loses its respon
 
 t.test('a tab that crashes releases its lock', async (t) => {
   const { user, first, last } = await withTabs(t, 2)
-  await pass(1_100)
+  await sleep(1_100)
   const isHeld = holdNextRefresh()
   call(first).catch(() => {})
   await isHeld
@@ -121,11 +118,11 @@ t.test('a tab that crashes releases its lock', async (t) => {
 
 t.test('the key of a crashed tab repeats its refresh after the grace period', async (t) => {
   const { user, first } = await withTabs(t, 1)
-  await pass(1_100)
+  await sleep(1_100)
   const isHeld = holdNextRefresh()
   call(first).catch(() => {})
   await isHeld
-  await pass(graceMs + 200)
+  await sleep(graceMs + 200)
   await crash(user, first)
   const next = await openTab(user, app)
   t.equal(await call(next), 200)
@@ -134,11 +131,11 @@ t.test('the key of a crashed tab repeats its refresh after the grace period', as
 
 t.test('a reload in the middle of a refresh', async (t) => {
   const { first } = await withTabs(t, 1)
-  await pass(1_100)
+  await sleep(1_100)
   const isHeld = holdNextRefresh()
   call(first).catch(() => {})
   await isHeld
-  await pass(graceMs + 200)
+  await sleep(graceMs + 200)
   await first.reload()
   t.equal(await call(first), 200)
   t.equal(await issuer.countOf('refresh.reused'), 0)
@@ -158,7 +155,7 @@ t.test('a frozen tab blocks no other tab and notices a sign-out when it wakes', 
   const { user, first, last } = await withTabs(t, 2)
   const devtools = await user.newCDPSession(first)
   await devtools.send('Page.setWebLifecycleState', { state: 'frozen' })
-  await pass(1_500)
+  await sleep(1_500)
   t.equal(await call(last), 200)
   await devtools.send('Page.setWebLifecycleState', { state: 'active' })
   t.equal(await call(first), 200)
@@ -179,7 +176,7 @@ async function leaveAndReturn(page: Page, meanwhile: () => Promise<unknown>): Pr
 t.test('the client continues after the back/forward cache', async (t) => {
   const { first } = await withTabs(t, 1)
   const before = refreshes
-  await leaveAndReturn(first, () => pass(1_100))
+  await leaveAndReturn(first, () => sleep(1_100))
   await until('it asks whether it is still signed in', () => refreshes > before)
   t.equal(await call(first), 200)
   t.equal(await first.evaluate('isKept'), true, 'it is the page that was left')
@@ -218,7 +215,7 @@ t.test('a tab uses the new key after the browser has deleted the first one', asy
   await signIn(last)
   await until('the other tab has the token', async () => (await status(first)) === 'signed-in')
   t.equal(await call(first), 200)
-  await pass(1_100)
+  await sleep(1_100)
   t.equal(await call(first), 200)
   t.equal(await call(last), 200)
 })
@@ -227,9 +224,9 @@ t.test('a kept connection that breaks off in a refresh with a bound token', asyn
   serveIssuer('keep-alive')
   t.teardown(() => serveIssuer('close'))
   const { first } = await withTabs(t, 1, `${app}?dpop`)
-  await pass(1_100)
+  await sleep(1_100)
   t.equal(await call(first), 200)
-  await pass(1_100)
+  await sleep(1_100)
   const before = refreshes
   fateOf = (path) => {
     if (path !== '/refresh') return 'fine'
@@ -244,7 +241,7 @@ t.test('a kept connection that breaks off in a refresh with a bound token', asyn
 t.test('offline and back', async (t) => {
   const { user, first } = await withTabs(t, 1)
   await user.setOffline(true)
-  await pass(1_100)
+  await sleep(1_100)
   const failed = first.evaluate('auth.getAccessToken().catch((error) => error.code)')
   t.equal(await failed, 'issuer_unreachable')
   t.equal(await status(first), 'signed-in')
@@ -263,7 +260,7 @@ for (const minutes of [-7, 7]) {
     const page = await openTab(user, `${app}?dpop`)
     await signIn(page)
     t.equal(await call(page), 200)
-    await pass(1_100)
+    await sleep(1_100)
     t.equal(await call(page), 200)
     await page.reload()
     t.equal(await call(page), 200, 'the key is still there')

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { BrowserContext, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { bundle, bundles } from '../../scripts/browser-bundles.ts'
@@ -108,10 +109,6 @@ const status = (page: Page): Promise<string> => page.evaluate('auth.state.status
 const call = (page: Page): Promise<number> =>
   page.evaluate(`auth.fetch('${issuerUrl}/me').then((response) => response.status)`)
 const outcome = (page: Page) => page.evaluate('outcome')
-
-async function pass(ms: number): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, ms))
-}
 
 /** Leaves the page for the issuer. */
 async function leave(page: Page, request = ''): Promise<void> {
@@ -275,18 +272,18 @@ t.test('five tabs that refresh at once, without locks', async (t) => {
   while (tabs.length < 5) tabs.push(await openApp(user))
   for (let round = 0; round < 3; round += 1) {
     t.same(await Promise.all(tabs.map(call)), [200, 200, 200, 200, 200])
-    await pass(graceMs + 200)
+    await sleep(graceMs + 200)
   }
   t.equal(await issuer.countOf('refresh.reused'), 0)
 })
 
 t.test('a reload in the middle of a refresh, whose answer is lost', async (t) => {
   const { first } = await withTabs(t, 1)
-  await pass(1_100)
+  await sleep(1_100)
   const isHeld = onNextToken('held')
   call(first).catch(() => {})
   await isHeld
-  await pass(graceMs + 200)
+  await sleep(graceMs + 200)
   await first.reload()
   t.equal(await call(first), 200)
   t.equal(await issuer.countOf('refresh.reused'), 0)
@@ -375,7 +372,7 @@ t.test('renewal by prompt=none, for a client without refresh tokens', async (t) 
   await arrive(page)
   t.equal(await call(page), 200)
   const before = refreshes
-  await pass(1_100)
+  await sleep(1_100)
   t.equal(await page.evaluate('auth.getAccessToken()'), null, 'the page has to renew it')
   t.equal(refreshes, before, 'there is nothing to refresh with')
   t.equal(await status(page), 'signed-out')
@@ -531,7 +528,7 @@ for (const minutes of [-7, 7]) {
     await arrive(page)
     t.same(await outcome(page), { returnTo: `${app}/` })
     t.equal(await call(page), 200)
-    await pass(1_100)
+    await sleep(1_100)
     await page.reload()
     t.equal(await call(page), 200)
   })

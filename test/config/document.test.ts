@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { clientSchema, clientsSchema } from '../../src/config/clients.ts'
@@ -6,9 +6,10 @@ import { configDocument } from '../../src/config/document.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { environmentName } from '../../src/config/setting.ts'
 import { settings } from '../../src/config/settings.ts'
+import { readProjectFile } from '../support/project.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
-const written = readFileSync(new URL('../../docs/config.md', import.meta.url), 'utf8')
+const written = readProjectFile('docs/config.md')
 const env = { GATEPASS_SECRET: 'x'.repeat(32) }
 
 const [exampleFile = '', defaultClients = ''] = [...written.matchAll(/```json\n(.*?)```/gs)].map(
