@@ -1,6 +1,6 @@
 import { type RateLimiterAbstract, RateLimiterRes } from 'rate-limiter-flexible'
 import { systemClock } from '../core/clock.ts'
-import { storeUnavailable } from './in-flight-calls.ts'
+import { storeUnavailable } from './store-errors.ts'
 
 /** The count of a key. */
 export interface Count {

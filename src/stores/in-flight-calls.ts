@@ -1,6 +1,4 @@
-import { GatepassError } from '../core/errors.ts'
-
-const retryAfterSeconds = 1
+import { storeUnavailable } from './store-errors.ts'
 
 /** The calls to a store that are in progress. Limits their number, and lets a close wait for them. */
 export class InFlightCalls {
@@ -15,8 +13,10 @@ export class InFlightCalls {
 
   /** @throws `store_unavailable` if the store is closed or too many calls run; the error of the call */
   async run<T>(call: () => Promise<T>): Promise<T> {
-    if (this.#isClosed) throw refused('The store is closed.')
-    if (this.#count >= this.#maxCalls) throw refused('The store has too many calls in progress.')
+    if (this.#isClosed) throw storeUnavailable(undefined, 'The store is closed.')
+    if (this.#count >= this.#maxCalls) {
+      throw storeUnavailable(undefined, 'The store has too many calls in progress.')
+    }
     this.#count += 1
     try {
       return await call()
@@ -32,42 +32,6 @@ export class InFlightCalls {
     if (this.#count === 0) this.#idle.resolve()
     await this.#idle.promise
   }
-}
-
-function refused(detail: string): GatepassError {
-  return new GatepassError('store_unavailable', { detail, retryAfterSeconds })
-}
-
-/**
- * Returns `store_unavailable` for an error that a store or its library has caused. Our own errors stay
- * as they are.
- *
- * @param cause must not quote values, because it may be logged
- * @param detail for the operator
- */
-export function storeUnavailable(cause: unknown, detail?: string): GatepassError {
-  if (cause instanceof GatepassError) return cause
-  return new GatepassError('store_unavailable', {
-    cause,
-    retryAfterSeconds,
-    ...(detail !== undefined && { detail }),
-  })
-}
-
-/**
- * Returns the message of an error without a full stop. An error for several addresses of one name has
- * only a code.
- */
-export function reasonOf(error: Error): string {
-  const { message, code } = error as NodeJS.ErrnoException
-  return (message || code || 'no reason is known').replace(/\.$/, '')
-}
-
-/** Returns why a TLS connection to a server fails at each attempt, or null for another error. */
-export function tlsFailure(server: string, error: Error): string | null {
-  const { code = '' } = error as NodeJS.ErrnoException
-  if (!/CERT|SSL|TLS|UNABLE_TO/.test(code)) return null
-  return `The TLS connection to ${server} fails: its certificate or host name, or ours, is refused (${code}).`
 }
 
 /**

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
-import { tlsFailure } from '../in-flight-calls.ts'
+import { tlsFailure } from '../store-errors.ts'
 import type { ServerAddress } from '../server-url.ts'
 import {
   authenticate,

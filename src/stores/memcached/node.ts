@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '../../core/clock.ts'
 import { digest } from '../../core/secrets.ts'
 import { CircuitBreaker } from '../circuit-breaker.ts'
-import { InFlightCalls, reasonOf, storeUnavailable, withDeadline } from '../in-flight-calls.ts'
+import { InFlightCalls, withDeadline } from '../in-flight-calls.ts'
+import { reasonOf, storeUnavailable } from '../store-errors.ts'
 import {
   type ConnectionSettings,
   fatalReason,

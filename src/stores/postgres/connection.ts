@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
 import { type ClientConfig, type CustomTypesConfig, DatabaseError, types } from 'pg'
 import { GatepassError } from '../../core/errors.ts'
-import { reasonOf, storeUnavailable } from '../in-flight-calls.ts'
+import { reasonOf, storeUnavailable } from '../store-errors.ts'
 import type { PostgresTarget } from './url.ts'
 
 export interface Timeouts {

@@ -2,7 +2,8 @@ import { hash } from 'node:crypto'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { backoffMs } from '../../core/backoff.ts'
-import { InFlightCalls, reasonOf, withDeadline } from '../in-flight-calls.ts'
+import { InFlightCalls, withDeadline } from '../in-flight-calls.ts'
+import { reasonOf } from '../store-errors.ts'
 import {
   type ConnectionFactory,
   type ConnectionRole,

@@ -7,7 +7,7 @@ import {
   type StatementSync,
 } from 'node:sqlite'
 import { GatepassError, isGatepassError } from '../../core/errors.ts'
-import { storeUnavailable } from '../in-flight-calls.ts'
+import { storeUnavailable } from '../store-errors.ts'
 import {
   type AppliedMigration,
   migrationFailed,
