@@ -117,9 +117,8 @@ export class PasswordHasher {
    *
    * @throws `overloaded`
    */
-  async verifyDecoy(password: string): Promise<false> {
+  async verifyDecoy(password: string): Promise<void> {
     await this.#matches(password, this.#decoy)
-    return false
   }
 
   /**

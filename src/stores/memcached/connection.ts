@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
-import { tlsFailure } from '../store-errors.ts'
 import type { ServerAddress } from '../server-url.ts'
+import { tlsFailure } from '../store-errors.ts'
 import {
   authenticate,
   type Command,

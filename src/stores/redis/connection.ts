@@ -8,8 +8,8 @@ import {
 } from '@redis/client'
 import { backoffMs } from '../../core/backoff.ts'
 import type { GatepassError } from '../../core/errors.ts'
-import { storeUnavailable, tlsFailure } from '../store-errors.ts'
 import type { TlsFiles } from '../server-url.ts'
+import { storeUnavailable, tlsFailure } from '../store-errors.ts'
 import { newClient, sentinelConnection } from './sentinel-connection.ts'
 import { type RedisCredentials, type RedisTarget, urlParser } from './url.ts'
 

@@ -7,7 +7,6 @@ import {
   type StatementSync,
 } from 'node:sqlite'
 import { GatepassError, isGatepassError } from '../../core/errors.ts'
-import { storeUnavailable } from '../store-errors.ts'
 import {
   type AppliedMigration,
   migrationFailed,
@@ -15,6 +14,7 @@ import {
   pendingMigrations,
   type Schema,
 } from '../migrations.ts'
+import { storeUnavailable } from '../store-errors.ts'
 import { Checkpoints } from './checkpoints.ts'
 
 /** Longest wait of a read or a write for another process. */

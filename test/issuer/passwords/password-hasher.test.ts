@@ -77,7 +77,7 @@ t.test('I4: an unknown name costs the same work as a known one', async (t) => {
   asked.length = 0
   for (const password of ['wrong password', '', 'x', 'a'.repeat(5000), '\ud800']) {
     await hasher.verify(password, known)
-    t.equal(await hasher.verifyDecoy(password), false)
+    await hasher.verifyDecoy(password)
     const [forKnown, forNothing, ...more] = asked.splice(0)
     t.strictSame(more, [])
     const withoutSalt = { parameters: { salt: null } }
@@ -87,11 +87,6 @@ t.test('I4: an unknown name costs the same work as a known one', async (t) => {
     )
     t.ok((forKnown?.passwordBytes ?? 0) <= 1024)
   }
-})
-
-t.test('no password matches the decoy', async (t) => {
-  const hasher = new PasswordHasher(cheap)
-  t.equal(await hasher.verifyDecoy('correct horse'), false)
 })
 
 t.test('a hash needs a rehash if it is weaker than the settings or of an old scheme', async (t) => {
@@ -147,7 +142,7 @@ t.test('bcrypt jobs do not delay Argon2id jobs', async (t) => {
   const hasher = new PasswordHasher({ ...cheap, maxConcurrent: 2, maxQueued: 4 }, deriver)
   const old = Array.from({ length: 5 }, () => hasher.verify('correct horse', bcrypt))
   await t.rejects(hasher.verify('correct horse', bcrypt), { code: 'overloaded' })
-  t.equal(await hasher.verifyDecoy('correct horse'), false)
+  await hasher.verifyDecoy('correct horse')
   bcryptDone.resolve()
   t.strictSame(
     await Promise.all(old),
