@@ -2,6 +2,7 @@ import { createPrivateKey, type JsonWebKey, type KeyObject } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose'
 import * as z from 'zod'
 import { GatepassError } from '../core/errors.ts'
+import { parseJson } from '../core/json.ts'
 import { type Algorithm, addJwsOptions, algorithmNames, algorithms } from '../tokens/algorithms.ts'
 import type { KeyInfo, KeyRecord, StoredKey } from './key-store.ts'
 
@@ -156,13 +157,4 @@ function parse<Content extends { readonly name: string }>(
   }
   if (parsed.data.name !== name) throw invalidRecord(name, 'its name member differs')
   return parsed.data
-}
-
-/** Undefined if the text is not JSON; no schema accepts undefined. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

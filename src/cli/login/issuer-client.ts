@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import * as z from 'zod'
 import { type ErrorCode, errorCodes, GatepassError } from '../../core/errors.ts'
+import { parseJson } from '../../core/json.ts'
 import { packageVersion } from '../context.ts'
 import { oneLine } from '../terminal.ts'
 
@@ -174,15 +175,6 @@ async function readCapped(response: Response): Promise<string> {
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString('utf8')
-}
-
-/** Invalid JSON becomes undefined, which no schema accepts. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 function isErrorCode(code: string): code is ErrorCode {
