@@ -105,13 +105,15 @@ export async function testMisledProxies(t: Test, { application, call }: Behind):
 
   await t.test('A24: a client cannot remove our headers as hop-by-hop headers', async (t) => {
     const names = 'X-Auth-Subject, X-Auth-Session, X-Auth-Scope, X-Auth-Client, X-Forwarded-For'
-    for (const connection of [`close, ${names}`, `${names}, close`]) {
+    for (const connection of [`close, ${names}`, `${names}, close`, `upgrade, ${names}`]) {
       const headers = ['Connection', connection, ...bearer()]
       const { status } = await call({ headers })
       if (status !== 200) t.match(status, /^4/)
       else {
         const [seen] = reached()
         t.same(headersLike(seen?.headers ?? [], 'x-auth'), identityOf('user-1'))
+        const handedOn = JSON.stringify(headersLike(seen?.headers ?? [], 'connection'))
+        t.notMatch(handedOn, /x-auth/i, 'the next proxy keeps them too')
       }
       t.same(reached(), [])
     }
