@@ -180,9 +180,12 @@ export function errorText(error: Error): string {
   return `${error.message}: ${causes.map(({ message }) => message).join(', ')}`
 }
 
-/** Tells whether a value is an http or https address without credentials. */
+/**
+ * Tells whether a value is an http or https address without credentials and white space. The URL parser
+ * ignores the line end of a value that was read from a file, but nothing that is compared equals it.
+ */
 export function isWebAddress(value: unknown): value is string {
-  const url = typeof value === 'string' ? URL.parse(value) : null
+  const url = typeof value === 'string' && !/\s/.test(value) ? URL.parse(value) : null
   const isWeb = url?.protocol === 'https:' || url?.protocol === 'http:'
   return isWeb && url?.username === '' && url.password === ''
 }

@@ -206,7 +206,7 @@ function* keyProblems(given: Unchecked): Iterable<FieldProblem> {
   const sources = [jwks, jwksUri, keys].filter((source) => source !== undefined)
   if (sources.length > 1) yield problem('keys', 'only one of jwks, jwksUri and keys can be given')
   if (jwksUri !== undefined && !isWebAddress(jwksUri)) {
-    yield problem('jwksUri', 'it must be an http or https address')
+    yield problem('jwksUri', 'it must be an http or https address without white space')
   }
   if (jwksFile !== undefined && !isName(jwksFile)) yield problem('jwksFile', 'it must be a path')
   if (jwksFile !== undefined && isRequestScoped()) {
@@ -217,7 +217,8 @@ function* keyProblems(given: Unchecked): Iterable<FieldProblem> {
   }
   if (sources.length > 0 || !isName(issuer)) return
   if (!isPlainAddress(issuer)) {
-    yield problem('issuer', 'it must be an http or https address, unless the keys are given')
+    const detail = 'it must be an http or https address without white space, unless keys are given'
+    yield problem('issuer', detail)
   }
 }
 
@@ -235,7 +236,8 @@ function* revocationProblems(given: Unchecked): Iterable<FieldProblem> {
   const { stream = true, uri = feedAddress(issuer, jwksUri) } = options
   if (typeof stream !== 'boolean') yield problem('stream', 'it must be true or false')
   if (!isPlainAddress(uri)) {
-    yield problem('uri', 'it must be an http or https address without query or fragment')
+    const detail = 'it must be an http or https address without query, fragment or white space'
+    yield problem('uri', detail)
   }
 }
 

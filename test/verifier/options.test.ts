@@ -80,6 +80,7 @@ t.test('refuses addresses that keys cannot be fetched from', async (t) => {
     'ftp://auth.test',
     'file:///keys',
     'https://user:pw@auth.test',
+    'https://auth.test\n',
     'https://',
   ]) {
     t.same(problemsOf({ ...remote, issuer: address }), ['/issuer'], address)

@@ -80,6 +80,6 @@ export function readPublicUrl(publicUrl: unknown): TargetOf {
   if (publicUrl === undefined) return targetAsSeen
   if (isWebAddress(publicUrl) && !/[?#@]/.test(publicUrl)) return targetBelow(publicUrl)
   throw new GatepassError('config_invalid', {
-    detail: 'The publicUrl must be an http or https address without a query.',
+    detail: 'The publicUrl must be an http or https address without a query or white space.',
   })
 }
