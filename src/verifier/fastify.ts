@@ -56,7 +56,7 @@ export interface RefusalOptions {
 export interface DescribeOptions {
   /**
    * Adds the required token of each route to the OpenAPI document of `@fastify/swagger`, which must have
-   * the `securitySchemes` of this module. Default false.
+   * version 3.1 and the `securitySchemes` of this module. Default false.
    */
   readonly openapi?: boolean
 }
@@ -257,7 +257,7 @@ function publish(app: FastifyInstance, { path, headers, body }: ResourceMetadata
   )
 }
 
-/** The security schemes of the routes, for `components` of an OpenAPI document. */
+/** The security schemes of the routes, for `components` of an OpenAPI 3.1 document. */
 export const securitySchemes = {
   bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
   dpop: { type: 'http', scheme: 'dpop', bearerFormat: 'JWT' },

@@ -160,7 +160,7 @@ t.test('several issuers behind one plugin', async (t) => {
 t.test('the OpenAPI document has the required token of each route', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(swagger, { openapi: { components: { securitySchemes } } })
+  await app.register(swagger, { openapi: { openapi: '3.1.0', components: { securitySchemes } } })
   await app.register(gatepassAuth, { ...options, openapi: true })
   const own = [{ bearer: ['own'] }]
   app.get('/plain', () => 'ok')
