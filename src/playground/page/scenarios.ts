@@ -153,11 +153,14 @@ const keyRotation: Scenario = {
     const created = feed.last?.keys.find((key) => key.kid === kid)
     say(`Key ${short(kid)} is published. It does not sign yet.`)
     await wait('Waiting until every replica has fetched it.', (created?.signs_in_s ?? 0) * 1000)
-    await feed.until(({ keys }) => keys.some((key) => key.kid === kid && key.state === 'active'))
+    // If another window rotates the keys, too, no poll may find this key active.
+    await feed.until(({ keys }) => keys.some((key) => key.kid === kid && key.state !== 'pending'))
     const used = kidOf(await refreshNow())
+    await feed.ask()
+    const active = feed.last?.keys.find(({ state }) => state === 'active')
     say(
       `The next access token is signed by ${short(used)}. The old key stays published until its last token expires.`,
-      used === kid ? 'good' : 'bad',
+      [kid, active?.kid].includes(used) ? 'good' : 'bad',
     )
     const failed = traffic.statistics.failures - failuresBefore
     say(`Failed requests during the rotation: ${failed}.`, failed === 0 ? 'good' : 'bad')

@@ -45,6 +45,11 @@ t.test('five refreshes at once with one cookie have one successor', async (t) =>
 t.test('a new key is published, then signs, and no request fails', async (t) => {
   const page = await playground.openSignedIn(t)
   const before = await read(page, '#key-of-token')
+  // Another window does the same at the same time.
+  await page.evaluate(`{
+    const rotate = () => fetch('playground/keys/rotate', { method: 'POST' })
+    document.querySelector('#run-keys').addEventListener('click', rotate)
+  }`)
   await run(page, 'keys')
   t.equal(await result(page, 'keys'), 'good')
   await textOf(page, '#keys', /active.*/)
