@@ -48,8 +48,9 @@ export class Traffic {
     try {
       const response = await this.#auth.fetch(`${issuer}/playground/${kind}${path}`, init)
       const { status, headers } = response
-      // A 401 after a sign-out is expected.
-      const isWrong401 = status === 401 && this.#auth.state.status === 'signed-in'
+      // A 401 after a sign-out is expected. This page may not know of the sign-out yet.
+      const isRevoked = headers.get('www-authenticate')?.includes('token_revoked')
+      const isWrong401 = status === 401 && !isRevoked && this.#auth.state.status === 'signed-in'
       record(headers.get('x-replica'), status, status >= 500 || isWrong401)
       return response
     } catch (error) {
