@@ -75,8 +75,9 @@ export function isPostgres(url: string): boolean {
   return url.startsWith('postgres:') || url.startsWith('postgresql:')
 }
 
-/** Removes credentials and query from a URL, so that it can be shown. */
+/** Removes credentials and query from the URL of a server, so that it can be shown. */
 export function withoutSecrets(url: string): string {
+  if (/^(sqlite|file):/.test(url)) return url
   // A password may contain an @.
   return url.replace(/(?<=:\/\/).*@/, '…@').replace(/\?.*/, '')
 }

@@ -63,7 +63,8 @@ t.test('outside dev, a missing secret prevents startup', async (t) => {
 
 t.test('config shows value, unit and source, and hides secrets', async (t) => {
   const cwd = createTestFolder(t, { 'gatepass.json': '{"grace_s": 20}' })
-  const more = { ...env, GATEPASS_ACCESS_TTL_S: '60' }
+  const whole = { GATEPASS_AUDIENCE: 'api://orders@v2?a', GATEPASS_ACCOUNTS_URL: 'sqlite:a?@b.db' }
+  const more = { ...env, ...whole, GATEPASS_ACCESS_TTL_S: '60' }
   const { stdout, code } = await run(t, ['config', '--json'], { cwd, env: more })
   t.equal(code, 0)
   const rows: Record<string, unknown>[] = JSON.parse(stdout)
@@ -76,6 +77,7 @@ t.test('config shows value, unit and source, and hides secrets', async (t) => {
   })
   t.match(row('GATEPASS_GRACE_S'), { value: 20, source: join(cwd, 'gatepass.json') })
   t.match(row('GATEPASS_HOST'), { value: '127.0.0.1', unit: null, source: 'default' })
+  for (const [name, value] of Object.entries(whole)) t.match(row(name), { value })
   t.match(row('GATEPASS_SECRET'), { value: 'hidden (1)' })
   t.notMatch(stdout, env.GATEPASS_SECRET)
   const withPassword = {

@@ -1,6 +1,6 @@
 import type { Source } from '../../config/load.ts'
 import { environmentName, type Role } from '../../config/setting.ts'
-import { settings as allSettings, dataUrl } from '../../config/settings.ts'
+import { settings as allSettings, dataUrl, type SettingName } from '../../config/settings.ts'
 import { openKeyStore } from '../../keys/key-store.ts'
 import {
   openAccountStore,
@@ -41,7 +41,7 @@ export function showConfig(context: CliContext, options: { role: Role; json: boo
     const { secret, unit } = allSettings.find((setting) => setting.name === name) ?? {}
     return {
       setting: environmentName(name),
-      value: secret ? `hidden (${(value as unknown[]).length})` : withoutPassword(value),
+      value: secret ? `hidden (${(value as unknown[]).length})` : shown(name, value),
       unit: unit || null,
       source: sourceText(source),
     }
@@ -49,9 +49,10 @@ export function showConfig(context: CliContext, options: { role: Role; json: boo
   print(context.stdout, rows, options.json)
 }
 
-/** A URL may contain a password. */
-function withoutPassword(value: unknown): unknown {
-  return typeof value === 'string' ? withoutSecrets(value) : (value ?? null)
+/** The URL of a store may contain a password. */
+function shown(name: SettingName, value: unknown): unknown {
+  if (typeof value === 'string' && name.endsWith('_url')) return withoutSecrets(value)
+  return value ?? null
 }
 
 function sourceText(source: Source): string {
