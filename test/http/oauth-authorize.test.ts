@@ -407,6 +407,8 @@ t.test('in German, as the client or the browser asks', async (t) => {
   t.match((await visitor.signIn(page, { password: 'x' })).html, 'das Passwort ist falsch')
   const failure = await visitor.get('/oauth/authorize', { 'accept-language': 'de' })
   t.match(failure.html, 'Die Anwendung ist hier nicht bekannt.')
+  const unknown = await visitor.authorize({ client_id: 'unknown', ui_locales: 'de' })
+  t.match(unknown.html, 'Die Anwendung ist hier nicht bekannt.')
 })
 
 t.test('cookies without TLS, with the port in their names', async (t) => {

@@ -125,7 +125,8 @@ export function servePages(app: FastifyInstance, pages: Pages): void {
   acceptForms(app, String)
   app.setErrorHandler((thrown, request, reply) => {
     const error = noteError(thrown, request, reply)
-    const frame = pages.frame(request, undefined)
+    const uiLocales = new URLSearchParams(queryOf(request)).get('ui_locales') ?? undefined
+    const frame = pages.frame(request, uiLocales)
     const { byCode, other } = frame.texts.failure
     const { code, status } = error
     const details = { message: byCode[code] ?? other, code, requestId: request.id }
