@@ -150,7 +150,8 @@ export function authorizationScheme(authorization: string | undefined): TokenSch
   if (authorization === undefined) return null
   const end = authorization.indexOf(' ')
   const given = (end === -1 ? authorization : authorization.slice(0, end)).toLowerCase()
-  return given === 'bearer' ? 'Bearer' : given === 'dpop' ? 'DPoP' : null
+  if (given === 'bearer') return 'Bearer'
+  return given === 'dpop' ? 'DPoP' : null
 }
 
 /** The response to a request that is refused for its token. */

@@ -136,10 +136,14 @@ const reasons: { readonly [code in string]?: Reason } = {
     `The header names the algorithm ${show(decoded.header?.alg)}. Verifiers accept ${algorithmNames.join(', ')}, and each key works with one algorithm only.`,
   token_type: ({ decoded }) =>
     `The header has the "typ" ${show(decoded.header?.typ)}. An access token has "at+jwt". This may be an ID token, or a token of an issuer that does not follow RFC 9068.`,
-  token_key_unknown: ({ decoded, issuer }, { jwks }) =>
-    decoded.parts === 5
-      ? `The token is encrypted for the key ${show(decoded.header?.kid)}, which is not in GATEPASS_DECRYPTION_KEYS.`
-      : `The token is signed by the key ${show(decoded.header?.kid)}, which ${jwks === null ? `${oneLine(issuer)} does not publish` : 'is not in the file'}. Another issuer issued the token, or the key was retired or revoked.`,
+  token_key_unknown: ({ decoded, issuer }, { jwks }) => {
+    const key = show(decoded.header?.kid)
+    if (decoded.parts === 5) {
+      return `The token is encrypted for the key ${key}, which is not in GATEPASS_DECRYPTION_KEYS.`
+    }
+    const place = jwks === null ? `${oneLine(issuer)} does not publish` : 'is not in the file'
+    return `The token is signed by the key ${key}, which ${place}. Another issuer issued the token, or the key was retired or revoked.`
+  },
   token_signature: ({ decoded }) =>
     `The signature does not match the key ${show(decoded.header?.kid)}. The token was changed, damaged in copying, or forged. Do not trust its content.`,
   token_claims: ({ decoded, issuer }, { audience }) =>

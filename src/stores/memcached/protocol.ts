@@ -42,9 +42,8 @@ export function touch(key: string, expiry: ExpirySeconds): Command {
 
 /** Stores an item. Returns its new CAS number with `HD`. */
 export function put(key: string, { data, expiry, flags = 0 }: Item, on: Precondition): Command {
-  const condition = on === 'any' ? '' : on === 'absent' ? ' ME' : ` C${on.cas}`
   return {
-    head: `ms ${key} ${data.length} c T${expiry} F${flags}${condition}`,
+    head: `ms ${key} ${data.length} c T${expiry} F${flags}${conditionOf(on)}`,
     data,
     replyCodes: ['HD', 'NS', 'EX', 'NF'],
   }
@@ -53,6 +52,11 @@ export function put(key: string, { data, expiry, flags = 0 }: Item, on: Precondi
 export function remove(key: string, on: Precondition = 'any'): Command {
   const condition = typeof on === 'string' ? '' : ` C${on.cas}`
   return { head: `md ${key}${condition}`, replyCodes: ['HD', 'NF', 'EX'] }
+}
+
+function conditionOf(on: Precondition): string {
+  if (on === 'any') return ''
+  return on === 'absent' ? ' ME' : ` C${on.cas}`
 }
 
 /** A server that requires a password refuses it. */
