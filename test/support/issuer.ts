@@ -214,6 +214,8 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   })
 
   const call = (request: InjectOptions) => app.inject(request)
+  const login = (extra: Record<string, unknown> = {}) =>
+    call({ method: 'POST', url: '/login', body: { username: 'ada', password, ...extra } })
   return {
     app,
     issuer,
@@ -231,15 +233,10 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     lines,
     /** The audit lines so far, as `event` and who. */
     audit: () => lines.filter((line) => line.audit === true),
-    login: (extra: Record<string, unknown> = {}) =>
-      call({ method: 'POST', url: '/login', body: { username: 'ada', password, ...extra } }),
+    login,
     /** Signs in and returns the tokens, the refresh token in the body. */
     async signIn(extra: Record<string, unknown> = {}) {
-      const response = await call({
-        method: 'POST',
-        url: '/login',
-        body: { username: 'ada', password, refresh_token_in: 'body', ...extra },
-      })
+      const response = await login({ refresh_token_in: 'body', ...extra })
       return response.json() as {
         access_token: string
         refresh_token: string

@@ -199,12 +199,8 @@ export async function run(t: Test, args: readonly string[], options: ProcessOpti
 }
 
 /** Asks an address over and over until it answers with this status. */
-export async function untilStatus(
-  url: string,
-  status: number,
-  timeoutMs = patienceMs,
-): Promise<void> {
-  const deadlineMs = performance.now() + timeoutMs
+export async function untilStatus(url: string, status: number): Promise<void> {
+  const deadlineMs = performance.now() + patienceMs
   let last: unknown
   while (performance.now() < deadlineMs) {
     try {

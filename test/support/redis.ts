@@ -1,6 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from '@redis/client'
 import type { Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
@@ -8,6 +7,7 @@ import type { Certificates } from './certificates.ts'
 import { startDaemon } from './daemon.ts'
 import { patienceMs } from './patience.ts'
 import { outsideFolder } from './project.ts'
+import { until } from './until.ts'
 
 /** Real Redis servers, each in a folder of its own, that keep nothing on disk. */
 
@@ -193,7 +193,7 @@ export function untilInfo(
   text: string,
 ): Promise<void> {
   const command = section === 'INFO' ? ['INFO'] : ['CLUSTER', 'INFO']
-  return until(async () => String(await node.ask(...command)).includes(text))
+  return untilAnswered(text, async () => String(await node.ask(...command)).includes(text))
 }
 
 /** The settings that the documentation requires of servers that lose nothing. */
@@ -254,12 +254,7 @@ async function startSentinel(
   return start(t, 'redis-sentinel', [file], /\+monitor/, port, access)
 }
 
-/** Asks until it is so, for a while. */
-export async function until(isSo: () => Promise<boolean>, timeoutMs = patienceMs): Promise<void> {
-  const deadlineMs = performance.now() + timeoutMs
-  while (performance.now() < deadlineMs) {
-    if (await isSo().catch(() => false)) return
-    await sleep(25)
-  }
-  throw new Error('it did not come to be so in time')
+/** Waits for what a server answers. Until then it may also fail, as during a fail-over. */
+export function untilAnswered(what: string, check: () => Promise<boolean>): Promise<void> {
+  return until(what, () => check().catch(() => false))
 }

@@ -9,8 +9,6 @@ import { until } from './until.ts'
 const pauseMs = 10
 /** Each client has to have so many answers after the last restart. */
 const answersAfter = 50
-/** On a busy machine. */
-const patienceMs = 60_000
 
 /** A service in a process of its own, which can be stopped and started at the same ports. */
 export class Replica {
@@ -25,7 +23,7 @@ export class Replica {
   }
 
   ready(): Promise<void> {
-    return untilStatus(this.#readyUrl, 200, patienceMs)
+    return untilStatus(this.#readyUrl, 200)
   }
 
   /** Resolves when the new one is ready. */
@@ -90,7 +88,7 @@ export async function restartUnder(
   for (const replica of replicas) await replica.restart(t)
   const enough = clients.map(({ answers }) => answers + answersAfter)
   const isEnough = () => clients.every(({ answers }, n) => answers >= (enough[n] ?? 0))
-  await until('all goes on', isEnough, patienceMs)
+  await until('all goes on', isEnough)
   end.abort()
   await ended
 }

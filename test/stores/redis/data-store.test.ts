@@ -4,8 +4,9 @@ import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
 import { RedisDataStore } from '../../../src/stores/redis/data-store.ts'
 import { patient } from '../../support/patience.ts'
-import { startCluster, startRedis, startSentinels, until } from '../../support/redis.ts'
+import { startCluster, startRedis, startSentinels } from '../../support/redis.ts'
 import { t0 } from '../../support/sessions.ts'
+import { until } from '../../support/until.ts'
 import { dataStoreContract, fieldsOf, newOwner, write } from '../data-store-contract.ts'
 import { TcpProxy } from '../tcp-proxy.ts'
 
@@ -33,7 +34,7 @@ t.test('data expires, and a write or a touch postpones that', async (t) => {
   await store.touch(one.owner, one.expiresAtMs + 1000)
   t.equal(await expiry(), one.expiresAtMs + 1000)
   await server.ask('PEXPIRE', key, '1')
-  await until(async () => (await store.read(one.owner, 'all', t0)).size === 0)
+  await until('it expires', async () => (await store.read(one.owner, 'all', t0)).size === 0)
   await store.touch(one.owner, one.expiresAtMs)
   t.equal(await server.ask('EXISTS', key), 0)
 })
@@ -137,7 +138,10 @@ t.test('a client that closes while it reconnects leaves no connection', async (t
   // The deadline passes, so the client connects anew.
   await t.rejects(store.write(write({ owner: newOwner() })), { code: 'store_unavailable' })
   await store.close()
-  await until(async () => !String(await server.ask('CLIENT', 'LIST')).includes('name=gatepass'))
+  await until(
+    'no connection is left',
+    async () => !String(await server.ask('CLIENT', 'LIST')).includes('name=gatepass'),
+  )
 })
 
 t.test('each confirmation follows its change, also one that is sent again', async (t) => {
@@ -156,12 +160,12 @@ t.test('each confirmation follows its change, also one that is sent again', asyn
   })
   const writeOne = () => store.write(write({ owner: newOwner() }))
   t.equal(await writeOne(), 'written')
-  await until(async () => commands.at(-1) === 'WAIT')
+  await until('it waits', () => commands.at(-1) === 'WAIT')
   await primary.ask('SCRIPT', 'FLUSH')
   commands.length = 0
   t.equal(await writeOne(), 'written', 'the primary does not know the script')
   t.equal(await writeOne(), 'written')
   const expected = ['EVALSHA', 'WAIT', 'EVAL', 'WAIT', 'EVALSHA', 'WAIT']
-  await until(async () => commands.length >= expected.length)
+  await until('all are sent', () => commands.length >= expected.length)
   t.same(commands, expected)
 })

@@ -12,10 +12,11 @@ import {
   type RedisServer,
   startCluster,
   startSentinels,
-  until,
+  untilAnswered,
   untilInfo,
 } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
+import { until } from '../../support/until.ts'
 import { fieldsOf, newOwner, write } from '../data-store-contract.ts'
 import { Load } from './load.ts'
 
@@ -35,7 +36,9 @@ async function survivesFailure(
   await load.untilUnavailable()
   await load.untilAllAnswered()
   if (fault === 'freeze') primary.thaw()
-  await until(() => store.create(session({ sid: randomId() })).then(() => true))
+  await untilAnswered('a session is created', () =>
+    store.create(session({ sid: randomId() })).then(() => true),
+  )
   await load.untilAllAnswered()
   const report = await load.stop()
   t.same(report.wrong, [])
@@ -68,7 +71,10 @@ t.test('a fail-over that loses rotations signs nobody out', async (t) => {
   await refresh(1, 2)
   t.equal((await refresh(2, 3)).session?.generation, 3)
   await primary.kill()
-  await until(async () => (await store.find(one.sid, t0))?.generation === 1)
+  await untilAnswered(
+    'a replica serves',
+    async () => (await store.find(one.sid, t0))?.generation === 1,
+  )
   t.match(await refresh(3, 4), { outcome: 'replayed', session: { generation: 3 } })
   t.match(await refresh(3, 5), { outcome: 'rotated', session: { generation: 4 } })
 })
@@ -120,7 +126,7 @@ for (const [name, demands] of [
       await failOver()
       await untilInfo(primary, 'INFO', 'connected_slaves:0')
       let [inARow, unseen] = [0, 0]
-      await until(async () => {
+      await until('all is seen', async () => {
         const outcome = await isSeen().catch((error: unknown) => {
           t.match(error, { code: 'store_unavailable' })
           return null
@@ -159,7 +165,7 @@ t.test('a feed reads the log of a new primary whose clock is behind', async (t) 
   await feed.refresh()
   t.match(feed.position, id)
   await primary.kill()
-  await until(() => store.revoke(after, t0, kept))
+  await untilAnswered('a session is revoked', () => store.revoke(after, t0, kept))
   const told: string[] = []
   feed.subscribe((entries) => told.push(...entries.map(({ id }) => id)))
   await feed.refresh()

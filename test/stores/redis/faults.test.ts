@@ -7,7 +7,7 @@ import { freePort } from '../../../scripts/free-port.ts'
 import { randomId } from '../../../src/core/secrets.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
 import { lateMs, patient } from '../../support/patience.ts'
-import { startRedis, until } from '../../support/redis.ts'
+import { startRedis, untilAnswered } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
 import { TcpProxy } from '../tcp-proxy.ts'
 import { timeUntilUnavailable } from '../unavailable.ts'
@@ -37,8 +37,11 @@ t.test(
     const tookMs = await timeUntilUnavailable(t, store.find(one.sid, t0))
     t.ok(tookMs < deadlineMs + lateMs, `${tookMs} ms with no connection`)
     server.thaw()
-    await until(async () => (await store.find(one.sid, t0)) !== null)
-    await until(async () => (await store.rotate(rotation({ sid: one.sid }))).outcome === 'replayed')
+    await untilAnswered('it is found', async () => (await store.find(one.sid, t0)) !== null)
+    await untilAnswered(
+      'a replay',
+      async () => (await store.rotate(rotation({ sid: one.sid }))).outcome === 'replayed',
+    )
   },
 )
 
@@ -50,7 +53,7 @@ t.test('the client reconnects to a restarted server', async (t) => {
   const tookMs = await timeUntilUnavailable(t, store.ping())
   t.ok(tookMs < deadlineMs + lateMs, `${tookMs} ms`)
   await startRedis(t, { port: first.port })
-  await until(async () => store.ping().then(() => true))
+  await untilAnswered('a ping', () => store.ping().then(() => true))
 })
 
 t.test('calls survive a broken connection', async (t) => {
@@ -179,7 +182,7 @@ t.test('connecting may take longer than a call', async (t) => {
   const options = { deadlineMs: 200, openMs: 60_000 }
   const store = await RedisSessionStore.open(`redis://127.0.0.1:${port}`, options)
   t.teardown(() => store.close())
-  await until(() => store.ping().then(() => true))
+  await untilAnswered('a ping', () => store.ping().then(() => true))
 })
 
 t.test('a write is repeated until the primary has enough replicas', async (t) => {

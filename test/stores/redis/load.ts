@@ -60,9 +60,9 @@ export class Load {
   }
 
   /** Resolves after a further response to every client. */
-  async untilAllAnswered(timeoutMs = patienceMs): Promise<void> {
+  async untilAllAnswered(): Promise<void> {
     const waiting = new Set(this.#sids)
-    const deadlineMs = performance.now() + timeoutMs
+    const deadlineMs = performance.now() + patienceMs
     const onAnswer = (sid: string) => waiting.delete(sid)
     this.#answers.on('answer', onAnswer)
     while (waiting.size > 0) {

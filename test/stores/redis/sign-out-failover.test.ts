@@ -14,9 +14,10 @@ import {
   type RedisServer,
   startCluster,
   startSentinels,
-  until,
+  untilAnswered,
 } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
+import { until } from '../../support/until.ts'
 
 /** An acknowledged sign-out is not lost if the primary fails right after it. */
 
@@ -87,7 +88,7 @@ async function losesNoSignOut(t: Test, { url, primary, fault }: Fault): Promise<
   t.comment(`${failures} sign-outs were asked for again`)
 
   const noted = () => new Set(feed.entriesAfter().map(({ id }) => id))
-  await until(async () => leaving.every((sid) => noted().has(sid)))
+  await until('all are noted', () => leaving.every((sid) => noted().has(sid)))
   const told = noted()
   for (const sid of sids) {
     const isLeft = leaving.includes(sid)
@@ -129,9 +130,14 @@ for (const replicas of [0, 1]) {
     if (replicas === 0) t.equal(await store.revoke(one.sid, t0, kept), true, 'it is acknowledged')
     else await t.rejects(hasty.revoke(one.sid, t0, kept), { ...unavailable, retryAfterSeconds: 1 })
     await primary.kill()
-    await until(async () => (await store.rotate(rotation({ sid: one.sid }))).outcome === 'replayed')
+    await untilAnswered(
+      'a replay',
+      async () => (await store.rotate(rotation({ sid: one.sid }))).outcome === 'replayed',
+    )
     t.same((await store.find(one.sid, t0))?.revokedAtMs, null)
-    if (replicas === 1) await until(() => store.revoke(one.sid, t0 + 1, kept))
+    if (replicas === 1) {
+      await untilAnswered('a sign-out', () => store.revoke(one.sid, t0 + 1, kept))
+    }
   })
 }
 

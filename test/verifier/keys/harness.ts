@@ -62,7 +62,7 @@ export async function setUp(
 }
 
 /** Resolves when a fetch that began in the background has changed the status so. */
-export async function until(
+export async function untilKeys(
   { verifier }: Pick<TestSetup, 'verifier'>,
   isSo: (status: KeySourceStatus) => boolean,
 ): Promise<void> {

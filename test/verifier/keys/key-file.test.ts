@@ -14,7 +14,7 @@ import type { RemoteKeysOptions } from '../../../src/verifier/keys/remote-keys.t
 import { outsideFolder } from '../../support/project.ts'
 import { now_s } from '../../support/tokens.ts'
 import { type JwksServer, respond, serve } from '../jwks-server.ts'
-import { day_s, first, second, setUp, type TestSetup, until } from './harness.ts'
+import { day_s, first, second, setUp, type TestSetup, untilKeys } from './harness.ts'
 
 /** A verifier with a file, which was written so long before its start; null for no file. */
 async function withFile(
@@ -189,7 +189,7 @@ t.test('the file is written when the keys change, and once a minute', async (t) 
     answer: serve([first], { etag: '"a"' }),
   })
   const isWrittenAfter = (after_s: number) =>
-    until(setup, () => {
+    untilKeys(setup, () => {
       return statSync(path, { throwIfNoEntry: false })?.mtimeMs === (now_s + after_s) * 1000
     })
   await keys.ready()

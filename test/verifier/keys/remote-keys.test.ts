@@ -3,9 +3,9 @@ import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { createVerifier } from '../../../src/verifier/index.ts'
 import { makeKey } from '../../support/tokens.ts'
-import { until as eventually } from '../../support/until.ts'
+import { until } from '../../support/until.ts'
 import { JwksServer, respond, serve } from '../jwks-server.ts'
-import { day_s, first, second, setUp, type TestSetup, until } from './harness.ts'
+import { day_s, first, second, setUp, type TestSetup, untilKeys } from './harness.ts'
 
 t.test('fetches the keys once, from below the issuer', async (t) => {
   const paths: (string | undefined)[] = []
@@ -114,7 +114,7 @@ t.test('verifySync with an unknown kid starts a fetch for the next call', async 
   setup.server.answer = serve([first, second])
   setup.clock.advance_s(5)
   t.equal(await setup.answerSync(second), 'token_key_unknown')
-  await until(setup, ({ ageSeconds }) => ageSeconds === 0)
+  await untilKeys(setup, ({ ageSeconds }) => ageSeconds === 0)
   t.equal(await setup.answerSync(second), 'accepted')
 })
 
@@ -147,7 +147,7 @@ t.test('A10: the set is replaced whole', async (t) => {
   setup.server.answer = serve([second])
   setup.clock.advance_s(240)
   t.equal(await setup.answerSync(first), 'accepted', 'the fetch is only now under way')
-  await until(setup, ({ ageSeconds }) => ageSeconds === 0)
+  await untilKeys(setup, ({ ageSeconds }) => ageSeconds === 0)
   t.equal(await setup.answer(first), 'token_key_unknown')
   t.equal(await setup.answerSync(first), 'token_key_unknown')
   t.equal(await setup.answer(second), 'accepted')
@@ -159,7 +159,7 @@ t.test('A10: a key that was replaced under its kid no longer verifies', async (t
   setup.server.answer = serve([makeKey('ES256', 'first')])
   setup.clock.advance_s(240)
   await setup.answer(first)
-  await until(setup, ({ ageSeconds }) => ageSeconds === 0)
+  await untilKeys(setup, ({ ageSeconds }) => ageSeconds === 0)
   t.equal(await setup.answer(first), 'token_signature')
 })
 
@@ -303,7 +303,7 @@ function untilFetched({ verifier }: Pick<TestSetup, 'verifier'>): Promise<void> 
       () => true,
       () => false,
     )
-  return eventually('the keys are fetched', isReady)
+  return until('the keys are fetched', isReady)
 }
 
 t.test('A30: every failure at the start is 503 until a fetch succeeds', async (t) => {
@@ -316,7 +316,7 @@ t.test('A30: every failure at the start is 503 until a fetch succeeds', async (t
     t.equal(await answerSync(first), 'keys_unavailable', what)
     t.match(verifier.status().keys, { count: 0, ageSeconds: null, lastError: failure.error }, what)
     server.answer = serve([first])
-    await eventually(`a fetch succeeds after ${what}`, async () => {
+    await until(`a fetch succeeds after ${what}`, async () => {
       clock.advance_s(5)
       return (await answer(first)) === 'accepted'
     })
@@ -332,7 +332,7 @@ t.test('A30: after every failure the last good set is used for a day', async (t)
     server.answer = failure.answer
     clock.advance_s(240)
     t.equal(await answer(first), 'accepted', what)
-    await until(setup, ({ lastError }) => lastError !== null)
+    await untilKeys(setup, ({ lastError }) => lastError !== null)
     t.match(verifier.status().keys, { count: 1, ageSeconds: 240, lastError: failure.error }, what)
     t.equal(await answer(second), 'token_key_unknown', what)
     clock.advance_s(day_s - 240)
