@@ -24,6 +24,12 @@ export function hasCredentials({ username, password }: URL): boolean {
   return username !== '' || password !== ''
 }
 
+/**
+ * The URL parser also reads `https:/host` and `https:host` as addresses of `host`. A browser that is
+ * redirected there by an https page stays on the host of the page.
+ */
+const webUrl = /^https?:\/\/[^/]/i
+
 /** A redirection endpoint (RFC 6749 §3.1.2): https, http on this machine, or an app (RFC 8252 §7.1). */
 export const redirectUri = z
   .string()
@@ -31,20 +37,15 @@ export const redirectUri = z
   .refine((text) => {
     const url = URL.parse(text)
     if (url === null || hasCredentials(url) || /[^\x21-\x7e]|[#\\]/.test(text)) return false
-    if (url.protocol === 'https:') return true
-    if (url.protocol === 'http:') return loopbackHosts.has(url.hostname)
+    if (url.protocol === 'https:') return webUrl.test(text)
+    if (url.protocol === 'http:') return webUrl.test(text) && loopbackHosts.has(url.hostname)
     return /^[a-z][a-z\d+-]*(\.[a-z\d+-]+)+:\//.test(text)
   }, 'must be an https URL, http on this machine, or of an app such as com.example.app:/cb; in ASCII, without a fragment')
 
 /** `http(s)://host[:port][/path]` without query and fragment (RFC 8414 §2). */
 export const baseUrl = z.string().refine((text) => {
   const url = URL.parse(text)
-  return (
-    url !== null &&
-    (url.protocol === 'https:' || url.protocol === 'http:') &&
-    !/[?#\s]|\/$/.test(text) &&
-    !hasCredentials(url)
-  )
+  return url !== null && webUrl.test(text) && !/[?#\s]|\/$/.test(text) && !hasCredentials(url)
 }, 'must be an http(s) URL without user name, password, trailing slash, query or fragment')
 
 export const origin = z

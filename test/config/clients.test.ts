@@ -83,6 +83,9 @@ t.test('a redirect URI that could lead elsewhere is refused', async (t) => {
   for (const uri of [
     'https://app.example/cb#fragment',
     'https://user@app.example/cb',
+    'https:/app.example/cb',
+    'https:app.example/cb',
+    'http:localhost/cb',
     'https://app.example\\@evil.example/cb',
     'https://app.example/c b',
     'https://app.example/ü',

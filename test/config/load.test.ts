@@ -236,6 +236,8 @@ t.test('production refuses what would be unsafe; development does not', async (t
   ])
   t.same(problems({ env: { ...env, ...unsafe, GATEPASS_MODE: 'development' } }), [])
   t.match(problems({ role: 'verifier', env: unsafe }), [/^GATEPASS_ISSUER must be https/])
+  const misspelled = { ...env, GATEPASS_ISSUER: 'https:/auth.example.com' }
+  t.match(problems({ env: misspelled }), [/^GATEPASS_ISSUER must be an http\(s\) URL/])
 })
 
 t.test('the playground is off, and refused in production', async (t) => {
