@@ -59,10 +59,11 @@ export function startCartCard({ auth, feed, traffic }: Page): void {
     products = []
     load()
   })
-  let status = auth.state.status
+  let session: string | null = null
   auth.onChange((state) => {
-    if (state.status === 'signed-in' && status !== 'signed-in') load()
-    status = state.status
+    const next = state.status === 'signed-in' ? state.sessionId : null
+    if (next !== null && next !== session) load()
+    session = next
   })
   const again = byId('reload-cart')
   again.addEventListener('click', () =>

@@ -24,17 +24,17 @@ startScenarios(page)
 startThirdPartyCard(page)
 startEventsCard(page)
 
-let before = auth.state.status
+let before = auth.state
 auth.onChange((state) => {
   showAuthState(page, state, before)
-  before = state.status
+  before = state
 })
 document.documentElement.dataset.status = 'unknown'
 page.feed.ask()
 auth
   .getAccessToken()
   .catch(() => notify('The issuer is not responding. Start it again.', 'bad'))
-  .finally(() => showAuthState(page, auth.state, auth.state.status))
+  .finally(() => showAuthState(page, auth.state, auth.state))
 
 /** Starts the button that switches the theme. The browser keeps the choice. */
 function startTheme(): void {

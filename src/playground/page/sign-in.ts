@@ -63,7 +63,7 @@ export function startAccount(page: Page): void {
 }
 
 /** Shows the dashboard to a user who is signed in, and the form to everyone else. */
-export function showAuthState(page: Page, state: AuthState, before: AuthState['status']): void {
+export function showAuthState(page: Page, state: AuthState, before: AuthState): void {
   const isSignedIn = state.status === 'signed-in'
   document.documentElement.dataset.status = state.status
   byId('welcome').hidden = isSignedIn
@@ -71,11 +71,12 @@ export function showAuthState(page: Page, state: AuthState, before: AuthState['s
   byId('account').hidden = !isSignedIn
   if (isSignedIn) {
     setText(byId('session-id'), short(state.sessionId))
-    if (before === 'signed-in') return
+    // Another page of this site may have signed in another user.
+    if (before.status === 'signed-in' && before.sessionId === state.sessionId) return
     showSignOutMessage(null)
     showUser(page)
-    if (before === 'signed-out') byId('dashboard-title').focus()
-  } else if (before === 'signed-in') {
+    if (before.status === 'signed-out') byId('dashboard-title').focus()
+  } else if (before.status === 'signed-in') {
     showSignOutMessage(page.signOutMessage())
     byId('welcome-title').focus()
   }

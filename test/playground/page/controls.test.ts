@@ -176,6 +176,17 @@ t.test('the second device belongs to the user who is signed in', async (t) => {
   await textOf(page, '#device-count', /^1$/)
   await page.locator('#add-device').click()
   await textOf(page, '#device-count', /^2$/)
+  await page.locator('#shelf button').first().click()
+  await page.locator('#cart li').waitFor()
+
+  // Another page of this site signs in another user.
+  const body = JSON.stringify({ username: 'demo', password: playground.password })
+  await page.evaluate(`fetch('login', {
+    method: 'POST', headers: { 'content-type': 'application/json' }, body: ${JSON.stringify(body)}
+  })`)
+  await page.locator('#refresh-now').click()
+  await textOf(page, '#user-name', /^demo$/)
+  await page.locator('#cart-empty').waitFor()
 })
 
 t.test('the browser reports no error', async (t) => {
