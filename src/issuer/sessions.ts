@@ -269,9 +269,13 @@ export class Sessions {
   }
 }
 
-/** The sessions that clients start from one sign-in are equally old: the last refresh counts. */
+/**
+ * A sign-in and the sessions that clients start from it are equally old: the sign-in comes first, then the
+ * last refresh counts.
+ */
 function newestFirst(a: Session, b: Session): number {
-  return b.createdAtMs - a.createdAtMs || b.mintedAtMs - a.mintedAtMs
+  const isSignIn = ({ clientId }: Session) => Number(clientId === signInClientId)
+  return b.createdAtMs - a.createdAtMs || isSignIn(b) - isSignIn(a) || b.mintedAtMs - a.mintedAtMs
 }
 
 export interface SessionStarterOptions {
