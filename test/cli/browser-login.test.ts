@@ -1,9 +1,11 @@
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import { launchChromium } from '../browser/chromium.ts'
 import { password, startIssuer } from '../browser/front.ts'
+import { startHttpServer } from '../support/http-server.ts'
 import { run, TestProcess } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
@@ -94,6 +96,28 @@ t.test('only the response of this request, of this issuer', async (t) => {
   t.equal(await login.exited, 1)
   t.match(login.stderr, /The response is not from this issuer.*\(authorization_failed\)/)
   t.match(await gatepass(['token']), { code: 1, stderr: /You are not signed in/ })
+})
+
+t.test('the session ends if the command cannot finish the sign-in', async (t) => {
+  const tokens = { access_token: 'a', expires_in: 300, scope: '', session_id: 's' }
+  const seen: string[] = []
+  const { url: fake } = await startHttpServer(t, async (request, response) => {
+    const body = await text(request)
+    seen.push(`${request.url} ${body.includes('gpr_r')}`)
+    const answer = (status: number, json: object) =>
+      response.writeHead(status).end(JSON.stringify(json))
+    if (request.url === '/oauth/token') return answer(200, { ...tokens, refresh_token: 'gpr_r' })
+    if (request.url !== '/oauth/par') return answer(503, { code: 'store_unavailable' })
+    answer(201, { request_uri: 'urn:x' })
+    const pushed = new URLSearchParams(body)
+    const parameters = { code: 'c', iss: fake, state: pushed.get('state') ?? '' }
+    await fetch(`${pushed.get('redirect_uri')}?${new URLSearchParams(parameters)}`)
+  })
+  const cwd = createTestFolder(t)
+  const env = { GATEPASS_ISSUER: fake, XDG_STATE_HOME: join(cwd, 'state'), BROWSER: 'true' }
+  const failed = await run(t, ['login', '--browser'], { cwd, env })
+  t.match(failed, { code: 1, stderr: /\(store_unavailable\)/ })
+  t.same(seen, ['/oauth/par false', '/oauth/token false', '/me false', '/logout true'])
 })
 
 t.test('a sign-in that is cancelled, and one that the issuer refuses', async (t) => {

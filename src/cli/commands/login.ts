@@ -62,7 +62,13 @@ async function signInByBrowser(
     context.stderr.write(`Sign in with your browser. If it does not open, visit:\n${url}\n`)
     openBrowser(context, url)
   })
-  return { username: await issuer.username(tokens.access_token), tokens }
+  try {
+    return { username: await issuer.username(tokens.access_token), tokens }
+  } catch (error) {
+    // The session would stay in the user's list of devices, and nobody could use it.
+    await issuer.logout(tokens.refresh_token).catch(() => {})
+    throw error
+  }
 }
 
 export async function logout(context: CliContext, options: IssuerOption): Promise<void> {
