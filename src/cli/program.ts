@@ -23,8 +23,13 @@ export async function runProgram(context: CliContext): Promise<void> {
 }
 
 /** Builds the command line. The code of a command loads when the command runs. */
-function buildProgram(context: CliContext): Command {
+export function buildProgram(context: CliContext): Command {
+  const { stdout, stderr } = context
   const program = new Command('gatepass')
+    .configureOutput({
+      writeOut: (text) => stdout.write(text),
+      writeErr: (text) => stderr.write(text),
+    })
     .description('Stateless JWT authentication: an issuer signs tokens, any server verifies them.')
     .version(packageVersion())
     .option(

@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { freePort } from '../../scripts/free-port.ts'
+import { runCommand } from '../support/commands.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
@@ -14,6 +16,7 @@ const env = {
   GATEPASS_WORKERS: '2',
 }
 const password = 'correct horse battery staple'
+const draining = { GATEPASS_DRAIN_S: '1', GATEPASS_SHUTDOWN_S: '60' }
 
 async function startIssuer(t: Test, cwd: string, more: Record<string, string> = {}) {
   const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...env, ...more } })
@@ -26,163 +29,8 @@ async function startIssuer(t: Test, cwd: string, more: Record<string, string> = 
     issuer,
     url: `http://127.0.0.1:${primary.port}`,
     admin: `http://127.0.0.1:${primary.adminPort}`,
-    workers: ready.filter(({ adminPort }) => adminPort === 0).map(({ pid }) => pid as number),
   }
 }
-
-function login(url: string) {
-  return fetch(`${url}/login`, {
-    method: 'POST',
-    // A new connection for each request, so that the requests spread over the workers.
-    headers: { 'content-type': 'application/json', connection: 'close' },
-    body: JSON.stringify({ username: 'ada', password }),
-  })
-}
-
-t.test('several workers serve one port, and the admin port reports on all of them', async (t) => {
-  const cwd = createTestFolder(t)
-  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
-  const { issuer, url, admin, workers } = await startIssuer(t, cwd)
-  t.equal(workers.length, 2)
-  let logins = 0
-  await until('both workers have served', async () => {
-    t.equal((await login(url)).status, 200)
-    logins += 1
-    const served = issuer.stdout.match(/"pid":(\d+)(?=.*"event":"login\.ok")/g)
-    return new Set(served).size === 2
-  })
-  // A worker that is slow to report is missing in a response.
-  const sum = `gatepass_events_total{event="login.ok"} ${logins}\n`
-  const metrics = async () => (await fetch(`${admin}/metrics`)).text()
-  await until('the metrics are those of both', async () => (await metrics()).includes(sum))
-  await untilStatus(`${admin}/readyz`, 200)
-  const ready = await fetch(`${admin}/readyz`)
-  t.match(await ready.json(), { checks: { workers: String, sessions: String } })
-  t.equal(await issuer.stop(), 0)
-  t.equal(issuer.stdout.match(/"msg":"stopped"/g)?.length, 3)
-})
-
-t.test('a worker that exits is replaced', async (t) => {
-  const { issuer, url, admin, workers } = await startIssuer(t, createTestFolder(t))
-  process.kill(workers[0] ?? 0, 'SIGKILL')
-  await issuer.line(/a worker exited; replacing it/)
-  t.equal((await fetch(`${url}/.well-known/jwks.json`)).status, 200)
-  await issuer.line(new RegExp(`"pid":(?!${workers.join('|')})\\d+.*"adminPort":0.*"msg":"ready"`))
-  await untilStatus(`${admin}/readyz`, 200)
-  t.equal(await issuer.stop(), 0)
-})
-
-t.test(
-  'a client of a worker that dies before it takes the connection is not left waiting',
-  async (t) => {
-    const { issuer, url, workers } = await startIssuer(t, createTestFolder(t))
-    const [worker = 0] = workers
-    process.kill(worker, 'SIGSTOP')
-    await until('the worker has stopped', () => isInState(worker, 'T'))
-    const answers = Array.from({ length: 4 }, async () => {
-      const headers = { connection: 'close' }
-      return fetch(`${url}/.well-known/jwks.json`, { headers }).then(
-        ({ status }) => status,
-        () => 'lost',
-      )
-    })
-    await Promise.race(answers)
-    process.kill(worker, 'SIGKILL')
-    t.same((await Promise.all(answers)).sort(), [200, 200, 200, 'lost'])
-    t.equal(await issuer.stop(), 0)
-  },
-)
-
-t.test('the service is ready while a process that replaces another starts', async (t) => {
-  const { issuer, admin, workers } = await startIssuer(t, createTestFolder(t))
-  process.kill(workers[0] ?? 0, 'SIGKILL')
-  const third = () => childrenOf(issuer).find((pid) => ![0, ...workers].includes(pid))
-  await until('a third worker has begun', () => third() !== undefined)
-  process.kill(third() ?? 0, 'SIGSTOP')
-  await untilStatus(`${admin}/readyz`, 200)
-  process.kill(workers[1] ?? 0, 'SIGKILL')
-  await untilStatus(`${admin}/readyz`, 503)
-  process.kill(third() ?? 0, 'SIGCONT')
-  await untilStatus(`${admin}/readyz`, 200)
-  t.equal(await issuer.stop(), 0)
-})
-
-/** Whether a process is in this state: T for stopped, Z for exited. */
-const isInState = (pid: number, state: string) =>
-  readFileSync(`/proc/${pid}/stat`, 'utf8').includes(`) ${state} `)
-
-t.test('a worker that exits during a request for its report stops no other process', async (t) => {
-  const { issuer, admin, workers } = await startIssuer(t, createTestFolder(t))
-  const [worker = 0] = workers
-  const socket = connect(Number(new URL(admin).port), '127.0.0.1')
-  t.teardown(() => socket.destroy())
-  socket.write('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n')
-  await once(socket, 'data')
-  // The primary process receives the request first, and then learns of the exit.
-  issuer.freeze()
-  await new Promise((resolve) =>
-    socket.write('GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n', resolve),
-  )
-  process.kill(worker, 'SIGKILL')
-  await until('the worker has exited', () => isInState(worker, 'Z'))
-  issuer.thaw()
-  t.match(String(await once(socket, 'data')), /^HTTP\/1\.1 (200|503) /)
-  await issuer.line(/a worker exited; replacing it/)
-  await untilStatus(`${admin}/readyz`, 200)
-  t.equal(await issuer.stop(), 0)
-})
-
-t.test('no counter falls when a worker is slow or exits', async (t) => {
-  const { issuer, url, admin, workers } = await startIssuer(t, createTestFolder(t))
-  for (let n = 0; n < 6; n++) {
-    const response = await fetch(`${url}/openapi.json`, { headers: { connection: 'close' } })
-    await response.arrayBuffer()
-  }
-  const served = async () => {
-    const metrics = await (await fetch(`${admin}/metrics`)).text()
-    const [, count] = /_count\{.*route="\/openapi.json",.*\} (\d+)/.exec(metrics) ?? []
-    return Number(count)
-  }
-  await until('both workers have reported', async () => (await served()) === 6)
-  const [worker = 0] = workers
-  process.kill(worker, 'SIGSTOP')
-  await until('the worker has stopped', () => isInState(worker, 'T'))
-  t.equal(await served(), 6, 'a slow worker')
-  process.kill(worker, 'SIGKILL')
-  await issuer.line(/a worker exited; replacing it/)
-  t.equal(await served(), 6, 'a worker that exited')
-  process.kill(workers[1] ?? 0, 'SIGKILL')
-  await until('both have exited', () => issuer.stdout.match(/a worker exited/g)?.length === 2)
-  t.equal(await served(), 6, 'two workers that exited')
-  t.equal(await issuer.stop(), 0)
-})
-
-t.test('a health check does not reset the measured lag of the event loop', async (t) => {
-  const { issuer, admin, workers } = await startIssuer(t, createTestFolder(t))
-  await untilStatus(`${admin}/readyz`, 200)
-  const [worker = 0] = workers
-  process.kill(worker, 'SIGSTOP')
-  await until('the worker has stopped', () => isInState(worker, 'T'))
-  await sleep(500)
-  process.kill(worker, 'SIGCONT')
-  for (let n = 0; n < 3; n++) await untilStatus(`${admin}/readyz`, 200)
-  const metrics = await (await fetch(`${admin}/metrics`)).text()
-  const [, max] = /^nodejs_eventloop_lag_max_seconds (\S+)$/m.exec(metrics) ?? []
-  // The average of two workers.
-  t.ok(Number(max) > 0.2, `${max}`)
-  t.equal(await issuer.stop(), 0)
-})
-
-t.test('a worker that the machine cannot start is started later', async (t) => {
-  const { issuer, admin, workers } = await startIssuer(t, createTestFolder(t))
-  issuer.limitFiles(3)
-  process.kill(workers[0] ?? 0, 'SIGKILL')
-  await issuer.line(/a worker could not be started; trying again/)
-  issuer.limitFiles(1024)
-  await until('a third worker is ready', () => issuer.stdout.match(/"msg":"ready"/g)?.length === 4)
-  await untilStatus(`${admin}/readyz`, 200)
-  t.equal(await issuer.stop(), 0)
-})
 
 /** The ids of the worker processes that a process has started. */
 function childrenOf({ pid }: TestProcess): number[] {
@@ -199,23 +47,202 @@ function isWorker(pid: number): boolean {
   }
 }
 
-t.test('a stop while the workers start ends all processes', async (t) => {
-  const more = { GATEPASS_DRAIN_S: '0', GATEPASS_SHUTDOWN_S: '60' }
-  const cwd = createTestFolder(t)
-  const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...env, ...more } })
-  await until('both workers have begun', () => childrenOf(issuer).length === 2)
-  t.equal(await issuer.stop(), 0)
+/** The ids of both worker processes, once they are ready. */
+async function workersOf(issuer: TestProcess): Promise<readonly [number, number]> {
+  const isReady = (pid: number) => new RegExp(`"pid":${pid},.*"msg":"ready"`).test(issuer.stdout)
+  let workers: number[] = []
+  await until('both workers are ready', () => {
+    workers = childrenOf(issuer)
+    return workers.length === 2 && workers.every(isReady)
+  })
+  const [first = 0, second = 0] = workers
+  return [first, second]
+}
+
+/** Resolves when the primary process has noticed that a worker exited. */
+async function noticed(worker: number): Promise<void> {
+  await issuer.line(new RegExp(`"worker":${worker},.*"a worker exited; replacing it"`))
+}
+
+const folder = createTestFolder(t)
+await runCommand(['users', 'add', 'ada'], { cwd: folder, env, input: password })
+// With port 0, the port changes when both workers have exited.
+const more = { ...draining, GATEPASS_PORT: String(await freePort()) }
+/** For tests that leave it with two workers. */
+const { issuer, url, admin } = await startIssuer(t, folder, more)
+/** A new connection for each request, so that no request waits for a worker that another test stopped. */
+const unpooled = { headers: { connection: 'close' } }
+
+function login(url: string) {
+  return fetch(`${url}/login`, {
+    method: 'POST',
+    // A new connection for each request, so that the requests spread over the workers.
+    headers: { 'content-type': 'application/json', connection: 'close' },
+    body: JSON.stringify({ username: 'ada', password }),
+  })
+}
+
+t.test('several workers serve one port, and the admin port reports on all of them', async (t) => {
+  await workersOf(issuer)
+  let logins = 0
+  await until('both workers have served', async () => {
+    t.equal((await login(url)).status, 200)
+    logins += 1
+    const served = issuer.stdout.match(/"pid":(\d+)(?=.*"event":"login\.ok")/g)
+    return new Set(served).size === 2
+  })
+  // A worker that is slow to report is missing in a response.
+  const sum = `gatepass_events_total{event="login.ok"} ${logins}\n`
+  const metrics = async () => (await fetch(`${admin}/metrics`)).text()
+  await until('the metrics are those of both', async () => (await metrics()).includes(sum))
+  await untilStatus(`${admin}/readyz`, 200)
+  const ready = await fetch(`${admin}/readyz`)
+  t.match(await ready.json(), { checks: { workers: String, sessions: String } })
 })
 
-t.test('a SIGHUP while a worker starts reaches this worker', async (t) => {
-  const { issuer, workers } = await startIssuer(t, createTestFolder(t))
-  const [first = 0, second = 0] = workers
+t.test('a worker that exits is replaced', async (t) => {
+  const [worker] = await workersOf(issuer)
+  process.kill(worker, 'SIGKILL')
+  await noticed(worker)
+  t.equal((await fetch(`${url}/.well-known/jwks.json`, unpooled)).status, 200)
+  t.notOk((await workersOf(issuer)).includes(worker))
+  await untilStatus(`${admin}/readyz`, 200)
+})
+
+t.test(
+  'a client of a worker that dies before it takes the connection is not left waiting',
+  async (t) => {
+    const [worker] = await workersOf(issuer)
+    process.kill(worker, 'SIGSTOP')
+    await until('the worker has stopped', () => isInState(worker, 'T'))
+    const answers = Array.from({ length: 4 }, async () => {
+      return fetch(`${url}/.well-known/jwks.json`, unpooled).then(
+        ({ status }) => status,
+        () => 'lost',
+      )
+    })
+    await Promise.race(answers)
+    process.kill(worker, 'SIGKILL')
+    t.same((await Promise.all(answers)).sort(), [200, 200, 200, 'lost'])
+  },
+)
+
+t.test('the service is ready while a process that replaces another starts', async () => {
+  const [first, second] = await workersOf(issuer)
   process.kill(first, 'SIGKILL')
-  const third = () => childrenOf(issuer).find((pid) => ![0, first, second].includes(pid))
+  const third = () => childrenOf(issuer).find((pid) => ![first, second].includes(pid))
+  await until('a third worker has begun', () => third() !== undefined)
+  const pid = third() ?? 0
+  process.kill(pid, 'SIGSTOP')
+  await untilStatus(`${admin}/readyz`, 200)
+  process.kill(second, 'SIGKILL')
+  await untilStatus(`${admin}/readyz`, 503)
+  process.kill(pid, 'SIGCONT')
+  await untilStatus(`${admin}/readyz`, 200)
+})
+
+/** Whether a process is in this state: T for stopped, Z for exited. */
+const isInState = (pid: number, state: string) =>
+  readFileSync(`/proc/${pid}/stat`, 'utf8').includes(`) ${state} `)
+
+t.test('a worker that exits during a request for its report stops no other process', async (t) => {
+  const [worker] = await workersOf(issuer)
+  const socket = connect(Number(new URL(admin).port), '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  socket.write('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  await once(socket, 'data')
+  // The primary process receives the request first, and then learns of the exit.
+  issuer.freeze()
+  await new Promise((resolve) =>
+    socket.write('GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n', resolve),
+  )
+  process.kill(worker, 'SIGKILL')
+  await until('the worker has exited', () => isInState(worker, 'Z'))
+  issuer.thaw()
+  t.match(String(await once(socket, 'data')), /^HTTP\/1\.1 (200|503) /)
+  await noticed(worker)
+  await untilStatus(`${admin}/readyz`, 200)
+})
+
+t.test('no counter falls when a worker is slow or exits', async (t) => {
+  const [first, second] = await workersOf(issuer)
+  for (let n = 0; n < 6; n++) {
+    const response = await fetch(`${url}/openapi.json`, unpooled)
+    await response.arrayBuffer()
+  }
+  const served = async () => {
+    const metrics = await (await fetch(`${admin}/metrics`)).text()
+    const [, count] = /_count\{.*route="\/openapi.json",.*\} (\d+)/.exec(metrics) ?? []
+    return Number(count)
+  }
+  await until('both workers have reported', async () => (await served()) === 6)
+  process.kill(first, 'SIGSTOP')
+  await until('the worker has stopped', () => isInState(first, 'T'))
+  t.equal(await served(), 6, 'a slow worker')
+  process.kill(first, 'SIGKILL')
+  await noticed(first)
+  t.equal(await served(), 6, 'a worker that exited')
+  process.kill(second, 'SIGKILL')
+  await noticed(second)
+  t.equal(await served(), 6, 'two workers that exited')
+})
+
+t.test('a health check does not reset the measured lag of the event loop', async (t) => {
+  const [worker] = await workersOf(issuer)
+  await untilStatus(`${admin}/readyz`, 200)
+  // The lag up to here does not count.
+  await (await fetch(`${admin}/metrics`)).text()
+  process.kill(worker, 'SIGSTOP')
+  await until('the worker has stopped', () => isInState(worker, 'T'))
+  await sleep(500)
+  process.kill(worker, 'SIGCONT')
+  for (let n = 0; n < 3; n++) await untilStatus(`${admin}/readyz`, 200)
+  const metrics = await (await fetch(`${admin}/metrics`)).text()
+  const [, max] = /^nodejs_eventloop_lag_max_seconds (\S+)$/m.exec(metrics) ?? []
+  // The average of two workers.
+  t.ok(Number(max) > 0.2, `${max}`)
+})
+
+t.test('a worker that the machine cannot start is started later', async () => {
+  const [worker] = await workersOf(issuer)
+  issuer.limitFiles(3)
+  process.kill(worker, 'SIGKILL')
+  await issuer.line(/a worker could not be started; trying again/)
+  issuer.limitFiles(1024)
+  await workersOf(issuer)
+  await untilStatus(`${admin}/readyz`, 200)
+})
+
+t.test('a SIGHUP while a worker starts reaches this worker', async () => {
+  const [first, second] = await workersOf(issuer)
+  process.kill(first, 'SIGKILL')
+  const third = () => childrenOf(issuer).find((pid) => ![first, second].includes(pid))
   await until('a third worker has begun', () => third() !== undefined)
   process.kill(issuer.pid, 'SIGHUP')
   await issuer.line(new RegExp(`"pid":${third()},.*"msg":"clients were reloaded"`))
   await issuer.line(new RegExp(`"pid":${second},.*"msg":"clients were reloaded"`))
+})
+
+t.test('with a busy port all processes exit, with a message', async (t) => {
+  const { port } = new URL(url)
+  const second = await run(t, ['issuer'], { cwd: folder, env: { ...env, GATEPASS_PORT: port } })
+  t.equal(second.code, 1)
+  t.match(second.stderr, `Port ${port} is in use by another program`)
+})
+
+// It stops the process of the tests above.
+t.test('each worker drains once, and all processes exit in time', async (t) => {
+  await workersOf(issuer)
+  t.equal(await issuer.stop(), 0)
+  t.equal(issuer.stdout.match(/"msg":"stopping"/g)?.length, 3)
+  t.equal(issuer.stdout.match(/"msg":"stopped"/g)?.length, 3)
+})
+
+t.test('a stop while the workers start ends all processes', async (t) => {
+  const more = { ...draining, GATEPASS_DRAIN_S: '0' }
+  const cwd = createTestFolder(t)
+  const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...env, ...more } })
+  await until('both workers have begun', () => childrenOf(issuer).length === 2)
   t.equal(await issuer.stop(), 0)
 })
 
@@ -248,19 +275,11 @@ t.test('a worker that exits before all are ready is a failed start', async (t) =
   t.match(issuer.stderr, 'A worker did not start.')
 })
 
-t.test('each worker drains once, and all processes exit in time', async (t) => {
-  const more = { GATEPASS_DRAIN_S: '1', GATEPASS_SHUTDOWN_S: '60' }
-  const { issuer } = await startIssuer(t, createTestFolder(t), more)
-  t.equal(await issuer.stop(), 0)
-  t.equal(issuer.stdout.match(/"msg":"stopping"/g)?.length, 3)
-  t.equal(issuer.stdout.match(/"msg":"stopped"/g)?.length, 3)
-})
-
 t.test(
   'a signal to all processes counts once, in any order with the message to stop',
   async (t) => {
-    const more = { GATEPASS_DRAIN_S: '1', GATEPASS_SHUTDOWN_S: '60' }
-    const { issuer, workers } = await startIssuer(t, createTestFolder(t), more)
+    const { issuer } = await startIssuer(t, createTestFolder(t), draining)
+    const workers = await workersOf(issuer)
     // The message and the signal wait for each worker. Node handles the message first.
     for (const worker of workers) process.kill(worker, 'SIGSTOP')
     const exited = issuer.stop()
@@ -282,29 +301,21 @@ const isAlive = (pid: number) => {
 }
 
 t.test('workers exit when the primary process is killed', async (t) => {
-  const { issuer, workers } = await startIssuer(t, createTestFolder(t))
+  const { issuer } = await startIssuer(t, createTestFolder(t))
+  const workers = await workersOf(issuer)
   await issuer.stop('SIGKILL')
   await until('the workers have exited', () => !workers.some(isAlive))
 })
 
 t.test('a second signal ends all processes at once, even one that hangs', async (t) => {
   const more = { GATEPASS_DRAIN_S: '300' }
-  const { issuer, workers } = await startIssuer(t, createTestFolder(t), more)
-  const [hanging = 0] = workers
+  const { issuer } = await startIssuer(t, createTestFolder(t), more)
+  const workers = await workersOf(issuer)
+  const [hanging] = workers
   t.teardown(() => isAlive(hanging) && process.kill(hanging, 'SIGKILL'))
   process.kill(hanging, 'SIGSTOP')
   issuer.stop('SIGTERM')
   await issuer.line(/"msg":"stopping"/)
   t.equal(await issuer.stop('SIGTERM'), 1)
   await until('the workers have exited', () => !workers.some(isAlive))
-})
-
-t.test('with a busy port all processes exit, with a message', async (t) => {
-  const cwd = createTestFolder(t)
-  const { url, issuer } = await startIssuer(t, cwd)
-  const { port } = new URL(url)
-  const second = await run(t, ['issuer'], { cwd, env: { ...env, GATEPASS_PORT: port } })
-  t.equal(second.code, 1)
-  t.match(second.stderr, `Port ${port} is in use by another program`)
-  t.equal(await issuer.stop(), 0)
 })
