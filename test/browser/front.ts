@@ -7,7 +7,8 @@ import type { Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { bundle, bundles } from '../../scripts/browser-bundles.ts'
 import type { Certificates } from '../support/certificates.ts'
-import { run, TestProcess } from '../support/processes.ts'
+import { runCommand } from '../support/commands.ts'
+import { TestProcess } from '../support/processes.ts'
 import { outsideFolder } from '../support/project.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
@@ -100,7 +101,7 @@ export async function startIssuer(t: Test, env: Readonly<Record<string, string>>
     GATEPASS_ARGON2_MEMORY_KIB: '8',
     ...env,
   }
-  await run(t, ['users', 'add', 'ada'], { cwd, env: all, input: password })
+  await runCommand(['users', 'add', 'ada'], { cwd, env: all, input: password })
   const issuer = TestProcess.start(t, ['issuer'], { cwd, env: all })
   const { port, adminPort } = await issuer.ready()
   /** How many events there were. The lines of the log come later than the answers; the metrics do not. */

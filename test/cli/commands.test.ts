@@ -4,6 +4,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { packageVersion } from '../../src/cli/context.ts'
+import { runCommand } from '../support/commands.ts'
 import { run } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
@@ -65,7 +66,7 @@ t.test('config shows value, unit and source, and hides secrets', async (t) => {
   const cwd = createTestFolder(t, { 'gatepass.json': '{"grace_s": 20}' })
   const whole = { GATEPASS_AUDIENCE: 'api://orders@v2?a', GATEPASS_ACCOUNTS_URL: 'sqlite:a?@b.db' }
   const more = { ...env, ...whole, GATEPASS_ACCESS_TTL_S: '60' }
-  const { stdout, code } = await run(t, ['config', '--json'], { cwd, env: more })
+  const { stdout, code } = await runCommand(['config', '--json'], { cwd, env: more })
   t.equal(code, 0)
   const rows: Record<string, unknown>[] = JSON.parse(stdout)
   const row = (name: string) => rows.find(({ setting }) => setting === name)
@@ -84,9 +85,9 @@ t.test('config shows value, unit and source, and hides secrets', async (t) => {
     ...env,
     GATEPASS_SESSIONS_URL: 'postgres://ada:one@half@localhost/db?sslmode=require',
   }
-  const hidden = await run(t, ['config'], { cwd, env: withPassword })
+  const hidden = await runCommand(['config'], { cwd, env: withPassword })
   t.match(hidden.stdout, / postgres:\/\/…@localhost\/db /)
-  const verifier = await run(t, ['config', '--role', 'verifier'], { cwd })
+  const verifier = await runCommand(['config', '--role', 'verifier'], { cwd })
   t.match(verifier.stdout, /GATEPASS_JWKS_URL/)
   t.notMatch(verifier.stdout, /GATEPASS_SECRET/)
 })
@@ -100,7 +101,7 @@ t.test('commands that issue no tokens need no secret', async (t) => {
 
 t.test('users: add, list, passwd, disable, enable', async (t) => {
   const cwd = createTestFolder(t)
-  const users = (args: string[], input = '') => run(t, ['users', ...args], { cwd, env, input })
+  const users = (args: string[], input = '') => runCommand(['users', ...args], { cwd, env, input })
   const added = await users(['add', 'Ada', '--attributes', '{"name":"Ada"}'], `${password}\n`)
   t.equal(added.code, 0)
   t.match(added.stderr, /Added Ada/)
@@ -128,7 +129,7 @@ t.test('users: add, list, passwd, disable, enable', async (t) => {
 
 t.test('users import: a folder is named as the problem, without a stack', async (t) => {
   const cwd = createTestFolder(t)
-  const { code, stderr } = await run(t, ['users', 'import', '.'], { cwd })
+  const { code, stderr } = await runCommand(['users', 'import', '.'], { cwd })
   t.equal(code, 1)
   t.equal(stderr, 'gatepass: EISDIR: illegal operation on a directory, read\n')
 })
@@ -161,7 +162,7 @@ t.test(
       JSON.stringify({ login_name: 'max', password_hash: bcrypt }),
     ]
     writeFileSync(join(cwd, 'users.ndjson'), lines.join('\n'))
-    const fromFile = await run(t, ['users', 'import', 'users.ndjson'], { cwd, env })
+    const fromFile = await runCommand(['users', 'import', 'users.ndjson'], { cwd, env })
     t.equal(fromFile.code, 1)
     t.equal(fromFile.stdout, '2 imported, 1 skipped (the user exists), 2 invalid lines\n')
     t.match(fromFile.stderr, /^line 2: /m)
@@ -173,7 +174,7 @@ t.test(
     const piped = await run(t, ['users', 'import', '-', '--json'], { cwd, env, input })
     t.equal(piped.code, 0)
     t.same(JSON.parse(piped.stdout), { imported: 1, skipped: 0, bad: 0 })
-    const missing = await run(t, ['users', 'import', 'missing.ndjson'], { cwd, env })
+    const missing = await runCommand(['users', 'import', 'missing.ndjson'], { cwd, env })
     t.equal(missing.code, 1)
     t.match(missing.stderr, /no such file/)
   },
@@ -181,7 +182,7 @@ t.test(
 
 t.test('keys list creates no key; keys rotate publishes a key that signs later', async (t) => {
   const cwd = createTestFolder(t)
-  const keys = (args: string[]) => run(t, ['keys', ...args], { cwd, env })
+  const keys = (args: string[]) => runCommand(['keys', ...args], { cwd, env })
   t.equal((await keys(['list'])).stdout, 'none\n')
   const rotated = await keys(['rotate'])
   t.equal(rotated.code, 0)
@@ -197,7 +198,7 @@ t.test('keys list creates no key; keys rotate publishes a key that signs later',
 t.test('migrate can run repeatedly', async (t) => {
   const cwd = createTestFolder(t)
   for (let n = 0; n < 2; n++) {
-    const { code, stdout } = await run(t, ['migrate'], { cwd, env })
+    const { code, stdout } = await runCommand(['migrate'], { cwd, env })
     t.equal(code, 0)
     t.match(stdout, /accounts: up to date.*\nsessions: up to date/)
   }
@@ -210,5 +211,5 @@ t.test('both stores fit into one file', async (t) => {
     GATEPASS_ACCOUNTS_URL: 'sqlite:all.db',
     GATEPASS_SESSIONS_URL: 'sqlite:all.db',
   }
-  t.equal((await run(t, ['users', 'add', 'ada'], { cwd, env: one, input: password })).code, 0)
+  t.equal((await runCommand(['users', 'add', 'ada'], { cwd, env: one, input: password })).code, 0)
 })

@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { runCommand } from '../support/commands.ts'
 import { startMemcached, urlOf } from '../support/memcached.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { outsideFolder } from '../support/project.ts'
@@ -24,7 +25,7 @@ async function startServices(t: Test, settings: Record<string, string> = {}) {
   const cwd = outsideFolder(t)
   const audience = { GATEPASS_AUDIENCE: 'https://api.example.com' }
   const env = { ...secrets, ...ports, ...forBusyMachine, ...audience, ...settings }
-  const add = await run(t, ['users', 'add', 'ada'], { cwd, env, input: `${password}\n` })
+  const add = await runCommand(['users', 'add', 'ada'], { cwd, env, input: `${password}\n` })
   t.equal(add.code, 0, add.stderr)
 
   const startIssuer = async (more: Record<string, string> = {}) => {
@@ -46,7 +47,7 @@ async function startServices(t: Test, settings: Record<string, string> = {}) {
     await untilStatus(`http://127.0.0.1:${adminPort}/readyz`, 200)
     return { process, at: `http://127.0.0.1:${port}` }
   }
-  const command = (...args: string[]) => run(t, args, { cwd, env })
+  const command = (...args: string[]) => runCommand(args, { cwd, env })
   return { cwd, env, startIssuer, startVerifier, command }
 }
 
@@ -125,7 +126,7 @@ t.test(
     const without = { cwd, env: { ...env, GATEPASS_DATA_SECRET: 'e'.repeat(43) } }
     const [exported, blind] = await Promise.all([
       command('data', 'export', '--user', 'ADA', '--json'),
-      run(t, ['data', 'export', '--user', 'ada'], without),
+      runCommand(['data', 'export', '--user', 'ada'], without),
     ])
     t.equal(exported.code, 0, exported.stderr)
     const rows = (JSON.parse(exported.stdout) as { scope: string; value: unknown }[]).map(

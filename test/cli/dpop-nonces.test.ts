@@ -1,6 +1,7 @@
 import t from 'tap'
+import { runCommand } from '../support/commands.ts'
 import { makeProof, makeProofKey } from '../support/dpop.ts'
-import { run, TestProcess } from '../support/processes.ts'
+import { TestProcess } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
 const password = 'correct horse battery staple'
@@ -16,7 +17,7 @@ const env = {
 t.test('two issuers accept the nonces of each other, and none of a third', async (t) => {
   const cwd = createTestFolder(t)
   const key = await makeProofKey()
-  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
+  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
   const start = async (changes: Record<string, string>) => {
     const issuer = TestProcess.start(t, ['issuer'], { cwd, env: { ...env, ...changes } })
     const { port } = await issuer.ready()

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
-import { run, TestProcess, untilStatus } from '../support/processes.ts'
+import { runCommand } from '../support/commands.ts'
+import { TestProcess, untilStatus } from '../support/processes.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
@@ -30,7 +31,7 @@ function postOf(path: string, body: object): string {
 
 t.test('while draining, each request is answered and closes its connection', async (t) => {
   const cwd = createTestFolder(t)
-  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
+  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
   const issuer = await start(t, 'issuer', cwd, drain)
   const url = `http://127.0.0.1:${issuer.port}`
   const jwksUrl = { GATEPASS_JWKS_URL: `${url}${jwksPath}` }

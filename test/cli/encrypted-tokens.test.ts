@@ -2,7 +2,8 @@ import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
-import { run, TestProcess, untilStatus } from '../support/processes.ts'
+import { runCommand } from '../support/commands.ts'
+import { TestProcess, untilStatus } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
 const password = 'correct horse battery staple'
@@ -11,7 +12,7 @@ const audience = 'https://api.example.com'
 for (const curve of ['P-256', 'X25519']) {
   t.test(`keys encryption makes a pair on ${curve} that issuer and verifier take`, async (t) => {
     const cwd = createTestFolder(t)
-    const made = await run(t, ['keys', 'encryption', 'key.json', '--curve', curve], { cwd })
+    const made = await runCommand(['keys', 'encryption', 'key.json', '--curve', curve], { cwd })
     t.equal(made.code, 0, made.stderr)
     const publicJwk = JSON.parse(made.stdout)
     const [privateJwk] = JSON.parse(readFileSync(join(cwd, 'key.json'), 'utf8'))
@@ -19,7 +20,7 @@ for (const curve of ['P-256', 'X25519']) {
     t.notOk('d' in publicJwk)
     t.same({ ...publicJwk, d: privateJwk.d }, privateJwk)
     t.equal(statSync(join(cwd, 'key.json')).mode & 0o777, 0o600)
-    const again = await run(t, ['keys', 'encryption', 'key.json'], { cwd })
+    const again = await runCommand(['keys', 'encryption', 'key.json'], { cwd })
     t.equal(again.code, 2)
     t.match(again.stderr, /key\.json cannot be created \(EEXIST\)/)
 
@@ -33,7 +34,7 @@ for (const curve of ['P-256', 'X25519']) {
     const audiences = JSON.stringify([{ audience, encryption_key: publicJwk }])
     const issuerEnv = { ...env, GATEPASS_PORT: `${port}`, GATEPASS_AUDIENCES: audiences }
     const keyEnv = { ...env, GATEPASS_PORT: '0', GATEPASS_DECRYPTION_KEYS_FILE: 'key.json' }
-    await run(t, ['users', 'add', 'ada'], { cwd, env: issuerEnv, input: password })
+    await runCommand(['users', 'add', 'ada'], { cwd, env: issuerEnv, input: password })
     await TestProcess.start(t, ['issuer'], { cwd, env: issuerEnv }).ready()
     const login = await fetch(`${env.GATEPASS_ISSUER}/login`, {
       method: 'POST',
@@ -50,7 +51,7 @@ for (const curve of ['P-256', 'X25519']) {
     const whoami = await fetch(`http://127.0.0.1:${address.port}/whoami`, { headers })
     t.match(await whoami.json(), { aud: audience, iss: env.GATEPASS_ISSUER })
     t.notOk(verifier.stdout.includes(privateJwk.d), 'no key in the log')
-    const shown = await run(t, ['config', '--role', 'verifier', '--json'], { cwd, env: keyEnv })
+    const shown = await runCommand(['config', '--role', 'verifier', '--json'], { cwd, env: keyEnv })
     t.notOk(shown.stdout.includes(privateJwk.d), 'nor in what config shows')
   })
 }

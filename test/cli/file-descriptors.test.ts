@@ -1,5 +1,6 @@
 import t from 'tap'
-import { run, TestProcess, untilStatus } from '../support/processes.ts'
+import { runCommand } from '../support/commands.ts'
+import { TestProcess, untilStatus } from '../support/processes.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
@@ -12,7 +13,7 @@ const env = {
 
 t.test('an issuer without file descriptors serves again when it has some', async (t) => {
   const cwd = createTestFolder(t)
-  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
+  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
   const issuer = TestProcess.start(t, ['issuer'], { cwd, env })
   const { port, adminPort } = await issuer.ready()
   const client = new RawClient(t, port)

@@ -1,7 +1,8 @@
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { run, TestProcess, untilStatus } from '../support/processes.ts'
+import { runCommand } from '../support/commands.ts'
+import { TestProcess, untilStatus } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
@@ -43,11 +44,11 @@ async function post(url: string, body: object) {
 const signIn = (url: string) =>
   post(`${url}/login`, { username: 'ada', password, refresh_token_in: 'body' })
 
-const keys = (t: Test, cwd: string, args: string[], more: Env = {}) =>
-  run(t, ['keys', ...args], { cwd, env: { ...env, ...more } })
+const keys = (cwd: string, args: string[], more: Env = {}) =>
+  runCommand(['keys', ...args], { cwd, env: { ...env, ...more } })
 
-async function listKeys(t: Test, cwd: string, more: Env = {}): Promise<KeyRow[]> {
-  return JSON.parse((await keys(t, cwd, ['list', '--json'], more)).stdout)
+async function listKeys(cwd: string, more: Env = {}): Promise<KeyRow[]> {
+  return JSON.parse((await keys(cwd, ['list', '--json'], more)).stdout)
 }
 
 /** The texts of all key files. */
@@ -58,15 +59,15 @@ function keyFiles(cwd: string): string[] {
 
 t.test('a compromised key is revoked on every replica', async (t) => {
   const cwd = createTestFolder(t)
-  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
+  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
   const replicas = [await startIssuer(t, cwd), await startIssuer(t, cwd)]
   const [first] = replicas
   if (first === undefined) throw new Error('there is none')
   const before = await signIn(first.url)
   for (const { get } of replicas) t.equal((await get('/me', before.access_token)).status, 200)
-  const [{ kid } = { kid: '' }] = await listKeys(t, cwd)
+  const [{ kid } = { kid: '' }] = await listKeys(cwd)
 
-  const revoked = await keys(t, cwd, ['revoke', kid, '--json'])
+  const revoked = await keys(cwd, ['revoke', kid, '--json'])
   t.equal(revoked.code, 0, revoked.stderr)
   const [row] = JSON.parse(revoked.stdout)
   t.match(row, { kid, revoked_at: /^20/, signing: String })
@@ -93,7 +94,7 @@ t.test('a compromised key is revoked on every replica', async (t) => {
     t.equal((await get('/me', access_token)).status, 200, 'a new login works')
     t.equal((await get('/me', refreshed.access_token)).status, 200, 'so do old sessions')
   }
-  t.match(await listKeys(t, cwd), [
+  t.match(await listKeys(cwd), [
     { kid, state: 'revoked' },
     { kid: row.signing, state: 'active' },
   ])
@@ -101,35 +102,35 @@ t.test('a compromised key is revoked on every replica', async (t) => {
 
 t.test('keys are revoked by kid or name, repeatedly', async (t) => {
   const cwd = createTestFolder(t)
-  await keys(t, cwd, ['rotate'])
-  const [active, pending] = await listKeys(t, cwd)
+  await keys(cwd, ['rotate'])
+  const [active, pending] = await listKeys(cwd)
   const names = [active?.name ?? '', pending?.kid ?? '']
   for (let time = 0; time < 2; time++) {
     // A kid may begin with a hyphen.
-    const { code, stdout } = await keys(t, cwd, ['revoke', '--', ...names])
+    const { code, stdout } = await keys(cwd, ['revoke', '--', ...names])
     t.equal(code, 0)
     t.match(stdout, `The key ${active?.kid} is revoked`)
     t.match(stdout, `The key ${pending?.kid} is revoked`)
     t.match(stdout, /The key \S{43} \(ES256\) signs\./)
   }
-  const states = (await listKeys(t, cwd)).map(({ state }) => state)
+  const states = (await listKeys(cwd)).map(({ state }) => state)
   t.same(states.sort(), ['active', 'revoked', 'revoked'])
-  t.equal((await keys(t, cwd, ['revoke'])).code, 2)
-  const unknown = await keys(t, cwd, ['revoke', 'nothing'])
+  t.equal((await keys(cwd, ['revoke'])).code, 2)
+  const unknown = await keys(cwd, ['revoke', 'nothing'])
   t.equal(unknown.code, 2)
   t.match(unknown.stderr, /There is no key nothing. "gatepass keys list" shows all keys/)
 })
 
 t.test('when verifiers cannot be notified, the command fails and can run again', async (t) => {
   const cwd = createTestFolder(t, { blocked: '' })
-  await keys(t, cwd, ['rotate'])
-  const [{ kid } = { kid: '' }] = await listKeys(t, cwd)
+  await keys(cwd, ['rotate'])
+  const [{ kid } = { kid: '' }] = await listKeys(cwd)
   const away = { GATEPASS_SESSIONS_URL: 'sqlite:blocked/sessions.db' }
-  const failed = await keys(t, cwd, ['revoke', '--', kid], away)
+  const failed = await keys(cwd, ['revoke', '--', kid], away)
   t.equal(failed.code, 1)
   t.match(failed.stderr, /is revoked, but .* verifiers are not notified.*Run the command again/)
-  t.match(await listKeys(t, cwd), [{ kid, state: 'revoked' }, {}, {}])
-  t.equal((await keys(t, cwd, ['revoke', '--', kid])).code, 0)
+  t.match(await listKeys(cwd), [{ kid, state: 'revoked' }, {}, {}])
+  t.equal((await keys(cwd, ['revoke', '--', kid])).code, 0)
 })
 
 t.test(
@@ -137,10 +138,10 @@ t.test(
   async (t) => {
     const cwd = createTestFolder(t)
     const bare = { GATEPASS_KEYS_SECRET: undefined }
-    t.equal((await keys(t, cwd, ['rotate'], bare)).code, 0)
+    t.equal((await keys(cwd, ['rotate'], bare)).code, 0)
     t.match(keyFiles(cwd), [/"encryptedKey"/, /"encryptedKey"/])
     t.notMatch(keyFiles(cwd), [/"privateJwk"/])
-    const short = await keys(t, cwd, ['rotate'], { GATEPASS_KEYS_SECRET: 'short-secret' })
+    const short = await keys(cwd, ['rotate'], { GATEPASS_KEYS_SECRET: 'short-secret' })
     t.match(short.stderr, /GATEPASS_KEYS_SECRET\/0 must have at least 32 characters/)
     t.notMatch(short.stderr, /short-secret/)
   },
@@ -169,7 +170,7 @@ t.test('a key-encryption secret is replaced while issuers run', async (t) => {
     const isFirstSecretNew = secrets.length === 1 ? secrets[0] === older : secrets[0] === newer
     t.equal(texts[0] !== before, isFirstSecretNew, `encrypted anew: ${secrets.length} secrets`)
   }
-  const refused = await keys(t, cwd, ['rotate'], { GATEPASS_KEYS_SECRET: older })
+  const refused = await keys(cwd, ['rotate'], { GATEPASS_KEYS_SECRET: older })
   t.equal(refused.code, 1)
   t.match(refused.stderr, /"epoch-\d+-ES256".*no secret in GATEPASS_KEYS_SECRET or/)
   for (const secret of [older, newer]) t.notMatch(refused.stderr, secret)
@@ -181,7 +182,7 @@ t.test('keys that other users may write to are refused, at the start and later',
   await untilStatus(`${admin}/readyz`, 200)
   chmodSync(join(cwd, 'keys'), 0o777)
   await untilStatus(`${admin}/readyz`, 503)
-  t.match((await keys(t, cwd, ['list'])).stderr, /Anybody may write to .*chmod 700/)
+  t.match((await keys(cwd, ['list'])).stderr, /Anybody may write to .*chmod 700/)
   chmodSync(join(cwd, 'keys'), 0o700)
   await untilStatus(`${admin}/readyz`, 200)
   writeFileSync(join(cwd, 'keys', 'other.json'), '{}', { mode: 0o644 })

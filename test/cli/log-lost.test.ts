@@ -2,8 +2,9 @@ import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
+import { runCommand } from '../support/commands.ts'
 import { makePipe } from '../support/pipe.ts'
-import { run, TestProcess, untilStatus } from '../support/processes.ts'
+import { TestProcess, untilStatus } from '../support/processes.ts'
 import { smallDisk } from '../support/small-disk.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
@@ -24,7 +25,7 @@ const common = {
   GATEPASS_LOG_LEVEL: 'debug',
   GATEPASS_ARGON2_MEMORY_KIB: '8',
 }
-await run(t, ['users', 'add', 'ada'], { cwd, env: common, input: password })
+await runCommand(['users', 'add', 'ada'], { cwd, env: common, input: password })
 
 /** An issuer and a verifier whose log lines go to this file. */
 async function startServices(t: Test, stdout: number, issuerEnv: Record<string, string> = {}) {

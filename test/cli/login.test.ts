@@ -17,6 +17,7 @@ import { IssuerClient } from '../../src/cli/login/issuer-client.ts'
 import { SavedSession, SessionFile } from '../../src/cli/login/saved-session.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { GatepassError } from '../../src/core/errors.ts'
+import { runCommand } from '../support/commands.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { run, TestProcess } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
@@ -34,7 +35,7 @@ async function startIssuer(t: Test) {
     GATEPASS_ADMIN_PORT: '0',
     GATEPASS_GRACE_S: '0',
   }
-  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
+  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
   const service = TestProcess.start(t, ['issuer'], { cwd, env })
   await service.ready()
   return { issuer: env.GATEPASS_ISSUER, stop: () => service.stop() }
@@ -44,7 +45,7 @@ async function startIssuer(t: Test) {
 function openTerminal(t: Test, issuer: string) {
   const cwd = createTestFolder(t)
   const env = { GATEPASS_ISSUER: issuer, XDG_STATE_HOME: join(cwd, 'state') }
-  const gatepass = (args: readonly string[], input = '') => run(t, args, { cwd, env, input })
+  const gatepass = (args: readonly string[], input = '') => runCommand(args, { cwd, env, input })
   const folder = join(cwd, 'state', 'gatepass')
   const path = join(folder, `${encodeURIComponent(issuer)}.json`)
   const state = () => JSON.parse(readFileSync(path, 'utf8'))
@@ -53,7 +54,9 @@ function openTerminal(t: Test, issuer: string) {
     writeFileSync(path, JSON.stringify({ ...state(), ...changes }), { mode: 0o600 })
   const expire = (changes: object = {}) => change({ expires_at_ms: Date.now() - 1000, ...changes })
   const login = () => gatepass(['login', 'ada'], password)
-  return { gatepass, login, folder, path, state, change, expire }
+  /** A command in a process of its own, as several terminals run it at once. */
+  const start = (args: readonly string[]) => run(t, args, { cwd, env })
+  return { gatepass, start, login, folder, path, state, change, expire }
 }
 
 const { issuer, stop } = await startIssuer(t)
@@ -99,12 +102,12 @@ t.test('login, token, logout', async (t) => {
 })
 
 t.test('terminals that refresh at the same time get the same token', async (t) => {
-  const { gatepass, login, expire } = openTerminal(t, issuer)
+  const { start, login, expire } = openTerminal(t, issuer)
   await login()
   const seen = new Set<string>()
   for (let round = 0; round < 2; round += 1) {
     expire()
-    const all = await Promise.all([1, 2, 3].map(() => gatepass(['token'])))
+    const all = await Promise.all([1, 2, 3].map(() => start(['token'])))
     t.same(
       all.map(({ code, stdout }) => [code, stdout]),
       all.map(() => [0, all[0]?.stdout]),
@@ -243,7 +246,7 @@ t.test('the location of the file; redirects do not receive the password', async 
     response.writeHead(status, headers).end(body)
   })
   const login = (issuer: string, env: Record<string, string> = {}) =>
-    run(t, ['login', 'ada', '--issuer', issuer], { cwd, env, input: password })
+    runCommand(['login', 'ada', '--issuer', issuer], { cwd, env, input: password })
 
   t.match(await login('http://auth.example.com'), { code: 2, stderr: /must be https/ })
   // The settings of an issuer on the same machine.

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { auditEvents } from '../../src/issuer/audit.ts'
 import { codeSpans, tableRows } from '../docs/documents.ts'
+import { runCommand } from '../support/commands.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { readProjectFile } from '../support/project.ts'
 import { createTestFolder } from '../support/test-folder.ts'
@@ -53,7 +54,7 @@ function namesIn(metrics: string): string[] {
 
 t.test('promtool accepts the metrics of both services', async (t) => {
   const cwd = createTestFolder(t)
-  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
+  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
   const issuer = await start(t, 'issuer', cwd)
   const jwksUrl = { GATEPASS_JWKS_URL: `${issuer.url}/.well-known/jwks.json` }
   const verifier = await start(t, 'verifier', cwd, jwksUrl)

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { EncryptedKeyStore } from '../../src/keys/encrypted-key-store.ts'
 import { FileKeyStore } from '../../src/keys/file-key-store.ts'
+import { runCommand } from '../support/commands.ts'
 import { run, TestProcess } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
@@ -120,7 +121,7 @@ t.test('I10: a whole run shows none of the secrets that it used', async (t) => {
 
 t.test('I9: the database holds no token and no password', async (t) => {
   const cwd = createTestFolder(t)
-  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
+  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
   const issuer = TestProcess.start(t, ['issuer'], { cwd, env })
   const { port } = await issuer.ready()
   const response = await fetch(`http://127.0.0.1:${port}/login`, {

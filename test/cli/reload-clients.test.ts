@@ -4,7 +4,8 @@ import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { isSecretHash } from '../../src/oauth/client-secret.ts'
-import { run, TestProcess } from '../support/processes.ts'
+import { runCommand } from '../support/commands.ts'
+import { TestProcess } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
 const env = {
@@ -19,7 +20,7 @@ interface ClientSecret {
 }
 
 async function makeSecret(t: Test): Promise<ClientSecret> {
-  const { code, stdout } = await run(t, ['clients', 'secret'], { cwd: createTestFolder(t) })
+  const { code, stdout } = await runCommand(['clients', 'secret'], { cwd: createTestFolder(t) })
   t.equal(code, 0)
   return JSON.parse(stdout)
 }

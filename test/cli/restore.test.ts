@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
 import { codeBlocks } from '../docs/documents.ts'
+import { runCommand } from '../support/commands.ts'
 import { run, TestProcess } from '../support/processes.ts'
 import { readProjectFile } from '../support/project.ts'
 import { createTestFolder } from '../support/test-folder.ts'
@@ -23,7 +24,8 @@ function documented(beginning: string): string {
 
 t.test('a restore of the accounts brings back the backup, and nothing later', async (t) => {
   const cwd = createTestFolder(t)
-  const add = (name: string) => run(t, ['users', 'add', name, '--generate-password'], { cwd, env })
+  const add = (name: string) =>
+    runCommand(['users', 'add', name, '--generate-password'], { cwd, env })
   await add('ada')
   const issuer = TestProcess.start(t, ['issuer'], { cwd, env })
   await issuer.ready()
@@ -36,7 +38,7 @@ t.test('a restore of the accounts brings back the backup, and nothing later', as
   await add('bob')
   await issuer.stop('SIGKILL')
   t.match(await shell(documented('$ rm -f .gatepass/accounts')), { code: 0, stderr: '' })
-  const { stdout } = await run(t, ['users', 'list'], { cwd, env })
+  const { stdout } = await runCommand(['users', 'list'], { cwd, env })
   t.match(stdout, /^ada /m)
   t.notMatch(stdout, /^bob /m)
 })

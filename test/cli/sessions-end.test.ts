@@ -6,9 +6,10 @@ import { decodeJwt } from 'jose'
 import t, { type Test } from 'tap'
 import { dataOwner } from '../../src/stores/data-store.ts'
 import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
+import { runCommand } from '../support/commands.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { codeClient, openCodes } from '../support/issued-code.ts'
-import { run, TestProcess } from '../support/processes.ts'
+import { TestProcess } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
@@ -27,7 +28,7 @@ async function setUp(t: Test) {
     GATEPASS_PORT: '0',
     GATEPASS_ADMIN_PORT: '0',
   }
-  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
+  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
   const start = async () => {
     const issuer = TestProcess.start(t, ['issuer'], { cwd, env })
     const { port } = await issuer.ready()
@@ -54,7 +55,7 @@ async function setUp(t: Test) {
   return {
     cwd,
     start,
-    sessions: (...args: string[]) => run(t, ['sessions', ...args], { cwd, env }),
+    sessions: (...args: string[]) => runCommand(['sessions', ...args], { cwd, env }),
   }
 }
 
@@ -126,7 +127,7 @@ t.test('sessions end has the running issuers tell the clients', async (t) => {
     GATEPASS_ADMIN_PORT: '0',
     GATEPASS_CLIENTS: JSON.stringify([client]),
   }
-  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
+  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
   const issuer = TestProcess.start(t, ['issuer'], { cwd, env })
   const { port } = await issuer.ready()
   const codes = await openCodes(t, { cwd, ...stores })
@@ -137,7 +138,7 @@ t.test('sessions end has the running issuers tell the clients', async (t) => {
     const { session_id } = (await response.json()) as { session_id: string }
     if (scope !== '') sids.push(session_id)
   }
-  t.match(await run(t, ['sessions', 'end', '--all'], { cwd, env }), {
+  t.match(await runCommand(['sessions', 'end', '--all'], { cwd, env }), {
     stdout: /^Sessions ended: 3\./,
   })
   await until('both are told', () => told.length === 2)
@@ -153,7 +154,7 @@ t.test('sessions end takes a past time in ISO 8601, or --all', async (t) => {
     [['--before', '2999-01-01T00:00:00Z'], /in the future/],
     [[], /give --before <time> or --all/],
   ] as const) {
-    const { code, stderr } = await run(t, ['sessions', 'end', ...args], { cwd })
+    const { code, stderr } = await runCommand(['sessions', 'end', ...args], { cwd })
     t.equal(code, 2)
     t.match(stderr, message)
   }

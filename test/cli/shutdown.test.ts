@@ -3,6 +3,7 @@ import { truncateSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { runCommand } from '../support/commands.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { projectFolder } from '../support/project.ts'
 import { createTestFolder } from '../support/test-folder.ts'
@@ -129,7 +130,7 @@ t.test('a fault in native code ends the process', async (t) => {
 
 t.test('a killed issuer loses nothing that it has acknowledged', async (t) => {
   const cwd = createTestFolder(t)
-  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
+  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
   const strict = { GATEPASS_GRACE_S: '0' }
   const held: string[] = []
   for (let round = 0; round < 3; round++) {
@@ -164,7 +165,7 @@ t.test('metrics and health are on the admin port, and only there', async (t) => 
 t.test('a verifier without an issuer starts, answers 503 and recovers', async (t) => {
   const cwd = createTestFolder(t)
   const { issuer, url, port } = await startIssuer(t, cwd)
-  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
+  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
   const { access_token } = await signIn(url)
   await issuer.stop()
   const verifier = TestProcess.start(t, ['verifier'], {

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { run, TestProcess } from '../support/processes.ts'
+import { runCommand } from '../support/commands.ts'
+import { TestProcess } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
 const env = {
@@ -13,7 +14,7 @@ const env = {
 
 t.test('I5: replicas on one store count guesses together', async (t) => {
   const cwd = createTestFolder(t)
-  await run(t, ['users', 'add', 'ada'], { cwd, env, input: 'correct horse battery staple' })
+  await runCommand(['users', 'add', 'ada'], { cwd, env, input: 'correct horse battery staple' })
   const replicas = [1, 2].map(() => TestProcess.start(t, ['issuer'], { cwd, env }))
   const [one, other] = await Promise.all(
     replicas.map(async (replica) => `http://127.0.0.1:${(await replica.ready()).port}/login`),

@@ -2,8 +2,9 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
+import { runCommand } from '../support/commands.ts'
 import { startHttpServer } from '../support/http-server.ts'
-import { run, TestProcess } from '../support/processes.ts'
+import { TestProcess } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { claimsWith, makeKey, mint } from '../support/tokens.ts'
 
@@ -21,7 +22,7 @@ t.test('the token of a login: accepted, and revoked once it is signed out', asyn
     GATEPASS_ADMIN_PORT: '0',
     GATEPASS_PORT: `${port}`,
   }
-  const gatepass = (args: readonly string[], input = '') => run(t, args, { cwd, env, input })
+  const gatepass = (args: readonly string[], input = '') => runCommand(args, { cwd, env, input })
   await gatepass(['users', 'add', 'ada'], password)
   await TestProcess.start(t, ['issuer'], { cwd, env }).ready()
   await gatepass(['login', 'ada'], password)
@@ -59,7 +60,7 @@ t.test('no part of the token is sent anywhere', async (t) => {
   const payload = claimsWith({ iss: issuer, iat: now_s, exp: now_s + 300 })
   const token = mint(key, { payload })
   const cwd = createTestFolder(t)
-  const inspect = (...args: string[]) => run(t, ['token', 'inspect', ...args], { cwd })
+  const inspect = (...args: string[]) => runCommand(['token', 'inspect', ...args], { cwd })
 
   const found = await inspect(token, '--issuer', issuer)
   t.match(found, { code: 0, stdout: /Revocation was not checked/ })
@@ -83,7 +84,7 @@ t.test('no part of the token is sent anywhere', async (t) => {
 
 t.test('wrong usage', async (t) => {
   const cwd = createTestFolder(t, { 'not.json': '[]', 'empty.json': '{"keys": []}' })
-  const inspect = (...args: string[]) => run(t, ['token', 'inspect', ...args], { cwd })
+  const inspect = (...args: string[]) => runCommand(['token', 'inspect', ...args], { cwd })
   t.match(await inspect('-'), { code: 1, stderr: /The token is empty/ })
   t.match(await inspect('x', '--jwks', 'not.json'), { code: 2, stderr: /is not a JWK Set/ })
   t.match(await inspect('x', '--jwks', 'empty.json'), { code: 2, stderr: /there are no keys/ })

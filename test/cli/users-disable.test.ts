@@ -3,14 +3,14 @@ import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
 import { randomId } from '../../src/core/secrets.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
-import { run } from '../support/processes.ts'
+import { runCommand } from '../support/commands.ts'
 import { session } from '../support/sessions.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
 t.test('users disable --id works for a deleted account', async (t) => {
   const cwd = createTestFolder(t)
   const users = (...args: string[]) =>
-    run(t, ['users', ...args], { cwd, input: 'correct horse battery' })
+    runCommand(['users', ...args], { cwd, input: 'correct horse battery' })
   await users('add', 'ada')
   const db = new DatabaseSync(join(cwd, '.gatepass/accounts.db'))
   const sub = String(db.prepare('SELECT sub FROM accounts').get()?.sub)

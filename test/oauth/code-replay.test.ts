@@ -1,8 +1,9 @@
 import t, { type Test } from 'tap'
+import { runCommand } from '../support/commands.ts'
 import { codeClient, openCodes } from '../support/issued-code.ts'
 import { claimsOf } from '../support/issuer.ts'
 import { PostgresServer } from '../support/postgres.ts'
-import { run, TestProcess } from '../support/processes.ts'
+import { TestProcess } from '../support/processes.ts'
 import { startRedis } from '../support/redis.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
@@ -32,7 +33,7 @@ async function replay(t: Test, accountsUrl: string, sessionsUrl: string): Promis
     GATEPASS_ARGON2_MEMORY_KIB: '8',
     GATEPASS_CLIENTS: JSON.stringify([codeClient]),
   }
-  await run(t, ['users', 'add', 'ada'], { cwd, env, input: 'correct horse battery staple' })
+  await runCommand(['users', 'add', 'ada'], { cwd, env, input: 'correct horse battery staple' })
   const issuers = [1, 2].map(() => TestProcess.start(t, ['issuer'], { cwd, env }))
   const ports = await Promise.all(issuers.map(async (issuer) => (await issuer.ready()).port))
   const { issue, store, sub } = await openCodes(t, { cwd, accountsUrl, sessionsUrl })

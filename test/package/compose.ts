@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import { parse } from 'yaml'
 import { freePort } from '../../scripts/free-port.ts'
 import type { Role } from '../../src/config/setting.ts'
+import { runCommand } from '../support/commands.ts'
 import { pairs, parseDockerfile } from '../support/dockerfile.ts'
 import { nginxCommand } from '../support/nginx.ts'
 import { PostgresServer } from '../support/postgres.ts'
@@ -181,7 +182,7 @@ export async function startStack(t: Test, application: string) {
   const url = `http://localhost:${publicPort}`
   await untilStatus(`${url}/.well-known/jwks.json`, 200)
 
-  const added = await run(t, ['users', 'add', 'ada', '--generate-password'], {
+  const added = await runCommand(['users', 'add', 'ada', '--generate-password'], {
     cwd: folder,
     env: envs['issuer-1'] ?? {},
   })

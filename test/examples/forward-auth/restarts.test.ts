@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { freePort } from '../../../scripts/free-port.ts'
-import { run, TestProcess } from '../../support/processes.ts'
+import { runCommand } from '../../support/commands.ts'
+import { TestProcess } from '../../support/processes.ts'
 import { outsideFolder } from '../../support/project.ts'
 import { Client, callerOf, Replica, restartUnder } from '../../support/restarts.ts'
 import { caddy } from './caddy.ts'
@@ -25,7 +26,7 @@ async function startIssuer(t: Test, cwd: string) {
   const url = `http://127.0.0.1:${port}`
   const ports = { GATEPASS_PORT: String(port), GATEPASS_ADMIN_PORT: '0' }
   const env = { ...common, ...ports, GATEPASS_ISSUER: url }
-  await run(t, ['users', 'add', 'ada'], { cwd, env, input: password })
+  await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
   await TestProcess.start(t, ['issuer'], { cwd, env }).ready()
   const login = await fetch(`${url}/login`, {
     method: 'POST',

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
-import { run, TestProcess } from '../../support/processes.ts'
+import { runCommand } from '../../support/commands.ts'
+import { TestProcess } from '../../support/processes.ts'
 import { outsideFolder } from '../../support/project.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
 import { until } from '../../support/until.ts'
@@ -21,7 +22,7 @@ async function start(t: Test) {
     GATEPASS_ADMIN_PORT: '0',
   }
   const cwd = outsideFolder(t)
-  await run(t, ['users', 'add', 'ada'], { cwd, env, input: `${password}\n` })
+  await runCommand(['users', 'add', 'ada'], { cwd, env, input: `${password}\n` })
   const { port } = await TestProcess.start(t, ['issuer'], { cwd, env }).ready()
   const issuer = `http://127.0.0.1:${port}`
   const shops = await Promise.all(

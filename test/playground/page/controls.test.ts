@@ -167,7 +167,7 @@ t.test('devices: another device signs in and is signed out; then all devices', a
 
 t.test('the second device belongs to the user who is signed in', async (t) => {
   const password = 'a password that only ada knows'
-  await playground.addUser(t, 'ada', password)
+  await playground.addUser('ada', password)
   const page = await (await playground.user(t)).newPage()
   await page.goto(`${playground.url}/`)
   await page.locator('#username').fill('ada')

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { launchChromium } from '../../browser/chromium.ts'
+import { runCommand } from '../../support/commands.ts'
 import { startDev } from '../../support/dev.ts'
-import { run } from '../../support/processes.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
 import { until } from '../../support/until.ts'
 
@@ -60,8 +60,8 @@ export class Playground {
   }
 
   /** Adds a user besides the demo user. */
-  async addUser(t: Test, name: string, password: string): Promise<void> {
-    await run(t, ['users', 'add', name], { cwd: this.#cwd, env: quick, input: password })
+  async addUser(name: string, password: string): Promise<void> {
+    await runCommand(['users', 'add', name], { cwd: this.#cwd, env: quick, input: password })
   }
 
   /** A user with a browser of their own. */
