@@ -20,90 +20,96 @@ async function login(issuer: string, password: string) {
   return (await response.json()) as { access_token: string; refresh_token: string }
 }
 
-t.test('the main job: sign in once, verified on two replicas, refreshed, signed out', async (t) => {
+t.test('in one folder, `gatepass dev` starts, stops and starts again', async (t) => {
   const cwd = createTestFolder(t)
   const port = await freeBasePort()
-  const { dev, password, issuer } = await startDev(t, { cwd, port })
-  const { access_token, refresh_token } = await login(issuer, password)
-  const headers = { authorization: `Bearer ${access_token}` }
-
-  for (const verifier of [port + 100, port + 200]) {
-    const verified = await fetch(`http://localhost:${verifier}/verify?scope=data:read`, { headers })
-    t.equal(verified.status, 200)
-    t.match(verified.headers.get('x-auth-scope'), 'data:read data:write')
-    const refused = await fetch(`http://localhost:${verifier}/verify?scope=admin`, { headers })
-    t.equal(refused.status, 403)
-    t.match(refused.headers.get('www-authenticate'), /insufficient_scope/)
-    const ready = await fetch(`http://localhost:${verifier + 1}/readyz`)
-    t.equal(ready.status, 200)
-  }
-  const written = await fetch(`http://localhost:${port + 100}/data/session/cart`, {
-    method: 'PUT',
-    headers: { ...headers, 'content-type': 'application/json' },
-    body: '["shirt"]',
-  })
-  t.equal(written.status, 201)
-  const read = await fetch(`http://localhost:${port + 200}/data/session/cart`, { headers })
-  t.same(await read.json(), ['shirt'], 'the other replica has the cart')
-  const post = (path: string) =>
+  const first = await startDev(t, { cwd, port })
+  const { issuer, password } = first
+  const verifiers = [port + 100, port + 200]
+  const post = (path: string, refresh_token: string) =>
     fetch(`${issuer}${path}`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ refresh_token }),
     })
-  t.equal((await post('/refresh')).status, 200)
-  t.equal((await post('/logout')).status, 204)
-  t.equal((await post('/refresh')).status, 401)
-  for (const verifier of [port + 100, port + 200]) {
-    const isRefused = async () => {
-      const response = await fetch(`http://localhost:${verifier}/verify`, { headers })
-      return response.status === 401
+
+  await t.test('sign in once, verified on two replicas, refreshed, signed out', async (t) => {
+    const { access_token, refresh_token } = await login(issuer, password)
+    const headers = { authorization: `Bearer ${access_token}` }
+    for (const verifier of verifiers) {
+      const address = `http://localhost:${verifier}/verify`
+      const verified = await fetch(`${address}?scope=data:read`, { headers })
+      t.equal(verified.status, 200)
+      t.match(verified.headers.get('x-auth-scope'), 'data:read data:write')
+      const refused = await fetch(`${address}?scope=admin`, { headers })
+      t.equal(refused.status, 403)
+      t.match(refused.headers.get('www-authenticate'), /insufficient_scope/)
+      const ready = await fetch(`http://localhost:${verifier + 1}/readyz`)
+      t.equal(ready.status, 200)
     }
-    await until('the access token has ended too', isRefused)
-  }
+    const written = await fetch(`http://localhost:${port + 100}/data/session/cart`, {
+      method: 'PUT',
+      headers: { ...headers, 'content-type': 'application/json' },
+      body: '["shirt"]',
+    })
+    t.equal(written.status, 201)
+    const read = await fetch(`http://localhost:${port + 200}/data/session/cart`, { headers })
+    t.same(await read.json(), ['shirt'], 'the other replica has the cart')
+    t.equal((await post('/refresh', refresh_token)).status, 200)
+    t.equal((await post('/logout', refresh_token)).status, 204)
+    t.equal((await post('/refresh', refresh_token)).status, 401)
+    for (const verifier of verifiers) {
+      const isRefused = async () => {
+        const response = await fetch(`http://localhost:${verifier}/verify`, { headers })
+        return response.status === 401
+      }
+      await until('the access token has ended too', isRefused)
+    }
+    // The lines to paste name this installation's addresses and password.
+    t.match(first.dev.stdout, `"username":"demo","password":"${password}"`)
+    t.match(first.dev.stdout, `${issuer}/refresh`)
+  })
 
-  // The lines to paste name this installation's addresses and password.
-  t.match(dev.stdout, `"username":"demo","password":"${password}"`)
-  t.match(dev.stdout, `${issuer}/refresh`)
-  t.equal(await dev.stop('SIGINT'), 0)
-  t.match(dev.stdout, /Stopped\./)
-})
+  const { access_token, refresh_token } = await login(issuer, password)
+  const jwks = await (await fetch(`${issuer}/.well-known/jwks.json`)).text()
 
-t.test('a second start keeps users, sessions and keys', async (t) => {
-  const cwd = createTestFolder(t)
-  const port = await freeBasePort()
-  const first = await startDev(t, { cwd, port })
-  const { access_token, refresh_token } = await login(first.issuer, first.password)
-  const jwks = await (await fetch(`${first.issuer}/.well-known/jwks.json`)).text()
-  t.equal(await first.dev.stop('SIGTERM'), 0)
+  await t.test('Ctrl-C stops it', async (t) => {
+    t.equal(await first.dev.stop('SIGINT'), 0)
+    t.match(first.dev.stdout, /Stopped\./)
+  })
+
+  await t.test('the state folder is readable by its owner only', async (t) => {
+    const mode = (path: string) => statSync(join(cwd, path)).mode & 0o077
+    for (const path of ['secret', 'demo-password', 'accounts.db', 'sessions.db', 'issuer.log']) {
+      t.equal(mode(`.gatepass/${path}`), 0, path)
+    }
+    t.equal(mode('.gatepass'), 0)
+    t.notOk(existsSync(join(cwd, 'keys')), 'the keys of the trial are there too')
+    t.ok(existsSync(join(cwd, '.gatepass/keys')))
+    t.equal(readFileSync(join(cwd, '.gatepass/secret'), 'utf8').trim().length, 43)
+  })
 
   const second = await startDev(t, { cwd, port })
-  t.equal(second.password, first.password)
-  t.equal(await (await fetch(`${second.issuer}/.well-known/jwks.json`)).text(), jwks)
-  const verified = await fetch(`http://localhost:${port + 100}/verify`, {
-    headers: { authorization: `Bearer ${access_token}` },
-  })
-  t.equal(verified.status, 200)
-  const refreshed = await fetch(`${second.issuer}/refresh`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ refresh_token }),
-  })
-  t.equal(refreshed.status, 200)
-})
 
-t.test('the state folder is readable by its owner only', async (t) => {
-  const cwd = createTestFolder(t)
-  const { dev } = await startDev(t, { cwd })
-  await dev.stop()
-  const mode = (path: string) => statSync(join(cwd, path)).mode & 0o077
-  for (const path of ['secret', 'demo-password', 'accounts.db', 'sessions.db', 'issuer.log']) {
-    t.equal(mode(`.gatepass/${path}`), 0, path)
-  }
-  t.equal(mode('.gatepass'), 0)
-  t.notOk(existsSync(join(cwd, 'keys')), 'the keys of the trial are there too')
-  t.ok(existsSync(join(cwd, '.gatepass/keys')))
-  t.equal(readFileSync(join(cwd, '.gatepass/secret'), 'utf8').trim().length, 43)
+  await t.test('a second start keeps users, sessions and keys', async (t) => {
+    t.equal(second.password, password)
+    t.equal(await (await fetch(`${issuer}/.well-known/jwks.json`)).text(), jwks)
+    const verified = await fetch(`http://localhost:${port + 100}/verify`, {
+      headers: { authorization: `Bearer ${access_token}` },
+    })
+    t.equal(verified.status, 200)
+    t.equal((await post('/refresh', refresh_token)).status, 200)
+  })
+
+  await t.test('when one process dies, the others stop and a message names it', async (t) => {
+    const pid = await pidOf(cwd, 'verifier-1')
+    const env = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0')
+    t.ok(env.includes('GATEPASS_DRAIN_S=0'), 'it is stopped at once')
+    process.kill(pid, 'SIGKILL')
+    t.equal(await second.dev.exited, 1)
+    t.match(second.dev.stderr, /The verifier-1 exited/)
+    t.ok(await isFree(port))
+  })
 })
 
 t.test('ports and origins of the user may be in files', async (t) => {
@@ -141,17 +147,4 @@ t.test('a busy port is reported, and no process is left running', async (t) => {
   t.match(dev.stderr, /^gatepass: .* Run: npm start -- --port \d+ \(port_in_use\)\n$/)
   t.ok(await isFree(port + 100))
   t.ok(await isFree(port + 200))
-})
-
-t.test('when one process dies, the others stop and a message names it', async (t) => {
-  const cwd = createTestFolder(t)
-  const port = await freeBasePort()
-  const { dev } = await startDev(t, { cwd, port })
-  const pid = await pidOf(cwd, 'verifier-1')
-  const env = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0')
-  t.ok(env.includes('GATEPASS_DRAIN_S=0'), 'it is stopped at once')
-  process.kill(pid, 'SIGKILL')
-  t.equal(await dev.exited, 1)
-  t.match(dev.stderr, /The verifier-1 exited/)
-  t.ok(await isFree(port))
 })
