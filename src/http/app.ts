@@ -44,8 +44,10 @@ const timeoutCheckIntervalMs = 1_000
 /** Longer than the idle timeout of common load balancers (60 s), so that they close first. */
 export const keepAliveTimeoutMs = 72_000
 
+/** After one to two of these times without a byte in either direction, Node closes a connection. */
+const connectionTimeoutMs = 60_000
 /** Responses of a connection that wait for an earlier one, before the connection is closed. */
-const maxWaitingResponses = 32
+const maxWaitingResponses = 8
 
 /** Without these compilers Fastify loads its own: 88 modules. Its types do not allow them. */
 const compilersFactory = {
@@ -69,6 +71,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     genReqId: requestIdOf,
     bodyLimit: maxBodyBytes,
     requestTimeout: requestTimeoutMs,
+    connectionTimeout: connectionTimeoutMs,
     keepAliveTimeout: keepAliveTimeoutMs,
     // Requests that arrive during the shutdown are answered.
     return503OnClosing: false,
