@@ -26,6 +26,7 @@ import {
   type ResourceMetadata,
   type ResourceOption,
 } from './protected-resource.ts'
+import { verificationOutcomes } from './status.ts'
 import { createVerifier, type Verifier } from './verifier.ts'
 
 /** The address of requests, for DPoP proofs (RFC 9449). */
@@ -189,13 +190,19 @@ function createHook(
   }
 }
 
-/** Adds the challenge to a token that a handler refuses, as session data does once the session has ended. */
+/** The codes of refused tokens, and the code of a request without a token. */
+const refusalCodes: ReadonlySet<string> = new Set(['token_missing', ...verificationOutcomes])
+
+/**
+ * Adds the challenge or `Retry-After` to a token that a handler refuses: one that verifies by itself,
+ * or that uses session data once the session has ended.
+ */
 function addChallenges(app: FastifyInstance, metadataUrl: string | undefined): void {
   app.addHook('onError', async ({ headers }, reply, error: Error) => {
-    if (!isGatepassError(error) || !error.code.startsWith('token_')) return
-    if (reply.hasHeader('www-authenticate')) return
+    if (!isGatepassError(error) || !refusalCodes.has(error.code)) return
     const scheme = authorizationScheme(headers.authorization) ?? 'Bearer'
-    reply.headers(challengeHeaders(error, '', scheme, metadataUrl))
+    const added = Object.entries(challengeHeaders(error, '', scheme, metadataUrl))
+    for (const [name, value] of added) if (!reply.hasHeader(name)) reply.header(name, value)
   })
 }
 

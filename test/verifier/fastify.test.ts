@@ -3,7 +3,7 @@ import { type AddressInfo, connect } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { isGatepassError } from '../../src/core/errors.ts'
+import { type ErrorCode, GatepassError, isGatepassError } from '../../src/core/errors.ts'
 import { type GatepassAuthOptions, gatepassAuth } from '../../src/verifier/fastify.ts'
 import { createVerifier, type Verifier } from '../../src/verifier/index.ts'
 import { audience, claimsWith, mint, now_s } from '../support/tokens.ts'
@@ -266,6 +266,22 @@ t.test('the error handler of the application receives an error of onRefused', as
   const response = await app.inject('/')
   t.same(response.json(), { mine: 'token_missing' })
   t.equal(response.headers['www-authenticate'], 'Bearer')
+})
+
+t.test('a token that a handler refuses gets a challenge, too', async (t) => {
+  const app = await guardedApp(t)
+  app.get('/:code', { config: { auth: false } }, ({ params }) => {
+    throw new GatepassError((params as { code: ErrorCode }).code)
+  })
+  for (const [code, name, value] of [
+    ['scope_insufficient', 'www-authenticate', 'Bearer error="insufficient_scope"'],
+    ['dpop_proof_missing', 'www-authenticate', /^DPoP error="invalid_token"/],
+    ['keys_unavailable', 'retry-after', '1'],
+    ['store_unavailable', 'retry-after', undefined],
+  ] as const) {
+    const { headers } = await app.inject({ url: `/${code}`, headers: good })
+    t.match({ value: headers[name] }, { value }, code)
+  }
 })
 
 t.test('a response of onRefused is not replaced while the hooks onSend run', async (t) => {
