@@ -66,9 +66,9 @@ export class SnapshotPoller {
     return this.#polling.lastError
   }
 
-  /** Whether the last poll succeeded. */
+  /** Whether the last poll succeeded, and more may follow. */
   get isHealthy(): boolean {
-    return this.#hasSucceeded && this.lastError === null
+    return this.#hasSucceeded && this.lastError === null && !this.#isClosed
   }
 
   /** Polls within an interval, and then regularly. */

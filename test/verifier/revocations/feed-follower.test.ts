@@ -258,4 +258,5 @@ t.test('close() ends the stream, and the list stays in use', async (t) => {
   await verifier.close()
   await until('it is gone', () => feed.followers === 0)
   t.equal(await answer(), 'token_revoked')
+  t.equal(verifier.status().revocations?.state, 'down')
 })
