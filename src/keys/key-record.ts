@@ -4,6 +4,7 @@ import * as z from 'zod'
 import { GatepassError } from '../core/errors.ts'
 import { parseJson } from '../core/json.ts'
 import { type Algorithm, addJwsOptions, algorithmNames, algorithms } from '../tokens/algorithms.ts'
+import { publicMembers } from '../tokens/verification-key.ts'
 import type { KeyInfo, KeyRecord, StoredKey } from './key-store.ts'
 
 /** Creates, checks and serializes key records. A stored record is not trusted until it is read here. */
@@ -13,14 +14,6 @@ export const keyNamePattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/
 
 /** The minimum of RFC 7518 §3.3. The cost of a signature grows with the cube of the length. */
 const rsaModulusBits = 2048
-
-/** The public members of each key type (RFC 7518 §6, RFC 8037 §2, RFC 9964 §3). */
-const publicMembers = {
-  EC: ['kty', 'crv', 'x', 'y'],
-  OKP: ['kty', 'crv', 'x'],
-  RSA: ['kty', 'n', 'e'],
-  AKP: ['kty', 'pub'],
-} as const satisfies Record<string, readonly (keyof JWK)[]>
 
 /** Generates a private key. RSA takes some tenths of a second, outside the main thread. */
 export async function generateKey(alg: Algorithm): Promise<Pick<KeyRecord, 'kid' | 'privateJwk'>> {
@@ -34,9 +27,17 @@ export async function generateKey(alg: Algorithm): Promise<Pick<KeyRecord, 'kid'
 
 /** Returns the public half as it stands in a JWKS (RFC 7517 §4). */
 export function publicJwkOf(record: KeyRecord): JWK {
-  const { kty } = algorithms[record.alg]
-  const members = publicMembers[kty].map((member) => [member, record.privateJwk[member]])
-  return { ...Object.fromEntries(members), kid: record.kid, alg: record.alg, use: 'sig' }
+  const { kid, alg, privateJwk } = record
+  const { kty, crv } = algorithms[alg]
+  const members = publicMembers[kty].map((name) => [name, privateJwk[name]])
+  return {
+    kty,
+    ...(crv !== null && { crv }),
+    ...Object.fromEntries(members),
+    kid,
+    alg,
+    use: 'sig',
+  }
 }
 
 /** @throws `key_store_invalid` if the members are not a key; without a cause, which may quote it */

@@ -32,8 +32,8 @@ export type ImportedKey =
   | { readonly ok: true; readonly key: VerificationKey }
   | { readonly ok: false; readonly kid: string | null; readonly reason: string }
 
-/** The public members of each key type: RFC 7518 §6, RFC 8037 §2, RFC 9964 §3. */
-const publicMembers = { EC: ['x', 'y'], OKP: ['x'], RSA: ['n', 'e'], AKP: ['pub'] } as const
+/** The public members of each key type, besides `kty` and `crv`: RFC 7518 §6, RFC 8037 §2, RFC 9964 §3. */
+export const publicMembers = { EC: ['x', 'y'], OKP: ['x'], RSA: ['n', 'e'], AKP: ['pub'] } as const
 
 /** The private members of every key type, and the secret of a symmetric one. */
 const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'priv', 'k']
