@@ -57,11 +57,7 @@ export async function startMadeUpShop(t: Test, wrongs: Wrongs = {}): Promise<Fle
     (request, response) => void shop.answer(request, response),
   )
   const act: Fleet['act'] = async (action) => (action === 'kill-shop' ? 'nothing happened' : null)
-  return {
-    ...{ url, scheme, act },
-    guards: () => [`${url}/preferences`],
-    processorTime_s: () => ({}),
-  }
+  return { url, scheme, act, guards: () => [`${url}/preferences`], processorTime_s: () => ({}) }
 }
 
 class MadeUpShop {

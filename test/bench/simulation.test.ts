@@ -14,7 +14,11 @@ import fc from '../support/properties.ts'
 
 const redis = {
   store: 'Redis',
-  ...{ sessions: 1e6, refresh_us: 100, store_us: 10, session_bytes: 500, tenfold: 1.02 },
+  sessions: 1e6,
+  refresh_us: 100,
+  store_us: 10,
+  session_bytes: 500,
+  tenfold: 1.02,
 }
 const costs: Costs = {
   ...redis,

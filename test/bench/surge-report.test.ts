@@ -13,7 +13,9 @@ const flood = { per_second: 2334.6, cost_us: { shop: 135.2, nginx: 30 } }
 
 function systemResult(name: string, title: string, totals: Partial<Totals>): SystemResult {
   return {
-    ...{ name, title, floods: { cold: flood, warm: { ...flood, per_second: 4_000 } } },
+    name,
+    title,
+    floods: { cold: flood, warm: { ...flood, per_second: 4_000 } },
     phases: script.stretches.map((stretch) => {
       return {
         ...stretch,
@@ -29,9 +31,19 @@ function systemResult(name: string, title: string, totals: Partial<Totals>): Sys
       failures: n === 1 ? 3 : 0,
     })),
     totals: {
-      ...{ failures: 0, signedOut: 0, cartsWithLoss: 0, lateSignOuts: 0, signOuts: 10 },
-      ...{ cartsCompared: 90, lostItems: 0, doubledItems: 0, actions: 32_279, logins: 0 },
-      ...{ refreshes: 0, failuresByKind: {}, signedOutByReason: {} },
+      failures: 0,
+      signedOut: 0,
+      cartsWithLoss: 0,
+      lateSignOuts: 0,
+      signOuts: 10,
+      cartsCompared: 90,
+      lostItems: 0,
+      doubledItems: 0,
+      actions: 32_279,
+      logins: 0,
+      refreshes: 0,
+      failuresByKind: {},
+      signedOutByReason: {},
       ...totals,
     },
   }
@@ -44,8 +56,11 @@ const result: SurgeResult = {
   machine: { cpu: 'AMD EPYC', cores: 2, cores_pinned: null, load_before: 1 },
   versions: { nginx: '1.26.3', redis: '8.0.2' },
   options: {
-    ...{ isQuick: false, users: 4_000, replicas: { issuer: 2, verifier: 3, shop: 3 } },
-    ...{ accessTtl_s: 30, lostRefreshes: 0.02 },
+    isQuick: false,
+    users: 4_000,
+    replicas: { issuer: 2, verifier: 3, shop: 3 },
+    accessTtl_s: 30,
+    lostRefreshes: 0.02,
   },
   script,
   calibration: { share: 0.3, unit_per_second: 70.04 },

@@ -12,8 +12,11 @@ t.jobs = 3
 
 const script = createScript(120)
 const options = {
-  ...{ isQuick: true, users: 40, replicas: { issuer: 1, verifier: 0, shop: 1 } },
-  ...{ accessTtl_s: 2, lostRefreshes: 0.1 },
+  isQuick: true,
+  users: 40,
+  replicas: { issuer: 1, verifier: 0, shop: 1 },
+  accessTtl_s: 2,
+  lostRefreshes: 0.1,
 }
 type Measured = Omit<SystemResult, 'name' | 'title'>
 

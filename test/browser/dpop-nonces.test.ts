@@ -77,7 +77,11 @@ t.test('a server that asks again and again is refused', async (t) => {
 })
 
 const token = {
-  ...{ access_token: 'a.b.c', token_type: 'DPoP', expires_in: 300, scope: '', session_id: 'sid' },
+  access_token: 'a.b.c',
+  token_type: 'DPoP',
+  expires_in: 300,
+  scope: '',
+  session_id: 'sid',
 }
 
 t.test('a request to an API with a body is repeated as well', async (t) => {

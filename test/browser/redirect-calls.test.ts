@@ -4,7 +4,11 @@ import { RedirectCalls } from '../../src/browser/redirect-calls.ts'
 
 const issuer = 'https://auth.example.com'
 const token = {
-  ...{ access_token: 'a.b.c', token_type: 'Bearer', expires_in: 300, scope: '', session_id: 'sid' },
+  access_token: 'a.b.c',
+  token_type: 'Bearer',
+  expires_in: 300,
+  scope: '',
+  session_id: 'sid',
 }
 
 /** The calls of a client whose network gives this response. */

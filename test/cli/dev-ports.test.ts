@@ -61,7 +61,12 @@ t.test(
     const write = (text: string) => {
       const command = ['-e', `process.once('message', () => console.log('${text}'))`]
       const process = new ServiceProcess({
-        ...{ name: text, command, hasReadiness: false, env: {}, cwd, logPath },
+        name: text,
+        command,
+        hasReadiness: false,
+        env: {},
+        cwd,
+        logPath,
         stderr: globalThis.process.stderr,
       })
       process.ready.catch(() => {})

@@ -50,7 +50,10 @@ t.test('every list of texts may be one text in the settings file', async (t) => 
 
 t.test('a number, flag or JSON list in quotation marks is named as such', async (t) => {
   const file = {
-    ...{ port: '4000', cookie_secure: 'true', workers: 'many', grace_s: '601' },
+    port: '4000',
+    cookie_secure: 'true',
+    workers: 'many',
+    grace_s: '601',
     clients: '[]',
   }
   const cwd = createTestFolder(t, { 'gatepass.json': JSON.stringify(file) })

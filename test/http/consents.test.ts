@@ -39,7 +39,10 @@ async function start(t: Test) {
   const redeem = (client_id: string, code: string) =>
     issuer.token({
       grant_type: 'authorization_code',
-      ...{ client_id, redirect_uri, code, code_verifier: codeVerifier },
+      client_id,
+      redirect_uri,
+      code,
+      code_verifier: codeVerifier,
     })
 
   return {

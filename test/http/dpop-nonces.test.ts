@@ -118,8 +118,14 @@ t.test('a code survives the question for a nonce', async (t) => {
   const { issuer, call } = await start(t)
   const sub = (await issuer.accounts.findByLoginName('ada'))?.sub ?? ''
   const code = await issuer.oauth.codes.issue({
-    ...{ clientId: 'spa', redirectUri, codeChallenge: goodRequest.code_challenge ?? '', sub },
-    ...{ scope: 'openid', amr: ['pwd'], authTimeMs: issuer.clock.nowMs(), userAgent: '' },
+    clientId: 'spa',
+    redirectUri,
+    codeChallenge: goodRequest.code_challenge ?? '',
+    sub,
+    scope: 'openid',
+    amr: ['pwd'],
+    authTimeMs: issuer.clock.nowMs(),
+    userAgent: '',
   })
   const fields = { grant_type: 'authorization_code', client_id: 'spa', redirect_uri: redirectUri }
   const parts = form({ ...fields, code, code_verifier: codeVerifier })

@@ -54,8 +54,11 @@ async function setUp(t: Test) {
     sub,
     redeem: () =>
       issuer.token({
-        ...{ grant_type: 'authorization_code', client_id: 'spa', code: answer?.code ?? '' },
-        ...{ redirect_uri: redirectUri, code_verifier: codeVerifier },
+        grant_type: 'authorization_code',
+        client_id: 'spa',
+        code: answer?.code ?? '',
+        redirect_uri: redirectUri,
+        code_verifier: codeVerifier,
       }),
     live: () => sessions.listBySub(sub, issuer.clock.nowMs()),
     signOutEverywhere: () =>

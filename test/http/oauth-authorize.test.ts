@@ -233,7 +233,10 @@ t.test('nobody is redirected to an address that is not registered', async (t) =>
     t.notMatch(page.html, 'evil.example')
   }
   t.match((await visitor.authorize({ response_type: 'token' })).answer, {
-    ...{ url: redirectUri, error: 'unsupported_response_type', state: 'the state', iss: issuerUrl },
+    url: redirectUri,
+    error: 'unsupported_response_type',
+    state: 'the state',
+    iss: issuerUrl,
   })
   t.match((await visitor.authorize({ code_challenge_method: 'plain' })).answer, {
     error: 'invalid_request',
@@ -279,7 +282,10 @@ t.test('the user cancels', async (t) => {
   const visitor = new Visitor(issuer)
   const page = await visitor.authorize()
   t.match((await visitor.submit(page, { decision: 'cancel' })).answer, {
-    ...{ url: redirectUri, error: 'access_denied', state: 'the state', iss: issuerUrl },
+    url: redirectUri,
+    error: 'access_denied',
+    state: 'the state',
+    iss: issuerUrl,
   })
 })
 
@@ -299,7 +305,8 @@ t.test(
       error: 'consent_required',
     })
     t.match((await visitor.submit(question, { decision: 'deny' })).answer, {
-      ...{ url: prints.redirect_uri, error: 'access_denied' },
+      url: prints.redirect_uri,
+      error: 'access_denied',
     })
     t.match((await visitor.submit(question, { decision: 'allow' })).answer, { code: /^gpc_/ })
     t.match(issuer.audit().at(-1), { event: 'consent.granted', client_id: 'prints' })

@@ -132,8 +132,11 @@ t.test('algorithm confusion is refused', async (t) => {
     '',
   ]
   const claims = {
-    ...{ iss: 'signing', sub: 'signing', aud: issuerUrl },
-    ...{ exp: now() + 60, jti: randomUUID() },
+    iss: 'signing',
+    sub: 'signing',
+    aud: issuerUrl,
+    exp: now() + 60,
+    jti: randomUUID(),
   }
   const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
   for (const alg of ['none', 'NONE', 'HS256', 'HS512', 'RS256', 'Ed25519', 'ES512']) {
@@ -258,8 +261,11 @@ t.test('a code gives no scope that was removed from its client since', async (t)
     ),
   )
   const { body } = await issuer.token({
-    ...{ grant_type: 'authorization_code', client_id: 'spa', redirect_uri: redirectUri },
-    ...{ code: answer?.code ?? '', code_verifier: codeVerifier },
+    grant_type: 'authorization_code',
+    client_id: 'spa',
+    redirect_uri: redirectUri,
+    code: answer?.code ?? '',
+    code_verifier: codeVerifier,
   })
   t.equal(body.scope, 'openid data:read')
   t.match(claimsOf(body.access_token), { scope: 'openid data:read' })

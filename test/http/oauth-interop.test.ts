@@ -36,8 +36,14 @@ async function startListening(t: Test) {
   /** Stands for an authorization endpoint: the user has signed in and agreed. */
   const issueCode = (clientId: string, codeChallenge: string) =>
     issuer.oauth.codes.issue({
-      ...{ clientId, codeChallenge, redirectUri, scope: 'data:read', amr: ['pwd'] },
-      ...{ sub: account?.sub ?? '', authTimeMs: issuer.clock.nowMs(), userAgent: 'test' },
+      clientId,
+      codeChallenge,
+      redirectUri,
+      scope: 'data:read',
+      amr: ['pwd'],
+      sub: account?.sub ?? '',
+      authTimeMs: issuer.clock.nowMs(),
+      userAgent: 'test',
     })
   return { ...issuer, url, fetchHere, issueCode }
 }

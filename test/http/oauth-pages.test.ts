@@ -42,7 +42,8 @@ function authorizeUrl(changes: Readonly<Record<string, string>> = {}): string {
 }
 
 const prints = {
-  ...{ client_id: 'prints', redirect_uri: 'https://prints.example/cb' },
+  client_id: 'prints',
+  redirect_uri: 'https://prints.example/cb',
   scope: 'openid profile data:read',
   // The first test is not the only one that is asked.
   prompt: 'consent',

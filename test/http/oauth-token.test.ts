@@ -154,8 +154,11 @@ t.test('the refresh token of a confidential client needs its authentication', as
 
 t.test('a client that sends its secret in forms sends it to /login in Authorization', async (t) => {
   const client: Client = {
-    ...{ client_id: 'post', scopes: {}, grants: ['password', 'refresh_token'] },
-    ...{ auth_method: 'client_secret_post', secret_hashes: [first.hash] },
+    client_id: 'post',
+    scopes: {},
+    grants: ['password', 'refresh_token'],
+    auth_method: 'client_secret_post',
+    secret_hashes: [first.hash],
   }
   const { token, call } = await startOAuth(t, { clients: [client] })
   const body = { username: 'ada', password, refresh_token_in: 'body' }
@@ -316,7 +319,8 @@ t.test('a refresh may narrow the scope of one access token, and widen none', asy
   t.equal(claimsOf(narrow.body.access_token).scope, 'data:read')
   clock.advanceMs(60_000)
   const repeated = await token({
-    ...{ ...grant, refresh_token: narrow.body.refresh_token },
+    ...grant,
+    refresh_token: narrow.body.refresh_token,
     scope: 'data:read '.repeat(1200),
   })
   t.match(repeated, { status: 200, body: { scope: 'data:read' } }, 'each scope counts once')

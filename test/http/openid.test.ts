@@ -279,8 +279,12 @@ t.test('a code works once, at two replicas at the same time too', async (t) => {
   const { answer } = await visitor.signIn(await visitor.authorize({ resource: audience }))
   const redeem = (changes = {}) =>
     issuer.token({
-      ...{ grant_type: 'authorization_code', client_id: 'spa', redirect_uri: redirectUri },
-      ...{ code_verifier: codeVerifier, code: answer?.code ?? '', ...changes },
+      grant_type: 'authorization_code',
+      client_id: 'spa',
+      redirect_uri: redirectUri,
+      code_verifier: codeVerifier,
+      code: answer?.code ?? '',
+      ...changes,
     })
   const answers = await Promise.all([redeem(), redeem()])
   t.same(answers.map(({ status }) => status).filter((status) => status === 400).length > 0, true)

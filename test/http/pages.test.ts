@@ -3,7 +3,11 @@ import { consentPage, html, signInPage } from '../../src/http/pages/page.ts'
 import { textsFor } from '../../src/http/pages/texts.ts'
 
 const paths = {
-  ...{ style: '/s', icon: '/i', signIn: '/sign-in', consent: '/consent', signOut: '/logout' },
+  style: '/s',
+  icon: '/i',
+  signIn: '/sign-in',
+  consent: '/consent',
+  signOut: '/logout',
 }
 const frame = { texts: textsFor(undefined, undefined), paths, host: 'auth.example.com' }
 const attack = `"'><script>alert(1)</script>&\``
@@ -16,11 +20,17 @@ t.test('every value in a template is escaped', async (t) => {
 t.test('nothing that a stranger sends becomes markup', async (t) => {
   const pages = [
     signInPage(frame, {
-      ...{ client: attack, username: attack, failure: attack, interaction: attack },
+      client: attack,
+      username: attack,
+      failure: attack,
+      interaction: attack,
       isWrong: true,
     }),
     consentPage(frame, {
-      ...{ client: attack, username: attack, interaction: attack, redirectTarget: attack },
+      client: attack,
+      username: attack,
+      interaction: attack,
+      redirectTarget: attack,
       scopes: [{ name: attack, attributes: [attack] }],
     }),
   ]

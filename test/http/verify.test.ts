@@ -173,7 +173,9 @@ t.test('the service names wrong claims only if it is configured to', async (t) =
   for (const namesClaims of [undefined, false, true]) {
     const app = buildVerifierApp({
       service: {
-        ...{ logger: pino({ level: 'silent' }), metrics: new Metrics(), version: '0' },
+        logger: pino({ level: 'silent' }),
+        metrics: new Metrics(),
+        version: '0',
         ...(namesClaims !== undefined && { namesClaims }),
       },
       verifier,

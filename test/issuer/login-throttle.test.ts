@@ -75,7 +75,7 @@ t.test('an attempt counts nowhere if a counter of it fails', async (t) => {
   const outage = new GatepassError('store_unavailable')
   const throttle = new LoginThrottle(
     {
-      ...{ close: () => store.close() },
+      close: () => store.close(),
       counter(options) {
         const counter = store.counter(options)
         if (options.name !== 'login.network.free') return counter

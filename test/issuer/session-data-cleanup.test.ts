@@ -98,11 +98,19 @@ t.test('each revoked session in the log loses its data, and no other', async (t)
   const cleanup = open()
   await sessions.revoke(one, t0, keptMs)
   await sessions.rotate({
-    ...{ sid: two, generation: 0, idempotencyKey: null, jkt: null, policy },
+    sid: two,
+    generation: 0,
+    idempotencyKey: null,
+    jkt: null,
+    policy,
     nowMs: t0 + 20_000,
   })
   const reuse = await sessions.rotate({
-    ...{ sid: two, generation: 0, idempotencyKey: null, jkt: null, policy },
+    sid: two,
+    generation: 0,
+    idempotencyKey: null,
+    jkt: null,
+    policy,
     nowMs: t0 + 60_000,
   })
   t.equal(reuse.outcome, 'reused')

@@ -55,13 +55,25 @@ t.test('a good request', async (t) => {
     maxAgeSeconds: undefined,
   })
   const request = validate({
-    ...{ scope: 'openid profile', nonce: 'n', resource: audience, prompt: 'login consent' },
-    ...{ max_age: '60', login_hint: 'ada', ui_locales: 'de en', dpop_jkt: challenge },
-    ...{ display: 'page', unknown: 'x' },
+    scope: 'openid profile',
+    nonce: 'n',
+    resource: audience,
+    prompt: 'login consent',
+    max_age: '60',
+    login_hint: 'ada',
+    ui_locales: 'de en',
+    dpop_jkt: challenge,
+    display: 'page',
+    unknown: 'x',
   })
   t.match(request, {
-    ...{ scope: 'openid profile', nonce: 'n', resource: audience, maxAgeSeconds: 60 },
-    ...{ loginHint: 'ada', uiLocales: 'de en', jkt: challenge },
+    scope: 'openid profile',
+    nonce: 'n',
+    resource: audience,
+    maxAgeSeconds: 60,
+    loginHint: 'ada',
+    uiLocales: 'de en',
+    jkt: challenge,
     prompts: new Set(['login', 'consent']),
   })
 })
@@ -124,7 +136,9 @@ t.test('a refusal tells who refuses', async (t) => {
   const url = new URL(refusalUrl(refused, 'https://auth.example.com'))
   t.equal(url.origin + url.pathname, good.redirect_uri)
   t.match(Object.fromEntries(url.searchParams), {
-    ...{ error: 'invalid_scope', state: 'abc', iss: 'https://auth.example.com' },
+    error: 'invalid_scope',
+    state: 'abc',
+    iss: 'https://auth.example.com',
   })
 })
 

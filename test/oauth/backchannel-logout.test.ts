@@ -131,8 +131,11 @@ t.test('nothing is lost over a restart, and one of two replicas tells', async (t
   const replicas = [0, 1].map(
     () =>
       new BackchannelLogout({
-        ...{ issuer: issuerUrl, store: issuer.sessions, clients: issuerClients },
-        ...{ clock: issuer.clock, signingKey: () => issuer.keys.signingKey() },
+        issuer: issuerUrl,
+        store: issuer.sessions,
+        clients: issuerClients,
+        clock: issuer.clock,
+        signingKey: () => issuer.keys.signingKey(),
         backoff: { minMs: 10, maxMs: 10 },
       }),
   )
@@ -155,8 +158,11 @@ t.test('a client that never answers is given up after an hour', async (t) => {
   await issuer.oauth.backchannel.close()
   await issuer.call({ url: '/logout', method: 'POST', headers: bearer(access_token) })
   const logout = new BackchannelLogout({
-    ...{ issuer: issuerUrl, store: issuer.sessions, clients: issuer.issuer.clients },
-    ...{ clock: issuer.clock, signingKey: () => issuer.keys.signingKey() },
+    issuer: issuerUrl,
+    store: issuer.sessions,
+    clients: issuer.issuer.clients,
+    clock: issuer.clock,
+    signingKey: () => issuer.keys.signingKey(),
     backoff: { minMs: 10, maxMs: 10 },
     onFailure: (clientId) => failures.push(clientId),
   })
@@ -177,8 +183,12 @@ t.test('a client that does not answer delays no other client', async (t) => {
   await issuer.oauth.backchannel.close()
   const { sessions, clock } = issuer
   const logout = new BackchannelLogout({
-    ...{ issuer: issuerUrl, store: sessions, clients: issuer.issuer.clients, clock },
-    ...{ signingKey: () => issuer.keys.signingKey(), backoff: { minMs: 60_000, maxMs: 60_000 } },
+    issuer: issuerUrl,
+    store: sessions,
+    clients: issuer.issuer.clients,
+    clock,
+    signingKey: () => issuer.keys.signingKey(),
+    backoff: { minMs: 60_000, maxMs: 60_000 },
   })
   t.teardown(() => logout.close())
   const end = async (clientId: string, sid: string) => {

@@ -160,7 +160,9 @@ export async function startStack(t: Test, application: string) {
   async function start(service: OwnService): Promise<void> {
     const env = {
       ...envOf(service, { ...replacements, 'issuer:4000': addresses['issuer-1:4000'] ?? '' }),
-      ...{ GATEPASS_HOST: '127.0.0.1', GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: '0' },
+      GATEPASS_HOST: '127.0.0.1',
+      GATEPASS_PORT: '0',
+      GATEPASS_ADMIN_PORT: '0',
       ...(service.role === 'issuer' && { GATEPASS_GRACE_S: String(graceMs / 1000) }),
     }
     const process = TestProcess.start(t, [service.role], { cwd: folder, env })

@@ -153,7 +153,9 @@ t.test('worker processes, password hashing and commands run from the bundle', as
   const ports = { GATEPASS_PORT: '0', GATEPASS_ADMIN_PORT: '0', GATEPASS_WORKERS: '2' }
   // The command above wrote its files as the user of this test.
   const issuer = TestProcess.start(t, image.cmd, {
-    ...{ command, cwd, env: { ...env, ...ports, GATEPASS_DRAIN_S: '0' } },
+    command,
+    cwd,
+    env: { ...env, ...ports, GATEPASS_DRAIN_S: '0' },
   })
   await issuer.line(/"adminPort":[1-9]\d*,.*"msg":"ready"/)
   const port = /"port":([1-9]\d*)/.exec(issuer.stdout)?.[1]

@@ -35,8 +35,14 @@ export async function openCodes(t: Test, { cwd, accountsUrl, sessionsUrl }: Shar
   const codes = new AuthorizationCodes({ store, sessions, clock: systemClock })
   const { client_id: clientId } = codeClient
   const grant = (scope: string): AuthorizationGrant => ({
-    ...{ clientId, redirectUri, codeChallenge: codeChallengeOf(codeVerifier), sub, scope },
-    ...{ amr: ['pwd'], authTimeMs: Date.now(), userAgent: '' },
+    clientId,
+    redirectUri,
+    codeChallenge: codeChallengeOf(codeVerifier),
+    sub,
+    scope,
+    amr: ['pwd'],
+    authTimeMs: Date.now(),
+    userAgent: '',
   })
   return {
     sub,

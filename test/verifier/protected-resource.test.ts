@@ -144,7 +144,9 @@ t.test('the metadata names each issuer of the verifier that has an address', asy
   const several = createVerifier({
     ...common,
     issuers: [issuer, 'https://other.test/', 'a name'].map((each) => ({
-      ...{ issuer: each, audience: audience as unknown as string, jwks: jwks as never },
+      issuer: each,
+      audience: audience as unknown as string,
+      jwks: jwks as never,
     })),
   })
   const { body } = createResourceMetadata(several, resource)

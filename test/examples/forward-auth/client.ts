@@ -24,7 +24,11 @@ export function clientOf(port: number, host = '127.0.0.1'): (call: Call) => Prom
     const ownConnection = namesOf(headers).includes('connection') ? [] : ['Connection', 'close']
     const length = body === '' ? [] : ['Content-Length', String(Buffer.byteLength(body))]
     const sent = request({
-      ...{ host, port, method, path, agent: false },
+      host,
+      port,
+      method,
+      path,
+      agent: false,
       headers: ['Host', `${host}:${port}`, ...ownConnection, ...length, ...headers],
     }).end(body)
     const [response] = await once(sent, 'response')

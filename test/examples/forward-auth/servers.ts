@@ -65,7 +65,9 @@ export type Kind = 'good' | 'without keys' | 'silent' | RequestListener
 export async function startVerifiers(t: Test) {
   const clock = new FakeClock(now_s * 1000)
   const verifier = createVerifier({
-    ...{ issuer, audience, clock },
+    issuer,
+    audience,
+    clock,
     jwks: { keys: [signingKey.publicJwk] },
   })
   // Nobody listens at the discard port.

@@ -91,8 +91,10 @@ export async function startServices(t: Test): Promise<Services> {
   return {
     Fastify: await fastifyService(t, {}),
     'Fastify that forgives': await fastifyService(t, {
-      ...{ caseSensitive: false, useSemicolonDelimiter: true },
-      ...{ ignoreTrailingSlash: true, ignoreDuplicateSlashes: true },
+      caseSensitive: false,
+      useSemicolonDelimiter: true,
+      ignoreTrailingSlash: true,
+      ignoreDuplicateSlashes: true,
     }),
     Express: expressService(),
     'node:http with URL': plainService((target) => new URL(target, 'http://service').pathname),

@@ -71,8 +71,12 @@ export async function startReplicas(
 export function newToken(changes: Readonly<Record<string, unknown>> = {}): string {
   const now_s = Math.floor(Date.now() / 1000)
   const payload = claimsWith({
-    ...{ sub: randomId(), sid: randomId(), scope: 'data:read data:write' },
-    ...{ iat: now_s, auth_time: now_s, exp: now_s + 300 },
+    sub: randomId(),
+    sid: randomId(),
+    scope: 'data:read data:write',
+    iat: now_s,
+    auth_time: now_s,
+    exp: now_s + 300,
     ...changes,
   })
   return mint(key, { payload })
