@@ -54,6 +54,7 @@ export interface SqliteOptions {
  * event loop share a transaction (group commit). Each is acknowledged after the commit.
  */
 export class SqliteDatabase {
+  readonly #path: string
   readonly #db: DatabaseSync
   readonly #beginReads: Change
   readonly #beginTransaction: Change
@@ -71,6 +72,7 @@ export class SqliteDatabase {
    * @throws `store_unavailable` if it cannot be opened, `migration_failed`
    */
   constructor(path: string, schema: Schema, { pageBytes, functions = {} }: SqliteOptions = {}) {
+    this.#path = path
     this.#db = open(path, pageBytes)
     try {
       for (const [name, run] of Object.entries(functions)) this.#db.function(name, run)
@@ -89,14 +91,21 @@ export class SqliteDatabase {
     this.#checkpoints = new Checkpoints(this.#db, path)
   }
 
-  /** Prepares a statement that reads rows. */
+  /** Prepares a statement that reads rows. @throws `store_unavailable` if a table is missing */
   prepare(sql: string): StatementSync {
-    return this.#db.prepare(sql)
+    try {
+      return this.#db.prepare(sql)
+    } catch (cause) {
+      // A read repeats it.
+      if (isBusy(cause)) throw cause
+      const detail = `The SQLite file ${this.#path} cannot be used: ${(cause as Error).message}.`
+      throw new GatepassError('store_unavailable', { detail, cause })
+    }
   }
 
-  /** Prepares a statement that changes rows. */
+  /** Prepares a statement that changes rows. @throws `store_unavailable` if a table is missing */
   prepareChange(sql: string): Change {
-    return changeOf(this.#db.prepare(sql))
+    return changeOf(this.prepare(sql))
   }
 
   /** Runs a read. @throws `store_unavailable` */

@@ -225,6 +225,18 @@ t.test('a database in memory lasts until it is closed', async (t) => {
   t.match(await db.write(() => insert.run(1)), { changes: 1 })
 })
 
+t.test('the error of a missing table names the file', async (t) => {
+  const { db, path } = openNumbers(t)
+  for (const prepare of [
+    () => db.prepare('SELECT 1 FROM gone'),
+    () => db.prepareChange('DELETE FROM gone'),
+  ])
+    t.throws(prepare, {
+      code: 'store_unavailable',
+      detail: `The SQLite file ${path} cannot be used: no such table: gone.`,
+    })
+})
+
 t.test('one call at a time has the file lock, and releases it also after an error', async (t) => {
   const path = join(createTestFolder(t), 'a.lock')
   const { promise: release, resolve } = Promise.withResolvers<void>()
