@@ -29,6 +29,10 @@ auth.onChange((state) => {
   showAuthState(page, state, before)
   before = state
 })
+page.feed.onState(() => {
+  // After an outage nobody else asks whether the user is signed in.
+  if (auth.state.status === 'unknown') auth.getAccessToken().catch(() => {})
+})
 document.documentElement.dataset.status = 'unknown'
 page.feed.ask()
 auth
