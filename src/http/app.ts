@@ -46,8 +46,8 @@ export const keepAliveTimeoutMs = 72_000
 
 /** After one to two of these times without a byte in either direction, Node closes a connection. */
 const connectionTimeoutMs = 60_000
-/** Responses of a connection that wait for an earlier one, before the connection is closed. */
-const maxWaitingResponses = 8
+/** Responses of a connection that wait for an earlier one. Load generators pipeline up to 16 requests. */
+const maxWaitingResponses = 16
 
 /** Without these compilers Fastify loads its own: 88 modules. Its types do not allow them. */
 const compilersFactory = {

@@ -193,9 +193,9 @@ t.test('I7: a flood of requests whose responses nobody reads closes the connecti
   const { port } = issuer.app.server.address() as AddressInfo
   const get = (url: string) => `GET ${url} HTTP/1.1\r\nHost: x\r\n`
   for (const [url, count, isAnswered] of [
-    ['/openapi.json', 8, true],
-    ['/openapi.json', 9, false],
-    ['/%zz', 9, false],
+    ['/openapi.json', 16, true],
+    ['/openapi.json', 17, false],
+    ['/%zz', 17, false],
   ] as const) {
     const socket = connect(port, '127.0.0.1').setEncoding('latin1')
     socket.write(`${`${get(url)}\r\n`.repeat(count)}${get('/last')}Connection: close\r\n\r\n`)
