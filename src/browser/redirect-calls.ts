@@ -74,12 +74,17 @@ export class RedirectCalls extends IssuerCalls {
       (ms) => this.#platform.pause(ms),
     )) as OAuthTokenResponse
     const { refresh_token: next } = response
-    if (nonce && !this.#isExpected(response.id_token, nonce)) {
+    try {
+      if (nonce && !this.#isExpected(response.id_token, nonce)) {
+        throw new AuthClientError('authorization_failed', 0, 'The ID token is for another request.')
+      }
+      const before = await this.#change(() => next)
+      if (before) this.#send('/oauth/revoke', { token: before }).catch(() => {})
+    } catch (error) {
+      // Nobody keeps this session.
       if (next) await this.#send('/oauth/revoke', { token: next }).catch(() => {})
-      throw new AuthClientError('authorization_failed', 0, 'The ID token is for another request.')
+      throw error
     }
-    const before = await this.#change(() => next)
-    if (before) this.#send('/oauth/revoke', { token: before }).catch(() => {})
     return response
   }
 

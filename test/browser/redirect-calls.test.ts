@@ -41,3 +41,21 @@ t.test('an error of the token endpoint gets the code of the issuer', async (t) =
   t.match(response, { status: 503 })
   t.equal(response.headers.get('retry-after'), '7')
 })
+
+t.test('a session that the browser cannot store is ended', async (t) => {
+  const seen: string[] = []
+  const fetch = async (request: Request) => {
+    seen.push(`${request.url} ${new URLSearchParams(await request.text()).get('token')}`)
+    return Response.json({ ...token, refresh_token: 'gpr_r' })
+  }
+  const calls = new RedirectCalls(issuer, 'shop', { ...browser, fetch }, null)
+  calls.redemption = {
+    redirectUri: 'https://shop.example/',
+    code: 'c',
+    codeVerifier: 'v',
+    nonce: '',
+  }
+  // Node has no IndexedDB.
+  await t.rejects(calls.post('/login', {}), { name: 'TypeError' })
+  t.same(seen, [`${issuer}/oauth/token null`, `${issuer}/oauth/revoke gpr_r`])
+})
