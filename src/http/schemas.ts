@@ -141,16 +141,12 @@ export const userInfo = z
   .looseObject({ sub: text })
   .meta({ id: 'UserInfo', description: 'The claims that the scopes of the token select.' })
 
-const tokenParameters = {
+/** A revocation (RFC 7009 §2.1) or an introspection (RFC 7662 §2.1). */
+export const issuedTokenForm = z.looseObject({
   token: text.optional().meta({ description: 'An access token or a refresh token. Required.' }),
   token_type_hint: text.optional(),
-}
-
-/** RFC 7009 §2.1. */
-export const revocationForm = z.looseObject({ ...tokenParameters, ...clientParameters })
-
-/** RFC 7662 §2.1. */
-export const introspectionForm = revocationForm
+  ...clientParameters,
+})
 
 export const oauthTokenResponse = z
   .object({

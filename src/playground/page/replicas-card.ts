@@ -4,7 +4,7 @@ import { button, byId, el, notify, setText } from './dom.ts'
 import type { Page } from './page.ts'
 import { controls } from './server.ts'
 
-const colourCount = 8
+const colorCount = 8
 const failures = ['failures']
 
 /** Starts the list of replicas with their traffic, and the buttons that stop and add them. */
@@ -101,7 +101,7 @@ class ReplicaRows {
   /** Returns the color of a replica, which does not change. */
   classOf(name: string): string {
     if (!this.#order.includes(name)) this.#order.push(name)
-    return `fill-${this.#order.indexOf(name) % colourCount}`
+    return `fill-${this.#order.indexOf(name) % colorCount}`
   }
 
   show({ replicas }: PlaygroundState): void {
