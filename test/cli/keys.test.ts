@@ -67,7 +67,7 @@ t.test('a compromised key is revoked on every replica', async (t) => {
   for (const { get } of replicas) t.equal((await get('/me', before.access_token)).status, 200)
   const [{ kid } = { kid: '' }] = await listKeys(cwd)
 
-  const revoked = await keys(cwd, ['revoke', kid, '--json'])
+  const revoked = await keys(cwd, ['revoke', '--json', '--', kid])
   t.equal(revoked.code, 0, revoked.stderr)
   const [row] = JSON.parse(revoked.stdout)
   t.match(row, { kid, revoked_at: /^20/, signing: String })
