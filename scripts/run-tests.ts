@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { type FileResult, runEach } from './run-each.ts'
 import { type TestNeeds, testNeeds } from './test-needs.ts'
 import { isInstalled, packageOf } from './test-packages.ts'
+import { buildTestService } from './test-service.ts'
 
 const projectFolder = fileURLToPath(new URL('..', import.meta.url))
 /** All test files load the same modules: the test library, its plugins and the sources. */
@@ -51,7 +52,11 @@ if (process.argv.includes('--list')) {
 } else {
   process.chdir(projectFolder)
   const startMs = performance.now()
-  const env = { ...process.env, NODE_COMPILE_CACHE: compileCache }
+  const env = {
+    ...process.env,
+    NODE_COMPILE_CACHE: compileCache,
+    ...(!isFast && { TEST_SERVICE_PROGRAM: buildTestService() }),
+  }
   const results = await runEach({ busy, idle }, env)
   report(results, (performance.now() - startMs) / 1000)
   process.exitCode = results.every(({ hasPassed }) => hasPassed) ? 0 : 1

@@ -23,7 +23,7 @@ export interface ProcessOptions {
   readonly cwd: string
   /** The whole environment but PATH and the compile cache of Node: no setting of the caller's slips in. */
   readonly env?: Environment
-  /** The command. Default: the command line of Gatepass, from the sources. */
+  /** The command. Default: Gatepass. */
   readonly command?: readonly string[]
   /** The text on standard input. */
   readonly input?: string
@@ -33,7 +33,10 @@ export interface ProcessOptions {
   readonly user?: { readonly uid: number; readonly gid: number }
 }
 
-const gatepass = [process.execPath, join(projectFolder, 'src/cli/main.ts')]
+const sources = join(projectFolder, 'src/cli/main.ts')
+
+/** The command line, and the issuer and the verifier, which `npm test` builds (scripts/test-service.ts). */
+const programs = { command: sources, service: process.env.TEST_SERVICE_PROGRAM ?? sources }
 
 /** There is no balancer that a process would have to wait for when a test stops it. */
 const undrained = { GATEPASS_DRAIN_S: '0' }
@@ -76,11 +79,12 @@ export class TestProcess {
   #hasEnded = false
 
   private constructor(t: Test, args: readonly string[], options: ProcessOptions) {
-    const command = options.command ?? gatepass
+    const kind = /^(issuer|verifier)$/.test(args[0] ?? '') ? 'service' : 'command'
+    const command = options.command ?? [process.execPath, programs[kind]]
     const env = {
       PATH,
       ...compileCache,
-      ...(command === gatepass && { ...undrained, HOME: options.cwd }),
+      ...(options.command === undefined && { ...undrained, HOME: options.cwd }),
       ...options.env,
     }
     refuseUnlisted(command)
