@@ -79,7 +79,7 @@ export class TestProcess {
   #hasEnded = false
 
   private constructor(t: Test, args: readonly string[], options: ProcessOptions) {
-    const kind = /^(issuer|verifier)$/.test(args[0] ?? '') ? 'service' : 'command'
+    const kind = /^(issuer|verifier|dev)$/.test(args[0] ?? '') ? 'service' : 'command'
     const command = options.command ?? [process.execPath, programs[kind]]
     const env = {
       PATH,
