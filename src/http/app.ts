@@ -46,7 +46,7 @@ export const keepAliveTimeoutMs = 72_000
 
 /** After one to two of these times without a byte in either direction, Node closes a connection. */
 const connectionTimeoutMs = 60_000
-/** Responses of a connection that wait for an earlier one. Load generators pipeline up to 16 requests. */
+/** Most responses of a connection that wait for an earlier one. Load generators pipeline 16 requests. */
 const maxWaitingResponses = 16
 
 /** Without these compilers Fastify loads its own: 88 modules. Its types do not allow them. */
