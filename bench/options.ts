@@ -32,6 +32,9 @@ Options
   --document         put the result into the documents as well
 `
 
+const text = { type: 'string' } as const
+const numbers = { rounds: text, duration: text, connections: text, sessions: text, tolerance: text }
+
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
@@ -45,11 +48,7 @@ export function readArguments(args: readonly string[]) {
     allowPositionals: true,
     options: {
       only: { type: 'string', default: '' },
-      rounds: { type: 'string' },
-      duration: { type: 'string' },
-      connections: { type: 'string' },
-      sessions: { type: 'string' },
-      tolerance: { type: 'string' },
+      ...numbers,
       quick: { type: 'boolean', default: false },
       document: { type: 'boolean', default: false },
     },

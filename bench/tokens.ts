@@ -9,6 +9,7 @@ import type { Traffic } from './harness/traffic.ts'
 export const issuer = 'https://auth.example.com'
 export const audience = 'https://api.example.com'
 const hour_s = 3600
+const commonClaims = { client_id: 'default', scope: 'data:read data:write', amr: ['pwd'] }
 
 export type Algorithm = 'ES256' | 'Ed25519' | 'RS256' | 'PS256' | 'ML-DSA-44'
 
@@ -26,19 +27,9 @@ export async function createSigner(alg: Algorithm = 'ES256', kid: string = rando
   const jwk = { ...(await exportJWK(publicKey)), kid, alg, use: 'sig' }
   const sign = ({ age_s = 0, aud = audience } = {}) => {
     const iat = Math.floor(Date.now() / 1000) - age_s
-    const claims = {
-      iss: issuer,
-      sub: randomUUID(),
-      aud,
-      exp: iat + hour_s,
-      iat,
-      jti: randomUUID(),
-      client_id: 'default',
-      scope: 'data:read data:write',
-      sid: randomUUID(),
-      auth_time: iat,
-      amr: ['pwd'],
-    }
+    const ids = { sub: randomUUID(), sid: randomUUID(), jti: randomUUID() }
+    const times = { iat, auth_time: iat, exp: iat + hour_s }
+    const claims = { ...commonClaims, ...ids, ...times, iss: issuer, aud }
     return new SignJWT(claims).setProtectedHeader({ alg, typ: 'at+jwt', kid }).sign(privateKey)
   }
   return {

@@ -1,4 +1,5 @@
 import { Agent, type IncomingHttpHeaders, request } from 'node:http'
+import { parseJson } from '../../src/core/json.ts'
 
 /** Sends requests of the benchmark itself, many at a time. `fetch` would need too much of a core. */
 
@@ -43,7 +44,7 @@ export function exchange(url: string, agent: Agent, call: HttpCall): Promise<Ans
         text += part
       })
       response.on('error', fail)
-      response.on('end', () => resolve({ status, headers, body: parse(text) }))
+      response.on('end', () => resolve({ status, headers, body: parseJson(text) }))
     })
     outgoing.on('timeout', () => outgoing.destroy(Object.assign(new Error(), { code: 'TIMEOUT' })))
     outgoing.on('error', fail)
@@ -53,14 +54,6 @@ export function exchange(url: string, agent: Agent, call: HttpCall): Promise<Ans
 
 export function noAnswer(code: string): Answer {
   return { status: 0, headers: {}, body: { code } }
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return null
-  }
 }
 
 /** Runs work for each item, with a limit on concurrency. */

@@ -91,9 +91,8 @@ export function saveResult(kind: string, result: { readonly date: string }): str
 
 /** @throws if the scenario has no result */
 export function readNewest(scenario: string): Result {
-  const path = globSync(`${fileURLToPath(folder)}${scenario}-[0-9]*Z.json`)
-    .sort()
-    .at(-1)
+  const paths = globSync(`${fileURLToPath(folder)}${scenario}-[0-9]*Z.json`)
+  const path = paths.sort().at(-1)
   if (path === undefined) throw new Error(`There is no result of ${scenario}: run it first.`)
   return JSON.parse(readFileSync(path, 'utf8')) as Result
 }

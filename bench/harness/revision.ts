@@ -145,9 +145,7 @@ function compilePrograms(installed: string): string {
     platform: 'node',
     target: 'node24',
     logLevel: 'warning',
-    entryPoints: Object.fromEntries(
-      paths.map((path) => [path.replace(/^bench\/|\.ts$/g, ''), path]),
-    ),
+    entryPoints: Object.fromEntries(paths.map((one) => [one.replace(/^bench\/|\.ts$/g, ''), one])),
   })
   symlinkSync(join(peers, 'node_modules'), join(outdir, 'node_modules'))
   return outdir

@@ -16,6 +16,8 @@ const [redisUrl = '', sessions = '0', passwordHash = ''] = process.argv.slice(2)
 const accessTtl_s = 300
 const refreshTtl_s = 14 * 24 * 3600
 const scope = 'data:read data:write'
+const commonClaims = { iss: 'http://localhost:4000', aud: 'http://localhost', client_id: 'default' }
+const lifetimes = { expires_in: accessTtl_s, refresh_token_expires_in: refreshTtl_s }
 const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const key = privateKey.export({ type: 'pkcs8', format: 'pem' })
 const kid = randomBytes(32).toString('base64url')
@@ -36,11 +38,11 @@ const answer = {
   properties: {
     access_token: text,
     token_type: text,
+    refresh_token: text,
     expires_in: count,
+    refresh_token_expires_in: count,
     scope: text,
     session_id: text,
-    refresh_token: text,
-    refresh_token_expires_in: count,
   },
 }
 const body = { type: 'object', required: ['refresh_token'], properties: { refresh_token: text } }
@@ -72,26 +74,8 @@ async function tokensFor(session: string) {
   const refresh_token = randomBytes(32).toString('base64url')
   await redis.set(`rt:${refresh_token}`, session, { EX: refreshTtl_s })
   const iat = Math.floor(Date.now() / 1000)
-  const access_token = sign({
-    iss: 'http://localhost:4000',
-    sub,
-    aud: 'http://localhost',
-    exp: iat + accessTtl_s,
-    iat,
-    jti: randomUUID(),
-    client_id: 'default',
-    scope,
-    sid,
-    auth_time: iat,
-    amr: ['pwd'],
-  })
-  return {
-    access_token,
-    token_type: 'Bearer',
-    expires_in: accessTtl_s,
-    scope,
-    session_id: sid,
-    refresh_token,
-    refresh_token_expires_in: refreshTtl_s,
-  }
+  const times = { iat, auth_time: iat, exp: iat + accessTtl_s }
+  const claims = { ...commonClaims, ...times, sub, sid, scope, amr: ['pwd'], jti: randomUUID() }
+  const tokens = { access_token: sign(claims), token_type: 'Bearer', refresh_token }
+  return { ...tokens, ...lifetimes, scope, session_id: sid }
 }

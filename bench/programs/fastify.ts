@@ -140,9 +140,5 @@ async function addLibrary(): Promise<void> {
 }
 
 await (guards[guard] ?? addLibrary)()
-app.route({
-  method: ['GET', 'POST'],
-  url: '*',
-  handler: (_request, reply) => reply.type('application/json').send(text),
-})
+app.all('*', (_request, reply) => reply.type('application/json').send(text))
 await serve(app)

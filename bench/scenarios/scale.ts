@@ -96,16 +96,15 @@ async function storeSessions(url: string, count: number, noted: number): Promise
   return sids
 }
 
+const browserLogin = { clientId: 'default', amr: ['pwd'], jkt: null, scope: 'data:read data:write' }
+
 /** A session like that of a browser login. */
 function newSession(sub: string): Session {
   const nowMs = Date.now()
   return {
+    ...browserLogin,
     sid: randomId(),
     sub,
-    clientId: 'default',
-    amr: ['pwd'],
-    jkt: null,
-    scope: 'data:read data:write',
     userAgent:
       'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36',
     createdAtMs: nowMs,

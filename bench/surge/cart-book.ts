@@ -37,10 +37,9 @@ export class CartBook {
 
   /** Records a checkout. An acknowledged checkout has emptied the cart. */
   emptied(isAcknowledged: boolean): void {
-    if (isAcknowledged) this.#products.clear()
-    else
-      for (const [product, { most }] of this.#products)
-        this.#products.set(product, { least: 0, most })
+    for (const [product, { most }] of this.#products) {
+      this.#products.set(product, { least: 0, most: isAcknowledged ? 0 : most })
+    }
   }
 
   /** The next comparison adopts the content. */

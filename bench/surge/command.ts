@@ -4,7 +4,7 @@ import { saveResult } from '../harness/result.ts'
 import { type Tell, Workspace } from '../harness/workspace.ts'
 import { type Arguments, UsageError } from '../options.ts'
 import { floodTable } from './flood.ts'
-import { gatepass, gatepassOnPostgres, gatepassOnSqlite, plainGatepass } from './gatepass.ts'
+import { gatepassSystems } from './gatepass.ts'
 import { surgePicture } from './picture.ts'
 import { surgeReport } from './report.ts'
 import { rivals } from './rivals.ts'
@@ -13,13 +13,7 @@ import { createScript, noScript } from './script.ts'
 import type { System } from './system.ts'
 
 /** The systems of the surge, in this order. The load is a share of the capacity of the first system. */
-const systems: readonly System[] = [
-  gatepass,
-  gatepassOnPostgres,
-  gatepassOnSqlite,
-  plainGatepass,
-  ...rivals,
-]
+const systems: readonly System[] = [...gatepassSystems, ...rivals]
 
 const root = new URL('../../', import.meta.url)
 

@@ -27,13 +27,8 @@ export async function startFleet({ prepare }: System, options: SurgeOptions, ben
   const [port, innerPort] = [await freePort(), await freePort()]
   const url = `http://127.0.0.1:${port}`
   const innerUrl = `http://127.0.0.1:${innerPort}`
-  const { scheme, start, balance, rotateKeys, failOver } = await prepare({
-    options,
-    bench,
-    url,
-    innerUrl,
-    redisUrl,
-  })
+  const context = { options, bench, url, innerUrl, redisUrl }
+  const { scheme, start, balance, rotateKeys, failOver } = await prepare(context)
   // A killed replica stays dead, and a new one replaces it.
   let replicas: readonly Replica[] = []
   let count = 0

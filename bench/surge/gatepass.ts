@@ -22,20 +22,16 @@ const shortKeys = { GATEPASS_JWKS_MAX_AGE_S: '2', GATEPASS_CLOCK_SKEW_S: '1' }
  * Gatepass as docs/operations.md and examples/ set it up: accounts and keys in Postgres, sessions and carts
  * in Redis. Each change is on a replica before it is acknowledged.
  */
-export const gatepass = createSystem('gatepass', 'Gatepass', (env) => env)
+const gatepass = createSystem('gatepass', 'Gatepass', (env) => env)
 
 /** Without what the others do not have: forward-auth, encryption, and confirmed changes of sessions. */
-export const plainGatepass = createSystem(
-  'gatepass-plain',
-  'Gatepass, as the others run',
-  (env) => ({
-    issuer: { ...env.issuer, GATEPASS_SESSIONS_REPLICAS: '0' },
-    shop: { ...env.shop, GATEPASS_DATA_SECRET: 'off' },
-  }),
-)
+const plainGatepass = createSystem('gatepass-plain', 'Gatepass, as the others run', (env) => ({
+  issuer: { ...env.issuer, GATEPASS_SESSIONS_REPLICAS: '0' },
+  shop: { ...env.shop, GATEPASS_DATA_SECRET: 'off' },
+}))
 
 /** With sessions in Postgres, which crashes and starts again. */
-export const gatepassOnPostgres = createSystem(
+const gatepassOnPostgres = createSystem(
   'gatepass-postgres',
   'Gatepass, sessions in Postgres',
   ({ issuer, ...others }) => ({
@@ -45,7 +41,7 @@ export const gatepassOnPostgres = createSystem(
 )
 
 /** With sessions and carts in files of one machine: there is no server that could fail. */
-export const gatepassOnSqlite = createSystem(
+const gatepassOnSqlite = createSystem(
   'gatepass-sqlite',
   'Gatepass, sessions and carts in SQLite',
   ({ issuer, verifier, shop }, folder) => {
@@ -57,6 +53,8 @@ export const gatepassOnSqlite = createSystem(
     return { issuer: { ...issuer, ...data, ...sessions }, verifier, shop: { ...shop, ...data } }
   },
 )
+
+export const gatepassSystems = [gatepass, gatepassOnPostgres, gatepassOnSqlite, plainGatepass]
 
 function sessionsIn(url: string) {
   return { GATEPASS_SESSIONS_URL: url, GATEPASS_SESSIONS_REPLICAS: '0' }

@@ -29,25 +29,18 @@ export function surgeReport(result: SurgeResult, render: (table: Table) => strin
   return `${sentence(result)}\n\n${render(table(result))}`
 }
 
+const speeds = ['p50 at 10×', 'p99 at 10×', 'most a second, cold', 'warm']
+
 function table({ systems }: SurgeResult): Table {
   return {
-    head: [
-      'system',
-      'actions',
-      ...goals.map(({ label }) => label),
-      'p50 at 10×',
-      'p99 at 10×',
-      'most a second, cold',
-      'warm',
-    ],
+    head: ['system', 'actions', ...goals.map(({ label }) => label), ...speeds],
     rows: systems.map((system) => {
       const { p50, p99 } = peakOf(system)
       return [
         system.title,
         formatNumber(system.totals.actions),
         ...goals.map(({ read }) => count(read(system))),
-        duration(p50),
-        duration(p99),
+        ...[p50, p99].map(duration),
         formatNumber(system.floods.cold.per_second),
         formatNumber(system.floods.warm.per_second),
       ]
