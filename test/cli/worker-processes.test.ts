@@ -187,20 +187,21 @@ t.test('no counter falls when a worker is slow or exits', async (t) => {
   t.equal(await served(), 6, 'two workers that exited')
 })
 
-t.test('a health check does not reset the measured lag of the event loop', async (t) => {
+t.test('a health check does not reset the measured lag of the event loop', async () => {
   const [worker] = await workersOf(issuer)
   await untilStatus(`${admin}/readyz`, 200)
-  // The lag up to here does not count.
-  await (await fetch(`${admin}/metrics`)).text()
-  process.kill(worker, 'SIGSTOP')
-  await until('the worker has stopped', () => isInState(worker, 'T'))
-  await sleep(500)
-  process.kill(worker, 'SIGCONT')
-  for (let n = 0; n < 3; n++) await untilStatus(`${admin}/readyz`, 200)
-  const metrics = await (await fetch(`${admin}/metrics`)).text()
-  const [, max] = /^nodejs_eventloop_lag_max_seconds (\S+)$/m.exec(metrics) ?? []
-  // The average of two workers.
-  t.ok(Number(max) > 0.2, `${max}`)
+  // On a busy machine the worker may continue after the metrics were read.
+  await until('the lag is in the metrics', async () => {
+    process.kill(worker, 'SIGSTOP')
+    await until('the worker has stopped', () => isInState(worker, 'T'))
+    await sleep(500)
+    process.kill(worker, 'SIGCONT')
+    for (let n = 0; n < 3; n++) await untilStatus(`${admin}/readyz`, 200)
+    const metrics = await (await fetch(`${admin}/metrics`)).text()
+    const [, max] = /^nodejs_eventloop_lag_max_seconds (\S+)$/m.exec(metrics) ?? []
+    // The average of two workers.
+    return Number(max) > 0.2
+  })
 })
 
 t.test('a worker that the machine cannot start is started later', async () => {
