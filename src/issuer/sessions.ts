@@ -101,9 +101,10 @@ export class Sessions {
     if (count <= maxSessionsPerUser) return
     const isKept = ({ sid, clientId, createdAtMs }: Session) =>
       sid === session.sid || (clientId === signInClientId && createdAtMs === session.createdAtMs)
-    const listed = await this.list(sub)
-    const others = listed.filter((one) => !isKept(one)).toSorted(newestFirst)
-    for (const { sid } of others.slice(maxSessionsPerUser - (listed.length - others.length))) {
+    const ordered = (await this.list(sub)).toSorted(
+      (a, b) => Number(isKept(b)) - Number(isKept(a)) || newestFirst(a, b),
+    )
+    for (const { sid } of ordered.slice(maxSessionsPerUser)) {
       if (await this.#revoke(sid))
         audit('session.revoked', { sub, sid, reason: 'too_many_sessions' })
     }

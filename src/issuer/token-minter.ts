@@ -131,7 +131,12 @@ export class TokenMinter {
     const { account, audience, scope = session.scope, jkt = session.jkt } = content
     const auth_time = Math.floor(session.createdAtMs / 1000)
     return this.#mint({
-      ...{ sub, clientId, scope, audience, jkt, account },
+      sub,
+      clientId,
+      scope,
+      audience,
+      jkt,
+      account,
       session: { sid, auth_time, acr: acrOf(amr), amr },
     })
   }
