@@ -97,22 +97,9 @@ t.test('each revoked session in the log loses its data, and no other', async (t)
   ]
   const cleanup = open()
   await sessions.revoke(one, t0, keptMs)
-  await sessions.rotate({
-    sid: two,
-    generation: 0,
-    idempotencyKey: null,
-    jkt: null,
-    policy,
-    nowMs: t0 + 20_000,
-  })
-  const reuse = await sessions.rotate({
-    sid: two,
-    generation: 0,
-    idempotencyKey: null,
-    jkt: null,
-    policy,
-    nowMs: t0 + 60_000,
-  })
+  const token = { sid: two, generation: 0, idempotencyKey: null, jkt: null }
+  await sessions.rotate({ ...token, policy, nowMs: t0 + 20_000 })
+  const reuse = await sessions.rotate({ ...token, policy, nowMs: t0 + 60_000 })
   t.equal(reuse.outcome, 'reused')
   await sessions.appendRevocation('all', '', t0, keptMs)
   await sessions.appendRevocation('key', 'a-key', t0, keptMs)
