@@ -180,9 +180,12 @@ t.test(
   },
 )
 
-t.test('keys list creates no key; keys rotate publishes a key that signs later', async (t) => {
+t.test('only keys rotate creates a key; it signs later', async (t) => {
   const cwd = createTestFolder(t)
   const keys = (args: string[]) => runCommand(['keys', ...args], { cwd, env })
+  const unknown = await keys(['revoke', 'epoch-692-ES256'])
+  t.equal(unknown.code, 2)
+  t.match(unknown.stderr, /There is no key epoch-692-ES256/)
   t.equal((await keys(['list'])).stdout, 'none\n')
   const rotated = await keys(['rotate'])
   t.equal(rotated.code, 0)

@@ -54,8 +54,10 @@ export async function revokeKeys(
   options: { json: boolean },
 ): Promise<void> {
   const { settings } = configOf(context, 'issuer')
+  const known = await listKeyStatuses(settings, context.cwd)
+  const kids = wanted.map((one) => kidOf(one, known))
+  // After the check, because it creates the first key of an empty store.
   const keys = await openKeys(settings, context.cwd)
-  const kids = wanted.map((one) => kidOf(one, keys.list()))
   for (const kid of kids) await keys.revoke(kid)
   const { kid: signing, alg } = keys.signingKey()
   const rows = keys
