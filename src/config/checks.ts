@@ -22,6 +22,7 @@ type Check = (config: Settings) => FieldProblem[]
 const issuerChecks: readonly Check[] = [
   checkPorts,
   checkIssuerUrl,
+  checkIssuerPath,
   checkCookie,
   checkPlayground,
   checkLifetimes,
@@ -51,6 +52,17 @@ function checkIssuerUrl({ mode, issuer }: Settings): FieldProblem[] {
   const { protocol, hostname } = new URL(issuer)
   if (mode !== 'production' || protocol === 'https:' || loopbackHosts.has(hostname)) return []
   return [problem('issuer', 'must be https in production: tokens and passwords pass through it')]
+}
+
+/** The metadata of the issuer has this path, and the router gives these characters a meaning. */
+function checkIssuerPath({ issuer }: Settings): FieldProblem[] {
+  const { pathname } = new URL(issuer)
+  try {
+    if (!/[*%]/.test(decodeURI(pathname))) return []
+  } catch {
+    // The bytes are not UTF-8.
+  }
+  return [problem('issuer', 'must not have *, or an encoded delimiter such as %2F, in its path')]
 }
 
 function checkCookie({ mode, cookie_secure }: Settings): FieldProblem[] {

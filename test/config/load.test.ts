@@ -243,6 +243,15 @@ t.test('production refuses what would be unsafe; development does not', async (t
   t.match(problems({ env: misspelled }), [/^GATEPASS_ISSUER must be an http\(s\) URL/])
 })
 
+t.test('an issuer has a path that the router takes literally', async (t) => {
+  const found = (path: string) =>
+    problems({ env: { ...env, GATEPASS_ISSUER: `https://auth.example.com${path}` } })
+  for (const path of ['/a*b', '/a%2Ab', '/a%2Fb', '/%FF']) {
+    t.match(found(path), [/^GATEPASS_ISSUER must not have \*, or an encoded delimiter/], path)
+  }
+  for (const path of ['/t:1', '/caf%C3%A9/a%20b', '/a(b)']) t.same(found(path), [], path)
+})
+
 t.test('the playground is off, and refused in production', async (t) => {
   t.equal(load().settings.playground, false)
   const on = { ...env, GATEPASS_PLAYGROUND: 'true' }

@@ -80,11 +80,7 @@ export function metadataUrls(issuerUrl: string): readonly [string, string, strin
 
 /** The router compares decoded paths, and reads a single colon as the start of a parameter. */
 function routeOf(pathname: string): string {
-  try {
-    return decodeURI(pathname).replaceAll(':', '::')
-  } catch {
-    return pathname
-  }
+  return decodeURI(pathname).replaceAll(':', '::')
 }
 
 /** RFC 8414 §2: the OAuth endpoints, each with the ways to authenticate there. */
