@@ -50,10 +50,11 @@ export function noteError(
   return error
 }
 
-/** `overloaded` is not logged: in a storm of requests the lines would fill the disk. */
+/** A full queue is not logged: in a storm of requests the lines would fill the disk. */
 function logError(error: GatepassError, request: FastifyRequest): void {
   const line = { request_id: request.id, err: error.cause ?? error, code: error.code }
-  if (error.status >= 500 && error.code !== 'overloaded') request.log.error(line, 'failed')
+  const isFull = error.code === 'overloaded' && error.cause === undefined
+  if (error.status >= 500 && !isFull) request.log.error(line, 'failed')
   else request.log.debug(line, 'refused')
 }
 

@@ -140,19 +140,29 @@ export class Login {
       await hasher.verifyDecoy(password)
       return { reason: 'unknown_name' }
     }
-    const { sub, disabled, passwordHash } = account
-    if (!(await hasher.verify(password, passwordHash))) return { sub, reason: 'wrong_password' }
+    const { sub, disabled } = account
+    if (!(await this.#hasPassword(account, password))) return { sub, reason: 'wrong_password' }
     if (disabled) return { sub, reason: 'account_disabled' }
     return { account: await this.#strengthen(account, password) }
   }
 
+  /** @throws `internal_error`, whose cause names the account, if its hash cannot be parsed */
+  async #hasPassword({ sub, passwordHash }: Account, password: string): Promise<boolean> {
+    try {
+      return await this.#options.hasher.verify(password, passwordHash)
+    } catch (error) {
+      if (!isGatepassError(error, 'password_hash_invalid')) throw error
+      const cause = new Error(`The password hash of the user ${sub} is unusable. ${error.message}`)
+      throw new GatepassError('internal_error', { cause })
+    }
+  }
+
   async #isStillValid({ sub, passwordHash }: Account, password: string): Promise<boolean> {
-    const { accounts, hasher } = this.#options
-    const current = await accounts.findBySub(sub)
+    const current = await this.#options.accounts.findBySub(sub)
     if (current === null || current.disabled) return false
     if (current.passwordHash === passwordHash) return true
     // A concurrent login may have replaced a weak hash of the same password.
-    const isRight = await hasher.verify(password, current.passwordHash)
+    const isRight = await this.#hasPassword(current, password)
     return isRight && this.#isStillValid(current, password)
   }
 

@@ -1,5 +1,10 @@
 import t from 'tap'
-import { PasswordHasher } from '../../src/issuer/passwords/password-hasher.ts'
+import { GatepassError } from '../../src/core/errors.ts'
+import {
+  type Deriver,
+  HashProcessPool,
+  PasswordHasher,
+} from '../../src/issuer/passwords/password-hasher.ts'
 import { audience, claimsOf, issuerUrl, password, startIssuer } from '../support/issuer.ts'
 
 t.test('returns an access token of RFC 9068 and sets the refresh token as a cookie', async (t) => {
@@ -137,6 +142,39 @@ t.test('replaces a weak hash at login', async (t) => {
   const after = await issuer.accounts.findByLoginName('ada')
   t.match(after?.passwordHash, /^\$argon2id\$/)
   t.equal((await issuer.login({ password: 'U*U' })).statusCode, 200)
+})
+
+t.test('the log names the user whose hash has an unsupported format', async (t) => {
+  const issuer = await startIssuer(t)
+  const { sub = '' } = (await issuer.accounts.findByLoginName('ada')) ?? {}
+  await issuer.accounts.setPasswordHash(sub, 'md5:abc', 0)
+  const response = await issuer.login()
+  t.match(response.json(), { status: 500, code: 'internal_error' })
+  t.notMatch(response.body, sub)
+  const line = issuer.lines.find(({ code }) => code === 'internal_error')
+  t.match(JSON.stringify(line?.err), `user ${sub} is unusable. The scheme must be argon2id`)
+  t.notMatch(JSON.stringify(line), 'md5')
+})
+
+t.test('a login whose hashing process dies can be repeated, and does not count', async (t) => {
+  const lost = new GatepassError('overloaded', { cause: new Error('killed'), retryAfterSeconds: 1 })
+  const pool = new HashProcessPool()
+  let isLosing = false
+  const deriver: Deriver = {
+    derive: async (jobs) => (isLosing ? Promise.reject(lost) : pool.derive(jobs)),
+    close: () => pool.close(),
+  }
+  const issuer = await startIssuer(t, {
+    hasher: new PasswordHasher({ memoryKib: 8, passes: 1 }, deriver),
+  })
+  isLosing = true
+  for (let attempt = 0; attempt < 10; attempt += 1) {
+    const refused = await issuer.login({ password: 'wrong password' })
+    t.match(refused, { statusCode: 503, headers: { 'retry-after': '1' } })
+  }
+  t.match(issuer.lines.find(({ code }) => code === 'overloaded')?.err, { message: 'killed' })
+  isLosing = false
+  t.equal((await issuer.login()).statusCode, 200)
 })
 
 t.test('a bcrypt hash stays while it proves only a part of the password', async (t) => {

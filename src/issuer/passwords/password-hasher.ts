@@ -105,10 +105,10 @@ export class PasswordHasher {
    * Tells whether a password matches a stored hash. Also hashes a password that `checkPassword`
    * refuses: the time must reveal nothing, and the imported hash of a short password must match.
    *
-   * @throws `overloaded`; `internal_error` if the stored hash cannot be parsed
+   * @throws `overloaded`; `password_hash_invalid` if the stored hash cannot be parsed
    */
   async verify(password: string, storedHash: string): Promise<boolean> {
-    return this.#matches(password, parseStored(storedHash))
+    return this.#matches(password, parsePasswordHash(storedHash))
   }
 
   /**
@@ -126,7 +126,7 @@ export class PasswordHasher {
    * password that matched it can replace it. The end of a long password, which bcrypt ignores, may be wrong.
    */
   needsRehash(storedHash: string, password: string): boolean {
-    const { parameters } = parseStored(storedHash)
+    const { parameters } = parsePasswordHash(storedHash)
     if (parameters.scheme === 'bcrypt') return Buffer.byteLength(password) <= maxBcryptBytes
     return (
       parameters.scheme !== 'argon2id' ||
@@ -159,15 +159,6 @@ export class PasswordHasher {
 
   #newParameters(): Argon2idParameters {
     return { scheme: 'argon2id', ...this.#cost, salt: randomBytes(saltBytes) }
-  }
-}
-
-/** A stored hash that cannot be parsed is a fault of the service, not of the request. */
-function parseStored(storedHash: string): PasswordHash {
-  try {
-    return parsePasswordHash(storedHash)
-  } catch (error) {
-    throw new GatepassError('internal_error', { cause: error })
   }
 }
 
@@ -243,7 +234,7 @@ class HashProcess {
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     })
-    const fail = (cause: unknown) => this.#end(new GatepassError('internal_error', { cause }))
+    const fail = (cause: unknown) => this.#end(lostProcess(cause))
     this.#child.on('error', fail)
     this.#child.on('exit', (code, signal) =>
       fail(new Error(`the hashing process ended by ${signal ?? code}`)),
@@ -256,7 +247,7 @@ class HashProcess {
     this.#unref()
   }
 
-  /** @throws `internal_error` if the process ends before it replies */
+  /** @throws `overloaded` if the process ends before it replies */
   request(jobs: readonly HashJob[]): Promise<readonly HashReply[]> {
     const pending = Promise.withResolvers<readonly HashReply[]>()
     this.#pending = pending
@@ -285,4 +276,10 @@ class HashProcess {
     this.#child.unref()
     this.#child.channel?.unref()
   }
+}
+
+/** A process ends early if the machine lacks memory. The next attempt starts another. */
+function lostProcess(cause: unknown): GatepassError {
+  const detail = 'The process that computes the password hash has ended. Try again.'
+  return new GatepassError('overloaded', { detail, cause, retryAfterSeconds: 1 })
 }

@@ -152,7 +152,11 @@ t.test(
       const [pid] = children().filter((child) => !before.includes(child))
       process.kill(Number(pid), 'SIGKILL')
     }
-    const lost = t.rejects(digestOf(pool, bcryptJob), { code: 'internal_error' })
+    const lost = t.rejects(digestOf(pool, bcryptJob), {
+      code: 'overloaded',
+      retryAfterSeconds: 1,
+      cause: { message: /ended by SIGKILL/ },
+    })
     kill()
     await lost
     t.ok((await digestOf(pool, bcryptJob)).equals(bcrypt.digest))
