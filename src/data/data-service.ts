@@ -3,7 +3,7 @@ import { GatepassError, isGatepassError } from '../core/errors.ts'
 import { type DataOwner, type DataStore, dataOwner } from '../stores/data-store.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { FieldCipher, plainValues } from './field-cipher.ts'
-import { type Field, FieldCache, type FieldsContext, OwnedFields } from './owned-fields.ts'
+import { FieldCache, type FieldsContext, type FieldText, OwnedFields } from './owned-fields.ts'
 
 export type DataScope = DataOwner['scope']
 
@@ -64,9 +64,9 @@ export class DataService {
     return this.#fields(owner, scope === 'user' ? this.#userEndMs() : this.#sessionEndMs(claims))
   }
 
-  /** Returns all data of an owner, for administration. */
-  exportAll(owner: DataOwner): Promise<Map<string, Field>> {
-    return this.#fields(owner, 0).getAll()
+  /** Returns all data of an owner as JSON, for administration. */
+  exportAll(owner: DataOwner): Promise<Map<string, FieldText>> {
+    return this.#fields(owner, 0).getAllTexts()
   }
 
   #ownerOf(scope: DataScope, claims: AccessTokenClaims): DataOwner {

@@ -50,11 +50,6 @@ function toJson(value: JsonValue): string {
   })
 }
 
-/** A field with its decrypted value. */
-export interface Field extends Omit<FieldText, 'text'> {
-  readonly value: JsonValue
-}
-
 /** The context that the fields of all owners share. */
 export interface FieldsContext {
   readonly store: DataStore
@@ -82,13 +77,9 @@ export class OwnedFields {
     return this.#owner
   }
 
-  /** @throws `store_unavailable` */
-  async getAll(): Promise<Map<string, Field>> {
-    const found = new Map<string, Field>()
-    for (const [name, { text, version }] of await this.#readTexts('all')) {
-      found.set(name, { value: JSON.parse(text) as JsonValue, version })
-    }
-    return found
+  /** Reads all fields as JSON. @throws `store_unavailable` */
+  async getAllTexts(): Promise<Map<string, FieldText>> {
+    return this.#readTexts('all')
   }
 
   /** Reads a field as JSON. @throws `data_field_invalid`, `store_unavailable` */

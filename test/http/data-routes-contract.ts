@@ -33,7 +33,9 @@ export function dataRoutesContract(t: Test, open: OpenStore): void {
     t.equal(read.headers['cache-control'], 'no-store')
     t.match(read.headers['content-type'], /^application\/json/)
 
-    t.same((await get('/data/session')).json(), {
+    const all = await get('/data/session')
+    t.match(all.headers['content-type'], /^application\/json/)
+    t.same(all.json(), {
       fields: { cart: { value: { items: ['shirt', 'hat'] }, etag: read.headers.etag } },
     })
     t.same((await get('/data/user')).json(), { fields: {} })

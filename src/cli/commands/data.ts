@@ -1,5 +1,6 @@
 import type { Settings } from '../../config/settings.ts'
 import { GatepassError } from '../../core/errors.ts'
+import type { JsonValue } from '../../core/json.ts'
 import { normalizeLoginName } from '../../issuer/login-name.ts'
 import { type DataOwner, type DataStore, dataOwner } from '../../stores/data-store.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
@@ -59,7 +60,8 @@ export async function exportData(context: CliContext, options: { user: string; j
     })
     const rows = []
     for (const { owner, sid } of owners) {
-      for (const [field, { value }] of await service.exportAll(owner)) {
+      for (const [field, { text }] of await service.exportAll(owner)) {
+        const value: JsonValue = JSON.parse(text)
         rows.push({ scope: owner.scope, session_id: sid, field, value })
       }
     }

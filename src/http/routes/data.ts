@@ -5,6 +5,7 @@ import type { JsonValue } from '../../core/json.ts'
 import type { DataScope, DataService } from '../../data/data-service.ts'
 import {
   type Expected,
+  type FieldText,
   maxValueBytes,
   type OwnedFields,
   putField,
@@ -56,13 +57,11 @@ function readRoutes(instance: FastifyInstance, options: DataRoutesOptions): void
         response: { 200: schemas.fieldList, default: schemas.problem },
       },
     },
-    async (request) => {
-      const all = await fieldsOf(request, request.params.scope, options).getAll()
-      const entries = [...all].map(([name, { value, version }]) => [
-        name,
-        { value, etag: entityTag(version) },
-      ])
-      return { fields: Object.fromEntries(entries) }
+    async (request, reply) => {
+      const all = await fieldsOf(request, request.params.scope, options).getAllTexts()
+      // The text has the form that the schema describes.
+      const text = fieldListOf(all) as never
+      return reply.type('application/json').serializer(String).send(text)
     },
   )
 
@@ -92,6 +91,14 @@ function readRoutes(instance: FastifyInstance, options: DataRoutesOptions): void
       return reply.type('application/json').serializer(String).send(found.text)
     },
   )
+}
+
+/** Returns fields as JSON. Parsing 4 MB of values to write them again would block other requests. */
+function fieldListOf(fields: ReadonlyMap<string, FieldText>): string {
+  const members = Array.from(fields, ([name, { text, version }]) => {
+    return `${JSON.stringify(name)}:{"value":${text},"etag":${JSON.stringify(entityTag(version))}}`
+  })
+  return `{"fields":{${members.join(',')}}}`
 }
 
 function changeRoutes(instance: FastifyInstance, options: DataRoutesOptions): void {
