@@ -117,8 +117,12 @@ export class OwnedFields {
     checkFieldName(field)
     let { outcome, version } = await this.#write(field, text, expected)
     if (outcome === 'conflict' && expected === null) {
-      const unreadable = await this.#unreadableVersion(field)
-      if (unreadable !== null) ({ outcome, version } = await this.#write(field, text, unreadable))
+      const unreadable = await this.#unreadable([field])
+      if (unreadable !== null) {
+        ;({ outcome, version } = await this.#write(field, text, unreadable.version))
+      }
+    } else if (outcome === 'full' && (await this.#removeUnreadable())) {
+      ;({ outcome, version } = await this.#write(field, text, expected))
     }
     if (outcome === 'full') {
       throw new GatepassError('data_fields_exceeded', {
@@ -168,12 +172,23 @@ export class OwnedFields {
     return { outcome, version }
   }
 
-  /** The version of a field that is present and does not decrypt, or null. */
-  async #unreadableVersion(field: string): Promise<string | null> {
+  /** Returns one of these fields that is present and does not decrypt, or null. */
+  async #unreadable(fields: readonly string[] | 'all') {
     const { store, clock } = this.#context
-    const stored = (await store.read(this.#owner, [field], clock.nowMs())).get(field)
-    if (stored === undefined || this.#decrypt(field, stored) !== undefined) return null
-    return stored.version
+    for (const [field, stored] of await store.read(this.#owner, fields, clock.nowMs())) {
+      if (this.#decrypt(field, stored) === undefined) return { field, version: stored.version }
+    }
+    return null
+  }
+
+  /** Removes a field that does not decrypt, to make room for a new one. Returns false without such a field. */
+  async #removeUnreadable(): Promise<boolean> {
+    const unreadable = await this.#unreadable('all')
+    if (unreadable === null) return false
+    const { store, clock } = this.#context
+    const { field, version } = unreadable
+    await store.remove({ owner: this.#owner, field, expected: version, nowMs: clock.nowMs() })
+    return true
   }
 
   async #readTexts(fields: readonly string[] | 'all'): Promise<Map<string, FieldText>> {

@@ -106,4 +106,8 @@ t.test('a value that no secret decrypts is absent, reported, and replaceable', a
   t.equal(unreadable.count, 1)
   await later.set('cart', 2)
   t.equal((await later.getText('cart'))?.text, '2')
+  for (let n = 1; n < maxFields; n++) await fields.set(`f${n}`, n)
+  for (let n = 1; n < maxFields; n++) await later.set(`later-${n}`, n)
+  t.equal((await later.getAllTexts()).size, maxFields, 'lost values take no room')
+  await t.rejects(later.set('one-more', 1), { code: 'data_fields_exceeded' })
 })
