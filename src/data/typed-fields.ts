@@ -6,6 +6,7 @@ import {
   isJsonValue,
   isPlainObject,
   type JsonValue,
+  parseJson,
 } from '../core/json.ts'
 import { isPromise } from '../core/promise.ts'
 import { encodeValue, maxDecodedBytes, type OwnedFields, type ValueText } from './owned-fields.ts'
@@ -98,7 +99,7 @@ export class TypedFields<S extends FieldSchemas> {
    * Changes a field without losing a concurrent change. After a conflict `change` is called again
    * with the latest value, so it must be synchronous and free of side effects.
    *
-   * @returns the value that was written
+   * @returns the value that was written, as `get` returns it
    * @throws like `get` and `set`; `data_conflict` after repeated conflicts; the error of `change`
    */
   async update<N extends Name<S>>(
@@ -106,12 +107,16 @@ export class TypedFields<S extends FieldSchemas> {
     change: (current: Stored<S[N]>) => core.output<S[N]>,
   ): Promise<core.output<S[N]>> {
     const schema = this.#schemaOf(field)
-    let next: core.output<S[N]> | undefined
-    await this.#shared.updates.update(this.#open(), field, (current) => {
-      next = synchronous(field, change(this.#decode(field, schema, current)))
-      return encodeValue(encode(field, schema, next))
+    const fields = this.#open()
+    let text = ''
+    await this.#shared.updates.update(fields, field, (current) => {
+      const next = synchronous(field, change(this.#decode(field, schema, current)))
+      text = encodeValue(encode(field, schema, next))
+      return text
     })
-    return next as core.output<S[N]>
+    const known = fields.lastKnown(field)
+    const written = known?.text === text ? known : { text }
+    return this.#decode(field, schema, written) as core.output<S[N]>
   }
 
   /** Returns a value that the caller may change. An unchanged value is decoded once. */
@@ -120,8 +125,11 @@ export class TypedFields<S extends FieldSchemas> {
     if (found === null) return ownCopyOf(decode(field, schema, undefined))
     const known = decoded.get(found) as Stored<F> | undefined
     if (known !== undefined) return ownCopyOf(known)
+    // A value that is stored without encryption may be any text.
+    const stored = parseJson(found.text) as JsonValue | undefined
+    if (stored === undefined) throw unexpected(field, new Error('It is not JSON.'))
     try {
-      const value = decode(field, schema, JSON.parse(found.text))
+      const value = decode(field, schema, stored)
       if (mayBeKept(value, found.text)) decoded.set(found, value)
       return ownCopyOf(value)
     } catch (error) {

@@ -116,6 +116,13 @@ t.test('without secrets, values are stored as they are', async (t) => {
   t.same(await encrypted.answer(read), [], 'no plain value counts where values are encrypted')
   await encrypted.answer(({ session }) => session.set('cart', ['mug']))
   t.same(await plain.answer(read), [], 'nor the other way round')
+  const damaged = { owner, field: 'cart', version: 'damaged', value: Buffer.from('\0["hat') }
+  const nowMs = plain.clock.nowMs()
+  const life = { maxFields: 64, expiresAtMs: nowMs + 60_000, nowMs }
+  await store.write({ ...damaged, ...life })
+  t.match((await plain.run(read)).json(), { statusCode: 500, code: 'data_value_unexpected' })
+  await plain.answer(({ session }) => session.set('cart', ['mug']))
+  t.same(await plain.answer(read), ['mug'])
 })
 
 t.test('an update that throws changes nothing, and the next one succeeds', async (t) => {

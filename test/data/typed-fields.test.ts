@@ -96,6 +96,15 @@ t.test('an unchanged value is decoded once, and each caller gets a copy', async 
   t.same(await fieldsOf('bob').get('lines'), undefined)
 })
 
+t.test('an update returns the value that was stored', async (t) => {
+  const { fieldsOf } = open(t, { user: z.object({ name: z.string().trim() }) })
+  const given = { name: ' Ada ', role: 'admin' }
+  const fields = fieldsOf('ada')
+  const together = [fields.update('user', () => given), fields.update('user', () => given)]
+  for (const updated of await Promise.all(together)) t.same(updated, { name: 'Ada' })
+  t.same(await fields.get('user'), { name: 'Ada' })
+})
+
 const date = z.codec(z.iso.datetime(), z.date(), {
   decode: (text) => new Date(text),
   encode: (value) => value.toISOString(),
