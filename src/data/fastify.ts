@@ -96,9 +96,9 @@ export interface GatepassDataOptions extends Partial<DataLifetimes> {
    */
   readonly secrets: readonly string[] | null
   readonly fields: AppSchemas
-  /** Timeout of a call to the store. Default: 250. */
+  /** Timeout of a call to a store that is given as a URL. Default: 250. */
   readonly deadlineMs?: number
-  /** Redis replicas that must confirm a change. Default: 0. */
+  /** Replicas of a Redis, given as a URL, that must confirm a change. Default: 0. */
   readonly replicas?: number
   /** Receives measurements. */
   readonly observer?: DataObserver

@@ -12,6 +12,9 @@ const numbers = {
   replicas: { byDefault: 0, min: 0, max: 16 },
 }
 
+/** The options of a store that the plugin opens. */
+const storeNumbers: readonly NumberName[] = ['deadlineMs', 'replicas']
+
 type NumberName = keyof typeof numbers
 type Numbers = { readonly [Name in NumberName]: number }
 
@@ -56,13 +59,18 @@ const optionNames: ReadonlySet<string> = new Set([
 ])
 
 /**
- * Checks the names of the options, and that objects have their methods.
+ * Checks the names of the options, that objects have their methods, and that the store can follow the
+ * options of a store.
  *
  * @throws `config_invalid`
  */
 export function checkOptions(options: object): void {
   checkNames('option', options, optionNames)
   const given = new Map<string, unknown>(Object.entries(options))
+  const unused = storeNumbers.find((name) => given.get(name) !== undefined)
+  if (unused !== undefined && hasMethods(given.get('store'), ['read'])) {
+    throw invalid(`The option ${unused} has no effect on an open store. Set it where you open it.`)
+  }
   for (const [name, required] of Object.entries(methods)) {
     const value = given.get(name) ?? undefined
     if (value === undefined || hasMethods(value, required)) continue

@@ -265,10 +265,11 @@ t.test('invalid options prevent the start', async (t) => {
   for (const name of ['sessionMaxSeconds', 'accessTtlSeconds', 'userTtlSeconds', 'deadlineMs']) {
     for (const value of [Number.NaN, 0, -1, 0.5, 1e15, '300']) {
       const refusal = { code: 'config_invalid', message: new RegExp(name) }
-      await t.rejects(register({ [name]: value }), refusal, `${name}: ${value}`)
+      const store = 'sqlite::memory:'
+      await t.rejects(register({ store, [name]: value }), refusal, `${name}: ${value}`)
     }
   }
-  await t.rejects(register({ replicas: -1 }), { code: 'config_invalid' })
+  await t.rejects(register({ store: 'sqlite::memory:', replicas: -1 }), { code: 'config_invalid' })
   await t.rejects(register({ store: 'memcached://127.0.0.1:1', replicas: 1 }), {
     code: 'config_invalid',
     message: /replicas/,
@@ -288,6 +289,10 @@ t.test('invalid options prevent the start', async (t) => {
     code: 'config_invalid',
     message: 'There is no option userTtlSecond.',
   })
+  for (const unused of [{ deadlineMs: 100 }, { replicas: 1 }]) {
+    const refusal = { code: 'config_invalid', message: /no effect on an open store/ }
+    await t.rejects(register(unused), refusal)
+  }
   const { read } = options.store
   for (const [name, given] of [
     ['observer', {}],
