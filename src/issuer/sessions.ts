@@ -92,8 +92,8 @@ export class Sessions {
   }
 
   /**
-   * Stores a new session. Revokes the oldest sessions of a user who has too many. The session and its
-   * sign-in stay.
+   * Stores a new session. Revokes sessions of a user who has too many: first those that their client
+   * has started again from the same sign-in, then the oldest. The session and its sign-in stay.
    */
   async create(session: Session, audit: Audit): Promise<void> {
     const { sub } = session
@@ -101,9 +101,10 @@ export class Sessions {
     if (count <= maxSessionsPerUser) return
     const isKept = ({ sid, clientId, createdAtMs }: Session) =>
       sid === session.sid || (clientId === signInClientId && createdAtMs === session.createdAtMs)
-    const ordered = (await this.list(sub)).toSorted(
-      (a, b) => Number(isKept(b)) - Number(isKept(a)) || newestFirst(a, b),
-    )
+    const newest = (await this.list(sub)).toSorted(newestFirst)
+    const repeated = repeatedSessions(newest)
+    const rank = (one: Session) => (isKept(one) ? 0 : repeated.has(one) ? 2 : 1)
+    const ordered = newest.toSorted((a, b) => rank(a) - rank(b))
     for (const { sid } of ordered.slice(maxSessionsPerUser)) {
       if (await this.#revoke(sid))
         audit('session.revoked', { sub, sid, reason: 'too_many_sessions' })
@@ -277,6 +278,21 @@ export class Sessions {
 function newestFirst(a: Session, b: Session): number {
   const isSignIn = ({ clientId }: Session) => Number(clientId === signInClientId)
   return b.createdAtMs - a.createdAtMs || isSignIn(b) - isSignIn(a) || b.mintedAtMs - a.mintedAtMs
+}
+
+/**
+ * Returns the sessions that are not the newest of their client and sign-in. A client that renews its
+ * tokens by `prompt=none` starts many of them.
+ */
+function repeatedSessions(newest: readonly Session[]): Set<Session> {
+  const seen = new Set<string>()
+  const repeated = newest.filter(({ clientId, createdAtMs }) => {
+    const id = `${createdAtMs} ${clientId}`
+    const isRepeated = seen.has(id)
+    seen.add(id)
+    return isRepeated
+  })
+  return new Set(repeated)
 }
 
 export interface SessionStarterOptions {

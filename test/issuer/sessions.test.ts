@@ -57,4 +57,17 @@ t.test('a user has at most 100 sessions: a login revokes the oldest', async (t) 
   t.comment('a login elsewhere ends no sign-in either while it has sessions')
   await sessions.create(session({ sub, sid: 'elsewhere', createdAtMs: t0 + 902 }), audit)
   t.same(revoked.at(-1), ['session.revoked', { sub, sid: '1', reason }])
+  t.comment('a client that starts many sessions from one sign-in ends no session of another device')
+  for (const index of [0, 1]) {
+    const createdAtMs = t0 - 1 - index
+    await store.create(session({ sub: 'user-4', sid: `device ${index}`, createdAtMs }))
+  }
+  const renewed = (index: number) =>
+    session({ sub: 'user-4', sid: `renewed ${index}`, createdAtMs: t0, mintedAtMs: t0 + index })
+  for (let index = 0; index < 98; index += 1) await store.create(renewed(index))
+  for (const index of [98, 99]) {
+    await sessions.create(renewed(index), audit)
+    const sid = `renewed ${index - 98}`
+    t.same(revoked.at(-1), ['session.revoked', { sub: 'user-4', sid, reason }])
+  }
 })
