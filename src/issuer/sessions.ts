@@ -145,8 +145,7 @@ export class Sessions {
    */
   async logoutAll(sub: string, audit: Audit): Promise<void> {
     await this.checkClock()
-    const count = await this.revokeAll(sub)
-    audit('logout.all', { sub, count })
+    await this.#revokeAllAudited(sub, 0, (count) => audit('logout.all', { sub, count }))
     await this.#revocations?.refreshNow()
   }
 
@@ -190,8 +189,9 @@ export class Sessions {
    */
   async revokeAllOfAccount({ sub, sid }: Session, reason: string, audit: Audit): Promise<void> {
     const isRevoked = await this.#revoke(sid)
-    const count = Number(isRevoked) + (await this.revokeAll(sub))
-    audit('session.revoked', { sub, sid, reason, count })
+    await this.#revokeAllAudited(sub, Number(isRevoked), (count) =>
+      audit('session.revoked', { sub, sid, reason, count }),
+    )
     await this.#revocations?.refreshNow()
   }
 
@@ -200,23 +200,25 @@ export class Sessions {
    *
    * If sessions have data or clients are notified, each session is revoked by itself first, because
    * the deletion of its data and the notification of its client read the log.
+   *
+   * @param revoked counts the sessions, also those before a failure
    */
-  async revokeAll(sub: string): Promise<number> {
+  async revokeAll(sub: string, revoked = { count: 0 }): Promise<number> {
     const { hasSessionData, revokedKeptMs } = this.#policy
-    let count = 0
     if (hasSessionData || this.#clients.hasBackchannelLogout()) {
       // Twice: until its sign-in had ended, a code may have begun a session.
-      count += await this.#revokeListed(sub)
-      count += await this.#revokeListed(sub)
+      await this.#revokeListed(sub, revoked)
+      await this.#revokeListed(sub, revoked)
     }
     const nowMs = this.#clock.nowMs()
-    count += await this.#store.revokeAll(sub, nowMs, revokedKeptMs)
+    revoked.count += await this.#store.revokeAll(sub, nowMs, revokedKeptMs)
     // Until the store did it, a refresh may have signed a token of a later second.
     const doneAtMs = this.#clock.nowMs()
     if (Math.floor(doneAtMs / 1000) > Math.floor(nowMs / 1000))
       await this.#store.appendRevocation('user', sub, doneAtMs, revokedKeptMs)
     // Until its sign-in had ended, a code may have begun a session that the store did not see.
-    return count + (await this.#revokeListed(sub))
+    await this.#revokeListed(sub, revoked)
+    return revoked.count
   }
 
   /**
@@ -260,10 +262,20 @@ export class Sessions {
     await this.#revocations?.refreshNow()
   }
 
-  async #revokeListed(sub: string): Promise<number> {
-    let count = 0
-    for (const { sid } of await this.list(sub)) count += Number(await this.#revoke(sid))
-    return count
+  /** Sessions that ended before a failure are audited, because a repeated call does not count them. */
+  async #revokeAllAudited(sub: string, before: number, write: (count: number) => void) {
+    const revoked = { count: before }
+    try {
+      await this.revokeAll(sub, revoked)
+    } catch (error) {
+      if (revoked.count > 0) write(revoked.count)
+      throw error
+    }
+    write(revoked.count)
+  }
+
+  async #revokeListed(sub: string, revoked: { count: number }): Promise<void> {
+    for (const { sid } of await this.list(sub)) revoked.count += Number(await this.#revoke(sid))
   }
 
   #revoke(sid: string): Promise<boolean> {

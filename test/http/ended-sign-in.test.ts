@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { GatepassError } from '../../src/core/errors.ts'
 import type { RotationRequest, RotationResult, Session } from '../../src/stores/ports.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import { bearer, claimsOf } from '../support/issuer.ts'
@@ -113,6 +114,20 @@ t.test('a session that begins while all sessions are revoked is revoked too', as
     void (await sessions.create({ ...first, sid: 'later', sub }))
   t.equal((await signOutEverywhere()).statusCode, 204)
   t.same(await live(), [])
+})
+
+t.test('a sign-out everywhere that fails after sessions have ended is audited', async (t) => {
+  const { issuer, sessions, sub, signOutEverywhere } = await setUp(t)
+  sessions.afterRevokeAll = async () => {
+    sessions.afterList = async () => {
+      throw new GatepassError('store_unavailable')
+    }
+  }
+  t.equal((await signOutEverywhere()).statusCode, 503)
+  t.match(
+    issuer.audit().filter(({ event }) => event === 'logout.all'),
+    [{ sub, count: 2 }],
+  )
 })
 
 t.test(
