@@ -1,6 +1,7 @@
 import { type Clock, nowSeconds } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import { DerivedMac } from '../core/secrets.ts'
+import type { Audit } from '../issuer/audit.ts'
 import type { Client, Clients } from '../issuer/clients.ts'
 import type { TokenMinter } from '../issuer/token-minter.ts'
 import type { SessionStore } from '../stores/ports.ts'
@@ -20,7 +21,7 @@ import {
   withParameters,
 } from './authorization-request.ts'
 import type { Consents } from './consents.ts'
-import type { IdTokens } from './id-tokens.ts'
+import type { IdTokenHint, IdTokens } from './id-tokens.ts'
 import type { PushedRequests, PushedResponse } from './pushed-requests.ts'
 import type { SignIn } from './sign-ins.ts'
 
@@ -142,11 +143,14 @@ export class AuthorizationEndpoint {
    *
    * @throws `request_uri_invalid` if the pushed request has been answered; `store_unavailable`
    */
-  async proceed(pending: Pending, visitor: Visitor): Promise<Step> {
+  async proceed(pending: Pending, visitor: Visitor, audit: Audit): Promise<Step> {
     const { request, interaction } = pending
     const { prompts } = request
     const isSilent = prompts.has('none')
-    const signIn = await this.#acceptedSignIn(pending, visitor)
+    const hint = await this.#hintOf(request)
+    // No password helps: nobody is the user of a text that is no ID token.
+    if (hint === null) return this.refuse(pending, 'login_required', unreadableHint)
+    const signIn = this.#acceptedSignIn(pending, visitor, hint?.sub)
     if (signIn === null) {
       // OpenID Connect Core §3.1.2.1: a user whom the `id_token_hint` does not name has signed in.
       if (!isSilent && !visitor.isFresh) return { kind: 'sign_in', pending }
@@ -157,6 +161,7 @@ export class AuthorizationEndpoint {
     const { sub } = signIn.account
     if (visitor.hasConsented) {
       if (client.third_party) await consents.grant(client, sub, scope)
+      audit('consent.granted', { sub, sid: signIn.sid, client_id: client.client_id })
     } else if (prompts.has('consent') || (await consents.missing(client, sub, scope)).length > 0) {
       if (!isSilent) return { kind: 'consent', pending, signIn }
       return this.refuse(pending, 'consent_required', 'The user has to consent.')
@@ -195,19 +200,22 @@ export class AuthorizationEndpoint {
     })
   }
 
+  /** Returns undefined without a hint, and null if the hint cannot be read. */
+  async #hintOf({ idTokenHint }: AuthorizationRequest): Promise<IdTokenHint | null | undefined> {
+    return idTokenHint === undefined ? undefined : this.#options.idTokens.readHint(idTokenHint)
+  }
+
   /** Returns the sign-in if it has the user and the maximum age that the request requires. */
-  async #acceptedSignIn(
+  #acceptedSignIn(
     { request, interaction }: Pending,
     { signIn, isFresh = false }: Visitor,
-  ): Promise<SignIn | null> {
+    expectedSub: string | undefined,
+  ): SignIn | null {
     if (signIn === null) return null
-    const { idTokens, clock, signInLifetimeMs } = this.#options
+    const { clock, signInLifetimeMs } = this.#options
     // The setting may have become shorter since. A session that starts now could be too old at once.
     if (clock.nowMs() >= signIn.authTimeMs + signInLifetimeMs) return null
-    if (request.idTokenHint !== undefined) {
-      const hint = await idTokens.readHint(request.idTokenHint)
-      if (hint?.sub !== signIn.account.sub) return null
-    }
+    if (expectedSub !== undefined && expectedSub !== signIn.account.sub) return null
     // The sign-in was accepted when the consent page was shown.
     if (isFresh || interaction.sid === signIn.sid) return signIn
     const { prompts, maxAgeSeconds = Number.POSITIVE_INFINITY } = request
@@ -254,6 +262,8 @@ export class AuthorizationEndpoint {
     return withParameters(redirectUri, { code, state, iss: issuer })
   }
 }
+
+const unreadableHint = 'The id_token_hint is not an ID token of this issuer, or is too old.'
 
 /** Parameters of a pushed request that do not belong to the authorization request. */
 const credentials: ReadonlySet<string> = new Set([

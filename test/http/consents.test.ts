@@ -178,6 +178,13 @@ t.test(
     const { sessions } = issuer
     const original = sessions.deleteOneTime.bind(sessions)
     t.teardown(() => Object.assign(sessions, { deleteOneTime: original }))
+    sessions.deleteOneTime = async () => {
+      throw new GatepassError('store_unavailable')
+    }
+    t.equal(await letIn('prints'), '', 'no code')
+    const granted = () => issuer.audit().filter(({ event }) => event === 'consent.granted')
+    t.same(granted(), [], 'the audit log has no consent that was not stored')
+    sessions.deleteOneTime = original
     for (const completed of [1, 2]) {
       await letIn('prints', 'profile data:read')
       let left = completed

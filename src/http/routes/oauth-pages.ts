@@ -162,7 +162,9 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
     visitor: Omit<Visitor, 'userAgent'>,
   ): Promise<FastifyReply> {
     const userAgent = request.headers['user-agent'] ?? ''
-    return show(request, reply, await authorization.proceed(pending, { ...visitor, userAgent }))
+    const whole = { ...visitor, userAgent }
+    const step = await authorization.proceed(pending, whole, auditOf(request))
+    return show(request, reply, step)
   }
 
   function show(request: FastifyRequest, reply: FastifyReply, step: Step): FastifyReply {
@@ -300,10 +302,6 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
     const signIn = await signIns.find(signInCookie.read(request))
     // Another user may have signed in meanwhile, in another tab.
     const hasConsented = signIn !== null && signIn.sid === interaction.sid
-    if (hasConsented) {
-      const { client_id } = pending.request.client
-      auditOf(request)('consent.granted', { sub: signIn.account.sub, sid: signIn.sid, client_id })
-    }
     return proceed(request, reply, pending, { signIn, hasConsented })
   })
 
