@@ -421,6 +421,19 @@ export function sessionStoreContract(
     t.match(await store.revocationsAfter(seen, 10), [{ id: 'user-3' }])
   })
 
+  withStore(
+    'a reader gets no entry again that is kept for longer than its last one',
+    async (t, store) => {
+      await store.appendRevocation('key', 'kid', t0, 2 * followUpMs)
+      await store.appendRevocation('session', 'sid', t0, 1_000)
+      const seen = (await store.revocationsAfter(logStart, 10)).at(-1)?.position ?? ''
+      while (await store.removeExpired(t0 + 1_000 + followUpMs, 10));
+      t.same(await store.revocationsAfter(seen, 10), [])
+      while (await store.removeExpired(t0 + 3 * followUpMs, 10));
+      t.same(await store.revocationsAfter(logStart, 10), [])
+    },
+  )
+
   withStore('ping succeeds', async (t, store) => {
     await t.resolves(store.ping())
   })

@@ -255,12 +255,18 @@ export const selectRevocations: Statement = {
     ORDER BY position LIMIT $2`,
 }
 
-/** Looks at the oldest entries only: they expire roughly in the order of their positions. */
+/**
+ * Deletes the oldest entries, up to the first that has not expired: a reader whose entry is gone starts
+ * again.
+ */
 export const deleteExpiredRevocations: Statement = {
   name: 'delete expired revocations',
   text: `
-    DELETE FROM gatepass.revocations WHERE expires_at_ms <= $1 AND position IN
-      (SELECT position FROM gatepass.revocations ORDER BY position LIMIT $2)`,
+    WITH oldest AS
+      (SELECT position, expires_at_ms FROM gatepass.revocations ORDER BY position LIMIT $2)
+    DELETE FROM gatepass.revocations WHERE position IN
+      (SELECT position FROM oldest WHERE position < coalesce(
+        (SELECT min(position) FROM oldest WHERE expires_at_ms > $1), 9223372036854775807))`,
 }
 
 export const insertOneTime: Statement = {

@@ -64,14 +64,18 @@ async function continueAfter(
   return seen?.position === position ? entries : null
 }
 
-/** Removes expired entries among the `limit` oldest. Returns whether there may be more. */
+/**
+ * Removes expired entries among the `limit` oldest, up to the first that has not expired: a reader whose
+ * entry is gone starts again. Returns whether there may be more.
+ */
 export async function removeExpiredEntries(
   call: RedisCall,
   nowMs: number,
   limit: number,
 ): Promise<boolean> {
   const oldest = await range(call, '-', limit)
-  const expired = oldest.filter(({ expires }) => Number(expires) <= nowMs - followUpMs)
+  const kept = oldest.findIndex(({ expires }) => Number(expires) > nowMs - followUpMs)
+  const expired = kept === -1 ? oldest : oldest.slice(0, kept)
   if (expired.length === 0) return false
   await call.command(logKey, ['XDEL', logKey, ...expired.map(({ position }) => position)])
   return expired.length === limit
