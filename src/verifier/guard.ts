@@ -2,20 +2,12 @@ import { type ErrorCode, GatepassError, isGatepassError, toProblem } from '../co
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import { isJsonObject } from '../tokens/strict-decoding.ts'
 import { usableAlgorithms } from '../tokens/verification-key.ts'
+import { isName } from './claims.ts'
 import type { DpopPresentation, TokenRequirements } from './requirements.ts'
 import { type Verifier, verifyNowOf } from './verifier.ts'
 
 /** Requirements of a route, beyond a valid token. */
-export interface RouteAuth {
-  /** Required scopes, separated by spaces (RFC 6749 §3.3). */
-  readonly scope?: string
-  /** `aud` must contain one of these, and one of the verifier's audiences. */
-  readonly audience?: string | readonly string[]
-  /**
-   * Fail closed: answer 503 if the revocation list is older than this; true means 30 s. Default: the
-   * option of the verifier, else any age.
-   */
-  readonly failClosed?: boolean | { readonly maxStalenessSeconds: number }
+export interface RouteAuth extends Omit<TokenRequirements, 'dpop'> {
   /** Whether the token must be bound to a key (RFC 9449). Default false. */
   readonly dpop?: boolean | 'required'
 }
@@ -33,7 +25,11 @@ export interface Guard {
     request: () => ProofTarget,
     scope?: string,
   ): AccessTokenClaims | Promise<AccessTokenClaims>
-  /** Returns the response to a refused request. */
+  /**
+   * Returns the response to a refused request.
+   *
+   * @param thrown a GatepassError; any other error becomes `internal_error`
+   */
   refusal(thrown: unknown, headers: TokenHeaders, scope?: string): Refusal
 }
 
@@ -45,8 +41,7 @@ const noProof: DpopPresentation = { proof: undefined, method: '', uri: '' }
  * @throws `config_invalid`; a misspelled requirement must not be ignored
  */
 export function createGuard(verifier: Verifier, auth: RouteAuth = {}, metadataUrl?: string): Guard {
-  const { dpop: boundTo, ...others }: RouteAuth = readRequirements(auth)
-  const needsKey = Boolean(boundTo)
+  const { dpop: needsKey = false, ...others } = readRequirements(auth)
   const requirements: TokenRequirements = needsKey ? { ...others, dpop: noProof } : others
   const verify = verifyNowOf(verifier)
 
@@ -57,8 +52,17 @@ export function createGuard(verifier: Verifier, auth: RouteAuth = {}, metadataUr
       return verify(token, dpop === undefined ? required : { ...required, dpop })
     },
     refusal(thrown, { authorization }, scope = requirements.scope) {
+      const error = isGatepassError(thrown)
+        ? thrown
+        : new GatepassError('internal_error', { cause: thrown })
       const scheme = authorizationScheme(authorization) ?? (needsKey ? 'DPoP' : 'Bearer')
-      return refusalOf(thrown, scope, scheme, metadataUrl)
+      const headers = challengeHeaders(error, scope, scheme, metadataUrl)
+      const namesClaims = error.code === 'token_claims' && !isProduction()
+      return {
+        error,
+        headers: { ...headers, 'cache-control': 'no-store' },
+        body: JSON.stringify(toProblem(error, { namesClaims })),
+      }
     },
   }
 }
@@ -80,7 +84,7 @@ const isAcceptable: { readonly [name in Requirement]: (value: unknown) => boolea
   scope: (value) => typeof value === 'string' && isScopeList(value),
   audience: (value) => {
     const names = [value].flat()
-    return names.length > 0 && names.every((name) => typeof name === 'string' && name !== '')
+    return names.length > 0 && names.every(isName)
   },
   failClosed: (value) => typeof value === 'boolean' || isStaleness(value),
   dpop: (value) => typeof value === 'boolean' || value === 'required',
@@ -92,7 +96,7 @@ function isStaleness(value: unknown): boolean {
   return Number.isFinite(maxStalenessSeconds) && Number(maxStalenessSeconds) >= 0
 }
 
-function readRequirements(auth: unknown): RouteAuth & Pick<TokenRequirements, 'scope'> {
+function readRequirements(auth: unknown): RouteAuth {
   if (isJsonObject(auth)) {
     const given = Object.entries(auth).filter(([, value]) => value !== undefined)
     const isValid = ([name, value]: readonly [string, unknown]) =>
@@ -161,30 +165,6 @@ export interface Refusal {
   readonly headers: Readonly<Record<string, string>>
   /** Problem details (RFC 9457), without the cause of the error. */
   readonly body: string
-}
-
-/**
- * Creates the response to a refused request.
- *
- * @param thrown a GatepassError; any other error becomes `internal_error`
- * @param requiredScope as for `challengeHeaders`, like the other parameters
- */
-function refusalOf(
-  thrown: unknown,
-  requiredScope?: string,
-  scheme?: TokenScheme,
-  metadataUrl?: string,
-): Refusal {
-  const error = isGatepassError(thrown)
-    ? thrown
-    : new GatepassError('internal_error', { cause: thrown })
-  const headers = challengeHeaders(error, requiredScope, scheme, metadataUrl)
-  const namesClaims = error.code === 'token_claims' && !isProduction()
-  return {
-    error,
-    headers: { ...headers, 'cache-control': 'no-store' },
-    body: JSON.stringify(toProblem(error, { namesClaims })),
-  }
 }
 
 /**

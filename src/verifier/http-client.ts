@@ -159,7 +159,7 @@ export class RetryDelay {
   /** Returns the delay after one more failure: exponential backoff, or longer if the server asks. */
   afterMs(error: Error): number {
     const delayMs = backoffMs(this.#failures, this.#limits, this.#random)
-    this.#failures = Math.min(this.#failures + 1, 30)
+    this.#failures += 1
     const retryAfterMs = error instanceof ResponseError ? error.retryAfterMs : null
     // Up to half longer, so that the clients of one server do not return at the same time.
     return Math.max(delayMs, (retryAfterMs ?? 0) * (1 + this.#random() / 2))

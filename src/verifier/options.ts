@@ -248,8 +248,6 @@ function openRevocations(
     pollIntervalSeconds: given.pollIntervalSeconds ?? defaults.pollIntervalSeconds.default,
     streamTimeoutSeconds: given.streamTimeoutSeconds ?? defaults.streamTimeoutSeconds.default,
     maxEntries: given.maxEntries ?? defaults.maxEntries.default,
-    ...(given.maxStalenessSeconds !== undefined && {
-      maxStalenessSeconds: given.maxStalenessSeconds,
-    }),
+    maxStalenessSeconds: given.maxStalenessSeconds,
   })
 }

@@ -1,6 +1,7 @@
 import { GatepassError } from '../core/errors.ts'
 import { isJsonObject } from '../tokens/strict-decoding.ts'
 import { usableAlgorithms } from '../tokens/verification-key.ts'
+import { isName } from './claims.ts'
 import { isScopeList } from './guard.ts'
 import { isWebAddress } from './http-client.ts'
 import type { Verifier } from './verifier.ts'
@@ -86,17 +87,14 @@ function issuersOf(verifier: Verifier): string[] {
 
 type Member = keyof ProtectedResource
 
-const isText = (value: unknown) => typeof value === 'string' && value !== ''
 const isListOf = (isOne: (value: unknown) => boolean) => (value: unknown) =>
   Array.isArray(value) && value.length > 0 && value.every(isOne)
 
 const isAcceptable: { readonly [name in Member]: (value: unknown) => boolean } = {
   resource: isResourceId,
   authorizationServers: isListOf(isWebAddress),
-  scopes: isListOf(
-    (scope) => isText(scope) && isScopeList(String(scope)) && !/ /.test(String(scope)),
-  ),
-  name: isText,
+  scopes: isListOf((scope) => isName(scope) && isScopeList(scope) && !scope.includes(' ')),
+  name: isName,
   documentation: isWebAddress,
 }
 

@@ -80,9 +80,9 @@ export function createKeysInMemory(source: 'fixed' | 'own', current: () => KeySe
     refresh: async () => {},
     refreshNow: async () => {},
     status() {
-      const { count, refused } = current()
+      const { keys, refused } = current()
       return {
-        count,
+        count: keys.length,
         source,
         refused,
         ageSeconds: null,
@@ -109,7 +109,6 @@ export interface RefusedKey {
 /** The usable keys of one JWK Set (RFC 7517 §5). Immutable: a newer set replaces it whole. */
 export interface KeySet {
   readonly keys: readonly VerificationKey[]
-  readonly count: number
   readonly refused: readonly RefusedKey[]
   has(kid: string): boolean
   find(kid: string, alg: Algorithm): Exclude<KeyLookup, 'keys_unavailable'>
@@ -146,7 +145,6 @@ export function readKeySet(jwks: unknown, previous: KeySet | null = null): KeySe
 
   return {
     keys,
-    count: keys.length,
     refused,
     has: (kid) => byId.has(kid),
     find(kid, alg) {
@@ -159,7 +157,7 @@ export function readKeySet(jwks: unknown, previous: KeySet | null = null): KeySe
 
 /** Tells whether two sets have the same key objects. */
 export function haveSameKeys(one: KeySet, other: KeySet): boolean {
-  return one.count === other.count && one.keys.every((key) => other.keys.includes(key))
+  return one.keys.length === other.keys.length && one.keys.every((key) => other.keys.includes(key))
 }
 
 function describeEmptySet(refused: readonly RefusedKey[]): string {

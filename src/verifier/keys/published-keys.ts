@@ -166,7 +166,7 @@ export class PublishedKeys {
     const { nowMs, loaded } = this
     const untilRefreshMs = Math.max(0, this.#schedule.nextMs - nowMs)
     return {
-      count: this.#usableSet(nowMs)?.count ?? 0,
+      count: this.#usableSet(nowMs)?.keys.length ?? 0,
       source: loaded?.source ?? null,
       ageSeconds: loaded && Math.max(0, Math.floor((nowMs - loaded.loadedAtMs) / 1000)),
       nextRefreshSeconds: isPlanned ? Math.ceil(untilRefreshMs / 1000) : null,

@@ -36,7 +36,7 @@ export interface FeedFollowerOptions {
   /** Timeout of one fetch of the snapshot. */
   readonly fetchTimeoutMs: number
   readonly maxEntries: number
-  readonly maxStalenessSeconds?: number
+  readonly maxStalenessSeconds: number | undefined
 }
 
 /**
@@ -45,7 +45,7 @@ export interface FeedFollowerOptions {
  * weakens an entry: neither an old snapshot nor a replayed event makes a revoked token valid.
  */
 export class FeedFollower implements Revocations {
-  readonly maxStalenessSeconds?: number
+  readonly maxStalenessSeconds: number | undefined
   readonly #options: FeedFollowerOptions
   readonly #list: RevocationList
   readonly #freshness: Freshness
@@ -71,8 +71,7 @@ export class FeedFollower implements Revocations {
   constructor(options: FeedFollowerOptions) {
     const { uri, clock, clockToleranceSeconds } = options
     this.#options = options
-    if (options.maxStalenessSeconds !== undefined)
-      this.maxStalenessSeconds = options.maxStalenessSeconds
+    this.maxStalenessSeconds = options.maxStalenessSeconds
     this.#list = new RevocationList(options.maxEntries, clockToleranceSeconds)
     this.#freshness = new Freshness(clock, clockToleranceSeconds)
     this.#poller = new SnapshotPoller({

@@ -11,7 +11,7 @@ export interface Revocations {
    */
   stalenessSeconds?(): number
   /** Largest staleness for a use without `failClosed`. Default: any. */
-  readonly maxStalenessSeconds?: number
+  readonly maxStalenessSeconds?: number | undefined
   /** Whether the first list is still missing. The first token then waits for `ready()`. */
   readonly isPending?: boolean
   /** Resolves when the first list is loaded, or cannot be loaded soon. */
