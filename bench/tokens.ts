@@ -11,7 +11,7 @@ export const audience = 'https://api.example.com'
 const hour_s = 3600
 const commonClaims = { client_id: 'default', scope: 'data:read data:write', amr: ['pwd'] }
 
-export type Algorithm = 'ES256' | 'Ed25519' | 'RS256' | 'PS256' | 'ML-DSA-44'
+export type Algorithm = 'ES256' | 'RS256'
 
 export interface Trust {
   readonly issuer: string

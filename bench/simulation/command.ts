@@ -1,7 +1,7 @@
 import { formatNumber } from '../harness/metrics.ts'
 import { markdownTable, type Table, textTable, writeInto } from '../harness/report.ts'
 import { type Costs, readCosts } from './costs.ts'
-import { assumptions, deviceCounts, latenciesOf, planFor } from './simulate.ts'
+import { deviceCounts, latenciesOf, planFor } from './simulate.ts'
 
 const document = new URL('../../docs/scaling.md', import.meta.url)
 
@@ -20,8 +20,8 @@ export function simulate({ intoDocument }: { readonly intoDocument: boolean }): 
 }
 
 export function needsOf(devices: number, costs: Costs) {
-  const plan = planFor(devices, costs, assumptions)
-  return { ...plan, ...latenciesOf(plan, costs, assumptions) }
+  const plan = planFor(devices, costs)
+  return { ...plan, ...latenciesOf(plan, costs) }
 }
 
 export function costsTable({ stores, signIn_us, feedEntry }: Costs): Table {

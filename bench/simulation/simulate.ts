@@ -2,7 +2,7 @@ import { percentile } from '../harness/statistics.ts'
 import type { Costs } from './costs.ts'
 
 /** Assumptions of the simulation. All other values are measured. */
-export const assumptions = {
+const assumptions = {
   accessTtl_s: 300,
   /** Share of the signed-in devices that are in use in the busiest minute. */
   shareInUse: 0.1,
@@ -19,18 +19,18 @@ export const assumptions = {
   retryWithin_s: 2,
 }
 
-type Assumptions = typeof assumptions
 type Plan = ReturnType<typeof planFor>
 
 export const deviceCounts = [1e6, 1e7, 1e8, 1e9]
 const day_s = 86_400
 
 /** The needs of a number of devices, by their mean load. */
-export function planFor(devices: number, costs: Costs, given: Assumptions) {
-  const refreshes_per_second = (devices * given.shareInUse) / given.accessTtl_s
-  const signIns_per_second = (devices * given.signInsADay * given.signInsPeak) / day_s
+export function planFor(devices: number, costs: Costs) {
+  const refreshes_per_second = (devices * assumptions.shareInUse) / assumptions.accessTtl_s
+  const signIns_per_second = (devices * assumptions.signInsADay * assumptions.signInsPeak) / day_s
   const sessions_bytes = devices * costs.session_bytes
-  const sessionsOfPrimary = (given.redisMemory_bytes * given.memoryShare) / costs.session_bytes
+  const sessionsOfPrimary =
+    (assumptions.redisMemory_bytes * assumptions.memoryShare) / costs.session_bytes
   // Extrapolates the work to more sessions in one store than were measured.
   const decades = Math.log10(Math.min(devices, sessionsOfPrimary) / costs.sessions)
   const growth = Math.max(1, costs.tenfold) ** Math.max(0, decades)
@@ -39,7 +39,7 @@ export function planFor(devices: number, costs: Costs, given: Assumptions) {
   const refreshLoad = (answered_per_second * costs.refresh_us * growth) / 1e6
   const hashLoad = (signIns_per_second * costs.signIn_us) / 1e6
   const storeLoad = ((answered_per_second + signIns_per_second) * costs.store_us * growth) / 1e6
-  const feedEntries = Math.ceil(signIns_per_second * given.accessTtl_s)
+  const feedEntries = Math.ceil(signIns_per_second * assumptions.accessTtl_s)
   const full = Math.ceil(devices / sessionsOfPrimary)
   return {
     devices,
@@ -48,12 +48,12 @@ export function planFor(devices: number, costs: Costs, given: Assumptions) {
     refreshLoad,
     hashLoad,
     storeLoad,
-    refreshCores: Math.ceil(refreshLoad / given.coreShare),
-    hashCores: Math.ceil(hashLoad / given.coreShare),
-    primaries: Math.max(full, Math.ceil(storeLoad / given.coreShare)),
+    refreshCores: Math.ceil(refreshLoad / assumptions.coreShare),
+    hashCores: Math.ceil(hashLoad / assumptions.coreShare),
+    primaries: Math.max(full, Math.ceil(storeLoad / assumptions.coreShare)),
     sessions_bytes,
     /** Memory of all primaries. Replicas need as much again. */
-    memory_bytes: sessions_bytes / given.memoryShare,
+    memory_bytes: sessions_bytes / assumptions.memoryShare,
     feedEntries,
     feed_bytes: feedEntries * costs.feedEntry.bytes,
     feedLoad_ms: (feedEntries * costs.feedEntry.us) / 1000,
@@ -70,7 +70,7 @@ const seed = 7
  * key selects a primary. Each core and primary is therefore a queue with random arrivals (Poisson), and
  * one queue of each kind represents all. Work varies exponentially; a password hash takes constant time.
  */
-export function latenciesOf(plan: Plan, costs: Costs, given: Assumptions) {
+export function latenciesOf(plan: Plan, costs: Costs) {
   const random = createRandom(seed)
   const exponential = (mean: number) => -mean * Math.log1p(-random())
   const lineOf = (load: number, servers: number, mean_s: number, each_s = exponential) => {
@@ -94,7 +94,7 @@ export function latenciesOf(plan: Plan, costs: Costs, given: Assumptions) {
     refreshP50_ms: 1000 * percentile(refreshes, 0.5),
     refreshP99_ms: 1000 * percentile(refreshes, 0.99),
     signInP99_ms: 1000 * percentile(signIns, 0.99),
-    recovery_s: recovery_s(plan.refreshLoad / plan.refreshCores, given),
+    recovery_s: recovery_s(plan.refreshLoad / plan.refreshCores),
   }
 }
 
@@ -112,7 +112,8 @@ export function waitInLine(count: number, gap_s: () => number, each_s: () => num
  * outage arrive evenly soon after it, in addition to the usual load. The core works through the backlog
  * with its remaining capacity.
  */
-export function recovery_s(load: number, { outage_s, retryWithin_s }: Assumptions): number {
+export function recovery_s(load: number): number {
+  const { outage_s, retryWithin_s } = assumptions
   const rate = load * (1 + outage_s / retryWithin_s)
   const backlog_s = Math.max(0, (rate - 1) * retryWithin_s)
   return backlog_s <= 1 ? 0 : retryWithin_s + (backlog_s - 1) / (1 - load) + 1

@@ -59,8 +59,8 @@ const tokensByHand: System = {
       scheme: refreshTokenScheme,
       balance: 'by token',
       start: {
-        issuer: (own) => startServer('surge/servers/jwt-issuer', [own, ...issuerArgs], bench),
-        shop: (own) => startServer('surge/servers/jwt-shop', [own, ...shopArgs], bench),
+        issuer: () => startServer('surge/servers/jwt-issuer', issuerArgs, bench),
+        shop: () => startServer('surge/servers/jwt-shop', shopArgs, bench),
       },
     }
   },

@@ -2,7 +2,6 @@ import t from 'tap'
 import { costsTable, needsOf, needsTable } from '../../bench/simulation/command.ts'
 import { type Costs, slopeOf } from '../../bench/simulation/costs.ts'
 import {
-  assumptions,
   createRandom,
   deviceCounts,
   latenciesOf,
@@ -67,7 +66,7 @@ t.test('one line is as long as theory says (M/M/1)', async (t) => {
 })
 
 t.test('a plan is what the mean load takes', async (t) => {
-  const plan = planFor(3e6, costs, assumptions)
+  const plan = planFor(3e6, costs)
   t.equal(plan.refreshes_per_second, 1_000)
   t.ok(Math.abs(plan.signIns_per_second - 1.0417) < 1e-3)
   t.ok(Math.abs(plan.refreshLoad - 0.101) < 2e-3, String(plan.refreshLoad))
@@ -77,7 +76,7 @@ t.test('a plan is what the mean load takes', async (t) => {
 })
 
 t.test('more devices need no less of anything, and are answered as soon', async (t) => {
-  const plans = deviceCounts.map((devices) => planFor(devices, costs, assumptions))
+  const plans = deviceCounts.map((devices) => planFor(devices, costs))
   for (const key of ['refreshCores', 'hashCores', 'primaries', 'memory_bytes'] as const) {
     const values = plans.map((plan) => plan[key])
     t.same(
@@ -87,7 +86,7 @@ t.test('more devices need no less of anything, and are answered as soon', async 
     )
   }
   for (const plan of plans) {
-    const latencies = latenciesOf(plan, costs, assumptions)
+    const latencies = latenciesOf(plan, costs)
     t.ok(latencies.refreshP50_ms < latencies.refreshP99_ms)
     // At 60 % a line is a few times as long as the work itself.
     t.ok(latencies.refreshP99_ms < 2, `${plan.devices}: ${latencies.refreshP99_ms}`)
@@ -96,10 +95,10 @@ t.test('more devices need no less of anything, and are answered as soon', async 
 })
 
 t.test('an outage is got over, sooner by cores that have more time left', async (t) => {
-  t.equal(recovery_s(0.1, assumptions), 0, 'nothing piles up')
+  t.equal(recovery_s(0.1), 0, 'nothing piles up')
   // By hand: 10 s of requests within 2 s are 3.6 cores; 5.2 s pile up, and 4.2 go at 0.4 a second.
-  t.ok(Math.abs(recovery_s(0.6, assumptions) - (2 + 4.2 / 0.4 + 1)) < 1e-9)
-  t.ok(recovery_s(0.4, assumptions) < recovery_s(0.5, assumptions))
+  t.ok(Math.abs(recovery_s(0.6) - (2 + 4.2 / 0.4 + 1)) < 1e-9)
+  t.ok(recovery_s(0.4) < recovery_s(0.5))
 })
 
 t.test('both tables are in words and in figures that count', async (t) => {

@@ -9,11 +9,10 @@ import { createApp, type OwnerOfData } from './shop.ts'
 
 /**
  * A hand-made sign-in with @fastify/jwt: access tokens signed with ES256, and opaque refresh tokens in Redis
- * that are removed at their use (`GETDEL`). `jwt-issuer <name> <redis> <ttl_s> <issuer> <key> <accessTtl_s>`
+ * that are removed at their use (`GETDEL`). `jwt-issuer <redis> <ttl_s> <issuer> <key> <accessTtl_s>`
  */
 
-const [, redisUrl = '', ttl_s = '', issuer = '', key = '{}', accessTtl_s = ''] =
-  process.argv.slice(2)
+const [redisUrl = '', ttl_s = '', issuer = '', key = '{}', accessTtl_s = ''] = process.argv.slice(2)
 const redis = await connectRedis(redisUrl)
 const base = await createApp()
 await base.register(fastifyJwt, {

@@ -5,10 +5,10 @@ import { addShop, createApp, dataInRedis, type OwnerOfData } from './shop.ts'
 
 /**
  * A replica of the shop that verifies access tokens with @fastify/jwt.
- * `jwt-shop <name> <redis> <ttl_s> <issuer> <publicKey>`
+ * `jwt-shop <redis> <ttl_s> <issuer> <publicKey>`
  */
 
-const [, redisUrl = '', ttl_s = '', issuer = '', publicKey = ''] = process.argv.slice(2)
+const [redisUrl = '', ttl_s = '', issuer = '', publicKey = ''] = process.argv.slice(2)
 /** Room for every token of a surge. The default is 1,000. */
 const cache = 20_000
 const store = jsonStore(await connectRedis(redisUrl), ttl_s)
