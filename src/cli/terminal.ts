@@ -121,7 +121,7 @@ export async function askLine(context: CliContext, prompt: string): Promise<stri
  * Text after the line stays in the input without an echo: a password manager types the user name and
  * the password at once.
  *
- * @throws `request_invalid` after Ctrl-C, Ctrl-D or the end of the input
+ * @throws `request_invalid` after Ctrl-C, Ctrl-D, SIGHUP or the end of the input
  */
 async function readTypedLine(
   { stdin, stderr }: CliContext,
@@ -140,6 +140,9 @@ async function readTypedLine(
   // From here on the terminal itself echoes nothing.
   if (!isEchoed) stderr.write(prompt)
   lines.prompt()
+  // Node restores the terminal after other signals, but not after this one.
+  const cancel = () => lines.close()
+  process.once('SIGHUP', cancel)
   try {
     return await new Promise((resolve, reject) => {
       lines.once('line', resolve)
@@ -147,6 +150,7 @@ async function readTypedLine(
       lines.once('close', () => reject(new GatepassError('request_invalid', { detail })))
     })
   } finally {
+    process.off('SIGHUP', cancel)
     lines.close()
     const ahead = [...typed.slice(1), lines.line].join('\n')
     if (ahead !== '' && stdin.readable) stdin.unshift(ahead)

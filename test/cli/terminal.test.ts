@@ -100,3 +100,13 @@ t.test('Ctrl-C at a prompt ends the line of the prompt', async (t) => {
     t.match(shown(), /[^\n]\n$/)
   }
 })
+
+t.test('SIGHUP at a prompt cancels, so that the terminal gets its echo back', async (t) => {
+  const { context, type } = openTerminal()
+  const listeners = process.listenerCount('SIGHUP')
+  type('pass')
+  const canceled = t.rejects(readPassword(context), { message: 'Canceled.' })
+  process.emit('SIGHUP')
+  await canceled
+  t.equal(process.listenerCount('SIGHUP'), listeners)
+})
