@@ -3,7 +3,7 @@ import * as z from 'zod'
 import type { Clock } from '../core/clock.ts'
 import { isGatepassError } from '../core/errors.ts'
 import type { Account, AccountStore } from '../stores/ports.ts'
-import { parseStrictJson } from '../tokens/strict-decoding.ts'
+import { parseStrictJson, withoutByteOrderMark } from '../tokens/strict-decoding.ts'
 import { normalizeLoginName } from './login-name.ts'
 import { parsePasswordHash } from './passwords/password-hash.ts'
 
@@ -30,9 +30,9 @@ export interface ImportOptions {
   readonly batchSize?: number
 }
 
-const maxLineBytes = 64 * 1024
+/** The largest line of an import, and so the largest attributes of a user. */
+export const maxUserBytes = 64 * 1024
 const maxReasonLength = 200
-const byteOrderMark = Buffer.from('\ufeff')
 
 /** The attributes of a user: JSON, without numbers that JSON cannot repeat. */
 export const attributesSchema = z.record(z.string(), z.json())
@@ -72,7 +72,7 @@ export async function importUsers(
     onProgress?.({ ...counts, ...position })
   }
 
-  for await (const line of readLines(ndjson, maxLineBytes)) {
+  for await (const line of readLines(ndjson, maxUserBytes)) {
     position = { lines: line.number, bytes: line.endByte }
     const entry = readEntry(line, clock.nowMs())
     if (entry.problem !== undefined) {
@@ -94,7 +94,7 @@ interface Entry {
 
 /** Reads a line: an account, a problem, or neither for a blank line. */
 function readEntry(line: Line, nowMs: number): Entry {
-  if (line.bytes === null) return { problem: `It is longer than ${maxLineBytes} bytes.` }
+  if (line.bytes === null) return { problem: `It is longer than ${maxUserBytes} bytes.` }
   const bytes = line.number === 1 ? withoutByteOrderMark(line.bytes) : line.bytes
   if (isBlank(bytes)) return {}
   const value = parseStrictJson(bytes)
@@ -126,10 +126,6 @@ function toAccount(fields: z.infer<typeof lineSchema>, nowMs: number): Entry {
 function describe(error: z.ZodError): string {
   const problems = error.issues.map(({ path, message }) => [...path, message].join(': '))
   return problems.join('; ').replace(/\p{C}/gu, '\ufffd').slice(0, maxReasonLength)
-}
-
-function withoutByteOrderMark(bytes: Buffer): Buffer {
-  return bytes.indexOf(byteOrderMark) === 0 ? bytes.subarray(byteOrderMark.length) : bytes
 }
 
 function isBlank(bytes: Buffer): boolean {

@@ -29,6 +29,13 @@ export function parseStrictJson(bytes: Buffer): JsonValue | undefined {
   }
 }
 
+const byteOrderMark = Buffer.from('\ufeff')
+
+/** Removes the byte order mark that editors on Windows put at the start of a file. */
+export function withoutByteOrderMark(bytes: Buffer): Buffer {
+  return bytes.indexOf(byteOrderMark) === 0 ? bytes.subarray(byteOrderMark.length) : bytes
+}
+
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

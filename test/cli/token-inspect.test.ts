@@ -69,7 +69,8 @@ t.test('no part of the token is sent anywhere', async (t) => {
   for (const part of token.split('.')) t.notOk(received.some((line) => line.includes(part)))
 
   received.length = 0
-  writeFileSync(join(cwd, 'jwks.json'), JSON.stringify({ keys: [key.publicJwk] }))
+  // With the byte order mark of an editor on Windows.
+  writeFileSync(join(cwd, 'jwks.json'), `\ufeff${JSON.stringify({ keys: [key.publicJwk] })}`)
   t.equal((await inspect(token, '--jwks', 'jwks.json')).code, 0)
   t.same(received, [], 'with a file nobody is asked')
   await server.close()
@@ -87,6 +88,7 @@ t.test('wrong usage', async (t) => {
   const inspect = (...args: string[]) => runCommand(['token', 'inspect', ...args], { cwd })
   t.match(await inspect('-'), { code: 1, stderr: /The token is empty/ })
   t.match(await inspect('x', '--jwks', 'not.json'), { code: 2, stderr: /is not a JWK Set/ })
+  t.match(await inspect('x', '--jwks', '.'), { code: 2, stderr: / cannot be read \(EISDIR\)/ })
   t.match(await inspect('x', '--jwks', 'empty.json'), { code: 2, stderr: /there are no keys/ })
   t.equal((await inspect('x', 'y')).code, 2)
   const help = (await inspect('--help')).stdout

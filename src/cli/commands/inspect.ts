@@ -2,7 +2,11 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
-import { isJsonObject, parseStrictJson } from '../../tokens/strict-decoding.ts'
+import {
+  isJsonObject,
+  parseStrictJson,
+  withoutByteOrderMark,
+} from '../../tokens/strict-decoding.ts'
 import { type CliContext, userConfigOf } from '../context.ts'
 import { checkToken, type InspectRequest } from '../inspect/check-token.ts'
 import { reportAsJson, reportInWords } from '../inspect/report.ts'
@@ -66,8 +70,15 @@ function requestOf(context: CliContext, token: string, options: InspectOptions):
 
 /** @throws `config_invalid` */
 function readJwks(path: string): { readonly keys: readonly object[] } {
-  const bytes = readFileSync(path)
-  const jwks = bytes.length > maxJwksBytes ? undefined : parseStrictJson(bytes)
+  let bytes: Buffer
+  try {
+    bytes = readFileSync(path)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new GatepassError('config_invalid', { detail: `${path} cannot be read (${code}).` })
+  }
+  const jwks =
+    bytes.length > maxJwksBytes ? undefined : parseStrictJson(withoutByteOrderMark(bytes))
   if (isJsonObject(jwks) && Array.isArray(jwks.keys)) {
     return { keys: jwks.keys as readonly object[] }
   }

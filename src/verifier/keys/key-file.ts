@@ -2,7 +2,11 @@ import { constants } from 'node:fs'
 import { type FileHandle, open, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { randomId } from '../../core/secrets.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
-import { isJsonObject, parseStrictJson } from '../../tokens/strict-decoding.ts'
+import {
+  isJsonObject,
+  parseStrictJson,
+  withoutByteOrderMark,
+} from '../../tokens/strict-decoding.ts'
 import { haveSameKeys, type KeySet, maxKeySetBytes, readKeySet } from './key-source.ts'
 
 /** An unchanged set is written again after this time: the file's time says when it was confirmed. */
@@ -89,7 +93,7 @@ async function readKeyFile(path: string, jwksUri: string): Promise<StoredKeys> {
     const stats = await file.stat()
     if (!stats.isFile()) throw new Error('it is not a file')
     if ((stats.mode & writableByOthers) !== 0) throw new Error('other users can write it')
-    const jwks = parseStrictJson(await readCapped(file))
+    const jwks = parseStrictJson(withoutByteOrderMark(await readCapped(file)))
     if (jwks === undefined) throw new Error('it is not acceptable JSON')
     const address = isJsonObject(jwks) ? jwks[addressMember] : undefined
     if (address !== undefined && address !== jwksUri)

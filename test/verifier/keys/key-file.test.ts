@@ -39,7 +39,9 @@ async function withFile(
 }
 
 t.test('A30: a replica starts from the file while the issuer is unavailable', async (t) => {
-  const setup = await withFile(t, { ageSeconds: 3600, answer: respond(503, '') })
+  // With the byte order mark of an editor on Windows.
+  const text = `\ufeff${JSON.stringify({ keys: [first.publicJwk] })}`
+  const setup = await withFile(t, { ageSeconds: 3600, text, answer: respond(503, '') })
   const { answer, answerSync, clock, keys, server } = setup
   t.equal(await answerSync(first), 'keys_unavailable', 'nothing is read before it is needed')
   t.equal(await answer(first), 'accepted')
