@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import { systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import type { JsonObject } from '../../core/json.ts'
-import { attributesSchema, importUsers } from '../../issuer/user-import.ts'
+import { attributesSchema, importUsers, maxUserBytes } from '../../issuer/user-import.ts'
 import { generatePassword } from '../../issuer/users.ts'
 import { parseStrictJson } from '../../tokens/strict-decoding.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
@@ -117,9 +117,11 @@ export async function importFile(context: CliContext, file: string, options: { j
 
 /** @throws `request_invalid` */
 function parseAttributes(text: string): JsonObject {
-  const { data } = attributesSchema.safeParse(parseStrictJson(Buffer.from(text)))
-  if (data !== undefined) return data
+  const bytes = Buffer.from(text)
+  const { data } = attributesSchema.safeParse(parseStrictJson(bytes))
+  if (data !== undefined && bytes.length <= maxUserBytes) return data
   const detail =
-    'The attributes must be a JSON object with each member once, little nesting and finite numbers.'
+    'The attributes must be a JSON object with each member once, little nesting and finite numbers, ' +
+    `of at most ${maxUserBytes} bytes.`
   throw new GatepassError('request_invalid', { detail })
 }
