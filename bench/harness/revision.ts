@@ -111,8 +111,12 @@ function addDependencies(folder: string): void {
 
 /** @returns the tarballs of all packages, which packing builds */
 function pack(folder: string): string[] {
-  run('npm', ['run', 'pack'], folder)
-  return globSync(join(folder, 'dist/packages/*.tgz'))
+  const { scripts } = readJson(join(folder, 'package.json')) as { scripts: object }
+  const isMany = 'pack' in scripts
+  const tarballs = join(folder, isMany ? 'dist/packages' : 'packed')
+  if (!isMany) mkdirSync(tarballs)
+  run('npm', isMany ? ['run', 'pack'] : ['pack', '--pack-destination', tarballs], folder)
+  return globSync(join(tarballs, '*.tgz'))
 }
 
 /** Unpacks each tarball under the name of its package. Dependencies are in the folders above. */
@@ -124,6 +128,7 @@ function unpack(tarballs: readonly string[], modules: string): void {
     mkdirSync(target, { recursive: true })
     execFileSync('tar', ['-xzf', tarball, '-C', target, '--strip-components=1'])
   }
+  if (!existsSync(join(modules, 'gatepass'))) throw new Error('There is no package gatepass.')
 }
 
 /** Compiles the programs of this benchmark beside the packages of a revision, for this process. */

@@ -1,8 +1,7 @@
-import { dataOf, gatepassData } from '@gatepass/session-data'
-import { gatepassAuth } from '@gatepass/verifier/fastify'
 import fastify, { type FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { Trust } from '../tokens.ts'
+import { importGatepass } from './packages.ts'
 import { serve } from './serve.ts'
 
 /**
@@ -16,6 +15,8 @@ const fields = { session: { cart: z.record(z.string(), z.int().positive()).defau
 /** A generous deadline, because a busy machine is not an outage. */
 const deadlineMs = 5_000
 
+const { gatepassAuth } = await importGatepass('fastify')
+const { dataOf, gatepassData } = await importGatepass('data')
 const app = fastify()
 await app.register(gatepassAuth, trust)
 await app.register(gatepassData, { store, secrets: [secret], fields, deadlineMs })

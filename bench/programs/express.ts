@@ -1,4 +1,5 @@
 import express, { type ErrorRequestHandler, type RequestHandler } from 'express'
+import { importGatepass } from './packages.ts'
 import { serveListener } from './serve.ts'
 
 /**
@@ -11,8 +12,8 @@ const [guard = '', text = '{}', issuer = '', audience = '', jwksUri = ''] = proc
 const guards: Readonly<Record<string, () => Promise<RequestHandler>>> = {
   bare: async () => (_request, _response, next) => next(),
   gatepass: async () => {
-    const { createVerifier } = await import('@gatepass/verifier')
-    const { requireToken } = await import('@gatepass/verifier/express')
+    const { createVerifier } = await importGatepass('verifier')
+    const { requireToken } = await importGatepass('express')
     return requireToken(createVerifier({ issuer, audience, jwksUri }))
   },
   'express-oauth2-jwt-bearer': async () => {

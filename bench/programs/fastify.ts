@@ -2,6 +2,7 @@ import { createPublicKey, generateKeyPairSync, type JsonWebKey, sign, verify } f
 import fastify, { type FastifyRequest } from 'fastify'
 import type { JSONWebKeySet } from 'jose'
 import type { Trust } from '../tokens.ts'
+import { importGatepass } from './packages.ts'
 import { serve } from './serve.ts'
 
 /**
@@ -35,7 +36,7 @@ const guards: Readonly<Record<string, () => Promise<void>>> = {
 }
 
 async function gatepass(more: { readonly cache?: typeof smallCache } = {}): Promise<void> {
-  const { gatepassAuth } = await import('@gatepass/verifier/fastify')
+  const { gatepassAuth } = await importGatepass('fastify')
   await app.register(gatepassAuth, { ...trust, ...more })
 }
 

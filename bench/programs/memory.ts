@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
-import { createVerifier, type Verifier } from '@gatepass/verifier'
-import { collectGarbage } from '../../test/support/garbage.ts'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { resident_mib } from '../harness/machine.ts'
 import type { Readings } from '../harness/scenario.ts'
 import type { Trust } from '../tokens.ts'
+import { importGatepass, type Verifier } from './packages.ts'
 
 /**
  * Measures how much a process grows that verifies and caches tokens, each a number of times.
@@ -22,6 +23,9 @@ const turnLength = 64
 /** Warm-up: the process loads and compiles its code, which takes memory too. */
 const warmupCount = 1_000
 
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+const { createVerifier } = await importGatepass('verifier')
 const options = JSON.parse(trust) as Trust
 
 await verifyMany(createVerifier(options), warmupCount)

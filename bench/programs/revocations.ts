@@ -1,9 +1,10 @@
-import { createVerifier } from '@gatepass/verifier'
+import { importGatepass } from './packages.ts'
 
 /** Measures how long a verifier takes to load the keys and the revocations. `revocations <issuer>` */
 
 const [jwksOf = ''] = process.argv.slice(2)
 process.once('disconnect', () => process.exit())
+const { createVerifier } = await importGatepass('verifier')
 const startMs = performance.now()
 const verifier = createVerifier({
   issuer: 'http://localhost:4000',
