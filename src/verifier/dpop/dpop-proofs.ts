@@ -99,7 +99,7 @@ export class DpopProofs {
    * Marks a verified proof as used. Unverified proofs could fill the replay window.
    *
    * @param request the object that stands for the request; the same request may use its proof again
-   * @throws `dpop_proof_replayed`, or `dpop_proof_invalid` if the proof may have been forgotten
+   * @throws `dpop_proof_replayed`, or `dpop_proof_invalid` if the proof cannot be remembered
    */
   use({ jkt, claims, jws }: DpopProof, request?: object): void {
     if (request !== undefined && this.#usedBy.get(request) === jws.signingInput) return
@@ -107,6 +107,7 @@ export class DpopProofs {
     const result = this.#replayWindow.record(jkt, claims.jti, claims.iat, nowSeconds(clock))
     if (result === 'replayed') throw new GatepassError('dpop_proof_replayed')
     if (result === 'forgotten') throw invalidProof('it is older than the remembered proofs')
+    if (result === 'early') throw invalidProof('its iat is in the future, as in too many proofs')
     if (request !== undefined) this.#usedBy.set(request, jws.signingInput)
   }
 
@@ -152,13 +153,17 @@ export interface ReplayWindowOptions {
  */
 const maxClockError_s = 3600
 
-/** `forgotten`: the proof is as old as proofs that were forgotten, so it may have been used. */
-export type ReplayResult = 'new' | 'replayed' | 'forgotten'
+/**
+ * `forgotten`: the proof is as old as proofs that were forgotten, so it may have been used. `early`: its
+ * `iat` is in the future, and its partition has no room for more such proofs.
+ */
+export type ReplayResult = 'new' | 'replayed' | 'forgotten' | 'early'
 
 /**
  * Remembers used proofs while they could be accepted again (RFC 9449 §11.1), in bounded memory. A full
  * partition forgets its oldest proofs, and then rejects proofs of that age: a flood shortens the window of
- * one partition, and never allows a replay.
+ * one partition, and never allows a replay. Proofs that are dated in the future fill half of a
+ * partition at most.
  */
 export class ReplayWindow {
   readonly #options: ReplayWindowOptions
@@ -187,7 +192,7 @@ export class ReplayWindow {
     const partition = this.#partitionOf(jkt)
     partition.forgetUntil(now_s - this.#options.maxAgeSeconds - 1, now_s)
     const id = hash('sha256', `${jkt} ${jti}`, 'buffer').toString('latin1', 0, idBytes)
-    return partition.record(id, iat)
+    return partition.record(id, iat, now_s)
   }
 
   #partitionOf(jkt: string): Partition {
@@ -213,8 +218,10 @@ class Partition {
     return this.#size
   }
 
-  record(id: string, iat: number): ReplayResult {
+  record(id: string, iat: number, now_s: number): ReplayResult {
     if (this.#byIat.get(iat)?.has(id)) return 'replayed'
+    // Forgetting proofs of the future would refuse every proof until then.
+    if (iat > now_s && this.#countAfter(now_s) >= this.#capacity / 2) return 'early'
     if (this.#size >= this.#capacity) this.#forget(Math.min(...this.#byIat.keys()))
     if (iat <= this.#forgottenUntil_s) return 'forgotten'
     const sameSecond = this.#byIat.get(iat)
@@ -222,6 +229,13 @@ class Partition {
     else sameSecond.add(id)
     this.#size += 1
     return 'new'
+  }
+
+  #countAfter(now_s: number): number {
+    if (this.#size < this.#capacity / 2) return 0
+    let count = 0
+    for (const [second, proofs] of this.#byIat) if (second > now_s) count += proofs.size
+    return count
   }
 
   /** A clock that is set back a little does not make forgotten proofs acceptable. */

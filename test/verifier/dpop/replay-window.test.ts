@@ -45,6 +45,18 @@ t.test('a flood by one key is bounded, and affects one partition', async (t) => 
   t.equal(window.record('flooder', 'next', t0 + 3, t0 + 3), 'new', 'it is over with the second')
 })
 
+t.test('a flood of proofs that are dated ahead does not keep out other keys', async (t) => {
+  const window = new ReplayWindow({ maxProofs: 6400, maxAgeSeconds })
+  const record = (n: number) => window.record('flooder', `${n}`, t0 + 5, t0)
+  const outcomes = Array.from({ length: 200 }, (_, n) => record(n))
+  t.same(outcomes, [...Array(50).fill('new'), ...Array(150).fill('early')])
+  t.equal(record(0), 'replayed')
+  const others = Array.from({ length: 1000 }, (_, n) => `other-${n}`)
+  const lost = others.filter((other) => window.record(other, 'first', t0, t0) !== 'new')
+  t.same(lost, [])
+  t.equal(window.record('flooder', 'next', t0 + 6, t0 + 5), 'new')
+})
+
 t.test(
   'a clock that is set back allows no replay, and does not lock out all clients',
   async (t) => {
