@@ -13,8 +13,6 @@ const changesPerMeasurement = 256
 /** The pause after a checkpoint that a long read has blocked, or whose thread has failed. */
 const retryMs = 1_000
 
-const threadProgram = programBeside(import.meta, 'checkpoint-thread')
-
 /** The row that `PRAGMA wal_checkpoint` returns. */
 export interface CheckpointResult {
   /** 1 if another connection runs a checkpoint, or a restart could not get its locks. */
@@ -83,7 +81,9 @@ export class Checkpoints {
   #startThread(): void {
     const options = { workerData: this.#threadData, env: {}, execArgv: [] }
     try {
-      const thread = new Worker(threadProgram, options)
+      // Throws in a bundle of CommonJS, which does not know where it is.
+      const program = programBeside(import.meta, 'checkpoint-thread')
+      const thread = new Worker(program, options)
       thread.once('error', () => this.#checkpointHere())
       thread.once('exit', (code) => {
         this.#thread = null

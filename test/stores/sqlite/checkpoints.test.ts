@@ -1,8 +1,10 @@
 import { once } from 'node:events'
 import { existsSync, statSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { Worker } from 'node:worker_threads'
+import { buildSync } from 'esbuild'
 import t, { type Test } from 'tap'
 import { type CheckpointResult, Checkpoints } from '../../../src/stores/sqlite/checkpoints.ts'
 import { SqliteDatabase } from '../../../src/stores/sqlite/database.ts'
@@ -57,11 +59,11 @@ function openRows(t: Test) {
 }
 
 /** A connection whose checkpoints run in a thread that opens `threadPath`. */
-function openCheckpoints(t: Test, path: string, threadPath = path) {
+function openCheckpoints(t: Test, path: string, threadPath = path, Class = Checkpoints) {
   // Commits wait for the restart of the WAL.
   const db = new DatabaseSync(path, { timeout: 60_000 })
   db.exec(`PRAGMA journal_mode = WAL; ${schema.migrations[0]?.sql}`)
-  const checkpoints = new Checkpoints(db, threadPath)
+  const checkpoints = new Class(db, threadPath)
   t.teardown(async () => {
     await checkpoints.close()
     db.close()
@@ -164,6 +166,24 @@ t.test('if the thread fails, the connection runs the checkpoint', async (t) => {
   t.not(await exited, 0)
   const { log, checkpointed } = walOf(db)
   t.equal(checkpointed, log)
+})
+
+t.test('in a bundle of CommonJS, the connection runs the checkpoint', async (t) => {
+  const folder = createTestFolder(t)
+  const outfile = join(folder, 'bundle.cjs')
+  buildSync({
+    entryPoints: ['src/stores/sqlite/checkpoints.ts'],
+    outfile,
+    bundle: true,
+    format: 'cjs',
+    platform: 'node',
+    logLevel: 'error',
+  })
+  const bundle = createRequire(import.meta.url)(outfile)
+  const path = join(folder, 'rows.db')
+  const { db, commit } = openCheckpoints(t, path, path, bundle.Checkpoints)
+  commit(rowsPerCheckpoint + rowsPerMeasurement)
+  t.ok(walBytes(db) < startBytes)
 })
 
 t.test('a long read keeps its snapshot and the WAL; after it the WAL is cut', async (t) => {
