@@ -112,6 +112,13 @@ declare module 'fastify' {
  */
 export const gatepassAuth = markPlugin<GatepassAuthOptions>(
   async (app, options) => {
+    if (app.hasRequestDecorator('auth')) {
+      throw new GatepassError('config_invalid', {
+        detail:
+          'gatepassAuth, or another plugin that adds request.auth, is registered here or in a scope ' +
+          'around it. Register gatepassAuth for each part of the application in a scope of its own.',
+      })
+    }
     const verifier = openVerifier(app, options)
     const { requestTarget, onRefused, resource } = options
     checkFunction('requestTarget', requestTarget)

@@ -41,6 +41,7 @@ const noProof: DpopPresentation = { proof: undefined, method: '', uri: '' }
  * @throws `config_invalid`; a misspelled requirement must not be ignored
  */
 export function createGuard(verifier: Verifier, auth: RouteAuth = {}, metadataUrl?: string): Guard {
+  checkVerifier(verifier)
   const { dpop: needsKey = false, ...others } = readRequirements(auth)
   const requirements: TokenRequirements = needsKey ? { ...others, dpop: noProof } : others
   const verify = verifyNowOf(verifier)
@@ -65,6 +66,14 @@ export function createGuard(verifier: Verifier, auth: RouteAuth = {}, metadataUr
       }
     },
   }
+}
+
+/** @throws `config_invalid` for another value, such as the options of a verifier */
+export function checkVerifier(verifier: Verifier): void {
+  if (typeof (verifier as Partial<Verifier> | null | undefined)?.verify === 'function') return
+  throw new GatepassError('config_invalid', {
+    detail: 'The verifier must be an object that createVerifier has returned.',
+  })
 }
 
 /** @throws `config_invalid` if an option is neither undefined nor a function */

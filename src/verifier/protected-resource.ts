@@ -2,7 +2,7 @@ import { GatepassError } from '../core/errors.ts'
 import { isJsonObject } from '../tokens/strict-decoding.ts'
 import { usableAlgorithms } from '../tokens/verification-key.ts'
 import { isName } from './claims.ts'
-import { isScopeList } from './guard.ts'
+import { checkVerifier, isScopeList } from './guard.ts'
 import { isWebAddress } from './http-client.ts'
 import type { Verifier } from './verifier.ts'
 
@@ -56,6 +56,7 @@ export function createResourceMetadata(
   verifier: Verifier,
   given: string | ProtectedResource,
 ): ResourceMetadata {
+  checkVerifier(verifier)
   const resource = readResource(typeof given === 'string' ? { resource: given } : given)
   const servers = resource.authorizationServers ?? issuersOf(verifier)
   if (servers.length === 0) throw invalid('it needs authorizationServers')

@@ -97,4 +97,9 @@ t.test('accepts a DPoP proof over HTTP/2, for the host of the request', async (t
 
 t.test('a misspelt requirement prevents the start', async (t) => {
   t.throws(() => requireToken(verifier, { scopes: 'a' } as never), { code: 'config_invalid' })
+  for (const other of [undefined, null, 'https://auth.example.com', options]) {
+    const refusal = { code: 'config_invalid', message: /createVerifier/ }
+    t.throws(() => requireToken(other as never), refusal)
+    t.throws(() => requireToken(other as never, { resource: 'https://api.test' }), refusal)
+  }
 })

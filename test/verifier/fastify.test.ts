@@ -181,7 +181,10 @@ t.test('cannot be registered twice in one scope or within it', async (t) => {
   app.register(async (inner) => {
     await inner.register(gatepassAuth, options)
   })
-  await t.rejects(async () => app.ready(), { code: 'FST_ERR_DEC_ALREADY_PRESENT' })
+  await t.rejects(async () => app.ready(), {
+    code: 'config_invalid',
+    message: /registered here or in a scope around it/,
+  })
 })
 
 t.test('an unknown address stays 404', async (t) => {
