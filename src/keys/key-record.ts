@@ -91,7 +91,7 @@ const keySchema = z.strictObject({
 
 const revocationSchema = z.strictObject({ name: z.string(), kid: z.string(), revokedAtMs: time })
 
-/** Reads the part of a record that needs no secret. */
+/** The part of a record that needs no secret. */
 export type RecordInfo = Omit<KeyInfo, 'revokedAtMs'>
 
 export interface SerializedKey {

@@ -62,17 +62,6 @@ export const defaultMaxTokenBytes = 8192
 
 const maxKeyIdLength = 256
 
-/**
- * The input of a signature verification.
- * @internal
- */
-export interface SignedMessage {
-  readonly header: { readonly alg: Algorithm; readonly kid: string }
-  /** The text up to the second dot (RFC 7515 §5.2). */
-  readonly signingInput: string
-  readonly signature: Buffer
-}
-
 interface AccessTokenHeader {
   readonly alg: Algorithm
   readonly kid: string
@@ -81,13 +70,29 @@ interface AccessTokenHeader {
 }
 
 /**
+ * The input of a signature verification.
+ * @internal
+ */
+export interface SignedMessage<Header = Pick<AccessTokenHeader, 'alg' | 'kid'>> {
+  readonly header: Header
+  /** The text up to the second dot (RFC 7515 §5.2). */
+  readonly signingInput: string
+  readonly signature: Buffer
+}
+
+/**
+ * The decoded parts of a JWS in Compact Serialization (RFC 7515 §3.1).
+ * @internal
+ */
+export interface CompactJws<Header = JsonObject> extends SignedMessage<Header> {
+  readonly payload: Buffer
+}
+
+/**
  * A parsed access token. Its payload must not be read before the signature is verified.
  * @internal
  */
-export interface SignedAccessToken extends SignedMessage {
-  readonly header: AccessTokenHeader
-  readonly payload: Buffer
-}
+export type SignedAccessToken = CompactJws<AccessTokenHeader>
 
 /** More than the keys of all trusted issuers, so that no accepted header is evicted. */
 const maxCachedHeaders = 64
@@ -137,18 +142,6 @@ function checkHeader(
   if (kid === undefined) throw new GatepassError('token_key_unknown')
   if (!isKeyId(kid)) throw new GatepassError('token_malformed')
   return { alg, kid, type }
-}
-
-/**
- * The decoded parts of a JWS in Compact Serialization (RFC 7515 §3.1).
- * @internal
- */
-export interface CompactJws<Header = JsonObject> {
-  readonly header: Header
-  readonly payload: Buffer
-  readonly signature: Buffer
-  /** The text up to the second dot (RFC 7515 §5.2). */
-  readonly signingInput: string
 }
 
 /**

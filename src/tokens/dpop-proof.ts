@@ -1,6 +1,6 @@
-import { hash } from 'node:crypto'
 import { GatepassError } from '../core/errors.ts'
 import type { JsonObject, JsonValue } from '../core/json.ts'
+import { digestText } from '../core/secrets.ts'
 import { isMediaType, parseCompactJws, type SignedMessage } from './access-token.ts'
 import { type Algorithm, algorithms, isAlgorithm } from './algorithms.ts'
 import { decodeBase64url, isJsonObject, isNumericDate, parseStrictJson } from './strict-decoding.ts'
@@ -82,7 +82,7 @@ export function importProofKey(
 
 /** Returns the `ath` of a proof for an access token (RFC 9449 §4.2). */
 export function accessTokenHash(token: string): string {
-  return hash('sha256', token, 'base64url')
+  return digestText(token)
 }
 
 /** @param reason for the log. The client receives the error code only. */
@@ -132,7 +132,7 @@ export function jwkThumbprint(jwk: JsonObject, alg: Algorithm): string | null {
     if (typeof value !== 'string') return null
     canonical[name] = value
   }
-  return canonical.kty === kty ? hash('sha256', JSON.stringify(canonical), 'base64url') : null
+  return canonical.kty === kty ? digestText(JSON.stringify(canonical)) : null
 }
 
 /** Tells whether a value has the form of a thumbprint. */
