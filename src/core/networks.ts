@@ -52,7 +52,7 @@ function hex(groups: readonly number[]): string {
   return groups.map((group) => group.toString(16)).join(':')
 }
 
-export interface ConnectionMaxima {
+export interface NetworkMaxima {
   /** In total. */
   readonly all: number
   /** Per IPv4 address or IPv6 /56. */
@@ -61,18 +61,18 @@ export interface ConnectionMaxima {
   readonly wide: number
 }
 
-/** Counts open connections and limits them per network, so that no network can use up all. */
-export class ConnectionLimits {
-  readonly #maxima: ConnectionMaxima
+/** Limits open connections or requests, in total and per network, so that no network uses up all. */
+export class NetworkLimits {
+  readonly #maxima: NetworkMaxima
   readonly #open = new Map<string, number>()
   #all = 0
 
-  constructor(maxima: ConnectionMaxima) {
+  constructor(maxima: NetworkMaxima) {
     this.#maxima = maxima
   }
 
-  /** Counts a connection. Returns the function that releases it, or null if a limit is reached. */
-  open(address: string): (() => void) | null {
+  /** Counts one more. Returns the function that ends it, or null if a limit is reached. */
+  admit(address: string): (() => void) | null {
     const networks = networksOf(address)
     if (!this.#hasRoom(networks)) return null
     this.#count(networks, 1)

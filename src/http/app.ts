@@ -88,7 +88,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     trustProxy: trustedProxies.length > 0 && [...trustedProxies],
     clientErrorHandler: answerBrokenRequest,
     frameworkErrors: (_error, request, reply) => {
-      if (isFlooding(request.raw, reply.raw as ServerResponse)) return
+      if (closeIfFlooding(request.raw, reply.raw as ServerResponse)) return
       // The message of Fastify quotes the address, which may contain a token.
       const detail = 'The path has an invalid percent-encoding, or a part that is too long.'
       const error = new GatepassError('request_malformed', { detail })
@@ -103,7 +103,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     throw new GatepassError('route_not_found')
   })
   app.addHook('onRequest', ({ raw }, reply, done) => {
-    if (isFlooding(raw, reply.raw)) return void reply.hijack()
+    if (closeIfFlooding(raw, reply.raw)) return void reply.hijack()
     reply.header('x-content-type-options', 'nosniff')
     if (hasValidHost(raw)) return done()
     const detail = 'A request needs the header Host once.'
@@ -118,7 +118,7 @@ const waitingResponses = new WeakMap<Socket, number>()
  * Closes the connection of a client that sends many requests and reads no responses (RFC 9112 §9.3.2):
  * Node keeps each response until the client has read the earlier ones. Returns whether it did.
  */
-function isFlooding({ socket }: IncomingMessage, response: ServerResponse): boolean {
+function closeIfFlooding({ socket }: IncomingMessage, response: ServerResponse): boolean {
   // Node gives the socket to one response at a time.
   if (response.socket !== null) return false
   const waiting = (waitingResponses.get(socket) ?? 0) + 1

@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http'
 import cors, { type FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { GatepassError } from '../core/errors.ts'
@@ -19,7 +18,7 @@ export class OriginGuard {
     this.#allowed = new Set(allowed)
   }
 
-  allows({ headers }: Pick<IncomingMessage, 'headers'>): boolean {
+  allows({ headers }: FastifyRequest): boolean {
     const site = headers['sec-fetch-site']
     if (site === 'same-origin' || site === 'none') return true
     const { origin } = headers
@@ -27,7 +26,7 @@ export class OriginGuard {
   }
 
   /** @throws `origin_not_allowed` */
-  check(request: Pick<IncomingMessage, 'headers'>): void {
+  check(request: FastifyRequest): void {
     if (!this.allows(request)) throw new GatepassError('origin_not_allowed')
   }
 }
@@ -88,7 +87,7 @@ export async function registerCrossOriginRoutes(
 export function answerRefusedPreflights(app: FastifyInstance, url: string, origins: OriginGuard) {
   app.addHook('onRequest', (request, reply, done) => {
     const isRefused =
-      isPreflight(request) && request.routeOptions.url === url && !origins.allows(request.raw)
+      isPreflight(request) && request.routeOptions.url === url && !origins.allows(request)
     if (!isRefused) return done()
     letAnyPageRead(reply)
     reply.header('access-control-allow-methods', 'POST')

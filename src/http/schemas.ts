@@ -9,7 +9,7 @@ import { maxValueBytes } from '../data/owned-fields.ts'
 
 /** The security schemes that routes refer to. */
 export const bearer = [{ bearer: [] }, { dpop: [] }]
-/** The client's: in `Authorization`, or among the parameters. */
+/** The credentials of a client: in `Authorization`, or among the parameters. */
 export const clientAuthentication = [{ client: [] }, {}]
 
 /** An upper bound. `checkPassword` has the rule, in bytes. */

@@ -123,7 +123,7 @@ function entriesOf<T extends object>(record: T): [keyof T & string, string][] {
   return Object.entries(record) as [keyof T & string, string][]
 }
 
-const gauges = {
+const revocationGauges = {
   lag_seconds: {
     help: 'Seconds since the revocation list was known to be complete.',
     read: ({ lagSeconds }: RevocationsStatus) => lagSeconds,
@@ -144,7 +144,7 @@ const gauges = {
  * @param status called at each scrape
  */
 export function observeRevocations(registry: Registry, status: () => RevocationsStatus): void {
-  for (const [name, { help, read }] of Object.entries(gauges)) {
+  for (const [name, { help, read }] of Object.entries(revocationGauges)) {
     new Gauge({
       name: `gatepass_revocations_${name}`,
       help,

@@ -108,7 +108,7 @@ export class Pages {
    */
   readForm(request: FastifyRequest): { readonly form: Form; readonly interaction: Interaction } {
     const { browserCookie, oauth } = this.#context
-    this.#origins.check(request.raw)
+    this.#origins.check(request)
     const form = formOf(request)
     const browserId = browserCookie.read(request)
     return { form, interaction: oauth.interactions.decode(form.get('interaction'), browserId) }

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatepassError } from '../../core/errors.ts'
-import { ConnectionLimits } from '../../core/networks.ts'
+import { NetworkLimits } from '../../core/networks.ts'
 import { type Client, isConfidential } from '../../issuer/clients.ts'
 import { readClientCredentials } from '../../oauth/client-authentication.ts'
 import { type Form, malformed, parseForm, requireParameter } from '../../oauth/form.ts'
@@ -31,14 +31,14 @@ export const introspectionUrl = '/oauth/introspect'
 
 export const formType = 'application/x-www-form-urlencoded'
 
-/** Maximum of pushed requests of public clients that one replica keeps: anybody can push them. */
+/** Most pushed requests of public clients that one replica keeps. */
 const maxPushed = { all: 10_000, narrow: 1_000, wide: 5_000 }
 
 /** `/oauth/par`, `/oauth/token`, `/oauth/revoke`, `/oauth/introspect`: what standard clients call. */
 export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): void {
   const app = instance.withTypeProvider<ZodTypeProvider>()
   const { oauth, issuer, provenKey, auditOf } = context
-  const strangers = new PushedByStrangers()
+  const publicPushes = new PublicPushLimits()
   const routes = collectRoutes(instance)
   requireForms(app)
   answerInOAuth(app)
@@ -70,7 +70,7 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
       const jkt = provenKey(request)
       const client = await authenticate(request, form)
       const pushed = await oauth.authorization.push(client, form, jkt, () => {
-        if (!isConfidential(client)) strangers.admit(request.ip, issuer.clock.nowMs())
+        if (!isConfidential(client)) publicPushes.admit(request.ip, issuer.clock.nowMs())
       })
       if (!('error' in pushed)) return reply.code(201).send(pushed)
       const { error, description } = pushed
@@ -147,8 +147,8 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
 }
 
 /** Limits the pushed requests of public clients, as anybody can push them. */
-class PushedByStrangers {
-  readonly #limits = new ConnectionLimits(maxPushed)
+class PublicPushLimits {
+  readonly #limits = new NetworkLimits(maxPushed)
   /** Oldest first. */
   readonly #kept: { readonly pushedAtMs: number; readonly release: () => void }[] = []
 
@@ -160,7 +160,7 @@ class PushedByStrangers {
     while (this.#kept[0] !== undefined && hasExpired(this.#kept[0].pushedAtMs)) {
       this.#kept.shift()?.release()
     }
-    const release = this.#limits.open(address)
+    const release = this.#limits.admit(address)
     if (release === null) {
       throw new GatepassError('overloaded', { retryAfterSeconds: pushedLifetimeSeconds })
     }

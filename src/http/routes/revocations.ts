@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { nowSeconds } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
-import { ConnectionLimits } from '../../core/networks.ts'
+import { NetworkLimits } from '../../core/networks.ts'
 import type { Issuer } from '../../issuer/issuer.ts'
 import type { FeedEntry } from '../../issuer/revocation-feed.ts'
 import { signRevocationEvent, signRevocationSnapshot } from '../../tokens/revocation-tokens.ts'
@@ -34,7 +34,7 @@ export function revocationRoutes(app: FastifyInstance, { issuer }: IssuerContext
   const { revocations } = issuer
   const currentSnapshot = createSnapshots(issuer)
   const streams = new RevocationStreams(issuer)
-  const limits = new ConnectionLimits(maxStreams)
+  const limits = new NetworkLimits(maxStreams)
 
   app.get(
     '/revocations',
@@ -76,7 +76,7 @@ export function revocationRoutes(app: FastifyInstance, { issuer }: IssuerContext
       },
     },
     async (request, reply) => {
-      const release = limits.open(request.ip)
+      const release = limits.admit(request.ip)
       if (release === null) throw new GatepassError('overloaded', { retryAfterSeconds: 5 })
       const lastEventId = request.headers['last-event-id']
       reply.hijack()
