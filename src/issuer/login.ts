@@ -8,6 +8,7 @@ import type { LoginThrottle } from './login-throttle.ts'
 import type { PasswordHasher } from './passwords/password-hasher.ts'
 import type { SessionStarter, Sessions } from './sessions.ts'
 import type { TokenMinter, TokenSet } from './token-minter.ts'
+import { isActive } from './users.ts'
 
 /** An attempt to sign in with a password. */
 export interface PasswordAttempt {
@@ -159,7 +160,7 @@ export class Login {
 
   async #isStillValid({ sub, passwordHash }: Account, password: string): Promise<boolean> {
     const current = await this.#options.accounts.findBySub(sub)
-    if (current === null || current.disabled) return false
+    if (!isActive(current)) return false
     if (current.passwordHash === passwordHash) return true
     // A concurrent login may have replaced a weak hash of the same password.
     const isRight = await this.#hasPassword(current, password)

@@ -16,6 +16,7 @@ import {
 } from './clients.ts'
 import type { Sessions } from './sessions.ts'
 import type { TokenMinter, TokenSet } from './token-minter.ts'
+import { isActive } from './users.ts'
 
 export interface RefreshOptions {
   readonly accounts: Pick<AccountStore, 'findBySub'>
@@ -130,7 +131,7 @@ export class Refresh {
     const { accounts, sessions } = this.#options
     const { sid, sub, clientId } = session
     const account = await accounts.findBySub(sub)
-    if (account !== null && !account.disabled) return account
+    if (isActive(account)) return account
     const reason = account === null ? 'account_not_found' : 'account_disabled'
     await sessions.revokeAllOfAccount(session, reason, audit)
     audit('refresh.refused', { sid, sub, client_id: clientId, reason })

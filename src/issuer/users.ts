@@ -10,6 +10,11 @@ import type { Sessions } from './sessions.ts'
 /** An account without its password hash. */
 export type User = Omit<Account, 'passwordHash'>
 
+/** Whether an account exists and is not disabled. */
+export function isActive(account: Account | null): account is Account {
+  return account !== null && !account.disabled
+}
+
 export interface UsersOptions {
   readonly accounts: AccountStore
   readonly sessions: Pick<Sessions, 'checkClock' | 'revokeAll'>

@@ -15,6 +15,7 @@ import {
 import type { Refresh } from '../issuer/refresh.ts'
 import type { SessionStarter, Sessions } from '../issuer/sessions.ts'
 import type { AccessTokenSet, TokenMinter, TokenSet } from '../issuer/token-minter.ts'
+import { isActive } from '../issuer/users.ts'
 import type { AccountStore } from '../stores/ports.ts'
 import { hasScopes } from '../tokens/access-token.ts'
 import type { AuthorizationCodes, AuthorizationGrant } from './authorization-codes.ts'
@@ -167,7 +168,7 @@ export class TokenEndpoint {
     const { sessions, sessionMaxMs } = this.#options
     const { client, form, jkt, audit } = request
     const account = await accounts.findBySub(grant.sub)
-    if (account === null || account.disabled) throw new GatepassError('grant_invalid')
+    if (!isActive(account)) throw new GatepassError('grant_invalid')
     const resource = form.get('resource') ?? grant.resource
     // RFC 8707 §2.2: the authorization request may have named one audience.
     if (grant.resource !== undefined && resource !== grant.resource) {

@@ -4,6 +4,7 @@ import type { JsonValue } from '../core/json.ts'
 import type { Audit } from '../issuer/audit.ts'
 import { type Client, requireKey, scopeNames } from '../issuer/clients.ts'
 import type { AccessTokenSet, Actor, TokenMinter } from '../issuer/token-minter.ts'
+import { isActive } from '../issuer/users.ts'
 import type { AccountStore } from '../stores/ports.ts'
 import type { AccessTokenClaims } from '../tokens/access-token.ts'
 import type { IssuedTokens } from './token-inspection.ts'
@@ -81,7 +82,7 @@ export class TokenExchange {
     }
     const { scope, act, maxExpiresAtSeconds } = narrow(subject, client.client_id, request.scope)
     const account = await accounts.findBySub(subject.sub)
-    if (account === null || account.disabled) throw new GatepassError('subject_token_invalid')
+    if (!isActive(account)) throw new GatepassError('subject_token_invalid')
     const issued = await minter.mintAccessToken({
       sub: subject.sub,
       clientId: client.client_id,

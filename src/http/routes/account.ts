@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatepassError } from '../../core/errors.ts'
 import { attributeClaims, type Client, type Clients, claimNames } from '../../issuer/clients.ts'
+import { isActive } from '../../issuer/users.ts'
 import type { Consent } from '../../oauth/consents.ts'
 import type { Session } from '../../stores/ports.ts'
 import { gatepassAuth } from '../../verifier/fastify.ts'
@@ -55,7 +56,7 @@ export async function accountRoutes(
     },
     async (request) => {
       const account = await accounts.findBySub(caller(request).sub)
-      if (account === null || account.disabled) throw new GatepassError('token_revoked')
+      if (!isActive(account)) throw new GatepassError('token_revoked')
       const client = thirdPartyOf(request, clients)
       const names = client && claimNames(client, caller(request).scope ?? '')
       return {

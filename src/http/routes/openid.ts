@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { GatepassError } from '../../core/errors.ts'
 import { attributeClaims, claimNames, openidScope } from '../../issuer/clients.ts'
+import { isActive } from '../../issuer/users.ts'
 import { readParameters, refuseRepeated } from '../../oauth/authorization-request.ts'
 import { gatepassAuth } from '../../verifier/fastify.ts'
 import { throwRefusal } from '../error-handler.ts'
@@ -46,7 +47,7 @@ export async function userInfoRoutes(
         const { sub, sid = '', client_id: clientId, scope = '' } = request.auth ?? {}
         const session = await sessions.find(sid)
         const account = sub === undefined || session === null ? null : await accounts.findBySub(sub)
-        if (account === null || account.disabled) throw new GatepassError('token_revoked')
+        if (!isActive(account)) throw new GatepassError('token_revoked')
         const client = clients.find(clientId ?? '')
         const names = client === undefined ? [] : claimNames(client, scope)
         return { ...attributeClaims(account, names), sub: account.sub }
