@@ -144,6 +144,15 @@ export const errorCodes = {
 
 export type ErrorCode = keyof typeof errorCodes
 
+/** The codes after which a refresh token never works again. */
+export const refreshTokenEndedCodes = [
+  'refresh_token_malformed',
+  'refresh_token_unknown',
+  'refresh_token_expired',
+  'refresh_token_revoked',
+  'refresh_token_reused',
+] as const satisfies ErrorCode[]
+
 /** An invalid field of an input: a JSON Pointer (RFC 6901) to the field, and its problem. */
 export interface FieldProblem {
   readonly pointer: string

@@ -4,7 +4,12 @@ import { userInfo } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import * as z from 'zod'
 import type { Clock } from '../../core/clock.ts'
-import { errorCodes, GatepassError, isGatepassError } from '../../core/errors.ts'
+import {
+  errorCodes,
+  GatepassError,
+  isGatepassError,
+  refreshTokenEndedCodes,
+} from '../../core/errors.ts'
 import { randomId } from '../../core/secrets.ts'
 import { withFileLock } from '../../stores/sqlite/database.ts'
 import type { CliContext } from '../context.ts'
@@ -13,15 +18,6 @@ import type { IssuerClient, Tokens } from './issuer-client.ts'
 /** `accessToken` refreshes when 30 s or a fifth of the token's lifetime is left. */
 const refreshMarginMs = 30_000
 const refreshMarginShare = 0.2
-
-/** Error codes after which the refresh token never works again. */
-const sessionEndedCodes = [
-  'refresh_token_malformed',
-  'refresh_token_unknown',
-  'refresh_token_expired',
-  'refresh_token_revoked',
-  'refresh_token_reused',
-] as const
 
 export interface SavedSessionOptions {
   readonly issuer: string
@@ -83,7 +79,7 @@ export class SavedSession {
     return file.locked(async () => {
       const state = await this.current()
       await client.logout(state.refresh_token).catch((error: unknown) => {
-        if (!isGatepassError(error, ...sessionEndedCodes)) throw error
+        if (!isGatepassError(error, ...refreshTokenEndedCodes)) throw error
       })
       await file.remove()
       return state
@@ -107,7 +103,7 @@ export class SavedSession {
       // An outage of the issuer or of its stores does not matter while the access token is valid.
       const isOutage = isGatepassError(error) && error.status >= 500
       if (isOutage && this.#isValid(state)) return state.access_token
-      if (!isGatepassError(error, ...sessionEndedCodes)) throw error
+      if (!isGatepassError(error, ...refreshTokenEndedCodes)) throw error
       await file.remove()
       const detail = `${errorCodes[error.code].title} You are signed out of ${issuer}. Run: gatepass login`
       throw new GatepassError(error.code, { detail })

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
-import { GatepassError, isGatepassError } from '../../core/errors.ts'
+import { GatepassError, isGatepassError, refreshTokenEndedCodes } from '../../core/errors.ts'
 import { isConfidential } from '../../issuer/clients.ts'
 import type { RefreshedTokens } from '../../issuer/refresh.ts'
 import type { TokenSet } from '../../issuer/token-minter.ts'
@@ -90,7 +90,7 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
     loginUrl,
     {
       onRequest: async (request, reply) => {
-        if (origins.allows(request.raw)) return
+        if (origins.allows(request)) return
         letAnyPageRead(reply)
         throw new GatepassError('origin_not_allowed')
       },
@@ -180,7 +180,9 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
   // Clears a cookie that can never work again, so that the browser stops sending it.
   app.addHook('onError', async (request, reply, error) => {
     if (request.headers.cookie === undefined || tokenInBody(request) !== undefined) return
-    if (isGatepassError(error) && deadCookieCodes.has(error.code)) refreshCookie.clear(reply)
+    if (isGatepassError(error, 'cookie_duplicated', ...refreshTokenEndedCodes)) {
+      refreshCookie.clear(reply)
+    }
   })
 }
 
@@ -188,15 +190,6 @@ export function signInRoutes(instance: FastifyInstance, context: IssuerContext):
 function tokenInBody(request: FastifyRequest): string | undefined {
   return (request.body as RefreshBody)?.refresh_token
 }
-
-const deadCookieCodes: ReadonlySet<string> = new Set([
-  'cookie_duplicated',
-  'refresh_token_malformed',
-  'refresh_token_unknown',
-  'refresh_token_expired',
-  'refresh_token_revoked',
-  'refresh_token_reused',
-])
 
 async function sessionOfToken(
   request: FastifyRequest,
