@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { dataUrl, type Settings } from '../config/settings.ts'
+import { dataUrl, keyPolicy, type Settings } from '../config/settings.ts'
 import { systemClock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import { Clients } from '../issuer/clients.ts'
@@ -12,7 +12,7 @@ import { Users } from '../issuer/users.ts'
 import { listKeyInfos } from '../keys/encrypted-key-store.ts'
 import { type KeyEvent, KeyManager } from '../keys/key-manager.ts'
 import { openKeyStore } from '../keys/key-store.ts'
-import { type KeyPolicy, type KeyStatus, keyStatuses, sortByActivation } from '../keys/lifecycle.ts'
+import { type KeyStatus, keyStatuses, sortByActivation } from '../keys/lifecycle.ts'
 import { openAccountStore, openSessionStore } from '../stores/open-stores.ts'
 import type { AccountStore, SessionStore } from '../stores/ports.ts'
 import { importEncryptionKey } from '../tokens/encryption-key.ts'
@@ -84,15 +84,6 @@ function atLeastOne<T>(items: readonly T[]): readonly [T, ...T[]] {
   return items as readonly T[] as readonly [T, ...T[]]
 }
 
-function keyPolicy(settings: Settings): KeyPolicy {
-  return {
-    rotationMs: settings.key_rotation_s * 1000,
-    jwksMaxAgeMs: settings.jwks_max_age_s * 1000,
-    clockSkewMs: settings.clock_skew_s * 1000,
-    accessTtlMs: settings.access_ttl_s * 1000,
-  }
-}
-
 /** All worker processes of one machine together compute one hash per core at a time. */
 function createHasher(settings: Settings): PasswordHasher {
   return new PasswordHasher({
@@ -140,13 +131,13 @@ export function openClockMonitor(
   })
 }
 
-export function openSessionsOf(settings: Settings, cwd: string): Promise<SessionStore> {
+export function openSessionStoreOf(settings: Settings, cwd: string): Promise<SessionStore> {
   const { sessions_url, sessions_replicas } = settings
   return openedBy('sessions_url', openSessionStore(sessions_url, cwd, sessions_replicas))
 }
 
 /** Creates the session service of a command, which compares the clocks before it revokes. */
-export function openSessions(settings: Settings, store: SessionStore): Sessions {
+export function createSessions(settings: Settings, store: SessionStore): Sessions {
   return new Sessions({
     store,
     policy: sessionPolicy(settings),
@@ -176,11 +167,11 @@ export async function openAccountDeps(settings: Settings, cwd: string): Promise<
     'accounts_url',
     openAccountStore(accounts_url, cwd, webhook_secret),
   )
-  const sessions = await openSessionsOf(settings, cwd)
+  const sessions = await openSessionStoreOf(settings, cwd)
   const hasher = createHasher(settings)
   const users = new Users({
     accounts,
-    sessions: openSessions(settings, sessions),
+    sessions: createSessions(settings, sessions),
     hasher,
     clock: systemClock,
   })

@@ -7,7 +7,7 @@ import { isPostgres } from '../stores/open-stores.ts'
 import { isLocal, parsePostgresUrl } from '../stores/postgres/url.ts'
 import { parseRedisUrl } from '../stores/redis/url.ts'
 import { environmentName, type Role } from './setting.ts'
-import { dataUrl, type SettingName, type Settings } from './settings.ts'
+import { dataUrl, keyPolicy, type SettingName, type Settings } from './settings.ts'
 import { hasCredentials, loopbackHosts } from './validators.ts'
 
 /** Checks the rules between settings, and what production mode forbids. */
@@ -45,7 +45,7 @@ const verifierChecks: readonly Check[] = [
 
 function checkPorts({ port, admin_port }: Settings): FieldProblem[] {
   if (port === 0 || port !== admin_port) return []
-  return [problem('admin_port', `must not be ${environmentName('port')}`)]
+  return [problem('admin_port', 'must not be GATEPASS_PORT')]
 }
 
 function checkIssuerUrl({ mode, issuer }: Settings): FieldProblem[] {
@@ -95,12 +95,7 @@ function checkLifetimes(config: Settings): FieldProblem[] {
 }
 
 function checkKeyPolicy(config: Settings): FieldProblem[] {
-  return keyPolicyProblems({
-    rotationMs: config.key_rotation_s * 1000,
-    jwksMaxAgeMs: config.jwks_max_age_s * 1000,
-    clockSkewMs: config.clock_skew_s * 1000,
-    accessTtlMs: config.access_ttl_s * 1000,
-  }).map((detail) => problem('key_rotation_s', detail))
+  return keyPolicyProblems(keyPolicy(config)).map((detail) => problem('key_rotation_s', detail))
 }
 
 function checkHashing(config: Settings): FieldProblem[] {
@@ -150,13 +145,13 @@ function checkAudiences({ audience, audiences, clients, algorithm }: Settings): 
     if (names.length > 1 && names.some((name) => encrypted.has(name))) {
       const detail =
         'has several values, and one of them has a key: an encrypted token has one reader'
-      problems.push({ pointer: `${environmentName('clients')}/${index}/audience`, detail })
+      problems.push({ pointer: `GATEPASS_CLIENTS/${index}/audience`, detail })
     }
   }
   for (const [index, one] of audiences.entries()) {
     if (used.has(one.audience)) continue
     const detail = 'is the audience of no client: its tokens would not be encrypted'
-    problems.push({ pointer: `${environmentName('audiences')}/${index}/audience`, detail })
+    problems.push({ pointer: `GATEPASS_AUDIENCES/${index}/audience`, detail })
   }
   if (algorithm === 'ML-DSA-44') {
     problems.push(
@@ -189,18 +184,18 @@ function checkRevocations(config: Settings): FieldProblem[] {
 /** Only a verifier needs the secret, because an issuer only deletes session data. */
 function checkSessionData(config: Settings): FieldProblem[] {
   if (dataUrl(config) === null || config.data_secret.length > 0) return []
-  return [problem('data_secret', `is required with ${environmentName('data_url')}`)]
+  return [problem('data_secret', 'is required with GATEPASS_DATA_URL')]
 }
 
 function checkSessionReplicas({ sessions_url, sessions_replicas }: Settings): FieldProblem[] {
   if (sessions_replicas === 0 || isRedis(sessions_url)) return []
-  return [problem('sessions_replicas', `needs a Redis in ${environmentName('sessions_url')}`)]
+  return [problem('sessions_replicas', 'needs a Redis in GATEPASS_SESSIONS_URL')]
 }
 
 function checkDataReplicas(config: Settings): FieldProblem[] {
   const url = dataUrl(config)
   if (config.data_replicas === 0 || url === null || isRedis(url)) return []
-  return [problem('data_replicas', `needs a Redis in ${environmentName('data_url')}`)]
+  return [problem('data_replicas', 'needs a Redis in GATEPASS_DATA_URL')]
 }
 
 /** Checks the URLs of stores. A problem never quotes a URL, which may contain a password. */
@@ -208,7 +203,7 @@ function checkStores(config: Settings, role: Role): FieldProblem[] {
   return Object.entries(storeUrls(config, role)).flatMap(([name, url]) => {
     const pointer = environmentName(name)
     if (url === 'sqlite::memory:' && config.workers > 1) {
-      const detail = `each process would have its own: name a file, or set ${environmentName('workers')}=1`
+      const detail = 'each process would have its own: name a file, or set GATEPASS_WORKERS=1'
       return [{ pointer, detail }]
     }
     try {
@@ -218,7 +213,7 @@ function checkStores(config: Settings, role: Role): FieldProblem[] {
       if (!(error instanceof GatepassError)) throw error
       return [{ pointer, detail: `cannot be used: ${error.message}` }]
     }
-    const detail = `needs TLS in production, or ${environmentName('plaintext_stores')}=true on a private network`
+    const detail = 'needs TLS in production, or GATEPASS_PLAINTEXT_STORES=true on a private network'
     return [{ pointer, detail }]
   })
 }

@@ -28,6 +28,7 @@ const audience = z.string().min(1).max(256)
 const keySet = z.strictObject({
   keys: z.array(jwk(importVerificationKey)).min(1).max(8),
 })
+
 /** An address that the issuer calls. */
 const clientAddress = z.string().refine((text) => {
   const url = URL.parse(text)
@@ -35,43 +36,27 @@ const clientAddress = z.string().refine((text) => {
   return url.protocol === 'https:' || (url.protocol === 'http:' && loopbackHosts.has(url.hostname))
 }, 'must be an https URL, or http on this machine')
 
-/** An application that requests tokens, and the possible content of its tokens. */
+/** The schema of `Client` in src/issuer/clients.ts, which documents each field. */
 export const clientSchema = z.strictObject({
-  /** The `client_id` claim; a login may name it. */
   client_id: z.string().regex(/^[\w.-]{1,64}$/, 'must be 1 to 64 letters, digits, . _ or -'),
-  /** The `aud` of its tokens. Default: the audience of the service. */
   audience: z.union([audience, z.array(audience).min(1).max(8)]).optional(),
-  /** The scopes it may ask for, each with the account attributes that it turns into claims. */
   scopes: z.record(scopeName, z.array(claimName)),
-  /** The scopes of a login that requests none. Default: all scopes of the client. */
   default_scope: z.string().optional(),
-  /** Whether its tokens must be bound to a key (RFC 9449). Default: `optional`. */
   dpop: z.enum(['optional', 'required']).optional(),
-  /** How it may get tokens. */
   grants: z.array(z.enum(grantTypes)).min(1).max(grantTypes.length).optional(),
-  /** How it authenticates. */
   auth_method: z.enum(authMethods).optional(),
-  /** The hashes of its secrets. */
   secret_hashes: z
     .array(z.string().refine(isSecretHash, 'must be a hash of `gatepass clients secret`'))
     .min(1)
     .max(maxSecretHashes)
     .optional(),
-  /** Its public keys (RFC 7517 §5). */
   jwks: keySet.optional(),
-  /** The address at which it publishes its public keys. */
   jwks_uri: clientAddress.optional(),
-  /** The addresses to which an authorization response may go. */
   redirect_uris: z.array(redirectUri).min(1).max(32).optional(),
-  /** The addresses to which a browser may go after a sign-out. */
   post_logout_redirect_uris: z.array(redirectUri).min(1).max(32).optional(),
-  /** The audiences that it may exchange a user's token for. */
   exchange_audiences: z.array(audience).min(1).max(32).optional(),
-  /** The address at which it is notified that a session has ended. */
   backchannel_logout_uri: clientAddress.optional(),
-  /** The name that users read on the pages of the issuer. */
   client_name: z.string().min(1).max(64).optional(),
-  /** Whether its users are asked for consent. */
   third_party: z.boolean().optional(),
 })
 

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import type { KeyPolicy } from '../keys/lifecycle.ts'
 import { redisSchemes } from '../stores/redis/url.ts'
 import { tokenTypes } from '../tokens/access-token.ts'
 import { algorithmNames } from '../tokens/algorithms.ts'
@@ -434,6 +435,15 @@ export const settings: readonly (Setting & { readonly name: SettingName })[] = O
 /** Returns the settings that a process of this role reads. */
 export function settingsOf(role: Role) {
   return settings.filter((one) => one.roles.includes(role))
+}
+
+export function keyPolicy(settings: Settings): KeyPolicy {
+  return {
+    rotationMs: settings.key_rotation_s * 1000,
+    jwksMaxAgeMs: settings.jwks_max_age_s * 1000,
+    clockSkewMs: settings.clock_skew_s * 1000,
+    accessTtlMs: settings.access_ttl_s * 1000,
+  }
 }
 
 /** Returns the URL of the session data store, or null if session data is off. */

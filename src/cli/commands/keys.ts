@@ -11,7 +11,12 @@ import {
   keyAgreement,
 } from '../../tokens/encryption-key.ts'
 import { adminConfigOf, type CliContext, configOf } from '../context.ts'
-import { listKeyStatuses, openKeys, openSessionsOf, revocationsKeptMs } from '../issuer-wiring.ts'
+import {
+  listKeyStatuses,
+  openKeys,
+  openSessionStoreOf,
+  revocationsKeptMs,
+} from '../issuer-wiring.ts'
 import { isoTime, print } from '../terminal.ts'
 
 /** `gatepass keys list`: prints every key and its state. */
@@ -90,7 +95,7 @@ async function announceRevocation(
   kids: readonly string[],
 ): Promise<void> {
   try {
-    const sessions = await openSessionsOf(settings, cwd)
+    const sessions = await openSessionStoreOf(settings, cwd)
     const nowMs = systemClock.nowMs()
     const keptMs = revocationsKeptMs(settings)
     for (const kid of kids) await sessions.appendRevocation('key', kid, nowMs, keptMs)

@@ -5,7 +5,7 @@ import { hasRecipient } from '../../oauth/backchannel-logout.ts'
 import { type DataStore, dataOwner } from '../../stores/data-store.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
 import { openDataForCommand } from '../data-wiring.ts'
-import { dataBlockedMs, openSessions, openSessionsOf } from '../issuer-wiring.ts'
+import { createSessions, dataBlockedMs, openSessionStoreOf } from '../issuer-wiring.ts'
 
 /** Sessions between two progress messages. */
 const progressStep = 10_000
@@ -15,9 +15,9 @@ export async function endSessions(context: CliContext, beforeMs: number): Promis
   const { settings } = adminConfigOf(context)
   const data = await openDataForCommand(settings, context.cwd)
   try {
-    const store = await openSessionsOf(settings, context.cwd)
+    const store = await openSessionStoreOf(settings, context.cwd)
     try {
-      const sessions = openSessions(settings, store)
+      const sessions = createSessions(settings, store)
       await sessions.checkClock()
       let revoked = 0
       const onRevoked = async (sids: readonly string[]) => {
