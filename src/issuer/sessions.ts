@@ -206,17 +206,17 @@ export class Sessions {
   async revokeAll(sub: string, revoked = { count: 0 }): Promise<number> {
     const { hasSessionData, revokedKeptMs } = this.#policy
     if (hasSessionData || this.#clients.hasBackchannelLogout()) {
-      // Twice: until its sign-in had ended, a code may have begun a session.
       await this.#revokeListed(sub, revoked)
+      // A code may start a session until the sign-in that it comes from has ended.
       await this.#revokeListed(sub, revoked)
     }
     const nowMs = this.#clock.nowMs()
     revoked.count += await this.#store.revokeAll(sub, nowMs, revokedKeptMs)
-    // Until the store did it, a refresh may have signed a token of a later second.
+    // A refresh may have signed a token of a later second before the store revoked its session.
     const doneAtMs = this.#clock.nowMs()
     if (Math.floor(doneAtMs / 1000) > Math.floor(nowMs / 1000))
       await this.#store.appendRevocation('user', sub, doneAtMs, revokedKeptMs)
-    // Until its sign-in had ended, a code may have begun a session that the store did not see.
+    // A code may have started a session that the store did not see.
     await this.#revokeListed(sub, revoked)
     return revoked.count
   }

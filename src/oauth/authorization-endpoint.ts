@@ -193,11 +193,7 @@ export class AuthorizationEndpoint {
   }
 
   #validate(parameters: AuthorizationParameters): AuthorizationRequest | AuthorizationRefusal {
-    const { clients, minter } = this.#options
-    return validateRequest(parameters, {
-      clients,
-      checkResource: (client, resource) => void minter.audienceOf(client, resource),
-    })
+    return validateRequest(parameters, this.#options)
   }
 
   /** Returns undefined without a hint, and null if the hint cannot be read. */

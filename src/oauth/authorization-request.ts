@@ -1,6 +1,7 @@
 import { GatepassError, isGatepassError } from '../core/errors.ts'
 import { type Client, type Clients, grantScope, mayUse, openidScope } from '../issuer/clients.ts'
-import { malformed } from './form.ts'
+import type { TokenMinter } from '../issuer/token-minter.ts'
+import { formatForm, malformed } from './form.ts'
 import { toOAuthError } from './oauth-error.ts'
 
 /** The supported values of `prompt` (OpenID Connect Core §3.1.2.1). */
@@ -90,10 +91,10 @@ export function limitParameters(parameters: readonly (readonly [string, string])
   }
 }
 
+/** The clients and audiences that a request may name. */
 export interface RequestRules {
   readonly clients: Pick<Clients, 'find'>
-  /** @throws `resource_not_allowed` for an audience that the client may not ask for */
-  checkResource(client: Client, resource: string | undefined): void
+  readonly minter: Pick<TokenMinter, 'audienceOf'>
 }
 
 /**
@@ -163,7 +164,8 @@ type Values = AuthorizationParameters['values']
 
 function validateOthers(values: Values, client: Client, rules: RequestRules) {
   refuseUnsupported(values)
-  rules.checkResource(client, values.resource)
+  // Throws for an audience that the client may not ask for.
+  rules.minter.audienceOf(client, values.resource)
   return {
     scope: scopeOf(values, client),
     codeChallenge: codeChallengeOf(values),
@@ -274,9 +276,7 @@ export function withParameters(
   uri: string,
   parameters: Readonly<Record<string, string | undefined>>,
 ): string {
-  const given = Object.entries(parameters).filter(
-    (pair): pair is [string, string] => pair[1] !== undefined,
-  )
-  if (given.length === 0) return uri
-  return `${uri}${uri.includes('?') ? '&' : '?'}${new URLSearchParams(given)}`
+  const query = formatForm(parameters)
+  if (query === '') return uri
+  return `${uri}${uri.includes('?') ? '&' : '?'}${query}`
 }

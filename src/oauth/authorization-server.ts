@@ -40,7 +40,6 @@ export interface AuthorizationServer {
   readonly signOut: SignOut
   /** The forms of the pages. */
   readonly interactions: InteractionCodec
-  readonly idTokens: IdTokens
   readonly consents: Consents
   readonly codes: AuthorizationCodes
   readonly tokenEndpoint: TokenEndpoint
@@ -88,7 +87,6 @@ export function createAuthorizationServer(
   return {
     codes,
     consents,
-    idTokens,
     backchannel,
     interactions: new InteractionCodec(secrets, clock),
     signIns,

@@ -81,7 +81,7 @@ export async function verifyClientAssertion(
 ): Promise<void> {
   const { jws, claims } = parseAssertion(text)
   const key = await options.keys.find(client, jws.header.kid, jws.header.alg)
-  if (!(await verifySignature(jws, key))) throw authenticationFailed('its signature is not good')
+  if (!(await verifySignature(jws, key))) throw authenticationFailed('its signature is invalid')
   const { expiresAtSeconds, jti } = checkClaims(claims, client.client_id, options)
   // This check comes last, so that only the owner of the key can use up an id. The id is stored as
   // a digest of fixed length.
@@ -119,13 +119,13 @@ function checkClaims(
   const audience: unknown = Array.isArray(aud) && aud.length === 1 ? aud[0] : aud
   if (audience !== issuer) throw authenticationFailed('its aud is not the issuer')
   if (!isNumericDate(exp) || !isNumericDate(nbf) || !isNumericDate(iat))
-    throw authenticationFailed('a time of it')
+    throw authenticationFailed('its exp, nbf or iat is not a NumericDate')
   const now = nowSeconds(clock)
   if (now >= exp + clockToleranceSeconds) throw authenticationFailed('it has expired')
   if (exp > now + maxLifetimeSeconds + clockToleranceSeconds)
-    throw authenticationFailed('it lives too long')
+    throw authenticationFailed('its exp is too far ahead')
   if (Math.max(nbf, iat) > now + clockToleranceSeconds)
-    throw authenticationFailed('it is of the future')
+    throw authenticationFailed('its nbf or iat is in the future')
   if (typeof jti !== 'string' || jti === '' || jti.length > maxJtiLength) {
     throw authenticationFailed('it has no acceptable jti')
   }

@@ -131,7 +131,8 @@ export class ClientAuthentication {
   async #check(credentials: ClientCredentials, client: Client | undefined): Promise<Client> {
     const isMethod = credentials.method === (client?.auth_method ?? 'none')
     if (credentials.method === 'none' || credentials.method === 'private_key_jwt') {
-      if (client === undefined || !isMethod) throw authenticationFailed('its method or client_id')
+      if (client === undefined || !isMethod)
+        throw authenticationFailed('its client_id or method is wrong')
       if (credentials.method === 'private_key_jwt') {
         await verifyClientAssertion(credentials.assertion, client, this.#options.assertions)
       }
@@ -142,7 +143,8 @@ export class ClientAuthentication {
       credentials.secret,
       isMethod ? client?.secret_hashes : undefined,
     )
-    if (client === undefined || !isSecret) throw authenticationFailed('its method or secret')
+    if (client === undefined || !isSecret)
+      throw authenticationFailed('its secret or method is wrong')
     return client
   }
 }

@@ -31,6 +31,14 @@ export function parseForm(body: string): Form {
   return form
 }
 
+/** Formats parameters in form encoding. Leaves out those without a value. */
+export function formatForm(parameters: Readonly<Record<string, string | undefined>>): string {
+  const given = Object.entries(parameters).filter(
+    (pair): pair is [string, string] => pair[1] !== undefined,
+  )
+  return String(new URLSearchParams(given))
+}
+
 /** @throws `request_malformed` */
 export function requireParameter(form: Form, name: string): string {
   const value = form.get(name)

@@ -5,6 +5,7 @@ import type { Audit } from '../issuer/audit.ts'
 import { signInClientId } from '../issuer/clients.ts'
 import type { Login, PasswordAttempt } from '../issuer/login.ts'
 import type { Sessions } from '../issuer/sessions.ts'
+import { isActive } from '../issuer/users.ts'
 import type { Account, AccountStore, Session, SessionStore } from '../stores/ports.ts'
 
 /** Maximum number of earlier sign-ins that a sign-in continues. */
@@ -74,12 +75,12 @@ export class SignIns {
       userAgent: attempt.userAgent,
       jkt: null,
     })
-    await this.#continue(previous, session)
+    await this.#rememberReplaced(previous, session)
     await sessions.create(session, audit)
     await login.confirm(session.sid, account, attempt.password, audit)
     const { sid, sub, amr, createdAtMs, expiresAtMs } = session
     audit('login.ok', { sub, sid, client_id: signInClientId })
-    await this.#replace(previous, audit)
+    await this.#endReplaced(previous, audit)
     return {
       signIn: { sid, account, amr, authTimeMs: createdAtMs },
       token: `gpi_${sid}.${this.#mac.of(sid)}`,
@@ -98,7 +99,7 @@ export class SignIns {
     const session = await this.#sessionOf(token)
     if (session === null) return null
     const account = await this.#options.accounts.findBySub(session.sub)
-    if (account === null || account.disabled) return null
+    if (!isActive(account)) return null
     return { sid: session.sid, account, amr: session.amr, authTimeMs: session.createdAtMs }
   }
 
@@ -114,17 +115,11 @@ export class SignIns {
     return [authTimeMs, ...(earlier === null ? [] : (JSON.parse(earlier) as number[]))]
   }
 
-  /** @throws `clock_skew`, `store_unavailable` */
-  async end(token: string | undefined, audit: Audit): Promise<void> {
-    const sid = this.#sidOf(token)
-    if (sid !== null) await this.#options.sessions.logout(sid, audit)
-  }
-
   /**
-   * Remembers the sign-ins of the same user that a new one replaces, so that a sign-out also ends the
-   * sessions that applications started from them.
+   * Remembers the sign-ins of the same user that a new sign-in replaces, so that a sign-out also ends
+   * the sessions that applications started from them.
    */
-  async #continue(previous: string | undefined, { sid, sub, expiresAtMs }: Session) {
+  async #rememberReplaced(previous: string | undefined, { sid, sub, expiresAtMs }: Session) {
     const before = await this.#sessionOf(previous)
     if (before?.sub !== sub) return
     const earlier = await this.authTimesMs({ sid: before.sid, authTimeMs: before.createdAtMs })
@@ -132,9 +127,11 @@ export class SignIns {
     await this.#options.store.putOneTime(earlierIdOf(sid), JSON.stringify(times), expiresAtMs)
   }
 
-  /** Ends the sign-in that a new one replaces. Its cookie is overwritten in any case. */
-  async #replace(previous: string | undefined, audit: Audit): Promise<void> {
-    await this.end(previous, audit).catch((error: unknown) => {
+  /** Ends the sign-in that a new sign-in replaces. Its cookie is overwritten in any case. */
+  async #endReplaced(previous: string | undefined, audit: Audit): Promise<void> {
+    const sid = this.#sidOf(previous)
+    if (sid === null) return
+    await this.#options.sessions.logout(sid, audit).catch((error: unknown) => {
       if (!isGatepassError(error, 'clock_skew', 'store_unavailable')) throw error
     })
   }

@@ -7,6 +7,7 @@ import {
   refusalUrl,
   validateRequest,
 } from '../../src/oauth/authorization-request.ts'
+import { formatForm } from '../../src/oauth/form.ts'
 import fc from '../support/properties.ts'
 
 const client: Client = {
@@ -31,17 +32,13 @@ const good = {
 
 /** Validates a good request with changes; undefined leaves a parameter out. */
 function validate(changes: Readonly<Record<string, string | undefined>> = {}, more = '') {
-  const all = Object.entries({ ...good, ...changes }).filter(
-    (pair): pair is [string, string] => pair[1] !== undefined,
-  )
-  return validateRequest(readParameters(`${new URLSearchParams(all)}${more}`), {
-    clients,
-    checkResource: (_client, resource) => {
-      if (resource !== undefined && resource !== audience) {
-        throw new GatepassError('resource_not_allowed')
-      }
-    },
-  })
+  const parameters = readParameters(`${formatForm({ ...good, ...changes })}${more}`)
+  return validateRequest(parameters, { clients, minter: { audienceOf } })
+}
+
+function audienceOf(_client: Client, resource = audience): string {
+  if (resource !== audience) throw new GatepassError('resource_not_allowed')
+  return audience
 }
 
 t.test('a good request', async (t) => {

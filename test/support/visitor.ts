@@ -1,5 +1,6 @@
 import type { InjectOptions } from 'fastify'
 import { codeChallengeOf } from '../../src/oauth/authorization-codes.ts'
+import { formatForm } from '../../src/oauth/form.ts'
 import { issuerUrl, password, type TestIssuer } from './issuer.ts'
 import { backend, redirectUri, type startOAuth } from './oauth.ts'
 
@@ -39,10 +40,7 @@ export class Visitor {
 
   /** Comes by a link or a redirect of another site. */
   authorize(changes: Readonly<Record<string, string | undefined>> = {}): Promise<Visited> {
-    const all = Object.entries({ ...goodRequest, ...changes }).filter(
-      (pair): pair is [string, string] => pair[1] !== undefined,
-    )
-    return this.get(`/oauth/authorize?${new URLSearchParams(all)}`)
+    return this.get(`/oauth/authorize?${formatForm({ ...goodRequest, ...changes })}`)
   }
 
   get(url: string, headers: Fields = {}): Promise<Visited> {

@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import * as z from 'zod'
 import { type ErrorCode, errorCodes, GatepassError } from '../../core/errors.ts'
 import { parseJson } from '../../core/json.ts'
+import { formatForm } from '../../oauth/form.ts'
 import { packageVersion } from '../context.ts'
 import { oneLine } from '../terminal.ts'
 
@@ -154,10 +155,7 @@ function json(body: object): [Record<string, string>, string] {
 }
 
 function form(fields: Fields): [Record<string, string>, string] {
-  const given = Object.entries(fields).filter(
-    (pair): pair is [string, string] => pair[1] !== undefined,
-  )
-  return [{ 'content-type': formType }, new URLSearchParams(given).toString()]
+  return [{ 'content-type': formType }, formatForm(fields)]
 }
 
 /** The name of this device in the user's list of devices. */

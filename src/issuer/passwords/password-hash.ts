@@ -39,9 +39,9 @@ export type ScryptCost = Pick<ScryptParameters, 'log2Cost' | 'blockSize' | 'para
 const maxMemoryKib = 1024 * 1024
 const maxPasses = 64
 /** Time grows with memory times passes. */
-const maxArgon2idWork_kib = 4 * maxMemoryKib
+const maxArgon2idWorkKib = 4 * maxMemoryKib
 const maxParallelism = 16
-const maxScryptMemory_bytes = 256 * 1024 * 1024
+const maxScryptMemoryBytes = 256 * 1024 * 1024
 const maxScryptBlockSize = 64
 const bcryptCost = { min: 4, max: 16 }
 
@@ -53,8 +53,8 @@ export function argon2idProblem({ memoryKib, passes, parallelism }: Argon2idCost
   if (!isWithin(memoryKib, 8 * parallelism, maxMemoryKib)) {
     return `m must be 8 times p to ${maxMemoryKib} (KiB).`
   }
-  if (memoryKib * passes > maxArgon2idWork_kib) {
-    return `m times t must be at most ${maxArgon2idWork_kib} (KiB).`
+  if (memoryKib * passes > maxArgon2idWorkKib) {
+    return `m times t must be at most ${maxArgon2idWorkKib} (KiB).`
   }
   return null
 }
@@ -65,7 +65,7 @@ function scryptProblem({ log2Cost, blockSize, parallelism }: ScryptCost): string
   if (!isWithin(blockSize, 1, maxScryptBlockSize)) return `r must be 1 to ${maxScryptBlockSize}.`
   // N must be below 2 to the power of 128 r / 8 (RFC 7914 §2).
   if (!isWithin(log2Cost, 1, 16 * blockSize - 1)) return 'ln must be 1 to 16 times r, less 1.'
-  return 128 * blockSize * 2 ** log2Cost > maxScryptMemory_bytes ? 'It needs over 256 MiB.' : null
+  return 128 * blockSize * 2 ** log2Cost > maxScryptMemoryBytes ? 'It needs over 256 MiB.' : null
 }
 
 /** Describes what is wrong with the cost of a bcrypt hash, or returns null. */
