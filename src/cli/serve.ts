@@ -2,7 +2,7 @@ import cluster from 'node:cluster'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { environmentName } from '../config/setting.ts'
-import type { SettingName, Settings } from '../config/settings.ts'
+import type { Settings } from '../config/settings.ts'
 import { GatepassError } from '../core/errors.ts'
 import { buildAdminApp, checkReadiness, type ReadinessCheck } from '../http/admin-app.ts'
 import type { ServiceOptions } from '../http/app.ts'
@@ -87,7 +87,7 @@ export async function serve(service: Service, settings: Settings): Promise<void>
 export async function listen(
   app: FastifyInstance,
   settings: Settings,
-  name: Extract<SettingName, 'port' | 'admin_port'>,
+  name: 'port' | 'admin_port',
 ): Promise<number> {
   try {
     await app.listen({ host: settings.host, port: settings[name] })
@@ -102,7 +102,7 @@ export async function listen(
 function listenError(
   error: NodeJS.ErrnoException,
   settings: Settings,
-  name: Extract<SettingName, 'port' | 'admin_port'>,
+  name: 'port' | 'admin_port',
 ): Error {
   const { code = '' } = error
   const port = settings[name]

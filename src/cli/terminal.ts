@@ -4,24 +4,21 @@ import { CommanderError } from 'commander'
 import { GatepassError } from '../core/errors.ts'
 import type { CliContext } from './context.ts'
 
+type Row = Readonly<Record<string, unknown>>
+
 /** Prints rows as a table for people, or as JSON for programs. */
-export function print(
-  out: NodeJS.WritableStream,
-  rows: readonly Readonly<Record<string, unknown>>[],
-  asJson: boolean,
-): void {
-  if (asJson) out.write(printableJson(rows))
-  else out.write(table(rows.map((row) => Object.entries(row).map(([k, v]) => [k, cell(v)]))))
+export function print(out: NodeJS.WritableStream, rows: readonly Row[], asJson: boolean): void {
+  out.write(asJson ? printableJson(rows) : table(rows))
 }
 
 /** One long cell must not widen all rows. */
 const maxPadding = 60
 
-function table(rows: readonly (readonly (readonly string[])[])[]): string {
+function table(rows: readonly Row[]): string {
   const [first] = rows
   if (first === undefined) return 'none\n'
-  const head = first.map(([name = '']) => name.toUpperCase())
-  const body = rows.map((row) => row.map(([, value = '']) => value))
+  const head = Object.keys(first).map((name) => name.toUpperCase())
+  const body = rows.map((row) => Object.values(row).map(cell))
   const widths = head.map((name, column) => {
     const longest = (width: number, row: readonly string[]) =>
       Math.max(width, row[column]?.length ?? 0)

@@ -1,4 +1,5 @@
 import type { Settings } from '../../config/settings.ts'
+import { systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import type { JsonValue } from '../../core/json.ts'
 import { normalizeLoginName } from '../../issuer/login-name.ts'
@@ -32,7 +33,7 @@ async function withData(
     try {
       const account = await deps.accounts.findByLoginName(normalizeLoginName(loginName))
       if (account === null) throw new GatepassError('account_not_found')
-      const sessions = await deps.sessions.listBySub(account.sub, Date.now())
+      const sessions = await deps.sessions.listBySub(account.sub, systemClock.nowMs())
       const { issuer } = settings
       const owners = [
         { owner: dataOwner('user', issuer, account.sub), sid: null },
@@ -78,7 +79,7 @@ export async function exportData(context: CliContext, options: { user: string; j
  */
 export async function eraseData(context: CliContext, options: { user: string }) {
   await withData(context, options.user, async (owners, data) => {
-    const nowMs = Date.now()
+    const nowMs = systemClock.nowMs()
     for (const { owner } of owners) await data.end(owner, nowMs, nowMs)
     const sessions = owners.length - 1
     context.stderr.write(

@@ -3,11 +3,11 @@ import { join, resolve } from 'node:path'
 import { defaultClients } from '../../config/clients.ts'
 import { environmentName } from '../../config/setting.ts'
 import type { SettingName, Settings } from '../../config/settings.ts'
-import { GatepassError } from '../../core/errors.ts'
+import { GatepassError, isGatepassError } from '../../core/errors.ts'
 import type { Client } from '../../issuer/clients.ts'
 import { ThirdPartyServer, thirdPartyClient } from '../../playground/third-party.ts'
-import { type CliContext, configOf } from '../context.ts'
-import { demoUser, ensureDemoUser, readOrCreateSecret, welcomeText } from '../dev/demo.ts'
+import { type CliContext, configOf, unusableSetting } from '../context.ts'
+import { ensureDemoUser, readOrCreateSecret, welcomeText } from '../dev/demo.ts'
 import {
   DevProcesses,
   issuerPortOffset,
@@ -20,6 +20,7 @@ import {
 import { ReplicaProcesses } from '../dev/replica-processes.ts'
 import { hasPlayground, openAccountDeps } from '../issuer-wiring.ts'
 import { onInterrupt } from '../shutdown.ts'
+import { exitCodes } from '../terminal.ts'
 
 const stateFolder = '.gatepass'
 
@@ -105,7 +106,6 @@ export async function runDev(context: CliContext, options: DevOptions): Promise<
         ports: [{ name: 'issuer', portOffset: issuerPortOffset }, ...verifiers].map(
           ({ name, portOffset }) => ({ name, port: basePort + portOffset }),
         ),
-        user: demoUser,
         password,
         stateFolder,
         keysUrl: settings.keys_url,
@@ -118,8 +118,8 @@ export async function runDev(context: CliContext, options: DevOptions): Promise<
   } catch (error) {
     await stopAll(all)
     // The reason is printed: by the process that failed to start, or by `onStartTimeout`.
-    if (!(error instanceof GatepassError && error.code === 'internal_error')) throw error
-    process.exitCode = 1
+    if (!isGatepassError(error, 'internal_error')) throw error
+    process.exitCode = exitCodes.failed
     return
   }
   await waitAndStop(all, context)
@@ -218,7 +218,7 @@ async function waitAndStop(all: RunningProcesses, context: CliContext): Promise<
     context.stderr.write(
       `The ${first.name} exited (exit code ${first.code}). Stopping the other processes.\n`,
     )
-    process.exitCode = 1
+    process.exitCode = exitCodes.failed
   }
   await stopAll(all)
   context.stdout.write(
@@ -238,10 +238,7 @@ function parsePort(text: string): number {
 /** The processes call each other at 127.0.0.1. @throws `config_invalid` */
 function requireLocalHost({ host }: Settings): void {
   if (localHosts.includes(host)) return
-  const detail = `must be ${localHosts.join(' or ')} for "gatepass dev"`
-  throw new GatepassError('config_invalid', {
-    problems: [{ pointer: environmentName('host'), detail }],
-  })
+  throw unusableSetting('host', `must be ${localHosts.join(' or ')} for "gatepass dev"`)
 }
 
 function findProgram(cwd: string, file: string): string {

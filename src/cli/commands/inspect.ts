@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { systemClock } from '../../core/clock.ts'
+import { nowSeconds, systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
 import {
   isJsonObject,
@@ -30,9 +30,8 @@ export async function inspectToken(
 ): Promise<void> {
   const request = requestOf(context, await tokenOf(context, given, options), options)
   const check = await checkToken(request)
-  const now_s = Math.floor(systemClock.nowMs() / 1000)
   const report = options.json ? reportAsJson : reportInWords
-  context.stdout.write(report(check, request, now_s))
+  context.stdout.write(report(check, request, nowSeconds(systemClock)))
   if (check.code !== null) process.exitCode = exitCodes.failed
 }
 

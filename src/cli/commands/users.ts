@@ -9,7 +9,7 @@ import { generatePassword } from '../../issuer/users.ts'
 import { parseStrictJson } from '../../tokens/strict-decoding.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
 import { type AccountDeps, openAccountDeps } from '../issuer-wiring.ts'
-import { isoTime, print, readPassword } from '../terminal.ts'
+import { exitCodes, isoTime, print, readPassword } from '../terminal.ts'
 
 /** Opens the stores, runs the work and closes the stores, even after an error. */
 async function withAccounts<T>(
@@ -112,7 +112,7 @@ export async function importFile(context: CliContext, file: string, options: { j
       `${imported} imported, ${skipped} skipped (the user exists), ${bad} invalid lines\n`,
     )
   }
-  if (counts.bad > 0) process.exitCode = 1
+  if (counts.bad > 0) process.exitCode = exitCodes.failed
 }
 
 /** @throws `request_invalid` */

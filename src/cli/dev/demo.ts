@@ -38,7 +38,6 @@ export async function ensureDemoUser(users: Users, passwordPath: string): Promis
 export interface Welcome {
   readonly issuer: string
   readonly ports: readonly { readonly name: string; readonly port: number }[]
-  readonly user: string
   /** null if the users are in an existing user base. */
   readonly password: string | null
   readonly stateFolder: string
@@ -53,7 +52,7 @@ export interface Welcome {
 /** The text that `gatepass dev` prints when it is ready: addresses, and commands to paste. */
 export function welcomeText(welcome: Welcome): string {
   const { issuer, ports, stateFolder } = welcome
-  const user = welcome.password === null ? '<name>' : welcome.user
+  const user = welcome.password === null ? '<name>' : demoUser
   const password = welcome.password ?? '<password>'
   const verifiers = ports.slice(1).map(({ port }) => `http://localhost:${port}`)
   const jar = `${stateFolder}/cookies`

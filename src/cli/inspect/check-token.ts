@@ -1,4 +1,9 @@
-import { type ErrorCode, type FieldProblem, GatepassError } from '../../core/errors.ts'
+import {
+  type ErrorCode,
+  type FieldProblem,
+  GatepassError,
+  isGatepassError,
+} from '../../core/errors.ts'
 import type { JsonObject } from '../../core/json.ts'
 import { defaultMaxTokenBytes } from '../../tokens/access-token.ts'
 import { decodeBase64url, isJsonObject, parseStrictJson } from '../../tokens/strict-decoding.ts'
@@ -93,7 +98,7 @@ function decryptToken({ token, decryptionKeys }: InspectRequest): string | null 
   try {
     return unwrap(token)
   } catch (error) {
-    return error instanceof GatepassError && error.code === 'token_key_unknown' ? null : token
+    return isGatepassError(error, 'token_key_unknown') ? null : token
   }
 }
 

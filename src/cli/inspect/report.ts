@@ -100,7 +100,7 @@ function claimRows({ decoded: { claims } }: TokenCheck, now_s: number): Row[] {
 function explain(check: TokenCheck, request: InspectRequest, now_s: number): string {
   const { code, decoded, needsProof } = check
   const claims = decoded.claims ?? {}
-  if (code !== null) return (reasons[code] ?? byTitle)(check, request, now_s)
+  if (code !== null) return reasons[code]?.(check, request, now_s) ?? errorCodes[code].title
   const left = Number(claims.exp) - now_s
   const time =
     left > 0
@@ -112,9 +112,7 @@ function explain(check: TokenCheck, request: InspectRequest, now_s: number): str
 
 type Reason = (check: TokenCheck, request: InspectRequest, now_s: number) => string
 
-const byTitle: Reason = ({ code }) => (code === null ? '' : errorCodes[code].title)
-
-const reasons: { readonly [code in string]?: Reason } = {
+const reasons: { readonly [code in ErrorCode]?: Reason } = {
   token_malformed: ({ decoded }, { token }) => {
     if (token.length > defaultMaxTokenBytes) {
       return `The token has ${token.length} characters. Verifiers accept ${defaultMaxTokenBytes} at most.`
