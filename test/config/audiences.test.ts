@@ -1,8 +1,8 @@
 import t from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Role } from '../../src/config/setting.ts'
-import { isGatepassError } from '../../src/core/errors.ts'
 import { makeEncryptionPair } from '../support/encryption.ts'
+import { problemsOf } from '../support/settings.ts'
 
 const [first, second] = [
   makeEncryptionPair('P-256', 'first'),
@@ -25,15 +25,9 @@ function load(role: Role, values: Record<string, unknown>) {
   return loadConfig({ role, env, cwd: '/' }).settings
 }
 
-/** Where the problems are and what they are, one a line. */
+/** Returns the problems, one a line. */
 function problems(role: Role, values: Record<string, unknown>): string {
-  try {
-    load(role, values)
-    return ''
-  } catch (error) {
-    if (!isGatepassError(error)) throw error
-    return (error.problems ?? []).map(({ pointer, detail }) => `${pointer} ${detail}`).join('\n')
-  }
+  return problemsOf(() => load(role, values)).join('\n')
 }
 
 t.test('the audiences of clients, and the default one, may have keys', async (t) => {

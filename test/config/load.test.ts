@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { type LoadOptions, loadConfig } from '../../src/config/load.ts'
-import { GatepassError } from '../../src/core/errors.ts'
+import { problemsOf } from '../support/settings.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
 const secret = 'a secret of at least thirty-two characters'.replaceAll(' ', '-')
@@ -12,15 +12,8 @@ function load(options: Partial<LoadOptions> = {}) {
   return loadConfig({ role: 'issuer', env, cwd: '/nonexistent', ...options })
 }
 
-/** The problems that a configuration is refused for, as `pointer detail`. */
 function problems(options: Partial<LoadOptions>): string[] {
-  try {
-    load(options)
-    return []
-  } catch (error) {
-    if (!(error instanceof GatepassError) || error.code !== 'config_invalid') throw error
-    return (error.problems ?? []).map(({ pointer, detail }) => `${pointer} ${detail}`)
-  }
+  return problemsOf(() => load(options))
 }
 
 t.test('an empty GATEPASS_CONFIG names no settings file', async (t) => {

@@ -11,17 +11,21 @@ import { issuer, makeKey, now_s } from '../support/tokens.ts'
 
 const { kid, alg, privateKey } = makeKey('ES256')
 const key = { kid, alg, key: privateKey }
-const at = { atMs: now_s * 1000 + 999 }
+const atMs = now_s * 1000 + 999
 const subjects: readonly Revocation[] = [
-  { kind: 'session', id: 'session-1', ...at },
-  { kind: 'user', id: 'user-1', ...at },
-  { kind: 'all', id: '', ...at },
-  { kind: 'key', id: 'key-1', ...at },
+  { kind: 'session', id: 'session-1', atMs },
+  { kind: 'user', id: 'user-1', atMs },
+  { kind: 'all', id: '', atMs },
+  { kind: 'key', id: 'key-1', atMs },
 ]
 const caep = 'https://schemas.openid.net/secevent/caep/event-type/session-revoked'
 
 function payloadOf(jws: string): Buffer {
   return Buffer.from(jws.split('.')[1] ?? '', 'base64url')
+}
+
+function claimsOf(jws: string): JsonObject {
+  return JSON.parse(payloadOf(jws).toString())
 }
 
 function bytes(value: unknown): Buffer {
@@ -31,8 +35,59 @@ function bytes(value: unknown): Buffer {
 async function eventOf(subject: Revocation): Promise<JsonObject> {
   const expiresAtMs = subject.atMs + 304_001
   const event = { ...subject, expiresAtMs, position: '7', previous: '6' }
-  return JSON.parse(payloadOf(await signRevocationEvent(event, issuer, now_s, key)).toString())
+  return claimsOf(await signRevocationEvent(event, issuer, now_s, key))
 }
+
+t.test('each subject has the format of RFC 9493', async (t) => {
+  const cases: [Revocation['kind'], string, string, object][] = [
+    ['session', 's1', caep, { format: 'complex', session: { format: 'opaque', id: 's1' } }],
+    ['user', 'u1', caep, { format: 'iss_sub', iss: issuer, sub: 'u1' }],
+    ['all', '', caep, { format: 'complex', tenant: { format: 'uri', uri: issuer } }],
+    ['key', 'k1', 'urn:gatepass:secevent:key-revoked', { format: 'opaque', id: 'k1' }],
+  ]
+  for (const [kind, id, type, sub_id] of cases) {
+    t.strictSame(await eventOf({ kind, id, atMs }), {
+      iss: issuer,
+      iat: now_s,
+      jti: '7',
+      previous: '6',
+      kept_s: 305,
+      sub_id,
+      events: { [type]: { event_timestamp: now_s } },
+    })
+  }
+})
+
+t.test('a snapshot lists each kind by its ids', async (t) => {
+  const entries: Revocation[] = [
+    { kind: 'session', id: 's1', atMs },
+    { kind: 'key', id: 'k1', atMs },
+    { kind: 'user', id: 'u1', atMs },
+    { kind: 'key', id: 'k2', atMs: atMs + 1 },
+  ]
+  const snapshot = { position: '4', entries, kept_s: 305, readAt_s: now_s - 1 }
+  t.strictSame(claimsOf(await signRevocationSnapshot(snapshot, issuer, now_s, key)), {
+    iss: issuer,
+    iat: now_s,
+    read_at: now_s - 1,
+    kept_s: 305,
+    position: '4',
+    sessions: { s1: now_s },
+    users: { u1: now_s },
+    keys: { k1: now_s, k2: now_s + 1 },
+    all: null,
+  })
+})
+
+t.test('A28: of two entries about one user the snapshot has the later time', async (t) => {
+  const times = [atMs, atMs - 10_000]
+  for (const order of [times, times.toReversed()]) {
+    const entries = order.map((one): Revocation => ({ kind: 'user', id: 'u1', atMs: one }))
+    const snapshot = { position: '2', entries, kept_s: 305, readAt_s: now_s }
+    const { users } = claimsOf(await signRevocationSnapshot(snapshot, issuer, now_s, key))
+    t.strictSame(users, { u1: now_s })
+  }
+})
 
 t.test('reads what an issuer signs', async (t) => {
   for (const subject of subjects) {
@@ -53,7 +108,7 @@ t.test('reads what an issuer signs', async (t) => {
 })
 
 t.test('an unknown event is rejected, not ignored', async (t) => {
-  const good = await eventOf({ kind: 'session', id: 'session-1', ...at })
+  const good = await eventOf({ kind: 'session', id: 'session-1', atMs })
   const changes: Record<string, unknown>[] = [
     { iss: 'https://other.test' },
     { iss: [issuer] },

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { loadConfig } from '../../../src/config/load.ts'
-import { GatepassError } from '../../../src/core/errors.ts'
+import { problemsOf } from '../../support/settings.ts'
 import { otherSecret, secret } from './support.ts'
 
 const webhook = {
@@ -13,15 +13,8 @@ function load(changes: Readonly<Record<string, string>> = {}) {
   return loadConfig({ role: 'issuer', env: { ...webhook, ...changes }, cwd: '/nonexistent' })
 }
 
-/** Returns the problems of settings, as `pointer detail`. */
 function problems(changes: Readonly<Record<string, string>>): string[] {
-  try {
-    load(changes)
-    return []
-  } catch (error) {
-    if (!(error instanceof GatepassError)) throw error
-    return (error.problems ?? []).map(({ pointer, detail }) => `${pointer} ${detail}`)
-  }
+  return problemsOf(() => load(changes))
 }
 
 t.test('a webhook URL may have several secrets', async (t) => {
