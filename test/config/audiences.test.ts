@@ -40,7 +40,7 @@ t.test('the audiences of clients, and the default one, may have keys', async (t)
   t.same(load('issuer', {}).audiences, [])
 })
 
-t.test('a key that is no public key for tokens', async (t) => {
+t.test('a key that is not a public encryption key is refused', async (t) => {
   const given = (encryption_key: unknown) => ({
     AUDIENCE: api.audience,
     AUDIENCES: [{ ...api, encryption_key }],
@@ -55,13 +55,13 @@ t.test('a key that is no public key for tokens', async (t) => {
   t.match(problems('issuer', twice), 'GATEPASS_AUDIENCES/1/audience is used twice')
 })
 
-t.test('a token for several audiences, one of them with a key', async (t) => {
+t.test('a client with several audiences, one with a key, is refused', async (t) => {
   const several = client('web', [shop.audience, api.audience])
   const values = { AUDIENCES: [api], CLIENTS: [client('a', 'b'), several] }
   t.match(problems('issuer', values), /^GATEPASS_CLIENTS\/1\/audience has several/)
 })
 
-t.test('an audience of no client: most likely a misspelt one', async (t) => {
+t.test('an audience that no client has is refused', async (t) => {
   const values = {
     AUDIENCE: 'https://api.test',
     AUDIENCES: [{ ...api, audience: 'https://api.test/' }],
@@ -72,7 +72,7 @@ t.test('an audience of no client: most likely a misspelt one', async (t) => {
   )
 })
 
-t.test('a signature that is too long to be encrypted', async (t) => {
+t.test('ML-DSA-44 is refused if an audience has a key', async (t) => {
   const values = { AUDIENCE: api.audience, AUDIENCES: [api] }
   t.match(problems('issuer', { ...values, ALGORITHM: 'ML-DSA-44' }), /^GATEPASS_ALGORITHM must/)
   for (const ALGORITHM of ['ES256', 'Ed25519', 'RS256', 'PS256']) {
@@ -80,7 +80,7 @@ t.test('a signature that is too long to be encrypted', async (t) => {
   }
 })
 
-t.test('the keys of a verifier', async (t) => {
+t.test('decryption keys are private keys with different kids', async (t) => {
   const keys = [first.privateJwk, second.privateJwk]
   for (const role of ['issuer', 'verifier'] as const) {
     t.same(load(role, { DECRYPTION_KEYS: keys }).decryption_keys, keys)

@@ -44,7 +44,7 @@ t.test('a client of each kind is accepted', async (t) => {
   t.equal(load(...clients).length, clients.length)
 })
 
-t.test('every field that does not fit the others is named', async (t) => {
+t.test('every field that contradicts another is named', async (t) => {
   t.same(problems({ grants: ['client_credentials', exchange, 'authorization_code'] }), [
     '0/auth_method must not be none with client_credentials or token exchange',
     '0/redirect_uris is required with authorization_code',
@@ -97,7 +97,7 @@ t.test('a redirect URI that could lead elsewhere is refused', async (t) => {
   }
 })
 
-t.test('a key, a secret or an address that nobody should use is refused', async (t) => {
+t.test('an unsafe key, secret or address is refused', async (t) => {
   const method = { auth_method: 'private_key_jwt' }
   const { alg: _, ...withoutAlg } = makeKey('ES256').publicJwk
   t.match(problems({ ...method, jwks: { keys: [withoutAlg] } }), [

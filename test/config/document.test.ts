@@ -24,11 +24,11 @@ function rowOf(name: string): string[] {
   return cells.map((cell) => cell.trim())
 }
 
-t.test('docs/config.md is what "npm run docs" makes of the settings now', async (t) => {
+t.test('docs/config.md is what "npm run docs" generates', async (t) => {
   t.equal(written, configDocument())
 })
 
-t.test('it has a full row for each setting', async (t) => {
+t.test('the page has a full row for each setting', async (t) => {
   for (const { name } of settings) {
     const cells = rowOf(name)
     t.equal(cells.length, 5, name)
@@ -50,24 +50,24 @@ t.test('a row says what the schema says', async (t) => {
   t.match(rowOf('jwks_url'), { 1: 'none', 3: 'verifier' })
 })
 
-t.test('the settings file that it shows is accepted', async (t) => {
+t.test('the documented settings file is accepted', async (t) => {
   const file = join(createTestFolder(t), 'gatepass.json')
   writeFileSync(file, exampleFile)
   const { settings } = loadConfig({ role: 'issuer', env, cwd: '/', file })
   t.match(settings, { access_ttl_s: 120, clients: [{ client_id: 'web' }, {}] })
 })
 
-t.test('the default client that it shows is the default', async (t) => {
+t.test('the documented default clients are the default', async (t) => {
   const { settings } = loadConfig({ role: 'issuer', env, cwd: createTestFolder(t) })
   t.same(JSON.parse(defaultClients), settings.clients)
 })
 
-t.test('it names each field of a client', async (t) => {
+t.test('the page names each field of a client', async (t) => {
   for (const name of Object.keys(clientSchema.shape))
     t.ok(written.includes(`\n| \`${name}\` `), name)
 })
 
-t.test('what it calls a claim of our own is refused as the name of an attribute', async (t) => {
+t.test('each documented claim of Gatepass is refused as an attribute', async (t) => {
   const [, list = ''] = /claim that Gatepass makes itself: ([^.]*)\./.exec(written) ?? []
   const names = [...list.matchAll(/`(\w+)`/g)].map(([, name = '']) => name)
   t.equal(names.length, 15)

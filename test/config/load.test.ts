@@ -83,7 +83,7 @@ t.test('a file that is not UTF-8 is refused, not changed', async (t) => {
   ])
 })
 
-t.test('a setting that is given twice is refused, not the last one taken', async (t) => {
+t.test('a setting that is given twice is refused', async (t) => {
   const cwd = createTestFolder(t, { 'gatepass.json': '{"grace_s": 0, "grace_s": 600}' })
   t.match(problems({ cwd }), [
     /gatepass\.json is not a JSON object of settings: it has a name twice$/,
@@ -94,7 +94,7 @@ t.test('a setting that is given twice is refused, not the last one taken', async
   ])
 })
 
-t.test('a settings file that cannot be read is not taken for an absent one', async (t) => {
+t.test('a settings file that cannot be read is a problem', async (t) => {
   const cwd = createTestFolder(t, { 'gatepass.json': {} })
   t.same(problems({ cwd }), [`GATEPASS_CONFIG ${cwd}/gatepass.json cannot be read (EISDIR)`])
 })
@@ -171,7 +171,7 @@ t.test('lists every problem, not the first only', async (t) => {
   ])
 })
 
-t.test('a refused value is told what is allowed, in the words of the documentation', async (t) => {
+t.test('the problem of a refused value says what is allowed', async (t) => {
   const found = problems({
     env: {
       ...env,
@@ -224,7 +224,7 @@ t.test('several secrets, newest first, by comma or line', async (t) => {
   t.same(load({ env: { GATEPASS_SECRET: `${secret}\n${older}` } }).settings.secret, [secret, older])
 })
 
-t.test('production refuses what would be unsafe; development does not', async (t) => {
+t.test('production refuses unsafe settings; development accepts them', async (t) => {
   const unsafe = { GATEPASS_ISSUER: 'http://auth.example.com', GATEPASS_COOKIE_SECURE: 'false' }
   t.match(problems({ env: { ...env, ...unsafe } }), [
     /^GATEPASS_ISSUER must be https in production/,
@@ -265,7 +265,7 @@ t.test('settings that contradict one another are refused', async (t) => {
   ])
 })
 
-t.test('invariant 5: a lead too short for the JWKS max-age is refused', async (t) => {
+t.test('invariant 5: a rotation period shorter than the lead time is refused', async (t) => {
   const check = (rotation: string) =>
     problems({ env: { ...env, GATEPASS_KEY_ROTATION_S: rotation } })
   t.match(check('300'), [/^GATEPASS_KEY_ROTATION_S .*must be longer/])
@@ -306,7 +306,7 @@ t.test('clients are checked as a whole', async (t) => {
   t.match(found.join('\n'), /claim that Gatepass makes itself/)
 })
 
-t.test('a settings file that is none, or names what is no setting, is refused', async (t) => {
+t.test('a settings file that is not JSON, or has an unknown name, is refused', async (t) => {
   const cwd = createTestFolder(t, { 'gatepass.json': '{"port": 1,' })
   t.match(problems({ cwd }), [/is not a JSON object of settings \(line 1 column 12\)$/])
   writeFileSync(join(cwd, 'gatepass.json'), '{"grace": 1, "graces": 2, "colour": "red"}')
@@ -318,7 +318,7 @@ t.test('a settings file that is none, or names what is no setting, is refused', 
   t.match(problems({ cwd, file: 'other.json' }), [/cannot be read/])
 })
 
-t.test("another program's variables are not our concern", async (t) => {
+t.test('variables of other programs are ignored', async (t) => {
   // Kubernetes sets these for services named gatepass, gatepass-admin and gatepass-sessions.
   const kubernetes = {
     GATEPASS_SERVICE_HOST: '10.0.0.1',

@@ -15,7 +15,7 @@ function problems(env: Record<string, string>, role: Role = 'verifier'): string[
   return problemsOf(() => load(env, role))
 }
 
-t.test('there is session data where there is a secret for it, or an address', async (t) => {
+t.test('session data is on if its secret or its URL is set', async (t) => {
   t.equal(dataUrl(load({})), null)
   t.equal(dataUrl(load({ GATEPASS_DATA_SECRET: secret })), 'sqlite:.gatepass/data.db')
   const both = { GATEPASS_DATA_SECRET: secret, GATEPASS_DATA_URL: 'rediss://redis.example.com' }
@@ -23,7 +23,7 @@ t.test('there is session data where there is a secret for it, or an address', as
   t.equal(dataUrl(load({ ...both, GATEPASS_DATA_URL: 'off' })), null)
 })
 
-t.test('an issuer ends data without the secret, a verifier does nothing without', async (t) => {
+t.test('a verifier needs the secret of session data, an issuer does not', async (t) => {
   const env = { GATEPASS_DATA_URL: 'memcacheds://cache.example.com' }
   t.equal(dataUrl(load(env, 'issuer')), env.GATEPASS_DATA_URL)
   t.same(problems(env), ['GATEPASS_DATA_SECRET is required with GATEPASS_DATA_URL'])
@@ -47,7 +47,7 @@ t.test('only Redis has replicas that confirm changes', async (t) => {
   t.same(sessions('rediss://redis.example.com'), [])
 })
 
-t.test('several processes share no database in memory', async (t) => {
+t.test('several workers cannot use a database in memory', async (t) => {
   const settings = { GATEPASS_WORKERS: '2', GATEPASS_DATA_SECRET: secret }
   for (const name of ['GATEPASS_ACCOUNTS_URL', 'GATEPASS_SESSIONS_URL', 'GATEPASS_DATA_URL']) {
     const memory = { ...settings, [name]: 'sqlite::memory:' }
@@ -56,7 +56,7 @@ t.test('several processes share no database in memory', async (t) => {
   }
 })
 
-t.test('production reaches a store on another machine by TLS, unless told otherwise', async (t) => {
+t.test('production requires TLS to stores on other machines by default', async (t) => {
   for (const role of ['issuer', 'verifier'] as const) {
     const check = (url: string, more = {}) =>
       problems({ GATEPASS_DATA_URL: url, GATEPASS_DATA_SECRET: secret, ...more }, role)

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { addressRange, baseUrl, redirectUri } from '../../src/config/validators.ts'
 
-t.test('a proxy is named by its address or by a range of them', async (t) => {
+t.test('a proxy is an address or a range of addresses', async (t) => {
   for (const text of [
     '10.0.0.1',
     '10.0.0.0/8',
@@ -14,7 +14,7 @@ t.test('a proxy is named by its address or by a range of them', async (t) => {
   }
 })
 
-t.test('nothing else is a proxy, and nobody can mean them all', async (t) => {
+t.test('other texts, and ranges of all addresses, are refused', async (t) => {
   const wrong = [
     '',
     'localhost',

@@ -48,7 +48,7 @@ t.test('keys under an older secret are encrypted under the first one', async (t)
   await t.rejects(new EncryptedKeyStore(store, [older]).list(), { code: 'key_store_invalid' })
 })
 
-t.test('what is as it should be is not written', async (t) => {
+t.test('a key that is encrypted under the first secret is not written again', async (t) => {
   const store = new MemoryKeyStore()
   const encrypted = new EncryptedKeyStore(store, [newer])
   await encrypted.insertIfAbsent(await newRecord())
@@ -57,7 +57,7 @@ t.test('what is as it should be is not written', async (t) => {
   t.strictSame(store.texts, before)
 })
 
-t.test('what is stored as it was is not opened again', async (t) => {
+t.test('an unchanged record is decrypted once', async (t) => {
   const store = new MemoryKeyStore()
   const encrypted = new EncryptedKeyStore(store, [newer, older])
   const record = await newRecord()
@@ -67,18 +67,18 @@ t.test('what is stored as it was is not opened again', async (t) => {
   t.equal(await privateJwk(), first)
   await maintain(encrypted)
   const anew = await privateJwk()
-  t.not(anew, first, 'it was encrypted anew')
+  t.not(anew, first, 'it was re-encrypted')
   t.strictSame(anew, first)
 
   store.texts.set('another-name', store.texts.get(record.name) ?? '')
-  await t.rejects(encrypted.list(), { code: 'key_store_invalid' }, 'it is about another name')
+  await t.rejects(encrypted.list(), { code: 'key_store_invalid' }, 'the record has another name')
   store.texts.delete('another-name')
   t.equal(await privateJwk(), anew)
   store.texts.clear()
   t.strictSame(await encrypted.list(), [])
 })
 
-t.test('the first revocation of a key counts, and sealing it anew keeps it', async (t) => {
+t.test('the first revocation of a key counts, and re-encryption keeps it', async (t) => {
   const store = new MemoryKeyStore()
   const record = await newRecord()
   const other = await newRecord({ name: 'epoch-2-Ed25519' })
@@ -89,7 +89,7 @@ t.test('the first revocation of a key counts, and sealing it anew keeps it', asy
   await old.revoke(record.kid, 9)
 
   const encrypted = new EncryptedKeyStore(store, [newer, older])
-  // By a replica that looked before the revocation, and writes after it.
+  // By a replica that read the key before the revocation and writes it afterwards.
   await encrypted.reencrypt([{ ...record, isCurrent: false }])
   t.match(seenBefore, { revokedAtMs: null })
   t.match(await maintain(encrypted), [
@@ -98,7 +98,7 @@ t.test('the first revocation of a key counts, and sealing it anew keeps it', asy
   ])
 })
 
-t.test('a revoked key that is brought back is revoked still', async (t) => {
+t.test('a revoked key that a backup restores stays revoked', async (t) => {
   const store = new MemoryKeyStore()
   const encrypted = new EncryptedKeyStore(store, [newer])
   const record = await newRecord()
@@ -111,7 +111,7 @@ t.test('a revoked key that is brought back is revoked still', async (t) => {
   t.match(await encrypted.list(), [{ kid: record.kid, revokedAtMs: 5 }])
 })
 
-t.test('what anyone may know of the keys takes no secret', async (t) => {
+t.test('the public facts of keys are listed without a secret', async (t) => {
   const store = new MemoryKeyStore()
   const encrypted = new EncryptedKeyStore(store, [newer])
   const record = await newRecord()
@@ -121,7 +121,7 @@ t.test('what anyone may know of the keys takes no secret', async (t) => {
   t.strictSame(await listKeyInfos(store), [{ ...info, revokedAtMs: 5 }])
 })
 
-t.test('a record that is none is refused by name', { skip: lacksPermissions }, async (t) => {
+t.test('a record that is not a key is refused by name', { skip: lacksPermissions }, async (t) => {
   const encrypted = new EncryptedKeyStore(new FileKeyStore(createTestFolder(t)), [newer])
   const store = new MemoryKeyStore()
   await store.insertIfAbsent({ name: 'package', text: '{}' })
@@ -143,7 +143,7 @@ function changed(stored: StoredKey, changes: Record<string, unknown>): StoredKey
 
 const encryptedKeyOf = ({ text }: StoredKey): string => JSON.parse(text).encryptedKey
 
-/** With one byte of one of the parts changed. */
+/** Yields the JWE with each byte of each part changed in turn. */
 function* tampered(jwe: string): Generator<string> {
   const parts = jwe.split('.')
   for (const [position, part] of parts.entries()) {
@@ -155,7 +155,7 @@ function* tampered(jwe: string): Generator<string> {
   }
 }
 
-t.test('a key of every algorithm survives being sealed', async (t) => {
+t.test('a key of every algorithm is the same after encryption and decryption', async (t) => {
   for (const alg of algorithmNames) {
     const record = await newRecord({ alg })
     const stored = await encrypt(record, [newer])
@@ -168,7 +168,7 @@ t.test('a key of every algorithm survives being sealed', async (t) => {
   }
 })
 
-t.test('it is an encrypted JWK, and sealed anew it is another text', async (t) => {
+t.test('a record has an encrypted JWK, with a new ciphertext each time', async (t) => {
   const [a, b] = [await encrypt(record, [newer]), await encrypt(record, [newer])]
   t.not(encryptedKeyOf(a), encryptedKeyOf(b))
   const [header = '', key] = encryptedKeyOf(a).split('.')
@@ -180,7 +180,7 @@ t.test('it is an encrypted JWK, and sealed anew it is another text', async (t) =
   })
 })
 
-t.test('a ciphertext with any byte changed does not open', async (t) => {
+t.test('a ciphertext with any byte changed is refused', async (t) => {
   const stored = await encrypt(record, [newer])
   let count = 0
   for (const encryptedKey of tampered(encryptedKeyOf(stored))) {
@@ -193,7 +193,7 @@ t.test('a ciphertext with any byte changed does not open', async (t) => {
   t.ok(count > 200, `${count} changes`)
 })
 
-t.test('nor does one that was moved, or whose record says something else', async (t) => {
+t.test('a ciphertext in another record, or with other public facts, is refused', async (t) => {
   const stored = await encrypt(record, [newer])
   const moves: StoredKey[] = [
     changed(await encrypt(other, [newer]), { encryptedKey: encryptedKeyOf(stored) }),
@@ -213,7 +213,7 @@ t.test('nor does one that was moved, or whose record says something else', async
   }
 })
 
-t.test('only what we encrypt as we do it is opened', async (t) => {
+t.test('a JWE of another algorithm is refused', async (t) => {
   const plain = Buffer.from(JSON.stringify(record.privateJwk))
   const stored = await encrypt(record, [newer])
   for (const header of [
@@ -230,7 +230,7 @@ t.test('only what we encrypt as we do it is opened', async (t) => {
   }
 })
 
-t.test('a wrong secret opens nothing, and the refusal shows neither', async (t) => {
+t.test('a wrong secret decrypts nothing, and the error quotes no secret', async (t) => {
   const stored = await encrypt(record, [older])
   for (const secrets of [[newer], [`${older}x`]] as const) {
     const error = await decrypt(stored, secrets).catch((error: Error) => error)
@@ -245,8 +245,8 @@ t.test('a secret is replaced in three steps: old, both, new', async (t) => {
     (await decrypt(stored, secrets)).isCurrent
   const byOld = await encrypt(record, [older])
   t.equal(await isCurrent([older], byOld), true)
-  t.equal(await isCurrent([older, newer], byOld), true, 'one may know the new secret first')
-  t.equal(await isCurrent([newer, older], byOld), false, 'to be sealed anew')
+  t.equal(await isCurrent([older, newer], byOld), true, 'a replica may know the new secret first')
+  t.equal(await isCurrent([newer, older], byOld), false, 'it must be re-encrypted')
   const byNew = await encrypt(record, [newer, older])
   t.equal(await isCurrent([older, newer], byNew), false)
   t.equal(await isCurrent([newer], byNew), true)
@@ -266,7 +266,7 @@ t.test('write access to the store alone adds no key', async (t) => {
   }
 })
 
-t.test('a record whose key is not what it says is refused', async (t) => {
+t.test('a record whose key does not match its kid or algorithm is refused', async (t) => {
   const lies: Partial<KeyRecord>[] = [
     { kid: other.kid },
     { privateJwk: other.privateJwk },

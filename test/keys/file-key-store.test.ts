@@ -8,27 +8,23 @@ import { createTestFolder } from '../support/test-folder.ts'
 
 let made = 0
 
-/** A text of its own; what it says is no concern of the store. */
+/** Returns a key with a new text, which the store does not read. */
 function newKey(name: string): StoredKey {
   return { name, text: `{"number":${made++}}\n` }
 }
 
-t.test(
-  'a key is kept for its owner alone, in a folder made on demand',
-  { skip: lacksPermissions },
-  async (t) => {
-    const folder = join(createTestFolder(t), 'deep', 'keys')
-    const store = new FileKeyStore(folder)
-    t.strictSame(await store.list(), [], 'no folder holds no keys')
+t.test('only the owner can read a key and its folder', { skip: lacksPermissions }, async (t) => {
+  const folder = join(createTestFolder(t), 'deep', 'keys')
+  const store = new FileKeyStore(folder)
+  t.strictSame(await store.list(), [], 'a missing folder has no keys')
 
-    const key = newKey('epoch-1-Ed25519')
-    t.equal(await store.insertIfAbsent(key), true)
-    t.strictSame(await new FileKeyStore(folder).list(), [key])
-    t.strictSame(await readdir(folder), ['epoch-1-Ed25519.json'], 'nothing else is left behind')
-    t.equal((await stat(folder)).mode & 0o777, 0o700)
-    t.equal((await stat(join(folder, 'epoch-1-Ed25519.json'))).mode & 0o777, 0o600)
-  },
-)
+  const key = newKey('epoch-1-Ed25519')
+  t.equal(await store.insertIfAbsent(key), true)
+  t.strictSame(await new FileKeyStore(folder).list(), [key])
+  t.strictSame(await readdir(folder), ['epoch-1-Ed25519.json'], 'nothing else is left behind')
+  t.equal((await stat(folder)).mode & 0o777, 0o700)
+  t.equal((await stat(join(folder, 'epoch-1-Ed25519.json'))).mode & 0o777, 0o600)
+})
 
 t.test(
   'a key that root writes belongs to the owner of the folder',
@@ -48,7 +44,7 @@ t.test(
   },
 )
 
-t.test('of many who insert one name, one does', { skip: lacksPermissions }, async (t) => {
+t.test('of concurrent inserts of one name, one succeeds', { skip: lacksPermissions }, async (t) => {
   const folder = createTestFolder(t)
   const keys = Array.from({ length: 8 }, () => newKey('epoch-1-Ed25519'))
   const stores = keys.map(() => new FileKeyStore(folder))
@@ -60,7 +56,7 @@ t.test('of many who insert one name, one does', { skip: lacksPermissions }, asyn
   t.strictSame(await readdir(folder), ['epoch-1-Ed25519.json'])
 })
 
-t.test('replacing a key is seen whole or not at all', { skip: lacksPermissions }, async (t) => {
+t.test('a reader sees the old key or the new one', { skip: lacksPermissions }, async (t) => {
   const folder = createTestFolder(t)
   const [writer, reader] = [new FileKeyStore(folder), new FileKeyStore(folder)]
   const before = newKey('a')
@@ -77,20 +73,16 @@ t.test('replacing a key is seen whole or not at all', { skip: lacksPermissions }
   t.equal((await stat(join(folder, 'a.json'))).mode & 0o777, 0o600)
 })
 
-t.test(
-  'removing is final, and no error when there is nothing',
-  { skip: lacksPermissions },
-  async (t) => {
-    const folder = createTestFolder(t)
-    const store = new FileKeyStore(folder)
-    await store.insertIfAbsent(newKey('a'))
-    await store.remove('a')
-    await store.remove('a')
-    t.strictSame(await readdir(folder), [])
-  },
-)
+t.test('removing a key twice is not an error', { skip: lacksPermissions }, async (t) => {
+  const folder = createTestFolder(t)
+  const store = new FileKeyStore(folder)
+  await store.insertIfAbsent(newKey('a'))
+  await store.remove('a')
+  await store.remove('a')
+  t.strictSame(await readdir(folder), [])
+})
 
-t.test('what a killed process left behind is harmless', { skip: lacksPermissions }, async (t) => {
+t.test('files that a killed process left are ignored', { skip: lacksPermissions }, async (t) => {
   const folder = createTestFolder(t, {
     'README.md': '# keys',
     '.a.xyz.tmp': '{"half":',
@@ -132,7 +124,7 @@ t.test('a folder that anybody may write to is refused', { skip: lacksPermissions
 })
 
 t.test(
-  'a group may write to a folder no more once it was looked at',
+  'reading a folder makes it read-only for its group',
   { skip: lacksPermissions },
   async (t) => {
     const folder = createTestFolder(t)
@@ -142,30 +134,22 @@ t.test(
   },
 )
 
-t.test(
-  'a name that is no file name is refused before anything is touched',
-  { skip: lacksPermissions },
-  async (t) => {
-    const store = new FileKeyStore(createTestFolder(t))
-    for (const name of ['../a', 'a/b', '', '.a']) {
-      await t.rejects(store.insertIfAbsent(newKey(name)), { code: 'key_store_invalid' })
-      await t.rejects(store.remove(name), { code: 'key_store_invalid' })
-    }
-  },
-)
+t.test('a name that is not a file name is refused', { skip: lacksPermissions }, async (t) => {
+  const store = new FileKeyStore(createTestFolder(t))
+  for (const name of ['../a', 'a/b', '', '.a']) {
+    await t.rejects(store.insertIfAbsent(newKey(name)), { code: 'key_store_invalid' })
+    await t.rejects(store.remove(name), { code: 'key_store_invalid' })
+  }
+})
 
-t.test(
-  'a folder that can not be used is said to be unavailable',
-  { skip: lacksPermissions },
-  async (t) => {
-    const path = join(createTestFolder(t, { file: 'x' }), 'file')
-    const store = new FileKeyStore(path)
-    await t.rejects(store.list(), { code: 'store_unavailable' })
-    await t.rejects(store.insertIfAbsent(newKey('a')), { code: 'store_unavailable' })
-    t.equal(await readFile(path, 'utf8'), 'x')
+t.test('a folder that cannot be used is unavailable', { skip: lacksPermissions }, async (t) => {
+  const path = join(createTestFolder(t, { file: 'x' }), 'file')
+  const store = new FileKeyStore(path)
+  await t.rejects(store.list(), { code: 'store_unavailable' })
+  await t.rejects(store.insertIfAbsent(newKey('a')), { code: 'store_unavailable' })
+  t.equal(await readFile(path, 'utf8'), 'x')
 
-    const good = new FileKeyStore(createTestFolder(t))
-    t.same(await good.list(), [])
-    await good.close()
-  },
-)
+  const good = new FileKeyStore(createTestFolder(t))
+  t.same(await good.list(), [])
+  await good.close()
+})

@@ -55,7 +55,7 @@ t.test('an empty store gets a key that signs at once and is published', async (t
 })
 
 t.test(
-  'two managers that start at once on one folder end with the same key',
+  'managers that start at the same time on one folder use one key',
   { skip: lacksPermissions },
   async (t) => {
     const folder = createTestFolder(t)
@@ -69,7 +69,7 @@ t.test(
   },
 )
 
-t.test('a key takes its turn on the instant, even without the store', async (t) => {
+t.test('a key activates on time, even while the store is unavailable', async (t) => {
   const { manager, clock, store } = await openManager(t)
   const before = manager.signingKey()
   clock.timeMs = nextMs - lead
@@ -92,7 +92,7 @@ t.test('a key takes its turn on the instant, even without the store', async (t) 
   t.not(manager.jwks().etag, jwks.etag)
 })
 
-t.test('the list says what becomes of each key, and nothing secret', async (t) => {
+t.test('the list has the lifecycle of each key and no private key', async (t) => {
   const { manager, clock } = await openManager(t)
   clock.timeMs = nextMs - lead
   await manager.refresh()
@@ -110,7 +110,7 @@ t.test('the list says what becomes of each key, and nothing secret', async (t) =
   for (const status of manager.list()) t.notHas(status, { privateJwk: Object })
 })
 
-t.test('each change is told once', async (t) => {
+t.test('each change causes one event', async (t) => {
   const { manager, clock, events } = await openManager(t)
   const first = manager.signingKey().kid
   clock.timeMs = nextMs - lead
@@ -131,7 +131,7 @@ t.test('each change is told once', async (t) => {
   ])
 })
 
-t.test('a key is taken out of the store some time after its removal', async (t) => {
+t.test('a removed key is deleted from the store one token lifetime later', async (t) => {
   const { manager, clock, store } = await openManager(t)
   clock.timeMs = nextMs - lead
   await manager.refresh()
@@ -145,7 +145,7 @@ t.test('a key is taken out of the store some time after its removal', async (t) 
   t.strictSame(states(manager), ['active'])
 })
 
-t.test('when the store fails the keys stay, and the error is there to be seen', async (t) => {
+t.test('while the store fails the keys stay, and lastError has the error', async (t) => {
   const { manager, store } = await openManager(t)
   const { kid } = manager.signingKey()
   const fault = new GatepassError('store_unavailable')
@@ -159,7 +159,7 @@ t.test('when the store fails the keys stay, and the error is there to be seen', 
   t.equal(manager.lastError, null)
 })
 
-t.test('a store that lost all its keys is not taken for a new one', async (t) => {
+t.test('a store that lost all its keys gets no new key', async (t) => {
   const { manager, store } = await openManager(t)
   const { kid } = manager.signingKey()
   store.texts.clear()
@@ -181,7 +181,7 @@ t.test('a manager does not open on an unusable store', async (t) => {
   await t.rejects(openManager(t, { store: broken }), { code: 'key_store_invalid' })
 })
 
-t.test('a rotation by hand signs after the lead', async (t) => {
+t.test('the key of a manual rotation signs after the lead time', async (t) => {
   const { manager, clock } = await openManager(t)
   const before = manager.signingKey().kid
   clock.timeMs = startMs + 2_000
@@ -209,13 +209,13 @@ t.test('a private key is imported once and kept in a key object only', async (t)
   t.notHas(before, { privateJwk: Object })
 })
 
-t.test('two rotations in one millisecond are one', async (t) => {
+t.test('two rotations in one millisecond create one key', async (t) => {
   const { manager } = await openManager(t)
   const [a, b] = await Promise.all([manager.rotate(), manager.rotate()])
   t.equal(a.kid, b.kid)
 })
 
-t.test('another algorithm, set at a restart, takes over after the lead', async (t) => {
+t.test('another algorithm, set at a restart, takes over after the lead time', async (t) => {
   const { manager: old, store, clock } = await openManager(t)
   await old.close()
   clock.timeMs = startMs + 1_000
@@ -226,7 +226,7 @@ t.test('another algorithm, set at a restart, takes over after the lead', async (
   t.strictSame(states(manager), ['retiring', 'active'])
 })
 
-t.test('an algorithm set back returns when its first key is forgotten', async (t) => {
+t.test('an algorithm that is set again signs once its first key is deleted', async (t) => {
   const longPolicy = { ...policy, rotationMs: 1_000_000 }
   const { store, clock } = await openManager(t, { policy: longPolicy })
   const { manager: between } = await openManager(t, {
@@ -246,7 +246,7 @@ t.test('an algorithm set back returns when its first key is forgotten', async (t
   t.equal(manager.signingKey().alg, 'Ed25519')
 })
 
-t.test('a clock set back, by a little or a lot, leaves nobody without a key', async (t) => {
+t.test('if the clock is set back, a key still signs', async (t) => {
   const { manager, clock, store } = await openManager(t)
   const first = manager.signingKey().kid
   clock.timeMs = nextMs - lead
@@ -270,7 +270,7 @@ t.test('a clock set back, by a little or a lot, leaves nobody without a key', as
   t.equal(manager.signingKey().kid, second)
 })
 
-t.test('looks at the store that come together are one', async (t) => {
+t.test('concurrent refreshes read the store once', async (t) => {
   const { manager, store } = await openManager(t)
   store.lists = 0
   await Promise.all([manager.refresh(), manager.refresh(), manager.refresh()])
@@ -279,7 +279,7 @@ t.test('looks at the store that come together are one', async (t) => {
   t.equal(store.lists, 2)
 })
 
-t.test('the store is looked at by itself, until the manager is closed', async (t) => {
+t.test('the store is read in the background until the manager is closed', async (t) => {
   mock.timers.enable({ apis: ['setInterval'] })
   t.teardown(() => mock.timers.reset())
   const { manager, store } = await openManager(t)
@@ -306,7 +306,7 @@ t.test('keys of every algorithm sign', { skip: lacksPermissions }, async (t) => 
 })
 
 t.test(
-  'two managers on one folder: what one revokes the other stops to sign with',
+  'a manager stops signing with a key that another one revoked',
   { skip: lacksPermissions },
   async (t) => {
     const folder = createTestFolder(t)
@@ -338,7 +338,7 @@ t.test(
   },
 )
 
-t.test('a replica that starts later never trusts a revoked key', async (t) => {
+t.test('a replica that starts later neither signs with nor publishes a revoked key', async (t) => {
   const { manager, store, clock } = await openManager(t)
   const { kid } = manager.signingKey()
   await manager.revoke(kid)
@@ -364,7 +364,7 @@ t.test('a revocation that the store has lost is recorded again', async (t) => {
   t.ok(store.texts.has(`revoked-${kid}`))
 })
 
-t.test('revoking again changes nothing, and an unknown key is said to be none', async (t) => {
+t.test('revoking a key again changes nothing; an unknown key is null', async (t) => {
   const { manager, store, clock } = await openManager(t)
   const { kid } = manager.signingKey()
   const first = await manager.revoke(kid)
@@ -376,26 +376,23 @@ t.test('revoking again changes nothing, and an unknown key is said to be none', 
   t.strictSame(store.texts, texts)
 })
 
-t.test(
-  'a pending key that is revoked has an announced successor, the active one stays',
-  async (t) => {
-    const { manager, clock } = await openManager(t)
-    const { kid } = manager.signingKey()
-    clock.timeMs = nextMs - lead
-    await manager.refresh()
-    const pending = manager.list()[1]?.kid ?? ''
-    await manager.revoke(pending)
-    t.equal(manager.signingKey().kid, kid)
-    const stateOf = new Map(manager.list().map((key) => [key.kid, key.state]))
-    t.equal(stateOf.get(pending), 'revoked')
-    const successor = manager.list().find(({ state }) => state === 'pending')
-    t.match(successor, { name: 'epoch-101-Ed25519-2', activateAtMs: nextMs })
-    clock.timeMs = nextMs
-    t.equal(manager.signingKey().kid, successor?.kid)
-  },
-)
+t.test('a revoked pending key gets an announced successor, and the active key stays', async (t) => {
+  const { manager, clock } = await openManager(t)
+  const { kid } = manager.signingKey()
+  clock.timeMs = nextMs - lead
+  await manager.refresh()
+  const pending = manager.list()[1]?.kid ?? ''
+  await manager.revoke(pending)
+  t.equal(manager.signingKey().kid, kid)
+  const stateOf = new Map(manager.list().map((key) => [key.kid, key.state]))
+  t.equal(stateOf.get(pending), 'revoked')
+  const successor = manager.list().find(({ state }) => state === 'pending')
+  t.match(successor, { name: 'epoch-101-Ed25519-2', activateAtMs: nextMs })
+  clock.timeMs = nextMs
+  t.equal(manager.signingKey().kid, successor?.kid)
+})
 
-t.test('all keys can be revoked, one by one, and there is always one that signs', async (t) => {
+t.test('after every key is revoked, one by one, a new key signs', async (t) => {
   const { manager, clock } = await openManager(t)
   clock.timeMs = nextMs - lead
   await manager.refresh()
@@ -414,7 +411,7 @@ t.test('without a key that signs, the error says when to try again', async (t) =
   t.throws(() => manager.signingKey(), { code: 'keys_unavailable', retryAfterSeconds: 1 })
 })
 
-t.test('a revoked key is taken out of the store, its revocation stays', async (t) => {
+t.test('a revoked key is deleted from the store, and its revocation stays', async (t) => {
   const { manager, clock, store } = await openManager(t)
   const { kid } = manager.signingKey()
   await manager.revoke(kid)
@@ -426,20 +423,17 @@ t.test('a revoked key is taken out of the store, its revocation stays', async (t
   t.strictSame(states(manager), ['active'])
 })
 
-t.test(
-  'a revocation that the store does not take is an error, and can be tried again',
-  async (t) => {
-    const { manager, store } = await openManager(t)
-    const { kid } = manager.signingKey()
-    store.fault = new GatepassError('store_unavailable')
-    await t.rejects(manager.revoke(kid), { code: 'store_unavailable' })
-    t.equal(manager.signingKey().kid, kid)
-    store.fault = null
-    t.match(await manager.revoke(kid), { state: 'revoked' })
-  },
-)
+t.test('a revocation that the store does not accept is an error and can be repeated', async (t) => {
+  const { manager, store } = await openManager(t)
+  const { kid } = manager.signingKey()
+  store.fault = new GatepassError('store_unavailable')
+  await t.rejects(manager.revoke(kid), { code: 'store_unavailable' })
+  t.equal(manager.signingKey().kid, kid)
+  store.fault = null
+  t.match(await manager.revoke(kid), { state: 'revoked' })
+})
 
-t.test('looking anew does not settle for a look that has begun before', async (t) => {
+t.test('refreshAnew reads the store again if a read is in progress', async (t) => {
   const { manager, store } = await openManager(t)
   store.lists = 0
   await Promise.all([manager.refresh(), manager.refreshAnew()])
@@ -455,6 +449,10 @@ t.test('keys are encrypted, and a manager with another secret does not start', a
   t.equal(later.signingKey().kid, manager.signingKey().kid)
   await openManager(t, { store, secrets: [newer] })
   await manager.refresh()
-  t.match(manager.lastError, { code: 'key_store_invalid' }, 'one that was not told is not ready')
-  t.equal(manager.signingKey().kid, later.signingKey().kid, 'and goes on with the keys it has')
+  t.match(
+    manager.lastError,
+    { code: 'key_store_invalid' },
+    'one without the new secret is not ready',
+  )
+  t.equal(manager.signingKey().kid, later.signingKey().kid, 'and keeps its keys')
 })

@@ -16,7 +16,7 @@ import type { KeyRecord, StoredKey } from '../../src/keys/key-store.ts'
 import { algorithmNames } from '../../src/tokens/algorithms.ts'
 import { newRecord } from './support.ts'
 
-t.test('a key of every algorithm is made, and is ready to sign', async (t) => {
+t.test('a generated key of every algorithm can sign', async (t) => {
   for (const alg of algorithmNames) {
     const record = await newRecord({ alg })
     t.equal(await recordProblem(record), null, alg)
@@ -47,7 +47,7 @@ t.test('RSA keys have 2048 bits', async (t) => {
   t.equal(Buffer.from(String(n), 'base64url').length, 256)
 })
 
-t.test('a record whose parts do not fit is a problem', async (t) => {
+t.test('a record whose members contradict each other is a problem', async (t) => {
   const record = await newRecord()
   const other = await newRecord()
   const { privateJwk } = record
@@ -61,7 +61,7 @@ t.test('a record whose parts do not fit is a problem', async (t) => {
   for (const [changes, why] of cases) t.match(await recordProblem({ ...record, ...changes }), why)
 })
 
-t.test('members that make no key are refused without a word about them', async (t) => {
+t.test('members that are not a key are refused, and the error does not quote them', async (t) => {
   const record = await newRecord()
   const broken = { ...record, privateJwk: { ...record.privateJwk, d: 'AAAA' } }
   t.throws(() => importPrivateKey(broken), { code: 'key_store_invalid', cause: undefined })
@@ -102,14 +102,14 @@ const { privateJwk, revokedAtMs: _, ...info } = record
 const encryptedKey = 'a.b.c.d.e'
 const content = { ...info, encryptedKey }
 
-t.test('what is written is read', async (t) => {
+t.test('a serialized key parses to the same key', async (t) => {
   const stored = serializeKey({ info: record, encryptedKey })
   t.equal(stored.name, record.name)
   t.notOk(isRevocation(stored))
   t.strictSame(parseKey(stored), { info, encryptedKey })
 })
 
-t.test('what is not a key is refused, and says where and why', async (t) => {
+t.test('a record that is not a key is refused, and the error names the wrong member', async (t) => {
   const cases: [string, RegExp][] = [
     ['', /the whole text/],
     ['null', /the whole text/],
@@ -132,7 +132,7 @@ t.test('what is not a key is refused, and says where and why', async (t) => {
   }
 })
 
-t.test('no refusal repeats a private key', async (t) => {
+t.test('no error quotes a private key', async (t) => {
   const secret = String(privateJwk.d)
   const text = JSON.stringify({ ...info, privateJwk })
   for (const broken of [text.slice(0, -2), `${text}}`, text.replace(secret, `${secret}"`)]) {
@@ -141,7 +141,7 @@ t.test('no refusal repeats a private key', async (t) => {
   }
 })
 
-t.test('a revocation is a record of its own, by the kid in its name', async (t) => {
+t.test('a revocation is a record of its own, named after the kid', async (t) => {
   const revocation = { kid: record.kid, revokedAtMs: 7 }
   const stored = serializeRevocation(revocation)
   t.equal(stored.name, `revoked-${record.kid}`)

@@ -23,14 +23,14 @@ const [first, second] = keys as [LoadedKey, LoadedKey]
 const at = (timeMs: number, before: KeySnapshot | null = null) =>
   snapshotAt(keys, policy, timeMs, before)
 
-t.test('all keys but the removed are published, in turn', async (t) => {
+t.test('all keys but the removed ones are published, sorted by activation', async (t) => {
   const kids = (snapshot: KeySnapshot) => snapshot.publicKeys.map(({ kid }) => kid)
   t.strictSame(kids(at(startMs)), [first.kid, second.kid], 'active, pending')
   t.strictSame(kids(at(startMs + 10_000)), [first.kid, second.kid], 'retiring, active')
   t.strictSame(kids(at(startMs + 13_500)), [second.kid], 'removed, active')
 })
 
-t.test('the JWKS is the public keys, tagged by its content', async (t) => {
+t.test('the JWKS has the public keys, and its ETag depends on its content', async (t) => {
   const { jwks, publicKeys } = at(startMs)
   t.strictSame(JSON.parse(jwks.body), { keys: publicKeys })
   t.equal(jwks.etag, `"${createHash('sha256').update(jwks.body).digest('base64url')}"`)
@@ -39,7 +39,7 @@ t.test('the JWKS is the public keys, tagged by its content', async (t) => {
   t.not(at(startMs + 13_500).jwks.etag, jwks.etag)
 })
 
-t.test('what is published is the same object while the same keys are in it', async (t) => {
+t.test('the JWKS is the same object while it has the same keys', async (t) => {
   const snapshot = at(startMs)
   const later = at(startMs + 10_000, snapshot)
   t.equal(later.jwks, snapshot.jwks)
@@ -47,14 +47,14 @@ t.test('what is published is the same object while the same keys are in it', asy
   t.not(at(startMs + 13_500, later).jwks, snapshot.jwks)
 })
 
-t.test('a snapshot says for how long it holds', async (t) => {
+t.test('a snapshot has the interval in which it is valid', async (t) => {
   const { fromMs, untilMs, signing } = at(startMs + 12_000)
   t.strictSame({ fromMs, untilMs }, { fromMs: startMs + 10_000, untilMs: startMs + 13_500 })
   t.equal(signing?.kid, second.kid)
   t.equal(snapshotAt([], policy, startMs, null).signing, null)
 })
 
-t.test('events tell two views apart', async (t) => {
+t.test('events list the changes between two snapshots', async (t) => {
   const empty = snapshotAt([], policy, startMs, null)
   t.strictSame(eventsBetween(empty, at(startMs)), [{ name: 'key.activated', kid: first.kid }])
   t.strictSame(eventsBetween(at(startMs), at(startMs + 1)), [])
@@ -64,7 +64,7 @@ t.test('events tell two views apart', async (t) => {
   ])
 })
 
-t.test('a revoked key is published no more, at once, and the event says why', async (t) => {
+t.test('a revoked key is unpublished immediately, with an event of its own', async (t) => {
   const revoked = [{ ...first, revokedAtMs: startMs + 5_000 }, second]
   const snapshot = snapshotAt(revoked, policy, startMs + 5_000, at(startMs))
   t.strictSame(snapshot.publicKeys, [second.publicJwk])
@@ -74,6 +74,6 @@ t.test('a revoked key is published no more, at once, and the event says why', as
     { name: 'key.revoked', kid: first.kid },
   ])
   const last = snapshotAt([{ ...first, revokedAtMs: startMs }], policy, startMs, snapshot)
-  t.equal(last.signing, null, 'and never signs, though there is no other')
+  t.equal(last.signing, null, 'it never signs, even if there is no other key')
   t.strictSame(last.publicKeys, [])
 })

@@ -2,7 +2,7 @@ import t from 'tap'
 import { activeKey, type KeyPolicy, keyState, leadMs, noticeMs } from '../../src/keys/lifecycle.ts'
 import fc from '../support/properties.ts'
 import { neverRefused } from './refusals.ts'
-import { live, type Run, signings } from './simulation.ts'
+import { type Run, signings, simulate } from './simulation.ts'
 
 /** Invariant 5 over whole histories: keys are published before they sign and after they stop. */
 
@@ -18,10 +18,10 @@ const policies: fc.Arbitrary<KeyPolicy> = fc
     return { ...rest, rotationMs: Math.floor(lead * rotationLeads) + 1 }
   })
 
-/** From 0 to 1; evenly, which `fc.double` is not. */
+/** A number from 0 to 1, evenly distributed, unlike `fc.double`. */
 const part = fc.integer({ min: 0, max: 1_000 }).map((thousandths) => thousandths / 1_000)
 
-/** Often at a limit, which is what finds out a margin that is too small. */
+/** Often a limit, because a limit shows that a margin is too small. */
 const extreme = fc.oneof(fc.constantFrom(0, 1), part)
 
 /** The lives of one replica: it runs, stops, and starts again with other settings. */
@@ -67,7 +67,7 @@ const worlds = policies.chain((policy) =>
   ),
 )
 
-t.test('no verifier ever meets an unexpired token whose key it can not know', async (t) => {
+t.test('no verifier receives an unexpired token whose key it cannot know', async (t) => {
   fc.assert(
     fc.property(worlds, ({ policy, replicas }) => {
       const unrevoked = replicas.map((runs) => runs.map((run) => ({ ...run, revocations: [] })))
@@ -78,7 +78,7 @@ t.test('no verifier ever meets an unexpired token whose key it can not know', as
   t.pass()
 })
 
-t.test('the same around the revocation of a key', async (t) => {
+t.test('a revocation makes no verifier refuse the tokens of other keys', async (t) => {
   fc.assert(
     fc.property(worlds, ({ policy, replicas }) => neverRefused(replicas, policy)),
     { numRuns: 1_000 },
@@ -128,45 +128,48 @@ const sharedTurnPolicy: KeyPolicy = {
   accessTtlMs: 500,
 }
 
-t.test('counterexample: a replacement that is made after its turn, by a clock ahead', async (t) => {
+t.test('counterexample: a clock ahead creates a replacement after its activation', async (t) => {
   t.doesNotThrow(() => neverRefused(sharedTurn('itself', 6_201), sharedTurnPolicy))
 })
 
-t.test('counterexample: a replacement whose maker has the clock behind all others', async (t) => {
+t.test('counterexample: the clock furthest behind creates a replacement', async (t) => {
   t.doesNotThrow(() => neverRefused(sharedTurn('one behind', 7_001), sharedTurnPolicy))
 })
 
-t.test('a revoked key never signs and is never published once a replica has looked', async (t) => {
-  let seen = 0
-  fc.assert(
-    fc.property(worlds, ({ policy, replicas }) => {
-      const history = live(replicas.flat(), policy)
-      for (const { run, fromMs, untilMs, keys } of history.spans) {
-        for (const key of keys) {
-          const revokedAtMs = history.revokedAtMs.get(key.kid) ?? Infinity
-          if (revokedAtMs >= fromMs) continue
-          seen++
-          for (const atMs of [fromMs, untilMs]) {
-            const state = keyState(key, keys, policy, atMs + run.aheadMs)
-            if (state !== 'revoked') throw new Error(`${key.kid} is ${state} at ${atMs}`)
+t.test(
+  'a replica that has read a revocation neither signs with nor publishes the key',
+  async (t) => {
+    let seen = 0
+    fc.assert(
+      fc.property(worlds, ({ policy, replicas }) => {
+        const history = simulate(replicas.flat(), policy)
+        for (const { run, fromMs, untilMs, keys } of history.spans) {
+          for (const key of keys) {
+            const revokedAtMs = history.revokedAtMs.get(key.kid) ?? Infinity
+            if (revokedAtMs >= fromMs) continue
+            seen++
+            for (const atMs of [fromMs, untilMs]) {
+              const state = keyState(key, keys, policy, atMs + run.aheadMs)
+              if (state !== 'revoked') throw new Error(`${key.kid} is ${state} at ${atMs}`)
+            }
           }
         }
-      }
-      const late = signings(history).find(({ run, kid, fromMs }) => {
-        const revokedAtMs = history.revokedAtMs.get(kid) ?? Infinity
-        return fromMs >= revokedAtMs + run.everyMs
-      })
-      if (late !== undefined) throw new Error(`${late.kid} signs at ${late.fromMs}`)
-    }),
-    { numRuns: 500 },
-  )
-  t.ok(seen > 100, `${seen} looks at revoked keys`)
-})
+        const late = signings(history).find(({ run, kid, fromMs }) => {
+          const revokedAtMs = history.revokedAtMs.get(kid) ?? Infinity
+          return fromMs >= revokedAtMs + run.everyMs
+        })
+        if (late !== undefined) throw new Error(`${late.kid} signs at ${late.fromMs}`)
+      }),
+      { numRuns: 500 },
+    )
+    t.ok(seen > 100, `${seen} looks at revoked keys`)
+  },
+)
 
-t.test('whatever is revoked, a replica that has looked has a key to sign with', async (t) => {
+t.test('whatever keys are revoked, a replica that has read the store can sign', async (t) => {
   fc.assert(
     fc.property(worlds, ({ policy, replicas }) => {
-      const history = live(replicas.flat(), policy)
+      const history = simulate(replicas.flat(), policy)
       for (const { run, fromMs, keys } of history.spans) {
         const active = activeKey(keys, fromMs + run.aheadMs)
         if (active === undefined) throw new Error(`there is none at ${fromMs}`)
@@ -177,7 +180,7 @@ t.test('whatever is revoked, a replica that has looked has a key to sign with', 
   t.pass()
 })
 
-t.test('while one replica is up, each epoch has its key, on the instant', async (t) => {
+t.test('while one replica runs, the key of each epoch activates on time', async (t) => {
   fc.assert(
     fc.property(policies, fc.nat(), (policy, phase) => {
       fc.pre(policy.rotationMs > leadMs(policy) + noticeMs(policy))
@@ -192,9 +195,9 @@ t.test('while one replica is up, each epoch has its key, on the instant', async 
         rotations: [],
         revocations: [],
       }
-      const { spans } = live([run], policy)
+      const { spans } = simulate([run], policy)
       const turns = new Set(spans.flatMap(({ keys }) => keys.map((key) => key.activateAtMs)))
-      // The second may be late, when the first came right before its turn.
+      // The second key may be late if the first was created right before its activation.
       const epoch = Math.ceil(startMs / rotationMs) + 1
       for (const number of [epoch, epoch + 1, epoch + 2]) {
         if (!turns.has(number * rotationMs)) throw new Error(`no turn at epoch ${number}`)

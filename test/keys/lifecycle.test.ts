@@ -24,17 +24,17 @@ const second = fakeKey(startMs + 10_000)
 const third = fakeKey(startMs + 20_000)
 const keys = [first, second, third]
 
-t.test('a store is looked at ten times in a max-age, within limits', async (t) => {
+t.test('replicas notice a key within a tenth of the max-age, with limits', async (t) => {
   t.equal(noticeMs({ ...policy, jwksMaxAgeMs: 1_000 }), 200)
   t.equal(noticeMs({ ...policy, jwksMaxAgeMs: 30_001 }), 3_001, 'whole milliseconds')
   t.equal(noticeMs({ ...policy, jwksMaxAgeMs: 300_000 }), 5_000)
 })
 
-t.test('the lead outlasts every copy of a JWKS without the key', async (t) => {
+t.test('the lead time outlasts every copy of a JWKS without the key', async (t) => {
   t.equal(leadMs(policy), 1_000 + 500 + 200)
 })
 
-t.test('a rotation period that is not longer than the lead is a problem', async (t) => {
+t.test('a rotation period that is not longer than the lead time is a problem', async (t) => {
   t.strictSame(keyPolicyProblems(policy), [])
   t.strictSame(keyPolicyProblems({ ...policy, rotationMs: 1_701 }), [])
   const [problem, ...more] = keyPolicyProblems({ ...policy, rotationMs: 1_700 })
@@ -56,40 +56,41 @@ t.test('a key is pending, active, retiring, removed', async (t) => {
   t.strictSame(states(startMs + 99_999), ['removed', 'removed', 'active'])
 })
 
-t.test('removal waits for the last token of the key, by every clock', async (t) => {
+t.test('a key is removed when its last token has expired by every clock', async (t) => {
   t.equal(removedAtMs(first, keys, policy), second.activateAtMs + 3_000 + 500)
-  t.equal(removedAtMs(third, keys, policy), null, 'nothing follows it')
+  t.equal(removedAtMs(third, keys, policy), null, 'no key follows it')
 })
 
-t.test('the status of a key has what anyone may know', async (t) => {
+t.test('the status of a key has no private members', async (t) => {
   const [status] = keyStatuses([{ ...first, ...{ privateJwk: {} } }, second], policy, startMs)
   t.strictSame(status, { ...first, state: 'active', removedAtMs: startMs + 13_500 })
 })
 
-t.test('of two keys with one turn all replicas take the same', async (t) => {
+t.test('of two keys that activate together all replicas sign with the same key', async (t) => {
   const a = fakeKey(startMs, { name: 'a', kid: 'a' })
   const b = fakeKey(startMs, { name: 'b', kid: 'b' })
   for (const order of [sortByActivation([a, b]), sortByActivation([b, a])]) {
     t.equal(activeKey(order, startMs)?.kid, 'b')
     t.equal(keyState(a, order, policy, startMs), 'retiring')
-    t.equal(keyState(a, order, policy, startMs - 1), 'active', 'the first before any turn')
+    t.equal(
+      keyState(a, order, policy, startMs - 1),
+      'active',
+      'the first key before any activation',
+    )
   }
 })
 
-t.test(
-  'before the first turn the first key signs, so a clock set back leaves none without',
-  async (t) => {
-    const early = startMs - 1_000_000
-    t.equal(activeKey(keys, early)?.kid, first.kid)
-    t.strictSame(
-      keys.map((key) => keyState(key, keys, policy, early)),
-      ['active', 'pending', 'pending'],
-    )
-    t.equal(activeKey([], early), undefined)
-  },
-)
+t.test('before the first activation the first key signs', async (t) => {
+  const early = startMs - 1_000_000
+  t.equal(activeKey(keys, early)?.kid, first.kid)
+  t.strictSame(
+    keys.map((key) => keyState(key, keys, policy, early)),
+    ['active', 'pending', 'pending'],
+  )
+  t.equal(activeKey([], early), undefined)
+})
 
-t.test('between two changes nothing changes', async (t) => {
+t.test('the stable interval ends at the next change of state', async (t) => {
   t.strictSame(stableInterval(keys, policy, startMs + 12_000), {
     fromMs: startMs + 10_000,
     untilMs: startMs + 13_500,
@@ -102,14 +103,14 @@ t.test('between two changes nothing changes', async (t) => {
   t.strictSame(stableInterval([], policy, startMs), { fromMs: -Infinity, untilMs: Infinity })
 })
 
-t.test('a key is forgotten one token life after it was removed', async (t) => {
+t.test('a key may be deleted one token lifetime after its removal', async (t) => {
   const forgotten = (timeMs: number) => deletableKeys(keys, policy, timeMs).map(({ kid }) => kid)
   t.strictSame(forgotten(startMs + 16_499), [])
   t.strictSame(forgotten(startMs + 16_500), [first.kid])
   t.strictSame(forgotten(startMs + 999_999), [first.kid, second.kid], 'never the last one')
 })
 
-t.test('a revoked key has no turn: it neither signs nor is it published', async (t) => {
+t.test('a revoked key neither signs nor is published', async (t) => {
   const revokedAtMs = startMs + 12_000
   const gone = { ...second, revokedAtMs }
   const left = [first, gone, third]
@@ -126,13 +127,13 @@ t.test('a revoked key has no turn: it neither signs nor is it published', async 
   })
 })
 
-t.test('a key before the first turn is never a revoked one', async (t) => {
+t.test('the key that signs before the first activation is not revoked', async (t) => {
   const left = [{ ...first, revokedAtMs: startMs }, second]
   t.equal(activeKey(left, startMs + 1)?.kid, second.kid)
   t.equal(activeKey([{ ...first, revokedAtMs: startMs }], startMs), undefined)
 })
 
-t.test('a revoked key is forgotten when it would have been', async (t) => {
+t.test('a revoked key may be deleted a token lifetime after its last token expired', async (t) => {
   const left = [{ ...first, revokedAtMs: startMs + 1_000 }, second]
   const forgotten = (timeMs: number) => deletableKeys(left, policy, timeMs).map(({ kid }) => kid)
   t.strictSame(forgotten(startMs + 1_000 + 3_500 + 2_999), [])
@@ -149,13 +150,13 @@ function made(planned: NewKey | null): KeyInfo {
   return { ...planned, kid: `kid of ${planned.name}`, createdAtMs: 0, revokedAtMs: null }
 }
 
-t.test('the very first key signs at once, and all replicas plan the same', async (t) => {
+t.test('the first key signs at once, and all replicas derive the same key', async (t) => {
   const expected = { name: 'epoch-100-ES256', alg: 'ES256' as const, activateAtMs: startMs }
   t.strictSame(dueKey([], 'ES256', policy, startMs), expected)
   t.strictSame(dueKey([], 'ES256', policy, nextMs - 1), expected)
 })
 
-t.test('the key of the next epoch is made one poll before its lead', async (t) => {
+t.test('the key of the next epoch is created one poll before its lead time', async (t) => {
   t.equal(dueKey([current], 'ES256', policy, nextMs - lead - poll - 1), null)
   t.strictSame(dueKey([current], 'ES256', policy, nextMs - lead - poll), {
     name: 'epoch-101-ES256',
@@ -164,14 +165,14 @@ t.test('the key of the next epoch is made one poll before its lead', async (t) =
   })
 })
 
-t.test('a key that is made late signs late, not unannounced', async (t) => {
+t.test('a key that is created late still signs after its lead time', async (t) => {
   const lateMs = nextMs - 300
   const planned = dueKey([current], 'ES256', policy, lateMs)
   t.match(planned, { name: 'epoch-101-ES256', activateAtMs: lateMs + lead })
   t.equal(dueKey([current, made(planned)], 'ES256', policy, lateMs), null)
 })
 
-t.test('after epochs without service the old key signs until the new one is known', async (t) => {
+t.test('after a long outage the old key signs until verifiers know the new key', async (t) => {
   const backMs = startMs + 5 * policy.rotationMs + 4_000
   const planned = dueKey([current], 'ES256', policy, backMs)
   t.match(planned, { name: 'epoch-105-ES256', activateAtMs: backMs + lead })
@@ -181,7 +182,7 @@ t.test('after epochs without service the old key signs until the new one is know
   )
 })
 
-t.test('another algorithm takes over after the lead', async (t) => {
+t.test('another algorithm takes over after the lead time', async (t) => {
   const nowMs = startMs + 4_000
   t.match(dueKey([current], 'RS256', policy, nowMs), {
     name: 'epoch-100-RS256',
@@ -190,7 +191,7 @@ t.test('another algorithm takes over after the lead', async (t) => {
   })
 })
 
-t.test('another algorithm comes after the key that waits for the next epoch', async (t) => {
+t.test('a key of another algorithm activates after the pending key', async (t) => {
   const waiting = fakeKey(nextMs)
   const planned = dueKey([current, waiting], 'RS256', policy, nextMs - lead - 1)
   t.match(planned, { name: 'epoch-101-RS256', activateAtMs: nextMs + 1 })
@@ -198,7 +199,7 @@ t.test('another algorithm comes after the key that waits for the next epoch', as
   t.equal(activeKey(sortByActivation(keys), nextMs + 1)?.alg, 'RS256')
 })
 
-t.test('replicas with different settings make one key each, not one a look', async (t) => {
+t.test('replicas with different algorithms create one key each per epoch', async (t) => {
   const keys: KeyInfo[] = [current]
   for (let nowMs = startMs; nowMs < nextMs - lead - poll; nowMs += 50) {
     for (const alg of ['RS256', 'ES256'] as const) {
@@ -209,7 +210,7 @@ t.test('replicas with different settings make one key each, not one a look', asy
   t.strictSame(keys.map(({ name }) => name).sort(), ['epoch-100-ES256', 'epoch-100-RS256'])
 })
 
-t.test('a rotation by hand signs after the lead and leaves the epochs alone', async (t) => {
+t.test('a manual rotation signs after the lead time and changes no epoch', async (t) => {
   const planned = manualKey('ES256', policy, startMs + 2_000)
   t.strictSame(planned, {
     name: `manual-${startMs + 2_000 + lead}-ES256`,
@@ -228,7 +229,7 @@ t.test('keys from a clock that was far ahead do not stop the rotation', async (t
   t.equal(dueKey([future, made(planned)], 'ES256', policy, startMs + 2_000), null)
 })
 
-t.test('the key that signs is replaced at once, by every clock', async (t) => {
+t.test('the replacement of the active key signs at once by every clock', async (t) => {
   const nowMs = startMs + 4_000
   const planned = replacementKey(current.kid, [current], 'RS256', policy, nowMs)
   t.strictSame(planned, {
@@ -244,7 +245,7 @@ t.test('the key that signs is replaced at once, by every clock', async (t) => {
   t.equal(dueKey(keys, 'RS256', policy, nowMs), null, 'it is the key of this epoch')
 })
 
-t.test('a replacement has its turn behind every key before', async (t) => {
+t.test('a replacement does not activate before the key that it replaces', async (t) => {
   const old = fakeKey(startMs - policy.rotationMs)
   const nowMs = startMs + 1
   const planned = replacementKey(current.kid, [old, current], 'ES256', policy, nowMs)
@@ -260,29 +261,26 @@ t.test('a key that signs nowhere needs no replacement', async (t) => {
   const isReplaced = ({ kid }: KeyInfo, nowMs: number) =>
     replacementKey(kid, keys, 'ES256', policy, nowMs) !== null
   const { clockSkewMs: skew } = policy
-  t.ok(isReplaced(old, startMs + skew - 1), 'a clock that is behind has it sign')
+  t.ok(isReplaced(old, startMs + skew - 1), 'a clock behind still signs with it')
   t.notOk(isReplaced(old, startMs + skew))
   t.notOk(isReplaced(next, nextMs - skew - poll - 1))
-  t.ok(isReplaced(next, nextMs - skew - poll), 'one ahead has it sign before this is noticed')
+  t.ok(isReplaced(next, nextMs - skew - poll), 'a clock ahead signs before it notices')
   t.notOk(replacementKey('unknown', keys, 'ES256', policy, startMs))
 })
 
-t.test(
-  'the key of an epoch that was revoked before its turn is made again, announced',
-  async (t) => {
-    const nowMs = nextMs - lead
-    const revoked = fakeKey(nextMs, { revokedAtMs: nowMs })
-    const planned = dueKey([current, revoked], 'ES256', policy, nowMs)
-    t.match(planned, { name: 'epoch-101-ES256-2', activateAtMs: nextMs })
-    t.equal(dueKey([current, revoked, made(planned)], 'ES256', policy, nowMs), null)
-    const again = { ...made(planned), revokedAtMs: nowMs }
-    t.match(dueKey([current, revoked, again], 'ES256', policy, nowMs), {
-      name: 'epoch-101-ES256-3',
-    })
-  },
-)
+t.test('a key that is revoked before it activates gets an announced replacement', async (t) => {
+  const nowMs = nextMs - lead
+  const revoked = fakeKey(nextMs, { revokedAtMs: nowMs })
+  const planned = dueKey([current, revoked], 'ES256', policy, nowMs)
+  t.match(planned, { name: 'epoch-101-ES256-2', activateAtMs: nextMs })
+  t.equal(dueKey([current, revoked, made(planned)], 'ES256', policy, nowMs), null)
+  const again = { ...made(planned), revokedAtMs: nowMs }
+  t.match(dueKey([current, revoked, again], 'ES256', policy, nowMs), {
+    name: 'epoch-101-ES256-3',
+  })
+})
 
-t.test('when every key is revoked there is a new one at once', async (t) => {
+t.test('when every key is revoked, a new key signs at once', async (t) => {
   const revoked = { ...current, revokedAtMs: startMs + 1 }
   const planned = dueKey([revoked], 'ES256', policy, startMs + 2)
   t.match(planned, { name: 'epoch-100-ES256-2', activateAtMs: startMs })

@@ -20,7 +20,7 @@ async function open(t: Test, replicas = 1) {
 
 const key = (name: string, text = `{"of":"${name}"}`): StoredKey => ({ name, text })
 
-t.test('a key is there for every replica, as it was', async (t) => {
+t.test('every replica reads the inserted keys unchanged', async (t) => {
   const { url, store } = await open(t)
   t.strictSame(await store.list(), [])
   const all = [key('epoch-1-ES256'), key('epoch-2-ES256', '"Ünï\\u0000"\n')]
@@ -34,7 +34,7 @@ t.test('a key is there for every replica, as it was', async (t) => {
   )
 })
 
-t.test('of many who insert one name, one does', async (t) => {
+t.test('of concurrent inserts of one name, one succeeds', async (t) => {
   const { stores } = await open(t, 8)
   const keys = stores.map((_, n) => key('epoch-1-ES256', `"${n}"`))
   const inserted = await Promise.all(keys.map((one, n) => stores[n]?.insertIfAbsent(one)))
@@ -42,7 +42,7 @@ t.test('of many who insert one name, one does', async (t) => {
   t.strictSame(await stores[0]?.list(), [keys[inserted.indexOf(true)]])
 })
 
-t.test('replaces a text; what was removed does not come back', async (t) => {
+t.test('a key is replaced; a removed key does not reappear', async (t) => {
   const { store } = await open(t)
   await store.insertIfAbsent(key('a'))
   await store.insertIfAbsent(key('b'))

@@ -1,5 +1,5 @@
 import { type KeyPolicy, keyState, noticeMs } from '../../src/keys/lifecycle.ts'
-import { type History, live, type Run, type Signing, signings } from './simulation.ts'
+import { type History, type Run, type Signing, signings, simulate } from './simulation.ts'
 
 /**
  * Returns the true times of every JWKS copy that a verifier may use for an unexpired token of `signing`.
@@ -19,7 +19,7 @@ function copiesFor(signing: Signing, history: History, policy: KeyPolicy) {
   }
 }
 
-/** The tokens that some copy of the JWKS would refuse, in words. */
+/** Describes the tokens that some copy of the JWKS would refuse. */
 function refusals(history: History, policy: KeyPolicy): string[] {
   const problems: string[] = []
   for (const signing of signings(history)) {
@@ -41,6 +41,6 @@ function refusals(history: History, policy: KeyPolicy): string[] {
 
 /** Throws when some verifier would refuse an unexpired token of an unrevoked key. */
 export function neverRefused(replicas: readonly Run[][], policy: KeyPolicy): void {
-  const [problem] = refusals(live(replicas.flat(), policy), policy)
+  const [problem] = refusals(simulate(replicas.flat(), policy), policy)
   if (problem !== undefined) throw new Error(problem)
 }

@@ -18,11 +18,11 @@ export interface Run {
   /** How far its clock is ahead of the true time. */
   readonly aheadMs: number
   readonly alg: Algorithm
-  /** How often it looks at the store. */
+  /** Interval of its reads of the store. */
   readonly everyMs: number
-  /** When it is told to rotate by hand. */
+  /** Times of manual rotations. */
   readonly rotations: readonly number[]
-  /** When it is told to revoke a key, and which of those there are, as a share of their number. */
+  /** Times of revocations, and which key is revoked, as a share of the number of keys. */
   readonly revocations: readonly { readonly atMs: number; readonly which: number }[]
 }
 
@@ -31,7 +31,7 @@ export interface Span {
   readonly run: Run
   readonly fromMs: number
   readonly untilMs: number
-  /** In turn. */
+  /** Sorted by activation. */
   readonly keys: readonly KeyInfo[]
 }
 
@@ -43,8 +43,8 @@ export interface History {
   readonly revokedAtMs: ReadonlyMap<string, number>
 }
 
-/** Lets the runs share one store, in true time, and notes what each of them knew when. */
-export function live(runs: readonly Run[], policy: KeyPolicy): History {
+/** Simulates the runs on one store, and records which keys each run knew at which time. */
+export function simulate(runs: readonly Run[], policy: KeyPolicy): History {
   const store = new Map<string, KeyInfo>()
   const made = new Map<string, { atMs: number; isUrgent: boolean }>()
   const revokedAtMs = new Map<string, number>()
@@ -52,7 +52,7 @@ export function live(runs: readonly Run[], policy: KeyPolicy): History {
 
   const insert = (run: Run, planned: NewKey | null, atMs: number, isUrgent = false) => {
     if (planned === null || store.has(planned.name)) return
-    // Neither rising nor falling with time, as a thumbprint is.
+    // Like thumbprints, kids are not in the order of time.
     const kid = `${(made.size * 7_919) % 100_003}`
     made.set(kid, { atMs, isUrgent })
     const createdAtMs = atMs + run.aheadMs
@@ -67,7 +67,7 @@ export function live(runs: readonly Run[], policy: KeyPolicy): History {
     store.set(key.name, { ...key, revokedAtMs: nowMs })
     revokedAtMs.set(key.kid, atMs)
   }
-  const look = (run: Run, atMs: number) => {
+  const read = (run: Run, atMs: number) => {
     const nowMs = atMs + run.aheadMs
     const seen = [...store.values()]
     insert(run, dueKey(seen, run.alg, policy, nowMs), atMs, seen.length === 0)
@@ -78,9 +78,9 @@ export function live(runs: readonly Run[], policy: KeyPolicy): History {
   }
 
   const events = runs.flatMap((run) => {
-    const looks: { atMs: number; happen: () => void }[] = []
+    const reads: { atMs: number; happen: () => void }[] = []
     for (let atMs = run.startMs; atMs < run.endMs; atMs += run.everyMs) {
-      looks.push({ atMs, happen: () => look(run, atMs) })
+      reads.push({ atMs, happen: () => read(run, atMs) })
     }
     const rotations = run.rotations.map((atMs) => ({
       atMs,
@@ -90,7 +90,7 @@ export function live(runs: readonly Run[], policy: KeyPolicy): History {
       atMs,
       happen: () => revoke(run, atMs, which),
     }))
-    return [...looks, ...rotations, ...revocations]
+    return [...reads, ...rotations, ...revocations]
   })
   for (const { happen } of events.sort((a, b) => a.atMs - b.atMs)) happen()
   return { spans, made, revokedAtMs }
@@ -104,7 +104,7 @@ export interface Signing {
   readonly untilMs: number
 }
 
-/** All that was signed. */
+/** Returns the intervals in which each run signs with one key. */
 export function signings(history: History): Signing[] {
   return history.spans.flatMap(({ run, fromMs, untilMs, keys }) => {
     const turns = keys

@@ -76,7 +76,7 @@ t.test('two replicas at once: one session at most, and none after a second use',
   }
 })
 
-t.test('a code that comes with anything else than it was issued for is used up', async (t) => {
+t.test('a code with another client, redirect URI or verifier is refused and used up', async (t) => {
   const { issue, redeem, live } = startReplicas(t)
   const bad: Record<string, Partial<RedeemRequest>> = {
     'another client': { clientId: 'other' },
@@ -101,7 +101,7 @@ t.test('a code that is bound to a key needs it', async (t) => {
   await t.resolves(redeem(await issue({ jkt: 'one' }), { jkt: 'one' }))
 })
 
-t.test('a code lives for a minute, and is known for longer', async (t) => {
+t.test('a code expires after a minute, and its reuse is detected for longer', async (t) => {
   const { issue, redeem, clock, live } = startReplicas(t)
   const late = await issue()
   clock.advanceMs(60_000)
@@ -114,14 +114,14 @@ t.test('a code lives for a minute, and is known for longer', async (t) => {
   t.equal(live.size, 0)
 })
 
-t.test('what is no code does not reach the store', async (t) => {
+t.test('a malformed code is refused', async (t) => {
   const { redeem } = startReplicas(t)
   for (const code of ['', 'x', `gpc_${'a'.repeat(43)}`, `gpc_${'a'.repeat(5000)}`]) {
     await t.rejects(redeem(code), { code: 'grant_invalid' })
   }
 })
 
-t.test('a session that cannot start leaves the code as it is', async (t) => {
+t.test('a code stays valid if its session cannot start', async (t) => {
   const { clock } = startReplicas(t)
   const store = new SqliteSessionStore(join(createTestFolder(t), 'other.db'))
   t.teardown(() => store.close())

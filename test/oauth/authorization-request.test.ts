@@ -41,7 +41,7 @@ function audienceOf(_client: Client, resource = audience): string {
   return audience
 }
 
-t.test('a good request', async (t) => {
+t.test('a good request is accepted', async (t) => {
   t.match(validate(), {
     client,
     redirectUri: good.redirect_uri,
@@ -75,7 +75,7 @@ t.test('a good request', async (t) => {
   })
 })
 
-t.test('refused with a page: it is not known where a redirect would lead', async (t) => {
+t.test('a request without a safe redirect URI is refused with a page', async (t) => {
   const cases: readonly [string, Record<string, string | undefined>, string?][] = [
     ['client_unknown', { client_id: undefined }],
     ['client_unknown', { client_id: 'nobody' }],
@@ -93,7 +93,7 @@ t.test('refused with a page: it is not known where a redirect would lead', async
   }
 })
 
-t.test('refused by a redirect', async (t) => {
+t.test('other errors are reported by a redirect', async (t) => {
   const cases: readonly [string, Record<string, string | undefined>, string?][] = [
     ['invalid_request', { response_type: undefined }],
     ['unsupported_response_type', { response_type: 'token' }],
@@ -127,7 +127,7 @@ t.test('refused by a redirect', async (t) => {
   t.match(validate({}, '&state=other'), { error: 'invalid_request', state: undefined })
 })
 
-t.test('a refusal tells who refuses', async (t) => {
+t.test('a refusal has the iss of RFC 9207', async (t) => {
   const refused = validate({ scope: 'admin' })
   if (!isRefusal(refused)) throw new Error('it is accepted')
   const url = new URL(refusalUrl(refused, 'https://auth.example.com'))
@@ -139,33 +139,30 @@ t.test('a refusal tells who refuses', async (t) => {
   })
 })
 
-t.test(
-  'whatever comes, a redirect leads to the registered address, and a code needs S256',
-  async () => {
-    const name = fc.constantFrom(
-      ...Object.keys(good),
-      'scope',
-      'prompt',
-      'max_age',
-      'resource',
-      'nonce',
-    )
-    const value = fc.oneof(fc.constantFrom(...Object.values(good), 'plain', ''), fc.string())
-    fc.assert(
-      fc.property(
-        fc.dictionary(name, value),
-        fc.array(fc.tuple(name, value)),
-        (changes, repeated) => {
-          let result: ReturnType<typeof validate>
-          try {
-            result = validate(changes, `&${new URLSearchParams(repeated)}`)
-          } catch (error) {
-            return error instanceof GatepassError && error.status === 400
-          }
-          const isAsRegistered = result.redirectUri === good.redirect_uri
-          return isAsRegistered && (isRefusal(result) || /^[\w-]{43}$/.test(result.codeChallenge))
-        },
-      ),
-    )
-  },
-)
+t.test('property: redirects lead to the registered URI, and requests need S256', async () => {
+  const name = fc.constantFrom(
+    ...Object.keys(good),
+    'scope',
+    'prompt',
+    'max_age',
+    'resource',
+    'nonce',
+  )
+  const value = fc.oneof(fc.constantFrom(...Object.values(good), 'plain', ''), fc.string())
+  fc.assert(
+    fc.property(
+      fc.dictionary(name, value),
+      fc.array(fc.tuple(name, value)),
+      (changes, repeated) => {
+        let result: ReturnType<typeof validate>
+        try {
+          result = validate(changes, `&${new URLSearchParams(repeated)}`)
+        } catch (error) {
+          return error instanceof GatepassError && error.status === 400
+        }
+        const isAsRegistered = result.redirectUri === good.redirect_uri
+        return isAsRegistered && (isRefusal(result) || /^[\w-]{43}$/.test(result.codeChallenge))
+      },
+    ),
+  )
+})

@@ -33,7 +33,7 @@ function told(uri: string) {
   ) as unknown as typeof clients
 }
 
-t.test('a client is told when its session ends, until it has understood', async (t) => {
+t.test('a client is notified of the end of its session until it accepts', async (t) => {
   const application = await startApplication(t, [500, 302, 204])
   const issuer = await startOAuth(t, { clients: told(application.uri) })
   const visitor = new Visitor(issuer)
@@ -66,7 +66,7 @@ t.test('a client is told when its session ends, until it has understood', async 
   t.equal(application.tokens.length, 3)
 })
 
-t.test('every session of a user that ends at once', async (t) => {
+t.test('a sign-out everywhere notifies of every session', async (t) => {
   const application = await startApplication(t, [200])
   const issuer = await startOAuth(t, { clients: told(application.uri) })
   const tokens = [
@@ -81,7 +81,7 @@ t.test('every session of a user that ends at once', async (t) => {
   t.same(sids(application.tokens), sids(tokens.map(({ access_token }) => access_token)))
 })
 
-t.test('a client that the settings name later is told of every session as well', async (t) => {
+t.test('a client that is configured later is notified', async (t) => {
   const application = await startApplication(t, [200])
   const issuer = await startOAuth(t)
   issuer.issuer.clients.replace(told(application.uri))
@@ -91,7 +91,7 @@ t.test('a client that the settings name later is told of every session as well',
   t.equal(claimsOf(application.tokens[0] ?? '').sid, claimsOf(access_token).sid)
 })
 
-t.test('a session that a code begins while all sessions of its user end', async (t) => {
+t.test('a session that a code starts during a sign-out everywhere is notified too', async (t) => {
   const application = await startApplication(t, [200])
   let afterList = async () => {}
   class Sessions extends SqliteSessionStore {
@@ -116,7 +116,7 @@ t.test('a session that a code begins while all sessions of its user end', async 
   t.equal(claimsOf(application.tokens[0] ?? '').sid, claimsOf(begun.access_token ?? '').sid)
 })
 
-t.test('nothing is lost over a restart, and one of two replicas tells', async (t) => {
+t.test('a restart loses no notification, and one of two replicas sends it', async (t) => {
   const application = await startApplication(t, [503])
   const issuer = await startOAuth(t, { clients: told(application.uri) })
   const { access_token = '' } = await signInThrough(issuer, new Visitor(issuer))
@@ -150,7 +150,7 @@ t.test('nothing is lost over a restart, and one of two replicas tells', async (t
   t.equal(working.tokens.length, 1)
 })
 
-t.test('a client that never answers is given up after an hour', async (t) => {
+t.test('notifications to a client that fails end after an hour', async (t) => {
   const application = await startApplication(t, [500])
   const issuer = await startOAuth(t, { clients: told(application.uri) })
   const failures: string[] = []
@@ -174,7 +174,7 @@ t.test('a client that never answers is given up after an hour', async (t) => {
   t.same(failures, ['spa'])
 })
 
-t.test('a client that does not answer delays no other client', async (t) => {
+t.test('a client that fails delays no other client', async (t) => {
   const [broken, working] = [await startApplication(t, [500]), await startApplication(t, [200])]
   const all = told(broken.uri).map((client) =>
     client.client_id === 'backend' ? { ...client, backchannel_logout_uri: working.uri } : client,

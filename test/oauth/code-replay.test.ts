@@ -66,12 +66,12 @@ async function replay(t: Test, accountsUrl: string, sessionsUrl: string): Promis
   for (const issuer of issuers) t.equal(await issuer.stop(), 0)
 }
 
-t.test('Postgres: a code at two issuers at once', async (t) => {
+t.test('Postgres: a code that two issuers receive at once leaves no session', async (t) => {
   const url = await (await PostgresServer.start(t)).createDatabase()
   await replay(t, url, url)
 })
 
-t.test('Redis: a code at two issuers at once', async (t) => {
+t.test('Redis: a code that two issuers receive at once leaves no session', async (t) => {
   const { url } = await startRedis(t)
   await replay(t, 'sqlite:accounts.db', url)
 })

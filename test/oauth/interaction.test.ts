@@ -9,7 +9,7 @@ import { FakeClock } from '../support/clock.ts'
 const secrets = [Buffer.from('a new secret'), Buffer.from('an old secret')] as const
 const interaction = { parameters: { client_id: 'app', state: 'ä"<' }, startedAtMs: 0 }
 
-t.test('a form comes back to the browser that got it, for an hour', async (t) => {
+t.test('a form is accepted from the browser that received it, for an hour', async (t) => {
   const clock = new FakeClock()
   const codec = new InteractionCodec([...secrets], clock)
   const given = { ...interaction, startedAtMs: clock.nowMs(), sid: 'a session', pushedId: 'par.x' }
@@ -26,7 +26,7 @@ t.test('a form comes back to the browser that got it, for an hour', async (t) =>
   t.throws(() => codec.decode(text, 'browser'), expired)
 })
 
-t.test('a form that was made before the secret was replaced', async (t) => {
+t.test('a form of an older secret is accepted', async (t) => {
   const clock = new FakeClock()
   const text = new InteractionCodec([secrets[1]], clock).encode(
     { ...interaction, startedAtMs: clock.nowMs() },
@@ -37,7 +37,7 @@ t.test('a form that was made before the secret was replaced', async (t) => {
   })
 })
 
-t.test('a form that the issuer did not make gives its parameters, or has expired', async (t) => {
+t.test('the query of an unverified form is read, or the form has expired', async (t) => {
   const forge = (content: unknown) => Buffer.from(JSON.stringify(content)).toString('base64url')
   t.equal(unverifiedQuery(`${forge(interaction)}.mac`), 'client_id=app&state=%C3%A4%22%3C')
   for (const content of [

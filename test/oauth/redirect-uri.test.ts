@@ -11,7 +11,7 @@ const registered = [
   'com.example.app:/callback',
 ]
 
-t.test('a registered address is accepted as it is registered', async (t) => {
+t.test('a registered URI is accepted', async (t) => {
   for (const uri of registered) t.ok(isRegistered(uri, registered), uri)
 })
 
@@ -27,7 +27,7 @@ t.test('on the loopback interface the port is free', async (t) => {
   }
 })
 
-t.test('every trick with an address is refused', async (t) => {
+t.test('every other spelling of a registered URI is refused', async (t) => {
   for (const uri of [
     'https://app.example.com/Callback',
     'https://APP.example.com/callback',
@@ -75,48 +75,36 @@ t.test('every trick with an address is refused', async (t) => {
   }
 })
 
-t.test(
-  'an accepted address has the origin of a registered one, but for a loopback port',
-  async (t) => {
-    const piece = fc.constantFrom(
-      ...[
-        'http://',
-        'https://',
-        '127.0.0.1',
-        'localhost',
-        '[::1]',
-        ':',
-        '80',
-        '@',
-        '/',
-        '\\',
-        '?',
-        '#',
-      ],
-      ...[
-        'app.example.com',
-        'evil.example',
-        '/callback',
-        '.',
-        '%2f',
-        ' ',
-        '\t',
-        'com.example.app:',
-      ],
-    )
-    fc.assert(
-      fc.property(fc.array(piece, { maxLength: 8 }), (pieces) => {
-        const uri = pieces.join('')
-        if (!isRegistered(uri, registered)) return
-        const { protocol, hostname, pathname, username } = new URL(uri)
-        const same = registered
-          .map((one) => new URL(one))
-          .filter((one) => one.protocol === protocol && one.hostname === hostname)
-        t.ok(same.some((one) => one.pathname === pathname) && username === '', uri)
-      }),
-    )
-  },
-)
+t.test('property: an accepted URI has the host and path of a registered one', async (t) => {
+  const piece = fc.constantFrom(
+    ...[
+      'http://',
+      'https://',
+      '127.0.0.1',
+      'localhost',
+      '[::1]',
+      ':',
+      '80',
+      '@',
+      '/',
+      '\\',
+      '?',
+      '#',
+    ],
+    ...['app.example.com', 'evil.example', '/callback', '.', '%2f', ' ', '\t', 'com.example.app:'],
+  )
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 8 }), (pieces) => {
+      const uri = pieces.join('')
+      if (!isRegistered(uri, registered)) return
+      const { protocol, hostname, pathname, username } = new URL(uri)
+      const same = registered
+        .map((one) => new URL(one))
+        .filter((one) => one.protocol === protocol && one.hostname === hostname)
+      t.ok(same.some((one) => one.pathname === pathname) && username === '', uri)
+    }),
+  )
+})
 
 t.test('parameters are appended to the query', async (t) => {
   const given = { code: 'a b&c', state: undefined, iss: 'https://x' }

@@ -10,7 +10,7 @@ const step = fc.record({ clientId, scope: fc.option(scope, { nil: undefined }) }
 
 const scopesOf = (text: string) => new Set(text.split(' ').filter((name) => name !== ''))
 
-t.test('however tokens are exchanged, each one allows no more than the one before', async (t) => {
+t.test('property: an exchanged token allows no more than its subject token', async (t) => {
   const property = fc.property(
     scope,
     fc.nat(),

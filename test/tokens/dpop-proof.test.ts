@@ -26,7 +26,7 @@ t.test('parses a proof and imports its key', async (t) => {
 })
 
 for (const alg of algorithmNames) {
-  t.test(`takes one that another library has made with ${alg}`, async (t) => {
+  t.test(`accepts a proof that jose made with ${alg}`, async (t) => {
     const key = await makeProofKey(alg)
     const text = await makeProof(key, { htu: 'https://api.test/', token: 'a.b.c' })
     const parsed = parseDpopProof(text)
@@ -186,7 +186,7 @@ t.test('the thumbprint is that of RFC 7638 §3.1', async (t) => {
 })
 
 for (const alg of algorithmNames) {
-  t.test(`is what another library makes of a key for ${alg}`, async (t) => {
+  t.test(`the thumbprint of a key for ${alg} is that of jose`, async (t) => {
     const { publicJwk } = makeKey(alg)
     const ours = jwkThumbprint(publicJwk, alg)
     t.equal(ours, await calculateJwkThumbprint(publicJwk))

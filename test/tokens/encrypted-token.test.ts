@@ -53,7 +53,7 @@ for (const pair of pairs) {
     private: createPrivateKey({ key: pair.privateJwk, format: 'jwk' }),
   }
 
-  t.test(`${name}: what is encrypted here, jose opens`, async (t) => {
+  t.test(`${name}: jose decrypts our tokens`, async (t) => {
     const token = encryptToken(signed, publicKey(pair))
     const { plaintext, protectedHeader } = await compactDecrypt(token, nodeKey.private)
     t.equal(Buffer.from(plaintext).toString(), signed)
@@ -68,7 +68,7 @@ for (const pair of pairs) {
     t.notOk(Object.hasOwn(Object(protectedHeader.epk), 'd'))
   })
 
-  t.test(`${name}: what jose encrypts is opened here`, async (t) => {
+  t.test(`${name}: tokens that jose encrypted are decrypted`, async (t) => {
     const header = { alg: 'ECDH-ES', enc: 'A256GCM', kid: pair.kid, cty: 'JWT' }
     const encryption = () =>
       new CompactEncrypt(Buffer.from(signed)).setProtectedHeader({ ...header, typ: 'at+jwt' })
@@ -78,7 +78,7 @@ for (const pair of pairs) {
     t.equal(open(await named.encrypt(nodeKey.public), pair), signed, 'with apu and apv')
   })
 
-  t.test(`${name}: any content comes back, and takes the length that was foretold`, async (t) => {
+  t.test(`${name}: any content is decrypted, and has the length that was computed`, async (t) => {
     const characters = fc.string({
       unit: fc.integer({ min: 0, max: 127 }).map(String.fromCharCode),
     })
@@ -92,7 +92,7 @@ for (const pair of pairs) {
     )
   })
 
-  t.test(`${name}: no two tokens have a key, or an iv, in common`, async (t) => {
+  t.test(`${name}: no two tokens share an ephemeral key or an iv`, async (t) => {
     const tokens = Array.from({ length: 50 }, () =>
       parseEncrypted(encryptToken(signed, publicKey(pair))),
     )
@@ -100,7 +100,7 @@ for (const pair of pairs) {
     t.equal(new Set(tokens.map(({ iv }) => iv.toString('hex'))).size, 50)
   })
 
-  t.test(`${name}: a token that was changed anywhere does not open`, async (t) => {
+  t.test(`${name}: a changed or truncated token is refused`, async (t) => {
     const token = encryptToken(signed, publicKey(pair))
     const place = fc.integer({ min: 0, max: token.length - 1 })
     fc.assert(
@@ -118,10 +118,10 @@ for (const pair of pairs) {
     for (let end = 0; end < token.length; end += 7) {
       t.match(open(token.slice(0, end), pair), /^token_malformed$/)
     }
-    t.equal(open(token, makeEncryptionPair(pair.crv)), 'token_malformed', 'the key of another')
+    t.equal(open(token, makeEncryptionPair(pair.crv)), 'token_malformed', 'another key')
   })
 
-  t.test(`${name}: a header that is not the one form`, async (t) => {
+  t.test(`${name}: a header of another form is refused`, async (t) => {
     const bad = {
       token_algorithm: [
         { alg: 'ECDH-ES+A256KW' },
@@ -168,7 +168,7 @@ for (const pair of pairs) {
     }
   })
 
-  t.test(`${name}: parts of another size`, async (t) => {
+  t.test(`${name}: parts of another size are refused`, async (t) => {
     t.equal(open(encryptFor(pair, signed, { ivBytes: 16 }), pair), 'token_malformed')
     const parts = encryptToken(signed, publicKey(pair)).split('.')
     const withPart = (at: number, part: string) => open(parts.with(at, part).join('.'), pair)
@@ -184,7 +184,7 @@ for (const pair of pairs) {
   })
 }
 
-t.test('an epk that is off the curve, on another, or of small order', async (t) => {
+t.test('an epk off the curve, on another curve or of small order is refused', async (t) => {
   const [p256, x25519] = pairs
   if (p256 === undefined || x25519 === undefined) throw new Error('there are two')
   const point = makeEncryptionPair().publicJwk
@@ -199,7 +199,7 @@ t.test('an epk that is off the curve, on another, or of small order', async (t) 
   }
 })
 
-t.test('a text that is too long is not read', async (t) => {
+t.test('a token that is too long is refused', async (t) => {
   const [pair] = pairs
   if (pair === undefined) throw new Error('there is none')
   const token = encryptToken(signed, publicKey(pair))
@@ -253,7 +253,7 @@ const context = {
   keyBits: 128,
 }
 
-t.test('the example of RFC 7518, appendix C', async (t) => {
+t.test('the KDF gives the result of RFC 7518, appendix C', async (t) => {
   const secret = diffieHellman({
     privateKey: createPrivateKey({ key: bob, format: 'jwk' }),
     publicKey: createPublicKey({ key: alice, format: 'jwk' }),

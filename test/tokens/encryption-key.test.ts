@@ -13,7 +13,7 @@ for (const crv of encryptionCurves) {
   const { publicJwk, privateJwk, kid } = makeEncryptionPair(crv)
   const other = makeEncryptionPair(crv)
 
-  t.test(`a public key on ${crv}`, async (t) => {
+  t.test(`a valid public key on ${crv} is imported, others are refused`, async (t) => {
     t.match(importEncryptionKey(publicJwk), { ok: true, key: { kid, crv } })
     const { use, alg, ...bare } = publicJwk
     t.ok(importEncryptionKey(bare).ok, 'use and alg may be left out')
@@ -38,7 +38,7 @@ for (const crv of encryptionCurves) {
     }
   })
 
-  t.test(`a private key on ${crv}`, async (t) => {
+  t.test(`a valid private key on ${crv} is imported, others are refused`, async (t) => {
     t.match(importDecryptionKey(privateJwk), { ok: true, key: { kid, crv } })
     t.match(importDecryptionKey(publicJwk), { ok: false, reason: /private member/ })
     for (const d of ['', 1, privateJwk.d?.slice(1), `${privateJwk.d}=`]) {
@@ -49,7 +49,7 @@ for (const crv of encryptionCurves) {
   })
 }
 
-t.test('a point that is off its curve', async (t) => {
+t.test('a point off its curve is refused', async (t) => {
   const { publicJwk, privateJwk } = makeEncryptionPair()
   for (const jwk of [publicJwk, privateJwk]) {
     const given = { ...jwk, x: jwk.y }
