@@ -286,7 +286,7 @@ function open(path: string, pageBytes = defaultPageBytes): DatabaseSync {
   try {
     if (isFile) mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     db = new DatabaseSync(path, { timeout: openTimeoutMs })
-    if (isFile) mode = statSync(path).mode
+    if (isFile) mode = modeOfFile(path)
     // The file may contain password hashes, so only its owner may read it. WAL files inherit the mode.
     if (isFile) chmodSync(path, 0o600)
     setUp(db, pageBytes)
@@ -300,6 +300,13 @@ function open(path: string, pageBytes = defaultPageBytes): DatabaseSync {
       cause: error,
     })
   }
+}
+
+/** @throws Error for a device or a pipe, which must keep its mode */
+function modeOfFile(path: string): number {
+  const stats = statSync(path)
+  if (!stats.isFile()) throw new Error('it is not a file')
+  return stats.mode
 }
 
 /** Retries while another process creates the file, for which SQLite ignores its own timeout. */

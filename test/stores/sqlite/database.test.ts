@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -190,10 +191,14 @@ t.test('the error names a file that cannot be opened, and why', async (t) => {
   const garbage = join(folder, 'garbage.db')
   writeFileSync(garbage, 'This is no database. '.repeat(100))
   const { mode } = statSync(garbage)
+  // As root, a mode of 600 would make a device such as the null device unusable for all others.
+  const pipe = join(folder, 'pipe')
+  execFileSync('mkfifo', ['-m', '666', pipe])
   for (const [path, reason] of [
     [folder, /unable to open database file\.$/],
     [join(folder, 'not-a-folder', 'numbers.db'), /ENOTDIR|EEXIST/],
     [garbage, /file is not a database\.$/],
+    [pipe, /it is not a file\.$/],
   ] as const) {
     const open = () => new SqliteDatabase(path, schema)
     t.throws(open, { code: 'store_unavailable', detail: reason })
@@ -203,6 +208,7 @@ t.test('the error names a file that cannot be opened, and why', async (t) => {
     })
   }
   t.equal(statSync(garbage).mode, mode, 'a file of another program stays as it is')
+  t.equal(statSync(pipe).mode & 0o777, 0o666)
 })
 
 t.test('the error of a file on a full disk says so', async (t) => {
