@@ -164,7 +164,7 @@ function splitCompactJws<Header>(
   if (text.length > maxBytes) return null
   const headerEnd = text.indexOf('.')
   const payloadEnd = text.indexOf('.', headerEnd + 1)
-  if (headerEnd === -1 || payloadEnd === -1) return null
+  if (payloadEnd === -1) return null
   const payload = decodeBase64url(text.slice(headerEnd + 1, payloadEnd))
   // A third dot would be part of the signature, where base64url does not allow it.
   const signature = decodeBase64url(text.slice(payloadEnd + 1))

@@ -23,9 +23,12 @@ t.test('parses a token of every algorithm', async (t) => {
 })
 
 t.test('refuses what is not three parts in canonical base64url', async (t) => {
+  const header = JSON.stringify(headerWith(key))
   const refused = {
     nothing: '',
     'one part': 'AAAA',
+    // Padded, so that one more character still is base64url.
+    'one part that begins with a header': `${encode(header.padEnd(3 * header.length + 1))}A`,
     'two parts': good.slice(0, good.lastIndexOf('.')),
     'four parts': `${good}.`,
     'the five parts of a JWE': `${encode(headerWith(key))}.AAAA.AAAA.AAAA.AAAA`,
@@ -91,6 +94,7 @@ t.test('accepts access tokens only', async (t) => {
     'dpop+jwt',
     'at+jwt ',
     'x/at+jwt',
+    'at+application/jwt',
     '',
     null,
     ['at+jwt'],
@@ -112,13 +116,25 @@ t.test('requires a kid', async (t) => {
   t.throws(() => parseAccessToken(withHeader(headerWith(key, { kid: undefined }))), {
     code: 'token_key_unknown',
   })
-  for (const kid of ['', 1, null, ['a'], {}, 'a\0b', 'a\nb', 'a\x7f', 'a\x85', 'x'.repeat(257)]) {
+  for (const kid of [
+    '',
+    1,
+    null,
+    ['a'],
+    {},
+    '\0a',
+    'a\0b',
+    'a\nb',
+    'a\x7f',
+    'a\x85',
+    'x'.repeat(257),
+  ]) {
     t.throws(() => parseAccessToken(withHeader(headerWith(key, { kid }))), {
       code: 'token_malformed',
     })
     t.notOk(isKeyId(kid))
   }
-  for (const kid of ['x'.repeat(256), "' OR 1=1 --", '../../etc/passwd', 'schlüssel']) {
+  for (const kid of ['x'.repeat(256), "' OR 1=1 --", '../../etc/passwd', 'schlüssel', 'a\u00a0b']) {
     t.equal(parseAccessToken(withHeader(headerWith(key, { kid }))).header.kid, kid)
   }
 })
