@@ -21,8 +21,18 @@ const proof = (parts: TokenParts = {}) => mint(key, { header, payload, ...parts 
 
 t.test('parses a proof and imports its key', async (t) => {
   const parsed = parseDpopProof(proof())
-  t.match(parsed.claims, { ...payload, ath: null })
+  t.same(parsed.claims, { ...payload, ath: null, nonce: null })
   t.match(importProofKey(parsed), { alg: 'ES256', kid: parsed.jkt, signatureBytes: 64 })
+})
+
+t.test('reads the nonce of a proof; one that is no text counts as missing', async (t) => {
+  for (const [given, read] of [
+    ['a-nonce', 'a-nonce'],
+    [7, null],
+  ] as const) {
+    const text = proof({ payload: { ...payload, nonce: given } })
+    t.equal(parseDpopProof(text).claims.nonce, read)
+  }
 })
 
 for (const alg of algorithmNames) {
@@ -88,7 +98,7 @@ for (const [name, header] of Object.entries(badKeys)) {
 const long = 'x'.repeat(5000)
 const badClaims = [
   ...['htm', 'htu', 'iat', 'jti'].map((name) => ({ ...payload, [name]: undefined })),
-  ...['', 7, null, [], long].map((jti) => ({ ...payload, jti })),
+  ...['', 7, null, [], 'x'.repeat(257)].map((jti) => ({ ...payload, jti })),
   ...['', 7, long].map((htm) => ({ ...payload, htm })),
   ...['', 7, long].map((htu) => ({ ...payload, htu })),
   ...['1795478400', -1, 1.5, null, 2 ** 53].map((iat) => ({ ...payload, iat })),
