@@ -365,4 +365,11 @@ export const rotationCases: readonly RotationCase[] = [
     outcome: 'rotated',
     after: { generation: 6, jkt: thumbprint },
   },
+  {
+    title: 'a session bound to no key, with proof of a key: rotated, and bound to no key',
+    session: fifth(),
+    request: { generation: 5, nowMs: late, jkt: thumbprint },
+    outcome: 'rotated',
+    after: { generation: 6, jkt: null },
+  },
 ]

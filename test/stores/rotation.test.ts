@@ -15,6 +15,14 @@ for (const { title, session, request, outcome, after } of rotationCases) {
   })
 }
 
+t.test('a copy of a replayed request changes nothing, so that no store writes it', async (t) => {
+  for (const idempotencyKey of [null, digest('attempt')]) {
+    const request = rotation({ idempotencyKey })
+    const { session: replayed } = decideRotation(session(), request)
+    t.equal(decideRotation(replayed, request).session, replayed)
+  }
+})
+
 /** An honest client: the generation that it has, and the key of a request without a response. */
 interface Client {
   generation: number
