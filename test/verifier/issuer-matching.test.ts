@@ -58,11 +58,15 @@ t.test('A8: an issuer that publishes the key of another issuer cannot sign for i
   const issuers = [
     { issuer: issuerB, audience, jwks: jwksOf(keyA) },
     { issuer: issuerA, audience, jwks: jwksOf(keyA) },
+    { issuer: 'https://d.test', audience, jwks: jwksOf(keyB) },
   ]
   const verifier = createVerifier({ clock, issuers })
   t.equal((await verifier.verify(tokenOf(keyA, { iss: issuerA }))).iss, issuerA)
   const expect = await overEveryAdapter(t, verifier)
-  await expect(tokenOf(keyA, { iss: 'https://c.test' }), 'token_claims')
+  const ofNobody = tokenOf(keyA, { iss: 'https://c.test' })
+  await expect(ofNobody, 'token_claims')
+  const problems = [{ pointer: '/iss', detail: `must be "${issuerB}" or "${issuerA}"` }]
+  await t.rejects(verifier.verify(ofNobody), { code: 'token_claims', problems })
 })
 
 t.test('only the tokens of an issuer wait for its keys', async (t) => {
