@@ -42,6 +42,14 @@ t.test('a rotation period that is not longer than the lead time is a problem', a
   for (const figure of ['1.7 s', '1 s', '0.5 s', '0.2 s']) t.match(problem, figure)
 })
 
+t.test('a token lifetime of more than 16 rotation periods is a problem', async (t) => {
+  const longest = { ...policy, accessTtlMs: 16 * policy.rotationMs }
+  t.strictSame(keyPolicyProblems(longest), [])
+  const [problem, ...more] = keyPolicyProblems({ ...longest, accessTtlMs: 160_001 })
+  t.strictSame(more, [])
+  for (const figure of ['160.001 s', '16 key', '10 s']) t.match(problem, figure)
+})
+
 t.test('epochs are numbered from 1970', async (t) => {
   t.equal(epochOf(startMs - 1, policy), 99)
   t.equal(epochOf(startMs, policy), 100)
@@ -59,6 +67,9 @@ t.test('a key is pending, active, retiring, removed', async (t) => {
 t.test('a key is removed when its last token has expired by every clock', async (t) => {
   t.equal(removedAtMs(first, keys, policy), second.activateAtMs + 3_000 + 500)
   t.equal(removedAtMs(third, keys, policy), null, 'no key follows it')
+  const unannounced = fakeKey(startMs + 9_500, { createdAtMs: startMs + 10_000 })
+  const noticedMs = startMs + 10_000 + 200 + 500
+  t.equal(removedAtMs(first, [first, unannounced], policy), noticedMs + 3_000 + 500)
 })
 
 t.test('the status of a key has no private members', async (t) => {
@@ -77,6 +88,10 @@ t.test('of two keys that activate together all replicas sign with the same key',
       'active',
       'the first key before any activation',
     )
+  }
+  const newest = fakeKey(startMs, { name: '0', kid: '0', createdAtMs: 1 })
+  for (const order of [sortByActivation([newest, b]), sortByActivation([b, newest])]) {
+    t.equal(activeKey(order, startMs)?.kid, '0', 'the newest')
   }
 })
 
@@ -263,6 +278,7 @@ t.test('a key that signs nowhere needs no replacement', async (t) => {
   const { clockSkewMs: skew } = policy
   t.ok(isReplaced(old, startMs + skew - 1), 'a clock behind still signs with it')
   t.notOk(isReplaced(old, startMs + skew))
+  t.ok(isReplaced(old, startMs - 1_000_000), 'before the first activation the first key signs')
   t.notOk(isReplaced(next, nextMs - skew - poll - 1))
   t.ok(isReplaced(next, nextMs - skew - poll), 'a clock ahead signs before it notices')
   t.notOk(replacementKey('unknown', keys, 'ES256', policy, startMs))
@@ -273,6 +289,8 @@ t.test('a key that is revoked before it activates gets an announced replacement'
   const revoked = fakeKey(nextMs, { revokedAtMs: nowMs })
   const planned = dueKey([current, revoked], 'ES256', policy, nowMs)
   t.match(planned, { name: 'epoch-101-ES256-2', activateAtMs: nextMs })
+  const another = fakeKey(startMs - policy.rotationMs, { revokedAtMs: nowMs })
+  t.strictSame(dueKey([another, current, revoked], 'ES256', policy, nowMs), planned)
   t.equal(dueKey([current, revoked, made(planned)], 'ES256', policy, nowMs), null)
   const again = { ...made(planned), revokedAtMs: nowMs }
   t.match(dueKey([current, revoked, again], 'ES256', policy, nowMs), {
