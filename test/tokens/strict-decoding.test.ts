@@ -16,6 +16,7 @@ t.test('returns what JSON.parse returns', async () => {
 t.test('accepts values of every kind', async (t) => {
   t.equal(parse('null'), null)
   t.equal(parse(' 1 '), 1)
+  t.equal(parse('"a:b"'), 'a:b')
   t.equal(parse('1e400'), Number.POSITIVE_INFINITY)
   t.same(parse('{"a":":\\":","b":{"a":[{"a":1},{"a":"\\\\"}]}}'), {
     a: ':":',
@@ -78,6 +79,7 @@ t.test('refuses bytes that are not UTF-8, and a byte order mark', async (t) => {
 t.test('refuses nesting deeper than 16', async (t) => {
   const nested = (depth: number) => '['.repeat(depth) + ']'.repeat(depth)
   t.ok(Array.isArray(parse(nested(16))))
+  t.ok(parse('{"a":'.repeat(16) + 1 + '}'.repeat(16)))
   t.equal(parse(nested(17)), undefined)
   t.equal(parse(nested(100_000)), undefined)
   t.equal(parse('{"a":'.repeat(17) + 1 + '}'.repeat(17)), undefined)
