@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import {
   AuthorizationCodes,
@@ -28,12 +29,15 @@ const grant: AuthorizationGrant = {
 function startReplicas(t: Test, count = 1) {
   const path = join(createTestFolder(t), 'sessions.db')
   const clock = new FakeClock()
+  const started = new Set<string>()
   const live = new Set<string>()
   const replicas = Array.from({ length: count }, () => {
     const store = new SqliteSessionStore(path)
     t.teardown(() => store.close())
     const sessions = {
       async revokeUnchecked(sid: string) {
+        if (!started.has(sid)) throw new Error(`there is no session ${sid}`)
+        await setImmediate()
         live.delete(sid)
       },
     }
@@ -41,6 +45,7 @@ function startReplicas(t: Test, count = 1) {
   })
   const start = async () => {
     const sessionId = randomUUID()
+    started.add(sessionId)
     live.add(sessionId)
     return { sessionId }
   }
@@ -53,7 +58,7 @@ function startReplicas(t: Test, count = 1) {
   }
   const [first] = replicas
   if (first === undefined) throw new Error('there is no replica')
-  return { clock, live, redeem, issue: (more = {}) => first.issue({ ...grant, ...more }) }
+  return { clock, started, live, redeem, issue: (more = {}) => first.issue({ ...grant, ...more }) }
 }
 
 t.test('a code is redeemed once; a second use ends the session of the first', async (t) => {
@@ -77,7 +82,7 @@ t.test('two replicas at once: one session at most, and none after a second use',
 })
 
 t.test('a code with another client, redirect URI or verifier is refused and used up', async (t) => {
-  const { issue, redeem, live } = startReplicas(t)
+  const { issue, redeem, started, live } = startReplicas(t)
   const bad: Record<string, Partial<RedeemRequest>> = {
     'another client': { clientId: 'other' },
     'another redirect URI': { redirectUri: 'https://app.example.com/CB' },
@@ -91,7 +96,21 @@ t.test('a code with another client, redirect URI or verifier is refused and used
     await t.rejects(redeem(code, changes), { code: 'grant_invalid' }, name)
     await t.rejects(redeem(code), { code: 'grant_invalid' }, `${name}: it has leaked`)
   }
+  t.equal(started.size, 0, 'no session starts')
+  const code = await issue()
+  const uses = [{ clientId: 'other' }, {}].map((changes) => redeem(code, changes))
+  for (const use of uses) await t.rejects(use, { code: 'grant_invalid' }, 'at once')
   t.equal(live.size, 0)
+})
+
+t.test('a verifier needs 43 to 128 characters of RFC 7636, also with its challenge', async (t) => {
+  const { issue, redeem } = startReplicas(t)
+  const withVerifier = async (text: string) =>
+    redeem(await issue({ codeChallenge: codeChallengeOf(text) }), { codeVerifier: text })
+  for (const text of ['~'.repeat(42), '~'.repeat(129), `${codeVerifier}!`, `!${codeVerifier}`]) {
+    await t.rejects(withVerifier(text), { code: 'grant_invalid' }, text)
+  }
+  for (const length of [43, 128]) await t.resolves(withVerifier('~'.repeat(length)))
 })
 
 t.test('a code that is bound to a key needs it', async (t) => {
@@ -99,6 +118,7 @@ t.test('a code that is bound to a key needs it', async (t) => {
   await t.rejects(redeem(await issue({ jkt: 'one' })), { code: 'grant_invalid' })
   await t.rejects(redeem(await issue({ jkt: 'one' }), { jkt: 'two' }), { code: 'grant_invalid' })
   await t.resolves(redeem(await issue({ jkt: 'one' }), { jkt: 'one' }))
+  await t.resolves(redeem(await issue(), { jkt: 'one' }), 'any other code needs none')
 })
 
 t.test('a code expires after a minute, and its reuse is detected for longer', async (t) => {
@@ -114,10 +134,16 @@ t.test('a code expires after a minute, and its reuse is detected for longer', as
   t.equal(live.size, 0)
 })
 
-t.test('a malformed code is refused', async (t) => {
-  const { redeem } = startReplicas(t)
-  for (const code of ['', 'x', `gpc_${'a'.repeat(43)}`, `gpc_${'a'.repeat(5000)}`]) {
-    await t.rejects(redeem(code), { code: 'grant_invalid' })
+t.test('a malformed code does not reach the store', async (t) => {
+  const fail = async () => t.fail('it reached the store')
+  const store = { putOneTime: fail, findOneTime: fail, takeOneTime: fail }
+  const sessions = { revokeUnchecked: fail }
+  const codes = new AuthorizationCodes({ store, sessions, clock: new FakeClock() } as never)
+  const request = { clientId: 'spa', redirectUri: undefined, codeVerifier, jkt: undefined }
+  const good = `gpc_${'a'.repeat(44)}`
+  for (const code of ['', 'x', good.slice(0, -1), `${good}a`, ` ${good}`, good.repeat(100)]) {
+    const redeemed = codes.redeem({ ...request, code }, fail as never, () => {})
+    await t.rejects(redeemed, { code: 'grant_invalid' })
   }
 })
 

@@ -3,6 +3,7 @@ import { GatepassError } from '../../src/core/errors.ts'
 import { type Client, Clients } from '../../src/issuer/clients.ts'
 import {
   isRefusal,
+  prompts,
   readParameters,
   refusalUrl,
   validateRequest,
@@ -17,7 +18,9 @@ const client: Client = {
   grants: ['authorization_code'],
   redirect_uris: ['https://app.example.com/callback'],
 }
-const clients = new Clients([client, { client_id: 'plain', scopes: {} }])
+const { default_scope: _, ...others } = client
+const withoutDefault: Client = { ...others, client_id: 'without-default' }
+const clients = new Clients([client, withoutDefault, { client_id: 'plain', scopes: {} }])
 const audience = 'https://api.example.com'
 const challenge = 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM'
 
@@ -57,7 +60,9 @@ t.test('a good request is accepted', async (t) => {
     resource: audience,
     prompt: 'login consent',
     max_age: '60',
+    response_mode: 'query',
     login_hint: 'ada',
+    id_token_hint: 'a.b.c',
     ui_locales: 'de en',
     dpop_jkt: challenge,
     display: 'page',
@@ -69,10 +74,23 @@ t.test('a good request is accepted', async (t) => {
     resource: audience,
     maxAgeSeconds: 60,
     loginHint: 'ada',
+    idTokenHint: 'a.b.c',
     uiLocales: 'de en',
     jkt: challenge,
     prompts: new Set(['login', 'consent']),
   })
+  for (const prompt of prompts) t.match(validate({ prompt }), { prompts: new Set([prompt]) })
+})
+
+t.test('the scope of a request, of its client, and never openid unasked', async (t) => {
+  for (const [changes, scope] of [
+    [{ scope: 'profile openid' }, 'profile openid'],
+    [{}, 'data:read'],
+    [{ scope: '' }, 'data:read'],
+    [{ client_id: 'without-default' }, 'profile data:read'],
+  ] as const) {
+    t.strictSame(Object(validate(changes)).scope, scope)
+  }
 })
 
 t.test('a request without a safe redirect URI is refused with a page', async (t) => {
@@ -85,6 +103,7 @@ t.test('a request without a safe redirect URI is refused with a page', async (t)
     ['redirect_uri_not_allowed', { redirect_uri: 'https://evil.example/' }],
     ['request_malformed', {}, '&redirect_uri=https://evil.example/'],
     ['request_malformed', {}, '&client_id=app'],
+    ['request_malformed', { client_secret: 'secret' }],
     ['request_malformed', { state: 'x'.repeat(7_000) }],
     ['request_malformed', {}, '&a=b'.repeat(65)],
   ]
@@ -103,6 +122,8 @@ t.test('other errors are reported by a redirect', async (t) => {
     ['invalid_request', { code_challenge_method: undefined }],
     ['invalid_request', { code_challenge_method: 'plain' }],
     ['invalid_request', { code_challenge: 'short' }],
+    ['invalid_request', { code_challenge: `${challenge}=` }],
+    ['invalid_request', { code_challenge: ` ${challenge}` }],
     ['invalid_scope', { scope: 'admin' }],
     ['invalid_target', { resource: 'https://other.example' }],
     ['invalid_target', {}, `&resource=${audience}&resource=${audience}`],
@@ -134,6 +155,7 @@ t.test('a refusal has the iss of RFC 9207', async (t) => {
   t.equal(url.origin + url.pathname, good.redirect_uri)
   t.match(Object.fromEntries(url.searchParams), {
     error: 'invalid_scope',
+    error_description: /admin/,
     state: 'abc',
     iss: 'https://auth.example.com',
   })

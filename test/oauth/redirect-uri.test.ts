@@ -50,6 +50,7 @@ t.test('every other spelling of a registered URI is refused', async (t) => {
     '//app.example.com/callback',
     'javascript:alert(1)',
     'https://app.example.com',
+    'javascript://http://127.0.0.1/callback',
     'http://127.0.0.1:51004/other',
     'http://127.0.0.1:51004',
     'http://127.0.0.1:0/callback',
