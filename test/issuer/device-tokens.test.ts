@@ -44,6 +44,11 @@ t.test('the MAC of a device token is not valid for a refresh token', async (t) =
   t.throws(() => refreshTokens.parse(asRefreshToken), { code: 'refresh_token_malformed' })
 })
 
+t.test('the MAC of a name is not valid for the end of the name', async (t) => {
+  const [id, mac] = devices.remember(undefined, 'nada').split('.')
+  t.equal(devices.knownId(`${id}n.${mac}`, 'ada'), null)
+})
+
 t.test('an invalid part of a token is not copied into the next token', async (t) => {
   const long = `${devices.remember(undefined, 'ada')}${' '.repeat(100)}`
   const next = devices.remember(long, 'bob')

@@ -114,6 +114,17 @@ t.test('attackers from many networks have 1,500 guesses a day together', async (
   t.ok((await fail(throttle, elsewhere)) <= 60, 'the owner with a new device waits a minute')
 })
 
+t.test('a login on a new device gives strangers no free guesses at its account', async (t) => {
+  const { throttle, wait } = start(t)
+  const guessFrom = (network: number) =>
+    fail(throttle, { ...stranger, address: `10.0.${network}.1` })
+  for (let network = 0; network <= limitRules.account.free; network += 1) await guessFrom(network)
+  wait(1)
+  await (await begin(throttle, elsewhere)).succeeded()
+  t.equal(await guessFrom(100), 0)
+  t.equal(await guessFrom(101), 2)
+})
+
 t.test('a known device has a limit of its own', async (t) => {
   const { throttle } = start(t)
   for (let round = 0; round < 200; round += 1) {
@@ -192,6 +203,25 @@ t.test('a refused attempt does not count for other limits', async (t) => {
   t.same(state(), before)
 })
 
+t.test('an attempt that one limit refuses at the last moment counts for no other', async (t) => {
+  const { throttle, path } = start(t)
+  // All of them find the limit of their network free, and most of them exceed it.
+  const names = Array.from({ length: 300 }, (_, index) => `user-${index}`)
+  const pauses = await Promise.all(names.map((name) => fail(throttle, { ...stranger, name })))
+  const admitted = pauses.filter((pause) => pause === 0).length
+  t.equal(admitted, 101)
+  const db = new DatabaseSync(path)
+  t.teardown(() => db.close())
+  const sum = db.prepare('SELECT sum(points) AS points FROM counters WHERE key LIKE ?')
+  t.same(sum.get('login.account.free:%'), { points: admitted })
+})
+
+t.test('many right passwords at once exhaust no limit', async (t) => {
+  const { throttle } = start(t)
+  const logins = Array.from({ length: 20 }, () => throttle.run(stranger, (one) => one.succeeded()))
+  await t.resolves(Promise.all(logins))
+})
+
 t.test('replicas count together, also concurrent attempts', async (t) => {
   const { replica } = start(t)
   const replicas = Array.from({ length: 20 }, replica)
@@ -204,10 +234,11 @@ t.test('an admitted attempt names the exhausted limits', async (t) => {
   const { throttle } = start(t)
   const exhausted = []
   for (let round = 0; round < 6; round += 1) {
-    exhausted.push((await begin(throttle, stranger)).exhausted.map(({ limit }) => limit))
+    const attempt = await begin(throttle, stranger)
+    exhausted.push(attempt.exhausted.map(({ limit, network }) => ({ limit, network })))
   }
-  const limit = 'account_in_network'
-  t.strictSame(exhausted, [[], [], [], [], [limit], [limit]])
+  const one = { limit: 'account_in_network', network: '203.0.113.7/32' }
+  t.strictSame(exhausted, [[], [], [], [], [one], [one]])
 })
 
 t.test('the store contains no names and no addresses', async (t) => {

@@ -16,7 +16,9 @@ t.test('a user has at most 100 sessions: a login revokes the oldest', async (t) 
   const audit = (event: AuditEvent, fields: AuditFields) => revoked.push([event, fields])
   const sidOf = (index: number) => `session-${index}`
   for (let index = 0; index < 99; index += 1) {
-    await store.create(session({ sid: sidOf(index), createdAtMs: t0 + index }))
+    // Of two sign-ins the earlier one ends, whichever was refreshed last.
+    const times = { createdAtMs: t0 + index, mintedAtMs: t0 + 999 - index }
+    await store.create(session({ sid: sidOf(index), ...times }))
   }
   await store.create(session({ sid: 'of another', sub: 'user-2' }))
 
@@ -70,4 +72,17 @@ t.test('a user has at most 100 sessions: a login revokes the oldest', async (t) 
     const sid = `renewed ${index - 98}`
     t.same(revoked.at(-1), ['session.revoked', { sub: 'user-4', sid, reason }])
   }
+
+  t.comment('a new session of an old sign-in ends neither itself nor that sign-in')
+  for (let index = 1; index < 100; index += 1) {
+    await store.create(session({ sub: 'user-5', sid: `newer ${index}`, createdAtMs: t0 + index }))
+  }
+  const old = (sid: string, clientId: string, createdAtMs = t0 - 1) =>
+    session({ sub: 'user-5', sid, clientId, createdAtMs })
+  await store.create(old('the sign-in', signInClientId))
+  await store.create(old('an earlier sign-in', signInClientId, t0 - 2))
+  await sessions.create(old('its first session', 'one'), audit)
+  await sessions.create(old('its second session', 'two'), audit)
+  const ended = revoked.slice(-3).map(([, { sid }]) => sid)
+  t.same(ended, ['newer 1', 'an earlier sign-in', 'its first session'])
 })
