@@ -247,6 +247,7 @@ t.test('an unsafe or misspelt profile prevents the start', async (t) => {
   }
   for (const tokenTypes of [undefined, [], 'JWT', [undefined], [''], [1], ['a b']]) {
     t.same(problemsOf({ tokenTypes }), ['/profile/tokenTypes'])
+    t.same(problemsOf({ tokenTypes, claimValues: undefined }), ['/profile/tokenTypes'])
   }
   for (const requiredClaims of [undefined, 'jti', [1], ['']]) {
     t.same(problemsOf({ requiredClaims }), ['/profile/requiredClaims'])
