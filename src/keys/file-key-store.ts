@@ -1,16 +1,7 @@
-import {
-  chmod,
-  type FileHandle,
-  link,
-  mkdir,
-  open,
-  readdir,
-  rename,
-  rm,
-  stat,
-} from 'node:fs/promises'
+import { chmod, type FileHandle, link, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GatepassError } from '../core/errors.ts'
+import { createFolder } from '../core/folder.ts'
 import { randomId } from '../core/secrets.ts'
 import { keyNamePattern } from './key-record.ts'
 import type { KeyStore, StoredKey } from './key-store.ts'
@@ -67,7 +58,7 @@ export class FileKeyStore implements KeyStore {
     // list() ignores this name: a file left behind by a killed process is never read as a key.
     const temporary = join(this.#folder, `.${name}.${randomId()}.tmp`)
     return this.#do(async () => {
-      await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+      createFolder(this.#folder)
       try {
         await writeDurably(temporary, text, this.#folder)
         const given = await give(temporary, path)

@@ -1,9 +1,10 @@
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { defaultClients } from '../../config/clients.ts'
 import { environmentName } from '../../config/setting.ts'
 import type { SettingName, Settings } from '../../config/settings.ts'
 import { GatepassError, isGatepassError } from '../../core/errors.ts'
+import { createFolder } from '../../core/folder.ts'
 import type { Client } from '../../issuer/clients.ts'
 import { ThirdPartyServer, thirdPartyClient } from '../../playground/third-party.ts'
 import { type CliContext, configOf, unusableSetting } from '../context.ts'
@@ -46,7 +47,7 @@ export async function runDev(context: CliContext, options: DevOptions): Promise<
   const basePort = parsePort(options.port)
   const shop = options.shop === undefined ? null : findProgram(context.cwd, options.shop)
   const state = join(context.cwd, stateFolder)
-  mkdirSync(state, { recursive: true, mode: 0o700 })
+  createFolder(state)
   const { text: secret, isNew } = readOrCreateSecret(join(state, 'secret'))
   const defaults = devDefaults(basePort, state, secret)
   const { settings, effective } = configOf(context, 'issuer', { defaults })

@@ -1,4 +1,4 @@
-import { constants, mkdirSync, type Stats, statSync } from 'node:fs'
+import { constants, type Stats, statSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { isAbsolute, join } from 'node:path'
@@ -10,6 +10,7 @@ import {
   isGatepassError,
   refreshTokenEndedCodes,
 } from '../../core/errors.ts'
+import { createFolder } from '../../core/folder.ts'
 import { randomId } from '../../core/secrets.ts'
 import { withFileLock } from '../../stores/sqlite/database.ts'
 import type { CliContext } from '../context.ts'
@@ -211,7 +212,7 @@ export class SessionFile {
    * @throws `config_invalid` for a folder that belongs to another user or is writable by others
    */
   async locked<T>(work: () => Promise<T>): Promise<T> {
-    mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
+    createFolder(this.#folder)
     const stats = statSync(this.#folder)
     requireOwnFile(this.#folder, stats)
     if ((stats.mode & othersMayWrite) !== 0) {

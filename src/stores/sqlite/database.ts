@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, statSync } from 'node:fs'
+import { chmodSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import {
   DatabaseSync,
@@ -7,6 +7,7 @@ import {
   type StatementSync,
 } from 'node:sqlite'
 import { GatepassError, isGatepassError } from '../../core/errors.ts'
+import { createFolder } from '../../core/folder.ts'
 import {
   type AppliedMigration,
   migrationFailed,
@@ -284,7 +285,7 @@ function open(path: string, pageBytes = defaultPageBytes): DatabaseSync {
   let db: DatabaseSync | null = null
   let mode: number | null = null
   try {
-    if (isFile) mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    if (isFile) createFolder(dirname(path))
     db = new DatabaseSync(path, { timeout: openTimeoutMs })
     if (isFile) mode = modeOfFile(path)
     // The file may contain password hashes, so only its owner may read it. WAL files inherit the mode.
