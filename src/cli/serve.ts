@@ -69,8 +69,9 @@ export async function serve(service: Service, settings: Settings): Promise<void>
   if (admin === null) answerReportRequests(readiness, metrics.registry)
 
   try {
-    const adminPort = admin === null ? 0 : await listen(admin, settings, 'admin_port')
     const port = await listen(app, settings, 'port')
+    // The last, because its readiness means that the port takes requests.
+    const adminPort = admin === null ? 0 : await listen(admin, settings, 'admin_port')
     reportReady(logger, settings, port, adminPort)
   } catch (error) {
     shutdown.uninstall()

@@ -42,6 +42,8 @@ t.test(
     const timeout = { GATEPASS_SHUTDOWN_S: '120' }
     const { issuer, admin, port } = await startIssuer(t, createTestFolder(t), timeout)
     await untilStatus(`${admin}/readyz`, 200)
+    const openedAt = (url: string) => issuer.stdout.indexOf(`Server listening at ${url}`)
+    t.ok(openedAt(`http://127.0.0.1:${port}`) < openedAt(admin), 'it is ready when it listens')
     // A request that has begun: its last byte comes after the signal.
     const socket = connect(port, '127.0.0.1')
     const body = JSON.stringify({ username: 'nobody', password })
