@@ -297,7 +297,7 @@ const table = {
     issuer,
     seconds(1, 60).default(2),
     asNumber,
-    'Longest wait of a login for its password hash. A login that would wait longer gets 503 immediately.',
+    'Longest wait of a login for its password hash. A login that would wait longer gets 503 immediately. The browser client gives up after 8 seconds.',
     { unit: 'seconds' },
   ),
   public_url: setting(
