@@ -117,7 +117,13 @@ export function createAuthorizationServer(
       sessionMaxMs: policy.session.maxMs,
       exchange: new TokenExchange({ tokens, accounts, minter, clock }),
     }),
-    inspection: new TokenInspection({ issuer: policy.issuer, tokens, refreshTokens, sessions }),
+    inspection: new TokenInspection({
+      issuer: policy.issuer,
+      tokens,
+      refreshTokens,
+      accounts,
+      sessions,
+    }),
     close: async () => {
       await Promise.all([clientKeys.close(), backchannel.close()])
     },

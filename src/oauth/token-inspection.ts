@@ -6,7 +6,7 @@ import { type Client, isConfidential } from '../issuer/clients.ts'
 import type { FeedEntry, RevocationFeed } from '../issuer/revocation-feed.ts'
 import type { Sessions } from '../issuer/sessions.ts'
 import { acrOf } from '../issuer/token-minter.ts'
-import type { Session } from '../stores/ports.ts'
+import type { AccountStore, Session } from '../stores/ports.ts'
 import { type AccessTokenClaims, defaultMaxTokenBytes } from '../tokens/access-token.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import { isEncrypted } from '../verifier/decryption.ts'
@@ -19,6 +19,7 @@ export interface TokenInspectionOptions {
   readonly issuer: string
   readonly tokens: IssuedTokens
   readonly refreshTokens: RefreshTokenCodec
+  readonly accounts: Pick<AccountStore, 'findBySub'>
   readonly sessions: Pick<Sessions, 'find' | 'logout'>
 }
 
@@ -38,7 +39,8 @@ export class TokenInspection {
   }
 
   /**
-   * Returns whether a token is active, and its claims. Revocations count immediately.
+   * Returns whether a token is active, and its claims. Revocations, and deleted or disabled accounts,
+   * count immediately.
    *
    * @param client has authenticated
    * @throws `client_authentication_failed` for a public client: anybody could be one;
@@ -48,9 +50,14 @@ export class TokenInspection {
     if (!isConfidential(client)) throw authenticationFailed('it is a public client')
     const { issuer, tokens } = this.#options
     const found = await this.#findSession(token)
-    if (found !== null) return found.isCurrent ? introspectionOf(found.session, issuer) : inactive
+    if (found !== null) {
+      if (!found.isCurrent || !(await this.#isEnabled(found.session.sub))) return inactive
+      return introspectionOf(found.session, issuer)
+    }
     const claims = await tokens.findActive(token)
     if (claims === null) return inactive
+    // The token of a service, without a session, has no account.
+    if (claims.sid !== undefined && !(await this.#isEnabled(claims.sub))) return inactive
     return { ...claims, token_type: claims.cnf === undefined ? 'Bearer' : 'DPoP', active: true }
   }
 
@@ -80,6 +87,11 @@ export class TokenInspection {
       throw new GatepassError('token_not_revocable')
     }
     return sessions.logout(claims.sid, audit)
+  }
+
+  async #isEnabled(sub: string): Promise<boolean> {
+    const account = await this.#options.accounts.findBySub(sub)
+    return account !== null && !account.disabled
   }
 
   /**

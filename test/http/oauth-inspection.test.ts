@@ -54,7 +54,8 @@ t.test('a stranger is told nothing', async (t) => {
 t.test(
   'what is not ours, has expired or was revoked is inactive, and no more is said',
   async (t) => {
-    const { signIn, introspect, call, clock, revocations, token, sessions } = await startOAuth(t)
+    const { signIn, introspect, call, clock, revocations, token, sessions, accounts } =
+      await startOAuth(t)
     const signedOut = await signIn()
     await call({ method: 'POST', url: '/logout', headers: bearer(signedOut.access_token) })
     for (const one of [
@@ -79,6 +80,15 @@ t.test(
     t.match((await introspect({ token: refresh_token }, billing)).body, { active: true })
     await call({ method: 'POST', url: '/refresh', body: { refresh_token } })
     t.match(await introspect({ token: refresh_token }, billing), inactive, 'it was replaced')
+
+    const disabled = await signIn()
+    const { sub } = claimsOf(disabled.access_token)
+    await accounts.setDisabled(`${sub}`, true, clock.nowMs())
+    for (const one of [disabled.access_token, disabled.refresh_token]) {
+      t.match(await introspect({ token: one }, billing), inactive, 'its account is disabled')
+    }
+    const service = (await token({ grant_type: 'client_credentials' }, billing)).body.access_token
+    t.match((await introspect({ token: service }, billing)).body, { active: true })
   },
 )
 
