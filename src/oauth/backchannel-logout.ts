@@ -13,8 +13,11 @@ const logoutTokenType = 'logout+jwt'
 const logoutEvent = 'http://schemas.openid.net/event/backchannel-logout'
 const tokenLifetimeSeconds = 120
 const pageSize = 100
-/** Sessions whose client must still be notified. At this number, reading the log waits. */
-const maxPending = 10_000
+/**
+ * Notifications that are in progress or wait for their next attempt. At this number, reading the log
+ * waits, and notifications that fail are left for another reading of the log.
+ */
+const defaultMaxPending = 10_000
 /**
  * First attempts at the same time. Later attempts have the same limit of their own, so a client that
  * does not answer delays no first attempt at another client.
@@ -36,6 +39,8 @@ export interface BackchannelLogoutOptions {
   readonly clock: Clock
   /** Delays between attempts. Default: 1 s to 60 s. */
   readonly backoff?: BackoffLimits | undefined
+  /** Default: 10,000. */
+  readonly maxPending?: number | undefined
   /** Called when a client could not be notified in time. */
   readonly onFailure?: ((clientId: string, error: unknown) => void) | undefined
 }
@@ -52,6 +57,8 @@ interface Recipient {
   readonly sub: string
 }
 
+const defaultBackoff: BackoffLimits = { minMs: 1_000, maxMs: 60_000 }
+
 /**
  * Notifies clients at least once that a session has ended (OpenID Connect Back-Channel Logout). The
  * session store names the client until it has been notified. Each replica follows the revocation
@@ -63,12 +70,16 @@ export class BackchannelLogout {
   readonly #attempting = { first: 0, later: 0 }
   readonly #closing = new AbortController()
   readonly #follow = new SingleFlight(() => this.#readLog())
+  readonly #maxPending: number
   #position = logStart
+  /** When the log is read again from its start, for the notifications that were left. */
+  #rereadAtMs = Number.POSITIVE_INFINITY
   #timer: NodeJS.Timeout | undefined
   #unsubscribe = () => {}
 
   constructor(options: BackchannelLogoutOptions) {
     this.#options = options
+    this.#maxPending = options.maxPending ?? defaultMaxPending
   }
 
   /**
@@ -106,9 +117,13 @@ export class BackchannelLogout {
   }
 
   async #readLog(): Promise<void> {
-    const { clients, store } = this.#options
+    const { clients, store, clock } = this.#options
     if (!clients.hasBackchannelLogout()) return
-    while (this.#pending.size < maxPending && this.#attempting.first < maxAttempts) {
+    if (clock.nowMs() >= this.#rereadAtMs) {
+      this.#position = logStart
+      this.#rereadAtMs = Number.POSITIVE_INFINITY
+    }
+    while (this.#pending.size < this.#maxPending && this.#attempting.first < maxAttempts) {
       const page = await store.revocationsAfter(this.#position, pageSize)
       for (const { kind, id, atMs } of page) {
         if (kind !== 'session' || this.#pending.has(id)) continue
@@ -121,13 +136,18 @@ export class BackchannelLogout {
   }
 
   async #deliver(sid: string, endedAtMs: number): Promise<void> {
-    const { clock, backoff = { minMs: 1_000, maxMs: 60_000 }, onFailure } = this.#options
+    const { clock, backoff = defaultBackoff, onFailure } = this.#options
     const { signal } = this.#closing
     const delivery = new Delivery(sid, this.#options, signal)
     for (let attempt = 0; !signal.aborted; attempt += 1) {
       if (await this.#attempt(delivery, attempt === 0 ? 'first' : 'later')) return
       if (clock.nowMs() > endedAtMs + followUpMs) {
         onFailure?.(delivery.clientId, delivery.lastError)
+        return
+      }
+      // Those of a client that does not answer must not keep those of other clients from being read.
+      if (this.#pending.size >= this.#maxPending) {
+        this.#rereadAtMs = Math.min(this.#rereadAtMs, clock.nowMs() + backoff.maxMs)
         return
       }
       await wait(backoffMs(attempt, backoff), undefined, { ref: false, signal }).catch(() => {})

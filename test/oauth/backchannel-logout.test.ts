@@ -3,7 +3,10 @@ import { createServer, type IncomingMessage } from 'node:http'
 import { text } from 'node:stream/consumers'
 import * as jose from 'jose'
 import t, { type Test } from 'tap'
-import { BackchannelLogout } from '../../src/oauth/backchannel-logout.ts'
+import {
+  BackchannelLogout,
+  type BackchannelLogoutOptions,
+} from '../../src/oauth/backchannel-logout.ts'
 import type { Session } from '../../src/stores/ports.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import { bearer, claimsOf, issuerUrl } from '../support/issuer.ts'
@@ -174,8 +177,10 @@ t.test('notifications to a client that fails end after an hour', async (t) => {
   t.same(failures, ['spa'])
 })
 
-t.test('a client that fails delays no other client', async (t) => {
-  const [broken, working] = [await startApplication(t, [500]), await startApplication(t, [200])]
+/** Ends sessions of a client that fails, then one of a client that works. */
+async function endMany(t: Test, count: number, options: Partial<BackchannelLogoutOptions>) {
+  const statuses = [500]
+  const [broken, working] = [await startApplication(t, statuses), await startApplication(t, [200])]
   const all = told(broken.uri).map((client) =>
     client.client_id === 'backend' ? { ...client, backchannel_logout_uri: working.uri } : client,
   ) as unknown as typeof clients
@@ -188,7 +193,7 @@ t.test('a client that fails delays no other client', async (t) => {
     clients: issuer.issuer.clients,
     clock,
     signingKey: () => issuer.keys.signingKey(),
-    backoff: { minMs: 60_000, maxMs: 60_000 },
+    ...options,
   })
   t.teardown(() => logout.close())
   const end = async (clientId: string, sid: string) => {
@@ -196,11 +201,28 @@ t.test('a client that fails delays no other client', async (t) => {
     await logout.register(client, { sid, sub: 'ada', endsAtMs: clock.nowMs() + 1_000 })
     await sessions.appendRevocation('session', sid, clock.nowMs(), 1_000)
   }
-  for (let n = 0; n < 1_200; n += 1) await end('spa', `session-${n}`)
+  for (let n = 0; n < count; n += 1) await end('spa', `session-${n}`)
   await end('backend', 'the last')
-  await until('the other client is told', async () => {
+  await until('the other client is notified', async () => {
     await logout.refresh()
     return working.tokens.length === 1
   })
   t.equal(claimsOf(working.tokens[0] ?? '').sid, 'the last')
+  return { statuses, broken, clock, logout }
+}
+
+t.test('a client that fails delays no other client', async (t) => {
+  await endMany(t, 1_200, { backoff: { minMs: 60_000, maxMs: 60_000 } })
+})
+
+t.test('a client that fails takes the place of no other client', async (t) => {
+  const backoff = { minMs: 20, maxMs: 20 }
+  const { statuses, broken, clock, logout } = await endMany(t, 120, { backoff, maxPending: 50 })
+  const before = broken.tokens.length
+  statuses[0] = 200
+  await until('it is notified of each session once it works', async () => {
+    clock.advanceMs(5_000)
+    await logout.refresh()
+    return new Set(broken.tokens.slice(before).map((token) => claimsOf(token).sid)).size === 120
+  })
 })
