@@ -113,7 +113,7 @@ export class RedirectClient extends Client implements RedirectAuthClient {
 
   override async login(request: SignInRequest = {}): Promise<void> {
     if (request.popup) return this.#signInByPopup(request)
-    return this.#start(request, request.returnTo ?? this.#page.location?.href ?? '', false)
+    await this.#start(request, request.returnTo ?? this.#page.location?.href ?? '', false)
   }
 
   override close(): void {
@@ -121,12 +121,20 @@ export class RedirectClient extends Client implements RedirectAuthClient {
     this.#channel.close()
   }
 
-  /** Leaves the page for the sign-in page of the issuer. */
-  async #start(request: SignInRequest, returnTo: string, isRepeated: boolean): Promise<never> {
+  /**
+   * Leaves the page for the sign-in page of the issuer. Settles if the browser keeps the page and the
+   * user comes back to it.
+   */
+  async #start(request: SignInRequest, returnTo: string, isRepeated: boolean): Promise<null> {
     const { pending, url } = await this.#prepare(request, randomText())
     this.#keep({ ...pending, request, returnTo, isRepeated })
     this.#page.location?.assign(url)
-    return new Promise(() => {})
+    await new Promise<void>((resolve) => {
+      this.#platform.onWake((wasAway) => wasAway && resolve())
+    })
+    // The user may have signed in on a later page.
+    if (await this.getAccessToken()) return null
+    throw failed('The user has come back.')
   }
 
   async #signInByPopup(request: SignInRequest): Promise<void> {

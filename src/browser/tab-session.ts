@@ -58,7 +58,8 @@ export class TabSession {
   /** Returns a token that can be sent; null without a session. */
   async current(): Promise<AccessToken | null> {
     const token = this.#token
-    if (!token?.isValid) return this.state === signedOut ? null : this.refresh(token)
+    // Signed out, a refresh in progress is that of a page that the browser has restored.
+    if (!token?.isValid) return this.state === signedOut ? this.#refreshing : this.refresh(token)
     // The caller does not wait for this refresh and does not fail with it.
     if (token.isDue && this.#platform.monotonicMs() >= this.#backgroundFromMs) {
       this.refresh(token).catch(ignore)

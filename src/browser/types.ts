@@ -144,7 +144,8 @@ export interface Returned {
 /** An `AuthClient` whose users sign in on the page of the issuer. */
 export interface RedirectAuthClient extends Omit<AuthClient, 'login'> {
   /**
-   * Leaves the page for the sign-in page of the issuer. With `popup` the page stays, and the promise
+   * Leaves the page for the sign-in page of the issuer. Rejects with `authorization_failed` if the user
+   * comes back to the page without a sign-in. With `popup` the page stays, and the promise
    * resolves when the user has signed in, or rejects with `popup_blocked`, `popup_closed` or
    * `authorization_failed`.
    */

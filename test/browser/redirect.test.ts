@@ -391,6 +391,26 @@ t.test('renewal by prompt=none, for a client without refresh tokens', async (t) 
   t.equal(await status(page), 'signed-out')
 })
 
+t.test('back to the page that has begun the sign-in', async (t) => {
+  const user = await newUser(t)
+  // The message of a later page would drop this one from the cache of Chromium.
+  await user.addInitScript('delete globalThis.BroadcastChannel')
+  const page = await openApp(user)
+  const begin = `{ window.left = auth.login().then(() => 'signed in', ({ code, message }) => code + ' ' + message); void 0 }`
+  await page.evaluate(begin)
+  await page.getByLabel('User name').waitFor()
+  await page.goBack({ waitUntil: 'commit' })
+  t.equal(await page.evaluate('left'), 'authorization_failed The user has come back.')
+  await page.evaluate(begin)
+  await fillIn(page)
+  await arrive(page)
+  await outcome(page)
+  await page.evaluate('history.go(-2)')
+  await holds(page, 'window.left')
+  t.equal(await page.evaluate('left'), 'signed in')
+  t.equal(await call(page), 200)
+})
+
 t.test('back to the sign-in page after a sign-in', async (t) => {
   const { first } = await withTabs(t, 1)
   await first.evaluate('{ window.isLeft = true }')
