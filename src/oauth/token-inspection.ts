@@ -6,6 +6,7 @@ import { type Client, isConfidential } from '../issuer/clients.ts'
 import type { FeedEntry, RevocationFeed } from '../issuer/revocation-feed.ts'
 import type { Sessions } from '../issuer/sessions.ts'
 import { acrOf } from '../issuer/token-minter.ts'
+import { isActive } from '../issuer/users.ts'
 import type { AccountStore, Session } from '../stores/ports.ts'
 import { type AccessTokenClaims, defaultMaxTokenBytes } from '../tokens/access-token.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
@@ -51,13 +52,13 @@ export class TokenInspection {
     const { issuer, tokens } = this.#options
     const found = await this.#findSession(token)
     if (found !== null) {
-      if (!found.isCurrent || !(await this.#isEnabled(found.session.sub))) return inactive
+      if (!found.isCurrent || !(await this.#hasActiveAccount(found.session.sub))) return inactive
       return introspectionOf(found.session, issuer)
     }
     const claims = await tokens.findActive(token)
     if (claims === null) return inactive
     // The token of a service, without a session, has no account.
-    if (claims.sid !== undefined && !(await this.#isEnabled(claims.sub))) return inactive
+    if (claims.sid !== undefined && !(await this.#hasActiveAccount(claims.sub))) return inactive
     return { ...claims, token_type: claims.cnf === undefined ? 'Bearer' : 'DPoP', active: true }
   }
 
@@ -89,9 +90,8 @@ export class TokenInspection {
     return sessions.logout(claims.sid, audit)
   }
 
-  async #isEnabled(sub: string): Promise<boolean> {
-    const account = await this.#options.accounts.findBySub(sub)
-    return account !== null && !account.disabled
+  async #hasActiveAccount(sub: string): Promise<boolean> {
+    return isActive(await this.#options.accounts.findBySub(sub))
   }
 
   /**
