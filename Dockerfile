@@ -1,6 +1,6 @@
 # The service: an issuer by default; a verifier, or any other command, by argument.
 #   docker run -v gatepass:/data -e GATEPASS_SECRET=... -p 4000:4000 gatepass
-#   docker run -p 4100:4100 gatepass verifier
+#   docker run -e GATEPASS_ISSUER=https://auth.example.com -p 4100:4100 gatepass verifier
 
 FROM node:24-slim AS build
 WORKDIR /app
