@@ -10,10 +10,10 @@ import { patient } from './patience.ts'
 import { startRedis } from './redis.ts'
 import { createTestFolder } from './test-folder.ts'
 
-/** Opens a store with nothing in it, until the test ends. */
+/** Opens an empty store, which is closed when the test ends. */
 export interface OpenStore {
   (t: Test): Promise<DataStore>
-  /** The same store once more, as another replica would. */
+  /** Opens the same store again, like another replica. */
   again(t: Test): Promise<DataStore>
 }
 
@@ -53,7 +53,7 @@ function closedWith(t: Test, store: DataStore): DataStore {
   return store
 }
 
-/** Every store of session data, each on a real server that lasts as long as the test. */
+/** Every store of session data, each on a real server that ends with the test. */
 export const dataStores: readonly (readonly [string, (t: Test) => Promise<OpenStore>])[] = [
   ['SQLite', onSqlite],
   ['Redis', onRedis],

@@ -20,7 +20,7 @@ export const lifetimes = {
   userTtlSeconds: 100 * 86_400,
 }
 const decades_s = 20 * 365 * 86_400
-/** For stores that go by their own clock, which is far ahead of the tests' one day. */
+/** For stores that use their own clock, which may be far ahead of the clock of the test. */
 export const longLifetimes = {
   ...lifetimes,
   sessionMaxSeconds: decades_s,
@@ -48,7 +48,7 @@ export interface VerifierOptions {
   readonly lifetimes?: DataLifetimes
 }
 
-/** The verifier service with session data, on SQLite unless told otherwise. */
+/** Starts the verifier service with session data. Default store: SQLite. */
 export async function startVerifier(t: Test, options: VerifierOptions = {}) {
   const { store = newDataStore(t), requiresPrecondition = false, allowedOrigins = [] } = options
   const clock = new FakeClock(now_s * 1000)

@@ -18,7 +18,7 @@ interface DevOptions extends ProcessOptions {
 /** Starts `gatepass dev` with the shop, as `npm start` does, and reads the password it prints. */
 export async function startDev(t: Test, { port: chosen, hasShop = true, ...options }: DevOptions) {
   const port = chosen ?? (await freeBasePort())
-  // It has a drain time of its own.
+  // `gatepass dev` sets its own drain time.
   const env = { ...options.env, GATEPASS_DRAIN_S: undefined }
   const args = ['dev', '--port', String(port), ...(hasShop ? ['--shop', shop] : [])]
   const dev = TestProcess.start(t, args, { ...options, env })
@@ -27,7 +27,7 @@ export async function startDev(t: Test, { port: chosen, hasShop = true, ...optio
   return { dev, password, issuer: `http://localhost:${port}` }
 }
 
-/** The process that writes this log, by its first line: a service may be ready before its log is written. */
+/** Reads the process id of a service from its log, which may be written after the service is ready. */
 export async function pidOf(cwd: string, name: string): Promise<number> {
   const firstLine = () =>
     /^.*\n/.exec(readFileSync(join(cwd, `.gatepass/${name}.log`), 'utf8'))?.[0]
@@ -35,7 +35,7 @@ export async function pidOf(cwd: string, name: string): Promise<number> {
   return JSON.parse(firstLine() ?? '').pid
 }
 
-/** A port with free ones 1, 100, 101, 200, 201 and 300 above it. */
+/** Returns a port with free ports at 1, 100, 101, 200, 201 and 300 above it. */
 export function freeBasePort(): Promise<number> {
   return freePorts([0, 1, 100, 101, 200, 201, 300])
 }

@@ -4,8 +4,8 @@ import { basename, join, resolve } from 'node:path'
 import { machineEnv, withEnv } from './processes.ts'
 
 /**
- * Builds what a Dockerfile says without a container engine: a folder stands in for the root of each
- * stage, and this machine for the base image. Knows the instructions that ours has, and no others.
+ * Builds an image from a Dockerfile without a container engine: a folder replaces the root of each
+ * stage, and this machine the base image. Supports only the instructions of our Dockerfile.
  */
 
 export interface Instruction {
@@ -56,7 +56,7 @@ export function pairs(text: string): Record<string, string> {
   return Object.fromEntries([...found].map(([, name, quoted, plain]) => [name, quoted ?? plain]))
 }
 
-/** The files of a build context that a .dockerignore lets through: the last pattern that fits wins. */
+/** Returns the files that a .dockerignore does not exclude. The last matching pattern wins. */
 export function withoutIgnored(files: readonly string[], dockerignore: string): string[] {
   const rules = dockerignore
     .split('\n')
@@ -69,9 +69,9 @@ export function withoutIgnored(files: readonly string[], dockerignore: string): 
   return files.filter((file) => rules.findLast(({ pattern }) => pattern.test(file))?.keeps ?? true)
 }
 
-/** An image that was built: what a container would start with. */
+/** A built image. */
 export class Image {
-  /** The folder that stands in for `/`. */
+  /** The folder that replaces `/`. */
   readonly root: string
   readonly env: Record<string, string> = {}
   readonly labels: Record<string, string> = {}
@@ -86,17 +86,17 @@ export class Image {
     this.root = root
   }
 
-  /** The folder on this machine of a path in the image. */
+  /** Returns the path on this machine of a path in the image. */
   path(inside: string): string {
     return join(this.root, resolve(this.workdir, inside))
   }
 }
 
 /**
- * Builds the last stage, and those before it.
+ * Builds all stages and returns the last one.
  *
  * @param context the folder that COPY copies from
- * @param folder an empty one, for the roots of the stages
+ * @param folder an empty folder for the roots of the stages
  */
 export function build(dockerfile: string, context: string, folder: string): Image {
   const stages = parseDockerfile(dockerfile)
@@ -112,7 +112,7 @@ export function build(dockerfile: string, context: string, folder: string): Imag
     mkdirSync(image.root)
     image.env.PATH = `${bin}:${process.env.PATH}`
     for (const { keyword, flags, rest } of instructions) {
-      /** The text, its paths in the image turned into those on this machine. */
+      /** Returns the text with paths on this machine instead of paths in the image. */
       const here = () => relocate(rest, ownFolders, image.root)
       if (keyword === 'COPY') {
         const from = images[stages.findIndex(({ name }) => name === flags.from)]?.root ?? context
@@ -123,7 +123,7 @@ export function build(dockerfile: string, context: string, folder: string): Imag
         execFileSync(...withEnv(env, ['sh', '-c', here()]), options)
       } else if (keyword === 'ENV') Object.assign(image.env, pairs(here()))
       else if (keyword === 'ENTRYPOINT') image.entrypoint = JSON.parse(here())
-      else note(image, keyword, rest)
+      else record(image, keyword, rest)
     }
   }
   const last = images.at(-1)
@@ -131,8 +131,8 @@ export function build(dockerfile: string, context: string, folder: string): Imag
   return last
 }
 
-/** Takes down how the image runs. */
-function note(image: Image, keyword: string, rest: string): void {
+/** Records an instruction that describes how the image runs. */
+function record(image: Image, keyword: string, rest: string): void {
   if (keyword === 'WORKDIR') {
     image.workdir = resolve(image.workdir, rest)
     mkdirSync(image.path('.'), { recursive: true })
@@ -144,7 +144,7 @@ function note(image: Image, keyword: string, rest: string): void {
   else if (keyword !== 'EXPOSE') throw new Error(`${keyword} can't be replayed`)
 }
 
-/** The folders that the Dockerfile makes its own. Other paths in a command are those of the system. */
+/** Returns the folders that the Dockerfile creates. Other paths in a command belong to the system. */
 function foldersOf(stages: readonly Stage[]): string[] {
   const all = stages.flatMap(({ instructions }) => instructions)
   const named = all.filter(({ keyword }) => keyword === 'WORKDIR' || keyword === 'VOLUME')
@@ -167,6 +167,6 @@ function copy(image: Image, from: string, paths: readonly string[], owner?: stri
     const path = isFile && intoFolder ? join(target, basename(source)) : target
     cpSync(source, path, { recursive: true, verbatimSymlinks: true })
   }
-  // Only root may give files away. Without it they are the user's own, who then runs the image too.
+  // Only root may change the owner of a file. Another user owns the files and runs the image.
   if (owner !== undefined && process.getuid?.() === 0) execFileSync('chown', ['-R', owner, target])
 }

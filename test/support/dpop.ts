@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose'
 import type { Algorithm } from '../../src/tokens/algorithms.ts'
 
-/** The key of a client, by a library that was not written here. */
+/** The key of a client, created by an independent library (jose). */
 export interface ProofKey {
   readonly alg: Algorithm
   readonly privateKey: Awaited<ReturnType<typeof generateKeyPair>>['privateKey']
@@ -18,20 +18,20 @@ export async function makeProofKey(alg: Algorithm = 'ES256'): Promise<ProofKey> 
   return { alg, privateKey, publicJwk, privateJwk, jkt: await calculateJwkThumbprint(publicJwk) }
 }
 
-/** The content of a proof. A member that is undefined is left out. */
+/** The content of a proof. An undefined member is left out. */
 export interface ProofParts {
   readonly htm?: string
   readonly htu?: string
   /** In seconds. */
   readonly iat?: number
   readonly jti?: string
-  /** The access token that it goes with. */
+  /** The access token of the request, for `ath`. */
   readonly token?: string
   readonly claims?: Readonly<Record<string, unknown>>
   readonly header?: Readonly<Record<string, unknown>>
 }
 
-/** A DPoP proof (RFC 9449 §4.2). */
+/** Creates a DPoP proof (RFC 9449 §4.2). */
 export function makeProof(
   key: Pick<ProofKey, 'alg' | 'privateKey' | 'publicJwk'>,
   parts: ProofParts,

@@ -35,16 +35,16 @@ function generatePair(crv: Curve) {
 }
 
 export interface EncryptedParts {
-  /** Changes to the header; a member given as undefined is left out. */
+  /** Changes of the header. An undefined member is left out. */
   readonly header?: Readonly<Record<string, unknown>>
-  /** The very text of the header; it must hold no epk, for that is made here. */
+  /** Returns the text of the header, given its members. */
   readonly headerText?: (header: object) => string
   readonly ivBytes?: number
 }
 
 /**
- * Encrypts any content, with a header good or bad, by ECDH-ES and A256GCM: written apart from what is
- * tested, and without its checks.
+ * Encrypts any content with ECDH-ES and A256GCM, with any header. Independent of the tested code, and
+ * without its checks.
  */
 export function encryptFor(pair: EncryptionPair, content: string, parts: EncryptedParts = {}) {
   const { kid, crv, publicJwk } = pair

@@ -52,21 +52,21 @@ export interface TestIssuerOptions {
   /** The `typ` of access tokens. */
   readonly tokenType?: 'at+jwt' | 'JWT'
   readonly cookieSecure?: boolean
-  /** Requires nonces in DPoP proofs; by this secret if it is given. */
+  /** Whether DPoP proofs need nonces; a Buffer is the secret of the nonces. */
   readonly dpopNonces?: true | Buffer
   readonly cookieSuffix?: string
   readonly trustedProxies?: readonly string[]
   readonly hasher?: PasswordHasher
-  /** At `debug` each request is logged, and none takes a shortcut. */
+  /** Default: `debug`, which logs each request. */
   readonly logLevel?: 'debug' | 'info'
   readonly onAudit?: Audit
-  /** Where accounts are, if not in a file; closed with the issuer. */
+  /** The account store, closed with the issuer. Default: SQLite in a file. */
   readonly accounts?: AccountStore
-  /** Where sessions are, if not in a file; closed with the issuer. */
+  /** The session store, closed with the issuer. Default: SQLite in a file. */
   readonly sessions?: SessionStore
-  /** When it is, if it matters. */
+  /** The start of the clock. */
   readonly startMs?: number
-  /** Whether the clock is compared with the one of the session store, or with this one on SQLite. */
+  /** Whether to compare the clock with that of the session store, or with this uptime on SQLite. */
   readonly monitorClock?: true | { readonly uptimeMs: () => number }
   /** Registers further routes. */
   readonly extra?: (scope: FastifyInstance, parts: ExtraParts) => Promise<void>
@@ -79,7 +79,7 @@ export interface ExtraParts {
   readonly verifier: Verifier
 }
 
-/** A whole issuer on real stores in a folder of its own, with cheap hashes and a clock to turn. */
+/** Starts a whole issuer on real stores in its own folder, with cheap hashes and a fake clock. */
 export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
   const { url = issuerUrl } = options
   const folder = createTestFolder(t)
@@ -231,7 +231,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
     sessionsPath,
     users,
     lines,
-    /** The audit lines so far, as `event` and who. */
+    /** Returns the audit lines of the log so far. */
     audit: () => lines.filter((line) => line.audit === true),
     login,
     /** Signs in and returns the tokens, the refresh token in the body. */
@@ -271,7 +271,7 @@ export function bearer(token: string) {
   return { authorization: `Bearer ${token}` }
 }
 
-/** The claims of a token, unverified. */
+/** Decodes the claims of a token without verification. */
 export function claimsOf(token: string): Record<string, unknown> {
   return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
 }

@@ -12,7 +12,7 @@ import { outsideFolder } from './project.ts'
 
 export interface MemcachedAccess {
   readonly tls?: Certificates
-  /** Whether the server wants a certificate that the authority of `tls` has signed. */
+  /** Whether the server requires a client certificate of the authority of `tls`. */
   readonly wantsCertificate?: boolean
   readonly credentials?: { readonly username: string; readonly password: string }
 }
@@ -21,18 +21,18 @@ export interface MemcachedServer {
   readonly port: number
   readonly url: string
   kill(): Promise<unknown>
-  /** From now on it accepts connections, and answers nothing. */
+  /** Suspends the server: it accepts connections and responds to nothing. */
   freeze(): void
   thaw(): void
   /** Returns the response to a line of the classic protocol, up to a line that ends with `end`. */
   ask(line: string, end?: string): Promise<string>
-  /** One figure of `stats`. */
+  /** Returns a number of `stats`. */
   stat(name: string): Promise<number>
 }
 
 interface ServerOptions extends MemcachedAccess {
   readonly port?: number
-  /** As on the command line. */
+  /** Options of the command line. */
   readonly options?: readonly string[]
 }
 
@@ -42,7 +42,7 @@ export async function startMemcached(
 ): Promise<MemcachedServer> {
   const port = server.port ?? (await freePort())
   const folder = outsideFolder(t)
-  // It does not run as root, and reads its files as who it becomes.
+  // Without -u, memcached refuses to run as root.
   const user = process.getuid?.() === 0 ? ['-u', 'root'] : []
   const command = [
     ...['memcached', '-l', '127.0.0.1', '-p', String(port), '-U', '0', '-t', '2', ...user],
@@ -63,7 +63,7 @@ export async function startMemcached(
   }
 }
 
-/** The URL of several nodes that are reached in the same way. */
+/** Returns the URL of several nodes with the same access. */
 export function urlOf(ports: readonly number[], access: MemcachedAccess = {}): string {
   const { tls, credentials } = access
   const scheme = tls === undefined ? 'memcached' : 'memcacheds'

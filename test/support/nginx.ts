@@ -4,7 +4,7 @@ import type { Test } from 'tap'
 import { connects, startDaemon } from './daemon.ts'
 import { outsideFolder } from './project.ts'
 
-/** Runs `nginx.conf` of this folder in one process, so that none is left when the test kills it. */
+/** Runs the `nginx.conf` of a folder in one process, so that a kill leaves no process behind. */
 export function nginxCommand(folder: string): string[] {
   return [
     ...['nginx', '-p', folder, '-c', join(folder, 'nginx.conf'), '-e', join(folder, 'error')],
@@ -12,7 +12,7 @@ export function nginxCommand(folder: string): string[] {
   ]
 }
 
-/** Starts nginx with this content of its `http` block, which makes it listen on this port. */
+/** Starts nginx. @param http the content of its `http` block, which listens on `port` */
 export async function startNginx(t: Test, http: string, port: number): Promise<void> {
   const folder = outsideFolder(t)
   mkdirSync(join(folder, 'temporary'))

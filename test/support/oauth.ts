@@ -21,11 +21,10 @@ export const redirectUri = 'https://app.example.com/cb'
 
 export const [first, second] = [createClientSecret(), createClientSecret()]
 
-/** Whose key it is does not change while the tests of a file run. */
 const key = await makeProofKey()
 export const clientKey = { ...key, jwk: { ...key.publicJwk, kid: 'client-1', alg: key.alg } }
 
-/** The scope of a login besides; a service may ask for others. */
+/** The scopes of each client. */
 const scopes = { profile: ['name'], 'data:read': [], 'data:write': [] }
 
 /** One client of each kind. */
@@ -90,7 +89,7 @@ export interface OAuthAnswer {
   readonly headers: Readonly<Record<string, unknown>>
 }
 
-/** Sends a form, in process. A text is sent as it is. */
+/** Sends a form within this process. A string is sent unchanged. */
 export async function postForm(
   { call }: Pick<TestIssuer, 'call'>,
   url: string,
@@ -107,7 +106,7 @@ export async function postForm(
   return { status, headers: response.headers, body: payload === '' ? null : response.json() }
 }
 
-/** An issuer with these clients, and its OAuth calls. */
+/** Starts an issuer with these clients and returns its OAuth calls. */
 export async function startOAuth(t: Test, options: TestIssuerOptions = {}) {
   const issuer = await startIssuer(t, { clients, ...options })
   const post = (url: string) => (fields: Fields | string, headers?: Fields) =>
@@ -137,11 +136,11 @@ export async function startOAuth(t: Test, options: TestIssuerOptions = {}) {
 export interface AssertionParts {
   readonly claims?: Readonly<Record<string, unknown>>
   readonly header?: Readonly<Record<string, unknown>>
-  /** Signs instead of the key of the client. */
+  /** The signing key. Default: the key of the client. */
   readonly key?: Parameters<SignJWT['sign']>[0]
 }
 
-/** A client assertion (RFC 7523 §3) at a time in seconds. */
+/** Creates a client assertion (RFC 7523 §3). */
 export function makeAssertion(nowSeconds: number, parts: AssertionParts = {}): Promise<string> {
   const claims = {
     iss: 'signing',

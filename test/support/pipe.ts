@@ -5,7 +5,7 @@ import type { Test } from 'tap'
 import { outsideFolder } from './project.ts'
 
 /**
- * A pipe of which the test holds both ends. Neither blocks. The writer stays open: a log output may
+ * Creates a pipe and opens both ends, which do not block. The writer stays open: a log output may
  * try to write again, and another file would get the number of a closed one.
  */
 export function makePipe(t: Test) {

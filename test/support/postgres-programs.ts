@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path'
 /** The owner of the server, and the account that Debian's package creates for it. */
 export const superuser = 'postgres'
 
-/** Postgres refuses to run as root: then it runs as the user that its package made. */
+/** Returns the user of the package, because Postgres refuses to run as root; undefined without root. */
 export function postgresUser(): { uid: number; gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined
   const idOf = (flag: string) =>
@@ -13,7 +13,7 @@ export function postgresUser(): { uid: number; gid: number } | undefined {
   return { uid: idOf('-u'), gid: idOf('-g') }
 }
 
-/** The folder of the newest Postgres: Debian's are not on the PATH. */
+/** Returns the folder of the newest Postgres. Debian does not put it on the PATH. */
 export function postgresPrograms(): string {
   const debian = '/usr/lib/postgresql'
   const versions = existsSync(debian) ? readdirSync(debian) : []

@@ -11,13 +11,13 @@ import { postgresPrograms, postgresUser, superuser } from './postgres-programs.t
 import type { TestProcess } from './processes.ts'
 import { outsideFolder } from './project.ts'
 
-/** The owner of the databases, who is not a superuser, like a service. */
+/** The owner of the databases: not a superuser, like the user of a service. */
 const owner = { user: 'gatepass', password: 'correct-horse' }
 
 interface ServerOptions {
-  /** The server's certificate: then it takes TLS connections, besides others. */
+  /** The certificate of the server. With it, the server also accepts TLS connections. */
   readonly tls?: Pick<Certificates, 'cert' | 'key'>
-  /** Server settings besides those of a test server, such as `{ max_connections: '20' }`. */
+  /** Further server settings, such as `{ max_connections: '20' }`. */
   readonly settings?: Readonly<Record<string, string>>
 }
 
@@ -26,10 +26,10 @@ interface Activity {
   readonly isBlocked: boolean
 }
 
-/** A real Postgres of one test file, on a port of its own. It ends with the test. */
+/** A real Postgres server on its own port. It ends with the test. */
 export class PostgresServer {
   readonly port: number
-  /** The Unix socket is here: the superuser comes in by it without a password. */
+  /** The folder of the Unix socket, over which the superuser needs no password. */
   readonly folder: string
   readonly #t: Test
   readonly #settings: Readonly<Record<string, string>>
@@ -48,7 +48,7 @@ export class PostgresServer {
     initdb(folder)
     if (tls !== undefined) own(tls.key)
     const server = new PostgresServer(t, folder, await freePort(), {
-      // A test loses nothing with the power.
+      // The data need not survive a power failure.
       fsync: 'off',
       ...(tls && { ssl: 'on', ssl_cert_file: tls.cert, ssl_key_file: tls.key }),
       ...settings,
@@ -58,7 +58,7 @@ export class PostgresServer {
     return server
   }
 
-  /** Makes a database and gives its URL. */
+  /** Creates a database and returns its URL. */
   async createDatabase(): Promise<string> {
     this.#databases += 1
     const name = `test_${this.#databases}`
@@ -66,7 +66,7 @@ export class PostgresServer {
     return `postgres://${owner.user}:${owner.password}@127.0.0.1:${this.port}/${name}`
   }
 
-  /** Runs a statement as superuser; in the database that a URL names, if one is given. */
+  /** Runs a statement as superuser. @param url names the database */
   async query(sql: string, url?: string): Promise<Record<string, unknown>[]> {
     const client = await this.connect(url)
     try {
@@ -91,7 +91,7 @@ export class PostgresServer {
     return client
   }
 
-  /** Waits until so many statements wait for a lock in the database that a URL names. */
+  /** Waits until `count` statements wait for a lock in the database of a URL. */
   async untilBlocked(count: number, url: string): Promise<void> {
     await this.#untilActivity(
       url,
@@ -99,7 +99,7 @@ export class PostgresServer {
     )
   }
 
-  /** Waits until the others have left that database, and what they did is in the statistics. */
+  /** Waits until all other connections to the database have ended, so that its statistics are complete. */
   async untilAlone(url: string): Promise<void> {
     await this.#untilActivity(url, (all) => all.length === 0)
   }
@@ -120,7 +120,7 @@ export class PostgresServer {
     }
   }
 
-  /** Starts it again after `stop` or `kill`, and waits until it takes connections. */
+  /** Starts the server, also after `stop` or `kill`, and waits until it accepts connections. */
   async up(): Promise<void> {
     const options = {
       ...this.#settings,
@@ -135,16 +135,16 @@ export class PostgresServer {
       ready: /ready to accept connections/,
       ...runAs(),
     })
-    // Ends before it is killed: a killed one leaves shared memory behind.
+    // A killed server would leave shared memory behind.
     this.#t.teardown(() => this.stop('SIGQUIT'))
   }
 
-  /** Ends every connection, then itself: 'SIGINT' in good order, 'SIGQUIT' as after a crash. */
+  /** Stops the server: 'SIGINT' cleanly, 'SIGQUIT' as in a crash. */
   async stop(signal: 'SIGINT' | 'SIGQUIT' = 'SIGINT'): Promise<void> {
     await this.#process?.stop(signal)
   }
 
-  /** Kills it at once. Its processes notice, one by one; resolves when the last one is gone. */
+  /** Kills the server. Resolves when its last process has ended. */
   async kill(): Promise<void> {
     await this.#process?.stop('SIGKILL')
   }
@@ -168,7 +168,7 @@ function initdb(folder: string): void {
   })
 }
 
-/** Gives a file or a folder to whom the server runs as. */
+/** Makes the user of the server the owner of a file or a folder. */
 function own(path: string): void {
   const { user } = runAs()
   if (user !== undefined) chownSync(path, user.uid, user.gid)

@@ -13,21 +13,21 @@ import { until } from './until.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-/** This Node comes first, whatever else the machine has. Debian has servers in a folder for root. */
+/** This Node first. Debian installs servers in `sbin`. */
 const PATH = `${dirname(process.execPath)}:${process.env.PATH}:/usr/sbin`
 
-/** The environment for programs that need the network, and so what is set on this machine for it. */
+/** The environment of this machine, for programs that need its network settings. */
 export const machineEnv: Environment = { ...process.env, PATH, NODE_OPTIONS: undefined }
 
 export interface ProcessOptions {
   readonly cwd: string
-  /** The whole environment but PATH and the compile cache of Node: no setting of the caller's slips in. */
+  /** The environment, besides PATH and the compile cache of Node. Settings of the caller are not inherited. */
   readonly env?: Environment
   /** The command. Default: Gatepass. */
   readonly command?: readonly string[]
   /** The text on standard input. */
   readonly input?: string
-  /** An open file that takes its standard output. By default the test reads it. */
+  /** An open file for standard output. Default: the test reads it. */
   readonly stdout?: number
   /** The user of the process. */
   readonly user?: { readonly uid: number; readonly gid: number }
@@ -38,7 +38,7 @@ const sources = join(projectFolder, 'src/cli/main.ts')
 /** The command line, and the issuer and the verifier, which `npm test` builds (scripts/test-service.ts). */
 const programs = { command: sources, service: process.env.TEST_SERVICE_PROGRAM ?? sources }
 
-/** There is no balancer that a process would have to wait for when a test stops it. */
+/** A process that stops need not wait for a load balancer. */
 const undrained = { GATEPASS_DRAIN_S: '0' }
 
 /** All processes compile the same sources. */
@@ -47,8 +47,8 @@ const compileCache = {
 }
 
 /**
- * The program and arguments that run a command with this environment and no more. The test runner
- * puts a loader of its own into the environment of each child; env(1) takes it out again.
+ * Returns the program and arguments that run a command with exactly this environment. The test runner
+ * adds its loader to the environment of each child, and env(1) removes it.
  */
 export function withEnv(env: Environment, command: readonly string[]): [string, string[]] {
   const pairs = Object.entries(env).filter(([, value]) => value !== undefined)
@@ -58,7 +58,7 @@ export function withEnv(env: Environment, command: readonly string[]): [string, 
 /** Programs of every Debian machine with Node. */
 const everywhere = ['node', 'npm', 'prlimit', 'sh', 'tar']
 
-/** A program that only this machine happens to have would fail on a fresh one: so it fails here too. */
+/** Refuses a program that a fresh machine may lack. */
 function refuseUnlisted([program = '']: readonly string[]): void {
   if (program.includes('/') || program in packageOf || everywhere.includes(program)) return
   throw new Error(`${program} is not in scripts/test-packages.ts`)
@@ -67,10 +67,10 @@ function refuseUnlisted([program = '']: readonly string[]): void {
 /** Characters of the output of a process that a failed test shows. */
 const maxShown = 4_000
 
-/** A process that a test has started. It is killed when the test ends, if it has not stopped. */
+/** A process of a test, which is killed when the test ends. */
 export class TestProcess {
   stderr = ''
-  /** Resolves with the exit code, or the signal, when it has ended and all its output is here. */
+  /** Resolves with the exit code or the signal, when all output was read. */
   readonly exited: Promise<number | string>
   readonly #lines: string[] = []
   readonly #changes = new EventEmitter()
@@ -136,7 +136,7 @@ export class TestProcess {
     return this.#lines.map((line) => `${line}\n`).join('')
   }
 
-  /** Waits for a line of its output that matches. Rejects when the process ends before, or hangs. */
+  /** Waits for a line of the output. Rejects if the process ends first or hangs. */
   async line(pattern: RegExp): Promise<string> {
     const signal = AbortSignal.timeout(patienceMs)
     for (;;) {
@@ -148,7 +148,7 @@ export class TestProcess {
     }
   }
 
-  /** Waits until a probe resolves, for a program that does not say when it is ready. */
+  /** Waits until a probe resolves, for a program that does not report that it is ready. */
   async answers(probe: () => Promise<unknown>): Promise<void> {
     await until('it answers', async () => {
       if (this.#hasEnded) throw this.#failure('ended before it answered')
@@ -163,12 +163,12 @@ export class TestProcess {
     return new Error(`${this.#command} ${what}:\n${this.stdout}${this.stderr}`)
   }
 
-  /** Waits for a service to take requests, and gives the ports that its log names. */
+  /** Waits until a service accepts requests, and returns the ports from its log. */
   async ready(): Promise<{ port: number; adminPort: number }> {
     return JSON.parse(await this.line(/"msg":"ready"/))
   }
 
-  /** Suspends it, and returns when each of its threads has stopped: the signal reaches them one by one. */
+  /** Suspends the process. Returns when all its threads have stopped. */
   freeze(): void {
     this.#process.kill('SIGSTOP')
     const tasks = `/proc/${this.pid}/task`
@@ -183,12 +183,12 @@ export class TestProcess {
     this.#process.kill('SIGCONT')
   }
 
-  /** Sets how many file descriptors it may have. */
+  /** Limits the number of file descriptors. */
   limitFiles(count: number): void {
     execFileSync('prlimit', ['--pid', String(this.pid), `--nofile=${count}:`])
   }
 
-  /** Asks it to stop, as an operator would, and resolves like `exited`. */
+  /** Stops the process by a signal. Resolves like `exited`. */
   stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | string> {
     this.#process.kill(signal)
     return this.exited
@@ -202,7 +202,7 @@ export async function run(t: Test, args: readonly string[], options: ProcessOpti
   return { code, stdout: process.stdout, stderr: process.stderr }
 }
 
-/** Asks an address over and over until it answers with this status. */
+/** Repeats a request until the response has this status. */
 export async function untilStatus(url: string, status: number): Promise<void> {
   const deadlineMs = performance.now() + patienceMs
   let last: unknown

@@ -30,8 +30,7 @@ export function readManifest(): Manifest {
 }
 
 /**
- * Memory that is a file system, where Linux has one with room. Servers wait for no disk there, however
- * busy it is.
+ * A file system in memory, on Linux and if it has room. Servers then do not wait for a busy disk.
  */
 const memory = '/dev/shm'
 const minMemoryBytes = 2 * 1024 ** 3
@@ -45,15 +44,15 @@ function hasMemory(): boolean {
 const parentOfFolders = hasMemory() ? memory : tmpdir()
 
 /**
- * A folder outside the project: what is missing in it is not found in the project's node_modules.
+ * Creates a folder outside the project, whose node_modules are not found from there.
  *
- * @param parent Default: in memory. Hundreds of megabytes belong into `tmpdir()`.
+ * @param parent Default: in memory. Use `tmpdir()` for hundreds of megabytes.
  */
 export function outsideFolder(t: Test, parent: string = parentOfFolders): string {
   const folder = mkdtempSync(join(parent, 'gatepass-test-'))
-  // Programs that run as other users must get in.
+  // Programs may run as other users.
   chmodSync(folder, 0o755)
-  // A process that ends meanwhile may still write.
+  // A process that is ending may still write.
   t.teardown(() => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }))
   return folder
 }

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 
 /**
- * A property says how long its inputs may become, and then they do. As fast-check is, a list "of at most
- * 200" has ten elements at most.
+ * Inputs may reach the maximum length that a property names. By default, fast-check creates lists of ten
+ * elements at most.
  */
 fc.configureGlobal({ defaultSizeToMaxWhenMaxSpecified: true })
 

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import type { Test } from 'tap'
 
-/** One connection, and the bytes of HTTP on it. It stays open as long as the server lets it. */
+/** One connection for raw HTTP. It stays open until the server closes it. */
 export class RawClient {
   readonly connected: Promise<unknown>
   /** Resolves when the server has closed the connection. */
@@ -24,12 +24,12 @@ export class RawClient {
     this.#socket.write(text)
   }
 
-  /** Closes the connection, whatever is under way. */
+  /** Closes the connection immediately. */
   leave(): void {
     this.#socket.destroy()
   }
 
-  /** Sends a request and gives the whole answer, which has a `Content-Length`. */
+  /** Sends a request and returns the whole response, which has a `Content-Length`. */
   async ask(request: string): Promise<string> {
     this.#received = ''
     this.send(request)

@@ -9,12 +9,12 @@ import { patienceMs } from './patience.ts'
 import { outsideFolder } from './project.ts'
 import { until } from './until.ts'
 
-/** Real Redis servers, each in a folder of its own, that keep nothing on disk. */
+/** Real Redis servers, each in its own folder, without persistence. */
 
-/** How a server is to be reached. */
+/** The access to a server. */
 export interface RedisAccess {
   readonly tls?: Certificates
-  /** Of the user `default`. */
+  /** The password of the user `default`. */
   readonly password?: string
 }
 
@@ -22,10 +22,10 @@ export interface RedisServer {
   readonly port: number
   readonly url: string
   kill(): Promise<unknown>
-  /** From now on it accepts connections, and answers nothing. */
+  /** Suspends the server: it accepts connections and responds to nothing. */
   freeze(): void
   thaw(): void
-  /** Returns the response to a command, like `default`. */
+  /** Sends a command as the user `default` and returns the response. */
   ask(...command: string[]): Promise<unknown>
 }
 
@@ -93,7 +93,7 @@ function urlOf(kind: string, hosts: readonly string[], access: RedisAccess, path
   return `${scheme}://${userinfo}${hosts.join(',')}${path}${query}`
 }
 
-/** Asks over one connection, which is made anew when it was lost. */
+/** Sends commands over one connection, and reconnects if it was lost. */
 function asker(t: Test, port: number, { tls, password }: RedisAccess): RedisServer['ask'] {
   const secure = tls && ({ tls: true, ca: readFileSync(tls.ca) } as const)
   let connected: ReturnType<typeof connect> | null = null
@@ -129,12 +129,12 @@ export interface RedisCluster {
 }
 
 interface ClusterOptions extends RedisAccess {
-  /** Of each primary. */
+  /** Replicas of each primary. */
   readonly replicas?: number
   readonly nodeTimeoutMs?: number
 }
 
-/** Three primaries with a third of the slots each. */
+/** Starts three primaries with a third of the slots each. */
 export async function startCluster(t: Test, options: ClusterOptions = {}): Promise<RedisCluster> {
   const count = 3 * (1 + (options.replicas ?? 0))
   const nodes = await Promise.all(Array.from({ length: count }, () => startNode(t, options)))
@@ -164,7 +164,7 @@ export async function startCluster(t: Test, options: ClusterOptions = {}): Promi
 
 const busPorts = new Map<number, number>()
 
-/** A node with no slots that no other knows yet. */
+/** Starts a node without slots that no other node knows. */
 export async function startNode(t: Test, options: ClusterOptions = {}): Promise<RedisServer> {
   const busPort = await freePort()
   const node = await startRedis(t, {
@@ -180,13 +180,13 @@ export async function startNode(t: Test, options: ClusterOptions = {}): Promise<
   return node
 }
 
-/** Makes a node known to the nodes that another one knows. */
+/** Adds a node to the Cluster of another node. */
 export async function meet(node: RedisServer, other: RedisServer | undefined): Promise<void> {
   const address = ['127.0.0.1', String(node.port), String(busPorts.get(node.port))]
   await other?.ask('CLUSTER', 'MEET', ...address)
 }
 
-/** Asks for `INFO`, or for `CLUSTER INFO`, until it says so. */
+/** Waits until `INFO` or `CLUSTER INFO` contains a text. */
 export function untilInfo(
   node: RedisServer,
   section: 'INFO' | 'CLUSTER',
@@ -196,13 +196,13 @@ export function untilInfo(
   return untilAnswered(text, async () => String(await node.ask(...command)).includes(text))
 }
 
-/** The settings that the documentation requires of servers that lose nothing. */
+/** Sets what the documentation requires, so that a fail-over loses no acknowledged change. */
 export async function demandReplicas(servers: readonly RedisServer[]): Promise<void> {
   const setting = ['min-replicas-to-write', '1', 'min-replicas-max-lag', '2']
   await Promise.all(servers.map((server) => server.ask('CONFIG', 'SET', ...setting)))
 }
 
-/** From now on no replica can follow it, and those who are connected don't notice. */
+/** Prevents replicas from following a primary, while its clients stay connected. */
 export async function cutOffReplicas(primary: RedisServer): Promise<void> {
   await primary.ask('CONFIG', 'SET', 'requirepass', 'word')
   await primary.ask('CLIENT', 'KILL', 'TYPE', 'replica')
@@ -217,7 +217,7 @@ export interface RedisSentinels {
   failOver(): Promise<unknown>
 }
 
-/** A primary with two replicas, and three sentinels who call it down after half a second. */
+/** Starts a primary with two replicas, and three sentinels. */
 export async function startSentinels(t: Test, access: RedisAccess = {}): Promise<RedisSentinels> {
   const primary = await startRedis(t, access)
   const options = ['--replicaof', `127.0.0.1 ${primary.port}`]
@@ -245,7 +245,7 @@ async function startSentinel(
   const lines = [
     ...accessOptions(port, access).filter(([name]) => name !== 'masterauth'),
     ['sentinel monitor', `main 127.0.0.1 ${primary.port} 2`],
-    // Longer than a loaded machine keeps a healthy server waiting.
+    // Longer than a healthy server is silent on a loaded machine.
     ['sentinel down-after-milliseconds', 'main 2000'],
     ['sentinel failover-timeout', 'main 3000'],
     ...(access.password === undefined ? [] : [['sentinel auth-pass', `main ${access.password}`]]),
@@ -254,7 +254,7 @@ async function startSentinel(
   return start(t, 'redis-sentinel', [file], /\+monitor/, port, access)
 }
 
-/** Waits for what a server answers. Until then it may also fail, as during a fail-over. */
+/** Waits until a check of a server succeeds. The check may fail meanwhile, as during a fail-over. */
 export function untilAnswered(what: string, check: () => Promise<boolean>): Promise<void> {
   return until(what, () => check().catch(() => false))
 }

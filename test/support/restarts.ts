@@ -5,12 +5,12 @@ import type { Test } from 'tap'
 import { type TestProcess, untilStatus } from './processes.ts'
 import { until } from './until.ts'
 
-/** How long a client pauses after an answer. */
+/** Pause of a client after a response. */
 const pauseMs = 10
-/** Each client has to have so many answers after the last restart. */
+/** Responses that each client must have after the last restart. */
 const answersAfter = 50
 
-/** A service in a process of its own, which can be stopped and started at the same ports. */
+/** A service in its own process, which can be restarted at the same ports. */
 export class Replica {
   readonly #start: () => TestProcess
   readonly #readyUrl: string
@@ -26,7 +26,7 @@ export class Replica {
     return untilStatus(this.#readyUrl, 200)
   }
 
-  /** Resolves when the new one is ready. */
+  /** Resolves when the new process is ready. */
   async restart(t: Test): Promise<void> {
     const old = this.#process
     t.equal(await old.stop(), 0, old.stderr)
@@ -39,11 +39,11 @@ export class Replica {
 interface Call {
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
-  /** Makes it a POST. */
+  /** With a body, the request is a POST. */
   readonly body?: string
 }
 
-/** Sends requests on one connection that is kept, and gives the status of each answer. */
+/** Returns a function that sends a request on one persistent connection and returns the status. */
 export function callerOf(t: Test, port: number): (call: Call) => Promise<number> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   t.teardown(() => agent.destroy())
@@ -56,13 +56,13 @@ export function callerOf(t: Test, port: number): (call: Call) => Promise<number>
   }
 }
 
-/** One client that asks over and over, and keeps whatever was not answered with 200. */
+/** A client that sends requests repeatedly and records all outcomes but 200. */
 export class Client {
   readonly failures: unknown[] = []
   answers = 0
   readonly #ask: () => Promise<number>
 
-  /** @param ask sends a request and gives the status of its answer */
+  /** @param ask sends a request and returns the status of the response */
   constructor(ask: () => Promise<number>) {
     this.#ask = ask
   }
@@ -77,7 +77,7 @@ export class Client {
   }
 }
 
-/** Restarts these one after the other while the clients ask, and lets those go on for a while. */
+/** Restarts the replicas one after the other while the clients send requests. */
 export async function restartUnder(
   t: Test,
   clients: readonly Client[],
@@ -88,7 +88,7 @@ export async function restartUnder(
   for (const replica of replicas) await replica.restart(t)
   const enough = clients.map(({ answers }) => answers + answersAfter)
   const isEnough = () => clients.every(({ answers }, n) => answers >= (enough[n] ?? 0))
-  await until('all goes on', isEnough)
+  await until('all clients continue', isEnough)
   end.abort()
   await ended
 }

@@ -4,7 +4,7 @@ import type { TestKey } from './tokens.ts'
 const generator = 65537n
 const publicExponent = 65537n
 
-/** The product of the first primes, which such a library makes its primes of. */
+/** Returns the product of the first primes. Vulnerable libraries derive their primes from it. */
 export function primorial(count: number): bigint {
   const primes: bigint[] = []
   for (let n = 2n; primes.length < count; n += 1n) {
@@ -13,16 +13,16 @@ export function primorial(count: number): bigint {
   return primes.reduce((product, prime) => product * prime, 1n)
 }
 
-/** A number of the form k·M + (65537^a mod M), of so many bits: what CVE-2017-15361 takes for a prime. */
+/** Returns a number of the form k·M + (65537^a mod M), like the primes of CVE-2017-15361. */
 export function rocaNumber(bits: number, product: bigint): bigint {
   const residue = powerModulo(generator, randomBits(256), product)
-  // The two highest bits are set, so that two of these make a number of twice the length.
+  // The two highest bits are set, so that the product of two numbers has twice the length.
   const low = 3n << BigInt(bits - 2)
   const room = (1n << BigInt(bits - 2)) / product
   return (low / product + 1n + (randomBits(bits) % (room - 1n))) * product + residue
 }
 
-/** An RSA key that works, and can be factored. */
+/** Creates a valid RSA key that can be factored. */
 export function makeRocaKey(alg: 'RS256' | 'PS256', kid: string): TestKey {
   const [p, q] = [rocaPrime(), rocaPrime()]
   const d = inverse(publicExponent, (p - 1n) * (q - 1n))
@@ -48,7 +48,7 @@ export function base64url(value: bigint): string {
   return Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex').toString('base64url')
 }
 
-/** One of 1024 bits, made of the first 126 primes. */
+/** Returns a prime of 1024 bits, derived from the first 126 primes. */
 function rocaPrime(): bigint {
   const product = primorial(126)
   for (;;) {

@@ -9,7 +9,7 @@ import { decideRotation, revoke } from '../../src/stores/rotation.ts'
 /** The part of a session store that rotations need. */
 export type RotatingStore = Pick<SessionStore, 'create' | 'rotate' | 'revoke' | 'find' | 'close'>
 
-/** Sessions in memory, by the pure rule alone: quick enough for thousands of histories. */
+/** Sessions in memory, with `decideRotation` alone: fast enough for thousands of histories. */
 export class RuleStore implements RotatingStore {
   readonly #sessions = new Map<string, Session>()
 

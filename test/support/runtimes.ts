@@ -9,7 +9,7 @@ function program(pattern: string): string {
   return join(projectFolder, found)
 }
 
-/** The runtimes besides this Node. */
+/** The programs of the other runtimes. */
 export const runtime = {
   node22: () => program('test/runtimes/node_modules/node/bin/node{,.exe}'),
   bun: () => program('node_modules/@oven/*/bin/bun{,.exe}'),

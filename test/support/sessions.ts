@@ -1,12 +1,12 @@
 import type { RotationPolicy, RotationRequest, Session } from '../../src/stores/ports.ts'
 import { newGeneration } from '../../src/stores/rotation.ts'
 
-/** Far off, so that no store's own clock expires what a test still needs. */
+/** In the far future, so that nothing expires by the clock of a store. */
 export const t0 = Date.UTC(2100, 0, 1)
 
 export const policy: RotationPolicy = { graceMs: 10_000, idleMs: 3_600_000, revokedKeptMs: 300_000 }
 
-/** A session that was signed in at `t0`, changed as the test needs it. */
+/** A session that began at `t0`. */
 export function session(changes: Partial<Session> = {}): Session {
   return {
     sid: 'AAAAAAAAAAAAAAAAAAAAAA',

@@ -4,17 +4,16 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import { outsideFolder } from './project.ts'
 
-/** The disk of a process, as far as a test has a hand in it. */
+/** The disk of a process, which a test can fill. */
 export interface Disk {
   readonly folder: string
-  /** From now on nothing more can be written for the process. */
+  /** Makes further writes of the process fail. */
   fill(pid: number): void
   free(pid: number): void
 }
 
 /**
- * A file system in memory, which a file of zeros fills to the last block. Null where none can be
- * mounted.
+ * Mounts a file system in memory. Returns null if this is not permitted.
  *
  * @param size as mount(8) takes it, such as `48m`
  */

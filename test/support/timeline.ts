@@ -1,4 +1,4 @@
-/** Runs what is to happen in the order of its instants, one after the other, and waits for nothing. */
+/** Runs events in the order of their times, without waiting. */
 export class Timeline {
   nowMs: number
   readonly #events: { atMs: number; happen: () => unknown }[] = []
@@ -15,7 +15,7 @@ export class Timeline {
     this.at(this.nowMs + delayMs, happen)
   }
 
-  /** Until nothing is left. Of what is at one instant, that comes first which was put in first. */
+  /** Runs all events. Events of one time run in the order in which they were added. */
   async run(): Promise<void> {
     for (;;) {
       this.#events.sort((a, b) => a.atMs - b.atMs)

@@ -4,10 +4,10 @@ import { type Algorithm, algorithms } from '../../src/tokens/algorithms.ts'
 
 export const issuer = 'https://auth.test'
 export const audience = 'https://api.test'
-/** 2026-11-24T00:00:00Z, in seconds: the instant at which the tests of tokens take place. */
+/** The time of tests with tokens: 2026-11-24T00:00:00Z, in seconds. */
 export const now_s = 1_795_478_400
 
-/** A key pair of a test, and what an issuer would publish of it. */
+/** A key pair, with the JWK that an issuer publishes. */
 export interface TestKey {
   readonly kid: string
   readonly alg: Algorithm
@@ -32,7 +32,7 @@ function makeKeyPair(alg: Algorithm): { publicKey: KeyObject; privateKey: KeyObj
   return generateKeyPairSync('rsa', { modulusLength: 2048 })
 }
 
-/** The claims of a good token; a member given as undefined is left out. */
+/** The claims of a valid token, with changes. An undefined member is left out. */
 export function claimsWith(changes: Readonly<Record<string, unknown>> = {}): JsonObject {
   return {
     iss: issuer,
@@ -56,12 +56,12 @@ export function headerWith(
 }
 
 export interface TokenParts {
-  /** An object, or the very text or bytes. */
+  /** An object, or the exact text or bytes. */
   readonly header?: JsonObject | string | Buffer
   readonly payload?: JsonObject | string | Buffer
 }
 
-/** Signs a token of any content, good or bad. */
+/** Signs a token of any content, valid or not. */
 export function mint(key: TestKey, parts: TokenParts = {}): string {
   const { header = headerWith(key), payload = claimsWith() } = parts
   const signingInput = `${encode(header)}.${encode(payload)}`
@@ -85,7 +85,7 @@ export function signBytes({ alg, privateKey: key }: TestKey, signingInput: strin
   return sign(digest, bytes, { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 })
 }
 
-/** A token with its signature replaced by other bytes. */
+/** Returns a token with another signature. */
 export function withSignature(token: string, change: (signature: Buffer) => Buffer): string {
   const end = token.lastIndexOf('.')
   const signature = Buffer.from(token.slice(end + 1), 'base64url')

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { patienceMs } from './patience.ts'
 
-/** The longest pause between two checks: a check in a browser, or of a server, costs milliseconds. */
+/** The longest pause between two checks. */
 const maxPauseMs = 50
 
-/** Waits for what no event tells of. Rejects when it does not come true. */
+/** Waits until a check succeeds. Rejects after a timeout. */
 export async function until(
   what: string,
   check: () => boolean | Promise<boolean>,
@@ -12,7 +12,7 @@ export async function until(
 ): Promise<void> {
   const deadlineMs = performance.now() + timeoutMs
   for (let pauseMs = 5; !(await check()); pauseMs = Math.min(2 * pauseMs, maxPauseMs)) {
-    if (performance.now() > deadlineMs) throw new Error(`it did not come true: ${what}`)
+    if (performance.now() > deadlineMs) throw new Error(`it did not become true: ${what}`)
     await sleep(pauseMs)
   }
 }

@@ -6,7 +6,7 @@ import { backend, redirectUri, type startOAuth } from './oauth.ts'
 
 export const codeVerifier = 'a-code-verifier-of-at-least-forty-three-characters'
 
-/** The parameters of a good authorization request of the client `spa`. */
+/** The parameters of a valid authorization request of the client `spa`. */
 export const goodRequest: Readonly<Record<string, string>> = {
   response_type: 'code',
   client_id: 'spa',
@@ -18,18 +18,18 @@ export const goodRequest: Readonly<Record<string, string>> = {
 
 type Fields = Readonly<Record<string, string>>
 
-/** The response that a browser got. */
+/** A response to the browser. */
 export interface Visited {
   readonly status: number
   readonly html: string
   readonly headers: Readonly<Record<string, unknown>>
   /** The parameters of the redirect, if there is one. */
   readonly answer: Readonly<Record<string, string>> | null
-  /** The form of the page: where it goes, and its fields. */
+  /** The action and the fields of the form of the page. */
   readonly form: { readonly action: string; readonly fields: Fields } | null
 }
 
-/** A browser without JavaScript: it keeps cookies and fills in forms. */
+/** A browser without JavaScript, with cookies and forms. */
 export class Visitor {
   readonly #issuer: Pick<TestIssuer, 'call'>
   readonly cookies = new Map<string, string>()
@@ -38,7 +38,7 @@ export class Visitor {
     this.#issuer = issuer
   }
 
-  /** Comes by a link or a redirect of another site. */
+  /** Follows a link or a redirect of another site. */
   authorize(changes: Readonly<Record<string, string | undefined>> = {}): Promise<Visited> {
     return this.get(`/oauth/authorize?${formatForm({ ...goodRequest, ...changes })}`)
   }
@@ -47,7 +47,7 @@ export class Visitor {
     return this.#visit({ url, headers: { 'sec-fetch-site': 'cross-site', ...headers } })
   }
 
-  /** Sends the form of a page, with what the user fills in. */
+  /** Submits the form of a page. @param fields what the user enters */
   submit({ form }: Visited, fields: Fields, headers: Fields = {}): Promise<Visited> {
     if (form === null) throw new Error('the page has no form')
     return this.post(form.action, { ...form.fields, ...fields }, headers)
@@ -92,7 +92,7 @@ export class Visitor {
   }
 }
 
-/** Signs a user in through the client `spa`, or another one, and returns its tokens. */
+/** Signs a user in through a client, `spa` by default, and returns the tokens. */
 export async function signInThrough(
   issuer: Awaited<ReturnType<typeof startOAuth>>,
   visitor: Visitor,
