@@ -40,7 +40,7 @@ t.test('arguments: scenarios by name or by family, and options', async (t) => {
   t.equal(new Set(scenarios.map(({ name }) => name)).size, scenarios.length)
 })
 
-t.test('rounds go there and back, so that no subject always follows the same one', async (t) => {
+t.test('every other round measures the subjects in the reverse order', async (t) => {
   const order: string[] = []
   const subjects = ['a', 'b', 'c'].map((name): Subject => {
     return { name, measure: async () => ({ per_second: order.push(name) }) }
@@ -54,7 +54,7 @@ t.test('rounds go there and back, so that no subject always follows the same one
   })
 })
 
-t.test('the middle, and the value that a share does not exceed', async (t) => {
+t.test('a median, and percentiles by nearest rank', async (t) => {
   t.equal(median([9, 1, 2]), 2)
   t.equal(median([1, 2, 3, 10]), 2.5)
   t.equal(percentile([1, 2, 3, 4], 0.5), 2)
@@ -62,7 +62,7 @@ t.test('the middle, and the value that a share does not exceed', async (t) => {
   t.throws(() => median([]), RangeError)
 })
 
-t.test('a figure is the median, and its ratio to another is taken round by round', async (t) => {
+t.test('a figure is a median, and a ratio is taken within each round', async (t) => {
   const readings = (...rates: number[]) => rates.map((rate) => ({ per_core_second: rate }))
   const { head, rows } = figuresTable([
     { subject: 'ours', comparedWith: ['bare', 'not measured'], readings: readings(50, 90, 20) },
@@ -85,18 +85,18 @@ t.test('tables for a terminal and for a document', async (t) => {
   t.equal(markdownTable(table), '| what | n |\n| --- | --: |\n| one | 1 |\n| eleven | 11 |')
 })
 
-t.test('a report goes into its own place of a document', async (t) => {
+t.test('a report replaces the text between its markers of a document', async (t) => {
   const document = 'a\n<!-- bench:x -->\nold\n<!-- /bench:x -->\nb'
   t.equal(insertReport(document, 'x', 'new'), document.replace('old', 'new'))
   t.throws(() => insertReport(document, 'y', 'new'), /no place for bench:y/)
 })
 
-t.test('cores as the kernel lists them', async (t) => {
+t.test('a list of cores has the form of the Linux kernel', async (t) => {
   t.same(parseCpuList('0-2,5'), [0, 1, 2, 5])
   t.same(parseCpuList(''), [])
 })
 
-t.test('each connection has a share, and together they have all', async () => {
+t.test('each connection has a share of the requests, and no request is left out', async () => {
   const counts = fc.integer({ min: 1, max: 300 })
   fc.assert(
     fc.property(counts, counts, (count, connections) => {
@@ -127,7 +127,7 @@ class MadeUpConnection implements Connection {
   }
 }
 
-t.test('refreshes go from session to session, and on with the token of each', async (t) => {
+t.test('a connection refreshes its sessions in turn, each with its newest token', async (t) => {
   const failures: string[] = []
   const tokens = ['gpr_a.0.x', 'gpr_b.0.x', 'gpr_c.0.x', 'gpr_d.0.x']
   const traffic = { dialect: 'json', tokens } as const
@@ -162,7 +162,7 @@ async function loadOn(t: Test, listener: RequestListener) {
   return outcome
 }
 
-t.test('a load sends every request, and says what the answers cost', async (t) => {
+t.test('a load sends every request, and reports its rate', async (t) => {
   const paths = new Set<string | undefined>()
   const outcome = await loadOn(
     t,
@@ -181,7 +181,7 @@ t.test('an answer that is not 200 fails the load', async (t) => {
   t.match(await loadOn(t, refuseSome), { failure: 'an answer had the status 503' })
 })
 
-t.test('of the samples one is accepted, and each other is refused for what is wrong', async (t) => {
+t.test('the good sample is accepted, and each other one refused for its defect', async (t) => {
   const signer = await createSigner()
   const verifier = createVerifier(signer.trust)
   const samples = await createSamples(signer)

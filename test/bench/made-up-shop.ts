@@ -5,19 +5,19 @@ import type { Fleet } from '../../bench/surge/fleet.ts'
 import { type ClientScheme, isGood, post } from '../../bench/surge/system.ts'
 import { startHttpServer } from '../support/http-server.ts'
 
-/** Faults of a made-up shop, which runs in one process with its state in memory. */
-export interface Wrongs {
-  /** The share of the refreshes that it refuses. */
+/** Faults of a fake shop. Each is a share, from 0 to 1, unless it says otherwise. */
+export interface Faults {
+  /** Refreshes that are refused. */
   readonly forgets?: number
-  /** Of the additions that it acknowledges and does not keep. */
+  /** Additions that are acknowledged and not stored. */
   readonly loses?: number
-  /** Of the additions that it makes twice. */
+  /** Additions that are made twice. */
   readonly doubles?: number
-  /** Of the requests that it answers 500. */
+  /** Requests with a response 500. */
   readonly breaks?: number
-  /** Of the requests that it answers 503, which a repeat makes good. */
+  /** Requests with a response 503, which a retry repairs. */
   readonly stumbles?: number
-  /** How long a session is still accepted after a sign-out everywhere. */
+  /** How long a session is accepted after a sign-out everywhere, in milliseconds. */
   readonly lagsMs?: number
 }
 
@@ -50,8 +50,8 @@ const scheme: ClientScheme = {
   signOutEverywhere: (ask, { headers }) => ask(post('/logout/all', headers)),
 }
 
-export async function startMadeUpShop(t: Test, wrongs: Wrongs = {}): Promise<Fleet> {
-  const shop = new MadeUpShop(wrongs)
+export async function startMadeUpShop(t: Test, faults: Faults = {}): Promise<Fleet> {
+  const shop = new MadeUpShop(faults)
   const { url } = await startHttpServer(
     t,
     (request, response) => void shop.answer(request, response),
@@ -61,12 +61,12 @@ export async function startMadeUpShop(t: Test, wrongs: Wrongs = {}): Promise<Fle
 }
 
 class MadeUpShop {
-  readonly #wrongs: Wrongs
+  readonly #faults: Faults
   readonly #sessions = new Map<string, Held>()
   readonly #keys = new Set<string>()
 
-  constructor(wrongs: Wrongs) {
-    this.#wrongs = wrongs
+  constructor(faults: Faults) {
+    this.#faults = faults
   }
 
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -85,11 +85,11 @@ class MadeUpShop {
     if (call === 'GET /products') return [200, { products }]
     if (call === 'POST /logout') return [this.#sessions.delete(id) ? 204 : 401]
     if (held === undefined || Date.now() > held.untilMs) return [401, { code: 'unknown' }]
-    if (call === 'POST /refresh') return [chance(this.#wrongs.forgets) ? 401 : 200]
+    if (call === 'POST /refresh') return [chance(this.#faults.forgets) ? 401 : 200]
     if (call === 'POST /logout/all') return this.#end(held)
     if (call === 'GET /preferences') return [200, {}]
-    if (chance(this.#wrongs.breaks)) return [500, { code: 'broken' }]
-    if (chance(this.#wrongs.stumbles)) return [503]
+    if (chance(this.#faults.breaks)) return [500, { code: 'broken' }]
+    if (chance(this.#faults.stumbles)) return [503]
     if (call === 'POST /cart/items') this.#add(held.cart, body, String(headers['idempotency-key']))
     const items = [...held.cart].map(([product, quantity]) => ({ product, quantity }))
     if (call !== 'POST /checkout') return [200, { items }]
@@ -98,7 +98,7 @@ class MadeUpShop {
   }
 
   #add(cart: Held['cart'], { product = '' }: Body, key: string): void {
-    const { loses, doubles } = this.#wrongs
+    const { loses, doubles } = this.#faults
     if (this.#keys.has(key) || chance(loses)) return
     this.#keys.add(key)
     cart.set(product, (cart.get(product) ?? 0) + (chance(doubles) ? 2 : 1))
@@ -111,9 +111,9 @@ class MadeUpShop {
   }
 
   #end({ user }: Held): [number] {
-    const untilMs = Date.now() + (this.#wrongs.lagsMs ?? -1)
+    const untilMs = Date.now() + (this.#faults.lagsMs ?? -1)
     for (const held of this.#sessions.values()) {
-      // One that has ended before does not come back.
+      // A session that has ended stays ended.
       if (held.user === user) held.untilMs = Math.min(held.untilMs, untilMs)
     }
     return [204]

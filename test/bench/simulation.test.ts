@@ -26,7 +26,7 @@ const costs: Costs = {
   stores: [redis],
 }
 
-t.test('the slope of a power is its exponent', async () => {
+t.test('the slope of a power function is its exponent', async () => {
   const exponent = fc.double({ min: -2, max: 2, noNaN: true })
   fc.assert(
     fc.property(exponent, (power) => {
@@ -36,7 +36,7 @@ t.test('the slope of a power is its exponent', async () => {
   )
 })
 
-t.test('random numbers are even, and the same for the same seed', async (t) => {
+t.test('random numbers are uniform, and reproducible by their seed', async (t) => {
   const [one, other] = [createRandom(3), createRandom(3)]
   const numbers = Array.from({ length: 10_000 }, () => one())
   t.same(
@@ -48,7 +48,7 @@ t.test('random numbers are even, and the same for the same seed', async (t) => {
   t.ok(tenths.values().every(({ length }) => Math.abs(length - 1_000) < 150))
 })
 
-t.test('one line is as long as theory says (M/M/1)', async (t) => {
+t.test('waiting times are those of an M/M/1 queue', async (t) => {
   for (const share of [0.3, 0.6, 0.8]) {
     const random = createRandom(11)
     const exponential = (mean: number) => -mean * Math.log1p(-random())
@@ -65,7 +65,7 @@ t.test('one line is as long as theory says (M/M/1)', async (t) => {
   }
 })
 
-t.test('a plan is what the mean load takes', async (t) => {
+t.test('a plan covers the mean load', async (t) => {
   const plan = planFor(3e6, costs)
   t.equal(plan.refreshes_per_second, 1_000)
   t.ok(Math.abs(plan.signIns_per_second - 1.0417) < 1e-3)
@@ -75,7 +75,7 @@ t.test('a plan is what the mean load takes', async (t) => {
   t.equal(plan.feed_bytes, 15_650)
 })
 
-t.test('more devices need no less of anything, and are answered as soon', async (t) => {
+t.test('more devices need no less of any resource, and latencies stay low', async (t) => {
   const plans = deviceCounts.map((devices) => planFor(devices, costs))
   for (const key of ['refreshCores', 'hashCores', 'primaries', 'memory_bytes'] as const) {
     const values = plans.map((plan) => plan[key])
@@ -94,14 +94,14 @@ t.test('more devices need no less of anything, and are answered as soon', async 
   }
 })
 
-t.test('an outage is got over, sooner by cores that have more time left', async (t) => {
+t.test('cores with more spare capacity recover sooner from an outage', async (t) => {
   t.equal(recovery_s(0.1), 0, 'nothing piles up')
   // By hand: 10 s of requests within 2 s are 3.6 cores; 5.2 s pile up, and 4.2 go at 0.4 a second.
   t.ok(Math.abs(recovery_s(0.6) - (2 + 4.2 / 0.4 + 1)) < 1e-9)
   t.ok(recovery_s(0.4) < recovery_s(0.5))
 })
 
-t.test('both tables are in words and in figures that count', async (t) => {
+t.test('the tables have labels and rounded figures', async (t) => {
   const { rows } = costsTable(costs)
   t.same(rows[0], [
     'a refresh, and what a session takes, on Redis, with 1,000,000 sessions',

@@ -70,7 +70,7 @@ const result: SurgeResult = {
   ],
 }
 
-t.test('the table says of each system what should be zero, and what it took', async (t) => {
+t.test('the table has the goals and the latencies of each system', async (t) => {
   const lines = surgeReport(result, markdownTable).split('\n')
   t.match(lines[0], /^4,000 signed-in users, from 70 actions a second to ten times as many, 30 % /)
   t.match(lines[0], /Gatepass cada9f49, Node v24.21.0, nginx 1.26.3, Redis 8.0.2, AMD EPYC/)
@@ -103,7 +103,7 @@ t.test(
 const blockOf = (path: string) =>
   /<!-- bench:surge -->\n(.*?)<!-- \/bench:surge -->/s.exec(readProjectFile(path))?.[1] ?? ''
 
-t.test('README, benchmarks and picture show one and the same surge', async (t) => {
+t.test('README, benchmarks and picture show the same surge', async (t) => {
   const block = blockOf('README.md')
   t.equal(block, blockOf('docs/benchmarks.md'))
   const picture = readProjectFile('docs/images/surge.svg')

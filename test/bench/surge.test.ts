@@ -5,9 +5,9 @@ import { createAsk, HeldSession } from '../../bench/surge/client.ts'
 import { runSystem, type SystemResult } from '../../bench/surge/run.ts'
 import { createScript } from '../../bench/surge/script.ts'
 import type { Ask, ClientScheme } from '../../bench/surge/system.ts'
-import { startMadeUpShop, type Wrongs } from './made-up-shop.ts'
+import { type Faults, startMadeUpShop } from './made-up-shop.ts'
 
-// More at once would keep each other waiting for as long as a late sign-out takes.
+// More concurrent surges would delay each other, like a late sign-out.
 t.jobs = 3
 
 const script = createScript(120)
@@ -20,9 +20,9 @@ const options = {
 }
 type Measured = Omit<SystemResult, 'name' | 'title'>
 
-/** The whole load, on a shop that is made up. */
-async function surge(t: Test, wrongs: Wrongs): Promise<Measured> {
-  const fleet = await startMadeUpShop(t, wrongs)
+/** Runs the whole load on a fake shop. */
+async function surge(t: Test, faults: Faults): Promise<Measured> {
+  const fleet = await startMadeUpShop(t, faults)
   return runSystem(
     fleet,
     { options, script, flood: { floodMs: 50, warmUpMs: 50 } },
@@ -31,21 +31,21 @@ async function surge(t: Test, wrongs: Wrongs): Promise<Measured> {
   )
 }
 
-/** The counts that should be zero and are not. */
+/** Returns the names of the counts that should be zero and are not. */
 function seen({ totals }: Measured): string[] {
   const { failures, signedOut, lostItems, lateSignOuts, doubledItems } = totals
   const counters = { failures, signedOut, lostItems, lateSignOuts, doubledItems }
   return Object.entries(counters).flatMap(([name, count]) => (count > 0 ? [name] : []))
 }
 
-t.test('a shop with nothing wrong: nothing is counted but what was done', async (t) => {
+t.test('a shop without faults: no goal is missed', async (t) => {
   const result = await surge(t, {})
   t.same(seen(result), [])
   const { totals, phases, series } = result
   t.ok(totals.actions > 200, `${totals.actions} actions`)
   t.ok(totals.cartsCompared >= 30, `${totals.cartsCompared} carts`)
   t.ok(totals.refreshes > 0)
-  // Two at each of five steps, but for those at which everybody was in the middle of something.
+  // Two at each of five steps, unless every user was in the middle of an action.
   t.ok(totals.signOuts > 0 && totals.signOuts <= 10, `${totals.signOuts} sign-outs`)
   const factors = script.stretches.map(({ factor }) => factor)
   t.same(
@@ -74,7 +74,7 @@ t.test('an addition that is made twice: items are doubled', async (t) => {
   t.same(seen(await surge(t, { doubles: 0.1 })), ['doubledItems'])
 })
 
-t.test('an error that no repeat makes good: a failure, with its kind', async (t) => {
+t.test('an error that remains after the retries: a failure, counted by its kind', async (t) => {
   const { totals, phases } = await surge(t, { breaks: 0.1 })
   t.same(seen({ totals } as Measured), ['failures'])
   const kinds = Object.keys(totals.failuresByKind)
@@ -87,18 +87,18 @@ t.test('an error that no repeat makes good: a failure, with its kind', async (t)
   t.equal(inPhases + atTheEnd, totals.failures)
 })
 
-t.test('a stumble that a repeat makes good is not a failure, but it took its time', async (t) => {
+t.test('an error that a retry repairs is no failure, and counts in the latency', async (t) => {
   const result = await surge(t, { stumbles: 0.05 })
   t.same(seen(result), [])
   t.ok(Math.max(...result.phases.map(({ p99 }) => p99)) > 150, 'the pause before the repeat counts')
 })
 
-t.test('a sign-out that takes effect late, and one that does so soon', async (t) => {
+t.test('a sign-out is late if it takes effect after more than a second', async (t) => {
   t.same(seen(await surge(t, { lagsMs: 60_000 })), ['lateSignOuts'])
   t.same(seen(await surge(t, { lagsMs: 100 })), [])
 })
 
-t.test('what a user knows of a cart: acknowledged, unknown, or gone', async (t) => {
+t.test('a cart is compared with what the user knows of it', async (t) => {
   const book = new CartBook()
   book.added('hat', 1, true)
   book.added('mug', 1, false)
@@ -113,7 +113,7 @@ t.test('what a user knows of a cart: acknowledged, unknown, or gone', async (t) 
   t.same(book.compare(of(['map', 3])), { lost: [], doubled: [] }, 'after a sign-out all is new')
 })
 
-t.test('what may pass is asked again, and nothing else', async (t) => {
+t.test('temporary errors are retried, and no other response is', async (t) => {
   const statusesOf = async (...statuses: number[]) => {
     const sent: number[] = []
     const ask = createAsk(async () => {
@@ -128,13 +128,13 @@ t.test('what may pass is asked again, and nothing else', async (t) => {
   for (const status of [204, 400, 401, 409, 500]) t.same(await statusesOf(status), [1, status])
 })
 
-t.test('a client that is told to come back much later gives up', async (t) => {
+t.test('a client gives up if Retry-After is long', async (t) => {
   const headers = { 'retry-after': '60' }
   const ask = createAsk(async () => ({ status: 503, headers, body: null }))
   t.equal((await ask({ method: 'GET', path: '/' })).status, 503)
 })
 
-t.test('a refresh is one at a time, and keeps its key until it has succeeded', async (t) => {
+t.test('one refresh runs at a time, and its retries have its key', async (t) => {
   const keys: string[] = []
   let isUp = false
   const session = { headers: {}, life_ms: 1_000_000, secret: 's' }

@@ -19,13 +19,13 @@ export interface FakeAnswer {
   readonly cookie?: string | null
 }
 
-/** An issuer in memory: the real rule of rotation, and tokens that nobody has to verify. */
+/** An issuer in memory with the real rule of rotation. Its tokens are only names. */
 export class FakeIssuer {
   /** The calls and their outcomes, such as `refresh rotated`. */
   readonly log: string[] = []
   readonly keys: (string | null)[] = []
   accessTtl_s = 300
-  /** Answers that come instead, one each. */
+  /** Responses to the next requests, instead of the usual ones. */
   readonly instead: FakeAnswer[] = []
   readonly #sessions = new Map<string, Session>()
   readonly #tokens = new Map<string, { sid: string; untilMs: number }>()
@@ -60,7 +60,7 @@ export class FakeIssuer {
     return [...this.#sessions.values()].filter((s) => s.revokedAtMs === null).map((s) => s.sid)
   }
 
-  /** As an administrator would, or another device. */
+  /** Ends a session, like another device. */
   end(sid: string): void {
     const found = this.#sessions.get(sid)
     if (found) this.#sessions.set(sid, revoke(found, this.#nowMs(), policy.revokedKeptMs))

@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { type IncomingMessage, request, type ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
@@ -8,6 +7,7 @@ import type { Test } from 'tap'
 import { bundle, bundles } from '../../scripts/browser-bundles.ts'
 import type { Certificates } from '../support/certificates.ts'
 import { runCommand } from '../support/commands.ts'
+import { startHttpServer } from '../support/http-server.ts'
 import { TestProcess } from '../support/processes.ts'
 import { outsideFolder } from '../support/project.ts'
 import { createTestFolder } from '../support/test-folder.ts'
@@ -16,23 +16,18 @@ export const password = 'correct horse battery staple'
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void
 
-/** The internet: one port that speaks TLS for all hosts. */
+/** Starts a server that accepts TLS for all hosts on one port. */
 export async function startFront(t: Test, { cert, key }: Certificates) {
   const hosts = new Map<string, Handler>()
   const options = { cert: readFileSync(cert), key: readFileSync(key) }
   const server = createServer(options, (request, response) => {
     const handler = hosts.get(request.headers.host ?? '')
-    // One connection a request: the browser repeats nothing by itself.
+    // One connection per request: a browser may repeat a request on a connection that was kept.
     response.setHeader('connection', 'close')
     if (handler) handler(request, response)
     else response.writeHead(404).end()
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    server.closeAllConnections()
-    server.close()
   })
-  const { port } = server.address() as { port: number }
+  const { port } = await startHttpServer(t, server)
   return { port, hosts }
 }
 
@@ -40,8 +35,8 @@ export async function startFront(t: Test, { cert, key }: Certificates) {
 export type Fate = 'fine' | 'answer lost' | 'held'
 
 /**
- * Passes requests on to a port of this machine. The fate of a request, not of its preflight, is decided
- * when its answer comes: what happens next finds that the server has done what was asked.
+ * Forwards requests to a port of this machine. The fate of a request is decided when its response arrives,
+ * so the server has handled it. A preflight is always fine.
  * @param connection a browser repeats a request by itself if a connection that was kept breaks off
  */
 export function passTo(
@@ -65,7 +60,7 @@ export function passTo(
   }
 }
 
-/** A front end with a strict Content-Security-Policy, which makes a client with these options. */
+/** A front end with a strict Content-Security-Policy, whose page creates a client with these options. */
 export async function frontEnd(t: Test, options: { readonly issuer: string }): Promise<Handler> {
   const script = bundles.find(({ format }) => format === 'iife')
   if (!script) throw new Error('there is no bundle for a script tag')
@@ -91,7 +86,7 @@ export async function frontEnd(t: Test, options: { readonly issuer: string }): P
   }
 }
 
-/** A real issuer in a process of its own, with the user `ada`. */
+/** Starts a real issuer in its own process, with the user `ada`. */
 export async function startIssuer(t: Test, env: Readonly<Record<string, string>>) {
   const cwd = createTestFolder(t)
   const all = {
@@ -104,7 +99,7 @@ export async function startIssuer(t: Test, env: Readonly<Record<string, string>>
   await runCommand(['users', 'add', 'ada'], { cwd, env: all, input: password })
   const issuer = TestProcess.start(t, ['issuer'], { cwd, env: all })
   const { port, adminPort } = await issuer.ready()
-  /** How many events there were. The lines of the log come later than the answers; the metrics do not. */
+  /** Counts audit events by the metrics: unlike the log, they are complete when a response arrives. */
   const countOf = async (event: string) => {
     const metrics = await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text()
     return Number(metrics.match(`gatepass_events_total{event="${event}"} (\\d+)`)?.[1] ?? 0)
@@ -113,8 +108,8 @@ export async function startIssuer(t: Test, env: Readonly<Record<string, string>>
 }
 
 /**
- * Has a tab call a URL for five seconds. @returns the statuses, whether the user was signed out, and what
- * the policy of the page forbade
+ * Lets a tab call a URL for five seconds.
+ * @returns the statuses, whether the user was signed out, and the violations of the policy of the page
  */
 export function callForSeconds(tab: Page, url: string): Promise<unknown> {
   return tab.evaluate(`(async () => {

@@ -554,7 +554,7 @@ for (const minutes of [-7, 7]) {
   })
 }
 
-t.test('a sign-out that the issuer has not heard of is repeated after a reload', async (t) => {
+t.test('a sign-out that did not reach the issuer is repeated after a reload', async (t) => {
   const { user, first } = await withTabs(t, 1)
   const before = await issuer.countOf('logout')
   await user.setOffline(true)

@@ -16,7 +16,7 @@ interface Timer {
   readonly run: () => void
 }
 
-/** Lets everything happen that does not wait for a time. */
+/** Runs everything that waits for no timer. */
 export async function settle(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate)
 }
@@ -25,12 +25,12 @@ function brokenStream(): ReadableStream {
   return new ReadableStream({ start: (stream) => stream.error(new TypeError('it breaks off')) })
 }
 
-/** A browser with one origin, its tabs, a network and an issuer; its time stands still. */
+/** A browser with one origin, its tabs, a network and an issuer, on a fake clock. */
 export class World {
   nowMs = Date.UTC(2026, 0, 1)
   /** The error of the machine's wall clock. */
   wallOffMs = 0
-  /** How long the machine has slept: its monotonic clock has not noticed. */
+  /** How long the machine has slept. The monotonic clock did not count this time. */
   sleptMs = 0
   latencyMs = 20
   fate: (request: Request) => Fate = () => 'fine'
@@ -58,7 +58,7 @@ export class World {
     this.#timers.push({ atMs: this.nowMs + ms, run })
   }
 
-  /** Lets time pass, with all that happens in it, in its order. */
+  /** Advances the clock and runs the timers of that time in order. */
   async advance(ms: number): Promise<void> {
     const endMs = this.nowMs + ms
     for (;;) {
@@ -73,7 +73,7 @@ export class World {
     await settle()
   }
 
-  /** Lets time pass until this is settled. */
+  /** Advances the clock until a promise is settled. */
   async until<T>(promise: Promise<T>, msMax = 120_000): Promise<T> {
     let isSettled = false
     const done = () => {
@@ -81,11 +81,11 @@ export class World {
     }
     promise.then(done, done)
     for (let ms = 0; !isSettled && ms < msMax; ms += 10) await this.advance(10)
-    if (!isSettled) throw new Error('it is never settled')
+    if (!isSettled) throw new Error('the promise is never settled')
     return promise
   }
 
-  /** The lock goes on when its holder lets it go, or dies. */
+  /** Gives the lock to the next tab. */
   passOn(): void {
     const next = this.queue.shift()
     this.holder = next?.tab ?? null

@@ -1,34 +1,35 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
-import { startHttpServer } from '../support/http-server.ts'
+import { startHttpServer, type TestServer } from '../support/http-server.ts'
 import type { TestKey } from '../support/tokens.ts'
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void
 
-/** An issuer's key address that does what the test says, and counts. */
+/** An issuer that publishes its keys as the test says, and counts the requests. */
 export class JwksServer {
   requests = 0
-  answer: Handler = serve([])
+  answer: Handler
   readonly #server: Server
+  readonly #running: TestServer
 
-  constructor() {
-    this.#server = createServer((request, response) => {
+  private constructor(server: Server, running: TestServer, answer: Handler) {
+    this.answer = answer
+    this.#server = server
+    this.#running = running
+    server.on('request', (request, response) => {
       this.requests += 1
       this.answer(request, response)
     })
   }
 
   static async open(t: Test, answer: Handler): Promise<JwksServer> {
-    const server = new JwksServer()
-    server.answer = answer
-    await startHttpServer(t, server.#server)
-    return server
+    const server = createServer()
+    return new JwksServer(server, await startHttpServer(t, server), answer)
   }
 
   get issuer(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+    return this.#running.url
   }
 
   /** Resolves at the next request. */
@@ -36,9 +37,8 @@ export class JwksServer {
     await once(this.#server, 'request')
   }
 
-  close(): void {
-    this.#server.close()
-    this.#server.closeAllConnections()
+  close(): Promise<void> {
+    return this.#running.close()
   }
 }
 

@@ -9,6 +9,7 @@ import { Metrics } from '../../../src/http/metrics.ts'
 import { buildVerifierApp } from '../../../src/http/verifier-app.ts'
 import { createVerifier, type Verifier } from '../../../src/verifier/index.ts'
 import { FakeClock } from '../../support/clock.ts'
+import { startHttpServer } from '../../support/http-server.ts'
 import { audience, issuer, makeKey, now_s } from '../../support/tokens.ts'
 import type { RawHeaders } from './client.ts'
 import type { Services } from './services.ts'
@@ -24,12 +25,12 @@ export interface SeenRequest {
 export const serviceHeader = 'X-Service'
 
 /**
- * Starts the application behind the proxy. It records each request and answers 200, or lets the service
- * answer that the client names.
+ * Starts the application behind the proxy. It records each request and responds with 200, or as the
+ * service that the client names.
  */
 export async function startApplication(t: Test, services: Services = {}) {
   const requests: SeenRequest[] = []
-  const server = createServer(async (request, response) => {
+  const { port } = await startHttpServer(t, async (request, response) => {
     const { method = '', url: path = '', rawHeaders: headers } = request
     const service = services[String(request.headers[serviceHeader.toLowerCase()])]
     if (service !== undefined) {
@@ -39,17 +40,11 @@ export async function startApplication(t: Test, services: Services = {}) {
     const body = Buffer.concat(await request.toArray()).toString()
     requests.push({ method, path, headers, body })
     response.end('the application')
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    server.closeAllConnections()
-    server.close()
   })
-  const { port } = server.address() as { port: number }
   return { requests, address: `127.0.0.1:${port}` }
 }
 
-/** Replicas are at the same ports of different hosts, as in production: all that begin with 127 are here. */
+/** Returns the host of a replica on this machine. As in production, hosts differ and ports do not. */
 export function hostOf(replica: number): string {
   return `127.0.1.${replica + 1}`
 }
@@ -58,10 +53,10 @@ export type Application = Awaited<ReturnType<typeof startApplication>>
 
 export const signingKey = makeKey('ES256')
 
-/** A kind of server at a verifier's port. */
+/** A kind of server at the port of a verifier. */
 export type Kind = 'good' | 'without keys' | 'silent' | RequestListener
 
-/** Two verifiers, which can be stopped and replaced, and keep their ports. */
+/** Starts two verifiers, which can be stopped and replaced at the same ports. */
 export async function startVerifiers(t: Test) {
   const clock = new FakeClock(now_s * 1000)
   const verifier = createVerifier({
@@ -80,7 +75,7 @@ export async function startVerifiers(t: Test) {
     await Promise.all(running.splice(0).map((close) => close()))
   }
 
-  /** Has these take the place of what is there. */
+  /** Replaces the running servers. */
   async function serve(...kinds: (Kind | 'nothing')[]): Promise<void> {
     await stop()
     for (const [replica, kind] of kinds.entries()) {
@@ -117,7 +112,7 @@ export async function startVerifiers(t: Test) {
 
 export type Verifiers = Awaited<ReturnType<typeof startVerifiers>>
 
-/** The service as it is, behind a proxy on this machine. */
+/** The verifier service behind a proxy on this machine. */
 function serviceOf(verifier: Verifier) {
   const logger = pino({ level: 'silent' })
   const trustedProxies = ['127.0.0.1']

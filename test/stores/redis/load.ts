@@ -4,7 +4,6 @@ import type { Test } from 'tap'
 import { isGatepassError } from '../../../src/core/errors.ts'
 import { digest, randomId } from '../../../src/core/secrets.ts'
 import type { RotationPolicy, SessionStore } from '../../../src/stores/ports.ts'
-import { patienceMs } from '../../support/patience.ts'
 import { session } from '../../support/sessions.ts'
 import { until } from '../../support/until.ts'
 
@@ -62,13 +61,9 @@ export class Load {
   /** Resolves after a further response to every client. */
   async untilAllAnswered(): Promise<void> {
     const waiting = new Set(this.#sids)
-    const deadlineMs = performance.now() + patienceMs
     const onAnswer = (sid: string) => waiting.delete(sid)
     this.#answers.on('answer', onAnswer)
-    while (waiting.size > 0) {
-      if (performance.now() > deadlineMs) throw new Error(`${waiting.size} clients get no answer`)
-      await sleep(20)
-    }
+    await until('every client gets a response', () => waiting.size === 0)
     this.#answers.off('answer', onAnswer)
   }
 

@@ -369,7 +369,7 @@ t.test('A30: an endless body is cut off', async (t) => {
 
 t.test('a refused connection is 503', async (t) => {
   const { server, answer, verifier } = await setUp(t, serve([first]))
-  server.close()
+  await server.close()
   t.equal(await answer(first), 'keys_unavailable')
   t.match(verifier.status().keys.lastError, /fetch failed: .*ECONNREFUSED/)
 })

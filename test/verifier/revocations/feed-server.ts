@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
@@ -7,6 +6,7 @@ import {
   signRevocationEvent,
   signRevocationSnapshot,
 } from '../../../src/tokens/revocation-tokens.ts'
+import { startHttpServer, type TestServer } from '../../support/http-server.ts'
 import { issuer, now_s, type TestKey } from '../../support/tokens.ts'
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => unknown
@@ -17,7 +17,7 @@ interface LogEntry extends Revocation {
   readonly previous: string
 }
 
-/** The feed of an issuer that tells what the test says, and what a test says instead. */
+/** The revocation feed of an issuer. A test adds entries, or responds in another way. */
 export class FeedServer {
   readonly log: LogEntry[] = []
   /** The key that signs the entries. */
@@ -25,20 +25,23 @@ export class FeedServer {
   kept_s = 305
   /** When the log was read. */
   readAt_s = now_s
-  /** Answers instead of a genuine feed. */
+  /** Responds instead of the feed. */
   onSnapshot: Handler | null = null
   onStream: Handler | null = null
   snapshots = 0
-  /** The `Last-Event-ID` of each stream that was asked for. */
+  /** The `Last-Event-ID` of each request for a stream. */
   readonly streamsFrom: (string | undefined)[] = []
+  readonly #t: Test
   readonly #server: Server
-  /** Each with how much of the log it was given when it came. */
+  #running: TestServer | null = null
+  /** The open streams, with the length of the log that each has received at its start. */
   readonly #followers = new Map<ServerResponse, number>()
   #written: Promise<void> = Promise.resolve()
   #name = 'a'
 
-  private constructor(key: TestKey) {
+  private constructor(t: Test, key: TestKey) {
     this.key = key
+    this.#t = t
     this.#server = createServer((request, response) => {
       if (request.url === '/revocations') return void this.#snapshot(request, response)
       if (request.url === '/revocations/stream') return this.#stream(request, response)
@@ -47,15 +50,13 @@ export class FeedServer {
   }
 
   static async open(t: Test, key: TestKey): Promise<FeedServer> {
-    const server = new FeedServer(key)
-    await server.listen(0)
-    t.teardown(() => server.close())
+    const server = new FeedServer(t, key)
+    await server.listen()
     return server
   }
 
-  async listen(port: number): Promise<void> {
-    this.#server.listen(port, '127.0.0.1')
-    await once(this.#server, 'listening')
+  async listen(port?: number): Promise<void> {
+    this.#running = await startHttpServer(this.#t, this.#server, port)
   }
 
   get port(): number {
@@ -70,7 +71,7 @@ export class FeedServer {
     return this.#followers.size
   }
 
-  /** Notes an entry, and tells it unless it is to get lost. */
+  /** Adds an entry to the log, and sends it unless it is `lost`. */
   async add(
     kind: Revocation['kind'],
     id: string,
@@ -86,7 +87,7 @@ export class FeedServer {
     return entry
   }
 
-  /** Sends an event to all who follow, as it is; but not to who was given so much of the log. */
+  /** Sends an event to all streams, except those that started with `length` entries or more. */
   async send(entry: LogEntry, length = Number.POSITIVE_INFINITY): Promise<void> {
     await this.#inTurn(async () => {
       const text = await this.eventText(entry)
@@ -123,7 +124,7 @@ export class FeedServer {
     this.#followers.clear()
   }
 
-  /** Begins another log. */
+  /** Starts another log. */
   restartLog(): void {
     this.log.length = 0
     for (const follower of this.#followers.keys()) this.#followers.set(follower, 0)
@@ -131,11 +132,7 @@ export class FeedServer {
   }
 
   async close(): Promise<void> {
-    if (!this.#server.listening) return
-    const closed = once(this.#server, 'close')
-    this.#server.close()
-    this.#server.closeAllConnections()
-    await closed
+    await this.#running?.close()
   }
 
   async #snapshot(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -147,7 +144,7 @@ export class FeedServer {
     response.writeHead(200, { etag, 'content-type': 'application/jwt' }).end(body)
   }
 
-  /** One thing after the other, so that events keep their order. */
+  /** Runs one write at a time, so that events keep their order. */
   #inTurn(work: () => Promise<void>): Promise<void> {
     this.#written = this.#written.then(work)
     return this.#written
