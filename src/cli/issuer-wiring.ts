@@ -28,6 +28,7 @@ export function issuerPolicy(settings: Settings): IssuerPolicy {
     issuer: settings.issuer,
     audience: settings.audience,
     accessTtlSeconds: settings.access_ttl_s,
+    clockSkewSeconds: settings.clock_skew_s,
     tokenType: settings.token_type,
     clients: atLeastOne(settings.clients),
     encryptionKeys: encryptionKeys(settings),

@@ -84,6 +84,8 @@ export interface TokenPolicy {
   readonly audience: string
   /** Lifetime of an access token. */
   readonly accessTtlSeconds: number
+  /** Largest difference between the clocks of two machines. */
+  readonly clockSkewSeconds: number
   /** The `typ` of access tokens. Default: `at+jwt` (RFC 9068 §2.1). */
   readonly tokenType?: TokenType
   /** Default: no token is encrypted. */
@@ -99,6 +101,9 @@ export interface TokenMinterOptions {
   readonly signingKey: () => SigningKey
   readonly revocations: Pick<RevocationFeed, 'revokedUntilSeconds'>
 }
+
+/** The clocks of machines never agree to the second. */
+const minSkewSeconds = 1
 
 /** Mints access tokens, and the refresh tokens of sessions. */
 export class TokenMinter {
@@ -195,12 +200,14 @@ export class TokenMinter {
   /**
    * Returns the `iat` of a token. Read it before you check that a session lives: a sign-out of all
    * sessions after the check then ends the token. After a sign-out in this second it is the next
-   * second, because verifiers compare whole seconds. The clocks of replicas may add another second.
+   * second, because verifiers compare whole seconds. The clock that dated the sign-out may be ahead.
    */
   issuedAtSeconds(sub: string): number {
-    const now = nowSeconds(this.#options.clock)
-    const revokedUntil = this.#options.revocations.revokedUntilSeconds(sub) ?? 0
-    return revokedUntil < now ? now : Math.min(revokedUntil + 1, now + 2)
+    const { clock, policy, revocations } = this.#options
+    const now = nowSeconds(clock)
+    const revokedUntil = revocations.revokedUntilSeconds(sub) ?? 0
+    const aheadSeconds = Math.max(policy.clockSkewSeconds, minSkewSeconds)
+    return revokedUntil < now ? now : Math.min(revokedUntil, now + aheadSeconds) + 1
   }
 }
 

@@ -1,6 +1,8 @@
+import { decodeJwt } from 'jose'
 import t from 'tap'
 import { FakeClock } from '../support/clock.ts'
 import { bearer, password, startIssuer } from '../support/issuer.ts'
+import { policy } from '../support/sessions.ts'
 
 t.test("GET /me is the user's own record, and not a word more", async (t) => {
   const issuer = await startIssuer(t)
@@ -74,6 +76,18 @@ t.test('POST /logout/all revokes every session of the user, and no other', async
     issuer.audit().find(({ event }) => event === 'logout.all'),
     { count: 2 },
   )
+})
+
+t.test('a sign-in after a sign-out everywhere works at a replica that is behind', async (t) => {
+  const issuer = await startIssuer(t)
+  const { sub } = decodeJwt((await issuer.signIn()).access_token)
+  // By the clock of another replica, which differs by less than the skew.
+  const atMs = issuer.clock.nowMs() + 4_000
+  await issuer.sessions.revokeAll(String(sub), atMs, policy.revokedKeptMs)
+  const { access_token } = await issuer.signIn()
+  t.ok(Number(decodeJwt(access_token).iat) > atMs / 1000, 'verifiers accept the new token')
+  const me = await issuer.call({ url: '/me', headers: bearer(access_token) })
+  t.equal(me.statusCode, 200)
 })
 
 t.test('POST /logout ends this session by cookie, body or bearer token', async (t) => {

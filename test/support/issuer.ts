@@ -142,6 +142,7 @@ export async function startIssuer(t: Test, options: TestIssuerOptions = {}) {
       issuer: url,
       audience,
       accessTtlSeconds: 300,
+      clockSkewSeconds: 5,
       ...(options.tokenType && { tokenType: options.tokenType }),
       clients: options.clients ?? [webClient],
       encryptionKeys: options.encryptionKeys ?? new Map(),
