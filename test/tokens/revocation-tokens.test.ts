@@ -116,6 +116,9 @@ t.test('an unknown event is rejected, not ignored', async (t) => {
     { jti: '' },
     { jti: 7 },
     { jti: 'a\nb' },
+    { jti: ' 7' },
+    { jti: '7\x7f' },
+    { jti: '7é' },
     { jti: 'x'.repeat(129) },
     { previous: undefined },
     { kept_s: undefined },
@@ -126,6 +129,7 @@ t.test('an unknown event is rejected, not ignored', async (t) => {
     { events: { [caep]: {} } },
     { events: { [caep]: { event_timestamp: -1 } } },
     { events: { [caep]: { event_timestamp: 1e300 } } },
+    { events: { [caep]: { event_timestamp: 253_402_300_800 } } },
     { events: [] },
     { sub_id: undefined },
     { sub_id: 'session-1' },
@@ -133,12 +137,26 @@ t.test('an unknown event is rejected, not ignored', async (t) => {
     { sub_id: { format: 'complex', session: { format: 'opaque', id: '' } } },
     { sub_id: { format: 'complex', session: { format: 'opaque', id: 'x'.repeat(513) } } },
     { sub_id: { format: 'complex', session: { format: 'opaque', id: 'a' }, device: {} } },
+    { sub_id: { format: 'complex', session: { format: 'email', id: 'a' } } },
+    { sub_id: { format: 'simple', session: { format: 'opaque', id: 'a' } } },
     { sub_id: { format: 'complex', tenant: { format: 'uri', uri: 'https://other.test' } } },
+    { sub_id: { format: 'complex', tenant: { format: 'opaque', uri: issuer } } },
     { sub_id: { format: 'iss_sub', iss: 'https://other.test', sub: 'user-1' } },
+    { sub_id: { format: 'iss_sub', iss: issuer, sub: '' } },
+    { sub_id: { format: 'iss_sub', iss: issuer, sub: 'user-1', device: {} } },
   ]
   for (const change of changes) {
     const text = bytes({ ...good, ...change })
     t.throws(() => readRevocationEvent(text, issuer), Error, JSON.stringify(change))
+  }
+  const ofKey = await eventOf({ kind: 'key', id: 'key-1', atMs })
+  for (const sub_id of [
+    { format: 'opaque', id: '' },
+    { format: 'uri', id: 'key-1' },
+    { format: 'opaque', id: 'key-1', device: {} },
+    good.sub_id,
+  ]) {
+    t.throws(() => readRevocationEvent(bytes({ ...ofKey, sub_id }), issuer), /sub_id/)
   }
   t.ok(readRevocationEvent(bytes({ ...good, txn: 'another claim' }), issuer))
   t.throws(() => readRevocationEvent(bytes([good]), issuer), /not a JSON object/)
@@ -162,6 +180,7 @@ t.test('an unknown snapshot is rejected', async (t) => {
   const changes: Record<string, unknown>[] = [
     { iss: 'https://other.test' },
     { devices: { a: now_s } },
+    { iat: undefined },
     { read_at: undefined },
     { kept_s: -1 },
     { position: null },
