@@ -96,6 +96,15 @@ t.test('a private key in a proof is refused, though its thumbprint is right', as
   t.throws(() => proofs.check(proof, request), { code: 'dpop_proof_invalid' }, 'of a known key too')
 })
 
+t.test('where nonces are required, a proof needs one that is accepted', async (t) => {
+  const { proofs, request, make } = start({ nonces: { isValid: (nonce) => nonce === 'fresh' } })
+  for (const claims of [{}, { nonce: 'stale' }]) {
+    const proof = await make({ claims })
+    t.throws(() => proofs.check(proof, request), { code: 'use_dpop_nonce' })
+  }
+  t.equal(proofs.check(await make({ claims: { nonce: 'fresh' } }), request), key.jkt)
+})
+
 t.test('a proof is never accepted again', async (t) => {
   const { proofs, request, make, clock } = start()
   const proof = await make({ iat: now_s + 5 })

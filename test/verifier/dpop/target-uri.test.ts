@@ -1,5 +1,5 @@
 import t from 'tap'
-import { normalizeTargetUri } from '../../../src/verifier/dpop/target-uri.ts'
+import { normalizeTargetUri, targetBelow } from '../../../src/verifier/dpop/target-uri.ts'
 import fc from '../../support/properties.ts'
 
 const same = [
@@ -14,6 +14,7 @@ const same = [
   ['https://api.test/%C3%A4', 'https://api.test/%c3%a4'],
   ['https://api.test/a', 'https://api.test/a?b=c'],
   ['https://api.test/a', 'https://api.test/a#b?c'],
+  ['https://api.test/a', 'https://api.test/a?ä b%'],
   ['https://[::1]/a', 'https://[0:0:0:0:0:0:0:1]:443/a'],
 ] as const
 
@@ -47,6 +48,8 @@ t.test('is null for a URI that is not http or hides its target', async (t) => {
     '//api.test/a',
     'api.test/a',
     'ftp://api.test/a',
+    'ahttps://api.test/a',
+    'https://api.test/a\x7f',
     'https:api.test/a',
     'https:///api.test/a',
     'https:/api.test/a',
@@ -71,6 +74,19 @@ t.test('is null for a URI that is not http or hides its target', async (t) => {
     'undefined://undefined/a',
   ]) {
     t.equal(normalizeTargetUri(text), null, text)
+  }
+})
+
+t.test('a target is the path and the query, also in the absolute form', async (t) => {
+  const targetOf = targetBelow('https://api.test/v1/')
+  for (const [originalUrl, expected] of [
+    ['/a?b', '/a?b'],
+    ['HTTP://10.0.0.1:3000/a?b', '/a?b'],
+    ['/a/http://other.test/b', '/a/http://other.test/b'],
+    ['/a?b=http://other.test/c', '/a?b=http://other.test/c'],
+  ] as const) {
+    const request = { method: 'GET', originalUrl, protocol: 'http', host: '10.0.0.1' }
+    t.same(targetOf(request), { method: 'GET', uri: `https://api.test/v1${expected}` })
   }
 })
 
