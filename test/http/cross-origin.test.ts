@@ -13,11 +13,7 @@ interface Row {
 
 const table: Row[] = [
   { title: 'no browser', headers: {}, allowed: true },
-  {
-    title: 'own page',
-    headers: { 'sec-fetch-site': 'same-origin', origin: issuerUrl },
-    allowed: true,
-  },
+  { title: 'own page', headers: { 'sec-fetch-site': 'same-origin' }, allowed: true },
   { title: 'own page of an old browser', headers: { origin: issuerUrl }, allowed: true },
   { title: 'typed address', headers: { 'sec-fetch-site': 'none' }, allowed: true },
   {
