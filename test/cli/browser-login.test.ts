@@ -134,7 +134,7 @@ t.test('a sign-in that is cancelled, and one that the issuer refuses', async (t)
     ['--scope', 'everything', /may not ask for this scope: everything/],
   ] as const) {
     const refused = await run(t, ['login', '--browser', option, value], { cwd, env })
-    t.match(refused, { code: 1, stdout: '', stderr: expected })
+    t.match(refused, { code: 1, stdout: /^$/, stderr: expected })
     t.notMatch(refused.stderr, /visit/)
   }
   const both = await run(t, ['login', '--browser', '--password'], { cwd, env })

@@ -70,14 +70,14 @@ async function status(token: string): Promise<number> {
 t.test('login, token, logout', async (t) => {
   const { gatepass, login, folder, path, state } = openTerminal(t, issuer)
   const nobody = await gatepass(['token'])
-  t.match(nobody, { code: 1, stdout: '', stderr: /You are not signed in .* Run: gatepass login/ })
+  t.match(nobody, { code: 1, stdout: /^$/, stderr: /You are not signed in .* Run: gatepass login/ })
 
   const wrong = await gatepass(['login', 'ada'], 'a wrong password')
   t.match(wrong, { code: 1, stderr: /The user name or the password is wrong/ })
   t.match(await gatepass(['login'], password), { code: 1, stderr: /Give the user name/ })
 
   const first = await login()
-  t.match(first, { code: 0, stdout: '', stderr: /^Signed in as ada at http:.*\.\n$/ })
+  t.match(first, { code: 0, stdout: /^$/, stderr: /^Signed in as ada at http:.*\.\n$/ })
   t.equal(statSync(path).mode & 0o777, 0o600)
   t.equal(statSync(folder).mode & 0o777, 0o700)
   for (const secret of [state().refresh_token, state().access_token, password]) {
@@ -137,7 +137,7 @@ t.test('a refresh with a lost response is repeated with its key', async (t) => {
   t.equal((await loseAnswer('of somebody else')).status, 200)
   expire()
   const refused = await gatepass(['token'])
-  t.match(refused, { code: 1, stdout: '' })
+  t.match(refused, { code: 1, stdout: /^$/ })
   t.match(refused.stderr, /was used before\. You are signed out of .*\(refresh_token_reused\)/)
   t.notOk(existsSync(path), 'nothing is kept that can never work again')
 })
@@ -157,7 +157,7 @@ t.test('a file of another user is refused, and a sign-in replaces it', async (t)
   }
   for (const command of ['token', 'logout']) {
     const refused = await gatepass([command])
-    t.match(refused, { code: 2, stdout: '', stderr: /belongs to another user.*sign in again/ })
+    t.match(refused, { code: 2, stdout: /^$/, stderr: /belongs to another user.*sign in again/ })
     t.notOk(refused.stderr.includes(JSON.parse(text).refresh_token))
   }
   t.equal((await login()).code, 0)
@@ -209,7 +209,7 @@ t.test('while the issuer is unavailable', async (t) => {
   t.match(idempotency_key, /^[\w-]{22}$/, 'the key is kept for the next attempt')
   expire()
   const away = await gatepass(['token'])
-  t.match(away, { code: 1, stdout: '', stderr: /is not reachable\. \(issuer_unavailable\)/ })
+  t.match(away, { code: 1, stdout: /^$/, stderr: /is not reachable\. \(issuer_unavailable\)/ })
   t.equal(state().idempotency_key, idempotency_key)
   t.match(await gatepass(['logout']), { code: 1, stderr: /is not reachable/ })
   t.ok(state().refresh_token, 'logout can be tried again')

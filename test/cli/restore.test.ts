@@ -37,7 +37,7 @@ t.test('a restore of the accounts brings back the backup, and nothing later', as
   t.match(await shell(sqlite3 + documented('$ (umask 077; sqlite3')), { code: 0 })
   await add('bob')
   await issuer.stop('SIGKILL')
-  t.match(await shell(documented('$ rm -f .gatepass/accounts')), { code: 0, stderr: '' })
+  t.match(await shell(documented('$ rm -f .gatepass/accounts')), { code: 0, stderr: /^$/ })
   const { stdout } = await runCommand(['users', 'list'], { cwd, env })
   t.match(stdout, /^ada /m)
   t.notMatch(stdout, /^bob /m)

@@ -103,7 +103,7 @@ t.test('POST /logout ends this session by cookie, body or bearer token', async (
     })
     t.equal(response.statusCode, 204, by)
     t.equal(response.body, '')
-    if (by === 'cookie') t.match(response.cookies[0], { name: '__Host-gatepass', value: '' })
+    if (by === 'cookie') t.match(response.cookies[0], { name: '__Host-gatepass', value: /^$/ })
     t.match((await issuer.refresh(refresh_token)).json(), { code: 'refresh_token_revoked' })
   }
   t.equal(issuer.audit().filter(({ event }) => event === 'logout').length, 3)

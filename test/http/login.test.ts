@@ -73,7 +73,8 @@ t.test('I4: unknown name, wrong password and disabled account get the same respo
     }),
   )
   for (const answer of answers) t.same(answer, answers[0])
-  t.match(answers[0], { status: 401, problem: { code: 'credentials_invalid' }, cookies: [] })
+  t.match(answers[0], { status: 401, problem: { code: 'credentials_invalid' } })
+  t.same(answers[0]?.cookies, [])
   t.equal(issuer.audit().filter(({ event }) => event === 'login.failed').length, 4)
 })
 

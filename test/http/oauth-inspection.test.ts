@@ -120,7 +120,7 @@ t.test('a client revokes a token of its own, and its session ends', async (t) =>
   for (const kind of ['access_token', 'refresh_token'] as const) {
     const tokens = await signIn()
     const { status, body } = await revoke({ token: tokens[kind], client_id: 'web' })
-    t.match({ status, body }, { status: 200, body: {} }, kind)
+    t.same({ status, body }, { status: 200, body: {} }, kind)
     t.match(await introspect({ token: tokens.access_token }, billing), inactive)
     t.match((await refresh(tokens.refresh_token)).json(), { code: 'refresh_token_revoked' })
     t.match(

@@ -67,13 +67,10 @@ async function follow(t: Test, issuer: TestIssuer, lastEventId?: string) {
 
 t.test('the snapshot contains sessions, users and all, each with its time', async (t) => {
   const issuer = await startIssuer(t)
-  t.match(await snapshot(issuer), {
-    iss: issuerUrl,
-    position: '',
-    sessions: {},
-    users: {},
-    all: null,
-  })
+  const empty = { position: '', sessions: {}, users: {}, keys: {}, all: null }
+  const { iss, iat, read_at, kept_s, ...entries } = await snapshot(issuer)
+  t.equal(iss, issuerUrl)
+  t.same(entries, empty)
   const { refresh_token, session_id } = await issuer.signIn()
   await issuer.call({ method: 'POST', url: '/logout', body: { refresh_token } })
   const { access_token } = await issuer.signIn()
@@ -172,7 +169,7 @@ t.test('the snapshot is revalidated by ETag and drops expired entries', async (t
   const headers = { 'if-none-match': String(first.headers.etag) }
   t.equal((await issuer.call({ url: '/revocations', headers })).statusCode, 304)
   issuer.clock.advanceMs(policy.revokedKeptMs)
-  t.match(await snapshot(issuer), { sessions: {} })
+  t.same((await snapshot(issuer)).sessions, {})
 })
 
 t.test('the stream sends a reuse as a signed CAEP event', async (t) => {

@@ -176,7 +176,8 @@ t.test('fetched keys are written, and used at the next start', async (t) => {
   server.answer = respond(500, '')
   const next = await setUp(t, respond(500, ''), { jwksFile: path, jwksUri })
   await next.keys.ready()
-  t.match(next.keys.status(), { count: 2, source: 'file', refused: [] })
+  t.match(next.keys.status(), { count: 2, source: 'file' })
+  t.same(next.keys.status().refused, [])
   // The keys of the file are those of the issuer, so nothing changes when it is back.
   const key = next.keys.find('first', 'ES256')
   server.answer = serve([first, second])
