@@ -121,7 +121,9 @@ export class OwnedFields {
       if (unreadable !== null) {
         ;({ outcome, version } = await this.#write(field, text, unreadable.version))
       }
-    } else if (outcome === 'full' && (await this.#removeUnreadable())) {
+    }
+    // A concurrent write may take the room.
+    while (outcome === 'full' && (await this.#removeUnreadable())) {
       ;({ outcome, version } = await this.#write(field, text, expected))
     }
     if (outcome === 'full') {
