@@ -14,7 +14,7 @@ import {
   startIssuer,
 } from './front.ts'
 
-/** Tabs of a real browser, before a real issuer whose answers get lost. */
+/** Tabs of a real browser, and a real issuer some of whose responses get lost. */
 
 const app = 'https://app.example.com/'
 const issuerUrl = 'https://auth.example.com'
@@ -51,7 +51,7 @@ async function signIn(page: Page): Promise<void> {
   await page.evaluate(`auth.login({ username: 'ada', password: '${password}' })`)
 }
 
-/** A user who is signed in, with so many tabs. */
+/** Signs a user in, and opens this number of tabs. */
 async function withTabs(t: Test, count: number, url = app) {
   fateOf = () => 'fine'
   const user = await chromium.user()
@@ -64,7 +64,7 @@ async function withTabs(t: Test, count: number, url = app) {
   return { user, tabs, first, last: tabs.at(-1) ?? first }
 }
 
-/** Lets the next refresh reach the issuer, and gives when it did; its answer never arrives. */
+/** Withholds the response of the next refresh. Resolves when the issuer has received that refresh. */
 function holdNextRefresh(): Promise<void> {
   return new Promise((resolve) => {
     fateOf = (path) => {
@@ -165,7 +165,7 @@ t.test('a frozen tab blocks no other tab and notices a sign-out when it wakes', 
   await until('it is signed out', async () => (await status(first)) === 'signed-out')
 })
 
-/** Leaves a page for another, and comes back to it after a while. */
+/** Opens another site in a tab, and goes back when `meanwhile` is done. */
 async function leaveAndReturn(page: Page, meanwhile: () => Promise<unknown>): Promise<void> {
   await page.evaluate('globalThis.isKept = true')
   await page.goto('https://elsewhere.example.com/')
@@ -202,8 +202,8 @@ t.test('a page in the back/forward cache notices a sign-out by another device', 
 t.test('a page in the back/forward cache notices a sign-out in another tab', async (t) => {
   const { first, last } = await withTabs(t, 2)
   await leaveAndReturn(first, () => last.evaluate('auth.logout()'))
-  // A message for a page that is kept makes the browser drop it: it is loaded anew.
-  await until('it is there', () => first.evaluate("typeof auth === 'object'"))
+  // A message for a page in the cache makes the browser drop that page and load it anew.
+  await until('the page is loaded', () => first.evaluate("typeof auth === 'object'"))
   t.equal(await first.evaluate('auth.user()'), null)
 })
 

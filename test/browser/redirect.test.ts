@@ -11,14 +11,14 @@ import { until } from '../support/until.ts'
 import { deleteDatabase, launchChromium } from './chromium.ts'
 import { callForSeconds, type Fate, passTo, password, startIssuer } from './front.ts'
 
-/** A front end on another site than a real issuer whose answers get lost, in a real browser. */
+/** A front end in a real browser, and a real issuer on another site some of whose responses get lost. */
 
 const graceMs = 1_000
 let fateOf: (path: string, hasNonce: boolean) => Fate = () => 'fine'
 let refreshes = 0
 /** The Cross-Origin-Opener-Policy of the front end. */
 let openerPolicy = 'unsafe-none'
-/** Whether the front end has a page without its script for every address. */
+/** Whether the front end answers every address with a page without its script. */
 let holdUp = false
 const issuerPort = await freePort()
 const { url: issuerUrl } = await startHttpServer(
@@ -139,7 +139,7 @@ function newUser(t: Test): Promise<BrowserContext> {
   })
 }
 
-/** A user who is signed in, with so many tabs. */
+/** Signs a user in, and opens this number of tabs. */
 async function withTabs(t: Test, count: number) {
   const user = await newUser(t)
   const first = await openApp(user)
@@ -153,7 +153,7 @@ async function withTabs(t: Test, count: number) {
   return { user, tabs, first, last: tabs.at(-1) ?? first }
 }
 
-/** Gives the next request of the token endpoint with a nonce this fate, and tells when it arrives. */
+/** Sets the fate of the next token request with a nonce. Resolves when that request arrives. */
 function onNextToken(fate: Fate): Promise<void> {
   return new Promise((resolve) => {
     fateOf = (path, hasNonce) => {
@@ -299,7 +299,7 @@ for (const fate of ['answer lost', 'held'] as const) {
     const isSent = onNextToken(fate)
     await fillIn(page)
     await isSent
-    // Nobody waits for an answer that does not come: the user reloads.
+    // The response never comes, so the user reloads the page.
     if (fate === 'held') await page.reload()
     await until('it has signed in again by itself', async () => {
       const found = await page.evaluate('window.outcome && auth.state.status').catch(() => null)
@@ -447,7 +447,7 @@ t.test('a popup: the page stays as it is, and the popup closes', async (t) => {
   t.notMatch(await page.evaluate('JSON.stringify({ ...sessionStorage })'), /odeVerifier|gpc_/)
   const other = await openApp(user)
   t.equal(await call(other), 200)
-  // Renewal: the sign-in at the issuer goes on, so nothing is asked.
+  // The user is still signed in at the issuer, which therefore asks nothing.
   await page.evaluate('auth.logout()')
   await openPopup(page, `{ prompt: 'none' }`)
   t.equal(await page.evaluate('popped'), 'signed in')
@@ -467,7 +467,7 @@ t.test('a popup that is blocked, closed, refused, or opened again', async (t) =>
   t.equal(await page.evaluate('auth.getAccessToken()'), null)
   const popup = await openPopup(page)
   await popup.getByLabel('User name').waitFor()
-  // The same window, with a request of its own.
+  // A second request in the same window.
   await page.evaluate(
     `{ window.first = popped; window.popped = openPopup({ loginHint: 'ada' }); void 0 }`,
   )

@@ -12,7 +12,7 @@ import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { outsideFolder, readProjectFile } from '../support/project.ts'
 import { startRedis } from '../support/redis.ts'
 
-/** compose.yaml, read and run: our services from the sources, the others from this machine. */
+/** Reads and runs compose.yaml: our services from the sources, others with programs of this machine. */
 
 export interface Service {
   readonly image: string
@@ -41,7 +41,7 @@ interface Compose {
 
 const composeText = readProjectFile('compose.yaml')
 export const compose = parse(composeText, { merge: true }) as Compose
-/** Whose `X-Forwarded-For` the issuers believe. */
+/** The network whose `X-Forwarded-For` the issuers trust. */
 export const subnet = compose.networks.default.ipam.config[0]?.subnet ?? ''
 export const nginxConf = readProjectFile('examples/compose/nginx.conf')
 
@@ -49,7 +49,7 @@ export const nginxConf = readProjectFile('examples/compose/nginx.conf')
 export interface OwnService {
   readonly name: string
   readonly role: Role
-  /** Where the others find it. */
+  /** The host and port at which other services call it. */
   readonly address: string
   readonly env: Readonly<Record<string, string>>
 }

@@ -14,7 +14,7 @@ export async function packAll(t: Test, folder: string): Promise<ReadonlyMap<stri
   return new Map(tarballs.map((path) => [basename(path).replace(/-\d.*/, ''), path]))
 }
 
-/** An empty project that installs tarballs and uses what they hold. */
+/** An empty project that installs tarballs and uses their packages. */
 export class Consumer {
   readonly folder: string
   readonly #t: Test
@@ -50,12 +50,12 @@ export class Consumer {
     }
   }
 
-  /** Copies one of its files under a name whose extension makes it a module of another kind. */
+  /** Copies a file of the project, for example to an extension of another module system. */
   copy(from: string, to: string): void {
     cpSync(join(this.folder, from), join(this.folder, to))
   }
 
-  /** Runs a program of Node to its end; it must work. */
+  /** Runs a program with Node. It must succeed. */
   node(...args: readonly string[]): Promise<string> {
     return works(this.#t, this.folder, process.execPath, ...args)
   }

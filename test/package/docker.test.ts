@@ -24,7 +24,7 @@ import {
   readProjectFile,
 } from '../support/project.ts'
 
-/** There need not be a container engine: the Dockerfile is replayed, and what it starts, started. */
+/** Builds the Dockerfile and starts its programs without a container engine. */
 
 interface Lock {
   readonly packages: Readonly<Record<string, { readonly dev?: boolean }>>
@@ -42,7 +42,7 @@ function buildImage(buildFolder: string): Image {
   return build(readProjectFile('Dockerfile'), context, buildFolder)
 }
 
-/** Starts a container: entry point and arguments, as the image's user where this one may. */
+/** Starts the entry point with arguments. As root, it runs as the user of the image. */
 function start(t: Test, args: readonly string[], env: Record<string, string>): TestProcess {
   const [uid = 0, gid = 0] = image.user.split(':').map(Number)
   return TestProcess.start(t, args, {
@@ -53,7 +53,7 @@ function start(t: Test, args: readonly string[], env: Record<string, string>): T
   })
 }
 
-/** Each file outside of the volumes, with what a write to it would change. */
+/** Each file outside of the volumes, with its size, time and mode, to detect writes. */
 function fixedFiles(): string[] {
   const volumes = image.volumes.map((volume) => image.path(volume))
   return readdirSync(image.root, { recursive: true, encoding: 'utf8' })

@@ -9,7 +9,7 @@ import { outsideFolder } from '../support/project.ts'
 import { runtime } from '../support/runtimes.ts'
 import { Consumer, packAll } from './consumer.ts'
 
-/** The packages as others get them: packed, installed in an empty project, compiled against and run. */
+/** Packs the packages, installs them in empty projects, compiles against them and runs them. */
 
 const folder = outsideFolder(t, tmpdir())
 const tarballs = await packAll(t, folder)

@@ -9,7 +9,7 @@ import { loadPage } from './pages.ts'
 
 const { origin, host } = new URL(issuerUrl)
 
-/** Replicas that are only told of. */
+/** Replicas without processes. */
 class FakeReplicas implements Replicas {
   opened = 0
   #list: Replica[] = [{ name: 'verifier-1', kind: 'verifier', port: 1 }]

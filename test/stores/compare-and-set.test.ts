@@ -5,7 +5,7 @@ interface Counter {
   readonly count: number
 }
 
-/** A stored counter that tells how it is used. */
+/** A stored counter that counts its calls. */
 class StoredCounter implements StoredValue<Counter> {
   value: Counter | null
   loads = 0

@@ -1,9 +1,9 @@
 import fc from '../support/properties.ts'
 
-/** Damages a text in one way; a part of it may come from the other. */
+/** Damages a text in one way, possibly with a part of another text. */
 type Damage = (text: string, other: string) => fc.Arbitrary<string>
 
-/** A text changed in one to four ways; now and then it comes out as it was. */
+/** A text changed in one to four ways. The result may equal the text. */
 export function damaged(text: string, other: string): fc.Arbitrary<string> {
   const changed = (text: string, times: number): fc.Arbitrary<string> =>
     fc
@@ -15,7 +15,7 @@ export function damaged(text: string, other: string): fc.Arbitrary<string> {
 
 const tokenLike = fc.constantFrom(...'.....ABCabcxyz0189-_=+/~!')
 
-/** No token: any characters, or those of tokens. */
+/** Texts of any characters, or of those that tokens have. */
 export const noise: fc.Arbitrary<string> = fc.oneof(
   fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes).toString('latin1')),
   fc.string({ unit: tokenLike, maxLength: 300 }),
@@ -29,12 +29,12 @@ const headers = fc.constantFrom('{}', '{"alg":"none"}', '{"alg":"HS256","typ":"a
 
 const placeIn = (text: string) => fc.nat({ max: Math.max(0, text.length - 1) })
 
-/** Something else stands where `count` characters did. */
+/** Replaces `count` characters at any place. */
 function spliced(text: string, count: number, inserted: string): fc.Arbitrary<string> {
   return placeIn(text).map((at) => text.slice(0, at) + inserted + text.slice(at + count))
 }
 
-/** One part of a token becomes another. */
+/** Changes one part of a token. */
 function withPart(text: string, change: (part: string) => fc.Arbitrary<string>) {
   const parts = text.split('.')
   return fc
@@ -43,7 +43,7 @@ function withPart(text: string, change: (part: string) => fc.Arbitrary<string>) 
 }
 
 const damages: readonly Damage[] = [
-  // A character becomes another, comes in, goes away, or comes twice.
+  // Characters are replaced, inserted, changed by a bit, removed, or repeated.
   (text) => odd.chain((odd) => spliced(text, 1, odd)),
   (text) => odd.chain((odd) => spliced(text, 0, odd)),
   (text) =>
@@ -59,12 +59,12 @@ const damages: readonly Damage[] = [
   (text) => placeIn(text).map((end) => text.slice(0, end)),
   (text) => odd.map((odd) => odd + text),
   (text) => odd.map((odd) => text + odd),
-  // The last character of a part: its unused bits.
+  // The unused bits of the last character of a part change.
   (text) =>
     withPart(text, (part) =>
       fc.constantFrom(...'BCDQRgh-_').map((last) => part.slice(0, -1) + last),
     ),
-  // Whole parts: emptied, moved, of another token, with another byte.
+  // A whole part is emptied, replaced or moved, or one of its bytes changes.
   (text) => withPart(text, () => fc.constant('')),
   (text, other) => withPart(text, () => fc.constantFrom(...other.split('.'))),
   (text) => fc.shuffledSubarray(text.split('.')).map((parts) => parts.join('.')),

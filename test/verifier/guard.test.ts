@@ -101,7 +101,7 @@ t.test('checks a token once a request, HEAD too', async (t) => {
 })
 
 t.test('a verifier that wraps another one is asked', async (t) => {
-  /** As an application may write it, with a check of its own. */
+  /** A verifier of an application, with a further check. */
   class Strict implements Verifier {
     readonly inner = createVerifier(options)
     readonly error = new GatepassError('token_revoked')

@@ -1,5 +1,6 @@
 import type { Test } from 'tap'
 import { algorithmNames } from '../../src/tokens/algorithms.ts'
+import { createFixedKeys, type KeySource, readKeySet } from '../../src/verifier/keys/key-source.ts'
 import type { VerifierOptions } from '../../src/verifier/options.ts'
 import { createVerifier, type Verifier } from '../../src/verifier/verifier.ts'
 import { FakeClock } from '../support/clock.ts'
@@ -26,10 +27,27 @@ export const options: VerifierOptions = {
   clock: new FakeClock(now_s * 1000),
 }
 
+/** A key source whose keys the test replaces. */
+export function changingKeys(...first: readonly TestKey[]) {
+  const fixed = (keys: readonly TestKey[]) =>
+    createFixedKeys(readKeySet({ keys: keys.map((key) => key.publicJwk) }))
+  let current = fixed(first)
+  const source: KeySource = { ...current, find: (kid, alg) => current.find(kid, alg) }
+  return {
+    source,
+    replace(...keys: readonly TestKey[]) {
+      current = fixed(keys)
+    },
+    fail() {
+      current = { ...current, find: () => 'keys_unavailable' }
+    },
+  }
+}
+
 /** Expects one answer, the code of an error or "accepted", from every way of checking a token. */
 export type Expect = (token: string, answer: string, what?: string) => Promise<void>
 
-/** Drives a token through the library, the Fastify plugin and the forward-auth route. */
+/** Checks tokens by the library, the Fastify plugin and the forward-auth route. */
 export async function openHarness(
   t: Test,
   changes: Partial<VerifierOptions> = {},
@@ -39,7 +57,7 @@ export async function openHarness(
   return overEveryAdapter(t, verifier)
 }
 
-/** The same for a verifier that is there already. */
+/** The same for a given verifier. */
 export async function overEveryAdapter(t: Test, verifier: Verifier): Promise<Expect> {
   const ways = await Promise.all(
     Object.entries(adapters).map(async ([name, open]) => [name, await open(t, verifier)] as const),
@@ -51,7 +69,7 @@ export async function overEveryAdapter(t: Test, verifier: Verifier): Promise<Exp
   }
 }
 
-/** Whether nothing can be changed in a value, at any level. */
+/** Whether a value is frozen at every level. */
 export function isFrozen(value: unknown): boolean {
   if (Object(value) !== value) return true
   return Object.isFrozen(value) && Object.values(value as object).every(isFrozen)

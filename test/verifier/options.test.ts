@@ -3,7 +3,7 @@ import { isGatepassError } from '../../src/core/errors.ts'
 import { createVerifier, type VerifierOptions } from '../../src/verifier/index.ts'
 import { options } from './harness.ts'
 
-/** The pointers to what is wrong with these options. */
+/** The pointers of the problems in the error for these options. */
 function problemsOf(given: unknown): string[] {
   try {
     createVerifier(given as VerifierOptions)

@@ -8,7 +8,7 @@ import { keyOf } from './harness.ts'
 export interface Input {
   readonly text: string
   readonly isGood: boolean
-  /** It is for a verifier that takes encrypted tokens alone. */
+  /** Whether it is for a verifier that accepts only encrypted tokens. */
   readonly isEncrypted: boolean
 }
 
@@ -22,7 +22,7 @@ const keys = [keyOf('ES256'), keyOf('Ed25519')]
 const signed = keys.map((key) => mint(key))
 const encrypted = signed.map((token) => encryptFor(encryptionPair, token))
 
-/** Every kind of text: tokens with one defect or with none, damaged tokens, and what is no token. */
+/** Tokens with one defect or none, damaged tokens, and texts that are no tokens. */
 export function inputs(): fc.Arbitrary<Input> {
   const kind = fc.oneof({ weight: 4, arbitrary: pick(false) }, { weight: 1, arbitrary: pick(true) })
   return kind.chain((isEncrypted) => {
@@ -46,7 +46,7 @@ export function inputs(): fc.Arbitrary<Input> {
   })
 }
 
-/** A signed token that is good, or has a single defect: in what it says, or in how it is written. */
+/** A signed token that is good, or has one defect in the content or the syntax of one part. */
 function madeTokens(): fc.Arbitrary<{ token: string; isGood: boolean }> {
   return fc.tuple(pick(...keys), pick('none', 'header', 'claims')).chain(([key, defective]) => {
     const [header, payload] = (['header', 'claims'] as const).map((name) => {

@@ -12,7 +12,7 @@ const forgedIdentity: RawHeaders = [
   ...['X-Auth-Subject-', 'm', 'X-Auth-Roles', 'mallory'],
 ]
 
-/** Where it says that it comes from, and what it says that it asks for. */
+/** Forged headers about the sender and the target of a request. */
 const forgedTarget: RawHeaders = [
   ...['X-Forwarded-For', '10.66.66.66', 'x-forwarded-host', 'mallory.test'],
   ...['X-Forwarded-Proto', 'mallory', 'X-Forwarded-Method', 'MALLORY'],
@@ -28,7 +28,7 @@ const forgedTarget: RawHeaders = [
 export const forged = [...forgedIdentity, ...forgedTarget]
 export const ofMallory = /mallory|10\.66\.66/i
 
-/** A24: what a client says of itself neither gets through nor changes the decision. */
+/** A24: forged headers neither reach the application nor change the decision. */
 export async function testForgedHeaders(t: Test, behind: Behind): Promise<void> {
   const { application, verifiers, call } = behind
 
@@ -99,7 +99,7 @@ export async function testForgedHeaders(t: Test, behind: Behind): Promise<void> 
   })
 }
 
-/** Headers that change what the proxy or the service makes of others. */
+/** Headers that change how the proxy or the service handles other headers. */
 export async function testMisledProxies(t: Test, { application, call }: Behind): Promise<void> {
   const reached = () => application.requests.splice(0)
 
@@ -154,7 +154,7 @@ export async function testMisledProxies(t: Test, { application, call }: Behind):
   })
 }
 
-/** Asks for another protocol (RFC 9110 §7.8). */
+/** Headers that ask for another protocol (RFC 9110 §7.8). */
 export function upgradeTo(protocols: readonly string[], connection = 'Upgrade'): RawHeaders {
   return [
     ...['Connection', connection, ...protocols.flatMap((protocol) => ['Upgrade', protocol])],
@@ -163,7 +163,7 @@ export function upgradeTo(protocols: readonly string[], connection = 'Upgrade'):
   ]
 }
 
-/** Names that begin like ours, which only some proxies can take away. */
+/** Leaves out headers whose names only begin like ours. Some proxies cannot remove them. */
 function withoutNear(pairs: readonly (readonly [string, string])[]) {
   return pairs.filter(([name]) => name !== 'x-auth-roles' && name !== 'x-auth-subject-')
 }

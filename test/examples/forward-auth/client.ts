@@ -18,7 +18,7 @@ export interface Answer {
   readonly body: string
 }
 
-/** A client that sends what no honest one would: neither path nor headers are put in order. */
+/** A client that sends paths and headers exactly as they are given, even malformed ones. */
 export function clientOf(port: number, host = '127.0.0.1'): (call: Call) => Promise<Answer> {
   return async ({ path = '/', method = 'GET', headers = [], body = '' }) => {
     const ownConnection = namesOf(headers).includes('connection') ? [] : ['Connection', 'close']
@@ -43,7 +43,7 @@ export function namesOf(headers: RawHeaders): string[] {
   return headers.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase())
 }
 
-/** The pairs whose name begins so for an application that takes any separator for any other. */
+/** The headers whose names begin with `start` if every separator is read as a hyphen. */
 export function headersLike(headers: RawHeaders, start: string): (readonly [string, string])[] {
   return namesOf(headers)
     .map((name, index) => [name, headers[index * 2 + 1] ?? ''] as const)

@@ -33,7 +33,7 @@ export async function testDetours(t: Test, behind: Behind): Promise<void> {
     return { answer, reached: application.requests.splice(0).map(({ path }) => path) }
   }
 
-  /** Says what is wrong with what a request led to. */
+  /** Describes a bypass, or a path that is not normal and reached the service. */
   async function problemOf(target: string, service: string, caller: RawHeaders) {
     const { answer, reached } = await ask(target, service, caller)
     const odd = reached.filter((path) => !isNormal(path))
@@ -91,7 +91,7 @@ export async function testDetours(t: Test, behind: Behind): Promise<void> {
   })
 }
 
-/** Says what is wrong with an answer: a place that this caller may not reach, or no refusal. */
+/** Describes a response from a place that this caller may not reach, or an unexpected status. */
 function bypassIn({ status = 0, body }: Answer): string | undefined {
   if (status !== 200) return [400, 401, 403, 404].includes(status) ? undefined : `answer ${status}`
   const { place, subject, scope = '' }: ServiceAnswer = JSON.parse(body)

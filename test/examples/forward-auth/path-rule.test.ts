@@ -13,7 +13,7 @@ import {
 } from './paths.ts'
 import type { Place } from './services.ts'
 
-/** A32: the rule that docs/forward-auth.md states, and proxies that no test can run. */
+/** A32: the rule of docs/forward-auth.md, and examples for proxies that no test can run. */
 
 const read = (path: string) => readProjectFile(`examples/${path}`)
 const [, block = ''] = /```regex\n(.*?)```/s.exec(readProjectFile('docs/forward-auth.md')) ?? []

@@ -57,7 +57,7 @@ export const trickyTargets: readonly string[] = [
   ...list(`
     /public/..;/reports/7 /public/..;x=y/secret /reports;x/7 /reports%3bx/7 /;/reports/7
     /public;/../secret /public/%2e%2e%3b/secret /reports; /secret;/public/x`),
-  // Slashes, and what some take for them.
+  // Slashes, and characters that some software reads as slashes.
   ...list(String.raw`
     //reports/7 /reports//7 /reports//../secret /public//../secret //public/../secret
     /users/..%2fpublic%2f7/orders /public%2fx/orders /public%2F..%2Fsecret /reports%2f7 /reports%2f
@@ -65,7 +65,7 @@ export const trickyTargets: readonly string[] = [
     /public/..%c0%afsecret /public/..%ef%bc%8fsecret /public/x%2f..%2f..%2fsecret
     /public/..\reports/7 /public\..\secret \reports\7 /\reports/7 /reports\7 /reports%5c7
     /public/%2e%2e%5creports/7 /public/..%5csecret /public/..%255csecret //other.test/reports/7`),
-  // Letters that are encoded, or look like others.
+  // Encoded letters, and letters that look like others.
   ...list(`
     /%72eports/7 /%2572eports/7 /%70ublic/../secret /r%65ports /secre%74 /%52EPORTS/7
     /report%C5%BF/7 /%EF%BD%92eports/7 /reportÅ¿/7`),

@@ -5,7 +5,7 @@ import { identityOf, tokenWith } from './answers.ts'
 import { headersLike, type RawHeaders } from './client.ts'
 import type { Behind } from './start.ts'
 
-/** Tokens that are bound to a key: the verifier has to hear what the client has really called. */
+/** DPoP: the verifier must receive the method and URL of the client's real request. */
 export async function testProofs(t: Test, { application, port, call }: Behind): Promise<void> {
   const key = await makeProofKey()
   const token = tokenWith({ cnf: { jkt: key.jkt } })

@@ -20,7 +20,7 @@ const common = {
   GATEPASS_DRAIN_S: undefined,
 }
 
-/** Starts an issuer, and gives its address and a token of it. */
+/** Starts an issuer. Returns its URL, and the Authorization header of a user. */
 async function startIssuer(t: Test, cwd: string) {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`

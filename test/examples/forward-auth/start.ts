@@ -15,7 +15,7 @@ export interface ProxyExample {
   readonly files: readonly string[]
   /** The command that starts it in the foreground, given where its files are. */
   readonly command: (folder: string) => readonly string[]
-  /** Further changes of the files, for this machine. */
+  /** Further replacements of texts in the files, for this machine. */
   readonly changes?: (folder: string) => Readonly<Record<string, string>>
 }
 
@@ -58,7 +58,7 @@ export async function startExample(
   return { port, process }
 }
 
-/** The ways in which the examples say that they listen at 8080 of every address. */
+/** Replaces the port 8080 of all addresses, in the syntax of each proxy. */
 function listeningAt(port: number): Record<string, string> {
   return {
     'listen 8080': `listen 127.0.0.1:${port}`,

@@ -9,10 +9,10 @@ import fc from '../../support/properties.ts'
 import { audience, issuer } from '../../support/tokens.ts'
 import { dataSecret, newToken, verificationKey } from './replicas.ts'
 
-/** The fate of a write: done, failed before the store has it, or failed after. */
+/** The fate of a write: done, failed before the store has written it, or failed afterwards. */
 type Fate = 'done' | 'not done' | 'answer lost'
 
-/** A store whose next writes have the fates that a test says; then all is well. */
+/** A store whose next writes have the `fates` of a test. Later writes succeed. */
 function withFates(store: DataStore): DataStore {
   const away = () => new GatepassError('store_unavailable', { retryAfterSeconds: 1 })
   return new Proxy(store, {
@@ -48,7 +48,7 @@ interface Where {
 type Lines = readonly { readonly product: string; readonly quantity: number }[]
 const count = (lines: Lines) => lines.reduce((sum, { quantity }) => sum + quantity, 0)
 
-/** Somebody new, who calls replicas within this process. */
+/** A new user, who calls replicas in this process. */
 function newCustomer() {
   const authorization = `Bearer ${newToken()}`
   async function call(method: 'GET' | 'POST', url: string, { at = 0, key, body }: Where = {}) {
@@ -63,7 +63,7 @@ function newCustomer() {
       call('POST', '/cart/items', { at, key, body: { product: 'mug', quantity } }),
     checkOut: (key?: string, at = 0) => call('POST', '/checkout', { at, key }),
     inCart: async () => count((await call('GET', '/cart')).body.items),
-    /** How much each order is of, the newest first. */
+    /** The total quantity of each order, newest first. */
     ordered: async () => {
       const { orders } = (await call('GET', '/orders')).body as { orders: { lines: Lines }[] }
       return orders.map(({ lines }) => count(lines))
@@ -107,15 +107,15 @@ const step = fc.record({
   act: fc.oneof({ weight: 3, arbitrary: fc.constant('add') }, fc.constant('check out')),
   quantity: fc.integer({ min: 1, max: 5 }),
   at: fc.nat({ max: 1 }),
-  /** Of the writes that it comes to, tries among them. */
+  /** The fates of its writes, including those of retries. */
   fates: fc.array(fc.constantFrom<Fate>('done', 'not done', 'answer lost'), { maxLength: 4 }),
-  /** Whether the step after it is under way at the same time. */
+  /** Whether the next step runs at the same time. */
   together: fc.boolean(),
 })
 
 type Step = typeof step extends fc.Arbitrary<infer S> ? S : never
 
-/** Tries a step, at either replica in turn, until it is answered. */
+/** Tries a step at the two replicas in turn until the status is not 503. */
 async function insist(customer: ReturnType<typeof newCustomer>, step: Step): Promise<void> {
   const { act, quantity, at } = step
   const key = randomUUID()

@@ -8,7 +8,7 @@ import { createTestFolder } from '../../support/test-folder.ts'
 import { audience, claimsWith, issuer, makeKey, mint } from '../../support/tokens.ts'
 import { JwksServer, serve } from '../../verifier/jwks-server.ts'
 
-/** Replicas of the shop, as processes, and people who use them. */
+/** Replicas of the shop, as processes, and customers who call them. */
 
 const key = makeKey('ES256')
 const shop = [process.execPath, join(projectFolder, 'examples/shop/main.ts')]
@@ -17,7 +17,8 @@ const shop = [process.execPath, join(projectFolder, 'examples/shop/main.ts')]
 export const verificationKey = key.publicJwk
 
 export const dataSecret = 's'.repeat(43)
-/** Publishes keys like an issuer, for replicas that get tokens of a test. */
+
+/** Publishes the key of the tests like an issuer. Returns settings for replicas. */
 export async function publishKeys(t: Test): Promise<Record<string, string>> {
   const keys = await JwksServer.open(t, serve([key]))
   return {
@@ -46,7 +47,7 @@ export async function startReplica(
       SHOP_NAME: name,
       SHOP_PORT: '0',
       GATEPASS_DATA_SECRET: dataSecret,
-      // A machine that runs tests is a slow one.
+      // A machine that runs tests is slow.
       GATEPASS_DATA_DEADLINE_MS: '5000',
       ...env,
     },
@@ -67,7 +68,7 @@ export async function startReplicas(
   return Promise.all(names.map((name) => startReplica(t, name, all)))
 }
 
-/** A token of a session that has just begun, and of a user of its own unless told otherwise. */
+/** A token of a new session of a new user, with changed claims. */
 export function newToken(changes: Readonly<Record<string, unknown>> = {}): string {
   const now_s = Math.floor(Date.now() / 1000)
   const payload = claimsWith({
@@ -95,7 +96,7 @@ interface CallOptions {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** Somebody who is signed in: calls any replica. */
+/** A user with this token, who calls any replica. */
 export function personWith(token: string) {
   async function call(
     method: string,
@@ -126,7 +127,7 @@ export function personWith(token: string) {
       }),
     checkOut: (replica: Replica | undefined, key?: string) =>
       call('POST', replica, '/checkout', key === undefined ? {} : { key }),
-    /** How many of each product are in the cart, asked until the replica can tell. */
+    /** The quantity of each product in the cart. Repeats the call until the replica answers. */
     async cart(replica: Replica | undefined): Promise<Record<string, number>> {
       const { answer } = await insist([replica], 0, (shop) => call('GET', shop, '/cart'))
       const items = answer.body.items as { product: string; quantity: number }[]
@@ -140,7 +141,7 @@ export type Person = ReturnType<typeof personWith>
 export const newPerson = (changes: Readonly<Record<string, unknown>> = {}): Person =>
   personWith(newToken(changes))
 
-/** Does it at one replica after the other, until one of them answers that it is done. */
+/** Calls one replica after the other until one answers neither 412 nor a 5xx status. */
 export async function insist(
   shops: readonly (Replica | undefined)[],
   first: number,
@@ -151,7 +152,7 @@ export async function insist(
       const answer = await act(shops[(first + tries) % shops.length])
       if (answer.status < 500 && answer.status !== 412) return { tries, answer }
     } catch {
-      // It died, before it has done it or after.
+      // The replica died before or after it did this.
       await turn()
     }
   }

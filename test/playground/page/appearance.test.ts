@@ -52,7 +52,7 @@ const focused = `(() => {
   return { name: name.trim(), isSeen: getComputedStyle(shown).outlineStyle !== 'none' }
 })()`
 
-/** Each of them is pressed in a test; what is new on the page needs one too. */
+/** The controls of the page. A test presses each of them, so a new control needs a test. */
 const controls = [
   ...['Skip to the content', 'Sign out', 'Sign out everywhere', 'Theme: system'],
   ...['Stop verifier-1', 'Stop verifier-2', 'Stop shop-1', 'Stop shop-2'],
@@ -156,7 +156,7 @@ t.test('the page shows that the issuer is unavailable', async (t) => {
   await page.locator('#dashboard').waitFor()
 })
 
-/** Draws them anew: `PICTURES=1 npx tap --timeout=300 test/playground/page/appearance.test.ts`. */
+/** Redraws the pictures: `PICTURES=1 npx tap --timeout=300 test/playground/page/appearance.test.ts`. */
 const pictures = { skip: process.env.PICTURES === undefined && 'only by PICTURES=1' }
 const maxPictureBytes = 220_000
 

@@ -8,7 +8,7 @@ import { startDev } from '../../support/dev.ts'
 import { createTestFolder } from '../../support/test-folder.ts'
 import { until } from '../../support/until.ts'
 
-/** Times as short as they can be, so that a scenario does not wait long. */
+/** The shortest possible times, so that a scenario does not wait long. */
 export const quick = {
   GATEPASS_ARGON2_MEMORY_KIB: '8',
   GATEPASS_GRACE_S: '1',
@@ -17,7 +17,7 @@ export const quick = {
 }
 
 interface PlaygroundOptions {
-  /** Settings besides; `GATEPASS_ISSUER` is where a browser finds it. */
+  /** Further settings. A browser opens `GATEPASS_ISSUER`. */
   readonly env?: Readonly<Record<string, string>>
   /** See `freeBasePort`. */
   readonly port?: number
@@ -33,7 +33,7 @@ export async function startPlayground(t: Test, { env, ...options }: PlaygroundOp
   return new Playground(await launchChromium(t), { url, password, cwd })
 }
 
-/** Chromium says so of each; that somebody is not signed in is no failure. */
+/** Chromium logs each 401. It is no failure that a user is not signed in. */
 const notSignedIn = /^Failed to load resource: .* 401 /
 
 export class Playground {
@@ -59,7 +59,7 @@ export class Playground {
     return readFileSync(join(this.#cwd, '.gatepass/issuer.log'), 'utf8')
   }
 
-  /** Adds a user besides the demo user. */
+  /** Adds another user than the demo user. */
   async addUser(name: string, password: string): Promise<void> {
     await runCommand(['users', 'add', name], { cwd: this.#cwd, env: quick, input: password })
   }
@@ -77,7 +77,7 @@ export class Playground {
     return user
   }
 
-  /** The page, with the password filled in as the link in the terminal does it. */
+  /** Opens the link of the terminal, which fills in the password. */
   async open(t: Test, options?: BrowserContextOptions): Promise<Page> {
     const page = await (await this.user(t, options)).newPage()
     await page.goto(`${this.url}/#password=${this.password}`)

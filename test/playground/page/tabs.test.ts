@@ -8,15 +8,15 @@ import { startHttpServer } from '../../support/http-server.ts'
 import { startPlayground } from './playground.ts'
 
 /**
- * Five tabs of the page, before which a tenth of all answers is lost. How long they stay is
- * `TABS_S`, in seconds; from a minute on, access tokens live as long as 10 of them.
+ * How long five tabs stay open while a tenth of all responses is lost. `TABS_S` changes it. From a
+ * minute on, access tokens live for 10 s.
  */
 const stay_s = Number(process.env.TABS_S ?? 8)
 const accessTtl_s = stay_s < 60 ? 2 : 10
 const tabCount = 5
 const lostShare = 0.1
 
-/** Has a tab keep what it knew of the user, each time that it changed. */
+/** Records each change of the sign-in status in a tab. */
 const watch = `
   globalThis.heard = []
   new MutationObserver(() => heard.push(document.documentElement.dataset.status))

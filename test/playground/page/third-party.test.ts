@@ -65,7 +65,7 @@ t.test('sign in with consent, call an API, sign out; then no question is asked',
 t.test('a user who refuses is not signed in', async (t) => {
   const user = await playground.user(t, { locale: 'en-GB' })
   const page = await openApplication(user)
-  // The user of the first test may have let it in.
+  // The user may have given consent in the first test.
   await withdrawAll(t)
   await page.locator('#sign-in').click()
   await signIn(page)

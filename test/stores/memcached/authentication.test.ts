@@ -1,13 +1,12 @@
 import { execFileSync } from 'node:child_process'
 import { dirname } from 'node:path'
-import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
-import { GatepassError } from '../../../src/core/errors.ts'
 import { MemcachedDataStore } from '../../../src/stores/memcached/data-store.ts'
 import { type Certificates, makeCertificates } from '../../support/certificates.ts'
 import { startMemcached, urlOf } from '../../support/memcached.ts'
 import { patienceMs, patient } from '../../support/patience.ts'
 import { fieldsOf, newOwner, write } from '../data-store-contract.ts'
+import { detailOfRefusal } from '../unavailable.ts'
 
 const localhost = 'DNS:localhost,IP:127.0.0.1'
 const password = 's3cret/with?odd@signs'
@@ -21,19 +20,11 @@ async function works(t: Test, url: string): Promise<void> {
   t.same(await store.read(one.owner, 'all'), fieldsOf(one))
 }
 
-/** Opening gives up where no further attempt would help. Resolves with what the operator reads. */
-async function refused(t: Test, url: string, openMs = patienceMs): Promise<string> {
-  const error = await MemcachedDataStore.open(url, { openMs }).then(
-    () => null,
-    (error) => error,
-  )
-  if (!(error instanceof GatepassError)) throw new Error('it was not refused', { cause: error })
-  t.equal(error.code, 'store_unavailable')
-  t.notMatch(inspect(error, { depth: 10, showHidden: true }), password)
-  return error.detail ?? ''
+function refused(t: Test, url: string, openMs = patienceMs): Promise<string> {
+  return detailOfRefusal(t, MemcachedDataStore.open(url, { openMs }), password)
 }
 
-/** A certificate of the same authority that has expired. */
+/** Replaces the certificate by an expired one of the same authority. */
 function expired(certificates: Certificates): Certificates {
   const cwd = dirname(certificates.ca)
   const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd, stdio: 'pipe' })

@@ -1,6 +1,4 @@
-import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
-import { GatepassError } from '../../../src/core/errors.ts'
 import { randomId } from '../../../src/core/secrets.ts'
 import { RedisDataStore } from '../../../src/stores/redis/data-store.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
@@ -10,6 +8,7 @@ import { type RedisServer, startCluster, startRedis, startSentinels } from '../.
 import { session, t0 } from '../../support/sessions.ts'
 import { dataStoreContract } from '../data-store-contract.ts'
 import { sessionStoreContract } from '../session-store-contract.ts'
+import { detailOfRefusal } from '../unavailable.ts'
 
 /** The rights that the store needs. */
 const rule = [
@@ -38,18 +37,9 @@ async function works(t: Test, url: string, replicas = 0): Promise<void> {
   t.same(await store.find(one.sid, t0), one)
 }
 
-/** Opening gives up where no further attempt would help. Resolves with what the operator reads. */
-async function refused(t: Test, url: string, openMs = patienceMs): Promise<string> {
-  const error = await RedisSessionStore.open(url, { deadlineMs: 1_000, openMs }).then(
-    () => null,
-    (error) => error,
-  )
-  if (!(error instanceof GatepassError))
-    throw new Error('the connection was accepted', { cause: error })
-  t.equal(error.code, 'store_unavailable')
-  const all = inspect(error, { depth: 10, showHidden: true })
-  t.notMatch(all, password)
-  return error.detail ?? ''
+function refused(t: Test, url: string, openMs = patienceMs): Promise<string> {
+  const opening = RedisSessionStore.open(url, { deadlineMs: 1_000, openMs })
+  return detailOfRefusal(t, opening, password)
 }
 
 t.test('TLS with the certificate of an authority that the URL names', async (t) => {

@@ -9,7 +9,7 @@ import { policy, rotation, session, t0 } from '../../support/sessions.ts'
 
 /** The rest of a call that stops between two commands, and the expiry of each key. */
 
-/** A store whose ACL user a test can forbid a command, so that a call stops there. */
+/** A store with its own ACL user. A test forbids that user a command, so that a call stops there. */
 async function openWithUser(t: Test): Promise<{ server: RedisServer; store: SessionStore }> {
   const server = await startRedis(t)
   await server.ask('ACL', 'SETUSER', 'gatepass', 'on', '>word', '~*', '+@all')

@@ -200,7 +200,7 @@ t.test(
   },
 )
 
-/** Revokes a session whose replica is silent, while the replica of the log confirms the entry. */
+/** Revokes a session: its replica is frozen, and the replica of the log confirms the entry. */
 async function startUnconfirmed(t: Test) {
   const { url, nodes } = await startCluster(t, { replicas: 1 })
   const { store, hasty } = await openBoth(t, url)

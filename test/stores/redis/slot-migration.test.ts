@@ -23,7 +23,7 @@ async function moveSlot(
     const keys = (await from.ask('CLUSTER', 'GETKEYSINSLOT', slot, '5')) as string[]
     if (keys.length === 0) break
     await from.ask('MIGRATE', '127.0.0.1', `${to.port}`, '', '0', '5000', 'KEYS', ...keys)
-    // Meanwhile clients use a slot that is on both nodes.
+    // Meanwhile clients use the slot while both nodes hold a part of it.
     await sleep(25)
   }
   // The new owner first, so that the slot always has one.
@@ -78,7 +78,7 @@ t.test('sessions in a slot that moves during endCreatedBefore are revoked too', 
   await Promise.all(sids.map((sid) => store.create(session({ sid }))))
   const ended: string[] = []
   for await (const batch of store.endCreatedBefore(t0 + 1, t0 + 1, policy.revokedKeptMs)) {
-    // From a node that the scan has not reached to one that it has.
+    // The scan has already passed the new node, and has not yet reached the old one.
     if (ended.length === 0) await moveSlot(slot, second, first, nodes)
     ended.push(...batch)
   }

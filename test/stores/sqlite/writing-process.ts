@@ -17,7 +17,7 @@ export interface WritingProcess {
 
 const program = join(import.meta.dirname, 'programs', 'write-forever.ts')
 
-/** Has a process write numbers into a database, kills it, and returns what it has acknowledged. */
+/** Starts a process that writes numbers into a database, kills it, and returns the acknowledged numbers. */
 export async function writeUntilKilled(
   t: Test,
   path: string,

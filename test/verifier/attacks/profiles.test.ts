@@ -8,7 +8,7 @@ import { overEveryAdapter } from '../harness.ts'
 /** Tokens as other products sign them, beside those of Gatepass. */
 
 const clock = new FakeClock(now_s * 1000)
-/** Every product calls its key alike: only the issuer tells them apart. */
+/** All products use the same key id, so that only the issuer tells the keys apart. */
 const kid = 'key-1'
 const keys = {
   gatepass: makeKey('ES256', kid),

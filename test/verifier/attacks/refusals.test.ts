@@ -30,7 +30,7 @@ const failing: Verifier = {
   },
 }
 
-/** A program in JavaScript, whose code no type has checked. */
+/** A verifier in JavaScript with an error code that does not exist. */
 const misspelled: Verifier = {
   ...createVerifier(options),
   verify: async () => {

@@ -2,7 +2,6 @@ import { availableParallelism } from 'node:os'
 import t, { type Test } from 'tap'
 import { securityEventType } from '../../../src/tokens/revocation-tokens.ts'
 import { createVerifier, type KeySource, type Verifier } from '../../../src/verifier/index.ts'
-import { createFixedKeys, readKeySet } from '../../../src/verifier/keys/key-source.ts'
 import { RemoteKeys } from '../../../src/verifier/keys/remote-keys.ts'
 import { verifyIssuerMessage } from '../../../src/verifier/signature.ts'
 import { FakeClock } from '../../support/clock.ts'
@@ -16,26 +15,12 @@ import {
   now_s,
   type TestKey,
 } from '../../support/tokens.ts'
-import { answerOf, keys as everyKey } from '../harness.ts'
+import { answerOf, changingKeys, keys as everyKey } from '../harness.ts'
 import { JwksServer, serve } from '../jwks-server.ts'
 
-/** The thread pool verifies these, unless there is one core. */
+/** Algorithms that the thread pool verifies if there is more than one core. */
 const hasOneCore = availableParallelism() === 1
 const onThreads = ['ES256', 'Ed25519', 'ML-DSA-44'] as const
-
-/** Keys that change at once when a test says so. */
-function changingKeys(...first: readonly TestKey[]) {
-  const sourceOf = (keys: readonly TestKey[]) =>
-    createFixedKeys(readKeySet({ keys: keys.map((key) => key.publicJwk) }))
-  let current = sourceOf(first)
-  const source: KeySource = { ...current, find: (kid, alg) => current.find(kid, alg) }
-  return {
-    source,
-    replace: (...keys: readonly TestKey[]) => {
-      current = sourceOf(keys)
-    },
-  }
-}
 
 const tokensOf = (key: TestKey, count: number) =>
   Array.from({ length: count }, (_, n) => mint(key, { payload: claimsWith({ jti: `token-${n}` }) }))
@@ -78,7 +63,7 @@ for (const alg of onThreads) {
   })
 }
 
-/** A verifier of keys that are fetched, whose new tokens wait until the test gives the list. */
+/** A verifier with fetched keys, whose first tokens wait for the list of revocations. */
 async function waitForList(t: Test, key: TestKey) {
   const server = await JwksServer.open(t, serve([key]))
   const clock = new FakeClock(now_s * 1000)

@@ -6,7 +6,7 @@ import { until } from '../../support/until.ts'
 import { JwksServer, respond, serve } from '../jwks-server.ts'
 import { day_s, first, second, setUp } from './harness.ts'
 
-/** Publishes the first key with an entity tag, and answers 304 to who has it; tells what it got. */
+/** Publishes the first key with an entity tag, and responds 304 to that tag. `seen` records the tags. */
 function conditional(
   seen: (string | undefined)[],
   headers: Record<string, string> = {},

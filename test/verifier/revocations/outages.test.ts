@@ -29,7 +29,7 @@ t.test('a verifier with stream: false only polls', { buffered: true }, async (t)
   t.same(feed.streamsFrom, [])
 })
 
-/** Fails the next look at the list, as an issuer does that dies; and what a verifier then starts with. */
+/** Starts a verifier whose first `failuresMax` requests for the list of revocations fail. */
 async function openFailing(t: Test, failuresMax: number) {
   const { key, feed, clock } = await openFollowing(t)
   await feed.add('session', 'session-1')

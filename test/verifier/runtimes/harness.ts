@@ -15,7 +15,7 @@ import {
 import { keyOf, keys } from '../harness.ts'
 import type { CheckInput } from './programs/checks.ts'
 
-/** The length of a signature may stay, but not what it says. */
+/** A token with a wrong signature of the right length. */
 const forge = (token: string) => withSignature(token, (signature) => signature.reverse())
 
 function withShortSalt({ privateKey: key, ...named }: TestKey): string {
@@ -25,7 +25,7 @@ function withShortSalt({ privateKey: key, ...named }: TestKey): string {
   return `${input}.${signature.toString('base64url')}`
 }
 
-/** The questions to a verifier on any runtime. */
+/** The input of the checks on any runtime. */
 export async function makeInput(): Promise<CheckInput> {
   const tokens = Object.fromEntries(keys.map((key) => [key.alg, mint(key)]))
   const pairs = [makeEncryptionPair('P-256'), makeEncryptionPair('X25519')]
@@ -53,7 +53,7 @@ export async function makeInput(): Promise<CheckInput> {
   }
 }
 
-/** The answers to expect. A key that the runtime has no algorithm for is refused and reported. */
+/** The expected answers. A runtime refuses and reports keys whose algorithm it does not have. */
 export function expectedAnswers(without: readonly string[] = []) {
   const each = (answer: string) =>
     Object.fromEntries(

@@ -52,7 +52,7 @@ async function startWorker(t: Test, input: WorkerInput): Promise<string> {
 
 interface Worker {
   readonly server: JwksServer
-  /** Asks the worker to do something, in a request of its own. */
+  /** Sends the worker one request for an action. */
   readonly ask: (
     action: string,
     headers?: Record<string, string>,

@@ -21,7 +21,7 @@ async function writeForever(): Promise<never> {
   }
 }
 
-/** Clients repeat what a store that other processes keep busy has refused. */
+/** Repeats a write while other processes keep the store busy. */
 async function untilAvailable(write: () => Promise<unknown>): Promise<void> {
   for (;;) {
     try {

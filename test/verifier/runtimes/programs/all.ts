@@ -1,4 +1,4 @@
-/** Prints what a verifier does on the runtime that runs this, and ends by itself. */
+/** Prints the answers of a verifier on this runtime. The process ends when all is closed. */
 import { once } from 'node:events'
 import { createServer, get, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -29,7 +29,7 @@ async function until(answer: string, ask: () => string | Promise<string>): Promi
   }
 }
 
-/** Collects what a runtime may collect at any time. The test starts each runtime so that it can be asked to. */
+/** Collects garbage, as a runtime may at any time. The test starts each runtime with a collector to call. */
 function collectGarbage(): void {
   const { gc, Bun } = globalThis as { gc?: () => void; Bun?: { gc(isForced: boolean): void } }
   if (gc !== undefined) gc()
@@ -64,7 +64,7 @@ async function checkRevocations(input: RuntimeInput) {
   collectGarbage()
   await fetch(input.revoke)
   const after = await until('token_revoked', () => answerOf(() => verifier.verify(token)))
-  // The stream ends, whatever was collected meanwhile.
+  // `close` ends the stream, whatever was collected before.
   await verifier.close()
   return [before, stream, after]
 }
