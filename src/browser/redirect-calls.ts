@@ -100,8 +100,9 @@ export class RedirectCalls extends IssuerCalls {
       await replace(response.refresh_token)
       return response
     } catch (error) {
-      const { code } = error as Partial<AuthClientError>
-      if (code !== 'grant_invalid' && code !== 'dpop_proof_invalid') throw error
+      const { code = '' } = error as Partial<AuthClientError>
+      // `authorization_failed`: the client was removed from the settings, or may not refresh any more.
+      if (!/^(grant|dpop|auth)/.test(code)) throw error
       await replace()
       throw new AuthClientError('refresh_token_revoked', 401)
     }

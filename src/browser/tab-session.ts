@@ -230,11 +230,10 @@ export class TabSession {
  * server in front of the issuer may answer 401, too, and a verifier there with `token_missing`.
  */
 function isSessionOver(error: unknown): boolean {
-  const { code = '', status } = error as Partial<AuthClientError>
-  // `client_unknown`: the client of the session was removed from the settings of the issuer.
-  return (
-    /^(cookie|client_u)/.test(code) || (status === 401 && /^(refresh|dpop|token_[^m])/.test(code))
-  )
+  const { code = '' } = error as Partial<AuthClientError>
+  // `client_unknown`, `client_authentication_failed`, `grant_not_allowed`: the client was removed from the
+  // settings of the issuer, or may not refresh any more. Not `token_too_large`.
+  return /^(cookie|client_[ua]|grant_n|refresh|dpop|token_[^mt])/.test(code)
 }
 
 /** The value after a sign-out that the issuer may not have received. Otherwise the value is a key. */

@@ -255,17 +255,28 @@ t.test('a pause ends when the network is back', async (t) => {
   t.equal(await token, 'token-1')
 })
 
-t.test('a session whose client was removed from the settings is over', async (t) => {
-  const { world, tab } = await signedIn()
-  await world.advance(400_000)
-  world.issuer.instead.push(problem(400, 'client_unknown'))
-  t.equal(await world.until(tab.client.getAccessToken()), null)
-  t.equal(tab.client.state.status, 'signed-out')
+t.test('a session that its client may not continue is over', async (t) => {
+  for (const [status, code] of [
+    [400, 'client_unknown'],
+    [401, 'client_authentication_failed'],
+    [400, 'grant_not_allowed'],
+  ] as const) {
+    const { world, tab } = await signedIn()
+    await world.advance(400_000)
+    world.issuer.instead.push(problem(status, code))
+    t.equal(await world.until(tab.client.getAccessToken()), null, code)
+    t.equal(tab.client.state.status, 'signed-out')
+  }
 })
 
 t.test('a response of another server does not sign out the user', async (t) => {
   const { world, tab } = await signedIn()
-  for (const answer of [{ status: 401 }, problem(403, 'origin_not_allowed'), { status: 404 }]) {
+  for (const answer of [
+    { status: 401 },
+    problem(401, 'token_missing'),
+    problem(403, 'origin_not_allowed'),
+    { status: 404 },
+  ]) {
     await world.advance(400_000)
     world.issuer.instead.push(answer)
     const error = await world.until(tab.client.getAccessToken()).catch((error) => error)

@@ -287,6 +287,14 @@ t.test('a reload in the middle of a refresh, whose answer is lost', async (t) =>
   await first.reload()
   t.equal(await call(first), 200)
   t.equal(await issuer.countOf('refresh.reused'), 0)
+
+  t.comment('the issuer does not let the client refresh any more: the user can sign in')
+  await sleep(1_100)
+  const headers = { 'access-control-allow-origin': '*' }
+  const refusal = { status: 400, headers, json: { error: 'unauthorized_client' } }
+  await first.route(`${issuerUrl}/oauth/token`, (route) => route.fulfill(refusal))
+  t.equal(await first.evaluate('auth.getAccessToken()'), null)
+  t.equal(await status(first), 'signed-out')
 })
 
 for (const fate of ['answer lost', 'held'] as const) {
