@@ -101,7 +101,7 @@ export class RedirectCalls extends IssuerCalls {
       return response
     } catch (error) {
       const { code = '' } = error as Partial<AuthClientError>
-      // `authorization_failed`: the client was removed from the settings, or may not refresh any more.
+      // `authorization_failed`: the client was removed from the settings, or may not refresh.
       if (!/^(grant|dpop|auth)/.test(code)) throw error
       await replace()
       throw new AuthClientError('refresh_token_revoked', 401)

@@ -183,6 +183,7 @@ export class TabSession {
     this.#epoch++
     this.#endedSession = session
     this.#token = null
+    this.#refreshing = null
     if (this.state !== signedOut) this.#change(signedOut)
   }
 
@@ -232,7 +233,7 @@ export class TabSession {
 function isSessionOver(error: unknown): boolean {
   const { code = '' } = error as Partial<AuthClientError>
   // `client_unknown`, `client_authentication_failed`, `grant_not_allowed`: the client was removed from the
-  // settings of the issuer, or may not refresh any more. Not `token_too_large`.
+  // settings of the issuer, or may not refresh. Not `token_too_large`.
   return /^(cookie|client_[ua]|grant_n|refresh|dpop|token_[^mt])/.test(code)
 }
 

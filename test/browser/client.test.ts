@@ -175,6 +175,16 @@ t.test('an aborted request does not wait for a refresh', async (t) => {
   t.equal(await world.until(tab.client.getAccessToken()), 'token-1', 'the refresh itself goes on')
 })
 
+t.test('a call after a sign-out does not wait for a refresh in progress', async (t) => {
+  const { world, tab } = await signedIn()
+  await world.advance(400_000)
+  world.latencyMs = 5_000
+  tab.client.getAccessToken()
+  await world.advance(10)
+  tab.client.logout()
+  t.equal(await world.until(tab.client.getAccessToken(), 20), null)
+})
+
 t.test(
   'a refused response that breaks off is dropped without an unhandled rejection',
   async (t) => {
