@@ -103,9 +103,9 @@ function messagesOf(error: unknown): string | null {
 const maxPasswordBytes = 4096
 
 /** Reads a password: from the terminal without echo, or else from standard input. */
-export async function readPassword(context: CliContext): Promise<string> {
+export async function readPassword(context: CliContext, prompt = 'Password: '): Promise<string> {
   return context.stdin.isTTY
-    ? readTypedLine(context, 'Password: ', { isEchoed: false })
+    ? readTypedLine(context, prompt, { isEchoed: false })
     : readPiped(context.stdin)
 }
 

@@ -48,9 +48,14 @@ function checkPorts({ port, admin_port }: Settings): FieldProblem[] {
   return [problem('admin_port', 'must not be GATEPASS_PORT')]
 }
 
+/** Whether others in the network can read what is sent to an address. */
+export function isRemoteHttp(url: string): boolean {
+  const { protocol, hostname } = new URL(url)
+  return protocol !== 'https:' && !loopbackHosts.has(hostname)
+}
+
 function checkIssuerUrl({ mode, issuer }: Settings): FieldProblem[] {
-  const { protocol, hostname } = new URL(issuer)
-  if (mode !== 'production' || protocol === 'https:' || loopbackHosts.has(hostname)) return []
+  if (mode !== 'production' || !isRemoteHttp(issuer)) return []
   return [problem('issuer', 'must be https in production: tokens and passwords pass through it')]
 }
 

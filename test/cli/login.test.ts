@@ -11,8 +11,11 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
+import { PassThrough } from 'node:stream'
 import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
+import { login as loginCommand } from '../../src/cli/commands/login.ts'
+import type { CliContext } from '../../src/cli/context.ts'
 import { IssuerClient } from '../../src/cli/login/issuer-client.ts'
 import { SavedSession, SessionFile } from '../../src/cli/login/saved-session.ts'
 import { systemClock } from '../../src/core/clock.ts'
@@ -248,7 +251,10 @@ t.test('the location of the file; redirects do not receive the password', async 
   const login = (issuer: string, env: Record<string, string> = {}) =>
     runCommand(['login', 'ada', '--issuer', issuer], { cwd, env, input: password })
 
-  t.match(await login('http://auth.example.com'), { code: 2, stderr: /must be https/ })
+  for (const mode of ['production', 'development']) {
+    const refused = await login('http://auth.example.com', { GATEPASS_MODE: mode })
+    t.match(refused, { code: 2, stderr: /GATEPASS_ISSUER must be https/ }, mode)
+  }
   // The settings of an issuer on the same machine.
   const shared = { GATEPASS_PORT: '4101', GATEPASS_DATA_URL: 'sqlite:data.db' }
   t.match(await login(`${base}/moved`, shared), { code: 1, stderr: /answered with status 307/ })
@@ -258,6 +264,14 @@ t.test('the location of the file; redirects do not receive the password', async 
   t.match((await login(`${base}/rude`)).stderr, '\\u001b[2Jno (scope_not_allowed)')
   t.match((await login(`${base}/vague`)).stderr, /\(request_invalid\)\n {2}\/p n\\u0009o\n$/)
   t.same(seen, ['/moved/login', '/other/login', '/rude/login', '/vague/login'])
+
+  let shown = ''
+  const stdin = Object.assign(new PassThrough(), { isTTY: true })
+  const stderr = { write: (text: string) => (shown += text) }
+  stdin.write('pass word\r')
+  const context = { env: {}, cwd, stdin, stdout: stderr, stderr } as unknown as CliContext
+  await t.rejects(loginCommand(context, 'ada', { issuer: `${base}/other` }))
+  t.match(shown, `Password of ada at ${base}/other: `, 'the prompt says where it goes')
 
   t.ok(isAbsolute(new SessionFile({ env: { HOME: '' } }, base).path))
   t.equal((await login(base, { XDG_STATE_HOME: 'relative' })).code, 0)

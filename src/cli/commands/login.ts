@@ -1,6 +1,7 @@
+import { isRemoteHttp } from '../../config/checks.ts'
 import { systemClock } from '../../core/clock.ts'
 import { GatepassError } from '../../core/errors.ts'
-import { type CliContext, userConfigOf } from '../context.ts'
+import { type CliContext, unusableSetting, userConfigOf } from '../context.ts'
 import { loginByBrowser, openBrowser } from '../login/browser-login.ts'
 import { IssuerClient, type Tokens } from '../login/issuer-client.ts'
 import { SavedSession, SessionFile } from '../login/saved-session.ts'
@@ -28,6 +29,9 @@ export async function login(
   options: LoginOptions,
 ): Promise<void> {
   const client = new IssuerClient(issuerOf(context, options))
+  if (isRemoteHttp(client.issuer)) {
+    throw unusableSetting('issuer', 'must be https: passwords and tokens pass through it')
+  }
   const isAtTerminal = context.stdin.isTTY && name === undefined
   const byBrowser = options.browser ?? (isAtTerminal && !options.password)
   const signIn = byBrowser ? signInByBrowser : signInByPassword
@@ -48,7 +52,9 @@ async function signInByPassword(
   { client, scope }: LoginOptions,
 ): Promise<SignedIn> {
   const username = name ?? (await askName(context))
-  const password = await readPassword(context)
+  // The settings, and so the issuer, may be those of a folder that somebody else wrote.
+  const prompt = `Password of ${oneLine(username)} at ${issuer.issuer}: `
+  const password = await readPassword(context, prompt)
   return { username, tokens: await issuer.login({ username, password, client, scope }) }
 }
 
@@ -87,8 +93,8 @@ export function sessionOf(context: CliContext, options: IssuerOption): SavedSess
 }
 
 /**
- * Returns the issuer of the option, or of the settings. Both must be https, unless the host is this
- * machine.
+ * Returns the issuer of the option, or of the settings. In production both must be https, unless the
+ * host is this machine.
  * @throws `config_invalid`
  */
 export function issuerOf(context: CliContext, { issuer }: IssuerOption): string {
