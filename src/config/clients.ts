@@ -64,7 +64,7 @@ export type Client = z.infer<typeof clientSchema>
 
 export const clientsSchema = z
   .array(clientSchema)
-  .min(1)
+  .min(1, 'must not be empty')
   .max(1000)
   .superRefine((clients, context) => {
     refuseDuplicates(clients, 'client_id', context)

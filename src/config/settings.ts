@@ -146,7 +146,7 @@ const table = {
   ),
   secret: setting(
     issuer,
-    listOf(z.array(secret).min(1).max(8)),
+    listOf(z.array(secret).min(1, 'must not be empty').max(8)),
     asList,
     '[The secrets that authenticate refresh tokens](operations.md#the-refresh-secret), newest first: the first signs new tokens, all are accepted.',
     { secret: true },

@@ -223,6 +223,10 @@ t.test('several secrets, newest first, by comma or line', async (t) => {
   const older = `${secret}-older`
   t.same(load({ env: { GATEPASS_SECRET: `${secret},${older}` } }).settings.secret, [secret, older])
   t.same(load({ env: { GATEPASS_SECRET: `${secret}\n${older}` } }).settings.secret, [secret, older])
+  t.same(problems({ env: { GATEPASS_SECRET: ' , ', GATEPASS_CLIENTS: '[]' } }), [
+    'GATEPASS_SECRET must not be empty',
+    'GATEPASS_CLIENTS must not be empty',
+  ])
 })
 
 t.test('production refuses unsafe settings; development accepts them', async (t) => {
