@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -58,7 +58,8 @@ async function startIssuer(t: Test, more: Readonly<Record<string, string>> = {})
     }
     return { issuer, status }
   }
-  return { configure, start }
+  const unconfigure = () => rmSync(join(cwd, 'gatepass.json'))
+  return { configure, unconfigure, start }
 }
 
 t.test('`gatepass clients secret` prints a secret and its hash', async (t) => {
@@ -70,7 +71,7 @@ t.test('`gatepass clients secret` prints a secret and its hash', async (t) => {
 
 t.test('SIGHUP reloads the clients; invalid ones change nothing', async (t) => {
   const [one, two] = [await makeSecret(t), await makeSecret(t)]
-  const { configure, start } = await startIssuer(t)
+  const { configure, unconfigure, start } = await startIssuer(t)
   configure('first', one)
   const { issuer, status } = await start()
   t.equal(await status('first', one), 200)
@@ -81,6 +82,11 @@ t.test('SIGHUP reloads the clients; invalid ones change nothing', async (t) => {
   t.match(refusal, { level: 'error', code: 'config_invalid' })
   t.match(refusal.problems, [{ pointer: /secret_hashes/, detail: /must be a hash/ }])
   t.equal(await status('first', one), 200)
+
+  unconfigure()
+  process.kill(issuer.pid, 'SIGHUP')
+  await issuer.line(/GATEPASS_CLIENTS","detail":"was set, and is missing/)
+  t.equal(await status('first', one), 200, 'the default clients do not replace it')
 
   configure('second', two)
   process.kill(issuer.pid, 'SIGHUP')

@@ -1,5 +1,7 @@
 import type { Logger } from 'pino'
 import { crossCheck } from '../../config/checks.ts'
+import type { LoadedConfig } from '../../config/load.ts'
+import { environmentName } from '../../config/setting.ts'
 import type { Settings } from '../../config/settings.ts'
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { GatepassError, isGatepassError } from '../../core/errors.ts'
@@ -40,7 +42,8 @@ import { isPrimaryOfMany, runWorkerProcesses } from '../worker-processes.ts'
 
 /** `gatepass issuer`: signs users in and publishes the keys. */
 export async function runIssuer(context: CliContext): Promise<void> {
-  const { settings } = configOf(context, 'issuer')
+  const loaded = configOf(context, 'issuer')
+  const { settings } = loaded
   const output = new LogOutput()
   const logger = createLogger(settings, 'issuer', output)
   if (isPrimaryOfMany(settings)) return runWorkerProcesses(logger, settings, { reloads: true })
@@ -114,7 +117,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
       app,
       metrics,
       logger,
-      reload: () => reloadClients(context, settings, issuer.clients, logger),
+      reload: () => reloadClients(context, loaded, issuer.clients, logger),
       checks: readinessChecks({ ...deps, keys, revocations, clockMonitor }),
       close: async () => {
         cleanup.stop()
@@ -285,14 +288,19 @@ function refreshingKeys(
  */
 function reloadClients(
   context: CliContext,
-  settings: Settings,
+  first: LoadedConfig,
   clients: Clients,
   logger: Logger,
 ): void {
   try {
-    const next = configOf(context, 'issuer').settings.clients
+    const latest = configOf(context, 'issuer')
+    const next = latest.settings.clients
     // The new clients must fit the unchanged settings.
-    const problems = crossCheck({ ...settings, clients: next }, 'issuer')
+    const problems = crossCheck({ ...first.settings, clients: next }, 'issuer')
+    // The settings file may be missing for a moment. The default clients must not replace those in it.
+    if (hasDefaultClients(latest) && !hasDefaultClients(first)) {
+      problems.push({ pointer: environmentName('clients'), detail: 'was set, and is missing' })
+    }
     if (problems.length > 0) throw new GatepassError('config_invalid', { problems })
     clients.replace(next)
     logger.info({ clients: next.map(({ client_id }) => client_id) }, 'clients were reloaded')
@@ -301,4 +309,8 @@ function reloadClients(
     const { problems, message } = error
     logger.error({ problems, code: error.code, reason: message }, 'clients were not reloaded')
   }
+}
+
+function hasDefaultClients({ effective }: LoadedConfig): boolean {
+  return effective.some(({ name, source }) => name === 'clients' && source === 'default')
 }
