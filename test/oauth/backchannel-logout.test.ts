@@ -1,5 +1,4 @@
-import { once } from 'node:events'
-import { createServer, type IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { text } from 'node:stream/consumers'
 import * as jose from 'jose'
 import t, { type Test } from 'tap'
@@ -9,42 +8,58 @@ import {
 } from '../../src/oauth/backchannel-logout.ts'
 import type { Session } from '../../src/stores/ports.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
+import { startHttpServer } from '../support/http-server.ts'
 import { bearer, claimsOf, issuerUrl } from '../support/issuer.ts'
 import { clients, startOAuth } from '../support/oauth.ts'
 import { until } from '../support/until.ts'
 import { signInThrough, Visitor } from '../support/visitor.ts'
 
-/** An application that is told of sign-outs, and answers with these statuses, the last one for ever. */
+/** An application that is notified of sign-outs, and answers with these statuses, the last one for ever. */
 async function startApplication(t: Test, statuses: number[]) {
   const tokens: string[] = []
   const requests: IncomingMessage[] = []
-  const server = createServer(async (request, response) => {
+  const { url } = await startHttpServer(t, async (request, response) => {
     requests.push(request)
     tokens.push(new URLSearchParams(await text(request)).get('logout_token') ?? '')
     const status = statuses.length > 1 ? statuses.shift() : statuses[0]
     response.writeHead(status ?? 200, { location: '/elsewhere', connection: 'close' }).end()
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => server.close())
-  const { port } = server.address() as { port: number }
-  return { tokens, requests, uri: `http://127.0.0.1:${port}/signed-out` }
+  })
+  return { tokens, requests, uri: `${url}/signed-out` }
 }
 
-function told(uri: string) {
+/** The clients of a test, with `spa` notified at the address. */
+function notifiedAt(uri: string) {
   return clients.map((client) =>
     client.client_id === 'spa' ? { ...client, backchannel_logout_uri: uri } : client,
   ) as unknown as typeof clients
 }
 
+const backoff = { minMs: 10, maxMs: 10 }
+
+/** The notifications of a further replica. */
+function backchannelOf(
+  { issuer, sessions, clock, keys }: Awaited<ReturnType<typeof startOAuth>>,
+  options: Partial<BackchannelLogoutOptions>,
+) {
+  return new BackchannelLogout({
+    issuer: issuerUrl,
+    store: sessions,
+    clients: issuer.clients,
+    clock,
+    signingKey: () => keys.signingKey(),
+    ...options,
+  })
+}
+
 t.test('a client is notified of the end of its session until it accepts', async (t) => {
   const application = await startApplication(t, [500, 302, 204])
-  const issuer = await startOAuth(t, { clients: told(application.uri) })
+  const issuer = await startOAuth(t, { clients: notifiedAt(application.uri) })
   const visitor = new Visitor(issuer)
   const own = await signInThrough(issuer, visitor)
   await signInThrough(issuer, visitor, { client_id: 'backend' })
   const { sub, sid } = claimsOf(own.access_token ?? '')
   await issuer.call({ url: '/logout', method: 'POST', headers: bearer(own.access_token ?? '') })
-  await until('it is told', async () => application.tokens.length === 3)
+  await until('it is notified', async () => application.tokens.length === 3)
   t.same(
     application.requests.map(({ method, url }) => [method, url]),
     Array(3).fill(['POST', '/signed-out']),
@@ -71,14 +86,14 @@ t.test('a client is notified of the end of its session until it accepts', async 
 
 t.test('a sign-out everywhere notifies of every session', async (t) => {
   const application = await startApplication(t, [200])
-  const issuer = await startOAuth(t, { clients: told(application.uri) })
+  const issuer = await startOAuth(t, { clients: notifiedAt(application.uri) })
   const tokens = [
     await signInThrough(issuer, new Visitor(issuer)),
     await signInThrough(issuer, new Visitor(issuer)),
   ]
   const headers = bearer(tokens[0]?.access_token ?? '')
   await issuer.call({ url: '/logout/all', method: 'POST', headers })
-  await until('it is told of both', async () => application.tokens.length === 2)
+  await until('it is notified of both', async () => application.tokens.length === 2)
   const sids = (list: readonly (string | undefined)[]) =>
     list.map((token) => claimsOf(token ?? '').sid).sort()
   t.same(sids(application.tokens), sids(tokens.map(({ access_token }) => access_token)))
@@ -87,10 +102,10 @@ t.test('a sign-out everywhere notifies of every session', async (t) => {
 t.test('a client that is configured later is notified', async (t) => {
   const application = await startApplication(t, [200])
   const issuer = await startOAuth(t)
-  issuer.issuer.clients.replace(told(application.uri))
+  issuer.issuer.clients.replace(notifiedAt(application.uri))
   const { access_token = '' } = await signInThrough(issuer, new Visitor(issuer))
   await issuer.call({ url: '/logout/all', method: 'POST', headers: bearer(access_token) })
-  await until('it is told', async () => application.tokens.length === 1)
+  await until('it is notified', async () => application.tokens.length === 1)
   t.equal(claimsOf(application.tokens[0] ?? '').sid, claimsOf(access_token).sid)
 })
 
@@ -105,7 +120,7 @@ t.test('a session that a code starts during a sign-out everywhere is notified to
     }
   }
   const sessions = new Sessions(':memory:')
-  const issuer = await startOAuth(t, { clients: told(application.uri), sessions })
+  const issuer = await startOAuth(t, { clients: notifiedAt(application.uri), sessions })
   const visitor = new Visitor(issuer)
   const { access_token = '' } = await signInThrough(issuer, visitor, { client_id: 'backend' })
   let begun: Readonly<Record<string, string>> = {}
@@ -115,36 +130,25 @@ t.test('a session that a code starts during a sign-out everywhere is notified to
   }
   const headers = bearer(access_token)
   t.equal((await issuer.call({ url: '/logout/all', method: 'POST', headers })).statusCode, 204)
-  await until('it is told', async () => application.tokens.length === 1)
+  await until('it is notified', async () => application.tokens.length === 1)
   t.equal(claimsOf(application.tokens[0] ?? '').sid, claimsOf(begun.access_token ?? '').sid)
 })
 
 t.test('a restart loses no notification, and one of two replicas sends it', async (t) => {
   const application = await startApplication(t, [503])
-  const issuer = await startOAuth(t, { clients: told(application.uri) })
+  const issuer = await startOAuth(t, { clients: notifiedAt(application.uri) })
   const { access_token = '' } = await signInThrough(issuer, new Visitor(issuer))
   await issuer.call({ url: '/logout', method: 'POST', headers: bearer(access_token) })
   await until('it was tried', async () => application.tokens.length > 0)
   await issuer.oauth.backchannel.close()
 
   const working = await startApplication(t, [200])
-  const issuerClients = issuer.issuer.clients
-  issuerClients.replace(told(working.uri))
+  issuer.issuer.clients.replace(notifiedAt(working.uri))
   issuer.clock.advanceMs(60_000)
-  const replicas = [0, 1].map(
-    () =>
-      new BackchannelLogout({
-        issuer: issuerUrl,
-        store: issuer.sessions,
-        clients: issuerClients,
-        clock: issuer.clock,
-        signingKey: () => issuer.keys.signingKey(),
-        backoff: { minMs: 10, maxMs: 10 },
-      }),
-  )
+  const replicas = [backchannelOf(issuer, { backoff }), backchannelOf(issuer, { backoff })]
   await Promise.all(replicas.map((one) => one.refresh()))
-  await until('it is told', async () => working.tokens.length > 0)
-  await until('and known to be', async () => {
+  await until('it is notified', async () => working.tokens.length > 0)
+  await until('the notification is removed', async () => {
     const key = `logout.${claimsOf(access_token).sid}`
     return (await issuer.sessions.findOneTime(key, issuer.clock.nowMs())) === null
   })
@@ -155,18 +159,13 @@ t.test('a restart loses no notification, and one of two replicas sends it', asyn
 
 t.test('notifications to a client that fails end after an hour', async (t) => {
   const application = await startApplication(t, [500])
-  const issuer = await startOAuth(t, { clients: told(application.uri) })
+  const issuer = await startOAuth(t, { clients: notifiedAt(application.uri) })
   const failures: string[] = []
   const { access_token = '' } = await signInThrough(issuer, new Visitor(issuer))
   await issuer.oauth.backchannel.close()
   await issuer.call({ url: '/logout', method: 'POST', headers: bearer(access_token) })
-  const logout = new BackchannelLogout({
-    issuer: issuerUrl,
-    store: issuer.sessions,
-    clients: issuer.issuer.clients,
-    clock: issuer.clock,
-    signingKey: () => issuer.keys.signingKey(),
-    backoff: { minMs: 10, maxMs: 10 },
+  const logout = backchannelOf(issuer, {
+    backoff,
     onFailure: (clientId) => failures.push(clientId),
   })
   t.teardown(() => logout.close())
@@ -181,20 +180,13 @@ t.test('notifications to a client that fails end after an hour', async (t) => {
 async function endMany(t: Test, count: number, options: Partial<BackchannelLogoutOptions>) {
   const statuses = [500]
   const [broken, working] = [await startApplication(t, statuses), await startApplication(t, [200])]
-  const all = told(broken.uri).map((client) =>
+  const all = notifiedAt(broken.uri).map((client) =>
     client.client_id === 'backend' ? { ...client, backchannel_logout_uri: working.uri } : client,
   ) as unknown as typeof clients
   const issuer = await startOAuth(t, { clients: all })
   await issuer.oauth.backchannel.close()
   const { sessions, clock } = issuer
-  const logout = new BackchannelLogout({
-    issuer: issuerUrl,
-    store: sessions,
-    clients: issuer.issuer.clients,
-    clock,
-    signingKey: () => issuer.keys.signingKey(),
-    ...options,
-  })
+  const logout = backchannelOf(issuer, options)
   t.teardown(() => logout.close())
   const end = async (clientId: string, sid: string) => {
     const client = issuer.issuer.clients.get(clientId)
@@ -216,7 +208,6 @@ t.test('a client that fails delays no other client', async (t) => {
 })
 
 t.test('a client that fails takes the place of no other client', async (t) => {
-  const backoff = { minMs: 20, maxMs: 20 }
   const { statuses, broken, clock, logout } = await endMany(t, 120, { backoff, maxPending: 50 })
   const before = broken.tokens.length
   statuses[0] = 200
