@@ -4,7 +4,7 @@ import { FakeClock } from '../support/clock.ts'
 import { bearer, password, startIssuer } from '../support/issuer.ts'
 import { policy } from '../support/sessions.ts'
 
-t.test("GET /me is the user's own record, and not a word more", async (t) => {
+t.test("GET /me is the user's own record, and nothing else", async (t) => {
   const issuer = await startIssuer(t)
   const { access_token } = await issuer.signIn()
   const response = await issuer.call({ url: '/me', headers: bearer(access_token) })

@@ -21,15 +21,12 @@ t.test('a page cannot read the admin port by DNS rebinding', async (t) => {
   }
 })
 
-t.test(
-  'probes and scrapers come by address, by a short name, or by one of the settings',
-  async (t) => {
-    for (const host of ['10.0.3.7:4001', '[fd00::7]:4001', 'localhost:4001', 'issuer:4001']) {
-      t.equal((await ask('/metrics', host)).body, 'up 1\n', host)
-    }
-    t.equal((await ask('/readyz', 'metrics.example.com:4001')).statusCode, 200)
-  },
-)
+t.test('the admin port accepts addresses, names without a dot, and configured names', async (t) => {
+  for (const host of ['10.0.3.7:4001', '[fd00::7]:4001', 'localhost:4001', 'issuer:4001']) {
+    t.equal((await ask('/metrics', host)).body, 'up 1\n', host)
+  }
+  t.equal((await ask('/readyz', 'metrics.example.com:4001')).statusCode, 200)
+})
 
 t.test('another method gets 405 with Allow', async (t) => {
   for (const url of ['/livez', '/readyz', '/metrics']) {

@@ -2,9 +2,9 @@ import t, { type Test } from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
 import { bearer } from '../support/issuer.ts'
 import { clients, startOAuth } from '../support/oauth.ts'
-import { codeVerifier, Visitor } from '../support/visitor.ts'
+import { redemption, Visitor } from '../support/visitor.ts'
 
-/** Users let applications of third parties in, and withdraw it. */
+/** Users allow applications of third parties, and withdraw that. */
 
 const redirect_uri = 'https://prints.example/cb'
 const thirdParty = (client_id: string) => ({
@@ -28,8 +28,8 @@ async function start(t: Test) {
   const headers = bearer(access_token)
   const visitor = new Visitor(issuer)
 
-  /** Lets an application in. @returns the code for it */
-  async function letIn(client_id: string, scope = 'profile'): Promise<string> {
+  /** Allows an application. @returns the code for it */
+  async function allow(client_id: string, scope = 'profile'): Promise<string> {
     let page = await visitor.authorize({ client_id, redirect_uri, scope })
     if (page.html.includes('type="password"')) page = await visitor.signIn(page)
     if (page.answer === null) page = await visitor.submit(page, { decision: 'allow' })
@@ -38,20 +38,19 @@ async function start(t: Test) {
 
   const redeem = (client_id: string, code: string) =>
     issuer.token({
-      grant_type: 'authorization_code',
+      ...redemption,
       client_id,
       redirect_uri,
       code,
-      code_verifier: codeVerifier,
     })
 
   return {
     issuer,
     visitor,
-    letIn,
+    allow,
     redeem,
     signInTo: async (client_id: string, scope?: string) =>
-      (await redeem(client_id, await letIn(client_id, scope))).body,
+      (await redeem(client_id, await allow(client_id, scope))).body,
     list: async () => (await issuer.call({ url: '/consents', headers })).json().consents,
     withdraw: (client_id: string) =>
       issuer.call({ method: 'DELETE', url: `/consents/${client_id}`, headers }),
@@ -60,14 +59,14 @@ async function start(t: Test) {
   }
 }
 
-t.test('GET /consents lists the applications that the user has let in', async (t) => {
-  const { list, letIn, issuer } = await start(t)
+t.test('GET /consents lists the applications that the user has allowed', async (t) => {
+  const { list, allow, issuer } = await start(t)
   t.same(await list(), [])
-  await letIn('prints')
+  await allow('prints')
   const prints = { client_id: 'prints', client_name: 'Photo Prints' }
   t.same(await list(), [{ ...prints, scope: 'openid profile' }])
-  await letIn('prints', 'data:read')
-  await letIn('maps', 'openid')
+  await allow('prints', 'data:read')
+  await allow('maps', 'openid')
   t.same(await list(), [
     { ...prints, scope: 'openid profile data:read' },
     { client_id: 'maps', client_name: 'maps', scope: 'openid' },
@@ -103,9 +102,9 @@ t.test('DELETE /consents/{client_id} ends the sessions, and the client asks agai
   t.match(await list(), [{ client_id: 'prints', scope: 'openid profile' }, { client_id: 'maps' }])
 })
 
-t.test('there is nothing to withdraw', async (t) => {
-  const { withdraw, letIn } = await start(t)
-  await letIn('prints')
+t.test('withdrawing a consent that does not exist is 404', async (t) => {
+  const { withdraw, allow } = await start(t)
+  await allow('prints')
   t.equal((await withdraw('prints')).statusCode, 204)
   for (const clientId of ['prints', 'maps', 'web', 'nobody']) {
     t.match((await withdraw(clientId)).json(), { status: 404, code: 'consent_not_found' }, clientId)
@@ -113,15 +112,15 @@ t.test('there is nothing to withdraw', async (t) => {
 })
 
 t.test('a consent that has just expired can be granted again', async (t) => {
-  const { letIn, redeem, issuer } = await start(t)
-  await letIn('prints')
+  const { allow, redeem, issuer } = await start(t)
+  await allow('prints')
   issuer.clock.advanceMs(86_400_000)
-  t.match(await redeem('prints', await letIn('prints')), { status: 200 })
+  t.match(await redeem('prints', await allow('prints')), { status: 200 })
 })
 
 t.test('a consent that is given again lasts as long as a new one', async (t) => {
-  const { issuer, visitor, letIn, redeem } = await start(t)
-  await letIn('prints')
+  const { issuer, visitor, allow, redeem } = await start(t)
+  await allow('prints')
   issuer.clock.advanceMs(86_399_000)
   const asked = { client_id: 'prints', redirect_uri, scope: 'profile', prompt: 'consent' }
   const page = await visitor.signIn(await visitor.authorize(asked))
@@ -146,9 +145,9 @@ t.test('a scope that the page did not show is not granted', async (t) => {
   t.match(again.html, 'data:write')
 })
 
-t.test('a code of a withdrawn consent is worth nothing', async (t) => {
-  const { withdraw, letIn, redeem, issuer } = await start(t)
-  const code = await letIn('prints')
+t.test('a code of a withdrawn consent is refused', async (t) => {
+  const { withdraw, allow, redeem, issuer } = await start(t)
+  const code = await allow('prints')
   await withdraw('prints')
   t.match(await redeem('prints', code), { status: 400, body: { error: 'invalid_grant' } })
   t.match(
@@ -174,19 +173,19 @@ t.test('a withdrawal that the store interrupts can be repeated', async (t) => {
 t.test(
   'a withdrawal that the store interrupts between two scopes leaves no scope behind',
   async (t) => {
-    const { issuer, letIn, list, withdraw } = await start(t)
+    const { issuer, allow, list, withdraw } = await start(t)
     const { sessions } = issuer
     const original = sessions.deleteOneTime.bind(sessions)
     t.teardown(() => Object.assign(sessions, { deleteOneTime: original }))
     sessions.deleteOneTime = async () => {
       throw new GatepassError('store_unavailable')
     }
-    t.equal(await letIn('prints'), '', 'no code')
+    t.equal(await allow('prints'), '', 'no code')
     const granted = () => issuer.audit().filter(({ event }) => event === 'consent.granted')
     t.same(granted(), [], 'the audit log has no consent that was not stored')
     sessions.deleteOneTime = original
     for (const completed of [1, 2]) {
-      await letIn('prints', 'profile data:read')
+      await allow('prints', 'profile data:read')
       let left = completed
       sessions.deleteOneTime = async (id) => {
         if (left-- === 0) throw new GatepassError('store_unavailable')
@@ -203,7 +202,7 @@ t.test(
   },
 )
 
-t.test('an application of a third party has what its scopes say, not the account', async (t) => {
+t.test('a third-party application reads what its scopes name, and manages nothing', async (t) => {
   const { signInTo, issuer } = await start(t)
   const { access_token, session_id } = await signInTo('prints', 'data:read')
   const headers = bearer(access_token)

@@ -10,7 +10,7 @@ import {
   redirectUri,
   startOAuth,
 } from '../support/oauth.ts'
-import { codeVerifier, goodRequest } from '../support/visitor.ts'
+import { goodRequest, redemption } from '../support/visitor.ts'
 
 /** RFC 9449 §8 and §9: an issuer that requires its nonce in each proof. */
 
@@ -114,7 +114,7 @@ t.test('the OAuth endpoints answer 400, as RFC 9449 §8 says', async (t) => {
   }
 })
 
-t.test('a code survives the question for a nonce', async (t) => {
+t.test('a request without a nonce uses up no code', async (t) => {
   const { issuer, call } = await start(t)
   const sub = (await issuer.accounts.findByLoginName('ada'))?.sub ?? ''
   const code = await issuer.oauth.codes.issue({
@@ -127,14 +127,13 @@ t.test('a code survives the question for a nonce', async (t) => {
     authTimeMs: issuer.clock.nowMs(),
     userAgent: '',
   })
-  const fields = { grant_type: 'authorization_code', client_id: 'spa', redirect_uri: redirectUri }
-  const parts = form({ ...fields, code, code_verifier: codeVerifier })
+  const parts = form({ ...redemption, code })
   const asked = await call('/oauth/token', undefined, parts)
   t.match(asked.body, { error: 'use_dpop_nonce' })
   t.match(await call('/oauth/token', asked.next, parts), { status: 200, body: { id_token: /./ } })
 })
 
-t.test("the issuer's own routes ask too", async (t) => {
+t.test("the issuer's own routes require a nonce too", async (t) => {
   const { call, signIn } = await start(t)
   const { body, next } = await signIn()
   const token: string = body.access_token
@@ -180,7 +179,7 @@ t.test('a proof with a nonce is used once', async (t) => {
   t.match((await again()).json(), { code: 'dpop_proof_replayed' })
 })
 
-t.test('a request without a proof, and a page on another site', async (t) => {
+t.test('a request without a proof gets no nonce, and a page can read its nonce', async (t) => {
   const { issuer, call } = await start(t)
   const bearer = await issuer.login()
   t.equal(bearer.statusCode, 200)
@@ -196,7 +195,7 @@ t.test('a request without a proof, and a page on another site', async (t) => {
   t.match(token.response.headers['access-control-expose-headers'], /dpop-nonce/)
 })
 
-t.test('without the setting a nonce counts for nothing', async (t) => {
+t.test('without the setting a nonce is ignored', async (t) => {
   const issuer = await startOAuth(t, { clients })
   const iat = Math.floor(issuer.clock.nowMs() / 1000)
   for (const nonce of ['of somebody', '', 7]) {

@@ -119,7 +119,7 @@ t.test('a proof works once more after a refusal for a missing scope', async (t) 
   t.match((await ask('/verify?scope=admin')).json(), { code: 'scope_insufficient' })
 })
 
-t.test('/whoami and a missing scope', async (t) => {
+t.test('/whoami takes a bound token, and a missing scope is a DPoP challenge', async (t) => {
   const call = start(t, { publicUrl: 'https://auth.shop.test' })
   const whoami = { htm: 'GET', htu: 'https://auth.shop.test/whoami' }
   const response = await call({}, whoami, { url: '/whoami' })

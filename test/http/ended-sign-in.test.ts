@@ -3,8 +3,8 @@ import { GatepassError } from '../../src/core/errors.ts'
 import type { RotationRequest, RotationResult, Session } from '../../src/stores/ports.ts'
 import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import { bearer, claimsOf } from '../support/issuer.ts'
-import { redirectUri, startOAuth } from '../support/oauth.ts'
-import { codeVerifier, Visitor } from '../support/visitor.ts'
+import { startOAuth } from '../support/oauth.ts'
+import { redemption, Visitor } from '../support/visitor.ts'
 
 /** Codes and refresh tokens whose sign-in ends before they are used, or meanwhile. */
 
@@ -53,14 +53,7 @@ async function setUp(t: Test) {
     issuer,
     sessions,
     sub,
-    redeem: () =>
-      issuer.token({
-        grant_type: 'authorization_code',
-        client_id: 'spa',
-        code: answer?.code ?? '',
-        redirect_uri: redirectUri,
-        code_verifier: codeVerifier,
-      }),
+    redeem: () => issuer.token({ ...redemption, code: answer?.code ?? '' }),
     live: () => sessions.listBySub(sub, issuer.clock.nowMs()),
     signOutEverywhere: () =>
       issuer.call({ method: 'POST', url: '/logout/all', headers: bearer(access_token) }),
@@ -78,14 +71,14 @@ const ends: Record<string, (parts: SetUp) => Promise<unknown>> = {
 const refused = { status: 400, body: { error: 'invalid_grant' } }
 
 for (const [what, end] of Object.entries(ends)) {
-  t.test(`a code is worth nothing once ${what}`, async (t) => {
+  t.test(`a code is refused once ${what}`, async (t) => {
     const parts = await setUp(t)
     await end(parts)
     t.match(await parts.redeem(), refused)
     t.same(await parts.live(), [])
   })
 
-  t.test(`a code is worth nothing if ${what} while it is redeemed`, async (t) => {
+  t.test(`a code is refused if ${what} while it is redeemed`, async (t) => {
     const parts = await setUp(t)
     parts.sessions.beforeCreate = async () => void (await end(parts))
     t.match(await parts.redeem(), refused)
@@ -93,7 +86,7 @@ for (const [what, end] of Object.entries(ends)) {
   })
 }
 
-t.test('a sign-out at the issuer ends what begins meanwhile', async (t) => {
+t.test('a sign-out at the issuer ends the sessions that begin meanwhile', async (t) => {
   const { sessions, redeem, live, signOutAtIssuer } = await setUp(t)
   const before = (await live()).length
   sessions.afterList = async () => {

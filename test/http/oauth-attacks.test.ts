@@ -8,20 +8,18 @@ import {
   billing,
   clients,
   exchangeGrant,
-  redirectUri,
   second,
   startOAuth,
 } from '../support/oauth.ts'
-import { codeVerifier, goodRequest, signInThrough, Visitor } from '../support/visitor.ts'
+import {
+  codeVerifier,
+  goodRequest,
+  redemption,
+  signInThrough,
+  Visitor,
+} from '../support/visitor.ts'
 
-const redemption = {
-  grant_type: 'authorization_code',
-  client_id: 'spa',
-  redirect_uri: redirectUri,
-  code_verifier: codeVerifier,
-}
-
-t.test('strangers fill no store with pushed requests of a public client', async (t) => {
+t.test('pushed requests of public clients are limited per network', async (t) => {
   const issuer = await startOAuth(t, { logLevel: 'info' })
   const push = async (headers = {}, client_id = 'spa') =>
     (await issuer.post('/oauth/par')({ ...goodRequest, client_id }, headers)).status
@@ -99,30 +97,27 @@ t.test('clickjacking: no page of the issuer can be framed', async (t) => {
   }
 })
 
-t.test(
-  'mix-up: a code is of no use at another issuer, and each response names its own',
-  async (t) => {
-    const [honest, other] = [await startOAuth(t), await startOAuth(t)]
-    const visitor = new Visitor(honest)
-    const { answer } = await visitor.signIn(await visitor.authorize())
-    const { code = '', iss } = answer ?? {}
-    t.equal(iss, issuerUrl)
-    t.match(await other.token({ ...redemption, code }), {
-      status: 400,
-      body: { error: 'invalid_grant' },
-    })
-    const elsewhere = new Visitor(other)
-    for (const [name, value] of visitor.cookies) elsewhere.cookies.set(name, value)
-    t.equal((await elsewhere.authorize()).answer, null, 'the cookie of a sign-in')
-    // The client compares `iss`; metadata tells it that it can.
-    const { body } = await honest.token({ ...redemption, code })
-    t.match(claimsOf(body.access_token), { client_id: 'spa' })
-    const metadata = await honest.call({ url: '/.well-known/oauth-authorization-server' })
-    t.equal(metadata.json().authorization_response_iss_parameter_supported, true)
-  },
-)
+t.test('mix-up: another issuer refuses a code, and each response names its issuer', async (t) => {
+  const [honest, other] = [await startOAuth(t), await startOAuth(t)]
+  const visitor = new Visitor(honest)
+  const { answer } = await visitor.signIn(await visitor.authorize())
+  const { code = '', iss } = answer ?? {}
+  t.equal(iss, issuerUrl)
+  t.match(await other.token({ ...redemption, code }), {
+    status: 400,
+    body: { error: 'invalid_grant' },
+  })
+  const elsewhere = new Visitor(other)
+  for (const [name, value] of visitor.cookies) elsewhere.cookies.set(name, value)
+  t.equal((await elsewhere.authorize()).answer, null, 'the cookie of a sign-in')
+  // The client compares `iss`; metadata tells it that it can.
+  const { body } = await honest.token({ ...redemption, code })
+  t.match(claimsOf(body.access_token), { client_id: 'spa' })
+  const metadata = await honest.call({ url: '/.well-known/oauth-authorization-server' })
+  t.equal(metadata.json().authorization_response_iss_parameter_supported, true)
+})
 
-t.test('code injection: the code of a victim in a session of the attacker', async (t) => {
+t.test('code injection: a stolen code is refused', async (t) => {
   const issuer = await startOAuth(t)
   const victim = new Visitor(issuer)
   const stolen = (await victim.signIn(await victim.authorize())).answer?.code ?? ''
@@ -217,7 +212,7 @@ t.test('a secret or a token in an address is refused, and reaches no log', async
   for (const secret of [second.secret, refresh_token, access_token]) t.notMatch(lines, secret)
 })
 
-t.test('introspection and revocation by a stranger', async (t) => {
+t.test('another client neither introspects nor revokes a token', async (t) => {
   const issuer = await startOAuth(t)
   const { access_token, refresh_token } = await issuer.signIn()
   for (const token of [access_token, refresh_token]) {

@@ -3,7 +3,7 @@ import t from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
 import { claimsOf, issuerUrl, password } from '../support/issuer.ts'
 import { clients, first, redirectUri, startOAuth } from '../support/oauth.ts'
-import { codeVerifier, goodRequest, Visitor } from '../support/visitor.ts'
+import { goodRequest, redemption, Visitor } from '../support/visitor.ts'
 
 const thirdParty = {
   client_id: 'prints',
@@ -15,13 +15,6 @@ const thirdParty = {
 }
 const prints = { client_id: 'prints', redirect_uri: 'https://prints.example/cb' }
 const withPrints = { clients: [...clients, thirdParty] as unknown as typeof clients }
-
-const redemption = {
-  grant_type: 'authorization_code',
-  client_id: 'spa',
-  redirect_uri: redirectUri,
-  code_verifier: codeVerifier,
-}
 
 t.test('a user signs in on the page, and the client gets tokens for the code', async (t) => {
   const issuer = await startOAuth(t)
@@ -65,7 +58,7 @@ t.test('a user who is signed in is not asked again, until the sign-in ends', asy
   t.equal((await issuer.call({ url: '/me', headers: { authorization } })).statusCode, 200)
 })
 
-t.test('a sign-in of longer settings ends with the shorter ones after a restart', async (t) => {
+t.test('a sign-in ends by the present session settings, not by those it began with', async (t) => {
   const issuer = await startOAuth(t)
   const visitor = new Visitor(issuer)
   await visitor.signIn(await visitor.authorize())
@@ -80,7 +73,7 @@ t.test('a sign-in of longer settings ends with the shorter ones after a restart'
   t.match(done.answer, { code: /^gpc_/ })
 })
 
-t.test('a sign-in cookie is no refresh token, and none but ours is believed', async (t) => {
+t.test('a sign-in cookie is no refresh token, and a forged one is ignored', async (t) => {
   const issuer = await startOAuth(t)
   const visitor = new Visitor(issuer)
   await visitor.signIn(await visitor.authorize())
@@ -94,7 +87,7 @@ t.test('a sign-in cookie is no refresh token, and none but ours is believed', as
   }
 })
 
-t.test('a wrong password, an unknown name and a throttled one', async (t) => {
+t.test('a failed sign-in shows the form again, and a throttled one says so', async (t) => {
   const issuer = await startOAuth(t)
   const visitor = new Visitor(issuer)
   let page = await visitor.authorize()
@@ -111,7 +104,7 @@ t.test('a wrong password, an unknown name and a throttled one', async (t) => {
   t.notMatch(JSON.stringify(issuer.lines), password)
 })
 
-t.test('a page that nobody can frame, and that runs nothing', async (t) => {
+t.test('a page runs no script and cannot be framed', async (t) => {
   const issuer = await startOAuth(t)
   const { headers, html } = await new Visitor(issuer).authorize()
   t.match(headers, {
@@ -204,7 +197,7 @@ t.test('a form without a request, and one of a pushed request, are not shown aga
   }
 })
 
-t.test('the address of a form, loaded again, is a page', async (t) => {
+t.test('the address of a form, opened by GET, is a page that says it has expired', async (t) => {
   const issuer = await startOAuth(t)
   for (const url of ['/oauth/sign-in', '/oauth/consent']) {
     const { status, html, headers } = await new Visitor(issuer).get(url)
@@ -243,7 +236,7 @@ t.test('nobody is redirected to an address that is not registered', async (t) =>
   })
 })
 
-t.test('prompt and max_age', async (t) => {
+t.test('prompt and max_age decide whether a user signs in again', async (t) => {
   const issuer = await startOAuth(t)
   const visitor = new Visitor(issuer)
   t.match((await visitor.authorize({ prompt: 'none' })).answer, { error: 'login_required' })
@@ -265,7 +258,7 @@ t.test('prompt and max_age', async (t) => {
   t.equal((await issuer.sessions.listBySub(sub, issuer.clock.nowMs())).length, 1)
 })
 
-t.test('max_age of a sign-in that the clock dates in the future', async (t) => {
+t.test('a sign-in that the clock dates in the future is too old for any max_age', async (t) => {
   const issuer = await startOAuth(t)
   const visitor = new Visitor(issuer)
   await visitor.signIn(await visitor.authorize())
@@ -277,7 +270,7 @@ t.test('max_age of a sign-in that the clock dates in the future', async (t) => {
   t.match((await visitor.authorize({ max_age: '60' })).answer, { code: /./ })
 })
 
-t.test('the user cancels', async (t) => {
+t.test('a canceled sign-in is access_denied', async (t) => {
   const issuer = await startOAuth(t)
   const visitor = new Visitor(issuer)
   const page = await visitor.authorize()
@@ -336,7 +329,7 @@ t.test(
   },
 )
 
-t.test('a pushed request: once, for one browser and one client', async (t) => {
+t.test('a pushed request is used once, by one browser and one client', async (t) => {
   const issuer = await startOAuth(t)
   const push = (changes = {}) => issuer.post('/oauth/par')({ ...goodRequest, ...changes })
   const pushed = await push({ scope: 'data:write' })
@@ -406,7 +399,7 @@ t.test('10,000 invented requests, forms and codes leave nothing behind', async (
   t.equal(await rows(), false)
 })
 
-t.test('in German, as the client or the browser asks', async (t) => {
+t.test('pages are in German if the client or the browser asks for it', async (t) => {
   const issuer = await startOAuth(t)
   const visitor = new Visitor(issuer)
   const page = await visitor.authorize({ ui_locales: 'de-AT en' })
@@ -418,7 +411,7 @@ t.test('in German, as the client or the browser asks', async (t) => {
   t.match(unknown.html, 'Die Anwendung ist hier nicht bekannt.')
 })
 
-t.test('cookies without TLS, with the port in their names', async (t) => {
+t.test('without TLS, cookies have no prefix and the port in their names', async (t) => {
   const issuer = await startOAuth(t, { cookieSecure: false, cookieSuffix: '-4000' })
   const visitor = new Visitor(issuer)
   await visitor.signIn(await visitor.authorize())
@@ -429,7 +422,7 @@ t.test('cookies without TLS, with the port in their names', async (t) => {
   ])
 })
 
-t.test('requests without a body, too long, or with a secret in the address', async (t) => {
+t.test('a request without a body, too long, or with a secret in its address fails', async (t) => {
   const issuer = await startOAuth(t)
   const visitor = new Visitor(issuer)
   for (const url of ['/oauth/sign-in', '/oauth/consent', '/oauth/authorize', '/oauth/logout']) {
@@ -460,7 +453,7 @@ t.test('HEAD has no effect', async (t) => {
   }
 })
 
-t.test('an authorization request by POST', async (t) => {
+t.test('an authorization request by POST is redirected to GET', async (t) => {
   const issuer = await startOAuth(t)
   const visitor = new Visitor(issuer)
   await visitor.signIn(await visitor.authorize())
@@ -480,7 +473,7 @@ t.test('an authorization request by POST', async (t) => {
   t.match((await visitor.get(String(again.location))).answer, { error: 'invalid_target' })
 })
 
-t.test('a pushed request for which the store takes no code is not answered', async (t) => {
+t.test('a pushed request is not used up if the store takes no code', async (t) => {
   const issuer = await startOAuth(t)
   const { body } = await issuer.post('/oauth/par')({ ...goodRequest })
   const visitor = new Visitor(issuer)
@@ -521,7 +514,7 @@ t.test('prompt=none without a store shows no page', async (t) => {
   t.match((await visitor.authorize({ prompt: 'none' })).answer, { code: /^gpc_/ })
 })
 
-t.test('a store that is unavailable leaves the form', async (t) => {
+t.test('while a store is unavailable the form can be sent again', async (t) => {
   const issuer = await startOAuth(t)
   const visitor = new Visitor(issuer)
   const page = await visitor.authorize()

@@ -2,6 +2,7 @@ import { createHmac, createPublicKey, randomUUID } from 'node:crypto'
 import t from 'tap'
 import type { Client } from '../../src/issuer/clients.ts'
 import { createClientSecret } from '../../src/oauth/client-secret.ts'
+import { SqliteSessionStore } from '../../src/stores/sqlite/session-store.ts'
 import { makeProofKey } from '../support/dpop.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { claimsOf, issuerUrl } from '../support/issuer.ts'
@@ -14,37 +15,32 @@ import {
   clients,
   first,
   makeAssertion,
-  redirectUri,
   startOAuth,
 } from '../support/oauth.ts'
-import { codeVerifier, signInThrough, Visitor } from '../support/visitor.ts'
+import { redemption, signInThrough, Visitor } from '../support/visitor.ts'
 
 const grant = { grant_type: 'client_credentials' }
 const refused = { status: 401, body: { error: 'invalid_client' } }
-/** After a few failures, the next one is told to wait. */
+/** After a few failures, the next one has to wait. */
 const refusedOrThrottled = { status: /401|429/, body: { error: /invalid_client|unavailable/ } }
+
+const tokenRequest = (client_assertion: string) => ({
+  ...grant,
+  client_assertion,
+  client_assertion_type: assertionType,
+})
 
 /** Returns a function that asks for a token with a new assertion each time. */
 function sender({ token, clock }: Pick<Awaited<ReturnType<typeof startOAuth>>, 'token' | 'clock'>) {
   return async (parts?: AssertionParts) =>
-    token({
-      ...grant,
-      client_assertion: await makeAssertion(Math.floor(clock.nowMs() / 1000), parts),
-      client_assertion_type: assertionType,
-    })
+    token(tokenRequest(await makeAssertion(Math.floor(clock.nowMs() / 1000), parts)))
 }
 
 async function startSigning(t: Parameters<typeof startOAuth>[0]) {
   const issuer = await startOAuth(t)
   const now = () => Math.floor(issuer.clock.nowMs() / 1000)
-  const send = (client_assertion: string, fields = {}) =>
-    issuer.token({
-      ...grant,
-      scope: 'data:read',
-      client_assertion,
-      client_assertion_type: assertionType,
-      ...fields,
-    })
+  const send = (assertion: string, fields = {}) =>
+    issuer.token({ ...tokenRequest(assertion), ...fields })
   const make = (parts?: AssertionParts) => makeAssertion(now(), parts)
   return { ...issuer, now, send, make }
 }
@@ -58,27 +54,20 @@ t.test('an assertion authenticates its client, once', async (t) => {
   t.equal((await send(await make({ claims: { aud: [issuerUrl] } }))).status, 200)
 })
 
-t.test('a replay at two replicas at once passes at one', async (t) => {
+t.test('an assertion that two replicas get at once is accepted by one', async (t) => {
   const one = await startSigning(t)
   const two = await startOAuth(t, {
-    sessions: new (await import('../../src/stores/sqlite/session-store.ts')).SqliteSessionStore(
-      one.sessionsPath,
-    ),
+    sessions: new SqliteSessionStore(one.sessionsPath),
   })
   two.clock.advanceMs(one.clock.nowMs() - two.clock.nowMs())
   for (let round = 0; round < 10; round += 1) {
-    const fields = {
-      ...grant,
-      scope: 'data:read',
-      client_assertion: await one.make(),
-      client_assertion_type: assertionType,
-    }
+    const fields = tokenRequest(await one.make())
     const answers = await Promise.all([one, two, one, two].map(({ token }) => token(fields)))
     t.equal(answers.filter(({ status }) => status === 200).length, 1)
   }
 })
 
-t.test('an assertion for somebody else, from somebody else, or of another time', async (t) => {
+t.test('an assertion for or from somebody else, or of another time, is refused', async (t) => {
   const { send, make, now } = await startSigning(t)
   const other = (await makeProofKey()).privateKey
   const bad: Record<string, AssertionParts> = {
@@ -260,13 +249,7 @@ t.test('a code gives no scope that was removed from its client since', async (t)
       client.client_id === 'spa' ? { ...client, scopes: { 'data:read': [] } } : client,
     ),
   )
-  const { body } = await issuer.token({
-    grant_type: 'authorization_code',
-    client_id: 'spa',
-    redirect_uri: redirectUri,
-    code: answer?.code ?? '',
-    code_verifier: codeVerifier,
-  })
+  const { body } = await issuer.token({ ...redemption, code: answer?.code ?? '' })
   t.equal(body.scope, 'openid data:read')
   t.match(claimsOf(body.access_token), { scope: 'openid data:read' })
   t.match(body, { id_token: /./ })
@@ -357,7 +340,7 @@ t.test('the last keys of a client outlast a reload of the clients', async (t) =>
   t.equal((await send()).status, 503)
 })
 
-t.test('the keys of a client that was removed from the settings are fetched no more', async (t) => {
+t.test('a client that is removed from the settings loses its fetched keys', async (t) => {
   let requests = 0
   const server = await startHttpServer(t, (_request, response) => {
     requests += 1
@@ -379,7 +362,7 @@ t.test('the keys of a client that was removed from the settings are fetched no m
   t.equal(requests, 2, 'the first set of keys was given up')
 })
 
-t.test('a client whose keys cannot be fetched is told to try again', async (t) => {
+t.test('while the keys of a client cannot be fetched, it gets 503 and Retry-After', async (t) => {
   const server = await startHttpServer(t, (_request, response) => response.writeHead(500).end())
   const { token, clock } = await startOAuth(t, {
     clients: [

@@ -80,7 +80,7 @@ t.test('the chain of services is named, and ends with the session', async (t) =>
   t.match(await exchange(access_token), invalid('invalid_request'))
 })
 
-t.test('a chain has an end', async (t) => {
+t.test('at most eight services pass a token on', async (t) => {
   const { signIn, exchange } = await startOAuth(t)
   let { access_token } = await signIn()
   for (let depth = 0; depth < 8; depth += 1) {
@@ -89,7 +89,7 @@ t.test('a chain has an end', async (t) => {
   t.match(await exchange(access_token), invalid('invalid_request'))
 })
 
-t.test('nothing gets wider: scope, audience, user, lifetime', async (t) => {
+t.test('an exchange widens no scope, audience, user or lifetime', async (t) => {
   const { signIn, exchange, introspect, token, clock } = await startOAuth(t)
   const { access_token } = await signIn({ scope: 'data:read' })
   t.match(await exchange(access_token, { scope: 'data:read data:write' }), invalid('invalid_scope'))
@@ -175,7 +175,7 @@ t.test(
   },
 )
 
-t.test('the account is looked at again', async (t) => {
+t.test('the token of a disabled user is not exchanged', async (t) => {
   const { signIn, exchange, users } = await startOAuth(t)
   const { access_token } = await signIn()
   await users.disable('ada')

@@ -8,7 +8,7 @@ import { basic, billing, clients, startOAuth } from '../support/oauth.ts'
 
 const inactive = { status: 200, body: { active: false } }
 
-t.test('a resource server asks what a token is worth', async (t) => {
+t.test('a resource server introspects tokens of each kind', async (t) => {
   const { signIn, introspect, exchange, token } = await startOAuth(t)
   const { access_token, refresh_token } = await signIn()
   const { status, body, headers } = await introspect({ token: access_token }, billing)
@@ -36,7 +36,7 @@ t.test('a resource server asks what a token is worth', async (t) => {
   t.match((await introspect({ token: own }, billing)).body, { active: true, sub: 'billing' })
 })
 
-t.test('a stranger is told nothing', async (t) => {
+t.test('introspection requires client authentication', async (t) => {
   const { signIn, introspect } = await startOAuth(t)
   const { access_token } = await signIn()
   for (const [fields, headers] of [
@@ -51,48 +51,45 @@ t.test('a stranger is told nothing', async (t) => {
   t.match(await introspect({}, billing), { status: 400, body: { error: 'invalid_request' } })
 })
 
-t.test(
-  'what is not ours, has expired or was revoked is inactive, and no more is said',
-  async (t) => {
-    const { signIn, introspect, call, clock, revocations, token, sessions, accounts } =
-      await startOAuth(t)
-    const signedOut = await signIn()
-    await call({ method: 'POST', url: '/logout', headers: bearer(signedOut.access_token) })
-    for (const one of [
-      signedOut.access_token,
-      signedOut.refresh_token,
-      'x',
-      `gpr_${randomBytes(16).toString('base64url')}.0.${randomBytes(32).toString('base64url')}`,
-      `${claimsOf(signedOut.access_token).sid}`,
-    ]) {
-      t.same((await introspect({ token: one }, billing)).body, { active: false })
-    }
-    const own = (await token({ grant_type: 'client_credentials' }, billing)).body.access_token
-    t.match((await introspect({ token: own }, billing)).body, { active: true })
-    await sessions.appendRevocation('all', '', clock.nowMs(), 300_000)
-    await revocations.refreshNow()
-    t.match(await introspect({ token: own }, billing), inactive, 'the revocation log says so')
+t.test('a foreign, expired or revoked token is inactive, and nothing else is said', async (t) => {
+  const { signIn, introspect, call, clock, revocations, token, sessions, accounts } =
+    await startOAuth(t)
+  const signedOut = await signIn()
+  await call({ method: 'POST', url: '/logout', headers: bearer(signedOut.access_token) })
+  for (const one of [
+    signedOut.access_token,
+    signedOut.refresh_token,
+    'x',
+    `gpr_${randomBytes(16).toString('base64url')}.0.${randomBytes(32).toString('base64url')}`,
+    `${claimsOf(signedOut.access_token).sid}`,
+  ]) {
+    t.same((await introspect({ token: one }, billing)).body, { active: false })
+  }
+  const own = (await token({ grant_type: 'client_credentials' }, billing)).body.access_token
+  t.match((await introspect({ token: own }, billing)).body, { active: true })
+  await sessions.appendRevocation('all', '', clock.nowMs(), 300_000)
+  await revocations.refreshNow()
+  t.match(await introspect({ token: own }, billing), inactive, 'the revocation log says so')
 
-    clock.advanceMs(2_000)
-    const { access_token, refresh_token } = await signIn()
-    clock.advanceMs(400_000)
-    t.match(await introspect({ token: access_token }, billing), inactive, 'it has expired')
-    t.match((await introspect({ token: refresh_token }, billing)).body, { active: true })
-    await call({ method: 'POST', url: '/refresh', body: { refresh_token } })
-    t.match(await introspect({ token: refresh_token }, billing), inactive, 'it was replaced')
+  clock.advanceMs(2_000)
+  const { access_token, refresh_token } = await signIn()
+  clock.advanceMs(400_000)
+  t.match(await introspect({ token: access_token }, billing), inactive, 'it has expired')
+  t.match((await introspect({ token: refresh_token }, billing)).body, { active: true })
+  await call({ method: 'POST', url: '/refresh', body: { refresh_token } })
+  t.match(await introspect({ token: refresh_token }, billing), inactive, 'it was replaced')
 
-    const disabled = await signIn()
-    const { sub } = claimsOf(disabled.access_token)
-    await accounts.setDisabled(`${sub}`, true, clock.nowMs())
-    for (const one of [disabled.access_token, disabled.refresh_token]) {
-      t.match(await introspect({ token: one }, billing), inactive, 'its account is disabled')
-    }
-    const service = (await token({ grant_type: 'client_credentials' }, billing)).body.access_token
-    t.match((await introspect({ token: service }, billing)).body, { active: true })
-  },
-)
+  const disabled = await signIn()
+  const { sub } = claimsOf(disabled.access_token)
+  await accounts.setDisabled(`${sub}`, true, clock.nowMs())
+  for (const one of [disabled.access_token, disabled.refresh_token]) {
+    t.match(await introspect({ token: one }, billing), inactive, 'its account is disabled')
+  }
+  const service = (await token({ grant_type: 'client_credentials' }, billing)).body.access_token
+  t.match((await introspect({ token: service }, billing)).body, { active: true })
+})
 
-t.test('encrypted and bound tokens are answered for', async (t) => {
+t.test('encrypted and bound tokens can be introspected', async (t) => {
   const { publicJwk, privateJwk } = makeEncryptionPair('P-256', 'api')
   const imported = importEncryptionKey(publicJwk)
   if (!imported.ok) throw new Error(imported.reason)
@@ -162,7 +159,7 @@ t.test('revoking an encrypted token is a success only if its session ends', asyn
   t.equal((await refresh(refresh_token)).statusCode, 401)
 })
 
-t.test('it revokes no token of another client, nor the session of a user by proxy', async (t) => {
+t.test('a client revokes no token of another client, and no token without a session', async (t) => {
   const { signIn, revoke, exchange, token, introspect } = await startOAuth(t)
   const { access_token, refresh_token } = await signIn()
   for (const one of [access_token, refresh_token]) {

@@ -7,7 +7,7 @@ import { backend, basic, billing, first, reports, second, startOAuth } from '../
 
 const credentials = { grant_type: 'client_credentials' }
 
-t.test('a service gets a token of its own, and no store has a row of it', async (t) => {
+t.test('client_credentials is a token without a user, a refresh token or a session', async (t) => {
   const issuer = await startOAuth(t)
   const { status, body, headers } = await issuer.token(credentials, billing)
   t.equal(status, 200)
@@ -30,7 +30,7 @@ t.test('a service gets a token of its own, and no store has a row of it', async 
   t.match(issuer.audit().at(-1), { event: 'token.issued', client_id: 'billing' })
 })
 
-t.test('it asks for a scope and an audience that it may have', async (t) => {
+t.test('a service may narrow its scope and audience, not widen them', async (t) => {
   const { token } = await startOAuth(t)
   const narrow = { ...credentials, scope: 'data:write', resource: reports }
   t.match(claimsOf((await token(narrow, billing)).body.access_token), {
@@ -71,7 +71,7 @@ t.test('each way to authenticate is the only one of its client', async (t) => {
   })
 })
 
-t.test('a client uses its own grants alone', async (t) => {
+t.test('a client may use its configured grants only', async (t) => {
   const { token, login } = await startOAuth(t)
   for (const grant_type of ['client_credentials', 'authorization_code']) {
     t.match(await token({ grant_type, client_id: 'web', code: 'x', code_verifier: 'y' }), {
@@ -88,7 +88,7 @@ t.test('a client uses its own grants alone', async (t) => {
   t.match((await login({ client_id: 'spa' })).json(), { code: 'grant_not_allowed' })
 })
 
-t.test('a public client refreshes as at /refresh', async (t) => {
+t.test('a refresh at /oauth/token follows the rules of /refresh', async (t) => {
   const { token, signIn, refresh, clock } = await startOAuth(t)
   const grant = { grant_type: 'refresh_token', client_id: 'web' }
   const { refresh_token, session_id } = await signIn()
@@ -234,7 +234,7 @@ t.test('a login may ask for one audience of its client', async (t) => {
   t.match((await login({ resource: 'x' })).json(), { code: 'resource_not_allowed', status: 400 })
 })
 
-t.test('a proof binds the token of a service, and is good once', async (t) => {
+t.test('a proof binds the token of a service, and is used once', async (t) => {
   const { token, clock } = await startOAuth(t)
   const key = await makeProofKey()
   const iat = Math.floor(clock.nowMs() / 1000)
@@ -286,26 +286,23 @@ t.test('malformed requests are refused in the form of RFC 6749', async (t) => {
   }
 })
 
-t.test(
-  'tokens of typ JWT are for gateways; a verifier takes them only if it is told to',
-  async (t) => {
-    const { token, introspect, signIn, call, keys } = await startOAuth(t, { tokenType: 'JWT' })
-    const { access_token } = await signIn()
-    const [header = ''] = access_token.split('.')
-    t.equal(JSON.parse(Buffer.from(header, 'base64url').toString()).typ, 'JWT')
-    t.equal((await call({ url: '/me', headers: bearer(access_token) })).statusCode, 200)
-    t.match((await introspect({ token: access_token }, billing)).body, { active: true })
-    const { body } = await token(credentials, billing)
-    t.match((await introspect({ token: body.access_token }, billing)).body, { active: true })
+t.test('tokens may have typ JWT; a verifier accepts them only if configured to', async (t) => {
+  const { token, introspect, signIn, call, keys } = await startOAuth(t, { tokenType: 'JWT' })
+  const { access_token } = await signIn()
+  const [header = ''] = access_token.split('.')
+  t.equal(JSON.parse(Buffer.from(header, 'base64url').toString()).typ, 'JWT')
+  t.equal((await call({ url: '/me', headers: bearer(access_token) })).statusCode, 200)
+  t.match((await introspect({ token: access_token }, billing)).body, { active: true })
+  const { body } = await token(credentials, billing)
+  t.match((await introspect({ token: body.access_token }, billing)).body, { active: true })
 
-    const jwks = JSON.parse(keys.jwks().body)
-    const clock = { nowMs: () => Date.UTC(2026, 0, 1) }
-    const options = { issuer: issuerUrl, audience: null, jwks, clock }
-    await t.rejects(createVerifier(options).verify(access_token), { code: 'token_type' })
-    const told = createVerifier({ ...options, tokenTypes: ['at+jwt', 'JWT'] })
-    await t.resolves(told.verify(access_token))
-  },
-)
+  const jwks = JSON.parse(keys.jwks().body)
+  const clock = { nowMs: () => Date.UTC(2026, 0, 1) }
+  const options = { issuer: issuerUrl, audience: null, jwks, clock }
+  await t.rejects(createVerifier(options).verify(access_token), { code: 'token_type' })
+  const told = createVerifier({ ...options, tokenTypes: ['at+jwt', 'JWT'] })
+  await t.resolves(told.verify(access_token))
+})
 
 t.test('a refresh may narrow the scope of one access token, and widen none', async (t) => {
   const { token, signIn, clock } = await startOAuth(t)
@@ -329,7 +326,7 @@ t.test('a refresh may narrow the scope of one access token, and widen none', asy
   t.equal(next.body.scope, 'data:read data:write')
 })
 
-t.test('a request without a body is told what to send', async (t) => {
+t.test('a token request without a body is 415', async (t) => {
   const { call } = await startOAuth(t)
   const response = await call({ method: 'POST', url: '/oauth/token', headers: billing })
   t.match({ status: response.statusCode, ...response.json() }, { status: 415 })

@@ -1,8 +1,15 @@
+import { createHash } from 'node:crypto'
 import * as jose from 'jose'
 import t from 'tap'
 import { audience, bearer, claimsOf, issuerUrl, password } from '../support/issuer.ts'
 import { billing, clients, redirectUri, startOAuth } from '../support/oauth.ts'
-import { codeVerifier, goodRequest, signInThrough, Visitor } from '../support/visitor.ts'
+import {
+  codeVerifier,
+  goodRequest,
+  redemption,
+  signInThrough,
+  Visitor,
+} from '../support/visitor.ts'
 
 const goodbye = 'https://app.example.com/goodbye'
 const all = clients.map((client) =>
@@ -14,38 +21,47 @@ for (const [algorithm, hash] of [
   ['Ed25519', 'sha512'],
   ['RS256', 'sha256'],
 ] as const) {
-  t.test(`the ID token, signed with ${algorithm}`, async (t) => {
-    const issuer = await startOAuth(t, { algorithm, clients: all })
-    const { id_token = '', access_token = '' } = await signInThrough(issuer, new Visitor(issuer), {
-      nonce: 'the nonce',
-    })
-    const jwks = (await issuer.call({ url: '/.well-known/jwks.json' })).json()
-    const { payload, protectedHeader } = await jose.jwtVerify(
-      id_token,
-      jose.createLocalJWKSet(jwks),
-      {
-        issuer: issuerUrl,
-        audience: 'spa',
-        currentDate: new Date(issuer.clock.nowMs()),
-      },
-    )
-    t.match(protectedHeader, { alg: algorithm, typ: 'JWT' })
-    const access = claimsOf(access_token)
-    const { createHash } = await import('node:crypto')
-    const digest = createHash(hash).update(access_token).digest()
-    t.match(payload, {
-      sub: access.sub,
-      sid: access.sid,
-      auth_time: access.auth_time,
-      amr: ['pwd'],
-      acr: '1',
-      nonce: 'the nonce',
-      at_hash: digest.subarray(0, digest.length / 2).toString('base64url'),
-    })
-    // It is no access token.
-    const refused = await issuer.call({ url: '/me', headers: bearer(id_token) })
-    t.match({ status: refused.statusCode, ...refused.json() }, { status: 401, code: 'token_type' })
-  })
+  t.test(
+    `an ID token signed with ${algorithm} names the user, the session and the access token`,
+    async (t) => {
+      const issuer = await startOAuth(t, { algorithm, clients: all })
+      const { id_token = '', access_token = '' } = await signInThrough(
+        issuer,
+        new Visitor(issuer),
+        {
+          nonce: 'the nonce',
+        },
+      )
+      const jwks = (await issuer.call({ url: '/.well-known/jwks.json' })).json()
+      const { payload, protectedHeader } = await jose.jwtVerify(
+        id_token,
+        jose.createLocalJWKSet(jwks),
+        {
+          issuer: issuerUrl,
+          audience: 'spa',
+          currentDate: new Date(issuer.clock.nowMs()),
+        },
+      )
+      t.match(protectedHeader, { alg: algorithm, typ: 'JWT' })
+      const access = claimsOf(access_token)
+      const digest = createHash(hash).update(access_token).digest()
+      t.match(payload, {
+        sub: access.sub,
+        sid: access.sid,
+        auth_time: access.auth_time,
+        amr: ['pwd'],
+        acr: '1',
+        nonce: 'the nonce',
+        at_hash: digest.subarray(0, digest.length / 2).toString('base64url'),
+      })
+      // It is no access token.
+      const refused = await issuer.call({ url: '/me', headers: bearer(id_token) })
+      t.match(
+        { status: refused.statusCode, ...refused.json() },
+        { status: 401, code: 'token_type' },
+      )
+    },
+  )
 }
 
 t.test('A20: an ID token is no access token where both have the typ JWT', async (t) => {
@@ -69,7 +85,7 @@ t.test('no secret reaches the log or a metric', async (t) => {
   await visitor.get(`/oauth/logout?${query}`)
   const written = `${JSON.stringify(issuer.lines)}${await issuer.metrics.registry.metrics()}`
   const { id_token, access_token, refresh_token } = tokens
-  const [interaction] = [page.form?.fields.interaction]
+  const interaction = page.form?.fields.interaction
   for (const secret of [
     ...[password, 'a wrong password', 'a-nonce', 'a-state', interaction, answer?.code],
     ...[id_token, access_token, refresh_token, codeVerifier, ...cookies],
@@ -80,7 +96,7 @@ t.test('no secret reaches the log or a metric', async (t) => {
   t.ok(issuer.lines.length > 3)
 })
 
-t.test('what the scopes tell of the user', async (t) => {
+t.test('userinfo has the claims of the scopes, and requires openid', async (t) => {
   const issuer = await startOAuth(t, { clients: all })
   const visitor = new Visitor(issuer)
   const tokens = await signInThrough(issuer, visitor)
@@ -98,7 +114,7 @@ t.test('what the scopes tell of the user', async (t) => {
   t.equal((await ask(tokens.access_token)).statusCode, 401)
 })
 
-t.test('discovery lists it', async (t) => {
+t.test('discovery lists the endpoints and abilities of OpenID Connect', async (t) => {
   const issuer = await startOAuth(t, { clients: all })
   const metadata = (await issuer.call({ url: '/.well-known/openid-configuration' })).json()
   t.match(metadata, {
@@ -121,34 +137,31 @@ t.test('discovery lists it', async (t) => {
   t.same(same.json(), metadata)
 })
 
-t.test(
-  'an application signs its user out: at the issuer, and of all that was opened',
-  async (t) => {
-    const issuer = await startOAuth(t, { clients: all })
-    const visitor = new Visitor(issuer)
-    const tokens = await signInThrough(issuer, visitor)
-    const others = await signInThrough(issuer, visitor, { client_id: 'backend' })
-    const elsewhere = new Visitor(issuer)
-    issuer.clock.advance_s(1)
-    const kept = await signInThrough(issuer, elsewhere)
-    const query = new URLSearchParams({
-      id_token_hint: tokens.id_token ?? '',
-      post_logout_redirect_uri: goodbye,
-      state: 'bye',
-    })
-    issuer.clock.advance_s(400)
-    const done = await visitor.get(`/oauth/logout?${query}`)
-    t.equal(done.status, 303)
-    t.same(done.answer, { url: goodbye, state: 'bye' })
-    t.equal((await visitor.authorize()).status, 200)
-    for (const { refresh_token } of [tokens, others]) {
-      t.equal((await issuer.refresh(refresh_token ?? '')).statusCode, 401)
-    }
-    t.equal((await issuer.refresh(kept.refresh_token ?? '')).statusCode, 200, 'another device')
-  },
-)
+t.test('a sign-out by an application ends the sign-in and all sessions it opened', async (t) => {
+  const issuer = await startOAuth(t, { clients: all })
+  const visitor = new Visitor(issuer)
+  const tokens = await signInThrough(issuer, visitor)
+  const others = await signInThrough(issuer, visitor, { client_id: 'backend' })
+  const elsewhere = new Visitor(issuer)
+  issuer.clock.advance_s(1)
+  const kept = await signInThrough(issuer, elsewhere)
+  const query = new URLSearchParams({
+    id_token_hint: tokens.id_token ?? '',
+    post_logout_redirect_uri: goodbye,
+    state: 'bye',
+  })
+  issuer.clock.advance_s(400)
+  const done = await visitor.get(`/oauth/logout?${query}`)
+  t.equal(done.status, 303)
+  t.same(done.answer, { url: goodbye, state: 'bye' })
+  t.equal((await visitor.authorize()).status, 200)
+  for (const { refresh_token } of [tokens, others]) {
+    t.equal((await issuer.refresh(refresh_token ?? '')).statusCode, 401)
+  }
+  t.equal((await issuer.refresh(kept.refresh_token ?? '')).statusCode, 200, 'another device')
+})
 
-t.test('a sign-out also ends what was opened before the user signed in again', async (t) => {
+t.test('a sign-out also ends the sessions from before the user signed in again', async (t) => {
   const issuer = await startOAuth(t, { clients: all })
   await issuer.users.add({ loginName: 'bob', password })
   const visitor = new Visitor(issuer)
@@ -196,20 +209,14 @@ t.test('the form of an application on another site signs the user out as well', 
   }
 })
 
-t.test('without an ID token of the user, the user is asked', async (t) => {
+t.test('without an ID token of the user, a sign-out asks the user', async (t) => {
   const issuer = await startOAuth(t, { clients: all })
   await issuer.users.add({ loginName: 'bob', password })
   const visitor = new Visitor(issuer)
   await signInThrough(issuer, visitor)
   const bob = new Visitor(issuer)
   const ofBob = await bob.signIn(await bob.authorize({ scope: 'openid' }), { username: 'bob' })
-  const { body } = await issuer.token({
-    grant_type: 'authorization_code',
-    client_id: 'spa',
-    redirect_uri: redirectUri,
-    code_verifier: codeVerifier,
-    code: ofBob.answer?.code ?? '',
-  })
+  const { body } = await issuer.token({ ...redemption, code: ofBob.answer?.code ?? '' })
   for (const id_token_hint of ['', 'x.y.z', body.id_token, `${body.id_token}x`]) {
     const query = new URLSearchParams({
       id_token_hint,
@@ -230,7 +237,7 @@ t.test('without an ID token of the user, the user is asked', async (t) => {
   t.match((await visitor.get('/oauth/logout')).html, 'You are signed out', 'twice is no error')
 })
 
-t.test('nobody is sent to an address that is not registered', async (t) => {
+t.test('a sign-out redirects to a registered address only', async (t) => {
   const issuer = await startOAuth(t, { clients: all })
   const visitor = new Visitor(issuer)
   const { id_token = '', access_token = '' } = await signInThrough(issuer, visitor)
@@ -253,7 +260,7 @@ t.test('nobody is sent to an address that is not registered', async (t) => {
   t.match((await visitor.authorize()).answer, { code: /./ })
 })
 
-t.test('a hint of the user who is expected', async (t) => {
+t.test('a sign-in of another user than the id_token_hint is login_required', async (t) => {
   const issuer = await startOAuth(t, { clients: all })
   await issuer.users.add({ loginName: 'bob', password })
   const visitor = new Visitor(issuer)
@@ -278,14 +285,7 @@ t.test('a code works once, at two replicas at the same time too', async (t) => {
   const visitor = new Visitor(issuer)
   const { answer } = await visitor.signIn(await visitor.authorize({ resource: audience }))
   const redeem = (changes = {}) =>
-    issuer.token({
-      grant_type: 'authorization_code',
-      client_id: 'spa',
-      redirect_uri: redirectUri,
-      code_verifier: codeVerifier,
-      code: answer?.code ?? '',
-      ...changes,
-    })
+    issuer.token({ ...redemption, code: answer?.code ?? '', ...changes })
   const answers = await Promise.all([redeem(), redeem()])
   t.same(answers.map(({ status }) => status).filter((status) => status === 400).length > 0, true)
   for (const { body } of answers) {

@@ -16,6 +16,14 @@ export const goodRequest: Readonly<Record<string, string>> = {
   state: 'the state',
 }
 
+/** The token request for a code of `goodRequest`, without the code. */
+export const redemption = {
+  grant_type: 'authorization_code',
+  client_id: 'spa',
+  redirect_uri: redirectUri,
+  code_verifier: codeVerifier,
+}
+
 type Fields = Readonly<Record<string, string>>
 
 /** A response to the browser. */
@@ -92,7 +100,7 @@ export class Visitor {
   }
 }
 
-/** Signs a user in through a client, `spa` by default, and returns the tokens. */
+/** Signs a user in through the client `spa`, or `backend`, and returns the tokens. */
 export async function signInThrough(
   issuer: Awaited<ReturnType<typeof startOAuth>>,
   visitor: Visitor,
@@ -100,16 +108,10 @@ export async function signInThrough(
 ): Promise<Fields> {
   const page = await visitor.authorize({ scope: 'openid profile', ...changes })
   const { answer } = page.answer ? page : await visitor.signIn(page)
-  const isPublic = changes.client_id === undefined
+  const { client_id = 'spa' } = changes
   const { body } = await issuer.token(
-    {
-      grant_type: 'authorization_code',
-      redirect_uri: redirectUri,
-      code_verifier: codeVerifier,
-      code: answer?.code ?? '',
-      ...(isPublic && { client_id: 'spa' }),
-    },
-    isPublic ? {} : backend,
+    { ...redemption, client_id, code: answer?.code ?? '' },
+    client_id === 'backend' ? backend : {},
   )
   return body
 }
