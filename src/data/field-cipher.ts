@@ -19,6 +19,7 @@ const tagBytes = 16
 const headBytes = 1 + keyIdBytes + nonceBytes
 /** Deriving a key takes three times as long as decrypting a small value with it. */
 const maxCachedKeys = 10_000
+
 /** How values are stored. A value that does not decrypt counts as absent. */
 export type FieldCodec = Pick<FieldCipher, 'encrypt' | 'decrypt'>
 
