@@ -197,6 +197,12 @@ function serverConnection(
   }
 }
 
+/**
+ * Commands without a key. The library sends `WAIT` to all primaries, and `TIME` to any of them, whatever key
+ * it is given.
+ */
+const keylessCommands: readonly unknown[] = ['WAIT', 'TIME']
+
 /** How long a node may be unavailable before the client asks others who serves its slots. */
 const topologyRefreshMs = 200
 
@@ -220,7 +226,12 @@ function clusterConnection(
     primaries: () => cluster.masters.map(({ address }) => address),
     send: async (route, command, abortSignal) => {
       if (typeof route === 'string') {
-        return cluster.sendCommand(route, false, [...command], { abortSignal })
+        if (!keylessCommands.includes(command[0]))
+          return cluster.sendCommand(route, false, [...command], { abortSignal })
+        // A pipeline has one server, that of its first key.
+        const pipeline = cluster.multi().addCommand(route, false, [...command])
+        const [reply] = (await pipeline.execAsPipeline()) as unknown as [RedisReply]
+        return reply
       }
       const node = cluster.nodeByAddress.get(route.primary)
       if (node === undefined) throw new Error(`Cannot find node ${route.primary}`)

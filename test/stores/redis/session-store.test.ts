@@ -1,9 +1,11 @@
 import t, { type Test } from 'tap'
 import { randomId } from '../../../src/core/secrets.ts'
 import type { Session } from '../../../src/stores/ports.ts'
+import { createConnectionFactory } from '../../../src/stores/redis/connection.ts'
 import { sessionKey } from '../../../src/stores/redis/session-row.ts'
 import { RedisSessionStore } from '../../../src/stores/redis/session-store.ts'
-import { patient } from '../../support/patience.ts'
+import { parseRedisUrl } from '../../../src/stores/redis/url.ts'
+import { patienceMs, patient } from '../../support/patience.ts'
 import { startCluster, startRedis, startSentinels } from '../../support/redis.ts'
 import { policy, rotation, session, t0 } from '../../support/sessions.ts'
 import { sessionStoreContract } from '../session-store-contract.ts'
@@ -39,6 +41,27 @@ t.test('one server', async (t) => {
 t.test('a Cluster', async (t) => {
   const cluster = await startCluster(t)
   contract(t, cluster.url, cluster.empty, fewRuns)
+
+  t.test('a command without a key goes to the server of the key that it is about', async (t) => {
+    const options = { maxSilenceMs: patienceMs, maxQueued: 10, hasReplicatedRole: false }
+    const create = createConnectionFactory(parseRedisUrl(cluster.url), '.', options)
+    const connection = create({ onError: () => {}, onLost: () => {} })
+    t.teardown(() => connection.close())
+    await connection.connect()
+    for (const node of cluster.nodes) await node.ask('CONFIG', 'RESETSTAT')
+    const { signal } = new AbortController()
+    for (const command of [['GET', 'key'], ...Array(5).fill(['WAIT', '0', '1']), ['TIME']]) {
+      await connection.send('key', command, signal, 'main')
+    }
+    const stats = await Promise.all(cluster.nodes.map((node) => node.ask('INFO', 'commandstats')))
+    const used = stats.map((text) => String(text).match(/cmdstat_(get|time|wait):calls=\d/g) ?? [])
+    t.same(
+      used.flat().toSorted(),
+      ['cmdstat_get:calls=1', 'cmdstat_time:calls=1', 'cmdstat_wait:calls=5'],
+      'each command is sent once',
+    )
+    t.equal(used.filter(({ length }) => length > 0).length, 1, 'to one server')
+  })
 })
 
 t.test('Sentinel', async (t) => {
