@@ -45,7 +45,8 @@ export function serviceOptions(
  */
 export async function serve(service: Service, settings: Settings): Promise<void> {
   const { app, logger, metrics, checks } = service
-  const readiness = () => checkReadiness(checks, shutdown.isDraining())
+  const logged = logFailures(checks, logger)
+  const readiness = () => checkReadiness(logged, shutdown.isDraining())
   const admin = cluster.isWorker
     ? null
     : buildAdminApp({
@@ -78,6 +79,33 @@ export async function serve(service: Service, settings: Settings): Promise<void>
     await Promise.allSettled([app.close(), admin?.close(), service.close()])
     throw error
   }
+}
+
+/**
+ * Logs why a readiness check fails, and that it passes again: a balancer sends no requests to a service that
+ * is not ready, so no request would log the cause. The same failure is logged once.
+ */
+export function logFailures(
+  checks: Readonly<Record<string, ReadinessCheck>>,
+  logger: Pick<Logger, 'info' | 'warn'>,
+): Readonly<Record<string, ReadinessCheck>> {
+  const failures = new Map<string, string>()
+  const logged = (name: string, check: ReadinessCheck) => async () => {
+    try {
+      await check()
+      if (failures.delete(name)) logger.info({ check: name }, 'a readiness check passes again')
+    } catch (error) {
+      const { message, cause, code } = error as GatepassError
+      if (failures.get(name) !== message) {
+        failures.set(name, message)
+        logger.warn({ check: name, code, err: cause ?? error }, 'a readiness check fails')
+      }
+      throw error
+    }
+  }
+  return Object.fromEntries(
+    Object.entries(checks).map(([name, check]) => [name, logged(name, check)]),
+  )
 }
 
 /**

@@ -178,10 +178,13 @@ t.test('a key-encryption secret is replaced while issuers run', async (t) => {
 
 t.test('keys that other users may write to are refused, at the start and later', async (t) => {
   const cwd = createTestFolder(t)
-  const { admin } = await startIssuer(t, cwd, { GATEPASS_JWKS_MAX_AGE_S: '1' })
+  const { admin, issuer } = await startIssuer(t, cwd, { GATEPASS_JWKS_MAX_AGE_S: '1' })
   await untilStatus(`${admin}/readyz`, 200)
   chmodSync(join(cwd, 'keys'), 0o777)
   await untilStatus(`${admin}/readyz`, 503)
+  const { check, err } = JSON.parse(await issuer.line(/"a readiness check fails"/))
+  t.equal(check, 'keys')
+  t.match(err.message, /Anybody may write to .*chmod 700/)
   t.match((await keys(cwd, ['list'])).stderr, /Anybody may write to .*chmod 700/)
   chmodSync(join(cwd, 'keys'), 0o700)
   await untilStatus(`${admin}/readyz`, 200)

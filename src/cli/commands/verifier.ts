@@ -68,7 +68,10 @@ export async function runVerifier(context: CliContext): Promise<void> {
       // Revocations and session data are not required: their state is in the metrics.
       checks: {
         keys: async () => {
-          if (verifier.status().keys.count === 0) throw new GatepassError('keys_unavailable')
+          const { count, lastError } = verifier.status().keys
+          if (count > 0) return
+          const cause = lastError === null ? undefined : new Error(lastError)
+          throw new GatepassError('keys_unavailable', { cause })
         },
       },
       close: async () => {
