@@ -6,7 +6,11 @@ import {
 } from 'fastify-type-provider-zod'
 import type { core } from 'zod'
 import { problemType } from '../core/errors.ts'
+import { securitySchemes } from '../verifier/fastify.ts'
 import type { OpenApiInfo } from './app.ts'
+
+/** The operations of OpenAPI 3.1. Fastify supports QUERY too, which comes with OpenAPI 3.2. */
+const operations = new Set(['GET', 'PUT', 'POST', 'DELETE', 'OPTIONS', 'HEAD', 'PATCH', 'TRACE'])
 
 /** Creates the document from the schemas of routes. Only a request for the document loads this module. */
 export async function createOpenApiDocument(
@@ -23,14 +27,7 @@ export async function createOpenApiDocument(
       info: { ...info, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
       components: {
         securitySchemes: {
-          bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
-          dpop: {
-            type: 'http',
-            scheme: 'dpop',
-            bearerFormat: 'JWT',
-            description:
-              'A token that is bound to a key, with a proof in the header `DPoP` (RFC 9449).',
-          },
+          ...securitySchemes,
           client: {
             type: 'http',
             scheme: 'basic',
@@ -44,8 +41,7 @@ export async function createOpenApiDocument(
     transformObject: (document) => dropUnused(describeBodies(nameSchemas(document))),
   })
   for (const { method, url, schema } of routes) {
-    // OpenAPI describes the methods that Fastify supports by default, and no others.
-    const described = [method].flat().filter((one) => app.supportedMethods.includes(one))
+    const described = [method].flat().filter((one) => operations.has(one))
     app.route({ method: described, url, ...(schema && { schema }), handler: () => {} })
   }
   await app.ready()

@@ -274,7 +274,11 @@ function publish(app: FastifyInstance, { path, headers, body }: ResourceMetadata
 /** The security schemes of the routes, for `components` of an OpenAPI 3.1 document. */
 export const securitySchemes = {
   bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
-  dpop: { type: 'http', scheme: 'dpop', bearerFormat: 'JWT' },
+  dpop: {
+    type: 'http',
+    scheme: 'dpop',
+    description: 'A token that is bound to a key, with a proof in the header `DPoP` (RFC 9449).',
+  },
 } as const
 
 /** Adds the required token to the schema of a route, for `@fastify/swagger`. */

@@ -11,6 +11,21 @@ const headings = [...document.matchAll(/^### `(.+)`$/gm)].map(([, route = '']) =
 
 interface OpenApi {
   readonly paths: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+  readonly components: {
+    readonly securitySchemes: Readonly<Record<string, { readonly scheme?: string }>>
+  }
+}
+
+/** The operations that a path of OpenAPI 3.1 may have (§4.8.9.1). */
+const operationNames = ['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'trace']
+
+/** Names the parts that OpenAPI 3.1 does not know: other operations, `bearerFormat` of other schemes. */
+function unknownParts({ paths, components }: OpenApi): string[] {
+  const operations = Object.values(paths).flatMap((path) => Object.keys(path))
+  const schemes = Object.entries(components.securitySchemes)
+    .filter(([, one]) => 'bearerFormat' in one && one.scheme !== 'bearer')
+    .map(([name]) => name)
+  return [...operations.filter((name) => !operationNames.includes(name)), ...schemes]
 }
 
 /** `POST /login` of an OpenAPI document; HEAD comes with GET and goes without saying. */
@@ -28,6 +43,7 @@ t.test('docs/http-api.md has a section for each route there is, and for no other
   const ofVerifier = await verifier.app.inject('/openapi.json')
   const routes = [...routesOf(ofIssuer.json()), ...routesOf(ofVerifier.json())]
   t.same([...headings].sort(), [...new Set(routes)].sort())
+  for (const one of [ofIssuer, ofVerifier]) t.same(unknownParts(one.json()), [])
 })
 
 t.test('it names the routes of the admin port', async (t) => {
