@@ -73,6 +73,12 @@ t.test('all addresses of an IPv6 /56 count as one', async (t) => {
   t.equal(limits.admit('2001:db8:0:3::1'), null)
 })
 
+t.test('a limit of one admits one', async (t) => {
+  const limits = new NetworkLimits({ all: 1, narrow: 1, wide: 1 })
+  t.ok(limits.admit('192.0.2.1'))
+  t.equal(limits.admit('198.51.100.1'), null)
+})
+
 t.test('connections are limited in total', async (t) => {
   const limits = new NetworkLimits(maxima)
   for (let n = 0; n < maxima.all; n++) t.ok(limits.admit(`10.0.${n}.1`))
@@ -85,4 +91,5 @@ t.test('a released connection makes room for another', async (t) => {
   t.equal(limits.admit('192.0.2.1'), null)
   release[0]?.()
   t.ok(limits.admit('192.0.2.1'))
+  t.equal(limits.admit('192.0.2.1'), null, 'for one')
 })
