@@ -20,7 +20,8 @@ t.test('a revoked session is refused whatever the iat of its tokens', async (t) 
 t.test('the tokens of a user, and all tokens, are refused until a time', async (t) => {
   for (const kind of ['user', 'all'] as const) {
     const rules = new RevocationList(100)
-    rules.add({ kind, id: kind === 'user' ? 'user-1' : '', at_s: now_s })
+    const entry = { kind, id: kind === 'user' ? 'user-1' : '', at_s: now_s }
+    t.same([rules.add(entry), rules.add(entry)], [true, false], 'it is new once')
     t.ok(rules.isRevoked(claims({ iat: now_s }), 'k1'), kind)
     t.notOk(rules.isRevoked(claims({ iat: now_s + 1 }), 'k1'), `${kind}, signed in again`)
     t.equal(rules.isRevoked(claims({ sub: 'user-2' }), 'k1'), kind === 'all')
@@ -64,10 +65,15 @@ t.test('an entry is removed when its tokens have expired, and not earlier', asyn
   t.equal(rules.entries, 4)
   rules.prune(now_s + 305, 305)
   t.equal(rules.entries, 3, 'the rule for all was older')
+  rules.add({ kind: 'all', id: '', at_s: now_s })
+  rules.prune(now_s + 305, 305)
+  t.equal(rules.entries, 4)
   rules.prune(now_s + 306, 305)
   t.equal(rules.entries, 1)
-  t.ok(rules.isKeyRevoked('k1'), 'the key may be in a set that is kept for long')
-  rules.prune(now_s + 40 * 86_400, 305)
+  // The key may be in a set that is kept for 30 days.
+  rules.prune(now_s + 31 * 86_400 + 305, 305)
+  t.ok(rules.isRevoked(claims({ iat: now_s + 1000 }), 'k1'))
+  rules.prune(now_s + 31 * 86_400 + 306, 305)
   t.equal(rules.entries, 0)
   t.notOk(rules.isRevoked(claims(), 'k1'))
 })
@@ -92,8 +98,10 @@ t.test('a full list becomes coarser, and no revoked token is accepted', async (t
 })
 
 t.test('too many revoked keys are an error', async (t) => {
-  const rules = new RevocationList(100)
+  const rules = new RevocationList(2000)
+  for (let n = 0; n < 1001; n++) rules.add({ kind: 'session', id: `s${n}`, at_s: now_s })
   for (let n = 0; n < 1000; n++) rules.add({ kind: 'key', id: `k${n}`, at_s: now_s })
   t.throws(() => rules.add({ kind: 'key', id: 'one more', at_s: now_s }), /more than 1000 keys/)
   t.notOk(rules.add({ kind: 'key', id: 'k1', at_s: now_s }), 'a known one is none more')
+  t.ok(rules.add({ kind: 'key', id: 'k1', at_s: now_s + 1 }), 'nor if it is revoked again')
 })
