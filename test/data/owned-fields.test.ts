@@ -34,7 +34,7 @@ function open(t: Test, owner: DataOwner = { scope: 'session', id: randomId() }) 
 
 t.test('any JSON value is returned with its version', async (t) => {
   const { fields } = open(t)
-  for (const value of [null, 0, 'ü', [1, { a: [] }], { items: { shirt: 2 } }]) {
+  for (const value of [null, true, 0, 'ü', [1, { a: [] }], { items: { shirt: 2 } }]) {
     const version = await fields.set('cart', value)
     const text = JSON.stringify(value)
     t.match(await fields.getAllTexts(), new Map([['cart', { text, version }]]))
