@@ -68,6 +68,12 @@ const closedPollMs = 300
 /** How long the popup waits for the page that has opened it. */
 const handOverMs = 2_000
 
+/**
+ * The codes that this page redeems. A second use of a code would end the session, and a page may create
+ * its client twice, as React does in development.
+ */
+const redeeming = new Map<string, Promise<void>>()
+
 /** Implements `RedirectAuthClient` on a platform and a page. */
 export class RedirectClient extends Client implements RedirectAuthClient {
   readonly returned: Promise<Returned | null>
@@ -262,9 +268,14 @@ export class RedirectClient extends Client implements RedirectAuthClient {
 
   async #redeem({ codeVerifier, nonce }: Pending, code: string): Promise<void> {
     const { redirectUri } = this.#options
-    this.#calls.redemption = { redirectUri, code, codeVerifier, nonce }
-    // The calls answer it with the tokens for the code.
-    await super.login({ username: '', password: '' })
+    let redeemed = redeeming.get(code)
+    if (!redeemed) {
+      this.#calls.redemption = { redirectUri, code, codeVerifier, nonce }
+      // The calls answer it with the tokens for the code.
+      redeemed = super.login({ username: '', password: '' })
+      redeeming.set(code, redeemed)
+    }
+    await redeemed
   }
 
   /** Sends the response in this popup to the page that opened it, and closes the popup. */

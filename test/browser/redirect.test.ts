@@ -45,13 +45,15 @@ const { url: appUrl } = await startHttpServer(t, (request, response) => {
       window.violations = []
       addEventListener('securitypolicyviolation', (event) => violations.push(event.violatedDirective))
       window.arrivedAt = location.href
-      window.auth = createAuthClient({
+      const options = {
         flow: 'redirect',
         issuer: '${issuerUrl}',
         clientId: sessionStorage.client ??= location.search === '?renewing' ? 'renewing' : 'shop',
         redirectUri: '${origin}/cb' + (sessionStorage.client === 'renewing' ? '?by=the%20issuer' : ''),
         scope: 'openid profile',
-      })
+      }
+      window.auth = createAuthClient(options)
+      if (sessionStorage.isTwice) window.twin = createAuthClient(options)
       auth.onChange(({ status }) => heard.push(status))
       window.outcome = auth.returned.then((value) => value, ({ code, message }) => ({ code, message }))
       window.openPopup = (request) => auth.login({ ...request, popup: true })
@@ -394,6 +396,21 @@ t.test('renewal by prompt=none, for a client without refresh tokens', async (t) 
     return (await issuer.countOf('logout')) > revoked
   })
   t.equal(await status(page), 'signed-out')
+})
+
+t.test('a page that creates its client twice, as React does in development', async (t) => {
+  const page = await openApp(await newUser(t))
+  await page.evaluate('{ sessionStorage.isTwice = true }')
+  const before = await issuer.countOf('session.revoked')
+  await leave(page)
+  await fillIn(page)
+  await arrive(page)
+  const returned = { returnTo: `${app}/` }
+  t.same(await outcome(page), returned)
+  t.same(await page.evaluate('twin.returned'), returned)
+  t.equal(await call(page), 200)
+  t.equal((await issuer.countOf('session.revoked')) - before, 0, 'the code is used once')
+  t.equal(await page.evaluate('twin.user().then(({ username }) => username)'), 'ada')
 })
 
 t.test('back to the page that has begun the sign-in', async (t) => {
