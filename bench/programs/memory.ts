@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
+import { collectGarbage } from '../../test/support/garbage.ts'
 import { resident_mib } from '../harness/machine.ts'
 import type { Readings } from '../harness/scenario.ts'
 import type { Trust } from '../tokens.ts'
@@ -23,8 +22,6 @@ const turnLength = 64
 /** Warm-up: the process loads and compiles its code, which takes memory too. */
 const warmupCount = 1_000
 
-setFlagsFromString('--expose-gc')
-const collectGarbage = runInNewContext('gc') as () => void
 const { createVerifier } = await importGatepass('verifier')
 const options = JSON.parse(trust) as Trust
 

@@ -8,7 +8,7 @@ interface Entries {
 
 export type Verifier = ReturnType<Entries['verifier']['createVerifier']>
 
-/** Names of the packages, newest first. */
+/** Names of the packages, newest first: `compare` also measures revisions with the older names. */
 const names: Readonly<Record<keyof Entries, readonly string[]>> = {
   verifier: ['@gatepass/verifier', 'gatepass'],
   fastify: ['@gatepass/verifier/fastify', 'gatepass/fastify'],
