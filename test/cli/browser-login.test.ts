@@ -51,7 +51,7 @@ async function cancel(url: string): Promise<URL> {
   return new URL(answer.headers.get('location') ?? '')
 }
 
-t.test('sign in with Chromium, with consent; then token and logout', async (t) => {
+t.test('login --browser signs in with consent, and token and logout use the session', async (t) => {
   const browser = await launchChromium(t)
   const page = await (await browser.newContext({ locale: 'en-GB' })).newPage()
   const { login, gatepass, url } = await startLogin(t, ['ada'])
@@ -79,7 +79,7 @@ t.test('sign in with Chromium, with consent; then token and logout', async (t) =
   t.equal(await second.login.exited, 0, 'signed in there, and consent is remembered')
 })
 
-t.test('only the response of this request, of this issuer', async (t) => {
+t.test('only the response to this request, from this issuer, is accepted', async (t) => {
   const { login, gatepass, url } = await startLogin(t)
   const response = await cancel(url)
   t.match(response.href, /^http:\/\/127\.0\.0\.1:\d+\/callback\?error=access_denied/)
@@ -120,7 +120,7 @@ t.test('the session ends if the command cannot finish the sign-in', async (t) =>
   t.same(seen, ['/oauth/par false', '/oauth/token false', '/me false', '/logout true'])
 })
 
-t.test('a sign-in that is cancelled, and one that the issuer refuses', async (t) => {
+t.test('a canceled or refused sign-in is an error', async (t) => {
   const { login, url } = await startLogin(t)
   await fetch(await cancel(url))
   t.equal(await login.exited, 1)

@@ -11,7 +11,7 @@ import { createTestFolder } from '../support/test-folder.ts'
 const env = { GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters' }
 const password = 'correct horse battery staple'
 
-t.test('--help and --version', async (t) => {
+t.test('--help lists the commands, and --version prints the version', async (t) => {
   const cwd = createTestFolder(t)
   const help = await run(t, ['--help'], { cwd })
   t.equal(help.code, 0)
@@ -99,7 +99,7 @@ t.test('commands that issue no tokens need no secret', async (t) => {
   }
 })
 
-t.test('users: add, list, passwd, disable, enable', async (t) => {
+t.test('users can be added, listed, disabled and enabled, and get a new password', async (t) => {
   const cwd = createTestFolder(t)
   const users = (args: string[], input = '') => runCommand(['users', ...args], { cwd, env, input })
   const added = await users(['add', 'Ada', '--attributes', '{"name":"Ada"}'], `${password}\n`)

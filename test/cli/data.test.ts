@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { runCommand } from '../support/commands.ts'
 import { startMemcached, urlOf } from '../support/memcached.ts'
+import { postJson } from '../support/post-json.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { outsideFolder } from '../support/project.ts'
 import { startRedis } from '../support/redis.ts'
@@ -55,15 +56,6 @@ async function text(url: string): Promise<string> {
   return (await fetch(url)).text()
 }
 
-async function post(url: string, body: object, headers: Record<string, string> = {}) {
-  const json = { 'content-type': 'application/json' }
-  return fetch(url, {
-    method: 'POST',
-    headers: { ...json, ...headers },
-    body: JSON.stringify(body),
-  })
-}
-
 interface Tokens {
   readonly access_token: string
   readonly refresh_token: string
@@ -72,7 +64,7 @@ interface Tokens {
 
 async function login(issuer: string): Promise<Tokens> {
   const body = { username: 'ada', password, refresh_token_in: 'body' }
-  const response = await post(`${issuer}/login`, { ...body, scope: 'data:read data:write' })
+  const response = await postJson(`${issuer}/login`, { ...body, scope: 'data:read data:write' })
   t.equal(response.status, 200)
   return (await response.json()) as Tokens
 }
@@ -106,7 +98,7 @@ async function signOutOne(t: Test, { startIssuer, startVerifier }: Services) {
   t.same(await (await mine.get(`${two.at}${cart}`)).json(), ['shirt'])
   const signOut = async () => {
     const { refresh_token } = tokens
-    t.equal((await post(`${issuer.at}/logout`, { refresh_token })).status, 204)
+    t.equal((await postJson(`${issuer.at}/logout`, { refresh_token })).status, 204)
     const isGone = async () => (await mine.get(`${one.at}${cart}`)).status === 404
     await until('the data has ended', isGone)
     t.equal((await mine.put(`${two.at}${cart}`, 1)).status, 401, 'and is closed')
@@ -201,10 +193,13 @@ t.test(
     const [first, second] = all as [Tokens, Tokens]
     redis.freeze()
     const startedAtMs = performance.now()
-    t.equal((await post(`${issuer.at}/logout`, { refresh_token: first.refresh_token })).status, 204)
+    t.equal(
+      (await postJson(`${issuer.at}/logout`, { refresh_token: first.refresh_token })).status,
+      204,
+    )
     t.ok(performance.now() - startedAtMs < deadlineMs, 'the sign-out does not wait for the store')
     const { authorization } = dataOf(second)
-    t.equal((await post(`${issuer.at}/logout/all`, {}, { authorization })).status, 204)
+    t.equal((await postJson(`${issuer.at}/logout/all`, {}, { authorization })).status, 204)
     const silent = await dataOf(first).get(cart)
     t.equal(silent.status, 503)
     t.ok(silent.headers.has('retry-after'))

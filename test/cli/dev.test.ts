@@ -6,16 +6,14 @@ import t from 'tap'
 import { isFree } from '../../scripts/free-port.ts'
 import { readOrCreateSecret } from '../../src/cli/dev/demo.ts'
 import { freeBasePort, pidOf, startDev } from '../support/dev.ts'
+import { postJson } from '../support/post-json.ts'
 import { run } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
 
 async function login(issuer: string, password: string) {
-  const response = await fetch(`${issuer}/login`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ username: 'demo', password, refresh_token_in: 'body' }),
-  })
+  const body = { username: 'demo', password, refresh_token_in: 'body' }
+  const response = await postJson(`${issuer}/login`, body)
   t.equal(response.status, 200)
   return (await response.json()) as { access_token: string; refresh_token: string }
 }
@@ -27,11 +25,7 @@ t.test('in one folder, `gatepass dev` starts, stops and starts again', async (t)
   const { issuer, password } = first
   const verifiers = [port + 100, port + 200]
   const post = (path: string, refresh_token: string) =>
-    fetch(`${issuer}${path}`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ refresh_token }),
-    })
+    postJson(`${issuer}${path}`, { refresh_token })
 
   await t.test('sign in once, verified on two replicas, refreshed, signed out', async (t) => {
     const { access_token, refresh_token } = await login(issuer, password)

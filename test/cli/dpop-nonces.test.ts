@@ -1,6 +1,7 @@
 import t from 'tap'
 import { runCommand } from '../support/commands.ts'
 import { makeProof, makeProofKey } from '../support/dpop.ts'
+import { postJson } from '../support/post-json.ts'
 import { TestProcess } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
@@ -24,11 +25,8 @@ t.test('two issuers accept the nonces of each other, and none of a third', async
     return async (nonce?: string) => {
       const claims = nonce === undefined ? {} : { nonce }
       const dpop = await makeProof(key, { htm: 'POST', htu: `${issuerUrl}/login`, claims })
-      const response = await fetch(`http://127.0.0.1:${port}/login`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', dpop },
-        body: JSON.stringify({ username: 'ada', password }),
-      })
+      const url = `http://127.0.0.1:${port}/login`
+      const response = await postJson(url, { username: 'ada', password }, { dpop })
       const { code = 'ok' } = (await response.json()) as { code?: string }
       return { code, next: response.headers.get('dpop-nonce') ?? undefined }
     }

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { runCommand } from '../support/commands.ts'
+import { postJson } from '../support/post-json.ts'
 import { TestProcess, untilStatus } from '../support/processes.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { createTestFolder } from '../support/test-folder.ts'
@@ -36,11 +37,8 @@ t.test('while draining, each request is answered and closes its connection', asy
   const url = `http://127.0.0.1:${issuer.port}`
   const jwksUrl = { GATEPASS_JWKS_URL: `${url}${jwksPath}` }
   const verifier = await start(t, 'verifier', cwd, { ...drain, ...jwksUrl })
-  const signedIn = await fetch(`${url}/login`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ username: 'ada', password, refresh_token_in: 'body' }),
-  })
+  const credentials = { username: 'ada', password, refresh_token_in: 'body' }
+  const signedIn = await postJson(`${url}/login`, credentials)
   const { access_token, refresh_token } = (await signedIn.json()) as Record<string, string>
   const verify = `GET /verify HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${access_token}\r\n\r\n`
   const refresh = postOf('/refresh', { refresh_token })

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import { runCommand } from '../support/commands.ts'
+import { postJson } from '../support/post-json.ts'
 import { TestProcess, untilStatus } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
@@ -36,11 +37,7 @@ for (const curve of ['P-256', 'X25519']) {
     const keyEnv = { ...env, GATEPASS_PORT: '0', GATEPASS_DECRYPTION_KEYS_FILE: 'key.json' }
     await runCommand(['users', 'add', 'ada'], { cwd, env: issuerEnv, input: password })
     await TestProcess.start(t, ['issuer'], { cwd, env: issuerEnv }).ready()
-    const login = await fetch(`${env.GATEPASS_ISSUER}/login`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ username: 'ada', password }),
-    })
+    const login = await postJson(`${env.GATEPASS_ISSUER}/login`, { username: 'ada', password })
     const { access_token } = (await login.json()) as { access_token: string }
     t.equal(access_token.split('.').length, 5)
 

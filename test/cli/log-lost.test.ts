@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import { runCommand } from '../support/commands.ts'
 import { makePipe } from '../support/pipe.ts'
+import { postJson } from '../support/post-json.ts'
 import { TestProcess, untilStatus } from '../support/processes.ts'
 import { smallDisk } from '../support/small-disk.ts'
 import { createTestFolder } from '../support/test-folder.ts'
@@ -67,11 +68,7 @@ async function untilDropping(service: Running): Promise<void> {
 
 /** All that a service is for still works. */
 async function serves(t: Test, { issuer, verifier }: Record<'issuer' | 'verifier', Running>) {
-  const login = await fetch(`${issuer.url}/login`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ username: 'ada', password }),
-  })
+  const login = await postJson(`${issuer.url}/login`, { username: 'ada', password })
   t.equal(login.status, 200)
   const { access_token } = (await login.json()) as { access_token: string }
   const headers = { authorization: `Bearer ${access_token}` }

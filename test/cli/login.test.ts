@@ -22,6 +22,7 @@ import { systemClock } from '../../src/core/clock.ts'
 import { GatepassError } from '../../src/core/errors.ts'
 import { runCommand } from '../support/commands.ts'
 import { startHttpServer } from '../support/http-server.ts'
+import { postJson } from '../support/post-json.ts'
 import { run, TestProcess } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
@@ -70,7 +71,7 @@ async function status(token: string): Promise<number> {
   return response.status
 }
 
-t.test('login, token, logout', async (t) => {
+t.test('login saves a session, token prints its access token, logout ends it', async (t) => {
   const { gatepass, login, folder, path, state } = openTerminal(t, issuer)
   const nobody = await gatepass(['token'])
   t.match(nobody, { code: 1, stdout: /^$/, stderr: /You are not signed in .* Run: gatepass login/ })
@@ -124,11 +125,11 @@ t.test('terminals that refresh at the same time get the same token', async (t) =
 t.test('a refresh with a lost response is repeated with its key', async (t) => {
   const { gatepass, login, path, state, expire } = openTerminal(t, issuer)
   const loseAnswer = (key: string) =>
-    fetch(`${issuer}/refresh`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', 'idempotency-key': key },
-      body: JSON.stringify({ refresh_token: state().refresh_token }),
-    })
+    postJson(
+      `${issuer}/refresh`,
+      { refresh_token: state().refresh_token },
+      { 'idempotency-key': key },
+    )
   await login()
   t.equal((await loseAnswer('k1')).status, 200)
   expire({ idempotency_key: 'k1' })
@@ -182,7 +183,7 @@ t.test('nothing is saved in a folder that other users may write to', async (t) =
   }
 })
 
-t.test('while a store of the issuer is unavailable', async (t) => {
+t.test('while a store of the issuer is unavailable, a valid token is still given', async (t) => {
   const { login, folder, state, change, expire } = openTerminal(t, issuer)
   await login()
   const client = new IssuerClient(issuer)
@@ -199,7 +200,7 @@ t.test('while a store of the issuer is unavailable', async (t) => {
 })
 
 // The issuer is not there for what comes behind.
-t.test('while the issuer is unavailable', async (t) => {
+t.test('while the issuer is unavailable, nothing saved is lost', async (t) => {
   const { gatepass, login, path, state, change, expire } = openTerminal(t, issuer)
   await login()
   await stop()
@@ -226,7 +227,7 @@ t.test('while the issuer is unavailable', async (t) => {
   t.notMatch(damaged.stderr, /gpr_/)
 })
 
-t.test('the location of the file; redirects do not receive the password', async (t) => {
+t.test('a redirect gets no password, and the file is in the state folder', async (t) => {
   const cwd = createTestFolder(t)
   const seen: string[] = []
   const answers: Record<string, [number, Record<string, string>, string]> = {

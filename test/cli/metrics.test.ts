@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { auditEvents } from '../../src/issuer/audit.ts'
 import { codeSpans, tableRows } from '../docs/documents.ts'
 import { runCommand } from '../support/commands.ts'
+import { postJson } from '../support/post-json.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { readProjectFile } from '../support/project.ts'
 import { createTestFolder } from '../support/test-folder.ts'
@@ -25,12 +26,7 @@ async function start(t: Test, role: string, cwd: string, more: Record<string, st
 
 /** Does one of everything, so that no metric is without a value. */
 async function use(issuerUrl: string, verifierUrl: string): Promise<void> {
-  const post = (path: string, body: object) =>
-    fetch(`${issuerUrl}${path}`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    })
+  const post = (path: string, body: object) => postJson(`${issuerUrl}${path}`, body)
   await post('/login', { username: 'ada', password: 'wrong' })
   const login = await post('/login', { username: 'ada', password, refresh_token_in: 'body' })
   const { access_token, refresh_token } = (await login.json()) as Record<string, string>

@@ -29,7 +29,7 @@ const [trial = [], service = []] = codeBlocks(readProjectFile('README.md'))
   .filter(({ language }) => language === 'console')
   .map(({ text }) => commandsOf(text))
 
-t.test('a trial and a service of your own, in one folder, side by side', async (t) => {
+t.test('the commands of the README start a trial and a service in one folder', async (t) => {
   const cwd = outsideFolder(t)
   const where = { cwd, command: ['sh'], env: { GATEPASS_ARGON2_MEMORY_KIB: '8' } }
   const first = await startDev(t, { cwd, port: base, env: where.env })

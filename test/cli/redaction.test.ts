@@ -4,6 +4,7 @@ import t from 'tap'
 import { EncryptedKeyStore } from '../../src/keys/encrypted-key-store.ts'
 import { FileKeyStore } from '../../src/keys/file-key-store.ts'
 import { runCommand } from '../support/commands.ts'
+import { postJson } from '../support/post-json.ts'
 import { run, TestProcess } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
@@ -124,11 +125,8 @@ t.test('I9: the database holds no token and no password', async (t) => {
   await runCommand(['users', 'add', 'ada'], { cwd, env, input: password })
   const issuer = TestProcess.start(t, ['issuer'], { cwd, env })
   const { port } = await issuer.ready()
-  const response = await fetch(`http://127.0.0.1:${port}/login`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ username: 'ada', password, refresh_token_in: 'body' }),
-  })
+  const credentials = { username: 'ada', password, refresh_token_in: 'body' }
+  const response = await postJson(`http://127.0.0.1:${port}/login`, credentials)
   const { refresh_token, access_token } = (await response.json()) as Record<string, string>
   await issuer.stop()
   for (const name of ['accounts.db', 'sessions.db', 'sessions.db.counters']) {

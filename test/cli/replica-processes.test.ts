@@ -40,7 +40,7 @@ class FakeProcess {
   }
 }
 
-/** A replicas, and the issuer's end of the line to it. */
+/** The replicas, and the view of them that an issuer has. */
 function startReplicas(kinds: readonly ReplicaKind[] = ['verifier', 'shop']) {
   const children = new Map<string, FakeProcess>()
   const lost: string[] = []

@@ -9,6 +9,7 @@ import { SqliteDataStore } from '../../src/stores/sqlite/data-store.ts'
 import { runCommand } from '../support/commands.ts'
 import { startHttpServer } from '../support/http-server.ts'
 import { codeClient, openCodes } from '../support/issued-code.ts'
+import { postJson } from '../support/post-json.ts'
 import { TestProcess } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
@@ -33,11 +34,7 @@ async function setUp(t: Test) {
     const issuer = TestProcess.start(t, ['issuer'], { cwd, env })
     const { port } = await issuer.ready()
     const post = async (path: string, body: object) => {
-      const response = await fetch(`http://127.0.0.1:${port}${path}`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-      })
+      const response = await postJson(`http://127.0.0.1:${port}${path}`, body)
       const text = await response.text()
       return (text === '' ? {} : JSON.parse(text)) as Record<string, string>
     }
@@ -109,10 +106,10 @@ t.test('I15: after a restore, sessions end revokes restored sessions and tokens'
   await after.stop()
 })
 
-t.test('sessions end has the running issuers tell the clients', async (t) => {
-  const told: string[] = []
+t.test('sessions end makes a running issuer notify the clients', async (t) => {
+  const logoutTokens: string[] = []
   const application = await startHttpServer(t, async (request, response) => {
-    told.push(new URLSearchParams(await text(request)).get('logout_token') ?? '')
+    logoutTokens.push(new URLSearchParams(await text(request)).get('logout_token') ?? '')
     response.end()
   })
   const cwd = createTestFolder(t)
@@ -141,8 +138,8 @@ t.test('sessions end has the running issuers tell the clients', async (t) => {
   t.match(await runCommand(['sessions', 'end', '--all'], { cwd, env }), {
     stdout: /^Sessions ended: 3\./,
   })
-  await until('both are told', () => told.length === 2)
-  t.same(told.map((token) => decodeJwt(token).sid).sort(), sids.sort())
+  await until('both sessions are notified', () => logoutTokens.length === 2)
+  t.same(logoutTokens.map((token) => decodeJwt(token).sid).sort(), sids.sort())
   t.equal(await issuer.stop(), 0)
 })
 

@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { runCommand } from '../support/commands.ts'
+import { postJson } from '../support/post-json.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { projectFolder } from '../support/project.ts'
 import { createTestFolder } from '../support/test-folder.ts'
@@ -19,17 +20,9 @@ async function startIssuer(t: Test, cwd: string, more: Record<string, string> = 
   return { issuer, url: `http://127.0.0.1:${port}`, admin: `http://127.0.0.1:${adminPort}`, port }
 }
 
-function post(url: string, body: unknown) {
-  return fetch(url, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  })
-}
-
 async function signIn(url: string) {
   const body = { username: 'ada', password, refresh_token_in: 'body' }
-  return (await (await post(`${url}/login`, body)).json()) as {
+  return (await (await postJson(`${url}/login`, body)).json()) as {
     access_token: string
     refresh_token: string
   }
@@ -139,7 +132,7 @@ t.test('a killed issuer loses nothing that it has acknowledged', async (t) => {
     const { issuer, url } = await startIssuer(t, cwd, strict)
     // A token that was acknowledged before the last kill still rotates.
     for (const [index, token] of held.entries()) {
-      const response = await post(`${url}/refresh`, { refresh_token: token })
+      const response = await postJson(`${url}/refresh`, { refresh_token: token })
       t.equal(response.status, 200)
       held[index] = ((await response.json()) as { refresh_token: string }).refresh_token
     }
@@ -150,7 +143,7 @@ t.test('a killed issuer loses nothing that it has acknowledged', async (t) => {
 
 t.test('metrics and health are on the admin port, and only there', async (t) => {
   const { url, admin } = await startIssuer(t, createTestFolder(t))
-  await post(`${url}/login`, { username: 'nobody', password })
+  await postJson(`${url}/login`, { username: 'nobody', password })
   const metrics = await (await fetch(`${admin}/metrics`)).text()
   t.match(metrics, /gatepass_events_total\{event="login\.failed"\} 1/)
   t.match(

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { runCommand } from '../support/commands.ts'
+import { postJson } from '../support/post-json.ts'
 import { TestProcess } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
@@ -20,11 +21,8 @@ t.test('I5: replicas on one store count guesses together', async (t) => {
     replicas.map(async (replica) => `http://127.0.0.1:${(await replica.ready()).port}/login`),
   )
   const guess = async (url: string | undefined, address: string) => {
-    const response = await fetch(url ?? '', {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', 'x-forwarded-for': address },
-      body: JSON.stringify({ username: 'ada', password: 'wrong password' }),
-    })
+    const body = { username: 'ada', password: 'wrong password' }
+    const response = await postJson(url ?? '', body, { 'x-forwarded-for': address })
     await response.body?.cancel()
     return response
   }

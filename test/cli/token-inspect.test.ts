@@ -83,7 +83,7 @@ t.test('no part of the token is sent anywhere', async (t) => {
   t.match(away.stdout, /Content \(not verified\):/)
 })
 
-t.test('wrong usage', async (t) => {
+t.test('a missing token or an unusable JWK Set is an error that says so', async (t) => {
   const cwd = createTestFolder(t, { 'not.json': '[]', 'empty.json': '{"keys": []}' })
   const inspect = (...args: string[]) => runCommand(['token', 'inspect', ...args], { cwd })
   t.match(await inspect('-'), { code: 1, stderr: /The token is empty/ })

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import { runCommand } from '../support/commands.ts'
+import { postJson } from '../support/post-json.ts'
 import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 import { until } from '../support/until.ts'
@@ -77,16 +78,11 @@ await runCommand(['users', 'add', 'ada'], { cwd: folder, env, input: password })
 const more = { ...draining, GATEPASS_PORT: String(await freePort()) }
 /** For tests that leave it with two workers. */
 const { issuer, url, admin } = await startIssuer(t, folder, more)
-/** A new connection for each request, so that no request waits for a worker that another test stopped. */
+/** A new connection for each request, so that the requests spread over the workers that run. */
 const unpooled = { headers: { connection: 'close' } }
 
 function login(url: string) {
-  return fetch(`${url}/login`, {
-    method: 'POST',
-    // A new connection for each request, so that the requests spread over the workers.
-    headers: { 'content-type': 'application/json', connection: 'close' },
-    body: JSON.stringify({ username: 'ada', password }),
-  })
+  return postJson(`${url}/login`, { username: 'ada', password }, unpooled.headers)
 }
 
 t.test('several workers serve one port, and the admin port reports on all of them', async (t) => {

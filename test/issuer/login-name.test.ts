@@ -18,7 +18,7 @@ const same: Record<string, string[]> = {
 }
 
 for (const [name, typed] of Object.entries(same)) {
-  t.test(`all spellings of ${name}`, async (t) => {
+  t.test(`all spellings of ${name} have one normal form`, async (t) => {
     for (const text of typed) t.equal(normalizeLoginName(text), name.normalize('NFKC'))
   })
 }
@@ -54,7 +54,7 @@ const refused: Record<string, string> = {
 }
 
 for (const [what, text] of Object.entries(refused)) {
-  t.test(`refused: ${what}`, async (t) => {
+  t.test(`a login name is refused: ${what}`, async (t) => {
     t.throws(() => normalizeLoginName(text), { code: 'login_name_invalid', status: 422 })
   })
 }
