@@ -30,7 +30,7 @@ type Name<S extends FieldSchemas> = keyof S & string
 /** The state that the typed fields of all sessions and users share. */
 export interface SharedState {
   readonly updates: Updates
-  /** Decoded values, by the texts that the cache of fields holds. */
+  /** Decoded values, or why they cannot be decoded, by the texts that the cache of fields holds. */
   readonly decoded: WeakMap<ValueText, unknown>
 }
 
@@ -122,19 +122,21 @@ export class TypedFields<S extends FieldSchemas> {
   /** Returns a value that the caller may change. An unchanged value is decoded once. */
   #decode<F extends core.$ZodType>(field: string, schema: F, found: ValueText | null): Stored<F> {
     const { decoded } = this.#shared
-    if (found === null) return ownCopyOf(decode(field, schema, undefined))
-    const known = decoded.get(found) as Stored<F> | undefined
+    if (found === null) return ownCopyOf(valueOfAbsent(schema))
+    const known = decoded.get(found) as Stored<F> | Undecodable | undefined
+    if (known instanceof Undecodable) throw unexpected(known)
     if (known !== undefined) return ownCopyOf(known)
-    // A value that is stored without encryption may be any text.
-    const stored = parseJson(found.text) as JsonValue | undefined
-    if (stored === undefined) throw unexpected(field, new Error('It is not JSON.'))
     try {
-      const value = decode(field, schema, stored)
+      const value = decodeText(field, schema, found.text)
       if (mayBeKept(value, found.text)) decoded.set(found, value)
       return ownCopyOf(value)
     } catch (error) {
       // The value is nested too deeply.
-      throw error instanceof RangeError ? unexpected(field, error) : error
+      if (error instanceof RangeError) throw unexpected(new Undecodable(field, error.message))
+      if (!(error instanceof Undecodable)) throw error
+      // Finding thousands of problems again would take long.
+      decoded.set(found, error)
+      throw unexpected(error)
     }
   }
 
@@ -144,22 +146,36 @@ export class TypedFields<S extends FieldSchemas> {
   }
 }
 
-/** Decodes a stored value, or undefined, by its schema. */
-function decode<S extends core.$ZodType>(
-  field: string,
-  schema: S,
-  stored: JsonValue | undefined,
-): Stored<S> {
-  const result = core.safeDecode(schema, stored as core.input<S>)
-  if (result.success) return result.data as Stored<S>
-  if (stored === undefined) return undefined as Stored<S>
-  throw unexpected(field, result.error)
+/** Returns the value of an absent field. */
+function valueOfAbsent<S extends core.$ZodType>(schema: S): Stored<S> {
+  const result = core.safeDecode(schema, undefined as core.input<S>)
+  return (result.success ? result.data : undefined) as Stored<S>
 }
 
-function unexpected(field: string, cause: unknown): GatepassError {
-  return new GatepassError('data_value_unexpected', {
-    cause: new Error(`The field ${field} has a value that its schema rejects.`, { cause }),
-  })
+/** Decodes a stored value by its schema. @throws `Undecodable` */
+function decodeText<S extends core.$ZodType>(field: string, schema: S, text: string): Stored<S> {
+  const stored = parseJson(text)
+  // A value that is stored without encryption may be any text.
+  if (stored === undefined) throw new Undecodable(field, 'it is not JSON')
+  const result = core.safeDecode(schema, stored as core.input<S>)
+  if (result.success) return result.data as Stored<S>
+  const problems = problemsOf(result.error).map(({ pointer, detail }) => `${pointer} ${detail}`)
+  throw new Undecodable(field, problems.join('; '))
+}
+
+/** A user who can write the field determines the problems of its value, which reach a log. */
+const maxReasonLength = 1000
+
+/** A stored value that its schema rejects. */
+class Undecodable extends Error {
+  constructor(field: string, reason: string) {
+    const text = reason.slice(0, maxReasonLength)
+    super(`The field ${field} has a value that its schema rejects: ${text}`)
+  }
+}
+
+function unexpected(cause: Error): GatepassError {
+  return new GatepassError('data_value_unexpected', { cause })
 }
 
 /**
@@ -216,8 +232,11 @@ function encode<S extends core.$ZodType>(
   }
 }
 
+/** A long list would fill the log: 64 KiB can have 32,000 problems. */
+const maxProblems = 20
+
 function problemsOf(error: core.$ZodError): FieldProblem[] {
-  return error.issues.map(({ path, message }) => ({
+  return error.issues.slice(0, maxProblems).map(({ path, message }) => ({
     pointer: path.map((name) => `/${escapePointer(String(name))}`).join(''),
     detail: message,
   }))

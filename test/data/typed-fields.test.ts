@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
 import { z } from 'zod'
@@ -185,6 +186,34 @@ t.test('a value that is nested too deeply is refused as one of a wrong form', as
     )
   }
 })
+
+t.test(
+  'a value with thousands of problems is refused in few words, and examined once',
+  async (t) => {
+    let examined = 0
+    const never = z.custom(() => {
+      examined += 1
+      return false
+    })
+    const { fieldsOf, ownedBy } = open(t, { list: z.array(never) })
+    const values = Array<number>(3000).fill(1)
+    await ownedBy('ada').set('list', values)
+    for (let read = 0; read < 2; read += 1) {
+      const error = await fieldsOf('ada')
+        .get('list')
+        .catch((error: unknown) => error)
+      t.match(error, {
+        code: 'data_value_unexpected',
+        cause: { message: /^The field list .* \/0 / },
+      })
+      t.ok(inspect(error).length < 5000)
+    }
+    t.equal(examined, values.length)
+    const refused = fieldsOf('ada').set('list', values as never)
+    const error = await refused.catch((error: unknown) => error)
+    t.match(error, { code: 'data_value_invalid', problems: { length: 20 } })
+  },
+)
 
 t.test('callers share no value that cannot be copied', async (t) => {
   const { fieldsOf } = open(t, { dates: z.object({ last: date }) })
