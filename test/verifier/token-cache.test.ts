@@ -142,6 +142,14 @@ t.test('forgets a removed token', async (t) => {
   t.match(cache.status(), { tokens: 0, bytes: 0 })
 })
 
+t.test('after a token between two others is removed, both are still evicted', async (t) => {
+  const cache = filled(3, limits.min)
+  cache.remove(textOf(1))
+  for (let n = 3; n < 5_000; n += 1) cache.add(textOf(n), good, now_s)
+  const found = [0, 2, 4_999].map((n) => cache.find(textOf(n)) !== undefined)
+  t.same(found, [false, false, true])
+})
+
 t.test('a flood of one-time tokens neither grows the cache nor evicts tokens in use', async (t) => {
   const { min: maxBytes } = limits
   const cache = filled(100, maxBytes)
