@@ -33,6 +33,14 @@ t.test('parses the events of an issuer, in chunks of any size', async (t) => {
   )
 })
 
+t.test('a field may have no value, and a delay that is no number is ignored', async (t) => {
+  const event = { type: 'event', id: '', name: '', data: 'a\n' }
+  t.same(readAll('data: a\ndata\nfoo\n\n'), [event])
+  for (const value of ['', 'x5', '5x', '-1', '9'.repeat(10)]) {
+    t.same(readAll(`retry: ${value}\n`), [], value)
+  }
+})
+
 t.test('an event has no fields of the previous one', async (t) => {
   t.same(readAll('id: 1\nevent: a\ndata: x\n\ndata: y\n\n').at(1), {
     type: 'event',
@@ -45,6 +53,7 @@ t.test('an event has no fields of the previous one', async (t) => {
 t.test('an endless line or event is rejected', async (t) => {
   const half = 'x'.repeat(maxEventBytes / 2)
   t.throws(() => readAll(`data: ${half}`, half), /longer than/)
+  t.throws(() => readAll(`data: ${half}${half}\n\n`), /longer than/, 'in one chunk')
   t.throws(() => readAll(`: ${half}`, half, half), /longer than/, 'a comment')
   t.throws(() => readAll(`data: ${half}\n`, `data: ${half}\n`, 'data: x\n'), /longer than/)
   const parser = new EventStreamParser()
