@@ -2,14 +2,20 @@ import type { Clock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import { digestText } from '../core/secrets.ts'
 import type { Audit } from '../issuer/audit.ts'
-import { type Client, type Clients, openidScope, scopeNames } from '../issuer/clients.ts'
+import {
+  type Client,
+  type Clients,
+  openidScope,
+  remainingScope,
+  scopeNames,
+} from '../issuer/clients.ts'
 import type { Sessions } from '../issuer/sessions.ts'
 import type { SessionStore } from '../stores/ports.ts'
 
 export interface ConsentsOptions {
   readonly store: Pick<SessionStore, 'putOneTime' | 'findOneTime' | 'deleteOneTime'>
   readonly clients: Pick<Clients, 'find' | 'thirdParties'>
-  readonly sessions: Pick<Sessions, 'revokeOfClient'>
+  readonly sessions: Pick<Sessions, 'list' | 'revokeOfClient'>
   readonly clock: Clock
   /** How long consent is remembered. */
   readonly keptMs: number
@@ -57,13 +63,25 @@ export class Consents {
     }
   }
 
-  /** Returns the consents of a user. @throws `store_unavailable` */
+  /**
+   * Returns the consents of a user. A client with a session counts too: its session may outlive the
+   * consent, and a client may have become one of a third party.
+   *
+   * @throws `store_unavailable`
+   */
   async list(sub: string): Promise<Consent[]> {
+    const { clients, sessions } = this.#options
+    const live = await sessions.list(sub)
     const consents: Consent[] = []
-    for (const client of this.#options.clients.thirdParties()) {
-      if ((await this.missing(client, sub, '')).length > 0) continue
-      const scopes = await this.#granted(client, sub, scopesToGrant(allScopes(client)))
-      consents.push({ client, scopes })
+    for (const client of clients.thirdParties()) {
+      const held = live
+        .filter(({ clientId }) => clientId === client.client_id)
+        .flatMap(({ scope }) => scopesToGrant(remainingScope(client, scope)))
+      const isGranted = (await this.missing(client, sub, '')).length === 0
+      const all = scopesToGrant(allScopes(client))
+      const granted = isGranted ? await this.#granted(client, sub, all) : []
+      const scopes = all.filter((name) => granted.includes(name) || held.includes(name))
+      if (scopes.length > 0) consents.push({ client, scopes })
     }
     return consents
   }

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { GatepassError } from '../../src/core/errors.ts'
 import { bearer } from '../support/issuer.ts'
 import { clients, startOAuth } from '../support/oauth.ts'
-import { redemption, Visitor } from '../support/visitor.ts'
+import { redemption, signInThrough, Visitor } from '../support/visitor.ts'
 
 /** Users allow applications of third parties, and withdraw that. */
 
@@ -75,6 +75,18 @@ t.test('GET /consents lists the applications that the user has allowed', async (
   const eve = await issuer.signIn({ username: 'eve' })
   const others = await issuer.call({ url: '/consents', headers: bearer(eve.access_token) })
   t.same(others.json(), { consents: [] })
+})
+
+t.test('an application with a session is listed without a consent, and can be ended', async (t) => {
+  const { issuer, visitor, list, withdraw } = await start(t)
+  await signInThrough(issuer, visitor)
+  const changed = clients.map((client) =>
+    client.client_id === 'spa' ? { ...client, third_party: true } : client,
+  )
+  issuer.issuer.clients.replace(changed)
+  t.same(await list(), [{ client_id: 'spa', client_name: 'spa', scope: 'openid profile' }])
+  t.equal((await withdraw('spa')).statusCode, 204)
+  t.same(await list(), [])
 })
 
 t.test('DELETE /consents/{client_id} ends the sessions, and the client asks again', async (t) => {
