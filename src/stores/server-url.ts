@@ -72,12 +72,15 @@ export class ServerUrlParser {
   /** Reads the files, as options of a TLS client. */
   readTlsFiles({ ca, cert, key }: TlsFiles, cwd: string) {
     const read = (name: string, path: string) => {
+      let pem: Buffer
       try {
-        return readFileSync(resolve(cwd, path))
+        pem = readFileSync(resolve(cwd, path))
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException
         throw this.invalid(`names a file as ${name} that cannot be read (${code})`)
       }
+      if (name === 'key' || hasCertificate(pem)) return pem
+      throw this.invalid(`names a file as ${name} that has no certificate in PEM format`)
     }
     return {
       // Explicit, so that no environment variable turns the check off.
@@ -86,4 +89,9 @@ export class ServerUrlParser {
       ...(cert !== '' && { cert: read('cert', cert), key: read('key', key) }),
     }
   }
+}
+
+/** Node ignores a file of certificate authorities that has none, such as one in DER format. */
+export function hasCertificate(pem: Buffer): boolean {
+  return pem.includes('CERTIFICATE-----')
 }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
 import { type ClientConfig, type CustomTypesConfig, DatabaseError, types } from 'pg'
 import { GatepassError } from '../../core/errors.ts'
+import { hasCertificate } from '../server-url.ts'
 import { reasonOf, storeUnavailable } from '../store-errors.ts'
 import type { PostgresTarget } from './url.ts'
 
@@ -16,7 +17,7 @@ export interface Timeouts {
  * Returns the settings of a connection. All are explicit, as pg reads missing settings from environment
  * variables.
  *
- * @throws `config_invalid` if the certificate file cannot be read
+ * @throws `config_invalid` if the certificate file cannot be used
  */
 export function connectionConfig(target: PostgresTarget, timeouts: Timeouts): ClientConfig {
   const settings = {
@@ -62,16 +63,20 @@ function tlsOptions(target: PostgresTarget): false | ConnectionOptions {
   }
 }
 
-function readCertificates(file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    throw new GatepassError('config_invalid', {
-      detail: `The sslrootcert ${file} of the Postgres URL cannot be read (${code}).`,
-      cause: error,
+function readCertificates(file: string): Buffer {
+  const invalid = (problem: string, cause?: unknown) =>
+    new GatepassError('config_invalid', {
+      detail: `The sslrootcert ${file} of the Postgres URL ${problem}.`,
+      cause,
     })
+  let pem: Buffer
+  try {
+    pem = readFileSync(file)
+  } catch (error) {
+    throw invalid(`cannot be read (${(error as NodeJS.ErrnoException).code})`, error)
   }
+  if (hasCertificate(pem)) return pem
+  throw invalid('has no certificate in PEM format')
 }
 
 /** SQLSTATEs (Postgres manual, appendix A) after which a statement did not run and may succeed. */

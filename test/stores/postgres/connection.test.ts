@@ -64,6 +64,11 @@ t.test('an unreadable certificate file is a configuration error', async (t) => {
     code: 'config_invalid',
     detail: /sslrootcert .*\.no of the Postgres URL cannot be read \(ENOENT\)/,
   })
+  const withoutCertificate = { sslmode: 'verify-full', sslrootcert: import.meta.filename }
+  await t.rejects(PostgresAccountStore.open(urlOf('localhost', withoutCertificate)), {
+    code: 'config_invalid',
+    detail: /has no certificate in PEM format/,
+  })
 })
 
 t.test('a Unix socket', async (t) => {

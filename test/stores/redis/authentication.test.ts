@@ -6,6 +6,7 @@ import { makeCertificates } from '../../support/certificates.ts'
 import { patienceMs, patient } from '../../support/patience.ts'
 import { type RedisServer, startCluster, startRedis, startSentinels } from '../../support/redis.ts'
 import { session, t0 } from '../../support/sessions.ts'
+import { createTestFolder } from '../../support/test-folder.ts'
 import { dataStoreContract } from '../data-store-contract.ts'
 import { sessionStoreContract } from '../session-store-contract.ts'
 import { detailOfRefusal } from '../unavailable.ts'
@@ -71,10 +72,16 @@ t.test('TLS with a client certificate', async (t) => {
   t.match(await refused(t, url), /certificate/)
 })
 
-t.test('a missing file is a configuration error', async (t) => {
-  const opening = RedisSessionStore.open('rediss://127.0.0.1:1?ca=missing.pem', { cwd: '/' })
-  const detail = 'A Redis URL names a file as ca that cannot be read (ENOENT).'
-  await t.rejects(opening, { code: 'config_invalid', detail })
+t.test('a file that is missing or has no certificate is a configuration error', async (t) => {
+  const cwd = createTestFolder(t, { 'not.pem': 'DER' })
+  for (const [file, problem] of [
+    ['missing.pem', 'cannot be read (ENOENT)'],
+    ['not.pem', 'has no certificate in PEM format'],
+  ] as const) {
+    const opening = RedisSessionStore.open(`rediss://127.0.0.1:1?ca=${file}`, { cwd })
+    const detail = `A Redis URL names a file as ca that ${problem}.`
+    await t.rejects(opening, { code: 'config_invalid', detail })
+  }
 })
 
 t.test('the user `default` with a password', async (t) => {
