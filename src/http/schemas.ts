@@ -263,6 +263,11 @@ export const verified = z.undefined().meta({
     'The token is valid. `X-Auth-Subject`, `X-Auth-Session`, `X-Auth-Scope` and `X-Auth-Client` describe it.',
 })
 
+const page = z.string().meta({ description: 'A page for the user.' })
+const redirect = z.undefined().meta({ description: 'Redirects the browser to `Location`.' })
+/** The responses of a route for browsers. */
+export const pageResponses = { 200: page, 303: redirect, default: page }
+
 /** RFC 9457. */
 export const problem = z
   .object({

@@ -162,6 +162,11 @@ t.test('the OpenAPI document describes every route', async (t) => {
     t.same(typesOf(responses['200']), [type])
     t.same(typesOf(responses.default), ['application/problem+json'])
   }
+  for (const url of ['/oauth/authorize', '/oauth/logout']) {
+    const { responses } = document.paths[url].get
+    t.same(Object.keys(responses), ['200', '303', 'default'])
+    for (const name of ['200', 'default']) t.same(typesOf(responses[name]), ['text/html'])
+  }
   const isBodyRequired = (url: string) => document.paths[url].post.requestBody.required
   t.same(['/login', '/refresh', '/logout'].map(isBodyRequired), [true, false, false])
   t.match(document.paths['/refresh'].post.parameters, [{ name: 'idempotency-key', in: 'header' }])

@@ -19,6 +19,7 @@ import { noteError } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import { consentPage, failurePage, type PageFrame, signInPage } from '../pages/page.ts'
 import { textsFor } from '../pages/texts.ts'
+import { pageResponses } from '../schemas.ts'
 import { acceptForms } from './oauth.ts'
 
 export const authorizationUrl = '/oauth/authorize'
@@ -217,7 +218,12 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
     authorizationUrl,
     {
       exposeHeadRoute: false,
-      schema: { summary: 'Sign in at the issuer, for a client (RFC 6749 §3.1)', tags: ['oauth'] },
+      schema: {
+        summary: 'Sign in at the issuer, for a client (RFC 6749 §3.1)',
+        tags: ['oauth'],
+        produces: ['text/html'],
+        response: pageResponses,
+      },
     },
     async (request, reply) => {
       const browserId = browserCookie.ensure(request, reply)

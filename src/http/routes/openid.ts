@@ -7,7 +7,7 @@ import { gatepassAuth } from '../../verifier/fastify.ts'
 import { throwRefusal } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import { signedOutPage, signOutPage } from '../pages/page.ts'
-import { bearer, problem, userInfo } from '../schemas.ts'
+import { bearer, pageResponses, problem, userInfo } from '../schemas.ts'
 import { formType } from './oauth.ts'
 import { endSessionUrl, formOf, Pages, queryOf, servePages } from './oauth-pages.ts'
 
@@ -65,7 +65,12 @@ export function endSessionRoutes(app: FastifyInstance, context: IssuerContext): 
   const { signIns, signOut } = oauth
   const pages = new Pages(context)
   servePages(app, pages)
-  const schema = { summary: 'Sign out at the issuer, for a client', tags: ['oauth'] }
+  const schema = {
+    summary: 'Sign out at the issuer, for a client',
+    tags: ['oauth'],
+    produces: ['text/html'],
+    response: pageResponses,
+  }
 
   /** Signs the user out, or asks first if a question is needed and `isConfirmed` is false. */
   async function end(
