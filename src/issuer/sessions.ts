@@ -1,4 +1,4 @@
-import type { Clock } from '../core/clock.ts'
+import { type Clock, nowSeconds } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import { randomId } from '../core/secrets.ts'
 import type {
@@ -19,6 +19,8 @@ import type { TokenMinter, TokenSet } from './token-minter.ts'
 const maxSessionsPerUser = 100
 const maxUserAgentLength = 256
 
+type Revocations = Pick<RevocationFeed, 'refreshNow' | 'revokedUntilSeconds'>
+
 /** How long sessions last. */
 export interface SessionPolicy extends RotationPolicy {
   /** Longest lifetime of a session, counted from the login. No refresh extends it. */
@@ -33,7 +35,7 @@ export interface SessionsOptions {
   readonly clients: Pick<Clients, 'hasBackchannelLogout'>
   readonly clock: Clock
   /** This replica's copy of the revocation log, if it serves one to verifiers. */
-  readonly revocations?: Pick<RevocationFeed, 'refreshNow'> | undefined
+  readonly revocations?: Revocations | undefined
   /** Throws `clock_skew` if verifiers would misread the time of a revocation. */
   readonly checkClock?: (() => void | Promise<void>) | undefined
 }
@@ -62,7 +64,7 @@ export class Sessions {
   readonly #policy: SessionPolicy
   readonly #clients: Pick<Clients, 'hasBackchannelLogout'>
   readonly #clock: Clock
-  readonly #revocations: Pick<RevocationFeed, 'refreshNow'> | undefined
+  readonly #revocations: Revocations | undefined
   readonly #checkClock: SessionsOptions['checkClock']
 
   constructor({ store, policy, clients, clock, revocations, checkClock }: SessionsOptions) {
@@ -199,13 +201,15 @@ export class Sessions {
    * Revokes all sessions of a user and returns how many were live.
    *
    * If sessions have data or clients are notified, each session is revoked by itself first, because
-   * the deletion of its data and the notification of its client read the log.
+   * the deletion of its data and the notification of its client read the log. A session whose token may
+   * be dated ahead is too, because the entry of the user does not revoke that token.
    *
    * @param revoked counts the sessions, also those before a failure
    */
   async revokeAll(sub: string, revoked = { count: 0 }): Promise<number> {
     const { hasSessionData, revokedKeptMs } = this.#policy
-    if (hasSessionData || this.#clients.hasBackchannelLogout()) {
+    const isListed = hasSessionData || this.#clients.hasBackchannelLogout()
+    if (isListed || (await this.#mayHaveTokensAhead(sub))) {
       await this.#revokeListed(sub, revoked)
       // A code may start a session until the sign-in that it comes from has ended.
       await this.#revokeListed(sub, revoked)
@@ -272,6 +276,16 @@ export class Sessions {
       throw error
     }
     write(revoked.count)
+  }
+
+  /**
+   * Tells whether a token of a user may be dated ahead: the user signed out everywhere this second, or by a
+   * clock that is ahead. Without a revocation feed the answer is unknown.
+   */
+  async #mayHaveTokensAhead(sub: string): Promise<boolean> {
+    if (this.#revocations === undefined) return true
+    await this.#revocations.refreshNow()
+    return (this.#revocations.revokedUntilSeconds(sub) ?? 0) >= nowSeconds(this.#clock)
   }
 
   async #revokeListed(sub: string, revoked: { count: number }): Promise<void> {

@@ -35,7 +35,9 @@ t.test('users disable --id works for a deleted account', async (t) => {
   t.match(byId.stderr, /There is no account with the id .*\. Sessions ended: 1/)
   t.equal(await sessions.find(left.sid, Date.now()), null)
   t.match(await sessions.revocationsAfter('', 10), [
+    { kind: 'session', id: one.sid },
     { kind: 'user', id: sub },
+    { kind: 'session', id: left.sid },
     { kind: 'user', id: sub },
   ])
   const again = await users('disable', '--id', sub)

@@ -88,6 +88,11 @@ t.test('a sign-in after a sign-out everywhere works at a replica that is behind'
   t.ok(Number(decodeJwt(access_token).iat) > atMs / 1000, 'verifiers accept the new token')
   const me = await issuer.call({ url: '/me', headers: bearer(access_token) })
   t.equal(me.statusCode, 200)
+
+  t.comment('a second sign-out everywhere revokes the new token, which is dated later')
+  await issuer.call({ method: 'POST', url: '/logout/all', headers: bearer(access_token) })
+  const revocations = await issuer.sessions.revocationsAfter('', 100)
+  t.ok(revocations.some(({ id }) => id === decodeJwt(access_token).sid))
 })
 
 t.test('POST /logout ends this session by cookie, body or bearer token', async (t) => {
