@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { environmentName } from '../config/setting.ts'
 import type { Settings } from '../config/settings.ts'
-import { GatepassError } from '../core/errors.ts'
+import { errorCodes, GatepassError } from '../core/errors.ts'
 import { buildAdminApp, checkReadiness, type ReadinessCheck } from '../http/admin-app.ts'
 import type { ServiceOptions } from '../http/app.ts'
 import { Draining } from '../http/draining.ts'
@@ -96,7 +96,9 @@ export function logFailures(
       if (failures.delete(name)) logger.info({ check: name }, 'a readiness check passes again')
     } catch (error) {
       const { message, cause, code } = error as GatepassError
-      if (failures.get(name) !== message) {
+      // Without a cause the code says all: the first keys of a verifier have not arrived.
+      const isKnown = message === errorCodes[code]?.title && cause === undefined
+      if (!isKnown && failures.get(name) !== message) {
         failures.set(name, message)
         logger.warn({ check: name, code, err: cause ?? error }, 'a readiness check fails')
       }

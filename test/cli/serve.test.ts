@@ -20,6 +20,10 @@ t.test(
     await store?.()
     t.same(lines, [])
 
+    failure = new GatepassError('keys_unavailable')
+    await t.rejects(Promise.resolve(store?.()))
+    t.same(lines, [], 'the code says all')
+
     const cause = new Error('connection refused')
     failure = new GatepassError('store_unavailable', { cause })
     for (let time = 0; time < 3; time += 1) await t.rejects(Promise.resolve(store?.()))
