@@ -285,11 +285,16 @@ function open(path: string, pageBytes = defaultPageBytes): DatabaseSync {
   let db: DatabaseSync | null = null
   let mode: number | null = null
   try {
-    if (isFile) createFolder(dirname(path))
+    if (isFile) {
+      createFolder(dirname(path))
+      requireFile(path)
+    }
     db = new DatabaseSync(path, { timeout: openTimeoutMs })
-    if (isFile) mode = modeOfFile(path)
-    // The file may contain password hashes, so only its owner may read it. WAL files inherit the mode.
-    if (isFile) chmodSync(path, 0o600)
+    if (isFile) {
+      mode = statSync(path).mode
+      // The file may contain password hashes, so only its owner may read it. WAL files inherit the mode.
+      chmodSync(path, 0o600)
+    }
     setUp(db, pageBytes)
     return db
   } catch (error) {
@@ -303,11 +308,10 @@ function open(path: string, pageBytes = defaultPageBytes): DatabaseSync {
   }
 }
 
-/** @throws Error for a device or a pipe, which must keep its mode */
-function modeOfFile(path: string): number {
-  const stats = statSync(path)
-  if (!stats.isFile()) throw new Error('it is not a file')
-  return stats.mode
+/** @throws Error for a folder, and for a device or a pipe, which must keep its mode */
+function requireFile(path: string): void {
+  const stats = statSync(path, { throwIfNoEntry: false })
+  if (stats?.isFile() === false) throw new Error('it is not a file')
 }
 
 /** Retries while another process creates the file, for which SQLite ignores its own timeout. */
