@@ -49,13 +49,12 @@ function checkPorts({ port, admin_port }: Settings): FieldProblem[] {
 }
 
 /** Whether others in the network can read what is sent to an address. */
-export function isRemoteHttp(url: string): boolean {
-  const { protocol, hostname } = new URL(url)
+export function isRemoteHttp({ protocol, hostname }: URL): boolean {
   return protocol !== 'https:' && !loopbackHosts.has(hostname)
 }
 
 function checkIssuerUrl({ mode, issuer }: Settings): FieldProblem[] {
-  if (mode !== 'production' || !isRemoteHttp(issuer)) return []
+  if (mode !== 'production' || !isRemoteHttp(new URL(issuer))) return []
   return [problem('issuer', 'must be https in production: tokens and passwords pass through it')]
 }
 
@@ -120,11 +119,7 @@ function checkWebhook({ mode, accounts_url, webhook_secret }: Settings): FieldPr
     problems.push(
       problem('accounts_url', 'must be an address without user name, password, query or fragment'),
     )
-  } else if (
-    mode === 'production' &&
-    url.protocol !== 'https:' &&
-    !loopbackHosts.has(url.hostname)
-  ) {
+  } else if (mode === 'production' && isRemoteHttp(url)) {
     problems.push(
       problem(
         'accounts_url',

@@ -71,17 +71,10 @@ export class ServerUrlParser {
 
   /** Reads the files, as options of a TLS client. */
   readTlsFiles({ ca, cert, key }: TlsFiles, cwd: string) {
-    const read = (name: string, path: string) => {
-      let pem: Buffer
-      try {
-        pem = readFileSync(resolve(cwd, path))
-      } catch (error) {
-        const { code } = error as NodeJS.ErrnoException
-        throw this.invalid(`names a file as ${name} that cannot be read (${code})`)
-      }
-      if (name === 'key' || hasCertificate(pem)) return pem
-      throw this.invalid(`names a file as ${name} that has no certificate in PEM format`)
-    }
+    const read = (name: string, path: string) =>
+      readPem(resolve(cwd, path), name !== 'key', (problem) =>
+        this.invalid(`names a file as ${name} that ${problem}`),
+      )
     return {
       // Explicit, so that no environment variable turns the check off.
       rejectUnauthorized: true,
@@ -91,7 +84,25 @@ export class ServerUrlParser {
   }
 }
 
-/** Node ignores a file of certificate authorities that has none, such as one in DER format. */
-export function hasCertificate(pem: Buffer): boolean {
-  return pem.includes('CERTIFICATE-----')
+/**
+ * Reads a file in PEM format. Node ignores a file of certificate authorities that has no certificate, such
+ * as one in DER format.
+ *
+ * @param invalid creates the error for a problem
+ */
+export function readPem(
+  path: string,
+  needsCertificate: boolean,
+  invalid: (problem: string, cause?: unknown) => Error,
+): Buffer {
+  let pem: Buffer
+  try {
+    pem = readFileSync(path)
+  } catch (error) {
+    throw invalid(`cannot be read (${(error as NodeJS.ErrnoException).code})`, error)
+  }
+  if (needsCertificate && !pem.includes('CERTIFICATE-----')) {
+    throw invalid('has no certificate in PEM format')
+  }
+  return pem
 }

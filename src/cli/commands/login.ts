@@ -29,7 +29,7 @@ export async function login(
   options: LoginOptions,
 ): Promise<void> {
   const client = new IssuerClient(issuerOf(context, options))
-  if (isRemoteHttp(client.issuer)) {
+  if (isRemoteHttp(new URL(client.issuer))) {
     throw unusableSetting('issuer', 'must be https: passwords and tokens pass through it')
   }
   const isAtTerminal = context.stdin.isTTY && name === undefined

@@ -1,8 +1,7 @@
-import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
 import { type ClientConfig, type CustomTypesConfig, DatabaseError, types } from 'pg'
 import { GatepassError } from '../../core/errors.ts'
-import { hasCertificate } from '../server-url.ts'
+import { readPem } from '../server-url.ts'
 import { reasonOf, storeUnavailable } from '../store-errors.ts'
 import type { PostgresTarget } from './url.ts'
 
@@ -64,19 +63,10 @@ function tlsOptions(target: PostgresTarget): false | ConnectionOptions {
 }
 
 function readCertificates(file: string): Buffer {
-  const invalid = (problem: string, cause?: unknown) =>
-    new GatepassError('config_invalid', {
-      detail: `The sslrootcert ${file} of the Postgres URL ${problem}.`,
-      cause,
-    })
-  let pem: Buffer
-  try {
-    pem = readFileSync(file)
-  } catch (error) {
-    throw invalid(`cannot be read (${(error as NodeJS.ErrnoException).code})`, error)
-  }
-  if (hasCertificate(pem)) return pem
-  throw invalid('has no certificate in PEM format')
+  return readPem(file, true, (problem, cause) => {
+    const detail = `The sslrootcert ${file} of the Postgres URL ${problem}.`
+    return new GatepassError('config_invalid', { detail, cause })
+  })
 }
 
 /** SQLSTATEs (Postgres manual, appendix A) after which a statement did not run and may succeed. */
