@@ -82,6 +82,8 @@ export function createApp(options: AppOptions): FastifyInstance {
       requireHostHeader: false,
       // By default Node drops the second of two credentials, which a proxy or a service may read.
       joinDuplicateHeaders: true,
+      // Without a body, there is nothing to read and no event to wait for.
+      optimizeEmptyRequests: true,
     },
     routerOptions: { maxParamLength: 128 },
     schemaController: { compilersFactory },
@@ -105,6 +107,8 @@ export function createApp(options: AppOptions): FastifyInstance {
   app.addHook('onRequest', ({ raw }, reply, done) => {
     if (closeIfFlooding(raw, reply.raw)) return void reply.hijack()
     reply.header('x-content-type-options', 'nosniff')
+    // Fastify would wait for the end of this empty body, which has passed.
+    if (raw.readableEnded) raw.headers['content-type'] = undefined
     if (hasValidHost(raw)) return done()
     const detail = 'A request needs the header Host once.'
     done(new GatepassError('request_malformed', { detail }))

@@ -8,8 +8,9 @@ const json = { 'content-type': 'application/json' }
 
 /** Sends bytes as they are, and gives back all that comes until the other side closes. */
 async function sendRaw(issuer: TestIssuer, text: string): Promise<string> {
-  await issuer.app.listen({ port: 0, host: '127.0.0.1' })
-  const { port } = issuer.app.server.address() as AddressInfo
+  const { server } = issuer.app
+  if (!server.listening) await issuer.app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = server.address() as AddressInfo
   const socket = connect(port, '127.0.0.1')
   socket.write(text)
   let received = ''
@@ -89,6 +90,14 @@ t.test('an empty body of any type is no body', async (t) => {
   ]) {
     const response = await issuer.call({ method: 'POST', url: '/refresh', headers, cookies })
     t.equal(response.statusCode, 200, JSON.stringify(headers))
+  }
+  const cookie = Object.entries(cookies)
+    .map(([name, value]) => `${name}=${value}`)
+    .join('; ')
+  for (const type of ['application/json', 'text/plain', 'x']) {
+    const head = `POST /refresh HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: ${type}\r\n`
+    const received = await sendRaw(issuer, `${head}Cookie: ${cookie}\r\n\r\n`)
+    t.match(received, /^HTTP\/1\.1 200 /, `${type}, and no length`)
   }
   const headers = { 'content-type': 'text/plain' }
   const unknown = await issuer.call({ method: 'POST', url: '/nowhere', headers, body: 'x' })

@@ -326,8 +326,9 @@ t.test('a refresh may narrow the scope of one access token, and widen none', asy
   t.equal(next.body.scope, 'data:read data:write')
 })
 
-t.test('a token request without a body is 415', async (t) => {
+t.test('a token request without a body lacks its grant type', async (t) => {
   const { call } = await startOAuth(t)
   const response = await call({ method: 'POST', url: '/oauth/token', headers: billing })
-  t.match({ status: response.statusCode, ...response.json() }, { status: 415 })
+  t.equal(response.statusCode, 400)
+  t.match(response.json(), { error: 'invalid_request', error_description: /grant_type/ })
 })

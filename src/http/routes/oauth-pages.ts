@@ -11,7 +11,7 @@ import {
 } from '../../oauth/authorization-endpoint.ts'
 import { readParameters } from '../../oauth/authorization-request.ts'
 import { scopesToGrant } from '../../oauth/consents.ts'
-import { type Form, parseForm } from '../../oauth/form.ts'
+import type { Form } from '../../oauth/form.ts'
 import type { SignIn } from '../../oauth/sign-ins.ts'
 import { maxCookieSeconds } from '../cookies.ts'
 import { OriginGuard } from '../cross-origin.ts'
@@ -20,7 +20,7 @@ import type { IssuerContext } from '../issuer-app.ts'
 import { consentPage, failurePage, type PageFrame, signInPage } from '../pages/page.ts'
 import { textsFor } from '../pages/texts.ts'
 import { pageResponses } from '../schemas.ts'
-import { acceptForms } from './oauth.ts'
+import { acceptForms, formOf, formTextOf } from './oauth.ts'
 
 export const authorizationUrl = '/oauth/authorize'
 const signInUrl = '/oauth/sign-in'
@@ -123,7 +123,7 @@ export class Pages {
 
 /** Accepts forms, and answers errors with pages. */
 export function servePages(app: FastifyInstance, pages: Pages): void {
-  acceptForms(app, String)
+  acceptForms(app)
   app.setErrorHandler((thrown, request, reply) => {
     const error = noteError(thrown, request, reply)
     const uiLocales = new URLSearchParams(queryOf(request)).get('ui_locales') ?? undefined
@@ -332,16 +332,6 @@ const askAgain: readonly ErrorCode[] = [
 function targetOf(redirectUri: string): string {
   const { host, protocol } = new URL(redirectUri)
   return /^https?:$/.test(protocol) ? host : protocol.slice(0, -1)
-}
-
-/** The form of a request as text; empty without a body. */
-function formTextOf({ body }: FastifyRequest): string {
-  return (body as string | null | undefined) ?? ''
-}
-
-/** @throws `request_malformed` if a parameter comes twice */
-export function formOf(request: FastifyRequest): Form {
-  return parseForm(formTextOf(request))
 }
 
 /** The query of a request as text. */

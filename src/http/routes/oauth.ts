@@ -168,21 +168,29 @@ class PublicPushLimits {
   }
 }
 
-/** Makes the body of a request what `read` returns for the text of a form, and refuses other bodies. */
-export function acceptForms(app: FastifyInstance, read: (text: string) => unknown): void {
+/** Makes the body of a request the text of a form, and refuses other bodies. */
+export function acceptForms(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser(
-    formType,
-    { parseAs: 'string' },
-    async (_request: unknown, body: string) => read(body),
-  )
+  app.addContentTypeParser(formType, { parseAs: 'string' }, (_request, body, done) => {
+    done(null, body)
+  })
+}
+
+/** Returns the text of a form; empty without a body. */
+export function formTextOf({ body }: FastifyRequest): string {
+  return (body as string | null | undefined) ?? ''
+}
+
+/** @throws `request_malformed` if a parameter occurs twice, or there are too many */
+export function formOf(request: FastifyRequest): Form {
+  return parseForm(formTextOf(request))
 }
 
 /**
  * RFC 6749 §3.2: parameters come in a form, never in the address, which logs and histories keep.
  */
 function requireForms(app: FastifyInstance): void {
-  acceptForms(app, parseForm)
+  acceptForms(app)
   // The schema of a form is for the OpenAPI document: each grant checks its own parameters.
   app.setValidatorCompiler((route) =>
     route.httpPart === 'body' ? () => true : compileValidator(route as never),
@@ -192,12 +200,6 @@ function requireForms(app: FastifyInstance): void {
     if (request.url.includes('?')) done(malformed('Send the parameters in the body.'))
     else done()
   })
-}
-
-/** @throws `content_type_unsupported` without a body */
-function formOf({ body }: FastifyRequest): Form {
-  if (body === undefined || body === null) throw new GatepassError('content_type_unsupported')
-  return body as Form
 }
 
 /** Answers errors in the form of RFC 6749 §5.2. */

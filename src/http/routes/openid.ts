@@ -8,8 +8,8 @@ import { throwRefusal } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
 import { signedOutPage, signOutPage } from '../pages/page.ts'
 import { bearer, pageResponses, problem, userInfo } from '../schemas.ts'
-import { formType } from './oauth.ts'
-import { endSessionUrl, formOf, Pages, queryOf, servePages } from './oauth-pages.ts'
+import { formOf, formType } from './oauth.ts'
+import { endSessionUrl, Pages, queryOf, servePages } from './oauth-pages.ts'
 
 export const userInfoUrl = '/oauth/userinfo'
 
