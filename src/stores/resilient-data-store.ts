@@ -1,6 +1,6 @@
 import { backoffMs } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
-import { isGatepassError } from '../core/errors.ts'
+import { GatepassError, isGatepassError } from '../core/errors.ts'
 import { CircuitBreaker } from './circuit-breaker.ts'
 import { startCleanup } from './cleanup.ts'
 import type { DataOwner, DataRemoval, DataStore, DataWrite } from './data-store.ts'
@@ -111,8 +111,12 @@ export class ResilientDataStore implements DataStore {
   }
 
   async #run<T>(breaker: CircuitBreaker, call: (store: DataStore) => Promise<T>): Promise<T> {
-    const store = this.#opened()
-    return store.hasCircuitBreaker ? call(store) : breaker.run(() => call(store))
+    try {
+      const store = this.#opened()
+      return await (store.hasCircuitBreaker ? call(store) : breaker.run(() => call(store)))
+    } catch (error) {
+      throw withoutDetail(error)
+    }
   }
 
   #opened(): DataStore {
@@ -137,4 +141,14 @@ export class ResilientDataStore implements DataStore {
       if (!this.#isClosed) this.#scheduleOpening(attempt + 1)
     }
   }
+}
+
+/**
+ * Moves the detail of an outage, which names the server, to the cause, for the log: by default,
+ * Fastify sends the message of an error to the client.
+ */
+function withoutDetail(error: unknown): unknown {
+  if (!isGatepassError(error, 'store_unavailable')) return error
+  const { retryAfterSeconds = 1 } = error
+  return new GatepassError('store_unavailable', { cause: error, retryAfterSeconds })
 }

@@ -217,6 +217,7 @@ t.test('an unavailable store is 503 and does not prevent the start', async (t) =
   const response = await run(({ session }) => session.get('cart'))
   t.match(response.json(), { statusCode: 503, code: 'store_unavailable' })
   t.match(response.headers['retry-after'], /^\d+$/)
+  t.notMatch(response.body, '127.0.0.1', 'a client does not learn the address of the store')
 })
 
 t.test('a token that session data refuses gets a challenge', async (t) => {
