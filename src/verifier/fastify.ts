@@ -78,7 +78,10 @@ export type { ProtectedResource } from './protected-resource.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Claims of the access token; null on a route with `auth: false`. */
+    /**
+     * Claims of the access token; null on a route with `auth: false`, and in the `onRequest` hooks of the
+     * application, which run before those of a route.
+     */
     auth: AccessTokenClaims | null
   }
   interface FastifyContextConfig {

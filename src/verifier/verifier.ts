@@ -50,7 +50,7 @@ export interface Verifier {
   /**
    * Verifies a token with the keys and the revocation list in memory.
    *
-   * @throws as `verify`; `revocations_stale` before the first revocation list
+   * @throws as `verify`; `revocations_stale` where `verify` would wait for the revocation list
    */
   verifySync(token: string, requirements?: TokenRequirements): AccessTokenClaims
   status(): VerifierStatus

@@ -192,16 +192,22 @@ t.test('an unknown address stays 404', async (t) => {
   t.same(await statuses(app, '/nowhere'), [404, 404])
 })
 
-t.test('the guard runs before other hooks and the handler', async (t) => {
-  const app = await guardedApp(t)
-  const seen: (string | undefined)[] = []
-  const see = async (request: { auth: { sub: string } | null }) => void seen.push(request.auth?.sub)
-  app.get('/one', { onRequest: see }, () => 'ok')
-  app.get('/many', { onRequest: [see, see] }, () => 'ok')
-  t.same(await statuses(app, '/one'), [401, 200])
-  t.same(await statuses(app, '/many'), [401, 200])
-  t.same(seen, ['user-1', 'user-1', 'user-1'])
-})
+t.test(
+  'the guard runs before the hooks of a route, and after those of the application',
+  async (t) => {
+    const app = await guardedApp(t)
+    app.addHook('onRequest', async ({ auth }) => void t.equal(auth, null))
+    app.addHook('preHandler', async ({ auth }) => void t.equal(auth?.sub, 'user-1'))
+    const seen: (string | undefined)[] = []
+    const see = async (request: { auth: { sub: string } | null }) =>
+      void seen.push(request.auth?.sub)
+    app.get('/one', { onRequest: see }, () => 'ok')
+    app.get('/many', { onRequest: [see, see] }, () => 'ok')
+    t.same(await statuses(app, '/one'), [401, 200])
+    t.same(await statuses(app, '/many'), [401, 200])
+    t.same(seen, ['user-1', 'user-1', 'user-1'])
+  },
+)
 
 t.test('refuses before it reads the body', async (t) => {
   const app = await guardedApp(t)
