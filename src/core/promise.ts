@@ -5,3 +5,14 @@
 export function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
   return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
 }
+
+/**
+ * Returns the value of a function of the application that must be synchronous.
+ *
+ * @throws TypeError for a promise. Its rejection is ignored: unhandled, it would end the process.
+ */
+export function synchronous<T>(value: T | Promise<T>, message: string): T {
+  if (!isPromise(value)) return value
+  value.then(undefined, () => {})
+  throw new TypeError(message)
+}

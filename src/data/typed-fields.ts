@@ -8,7 +8,7 @@ import {
   type JsonValue,
   parseJson,
 } from '../core/json.ts'
-import { isPromise } from '../core/promise.ts'
+import { synchronous } from '../core/promise.ts'
 import { encodeValue, maxDecodedBytes, type OwnedFields, type ValueText } from './owned-fields.ts'
 import type { Updates } from './updates.ts'
 
@@ -110,7 +110,10 @@ export class TypedFields<S extends FieldSchemas> {
     const fields = this.#open()
     let text = ''
     await this.#shared.updates.update(fields, field, (current) => {
-      const next = synchronous(field, change(this.#decode(field, schema, current)))
+      const next = synchronous(
+        change(this.#decode(field, schema, current)),
+        `The change of the field ${field} returned a promise. Await before the update, not within it.`,
+      )
       text = encodeValue(encode(field, schema, next))
       return text
     })
@@ -202,15 +205,6 @@ function ownCopyOf<T>(value: T): T {
     if (typeof copy[name] === 'object') copy[name] = ownCopyOf(copy[name])
   }
   return copy as T
-}
-
-/** @throws TypeError for the promise of an asynchronous change, which has no value yet */
-function synchronous<T>(field: string, next: T): T {
-  if (!isPromise<unknown>(next)) return next
-  next.then(undefined, () => {})
-  throw new TypeError(
-    `The change of the field ${field} returned a promise. Await before the update, not within it.`,
-  )
 }
 
 /** @throws `data_value_invalid` with the paths that the schema rejects */

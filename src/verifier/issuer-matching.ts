@@ -1,5 +1,5 @@
 import { GatepassError } from '../core/errors.ts'
-import { isPromise } from '../core/promise.ts'
+import { isPromise, synchronous } from '../core/promise.ts'
 import type { AccessTokenClaims, SignedAccessToken } from '../tokens/access-token.ts'
 import type { VerificationKey } from '../tokens/verification-key.ts'
 import { anotherIssuer, type ClaimRules, checkAudience, readClaims } from './claims.ts'
@@ -67,7 +67,8 @@ export function matchIssuer(
   function matchFrom(position: number): MatchResult | Promise<MatchResult> {
     const issuer = issuers[position]
     if (issuer === undefined) return mismatches
-    const key = issuer.keys.find(header.kid, header.alg)
+    const found = issuer.keys.find(header.kid, header.alg)
+    const key = synchronous(found, 'find returned a promise. It must answer from memory.')
     const isSigned = typeof key !== 'string' && verifySignature(token, key)
     const evaluate = (isValid: boolean) => {
       const result = evaluateIssuer(issuer, key, isValid, token)

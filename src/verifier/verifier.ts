@@ -1,6 +1,6 @@
 import { nowSeconds } from '../core/clock.ts'
 import { GatepassError, isGatepassError } from '../core/errors.ts'
-import { isPromise } from '../core/promise.ts'
+import { isPromise, synchronous } from '../core/promise.ts'
 import {
   type AccessTokenClaims,
   createAccessTokenParser,
@@ -114,12 +114,13 @@ export function createVerifier(options: VerifierOptions | IssuersOptions): Verif
   /** Checks what can change between two uses of a token, cached or not. */
   function accept(
     token: string,
-    { claims, key, issuer }: VerifiedToken,
+    verified: VerifiedToken,
     requirements: TokenRequirements,
     now_s = nowSeconds(clock),
   ): AccessTokenClaims {
+    const { claims, issuer } = verified
     checkTimes(claims, issuer.rules, now_s)
-    if (issuer.revocations?.isRevoked(claims, key.kid)) throw new GatepassError('token_revoked')
+    if (isRevoked(verified)) throw new GatepassError('token_revoked')
     const proof = checkPossession(proofs, claims, token, requirements.dpop)
     checkRequirements(claims, requirements, issuer.revocations)
     // This check comes last, so that only an accepted token uses up its proof.
@@ -270,6 +271,12 @@ async function matchWithFreshKeys(
     const mismatches = await Promise.all(results)
     return mismatches.flatMap((result) => (isVerified(result) ? [] : result))
   })
+}
+
+/** The promise of an asynchronous list would count as revoked. */
+function isRevoked({ claims, key, issuer }: VerifiedToken): boolean {
+  const answer = issuer.revocations?.isRevoked(claims, key.kid) ?? false
+  return synchronous(answer, 'isRevoked returned a promise. It must answer from memory.')
 }
 
 /**

@@ -5,6 +5,7 @@ import {
   GatepassError,
   type KeySource,
   type KeySourceStatus,
+  type Revocations,
   type Verifier,
 } from '../../src/verifier/index.ts'
 import { createFixedKeys, readKeySet } from '../../src/verifier/keys/key-source.ts'
@@ -147,6 +148,20 @@ t.test('a token is refused if a component fails', async (t) => {
   await expect(token, 'internal_error')
 })
 
+t.test('an asynchronous list of revocations revokes nothing and ends no process', async (t) => {
+  for (const answer of [
+    () => Promise.resolve(false),
+    () => Promise.reject(new Error('it broke')),
+  ]) {
+    const isRevoked = answer as unknown as Revocations['isRevoked']
+    const verifier = createVerifier({ ...options, revocations: { isRevoked } })
+    t.equal(codeOf(verifier, token), 'internal_error')
+    await t.rejects(verifier.verify(token), { cause: { message: /returned a promise/ } })
+  }
+  // The rejection is reported after this turn of the event loop, and would fail the test.
+  await new Promise((resolve) => setImmediate(resolve))
+})
+
 t.test('a token expires while the verifier runs', async (t) => {
   const clock = new FakeClock(now_s * 1000)
   const expect = await openHarness(t, { clock })
@@ -192,6 +207,9 @@ t.test('a key source that breaks its contract ends no process', async (t) => {
     find: () => 'token_key_unknown',
     refresh: () => Promise.reject(new Error('it broke')),
   }
+  const find = (() => Promise.reject(new Error('it broke'))) as unknown as KeySource['find']
+  const asynchronous = createVerifier({ ...others, keys: { ...keys, find } })
+  t.equal(codeOf(asynchronous, token), 'internal_error')
   const verifier = createVerifier({ ...others, keys })
   t.equal(codeOf(verifier, token), 'token_key_unknown')
   // The rejection is reported after this turn of the event loop, and would fail the test.
