@@ -13,7 +13,8 @@ export function entityTag(version: string): string {
 
 /** Tells whether `If-None-Match` matches an ETag, by weak comparison (RFC 9110 §13.1.2). */
 export function matchesETag(ifNoneMatch: string | undefined, etag: string): boolean {
-  return ifNoneMatch !== undefined && names(ifNoneMatch, [etag, `W/${etag}`])
+  const strong = etag.replace(/^W\//, '')
+  return ifNoneMatch !== undefined && names(ifNoneMatch, [strong, `W/${strong}`])
 }
 
 /**

@@ -167,9 +167,20 @@ t.test('the snapshot is revalidated by ETag and drops expired entries', async (t
   const first = await issuer.call({ url: '/revocations' })
   t.equal(first.headers['cache-control'], 'public, max-age=1')
   const headers = { 'if-none-match': String(first.headers.etag) }
-  t.equal((await issuer.call({ url: '/revocations', headers })).statusCode, 304)
+  const again = () => issuer.call({ url: '/revocations', headers })
+  t.equal((await again()).statusCode, 304)
   issuer.clock.advanceMs(policy.revokedKeptMs)
   t.same((await snapshot(issuer)).sessions, {})
+
+  t.comment('a cache must not keep a copy whose signing key has left the JWKS')
+  t.equal((await again()).statusCode, 304)
+  t.match(first.headers.etag, /^W\//, 'each second has another text')
+  const { kid } = issuer.keys.signingKey()
+  while (issuer.keys.jwks().body.includes(kid)) {
+    issuer.clock.advance_s(86_400)
+    await issuer.keys.refresh()
+  }
+  t.equal((await again()).statusCode, 200)
 })
 
 t.test('the stream sends a reuse as a signed CAEP event', async (t) => {

@@ -102,7 +102,6 @@ export function revocationRoutes(app: FastifyInstance, { issuer }: IssuerContext
 interface Snapshot {
   readonly etag: string
   readonly atSeconds: number
-  readonly kid: string
   readonly body: Promise<string>
 }
 
@@ -110,10 +109,12 @@ interface Snapshot {
 function createSnapshots({ policy, revocations, clock, signingKey }: Issuer): () => Snapshot {
   let last: Snapshot | null = null
   return () => {
-    const etag = entityTag(revocations.position)
     const atSeconds = nowSeconds(clock)
     const key = signingKey()
-    if (last?.etag === etag && last.atSeconds === atSeconds && last.kid === key.kid) return last
+    // Weak, because the text has the time. It names the key: a cache that asks about its copy must
+    // not keep one whose key has left the JWKS.
+    const etag = `W/${entityTag(`${revocations.position}.${key.kid}`)}`
+    if (last?.etag === etag && last.atSeconds === atSeconds) return last
     const state = {
       position: revocations.position,
       entries: revocations.entriesAfter(),
@@ -121,7 +122,7 @@ function createSnapshots({ policy, revocations, clock, signingKey }: Issuer): ()
       readAt_s: Math.floor((revocations.readAtMs ?? 0) / 1000),
     }
     const body = signRevocationSnapshot(state, policy.issuer, atSeconds, key)
-    last = { etag, atSeconds, kid: key.kid, body }
+    last = { etag, atSeconds, body }
     return last
   }
 }
