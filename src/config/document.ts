@@ -325,6 +325,7 @@ verifiers can read them. Create the keys with \`gatepass keys encryption\`:
   \`alg\`, if present, is \`ECDH-ES\`.
 - Each audience with a key belongs to a client. A client with several audiences cannot use one that has a key,
   because an encrypted token has one recipient.
-- \`GATEPASS_ALGORITHM\` cannot be \`ML-DSA-44\`: an encrypted token would be too long.
+- \`GATEPASS_ALGORITHM\` cannot be \`ML-DSA-44\`: an encrypted token would be too long. After a change of the
+  algorithm, wait until \`gatepass keys list\` shows no active or pending key of \`ML-DSA-44\`.
 - \`GATEPASS_ENCRYPTED_TOKENS\` needs \`GATEPASS_DECRYPTION_KEYS\`.
 `

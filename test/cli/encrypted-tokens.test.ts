@@ -4,7 +4,7 @@ import t from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import { runCommand } from '../support/commands.ts'
 import { postJson } from '../support/post-json.ts'
-import { TestProcess, untilStatus } from '../support/processes.ts'
+import { run, TestProcess, untilStatus } from '../support/processes.ts'
 import { createTestFolder } from '../support/test-folder.ts'
 
 const password = 'correct horse battery staple'
@@ -52,3 +52,17 @@ for (const curve of ['P-256', 'X25519']) {
     t.notOk(shown.stdout.includes(privateJwk.d), 'nor in what config shows')
   })
 }
+
+t.test('no token is encrypted while a key signs whose tokens are too long', async (t) => {
+  const cwd = createTestFolder(t)
+  const env = { GATEPASS_SECRET: 'a-secret-of-at-least-thirty-two-characters' }
+  const rotate = (algorithm: string) =>
+    runCommand(['keys', 'rotate'], { cwd, env: { ...env, GATEPASS_ALGORITHM: algorithm } })
+  t.match(await rotate('ML-DSA-44'), { code: 0 })
+  const made = await runCommand(['keys', 'encryption', 'key.json'], { cwd })
+  const audiences = [{ audience: 'http://localhost', encryption_key: JSON.parse(made.stdout) }]
+  const issuer = { ...env, GATEPASS_AUDIENCES: JSON.stringify(audiences) }
+  const { code, stderr } = await run(t, ['issuer'], { cwd, env: issuer })
+  t.equal(code, 2)
+  t.match(stderr, /GATEPASS_AUDIENCES cannot be set while a key of ML-DSA-44 is active or pending/)
+})

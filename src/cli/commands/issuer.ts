@@ -16,7 +16,7 @@ import { DpopNonces } from '../../issuer/dpop-nonces.ts'
 import { createIssuer } from '../../issuer/issuer.ts'
 import { RevocationFeed } from '../../issuer/revocation-feed.ts'
 import { SessionDataCleanup } from '../../issuer/session-data-cleanup.ts'
-import type { KeyManager } from '../../keys/key-manager.ts'
+import type { KeyEvent, KeyManager } from '../../keys/key-manager.ts'
 import { createAuthorizationServer } from '../../oauth/authorization-server.ts'
 import { startCleanup } from '../../stores/cleanup.ts'
 import { openCounterStore } from '../../stores/open-stores.ts'
@@ -24,7 +24,13 @@ import type { AccountStore, SessionStore } from '../../stores/ports.ts'
 import { DpopProofs, dpopDefaults } from '../../verifier/dpop/dpop-proofs.ts'
 import type { KeySource } from '../../verifier/keys/key-source.ts'
 import { createVerifier, type Verifier } from '../../verifier/verifier.ts'
-import { acceptedTokenTypes, type CliContext, configOf, openedBy } from '../context.ts'
+import {
+  acceptedTokenTypes,
+  type CliContext,
+  configOf,
+  openedBy,
+  unusableSetting,
+} from '../context.ts'
 import { openDataForService } from '../data-wiring.ts'
 import {
   dataBlockedMs,
@@ -58,7 +64,7 @@ export async function runIssuer(context: CliContext): Promise<void> {
   )
   const playground = hasPlayground(settings) ? await import('../playground-wiring.ts') : null
   const events = playground?.createEventLog()
-  const keys = await openKeys(settings, context.cwd, ({ name, kid }) => {
+  const keys = await openSigningKeys(settings, context.cwd, ({ name, kid }) => {
     audit(name, { kid })
     events?.add(name, { kid })
   })
@@ -127,6 +133,29 @@ export async function runIssuer(context: CliContext): Promise<void> {
       },
     },
     settings,
+  )
+}
+
+/**
+ * Opens the keys of the service.
+ *
+ * @throws `config_invalid` if a token is too long: an earlier algorithm signs until its key is replaced
+ */
+async function openSigningKeys(
+  settings: Settings,
+  cwd: string,
+  onChange: (event: KeyEvent) => void,
+): Promise<KeyManager> {
+  const keys = await openKeys(settings, cwd, onChange)
+  const signsLong = keys
+    .list()
+    .some(({ alg, state }) => alg === 'ML-DSA-44' && (state === 'active' || state === 'pending'))
+  if (settings.audiences.length === 0 || !signsLong) return keys
+  await keys.close()
+  throw unusableSetting(
+    'audiences',
+    'cannot be set while a key of ML-DSA-44 is active or pending, because an encrypted token would be too ' +
+      'long: start without it, and wait until `gatepass keys list` shows no such key',
   )
 }
 
