@@ -273,6 +273,9 @@ client the new secret, then remove the old hash.
 On SIGHUP an issuer reads the clients again, from the settings file or from \`GATEPASS_CLIENTS_FILE\`. Other settings keep
 their values until a restart. If the settings are invalid, or the clients are missing, nothing changes, and the log lists
 every problem. A scope that you remove from a client is missing from the next token of each session.
+
+Reload all issuers before an application uses a new client. An issuer without the client answers \`client_unknown\`, and a
+front end then counts as signed out.
 `
 
 const clientRules = `
