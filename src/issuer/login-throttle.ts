@@ -3,8 +3,10 @@ import { BoundedQueue } from '../core/bounded-queue.ts'
 import { systemClock } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
 import { networksOf } from '../core/networks.ts'
-import { DerivedMac, hmac, hmacText, randomId } from '../core/secrets.ts'
-import type { Counter, CounterStore } from '../stores/counter-store.ts'
+import { hmac, hmacText } from '../core/secrets.ts'
+import type { CounterStore } from '../stores/counter-store.ts'
+import { DeviceTokens } from './device-tokens.ts'
+import { type Admission, type BackoffRules, LoginBackoff } from './login-backoff.ts'
 
 const minuteSeconds = 60
 const hourSeconds = 3600
@@ -92,7 +94,7 @@ interface LimitKey extends ExhaustedLimit {
 /** Limits guesses of passwords (attack I5), across all replicas on the same store. */
 export class LoginThrottle {
   readonly devices: DeviceTokens
-  readonly #limits: Readonly<Record<LimitName, Backoff>>
+  readonly #limits: Readonly<Record<LimitName, LoginBackoff>>
   readonly #keySecret: KeyObject
   readonly #queue = new PerKeyQueue()
 
@@ -105,7 +107,8 @@ export class LoginThrottle {
     secrets: readonly [Buffer, ...Buffer[]],
     subject: 'login' | 'client' = 'login',
   ) {
-    const backoff = (name: LimitName) => new Backoff(store, `${subject}.${name}`, limitRules[name])
+    const backoff = (name: LimitName) =>
+      new LoginBackoff(store, `${subject}.${name}`, limitRules[name])
     this.devices = new DeviceTokens(secrets)
     this.#limits = {
       device: backoff('device'),
@@ -236,155 +239,4 @@ function createQueue(): BoundedQueue<Work, unknown> {
   return new BoundedQueue(queueLimits, systemClock, (works) =>
     Promise.allSettled(works.map((work) => work())),
   )
-}
-
-/** How many failed attempts are free, and how further ones are slowed down. */
-export interface BackoffRules {
-  /** Attempts per window without a pause. */
-  readonly free: number
-  readonly freeWindowSeconds: number
-  /** Longest pause. The first is 1 s; each further attempt doubles it. */
-  readonly maxPauseSeconds: number
-  /** How long after the first pause the next pauses start at 1 s again. */
-  readonly memorySeconds: number
-}
-
-/** The state of a key before an attempt. */
-export interface BackoffState {
-  /** Time until the next attempt is admitted. */
-  readonly waitMs: number
-  /** Attempts beyond the free ones. */
-  readonly level: number
-}
-
-/** An attempt that was admitted. It counts as a failure until it is taken back or forgiven. */
-export interface Admission {
-  /** Whether no free attempt is left. Pauses begin with the attempt after the last free one. */
-  readonly isLast: boolean
-  /** Takes the attempt back, because it was not a failure. */
-  takeBack(): Promise<void>
-  /** Forgets this attempt and all failures before it. */
-  forgive(): Promise<void>
-}
-
-/**
- * A limit on attempts per key, with exponential backoff.
- *
- * An attempt is counted when it begins, so attempts that arrive at the same time are admitted no more
- * often than attempts in sequence.
- */
-export class Backoff {
-  readonly #rules: BackoffRules
-  readonly #free: Counter
-  /** The exponent of the pause: the number of attempts beyond the free ones. */
-  readonly #levels: Counter
-  /** Admits one attempt per pause. */
-  readonly #pauses: Counter
-
-  /** @param name separates its keys from those of other limits in the store */
-  constructor(store: CounterStore, name: string, rules: BackoffRules) {
-    const { free, freeWindowSeconds, maxPauseSeconds, memorySeconds } = rules
-    this.#rules = rules
-    const counter = (what: string, limit: number, windowSeconds: number) =>
-      store.counter({ name: `${name}.${what}`, limit, windowSeconds })
-    this.#free = counter('free', free, freeWindowSeconds)
-    this.#levels = counter('level', Number.MAX_SAFE_INTEGER, memorySeconds)
-    this.#pauses = counter('pause', 1, maxPauseSeconds)
-  }
-
-  /** Reads the state without a write, so that refused attempts do not load the store. */
-  async read(key: string): Promise<BackoffState> {
-    const level = (await this.#levels.read(key))?.count ?? 0
-    // Without a level there is no pause, unless `admit` finds one.
-    const pause = level > 0 ? await this.#pauses.read(key) : null
-    return { waitMs: pause?.resetsInMs ?? 0, level }
-  }
-
-  /**
-   * Admits an attempt, or returns how long it has to wait in milliseconds.
-   *
-   * @param level as `read` returned it
-   */
-  async admit(key: string, level: number): Promise<Admission | number> {
-    if (level <= 0) {
-      const free = await this.#free.add(key)
-      if (free.isWithinLimit) {
-        return {
-          isLast: free.count >= this.#rules.free,
-          takeBack: free.takeBack,
-          forgive: () => this.#free.reset(key),
-        }
-      }
-    }
-    const pause = await this.#pauses.add(key, Math.min(2 ** level, this.#rules.maxPauseSeconds))
-    if (!pause.isWithinLimit) return pause.resetsInMs
-    const raised = await this.#levels.add(key)
-    const counters = [this.#free, this.#levels, this.#pauses]
-    return {
-      isLast: true,
-      takeBack: async () => {
-        await Promise.all([raised.takeBack(), this.#pauses.reset(key)])
-      },
-      forgive: async () => {
-        await Promise.all(counters.map((counter) => counter.reset(key)))
-      },
-    }
-  }
-}
-
-const prefix = 'gpd_'
-const idPattern = /^[\w-]{22}$/
-const macPattern = /^[\w-]{43}$/
-/** Users who share a browser. */
-const maxMacs = 4
-const maxLength = prefix.length + 22 + maxMacs * 44
-
-/** The content of a device token. */
-interface DeviceToken {
-  readonly id: string
-  /** One per login name, newest first. */
-  readonly macs: readonly string[]
-}
-
-/**
- * Tokens by which a device is recognized, `gpd_<id>.<mac>…`, with one MAC for each of the last login
- * names on it. A device token grants no access: the attempts of a recognized device only have a limit
- * of their own. A token that was made for one name is invalid for another.
- */
-export class DeviceTokens {
-  readonly #mac: DerivedMac
-
-  /** @param secrets newest first: the first one signs, all of them verify */
-  constructor(secrets: readonly [Buffer, ...Buffer[]]) {
-    this.#mac = new DerivedMac(secrets, 'gatepass device token')
-  }
-
-  /** Returns the id of the device if this name has signed in on it, or null. */
-  knownId(token: string | undefined, name: string): string | null {
-    const device = parseDeviceToken(token)
-    return device?.macs.some((mac) => this.#mac.isValid(macInput(device.id, name), mac))
-      ? device.id
-      : null
-  }
-
-  /** Returns the token of a device on which this name has just signed in. */
-  remember(token: string | undefined, name: string): string {
-    const { id, macs } = parseDeviceToken(token) ?? { id: randomId(), macs: [] }
-    const input = macInput(id, name)
-    const others = macs.filter((mac) => !this.#mac.isValid(input, mac))
-    const kept = [this.#mac.of(input), ...others].slice(0, maxMacs)
-    return [`${prefix}${id}`, ...kept].join('.')
-  }
-}
-
-function parseDeviceToken(token: string | undefined): DeviceToken | null {
-  if (token === undefined || token.length > maxLength || !token.startsWith(prefix)) return null
-  const [id = '', ...macs] = token.slice(prefix.length).split('.')
-  const isWellFormed = idPattern.test(id) && macs.every((mac) => macPattern.test(mac))
-  return isWellFormed ? { id, macs } : null
-}
-
-/** The id has a fixed length, so no two pairs of id and name result in the same text. */
-function macInput(id: string, name: string): string {
-  return `${id}${name}`
 }

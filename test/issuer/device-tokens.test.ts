@@ -1,5 +1,5 @@
 import t from 'tap'
-import { DeviceTokens } from '../../src/issuer/login-throttle.ts'
+import { DeviceTokens } from '../../src/issuer/device-tokens.ts'
 import { RefreshTokenCodec } from '../../src/tokens/refresh-token.ts'
 import fc from '../support/properties.ts'
 

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { type Admission, Backoff } from '../../src/issuer/login-throttle.ts'
+import { type Admission, LoginBackoff } from '../../src/issuer/login-backoff.ts'
 import { SqliteCounterStore } from '../../src/stores/sqlite/counter-store.ts'
 import { stopTime } from '../stores/counter-store-contract.ts'
 
@@ -9,7 +9,7 @@ function start(t: Test) {
   const wait = stopTime(t)
   const store = new SqliteCounterStore(':memory:')
   t.teardown(() => store.close())
-  const backoff = new Backoff(store, 'test', rules)
+  const backoff = new LoginBackoff(store, 'test', rules)
   /** One attempt: let through, or the seconds it has to wait. */
   const attempt = async (key = 'a'): Promise<Admission | number> => {
     const { waitMs, level } = await backoff.read(key)
