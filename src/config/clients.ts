@@ -60,7 +60,7 @@ export const clientSchema = z.strictObject({
   third_party: z.boolean().optional(),
 })
 
-export type Client = z.infer<typeof clientSchema>
+export type ClientSettings = z.infer<typeof clientSchema>
 
 export const clientsSchema = z
   .array(clientSchema)
@@ -83,7 +83,7 @@ export const clientsSchema = z
   })
 
 /** Lists the fields of a client that contradict other fields, and why. */
-function contradictions(client: Client): [field: string, problem: string][] {
+function contradictions(client: ClientSettings): [field: string, problem: string][] {
   const { auth_method = 'none', secret_hashes, jwks, jwks_uri } = client
   const hasSecret = auth_method === 'client_secret_basic' || auth_method === 'client_secret_post'
   const hasKeys = auth_method === 'private_key_jwt'
@@ -91,7 +91,7 @@ function contradictions(client: Client): [field: string, problem: string][] {
   const exchanges = mayUse(client, tokenExchange)
   const isReserved = client.client_id === signInClientId
   const kids = jwks?.keys.map(({ kid }) => kid) ?? []
-  const rules: readonly (readonly [keyof Client, boolean, string])[] = [
+  const rules: readonly (readonly [keyof ClientSettings, boolean, string])[] = [
     ['client_id', isReserved, 'is the name of the pages of the issuer'],
     ['secret_hashes', hasSecret && !secret_hashes, `is required with ${auth_method}`],
     ['secret_hashes', !hasSecret && !!secret_hashes, 'needs client_secret_basic or _post'],
@@ -135,7 +135,7 @@ const defaultScopes = {
  * The clients of an installation without configured clients. Users are asked for consent to
  * `gatepass login`, because any program on the machine can use its name (RFC 8252 §8.6).
  */
-export const defaultClients: Client[] = [
+export const defaultClients: ClientSettings[] = [
   { client_id: 'default', ...defaultScopes },
   {
     client_id: 'gatepass-cli',

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { type Client, clientSchema, defaultClients } from './clients.ts'
+import { type ClientSettings, clientSchema, defaultClients } from './clients.ts'
 import { allowedValues, environmentName } from './setting.ts'
 import { type settings as allSettings, type SettingName, settings } from './settings.ts'
 
@@ -113,7 +113,7 @@ const clientMeanings = {
   exchange_audiences: 'The audiences for which it may exchange the token of a user, up to 32.',
   client_name: 'The name that users read on the pages of the issuer. Default: the `client_id`.',
   third_party: '`true`: users are asked for [consent](oauth.md#consent).',
-} as const satisfies Record<keyof Client, string>
+} as const satisfies Record<keyof ClientSettings, string>
 
 function clientRows(): Row[] {
   const { required = [] } = z.toJSONSchema(clientSchema, { io: 'input' })

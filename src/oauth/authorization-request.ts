@@ -168,7 +168,7 @@ function validateOthers(values: Values, client: Client, rules: RequestRules) {
   rules.minter.audienceOf(client, values.resource)
   return {
     scope: scopeOf(values, client),
-    codeChallenge: codeChallengeOf(values),
+    codeChallenge: requireCodeChallenge(values),
     nonce: nonceOf(values),
     resource: values.resource,
     prompts: promptsOf(values),
@@ -208,7 +208,7 @@ function scopeOf({ scope }: Values, client: Client): string {
  * RFC 7636 §4.3. The default method is `plain`, which does not protect against an attacker who
  * reads the request.
  */
-function codeChallengeOf(values: Values): string {
+function requireCodeChallenge(values: Values): string {
   const { code_challenge: challenge = '', code_challenge_method: method } = values
   if (method !== 'S256' || !digestPattern.test(challenge)) {
     throw malformed('PKCE is required: a code_challenge with the code_challenge_method S256.')

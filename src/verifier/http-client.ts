@@ -123,7 +123,7 @@ function describeStatus(status: number): string {
 }
 
 /** Runs a request, and aborts it if it takes longer than `timeoutMs`. */
-export async function withDeadline<Result>(
+export async function abortAfter<Result>(
   timeoutMs: number,
   aborter: AbortController,
   request: (signal: AbortSignal) => Promise<Result>,

@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import t from 'tap'
 import { freePort } from '../../scripts/free-port.ts'
 import {
+  abortAfter,
   chunksOf,
   errorText,
   get,
@@ -10,7 +11,6 @@ import {
   RetryDelay,
   readBody,
   readRetryAfterMs,
-  withDeadline,
 } from '../../src/verifier/http-client.ts'
 import { FakeClock } from '../support/clock.ts'
 import { startHttpServer } from '../support/http-server.ts'
@@ -82,14 +82,12 @@ t.test('a reader that stops early closes the connection', async (t) => {
 
 t.test('a deadline aborts the request', async (t) => {
   const { url: uri } = await startHttpServer(t, () => {})
-  const request = withDeadline(10, new AbortController(), (signal) =>
+  const request = abortAfter(10, new AbortController(), (signal) =>
     get({ uri, headers, clock, signal }),
   )
   await t.rejects(request, /within 10 ms/)
   const aborter = new AbortController()
-  const aborted = withDeadline(60_000, aborter, (signal) =>
-    once(new EventTarget(), 'x', { signal }),
-  )
+  const aborted = abortAfter(60_000, aborter, (signal) => once(new EventTarget(), 'x', { signal }))
   aborter.abort(new Error('closed'))
   await t.rejects(aborted)
 })

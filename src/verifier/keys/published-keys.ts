@@ -3,6 +3,7 @@ import type { JsonValue } from '../../core/json.ts'
 import type { Algorithm } from '../../tokens/algorithms.ts'
 import { parseStrictJson } from '../../tokens/strict-decoding.ts'
 import {
+  abortAfter,
   errorText,
   etagOf,
   get,
@@ -10,7 +11,6 @@ import {
   ResponseError,
   readBody,
   readSeconds,
-  withDeadline,
 } from '../http-client.ts'
 import {
   haveSameKeys,
@@ -128,7 +128,7 @@ export class PublishedKeys {
     this.#lastFetch += 1
     const fetch = this.#lastFetch
     try {
-      const response = await withDeadline(this.#options.fetchTimeoutMs, aborter, (signal) =>
+      const response = await abortAfter(this.#options.fetchTimeoutMs, aborter, (signal) =>
         this.#request(isForced, signal),
       )
       this.#accept(response, fetch)

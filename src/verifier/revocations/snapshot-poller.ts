@@ -1,7 +1,7 @@
 import { jittered } from '../../core/backoff.ts'
 import type { Clock } from '../../core/clock.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
-import { etagOf, get, RetryDelay, readBody, withDeadline } from '../http-client.ts'
+import { abortAfter, etagOf, get, RetryDelay, readBody } from '../http-client.ts'
 
 /** Longest snapshot, in bytes: about 700,000 sessions, or 500,000 users. */
 export const maxSnapshotBytes = 32 * 1024 * 1024
@@ -116,7 +116,7 @@ export class SnapshotPoller {
     const hadFailed = this.lastError !== null
     this.#aborter = new AbortController()
     try {
-      await withDeadline(timeoutMs, this.#aborter, load)
+      await abortAfter(timeoutMs, this.#aborter, load)
     } catch (error) {
       if (this.#isStarted) this.#schedule(this.#retryDelay.afterMs(error as Error))
       throw error
