@@ -1,5 +1,6 @@
 import { type Clock, nowSeconds } from '../core/clock.ts'
 import { GatepassError } from '../core/errors.ts'
+import type { JsonObject } from '../core/json.ts'
 import { digestText } from '../core/secrets.ts'
 import type { Client, Clients } from '../issuer/clients.ts'
 import type { SessionStore } from '../stores/ports.ts'
@@ -45,15 +46,7 @@ export interface ClientAssertionOptions {
  */
 interface ClientAssertion {
   readonly jws: SignedMessage
-  readonly claims: {
-    readonly sub: unknown
-    readonly iss: unknown
-    readonly aud: unknown
-    readonly exp: unknown
-    readonly nbf?: unknown
-    readonly iat?: unknown
-    readonly jti: unknown
-  }
+  readonly claims: JsonObject
 }
 
 /**
@@ -102,21 +95,18 @@ function parseAssertion(text: string): ClientAssertion {
     throw authenticationFailed('its typ is not accepted')
   }
   const { signingInput, signature } = parsed
-  return {
-    jws: { header: { alg, kid }, signingInput, signature },
-    claims: claims as unknown as ClientAssertion['claims'],
-  }
+  return { jws: { header: { alg, kid }, signingInput, signature }, claims }
 }
 
 /** RFC 7523 §3. */
 function checkClaims(
-  { iss, sub, aud, exp, nbf = 0, iat = 0, jti }: ClientAssertion['claims'],
+  { iss, sub, aud, exp, nbf = 0, iat = 0, jti }: JsonObject,
   clientId: string,
   { issuer, clock, clockToleranceSeconds }: ClientAssertionOptions,
 ): { expiresAtSeconds: number; jti: string } {
   if (iss !== clientId || sub !== clientId)
     throw authenticationFailed('its iss or sub is not the client')
-  const audience: unknown = Array.isArray(aud) && aud.length === 1 ? aud[0] : aud
+  const audience = Array.isArray(aud) && aud.length === 1 ? aud[0] : aud
   if (audience !== issuer) throw authenticationFailed('its aud is not the issuer')
   if (!isNumericDate(exp) || !isNumericDate(nbf) || !isNumericDate(iat))
     throw authenticationFailed('its exp, nbf or iat is not a NumericDate')

@@ -77,9 +77,9 @@ export class Consents {
       const held = live
         .filter(({ clientId }) => clientId === client.client_id)
         .flatMap(({ scope }) => scopesToGrant(remainingScope(client, scope)))
-      const isGranted = (await this.missing(client, sub, '')).length === 0
-      const all = scopesToGrant(allScopes(client))
-      const granted = isGranted ? await this.#granted(client, sub, all) : []
+      const all = grantableScopes(client)
+      const hasConsent = await this.#hasConsent(client, sub)
+      const granted = hasConsent ? await this.#granted(client, sub, all) : []
       const scopes = all.filter((name) => granted.includes(name) || held.includes(name))
       if (scopes.length > 0) consents.push({ client, scopes })
     }
@@ -96,15 +96,20 @@ export class Consents {
     const { store, clients, sessions } = this.#options
     const client = clients.find(clientId)
     if (!client?.third_party) throw new GatepassError('consent_not_found')
-    const hadConsent = (await this.missing(client, sub, '')).length === 0
+    const hadConsent = await this.#hasConsent(client, sub)
     // The consent is withdrawn first: a code that is redeemed meanwhile finds no consent, or its
     // session ends here. `openid` comes last, so that a repetition after a failure finds the consent.
-    for (const name of scopesToGrant(allScopes(client)).reverse()) {
+    for (const name of grantableScopes(client).reverse()) {
       await store.deleteOneTime(idOf(clientId, sub, name))
     }
     const count = await sessions.revokeOfClient(sub, clientId, withdrawnReason, audit)
     if (!hadConsent && count === 0) throw new GatepassError('consent_not_found')
     audit('consent.withdrawn', { sub, client_id: clientId, count })
+  }
+
+  /** Whether the user has consented to sign in at the client. Every consent includes this. */
+  async #hasConsent(client: Client, sub: string): Promise<boolean> {
+    return (await this.#granted(client, sub, [openidScope])).length > 0
   }
 
   async #granted(client: Client, sub: string, scopes: readonly string[]): Promise<string[]> {
@@ -128,8 +133,9 @@ export function scopesToGrant(scope: string): string[] {
   return [...new Set([openidScope, ...scopeNames(scope)])]
 }
 
-function allScopes({ scopes }: Client): string {
-  return Object.keys(scopes).join(' ')
+/** Returns all scopes that a user can grant to a client. `openid` comes first. */
+function grantableScopes({ scopes }: Client): string[] {
+  return scopesToGrant(Object.keys(scopes).join(' '))
 }
 
 function idOf(clientId: string, sub: string, scope: string): string {

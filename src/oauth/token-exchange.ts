@@ -6,7 +6,7 @@ import { type Client, requireKey, scopeNames } from '../issuer/clients.ts'
 import type { AccessTokenSet, Actor, TokenMinter } from '../issuer/token-minter.ts'
 import { isActive } from '../issuer/users.ts'
 import type { AccountStore } from '../stores/ports.ts'
-import type { AccessTokenClaims } from '../tokens/access-token.ts'
+import { type AccessTokenClaims, hasScopes } from '../tokens/access-token.ts'
 import type { IssuedTokens } from './token-inspection.ts'
 
 export const accessTokenUrn = 'urn:ietf:params:oauth:token-type:access_token'
@@ -111,9 +111,8 @@ export function narrow(
   clientId: string,
   requestedScope: string | undefined,
 ): ExchangedClaims {
-  const held = scopeNames(subject.scope ?? '')
-  const wanted = requestedScope === undefined ? held : scopeNames(requestedScope)
-  if (wanted.some((scope) => !held.includes(scope))) {
+  const wanted = requestedScope ?? subject.scope ?? ''
+  if (!hasScopes(subject.scope, wanted)) {
     throw new GatepassError('scope_not_allowed', {
       detail: 'The subject token lacks a scope that the exchange asks for.',
     })
@@ -121,7 +120,7 @@ export function narrow(
   const before = subject.act as Actor | undefined
   if (actorsOf(before).length >= maxActors) throw new GatepassError('subject_token_invalid')
   const act = before === undefined ? { sub: clientId } : { sub: clientId, act: before }
-  return { scope: wanted.join(' '), act, maxExpiresAtSeconds: subject.exp }
+  return { scope: scopeNames(wanted).join(' '), act, maxExpiresAtSeconds: subject.exp }
 }
 
 /** How and when the user signed in. */
