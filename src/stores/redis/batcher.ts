@@ -1,8 +1,8 @@
 export interface BatchLimits {
   /** Items per batch. With 1, each item is sent immediately. */
   readonly maxItems: number
-  /** Total weight of a batch, unless one item alone exceeds it. */
-  readonly maxWeight: number
+  /** Total weight of a batch, unless one item alone exceeds it. Default: no limit. */
+  readonly maxWeight?: number
   /**
    * How long items wait for the call in progress, in milliseconds, to be sent together: for calls that block
    * the next one anyway. Default: 0.
@@ -34,8 +34,8 @@ export class Batcher<I, O> {
     this.#limits = limits
   }
 
-  add(item: I, weight: number): Promise<O> {
-    const { maxItems, maxWeight } = this.#limits
+  add(item: I, weight = 0): Promise<O> {
+    const { maxItems, maxWeight = Number.POSITIVE_INFINITY } = this.#limits
     if (this.#weight + weight > maxWeight) this.flush()
     return new Promise((resolve, reject) => {
       this.#entries.push({ item, resolve, reject })

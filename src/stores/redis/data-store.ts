@@ -63,7 +63,7 @@ export class RedisDataStore implements DataStore {
       maxWeight: maxBytesPerScript,
       maxHoldMs,
     })
-    this.#ends = new Batcher((owners) => this.#endBatch(owners), { maxItems, maxWeight: maxItems })
+    this.#ends = new Batcher((owners) => this.#endBatch(owners), { maxItems })
   }
 
   /** @throws `config_invalid`, `store_unavailable` */
@@ -108,7 +108,7 @@ export class RedisDataStore implements DataStore {
   }
 
   async end(owner: DataOwner, untilMs: number, nowMs: number): Promise<void> {
-    await this.#ends.add({ key: keyOf(owner), until: untilMs > nowMs ? String(untilMs) : '' }, 1)
+    await this.#ends.add({ key: keyOf(owner), until: untilMs > nowMs ? String(untilMs) : '' })
   }
 
   async removeExpired(): Promise<boolean> {

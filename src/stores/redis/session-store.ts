@@ -65,9 +65,8 @@ export class RedisSessionStore implements SessionStore {
     this.#writer = new ReplicatedWriter(client, replicas)
     this.#oneTime = new RedisOneTimeValues(client, this.#writer)
     const maxItems = client.isCluster ? 1 : maxSessionsPerCommand
-    const limits = { maxItems, maxWeight: maxItems }
-    this.#reads = new Batcher((sids) => this.#readBatch(sids), limits)
-    this.#replacements = new Batcher((changes) => this.#replaceBatch(changes), limits)
+    this.#reads = new Batcher((sids) => this.#readBatch(sids), { maxItems })
+    this.#replacements = new Batcher((changes) => this.#replaceBatch(changes), { maxItems })
   }
 
   /** @throws `config_invalid`, `store_unavailable` */
@@ -96,9 +95,9 @@ export class RedisSessionStore implements SessionStore {
     // Without a grace period, a repeated rotation whose reply was lost would count as reuse.
     const isRepeatable = graceMs > 0
     const row = {
-      load: () => this.#reads.add(sid, 1),
+      load: () => this.#reads.add(sid),
       replace: (before: StoredSession, after: StoredSession) =>
-        this.#replacements.add({ before, after, isRepeatable }, 1),
+        this.#replacements.add({ before, after, isRepeatable }),
     }
     const decide = (before: StoredSession) => decideStored(before, request)
     const decision = await compareAndSet(row, decide, found && toStored(found))
@@ -116,7 +115,7 @@ export class RedisSessionStore implements SessionStore {
   }
 
   async find(sid: string, nowMs: number): Promise<Session | null> {
-    const found = await this.#reads.add(sid, 1)
+    const found = await this.#reads.add(sid)
     return found !== null && isLive(found, nowMs) ? found.session : null
   }
 
