@@ -8,7 +8,6 @@ import {
   privateJwkSchema,
   type RecordInfo,
   recordProblem,
-  type SerializedKey,
   serializeKey,
   serializeRevocation,
 } from './key-record.ts'
@@ -98,7 +97,7 @@ export class EncryptedKeyStore {
 export async function listKeyInfos(store: KeyStore): Promise<KeyInfo[]> {
   const { keys, revokedAtMsOf } = await readRecords(store)
   return keys.map((key) => {
-    const { info } = parseKey(key)
+    const { encryptedKey: _, ...info } = parseKey(key)
     return { ...info, revokedAtMs: revokedAtMsOf(info.kid) }
   })
 }
@@ -117,20 +116,21 @@ async function encrypt(record: KeyRecord, secret: string): Promise<StoredKey> {
   const encryptedKey = await new CompactEncrypt(Buffer.from(JSON.stringify(record.privateJwk)))
     .setProtectedHeader(header)
     .encrypt(deriveKey(secret, record))
-  return serializeKey({ info: record, encryptedKey })
+  return serializeKey({ ...record, encryptedKey })
 }
 
 async function decrypt(stored: StoredKey, secrets: KeySecrets): Promise<DecryptedKey> {
-  const serialized = parseKey(stored)
-  const { jwk, isCurrent } = await decryptPrivateKey(serialized, secrets)
-  const record = { ...serialized.info, revokedAtMs: null, privateJwk: jwk }
+  const { encryptedKey, ...info } = parseKey(stored)
+  const { jwk, isCurrent } = await decryptPrivateKey(info, encryptedKey, secrets)
+  const record = { ...info, revokedAtMs: null, privateJwk: jwk }
   const problem = await recordProblem(record)
   if (problem !== null) throw invalidRecord(stored.name, problem)
   return { ...record, isCurrent }
 }
 
 async function decryptPrivateKey(
-  { info, encryptedKey }: SerializedKey,
+  info: RecordInfo,
+  encryptedKey: string,
   secrets: KeySecrets,
 ): Promise<{ jwk: JWK; isCurrent: boolean }> {
   for (const [age, secret] of secrets.entries()) {

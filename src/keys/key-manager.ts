@@ -104,13 +104,13 @@ export class KeyManager {
     return keyStatuses(this.#keys, policy, clock.nowMs())
   }
 
-  /** Reads the store now. Never rejects: on failure the keys stay and `lastError` says why. */
+  /** Reads the store. Never rejects: on failure the keys stay and `lastError` says why. */
   refresh(): Promise<void> {
     return this.#maintenance.run()
   }
 
   /** Like `refresh`, with a read that starts after this call. */
-  refreshAnew(): Promise<void> {
+  refreshNow(): Promise<void> {
     return this.#maintenance.runAgain()
   }
 
@@ -121,7 +121,7 @@ export class KeyManager {
   async rotate(): Promise<KeyStatus> {
     const { algorithm, policy } = this.#options
     const created = await this.#create((nowMs) => manualKey(algorithm, policy, nowMs))
-    await this.refreshAnew()
+    await this.refreshNow()
     return this.#statusOf(({ name }) => name === created?.name)
   }
 
@@ -134,7 +134,7 @@ export class KeyManager {
    */
   async revoke(kid: string): Promise<KeyStatus | null> {
     const { algorithm, policy, clock } = this.#options
-    await this.refreshAnew()
+    await this.refreshNow()
     const key = this.#keys.find((one) => one.kid === kid)
     if (key === undefined) return null
     if (key.revokedAtMs === null) {
@@ -143,7 +143,7 @@ export class KeyManager {
       // The replacement is inserted first: at every instant some key may sign.
       if (replacement(clock.nowMs()) !== null) await this.#create(replacement)
       await this.#store.revoke(kid, clock.nowMs())
-      await this.refreshAnew()
+      await this.refreshNow()
     }
     return this.#statusOf((status) => status.kid === kid && status.state === 'revoked')
   }

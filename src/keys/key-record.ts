@@ -94,20 +94,18 @@ const revocationSchema = z.strictObject({ name: z.string(), kid: z.string(), rev
 /** The part of a record that needs no secret. */
 export type RecordInfo = Omit<KeyInfo, 'revokedAtMs'>
 
-export interface SerializedKey {
-  readonly info: RecordInfo
+export interface EncryptedKey extends RecordInfo {
   readonly encryptedKey: string
 }
 
-export function serializeKey({ info, encryptedKey }: SerializedKey): StoredKey {
-  const { name, kid, alg, createdAtMs, activateAtMs } = info
+export function serializeKey(key: EncryptedKey): StoredKey {
+  const { name, kid, alg, createdAtMs, activateAtMs, encryptedKey } = key
   return toStored({ name, kid, alg, createdAtMs, activateAtMs, encryptedKey })
 }
 
 /** @throws `key_store_invalid`, which quotes nothing of the record */
-export function parseKey(key: StoredKey): SerializedKey {
-  const { encryptedKey, ...info } = parse(key, keySchema)
-  return { info, encryptedKey }
+export function parseKey(key: StoredKey): EncryptedKey {
+  return parse(key, keySchema)
 }
 
 /** The revocation of a key: a record of its own, so that rewriting the key cannot undo it. */

@@ -433,10 +433,10 @@ t.test('a revocation that the store does not accept is an error and can be repea
   t.match(await manager.revoke(kid), { state: 'revoked' })
 })
 
-t.test('refreshAnew reads the store again if a read is in progress', async (t) => {
+t.test('refreshNow reads the store again if a read is in progress', async (t) => {
   const { manager, store } = await openManager(t)
   store.lists = 0
-  await Promise.all([manager.refresh(), manager.refreshAnew()])
+  await Promise.all([manager.refresh(), manager.refreshNow()])
   t.equal(store.lists, 2)
 })
 

@@ -103,10 +103,10 @@ const encryptedKey = 'a.b.c.d.e'
 const content = { ...info, encryptedKey }
 
 t.test('a serialized key parses to the same key', async (t) => {
-  const stored = serializeKey({ info: record, encryptedKey })
+  const stored = serializeKey({ ...record, encryptedKey })
   t.equal(stored.name, record.name)
   t.notOk(isRevocation(stored))
-  t.strictSame(parseKey(stored), { info, encryptedKey })
+  t.strictSame(parseKey(stored), content)
 })
 
 t.test('a record that is not a key is refused, and the error names the wrong member', async (t) => {

@@ -305,7 +305,7 @@ function refreshingKeys(
 ): SessionStore['revocationsAfter'] {
   return async (position, limit) => {
     const entries = await sessions.revocationsAfter(position, limit)
-    if (entries.some(({ kind }) => kind === 'key')) await keys.refreshAnew()
+    if (entries.some(({ kind }) => kind === 'key')) await keys.refreshNow()
     return entries
   }
 }
