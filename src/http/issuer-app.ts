@@ -20,10 +20,10 @@ import { BrowserCookie, HostCookie, LenientCookie } from './cookies.ts'
 import { allowAnyPage, allowOrigins, answerRefusedPreflights, OriginGuard } from './cross-origin.ts'
 import { accountRoutes } from './routes/account.ts'
 import { oauthRoutes, pushedRequestUrl, revocationUrl, tokenUrl } from './routes/oauth.ts'
-import { authorizationRoutes } from './routes/oauth-pages.ts'
-import { endSessionRoutes, userInfoRoutes, userInfoUrl } from './routes/openid.ts'
+import { pageRoutes } from './routes/oauth-pages.ts'
 import { revocationRoutes } from './routes/revocations.ts'
 import { loginUrl, signInRoutes } from './routes/sign-in.ts'
+import { userInfoRoutes, userInfoUrl } from './routes/userinfo.ts'
 import { metadataUrls, wellKnownRoutes } from './routes/well-known.ts'
 
 /** How the front ends of the users reach the issuer. */
@@ -120,8 +120,7 @@ export function buildIssuerApp(options: IssuerAppOptions): FastifyInstance {
     revocationRoutes,
     withCookies(signInRoutes),
     oauthRoutes,
-    withCookies(authorizationRoutes),
-    withCookies(endSessionRoutes),
+    withCookies(pageRoutes),
     userInfoRoutes,
     accountRoutes,
     ...(hooks.routes ?? []),

@@ -206,13 +206,14 @@ export function claimNames(client: Client, scope: string): string[] {
   return scope.split(' ').flatMap((name) => client.scopes[name] ?? [])
 }
 
-/** Returns the attributes of an account that have these names, as claims. */
+/** Returns the attributes of an account that a scope turns into claims. */
 export function attributeClaims(
   account: Account,
-  names: readonly string[],
+  client: Client,
+  scope: string,
 ): Record<string, JsonValue> {
   const claims: Record<string, JsonValue> = {}
-  for (const name of names) {
+  for (const name of claimNames(client, scope)) {
     const value = account.attributes[name]
     if (value !== undefined) claims[name] = value
   }

@@ -6,7 +6,7 @@ import type { TokenType } from '../tokens/access-token.ts'
 import type { EncryptionKey } from '../tokens/encryption-key.ts'
 import type { RefreshTokenCodec } from '../tokens/refresh-token.ts'
 import { type SigningKey, signAccessToken } from '../tokens/signing.ts'
-import { attributeClaims, type Client, type Clients, claimNames } from './clients.ts'
+import { attributeClaims, type Client, type Clients } from './clients.ts'
 import type { RevocationFeed } from './revocation-feed.ts'
 
 /** An access token, with the properties that its client needs. */
@@ -178,7 +178,7 @@ export class TokenMinter {
     const client = account === null ? undefined : clients.find(clientId)
     const accessToken = await signAccessToken(
       {
-        ...(account && client && attributeClaims(account, claimNames(client, scope))),
+        ...(account && client && attributeClaims(account, client, scope)),
         iss: issuer,
         sub,
         aud: audience,

@@ -46,8 +46,8 @@ export interface AuthorizationEndpointOptions {
 /** The next step of an authorization request. */
 export type Step =
   | { readonly kind: 'redirect'; readonly url: string }
-  | { readonly kind: 'sign_in'; readonly pending: Pending }
-  | { readonly kind: 'consent'; readonly pending: Pending; readonly signIn: SignIn }
+  | { readonly kind: 'sign_in' }
+  | { readonly kind: 'consent'; readonly signIn: SignIn }
 
 /** A request for which the user must do something. */
 export interface Pending {
@@ -153,7 +153,7 @@ export class AuthorizationEndpoint {
     const signIn = this.#acceptedSignIn(pending, visitor, hint?.sub)
     if (signIn === null) {
       // OpenID Connect Core §3.1.2.1: a user whom the `id_token_hint` does not name has signed in.
-      if (!isSilent && !visitor.isFresh) return { kind: 'sign_in', pending }
+      if (!isSilent && !visitor.isFresh) return { kind: 'sign_in' }
       return this.refuse(pending, 'login_required', 'The expected user has to sign in.')
     }
     const { consents } = this.#options
@@ -163,7 +163,7 @@ export class AuthorizationEndpoint {
       if (client.third_party) await consents.grant(client, sub, scope)
       audit('consent.granted', { sub, sid: signIn.sid, client_id: client.client_id })
     } else if (prompts.has('consent') || (await consents.missing(client, sub, scope)).length > 0) {
-      if (!isSilent) return { kind: 'consent', pending, signIn }
+      if (!isSilent) return { kind: 'consent', signIn }
       return this.refuse(pending, 'consent_required', 'The user has to consent.')
     }
     // The code comes first: a request for which the store has none is not answered.

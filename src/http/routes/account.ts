@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatepassError } from '../../core/errors.ts'
-import { attributeClaims, type Client, type Clients, claimNames } from '../../issuer/clients.ts'
+import { attributeClaims, type Client, type Clients } from '../../issuer/clients.ts'
 import { isActive } from '../../issuer/users.ts'
 import type { Consent } from '../../oauth/consents.ts'
 import type { Session } from '../../stores/ports.ts'
@@ -55,14 +55,14 @@ export async function accountRoutes(
       },
     },
     async (request) => {
-      const account = await accounts.findBySub(caller(request).sub)
+      const { sub, scope = '' } = caller(request)
+      const account = await accounts.findBySub(sub)
       if (!isActive(account)) throw new GatepassError('token_revoked')
       const client = thirdPartyOf(request, clients)
-      const names = client && claimNames(client, caller(request).scope ?? '')
       return {
         sub: account.sub,
         username: account.loginName,
-        attributes: names ? attributeClaims(account, names) : { ...account.attributes },
+        attributes: client ? attributeClaims(account, client, scope) : { ...account.attributes },
         created_at: new Date(account.createdAtMs).toISOString(),
       }
     },

@@ -5,11 +5,10 @@ import { claimNames } from '../../issuer/clients.ts'
 import {
   type Interaction,
   type Pending,
-  type Step,
   unverifiedQuery,
   type Visitor,
 } from '../../oauth/authorization-endpoint.ts'
-import { readParameters } from '../../oauth/authorization-request.ts'
+import { readParameters, refuseRepeated } from '../../oauth/authorization-request.ts'
 import { scopesToGrant } from '../../oauth/consents.ts'
 import type { Form } from '../../oauth/form.ts'
 import type { SignIn } from '../../oauth/sign-ins.ts'
@@ -17,7 +16,14 @@ import { maxCookieSeconds } from '../cookies.ts'
 import { OriginGuard } from '../cross-origin.ts'
 import { noteError } from '../error-handler.ts'
 import type { IssuerContext } from '../issuer-app.ts'
-import { consentPage, failurePage, type PageFrame, signInPage } from '../pages/page.ts'
+import {
+  consentPage,
+  failurePage,
+  type PageFrame,
+  signedOutPage,
+  signInPage,
+  signOutPage,
+} from '../pages/page.ts'
 import { textsFor } from '../pages/texts.ts'
 import { pageResponses } from '../schemas.ts'
 import { acceptForms, formOf, formTextOf } from './oauth.ts'
@@ -30,7 +36,7 @@ const iconUrl = '/oauth/icon.svg'
 export const endSessionUrl = '/oauth/logout'
 
 /** Sends and reads the pages of the issuer. */
-export class Pages {
+class Pages {
   readonly #context: IssuerContext
   readonly paths: PageFrame['paths'] & { readonly authorize: string }
   readonly #host: string
@@ -121,9 +127,18 @@ export class Pages {
   }
 }
 
-/** Accepts forms, and answers errors with pages. */
-export function servePages(app: FastifyInstance, pages: Pages): void {
+/** Registers the pages of the issuer, on which users sign in, consent and sign out. */
+export function pageRoutes(app: FastifyInstance, context: IssuerContext): void {
+  const pages = new Pages(context)
   acceptForms(app)
+  answerWithPages(app, pages)
+  pageFileRoutes(app)
+  authorizationRoutes(app, context, pages)
+  endSessionRoutes(app, context, pages)
+}
+
+/** Answers errors with pages. */
+function answerWithPages(app: FastifyInstance, pages: Pages): void {
   app.setErrorHandler((thrown, request, reply) => {
     const error = noteError(thrown, request, reply)
     const uiLocales = new URLSearchParams(queryOf(request)).get('ui_locales') ?? undefined
@@ -149,12 +164,9 @@ function pageFileRoutes(app: FastifyInstance): void {
 }
 
 /** `/oauth/authorize` and the pages that it leads to. */
-export function authorizationRoutes(app: FastifyInstance, context: IssuerContext): void {
+function authorizationRoutes(app: FastifyInstance, context: IssuerContext, pages: Pages): void {
   const { oauth, signInCookie, browserCookie, deviceCookie, auditOf } = context
   const { authorization, signIns } = oauth
-  const pages = new Pages(context)
-  servePages(app, pages)
-  pageFileRoutes(app)
 
   async function proceed(
     request: FastifyRequest,
@@ -165,13 +177,15 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
     const userAgent = request.headers['user-agent'] ?? ''
     const whole = { ...visitor, userAgent }
     const step = await authorization.proceed(pending, whole, auditOf(request))
-    return show(request, reply, step)
+    if (step.kind === 'redirect') return pages.redirect(reply, step.url)
+    if (step.kind === 'consent') return askConsent(request, reply, pending, step.signIn)
+    return askSignIn(request, reply, pending)
   }
 
-  function show(request: FastifyRequest, reply: FastifyReply, step: Step): FastifyReply {
-    if (step.kind === 'redirect') return pages.redirect(reply, step.url)
-    if (step.kind === 'consent') return askConsent(request, reply, step.pending, step.signIn)
-    return askSignIn(request, reply, step.pending)
+  async function deny(reply: FastifyReply, pending: Pending): Promise<FastifyReply> {
+    const description = 'The user has refused.'
+    const { url } = await authorization.refuse(pending, 'access_denied', description)
+    return pages.redirect(reply, url)
   }
 
   function askSignIn(
@@ -275,7 +289,7 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
     }
     const { form, interaction } = read
     const pending = authorization.resume(interaction)
-    if (form.get('decision') === 'cancel') return deny(request, reply, pending)
+    if (form.get('decision') === 'cancel') return deny(reply, pending)
     const username = form.get('username') ?? ''
     try {
       const { signIn, token, expiresInSeconds, deviceToken } = await signIns.signIn(
@@ -304,20 +318,64 @@ export function authorizationRoutes(app: FastifyInstance, context: IssuerContext
     const pending = authorization.resume(interaction)
     const decision = form.get('decision')
     if (decision === 'switch_user') return askSignIn(request, reply, pending)
-    if (decision !== 'allow') return deny(request, reply, pending)
+    if (decision !== 'allow') return deny(reply, pending)
     const signIn = await signIns.find(signInCookie.read(request))
     // Another user may have signed in meanwhile, in another tab.
     const hasConsented = signIn !== null && signIn.sid === interaction.sid
     return proceed(request, reply, pending, { signIn, hasConsented })
   })
+}
 
-  async function deny(request: FastifyRequest, reply: FastifyReply, pending: Pending) {
-    return show(
-      request,
-      reply,
-      await authorization.refuse(pending, 'access_denied', 'The user has refused.'),
-    )
+/**
+ * Registers `/oauth/logout`, to which applications send users to sign out (OpenID Connect
+ * RP-Initiated Logout).
+ */
+function endSessionRoutes(app: FastifyInstance, context: IssuerContext, pages: Pages): void {
+  const { issuer, oauth, signInCookie, auditOf } = context
+  const { signIns, signOut } = oauth
+  const schema = {
+    summary: 'Sign out at the issuer, for a client',
+    tags: ['oauth'],
+    produces: ['text/html'],
+    response: pageResponses,
   }
+
+  /** Signs the user out, or asks first if a question is needed and `isConfirmed` is false. */
+  async function end(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    parameters: Readonly<Record<string, string>>,
+    isConfirmed: boolean,
+  ): Promise<FastifyReply> {
+    const asked = await signOut.read(parameters)
+    const signIn = await signIns.find(signInCookie.read(request))
+    const frame = pages.frame(request, parameters.ui_locales)
+    if (!isConfirmed && signOut.needsConfirmation(asked, signIn)) {
+      const startedAtMs = issuer.clock.nowMs()
+      const interaction = pages.encode(request, reply, { parameters, startedAtMs })
+      const page = signOutPage(frame, { interaction })
+      return pages.send(reply, page, parameters.post_logout_redirect_uri)
+    }
+    await signOut.end(asked, signIn, auditOf(request))
+    signInCookie.clear(reply)
+    if (asked.url !== null) return pages.redirect(reply, asked.url)
+    return pages.send(reply, signedOutPage(frame))
+  }
+
+  app.get(endSessionUrl, { exposeHeadRoute: false, schema }, async (request, reply) => {
+    const { values, repeated } = readParameters(queryOf(request))
+    refuseRepeated(repeated)
+    return end(request, reply, values, false)
+  })
+
+  // Without `interaction` the form is from an application.
+  app.post(endSessionUrl, { schema: { hide: true } }, async (request, reply) => {
+    if (!formOf(request).has('interaction')) {
+      return pages.redirectForm(request, reply, pages.paths.signOut)
+    }
+    const { interaction } = pages.readForm(request)
+    return end(request, reply, interaction.parameters, true)
+  })
 }
 
 /** Failures of a sign-in after which the form is shown again. */
@@ -335,7 +393,7 @@ function targetOf(redirectUri: string): string {
 }
 
 /** The query of a request as text. */
-export function queryOf({ raw }: FastifyRequest): string {
+function queryOf({ raw }: FastifyRequest): string {
   const { url = '' } = raw
   const start = url.indexOf('?')
   return start === -1 ? '' : url.slice(start + 1)

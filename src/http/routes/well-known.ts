@@ -10,7 +10,7 @@ import { uiLocales } from '../pages/texts.ts'
 import { jwks, notModified, problem, serverMetadata } from '../schemas.ts'
 import { introspectionUrl, pushedRequestUrl, revocationUrl, tokenUrl } from './oauth.ts'
 import { authorizationUrl, endSessionUrl } from './oauth-pages.ts'
-import { userInfoUrl } from './openid.ts'
+import { userInfoUrl } from './userinfo.ts'
 
 const jwksUrl = '/.well-known/jwks.json'
 
