@@ -15,7 +15,7 @@ import {
   scopeNames,
 } from './clients.ts'
 import type { Sessions } from './sessions.ts'
-import type { TokenMinter, TokenSet } from './token-minter.ts'
+import type { MintedToken, TokenMinter, TokenSet } from './token-minter.ts'
 import { isActive } from './users.ts'
 
 export interface RefreshOptions {
@@ -77,13 +77,7 @@ export class Refresh {
     const { refreshToken, idempotencyKey, jkt } = request
     const { sid, generation } = refreshTokens.parse(refreshToken)
     const live = await sessions.find(sid)
-    const allowed = live && this.#checkClient(live, request, audit)
-    const account = live && (await this.#accountOf(live, audit))
-    const minted =
-      live &&
-      account &&
-      allowed &&
-      (await minter.mintForSession(live, { account, ...allowed, jkt }))
+    const minted = live && (await this.#mint(live, request, audit))
     const result = await sessions.rotate({
       sid,
       generation,
@@ -97,6 +91,14 @@ export class Refresh {
     const tokens = minter.withRefreshToken(session, minted)
     const times = { nowMs: clock.nowMs(), graceMs }
     return { ...tokens, setsCookie: setsCookie(generation, session, times) }
+  }
+
+  /** Checks the client and the account of a session, and mints the access token. */
+  async #mint(session: Session, request: RefreshRequest, audit: Audit): Promise<MintedToken> {
+    const { audience, scope } = this.#checkClient(session, request, audit)
+    const account = await this.#accountOf(session, audit)
+    const content = { account, audience, scope, jkt: request.jkt }
+    return this.#options.minter.mintForSession(session, content)
   }
 
   /**
