@@ -159,13 +159,11 @@ export class RedisDataStore implements DataStore {
     send: (call: RedisCall) => Promise<RedisReply>,
     isRepeatable = true,
   ): Promise<{ readonly reply: RedisReply; readonly mayHaveRunBefore: boolean }> {
-    return this.#writer.run((call) => {
-      const change = async (isFirst: boolean) => {
-        const reply = await send(call)
-        return { reply, mayHaveRunBefore: call.hasLostReply || !isFirst }
-      }
-      return this.#writer.write(call, [key], change, isRepeatable)
-    })
+    const change = async (call: RedisCall, isFirst: boolean) => {
+      const reply = await send(call)
+      return { reply, mayHaveRunBefore: call.hasLostReply || !isFirst }
+    }
+    return this.#writer.change([key], change, isRepeatable)
   }
 }
 

@@ -64,34 +64,27 @@ export class RedisOneTimeValues {
 
   take(id: string, takenBy: string, nowMs: number): Promise<OneTimeUse> {
     const key = valueKey(id)
-    return this.#writer.run((call) =>
-      this.#writer.write(call, [key], async () => {
-        const reply = await call.script(takeScript, key, [takenBy, String(nowMs)])
-        const [payload, first] = (reply as readonly Buffer[]).map(String)
-        if (payload === undefined || first === undefined) return { state: 'unknown' }
-        if (first !== takenBy) return { state: 'used', payload, takenBy: first }
-        return { state: 'first', payload }
-      }),
-    )
+    return this.#writer.change([key], async (call) => {
+      const reply = await call.script(takeScript, key, [takenBy, String(nowMs)])
+      const [payload, first] = (reply as readonly Buffer[]).map(String)
+      if (payload === undefined || first === undefined) return { state: 'unknown' }
+      if (first !== takenBy) return { state: 'used', payload, takenBy: first }
+      return { state: 'first', payload }
+    })
   }
 
   async delete(id: string): Promise<void> {
     const key = valueKey(id)
-    await this.#writer.run((call) =>
-      this.#writer.write(call, [key], () => call.command(key, ['DEL', key])),
-    )
+    await this.#writer.change([key], (call) => call.command(key, ['DEL', key]))
   }
 
   #add(id: string, payload: string, expiresAtMs: number, isRepeatable: boolean): Promise<boolean> {
     const key = valueKey(id)
     const args = [payload, String(expiresAtMs), String(expiresAtMs + expiryMarginMs)]
-    return this.#writer.run((call) =>
-      this.#writer.write(
-        call,
-        [key],
-        async () => (await call.script(addScript, key, args, isRepeatable)) === 1,
-        isRepeatable,
-      ),
+    return this.#writer.change(
+      [key],
+      async (call) => (await call.script(addScript, key, args, isRepeatable)) === 1,
+      isRepeatable,
     )
   }
 }

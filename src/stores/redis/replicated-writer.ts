@@ -28,7 +28,18 @@ export class ReplicatedWriter {
     return this.#replicas > 0
   }
 
-  /** Runs a call on the connection of changes. @throws `store_unavailable` */
+  /** Runs a call of one change. @throws as `write` */
+  change<T>(
+    keys: readonly string[],
+    change: (call: RedisCall, isFirst: boolean) => Promise<T>,
+    isRepeatable = true,
+  ): Promise<T> {
+    return this.run((call) =>
+      this.write(call, keys, (isFirst) => change(call, isFirst), isRepeatable),
+    )
+  }
+
+  /** Runs a call of several steps on the connection of changes. @throws `store_unavailable` */
   run<T>(work: (call: RedisCall) => Promise<T>): Promise<T> {
     return this.#client.run(work, this.isReplicated ? 'replicated' : 'main')
   }

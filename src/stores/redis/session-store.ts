@@ -80,13 +80,11 @@ export class RedisSessionStore implements SessionStore {
     const { sid, sub, createdAtMs, expiresAtMs, endsAtMs } = session
     const expiry = String(expiresAtMs + expiryMarginMs)
     const [key, list] = [sessionKey(sid), listKey(sub)]
-    return this.#writer.run((call) =>
-      this.#writer.write(call, [key, list], async () => {
-        await call.command(key, ['SET', key, encodeRow(toStored(session)), 'PXAT', expiry])
-        const args = [sid, String(endsAtMs), String(createdAtMs)]
-        return (await call.script(addToListScript, list, args)) as number
-      }),
-    )
+    return this.#writer.change([key, list], async (call) => {
+      await call.command(key, ['SET', key, encodeRow(toStored(session)), 'PXAT', expiry])
+      const args = [sid, String(endsAtMs), String(createdAtMs)]
+      return (await call.script(addToListScript, list, args)) as number
+    })
   }
 
   async rotate(request: RotationRequest): Promise<RotationResult> {
@@ -166,12 +164,9 @@ export class RedisSessionStore implements SessionStore {
     // A scan may miss a key that moves to another node meanwhile, so another scan follows.
     for (let scans = 0, isClean = false; scans < maxScans && !isClean; scans++) {
       isClean = true
-      for await (const keys of this.#scanSessions()) {
-        const sids = await this.#writer.run(async (call) => {
-          const found = await this.#loadAll(
-            call,
-            keys.map((key) => key.slice(keyPrefixLength)),
-          )
+      for await (const sids of this.#scanSessions()) {
+        const revoked = await this.#writer.run(async (call) => {
+          const found = await this.#loadAll(call, sids)
           const live = found.filter(
             (one) => isLive(one, nowMs) && one.session.createdAtMs < beforeMs,
           )
@@ -181,9 +176,9 @@ export class RedisSessionStore implements SessionStore {
           )
           return ended
         })
-        if (sids.length === 0) continue
+        if (revoked.length === 0) continue
         isClean = false
-        yield sids
+        yield revoked
       }
     }
   }
@@ -238,7 +233,7 @@ export class RedisSessionStore implements SessionStore {
     return this.#client.close()
   }
 
-  /** Yields the keys of all sessions, some at a time, of one primary after the other. */
+  /** Yields the ids of all sessions, some at a time, of one primary after the other. */
   async *#scanSessions(): AsyncGenerator<string[]> {
     for (const primary of await this.#client.primaries()) {
       let cursor = '0'
@@ -246,7 +241,7 @@ export class RedisSessionStore implements SessionStore {
         const scan = ['SCAN', cursor, 'MATCH', sessionKey('*'), 'COUNT', String(scanCount)]
         const reply = await this.#client.run((call) => call.command({ primary }, scan))
         const [next, keys] = reply as [Buffer, Buffer[]]
-        if (keys.length > 0) yield keys.map(String)
+        if (keys.length > 0) yield keys.map((key) => String(key).slice(keyPrefixLength))
         cursor = String(next)
       } while (cursor !== '0')
     }

@@ -89,17 +89,17 @@ function credentialsOf(userinfo: string): RedisCredentials {
   const colon = userinfo.indexOf(':')
   const username = urlParser.decode(colon === -1 ? userinfo : userinfo.slice(0, colon))
   const password = colon === -1 ? '' : urlParser.decode(userinfo.slice(colon + 1))
-  return withPassword({ username, password })
+  return requirePassword({ username, password })
 }
 
 function sentinelCredentialsOf(parameters: URLSearchParams): RedisCredentials | null {
   const username = parameters.get('sentinel_username')
   const password = parameters.get('sentinel_password')
   if (username === null && password === null) return null
-  return withPassword({ username: username ?? '', password: password ?? '' })
+  return requirePassword({ username: username ?? '', password: password ?? '' })
 }
 
-function withPassword(credentials: RedisCredentials): RedisCredentials {
+function requirePassword(credentials: RedisCredentials): RedisCredentials {
   if (credentials.username !== '' && credentials.password === '') {
     throw urlParser.invalid(
       'has a user name without a password; without a user name it is redis://:password@…',
