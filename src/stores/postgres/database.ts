@@ -176,20 +176,11 @@ function leftMs(deadlineMs: number): number {
 /** Rejects if `pending` takes too long. `onLate` receives a value that comes later. */
 function within<T>(pending: Promise<T>, ms: number, onLate: (value: T) => void): Promise<T> {
   return new Promise((resolve, reject) => {
-    let isLate = false
     const timer = setTimeout(() => {
-      isLate = true
       reject(unavailable(new Error('Postgres gave no connection in time.')))
+      pending.then(onLate, () => {})
     }, ms)
-    const settle = (value: T) => {
-      clearTimeout(timer)
-      if (isLate) onLate(value)
-      else resolve(value)
-    }
-    pending.then(settle, (error: unknown) => {
-      clearTimeout(timer)
-      reject(error)
-    })
+    void pending.then(resolve, reject).finally(() => clearTimeout(timer))
   })
 }
 
