@@ -232,24 +232,25 @@ export class Sessions {
    * session would be too many for verifiers. The clients of newer sessions refresh.
    *
    * @param onRevoked receives the ids of the revoked sessions, a batch at a time
-   * @param isFollowed returns whether a session needs an entry of its own, because its client is
-   *   notified of its end
+   * @param hasRecipient returns whether a client must be notified of the end of a session. Such a
+   *   session needs an entry of its own
    */
   async revokeCreatedBefore(
     beforeMs: number,
-    onRevoked?: (sids: readonly string[]) => Promise<void>,
-    isFollowed: (sid: string) => Promise<boolean> = async () => false,
+    onRevoked: (sids: readonly string[]) => Promise<void>,
+    hasRecipient: (sid: string) => Promise<boolean>,
   ): Promise<number> {
     const { revokedKeptMs } = this.#policy
+    const isNotified = this.#clients.hasBackchannelLogout()
     const nowMs = this.#clock.nowMs()
     let count = 0
     for await (const sids of this.#store.endCreatedBefore(beforeMs, nowMs, revokedKeptMs)) {
       count += sids.length
       for (const sid of sids) {
-        if (await isFollowed(sid))
+        if (isNotified && (await hasRecipient(sid)))
           await this.#store.appendRevocation('session', sid, nowMs, revokedKeptMs)
       }
-      await onRevoked?.(sids)
+      await onRevoked(sids)
     }
     await this.#store.appendRevocation('all', '', this.#clock.nowMs(), revokedKeptMs)
     return count

@@ -1,6 +1,5 @@
 import type { Settings } from '../../config/settings.ts'
 import { systemClock } from '../../core/clock.ts'
-import { Clients } from '../../issuer/clients.ts'
 import { hasRecipient } from '../../oauth/backchannel-logout.ts'
 import { type DataStore, dataOwner } from '../../stores/data-store.ts'
 import { adminConfigOf, type CliContext } from '../context.ts'
@@ -28,10 +27,9 @@ export async function endSessions(context: CliContext, beforeMs: number): Promis
           context.stderr.write(`${revoked} sessions ended so far\n`)
         }
       }
-      const isNotified = new Clients(settings.clients).hasBackchannelLogout()
-      const isFollowed = async (sid: string) =>
-        isNotified && hasRecipient(store, sid, systemClock.nowMs())
-      const count = await sessions.revokeCreatedBefore(beforeMs, onRevoked, isFollowed)
+      const count = await sessions.revokeCreatedBefore(beforeMs, onRevoked, (sid) =>
+        hasRecipient(store, sid, systemClock.nowMs()),
+      )
       context.stdout.write(
         `Sessions ended: ${count}. Access tokens issued before now are refused.\n`,
       )
