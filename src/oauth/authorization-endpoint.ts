@@ -148,7 +148,7 @@ export class AuthorizationEndpoint {
     const { prompts } = request
     const isSilent = prompts.has('none')
     const hint = await this.#hintOf(request)
-    // No password helps: nobody is the user of a text that is no ID token.
+    // Nobody can sign in as the expected user, because an unreadable hint names no user.
     if (hint === null) return this.refuse(pending, 'login_required', unreadableHint)
     const signIn = this.#acceptedSignIn(pending, visitor, hint?.sub)
     if (signIn === null) {
@@ -275,7 +275,7 @@ export const interactionLifetimeMs = 3_600_000
 export interface Interaction {
   /** The validated parameters of the request. */
   readonly parameters: Readonly<Record<string, string>>
-  /** When the first page was requested. A later sign-in is a new one. */
+  /** When the first page was requested. */
   readonly startedAtMs: number
   /** The id of the pushed request, which gets one answer (RFC 9126 §4). */
   readonly pushedId?: string

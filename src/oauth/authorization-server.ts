@@ -53,7 +53,8 @@ export function createAuthorizationServer(
   options: AuthorizationServerOptions,
 ): AuthorizationServer {
   const { issuer, store, verifier, clockToleranceSeconds, secrets } = options
-  const { policy, accounts, clients, clock, minter, refreshTokens, revocations, sessions } = issuer
+  const { policy, accounts, clients, clock, minter, refreshTokens, revocations } = issuer
+  const { sessions, signingKey } = issuer
   const clientKeys = new ClientKeys(clock)
   clients.onReplaced(() => clientKeys.dropOthers(clients))
   const assertions = {
@@ -65,7 +66,6 @@ export function createAuthorizationServer(
   }
   const tokens = new IssuedTokens({ verifier, sessions, revocations, clock })
   const codes = new AuthorizationCodes({ store, sessions, clock })
-  const { signingKey } = issuer
   const backchannel = new BackchannelLogout({
     ...options.backchannel,
     issuer: policy.issuer,

@@ -145,7 +145,7 @@ export class BackchannelLogout {
         onFailure?.(delivery.clientId, delivery.lastError)
         return
       }
-      // Those of a client that does not answer must not keep those of other clients from being read.
+      // A client that does not answer must not keep the notifications of other clients from being read.
       if (this.#pending.size >= this.#maxPending) {
         this.#rereadAtMs = Math.min(this.#rereadAtMs, clock.nowMs() + backoff.maxMs)
         return

@@ -36,7 +36,7 @@ export async function accountRoutes(
   // The issuer reads the session itself, so a sign-out takes effect here immediately.
   app.addHook('preHandler', async (request, reply) => {
     reply.header('cache-control', 'no-store')
-    // The account is the user's own: a service that acts for the user has no business here.
+    // A service that acts for the user may not manage the account.
     if (request.auth?.act !== undefined) throw new GatepassError('token_claims')
     const { sid } = request.auth ?? {}
     if (sid === undefined || (await sessions.find(sid)) === null) {

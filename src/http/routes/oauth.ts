@@ -93,7 +93,7 @@ export function oauthRoutes(instance: FastifyInstance, context: IssuerContext): 
     },
     async (request) => {
       const form = formOf(request)
-      // Before the client, so that the question for a nonce uses up no client assertion.
+      // Checked before the client, so that a request without a nonce uses up no client assertion.
       const jkt = provenKey(request)
       const client = await authenticate(request, form)
       const idempotencyKey = request.headers['idempotency-key']

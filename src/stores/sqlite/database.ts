@@ -97,7 +97,7 @@ export class SqliteDatabase {
     try {
       return this.#db.prepare(sql)
     } catch (cause) {
-      // A read repeats it.
+      // `read` repeats its query after this error.
       if (isBusy(cause)) throw cause
       const detail = `The SQLite file ${this.#path} cannot be used: ${(cause as Error).message}.`
       throw new GatepassError('store_unavailable', { detail, cause })
