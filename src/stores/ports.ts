@@ -154,7 +154,7 @@ export const logStart = ''
  * throws `store_unavailable`.
  */
 export interface OneTimeStore {
-  /** Stores a payload under a new random id until `expiresAtMs`. */
+  /** Stores a payload until `expiresAtMs`. An id that exists keeps its payload. */
   putOneTime(id: string, payload: string, expiresAtMs: number): Promise<void>
   /** Returns the payload if nobody has taken it; null if it is taken, expired or unknown. */
   findOneTime(id: string, nowMs: number): Promise<string | null>
