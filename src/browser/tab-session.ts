@@ -36,7 +36,7 @@ export class TabSession {
   #wakers: (() => void)[] = []
   #token: AccessToken | null = null
   #refreshing: Promise<AccessToken | null> | null = null
-  /** Increases with each sign-in and sign-out. A result from an earlier epoch is dropped. */
+  /** Increases with each sign-out. A result from an earlier epoch is dropped. */
   #epoch = 0
   /** The monotonic time before which no refresh starts in the background. */
   #backgroundFromMs = 0
@@ -166,7 +166,6 @@ export class TabSession {
   }
 
   #take(token: AccessToken): void {
-    if (token.response.session_id !== this.#token?.response.session_id) this.#epoch++
     this.#token = token
     const { session_id: sessionId, scope } = token.response
     const { expiresAtMs: accessTokenExpiresAtMs } = token
