@@ -98,12 +98,25 @@ t.test('a value that was copied to another session does not decrypt', async (t) 
   t.equal(unreadable.count, 1)
 })
 
+t.test('a value that was changed in the store is not answered from the cache', async (t) => {
+  const { fields, store, owner, unreadable } = open(t)
+  const version = await fields.set('cart', 'mine')
+  t.equal((await fields.getText('cart'))?.version, version)
+  const nowMs = Date.now()
+  const value = Buffer.from('changed')
+  const place = { owner, field: 'cart', version, expected: version, value, maxFields }
+  await store.write({ ...place, expiresAtMs: nowMs + hour_ms, nowMs })
+  t.equal(await fields.getText('cart'), null)
+  t.equal(unreadable.count, 1)
+})
+
 t.test('a value that no secret decrypts is absent, reported, and replaceable', async (t) => {
   const { fields, unreadable, fieldsWith } = open(t)
   await fields.set('cart', 1)
   const later = fieldsWith(['n'.repeat(43)])
   t.equal(await later.getText('cart'), null)
   t.equal(unreadable.count, 1)
+  await t.rejects(later.set('cart', 2, randomId()), { code: 'data_conflict' })
   await later.set('cart', 2)
   t.equal((await later.getText('cart'))?.text, '2')
   for (let n = 1; n < maxFields; n++) await fields.set(`f${n}`, n)
