@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { parseDpopProof } from '../../src/tokens/dpop-proof.ts'
 import { problem } from './fake-issuer.ts'
 import { issuerUrl, type Tab, World } from './world.ts'
 
@@ -98,6 +99,20 @@ t.test('a browser without IndexedDB is not reported as an outage', async (t) => 
   const missing = { name: 'TypeError', message: /reading 'open'/ }
   await t.rejects(world.until(client.user()), missing)
   await t.rejects(world.until(client.getAccessToken()), missing)
+})
+
+t.test('a key pair of the application needs no IndexedDB', async (t) => {
+  const curve = { name: 'ECDSA', namedCurve: 'P-256' }
+  const dpop = await crypto.subtle.generateKey(curve, false, ['sign'])
+  const world = new World()
+  const proofs: string[] = []
+  world.fate = ({ headers }) => {
+    proofs.push(headers.get('dpop') ?? '')
+    return 'fine'
+  }
+  await world.until(world.open({ dpop }).client.login(ada))
+  const { x } = await crypto.subtle.exportKey('jwk', dpop.publicKey)
+  t.equal(parseDpopProof(proofs[0] ?? '').header.jwk.x, x)
 })
 
 t.test('the token is sent only to allowed origins', async (t) => {
@@ -314,6 +329,47 @@ t.test('a closed client receives no messages', async (t) => {
   tab.client.close()
   await world.until(tab.client.logout())
   t.same(tab.heard, ['signed-in'])
+})
+
+t.test('a sign-in names the client and the scope', async (t) => {
+  const world = new World()
+  const { client } = world.open({ clientId: 'shop' })
+  const bodies: string[] = []
+  world.issuer.answer = ({ body }) => {
+    bodies.push(body)
+    return problem(401, 'credentials_invalid')
+  }
+  await refuses(t, world.until(client.login({ ...ada, scope: 'a b' })), 'credentials_invalid')
+  t.same(JSON.parse(bodies[0] ?? ''), { ...ada, scope: 'a b', client_id: 'shop' })
+})
+
+t.test('a session is ended on another device, and this one is signed out', async (t) => {
+  const { world, tab } = await signedIn()
+  const { client } = tab
+  const seen: string[] = []
+  const { answer } = world.issuer
+  world.issuer.answer = (request) => {
+    const { method, path } = request
+    seen.push(`${method} ${path}`)
+    if (method !== 'DELETE') return answer.call(world.issuer, request)
+    return path === '/sessions/lost' ? problem(503, 'store_unavailable') : { status: 204 }
+  }
+  await world.until(client.endSession('a/b'))
+  await refuses(t, world.until(client.endSession('lost')), 'store_unavailable')
+  t.equal(client.state.status, 'signed-in')
+  await world.until(client.endSession('ada-0'))
+  t.equal(client.state.status, 'signed-out')
+  t.same(seen, ['DELETE /sessions/a%2Fb', 'DELETE /sessions/lost', 'POST /logout'])
+})
+
+t.test('a call that fails is not reported as a sign-out', async (t) => {
+  const { world, tab } = await signedIn()
+  world.issuer.instead.push(problem(503, 'store_unavailable'))
+  await refuses(t, world.until(tab.client.user()), 'store_unavailable')
+  world.fate = () => 'request lost'
+  await refuses(t, world.until(tab.client.user()), 'issuer_unreachable')
+  await refuses(t, world.until(tab.client.logoutEverywhere()), 'issuer_unreachable')
+  t.equal(tab.client.state.status, 'signed-in', 'the other devices are not signed out either')
 })
 
 t.test('fetch and getAccessToken are bound', async (t) => {

@@ -63,11 +63,82 @@ t.test('an unconfirmed sign-out holds, and reaches the issuer later', async (t) 
     null,
     'nor does a new page sign in again',
   )
+  t.equal(next.client.state.status, 'signed-out')
   world.fate = () => 'fine'
   next.wake(false)
   await world.advance(1_000)
   t.same(world.issuer.liveSessions, [])
   t.notOk(world.issuer.log.some((line) => line.startsWith('refresh')))
+})
+
+t.test('a page that finds an unconfirmed sign-out confirms it', async (t) => {
+  const { world, first } = await withTabs(1)
+  world.fate = () => 'request lost'
+  await t.rejects(world.until(first.client.logout()), { code: 'issuer_unreachable' })
+  first.kill()
+  world.fate = () => 'fine'
+  t.equal(await world.until(world.open().client.getAccessToken()), null)
+  t.same(world.issuer.liveSessions, [])
+  t.same([...world.items], [], 'nothing is left')
+})
+
+t.test('a token that is on its way does not undo a sign-out', async (t) => {
+  for (const caller of ['the same tab', 'another tab', 'a new page']) {
+    const { world, first, tabs } = await withTabs(2)
+    await world.advance(400_000)
+    const tab = { 'the same tab': first, 'another tab': tabs[1] }[caller] ?? world.open()
+    world.latencyMs = 1_000
+    const token = tab.client.getAccessToken()
+    await world.advance(1.5 * world.latencyMs)
+    t.equal(world.issuer.log.at(-1), 'refresh rotated', 'the issuer has answered')
+    world.latencyMs = 20
+    await world.until(first.client.logout())
+    await world.advance(1_000)
+    await token
+    t.equal(tab.client.state.status, 'signed-out', caller)
+    t.equal(tab.heard.at(-1), 'signed-out')
+    t.equal(tab.heard.filter((status) => status === 'signed-out').length, 1, 'once')
+    t.equal(await world.until(tab.client.getAccessToken()), null)
+  }
+})
+
+t.test('a message that arrives late does not undo a sign-out or a refresh', async (t) => {
+  const { world, first, tabs } = await withTabs(2)
+  const [, second] = tabs
+  const late: unknown[] = []
+  const receive = second?.receive.bind(second)
+  const refresh = async () => {
+    await world.advance(400_000)
+    await world.until(first.client.getAccessToken())
+    await world.advance(10)
+  }
+  if (second) second.receive = (message) => late.push(message)
+  await refresh()
+  if (second && receive) second.receive = receive
+  await refresh()
+  t.equal(late.length, 1)
+  for (const message of late) receive?.(message)
+  t.equal(await second?.client.getAccessToken(), 'token-2')
+  await world.until(first.client.logout())
+  t.same([...world.items], [], 'the sign-out is confirmed')
+  for (const message of late) receive?.(message)
+  t.equal(second?.client.state.status, 'signed-out')
+})
+
+t.test('a refusal that is on its way does not end a newer session', async (t) => {
+  const { world, first, tabs } = await withTabs(2)
+  world.hasLocks = false
+  await world.advance(400_000)
+  world.issuer.end('ada-0')
+  world.latencyMs = 1_000
+  const token = first.client.getAccessToken()
+  await world.advance(1.5 * world.latencyMs)
+  world.latencyMs = 20
+  await world.until(tabs[1]?.client.login({ ...ada, username: 'bob' }) ?? Promise.reject())
+  const { cookie } = world
+  await world.until(token)
+  world.cookie = cookie
+  for (const { client } of tabs) t.match(client.state, { sessionId: 'bob-1' })
 })
 
 t.test('only the issuer confirms a sign-out, not a server in front of it', async (t) => {
@@ -94,6 +165,10 @@ t.test('a sign-in after an unconfirmed sign-out is kept', async (t) => {
 
 t.test('sign-out on all devices', async (t) => {
   const { world, tabs, first } = await withTabs(2)
+  const { cookie } = world
+  await world.until(world.open().client.login(ada))
+  world.cookie = cookie
+  t.same(world.issuer.liveSessions, ['ada-0', 'ada-1'])
   await world.until(first.client.logoutEverywhere())
   await world.advance(10)
   for (const { client } of tabs) t.equal(client.state.status, 'signed-out')
