@@ -66,15 +66,13 @@ export class CircuitBreaker {
     return this.#state
   }
 
-  // A call that started in an earlier state says nothing about the current state.
-
   #recordAnswer(startedIn: State): void {
-    if (startedIn !== this.#state) return
     if (startedIn.name === 'closed') startedIn.failures = 0
     else this.#state = { name: 'closed', failures: 0 }
   }
 
   #recordFailure(startedIn: State): void {
+    // A call that started in an earlier state says nothing about the current state.
     if (startedIn !== this.#state) return
     if (startedIn.name === 'half-open') this.#open(startedIn.probes)
     else if (startedIn.name === 'closed') {
