@@ -2,7 +2,12 @@ import swagger from '@fastify/swagger'
 import Fastify, { type FastifyInstance, type RouteOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import { gatepassAuth, securitySchemes } from '../../src/verifier/fastify.ts'
-import { authorizationScheme, presentedToken } from '../../src/verifier/guard.ts'
+import {
+  authorizationScheme,
+  createGuard,
+  presentedToken,
+  type RouteAuth,
+} from '../../src/verifier/guard.ts'
 import { createVerifier, GatepassError, type Verifier } from '../../src/verifier/index.ts'
 import { audience, claimsWith, mint } from '../support/tokens.ts'
 import { keyOf, options } from './harness.ts'
@@ -35,6 +40,16 @@ t.test('a route requires an audience', async (t) => {
   }
 })
 
+t.test('the scope of a request is required besides the requirements of its route', async (t) => {
+  const target = () => ({ method: '', uri: '' })
+  const check = async (auth: RouteAuth, scope?: string) =>
+    createGuard(createVerifier(options), auth).check(headers, target, scope)
+  const route = { audience: 'https://billing.test', scope: 'other' }
+  await t.rejects(check(route, 'orders:read'), { code: 'token_claims' })
+  await t.rejects(check({ scope: 'other' }), { code: 'scope_insufficient' })
+  t.same(await check({ scope: 'other' }, 'orders:read'), claimsWith())
+})
+
 t.test('a route fails closed', async (t) => {
   let stalenessSeconds = 0
   const revocations = { isRevoked: () => false, stalenessSeconds: () => stalenessSeconds }
@@ -42,16 +57,22 @@ t.test('a route fails closed', async (t) => {
   app.get('/open', () => 'ok')
   app.get('/closed', { config: { auth: { failClosed: true } } }, () => 'ok')
   app.get('/strict', { config: { auth: { failClosed: { maxStalenessSeconds: 2 } } } }, () => 'ok')
+  const none = { failClosed: { maxStalenessSeconds: 0 }, scope: undefined }
+  app.get('/none', { config: { auth: none as never } }, () => 'ok')
   const codes = async () => [
     await codeOf(app, '/open'),
     await codeOf(app, '/closed'),
     await codeOf(app, '/strict'),
+    await codeOf(app, '/none'),
   ]
-  t.same(await codes(), ['accepted', 'accepted', 'accepted'])
+  const stale = 'revocations_stale'
+  t.same(await codes(), ['accepted', 'accepted', 'accepted', 'accepted'])
+  stalenessSeconds = 1
+  t.same(await codes(), ['accepted', 'accepted', 'accepted', stale])
   stalenessSeconds = 3
-  t.same(await codes(), ['accepted', 'accepted', 'revocations_stale'])
+  t.same(await codes(), ['accepted', 'accepted', stale, stale])
   stalenessSeconds = 60
-  t.same(await codes(), ['accepted', 'revocations_stale', 'revocations_stale'])
+  t.same(await codes(), ['accepted', stale, stale, stale])
   const refused = await app.inject({ url: '/closed', headers })
   t.equal(refused.statusCode, 503)
   t.equal(refused.headers['retry-after'], '1')
@@ -60,7 +81,12 @@ t.test('a route fails closed', async (t) => {
 t.test('a misspelt requirement prevents the start', async (t) => {
   const app = await guardedApp(t, { openapi: true })
   for (const auth of [
+    null,
+    [],
+    'a',
     { scope: ['a'] },
+    { scope: '' },
+    { scope: 'a,"b"' },
     { audience: '' },
     { audience: [] },
     { audience: [1] },

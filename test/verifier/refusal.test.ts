@@ -45,6 +45,7 @@ t.test('errors about proofs have a DPoP challenge, for any scheme', async (t) =>
     ['dpop_proof_missing', 'invalid_token'],
     ['dpop_proof_invalid', 'invalid_dpop_proof'],
     ['dpop_proof_replayed', 'invalid_dpop_proof'],
+    ['use_dpop_nonce', 'use_dpop_nonce'],
   ] as const) {
     const start = `DPoP error="${error}", error_description="${code}", algs="`
     t.ok(headersOf(code, '', 'Bearer')['www-authenticate']?.startsWith(start))

@@ -24,6 +24,7 @@ async function start(t: Test, options: DpopOptions = {}, trustProxy = false) {
   await app.register(gatepassAuth, { issuer, audience, jwks, clock, ...options })
   app.all('/orders', (request) => ({ sub: request.auth?.sub }))
   app.get('/bank', { config: { auth: { dpop: true } } }, (request) => ({ sub: request.auth?.sub }))
+  app.get('/pay', { config: { auth: { dpop: 'required', scope: 'pay' } } }, () => 'ok')
   const call = async (
     token: string,
     {
@@ -102,6 +103,7 @@ t.test('a route can require tokens that are bound to a key', async (t) => {
   t.match(refused.headers['www-authenticate'], /^DPoP error="invalid_token"/)
   const { headers } = await app.inject('/bank')
   t.match(headers['www-authenticate'], /^DPoP algs="ES256 /)
+  t.match((await call(bound, { path: '/pay' })).json(), { code: 'scope_insufficient' })
   const open = await app.inject({ url: '/orders', headers: { authorization: `Bearer ${unbound}` } })
   t.equal(open.statusCode, 200)
 })
