@@ -119,7 +119,13 @@ export function dataRoutesContract(t: Test, open: OpenStore): void {
     const ofService = tokenOf({ sub: 'billing', client_id: 'billing', sid: undefined })
     const headers = { ...ofService, 'content-type': 'application/json' }
     t.equal((await call('PUT', preferences, { headers, payload })).statusCode, 201)
-    t.equal((await get(preferences, tokenOf({ sub: 'billing' }))).statusCode, 404)
+    for (const other of [
+      tokenOf({ sub: 'billing' }),
+      tokenOf({ sub: 'billing', client_id: 'billing' }),
+      tokenOf({ sub: 'shipping', client_id: 'shipping', sid: undefined }),
+    ]) {
+      t.equal((await get(preferences, other)).statusCode, 404)
+    }
     t.equal((await get(preferences, ofService)).json(), 'of the service')
   })
 
