@@ -56,10 +56,11 @@ export function counterStoreContract(
   t.test('an event that is taken back does not count, and no count is negative', async (t) => {
     const { open, wait } = await start(t)
     const counter = (await open()).counter(options)
-    await counter.add('a')
+    for (const key of ['a', 'b']) await counter.add(key)
     const { takeBack } = await counter.add('a')
     await takeBack()
     t.match(await counter.read('a'), { count: 1 })
+    t.match(await counter.read('b'), { count: 1 })
     const late = await counter.add('a')
     await wait(350)
     await late.takeBack()

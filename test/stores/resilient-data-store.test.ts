@@ -125,11 +125,11 @@ function startUnavailable(t: Test) {
     if (!state.isUp) throw unavailable
     return store
   })
-  return { state, errors, opening }
+  return { store, state, errors, opening }
 }
 
 t.test('a store that is unavailable at the start is opened in the background', async (t) => {
-  const { state, errors, opening } = startUnavailable(t)
+  const { store, state, errors, opening } = startUnavailable(t)
   const resilient = await opening
   t.same(errors, [unavailable])
   const owner = newOwner()
@@ -145,7 +145,10 @@ t.test('a store that is unavailable at the start is opened in the background', a
     )
   await until('it is opened', responds)
   t.same(await resilient.read(owner, 'all', 0), new Map())
+  for (const field of ['cart', 'theme']) await resilient.write(write({ owner, field }))
+  t.equal(await resilient.removeExpired(later, 1), true, 'there is more to remove')
   await resilient.close()
+  await t.rejects(store.read(owner, 'all', 0), 'the store is closed too')
   t.equal(errors.length, 1)
 })
 

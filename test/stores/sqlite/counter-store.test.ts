@@ -27,6 +27,17 @@ counterStoreContract(t, async (t) => {
 
 setBackContract(t, async (t) => open(t, join(createTestFolder(t), 'counters.db')))
 
+t.test('an event is not taken back from a later window', async (t) => {
+  const wait = stopTime(t)
+  const store = open(t, join(createTestFolder(t), 'counters.db'))
+  const counter = store.counter({ name: 'test', limit: 1, windowSeconds: 60 })
+  const { takeBack } = await counter.add('a')
+  wait(61)
+  for (const count of [1, 2]) t.match(await counter.add('a'), { count })
+  await takeBack()
+  t.match(await counter.read('a'), { count: 2 })
+})
+
 t.test('expired rows do not accumulate', async (t) => {
   const wait = stopTime(t)
   const path = join(createTestFolder(t), 'counters.db')

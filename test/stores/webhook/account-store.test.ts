@@ -62,6 +62,8 @@ t.test('an account that violates the contract is refused', async (t) => {
     'a field too many': { account: { ...ada, admin: true } },
     'a field missing': { account: withoutDisabled },
     'a sub that is no claim': { account: { ...ada, sub: 'ä' } },
+    'a sub with a space': { account: { ...ada, sub: 'user 1' } },
+    'a sub without end': { account: { ...ada, sub: 'x'.repeat(256) } },
     'an empty sub': { account: { ...ada, sub: '' } },
     'a hash that is none': { account: { ...ada, password_hash: '' } },
     'a hash without end': { account: { ...ada, password_hash: 'x'.repeat(513) } },
