@@ -18,6 +18,7 @@ import {
   keyState,
   keyStatuses,
   manualKey,
+  maxKeysBeforeRotation,
   type NewKey,
   noticeMs,
   replacementKey,
@@ -116,10 +117,16 @@ export class KeyManager {
 
   /**
    * Creates a key outside the schedule. It signs after the lead time, like any other key.
-   * @throws `store_unavailable`
+   * @throws `store_unavailable`; `config_invalid` if too many keys are published
    */
   async rotate(): Promise<KeyStatus> {
     const { algorithm, policy } = this.#options
+    if (this.publicKeys().length >= maxKeysBeforeRotation) {
+      const detail =
+        `There are ${maxKeysBeforeRotation} published keys, and verifiers refuse a JWKS with too many. ` +
+        'Wait until a key is removed: "gatepass keys list" shows when.'
+      throw new GatepassError('config_invalid', { detail })
+    }
     const created = await this.#create((nowMs) => manualKey(algorithm, policy, nowMs))
     await this.refreshNow()
     return this.#statusOf(({ name }) => name === created?.name)

@@ -55,6 +55,9 @@ export function leadMs(policy: KeyPolicy): number {
 /** Keys that are retiring at the same time. Verifiers refuse a JWKS of more than 64 keys or 64 KiB. */
 const maxRetiringKeys = 16
 
+/** A manual rotation must leave room in the JWKS for the keys of epochs, and for replacements. */
+export const maxKeysBeforeRotation = 24
+
 /** Lists the problems of a policy, one sentence each. Empty if the policy can be kept. */
 export function keyPolicyProblems(policy: KeyPolicy): string[] {
   const { rotationMs, jwksMaxAgeMs, clockSkewMs, accessTtlMs } = policy

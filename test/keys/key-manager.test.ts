@@ -215,6 +215,21 @@ t.test('two rotations in one millisecond create one key', async (t) => {
   t.equal(a.kid, b.kid)
 })
 
+t.test('repeated rotations leave a JWKS that verifiers accept', async (t) => {
+  const { manager, clock } = await openManager(t)
+  for (let count = 1; count < 24; count += 1) {
+    clock.timeMs += 1
+    await manager.rotate()
+  }
+  await t.rejects(manager.rotate(), {
+    code: 'config_invalid',
+    message: /Wait until a key is removed/,
+  })
+  t.equal(manager.publicKeys().length, 24)
+  clock.timeMs += lead + policy.accessTtlMs + policy.clockSkewMs
+  t.match(await manager.rotate(), { state: 'pending' })
+})
+
 t.test('another algorithm, set at a restart, takes over after the lead time', async (t) => {
   const { manager: old, store, clock } = await openManager(t)
   await old.close()
